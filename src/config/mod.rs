@@ -1,0 +1,270 @@
+//! The plugin configuration as the filter uses it: valid, with defaults filled in and names lower-cased.
+//!
+//! JSON text becomes a [`Config`] in two stages: [`parse`] reads the raw shape and remembers where each value stood, then
+//! checks it. Whatever is wrong is an [`InvalidConfig`] with path, line and column. A `Config` holds secrets, so its
+//! `Debug` hides them; nothing here logs, and the environment is a parameter.
+
+mod parse;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+pub use parse::{InvalidConfig, parse};
+
+use crate::{policy::Digest, reply::Reason};
+
+/// Everything that one plugin configuration says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where the policy comes from and how long it is good.
+    pub policy: PolicySource,
+    /// Where a request may carry its key, in the order in which they are looked at; never empty.
+    pub credential_sources: Vec<CredentialSource>,
+    /// What to do with several different keys in one request.
+    pub ambiguous_credentials: Ambiguous,
+    /// How the API of a request is known.
+    pub api: ApiSource,
+    /// What to do with a request that belongs to no API.
+    pub unknown_api: UnknownApi,
+    /// Whether CORS preflights pass without a key.
+    pub allow_preflight: bool,
+    /// Which facts go upstream, and in which headers.
+    pub forward: Forward,
+    /// Which facts go into filter state on allow; `Fact::Reason` always does and is always in here.
+    pub annotate: Vec<Fact>,
+    /// How refusals look.
+    pub replies: Replies,
+    /// Whether decisions are enforced.
+    pub mode: Mode,
+    /// What to do where only the lack of a policy refuses.
+    pub on_policy_unavailable: OnPolicyUnavailable,
+    /// Digests that win over the policy.
+    pub emergency: Emergency,
+}
+
+/// `policy`: the feed.
+#[derive(Clone, PartialEq)]
+pub struct PolicySource {
+    /// Envoy cluster that callouts go to.
+    pub cluster: String,
+    /// `:authority` of the callouts.
+    pub authority: String,
+    /// Where the feed begins; an absolute path.
+    pub path: String,
+    /// Additional headers of the callouts, names lower-cased, in the order of the configuration. Secret.
+    pub headers: Vec<(String, String)>,
+    /// `authorization` of the callouts, complete (`Basic …`), made from `credentials`. Secret.
+    pub authorization: Option<String>,
+    /// Pause between refreshes.
+    pub refresh_interval: Duration,
+    /// How long a poll may be held by the service; `None`: not at all. Whole seconds.
+    pub long_poll: Option<Duration>,
+    /// Bound on one callout, without the wait of a long poll.
+    pub timeout: Duration,
+    /// Age from which the policy is reported as stale.
+    pub stale_after: Duration,
+    /// Age from which nothing is allowed any more; `None`: never.
+    pub expire_after: Option<Duration>,
+    /// How long a request waits for the very first policy; zero: not at all.
+    pub startup_hold: Duration,
+    /// Share of the known keys that a full policy may drop, in percent; 100: all.
+    pub max_removed_percent: u8,
+}
+
+impl fmt::Debug for PolicySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PolicySource")
+            .field("cluster", &self.cluster)
+            .field("authority", &self.authority)
+            .field("path", &self.path)
+            .field("headers", &format_args!("{} hidden", self.headers.len()))
+            .field("authorization", &self.authorization.as_ref().map(|_| "hidden"))
+            .finish_non_exhaustive()
+    }
+}
+
+/// One place where a request may carry its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CredentialSource {
+    /// The whole value of a header; the name is lower-cased.
+    Header {
+        /// Name of the header, lower-cased.
+        name: String,
+    },
+    /// A header whose value begins with a scheme, as `Bearer`.
+    Scheme {
+        /// Name of the header, lower-cased.
+        name: String,
+        /// The scheme, compared without case.
+        scheme: String,
+    },
+    /// A query argument.
+    Query {
+        /// Its name, decoded; compared with case.
+        name: String,
+    },
+    /// A cookie.
+    Cookie {
+        /// Its name; compared with case.
+        name: String,
+    },
+    /// One half of HTTP Basic in `authorization`.
+    Basic {
+        /// Which half.
+        part: BasicPart,
+    },
+}
+
+/// Which half of HTTP Basic holds the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BasicPart {
+    /// What stands before the first colon.
+    Username,
+    /// What stands after it.
+    Password,
+}
+
+/// `ambiguous_credentials`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ambiguous {
+    /// Several different keys are refused.
+    Reject,
+    /// The first value given decides alone.
+    First,
+}
+
+/// `api`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApiSource {
+    /// The policy's own `match`.
+    Match,
+    /// Every request belongs to this API.
+    Fixed(String),
+    /// The id stands in the route's metadata.
+    RouteMetadata {
+        /// Filter metadata namespace.
+        namespace: String,
+        /// Key in it.
+        key: String,
+    },
+}
+
+/// `unknown_api`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownApi {
+    /// 404.
+    Deny,
+    /// Passes, without identity.
+    Allow,
+}
+
+/// `mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Decisions are carried out.
+    Enforce,
+    /// Decisions are counted and annotated only.
+    Shadow,
+}
+
+/// `on_policy_unavailable`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnPolicyUnavailable {
+    /// 503.
+    Deny,
+    /// Passes.
+    Allow,
+}
+
+/// `forward`: header names, lower-cased; `None` leaves the fact out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// Whether the credential stays in an allowed request.
+    pub credential: bool,
+    /// Header of the application's id.
+    pub application_id: Option<String>,
+    /// Header of the key's id.
+    pub key_id: Option<String>,
+    /// Header of the key's type.
+    pub key_type: Option<String>,
+    /// Header of the application's name.
+    pub application_name: Option<String>,
+    /// Header of the application's owner.
+    pub owner: Option<String>,
+    /// Header of the API's id.
+    pub api_id: Option<String>,
+    /// Header of the subscription's plan.
+    pub plan: Option<String>,
+}
+
+/// A fact that can be annotated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// `allowed`, or why not.
+    Reason,
+    /// The application's id.
+    ApplicationId,
+    /// The application's name.
+    ApplicationName,
+    /// The application's owner.
+    Owner,
+    /// The key's public handle.
+    KeyId,
+    /// The API's id.
+    ApiId,
+    /// PRODUCTION or SANDBOX.
+    KeyType,
+    /// The subscription's plan.
+    Plan,
+    /// The policy's revision.
+    Revision,
+}
+
+/// `replies`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replies {
+    /// Shape of the body.
+    pub format: ReplyFormat,
+    /// Realm of `www-authenticate`.
+    pub realm: String,
+    /// Changes by reason.
+    pub overrides: BTreeMap<Reason, ReplyOverride>,
+}
+
+/// Shape of a refusal's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyFormat {
+    /// `{"code","message","description"}`.
+    Wso2,
+    /// `{"error_message","code","error_description"}`.
+    Choreo,
+    /// RFC 9457.
+    Problem,
+}
+
+/// What an operator changes of one refusal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplyOverride {
+    /// 400 to 599.
+    pub status: Option<u16>,
+    /// The message.
+    pub message: Option<String>,
+    /// The description.
+    pub description: Option<String>,
+}
+
+/// `emergency`: digests that win over the policy.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Emergency {
+    /// Denied always; sorted.
+    pub deny_keys: Vec<Digest>,
+    /// Allowed even without a policy; sorted.
+    pub allow_keys: Vec<Digest>,
+}
+
+impl fmt::Debug for Emergency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Emergency {{ {} deny_keys, {} allow_keys }}", self.deny_keys.len(), self.allow_keys.len())
+    }
+}

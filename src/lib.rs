@@ -1,0 +1,3 @@
+//! keygate: a proxy-wasm filter that checks API keys and subscription blocks from memory.
+pub mod policy;
+pub mod reply;

@@ -1,0 +1,1 @@
+//! The shell: what turns Envoy's callbacks into calls of the core, and carries out what the core says.

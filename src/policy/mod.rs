@@ -1,0 +1,270 @@
+//! The vocabulary of a policy: what APIs, applications, keys, subscriptions, plans and deny policies are.
+//!
+//! Values here are already valid: they are made from the rows of [`wire`] by [`rows`], and a value that a newer policy
+//! service knows and this code does not has become the variant that permits least. Nothing here reads JSON, stores
+//! anything or decides.
+
+pub mod page;
+pub mod rows;
+pub mod wire;
+
+use std::{borrow::Cow, fmt};
+
+use sha2::Digest as _;
+
+/// Bytes of an id, a name or an owner. They travel in headers (Envoy's default limit for all of them is 60 KiB) and in
+/// shared data, where a record of a key holds at most four.
+pub const MAX_TEXT_BYTES: usize = 256;
+/// Entries in one list of a row (`apis`, `permitted_ips`, `hosts`, …). 1,000 texts of 256 bytes are 256 KB, the most
+/// that one row may make a VM hold.
+pub const MAX_LIST_ENTRIES: usize = 1_000;
+/// APIs in one policy. A VM holds them decoded: at about 1 KB each, 10 MB per VM.
+pub const MAX_APIS: usize = 10_000;
+/// Plans in one policy; held decoded like the APIs.
+pub const MAX_PLANS: usize = 10_000;
+/// Deny policies in one policy; each request may be held against every range among them.
+pub const MAX_DENY_POLICIES: usize = 10_000;
+/// Largest revision: the integers that every JSON implementation carries exactly end at 2^53.
+pub const MAX_REVISION: u64 = (1 << 53) - 1;
+/// Largest time, in Unix seconds: 9999-12-31T23:59:59Z. Beyond it a row is taken for damaged.
+pub const MAX_UNIX_SECONDS: i64 = 253_402_300_799;
+
+/// The SHA-256 of a key's bytes: all that a policy, shared data or a log ever knows of a key.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// 64 hexadecimal digits of either case; anything else is `None`.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        let pairs: &[[u8; 2]; 32] = pairs.try_into().ok().filter(|_| rest.is_empty())?;
+        let mut digest = [0; 32];
+        for (byte, [high, low]) in digest.iter_mut().zip(pairs) {
+            *byte = hex_digit(*high)? << 4 | hex_digit(*low)?;
+        }
+        Some(Self(digest))
+    }
+
+    /// 64 lower-case hexadecimal digits.
+    pub fn to_hex(self) -> String {
+        self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|n| char::from_digit(n.into(), 16)).collect()
+    }
+
+    /// The first eight bytes as a number, which spreads digests evenly over shards.
+    pub fn prefix(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+}
+
+/// The value of one hexadecimal digit of either case.
+pub(crate) fn hex_digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| digit.try_into().ok())
+}
+
+impl fmt::Debug for Digest {
+    /// Shortened: enough to tell two apart in a test's message, too little to look one up.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}…", self.prefix())
+    }
+}
+
+/// An id, a name or an owner: 1 to [`MAX_TEXT_BYTES`] bytes of UTF-8 without control characters, so that it can stand
+/// in a header.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text<'a>(Cow<'a, str>);
+
+/// What is wrong with a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidText {
+    /// It has no bytes.
+    Empty,
+    /// It has more than [`MAX_TEXT_BYTES`].
+    TooLong,
+    /// It has a control character (C0, DEL or C1).
+    ControlCharacter,
+}
+
+impl fmt::Display for InvalidText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => write!(f, "empty, expected 1 to {MAX_TEXT_BYTES} bytes"),
+            Self::TooLong => write!(f, "longer than {MAX_TEXT_BYTES} bytes"),
+            Self::ControlCharacter => write!(f, "has a control character"),
+        }
+    }
+}
+
+impl<'a> Text<'a> {
+    /// Checks `text`.
+    pub fn new(text: impl Into<Cow<'a, str>>) -> Result<Self, InvalidText> {
+        let text = text.into();
+        if text.is_empty() {
+            Err(InvalidText::Empty)
+        } else if text.len() > MAX_TEXT_BYTES {
+            Err(InvalidText::TooLong)
+        } else if text.chars().any(char::is_control) {
+            Err(InvalidText::ControlCharacter)
+        } else {
+            Ok(Self(text))
+        }
+    }
+
+    /// The text itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The same text, owned.
+    pub fn into_owned(self) -> Text<'static> {
+        Text(Cow::Owned(self.0.into_owned()))
+    }
+}
+
+/// What a key is for. A type that is absent or not known is production, which permits less.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyType {
+    /// `PRODUCTION`.
+    #[default]
+    Production,
+    /// `SANDBOX`.
+    Sandbox,
+}
+
+impl KeyType {
+    /// The name in JSON and in the `x-key-type` header.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Production => "PRODUCTION",
+            Self::Sandbox => "SANDBOX",
+        }
+    }
+
+    pub(crate) fn parse(text: Option<&str>) -> Self {
+        match text {
+            Some("SANDBOX") => Self::Sandbox,
+            _ => Self::Production,
+        }
+    }
+}
+
+/// Whether a key may be used at all; every state but `ACTIVE` counts as revoked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyState {
+    /// `ACTIVE`.
+    #[default]
+    Active,
+    /// `REVOKED`, and everything else.
+    Revoked,
+}
+
+impl KeyState {
+    pub(crate) fn parse(text: Option<&str>) -> Self {
+        match text {
+            None | Some("ACTIVE") => Self::Active,
+            Some(_) => Self::Revoked,
+        }
+    }
+}
+
+/// Whether an application may call anything; every state but `ACTIVE` counts as blocked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ApplicationState {
+    /// `ACTIVE`.
+    #[default]
+    Active,
+    /// `BLOCKED`, and everything else.
+    Blocked,
+}
+
+impl ApplicationState {
+    pub(crate) fn parse(text: Option<&str>) -> Self {
+        match text {
+            None | Some("ACTIVE") => Self::Active,
+            Some(_) => Self::Blocked,
+        }
+    }
+}
+
+/// The state of one application's subscription to one API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SubscriptionState {
+    /// `UNBLOCKED`: both key types pass.
+    #[default]
+    Unblocked,
+    /// `TIER_UPDATE_PENDING`: passes under the old plan.
+    TierUpdatePending,
+    /// `DELETE_PENDING`: passes until it is gone.
+    DeletePending,
+    /// `BLOCKED`: neither key type passes.
+    Blocked,
+    /// `PROD_ONLY_BLOCKED`: sandbox keys pass.
+    ProdOnlyBlocked,
+    /// `ON_HOLD`: not approved yet.
+    OnHold,
+    /// `REJECTED`: never approved.
+    Rejected,
+    /// A state that this code does not know; it denies.
+    Unknown,
+}
+
+impl SubscriptionState {
+    pub(crate) fn parse(text: Option<&str>) -> Self {
+        match text {
+            None | Some("UNBLOCKED") => Self::Unblocked,
+            Some("TIER_UPDATE_PENDING") => Self::TierUpdatePending,
+            Some("DELETE_PENDING") => Self::DeletePending,
+            Some("BLOCKED") => Self::Blocked,
+            Some("PROD_ONLY_BLOCKED") => Self::ProdOnlyBlocked,
+            Some("ON_HOLD") => Self::OnHold,
+            Some("REJECTED") => Self::Rejected,
+            Some(_) => Self::Unknown,
+        }
+    }
+}
+
+/// The lifecycle of an API, as far as it decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ApiState {
+    /// `PUBLISHED`, `PROTOTYPED` and `DEPRECATED`.
+    #[default]
+    Served,
+    /// `BLOCKED`.
+    Blocked,
+    /// `CREATED`, `RETIRED`, and everything that this code does not know.
+    NotFound,
+}
+
+impl ApiState {
+    pub(crate) fn parse(text: Option<&str>) -> Self {
+        match text {
+            None | Some("PUBLISHED" | "PROTOTYPED" | "DEPRECATED") => Self::Served,
+            Some("BLOCKED") => Self::Blocked,
+            Some(_) => Self::NotFound,
+        }
+    }
+}
+
+/// What an API asks of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Security {
+    /// `api_key`, and everything that this code does not know.
+    #[default]
+    ApiKey,
+    /// `none`: passes without a credential.
+    None,
+}
+
+impl Security {
+    pub(crate) fn parse(text: Option<&str>) -> Self {
+        match text {
+            Some("none") => Self::None,
+            _ => Self::ApiKey,
+        }
+    }
+}

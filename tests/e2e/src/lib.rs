@@ -1,1 +1,27 @@
+//! The running stack: policy service, Envoy with the filter, two upstreams; and what tests need to look at it.
+//!
+//! Everything here runs the real programs as they are shipped: `target/keygate.wasm`, `target/release/policy-service`
+//! and `envoy/standalone/envoy.yaml`, in which only addresses, ports and paths are replaced. Traffic stays on loopback.
+//! All that is started dies with the [`Stack`] or, at the latest, with the process. Nothing in here decides anything:
+//! what must be true stands in [`story`] and in the tests.
+//!
+//! In reading order: [`stack`] puts together [`policy_service`], [`envoy`] and [`upstream`]; [`feed`] is a policy
+//! service that answers whatever a test wants; [`http`] and [`workers`] are the client.
 
+pub mod artifacts;
+pub mod config;
+pub mod deadline;
+pub mod envoy;
+pub mod error;
+pub mod feed;
+pub mod http;
+pub mod policy_service;
+pub mod ports;
+pub mod process;
+pub mod stack;
+pub mod story;
+pub mod upstream;
+pub mod workers;
+
+pub use error::{Error, Result};
+pub use stack::{Options, Stack};

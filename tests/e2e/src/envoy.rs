@@ -1,0 +1,150 @@
+//! Envoy, real, with two workers, and what it tells of itself: statistics, access log, log.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::{
+    Error, Result, artifacts,
+    config::EnvoyConfig,
+    deadline::eventually,
+    http::{self, Answer, Ask},
+    process::{self, Process},
+};
+
+/// Worker threads: the least with which "on every worker" says something.
+pub const WORKERS: u32 = 2;
+/// How long Envoy may take to serve. It compiles the module once; on a slow, busy machine that is seconds.
+const STARTING: Duration = Duration::from_secs(60);
+
+/// A running Envoy.
+pub struct Envoy {
+    process: Process,
+    gateway: SocketAddr,
+    admin: SocketAddr,
+    access_log: PathBuf,
+}
+
+impl Envoy {
+    /// Starts Envoy on `config` with its files in `folder` and `secret` as `POLICY_CLIENT_SECRET`, and waits until it
+    /// serves. Envoy ending instead is [`Error::Exited`] with its log.
+    pub async fn start(folder: &Path, config: &EnvoyConfig, secret: Option<&str>, access_log: &Path) -> Result<Self> {
+        let admin_file = folder.join("admin-address");
+        // Left by an Envoy that ran here before, it would name a port that is not ours.
+        let _ = fs::remove_file(&admin_file);
+        let mut command = command(folder, config, secret)?;
+        command.args(["--concurrency", &WORKERS.to_string(), "--file-flush-interval-msec", "50"]);
+        command.arg("--admin-address-path").arg(&admin_file);
+        let mut process = Process::start("envoy", command, folder.join("envoy.log"))?;
+        let (addresses, _) = eventually("envoy to serve", STARTING, async || match process.check() {
+            Err(ended) => Ok(Err(ended)),
+            Ok(()) => addresses(&admin_file).await.map(Ok),
+        })
+        .await?;
+        let (admin, gateway) = addresses?;
+        Ok(Self { process, gateway, admin, access_log: access_log.to_owned() })
+    }
+
+    /// Runs Envoy on a `config` that it is expected to refuse: how it ended, and its log.
+    pub async fn refuse(folder: &Path, config: &EnvoyConfig, args: &[&str]) -> Result<(ExitStatus, String)> {
+        let mut command = command(folder, config, Some("a secret"))?;
+        command.args(args);
+        let mut process = Process::start("envoy", command, folder.join("envoy.log"))?;
+        let Some(status) = process.ended(STARTING).await else {
+            return Err(Error::Deadline {
+                what: "envoy to end".to_owned(),
+                waited: STARTING,
+                last: "it runs, so it took the configuration".to_owned(),
+            });
+        };
+        Ok((status, process.log()))
+    }
+
+    /// Where requests go.
+    pub fn gateway(&self) -> SocketAddr {
+        self.gateway
+    }
+
+    /// Where the admin interface is.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Counters and gauges whose names match the regular expression `filter`.
+    pub async fn stats(&self, filter: &str) -> Result<Vec<(String, u64)>> {
+        let answer = http::send(self.admin, &Ask::get(format!("/stats?filter={filter}"))).await?;
+        let line = |line: &str| {
+            let (name, value) = line.rsplit_once(": ")?;
+            Some((name.to_owned(), value.parse().ok()?))
+        };
+        Ok(answer.body.lines().filter_map(line).collect())
+    }
+
+    /// The counter or gauge `name`; 0 if Envoy does not have it (yet).
+    pub async fn stat(&self, name: &str) -> Result<u64> {
+        let stats = self.stats(&format!("^{}$", name.replace('.', "\\."))).await?;
+        Ok(stats.first().map_or(0, |(_, value)| *value))
+    }
+
+    /// Everything Envoy and the filter have logged since the folder was made.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// The access log so far, one JSON object for each request.
+    pub fn access_log(&self) -> Vec<Value> {
+        process::read(&self.access_log).lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// An error if it has ended.
+    pub fn check(&mut self) -> Result<()> {
+        self.process.check()
+    }
+
+    /// Ends it as an operator would.
+    pub async fn stop(&mut self) {
+        self.process.stop().await;
+    }
+}
+
+fn command(folder: &Path, config: &EnvoyConfig, secret: Option<&str>) -> Result<Command> {
+    let file = folder.join("envoy.yaml");
+    fs::write(&file, config.as_str()).map_err(Error::io(format!("writing {}", file.display())))?;
+    let mut command = Command::new(artifacts::envoy()?);
+    command.arg("-c").arg(&file).arg("--use-dynamic-base-id").env_remove("POLICY_CLIENT_SECRET");
+    if let Some(secret) = secret {
+        command.env("POLICY_CLIENT_SECRET", secret);
+    }
+    Ok(command)
+}
+
+/// Admin interface and gateway of an Envoy that serves.
+async fn addresses(admin_file: &Path) -> Result<(SocketAddr, SocketAddr)> {
+    let starting = |found: &str| Error::Unexpected {
+        what: "envoy's start".to_owned(),
+        expected: "a served listener".to_owned(),
+        found: found.to_owned(),
+    };
+    let admin: SocketAddr =
+        process::read(admin_file).trim().parse().map_err(|_| starting("no address of its admin interface"))?;
+    let ready = http::send(admin, &Ask::get("/ready")).await?;
+    if ready.body.trim() != "LIVE" {
+        return Err(starting(&ready.body));
+    }
+    let listeners = http::send(admin, &Ask::get("/listeners?format=json")).await?;
+    let port = port(&listeners).ok_or_else(|| starting(&listeners.body))?;
+    Ok((admin, SocketAddr::from(([127, 0, 0, 1], port))))
+}
+
+fn port(listeners: &Answer) -> Option<u16> {
+    let json = listeners.json();
+    let port = json.pointer("/listener_statuses/0/local_address/socket_address/port_value")?.as_u64()?;
+    u16::try_from(port).ok()
+}

@@ -1,0 +1,111 @@
+//! The policy service, real, and its management API as an administrator calls it.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::{
+    Error, Result, artifacts,
+    deadline::eventually,
+    http::{self, Answer, Ask},
+    process::Process,
+};
+
+/// The administrator's token. The service listens on loopback only and lives as long as the stack.
+pub const ADMIN_TOKEN: &str = "demo-administrator";
+/// The gateway's id, as in `envoy/standalone/envoy.yaml`.
+pub const GATEWAY_ID: &str = "gateway-1";
+/// The gateway's secret.
+pub const GATEWAY_SECRET: &str = "demo-gateway-secret";
+/// How long the service may take to answer.
+const STARTING: Duration = Duration::from_secs(30);
+
+/// A policy service, running or not; its database stays when it is killed and started again.
+pub struct PolicyService {
+    folder: PathBuf,
+    address: SocketAddr,
+    process: Option<Process>,
+}
+
+impl PolicyService {
+    /// Starts one on `port` of loopback with its files in `folder`, and waits until it answers.
+    pub async fn start(folder: &Path, port: u16) -> Result<Self> {
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let mut service = Self { folder: folder.to_owned(), address, process: None };
+        service.restart().await?;
+        Ok(service)
+    }
+
+    /// Starts it (again) on the same port and database.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.kill().await;
+        let mut command = Command::new(artifacts::policy_service()?);
+        command.args(["serve", "--listen", &self.address.to_string()]);
+        command.args(["--database", &format!("sqlite:{}", self.folder.join("policy.db").display())]);
+        command.env("POLICY_ADMIN_TOKEN", ADMIN_TOKEN);
+        command.env("POLICY_GATEWAYS", format!("{GATEWAY_ID}:{GATEWAY_SECRET}"));
+        let mut process = Process::start("policy-service", command, self.folder.join("policy-service.log"))?;
+        let address = self.address;
+        let (answered, _) = eventually("the policy service to answer", STARTING, async || match process.check() {
+            Err(ended) => Ok(Err(ended)),
+            Ok(()) => http::send(address, &Ask::get("/openapi.json")).await.map(|_| Ok(())),
+        })
+        .await?;
+        answered?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Ends it the way a crash does.
+    pub async fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().await;
+        }
+    }
+
+    /// Ends it as an operator would.
+    pub async fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.stop().await;
+        }
+    }
+
+    /// An error if it has ended by itself.
+    pub fn check(&mut self) -> Result<()> {
+        self.process.as_mut().map_or(Ok(()), Process::check)
+    }
+
+    /// Where it listens, or would.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        crate::process::read(&self.folder.join("policy-service.log"))
+    }
+
+    /// A call of the management API, with the administrator's token.
+    pub async fn call(&self, ask: Ask) -> Result<Answer> {
+        http::send(self.address, &ask.header("authorization", format!("Bearer {ADMIN_TOKEN}"))).await
+    }
+
+    /// A POST to the management API that must succeed; its answer.
+    pub async fn post(&self, path: &str, body: Option<Value>) -> Result<Value> {
+        let mut ask = Ask::new("POST", path);
+        if let Some(body) = body {
+            ask = ask.json(body);
+        }
+        let answer = self.call(ask.clone()).await?;
+        if answer.status.is_success() {
+            Ok(answer.json())
+        } else {
+            Err(Error::Unexpected { what: ask.to_string(), expected: "success".to_owned(), found: answer.to_string() })
+        }
+    }
+}

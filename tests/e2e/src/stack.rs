@@ -1,0 +1,206 @@
+//! One stack: policy service, two upstreams, Envoy with the filter, each in its place and ready.
+
+use std::{
+    env, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    Error, Result, artifacts,
+    config::{EnvoyConfig, Places},
+    envoy::Envoy,
+    policy_service::{GATEWAY_SECRET, PolicyService},
+    ports,
+    upstream::Upstream,
+};
+
+/// What a stack is to be like. The default is what is shipped, on free ports.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where everything listens.
+    pub ports: Ports,
+    /// Texts of the shipped configuration to replace, each of which must stand there exactly once.
+    pub edits: Vec<(&'static str, String)>,
+    /// Where the policy comes from.
+    pub policy: Policy,
+    /// `POLICY_CLIENT_SECRET` of Envoy.
+    pub secret: Option<&'static str>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { ports: Ports::default(), edits: Vec::new(), policy: Policy::Service, secret: Some(GATEWAY_SECRET) }
+    }
+}
+
+impl Options {
+    /// With one more text replaced.
+    pub fn edit(mut self, from: &'static str, to: impl Into<String>) -> Self {
+        self.edits.push((from, to.into()));
+        self
+    }
+}
+
+/// Where the policy comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum Policy {
+    /// From the real policy service, which the stack starts.
+    Service,
+    /// From this address, where a test answers or nobody does.
+    At(SocketAddr),
+}
+
+/// Ports on loopback; 0 is a free one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ports {
+    /// `GATEWAY_PORT`: requests.
+    pub gateway: u16,
+    /// `ADMIN_PORT`: Envoy's admin interface.
+    pub admin: u16,
+    /// `POLICY_PORT`: the policy service.
+    pub policy: u16,
+    /// `UPSTREAM_PORT`: the production endpoint.
+    pub upstream: u16,
+    /// `SANDBOX_PORT`: the sandbox endpoint.
+    pub sandbox: u16,
+}
+
+impl Ports {
+    /// The ports of the shipped configuration, or those that the environment names; all must be free.
+    pub fn from_environment() -> Result<Self> {
+        Ok(Self {
+            gateway: port("GATEWAY_PORT", 10000)?,
+            admin: port("ADMIN_PORT", 9901)?,
+            policy: port("POLICY_PORT", 8085)?,
+            upstream: port("UPSTREAM_PORT", 8091)?,
+            sandbox: port("SANDBOX_PORT", 8092)?,
+        })
+    }
+}
+
+/// A stack. What it has started ends with it.
+pub struct Stack {
+    folder: PathBuf,
+    access_log: PathBuf,
+    options: Options,
+    policy: Option<PolicyService>,
+    upstream: Upstream,
+    sandbox: Upstream,
+    envoy: Option<Envoy>,
+}
+
+impl Stack {
+    /// Starts everything but Envoy, with all files in `target/stack/<name>`, which is emptied first.
+    pub async fn prepare(name: &str, options: Options) -> Result<Self> {
+        let folder = artifacts::root().join("target/stack").join(name);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).map_err(Error::io(format!("making {}", folder.display())))?;
+        let upstream = Upstream::start("production", options.ports.upstream).await?;
+        let sandbox = Upstream::start("sandbox", options.ports.sandbox).await?;
+        let policy = match options.policy {
+            Policy::At(_) => None,
+            Policy::Service => {
+                let port = if options.ports.policy == 0 { ports::free()? } else { options.ports.policy };
+                Some(PolicyService::start(&folder, port).await?)
+            }
+        };
+        Ok(Self { access_log: folder.join("access.log"), folder, options, policy, upstream, sandbox, envoy: None })
+    }
+
+    /// Starts everything, with an empty policy.
+    pub async fn start(name: &str, options: Options) -> Result<Self> {
+        let mut stack = Self::prepare(name, options).await?;
+        stack.start_envoy().await?;
+        Ok(stack)
+    }
+
+    /// Starts Envoy (again), and waits until it serves.
+    pub async fn start_envoy(&mut self) -> Result<()> {
+        self.stop_envoy().await;
+        let config = self.config()?;
+        self.envoy = Some(Envoy::start(&self.folder, &config, self.options.secret, &self.access_log).await?);
+        Ok(())
+    }
+
+    /// Ends Envoy.
+    pub async fn stop_envoy(&mut self) {
+        if let Some(mut envoy) = self.envoy.take() {
+            envoy.stop().await;
+        }
+    }
+
+    /// The configuration that Envoy runs, or would.
+    pub fn config(&self) -> Result<EnvoyConfig> {
+        let policy = match (self.options.policy, &self.policy) {
+            (Policy::At(address), _) => address,
+            (Policy::Service, Some(service)) => service.address(),
+            (Policy::Service, None) => return Err(not_started("the policy service")),
+        };
+        let config = EnvoyConfig::shipped()?.place(&Places {
+            gateway: self.options.ports.gateway,
+            admin: self.options.ports.admin,
+            policy,
+            upstream: self.upstream.address(),
+            sandbox: self.sandbox.address(),
+            filter: &artifacts::filter()?,
+            access_log: &self.access_log,
+        })?;
+        self.options.edits.iter().try_fold(config, |config, (from, to)| config.replace(from, to))
+    }
+
+    /// Envoy; an error if it has not been started.
+    pub fn envoy(&self) -> Result<&Envoy> {
+        self.envoy.as_ref().ok_or_else(|| not_started("envoy"))
+    }
+
+    /// The policy service; an error if there is none.
+    pub fn policy(&self) -> Result<&PolicyService> {
+        self.policy.as_ref().ok_or_else(|| not_started("the policy service"))
+    }
+
+    /// The policy service, to kill it or start it again.
+    pub fn policy_mut(&mut self) -> Result<&mut PolicyService> {
+        self.policy.as_mut().ok_or_else(|| not_started("the policy service"))
+    }
+
+    /// Where all files are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// An error if a part has ended by itself.
+    pub fn check(&mut self) -> Result<()> {
+        self.policy.as_mut().map_or(Ok(()), PolicyService::check)?;
+        self.envoy.as_mut().map_or(Ok(()), Envoy::check)
+    }
+
+    /// Ends everything, the gateway first, so that no request meets half a stack.
+    pub async fn stop(mut self) {
+        self.stop_envoy().await;
+        if let Some(mut policy) = self.policy.take() {
+            policy.stop().await;
+        }
+    }
+}
+
+fn port(variable: &'static str, default: u16) -> Result<u16> {
+    let port = match env::var(variable) {
+        Err(_) => default,
+        Ok(text) => text.parse().ok().filter(|port| *port != 0).ok_or_else(|| Error::Unexpected {
+            what: variable.to_owned(),
+            expected: "a port from 1 to 65535".to_owned(),
+            found: text,
+        })?,
+    };
+    ports::check(port, variable)?;
+    Ok(port)
+}
+
+fn not_started(what: &str) -> Error {
+    Error::Unexpected {
+        what: what.to_owned(),
+        expected: "it to run".to_owned(),
+        found: "it was not started".to_owned(),
+    }
+}

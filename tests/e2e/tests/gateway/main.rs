@@ -1,0 +1,13 @@
+//! A real Envoy with two workers, the real policy service and a real client: what must hold of all of them together.
+//! Each test has a stack of its own, whose files stay in `target/stack/<name>`.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "only test code: what cannot happen fails the test, and tests are named for what they hold"
+)]
+
+mod story;

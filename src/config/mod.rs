@@ -4,13 +4,24 @@
 //! checks it. Whatever is wrong is an [`InvalidConfig`] with path, line and column. A `Config` holds secrets, so its
 //! `Debug` hides them; nothing here logs, and the environment is a parameter.
 
+mod error;
+mod fields;
+mod header;
+mod json;
 mod parse;
+mod place;
+mod read;
+mod refusal;
+mod request;
+mod secret;
 #[cfg(test)]
 mod tests;
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-pub use parse::{InvalidConfig, parse};
+pub use error::{Expected, Found, InvalidConfig, Position, Problem, VariableProblem};
+pub use fields::{FIELDS, Field, WhenAbsent};
+pub use parse::{MAX_CONFIG_BYTES, MAX_DURATION_MS, parse};
 
 use crate::{policy::Digest, reply::Reason};
 
@@ -198,27 +209,44 @@ pub struct Forward {
     pub plan: Option<String>,
 }
 
-/// A fact that can be annotated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fact {
+/// Defines [`Fact`] with, for each: its name in JSON and in filter state.
+macro_rules! facts {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal),* $(,)?) => {
+        /// A fact that can be annotated.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Fact { $($(#[$doc])* $variant),* }
+
+        impl Fact {
+            /// All facts.
+            pub const ALL: &[Fact] = &[$(Fact::$variant),*];
+
+            /// The name in JSON and, after `wasm.keygate.`, in filter state.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Fact::$variant => $name),* }
+            }
+        }
+    };
+}
+
+facts! {
     /// `allowed`, or why not.
-    Reason,
+    Reason = "reason",
     /// The application's id.
-    ApplicationId,
+    ApplicationId = "application_id",
     /// The application's name.
-    ApplicationName,
+    ApplicationName = "application_name",
     /// The application's owner.
-    Owner,
+    Owner = "owner",
     /// The key's public handle.
-    KeyId,
+    KeyId = "key_id",
     /// The API's id.
-    ApiId,
+    ApiId = "api_id",
     /// PRODUCTION or SANDBOX.
-    KeyType,
+    KeyType = "key_type",
     /// The subscription's plan.
-    Plan,
+    Plan = "plan",
     /// The policy's revision.
-    Revision,
+    Revision = "revision",
 }
 
 /// `replies`.

@@ -1,0 +1,368 @@
+//! What can be wrong with a configuration, as data and as the sentence that an operator reads.
+//!
+//! An error says where (path, line, column), what was found and what is allowed. It never holds a secret: what stands
+//! under `policy.headers`, `policy.credentials` and `emergency` gets in here as kind and length only, so neither
+//! `Display` nor `Debug` can tell it.
+
+use std::fmt;
+
+use super::{
+    MAX_CONFIG_BYTES,
+    json::{MAX_DEPTH, Value},
+    place::{Path, shown},
+};
+
+/// Why a configuration is refused. It shows as one line:
+/// `policy.timeout_ms, line 3, column 19: found the number 0, expected an integer from 1 to 2592000000`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidConfig {
+    /// Such as `credential_sources[2].scheme`; empty for the whole text. Names that stand under `policy.headers`,
+    /// `policy.credentials` and `emergency` are replaced by their length.
+    pub path: String,
+    /// Where the value, or the name of the field, begins; where a field is missing, its object; where the text breaks
+    /// off or turns into something else, that place.
+    pub position: Position,
+    /// What is wrong there.
+    pub problem: Problem,
+}
+
+/// A place in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// From 1; lines end with a line feed.
+    pub line: usize,
+    /// From 1, in characters (Unicode scalar values), as editors count them.
+    pub column: usize,
+}
+
+/// What is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// There is no text.
+    Empty,
+    /// The text is longer than [`MAX_CONFIG_BYTES`].
+    TooLarge {
+        /// Its bytes.
+        bytes: usize,
+    },
+    /// The text is not UTF-8.
+    NotUtf8,
+    /// The bytes of a protobuf message, as a `Struct` arrives.
+    ProtobufStruct,
+    /// Lists and objects nest deeper than any that mean something.
+    TooDeep,
+    /// Something else should stand here.
+    Unexpected {
+        /// What stands here.
+        found: Found,
+        /// What should.
+        expected: Expected,
+    },
+    /// No field has this name here.
+    UnknownField {
+        /// The names that there are.
+        allowed: Vec<&'static str>,
+        /// The one among them that was probably meant.
+        close: Option<&'static str>,
+    },
+    /// A name that the contract knows and this version does not.
+    NotYetSupported {
+        /// It.
+        found: Found,
+    },
+    /// The same field, source or fact before.
+    Twice,
+    /// A required field is not there.
+    Missing,
+    /// A header that already has another use.
+    HeaderTaken {
+        /// Its name, lower-cased.
+        header: String,
+        /// The path of the other use.
+        by: String,
+    },
+    /// `credentials` and a header both make the callout's `authorization`.
+    AuthorizationTwice,
+    /// The cluster's name cannot stand in for `policy.authority`.
+    ClusterIsNoAuthority,
+    /// An environment variable does not hold what it should.
+    Variable {
+        /// Its name, where that looks like the name of one (`A-Z`, `0-9`, `_`) and not like a secret put in its place.
+        name: Option<String>,
+        /// What is wrong with it.
+        wrong: VariableProblem,
+    },
+}
+
+/// What is wrong with an environment variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VariableProblem {
+    /// It is not set.
+    NotSet,
+    /// It is not UTF-8.
+    NotUtf8,
+    /// It has no bytes, or none but a line break.
+    Empty,
+    /// It is no secret that can be sent.
+    Unfit(Expected),
+}
+
+/// What stands in the text; secrets without their content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// `null`.
+    Null,
+    /// `true` or `false`; which one, where it may be told.
+    Boolean(Option<bool>),
+    /// A number.
+    Number {
+        /// Its characters.
+        length: usize,
+        /// As written, where it may be told; cut where it is long.
+        text: Option<String>,
+    },
+    /// A string, or a field's name.
+    String {
+        /// Its characters.
+        length: usize,
+        /// Decoded, where it may be told; cut where it is long.
+        text: Option<String>,
+    },
+    /// A list.
+    List {
+        /// How many.
+        entries: usize,
+    },
+    /// An object.
+    Object {
+        /// How many.
+        fields: usize,
+    },
+    /// A character of JSON's own, or another one that is neither letter nor digit and may be told.
+    Character(char),
+    /// A character, by its kind.
+    SomeCharacter(&'static str),
+    /// A backslash and what follows it.
+    Escape,
+    /// The end of the text.
+    End,
+}
+
+/// What may stand in a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// In words.
+    Is(&'static str),
+    /// An integer of a range, bounds included.
+    Integer {
+        /// Smallest.
+        min: u64,
+        /// Largest.
+        max: u64,
+    },
+    /// A string.
+    Text {
+        /// Fewest bytes.
+        min: usize,
+        /// Most bytes.
+        max: usize,
+        /// What else holds for it.
+        of: &'static str,
+    },
+    /// One of these.
+    OneOf(Vec<&'static str>),
+    /// A header's name other than these.
+    HeaderOtherThan(&'static [&'static str]),
+    /// A list, or an object, of so many.
+    Count {
+        /// Of what.
+        of: &'static str,
+        /// Fewest.
+        min: usize,
+        /// Most.
+        max: usize,
+    },
+}
+
+/// An [`InvalidConfig`] whose place is not counted yet.
+#[derive(Debug)]
+pub(super) struct Fault {
+    at: usize,
+    path: String,
+    problem: Box<Problem>,
+}
+
+impl Fault {
+    pub fn new(at: usize, path: &Path, problem: Problem) -> Self {
+        Self { at, path: path.as_str().to_owned(), problem: Box::new(problem) }
+    }
+
+    /// The same with line and column in `json`.
+    pub fn locate(self, json: &[u8]) -> InvalidConfig {
+        let before = json.get(..self.at).unwrap_or(json);
+        let line = before.split(|byte| *byte == b'\n').next_back().unwrap_or_default();
+        let count = |bytes: &[u8], counts: fn(&u8) -> bool| bytes.iter().filter(|byte| counts(byte)).count();
+        let position = Position {
+            line: count(before, |byte| *byte == b'\n').saturating_add(1),
+            // All bytes of a character but its first are 10xxxxxx.
+            column: count(line, |byte| byte & 0xc0 != 0x80).saturating_add(1),
+        };
+        InvalidConfig { path: self.path, position, problem: *self.problem }
+    }
+}
+
+impl Found {
+    /// A value that stands at `path`.
+    pub(super) fn value(value: &Value<'_>, path: &Path) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Boolean(value) => Self::Boolean((!path.is_hidden()).then_some(*value)),
+            Value::Number(text) => {
+                Self::Number { length: text.chars().count(), text: (!path.is_hidden()).then(|| shown(text)) }
+            }
+            Value::String(text) => Self::string(text, path),
+            Value::List(entries) => Self::List { entries: entries.len() },
+            Value::Object(members) => Self::Object { fields: members.len() },
+        }
+    }
+
+    /// A string, or a field's name, that stands at `path`.
+    pub(super) fn string(text: &str, path: &Path) -> Self {
+        Self::String { length: text.chars().count(), text: (!path.is_hidden()).then(|| shown(text)) }
+    }
+
+    /// The same without its content: a text where an object should be may be a whole configuration, secrets and all.
+    pub(super) fn without_content(self) -> Self {
+        match self {
+            Self::String { length, .. } => Self::String { length, text: None },
+            other => other,
+        }
+    }
+
+    /// The character where JSON ends to be JSON. Where a string ended too early it is one of a secret, so it is told
+    /// only where it cannot say much.
+    pub(super) fn next(next: Option<char>, path: &Path) -> Self {
+        match next {
+            None => Self::End,
+            Some(c @ ('{' | '}' | '[' | ']' | ',' | ':' | '"')) => Self::Character(c),
+            Some('\n' | '\r') => Self::SomeCharacter("a line break"),
+            Some(c) if c.is_control() => Self::SomeCharacter("a control character"),
+            Some('\u{feff}') => Self::SomeCharacter("a byte order mark"),
+            Some(c) if c.is_ascii_digit() => Self::SomeCharacter("a digit"),
+            Some(c) if c.is_alphabetic() => Self::SomeCharacter("a letter"),
+            Some(c) if c.is_ascii() && !path.is_hidden() => Self::Character(c),
+            Some(_) => Self::SomeCharacter("another character"),
+        }
+    }
+}
+
+impl std::error::Error for InvalidConfig {}
+
+impl fmt::Display for InvalidConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = if self.path.is_empty() { "configuration" } else { &self.path };
+        write!(f, "{path}, line {}, column {}: {}", self.position.line, self.position.column, self.problem)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => {
+                f.write_str(r#"empty, expected JSON text with at least {"policy": {"cluster": "<name of an Envoy cluster>"}}"#)
+            }
+            Self::TooLarge { bytes } => write!(f, "found {bytes} bytes, expected at most {MAX_CONFIG_BYTES}"),
+            Self::NotUtf8 => f.write_str("found bytes that are not UTF-8, expected JSON text"),
+            Self::ProtobufStruct => f.write_str(
+                "found protobuf bytes, as of a google.protobuf.Struct, expected JSON text: give the configuration as \
+                 google.protobuf.StringValue",
+            ),
+            Self::TooDeep => write!(f, "found more than {MAX_DEPTH} levels of lists and objects, expected at most {MAX_DEPTH}"),
+            Self::Unexpected { found: Found::Null, expected } => {
+                write!(f, "found null, expected {expected}; what is not wanted is left out")
+            }
+            Self::Unexpected { found, expected } => write!(f, "found {found}, expected {expected}"),
+            Self::UnknownField { allowed, close: None } => write!(f, "unknown field, expected {}", any_of(allowed)),
+            Self::UnknownField { allowed, close: Some(close) } => {
+                write!(f, "unknown field, did you mean `{close}`? expected {}", any_of(allowed))
+            }
+            Self::NotYetSupported { found } => write!(f, "found {found}, which is not yet supported"),
+            Self::Twice => f.write_str("given twice, expected once"),
+            Self::Missing => f.write_str("required, but not given"),
+            Self::HeaderTaken { header, by } => write!(
+                f,
+                "the header `{header}` is also that of {by}, expected another one, or null to leave the fact out"
+            ),
+            Self::AuthorizationTwice => {
+                f.write_str("found beside an `authorization` header in policy.headers, expected one of the two")
+            }
+            Self::ClusterIsNoAuthority => {
+                f.write_str("required, since the name in policy.cluster cannot be an authority")
+            }
+            Self::Variable { name: Some(name), wrong } => write!(f, "the environment variable {name} {wrong}"),
+            Self::Variable { name: None, wrong } => write!(f, "the environment variable named here {wrong}"),
+        }
+    }
+}
+
+impl fmt::Display for VariableProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSet => f.write_str("is not set, expected it among the environment variables of the VM"),
+            Self::NotUtf8 => f.write_str("is not UTF-8, expected text"),
+            Self::Empty => f.write_str("is empty, expected a secret"),
+            Self::Unfit(expected) => write!(f, "does not fit, expected {expected}"),
+        }
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Boolean(None) => f.write_str("a boolean"),
+            Self::Boolean(Some(value)) => write!(f, "{value}"),
+            Self::Number { text: Some(text), .. } => write!(f, "the number {text}"),
+            Self::Number { length, text: None } => write!(f, "a number of {}", counted(*length, "character")),
+            Self::String { text: Some(text), .. } => write!(f, "the string {text:?}"),
+            Self::String { length, text: None } => write!(f, "a string of {}", counted(*length, "character")),
+            Self::List { entries: 0 } => f.write_str("an empty list"),
+            Self::List { entries } => write!(f, "a list of {entries}"),
+            Self::Object { fields: 0 } => f.write_str("an empty object"),
+            Self::Object { fields } => write!(f, "an object of {}", counted(*fields, "field")),
+            Self::Character(character) => write!(f, "`{character}`"),
+            Self::SomeCharacter(kind) => f.write_str(kind),
+            Self::Escape => f.write_str("a malformed escape"),
+            Self::End => f.write_str("the end of the text"),
+        }
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Is(what) => f.write_str(what),
+            Self::Integer { min, max } => write!(f, "an integer from {min} to {max}"),
+            Self::Text { min, max, of } => write!(f, "a string of {min} to {max} bytes, {of}"),
+            Self::OneOf(names) => f.write_str(&any_of(names)),
+            Self::HeaderOtherThan(names) => write!(f, "a header other than {}", any_of(names)),
+            Self::Count { of, min, max } if min == max => write!(f, "{min} {of}"),
+            Self::Count { of, min, max } => write!(f, "{min} to {max} {of}"),
+        }
+    }
+}
+
+/// `` `a`, `b` or `c` ``.
+fn any_of(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => "nothing".to_owned(),
+    }
+}
+
+/// `1 field`, `2 fields`.
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}

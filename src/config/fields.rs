@@ -1,0 +1,136 @@
+//! The fields of a configuration: names, defaults, meanings. The one list of them.
+//!
+//! The reader takes the allowed names and the defaults from here, and the README's table is held against it, so that
+//! none of the three can say anything else than the others.
+
+use std::borrow::Cow;
+
+use super::json::{self, Member, Node, Value};
+
+/// One field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Names from the outermost object inwards, joined by dots.
+    pub path: &'static str,
+    /// What holds where it is absent.
+    pub default: WhenAbsent,
+    /// What it is for, in one sentence.
+    pub meaning: &'static str,
+}
+
+/// What holds where a field is absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenAbsent {
+    /// Nothing: it must be given.
+    Required,
+    /// As if this JSON text had been given.
+    Json(&'static str),
+    /// What these words say; no JSON text would say the same.
+    Else(&'static str),
+}
+
+const fn field(path: &'static str, default: WhenAbsent, meaning: &'static str) -> Field {
+    Field { path, default, meaning }
+}
+
+use WhenAbsent::{Else, Json, Required};
+
+/// All fields, in the order of the documentation.
+#[rustfmt::skip] // a table reads best with one row to a field
+pub const FIELDS: &[Field] = &[
+    field("policy.cluster", Required, "The Envoy cluster that callouts go to."),
+    field("policy.authority", Else("the cluster's name"), "`:authority` of the callouts."),
+    field("policy.path", Json(r#""/v1/policy""#), "Where the feed begins: an absolute path."),
+    field("policy.headers", Json("{}"), "Headers of the callouts; each value is a string or `{\"env\": NAME}`."),
+    field("policy.credentials", Else("none"), "`client_id` and `client_secret`, sent as HTTP Basic; each is a string or `{\"env\": NAME}`."),
+    field("policy.refresh_interval_ms", Json("5000"), "Pause between refreshes; jitter only shortens it, by up to 10 %."),
+    field("policy.long_poll_ms", Json("25000"), "How long the service may hold its answer until there is something new, rounded up to seconds; 0 turns it off."),
+    field("policy.timeout_ms", Json("5000"), "Bound on one callout, added to the wait of a long poll."),
+    field("policy.stale_after_ms", Json("60000"), "Age from which the policy is reported as stale; it is served all the same."),
+    field("policy.expire_after_ms", Json("3600000"), "Age from which nothing is allowed any more; 0 means never."),
+    field("policy.startup_hold_ms", Json("1000"), "How long a request waits for the very first policy; 0 means not at all."),
+    field("policy.max_removed_percent", Json("90"), "Share of the known keys that a full policy may drop, in percent; 100 turns the guard off, 0 lets none go."),
+    field("credential_sources", Json(r#"[{"header":"x-api-key"},{"header":"apikey"},{"query":"apikey"}]"#), "Where a request may carry its key, in the order in which they are looked at."),
+    field("ambiguous_credentials", Json(r#""reject""#), "Whether several different keys in one request are refused (`reject`) or the first decides (`first`)."),
+    field("api", Else("the policy's own `match`"), "How the API of a request is known: `{\"fixed\": id}` or `{\"route_metadata\": [namespace, key]}`."),
+    field("unknown_api", Json(r#""deny""#), "Whether a request that belongs to no API is refused (`deny`) or passes without identity headers (`allow`)."),
+    field("allow_preflight", Json("false"), "Whether CORS preflights pass without a key."),
+    field("forward.credential", Json("false"), "Whether the credential stays in an allowed request."),
+    field("forward.application_id", Json(r#""x-application-id""#), "Request header of the application's id; null leaves it out."),
+    field("forward.key_id", Json(r#""x-key-id""#), "Request header of the key's id; null leaves it out."),
+    field("forward.key_type", Json(r#""x-key-type""#), "Request header of the key's type, PRODUCTION or SANDBOX; null leaves it out."),
+    field("forward.application_name", Json("null"), "Request header of the application's name; null leaves it out."),
+    field("forward.owner", Json("null"), "Request header of the application's owner; null leaves it out."),
+    field("forward.api_id", Json("null"), "Request header of the API's id; null leaves it out."),
+    field("forward.plan", Json("null"), "Request header of the subscription's plan; null leaves it out."),
+    field("annotate", Json(r#"["reason"]"#), "Which facts go into filter state, each as `wasm.keygate.<fact>`; `reason` always does."),
+    field("replies.format", Json(r#""wso2""#), "Shape of a refusal's body: `wso2`, `choreo` or `problem`."),
+    field("replies.realm", Json(r#""keygate""#), "Realm of `www-authenticate` on 401."),
+    field("replies.overrides", Json("{}"), "Changes of `status`, `message` and `description`, by reason."),
+    field("mode", Json(r#""enforce""#), "Whether decisions are carried out (`enforce`) or only counted and annotated (`shadow`)."),
+    field("on_policy_unavailable", Json(r#""deny""#), "Whether what only the lack of a policy refuses is refused (`deny`) or passes (`allow`)."),
+    field("emergency.deny_keys", Json("[]"), "SHA-256 digests of keys that are denied whatever the policy says, and whatever `allow_keys` says."),
+    field("emergency.allow_keys", Json("[]"), "SHA-256 digests of keys that are allowed even with no policy at all."),
+];
+
+/// The names that the object at `path` may have; none where it is not one of [`FIELDS`].
+pub(super) fn names(path: &str) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for field in FIELDS {
+        let inside = if path.is_empty() {
+            Some(field.path)
+        } else {
+            field.path.strip_prefix(path).and_then(|rest| rest.strip_prefix('.'))
+        };
+        let name = inside.and_then(|rest| rest.split('.').next());
+        names.extend(name.filter(|name| !names.contains(name)));
+    }
+    names
+}
+
+/// Adds to `root` what it leaves out and [`FIELDS`] has a default for; it stands where its object begins.
+pub(super) fn fill(root: &mut Node<'_>) {
+    for field in FIELDS {
+        let (outer, name) = field.path.rsplit_once('.').unwrap_or(("", field.path));
+        let object = if outer.is_empty() { Some(&mut *root) } else { member(root, outer) };
+        if let (Some(object), Json(text)) = (object, field.default) {
+            add(object, name, text);
+        }
+    }
+}
+
+/// The object `name` of `root`, added where it is missing.
+fn member<'r, 't>(root: &'r mut Node<'t>, name: &'static str) -> Option<&'r mut Node<'t>> {
+    add(root, name, "{}");
+    match &mut root.value {
+        Value::Object(members) => members.iter_mut().find(|member| member.name == name).map(|member| &mut member.node),
+        _ => None,
+    }
+}
+
+/// Gives `object` the member `name` if it has none; what is no object stays as it is and is refused later.
+fn add(object: &mut Node<'_>, name: &'static str, text: &'static str) {
+    let at = object.at;
+    let Value::Object(members) = &mut object.value else { return };
+    if members.iter().any(|member| member.name == name) {
+        return;
+    }
+    // Every default parses: a test says so. If one did not, its field would be reported as missing.
+    if let Ok(mut node) = json::parse(text) {
+        settle(&mut node, at);
+        members.push(Member { at, name: Cow::Borrowed(name), node });
+    }
+}
+
+/// Moves a default, which has no place of its own in the text, to `at`.
+fn settle(node: &mut Node<'_>, at: usize) {
+    node.at = at;
+    match &mut node.value {
+        Value::List(entries) => entries.iter_mut().for_each(|entry| settle(entry, at)),
+        Value::Object(members) => members.iter_mut().for_each(|member| {
+            member.at = at;
+            settle(&mut member.node, at);
+        }),
+        _ => {}
+    }
+}

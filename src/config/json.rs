@@ -1,0 +1,252 @@
+//! JSON text as a tree that remembers where everything stood, so that every error can point at it.
+//!
+//! `serde_json` tells line and column only of what is no JSON at all; what is JSON but no configuration has lost its place
+//! by then. This reader takes RFC 8259 and nothing more (no comments, no trailing commas), keeps numbers as text and
+//! members in order, names given twice included: what may stand where is for [`super::read`] to say.
+
+use std::borrow::Cow;
+
+use super::{
+    error::{Expected, Fault, Found, Problem},
+    place::Path,
+};
+
+/// Levels of lists and objects. The deepest that means anything is `policy.credentials.client_secret.env`, four; twice
+/// that leaves room to say what is wrong about deeper ones by name, and the stack that it costs is nothing.
+pub(super) const MAX_DEPTH: usize = 8;
+
+/// A value and where it begins, in bytes from the start of the text.
+#[derive(Clone, Debug)]
+pub(super) struct Node<'t> {
+    pub at: usize,
+    pub value: Value<'t>,
+}
+
+/// What JSON knows.
+#[derive(Clone, Debug)]
+pub(super) enum Value<'t> {
+    Null,
+    Boolean(bool),
+    /// As written.
+    Number(&'t str),
+    String(Cow<'t, str>),
+    List(Vec<Node<'t>>),
+    Object(Vec<Member<'t>>),
+}
+
+/// A name, where it begins, and its value.
+#[derive(Clone, Debug)]
+pub(super) struct Member<'t> {
+    pub at: usize,
+    pub name: Cow<'t, str>,
+    pub node: Node<'t>,
+}
+
+/// The one value that `text` is.
+pub(super) fn parse(text: &str) -> Result<Node<'_>, Fault> {
+    let mut parser = Parser { text, at: 0 };
+    let root = Path::root();
+    let node = parser.value(&root, MAX_DEPTH)?;
+    parser.blanks();
+    if parser.peek().is_some() { Err(parser.unexpected(&root, "the end of the text")) } else { Ok(node) }
+}
+
+struct Parser<'t> {
+    text: &'t str,
+    /// How far it has read; always between two characters.
+    at: usize,
+}
+
+impl<'t> Parser<'t> {
+    fn rest(&self) -> &'t str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.rest().bytes().next()
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.at = self.at.saturating_add(bytes);
+    }
+
+    /// Steps over `word` if it is next.
+    fn take(&mut self, word: &str) -> bool {
+        let next = self.rest().starts_with(word);
+        if next {
+            self.advance(word.len());
+        }
+        next
+    }
+
+    fn blanks(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.advance(1);
+        }
+    }
+
+    fn value(&mut self, path: &Path, levels: usize) -> Result<Node<'t>, Fault> {
+        self.blanks();
+        let at = self.at;
+        let value = match self.peek() {
+            Some(b'{') => self.object(path, levels)?,
+            Some(b'[') => self.list(path, levels)?,
+            Some(b'"') => Value::String(self.string(path)?),
+            Some(b'-' | b'0'..=b'9') => Value::Number(self.number(path)?),
+            _ if self.take("null") => Value::Null,
+            _ if self.take("true") => Value::Boolean(true),
+            _ if self.take("false") => Value::Boolean(false),
+            _ => return Err(self.unexpected(path, "a JSON value")),
+        };
+        Ok(Node { at, value })
+    }
+
+    fn object(&mut self, path: &Path, levels: usize) -> Result<Value<'t>, Fault> {
+        let levels = self.deeper(path, levels)?;
+        let mut members = Vec::new();
+        if self.take("}") {
+            return Ok(Value::Object(members));
+        }
+        loop {
+            self.blanks();
+            let at = self.at;
+            if self.peek() != Some(b'"') {
+                return Err(self.unexpected(path, "a field's name in double quotes"));
+            }
+            let name = self.string(path)?;
+            let inside = path.field(&name);
+            self.blanks();
+            if !self.take(":") {
+                return Err(self.unexpected(&inside, "`:`"));
+            }
+            let node = self.value(&inside, levels)?;
+            members.push(Member { at, name, node });
+            self.blanks();
+            if self.take("}") {
+                return Ok(Value::Object(members));
+            }
+            if !self.take(",") {
+                return Err(self.unexpected(path, "`,` or `}`"));
+            }
+        }
+    }
+
+    fn list(&mut self, path: &Path, levels: usize) -> Result<Value<'t>, Fault> {
+        let levels = self.deeper(path, levels)?;
+        let mut entries = Vec::new();
+        if self.take("]") {
+            return Ok(Value::List(entries));
+        }
+        loop {
+            entries.push(self.value(&path.index(entries.len()), levels)?);
+            self.blanks();
+            if self.take("]") {
+                return Ok(Value::List(entries));
+            }
+            if !self.take(",") {
+                return Err(self.unexpected(path, "`,` or `]`"));
+            }
+        }
+    }
+
+    /// Steps into a list or an object; gives the levels that are left below it.
+    fn deeper(&mut self, path: &Path, levels: usize) -> Result<usize, Fault> {
+        let left = levels.checked_sub(1).ok_or_else(|| Fault::new(self.at, path, Problem::TooDeep))?;
+        self.advance(1);
+        self.blanks();
+        Ok(left)
+    }
+
+    fn string(&mut self, path: &Path) -> Result<Cow<'t, str>, Fault> {
+        self.advance(1);
+        let mut text = Cow::Borrowed("");
+        loop {
+            let rest = self.rest();
+            let plain = rest.bytes().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f)).count();
+            let part = rest.get(..plain).unwrap_or_default();
+            if text.is_empty() {
+                text = Cow::Borrowed(part);
+            } else {
+                text.to_mut().push_str(part);
+            }
+            self.advance(plain);
+            match self.peek() {
+                Some(b'"') => {
+                    self.advance(1);
+                    return Ok(text);
+                }
+                Some(b'\\') => text.to_mut().push(self.escape(path)?),
+                _ => return Err(self.unexpected(path, "the string's end (control characters must be escaped)")),
+            }
+        }
+    }
+
+    fn escape(&mut self, path: &Path) -> Result<char, Fault> {
+        let at = self.at;
+        let refused = |expected| {
+            Fault::new(at, path, Problem::Unexpected { found: Found::Escape, expected: Expected::Is(expected) })
+        };
+        self.advance(1);
+        for (letter, meant) in [
+            ("\"", '"'),
+            ("\\", '\\'),
+            ("/", '/'),
+            ("b", '\u{8}'),
+            ("f", '\u{c}'),
+            ("n", '\n'),
+            ("r", '\r'),
+            ("t", '\t'),
+        ] {
+            if self.take(letter) {
+                return Ok(meant);
+            }
+        }
+        if !self.take("u") {
+            return Err(refused(r#"one of \" \\ \/ \b \f \n \r \t \u"#));
+        }
+        let first = self.hex().ok_or_else(|| refused(r"four hexadecimal digits after \u"))?;
+        let second = match first {
+            0xd800..=0xdbff if self.take("\\u") => self.hex(),
+            _ => None,
+        };
+        let mut decoded = char::decode_utf16([first].into_iter().chain(second));
+        match (decoded.next(), decoded.next()) {
+            (Some(Ok(meant)), None) => Ok(meant),
+            _ => Err(refused("surrogates in pairs only")),
+        }
+    }
+
+    /// Four hexadecimal digits.
+    fn hex(&mut self) -> Option<u16> {
+        let digits = self.rest().get(..4).filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+        self.advance(4);
+        u16::from_str_radix(digits, 16).ok()
+    }
+
+    fn number(&mut self, path: &Path) -> Result<&'t str, Fault> {
+        let from = self.at;
+        self.take("-");
+        if !self.take("0") {
+            self.digits(path)?;
+        }
+        if self.take(".") {
+            self.digits(path)?;
+        }
+        if self.take("e") || self.take("E") {
+            let _ = self.take("+") || self.take("-");
+            self.digits(path)?;
+        }
+        Ok(self.text.get(from..self.at).unwrap_or_default())
+    }
+
+    fn digits(&mut self, path: &Path) -> Result<(), Fault> {
+        let count = self.rest().bytes().take_while(u8::is_ascii_digit).count();
+        self.advance(count);
+        if count == 0 { Err(self.unexpected(path, "a digit")) } else { Ok(()) }
+    }
+
+    fn unexpected(&self, path: &Path, expected: &'static str) -> Fault {
+        let found = Found::next(self.rest().chars().next(), path);
+        Fault::new(self.at, path, Problem::Unexpected { found, expected: Expected::Is(expected) })
+    }
+}

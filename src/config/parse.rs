@@ -1,0 +1,191 @@
+//! From the configuration's bytes to a [`Config`]: the text is read, what it leaves out is filled in, then each field is
+//! checked.
+//!
+//! Pure: the same bytes and the same environment give the same result on every thread, for a VM that refuses later what
+//! the first one took would let requests pass unchecked. Relations between durations are not checked: an operator may
+//! let a policy expire before it counts as stale.
+
+use std::time::Duration;
+
+use super::{
+    Ambiguous, Config, Mode, OnPolicyUnavailable, PolicySource, UnknownApi, fields,
+    error::{Fault, InvalidConfig, Problem},
+    json, place::Path,
+    read::{Item, Object, Place, Rule},
+    refusal, request,
+    secret::{self, Environment},
+};
+use crate::policy::MAX_TEXT_BYTES;
+
+/// Bytes of a configuration. The emergency lists take 2 × 1,000 digests of 64 digits with quotes, comma and indentation
+/// (about 80: 160 KB), the headers 16 secrets (70 KB), the overrides 25 pairs of texts (50 KB), all the rest a few KB:
+/// below 300 KB, with every character written plainly. The next power of two leaves room for wider indentation.
+pub const MAX_CONFIG_BYTES: usize = 512 * 1024;
+
+/// The longest duration that can be given, 30 days in milliseconds: longer than any that means something here, and sums
+/// of several stay far below what any integer type holds.
+pub const MAX_DURATION_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+
+/// The shortest `policy.refresh_interval_ms`.
+const MIN_REFRESH_INTERVAL_MS: u64 = 100;
+/// The shortest `policy.timeout_ms`.
+const MIN_TIMEOUT_MS: u64 = 1;
+
+/// Bytes of `policy.path`; the usual limit of servers for a request line is 8 KiB.
+const MAX_PATH_BYTES: usize = 1_024;
+
+/// An id, a name of a cluster or a key of metadata.
+pub(super) const TEXT: Rule = Rule {
+    min: 1,
+    max: MAX_TEXT_BYTES,
+    of: "without control characters",
+    holds: |text| !text.chars().any(char::is_control),
+};
+
+const AUTHORITY: Rule = Rule {
+    min: 1,
+    max: MAX_TEXT_BYTES,
+    of: r"a host with or without port: visible ASCII without any of / ? # @ \",
+    holds: |text| text.bytes().all(|byte| byte.is_ascii_graphic() && !br"/?#@\".contains(&byte)),
+};
+
+const ABSOLUTE_PATH: Rule = Rule {
+    min: 1,
+    max: MAX_PATH_BYTES,
+    of: r"an absolute path: one slash first, then visible ASCII without any of # \",
+    holds: |text| {
+        text.starts_with('/')
+            && !text.starts_with("//")
+            && text.bytes().all(|byte| byte.is_ascii_graphic() && !br"#\".contains(&byte))
+    },
+};
+
+/// Reads a plugin configuration. `env` gives the environment variables of the VM; it is asked only for those that the
+/// configuration names.
+///
+/// # Errors
+///
+/// The first thing that is wrong, in this order: the text as JSON, then field by field in the order of
+/// [`FIELDS`](super::FIELDS), and of each object its names before its values.
+pub fn parse(json: &[u8], env: &dyn Fn(&str) -> Option<Vec<u8>>) -> Result<Config, InvalidConfig> {
+    config(json, env).map_err(|fault| fault.locate(json))
+}
+
+fn config(json: &[u8], env: Environment<'_>) -> Result<Config, Fault> {
+    let text = text(json)?;
+    let mut tree = json::parse(text)?;
+    fields::fill(&mut tree);
+    let root = Item::root(&tree).object(&fields::names(""))?;
+
+    let policy = policy(root.field("policy")?, env)?;
+    let credential_sources = request::credential_sources(root.field("credential_sources")?)?;
+    let ambiguous_credentials = root
+        .field("ambiguous_credentials")?
+        .one_of(&[("reject", Ambiguous::Reject), ("first", Ambiguous::First)])?;
+    let api = request::api(root.find("api"))?;
+    let unknown_api =
+        root.field("unknown_api")?.one_of(&[("deny", UnknownApi::Deny), ("allow", UnknownApi::Allow)])?;
+    let allow_preflight = root.field("allow_preflight")?.boolean()?;
+    let forward = request::forward(root.field("forward")?, &credential_sources)?;
+    let annotate = refusal::annotate(root.field("annotate")?)?;
+    let replies = refusal::replies(root.field("replies")?)?;
+    let mode = root.field("mode")?.one_of(&[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)])?;
+    let on_policy_unavailable = root
+        .field("on_policy_unavailable")?
+        .one_of(&[("deny", OnPolicyUnavailable::Deny), ("allow", OnPolicyUnavailable::Allow)])?;
+    let emergency = refusal::emergency(root.field("emergency")?)?;
+
+    Ok(Config {
+        policy,
+        credential_sources,
+        ambiguous_credentials,
+        api,
+        unknown_api,
+        allow_preflight,
+        forward,
+        annotate,
+        replies,
+        mode,
+        on_policy_unavailable,
+        emergency,
+    })
+}
+
+/// The bytes as text, unless they are something else altogether.
+fn text(json: &[u8]) -> Result<&str, Fault> {
+    let refused = |at, problem| Fault::new(at, &Path::root(), problem);
+    if json.len() > MAX_CONFIG_BYTES {
+        return Err(refused(0, Problem::TooLarge { bytes: json.len() }));
+    }
+    match json.trim_ascii_start().first() {
+        None => return Err(refused(0, Problem::Empty)),
+        Some(byte) if byte.is_ascii_control() => return Err(refused(0, Problem::ProtobufStruct)),
+        Some(_) if begins_like_struct(json) => return Err(refused(0, Problem::ProtobufStruct)),
+        Some(_) => {}
+    }
+    str::from_utf8(json).map_err(|error| refused(error.valid_up_to(), Problem::NotUtf8))
+}
+
+/// Whether `bytes` begin as the wire form of a `google.protobuf.Struct` does: an entry of its map (tag 0x0a, length), in
+/// it a name (tag 0x0a, length, bytes) and a value (tag 0x12). No JSON text does: it holds no raw 0x12.
+fn begins_like_struct(bytes: &[u8]) -> bool {
+    let mut bytes = bytes.iter().copied();
+    let tag = bytes.next();
+    // The entry's length: bytes of 0x80 and more, then a last one below.
+    let length = bytes.find(|byte| *byte < 0x80);
+    let name_tag = bytes.next();
+    let name_length = bytes.next().map_or(0, usize::from);
+    (tag, name_tag) == (Some(0x0a), Some(0x0a)) && length.is_some() && bytes.nth(name_length) == Some(0x12)
+}
+
+fn policy(item: &Item<'_>, env: Environment<'_>) -> Result<PolicySource, Fault> {
+    let object = item.object(&fields::names("policy"))?;
+    let cluster = object.field("cluster")?;
+    let name = cluster.text(&TEXT)?;
+    let authority = match object.find("authority") {
+        Some(given) => given.text(&AUTHORITY)?,
+        None if AUTHORITY.fits(name) => name,
+        None => {
+            let path = item.place.path.field("authority");
+            return Err(Place { at: cluster.place.at, path }.fault(Problem::ClusterIsNoAuthority));
+        }
+    };
+    let path = object.field("path")?.text(&ABSOLUTE_PATH)?;
+    let headers = secret::headers(object.field("headers")?, env)?;
+    let authorization = match object.find("credentials") {
+        Some(given) if headers.iter().any(|(name, _)| name == "authorization") => {
+            return Err(given.place.fault(Problem::AuthorizationTwice));
+        }
+        Some(given) => Some(secret::basic(given, env)?),
+        None => None,
+    };
+    Ok(PolicySource {
+        cluster: name.to_owned(),
+        authority: authority.to_owned(),
+        path: path.to_owned(),
+        headers,
+        authorization,
+        refresh_interval: duration(&object, "refresh_interval_ms", MIN_REFRESH_INTERVAL_MS)?,
+        long_poll: long_poll(&object)?,
+        timeout: duration(&object, "timeout_ms", MIN_TIMEOUT_MS)?,
+        stale_after: duration(&object, "stale_after_ms", 0)?,
+        expire_after: Some(duration(&object, "expire_after_ms", 0)?).filter(|age| !age.is_zero()),
+        startup_hold: duration(&object, "startup_hold_ms", 0)?,
+        max_removed_percent: percent(object.field("max_removed_percent")?)?,
+    })
+}
+
+fn duration(object: &Object<'_>, name: &'static str, min: u64) -> Result<Duration, Fault> {
+    object.field(name)?.integer(min, MAX_DURATION_MS).map(Duration::from_millis)
+}
+
+/// Whole seconds, since that is what `prefer: wait` can say; rounded up, so that a short wait does not become none.
+fn long_poll(object: &Object<'_>) -> Result<Option<Duration>, Fault> {
+    let wait = object.field("long_poll_ms")?.integer(0, MAX_DURATION_MS)?;
+    Ok(Some(Duration::from_secs(wait.div_ceil(1_000))).filter(|wait| !wait.is_zero()))
+}
+
+fn percent(item: &Item<'_>) -> Result<u8, Fault> {
+    let share = item.integer(0, 100)?;
+    Ok(u8::try_from(share).unwrap_or(100))
+}

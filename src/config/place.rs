@@ -1,0 +1,61 @@
+//! Where in a configuration something stands, as errors name it, and whether it may be named at all.
+
+/// Characters of a name or a value that an error repeats; what is longer is cut, so that no error floods a log.
+pub(super) const MAX_SHOWN: usize = 64;
+
+/// What stands under these is secret, or tells who is let in: errors name it by kind and length only.
+const HIDDEN: [&str; 3] = ["policy.headers", "policy.credentials", "emergency"];
+
+/// The names that keygate itself gave, and that are therefore told even under [`HIDDEN`].
+const TOLD: [&str; 5] = ["client_id", "client_secret", "env", "deny_keys", "allow_keys"];
+
+/// A path such as `credential_sources[2].scheme`; empty for the whole text.
+#[derive(Clone, Debug)]
+pub(super) struct Path {
+    text: String,
+    hidden: bool,
+}
+
+impl Path {
+    /// The whole text.
+    pub fn root() -> Self {
+        Self { text: String::new(), hidden: false }
+    }
+
+    /// The field `name` of what stands here.
+    pub fn field(&self, name: &str) -> Self {
+        let dot = if self.text.is_empty() { "" } else { "." };
+        let text = if self.hidden && !TOLD.contains(&name) {
+            format!("{}{dot}<{} characters>", self.text, name.chars().count())
+        } else {
+            format!("{}{dot}{}", self.text, shown(name).escape_debug())
+        };
+        let hidden = self.hidden || HIDDEN.contains(&text.as_str());
+        Self { text, hidden }
+    }
+
+    /// The entry `index` of the list that stands here.
+    pub fn index(&self, index: usize) -> Self {
+        Self { text: format!("{}[{index}]", self.text), hidden: self.hidden }
+    }
+
+    /// Whether values here are named by kind and length only.
+    pub fn is_hidden(&self) -> bool {
+        self.hidden
+    }
+
+    /// As in messages.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+/// At most [`MAX_SHOWN`] characters of `text`, the last of them `…` where it is cut.
+pub(super) fn shown(text: &str) -> String {
+    let mut short: String = text.chars().take(MAX_SHOWN).collect();
+    if short.len() < text.len() {
+        short.pop();
+        short.push('…');
+    }
+    short
+}

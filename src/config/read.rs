@@ -1,0 +1,203 @@
+//! Typed access to a JSON tree: each value knows its path, and each refusal names it.
+//!
+//! Only shapes and ranges are known here; what they mean is for [`super::parse`] to say.
+
+use super::{
+    error::{Expected, Fault, Found, Problem},
+    json::{Member, Node, Value},
+    place::{MAX_SHOWN, Path},
+};
+
+/// Changes of letters that still make an unknown name a slip of a known one.
+const MAX_SLIPS: usize = 2;
+
+/// What a string must be, beside its length.
+pub(super) struct Rule {
+    pub min: usize,
+    /// In bytes, like `min`.
+    pub max: usize,
+    /// In words, as in "a string of 1 to 9 bytes, …".
+    pub of: &'static str,
+    pub holds: fn(&str) -> bool,
+}
+
+impl Rule {
+    pub fn expected(&self) -> Expected {
+        Expected::Text { min: self.min, max: self.max, of: self.of }
+    }
+
+    pub fn fits(&self, text: &str) -> bool {
+        (self.min..=self.max).contains(&text.len()) && (self.holds)(text)
+    }
+}
+
+/// Where something stands.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub at: usize,
+    pub path: Path,
+}
+
+impl Place {
+    pub fn fault(&self, problem: Problem) -> Fault {
+        Fault::new(self.at, &self.path, problem)
+    }
+
+    /// The refusal of the string, or the name, `text` that stands here.
+    pub fn unexpected_text(&self, text: &str, expected: Expected) -> Fault {
+        self.fault(Problem::Unexpected { found: Found::string(text, &self.path), expected })
+    }
+}
+
+/// A value and where it stands.
+pub(super) struct Item<'n> {
+    pub place: Place,
+    pub value: &'n Value<'n>,
+}
+
+impl<'n> Item<'n> {
+    /// The whole text.
+    pub fn root(node: &'n Node<'n>) -> Self {
+        Self::new(node, Path::root())
+    }
+
+    fn new(node: &'n Node<'n>, path: Path) -> Self {
+        Self { place: Place { at: node.at, path }, value: &node.value }
+    }
+
+    /// What stands here, for a message.
+    pub fn found(&self) -> Found {
+        Found::value(self.value, &self.place.path)
+    }
+
+    pub fn refuse(&self, expected: Expected) -> Fault {
+        self.place.fault(Problem::Unexpected { found: self.found(), expected })
+    }
+
+    /// As [`Item::refuse`], for a value of another type than the container that it should be.
+    fn refuse_scalar(&self, expected: Expected) -> Fault {
+        self.place.fault(Problem::Unexpected { found: self.found().without_content(), expected })
+    }
+
+    pub fn boolean(&self) -> Result<bool, Fault> {
+        match self.value {
+            Value::Boolean(value) => Ok(*value),
+            _ => Err(self.refuse(Expected::Is("true or false"))),
+        }
+    }
+
+    /// Plain digits only: `5e3` and `5.0` are refused like `5.5`.
+    pub fn integer(&self, min: u64, max: u64) -> Result<u64, Fault> {
+        match self.value {
+            Value::Number(text) => text.parse().ok().filter(|number| (min..=max).contains(number)),
+            _ => None,
+        }
+        .ok_or_else(|| self.refuse(Expected::Integer { min, max }))
+    }
+
+    pub fn text(&self, rule: &Rule) -> Result<&'n str, Fault> {
+        match self.value {
+            Value::String(text) if rule.fits(text) => Ok(text),
+            _ => Err(self.refuse(rule.expected())),
+        }
+    }
+
+    pub fn one_of<T: Copy>(&self, choices: &[(&'static str, T)]) -> Result<T, Fault> {
+        match self.value {
+            Value::String(text) => choices.iter().find(|(name, _)| text == name).map(|(_, choice)| *choice),
+            _ => None,
+        }
+        .ok_or_else(|| self.refuse(Expected::OneOf(choices.iter().map(|(name, _)| *name).collect())))
+    }
+
+    /// The entries of a list of `min` to `max` of them; `of` says what they are.
+    pub fn list(&self, of: &'static str, min: usize, max: usize) -> Result<Vec<Item<'n>>, Fault> {
+        let expected = Expected::Count { of, min, max };
+        match self.value {
+            Value::List(entries) if (min..=max).contains(&entries.len()) => {
+                let entry = |(index, node)| Item::new(node, self.place.path.index(index));
+                Ok(entries.iter().enumerate().map(entry).collect())
+            }
+            Value::List(_) => Err(self.refuse(expected)),
+            _ => Err(self.refuse_scalar(Expected::Is("a list"))),
+        }
+    }
+
+    /// The fields of an object whose names are the operator's; at most `max`, which is what `of` says they are.
+    pub fn map(&self, of: &'static str, max: usize) -> Result<Vec<Entry<'n>>, Fault> {
+        match self.value {
+            Value::Object(members) if members.len() <= max => {
+                Ok(members.iter().map(|member| Entry::new(member, &self.place.path)).collect())
+            }
+            Value::Object(_) => Err(self.refuse(Expected::Count { of, min: 0, max })),
+            _ => Err(self.refuse_scalar(Expected::Is("an object"))),
+        }
+    }
+
+    /// An object that has no fields but `allowed`, and each once.
+    pub fn object(&self, allowed: &[&'static str]) -> Result<Object<'n>, Fault> {
+        let entries = self.map("fields", usize::MAX)?;
+        // One more name than there are is unknown or there for the second time, so nothing is looked at very often.
+        let mut seen = Vec::with_capacity(allowed.len());
+        for entry in &entries {
+            let Some(known) = allowed.iter().find(|name| **name == entry.name) else {
+                return Err(entry.unknown(allowed));
+            };
+            if seen.contains(known) {
+                return Err(entry.name_place.fault(Problem::Twice));
+            }
+            seen.push(*known);
+        }
+        Ok(Object { place: self.place.clone(), entries })
+    }
+}
+
+/// One field of an object.
+pub(super) struct Entry<'n> {
+    pub name: &'n str,
+    pub name_place: Place,
+    pub item: Item<'n>,
+}
+
+impl<'n> Entry<'n> {
+    fn new(member: &'n Member<'n>, outer: &Path) -> Self {
+        let path = outer.field(&member.name);
+        let name_place = Place { at: member.at, path: path.clone() };
+        Self { name: &member.name, name_place, item: Item::new(&member.node, path) }
+    }
+
+    /// The refusal of this field's name where only `allowed` ones may stand.
+    pub fn unknown(&self, allowed: &[&'static str]) -> Fault {
+        let close = allowed
+            .iter()
+            .filter(|_| !self.name_place.path.is_hidden() && self.name.len() <= MAX_SHOWN)
+            .map(|name| (strsim::osa_distance(&self.name.to_lowercase(), name), *name))
+            .filter(|(slips, name)| *slips <= MAX_SLIPS && *slips < name.len())
+            .min_by_key(|(slips, _)| *slips)
+            .map(|(_, name)| name);
+        self.name_place.fault(Problem::UnknownField { allowed: allowed.to_vec(), close })
+    }
+}
+
+/// An object whose names have been checked.
+pub(super) struct Object<'n> {
+    pub place: Place,
+    entries: Vec<Entry<'n>>,
+}
+
+impl<'n> Object<'n> {
+    /// The field `name`, if it is there.
+    pub fn find(&self, name: &'static str) -> Option<&Item<'n>> {
+        self.entries.iter().find(|entry| entry.name == name).map(|entry| &entry.item)
+    }
+
+    /// The field `name`, which is required or has a default.
+    pub fn field(&self, name: &'static str) -> Result<&Item<'n>, Fault> {
+        self.find(name).ok_or_else(|| Fault::new(self.place.at, &self.place.path.field(name), Problem::Missing))
+    }
+
+    /// Its fields, in the order of the text.
+    pub fn entries(&self) -> &[Entry<'n>] {
+        &self.entries
+    }
+}

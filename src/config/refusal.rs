@@ -1,0 +1,123 @@
+//! What a configuration says about decisions: how they look from outside, and the digests that win over the policy.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Emergency, Fact, Replies, ReplyFormat, ReplyOverride,
+    error::{Expected, Fault, Problem},
+    fields,
+    json::Value,
+    read::{Item, Object, Rule},
+};
+use crate::{policy::Digest, reply::Reason};
+
+/// Digests in each list of `emergency`. They are for the minutes until the policy says the same; each request is held
+/// against them by binary search, and 2 × 1,000 × 32 bytes are 64 KB in each VM.
+pub(super) const MAX_EMERGENCY_KEYS: usize = 1_000;
+/// Bytes of a message, which travels in `grpc-message` too, and of a description.
+const MAX_REPLY_TEXT_BYTES: usize = 1_024;
+/// Bytes of the realm, which every 401 carries.
+const MAX_REALM_BYTES: usize = 256;
+
+/// Facts of a limited subscription, known by name so that nobody takes them for slips.
+const NOT_YET_FACTS: [&str; 3] = ["limit", "remaining", "reset"];
+
+/// What can stand between the quotes of `realm="…"`.
+const REALM: Rule = Rule {
+    min: 1,
+    max: MAX_REALM_BYTES,
+    of: r#"visible ASCII and blanks without quote and backslash"#,
+    holds: |text| text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'),
+};
+
+const MESSAGE: Rule = Rule {
+    min: 1,
+    max: MAX_REPLY_TEXT_BYTES,
+    of: "without control characters",
+    holds: |text| !text.chars().any(char::is_control),
+};
+
+/// May be empty: then there is nothing to describe.
+const DESCRIPTION: Rule = Rule { min: 0, ..MESSAGE };
+
+/// `annotate`: `reason` first where it is not given, the others as given.
+pub(super) fn annotate(item: &Item<'_>) -> Result<Vec<Fact>, Fault> {
+    let choices: Vec<(&'static str, Fact)> = Fact::ALL.iter().map(|fact| (fact.as_str(), *fact)).collect();
+    let mut facts = Vec::new();
+    for item in item.list("facts", 0, choices.len())? {
+        if let Value::String(name) = item.value
+            && NOT_YET_FACTS.contains(&&**name)
+        {
+            return Err(item.place.fault(Problem::NotYetSupported { found: item.found() }));
+        }
+        let fact = item.one_of(&choices)?;
+        if facts.contains(&fact) {
+            return Err(item.place.fault(Problem::Twice));
+        }
+        facts.push(fact);
+    }
+    if !facts.contains(&Fact::Reason) {
+        facts.insert(0, Fact::Reason);
+    }
+    Ok(facts)
+}
+
+/// `replies`.
+pub(super) fn replies(item: &Item<'_>) -> Result<Replies, Fault> {
+    let object = item.object(&fields::names("replies"))?;
+    Ok(Replies {
+        format: object.field("format")?.one_of(&[
+            ("wso2", ReplyFormat::Wso2),
+            ("choreo", ReplyFormat::Choreo),
+            ("problem", ReplyFormat::Problem),
+        ])?,
+        realm: object.field("realm")?.text(&REALM)?.to_owned(),
+        overrides: overrides(object.field("overrides")?)?,
+    })
+}
+
+fn overrides(item: &Item<'_>) -> Result<BTreeMap<Reason, ReplyOverride>, Fault> {
+    let reasons: Vec<&'static str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+    let mut overrides = BTreeMap::new();
+    for entry in item.object(&reasons)?.entries() {
+        let reason = Reason::parse(entry.name).ok_or_else(|| entry.unknown(&reasons))?;
+        let object = entry.item.object(&["status", "message", "description"])?;
+        let text = |name, rule| {
+            object.find(name).map(|item: &Item<'_>| item.text(rule).map(str::to_owned)).transpose()
+        };
+        let change = ReplyOverride {
+            status: status(&object)?,
+            message: text("message", &MESSAGE)?,
+            description: text("description", &DESCRIPTION)?,
+        };
+        overrides.insert(reason, change);
+    }
+    Ok(overrides)
+}
+
+/// A refusal stays one: no status below 400.
+fn status(object: &Object<'_>) -> Result<Option<u16>, Fault> {
+    let status = object.find("status").map(|item| item.integer(400, 599)).transpose()?;
+    Ok(status.and_then(|status| u16::try_from(status).ok()))
+}
+
+/// `emergency`. A digest may stand in both lists: then it is denied, as the decision asks for denials first.
+pub(super) fn emergency(item: &Item<'_>) -> Result<Emergency, Fault> {
+    let object = item.object(&fields::names("emergency"))?;
+    Ok(Emergency { deny_keys: digests(object.field("deny_keys")?)?, allow_keys: digests(object.field("allow_keys")?)? })
+}
+
+/// Sorted, each once: the same digest given again says nothing new.
+fn digests(item: &Item<'_>) -> Result<Vec<Digest>, Fault> {
+    let mut digests = Vec::new();
+    for item in item.list("digests", 0, MAX_EMERGENCY_KEYS)? {
+        let digest = match item.value {
+            Value::String(text) => Digest::from_hex(text),
+            _ => None,
+        };
+        digests.push(digest.ok_or_else(|| item.refuse(Expected::Is("64 hexadecimal digits, a key's SHA-256")))?);
+    }
+    digests.sort_unstable();
+    digests.dedup();
+    Ok(digests)
+}

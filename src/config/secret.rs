@@ -1,0 +1,102 @@
+//! `policy.headers` and `policy.credentials`: how the gateway proves itself to the policy service.
+//!
+//! A secret is a string, or `{"env": NAME}`: then it is read from the environment, and one line break at its end, as
+//! files and `echo` leave it there, does not belong to it. Nothing here ever puts a secret's content into an error.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use super::{
+    error::{Expected, Fault, Problem, VariableProblem},
+    header,
+    read::{Item, Rule},
+};
+
+/// Headers of a callout that a configuration may add: a key, a tenant, some for tracing.
+pub(super) const MAX_HEADERS: usize = 16;
+/// Bytes of one secret. A JWT with many claims has about 2 KiB; Envoy's limit for all headers is 60 KiB.
+pub(super) const MAX_SECRET_BYTES: usize = 4_096;
+/// Bytes of an environment variable's name.
+const MAX_VARIABLE_BYTES: usize = 256;
+
+/// A header's value as it travels: blanks at its ends would be lost on the way.
+const HEADER_VALUE: Rule = Rule {
+    min: 1,
+    max: MAX_SECRET_BYTES,
+    of: "without control characters and without blanks at its ends",
+    holds: |text| !text.chars().any(char::is_control) && text.trim_matches(' ') == text,
+};
+
+/// RFC 7617, 2: the first colon ends the user-id.
+const CLIENT_ID: Rule = Rule {
+    min: 1,
+    max: MAX_SECRET_BYTES,
+    of: "without control characters and colons",
+    holds: |text| !text.chars().any(|c| c.is_control() || c == ':'),
+};
+
+const CLIENT_SECRET: Rule = Rule {
+    min: 1,
+    max: MAX_SECRET_BYTES,
+    of: "without control characters",
+    holds: |text| !text.chars().any(char::is_control),
+};
+
+const VARIABLE: Rule = Rule {
+    min: 1,
+    max: MAX_VARIABLE_BYTES,
+    of: "the name of an environment variable",
+    holds: |text| !text.chars().any(|c| c.is_control() || c == '='),
+};
+
+/// Environment variables of the VM by name.
+pub(super) type Environment<'e> = &'e dyn Fn(&str) -> Option<Vec<u8>>;
+
+/// `policy.headers`: names lower-cased, in the order of the text.
+pub(super) fn headers(item: &Item<'_>, env: Environment<'_>) -> Result<Vec<(String, String)>, Fault> {
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for entry in item.map("headers", MAX_HEADERS)? {
+        let name = header::callout_header(entry.name, &entry.name_place)?;
+        if headers.iter().any(|(other, _)| *other == name) {
+            return Err(entry.name_place.fault(Problem::Twice));
+        }
+        headers.push((name, secret(&entry.item, &HEADER_VALUE, env)?));
+    }
+    Ok(headers)
+}
+
+/// `policy.credentials`: the complete value of `authorization`.
+pub(super) fn basic(item: &Item<'_>, env: Environment<'_>) -> Result<String, Fault> {
+    let object = item.object(&["client_id", "client_secret"])?;
+    let id = secret(object.field("client_id")?, &CLIENT_ID, env)?;
+    let secret = secret(object.field("client_secret")?, &CLIENT_SECRET, env)?;
+    Ok(format!("Basic {}", STANDARD.encode(format!("{id}:{secret}"))))
+}
+
+/// A string, or what an environment variable holds.
+fn secret(item: &Item<'_>, rule: &Rule, env: Environment<'_>) -> Result<String, Fault> {
+    match item.value {
+        super::json::Value::String(_) => item.text(rule).map(str::to_owned),
+        super::json::Value::Object(_) => from_variable(item.object(&["env"])?.field("env")?, rule, env),
+        _ => Err(item.refuse(Expected::Is(r#"a string or {"env": NAME}"#))),
+    }
+}
+
+fn from_variable(item: &Item<'_>, rule: &Rule, env: Environment<'_>) -> Result<String, Fault> {
+    let name = item.text(&VARIABLE)?;
+    let refused = |wrong| item.place.fault(Problem::Variable { name: told(name), wrong });
+    let bytes = env(name).ok_or_else(|| refused(VariableProblem::NotSet))?;
+    let value = String::from_utf8(bytes).map_err(|_| refused(VariableProblem::NotUtf8))?;
+    let value = value.strip_suffix('\n').map_or(&*value, |line| line.strip_suffix('\r').unwrap_or(line));
+    match value {
+        "" => Err(refused(VariableProblem::Empty)),
+        value if rule.fits(value) => Ok(value.to_owned()),
+        _ => Err(refused(VariableProblem::Unfit(rule.expected()))),
+    }
+}
+
+/// The name, if it is one of those that environment variables usually have: who writes the secret itself in its place
+/// shall not read it in the log.
+fn told(name: &str) -> Option<String> {
+    let usual = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    (name.len() <= super::place::MAX_SHOWN && name.bytes().all(usual)).then(|| name.to_owned())
+}

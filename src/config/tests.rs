@@ -1,0 +1,39 @@
+//! Tables of configurations: what each means, and with which words each wrong one is refused.
+
+mod accepted;
+mod refused;
+mod robust;
+
+use super::{Config, parse};
+
+/// The environment of all cases.
+fn environment(name: &str) -> Option<Vec<u8>> {
+    let value: &[u8] = match name {
+        "SECRET" => b"from-env",
+        "SECRET_LINE" => b"from-env\n",
+        "SECRET_CRLF" => b"from-env\r\n",
+        "SECRET_LINES" => b"from-env\n\n",
+        "EMPTY" => b"",
+        "LINE" => b"\n",
+        "BLANKS" => b" from-env ",
+        "COLON" => b"a:b",
+        "LATIN1" => b"p\xe4ss",
+        "LONG" => &[b'x'; 4_097],
+        _ => return None,
+    };
+    Some(value.to_vec())
+}
+
+fn config(json: &str) -> Result<Config, String> {
+    parse(json.as_bytes(), &environment).map_err(|error| error.to_string())
+}
+
+/// A configuration that is complete but for `fields`, which begin with a comma or are empty.
+fn with(fields: &str) -> String {
+    format!(r#"{{"policy": {{"cluster": "c"}}{fields}}}"#)
+}
+
+/// The same with `fields` inside `policy`.
+fn with_policy(fields: &str) -> String {
+    format!(r#"{{"policy": {{"cluster": "c"{fields}}}}}"#)
+}

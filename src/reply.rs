@@ -3,6 +3,12 @@
 //! [`Reason`] is the list of everything that keygate can say no for. What the client sent never gets in here, so no
 //! reply can repeat it.
 
+use std::{fmt::Write as _, time::Duration};
+
+use serde::Serialize;
+
+use crate::config::{Replies, ReplyFormat};
+
 /// Defines [`Reason`] with, for each: its name in JSON, metrics and logs.
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident = $name:literal),* $(,)?) => {
@@ -79,3 +85,210 @@ reasons! {
     /// The application's plan is used up.
     ApplicationQuotaExceeded = "application_quota_exceeded",
 }
+
+/// What clients see of a reason, before an operator's overrides.
+struct Template {
+    /// The code that clients of WSO2's gateways know.
+    code: &'static str,
+    status: u16,
+    message: &'static str,
+    description: &'static str,
+}
+
+impl Reason {
+    fn template(self) -> Template {
+        let (code, status, message, description) = match self {
+            Self::KeyDenied => (INVALID, 401, "Invalid Credentials", "Make sure you have provided the correct API key"),
+            Self::PolicyUnavailable => (
+                "900424",
+                503,
+                "Policy unavailable",
+                "The gateway has no current policy to decide by; try again later",
+            ),
+            Self::PathAmbiguous => ("400", 400, "Bad Request", "The path of the request could be read in two ways"),
+            Self::ApiNotFound => ("404", 404, "Not Found", "No API is served at the requested address"),
+            Self::ApiBlocked => ("700700", 503, "API blocked", "This API has been blocked temporarily; try again later"),
+            Self::CredentialMissing => {
+                ("900902", 401, "Missing Credentials", "Make sure your request carries an API key")
+            }
+            Self::CredentialMalformed => {
+                (INVALID, 401, "Invalid Credentials", "The API key of the request cannot be read")
+            }
+            Self::CredentialAmbiguous => {
+                (INVALID, 401, "Invalid Credentials", "The request carries several different API keys")
+            }
+            Self::KeyUnknown => (INVALID, 401, "Invalid Credentials", "Make sure you have provided the correct API key"),
+            Self::KeyRevoked => ("900904", 401, "Access Token Inactive", "The API key has been revoked"),
+            Self::KeyNotYetValid => (INVALID, 401, "Invalid Credentials", "The API key is not valid yet"),
+            Self::KeyExpired => ("900903", 401, "Access Token Expired", "The API key has expired; renew it and try again"),
+            Self::DeniedByPolicy => ("900805", 403, "Message blocked", "The request has been blocked by a deny policy"),
+            Self::AddressNotPermitted => {
+                (FORBIDDEN, 403, "Resource forbidden", "The API key may not be used from this address")
+            }
+            Self::RefererNotPermitted => {
+                (FORBIDDEN, 403, "Resource forbidden", "The API key may not be used from this referer")
+            }
+            Self::KeyNotForApi => (FORBIDDEN, 403, "Resource forbidden", "The API key does not open this API"),
+            Self::SubscriptionMissing => {
+                (FORBIDDEN, 403, "Resource forbidden", "The application is not subscribed to this API")
+            }
+            Self::ApplicationBlocked => ("900805", 403, "Message blocked", "The application has been blocked"),
+            Self::SubscriptionBlocked => (
+                "900907",
+                401,
+                "The requested API is temporarily blocked",
+                "The application's subscription to this API is temporarily blocked",
+            ),
+            Self::SubscriptionInactive => (
+                "900909",
+                401,
+                "The subscription to the API is inactive",
+                "The application's subscription to this API is not active",
+            ),
+            Self::EndpointMissing => {
+                (INVALID, 403, "Invalid Credentials", "The API has no endpoint for this type of key")
+            }
+            Self::OperationNotPermitted => (
+                "900910",
+                403,
+                "The access token does not allow you to access the requested resource",
+                "The subscription's plan does not open this operation",
+            ),
+            Self::BurstExceeded => ("900807", 429, THROTTLED, "Too many requests at once; try again later"),
+            Self::QuotaExceeded => ("900804", 429, THROTTLED, "The quota of the subscription is used up"),
+            Self::ApplicationQuotaExceeded => ("900803", 429, THROTTLED, "The quota of the application is used up"),
+        };
+        Template { code, status, message, description }
+    }
+
+    /// The code, status and message before overrides, as the README lists them.
+    pub fn defaults(self) -> (&'static str, u16, &'static str) {
+        let Template { code, status, message, .. } = self.template();
+        (code, status, message)
+    }
+}
+
+const INVALID: &str = "900901";
+const FORBIDDEN: &str = "900908";
+const THROTTLED: &str = "Message throttled out";
+
+/// A refusal, ready to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers, names in lower case.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body; on gRPC the message.
+    pub body: Vec<u8>,
+    /// On gRPC its status.
+    pub grpc_status: Option<u8>,
+    /// Response code details of the access log.
+    pub details: String,
+}
+
+#[derive(Serialize)]
+struct Wso2Body<'a> {
+    code: &'a str,
+    message: &'a str,
+    description: &'a str,
+}
+
+#[derive(Serialize)]
+struct ChoreoBody<'a> {
+    error_message: &'a str,
+    code: &'a str,
+    error_description: &'a str,
+}
+
+#[derive(Serialize)]
+struct ProblemBody<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    reason: &'a str,
+}
+
+/// The reply to a refused request. `retry_after` is rounded up to seconds and sent where the status asks for it.
+pub fn refuse(reason: Reason, replies: &Replies, grpc: bool, retry_after: Duration) -> Reply {
+    let template = reason.template();
+    let changed = replies.overrides.get(&reason);
+    let status = changed.and_then(|changed| changed.status).unwrap_or(template.status);
+    let message = changed.and_then(|changed| changed.message.as_deref()).unwrap_or(template.message);
+    let description = changed.and_then(|changed| changed.description.as_deref()).unwrap_or(template.description);
+    let code = template.code;
+
+    let mut headers = Vec::with_capacity(2);
+    let body = if grpc {
+        message.as_bytes().to_vec()
+    } else {
+        headers.push(("content-type", replies.format.content_type().to_owned()));
+        body(replies.format, reason, status, code, message, description)
+    };
+    match status {
+        401 => headers.push(("www-authenticate", format!("API-Key realm=\"{}\"", replies.realm))),
+        429 | 503 => headers.push(("retry-after", seconds_up(retry_after).to_string())),
+        _ => {}
+    }
+    let mut details = String::from("keygate_");
+    // Writing to a string cannot fail.
+    let _ = details.write_str(reason.as_str());
+    Reply { status, headers, body, grpc_status: grpc.then(|| grpc_status(status)), details }
+}
+
+impl ReplyFormat {
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Wso2 | Self::Choreo => "application/json",
+            Self::Problem => "application/problem+json",
+        }
+    }
+}
+
+fn body(
+    format: ReplyFormat,
+    reason: Reason,
+    status: u16,
+    code: &str,
+    message: &str,
+    description: &str,
+) -> Vec<u8> {
+    let json = match format {
+        ReplyFormat::Wso2 => serde_json::to_vec(&Wso2Body { code, message, description }),
+        ReplyFormat::Choreo => {
+            serde_json::to_vec(&ChoreoBody { error_message: message, code, error_description: description })
+        }
+        ReplyFormat::Problem => serde_json::to_vec(&ProblemBody {
+            r#type: format!("urn:keygate:{}", reason.as_str()),
+            title: message,
+            status,
+            detail: description,
+            reason: reason.as_str(),
+        }),
+    };
+    // Strings and a number: serializing them cannot fail.
+    json.unwrap_or_default()
+}
+
+/// A duration in whole seconds, rounded up, at least one.
+fn seconds_up(duration: Duration) -> u64 {
+    let up = u64::from(duration.subsec_nanos() > 0);
+    duration.as_secs().saturating_add(up).max(1)
+}
+
+/// The gRPC status of an HTTP status, as gRPC's own mapping has it where ours says nothing.
+fn grpc_status(status: u16) -> u8 {
+    match status {
+        400 => 3,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 => 8,
+        502..=504 => 14,
+        _ => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,377 @@
+//! One page of the feed: JSON bytes to a header and rows.
+//!
+//! A page is read in two steps, so that a large one can be worked through in slices: [`Page::scan`] checks the JSON and
+//! the header and finds where each row stands, [`Page::rows`] makes valid values of a range of them. A bad row of keys,
+//! applications or subscriptions is reported and left out; a bad row of the small lists, whose loss could widen access,
+//! refuses the page. What a page means for the policy held is decided elsewhere.
 
+use std::{fmt, ops::Range};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    Digest, MAX_APIS, MAX_DENY_POLICIES, MAX_PLANS, MAX_REVISION, MAX_TEXT_BYTES, Text,
+    rows::{Api, Application, DenyPolicy, InvalidRow, Key, Plan, Problem, Subscription},
+    wire,
+};
+
+/// Bytes of a page. Envoy itself ends a callout's body at 32 MiB.
+pub const MAX_PAGE_BYTES: usize = 32 << 20;
+/// Bytes of `next`, `poll` and `etag`. They are held in the manifest, which stays within a few KiB.
+pub const MAX_CURSOR_BYTES: usize = 2048;
+
+/// A page that has been checked as a whole; its rows stay where they are in the body.
+#[derive(Debug)]
+pub struct Page {
+    body: String,
+    /// What the page says of itself.
+    pub header: Header,
+    /// The small lists, decoded.
+    pub catalogue: CatalogueRows,
+    /// What a delta takes away.
+    pub removed: Removed,
+    rows: Vec<(RowKind, Range<usize>)>,
+}
+
+/// What a page says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// Which policy this is a revision of; absent is the empty one.
+    pub epoch: String,
+    /// Which revision this is.
+    pub revision: Option<u64>,
+    /// The revision that this delta builds on; `None` is a full policy.
+    pub base: Option<u64>,
+    /// Where this revision goes on.
+    pub next: Option<String>,
+    /// Where to ask for the next revision.
+    pub poll: Option<String>,
+    /// How many rows a full policy says it will have. A hint, never trusted.
+    pub counts: Option<wire::Counts>,
+    /// Lets the shrink guard pass this policy.
+    pub confirm_removal: bool,
+}
+
+/// The rows of the small lists.
+#[derive(Debug, Default, PartialEq)]
+pub struct CatalogueRows {
+    /// APIs.
+    pub apis: Vec<Api>,
+    /// Plans.
+    pub plans: Vec<Plan>,
+    /// Deny policies.
+    pub deny_policies: Vec<DenyPolicy>,
+}
+
+/// What a delta takes away.
+#[derive(Debug, Default, PartialEq)]
+pub struct Removed {
+    /// Ids of APIs.
+    pub apis: Vec<String>,
+    /// Ids of applications.
+    pub applications: Vec<String>,
+    /// Digests of keys.
+    pub keys: Vec<Digest>,
+    /// Application and API of subscriptions.
+    pub subscriptions: Vec<(String, String)>,
+    /// Ids of plans.
+    pub plans: Vec<String>,
+    /// Ids of deny policies.
+    pub deny_policies: Vec<String>,
+}
+
+/// A row of one of the long lists.
+#[derive(Debug, PartialEq)]
+pub enum Row<'a> {
+    /// Of `keys`.
+    Key(Key<'a>),
+    /// Of `applications`.
+    Application(Application<'a>),
+    /// Of `subscriptions`.
+    Subscription(Subscription<'a>),
+}
+
+/// Which long list a row stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowKind {
+    /// `applications`.
+    Application,
+    /// `keys`.
+    Key,
+    /// `subscriptions`.
+    Subscription,
+}
+
+/// A row that was left out, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RejectedRow {
+    /// The list.
+    pub list: &'static str,
+    /// Bytes from the beginning of the page.
+    pub offset: usize,
+    /// What is wrong.
+    pub why: InvalidRow,
+}
+
+impl fmt::Display for RejectedRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`, row at byte {}: {}", self.list, self.offset, self.why)
+    }
+}
+
+/// Why a page is refused as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InvalidPage {
+    /// It has no bytes.
+    Empty,
+    /// It is longer than [`MAX_PAGE_BYTES`].
+    TooLarge,
+    /// Not UTF-8.
+    NotUtf8 {
+        /// Bytes before the first bad one.
+        offset: usize,
+    },
+    /// Not JSON, or not in the shape of a page.
+    Json(String),
+    /// Another format than [`wire::FORMAT`].
+    Format(u64),
+    /// A field of the header.
+    Header {
+        /// Its name.
+        field: &'static str,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A bad row in a list whose loss could widen access.
+    Row(RejectedRow),
+    /// A list is longer than its limit.
+    TooManyRows {
+        /// Its name.
+        list: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl fmt::Display for InvalidPage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the body is empty"),
+            Self::TooLarge => write!(f, "the body is longer than {MAX_PAGE_BYTES} bytes"),
+            Self::NotUtf8 { offset } => write!(f, "the body is not UTF-8 at byte {offset}"),
+            Self::Json(what) => write!(f, "the body is not a policy page: {what}"),
+            Self::Format(format) => write!(f, "`format` is {format}, and this filter reads {}", wire::FORMAT),
+            Self::Header { field, what } => write!(f, "`{field}` {what}"),
+            Self::Row(row) => write!(f, "{row}; a page without it could allow too much, so it is refused whole"),
+            Self::TooManyRows { list, limit } => write!(f, "`{list}` has more than {limit} rows"),
+        }
+    }
+}
+
+impl Page {
+    /// Checks a body as a whole and finds its rows.
+    pub fn scan(body: Vec<u8>) -> Result<Self, InvalidPage> {
+        if body.is_empty() {
+            return Err(InvalidPage::Empty);
+        }
+        if body.len() > MAX_PAGE_BYTES {
+            return Err(InvalidPage::TooLarge);
+        }
+        let body = String::from_utf8(body)
+            .map_err(|error| InvalidPage::NotUtf8 { offset: error.utf8_error().valid_up_to() })?;
+        let page: wire::PageIn<'_> = serde_json::from_str(&body).map_err(|error| InvalidPage::Json(describe(&error)))?;
+        if page.format != wire::FORMAT {
+            return Err(InvalidPage::Format(page.format));
+        }
+        let header = header(&page)?;
+        let catalogue = CatalogueRows {
+            apis: small_list::<wire::ApiRow<'_>, _>("apis", &body, page.apis, MAX_APIS)?,
+            plans: small_list::<wire::PlanRow<'_>, _>("plans", &body, page.plans, MAX_PLANS)?,
+            deny_policies: small_list::<wire::DenyPolicyRow<'_>, _>(
+                "deny_policies",
+                &body,
+                page.deny_policies,
+                MAX_DENY_POLICIES,
+            )?,
+        };
+        let removed = match page.removed {
+            Some(raw) if header.base.is_some() => {
+                let rows = serde_json::from_str(raw.get()).map_err(|error| InvalidPage::Json(describe(&error)))?;
+                removed(rows)?
+            }
+            _ => Removed::default(),
+        };
+        let mut rows = Vec::new();
+        for (kind, list) in [
+            (RowKind::Application, page.applications),
+            (RowKind::Key, page.keys),
+            (RowKind::Subscription, page.subscriptions),
+        ] {
+            rows.extend(list.unwrap_or_default().into_iter().map(|raw| (kind, place(&body, raw))));
+        }
+        Ok(Self { header, catalogue, removed, rows, body })
+    }
+
+    /// How many rows the long lists have.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether the long lists have no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The rows of a range, each a valid value or the reason why it is left out. What lies beyond the end is no row.
+    pub fn rows(&self, range: Range<usize>) -> impl Iterator<Item = Result<Row<'_>, RejectedRow>> {
+        let end = range.end.min(self.rows.len());
+        let rows = self.rows.get(range.start.min(end)..end).unwrap_or_default();
+        rows.iter().map(|(kind, place)| {
+            // The place was measured on this very body; should it ever not fit, the row is bad like any other.
+            let json = self.body.get(place.clone()).unwrap_or_default();
+            row(*kind, json).map_err(|why| RejectedRow { list: kind.list(), offset: place.start, why })
+        })
+    }
+}
+
+impl RowKind {
+    fn list(self) -> &'static str {
+        match self {
+            Self::Application => "applications",
+            Self::Key => "keys",
+            Self::Subscription => "subscriptions",
+        }
+    }
+}
+
+fn row(kind: RowKind, json: &str) -> Result<Row<'_>, InvalidRow> {
+    Ok(match kind {
+        RowKind::Application => Row::Application(parse::<wire::ApplicationRow<'_>, _>(json)?),
+        RowKind::Key => Row::Key(parse::<wire::KeyRow<'_>, _>(json)?),
+        RowKind::Subscription => Row::Subscription(parse::<wire::SubscriptionRow<'_>, _>(json)?),
+    })
+}
+
+fn parse<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow>>(json: &'a str) -> Result<T, InvalidRow> {
+    let row: W = serde_json::from_str(json)
+        .map_err(|error| InvalidRow { field: "", problem: Problem::Shape(describe(&error)) })?;
+    T::try_from(row)
+}
+
+/// serde_json's message without the value that it met: a page may hold anything, and logs must not.
+fn describe(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let place = format!("line {} column {}", error.line(), error.column());
+    let what = match error.classify() {
+        serde_json::error::Category::Eof => "ends too early",
+        serde_json::error::Category::Syntax => "is not JSON",
+        serde_json::error::Category::Io => "cannot be read",
+        serde_json::error::Category::Data => {
+            // "missing field `id`" and "duplicate field `id`" name fields of ours; "invalid type" would quote a value.
+            let ours = message.starts_with("missing field") || message.starts_with("duplicate field");
+            let end = message.find(" at line").unwrap_or(message.len());
+            return match message.get(..end).filter(|_| ours) {
+                Some(named) => format!("{named} ({place})"),
+                None => match message.get(..end).and_then(|text| text.split_once("expected ")) {
+                    Some((_, expected)) => format!("expected {expected} ({place})"),
+                    None => format!("has a wrong value ({place})"),
+                },
+            };
+        }
+    };
+    format!("{what} ({place})")
+}
+
+/// Where a raw value of `body` stands in it.
+fn place(body: &str, raw: &RawValue) -> Range<usize> {
+    let start = raw.get().as_ptr().addr().saturating_sub(body.as_ptr().addr());
+    start..start.saturating_add(raw.get().len())
+}
+
+fn small_list<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow>>(
+    list: &'static str,
+    body: &str,
+    rows: Option<Vec<&'a RawValue>>,
+    limit: usize,
+) -> Result<Vec<T>, InvalidPage> {
+    let rows = rows.unwrap_or_default();
+    if rows.len() > limit {
+        return Err(InvalidPage::TooManyRows { list, limit });
+    }
+    rows.into_iter()
+        .map(|raw| {
+            parse(raw.get())
+                .map_err(|why| InvalidPage::Row(RejectedRow { list, offset: place(body, raw).start, why }))
+        })
+        .collect()
+}
+
+fn header(page: &wire::PageIn<'_>) -> Result<Header, InvalidPage> {
+    let epoch = page.epoch.as_ref().map_or("", |epoch| &epoch.0);
+    if epoch.len() > MAX_TEXT_BYTES || epoch.chars().any(char::is_control) {
+        return Err(InvalidPage::Header { field: "epoch", what: "is too long or has a control character" });
+    }
+    for (field, revision) in [("revision", page.revision), ("base", page.base)] {
+        if revision.is_some_and(|revision| revision > MAX_REVISION) {
+            return Err(InvalidPage::Header { field, what: "is not below 2^53" });
+        }
+    }
+    if page.base.is_some() && page.revision.is_none() {
+        return Err(InvalidPage::Header { field: "base", what: "needs a `revision` beside it" });
+    }
+    if let (Some(base), Some(revision)) = (page.base, page.revision)
+        && base > revision
+    {
+        return Err(InvalidPage::Header { field: "base", what: "is above `revision`" });
+    }
+    Ok(Header {
+        epoch: epoch.to_owned(),
+        revision: page.revision,
+        base: page.base,
+        next: cursor("next", page.next.as_ref())?,
+        poll: cursor("poll", page.poll.as_ref())?,
+        counts: page.counts.and_then(|raw| serde_json::from_str(raw.get()).ok()),
+        confirm_removal: page.confirm_removal.unwrap_or(false),
+    })
+}
+
+/// An absolute path on the same authority: `//host/…` would leave it, and a control character would split a header.
+fn cursor(field: &'static str, value: Option<&wire::Str<'_>>) -> Result<Option<String>, InvalidPage> {
+    let Some(wire::Str(path)) = value else { return Ok(None) };
+    let absolute = path.starts_with('/') && !path.starts_with("//");
+    let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#' && byte != b'\\');
+    if !absolute || !plain || path.len() > MAX_CURSOR_BYTES {
+        return Err(InvalidPage::Header { field, what: "is not an absolute path on the same authority" });
+    }
+    Ok(Some(path.clone().into_owned()))
+}
+
+/// A removal that cannot be read would leave something allowed, so it refuses the page.
+fn removed(removed: wire::Removed<'_>) -> Result<Removed, InvalidPage> {
+    fn ids(field: &'static str, ids: Option<Vec<wire::Str<'_>>>) -> Result<Vec<String>, InvalidPage> {
+        ids.unwrap_or_default().into_iter().map(|id| id_of(field, id)).collect()
+    }
+    fn id_of(field: &'static str, id: wire::Str<'_>) -> Result<String, InvalidPage> {
+        match Text::new(id.0) {
+            Ok(text) => Ok(text.as_str().to_owned()),
+            Err(_) => Err(InvalidPage::Header { field, what: "has an entry that is no id" }),
+        }
+    }
+    let digest = |hex: wire::Str<'_>| {
+        Digest::from_hex(&hex.0)
+            .ok_or(InvalidPage::Header { field: "removed.keys", what: "has an entry that is no digest" })
+    };
+    let pair = |id: wire::SubscriptionId<'_>| {
+        let field = "removed.subscriptions";
+        Ok((id_of(field, id.application)?, id_of(field, id.api)?))
+    };
+    Ok(Removed {
+        apis: ids("removed.apis", removed.apis)?,
+        applications: ids("removed.applications", removed.applications)?,
+        keys: removed.keys.unwrap_or_default().into_iter().map(digest).collect::<Result<_, _>>()?,
+        subscriptions: removed.subscriptions.unwrap_or_default().into_iter().map(pair).collect::<Result<_, _>>()?,
+        plans: ids("removed.plans", removed.plans)?,
+        deny_policies: ids("removed.deny_policies", removed.deny_policies)?,
+    })
+}

@@ -1,1 +1,411 @@
+//! Rows of a policy as valid values, made from the rows of [`super::wire`].
+//!
+//! A row is taken whole or not at all: [`InvalidRow`] names the field and what is wrong. Whether a bad row costs only
+//! itself or its whole page is decided in [`super::page`]. Nothing here decides about requests.
 
+use std::{borrow::Cow, fmt, net::IpAddr};
+
+use ipnet::IpNet;
+
+use super::{
+    ApiState, ApplicationState, Digest, InvalidText, KeyState, KeyType, MAX_LIST_ENTRIES, MAX_UNIX_SECONDS, Security,
+    SubscriptionState, Text, wire,
+};
+use crate::{hostname::HostPattern, path::PathPrefix, referer::RefererPattern, template::PathTemplate};
+
+/// Largest limit of a plan. Counters hold it with room for a batch on top.
+pub const MAX_LIMIT_REQUESTS: u64 = 1 << 40;
+
+/// Why a row cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidRow {
+    /// The field, as in the JSON.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What is wrong with a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// The row's JSON has not the shape of such a row.
+    Shape(String),
+    /// Not a good id, name or owner.
+    Text(InvalidText),
+    /// Not 64 hexadecimal digits.
+    NotADigest,
+    /// Not a time between 1970 and 9999.
+    TimeOutOfRange,
+    /// More than [`MAX_LIST_ENTRIES`].
+    TooManyEntries,
+    /// Not an absolute path, or one that could be read two ways.
+    NotAPath,
+    /// Not an address or range.
+    NotAnAddress,
+    /// A value that this code does not know, where guessing could widen access.
+    UnknownValue(&'static str),
+    /// Not between 1 and [`MAX_LIMIT_REQUESTS`].
+    LimitOutOfRange,
+    /// The packed row is larger than a record may be.
+    TooLarge,
+}
+
+impl fmt::Display for InvalidRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { field, problem } = self;
+        match problem {
+            Problem::Shape(what) => f.write_str(what),
+            Problem::Text(what) => write!(f, "`{field}` {what}"),
+            Problem::NotADigest => write!(f, "`{field}` is not 64 hexadecimal digits"),
+            Problem::TimeOutOfRange => write!(f, "`{field}` is not a Unix time in seconds between 1970 and 9999"),
+            Problem::TooManyEntries => write!(f, "`{field}` has more than {MAX_LIST_ENTRIES} entries"),
+            Problem::NotAPath => write!(f, "`{field}` is not an absolute path that can be read only one way"),
+            Problem::NotAnAddress => write!(f, "`{field}` is neither an address nor a range in CIDR notation"),
+            Problem::UnknownValue(known) => write!(f, "`{field}` is none of {known}"),
+            Problem::LimitOutOfRange => write!(f, "`{field}` is not between 1 and {MAX_LIMIT_REQUESTS}"),
+            Problem::TooLarge => write!(f, "`{field}` is larger than a record may be"),
+        }
+    }
+}
+
+fn invalid(field: &'static str, problem: Problem) -> InvalidRow {
+    InvalidRow { field, problem }
+}
+
+fn text<'a>(field: &'static str, text: wire::Str<'a>) -> Result<Text<'a>, InvalidRow> {
+    Text::new(text.0).map_err(|what| invalid(field, Problem::Text(what)))
+}
+
+fn optional_text<'a>(field: &'static str, value: Option<wire::Str<'a>>) -> Result<Option<Text<'a>>, InvalidRow> {
+    value.map(|value| text(field, value)).transpose()
+}
+
+fn time(field: &'static str, value: Option<i64>) -> Result<Option<u64>, InvalidRow> {
+    match value {
+        None => Ok(None),
+        Some(seconds @ 0..=MAX_UNIX_SECONDS) => Ok(Some(seconds.unsigned_abs())),
+        Some(_) => Err(invalid(field, Problem::TimeOutOfRange)),
+    }
+}
+
+/// A list in which each entry stands for itself: what cannot be read permits nothing, and its neighbours hold.
+fn list<'a, T>(
+    field: &'static str,
+    list: wire::List<'a>,
+    parse: impl Fn(Cow<'a, str>) -> Option<T>,
+) -> Result<Option<Vec<T>>, InvalidRow> {
+    let Some(list) = list else { return Ok(None) };
+    bounded(field, &list)?;
+    Ok(Some(list.into_iter().filter_map(|entry| entry.0).filter_map(parse).collect()))
+}
+
+fn bounded<T>(field: &'static str, list: &[T]) -> Result<(), InvalidRow> {
+    if list.len() > MAX_LIST_ENTRIES { Err(invalid(field, Problem::TooManyEntries)) } else { Ok(()) }
+}
+
+/// An address or a range, with an IPv4 address that is mapped into IPv6 taken for the IPv4 address that it is.
+pub fn parse_range(text: &str) -> Option<IpNet> {
+    let range = match text.parse::<IpNet>() {
+        Ok(range) => range,
+        Err(_) => IpNet::from(text.parse::<IpAddr>().ok()?),
+    };
+    let IpNet::V6(v6) = range else { return Some(range) };
+    // ::ffff:0:0/96 is where IPv4 is mapped to; a shorter prefix reaches beyond it and stays IPv6.
+    match (v6.addr().to_ipv4_mapped(), v6.prefix_len().checked_sub(96)) {
+        (Some(v4), Some(prefix)) => ipnet::Ipv4Net::new(v4, prefix).ok().map(IpNet::V4),
+        _ => Some(range),
+    }
+}
+
+/// A key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Key<'a> {
+    /// Of its bytes.
+    pub digest: Digest,
+    /// Its public handle.
+    pub id: Text<'a>,
+    /// The application that it belongs to.
+    pub application: Text<'a>,
+    /// What it is for.
+    pub key_type: KeyType,
+    /// Whether it may be used.
+    pub state: KeyState,
+    /// First second in which it is good, Unix time.
+    pub not_before: Option<u64>,
+    /// First second in which it is good no more, Unix time.
+    pub expires_at: Option<u64>,
+    /// The only APIs that it opens.
+    pub apis: Option<Vec<Text<'a>>>,
+    /// Where it may be used from.
+    pub permitted_ips: Option<Vec<IpNet>>,
+    /// Referers that it may be used from.
+    pub permitted_referers: Option<Vec<RefererPattern>>,
+}
+
+impl<'a> TryFrom<wire::KeyRow<'a>> for Key<'a> {
+    type Error = InvalidRow;
+
+    fn try_from(row: wire::KeyRow<'a>) -> Result<Self, InvalidRow> {
+        Ok(Self {
+            digest: Digest::from_hex(&row.sha256.0).ok_or(invalid("sha256", Problem::NotADigest))?,
+            id: text("id", row.id)?,
+            application: text("application", row.application)?,
+            key_type: KeyType::parse(row.key_type.as_ref().map(|text| &*text.0)),
+            state: KeyState::parse(row.state.as_ref().map(|text| &*text.0)),
+            not_before: time("not_before", row.not_before)?,
+            expires_at: time("expires_at", row.expires_at)?,
+            apis: list("apis", row.apis, |entry| Text::new(entry).ok())?,
+            permitted_ips: list("permitted_ips", row.permitted_ips, |entry| parse_range(&entry))?,
+            permitted_referers: list("permitted_referers", row.permitted_referers, |entry| {
+                RefererPattern::parse(&entry)
+            })?,
+        })
+    }
+}
+
+/// An application.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Application<'a> {
+    /// Its id.
+    pub id: Text<'a>,
+    /// Its name.
+    pub name: Option<Text<'a>>,
+    /// Who owns it.
+    pub owner: Option<Text<'a>>,
+    /// Whether it may call anything.
+    pub state: ApplicationState,
+    /// The plan that counts over all its APIs.
+    pub plan: Option<Text<'a>>,
+}
+
+impl<'a> TryFrom<wire::ApplicationRow<'a>> for Application<'a> {
+    type Error = InvalidRow;
+
+    fn try_from(row: wire::ApplicationRow<'a>) -> Result<Self, InvalidRow> {
+        Ok(Self {
+            id: text("id", row.id)?,
+            name: optional_text("name", row.name)?,
+            owner: optional_text("owner", row.owner)?,
+            state: ApplicationState::parse(row.state.as_ref().map(|text| &*text.0)),
+            plan: optional_text("plan", row.plan)?,
+        })
+    }
+}
+
+/// One application's subscription to one API.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subscription<'a> {
+    /// The application.
+    pub application: Text<'a>,
+    /// The API.
+    pub api: Text<'a>,
+    /// Its state.
+    pub state: SubscriptionState,
+    /// The plan of its requests.
+    pub plan: Option<Text<'a>>,
+}
+
+impl<'a> TryFrom<wire::SubscriptionRow<'a>> for Subscription<'a> {
+    type Error = InvalidRow;
+
+    fn try_from(row: wire::SubscriptionRow<'a>) -> Result<Self, InvalidRow> {
+        Ok(Self {
+            application: text("application", row.application)?,
+            api: text("api", row.api)?,
+            state: SubscriptionState::parse(row.state.as_ref().map(|text| &*text.0)),
+            plan: optional_text("plan", row.plan)?,
+        })
+    }
+}
+
+/// An API.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Api {
+    /// Its id.
+    pub id: Text<'static>,
+    /// Its lifecycle state.
+    pub state: ApiState,
+    /// Which requests belong to it; none: only what names it.
+    pub matches: Vec<Match>,
+    /// What it asks of a request.
+    pub security: Security,
+    /// Whether an application must be subscribed.
+    pub subscription_required: bool,
+    /// Whether there is an endpoint for production keys.
+    pub production: bool,
+    /// Whether there is an endpoint for sandbox keys.
+    pub sandbox: bool,
+}
+
+/// One host-and-path pair of an API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Match {
+    /// Hosts; `None` is any.
+    pub hosts: Option<Vec<HostPattern>>,
+    /// Path prefix.
+    pub path: PathPrefix,
+}
+
+impl<'a> TryFrom<wire::ApiRow<'a>> for Api {
+    type Error = InvalidRow;
+
+    fn try_from(row: wire::ApiRow<'a>) -> Result<Self, InvalidRow> {
+        // They are for people; what is wrong in them is wrong in the row all the same.
+        optional_text("name", row.name)?;
+        optional_text("version", row.version)?;
+        let matches = row.matches.unwrap_or_default();
+        bounded("match", &matches)?;
+        let endpoints = list("endpoints", row.endpoints, Some)?;
+        let has_endpoint =
+            |name| endpoints.as_ref().is_none_or(|list| list.iter().any(|entry: &Cow<'_, str>| entry == name));
+        Ok(Self {
+            id: text("id", row.id)?.into_owned(),
+            state: ApiState::parse(row.state.as_ref().map(|text| &*text.0)),
+            matches: matches.into_iter().map(Match::try_from).collect::<Result<_, _>>()?,
+            security: Security::parse(row.security.as_ref().map(|text| &*text.0)),
+            subscription_required: row.subscription_required.unwrap_or(true),
+            production: has_endpoint(KeyType::Production.as_str()),
+            sandbox: has_endpoint(KeyType::Sandbox.as_str()),
+        })
+    }
+}
+
+impl<'a> TryFrom<wire::MatchRow<'a>> for Match {
+    type Error = InvalidRow;
+
+    fn try_from(row: wire::MatchRow<'a>) -> Result<Self, InvalidRow> {
+        Ok(Self {
+            hosts: list("match.hosts", row.hosts, |entry| HostPattern::parse(&entry))?,
+            path: PathPrefix::parse(&row.path.0).ok_or(invalid("match.path", Problem::NotAPath))?,
+        })
+    }
+}
+
+/// A usage plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Its id.
+    pub id: Text<'static>,
+    /// How much may be used.
+    pub limits: Vec<Limit>,
+    /// How much may be used at once.
+    pub burst: Option<Limit>,
+    /// Whether a used-up limit refuses.
+    pub stop_on_quota_reach: bool,
+    /// The only operations that it opens; `None` is any.
+    pub operations: Option<Vec<Operation>>,
+}
+
+/// So many requests in each window of one unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// How many; at least one.
+    pub requests: u64,
+    /// The window.
+    pub per: Unit,
+}
+
+/// A window of UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// One second.
+    Second,
+    /// One minute.
+    Minute,
+    /// One hour.
+    Hour,
+    /// One day.
+    Day,
+    /// One calendar month.
+    Month,
+}
+
+/// Methods and a path template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// Methods; `None` is any.
+    pub methods: Option<Vec<String>>,
+    /// Relative to the API's prefix.
+    pub path: PathTemplate,
+}
+
+impl<'a> TryFrom<wire::PlanRow<'a>> for Plan {
+    type Error = InvalidRow;
+
+    fn try_from(row: wire::PlanRow<'a>) -> Result<Self, InvalidRow> {
+        let limits = row.limits.unwrap_or_default();
+        bounded("limits", &limits)?;
+        if let Some(operations) = &row.operations {
+            bounded("operations", operations)?;
+        }
+        Ok(Self {
+            id: text("id", row.id)?.into_owned(),
+            limits: limits.into_iter().map(|row| limit("limits", row)).collect::<Result<_, _>>()?,
+            burst: row.burst.map(|row| limit("burst", row)).transpose()?,
+            stop_on_quota_reach: row.stop_on_quota_reach.unwrap_or(true),
+            operations: row.operations.map(|rows| rows.into_iter().filter_map(operation).collect()),
+        })
+    }
+}
+
+fn limit(field: &'static str, row: wire::LimitRow<'_>) -> Result<Limit, InvalidRow> {
+    let per = match &*row.per.0 {
+        "second" => Unit::Second,
+        "minute" => Unit::Minute,
+        "hour" => Unit::Hour,
+        "day" => Unit::Day,
+        "month" => Unit::Month,
+        _ => return Err(invalid(field, Problem::UnknownValue("second, minute, hour, day, month"))),
+    };
+    if !(1..=MAX_LIMIT_REQUESTS).contains(&row.requests) {
+        return Err(invalid(field, Problem::LimitOutOfRange));
+    }
+    Ok(Limit { requests: row.requests, per })
+}
+
+/// An operation that cannot be read opens nothing.
+fn operation(row: wire::OperationRow<'_>) -> Option<Operation> {
+    let methods = list("methods", row.methods, |entry| Some(entry.into_owned())).ok()?;
+    Some(Operation { methods, path: PathTemplate::parse(&row.path.0)? })
+}
+
+/// Something that is denied whatever its key says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DenyPolicy {
+    /// Its id.
+    pub id: Text<'static>,
+    /// What it denies.
+    pub target: DenyTarget,
+    /// Denies all but that.
+    pub invert: bool,
+}
+
+/// What a deny policy is about.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DenyTarget {
+    /// `IP` and `IP_RANGE`.
+    Range(IpNet),
+    /// `APPLICATION`.
+    Application(Text<'static>),
+    /// `API`.
+    Api(Text<'static>),
+    /// `USER`: the application's owner.
+    Owner(Text<'static>),
+}
+
+impl<'a> TryFrom<wire::DenyPolicyRow<'a>> for DenyPolicy {
+    type Error = InvalidRow;
+
+    fn try_from(row: wire::DenyPolicyRow<'a>) -> Result<Self, InvalidRow> {
+        let target = match &*row.kind.0 {
+            "IP" | "IP_RANGE" => {
+                DenyTarget::Range(parse_range(&row.value.0).ok_or(invalid("value", Problem::NotAnAddress))?)
+            }
+            "APPLICATION" => DenyTarget::Application(text("value", row.value)?.into_owned()),
+            "API" => DenyTarget::Api(text("value", row.value)?.into_owned()),
+            "USER" => DenyTarget::Owner(text("value", row.value)?.into_owned()),
+            _ => return Err(invalid("type", Problem::UnknownValue("IP, IP_RANGE, APPLICATION, API, USER"))),
+        };
+        Ok(Self { id: text("id", row.id)?.into_owned(), target, invert: row.invert.unwrap_or(false) })
+    }
+}

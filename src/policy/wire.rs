@@ -374,9 +374,9 @@ pub struct PageIn<'a> {
     /// Each a [`DenyPolicyRow`].
     #[serde(borrow, default)]
     pub deny_policies: Option<Vec<&'a RawValue>>,
-    /// What a delta removes.
+    /// What a delta removes, a [`Removed`]; in a full policy it is not looked at.
     #[serde(borrow, default)]
-    pub removed: Option<Removed<'a>>,
+    pub removed: Option<&'a RawValue>,
 }
 
 /// A page as the policy service writes it.

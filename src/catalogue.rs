@@ -1,0 +1,210 @@
+//! The small lists of a policy, ready to be asked: which API a request belongs to, which plan an id names, what is denied
+//! outright.
+//!
+//! A catalogue is decoded once per VM for each generation. Keys, applications and subscriptions, of which there are
+//! millions, are not here but in [`crate::store`].
+
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
+
+use crate::{
+    hostname::{HostPattern, MAX_HOST_BYTES, host_of},
+    path::RequestPath,
+    policy::{
+        page::CatalogueRows,
+        rows::{Api, DenyPolicy, DenyTarget, Plan},
+    },
+};
+
+/// The small lists of a policy.
+#[derive(Debug, Default)]
+pub struct Catalogue {
+    apis: Vec<Api>,
+    by_id: HashMap<String, usize>,
+    exact_hosts: HashMap<Vec<u8>, Prefixes>,
+    /// By suffix, dot first.
+    suffixes: HashMap<Vec<u8>, Prefixes>,
+    any_host: Prefixes,
+    plans: HashMap<String, Plan>,
+    deny_policies: Vec<DenyPolicy>,
+    conflicts: Vec<Conflict>,
+}
+
+/// Path prefixes of one host, each with the API that it means.
+#[derive(Debug, Default)]
+struct Prefixes {
+    apis: HashMap<Vec<u8>, usize>,
+    longest: usize,
+}
+
+/// Two APIs with the same match; the one with the smaller id is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The id that is meant.
+    pub meant: String,
+    /// The id that is not.
+    pub shadowed: String,
+}
+
+/// An API and how much of the request's path its prefix took.
+#[derive(Clone, Copy, Debug)]
+pub struct Addressed<'c> {
+    /// The API.
+    pub api: &'c Api,
+    /// Bytes of the request's path that its prefix matched.
+    pub prefix: usize,
+}
+
+impl Catalogue {
+    /// Orders the rows. Of two rows with the same id the last one counts.
+    pub fn new(rows: CatalogueRows) -> Self {
+        let mut apis: Vec<Api> = Vec::with_capacity(rows.apis.len());
+        let mut by_id = HashMap::with_capacity(rows.apis.len());
+        for api in rows.apis {
+            let place = by_id.get(api.id.as_str()).and_then(|&index: &usize| apis.get_mut(index));
+            if let Some(place) = place {
+                *place = api;
+            } else {
+                by_id.insert(api.id.as_str().to_owned(), apis.len());
+                apis.push(api);
+            }
+        }
+        let mut catalogue = Self { by_id, ..Self::default() };
+        for (index, api) in apis.iter().enumerate() {
+            catalogue.index(index, api, &apis);
+        }
+        catalogue.apis = apis;
+        catalogue.plans = rows.plans.into_iter().map(|plan| (plan.id.as_str().to_owned(), plan)).collect();
+        catalogue.deny_policies = last_of_each(rows.deny_policies);
+        catalogue
+    }
+
+    fn index(&mut self, index: usize, api: &Api, apis: &[Api]) {
+        for one in &api.matches {
+            let path = one.path.as_bytes();
+            let Some(hosts) = &one.hosts else {
+                insert(&mut self.any_host, path, index, apis, &mut self.conflicts);
+                continue;
+            };
+            for host in hosts {
+                let prefixes = match host {
+                    HostPattern::Exact(name) => self.exact_hosts.entry(name.clone()).or_default(),
+                    HostPattern::Suffix(suffix) => self.suffixes.entry(suffix.clone()).or_default(),
+                };
+                insert(prefixes, path, index, apis, &mut self.conflicts);
+            }
+        }
+    }
+
+    /// The API that a request's host and path belong to: of all that match, the most specific host wins, then the longest
+    /// path.
+    pub fn find(&self, authority: &[u8], path: &RequestPath<'_>) -> Option<Addressed<'_>> {
+        let host = host_of(authority);
+        let exact = self.exact_hosts.get(host.as_ref());
+        let suffixes = suffixes_of(&host).filter_map(|suffix| self.suffixes.get(suffix));
+        let candidates = exact.into_iter().chain(suffixes).chain([&self.any_host]);
+        candidates.into_iter().find_map(|prefixes| prefixes.longest(path.as_bytes())).and_then(|(index, prefix)| {
+            Some(Addressed { api: self.apis.get(index)?, prefix })
+        })
+    }
+
+    /// The API of that id. Where it is not matched by path, operations are relative to the longest of its own prefixes
+    /// that the path has.
+    pub fn find_by_id(&self, id: &str, path: Option<&RequestPath<'_>>) -> Option<Addressed<'_>> {
+        let api = self.apis.get(*self.by_id.get(id)?)?;
+        let path = path.map(RequestPath::as_bytes).unwrap_or_default();
+        let prefixes = api.matches.iter().map(|one| one.path.as_bytes());
+        let prefix = prefixes.filter(|prefix| is_prefix(prefix, path)).map(<[u8]>::len).max().unwrap_or(0);
+        Some(Addressed { api, prefix })
+    }
+
+    /// The plan of that id.
+    pub fn plan(&self, id: &str) -> Option<&Plan> {
+        self.plans.get(id)
+    }
+
+    /// Whether a deny policy matches. The address is asked for only if one is about addresses; where it is not known, it
+    /// might be any, so it is denied.
+    pub fn denies(
+        &self,
+        application: &str,
+        api: &str,
+        owner: Option<&str>,
+        address: impl FnOnce() -> Option<IpAddr>,
+    ) -> bool {
+        let about_address = |policy: &&DenyPolicy| matches!(policy.target, DenyTarget::Range(_));
+        let address = if self.deny_policies.iter().any(|policy| about_address(&policy)) { address() } else { None };
+        self.deny_policies.iter().any(|policy| {
+            let matches = match &policy.target {
+                DenyTarget::Application(id) => id.as_str() == application,
+                DenyTarget::Api(id) => id.as_str() == api,
+                DenyTarget::Owner(name) => owner == Some(name.as_str()),
+                DenyTarget::Range(range) => match address {
+                    Some(address) => range.contains(&address),
+                    None => return true,
+                },
+            };
+            matches != policy.invert
+        })
+    }
+
+    /// Matches that two APIs have both.
+    pub fn conflicts(&self) -> &[Conflict] {
+        &self.conflicts
+    }
+
+    /// How many APIs there are.
+    pub fn api_count(&self) -> usize {
+        self.apis.len()
+    }
+
+    /// Whether any plan has a limit.
+    pub fn has_limits(&self) -> bool {
+        self.plans.values().any(|plan| !plan.limits.is_empty() || plan.burst.is_some())
+    }
+}
+
+impl Prefixes {
+    /// The API of the longest prefix that ends on a segment boundary of `path`, and the prefix's length.
+    fn longest(&self, path: &[u8]) -> Option<(usize, usize)> {
+        let boundary = |end: usize| matches!(path.get(end), None | Some(b'/'));
+        let ends = (0..=path.len().min(self.longest)).rev().filter(|&end| boundary(end));
+        ends.into_iter().find_map(|end| Some((*self.apis.get(path.get(..end)?)?, end)))
+    }
+}
+
+fn is_prefix(prefix: &[u8], path: &[u8]) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+}
+
+/// The suffixes of a host that begin with a dot, longest first, as far as a pattern can have them.
+fn suffixes_of(host: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let longest = host.len().saturating_sub(MAX_HOST_BYTES).max(1);
+    (longest..host.len()).filter(|&start| host.get(start) == Some(&b'.')).filter_map(|start| host.get(start..))
+}
+
+fn insert(prefixes: &mut Prefixes, path: &[u8], index: usize, apis: &[Api], conflicts: &mut Vec<Conflict>) {
+    prefixes.longest = prefixes.longest.max(path.len());
+    let Some(&known) = prefixes.apis.get(path).filter(|&&known| known != index) else {
+        prefixes.apis.insert(path.to_vec(), index);
+        return;
+    };
+    let (Some(old), Some(new)) = (apis.get(known), apis.get(index)) else { return };
+    let (meant, shadowed) = if new.id < old.id { (new, old) } else { (old, new) };
+    conflicts.push(Conflict { meant: meant.id.as_str().to_owned(), shadowed: shadowed.id.as_str().to_owned() });
+    if new.id < old.id {
+        prefixes.apis.insert(path.to_vec(), index);
+    }
+}
+
+fn last_of_each(policies: Vec<DenyPolicy>) -> Vec<DenyPolicy> {
+    let mut kept: HashMap<String, DenyPolicy> = HashMap::with_capacity(policies.len());
+    for policy in policies {
+        kept.insert(policy.id.as_str().to_owned(), policy);
+    }
+    kept.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,277 @@
+//! Where a request carries its key: a credential is absent, malformed, ambiguous or present, never an `Option`.
+//!
+//! [`find`] collects what the configured sources hold, in their order; [`Found::resolve`] says what that amounts to;
+//! [`crate::edit`] takes them out of the request. Values are bytes, and none is ever logged.
+
+use std::borrow::Cow;
+
+use base64::{
+    Engine as _,
+    alphabet::STANDARD,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+
+use crate::{
+    config::{Ambiguous, BasicPart, CredentialSource},
+    head::Head,
+    path::split_query,
+    policy::{Digest, hex_digit},
+};
+
+/// Bytes of a credential. Far above any real key, far below what Envoy lets through (60 KiB of headers).
+pub const MAX_CREDENTIAL_BYTES: usize = 4096;
+/// Different values that are looked at in one request; one more is refused as ambiguous whatever the configuration says,
+/// so that a request costs at most so many digests (each 0.35 µs, and 10 µs for the longest value).
+pub const MAX_CANDIDATES: usize = 16;
+
+/// What the configured sources of one request hold.
+#[derive(Debug, Default)]
+pub struct Found<'a> {
+    /// Different values in the order of the sources.
+    candidates: Vec<Candidate<'a>>,
+    overflow: bool,
+}
+
+enum Candidate<'a> {
+    Value(Cow<'a, [u8]>),
+    Malformed,
+}
+
+impl std::fmt::Debug for Candidate<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Value(_) => "Value(hidden)",
+            Self::Malformed => "Malformed",
+        })
+    }
+}
+
+/// What a request's credential amounts to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// No source holds anything.
+    Absent,
+    /// Something is there that cannot be a key.
+    Malformed,
+    /// Several different keys.
+    Ambiguous,
+    /// One key; this is its digest.
+    Present(Digest),
+}
+
+impl<'a> Found<'a> {
+    fn push(&mut self, value: Cow<'a, [u8]>) {
+        if value.is_empty() {
+            return;
+        }
+        if value.len() > MAX_CREDENTIAL_BYTES {
+            return self.push_malformed();
+        }
+        let known = |candidate: &Candidate<'_>| matches!(candidate, Candidate::Value(known) if *known == value);
+        if !self.candidates.iter().any(known) {
+            self.push_candidate(Candidate::Value(value));
+        }
+    }
+
+    fn push_malformed(&mut self) {
+        self.push_candidate(Candidate::Malformed);
+    }
+
+    fn push_candidate(&mut self, candidate: Candidate<'a>) {
+        if self.candidates.len() < MAX_CANDIDATES {
+            self.candidates.push(candidate);
+        } else {
+            self.overflow = true;
+        }
+    }
+
+    /// What it amounts to.
+    pub fn resolve(&self, ambiguous: Ambiguous) -> Credential {
+        let first_alone = ambiguous == Ambiguous::First && !self.overflow;
+        let considered = if first_alone { self.candidates.get(..1).unwrap_or_default() } else { &self.candidates };
+        if considered.iter().any(|candidate| matches!(candidate, Candidate::Malformed)) {
+            return Credential::Malformed;
+        }
+        match considered {
+            [] => Credential::Absent,
+            [Candidate::Value(value)] if !self.overflow => Credential::Present(Digest::of(value)),
+            _ => Credential::Ambiguous,
+        }
+    }
+
+    /// Whether `digests`, which are sorted, hold the digest of any value.
+    pub fn any_in(&self, digests: &[Digest]) -> bool {
+        !digests.is_empty()
+            && self.candidates.iter().any(|candidate| match candidate {
+                Candidate::Value(value) => digests.binary_search(&Digest::of(value)).is_ok(),
+                Candidate::Malformed => false,
+            })
+    }
+}
+
+/// Collects what the sources of a request hold.
+pub fn find<'a>(head: &Head<'a>, sources: &[CredentialSource]) -> Found<'a> {
+    let mut found = Found::default();
+    for source in sources {
+        match source {
+            CredentialSource::Header { name } => {
+                head.values(name.as_bytes()).for_each(|value| found.push(Cow::Borrowed(trim_blanks(value))));
+            }
+            CredentialSource::Scheme { name, scheme } => {
+                for value in head.values(name.as_bytes()) {
+                    schemed(value, scheme).for_each(|value| found.push(Cow::Borrowed(value)));
+                }
+            }
+            CredentialSource::Query { name } => {
+                for argument in arguments(head).filter(|argument| is_named(argument, name)) {
+                    match percent_decode(value_of(argument)) {
+                        (value, true) => found.push(value),
+                        (_, false) => found.push_malformed(),
+                    }
+                }
+            }
+            CredentialSource::Cookie { name } => {
+                for cookie in cookies(head).filter(|cookie| is_cookie(cookie, name)) {
+                    found.push(Cow::Borrowed(unquote(trim_blanks(value_of(cookie)))));
+                }
+            }
+            CredentialSource::Basic { part } => {
+                for value in head.values(b"authorization") {
+                    for encoded in schemed(value, "basic").filter(|encoded| !encoded.is_empty()) {
+                        match basic(encoded, *part) {
+                            Some(value) => found.push(Cow::Owned(value)),
+                            None => found.push_malformed(),
+                        }
+                    }
+                }
+            }
+        }
+    }
+    found
+}
+
+fn trim_blanks(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+/// The credentials of one scheme in a header's value. Envoy joins several `authorization` headers with a comma, so a new
+/// one may begin behind each comma; a comma that no scheme follows belongs to the credential.
+pub(crate) fn schemed<'v>(value: &'v [u8], scheme: &str) -> impl Iterator<Item = &'v [u8]> {
+    let mut rest = trim_blanks(value);
+    let scheme = scheme.as_bytes().to_vec();
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let Some(after) = after_scheme(rest, &scheme) else {
+                rest = behind_comma(rest);
+                continue;
+            };
+            let end = next_of_scheme(after, &scheme);
+            let (credential, tail) = after.split_at_checked(end).unwrap_or((after, &[]));
+            rest = behind_comma(tail);
+            return Some(trim_blanks(credential));
+        }
+        None
+    })
+}
+
+/// What follows `scheme` and at least one blank at the beginning of `value`; empty if the scheme stands alone.
+fn after_scheme<'v>(value: &'v [u8], scheme: &[u8]) -> Option<&'v [u8]> {
+    let (name, rest) = value.split_at_checked(scheme.len())?;
+    let separated = matches!(rest.first(), None | Some(b' ' | b'\t'));
+    (name.eq_ignore_ascii_case(scheme) && separated).then_some(rest)
+}
+
+/// What stands behind the first comma, without blanks before it.
+fn behind_comma(value: &[u8]) -> &[u8] {
+    match value.iter().position(|&byte| byte == b',') {
+        Some(comma) => trim_blanks(value.get(comma..).and_then(|tail| tail.split_first()).unwrap_or((&0, &[])).1),
+        None => &[],
+    }
+}
+
+/// Where the comma stands behind which the scheme begins anew; the end if it does not.
+fn next_of_scheme(value: &[u8], scheme: &[u8]) -> usize {
+    let commas = value.iter().enumerate().filter(|(_, byte)| **byte == b',');
+    commas
+        .map(|(comma, _)| comma)
+        .find(|&comma| {
+            let tail = value.get(comma..).unwrap_or_default();
+            after_scheme(behind_comma(tail), scheme).is_some_and(|rest| !rest.is_empty())
+        })
+        .unwrap_or(value.len())
+}
+
+/// The arguments of a request's query, as they are.
+fn arguments<'a>(head: &Head<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    let query = head.target.and_then(|target| split_query(target).1);
+    query.into_iter().flat_map(|query| query.split(|&byte| byte == b'&'))
+}
+
+/// Whether an argument of a query has this name once decoded. An escape that is none stands for itself.
+pub(crate) fn is_named(argument: &[u8], name: &str) -> bool {
+    let given = argument.split(|&byte| byte == b'=').next().unwrap_or_default();
+    percent_decode(given).0.as_ref() == name.as_bytes()
+}
+
+/// What stands behind the first equals sign.
+fn value_of(pair: &[u8]) -> &[u8] {
+    pair.splitn(2, |&byte| byte == b'=').nth(1).unwrap_or_default()
+}
+
+fn cookies<'h, 'a>(head: &'h Head<'a>) -> impl Iterator<Item = &'a [u8]> + 'h {
+    head.values(b"cookie").flat_map(|value| value.split(|&byte| byte == b';'))
+}
+
+/// Whether one pair of a `cookie` header has this name.
+pub(crate) fn is_cookie(cookie: &[u8], name: &str) -> bool {
+    let given = cookie.split(|&byte| byte == b'=').next().unwrap_or_default();
+    trim_blanks(given) == name.as_bytes() && cookie.contains(&b'=')
+}
+
+fn unquote(value: &[u8]) -> &[u8] {
+    match value {
+        [b'"', inner @ .., b'"'] => inner,
+        _ => value,
+    }
+}
+
+/// Undoes percent-encoding, and says whether every escape was one; those that are none stand for themselves. `+` stays a
+/// plus.
+fn percent_decode(value: &[u8]) -> (Cow<'_, [u8]>, bool) {
+    if !value.contains(&b'%') {
+        return (Cow::Borrowed(value), true);
+    }
+    let mut out = Vec::with_capacity(value.len());
+    let mut well_formed = true;
+    let mut rest = value;
+    while let Some((&byte, tail)) = rest.split_first() {
+        let escape = tail.split_first_chunk::<2>().filter(|_| byte == b'%');
+        let decoded = escape.and_then(|(&[high, low], tail)| Some((hex_digit(high)? << 4 | hex_digit(low)?, tail)));
+        well_formed &= byte != b'%' || decoded.is_some();
+        let (byte, tail) = decoded.unwrap_or((byte, tail));
+        out.push(byte);
+        rest = tail;
+    }
+    (Cow::Owned(out), well_formed)
+}
+
+/// One half of HTTP Basic; `None` if the encoding is bad or there is no colon.
+fn basic(encoded: &[u8], part: BasicPart) -> Option<Vec<u8>> {
+    const BASE64: GeneralPurpose = GeneralPurpose::new(
+        &STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+    let decoded = BASE64.decode(encoded).ok()?;
+    let mut halves = decoded.splitn(2, |&byte| byte == b':');
+    let (username, password) = (halves.next()?, halves.next()?);
+    Some(match part {
+        BasicPart::Username => username.to_vec(),
+        BasicPart::Password => password.to_vec(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

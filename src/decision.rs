@@ -1,0 +1,397 @@
+//! The decision: what is known of a request, the policy and the time, to a permit or a denial.
+//!
+//! [`decide`] is one straight line through the rules, in the order in which the README lists them; the first that applies
+//! decides. It is a function of its arguments: the policy is asked through [`Policy`], and what costs a call of the host
+//! (the time, the client's address, route metadata) through [`Facts`], only when a rule needs it.
+
+use std::{net::IpAddr, rc::Rc};
+
+use ipnet::IpNet;
+
+use crate::{
+    catalogue::{Addressed, Catalogue},
+    config::{ApiSource, Config, UnknownApi},
+    credential::{self, Credential, Found},
+    head::Head,
+    path::RequestPath,
+    policy::{
+        ApiState, ApplicationState, Digest, KeyState, KeyType, Security, SubscriptionState,
+        rows::{Api, Plan},
+    },
+    referer::RefererPattern,
+    reply::Reason,
+};
+
+/// The application and the key id of a request that an emergency key lets through.
+pub const EMERGENCY: &str = "emergency";
+
+/// What of a request costs a call of the host.
+pub trait Facts {
+    /// Now, in Unix seconds.
+    fn now(&self) -> u64;
+    /// The client's address; `None` if the host does not know it.
+    fn address(&self) -> Option<IpAddr>;
+    /// A value of the route's metadata.
+    fn route_metadata(&self, namespace: &str, key: &str) -> Option<Vec<u8>>;
+}
+
+/// The policy held, as the decision asks it.
+pub trait Policy {
+    /// Its small lists.
+    fn catalogue(&self) -> &Catalogue;
+    /// Whether it is so old that it allows nothing any more.
+    fn is_expired(&self) -> bool;
+    /// What is known of a key and its application's subscription to an API.
+    fn subject(&self, digest: &Digest, api: &str) -> Result<Option<Rc<Subject>>, Unreadable>;
+}
+
+/// The policy's data cannot be read: damaged, or written by someone else. Nothing is allowed by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable;
+
+/// A key, its application, and the application's subscription to one API.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Subject {
+    /// The key's public handle.
+    pub key_id: Box<str>,
+    /// The id of its application.
+    pub application_id: Box<str>,
+    /// What the key is for.
+    pub key_type: KeyType,
+    /// Whether it may be used.
+    pub key_state: KeyState,
+    /// First second in which it is good.
+    pub not_before: Option<u64>,
+    /// First second in which it is good no more.
+    pub expires_at: Option<u64>,
+    /// What else restricts the key; most have nothing.
+    pub restrictions: Option<Box<Restrictions>>,
+    /// The application; `None` if the policy does not know it.
+    pub application: Option<Application>,
+    /// The subscription to the API that was asked about.
+    pub subscription: Option<Subscription>,
+}
+
+/// What a key may be restricted to; `None` is anything.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Restrictions {
+    /// Ids of APIs.
+    pub apis: Option<Vec<Box<str>>>,
+    /// Addresses.
+    pub permitted_ips: Option<Vec<IpNet>>,
+    /// Referers.
+    pub permitted_referers: Option<Vec<RefererPattern>>,
+}
+
+/// What the decision knows of an application.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Application {
+    /// Its name.
+    pub name: Option<Box<str>>,
+    /// Who owns it.
+    pub owner: Option<Box<str>>,
+    /// Whether it may call anything.
+    pub state: ApplicationState,
+    /// Its own plan.
+    pub plan: Option<Box<str>>,
+}
+
+/// What the decision knows of a subscription.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Subscription {
+    /// Its state.
+    pub state: SubscriptionState,
+    /// Its plan.
+    pub plan: Option<Box<str>>,
+}
+
+/// What was decided, and what became known on the way.
+#[derive(Debug)]
+pub struct Decision<'p> {
+    /// Whether the request passes.
+    pub verdict: Result<Permit, Denial>,
+    /// The API that it belongs to.
+    pub api: Option<&'p Api>,
+    /// Who asks.
+    pub subject: Option<Rc<Subject>>,
+}
+
+/// Why a request passes. Only [`decide`] makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permit {
+    /// A CORS preflight.
+    Preflight,
+    /// It belongs to no API, and that is let through.
+    UnknownApi,
+    /// The API asks for no credential.
+    Open,
+    /// An emergency key.
+    Emergency,
+    /// The policy allows this key.
+    Key,
+}
+
+impl Permit {
+    /// Whether a credential was looked at, so that it is taken out of the request.
+    pub fn looked_at_credential(self) -> bool {
+        matches!(self, Self::Emergency | Self::Key)
+    }
+}
+
+/// Why a request does not pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// A rule says no.
+    Rule(Reason),
+    /// There is no policy yet.
+    NoPolicy,
+    /// The policy would allow it, but it has expired.
+    Expired(Permit),
+    /// The policy's data cannot be read.
+    Unreadable,
+}
+
+impl Denial {
+    /// The reason that clients and logs see.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Rule(reason) => reason,
+            Self::NoPolicy | Self::Expired(_) | Self::Unreadable => Reason::PolicyUnavailable,
+        }
+    }
+}
+
+impl From<Reason> for Denial {
+    fn from(reason: Reason) -> Self {
+        Self::Rule(reason)
+    }
+}
+
+impl From<Unreadable> for Denial {
+    fn from(_: Unreadable) -> Self {
+        Self::Unreadable
+    }
+}
+
+/// Decides one request. `policy` is `None` while there is none.
+pub fn decide<'p, P: Policy>(
+    head: &Head<'_>,
+    config: &Config,
+    policy: Option<&'p P>,
+    facts: &impl Facts,
+) -> Decision<'p> {
+    let mut known = Known::default();
+    let verdict = check(head, config, policy, facts, &mut known);
+    Decision { verdict, api: known.api, subject: known.subject }
+}
+
+#[derive(Default)]
+struct Known<'p> {
+    api: Option<&'p Api>,
+    subject: Option<Rc<Subject>>,
+}
+
+fn check<'p, P: Policy>(
+    head: &Head<'_>,
+    config: &Config,
+    policy: Option<&'p P>,
+    facts: &impl Facts,
+    known: &mut Known<'p>,
+) -> Result<Permit, Denial> {
+    let found = credential::find(head, &config.credential_sources);
+    if found.any_in(&config.emergency.deny_keys) {
+        return Err(Reason::KeyDenied.into());
+    }
+    if config.allow_preflight && head.is_preflight() {
+        return Ok(Permit::Preflight);
+    }
+    let emergency = is_emergency(&found, config);
+    if policy.is_none() && !emergency {
+        return Err(Denial::NoPolicy);
+    }
+    let path = RequestPath::parse(head.target.unwrap_or_default()).map_err(|_| Reason::PathAmbiguous)?;
+    let Some(policy) = policy else { return Ok(Permit::Emergency) };
+
+    let permit = match find_api(head, config, policy.catalogue(), &path, facts) {
+        None if config.unknown_api == UnknownApi::Deny => return Err(Reason::ApiNotFound.into()),
+        None => Permit::UnknownApi,
+        Some(addressed) => {
+            known.api = Some(addressed.api);
+            check_api(head, config, policy, facts, &path, &found, emergency, addressed, known)?
+        }
+    };
+    if policy.is_expired() && !emergency {
+        return Err(Denial::Expired(permit));
+    }
+    Ok(permit)
+}
+
+fn is_emergency(found: &Found<'_>, config: &Config) -> bool {
+    let keys = &config.emergency.allow_keys;
+    !keys.is_empty()
+        && matches!(found.resolve(config.ambiguous_credentials),
+            Credential::Present(digest) if keys.binary_search(&digest).is_ok())
+}
+
+fn find_api<'p>(
+    head: &Head<'_>,
+    config: &Config,
+    catalogue: &'p Catalogue,
+    path: &RequestPath<'_>,
+    facts: &impl Facts,
+) -> Option<Addressed<'p>> {
+    match &config.api {
+        ApiSource::Match => catalogue.find(head.authority, path),
+        ApiSource::Fixed(id) => catalogue.find_by_id(id, Some(path)),
+        ApiSource::RouteMetadata { namespace, key } => {
+            let id = facts.route_metadata(namespace, key)?;
+            catalogue.find_by_id(std::str::from_utf8(&id).ok()?, Some(path))
+        }
+    }
+}
+
+/// The rules from the API's state on.
+#[expect(clippy::too_many_arguments, reason = "the straight line of the decision, cut where the API is known")]
+fn check_api<'p, P: Policy>(
+    head: &Head<'_>,
+    config: &Config,
+    policy: &'p P,
+    facts: &impl Facts,
+    path: &RequestPath<'_>,
+    found: &Found<'_>,
+    emergency: bool,
+    Addressed { api, prefix }: Addressed<'p>,
+    known: &mut Known<'p>,
+) -> Result<Permit, Denial> {
+    match api.state {
+        ApiState::Blocked => return Err(Reason::ApiBlocked.into()),
+        ApiState::NotFound => return Err(Reason::ApiNotFound.into()),
+        ApiState::Served => {}
+    }
+    if api.security == Security::None {
+        return Ok(Permit::Open);
+    }
+    if emergency {
+        check_endpoint(api, KeyType::Production)?;
+        return Ok(Permit::Emergency);
+    }
+    let digest = match found.resolve(config.ambiguous_credentials) {
+        Credential::Absent => return Err(Reason::CredentialMissing.into()),
+        Credential::Malformed => return Err(Reason::CredentialMalformed.into()),
+        Credential::Ambiguous => return Err(Reason::CredentialAmbiguous.into()),
+        Credential::Present(digest) => digest,
+    };
+    let subject = policy.subject(&digest, api.id.as_str())?.ok_or(Reason::KeyUnknown)?;
+    let subject: &Subject = known.subject.insert(subject);
+    check_key(subject, facts)?;
+    check_deny_policies(subject, api, policy.catalogue(), facts)?;
+    check_restrictions(subject, api, head, facts)?;
+    let plan = check_subscription(subject, api, policy.catalogue())?;
+    check_endpoint(api, subject.key_type)?;
+    check_operation(plan, head, path.as_bytes().get(prefix..).unwrap_or_default())?;
+    Ok(Permit::Key)
+}
+
+fn check_key(subject: &Subject, facts: &impl Facts) -> Result<(), Reason> {
+    if subject.key_state == KeyState::Revoked {
+        return Err(Reason::KeyRevoked);
+    }
+    if subject.not_before.is_none() && subject.expires_at.is_none() {
+        return Ok(());
+    }
+    let now = facts.now();
+    if subject.not_before.is_some_and(|begin| now < begin) {
+        return Err(Reason::KeyNotYetValid);
+    }
+    if subject.expires_at.is_some_and(|end| now >= end) {
+        return Err(Reason::KeyExpired);
+    }
+    Ok(())
+}
+
+fn check_deny_policies(
+    subject: &Subject,
+    api: &Api,
+    catalogue: &Catalogue,
+    facts: &impl Facts,
+) -> Result<(), Reason> {
+    let owner = subject.application.as_ref().and_then(|application| application.owner.as_deref());
+    if catalogue.denies(&subject.application_id, api.id.as_str(), owner, || facts.address()) {
+        return Err(Reason::DeniedByPolicy);
+    }
+    Ok(())
+}
+
+fn check_restrictions(subject: &Subject, api: &Api, head: &Head<'_>, facts: &impl Facts) -> Result<(), Reason> {
+    let Some(restrictions) = &subject.restrictions else { return Ok(()) };
+    if let Some(ranges) = &restrictions.permitted_ips {
+        let address = facts.address().ok_or(Reason::AddressNotPermitted)?;
+        if !ranges.iter().any(|range| range.contains(&address)) {
+            return Err(Reason::AddressNotPermitted);
+        }
+    }
+    if let Some(patterns) = &restrictions.permitted_referers {
+        let mut referers = head.values(b"referer").peekable();
+        let matches = |referer: &[u8]| patterns.iter().any(|pattern| pattern.matches(referer));
+        if referers.peek().is_none() || !referers.all(matches) {
+            return Err(Reason::RefererNotPermitted);
+        }
+    }
+    if let Some(apis) = &restrictions.apis
+        && !apis.iter().any(|id| **id == *api.id.as_str())
+    {
+        return Err(Reason::KeyNotForApi);
+    }
+    Ok(())
+}
+
+/// The subscription's plan, if it has one.
+fn check_subscription<'p>(
+    subject: &Subject,
+    api: &Api,
+    catalogue: &'p Catalogue,
+) -> Result<Option<&'p Plan>, Reason> {
+    let application = subject.application.as_ref().ok_or(Reason::SubscriptionMissing)?;
+    if application.state == ApplicationState::Blocked {
+        return Err(Reason::ApplicationBlocked);
+    }
+    if subject.subscription.is_none() && api.subscription_required {
+        return Err(Reason::SubscriptionMissing);
+    }
+    if let Some(subscription) = &subject.subscription {
+        match subscription.state {
+            SubscriptionState::Unblocked | SubscriptionState::TierUpdatePending | SubscriptionState::DeletePending => {}
+            SubscriptionState::Blocked => return Err(Reason::SubscriptionBlocked),
+            SubscriptionState::ProdOnlyBlocked if subject.key_type == KeyType::Sandbox => {}
+            SubscriptionState::ProdOnlyBlocked => return Err(Reason::SubscriptionBlocked),
+            SubscriptionState::OnHold | SubscriptionState::Rejected | SubscriptionState::Unknown => {
+                return Err(Reason::SubscriptionInactive);
+            }
+        }
+    }
+    let find_plan = |id: Option<&str>| match id {
+        None => Ok(None),
+        Some(id) => catalogue.plan(id).map(Some).ok_or(Reason::SubscriptionInactive),
+    };
+    find_plan(application.plan.as_deref())?;
+    find_plan(subject.subscription.as_ref().and_then(|subscription| subscription.plan.as_deref()))
+}
+
+fn check_endpoint(api: &Api, key_type: KeyType) -> Result<(), Reason> {
+    let has_endpoint = match key_type {
+        KeyType::Production => api.production,
+        KeyType::Sandbox => api.sandbox,
+    };
+    if has_endpoint { Ok(()) } else { Err(Reason::EndpointMissing) }
+}
+
+fn check_operation(plan: Option<&Plan>, head: &Head<'_>, rest: &[u8]) -> Result<(), Reason> {
+    let Some(operations) = plan.and_then(|plan| plan.operations.as_ref()) else { return Ok(()) };
+    let opens = |methods: &Option<Vec<String>>| {
+        methods.as_ref().is_none_or(|methods| methods.iter().any(|method| method.as_bytes() == head.method))
+    };
+    if operations.iter().any(|operation| opens(&operation.methods) && operation.path.matches(rest)) {
+        return Ok(());
+    }
+    Err(Reason::OperationNotPermitted)
+}

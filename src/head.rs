@@ -1,0 +1,159 @@
+//! The head of a request: its headers as bytes, in the order in which they came.
+//!
+//! Header values are whatever bytes a client sent; nothing here takes them for text. The pseudo headers are picked out
+//! once, since every request needs them.
+
+/// Headers of one request: at most so many. Envoy's own default is 100; an operator may raise it.
+pub const MAX_HEADERS: usize = 4096;
+
+/// A request's headers.
+#[derive(Clone, Debug, Default)]
+pub struct Head<'a> {
+    headers: Vec<(&'a [u8], &'a [u8])>,
+    /// `:method`; empty if absent.
+    pub method: &'a [u8],
+    /// `:authority`; empty if absent.
+    pub authority: &'a [u8],
+    /// `:path` with its query; absent on CONNECT.
+    pub target: Option<&'a [u8]>,
+}
+
+/// The bytes are not a serialized header map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidHead;
+
+impl<'a> Head<'a> {
+    /// Reads the host's serialization of a header map: a count, the sizes of all names and values, then each followed by
+    /// a zero byte; numbers are 32 bits, little-endian.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, InvalidHead> {
+        let (count, mut sizes) = split_u32(bytes)?;
+        if count > MAX_HEADERS {
+            return Err(InvalidHead);
+        }
+        let sizes_bytes = count.checked_mul(8).ok_or(InvalidHead)?;
+        let (_, mut values) = sizes.split_at_checked(sizes_bytes).ok_or(InvalidHead)?;
+        let mut headers = Vec::with_capacity(count);
+        for _ in 0..count {
+            let (name_size, rest) = split_u32(sizes)?;
+            let (value_size, rest) = split_u32(rest)?;
+            sizes = rest;
+            let (name, rest) = split_terminated(values, name_size)?;
+            let (value, rest) = split_terminated(rest, value_size)?;
+            values = rest;
+            headers.push((name, value));
+        }
+        Ok(Self::new(headers))
+    }
+
+    /// A head of these headers, names in lower case.
+    pub fn new(headers: Vec<(&'a [u8], &'a [u8])>) -> Self {
+        let mut head = Self { headers, ..Self::default() };
+        for (name, value) in &head.headers {
+            match *name {
+                b":method" => head.method = value,
+                b":authority" => head.authority = value,
+                b":path" => head.target = Some(value),
+                // Pseudo headers come before all others.
+                [b':', ..] => {}
+                _ => break,
+            }
+        }
+        head
+    }
+
+    /// Every value of the header of that name, which is in lower case.
+    pub fn values<'h>(&'h self, name: &'h [u8]) -> impl Iterator<Item = &'a [u8]> + 'h {
+        self.headers.iter().filter(move |(given, _)| *given == name).map(|(_, value)| *value)
+    }
+
+    /// How many headers of that name there are.
+    pub fn count(&self, name: &[u8]) -> usize {
+        self.values(name).count()
+    }
+
+    /// Whether this is a CORS preflight.
+    pub fn is_preflight(&self) -> bool {
+        self.method == b"OPTIONS"
+            && self.count(b"origin") > 0
+            && self.count(b"access-control-request-method") > 0
+    }
+
+    /// Whether this is a gRPC request, as Envoy sees it.
+    pub fn is_grpc(&self) -> bool {
+        let content_type = self.values(b"content-type").next().unwrap_or_default();
+        match content_type.strip_prefix(b"application/grpc") {
+            Some(rest) => matches!(rest.first(), None | Some(b'+' | b';')),
+            None => false,
+        }
+    }
+}
+
+fn split_u32(bytes: &[u8]) -> Result<(usize, &[u8]), InvalidHead> {
+    let (number, rest) = bytes.split_first_chunk::<4>().ok_or(InvalidHead)?;
+    Ok((usize::try_from(u32::from_le_bytes(*number)).map_err(|_| InvalidHead)?, rest))
+}
+
+fn split_terminated(bytes: &[u8], size: usize) -> Result<(&[u8], &[u8]), InvalidHead> {
+    let (value, rest) = bytes.split_at_checked(size).ok_or(InvalidHead)?;
+    Ok((value, rest.split_first().ok_or(InvalidHead)?.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serialize(headers: &[(&[u8], &[u8])]) -> Vec<u8> {
+        let mut bytes = u32::try_from(headers.len()).unwrap().to_le_bytes().to_vec();
+        for (name, value) in headers {
+            bytes.extend(u32::try_from(name.len()).unwrap().to_le_bytes());
+            bytes.extend(u32::try_from(value.len()).unwrap().to_le_bytes());
+        }
+        for (name, value) in headers {
+            bytes.extend([name, &b"\0"[..], value, b"\0"].concat());
+        }
+        bytes
+    }
+
+    #[test]
+    fn what_the_host_serializes_is_read_back() {
+        let headers: Vec<(&[u8], &[u8])> =
+            vec![(b":path", b"/a?b"), (b":authority", b"h"), (b"x", b"1"), (b"x", b"\xff"), (b":method", b"late")];
+        let bytes = serialize(&headers);
+        let head = Head::parse(&bytes).unwrap();
+        assert_eq!(head.target, Some(&b"/a?b"[..]));
+        assert_eq!(head.authority, b"h");
+        assert_eq!(head.method, b"", "a pseudo header behind ordinary ones is none");
+        assert_eq!(head.values(b"x").collect::<Vec<_>>(), [&b"1"[..], b"\xff"]);
+    }
+
+    #[test]
+    fn no_bytes_can_make_the_reader_panic() {
+        let bytes = serialize(&[(b":path", b"/"), (b"name", b"value")]);
+        for end in 0..bytes.len() {
+            assert!(Head::parse(&bytes[..end]).is_err(), "{end}");
+        }
+        for index in 0..bytes.len() {
+            for value in [0, 1, 0x7f, 0xff] {
+                let mut bytes = bytes.clone();
+                bytes[index] = value;
+                let _ = Head::parse(&bytes);
+            }
+        }
+        assert!(Head::parse(&u32::MAX.to_le_bytes()).is_err());
+    }
+
+    #[test]
+    fn grpc_is_only_what_envoy_takes_for_it() {
+        for (content_type, expected) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc;charset=x", true),
+            ("application/grpc-web", false),
+            ("application/grpcx", false),
+            ("application/json", false),
+        ] {
+            let head = Head::new(vec![(b"content-type", content_type.as_bytes())]);
+            assert_eq!(head.is_grpc(), expected, "{content_type}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Path templates of a plan's operations: `*` is one segment, `**` at the end is any rest.
+
+use crate::path::{MAX_PREFIX_BYTES, RequestPath};
+
+/// A template, relative to the prefix of the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathTemplate {
+    segments: Vec<Segment>,
+    any_rest: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Literal(Vec<u8>),
+    Any,
+}
+
+impl PathTemplate {
+    /// Reads a template. `None`: no absolute path, too long, `**` before the end, or `*` within a segment.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() > MAX_PREFIX_BYTES || text.contains('?') {
+            return None;
+        }
+        let path = RequestPath::parse(text.as_bytes()).ok()?;
+        let mut parts: Vec<&[u8]> = segments(path.as_bytes()).collect();
+        let any_rest = parts.last() == Some(&b"**".as_slice());
+        if any_rest {
+            parts.pop();
+        }
+        let segments = parts.into_iter().map(Segment::parse).collect::<Option<_>>()?;
+        Some(Self { segments, any_rest })
+    }
+
+    /// Whether it opens the rest of a request's path behind the API's prefix.
+    pub fn matches(&self, rest: &[u8]) -> bool {
+        let mut given = segments(rest);
+        let all = self.segments.iter().all(|segment| given.next().is_some_and(|given| segment.matches(given)));
+        all && (self.any_rest || given.next().is_none())
+    }
+}
+
+/// The segments behind the first slash; the root has none.
+fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let path = path.strip_prefix(b"/").unwrap_or(path);
+    // `split` gives one empty segment for an empty path.
+    path.split(|&byte| byte == b'/').skip(usize::from(path.is_empty()))
+}
+
+impl Segment {
+    fn parse(text: &[u8]) -> Option<Self> {
+        match text {
+            b"*" => Some(Self::Any),
+            _ if text.contains(&b'*') => None,
+            _ => Some(Self::Literal(text.to_vec())),
+        }
+    }
+
+    fn matches(&self, given: &[u8]) -> bool {
+        match self {
+            Self::Any => !given.is_empty(),
+            Self::Literal(text) => text == given,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_star_is_one_segment_and_two_are_the_rest() {
+        for (template, rest, expected) in [
+            ("/", "", true),
+            ("/", "/", true),
+            ("/", "/a", false),
+            ("/orders", "/orders", true),
+            ("/orders", "/orders/", false),
+            ("/orders", "/orders2", false),
+            ("/orders", "/ORDERS", false),
+            ("/orders/*", "/orders/7", true),
+            ("/orders/*", "/orders", false),
+            ("/orders/*", "/orders/", false),
+            ("/orders/*", "/orders/7/items", false),
+            ("/orders/*/items", "/orders/7/items", true),
+            ("/orders/**", "/orders", true),
+            ("/orders/**", "/orders/7/items", true),
+            ("/orders/**", "/order", false),
+            ("/**", "", true),
+            ("/**", "/a/b", true),
+            ("/%6frders", "/orders", true),
+        ] {
+            assert_eq!(PathTemplate::parse(template).unwrap().matches(rest.as_bytes()), expected, "{template} {rest}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_template_is_refused() {
+        for template in ["", "orders", "/**/a", "/a*", "/a/***", "/a//b", "/a?b", "/../a"] {
+            assert_eq!(PathTemplate::parse(template), None, "{template}");
+        }
+    }
+}

@@ -40,6 +40,11 @@ impl EnvoyConfig {
         Ok(Self { text })
     }
 
+    /// Any other.
+    pub fn new(text: String) -> Self {
+        Self { text }
+    }
+
     /// With `from`, which must stand in it exactly once, replaced by `to`.
     pub fn replace(self, from: &str, to: &str) -> Result<Self> {
         match self.text.matches(from).count() {

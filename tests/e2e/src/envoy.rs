@@ -24,6 +24,17 @@ pub const WORKERS: u32 = 2;
 /// How long Envoy may take to serve. It compiles the module once; on a slow, busy machine that is seconds.
 const STARTING: Duration = Duration::from_secs(60);
 
+/// What Envoy tells of its Wasm VMs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vms {
+    /// Made since the start.
+    pub created: u64,
+    /// Alive now.
+    pub active: u64,
+    /// Made anew because one died, tried or done.
+    pub reloads: u64,
+}
+
 /// A running Envoy.
 pub struct Envoy {
     process: Process,
@@ -93,6 +104,16 @@ impl Envoy {
         Ok(stats.first().map_or(0, |(_, value)| *value))
     }
 
+    /// What its VMs have been through. Two that are equal, with requests to every worker between them, say that no VM
+    /// died: a dead one is made anew by the next request.
+    pub async fn vms(&self) -> Result<Vms> {
+        Ok(Vms {
+            created: self.stat("wasm.envoy.wasm.runtime.v8.created").await?,
+            active: self.stat("wasm.envoy.wasm.runtime.v8.active").await?,
+            reloads: self.stats("^wasm.keygate.vm_reload").await?.iter().map(|(_, value)| value).sum(),
+        })
+    }
+
     /// Everything Envoy and the filter have logged since the folder was made.
     pub fn log(&self) -> String {
         self.process.log()
@@ -127,11 +148,7 @@ fn command(folder: &Path, config: &EnvoyConfig, secret: Option<&str>) -> Result<
 
 /// Admin interface and gateway of an Envoy that serves.
 async fn addresses(admin_file: &Path) -> Result<(SocketAddr, SocketAddr)> {
-    let starting = |found: &str| Error::Unexpected {
-        what: "envoy's start".to_owned(),
-        expected: "a served listener".to_owned(),
-        found: found.to_owned(),
-    };
+    let starting = |found: &str| Error::unexpected("envoy's start", "a served listener", found);
     let admin: SocketAddr =
         process::read(admin_file).trim().parse().map_err(|_| starting("no address of its admin interface"))?;
     let ready = http::send(admin, &Ask::get("/ready")).await?;

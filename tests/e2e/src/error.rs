@@ -75,6 +75,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// [`Error::Unexpected`].
+    pub fn unexpected(what: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self::Unexpected { what: what.into(), expected: expected.into(), found: found.into() }
+    }
+
     /// For `map_err`: what was tried when an I/O error came.
     pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();

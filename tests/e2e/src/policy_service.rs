@@ -105,7 +105,7 @@ impl PolicyService {
         if answer.status.is_success() {
             Ok(answer.json())
         } else {
-            Err(Error::Unexpected { what: ask.to_string(), expected: "success".to_owned(), found: answer.to_string() })
+            Err(Error::unexpected(ask.to_string(), "success", answer.to_string()))
         }
     }
 }

@@ -187,11 +187,11 @@ impl Stack {
 fn port(variable: &'static str, default: u16) -> Result<u16> {
     let port = match env::var(variable) {
         Err(_) => default,
-        Ok(text) => text.parse().ok().filter(|port| *port != 0).ok_or_else(|| Error::Unexpected {
-            what: variable.to_owned(),
-            expected: "a port from 1 to 65535".to_owned(),
-            found: text,
-        })?,
+        Ok(text) => text
+            .parse()
+            .ok()
+            .filter(|port| *port != 0)
+            .ok_or_else(|| Error::unexpected(variable, "a port from 1 to 65535", text))?,
     };
     ports::check(port, variable)?;
     Ok(port)

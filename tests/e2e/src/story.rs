@@ -8,7 +8,8 @@ use std::{fmt, net::SocketAddr};
 use serde_json::{Value, json};
 
 use crate::{
-    Error, Result,
+    Error, Options, Result, Stack,
+    http::Ask,
     policy_service::{ADMIN_TOKEN, PolicyService},
 };
 
@@ -23,6 +24,14 @@ pub struct Keys {
     pub partner: String,
     /// `visitor`, production: an application without a subscription.
     pub visitor: String,
+}
+
+/// A stack with the demo data.
+pub async fn stage(name: &str, options: Options) -> Result<(Stack, Keys)> {
+    let mut stack = Stack::prepare(name, options).await?;
+    let keys = load(stack.policy()?).await?;
+    stack.start_envoy().await?;
+    Ok((stack, keys))
 }
 
 /// Loads the demo data through the management API.
@@ -57,11 +66,7 @@ pub async fn new_key(policy: &PolicyService, application: &str, key: Value) -> R
     let path = format!("/v1/applications/{application}/keys");
     let made = policy.post(&path, Some(key)).await?;
     let text = |field: &str| made.get(field).and_then(Value::as_str).map(str::to_owned);
-    text("key").zip(text("id")).ok_or_else(|| Error::Unexpected {
-        what: path,
-        expected: "`key` and `id`".to_owned(),
-        found: "an answer without them".to_owned(),
-    })
+    text("key").zip(text("id")).ok_or_else(|| Error::unexpected(path, "`key` and `id`", "an answer without them"))
 }
 
 /// Who calls.
@@ -147,6 +152,16 @@ pub struct Call {
     pub path: &'static str,
     /// What comes back.
     pub expected: Expected,
+}
+
+impl Call {
+    /// The call as a request.
+    pub fn ask(&self, keys: &Keys) -> Ask {
+        match self.caller.key(keys) {
+            Some(key) => Ask::get(self.path).key(key),
+            None => Ask::get(self.path),
+        }
+    }
 }
 
 /// A change, and what is true after it.

@@ -10,6 +10,7 @@ use crate::{
     deadline::eventually,
     envoy::Envoy,
     http::{Answer, Ask, Connection},
+    story::Expected,
 };
 
 /// Connections tried until each worker has one. The kernel spreads them by hash: with two workers, missing one of them
@@ -55,6 +56,17 @@ impl Workers {
         self.connections.len()
     }
 
+    /// Sends `ask` to each worker; an error if an answer is not `expected`.
+    pub async fn expect(&mut self, ask: &Ask, expected: Expected) -> Result<()> {
+        for (worker, answer) in self.send(ask).await? {
+            if !expected.is(answer.status.as_u16(), &answer.json()) {
+                let what = format!("{ask} on {worker}");
+                return Err(Error::unexpected(what, expected.to_string(), answer.to_string()));
+            }
+        }
+        Ok(())
+    }
+
     /// Sends `ask` to each worker, one after the other; the answers with the workers' names.
     pub async fn send(&mut self, ask: &Ask) -> Result<Vec<(String, Answer)>> {
         let mut answers = Vec::new();
@@ -76,9 +88,5 @@ async fn accepted(envoy: &Envoy) -> Result<BTreeMap<String, u64>> {
 }
 
 fn unexpected(expected: &str, found: &str) -> Error {
-    Error::Unexpected {
-        what: "the gateway's workers".to_owned(),
-        expected: expected.to_owned(),
-        found: found.to_owned(),
-    }
+    Error::unexpected("the gateway's workers", expected, found)
 }

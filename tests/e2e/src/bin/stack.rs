@@ -66,17 +66,12 @@ async fn interruptible(work: impl Future<Output = Result<()>>) -> Result<()> {
     Ok(())
 }
 
-async fn start(name: &str, ports: Ports) -> Result<(Stack, Keys)> {
-    let mut stack = Stack::prepare(name, Options { ports, ..Options::default() }).await?;
-    let keys = story::load(stack.policy()?).await?;
-    stack.start_envoy().await?;
-    Ok((stack, keys))
-}
-
 async fn run() -> Result<()> {
     let ports = Ports::from_environment()?;
     say("starting the policy service, two upstreams and Envoy with keygate …");
-    let (mut stack, keys) = start("run", ports).await?;
+    // Two stacks on one machine need not only other ports but other files, too.
+    let name = std::env::var("STACK_NAME").unwrap_or_else(|_| "run".to_owned());
+    let (mut stack, keys) = story::stage(&name, Options { ports, ..Options::default() }).await?;
     print_story(&stack, &keys)?;
     loop {
         tokio::time::sleep(WATCH).await;
@@ -116,7 +111,7 @@ Lines to try, in another terminal; behind each, what it answers:",
 
 async fn demo() -> Result<()> {
     say("starting the policy service, two upstreams and Envoy with keygate …");
-    let (stack, keys) = start("demo", Ports::default()).await?;
+    let (stack, keys) = story::stage("demo", Options::default()).await?;
     let lines = lines(&stack, &keys)?;
     let mut calls = 0_usize;
     for (number, scene) in (1..).zip(story::SCENES) {
@@ -182,16 +177,18 @@ async fn shell(line: &str) -> Result<Answer> {
     let output = output.map_err(Error::io("running sh"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_default();
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(|| Error::Unexpected {
-        what: line.to_owned(),
-        expected: "an HTTP answer".to_owned(),
-        found: format!("{} {}", output.status, String::from_utf8_lossy(&output.stderr)),
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(|| {
+        Error::unexpected(
+            line,
+            "an HTTP answer",
+            format!("{} {}", output.status, String::from_utf8_lossy(&output.stderr)),
+        )
     })?;
     Ok(Answer { status, body: body.trim_end().to_owned() })
 }
 
 fn wrong(line: &str, expected: &str, found: &Answer) -> Error {
-    Error::Unexpected { what: line.to_owned(), expected: expected.to_owned(), found: found.to_string() }
+    Error::unexpected(line, expected, found.to_string())
 }
 
 /// Prints a line; a reader that has gone away is no reason to leave the stack half started.

@@ -10,4 +10,11 @@
     reason = "only test code: what cannot happen fails the test, and tests are named for what they hold"
 )]
 
+mod bad_feeds;
+mod bad_requests;
+mod configurations;
+mod guard;
+mod keys;
+mod outages;
+mod run;
 mod story;

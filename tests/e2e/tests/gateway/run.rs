@@ -1,0 +1,119 @@
+//! `stack run`, which is what `make run` starts: however it is ended, nothing of it is left running; and a port that is
+//! taken is named, not fought over.
+
+use std::{net::TcpListener, path::Path, process::Stdio, time::Duration};
+
+use keygate_e2e::{deadline::eventually, ports};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+};
+
+/// How long the stack may take to come up or to end.
+const WITHIN: Duration = Duration::from_secs(60);
+
+const PORTS: [&str; 5] = ["GATEWAY_PORT", "ADMIN_PORT", "POLICY_PORT", "UPSTREAM_PORT", "SANDBOX_PORT"];
+
+/// `stack run` on free ports.
+fn stack(program: &str, name: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env("STACK_NAME", name).stdout(Stdio::piped()).kill_on_drop(true);
+    for variable in PORTS {
+        command.env(variable, ports::free().unwrap().to_string());
+    }
+    command
+}
+
+/// Reads what it prints until it is ready.
+async fn ready(child: &mut Child) -> String {
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut printed = String::new();
+    let read = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            printed.push_str(&line);
+            printed.push('\n');
+            if line.contains("Ctrl-C") {
+                return;
+            }
+        }
+        panic!("it ended: {printed}");
+    };
+    tokio::time::timeout(WITHIN, read).await.expect("the stack in time");
+    printed
+}
+
+/// All processes that come from `pid`.
+fn descendants(pid: i32) -> Vec<i32> {
+    let processes: Vec<_> = procfs::process::all_processes().unwrap().flatten().filter_map(|p| p.stat().ok()).collect();
+    let mut found = vec![pid];
+    let mut at = 0;
+    while at < found.len() {
+        let parent = found[at];
+        found.extend(processes.iter().filter(|stat| stat.ppid == parent).map(|stat| stat.pid));
+        at += 1;
+    }
+    found.split_off(1)
+}
+
+async fn all_gone(pids: &[i32]) {
+    eventually("everything to be gone", WITHIN, async || {
+        let alive = pids.iter().filter(|pid| Path::new(&format!("/proc/{pid}/exe")).read_link().is_ok());
+        let alive: Vec<_> = alive.collect();
+        if alive.is_empty() { Ok(()) } else { Err(format!("{alive:?} still run")) }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn nothing_survives_an_interrupt_a_termination_a_closed_terminal_or_a_kill() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGKILL] {
+        let mut child = stack(env!("CARGO_BIN_EXE_stack"), "run-signals").arg("run").spawn().unwrap();
+        let printed = ready(&mut child).await;
+        for word in ["BLOCKED", "PROD_ONLY_BLOCKED", "unblock", "curl -si", "900907"] {
+            assert!(printed.contains(word), "no {word} in\n{printed}");
+        }
+        let pid = i32::try_from(child.id().unwrap()).unwrap();
+        let parts = descendants(pid);
+        assert_eq!(parts.len(), 2, "the policy service and Envoy");
+        kill(Pid::from_raw(pid), signal).unwrap();
+        let status = tokio::time::timeout(WITHIN, child.wait()).await.expect("an end in time").unwrap();
+        assert_eq!(status.success(), signal != Signal::SIGKILL, "{signal}: {status}");
+        all_gone(&parts).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_survives_its_caller() {
+    // The shell stands for make: it waits for the stack, and is killed without a chance to end it.
+    let script = format!("{} run; true", env!("CARGO_BIN_EXE_stack"));
+    let mut shell = stack("sh", "run-caller").args(["-c", &script]).spawn().unwrap();
+    ready(&mut shell).await;
+    let pid = i32::try_from(shell.id().unwrap()).unwrap();
+    let parts = descendants(pid);
+    assert_eq!(parts.len(), 3, "the stack, the policy service and Envoy");
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    shell.wait().await.unwrap();
+    all_gone(&parts).await;
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named_with_its_variable_and_its_holder() {
+    for variable in PORTS {
+        let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let mut command = stack(env!("CARGO_BIN_EXE_stack"), "run-taken");
+        command.arg("run").env(variable, port.to_string());
+        let output = tokio::time::timeout(WITHIN, command.output()).await.expect("an end in time").unwrap();
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(!output.status.success(), "{printed}");
+        let holder = format!("process {}", std::process::id());
+        for word in [&port.to_string(), variable, &holder] {
+            assert!(printed.contains(word), "{variable}: no {word} in {printed}");
+        }
+    }
+}

@@ -1,14 +1,11 @@
-//! What can be wrong with a configuration, as data and as the sentence that an operator reads.
+//! What can be wrong with a configuration, as data; [`super::message`] makes sentences of it.
 //!
 //! An error says where (path, line, column), what was found and what is allowed. It never holds a secret: what stands
 //! under `policy.headers`, `policy.credentials` and `emergency` gets in here as kind and length only, so neither
 //! `Display` nor `Debug` can tell it.
 
-use std::fmt;
-
 use super::{
-    MAX_CONFIG_BYTES,
-    json::{MAX_DEPTH, Value},
+    json::Value,
     place::{Path, shown},
 };
 
@@ -40,7 +37,7 @@ pub struct Position {
 pub enum Problem {
     /// There is no text.
     Empty,
-    /// The text is longer than [`MAX_CONFIG_BYTES`].
+    /// The text is longer than [`MAX_CONFIG_BYTES`](super::MAX_CONFIG_BYTES).
     TooLarge {
         /// Its bytes.
         bytes: usize,
@@ -103,8 +100,13 @@ pub enum VariableProblem {
     NotUtf8,
     /// It has no bytes, or none but a line break.
     Empty,
-    /// It is no secret that can be sent.
-    Unfit(Expected),
+    /// It cannot be sent.
+    Unfit {
+        /// Its characters.
+        length: usize,
+        /// What can be.
+        expected: Expected,
+    },
 }
 
 /// What stands in the text; secrets without their content.
@@ -173,15 +175,24 @@ pub enum Expected {
     OneOf(Vec<&'static str>),
     /// A header's name other than these.
     HeaderOtherThan(&'static [&'static str]),
-    /// A list, or an object, of so many.
-    Count {
+    /// A list.
+    List {
         /// Of what.
         of: &'static str,
-        /// Fewest.
+        /// Fewest entries.
         min: usize,
-        /// Most.
+        /// Most entries.
         max: usize,
     },
+    /// An object whose names are the operator's.
+    Map {
+        /// Of what.
+        of: &'static str,
+        /// Most fields.
+        max: usize,
+    },
+    /// An object with some of these fields.
+    Object(Vec<&'static str>),
 }
 
 /// An [`InvalidConfig`] whose place is not counted yet.
@@ -254,115 +265,4 @@ impl Found {
             Some(_) => Self::SomeCharacter("another character"),
         }
     }
-}
-
-impl std::error::Error for InvalidConfig {}
-
-impl fmt::Display for InvalidConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = if self.path.is_empty() { "configuration" } else { &self.path };
-        write!(f, "{path}, line {}, column {}: {}", self.position.line, self.position.column, self.problem)
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => {
-                f.write_str(r#"empty, expected JSON text with at least {"policy": {"cluster": "<name of an Envoy cluster>"}}"#)
-            }
-            Self::TooLarge { bytes } => write!(f, "found {bytes} bytes, expected at most {MAX_CONFIG_BYTES}"),
-            Self::NotUtf8 => f.write_str("found bytes that are not UTF-8, expected JSON text"),
-            Self::ProtobufStruct => f.write_str(
-                "found protobuf bytes, as of a google.protobuf.Struct, expected JSON text: give the configuration as \
-                 google.protobuf.StringValue",
-            ),
-            Self::TooDeep => write!(f, "found more than {MAX_DEPTH} levels of lists and objects, expected at most {MAX_DEPTH}"),
-            Self::Unexpected { found: Found::Null, expected } => {
-                write!(f, "found null, expected {expected}; what is not wanted is left out")
-            }
-            Self::Unexpected { found, expected } => write!(f, "found {found}, expected {expected}"),
-            Self::UnknownField { allowed, close: None } => write!(f, "unknown field, expected {}", any_of(allowed)),
-            Self::UnknownField { allowed, close: Some(close) } => {
-                write!(f, "unknown field, did you mean `{close}`? expected {}", any_of(allowed))
-            }
-            Self::NotYetSupported { found } => write!(f, "found {found}, which is not yet supported"),
-            Self::Twice => f.write_str("given twice, expected once"),
-            Self::Missing => f.write_str("required, but not given"),
-            Self::HeaderTaken { header, by } => write!(
-                f,
-                "the header `{header}` is also that of {by}, expected another one, or null to leave the fact out"
-            ),
-            Self::AuthorizationTwice => {
-                f.write_str("found beside an `authorization` header in policy.headers, expected one of the two")
-            }
-            Self::ClusterIsNoAuthority => {
-                f.write_str("required, since the name in policy.cluster cannot be an authority")
-            }
-            Self::Variable { name: Some(name), wrong } => write!(f, "the environment variable {name} {wrong}"),
-            Self::Variable { name: None, wrong } => write!(f, "the environment variable named here {wrong}"),
-        }
-    }
-}
-
-impl fmt::Display for VariableProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotSet => f.write_str("is not set, expected it among the environment variables of the VM"),
-            Self::NotUtf8 => f.write_str("is not UTF-8, expected text"),
-            Self::Empty => f.write_str("is empty, expected a secret"),
-            Self::Unfit(expected) => write!(f, "does not fit, expected {expected}"),
-        }
-    }
-}
-
-impl fmt::Display for Found {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Null => f.write_str("null"),
-            Self::Boolean(None) => f.write_str("a boolean"),
-            Self::Boolean(Some(value)) => write!(f, "{value}"),
-            Self::Number { text: Some(text), .. } => write!(f, "the number {text}"),
-            Self::Number { length, text: None } => write!(f, "a number of {}", counted(*length, "character")),
-            Self::String { text: Some(text), .. } => write!(f, "the string {text:?}"),
-            Self::String { length, text: None } => write!(f, "a string of {}", counted(*length, "character")),
-            Self::List { entries: 0 } => f.write_str("an empty list"),
-            Self::List { entries } => write!(f, "a list of {entries}"),
-            Self::Object { fields: 0 } => f.write_str("an empty object"),
-            Self::Object { fields } => write!(f, "an object of {}", counted(*fields, "field")),
-            Self::Character(character) => write!(f, "`{character}`"),
-            Self::SomeCharacter(kind) => f.write_str(kind),
-            Self::Escape => f.write_str("a malformed escape"),
-            Self::End => f.write_str("the end of the text"),
-        }
-    }
-}
-
-impl fmt::Display for Expected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Is(what) => f.write_str(what),
-            Self::Integer { min, max } => write!(f, "an integer from {min} to {max}"),
-            Self::Text { min, max, of } => write!(f, "a string of {min} to {max} bytes, {of}"),
-            Self::OneOf(names) => f.write_str(&any_of(names)),
-            Self::HeaderOtherThan(names) => write!(f, "a header other than {}", any_of(names)),
-            Self::Count { of, min, max } if min == max => write!(f, "{min} {of}"),
-            Self::Count { of, min, max } => write!(f, "{min} to {max} {of}"),
-        }
-    }
-}
-
-/// `` `a`, `b` or `c` ``.
-fn any_of(names: &[&str]) -> String {
-    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    match quoted.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, others)) => format!("{} or {last}", others.join(", ")),
-        None => "nothing".to_owned(),
-    }
-}
-
-/// `1 field`, `2 fields`.
-fn counted(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

@@ -13,7 +13,7 @@ pub(super) const MAX_NAME_BYTES: usize = 256;
 pub(super) const TOKEN: Rule = Rule {
     min: 1,
     max: MAX_NAME_BYTES,
-    of: "letters, digits or any of !#$%&'*+-.^_`|~",
+    of: "that are letters, digits or any of !#$%&'*+-.^_`|~",
     holds: |text| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)),
 };
 

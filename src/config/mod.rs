@@ -8,6 +8,7 @@ mod error;
 mod fields;
 mod header;
 mod json;
+mod message;
 mod parse;
 mod place;
 mod read;

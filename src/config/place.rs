@@ -1,5 +1,7 @@
 //! Where in a configuration something stands, as errors name it, and whether it may be named at all.
 
+use super::message::counted;
+
 /// Characters of a name or a value that an error repeats; what is longer is cut, so that no error floods a log.
 pub(super) const MAX_SHOWN: usize = 64;
 
@@ -26,7 +28,9 @@ impl Path {
     pub fn field(&self, name: &str) -> Self {
         let dot = if self.text.is_empty() { "" } else { "." };
         let text = if self.hidden && !TOLD.contains(&name) {
-            format!("{}{dot}<{} characters>", self.text, name.chars().count())
+            format!("{}{dot}<{}>", self.text, counted(name.chars().count(), "character"))
+        } else if name.is_empty() {
+            format!("{}{dot}\"\"", self.text)
         } else {
             format!("{}{dot}{}", self.text, shown(name).escape_debug())
         };

@@ -8,8 +8,8 @@ use super::{
     place::{MAX_SHOWN, Path},
 };
 
-/// Changes of letters that still make an unknown name a slip of a known one.
-const MAX_SLIPS: usize = 2;
+/// Changes of letters that still make an unknown name a slip of a known one: one in three, and a forgotten `_ms`.
+const MAX_SLIPS: usize = 3;
 
 /// What a string must be, beside its length.
 pub(super) struct Rule {
@@ -74,8 +74,8 @@ impl<'n> Item<'n> {
         self.place.fault(Problem::Unexpected { found: self.found(), expected })
     }
 
-    /// As [`Item::refuse`], for a value of another type than the container that it should be.
-    fn refuse_scalar(&self, expected: Expected) -> Fault {
+    /// As [`Item::refuse`], where a list or an object should stand.
+    fn refuse_container(&self, expected: Expected) -> Fault {
         self.place.fault(Problem::Unexpected { found: self.found().without_content(), expected })
     }
 
@@ -112,31 +112,26 @@ impl<'n> Item<'n> {
 
     /// The entries of a list of `min` to `max` of them; `of` says what they are.
     pub fn list(&self, of: &'static str, min: usize, max: usize) -> Result<Vec<Item<'n>>, Fault> {
-        let expected = Expected::Count { of, min, max };
+        let expected = Expected::List { of, min, max };
         match self.value {
             Value::List(entries) if (min..=max).contains(&entries.len()) => {
                 let entry = |(index, node)| Item::new(node, self.place.path.index(index));
                 Ok(entries.iter().enumerate().map(entry).collect())
             }
-            Value::List(_) => Err(self.refuse(expected)),
-            _ => Err(self.refuse_scalar(Expected::Is("a list"))),
+            _ => Err(self.refuse_container(expected)),
         }
     }
 
-    /// The fields of an object whose names are the operator's; at most `max`, which is what `of` says they are.
+    /// The fields of an object whose names are the operator's; at most `max`, and `of` says what they are.
     pub fn map(&self, of: &'static str, max: usize) -> Result<Vec<Entry<'n>>, Fault> {
-        match self.value {
-            Value::Object(members) if members.len() <= max => {
-                Ok(members.iter().map(|member| Entry::new(member, &self.place.path)).collect())
-            }
-            Value::Object(_) => Err(self.refuse(Expected::Count { of, min: 0, max })),
-            _ => Err(self.refuse_scalar(Expected::Is("an object"))),
-        }
+        self.entries()
+            .filter(|entries| entries.len() <= max)
+            .ok_or_else(|| self.refuse_container(Expected::Map { of, max }))
     }
 
     /// An object that has no fields but `allowed`, and each once.
     pub fn object(&self, allowed: &[&'static str]) -> Result<Object<'n>, Fault> {
-        let entries = self.map("fields", usize::MAX)?;
+        let entries = self.entries().ok_or_else(|| self.refuse_container(Expected::Object(allowed.to_vec())))?;
         // One more name than there are is unknown or there for the second time, so nothing is looked at very often.
         let mut seen = Vec::with_capacity(allowed.len());
         for entry in &entries {
@@ -149,6 +144,13 @@ impl<'n> Item<'n> {
             seen.push(*known);
         }
         Ok(Object { place: self.place.clone(), entries })
+    }
+
+    fn entries(&self) -> Option<Vec<Entry<'n>>> {
+        match self.value {
+            Value::Object(members) => Some(members.iter().map(|member| Entry::new(member, &self.place.path)).collect()),
+            _ => None,
+        }
     }
 }
 
@@ -172,7 +174,7 @@ impl<'n> Entry<'n> {
             .iter()
             .filter(|_| !self.name_place.path.is_hidden() && self.name.len() <= MAX_SHOWN)
             .map(|name| (strsim::osa_distance(&self.name.to_lowercase(), name), *name))
-            .filter(|(slips, name)| *slips <= MAX_SLIPS && *slips < name.len())
+            .filter(|(slips, name)| *slips <= MAX_SLIPS.min(name.len() / 3))
             .min_by_key(|(slips, _)| *slips)
             .map(|(_, name)| name);
         self.name_place.fault(Problem::UnknownField { allowed: allowed.to_vec(), close })

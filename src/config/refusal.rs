@@ -26,7 +26,7 @@ const NOT_YET_FACTS: [&str; 3] = ["limit", "remaining", "reset"];
 const REALM: Rule = Rule {
     min: 1,
     max: MAX_REALM_BYTES,
-    of: r#"visible ASCII and blanks without quote and backslash"#,
+    of: "of visible ASCII and blanks, without quote and backslash",
     holds: |text| text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'),
 };
 
@@ -82,9 +82,7 @@ fn overrides(item: &Item<'_>) -> Result<BTreeMap<Reason, ReplyOverride>, Fault> 
     for entry in item.object(&reasons)?.entries() {
         let reason = Reason::parse(entry.name).ok_or_else(|| entry.unknown(&reasons))?;
         let object = entry.item.object(&["status", "message", "description"])?;
-        let text = |name, rule| {
-            object.find(name).map(|item: &Item<'_>| item.text(rule).map(str::to_owned)).transpose()
-        };
+        let text = |name, rule| object.find(name).map(|item: &Item<'_>| item.text(rule).map(str::to_owned)).transpose();
         let change = ReplyOverride {
             status: status(&object)?,
             message: text("message", &MESSAGE)?,

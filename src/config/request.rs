@@ -6,6 +6,7 @@ use super::{
     error::{Expected, Fault, Problem},
     fields,
     header::{self, MAX_NAME_BYTES, TOKEN},
+    json::Value,
     parse::TEXT,
     read::{Item, Object, Rule},
 };
@@ -89,9 +90,10 @@ pub(super) fn api(item: Option<&Item<'_>>) -> Result<ApiSource, Fault> {
     match (object.find("fixed"), object.find("route_metadata")) {
         (Some(id), None) => Ok(ApiSource::Fixed(id.text(&TEXT)?.to_owned())),
         (None, Some(place)) => {
-            let [namespace, key] = place.list("strings, a namespace and a key", 2, 2)?.try_into().map_err(|_| {
-                place.refuse(Expected::Is("a namespace and a key"))
-            })?;
+            let [namespace, key] = place
+                .list("strings, a namespace and a key", 2, 2)?
+                .try_into()
+                .map_err(|_| place.refuse(Expected::Is("a namespace and a key")))?;
             Ok(ApiSource::RouteMetadata {
                 namespace: namespace.text(&TEXT)?.to_owned(),
                 key: key.text(&TEXT)?.to_owned(),
@@ -130,7 +132,7 @@ fn forward_header(
     taken: &mut Vec<(String, String)>,
 ) -> Result<Option<String>, Fault> {
     let item = object.field(name)?;
-    if matches!(item.value, super::json::Value::Null) {
+    if matches!(item.value, Value::Null) {
         return Ok(None);
     }
     let header = header::request_header(item)?;

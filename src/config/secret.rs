@@ -8,6 +8,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use super::{
     error::{Expected, Fault, Problem, VariableProblem},
     header,
+    json::Value,
     read::{Item, Rule},
 };
 
@@ -44,7 +45,7 @@ const CLIENT_SECRET: Rule = Rule {
 const VARIABLE: Rule = Rule {
     min: 1,
     max: MAX_VARIABLE_BYTES,
-    of: "the name of an environment variable",
+    of: "that name an environment variable",
     holds: |text| !text.chars().any(|c| c.is_control() || c == '='),
 };
 
@@ -75,8 +76,8 @@ pub(super) fn basic(item: &Item<'_>, env: Environment<'_>) -> Result<String, Fau
 /// A string, or what an environment variable holds.
 fn secret(item: &Item<'_>, rule: &Rule, env: Environment<'_>) -> Result<String, Fault> {
     match item.value {
-        super::json::Value::String(_) => item.text(rule).map(str::to_owned),
-        super::json::Value::Object(_) => from_variable(item.object(&["env"])?.field("env")?, rule, env),
+        Value::String(_) => item.text(rule).map(str::to_owned),
+        Value::Object(_) => from_variable(item.object(&["env"])?.field("env")?, rule, env),
         _ => Err(item.refuse(Expected::Is(r#"a string or {"env": NAME}"#))),
     }
 }
@@ -90,7 +91,7 @@ fn from_variable(item: &Item<'_>, rule: &Rule, env: Environment<'_>) -> Result<S
     match value {
         "" => Err(refused(VariableProblem::Empty)),
         value if rule.fits(value) => Ok(value.to_owned()),
-        _ => Err(refused(VariableProblem::Unfit(rule.expected()))),
+        _ => Err(refused(VariableProblem::Unfit { length: value.chars().count(), expected: rule.expected() })),
     }
 }
 

@@ -1,8 +1,12 @@
 //! Tables of configurations: what each means, and with which words each wrong one is refused.
 
+#![allow(clippy::arithmetic_side_effects, reason = "test code: a panic is a failed test")]
+
 mod accepted;
 mod refused;
 mod robust;
+mod secrets;
+mod syntax;
 
 use super::{Config, parse};
 
@@ -36,4 +40,11 @@ fn with(fields: &str) -> String {
 /// The same with `fields` inside `policy`.
 fn with_policy(fields: &str) -> String {
     format!(r#"{{"policy": {{"cluster": "c"{fields}}}}}"#)
+}
+
+/// Holds each configuration to the sentence that refuses it.
+fn check_refused(cases: &[(&str, &str)]) {
+    for (json, expected) in cases {
+        assert_eq!(config(json).map(|_| "accepted"), Err((*expected).to_owned()), "{json}");
+    }
 }

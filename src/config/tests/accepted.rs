@@ -178,10 +178,12 @@ fn durations_and_shares_reach_to_their_bounds() {
 
 #[test]
 fn the_feed_can_be_anywhere_and_any_cluster_named() {
-    check(r#"{"policy": {"cluster": "outbound|8080||policy.ns.svc.cluster.local"}}"#, |c| {
-        c.policy.cluster = "outbound|8080||policy.ns.svc.cluster.local".into();
-        c.policy.authority.clone_from(&c.policy.cluster);
-    });
+    for cluster in ["outbound|8080||policy.ns.svc.cluster.local", "httproute/ns/policy/rule/0"] {
+        check(&format!(r#"{{"policy": {{"cluster": "{cluster}"}}}}"#), |c| {
+            c.policy.cluster = cluster.into();
+            c.policy.authority = cluster.into();
+        });
+    }
     check(r#"{"policy": {"cluster": "die Richtlinie", "authority": "policy:8085"}}"#, |c| {
         c.policy.cluster = "die Richtlinie".into();
         c.policy.authority = "policy:8085".into();
@@ -294,7 +296,8 @@ fn the_largest_lists_fit_into_the_largest_configuration() {
     let list = digests.join(",");
     let headers: Vec<String> = (0..16).map(|n| format!("\"{n:0256}\": \"{}\"", "x".repeat(4_096))).collect();
     let change = format!(r#"{{"message": "{0}", "description": "{0}"}}"#, "x".repeat(1_024));
-    let overrides: Vec<String> = Reason::ALL.iter().map(|reason| format!("\"{}\": {change}", reason.as_str())).collect();
+    let overrides: Vec<String> =
+        Reason::ALL.iter().map(|reason| format!("\"{}\": {change}", reason.as_str())).collect();
     let json = format!(
         r#"{{"policy": {{"cluster": "c", "headers": {{{}}}}}, "replies": {{"overrides": {{{}}}}},
             "emergency": {{"deny_keys": [{list}], "allow_keys": [{list}]}}}}"#,

@@ -1,0 +1,171 @@
+//! What holds after every scenario, whatever it was about.
+
+use std::collections::BTreeSet;
+
+use keygate::reply::Reason;
+use serde_json::Value;
+
+use super::{
+    callout::Answer,
+    requests::{Phase, Stream},
+    world::World,
+};
+
+/// Values shorter than this are not searched for: they turn up by chance.
+const SHORTEST_SECRET: usize = 6;
+
+/// Length of a digest in hexadecimal.
+const DIGEST_LENGTH: usize = 64;
+
+/// Everything that is wrong, in words.
+pub fn audit(world: &World) -> Vec<String> {
+    let mut found = world.violations.clone();
+    logs(world, &mut found);
+    metrics(world, &mut found);
+    shared_data(world, &mut found);
+    for stream in world.vms.iter().flat_map(|vm| vm.streams.values()) {
+        exchange(world, stream, &mut found);
+    }
+    found
+}
+
+fn logs(world: &World, found: &mut Vec<String>) {
+    for line in &world.log {
+        let text = String::from_utf8_lossy(&line.message);
+        if str::from_utf8(&line.message).is_err() {
+            found.push(format!("a log line is not UTF-8: {text}"));
+        }
+        if text.chars().any(char::is_control) {
+            found.push(format!("a log line holds control characters: {text:?}"));
+        }
+        leak(world, &line.message, "a log line", found);
+    }
+}
+
+fn metrics(world: &World, found: &mut Vec<String>) {
+    let known = metric_names();
+    for name in world.metrics.names() {
+        if !str::from_utf8(name).is_ok_and(|name| known.contains(name)) {
+            found.push(format!("an unknown metric: {}", String::from_utf8_lossy(name)));
+        }
+    }
+    for vm in &world.vms {
+        let plugins = vm.roots.len().max(1);
+        for (name, times) in vm.metric_ids.definitions().into_iter().filter(|(_, times)| *times > plugins) {
+            found.push(format!("{} is defined {times} times in one VM", String::from_utf8_lossy(name)));
+        }
+    }
+}
+
+/// The finite set that the documentation lists.
+fn metric_names() -> BTreeSet<String> {
+    let plain = [
+        "allowed",
+        "allowed_without_policy",
+        "refresh.applied",
+        "refresh.not_modified",
+        "refresh.failed",
+        "refresh.refused",
+        "refresh.duration_ms",
+        "policy.rows_rejected",
+        "policy.refused_rollback",
+        "policy.refused_shrink",
+        "policy.revision",
+        "policy.keys",
+        "policy.subscriptions",
+        "policy.applications",
+        "policy.apis",
+        "policy.bytes",
+        "policy.age_ms",
+    ];
+    let reasons = Reason::ALL.iter().map(|reason| reason.as_str());
+    let refusals = reasons.flat_map(|reason| [format!("denied.{reason}"), format!("would_deny.{reason}")]);
+    plain.map(str::to_owned).into_iter().chain(refusals).map(|name| format!("keygate.{name}")).collect()
+}
+
+fn shared_data(world: &World, found: &mut Vec<String>) {
+    for (_, key, value) in world.shared.entries() {
+        let name = String::from_utf8_lossy(key);
+        if !key.starts_with(b"keygate/") {
+            found.push(format!("a shared key without the prefix: {name}"));
+        }
+        for secret in world.secrets.iter().filter(|secret| secret.len() != DIGEST_LENGTH) {
+            if contains(value, secret) {
+                found.push(format!("shared data {name} holds {}", String::from_utf8_lossy(secret)));
+            }
+        }
+    }
+}
+
+fn exchange(world: &World, stream: &Stream, found: &mut Vec<String>) {
+    for (name, value) in &stream.filter_state {
+        leak(world, value, &format!("filter state {name}"), found);
+        if !name.starts_with("wasm.keygate.") {
+            found.push(format!("filter state {name} is not keygate's"));
+        }
+    }
+    let reason = stream.filter_state.get("wasm.keygate.reason").map(Vec::as_slice);
+    if stream.phase == Phase::Passed {
+        if reason.is_none() {
+            found.push(format!("a request passed without a reason: {:?}", stream.headers));
+        }
+        let control = |value: &[u8]| value.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n'));
+        for (name, _) in stream.headers.iter().filter(|(_, value)| control(value)) {
+            found.push(format!("control characters go upstream in {}", String::from_utf8_lossy(name)));
+        }
+    }
+    let Some(reply) = &stream.reply else { return };
+    leak(world, &reply.body, "a reply", found);
+    leak(world, reply.details.as_bytes(), "response code details", found);
+    reply.headers.iter().for_each(|(_, value)| leak(world, value, "a reply's header", found));
+    if Some(reply.details.as_bytes()) != reason.map(|reason| [b"keygate_", reason].concat()).as_deref() {
+        found.push(format!("details {} do not agree with the reason {reason:?}", reply.details));
+    }
+    if !reply.body.is_empty() && serde_json::from_slice::<Value>(&reply.body).is_err() {
+        found.push(format!("a reply's body is not JSON: {reply}"));
+    }
+    let required = match reply.http_status {
+        401 => Some("www-authenticate"),
+        429 | 503 if reply.details != "keygate_api_blocked" => Some("retry-after"),
+        _ => None,
+    };
+    if let Some(name) = required.filter(|name| reply.headers.first(name).is_none()) {
+        found.push(format!("{reply} has no {name}"));
+    }
+}
+
+/// Secrets and digests have no business there; any digest is one.
+fn leak(world: &World, bytes: &[u8], place: &str, found: &mut Vec<String>) {
+    let secret = world.secrets.iter().filter(|secret| secret.len() >= SHORTEST_SECRET);
+    for secret in secret.filter(|secret| contains(bytes, secret)) {
+        let (secret, text) = (String::from_utf8_lossy(secret), String::from_utf8_lossy(bytes));
+        found.push(format!("{place} holds the secret {secret}: {text}"));
+    }
+    if bytes.windows(DIGEST_LENGTH).any(|window| window.iter().all(u8::is_ascii_hexdigit)) {
+        found.push(format!("{place} holds a digest: {}", String::from_utf8_lossy(bytes)));
+    }
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.len() >= part.len() && bytes.windows(part.len()).any(|window| window == part)
+}
+
+/// What a configuration holds that must not be repeated.
+pub fn secrets_of(configuration: &[u8]) -> Vec<Vec<u8>> {
+    let Ok(configuration) = serde_json::from_slice::<Value>(configuration) else { return Vec::new() };
+    let policy = &configuration["policy"];
+    let headers = policy["headers"].as_object().into_iter().flat_map(|headers| headers.values());
+    let credentials = [&policy["credentials"]["client_secret"]];
+    let digests = ["deny_keys", "allow_keys"].map(|list| &configuration["emergency"][list]);
+    let digests = digests.into_iter().filter_map(Value::as_array).flatten();
+    let all = headers.chain(credentials).chain(digests).filter_map(Value::as_str);
+    all.filter(|secret| secret.len() >= SHORTEST_SECRET).map(|secret| secret.as_bytes().to_vec()).collect()
+}
+
+/// The digests that a policy page holds.
+pub fn digests_of(answer: &Answer) -> Vec<Vec<u8>> {
+    let Answer::Response { body, .. } = answer else { return Vec::new() };
+    let Ok(page) = serde_json::from_slice::<Value>(body) else { return Vec::new() };
+    let rows = page["keys"].as_array().into_iter().flatten();
+    rows.filter_map(|row| Some(row["sha256"].as_str()?.as_bytes().to_vec())).collect()
+}

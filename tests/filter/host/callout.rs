@@ -1,0 +1,94 @@
+//! Callouts: what the filter asked of a cluster, and how the test answers.
+
+use super::headers::Headers;
+
+/// One `dispatch_http_call` that was accepted.
+#[derive(Clone, Debug)]
+pub struct Callout {
+    pub(super) vm: usize,
+    pub(super) root: u32,
+    pub(super) token: u32,
+    /// Nanoseconds on the host's clock at which Envoy gives up; `None`: never.
+    pub(super) deadline: Option<u64>,
+    /// The thread that asked: 0 is the main thread, 1 the first worker.
+    pub thread: usize,
+    /// The cluster asked.
+    pub cluster: String,
+    /// Request headers, pseudo-headers included.
+    pub headers: Headers,
+    /// Request body.
+    pub body: Vec<u8>,
+    /// Milliseconds; 0 is no bound.
+    pub timeout_ms: u32,
+}
+
+impl Callout {
+    /// `:path`.
+    pub fn path(&self) -> String {
+        self.headers.text(":path").unwrap_or_default()
+    }
+}
+
+/// What becomes of a callout.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// A response.
+    Response { status: u16, headers: Vec<(String, Vec<u8>)>, body: Vec<u8> },
+    /// Envoy's own 504.
+    Timeout,
+    /// Envoy's own 503.
+    ConnectionRefused,
+    /// The stream was reset: no headers, and reading anything fails.
+    Reset,
+    /// Nothing yet: it stays pending until it is answered by hand, or its timeout passes.
+    Pending,
+    /// Nothing ever, not even the timeout.
+    Never,
+}
+
+impl Answer {
+    /// 200 with a JSON body.
+    pub fn json(body: impl ToString) -> Self {
+        Self::status(200, body.to_string()).header("content-type", "application/json")
+    }
+
+    /// A bare status with a body.
+    pub fn status(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self::Response { status, headers: Vec::new(), body: body.into() }
+    }
+
+    /// With one more header.
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        if let Self::Response { headers, .. } = &mut self {
+            headers.push((name.to_owned(), value.as_ref().to_vec()));
+        }
+        self
+    }
+
+    /// Headers and body as the callback sees them; `None` for a reset.
+    pub(super) fn delivered(self) -> Option<(Headers, Vec<u8>)> {
+        let (status, lines, body) = match self {
+            Self::Response { status, headers, body } => (status, headers, body),
+            Self::Timeout => (504, Vec::new(), b"upstream request timeout".to_vec()),
+            Self::ConnectionRefused => (
+                503,
+                Vec::new(),
+                b"upstream connect error or disconnect/reset before headers. reset reason: connection failure".to_vec(),
+            ),
+            Self::Reset | Self::Pending | Self::Never => return None,
+        };
+        let mut headers = Headers::default();
+        headers.add(":status", status.to_string());
+        lines.iter().for_each(|(name, value)| headers.add(name, value));
+        Some((headers, body))
+    }
+}
+
+/// How Envoy knows a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cluster {
+    /// Not configured: dispatching gives BadArgument.
+    Unknown,
+    /// No healthy host: dispatching gives InternalFailure, and there is no callback.
+    WithoutHosts,
+}

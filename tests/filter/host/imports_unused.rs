@@ -1,0 +1,33 @@
+//! Host calls that the SDK declares and keygate has no use for: they have to exist for the linker, and say
+//! Unimplemented. Arguments are left out, since none is looked at.
+
+use super::{imports::number, status::Status, vm::call};
+
+macro_rules! unimplemented_calls {
+    ($($name:ident),* $(,)?) => {$(
+        #[unsafe(no_mangle)]
+        pub extern "C" fn $name() -> u32 {
+            number(call(stringify!($name), |world, _| {
+                world.violations.push(concat!(stringify!($name), " was called").to_owned());
+                Err(Status::Unimplemented)
+            }))
+        }
+    )*};
+}
+
+unimplemented_calls! {
+    proxy_set_buffer_bytes,
+    proxy_register_shared_queue,
+    proxy_resolve_shared_queue,
+    proxy_dequeue_shared_queue,
+    proxy_enqueue_shared_queue,
+    proxy_close_stream,
+    proxy_grpc_call,
+    proxy_grpc_stream,
+    proxy_grpc_send,
+    proxy_grpc_cancel,
+    proxy_grpc_close,
+    proxy_get_status,
+    proxy_call_foreign_function,
+    proxy_done,
+}

@@ -1,0 +1,272 @@
+//! Requests as tests write them, as the host holds them, and as they end.
+
+use std::{collections::BTreeMap, fmt};
+
+use super::headers::Headers;
+
+/// A request's head, to be sent to a worker.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub(super) headers: Headers,
+    pub(super) properties: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(super) secrets: Vec<Vec<u8>>,
+}
+
+impl Request {
+    /// A GET of that path on `api.example.com`, from 192.0.2.1.
+    pub fn get(path: impl AsRef<[u8]>) -> Self {
+        Self::method("GET", path)
+    }
+
+    /// The same with another method.
+    pub fn method(method: &str, path: impl AsRef<[u8]>) -> Self {
+        let bare = Self { headers: Headers::default(), properties: BTreeMap::new(), secrets: Vec::new() };
+        bare.header(":method", method)
+            .header(":scheme", "http")
+            .header(":authority", "api.example.com")
+            .header(":path", path)
+            .from("192.0.2.1:40000")
+    }
+
+    /// With one more header line.
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.headers.add(name, value);
+        self
+    }
+
+    /// Without any line of that name.
+    pub fn without(mut self, name: &str) -> Self {
+        self.headers.remove(name);
+        self
+    }
+
+    /// With one line of that name.
+    pub fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.headers.replace(name, value);
+        self
+    }
+
+    /// To another host.
+    pub fn host(self, authority: &str) -> Self {
+        self.with(":authority", authority)
+    }
+
+    /// With that key in `x-api-key`; from now on the key is a secret.
+    pub fn key(self, key: impl AsRef<[u8]>) -> Self {
+        self.secret(key.as_ref()).header("x-api-key", key)
+    }
+
+    /// Those bytes stand somewhere in this request and must turn up nowhere else.
+    pub fn secret(mut self, secret: impl AsRef<[u8]>) -> Self {
+        self.secrets.push(secret.as_ref().to_vec());
+        self
+    }
+
+    /// From that address, `ip:port`, as `source.address` has it.
+    pub fn from(self, address: &str) -> Self {
+        self.property(&["source", "address"], address)
+    }
+
+    /// With a property that the filter may read.
+    pub fn property(mut self, path: &[&str], value: impl AsRef<[u8]>) -> Self {
+        self.properties.insert(path.join("\0").into_bytes(), value.as_ref().to_vec());
+        self
+    }
+
+    /// Without that property.
+    pub fn without_property(mut self, path: &[&str]) -> Self {
+        self.properties.remove(path.join("\0").as_bytes());
+        self
+    }
+}
+
+/// The host's side of one request.
+pub struct Stream {
+    pub root: u32,
+    pub headers: Headers,
+    pub properties: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub secrets: Vec<Vec<u8>>,
+    /// `wasm.…` → value.
+    pub filter_state: BTreeMap<String, Vec<u8>>,
+    /// Whether the request's headers can be read: until the request goes on.
+    pub readable: bool,
+    pub response_headers: Option<Headers>,
+    /// How often a change of the request's headers made the route be chosen again.
+    pub route_choices: u32,
+    pub phase: Phase,
+    pub reply: Option<Reply>,
+}
+
+/// Where a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Deciding,
+    Paused,
+    Passed,
+    Refused,
+    /// The client went away.
+    Aborted,
+}
+
+/// A local response as it crossed the ABI.
+pub struct LocalReply<'a> {
+    pub status: u32,
+    pub details: &'a [u8],
+    pub body: &'a [u8],
+    pub headers: Headers,
+    pub grpc_status: i32,
+}
+
+/// What the client gets of a refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    pub status: u32,
+    /// Response code details; for the access log only.
+    pub details: String,
+    pub headers: Headers,
+    pub body: Vec<u8>,
+    /// `grpc-status` of a gRPC request's trailers-only answer.
+    pub grpc_status: Option<u32>,
+    /// The status before Envoy made it a gRPC answer.
+    pub http_status: u32,
+}
+
+impl Stream {
+    pub fn new(root: u32, request: Request) -> Self {
+        Self {
+            root,
+            headers: request.headers,
+            properties: request.properties,
+            secrets: request.secrets,
+            filter_state: BTreeMap::new(),
+            readable: true,
+            response_headers: None,
+            route_choices: 0,
+            phase: Phase::Deciding,
+            reply: None,
+        }
+    }
+
+    /// Envoy's `sendLocalReply`: HEAD loses its body, gRPC gets trailers only.
+    pub fn local_reply(&self, raw: LocalReply<'_>) -> Reply {
+        let mut reply = Reply {
+            status: raw.status,
+            details: String::from_utf8_lossy(raw.details).into_owned(),
+            headers: raw.headers,
+            body: raw.body.to_vec(),
+            grpc_status: None,
+            http_status: raw.status,
+        };
+        let content_type = self.headers.first("content-type").unwrap_or_default();
+        let grpc = content_type
+            .strip_prefix(b"application/grpc")
+            .is_some_and(|rest| rest.is_empty() || rest[0] == b'+' || rest[0] == b';');
+        if grpc {
+            let code = u32::try_from(raw.grpc_status).ok().filter(|code| *code <= 16);
+            let code = code.unwrap_or_else(|| grpc_code(raw.status));
+            reply.status = 200;
+            reply.grpc_status = Some(code);
+            reply.headers.replace("content-type", "application/grpc");
+            reply.headers.replace("grpc-message", &reply.body);
+            reply.body.clear();
+        } else if self.headers.first(":method") == Some(b"HEAD") {
+            reply.body.clear();
+        }
+        reply
+    }
+}
+
+/// Envoy's `httpToGrpcStatus`.
+fn grpc_code(status: u32) -> u32 {
+    match status {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502 | 503 | 504 => 14,
+        _ => 2,
+    }
+}
+
+/// How a request stands or ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It went upstream.
+    Passed,
+    /// It got this answer.
+    Refused(Reply),
+    /// It waits; the ticket asks for it again.
+    Held(u32),
+    /// The client went away while it waited.
+    Aborted,
+    /// The VM is dead: Envoy answers 503 with an empty body.
+    Dead(String),
+}
+
+/// A request with what the filter made of it.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    pub outcome: Outcome,
+    /// The request's headers afterwards: what goes upstream, and what access logs see.
+    pub headers: Headers,
+    /// `wasm.…` → value.
+    pub filter_state: BTreeMap<String, Vec<u8>>,
+    /// How often the route was chosen again.
+    pub route_choices: u32,
+}
+
+impl Exchange {
+    /// One annotated fact, as text.
+    pub fn fact(&self, name: &str) -> Option<String> {
+        let value = self.filter_state.get(&format!("wasm.keygate.{name}"))?;
+        Some(String::from_utf8_lossy(value).into_owned())
+    }
+
+    /// The outcome in a few words: `allowed`, `passed <reason>`, `held`, `<status> <reason>`, `dead`.
+    pub fn verdict(&self) -> String {
+        match &self.outcome {
+            Outcome::Passed => match self.fact("reason").as_deref() {
+                Some("allowed") => "allowed".to_owned(),
+                reason => format!("passed {}", reason.unwrap_or("without a reason")),
+            },
+            Outcome::Refused(reply) => {
+                format!("{} {}", reply.status, reply.details.strip_prefix("keygate_").unwrap_or(&reply.details))
+            }
+            Outcome::Held(_) => "held".to_owned(),
+            Outcome::Aborted => "aborted".to_owned(),
+            Outcome::Dead(_) => "dead".to_owned(),
+        }
+    }
+
+    /// The refusal.
+    #[track_caller]
+    pub fn reply(&self) -> &Reply {
+        match &self.outcome {
+            Outcome::Refused(reply) => reply,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    /// The ticket of a request that waits.
+    #[track_caller]
+    pub fn ticket(&self) -> u32 {
+        match &self.outcome {
+            Outcome::Held(ticket) => *ticket,
+            other => panic!("not held: {other:?}"),
+        }
+    }
+}
+
+impl Reply {
+    /// The body as JSON.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self}"))
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?} {}", self.status, self.headers, String::from_utf8_lossy(&self.body))
+    }
+}

@@ -1,0 +1,140 @@
+//! The state behind the host calls: one [`World`] per fake Envoy, behind one lock.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, TryLockError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    callout::{Callout, Cluster},
+    faults::Faults,
+    headers::Headers,
+    metrics::{MetricIds, Metrics},
+    requests::Stream,
+    shared_data::SharedData,
+    status::{LogLevel, Status},
+};
+
+/// How long anything may hold the lock or a VM may run before the test fails instead of hanging.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What VMs and the test share.
+pub type SharedWorld = Arc<Mutex<World>>;
+
+/// One Envoy process.
+#[derive(Default)]
+pub struct World {
+    /// Nanoseconds since the Unix epoch.
+    pub now: u64,
+    pub shared: SharedData,
+    pub metrics: Metrics,
+    pub log: Vec<LogLine>,
+    /// Environment variables of the VMs.
+    pub environment: Vec<(String, String)>,
+    /// Clusters that are not simply there.
+    pub clusters: BTreeMap<String, Cluster>,
+    pub vms: Vec<VmState>,
+    /// Accepted callouts that nobody has answered.
+    pub callouts: Vec<Callout>,
+    /// Bytes that must appear in no log line, metric, reply or shared value.
+    pub secrets: BTreeSet<Vec<u8>>,
+    /// What a filter must not do, and did.
+    pub violations: Vec<String>,
+}
+
+/// One line that the filter logged.
+#[derive(Clone, Debug)]
+pub struct LogLine {
+    pub thread: usize,
+    pub level: LogLevel,
+    pub message: Vec<u8>,
+}
+
+/// The host's side of one VM.
+#[derive(Default)]
+pub struct VmState {
+    pub thread: usize,
+    pub vm_id: String,
+    pub roots: BTreeMap<u32, Root>,
+    pub streams: BTreeMap<u32, Stream>,
+    pub metric_ids: MetricIds,
+    pub faults: Faults,
+    /// The context whose callback runs, and the one that the filter chose instead; 0 is none.
+    pub current: u32,
+    pub effective: u32,
+    pub last_context: u32,
+    pub last_token: u32,
+    /// Replies and resumptions, carried out when the callback has returned.
+    pub deferred: Vec<Deferred>,
+}
+
+/// A root context.
+#[derive(Default)]
+pub struct Root {
+    /// Which of the Envoy's plugins.
+    pub plugin: usize,
+    pub configuration: Vec<u8>,
+    /// Only while `on_configure` runs can the configuration be read.
+    pub configuring: bool,
+    /// Milliseconds; 0 is no timer.
+    pub tick_period: u32,
+    pub next_tick: u64,
+    /// The response whose callback runs; the inner `None` is a reset.
+    pub response: Option<Option<(Headers, Vec<u8>)>>,
+}
+
+/// What Envoy does after a callback.
+pub enum Deferred {
+    Continue(u32),
+    Reply(u32),
+}
+
+impl VmState {
+    /// The context that host calls act on.
+    pub fn context(&self) -> u32 {
+        if self.roots.contains_key(&self.effective) || self.streams.contains_key(&self.effective) {
+            self.effective
+        } else {
+            self.current
+        }
+    }
+
+    /// The stream that host calls act on, if it is one.
+    pub fn stream(&mut self) -> Option<&mut Stream> {
+        let context = self.context();
+        self.streams.get_mut(&context)
+    }
+
+    /// The root context behind whatever context host calls act on.
+    pub fn root_id(&self) -> u32 {
+        let context = self.context();
+        self.streams.get(&context).map_or(context, |stream| stream.root)
+    }
+
+    pub fn root(&mut self) -> Result<&mut Root, Status> {
+        let id = self.root_id();
+        self.roots.get_mut(&id).ok_or(Status::BadArgument)
+    }
+
+    pub fn next_context(&mut self) -> u32 {
+        self.last_context += 1;
+        self.last_context
+    }
+}
+
+/// Takes the lock; fails rather than hangs if a VM died while it held it.
+pub fn lock(world: &SharedWorld) -> MutexGuard<'_, World> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match world.try_lock() {
+            Ok(guard) => return guard,
+            Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                assert!(Instant::now() < deadline, "the host's lock is held for ever");
+                thread::yield_now();
+            }
+        }
+    }
+}

@@ -1,1 +1,91 @@
-fn main() {}
+//! The program: reads the command line, opens the database, serves until it is told to stop.
+
+use std::{error::Error, io::Write as _, process::ExitCode};
+
+use clap::Parser as _;
+use policy_service::{
+    auth::{Administrator, Gateways},
+    cli::{Cli, Command, Serve},
+    feed::{self, Feed},
+    import, server,
+    store::{self, Store},
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
+    let result = match Cli::parse().command {
+        Command::Serve(arguments) => serve(arguments).await,
+        Command::Import(arguments) => import::run(&arguments).await,
+        Command::RenewEpoch(arguments) => renew_epoch(&arguments.database.url).await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(arguments: Serve) -> Result<(), Box<dyn Error>> {
+    let administrator = Administrator::new(&arguments.admin_token)?;
+    let gateways = Gateways::parse(&arguments.gateways, arguments.gateway_apis.as_deref())?;
+    let settings = store::Settings { history_rows: arguments.history_rows.into() };
+    let store = Store::open(&arguments.database.url, settings).await?;
+    let stopping = CancellationToken::new();
+    let feed_settings = feed::Settings {
+        page_rows: usize::try_from(arguments.page_rows)?,
+        confirm_removal: arguments.confirm_removal,
+    };
+    let feed = Feed::new(store.clone(), gateways, feed_settings, stopping.clone());
+    let router = server::router(store.clone(), feed, administrator);
+
+    let listener =
+        TcpListener::bind(arguments.listen).await.map_err(|error| format!("cannot listen on {}: {error}", arguments.listen))?;
+    let state = store.state().await?;
+    let address = listener.local_addr()?;
+    // The one line on stdout; whoever started the service reads the port from it. It may be closed already.
+    let _ = writeln!(std::io::stdout(), "listening on http://{address}");
+    tracing::info!(%address, revision = state.revision, epoch = state.epoch, "serving");
+
+    stop_on_signal(stopping.clone())?;
+    let watch = tokio::spawn({
+        let store = store.clone();
+        async move { store.watch_foreign_changes().await }
+    });
+    server::serve(listener, router, stopping).await;
+    watch.abort();
+    store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn stop_on_signal(stopping: CancellationToken) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        stopping.cancel();
+    });
+    Ok(())
+}
+
+async fn renew_epoch(url: &str) -> Result<(), Box<dyn Error>> {
+    let store = Store::open(url, store::Settings::default()).await?;
+    let epoch = store.renew_epoch().await?;
+    store.close().await;
+    eprintln!("the epoch is {epoch} now; gateways will fetch the whole policy anew");
+    Ok(())
+}

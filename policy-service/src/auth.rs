@@ -1,0 +1,204 @@
+//! Who may ask: the administrator and the gateways.
+//!
+//! Secrets are kept as SHA-256 digests and compared in constant time, each request against all of them, so the time of an
+//! answer tells nothing. `Debug` shows no secret. What a gateway sees is its [`Scope`].
+
+use std::{collections::BTreeMap, fmt};
+
+use axum::http::{HeaderMap, header};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use sha2::{Digest as _, Sha256};
+use subtle::{Choice, ConstantTimeEq as _};
+
+use crate::{problem::Problem, store::as_of::Scope};
+
+/// Bytes of a client id or a secret.
+pub const MAX_CREDENTIAL_BYTES: usize = 1_024;
+/// Gateways of one service; each request to the feed is held against all.
+pub const MAX_GATEWAYS: usize = 1_000;
+
+const ADMINISTRATOR_CHALLENGE: &str = "Bearer realm=\"policy-service management\"";
+const GATEWAY_CHALLENGE: &str = "Basic realm=\"policy-service feed\", charset=\"UTF-8\", Bearer";
+
+/// A secret's digest.
+#[derive(Clone, Copy)]
+struct SecretDigest([u8; 32]);
+
+impl SecretDigest {
+    fn of(secret: &str) -> Self {
+        Self(Sha256::digest(secret.as_bytes()).into())
+    }
+
+    fn matches(&self, other: &Self) -> Choice {
+        self.0.ct_eq(&other.0)
+    }
+}
+
+/// Why credentials in the configuration cannot be used. It names clients, never secrets.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidCredentials {
+    /// The administrator's token.
+    #[error("the administrator's token must have 1 to {MAX_CREDENTIAL_BYTES} bytes of visible ASCII")]
+    Token,
+    /// An entry of the list of gateways.
+    #[error("gateway {0} (counted from 1) is not client_id:client_secret, each of 1 to {MAX_CREDENTIAL_BYTES} bytes")]
+    Gateway(usize),
+    /// Too many of them.
+    #[error("there are more than {MAX_GATEWAYS} gateways")]
+    TooManyGateways,
+    /// A secret that does not tell who sends it.
+    #[error("gateways {0:?} and {1:?} have the same secret; sent as Bearer it would not tell them apart")]
+    SharedSecret(String, String),
+    /// The list of limited gateways.
+    #[error("the APIs of gateways are not a JSON object of lists of API ids, as {{\"edge-1\": [\"payments-1.0\"]}}: {0}")]
+    Limits(String),
+    /// A limit for a gateway that there is not.
+    #[error("gateway {0:?} is limited to some APIs, but no gateway has that client_id")]
+    UnknownGateway(String),
+}
+
+/// The administrator's token.
+#[derive(Clone)]
+pub struct Administrator(SecretDigest);
+
+impl fmt::Debug for Administrator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Administrator")
+    }
+}
+
+impl Administrator {
+    /// Takes the token.
+    pub fn new(token: &str) -> Result<Self, InvalidCredentials> {
+        let visible = token.bytes().all(|byte| byte.is_ascii_graphic());
+        if token.is_empty() || token.len() > MAX_CREDENTIAL_BYTES || !visible {
+            return Err(InvalidCredentials::Token);
+        }
+        Ok(Self(SecretDigest::of(token)))
+    }
+
+    /// Lets a request pass that carries the token as `authorization: Bearer`.
+    pub fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let refuse = |detail: &str| Err(Problem::unauthorized(ADMINISTRATOR_CHALLENGE, detail));
+        match given(headers) {
+            Given::Bearer(token) if SecretDigest::of(&token).matches(&self.0).into() => Ok(()),
+            Given::Nothing => refuse("send the administrator's token as authorization: Bearer"),
+            Given::Unusable => refuse("the authorization header cannot be read; send Bearer and the token"),
+            Given::Bearer(_) | Given::Basic { .. } => refuse("this is not the administrator's token"),
+        }
+    }
+}
+
+/// One gateway that may read the feed.
+#[derive(Clone)]
+pub struct Gateway {
+    client_id: String,
+    secret: SecretDigest,
+    /// What it sees.
+    pub scope: Scope,
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("client_id", &self.client_id).field("scope", &self.scope).finish()
+    }
+}
+
+/// All gateways.
+#[derive(Clone, Debug)]
+pub struct Gateways(Vec<Gateway>);
+
+impl Gateways {
+    /// Takes `client_id:client_secret[,…]` and, as JSON, the APIs of those that are limited. A client may stand there
+    /// twice with different secrets, so that secrets can be changed one gateway at a time.
+    pub fn parse(gateways: &str, limits: Option<&str>) -> Result<Self, InvalidCredentials> {
+        let mut limits: BTreeMap<String, Vec<String>> = match limits {
+            Some(text) => serde_json::from_str(text).map_err(|error| InvalidCredentials::Limits(error.to_string()))?,
+            None => BTreeMap::new(),
+        };
+        let mut parsed: Vec<Gateway> = Vec::new();
+        for (number, entry) in (1_usize..).zip(gateways.split(',')) {
+            let gateway = parse_gateway(entry).ok_or(InvalidCredentials::Gateway(number))?;
+            for other in &parsed {
+                if other.client_id != gateway.client_id && bool::from(other.secret.matches(&gateway.secret)) {
+                    return Err(InvalidCredentials::SharedSecret(other.client_id.clone(), gateway.client_id));
+                }
+            }
+            parsed.push(gateway);
+            if parsed.len() > MAX_GATEWAYS {
+                return Err(InvalidCredentials::TooManyGateways);
+            }
+        }
+        for gateway in &mut parsed {
+            if let Some(apis) = limits.get_mut(&gateway.client_id) {
+                apis.sort();
+                gateway.scope = Scope::Apis(serde_json::json!(apis).to_string());
+            }
+        }
+        match limits.keys().find(|client_id| !parsed.iter().any(|gateway| gateway.client_id == **client_id)) {
+            Some(unknown) => Err(InvalidCredentials::UnknownGateway(unknown.clone())),
+            None => Ok(Self(parsed)),
+        }
+    }
+
+    /// The gateway that sends a request: by HTTP Basic, or by its secret as Bearer.
+    pub fn check(&self, headers: &HeaderMap) -> Result<&Gateway, Problem> {
+        let refuse = |detail: &str| Err(Problem::unauthorized(GATEWAY_CHALLENGE, detail));
+        let (client_id, secret) = match given(headers) {
+            Given::Basic { user, password } => (Some(user), password),
+            Given::Bearer(secret) => (None, secret),
+            Given::Nothing => return refuse("send the gateway's credentials: HTTP Basic, or its secret as Bearer"),
+            Given::Unusable => return refuse("the authorization header cannot be read; send Basic or Bearer"),
+        };
+        let secret = SecretDigest::of(&secret);
+        let mut found = None;
+        for gateway in &self.0 {
+            let named = client_id.as_ref().is_none_or(|id| id.as_bytes().ct_eq(gateway.client_id.as_bytes()).into());
+            if bool::from(gateway.secret.matches(&secret)) & named {
+                found = Some(gateway);
+            }
+        }
+        found.map_or_else(|| refuse("these are not the credentials of a gateway"), Ok)
+    }
+}
+
+fn parse_gateway(entry: &str) -> Option<Gateway> {
+    let (client_id, secret) = entry.trim().split_once(':')?;
+    let good = |text: &str| !text.is_empty() && text.len() <= MAX_CREDENTIAL_BYTES && !text.contains(char::is_control);
+    (good(client_id) && good(secret)).then(|| Gateway {
+        client_id: client_id.to_owned(),
+        secret: SecretDigest::of(secret),
+        scope: Scope::All,
+    })
+}
+
+/// What a request carries: nothing, something to check, or something that cannot be read.
+enum Given {
+    Nothing,
+    Unusable,
+    Bearer(String),
+    Basic { user: String, password: String },
+}
+
+fn given(headers: &HeaderMap) -> Given {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Given::Nothing };
+    if values.next().is_some() {
+        return Given::Unusable;
+    }
+    let Some((scheme, rest)) = value.to_str().ok().and_then(|value| value.trim().split_once(' ')) else {
+        return Given::Unusable;
+    };
+    let rest = rest.trim_start();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Given::Bearer(rest.to_owned());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Given::Unusable;
+    }
+    let decoded = STANDARD.decode(rest).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    match decoded.as_deref().and_then(|text| text.split_once(':')) {
+        Some((user, password)) => Given::Basic { user: user.to_owned(), password: password.to_owned() },
+        None => Given::Unusable,
+    }
+}

@@ -1,0 +1,98 @@
+//! The command line: every argument, its variable and its default.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+/// The policy service of keygate: manages APIs, applications, keys and subscriptions, and feeds them to gateways.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the feed for gateways and the management API.
+    Serve(Serve),
+    /// Put the rows of policy pages into the database, also while the service runs.
+    ///
+    /// FILE holds one or more pages as the feed writes them, one after the other (NDJSON is fine). Rows that are there
+    /// with other content are replaced, rows that are there as they are cost nothing, nothing is removed.
+    Import(Import),
+    /// Give the database a new epoch, after it was put back from a backup.
+    ///
+    /// Gateways refuse a revision lower than the one they hold; under a new epoch they fetch the whole policy anew. Stop
+    /// the service first.
+    RenewEpoch(RenewEpoch),
+}
+
+/// Where the database is.
+#[derive(Clone, Debug, Args)]
+pub struct Database {
+    /// The SQLite file, made if there is none.
+    #[arg(long = "database", env = "POLICY_DATABASE", default_value = "sqlite:policy.db", value_name = "URL")]
+    pub url: String,
+}
+
+/// Arguments of `serve`.
+#[derive(Args)]
+pub struct Serve {
+    /// Address and port to listen on; port 0 takes a free one, and the first line on stdout says which.
+    #[arg(long, env = "POLICY_LISTEN", default_value = "127.0.0.1:8085", value_name = "ADDRESS:PORT")]
+    pub listen: SocketAddr,
+    /// The database.
+    #[command(flatten)]
+    pub database: Database,
+    /// The administrator's token, sent as `authorization: Bearer` to the management API. Better given by the variable:
+    /// arguments can be read by every user of the machine.
+    #[arg(long, env = "POLICY_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub admin_token: String,
+    /// Gateways that may read the feed, as client_id:client_secret[,…]. A client_id may stand there twice while its
+    /// secret is being changed. Better given by the variable.
+    #[arg(long, env = "POLICY_GATEWAYS", hide_env_values = true, value_name = "ID:SECRET,…")]
+    pub gateways: String,
+    /// Gateways that see only some APIs, and the applications, keys and subscriptions that reach them: a JSON object
+    /// from client_id to a list of API ids. The others see everything.
+    #[arg(long, env = "POLICY_GATEWAY_APIS", value_name = r#"{"ID":["API",…],…}"#)]
+    pub gateway_apis: Option<String>,
+    /// Rows on one page of the feed.
+    #[arg(long, env = "POLICY_PAGE_ROWS", default_value_t = 5_000, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    pub page_rows: u32,
+    /// Replaced and removed rows that are remembered, so that gateways can catch up by deltas. A gateway that was away
+    /// for more changes than these fetches the whole policy.
+    #[arg(long, env = "POLICY_HISTORY_ROWS", default_value_t = 100_000, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub history_rows: u32,
+    /// Tell gateways to accept a full policy that drops most of the keys they know, which they otherwise refuse.
+    #[arg(long, env = "POLICY_CONFIRM_REMOVAL")]
+    pub confirm_removal: bool,
+}
+
+impl std::fmt::Debug for Serve {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Serve").field("listen", &self.listen).field("database", &self.database).finish_non_exhaustive()
+    }
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The database.
+    #[command(flatten)]
+    pub database: Database,
+    /// The pages; `-` is the standard input.
+    pub file: PathBuf,
+}
+
+/// Arguments of `renew-epoch`.
+#[derive(Debug, Args)]
+pub struct RenewEpoch {
+    /// The database.
+    #[command(flatten)]
+    pub database: Database,
+}

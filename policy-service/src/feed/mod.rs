@@ -1,0 +1,229 @@
+//! The feed: `GET /v1/policy`, what gateways hold.
+//!
+//! A gateway gets the whole policy in pages and then deltas on the revision that it holds. A poll with `prefer: wait` is
+//! answered as soon as there is something new for this gateway: a waiting one costs a task that sleeps on the revision.
+//! The first to ask after a change makes the answer for all that hold the same revision ([`shared`]).
+
+pub mod ask;
+pub mod page;
+pub mod prefer;
+pub mod shared;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Bytes,
+    extract::{Query, State as Shared, rejection::QueryRejection},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use sha2::{Digest as _, Sha256};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use self::{ask::Ask, page::Source, shared::Answers};
+use crate::{
+    auth::{Gateway, Gateways},
+    problem::Problem,
+    store::{
+        Latest, Store,
+        as_of::{Error, Scope},
+    },
+};
+
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// How the feed is served.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Rows on one page.
+    pub page_rows: usize,
+    /// Whether pages say `confirm_removal`.
+    pub confirm_removal: bool,
+}
+
+/// What the feed works with.
+#[derive(Clone, Debug)]
+pub struct Feed {
+    store: Store,
+    gateways: Arc<Gateways>,
+    settings: Settings,
+    answers: Arc<Answers>,
+    stopping: CancellationToken,
+}
+
+impl Feed {
+    /// A feed of `store` for `gateways`; long polls end when `stopping` is cancelled.
+    pub fn new(store: Store, gateways: Gateways, settings: Settings, stopping: CancellationToken) -> Self {
+        Self { store, gateways: Arc::new(gateways), settings, answers: Arc::default(), stopping }
+    }
+
+    /// What `gateway` is told by, under the policy's `epoch`.
+    fn source(&self, gateway: &Gateway, epoch: &str) -> Source {
+        Source {
+            scope: gateway.scope.clone(),
+            epoch: scoped_epoch(epoch, &gateway.scope),
+            rows: self.settings.page_rows,
+            confirm_removal: self.settings.confirm_removal,
+        }
+    }
+}
+
+/// A limited gateway's policy is another policy, so it has another epoch: when its APIs are changed in the
+/// configuration, what it holds is of another epoch and it begins anew.
+fn scoped_epoch(epoch: &str, scope: &Scope) -> String {
+    match scope {
+        Scope::All => epoch.to_owned(),
+        Scope::Apis(apis) => {
+            let mut digest = Sha256::new();
+            digest.update(epoch);
+            digest.update(apis);
+            digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        }
+    }
+}
+
+/// What a gateway is answered.
+#[derive(Clone, Debug)]
+struct Answer {
+    /// A page, JSON; `None`: nothing is new.
+    body: Option<Bytes>,
+    /// Names what the gateway then holds.
+    etag: HeaderValue,
+}
+
+/// The policy, or what changed in it.
+#[utoipa::path(
+    get, path = "/v1/policy", tag = "feed", security(("gateway" = []), ("gateway_secret" = [])),
+    params(
+        ("since" = Option<u64>, Query, description = "the revision held; without it the full policy is sent"),
+        ("epoch" = Option<String>, Query, description = "the epoch held; another than the policy's is answered with 410"),
+        ("revision" = Option<u64>, Query, description = "of a further page, as `next` gives it"),
+        ("part" = Option<String>, Query, description = "of a further page, as `next` gives it"),
+        ("after" = Option<u64>, Query, description = "of a further page, as `next` gives it"),
+        ("prefer" = Option<String>, Header, description = "`wait=25`: hold the answer until there is something new"),
+        ("if-none-match" = Option<String>, Header, description = "an `etag`, to ask whether the full policy is another"),
+    ),
+    responses(
+        (status = 200, description = "a page of the policy, or of a delta on `since`", body = Object),
+        (status = 304, description = "nothing is new"),
+        (status = 400, description = "a parameter cannot be read", body = Problem),
+        (status = 401, description = "not a gateway's credentials", body = Problem),
+        (status = 410, description = "`since` or the page is too old, or of another epoch: fetch the full policy", body = Problem),
+    )
+)]
+pub async fn policy(
+    Shared(feed): Shared<Feed>,
+    headers: HeaderMap,
+    query: Result<Query<ask::Query>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let gateway = feed.gateways.check(&headers)?.clone();
+    let Query(query) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
+    let ask = Ask::try_from(query)?;
+    let wait = prefer::wait(&headers);
+    let answer = feed.answer(&gateway, &ask, &headers, wait).await?;
+    let mut response = match answer.body {
+        Some(body) => ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response(),
+        None => StatusCode::NOT_MODIFIED.into_response(),
+    };
+    let fields = response.headers_mut();
+    fields.insert(header::ETAG, answer.etag);
+    fields.insert(header::VARY, HeaderValue::from_static("authorization, prefer"));
+    // Only the gateway that asked may keep an answer, and it asks each time whether it is still good.
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    // Whoever is told so asks again at once: not what a service that is about to stop wants.
+    if wait.is_some() && !feed.stopping.is_cancelled() {
+        fields.insert(PREFERENCE_APPLIED, HeaderValue::from_static("wait"));
+    }
+    Ok(response)
+}
+
+impl Feed {
+    /// The answer, as soon as there is something new, or when the wait is over.
+    async fn answer(
+        &self,
+        gateway: &Gateway,
+        ask: &Ask,
+        headers: &HeaderMap,
+        wait: Option<Duration>,
+    ) -> Result<Answer, Problem> {
+        let deadline = wait.and_then(|wait| Instant::now().checked_add(wait));
+        let mut revisions = self.store.revisions();
+        loop {
+            // Seen before the database is read: a change in between wakes the wait below at once. A poll for which
+            // nothing is new never reads the database at all.
+            let latest = revisions.borrow_and_update().clone();
+            let over = deadline.is_none_or(|deadline| Instant::now() >= deadline) || self.stopping.is_cancelled();
+            if let Some(answer) = self.answer_now(gateway, ask, headers, &latest, over).await? {
+                return Ok(answer);
+            }
+            let Some(deadline) = deadline else { continue };
+            tokio::select! {
+                _ = timeout_at(deadline, revisions.changed()) => {}
+                () = self.stopping.cancelled() => {}
+            }
+        }
+    }
+
+    /// The answer as of now. `None`: nothing is new, and the wait is not `over`.
+    async fn answer_now(
+        &self,
+        gateway: &Gateway,
+        ask: &Ask,
+        headers: &HeaderMap,
+        latest: &Latest,
+        over: bool,
+    ) -> Result<Option<Answer>, Problem> {
+        let source = self.source(gateway, &latest.epoch);
+        if ask.epoch.as_ref().is_some_and(|epoch| *epoch != source.epoch) {
+            return Err(gone("this is of another epoch"));
+        }
+        let etag_of = |revision| etag(&source.epoch, revision);
+        let nothing_new = match (ask.since, ask.place) {
+            (_, Some(_)) => false,
+            (Some(since), None) => since == latest.revision,
+            (None, None) => names(headers, &etag_of(latest.revision)),
+        };
+        if nothing_new {
+            return Ok(over.then(|| Answer { body: None, etag: etag_of(latest.revision) }));
+        }
+        if ask.place.is_some() {
+            let mut reader = self.store.reader().await.map_err(problem)?;
+            let page = page::build(&source, &mut reader, ask).await.map_err(problem)?;
+            return Ok(Some(Answer { body: Some(page.body), etag: etag_of(page.revision) }));
+        }
+        let page = self.answers.first_page(&self.store, &source, latest.revision, ask).await.map_err(problem)?;
+        // A change that this gateway does not see is nothing new; when the wait is over it is told the revision.
+        if page.empty && ask.since.is_some() && !over {
+            return Ok(None);
+        }
+        Ok(Some(Answer { etag: etag_of(page.revision), body: Some(page.body) }))
+    }
+}
+
+/// The entity tag of a revision. It names the answer together with the link, which is the same for all its pages.
+fn etag(epoch: &str, revision: i64) -> HeaderValue {
+    HeaderValue::try_from(format!("\"{epoch}.{revision}\"")).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+/// Whether `if-none-match` names `etag`.
+fn names(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|tag| tag.trim())
+        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag.as_bytes())
+}
+
+fn gone(detail: &str) -> Problem {
+    Problem::new(StatusCode::GONE, format!("{detail}; fetch the full policy from {}", ask::PATH))
+}
+
+fn problem(error: Error) -> Problem {
+    match error {
+        Error::Gone(_) => gone(&error.to_string()),
+        Error::Store(error) => error.into(),
+    }
+}

@@ -1,0 +1,17 @@
+//! The policy service of keygate: an administrator manages APIs, applications, keys and subscriptions; gateways hold
+//! them as a policy that the service feeds to them.
+//!
+//! In reading order: [`cli`] says what can be asked of the program, [`server`] has the routes, [`auth`] who may use
+//! them and [`problem`] how errors look. [`management`] changes the policy, [`store`] keeps it with its recent past in one
+//! SQLite file, [`feed`] tells it to gateways. [`import`] brings many rows at once.
+//!
+//! What a page looks like is not defined here: it is `keygate::policy::wire`, which the filter reads with.
+
+pub mod auth;
+pub mod cli;
+pub mod feed;
+pub mod import;
+pub mod management;
+pub mod problem;
+pub mod server;
+pub mod store;

@@ -1,0 +1,122 @@
+//! APIs: what requests may be sent to.
+
+use keygate::policy::{rows, wire};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    check,
+    keys::KeyType,
+    resource::{Resource, plain_row},
+    subscriptions::Subscription,
+};
+use crate::{
+    problem::Problem,
+    store::{Change, Kind, NewRow, Version, read},
+};
+
+/// An API.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Api {
+    /// 1 to 256 bytes without control characters; made if it is left out.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// PUBLISHED unless given.
+    #[serde(default)]
+    pub state: Option<ApiState>,
+    /// Which requests belong to it; without any, only a gateway that is told the API's id finds it.
+    #[serde(rename = "match", default, skip_serializing_if = "Option::is_none")]
+    pub matches: Option<Vec<Match>>,
+    /// `api_key` unless given.
+    #[serde(default)]
+    pub security: Option<Security>,
+    /// Whether an application must be subscribed; true unless given.
+    #[serde(default)]
+    pub subscription_required: Option<bool>,
+    /// Key types that it has an endpoint for; any unless given, none if empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<Vec<KeyType>>,
+}
+
+/// The lifecycle of an API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ApiState {
+    /// Not found yet.
+    Created,
+    /// Served.
+    Prototyped,
+    /// Served.
+    Published,
+    /// 503 for everyone.
+    Blocked,
+    /// Served.
+    Deprecated,
+    /// Not found any more.
+    Retired,
+}
+
+/// What an API asks of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Security {
+    /// A key.
+    ApiKey,
+    /// Nothing.
+    None,
+}
+
+/// Requests that belong to an API.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Match {
+    /// Host names, or `*.suffix`; any unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<Vec<String>>,
+    /// The beginning of the path, as `/payments/1.0`.
+    pub path: String,
+}
+
+impl Resource for Api {
+    const KIND: Kind = Kind::Api;
+    const PREFIX: &'static str = "api-";
+    const PATH: &'static str = "/v1/apis";
+
+    fn id(&mut self) -> &mut Option<String> {
+        &mut self.id
+    }
+
+    fn complete(&mut self, held: Option<&Self>) -> Result<(), Problem> {
+        self.state = self.state.or(held.and_then(|held| held.state)).or(Some(ApiState::Published));
+        self.security = self.security.or(Some(Security::ApiKey));
+        self.subscription_required = self.subscription_required.or(Some(true));
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        for (place, entry) in self.matches.iter().flatten().enumerate() {
+            check::hosts(&format!("match[{place}].hosts"), entry.hosts.as_deref())?;
+        }
+        check::row::<wire::ApiRow<'_>, rows::Api>(&self.row()?.document)
+    }
+
+    fn row(&self) -> Result<NewRow, Problem> {
+        plain_row(self, self.id.clone().unwrap_or_default())
+    }
+
+    /// Its subscriptions go with it. Blocks stay, so that an API that comes back does not lift them; keys that are bound
+    /// to it stay bound.
+    async fn remove(change: &mut Change, held: &Version) -> Result<Option<Self>, Problem> {
+        for subscription in read::of_api(change.connection(), &held.id).await? {
+            Subscription::remove(change, &subscription).await?;
+        }
+        Ok(change.remove(held).await.map(|()| None)?)
+    }
+}

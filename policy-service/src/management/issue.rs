@@ -1,0 +1,184 @@
+//! Issuing keys: the only place where a key is in clear, between the random generator and the answer.
+
+use std::{
+    fmt,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use keygate::policy::{Digest, MAX_UNIX_SECONDS};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    keys::{Key, KeyState, KeyType},
+    resource::{Outcome, Resource as _, create, put, random},
+};
+use crate::{
+    problem::Problem,
+    store::{Change, Kind},
+};
+
+/// Random bytes of a key: 256 bits, more than enough never to be guessed.
+const KEY_BYTES: usize = 32;
+/// What keys begin with, so that scanners for leaked secrets know them.
+const KEY_PREFIX: &str = "kg_";
+/// The longest overlap, 366 days: who needs longer issues a second key.
+const MAX_OVERLAP_SECONDS: i64 = 366 * 86_400;
+
+/// What is asked of a new key.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Issue {
+    /// A public handle, for logs; made if it is left out.
+    pub id: Option<String>,
+    /// PRODUCTION unless given.
+    #[serde(rename = "type")]
+    pub key_type: Option<KeyType>,
+    /// First second in which it is good, Unix time; at once unless given.
+    pub not_before: Option<i64>,
+    /// How many seconds from now it is good; for ever unless this or `expires_at` is given.
+    pub expires_in: Option<i64>,
+    /// First second in which it is good no more, Unix time.
+    pub expires_at: Option<i64>,
+    /// The only APIs that it opens; any unless given, none if empty.
+    pub apis: Option<Vec<String>>,
+    /// Addresses and ranges that it may be used from; any unless given, none if empty.
+    pub permitted_ips: Option<Vec<String>>,
+    /// Referers that it may be used from; any unless given, none if empty.
+    pub permitted_referers: Option<Vec<String>>,
+}
+
+/// What is asked of a key that takes another's place.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Regenerate {
+    /// For so many seconds both keys work; 0 unless given: the old one is revoked at once.
+    pub overlap_seconds: Option<i64>,
+    /// The new key's public handle; made if it is left out.
+    pub id: Option<String>,
+    /// How many seconds from now the new key is good; as long as the old one unless this or `expires_at` is given.
+    pub expires_in: Option<i64>,
+    /// First second in which the new key is good no more, Unix time.
+    pub expires_at: Option<i64>,
+}
+
+/// A key with the key itself, in its only appearance.
+#[derive(Serialize, ToSchema)]
+pub struct IssuedKey {
+    /// The key: give it to the client now, it cannot be shown again.
+    pub key: String,
+    /// What is stored of it.
+    #[serde(flatten)]
+    pub stored: Key,
+    /// The id of the key whose place it takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
+}
+
+impl fmt::Debug for IssuedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IssuedKey").field("stored", &self.stored).finish_non_exhaustive()
+    }
+}
+
+/// Issues a key to an application.
+pub async fn issue(change: &mut Change, application: &str, issue: Issue) -> Result<IssuedKey, Problem> {
+    if change.find(Kind::Application, application).await?.is_none() {
+        return Err(Problem::not_found(Kind::Application, application));
+    }
+    let now = unix_seconds();
+    let (key, digest) = new_key()?;
+    let stored = Key {
+        sha256: Some(digest.to_hex()),
+        id: issue.id,
+        application: Some(application.to_owned()),
+        key_type: issue.key_type,
+        state: None,
+        not_before: issue.not_before,
+        expires_at: expiry(now, issue.expires_in, issue.expires_at)?,
+        apis: issue.apis,
+        permitted_ips: issue.permitted_ips,
+        permitted_referers: issue.permitted_referers,
+    };
+    add(change, key, stored, None).await
+}
+
+/// Issues a key that takes the place of another: same application, type and restrictions.
+pub async fn regenerate(change: &mut Change, id: &str, asked: Regenerate) -> Result<IssuedKey, Problem> {
+    let held = change.find(Kind::Key, id).await?.ok_or_else(|| Problem::not_found(Kind::Key, id))?;
+    let old = Key::shown(&held)?;
+    if old.state != Some(KeyState::Active) {
+        return Err(Problem::conflict("this key is revoked; issue a new one to its application"));
+    }
+    let overlap = asked.overlap_seconds.unwrap_or(0);
+    if !(0..=MAX_OVERLAP_SECONDS).contains(&overlap) {
+        return Err(Problem::invalid("overlap_seconds", format!("expected 0 to {MAX_OVERLAP_SECONDS}")));
+    }
+    let now = unix_seconds();
+    let expires_at = expiry(now, asked.expires_in, asked.expires_at)?.or(old.expires_at);
+    if expires_at.is_some_and(|time| time <= now) {
+        return Err(Problem::invalid("expires_in", "the old key has expired; say how long the new one is good"));
+    }
+    let (key, digest) = new_key()?;
+    let stored = Key { sha256: Some(digest.to_hex()), id: asked.id, expires_at, ..old.clone() };
+    let issued = add(change, key, stored, Some(id.to_owned())).await?;
+
+    let mut retired = old;
+    let end = now.saturating_add(overlap);
+    if overlap == 0 || retired.not_before.is_some_and(|from| from >= end) {
+        retired.state = Some(KeyState::Revoked);
+    } else {
+        retired.expires_at = Some(retired.expires_at.unwrap_or(i64::MAX).min(end));
+    }
+    put(change, &held, &retired).await?;
+    Ok(issued)
+}
+
+/// Revokes a key, for ever.
+pub async fn revoke(change: &mut Change, id: &str) -> Result<Key, Problem> {
+    let held = change.find(Kind::Key, id).await?.ok_or_else(|| Problem::not_found(Kind::Key, id))?;
+    let revoked = Key { state: Some(KeyState::Revoked), ..Key::shown(&held)? };
+    let row = revoked.row()?;
+    if row.document != held.document {
+        change.replace(&held, &row).await?;
+    }
+    Ok(revoked)
+}
+
+async fn add(change: &mut Change, key: String, stored: Key, replaces: Option<String>) -> Result<IssuedKey, Problem> {
+    match create(change, stored).await? {
+        Outcome::Created(stored) => Ok(IssuedKey { key, stored, replaces }),
+        // 256 random bits were there before: the random generator cannot be trusted.
+        Outcome::Held(_) => Err(Problem::conflict("this key was issued before; try again")),
+    }
+}
+
+fn new_key() -> Result<(String, Digest), Problem> {
+    let key = format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(random::<KEY_BYTES>()?));
+    let digest = Digest::of(key.as_bytes());
+    Ok((key, digest))
+}
+
+fn expiry(now: i64, expires_in: Option<i64>, expires_at: Option<i64>) -> Result<Option<i64>, Problem> {
+    match (expires_in, expires_at) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => Err(Problem::invalid("expires_in", "expected only one of expires_in and expires_at")),
+        (Some(seconds), None) => now
+            .checked_add(seconds)
+            .filter(|time| seconds > 0 && *time <= MAX_UNIX_SECONDS)
+            .map(Some)
+            .ok_or_else(|| Problem::invalid("expires_in", "expected a positive number of seconds, to the year 9999 at most")),
+        (None, Some(time)) if time <= now => Err(Problem::invalid("expires_at", "expected a time that is not over")),
+        (None, Some(time)) => Ok(Some(time)),
+    }
+}
+
+/// The time, in Unix seconds.
+fn unix_seconds() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_secs()).ok())
+        .unwrap_or_default()
+}

@@ -1,0 +1,136 @@
+//! Keys: imported by their digest, issued, revoked, regenerated.
+//!
+//! A key exists in clear only in the answer that issues it. What is stored is its digest. A revoked key never becomes
+//! active again: whoever it leaked to still has it.
+
+use keygate::policy::{Digest, rows, wire};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    check,
+    resource::{Reference, Resource, plain_row},
+};
+use crate::{
+    problem::Problem,
+    store::{Kind, NewRow},
+};
+
+/// A key, without the key itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// SHA-256 of the key's bytes, 64 hexadecimal digits. It cannot be changed.
+    #[serde(default)]
+    pub sha256: Option<String>,
+    /// A public handle, for logs; 1 to 256 bytes without control characters; made if it is left out.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// The application that it belongs to. It cannot be changed.
+    #[serde(default)]
+    pub application: Option<String>,
+    /// PRODUCTION unless given.
+    #[serde(rename = "type", default)]
+    pub key_type: Option<KeyType>,
+    /// ACTIVE unless given; a PUT that leaves it out changes nothing of it.
+    #[serde(default)]
+    pub state: Option<KeyState>,
+    /// First second in which it is good, Unix time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<i64>,
+    /// First second in which it is good no more, Unix time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<i64>,
+    /// The only APIs that it opens; any unless given, none if empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apis: Option<Vec<String>>,
+    /// Addresses and ranges that it may be used from; any unless given, none if empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permitted_ips: Option<Vec<String>>,
+    /// Referers that it may be used from, as `example.com/*`; any unless given, none if empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permitted_referers: Option<Vec<String>>,
+}
+
+/// What a key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum KeyType {
+    /// The production endpoint.
+    Production,
+    /// The sandbox endpoint.
+    Sandbox,
+}
+
+/// Whether a key may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum KeyState {
+    /// It may.
+    Active,
+    /// Never again.
+    Revoked,
+}
+
+impl Resource for Key {
+    const KIND: Kind = Kind::Key;
+    const PREFIX: &'static str = "k-";
+    const PATH: &'static str = "/v1/keys";
+
+    fn id(&mut self) -> &mut Option<String> {
+        &mut self.id
+    }
+
+    fn complete(&mut self, held: Option<&Self>) -> Result<(), Problem> {
+        let given = self.sha256.take().or_else(|| held.and_then(|held| held.sha256.clone()));
+        let digest = given.as_deref().and_then(Digest::from_hex).ok_or_else(|| {
+            Problem::invalid("sha256", "expected the SHA-256 of the key's bytes as 64 hexadecimal digits")
+        })?;
+        self.sha256 = Some(digest.to_hex());
+        self.application = self.application.take().or_else(|| held.and_then(|held| held.application.clone()));
+        if self.application.is_none() {
+            return Err(Problem::invalid("application", "it is missing; expected an id"));
+        }
+        if let Some(held) = held {
+            if self.sha256 != held.sha256 {
+                return Err(Problem::invalid("sha256", "it cannot be changed; this would be another key"));
+            }
+            if self.application != held.application {
+                return Err(Problem::invalid("application", "it cannot be changed; issue another key"));
+            }
+            if held.state == Some(KeyState::Revoked) && self.state == Some(KeyState::Active) {
+                return Err(Problem::conflict("this key is revoked, which is final; issue another key"));
+            }
+        }
+        self.key_type = self.key_type.or(Some(KeyType::Production));
+        self.state = self.state.or(held.and_then(|held| held.state)).or(Some(KeyState::Active));
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        check::ids("apis", self.apis.as_deref())?;
+        check::ranges("permitted_ips", self.permitted_ips.as_deref())?;
+        check::referers("permitted_referers", self.permitted_referers.as_deref())?;
+        if let (Some(from), Some(until)) = (self.not_before, self.expires_at)
+            && from >= until
+        {
+            return Err(Problem::invalid("expires_at", "expected a time after not_before"));
+        }
+        check::row::<wire::KeyRow<'_>, rows::Key<'_>>(&self.row()?.document)
+    }
+
+    fn identity(&self) -> String {
+        self.sha256.clone().unwrap_or_default()
+    }
+
+    fn row(&self) -> Result<NewRow, Problem> {
+        let row = plain_row(self, self.id.clone().unwrap_or_default())?;
+        Ok(NewRow { application: self.application.clone(), ..row })
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        let application = self.application.iter().map(|id| Reference::new("application", Kind::Application, id));
+        let apis = self.apis.iter().flatten().enumerate();
+        application.chain(apis.map(|(place, id)| Reference::new(format!("apis[{place}]"), Kind::Api, id))).collect()
+    }
+}

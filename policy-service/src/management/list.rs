@@ -1,0 +1,68 @@
+//! Lists in pages: `limit`, `cursor`, and what to filter by.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::resource::Resource;
+use crate::{
+    problem::Problem,
+    store::{Store, read::Filter},
+};
+
+/// Items of a page, unless it is asked for more or fewer.
+const DEFAULT_LIMIT: u32 = 100;
+/// Most items of a page. The largest are 1 MB each, the usual ones 200 bytes.
+const MAX_LIMIT: u32 = 1_000;
+
+/// What is asked of a list.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Listing {
+    /// Items of this page, 1 to 1000; 100 unless given.
+    limit: Option<String>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+    /// Only keys or subscriptions of this application.
+    application: Option<String>,
+    /// Only subscriptions to this API.
+    api: Option<String>,
+}
+
+/// A page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Items<T> {
+    /// In the order of their ids.
+    pub items: Vec<T>,
+    /// The `cursor` of the next page; null when this is the last.
+    pub next: Option<String>,
+}
+
+/// The page that is asked for.
+pub async fn list<R: Resource>(store: &Store, listing: Listing) -> Result<Items<R>, Problem> {
+    let limit = match listing.limit.as_deref() {
+        None => DEFAULT_LIMIT,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+            .ok_or_else(|| Problem::parameter("limit", format!("expected an integer from 1 to {MAX_LIMIT}")))?,
+    };
+    let after = match listing.cursor {
+        None => String::new(),
+        Some(cursor) => URL_SAFE_NO_PAD
+            .decode(cursor)
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .ok_or_else(|| Problem::parameter("cursor", "expected the `next` of another page"))?,
+    };
+    let filter = Filter { application: listing.application, api: listing.api };
+    let mut found = store.list(R::KIND, &filter, &after, limit.saturating_add(1)).await?;
+    let more = u32::try_from(found.len()).is_ok_and(|found| found > limit);
+    if more {
+        found.pop();
+    }
+    let next = found.last().filter(|_| more).map(|last| URL_SAFE_NO_PAD.encode(&last.id));
+    Ok(Items { items: found.iter().map(R::shown).collect::<Result<_, _>>()?, next })
+}

@@ -1,0 +1,242 @@
+//! The management API: what an administrator does.
+//!
+//! Handlers are thin: each reads its request, makes one [`Change`] and answers. A change that has begun is finished
+//! whether or not the client still listens ([`finish`]), so nobody who waits for it is forgotten.
+
+pub mod actions;
+pub mod apis;
+pub mod applications;
+pub mod body;
+pub mod check;
+pub mod deny_policies;
+pub mod issue;
+pub mod keys;
+pub mod list;
+pub mod plans;
+pub mod resource;
+pub mod subscriptions;
+
+use axum::{
+    Json as Body,
+    extract::{Path, Query, Request, State, rejection::PathRejection, rejection::QueryRejection},
+    http::{HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use self::{
+    body::Json,
+    list::{Items, Listing},
+    resource::{Outcome, Resource},
+};
+use crate::{
+    auth::Administrator,
+    problem::Problem,
+    store::Store,
+};
+
+/// What stands in a path as it is (RFC 3986, unreserved).
+const PATH_SEGMENT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Lets a request pass that carries the administrator's token.
+pub async fn authorize(
+    State(administrator): State<Administrator>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    administrator.check(request.headers())?;
+    Ok(next.run(request).await)
+}
+
+/// Finishes what a request began, also when its client goes away: a commit without its announcement would leave
+/// gateways waiting.
+pub async fn finish(request: Request, next: Next) -> Result<Response, Problem> {
+    tokio::spawn(next.run(request))
+        .await
+        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the service failed; its log says why"))
+}
+
+/// The id in a path.
+pub(super) fn id_of(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
+    path.map(|Path(id)| id).map_err(|rejection| Problem::parameter("id", rejection.body_text()))
+}
+
+async fn list<R: Resource>(
+    store: &Store,
+    query: Result<Query<Listing>, QueryRejection>,
+) -> Result<Body<Items<R>>, Problem> {
+    let Query(listing) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
+    Ok(Body(list::list(store, listing).await?))
+}
+
+async fn find<R: Resource>(store: &Store, id: Result<Path<String>, PathRejection>) -> Result<Body<R>, Problem> {
+    let id = id_of(id)?;
+    let version = store.find(R::KIND, &id).await?.ok_or_else(|| Problem::not_found(R::KIND, &id))?;
+    Ok(Body(R::shown(&version)?))
+}
+
+async fn create<R: Resource>(store: &Store, sent: R) -> Result<Response, Problem> {
+    let mut change = store.change().await?;
+    let outcome = resource::create(&mut change, sent).await?;
+    change.commit().await?;
+    Ok(match outcome {
+        Outcome::Created(mut made) => {
+            let place = location(R::PATH, made.id().as_deref().unwrap_or_default());
+            (StatusCode::CREATED, [(header::LOCATION, place)], Body(made)).into_response()
+        }
+        Outcome::Held(held) => Body(held).into_response(),
+    })
+}
+
+async fn replace<R: Resource>(
+    store: &Store,
+    id: Result<Path<String>, PathRejection>,
+    sent: R,
+) -> Result<Body<R>, Problem> {
+    let id = id_of(id)?;
+    let mut change = store.change().await?;
+    let replaced = resource::replace(&mut change, &id, sent).await?;
+    change.commit().await?;
+    Ok(Body(replaced))
+}
+
+async fn remove<R: Resource>(store: &Store, id: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
+    let id = id_of(id)?;
+    let mut change = store.change().await?;
+    let held = change.find(R::KIND, &id).await?.ok_or_else(|| Problem::not_found(R::KIND, &id))?;
+    let kept = R::remove(&mut change, &held).await?;
+    change.commit().await?;
+    Ok(match kept {
+        Some(kept) => Body(kept).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
+}
+
+/// Where a thing is found.
+fn location(path: &str, id: &str) -> HeaderValue {
+    let place = format!("{path}/{}", utf8_percent_encode(id, &PATH_SEGMENT));
+    HeaderValue::try_from(place).unwrap_or(HeaderValue::from_static("/"))
+}
+
+/// The five handlers that every kind of thing has.
+macro_rules! resource_handlers {
+    ($module:ident, $resource:ty, $tag:literal, $all:literal, $one:literal) => {
+        mod $module {
+            use super::*;
+
+            #[utoipa::path(get, path = $all, tag = $tag, params(Listing), responses(
+                (status = 200, description = "a page of them, in the order of their ids", body = Items<$resource>),
+                (status = 400, description = "a parameter cannot be used", body = Problem),
+                (status = 401, description = "not the administrator's token", body = Problem),
+            ))]
+            pub(super) async fn list(
+                State(store): State<Store>,
+                query: Result<Query<Listing>, QueryRejection>,
+            ) -> Result<Body<Items<$resource>>, Problem> {
+                super::list(&store, query).await
+            }
+
+            #[utoipa::path(post, path = $all, tag = $tag, request_body = $resource, responses(
+                (status = 201, description = "it is made", body = $resource),
+                (status = 200, description = "it is there just so already; no new revision", body = $resource),
+                (status = 401, description = "not the administrator's token", body = Problem),
+                (status = 409, description = "another one with this name is there, or it is blocked", body = Problem),
+                (status = 422, description = "a field cannot be used; `field` says which", body = Problem),
+            ))]
+            pub(super) async fn create(
+                State(store): State<Store>,
+                Json(sent): Json<$resource>,
+            ) -> Result<Response, Problem> {
+                super::create(&store, sent).await
+            }
+
+            #[utoipa::path(get, path = $one, tag = $tag, params(("id" = String, Path)), responses(
+                (status = 200, description = "it", body = $resource),
+                (status = 401, description = "not the administrator's token", body = Problem),
+                (status = 404, description = "there is none with this id", body = Problem),
+            ))]
+            pub(super) async fn find(
+                State(store): State<Store>,
+                id: Result<Path<String>, PathRejection>,
+            ) -> Result<Body<$resource>, Problem> {
+                super::find(&store, id).await
+            }
+
+            #[utoipa::path(put, path = $one, tag = $tag, params(("id" = String, Path)), request_body = $resource,
+                responses(
+                (status = 200, description = "it is so now; no new revision if it was so before", body = $resource),
+                (status = 401, description = "not the administrator's token", body = Problem),
+                (status = 404, description = "there is none with this id", body = Problem),
+                (status = 409, description = "it cannot become so", body = Problem),
+                (status = 422, description = "a field cannot be used; `field` says which", body = Problem),
+            ))]
+            pub(super) async fn replace(
+                State(store): State<Store>,
+                id: Result<Path<String>, PathRejection>,
+                Json(sent): Json<$resource>,
+            ) -> Result<Body<$resource>, Problem> {
+                super::replace(&store, id, sent).await
+            }
+
+            #[utoipa::path(delete, path = $one, tag = $tag, params(("id" = String, Path)), responses(
+                (status = 204, description = "it is gone, with what belongs to it"),
+                (status = 200, description = "a block stays of it (subscriptions only)", body = $resource),
+                (status = 401, description = "not the administrator's token", body = Problem),
+                (status = 404, description = "there is none with this id", body = Problem),
+                (status = 409, description = "it is in use", body = Problem),
+            ))]
+            pub(super) async fn remove(
+                State(store): State<Store>,
+                id: Result<Path<String>, PathRejection>,
+            ) -> Result<Response, Problem> {
+                super::remove::<$resource>(&store, id).await
+            }
+        }
+    };
+}
+
+resource_handlers!(api_handlers, apis::Api, "apis", "/v1/apis", "/v1/apis/{id}");
+resource_handlers!(
+    application_handlers,
+    applications::Application,
+    "applications",
+    "/v1/applications",
+    "/v1/applications/{id}"
+);
+resource_handlers!(key_handlers, keys::Key, "keys", "/v1/keys", "/v1/keys/{id}");
+resource_handlers!(
+    subscription_handlers,
+    subscriptions::Subscription,
+    "subscriptions",
+    "/v1/subscriptions",
+    "/v1/subscriptions/{id}"
+);
+resource_handlers!(plan_handlers, plans::Plan, "plans", "/v1/plans", "/v1/plans/{id}");
+resource_handlers!(
+    deny_policy_handlers,
+    deny_policies::DenyPolicy,
+    "deny policies",
+    "/v1/deny-policies",
+    "/v1/deny-policies/{id}"
+);
+
+/// All of management, without authentication.
+pub fn router() -> OpenApiRouter<Store> {
+    macro_rules! both {
+        ($module:ident) => {
+            OpenApiRouter::new()
+                .routes(routes!($module::list, $module::create))
+                .routes(routes!($module::find, $module::replace, $module::remove))
+        };
+    }
+    OpenApiRouter::new()
+        .merge(both!(api_handlers))
+        .merge(both!(application_handlers))
+        .merge(both!(key_handlers))
+        .merge(both!(subscription_handlers))
+        .merge(both!(plan_handlers))
+        .merge(both!(deny_policy_handlers))
+        .merge(actions::router())
+}

@@ -1,0 +1,215 @@
+//! What the six kinds of things have in common: how they are made, shown, changed and listed.
+//!
+//! A [`Resource`] is what a client sends. Completed with an id and defaults it becomes the row of the feed, and that row
+//! has to be good for the filter's own parser, so whatever is accepted is a row that the filter will take.
+
+use keygate::policy::{MAX_APIS, MAX_DENY_POLICIES, MAX_PLANS};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    problem::Problem,
+    store::{Change, Kind, NewRow, Version},
+};
+
+/// A thing that is managed: what a client sends, and with everything filled in, what it is shown.
+pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static {
+    /// What it is.
+    const KIND: Kind;
+    /// The beginning of ids that are made.
+    const PREFIX: &'static str;
+    /// Where it is managed.
+    const PATH: &'static str;
+
+    /// Its id, if the client gives one.
+    fn id(&mut self) -> &mut Option<String>;
+
+    /// Fills in what was left out: from the thing that it replaces where a default could open what was closed (a state),
+    /// else with the defaults.
+    fn complete(&mut self, held: Option<&Self>) -> Result<(), Problem>;
+
+    /// Checks everything that needs no database; `self` is complete.
+    fn check(&self) -> Result<(), Problem>;
+
+    /// What the feed calls it.
+    fn identity(&self) -> String {
+        self.clone().id().take().unwrap_or_default()
+    }
+
+    /// The row of the database; `self` is complete.
+    fn row(&self) -> Result<NewRow, Problem>;
+
+    /// What a version of it shows to clients.
+    fn shown(version: &Version) -> Result<Self, Problem> {
+        serde_json::from_str(&version.document).map_err(|_| damaged())
+    }
+
+    /// What must be there when it is put.
+    fn references(&self) -> Vec<Reference> {
+        Vec::new()
+    }
+
+    /// Takes it away with what belongs to it; what has to stay of it is returned.
+    fn remove(
+        change: &mut Change,
+        held: &Version,
+    ) -> impl Future<Output = Result<Option<Self>, Problem>> + Send {
+        async { Ok(change.remove(held).await.map(|()| None)?) }
+    }
+
+    /// Why a thing cannot be created beside one with the same name in the feed; `None`: nothing special.
+    fn refuse_again(_held: &Version) -> Option<Problem> {
+        None
+    }
+}
+
+/// Something that another thing names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reference {
+    /// The field that names it.
+    pub field: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Its id.
+    pub id: String,
+}
+
+impl Reference {
+    /// Field `field` names the `kind` with this id.
+    pub fn new(field: impl Into<String>, kind: Kind, id: impl Into<String>) -> Self {
+        Self { field: field.into(), kind, id: id.into() }
+    }
+
+    /// It is not there.
+    pub fn missing(&self) -> Problem {
+        let Self { field, kind, id } = self;
+        Problem::invalid(field, format!("there is no {} with the id {id:?}; create it first", kind.noun()))
+    }
+}
+
+/// A row of the database with nothing but id and document.
+pub fn plain_row<R: Resource>(resource: &R, id: String) -> Result<NewRow, Problem> {
+    Ok(NewRow {
+        kind: R::KIND,
+        identity: resource.identity(),
+        id,
+        application: None,
+        api: None,
+        plan: None,
+        kept_block: None,
+        document: document(resource)?,
+    })
+}
+
+/// `row` as JSON.
+pub fn document(row: &impl Serialize) -> Result<String, Problem> {
+    serde_json::to_string(row).map_err(|_| damaged())
+}
+
+/// What the database holds cannot be shown.
+pub fn damaged() -> Problem {
+    crate::store::Error::Damaged("a document is not what this program writes").into()
+}
+
+/// What became of something that was sent.
+#[derive(Debug)]
+pub enum Outcome<R> {
+    /// It is new.
+    Created(R),
+    /// It was there just so, or was changed in place.
+    Held(R),
+}
+
+/// Creates what is sent. What is already there just so is left as it is.
+pub async fn create<R: Resource>(change: &mut Change, mut sent: R) -> Result<Outcome<R>, Problem> {
+    let given = sent.id().is_some();
+    let id = sent.id().get_or_insert(new_id(R::PREFIX)?).clone();
+    sent.complete(None)?;
+    sent.check()?;
+    let identity = sent.identity();
+    let same_id = if given { change.find(R::KIND, &id).await? } else { None };
+    let held = match same_id {
+        Some(held) => Some(held),
+        None => change.find_identity(R::KIND, &identity).await?,
+    };
+    if let Some(held) = held {
+        if !given {
+            *sent.id() = Some(held.id.clone());
+        }
+        let row = sent.row()?;
+        let same = held.id == row.id && held.document == row.document && held.kept_block == row.kept_block;
+        if same {
+            return Ok(Outcome::Held(R::shown(&held)?));
+        }
+        return Err(R::refuse_again(&held).unwrap_or_else(|| already_there::<R>(&held.id)));
+    }
+    check_room(change, R::KIND)?;
+    check_references(change, &sent).await?;
+    change.insert(&sent.row()?).await?;
+    Ok(Outcome::Created(sent))
+}
+
+/// Replaces the thing with this id.
+pub async fn replace<R: Resource>(change: &mut Change, id: &str, mut sent: R) -> Result<R, Problem> {
+    let held = change.find(R::KIND, id).await?.ok_or_else(|| Problem::not_found(R::KIND, id))?;
+    if sent.id().get_or_insert(id.to_owned()) != id {
+        return Err(Problem::invalid("id", "expected the id of the path, or none: an id cannot be changed"));
+    }
+    sent.complete(Some(&R::shown(&held)?))?;
+    sent.check()?;
+    put(change, &held, &sent).await?;
+    Ok(sent)
+}
+
+/// Puts `sent` in the place of `held`, unless it is just so already.
+pub async fn put<R: Resource>(change: &mut Change, held: &Version, sent: &R) -> Result<(), Problem> {
+    let row = sent.row()?;
+    if row.document == held.document && row.kept_block == held.kept_block {
+        return Ok(());
+    }
+    check_references(change, sent).await?;
+    Ok(change.replace(held, &row).await?)
+}
+
+async fn check_references<R: Resource>(change: &mut Change, sent: &R) -> Result<(), Problem> {
+    for reference in sent.references() {
+        if change.find(reference.kind, &reference.id).await?.is_none() {
+            return Err(reference.missing());
+        }
+    }
+    Ok(())
+}
+
+fn already_there<R: Resource>(id: &str) -> Problem {
+    Problem::conflict(format!(
+        "there is already another {noun} with the id {id:?}; PUT {path}/{{id}} changes it",
+        noun = R::KIND.noun(),
+        path = R::PATH
+    ))
+}
+
+/// The filter holds these decoded and refuses a policy with more.
+fn check_room(change: &Change, kind: Kind) -> Result<(), Problem> {
+    let most = match kind {
+        Kind::Api => MAX_APIS,
+        Kind::Plan => MAX_PLANS,
+        Kind::DenyPolicy => MAX_DENY_POLICIES,
+        Kind::Application | Kind::Key | Kind::Subscription => return Ok(()),
+    };
+    if usize::try_from(change.count(kind)).is_ok_and(|count| count < most) {
+        return Ok(());
+    }
+    Err(Problem::conflict(format!("there are {most} of {} already, the most that a gateway takes", kind.list())))
+}
+
+/// A new id: the prefix and 96 random bits.
+pub fn new_id(prefix: &str) -> Result<String, Problem> {
+    let bytes: [u8; 12] = random()?;
+    Ok(bytes.iter().fold(prefix.to_owned(), |id, byte| format!("{id}{byte:02x}")))
+}
+
+/// Random bytes from the operating system.
+pub fn random<const N: usize>() -> Result<[u8; N], Problem> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| crate::store::Error::Unavailable(error.to_string()))?;
+    Ok(bytes)
+}

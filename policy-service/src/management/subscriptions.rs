@@ -1,0 +1,254 @@
+//! Subscriptions: which application may use which API, and blocks.
+//!
+//! A block concerns one pair of application and API and outlives the subscription: a blocked subscription that is deleted
+//! stays as a kept block. It is shown with `deleted`, the feed shows it as BLOCKED, subscribing again is refused, and only
+//! `unblock` ends it.
+
+use keygate::policy::{rows, wire};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    check,
+    resource::{Reference, Resource, damaged, document},
+};
+use crate::{
+    problem::Problem,
+    store::{Change, Kind, NewRow, Version},
+};
+
+/// Joins application and API to one name. It is a control character, which no id has, so no two pairs have the same.
+const SEPARATOR: char = '\u{1f}';
+
+/// One application's subscription to one API.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Subscription {
+    /// 1 to 256 bytes without control characters; made if it is left out.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// The application. It cannot be changed.
+    #[serde(default)]
+    pub application: Option<String>,
+    /// The API. It cannot be changed.
+    #[serde(default)]
+    pub api: Option<String>,
+    /// UNBLOCKED unless given; a PUT that leaves it out changes nothing of it.
+    #[serde(default)]
+    pub state: Option<SubscriptionState>,
+    /// The plan of its requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// It was deleted while it was blocked; the block stays until it is unblocked.
+    #[serde(skip_deserializing, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
+}
+
+/// The state of a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum SubscriptionState {
+    /// Both key types pass.
+    Unblocked,
+    /// Neither key type passes.
+    Blocked,
+    /// Only sandbox keys pass.
+    ProdOnlyBlocked,
+    /// Not approved yet; nothing passes.
+    OnHold,
+    /// Not approved; nothing passes.
+    Rejected,
+    /// Passes under the old plan.
+    TierUpdatePending,
+    /// Passes until it is gone.
+    DeletePending,
+}
+
+/// A block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Block {
+    /// Neither key type passes.
+    #[default]
+    Blocked,
+    /// Only sandbox keys pass.
+    ProdOnlyBlocked,
+}
+
+impl Block {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Blocked => "BLOCKED",
+            Self::ProdOnlyBlocked => "PROD_ONLY_BLOCKED",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Blocked, Self::ProdOnlyBlocked].into_iter().find(|block| block.as_str() == text)
+    }
+}
+
+impl From<Block> for SubscriptionState {
+    fn from(block: Block) -> Self {
+        match block {
+            Block::Blocked => Self::Blocked,
+            Block::ProdOnlyBlocked => Self::ProdOnlyBlocked,
+        }
+    }
+}
+
+impl Subscription {
+    /// The block that it is under.
+    pub fn block(&self) -> Option<Block> {
+        match self.state {
+            Some(SubscriptionState::Blocked) => Some(Block::Blocked),
+            Some(SubscriptionState::ProdOnlyBlocked) => Some(Block::ProdOnlyBlocked),
+            _ => None,
+        }
+    }
+}
+
+/// The row as the feed shows it.
+#[derive(Serialize, Deserialize)]
+struct Document {
+    application: Option<String>,
+    api: Option<String>,
+    state: Option<SubscriptionState>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    plan: Option<String>,
+}
+
+impl Resource for Subscription {
+    const KIND: Kind = Kind::Subscription;
+    const PREFIX: &'static str = "sub-";
+    const PATH: &'static str = "/v1/subscriptions";
+
+    fn id(&mut self) -> &mut Option<String> {
+        &mut self.id
+    }
+
+    fn complete(&mut self, held: Option<&Self>) -> Result<(), Problem> {
+        if let Some(held) = held {
+            if held.deleted {
+                return Err(kept_block());
+            }
+            let kept = |sent: &mut Option<String>, held: &Option<String>| *sent.get_or_insert_default() == *held.as_deref().unwrap_or_default();
+            self.application = self.application.take().or_else(|| held.application.clone());
+            self.api = self.api.take().or_else(|| held.api.clone());
+            if !kept(&mut self.application, &held.application) {
+                return Err(Problem::invalid("application", "it cannot be changed; create another subscription"));
+            }
+            if !kept(&mut self.api, &held.api) {
+                return Err(Problem::invalid("api", "it cannot be changed; create another subscription"));
+            }
+        }
+        for (field, value) in [("application", &self.application), ("api", &self.api)] {
+            if value.is_none() {
+                return Err(Problem::invalid(field, "it is missing; expected an id"));
+            }
+        }
+        self.state = self.state.or(held.and_then(|held| held.state)).or(Some(SubscriptionState::Unblocked));
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        check::text("id", self.id.as_deref().unwrap_or_default())?;
+        check::row::<wire::SubscriptionRow<'_>, rows::Subscription<'_>>(&self.row()?.document)
+    }
+
+    fn identity(&self) -> String {
+        let part = |value: &Option<String>| value.clone().unwrap_or_default();
+        format!("{}{SEPARATOR}{}", part(&self.application), part(&self.api))
+    }
+
+    fn row(&self) -> Result<NewRow, Problem> {
+        let Self { id, application, api, state, plan, .. } = self.clone();
+        // A block that was kept is shown as BLOCKED whatever it was: without a subscription there is no sandbox either.
+        let kept_block = self.deleted.then(|| self.block()).flatten().map(|block| block.as_str().to_owned());
+        let state = if kept_block.is_some() { Some(SubscriptionState::Blocked) } else { state };
+        Ok(NewRow {
+            kind: Kind::Subscription,
+            id: id.unwrap_or_default(),
+            identity: self.identity(),
+            application: application.clone(),
+            api: api.clone(),
+            plan: plan.clone(),
+            kept_block,
+            document: document(&Document { application, api, state, plan })?,
+        })
+    }
+
+    fn shown(version: &Version) -> Result<Self, Problem> {
+        let Document { application, api, state, plan } =
+            serde_json::from_str(&version.document).map_err(|_| damaged())?;
+        let kept = version.kept_block.as_deref().map(|block| Block::parse(block).unwrap_or_default().into());
+        let id = Some(version.id.clone());
+        Ok(Self { id, application, api, state: kept.or(state), plan, deleted: kept.is_some() })
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        let application = self.application.iter().map(|id| Reference::new("application", Kind::Application, id));
+        let api = self.api.iter().map(|id| Reference::new("api", Kind::Api, id));
+        let plan = self.plan.iter().map(|id| Reference::new("plan", Kind::Plan, id));
+        application.chain(api).chain(plan).collect()
+    }
+
+    fn refuse_again(held: &Version) -> Option<Problem> {
+        let shown = Self::shown(held).ok()?;
+        if shown.deleted {
+            return Some(kept_block());
+        }
+        shown.block().map(|_| Problem::conflict(format!("this subscription ({:?}) is blocked; unblock it first", held.id)))
+    }
+
+    async fn remove(change: &mut Change, held: &Version) -> Result<Option<Self>, Problem> {
+        let shown = Self::shown(held)?;
+        if shown.deleted {
+            return Ok(Some(shown));
+        }
+        if shown.block().is_none() {
+            return Ok(change.remove(held).await.map(|()| None)?);
+        }
+        // Nothing of its plan stays: the plan may go, the block does not need it.
+        let kept = Self { plan: None, deleted: true, ..shown };
+        change.replace(held, &kept.row()?).await?;
+        Ok(Some(kept))
+    }
+}
+
+fn kept_block() -> Problem {
+    Problem::conflict("this subscription was deleted while it was blocked, and the block stays; unblock it first")
+}
+
+/// Blocks a subscription, or changes its block.
+pub async fn block(change: &mut Change, id: &str, block: Block) -> Result<Subscription, Problem> {
+    let held = find(change, id).await?;
+    let blocked = Subscription { state: Some(block.into()), ..Subscription::shown(&held)? };
+    put_state(change, &held, &blocked).await?;
+    Ok(blocked)
+}
+
+/// Ends any block. What was kept of a deleted subscription is then gone.
+pub async fn unblock(change: &mut Change, id: &str) -> Result<Subscription, Problem> {
+    let held = find(change, id).await?;
+    let unblocked = Subscription { state: Some(SubscriptionState::Unblocked), ..Subscription::shown(&held)? };
+    if unblocked.deleted {
+        change.remove(&held).await?;
+    } else {
+        put_state(change, &held, &unblocked).await?;
+    }
+    Ok(unblocked)
+}
+
+async fn find(change: &mut Change, id: &str) -> Result<Version, Problem> {
+    change.find(Kind::Subscription, id).await?.ok_or_else(|| Problem::not_found(Kind::Subscription, id))
+}
+
+/// Blocks do not depend on what the subscription names still being there: references are not checked.
+async fn put_state(change: &mut Change, held: &Version, subscription: &Subscription) -> Result<(), Problem> {
+    let row = subscription.row()?;
+    if row.document == held.document && row.kept_block == held.kept_block {
+        return Ok(());
+    }
+    Ok(change.replace(held, &row).await?)
+}

@@ -1,0 +1,310 @@
+//! The policy as it was at a revision, and what changed between two, a page at a time.
+//!
+//! Why a policy that is read in pages while it changes is right: each page reads exactly the versions that held at the
+//! revision of the first page, whatever was written since. `seq` orders them; a version that a later change brings has a
+//! later `from_revision` and is passed over, one that a later change ends still held at this revision and is read. So the
+//! pages together are the policy of that revision, each row once, and a delta on that revision goes on from there. When
+//! the past has been forgotten up to beyond the revision ([`Error::Gone`]), the reader has to begin anew.
+//!
+//! A limited reader sees the APIs that it is given, and the applications, keys and subscriptions that reach them; what
+//! reaches an API is asked for the revision in question too. In the statements kinds stand as numbers, [`Kind::number`].
+
+use futures_util::TryStreamExt as _;
+use sqlx::{Row as _, Sqlite, Transaction};
+
+use super::{Kind, State, Store};
+
+/// Bytes of documents in one page: far below the 32 MiB that Envoy takes as the body of a callout, and some eight
+/// times what 5,000 ordinary rows have.
+const MAX_PAGE_BYTES: usize = 8 << 20;
+
+/// Why a revision cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The revision is too old, or there never was one.
+    #[error("revision {0} cannot be read any more, or not yet")]
+    Gone(i64),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] super::Error),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Which rows a reader sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All.
+    All,
+    /// These APIs and what reaches them: a JSON array of their ids.
+    Apis(String),
+}
+
+/// Rows of one page.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// Kind and document, in order.
+    pub rows: Vec<(Kind, String)>,
+    /// Where to go on: the `seq` of the last row; `None` when that was all.
+    pub next: Option<i64>,
+}
+
+/// A consistent view of the database, for the length of one page.
+#[derive(Debug)]
+pub struct Reader {
+    transaction: Transaction<'static, Sqlite>,
+    /// Where the policy stands in this view.
+    pub state: State,
+}
+
+/// The condition that a version held at revision `at`. The unary plus keeps SQLite from leaving the order of `seq`.
+macro_rules! held {
+    ($table:literal, $at:literal) => {
+        concat!(
+            "(+", $table, ".from_revision <= ", $at, " AND (", $table, ".until_revision IS NULL OR ", $table,
+            ".until_revision > ", $at, "))"
+        )
+    };
+}
+
+/// The condition that an API of the scope (`?4`, JSON) let in applications without a subscription at revision `$at`.
+macro_rules! open {
+    ($table:literal, $at:literal) => {
+        concat!(
+            $table, ".kind = 1 AND ", $table, ".id IN (SELECT value FROM json_each(?4)) AND ", held!($table, $at),
+            " AND json_extract(", $table, ".document, '$.subscription_required') = 0"
+        )
+    };
+}
+
+/// The condition that an application reached an API of the scope at revision `$at`: it was subscribed to one, or one
+/// asks for no subscription.
+macro_rules! reached {
+    ($application:literal, $at:literal) => {
+        concat!(
+            "(EXISTS (SELECT 1 FROM version s WHERE s.application = ", $application, " AND s.kind = 4",
+            " AND s.api IN (SELECT value FROM json_each(?4)) AND ", held!("s", $at), ")",
+            " OR EXISTS (SELECT 1 FROM version a WHERE ", open!("a", $at), "))"
+        )
+    };
+}
+
+/// The condition that a version is within the scope at revision `$at`. Plans and deny policies always are.
+macro_rules! in_scope {
+    ($at:literal) => {
+        concat!(
+            "(v.kind IN (5, 6) OR (v.kind = 1 AND v.id IN (SELECT value FROM json_each(?4)))",
+            " OR (v.kind = 4 AND v.api IN (SELECT value FROM json_each(?4)))",
+            " OR (v.kind IN (2, 3) AND ", reached!("v.application", $at), "))"
+        )
+    };
+}
+
+/// The condition that the same thing holds at revision `?2`. A key that now belongs to another application is another
+/// thing: who sees it may have changed.
+macro_rules! succeeded {
+    () => {
+        concat!(
+            "(EXISTS (SELECT 1 FROM version n WHERE n.kind = v.kind AND n.identity = v.identity",
+            " AND n.application IS v.application AND n.until_revision IS NULL AND n.from_revision <= ?2)",
+            " OR EXISTS (SELECT 1 FROM version n WHERE n.kind = v.kind AND n.identity = v.identity",
+            " AND n.application IS v.application AND n.until_revision IS NOT NULL AND ", held!("n", "?2"), "))"
+        )
+    };
+}
+
+/// The condition that a version came after revision `?1`, as a bound on `seq`, which rises with the revision.
+macro_rules! first_since {
+    () => {
+        concat!(
+            "seq >= (SELECT seq FROM version WHERE from_revision > ?1 ORDER BY from_revision, seq LIMIT 1)",
+            " AND +from_revision > ?1"
+        )
+    };
+}
+
+/// The table of applications that subscribed to an API of the scope, or ceased to, between `?1` and `?2`.
+macro_rules! moved {
+    () => {
+        concat!(
+            "moved (application) AS (SELECT DISTINCT application FROM version WHERE kind = 4",
+            " AND api IN (SELECT value FROM json_each(?4)) AND ((from_revision > ?1 AND from_revision <= ?2)",
+            " OR (until_revision > ?1 AND until_revision <= ?2)))"
+        )
+    };
+}
+
+impl Store {
+    /// A view of the database as it is now.
+    pub async fn reader(&self) -> Result<Reader, Error> {
+        let mut transaction = self.readers.begin().await?;
+        let state = State::read(&mut transaction).await?;
+        Ok(Reader { transaction, state })
+    }
+}
+
+impl Reader {
+    /// At most `limit` rows of the whole policy at revision `at`, from the first after `after`.
+    pub async fn full(&mut self, scope: &Scope, at: i64, after: i64, limit: usize) -> Result<Rows, Error> {
+        self.check(at)?;
+        match scope {
+            Scope::All => {
+                const ALL: &str = concat!(
+                    "SELECT seq, kind, document FROM version v WHERE seq > ?3 AND ", held!("v", "?2"),
+                    " ORDER BY seq LIMIT ?5"
+                );
+                self.rows(ALL, "[]", [at, at, after], limit).await
+            }
+            Scope::Apis(apis) => {
+                const LIMITED: &str = concat!(
+                    "SELECT seq, kind, document FROM version v WHERE seq > ?3 AND ", held!("v", "?2"),
+                    " AND ", in_scope!("?2"), " ORDER BY seq LIMIT ?5"
+                );
+                self.rows(LIMITED, apis, [at, at, after], limit).await
+            }
+        }
+    }
+
+    /// At most `limit` rows that held at revision `since` and have no successor at revision `at`, from the first after
+    /// `after`.
+    pub async fn removed(
+        &mut self,
+        scope: &Scope,
+        since: i64,
+        at: i64,
+        after: i64,
+        limit: usize,
+    ) -> Result<Rows, Error> {
+        self.check(since)?;
+        self.check(at)?;
+        match scope {
+            Scope::All => {
+                const ALL: &str = concat!(
+                    "SELECT seq, kind, document FROM version v WHERE until_revision > ?1 AND until_revision <= ?2",
+                    " AND from_revision <= ?1 AND +seq > ?3 AND NOT ", succeeded!(), " ORDER BY seq LIMIT ?5"
+                );
+                self.rows(ALL, "[]", [since, at, after], limit).await
+            }
+            Scope::Apis(apis) => {
+                self.check_openness(apis, since, at).await?;
+                const LIMITED: &str = concat!(
+                    "WITH ", moved!(),
+                    " SELECT seq, kind, document FROM version v WHERE until_revision > ?1 AND until_revision <= ?2",
+                    " AND from_revision <= ?1 AND +seq > ?3 AND ", in_scope!("?1"), " AND NOT ", succeeded!(),
+                    // What belongs to an application that no longer reaches the scope goes, though it still holds.
+                    " UNION SELECT seq, kind, document FROM version v WHERE seq > ?3 AND kind IN (2, 3)",
+                    " AND application IN (SELECT application FROM moved) AND ", held!("v", "?1"), " AND ",
+                    reached!("v.application", "?1"), " AND NOT ", reached!("v.application", "?2"),
+                    " ORDER BY seq LIMIT ?5"
+                );
+                self.rows(LIMITED, apis, [since, at, after], limit).await
+            }
+        }
+    }
+
+    /// At most `limit` rows that hold at revision `at` and did not at revision `since`, from the first after `after`.
+    pub async fn changed(
+        &mut self,
+        scope: &Scope,
+        since: i64,
+        at: i64,
+        after: i64,
+        limit: usize,
+    ) -> Result<Rows, Error> {
+        self.check(since)?;
+        self.check(at)?;
+        match scope {
+            Scope::All => {
+                const ALL: &str = concat!(
+                    "SELECT seq, kind, document FROM version v WHERE seq > ?3 AND ", first_since!(), " AND ",
+                    held!("v", "?2"), " ORDER BY seq LIMIT ?5"
+                );
+                self.rows(ALL, "[]", [since, at, after], limit).await
+            }
+            Scope::Apis(apis) => {
+                self.check_openness(apis, since, at).await?;
+                const LIMITED: &str = concat!(
+                    "WITH ", moved!(),
+                    " SELECT seq, kind, document FROM version v WHERE seq > ?3 AND ", first_since!(), " AND ",
+                    held!("v", "?2"), " AND ", in_scope!("?2"),
+                    // What belongs to an application that reaches the scope only now comes along, though it is older.
+                    " UNION SELECT seq, kind, document FROM version v WHERE seq > ?3 AND kind IN (2, 3)",
+                    " AND application IN (SELECT application FROM moved) AND ", held!("v", "?1"), " AND ",
+                    held!("v", "?2"), " AND ", reached!("v.application", "?2"), " AND NOT ",
+                    reached!("v.application", "?1"), " ORDER BY seq LIMIT ?5"
+                );
+                self.rows(LIMITED, apis, [since, at, after], limit).await
+            }
+        }
+    }
+
+    /// The document of `kind` that the feed knew as `identity` at revision `at`.
+    pub async fn held(&mut self, kind: Kind, identity: &str, at: i64) -> Result<Option<String>, Error> {
+        const HELD: &str = concat!(
+            "SELECT document FROM version v WHERE until_revision IS NULL AND kind = ?1 AND identity = ?3",
+            " AND from_revision <= ?2 UNION ALL",
+            " SELECT document FROM version v WHERE until_revision IS NOT NULL AND kind = ?1 AND identity = ?3",
+            " AND ", held!("v", "?2")
+        );
+        let row = sqlx::query(HELD).bind(kind.number()).bind(at).bind(identity);
+        Ok(row.fetch_optional(&mut *self.transaction).await?.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    /// How many rows of `kind` a limited reader will see, nearly: keys that are bound to other APIs are counted too.
+    pub async fn count(&mut self, scope: &Scope, kind: Kind) -> Result<i64, Error> {
+        let Scope::Apis(apis) = scope else { return Ok(self.state.count(kind)) };
+        const COUNT: &str = concat!(
+            "SELECT count(*) FROM version v WHERE until_revision IS NULL AND kind = ?1 AND ", in_scope!("?2")
+        );
+        let row = sqlx::query(COUNT).bind(kind.number()).bind(self.state.revision).bind(0).bind(apis);
+        Ok(row.fetch_one(&mut *self.transaction).await?.try_get(0)?)
+    }
+
+    fn check(&self, revision: i64) -> Result<(), Error> {
+        let readable = self.state.horizon..=self.state.revision;
+        if readable.contains(&revision) { Ok(()) } else { Err(Error::Gone(revision)) }
+    }
+
+    /// When an API of the scope begins or ceases to let in applications without a subscription, nearly every
+    /// application comes or goes: too much for a delta, so the reader begins anew.
+    async fn check_openness(&mut self, apis: &str, since: i64, at: i64) -> Result<(), Error> {
+        const OPEN: &str = concat!(
+            "SELECT EXISTS (SELECT 1 FROM version a WHERE ", open!("a", "?1"), ") = EXISTS (SELECT 1 FROM version a WHERE ",
+            open!("a", "?2"), ")"
+        );
+        let row = sqlx::query(OPEN).bind(since).bind(at).bind(0).bind(apis);
+        let same: bool = row.fetch_one(&mut *self.transaction).await?.try_get(0)?;
+        if same { Ok(()) } else { Err(Error::Gone(since)) }
+    }
+
+    /// Runs `statement` with `?1` to `?5`: two revisions, the `seq` to go on from, the scope, one row more than the limit.
+    async fn rows(
+        &mut self,
+        statement: &'static str,
+        apis: &str,
+        [first, second, after]: [i64; 3],
+        limit: usize,
+    ) -> Result<Rows, Error> {
+        let one_more = i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX);
+        let query = sqlx::query(statement).bind(first).bind(second).bind(after).bind(apis).bind(one_more);
+        let mut found = query.fetch(&mut *self.transaction);
+        let mut page = Rows::default();
+        let mut bytes = 0_usize;
+        let mut last = after;
+        while let Some(row) = found.try_next().await? {
+            if page.rows.len() >= limit || bytes >= MAX_PAGE_BYTES {
+                page.next = Some(last);
+                break;
+            }
+            last = row.try_get(0)?;
+            let document: String = row.try_get(2)?;
+            bytes = bytes.saturating_add(document.len());
+            page.rows.push((Kind::from_number(row.try_get(1)?)?, document));
+        }
+        Ok(page)
+    }
+}

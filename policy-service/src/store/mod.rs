@@ -1,0 +1,322 @@
+//! The database: one SQLite file that holds the policy, its revision and its recent past.
+//!
+//! One connection writes and a few read. WAL with synchronous=FULL: a change that was acknowledged is on the disk, so
+//! SIGKILL between any two requests loses nothing. Who waits for changes listens to [`Store::revisions`]. What the rows
+//! mean is not known here; [`change`] writes versions, [`read`] finds what holds now, [`as_of`] what held at a revision.
+
+pub mod as_of;
+pub mod change;
+pub mod read;
+
+use std::{str::FromStr as _, time::Duration};
+
+use sqlx::{
+    Row as _, SqliteConnection, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+};
+use tokio::sync::watch;
+
+pub use change::{Change, NewRow};
+
+/// How long a statement waits for another process's lock, and a request for a connection. Gateways give a callout 5 s.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
+/// Connections that read: SQLite reads are short and bound by the processor.
+const READERS: u32 = 4;
+/// Page cache of each connection, KiB (negative is SQLite's way to say so): 5 x 16 MiB in all.
+const CACHE_KIB: &str = "-16384";
+/// How often the revision is looked up for changes that another process made (`import`, a second service).
+const FOREIGN_CHANGES_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What the rows are. The numbers stand in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// An API.
+    Api = 1,
+    /// An application.
+    Application = 2,
+    /// A key.
+    Key = 3,
+    /// A subscription.
+    Subscription = 4,
+    /// A plan.
+    Plan = 5,
+    /// A deny policy.
+    DenyPolicy = 6,
+}
+
+impl Kind {
+    /// All kinds, in the order of their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Api, Self::Application, Self::Key, Self::Subscription, Self::Plan, Self::DenyPolicy];
+
+    /// The number in the database.
+    pub fn number(self) -> i64 {
+        i64::from(self as u8)
+    }
+
+    fn from_number(number: i64) -> Result<Self, Error> {
+        Self::ALL.into_iter().find(|kind| kind.number() == number).ok_or(Error::Damaged("an unknown kind"))
+    }
+
+    /// The word in messages: `an application` and so on, without the article.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Api => "API",
+            Self::Application => "application",
+            Self::Key => "key",
+            Self::Subscription => "subscription",
+            Self::Plan => "plan",
+            Self::DenyPolicy => "deny policy",
+        }
+    }
+
+    /// The list's name in a page, and the column of its count.
+    pub fn list(self) -> &'static str {
+        match self {
+            Self::Api => "apis",
+            Self::Application => "applications",
+            Self::Key => "keys",
+            Self::Subscription => "subscriptions",
+            Self::Plan => "plans",
+            Self::DenyPolicy => "deny_policies",
+        }
+    }
+}
+
+/// Why the database did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another writer holds the lock, or no connection was free; the same request may succeed later.
+    #[error("the database is busy")]
+    Busy,
+    /// The disk, or the quota on it, is full.
+    #[error("the disk of the database is full")]
+    Full,
+    /// The file cannot be read or written.
+    #[error("the database cannot be read or written: {0}")]
+    Unavailable(String),
+    /// What the database holds is not what this program writes.
+    #[error("the database is damaged: {0}")]
+    Damaged(&'static str),
+    /// Anything else; a mistake in this program.
+    #[error(transparent)]
+    Sql(sqlx::Error),
+    /// The file belongs to a newer version, or could not be brought up to date.
+    #[error("the database cannot be brought up to date: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        // Primary result codes, https://www.sqlite.org/rescode.html; the upper bytes only refine them.
+        const BUSY: u32 = 5;
+        const LOCKED: u32 = 6;
+        const READONLY: u32 = 8;
+        const IOERR: u32 = 10;
+        const FULL: u32 = 13;
+        const CANTOPEN: u32 = 14;
+        const PRIMARY: u32 = 0xff;
+        match &error {
+            sqlx::Error::PoolTimedOut => Self::Busy,
+            sqlx::Error::Database(database) => {
+                let code = database.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or_default();
+                match code & PRIMARY {
+                    BUSY | LOCKED => Self::Busy,
+                    FULL => Self::Full,
+                    READONLY | IOERR | CANTOPEN => Self::Unavailable(database.message().to_owned()),
+                    _ => Self::Sql(error),
+                }
+            }
+            _ => Self::Sql(error),
+        }
+    }
+}
+
+/// Where the policy stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Which policy this is.
+    pub epoch: String,
+    /// The latest revision.
+    pub revision: i64,
+    /// The oldest revision that can still be read.
+    pub horizon: i64,
+    /// How many versions hold no more.
+    pub past: i64,
+    counts: [i64; 6],
+}
+
+impl State {
+    /// How many rows of `kind` there are.
+    pub fn count(&self, kind: Kind) -> i64 {
+        Kind::ALL.iter().zip(self.counts).find(|(other, _)| **other == kind).map_or(0, |(_, count)| count)
+    }
+
+    async fn read(connection: &mut SqliteConnection) -> Result<Self, Error> {
+        let row = sqlx::query("SELECT * FROM policy_state").fetch_one(connection).await?;
+        let mut counts = [0; 6];
+        for (count, kind) in counts.iter_mut().zip(Kind::ALL) {
+            *count = row.try_get(kind.list())?;
+        }
+        Ok(Self {
+            epoch: row.try_get("epoch")?,
+            revision: row.try_get("revision")?,
+            horizon: row.try_get("horizon")?,
+            past: row.try_get("past")?,
+            counts,
+        })
+    }
+}
+
+/// A row as it holds now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Its place in the table.
+    pub seq: i64,
+    /// What it is.
+    pub kind: Kind,
+    /// What management calls it.
+    pub id: String,
+    /// Of applications, keys and subscriptions.
+    pub application: Option<String>,
+    /// Of subscriptions.
+    pub api: Option<String>,
+    /// The block that stays of a deleted subscription.
+    pub kept_block: Option<String>,
+    /// The revision that brought it.
+    pub from_revision: i64,
+    /// The row as the feed shows it, JSON.
+    pub document: String,
+}
+
+impl Version {
+    fn from_row(row: &SqliteRow) -> Result<Self, Error> {
+        Ok(Self {
+            seq: row.try_get("seq")?,
+            kind: Kind::from_number(row.try_get("kind")?)?,
+            id: row.try_get("id")?,
+            application: row.try_get("application")?,
+            api: row.try_get("api")?,
+            kept_block: row.try_get("kept_block")?,
+            from_revision: row.try_get("from_revision")?,
+            document: row.try_get("document")?,
+        })
+    }
+}
+
+/// The latest revision and the epoch that it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Latest {
+    /// Which policy this is.
+    pub epoch: String,
+    /// The revision.
+    pub revision: i64,
+}
+
+/// How the database is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How many versions that hold no more are kept, so that gateways can catch up by deltas.
+    pub history_rows: i64,
+}
+
+impl Default for Settings {
+    /// 100,000 versions of some 400 bytes are 40 MB, and as many changes as a busy day has.
+    fn default() -> Self {
+        Self { history_rows: 100_000 }
+    }
+}
+
+/// The open database.
+#[derive(Clone, Debug)]
+pub struct Store {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    settings: Settings,
+    latest: watch::Sender<Latest>,
+}
+
+impl Store {
+    /// Opens the database at `url` (`sqlite:policy.db`), makes it if there is none and brings it up to date.
+    pub async fn open(url: &str, settings: Settings) -> Result<Self, Error> {
+        let options = SqliteConnectOptions::from_str(url)
+            .map_err(|error| Error::Unavailable(error.to_string()))?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .pragma("cache_size", CACHE_KIB);
+        let pool = || SqlitePoolOptions::new().acquire_timeout(BUSY_TIMEOUT).test_before_acquire(false);
+        // One connection and no more: writers wait here, in order, and not in SQLite's busy loop.
+        let writer = pool().max_connections(1).connect_with(options.clone()).await?;
+        sqlx::migrate!().run(&writer).await?;
+        sqlx::query("INSERT OR IGNORE INTO policy_state VALUES (1, ?, 0, 0, 0, 0, 0, 0, 0, 0, 0)")
+            .bind(new_epoch()?)
+            .execute(&writer)
+            .await?;
+        let readers = pool().max_connections(READERS).connect_with(options.pragma("query_only", "ON")).await?;
+        let State { epoch, revision, .. } = State::read(&mut *readers.acquire().await?).await?;
+        Ok(Self { writer, readers, settings, latest: watch::Sender::new(Latest { epoch, revision }) })
+    }
+
+    /// Where the policy stands.
+    pub async fn state(&self) -> Result<State, Error> {
+        State::read(&mut *self.readers.acquire().await?).await
+    }
+
+    /// The latest revision, whenever it changes. It is never ahead of what can be read.
+    pub fn revisions(&self) -> watch::Receiver<Latest> {
+        self.latest.subscribe()
+    }
+
+    /// Begins a change: everything done with it takes effect at once, under one new revision.
+    pub async fn change(&self) -> Result<Change, Error> {
+        Change::begin(self).await
+    }
+
+    /// Gives the policy a new epoch, so that gateways fetch it anew whatever revision they hold: for a database that was
+    /// put back from a backup. Returns the epoch.
+    pub async fn renew_epoch(&self) -> Result<String, Error> {
+        let epoch = new_epoch()?;
+        // Deltas on the old epoch are refused by its name; the past stays readable for pages of the new one.
+        sqlx::query("UPDATE policy_state SET epoch = ?").bind(&epoch).execute(&self.writer).await?;
+        Ok(epoch)
+    }
+
+    /// Looks for changes that another process made to the same file, for ever.
+    pub async fn watch_foreign_changes(&self) {
+        let mut ticks = tokio::time::interval(FOREIGN_CHANGES_INTERVAL);
+        loop {
+            ticks.tick().await;
+            match self.state().await {
+                Ok(state) => self.announce(&state),
+                Err(error) => tracing::warn!(%error, "the revision could not be read"),
+            }
+        }
+    }
+
+    /// Closes the file; what is in the write-ahead log is moved into it.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    /// Tells those who wait, once what is new can be read. Changes may be announced out of order.
+    fn announce(&self, state: &State) {
+        self.latest.send_if_modified(|held| {
+            let newer = state.revision > held.revision || state.epoch != held.epoch;
+            if newer {
+                *held = Latest { epoch: state.epoch.clone(), revision: state.revision };
+            }
+            newer
+        });
+    }
+}
+
+/// 128 random bits in hexadecimal.
+fn new_epoch() -> Result<String, Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| Error::Unavailable(error.to_string()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

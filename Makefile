@@ -36,7 +36,7 @@ demo: build stack envoy ## The same, played once: every call with its answer; fa
 
 # The cheapest first, so that what is wrong shows soon.
 .PHONY: test
-test: test-core test-filter test-policy-service test-wasm test-e2e ## All tests
+test: test-core test-filter test-policy-service test-wasm e2e ## All tests
 	$(title) 'all tests passed'
 
 .PHONY: lint
@@ -104,7 +104,7 @@ ifneq ($(wildcard tests/wasm.rs),)
 	    tools/wasm-cargo test $(LOCKED) -p keygate --no-default-features --test wasm
 endif
 
-.PHONY: test-e2e
-test-e2e: build envoy
+.PHONY: e2e
+e2e: build envoy ## The end-to-end tests alone
 	$(title) 'the filter in a real Envoy, with the real policy service'
 	cargo test $(LOCKED) -p keygate-e2e

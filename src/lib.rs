@@ -9,5 +9,7 @@ pub mod hostname;
 pub mod path;
 pub mod policy;
 pub mod referer;
+pub mod refresh;
 pub mod reply;
+pub mod store;
 pub mod template;

@@ -31,7 +31,19 @@ pub struct Page {
     pub catalogue: CatalogueRows,
     /// What a delta takes away.
     pub removed: Removed,
+    small_rows: Vec<(SmallList, String, Range<usize>)>,
     rows: Vec<(RowKind, Range<usize>)>,
+}
+
+/// Which small list a row stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmallList {
+    /// `apis`.
+    Apis,
+    /// `plans`.
+    Plans,
+    /// `deny_policies`.
+    DenyPolicies,
 }
 
 /// What a page says of itself.
@@ -185,16 +197,16 @@ impl Page {
             return Err(InvalidPage::Format(page.format));
         }
         let header = header(&page)?;
-        let catalogue = CatalogueRows {
-            apis: small_list::<wire::ApiRow<'_>, _>("apis", &body, page.apis, MAX_APIS)?,
-            plans: small_list::<wire::PlanRow<'_>, _>("plans", &body, page.plans, MAX_PLANS)?,
-            deny_policies: small_list::<wire::DenyPolicyRow<'_>, _>(
-                "deny_policies",
-                &body,
-                page.deny_policies,
-                MAX_DENY_POLICIES,
-            )?,
-        };
+        let mut small_rows = Vec::new();
+        let apis = small_list::<wire::ApiRow<'_>, Api>(&body, SmallList::Apis, page.apis, &mut small_rows)?;
+        let plans = small_list::<wire::PlanRow<'_>, Plan>(&body, SmallList::Plans, page.plans, &mut small_rows)?;
+        let deny_policies = small_list::<wire::DenyPolicyRow<'_>, DenyPolicy>(
+            &body,
+            SmallList::DenyPolicies,
+            page.deny_policies,
+            &mut small_rows,
+        )?;
+        let catalogue = CatalogueRows { apis, plans, deny_policies };
         let removed = match page.removed {
             Some(raw) if header.base.is_some() => {
                 let rows = serde_json::from_str(raw.get()).map_err(|error| InvalidPage::Json(describe(&error)))?;
@@ -210,7 +222,18 @@ impl Page {
         ] {
             rows.extend(list.unwrap_or_default().into_iter().map(|raw| (kind, place(&body, raw))));
         }
-        Ok(Self { header, catalogue, removed, rows, body })
+        Ok(Self { header, catalogue, removed, small_rows, rows, body })
+    }
+
+    /// The rows of the small lists as they stand in the page: list, id and JSON.
+    pub fn small_rows(&self) -> impl Iterator<Item = (SmallList, &str, &str)> {
+        let rows = self.small_rows.iter();
+        rows.map(|(list, id, place)| (*list, id.as_str(), self.body.get(place.clone()).unwrap_or_default()))
+    }
+
+    /// The digest of the whole body.
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.body.as_bytes())
     }
 
     /// How many rows the long lists have.
@@ -289,22 +312,69 @@ fn place(body: &str, raw: &RawValue) -> Range<usize> {
     start..start.saturating_add(raw.get().len())
 }
 
-fn small_list<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow>>(
-    list: &'static str,
+impl SmallList {
+    /// Its name in the page.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Apis => "apis",
+            Self::Plans => "plans",
+            Self::DenyPolicies => "deny_policies",
+        }
+    }
+
+    /// How many rows it may have.
+    pub fn limit(self) -> usize {
+        match self {
+            Self::Apis => MAX_APIS,
+            Self::Plans => MAX_PLANS,
+            Self::DenyPolicies => MAX_DENY_POLICIES,
+        }
+    }
+}
+
+/// A row of a small list.
+trait SmallRow {
+    fn id(&self) -> &str;
+}
+
+impl SmallRow for Api {
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+}
+
+impl SmallRow for Plan {
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+}
+
+impl SmallRow for DenyPolicy {
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+}
+
+fn small_list<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow> + SmallRow>(
     body: &str,
+    list: SmallList,
     rows: Option<Vec<&'a RawValue>>,
-    limit: usize,
+    places: &mut Vec<(SmallList, String, Range<usize>)>,
 ) -> Result<Vec<T>, InvalidPage> {
     let rows = rows.unwrap_or_default();
-    if rows.len() > limit {
-        return Err(InvalidPage::TooManyRows { list, limit });
+    if rows.len() > list.limit() {
+        return Err(InvalidPage::TooManyRows { list: list.as_str(), limit: list.limit() });
     }
-    rows.into_iter()
-        .map(|raw| {
-            parse(raw.get())
-                .map_err(|why| InvalidPage::Row(RejectedRow { list, offset: place(body, raw).start, why }))
-        })
-        .collect()
+    let mut values = Vec::with_capacity(rows.len());
+    for raw in rows {
+        let place = place(body, raw);
+        let value: T = parse(raw.get()).map_err(|why| {
+            InvalidPage::Row(RejectedRow { list: list.as_str(), offset: place.start, why })
+        })?;
+        places.push((list, value.id().to_owned(), place));
+        values.push(value);
+    }
+    Ok(values)
 }
 
 fn header(page: &wire::PageIn<'_>) -> Result<Header, InvalidPage> {

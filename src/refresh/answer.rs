@@ -1,0 +1,169 @@
+//! What the policy service answered: an HTTP answer, or none, to the one thing that it means.
+//!
+//! Which settings to look at stands in the messages, since an operator reads them at night. What a peer sent is never
+//! quoted but for Envoy's own words about a connection.
+
+use std::{fmt, time::Duration};
+
+use crate::policy::page::{InvalidPage, Page};
+
+/// Longest `retry-after` that is honoured.
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+/// Bytes of an `etag` that is kept; a longer one is forgotten.
+const MAX_ETAG_BYTES: usize = 256;
+/// Bytes of Envoy's words that are quoted.
+const MAX_QUOTED_BYTES: usize = 160;
+
+/// An answer as it came: header values as bytes.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// `:status`; `None` if the callout was reset or its body was larger than the host takes.
+    pub status: Option<u16>,
+    /// `content-type`.
+    pub content_type: Vec<u8>,
+    /// `etag`.
+    pub etag: Vec<u8>,
+    /// `retry-after`.
+    pub retry_after: Vec<u8>,
+    /// `preference-applied`.
+    pub preference_applied: Vec<u8>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What an answer means.
+#[derive(Debug)]
+pub enum Meaning {
+    /// The policy held is what there is.
+    NotModified,
+    /// A page, with the `etag` that it came with.
+    Page(Box<Page>, Option<String>),
+    /// The cursor is of no use any more.
+    Gone,
+    /// Nothing that could be used.
+    Failure(Failure, Option<Duration>),
+}
+
+/// Why there is nothing that could be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The cluster of the configuration does not exist.
+    NoCluster,
+    /// Envoy could not send: no healthy host, or a circuit breaker.
+    NotSent,
+    /// Neither answer nor time-out came.
+    NeverAnswered,
+    /// The connection was reset, or the body was too large.
+    Reset,
+    /// Envoy's own answer: could not connect, or nothing came in time.
+    Envoy(u16, String),
+    /// The gateway's credentials were refused.
+    Refused(u16),
+    /// Another status.
+    Status(u16),
+    /// Another content type.
+    ContentType,
+    /// No page that could be used.
+    Page(InvalidPage),
+    /// `304` to a request that was not conditional.
+    UnaskedNotModified,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoCluster => f.write_str("Envoy has no such cluster; `policy.cluster` has to name one"),
+            Self::NotSent => {
+                f.write_str("Envoy could not send the request: the cluster has no healthy host, or a circuit breaker is open")
+            }
+            Self::NeverAnswered => f.write_str("no answer came, and no time-out either"),
+            Self::Reset => f.write_str("the connection was reset, or the body was larger than Envoy's 32 MiB"),
+            Self::Envoy(504, words) => write!(f, "no answer within `policy.timeout_ms` (504: {words})"),
+            Self::Envoy(status, words) => write!(f, "could not connect ({status}: {words})"),
+            Self::Refused(status) => write!(
+                f,
+                "the gateway's credentials were refused ({status}); check `policy.credentials.client_id` and \
+                 `policy.credentials.client_secret`, or `policy.headers`, against the policy service"
+            ),
+            Self::Status(status) => write!(f, "the answer has status {status}, expected 200 or 304"),
+            Self::ContentType => f.write_str("the answer's content type is not application/json"),
+            Self::Page(why) => write!(f, "{why}"),
+            Self::UnaskedNotModified => f.write_str("the answer has status 304, but the request was not conditional"),
+        }
+    }
+}
+
+impl Answer {
+    /// Whether the service says that it held the answer back.
+    pub fn waited(&self) -> bool {
+        let mut preferences = self.preference_applied.split(|&byte| byte == b',' || byte == b';');
+        preferences.any(|preference| {
+            let name = preference.split(|&byte| byte == b'=').next().unwrap_or_default();
+            name.trim_ascii().eq_ignore_ascii_case(b"wait")
+        })
+    }
+
+    /// What the answer means. `now` is Unix time in seconds, for a `retry-after` that is a date.
+    pub fn read(self, now: u64) -> Meaning {
+        let retry_after = retry_after(&self.retry_after, now);
+        let failure = match self.status {
+            None => Failure::Reset,
+            Some(200) if !is_json(&self.content_type) => Failure::ContentType,
+            Some(200) => match Page::scan(self.body) {
+                Ok(page) => return Meaning::Page(Box::new(page), etag(self.etag)),
+                Err(why) => Failure::Page(why),
+            },
+            Some(304) => return Meaning::NotModified,
+            Some(404 | 410) => return Meaning::Gone,
+            Some(status @ (401 | 403)) => Failure::Refused(status),
+            Some(status @ (503 | 504)) => match envoys_words(&self.body) {
+                Some(words) => Failure::Envoy(status, words),
+                None => Failure::Status(status),
+            },
+            Some(status) => Failure::Status(status),
+        };
+        let honoured = matches!(self.status, Some(429 | 503));
+        Meaning::Failure(failure, retry_after.filter(|_| honoured))
+    }
+}
+
+fn is_json(content_type: &[u8]) -> bool {
+    let media_type = content_type.split(|&byte| byte == b';').next().unwrap_or_default();
+    media_type.trim_ascii().eq_ignore_ascii_case(b"application/json")
+}
+
+fn etag(value: Vec<u8>) -> Option<String> {
+    let text = String::from_utf8(value).ok()?;
+    let plain = !text.is_empty() && text.len() <= MAX_ETAG_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
+    plain.then_some(text)
+}
+
+/// Seconds, or a date of HTTP.
+fn retry_after(value: &[u8], now: u64) -> Option<Duration> {
+    let text = std::str::from_utf8(value).ok()?.trim();
+    let wait = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let date = httpdate::parse_http_date(text).ok()?;
+            let date = date.duration_since(std::time::UNIX_EPOCH).ok()?;
+            date.saturating_sub(Duration::from_secs(now))
+        }
+    };
+    Some(wait.min(MAX_RETRY_AFTER))
+}
+
+/// What Envoy itself says of a callout, to tell a dead peer from one that answers 503.
+fn envoys_words(body: &[u8]) -> Option<String> {
+    let known = [
+        &b"upstream connect error"[..],
+        b"upstream request timeout",
+        b"no healthy upstream",
+        b"upstream",
+        b"Service Unavailable",
+    ];
+    if !known.iter().any(|words| body.starts_with(words)) {
+        return None;
+    }
+    let words = body.iter().take(MAX_QUOTED_BYTES).map(|&byte| if matches!(byte, b' '..=b'~') { byte } else { b'?' });
+    Some(words.map(char::from).collect())
+}

@@ -1,0 +1,351 @@
+//! How a refresh goes on with an answer, and how it ends.
+
+use super::{
+    Around, Fetch, Level, MAX_PAGES, Purpose, Refresh, RefreshEvent, State,
+    answer::{Answer, Failure, Meaning},
+    idle,
+    work::{Job, Work},
+};
+use crate::{
+    policy::page::{Header, Page},
+    store::{
+        Shared,
+        batch::{self, MergeError},
+        build::{self, Build, BuildError, Emptying},
+        delta::Delta,
+        held::Look,
+        manifest::Manifest,
+    },
+};
+use std::time::Duration;
+
+impl Refresh {
+    /// What an answer leads to: another request, work, or a pause.
+    pub(super) fn go_on<S: Shared>(
+        &mut self,
+        fetch: Fetch,
+        purpose: Purpose,
+        answer: Answer,
+        at_once: bool,
+        around: &mut Around<'_, S>,
+    ) -> Option<Fetch> {
+        let conditional = matches!(purpose, Purpose::Poll);
+        match answer.read(around.now_ms / 1000) {
+            Meaning::NotModified if conditional => {
+                self.confirm(at_once, around);
+                None
+            }
+            Meaning::NotModified => self.failed(&fetch, &Failure::UnaskedNotModified, None, around),
+            Meaning::Gone if matches!(purpose, Purpose::Full) || fetch.path == self.settings.path => {
+                self.failed(&fetch, &Failure::Status(404), None, around)
+            }
+            Meaning::Gone => Some(self.begin_anew(around)),
+            Meaning::Failure(failure, retry_after) => self.failed(&fetch, &failure, retry_after, around),
+            Meaning::Page(page, etag) => self.take_page(&fetch, purpose, page, etag, at_once, around),
+        }
+    }
+
+    fn failed<S: Shared>(
+        &mut self,
+        fetch: &Fetch,
+        failure: &Failure,
+        retry_after: Option<Duration>,
+        around: &mut Around<'_, S>,
+    ) -> Option<Fetch> {
+        let level = if matches!(failure, Failure::Refused(_)) { Level::Error } else { Level::Warn };
+        around.report.event(RefreshEvent::Failed);
+        self.complain(level, &fetch.path, &failure.to_string(), retry_after, around);
+        None
+    }
+
+    fn refused<S: Shared>(&mut self, path: &str, what: &str, around: &mut Around<'_, S>) -> Option<Fetch> {
+        around.report.event(RefreshEvent::Refused);
+        self.complain(Level::Warn, path, what, None, around);
+        None
+    }
+
+    /// A full policy from the beginning of the feed, at once.
+    fn begin_anew<S: Shared>(&mut self, around: &mut Around<'_, S>) -> Fetch {
+        self.wants_full = true;
+        self.visited.clear();
+        self.fetch(self.settings.path.clone(), None, None, Purpose::Full, around)
+    }
+
+    fn take_page<S: Shared>(
+        &mut self,
+        fetch: &Fetch,
+        purpose: Purpose,
+        page: Box<Page>,
+        etag: Option<String>,
+        at_once: bool,
+        around: &mut Around<'_, S>,
+    ) -> Option<Fetch> {
+        match purpose {
+            Purpose::NextFull(mut build) => {
+                if !build.goes_on(&page.header) {
+                    return self.refused(&fetch.path, "the page is of another revision than the one before it", around);
+                }
+                match build.begin_page(&page) {
+                    Ok(()) => self.start(Work::new(page, Job::Full(build)), fetch),
+                    Err(error) => self.build_failed(&fetch.path, error, around),
+                }
+            }
+            Purpose::NextDelta { epoch, revision, base } => {
+                let header = &page.header;
+                if header.epoch != epoch || header.revision != revision || header.base != base {
+                    return self.refused(&fetch.path, "the page is of another revision than the one before it", around);
+                }
+                self.take_delta(fetch, page, at_once, around)
+            }
+            Purpose::Full | Purpose::Poll if page.header.base.is_none() => {
+                self.take_full(fetch, page, etag, at_once, around)
+            }
+            Purpose::Poll => self.take_delta(fetch, page, at_once, around),
+            Purpose::Full => self.refused(
+                &fetch.path,
+                "`base` is set, so this is a delta, where a full policy was asked for",
+                around,
+            ),
+        }
+    }
+
+    fn take_full<S: Shared>(
+        &mut self,
+        fetch: &Fetch,
+        page: Box<Page>,
+        etag: Option<String>,
+        at_once: bool,
+        around: &mut Around<'_, S>,
+    ) -> Option<Fetch> {
+        if let Some(held) = around.held.manifest() {
+            if falls_back(&page.header, held) {
+                around.report.event(RefreshEvent::RefusedRollback);
+                let what = "`revision` is below the one held, and the epoch is the same";
+                return self.refused(&fetch.path, what, around);
+            }
+            let same = held.page.is_some() && page.header.next.is_none() && held.page == Some(page.digest());
+            if same && !self.wants_full && !around.held.is_unsound() {
+                self.confirm(at_once, around);
+                return None;
+            }
+        }
+        let generation = self.lease.as_mut().map(|lease| lease.next_generation())?;
+        let mut build = Box::new(Build::new(&page, etag, around.held.manifest(), generation));
+        match build.begin_page(&page) {
+            Ok(()) => self.start(Work::new(page, Job::Full(build)), fetch),
+            Err(error) => self.build_failed(&fetch.path, error, around),
+        }
+    }
+
+    fn take_delta<S: Shared>(
+        &mut self,
+        fetch: &Fetch,
+        page: Box<Page>,
+        at_once: bool,
+        around: &mut Around<'_, S>,
+    ) -> Option<Fetch> {
+        let fits = around.held.manifest().filter(|held| builds_on(&page.header, held));
+        let Some(held) = fits.filter(|_| !around.held.is_unsound()) else { return Some(self.begin_anew(around)) };
+        if page.header.revision == page.header.base && page.header.next.is_none() && brings_nothing(&page) {
+            self.confirm(at_once, around);
+            return None;
+        }
+        match Delta::new(&page, held, around.shared, around.held.source()) {
+            Ok(delta) => self.start(Work::new(page, Job::Delta(Box::new(delta))), fetch),
+            Err(error) => self.build_failed(&fetch.path, error, around),
+        }
+    }
+
+    fn start(&mut self, work: Work, fetch: &Fetch) -> Option<Fetch> {
+        self.state = State::Working { work: Box::new(work), path: fetch.path.clone() };
+        None
+    }
+
+    /// One slice of work.
+    pub(super) fn work<S: Shared>(&mut self, around: &mut Around<'_, S>) -> Option<Fetch> {
+        let mut budget = self.budget();
+        let State::Working { work, path } = &mut self.state else { return None };
+        let held = around.held.manifest();
+        match work.slice(around.shared, around.held.source(), held, &mut budget, around.report) {
+            Ok(false) => None,
+            Ok(true) => self.page_done(around),
+            Err(error) => {
+                let path = std::mem::take(path);
+                self.build_failed(&path, error, around)
+            }
+        }
+    }
+
+    /// A page is in the store: the next one, or the end.
+    fn page_done<S: Shared>(&mut self, around: &mut Around<'_, S>) -> Option<Fetch> {
+        let State::Working { work, path } = std::mem::replace(&mut self.state, idle(u64::MAX)) else { return None };
+        let Work { page, job, .. } = *work;
+        match job {
+            Job::Full(build) => match &page.header.next {
+                Some(next) => self.next_page(next, &path, Purpose::NextFull(build), around),
+                None => self.publish_full(*build, &path, around),
+            },
+            Job::Delta(delta) => {
+                if let Err(error) = self.publish_delta(*delta, &page.header, around) {
+                    return self.build_failed(&path, error, around);
+                }
+                let header = page.header;
+                let Some(next) = &header.next else {
+                    self.applied(around);
+                    return None;
+                };
+                let purpose =
+                    Purpose::NextDelta { epoch: header.epoch, revision: header.revision, base: header.base };
+                self.next_page(next, &path, purpose, around)
+            }
+        }
+    }
+
+    fn next_page<S: Shared>(
+        &mut self,
+        next: &str,
+        path: &str,
+        purpose: Purpose,
+        around: &mut Around<'_, S>,
+    ) -> Option<Fetch> {
+        if self.visited.len() >= MAX_PAGES {
+            return self.refused(path, &format!("the policy has more than {MAX_PAGES} pages"), around);
+        }
+        if !self.visited.insert(next.to_owned()) {
+            return self.refused(path, "`next` leads to a page that was there before", around);
+        }
+        Some(self.fetch(next.to_owned(), None, None, purpose, around))
+    }
+
+    fn publish_full<S: Shared>(
+        &mut self,
+        mut build: Build,
+        path: &str,
+        around: &mut Around<'_, S>,
+    ) -> Option<Fetch> {
+        let held = around.held.manifest();
+        if let Some(shrunk) = build.drops_too_many(held, self.settings.max_removed_percent) {
+            around.report.event(RefreshEvent::RefusedShrink);
+            let what = format!(
+                "it would drop {} of {} known keys, more than `policy.max_removed_percent` ({}); a policy that says \
+                 `\"confirm_removal\": true` is let through",
+                shrunk.dropped, shrunk.known, self.settings.max_removed_percent
+            );
+            return self.refused(path, &what, around);
+        }
+        match build.publish(around.shared, around.held.source(), held, around.now_ms) {
+            Ok(_) => {
+                self.emptying = held.map(Emptying::of);
+                self.wants_full = false;
+                self.applied(around);
+                self.say_applied(around);
+                None
+            }
+            Err(error) => self.build_failed(path, error, around),
+        }
+    }
+
+    fn publish_delta<S: Shared>(
+        &mut self,
+        delta: Delta,
+        header: &Header,
+        around: &mut Around<'_, S>,
+    ) -> Result<(), BuildError> {
+        let overtaken = BuildError::Merge(MergeError::Overtaken);
+        let generation = self.lease.as_mut().map(|lease| lease.next_generation()).ok_or(overtaken)?;
+        let held = around.held.manifest().ok_or(overtaken)?;
+        delta.publish(around.shared, around.held.source(), held, header, generation, around.now_ms)?;
+        around.held.look(around.shared);
+        Ok(())
+    }
+
+    fn applied<S: Shared>(&mut self, around: &mut Around<'_, S>) {
+        let look = around.held.look(around.shared);
+        around.report.event(RefreshEvent::Applied);
+        let took = Duration::from_millis(around.now_ms.saturating_sub(self.began_ms));
+        around.report.event(RefreshEvent::Took(took));
+        self.wants_full |= around.held.manifest().is_some_and(batch::is_crowded) || look == Look::Unreadable;
+        self.finish(self.held_back, around);
+    }
+
+    fn say_applied<S: Shared>(&self, around: &mut Around<'_, S>) {
+        let Some(manifest) = around.held.manifest() else { return };
+        let revision = manifest.revision.map_or("without revision".to_owned(), |number| format!("revision {number}"));
+        let totals = manifest.totals;
+        let line = format!(
+            "the policy decides, {revision}: {} APIs, {} applications, {} keys, {} subscriptions, {} bytes",
+            totals.apis, totals.applications, totals.keys, totals.subscriptions, totals.bytes
+        );
+        around.report.lines.push((Level::Info, line));
+        let Some(catalogue) = around.held.catalogue() else { return };
+        for conflict in catalogue.conflicts().iter().take(10) {
+            around.report.lines.push((
+                Level::Warn,
+                format!(
+                    "APIs \"{}\" and \"{}\" have the same match; \"{}\" is meant",
+                    conflict.meant, conflict.shadowed, conflict.meant
+                ),
+            ));
+        }
+    }
+
+    /// The policy held is what there is: it is fresh.
+    fn confirm<S: Shared>(&mut self, at_once: bool, around: &mut Around<'_, S>) {
+        let (shared, source) = (around.shared, around.held.source());
+        let confirmed = around.held.manifest().map(|held| {
+            let manifest = Manifest { confirmed_at_ms: around.now_ms, ..held.clone() };
+            build::write_manifest(shared, source, &manifest, Some(held))
+        });
+        match confirmed {
+            Some(Ok(())) => {
+                around.held.look(shared);
+                around.report.event(RefreshEvent::NotModified);
+                self.finish(self.held_back && !at_once, around);
+            }
+            Some(Err(MergeError::Overtaken)) => self.follow(),
+            // It cannot be noted down, or there is none after all: the next fetch is a full one.
+            Some(Err(MergeError::Damaged | MergeError::Host)) | None => {
+                self.wants_full = true;
+                self.finish(false, around);
+            }
+        }
+    }
+
+    fn build_failed<S: Shared>(
+        &mut self,
+        path: &str,
+        error: BuildError,
+        around: &mut Around<'_, S>,
+    ) -> Option<Fetch> {
+        match error {
+            BuildError::Merge(MergeError::Overtaken) => {
+                self.follow();
+                None
+            }
+            BuildError::Merge(MergeError::Damaged) => {
+                self.wants_full = true;
+                self.refused(path, "what was written to shared data before is damaged; it is built anew", around)
+            }
+            BuildError::Merge(MergeError::Host) => {
+                self.refused(path, "Envoy's shared data could not be read or written", around)
+            }
+            BuildError::TooLong(what) => {
+                self.refused(path, &format!("`{}` is longer than its limit of {}", what.list, what.limit), around)
+            }
+        }
+    }
+}
+
+/// Within one epoch revisions never fall. Where either side has none, what comes later counts.
+fn falls_back(header: &Header, held: &Manifest) -> bool {
+    header.epoch == held.epoch
+        && matches!((header.revision, held.revision), (Some(new), Some(known)) if new < known)
+}
+
+fn builds_on(header: &Header, held: &Manifest) -> bool {
+    header.epoch == held.epoch && header.base.is_some() && header.base == held.revision
+}
+
+fn brings_nothing(page: &Page) -> bool {
+    page.is_empty() && page.small_rows().next().is_none() && page.removed == Default::default()
+}

@@ -1,0 +1,475 @@
+//! Refreshing the policy: when to fetch, how to go on with an answer, when to publish, and what to do when anything on
+//! the way fails.
+//!
+//! [`Refresh`] is a state machine without clock, network or log: the shell tells it what time it is and what was answered,
+//! and carries out the [`Fetch`]es and writes the [`Report`]s that it asks for. One VM of a process holds the lease and
+//! fetches; it is to be one that serves no requests, where the host has such a VM. Until a complete newer policy is
+//! published, nothing here touches what requests are decided by.
+
+pub mod answer;
+mod apply;
+pub mod schedule;
+mod work;
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use answer::{Answer, Failure};
+use work::Work;
+
+use crate::{
+    config::PolicySource,
+    store::{
+        Shared, SharedError,
+        build::{Build, Emptying},
+        held::Held,
+        lease::{self, Lease},
+    },
+};
+
+/// Pages of one revision. 10,000 pages of 5,000 rows are 50 million.
+pub const MAX_PAGES: usize = 10_000;
+/// How long a VM that serves requests leaves a free lease to those that serve none. The main thread's VM looks every
+/// 100 ms.
+const GRACE_MS: u64 = 1_000;
+/// On top of a callout's own time-out, before it counts as never answered.
+const NEVER_MS: u64 = 2_000;
+/// An answer that came sooner was not held back, whatever it says.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
+/// A request to the policy service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// `:path`.
+    pub path: String,
+    /// `if-none-match`.
+    pub etag: Option<String>,
+    /// `prefer: wait=…`, whole seconds.
+    pub wait: Option<Duration>,
+    /// Bound on the whole callout.
+    pub timeout: Duration,
+}
+
+/// What happened, for the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefreshEvent {
+    /// A newer policy decides.
+    Applied,
+    /// The policy held was confirmed.
+    NotModified,
+    /// Nothing usable was answered.
+    Failed,
+    /// What was answered was refused: a rollback, a shrunken policy, pages that do not belong together.
+    Refused,
+    /// So many rows were left out.
+    RowsRejected(u64),
+    /// A lower revision was refused.
+    RefusedRollback,
+    /// A policy that drops too many keys was refused.
+    RefusedShrink,
+    /// A refresh took so long, from its first request to the policy that decides, without the wait of a long poll.
+    Took(Duration),
+}
+
+/// How loud a line of the log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// For whoever looks closely.
+    Debug,
+    /// For the record.
+    Info,
+    /// Somebody should look.
+    Warn,
+    /// Somebody has to act.
+    Error,
+}
+
+/// What the shell is to say.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Lines of the log.
+    pub lines: Vec<(Level, String)>,
+    /// For the metrics.
+    pub events: Vec<RefreshEvent>,
+}
+
+impl Report {
+    fn event(&mut self, event: RefreshEvent) {
+        self.events.push(event);
+    }
+
+    fn warn(&mut self, line: String) {
+        self.lines.push((Level::Warn, line));
+    }
+}
+
+/// How much may be done in one go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    left: usize,
+}
+
+/// A shard costs as much as so many rows: 8 µs against 0.6.
+const ROWS_PER_SHARD: usize = 12;
+
+impl Budget {
+    /// On a thread that serves no requests: some 50 ms, so that ticks and the lease go on.
+    pub const ALONE: Self = Self { left: 80_000 };
+    /// On a thread that serves requests, every 10 ms: some 1 ms.
+    pub const SHARING: Self = Self { left: 1_600 };
+
+    fn is_left(&self) -> bool {
+        self.left > 0
+    }
+
+    fn rows(&self) -> usize {
+        self.left
+    }
+
+    fn spend_rows(&mut self, rows: usize) {
+        self.left = self.left.saturating_sub(rows.max(1));
+    }
+
+    fn spend_shard(&mut self) {
+        self.left = self.left.saturating_sub(ROWS_PER_SHARD);
+    }
+}
+
+/// What a request is for.
+#[derive(Debug)]
+enum Purpose {
+    /// A policy from the beginning of the feed.
+    Full,
+    /// What came since the policy held.
+    Poll,
+    /// The next page of a full policy.
+    NextFull(Box<Build>),
+    /// The next page of a delta of this revision.
+    NextDelta { epoch: String, revision: Option<u64>, base: Option<u64> },
+}
+
+#[derive(Debug)]
+enum State {
+    /// Somebody else refreshes. `free_since_ms`: the lease has been free since.
+    Follower { free_since_ms: Option<u64> },
+    /// Waiting until it is time.
+    Idle { due_ms: u64 },
+    /// Waiting for an answer.
+    Fetching { fetch: Fetch, purpose: Purpose, sent_ms: u64, token: Option<u32> },
+    /// Working a page into the store.
+    Working { work: Box<Work>, path: String },
+}
+
+/// The state machine.
+#[derive(Debug)]
+pub struct Refresh {
+    settings: PolicySource,
+    state: State,
+    lease: Option<Lease>,
+    /// This VM has served requests.
+    serves: bool,
+    /// It offered the lease to others once.
+    offered: bool,
+    failures: u32,
+    last_failure: Option<String>,
+    /// The policy held cannot be built on, so the next fetch is a full one.
+    wants_full: bool,
+    /// When the first request of this refresh was sent; the wait of a long poll is not counted.
+    began_ms: u64,
+    visited: BTreeSet<String>,
+    emptying: Option<Emptying>,
+    /// The service held the last answer back, so the next poll may follow at once.
+    held_back: bool,
+    random: u64,
+}
+
+/// What a call of the state machine works on: the time, the policy held, shared data, and what is to be said.
+pub struct Around<'a, S> {
+    /// Now, in milliseconds of Unix time.
+    pub now_ms: u64,
+    /// The policy as this VM holds it.
+    pub held: &'a mut Held,
+    /// Shared data.
+    pub shared: &'a S,
+    /// What is to be said.
+    pub report: &'a mut Report,
+}
+
+impl Refresh {
+    /// Follows at first.
+    pub fn new(settings: PolicySource) -> Self {
+        Self {
+            settings,
+            state: State::Follower { free_since_ms: None },
+            lease: None,
+            serves: false,
+            offered: false,
+            failures: 0,
+            last_failure: None,
+            wants_full: false,
+            began_ms: 0,
+            visited: BTreeSet::new(),
+            emptying: None,
+            held_back: false,
+            random: 0,
+        }
+    }
+
+    /// This VM serves requests: it gives the lease to one that does not, once.
+    pub fn serves_requests(&mut self) {
+        self.serves = true;
+    }
+
+    /// Whether this VM refreshes.
+    pub fn is_leader(&self) -> bool {
+        self.lease.is_some()
+    }
+
+    /// Whether work waits that should go on soon.
+    pub fn is_busy(&self) -> bool {
+        self.lease.is_some() && (matches!(self.state, State::Working { .. }) || self.emptying.is_some())
+    }
+
+    /// The callout of the last fetch has this token.
+    pub fn sent(&mut self, new: u32) {
+        if let State::Fetching { token, .. } = &mut self.state {
+            *token = Some(new);
+        }
+    }
+
+    /// The callout of the last fetch could not be made.
+    pub fn not_sent<S: Shared>(&mut self, failure: Failure, around: &mut Around<'_, S>) {
+        if matches!(self.state, State::Fetching { .. }) {
+            self.fail(&failure, None, around);
+        }
+    }
+
+    /// Time has passed. `random` may be any number.
+    pub fn tick<S: Shared>(&mut self, random: u64, around: &mut Around<'_, S>) -> Option<Fetch> {
+        self.random = random;
+        if !self.keep_lease(around) {
+            return None;
+        }
+        if self.should_offer() {
+            self.offer(around);
+            return None;
+        }
+        self.empty_old_bank(around);
+        match &self.state {
+            State::Idle { due_ms } if around.now_ms >= *due_ms => Some(self.begin(around)),
+            State::Fetching { fetch, sent_ms, .. } => {
+                let limit = u64::try_from(fetch.timeout.as_millis()).unwrap_or(u64::MAX).saturating_add(NEVER_MS);
+                if around.now_ms.saturating_sub(*sent_ms) > limit {
+                    self.fail(&Failure::NeverAnswered, None, around);
+                }
+                None
+            }
+            State::Working { .. } => self.work(around),
+            State::Idle { .. } | State::Follower { .. } => None,
+        }
+    }
+
+    /// A callout was answered. What nobody waits for any more is ignored.
+    pub fn answered<S: Shared>(&mut self, token: u32, answer: Answer, around: &mut Around<'_, S>) -> Option<Fetch> {
+        if !matches!(&self.state, State::Fetching { token: Some(waited), .. } if *waited == token) {
+            return None;
+        }
+        if !self.keep_lease(around) {
+            return None;
+        }
+        let State::Fetching { fetch, purpose, sent_ms, .. } = std::mem::replace(&mut self.state, idle(u64::MAX)) else {
+            return None;
+        };
+        let took = Duration::from_millis(around.now_ms.saturating_sub(sent_ms));
+        self.held_back = fetch.wait.is_some() && answer.waited();
+        if fetch.wait.is_some() {
+            self.began_ms = around.now_ms;
+        }
+        let at_once = took < AT_ONCE;
+        let next = self.go_on(fetch, purpose, answer, at_once, around);
+        next.or_else(|| self.work(around))
+    }
+
+    /// Holds the lease, or tries to; `false`: somebody else refreshes.
+    fn keep_lease<S: Shared>(&mut self, around: &mut Around<'_, S>) -> bool {
+        let (shared, source, now_ms) = (around.shared, around.held.source(), around.now_ms);
+        if let Some(lease) = &mut self.lease {
+            if lease.keep(shared, source, now_ms) {
+                return true;
+            }
+            self.follow();
+        }
+        let State::Follower { free_since_ms } = &mut self.state else { return false };
+        match lease::is_held(shared, source, now_ms) {
+            Ok(false) => {}
+            Ok(true) | Err(_) => {
+                *free_since_ms = None;
+                return false;
+            }
+        }
+        let free_since = *free_since_ms.get_or_insert(now_ms);
+        if self.serves && now_ms.saturating_sub(free_since) < GRACE_MS {
+            return false;
+        }
+        let generation = around.held.manifest().map_or(0, |manifest| manifest.generation);
+        match Lease::acquire(shared, source, now_ms, generation) {
+            Ok(Some(lease)) => {
+                self.lease = Some(lease);
+                self.state = idle(self.first_due(around));
+                true
+            }
+            Ok(None) | Err(SharedError::Raced | SharedError::Host) => false,
+        }
+    }
+
+    /// At once without a policy, else when the policy held is an interval old.
+    fn first_due<S: Shared>(&self, around: &Around<'_, S>) -> u64 {
+        let interval = u64::try_from(self.settings.refresh_interval.as_millis()).unwrap_or(u64::MAX);
+        let confirmed = around.held.manifest().filter(|_| !around.held.is_unsound());
+        confirmed.map_or(around.now_ms, |manifest| {
+            manifest.confirmed_at_ms.min(around.now_ms).saturating_add(interval).max(around.now_ms)
+        })
+    }
+
+    fn follow(&mut self) {
+        self.lease = None;
+        self.emptying = None;
+        self.state = State::Follower { free_since_ms: None };
+    }
+
+    fn should_offer(&self) -> bool {
+        let idle = match &self.state {
+            State::Idle { .. } => true,
+            State::Fetching { purpose, .. } => matches!(purpose, Purpose::Poll),
+            State::Follower { .. } | State::Working { .. } => false,
+        };
+        self.serves && !self.offered && idle && self.emptying.is_none()
+    }
+
+    /// Gives the lease to a VM that serves no requests, if there is one; after a while it takes it again.
+    fn offer<S: Shared>(&mut self, around: &mut Around<'_, S>) {
+        self.offered = true;
+        if let Some(lease) = self.lease.take() {
+            lease.release(around.shared, around.held.source());
+        }
+        self.state = State::Follower { free_since_ms: Some(around.now_ms) };
+    }
+
+    fn empty_old_bank<S: Shared>(&mut self, around: &mut Around<'_, S>) {
+        let mut budget = self.budget();
+        while budget.is_left() {
+            let Some(emptying) = &mut self.emptying else { return };
+            budget.spend_shard();
+            // What cannot be emptied is overwritten by the next build.
+            if !emptying.empty_next(around.shared, around.held.source()).unwrap_or(false) {
+                self.emptying = None;
+            }
+        }
+    }
+
+    fn budget(&self) -> Budget {
+        if self.serves { Budget::SHARING } else { Budget::ALONE }
+    }
+
+    /// The first request of a refresh.
+    fn begin<S: Shared>(&mut self, around: &mut Around<'_, S>) -> Fetch {
+        self.began_ms = around.now_ms;
+        self.visited.clear();
+        let held = around.held.manifest().filter(|_| !self.wants_full && !around.held.is_unsound());
+        let poll = held.and_then(|held| held.poll.clone());
+        let etag = held.filter(|_| poll.is_none()).and_then(|held| held.etag.clone());
+        // Only a service that can tell that there is nothing new can hold its answer.
+        let wait = self.settings.long_poll.filter(|_| poll.is_some() || etag.is_some());
+        let (path, purpose) = match poll {
+            Some(poll) => (poll, Purpose::Poll),
+            None if etag.is_some() => (self.settings.path.clone(), Purpose::Poll),
+            None => (self.settings.path.clone(), Purpose::Full),
+        };
+        self.fetch(path, etag, wait, purpose, around)
+    }
+
+    fn fetch<S: Shared>(
+        &mut self,
+        path: String,
+        etag: Option<String>,
+        wait: Option<Duration>,
+        purpose: Purpose,
+        around: &Around<'_, S>,
+    ) -> Fetch {
+        let timeout = self.settings.timeout.saturating_add(wait.unwrap_or_default());
+        let fetch = Fetch { path, etag, wait, timeout };
+        self.state = State::Fetching { fetch: fetch.clone(), purpose, sent_ms: around.now_ms, token: None };
+        fetch
+    }
+
+    /// Nothing usable came: the policy held serves on, and the next try comes later and later.
+    fn fail<S: Shared>(&mut self, failure: &Failure, retry_after: Option<Duration>, around: &mut Around<'_, S>) {
+        let path = match &self.state {
+            State::Fetching { fetch, .. } => fetch.path.clone(),
+            State::Working { path, .. } => path.clone(),
+            State::Idle { .. } | State::Follower { .. } => self.settings.path.clone(),
+        };
+        let level = if matches!(failure, Failure::Refused(_) | Failure::NoCluster) { Level::Error } else { Level::Warn };
+        around.report.event(RefreshEvent::Failed);
+        self.complain(level, &path, &failure.to_string(), retry_after, around);
+    }
+
+    /// Says what is wrong, once until it changes, and waits.
+    fn complain<S: Shared>(
+        &mut self,
+        level: Level,
+        path: &str,
+        what: &str,
+        retry_after: Option<Duration>,
+        around: &mut Around<'_, S>,
+    ) {
+        self.failures = self.failures.saturating_add(1);
+        self.held_back = false;
+        let pause = schedule::pause(self.settings.refresh_interval, self.failures, retry_after, self.random);
+        if self.last_failure.as_deref() != Some(what) {
+            let consequence = match around.held.manifest() {
+                Some(_) => "the policy held serves on",
+                None => "there is no policy yet, so requests are answered 503",
+            };
+            let line = format!(
+                "the policy was not refreshed: GET {path} of cluster \"{}\": {what}; {consequence}; next try in {} ms",
+                self.settings.cluster,
+                pause.as_millis(),
+            );
+            around.report.lines.push((level, line));
+            self.last_failure = Some(what.to_owned());
+        }
+        self.state = idle(after(around.now_ms, pause));
+    }
+
+    /// The service answered something usable.
+    fn recover<S: Shared>(&mut self, around: &mut Around<'_, S>) {
+        if self.failures > 0 {
+            let line = format!("the policy is refreshed again, after {} failures", self.failures);
+            around.report.lines.push((Level::Info, line));
+        }
+        self.failures = 0;
+        self.last_failure = None;
+    }
+
+    /// A refresh is over; `poll_at_once`: the service holds its answers back, so there is nothing to wait for.
+    fn finish<S: Shared>(&mut self, poll_at_once: bool, around: &mut Around<'_, S>) {
+        self.recover(around);
+        let pause = if poll_at_once {
+            Duration::ZERO
+        } else {
+            schedule::pause(self.settings.refresh_interval, 0, None, self.random)
+        };
+        self.state = idle(after(around.now_ms, pause));
+    }
+}
+
+fn idle(due_ms: u64) -> State {
+    State::Idle { due_ms }
+}
+
+fn after(now_ms: u64, pause: Duration) -> u64 {
+    now_ms.saturating_add(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,136 @@
+//! A page on its way into the store, in slices.
+
+use super::{Budget, RefreshEvent, Report};
+use crate::{
+    policy::page::Page,
+    store::{Shared, Source, build::{Build, BuildError}, delta::Delta, manifest::Manifest},
+};
+
+/// Rows that were left out and are named in the log, of each page; the others are counted.
+const LOGGED_ROWS: u64 = 5;
+
+/// What a page is worked into.
+#[derive(Debug)]
+pub(super) enum Job {
+    Full(Box<Build>),
+    Delta(Box<Delta>),
+}
+
+/// A page that is being worked into the store.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub page: Box<Page>,
+    pub job: Job,
+    next_row: usize,
+    rejected: u64,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Rows,
+    Merge,
+    Check,
+    Done,
+}
+
+impl Work {
+    pub fn new(page: Box<Page>, job: Job) -> Self {
+        Self { page, job, next_row: 0, rejected: 0, stage: Stage::Rows }
+    }
+
+    /// Works until the budget is used up; `true`: the page is done.
+    pub fn slice(
+        &mut self,
+        shared: &impl Shared,
+        source: &Source,
+        held: Option<&Manifest>,
+        budget: &mut Budget,
+        report: &mut Report,
+    ) -> Result<bool, BuildError> {
+        while budget.is_left() {
+            match self.stage {
+                Stage::Rows => self.take_rows(budget, report),
+                Stage::Merge => self.merge(shared, source, budget)?,
+                Stage::Check => self.check(shared, source, held, budget)?,
+                Stage::Done => return Ok(true),
+            }
+        }
+        Ok(self.stage == Stage::Done)
+    }
+
+    fn take_rows(&mut self, budget: &mut Budget, report: &mut Report) {
+        let end = self.next_row.saturating_add(budget.rows()).min(self.page.len());
+        let rows = self.next_row..end;
+        budget.spend_rows(rows.len());
+        let rejected = &mut self.rejected;
+        let mut reject = |row| {
+            *rejected = rejected.saturating_add(1);
+            report.event(RefreshEvent::RowsRejected(1));
+            if *rejected <= LOGGED_ROWS {
+                report.warn(format!("a row of the policy is left out, and what it speaks of is not allowed: {row}"));
+            }
+        };
+        let is_full = match &mut self.job {
+            Job::Full(build) => {
+                build.add_rows(&self.page, rows, &mut reject);
+                build.is_full()
+            }
+            Job::Delta(delta) => {
+                delta.add_rows(&self.page, rows, &mut reject);
+                delta.is_full()
+            }
+        };
+        self.next_row = end;
+        let all = end >= self.page.len();
+        if all && self.rejected > LOGGED_ROWS {
+            let more = self.rejected.saturating_sub(LOGGED_ROWS);
+            report.warn(format!("{more} more rows of this page are left out"));
+        }
+        if all || is_full {
+            self.stage = Stage::Merge;
+        }
+    }
+
+    fn merge(&mut self, shared: &impl Shared, source: &Source, budget: &mut Budget) -> Result<(), BuildError> {
+        let all = self.next_row >= self.page.len();
+        let last_page = self.page.header.next.is_none();
+        // A full policy is merged when its batch is full, a delta page by page.
+        let deferred = matches!(&self.job, Job::Full(build) if all && !last_page && !build.is_full());
+        if deferred {
+            self.stage = Stage::Done;
+            return Ok(());
+        }
+        budget.spend_shard();
+        let more = match &mut self.job {
+            Job::Full(build) => build.merge_next(shared, source)?,
+            Job::Delta(delta) => delta.merge_next(shared, source)?,
+        };
+        if !more {
+            self.stage = match (&self.job, all, last_page) {
+                (_, false, _) => Stage::Rows,
+                (Job::Full(_), true, true) => Stage::Check,
+                (_, true, _) => Stage::Done,
+            };
+        }
+        Ok(())
+    }
+
+    fn check(
+        &mut self,
+        shared: &impl Shared,
+        source: &Source,
+        held: Option<&Manifest>,
+        budget: &mut Budget,
+    ) -> Result<(), BuildError> {
+        budget.spend_shard();
+        let Job::Full(build) = &mut self.job else {
+            self.stage = Stage::Done;
+            return Ok(());
+        };
+        if !build.check_next(shared, source, held)? {
+            self.stage = Stage::Done;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,345 @@
+//! Building a full policy in the idle bank, page by page, and publishing it in one step.
+//!
+//! Work is cut into slices: rows and shards per call are the caller's choice. Until [`Build::publish`] nothing that a
+//! request reads has changed; a build that is dropped half-way is simply overwritten by the next.
+
+use super::{
+    Bank, Entry, Expected, Kind, MAX_SHARDS, Place, Shared, Source,
+    batch::{Batch, MergeError, Standing, Target, as_u64},
+    lists::{Lists, TooLong},
+    manifest::{Manifest, Totals},
+    shard::Shard,
+    shards_for,
+};
+use crate::policy::{
+    Digest,
+    page::{Header, Page, RejectedRow},
+};
+
+/// Most keys that a policy is believed to announce; `counts` is a hint, and shards are made for it.
+const MAX_ANNOUNCED: u64 = 1 << 26;
+/// From so many keys on the shrink guard watches.
+const GUARDED_KEYS: u64 = 100;
+
+/// A full policy on its way into the idle bank.
+#[derive(Debug)]
+pub struct Build {
+    batch: Batch,
+    lists: Lists,
+    totals: Totals,
+    header: Header,
+    etag: Option<String>,
+    pages: u32,
+    digest: Option<Digest>,
+    written: Bitmap,
+    confirm_removal: bool,
+    /// Keys of the policy held that the new one has too, as far as they were looked up.
+    kept: u64,
+    checked_shards: u32,
+}
+
+/// Why a build stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BuildError {
+    /// Merging stopped.
+    Merge(MergeError),
+    /// The small lists are too long.
+    TooLong(TooLong),
+}
+
+impl From<MergeError> for BuildError {
+    fn from(error: MergeError) -> Self {
+        Self::Merge(error)
+    }
+}
+
+impl From<TooLong> for BuildError {
+    fn from(error: TooLong) -> Self {
+        Self::TooLong(error)
+    }
+}
+
+impl From<super::SharedError> for BuildError {
+    fn from(error: super::SharedError) -> Self {
+        Self::Merge(error.into())
+    }
+}
+
+impl Build {
+    /// Begins with the header of the first page. `held` is the manifest in use, if there is one.
+    pub fn new(first: &Page, etag: Option<String>, held: Option<&Manifest>, generation: u64) -> Self {
+        let counts = first.header.counts.unwrap_or_default();
+        let known = held.map(|held| held.totals).unwrap_or_default();
+        let arrived = as_u64(first.len());
+        // Where the size is not announced, the policy held and the first page say what to expect.
+        let expected = |announced: u64, held: u64| announced.min(MAX_ANNOUNCED).max(held).max(arrived);
+        let target = Target {
+            bank: held.map_or(Bank::A, |held| held.bank.other()),
+            generation,
+            key_shards: shards_for(expected(counts.keys, known.keys)),
+            application_shards: shards_for(expected(counts.applications, known.applications)),
+        };
+        Self {
+            batch: Batch::new(target),
+            lists: Lists::default(),
+            totals: Totals::default(),
+            header: first.header.clone(),
+            etag,
+            pages: 0,
+            digest: None,
+            written: Bitmap::default(),
+            confirm_removal: false,
+            kept: 0,
+            checked_shards: 0,
+        }
+    }
+
+    /// Whether a page goes on with the revision that this build is of.
+    pub fn goes_on(&self, header: &Header) -> bool {
+        header.epoch == self.header.epoch && header.revision == self.header.revision && header.base.is_none()
+    }
+
+    /// Takes what is not in rows of the long lists; once for each page.
+    pub fn begin_page(&mut self, page: &Page) -> Result<(), BuildError> {
+        self.pages = self.pages.saturating_add(1);
+        self.digest = (self.pages == 1 && page.header.next.is_none()).then(|| page.digest());
+        self.confirm_removal |= page.header.confirm_removal;
+        if page.header.poll.is_some() {
+            self.header.poll.clone_from(&page.header.poll);
+        }
+        Ok(self.lists.apply(page)?)
+    }
+
+    /// Takes a range of a page's rows.
+    pub fn add_rows(&mut self, page: &Page, range: std::ops::Range<usize>, rejected: &mut dyn FnMut(RejectedRow)) {
+        self.batch.add_rows(page, range, rejected);
+    }
+
+    /// Whether changes should be merged before more rows are taken.
+    pub fn is_full(&self) -> bool {
+        self.batch.is_full()
+    }
+
+    /// Writes one shard; `false`: all that has arrived is written.
+    pub fn merge_next(&mut self, shared: &impl Shared, source: &Source) -> Result<bool, BuildError> {
+        let Some(place) = self.batch.next_place() else { return Ok(false) };
+        let written = &self.written;
+        let standing = |place| if written.has(place) { Standing::Written } else { Standing::Anything };
+        self.batch.merge_next(shared, source, &mut self.totals, standing)?;
+        self.written.add(place);
+        Ok(true)
+    }
+
+    /// Looks up the keys of one shard of the policy held in the new one; `false`: all were looked up, or there is nothing
+    /// to guard.
+    pub fn check_next(
+        &mut self,
+        shared: &impl Shared,
+        source: &Source,
+        held: Option<&Manifest>,
+    ) -> Result<bool, BuildError> {
+        let Some(held) = held.filter(|held| held.totals.keys > GUARDED_KEYS && !self.confirm_removal) else {
+            return Ok(false);
+        };
+        if self.checked_shards >= held.key_shards {
+            return Ok(false);
+        }
+        let place = Place { bank: held.bank, kind: Kind::Keys, number: self.checked_shards };
+        self.checked_shards = self.checked_shards.saturating_add(1);
+        let keys = keys_of(shared, source, place, held.generation)?;
+        let target = self.batch.target();
+        let mut new: Option<(u32, Vec<Vec<u8>>)> = None;
+        for key in keys {
+            let prefix = key.first_chunk::<8>().map_or(0, |prefix| u64::from_be_bytes(*prefix));
+            let number = super::shard_of(prefix, target.key_shards);
+            // Both are in the order of digests, so the same shard serves until the next one begins.
+            if new.as_ref().is_none_or(|(known, _)| *known != number) {
+                let place = Place { bank: target.bank, kind: Kind::Keys, number };
+                new = Some((number, keys_of(shared, source, place, target.generation)?));
+            }
+            let kept = new.as_ref().is_some_and(|(_, keys)| keys.binary_search(&key).is_ok());
+            self.kept = self.kept.saturating_add(u64::from(kept));
+        }
+        Ok(true)
+    }
+
+    /// Whether the new policy drops more of the known keys than `max_removed_percent`.
+    pub fn drops_too_many(&self, held: Option<&Manifest>, max_removed_percent: u8) -> Option<Shrunk> {
+        let held = held.filter(|held| held.totals.keys > GUARDED_KEYS && !self.confirm_removal)?;
+        let dropped = held.totals.keys.saturating_sub(self.kept);
+        let too_many =
+            dropped.saturating_mul(100) > held.totals.keys.saturating_mul(u64::from(max_removed_percent));
+        (too_many && max_removed_percent < 100).then_some(Shrunk { known: held.totals.keys, dropped })
+    }
+
+    /// Writes the catalogue and then the manifest: from here on the new policy decides.
+    pub fn publish(
+        &mut self,
+        shared: &impl Shared,
+        source: &Source,
+        held: Option<&Manifest>,
+        now_ms: u64,
+    ) -> Result<Manifest, BuildError> {
+        let target = self.batch.target();
+        let catalogue_slot = held.map_or(Bank::A, |held| held.catalogue_slot.other());
+        let bytes = write_lists(shared, source, &self.lists, catalogue_slot, target.generation)?;
+        let manifest = Manifest {
+            sequence: held.map_or(1, |held| held.sequence.saturating_add(1)),
+            bank: target.bank,
+            generation: target.generation,
+            key_shards: target.key_shards,
+            application_shards: target.application_shards,
+            catalogue_slot,
+            catalogue_generation: target.generation,
+            epoch: self.header.epoch.clone(),
+            revision: self.header.revision,
+            poll: self.header.poll.clone(),
+            etag: self.etag.clone(),
+            page: self.digest,
+            changed_at_ms: now_ms,
+            confirmed_at_ms: now_ms,
+            totals: Totals {
+                apis: as_u64(self.lists.apis()),
+                bytes: self.totals.bytes.saturating_add(bytes),
+                ..self.totals
+            },
+        };
+        write_manifest(shared, source, &manifest, held)?;
+        Ok(manifest)
+    }
+}
+
+/// A full policy that drops too many keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shrunk {
+    /// Keys of the policy held.
+    pub known: u64,
+    /// How many of them the new one has not.
+    pub dropped: u64,
+}
+
+/// Writes the small lists into a slot that is not in use; the bytes that they take.
+pub(super) fn write_lists(
+    shared: &impl Shared,
+    source: &Source,
+    lists: &Lists,
+    slot: Bank,
+    generation: u64,
+) -> Result<u64, BuildError> {
+    let key = source.key(Entry::Catalogue(slot));
+    let value = lists.write(&key, generation)?;
+    let read = shared.get(&key)?;
+    shared.set(&key, &value, Expected::of(read.as_ref()))?;
+    Ok(as_u64(value.len()))
+}
+
+/// Replaces the manifest that was held; a manifest that somebody else has replaced meanwhile stays.
+pub fn write_manifest(
+    shared: &impl Shared,
+    source: &Source,
+    manifest: &Manifest,
+    held: Option<&Manifest>,
+) -> Result<(), MergeError> {
+    let key = source.key(Entry::Manifest);
+    let read = shared.get(&key)?;
+    let known = read.as_ref().and_then(|read| Manifest::read(&key, &read.value).ok());
+    // What cannot be read is nobody's and is replaced.
+    if let Some(known) = known
+        && held.is_none_or(|held| !held.is_same_policy(&known))
+    {
+        return Err(MergeError::Overtaken);
+    }
+    shared.set(&key, &manifest.write(&key), Expected::of(read.as_ref()))?;
+    Ok(())
+}
+
+fn keys_of(
+    shared: &impl Shared,
+    source: &Source,
+    place: Place,
+    generation: u64,
+) -> Result<Vec<Vec<u8>>, BuildError> {
+    let key = source.key(Entry::Shard(place));
+    let Some(read) = shared.get(&key)? else { return Ok(Vec::new()) };
+    // A shard that cannot be read has no keys that could be kept.
+    let Ok(Some(mut shard)) = Shard::open(&key, &read.value) else { return Ok(Vec::new()) };
+    let mut keys = Vec::new();
+    while shard.generation == generation
+        && let Ok(Some((key, _))) = shard.next_record()
+    {
+        keys.push(key.to_vec());
+    }
+    Ok(keys)
+}
+
+/// Which shards this build has written.
+#[derive(Debug, Default)]
+struct Bitmap {
+    words: Vec<u64>,
+}
+
+impl Bitmap {
+    fn position(place: Place) -> (usize, u64) {
+        let kind = match place.kind {
+            Kind::Keys => 0,
+            Kind::Applications => MAX_SHARDS,
+        };
+        let bit = place.number.saturating_add(kind);
+        (usize::try_from(bit / 64).unwrap_or(usize::MAX), 1 << (bit % 64))
+    }
+
+    fn has(&self, place: Place) -> bool {
+        let (word, mask) = Self::position(place);
+        self.words.get(word).is_some_and(|word| word & mask != 0)
+    }
+
+    fn add(&mut self, place: Place) {
+        let (word, mask) = Self::position(place);
+        if self.words.len() <= word {
+            self.words.resize(word.saturating_add(1), 0);
+        }
+        if let Some(word) = self.words.get_mut(word) {
+            *word |= mask;
+        }
+    }
+}
+
+/// Empties the bank that is not in use, a shard at a time, so that its memory can be used again.
+#[derive(Debug)]
+pub struct Emptying {
+    places: Vec<(Kind, u32)>,
+    bank: Bank,
+    generation: u64,
+}
+
+impl Emptying {
+    /// Of the bank that `old` was in, unless it is the one in use.
+    pub fn of(old: &Manifest) -> Self {
+        Self {
+            places: vec![(Kind::Keys, old.key_shards), (Kind::Applications, old.application_shards)],
+            bank: old.bank,
+            generation: old.generation,
+        }
+    }
+
+    /// Empties one shard; `false`: all are empty.
+    pub fn empty_next(&mut self, shared: &impl Shared, source: &Source) -> Result<bool, super::SharedError> {
+        let Some((kind, left)) = self.places.last_mut() else { return Ok(false) };
+        let Some(number) = left.checked_sub(1) else {
+            self.places.pop();
+            return Ok(!self.places.is_empty());
+        };
+        *left = number;
+        let key = source.key(Entry::Shard(Place { bank: self.bank, kind: *kind, number }));
+        let Some(read) = shared.get(&key)? else { return Ok(true) };
+        // Only what that old policy wrote: a newer build may be under way in the same bank.
+        let is_old = matches!(Shard::open(&key, &read.value), Ok(Some(shard)) if shard.generation <= self.generation);
+        if is_old {
+            match shared.set(&key, &[], Expected::Version(read.cas)) {
+                Ok(()) | Err(super::SharedError::Raced) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,260 @@
+//! Reading and writing packed bytes: the only place that splits them.
+//!
+//! Numbers are little-endian; lengths are variable (7 bits a byte). Reading past the end is [`Corrupt`]. A sealed value
+//! begins with a checksum over its key and everything behind it, so that damage, truncation and a value that was copied
+//! to another key are noticed. The checksum guards against accidents; who can write shared data on purpose can also write
+//! a checksum.
+
+use super::Corrupt;
+
+/// Splits bytes from the front.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// A reader of `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// All that is left.
+    pub fn rest(self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// The next `count` bytes.
+    pub fn take(&mut self, count: usize) -> Result<&'a [u8], Corrupt> {
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or(Corrupt)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn chunk<const N: usize>(&mut self) -> Result<[u8; N], Corrupt> {
+        let (chunk, rest) = self.rest.split_first_chunk::<N>().ok_or(Corrupt)?;
+        self.rest = rest;
+        Ok(*chunk)
+    }
+
+    /// One byte.
+    pub fn u8(&mut self) -> Result<u8, Corrupt> {
+        Ok(u8::from_le_bytes(self.chunk()?))
+    }
+
+    /// Four bytes.
+    pub fn u32(&mut self) -> Result<u32, Corrupt> {
+        Ok(u32::from_le_bytes(self.chunk()?))
+    }
+
+    /// Eight bytes.
+    pub fn u64(&mut self) -> Result<u64, Corrupt> {
+        Ok(u64::from_le_bytes(self.chunk()?))
+    }
+
+    /// A number of variable length.
+    pub fn varint(&mut self) -> Result<u64, Corrupt> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8()?;
+            let bits = u64::from(byte & 0x7f);
+            // The tenth byte has room for one bit only.
+            if bits.checked_shl(shift).is_none_or(|shifted| shifted >> shift != bits) {
+                return Err(Corrupt);
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(Corrupt)
+    }
+
+    /// Bytes behind their length.
+    pub fn sized(&mut self) -> Result<&'a [u8], Corrupt> {
+        let size = usize::try_from(self.varint()?).map_err(|_| Corrupt)?;
+        self.take(size)
+    }
+
+    /// Text behind its length.
+    pub fn text(&mut self) -> Result<&'a str, Corrupt> {
+        std::str::from_utf8(self.sized()?).map_err(|_| Corrupt)
+    }
+
+    /// Text that may be absent.
+    pub fn optional_text(&mut self) -> Result<Option<&'a str>, Corrupt> {
+        if self.flag()? { self.text().map(Some) } else { Ok(None) }
+    }
+
+    /// A number that may be absent.
+    pub fn optional_varint(&mut self) -> Result<Option<u64>, Corrupt> {
+        if self.flag()? { self.varint().map(Some) } else { Ok(None) }
+    }
+
+    /// Zero or one.
+    pub fn flag(&mut self) -> Result<bool, Corrupt> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Corrupt),
+        }
+    }
+
+    /// Trailing bytes are an error.
+    pub fn finish(self) -> Result<(), Corrupt> {
+        if self.rest.is_empty() { Ok(()) } else { Err(Corrupt) }
+    }
+}
+
+/// Appends to bytes what [`Reader`] reads.
+pub trait Write {
+    /// A number of variable length.
+    fn put_varint(&mut self, value: u64);
+    /// Bytes behind their length.
+    fn put_sized(&mut self, bytes: &[u8]);
+    /// Text that may be absent.
+    fn put_optional_text(&mut self, text: Option<&str>);
+    /// A number that may be absent.
+    fn put_optional_varint(&mut self, value: Option<u64>);
+}
+
+impl Write for Vec<u8> {
+    fn put_varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            // The low seven bits, marked: more follow.
+            self.push(u8::try_from(value & 0x7f).unwrap_or(0) | 0x80);
+            value >>= 7;
+        }
+        self.push(u8::try_from(value).unwrap_or(0));
+    }
+
+    fn put_sized(&mut self, bytes: &[u8]) {
+        // A usize fits into 64 bits on every target of Rust.
+        self.put_varint(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        self.extend_from_slice(bytes);
+    }
+
+    fn put_optional_text(&mut self, text: Option<&str>) {
+        self.push(u8::from(text.is_some()));
+        if let Some(text) = text {
+            self.put_sized(text.as_bytes());
+        }
+    }
+
+    fn put_optional_varint(&mut self, value: Option<u64>) {
+        self.push(u8::from(value.is_some()));
+        if let Some(value) = value {
+            self.put_varint(value);
+        }
+    }
+}
+
+/// Bytes of a checksum.
+const CHECKSUM_BYTES: usize = 8;
+
+/// A value to be filled in and sealed: room for the checksum.
+pub fn unsealed() -> Vec<u8> {
+    vec![0; CHECKSUM_BYTES]
+}
+
+/// Writes the checksum of a value that began as [`unsealed`].
+pub fn seal(key: &[u8], value: &mut [u8]) {
+    if let Some((head, body)) = value.split_first_chunk_mut::<CHECKSUM_BYTES>() {
+        *head = checksum(key, body).to_le_bytes();
+    }
+}
+
+/// The bytes behind the checksum of a sealed value.
+pub fn open<'a>(key: &[u8], value: &'a [u8]) -> Result<Reader<'a>, Corrupt> {
+    let (head, body) = value.split_first_chunk::<CHECKSUM_BYTES>().ok_or(Corrupt)?;
+    if u64::from_le_bytes(*head) != checksum(key, body) {
+        return Err(Corrupt);
+    }
+    Ok(Reader::new(body))
+}
+
+/// Sixteen bytes a step: two words are mixed into the state by a folded multiplication, which spreads each bit over all.
+fn checksum(key: &[u8], body: &[u8]) -> u64 {
+    fold_bytes(fold_bytes(0x9e37_79b9_7f4a_7c15, key), body)
+}
+
+fn fold_bytes(mut state: u64, bytes: &[u8]) -> u64 {
+    let (pairs, rest) = bytes.as_chunks::<16>();
+    for pair in pairs {
+        let [a, b, c, d, e, f, g, h, tail @ ..] = *pair;
+        let low = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        state = fold(state ^ low, u64::from_le_bytes(tail) ^ 0xa076_1d64_78bd_642f);
+    }
+    let mut last = [0; 16];
+    for (to, from) in last.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    let [a, b, c, d, e, f, g, h, tail @ ..] = last;
+    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let state = fold(state ^ u64::from_le_bytes([a, b, c, d, e, f, g, h]), u64::from_le_bytes(tail) ^ length);
+    fold(state ^ length, 0xe703_7ed1_a0b4_28db)
+}
+
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a).wrapping_mul(u128::from(b));
+    // Its two halves, of 64 bits each.
+    product as u64 ^ (product >> 64) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for value in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX] {
+            let mut bytes = Vec::new();
+            bytes.put_varint(value);
+            bytes.put_optional_text(Some("é"));
+            bytes.put_optional_text(None);
+            bytes.put_optional_varint(Some(value));
+            let mut reader = Reader::new(&bytes);
+            assert_eq!(reader.varint(), Ok(value));
+            assert_eq!(reader.optional_text(), Ok(Some("é")));
+            assert_eq!(reader.optional_text(), Ok(None));
+            assert_eq!(reader.optional_varint(), Ok(Some(value)));
+            assert_eq!(reader.finish(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn numbers_that_do_not_fit_are_corrupt() {
+        assert_eq!(Reader::new(&[0xff; 11]).varint(), Err(Corrupt));
+        assert_eq!(Reader::new(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]).varint(), Err(Corrupt));
+        assert_eq!(Reader::new(&[0x80]).varint(), Err(Corrupt));
+        assert_eq!(Reader::new(&[5, 1]).sized(), Err(Corrupt));
+        assert_eq!(Reader::new(&[1, 0xff]).text(), Err(Corrupt));
+        assert_eq!(Reader::new(&[2]).flag(), Err(Corrupt));
+        assert_eq!(Reader::new(&[2]).finish(), Err(Corrupt));
+    }
+
+    #[test]
+    fn every_damage_of_a_sealed_value_is_noticed() {
+        let mut value = unsealed();
+        value.extend_from_slice(b"the body of a value, longer than one step");
+        seal(b"key", &mut value);
+        assert!(open(b"key", &value).is_ok());
+        assert!(open(b"kez", &value).is_err(), "another key");
+        for index in 0..value.len() {
+            for bit in 0..8 {
+                let mut damaged = value.clone();
+                damaged[index] ^= 1 << bit;
+                assert!(open(b"key", &damaged).is_err(), "byte {index} bit {bit}");
+            }
+            assert!(open(b"key", &value[..index]).is_err(), "cut at {index}");
+        }
+        for tail in [&b"\0"[..], b"x", &[0; 16]] {
+            assert!(open(b"key", &[&value[..], tail].concat()).is_err(), "more bytes");
+        }
+    }
+}

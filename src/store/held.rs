@@ -1,0 +1,256 @@
+//! The policy as one VM holds it: the manifest it last read, the catalogue decoded, a cache of recent subjects.
+//!
+//! A VM looks at the manifest by its tick, and again before it denies because something was not found: it may be one
+//! change behind. What it cannot read leaves it with what it had, marked as unsound, and then a miss is no proof that a
+//! key is unknown.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Duration,
+};
+
+use super::{
+    Corrupt, Entry, Kind, Place, Shared, Source,
+    cache::Cache,
+    lists,
+    manifest::Manifest,
+    record::{self, KeyRecord},
+    shard::Shard,
+    shard_of,
+};
+use crate::{
+    catalogue::Catalogue,
+    decision::{self, Subject, Unreadable},
+    policy::{Digest, page::CatalogueRows},
+};
+
+/// The policy as one VM holds it.
+#[derive(Debug)]
+pub struct Held {
+    source: Source,
+    policy: Option<Policy>,
+    /// The manifest's bytes as they were last seen, adopted or not.
+    seen: Vec<u8>,
+    /// What was last seen could not be adopted.
+    unsound: bool,
+}
+
+#[derive(Debug)]
+struct Policy {
+    manifest: Manifest,
+    catalogue: Catalogue,
+    cache: RefCell<Cache>,
+    expired: Cell<bool>,
+}
+
+/// What looking at the manifest brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// The same as before.
+    Same,
+    /// Another policy, or the same one confirmed.
+    Adopted {
+        /// Whether the catalogue is another one.
+        catalogue_changed: bool,
+    },
+    /// It cannot be read; what was held before serves on.
+    Unreadable,
+}
+
+/// How good the policy held still is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// Confirmed lately.
+    Fresh,
+    /// Served, and reported.
+    Stale,
+    /// It allows nothing any more.
+    Expired,
+}
+
+impl Held {
+    /// Nothing held yet.
+    pub fn new(source: Source) -> Self {
+        Self { source, policy: None, seen: Vec::new(), unsound: false }
+    }
+
+    /// Where the policy comes from.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The manifest of the policy held.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.policy.as_ref().map(|policy| &policy.manifest)
+    }
+
+    /// The catalogue of the policy held.
+    pub fn catalogue(&self) -> Option<&Catalogue> {
+        self.policy.as_ref().map(|policy| &policy.catalogue)
+    }
+
+    /// Whether what stands in shared data could not be adopted.
+    pub fn is_unsound(&self) -> bool {
+        self.unsound
+    }
+
+    /// Reads the manifest and adopts what it says.
+    pub fn look(&mut self, shared: &impl Shared) -> Look {
+        let key = self.source.key(Entry::Manifest);
+        let value = match shared.get(&key) {
+            Ok(Some(read)) => read.value,
+            Ok(None) if self.policy.is_none() => return Look::Same,
+            Ok(None) => Vec::new(),
+            Err(_) => return self.refuse(),
+        };
+        if value == self.seen && !(self.unsound && !value.is_empty()) {
+            return Look::Same;
+        }
+        let look = match self.adopt(&key, &value, shared) {
+            Ok(catalogue_changed) => {
+                self.unsound = false;
+                Look::Adopted { catalogue_changed }
+            }
+            Err(Corrupt) => self.refuse(),
+        };
+        self.seen = value;
+        look
+    }
+
+    fn refuse(&mut self) -> Look {
+        self.unsound = true;
+        Look::Unreadable
+    }
+
+    fn adopt(&mut self, key: &[u8], value: &[u8], shared: &impl Shared) -> Result<bool, Corrupt> {
+        let manifest = Manifest::read(key, value)?;
+        match &mut self.policy {
+            Some(policy) if policy.manifest.catalogue_generation == manifest.catalogue_generation => {
+                if !policy.manifest.is_same_policy(&manifest) {
+                    policy.cache.get_mut().clear();
+                }
+                policy.manifest = manifest;
+                Ok(false)
+            }
+            _ => {
+                let key = self.source.key(Entry::Catalogue(manifest.catalogue_slot));
+                let read = shared.get(&key).ok().flatten().ok_or(Corrupt)?;
+                let rows: CatalogueRows = lists::read_rows(&key, &read.value, manifest.catalogue_generation)?;
+                let expired = self.policy.as_ref().is_some_and(|policy| policy.expired.get());
+                self.policy = Some(Policy {
+                    manifest,
+                    catalogue: Catalogue::new(rows),
+                    cache: RefCell::default(),
+                    expired: Cell::new(expired),
+                });
+                Ok(true)
+            }
+        }
+    }
+
+    /// Notes how good the policy still is at this time; `None` while there is none.
+    pub fn age(
+        &self,
+        now_ms: u64,
+        stale_after: Duration,
+        expire_after: Option<Duration>,
+    ) -> Option<(Duration, Freshness)> {
+        let policy = self.policy.as_ref()?;
+        let age = Duration::from_millis(now_ms.saturating_sub(policy.manifest.confirmed_at_ms));
+        let freshness = match expire_after {
+            Some(limit) if age >= limit => Freshness::Expired,
+            _ if age >= stale_after => Freshness::Stale,
+            _ => Freshness::Fresh,
+        };
+        policy.expired.set(freshness == Freshness::Expired);
+        Some((age, freshness))
+    }
+
+    /// The policy as the decision asks it; `None` while there is none.
+    pub fn view<'h, S: Shared>(&'h self, shared: &'h S) -> Option<View<'h, S>> {
+        Some(View { policy: self.policy.as_ref()?, held: self, shared })
+    }
+}
+
+/// The policy held, with the shared data that its records are in.
+#[derive(Debug)]
+pub struct View<'h, S> {
+    policy: &'h Policy,
+    held: &'h Held,
+    shared: &'h S,
+}
+
+impl<S: Shared> decision::Policy for View<'_, S> {
+    fn catalogue(&self) -> &Catalogue {
+        &self.policy.catalogue
+    }
+
+    fn is_expired(&self) -> bool {
+        self.policy.expired.get()
+    }
+
+    fn subject(&self, digest: &Digest, api: &str) -> Result<Option<Rc<Subject>>, Unreadable> {
+        if let Some(subject) = self.policy.cache.borrow_mut().get(digest, api) {
+            return Ok(Some(subject));
+        }
+        let found = self.read_subject(digest, api).map_err(|Corrupt| Unreadable)?;
+        match found {
+            Some(subject) => {
+                let subject = Rc::new(subject);
+                // Kept only when whole: an application that is missing may be on its way.
+                if subject.application.is_some() {
+                    self.policy.cache.borrow_mut().insert(digest, api, subject.clone());
+                }
+                Ok(Some(subject))
+            }
+            None if self.held.unsound => Err(Unreadable),
+            None => Ok(None),
+        }
+    }
+}
+
+impl<S: Shared> View<'_, S> {
+    fn read_subject(&self, digest: &Digest, api: &str) -> Result<Option<Subject>, Corrupt> {
+        let manifest = &self.policy.manifest;
+        let number = shard_of(digest.prefix(), manifest.key_shards);
+        let Some(key) = self.read_record(Kind::Keys, number, &digest.0, record::read_key)? else { return Ok(None) };
+        let KeyRecord { id, application: application_id, key_type, state, not_before, expires_at, restrictions } = key;
+
+        let record_key = record::application_key(&application_id);
+        let prefix = record_key.first_chunk::<8>().map_or(0, |prefix| u64::from_be_bytes(*prefix));
+        let number = shard_of(prefix, manifest.application_shards);
+        let read = |record: &[u8]| record::find_subscription(record, api);
+        let found = self.read_record(Kind::Applications, number, &record_key, read)?;
+        let (application, subscription) = found.unwrap_or_default();
+        Ok(Some(Subject {
+            key_id: id,
+            application_id,
+            key_type,
+            key_state: state,
+            not_before,
+            expires_at,
+            restrictions,
+            application,
+            subscription,
+        }))
+    }
+
+    /// Reads one record of the bank in use. A shard of another generation has none.
+    fn read_record<T>(
+        &self,
+        kind: Kind,
+        number: u32,
+        record_key: &[u8],
+        read: impl FnOnce(&[u8]) -> Result<T, Corrupt>,
+    ) -> Result<Option<T>, Corrupt> {
+        let manifest = &self.policy.manifest;
+        let key = self.held.source.key(Entry::Shard(Place { bank: manifest.bank, kind, number }));
+        let Some(value) = self.shared.get(&key).map_err(|_| Corrupt)? else { return Ok(None) };
+        let Some(shard) = Shard::open(&key, &value.value)? else { return Ok(None) };
+        if shard.generation != manifest.generation {
+            return Ok(None);
+        }
+        shard.find(record_key)?.map(read).transpose()
+    }
+}

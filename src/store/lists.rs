@@ -1,0 +1,115 @@
+//! The small lists in shared data: APIs, plans and deny policies as the JSON rows that they came as.
+//!
+//! Kept as JSON, they need no second format: whoever reads the entry reads a page. The rows of one id replace each other,
+//! so a delta can change single ones.
+
+use std::collections::BTreeMap;
+
+use super::{Corrupt, bytes};
+use crate::policy::{
+    page::{CatalogueRows, MAX_PAGE_BYTES, Page, SmallList},
+    wire,
+};
+
+/// The rows of the small lists by id, as JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lists {
+    apis: BTreeMap<String, String>,
+    plans: BTreeMap<String, String>,
+    deny_policies: BTreeMap<String, String>,
+}
+
+/// The lists are longer than they may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLong {
+    /// Which one.
+    pub list: &'static str,
+    /// How many rows, or in all bytes, it may have.
+    pub limit: usize,
+}
+
+impl Lists {
+    /// Takes what a page removes, then adds what it brings.
+    pub fn apply(&mut self, page: &Page) -> Result<(), TooLong> {
+        for (list, ids) in [
+            (SmallList::Apis, &page.removed.apis),
+            (SmallList::Plans, &page.removed.plans),
+            (SmallList::DenyPolicies, &page.removed.deny_policies),
+        ] {
+            let rows = self.list(list);
+            ids.iter().for_each(|id| drop(rows.remove(id)));
+        }
+        for (list, id, json) in page.small_rows() {
+            let rows = self.list(list);
+            rows.insert(id.to_owned(), json.to_owned());
+            if rows.len() > list.limit() {
+                return Err(TooLong { list: list.as_str(), limit: list.limit() });
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, list: SmallList) -> &mut BTreeMap<String, String> {
+        match list {
+            SmallList::Apis => &mut self.apis,
+            SmallList::Plans => &mut self.plans,
+            SmallList::DenyPolicies => &mut self.deny_policies,
+        }
+    }
+
+    /// How many APIs there are.
+    pub fn apis(&self) -> usize {
+        self.apis.len()
+    }
+
+    /// The value to be set under `key`.
+    pub fn write(&self, key: &[u8], generation: u64) -> Result<Vec<u8>, TooLong> {
+        let mut json = format!("{{\"format\":{}", wire::FORMAT);
+        for (list, rows) in [
+            (SmallList::Apis, &self.apis),
+            (SmallList::Plans, &self.plans),
+            (SmallList::DenyPolicies, &self.deny_policies),
+        ] {
+            json.push_str(",\"");
+            json.push_str(list.as_str());
+            json.push_str("\":[");
+            for (index, row) in rows.values().enumerate() {
+                if index > 0 {
+                    json.push(',');
+                }
+                json.push_str(row);
+            }
+            json.push(']');
+        }
+        json.push('}');
+        if json.len() > MAX_PAGE_BYTES {
+            return Err(TooLong { list: "apis, plans and deny_policies together", limit: MAX_PAGE_BYTES });
+        }
+        let mut out = bytes::unsealed();
+        out.extend(generation.to_le_bytes());
+        out.extend_from_slice(json.as_bytes());
+        bytes::seal(key, &mut out);
+        Ok(out)
+    }
+
+    /// Reads the lists that stand under `key`, to change them.
+    pub fn read(key: &[u8], value: &[u8], generation: u64) -> Result<Self, Corrupt> {
+        let page = page(key, value, generation)?;
+        let mut lists = Self::default();
+        lists.apply(&page).map_err(|_| Corrupt)?;
+        Ok(lists)
+    }
+}
+
+/// Reads the lists that stand under `key`, to decide by them.
+pub fn read_rows(key: &[u8], value: &[u8], generation: u64) -> Result<CatalogueRows, Corrupt> {
+    Ok(page(key, value, generation)?.catalogue)
+}
+
+fn page(key: &[u8], value: &[u8], generation: u64) -> Result<Page, Corrupt> {
+    let mut reader = bytes::open(key, value)?;
+    if reader.u64()? != generation {
+        return Err(Corrupt);
+    }
+    Page::scan(reader.rest().to_vec()).map_err(|_| Corrupt)
+}

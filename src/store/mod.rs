@@ -1,0 +1,204 @@
+//! The policy in Envoy's shared data: once per process, packed, replaced in one step.
+//!
+//! Keys lie in shards by their digest, applications with their subscriptions in shards by the digest of the application's
+//! id, so a key that was never seen costs two reads. A full policy is built in the idle one of two banks, and a manifest,
+//! written last, says which bank counts. A delta rewrites single shards of the bank in use. Every value carries a
+//! checksum over its place and its bytes, and what does not fit is `Corrupt`, never an empty policy and never an allowance.
+//!
+//! The store decides nothing about requests and nothing about when to fetch. Shared data is reached through [`Shared`].
+
+pub mod batch;
+pub mod build;
+pub mod bytes;
+mod cache;
+pub mod delta;
+pub mod held;
+pub mod lease;
+pub mod lists;
+pub mod manifest;
+pub mod memory;
+pub mod record;
+pub mod shard;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use crate::policy::Digest;
+
+/// Version of everything that is written; part of every key, so that two versions of the module never read each other's
+/// values.
+pub const FORMAT: u8 = 1;
+/// Records that a shard is meant to hold: at 60 to 80 bytes each it has 1.4 to 1.9 KiB, which the host copies in 2.5 µs.
+pub const SHARD_RECORDS: u64 = 24;
+/// Fewest shards of one kind, so that a policy that grows by deltas starts with room: 16 × 24 × 8 = 3,072 keys before
+/// [`batch::is_crowded`] asks for a rebuild.
+pub const MIN_SHARDS: u32 = 16;
+/// Most shards of one kind. Two kinds in two banks make 2^18 entries, which the host's map rehashes in some 30 ms, once.
+/// Beyond 1.5 million keys shards grow instead.
+pub const MAX_SHARDS: u32 = 1 << 16;
+
+/// The host's shared data, as the store uses it.
+pub trait Shared {
+    /// The value of a key with its version; `None` if it was never set.
+    fn get(&self, key: &[u8]) -> Result<Option<Versioned>, SharedError>;
+    /// Sets a key if its version is still that of `expected`.
+    fn set(&self, key: &[u8], value: &[u8], expected: Expected) -> Result<(), SharedError>;
+}
+
+/// A value and the version to replace it by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Versioned {
+    /// The bytes; empty if they were emptied.
+    pub value: Vec<u8>,
+    /// The host's compare-and-swap number.
+    pub cas: u32,
+}
+
+/// What must be true of a key for it to be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// It was never set.
+    Absent,
+    /// It has this version.
+    Version(u32),
+}
+
+impl Expected {
+    /// What is expected of a key that was just read.
+    pub fn of(read: Option<&Versioned>) -> Self {
+        read.map_or(Self::Absent, |read| Self::Version(read.cas))
+    }
+}
+
+/// Why shared data did not do what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SharedError {
+    /// Somebody else set the key since it was read.
+    Raced,
+    /// The host failed.
+    Host,
+}
+
+/// Bytes that are not what should stand there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Corrupt;
+
+/// Which policy the entries of shared data belong to: a digest of all that decides what the feed answers. Plugins share
+/// a policy when it is the same, and never otherwise.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Source {
+    prefix: String,
+}
+
+impl Source {
+    /// The source of a digest over cluster, authority, path, headers and credentials.
+    pub fn new(digest: Digest) -> Self {
+        let hex = digest.to_hex();
+        Self { prefix: format!("keygate/{FORMAT}/{}/", hex.get(..32).unwrap_or(&hex)) }
+    }
+
+    /// The key of an entry.
+    pub fn key(&self, entry: Entry) -> Vec<u8> {
+        let prefix = &self.prefix;
+        match entry {
+            Entry::Manifest => format!("{prefix}manifest"),
+            Entry::Lease => format!("{prefix}lease"),
+            Entry::Catalogue(slot) => format!("{prefix}catalogue/{}", slot.index()),
+            Entry::Shard(place) => {
+                format!("{prefix}{}/{}/{}", place.bank.index(), place.kind.letter(), place.number)
+            }
+        }
+        .into_bytes()
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.prefix)
+    }
+}
+
+/// What shared data holds for one policy. The set is finite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Which bank counts, and all that is known of the policy as a whole.
+    Manifest,
+    /// Who refreshes.
+    Lease,
+    /// The small lists. Two slots, so that the one in use is never overwritten.
+    Catalogue(Bank),
+    /// Records.
+    Shard(Place),
+}
+
+/// Where a shard stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its bank.
+    pub bank: Bank,
+    /// What it holds.
+    pub kind: Kind,
+    /// Its number in that bank.
+    pub number: u32,
+}
+
+/// One of two places for a whole policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bank {
+    /// The first.
+    #[default]
+    A,
+    /// The second.
+    B,
+}
+
+impl Bank {
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+
+    /// 0 or 1.
+    pub fn index(self) -> u8 {
+        match self {
+            Self::A => 0,
+            Self::B => 1,
+        }
+    }
+}
+
+/// What a shard holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Keys by digest.
+    Keys,
+    /// Applications with their subscriptions.
+    Applications,
+}
+
+impl Kind {
+    fn letter(self) -> char {
+        match self {
+            Self::Keys => 'k',
+            Self::Applications => 'a',
+        }
+    }
+}
+
+/// How many shards so many records are spread over.
+pub fn shards_for(records: u64) -> u32 {
+    let wanted = records.div_ceil(SHARD_RECORDS).clamp(MIN_SHARDS.into(), MAX_SHARDS.into());
+    u32::try_from(wanted).unwrap_or(MAX_SHARDS)
+}
+
+/// The shard of a digest: its first eight bytes, scaled to the number of shards, so that shards follow the order of
+/// digests.
+pub fn shard_of(prefix: u64, shards: u32) -> u32 {
+    let scaled = u128::from(prefix).saturating_mul(u128::from(shards)) >> 64;
+    u32::try_from(scaled).unwrap_or(0)
+}

@@ -1,0 +1,283 @@
+//! The packed records of shards: a key, and an application with its subscriptions.
+//!
+//! Written from the rows of a page, read back as what the decision needs. A record that does not read to its end is
+//! corrupt.
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::{
+    Corrupt,
+    bytes::{Reader, Write},
+};
+use crate::{
+    decision::{Application, Restrictions, Subscription},
+    policy::{
+        ApplicationState, Digest, KeyState, KeyType, SubscriptionState, Text,
+        rows::{self, Key},
+    },
+    referer::RefererPattern,
+};
+
+/// Bytes of one key's record. A key with a thousand restrictions of each kind stays below; a longer one is a bad row.
+pub const MAX_KEY_BYTES: usize = 512 << 10;
+/// Bytes of one application's record: some 60,000 subscriptions with short ids, 2,000 with the longest. What would make
+/// it longer is a bad row.
+pub const MAX_APPLICATION_BYTES: usize = 1 << 20;
+
+const TYPE_SANDBOX: u8 = 1;
+const STATE_REVOKED: u8 = 1 << 1;
+const HAS_NOT_BEFORE: u8 = 1 << 2;
+const HAS_EXPIRES_AT: u8 = 1 << 3;
+const HAS_APIS: u8 = 1 << 4;
+const HAS_IPS: u8 = 1 << 5;
+const HAS_REFERERS: u8 = 1 << 6;
+const KNOWN_FLAGS: u8 = (1 << 7) - 1;
+
+/// What a key's record holds.
+#[derive(Debug, PartialEq)]
+pub struct KeyRecord {
+    /// The public handle.
+    pub id: Box<str>,
+    /// The id of the application.
+    pub application: Box<str>,
+    /// What it is for.
+    pub key_type: KeyType,
+    /// Whether it may be used.
+    pub state: KeyState,
+    /// First second in which it is good.
+    pub not_before: Option<u64>,
+    /// First second in which it is good no more.
+    pub expires_at: Option<u64>,
+    /// What else restricts it.
+    pub restrictions: Option<Box<Restrictions>>,
+}
+
+/// Appends a key's record.
+pub fn put_key(out: &mut Vec<u8>, key: &Key<'_>) {
+    let flag = |condition: bool, flag: u8| if condition { flag } else { 0 };
+    out.push(
+        flag(key.key_type == KeyType::Sandbox, TYPE_SANDBOX)
+            | flag(key.state == KeyState::Revoked, STATE_REVOKED)
+            | flag(key.not_before.is_some(), HAS_NOT_BEFORE)
+            | flag(key.expires_at.is_some(), HAS_EXPIRES_AT)
+            | flag(key.apis.is_some(), HAS_APIS)
+            | flag(key.permitted_ips.is_some(), HAS_IPS)
+            | flag(key.permitted_referers.is_some(), HAS_REFERERS),
+    );
+    out.put_sized(key.id.as_str().as_bytes());
+    out.put_sized(key.application.as_str().as_bytes());
+    [key.not_before, key.expires_at].into_iter().flatten().for_each(|time| out.put_varint(time));
+    if let Some(apis) = &key.apis {
+        put_list(out, apis, |out, id: &Text<'_>| out.put_sized(id.as_str().as_bytes()));
+    }
+    if let Some(ranges) = &key.permitted_ips {
+        put_list(out, ranges, put_range);
+    }
+    if let Some(patterns) = &key.permitted_referers {
+        put_list(out, patterns, |out, pattern: &RefererPattern| out.put_sized(pattern.as_str().as_bytes()));
+    }
+}
+
+/// Reads a key's record.
+pub fn read_key(record: &[u8]) -> Result<KeyRecord, Corrupt> {
+    let mut reader = Reader::new(record);
+    let flags = reader.u8()?;
+    if flags & !KNOWN_FLAGS != 0 {
+        return Err(Corrupt);
+    }
+    let has = |flag: u8| flags & flag != 0;
+    let id = reader.text()?.into();
+    let application = reader.text()?.into();
+    let not_before = if has(HAS_NOT_BEFORE) { Some(reader.varint()?) } else { None };
+    let expires_at = if has(HAS_EXPIRES_AT) { Some(reader.varint()?) } else { None };
+    let restrictions = if has(HAS_APIS) || has(HAS_IPS) || has(HAS_REFERERS) {
+        let apis = read_list(&mut reader, has(HAS_APIS), |reader| reader.text().map(Box::from))?;
+        let permitted_ips = read_list(&mut reader, has(HAS_IPS), read_range)?;
+        let permitted_referers = read_list(&mut reader, has(HAS_REFERERS), |reader| {
+            RefererPattern::parse(reader.text()?).ok_or(Corrupt)
+        })?;
+        Some(Box::new(Restrictions { apis, permitted_ips, permitted_referers }))
+    } else {
+        None
+    };
+    reader.finish()?;
+    let key_type = if has(TYPE_SANDBOX) { KeyType::Sandbox } else { KeyType::Production };
+    let state = if has(STATE_REVOKED) { KeyState::Revoked } else { KeyState::Active };
+    Ok(KeyRecord { id, application, key_type, state, not_before, expires_at, restrictions })
+}
+
+fn put_list<T>(out: &mut Vec<u8>, list: &[T], put: impl Fn(&mut Vec<u8>, &T)) {
+    out.put_varint(u64::try_from(list.len()).unwrap_or(u64::MAX));
+    list.iter().for_each(|entry| put(out, entry));
+}
+
+fn read_list<'a, T>(
+    reader: &mut Reader<'a>,
+    present: bool,
+    read: impl Fn(&mut Reader<'a>) -> Result<T, Corrupt>,
+) -> Result<Option<Vec<T>>, Corrupt> {
+    if !present {
+        return Ok(None);
+    }
+    let count = reader.varint()?;
+    // Not reserved ahead: a damaged count would ask for any amount of memory.
+    (0..count).map(|_| read(reader)).collect::<Result<_, _>>().map(Some)
+}
+
+fn put_range(out: &mut Vec<u8>, range: &IpNet) {
+    out.push(range.prefix_len());
+    match range {
+        IpNet::V4(range) => out.put_sized(&range.addr().octets()),
+        IpNet::V6(range) => out.put_sized(&range.addr().octets()),
+    }
+}
+
+fn read_range(reader: &mut Reader<'_>) -> Result<IpNet, Corrupt> {
+    let prefix = reader.u8()?;
+    let octets = reader.sized()?;
+    if let Ok(octets) = <[u8; 4]>::try_from(octets) {
+        Ipv4Net::new(octets.into(), prefix).map(IpNet::V4).map_err(|_| Corrupt)
+    } else {
+        let octets = <[u8; 16]>::try_from(octets).map_err(|_| Corrupt)?;
+        Ipv6Net::new(octets.into(), prefix).map(IpNet::V6).map_err(|_| Corrupt)
+    }
+}
+
+/// The key of an application's record: a part of its id's digest, which places it, and the whole id, which names it.
+pub fn application_key(id: &str) -> Vec<u8> {
+    let mut key = Digest::of(id.as_bytes()).prefix().to_be_bytes().to_vec();
+    key.extend_from_slice(id.as_bytes());
+    key
+}
+
+/// An application's record while it is changed.
+#[derive(Debug, Default, PartialEq)]
+pub struct ApplicationRecord<'a> {
+    /// The application itself; `None` while only subscriptions of it are known.
+    pub application: Option<ApplicationPart<'a>>,
+    /// API, state and plan of its subscriptions, sorted by API.
+    pub subscriptions: Vec<(&'a str, SubscriptionState, Option<&'a str>)>,
+}
+
+/// The application in its record.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ApplicationPart<'a> {
+    /// Its name.
+    pub name: Option<&'a str>,
+    /// Its owner.
+    pub owner: Option<&'a str>,
+    /// Its state.
+    pub state: ApplicationState,
+    /// Its plan.
+    pub plan: Option<&'a str>,
+}
+
+impl<'a> From<&'a rows::Application<'_>> for ApplicationPart<'a> {
+    fn from(row: &'a rows::Application<'_>) -> Self {
+        Self {
+            name: row.name.as_ref().map(Text::as_str),
+            owner: row.owner.as_ref().map(Text::as_str),
+            state: row.state,
+            plan: row.plan.as_ref().map(Text::as_str),
+        }
+    }
+}
+
+impl<'a> ApplicationPart<'a> {
+    /// Appends it.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.state == ApplicationState::Blocked));
+        out.put_optional_text(self.name);
+        out.put_optional_text(self.owner);
+        out.put_optional_text(self.plan);
+    }
+
+    /// Reads it.
+    pub fn read(reader: &mut Reader<'a>) -> Result<Self, Corrupt> {
+        let state = if reader.flag()? { ApplicationState::Blocked } else { ApplicationState::Active };
+        let (name, owner, plan) = (reader.optional_text()?, reader.optional_text()?, reader.optional_text()?);
+        Ok(Self { name, owner, state, plan })
+    }
+}
+
+impl<'a> ApplicationRecord<'a> {
+    /// Reads a whole record.
+    pub fn read(record: &'a [u8]) -> Result<Self, Corrupt> {
+        let mut reader = Reader::new(record);
+        let application = if reader.flag()? { Some(ApplicationPart::read(&mut reader)?) } else { None };
+        let mut subscriptions = Vec::new();
+        while !reader.is_empty() {
+            subscriptions.push((reader.text()?, read_state(&mut reader)?, reader.optional_text()?));
+        }
+        Ok(Self { application, subscriptions })
+    }
+
+    /// Appends the record.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.application.is_some()));
+        if let Some(application) = &self.application {
+            application.put(out);
+        }
+        for (api, state, plan) in &self.subscriptions {
+            put_subscription(out, api, *state, *plan);
+        }
+    }
+
+    /// Whether nothing is known of the application any more.
+    pub fn is_empty(&self) -> bool {
+        self.application.is_none() && self.subscriptions.is_empty()
+    }
+}
+
+/// What a cold key needs of an application's record: the application, and its subscription to one API.
+pub fn find_subscription(
+    record: &[u8],
+    wanted: &str,
+) -> Result<(Option<Application>, Option<Subscription>), Corrupt> {
+    let mut reader = Reader::new(record);
+    let part = if reader.flag()? { Some(ApplicationPart::read(&mut reader)?) } else { None };
+    let application = part.map(|part| Application {
+        name: part.name.map(Box::from),
+        owner: part.owner.map(Box::from),
+        state: part.state,
+        plan: part.plan.map(Box::from),
+    });
+    while !reader.is_empty() {
+        let (api, state, plan) = (reader.text()?, read_state(&mut reader)?, reader.optional_text()?);
+        if api == wanted {
+            return Ok((application, Some(Subscription { state, plan: plan.map(Box::from) })));
+        }
+    }
+    Ok((application, None))
+}
+
+/// Appends one subscription.
+pub fn put_subscription(out: &mut Vec<u8>, api: &str, state: SubscriptionState, plan: Option<&str>) {
+    out.put_sized(api.as_bytes());
+    out.push(match state {
+        SubscriptionState::Unblocked => 0,
+        SubscriptionState::TierUpdatePending => 1,
+        SubscriptionState::DeletePending => 2,
+        SubscriptionState::Blocked => 3,
+        SubscriptionState::ProdOnlyBlocked => 4,
+        SubscriptionState::OnHold => 5,
+        SubscriptionState::Rejected => 6,
+        SubscriptionState::Unknown => 7,
+    });
+    out.put_optional_text(plan);
+}
+
+/// Reads a subscription's state.
+pub fn read_state(reader: &mut Reader<'_>) -> Result<SubscriptionState, Corrupt> {
+    Ok(match reader.u8()? {
+        0 => SubscriptionState::Unblocked,
+        1 => SubscriptionState::TierUpdatePending,
+        2 => SubscriptionState::DeletePending,
+        3 => SubscriptionState::Blocked,
+        4 => SubscriptionState::ProdOnlyBlocked,
+        5 => SubscriptionState::OnHold,
+        6 => SubscriptionState::Rejected,
+        7 => SubscriptionState::Unknown,
+        _ => return Err(Corrupt),
+    })
+}

@@ -4,7 +4,10 @@
 //! decides. It is a function of its arguments: the policy is asked through [`Policy`], and what costs a call of the host
 //! (the time, the client's address, route metadata) through [`Facts`], only when a rule needs it.
 
-use std::{net::IpAddr, rc::Rc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+};
 
 use ipnet::IpNet;
 
@@ -12,6 +15,7 @@ use crate::{
     catalogue::{Addressed, Catalogue},
     config::{ApiSource, Config, UnknownApi},
     credential::{self, Credential, Found},
+    edit::Identity,
     head::Head,
     path::RequestPath,
     policy::{
@@ -129,12 +133,14 @@ pub enum Permit {
     Emergency,
     /// The policy allows this key.
     Key,
+    /// There is no policy, and the configuration lets requests pass then.
+    WithoutPolicy,
 }
 
 impl Permit {
     /// Whether a credential was looked at, so that it is taken out of the request.
     pub fn looked_at_credential(self) -> bool {
-        matches!(self, Self::Emergency | Self::Key)
+        matches!(self, Self::Emergency | Self::Key | Self::WithoutPolicy)
     }
 }
 
@@ -171,6 +177,66 @@ impl From<Unreadable> for Denial {
     fn from(_: Unreadable) -> Self {
         Self::Unreadable
     }
+}
+
+impl<'p> Decision<'p> {
+    /// A refusal of which nothing else is known.
+    pub fn of(denial: Denial) -> Self {
+        Self { verdict: Err(denial), api: None, subject: None }
+    }
+
+    /// Whether something was not found that a newer policy may have.
+    pub fn is_miss(&self) -> bool {
+        matches!(
+            self.verdict,
+            Err(Denial::NoPolicy
+                | Denial::Unreadable
+                | Denial::Rule(Reason::KeyUnknown | Reason::SubscriptionMissing | Reason::ApiNotFound))
+        )
+    }
+
+    /// All that is known of who asks for what.
+    pub fn known(&self, permit: Option<Permit>) -> Identity<'_> {
+        let api_id = self.api.map(|api| api.id.as_str());
+        if permit == Some(Permit::Emergency) {
+            return Identity {
+                application_id: Some(EMERGENCY),
+                key_id: Some(EMERGENCY),
+                key_type: Some(KeyType::Production.as_str()),
+                api_id,
+                ..Identity::default()
+            };
+        }
+        let Some(subject) = &self.subject else { return Identity { api_id, ..Identity::default() } };
+        let application = subject.application.as_ref();
+        Identity {
+            application_id: Some(&subject.application_id),
+            key_id: Some(&subject.key_id),
+            key_type: Some(subject.key_type.as_str()),
+            application_name: application.and_then(|application| application.name.as_deref()),
+            owner: application.and_then(|application| application.owner.as_deref()),
+            api_id,
+            plan: subject.subscription.as_ref().and_then(|subscription| subscription.plan.as_deref()),
+        }
+    }
+
+    /// What goes upstream with a request that passes: nothing, unless a key was checked.
+    pub fn identity(&self, permit: Permit) -> Identity<'_> {
+        match permit {
+            Permit::Key | Permit::Emergency => self.known(Some(permit)),
+            Permit::Preflight | Permit::UnknownApi | Permit::Open | Permit::WithoutPolicy => Identity::default(),
+        }
+    }
+}
+
+/// The address in Envoy's `source.address`: with a port, and an IPv4 address that is mapped into IPv6 as what it is.
+/// `None` for what is no address, as the path of a socket.
+pub fn parse_address(text: &str) -> Option<IpAddr> {
+    let address = match text.parse::<SocketAddr>() {
+        Ok(socket) => socket.ip(),
+        Err(_) => text.parse().ok()?,
+    };
+    Some(address.to_canonical())
 }
 
 /// Decides one request. `policy` is `None` while there is none.

@@ -1,4 +1,23 @@
-//! keygate: a proxy-wasm filter that checks API keys and subscription blocks from memory.
+//! keygate: a proxy-wasm filter for Envoy that checks API keys and subscription blocks from memory.
+//!
+//! In reading order. The core is pure: it calls no host, reads no clock and writes no log, and builds without the feature
+//! `plugin`.
+//!
+//! - [`policy`]: what a policy consists of, and how its pages are read
+//! - [`config`]: the plugin configuration
+//! - [`head`], [`path`], [`hostname`], [`referer`], [`template`]: parts of a request, and the patterns they are held against
+//! - [`credential`]: where a request carries its key
+//! - [`catalogue`]: which API a request belongs to, and the other small lists
+//! - [`decision`]: permit or denial
+//! - [`reply`], [`edit`], [`annotation`]: what follows from it
+//! - [`store`]: the policy in shared data
+//! - [`refresh`]: how it is kept fresh
+//!
+//! The shell, `plugin`, turns Envoy's callbacks into calls of the core.
+
+#![deny(unsafe_code)]
+
+pub mod annotation;
 pub mod catalogue;
 pub mod config;
 pub mod credential;
@@ -13,3 +32,7 @@ pub mod refresh;
 pub mod reply;
 pub mod store;
 pub mod template;
+
+// The unit tests are those of the core: without the shell they link without a host.
+#[cfg(all(feature = "plugin", not(test)))]
+mod plugin;

@@ -261,6 +261,12 @@ pub struct Replies {
     pub overrides: BTreeMap<Reason, ReplyOverride>,
 }
 
+impl Default for Replies {
+    fn default() -> Self {
+        Self { format: ReplyFormat::Wso2, realm: "keygate".to_owned(), overrides: BTreeMap::new() }
+    }
+}
+
 /// Shape of a refusal's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyFormat {

@@ -1,1 +1,57 @@
-//! The shell: what turns Envoy's callbacks into calls of the core, and carries out what the core says.
+//! The shell: turns Envoy's callbacks into calls of the core, and carries out what the core says.
+//!
+//! Nothing here decides. One [`Plugin`] belongs to each plugin configuration of a VM; its root context refreshes the
+//! policy, its HTTP contexts answer requests by it.
+
+mod host;
+mod http;
+mod metrics;
+mod root;
+
+use std::{
+    cell::{Cell, RefCell},
+    time::Duration,
+};
+
+use crate::{config::Config, refresh::Refresh, store::held::Held};
+use metrics::Metrics;
+
+/// How often a VM looks at the manifest: the delay that it adds to a block.
+const TICK: Duration = Duration::from_millis(100);
+/// How often while requests wait for the first policy, or work on a page goes on.
+const FAST_TICK: Duration = Duration::from_millis(10);
+
+/// What one plugin configuration has in one VM.
+#[derive(Debug)]
+struct Plugin {
+    config: Config,
+    held: RefCell<Held>,
+    refresh: RefCell<Refresh>,
+    metrics: Metrics,
+    /// Requests that wait for the very first policy: context, and until when in milliseconds of Unix time.
+    waiting: RefCell<Vec<Waiting>>,
+    tick: Cell<Duration>,
+    /// This VM has served a request.
+    serves: Cell<bool>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    context: u32,
+    until_ms: u64,
+}
+
+impl Plugin {
+    /// Ticks so often from now on.
+    fn tick_every(&self, period: Duration) {
+        if self.tick.replace(period) != period {
+            host::set_tick_period(period);
+        }
+    }
+}
+
+proxy_wasm::main! {{
+    // Installs the hook that logs a panic's place before the VM is lost.
+    proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Error);
+    proxy_wasm::set_root_context(|context| Box::new(root::Root::new(context)));
+}}

@@ -95,6 +95,12 @@ impl Held {
         self.unsound
     }
 
+    /// Whether shared data still says what was adopted.
+    pub fn is_current(&self, shared: &impl Shared) -> bool {
+        let read = shared.get(&self.source.key(Entry::Manifest));
+        matches!(read, Ok(read) if read.as_ref().map_or(&[][..], |read| &read.value) == self.seen)
+    }
+
     /// Reads the manifest and adopts what it says.
     pub fn look(&mut self, shared: &impl Shared) -> Look {
         let key = self.source.key(Entry::Manifest);

@@ -1,0 +1,61 @@
+//! Annotations: the facts of a decision that go into Envoy's filter state, for access logs and for the filters behind.
+//!
+//! A request without `reason` never met the filter; that is what a guard behind it checks. A fact that is not known is
+//! left out.
+
+use std::borrow::Cow;
+
+use crate::{
+    config::Fact,
+    decision::{Decision, Permit},
+    reply::Reason,
+};
+
+/// What a refusal always carries as far as it is known, whatever the configuration lists.
+const OF_REFUSALS: [Fact; 3] = [Fact::ApplicationId, Fact::KeyId, Fact::ApiId];
+
+/// Calls `set` with path and value of each fact. `permit` is why the request passes, `reason` why it does not, or in
+/// shadow mode would not.
+pub fn annotate<'a>(
+    facts: &[Fact],
+    decision: &'a Decision<'_>,
+    permit: Option<Permit>,
+    reason: Option<Reason>,
+    revision: Option<u64>,
+    mut set: impl FnMut(&'static str, Cow<'a, str>),
+) {
+    let of_refusals: &[Fact] = if reason.is_some() { &OF_REFUSALS } else { &[] };
+    let more = of_refusals.iter().filter(|fact| !facts.contains(fact));
+    let known = decision.known(permit);
+    for fact in facts.iter().chain(more) {
+        let value = match fact {
+            Fact::Reason => Some(Cow::Borrowed(reason.map_or("allowed", Reason::as_str))),
+            Fact::ApplicationId => known.application_id.map(Cow::Borrowed),
+            Fact::ApplicationName => known.application_name.map(Cow::Borrowed),
+            Fact::Owner => known.owner.map(Cow::Borrowed),
+            Fact::KeyId => known.key_id.map(Cow::Borrowed),
+            Fact::ApiId => known.api_id.map(Cow::Borrowed),
+            Fact::KeyType => known.key_type.map(Cow::Borrowed),
+            Fact::Plan => known.plan.map(Cow::Borrowed),
+            Fact::Revision => revision.map(|revision| Cow::Owned(revision.to_string())),
+        };
+        if let Some(value) = value {
+            set(path(*fact), value);
+        }
+    }
+}
+
+/// Where a fact goes; the host puts `wasm.` before it.
+fn path(fact: Fact) -> &'static str {
+    match fact {
+        Fact::Reason => "keygate.reason",
+        Fact::ApplicationId => "keygate.application_id",
+        Fact::ApplicationName => "keygate.application_name",
+        Fact::Owner => "keygate.owner",
+        Fact::KeyId => "keygate.key_id",
+        Fact::ApiId => "keygate.api_id",
+        Fact::KeyType => "keygate.key_type",
+        Fact::Plan => "keygate.plan",
+        Fact::Revision => "keygate.revision",
+    }
+}

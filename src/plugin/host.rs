@@ -1,0 +1,343 @@
+//! The host: the only code that calls Envoy.
+//!
+//! Bytes go in and out; nothing here takes a client's bytes for text, and nothing panics, whatever status the host
+//! returns. The SDK's own wrappers panic on both, make several calls where one does, and cannot set response code details,
+//! so what a request needs is declared here. Callouts go through the SDK, whose dispatcher has to know their tokens.
+
+#![allow(unsafe_code, reason = "the host's functions take pointers; each use says why it is sound")]
+#![allow(clippy::disallowed_methods, reason = "this is the file that the list allows")]
+
+use std::{ptr, time::Duration};
+
+use proxy_wasm::{hostcalls, types::Status};
+
+use crate::store::{Expected, Shared, SharedError, Versioned};
+
+type Code = u32;
+
+const OK: Code = 0;
+const NOT_FOUND: Code = 1;
+const CAS_MISMATCH: Code = 8;
+
+const REQUEST_HEADERS: u32 = 0;
+const CALL_RESPONSE_HEADERS: u32 = 6;
+const CALL_RESPONSE_BODY: u32 = 4;
+const PLUGIN_CONFIGURATION: u32 = 7;
+const HTTP_REQUEST_STREAM: u32 = 0;
+
+/// A version that no entry has, since the host counts up from one: with it a key is set only if it is not there.
+const NO_VERSION: u32 = u32::MAX;
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_log(level: u32, message: *const u8, size: usize) -> Code;
+    fn proxy_get_current_time_nanoseconds(time: *mut u64) -> Code;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> Code;
+    fn proxy_set_effective_context(context: u32) -> Code;
+    fn proxy_continue_stream(stream: u32) -> Code;
+    fn proxy_get_buffer_bytes(buffer: u32, start: usize, max: usize, data: *mut *mut u8, size: *mut usize) -> Code;
+    fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> Code;
+    fn proxy_replace_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> Code;
+    fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> Code;
+    fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> Code;
+    fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> Code;
+    fn proxy_get_shared_data(
+        key: *const u8,
+        key_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+        cas: *mut u32,
+    ) -> Code;
+    fn proxy_set_shared_data(key: *const u8, key_size: usize, value: *const u8, value_size: usize, cas: u32) -> Code;
+    fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_size: usize,
+        body: *const u8,
+        body_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        grpc_status: i32,
+    ) -> Code;
+    fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> Code;
+    fn proxy_increment_metric(id: u32, offset: i64) -> Code;
+    fn proxy_record_metric(id: u32, value: u64) -> Code;
+}
+
+#[link(wasm_import_module = "wasi_snapshot_preview1")]
+unsafe extern "C" {
+    fn environ_sizes_get(count: *mut usize, size: *mut usize) -> Code;
+    fn environ_get(entries: *mut *mut u8, bytes: *mut u8) -> Code;
+}
+
+/// How loud a line of Envoy's log is.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub enum LogLevel {
+    /// `debug`.
+    Debug = 1,
+    /// `info`.
+    Info = 2,
+    /// `warning`.
+    Warn = 3,
+    /// `error`.
+    Error = 4,
+}
+
+/// Writes a line to Envoy's log.
+pub fn log(level: LogLevel, line: &str) {
+    // SAFETY: the host reads the bytes during the call. A line that cannot be written is lost.
+    unsafe { proxy_log(level as u32, line.as_ptr(), line.len()) };
+}
+
+/// Now, in nanoseconds of Unix time; zero if the host does not say.
+pub fn now_ns() -> u64 {
+    let mut time = 0;
+    // SAFETY: the host writes eight bytes.
+    unsafe { proxy_get_current_time_nanoseconds(&raw mut time) };
+    time
+}
+
+/// Now, in milliseconds of Unix time.
+pub fn now_ms() -> u64 {
+    now_ns() / 1_000_000
+}
+
+/// From now on this context ticks so often.
+pub fn set_tick_period(period: Duration) {
+    let milliseconds = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
+    // SAFETY: no memory is passed.
+    unsafe { proxy_set_tick_period_milliseconds(milliseconds) };
+}
+
+/// What follows concerns that context; `false`: there is none of that id.
+pub fn set_effective_context(context: u32) -> bool {
+    // SAFETY: no memory is passed.
+    unsafe { proxy_set_effective_context(context) == OK }
+}
+
+/// Lets the request of the effective context go on.
+pub fn continue_request() {
+    // SAFETY: no memory is passed.
+    unsafe { proxy_continue_stream(HTTP_REQUEST_STREAM) };
+}
+
+/// Calls `get` with room for a pointer and a size, and takes over what the host allocated through the module's allocator.
+fn take_buffer(get: impl FnOnce(*mut *mut u8, *mut usize) -> Code) -> Result<Vec<u8>, Code> {
+    let mut data = ptr::null_mut();
+    let mut size = 0;
+    match get(&raw mut data, &raw mut size) {
+        OK if data.is_null() => Ok(Vec::new()),
+        // SAFETY: the host got these bytes from the SDK's allocator, which makes a boxed slice of exactly this size, and
+        // gives them away.
+        OK => Ok(unsafe { Vec::from_raw_parts(data, size, size) }),
+        code => Err(code),
+    }
+}
+
+/// The plugin's configuration.
+pub fn plugin_configuration() -> Vec<u8> {
+    // SAFETY: the host writes pointer and size.
+    take_buffer(|data, size| unsafe { proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, usize::MAX, data, size) })
+        .unwrap_or_default()
+}
+
+/// The request's headers, serialized; `None` if the host has none.
+pub fn request_headers() -> Option<Vec<u8>> {
+    // SAFETY: the host writes pointer and size.
+    take_buffer(|data, size| unsafe { proxy_get_header_map_pairs(REQUEST_HEADERS, data, size) }).ok()
+}
+
+/// Sets a header of the request, replacing the first of that name.
+pub fn set_request_header(name: &str, value: &[u8]) {
+    // SAFETY: the host reads the bytes during the call.
+    unsafe { proxy_replace_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+}
+
+/// Removes all headers of that name from the request.
+pub fn remove_request_header(name: &str) {
+    // SAFETY: the host reads the bytes during the call.
+    unsafe { proxy_remove_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len()) };
+}
+
+/// A property of the request; the parts of its path are separated by zero bytes.
+pub fn property(path: &[u8]) -> Option<Vec<u8>> {
+    // SAFETY: the host reads the path during the call, and writes pointer and size.
+    take_buffer(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) }).ok()
+}
+
+/// Puts a value into the request's filter state, under `wasm.` and the path.
+pub fn set_property(path: &str, value: &[u8]) {
+    // SAFETY: the host reads the bytes during the call.
+    unsafe { proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) };
+}
+
+/// A local answer to the request.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalResponse<'a> {
+    /// HTTP status.
+    pub status: u16,
+    /// Response code details.
+    pub details: &'a str,
+    /// Headers.
+    pub headers: &'a [(&'static str, String)],
+    /// Body.
+    pub body: &'a [u8],
+    /// gRPC status; `None` if the request is not gRPC.
+    pub grpc_status: Option<u8>,
+}
+
+/// Answers the request of the effective context.
+pub fn send_local_response(response: LocalResponse<'_>) {
+    let LocalResponse { status, details, headers, body, grpc_status } = response;
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let headers = serialize(&headers);
+    // SAFETY: the host reads the bytes during the call.
+    unsafe {
+        proxy_send_local_response(
+            status.into(),
+            details.as_ptr(),
+            details.len(),
+            body.as_ptr(),
+            body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            grpc_status.map_or(-1, i32::from),
+        )
+    };
+}
+
+/// The host's serialization of a header map.
+fn serialize(headers: &[(&str, &str)]) -> Vec<u8> {
+    let size_of = |text: &str| u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let mut out = u32::try_from(headers.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
+    for (name, value) in headers {
+        out.extend(size_of(name));
+        out.extend(size_of(value));
+    }
+    for text in headers.iter().flat_map(|(name, value)| [name, value]) {
+        out.extend_from_slice(text.as_bytes());
+        out.push(0);
+    }
+    out
+}
+
+/// Why a callout could not be made.
+#[derive(Clone, Copy, Debug)]
+pub enum CalloutError {
+    /// There is no such cluster, or the headers are no request.
+    BadArgument,
+    /// No healthy host, or a circuit breaker.
+    InternalFailure,
+}
+
+/// Sends a request to a cluster; the token of its answer.
+pub fn callout(cluster: &str, headers: Vec<(&str, &str)>, timeout: Duration) -> Result<u32, CalloutError> {
+    hostcalls::dispatch_http_call(cluster, headers, None, Vec::new(), timeout).map_err(|status| match status {
+        Status::BadArgument => CalloutError::BadArgument,
+        _ => CalloutError::InternalFailure,
+    })
+}
+
+/// The headers of the answer to a callout, serialized; `None` if there was none.
+pub fn callout_headers() -> Option<Vec<u8>> {
+    // SAFETY: the host writes pointer and size.
+    take_buffer(|data, size| unsafe { proxy_get_header_map_pairs(CALL_RESPONSE_HEADERS, data, size) }).ok()
+}
+
+/// The body of the answer to a callout.
+pub fn callout_body(size: usize) -> Vec<u8> {
+    if size == 0 {
+        return Vec::new();
+    }
+    // SAFETY: the host writes pointer and size.
+    take_buffer(|data, taken| unsafe { proxy_get_buffer_bytes(CALL_RESPONSE_BODY, 0, size, data, taken) })
+        .unwrap_or_default()
+}
+
+/// A kind of metric.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub enum MetricKind {
+    /// Counts up.
+    Counter = 0,
+    /// Is set.
+    Gauge = 1,
+    /// Collects values.
+    Histogram = 2,
+}
+
+/// Defines a metric; `None` if the host refuses.
+pub fn define_metric(kind: MetricKind, name: &str) -> Option<u32> {
+    let mut id = 0;
+    // SAFETY: the host reads the name during the call, and writes the id.
+    let code = unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &raw mut id) };
+    (code == OK).then_some(id)
+}
+
+/// Counts up.
+pub fn increment_metric(id: u32, by: u64) {
+    // SAFETY: no memory is passed.
+    unsafe { proxy_increment_metric(id, i64::try_from(by).unwrap_or(i64::MAX)) };
+}
+
+/// Sets a gauge, or adds a value to a histogram.
+pub fn record_metric(id: u32, value: u64) {
+    // SAFETY: no memory is passed.
+    unsafe { proxy_record_metric(id, value) };
+}
+
+/// An environment variable of the VM.
+pub fn environment(name: &str) -> Option<Vec<u8>> {
+    let (mut count, mut size) = (0usize, 0usize);
+    // SAFETY: the host writes both.
+    if unsafe { environ_sizes_get(&raw mut count, &raw mut size) } != OK {
+        return None;
+    }
+    let mut entries = vec![ptr::null_mut(); count];
+    let mut bytes = vec![0; size];
+    // SAFETY: both have the sizes that the host asked for.
+    if unsafe { environ_get(entries.as_mut_ptr(), bytes.as_mut_ptr()) } != OK {
+        return None;
+    }
+    let prefix = [name.as_bytes(), b"="].concat();
+    bytes.split(|&byte| byte == 0).find_map(|entry| entry.strip_prefix(&*prefix)).map(<[u8]>::to_vec)
+}
+
+/// The host's shared data.
+#[derive(Clone, Copy, Debug)]
+pub struct SharedData;
+
+impl Shared for SharedData {
+    fn get(&self, key: &[u8]) -> Result<Option<Versioned>, SharedError> {
+        let mut cas = 0;
+        // SAFETY: the host reads the key during the call, and writes pointer, size and version.
+        let value = take_buffer(|data, size| unsafe {
+            proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut cas)
+        });
+        match value {
+            Ok(value) => Ok(Some(Versioned { value, cas })),
+            Err(NOT_FOUND) => Ok(None),
+            Err(_) => Err(SharedError::Host),
+        }
+    }
+
+    fn set(&self, key: &[u8], value: &[u8], expected: Expected) -> Result<(), SharedError> {
+        let cas = match expected {
+            Expected::Absent => NO_VERSION,
+            Expected::Version(cas) => cas,
+        };
+        // SAFETY: the host reads the bytes during the call.
+        match unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) } {
+            OK => Ok(()),
+            CAS_MISMATCH => Err(SharedError::Raced),
+            _ => Err(SharedError::Host),
+        }
+    }
+}

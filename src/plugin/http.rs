@@ -1,0 +1,215 @@
+//! The HTTP context: one straight line from a request's head to a permit or a reply.
+
+use std::{borrow::Cow, net::IpAddr, rc::Rc, time::Duration};
+
+use proxy_wasm::{
+    traits::{Context, HttpContext},
+    types::Action,
+};
+
+use super::{
+    FAST_TICK, Plugin, Waiting,
+    host::{self, LocalResponse, SharedData},
+};
+use crate::{
+    annotation,
+    config::{Mode, OnPolicyUnavailable, Replies},
+    decision::{self, Decision, Denial, Facts, Permit},
+    edit::{self, Edit},
+    head::Head,
+    reply::{self, Reason, Reply},
+};
+
+/// One request.
+pub(super) struct Filter {
+    context: u32,
+    plugin: Option<Rc<Plugin>>,
+}
+
+/// Whether a request has just come or has waited for the very first policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    New,
+    Waited,
+}
+
+impl Filter {
+    pub fn new(context: u32, plugin: Option<Rc<Plugin>>) -> Self {
+        Self { context, plugin }
+    }
+}
+
+impl Context for Filter {}
+
+impl HttpContext for Filter {
+    fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
+        let Some(plugin) = &self.plugin else {
+            refuse_unconfigured();
+            return Action::Pause;
+        };
+        plugin.serves.set(true);
+        handle(plugin, self.context, Arrival::New)
+    }
+}
+
+impl Drop for Filter {
+    /// A stream that ends while it waits is not woken.
+    fn drop(&mut self) {
+        if let Some(plugin) = &self.plugin
+            && let Ok(mut waiting) = plugin.waiting.try_borrow_mut()
+        {
+            waiting.retain(|waiting| waiting.context != self.context);
+        }
+    }
+}
+
+/// Decides a request that has waited; its context is the effective one.
+pub(super) fn go_on(plugin: &Rc<Plugin>, context: u32) {
+    if handle(plugin, context, Arrival::Waited) == Action::Continue {
+        host::continue_request();
+    }
+}
+
+fn handle(plugin: &Plugin, context: u32, arrival: Arrival) -> Action {
+    let bytes = host::request_headers().unwrap_or_default();
+    let Ok(head) = Head::parse(&bytes) else {
+        return refuse(plugin, &Head::default(), &Decision::of(Denial::Rule(Reason::PathAmbiguous)));
+    };
+    {
+        let held = plugin.held.borrow();
+        let view = held.view(&SharedData);
+        let decision = decision::decide(&head, &plugin.config, view.as_ref(), &HostFacts);
+        // What was not found may be there in a policy that this VM has not looked at yet.
+        if !decision.is_miss() || held.is_current(&SharedData) {
+            return carry_out(plugin, context, arrival, &head, &decision);
+        }
+    }
+    plugin.held.borrow_mut().look(&SharedData);
+    let held = plugin.held.borrow();
+    let view = held.view(&SharedData);
+    let decision = decision::decide(&head, &plugin.config, view.as_ref(), &HostFacts);
+    carry_out(plugin, context, arrival, &head, &decision)
+}
+
+fn carry_out(plugin: &Plugin, context: u32, arrival: Arrival, head: &Head<'_>, decision: &Decision<'_>) -> Action {
+    let config = &plugin.config;
+    let denial = match decision.verdict {
+        Ok(permit) => {
+            plugin.metrics.allowed();
+            return pass(plugin, head, decision, Some(permit), None);
+        }
+        Err(denial) => denial,
+    };
+    if config.mode == Mode::Shadow {
+        plugin.metrics.refused(denial.reason());
+        return pass(plugin, head, decision, None, Some(denial.reason()));
+    }
+    if denial == Denial::NoPolicy && arrival == Arrival::New && !config.policy.startup_hold.is_zero() {
+        return wait(plugin, context);
+    }
+    if config.on_policy_unavailable == OnPolicyUnavailable::Allow
+        && let Denial::NoPolicy | Denial::Expired(_) = denial
+    {
+        plugin.metrics.allowed_without_policy();
+        let permit = match denial {
+            Denial::Expired(permit) => permit,
+            _ => Permit::WithoutPolicy,
+        };
+        return pass(plugin, head, decision, Some(permit), None);
+    }
+    refuse(plugin, head, decision)
+}
+
+/// Holds the request until there is a policy, or until it has waited long enough.
+fn wait(plugin: &Plugin, context: u32) -> Action {
+    let hold = u64::try_from(plugin.config.policy.startup_hold.as_millis()).unwrap_or(u64::MAX);
+    let until_ms = host::now_ms().saturating_add(hold);
+    plugin.waiting.borrow_mut().push(Waiting { context, until_ms });
+    plugin.tick_every(FAST_TICK);
+    Action::Pause
+}
+
+/// Lets a request through. `permit` is `None` in shadow mode, for one that would be refused for `reason`.
+fn pass(
+    plugin: &Plugin,
+    head: &Head<'_>,
+    decision: &Decision<'_>,
+    permit: Option<Permit>,
+    reason: Option<Reason>,
+) -> Action {
+    let config = &plugin.config;
+    let looked_at = permit.is_some_and(Permit::looked_at_credential);
+    let mut edits = Vec::new();
+    if looked_at && config.mode == Mode::Enforce && !config.forward.credential {
+        edit::remove_credentials(head, &config.credential_sources, &mut edits);
+    }
+    let identity = permit.map(|permit| decision.identity(permit)).unwrap_or_default();
+    edit::set_identity(head, &config.forward, &identity, &mut edits);
+    carry_out_edits(&edits);
+    annotate(plugin, decision, permit, reason);
+    Action::Continue
+}
+
+/// Refuses a request, whose credential no access log is to hold.
+fn refuse(plugin: &Plugin, head: &Head<'_>, decision: &Decision<'_>) -> Action {
+    let config = &plugin.config;
+    let reason = decision.verdict.err().map_or(Reason::PolicyUnavailable, Denial::reason);
+    plugin.metrics.refused(reason);
+    let mut edits = Vec::new();
+    edit::remove_credentials(head, &config.credential_sources, &mut edits);
+    carry_out_edits(&edits);
+    annotate(plugin, decision, None, Some(reason));
+    send(&reply::refuse(reason, &config.replies, head.is_grpc(), config.policy.refresh_interval));
+    Action::Pause
+}
+
+fn carry_out_edits(edits: &[Edit<'_>]) {
+    for edit in edits {
+        match edit {
+            Edit::Remove(name) => host::remove_request_header(name),
+            Edit::Set(name, value) => host::set_request_header(name, value),
+        }
+    }
+}
+
+fn annotate(plugin: &Plugin, decision: &Decision<'_>, permit: Option<Permit>, reason: Option<Reason>) {
+    let held = plugin.held.borrow();
+    let revision = held.manifest().and_then(|manifest| manifest.revision);
+    annotation::annotate(&plugin.config.annotate, decision, permit, reason, revision, |path, value: Cow<'_, str>| {
+        host::set_property(path, value.as_bytes());
+    });
+}
+
+/// A plugin that was never configured refuses everything: the host should not have started it.
+fn refuse_unconfigured() {
+    send(&reply::refuse(Reason::PolicyUnavailable, &Replies::default(), false, Duration::from_secs(1)));
+}
+
+fn send(reply: &Reply) {
+    host::send_local_response(LocalResponse {
+        status: reply.status,
+        details: &reply.details,
+        headers: &reply.headers,
+        body: &reply.body,
+        grpc_status: reply.grpc_status,
+    });
+}
+
+/// What of a request costs a call of the host.
+struct HostFacts;
+
+impl Facts for HostFacts {
+    fn now(&self) -> u64 {
+        host::now_ns() / 1_000_000_000
+    }
+
+    fn address(&self) -> Option<IpAddr> {
+        let bytes = host::property(b"source\0address")?;
+        decision::parse_address(std::str::from_utf8(&bytes).ok()?)
+    }
+
+    fn route_metadata(&self, namespace: &str, key: &str) -> Option<Vec<u8>> {
+        let path = ["xds", "route_metadata", "filter_metadata", namespace, key].join("\0");
+        host::property(path.as_bytes())
+    }
+}

@@ -1,0 +1,137 @@
+//! Metrics: their names, and what counts where. Names come from a finite set that no request and no policy can add to.
+
+use crate::{
+    config::Mode,
+    plugin::host::{self, MetricKind},
+    refresh::RefreshEvent,
+    reply::Reason,
+    store::manifest::Manifest,
+};
+
+/// A counter, gauge or histogram. The host gives a new id for each definition, so each is defined once for a VM's plugin.
+#[derive(Clone, Copy, Debug)]
+struct Metric(Option<u32>);
+
+impl Metric {
+    fn define(kind: MetricKind, name: &str) -> Self {
+        Self(host::define_metric(kind, &format!("keygate.{name}")))
+    }
+
+    fn add(self, by: u64) {
+        if let Some(id) = self.0 {
+            host::increment_metric(id, by);
+        }
+    }
+
+    fn record(self, value: u64) {
+        if let Some(id) = self.0 {
+            host::record_metric(id, value);
+        }
+    }
+}
+
+/// All metrics of one plugin.
+#[derive(Debug)]
+pub struct Metrics {
+    allowed: Metric,
+    allowed_without_policy: Metric,
+    /// `denied.<reason>`, or in shadow mode `would_deny.<reason>`, in the order of [`Reason::ALL`].
+    refused: Vec<(Reason, Metric)>,
+    applied: Metric,
+    not_modified: Metric,
+    failed: Metric,
+    refresh_refused: Metric,
+    rows_rejected: Metric,
+    refused_rollback: Metric,
+    refused_shrink: Metric,
+    revision: Metric,
+    keys: Metric,
+    subscriptions: Metric,
+    applications: Metric,
+    apis: Metric,
+    bytes: Metric,
+    age_ms: Metric,
+    duration_ms: Metric,
+}
+
+impl Metrics {
+    /// Defines them.
+    pub fn define(mode: Mode) -> Self {
+        let counter = |name: &str| Metric::define(MetricKind::Counter, name);
+        let gauge = |name: &str| Metric::define(MetricKind::Gauge, name);
+        let refusal = match mode {
+            Mode::Enforce => "denied",
+            Mode::Shadow => "would_deny",
+        };
+        let refused = |reason: &Reason| (*reason, counter(&format!("{refusal}.{}", reason.as_str())));
+        Self {
+            allowed: counter("allowed"),
+            allowed_without_policy: counter("allowed_without_policy"),
+            refused: Reason::ALL.iter().map(refused).collect(),
+            applied: counter("refresh.applied"),
+            not_modified: counter("refresh.not_modified"),
+            failed: counter("refresh.failed"),
+            refresh_refused: counter("refresh.refused"),
+            rows_rejected: counter("policy.rows_rejected"),
+            refused_rollback: counter("policy.refused_rollback"),
+            refused_shrink: counter("policy.refused_shrink"),
+            revision: gauge("policy.revision"),
+            keys: gauge("policy.keys"),
+            subscriptions: gauge("policy.subscriptions"),
+            applications: gauge("policy.applications"),
+            apis: gauge("policy.apis"),
+            bytes: gauge("policy.bytes"),
+            age_ms: gauge("policy.age_ms"),
+            duration_ms: Metric::define(MetricKind::Histogram, "refresh.duration_ms"),
+        }
+    }
+
+    /// A request was let through.
+    pub fn allowed(&self) {
+        self.allowed.add(1);
+    }
+
+    /// A request was let through only because the configuration says so where there is no policy.
+    pub fn allowed_without_policy(&self) {
+        self.allowed_without_policy.add(1);
+    }
+
+    /// A request was refused, or in shadow mode would have been.
+    pub fn refused(&self, reason: Reason) {
+        if let Some((_, metric)) = self.refused.iter().find(|(known, _)| *known == reason) {
+            metric.add(1);
+        }
+    }
+
+    /// Something happened to the policy.
+    pub fn refresh(&self, event: RefreshEvent) {
+        match event {
+            RefreshEvent::Applied => self.applied.add(1),
+            RefreshEvent::NotModified => self.not_modified.add(1),
+            RefreshEvent::Failed => self.failed.add(1),
+            RefreshEvent::Refused => self.refresh_refused.add(1),
+            RefreshEvent::RowsRejected(rows) => self.rows_rejected.add(rows),
+            RefreshEvent::RefusedRollback => self.refused_rollback.add(1),
+            RefreshEvent::RefusedShrink => self.refused_shrink.add(1),
+            RefreshEvent::Took(time) => {
+                self.duration_ms.record(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+            }
+        }
+    }
+
+    /// What the policy held is like.
+    pub fn policy(&self, manifest: &Manifest) {
+        let totals = manifest.totals;
+        self.revision.record(manifest.revision.unwrap_or(0));
+        self.keys.record(totals.keys);
+        self.subscriptions.record(totals.subscriptions);
+        self.applications.record(totals.applications);
+        self.apis.record(totals.apis);
+        self.bytes.record(totals.bytes);
+    }
+
+    /// How old it is.
+    pub fn age(&self, age: std::time::Duration) {
+        self.age_ms.record(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+    }
+}

@@ -1,0 +1,241 @@
+//! The root context: turns ticks and answers into events of the refresh, and carries out what it asks for.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+
+use proxy_wasm::{
+    traits::{Context, HttpContext, RootContext},
+    types::ContextType,
+};
+
+use super::{
+    FAST_TICK, Plugin, TICK, Waiting,
+    host::{self, CalloutError, LogLevel, SharedData},
+    http::{self, Filter},
+    metrics::Metrics,
+};
+use crate::{
+    config::{self, PolicySource},
+    head::Head,
+    policy::Digest,
+    refresh::{
+        Around, Fetch, Level, Refresh, Report,
+        answer::{Answer, Failure},
+    },
+    store::{
+        Source,
+        held::{Freshness, Held},
+    },
+};
+
+/// The root context of one plugin configuration.
+pub(super) struct Root {
+    context: u32,
+    plugin: Option<Rc<Plugin>>,
+    freshness: Option<Freshness>,
+}
+
+impl Root {
+    pub fn new(context: u32) -> Self {
+        Self { context, plugin: None, freshness: None }
+    }
+
+    /// Asks the refresh something, and carries out what it wants.
+    fn refresh(
+        &mut self,
+        ask: impl FnOnce(&mut Refresh, &mut Around<'_, SharedData>) -> Option<Fetch>,
+    ) {
+        let Some(plugin) = self.plugin.clone() else { return };
+        let now_ms = host::now_ms();
+        let mut report = Report::default();
+        {
+            let mut held = plugin.held.borrow_mut();
+            let mut refresh = plugin.refresh.borrow_mut();
+            if plugin.serves.get() {
+                refresh.serves_requests();
+            }
+            let mut around = Around { now_ms, held: &mut held, shared: &SharedData, report: &mut report };
+            if let Some(fetch) = ask(&mut refresh, &mut around) {
+                match send(&plugin.config.policy, &fetch) {
+                    Ok(token) => refresh.sent(token),
+                    Err(failure) => refresh.not_sent(failure, &mut around),
+                }
+            }
+        }
+        self.say(&plugin, &report, now_ms);
+        self.answer_waiting(&plugin, now_ms);
+        let hurry = plugin.refresh.borrow().is_busy() || !plugin.waiting.borrow().is_empty();
+        plugin.tick_every(if hurry { FAST_TICK } else { TICK });
+    }
+
+    /// Writes a report to log and metrics.
+    fn say(&mut self, plugin: &Plugin, report: &Report, now_ms: u64) {
+        for (level, line) in &report.lines {
+            host::log(level.into(), line);
+        }
+        report.events.iter().for_each(|event| plugin.metrics.refresh(*event));
+        let held = plugin.held.borrow();
+        let policy = &plugin.config.policy;
+        let Some((age, freshness)) = held.age(now_ms, policy.stale_after, policy.expire_after) else { return };
+        if !plugin.refresh.borrow().is_leader() {
+            return;
+        }
+        plugin.metrics.age(age);
+        if !report.events.is_empty()
+            && let Some(manifest) = held.manifest()
+        {
+            plugin.metrics.policy(manifest);
+        }
+        if self.freshness.replace(freshness).is_some_and(|known| known != freshness) {
+            let seconds = age.as_secs();
+            match freshness {
+                Freshness::Fresh => host::log(LogLevel::Info, "the policy is fresh again"),
+                Freshness::Stale => host::log(
+                    LogLevel::Warn,
+                    &format!("the policy is stale: it was last confirmed {seconds} s ago; it serves on"),
+                ),
+                Freshness::Expired => host::log(
+                    LogLevel::Error,
+                    &format!("the policy has expired: it was last confirmed {seconds} s ago; nothing is allowed any more"),
+                ),
+            }
+        }
+    }
+
+    /// Lets the requests go on that waited for the very first policy, or that have waited long enough.
+    fn answer_waiting(&self, plugin: &Rc<Plugin>, now_ms: u64) {
+        let has_policy = plugin.held.borrow().manifest().is_some();
+        let done = |waiting: &Waiting| has_policy || now_ms >= waiting.until_ms;
+        let (ready, left) = plugin.waiting.take().into_iter().partition::<Vec<_>, _>(done);
+        plugin.waiting.replace(left);
+        if ready.is_empty() {
+            return;
+        }
+        for Waiting { context, .. } in ready {
+            // A stream that is gone meanwhile has no context any more.
+            if host::set_effective_context(context) {
+                http::go_on(plugin, context);
+            }
+        }
+        host::set_effective_context(self.context);
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _trailers: usize) {
+        let answer = read_answer(headers, body_size);
+        self.refresh(|refresh, around| refresh.answered(token, answer, around));
+    }
+}
+
+impl RootContext for Root {
+    fn on_vm_start(&mut self, _size: usize) -> bool {
+        true
+    }
+
+    /// Depends on the configuration and the VM's environment alone: a worker that refused what the main thread took would
+    /// let requests pass unchecked.
+    fn on_configure(&mut self, _size: usize) -> bool {
+        let config = match config::parse(&host::plugin_configuration(), &host::environment) {
+            Ok(config) => config,
+            Err(error) => {
+                host::log(LogLevel::Error, &format!("keygate's configuration is refused: {error}"));
+                return false;
+            }
+        };
+        host::log(LogLevel::Info, concat!("keygate ", env!("CARGO_PKG_VERSION"), " is configured"));
+        self.plugin = Some(Rc::new(Plugin {
+            held: RefCell::new(Held::new(source_of(&config.policy))),
+            refresh: RefCell::new(Refresh::new(config.policy.clone())),
+            metrics: Metrics::define(config.mode),
+            waiting: RefCell::default(),
+            tick: Cell::new(TICK),
+            serves: Cell::new(false),
+            config,
+        }));
+        host::set_tick_period(TICK);
+        true
+    }
+
+    fn on_tick(&mut self) {
+        let random = host::now_ns();
+        self.refresh(|refresh, around| {
+            around.held.look(around.shared);
+            refresh.tick(random, around)
+        });
+    }
+
+    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Filter::new(context, self.plugin.clone())))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+impl From<&Level> for LogLevel {
+    fn from(level: &Level) -> Self {
+        match level {
+            Level::Debug => Self::Debug,
+            Level::Info => Self::Info,
+            Level::Warn => Self::Warn,
+            Level::Error => Self::Error,
+        }
+    }
+}
+
+/// The digest of all that decides what the feed answers. Each part is preceded by its length, so that no two settings
+/// make one.
+fn source_of(policy: &PolicySource) -> Source {
+    let mut bytes = Vec::new();
+    let mut part = |text: &str| {
+        bytes.extend(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
+        bytes.extend_from_slice(text.as_bytes());
+    };
+    part(&policy.cluster);
+    part(&policy.authority);
+    part(&policy.path);
+    part(policy.authorization.as_deref().unwrap_or_default());
+    for (name, value) in &policy.headers {
+        part(name);
+        part(value);
+    }
+    Source::new(Digest::of(&bytes))
+}
+
+fn send(policy: &PolicySource, fetch: &Fetch) -> Result<u32, Failure> {
+    let wait = fetch.wait.map(|wait| format!("wait={}", wait.as_secs()));
+    let mut headers = vec![
+        (":method", "GET"),
+        (":path", fetch.path.as_str()),
+        (":authority", policy.authority.as_str()),
+        ("accept", "application/json"),
+        ("user-agent", concat!("keygate/", env!("CARGO_PKG_VERSION"))),
+    ];
+    headers.extend(policy.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let optional = [("authorization", &policy.authorization), ("if-none-match", &fetch.etag), ("prefer", &wait)];
+    headers.extend(optional.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))));
+    host::callout(&policy.cluster, headers, fetch.timeout).map_err(|error| match error {
+        CalloutError::BadArgument => Failure::NoCluster,
+        CalloutError::InternalFailure => Failure::NotSent,
+    })
+}
+
+/// What Envoy delivers: without headers the callout was reset, and then neither may be asked for.
+fn read_answer(headers: usize, body_size: usize) -> Answer {
+    let Some(bytes) = (headers > 0).then(host::callout_headers).flatten() else { return Answer::default() };
+    let Ok(head) = Head::parse(&bytes) else { return Answer::default() };
+    let value = |name: &[u8]| head.values(name).next().unwrap_or_default().to_vec();
+    let status = std::str::from_utf8(&value(b":status")).ok().and_then(|status| status.parse().ok());
+    Answer {
+        status,
+        content_type: value(b"content-type"),
+        etag: value(b"etag"),
+        retry_after: value(b"retry-after"),
+        preference_applied: value(b"preference-applied"),
+        body: host::callout_body(body_size),
+    }
+}

@@ -15,5 +15,15 @@
     missing_docs
 )]
 
+mod decisions;
+mod feed;
 mod host;
-mod proof;
+mod hostile;
+mod lease;
+mod load;
+mod policy;
+mod shared;
+mod sharing;
+mod startup;
+mod story;
+mod upstream;

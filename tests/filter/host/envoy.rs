@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use serde_json::Value;
-
 use super::{
     audit,
     callout::{Answer, Callout, Cluster},
@@ -169,14 +167,14 @@ impl Envoy {
 
     // -- time -----------------------------------------------------------------------------------------------------
 
-    /// Nanoseconds since the epoch.
-    pub fn now(&self) -> u64 {
+    /// Steady nanoseconds; they begin as the wall clock's.
+    fn now(&self) -> u64 {
         lock(&self.world).now
     }
 
-    /// Sets the clock, in seconds; no tick happens for it.
-    pub fn set_clock(&mut self, unix_seconds: u64) {
-        lock(&self.world).now = unix_seconds * 1_000_000_000;
+    /// Somebody sets the wall clock forward or back, in seconds; timers do not notice.
+    pub fn adjust_clock(&mut self, seconds: i64) {
+        lock(&self.world).skew += seconds * 1_000_000_000;
     }
 
     /// Lets time pass: every tick that is due, every callout's timeout, and the service's answers, in order.
@@ -314,6 +312,13 @@ impl Envoy {
     /// Changes shared data behind the filter's back.
     pub fn tamper(&mut self, change: impl FnOnce(&mut SharedData)) {
         change(&mut lock(&self.world).shared);
+    }
+
+    /// Forgets what went wrong so far; for scenarios in which the host itself fails, and the filter cannot but fail too.
+    pub fn forgive(&mut self) {
+        let mut world = lock(&self.world);
+        world.violations.clear();
+        world.vms.iter_mut().for_each(|vm| vm.streams.clear());
     }
 
     /// Takes a configuration's place in every VM: the new root contexts first, then the end of the old ones.
@@ -493,9 +498,4 @@ impl Thread<'_> {
             }
         }
     }
-}
-
-/// A JSON configuration with everything left at its default but the feed.
-pub fn plain_configuration() -> Value {
-    serde_json::json!({"policy": {"cluster": "policy-service"}})
 }

@@ -46,9 +46,9 @@ pub unsafe extern "C" fn proxy_log(level: u32, data: *const u8, size: usize) -> 
         }
         return Status::Ok as u32;
     }
-    number(call("proxy_log", |world, vm| {
+    number(call("proxy_log", |world, _| {
         let level = LogLevel::from_abi(level).ok_or(Status::BadArgument)?;
-        world.log.push(LogLine { thread: world.vms[vm].thread, level, message: message.to_vec() });
+        world.log.push(LogLine { level, message: message.to_vec() });
         Ok(())
     }))
 }
@@ -60,7 +60,9 @@ pub unsafe extern "C" fn proxy_get_log_level(level: *mut u32) -> u32 {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32 {
-    number(call("proxy_get_current_time_nanoseconds", |world, _| Ok(unsafe { time.write(world.now) })))
+    number(call("proxy_get_current_time_nanoseconds", |world, _| {
+        Ok(unsafe { time.write(world.now.saturating_add_signed(world.skew)) })
+    }))
 }
 
 #[unsafe(no_mangle)]

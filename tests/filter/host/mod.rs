@@ -31,4 +31,4 @@ pub use envoy::{Envoy, Refusal};
 pub use faults::Fault;
 pub use requests::{Exchange, Outcome, Request};
 pub use status::{LogLevel, Status};
-pub use worker::Ran;
+pub use vm::{Life, Ran};

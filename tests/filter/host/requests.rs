@@ -85,7 +85,6 @@ pub struct Stream {
     pub root: u32,
     pub headers: Headers,
     pub properties: BTreeMap<Vec<u8>, Vec<u8>>,
-    pub secrets: Vec<Vec<u8>>,
     /// `wasm.…` → value.
     pub filter_state: BTreeMap<String, Vec<u8>>,
     /// Whether the request's headers can be read: until the request goes on.
@@ -137,7 +136,6 @@ impl Stream {
             root,
             headers: request.headers,
             properties: request.properties,
-            secrets: request.secrets,
             filter_state: BTreeMap::new(),
             readable: true,
             response_headers: None,

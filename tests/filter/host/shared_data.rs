@@ -34,11 +34,6 @@ impl SharedData {
             .iter()
             .flat_map(|(vm_id, map)| map.iter().map(move |(key, (value, _))| (vm_id.as_str(), &key[..], &value[..])))
     }
-
-    /// When the last VM of that `vm_id` is gone, so is its data.
-    pub fn forget(&mut self, vm_id: &str) {
-        self.maps.remove(vm_id);
-    }
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! What happens on a VM's thread: the host's calls into the filter, and what Envoy does when a call returns.
 
-pub use super::vm::Ran;
 use super::{
     callout::Callout,
     exports,

@@ -26,8 +26,10 @@ pub type SharedWorld = Arc<Mutex<World>>;
 /// One Envoy process.
 #[derive(Default)]
 pub struct World {
-    /// Nanoseconds since the Unix epoch.
+    /// Nanoseconds that pass steadily: timers and timeouts run by them.
     pub now: u64,
+    /// What the wall clock shows more than that; the filter sees the wall clock only.
+    pub skew: i64,
     pub shared: SharedData,
     pub metrics: Metrics,
     pub log: Vec<LogLine>,
@@ -47,7 +49,6 @@ pub struct World {
 /// One line that the filter logged.
 #[derive(Clone, Debug)]
 pub struct LogLine {
-    pub thread: usize,
     pub level: LogLevel,
     pub message: Vec<u8>,
 }

@@ -1,0 +1,184 @@
+//! One VM fetches for all; when it dies, at any host call, another takes over, and no request is decided by half a policy.
+
+use std::time::Duration;
+
+use crate::{
+    host::{Answer, Envoy, Fault, Life, Request},
+    policy::*,
+};
+
+fn verdict(envoy: &mut Envoy, thread: usize, key: &str) -> String {
+    envoy.worker(thread).request(Request::get("/payments/1.0").key(key)).verdict()
+}
+
+fn blocked(revision: u64) -> Page {
+    Page::demo(revision).subscription("app-1", "payments-1.0", "BLOCKED")
+}
+
+#[test]
+fn the_vm_that_serves_no_requests_fetches() {
+    let (mut envoy, service) = running(&Page::demo(1));
+    for thread in [1, 2] {
+        verdict(&mut envoy, thread, PRODUCTION_KEY);
+    }
+    envoy.run_for(Duration::from_secs(60));
+    let asked = service.seen().len();
+    envoy.run_for(Duration::from_secs(60));
+    let threads: Vec<_> = service.seen()[asked..].iter().map(|callout| callout.thread).collect();
+    assert!(!threads.is_empty() && threads.iter().all(|thread| *thread == 0), "{threads:?}");
+}
+
+#[test]
+fn never_do_two_vms_fetch_at_once() {
+    for workers in [1, 2, 8] {
+        let mut envoy = Envoy::new(configuration([])).workers(workers).feed(|_| Answer::Pending).started();
+        for _ in 0..200 {
+            envoy.run_for(Duration::from_millis(100));
+            assert!(envoy.pending().len() <= 1, "{:#?}", envoy.pending());
+        }
+    }
+}
+
+#[test]
+fn a_race_for_the_lease_has_one_winner() {
+    for step in 0.. {
+        let mut envoy = Envoy::new(configuration([])).workers(2).started();
+        envoy.worker(1).faults(|faults| faults.once(None, step, Fault::Pause));
+        let mut paused = false;
+        for _ in 0..4 {
+            for thread in [1, 2] {
+                if envoy.worker(thread).life() == Life::Idle {
+                    let _ = envoy.worker(thread).tick();
+                }
+            }
+            if envoy.worker(1).life() == Life::Paused && !paused {
+                paused = true;
+                for _ in 0..3 {
+                    envoy.worker(2).tick().finished();
+                }
+                envoy.worker(1).resume().finished();
+            }
+        }
+        assert!(envoy.pending().len() <= 1, "stopped before call {step}: {:#?}", envoy.pending());
+        if !paused {
+            break;
+        }
+    }
+}
+
+#[test]
+fn when_the_holder_dies_another_takes_over() {
+    for revive in [false, true] {
+        let (mut envoy, service) = running(&Page::demo(1));
+        let holder = service.seen().last().unwrap().thread;
+        envoy.worker(holder).kill();
+        if revive {
+            envoy.worker(holder).revive();
+        }
+        service.publish(&blocked(2));
+        envoy.run_for(Duration::from_secs(120));
+        for thread in [1, 2].into_iter().filter(|thread| revive || *thread != holder) {
+            assert_eq!(verdict(&mut envoy, thread, PRODUCTION_KEY), "401 subscription_blocked", "{revive}");
+            assert_eq!(verdict(&mut envoy, thread, OTHER_KEY), "allowed", "{revive}");
+        }
+    }
+}
+
+#[test]
+fn all_but_one_may_die() {
+    let (mut envoy, service) = running(&Page::demo(1));
+    envoy.main().kill();
+    envoy.worker(1).kill();
+    service.publish(&blocked(2));
+    envoy.run_for(Duration::from_secs(120));
+    assert_eq!(verdict(&mut envoy, 2, PRODUCTION_KEY), "401 subscription_blocked");
+    assert_eq!(verdict(&mut envoy, 1, PRODUCTION_KEY), "dead", "and a dead VM lets nothing pass");
+}
+
+/// Cuts the holder before each host call of a change from one policy to another, and asks meanwhile and afterwards.
+fn cut_everywhere(name: &str, change: impl Fn(&Service)) {
+    let old = ["allowed", "allowed", "401 key_unknown"];
+    let new = ["401 subscription_blocked", "allowed", "401 key_unknown"];
+    let ask = |envoy: &mut Envoy, thread| {
+        [PRODUCTION_KEY, OTHER_KEY, "a key that nobody has"].map(|key| verdict(envoy, thread, key))
+    };
+    let mut cuts = 0;
+    for step in 0.. {
+        let (mut envoy, service) = running(&Page::demo(1).with("poll", "/v1/policy?since=1"));
+        envoy.run_for(Duration::from_secs(5));
+        let holder = service.seen().last().unwrap().thread;
+        assert_eq!(holder, 0, "the main thread fetches");
+        change(&service);
+        envoy.main().faults(|faults| faults.once(None, step, Fault::Die));
+        for _ in 0..30 {
+            envoy.run_for(Duration::from_millis(200));
+            for thread in [1, 2] {
+                let verdicts = ask(&mut envoy, thread);
+                assert!(verdicts == old || verdicts == new, "{name}, cut before call {step}: {verdicts:?}");
+            }
+        }
+        if envoy.main().life() != Life::Dead {
+            break;
+        }
+        cuts += 1;
+        envoy.run_for(Duration::from_secs(120));
+        for thread in [1, 2] {
+            assert_eq!(ask(&mut envoy, thread), new, "{name}, cut before call {step}, worker {thread}");
+        }
+    }
+    assert!(cuts > 10, "{name}: only {cuts} host calls were cut");
+}
+
+#[test]
+fn a_full_policy_may_be_cut_at_every_host_call() {
+    cut_everywhere("full", |service| service.publish(&blocked(2).with("poll", "/v1/policy?since=2")));
+}
+
+#[test]
+fn a_delta_may_be_cut_at_every_host_call() {
+    let delta = Page::new(2).with("base", 1).with("poll", "/v1/policy?since=2");
+    let delta = delta.subscription("app-1", "payments-1.0", "BLOCKED");
+    let full = blocked(2).with("poll", "/v1/policy?since=2");
+    cut_everywhere("delta", |service| {
+        service.route(&[
+            ("/v1/policy?since=1", &delta),
+            ("/v1/policy?since=2", &Page::new(2).with("base", 2)),
+            ("/v1/policy", &full),
+        ]);
+    });
+}
+
+#[test]
+fn the_first_policy_may_be_cut_at_every_host_call() {
+    for step in 0.. {
+        let service = Service::new(&Page::demo(1));
+        let mut envoy = Envoy::new(configuration([])).feed(service.feed()).started();
+        envoy.main().faults(|faults| faults.once(None, step, Fault::Die));
+        let held = envoy.worker(1).request(Request::get("/payments/1.0").key(PRODUCTION_KEY)).ticket();
+        envoy.run_for(Duration::from_secs(3));
+        let verdict_of_held = envoy.worker(1).outcome(held).verdict();
+        assert!(["allowed", "503 policy_unavailable"].contains(&verdict_of_held.as_str()), "{step}: {verdict_of_held}");
+        if envoy.main().life() != Life::Dead {
+            assert_eq!(verdict_of_held, "allowed");
+            break;
+        }
+        envoy.run_for(Duration::from_secs(120));
+        assert_eq!(verdict(&mut envoy, 1, PRODUCTION_KEY), "allowed", "cut before call {step}");
+    }
+}
+
+#[test]
+fn workers_decide_alike_while_they_run_at_once() {
+    let (mut envoy, service) = running(&Page::demo(1));
+    for revision in 2..6 {
+        let state = if revision % 2 == 0 { "BLOCKED" } else { "UNBLOCKED" };
+        service.publish(&Page::demo(revision).subscription("app-1", "payments-1.0", state));
+        envoy.run_for(SETTLED);
+        let answers = envoy
+            .in_parallel(200, |_, round| Request::get("/payments/1.0").key([PRODUCTION_KEY, OTHER_KEY][round % 2]));
+        let expected = if revision % 2 == 0 { "401 subscription_blocked" } else { "allowed" };
+        for (round, answer) in answers.iter().flat_map(|answers| answers.iter().enumerate()) {
+            assert_eq!(answer.verdict(), if round % 2 == 0 { expected } else { "allowed" });
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Plugins that share a `vm_id`, or a VM, share a policy only when it is the same one.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::{
+    host::{Answer, Envoy, Request},
+    policy::*,
+};
+
+/// Two plugins whose feeds differ in one thing; each cluster, authority, path or credential has its own policy.
+#[track_caller]
+fn check(name: &str, one: Value, other: Value, is_others: impl Fn(&crate::host::Callout) -> bool + Send + 'static) {
+    for vm_ids in [["", ""], ["a", "a"]] {
+        let blocked = Page::demo(1).subscription("app-1", "payments-1.0", "BLOCKED");
+        let open = Page::demo(1);
+        let mut envoy = Envoy::new(&one).plugin(vm_ids[1], &other);
+        if vm_ids[0] != "" {
+            // Also as the second and third plugin, behind one of another vm_id.
+            envoy = envoy.plugin(vm_ids[0], &one);
+        }
+        let is_others = &is_others;
+        let answers = [Answer::json(&blocked.0), Answer::json(&open.0)];
+        let mut envoy = envoy.started();
+        for _ in 0..10 {
+            envoy.run_for(Duration::from_millis(100));
+            for callout in envoy.pending() {
+                let _ = envoy.answer(&callout, answers[usize::from(is_others(&callout))].clone());
+            }
+        }
+        let request = || Request::get("/payments/1.0").key(PRODUCTION_KEY);
+        for thread in [1, 2] {
+            let first = envoy.worker(thread).plugin(0).request(request()).verdict();
+            let second = envoy.worker(thread).plugin(1).request(request()).verdict();
+            assert_eq!((first.as_str(), second.as_str()), ("401 subscription_blocked", "allowed"), "{name} {vm_ids:?}");
+        }
+    }
+}
+
+#[test]
+fn policies_of_different_sources_are_not_shared() {
+    let with = |name: &'static str, value: Value| configuration([(name, value)]);
+    check("cluster", configuration([]), with("policy/cluster", json!("other")), |callout| callout.cluster == "other");
+    check("authority", configuration([]), with("policy/authority", json!("other")), |callout| {
+        callout.headers.text(":authority").as_deref() == Some("other")
+    });
+    check("path", configuration([]), with("policy/path", json!("/other")), |callout| callout.path() == "/other");
+    check("headers", configuration([]), with("policy/headers", json!({"x-tenant": "other-tenant"})), |callout| {
+        callout.headers.first("x-tenant").is_some()
+    });
+    let credentials =
+        |secret: &str| with("policy/credentials", json!({"client_id": "gateway", "client_secret": secret}));
+    // base64 of gateway:second-secret
+    check("credentials", credentials("first-secret"), credentials("second-secret"), |callout| {
+        callout.headers.text("authorization").as_deref() == Some("Basic Z2F0ZXdheTpzZWNvbmQtc2VjcmV0")
+    });
+}
+
+#[test]
+fn a_policy_of_the_same_source_is_fetched_once() {
+    let service = Service::new(&Page::demo(1));
+    let second =
+        configuration([("replies", json!({"format": "problem"})), ("policy/refresh_interval_ms", json!(7000))]);
+    let mut envoy = Envoy::new(configuration([])).plugin("", &second).feed(service.feed()).started();
+    envoy.run_for(Duration::from_secs(4));
+    assert_eq!(service.seen().len(), 1, "{:#?}", service.seen());
+    for plugin in [0, 1] {
+        let mut worker = envoy.worker(1).plugin(plugin);
+        assert_eq!(worker.request(Request::get("/payments/1.0").key(PRODUCTION_KEY)).verdict(), "allowed");
+    }
+    let refused = envoy.worker(1).plugin(1).request(Request::get("/payments/1.0"));
+    assert_eq!(refused.reply().headers.text("content-type").as_deref(), Some("application/problem+json"));
+    let refused = envoy.worker(1).plugin(0).request(Request::get("/payments/1.0"));
+    assert_eq!(refused.reply().headers.text("content-type").as_deref(), Some("application/json"));
+}
+
+#[test]
+fn a_replaced_configuration_keeps_serving_and_stops_what_it_replaced() {
+    let (mut envoy, service) = running(&Page::demo(1));
+    envoy.reconfigure(0, configuration([("forward/owner", json!("x-owner"))]));
+    let exchange = envoy.worker(1).request(Request::get("/payments/1.0").key(PRODUCTION_KEY));
+    assert_eq!(exchange.verdict(), "allowed", "the policy is there already: {exchange:?}");
+    assert_eq!(exchange.headers.text("x-owner").as_deref(), Some("alice"));
+    service.publish(&Page::demo(2).subscription("app-1", "payments-1.0", "BLOCKED"));
+    envoy.run_for(Duration::from_secs(60));
+    for thread in [1, 2] {
+        let exchange = envoy.worker(thread).request(Request::get("/payments/1.0").key(PRODUCTION_KEY));
+        assert_eq!(exchange.verdict(), "401 subscription_blocked");
+    }
+}
+
+#[test]
+fn requests_held_under_a_configuration_survive_its_replacement() {
+    let service = Service::saying(Answer::Pending);
+    let mut envoy = Envoy::new(configuration([])).feed(service.feed()).started();
+    let held = envoy.worker(1).request(Request::get("/payments/1.0").key(PRODUCTION_KEY)).ticket();
+    envoy.run_for(Duration::from_millis(200));
+    envoy.reconfigure(0, configuration([("forward/owner", json!("x-owner"))]));
+    service.publish(&Page::demo(1));
+    envoy.run_for(Duration::from_secs(2));
+    let after = envoy.worker(1).request(Request::get("/payments/1.0").key(PRODUCTION_KEY));
+    assert_ne!(after.verdict(), "dead");
+    // Envoy ends a listener's root context only after its streams; the fake one is harsher, and that must not trap.
+    let _ = envoy.worker(1).outcome(held);
+}

@@ -58,7 +58,7 @@ filter:
 	@tools/need cargo
 	tools/wasm-cargo rustc --release $(LOCKED) -p keygate --lib --crate-type cdylib
 	@mkdir -p target
-	@cp $(WORK)/wasm32-unknown-unknown/release/keygate.wasm target/keygate.wasm
+	@install -m 644 $(WORK)/wasm32-unknown-unknown/release/keygate.wasm target/keygate.wasm
 	@echo "target/keygate.wasm: $$(wc -c < target/keygate.wasm) bytes"
 
 .PHONY: policy-service
@@ -66,7 +66,7 @@ policy-service:
 	@tools/need cargo cc
 	cargo build --release $(LOCKED) -p policy-service
 	@mkdir -p target/release
-	@[ $(WORK) -ef target ] || cp $(WORK)/release/policy-service target/release/policy-service
+	@[ $(WORK) -ef target ] || install $(WORK)/release/policy-service target/release/policy-service
 
 .PHONY: stack
 stack:

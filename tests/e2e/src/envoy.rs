@@ -139,7 +139,9 @@ fn command(folder: &Path, config: &EnvoyConfig, secret: Option<&str>) -> Result<
     let file = folder.join("envoy.yaml");
     fs::write(&file, config.as_str()).map_err(Error::io(format!("writing {}", file.display())))?;
     let mut command = Command::new(artifacts::envoy()?);
-    command.arg("-c").arg(&file).arg("--use-dynamic-base-id").env_remove("POLICY_CLIENT_SECRET");
+    // Without hot restart Envoy takes no shared memory, which it would leave behind when it is killed, and several run
+    // side by side.
+    command.arg("-c").arg(&file).arg("--disable-hot-restart").env_remove("POLICY_CLIENT_SECRET");
     if let Some(secret) = secret {
         command.env("POLICY_CLIENT_SECRET", secret);
     }

@@ -49,6 +49,7 @@ impl PolicyService {
         command.args(["--database", &format!("sqlite:{}", self.folder.join("policy.db").display())]);
         command.env("POLICY_ADMIN_TOKEN", ADMIN_TOKEN);
         command.env("POLICY_GATEWAYS", format!("{GATEWAY_ID}:{GATEWAY_SECRET}"));
+        command.env("NO_COLOR", "1");
         let mut process = Process::start("policy-service", command, self.folder.join("policy-service.log"))?;
         let address = self.address;
         let (answered, _) = eventually("the policy service to answer", STARTING, async || match process.check() {

@@ -4,7 +4,8 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::Stdio,
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -90,6 +91,18 @@ impl Process {
     /// Everything it has written.
     pub fn log(&self) -> String {
         read(&self.log)
+    }
+}
+
+impl Drop for Process {
+    /// Kills it and waits until it is gone, so that whoever drops a stack may say that nothing is left of it.
+    fn drop(&mut self) {
+        let begun = Instant::now();
+        // An error says that it has ended already.
+        let _ = self.child.start_kill();
+        while matches!(self.child.try_wait(), Ok(None)) && begun.elapsed() < ENDING {
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 

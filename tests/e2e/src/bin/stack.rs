@@ -22,7 +22,7 @@ use tokio::{
 
 /// How long a change may take to be seen: the shipped refresh interval and a second. A long poll is much quicker.
 const SEEN_WITHIN: Duration = Duration::from_secs(6);
-/// How often a part that ended by itself is looked for.
+/// How often a part that ended by itself, or an interrupted caller, is looked for.
 const WATCH: Duration = Duration::from_millis(500);
 
 #[tokio::main(flavor = "current_thread")]
@@ -52,6 +52,7 @@ async fn main() -> ExitCode {
 /// Runs `work` until it ends or somebody wants it to: an interrupt, a termination, a terminal that closes. Dropping it
 /// ends everything it has started.
 async fn interruptible(work: impl Future<Output = Result<()>>) -> Result<()> {
+    let caller = Caller::here();
     let listen = |kind| signal(kind).map_err(Error::io("listening to signals"));
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
@@ -61,9 +62,41 @@ async fn interruptible(work: impl Future<Output = Result<()>>) -> Result<()> {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
         _ = hangup.recv() => {}
+        () = caller.interrupted() => {}
     }
     say("\nstopped; nothing is left running");
     Ok(())
+}
+
+/// The process that started this one, and the signals that it wants to handle itself.
+///
+/// A make that is interrupted alone (`kill -INT`, not Ctrl-C, which reaches all of us) tells nobody and waits for its
+/// recipe for ever. But it lets go of its handler then, and that can be seen.
+struct Caller {
+    pid: i32,
+    handled: u64,
+}
+
+impl Caller {
+    fn here() -> Self {
+        let pid = nix::unistd::getppid().as_raw();
+        Self { pid, handled: handled(pid) }
+    }
+
+    /// Comes true when the caller no longer handles a signal that it handled before.
+    async fn interrupted(&self) {
+        let ends = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+        let bit = |signal: Signal| 1_u64.checked_shl((signal as u32).saturating_sub(1)).unwrap_or_default();
+        let ends = ends.into_iter().map(bit).fold(0, |bits, bit| bits | bit) & self.handled;
+        while handled(self.pid) & ends == ends {
+            tokio::time::sleep(WATCH).await;
+        }
+    }
+}
+
+/// The signals that `pid` has handlers for, one bit each; none if it is gone.
+fn handled(pid: i32) -> u64 {
+    procfs::process::Process::new(pid).and_then(|process| process.status()).map_or(0, |status| status.sigcgt)
 }
 
 async fn run() -> Result<()> {

@@ -104,9 +104,10 @@ impl Catalogue {
         let exact = self.exact_hosts.get(host.as_ref());
         let suffixes = suffixes_of(&host).filter_map(|suffix| self.suffixes.get(suffix));
         let candidates = exact.into_iter().chain(suffixes).chain([&self.any_host]);
-        candidates.into_iter().find_map(|prefixes| prefixes.longest(path.as_bytes())).and_then(|(index, prefix)| {
-            Some(Addressed { api: self.apis.get(index)?, prefix })
-        })
+        candidates
+            .into_iter()
+            .find_map(|prefixes| prefixes.longest(path.as_bytes()))
+            .and_then(|(index, prefix)| Some(Addressed { api: self.apis.get(index)?, prefix }))
     }
 
     /// The API of that id. Where it is not matched by path, operations are relative to the longest of its own prefixes

@@ -375,12 +375,7 @@ fn check_key(subject: &Subject, facts: &impl Facts) -> Result<(), Reason> {
     Ok(())
 }
 
-fn check_deny_policies(
-    subject: &Subject,
-    api: &Api,
-    catalogue: &Catalogue,
-    facts: &impl Facts,
-) -> Result<(), Reason> {
+fn check_deny_policies(subject: &Subject, api: &Api, catalogue: &Catalogue, facts: &impl Facts) -> Result<(), Reason> {
     let owner = subject.application.as_ref().and_then(|application| application.owner.as_deref());
     if catalogue.denies(&subject.application_id, api.id.as_str(), owner, || facts.address()) {
         return Err(Reason::DeniedByPolicy);
@@ -412,11 +407,7 @@ fn check_restrictions(subject: &Subject, api: &Api, head: &Head<'_>, facts: &imp
 }
 
 /// The subscription's plan, if it has one.
-fn check_subscription<'p>(
-    subject: &Subject,
-    api: &Api,
-    catalogue: &'p Catalogue,
-) -> Result<Option<&'p Plan>, Reason> {
+fn check_subscription<'p>(subject: &Subject, api: &Api, catalogue: &'p Catalogue) -> Result<Option<&'p Plan>, Reason> {
     let application = subject.application.as_ref().ok_or(Reason::SubscriptionMissing)?;
     if application.state == ApplicationState::Blocked {
         return Err(Reason::ApplicationBlocked);

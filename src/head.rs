@@ -73,9 +73,7 @@ impl<'a> Head<'a> {
 
     /// Whether this is a CORS preflight.
     pub fn is_preflight(&self) -> bool {
-        self.method == b"OPTIONS"
-            && self.count(b"origin") > 0
-            && self.count(b"access-control-request-method") > 0
+        self.method == b"OPTIONS" && self.count(b"origin") > 0 && self.count(b"access-control-request-method") > 0
     }
 
     /// Whether this is a gRPC request, as Envoy sees it.

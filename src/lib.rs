@@ -9,7 +9,7 @@
 //! - [`credential`]: where a request carries its key
 //! - [`catalogue`]: which API a request belongs to, and the other small lists
 //! - [`decision`]: permit or denial
-//! - [`reply`], [`edit`], [`annotation`]: what follows from it
+//! - [`reply`], [`edit`], [`annotation`], [`outcome`]: what follows from it
 //! - [`store`]: the policy in shared data
 //! - [`refresh`]: how it is kept fresh
 //!
@@ -25,6 +25,7 @@ pub mod decision;
 pub mod edit;
 pub mod head;
 pub mod hostname;
+pub mod outcome;
 pub mod path;
 pub mod policy;
 pub mod referer;

@@ -45,7 +45,10 @@ impl RefererPattern {
         let end = referer.find(['?', '#']).unwrap_or(referer.len());
         let (host, path) = split_path(referer.get(..end).unwrap_or_default());
         // Browsers send neither; other readers of URLs take them for the end or the beginning of the host.
-        if host.is_empty() || referer.bytes().any(|byte| byte <= b' ' || byte == b'\\' || byte == 0x7f) || host.contains('@') {
+        if host.is_empty()
+            || referer.bytes().any(|byte| byte <= b' ' || byte == b'\\' || byte == 0x7f)
+            || host.contains('@')
+        {
             return false;
         }
         let (host_pattern, path_pattern) = self.text.split_at_checked(self.path).unwrap_or_default();
@@ -56,7 +59,9 @@ impl RefererPattern {
 
 fn without_scheme(text: &str) -> &str {
     match text.split_once("://") {
-        Some((scheme, rest)) if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) => rest,
+        Some((scheme, rest)) if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) => {
+            rest
+        }
         _ => text,
     }
 }

@@ -99,15 +99,14 @@ impl Reason {
     fn template(self) -> Template {
         let (code, status, message, description) = match self {
             Self::KeyDenied => (INVALID, 401, "Invalid Credentials", "Make sure you have provided the correct API key"),
-            Self::PolicyUnavailable => (
-                "900424",
-                503,
-                "Policy unavailable",
-                "The gateway has no current policy to decide by; try again later",
-            ),
+            Self::PolicyUnavailable => {
+                ("900424", 503, "Policy unavailable", "The gateway has no current policy to decide by; try again later")
+            }
             Self::PathAmbiguous => ("400", 400, "Bad Request", "The path of the request could be read in two ways"),
             Self::ApiNotFound => ("404", 404, "Not Found", "No API is served at the requested address"),
-            Self::ApiBlocked => ("700700", 503, "API blocked", "This API has been blocked temporarily; try again later"),
+            Self::ApiBlocked => {
+                ("700700", 503, "API blocked", "This API has been blocked temporarily; try again later")
+            }
             Self::CredentialMissing => {
                 ("900902", 401, "Missing Credentials", "Make sure your request carries an API key")
             }
@@ -117,10 +116,14 @@ impl Reason {
             Self::CredentialAmbiguous => {
                 (INVALID, 401, "Invalid Credentials", "The request carries several different API keys")
             }
-            Self::KeyUnknown => (INVALID, 401, "Invalid Credentials", "Make sure you have provided the correct API key"),
+            Self::KeyUnknown => {
+                (INVALID, 401, "Invalid Credentials", "Make sure you have provided the correct API key")
+            }
             Self::KeyRevoked => ("900904", 401, "Access Token Inactive", "The API key has been revoked"),
             Self::KeyNotYetValid => (INVALID, 401, "Invalid Credentials", "The API key is not valid yet"),
-            Self::KeyExpired => ("900903", 401, "Access Token Expired", "The API key has expired; renew it and try again"),
+            Self::KeyExpired => {
+                ("900903", 401, "Access Token Expired", "The API key has expired; renew it and try again")
+            }
             Self::DeniedByPolicy => ("900805", 403, "Message blocked", "The request has been blocked by a deny policy"),
             Self::AddressNotPermitted => {
                 (FORBIDDEN, 403, "Resource forbidden", "The API key may not be used from this address")
@@ -246,14 +249,7 @@ impl ReplyFormat {
     }
 }
 
-fn body(
-    format: ReplyFormat,
-    reason: Reason,
-    status: u16,
-    code: &str,
-    message: &str,
-    description: &str,
-) -> Vec<u8> {
+fn body(format: ReplyFormat, reason: Reason, status: u16, code: &str, message: &str, description: &str) -> Vec<u8> {
     let json = match format {
         ReplyFormat::Wso2 => serde_json::to_vec(&Wso2Body { code, message, description }),
         ReplyFormat::Choreo => {

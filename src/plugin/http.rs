@@ -13,10 +13,11 @@ use super::{
 };
 use crate::{
     annotation,
-    config::{Mode, OnPolicyUnavailable, Replies},
+    config::{Mode, Replies},
     decision::{self, Decision, Denial, Facts, Permit},
-    edit::{self, Edit},
+    edit::Edit,
     head::Head,
+    outcome::{self, Counted},
     reply::{self, Reason, Reply},
 };
 
@@ -73,7 +74,7 @@ pub(super) fn go_on(plugin: &Rc<Plugin>, context: u32) {
 fn handle(plugin: &Plugin, context: u32, arrival: Arrival) -> Action {
     let bytes = host::request_headers().unwrap_or_default();
     let Ok(head) = Head::parse(&bytes) else {
-        return refuse(plugin, &Head::default(), &Decision::of(Denial::Rule(Reason::PathAmbiguous)));
+        return carry_out(plugin, context, arrival, &Head::default(), &Decision::of(Reason::PathAmbiguous.into()));
     };
     {
         let held = plugin.held.borrow();
@@ -93,31 +94,25 @@ fn handle(plugin: &Plugin, context: u32, arrival: Arrival) -> Action {
 
 fn carry_out(plugin: &Plugin, context: u32, arrival: Arrival, head: &Head<'_>, decision: &Decision<'_>) -> Action {
     let config = &plugin.config;
-    let denial = match decision.verdict {
-        Ok(permit) => {
-            plugin.metrics.allowed();
-            return pass(plugin, head, decision, Some(permit), None);
-        }
-        Err(denial) => denial,
-    };
-    if config.mode == Mode::Shadow {
-        plugin.metrics.refused(denial.reason());
-        return pass(plugin, head, decision, None, Some(denial.reason()));
-    }
-    if denial == Denial::NoPolicy && arrival == Arrival::New && !config.policy.startup_hold.is_zero() {
+    let may_wait = arrival == Arrival::New && config.mode == Mode::Enforce && !config.policy.startup_hold.is_zero();
+    if may_wait && decision.verdict == Err(Denial::NoPolicy) {
         return wait(plugin, context);
     }
-    if config.on_policy_unavailable == OnPolicyUnavailable::Allow
-        && let Denial::NoPolicy | Denial::Expired(_) = denial
-    {
-        plugin.metrics.allowed_without_policy();
-        let permit = match denial {
-            Denial::Expired(permit) => permit,
-            _ => Permit::WithoutPolicy,
-        };
-        return pass(plugin, head, decision, Some(permit), None);
+    let outcome = outcome::follow(head, config, decision);
+    match outcome.counted {
+        Counted::Allowed => plugin.metrics.allowed(),
+        Counted::AllowedWithoutPolicy => plugin.metrics.allowed_without_policy(),
+        Counted::Refused(reason) => plugin.metrics.refused(reason),
     }
-    refuse(plugin, head, decision)
+    carry_out_edits(&outcome.edits);
+    annotate(plugin, decision, outcome.permit, outcome.reason);
+    match &outcome.reply {
+        None => Action::Continue,
+        Some(reply) => {
+            send(reply);
+            Action::Pause
+        }
+    }
 }
 
 /// Holds the request until there is a policy, or until it has waited long enough.
@@ -126,40 +121,6 @@ fn wait(plugin: &Plugin, context: u32) -> Action {
     let until_ms = host::now_ms().saturating_add(hold);
     plugin.waiting.borrow_mut().push(Waiting { context, until_ms });
     plugin.tick_every(FAST_TICK);
-    Action::Pause
-}
-
-/// Lets a request through. `permit` is `None` in shadow mode, for one that would be refused for `reason`.
-fn pass(
-    plugin: &Plugin,
-    head: &Head<'_>,
-    decision: &Decision<'_>,
-    permit: Option<Permit>,
-    reason: Option<Reason>,
-) -> Action {
-    let config = &plugin.config;
-    let looked_at = permit.is_some_and(Permit::looked_at_credential);
-    let mut edits = Vec::new();
-    if looked_at && config.mode == Mode::Enforce && !config.forward.credential {
-        edit::remove_credentials(head, &config.credential_sources, &mut edits);
-    }
-    let identity = permit.map(|permit| decision.identity(permit)).unwrap_or_default();
-    edit::set_identity(head, &config.forward, &identity, &mut edits);
-    carry_out_edits(&edits);
-    annotate(plugin, decision, permit, reason);
-    Action::Continue
-}
-
-/// Refuses a request, whose credential no access log is to hold.
-fn refuse(plugin: &Plugin, head: &Head<'_>, decision: &Decision<'_>) -> Action {
-    let config = &plugin.config;
-    let reason = decision.verdict.err().map_or(Reason::PolicyUnavailable, Denial::reason);
-    plugin.metrics.refused(reason);
-    let mut edits = Vec::new();
-    edit::remove_credentials(head, &config.credential_sources, &mut edits);
-    carry_out_edits(&edits);
-    annotate(plugin, decision, None, Some(reason));
-    send(&reply::refuse(reason, &config.replies, head.is_grpc(), config.policy.refresh_interval));
     Action::Pause
 }
 

@@ -43,10 +43,7 @@ impl Root {
     }
 
     /// Asks the refresh something, and carries out what it wants.
-    fn refresh(
-        &mut self,
-        ask: impl FnOnce(&mut Refresh, &mut Around<'_, SharedData>) -> Option<Fetch>,
-    ) {
+    fn refresh(&mut self, ask: impl FnOnce(&mut Refresh, &mut Around<'_, SharedData>) -> Option<Fetch>) {
         let Some(plugin) = self.plugin.clone() else { return };
         let now_ms = host::now_ms();
         let mut report = Report::default();
@@ -98,7 +95,9 @@ impl Root {
                 ),
                 Freshness::Expired => host::log(
                     LogLevel::Error,
-                    &format!("the policy has expired: it was last confirmed {seconds} s ago; nothing is allowed any more"),
+                    &format!(
+                        "the policy has expired: it was last confirmed {seconds} s ago; nothing is allowed any more"
+                    ),
                 ),
             }
         }

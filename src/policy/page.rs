@@ -192,7 +192,8 @@ impl Page {
         }
         let body = String::from_utf8(body)
             .map_err(|error| InvalidPage::NotUtf8 { offset: error.utf8_error().valid_up_to() })?;
-        let page: wire::PageIn<'_> = serde_json::from_str(&body).map_err(|error| InvalidPage::Json(describe(&error)))?;
+        let page: wire::PageIn<'_> =
+            serde_json::from_str(&body).map_err(|error| InvalidPage::Json(describe(&error)))?;
         if page.format != wire::FORMAT {
             return Err(InvalidPage::Format(page.format));
         }
@@ -368,9 +369,8 @@ fn small_list<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow> + SmallR
     let mut values = Vec::with_capacity(rows.len());
     for raw in rows {
         let place = place(body, raw);
-        let value: T = parse(raw.get()).map_err(|why| {
-            InvalidPage::Row(RejectedRow { list: list.as_str(), offset: place.start, why })
-        })?;
+        let value: T = parse(raw.get())
+            .map_err(|why| InvalidPage::Row(RejectedRow { list: list.as_str(), offset: place.start, why }))?;
         places.push((list, value.id().to_owned(), place));
         values.push(value);
     }

@@ -73,9 +73,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoCluster => f.write_str("Envoy has no such cluster; `policy.cluster` has to name one"),
-            Self::NotSent => {
-                f.write_str("Envoy could not send the request: the cluster has no healthy host, or a circuit breaker is open")
-            }
+            Self::NotSent => f.write_str(
+                "Envoy could not send the request: the cluster has no healthy host, or a circuit breaker is open",
+            ),
             Self::NeverAnswered => f.write_str("no answer came, and no time-out either"),
             Self::Reset => f.write_str("the connection was reset, or the body was larger than Envoy's 32 MiB"),
             Self::Envoy(504, words) => write!(f, "no answer within `policy.timeout_ms` (504: {words})"),

@@ -194,8 +194,7 @@ impl Refresh {
                     self.applied(around);
                     return None;
                 };
-                let purpose =
-                    Purpose::NextDelta { epoch: header.epoch, revision: header.revision, base: header.base };
+                let purpose = Purpose::NextDelta { epoch: header.epoch, revision: header.revision, base: header.base };
                 self.next_page(next, &path, purpose, around)
             }
         }
@@ -217,12 +216,7 @@ impl Refresh {
         Some(self.fetch(next.to_owned(), None, None, purpose, around))
     }
 
-    fn publish_full<S: Shared>(
-        &mut self,
-        mut build: Build,
-        path: &str,
-        around: &mut Around<'_, S>,
-    ) -> Option<Fetch> {
+    fn publish_full<S: Shared>(&mut self, mut build: Build, path: &str, around: &mut Around<'_, S>) -> Option<Fetch> {
         let held = around.held.manifest();
         if let Some(shrunk) = build.drops_too_many(held, self.settings.max_removed_percent) {
             around.report.event(RefreshEvent::RefusedShrink);
@@ -311,12 +305,7 @@ impl Refresh {
         }
     }
 
-    fn build_failed<S: Shared>(
-        &mut self,
-        path: &str,
-        error: BuildError,
-        around: &mut Around<'_, S>,
-    ) -> Option<Fetch> {
+    fn build_failed<S: Shared>(&mut self, path: &str, error: BuildError, around: &mut Around<'_, S>) -> Option<Fetch> {
         match error {
             BuildError::Merge(MergeError::Overtaken) => {
                 self.follow();
@@ -338,8 +327,7 @@ impl Refresh {
 
 /// Within one epoch revisions never fall. Where either side has none, what comes later counts.
 fn falls_back(header: &Header, held: &Manifest) -> bool {
-    header.epoch == held.epoch
-        && matches!((header.revision, held.revision), (Some(new), Some(known)) if new < known)
+    header.epoch == held.epoch && matches!((header.revision, held.revision), (Some(new), Some(known)) if new < known)
 }
 
 fn builds_on(header: &Header, held: &Manifest) -> bool {

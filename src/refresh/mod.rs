@@ -411,7 +411,8 @@ impl Refresh {
             State::Working { path, .. } => path.clone(),
             State::Idle { .. } | State::Follower { .. } => self.settings.path.clone(),
         };
-        let level = if matches!(failure, Failure::Refused(_) | Failure::NoCluster) { Level::Error } else { Level::Warn };
+        let level =
+            if matches!(failure, Failure::Refused(_) | Failure::NoCluster) { Level::Error } else { Level::Warn };
         around.report.event(RefreshEvent::Failed);
         self.complain(level, &path, &failure.to_string(), retry_after, around);
     }

@@ -3,7 +3,12 @@
 use super::{Budget, RefreshEvent, Report};
 use crate::{
     policy::page::Page,
-    store::{Shared, Source, build::{Build, BuildError}, delta::Delta, manifest::Manifest},
+    store::{
+        Shared, Source,
+        build::{Build, BuildError},
+        delta::Delta,
+        manifest::Manifest,
+    },
 };
 
 /// Rows that were left out and are named in the log, of each page; the others are counted.

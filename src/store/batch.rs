@@ -337,9 +337,8 @@ fn change_record(
     changes: &[Unpacked<'_>],
     totals: &mut Totals,
 ) -> Result<Option<Vec<u8>>, Corrupt> {
-    let is_key = changes
-        .first()
-        .is_some_and(|change| matches!(change.operation, Operation::PutKey | Operation::RemoveKey));
+    let is_key =
+        changes.first().is_some_and(|change| matches!(change.operation, Operation::PutKey | Operation::RemoveKey));
     if is_key {
         let last = changes.last().filter(|change| change.operation == Operation::PutKey);
         count(&mut totals.keys, u64::from(known.is_some()), u64::from(last.is_some()));

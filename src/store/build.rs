@@ -167,8 +167,7 @@ impl Build {
     pub fn drops_too_many(&self, held: Option<&Manifest>, max_removed_percent: u8) -> Option<Shrunk> {
         let held = held.filter(|held| held.totals.keys > GUARDED_KEYS && !self.confirm_removal)?;
         let dropped = held.totals.keys.saturating_sub(self.kept);
-        let too_many =
-            dropped.saturating_mul(100) > held.totals.keys.saturating_mul(u64::from(max_removed_percent));
+        let too_many = dropped.saturating_mul(100) > held.totals.keys.saturating_mul(u64::from(max_removed_percent));
         (too_many && max_removed_percent < 100).then_some(Shrunk { known: held.totals.keys, dropped })
     }
 
@@ -253,12 +252,7 @@ pub fn write_manifest(
     Ok(())
 }
 
-fn keys_of(
-    shared: &impl Shared,
-    source: &Source,
-    place: Place,
-    generation: u64,
-) -> Result<Vec<Vec<u8>>, BuildError> {
+fn keys_of(shared: &impl Shared, source: &Source, place: Place, generation: u64) -> Result<Vec<Vec<u8>>, BuildError> {
     let key = source.key(Entry::Shard(place));
     let Some(read) = shared.get(&key)? else { return Ok(Vec::new()) };
     // A shard that cannot be read has no keys that could be kept.

@@ -93,9 +93,8 @@ pub fn read_key(record: &[u8]) -> Result<KeyRecord, Corrupt> {
     let restrictions = if has(HAS_APIS) || has(HAS_IPS) || has(HAS_REFERERS) {
         let apis = read_list(&mut reader, has(HAS_APIS), |reader| reader.text().map(Box::from))?;
         let permitted_ips = read_list(&mut reader, has(HAS_IPS), read_range)?;
-        let permitted_referers = read_list(&mut reader, has(HAS_REFERERS), |reader| {
-            RefererPattern::parse(reader.text()?).ok_or(Corrupt)
-        })?;
+        let permitted_referers =
+            read_list(&mut reader, has(HAS_REFERERS), |reader| RefererPattern::parse(reader.text()?).ok_or(Corrupt))?;
         Some(Box::new(Restrictions { apis, permitted_ips, permitted_referers }))
     } else {
         None
@@ -230,10 +229,7 @@ impl<'a> ApplicationRecord<'a> {
 }
 
 /// What a cold key needs of an application's record: the application, and its subscription to one API.
-pub fn find_subscription(
-    record: &[u8],
-    wanted: &str,
-) -> Result<(Option<Application>, Option<Subscription>), Corrupt> {
+pub fn find_subscription(record: &[u8], wanted: &str) -> Result<(Option<Application>, Option<Subscription>), Corrupt> {
     let mut reader = Reader::new(record);
     let part = if reader.flag()? { Some(ApplicationPart::read(&mut reader)?) } else { None };
     let application = part.map(|part| Application {

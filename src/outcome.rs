@@ -83,8 +83,8 @@ fn would_refuse<'a>(head: &Head<'a>, config: &'a Config, reason: Reason) -> Outc
     Outcome { counted: Counted::Refused(reason), edits, permit: None, reason: Some(reason), reply: None }
 }
 
-/// The credential goes here too: no access log is to hold it.
-fn refuse<'a>(head: &Head<'a>, config: &'a Config, reason: Reason) -> Outcome<'a> {
+/// A refusal, whatever the mode. The credential goes here too: no access log is to hold it.
+pub fn refuse<'a>(head: &Head<'a>, config: &'a Config, reason: Reason) -> Outcome<'a> {
     let mut edits = Vec::new();
     edit::remove_credentials(head, &config.credential_sources, &mut edits);
     let reply = reply::refuse(reason, &config.replies, head.is_grpc(), config.policy.refresh_interval);

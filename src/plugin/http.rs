@@ -17,7 +17,7 @@ use crate::{
     decision::{self, Decision, Denial, Facts, Permit},
     edit::Edit,
     head::Head,
-    outcome::{self, Counted},
+    outcome::{self, Counted, Outcome},
     reply::{self, Reason, Reply},
 };
 
@@ -74,7 +74,9 @@ pub(super) fn go_on(plugin: &Rc<Plugin>, context: u32) {
 fn handle(plugin: &Plugin, context: u32, arrival: Arrival) -> Action {
     let bytes = host::request_headers().unwrap_or_default();
     let Ok(head) = Head::parse(&bytes) else {
-        return carry_out(plugin, context, arrival, &Head::default(), &Decision::of(Reason::PathAmbiguous.into()));
+        // Whose headers cannot be read cannot be rid of a forged identity, so it is refused in every mode.
+        let (head, reason) = (Head::default(), Reason::PathAmbiguous);
+        return carry_out(plugin, &Decision::of(reason.into()), &outcome::refuse(&head, &plugin.config, reason));
     };
     {
         let held = plugin.held.borrow();
@@ -82,23 +84,26 @@ fn handle(plugin: &Plugin, context: u32, arrival: Arrival) -> Action {
         let decision = decision::decide(&head, &plugin.config, view.as_ref(), &HostFacts);
         // What was not found may be there in a policy that this VM has not looked at yet.
         if !decision.is_miss() || held.is_current(&SharedData) {
-            return carry_out(plugin, context, arrival, &head, &decision);
+            return conclude(plugin, context, arrival, &head, &decision);
         }
     }
     plugin.held.borrow_mut().look(&SharedData);
     let held = plugin.held.borrow();
     let view = held.view(&SharedData);
     let decision = decision::decide(&head, &plugin.config, view.as_ref(), &HostFacts);
-    carry_out(plugin, context, arrival, &head, &decision)
+    conclude(plugin, context, arrival, &head, &decision)
 }
 
-fn carry_out(plugin: &Plugin, context: u32, arrival: Arrival, head: &Head<'_>, decision: &Decision<'_>) -> Action {
+fn conclude(plugin: &Plugin, context: u32, arrival: Arrival, head: &Head<'_>, decision: &Decision<'_>) -> Action {
     let config = &plugin.config;
     let may_wait = arrival == Arrival::New && config.mode == Mode::Enforce && !config.policy.startup_hold.is_zero();
     if may_wait && decision.verdict == Err(Denial::NoPolicy) {
         return wait(plugin, context);
     }
-    let outcome = outcome::follow(head, config, decision);
+    carry_out(plugin, decision, &outcome::follow(head, config, decision))
+}
+
+fn carry_out(plugin: &Plugin, decision: &Decision<'_>, outcome: &Outcome<'_>) -> Action {
     match outcome.counted {
         Counted::Allowed => plugin.metrics.allowed(),
         Counted::AllowedWithoutPolicy => plugin.metrics.allowed_without_policy(),

@@ -50,7 +50,9 @@ pub enum InvalidCredentials {
     #[error("gateways {0:?} and {1:?} have the same secret; sent as Bearer it would not tell them apart")]
     SharedSecret(String, String),
     /// The list of limited gateways.
-    #[error("the APIs of gateways are not a JSON object of lists of API ids, as {{\"edge-1\": [\"payments-1.0\"]}}: {0}")]
+    #[error(
+        "the APIs of gateways are not a JSON object of lists of API ids, as {{\"edge-1\": [\"payments-1.0\"]}}: {0}"
+    )]
     Limits(String),
     /// A limit for a gateway that there is not.
     #[error("gateway {0:?} is limited to some APIs, but no gateway has that client_id")]

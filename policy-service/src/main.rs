@@ -1,6 +1,10 @@
 //! The program: reads the command line, opens the database, serves until it is told to stop.
 
-use std::{error::Error, io::Write as _, process::ExitCode};
+use std::{
+    error::Error,
+    io::{IsTerminal as _, Write as _},
+    process::ExitCode,
+};
 
 use clap::Parser as _;
 use policy_service::{
@@ -20,7 +24,11 @@ use tracing_subscriber::EnvFilter;
 #[tokio::main]
 async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_env_filter(filter)
+        .init();
     let result = match Cli::parse().command {
         Command::Serve(arguments) => serve(arguments).await,
         Command::Import(arguments) => import::run(&arguments).await,
@@ -38,18 +46,17 @@ async fn main() -> ExitCode {
 async fn serve(arguments: Serve) -> Result<(), Box<dyn Error>> {
     let administrator = Administrator::new(&arguments.admin_token)?;
     let gateways = Gateways::parse(&arguments.gateways, arguments.gateway_apis.as_deref())?;
-    let settings = store::Settings { history_rows: arguments.history_rows.into() };
+    let settings = store::Settings { history_rows: arguments.history_rows.into(), ..store::Settings::default() };
     let store = Store::open(&arguments.database.url, settings).await?;
     let stopping = CancellationToken::new();
-    let feed_settings = feed::Settings {
-        page_rows: usize::try_from(arguments.page_rows)?,
-        confirm_removal: arguments.confirm_removal,
-    };
+    let feed_settings =
+        feed::Settings { page_rows: usize::try_from(arguments.page_rows)?, confirm_removal: arguments.confirm_removal };
     let feed = Feed::new(store.clone(), gateways, feed_settings, stopping.clone());
     let router = server::router(store.clone(), feed, administrator);
 
-    let listener =
-        TcpListener::bind(arguments.listen).await.map_err(|error| format!("cannot listen on {}: {error}", arguments.listen))?;
+    let listener = TcpListener::bind(arguments.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", arguments.listen))?;
     let state = store.state().await?;
     let address = listener.local_addr()?;
     // The one line on stdout; whoever started the service reads the port from it. It may be closed already.

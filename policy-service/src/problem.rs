@@ -82,12 +82,18 @@ impl Problem {
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
+}
 
-    /// What is wrong, in words.
-    pub fn detail(&self) -> &str {
-        &self.detail
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.field {
+            Some(field) => write!(f, "{field}: {}", self.detail),
+            None => f.write_str(&self.detail),
+        }
     }
 }
+
+impl std::error::Error for Problem {}
 
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {

@@ -68,7 +68,8 @@ impl Modify for Schemes {
             SecurityScheme::Http(HttpBuilder::new().scheme(scheme).description(Some(description)).build())
         };
         components.add_security_scheme("administrator", http(HttpAuthScheme::Bearer, "the administrator's token"));
-        components.add_security_scheme("gateway", http(HttpAuthScheme::Basic, "a gateway's client_id and client_secret"));
+        components
+            .add_security_scheme("gateway", http(HttpAuthScheme::Basic, "a gateway's client_id and client_secret"));
         components.add_security_scheme("gateway_secret", http(HttpAuthScheme::Bearer, "a gateway's client_secret"));
     }
 }
@@ -94,9 +95,7 @@ pub fn router(store: Store, feed: Feed, administrator: Administrator) -> Router 
                 async move { ([(header::CONTENT_TYPE, "application/json")], body) }
             }),
         )
-        .fallback(|request: Request| async move {
-            Problem::new(StatusCode::NOT_FOUND, format!("there is nothing at {}; see /openapi.json", request.uri().path()))
-        })
+        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path; see /openapi.json") })
         .method_not_allowed_fallback(|request: Request| async move {
             let detail = format!("{} is not possible here; the allow header says what is", request.method());
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
@@ -129,11 +128,7 @@ async fn secure(mut response: Response) -> Response {
 /// Serves `router` on `listener` until `stopping` is cancelled, then lets what has begun come to its end.
 pub async fn serve(listener: TcpListener, router: Router, stopping: CancellationToken) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD_BYTES);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -27,13 +27,7 @@ pub struct Answers(Mutex<(i64, HashMap<(String, Option<i64>), Cell>)>);
 
 impl Answers {
     /// The first page of what is asked for, of `revision` or a later one.
-    pub async fn first_page(
-        &self,
-        store: &Store,
-        source: &Source,
-        revision: i64,
-        ask: &Ask,
-    ) -> Result<Page, Error> {
+    pub async fn first_page(&self, store: &Store, source: &Source, revision: i64, ask: &Ask) -> Result<Page, Error> {
         match self.cell(revision, (source.epoch.clone(), ask.since)) {
             Some(cell) => cell.get_or_try_init(|| make(store, source, ask)).await.cloned(),
             None => make(store, source, ask).await,

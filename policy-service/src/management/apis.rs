@@ -103,6 +103,7 @@ impl Resource for Api {
     fn check(&self) -> Result<(), Problem> {
         for (place, entry) in self.matches.iter().flatten().enumerate() {
             check::hosts(&format!("match[{place}].hosts"), entry.hosts.as_deref())?;
+            check::prefix(&format!("match[{place}].path"), &entry.path)?;
         }
         check::row::<wire::ApiRow<'_>, rows::Api>(&self.row()?.document)
     }

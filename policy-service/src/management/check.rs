@@ -3,6 +3,7 @@
 
 use keygate::{
     hostname::HostPattern,
+    path::PathPrefix,
     policy::{
         MAX_LIST_ENTRIES, Text,
         rows::{InvalidRow, parse_range},
@@ -36,6 +37,16 @@ pub fn hosts(field: &str, list: Option<&[String]>) -> Result<(), Problem> {
     entries(field, list, |entry| HostPattern::parse(entry).is_some(), "a host name, or *. and a domain")
 }
 
+/// The path of a match.
+pub fn prefix(field: &str, path: &str) -> Result<(), Problem> {
+    match PathPrefix::parse(path) {
+        Some(_) => Ok(()),
+        None => {
+            Err(Problem::invalid(field, "expected an absolute path that can be read only one way, as /payments/1.0"))
+        }
+    }
+}
+
 /// Addresses and ranges.
 pub fn ranges(field: &str, list: Option<&[String]>) -> Result<(), Problem> {
     entries(field, list, |entry| parse_range(entry).is_some(), "an IP address, or a range as 192.0.2.0/24")
@@ -43,12 +54,18 @@ pub fn ranges(field: &str, list: Option<&[String]>) -> Result<(), Problem> {
 
 /// Referers.
 pub fn referers(field: &str, list: Option<&[String]>) -> Result<(), Problem> {
-    entries(field, list, |entry| RefererPattern::parse(entry).is_some(), "host and path without a scheme, as example.com/*")
+    entries(
+        field,
+        list,
+        |entry| RefererPattern::parse(entry).is_some(),
+        "host and path without a scheme, as example.com/*",
+    )
 }
 
 /// Methods of an operation.
 pub fn methods(field: &str, list: Option<&[String]>) -> Result<(), Problem> {
-    let is_method = |entry: &str| !entry.is_empty() && entry.len() <= 32 && entry.bytes().all(|b| b.is_ascii_uppercase());
+    let is_method =
+        |entry: &str| !entry.is_empty() && entry.len() <= 32 && entry.bytes().all(|b| b.is_ascii_uppercase());
     entries(field, list, is_method, "a method in capitals, as GET")
 }
 
@@ -60,12 +77,7 @@ pub fn template(field: &str, path: &str) -> Result<(), Problem> {
     }
 }
 
-fn entries(
-    field: &str,
-    list: Option<&[String]>,
-    good: impl Fn(&str) -> bool,
-    expected: &str,
-) -> Result<(), Problem> {
+fn entries(field: &str, list: Option<&[String]>, good: impl Fn(&str) -> bool, expected: &str) -> Result<(), Problem> {
     let list = list.unwrap_or_default();
     if list.len() > MAX_LIST_ENTRIES {
         return Err(Problem::invalid(field, format!("expected at most {MAX_LIST_ENTRIES} entries")));

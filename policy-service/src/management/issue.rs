@@ -164,11 +164,11 @@ fn expiry(now: i64, expires_in: Option<i64>, expires_at: Option<i64>) -> Result<
     match (expires_in, expires_at) {
         (None, None) => Ok(None),
         (Some(_), Some(_)) => Err(Problem::invalid("expires_in", "expected only one of expires_in and expires_at")),
-        (Some(seconds), None) => now
-            .checked_add(seconds)
-            .filter(|time| seconds > 0 && *time <= MAX_UNIX_SECONDS)
-            .map(Some)
-            .ok_or_else(|| Problem::invalid("expires_in", "expected a positive number of seconds, to the year 9999 at most")),
+        (Some(seconds), None) => {
+            now.checked_add(seconds).filter(|time| seconds > 0 && *time <= MAX_UNIX_SECONDS).map(Some).ok_or_else(
+                || Problem::invalid("expires_in", "expected a positive number of seconds, to the year 9999 at most"),
+            )
+        }
         (None, Some(time)) if time <= now => Err(Problem::invalid("expires_at", "expected a time that is not over")),
         (None, Some(time)) => Ok(Some(time)),
     }

@@ -31,11 +31,7 @@ use self::{
     list::{Items, Listing},
     resource::{Outcome, Resource},
 };
-use crate::{
-    auth::Administrator,
-    problem::Problem,
-    store::Store,
-};
+use crate::{auth::Administrator, problem::Problem, store::Store};
 
 /// What stands in a path as it is (RFC 3986, unreserved).
 const PATH_SEGMENT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -226,9 +222,11 @@ resource_handlers!(
 pub fn router() -> OpenApiRouter<Store> {
     macro_rules! both {
         ($module:ident) => {
-            OpenApiRouter::new()
-                .routes(routes!($module::list, $module::create))
-                .routes(routes!($module::find, $module::replace, $module::remove))
+            OpenApiRouter::new().routes(routes!($module::list, $module::create)).routes(routes!(
+                $module::find,
+                $module::replace,
+                $module::remove
+            ))
         };
     }
     OpenApiRouter::new()

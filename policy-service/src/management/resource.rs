@@ -49,10 +49,7 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
     }
 
     /// Takes it away with what belongs to it; what has to stay of it is returned.
-    fn remove(
-        change: &mut Change,
-        held: &Version,
-    ) -> impl Future<Output = Result<Option<Self>, Problem>> + Send {
+    fn remove(change: &mut Change, held: &Version) -> impl Future<Output = Result<Option<Self>, Problem>> + Send {
         async { Ok(change.remove(held).await.map(|()| None)?) }
     }
 
@@ -142,7 +139,7 @@ pub async fn create<R: Resource>(change: &mut Change, mut sent: R) -> Result<Out
         }
         return Err(R::refuse_again(&held).unwrap_or_else(|| already_there::<R>(&held.id)));
     }
-    check_room(change, R::KIND)?;
+    check_room_for(change, R::KIND, 1)?;
     check_references(change, &sent).await?;
     change.insert(&sent.row()?).await?;
     Ok(Outcome::Created(sent))
@@ -158,6 +155,25 @@ pub async fn replace<R: Resource>(change: &mut Change, id: &str, mut sent: R) ->
     sent.check()?;
     put(change, &held, &sent).await?;
     Ok(sent)
+}
+
+/// Makes it as it is sent, whether or not it is there.
+pub async fn put_any<R: Resource>(change: &mut Change, mut sent: R) -> Result<(), Problem> {
+    let held = match sent.id() {
+        Some(id) => {
+            let id = id.clone();
+            change.find(R::KIND, &id).await?
+        }
+        None => None,
+    };
+    let held = match held {
+        Some(held) => Some(held),
+        None => change.find_identity(R::KIND, &sent.identity()).await?,
+    };
+    match held {
+        Some(held) => replace(change, &held.id, sent).await.map(drop),
+        None => create(change, sent).await.map(drop),
+    }
 }
 
 /// Puts `sent` in the place of `held`, unless it is just so already.
@@ -187,18 +203,18 @@ fn already_there<R: Resource>(id: &str) -> Problem {
     ))
 }
 
-/// The filter holds these decoded and refuses a policy with more.
-fn check_room(change: &Change, kind: Kind) -> Result<(), Problem> {
+/// Checks that there is room for `more`: the filter holds these decoded and refuses a policy with too many.
+pub fn check_room_for(change: &Change, kind: Kind, more: usize) -> Result<(), Problem> {
     let most = match kind {
         Kind::Api => MAX_APIS,
         Kind::Plan => MAX_PLANS,
         Kind::DenyPolicy => MAX_DENY_POLICIES,
         Kind::Application | Kind::Key | Kind::Subscription => return Ok(()),
     };
-    if usize::try_from(change.count(kind)).is_ok_and(|count| count < most) {
+    if usize::try_from(change.count(kind)).is_ok_and(|count| count.saturating_add(more) <= most) {
         return Ok(());
     }
-    Err(Problem::conflict(format!("there are {most} of {} already, the most that a gateway takes", kind.list())))
+    Err(Problem::conflict(format!("a gateway takes at most {most} {}", kind.list())))
 }
 
 /// A new id: the prefix and 96 random bits.

@@ -132,7 +132,9 @@ impl Resource for Subscription {
             if held.deleted {
                 return Err(kept_block());
             }
-            let kept = |sent: &mut Option<String>, held: &Option<String>| *sent.get_or_insert_default() == *held.as_deref().unwrap_or_default();
+            let kept = |sent: &mut Option<String>, held: &Option<String>| {
+                *sent.get_or_insert_default() == *held.as_deref().unwrap_or_default()
+            };
             self.application = self.application.take().or_else(|| held.application.clone());
             self.api = self.api.take().or_else(|| held.api.clone());
             if !kept(&mut self.application, &held.application) {
@@ -198,7 +200,9 @@ impl Resource for Subscription {
         if shown.deleted {
             return Some(kept_block());
         }
-        shown.block().map(|_| Problem::conflict(format!("this subscription ({:?}) is blocked; unblock it first", held.id)))
+        shown
+            .block()
+            .map(|_| Problem::conflict(format!("this subscription ({:?}) is blocked; unblock it first", held.id)))
     }
 
     async fn remove(change: &mut Change, held: &Version) -> Result<Option<Self>, Problem> {

@@ -65,8 +65,17 @@ pub struct Reader {
 macro_rules! held {
     ($table:literal, $at:literal) => {
         concat!(
-            "(+", $table, ".from_revision <= ", $at, " AND (", $table, ".until_revision IS NULL OR ", $table,
-            ".until_revision > ", $at, "))"
+            "(+",
+            $table,
+            ".from_revision <= ",
+            $at,
+            " AND (",
+            $table,
+            ".until_revision IS NULL OR ",
+            $table,
+            ".until_revision > ",
+            $at,
+            "))"
         )
     };
 }
@@ -75,8 +84,14 @@ macro_rules! held {
 macro_rules! open {
     ($table:literal, $at:literal) => {
         concat!(
-            $table, ".kind = 1 AND ", $table, ".id IN (SELECT value FROM json_each(?4)) AND ", held!($table, $at),
-            " AND json_extract(", $table, ".document, '$.subscription_required') = 0"
+            $table,
+            ".kind = 1 AND ",
+            $table,
+            ".id IN (SELECT value FROM json_each(?4)) AND ",
+            held!($table, $at),
+            " AND json_extract(",
+            $table,
+            ".document, '$.subscription_required') = 0"
         )
     };
 }
@@ -86,9 +101,15 @@ macro_rules! open {
 macro_rules! reached {
     ($application:literal, $at:literal) => {
         concat!(
-            "(EXISTS (SELECT 1 FROM version s WHERE s.application = ", $application, " AND s.kind = 4",
-            " AND s.api IN (SELECT value FROM json_each(?4)) AND ", held!("s", $at), ")",
-            " OR EXISTS (SELECT 1 FROM version a WHERE ", open!("a", $at), "))"
+            "(EXISTS (SELECT 1 FROM version s WHERE s.application = ",
+            $application,
+            " AND s.kind = 4",
+            " AND s.api IN (SELECT value FROM json_each(?4)) AND ",
+            held!("s", $at),
+            ")",
+            " OR EXISTS (SELECT 1 FROM version a WHERE ",
+            open!("a", $at),
+            "))"
         )
     };
 }
@@ -99,7 +120,9 @@ macro_rules! in_scope {
         concat!(
             "(v.kind IN (5, 6) OR (v.kind = 1 AND v.id IN (SELECT value FROM json_each(?4)))",
             " OR (v.kind = 4 AND v.api IN (SELECT value FROM json_each(?4)))",
-            " OR (v.kind IN (2, 3) AND ", reached!("v.application", $at), "))"
+            " OR (v.kind IN (2, 3) AND ",
+            reached!("v.application", $at),
+            "))"
         )
     };
 }
@@ -112,7 +135,9 @@ macro_rules! succeeded {
             "(EXISTS (SELECT 1 FROM version n WHERE n.kind = v.kind AND n.identity = v.identity",
             " AND n.application IS v.application AND n.until_revision IS NULL AND n.from_revision <= ?2)",
             " OR EXISTS (SELECT 1 FROM version n WHERE n.kind = v.kind AND n.identity = v.identity",
-            " AND n.application IS v.application AND n.until_revision IS NOT NULL AND ", held!("n", "?2"), "))"
+            " AND n.application IS v.application AND n.until_revision IS NOT NULL AND ",
+            held!("n", "?2"),
+            "))"
         )
     };
 }
@@ -154,15 +179,19 @@ impl Reader {
         match scope {
             Scope::All => {
                 const ALL: &str = concat!(
-                    "SELECT seq, kind, document FROM version v WHERE seq > ?3 AND ", held!("v", "?2"),
+                    "SELECT seq, kind, document FROM version v WHERE seq > ?3 AND ",
+                    held!("v", "?2"),
                     " ORDER BY seq LIMIT ?5"
                 );
                 self.rows(ALL, "[]", [at, at, after], limit).await
             }
             Scope::Apis(apis) => {
                 const LIMITED: &str = concat!(
-                    "SELECT seq, kind, document FROM version v WHERE seq > ?3 AND ", held!("v", "?2"),
-                    " AND ", in_scope!("?2"), " ORDER BY seq LIMIT ?5"
+                    "SELECT seq, kind, document FROM version v WHERE seq > ?3 AND ",
+                    held!("v", "?2"),
+                    " AND ",
+                    in_scope!("?2"),
+                    " ORDER BY seq LIMIT ?5"
                 );
                 self.rows(LIMITED, apis, [at, at, after], limit).await
             }
@@ -185,20 +214,30 @@ impl Reader {
             Scope::All => {
                 const ALL: &str = concat!(
                     "SELECT seq, kind, document FROM version v WHERE until_revision > ?1 AND until_revision <= ?2",
-                    " AND from_revision <= ?1 AND +seq > ?3 AND NOT ", succeeded!(), " ORDER BY seq LIMIT ?5"
+                    " AND from_revision <= ?1 AND +seq > ?3 AND NOT ",
+                    succeeded!(),
+                    " ORDER BY seq LIMIT ?5"
                 );
                 self.rows(ALL, "[]", [since, at, after], limit).await
             }
             Scope::Apis(apis) => {
                 self.check_openness(apis, since, at).await?;
                 const LIMITED: &str = concat!(
-                    "WITH ", moved!(),
+                    "WITH ",
+                    moved!(),
                     " SELECT seq, kind, document FROM version v WHERE until_revision > ?1 AND until_revision <= ?2",
-                    " AND from_revision <= ?1 AND +seq > ?3 AND ", in_scope!("?1"), " AND NOT ", succeeded!(),
+                    " AND from_revision <= ?1 AND +seq > ?3 AND ",
+                    in_scope!("?1"),
+                    " AND NOT ",
+                    succeeded!(),
                     // What belongs to an application that no longer reaches the scope goes, though it still holds.
                     " UNION SELECT seq, kind, document FROM version v WHERE seq > ?3 AND kind IN (2, 3)",
-                    " AND application IN (SELECT application FROM moved) AND ", held!("v", "?1"), " AND ",
-                    reached!("v.application", "?1"), " AND NOT ", reached!("v.application", "?2"),
+                    " AND application IN (SELECT application FROM moved) AND ",
+                    held!("v", "?1"),
+                    " AND ",
+                    reached!("v.application", "?1"),
+                    " AND NOT ",
+                    reached!("v.application", "?2"),
                     " ORDER BY seq LIMIT ?5"
                 );
                 self.rows(LIMITED, apis, [since, at, after], limit).await
@@ -220,22 +259,36 @@ impl Reader {
         match scope {
             Scope::All => {
                 const ALL: &str = concat!(
-                    "SELECT seq, kind, document FROM version v WHERE seq > ?3 AND ", first_since!(), " AND ",
-                    held!("v", "?2"), " ORDER BY seq LIMIT ?5"
+                    "SELECT seq, kind, document FROM version v WHERE seq > ?3 AND ",
+                    first_since!(),
+                    " AND ",
+                    held!("v", "?2"),
+                    " ORDER BY seq LIMIT ?5"
                 );
                 self.rows(ALL, "[]", [since, at, after], limit).await
             }
             Scope::Apis(apis) => {
                 self.check_openness(apis, since, at).await?;
                 const LIMITED: &str = concat!(
-                    "WITH ", moved!(),
-                    " SELECT seq, kind, document FROM version v WHERE seq > ?3 AND ", first_since!(), " AND ",
-                    held!("v", "?2"), " AND ", in_scope!("?2"),
+                    "WITH ",
+                    moved!(),
+                    " SELECT seq, kind, document FROM version v WHERE seq > ?3 AND ",
+                    first_since!(),
+                    " AND ",
+                    held!("v", "?2"),
+                    " AND ",
+                    in_scope!("?2"),
                     // What belongs to an application that reaches the scope only now comes along, though it is older.
                     " UNION SELECT seq, kind, document FROM version v WHERE seq > ?3 AND kind IN (2, 3)",
-                    " AND application IN (SELECT application FROM moved) AND ", held!("v", "?1"), " AND ",
-                    held!("v", "?2"), " AND ", reached!("v.application", "?2"), " AND NOT ",
-                    reached!("v.application", "?1"), " ORDER BY seq LIMIT ?5"
+                    " AND application IN (SELECT application FROM moved) AND ",
+                    held!("v", "?1"),
+                    " AND ",
+                    held!("v", "?2"),
+                    " AND ",
+                    reached!("v.application", "?2"),
+                    " AND NOT ",
+                    reached!("v.application", "?1"),
+                    " ORDER BY seq LIMIT ?5"
                 );
                 self.rows(LIMITED, apis, [since, at, after], limit).await
             }
@@ -248,7 +301,8 @@ impl Reader {
             "SELECT document FROM version v WHERE until_revision IS NULL AND kind = ?1 AND identity = ?3",
             " AND from_revision <= ?2 UNION ALL",
             " SELECT document FROM version v WHERE until_revision IS NOT NULL AND kind = ?1 AND identity = ?3",
-            " AND ", held!("v", "?2")
+            " AND ",
+            held!("v", "?2")
         );
         let row = sqlx::query(HELD).bind(kind.number()).bind(at).bind(identity);
         Ok(row.fetch_optional(&mut *self.transaction).await?.map(|row| row.try_get(0)).transpose()?)
@@ -257,9 +311,8 @@ impl Reader {
     /// How many rows of `kind` a limited reader will see, nearly: keys that are bound to other APIs are counted too.
     pub async fn count(&mut self, scope: &Scope, kind: Kind) -> Result<i64, Error> {
         let Scope::Apis(apis) = scope else { return Ok(self.state.count(kind)) };
-        const COUNT: &str = concat!(
-            "SELECT count(*) FROM version v WHERE until_revision IS NULL AND kind = ?1 AND ", in_scope!("?2")
-        );
+        const COUNT: &str =
+            concat!("SELECT count(*) FROM version v WHERE until_revision IS NULL AND kind = ?1 AND ", in_scope!("?2"));
         let row = sqlx::query(COUNT).bind(kind.number()).bind(self.state.revision).bind(0).bind(apis);
         Ok(row.fetch_one(&mut *self.transaction).await?.try_get(0)?)
     }
@@ -273,8 +326,11 @@ impl Reader {
     /// application comes or goes: too much for a delta, so the reader begins anew.
     async fn check_openness(&mut self, apis: &str, since: i64, at: i64) -> Result<(), Error> {
         const OPEN: &str = concat!(
-            "SELECT EXISTS (SELECT 1 FROM version a WHERE ", open!("a", "?1"), ") = EXISTS (SELECT 1 FROM version a WHERE ",
-            open!("a", "?2"), ")"
+            "SELECT EXISTS (SELECT 1 FROM version a WHERE ",
+            open!("a", "?1"),
+            ") = EXISTS (SELECT 1 FROM version a WHERE ",
+            open!("a", "?2"),
+            ")"
         );
         let row = sqlx::query(OPEN).bind(since).bind(at).bind(0).bind(apis);
         let same: bool = row.fetch_one(&mut *self.transaction).await?.try_get(0)?;

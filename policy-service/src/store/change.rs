@@ -3,12 +3,23 @@
 //! Rows are never overwritten: the version that held gets its end, and a new one begins. What lies too far back is
 //! deleted as part of the change, so that the past stays bounded without a task of its own.
 
+use std::collections::HashSet;
+
 use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
 
 use super::{Error, Kind, State, Store, Version, read};
 
 /// Rows in one statement: nine values each, and SQLite takes 32,766.
 pub const MAX_ROWS_AT_ONCE: usize = 1_000;
+
+/// By what a row is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// What management calls it.
+    Id,
+    /// What the feed calls it.
+    Identity,
+}
 
 /// A row to be put.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +77,23 @@ impl Change {
     /// The version of `kind` that the feed knows by this name.
     pub async fn find_identity(&mut self, kind: Kind, identity: &str) -> Result<Option<Version>, Error> {
         read::find_identity(&mut self.transaction, kind, identity).await
+    }
+
+    /// Which of `values` the rows of `kind` have as their id or as their name in the feed.
+    pub async fn taken(&mut self, kind: Kind, name: Name, values: &[&str]) -> Result<HashSet<String>, Error> {
+        let statement = match name {
+            Name::Id => {
+                "SELECT id FROM version WHERE until_revision IS NULL AND kind = ? \
+                 AND id IN (SELECT value FROM json_each(?))"
+            }
+            Name::Identity => {
+                "SELECT identity FROM version WHERE until_revision IS NULL AND kind = ? \
+                 AND identity IN (SELECT value FROM json_each(?))"
+            }
+        };
+        let values = serde_json::json!(values).to_string();
+        let found = sqlx::query_scalar(statement).bind(kind.number()).bind(values).fetch_all(&mut *self.transaction);
+        Ok(found.await?.into_iter().collect())
     }
 
     /// Adds a row that is not there.

@@ -24,6 +24,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 const READERS: u32 = 4;
 /// Page cache of each connection, KiB (negative is SQLite's way to say so): 5 x 16 MiB in all.
 const CACHE_KIB: &str = "-16384";
+/// The same when many rows are written: digests are random, so every page of their index is touched again and again.
+const BULK_CACHE_KIB: &str = "-524288";
+/// Pages of 4 KiB in the write-ahead log after which they are moved into the database: SQLite's own default.
+const CHECKPOINT_PAGES: &str = "1000";
+/// The same when many rows are written: 512 MiB, so that pages that are written often are moved seldom.
+const BULK_CHECKPOINT_PAGES: &str = "131072";
 /// How often the revision is looked up for changes that another process made (`import`, a second service).
 const FOREIGN_CHANGES_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -219,12 +225,14 @@ pub struct Latest {
 pub struct Settings {
     /// How many versions that hold no more are kept, so that gateways can catch up by deltas.
     pub history_rows: i64,
+    /// Whether many rows will be written: more memory, fewer checkpoints.
+    pub bulk: bool,
 }
 
 impl Default for Settings {
     /// 100,000 versions of some 400 bytes are 40 MB, and as many changes as a busy day has.
     fn default() -> Self {
-        Self { history_rows: 100_000 }
+        Self { history_rows: 100_000, bulk: false }
     }
 }
 
@@ -246,7 +254,8 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
-            .pragma("cache_size", CACHE_KIB);
+            .pragma("cache_size", if settings.bulk { BULK_CACHE_KIB } else { CACHE_KIB })
+            .pragma("wal_autocheckpoint", if settings.bulk { BULK_CHECKPOINT_PAGES } else { CHECKPOINT_PAGES });
         let pool = || SqlitePoolOptions::new().acquire_timeout(BUSY_TIMEOUT).test_before_acquire(false);
         // One connection and no more: writers wait here, in order, and not in SQLite's busy loop.
         let writer = pool().max_connections(1).connect_with(options.clone()).await?;

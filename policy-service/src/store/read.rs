@@ -21,7 +21,8 @@ impl Store {
 
     /// At most `limit` rows of `kind` in the order of their ids, from the first after `after`.
     pub async fn list(&self, kind: Kind, filter: &Filter, after: &str, limit: u32) -> Result<Vec<Version>, Error> {
-        let mut query = sqlx::QueryBuilder::<Sqlite>::new("SELECT * FROM version WHERE until_revision IS NULL AND kind = ");
+        let mut query =
+            sqlx::QueryBuilder::<Sqlite>::new("SELECT * FROM version WHERE until_revision IS NULL AND kind = ");
         query.push_bind(kind.number()).push(" AND id > ").push_bind(after);
         if let Some(application) = &filter.application {
             query.push(" AND application = ").push_bind(application);

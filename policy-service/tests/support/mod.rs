@@ -1,0 +1,177 @@
+//! A service in this process with a database of its own, a client that speaks HTTP to it, and a gateway that follows the
+//! feed. Each test file uses a part of it.
+#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "only tests"
+)]
+
+pub mod follower;
+
+use std::time::Duration;
+
+use policy_service::{
+    auth::{Administrator, Gateways},
+    feed::{self, Feed},
+    server,
+    store::{self, Store},
+};
+use reqwest::{Method, RequestBuilder, header::HeaderMap};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+pub const TOKEN: &str = "the-administrators-token";
+
+/// How the service of a test differs from the usual one.
+pub struct Options {
+    pub page_rows: usize,
+    pub history_rows: i64,
+    pub gateways: &'static str,
+    pub gateway_apis: Option<&'static str>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { page_rows: 5_000, history_rows: 100_000, gateways: "gw:secret,other:other-secret", gateway_apis: None }
+    }
+}
+
+/// A running service.
+pub struct Service {
+    pub url: String,
+    pub store: Store,
+    pub stopping: CancellationToken,
+    pub client: reqwest::Client,
+    pub serving: JoinHandle<()>,
+    pub directory: tempfile::TempDir,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The answer, if it has this status.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", self.text);
+        self
+    }
+
+    /// Checks that this is a problem in its documented shape, and that it speaks of `field`.
+    #[track_caller]
+    pub fn expect_problem(self, status: u16, field: Option<&str>) -> Self {
+        let answer = self.expect(status);
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{}", answer.text);
+        let problem = answer.json();
+        assert_eq!(problem["status"], status);
+        assert_eq!(problem["type"], "about:blank");
+        assert!(problem["title"].as_str().is_some_and(|title| !title.is_empty()), "{problem}");
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.len() > 5), "{problem}");
+        assert_eq!(problem.get("field").and_then(Value::as_str), field, "{problem}");
+        answer
+    }
+}
+
+impl Service {
+    pub async fn start() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    pub async fn with(options: Options) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", directory.path().join("policy.db").display());
+        let store =
+            Store::open(&url, store::Settings { history_rows: options.history_rows, ..store::Settings::default() })
+                .await
+                .unwrap();
+        let stopping = CancellationToken::new();
+        let gateways = Gateways::parse(options.gateways, options.gateway_apis).unwrap();
+        let settings = feed::Settings { page_rows: options.page_rows, confirm_removal: false };
+        let feed = Feed::new(store.clone(), gateways, settings, stopping.clone());
+        let router = server::router(store.clone(), feed, Administrator::new(TOKEN).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let serving = tokio::spawn(server::serve(listener, router, stopping.clone()));
+        Self { url, store, stopping, client: client(), serving, directory }
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.url))
+    }
+
+    /// A request of the administrator; a body of `null` is none.
+    pub async fn admin(&self, method: Method, path: &str, body: Value) -> Answer {
+        let request = self.request(method, path).bearer_auth(TOKEN);
+        send(if body.is_null() { request } else { request.json(&body) }).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.admin(Method::GET, path, Value::Null).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.admin(Method::POST, path, body).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.admin(Method::PUT, path, body).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.admin(Method::DELETE, path, Value::Null).await
+    }
+
+    /// A request of the unlimited gateway.
+    pub fn poll(&self, path: &str) -> RequestBuilder {
+        self.request(Method::GET, path).basic_auth("gw", Some("secret"))
+    }
+
+    pub async fn feed(&self, path: &str) -> Answer {
+        send(self.poll(path)).await
+    }
+
+    pub async fn revision(&self) -> i64 {
+        self.store.state().await.unwrap().revision
+    }
+
+    /// An API, an application with a key and a subscription: `api-1`, `app-1`, `k-1`, `s-1`.
+    pub async fn seed(&self) {
+        self.post("/v1/apis", json!({"id": "api-1", "match": [{"path": "/one"}]})).await.expect(201);
+        self.post("/v1/applications", json!({"id": "app-1", "owner": "alice"})).await.expect(201);
+        self.post("/v1/keys", json!({"id": "k-1", "application": "app-1", "sha256": digest(1)})).await.expect(201);
+        let subscription = json!({"id": "s-1", "application": "app-1", "api": "api-1"});
+        self.post("/v1/subscriptions", subscription).await.expect(201);
+    }
+}
+
+pub fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap()
+}
+
+pub async fn send(request: RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    Answer { status, headers, text: response.text().await.unwrap() }
+}
+
+/// A digest that no key has.
+pub fn digest(number: u64) -> String {
+    format!("{number:064x}")
+}

@@ -129,3 +129,79 @@ fn open_apis_and_preflights_pass_without_a_key() {
     let options = Request::method("OPTIONS", "/payments/1.0");
     assert_eq!(envoy.worker(1).request(options).verdict(), "401 credential_missing", "any other OPTIONS");
 }
+
+#[test]
+fn what_the_plan_says_of_a_subscription() {
+    let plan = |operations: Value| {
+        let page = Page::demo(1).row("plans", json!({"id": "gold", "operations": operations}));
+        let row = json!({"application": "app-1", "api": "payments-1.0", "state": "UNBLOCKED", "plan": "gold"});
+        page.row("subscriptions", row)
+    };
+    let refused = "403 operation_not_permitted";
+    let cases = [
+        (json!([{"methods": ["GET"], "path": "/charges"}]), "allowed"),
+        (json!([{"methods": ["GET"], "path": "/*"}]), "allowed"),
+        (json!([{"path": "/**"}]), "allowed"),
+        (json!([{"methods": ["POST"], "path": "/charges"}]), refused),
+        (json!([{"methods": ["GET"], "path": "/charges/*"}]), refused),
+        (json!([{"methods": [], "path": "/charges"}]), refused),
+        (json!([]), refused),
+    ];
+    for (operations, verdict) in cases {
+        check(&operations.to_string(), plan(operations), payments(), verdict, "900910");
+    }
+    let row = json!({"application": "app-1", "api": "payments-1.0", "plan": "a plan that is not there"});
+    check("unknown plan", Page::demo(1).row("subscriptions", row), payments(), "401 subscription_inactive", "900909");
+}
+
+#[test]
+fn the_api_is_known_by_configuration_or_route() {
+    let metadata = ["xds", "route_metadata", "filter_metadata", "keygate", "api"];
+    let route = json!({"route_metadata": ["keygate", "api"]});
+    let anywhere = || Request::get("/anywhere").key(PRODUCTION_KEY);
+    let cases = [
+        (json!({"fixed": "payments-1.0"}), anywhere(), "allowed"),
+        (json!({"fixed": "orders-1.0"}), anywhere().with("x-api-key", OTHER_KEY), "403 subscription_missing"),
+        (json!({"fixed": "nowhere"}), anywhere(), "404 api_not_found"),
+        (route.clone(), anywhere().property(&metadata, "payments-1.0"), "allowed"),
+        (route.clone(), anywhere().property(&metadata, "nowhere"), "404 api_not_found"),
+        (route.clone(), anywhere().property(&metadata, b"\xff\xff"), "404 api_not_found"),
+        (route.clone(), anywhere().property(&metadata, ""), "404 api_not_found"),
+        (route, anywhere(), "404 api_not_found"),
+    ];
+    for (api, request, verdict) in cases {
+        let (mut envoy, _service) = running_with(configuration([("api", api.clone())]), &Page::demo(1));
+        assert_eq!(envoy.worker(1).request(request).verdict(), verdict, "{api}");
+    }
+}
+
+#[test]
+fn refusals_have_the_form_that_is_configured() {
+    let blocked = Page::demo(1).subscription("app-1", "payments-1.0", "BLOCKED");
+    let message = "The requested API is temporarily blocked";
+    let cases = [
+        ("wso2", "application/json", vec![("code", json!("900907")), ("message", json!(message))]),
+        ("choreo", "application/json", vec![("code", json!("900907")), ("error_message", json!(message))]),
+        (
+            "problem",
+            "application/problem+json",
+            vec![("status", json!(401)), ("reason", json!("subscription_blocked"))],
+        ),
+    ];
+    for (format, content_type, fields) in cases {
+        let changes = [("replies/format", json!(format)), ("replies/realm", json!("the realm"))];
+        let (mut envoy, _service) = running_with(configuration(changes), &blocked);
+        let exchange = envoy.worker(1).request(payments());
+        let reply = exchange.reply();
+        assert_eq!(reply.headers.text("content-type").as_deref(), Some(content_type));
+        assert_eq!(reply.headers.text("www-authenticate").as_deref(), Some("API-Key realm=\"the realm\""));
+        for (name, value) in fields {
+            assert_eq!(reply.json()[name], value, "{format}: {name}");
+        }
+    }
+    let overrides = json!({"subscription_blocked": {"status": 403, "message": "Blocked for now"}});
+    let (mut envoy, _service) = running_with(configuration([("replies/overrides", overrides)]), &blocked);
+    let exchange = envoy.worker(1).request(payments());
+    assert_eq!(exchange.verdict(), "403 subscription_blocked");
+    assert_eq!(exchange.reply().json()["message"], json!("Blocked for now"));
+}

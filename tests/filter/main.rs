@@ -19,6 +19,7 @@ mod decisions;
 mod feed;
 mod host;
 mod hostile;
+mod large;
 mod lease;
 mod load;
 mod policy;

@@ -183,7 +183,7 @@ fn host_calls_that_fail_allow_nothing_and_kill_nothing() {
         ("proxy_set_property", vec![NotFound, BadArgument]),
         ("proxy_increment_metric", vec![NotFound, BadArgument]),
         ("proxy_record_metric", vec![NotFound]),
-        ("proxy_http_call", vec![BadArgument, InternalFailure, Unimplemented]),
+        ("proxy_http_call", vec![BadArgument, InternalFailure]),
         ("proxy_get_buffer_bytes", vec![NotFound, BadArgument]),
         ("proxy_get_current_time_nanoseconds", vec![InternalFailure]),
         ("proxy_log", vec![InternalFailure]),

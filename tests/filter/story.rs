@@ -96,8 +96,9 @@ fn a_delta_changes_what_it_names_and_nothing_else() {
         "payments-1.0",
         "PROD_ONLY_BLOCKED",
     );
-    service.publish(&delta);
-    envoy.run_for(SETTLED);
+    let nothing = Page::new(2).with("base", 2).with("poll", "/v1/policy?since=2");
+    service.route(&[("/v1/policy?since=1", &delta), ("/v1/policy?since=2", &nothing)]);
+    envoy.run_for(2 * SETTLED);
     assert_eq!(service.seen().last().unwrap().path(), "/v1/policy?since=2");
     check(
         &mut envoy,
@@ -108,7 +109,8 @@ fn a_delta_changes_what_it_names_and_nothing_else() {
             ("/orders/1.0", PRODUCTION_KEY, "allowed"),
         ],
     );
-    service.publish(&Page::new(3).with("base", 2).with("removed", serde_json::json!({"keys": [sha256(OTHER_KEY)]})));
+    let removal = Page::new(3).with("base", 2).with("removed", serde_json::json!({"keys": [sha256(OTHER_KEY)]}));
+    service.route(&[("/v1/policy?since=2", &removal)]);
     envoy.run_for(SETTLED);
     check(
         &mut envoy,

@@ -1,6 +1,6 @@
 //! What holds after every scenario, whatever it was about.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use keygate::reply::Reason;
 use serde_json::Value;
@@ -20,16 +20,38 @@ const DIGEST_LENGTH: usize = 64;
 /// Everything that is wrong, in words.
 pub fn audit(world: &World) -> Vec<String> {
     let mut found = world.violations.clone();
-    logs(world, &mut found);
+    let secrets = Secrets::new(&world.secrets);
+    logs(world, &secrets, &mut found);
     metrics(world, &mut found);
-    shared_data(world, &mut found);
+    shared_data(world, &secrets, &mut found);
     for stream in world.vms.iter().flat_map(|vm| vm.streams.values()) {
-        exchange(world, stream, &mut found);
+        exchange(&secrets, stream, &mut found);
     }
     found
 }
 
-fn logs(world: &World, found: &mut Vec<String>) {
+/// What must not turn up, by its first bytes, so that a search looks at each byte once however many secrets there are.
+struct Secrets<'a>(HashMap<&'a [u8], Vec<&'a [u8]>>);
+
+impl<'a> Secrets<'a> {
+    fn new(secrets: &'a BTreeSet<Vec<u8>>) -> Self {
+        let mut by_start = HashMap::<_, Vec<_>>::new();
+        for secret in secrets.iter().filter(|secret| secret.len() >= SHORTEST_SECRET) {
+            by_start.entry(&secret[..SHORTEST_SECRET]).or_default().push(secret.as_slice());
+        }
+        Self(by_start)
+    }
+
+    /// The first secret in those bytes.
+    fn find(&self, bytes: &[u8]) -> Option<&'a [u8]> {
+        bytes
+            .windows(SHORTEST_SECRET)
+            .enumerate()
+            .find_map(|(at, start)| self.0.get(start)?.iter().find(|secret| bytes[at..].starts_with(secret)).copied())
+    }
+}
+
+fn logs(world: &World, secrets: &Secrets<'_>, found: &mut Vec<String>) {
     for line in &world.log {
         let text = String::from_utf8_lossy(&line.message);
         if str::from_utf8(&line.message).is_err() {
@@ -38,7 +60,7 @@ fn logs(world: &World, found: &mut Vec<String>) {
         if text.chars().any(char::is_control) {
             found.push(format!("a log line holds control characters: {text:?}"));
         }
-        leak(world, &line.message, "a log line", found);
+        leak(secrets, &line.message, "a log line", found);
     }
 }
 
@@ -50,8 +72,7 @@ fn metrics(world: &World, found: &mut Vec<String>) {
         }
     }
     for vm in &world.vms {
-        let plugins = vm.roots.len().max(1);
-        for (name, times) in vm.metric_ids.definitions().into_iter().filter(|(_, times)| *times > plugins) {
+        for (name, times) in vm.metric_ids.definitions().into_iter().filter(|(_, times)| *times > vm.roots_made) {
             found.push(format!("{} is defined {times} times in one VM", String::from_utf8_lossy(name)));
         }
     }
@@ -83,23 +104,19 @@ fn metric_names() -> BTreeSet<String> {
     plain.map(str::to_owned).into_iter().chain(refusals).map(|name| format!("keygate.{name}")).collect()
 }
 
-fn shared_data(world: &World, found: &mut Vec<String>) {
+fn shared_data(world: &World, secrets: &Secrets<'_>, found: &mut Vec<String>) {
     for (_, key, value) in world.shared.entries() {
         let name = String::from_utf8_lossy(key);
         if !key.starts_with(b"keygate/") {
             found.push(format!("a shared key without the prefix: {name}"));
         }
-        for secret in world.secrets.iter().filter(|secret| secret.len() != DIGEST_LENGTH) {
-            if contains(value, secret) {
-                found.push(format!("shared data {name} holds {}", String::from_utf8_lossy(secret)));
-            }
-        }
+        leak(secrets, value, &format!("shared data {name}"), found);
     }
 }
 
-fn exchange(world: &World, stream: &Stream, found: &mut Vec<String>) {
+fn exchange(secrets: &Secrets<'_>, stream: &Stream, found: &mut Vec<String>) {
     for (name, value) in &stream.filter_state {
-        leak(world, value, &format!("filter state {name}"), found);
+        leak(secrets, value, &format!("filter state {name}"), found);
         if !name.starts_with("wasm.keygate.") {
             found.push(format!("filter state {name} is not keygate's"));
         }
@@ -115,9 +132,9 @@ fn exchange(world: &World, stream: &Stream, found: &mut Vec<String>) {
         }
     }
     let Some(reply) = &stream.reply else { return };
-    leak(world, &reply.body, "a reply", found);
-    leak(world, reply.details.as_bytes(), "response code details", found);
-    reply.headers.iter().for_each(|(_, value)| leak(world, value, "a reply's header", found));
+    leak(secrets, &reply.body, "a reply", found);
+    leak(secrets, reply.details.as_bytes(), "response code details", found);
+    reply.headers.iter().for_each(|(_, value)| leak(secrets, value, "a reply's header", found));
     if Some(reply.details.as_bytes()) != reason.map(|reason| [b"keygate_", reason].concat()).as_deref() {
         found.push(format!("details {} do not agree with the reason {reason:?}", reply.details));
     }
@@ -135,19 +152,14 @@ fn exchange(world: &World, stream: &Stream, found: &mut Vec<String>) {
 }
 
 /// Secrets and digests have no business there; any digest is one.
-fn leak(world: &World, bytes: &[u8], place: &str, found: &mut Vec<String>) {
-    let secret = world.secrets.iter().filter(|secret| secret.len() >= SHORTEST_SECRET);
-    for secret in secret.filter(|secret| contains(bytes, secret)) {
-        let (secret, text) = (String::from_utf8_lossy(secret), String::from_utf8_lossy(bytes));
-        found.push(format!("{place} holds the secret {secret}: {text}"));
+fn leak(secrets: &Secrets<'_>, bytes: &[u8], place: &str, found: &mut Vec<String>) {
+    let text = || String::from_utf8_lossy(bytes);
+    if let Some(secret) = secrets.find(bytes) {
+        found.push(format!("{place} holds the secret {}: {}", String::from_utf8_lossy(secret), text()));
     }
     if bytes.windows(DIGEST_LENGTH).any(|window| window.iter().all(u8::is_ascii_hexdigit)) {
-        found.push(format!("{place} holds a digest: {}", String::from_utf8_lossy(bytes)));
+        found.push(format!("{place} holds a digest in hexadecimal: {}", text()));
     }
-}
-
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.len() >= part.len() && bytes.windows(part.len()).any(|window| window == part)
 }
 
 /// What a configuration holds that must not be repeated.
@@ -168,4 +180,31 @@ pub fn digests_of(answer: &Answer) -> Vec<Vec<u8>> {
     let Ok(page) = serde_json::from_slice::<Value>(body) else { return Vec::new() };
     let rows = page["keys"].as_array().into_iter().flatten();
     rows.filter_map(|row| Some(row["sha256"].as_str()?.as_bytes().to_vec())).collect()
+}
+
+#[test]
+fn the_audit_sees_what_it_is_there_for() {
+    use super::{
+        requests::Request,
+        status::LogLevel,
+        world::{LogLine, VmState},
+    };
+    let log = |message: &[u8]| {
+        let mut world = World::default();
+        world.secrets.insert(b"hunter-2".to_vec());
+        world.log.push(LogLine { level: LogLevel::Info, message: message.to_vec() });
+        audit(&world).len()
+    };
+    assert_eq!(log(b"all is well"), 0);
+    for leak in [&b"the key is hunter-2"[..], b"\xff", b"two\nlines", &[b'a'; 64]] {
+        assert_eq!(log(leak), 1, "{}", String::from_utf8_lossy(leak));
+    }
+    let mut world = World::default();
+    world.shared.set("", b"somebody/else", b"", 0).unwrap();
+    assert_eq!(audit(&world).len(), 1);
+    let mut world = World::default();
+    let mut stream = Stream::new(1, Request::get("/"));
+    stream.phase = Phase::Passed;
+    world.vms.push(VmState { streams: [(2, stream)].into(), ..Default::default() });
+    assert_eq!(audit(&world).len(), 1, "passed without a reason");
 }

@@ -198,6 +198,16 @@ impl Envoy {
         lock(&self.world).now = end;
     }
 
+    /// Lets time pass until that holds, but no longer than that; whether it holds.
+    pub fn run_until(&mut self, limit: Duration, holds: impl Fn(&mut Self) -> bool) -> bool {
+        const STEP: Duration = Duration::from_millis(500);
+        let steps = limit.as_nanos() / STEP.as_nanos();
+        (0..steps).any(|_| {
+            self.run_for(STEP);
+            holds(self)
+        })
+    }
+
     /// Every timer that runs: when it is due, on which VM, for which root context.
     fn ticks(&self) -> impl Iterator<Item = (u64, usize, u32)> + use<> {
         let world = lock(&self.world);
@@ -343,12 +353,13 @@ impl Envoy {
         roots.filter(|(_, root)| root.plugin == plugin).map(|(id, _)| *id).max()
     }
 
-    /// Serves requests on every worker at once, `rounds` each; the request may depend on worker and round. The answers
-    /// come by worker.
+    /// Serves requests on every worker at once, `rounds` each, while the main thread does what `meanwhile` says; the
+    /// request may depend on worker and round. The answers come by worker.
     pub fn in_parallel(
         &mut self,
         rounds: usize,
         request: impl Fn(usize, usize) -> Request + Clone + Send + 'static,
+        meanwhile: impl FnOnce(&mut Self),
     ) -> Vec<Vec<Exchange>> {
         let mut running = Vec::new();
         for thread in 1..=self.workers {
@@ -364,6 +375,7 @@ impl Envoy {
             });
             running.push((position, tickets));
         }
+        meanwhile(self);
         let mut answers = Vec::new();
         for (position, tickets) in running {
             self.vms[position].wait().finished();

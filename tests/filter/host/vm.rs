@@ -61,6 +61,8 @@ pub struct Vm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
     Idle,
+    /// Running something that was sent to it.
+    Busy,
     /// Stopped in the middle of a callback.
     Paused,
     Dead,
@@ -111,6 +113,7 @@ impl Vm {
     pub fn send(&mut self, job: impl FnOnce() -> u64 + Send + 'static) {
         assert_eq!(self.state, Life::Idle, "VM {} cannot run", self.index);
         self.jobs.send(Box::new(job)).expect("the VM's thread is there");
+        self.state = Life::Busy;
     }
 
     /// Lets a paused VM go on.

@@ -33,6 +33,7 @@ pub fn configure(plugin: usize, configuration: Vec<u8>) -> u64 {
     let id = with_world(|world, vm| {
         let vm = &mut world.vms[vm];
         let id = vm.next_context();
+        vm.roots_made += 1;
         vm.roots.insert(id, Root { plugin, configuration, ..Root::default() });
         id
     });

@@ -66,6 +66,8 @@ pub struct VmState {
     pub current: u32,
     pub effective: u32,
     pub last_context: u32,
+    /// Root contexts made so far.
+    pub roots_made: usize,
     pub last_token: u32,
     /// Replies and resumptions, carried out when the callback has returned.
     pub deferred: Vec<Deferred>,

@@ -1,0 +1,100 @@
+//! Policies of some thousand keys, in pages: complete, replaced all at once, on the main thread or on a worker.
+
+use std::time::Duration;
+
+use crate::{
+    host::{Answer, Envoy, Request},
+    policy::*,
+};
+
+const PAGES: usize = 3;
+const KEYS_ON_A_PAGE: usize = 700;
+
+/// The n-th key of a generation of keys.
+fn key(generation: u64, n: usize) -> String {
+    format!("key-{n}-of-generation-{generation}")
+}
+
+/// All pages of a generation, by path; the generation is the revision.
+fn pages(generation: u64) -> Vec<(String, Page)> {
+    let page = |number: usize| {
+        let mut page = Page::new(generation).with("confirm_removal", true);
+        if number == 0 {
+            page = page.with("counts", serde_json::json!({"keys": PAGES * KEYS_ON_A_PAGE, "applications": 1}));
+            page = page.api("payments-1.0", "/payments/1.0").application("app-1");
+            page = page.subscription("app-1", "payments-1.0", "UNBLOCKED");
+        }
+        if number + 1 < PAGES {
+            page = page.with("next", format!("/v1/policy?page={}", number + 1));
+        }
+        let numbers = number * KEYS_ON_A_PAGE..(number + 1) * KEYS_ON_A_PAGE;
+        numbers.fold(page, |page, n| page.key(&key(generation, n), &format!("k-{n}"), "app-1", "PRODUCTION"))
+    };
+    let path = |number| if number == 0 { "/v1/policy".to_owned() } else { format!("/v1/policy?page={number}") };
+    (0..PAGES).map(|number| (path(number), page(number))).collect()
+}
+
+fn publish(service: &Service, generation: u64) {
+    let pages = pages(generation);
+    service.route(&pages.iter().map(|(path, page)| (path.as_str(), page)).collect::<Vec<_>>());
+}
+
+/// Which generations' keys a worker allows now: of some keys of each, all or none.
+#[track_caller]
+fn allowed(envoy: &mut Envoy, thread: usize, generations: &[u64]) -> Vec<u64> {
+    let mut allowed = Vec::new();
+    for generation in generations {
+        let sample = (0..PAGES * KEYS_ON_A_PAGE).step_by(331);
+        let verdicts: Vec<_> = sample
+            .map(|n| envoy.worker(thread).request(Request::get("/payments/1.0").key(key(*generation, n))).verdict())
+            .collect();
+        if verdicts.iter().all(|verdict| verdict == "allowed") {
+            allowed.push(*generation);
+        } else {
+            assert!(verdicts.iter().all(|verdict| verdict == "401 key_unknown"), "half of {generation}: {verdicts:?}");
+        }
+    }
+    allowed
+}
+
+#[track_caller]
+fn replace_over_and_over(mut envoy: Envoy, service: &Service) {
+    publish(service, 1);
+    assert!(envoy.run_until(Duration::from_secs(30), |envoy| envoy.metric("keygate.policy.keys") > 0));
+    for generation in 2..4 {
+        publish(service, generation);
+        let mut current = vec![generation - 1];
+        for _ in 0..150 {
+            envoy.run_for(Duration::from_millis(100));
+            for thread in [1, 2] {
+                // The newer first: a worker that misses looks for a newer policy.
+                let now = allowed(&mut envoy, thread, &[generation, generation - 1]);
+                assert!(now == [generation - 1] || now == [generation], "{now:?} while {generation} is loaded");
+                current = now;
+            }
+            if current == [generation] {
+                break;
+            }
+        }
+        envoy.run_for(Duration::from_secs(1));
+        for thread in [1, 2] {
+            assert_eq!(allowed(&mut envoy, thread, &[generation, generation - 1]), [generation]);
+        }
+        assert_eq!(envoy.metric("keygate.policy.keys"), (PAGES * KEYS_ON_A_PAGE) as i64);
+    }
+}
+
+#[test]
+fn a_large_policy_is_replaced_all_at_once() {
+    let service = Service::saying(Answer::status(500, ""));
+    let envoy = Envoy::new(configuration([])).feed(service.feed()).started();
+    replace_over_and_over(envoy, &service);
+}
+
+#[test]
+fn a_worker_that_has_to_refresh_does_so_all_the_same() {
+    let service = Service::saying(Answer::status(500, ""));
+    let mut envoy = Envoy::new(configuration([])).feed(service.feed()).started();
+    envoy.main().kill();
+    replace_over_and_over(envoy, &service);
+}

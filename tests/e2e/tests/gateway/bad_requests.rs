@@ -10,21 +10,25 @@ use keygate_e2e::{
     workers::Workers,
 };
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
 };
 
 const SEEN_WITHIN: Duration = Duration::from_secs(10);
 
-/// Sends `request` byte by byte as it is, and reads the status and the rest of what comes.
+/// Sends `request` byte by byte as it is, and reads the head of what comes: its status and all of it.
 async fn raw(address: SocketAddr, request: &[u8]) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut stream = BufReader::new(TcpStream::connect(address).await.unwrap());
     stream.write_all(request).await.unwrap();
-    let mut answer = Vec::new();
-    tokio::time::timeout(SEEN_WITHIN, stream.read_to_end(&mut answer)).await.expect("an answer in time").unwrap();
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
-    (status.unwrap_or_else(|| panic!("no status in {answer:?}")), answer)
+    let mut head = Vec::new();
+    let read = async {
+        // Not to the end of the stream: Envoy keeps a refused connection open for a second.
+        while !head.ends_with(b"\r\n\r\n") && stream.read_until(b'\n', &mut head).await.unwrap() > 0 {}
+    };
+    tokio::time::timeout(SEEN_WITHIN, read).await.expect("an answer in time");
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (status.unwrap_or_else(|| panic!("no status in {head:?}")), head)
 }
 
 /// A request head with these bytes between the host and the end.

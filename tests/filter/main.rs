@@ -22,6 +22,7 @@ mod hostile;
 mod large;
 mod lease;
 mod load;
+mod pages;
 mod policy;
 mod shared;
 mod sharing;

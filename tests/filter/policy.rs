@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::host::{Answer, Callout, Envoy};
+use crate::host::{Answer, Callout, Envoy, Request};
 
 /// Time in which a change has certainly been fetched and seen by every worker, with the default interval of 5 s.
 pub const SETTLED: Duration = Duration::from_secs(6);
@@ -174,4 +174,15 @@ pub fn running_with(configuration: Value, page: &Page) -> (Envoy, Service) {
     envoy.run_for(Duration::from_secs(1));
     assert!(!service.seen().is_empty(), "the policy was not asked for");
     (envoy, service)
+}
+
+/// What each worker says on payments to the production, the sandbox, the other and an unknown key, in this order.
+pub fn verdicts(envoy: &mut Envoy) -> Vec<String> {
+    let keys = [PRODUCTION_KEY, SANDBOX_KEY, OTHER_KEY, "a key that nobody has"];
+    let threads: Vec<_> = envoy.threads().skip(1).collect();
+    let mut verdicts = Vec::new();
+    for thread in threads {
+        verdicts.extend(keys.map(|key| envoy.worker(thread).request(Request::get("/payments/1.0").key(key)).verdict()));
+    }
+    verdicts
 }

@@ -16,7 +16,7 @@ fn check(name: &str, one: Value, other: Value, is_others: impl Fn(&crate::host::
         let blocked = Page::demo(1).subscription("app-1", "payments-1.0", "BLOCKED");
         let open = Page::demo(1);
         let mut envoy = Envoy::new(&one).plugin(vm_ids[1], &other);
-        if vm_ids[0] != "" {
+        if !vm_ids[0].is_empty() {
             // Also as the second and third plugin, behind one of another vm_id.
             envoy = envoy.plugin(vm_ids[0], &one);
         }

@@ -55,13 +55,17 @@ pub unsafe extern "C" fn proxy_log(level: u32, data: *const u8, size: usize) -> 
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn proxy_get_log_level(level: *mut u32) -> u32 {
-    number(call("proxy_get_log_level", |_, _| Ok(unsafe { level.write(LogLevel::Info as u32) })))
+    number(call("proxy_get_log_level", |_, _| {
+        unsafe { level.write(LogLevel::Info as u32) };
+        Ok(())
+    }))
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32 {
     number(call("proxy_get_current_time_nanoseconds", |world, _| {
-        Ok(unsafe { time.write(world.now.saturating_add_signed(world.skew)) })
+        unsafe { time.write(world.now.saturating_add_signed(world.skew)) };
+        Ok(())
     }))
 }
 

@@ -22,6 +22,8 @@ mod metrics;
 mod requests;
 mod shared_data;
 mod status;
+mod thread;
+mod timeline;
 mod vm;
 mod worker;
 mod world;

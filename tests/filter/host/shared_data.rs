@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use super::status::Status;
 
+/// Key → value and its cas.
+type Map = BTreeMap<Vec<u8>, (Vec<u8>, u32)>;
+
 /// All maps of one process.
 #[derive(Default)]
 pub struct SharedData {
-    maps: BTreeMap<String, BTreeMap<Vec<u8>, (Vec<u8>, u32)>>,
+    maps: BTreeMap<String, Map>,
     last_cas: u32,
 }
 

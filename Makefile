@@ -56,9 +56,9 @@ clean: ## Remove what was built; what was fetched stays in .tools
 .PHONY: filter
 filter:
 	@tools/need cargo
-	tools/wasm-cargo rustc --release $(LOCKED) -p keygate --lib --crate-type cdylib
+	tools/wasm-cargo rustc --profile filter $(LOCKED) -p keygate --lib --crate-type cdylib
 	@mkdir -p target
-	@install -m 644 $(WORK)/wasm32-unknown-unknown/release/keygate.wasm target/keygate.wasm
+	@install -m 644 $(WORK)/wasm32-unknown-unknown/filter/keygate.wasm target/keygate.wasm
 	@echo "target/keygate.wasm: $$(wc -c < target/keygate.wasm) bytes"
 
 .PHONY: policy-service

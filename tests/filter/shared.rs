@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use keygate::store::bytes;
 use serde_json::json;
 
 use crate::{
@@ -109,6 +110,29 @@ fn damaged_entries_never_allow_what_the_policy_refuses() {
             }
         }
     }
+}
+
+/// Behind a checksum that is right, changed bytes may say anything, so nothing is said of verdicts here.
+#[test]
+fn what_a_checksum_does_not_catch_kills_nothing() {
+    let (mut envoy, _service) = running(&page(1));
+    let good = envoy.shared_data("");
+    for (key, value) in &good {
+        for (how, mut bad) in spoilt(key, value, &good) {
+            bytes::seal(key, &mut bad);
+            envoy.tamper(|data| data.set("", key, &bad, 0).unwrap());
+            for thread in [0, 1] {
+                let ran = envoy.worker(thread).tick();
+                assert!(matches!(ran, Ran::Finished(_)), "{}: {how}: {ran:?}", String::from_utf8_lossy(key));
+            }
+            for (path, key) in REFUSED.into_iter().chain(ALLOWED) {
+                let exchange = envoy.worker(1).request(Request::get(path).key(key));
+                assert_ne!(exchange.verdict(), "dead", "{how}: {exchange:?}");
+            }
+            envoy.tamper(|data| good.iter().for_each(|(key, value)| data.set("", key, value, 0).unwrap()));
+        }
+    }
+    envoy.forgive();
 }
 
 #[test]

@@ -1,0 +1,177 @@
+//! A case on the core alone: no host, no clock, no network, so it runs wherever Rust does.
+
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+
+use keygate::{
+    annotation,
+    config::{self, Config, Mode},
+    decision::{self, Facts},
+    edit::Edit,
+    head::Head,
+    outcome::{self, Counted},
+    policy::Digest,
+    refresh::{Around, Refresh, Report, answer::Answer},
+    store::{Source, held::Held, memory::Memory},
+};
+use serde_json::{Value, json};
+
+use super::{
+    check::{Edited, Observed, SeenReply},
+    table::{Case, Group, Sent},
+};
+
+/// When all of it happens: 2025-06-01T00:00:00Z.
+pub const NOW: u64 = 1_748_736_000;
+
+/// A configuration and a policy, ready to be asked.
+pub struct Core {
+    config: Config,
+    memory: Memory,
+    held: Held,
+    refresh: Refresh,
+    now_ms: u64,
+}
+
+impl Core {
+    /// Takes a group's configuration and policy.
+    pub fn new(group: &Group) -> Self {
+        let json = group.configuration(&json!({"cluster": "policy-service"})).to_string();
+        let config = config::parse(json.as_bytes(), &|_| None)
+            .unwrap_or_else(|error| panic!("{}: the configuration is refused: {error}", group.name));
+        let held = Held::new(Source::new(Digest::of(b"cases")));
+        let refresh = Refresh::new(config.policy.clone());
+        let mut core = Self { config, memory: Memory::default(), held, refresh, now_ms: NOW * 1000 };
+        if let Some(page) = group.page(NOW) {
+            core.refresh(&page);
+        }
+        let later = if group.expired {
+            core.config.policy.expire_after.expect("a policy that expires")
+        } else {
+            Duration::ZERO
+        };
+        let later = u64::try_from(later.as_millis()).unwrap();
+        core.held.age(core.now_ms + later, core.config.policy.stale_after, core.config.policy.expire_after);
+        core
+    }
+
+    /// Fetches a page as a VM would, an hour after the last one, until it decides; no row of it is bad.
+    pub fn refresh(&mut self, page: &Value) {
+        let answer = Answer {
+            status: Some(200),
+            content_type: b"application/json".to_vec(),
+            body: page.to_string().into_bytes(),
+            ..Answer::default()
+        };
+        let mut report = Report::default();
+        let mut answer = Some(answer);
+        self.now_ms += 3_600_000;
+        loop {
+            let mut around =
+                Around { now_ms: self.now_ms, held: &mut self.held, shared: &self.memory, report: &mut report };
+            match (self.refresh.tick(0, &mut around), answer.take()) {
+                (Some(_), Some(answer)) => {
+                    self.refresh.sent(1);
+                    self.refresh.answered(1, answer, &mut around);
+                }
+                (None, None) if self.refresh.is_busy() => {}
+                (None, None) => break,
+                (fetch, _) => panic!("after {:?}, is this asked: {fetch:?}", report.lines),
+            }
+        }
+        let refused: Vec<_> = report.lines.iter().filter(|(_, line)| !line.starts_with("the policy decides")).collect();
+        assert!(refused.is_empty() && self.held.manifest().is_some(), "the policy is not taken as it is: {refused:?}");
+    }
+
+    /// What becomes of a case.
+    pub fn observe(&self, group: &Group, case: &Case) -> Observed {
+        self.send(&group.sent(case))
+    }
+
+    /// What becomes of a request.
+    pub fn send(&self, sent: &Sent) -> Observed {
+        let lower: Vec<_> = sent.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+        let mut headers: Vec<(&[u8], &[u8])> =
+            vec![(b":authority", sent.authority.as_bytes()), (b":method", sent.method.as_bytes())];
+        headers.extend(sent.path.as_ref().map(|path| (&b":path"[..], &**path)));
+        headers.extend(lower.iter().zip(&sent.headers).map(|(name, (_, value))| (name.as_bytes(), &**value)));
+        let head = Head::new(headers.clone());
+        let facts = Given { address: sent.address.as_deref(), route: sent.route.as_ref() };
+
+        let view = self.held.view(&self.memory);
+        let decision = decision::decide(&head, &self.config, view.as_ref(), &facts);
+        let outcome = outcome::follow(&head, &self.config, &decision);
+        let mut annotations = BTreeMap::new();
+        let revision = self.held.manifest().and_then(|manifest| manifest.revision);
+        let facts = &self.config.annotate;
+        annotation::annotate(facts, &decision, outcome.permit, outcome.reason, revision, |path, value| {
+            let name = path.strip_prefix("keygate.").expect("a name of keygate's");
+            let before = annotations.insert(name.to_owned(), value.into_owned());
+            assert_eq!(before, None, "{path} is set twice");
+        });
+        let mut reply = outcome.reply.as_ref().map(|reply| SeenReply {
+            status: reply.status,
+            grpc_status: reply.grpc_status,
+            headers: reply.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+            body: reply.body.clone(),
+            details: reply.details.clone(),
+        });
+        // What the host does with HEAD.
+        if let Some(reply) = reply.as_mut().filter(|_| sent.method == "HEAD") {
+            reply.body.clear();
+        }
+        Observed {
+            counted: Some(vec![counter(outcome.counted, self.config.mode)]),
+            request: Some(edited(&headers, &outcome.edits)),
+            endpoint: None,
+            reply,
+            annotations,
+        }
+    }
+}
+
+fn counter(counted: Counted, mode: Mode) -> String {
+    match counted {
+        Counted::Allowed => "allowed".to_owned(),
+        Counted::AllowedWithoutPolicy => "allowed_without_policy".to_owned(),
+        Counted::Refused(reason) if mode == Mode::Shadow => format!("would_deny.{}", reason.as_str()),
+        Counted::Refused(reason) => format!("denied.{}", reason.as_str()),
+    }
+}
+
+/// Carries out the edits as the host does: setting replaces the first of that name, or adds one.
+fn edited(headers: &[(&[u8], &[u8])], edits: &[Edit<'_>]) -> Edited {
+    let mut headers: Vec<(Vec<u8>, Vec<u8>)> =
+        headers.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+    for edit in edits {
+        match edit {
+            Edit::Remove(name) => headers.retain(|(given, _)| given != name.as_bytes()),
+            Edit::Set(name, value) => match headers.iter_mut().find(|(given, _)| given == name.as_bytes()) {
+                Some((_, old)) => *old = value.to_vec(),
+                None => headers.push((name.as_bytes().to_vec(), value.to_vec())),
+            },
+        }
+    }
+    let path = headers.iter().find(|(name, _)| name == b":path").map(|(_, value)| value.clone());
+    let names = headers.into_iter().filter(|(name, _)| !name.starts_with(b":"));
+    Edited { path, headers: names.map(|(name, value)| (String::from_utf8(name).unwrap(), value)).collect() }
+}
+
+struct Given<'a> {
+    address: Option<&'a str>,
+    route: Option<&'a [String; 3]>,
+}
+
+impl Facts for Given<'_> {
+    fn now(&self) -> u64 {
+        NOW
+    }
+
+    fn address(&self) -> Option<IpAddr> {
+        self.address.and_then(decision::parse_address)
+    }
+
+    fn route_metadata(&self, namespace: &str, key: &str) -> Option<Vec<u8>> {
+        let [given_namespace, given_key, value] = self.route?;
+        (given_namespace == namespace && given_key == key).then(|| value.clone().into_bytes())
+    }
+}

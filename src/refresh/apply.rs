@@ -259,7 +259,8 @@ impl Refresh {
         let took = Duration::from_millis(around.now_ms.saturating_sub(self.began_ms));
         around.report.event(RefreshEvent::Took(took));
         self.wants_full |= around.held.manifest().is_some_and(batch::is_crowded) || look == Look::Unreadable;
-        self.finish(self.held_back, around);
+        let at_once = self.held_back || self.may_probe(around);
+        self.finish(at_once, around);
     }
 
     fn say_applied<S: Shared>(&self, around: &mut Around<'_, S>) {
@@ -272,6 +273,10 @@ impl Refresh {
         );
         around.report.lines.push((Level::Info, line));
         let Some(catalogue) = around.held.catalogue() else { return };
+        if catalogue.has_limits() {
+            let line = "plans of this policy have `limits` or `burst`, which this version does not count".to_owned();
+            around.report.warn(line);
+        }
         for conflict in catalogue.conflicts().iter().take(10) {
             around.report.lines.push((
                 Level::Warn,

@@ -182,6 +182,8 @@ pub struct Refresh {
     emptying: Option<Emptying>,
     /// The service held the last answer back, so the next poll may follow at once.
     held_back: bool,
+    /// When a poll last followed a full policy at once, to find out whether the service holds answers back.
+    probed_ms: Option<u64>,
     random: u64,
 }
 
@@ -213,6 +215,7 @@ impl Refresh {
             visited: BTreeSet::new(),
             emptying: None,
             held_back: false,
+            probed_ms: None,
             random: 0,
         }
     }
@@ -453,6 +456,19 @@ impl Refresh {
         }
         self.failures = 0;
         self.last_failure = None;
+    }
+
+    /// Whether a poll may follow a full policy at once: a service that holds its answer back then tells the next change
+    /// as soon as it happens. Not more often than the interval, whatever the feed answers.
+    fn may_probe<S: Shared>(&mut self, around: &Around<'_, S>) -> bool {
+        let interval = u64::try_from(self.settings.refresh_interval.as_millis()).unwrap_or(u64::MAX);
+        let too_soon = self.probed_ms.is_some_and(|probed| around.now_ms.saturating_sub(probed) < interval);
+        let pollable = around.held.manifest().is_some_and(|held| held.poll.is_some() || held.etag.is_some());
+        let probe = self.settings.long_poll.is_some() && pollable && !too_soon && !self.wants_full;
+        if probe {
+            self.probed_ms = Some(around.now_ms);
+        }
+        probe
     }
 
     /// A refresh is over; `poll_at_once`: the service holds its answers back, so there is nothing to wait for.

@@ -1,5 +1,7 @@
 //! The refresh against a feed in memory: what must hold whatever the feed answers, and wherever it is cut.
 
+#![allow(clippy::arithmetic_side_effects, reason = "a test that overflows has failed")]
+
 use std::{cell::Cell, collections::BTreeMap, net::IpAddr, time::Duration};
 
 use super::{
@@ -457,6 +459,24 @@ fn a_long_poll_follows_at_once_only_when_the_service_waits() {
         vm.tick(&memory, now_ms + 100);
         assert_eq!(vm.sent.is_some(), at_once, "{name}");
     }
+}
+
+#[test]
+fn the_first_poll_follows_a_full_policy_at_once_but_a_feed_that_starts_over_is_not_hammered() {
+    let memory = Memory::default();
+    let mut vm = holding(&memory, "");
+    let mut polls = Vec::new();
+    for now_ms in (1_000..16_000).step_by(100) {
+        vm.tick(&memory, now_ms);
+        if vm.sent.is_some() {
+            polls.push(now_ms);
+            let mut gone = Some(status(410));
+            vm.settle(&memory, now_ms, &mut |_| {
+                gone.take().unwrap_or_else(|| json(full(5, r#", "poll": "/poll""#, &["good", "new"])))
+            });
+        }
+    }
+    assert_eq!(polls, [1_000, 6_000, 6_100, 11_100, 11_200]);
 }
 
 #[test]

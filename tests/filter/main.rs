@@ -24,6 +24,7 @@ mod lease;
 mod load;
 mod pages;
 mod policy;
+mod random;
 mod shared;
 mod sharing;
 mod startup;

@@ -99,8 +99,10 @@ fn damaged_entries_never_allow_what_the_policy_refuses() {
         let name = String::from_utf8_lossy(key);
         for (how, bad) in spoilt(key, value, &good) {
             envoy.tamper(|data| data.set("", key, &bad, 0).unwrap());
-            // Caches live for one revision; a new VM has none, and a tick is when a VM reads the manifest again.
+            // Worker 1 has everything in its cache; worker 2 remembers nothing and has to read what stands there.
             envoy.worker(1).tick().finished();
+            envoy.worker(2).renew();
+            envoy.worker(2).tick().finished();
             check_refusals(&mut envoy, &format!("{name}: {how}"));
             let now = envoy.shared_data("");
             for (key, value) in &good {
@@ -121,6 +123,7 @@ fn what_a_checksum_does_not_catch_kills_nothing() {
         for (how, mut bad) in spoilt(key, value, &good) {
             bytes::seal(key, &mut bad);
             envoy.tamper(|data| data.set("", key, &bad, 0).unwrap());
+            envoy.worker(1).renew();
             for thread in [0, 1] {
                 let ran = envoy.worker(thread).tick();
                 assert!(matches!(ran, Ran::Finished(_)), "{}: {how}: {ran:?}", String::from_utf8_lossy(key));

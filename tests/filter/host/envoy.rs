@@ -204,12 +204,17 @@ impl Envoy {
         lock(&self.world).secrets.extend(audit::secrets_of(&configuration));
         self.plugins[plugin].configuration = configuration;
         for thread in self.threads() {
-            let Some(position) = self.position(thread, plugin) else { continue };
-            let old = self.root(position, plugin);
-            self.configure(thread, plugin);
-            if let Some(old) = old.filter(|_| self.vms[position].state == Life::Idle) {
-                let _ = self.vms[position].run(move || worker::remove_root(old));
-            }
+            self.renew(thread, plugin);
+        }
+    }
+
+    /// A new root context takes the old one's place in one VM.
+    pub(super) fn renew(&mut self, thread: usize, plugin: usize) {
+        let Some(position) = self.position(thread, plugin) else { return };
+        let old = self.root(position, plugin);
+        self.configure(thread, plugin);
+        if let Some(old) = old.filter(|_| self.vms[position].state == Life::Idle) {
+            let _ = self.vms[position].run(move || worker::remove_root(old));
         }
     }
 

@@ -84,6 +84,11 @@ impl<'a> Thread<'a> {
         self.vm().resume()
     }
 
+    /// The plugin begins anew in this VM, with nothing remembered.
+    pub fn renew(&mut self) {
+        self.envoy.renew(self.thread, self.plugin);
+    }
+
     /// Whether the VM can run.
     pub fn life(&mut self) -> Life {
         self.vm().state

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Worker threads: the least with which "on every worker" says something.
-pub const WORKERS: u32 = 2;
+pub const WORKERS: usize = 2;
 /// How long Envoy may take to serve. It compiles the module once; on a slow, busy machine that is seconds.
 const STARTING: Duration = Duration::from_secs(60);
 
@@ -90,12 +90,7 @@ impl Envoy {
 
     /// Counters and gauges whose names match the regular expression `filter`.
     pub async fn stats(&self, filter: &str) -> Result<Vec<(String, u64)>> {
-        let answer = http::send(self.admin, &Ask::get(format!("/stats?filter={filter}"))).await?;
-        let line = |line: &str| {
-            let (name, value) = line.rsplit_once(": ")?;
-            Some((name.to_owned(), value.parse().ok()?))
-        };
-        Ok(answer.body.lines().filter_map(line).collect())
+        stats(self.admin, filter).await
     }
 
     /// The counter or gauge `name`; 0 if Envoy does not have it (yet).
@@ -133,6 +128,16 @@ impl Envoy {
     pub async fn stop(&mut self) {
         self.process.stop().await;
     }
+}
+
+/// Counters and gauges of the Envoy with this admin interface whose names match the regular expression `filter`.
+pub async fn stats(admin: SocketAddr, filter: &str) -> Result<Vec<(String, u64)>> {
+    let answer = http::send(admin, &Ask::get(format!("/stats?filter={filter}"))).await?;
+    let line = |line: &str| {
+        let (name, value) = line.rsplit_once(": ")?;
+        Some((name.to_owned(), value.parse().ok()?))
+    };
+    Ok(answer.body.lines().filter_map(line).collect())
 }
 
 fn command(folder: &Path, config: &EnvoyConfig, secret: Option<&str>) -> Result<Command> {

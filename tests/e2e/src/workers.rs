@@ -3,52 +3,61 @@
 //! A connection stays with the worker that accepted it. Which one that was is told by Envoy's own counters
 //! (`listener.….worker_N.downstream_cx_total`): a connection is opened, and the counter that rises names its worker.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use crate::{
     Error, Result,
     deadline::eventually,
-    envoy::Envoy,
+    envoy::{self, Envoy, WORKERS},
     http::{Answer, Ask, Connection},
     story::Expected,
 };
 
-/// Connections tried until each worker has one. The kernel spreads them by hash: with two workers, missing one of them
-/// 64 times in a row has a chance of 2^-63.
+/// Connections tried until a worker has one. The kernel spreads them by hash: with two workers, missing one of them 64
+/// times in a row has a chance of 2^-64.
 const ATTEMPTS: usize = 64;
 /// How long Envoy may take to accept a connection.
 const ACCEPTING: Duration = Duration::from_secs(10);
 
 /// A connection to each worker.
 pub struct Workers {
+    gateway: SocketAddr,
+    admin: SocketAddr,
     connections: BTreeMap<String, Connection>,
 }
 
 impl Workers {
-    /// Connects to every worker of `envoy`. Nothing else may connect to its gateway meanwhile.
+    /// Connects to every worker of `envoy`. Nothing else may connect to its gateway meanwhile, or while a request is sent.
     pub async fn connect(envoy: &Envoy) -> Result<Self> {
-        let mut connections = BTreeMap::new();
-        let mut before = accepted(envoy).await?;
+        let (gateway, admin) = (envoy.gateway(), envoy.admin());
+        let workers = accepted(admin).await?.into_keys();
+        if workers.len() != WORKERS {
+            return Err(unexpected(&format!("{WORKERS} workers"), &workers.len().to_string()));
+        }
+        let mut connected = Self { gateway, admin, connections: BTreeMap::new() };
+        for worker in workers {
+            connected.reconnect(&worker).await?;
+        }
+        Ok(connected)
+    }
+
+    /// Opens connections until `worker` has accepted one.
+    async fn reconnect(&mut self, worker: &str) -> Result<()> {
         for _ in 0..ATTEMPTS {
-            if connections.len() == before.len() {
-                break;
-            }
-            let connection = Connection::open(envoy.gateway()).await?;
-            let ((worker, after), _) = eventually("a worker to accept a connection", ACCEPTING, async || {
-                let after = accepted(envoy).await?;
-                let worker = after.iter().find(|(worker, total)| before.get(*worker) != Some(*total));
-                let worker = worker.map(|(worker, _)| worker.clone());
-                worker.map(|worker| (worker, after)).ok_or_else(|| unexpected("a counter to rise", "none"))
+            let before = accepted(self.admin).await?;
+            let connection = Connection::open(self.gateway).await?;
+            let (by, _) = eventually("a worker to accept a connection", ACCEPTING, async || {
+                let after = accepted(self.admin).await?;
+                let risen = after.into_iter().find(|(worker, total)| before.get(worker) != Some(total));
+                risen.map(|(worker, _)| worker).ok_or_else(|| unexpected("a counter to rise", "none"))
             })
             .await?;
-            before = after;
-            connections.entry(worker).or_insert(connection);
+            if by == worker {
+                self.connections.insert(by, connection);
+                return Ok(());
+            }
         }
-        if connections.is_empty() || connections.len() != before.len() {
-            let workers = format!("{} of {} workers", connections.len(), before.len());
-            return Err(unexpected("a connection to each worker", &workers));
-        }
-        Ok(Self { connections })
+        Err(unexpected(&format!("a connection to {worker}"), "only others"))
     }
 
     /// How many workers there are.
@@ -67,19 +76,29 @@ impl Workers {
         Ok(())
     }
 
-    /// Sends `ask` to each worker, one after the other; the answers with the workers' names.
+    /// Sends `ask` to each worker, one after the other; the answers with the workers' names. A connection that Envoy has
+    /// closed, as it does when it refuses a request before its end, is opened anew.
     pub async fn send(&mut self, ask: &Ask) -> Result<Vec<(String, Answer)>> {
+        let workers: Vec<String> = self.connections.keys().cloned().collect();
         let mut answers = Vec::new();
-        for (worker, connection) in &mut self.connections {
-            answers.push((worker.clone(), connection.send(ask).await?));
+        for worker in workers {
+            if self.connections.get(&worker).is_none_or(Connection::is_closed) {
+                self.reconnect(&worker).await?;
+            }
+            let Some(connection) = self.connections.get_mut(&worker) else { continue };
+            let answer = connection.send(ask).await?;
+            if answer.header("connection") == Some("close") {
+                self.reconnect(&worker).await?;
+            }
+            answers.push((worker, answer));
         }
         Ok(answers)
     }
 }
 
 /// Connections accepted so far, by worker.
-async fn accepted(envoy: &Envoy) -> Result<BTreeMap<String, u64>> {
-    let stats = envoy.stats("worker_.*downstream_cx_total").await?;
+async fn accepted(admin: SocketAddr) -> Result<BTreeMap<String, u64>> {
+    let stats = envoy::stats(admin, "worker_.*downstream_cx_total").await?;
     let of_worker = |(name, value): (String, u64)| {
         let worker = name.strip_suffix(".downstream_cx_total")?.rsplit('.').next()?.to_owned();
         worker.starts_with("worker_").then_some((worker, value))

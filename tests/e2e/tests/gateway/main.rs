@@ -16,5 +16,6 @@ mod configurations;
 mod guard;
 mod keys;
 mod outages;
+mod replies;
 mod run;
 mod story;

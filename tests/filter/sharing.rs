@@ -49,6 +49,10 @@ fn policies_of_different_sources_are_not_shared() {
     check("headers", configuration([]), with("policy/headers", json!({"x-tenant": "other-tenant"})), |callout| {
         callout.headers.first("x-tenant").is_some()
     });
+    let tenant = |tenant: &str| with("policy/headers", json!({"x-tenant": tenant}));
+    check("values of headers", tenant("first-tenant"), tenant("other-tenant"), |callout| {
+        callout.headers.text("x-tenant").as_deref() == Some("other-tenant")
+    });
     let credentials =
         |secret: &str| with("policy/credentials", json!({"client_id": "gateway", "client_secret": secret}));
     // base64 of gateway:second-secret

@@ -80,12 +80,15 @@ fn remove_cookies<'a>(head: &Head<'a>, sources: &[CredentialSource], edits: &mut
     if kept.iter().all(|(_, kept)| kept.is_none()) {
         return;
     }
-    let values = kept.into_iter().map(|(value, kept)| kept.map_or(Cow::Borrowed(value), Cow::Owned));
-    let values: Vec<_> = values.filter(|value| !value.trim_ascii().is_empty()).collect();
+    // Where the first cookie of a line has gone, the blank that stood before the second goes too.
+    let line = |(value, kept): &(&[u8], Option<Vec<u8>>)| match kept {
+        Some(kept) => kept.trim_ascii_start().to_vec(),
+        None => value.to_vec(),
+    };
+    let lines: Vec<_> = kept.iter().map(line).filter(|line| !line.is_empty()).collect();
     edits.push(Edit::Remove("cookie"));
-    if !values.is_empty() {
-        let joined = values.join(&b"; "[..]);
-        edits.push(Edit::Set("cookie", Cow::Owned(joined.trim_ascii_start().to_vec())));
+    if !lines.is_empty() {
+        edits.push(Edit::Set("cookie", Cow::Owned(lines.join(&b"; "[..]))));
     }
 }
 

@@ -138,6 +138,10 @@ fn check_reply(group: &Group, expected: &Expectation, sent: &Sent, reply: &SeenR
         wrong.unless_equal("www-authenticate", header("www-authenticate").is_some(), status == 401);
         wrong.unless_equal("retry-after", retry_after, matches!(status, 429 | 503).then_some(true));
     }
+    if expected.grpc_status.is_some() {
+        let message = expected.message.as_deref().unwrap_or(message);
+        wrong.unless_equal("grpc message", String::from_utf8_lossy(&reply.body), message.into());
+    }
     let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
     if let Some(expected) = &expected.body {
         wrong.unless_equal("body", &body, expected);
@@ -214,7 +218,7 @@ fn check_identity(group: &Group, request: &Edited, endpoint: Option<&str>, wrong
     }
     let Some(row) = group.key_row(&key_id) else { return wrong.0.push(format!("no key has the id {key_id}")) };
     let is_sandbox = row["type"] == "SANDBOX";
-    wrong.unless_equal("x-application-id", application.as_deref(), row["application"].as_str());
+    wrong.unless_equal("x-application-id", application.as_deref(), row["application"].as_str().map(str::trim));
     wrong.unless_equal("x-key-type", key_type.as_deref(), Some(if is_sandbox { "SANDBOX" } else { "PRODUCTION" }));
     let endpoint_of_type = if is_sandbox { "sandbox" } else { "production" };
     wrong.unless_equal("endpoint", endpoint, endpoint.map(|_| endpoint_of_type));

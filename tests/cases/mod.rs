@@ -35,7 +35,14 @@ macro_rules! files {
 }
 
 files! {
+    "apis",
+    "identifiers",
+    "modes",
+    "plans",
+    "replies",
+    "restrictions",
     "rows",
+    "sources",
     "states",
 }
 

@@ -103,8 +103,10 @@ pub struct Expectation {
     /// Facts in filter state; null: it is not there.
     #[serde(default)]
     pub annotations: BTreeMap<String, Option<String>>,
-    /// Of the reply; absent: the contract's for the reason.
+    /// Of the reply; absent: the interface's for the reason.
     pub status: Option<u16>,
+    /// Of the reply on gRPC; absent: the interface's.
+    pub message: Option<String>,
     /// `grpc-status` of the reply; absent: it is no gRPC reply.
     pub grpc_status: Option<u8>,
     /// Headers of the reply; null: it is not there.

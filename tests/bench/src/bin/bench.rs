@@ -1,0 +1,106 @@
+//! `bench` compares what keygate adds to a request with what else one could do, prints a table and draws a chart. The
+//! Makefile builds the modules and calls it.
+
+use std::{fs, path::PathBuf, process::ExitCode, time::Instant};
+
+use clap::Parser;
+use keygate_bench::{
+    Error, Result,
+    authz::Authz,
+    chart,
+    envoy::Envoy,
+    feed::Feed,
+    filters::Filters,
+    listeners::{self, Places},
+    measure::{self, Extent},
+    population::Population,
+    proof,
+    report::{self, Run},
+    variants,
+};
+use keygate_e2e::artifacts;
+use tokio::runtime::Runtime;
+
+/// Compares what keygate adds to a request with what else one could do.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Rounds; the result is their median.
+    #[arg(long, env = "ROUNDS", default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    rounds: u16,
+    /// Turns of a round, in each of which every variant has one slice.
+    #[arg(long, env = "TURNS", default_value_t = 40, value_parser = clap::value_parser!(u16).range(4..=10_000))]
+    turns: u16,
+    /// Keys of the policy.
+    #[arg(long, env = "KEYS", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(5_000..=2_000_000))]
+    keys: u32,
+    /// keygate.
+    #[arg(long, env = "KEYGATE_WASM", default_value = "target/keygate.wasm")]
+    keygate: PathBuf,
+    /// Another build of keygate, measured beside it in the same turns.
+    #[arg(long, env = "BASELINE")]
+    baseline: Option<PathBuf>,
+    /// The folder of the modules that keygate is compared with.
+    #[arg(long)]
+    filters: PathBuf,
+    /// Only variants whose id begins with one of these; what figures are relative to is always measured.
+    #[arg(long, env = "ONLY", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Measure the host calls one by one, too.
+    #[arg(long, env = "ANATOMY")]
+    anatomy: bool,
+    /// Keep table and chart here.
+    #[arg(long, env = "KEEP")]
+    keep: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match Runtime::new().map_err(Error::io("starting tokio")).and_then(|runtime| run(&arguments, &runtime)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments, runtime: &Runtime) -> Result<()> {
+    let filters = Filters::find(&arguments.keygate, arguments.baseline.as_deref(), &arguments.filters)?;
+    let population = Population::of_keys(usize::try_from(arguments.keys).unwrap_or(usize::MAX));
+    let extent = Extent { rounds: arguments.rounds.into(), turns: arguments.turns.into() };
+    let authz = Authz::start()?;
+    let compared = variants::all(&filters, population, authz.address(), arguments.anatomy).only(&arguments.only);
+
+    let feed = runtime.block_on(Feed::start(population))?;
+    let places = Places { policy: feed.address(), authz: authz.address() };
+    let config = listeners::bootstrap(&compared.listeners, places);
+    let folder = artifacts::root().join("target/bench");
+    eprintln!("starting Envoy with {} listeners and {} keys", compared.listeners.len(), population.keys());
+    let mut envoy = runtime.block_on(Envoy::start(&folder, &config, 1))?;
+    runtime.block_on(proof::of(&envoy, &compared.variants, population))?;
+
+    let begun = Instant::now();
+    let measured = measure::run(&mut envoy, &authz, &compared.variants, population, extent, |round| {
+        let what = if round == 0 { "warmed up".to_owned() } else { format!("round {round} of {}", extent.rounds) };
+        eprintln!("{what}: {:.0} s", begun.elapsed().as_secs_f64());
+    })?;
+    runtime.block_on(envoy.stop());
+
+    let module_bytes = fs::metadata(&filters.keygate).map_or(0, |metadata| metadata.len());
+    let has_baseline = filters.baseline.is_some();
+    let variants = &compared.variants;
+    let report =
+        report::markdown(Run { variants, measured: &measured, extent, population, module_bytes, has_baseline });
+    println!("\n{report}");
+    if let Some(folder) = &arguments.keep {
+        fs::create_dir_all(folder).map_err(Error::io(format!("making {}", folder.display())))?;
+        let write = |name: &str, text: &str| {
+            let file = folder.join(name);
+            fs::write(&file, text).map_err(Error::io(format!("writing {}", file.display())))
+        };
+        write("bench.md", &report)?;
+        write("bench.svg", &chart::svg(variants, &measured)?)?;
+        println!("kept in {}", folder.display());
+    }
+    Ok(())
+}

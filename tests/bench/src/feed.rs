@@ -1,0 +1,85 @@
+//! The policy, told to keygate page by page, and never anything new.
+//!
+//! It knows nothing of long polls: a gateway that holds the policy is told `304` at once and asks again after its
+//! interval, so that the feed is silent while requests are measured. It counts who asked.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use axum::{
+    Router,
+    extract::{Query, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::{Error, Result, population::Population};
+
+/// keygate's own default.
+const PATH: &str = "/v1/policy";
+const ETAG: &str = "\"bench\"";
+
+/// A running feed; it ends when this value is dropped.
+#[derive(Debug)]
+pub struct Feed {
+    address: SocketAddr,
+    asked: Arc<AtomicU64>,
+    server: JoinHandle<()>,
+}
+
+#[derive(Clone)]
+struct Served {
+    population: Population,
+    asked: Arc<AtomicU64>,
+}
+
+impl Feed {
+    /// Starts one on a free port of loopback.
+    pub async fn start(population: Population) -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(Error::io("listening"))?;
+        let address = listener.local_addr().map_err(Error::io("listening"))?;
+        let asked = Arc::<AtomicU64>::default();
+        let served = Served { population, asked: Arc::clone(&asked) };
+        let router = Router::new().route(PATH, get(answer)).with_state(served);
+        // Ends with this value; an error of the listener shows as keygate without a policy.
+        let server = tokio::spawn(async { axum::serve(listener, router).await.unwrap_or_default() });
+        Ok(Self { address, asked, server })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many requests it has answered.
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn answer(State(served): State<Served>, query: Query<Vec<(String, usize)>>, headers: HeaderMap) -> Response {
+    served.asked.fetch_add(1, Ordering::Relaxed);
+    if headers.contains_key(header::IF_NONE_MATCH) {
+        return (StatusCode::NOT_MODIFIED, [(header::ETAG, ETAG)]).into_response();
+    }
+    let number = query.iter().find(|(name, _)| name == "page").map_or(0, |(_, number)| *number);
+    if number >= served.population.pages() {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    // A page takes milliseconds to write; the runtime has a thread for that besides this one.
+    let page = served.population.page(number, PATH).to_string();
+    ([(header::CONTENT_TYPE, "application/json"), (header::ETAG, ETAG)], page).into_response()
+}

@@ -1,0 +1,130 @@
+//! Who asks for what: keys, applications, subscriptions and APIs, all made from their number by a rule, so that the feed,
+//! the requests and the filters that keygate is compared with agree without telling each other.
+//!
+//! Two keys make an application, which subscribes to two of the APIs: a key stands for half an application and one
+//! subscription. The last application's subscriptions are blocked.
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+/// APIs; each has a path of its own.
+pub const APIS: usize = 100;
+/// Applications of one page. With two keys and two subscriptions each it has 5,000 rows, as the policy service's pages.
+const APPLICATIONS_PER_PAGE: usize = 1000;
+
+/// So many keys, and what belongs to them.
+#[derive(Clone, Copy, Debug)]
+pub struct Population {
+    keys: usize,
+}
+
+impl Population {
+    /// At least four keys, in whole applications.
+    pub fn of_keys(keys: usize) -> Self {
+        Self { keys: keys.max(4).next_multiple_of(2) }
+    }
+
+    /// How many keys.
+    pub fn keys(self) -> usize {
+        self.keys
+    }
+
+    /// How many applications.
+    pub fn applications(self) -> usize {
+        self.keys / 2
+    }
+
+    /// Keys that are allowed: all but those of the last application.
+    pub fn allowed(self) -> usize {
+        self.keys - 2
+    }
+
+    /// A key whose subscription is blocked.
+    pub fn blocked(self) -> usize {
+        self.keys - 1
+    }
+
+    /// How many pages the policy has.
+    pub fn pages(self) -> usize {
+        self.applications().div_ceil(APPLICATIONS_PER_PAGE)
+    }
+
+    /// One page of the policy, with `next` where there is one.
+    pub fn page(self, number: usize, path: &str) -> Value {
+        let first = number * APPLICATIONS_PER_PAGE;
+        let applications = first..(first + APPLICATIONS_PER_PAGE).min(self.applications());
+        let mut page = json!({
+            "format": 1,
+            "epoch": "bench",
+            "revision": 1,
+            "counts": {"keys": self.keys, "applications": self.applications(), "subscriptions": self.keys},
+            "applications": applications.clone().map(|number| self.application(number)).collect::<Vec<_>>(),
+            "keys": applications.clone().flat_map(|number| [2 * number, 2 * number + 1]).map(key_row).collect::<Vec<_>>(),
+            "subscriptions": applications.flat_map(|number| self.subscriptions(number)).collect::<Vec<_>>(),
+        });
+        if number == 0 {
+            page["apis"] = (0..APIS).map(api_row).collect();
+        }
+        if number + 1 < self.pages() {
+            page["next"] = format!("{path}?page={}", number + 1).into();
+        }
+        page
+    }
+
+    fn application(self, number: usize) -> Value {
+        json!({"id": application(number), "name": format!("Application {number}"), "owner": format!("owner-{}", number % 1000)})
+    }
+
+    fn subscriptions(self, number: usize) -> [Value; 2] {
+        let state = if number + 1 == self.applications() { "BLOCKED" } else { "UNBLOCKED" };
+        apis_of(number).map(|api| json!({"application": application(number), "api": api_id(api), "state": state}))
+    }
+}
+
+/// The key as its client sends it.
+pub fn key(number: usize) -> String {
+    format!("bench-key-{number:012}")
+}
+
+/// Its public handle.
+pub fn key_id(number: usize) -> String {
+    format!("k-{number:08}")
+}
+
+/// The id of an application.
+pub fn application(number: usize) -> String {
+    format!("app-{number:07}")
+}
+
+/// The application of a key.
+pub fn application_of(key: usize) -> usize {
+    key / 2
+}
+
+/// The path that a key asks for: one of its application's APIs.
+pub fn path(key: usize) -> String {
+    format!("{}/orders/4711", prefix(apis_of(application_of(key))[key % 2]))
+}
+
+fn apis_of(application: usize) -> [usize; 2] {
+    let first = 2 * application % APIS;
+    [first, first + 1]
+}
+
+fn api_id(number: usize) -> String {
+    format!("api-{number:03}")
+}
+
+fn prefix(api: usize) -> String {
+    format!("/api-{api:03}/1.0")
+}
+
+fn api_row(number: usize) -> Value {
+    json!({"id": api_id(number), "name": format!("API {number}"), "version": "1.0", "match": [{"path": prefix(number)}]})
+}
+
+fn key_row(number: usize) -> Value {
+    let digest: String = Sha256::digest(key(number)).iter().map(|byte| format!("{byte:02x}")).collect();
+    let key_type = if number.is_multiple_of(2) { "PRODUCTION" } else { "SANDBOX" };
+    json!({"sha256": digest, "id": key_id(number), "application": application(application_of(number)), "type": key_type})
+}

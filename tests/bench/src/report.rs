@@ -1,0 +1,102 @@
+//! What came out, as Markdown: the table, the goals, and how it was taken.
+
+use std::fmt::Write as _;
+
+use crate::{
+    figures::Rounds,
+    goals::{self, Goal},
+    load::CONNECTIONS,
+    measure::{Extent, Measured, REQUESTS},
+    population::Population,
+    variants::{Variant, id},
+};
+
+/// What the report speaks of.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// What was compared, in the table's order.
+    pub variants: &'a [Variant],
+    /// What was measured.
+    pub measured: &'a Measured,
+    /// How much was measured.
+    pub extent: Extent,
+    /// Whose keys.
+    pub population: Population,
+    /// Bytes of keygate's module.
+    pub module_bytes: u64,
+    /// Whether a second keygate was measured beside it.
+    pub has_baseline: bool,
+}
+
+/// The whole report.
+pub fn markdown(run: Run<'_>) -> String {
+    // Writing to a string cannot fail.
+    let mut out = String::new();
+    let _ = writeln!(out, "{}\n\n{}", table(run), how(run));
+    let _ = writeln!(out, "\n{}", goals_table(&goals::of(run.measured, "keygate")));
+    let size = run.module_bytes.div_ceil(1024);
+    let _ = writeln!(out, "Size of the module: {size} KiB (goal: ≤ 400 KB).");
+    if run.has_baseline {
+        let _ = writeln!(out, "\n{}", against_baseline(run.measured));
+    }
+    out
+}
+
+fn table(run: Run<'_>) -> String {
+    let mut out = String::from("| variant | added µs | lowest to highest round | × no-op |\n|---|---:|---:|---:|\n");
+    let noop = goals::added(run.measured, id::NOOP);
+    for variant in run.variants {
+        let added = goals::added(run.measured, &variant.id);
+        if variant.id == id::NONE {
+            let bare = run.measured.get(id::NONE).cloned().unwrap_or_default();
+            let _ = writeln!(out, "| {} | 0 (takes {:.1}) | {} | |", variant.title, bare.median(), range(&bare, 1));
+        } else {
+            let times = added.over(&noop).median();
+            let _ = writeln!(out, "| {} | {:.1} | {} | {times:.2} |", variant.title, added.median(), range(&added, 1));
+        }
+    }
+    out.trim_end().to_owned()
+}
+
+fn how(run: Run<'_>) -> String {
+    let Extent { rounds, turns } = run.extent;
+    format!(
+        "CPU time of the Envoy process for a request, in microseconds, less that of the listener without a filter, all within \
+         one run: one worker, direct responses, ten request headers, {} keys; closed loop over {CONNECTIONS} connections, \
+         slices of {REQUESTS} requests, variants in random order in each turn, `schedstat` read while Envoy is idle; a \
+         round's figure is the mean of the lowest quarter of its {turns} slices, the result the median of {rounds} rounds, \
+         and ratios are taken within a round.",
+        run.population.keys()
+    )
+}
+
+fn goals_table(goals: &[Goal]) -> String {
+    let mut out =
+        String::from("| goal | at most | measured | lowest to highest round | met |\n|---|---:|---:|---:|---|\n");
+    for goal in goals {
+        let met = if goal.is_met() { "yes" } else { "**no**" };
+        let (limit, found) = (goal.limit, goal.found.median());
+        let _ = writeln!(out, "| {} | {limit:.3} | {found:.3} | {} | {met} |", goal.what, range(&goal.found, 3));
+    }
+    out
+}
+
+/// This build as a multiple of the other one, from the same turns.
+fn against_baseline(measured: &Measured) -> String {
+    let mut out = String::from(
+        "| this build ÷ baseline | measured | lowest to highest round | µs saved |\n|---|---:|---:|---:|\n",
+    );
+    for name in ["alone", "hot", "cold", "unknown", "blocked"] {
+        let ours = goals::added(measured, &format!("keygate-{name}"));
+        let theirs = goals::added(measured, &format!("baseline-{name}"));
+        let ratio = ours.over(&theirs);
+        let saved = theirs.less(&ours).median();
+        let _ = writeln!(out, "| {name} | {:.3} | {} | {saved:.1} |", ratio.median(), range(&ratio, 3));
+    }
+    out
+}
+
+fn range(rounds: &Rounds, digits: usize) -> String {
+    let (low, high) = rounds.range();
+    format!("{low:.digits$} to {high:.digits$}")
+}

@@ -1,0 +1,244 @@
+//! What is compared: a listener, the requests that are sent to it, and what must come of them.
+
+use std::net::SocketAddr;
+
+use crate::{
+    filters::Filters,
+    listeners::{self, Listener},
+    load,
+    population::{self, Population},
+};
+
+/// keygate's host calls on the way of an allowed request, in their order.
+const CALLS: &str = "pairs metric remove set set set property";
+/// The same where the credential is kept and nothing is forwarded.
+const CALLS_ALONE: &str = "pairs metric property";
+/// Keys of the Lua table, as in the goal.
+const LUA_KEYS: usize = 100_000;
+/// From one key to the next where each request carries another: a prime, so that no two of one application follow each
+/// other.
+const STRIDE: usize = 7919;
+
+/// Names of the variants that goals speak of.
+pub mod id {
+    /// No filter: the zero of every figure.
+    pub const NONE: &str = "none";
+    /// The no-op filter of the stock SDK.
+    pub const NOOP: &str = "noop";
+    /// keygate's work, done plainly.
+    pub const PLAIN: &str = "plain";
+    /// keygate's host calls.
+    pub const CALLS: &str = "calls";
+    /// keygate's host calls when it only decides.
+    pub const CALLS_ALONE: &str = "calls-alone";
+    /// Envoy's own filter for API keys.
+    pub const API_KEY_AUTH: &str = "api-key-auth";
+    /// The Lua table.
+    pub const LUA: &str = "lua";
+    /// A check by another server, whose cost is counted too.
+    pub const EXT_AUTHZ: &str = "ext-authz";
+    /// The same, Envoy's cost alone.
+    pub const EXT_AUTHZ_ENVOY: &str = "ext-authz-envoy";
+    /// Envoy's own refusal.
+    pub const RBAC: &str = "rbac";
+    /// keygate, default configuration, always the same key.
+    pub const HOT: &str = "keygate-hot";
+    /// keygate, each request another key.
+    pub const COLD: &str = "keygate-cold";
+    /// keygate, deciding alone.
+    pub const ALONE: &str = "keygate-alone";
+    /// keygate, refusing unknown keys.
+    pub const UNKNOWN: &str = "keygate-unknown";
+    /// keygate, refusing a blocked subscription.
+    pub const BLOCKED: &str = "keygate-blocked";
+}
+
+/// Which keys the requests carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// Always the same one.
+    Hot,
+    /// Each request another one.
+    Other,
+    /// Each request another one, and the policy knows none of them.
+    Unknown,
+    /// One whose subscription is blocked.
+    Blocked,
+}
+
+/// What a filter must have made of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Made {
+    /// The application's id goes upstream.
+    pub application: bool,
+    /// The credential does not.
+    pub credential_removed: bool,
+    /// The reason stands in filter state.
+    pub reason: bool,
+}
+
+/// One thing that is compared.
+#[derive(Clone, Debug)]
+pub struct Variant {
+    /// Its name in goals and files.
+    pub id: String,
+    /// What the table calls it.
+    pub title: String,
+    /// The listener that its requests go to.
+    pub listener: String,
+    /// Which keys they carry.
+    pub keys: Keys,
+    /// The status of every answer.
+    pub status: u16,
+    /// What the answer's body must have in it.
+    pub body: &'static str,
+    /// What an upstream must have seen; `None` where nothing gets that far.
+    pub made: Option<Made>,
+    /// The CPU time of the server that ext_authz asks counts too.
+    pub with_authz: bool,
+}
+
+impl Variant {
+    fn new(id: &str, title: &str, listener: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            title: title.to_owned(),
+            listener: listener.to_owned(),
+            keys: Keys::Hot,
+            status: 200,
+            body: "",
+            made: Some(Made::default()),
+            with_authz: false,
+        }
+    }
+
+    fn makes(self, made: Made) -> Self {
+        Self { made: Some(made), ..self }
+    }
+
+    fn asks_with(self, keys: Keys) -> Self {
+        Self { keys, ..self }
+    }
+
+    fn refuses(self, status: u16, body: &'static str) -> Self {
+        Self { status, body, made: None, ..self }
+    }
+
+    /// The bytes of its `number`th request.
+    pub fn request(&self, population: Population, host: &str, number: usize) -> Vec<u8> {
+        let key = match self.keys {
+            Keys::Hot => 0,
+            Keys::Other => number.wrapping_mul(STRIDE) % population.allowed(),
+            Keys::Unknown => population.keys() + number,
+            Keys::Blocked => population.blocked(),
+        };
+        load::request(host, &population::path(key), &population::key(key))
+    }
+}
+
+/// Everything that is compared.
+#[derive(Clone, Debug, Default)]
+pub struct Compared {
+    /// The listeners.
+    pub listeners: Vec<Listener>,
+    /// What is done to them.
+    pub variants: Vec<Variant>,
+}
+
+const ALL: Made = Made { application: true, credential_removed: true, reason: true };
+const REASON: Made = Made { application: false, credential_removed: false, reason: true };
+
+/// What the table shows, in its order. `anatomy` adds what tells where the time of keygate's hot path goes.
+pub fn all(filters: &Filters, population: Population, authz: SocketAddr, anatomy: bool) -> Compared {
+    let mut compared = Compared::default();
+    compared.others(filters, population, authz);
+    compared.keygate(&filters.keygate, "keygate", "keygate");
+    if let Some(baseline) = &filters.baseline {
+        compared.keygate(baseline, "baseline", "baseline");
+    }
+    if anatomy {
+        compared.anatomy(filters);
+    }
+    compared
+}
+
+impl Compared {
+    /// Those whose id begins with one of `prefixes`, and those that figures are relative to; all, if there are none.
+    pub fn only(mut self, prefixes: &[String]) -> Self {
+        let wanted = |variant: &Variant| {
+            prefixes.is_empty()
+                || [id::NONE, id::NOOP].contains(&variant.id.as_str())
+                || prefixes.iter().any(|prefix| variant.id.starts_with(prefix))
+        };
+        self.variants.retain(wanted);
+        self.listeners.retain(|listener| self.variants.iter().any(|variant| variant.listener == listener.name));
+        self
+    }
+
+    fn listen(&mut self, name: &str, filter: Option<serde_json::Value>) {
+        self.listeners.push(Listener { name: name.to_owned(), filter });
+    }
+
+    /// A listener with one variant.
+    fn add(&mut self, id: &str, title: &str, filter: Option<serde_json::Value>, made: Made) {
+        self.listen(id, filter);
+        self.variants.push(Variant::new(id, title, id).makes(made));
+    }
+
+    fn others(&mut self, filters: &Filters, population: Population, authz: SocketAddr) {
+        let nothing = Made::default();
+        self.add(id::NONE, "no filter", None, nothing);
+        self.add(
+            id::API_KEY_AUTH,
+            "native `api_key_auth`, 10,000 keys",
+            Some(listeners::api_key_auth(population::key, |key| {
+                population::application(population::application_of(key))
+            })),
+            nothing,
+        );
+        let noop = listeners::wasm(id::NOOP, &filters.noop, "");
+        self.add(id::NOOP, "no-op filter, stock SDK", Some(noop), nothing);
+        let lua = Made { application: true, credential_removed: true, reason: false };
+        self.add(id::LUA, "Lua, table of 100,000 keys", Some(listeners::lua(LUA_KEYS)), lua);
+        let plain = listeners::wasm(id::PLAIN, &filters.plain, &population.keys().to_string());
+        self.add(id::PLAIN, "plain stock-SDK filter, the same work from a map", Some(plain), ALL);
+        let calls = |id, words| Some(listeners::wasm(id, &filters.calls, words));
+        self.add(id::CALLS_ALONE, "keygate's host calls, deciding alone", calls(id::CALLS_ALONE, CALLS_ALONE), REASON);
+        self.add(id::CALLS, "keygate's host calls, nothing decided", calls(id::CALLS, CALLS), ALL);
+        self.add(id::EXT_AUTHZ_ENVOY, "ext_authz over HTTP, Envoy alone", Some(listeners::ext_authz(authz)), nothing);
+        let with_server = Variant::new(id::EXT_AUTHZ, "ext_authz over HTTP, with its server", id::EXT_AUTHZ_ENVOY);
+        self.variants.push(Variant { with_authz: true, ..with_server });
+        self.listen(id::RBAC, Some(listeners::rbac_refusal()));
+        self.variants.push(Variant::new(id::RBAC, "RBAC's own refusal", id::RBAC).refuses(403, "RBAC"));
+    }
+
+    /// keygate's variants; `prefix` begins the ids, and `title` what the table says.
+    fn keygate(&mut self, module: &std::path::Path, prefix: &str, title: &str) {
+        let alone = format!("{prefix}-alone");
+        self.listen(prefix, Some(listeners::keygate(prefix, module)));
+        self.listen(&alone, Some(listeners::keygate_alone(&alone, module)));
+        let variant =
+            |name: &str, what: &str| Variant::new(&format!("{prefix}-{name}"), &format!("**{title}**, {what}"), prefix);
+        let alone = Variant { listener: alone, ..variant("alone", "deciding alone, hot key").makes(REASON) };
+        self.variants.extend([
+            alone,
+            variant("hot", "default configuration, hot key").makes(ALL),
+            variant("cold", "each request another key").makes(ALL).asks_with(Keys::Other),
+            variant("unknown", "refused: unknown key").asks_with(Keys::Unknown).refuses(401, "900901"),
+            variant("blocked", "refused: subscription blocked").asks_with(Keys::Blocked).refuses(401, "900907"),
+        ]);
+    }
+
+    /// The host calls one by one: each row makes one call more than the row before.
+    fn anatomy(&mut self, filters: &Filters) {
+        let words: Vec<&str> = CALLS.split(' ').collect();
+        for count in 0..words.len() {
+            let words = words.get(..count).unwrap_or_default();
+            let id = format!("calls-{count}");
+            let title = format!("host calls: {}", if words.is_empty() { "none".to_owned() } else { words.join(", ") });
+            let has = |call: &str| words.contains(&call);
+            let made = Made { application: has("set"), credential_removed: has("remove"), reason: has("property") };
+            self.add(&id, &title, Some(listeners::wasm(&id, &filters.calls, &words.join(" "))), made);
+        }
+    }
+}

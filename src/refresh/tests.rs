@@ -468,15 +468,13 @@ fn the_first_poll_follows_a_full_policy_at_once_but_a_feed_that_starts_over_is_n
     let mut polls = Vec::new();
     for now_ms in (1_000..16_000).step_by(100) {
         vm.tick(&memory, now_ms);
-        if vm.sent.is_some() {
-            polls.push(now_ms);
-            let mut gone = Some(status(410));
-            vm.settle(&memory, now_ms, &mut |_| {
-                gone.take().unwrap_or_else(|| json(full(5, r#", "poll": "/poll""#, &["good", "new"])))
-            });
-        }
+        let paths = vm.settle(&memory, now_ms, &mut |fetch| match fetch.path.as_str() {
+            "/poll" => status(410),
+            _ => json(full(5, r#", "poll": "/poll""#, &["good", "new"])),
+        });
+        polls.extend(paths.iter().filter(|path| *path == "/poll").map(|_| now_ms / 1_000));
     }
-    assert_eq!(polls, [1_000, 6_000, 6_100, 11_100, 11_200]);
+    assert_eq!(polls, [1, 6, 6, 11, 11], "at once after the first, then twice in an interval");
 }
 
 #[test]

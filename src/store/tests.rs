@@ -1,1 +1,193 @@
+//! The packed format: what is written is read back, and no bytes, however damaged, are taken for something else.
 
+#![allow(clippy::arithmetic_side_effects, reason = "a test that overflows has failed")]
+
+use super::{
+    Bank, Corrupt, Entry, Expected, Kind, MAX_SHARDS, MIN_SHARDS, Place, Shared, Source,
+    batch::{Batch, MergeError, Standing, Target},
+    bytes,
+    manifest::{Manifest, Totals},
+    memory::Memory,
+    record::{self, ApplicationRecord},
+    shard::{Shard, ShardWriter},
+    shard_of, shards_for,
+};
+use crate::policy::{Digest, page::Page};
+
+fn manifest() -> Manifest {
+    Manifest {
+        sequence: 300,
+        bank: Bank::B,
+        generation: 1 << 51,
+        key_shards: 41_667,
+        application_shards: MIN_SHARDS,
+        catalogue_slot: Bank::B,
+        catalogue_generation: 7,
+        epoch: "é".to_owned(),
+        revision: Some(0),
+        poll: Some("/poll".to_owned()),
+        etag: None,
+        page: Some(Digest::of(b"page")),
+        changed_at_ms: 1,
+        confirmed_at_ms: u64::MAX,
+        totals: Totals { keys: 1, applications: 2, subscriptions: 3, apis: 4, bytes: 5 },
+    }
+}
+
+#[test]
+fn a_manifest_is_read_back_and_no_damage_of_it_is_taken_for_one() {
+    let value = manifest().write(b"key");
+    assert_eq!(Manifest::read(b"key", &value), Ok(manifest()));
+    assert_eq!(Manifest::read(b"other", &value), Err(Corrupt));
+    for end in 0..value.len() {
+        assert_eq!(Manifest::read(b"key", &value[..end]), Err(Corrupt), "cut at {end}");
+    }
+    // Behind a checksum that is right, as another program could write it: refused or read, never a panic.
+    for index in 8..value.len() {
+        for byte in 0..=255 {
+            let mut value = value.clone();
+            value[index] = byte;
+            bytes::seal(b"key", &mut value);
+            let _ = Manifest::read(b"key", &value);
+        }
+    }
+    for (bad, why) in [
+        (Manifest { key_shards: 0, ..manifest() }, "no shards"),
+        (Manifest { application_shards: MAX_SHARDS + 1, ..manifest() }, "too many shards"),
+    ] {
+        assert_eq!(Manifest::read(b"key", &bad.write(b"key")), Err(Corrupt), "{why}");
+    }
+}
+
+#[test]
+fn records_behind_a_right_checksum_cannot_make_the_reader_panic() {
+    let page = r#"{"format": 1,
+        "applications": [{"id": "app", "name": "n", "owner": "o", "state": "BLOCKED", "plan": "p"}],
+        "subscriptions": [{"application": "app", "api": "a", "state": "ON_HOLD", "plan": "p"}],
+        "keys": [{"sha256": "0101010101010101010101010101010101010101010101010101010101010101", "id": "k",
+                  "application": "app", "type": "SANDBOX", "not_before": 1, "expires_at": 253402300799,
+                  "apis": ["a"], "permitted_ips": ["10.0.0.0/8", "::1"], "permitted_referers": ["*.example.com/*"]}]}"#;
+    let memory = Memory::default();
+    let source = Source::new(Digest::of(b"source"));
+    fill(&memory, &source, page);
+    for entry in memory.keys() {
+        let value = memory.get(&entry).unwrap().unwrap().value;
+        let is_key = entry.windows(3).any(|part| part == b"/k/");
+        for index in 8..value.len() {
+            for byte in [0, 1, 2, 0x7f, 0x80, 0xff, value[index] ^ 1, value[index].wrapping_add(1)] {
+                let mut value = value.clone();
+                value[index] = byte;
+                bytes::seal(&entry, &mut value);
+                let Ok(Some(mut shard)) = Shard::open(&entry, &value) else { continue };
+                while let Ok(Some((_, record))) = shard.next_record() {
+                    if is_key {
+                        let _ = record::read_key(record);
+                    } else {
+                        let _ = (ApplicationRecord::read(record), record::find_subscription(record, "a"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn target() -> Target {
+    Target { bank: Bank::A, generation: 9, key_shards: MIN_SHARDS, application_shards: MIN_SHARDS }
+}
+
+fn fill(memory: &Memory, source: &Source, page: &str) -> Totals {
+    let page = Page::scan(page.as_bytes().to_vec()).unwrap();
+    let mut batch = Batch::new(target());
+    batch.add_rows(&page, 0..page.len(), &mut |row| panic!("{row}"));
+    let mut totals = Totals::default();
+    while batch.merge_next(memory, source, &mut totals, |_| Standing::Anything).unwrap() {}
+    totals
+}
+
+#[test]
+fn totals_count_what_is_there_however_often_it_is_written() {
+    let memory = Memory::default();
+    let source = Source::new(Digest::of(b"source"));
+    let page = r#"{"format": 1, "applications": [{"id": "a"}, {"id": "b"}, {"id": "a", "name": "again"}],
+        "subscriptions": [{"application": "a", "api": "x"}, {"application": "a", "api": "x", "state": "BLOCKED"},
+                          {"application": "c", "api": "x"}]}"#;
+    let totals = fill(&memory, &source, page);
+    assert_eq!((totals.applications, totals.subscriptions, totals.keys), (2, 2, 0));
+    let held: usize = memory.keys().iter().map(|key| memory.get(key).unwrap().unwrap().value.len()).sum();
+    assert_eq!(totals.bytes, u64::try_from(held).unwrap());
+}
+
+#[test]
+fn a_writer_that_was_overtaken_stops_and_changes_nothing() {
+    let memory = Memory::default();
+    let source = Source::new(Digest::of(b"source"));
+    let page = Page::scan(br#"{"format": 1, "applications": [{"id": "a"}]}"#.to_vec()).unwrap();
+    let mut batch = Batch::new(target());
+    batch.add_rows(&page, 0..1, &mut |row| panic!("{row}"));
+    let place = batch.next_place().unwrap();
+    let key = source.key(Entry::Shard(place));
+    for (generation, standing, expected) in [
+        (10, Standing::Anything, Err(MergeError::Overtaken)),
+        (8, Standing::Written, Err(MergeError::Damaged)),
+        (8, Standing::Anything, Ok(true)),
+    ] {
+        let newer = ShardWriter::new(generation).finish(&key);
+        memory.overwrite(&key, &newer);
+        let mut batch = Batch::new(target());
+        batch.add_rows(&page, 0..1, &mut |row| panic!("{row}"));
+        let merged = batch.merge_next(&memory, &source, &mut Totals::default(), |_| standing);
+        assert_eq!(merged, expected, "generation {generation}");
+        assert_eq!(memory.get(&key).unwrap().unwrap().value == newer, expected.is_err());
+    }
+    for (damage, standing) in
+        [(&b"garbage"[..], Standing::Readable), (b"garbage", Standing::Written), (b"", Standing::Written)]
+    {
+        memory.overwrite(&key, damage);
+        let mut batch = Batch::new(target());
+        batch.add_rows(&page, 0..1, &mut |row| panic!("{row}"));
+        let merged = batch.merge_next(&memory, &source, &mut Totals::default(), |_| standing);
+        assert_eq!(merged, Err(MergeError::Damaged));
+    }
+}
+
+#[test]
+fn shards_follow_the_order_of_digests_and_cover_their_range() {
+    for shards in [1, MIN_SHARDS, 41_667, MAX_SHARDS] {
+        assert_eq!(shard_of(0, shards), 0);
+        assert_eq!(shard_of(u64::MAX, shards), shards - 1);
+        let numbers: Vec<_> = (0..1_000).map(|step| shard_of(u64::MAX / 1_000 * step, shards)).collect();
+        assert!(numbers.is_sorted(), "{shards}");
+    }
+    for (records, expected) in [(0, MIN_SHARDS), (384, 16), (385, 17), (1_000_000, 41_667), (u64::MAX, MAX_SHARDS)] {
+        assert_eq!(shards_for(records), expected, "{records}");
+    }
+}
+
+#[test]
+fn keys_of_shared_data_come_from_a_finite_set_and_no_two_entries_share_one() {
+    let source = Source::new(Digest::of(b"source"));
+    let mut entries = vec![Entry::Manifest, Entry::Lease, Entry::Catalogue(Bank::A), Entry::Catalogue(Bank::B)];
+    for bank in [Bank::A, Bank::B] {
+        for kind in [Kind::Keys, Kind::Applications] {
+            entries.extend([0, 1, 11, MAX_SHARDS - 1].map(|number| Entry::Shard(Place { bank, kind, number })));
+        }
+    }
+    let mut keys: Vec<_> = entries.iter().map(|entry| source.key(*entry)).collect();
+    assert!(keys.iter().all(|key| key.starts_with(b"keygate/1/") && key.len() < 80));
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), entries.len());
+    assert_ne!(source.key(Entry::Lease), Source::new(Digest::of(b"other")).key(Entry::Lease));
+}
+
+#[test]
+fn the_map_in_memory_keeps_the_hosts_rules() {
+    let memory = Memory::default();
+    assert_eq!(memory.get(b"k"), Ok(None));
+    assert!(memory.set(b"k", b"1", Expected::Version(77)).is_ok(), "any version inserts");
+    assert!(memory.set(b"k", b"2", Expected::Absent).is_err());
+    let read = memory.get(b"k").unwrap().unwrap();
+    assert!(memory.set(b"k", b"3", Expected::Version(read.cas)).is_ok());
+    assert!(memory.set(b"k", b"4", Expected::Version(read.cas)).is_err());
+    assert_eq!(memory.get(b"k").unwrap().unwrap().value, b"3");
+}

@@ -1,0 +1,126 @@
+//! What must be true of the sources themselves: who may call whom, and how a file begins. Says nothing about behaviour.
+
+#![cfg(not(target_arch = "wasm32"))]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Lines from which a file should ask itself whether it holds two things.
+const MAX_LINES: usize = 500;
+
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("the folder is there") {
+            let path = entry.expect("its entries can be read").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("a source is text");
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{folder} has no sources");
+    found
+}
+
+/// The code of a file without its comments, its strings and its tests.
+fn code(text: &str) -> String {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let lines = code.lines().map(|line| line.split("//").next().unwrap_or_default());
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+fn is_test(path: &Path) -> bool {
+    path.ends_with("tests.rs") || path.components().any(|part| part.as_os_str() == "tests")
+}
+
+fn is_shell(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str() == "plugin")
+}
+
+#[test]
+fn only_the_host_file_calls_the_host() {
+    for (path, text) in sources("src") {
+        let code = code(&text);
+        let is_host = path.ends_with("plugin/host.rs");
+        for word in ["hostcalls", "extern \"C\"", "unsafe {", "fn proxy_"] {
+            assert!(is_host || !code.contains(word), "{}: {word}", path.display());
+        }
+        assert!(is_shell(&path) || !code.contains("proxy_wasm"), "{}: the core knows the SDK", path.display());
+    }
+}
+
+#[test]
+fn the_core_knows_neither_shell_nor_clock_nor_log() {
+    let forbidden = [
+        "crate::plugin",
+        "super::plugin",
+        "SystemTime::now",
+        "Instant::now",
+        "println!",
+        "eprintln!",
+        "dbg!",
+        "log::",
+        "std::env",
+        "std::fs",
+        "std::net::Tcp",
+        "std::thread",
+        "static mut",
+        "thread_local",
+    ];
+    for (path, text) in sources("src") {
+        if is_shell(&path) || is_test(&path) {
+            continue;
+        }
+        let code = code(&text);
+        for word in forbidden {
+            assert!(!code.contains(word), "{}: {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn only_one_place_knows_replies() {
+    for (path, text) in sources("src") {
+        if path.ends_with("reply.rs") || is_test(&path) {
+            continue;
+        }
+        let code = code(&text);
+        assert!(!code.contains("\"9009") && !code.contains("\"7007"), "{}", path.display());
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for_and_stays_a_walk() {
+    for folder in ["src", "tests", "policy-service/src", "tools"] {
+        for (path, text) in sources(folder) {
+            assert!(text.starts_with("//! "), "{} does not begin with what it is for", path.display());
+            let lines = text.lines().count();
+            assert!(is_test(&path) || lines <= MAX_LINES, "{} has {lines} lines", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_dependency_has_its_reason_beside_it() {
+    for manifest in ["Cargo.toml", "policy-service/Cargo.toml", "tests/e2e/Cargo.toml", "tools/trim/Cargo.toml"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(manifest);
+        let text = fs::read_to_string(&path).expect("the manifest is there");
+        let mut in_dependencies = false;
+        let mut above = String::new();
+        for line in text.lines() {
+            if line.starts_with('[') {
+                in_dependencies = line.contains("dependencies");
+            } else if in_dependencies && line.contains('=') && !line.trim_start().starts_with('#') {
+                let reasoned = line.contains('#') || above.starts_with('#') || line.starts_with(' ');
+                assert!(reasoned, "{manifest}: {line}");
+            }
+            above = line.to_owned();
+        }
+    }
+}

@@ -74,15 +74,14 @@ fn spoilt(key: &[u8], value: &[u8], all: &Values) -> Vec<(String, Vec<u8>)> {
         spoilt.push((format!("{part}/8 of it"), value[..value.len() * part / 8].to_vec()));
     }
     // Every bit of the first bytes, where lengths and kinds stand, and a scatter over the rest.
-    let heads = 0..value.len().min(48) * 8;
-    let rest = (48 * 8..value.len() * 8).step_by(61);
+    let heads = 0..value.len().min(20) * 8;
+    let rest = (20 * 8..value.len() * 8).step_by(97);
     for bit in heads.chain(rest) {
         let mut flipped = value.to_vec();
         flipped[bit / 8] ^= 1 << (bit % 8);
         spoilt.push((format!("bit {bit} flipped"), flipped));
     }
-    for (other, foreign) in all.iter().filter(|(other, foreign)| other.as_slice() != key && *foreign != value).take(40)
-    {
+    for (other, foreign) in all.iter().filter(|(other, foreign)| other.as_slice() != key && *foreign != value).take(8) {
         spoilt.push((format!("the value of {}", String::from_utf8_lossy(other)), foreign.clone()));
     }
     spoilt

@@ -62,7 +62,8 @@ filter:
 	@tools/need cargo
 	tools/wasm-cargo rustc --profile filter $(LOCKED) -p keygate --lib --crate-type cdylib
 	@mkdir -p target
-	@install -m 644 $(WORK)/wasm32-unknown-unknown/filter/keygate.wasm target/keygate.wasm
+	cargo build -q $(LOCKED) -p trim
+	@$(WORK)/debug/trim $(WORK)/wasm32-unknown-unknown/filter/keygate.wasm target/keygate.wasm
 	@echo "target/keygate.wasm: $$(wc -c < target/keygate.wasm) bytes"
 
 .PHONY: policy-service

@@ -84,8 +84,8 @@ pub enum Problem {
     ClusterIsNoAuthority,
     /// An environment variable does not hold what it should.
     Variable {
-        /// Its name, where that looks like the name of one (`A-Z`, `0-9`, `_`) and not like a secret put in its place.
-        name: Option<String>,
+        /// Characters of its name, which might be the secret itself, put there by mistake.
+        length: usize,
         /// What is wrong with it.
         wrong: VariableProblem,
     },

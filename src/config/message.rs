@@ -56,8 +56,10 @@ impl fmt::Display for Problem {
             Self::ClusterIsNoAuthority => {
                 f.write_str("required, since the name in policy.cluster cannot be an authority")
             }
-            Self::Variable { name: Some(name), wrong } => write!(f, "the environment variable {name} {wrong}"),
-            Self::Variable { name: None, wrong } => write!(f, "the environment variable named here {wrong}"),
+            Self::Variable { length, wrong } => {
+                let s = if *length == 1 { "" } else { "s" };
+                write!(f, "the environment variable named here ({length} character{s}) {wrong}")
+            }
         }
     }
 }

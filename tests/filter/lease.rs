@@ -32,6 +32,22 @@ fn the_vm_that_serves_no_requests_fetches() {
 }
 
 #[test]
+fn a_worker_that_came_first_hands_over_when_it_serves_requests() {
+    let service = Service::new(&Page::demo(1));
+    let mut envoy = Envoy::new(configuration([])).feed(service.feed()).started();
+    envoy.worker(2).tick().finished();
+    assert_eq!(envoy.pending().pop().expect("worker 2 has the lease").thread, 2);
+    envoy.run_for(Duration::from_secs(20));
+    assert_eq!(service.seen().last().unwrap().thread, 2, "and keeps it while it serves nobody");
+    verdict(&mut envoy, 2, PRODUCTION_KEY);
+    envoy.run_for(Duration::from_secs(60));
+    let asked = service.seen().len();
+    envoy.run_for(Duration::from_secs(60));
+    let threads: Vec<_> = service.seen()[asked..].iter().map(|callout| callout.thread).collect();
+    assert!(!threads.is_empty() && !threads.contains(&2), "{threads:?}");
+}
+
+#[test]
 fn never_do_two_vms_fetch_at_once() {
     for workers in [1, 2, 8] {
         let mut envoy = Envoy::new(configuration([])).workers(workers).feed(|_| Answer::Pending).started();

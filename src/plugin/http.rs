@@ -100,6 +100,9 @@ fn conclude(plugin: &Plugin, context: u32, arrival: Arrival, head: &Head<'_>, de
     if may_wait && decision.verdict == Err(Denial::NoPolicy) {
         return wait(plugin, context);
     }
+    if decision.verdict == Err(Denial::Unreadable) {
+        plugin.held.borrow().report_damage(&SharedData);
+    }
     carry_out(plugin, decision, &outcome::follow(head, config, decision))
 }
 
@@ -123,8 +126,9 @@ fn carry_out(plugin: &Plugin, decision: &Decision<'_>, outcome: &Outcome<'_>) ->
 /// Holds the request until there is a policy, or until it has waited long enough.
 fn wait(plugin: &Plugin, context: u32) -> Action {
     let hold = u64::try_from(plugin.config.policy.startup_hold.as_millis()).unwrap_or(u64::MAX);
-    let until_ms = host::now_ms().saturating_add(hold);
-    plugin.waiting.borrow_mut().push(Waiting { context, until_ms });
+    let since_ms = host::now_ms();
+    let until_ms = since_ms.saturating_add(hold);
+    plugin.waiting.borrow_mut().push(Waiting { context, since_ms, until_ms });
     plugin.tick_every(FAST_TICK);
     Action::Pause
 }

@@ -28,7 +28,7 @@ struct Plugin {
     held: RefCell<Held>,
     refresh: RefCell<Refresh>,
     metrics: Metrics,
-    /// Requests that wait for the very first policy: context, and until when in milliseconds of Unix time.
+    /// Requests that wait for the very first policy.
     waiting: RefCell<Vec<Waiting>>,
     tick: Cell<Duration>,
     /// This VM has served a request.
@@ -38,6 +38,9 @@ struct Plugin {
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     context: u32,
+    /// From when, in milliseconds of Unix time.
+    since_ms: u64,
+    /// Until when.
     until_ms: u64,
 }
 

@@ -106,7 +106,8 @@ impl Root {
     /// Lets the requests go on that waited for the very first policy, or that have waited long enough.
     fn answer_waiting(&self, plugin: &Rc<Plugin>, now_ms: u64) {
         let has_policy = plugin.held.borrow().manifest().is_some();
-        let done = |waiting: &Waiting| has_policy || now_ms >= waiting.until_ms;
+        // A clock that was set back must not make anyone wait longer.
+        let done = |waiting: &Waiting| has_policy || now_ms >= waiting.until_ms || now_ms < waiting.since_ms;
         let (ready, left) = plugin.waiting.take().into_iter().partition::<Vec<_>, _>(done);
         plugin.waiting.replace(left);
         if ready.is_empty() {

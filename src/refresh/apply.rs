@@ -3,7 +3,6 @@
 use super::{
     Around, Fetch, Level, MAX_PAGES, Purpose, Refresh, RefreshEvent, State,
     answer::{Answer, Failure, Meaning},
-    idle,
     work::{Job, Work},
 };
 use crate::{
@@ -39,7 +38,7 @@ impl Refresh {
             Meaning::Gone if matches!(purpose, Purpose::Full) || fetch.path == self.settings.path => {
                 self.failed(&fetch, &Failure::Status(404), None, around)
             }
-            Meaning::Gone => Some(self.begin_anew(around)),
+            Meaning::Gone => self.begin_anew(&fetch, "the cursor is gone (404 or 410)", around),
             Meaning::Failure(failure, retry_after) => self.failed(&fetch, &failure, retry_after, around),
             Meaning::Page(page, etag) => self.take_page(&fetch, purpose, page, etag, at_once, around),
         }
@@ -64,11 +63,15 @@ impl Refresh {
         None
     }
 
-    /// A full policy from the beginning of the feed, at once.
-    fn begin_anew<S: Shared>(&mut self, around: &mut Around<'_, S>) -> Fetch {
+    /// A full policy from the beginning of the feed: at once, but not more often than the interval.
+    fn begin_anew<S: Shared>(&mut self, fetch: &Fetch, why: &str, around: &mut Around<'_, S>) -> Option<Fetch> {
         self.wants_full = true;
+        if !self.restarts.may(self.settings.refresh_interval, around.now_ms) {
+            let what = format!("{why}, although the feed was only just begun anew");
+            return self.refused(&fetch.path, &what, around);
+        }
         self.visited.clear();
-        self.fetch(self.settings.path.clone(), None, None, Purpose::Full, around)
+        Some(self.fetch(self.settings.path.clone(), None, None, Purpose::Full, around))
     }
 
     fn take_page<S: Shared>(
@@ -117,7 +120,7 @@ impl Refresh {
         at_once: bool,
         around: &mut Around<'_, S>,
     ) -> Option<Fetch> {
-        if let Some(held) = around.held.manifest() {
+        if let Some(held) = around.held.standing() {
             if falls_back(&page.header, held) {
                 around.report.event(RefreshEvent::RefusedRollback);
                 let what = "`revision` is below the one held, and the epoch is the same";
@@ -130,7 +133,7 @@ impl Refresh {
             }
         }
         let generation = self.lease.as_mut().map(|lease| lease.next_generation())?;
-        let mut build = Box::new(Build::new(&page, etag, around.held.manifest(), generation));
+        let mut build = Box::new(Build::new(&page, etag, around.held.standing(), generation));
         match build.begin_page(&page) {
             Ok(()) => self.start(Work::new(page, Job::Full(build)), fetch),
             Err(error) => self.build_failed(&fetch.path, error, around),
@@ -145,7 +148,9 @@ impl Refresh {
         around: &mut Around<'_, S>,
     ) -> Option<Fetch> {
         let fits = around.held.manifest().filter(|held| builds_on(&page.header, held));
-        let Some(held) = fits.filter(|_| !around.held.is_unsound()) else { return Some(self.begin_anew(around)) };
+        let Some(held) = fits.filter(|_| !around.held.is_unsound()) else {
+            return self.begin_anew(fetch, "`base` is not the revision held", around);
+        };
         if page.header.revision == page.header.base && page.header.next.is_none() && brings_nothing(&page) {
             self.confirm(at_once, around);
             return None;
@@ -165,7 +170,7 @@ impl Refresh {
     pub(super) fn work<S: Shared>(&mut self, around: &mut Around<'_, S>) -> Option<Fetch> {
         let mut budget = self.budget();
         let State::Working { work, path } = &mut self.state else { return None };
-        let held = around.held.manifest();
+        let held = around.held.standing();
         match work.slice(around.shared, around.held.source(), held, &mut budget, around.report) {
             Ok(false) => None,
             Ok(true) => self.page_done(around),
@@ -178,7 +183,10 @@ impl Refresh {
 
     /// A page is in the store: the next one, or the end.
     fn page_done<S: Shared>(&mut self, around: &mut Around<'_, S>) -> Option<Fetch> {
-        let State::Working { work, path } = std::mem::replace(&mut self.state, idle(u64::MAX)) else { return None };
+        let State::Working { work, path } = std::mem::replace(&mut self.state, State::Follower { free_since_ms: None })
+        else {
+            return None;
+        };
         let Work { page, job, .. } = *work;
         match job {
             Job::Full(build) => match &page.header.next {
@@ -217,7 +225,7 @@ impl Refresh {
     }
 
     fn publish_full<S: Shared>(&mut self, mut build: Build, path: &str, around: &mut Around<'_, S>) -> Option<Fetch> {
-        let held = around.held.manifest();
+        let held = around.held.standing();
         if let Some(shrunk) = build.drops_too_many(held, self.settings.max_removed_percent) {
             around.report.event(RefreshEvent::RefusedShrink);
             let what = format!(

@@ -154,8 +154,8 @@ enum Purpose {
 enum State {
     /// Somebody else refreshes. `free_since_ms`: the lease has been free since.
     Follower { free_since_ms: Option<u64> },
-    /// Waiting until it is time.
-    Idle { due_ms: u64 },
+    /// Waiting until it is time. A clock that is set back makes it time.
+    Idle { since_ms: u64, due_ms: u64 },
     /// Waiting for an answer.
     Fetching { fetch: Fetch, purpose: Purpose, sent_ms: u64, token: Option<u32> },
     /// Working a page into the store.
@@ -182,8 +182,10 @@ pub struct Refresh {
     emptying: Option<Emptying>,
     /// The service held the last answer back, so the next poll may follow at once.
     held_back: bool,
-    /// When a poll last followed a full policy at once, to find out whether the service holds answers back.
-    probed_ms: Option<u64>,
+    /// Polls that followed a full policy at once, to find out whether the service holds answers back.
+    probes: Pacer,
+    /// Full policies that were fetched at once because something did not fit.
+    restarts: Pacer,
     random: u64,
 }
 
@@ -215,7 +217,8 @@ impl Refresh {
             visited: BTreeSet::new(),
             emptying: None,
             held_back: false,
-            probed_ms: None,
+            probes: Pacer::default(),
+            restarts: Pacer::default(),
             random: 0,
         }
     }
@@ -260,9 +263,15 @@ impl Refresh {
             return None;
         }
         self.empty_old_bank(around);
-        match &self.state {
-            State::Idle { due_ms } if around.now_ms >= *due_ms => Some(self.begin(around)),
+        if let Some(fetch) = self.repair(around) {
+            return Some(fetch);
+        }
+        match &mut self.state {
+            State::Idle { since_ms, due_ms } if around.now_ms >= *due_ms || around.now_ms < *since_ms => {
+                Some(self.begin(around))
+            }
             State::Fetching { fetch, sent_ms, .. } => {
+                *sent_ms = around.now_ms.min(*sent_ms);
                 let limit = u64::try_from(fetch.timeout.as_millis()).unwrap_or(u64::MAX).saturating_add(NEVER_MS);
                 if around.now_ms.saturating_sub(*sent_ms) > limit {
                     self.fail(&Failure::NeverAnswered, None, around);
@@ -282,7 +291,9 @@ impl Refresh {
         if !self.keep_lease(around) {
             return None;
         }
-        let State::Fetching { fetch, purpose, sent_ms, .. } = std::mem::replace(&mut self.state, idle(u64::MAX)) else {
+        let State::Fetching { fetch, purpose, sent_ms, .. } =
+            std::mem::replace(&mut self.state, State::Follower { free_since_ms: None })
+        else {
             return None;
         };
         let took = Duration::from_millis(around.now_ms.saturating_sub(sent_ms));
@@ -312,15 +323,16 @@ impl Refresh {
                 return false;
             }
         }
-        let free_since = *free_since_ms.get_or_insert(now_ms);
+        let free_since = free_since_ms.map_or(now_ms, |since| since.min(now_ms));
+        *free_since_ms = Some(free_since);
         if self.serves && now_ms.saturating_sub(free_since) < GRACE_MS {
             return false;
         }
-        let generation = around.held.manifest().map_or(0, |manifest| manifest.generation);
+        let generation = around.held.standing().map_or(0, |manifest| manifest.generation);
         match Lease::acquire(shared, source, now_ms, generation) {
             Ok(Some(lease)) => {
                 self.lease = Some(lease);
-                self.state = idle(self.first_due(around));
+                self.state = State::Idle { since_ms: now_ms, due_ms: self.first_due(around) };
                 true
             }
             Ok(None) | Err(SharedError::Raced | SharedError::Host) => false,
@@ -358,6 +370,24 @@ impl Refresh {
             lease.release(around.shared, around.held.source());
         }
         self.state = State::Follower { free_since_ms: Some(around.now_ms) };
+    }
+
+    /// Fetches the full policy at once where a VM has met damage in the one held.
+    fn repair<S: Shared>(&mut self, around: &mut Around<'_, S>) -> Option<Fetch> {
+        let can = match &self.state {
+            State::Idle { .. } => self.failures == 0,
+            State::Fetching { purpose, .. } => matches!(purpose, Purpose::Poll),
+            State::Follower { .. } | State::Working { .. } => false,
+        };
+        if !can || !around.held.is_damaged(around.shared) {
+            return None;
+        }
+        if !self.restarts.may(self.settings.refresh_interval, around.now_ms) {
+            return None;
+        }
+        around.report.warn("a part of the policy in shared data is damaged; it is fetched and built anew".to_owned());
+        self.wants_full = true;
+        Some(self.begin(around))
     }
 
     fn empty_old_bank<S: Shared>(&mut self, around: &mut Around<'_, S>) {
@@ -445,7 +475,7 @@ impl Refresh {
             around.report.lines.push((level, line));
             self.last_failure = Some(what.to_owned());
         }
-        self.state = idle(after(around.now_ms, pause));
+        self.state = idle(around.now_ms, pause);
     }
 
     /// The service answered something usable.
@@ -461,14 +491,11 @@ impl Refresh {
     /// Whether a poll may follow a full policy at once: a service that holds its answer back then tells the next change
     /// as soon as it happens. Not more often than the interval, whatever the feed answers.
     fn may_probe<S: Shared>(&mut self, around: &Around<'_, S>) -> bool {
-        let interval = u64::try_from(self.settings.refresh_interval.as_millis()).unwrap_or(u64::MAX);
-        let too_soon = self.probed_ms.is_some_and(|probed| around.now_ms.saturating_sub(probed) < interval);
         let pollable = around.held.manifest().is_some_and(|held| held.poll.is_some() || held.etag.is_some());
-        let probe = self.settings.long_poll.is_some() && pollable && !too_soon && !self.wants_full;
-        if probe {
-            self.probed_ms = Some(around.now_ms);
-        }
-        probe
+        self.settings.long_poll.is_some()
+            && pollable
+            && !self.wants_full
+            && self.probes.may(self.settings.refresh_interval, around.now_ms)
     }
 
     /// A refresh is over; `poll_at_once`: the service holds its answers back, so there is nothing to wait for.
@@ -479,14 +506,29 @@ impl Refresh {
         } else {
             schedule::pause(self.settings.refresh_interval, 0, None, self.random)
         };
-        self.state = idle(after(around.now_ms, pause));
+        self.state = idle(around.now_ms, pause);
     }
 }
 
-fn idle(due_ms: u64) -> State {
-    State::Idle { due_ms }
+fn idle(now_ms: u64, pause: Duration) -> State {
+    let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+    State::Idle { since_ms: now_ms, due_ms: now_ms.saturating_add(pause) }
 }
 
-fn after(now_ms: u64, pause: Duration) -> u64 {
-    now_ms.saturating_add(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX))
+/// Keeps something that may happen at once from happening all the time.
+#[derive(Debug, Default)]
+struct Pacer {
+    last_ms: Option<u64>,
+}
+
+impl Pacer {
+    /// Whether it may happen now: not if it did within the interval. A clock that was set back lets it.
+    fn may(&mut self, interval: Duration, now_ms: u64) -> bool {
+        let since = self.last_ms.and_then(|last| now_ms.checked_sub(last)).map(Duration::from_millis);
+        let may = since.is_none_or(|since| since >= interval);
+        if may {
+            self.last_ms = Some(now_ms);
+        }
+        may
+    }
 }

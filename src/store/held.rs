@@ -11,7 +11,8 @@ use std::{
 };
 
 use super::{
-    Corrupt, Entry, Kind, Place, Shared, Source,
+    Corrupt, Entry, Expected, Kind, Place, Shared, Source,
+    bytes::{self, Write},
     cache::Cache,
     lists,
     manifest::Manifest,
@@ -30,6 +31,8 @@ use crate::{
 pub struct Held {
     source: Source,
     policy: Option<Policy>,
+    /// The last manifest that could be read, whether or not what it names could be adopted.
+    standing: Option<Manifest>,
     /// The manifest's bytes as they were last seen, adopted or not.
     seen: Vec<u8>,
     /// What was last seen could not be adopted.
@@ -72,7 +75,7 @@ pub enum Freshness {
 impl Held {
     /// Nothing held yet.
     pub fn new(source: Source) -> Self {
-        Self { source, policy: None, seen: Vec::new(), unsound: false }
+        Self { source, policy: None, standing: None, seen: Vec::new(), unsound: false }
     }
 
     /// Where the policy comes from.
@@ -83,6 +86,11 @@ impl Held {
     /// The manifest of the policy held.
     pub fn manifest(&self) -> Option<&Manifest> {
         self.policy.as_ref().map(|policy| &policy.manifest)
+    }
+
+    /// The manifest that stands in shared data as far as it can be read: what the next policy replaces.
+    pub fn standing(&self) -> Option<&Manifest> {
+        self.standing.as_ref()
     }
 
     /// The catalogue of the policy held.
@@ -132,6 +140,7 @@ impl Held {
 
     fn adopt(&mut self, key: &[u8], value: &[u8], shared: &impl Shared) -> Result<bool, Corrupt> {
         let manifest = Manifest::read(key, value)?;
+        self.standing = Some(manifest.clone());
         match &mut self.policy {
             Some(policy) if policy.manifest.catalogue_generation == manifest.catalogue_generation => {
                 if !policy.manifest.is_same_policy(&manifest) {
@@ -172,6 +181,28 @@ impl Held {
         };
         policy.expired.set(freshness == Freshness::Expired);
         Some((age, freshness))
+    }
+
+    /// Tells whoever refreshes that something of this policy is damaged.
+    pub fn report_damage(&self, shared: &impl Shared) {
+        let Some(manifest) = self.manifest() else { return };
+        let key = self.source.key(Entry::Damage);
+        let Ok(read) = shared.get(&key) else { return };
+        let mut value = bytes::unsealed();
+        value.put_varint(manifest.sequence);
+        bytes::seal(&key, &mut value);
+        if read.as_ref().is_none_or(|read| read.value != value) {
+            // If this fails the next request that meets the damage tells it again.
+            let _ = shared.set(&key, &value, Expected::of(read.as_ref()));
+        }
+    }
+
+    /// Whether a VM has met damage in the policy held.
+    pub fn is_damaged(&self, shared: &impl Shared) -> bool {
+        let key = self.source.key(Entry::Damage);
+        let Ok(Some(read)) = shared.get(&key) else { return false };
+        let sequence = bytes::open(&key, &read.value).and_then(|mut reader| reader.varint());
+        sequence.is_ok_and(|sequence| self.manifest().is_some_and(|manifest| manifest.sequence == sequence))
     }
 
     /// The policy as the decision asks it; `None` while there is none.

@@ -105,6 +105,7 @@ impl Source {
         match entry {
             Entry::Manifest => format!("{prefix}manifest"),
             Entry::Lease => format!("{prefix}lease"),
+            Entry::Damage => format!("{prefix}damage"),
             Entry::Catalogue(slot) => format!("{prefix}catalogue/{}", slot.index()),
             Entry::Shard(place) => {
                 format!("{prefix}{}/{}/{}", place.bank.index(), place.kind.letter(), place.number)
@@ -127,6 +128,8 @@ pub enum Entry {
     Manifest,
     /// Who refreshes.
     Lease,
+    /// The sequence of a policy in which a VM met something that it could not read.
+    Damage,
     /// The small lists. Two slots, so that the one in use is never overwritten.
     Catalogue(Bank),
     /// Records.

@@ -166,7 +166,8 @@ fn shards_follow_the_order_of_digests_and_cover_their_range() {
 #[test]
 fn keys_of_shared_data_come_from_a_finite_set_and_no_two_entries_share_one() {
     let source = Source::new(Digest::of(b"source"));
-    let mut entries = vec![Entry::Manifest, Entry::Lease, Entry::Catalogue(Bank::A), Entry::Catalogue(Bank::B)];
+    let mut entries =
+        vec![Entry::Manifest, Entry::Lease, Entry::Damage, Entry::Catalogue(Bank::A), Entry::Catalogue(Bank::B)];
     for bank in [Bank::A, Bank::B] {
         for kind in [Kind::Keys, Kind::Applications] {
             entries.extend([0, 1, 11, MAX_SHARDS - 1].map(|number| Entry::Shard(Place { bank, kind, number })));

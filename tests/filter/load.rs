@@ -33,7 +33,7 @@ fn a_bad_configuration_is_refused_in_words() {
         (with("policy/max_removed_percent", json!(101)), &["policy.max_removed_percent", "101", "100"]),
         (with("credential_sources", json!([])), &["credential_sources"]),
         (with("mode", json!("watch")), &["mode", "watch", "enforce", "shadow"]),
-        (with("policy/credentials", json!({"client_id": "g", "client_secret": {"env": "NOT_THERE"}})), &["NOT_THERE"]),
+        (with("policy/credentials", json!({"client_id": "g", "client_secret": {"env": "NOT_THERE"}})), &["not set"]),
         (r#"{"policy": {"cluster": "a"}, "policy": {"cluster": "b"}}"#.to_owned(), &["policy"]),
     ];
     for (text, parts) in cases {

@@ -100,7 +100,6 @@ fn a_page_that_fails_half_way_leaves_the_old_policy() {
 }
 
 #[test]
-#[ignore = "`next` that is gone begins anew at once, again and again"]
 fn a_page_that_is_gone_begins_anew_and_not_without_end() {
     for status in [404, 410] {
         let (mut envoy, service) = running(&Page::demo(1));

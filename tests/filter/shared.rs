@@ -173,7 +173,6 @@ fn the_next_policy_puts_damage_right() {
 }
 
 #[test]
-#[ignore = "a VM that cannot adopt the policy held, as its catalogue is damaged, never gets to publish another"]
 fn vms_that_begin_anew_over_damage_take_the_next_policy() {
     let (mut envoy, service) = running(&page(1));
     let mut revision = 1;
@@ -192,7 +191,6 @@ fn vms_that_begin_anew_over_damage_take_the_next_policy() {
 }
 
 #[test]
-#[ignore = "a damaged shard refuses until the next full policy, which a feed of deltas need not bring"]
 fn damage_heals_while_the_feed_has_nothing_new() {
     let full = page(1).with("poll", "/v1/policy?since=1");
     let (mut envoy, service) = running(&full);

@@ -292,7 +292,7 @@ fn parse<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow>>(json: &'a st
     T::try_from(row)
 }
 
-const NOT_AN_OBJECT: &str = "is not an object";
+const NOT_AN_OBJECT: &str = "is not a JSON object";
 
 /// Serde would also take an array, field by field, for a struct.
 fn is_object(json: &str) -> bool {

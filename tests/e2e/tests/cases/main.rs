@@ -1,0 +1,23 @@
+//! The table of cases (`tests/cases`) through a real Envoy, and what only a real Envoy can show: forged addresses,
+//! protocols, the native filter for API keys beside ours.
+//!
+//! Every group of the table is a listener of its own, all of them in one Envoy, and each fetches its own policy from
+//! [`servers`]. Requests are written byte by byte ([`wire`]), so that they arrive as they stand in the table. What Envoy
+//! did is read from the answer, from the head that the upstream got, from the access log and from the statistics.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "only test code: what cannot happen fails the test, and tests are named for what they hold"
+)]
+
+#[path = "../../../cases/mod.rs"]
+mod cases;
+mod gateway;
+mod servers;
+mod table;
+mod wire;

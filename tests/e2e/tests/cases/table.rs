@@ -1,0 +1,231 @@
+//! The whole table through Envoy: each case with what is expected of it, and with what the core makes of it.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use keygate_e2e::deadline::eventually;
+use serde_json::{Value, json};
+
+use crate::{
+    cases::{
+        all_groups,
+        check::{Edited, Observed, SeenReply, check},
+        core::Core,
+        table::{Case, Group, Sent},
+    },
+    gateway::{CASE, FACTS, Gateway, Listener, WITHIN, keygate},
+    servers::{Feed, Got, Page, got},
+    wire,
+};
+
+/// Headers of an answer that are Envoy's own.
+const ENVOYS: [&str; 8] = [
+    "server",
+    "date",
+    "content-length",
+    "connection",
+    "vary",
+    "x-envoy-upstream-service-time",
+    "grpc-status",
+    "grpc-message",
+];
+/// Ticks of a VM: every 100 ms. So many after its time every VM has noticed that its policy has expired.
+const NOTICED: Duration = Duration::from_millis(1000);
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// One case that was asked, and the answer.
+struct Asked<'a> {
+    group: &'a Group,
+    file: &'a str,
+    case: &'a Case,
+    answer: wire::Answer,
+}
+
+fn request(sent: &Sent, number: usize) -> Vec<u8> {
+    let number = number.to_string();
+    let mut headers: Vec<(&str, &[u8])> = vec![("host", sent.authority.as_bytes()), ("connection", b"close")];
+    headers.push((CASE, number.as_bytes()));
+    // Envoy takes the address from the one proxy that it trusts.
+    let address = sent.address.as_deref().unwrap_or_default();
+    if address != "127.0.0.1" {
+        headers.push(("x-forwarded-for", address.as_bytes()));
+    }
+    if matches!(&*sent.method, "POST" | "PUT" | "PATCH") {
+        headers.push(("content-length", b"0"));
+    }
+    headers.extend(sent.headers.iter().map(|(name, value)| (&**name, &**value)));
+    wire::head(&sent.method, sent.path.as_deref().unwrap(), &headers)
+}
+
+/// Routes for the cases whose API stands in metadata: by the case's number, with and without the sandbox.
+fn metadata_routes(group: &Group, first_case: usize) -> Vec<Value> {
+    let mut routes = Vec::new();
+    for (index, case) in group.cases.iter().enumerate() {
+        let Some([namespace, key, value]) = group.sent(case).route else { continue };
+        let number = (first_case + index).to_string();
+        routes.push(json!({
+            "match": {"prefix": "/", "headers": [{"name": CASE, "string_match": {"exact": number}}]},
+            "route": {"cluster": "production"},
+            "metadata": {"filter_metadata": {namespace: {key: value}}},
+        }));
+    }
+    routes
+}
+
+fn native(group: &Group, case: &Case) -> bool {
+    group.native.is_some() || case.native.is_some()
+}
+
+#[tokio::test]
+async fn every_case_holds_in_envoy_and_as_it_does_on_the_core() {
+    let groups = all_groups();
+    let feed = Feed::start().await;
+    let mut listeners = Vec::new();
+    let mut first_case = 0;
+    for (number, (_, group)) in groups.iter().enumerate() {
+        let path = format!("/groups/{number}");
+        if let Some(page) = group.page(now()) {
+            feed.put(&path, if group.expired { Page::Once(page) } else { Page::Always(page) });
+        }
+        listeners.push(Listener {
+            filters: vec![keygate(&group.configuration(&json!({"cluster": "policy", "path": path})))],
+            routes: metadata_routes(group, first_case),
+            manager: json!({"xff_num_trusted_hops": 1}),
+        });
+        first_case += group.cases.len();
+    }
+    let gateway = Gateway::start("cases", feed, &listeners).await;
+    let policies = groups.iter().filter(|(_, group)| group.policy.is_some()).count();
+    gateway.applied(u64::try_from(policies).unwrap()).await;
+    expire(&groups, &gateway).await;
+
+    let mut asked = BTreeMap::new();
+    let mut number = 0;
+    for ((file, group), address) in groups.iter().zip(&gateway.addresses) {
+        for case in &group.cases {
+            if !native(group, case) {
+                let answer = wire::send(*address, &request(&group.sent(case), number)).await;
+                asked.insert(number, Asked { group, file, case, answer });
+            }
+            number += 1;
+        }
+    }
+
+    let lines = gateway.log_lines(asked.len()).await;
+    let lines: BTreeMap<usize, &Value> =
+        lines.iter().map(|line| (line["case"].as_str().unwrap().parse().unwrap(), line)).collect();
+    let mut wrong = Vec::new();
+    let mut cores: BTreeMap<*const Group, Core> = BTreeMap::new();
+    for (number, one) in &asked {
+        let core = cores.entry(std::ptr::from_ref(one.group)).or_insert_with(|| Core::new(one.group));
+        let line = lines.get(number).copied().unwrap_or(&Value::Null);
+        let observed = observed(&one.answer, line);
+        let mut problems = check(one.group, one.case, &observed);
+        problems.extend(differences(&observed, &core.observe(one.group, one.case)));
+        problems.extend(left_in_log(one.group, one.case, line));
+        let name = format!("{}: {}: {}", one.file, one.group.name, one.case.name);
+        wrong.extend(problems.iter().map(|problem| format!("{name}: {problem}")));
+    }
+    println!("{} of {number} cases", asked.len());
+    assert!(wrong.is_empty(), "{} things are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert_eq!(counted(&gateway).await, expected_counts(asked.values()));
+}
+
+/// Waits until the policies that are to be expired are.
+async fn expire(groups: &[(&str, Group)], gateway: &Gateway) {
+    let longest = groups.iter().filter(|(_, group)| group.expired);
+    let longest = longest.filter_map(|(_, group)| group.config.get("policy")?.get("expire_after_ms")?.as_u64()).max();
+    let due = SystemTime::now() + Duration::from_millis(longest.unwrap_or(0)) + NOTICED;
+    // None of them is counted or logged as a case: nobody asks for anything meanwhile.
+    let late = async || if SystemTime::now() >= due { Ok(()) } else { Err("not yet due") };
+    eventually("the policies to expire", WITHIN, late).await.unwrap();
+    assert_eq!(counted(gateway).await, BTreeMap::new());
+}
+
+fn observed(answer: &wire::Answer, line: &Value) -> Observed {
+    let text = |name: &str| line[name].as_str().map(ToOwned::to_owned);
+    let got = got(answer);
+    let grpc_status = answer.header("grpc-status").map(|status| std::str::from_utf8(status).unwrap().parse().unwrap());
+    let body = match answer.header("grpc-message") {
+        Some(message) if grpc_status.is_some() => unescape(message),
+        _ => answer.body.clone(),
+    };
+    let headers = answer.headers.iter().filter(|(name, _)| !ENVOYS.contains(&&**name));
+    let headers = headers.map(|(name, value)| (name.clone(), String::from_utf8_lossy(value).into_owned())).collect();
+    let details = text("details").unwrap_or_default();
+    Observed {
+        counted: None,
+        endpoint: got.as_ref().map(|got| got.endpoint.clone()),
+        reply: got.is_none().then_some(SeenReply { status: answer.status, grpc_status, headers, body, details }),
+        request: got.map(|Got { target, headers, .. }| Edited { path: Some(target), headers }),
+        annotations: FACTS.iter().filter_map(|fact| Some(((*fact).to_owned(), text(fact)?))).collect(),
+    }
+}
+
+/// `grpc-message` is percent-encoded.
+fn unescape(message: &[u8]) -> Vec<u8> {
+    let text = std::str::from_utf8(message).unwrap();
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap().as_bytes().to_vec();
+    for part in parts {
+        bytes.push(u8::from_str_radix(&part[..2], 16).unwrap());
+        bytes.extend_from_slice(part[2..].as_bytes());
+    }
+    bytes
+}
+
+/// Where Envoy and the core do not agree, whatever was expected.
+fn differences(envoy: &Observed, core: &Observed) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut same = |what: &str, envoy: String, core: String| {
+        if envoy != core {
+            wrong.push(format!("{what}: {envoy} in Envoy, {core} on the core"));
+        }
+    };
+    same("annotations", format!("{:?}", envoy.annotations), format!("{:?}", core.annotations));
+    let reply = |observed: &Observed| {
+        let reply = observed.reply.as_ref()?;
+        let grpc = reply.grpc_status;
+        // On gRPC the host says all of it in its own way.
+        let mut headers = reply.headers.clone();
+        headers.retain(|(name, _)| grpc.is_none() || name != "content-type");
+        headers.sort();
+        let status = grpc.map_or(reply.status, |_| 0);
+        Some((status, grpc, headers, String::from_utf8_lossy(&reply.body).into_owned(), reply.details.clone()))
+    };
+    same("reply", format!("{:?}", reply(envoy)), format!("{:?}", reply(core)));
+    wrong
+}
+
+/// Keys that the access log holds though nothing says that they stay.
+fn left_in_log(group: &Group, case: &Case, line: &Value) -> Vec<String> {
+    if case.expectation().credential_kept {
+        return Vec::new();
+    }
+    let keys = group.keys().into_iter().filter_map(|key| String::from_utf8(key).ok()).filter(|key| key.len() > 4);
+    let texts: Vec<&str> = line.as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str()).collect();
+    keys.filter(|key| texts.iter().any(|text| text.contains(key))).map(|key| format!("{key} is in the log")).collect()
+}
+
+/// keygate's counters of requests that are not 0.
+async fn counted(gateway: &Gateway) -> BTreeMap<String, u64> {
+    let stats = gateway.envoy.stats("^wasmcustom.keygate.(allowed|denied|would_deny)").await.unwrap();
+    let name = |name: String| name.trim_start_matches("wasmcustom.keygate.").to_owned();
+    stats.into_iter().filter(|(_, value)| *value > 0).map(|(given, value)| (name(given), value)).collect()
+}
+
+fn expected_counts<'a>(asked: impl Iterator<Item = &'a Asked<'a>>) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for one in asked {
+        let expected = one.case.expectation();
+        let passes = expected.passes.unwrap_or(expected.reason == "allowed");
+        let default = if passes { "allowed".to_owned() } else { format!("denied.{}", expected.reason) };
+        *counts.entry(expected.counted.unwrap_or(default)).or_insert(0) += 1;
+    }
+    counts
+}

@@ -1,0 +1,82 @@
+//! HTTP/1.1 byte by byte: requests as they are given, answers as they come.
+
+use std::{net::SocketAddr, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+/// How long an answer may take.
+const WITHIN: Duration = Duration::from_secs(20);
+
+/// An answer.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, Vec<u8>)>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The first value of a header.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers.iter().find(|(given, _)| given == name).map(|(_, value)| &**value)
+    }
+}
+
+/// A request's head: its line, then headers, names and values as they are.
+pub fn head(method: &str, target: &[u8], headers: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut head = [method.as_bytes(), b" ", target, b" HTTP/1.1\r\n"].concat();
+    for (name, value) in headers {
+        head.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
+    }
+    head.extend(b"\r\n");
+    head
+}
+
+/// Sends a request over a connection of its own, and reads the answer: to the end of its body, since Envoy leaves a
+/// connection that it has answered on open for a second.
+pub async fn send(address: SocketAddr, request: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // An answer may come, and the connection end, before all of a bad request is written.
+    let _ = stream.write_all(request).await;
+    let read = tokio::time::timeout(WITHIN, answer(&mut stream, request.starts_with(b"HEAD "))).await;
+    read.unwrap_or_else(|_| panic!("no end of the answer to {}", request.escape_ascii()))
+}
+
+/// Reads one answer.
+pub async fn answer(stream: &mut TcpStream, to_head: bool) -> Answer {
+    let mut bytes = Vec::new();
+    let mut piece = [0; 16 * 1024];
+    loop {
+        if let Some(answer) = parse(&bytes) {
+            let length =
+                answer.header("content-length").map(|text| std::str::from_utf8(text).unwrap().parse().unwrap());
+            let length = if to_head || answer.status < 200 { Some(0) } else { length };
+            if length.is_some_and(|length: usize| answer.body.len() >= length) {
+                return answer;
+            }
+        }
+        match stream.read(&mut piece).await.unwrap() {
+            0 => return parse(&bytes).unwrap_or_else(|| panic!("no answer: {}", bytes.escape_ascii())),
+            size => bytes.extend_from_slice(&piece[..size]),
+        }
+    }
+}
+
+fn parse(bytes: &[u8]) -> Option<Answer> {
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let mut lines = bytes[..end].split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let status = std::str::from_utf8(lines.next()?).ok()?.split(' ').nth(1)?.parse().ok()?;
+    let headers = lines.map(header).collect::<Option<_>>()?;
+    Some(Answer { status, headers, body: bytes[end + 4..].to_vec() })
+}
+
+/// One line of a head.
+pub fn header(line: &[u8]) -> Option<(String, Vec<u8>)> {
+    let colon = line.iter().position(|&byte| byte == b':')?;
+    let name = std::str::from_utf8(&line[..colon]).ok()?.to_ascii_lowercase();
+    Some((name, line[colon + 1..].trim_ascii().to_vec()))
+}

@@ -223,7 +223,7 @@ impl Group {
 fn resolve(value: &Value, now: u64) -> Value {
     match value {
         Value::Object(fields) if fields.len() == 1 && fields.contains_key("now") => {
-            json!(now.strict_add_signed(fields["now"].as_i64().expect("seconds")))
+            json!(i64::try_from(now).expect("a time") + fields["now"].as_i64().expect("seconds"))
         }
         Value::Object(fields) if fields.len() == 1 && fields.contains_key("sha256") => {
             json!(Digest::of(&text::read(&fields["sha256"]).expect("bytes")).to_hex())

@@ -39,9 +39,10 @@ fn hold(name: &str, right: &str) {
 fn the_table_of_reasons_is_that_of_the_code() {
     let rows = Reason::ALL.iter().map(|reason| {
         let (code, status, message) = reason.defaults();
-        [format!("`{}`", reason.as_str()), code.to_owned(), status.to_string(), message.to_owned()]
+        let name = format!("`{}`", reason.as_str());
+        [name, reason.when().to_owned(), code.to_owned(), status.to_string(), message.to_owned()]
     });
-    hold("reasons", &table(["reason", "code", "status", "message"], rows));
+    hold("reasons", &table(["reason", "when", "code", "status", "message"], rows));
 }
 
 #[test]

@@ -45,5 +45,5 @@ CREATE INDEX version_by_from  ON version (from_revision);
 CREATE INDEX version_by_until ON version (until_revision) WHERE until_revision IS NOT NULL;
 CREATE INDEX version_past     ON version (kind, identity) WHERE until_revision IS NOT NULL;
 -- Who belongs to whom, now and then.
-CREATE INDEX version_by_application ON version (application, kind) WHERE application IS NOT NULL;
-CREATE INDEX version_by_api         ON version (api) WHERE api IS NOT NULL;
+CREATE INDEX version_by_application ON version (application, kind, api) WHERE application IS NOT NULL;
+CREATE INDEX version_by_api         ON version (api, application) WHERE api IS NOT NULL;

@@ -2,6 +2,7 @@
 //! revision that they were told, at every revision that they come by.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,

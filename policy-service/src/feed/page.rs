@@ -57,8 +57,8 @@ pub async fn build(source: &Source, reader: &mut Reader, ask: &Ask) -> Result<Pa
     let counts = if first_of_full { Some(count(source, reader).await?) } else { None };
 
     let mut gone = Removed::default();
-    for (kind, document) in &removed.rows {
-        remove(&mut gone, source, *kind, document)?;
+    for (kind, document) in removed.iter() {
+        remove(&mut gone, source, kind, document)?;
     }
     let held = held_keys(source, reader, ask.since, &changed).await?;
     for document in &held {
@@ -75,8 +75,8 @@ pub async fn build(source: &Source, reader: &mut Reader, ask: &Ask) -> Result<Pa
         confirm_removal: source.confirm_removal.then_some(true),
         ..PageOut::default()
     };
-    for (kind, document) in &changed.rows {
-        add(&mut page, source, *kind, document)?;
+    for (kind, document) in changed.iter() {
+        add(&mut page, source, kind, document)?;
     }
     page.removed = (gone != Removed::default()).then_some(gone);
     let empty = next.is_none() && page.removed.is_none() && is_empty(&page);
@@ -91,7 +91,7 @@ async fn delta(source: &Source, reader: &mut Reader, since: i64, place: Place) -
         Part::Changed => (Rows::default(), after),
     };
     // What is taken away comes first, and whole, so that whatever comes again comes after.
-    let room = source.rows.saturating_sub(removed.rows.len());
+    let room = source.rows.saturating_sub(usize::try_from(removed.count).unwrap_or(usize::MAX)).max(1);
     let changed = match removed.next {
         Some(_) => Rows::default(),
         None => reader.changed(&source.scope, since, revision, after, room).await?,
@@ -108,8 +108,8 @@ async fn held_keys(
 ) -> Result<Vec<String>, Error> {
     let (Scope::Apis(_), Some(since)) = (&source.scope, since) else { return Ok(Vec::new()) };
     let mut held = Vec::new();
-    for (kind, document) in &changed.rows {
-        if *kind == Kind::Key && !reaches(source, &parse::<KeyRow<'_>>(document)?) {
+    for (kind, document) in changed.iter() {
+        if kind == Kind::Key && !reaches(source, &parse::<KeyRow<'_>>(document)?) {
             held.extend(reader.held(Kind::Key, &parse::<KeyRow<'_>>(document)?.sha256.0, since).await?);
         }
     }

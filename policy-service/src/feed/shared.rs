@@ -21,9 +21,16 @@ const MAX_PAGES: usize = 8;
 
 type Cell = Arc<OnceCell<Page>>;
 
-/// The pages of the latest revision: what was asked for (epoch, which also names the scope, and revision held) → page.
+/// The pages of the latest revision.
 #[derive(Debug, Default)]
-pub struct Answers(Mutex<(i64, HashMap<(String, Option<i64>), Cell>)>);
+pub struct Answers(Mutex<Latest>);
+
+#[derive(Debug, Default)]
+struct Latest {
+    revision: i64,
+    /// By what was asked for: the epoch, which also names what the gateway sees, and the revision that it holds.
+    pages: HashMap<(String, Option<i64>), Cell>,
+}
 
 impl Answers {
     /// The first page of what is asked for, of `revision` or a later one.
@@ -36,19 +43,12 @@ impl Answers {
 
     /// The place of a page of `revision`; `None` if that is not the latest, or no place is left.
     fn cell(&self, revision: i64, key: (String, Option<i64>)) -> Option<Cell> {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (latest, cells) = &mut *held;
-        if revision > *latest {
-            *latest = revision;
-            cells.clear();
+        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if revision > latest.revision {
+            *latest = Latest { revision, pages: HashMap::new() };
         }
-        if revision < *latest {
-            return None;
-        }
-        if !cells.contains_key(&key) && cells.len() >= MAX_PAGES {
-            return None;
-        }
-        Some(Arc::clone(cells.entry(key).or_default()))
+        let room = latest.pages.len() < MAX_PAGES || latest.pages.contains_key(&key);
+        (revision == latest.revision && room).then(|| Arc::clone(latest.pages.entry(key).or_default()))
     }
 }
 

@@ -74,14 +74,13 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let error = error.into_inner();
-        if error.is_data() {
-            let field = if path == "." { field_in(&error.to_string()).unwrap_or_default() } else { path };
-            Problem::invalid(field, error.to_string())
-        } else {
-            not_json(&error)
-        }
+        if error.is_data() { invalid(&path, &error.to_string()) } else { not_json(&error) }
     })?;
     deserializer.end().map_err(|error| not_json(&error))?;
+    // serde takes a list for a struct, field by field; that is no one's intention.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "expected an object"));
+    }
     Ok(value)
 }
 
@@ -89,7 +88,17 @@ fn not_json(error: &serde_json::Error) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, format!("the body is not JSON: {error}"))
 }
 
-/// The field in serde's messages on objects as a whole: ``missing field `path` at line 1 column 2``.
-fn field_in(message: &str) -> Option<String> {
-    message.split('`').nth(1).map(str::to_owned)
+/// What serde says is wrong at `path`. Of a field that is missing or doubled it gives the place of the object.
+fn invalid(path: &str, message: &str) -> Problem {
+    let path = if path == "." { "" } else { path };
+    let named = ["missing field `", "duplicate field `"].iter().find_map(|prefix| message.strip_prefix(prefix));
+    let field = match named.and_then(|rest| rest.split_once('`')) {
+        Some((name, _)) if path.is_empty() => name.to_owned(),
+        Some((name, _)) => format!("{path}.{name}"),
+        None => path.to_owned(),
+    };
+    if field.is_empty() {
+        return Problem::new(StatusCode::UNPROCESSABLE_ENTITY, message);
+    }
+    Problem::invalid(field, message)
 }

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::{
     keys::{Key, KeyState, KeyType},
-    resource::{Outcome, Resource as _, create, put, random},
+    resource::{Outcome, Resource as _, add, create, put, random},
 };
 use crate::{
     problem::Problem,
@@ -101,7 +101,11 @@ pub async fn issue(change: &mut Change, application: &str, issue: Issue) -> Resu
         permitted_ips: issue.permitted_ips,
         permitted_referers: issue.permitted_referers,
     };
-    add(change, key, stored, None).await
+    match create(change, stored).await? {
+        Outcome::Created(stored) => Ok(IssuedKey { key, stored, replaces: None }),
+        // 256 random bits were there before: the random generator cannot be trusted.
+        Outcome::Held(_) => Err(Problem::conflict("this key was issued before; try again")),
+    }
 }
 
 /// Issues a key that takes the place of another: same application, type and restrictions.
@@ -122,7 +126,7 @@ pub async fn regenerate(change: &mut Change, id: &str, asked: Regenerate) -> Res
     }
     let (key, digest) = new_key()?;
     let stored = Key { sha256: Some(digest.to_hex()), id: asked.id, expires_at, ..old.clone() };
-    let issued = add(change, key, stored, Some(id.to_owned())).await?;
+    let stored = add(change, stored).await?;
 
     let mut retired = old;
     let end = now.saturating_add(overlap);
@@ -132,26 +136,15 @@ pub async fn regenerate(change: &mut Change, id: &str, asked: Regenerate) -> Res
         retired.expires_at = Some(retired.expires_at.unwrap_or(i64::MAX).min(end));
     }
     put(change, &held, &retired).await?;
-    Ok(issued)
+    Ok(IssuedKey { key, stored, replaces: Some(id.to_owned()) })
 }
 
 /// Revokes a key, for ever.
 pub async fn revoke(change: &mut Change, id: &str) -> Result<Key, Problem> {
     let held = change.find(Kind::Key, id).await?.ok_or_else(|| Problem::not_found(Kind::Key, id))?;
     let revoked = Key { state: Some(KeyState::Revoked), ..Key::shown(&held)? };
-    let row = revoked.row()?;
-    if row.document != held.document {
-        change.replace(&held, &row).await?;
-    }
+    put(change, &held, &revoked).await?;
     Ok(revoked)
-}
-
-async fn add(change: &mut Change, key: String, stored: Key, replaces: Option<String>) -> Result<IssuedKey, Problem> {
-    match create(change, stored).await? {
-        Outcome::Created(stored) => Ok(IssuedKey { key, stored, replaces }),
-        // 256 random bits were there before: the random generator cannot be trusted.
-        Outcome::Held(_) => Err(Problem::conflict("this key was issued before; try again")),
-    }
 }
 
 fn new_key() -> Result<(String, Digest), Problem> {

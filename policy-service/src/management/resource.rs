@@ -122,27 +122,53 @@ pub async fn create<R: Resource>(change: &mut Change, mut sent: R) -> Result<Out
     let id = sent.id().get_or_insert(new_id(R::PREFIX)?).clone();
     sent.complete(None)?;
     sent.check()?;
-    let identity = sent.identity();
-    let same_id = if given { change.find(R::KIND, &id).await? } else { None };
-    let held = match same_id {
-        Some(held) => Some(held),
-        None => change.find_identity(R::KIND, &identity).await?,
-    };
-    if let Some(held) = held {
+    if let Some(held) = find_same(change, &sent, given.then_some(id.as_str())).await? {
         if !given {
             *sent.id() = Some(held.id.clone());
         }
-        let row = sent.row()?;
-        let same = held.id == row.id && held.document == row.document && held.kept_block == row.kept_block;
-        if same {
-            return Ok(Outcome::Held(R::shown(&held)?));
+        if held.id == sent.row()?.id && is_just_so(&held, &sent)? {
+            return Ok(Outcome::Held(sent));
         }
         return Err(R::refuse_again(&held).unwrap_or_else(|| already_there::<R>(&held.id)));
     }
-    check_room_for(change, R::KIND, 1)?;
     check_references(change, &sent).await?;
-    change.insert(&sent.row()?).await?;
-    Ok(Outcome::Created(sent))
+    insert(change, sent).await.map(Outcome::Created)
+}
+
+/// Adds a thing that was made here: its id may be taken, what it names is taken over from another one as it is.
+pub async fn add<R: Resource>(change: &mut Change, mut made: R) -> Result<R, Problem> {
+    let id = made.id().get_or_insert(new_id(R::PREFIX)?).clone();
+    made.complete(None)?;
+    made.check()?;
+    match find_same(change, &made, Some(&id)).await? {
+        Some(held) => Err(already_there::<R>(&held.id)),
+        None => insert(change, made).await,
+    }
+}
+
+async fn insert<R: Resource>(change: &mut Change, complete: R) -> Result<R, Problem> {
+    check_room_for(change, R::KIND, 1)?;
+    change.insert(&complete.row()?).await?;
+    Ok(complete)
+}
+
+/// What has the id that is given, or the same name in the feed.
+async fn find_same<R: Resource>(
+    change: &mut Change,
+    sent: &R,
+    given: Option<&str>,
+) -> Result<Option<Version>, Problem> {
+    if let Some(id) = given
+        && let Some(held) = change.find(R::KIND, id).await?
+    {
+        return Ok(Some(held));
+    }
+    Ok(change.find_identity(R::KIND, &sent.identity()).await?)
+}
+
+fn is_just_so<R: Resource>(held: &Version, sent: &R) -> Result<bool, Problem> {
+    let row = sent.row()?;
+    Ok(row.document == held.document && row.kept_block == held.kept_block)
 }
 
 /// Replaces the thing with this id.
@@ -153,37 +179,29 @@ pub async fn replace<R: Resource>(change: &mut Change, id: &str, mut sent: R) ->
     }
     sent.complete(Some(&R::shown(&held)?))?;
     sent.check()?;
+    if !is_just_so(&held, &sent)? {
+        check_references(change, &sent).await?;
+    }
     put(change, &held, &sent).await?;
     Ok(sent)
 }
 
 /// Makes it as it is sent, whether or not it is there.
 pub async fn put_any<R: Resource>(change: &mut Change, mut sent: R) -> Result<(), Problem> {
-    let held = match sent.id() {
-        Some(id) => {
-            let id = id.clone();
-            change.find(R::KIND, &id).await?
-        }
-        None => None,
-    };
-    let held = match held {
-        Some(held) => Some(held),
-        None => change.find_identity(R::KIND, &sent.identity()).await?,
-    };
-    match held {
+    let given = sent.id().clone();
+    match find_same(change, &sent, given.as_deref()).await? {
         Some(held) => replace(change, &held.id, sent).await.map(drop),
         None => create(change, sent).await.map(drop),
     }
 }
 
-/// Puts `sent` in the place of `held`, unless it is just so already.
+/// Puts `sent`, which is complete, in the place of `held`, unless it is just so already. What it names is not looked
+/// for: to close something must always be possible.
 pub async fn put<R: Resource>(change: &mut Change, held: &Version, sent: &R) -> Result<(), Problem> {
-    let row = sent.row()?;
-    if row.document == held.document && row.kept_block == held.kept_block {
+    if is_just_so(held, sent)? {
         return Ok(());
     }
-    check_references(change, sent).await?;
-    Ok(change.replace(held, &row).await?)
+    Ok(change.replace(held, &sent.row()?).await?)
 }
 
 async fn check_references<R: Resource>(change: &mut Change, sent: &R) -> Result<(), Problem> {

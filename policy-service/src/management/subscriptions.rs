@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::{
     check,
-    resource::{Reference, Resource, damaged, document},
+    resource::{Reference, Resource, damaged, document, put},
 };
 use crate::{
     problem::Problem,
@@ -228,7 +228,7 @@ fn kept_block() -> Problem {
 pub async fn block(change: &mut Change, id: &str, block: Block) -> Result<Subscription, Problem> {
     let held = find(change, id).await?;
     let blocked = Subscription { state: Some(block.into()), ..Subscription::shown(&held)? };
-    put_state(change, &held, &blocked).await?;
+    put(change, &held, &blocked).await?;
     Ok(blocked)
 }
 
@@ -239,20 +239,11 @@ pub async fn unblock(change: &mut Change, id: &str) -> Result<Subscription, Prob
     if unblocked.deleted {
         change.remove(&held).await?;
     } else {
-        put_state(change, &held, &unblocked).await?;
+        put(change, &held, &unblocked).await?;
     }
     Ok(unblocked)
 }
 
 async fn find(change: &mut Change, id: &str) -> Result<Version, Problem> {
     change.find(Kind::Subscription, id).await?.ok_or_else(|| Problem::not_found(Kind::Subscription, id))
-}
-
-/// Blocks do not depend on what the subscription names still being there: references are not checked.
-async fn put_state(change: &mut Change, held: &Version, subscription: &Subscription) -> Result<(), Problem> {
-    let row = subscription.row()?;
-    if row.document == held.document && row.kept_block == held.kept_block {
-        return Ok(());
-    }
-    Ok(change.replace(held, &row).await?)
 }

@@ -20,6 +20,8 @@ pub use change::{Change, NewRow};
 
 /// How long a statement waits for another process's lock, and a request for a connection. Gateways give a callout 5 s.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
+/// Rows that SQLite's thread may be ahead of their reader: with sqlx's 50 the two wake each other a hundred times a page.
+const ROW_BUFFER: usize = 1_000;
 /// Connections that read: SQLite reads are short and bound by the processor.
 const READERS: u32 = 4;
 /// Page cache of each connection, KiB (negative is SQLite's way to say so): 5 x 16 MiB in all.
@@ -122,6 +124,7 @@ impl From<sqlx::Error> for Error {
         const IOERR: u32 = 10;
         const FULL: u32 = 13;
         const CANTOPEN: u32 = 14;
+        const NOTADB: u32 = 26;
         const PRIMARY: u32 = 0xff;
         match &error {
             sqlx::Error::PoolTimedOut => Self::Busy,
@@ -130,7 +133,7 @@ impl From<sqlx::Error> for Error {
                 match code & PRIMARY {
                     BUSY | LOCKED => Self::Busy,
                     FULL => Self::Full,
-                    READONLY | IOERR | CANTOPEN => Self::Unavailable(database.message().to_owned()),
+                    READONLY | IOERR | CANTOPEN | NOTADB => Self::Unavailable(database.message().to_owned()),
                     _ => Self::Sql(error),
                 }
             }
@@ -254,6 +257,7 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
+            .row_buffer_size(ROW_BUFFER)
             .pragma("cache_size", if settings.bulk { BULK_CACHE_KIB } else { CACHE_KIB })
             .pragma("wal_autocheckpoint", if settings.bulk { BULK_CHECKPOINT_PAGES } else { CHECKPOINT_PAGES });
         let pool = || SqlitePoolOptions::new().acquire_timeout(BUSY_TIMEOUT).test_before_acquire(false);
@@ -279,6 +283,17 @@ impl Store {
         self.latest.subscribe()
     }
 
+    /// How many wait for a new revision.
+    pub fn waiting(&self) -> usize {
+        self.latest.receiver_count()
+    }
+
+    /// Lets the file grow to so many pages of 4 KiB and no further, as on a full disk.
+    pub async fn limit_pages(&self, pages: u32) -> Result<(), Error> {
+        sqlx::query(&format!("PRAGMA max_page_count = {pages}")).execute(&self.writer).await?;
+        Ok(())
+    }
+
     /// Begins a change: everything done with it takes effect at once, under one new revision.
     pub async fn change(&self) -> Result<Change, Error> {
         Change::begin(self).await
@@ -290,6 +305,7 @@ impl Store {
         let epoch = new_epoch()?;
         // Deltas on the old epoch are refused by its name; the past stays readable for pages of the new one.
         sqlx::query("UPDATE policy_state SET epoch = ?").bind(&epoch).execute(&self.writer).await?;
+        self.announce(&self.state().await?);
         Ok(epoch)
     }
 

@@ -1,0 +1,256 @@
+//! Blocks, which outlive what they block, and keys, which are shown once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
+mod support;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use keygate::policy::Digest;
+use serde_json::{Value, json};
+use support::{Service, digest};
+
+/// The state that the feed gives the subscription of `app-1` to `api-1`.
+async fn fed(service: &Service) -> Value {
+    let page = service.feed("/v1/policy").await.expect(200).json();
+    page["subscriptions"].as_array().unwrap().first().map_or(Value::Null, |row| row["state"].clone())
+}
+
+#[tokio::test]
+async fn a_block_is_in_the_feed_when_the_answer_is_there_and_unblocking_is_whole() {
+    for start in
+        ["UNBLOCKED", "BLOCKED", "PROD_ONLY_BLOCKED", "ON_HOLD", "REJECTED", "TIER_UPDATE_PENDING", "DELETE_PENDING"]
+    {
+        let service = Service::start().await;
+        service.seed().await;
+        service.put("/v1/subscriptions/s-1", json!({"state": start})).await.expect(200);
+        assert_eq!(fed(&service).await, start);
+        for block in ["BLOCKED", "PROD_ONLY_BLOCKED"] {
+            let path = format!("/v1/subscriptions/s-1/block?state={block}");
+            let blocked = service.post(&path, Value::Null).await.expect(200);
+            assert_eq!((blocked.json()["state"].clone(), fed(&service).await), (json!(block), json!(block)));
+            let revision = service.revision().await;
+            service.post(&path, Value::Null).await.expect(200);
+            assert_eq!(service.revision().await, revision, "it was so already");
+        }
+        for _ in 0..2 {
+            let unblocked = service.post("/v1/subscriptions/s-1/unblock", Value::Null).await.expect(200);
+            assert_eq!(
+                (unblocked.json()["state"].clone(), fed(&service).await),
+                (json!("UNBLOCKED"), json!("UNBLOCKED"))
+            );
+        }
+        service.post("/v1/subscriptions/s-1/block", Value::Null).await.expect(200);
+        assert_eq!(fed(&service).await, "BLOCKED", "without a state the whole subscription is meant");
+    }
+}
+
+#[tokio::test]
+async fn only_blocks_can_be_asked_for() {
+    let service = Service::start().await;
+    service.seed().await;
+    for state in ["UNBLOCKED", "ON_HOLD", "blocked", ""] {
+        service
+            .post(&format!("/v1/subscriptions/s-1/block?state={state}"), Value::Null)
+            .await
+            .expect_problem(400, Some("state"));
+    }
+    service.post("/v1/subscriptions/s-1/block?status=BLOCKED", Value::Null).await.expect_problem(400, Some("state"));
+    service.post("/v1/subscriptions/none/block", Value::Null).await.expect_problem(404, None);
+    service.post("/v1/subscriptions/none/unblock", Value::Null).await.expect_problem(404, None);
+    assert_eq!(fed(&service).await, "UNBLOCKED");
+}
+
+#[tokio::test]
+async fn no_way_round_a_block() {
+    let again = json!({"application": "app-1", "api": "api-1"});
+    for block in ["BLOCKED", "PROD_ONLY_BLOCKED"] {
+        for way in ["nothing", "delete", "delete twice", "application", "api", "application and api"] {
+            let service = Service::start().await;
+            service.seed().await;
+            service.post(&format!("/v1/subscriptions/s-1/block?state={block}"), Value::Null).await.expect(200);
+            let deleted = way != "nothing";
+            if way.starts_with("delete") {
+                let kept = service.delete("/v1/subscriptions/s-1").await.expect(200).json();
+                assert_eq!((&kept["deleted"], &kept["state"]), (&json!(true), &json!(block)));
+            }
+            if way == "delete twice" {
+                let revision = service.revision().await;
+                service.delete("/v1/subscriptions/s-1").await.expect(200);
+                assert_eq!(service.revision().await, revision);
+            }
+            if way.contains("application") {
+                service.delete("/v1/applications/app-1").await.expect(204);
+                service.post("/v1/applications", json!({"id": "app-1"})).await.expect(201);
+            }
+            if way.contains("api") && !way.starts_with("application") || way.ends_with("and api") {
+                service.delete("/v1/apis/api-1").await.expect(204);
+                service.post("/v1/apis", json!({"id": "api-1"})).await.expect(201);
+            }
+            // Without a subscription there is no sandbox either, so the feed closes it whole.
+            assert_eq!(fed(&service).await, if deleted { "BLOCKED" } else { block }, "{way}");
+            service.post("/v1/subscriptions", again.clone()).await.expect_problem(409, None);
+            service
+                .post("/v1/subscriptions", json!({"id": "s-9", "application": "app-1", "api": "api-1"}))
+                .await
+                .expect(409);
+            if deleted {
+                service.put("/v1/subscriptions/s-1", json!({"state": "UNBLOCKED"})).await.expect_problem(409, None);
+                let shown = service.get("/v1/subscriptions/s-1").await.expect(200).json();
+                assert_eq!((&shown["deleted"], &shown["state"]), (&json!(true), &json!(block)), "{way}");
+            }
+            assert_eq!(fed(&service).await, if deleted { "BLOCKED" } else { block }, "{way}");
+
+            service.post("/v1/subscriptions/s-1/unblock", Value::Null).await.expect(200);
+            if deleted {
+                assert_eq!(fed(&service).await, Value::Null, "what was deleted is gone with its block");
+                service.get("/v1/subscriptions/s-1").await.expect(404);
+                service.post("/v1/subscriptions", again.clone()).await.expect(201);
+            } else {
+                service.post("/v1/subscriptions", again.clone()).await.expect(200);
+            }
+            assert_eq!(fed(&service).await, "UNBLOCKED", "{way}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_block_concerns_one_pair_only() {
+    let service = Service::start().await;
+    service.seed().await;
+    // Ids that could be taken for one another if they were joined.
+    for api in ["b", "a b", "b\u{20}c"] {
+        service.post("/v1/apis", json!({"id": api})).await.expect(201);
+    }
+    for application in ["a", "a b", "b"] {
+        service.post("/v1/applications", json!({"id": application})).await.expect(201);
+    }
+    let mut ids = Vec::new();
+    for (application, api) in [("a", "b"), ("a", "a b"), ("a b", "b"), ("a", "b c"), ("b", "b")] {
+        let made = service.post("/v1/subscriptions", json!({"application": application, "api": api})).await.expect(201);
+        ids.push(made.json()["id"].as_str().unwrap().to_owned());
+    }
+    service.post(&format!("/v1/subscriptions/{}/block", ids[0]), Value::Null).await.expect(200);
+    let items = service.get("/v1/subscriptions").await.json()["items"].clone();
+    let blocked: Vec<&Value> = items.as_array().unwrap().iter().filter(|item| item["state"] == "BLOCKED").collect();
+    assert_eq!(blocked.len(), 1);
+    assert_eq!((&blocked[0]["application"], &blocked[0]["api"]), (&json!("a"), &json!("b")));
+}
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().try_into().unwrap()
+}
+
+#[tokio::test]
+async fn a_key_appears_once_and_only_its_digest_is_kept() {
+    let service = Service::start().await;
+    service.seed().await;
+    let before = now();
+    let body = json!({"type": "SANDBOX", "expires_in": 3600, "apis": ["api-1"], "permitted_ips": ["10.0.0.0/8"]});
+    let answer = service.post("/v1/applications/app-1/keys", body).await.expect(201);
+    let issued = answer.json();
+    assert_eq!(answer.header("cache-control"), "no-store");
+    let key = issued["key"].as_str().unwrap();
+    assert!(key.len() >= 32 + 3, "192 bits and more");
+    assert!(key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "it fits everywhere: {key}");
+    assert_eq!(issued["sha256"], Digest::of(key.as_bytes()).to_hex());
+    assert!((before + 3600..=now() + 3600).contains(&issued["expires_at"].as_i64().unwrap()));
+    let mut stored = issued.clone();
+    stored.as_object_mut().unwrap().remove("key");
+    assert_eq!(service.get(answer.header("location")).await.expect(200).json(), stored);
+    for path in ["/v1/keys", "/v1/policy"] {
+        let text = if path == "/v1/policy" { service.feed(path).await.text } else { service.get(path).await.text };
+        assert!(text.contains(issued["sha256"].as_str().unwrap()) && !text.contains(key), "{path}");
+    }
+    service.store.close().await;
+    for file in std::fs::read_dir(service.directory.path()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(!bytes.windows(key.len()).any(|window| window == key.as_bytes()), "the key is in the database");
+    }
+}
+
+#[tokio::test]
+async fn issued_keys_differ_and_need_no_body() {
+    let service = Service::start().await;
+    service.seed().await;
+    let mut keys = Vec::new();
+    for _ in 0..20 {
+        keys.push(service.post("/v1/applications/app-1/keys", Value::Null).await.expect(201).json()["key"].clone());
+    }
+    keys.sort_by_key(ToString::to_string);
+    keys.dedup();
+    assert_eq!(keys.len(), 20);
+    let revision = service.revision().await;
+    for (path, body, status, field) in [
+        ("/v1/applications/none/keys", json!({}), 404, None),
+        ("/v1/applications/app-1/keys", json!({"id": "k-1"}), 409, None),
+        ("/v1/applications/app-1/keys", json!({"key": "chosen"}), 422, Some("key")),
+        ("/v1/applications/app-1/keys", json!({"sha256": digest(9)}), 422, Some("sha256")),
+        ("/v1/applications/app-1/keys", json!({"expires_in": 0}), 422, Some("expires_in")),
+        ("/v1/applications/app-1/keys", json!({"expires_in": -5}), 422, Some("expires_in")),
+        ("/v1/applications/app-1/keys", json!({"expires_in": i64::MAX}), 422, Some("expires_in")),
+        ("/v1/applications/app-1/keys", json!({"expires_in": 5, "expires_at": now() + 5}), 422, Some("expires_in")),
+        ("/v1/applications/app-1/keys", json!({"expires_at": now() - 5}), 422, Some("expires_at")),
+        ("/v1/applications/app-1/keys", json!({"type": "BOTH"}), 422, Some("type")),
+        ("/v1/applications/app-1/keys", json!({"apis": ["none"]}), 422, Some("apis[0]")),
+        ("/v1/keys/k-1/regenerate", json!({"overlap_seconds": -1}), 422, Some("overlap_seconds")),
+        ("/v1/keys/k-1/regenerate", json!({"overlap_seconds": 1_000_000_000}), 422, Some("overlap_seconds")),
+        ("/v1/keys/none/regenerate", json!({}), 404, None),
+        ("/v1/keys/none/revoke", Value::Null, 404, None),
+    ] {
+        service.post(path, body).await.expect_problem(status, field);
+    }
+    assert_eq!(service.revision().await, revision);
+}
+
+#[tokio::test]
+async fn a_revoked_key_stays_revoked() {
+    let service = Service::start().await;
+    service.seed().await;
+    let revision = service.revision().await;
+    for _ in 0..2 {
+        assert_eq!(service.post("/v1/keys/k-1/revoke", Value::Null).await.expect(200).json()["state"], "REVOKED");
+    }
+    assert_eq!(service.revision().await, revision + 1);
+    service.put("/v1/keys/k-1", json!({"state": "ACTIVE"})).await.expect_problem(409, None);
+    service.post("/v1/keys/k-1/regenerate", Value::Null).await.expect_problem(409, None);
+    let again = json!({"id": "k-1", "application": "app-1", "sha256": digest(1)});
+    service.post("/v1/keys", again).await.expect_problem(409, None);
+    assert_eq!(service.get("/v1/keys/k-1").await.json()["state"], "REVOKED");
+}
+
+#[tokio::test]
+async fn regenerating_lets_the_old_key_work_for_the_overlap_and_no_longer() {
+    let service = Service::start().await;
+    service.seed().await;
+    let limits = json!({"type": "SANDBOX", "permitted_ips": ["10.0.0.0/8"], "apis": ["api-1"]});
+    service.put("/v1/keys/k-1", limits).await.expect(200);
+    let (revision, before) = (service.revision().await, now());
+    let new =
+        service.post("/v1/keys/k-1/regenerate", json!({"overlap_seconds": 60, "id": "k-2"})).await.expect(201).json();
+    assert_eq!(service.revision().await, revision + 1, "both keys change at once");
+    assert_eq!((&new["id"], &new["replaces"], &new["application"]), (&json!("k-2"), &json!("k-1"), &json!("app-1")));
+    assert_eq!(
+        (&new["type"], &new["permitted_ips"], &new["apis"]),
+        (&json!("SANDBOX"), &json!(["10.0.0.0/8"]), &json!(["api-1"]))
+    );
+    assert_eq!(new["sha256"], Digest::of(new["key"].as_str().unwrap().as_bytes()).to_hex());
+    assert!(new.get("expires_at").is_none());
+    let old = service.get("/v1/keys/k-1").await.json();
+    assert_eq!(old["state"], "ACTIVE");
+    assert!((before + 60..=now() + 60).contains(&old["expires_at"].as_i64().unwrap()));
+    // An overlap never makes a key live longer.
+    let short =
+        service.post("/v1/applications/app-1/keys", json!({"id": "k-3", "expires_in": 5})).await.expect(201).json();
+    service.post("/v1/keys/k-3/regenerate", json!({"overlap_seconds": 60})).await.expect(201);
+    assert_eq!(service.get("/v1/keys/k-3").await.json()["expires_at"], short["expires_at"]);
+    // Without an overlap the old one is revoked.
+    service.post("/v1/keys/k-2/regenerate", Value::Null).await.expect(201);
+    assert_eq!(service.get("/v1/keys/k-2").await.json()["state"], "REVOKED");
+}

@@ -1,0 +1,306 @@
+//! The program itself: killed and started again, stopped, started wrongly; import and a new epoch.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
+mod support;
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use support::{TOKEN, client, digest, follower::check};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// The program with a database in `directory`, and nothing of this process's own settings.
+fn program(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_policy-service"));
+    command.args(arguments).env_clear().current_dir(directory);
+    command.env("POLICY_DATABASE", "sqlite:policy.db").env("POLICY_LISTEN", "127.0.0.1:0");
+    command.env("POLICY_ADMIN_TOKEN", TOKEN).env("POLICY_GATEWAYS", "gw:secret");
+    command
+}
+
+/// A running program. It is killed when it is dropped.
+struct Running {
+    child: Child,
+    url: String,
+    client: reqwest::Client,
+}
+
+impl Running {
+    fn start(directory: &Path) -> Self {
+        let mut command = program(directory, &["serve"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.trim().strip_prefix("listening on ").expect("the first line says where").to_owned();
+        Self { child, url, client: client() }
+    }
+
+    async fn post(&self, path: &str, body: Value) -> (StatusCode, Value) {
+        let request = self.client.post(format!("{}{path}", self.url)).bearer_auth(TOKEN).json(&body);
+        let response = request.send().await.unwrap();
+        (response.status(), response.json().await.unwrap())
+    }
+
+    async fn policy(&self, path: &str) -> Value {
+        let request = self.client.get(format!("{}{path}", self.url)).basic_auth("gw", Some("secret"));
+        let text = request.send().await.unwrap().text().await.unwrap();
+        check(&text);
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Waits for the end, after a signal.
+    fn ended(&mut self) -> std::process::ExitStatus {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begun.elapsed() < SOON, "it does not end");
+            std::thread::yield_now();
+        }
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn killed_after_any_answer_it_has_lost_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut epoch = Value::Null;
+    for round in 0..8_u64 {
+        let mut service = Running::start(directory.path());
+        let page = service.policy("/v1/policy").await;
+        assert_eq!(page["revision"], round * 5, "a change was lost, or one was made that nobody asked for");
+        assert_eq!(page["plans"].as_array().unwrap().len(), usize::try_from(round * 5).unwrap());
+        assert!(round == 0 || page["epoch"] == epoch, "the epoch belongs to the database");
+        epoch = page["epoch"].clone();
+        for number in 0..5 {
+            let (status, _) = service.post("/v1/plans", json!({"id": format!("p-{round}-{number}")})).await;
+            assert_eq!(status, 201);
+        }
+        service.child.kill().unwrap();
+        service.ended();
+    }
+}
+
+/// Killed while requests are under way: what was answered is there; what was not may be, whole.
+#[tokio::test]
+async fn killed_in_the_middle_it_has_kept_what_it_answered() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut service = Running::start(directory.path());
+    let (client, url) = (service.client.clone(), service.url.clone());
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let writer = tokio::spawn(async move {
+        for number in 0.. {
+            let request =
+                client.post(format!("{url}/v1/plans")).bearer_auth(TOKEN).json(&json!({"id": number.to_string()}));
+            match request.send().await {
+                Ok(response) if response.status() == 201 => told.send(number).unwrap(),
+                _ => return,
+            }
+        }
+    });
+    let mut answered = 0;
+    while answered < 30 {
+        answered = heard.recv().await.unwrap();
+    }
+    service.child.kill().unwrap();
+    service.ended();
+    writer.await.unwrap();
+    while let Ok(number) = heard.try_recv() {
+        answered = number;
+    }
+    let service = Running::start(directory.path());
+    let page = service.policy("/v1/policy").await;
+    let held = page["plans"].as_array().unwrap().len();
+    assert!(held == answered + 1 || held == answered + 2, "{held} plans, {answered} is the last that was answered");
+    assert_eq!(page["revision"], held);
+}
+
+#[tokio::test]
+async fn told_to_stop_it_ends_well_and_soon_with_a_poll_held() {
+    for signal in ["-TERM", "-INT"] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut service = Running::start(directory.path());
+        let poll = service.client.request(Method::GET, format!("{}/v1/policy?since=0", service.url));
+        let poll = tokio::spawn(poll.basic_auth("gw", Some("secret")).header("prefer", "wait=50").send());
+        service.post("/v1/nothing", Value::Null).await;
+        let begun = Instant::now();
+        service.signal(signal);
+        assert!(service.ended().success(), "{signal}");
+        assert!(begun.elapsed() < Duration::from_secs(9), "{signal} took {:?}", begun.elapsed());
+        // The poll was answered, or its connection not yet accepted.
+        if let Ok(response) = poll.await.unwrap() {
+            assert_eq!(response.status(), 304);
+        }
+        assert!(!directory.path().join("policy.db-wal").exists(), "the log is put into the database");
+    }
+}
+
+fn ends(directory: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (bool, String) {
+    let mut command = program(directory, arguments);
+    for (name, value) in variables {
+        command.env(name, value);
+    }
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    (status.success(), format!("{}{}", String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap()))
+}
+
+#[test]
+fn what_it_cannot_start_with_is_said_without_a_secret() {
+    let directory = tempfile::tempdir().unwrap();
+    for (variables, says) in [
+        (&[("POLICY_ADMIN_TOKEN", "")][..], "token"),
+        (&[("POLICY_ADMIN_TOKEN", "hush hush")], "token"),
+        (&[("POLICY_GATEWAYS", "")], "gateway 1"),
+        (&[("POLICY_GATEWAYS", "gw:hush,hush-hush")], "gateway 2"),
+        (&[("POLICY_GATEWAYS", "gw:hush,gw2:")], "gateway 2"),
+        (&[("POLICY_GATEWAYS", "a:hush,b:hush")], "same secret"),
+        (&[("POLICY_GATEWAY_APIS", "gw=api")], "JSON object"),
+        (&[("POLICY_GATEWAY_APIS", "{\"other\": []}")], "other"),
+        (&[("POLICY_LISTEN", "nowhere")], "--listen"),
+        (&[("POLICY_LISTEN", "192.0.2.1:1")], "192.0.2.1:1"),
+        (&[("POLICY_DATABASE", "sqlite:none/policy.db")], "database"),
+        (&[("POLICY_DATABASE", "postgres://x")], "database"),
+        (&[("POLICY_PAGE_ROWS", "0")], "--page-rows"),
+    ] {
+        let (success, text) = ends(directory.path(), &["serve"], variables);
+        assert!(!success && text.contains(says), "{variables:?}: {text}");
+        assert!(!text.contains("hush"), "{text}");
+    }
+    std::fs::write(directory.path().join("other.db"), "no database at all, and long enough to be looked at").unwrap();
+    let (success, text) = ends(directory.path(), &["serve"], &[("POLICY_DATABASE", "sqlite:other.db")]);
+    assert!(!success && text.contains("database"), "{text}");
+}
+
+#[test]
+fn help_has_every_argument_with_its_variable() {
+    let directory = tempfile::tempdir().unwrap();
+    let (success, text) = ends(directory.path(), &["serve", "--help"], &[]);
+    assert!(success);
+    for (argument, variable) in [
+        ("--listen", "POLICY_LISTEN"),
+        ("--database", "POLICY_DATABASE"),
+        ("--admin-token", "POLICY_ADMIN_TOKEN"),
+        ("--gateways", "POLICY_GATEWAYS"),
+        ("--gateway-apis", "POLICY_GATEWAY_APIS"),
+        ("--page-rows", "POLICY_PAGE_ROWS"),
+        ("--history-rows", "POLICY_HISTORY_ROWS"),
+        ("--confirm-removal", "POLICY_CONFIRM_REMOVAL"),
+    ] {
+        assert!(text.contains(argument) && text.contains(variable), "{argument}: {text}");
+    }
+    assert!(!text.contains(TOKEN) && !text.contains("secret\""), "{text}");
+}
+
+fn import(directory: &Path, text: &str) -> (bool, String) {
+    let mut command = program(directory, &["import", "-"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    // It may end before it has read everything.
+    let _ = child.stdin.take().unwrap().write_all(text.as_bytes());
+    let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+    (status.success(), String::from_utf8(stderr).unwrap())
+}
+
+#[tokio::test]
+async fn an_import_beside_the_service_is_in_the_feed() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Running::start(directory.path());
+    let poll = service.client.get(format!("{}/v1/policy?since=0", service.url)).basic_auth("gw", Some("secret"));
+    let poll = tokio::spawn(poll.header("prefer", "wait=40").send());
+    // Rows come before what they name, in one page and over pages.
+    let keys: Vec<Value> = (0..2_500)
+        .map(|number| json!({"sha256": digest(number), "id": format!("k-{number}"), "application": "app-1"}))
+        .collect();
+    let pages = [
+        json!({"format": 1, "revision": 77, "keys": keys, "subscriptions": [{"application": "app-1", "api": "api-1", "plan": "gold"}]}),
+        json!({"apis": [{"id": "api-1"}], "applications": [{"id": "app-1"}], "plans": [{"id": "gold"}], "keys": null}),
+    ];
+    let text = format!("{}\n{:#}", pages[0], pages[1]);
+    let (success, said) = import(directory.path(), &text);
+    assert!(success, "{said}");
+    assert!(said.contains("2504 rows"), "{said}");
+    let response = poll.await.unwrap().unwrap();
+    assert_eq!(response.status(), 200, "who waits hears of it");
+    let page = service.policy("/v1/policy").await;
+    assert_eq!(page["counts"], json!({"keys": 2_500, "applications": 1, "subscriptions": 1}));
+    let revision = page["revision"].clone();
+    let (success, said) = import(directory.path(), &text);
+    assert!(success, "{said}");
+    assert_eq!(service.policy("/v1/policy").await["revision"], revision, "the same again is no change");
+    // What the feed writes can be put into another database.
+    let other = tempfile::tempdir().unwrap();
+    let (success, said) = import(other.path(), &page.to_string());
+    assert!(success, "{said}");
+    let copy = Running::start(other.path()).policy("/v1/policy").await;
+    for list in ["apis", "applications", "keys", "subscriptions", "plans", "deny_policies"] {
+        assert_eq!(copy[list], page[list], "{list}");
+    }
+}
+
+#[test]
+fn an_import_leaves_out_what_is_wrong_and_says_where_it_stood() {
+    let directory = tempfile::tempdir().unwrap();
+    let page = json!({"applications": [{"id": "app-1"}, {"id": ""}, {"id": "app-2", "state": "GONE"}],
+        "keys": [{"sha256": digest(1), "id": "k", "application": "nowhere"}, {"sha256": digest(2), "id": "k-2", "application": "app-1"}]});
+    let (success, said) = import(directory.path(), &page.to_string());
+    assert!(!success);
+    for says in [
+        "page 1, applications[1]: id:",
+        "page 1, applications[2]: ",
+        "page 1, keys[0]: application:",
+        "3 rows were refused",
+    ] {
+        assert!(said.contains(says), "{says}: {said}");
+    }
+    for (text, says) in [
+        ("{\"keys\": [", "page 1 cannot be read"),
+        ("{} 5", "page 2 cannot be read"),
+        ("{\"base\": 5}", "delta"),
+        ("{\"removed\": {}}", "delta"),
+    ] {
+        let (success, said) = import(directory.path(), text);
+        assert!(!success && said.contains(says), "{text}: {said}");
+    }
+    let (success, said) = ends(directory.path(), &["import", "none.json"], &[]);
+    assert!(!success && said.contains("none.json"), "{said}");
+}
+
+#[tokio::test]
+async fn a_new_epoch_is_another_policy() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Running::start(directory.path());
+    service.post("/v1/plans", json!({"id": "p"})).await;
+    let before = service.policy("/v1/policy").await;
+    drop(service);
+    let (success, _) = ends(directory.path(), &["renew-epoch"], &[]);
+    assert!(success);
+    let after = Running::start(directory.path()).policy("/v1/policy").await;
+    assert_ne!(after["epoch"], before["epoch"]);
+    assert_eq!((&after["revision"], &after["plans"]), (&before["revision"], &before["plans"]));
+}

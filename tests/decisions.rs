@@ -2,19 +2,38 @@
 
 mod cases;
 
-use cases::{all_groups, check::check, core::Core};
+use std::{collections::BTreeSet, fs, path::Path};
+
+use cases::{FILES, all_groups, transitions};
 
 #[test]
 fn every_case_holds() {
-    let (mut wrong, mut count) = (Vec::new(), 0);
-    for (file, group) in all_groups() {
-        let core = Core::new(&group);
-        for case in &group.cases {
-            count += 1;
-            let problems = check(&group, case, &core.observe(&group, case));
-            wrong.extend(problems.iter().map(|problem| format!("{file}: {}: {}: {problem}", group.name, case.name)));
-        }
-    }
+    let (wrong, count) = cases::wrong_on_core();
     println!("{count} cases");
     assert!(wrong.is_empty(), "{} things are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_transition_between_states_holds() {
+    let wrong = cases::wrong_transitions_on_core();
+    assert!(wrong.is_empty(), "{} things are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn the_walk_takes_every_transition() {
+    let walk = transitions::walk();
+    let taken: BTreeSet<_> = walk.windows(2).map(|pair| (pair[0], pair[1])).collect();
+    assert_eq!(taken.len(), transitions::STATES.len() * (transitions::STATES.len() - 1));
+}
+
+#[test]
+fn every_file_of_the_table_is_run_and_no_two_cases_of_a_group_have_one_name() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let files: BTreeSet<_> = names.filter_map(|name| name.strip_suffix(".json").map(str::to_owned)).collect();
+    assert_eq!(files, FILES.iter().map(|(name, _)| (*name).to_owned()).collect());
+    for (file, group) in all_groups() {
+        let names: BTreeSet<_> = group.cases.iter().map(|case| &case.name).collect();
+        assert_eq!(names.len(), group.cases.len(), "{file}: {}", group.name);
+    }
 }

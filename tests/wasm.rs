@@ -3,18 +3,16 @@
 
 mod cases;
 
-use cases::{all_groups, check::check, core::Core};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 #[wasm_bindgen_test]
 fn every_case_holds() {
-    let mut wrong = Vec::new();
-    for (file, group) in all_groups() {
-        let core = Core::new(&group);
-        for case in &group.cases {
-            let problems = check(&group, case, &core.observe(&group, case));
-            wrong.extend(problems.iter().map(|problem| format!("{file}: {}: {}: {problem}", group.name, case.name)));
-        }
-    }
+    let (wrong, _) = cases::wrong_on_core();
+    assert!(wrong.is_empty(), "{} things are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[wasm_bindgen_test]
+fn every_transition_between_states_holds() {
+    let wrong = cases::wrong_transitions_on_core();
     assert!(wrong.is_empty(), "{} things are wrong:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -24,6 +24,7 @@ pub mod check;
 pub mod core;
 pub mod table;
 pub mod text;
+pub mod transitions;
 
 use table::Group;
 
@@ -50,6 +51,41 @@ files! {
 pub fn groups(file: &str) -> Vec<Group> {
     let (_, text) = FILES.iter().find(|(name, _)| *name == file).expect("a file of the table");
     serde_json::from_str(text).unwrap_or_else(|error| panic!("tests/cases/{file}.json: {error}"))
+}
+
+/// Runs every case on the core; all that is wrong, and how many cases there are.
+pub fn wrong_on_core() -> (Vec<String>, usize) {
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for (file, group) in all_groups() {
+        let core = core::Core::new(&group);
+        for case in &group.cases {
+            count += 1;
+            let problems = check::check(&group, case, &core.observe(&group, case));
+            wrong.extend(problems.iter().map(|problem| format!("{file}: {}: {}: {problem}", group.name, case.name)));
+        }
+    }
+    (wrong, count)
+}
+
+/// Takes a subscription from each state to each other on the core; all that is wrong.
+pub fn wrong_transitions_on_core() -> Vec<String> {
+    let group = transitions::group();
+    let mut core = core::Core::new(&group);
+    let mut wrong = Vec::new();
+    let walk = transitions::walk();
+    for (index, state) in walk.iter().enumerate() {
+        if let Some(base) = index.checked_sub(1) {
+            core.refresh(&transitions::delta(base + 1, state));
+        }
+        for (sent, expected) in transitions::requests(&group, state) {
+            let found = core.send(&sent).annotations.remove("reason").unwrap_or_default();
+            if found != expected {
+                let before = index.checked_sub(1).map_or("nothing", |before| walk[before]);
+                wrong.push(format!("{before} to {state}: expected {expected}, found {found}"));
+            }
+        }
+    }
+    wrong
 }
 
 /// All groups, each with the name of its file.

@@ -1,6 +1,6 @@
 //! One Envoy with a listener for each of several plugin configurations.
 
-use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fs, net::SocketAddr, time::Duration};
 
 use keygate_e2e::{
     artifacts,
@@ -38,7 +38,6 @@ pub struct Gateway {
     pub feed: Feed,
     /// Where each listener listens.
     pub addresses: Vec<SocketAddr>,
-    pub folder: PathBuf,
     _upstreams: [Upstream; 2],
 }
 
@@ -78,7 +77,7 @@ impl Gateway {
         };
         let address = |number| SocketAddr::from(([127, 0, 0, 1], u16::try_from(port(number)).unwrap()));
         let addresses = (0..listeners.len()).map(address).collect();
-        Self { envoy, feed, addresses, folder, _upstreams: upstreams }
+        Self { envoy, feed, addresses, _upstreams: upstreams }
     }
 
     /// Waits until so many policies decide.

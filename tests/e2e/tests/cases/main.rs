@@ -15,9 +15,13 @@
     reason = "only test code: what cannot happen fails the test, and tests are named for what they hold"
 )]
 
+mod addresses;
 #[path = "../../../cases/mod.rs"]
 mod cases;
+mod differential;
 mod gateway;
+mod protocols;
 mod servers;
 mod table;
+mod transitions;
 mod wire;

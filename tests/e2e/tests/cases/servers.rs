@@ -33,6 +33,8 @@ pub enum Page {
     Always(Value),
     /// This page, once; afterwards nothing is answered that could be used.
     Once(Value),
+    /// A full policy of revision 1, then the delta on each revision; nothing new behind the last.
+    Revisions(Vec<Value>),
 }
 
 /// A policy service with a page at each path, and 503 everywhere else.
@@ -57,6 +59,14 @@ impl Feed {
                     let page = page.to_string();
                     pages.remove(path);
                     page
+                }
+                Some(Page::Revisions(pages)) => {
+                    let since = request.uri().query().and_then(|query| query.strip_prefix("since="));
+                    let since: usize = since.map_or(0, |since| since.parse().unwrap());
+                    match pages.get(since) {
+                        Some(page) => page.to_string(),
+                        None => return StatusCode::NOT_MODIFIED.into_response(),
+                    }
                 }
                 None => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
             };

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -46,8 +47,8 @@ struct Asked<'a> {
     answer: wire::Answer,
 }
 
-fn request(sent: &Sent, number: usize) -> Vec<u8> {
-    let number = number.to_string();
+/// All headers of a request, `number` being that of its case.
+fn headers<'a>(sent: &'a Sent, number: &'a str) -> Vec<(&'a str, &'a [u8])> {
     let mut headers: Vec<(&str, &[u8])> = vec![("host", sent.authority.as_bytes()), ("connection", b"close")];
     headers.push((CASE, number.as_bytes()));
     // Envoy takes the address from the one proxy that it trusts.
@@ -59,7 +60,22 @@ fn request(sent: &Sent, number: usize) -> Vec<u8> {
         headers.push(("content-length", b"0"));
     }
     headers.extend(sent.headers.iter().map(|(name, value)| (&**name, &**value)));
-    wire::head(&sent.method, sent.path.as_deref().unwrap(), &headers)
+    headers
+}
+
+#[derive(Clone, Copy)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+async fn ask(protocol: Protocol, address: SocketAddr, sent: &Sent, number: usize) -> Option<wire::Answer> {
+    let (number, target) = (number.to_string(), sent.path.as_deref().unwrap());
+    let headers = headers(sent, &number);
+    match protocol {
+        Protocol::Http1 => Some(wire::send(address, &wire::head(&sent.method, target, &headers)).await),
+        Protocol::Http2 => wire::send_http2(address, &sent.method, &sent.authority, target, &headers).await,
+    }
 }
 
 /// Routes for the cases whose API stands in metadata: by the case's number, with and without the sandbox.
@@ -82,7 +98,19 @@ fn native(group: &Group, case: &Case) -> bool {
 }
 
 #[tokio::test]
-async fn every_case_holds_in_envoy_and_as_it_does_on_the_core() {
+async fn every_case_holds_over_http1_and_as_it_does_on_the_core() {
+    let asked = run("cases-http1", Protocol::Http1).await;
+    assert!(asked > 700, "{asked} cases");
+}
+
+#[tokio::test]
+async fn every_case_that_http2_can_say_holds_over_it() {
+    let asked = run("cases-http2", Protocol::Http2).await;
+    assert!(asked > 650, "{asked} cases");
+}
+
+/// Runs the table through an Envoy; how many cases of it were asked.
+async fn run(name: &str, protocol: Protocol) -> usize {
     let groups = all_groups();
     let feed = Feed::start().await;
     let mut listeners = Vec::new();
@@ -99,7 +127,7 @@ async fn every_case_holds_in_envoy_and_as_it_does_on_the_core() {
         });
         first_case += group.cases.len();
     }
-    let gateway = Gateway::start("cases", feed, &listeners).await;
+    let gateway = Gateway::start(name, feed, &listeners).await;
     let policies = groups.iter().filter(|(_, group)| group.policy.is_some()).count();
     gateway.applied(u64::try_from(policies).unwrap()).await;
     expire(&groups, &gateway).await;
@@ -108,8 +136,9 @@ async fn every_case_holds_in_envoy_and_as_it_does_on_the_core() {
     let mut number = 0;
     for ((file, group), address) in groups.iter().zip(&gateway.addresses) {
         for case in &group.cases {
-            if !native(group, case) {
-                let answer = wire::send(*address, &request(&group.sent(case), number)).await;
+            if !native(group, case)
+                && let Some(answer) = ask(protocol, *address, &group.sent(case), number).await
+            {
                 asked.insert(number, Asked { group, file, case, answer });
             }
             number += 1;
@@ -134,6 +163,7 @@ async fn every_case_holds_in_envoy_and_as_it_does_on_the_core() {
     println!("{} of {number} cases", asked.len());
     assert!(wrong.is_empty(), "{} things are wrong:\n{}", wrong.len(), wrong.join("\n"));
     assert_eq!(counted(&gateway).await, expected_counts(asked.values()));
+    asked.len()
 }
 
 /// Waits until the policies that are to be expired are.

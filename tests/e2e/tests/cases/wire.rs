@@ -1,7 +1,10 @@
-//! HTTP/1.1 byte by byte: requests as they are given, answers as they come.
+//! HTTP/1.1 byte by byte: requests as they are given, answers as they come; and HTTP/2 as far as a client can say it.
 
 use std::{net::SocketAddr, time::Duration};
 
+use http_body_util::{BodyExt as _, Empty};
+use hyper::{body::Bytes, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -64,6 +67,37 @@ pub async fn answer(stream: &mut TcpStream, to_head: bool) -> Answer {
             size => bytes.extend_from_slice(&piece[..size]),
         }
     }
+}
+
+/// Sends a request over HTTP/2 with a connection of its own; `None` if it cannot be said in HTTP/2.
+pub async fn send_http2(
+    address: SocketAddr,
+    method: &str,
+    authority: &str,
+    target: &[u8],
+    headers: &[(&str, &[u8])],
+) -> Option<Answer> {
+    let target = std::str::from_utf8(target).ok().filter(|target| target.starts_with('/'))?;
+    let uri: hyper::Uri = format!("http://{authority}{target}").parse().ok()?;
+    // A parser that read it another way would send another request.
+    let same =
+        uri.path_and_query().is_some_and(|given| given.as_str() == target) && uri.authority()?.as_str() == authority;
+    let mut request = hyper::Request::builder().method(method).uri(uri);
+    for (name, value) in headers.iter().filter(|(name, _)| !["host", "connection"].contains(name)) {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Empty::<Bytes>::new()).ok().filter(|_| same)?;
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    // Ends with the connection; its errors reach whoever waits for an answer.
+    let connection = tokio::spawn(connection);
+    let response =
+        tokio::time::timeout(WITHIN, sender.send_request(request)).await.expect("an answer in time").unwrap();
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes().to_vec();
+    connection.abort();
+    let headers = head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()));
+    Some(Answer { status: head.status.as_u16(), headers: headers.collect(), body })
 }
 
 fn parse(bytes: &[u8]) -> Option<Answer> {

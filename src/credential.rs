@@ -274,4 +274,4 @@ fn basic(encoded: &[u8], part: BasicPart) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -4,7 +4,8 @@ mod cases;
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use cases::{FILES, all_groups, transitions};
+use cases::{FILES, all_groups, check::REPLIES, transitions};
+use keygate::reply::Reason;
 
 #[test]
 fn every_case_holds() {
@@ -36,4 +37,13 @@ fn every_file_of_the_table_is_run_and_no_two_cases_of_a_group_have_one_name() {
         let names: BTreeSet<_> = group.cases.iter().map(|case| &case.name).collect();
         assert_eq!(names.len(), group.cases.len(), "{file}: {}", group.name);
     }
+}
+
+#[test]
+fn the_codes_that_the_table_expects_are_those_of_every_reason() {
+    let of = |reason: &Reason| {
+        let (code, status, message) = reason.defaults();
+        (reason.as_str(), status, code, message)
+    };
+    assert_eq!(REPLIES, Reason::ALL.iter().map(of).collect::<Vec<_>>());
 }

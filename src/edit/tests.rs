@@ -1,1 +1,123 @@
+//! What must hold of every request, whatever its bytes: no credential is left, all else is.
 
+#![allow(clippy::arithmetic_side_effects, reason = "a test that overflows has failed")]
+
+use super::*;
+use crate::{
+    config::Ambiguous,
+    credential::{
+        self, Credential,
+        tests::{Random, every_source, with_random_head},
+    },
+};
+
+/// The headers that the host has afterwards.
+fn apply<'a>(head: &Head<'a>, edits: &'a [Edit<'_>]) -> Vec<(&'a [u8], &'a [u8])> {
+    let names = [":path", "k", "authorization", "x", "cookie", "other", "f", "g"];
+    let mut headers: Vec<(&[u8], &[u8])> = Vec::new();
+    for name in names {
+        let values = if name == ":path" { head.target.into_iter().collect() } else { values(head, name) };
+        headers.extend(values.into_iter().map(|value| (name.as_bytes(), value)));
+    }
+    for edit in edits {
+        match edit {
+            Edit::Remove(name) => headers.retain(|(given, _)| *given != name.as_bytes()),
+            Edit::Set(name, value) => match headers.iter_mut().find(|(given, _)| *given == name.as_bytes()) {
+                Some((_, old)) => *old = value,
+                None => headers.push((name.as_bytes(), value)),
+            },
+        }
+    }
+    headers
+}
+
+fn values<'a>(head: &Head<'a>, name: &'static str) -> Vec<&'a [u8]> {
+    head.values(name.as_bytes()).collect()
+}
+
+/// All cookies of a head, in order, without the blanks around them.
+fn cookies(head: &Head<'_>) -> Vec<Vec<u8>> {
+    let lines = values(head, "cookie");
+    let cookies = lines.iter().flat_map(|line| line.split(|&byte| byte == b';')).map(<[u8]>::trim_ascii);
+    cookies.filter(|cookie| !cookie.is_empty()).map(<[u8]>::to_vec).collect()
+}
+
+fn arguments(head: &Head<'_>) -> Vec<Vec<u8>> {
+    let query = head.target.and_then(|target| split_query(target).1).unwrap_or_default();
+    query.split(|&byte| byte == b'&').map(<[u8]>::to_vec).collect()
+}
+
+#[test]
+fn no_credential_is_left_and_all_else_is() {
+    let (sources, mut random) = (every_source(), Random(7));
+    let mut removed = 0;
+    for _ in 0..20_000 {
+        with_random_head(&mut random, |before| {
+            let mut edits = Vec::new();
+            remove_credentials(before, &sources, &mut edits);
+            let headers = apply(before, &edits);
+            let after = Head::new(headers);
+            let left = credential::find(&after, &sources).resolve(Ambiguous::First);
+            assert_eq!(left, Credential::Absent, "{before:?} became {after:?}");
+            removed += usize::from(!edits.is_empty());
+
+            assert_eq!(values(&after, "other"), values(before, "other"));
+            let kept = |argument: &Vec<u8>| !is_named(argument, "q") && !is_named(argument, "q r");
+            let expected: Vec<_> = arguments(before).into_iter().filter(kept).collect();
+            let expected = if expected.is_empty() { vec![Vec::new()] } else { expected };
+            assert_eq!(arguments(&after), expected, "{before:?}");
+            let expected: Vec<_> = cookies(before).into_iter().filter(|cookie| !is_cookie(cookie, "c")).collect();
+            assert_eq!(cookies(&after), expected, "{before:?}");
+
+            let mut again = Vec::new();
+            remove_credentials(&after, &sources, &mut again);
+            assert_eq!(again, [], "a second time there is nothing to do: {after:?}");
+        });
+    }
+    assert!(removed > 5_000, "many of these requests have one: {removed}");
+}
+
+#[test]
+fn a_request_without_a_credential_is_not_touched() {
+    let sources = every_source();
+    for (target, headers) in [
+        ("/p?", &[][..]),
+        ("/p?Q=1&qq=2&%71x=3", &[]),
+        ("/q?x=q", &[("cookie", "C=1; cc=2; c"), ("cookie", ""), ("x", "Other a"), ("authorization", "Digest a")]),
+    ] {
+        let mut all: Vec<(&[u8], &[u8])> = vec![(b":path", target.as_bytes())];
+        all.extend(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+        let (head, mut edits) = (Head::new(all), Vec::new());
+        remove_credentials(&head, &sources, &mut edits);
+        assert_eq!(edits, [], "{head:?}");
+    }
+}
+
+#[test]
+fn an_identity_is_the_only_value_of_its_header() {
+    let name = |name: &str| Some(name.to_owned());
+    let forward = Forward {
+        credential: false,
+        application_id: name("f"),
+        key_id: name("g"),
+        key_type: None,
+        application_name: None,
+        owner: None,
+        api_id: None,
+        plan: None,
+    };
+    for given in 0..4 {
+        for known in [None, Some("ours")] {
+            let forged: Vec<(&[u8], &[u8])> =
+                (0..given).flat_map(|_| [(&b"f"[..], &b"forged"[..]), (b"other", b"o")]).collect();
+            let (head, mut edits) = (Head::new(forged), Vec::new());
+            let identity = Identity { application_id: known, key_type: Some("SANDBOX"), ..Identity::default() };
+            set_identity(&head, &forward, &identity, &mut edits);
+            let after = Head::new(apply(&head, &edits));
+            let expected: Vec<_> = known.iter().map(|value| value.as_bytes()).collect();
+            assert_eq!(values(&after, "f"), expected, "{given} {known:?}");
+            assert_eq!(values(&after, "g"), Vec::<&[u8]>::new());
+            assert_eq!(after.count(b"other"), given);
+        }
+    }
+}

@@ -1,1 +1,94 @@
+//! Every refusal in every shape.
 
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::*;
+use crate::config::ReplyOverride;
+
+const FORMATS: [ReplyFormat; 3] = [ReplyFormat::Wso2, ReplyFormat::Choreo, ReplyFormat::Problem];
+
+fn replies(format: ReplyFormat) -> Replies {
+    Replies { format, ..Replies::default() }
+}
+
+fn header<'r>(reply: &'r Reply, name: &str) -> Option<&'r str> {
+    reply.headers.iter().find(|(given, _)| *given == name).map(|(_, value)| value.as_str())
+}
+
+#[test]
+fn every_refusal_says_the_same_in_every_shape() {
+    for &reason in Reason::ALL {
+        let (code, status, message) = reason.defaults();
+        for format in FORMATS {
+            let reply = refuse(reason, &replies(format), false, Duration::from_secs(5));
+            let body: Value = serde_json::from_slice(&reply.body).unwrap();
+            let fields: &[(&str, Value)] = match format {
+                ReplyFormat::Wso2 => &[("code", code.into()), ("message", message.into())],
+                ReplyFormat::Choreo => &[("code", code.into()), ("error_message", message.into())],
+                ReplyFormat::Problem => {
+                    &[("title", message.into()), ("status", status.into()), ("reason", reason.as_str().into())]
+                }
+            };
+            for (name, value) in fields {
+                assert_eq!(&body[name], value, "{reason:?} {format:?} {name}");
+            }
+            assert_eq!((reply.status, reply.grpc_status), (status, None), "{reason:?}");
+            assert_eq!(reply.details, format!("keygate_{}", reason.as_str()));
+            assert_eq!(header(&reply, "www-authenticate").is_some(), status == 401, "{reason:?}");
+            assert_eq!(header(&reply, "retry-after").is_some(), [429, 503].contains(&status), "{reason:?}");
+            assert_eq!(header(&reply, "content-type"), Some(format.content_type()));
+        }
+        let reply = refuse(reason, &replies(ReplyFormat::Wso2), true, Duration::from_secs(5));
+        let grpc = [(400, 3), (401, 16), (403, 7), (404, 12), (429, 8), (503, 14)];
+        let expected = grpc.iter().find(|(http, _)| *http == status).map(|(_, grpc)| *grpc);
+        assert_eq!(reply.grpc_status, expected, "{reason:?}");
+        assert_eq!(reply.body, message.as_bytes());
+        assert_eq!(header(&reply, "content-type"), None, "the host says what a gRPC answer is");
+    }
+}
+
+#[test]
+fn names_are_unique_and_read_back() {
+    let names: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+    assert_eq!(names.len(), Reason::ALL.len());
+    for &reason in Reason::ALL {
+        assert_eq!(Reason::parse(reason.as_str()), Some(reason));
+    }
+    assert_eq!(Reason::parse("allowed"), None, "what is annotated on allow is no reason");
+    assert!(Reason::ALL.is_sorted(), "the order is that of the decision");
+}
+
+#[test]
+fn retry_after_is_in_whole_seconds_rounded_up_and_never_zero() {
+    for (millis, expected) in
+        [(0, "1"), (1, "1"), (999, "1"), (1000, "1"), (1001, "2"), (5000, "5"), (2_592_000_000, "2592000")]
+    {
+        let reply = refuse(Reason::ApiBlocked, &Replies::default(), false, Duration::from_millis(millis));
+        assert_eq!(header(&reply, "retry-after"), Some(expected), "{millis}");
+    }
+}
+
+#[test]
+fn texts_of_an_operator_stay_texts() {
+    let hostile = "\"},{\"code\":\"0\" \\ \u{7} größe </script>";
+    let change =
+        ReplyOverride { status: Some(418), message: Some(hostile.to_owned()), description: Some(hostile.to_owned()) };
+    for format in FORMATS {
+        let mut replies = replies(format);
+        replies.overrides.insert(Reason::KeyUnknown, change.clone());
+        let reply = refuse(Reason::KeyUnknown, &replies, false, Duration::ZERO);
+        let body: Value = serde_json::from_slice(&reply.body).unwrap();
+        let texts = body.as_object().unwrap().values().filter(|value| *value == hostile).count();
+        assert_eq!((reply.status, texts), (418, 2), "{body}");
+        assert_eq!(refuse(Reason::KeyRevoked, &replies, false, Duration::ZERO).status, 401, "others are not changed");
+    }
+}
+
+#[test]
+fn a_status_without_a_word_in_grpc_is_unknown() {
+    for (status, expected) in [(402, 2), (418, 2), (500, 2), (501, 2), (502, 14), (504, 14), (599, 2)] {
+        assert_eq!(grpc_status(status), expected, "{status}");
+    }
+}

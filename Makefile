@@ -121,6 +121,7 @@ e2e: build envoy ## The end-to-end tests alone
 #   BASELINE=old.wasm  another build of keygate, in the same turns
 #   ANATOMY=true       the host calls one by one
 #   KEEP=tests/bench/results   where table and chart are kept
+#   KEYS LOADS BLOCKS  bench-scale: how many (1000000, 10, 30)
 
 BENCH_FILTERS := target/bench/filters
 
@@ -129,6 +130,12 @@ bench: filter bench-filters envoy ## What keygate adds to a request, beside what
 	@tools/need cargo cc
 	cargo build --release $(LOCKED) -p keygate-bench --bin bench
 	@exec $(WORK)/release/bench --filters $(BENCH_FILTERS)
+
+.PHONY: bench-scale
+bench-scale: build bench-filters envoy ## A million keys: load, memory, requests meanwhile, cold keys, how quickly a block is seen
+	@tools/need cargo cc
+	cargo build --release $(LOCKED) -p keygate-bench --bin bench-scale
+	@exec $(WORK)/release/bench-scale --filters $(BENCH_FILTERS)
 
 # What keygate is compared with. `calls` goes through what keygate's own module goes through after linking.
 .PHONY: bench-filters

@@ -70,6 +70,15 @@ impl Envoy {
         Ok(answer.body.lines().filter_map(line).collect())
     }
 
+    /// Bytes of memory that it holds.
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let file = format!("/proc/{}/status", self.id);
+        let text = fs::read_to_string(&file).map_err(Error::io(format!("reading {file}")))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes: Option<u64> = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+        kilobytes.map(|kilobytes| kilobytes * 1024).ok_or_else(|| Error::unexpected(file, "VmRSS", text))
+    }
+
     /// An error if it has ended.
     pub fn check(&mut self) -> Result<()> {
         self.process.check()

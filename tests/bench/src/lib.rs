@@ -8,6 +8,9 @@
 //! In reading order: [`population`] is who asks for what, [`feed`] tells keygate, [`listeners`] and [`envoy`] are the
 //! server, [`authz`] is what ext_authz asks; [`variants`] are the things compared; [`proof`] makes sure that they do what they should; [`load`], [`cpu`], [`measure`] and
 //! [`figures`] measure them; [`goals`], [`report`] and [`chart`] say what came out.
+//!
+//! At a million keys, [`scale`]: [`service`] is the real policy service behind a [`gate`], [`stream`] the requests that a load must not
+//! delay, [`blocks`] the way of a block to the last worker.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -16,12 +19,14 @@
 )]
 
 pub mod authz;
+pub mod blocks;
 pub mod chart;
 pub mod cpu;
 pub mod envoy;
 pub mod feed;
 pub mod figures;
 pub mod filters;
+pub mod gate;
 pub mod goals;
 pub mod listeners;
 pub mod load;
@@ -29,6 +34,9 @@ pub mod measure;
 pub mod population;
 pub mod proof;
 pub mod report;
+pub mod scale;
+pub mod service;
+pub mod stream;
 pub mod variants;
 
 pub use keygate_e2e::{Error, Result};

@@ -5,6 +5,7 @@
 
 use std::{net::SocketAddr, path::Path};
 
+use keygate_e2e::policy_service::{GATEWAY_ID, GATEWAY_SECRET};
 use serde_json::{Value, json};
 
 /// The host of requests whose answers tell what an upstream would have seen.
@@ -18,6 +19,9 @@ pub const SEEN_REASON: &str = "x-seen-reason";
 
 /// Keys that the native filter is given: its cost does not depend on it, but a file of 100,000 takes it long to read.
 const API_KEY_AUTH_KEYS: usize = 10_000;
+
+/// Pause between two polls where there are no long polls.
+pub const POLLING_INTERVAL_MS: u64 = 1000;
 
 /// A listener: its name, and the filter before the router.
 #[derive(Clone, Debug)]
@@ -127,13 +131,25 @@ pub fn wasm(name: &str, module: &Path, configuration: &str) -> Value {
 
 /// keygate with what has to be said and every default.
 pub fn keygate(name: &str, module: &Path) -> Value {
-    wasm(name, module, &json!({"policy": {"cluster": "policy"}}).to_string())
+    wasm(name, module, &json!({"policy": policy()}).to_string())
+}
+
+/// keygate that polls every second, without long polls.
+pub fn keygate_polling(name: &str, module: &Path) -> Value {
+    let mut policy = policy();
+    policy["long_poll_ms"] = 0.into();
+    policy["refresh_interval_ms"] = POLLING_INTERVAL_MS.into();
+    wasm(name, module, &json!({"policy": policy}).to_string())
+}
+
+fn policy() -> Value {
+    json!({"cluster": "policy", "credentials": {"client_id": GATEWAY_ID, "client_secret": GATEWAY_SECRET}})
 }
 
 /// keygate that only decides: the credential stays, and nothing is forwarded.
 pub fn keygate_alone(name: &str, module: &Path) -> Value {
     let forward = json!({"credential": true, "application_id": null, "key_id": null, "key_type": null});
-    wasm(name, module, &json!({"policy": {"cluster": "policy"}, "forward": forward}).to_string())
+    wasm(name, module, &json!({"policy": policy(), "forward": forward}).to_string())
 }
 
 /// Envoy's own filter for API keys.

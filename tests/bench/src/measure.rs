@@ -25,7 +25,7 @@ use crate::{
 
 /// Requests of one slice: some 15 ms of Envoy's work, within which the two ticks of a VM seldom fall.
 pub const REQUESTS: usize = 160;
-/// Turns before the first round: caches, V8's optimising compiler, TCP's windows.
+/// Turns before the first round: caches, TCP's windows.
 const WARMING_TURNS: usize = 10;
 /// The host of the requests that are measured.
 const HOST: &str = "api.example.com";
@@ -37,6 +37,9 @@ pub struct Extent {
     pub rounds: usize,
     /// Turns of a round.
     pub turns: usize,
+    /// Requests that each variant serves first. V8 compiles a function with its optimising compiler only when it has run
+    /// for long: one that runs a hundred bytes for each request, after some 20,000 of them.
+    pub warming: usize,
 }
 
 /// CPU time of a request in microseconds, for each variant by its id.
@@ -64,6 +67,9 @@ pub fn run(
         .iter()
         .map(|variant| Ok(Running { variant, load: open(variant)?, made: 0, slices: Vec::new() }))
         .collect::<Result<Vec<_>>>()?;
+    for one in &mut running {
+        one.serve(extent.warming, population)?;
+    }
     let mut measured = Measured::new();
     for round in 0..=extent.rounds {
         let turns = if round == 0 { WARMING_TURNS } else { extent.turns };
@@ -90,24 +96,28 @@ pub fn run(
 impl Running<'_> {
     /// Microseconds of CPU time for a request.
     fn slice(&mut self, envoy: u32, authz: &Authz, population: Population) -> Result<f64> {
+        let with_authz = self.variant.with_authz;
+        let used = || -> Result<Duration> {
+            let envoy = cpu::settled(envoy)?;
+            Ok(if with_authz { envoy + authz.cpu_time() } else { envoy })
+        };
+        let before = used()?;
+        self.serve(REQUESTS, population)?;
+        let used = used()?.saturating_sub(before);
+        #[expect(clippy::cast_precision_loss, reason = "a slice has few requests")]
+        let requests = REQUESTS as f64;
+        Ok(used.as_secs_f64() * 1e6 / requests)
+    }
+
+    fn serve(&mut self, requests: usize, population: Population) -> Result<()> {
         let Self { variant, load, made, .. } = self;
         let fixed = match variant.keys {
             Keys::Hot | Keys::Blocked => Some(variant.request(population, HOST, 0)),
             Keys::Other | Keys::Unknown => None,
         };
-        let mut next = || {
+        load.run(requests, variant.status, || {
             *made += 1;
             fixed.clone().unwrap_or_else(|| variant.request(population, HOST, *made))
-        };
-        let used = || -> Result<Duration> {
-            let envoy = cpu::settled(envoy)?;
-            Ok(if variant.with_authz { envoy + authz.cpu_time() } else { envoy })
-        };
-        let before = used()?;
-        load.run(REQUESTS, variant.status, &mut next)?;
-        let used = used()?.saturating_sub(before);
-        #[expect(clippy::cast_precision_loss, reason = "a slice has few requests")]
-        let requests = REQUESTS as f64;
-        Ok(used.as_secs_f64() * 1e6 / requests)
+        })
     }
 }

@@ -77,7 +77,11 @@ impl Population {
 
     fn subscriptions(self, number: usize) -> [Value; 2] {
         let state = if number + 1 == self.applications() { "BLOCKED" } else { "UNBLOCKED" };
-        apis_of(number).map(|api| json!({"application": application(number), "api": api_id(api), "state": state}))
+        [0, 1].map(|place| {
+            // Ids of subscriptions are the policy service's; the filter does not know them.
+            json!({"id": subscription(number, place), "application": application(number),
+                   "api": api_id(apis_of(number)[place]), "state": state})
+        })
     }
 }
 
@@ -104,6 +108,15 @@ pub fn application_of(key: usize) -> usize {
 /// The path that a key asks for: one of its application's APIs.
 pub fn path(key: usize) -> String {
     format!("{}/orders/4711", prefix(apis_of(application_of(key))[key % 2]))
+}
+
+/// The policy service's id of the subscription that a key's request needs.
+pub fn subscription_of(key: usize) -> String {
+    subscription(application_of(key), key % 2)
+}
+
+fn subscription(application: usize, place: usize) -> String {
+    format!("s-{application:07}-{place}")
 }
 
 fn apis_of(application: usize) -> [usize; 2] {

@@ -59,10 +59,10 @@ fn table(run: Run<'_>) -> String {
 }
 
 fn how(run: Run<'_>) -> String {
-    let Extent { rounds, turns } = run.extent;
+    let Extent { rounds, turns, warming } = run.extent;
     format!(
         "CPU time of the Envoy process for a request, in microseconds, less that of the listener without a filter, all within \
-         one run: one worker, direct responses, ten request headers, {} keys; closed loop over {CONNECTIONS} connections, \
+         one run: one worker, direct responses, ten request headers, {} keys, after {warming} requests for each variant; closed loop over {CONNECTIONS} connections, \
          slices of {REQUESTS} requests, variants in random order in each turn, `schedstat` read while Envoy is idle; a \
          round's figure is the mean of the lowest quarter of its {turns} slices, the result the median of {rounds} rounds, \
          and ratios are taken within a round.",
@@ -90,6 +90,9 @@ fn against_baseline(measured: &Measured) -> String {
         let ours = goals::added(measured, &format!("keygate-{name}"));
         let theirs = goals::added(measured, &format!("baseline-{name}"));
         let ratio = ours.over(&theirs);
+        if ratio.0.is_empty() {
+            continue;
+        }
         let saved = theirs.less(&ours).median();
         let _ = writeln!(out, "| {name} | {:.3} | {} | {saved:.1} |", ratio.median(), range(&ratio, 3));
     }

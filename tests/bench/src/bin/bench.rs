@@ -30,6 +30,9 @@ struct Arguments {
     /// Turns of a round, in each of which every variant has one slice.
     #[arg(long, env = "TURNS", default_value_t = 40, value_parser = clap::value_parser!(u16).range(4..=10_000))]
     turns: u16,
+    /// Requests that each variant serves before anything is measured.
+    #[arg(long, env = "WARMING", default_value_t = 30_000)]
+    warming: u32,
     /// Keys of the policy.
     #[arg(long, env = "KEYS", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(5_000..=2_000_000))]
     keys: u32,
@@ -67,7 +70,8 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments, runtime: &Runtime) -> Result<()> {
     let filters = Filters::find(&arguments.keygate, arguments.baseline.as_deref(), &arguments.filters)?;
     let population = Population::of_keys(usize::try_from(arguments.keys).unwrap_or(usize::MAX));
-    let extent = Extent { rounds: arguments.rounds.into(), turns: arguments.turns.into() };
+    let warming = usize::try_from(arguments.warming).unwrap_or(usize::MAX);
+    let extent = Extent { rounds: arguments.rounds.into(), turns: arguments.turns.into(), warming };
     let authz = Authz::start()?;
     let compared = variants::all(&filters, population, authz.address(), arguments.anatomy).only(&arguments.only);
 

@@ -1,0 +1,229 @@
+//! `bench-scale` runs keygate at its full size: a million keys from the real policy service. It prints time to load, memory,
+//! what a load does to requests, cold keys, a flood of unknown ones, and how quickly a block is seen. The Makefile calls it.
+
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+use keygate_bench::{
+    Error, Result,
+    authz::Authz,
+    blocks::{self, Seen},
+    figures,
+    filters::Filters,
+    gate::Gate,
+    goals,
+    listeners::{self, Listener},
+    measure::{self, Extent},
+    population::Population,
+    scale::{FLOOD, KEYGATE, Load, Scale},
+    service, variants,
+};
+use keygate_e2e::{artifacts, policy_service::PolicyService};
+use tokio::runtime::Runtime;
+
+/// How long the stream runs without a load: 10,000 requests, so that a hundred are slower than p99.
+const IDLE: Duration = Duration::from_secs(10);
+/// Workers of the second Envoy.
+const WORKERS: usize = 4;
+
+/// Runs keygate at its full size.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Keys; half as many applications, and as many subscriptions.
+    #[arg(long, env = "KEYS", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(5_000..=2_000_000))]
+    keys: u32,
+    /// Full loads with one worker, for what memory they leave taken.
+    #[arg(long, env = "LOADS", default_value_t = 10, value_parser = clap::value_parser!(u16).range(2..=100))]
+    loads: u16,
+    /// Blocks, and with polls a third as many.
+    #[arg(long, env = "BLOCKS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(3..=300))]
+    blocks: u16,
+    /// Rounds for the cost of cold keys.
+    #[arg(long, env = "ROUNDS", default_value_t = 5)]
+    rounds: u16,
+    /// keygate.
+    #[arg(long, env = "KEYGATE_WASM", default_value = "target/keygate.wasm")]
+    keygate: PathBuf,
+    /// The folder of the modules that keygate is compared with.
+    #[arg(long)]
+    filters: PathBuf,
+}
+
+struct Bench<'r> {
+    arguments: Arguments,
+    runtime: &'r Runtime,
+    filters: Filters,
+    folder: PathBuf,
+    population: Population,
+    authz: Authz,
+    service: PolicyService,
+    begun: Instant,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match Runtime::new().map_err(Error::io("starting tokio")).and_then(|runtime| run(arguments, &runtime)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench-scale: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments, runtime: &Runtime) -> Result<()> {
+    let filters = Filters::find(&arguments.keygate, None, &arguments.filters)?;
+    let population = Population::of_keys(usize::try_from(arguments.keys).unwrap_or(usize::MAX));
+    let folder = artifacts::root().join("target/bench-scale");
+    let service = runtime.block_on(service::start(&folder, population))?;
+    let authz = Authz::start()?;
+    let bench = Bench { arguments, runtime, filters, folder, population, authz, service, begun: Instant::now() };
+    println!("| measure | goal | measured |\n|---|---|---|");
+    let one = bench.one_worker()?;
+    bench.four_workers(one)?;
+    bench.polling()?;
+    let mut service = bench.service;
+    runtime.block_on(service.stop());
+    Ok(())
+}
+
+impl Bench<'_> {
+    fn progress(&self, what: impl Display) {
+        eprintln!("{:5.0} s: {what}", self.begun.elapsed().as_secs_f64());
+    }
+
+    fn start(&self, listeners: &[Listener], workers: usize) -> Result<Scale<'_>> {
+        let gate = self.runtime.block_on(Gate::start(self.service.address()))?;
+        Scale::start(self.runtime, &self.folder, listeners, gate, &self.authz, self.population, workers)
+    }
+
+    fn keygate(&self, filter: fn(&str, &Path) -> serde_json::Value) -> [Listener; 1] {
+        [Listener { name: KEYGATE.to_owned(), filter: Some(filter(KEYGATE, &self.filters.keygate)) }]
+    }
+
+    /// Load, requests during a load, memory after many, cold keys, a flood; the first load.
+    fn one_worker(&self) -> Result<Load> {
+        self.progress("one worker: first load");
+        let only = ["rbac", "keygate-hot", "keygate-cold", "keygate-unknown"].map(str::to_owned);
+        let compared = variants::all(&self.filters, self.population, self.authz.address(), false).only(&only);
+        let mut scale = self.start(&compared.listeners, 1)?;
+        let first = scale.first_load()?;
+        row("full load, one worker", "≤ 12 s", format!("{:.1} s for {:.0} MB of JSON", first.seconds, first.megabytes));
+        row("memory for a key, one worker, first load", "≤ 200 bytes", bytes(first));
+
+        self.progress("requests without a load");
+        let idle = scale.idle_stream(IDLE)?;
+        row("stream, idle", "", format!("p50 {:.2} ms, p99 {:.2} ms of {}", idle.p50, idle.p99, idle.count));
+        self.progress("requests during the second load");
+        let (loading, mut last) = scale.loading_stream()?;
+        let times = loading.p99 / idle.p99;
+        row(
+            "stream, during the second load",
+            "p99 ≤ 1.25 ×",
+            format!(
+                "p50 {:.2} ms, p99 {:.2} ms ({times:.2} ×), highest {:.1} ms; {:.1} s",
+                loading.p50, loading.p99, loading.highest, last.seconds
+            ),
+        );
+
+        self.progress("cold keys");
+        let extent = Extent { rounds: self.arguments.rounds.into(), turns: 40, warming: 10_000 };
+        let (envoy, variants) = (&mut scale.envoy, &compared.variants);
+        let measured = measure::run(envoy, &self.authz, variants, self.population, extent, |_| ())?;
+        for goal in goals::of(&measured, KEYGATE) {
+            let (low, high) = goal.found.range();
+            row(
+                goal.what,
+                format!("≤ {:.2}", goal.limit),
+                format!("{:.2} ({low:.2} to {high:.2})", goal.found.median()),
+            );
+        }
+        let cold = goals::added(&measured, variants::id::COLD).less(&goals::added(&measured, variants::id::HOT));
+        row("a cold key costs", "", format!("{:.1} µs more than a hot one", cold.median()));
+
+        self.progress(format!("{FLOOD} unknown keys"));
+        let flood = scale.flood()?;
+        row(
+            "flood of unknown keys",
+            "no callout, no memory, nothing evicted",
+            format!(
+                "{} polls in {:.0} s, {:+} KiB; a known key {:.1} µs before, {:.1} µs after",
+                flood.callouts,
+                flood.seconds,
+                flood.bytes / 1024,
+                flood.before,
+                flood.after
+            ),
+        );
+
+        for number in 3..=self.arguments.loads {
+            self.progress(format!("load {number} of {}", self.arguments.loads));
+            last = scale.load_again()?;
+            self.progress(format!("{} after {:.1} s", bytes(last), last.seconds));
+        }
+        row(&format!("memory for a key after {} loads", self.arguments.loads), "≤ 350 bytes", bytes(last));
+        self.runtime.block_on(scale.envoy.stop());
+        Ok(first)
+    }
+
+    /// Load and memory again, and blocks with long polls.
+    fn four_workers(&self, one: Load) -> Result<()> {
+        self.progress("four workers: first load");
+        let scale = self.start(&self.keygate(listeners::keygate), WORKERS)?;
+        let four = scale.first_load()?;
+        let times = four.bytes_per_key / one.bytes_per_key;
+        row("full load, four workers", "≤ 12 s", format!("{:.1} s", four.seconds));
+        row("memory for a key, four workers, first load", "within 10 %", format!("{} ({times:.2} ×)", bytes(four)));
+        let seen = self.blocks(&scale, self.arguments.blocks.into())?;
+        row("block to the last worker's first refusal, long polls", "p99 ≤ 250 ms", told(&seen));
+        self.runtime.block_on(scale.envoy.stop());
+        Ok(())
+    }
+
+    /// Blocks without long polls.
+    fn polling(&self) -> Result<()> {
+        self.progress("four workers that poll: first load");
+        let scale = self.start(&self.keygate(listeners::keygate_polling), WORKERS)?;
+        scale.first_load()?;
+        let seen = self.blocks(&scale, usize::from(self.arguments.blocks).div_ceil(3))?;
+        let goal = format!("p99 ≤ {} ms", listeners::POLLING_INTERVAL_MS + 200);
+        row("the same with a poll every second", goal, told(&seen));
+        self.runtime.block_on(scale.envoy.stop());
+        Ok(())
+    }
+
+    fn blocks(&self, scale: &Scale<'_>, count: usize) -> Result<Vec<Seen>> {
+        let address = scale.envoy.listener(KEYGATE)?;
+        let mut connections = self.runtime.block_on(blocks::connect(&scale.envoy, address, WORKERS))?;
+        let progress = |number, seen: Seen| self.progress(format!("block {number} of {count}: {:.0} ms", seen.ms));
+        self.runtime.block_on(blocks::measure(&self.service, &scale.gate, &mut connections, count, progress))
+    }
+}
+
+fn row(measure: &str, goal: impl Display, measured: impl Display) {
+    println!("| {measure} | {goal} | {measured} |");
+}
+
+fn bytes(load: Load) -> String {
+    format!("{:.0} bytes", load.bytes_per_key)
+}
+
+fn told(seen: &[Seen]) -> String {
+    let times: Vec<f64> = seen.iter().map(|seen| seen.ms).collect();
+    let quantile = |part| figures::quantile(&times, part);
+    let (least, most) = (seen.iter().map(|seen| seen.bytes).min(), seen.iter().map(|seen| seen.bytes).max());
+    format!(
+        "p50 {:.0} ms, p99 {:.0} ms, highest {:.0} ms of {}; {} to {} bytes with the answer's head",
+        quantile(0.5),
+        quantile(0.99),
+        quantile(1.0),
+        seen.len(),
+        least.unwrap_or(0),
+        most.unwrap_or(0)
+    )
+}

@@ -1,0 +1,109 @@
+//! From the service's word that a subscription is blocked to the first refusal on the last worker.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use keygate_e2e::policy_service::PolicyService;
+
+use crate::{
+    Error, Result,
+    envoy::Envoy,
+    gate::Gate,
+    load::{self, Connection},
+    population,
+};
+
+/// Connections tried until each worker has one.
+const ATTEMPTS: usize = 256;
+/// How long a block may take to be seen everywhere.
+const SEEING: Duration = Duration::from_secs(60);
+/// From one key that is blocked to the next: another application.
+const STRIDE: usize = 34;
+
+/// One block.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// From the acknowledgement to the first refusal on the last worker, in milliseconds.
+    pub ms: f64,
+    /// Bytes that the service sent for it, with the head of its answer.
+    pub bytes: u64,
+}
+
+/// A connection to each worker of a listener.
+pub async fn connect(envoy: &Envoy, address: SocketAddr, workers: usize) -> Result<Vec<Connection>> {
+    let mut connections = BTreeMap::new();
+    let mut before = accepted(envoy).await?;
+    for _ in 0..ATTEMPTS {
+        if connections.len() == workers {
+            return Ok(connections.into_values().collect());
+        }
+        let mut connection = Connection::open(address)?;
+        // Once it has answered, it has been accepted.
+        connection.send(&request(0))?;
+        connection.status()?;
+        let after = accepted(envoy).await?;
+        if let Some((worker, _)) = after.iter().find(|(worker, total)| before.get(*worker) != Some(*total)) {
+            connections.entry(worker.clone()).or_insert(connection);
+        }
+        before = after;
+    }
+    Err(Error::unexpected("the workers", format!("a connection to each of {workers}"), connections.len().to_string()))
+}
+
+async fn accepted(envoy: &Envoy) -> Result<BTreeMap<String, u64>> {
+    envoy.stats("worker_[0-9]+\\.downstream_cx_total").await
+}
+
+/// Blocks so many subscriptions, one after the other, and unblocks them in the end.
+pub async fn measure(
+    service: &PolicyService,
+    gate: &Gate,
+    connections: &mut [Connection],
+    count: usize,
+    mut progress: impl FnMut(usize, Seen),
+) -> Result<Vec<Seen>> {
+    let keys: Vec<usize> = (1..=count).map(|number| number * STRIDE).collect();
+    let mut all = Vec::new();
+    for (number, key) in (1..).zip(&keys) {
+        for connection in connections.iter_mut() {
+            connection.send(&request(*key))?;
+            let status = connection.status()?;
+            if status != 200 {
+                return Err(Error::unexpected("a key before its block", "200", status.to_string()));
+            }
+        }
+        let before = gate.bytes();
+        service
+            .post(&format!("/v1/subscriptions/{}/block?state=BLOCKED", population::subscription_of(*key)), None)
+            .await?;
+        let acknowledged = Instant::now();
+        let mut open: Vec<&mut Connection> = connections.iter_mut().collect();
+        while !open.is_empty() {
+            if acknowledged.elapsed() > SEEING {
+                return Err(Error::unexpected("a block", "a refusal", format!("none in {SEEING:?}")));
+            }
+            let mut left = Vec::new();
+            for connection in open {
+                connection.send(&request(*key))?;
+                if connection.status()? == 200 {
+                    left.push(connection);
+                }
+            }
+            open = left;
+        }
+        let seen = Seen { ms: acknowledged.elapsed().as_secs_f64() * 1e3, bytes: gate.bytes() - before };
+        progress(number, seen);
+        all.push(seen);
+    }
+    for key in keys {
+        service.post(&format!("/v1/subscriptions/{}/unblock", population::subscription_of(key)), None).await?;
+    }
+    Ok(all)
+}
+
+fn request(key: usize) -> Vec<u8> {
+    load::request("api.example.com", &population::path(key), &population::key(key))
+}

@@ -1,0 +1,143 @@
+//! A gate between Envoy and the policy service: it counts the bytes that come through, keeps requests waiting until it is
+//! opened, and can have a gateway fetch the whole policy anew.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::{Notify, watch},
+    task::JoinHandle,
+};
+
+use crate::{Error, Result};
+
+/// What a service answers that knows nothing of a gateway's revision any more: the gateway fetches everything.
+const GONE: &[u8] = b"HTTP/1.1 410 Gone\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+/// Bytes that are passed on at once.
+const CHUNK: usize = 64 * 1024;
+
+/// A running gate; it ends when this value is dropped.
+#[derive(Debug)]
+pub struct Gate {
+    address: SocketAddr,
+    open: watch::Sender<bool>,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    bytes: AtomicU64,
+    requests: AtomicU64,
+    /// When something was first asked since the gate was opened, or since the policy was last forgotten.
+    began: Mutex<Option<Instant>>,
+    forget: Notify,
+}
+
+impl Gate {
+    /// Starts a closed one before `service`, on a free port of loopback.
+    pub async fn start(service: SocketAddr) -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(Error::io("listening"))?;
+        let address = listener.local_addr().map_err(Error::io("listening"))?;
+        let (open, opened) = watch::channel(false);
+        let shared = Arc::<Shared>::default();
+        let known = Arc::clone(&shared);
+        let server = tokio::spawn(async move {
+            while let Ok((envoy, _)) = listener.accept().await {
+                let (mut opened, shared) = (opened.clone(), Arc::clone(&known));
+                tokio::spawn(async move {
+                    if opened.wait_for(|open| *open).await.is_ok() {
+                        // A connection that breaks is what Envoy or the service wants.
+                        let _ = pass(envoy, service, &shared).await;
+                    }
+                });
+            }
+        });
+        Ok(Self { address, open, shared, server })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Lets everything through from now on.
+    pub fn open(&self) {
+        self.open.send_replace(true);
+    }
+
+    /// Tells a gateway whose poll waits that its revision is not known any more.
+    pub fn forget(&self) {
+        *self.began() = None;
+        self.shared.forget.notify_waiters();
+    }
+
+    /// Bytes that the service has sent.
+    pub fn bytes(&self) -> u64 {
+        self.shared.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Requests that went through.
+    pub fn requests(&self) -> u64 {
+        self.shared.requests.load(Ordering::Relaxed)
+    }
+
+    /// When the load that runs now, or ran last, began.
+    pub fn load_began(&self) -> Option<Instant> {
+        *self.began()
+    }
+
+    fn began(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.shared.began.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// Passes everything on in both directions. A request is taken to be one read, which is so for Envoy's callouts.
+async fn pass(mut envoy: TcpStream, service: SocketAddr, shared: &Shared) -> std::io::Result<()> {
+    let mut service = TcpStream::connect(service).await?;
+    envoy.set_nodelay(true)?;
+    service.set_nodelay(true)?;
+    let (mut asked, mut answered) = (vec![0; CHUNK], vec![0; CHUNK]);
+    let mut waits = false;
+    loop {
+        tokio::select! {
+            read = envoy.read(&mut asked) => {
+                let read = read?;
+                if read == 0 {
+                    return Ok(());
+                }
+                shared.requests.fetch_add(1, Ordering::Relaxed);
+                shared.began.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+                service.write_all(asked.get(..read).unwrap_or_default()).await?;
+                waits = true;
+            }
+            read = service.read(&mut answered) => {
+                let read = read?;
+                if read == 0 {
+                    return Ok(());
+                }
+                shared.bytes.fetch_add(u64::try_from(read).unwrap_or_default(), Ordering::Relaxed);
+                envoy.write_all(answered.get(..read).unwrap_or_default()).await?;
+                waits = false;
+            }
+            () = shared.forget.notified(), if waits => {
+                envoy.write_all(GONE).await?;
+                return envoy.shutdown().await;
+            }
+        }
+    }
+}

@@ -18,6 +18,17 @@ pub struct Head<'a> {
     pub target: Option<&'a [u8]>,
 }
 
+/// What kind of answer a request understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A status, headers and a body.
+    Http,
+    /// gRPC's, which Envoy makes by itself: it knows `application/grpc`, alone or followed by `+`.
+    Grpc,
+    /// gRPC's, which Envoy does not make: `application/grpc` followed by `;` is an ordinary request to it.
+    GrpcWithParameters,
+}
+
 /// The bytes are not a serialized header map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidHead;
@@ -76,12 +87,13 @@ impl<'a> Head<'a> {
         self.method == b"OPTIONS" && self.count(b"origin") > 0 && self.count(b"access-control-request-method") > 0
     }
 
-    /// Whether this is a gRPC request, as Envoy sees it.
-    pub fn is_grpc(&self) -> bool {
+    /// What kind of answer it understands.
+    pub fn kind(&self) -> Kind {
         let content_type = self.values(b"content-type").next().unwrap_or_default();
-        match content_type.strip_prefix(b"application/grpc") {
-            Some(rest) => matches!(rest.first(), None | Some(b'+' | b';')),
-            None => false,
+        match content_type.strip_prefix(b"application/grpc").map(<[u8]>::first) {
+            Some(None | Some(b'+')) => Kind::Grpc,
+            Some(Some(b';')) => Kind::GrpcWithParameters,
+            _ => Kind::Http,
         }
     }
 }
@@ -141,17 +153,18 @@ mod tests {
     }
 
     #[test]
-    fn grpc_is_only_what_envoy_takes_for_it() {
+    fn grpc_is_what_its_content_type_says() {
         for (content_type, expected) in [
-            ("application/grpc", true),
-            ("application/grpc+proto", true),
-            ("application/grpc;charset=x", true),
-            ("application/grpc-web", false),
-            ("application/grpcx", false),
-            ("application/json", false),
+            ("application/grpc", Kind::Grpc),
+            ("application/grpc+proto", Kind::Grpc),
+            ("application/grpc;charset=x", Kind::GrpcWithParameters),
+            ("application/grpc-web", Kind::Http),
+            ("application/grpcx", Kind::Http),
+            ("application/json", Kind::Http),
+            ("", Kind::Http),
         ] {
             let head = Head::new(vec![(b"content-type", content_type.as_bytes())]);
-            assert_eq!(head.is_grpc(), expected, "{content_type}");
+            assert_eq!(head.kind(), expected, "{content_type}");
         }
     }
 }

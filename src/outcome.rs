@@ -87,6 +87,6 @@ fn would_refuse<'a>(head: &Head<'a>, config: &'a Config, reason: Reason) -> Outc
 pub fn refuse<'a>(head: &Head<'a>, config: &'a Config, reason: Reason) -> Outcome<'a> {
     let mut edits = Vec::new();
     edit::remove_credentials(head, &config.credential_sources, &mut edits);
-    let reply = reply::refuse(reason, &config.replies, head.is_grpc(), config.policy.refresh_interval);
+    let reply = reply::refuse(reason, &config.replies, head.kind(), config.policy.refresh_interval);
     Outcome { counted: Counted::Refused(reason), edits, permit: None, reason: Some(reason), reply: Some(reply) }
 }

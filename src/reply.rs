@@ -7,7 +7,10 @@ use std::{fmt::Write as _, time::Duration};
 
 use serde::Serialize;
 
-use crate::config::{Replies, ReplyFormat};
+use crate::{
+    config::{Replies, ReplyFormat},
+    head::Kind,
+};
 
 /// Defines [`Reason`] with, for each: its name in JSON, metrics and logs.
 macro_rules! reasons {
@@ -187,9 +190,9 @@ pub struct Reply {
     pub status: u16,
     /// Headers, names in lower case.
     pub headers: Vec<(&'static str, String)>,
-    /// The body; on gRPC the message.
+    /// The body; the message where the host makes it a gRPC answer.
     pub body: Vec<u8>,
-    /// On gRPC its status.
+    /// The gRPC status of an answer that the host makes.
     pub grpc_status: Option<u8>,
     /// Response code details of the access log.
     pub details: String,
@@ -218,8 +221,8 @@ struct ProblemBody<'a> {
     reason: &'a str,
 }
 
-/// The reply to a refused request. `retry_after` is rounded up to seconds and sent where the status asks for it.
-pub fn refuse(reason: Reason, replies: &Replies, grpc: bool, retry_after: Duration) -> Reply {
+/// The reply to a refused request of this kind. `retry_after` is rounded up to seconds and sent where the status asks for it.
+pub fn refuse(reason: Reason, replies: &Replies, kind: Kind, retry_after: Duration) -> Reply {
     let template = reason.template();
     let changed = replies.overrides.get(&reason);
     let status = changed.and_then(|changed| changed.status).unwrap_or(template.status);
@@ -227,12 +230,19 @@ pub fn refuse(reason: Reason, replies: &Replies, grpc: bool, retry_after: Durati
     let description = changed.and_then(|changed| changed.description.as_deref()).unwrap_or(template.description);
     let code = template.code;
 
-    let mut headers = Vec::with_capacity(2);
-    let body = if grpc {
-        message.as_bytes().to_vec()
-    } else {
-        headers.push(("content-type", replies.format.content_type().to_owned()));
-        body(replies.format, reason, status, code, message, description)
+    let mut headers = Vec::with_capacity(4);
+    let (sent_status, body, grpc) = match kind {
+        Kind::Http => {
+            headers.push(("content-type", replies.format.content_type().to_owned()));
+            (status, body(replies.format, reason, status, code, message, description), None)
+        }
+        Kind::Grpc => (status, message.as_bytes().to_vec(), Some(grpc_status(status))),
+        Kind::GrpcWithParameters => {
+            headers.push(("content-type", "application/grpc".to_owned()));
+            headers.push(("grpc-status", grpc_status(status).to_string()));
+            headers.push(("grpc-message", grpc_message(message)));
+            (200, Vec::new(), None)
+        }
     };
     match status {
         401 => headers.push(("www-authenticate", format!("API-Key realm=\"{}\"", replies.realm))),
@@ -242,7 +252,7 @@ pub fn refuse(reason: Reason, replies: &Replies, grpc: bool, retry_after: Durati
     let mut details = String::from("keygate_");
     // Writing to a string cannot fail.
     let _ = details.write_str(reason.as_str());
-    Reply { status, headers, body, grpc_status: grpc.then(|| grpc_status(status)), details }
+    Reply { status: sent_status, headers, body, grpc_status: grpc, details }
 }
 
 impl ReplyFormat {
@@ -289,6 +299,19 @@ fn grpc_status(status: u16) -> u8 {
         502..=504 => 14,
         _ => 2,
     }
+}
+
+/// A message as gRPC writes it in a header: what is not printable, and the percent sign, percent-encoded as UTF-8.
+fn grpc_message(message: &str) -> String {
+    let mut text = String::with_capacity(message.len());
+    for byte in message.bytes() {
+        // Writing to a string cannot fail.
+        let _ = match byte {
+            b'%' | 0..b' ' | 0x7f.. => write!(text, "%{byte:02X}"),
+            _ => text.write_char(byte.into()),
+        };
+    }
+    text
 }
 
 #[cfg(test)]

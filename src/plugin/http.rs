@@ -16,7 +16,7 @@ use crate::{
     config::{Mode, Replies},
     decision::{self, Decision, Denial, Facts, Permit},
     edit::Edit,
-    head::Head,
+    head::{Head, Kind},
     outcome::{self, Counted, Outcome},
     reply::{self, Reason, Reply},
 };
@@ -152,7 +152,7 @@ fn annotate(plugin: &Plugin, decision: &Decision<'_>, permit: Option<Permit>, re
 
 /// A plugin that was never configured refuses everything: the host should not have started it.
 fn refuse_unconfigured() {
-    send(&reply::refuse(Reason::PolicyUnavailable, &Replies::default(), false, Duration::from_secs(1)));
+    send(&reply::refuse(Reason::PolicyUnavailable, &Replies::default(), Kind::Http, Duration::from_secs(1)));
 }
 
 fn send(reply: &Reply) {

@@ -22,7 +22,7 @@ fn every_refusal_says_the_same_in_every_shape() {
     for &reason in Reason::ALL {
         let (code, status, message) = reason.defaults();
         for format in FORMATS {
-            let reply = refuse(reason, &replies(format), false, Duration::from_secs(5));
+            let reply = refuse(reason, &replies(format), Kind::Http, Duration::from_secs(5));
             let body: Value = serde_json::from_slice(&reply.body).unwrap();
             let fields: &[(&str, Value)] = match format {
                 ReplyFormat::Wso2 => &[("code", code.into()), ("message", message.into())],
@@ -40,12 +40,17 @@ fn every_refusal_says_the_same_in_every_shape() {
             assert_eq!(header(&reply, "retry-after").is_some(), [429, 503].contains(&status), "{reason:?}");
             assert_eq!(header(&reply, "content-type"), Some(format.content_type()));
         }
-        let reply = refuse(reason, &replies(ReplyFormat::Wso2), true, Duration::from_secs(5));
+        let reply = refuse(reason, &replies(ReplyFormat::Wso2), Kind::Grpc, Duration::from_secs(5));
         let grpc = [(400, 3), (401, 16), (403, 7), (404, 12), (429, 8), (503, 14)];
         let expected = grpc.iter().find(|(http, _)| *http == status).map(|(_, grpc)| *grpc);
         assert_eq!(reply.grpc_status, expected, "{reason:?}");
         assert_eq!(reply.body, message.as_bytes());
         assert_eq!(header(&reply, "content-type"), None, "the host says what a gRPC answer is");
+        let reply = refuse(reason, &replies(ReplyFormat::Wso2), Kind::GrpcWithParameters, Duration::from_secs(5));
+        assert_eq!((reply.status, reply.grpc_status, &*reply.body), (200, None, &b""[..]), "{reason:?}");
+        assert_eq!(header(&reply, "grpc-status"), expected.map(|status| status.to_string()).as_deref());
+        assert_eq!(header(&reply, "grpc-message"), Some(message));
+        assert_eq!(header(&reply, "content-type"), Some("application/grpc"));
     }
 }
 
@@ -65,7 +70,7 @@ fn retry_after_is_in_whole_seconds_rounded_up_and_never_zero() {
     for (millis, expected) in
         [(0, "1"), (1, "1"), (999, "1"), (1000, "1"), (1001, "2"), (5000, "5"), (2_592_000_000, "2592000")]
     {
-        let reply = refuse(Reason::ApiBlocked, &Replies::default(), false, Duration::from_millis(millis));
+        let reply = refuse(Reason::ApiBlocked, &Replies::default(), Kind::Http, Duration::from_millis(millis));
         assert_eq!(header(&reply, "retry-after"), Some(expected), "{millis}");
     }
 }
@@ -78,11 +83,24 @@ fn texts_of_an_operator_stay_texts() {
     for format in FORMATS {
         let mut replies = replies(format);
         replies.overrides.insert(Reason::KeyUnknown, change.clone());
-        let reply = refuse(Reason::KeyUnknown, &replies, false, Duration::ZERO);
+        let reply = refuse(Reason::KeyUnknown, &replies, Kind::Http, Duration::ZERO);
         let body: Value = serde_json::from_slice(&reply.body).unwrap();
         let texts = body.as_object().unwrap().values().filter(|value| *value == hostile).count();
         assert_eq!((reply.status, texts), (418, 2), "{body}");
-        assert_eq!(refuse(Reason::KeyRevoked, &replies, false, Duration::ZERO).status, 401, "others are not changed");
+        assert_eq!(
+            refuse(Reason::KeyRevoked, &replies, Kind::Http, Duration::ZERO).status,
+            401,
+            "others are not changed"
+        );
+    }
+}
+
+#[test]
+fn a_grpc_message_is_a_header_whatever_an_operator_writes() {
+    for (message, expected) in
+        [("No", "No"), ("100 %", "100 %25"), ("größe\r\n", "gr%C3%B6%C3%9Fe%0D%0A"), ("~ \u{7f}", "~ %7F")]
+    {
+        assert_eq!(grpc_message(message), expected);
     }
 }
 

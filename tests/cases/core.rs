@@ -115,6 +115,9 @@ impl Core {
             body: reply.body.clone(),
             details: reply.details.clone(),
         });
+        if let Some(reply) = &mut reply {
+            as_grpc(reply);
+        }
         // What the host does with HEAD.
         if let Some(reply) = reply.as_mut().filter(|_| sent.method == "HEAD") {
             reply.body.clear();
@@ -127,6 +130,29 @@ impl Core {
             annotations,
         }
     }
+}
+
+/// Reads a gRPC answer that the core has written itself as the one that the host would have made.
+fn as_grpc(reply: &mut SeenReply) {
+    let mut header = |name: &str| {
+        let index = reply.headers.iter().position(|(given, _)| given == name)?;
+        Some(reply.headers.remove(index).1)
+    };
+    if let (Some(status), Some(message)) = (header("grpc-status"), header("grpc-message")) {
+        reply.grpc_status = Some(status.parse().unwrap());
+        reply.body = percent_decode(&message);
+    }
+}
+
+/// Undoes percent-encoding in which every escape is one.
+pub fn percent_decode(text: &str) -> Vec<u8> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap().as_bytes().to_vec();
+    for part in parts {
+        bytes.push(u8::from_str_radix(&part[..2], 16).unwrap());
+        bytes.extend_from_slice(&part.as_bytes()[2..]);
+    }
+    bytes
 }
 
 fn counter(counted: Counted, mode: Mode) -> String {

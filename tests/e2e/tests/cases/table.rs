@@ -13,7 +13,7 @@ use crate::{
     cases::{
         all_groups,
         check::{Edited, Observed, SeenReply, check},
-        core::Core,
+        core::{Core, percent_decode},
         table::{Case, Group, Sent},
     },
     gateway::{CASE, FACTS, Gateway, Listener, WITHIN, keygate},
@@ -182,7 +182,7 @@ fn observed(answer: &wire::Answer, line: &Value) -> Observed {
     let got = got(answer);
     let grpc_status = answer.header("grpc-status").map(|status| std::str::from_utf8(status).unwrap().parse().unwrap());
     let body = match answer.header("grpc-message") {
-        Some(message) if grpc_status.is_some() => unescape(message),
+        Some(message) if grpc_status.is_some() => percent_decode(std::str::from_utf8(message).unwrap()),
         _ => answer.body.clone(),
     };
     let headers = answer.headers.iter().filter(|(name, _)| !ENVOYS.contains(&&**name));
@@ -195,18 +195,6 @@ fn observed(answer: &wire::Answer, line: &Value) -> Observed {
         request: got.map(|Got { target, headers, .. }| Edited { path: Some(target), headers }),
         annotations: FACTS.iter().filter_map(|fact| Some(((*fact).to_owned(), text(fact)?))).collect(),
     }
-}
-
-/// `grpc-message` is percent-encoded.
-fn unescape(message: &[u8]) -> Vec<u8> {
-    let text = std::str::from_utf8(message).unwrap();
-    let mut parts = text.split('%');
-    let mut bytes = parts.next().unwrap().as_bytes().to_vec();
-    for part in parts {
-        bytes.push(u8::from_str_radix(&part[..2], 16).unwrap());
-        bytes.extend_from_slice(&part.as_bytes()[2..]);
-    }
-    bytes
 }
 
 /// Where Envoy and the core do not agree, whatever was expected.

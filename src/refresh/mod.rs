@@ -8,6 +8,8 @@
 
 pub mod answer;
 mod apply;
+mod budget;
+mod lead;
 pub mod schedule;
 mod work;
 
@@ -17,23 +19,21 @@ mod tests;
 use std::{collections::BTreeSet, time::Duration};
 
 use answer::{Answer, Failure};
+use budget::Budget;
 use work::Work;
 
 use crate::{
     config::PolicySource,
     store::{
-        Shared, SharedError,
+        Shared,
         build::{Build, Emptying},
         held::Held,
-        lease::{self, Lease},
+        lease::Lease,
     },
 };
 
 /// Pages of one revision. 10,000 pages of 5,000 rows are 50 million.
 pub const MAX_PAGES: usize = 10_000;
-/// How long a VM that serves requests leaves a free lease to those that serve none. The main thread's VM looks every
-/// 100 ms.
-const GRACE_MS: u64 = 1_000;
 /// On top of a callout's own time-out, before it counts as never answered.
 const NEVER_MS: u64 = 2_000;
 /// An answer that came sooner was not held back, whatever it says.
@@ -102,38 +102,6 @@ impl Report {
 
     fn warn(&mut self, line: String) {
         self.lines.push((Level::Warn, line));
-    }
-}
-
-/// How much may be done in one go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
-    left: usize,
-}
-
-/// A shard costs as much as so many rows: 8 µs against 0.6.
-const ROWS_PER_SHARD: usize = 12;
-
-impl Budget {
-    /// On a thread that serves no requests: some 50 ms, so that ticks and the lease go on.
-    pub const ALONE: Self = Self { left: 80_000 };
-    /// On a thread that serves requests, every 10 ms: some 1 ms.
-    pub const SHARING: Self = Self { left: 1_600 };
-
-    fn is_left(&self) -> bool {
-        self.left > 0
-    }
-
-    fn rows(&self) -> usize {
-        self.left
-    }
-
-    fn spend_rows(&mut self, rows: usize) {
-        self.left = self.left.saturating_sub(rows.max(1));
-    }
-
-    fn spend_shard(&mut self) {
-        self.left = self.left.saturating_sub(ROWS_PER_SHARD);
     }
 }
 
@@ -304,72 +272,6 @@ impl Refresh {
         let at_once = took < AT_ONCE;
         let next = self.go_on(fetch, purpose, answer, at_once, around);
         next.or_else(|| self.work(around))
-    }
-
-    /// Holds the lease, or tries to; `false`: somebody else refreshes.
-    fn keep_lease<S: Shared>(&mut self, around: &mut Around<'_, S>) -> bool {
-        let (shared, source, now_ms) = (around.shared, around.held.source(), around.now_ms);
-        if let Some(lease) = &mut self.lease {
-            if lease.keep(shared, source, now_ms) {
-                return true;
-            }
-            self.follow();
-        }
-        let State::Follower { free_since_ms } = &mut self.state else { return false };
-        match lease::is_held(shared, source, now_ms) {
-            Ok(false) => {}
-            Ok(true) | Err(_) => {
-                *free_since_ms = None;
-                return false;
-            }
-        }
-        let free_since = free_since_ms.map_or(now_ms, |since| since.min(now_ms));
-        *free_since_ms = Some(free_since);
-        if self.serves && now_ms.saturating_sub(free_since) < GRACE_MS {
-            return false;
-        }
-        let generation = around.held.standing().map_or(0, |manifest| manifest.generation);
-        match Lease::acquire(shared, source, now_ms, generation) {
-            Ok(Some(lease)) => {
-                self.lease = Some(lease);
-                self.state = State::Idle { since_ms: now_ms, due_ms: self.first_due(around) };
-                true
-            }
-            Ok(None) | Err(SharedError::Raced | SharedError::Host) => false,
-        }
-    }
-
-    /// At once without a policy, else when the policy held is an interval old.
-    fn first_due<S: Shared>(&self, around: &Around<'_, S>) -> u64 {
-        let interval = u64::try_from(self.settings.refresh_interval.as_millis()).unwrap_or(u64::MAX);
-        let confirmed = around.held.manifest().filter(|_| !around.held.is_unsound());
-        confirmed.map_or(around.now_ms, |manifest| {
-            manifest.confirmed_at_ms.min(around.now_ms).saturating_add(interval).max(around.now_ms)
-        })
-    }
-
-    fn follow(&mut self) {
-        self.lease = None;
-        self.emptying = None;
-        self.state = State::Follower { free_since_ms: None };
-    }
-
-    fn should_offer(&self) -> bool {
-        let idle = match &self.state {
-            State::Idle { .. } => true,
-            State::Fetching { purpose, .. } => matches!(purpose, Purpose::Poll),
-            State::Follower { .. } | State::Working { .. } => false,
-        };
-        self.serves && !self.offered && idle && self.emptying.is_none()
-    }
-
-    /// Gives the lease to a VM that serves no requests, if there is one; after a while it takes it again.
-    fn offer<S: Shared>(&mut self, around: &mut Around<'_, S>) {
-        self.offered = true;
-        if let Some(lease) = self.lease.take() {
-            lease.release(around.shared, around.held.source());
-        }
-        self.state = State::Follower { free_since_ms: Some(around.now_ms) };
     }
 
     /// Fetches the full policy at once where a VM has met damage in the one held.

@@ -1,0 +1,79 @@
+//! Who refreshes: taking the lease, keeping it, and giving it to a VM that serves no requests.
+
+use super::{Around, Purpose, Refresh, State};
+use crate::store::{
+    Shared, SharedError,
+    lease::{self, Lease},
+};
+
+/// How long a VM that serves requests leaves a free lease to those that serve none. The main thread's VM looks every
+/// 100 ms.
+const GRACE_MS: u64 = 1_000;
+
+impl Refresh {
+    /// Holds the lease, or tries to; `false`: somebody else refreshes.
+    pub(super) fn keep_lease<S: Shared>(&mut self, around: &mut Around<'_, S>) -> bool {
+        let (shared, source, now_ms) = (around.shared, around.held.source(), around.now_ms);
+        if let Some(lease) = &mut self.lease {
+            if lease.keep(shared, source, now_ms) {
+                return true;
+            }
+            self.follow();
+        }
+        let State::Follower { free_since_ms } = &mut self.state else { return false };
+        match lease::is_held(shared, source, now_ms) {
+            Ok(false) => {}
+            Ok(true) | Err(_) => {
+                *free_since_ms = None;
+                return false;
+            }
+        }
+        let free_since = free_since_ms.map_or(now_ms, |since| since.min(now_ms));
+        *free_since_ms = Some(free_since);
+        if self.serves && now_ms.saturating_sub(free_since) < GRACE_MS {
+            return false;
+        }
+        let generation = around.held.standing().map_or(0, |manifest| manifest.generation);
+        match Lease::acquire(shared, source, now_ms, generation) {
+            Ok(Some(lease)) => {
+                self.lease = Some(lease);
+                self.state = State::Idle { since_ms: now_ms, due_ms: self.first_due(around) };
+                true
+            }
+            Ok(None) | Err(SharedError::Raced | SharedError::Host) => false,
+        }
+    }
+
+    /// At once without a policy, else when the policy held is an interval old.
+    fn first_due<S: Shared>(&self, around: &Around<'_, S>) -> u64 {
+        let interval = u64::try_from(self.settings.refresh_interval.as_millis()).unwrap_or(u64::MAX);
+        let confirmed = around.held.manifest().filter(|_| !around.held.is_unsound());
+        confirmed.map_or(around.now_ms, |manifest| {
+            manifest.confirmed_at_ms.min(around.now_ms).saturating_add(interval).max(around.now_ms)
+        })
+    }
+
+    pub(super) fn follow(&mut self) {
+        self.lease = None;
+        self.emptying = None;
+        self.state = State::Follower { free_since_ms: None };
+    }
+
+    pub(super) fn should_offer(&self) -> bool {
+        let idle = match &self.state {
+            State::Idle { .. } => true,
+            State::Fetching { purpose, .. } => matches!(purpose, Purpose::Poll),
+            State::Follower { .. } | State::Working { .. } => false,
+        };
+        self.serves && !self.offered && idle && self.emptying.is_none()
+    }
+
+    /// Gives the lease to a VM that serves no requests, if there is one; after a while it takes it again.
+    pub(super) fn offer<S: Shared>(&mut self, around: &mut Around<'_, S>) {
+        self.offered = true;
+        if let Some(lease) = self.lease.take() {
+            lease.release(around.shared, around.held.source());
+        }
+        self.state = State::Follower { free_since_ms: Some(around.now_ms) };
+    }
+}

@@ -156,9 +156,10 @@ impl Stream {
             http_status: raw.status,
         };
         let content_type = self.headers.first("content-type").unwrap_or_default();
-        let grpc = content_type
-            .strip_prefix(b"application/grpc")
-            .is_some_and(|rest| rest.is_empty() || rest[0] == b'+' || rest[0] == b';');
+        // With parameters (`;`) it is an ordinary request to Envoy, whose answer the filter makes.
+        let grpc =
+            content_type.strip_prefix(b"application/grpc").is_some_and(|rest| rest.is_empty() || rest[0] == b'+');
+        reply.grpc_status = reply.headers.text("grpc-status").and_then(|status| status.parse().ok());
         if grpc {
             let code = u32::try_from(raw.grpc_status).ok().filter(|code| *code <= 16);
             let code = code.unwrap_or_else(|| grpc_code(raw.status));

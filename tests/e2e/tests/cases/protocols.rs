@@ -1,5 +1,6 @@
 //! Requests that are more than a request and an answer: upgrades to websocket, CONNECT, gRPC over HTTP/2.
 
+use http_body_util::Empty;
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
@@ -84,6 +85,35 @@ async fn an_upgrade_to_websocket_is_decided_like_any_request() {
         assert_eq!(value("x-application-id"), [b"app"], "{name}");
         let key_type: &[u8] = if endpoint == "sandbox" { b"SANDBOX" } else { b"PRODUCTION" };
         assert_eq!(value("x-key-type"), [key_type], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_over_http2_is_decided_like_any_request() {
+    let gateway = gateway("cases-websocket-http2", json!({})).await;
+    for (name, target, key, expected) in [
+        ("no key", "/api", "", Err((401, "900902"))),
+        ("a blocked key", "/api", "paused-key", Err((401, "900907"))),
+        ("an ambiguous path", "/api//x", "good-key", Err((400, "400"))),
+        ("a good key", "/api?x=1", "good-key", Ok("production")),
+        ("a sandbox key", "/api?x=1", "sandbox-key", Ok("sandbox")),
+    ] {
+        let request = hyper::Request::builder().method("CONNECT").uri(format!("http://gateway.test{target}"));
+        let request =
+            request.header("sec-websocket-version", "13").header("x-api-key", key).header("x-key-type", "SANDBOX");
+        let request = request.extension(hyper::ext::Protocol::from_static("websocket"));
+        let answer = wire::exchange_http2(gateway.addresses[0], request.body(Empty::new()).unwrap()).await;
+        match expected {
+            Err((status, expected)) => {
+                assert_eq!((answer.status, &*code(&answer)), (status, expected), "{name}: {answer:?}");
+            }
+            Ok(endpoint) => {
+                assert_eq!(answer.status, 200, "{name}: {answer:?}");
+                let got = got(&answer).unwrap();
+                assert_eq!((&*got.endpoint, &*got.target), (endpoint, &b"/api?x=1"[..]), "{name}");
+                assert!(!got.headers.iter().any(|(header, _)| header == "x-api-key"), "{name}");
+            }
+        }
     }
 }
 

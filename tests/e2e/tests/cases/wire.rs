@@ -87,6 +87,12 @@ pub async fn send_http2(
         request = request.header(*name, *value);
     }
     let request = request.body(Empty::<Bytes>::new()).ok().filter(|_| same)?;
+    Some(exchange_http2(address, request).await)
+}
+
+/// Sends a request over an HTTP/2 connection of its own, and reads the answer; of a tunnel only its head.
+pub async fn exchange_http2(address: SocketAddr, request: hyper::Request<Empty<Bytes>>) -> Answer {
+    let tunnel = request.method() == hyper::Method::CONNECT;
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     // Ends with the connection; its errors reach whoever waits for an answer.
@@ -94,10 +100,10 @@ pub async fn send_http2(
     let response =
         tokio::time::timeout(WITHIN, sender.send_request(request)).await.expect("an answer in time").unwrap();
     let (head, body) = response.into_parts();
-    let body = body.collect().await.unwrap().to_bytes().to_vec();
+    let body = if tunnel && head.status.is_success() { Bytes::new() } else { body.collect().await.unwrap().to_bytes() };
     connection.abort();
     let headers = head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()));
-    Some(Answer { status: head.status.as_u16(), headers: headers.collect(), body })
+    Answer { status: head.status.as_u16(), headers: headers.collect(), body: body.to_vec() }
 }
 
 fn parse(bytes: &[u8]) -> Option<Answer> {

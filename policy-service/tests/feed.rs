@@ -187,7 +187,7 @@ async fn who_comes_from_elsewhere_is_sent_to_the_beginning() {
         service.put("/v1/applications/app-1", json!({"name": number.to_string()})).await.expect(200);
     }
     service.feed(&format!("/v1/policy?since={revision}")).await.expect_problem(410, None);
-    service.feed(&next).await.expect_problem(410, None);
+    service.feed(&format!("/v1/policy?revision={revision}&after=1")).await.expect_problem(410, None);
     let latest = service.revision().await;
     service.feed(&format!("/v1/policy?since={}", latest - 1)).await.expect(200);
     // A renewed epoch.

@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use self::{ask::Ask, page::Source, shared::Answers};
+use self::{ask::Ask, page::Source, shared::Pages};
 use crate::{
     auth::{Gateway, Gateways},
     problem::Problem,
@@ -48,14 +48,14 @@ pub struct Feed {
     store: Store,
     gateways: Arc<Gateways>,
     settings: Settings,
-    answers: Arc<Answers>,
+    pages: Arc<Pages>,
     stopping: CancellationToken,
 }
 
 impl Feed {
     /// A feed of `store` for `gateways`; long polls end when `stopping` is cancelled.
     pub fn new(store: Store, gateways: Gateways, settings: Settings, stopping: CancellationToken) -> Self {
-        Self { store, gateways: Arc::new(gateways), settings, answers: Arc::default(), stopping }
+        Self { store, gateways: Arc::new(gateways), settings, pages: Arc::default(), stopping }
     }
 
     /// What `gateway` is told by, under the policy's `epoch`.
@@ -187,14 +187,9 @@ impl Feed {
         if nothing_new {
             return Ok(over.then(|| Answer { body: None, etag: etag_of(latest.revision) }));
         }
-        if ask.place.is_some() {
-            let mut reader = self.store.reader().await.map_err(problem)?;
-            let page = page::build(&source, &mut reader, ask).await.map_err(problem)?;
-            return Ok(Some(Answer { body: Some(page.body), etag: etag_of(page.revision) }));
-        }
-        let page = self.answers.first_page(&self.store, &source, latest.revision, ask).await.map_err(problem)?;
+        let page = self.pages.page(&self.store, &source, latest.revision, ask).await.map_err(problem)?;
         // A change that this gateway does not see is nothing new; when the wait is over it is told the revision.
-        if page.empty && ask.since.is_some() && !over {
+        if page.empty && ask.since.is_some() && ask.place.is_none() && !over {
             return Ok(None);
         }
         Ok(Some(Answer { etag: etag_of(page.revision), body: Some(page.body) }))

@@ -36,6 +36,8 @@ pub struct Page {
     pub body: Bytes,
     /// The revision.
     pub revision: i64,
+    /// Where it goes on.
+    pub next: Option<Place>,
     /// Whether a delta of one page says nothing but the revision.
     pub empty: bool,
 }
@@ -81,7 +83,7 @@ pub async fn build(source: &Source, reader: &mut Reader, ask: &Ask) -> Result<Pa
     page.removed = (gone != Removed::default()).then_some(gone);
     let empty = next.is_none() && page.removed.is_none() && is_empty(&page);
     let body = serde_json::to_vec(&page).map_err(|_| damaged())?;
-    Ok(Page { body: body.into(), revision: place.revision, empty })
+    Ok(Page { body: body.into(), revision: place.revision, next, empty })
 }
 
 async fn delta(source: &Source, reader: &mut Reader, since: i64, place: Place) -> Result<(Rows, Rows), Error> {

@@ -1,10 +1,12 @@
-//! First pages that many gateways ask for at once: each is made once per revision.
+//! Pages that were made a moment ago, or are being made: for gateways that ask for the same, and ahead of those that will
+//! ask for the next.
 //!
-//! After a change all waiting gateways that hold the same revision want the same delta. The first makes it, the others
-//! wait for it. Only first pages are kept, few of them, and only those of the latest revision.
+//! After a change all waiting gateways that hold the same revision want the same delta: the first makes it, the others
+//! wait for it. While a gateway reads a page of a full policy, the next one is made. What a page says never changes, as
+//! its revision is part of what is asked, so nothing here becomes wrong; it only becomes old, and the oldest goes.
 
 use std::{
-    collections::HashMap,
+    collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -16,42 +18,54 @@ use super::{
 };
 use crate::store::{Store, as_of::Error};
 
-/// Pages kept at once. At most 8 MiB each, and usually below 1 KiB.
-const MAX_PAGES: usize = 8;
+/// Pages kept at once. At most 8 MiB each and usually half of one, so 8 MB.
+const MAX_PAGES: usize = 16;
 
+/// What was asked, as of which revision. The epoch in it also names what the gateway sees.
+type Key = (i64, Ask);
 type Cell = Arc<OnceCell<Page>>;
 
-/// The pages of the latest revision.
+/// The latest pages.
 #[derive(Debug, Default)]
-pub struct Answers(Mutex<Latest>);
+pub struct Pages(Mutex<VecDeque<(Key, Cell)>>);
 
-#[derive(Debug, Default)]
-struct Latest {
-    revision: i64,
-    /// By what was asked for: the epoch, which also names what the gateway sees, and the revision that it holds.
-    pages: HashMap<(String, Option<i64>), Cell>,
-}
-
-impl Answers {
-    /// The first page of what is asked for, of `revision` or a later one.
-    pub async fn first_page(&self, store: &Store, source: &Source, revision: i64, ask: &Ask) -> Result<Page, Error> {
-        match self.cell(revision, (source.epoch.clone(), ask.since)) {
-            Some(cell) => cell.get_or_try_init(|| make(store, source, ask)).await.cloned(),
-            None => make(store, source, ask).await,
+impl Pages {
+    /// The page that is asked for; a first page is of `revision` or a later one.
+    pub async fn page(
+        self: &Arc<Self>,
+        store: &Store,
+        source: &Source,
+        revision: i64,
+        ask: &Ask,
+    ) -> Result<Page, Error> {
+        let page = self.make(store, source, revision, ask.clone()).await?;
+        if let Some(place) = page.next {
+            let (pages, store, source) = (Arc::clone(self), store.clone(), source.clone());
+            let next = Ask { place: Some(place), ..ask.clone() };
+            // Whoever asks for it will hear of an error.
+            tokio::spawn(async move { pages.make(&store, &source, place.revision, next).await.map(drop) });
         }
+        Ok(page)
     }
 
-    /// The place of a page of `revision`; `None` if that is not the latest, or no place is left.
-    fn cell(&self, revision: i64, key: (String, Option<i64>)) -> Option<Cell> {
-        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if revision > latest.revision {
-            *latest = Latest { revision, pages: HashMap::new() };
-        }
-        let room = latest.pages.len() < MAX_PAGES || latest.pages.contains_key(&key);
-        (revision == latest.revision && room).then(|| Arc::clone(latest.pages.entry(key).or_default()))
+    async fn make(&self, store: &Store, source: &Source, revision: i64, ask: Ask) -> Result<Page, Error> {
+        let ask = Ask { epoch: Some(source.epoch.clone()), ..ask };
+        let revision = ask.place.map_or(revision, |place| place.revision);
+        let cell = self.cell((revision, ask.clone()));
+        let made = cell.get_or_try_init(async || page::build(source, &mut store.reader().await?, &ask).await).await?;
+        Ok(made.clone())
     }
-}
 
-async fn make(store: &Store, source: &Source, ask: &Ask) -> Result<Page, Error> {
-    page::build(source, &mut store.reader().await?, ask).await
+    fn cell(&self, key: Key) -> Cell {
+        let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, cell)) = pages.iter().find(|(held, _)| *held == key) {
+            return Arc::clone(cell);
+        }
+        if pages.len() >= MAX_PAGES {
+            pages.pop_front();
+        }
+        let cell = Cell::default();
+        pages.push_back((key, Arc::clone(&cell)));
+        cell
+    }
 }

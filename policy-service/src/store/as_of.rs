@@ -7,7 +7,10 @@
 //! the past has been forgotten up to beyond the revision ([`Error::Gone`]), the reader has to begin anew.
 //!
 //! A limited reader sees the APIs that it is given, and the applications, keys and subscriptions that reach them; what
-//! reaches an API is asked for the revision in question too. In the statements kinds stand as numbers, [`Kind::number`].
+//! reaches an API is asked for the revision in question too.
+
+#[macro_use]
+mod conditions;
 
 use sqlx::{Row as _, Sqlite, Transaction};
 
@@ -68,108 +71,6 @@ pub struct Reader {
     transaction: Transaction<'static, Sqlite>,
     /// Where the policy stands in this view.
     pub state: State,
-}
-
-/// The condition that a version held at revision `at`. The unary plus keeps SQLite from leaving the order of `seq`.
-macro_rules! held {
-    ($table:literal, $at:literal) => {
-        concat!(
-            "(+",
-            $table,
-            ".from_revision <= ",
-            $at,
-            " AND (",
-            $table,
-            ".until_revision IS NULL OR ",
-            $table,
-            ".until_revision > ",
-            $at,
-            "))"
-        )
-    };
-}
-
-/// The condition that an API of the scope (`?4`, JSON) let in applications without a subscription at revision `$at`.
-macro_rules! open {
-    ($table:literal, $at:literal) => {
-        concat!(
-            $table,
-            ".kind = 1 AND ",
-            $table,
-            ".id IN (SELECT value FROM json_each(?4)) AND ",
-            held!($table, $at),
-            " AND json_extract(",
-            $table,
-            ".document, '$.subscription_required') = 0"
-        )
-    };
-}
-
-/// The condition that an application reached an API of the scope at revision `$at`: it was subscribed to one, or one
-/// asks for no subscription.
-macro_rules! reached {
-    ($application:literal, $at:literal) => {
-        concat!(
-            "(EXISTS (SELECT 1 FROM version s WHERE s.application = ",
-            $application,
-            " AND s.kind = 4",
-            " AND s.api IN (SELECT value FROM json_each(?4)) AND ",
-            held!("s", $at),
-            ")",
-            " OR EXISTS (SELECT 1 FROM version a WHERE ",
-            open!("a", $at),
-            "))"
-        )
-    };
-}
-
-/// The condition that a version is within the scope at revision `$at`. Plans and deny policies always are.
-macro_rules! in_scope {
-    ($at:literal) => {
-        concat!(
-            "(v.kind IN (5, 6) OR (v.kind = 1 AND v.id IN (SELECT value FROM json_each(?4)))",
-            " OR (v.kind = 4 AND v.api IN (SELECT value FROM json_each(?4)))",
-            " OR (v.kind IN (2, 3) AND ",
-            reached!("v.application", $at),
-            "))"
-        )
-    };
-}
-
-/// The condition that the same thing holds at revision `?2`. A key that now belongs to another application is another
-/// thing: who sees it may have changed.
-macro_rules! succeeded {
-    () => {
-        concat!(
-            "(EXISTS (SELECT 1 FROM version n WHERE n.kind = v.kind AND n.identity = v.identity",
-            " AND n.application IS v.application AND n.until_revision IS NULL AND n.from_revision <= ?2)",
-            " OR EXISTS (SELECT 1 FROM version n WHERE n.kind = v.kind AND n.identity = v.identity",
-            " AND n.application IS v.application AND n.until_revision IS NOT NULL AND ",
-            held!("n", "?2"),
-            "))"
-        )
-    };
-}
-
-/// The condition that a version came after revision `?1`, as a bound on `seq`, which rises with the revision.
-macro_rules! first_since {
-    () => {
-        concat!(
-            "seq >= (SELECT seq FROM version WHERE from_revision > ?1 ORDER BY from_revision, seq LIMIT 1)",
-            " AND +from_revision > ?1"
-        )
-    };
-}
-
-/// The table of applications that subscribed to an API of the scope, or ceased to, between `?1` and `?2`.
-macro_rules! moved {
-    () => {
-        concat!(
-            "moved (application) AS (SELECT DISTINCT application FROM version WHERE kind = 4",
-            " AND api IN (SELECT value FROM json_each(?4)) AND ((from_revision > ?1 AND from_revision <= ?2)",
-            " OR (until_revision > ?1 AND until_revision <= ?2)))"
-        )
-    };
 }
 
 impl Store {
@@ -240,7 +141,7 @@ impl Reader {
                     " AND NOT ",
                     succeeded!(),
                     // What belongs to an application that no longer reaches the scope goes, though it still holds.
-                    " UNION SELECT seq, kind, document FROM version v WHERE seq > ?3 AND kind IN (2, 3)",
+                    " UNION SELECT seq, kind, document FROM version v WHERE +seq > ?3 AND kind IN (2, 3)",
                     " AND application IN (SELECT application FROM moved) AND ",
                     held!("v", "?1"),
                     " AND ",
@@ -268,8 +169,8 @@ impl Reader {
         match scope {
             Scope::All => {
                 const ALL: &str = concat!(
-                    "SELECT seq, kind, document FROM version v WHERE seq > ?3 AND ",
-                    first_since!(),
+                    "SELECT seq, kind, document FROM version v WHERE ",
+                    came_since!(),
                     " AND ",
                     held!("v", "?2"),
                     " ORDER BY seq LIMIT ?5"
@@ -281,14 +182,14 @@ impl Reader {
                 const LIMITED: &str = concat!(
                     "WITH ",
                     moved!(),
-                    " SELECT seq, kind, document FROM version v WHERE seq > ?3 AND ",
-                    first_since!(),
+                    " SELECT seq, kind, document FROM version v WHERE ",
+                    came_since!(),
                     " AND ",
                     held!("v", "?2"),
                     " AND ",
                     in_scope!("?2"),
                     // What belongs to an application that reaches the scope only now comes along, though it is older.
-                    " UNION SELECT seq, kind, document FROM version v WHERE seq > ?3 AND kind IN (2, 3)",
+                    " UNION SELECT seq, kind, document FROM version v WHERE +seq > ?3 AND kind IN (2, 3)",
                     " AND application IN (SELECT application FROM moved) AND ",
                     held!("v", "?1"),
                     " AND ",
@@ -344,13 +245,7 @@ impl Reader {
     /// When an API of the scope begins or ceases to let in applications without a subscription, nearly every
     /// application comes or goes: too much for a delta, so the reader begins anew.
     async fn check_openness(&mut self, apis: &str, since: i64, at: i64) -> Result<(), Error> {
-        const OPEN: &str = concat!(
-            "SELECT EXISTS (SELECT 1 FROM version a WHERE ",
-            open!("a", "?1"),
-            ") = EXISTS (SELECT 1 FROM version a WHERE ",
-            open!("a", "?2"),
-            ")"
-        );
+        const OPEN: &str = concat!("SELECT ", open!("?1"), " = ", open!("?2"));
         let row = sqlx::query(OPEN).bind(since).bind(at).bind(0).bind(apis);
         let same: bool = row.fetch_one(&mut *self.transaction).await?.try_get(0)?;
         if same { Ok(()) } else { Err(Error::Gone(since)) }

@@ -178,6 +178,7 @@ impl Change {
         .await?;
         self.transaction.commit().await?;
         self.store.announce(&self.state);
+        tracing::debug!(revision = self.state.revision, "the policy was changed");
         Ok(self.state.revision)
     }
 

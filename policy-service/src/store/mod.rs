@@ -6,6 +6,8 @@
 
 pub mod as_of;
 pub mod change;
+mod error;
+mod kind;
 pub mod read;
 
 use std::{str::FromStr as _, time::Duration};
@@ -17,6 +19,8 @@ use sqlx::{
 use tokio::sync::watch;
 
 pub use change::{Change, NewRow};
+pub use error::Error;
+pub use kind::Kind;
 
 /// How long a statement waits for another process's lock, and a request for a connection. Gateways give a callout 5 s.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
@@ -34,113 +38,6 @@ const CHECKPOINT_PAGES: &str = "1000";
 const BULK_CHECKPOINT_PAGES: &str = "131072";
 /// How often the revision is looked up for changes that another process made (`import`, a second service).
 const FOREIGN_CHANGES_INTERVAL: Duration = Duration::from_millis(500);
-
-/// What the rows are. The numbers stand in the database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Kind {
-    /// An API.
-    Api = 1,
-    /// An application.
-    Application = 2,
-    /// A key.
-    Key = 3,
-    /// A subscription.
-    Subscription = 4,
-    /// A plan.
-    Plan = 5,
-    /// A deny policy.
-    DenyPolicy = 6,
-}
-
-impl Kind {
-    /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 6] =
-        [Self::Api, Self::Application, Self::Key, Self::Subscription, Self::Plan, Self::DenyPolicy];
-
-    /// The number in the database.
-    pub fn number(self) -> i64 {
-        i64::from(self as u8)
-    }
-
-    fn from_number(number: i64) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|kind| kind.number() == number).ok_or(Error::Damaged("an unknown kind"))
-    }
-
-    /// The word in messages: `an application` and so on, without the article.
-    pub fn noun(self) -> &'static str {
-        match self {
-            Self::Api => "API",
-            Self::Application => "application",
-            Self::Key => "key",
-            Self::Subscription => "subscription",
-            Self::Plan => "plan",
-            Self::DenyPolicy => "deny policy",
-        }
-    }
-
-    /// The list's name in a page, and the column of its count.
-    pub fn list(self) -> &'static str {
-        match self {
-            Self::Api => "apis",
-            Self::Application => "applications",
-            Self::Key => "keys",
-            Self::Subscription => "subscriptions",
-            Self::Plan => "plans",
-            Self::DenyPolicy => "deny_policies",
-        }
-    }
-}
-
-/// Why the database did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Another writer holds the lock, or no connection was free; the same request may succeed later.
-    #[error("the database is busy")]
-    Busy,
-    /// The disk, or the quota on it, is full.
-    #[error("the disk of the database is full")]
-    Full,
-    /// The file cannot be read or written.
-    #[error("the database cannot be read or written: {0}")]
-    Unavailable(String),
-    /// What the database holds is not what this program writes.
-    #[error("the database is damaged: {0}")]
-    Damaged(&'static str),
-    /// Anything else; a mistake in this program.
-    #[error(transparent)]
-    Sql(sqlx::Error),
-    /// The file belongs to a newer version, or could not be brought up to date.
-    #[error("the database cannot be brought up to date: {0}")]
-    Migration(#[from] sqlx::migrate::MigrateError),
-}
-
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        // Primary result codes, https://www.sqlite.org/rescode.html; the upper bytes only refine them.
-        const BUSY: u32 = 5;
-        const LOCKED: u32 = 6;
-        const READONLY: u32 = 8;
-        const IOERR: u32 = 10;
-        const FULL: u32 = 13;
-        const CANTOPEN: u32 = 14;
-        const NOTADB: u32 = 26;
-        const PRIMARY: u32 = 0xff;
-        match &error {
-            sqlx::Error::PoolTimedOut => Self::Busy,
-            sqlx::Error::Database(database) => {
-                let code = database.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or_default();
-                match code & PRIMARY {
-                    BUSY | LOCKED => Self::Busy,
-                    FULL => Self::Full,
-                    READONLY | IOERR | CANTOPEN | NOTADB => Self::Unavailable(database.message().to_owned()),
-                    _ => Self::Sql(error),
-                }
-            }
-            _ => Self::Sql(error),
-        }
-    }
-}
 
 /// Where the policy stands.
 #[derive(Clone, Debug, PartialEq, Eq)]

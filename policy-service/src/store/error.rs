@@ -1,0 +1,51 @@
+//! Why the database did not do what was asked: the few cases that somebody can do something about, and the rest.
+
+/// Why the database did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another writer holds the lock, or no connection was free; the same request may succeed later.
+    #[error("the database is busy")]
+    Busy,
+    /// The disk, or the quota on it, is full.
+    #[error("the disk of the database is full")]
+    Full,
+    /// The file cannot be read or written.
+    #[error("the database cannot be read or written: {0}")]
+    Unavailable(String),
+    /// What the database holds is not what this program writes.
+    #[error("the database is damaged: {0}")]
+    Damaged(&'static str),
+    /// Anything else; a mistake in this program.
+    #[error(transparent)]
+    Sql(sqlx::Error),
+    /// The file belongs to a newer version, or could not be brought up to date.
+    #[error("the database cannot be brought up to date: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        // Primary result codes, https://www.sqlite.org/rescode.html; the upper bytes only refine them.
+        const BUSY: u32 = 5;
+        const LOCKED: u32 = 6;
+        const READONLY: u32 = 8;
+        const IOERR: u32 = 10;
+        const FULL: u32 = 13;
+        const CANTOPEN: u32 = 14;
+        const NOTADB: u32 = 26;
+        const PRIMARY: u32 = 0xff;
+        match &error {
+            sqlx::Error::PoolTimedOut => Self::Busy,
+            sqlx::Error::Database(database) => {
+                let code = database.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or_default();
+                match code & PRIMARY {
+                    BUSY | LOCKED => Self::Busy,
+                    FULL => Self::Full,
+                    READONLY | IOERR | CANTOPEN | NOTADB => Self::Unavailable(database.message().to_owned()),
+                    _ => Self::Sql(error),
+                }
+            }
+            _ => Self::Sql(error),
+        }
+    }
+}

@@ -45,6 +45,8 @@ pub struct Case {
     pub expect: Expect,
     /// Why this cannot be had with a real Envoy.
     pub native: Option<String>,
+    /// Why this cannot be had over HTTP/1.
+    pub not_http1: Option<String>,
 }
 
 /// A request; what is absent is the group's, then [`Sent`]'s.

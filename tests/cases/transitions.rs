@@ -92,8 +92,13 @@ pub fn delta(base: usize, state: &str) -> Value {
 pub fn requests(group: &Group, state: &str) -> Vec<(Sent, String)> {
     let sent = |key: String| {
         let request: Request = serde_json::from_value(json!({"key": key})).expect("a request");
-        let case =
-            super::table::Case { name: String::new(), request, expect: Expect::Reason(String::new()), native: None };
+        let case = super::table::Case {
+            name: String::new(),
+            request,
+            expect: Expect::Reason(String::new()),
+            native: None,
+            not_http1: None,
+        };
         group.sent(&case)
     };
     let of_type = |name: &&str| (sent(format!("key-{name}")), expected(state, name));

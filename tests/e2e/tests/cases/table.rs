@@ -93,8 +93,10 @@ fn metadata_routes(group: &Group, first_case: usize) -> Vec<Value> {
     routes
 }
 
-fn native(group: &Group, case: &Case) -> bool {
-    group.native.is_some() || case.native.is_some()
+/// Whether a case can be had in this way.
+fn is_possible(group: &Group, case: &Case, protocol: Protocol) -> bool {
+    let over_protocol = matches!(protocol, Protocol::Http2) || case.not_http1.is_none();
+    group.native.is_none() && case.native.is_none() && over_protocol
 }
 
 #[tokio::test]
@@ -136,7 +138,7 @@ async fn run(name: &str, protocol: Protocol) -> usize {
     let mut number = 0;
     for ((file, group), address) in groups.iter().zip(&gateway.addresses) {
         for case in &group.cases {
-            if !native(group, case)
+            if is_possible(group, case, protocol)
                 && let Some(answer) = ask(protocol, *address, &group.sent(case), number).await
             {
                 asked.insert(number, Asked { group, file, case, answer });

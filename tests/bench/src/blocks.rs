@@ -28,6 +28,8 @@ const STRIDE: usize = 34;
 pub struct Seen {
     /// From the acknowledgement to the first refusal on the last worker, in milliseconds.
     pub ms: f64,
+    /// From the acknowledgement to the end of the service's answer to keygate.
+    pub answered_ms: f64,
     /// Bytes that the service sent for it, with the head of its answer.
     pub bytes: u64,
 }
@@ -94,7 +96,11 @@ pub async fn measure(
             }
             open = left;
         }
-        let seen = Seen { ms: acknowledged.elapsed().as_secs_f64() * 1e3, bytes: gate.bytes() - before };
+        let ms = acknowledged.elapsed().as_secs_f64() * 1e3;
+        // It may have come before the acknowledgement.
+        let answered = gate.answered().map(|at| at.saturating_duration_since(acknowledged));
+        let answered_ms = answered.unwrap_or_default().as_secs_f64() * 1e3;
+        let seen = Seen { ms, answered_ms, bytes: gate.bytes() - before };
         progress(number, seen);
         all.push(seen);
     }

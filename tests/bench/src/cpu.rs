@@ -33,11 +33,18 @@ pub fn settled(process: u32) -> Result<Duration> {
     }
 }
 
-fn used(process: u32) -> Result<Duration> {
+/// The CPU time used so far by all threads of a process that may be busy: up to a tick of the kernel's is missing.
+pub fn used(process: u32) -> Result<Duration> {
     let folder = format!("/proc/{process}/task");
     let threads = fs::read_dir(&folder).map_err(Error::io(format!("reading {folder}")))?;
     // A thread that ends meanwhile takes its time along; Envoy's live as long as it does.
     Ok(threads.flatten().filter_map(|thread| read(&thread.path().join("schedstat").to_string_lossy())).sum())
+}
+
+/// How busy the machine has been in the last minute, in threads that ran or wanted to.
+pub fn load_average() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or_default()
 }
 
 /// The first number of a `schedstat` file: nanoseconds on the CPU.

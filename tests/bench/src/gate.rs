@@ -39,6 +39,8 @@ struct Shared {
     requests: AtomicU64,
     /// When something was first asked since the gate was opened, or since the policy was last forgotten.
     began: Mutex<Option<Instant>>,
+    /// When the service last sent something.
+    answered: Mutex<Option<Instant>>,
     forget: Notify,
 }
 
@@ -90,6 +92,11 @@ impl Gate {
         self.shared.requests.load(Ordering::Relaxed)
     }
 
+    /// When the service last sent something.
+    pub fn answered(&self) -> Option<Instant> {
+        *self.shared.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// When the load that runs now, or ran last, began.
     pub fn load_began(&self) -> Option<Instant> {
         *self.began()
@@ -130,6 +137,7 @@ async fn pass(mut envoy: TcpStream, service: SocketAddr, shared: &Shared) -> std
                 if read == 0 {
                     return Ok(());
                 }
+                *shared.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                 shared.bytes.fetch_add(u64::try_from(read).unwrap_or_default(), Ordering::Relaxed);
                 envoy.write_all(answered.get(..read).unwrap_or_default()).await?;
                 waits = false;

@@ -24,6 +24,8 @@ pub struct Run<'a> {
     pub population: Population,
     /// Bytes of keygate's module.
     pub module_bytes: u64,
+    /// The machine's load average before anything was started, and its number of processors: how much company there was.
+    pub company: (f64, usize),
     /// Whether a second keygate was measured beside it.
     pub has_baseline: bool,
 }
@@ -65,8 +67,10 @@ fn how(run: Run<'_>) -> String {
          one run: one worker, direct responses, ten request headers, {} keys, after {warming} requests for each variant; closed loop over {CONNECTIONS} connections, \
          slices of {REQUESTS} requests, variants in random order in each turn, `schedstat` read while Envoy is idle; a \
          round's figure is the mean of the lowest quarter of its {turns} slices, the result the median of {rounds} rounds, \
-         and ratios are taken within a round.",
-        run.population.keys()
+         and ratios are taken within a round. Before it began the machine's load average was {:.1} on {} processors.",
+        run.population.keys(),
+        run.company.0,
+        run.company.1
     )
 }
 

@@ -39,6 +39,8 @@ pub struct Scale<'r> {
     population: Population,
     /// Resident bytes without a policy.
     empty: u64,
+    /// CPU time before the first load.
+    used: Duration,
 }
 
 /// A full load.
@@ -46,6 +48,8 @@ pub struct Scale<'r> {
 pub struct Load {
     /// From its first request to the policy that decides.
     pub seconds: f64,
+    /// CPU time of Envoy for it, in seconds; with what requests cost meanwhile.
+    pub cpu_seconds: f64,
     /// Resident memory that there is more than without a policy, by key.
     pub bytes_per_key: f64,
     /// Bytes that the service sent.
@@ -81,22 +85,23 @@ impl<'r> Scale<'r> {
         let places = Places { policy: gate.address(), authz: authz.address() };
         let config = listeners::bootstrap(listeners, places);
         let envoy = runtime.block_on(Envoy::start(&folder.join(format!("workers-{workers}")), &config, workers))?;
-        cpu::settled(envoy.id())?;
+        let used = cpu::settled(envoy.id())?;
         let empty = envoy.resident_bytes()?;
         gate.open();
-        Ok(Self { runtime, envoy, gate, population, empty })
+        Ok(Self { runtime, envoy, gate, population, empty, used })
     }
 
     /// Waits for the first load.
     pub fn first_load(&self) -> Result<Load> {
-        self.wait_for_load(1, 0)
+        self.wait_for_load(1, 0, self.used)
     }
 
     /// Has keygate load everything anew, and waits for it.
     pub fn load_again(&self) -> Result<Load> {
         let (applied, bytes) = (self.applied()?, self.gate.bytes());
+        let used = cpu::used(self.envoy.id())?;
         self.gate.forget();
-        self.wait_for_load(applied + 1, bytes)
+        self.wait_for_load(applied + 1, bytes, used)
     }
 
     fn applied(&self) -> Result<u64> {
@@ -104,7 +109,7 @@ impl<'r> Scale<'r> {
         Ok(stats.values().sum())
     }
 
-    fn wait_for_load(&self, applied: u64, bytes_before: u64) -> Result<Load> {
+    fn wait_for_load(&self, applied: u64, bytes_before: u64, used_before: Duration) -> Result<Load> {
         let looking = async || {
             let stats = self.envoy.stats("wasmcustom.keygate.refresh.applied").await?;
             let found: u64 = stats.values().sum();
@@ -117,11 +122,12 @@ impl<'r> Scale<'r> {
         self.runtime.block_on(eventually("a full load", LOADING, looking))?;
         let ended = Instant::now();
         let seconds = self.gate.load_began().map_or(0.0, |began| (ended - began).as_secs_f64());
+        let used = cpu::used(self.envoy.id())?.saturating_sub(used_before);
         self.check_last_key()?;
-        cpu::settled(self.envoy.id())?;
         let grown = self.envoy.resident_bytes()?.saturating_sub(self.empty);
         Ok(Load {
             seconds,
+            cpu_seconds: used.as_secs_f64(),
             bytes_per_key: float(grown) / float(self.population.keys()),
             megabytes: float(self.gate.bytes() - bytes_before) / 1e6,
         })

@@ -14,16 +14,20 @@ use crate::{Error, Result, population::Population};
 /// Pages between two lines of progress.
 const PAGES_PER_LINE: usize = 50;
 
-/// A service that serves the population.
+/// A service that serves the population. A database that this build of the service cannot use any more is made anew.
 pub async fn start(folder: &Path, population: Population) -> Result<PolicyService> {
     let folder = folder.join(format!("policy-{}", population.keys()));
     let complete = folder.join("complete");
-    if !complete.exists() {
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).map_err(Error::io(format!("making {}", folder.display())))?;
-        import(&folder, population)?;
-        fs::write(&complete, "").map_err(Error::io("noting that the database is complete"))?;
+    if complete.exists() {
+        match PolicyService::start(&folder, ports::free()?).await {
+            Ok(service) => return Ok(service),
+            Err(error) => eprintln!("the database is made anew, since the service does not start on it: {error}"),
+        }
     }
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).map_err(Error::io(format!("making {}", folder.display())))?;
+    import(&folder, population)?;
+    fs::write(&complete, "").map_err(Error::io("noting that the database is complete"))?;
     PolicyService::start(&folder, ports::free()?).await
 }
 

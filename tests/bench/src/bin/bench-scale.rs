@@ -13,7 +13,7 @@ use keygate_bench::{
     Error, Result,
     authz::Authz,
     blocks::{self, Seen},
-    figures,
+    cpu, figures,
     filters::Filters,
     gate::Gate,
     goals,
@@ -43,6 +43,9 @@ struct Arguments {
     /// Blocks, and with polls a third as many.
     #[arg(long, env = "BLOCKS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(3..=300))]
     blocks: u16,
+    /// Only what is measured with so many workers.
+    #[arg(long, env = "WORKERS")]
+    workers: Option<usize>,
     /// Rounds for the cost of cold keys.
     #[arg(long, env = "ROUNDS", default_value_t = 5)]
     rounds: u16,
@@ -83,10 +86,14 @@ fn run(arguments: Arguments, runtime: &Runtime) -> Result<()> {
     let service = runtime.block_on(service::start(&folder, population))?;
     let authz = Authz::start()?;
     let bench = Bench { arguments, runtime, filters, folder, population, authz, service, begun: Instant::now() };
+    println!("Load average of the machine before: {:.1}.\n", cpu::load_average());
     println!("| measure | goal | measured |\n|---|---|---|");
-    let one = bench.one_worker()?;
-    bench.four_workers(one)?;
-    bench.polling()?;
+    let wanted = |workers| bench.arguments.workers.is_none_or(|wanted| wanted == workers);
+    let one = if wanted(1) { Some(bench.one_worker()?) } else { None };
+    if wanted(WORKERS) {
+        bench.four_workers(one)?;
+        bench.polling()?;
+    }
     let mut service = bench.service;
     runtime.block_on(service.stop());
     Ok(())
@@ -113,7 +120,7 @@ impl Bench<'_> {
         let compared = variants::all(&self.filters, self.population, self.authz.address(), false).only(&only);
         let mut scale = self.start(&compared.listeners, 1)?;
         let first = scale.first_load()?;
-        row("full load, one worker", "≤ 12 s", format!("{:.1} s for {:.0} MB of JSON", first.seconds, first.megabytes));
+        row("full load, one worker", "≤ 12 s", format!("{} for {:.0} MB of JSON", took(first), first.megabytes));
         row("memory for a key, one worker, first load", "≤ 200 bytes", bytes(first));
 
         self.progress("requests without a load");
@@ -164,7 +171,7 @@ impl Bench<'_> {
         for number in 3..=self.arguments.loads {
             self.progress(format!("load {number} of {}", self.arguments.loads));
             last = scale.load_again()?;
-            self.progress(format!("{} after {:.1} s", bytes(last), last.seconds));
+            self.progress(format!("{} after {}", bytes(last), took(last)));
         }
         row(&format!("memory for a key after {} loads", self.arguments.loads), "≤ 350 bytes", bytes(last));
         self.runtime.block_on(scale.envoy.stop());
@@ -172,13 +179,13 @@ impl Bench<'_> {
     }
 
     /// Load and memory again, and blocks with long polls.
-    fn four_workers(&self, one: Load) -> Result<()> {
+    fn four_workers(&self, one: Option<Load>) -> Result<()> {
         self.progress("four workers: first load");
         let scale = self.start(&self.keygate(listeners::keygate), WORKERS)?;
         let four = scale.first_load()?;
-        let times = four.bytes_per_key / one.bytes_per_key;
-        row("full load, four workers", "≤ 12 s", format!("{:.1} s", four.seconds));
-        row("memory for a key, four workers, first load", "within 10 %", format!("{} ({times:.2} ×)", bytes(four)));
+        let times = one.map_or_else(String::new, |one| format!(" ({:.2} ×)", four.bytes_per_key / one.bytes_per_key));
+        row("full load, four workers", "≤ 12 s", took(four));
+        row("memory for a key, four workers, first load", "within 10 %", format!("{}{times}", bytes(four)));
         let seen = self.blocks(&scale, self.arguments.blocks.into())?;
         row("block to the last worker's first refusal, long polls", "p99 ≤ 250 ms", told(&seen));
         self.runtime.block_on(scale.envoy.stop());
@@ -200,7 +207,12 @@ impl Bench<'_> {
     fn blocks(&self, scale: &Scale<'_>, count: usize) -> Result<Vec<Seen>> {
         let address = scale.envoy.listener(KEYGATE)?;
         let mut connections = self.runtime.block_on(blocks::connect(&scale.envoy, address, WORKERS))?;
-        let progress = |number, seen: Seen| self.progress(format!("block {number} of {count}: {:.0} ms", seen.ms));
+        let progress = |number, seen: Seen| {
+            self.progress(format!(
+                "block {number} of {count}: {:.0} ms, {:.0} ms of them the service's",
+                seen.ms, seen.answered_ms
+            ))
+        };
         self.runtime.block_on(blocks::measure(&self.service, &scale.gate, &mut connections, count, progress))
     }
 }
@@ -209,20 +221,28 @@ fn row(measure: &str, goal: impl Display, measured: impl Display) {
     println!("| {measure} | {goal} | {measured} |");
 }
 
+fn took(load: Load) -> String {
+    format!("{:.1} s ({:.1} s of Envoy's CPU time)", load.seconds, load.cpu_seconds)
+}
+
 fn bytes(load: Load) -> String {
     format!("{:.0} bytes", load.bytes_per_key)
 }
 
 fn told(seen: &[Seen]) -> String {
-    let times: Vec<f64> = seen.iter().map(|seen| seen.ms).collect();
+    let all = |figure: fn(&Seen) -> f64| seen.iter().map(figure).collect::<Vec<f64>>();
+    let (times, answered) = (all(|seen| seen.ms), all(|seen| seen.answered_ms));
     let quantile = |part| figures::quantile(&times, part);
     let (least, most) = (seen.iter().map(|seen| seen.bytes).min(), seen.iter().map(|seen| seen.bytes).max());
     format!(
-        "p50 {:.0} ms, p99 {:.0} ms, highest {:.0} ms of {}; {} to {} bytes with the answer's head",
+        "p50 {:.0} ms, p99 {:.0} ms, highest {:.0} ms of {}; the service's answer was there after {:.0} ms (p50), {:.0} ms \
+         (highest); {} to {} bytes with the answer's head",
         quantile(0.5),
         quantile(0.99),
         quantile(1.0),
         seen.len(),
+        figures::median(&answered),
+        figures::quantile(&answered, 1.0),
         least.unwrap_or(0),
         most.unwrap_or(0)
     )

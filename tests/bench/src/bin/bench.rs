@@ -1,13 +1,13 @@
 //! `bench` compares what keygate adds to a request with what else one could do, prints a table and draws a chart. The
 //! Makefile builds the modules and calls it.
 
-use std::{fs, path::PathBuf, process::ExitCode, time::Instant};
+use std::{fs, num::NonZero, path::PathBuf, process::ExitCode, thread, time::Instant};
 
 use clap::Parser;
 use keygate_bench::{
     Error, Result,
     authz::Authz,
-    chart,
+    chart, cpu,
     envoy::Envoy,
     feed::Feed,
     filters::Filters,
@@ -68,6 +68,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments, runtime: &Runtime) -> Result<()> {
+    let company = (cpu::load_average(), thread::available_parallelism().map_or(1, NonZero::get));
     let filters = Filters::find(&arguments.keygate, arguments.baseline.as_deref(), &arguments.filters)?;
     let population = Population::of_keys(usize::try_from(arguments.keys).unwrap_or(usize::MAX));
     let warming = usize::try_from(arguments.warming).unwrap_or(usize::MAX);
@@ -93,8 +94,15 @@ fn run(arguments: &Arguments, runtime: &Runtime) -> Result<()> {
     let module_bytes = fs::metadata(&filters.keygate).map_or(0, |metadata| metadata.len());
     let has_baseline = filters.baseline.is_some();
     let variants = &compared.variants;
-    let report =
-        report::markdown(Run { variants, measured: &measured, extent, population, module_bytes, has_baseline });
+    let report = report::markdown(Run {
+        variants,
+        measured: &measured,
+        extent,
+        population,
+        module_bytes,
+        company,
+        has_baseline,
+    });
     println!("\n{report}");
     if let Some(folder) = &arguments.keep {
         fs::create_dir_all(folder).map_err(Error::io(format!("making {}", folder.display())))?;

@@ -1,6 +1,7 @@
 //! What must be true of the sources themselves: who may call whom, and how a file begins. Says nothing about behaviour.
 
 #![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::expect_used, reason = "only test code: a panic is how it reports")]
 
 use std::{
     fs,

@@ -347,7 +347,8 @@ fn pages_take_effect_together_or_not_at_all() {
         ("/2", page(6, r#""/3""#, &["two"])),
         ("/3", page(6, "null", &["three"])),
     ]);
-    let variants: Vec<(&str, Option<(&str, String)>, bool)> = vec![
+    type Variant = (&'static str, Option<(&'static str, String)>, bool);
+    let variants: Vec<Variant> = vec![
         ("all", None, true),
         ("another revision in the middle", Some(("/2", page(7, r#""/3""#, &["two"]))), false),
         ("another epoch in the middle", Some(("/2", full(6, r#", "next": "/3""#, &["two"]))), false),

@@ -45,8 +45,12 @@ fn trim(input: &str, output: &str) -> Result<(), String> {
             return Err(format!("it does not export {kept}, which Envoy needs"));
         }
     }
-    let dropped: Vec<_> =
-        module.exports.iter().filter(|export| !KEPT.contains(&export.name.as_str())).map(|export| export.id()).collect();
+    let dropped: Vec<_> = module
+        .exports
+        .iter()
+        .filter(|export| !KEPT.contains(&export.name.as_str()))
+        .map(|export| export.id())
+        .collect();
     dropped.into_iter().for_each(|export| module.exports.delete(export));
     passes::gc::run(&mut module);
     module.customs = Default::default();

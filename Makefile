@@ -144,6 +144,5 @@ bench-filters:
 	tools/wasm-cargo build --profile filter $(LOCKED) -p keygate-bench-noop -p keygate-bench-plain -p keygate-bench-calls
 	@mkdir -p $(BENCH_FILTERS)
 	@install -m 644 $(WORK)/wasm32-unknown-unknown/filter/bench_*.wasm $(BENCH_FILTERS)
-ifneq ($(TRIM),)
-	$(TRIM) $(WORK)/wasm32-unknown-unknown/filter/bench_calls.wasm $(BENCH_FILTERS)/bench_calls.wasm
-endif
+	cargo build -q $(LOCKED) -p trim
+	@$(WORK)/debug/trim $(WORK)/wasm32-unknown-unknown/filter/bench_calls.wasm $(BENCH_FILTERS)/bench_calls.wasm

@@ -29,7 +29,8 @@ struct Key {
 
 #[derive(Default)]
 struct Policy {
-    apis: HashMap<String, String>,
+    /// By host, then by path.
+    apis: HashMap<String, HashMap<String, String>>,
     keys: HashMap<Digest, Key>,
     subscriptions: HashMap<String, Vec<String>>,
     allowed: u32,
@@ -48,7 +49,8 @@ impl Policy {
     fn of_keys(keys: usize) -> Self {
         let mut policy = Self { allowed: define_counter("bench.plain.allowed"), ..Self::default() };
         for api in 0..APIS {
-            policy.apis.insert(format!("/api-{api:03}/1.0"), format!("api-{api:03}"));
+            let prefixes = policy.apis.entry(String::new()).or_default();
+            prefixes.insert(format!("/api-{api:03}/1.0"), format!("api-{api:03}"));
         }
         for number in 0..keys {
             let application_number = number / 2;
@@ -68,14 +70,19 @@ impl Policy {
         policy
     }
 
-    fn find_api(&self, path: &str) -> Option<&String> {
-        let mut prefix = path.split('?').next()?;
-        loop {
-            if let Some(api) = self.apis.get(prefix) {
-                return Some(api);
+    /// A match may name a host; those of the benchmark name none, which comes second.
+    fn find_api(&self, host: &str, path: &str) -> Option<&String> {
+        let path = path.split('?').next()?;
+        [host, ""].iter().find_map(|host| {
+            let prefixes = self.apis.get(*host)?;
+            let mut prefix = path;
+            loop {
+                if let Some(api) = prefixes.get(prefix) {
+                    return Some(api);
+                }
+                prefix = prefix.rsplit_once('/')?.0;
             }
-            prefix = prefix.rsplit_once('/')?.0;
-        }
+        })
     }
 }
 
@@ -104,6 +111,7 @@ impl Context for Request {}
 impl HttpContext for Request {
     fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
         let path = self.get_http_request_header(":path").unwrap_or_default();
+        let host = self.get_http_request_header(":authority").unwrap_or_default();
         let query = path.split_once('?').map(|(_, query)| query).unwrap_or_default();
         let argument = query.split('&').find_map(|argument| argument.strip_prefix("apikey="));
         let given = [
@@ -119,7 +127,7 @@ impl HttpContext for Request {
         let allowed = credential.and_then(|credential| {
             let digest: Digest = Sha256::digest(credential).into();
             let key = policy.keys.get(&digest)?;
-            let api = policy.find_api(&path)?;
+            let api = policy.find_api(&host, &path)?;
             policy.subscriptions.get(&key.application)?.contains(api).then_some(key)
         });
         let Some(key) = allowed else {

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use crate::{
     config::Fact,
     decision::{Decision, Permit},
-    reply::Reason,
+    reason::Reason,
 };
 
 /// What a refusal always carries as far as it is known, whatever the configuration lists.

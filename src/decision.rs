@@ -22,8 +22,8 @@ use crate::{
         ApiState, ApplicationState, Digest, KeyState, KeyType, Security, SubscriptionState,
         rows::{Api, Plan},
     },
+    reason::Reason,
     referer::RefererPattern,
-    reply::Reason,
 };
 
 /// The application and the key id of a request that an emergency key lets through.

@@ -8,7 +8,7 @@
 //! - [`head`], [`path`], [`hostname`], [`referer`], [`template`]: parts of a request, and the patterns they are held against
 //! - [`credential`]: where a request carries its key
 //! - [`catalogue`]: which API a request belongs to, and the other small lists
-//! - [`decision`]: permit or denial
+//! - [`reason`], [`decision`]: permit or denial, and why
 //! - [`reply`], [`edit`], [`annotation`], [`outcome`]: what follows from it
 //! - [`store`]: the policy in shared data
 //! - [`refresh`]: how it is kept fresh
@@ -28,6 +28,7 @@ pub mod hostname;
 pub mod outcome;
 pub mod path;
 pub mod policy;
+pub mod reason;
 pub mod referer;
 pub mod refresh;
 pub mod reply;

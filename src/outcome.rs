@@ -9,7 +9,8 @@ use crate::{
     decision::{Decision, Denial, Permit},
     edit::{self, Edit},
     head::Head,
-    reply::{self, Reason, Reply},
+    reason::Reason,
+    reply::{self, Reply},
 };
 
 /// What follows from a decision.

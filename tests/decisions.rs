@@ -5,7 +5,7 @@ mod cases;
 use std::{collections::BTreeSet, fs, path::Path};
 
 use cases::{FILES, all_groups, check::REPLIES, transitions};
-use keygate::reply::Reason;
+use keygate::reason::Reason;
 
 #[test]
 fn every_case_holds() {

@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 
 use keygate::{
     config::{FIELDS, WhenAbsent},
-    reply::Reason,
+    reason::Reason,
 };
 
 /// What stands in the README between `<!-- name -->` and `<!-- /name -->`.

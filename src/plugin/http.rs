@@ -18,7 +18,8 @@ use crate::{
     edit::Edit,
     head::{Head, Kind},
     outcome::{self, Counted, Outcome},
-    reply::{self, Reason, Reply},
+    reason::Reason,
+    reply::{self, Reply},
 };
 
 /// One request.

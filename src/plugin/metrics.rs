@@ -3,8 +3,8 @@
 use crate::{
     config::Mode,
     plugin::host::{self, MetricKind},
+    reason::Reason,
     refresh::RefreshEvent,
-    reply::Reason,
     store::manifest::Manifest,
 };
 

@@ -9,7 +9,7 @@ use crate::{
         OnPolicyUnavailable, PolicySource, Replies, ReplyFormat, ReplyOverride, UnknownApi, WhenAbsent, fields, json,
     },
     policy::Digest,
-    reply::Reason,
+    reason::Reason,
 };
 
 fn header(name: &str) -> CredentialSource {

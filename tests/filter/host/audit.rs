@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use keygate::reply::Reason;
+use keygate::reason::Reason;
 use serde_json::Value;
 
 use super::{

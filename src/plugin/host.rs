@@ -80,8 +80,6 @@ unsafe extern "C" {
 #[derive(Clone, Copy, Debug)]
 #[repr(u32)]
 pub enum LogLevel {
-    /// `debug`.
-    Debug = 1,
     /// `info`.
     Info = 2,
     /// `warning`.

@@ -179,7 +179,6 @@ impl RootContext for Root {
 impl From<&Level> for LogLevel {
     fn from(level: &Level) -> Self {
         match level {
-            Level::Debug => Self::Debug,
             Level::Info => Self::Info,
             Level::Warn => Self::Warn,
             Level::Error => Self::Error,

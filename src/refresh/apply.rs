@@ -34,27 +34,14 @@ impl Refresh {
                 self.confirm(at_once, around);
                 None
             }
-            Meaning::NotModified => self.failed(&fetch, &Failure::UnaskedNotModified, None, around),
+            Meaning::NotModified => self.fail(&fetch.path, &Failure::UnaskedNotModified, None, around),
             Meaning::Gone if matches!(purpose, Purpose::Full) || fetch.path == self.settings.path => {
-                self.failed(&fetch, &Failure::Status(404), None, around)
+                self.fail(&fetch.path, &Failure::Status(404), None, around)
             }
             Meaning::Gone => self.begin_anew(&fetch, "the cursor is gone (404 or 410)", around),
-            Meaning::Failure(failure, retry_after) => self.failed(&fetch, &failure, retry_after, around),
+            Meaning::Failure(failure, retry_after) => self.fail(&fetch.path, &failure, retry_after, around),
             Meaning::Page(page, etag) => self.take_page(&fetch, purpose, page, etag, at_once, around),
         }
-    }
-
-    fn failed<S: Shared>(
-        &mut self,
-        fetch: &Fetch,
-        failure: &Failure,
-        retry_after: Option<Duration>,
-        around: &mut Around<'_, S>,
-    ) -> Option<Fetch> {
-        let level = if matches!(failure, Failure::Refused(_)) { Level::Error } else { Level::Warn };
-        around.report.event(RefreshEvent::Failed);
-        self.complain(level, &fetch.path, &failure.to_string(), retry_after, around);
-        None
     }
 
     fn refused<S: Shared>(&mut self, path: &str, what: &str, around: &mut Around<'_, S>) -> Option<Fetch> {
@@ -84,14 +71,11 @@ impl Refresh {
         around: &mut Around<'_, S>,
     ) -> Option<Fetch> {
         match purpose {
-            Purpose::NextFull(mut build) => {
+            Purpose::NextFull(build) => {
                 if !build.goes_on(&page.header) {
                     return self.refused(&fetch.path, "the page is of another revision than the one before it", around);
                 }
-                match build.begin_page(&page) {
-                    Ok(()) => self.start(Work::new(page, Job::Full(build)), fetch),
-                    Err(error) => self.build_failed(&fetch.path, error, around),
-                }
+                self.start_full(fetch, page, build, around)
             }
             Purpose::NextDelta { epoch, revision, base } => {
                 let header = &page.header;
@@ -133,7 +117,18 @@ impl Refresh {
             }
         }
         let generation = self.lease.as_mut().map(|lease| lease.next_generation())?;
-        let mut build = Box::new(Build::new(&page, etag, around.held.standing(), generation));
+        let build = Box::new(Build::new(&page, etag, around.held.standing(), generation));
+        self.start_full(fetch, page, build, around)
+    }
+
+    /// Takes one page, the first or a later one, into the build that it belongs to.
+    fn start_full<S: Shared>(
+        &mut self,
+        fetch: &Fetch,
+        page: Box<Page>,
+        mut build: Box<Build>,
+        around: &mut Around<'_, S>,
+    ) -> Option<Fetch> {
         match build.begin_page(&page) {
             Ok(()) => self.start(Work::new(page, Job::Full(build)), fetch),
             Err(error) => self.build_failed(&fetch.path, error, around),

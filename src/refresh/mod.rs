@@ -76,8 +76,6 @@ pub enum RefreshEvent {
 /// How loud a line of the log is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// For whoever looks closely.
-    Debug,
     /// For the record.
     Info,
     /// Somebody should look.
@@ -215,8 +213,9 @@ impl Refresh {
 
     /// The callout of the last fetch could not be made.
     pub fn not_sent<S: Shared>(&mut self, failure: Failure, around: &mut Around<'_, S>) {
-        if matches!(self.state, State::Fetching { .. }) {
-            self.fail(&failure, None, around);
+        if let State::Fetching { fetch, .. } = &self.state {
+            let path = fetch.path.clone();
+            self.fail(&path, &failure, None, around);
         }
     }
 
@@ -241,10 +240,11 @@ impl Refresh {
             State::Fetching { fetch, sent_ms, .. } => {
                 *sent_ms = around.now_ms.min(*sent_ms);
                 let limit = u64::try_from(fetch.timeout.as_millis()).unwrap_or(u64::MAX).saturating_add(NEVER_MS);
-                if around.now_ms.saturating_sub(*sent_ms) > limit {
-                    self.fail(&Failure::NeverAnswered, None, around);
+                if around.now_ms.saturating_sub(*sent_ms) <= limit {
+                    return None;
                 }
-                None
+                let path = fetch.path.clone();
+                self.fail(&path, &Failure::NeverAnswered, None, around)
             }
             State::Working { .. } => self.work(around),
             State::Idle { .. } | State::Follower { .. } => None,
@@ -340,16 +340,18 @@ impl Refresh {
     }
 
     /// Nothing usable came: the policy held serves on, and the next try comes later and later.
-    fn fail<S: Shared>(&mut self, failure: &Failure, retry_after: Option<Duration>, around: &mut Around<'_, S>) {
-        let path = match &self.state {
-            State::Fetching { fetch, .. } => fetch.path.clone(),
-            State::Working { path, .. } => path.clone(),
-            State::Idle { .. } | State::Follower { .. } => self.settings.path.clone(),
-        };
+    fn fail<S: Shared>(
+        &mut self,
+        path: &str,
+        failure: &Failure,
+        retry_after: Option<Duration>,
+        around: &mut Around<'_, S>,
+    ) -> Option<Fetch> {
         let level =
             if matches!(failure, Failure::Refused(_) | Failure::NoCluster) { Level::Error } else { Level::Warn };
         around.report.event(RefreshEvent::Failed);
-        self.complain(level, &path, &failure.to_string(), retry_after, around);
+        self.complain(level, path, &failure.to_string(), retry_after, around);
+        None
     }
 
     /// Says what is wrong, once until it changes, and waits.

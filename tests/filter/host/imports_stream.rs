@@ -59,27 +59,6 @@ pub unsafe extern "C" fn proxy_get_header_map_pairs(kind: u32, data: *mut *mut u
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn proxy_get_header_map_value(
-    kind: u32,
-    name: *const u8,
-    name_size: usize,
-    data: *mut *mut u8,
-    size: *mut usize,
-) -> u32 {
-    let name = unsafe { bytes(name, name_size) };
-    let found = call("proxy_get_header_map_value", |world, vm| {
-        readable(&mut world.vms[vm], kind)?.first(name).map(<[u8]>::to_vec).ok_or(Status::NotFound)
-    });
-    unsafe { hand_over(found, data, size) }
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn proxy_set_header_map_pairs(kind: u32, data: *const u8, size: usize) -> u32 {
-    let Some(headers) = Headers::from_abi(unsafe { bytes(data, size) }) else { return Status::BadArgument as u32 };
-    change("proxy_set_header_map_pairs", kind, |map| *map = headers)
-}
-
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn proxy_remove_header_map_value(kind: u32, name: *const u8, name_size: usize) -> u32 {
     let name = unsafe { bytes(name, name_size) };
     change("proxy_remove_header_map_value", kind, |map| map.remove(name))
@@ -95,18 +74,6 @@ pub unsafe extern "C" fn proxy_replace_header_map_value(
 ) -> u32 {
     let (name, value) = unsafe { (bytes(name, name_size), bytes(value, value_size)) };
     change("proxy_replace_header_map_value", kind, |map| map.replace(name, value))
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn proxy_add_header_map_value(
-    kind: u32,
-    name: *const u8,
-    name_size: usize,
-    value: *const u8,
-    value_size: usize,
-) -> u32 {
-    let (name, value) = unsafe { (bytes(name, name_size), bytes(value, value_size)) };
-    change("proxy_add_header_map_value", kind, |map| map.add(name, value))
 }
 
 #[unsafe(no_mangle)]

@@ -1,5 +1,7 @@
 //! Host calls that the SDK declares and keygate has no use for: they have to exist for the linker, and say
 //! Unimplemented. Arguments are left out, since none is looked at.
+//!
+//! What stands here is what the shipped configurations withhold: `tests/e2e` reads the list.
 
 use super::{imports::number, status::Status, vm::call};
 
@@ -17,6 +19,9 @@ macro_rules! unimplemented_calls {
 
 unimplemented_calls! {
     proxy_set_buffer_bytes,
+    proxy_get_header_map_value,
+    proxy_add_header_map_value,
+    proxy_set_header_map_pairs,
     proxy_register_shared_queue,
     proxy_resolve_shared_queue,
     proxy_dequeue_shared_queue,

@@ -18,4 +18,5 @@ mod keys;
 mod outages;
 mod replies;
 mod run;
+mod shipped;
 mod story;

@@ -1,0 +1,129 @@
+//! What every configuration in `envoy/` must say wherever it has keygate: nothing passes unmarked, a client's address is
+//! its own, and the module can do no more than it does. That Envoy takes them is shown in `configurations`.
+
+use std::{collections::BTreeSet, fs};
+
+use keygate_e2e::{Options, Stack, artifacts, envoy::Envoy, ports, stack::Policy};
+use serde_json::{Value, json};
+
+const CONNECTION_MANAGER: &str =
+    "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+const RBAC: &str = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC";
+
+/// All YAML documents in `envoy/` that load the module, with the names of their files.
+fn documents() -> Vec<(String, Value)> {
+    let mut found = Vec::new();
+    let mut folders = vec![artifacts::root().join("envoy")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            if path.extension().is_none_or(|extension| extension != "yaml") {
+                assert!(!text.contains("keygate.wasm"), "{}: not looked at, since it is no .yaml", path.display());
+                continue;
+            }
+            for document in serde_norway::Deserializer::from_str(&text) {
+                let document: Value = serde::Deserialize::deserialize(document).unwrap();
+                if document.to_string().contains("keygate.wasm") {
+                    found.push((path.display().to_string(), document));
+                }
+            }
+        }
+    }
+    assert!(!found.is_empty());
+    found
+}
+
+/// Every value in `document` whose `@type` is this.
+fn of_type<'a>(document: &'a Value, name: &str, found: &mut Vec<&'a Value>) {
+    if document["@type"] == name {
+        found.push(document);
+    }
+    match document {
+        Value::Object(fields) => fields.values().for_each(|value| of_type(value, name, found)),
+        Value::Array(values) => values.iter().for_each(|value| of_type(value, name, found)),
+        _ => {}
+    }
+}
+
+fn is_keygate(filter: &Value) -> bool {
+    filter["typed_config"]["@type"] == WASM && filter["typed_config"].to_string().contains("keygate.wasm")
+}
+
+/// What the guard says: only what keygate has marked goes on.
+fn guard() -> Value {
+    json!({
+        "@type": RBAC,
+        "rules": {"action": "ALLOW", "policies": {"keygate-has-decided": {
+            "permissions": [{"any": true}],
+            "principals": [{"filter_state": {
+                "key": "wasm.keygate.reason", "string_match": {"safe_regex": {"regex": ".+"}}
+            }}],
+        }}},
+    })
+}
+
+#[test]
+fn the_guard_stands_behind_every_keygate_and_the_clients_address_is_that_of_its_connection() {
+    for (file, document) in documents() {
+        let (mut managers, mut filters) = (Vec::new(), Vec::new());
+        of_type(&document, CONNECTION_MANAGER, &mut managers);
+        of_type(&document, WASM, &mut filters);
+        managers.retain(|manager| manager["http_filters"].as_array().unwrap().iter().any(is_keygate));
+        assert_eq!(managers.len(), filters.len(), "{file}: keygate stands where this test does not look");
+        for manager in managers {
+            let filters = manager["http_filters"].as_array().unwrap();
+            let at = filters.iter().position(is_keygate).unwrap();
+            assert_eq!(filters[at + 1]["typed_config"], guard(), "{file}: what stands behind keygate");
+            assert_ne!(filters[at + 1]["disabled"], true, "{file}");
+            assert_eq!(manager["use_remote_address"], true, "{file}: use_remote_address");
+        }
+    }
+}
+
+/// The functions that Envoy calls in the module, and those that the module can call, but for those of which the
+/// whole-filter tests hold that it never does: the SDK links them all the same.
+fn capabilities() -> BTreeSet<String> {
+    let module = walrus::Module::from_file(artifacts::filter().unwrap()).unwrap();
+    let calls = module.imports.iter().map(|import| import.name.clone());
+    let callbacks =
+        module.exports.iter().map(|export| export.name.clone()).filter(|name| name.starts_with("proxy_on_"));
+    let unused = fs::read_to_string(artifacts::root().join("tests/filter/host/imports_unused.rs")).unwrap();
+    let (_, unused) = unused.split_once("unimplemented_calls! {").unwrap();
+    let unused: BTreeSet<_> = unused.split([',', '}']).map(str::trim).filter(|name| !name.is_empty()).collect();
+    assert!(unused.contains("proxy_call_foreign_function"), "{unused:?}");
+    calls.chain(callbacks).filter(|name| !unused.contains(name.as_str())).collect()
+}
+
+#[test]
+fn the_module_is_given_exactly_the_capabilities_that_it_uses() {
+    let expected = capabilities();
+    for (file, document) in documents() {
+        let mut filters = Vec::new();
+        of_type(&document, WASM, &mut filters);
+        for filter in filters {
+            let allowed = &filter["config"]["capability_restriction_config"]["allowed_capabilities"];
+            let allowed: BTreeSet<_> =
+                allowed.as_object().unwrap_or_else(|| panic!("{file}: none")).keys().cloned().collect();
+            let missing: Vec<_> = expected.difference(&allowed).collect();
+            let needless: Vec<_> = allowed.difference(&expected).collect();
+            assert!(missing.is_empty() && needless.is_empty(), "{file}: missing {missing:?}, needless {needless:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_allowed_cannot_be_called() {
+    let nobody = ([127, 0, 0, 1], ports::free().unwrap()).into();
+    let options =
+        Options { policy: Policy::At(nobody), ..Options::default() }.edit("                    environ_get: {}\n", "");
+    let stack = Stack::prepare("capabilities", options).await.unwrap();
+    let (status, log) = Envoy::refuse(stack.folder(), &stack.config().unwrap(), &["--mode", "validate"]).await.unwrap();
+    assert!(!status.success(), "the secret was read all the same");
+    assert!(log.contains("policy.credentials.client_secret.env") && log.contains("not set"), "{log}");
+}

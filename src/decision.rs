@@ -98,6 +98,8 @@ pub struct Application {
     pub state: ApplicationState,
     /// Its own plan.
     pub plan: Option<Box<str>>,
+    /// First second in which that plan is no longer used up.
+    pub used_up_until: Option<u64>,
 }
 
 /// What the decision knows of a subscription.
@@ -107,6 +109,8 @@ pub struct Subscription {
     pub state: SubscriptionState,
     /// Its plan.
     pub plan: Option<Box<str>>,
+    /// First second in which that plan is no longer used up.
+    pub used_up_until: Option<u64>,
 }
 
 /// What was decided, and what became known on the way.
@@ -118,6 +122,8 @@ pub struct Decision<'p> {
     pub api: Option<&'p Api>,
     /// Who asks.
     pub subject: Option<Rc<Subject>>,
+    /// Seconds after which a request that is over its plan's limits would pass.
+    pub retry_after: Option<u64>,
 }
 
 /// Why a request passes. Only [`decide`] makes one.
@@ -182,7 +188,7 @@ impl From<Unreadable> for Denial {
 impl<'p> Decision<'p> {
     /// A refusal of which nothing else is known.
     pub fn of(denial: Denial) -> Self {
-        Self { verdict: Err(denial), api: None, subject: None }
+        Self { verdict: Err(denial), api: None, subject: None, retry_after: None }
     }
 
     /// Whether something was not found that a newer policy may have.
@@ -248,13 +254,14 @@ pub fn decide<'p, P: Policy>(
 ) -> Decision<'p> {
     let mut known = Known::default();
     let verdict = check(head, config, policy, facts, &mut known);
-    Decision { verdict, api: known.api, subject: known.subject }
+    Decision { verdict, api: known.api, subject: known.subject, retry_after: known.retry_after }
 }
 
 #[derive(Default)]
 struct Known<'p> {
     api: Option<&'p Api>,
     subject: Option<Rc<Subject>>,
+    retry_after: Option<u64>,
 }
 
 fn check<'p, P: Policy>(
@@ -352,9 +359,10 @@ fn check_api<'p, P: Policy>(
     check_key(subject, facts)?;
     check_deny_policies(subject, api, policy.catalogue(), facts)?;
     check_restrictions(subject, api, head, facts)?;
-    let plan = check_subscription(subject, api, policy.catalogue())?;
+    let plans = check_subscription(subject, api, policy.catalogue())?;
     check_endpoint(api, subject.key_type)?;
-    check_operation(plan, head, path.as_bytes().get(prefix..).unwrap_or_default())?;
+    check_operation(plans.subscription, head, path.as_bytes().get(prefix..).unwrap_or_default())?;
+    check_used_up(subject, plans, facts, &mut known.retry_after)?;
     Ok(Permit::Key)
 }
 
@@ -406,8 +414,14 @@ fn check_restrictions(subject: &Subject, api: &Api, head: &Head<'_>, facts: &imp
     Ok(())
 }
 
-/// The subscription's plan, if it has one.
-fn check_subscription<'p>(subject: &Subject, api: &Api, catalogue: &'p Catalogue) -> Result<Option<&'p Plan>, Reason> {
+/// The plans that a request is held against.
+#[derive(Clone, Copy)]
+struct Plans<'p> {
+    subscription: Option<&'p Plan>,
+    application: Option<&'p Plan>,
+}
+
+fn check_subscription<'p>(subject: &Subject, api: &Api, catalogue: &'p Catalogue) -> Result<Plans<'p>, Reason> {
     let application = subject.application.as_ref().ok_or(Reason::SubscriptionMissing)?;
     if application.state == ApplicationState::Blocked {
         return Err(Reason::ApplicationBlocked);
@@ -430,8 +444,10 @@ fn check_subscription<'p>(subject: &Subject, api: &Api, catalogue: &'p Catalogue
         None => Ok(None),
         Some(id) => catalogue.plan(id).map(Some).ok_or(Reason::SubscriptionInactive),
     };
-    find_plan(application.plan.as_deref())?;
-    find_plan(subject.subscription.as_ref().and_then(|subscription| subscription.plan.as_deref()))
+    Ok(Plans {
+        application: find_plan(application.plan.as_deref())?,
+        subscription: find_plan(subject.subscription.as_ref().and_then(|subscription| subscription.plan.as_deref()))?,
+    })
 }
 
 fn check_endpoint(api: &Api, key_type: KeyType) -> Result<(), Reason> {
@@ -451,4 +467,30 @@ fn check_operation(plan: Option<&Plan>, head: &Head<'_>, rest: &[u8]) -> Result<
         return Ok(());
     }
     Err(Reason::OperationNotPermitted)
+}
+
+/// Whether the policy itself says that a plan is used up: what was counted beyond this process. Without a plan that
+/// refuses what is over its limits the mark says nothing.
+fn check_used_up(
+    subject: &Subject,
+    plans: Plans<'_>,
+    facts: &impl Facts,
+    retry_after: &mut Option<u64>,
+) -> Result<(), Reason> {
+    let stops = |plan: Option<&Plan>| plan.is_some_and(|plan| plan.stop_on_quota_reach);
+    let subscription = subject.subscription.as_ref().and_then(|subscription| subscription.used_up_until);
+    let application = subject.application.as_ref().and_then(|application| application.used_up_until);
+    let marks = [
+        (subscription.filter(|_| stops(plans.subscription)), Reason::QuotaExceeded),
+        (application.filter(|_| stops(plans.application)), Reason::ApplicationQuotaExceeded),
+    ];
+    if marks.iter().all(|(until, _)| until.is_none()) {
+        return Ok(());
+    }
+    let now = facts.now();
+    let left = marks.map(|(until, reason)| until.and_then(|until| Some((until.checked_sub(now)?, reason))));
+    let left = || left.iter().flatten().filter(|(seconds, _)| *seconds > 0);
+    let Some((_, reason)) = left().next() else { return Ok(()) };
+    *retry_after = left().map(|(seconds, _)| *seconds).max();
+    Err(*reason)
 }

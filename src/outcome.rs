@@ -4,6 +4,8 @@
 //! the upstream is settled without a host. The shell carries the outcome out, in the order of its fields. Whether a
 //! request waits for the very first policy is the shell's affair: it needs a clock.
 
+use std::time::Duration;
+
 use crate::{
     config::{Config, Mode, OnPolicyUnavailable},
     decision::{Decision, Denial, Permit},
@@ -59,7 +61,8 @@ pub fn follow<'a>(head: &'a Head<'a>, config: &'a Config, decision: &'a Decision
             Denial::Rule(_) | Denial::Unreadable => {}
         }
     }
-    refuse(head, config, denial.reason())
+    let retry_after = decision.retry_after.map_or(config.policy.refresh_interval, Duration::from_secs);
+    refuse_for(head, config, denial.reason(), retry_after)
 }
 
 fn pass<'a>(
@@ -85,9 +88,13 @@ fn would_refuse<'a>(head: &Head<'a>, config: &'a Config, reason: Reason) -> Outc
 }
 
 /// A refusal, whatever the mode. The credential goes here too: no access log is to hold it.
-pub fn refuse<'a>(head: &Head<'a>, config: &'a Config, reason: Reason) -> Outcome<'a> {
+pub fn refuse<'a>(head: &'a Head<'a>, config: &'a Config, reason: Reason) -> Outcome<'a> {
+    refuse_for(head, config, reason, config.policy.refresh_interval)
+}
+
+fn refuse_for<'a>(head: &'a Head<'a>, config: &'a Config, reason: Reason, retry_after: Duration) -> Outcome<'a> {
     let mut edits = Vec::new();
     edit::remove_credentials(head, &config.credential_sources, &mut edits);
-    let reply = reply::refuse(reason, &config.replies, head.kind(), config.policy.refresh_interval);
+    let reply = reply::refuse(reason, &config.replies, head.kind(), retry_after);
     Outcome { counted: Counted::Refused(reason), edits, permit: None, reason: Some(reason), reply: Some(reply) }
 }

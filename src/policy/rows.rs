@@ -176,6 +176,8 @@ pub struct Application<'a> {
     pub state: ApplicationState,
     /// The plan that counts over all its APIs.
     pub plan: Option<Text<'a>>,
+    /// First second in which that plan is no longer used up, Unix time.
+    pub used_up_until: Option<u64>,
 }
 
 impl<'a> TryFrom<wire::ApplicationRow<'a>> for Application<'a> {
@@ -188,6 +190,7 @@ impl<'a> TryFrom<wire::ApplicationRow<'a>> for Application<'a> {
             owner: optional_text("owner", row.owner)?,
             state: ApplicationState::parse(row.state.as_ref().map(|text| &*text.0)),
             plan: optional_text("plan", row.plan)?,
+            used_up_until: time("used_up_until", row.used_up_until)?,
         })
     }
 }
@@ -203,6 +206,8 @@ pub struct Subscription<'a> {
     pub state: SubscriptionState,
     /// The plan of its requests.
     pub plan: Option<Text<'a>>,
+    /// First second in which that plan is no longer used up, Unix time.
+    pub used_up_until: Option<u64>,
 }
 
 impl<'a> TryFrom<wire::SubscriptionRow<'a>> for Subscription<'a> {
@@ -214,6 +219,7 @@ impl<'a> TryFrom<wire::SubscriptionRow<'a>> for Subscription<'a> {
             api: text("api", row.api)?,
             state: SubscriptionState::parse(row.state.as_ref().map(|text| &*text.0)),
             plan: optional_text("plan", row.plan)?,
+            used_up_until: time("used_up_until", row.used_up_until)?,
         })
     }
 }

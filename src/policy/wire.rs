@@ -171,6 +171,9 @@ pub struct ApplicationRow<'a> {
     /// The plan that counts over all its APIs.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Str<'a>>,
+    /// First second in which its plan is no longer used up, Unix time; absent: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_up_until: Option<i64>,
 }
 
 /// A key, known by its digest.
@@ -223,6 +226,9 @@ pub struct SubscriptionRow<'a> {
     /// The plan of its requests.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Str<'a>>,
+    /// First second in which its plan is no longer used up, Unix time; absent: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_up_until: Option<i64>,
 }
 
 /// A usage plan.

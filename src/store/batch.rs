@@ -8,7 +8,7 @@ use super::{
     Bank, Corrupt, Entry, Expected, Kind, Place, Shared, SharedError, Source,
     bytes::{Reader, Write},
     manifest::{Manifest, Totals},
-    record::{self, ApplicationPart, ApplicationRecord, MAX_APPLICATION_BYTES, MAX_KEY_BYTES},
+    record::{self, ApplicationPart, ApplicationRecord, MAX_APPLICATION_BYTES, MAX_KEY_BYTES, SubscriptionPart},
     shard::{Record, Shard, ShardWriter},
     shard_of,
 };
@@ -192,10 +192,7 @@ impl Batch {
 
     fn put_subscription(&mut self, subscription: &Subscription<'_>) {
         let key = record::application_key(subscription.application.as_str());
-        self.push(Operation::PutSubscription, &key, |out| {
-            let plan = subscription.plan.as_ref().map(|plan| plan.as_str());
-            record::put_subscription(out, subscription.api.as_str(), subscription.state, plan);
-        });
+        self.push(Operation::PutSubscription, &key, |out| SubscriptionPart::from(subscription).put(out));
     }
 
     /// Packs one change: the record's key behind its length, then the payload behind its length.
@@ -377,20 +374,20 @@ fn change_application<'a>(
         Operation::PutApplication => record.application = Some(ApplicationPart::read(&mut reader)?),
         Operation::RemoveApplication => record.application = None,
         Operation::PutSubscription => {
-            let (api, state, plan) = (reader.text()?, record::read_state(&mut reader)?, reader.optional_text()?);
-            match record.subscriptions.binary_search_by(|(known, ..)| (*known).cmp(api)) {
+            let subscription = SubscriptionPart::read(&mut reader)?;
+            match record.subscriptions.binary_search_by(|known| known.api.cmp(subscription.api)) {
                 Ok(index) => {
                     if let Some(place) = record.subscriptions.get_mut(index) {
-                        *place = (api, state, plan);
+                        *place = subscription;
                     }
                 }
-                Err(index) if fits => record.subscriptions.insert(index, (api, state, plan)),
+                Err(index) if fits => record.subscriptions.insert(index, subscription),
                 Err(_) => {}
             }
         }
         Operation::RemoveSubscription => {
             let api = std::str::from_utf8(change.payload).map_err(|_| Corrupt)?;
-            record.subscriptions.retain(|(known, ..)| *known != api);
+            record.subscriptions.retain(|known| known.api != api);
         }
         Operation::PutKey | Operation::RemoveKey => return Err(Corrupt),
     }

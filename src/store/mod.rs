@@ -29,7 +29,7 @@ use crate::policy::Digest;
 
 /// Version of everything that is written; part of every key, so that two versions of the module never read each other's
 /// values.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
 /// Records that a shard is meant to hold: at 60 to 80 bytes each it has 1.4 to 1.9 KiB, which the host copies in 2.5 µs.
 pub const SHARD_RECORDS: u64 = 24;
 /// Fewest shards of one kind, so that a policy that grows by deltas starts with room: 16 × 24 × 8 = 3,072 keys before

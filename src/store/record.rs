@@ -154,8 +154,8 @@ pub fn application_key(id: &str) -> Vec<u8> {
 pub struct ApplicationRecord<'a> {
     /// The application itself; `None` while only subscriptions of it are known.
     pub application: Option<ApplicationPart<'a>>,
-    /// API, state and plan of its subscriptions, sorted by API.
-    pub subscriptions: Vec<(&'a str, SubscriptionState, Option<&'a str>)>,
+    /// Its subscriptions, sorted by API.
+    pub subscriptions: Vec<SubscriptionPart<'a>>,
 }
 
 /// The application in its record.
@@ -169,7 +169,13 @@ pub struct ApplicationPart<'a> {
     pub state: ApplicationState,
     /// Its plan.
     pub plan: Option<&'a str>,
+    /// First second in which its plan is no longer used up.
+    pub used_up_until: Option<u64>,
 }
+
+const APPLICATION_BLOCKED: u8 = 1;
+/// In the byte of the state, of an application and of a subscription: a time follows behind the plan.
+const HAS_USED_UP: u8 = 1 << 7;
 
 impl<'a> From<&'a rows::Application<'_>> for ApplicationPart<'a> {
     fn from(row: &'a rows::Application<'_>) -> Self {
@@ -178,6 +184,7 @@ impl<'a> From<&'a rows::Application<'_>> for ApplicationPart<'a> {
             owner: row.owner.as_ref().map(Text::as_str),
             state: row.state,
             plan: row.plan.as_ref().map(Text::as_str),
+            used_up_until: row.used_up_until,
         }
     }
 }
@@ -185,17 +192,27 @@ impl<'a> From<&'a rows::Application<'_>> for ApplicationPart<'a> {
 impl<'a> ApplicationPart<'a> {
     /// Appends it.
     pub fn put(&self, out: &mut Vec<u8>) {
-        out.push(u8::from(self.state == ApplicationState::Blocked));
+        let state = match self.state {
+            ApplicationState::Active => 0,
+            ApplicationState::Blocked => APPLICATION_BLOCKED,
+        };
+        put_state(out, state, self.used_up_until);
         out.put_optional_text(self.name);
         out.put_optional_text(self.owner);
-        out.put_optional_text(self.plan);
+        put_plan(out, self.plan, self.used_up_until);
     }
 
     /// Reads it.
     pub fn read(reader: &mut Reader<'a>) -> Result<Self, Corrupt> {
-        let state = if reader.flag()? { ApplicationState::Blocked } else { ApplicationState::Active };
-        let (name, owner, plan) = (reader.optional_text()?, reader.optional_text()?, reader.optional_text()?);
-        Ok(Self { name, owner, state, plan })
+        let (state, used_up) = read_state(reader)?;
+        let state = match state {
+            0 => ApplicationState::Active,
+            APPLICATION_BLOCKED => ApplicationState::Blocked,
+            _ => return Err(Corrupt),
+        };
+        let (name, owner) = (reader.optional_text()?, reader.optional_text()?);
+        let (plan, used_up_until) = read_plan(reader, used_up)?;
+        Ok(Self { name, owner, state, plan, used_up_until })
     }
 }
 
@@ -206,7 +223,7 @@ impl<'a> ApplicationRecord<'a> {
         let application = if reader.flag()? { Some(ApplicationPart::read(&mut reader)?) } else { None };
         let mut subscriptions = Vec::new();
         while !reader.is_empty() {
-            subscriptions.push((reader.text()?, read_state(&mut reader)?, reader.optional_text()?));
+            subscriptions.push(SubscriptionPart::read(&mut reader)?);
         }
         Ok(Self { application, subscriptions })
     }
@@ -217,9 +234,7 @@ impl<'a> ApplicationRecord<'a> {
         if let Some(application) = &self.application {
             application.put(out);
         }
-        for (api, state, plan) in &self.subscriptions {
-            put_subscription(out, api, *state, *plan);
-        }
+        self.subscriptions.iter().for_each(|subscription| subscription.put(out));
     }
 
     /// Whether nothing is known of the application any more.
@@ -237,43 +252,94 @@ pub fn find_subscription(record: &[u8], wanted: &str) -> Result<(Option<Applicat
         owner: part.owner.map(Box::from),
         state: part.state,
         plan: part.plan.map(Box::from),
+        used_up_until: part.used_up_until,
     });
     while !reader.is_empty() {
-        let (api, state, plan) = (reader.text()?, read_state(&mut reader)?, reader.optional_text()?);
+        let SubscriptionPart { api, state, plan, used_up_until } = SubscriptionPart::read(&mut reader)?;
         if api == wanted {
-            return Ok((application, Some(Subscription { state, plan: plan.map(Box::from) })));
+            return Ok((application, Some(Subscription { state, plan: plan.map(Box::from), used_up_until })));
         }
     }
     Ok((application, None))
 }
 
-/// Appends one subscription.
-pub fn put_subscription(out: &mut Vec<u8>, api: &str, state: SubscriptionState, plan: Option<&str>) {
-    out.put_sized(api.as_bytes());
-    out.push(match state {
-        SubscriptionState::Unblocked => 0,
-        SubscriptionState::TierUpdatePending => 1,
-        SubscriptionState::DeletePending => 2,
-        SubscriptionState::Blocked => 3,
-        SubscriptionState::ProdOnlyBlocked => 4,
-        SubscriptionState::OnHold => 5,
-        SubscriptionState::Rejected => 6,
-        SubscriptionState::Unknown => 7,
-    });
-    out.put_optional_text(plan);
+/// A subscription in its application's record.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SubscriptionPart<'a> {
+    /// The API.
+    pub api: &'a str,
+    /// Its state.
+    pub state: SubscriptionState,
+    /// Its plan.
+    pub plan: Option<&'a str>,
+    /// First second in which its plan is no longer used up.
+    pub used_up_until: Option<u64>,
 }
 
-/// Reads a subscription's state.
-pub fn read_state(reader: &mut Reader<'_>) -> Result<SubscriptionState, Corrupt> {
-    Ok(match reader.u8()? {
-        0 => SubscriptionState::Unblocked,
-        1 => SubscriptionState::TierUpdatePending,
-        2 => SubscriptionState::DeletePending,
-        3 => SubscriptionState::Blocked,
-        4 => SubscriptionState::ProdOnlyBlocked,
-        5 => SubscriptionState::OnHold,
-        6 => SubscriptionState::Rejected,
-        7 => SubscriptionState::Unknown,
-        _ => return Err(Corrupt),
-    })
+impl<'a> From<&'a rows::Subscription<'_>> for SubscriptionPart<'a> {
+    fn from(row: &'a rows::Subscription<'_>) -> Self {
+        Self {
+            api: row.api.as_str(),
+            state: row.state,
+            plan: row.plan.as_ref().map(Text::as_str),
+            used_up_until: row.used_up_until,
+        }
+    }
+}
+
+impl<'a> SubscriptionPart<'a> {
+    /// Appends it.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_sized(self.api.as_bytes());
+        let state = match self.state {
+            SubscriptionState::Unblocked => 0,
+            SubscriptionState::TierUpdatePending => 1,
+            SubscriptionState::DeletePending => 2,
+            SubscriptionState::Blocked => 3,
+            SubscriptionState::ProdOnlyBlocked => 4,
+            SubscriptionState::OnHold => 5,
+            SubscriptionState::Rejected => 6,
+            SubscriptionState::Unknown => 7,
+        };
+        put_state(out, state, self.used_up_until);
+        put_plan(out, self.plan, self.used_up_until);
+    }
+
+    /// Reads it.
+    pub fn read(reader: &mut Reader<'a>) -> Result<Self, Corrupt> {
+        let api = reader.text()?;
+        let (state, used_up) = read_state(reader)?;
+        let state = match state {
+            0 => SubscriptionState::Unblocked,
+            1 => SubscriptionState::TierUpdatePending,
+            2 => SubscriptionState::DeletePending,
+            3 => SubscriptionState::Blocked,
+            4 => SubscriptionState::ProdOnlyBlocked,
+            5 => SubscriptionState::OnHold,
+            6 => SubscriptionState::Rejected,
+            7 => SubscriptionState::Unknown,
+            _ => return Err(Corrupt),
+        };
+        let (plan, used_up_until) = read_plan(reader, used_up)?;
+        Ok(Self { api, state, plan, used_up_until })
+    }
+}
+
+fn put_state(out: &mut Vec<u8>, state: u8, used_up_until: Option<u64>) {
+    out.push(state | if used_up_until.is_some() { HAS_USED_UP } else { 0 });
+}
+
+fn read_state(reader: &mut Reader<'_>) -> Result<(u8, bool), Corrupt> {
+    let byte = reader.u8()?;
+    Ok((byte & !HAS_USED_UP, byte & HAS_USED_UP != 0))
+}
+
+fn put_plan(out: &mut Vec<u8>, plan: Option<&str>, used_up_until: Option<u64>) {
+    out.put_optional_text(plan);
+    used_up_until.into_iter().for_each(|time| out.put_varint(time));
+}
+
+fn read_plan<'a>(reader: &mut Reader<'a>, used_up: bool) -> Result<(Option<&'a str>, Option<u64>), Corrupt> {
+    let plan = reader.optional_text()?;
+    Ok((plan, if used_up { Some(reader.varint()?) } else { None }))
 }

@@ -62,8 +62,8 @@ fn a_manifest_is_read_back_and_no_damage_of_it_is_taken_for_one() {
 #[test]
 fn records_behind_a_right_checksum_cannot_make_the_reader_panic() {
     let page = r#"{"format": 1,
-        "applications": [{"id": "app", "name": "n", "owner": "o", "state": "BLOCKED", "plan": "p"}],
-        "subscriptions": [{"application": "app", "api": "a", "state": "ON_HOLD", "plan": "p"}],
+        "applications": [{"id": "app", "name": "n", "owner": "o", "state": "BLOCKED", "plan": "p", "used_up_until": 5}],
+        "subscriptions": [{"application": "app", "api": "a", "state": "ON_HOLD", "plan": "p", "used_up_until": 253402300799}],
         "keys": [{"sha256": "0101010101010101010101010101010101010101010101010101010101010101", "id": "k",
                   "application": "app", "type": "SANDBOX", "not_before": 1, "expires_at": 253402300799,
                   "apis": ["a"], "permitted_ips": ["10.0.0.0/8", "::1"], "permitted_referers": ["*.example.com/*"]}]}"#;
@@ -174,7 +174,7 @@ fn keys_of_shared_data_come_from_a_finite_set_and_no_two_entries_share_one() {
         }
     }
     let mut keys: Vec<_> = entries.iter().map(|entry| source.key(*entry)).collect();
-    assert!(keys.iter().all(|key| key.starts_with(b"keygate/1/") && key.len() < 80));
+    assert!(keys.iter().all(|key| key.starts_with(b"keygate/2/") && key.len() < 80));
     keys.sort();
     keys.dedup();
     assert_eq!(keys.len(), entries.len());

@@ -40,6 +40,7 @@ files! {
     "identifiers",
     "modes",
     "plans",
+    "quotas",
     "replies",
     "restrictions",
     "rows",

@@ -18,6 +18,9 @@ fn a_bad_row_is_left_out_and_its_neighbours_stay() {
         ("applications", json!({"name": "without id"})),
         ("subscriptions", json!({"application": "app-2"})),
         ("subscriptions", json!({"application": "app-2\n", "api": "orders-1.0"})),
+        ("subscriptions", json!({"application": "app-2", "api": "orders-1.0", "used_up_until": -1})),
+        ("subscriptions", json!({"application": "app-2", "api": "orders-1.0", "used_up_until": "soon"})),
+        ("applications", json!({"id": "app-3", "used_up_until": 253_402_300_800_i64})),
     ];
     for (list, row) in rows {
         let (mut envoy, _service) = running(&Page::demo(1).row(list, row.clone()));

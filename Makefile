@@ -44,11 +44,14 @@ test: test-core test-filter test-policy-service test-wasm e2e ## All tests
 	$(title) 'all tests passed'
 
 .PHONY: lint
-lint: ## Formatting and Clippy: the core alone, with the shell, the whole workspace with its tests
+lint: ## Formatting, Clippy (the core alone, with the shell, the whole workspace with its tests), cargo-deny
 	cargo fmt --all --check
 	cargo clippy -q $(LOCKED) -p keygate --no-default-features --all-targets -- -D warnings
 	cargo clippy -q $(LOCKED) -p keygate --all-targets -- -D warnings
 	cargo clippy -q $(LOCKED) --workspace --all-targets -- -D warnings
+	@tools/need cargo-deny
+	@.tools/bin/cargo-deny $(LOCKED) --workspace check bans licenses sources
+	@tools/advisories
 
 .PHONY: clean
 clean: ## Remove what was built; what was fetched stays in .tools

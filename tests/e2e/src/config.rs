@@ -65,6 +65,23 @@ impl EnvoyConfig {
             .replace("path: /dev/stdout", &format!("path: {}", places.access_log.display()))
     }
 
+    /// Without its listeners, which Envoy reads from `file` instead and reads again whenever another is moved there; and
+    /// what is to stand in it. Everything between the lines `listeners:` and `clusters:` is a listener.
+    pub fn listeners_in(self, file: &Path) -> Result<(Self, String)> {
+        let (begin, end) = ("static_resources:\n  listeners:\n", "\n  clusters:\n");
+        let missing = |text: &str| Error::NotReplaced { text: text.to_owned(), found: 0 };
+        let (head, rest) = self.text.split_once(begin).ok_or_else(|| missing(begin))?;
+        let (listeners, clusters) = rest.split_once(end).ok_or_else(|| missing(end))?;
+        let listener = "\n  - \"@type\": type.googleapis.com/envoy.config.listener.v3.Listener\n    name: ";
+        let listeners = format!("\n{listeners}").replace("\n  - name: ", listener);
+        let path = file.display();
+        let text = format!(
+            "{head}node: {{ id: gateway, cluster: gateway }}\ndynamic_resources:\n  lds_config:\n    \
+             path_config_source: {{ path: {path} }}\n\nstatic_resources:\n  clusters:\n{clusters}"
+        );
+        Ok((Self { text }, format!("resources:{listeners}\n")))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.text

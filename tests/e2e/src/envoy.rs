@@ -1,4 +1,4 @@
-//! Envoy, real, with two workers, and what it tells of itself: statistics, access log, log.
+//! Envoy, real, and what it tells of itself: statistics, access log, log, and what its threads use.
 
 use std::{
     fs,
@@ -19,8 +19,8 @@ use crate::{
     process::{self, Process},
 };
 
-/// Worker threads: the least with which "on every worker" says something.
-pub const WORKERS: usize = 2;
+/// Worker threads unless a test wants more: the least with which "on every worker" says something.
+const WORKERS: usize = 2;
 /// How long Envoy may take to serve. It compiles the module once; on a slow, busy machine that is seconds.
 const STARTING: Duration = Duration::from_secs(60);
 
@@ -35,23 +35,43 @@ pub struct Vms {
     pub reloads: u64,
 }
 
+/// How an Envoy is started.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// `POLICY_CLIENT_SECRET`.
+    pub secret: Option<&'static str>,
+    /// Worker threads.
+    pub workers: usize,
+    /// More arguments.
+    pub arguments: Vec<String>,
+}
+
+impl Default for Launch {
+    fn default() -> Self {
+        Self { secret: None, workers: WORKERS, arguments: Vec::new() }
+    }
+}
+
 /// A running Envoy.
 pub struct Envoy {
     process: Process,
+    id: u32,
+    workers: usize,
     gateway: SocketAddr,
     admin: SocketAddr,
     access_log: PathBuf,
 }
 
 impl Envoy {
-    /// Starts Envoy on `config` with its files in `folder` and `secret` as `POLICY_CLIENT_SECRET`, and waits until it
-    /// serves. Envoy ending instead is [`Error::Exited`] with its log.
-    pub async fn start(folder: &Path, config: &EnvoyConfig, secret: Option<&str>, access_log: &Path) -> Result<Self> {
+    /// Starts Envoy on `config` with its files in `folder`, and waits until it serves. Envoy ending instead is
+    /// [`Error::Exited`] with its log.
+    pub async fn start(folder: &Path, config: &EnvoyConfig, launch: &Launch, access_log: &Path) -> Result<Self> {
         let admin_file = folder.join("admin-address");
         // Left by an Envoy that ran here before, it would name a port that is not ours.
         let _ = fs::remove_file(&admin_file);
-        let mut command = command(folder, config, secret)?;
-        command.args(["--concurrency", &WORKERS.to_string(), "--file-flush-interval-msec", "50"]);
+        let mut command = command(folder, config, launch.secret)?;
+        command.args(["--concurrency", &launch.workers.to_string(), "--file-flush-interval-msec", "50"]);
+        command.args(&launch.arguments);
         command.arg("--admin-address-path").arg(&admin_file);
         let mut process = Process::start("envoy", command, folder.join("envoy.log"))?;
         let (addresses, _) = eventually("envoy to serve", STARTING, async || match process.check() {
@@ -60,7 +80,8 @@ impl Envoy {
         })
         .await?;
         let (admin, gateway) = addresses?;
-        Ok(Self { process, gateway, admin, access_log: access_log.to_owned() })
+        let id = process.id().ok_or_else(|| Error::unexpected("envoy", "it to run", "it has ended"))?;
+        Ok(Self { process, id, workers: launch.workers, gateway, admin, access_log: access_log.to_owned() })
     }
 
     /// Runs Envoy on a `config` that it is expected to refuse: how it ended, and its log.
@@ -76,6 +97,16 @@ impl Envoy {
             });
         };
         Ok((status, process.log()))
+    }
+
+    /// Its process, which is also the id of its main thread.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// How many worker threads it has.
+    pub fn workers(&self) -> usize {
+        self.workers
     }
 
     /// Where requests go.

@@ -20,6 +20,7 @@ pub mod ports;
 pub mod process;
 pub mod stack;
 pub mod story;
+pub mod threads;
 pub mod upstream;
 pub mod workers;
 

@@ -46,7 +46,7 @@ impl PolicyService {
         self.kill().await;
         let mut command = Command::new(artifacts::policy_service()?);
         command.args(["serve", "--listen", &self.address.to_string()]);
-        command.args(["--database", &format!("sqlite:{}", self.folder.join("policy.db").display())]);
+        command.args(["--database", &self.database()]);
         command.env("POLICY_ADMIN_TOKEN", ADMIN_TOKEN);
         command.env("POLICY_GATEWAYS", format!("{GATEWAY_ID}:{GATEWAY_SECRET}"));
         command.env("NO_COLOR", "1");
@@ -79,6 +79,22 @@ impl PolicyService {
     /// An error if it has ended by itself.
     pub fn check(&mut self) -> Result<()> {
         self.process.as_mut().map_or(Ok(()), Process::check)
+    }
+
+    /// Puts the rows of the policy pages in `file` into its database, as an operator would, while it serves.
+    pub async fn import(&self, file: &Path) -> Result<()> {
+        let mut command = Command::new(artifacts::policy_service()?);
+        command.args(["import", "--database", &self.database()]).arg(file).kill_on_drop(true);
+        let output = command.output().await.map_err(Error::io("importing"))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let errors = String::from_utf8_lossy(&output.stderr);
+        Err(Error::unexpected(format!("importing {}", file.display()), "success", errors))
+    }
+
+    fn database(&self) -> String {
+        format!("sqlite:{}", self.folder.join("policy.db").display())
     }
 
     /// Where it listens, or would.

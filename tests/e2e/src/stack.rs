@@ -9,7 +9,7 @@ use std::{
 use crate::{
     Error, Result, artifacts,
     config::{EnvoyConfig, Places},
-    envoy::Envoy,
+    envoy::{Envoy, Launch},
     policy_service::{GATEWAY_SECRET, PolicyService},
     ports,
     upstream::Upstream,
@@ -24,17 +24,30 @@ pub struct Options {
     pub edits: Vec<(&'static str, String)>,
     /// Where the policy comes from.
     pub policy: Policy,
-    /// `POLICY_CLIENT_SECRET` of Envoy.
-    pub secret: Option<&'static str>,
+    /// How Envoy is started.
+    pub launch: Launch,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { ports: Ports::default(), edits: Vec::new(), policy: Policy::Service, secret: Some(GATEWAY_SECRET) }
+        let launch = Launch { secret: Some(GATEWAY_SECRET), ..Launch::default() };
+        Self { ports: Ports::default(), edits: Vec::new(), policy: Policy::Service, launch }
     }
 }
 
 impl Options {
+    /// With that secret as `POLICY_CLIENT_SECRET`, or none.
+    pub fn secret(mut self, secret: Option<&'static str>) -> Self {
+        self.launch.secret = secret;
+        self
+    }
+
+    /// With so many worker threads.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.launch.workers = workers;
+        self
+    }
+
     /// With one more text replaced.
     pub fn edit(mut self, from: &'static str, to: impl Into<String>) -> Self {
         self.edits.push((from, to.into()));
@@ -119,7 +132,7 @@ impl Stack {
     pub async fn start_envoy(&mut self) -> Result<()> {
         self.stop_envoy().await;
         let config = self.config()?;
-        self.envoy = Some(Envoy::start(&self.folder, &config, self.options.secret, &self.access_log).await?);
+        self.envoy = Some(Envoy::start(&self.folder, &config, &self.options.launch, &self.access_log).await?);
         Ok(())
     }
 

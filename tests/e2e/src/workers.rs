@@ -8,14 +8,14 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use crate::{
     Error, Result,
     deadline::eventually,
-    envoy::{self, Envoy, WORKERS},
+    envoy::{self, Envoy},
     http::{Answer, Ask, Connection},
     story::Expected,
 };
 
-/// Connections tried until a worker has one. The kernel spreads them by hash: with two workers, missing one of them 64
-/// times in a row has a chance of 2^-64.
-const ATTEMPTS: usize = 64;
+/// Connections tried until a worker has one. The kernel spreads them by hash: with four workers, missing one of them
+/// 128 times in a row has a chance of 10^-16.
+const ATTEMPTS: usize = 128;
 /// How long Envoy may take to accept a connection.
 const ACCEPTING: Duration = Duration::from_secs(10);
 
@@ -31,8 +31,8 @@ impl Workers {
     pub async fn connect(envoy: &Envoy) -> Result<Self> {
         let (gateway, admin) = (envoy.gateway(), envoy.admin());
         let workers = accepted(admin).await?.into_keys();
-        if workers.len() != WORKERS {
-            return Err(unexpected(&format!("{WORKERS} workers"), &workers.len().to_string()));
+        if workers.len() != envoy.workers() {
+            return Err(unexpected(&format!("{} workers", envoy.workers()), &workers.len().to_string()));
         }
         let mut connected = Self { gateway, admin, connections: BTreeMap::new() };
         for worker in workers {

@@ -6,7 +6,7 @@ use keygate_e2e::{
     artifacts,
     config::EnvoyConfig,
     deadline::eventually,
-    envoy::Envoy,
+    envoy::{Envoy, Launch},
     http::{self, Ask},
 };
 use serde_json::{Value, json};
@@ -68,7 +68,7 @@ impl Gateway {
             },
         });
         let config = EnvoyConfig::new(serde_json::to_string_pretty(&config).unwrap());
-        let envoy = Envoy::start(&folder, &config, None, &log).await.unwrap();
+        let envoy = Envoy::start(&folder, &config, &Launch::default(), &log).await.unwrap();
         let listening = http::send(envoy.admin(), &Ask::get("/listeners?format=json")).await.unwrap().json();
         let port = |number: usize| {
             let all = listening["listener_statuses"].as_array().unwrap();

@@ -111,7 +111,7 @@ async fn a_request_waits_for_the_very_first_policy_and_not_longer_than_it_may() 
 
 #[tokio::test]
 async fn a_wrong_secret_is_told_in_words_that_name_the_setting() {
-    let options = Options { secret: Some("not-the-secret"), ..quick() };
+    let options = quick().secret(Some("not-the-secret"));
     let (stack, keys) = story::stage("outage-secret", options).await.unwrap();
     let line = logged(&stack, &["policy-service", "401", "policy.credentials"]).await;
     println!("{line}");
@@ -123,7 +123,7 @@ async fn a_wrong_secret_is_told_in_words_that_name_the_setting() {
 
 #[tokio::test]
 async fn a_missing_secret_is_refused_at_the_start() {
-    let options = Options { secret: None, ..Options::default() };
+    let options = Options::default().secret(None);
     match Stack::start("outage-no-secret", options).await {
         Err(Error::Exited { log, .. }) => {
             // By its place: the name could be the secret itself, put there by mistake.

@@ -12,6 +12,7 @@
 //! - [`reply`], [`edit`], [`annotation`], [`outcome`]: what follows from it
 //! - [`store`]: the policy in shared data
 //! - [`refresh`]: how it is kept fresh
+//! - [`usage`]: what was used, counted and reported
 //!
 //! The shell, `plugin`, turns Envoy's callbacks into calls of the core.
 
@@ -34,6 +35,7 @@ pub mod refresh;
 pub mod reply;
 pub mod store;
 pub mod template;
+pub mod usage;
 
 // The unit tests are those of the core: without the shell they link without a host.
 #[cfg(all(feature = "plugin", not(test)))]

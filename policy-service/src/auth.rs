@@ -100,6 +100,13 @@ pub struct Gateway {
     pub scope: Scope,
 }
 
+impl Gateway {
+    /// The name under which it is known.
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+}
+
 impl fmt::Debug for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gateway").field("client_id", &self.client_id).field("scope", &self.scope).finish()

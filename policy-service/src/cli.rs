@@ -68,6 +68,10 @@ pub struct Serve {
     #[arg(long, env = "POLICY_HISTORY_ROWS", default_value_t = 100_000, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub history_rows: u32,
+    /// Days for which hourly usage is kept.
+    #[arg(long, env = "POLICY_USAGE_DAYS", default_value_t = 400, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=3_660))]
+    pub usage_days: u32,
     /// Tell gateways to accept a full policy that drops most of the keys they know, which they otherwise refuse.
     #[arg(long, env = "POLICY_CONFIRM_REMOVAL")]
     pub confirm_removal: bool,

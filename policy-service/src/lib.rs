@@ -3,7 +3,8 @@
 //!
 //! In reading order: [`cli`] says what can be asked of the program, [`server`] has the routes, [`auth`] who may use
 //! them and [`problem`] how errors look. [`management`] changes the policy, [`store`] keeps it with its recent past in one
-//! SQLite file, [`feed`] tells it to gateways. [`import`] brings many rows at once.
+//! SQLite file, [`feed`] tells it to gateways, [`usage`] hears from them what was
+//! used. [`import`] brings many rows at once.
 //!
 //! What a page looks like is not defined here: it is `keygate::policy::wire`, which the filter reads with.
 
@@ -15,3 +16,4 @@ pub mod management;
 pub mod problem;
 pub mod server;
 pub mod store;
+pub mod usage;

@@ -46,7 +46,11 @@ async fn main() -> ExitCode {
 async fn serve(arguments: Serve) -> Result<(), Box<dyn Error>> {
     let administrator = Administrator::new(&arguments.admin_token)?;
     let gateways = Gateways::parse(&arguments.gateways, arguments.gateway_apis.as_deref())?;
-    let settings = store::Settings { history_rows: arguments.history_rows.into(), ..store::Settings::default() };
+    let settings = store::Settings {
+        history_rows: arguments.history_rows.into(),
+        usage_days: arguments.usage_days.into(),
+        ..store::Settings::default()
+    };
     let store = Store::open(&arguments.database.url, settings).await?;
     let stopping = CancellationToken::new();
     let feed_settings =

@@ -36,6 +36,7 @@ use crate::{
     management,
     problem::Problem,
     store::Store,
+    usage,
 };
 
 /// Connections at once: some thousand gateways, each with one or two. At about 20 KB each, 200 MB.
@@ -77,12 +78,20 @@ impl Modify for Schemes {
 /// All routes.
 pub fn router(store: Store, feed: Feed, administrator: Administrator) -> Router {
     let management = management::router()
+        .merge(usage::billing())
         .layer(middleware::from_fn(management::finish))
         .layer(middleware::from_fn_with_state(administrator, management::authorize))
+        .with_state(store.clone());
+    let reporting = usage::reporting()
+        .layer(middleware::from_fn(management::finish))
+        .layer(middleware::from_fn_with_state(feed.gateways(), usage::authorize))
         .with_state(store);
     let feed = OpenApiRouter::new().routes(routes!(feed::policy)).with_state(feed);
-    let (router, mut openapi) =
-        OpenApiRouter::with_openapi(Description::openapi()).merge(feed).merge(management).split_for_parts();
+    let (router, mut openapi) = OpenApiRouter::with_openapi(Description::openapi())
+        .merge(feed)
+        .merge(reporting)
+        .merge(management)
+        .split_for_parts();
     // Answers of 4xx and 5xx are problems, not plain JSON.
     describe_problems(&mut openapi);
     let openapi: Arc<str> = openapi.to_json().unwrap_or_default().into();

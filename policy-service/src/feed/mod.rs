@@ -58,6 +58,11 @@ impl Feed {
         Self { store, gateways: Arc::new(gateways), settings, pages: Arc::default(), stopping }
     }
 
+    /// Who may read it.
+    pub fn gateways(&self) -> Arc<Gateways> {
+        Arc::clone(&self.gateways)
+    }
+
     /// What `gateway` is told by, under the policy's `epoch`.
     fn source(&self, gateway: &Gateway, epoch: &str) -> Source {
         Source {

@@ -11,7 +11,11 @@ use super::{
 };
 use crate::{
     problem::Problem,
-    store::{Change, Kind, NewRow, Version, read},
+    store::{
+        Change, Kind, NewRow, Version, read,
+        usage::{self, Pair},
+    },
+    usage::quota::{self, Limited},
 };
 
 /// An application.
@@ -33,6 +37,11 @@ pub struct Application {
     /// The plan that counts over all its APIs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
+    /// Until when its plan is used up, Unix time: the end of the day or month. It comes from the usage reported; what a
+    /// client sends here is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
+    pub used_up_until: Option<i64>,
 }
 
 /// Whether an application may call anything.
@@ -56,6 +65,7 @@ impl Resource for Application {
 
     fn complete(&mut self, held: Option<&Self>) -> Result<(), Problem> {
         self.state = self.state.or(held.and_then(|held| held.state)).or(Some(ApplicationState::Active));
+        self.used_up_until = None;
         Ok(())
     }
 
@@ -68,6 +78,10 @@ impl Resource for Application {
         Ok(NewRow { application: Some(id.clone()), plan: self.plan.clone(), ..plain_row(self, id)? })
     }
 
+    async fn settle(&mut self, change: &mut Change, held: Option<&Self>) -> Result<(), Problem> {
+        quota::settle(change, self, held).await
+    }
+
     fn references(&self) -> Vec<Reference> {
         self.plan.iter().map(|plan| Reference::new("plan", Kind::Plan, plan)).collect()
     }
@@ -78,9 +92,27 @@ impl Resource for Application {
         for dependent in read::of_application(change.connection(), &held.id).await? {
             match dependent.kind {
                 Kind::Subscription => Subscription::remove(change, &dependent).await.map(drop)?,
-                _ => change.remove(&dependent).await?,
+                _ => {
+                    change.remove(&dependent).await?;
+                    usage::forget_key(change.connection(), &dependent.id).await?;
+                }
             }
         }
         Ok(change.remove(held).await.map(|()| None)?)
+    }
+}
+
+impl Limited for Application {
+    fn plan(&self) -> Option<&str> {
+        self.plan.as_deref()
+    }
+
+    /// Over all its APIs.
+    fn pair(&self) -> Pair {
+        Pair { application: self.id.clone().unwrap_or_default(), api: String::new() }
+    }
+
+    fn mark(&mut self) -> &mut Option<i64> {
+        &mut self.used_up_until
     }
 }

@@ -100,6 +100,7 @@ pub async fn issue(change: &mut Change, application: &str, issue: Issue) -> Resu
         apis: issue.apis,
         permitted_ips: issue.permitted_ips,
         permitted_referers: issue.permitted_referers,
+        last_used: None,
     };
     match create(change, stored).await? {
         Outcome::Created(stored) => Ok(IssuedKey { key, stored, replaces: None }),

@@ -3,6 +3,8 @@
 //! A key exists in clear only in the answer that issues it. What is stored is its digest. A revoked key never becomes
 //! active again: whoever it leaked to still has it.
 
+use std::collections::HashMap;
+
 use keygate::policy::{Digest, rows, wire};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,7 +15,7 @@ use super::{
 };
 use crate::{
     problem::Problem,
-    store::{Kind, NewRow},
+    store::{Change, Kind, NewRow, Store, Version, usage},
 };
 
 /// A key, without the key itself.
@@ -50,6 +52,10 @@ pub struct Key {
     /// Referers that it may be used from, as `example.com/*`; any unless given, none if empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permitted_referers: Option<Vec<String>>,
+    /// When a gateway last saw it used, Unix time; absent: no gateway reported it. What a client sends here is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
+    pub last_used: Option<i64>,
 }
 
 /// What a key is for.
@@ -102,6 +108,7 @@ impl Resource for Key {
                 return Err(Problem::conflict("this key is revoked, which is final; issue another key"));
             }
         }
+        self.last_used = None;
         self.key_type = self.key_type.or(Some(KeyType::Production));
         self.state = self.state.or(held.and_then(|held| held.state)).or(Some(KeyState::Active));
         Ok(())
@@ -126,6 +133,21 @@ impl Resource for Key {
     fn row(&self) -> Result<NewRow, Problem> {
         let row = plain_row(self, self.id.clone().unwrap_or_default())?;
         Ok(NewRow { application: self.application.clone(), ..row })
+    }
+
+    async fn complement(store: &Store, items: &mut [Self]) -> Result<(), Problem> {
+        let ids: Vec<&str> = items.iter().filter_map(|key| key.id.as_deref()).collect();
+        let used: HashMap<String, i64> =
+            store.last_used(&ids).await?.into_iter().map(|used| (used.id, used.last_used)).collect();
+        for key in items {
+            key.last_used = key.id.as_ref().and_then(|id| used.get(id)).copied();
+        }
+        Ok(())
+    }
+
+    async fn remove(change: &mut Change, held: &Version) -> Result<Option<Self>, Problem> {
+        change.remove(held).await?;
+        Ok(usage::forget_key(change.connection(), &held.id).await.map(|()| None)?)
     }
 
     fn references(&self) -> Vec<Reference> {

@@ -41,21 +41,14 @@ pub struct Items<T> {
 
 /// The page that is asked for.
 pub async fn list<R: Resource>(store: &Store, listing: Listing) -> Result<Items<R>, Problem> {
-    let limit = match listing.limit.as_deref() {
-        None => DEFAULT_LIMIT,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-            .ok_or_else(|| Problem::parameter("limit", format!("expected an integer from 1 to {MAX_LIMIT}")))?,
-    };
+    let limit = limit(listing.limit.as_deref())?;
     let after = match listing.cursor {
         None => String::new(),
         Some(cursor) => URL_SAFE_NO_PAD
             .decode(cursor)
             .ok()
             .and_then(|bytes| String::from_utf8(bytes).ok())
-            .ok_or_else(|| Problem::parameter("cursor", "expected the `next` of another page"))?,
+            .ok_or_else(bad_cursor)?,
     };
     let filter = Filter { application: listing.application, api: listing.api };
     let mut found = store.list(R::KIND, &filter, &after, limit.saturating_add(1)).await?;
@@ -64,5 +57,19 @@ pub async fn list<R: Resource>(store: &Store, listing: Listing) -> Result<Items<
         found.pop();
     }
     let next = found.last().filter(|_| more).map(|last| URL_SAFE_NO_PAD.encode(&last.id));
-    Ok(Items { items: found.iter().map(R::shown).collect::<Result<_, _>>()?, next })
+    let mut items = found.iter().map(R::shown).collect::<Result<Vec<_>, _>>()?;
+    R::complement(store, &mut items).await?;
+    Ok(Items { items, next })
+}
+
+/// How many items a page has.
+pub fn limit(asked: Option<&str>) -> Result<u32, Problem> {
+    let Some(text) = asked else { return Ok(DEFAULT_LIMIT) };
+    let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+    limit.ok_or_else(|| Problem::parameter("limit", format!("expected an integer from 1 to {MAX_LIMIT}")))
+}
+
+/// A cursor that was not given out.
+pub fn bad_cursor() -> Problem {
+    Problem::parameter("cursor", "expected the `next` of another page")
 }

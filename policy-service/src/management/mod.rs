@@ -70,7 +70,9 @@ async fn list<R: Resource>(
 async fn find<R: Resource>(store: &Store, id: Result<Path<String>, PathRejection>) -> Result<Body<R>, Problem> {
     let id = id_of(id)?;
     let version = store.find(R::KIND, &id).await?.ok_or_else(|| Problem::not_found(R::KIND, &id))?;
-    Ok(Body(R::shown(&version)?))
+    let mut shown = R::shown(&version)?;
+    R::complement(store, std::slice::from_mut(&mut shown)).await?;
+    Ok(Body(shown))
 }
 
 async fn create<R: Resource>(store: &Store, sent: R) -> Result<Response, Problem> {

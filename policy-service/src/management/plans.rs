@@ -11,6 +11,7 @@ use super::{
 use crate::{
     problem::Problem,
     store::{Change, Kind, NewRow, Version, read},
+    usage::quota,
 };
 
 /// A usage plan.
@@ -91,6 +92,11 @@ impl Resource for Plan {
 
     fn row(&self) -> Result<NewRow, Problem> {
         plain_row(self, self.id.clone().unwrap_or_default())
+    }
+
+    /// A limit that was raised, or does not refuse any more, ends what it had used up.
+    async fn follow_up(&self, change: &mut Change) -> Result<(), Problem> {
+        quota::review_plan(change, self.id.as_deref().unwrap_or_default()).await
     }
 
     /// A plan in use stays: what names a plan that is not there is denied.

@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     problem::Problem,
-    store::{Change, Kind, NewRow, Version},
+    store::{Change, Kind, NewRow, Store, Version},
 };
 
 /// A thing that is managed: what a client sends, and with everything filled in, what it is shown.
@@ -41,6 +41,25 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
     /// What a version of it shows to clients.
     fn shown(version: &Version) -> Result<Self, Problem> {
         serde_json::from_str(&version.document).map_err(|_| damaged())
+    }
+
+    /// Fills in, of a complete thing that is about to be put, what follows from the rest of the database.
+    fn settle(
+        &mut self,
+        _change: &mut Change,
+        _held: Option<&Self>,
+    ) -> impl Future<Output = Result<(), Problem>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Does to others what follows from its having been changed.
+    fn follow_up(&self, _change: &mut Change) -> impl Future<Output = Result<(), Problem>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Adds to things that are shown what is no part of the policy.
+    fn complement(_store: &Store, _items: &mut [Self]) -> impl Future<Output = Result<(), Problem>> + Send {
+        async { Ok(()) }
     }
 
     /// What must be there when it is put.
@@ -126,12 +145,14 @@ pub async fn create<R: Resource>(change: &mut Change, mut sent: R) -> Result<Out
         if !given {
             *sent.id() = Some(held.id.clone());
         }
+        sent.settle(change, Some(&R::shown(&held)?)).await?;
         if held.id == sent.row()?.id && is_just_so(&held, &sent)? {
             return Ok(Outcome::Held(sent));
         }
         return Err(R::refuse_again(&held).unwrap_or_else(|| already_there::<R>(&held.id)));
     }
     check_references(change, &sent).await?;
+    sent.settle(change, None).await?;
     insert(change, sent).await.map(Outcome::Created)
 }
 
@@ -177,12 +198,15 @@ pub async fn replace<R: Resource>(change: &mut Change, id: &str, mut sent: R) ->
     if sent.id().get_or_insert(id.to_owned()) != id {
         return Err(Problem::invalid("id", "expected the id of the path, or none: an id cannot be changed"));
     }
-    sent.complete(Some(&R::shown(&held)?))?;
+    let shown = R::shown(&held)?;
+    sent.complete(Some(&shown))?;
     sent.check()?;
+    sent.settle(change, Some(&shown)).await?;
     if !is_just_so(&held, &sent)? {
         check_references(change, &sent).await?;
     }
     put(change, &held, &sent).await?;
+    sent.follow_up(change).await?;
     Ok(sent)
 }
 

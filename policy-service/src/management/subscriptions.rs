@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     problem::Problem,
-    store::{Change, Kind, NewRow, Version},
+    store::{Change, Kind, NewRow, Version, usage::Pair},
+    usage::quota::{self, Limited},
 };
 
 /// Joins application and API to one name. It is a control character, which no id has, so no two pairs have the same.
@@ -39,6 +40,11 @@ pub struct Subscription {
     /// The plan of its requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
+    /// Until when its plan is used up, Unix time: the end of the day or month. It comes from the usage reported; what a
+    /// client sends here is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
+    pub used_up_until: Option<i64>,
     /// It was deleted while it was blocked; the block stays until it is unblocked.
     #[serde(skip_deserializing, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
@@ -116,6 +122,8 @@ struct Document {
     state: Option<SubscriptionState>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     plan: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    used_up_until: Option<i64>,
 }
 
 impl Resource for Subscription {
@@ -144,6 +152,7 @@ impl Resource for Subscription {
                 return Err(Problem::invalid("api", "it cannot be changed; create another subscription"));
             }
         }
+        self.used_up_until = None;
         for (field, value) in [("application", &self.application), ("api", &self.api)] {
             if value.is_none() {
                 return Err(Problem::invalid(field, "it is missing; expected an id"));
@@ -164,7 +173,7 @@ impl Resource for Subscription {
     }
 
     fn row(&self) -> Result<NewRow, Problem> {
-        let Self { id, application, api, state, plan, .. } = self.clone();
+        let Self { id, application, api, state, plan, used_up_until, .. } = self.clone();
         // A block that was kept is shown as BLOCKED whatever it was: without a subscription there is no sandbox either.
         let kept_block = self.deleted.then(|| self.block()).flatten().map(|block| block.as_str().to_owned());
         let state = if kept_block.is_some() { Some(SubscriptionState::Blocked) } else { state };
@@ -176,16 +185,20 @@ impl Resource for Subscription {
             api: api.clone(),
             plan: plan.clone(),
             kept_block,
-            document: document(&Document { application, api, state, plan })?,
+            document: document(&Document { application, api, state, plan, used_up_until })?,
         })
     }
 
     fn shown(version: &Version) -> Result<Self, Problem> {
-        let Document { application, api, state, plan } =
+        let Document { application, api, state, plan, used_up_until } =
             serde_json::from_str(&version.document).map_err(|_| damaged())?;
         let kept = version.kept_block.as_deref().map(|block| Block::parse(block).unwrap_or_default().into());
         let id = Some(version.id.clone());
-        Ok(Self { id, application, api, state: kept.or(state), plan, deleted: kept.is_some() })
+        Ok(Self { id, application, api, state: kept.or(state), plan, used_up_until, deleted: kept.is_some() })
+    }
+
+    async fn settle(&mut self, change: &mut Change, held: Option<&Self>) -> Result<(), Problem> {
+        quota::settle(change, self, held).await
     }
 
     fn references(&self) -> Vec<Reference> {
@@ -214,9 +227,24 @@ impl Resource for Subscription {
             return Ok(change.remove(held).await.map(|()| None)?);
         }
         // Nothing of its plan stays: the plan may go, the block does not need it.
-        let kept = Self { plan: None, deleted: true, ..shown };
+        let kept = Self { plan: None, used_up_until: None, deleted: true, ..shown };
         change.replace(held, &kept.row()?).await?;
         Ok(Some(kept))
+    }
+}
+
+impl Limited for Subscription {
+    fn plan(&self) -> Option<&str> {
+        self.plan.as_deref()
+    }
+
+    fn pair(&self) -> Pair {
+        let part = |value: &Option<String>| value.clone().unwrap_or_default();
+        Pair { application: part(&self.application), api: part(&self.api) }
+    }
+
+    fn mark(&mut self) -> &mut Option<i64> {
+        &mut self.used_up_until
     }
 }
 

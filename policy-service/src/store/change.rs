@@ -48,7 +48,10 @@ pub struct Change {
     transaction: Transaction<'static, Sqlite>,
     store: Store,
     state: State,
+    /// Something of the policy was changed.
     dirty: bool,
+    /// Something beside the policy was changed.
+    keep: bool,
 }
 
 impl Change {
@@ -56,7 +59,7 @@ impl Change {
         // IMMEDIATE: a transaction that reads first and writes later could fail in between for another writer.
         let mut transaction = store.writer.begin_with("BEGIN IMMEDIATE").await?;
         let state = State::read(&mut transaction).await?;
-        Ok(Self { transaction, store: store.clone(), state, dirty: false })
+        Ok(Self { transaction, store: store.clone(), state, dirty: false, keep: false })
     }
 
     /// The connection, for reading what holds now with the functions of [`read`].
@@ -152,10 +155,18 @@ impl Change {
         Ok(())
     }
 
+    /// What was done through [`Change::connection`] is to stay, also if nothing of the policy was changed.
+    pub fn keep(&mut self) {
+        self.keep = true;
+    }
+
     /// Makes the change durable and known to those who wait, and returns the revision: a new one if there was something
     /// to change.
     pub async fn commit(mut self) -> Result<i64, Error> {
         if !self.dirty {
+            if self.keep {
+                self.transaction.commit().await?;
+            }
             return Ok(self.state.revision);
         }
         self.state.revision = self.revision();

@@ -2,13 +2,15 @@
 //!
 //! One connection writes and a few read. WAL with synchronous=FULL: a change that was acknowledged is on the disk, so
 //! SIGKILL between any two requests loses nothing. Who waits for changes listens to [`Store::revisions`]. What the rows
-//! mean is not known here; [`change`] writes versions, [`read`] finds what holds now, [`as_of`] what held at a revision.
+//! mean is not known here; [`change`] writes versions, [`read`] finds what holds now, [`as_of`] what held at a revision. Usage
+//! ([`usage`]) stands beside the policy and makes no revisions.
 
 pub mod as_of;
 pub mod change;
 mod error;
 mod kind;
 pub mod read;
+pub mod usage;
 
 use std::{str::FromStr as _, time::Duration};
 
@@ -125,14 +127,17 @@ pub struct Latest {
 pub struct Settings {
     /// How many versions that hold no more are kept, so that gateways can catch up by deltas.
     pub history_rows: i64,
+    /// How many days hourly rows of usage are kept.
+    pub usage_days: i64,
     /// Whether many rows will be written: more memory, fewer checkpoints.
     pub bulk: bool,
 }
 
 impl Default for Settings {
-    /// 100,000 versions of some 400 bytes are 40 MB, and as many changes as a busy day has.
+    /// 100,000 versions of some 400 bytes are 40 MB, and as many changes as a busy day has. 400 days are a year of bills
+    /// and a month to dispute the last one.
     fn default() -> Self {
-        Self { history_rows: 100_000, bulk: false }
+        Self { history_rows: 100_000, usage_days: 400, bulk: false }
     }
 }
 
@@ -168,6 +173,11 @@ impl Store {
         let readers = pool().max_connections(READERS).connect_with(options.pragma("query_only", "ON")).await?;
         let State { epoch, revision, .. } = State::read(&mut *readers.acquire().await?).await?;
         Ok(Self { writer, readers, settings, latest: watch::Sender::new(Latest { epoch, revision }) })
+    }
+
+    /// How the database is kept.
+    pub fn settings(&self) -> Settings {
+        self.settings
     }
 
     /// Where the policy stands.

@@ -1,0 +1,88 @@
+//! Taking a report: once, whole, and only what its gateway may say.
+
+use std::{borrow::Cow, collections::HashSet};
+
+use keygate::usage::report::{Count, Receipt, Report};
+
+use super::quota;
+use crate::{
+    auth::Gateway,
+    problem::Problem,
+    store::{
+        Store,
+        as_of::Scope,
+        usage::{self, KeyUsed, Pair, UsageRow},
+    },
+};
+
+/// Takes a report. What it brings is on the disk, and the marks that follow from it are in the feed, when this returns;
+/// a batch that was taken before changes nothing.
+pub async fn take(store: &Store, gateway: &Gateway, report: &Report<'_>, now: i64) -> Result<Receipt, Problem> {
+    report.check(now.unsigned_abs()).map_err(|wrong| Problem::invalid(wrong.field, wrong.expected.to_string()))?;
+    let mut change = store.change().await?;
+    let connection = change.connection();
+    if !usage::take_batch(connection, gateway.client_id(), &report.batch, now).await? {
+        return Ok(Receipt { batch: report.batch.to_string(), repeated: true, rejected: 0 });
+    }
+    let (rows, keys) = (rows(gateway, report), keys(report));
+    usage::add(connection, &rows).await?;
+    let touched = usage::touch(connection, &keys, apis(gateway)).await?;
+    usage::tidy(connection, now, store.settings().usage_days).await?;
+    quota::review_pairs(&mut change, &pairs(&rows), now).await?;
+    change.keep();
+    change.commit().await?;
+
+    let rejected = report.counts.len().saturating_sub(rows.len());
+    // The same key may stand there twice.
+    let distinct = keys.iter().map(|key| &key.id).collect::<HashSet<_>>().len();
+    let unknown = distinct.saturating_sub(usize::try_from(touched).unwrap_or(usize::MAX));
+    let rejected = u64::try_from(rejected.saturating_add(unknown)).unwrap_or(u64::MAX);
+    if rejected > 0 {
+        tracing::info!(?gateway, rejected, "rows of a usage report were left out");
+    }
+    Ok(Receipt { batch: report.batch.to_string(), repeated: false, rejected })
+}
+
+fn apis(gateway: &Gateway) -> Option<&str> {
+    match &gateway.scope {
+        Scope::All => None,
+        Scope::Apis(apis) => Some(apis),
+    }
+}
+
+/// What the gateway may report. What it could not tell apart may be of any API, so a limited one says nothing of it.
+fn rows(gateway: &Gateway, report: &Report<'_>) -> Vec<UsageRow> {
+    let seen: Option<HashSet<String>> = apis(gateway).map(|apis| serde_json::from_str(apis).unwrap_or_default());
+    let may = |count: &&Count<'_>| {
+        seen.as_ref().is_none_or(|seen| count.api.as_deref().is_some_and(|api| seen.contains(api)))
+    };
+    let text = |text: &Option<Cow<'_, str>>| text.as_deref().unwrap_or_default().to_owned();
+    let row = |count: &Count<'_>| UsageRow {
+        application: text(&count.application),
+        api: text(&count.api),
+        hour: signed(count.hour),
+        plan: text(&count.plan),
+        outcome: count.outcome.to_string(),
+        requests: signed(count.requests),
+    };
+    report.counts.iter().filter(may).map(row).collect()
+}
+
+fn keys(report: &Report<'_>) -> Vec<KeyUsed> {
+    report.keys.iter().map(|key| KeyUsed { id: key.id.to_string(), last_used: signed(key.last_used) }).collect()
+}
+
+/// Whose limits may be reached now: each pair, and each application over all its APIs.
+fn pairs(rows: &[UsageRow]) -> Vec<Pair> {
+    let allowed = rows.iter().filter(|row| row.outcome == keygate::usage::report::ALLOWED && !row.api.is_empty());
+    let both = allowed.flat_map(|row| {
+        let pair = |api: &str| Pair { application: row.application.clone(), api: api.to_owned() };
+        [pair(&row.api), pair("")]
+    });
+    both.collect::<HashSet<_>>().into_iter().collect()
+}
+
+/// Checked before: it is far below 2^63.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,269 @@
+//! Usage: a batch counts once, whoever may not report is left out, bills add up, and a plan that is used up is marked.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
+mod support;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use support::{Answer, Options, Service, TOKEN, digest, send};
+
+const HOUR: u64 = 3_600;
+const DAY: u64 = 24 * HOUR;
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn this_hour() -> u64 {
+    now() / HOUR * HOUR
+}
+
+fn count(application: &str, api: &str, outcome: &str, requests: u64) -> Value {
+    json!({"hour": this_hour(), "application": application, "api": api, "plan": "gold", "outcome": outcome,
+        "requests": requests})
+}
+
+fn batch(id: &str, counts: Vec<Value>) -> Value {
+    json!({"format": 1, "batch": id, "counts": counts})
+}
+
+async fn report_as(service: &Service, client_id: &str, secret: &str, report: &Value) -> Answer {
+    send(service.request(Method::POST, "/v1/usage").basic_auth(client_id, Some(secret)).json(report)).await
+}
+
+async fn report(service: &Service, report: &Value) -> Value {
+    report_as(service, "gw", "secret", report).await.expect(200).json()
+}
+
+async fn items(service: &Service, query: &str) -> Vec<Value> {
+    let answer = service.get(&format!("/v1/usage{query}")).await.expect(200).json();
+    assert!(answer["next"].is_null(), "{answer}");
+    answer["items"].as_array().unwrap().clone()
+}
+
+/// Requests of that outcome in all of usage.
+async fn total(service: &Service, outcome: &str) -> u64 {
+    let items = items(service, "?limit=1000").await;
+    items.iter().filter(|item| item["outcome"] == outcome).map(|item| item["requests"].as_u64().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn what_is_reported_is_billed_by_the_hour() {
+    let service = Service::start().await;
+    service.seed().await;
+    let before = this_hour() - HOUR;
+    let mut earlier = count("app-1", "api-1", "allowed", 7);
+    earlier["hour"] = json!(before);
+    let mut planless = count("app-1", "api-1", "quota_exceeded", 2);
+    planless["plan"] = Value::Null;
+    let unknown = json!({"hour": before, "outcome": "allowed", "requests": 5});
+    let counts = vec![
+        count("app-1", "api-1", "allowed", 100),
+        earlier.clone(),
+        planless.clone(),
+        // The same again: they add up.
+        count("app-1", "api-1", "allowed", 23),
+        // What is not there any more was used all the same.
+        count("app-9", "api-9", "allowed", 1),
+        unknown.clone(),
+    ];
+    let receipt = report(&service, &batch("b-1", counts)).await;
+    assert_eq!(receipt, json!({"batch": "b-1", "repeated": false, "rejected": 0}));
+    let whole = count("app-1", "api-1", "allowed", 123);
+    let unknown = json!({"hour": before, "application": null, "api": null, "plan": null, "outcome": "allowed",
+        "requests": 5});
+    let all =
+        [unknown.clone(), earlier.clone(), planless.clone(), whole.clone(), count("app-9", "api-9", "allowed", 1)];
+    assert_eq!(items(&service, "").await, all);
+    let this = this_hour();
+    for (query, expected) in [
+        ("?application=app-1".to_owned(), &all[1..4]),
+        ("?api=api-9".to_owned(), &all[4..]),
+        ("?application=app-1&api=api-9".to_owned(), &[]),
+        ("?application=app-2".to_owned(), &[]),
+        (format!("?from={this}"), &all[2..]),
+        (format!("?to={this}"), &all[..2]),
+        (format!("?application=app-1&from={before}&to={this}"), &all[1..2]),
+        (format!("?from={}&to={}", before + 1, before + 2), &[]),
+    ] {
+        assert_eq!(items(&service, &query).await, expected, "{query}");
+    }
+    assert_eq!(service.revision().await, 4, "usage is no part of the policy");
+}
+
+#[tokio::test]
+async fn pages_of_usage_leave_nothing_out_and_say_nothing_twice() {
+    let service = Service::start().await;
+    let counts: Vec<_> =
+        (0..25).map(|number| count(&format!("app-{}", number % 5), &format!("api-{number}"), "allowed", 1)).collect();
+    report(&service, &batch("b-1", counts)).await;
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = service.get(&format!("/v1/usage?limit=4{cursor}")).await.expect(200).json();
+        let rows = page["items"].as_array().unwrap();
+        assert!(rows.len() <= 4);
+        seen.extend(rows.iter().map(|row| row["api"].as_str().unwrap().to_owned()));
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen.len(), 25);
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 25);
+}
+
+#[tokio::test]
+async fn a_batch_counts_once() {
+    let service = Service::start().await;
+    let first = batch("b-1", vec![count("app-1", "api-1", "allowed", 10)]);
+    assert_eq!(report(&service, &first).await["repeated"], false);
+    for _ in 0..3 {
+        assert_eq!(report(&service, &first).await, json!({"batch": "b-1", "repeated": true, "rejected": 0}));
+    }
+    // The id decides, not what it says; and a gateway's ids are its own.
+    report(&service, &batch("b-1", vec![count("app-1", "api-1", "allowed", 99)])).await;
+    assert_eq!(total(&service, "allowed").await, 10);
+    let other = report_as(&service, "other", "other-secret", &first).await.expect(200).json();
+    assert_eq!(other["repeated"], false);
+    assert_eq!(report(&service, &batch("b-2", vec![count("app-1", "api-1", "allowed", 1)])).await["repeated"], false);
+    assert_eq!(total(&service, "allowed").await, 21);
+}
+
+#[tokio::test]
+async fn reports_that_come_at_once_are_all_counted() {
+    let service = Service::start().await;
+    let sends = (0..20).map(|number| {
+        // Each batch twice.
+        let request = service.request(Method::POST, "/v1/usage").basic_auth("gw", Some("secret"));
+        let body = batch(&format!("b-{}", number / 2), vec![count("app-1", "api-1", "allowed", 1)]);
+        tokio::spawn(send(request.json(&body)))
+    });
+    for sent in sends.collect::<Vec<_>>() {
+        sent.await.unwrap().expect(200);
+    }
+    assert_eq!(total(&service, "allowed").await, 10);
+}
+
+#[tokio::test]
+async fn only_gateways_report_and_only_the_administrator_reads() {
+    let service = Service::start().await;
+    let body = batch("b-1", vec![count("app-1", "api-1", "allowed", 1)]);
+    let post = || service.request(Method::POST, "/v1/usage").json(&body);
+    for request in [post(), post().bearer_auth(TOKEN), post().basic_auth("gw", Some("wrong"))] {
+        let answer = send(request).await.expect_problem(401, None);
+        assert!(answer.header("www-authenticate").starts_with("Basic "));
+    }
+    // Who it is comes before what it says.
+    send(service.request(Method::POST, "/v1/usage").body("{")).await.expect_problem(401, None);
+    send(post().bearer_auth("secret")).await.expect(200);
+    let get = service.request(Method::GET, "/v1/usage").basic_auth("gw", Some("secret"));
+    let answer = send(get).await.expect_problem(401, None);
+    assert!(answer.header("www-authenticate").starts_with("Bearer "));
+}
+
+#[tokio::test]
+async fn a_report_that_is_wrong_is_refused_whole_and_says_where() {
+    let service = Service::start().await;
+    let with = |name: &str, value: Value| {
+        let mut row = count("app-1", "api-1", "allowed", 1);
+        row[name] = value;
+        batch("b-1", vec![count("app-1", "api-1", "allowed", 1), row])
+    };
+    for (body, field) in [
+        (json!({"format": 2, "batch": "b"}), "format"),
+        (json!({"format": 1}), "batch"),
+        (json!({"format": 1, "batch": ""}), "batch"),
+        (with("hour", json!(this_hour() + 1)), "counts[1].hour"),
+        (with("hour", json!(this_hour() + 2 * DAY)), "counts[1].hour"),
+        (with("hour", json!(-3600)), "counts[1].hour"),
+        (with("application", json!("")), "counts[1].application"),
+        (with("api", Value::Null), "counts[1].api"),
+        (with("api", json!(5)), "counts[1].api"),
+        (with("outcome", json!("ALLOWED")), "counts[1].outcome"),
+        (with("requests", json!(0)), "counts[1].requests"),
+        (with("requests", json!(1.5)), "counts[1].requests"),
+        (json!({"format": 1, "batch": "b", "keys": [{"id": "k", "last_used": now() + 2 * DAY}]}), "keys[0].last_used"),
+    ] {
+        report_as(&service, "gw", "secret", &body).await.expect_problem(422, Some(field));
+    }
+    let request = service.request(Method::POST, "/v1/usage").basic_auth("gw", Some("secret"));
+    send(request.body("{\"format\":1,")).await.expect_problem(400, None);
+    let request = service.request(Method::POST, "/v1/usage").basic_auth("gw", Some("secret"));
+    send(request.body(" ".repeat((1 << 20) + 1))).await.expect_problem(413, None);
+    assert_eq!(items(&service, "").await, Vec::<Value>::new());
+    // The id was not used up by what was refused.
+    assert_eq!(report(&service, &batch("b-1", vec![])).await["repeated"], false);
+}
+
+#[tokio::test]
+async fn a_limited_gateway_reports_on_its_apis_only() {
+    let options = Options { gateway_apis: Some(r#"{"other": ["api-2"]}"#), ..Options::default() };
+    let service = Service::with(options).await;
+    service.seed().await;
+    service.post("/v1/apis", json!({"id": "api-2"})).await.expect(201);
+    service.post("/v1/applications", json!({"id": "app-2"})).await.expect(201);
+    service.post("/v1/subscriptions", json!({"application": "app-2", "api": "api-2"})).await.expect(201);
+    service.post("/v1/keys", json!({"id": "k-2", "application": "app-2", "sha256": digest(2)})).await.expect(201);
+    let counts = vec![
+        count("app-1", "api-1", "allowed", 1),
+        count("app-2", "api-2", "allowed", 2),
+        json!({"hour": this_hour(), "outcome": "allowed", "requests": 4}),
+    ];
+    let mut body = batch("b-1", counts);
+    body["keys"] = json!(["k-1", "k-2", "k-none"].map(|id| json!({"id": id, "last_used": now()})));
+    let receipt = report_as(&service, "other", "other-secret", &body).await.expect(200).json();
+    assert_eq!(receipt, json!({"batch": "b-1", "repeated": false, "rejected": 4}));
+    assert_eq!(items(&service, "").await, [count("app-2", "api-2", "allowed", 2)]);
+    assert!(service.get("/v1/keys/k-1").await.json()["last_used"].is_null());
+    assert!(service.get("/v1/keys/k-2").await.json()["last_used"].is_u64());
+}
+
+#[tokio::test]
+async fn keys_know_when_they_were_used_last() {
+    let service = Service::start().await;
+    service.seed().await;
+    let used = async |id: &str, batch: &str, last_used: u64| {
+        let keys = json!([{"id": id, "last_used": last_used}, {"id": id, "last_used": last_used - 5}]);
+        report(&service, &json!({"format": 1, "batch": batch, "keys": keys})).await
+    };
+    assert!(service.get("/v1/keys/k-1").await.json().get("last_used").is_none());
+    let time = now() - 100;
+    assert_eq!(used("k-1", "b-1", time).await["rejected"], 0);
+    assert_eq!(service.get("/v1/keys/k-1").await.json()["last_used"], time);
+    used("k-1", "b-2", time - 50).await;
+    assert_eq!(service.get("/v1/keys").await.json()["items"][0]["last_used"], time, "a later use stays");
+    assert_eq!(used("k-2", "b-3", time).await["rejected"], 1, "there is no such key");
+    // It is shown, and neither stored with the key nor fed to gateways.
+    let shown = service.get("/v1/keys/k-1").await.json();
+    service.put("/v1/keys/k-1", shown).await.expect(200);
+    assert_eq!(service.revision().await, 4);
+    assert!(!service.feed("/v1/policy").await.text.contains("last_used"));
+    // Another key of the same id was never used.
+    service.delete("/v1/keys/k-1").await.expect(204);
+    service.post("/v1/keys", json!({"id": "k-1", "application": "app-1", "sha256": digest(3)})).await.expect(201);
+    assert!(service.get("/v1/keys/k-1").await.json().get("last_used").is_none());
+}
+
+#[tokio::test]
+async fn what_is_too_old_goes() {
+    let service = Service::start().await;
+    let old = |days: u64| {
+        let mut row = count(&format!("app-{days}"), "api-1", "allowed", 1);
+        row["hour"] = json!(this_hour() - days * DAY);
+        row
+    };
+    report(&service, &batch("b-1", vec![old(399), old(401), old(4_000)])).await;
+    let left: Vec<_> = items(&service, "").await.iter().map(|item| item["application"].clone()).collect();
+    assert_eq!(left, ["app-399"]);
+}

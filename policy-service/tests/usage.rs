@@ -10,7 +10,10 @@
 
 mod support;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::LazyLock,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -23,8 +26,10 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
+/// The hour in which the tests began, so that they may go on into the next.
 fn this_hour() -> u64 {
-    now() / HOUR * HOUR
+    static BEGUN: LazyLock<u64> = LazyLock::new(now);
+    *BEGUN / HOUR * HOUR
 }
 
 fn count(application: &str, api: &str, outcome: &str, requests: u64) -> Value {
@@ -266,4 +271,150 @@ async fn what_is_too_old_goes() {
     report(&service, &batch("b-1", vec![old(399), old(401), old(4_000)])).await;
     let left: Vec<_> = items(&service, "").await.iter().map(|item| item["application"].clone()).collect();
     assert_eq!(left, ["app-399"]);
+}
+
+/// An API and an application more, and plans: `small` has 20 requests a month.
+async fn seed_plans(service: &Service) {
+    service.seed().await;
+    for (id, requests, per) in [("small", 20, "month"), ("large", 1_000, "month"), ("daily", 20, "day")] {
+        let limits = json!([{"requests": requests, "per": per}]);
+        service.post("/v1/plans", json!({"id": id, "limits": limits})).await.expect(201);
+    }
+    service.post("/v1/apis", json!({"id": "api-2"})).await.expect(201);
+    service.post("/v1/subscriptions", json!({"id": "s-2", "application": "app-1", "api": "api-2"})).await.expect(201);
+    service.put("/v1/subscriptions/s-1", json!({"plan": "small"})).await.expect(200);
+}
+
+/// The mark of a subscription, as management and the feed show it.
+async fn mark(service: &Service, id: &str) -> Option<u64> {
+    let shown = service.get(&format!("/v1/subscriptions/{id}")).await.expect(200).json();
+    let page = service.feed("/v1/policy").await.expect(200).json();
+    let fed = page["subscriptions"].as_array().unwrap().iter().find(|row| row["api"] == shown["api"]).unwrap();
+    assert_eq!(shown.get("used_up_until"), fed.get("used_up_until"));
+    shown.get("used_up_until").map(|until| until.as_u64().unwrap())
+}
+
+/// The mark of `app-1`.
+async fn application_mark(service: &Service) -> Option<u64> {
+    service.get("/v1/applications/app-1").await.json().get("used_up_until").map(|until| until.as_u64().unwrap())
+}
+
+async fn uses(service: &Service, id: &str, api: &str, outcome: &str, requests: u64) {
+    report(service, &batch(id, vec![count("app-1", api, outcome, requests)])).await;
+}
+
+/// Whether `until` is the end of a day of UTC that is not over, at most so many days from now.
+fn is_end_of_a_day(until: Option<u64>, days: u64) -> bool {
+    until.is_some_and(|until| until % DAY == 0 && until > now() && until <= now() + days * DAY)
+}
+
+#[tokio::test]
+async fn a_plan_that_is_used_up_is_marked_in_the_feed_as_one_change() {
+    let service = Service::start().await;
+    seed_plans(&service).await;
+    let before = service.revision().await;
+    uses(&service, "b-1", "api-1", "allowed", 19).await;
+    uses(&service, "b-2", "api-1", "quota_exceeded", 500).await;
+    uses(&service, "b-3", "api-2", "allowed", 500).await;
+    assert_eq!((mark(&service, "s-1").await, service.revision().await), (None, before));
+
+    let wait = tokio::spawn(send(service.poll(&format!("/v1/policy?since={before}")).header("prefer", "wait=30")));
+    uses(&service, "b-4", "api-1", "allowed", 1).await;
+    let delta = wait.await.unwrap().expect(200).json();
+    let until = mark(&service, "s-1").await;
+    assert!(is_end_of_a_day(until, 31), "{until:?}");
+    let row =
+        json!({"application": "app-1", "api": "api-1", "state": "UNBLOCKED", "plan": "small", "used_up_until": until});
+    assert_eq!((&delta["base"], &delta["revision"]), (&json!(before), &json!(before + 1)));
+    assert_eq!(delta["subscriptions"], json!([row]));
+    assert!(delta.get("removed").is_none() && delta["applications"].as_array().unwrap().is_empty(), "{delta}");
+
+    // What is used up stays so without a further change, whatever comes, and however often.
+    for id in ["b-4", "b-5"] {
+        uses(&service, id, "api-1", "allowed", 3).await;
+    }
+    assert_eq!((mark(&service, "s-1").await, service.revision().await), (until, before + 1));
+    assert_eq!(mark(&service, "s-2").await, None);
+    assert_eq!(application_mark(&service).await, None);
+}
+
+#[tokio::test]
+async fn a_mark_goes_with_what_it_came_from() {
+    let service = Service::start().await;
+    seed_plans(&service).await;
+    uses(&service, "b-1", "api-1", "allowed", 20).await;
+    let until = mark(&service, "s-1").await;
+    assert!(until.is_some());
+
+    // Another plan, and back.
+    service.put("/v1/subscriptions/s-1", json!({"plan": "large"})).await.expect(200);
+    assert_eq!(mark(&service, "s-1").await, None);
+    service.put("/v1/subscriptions/s-1", json!({"plan": "small"})).await.expect(200);
+    assert_eq!(mark(&service, "s-1").await, until, "what was used stays used");
+    service.put("/v1/subscriptions/s-1", json!({})).await.expect(200);
+    assert_eq!(mark(&service, "s-1").await, None, "no plan, no limit");
+    service.put("/v1/subscriptions/s-1", json!({"plan": "small"})).await.expect(200);
+
+    // A plan that is changed, in one revision.
+    let before = service.revision().await;
+    let limit = |requests: u64, stop: bool| json!({"limits": [{"requests": requests, "per": "month"}], "stop_on_quota_reach": stop});
+    service.put("/v1/plans/small", limit(20, true)).await.expect(200);
+    assert_eq!((mark(&service, "s-1").await, service.revision().await), (until, before));
+    service.put("/v1/plans/small", limit(21, true)).await.expect(200);
+    assert_eq!((mark(&service, "s-1").await, service.revision().await), (None, before + 1));
+    uses(&service, "b-2", "api-1", "allowed", 1).await;
+    assert_eq!(mark(&service, "s-1").await, until);
+    service.put("/v1/plans/small", limit(21, false)).await.expect(200);
+    assert_eq!(mark(&service, "s-1").await, None, "it only counts");
+    service.put("/v1/plans/small", limit(21, true)).await.expect(200);
+    uses(&service, "b-3", "api-1", "allowed", 1).await;
+
+    // Blocks, sending it again, deleting and subscribing anew.
+    service.post("/v1/subscriptions/s-1/block", Value::Null).await.expect(200);
+    assert_eq!(mark(&service, "s-1").await, until);
+    service.post("/v1/subscriptions/s-1/unblock", Value::Null).await.expect(200);
+    let shown = service.get("/v1/subscriptions/s-1").await.json();
+    let before = service.revision().await;
+    service.put("/v1/subscriptions/s-1", shown.clone()).await.expect(200);
+    service.post("/v1/subscriptions", shown.clone()).await.expect(200);
+    let mut forged = shown.clone();
+    forged["used_up_until"] = json!(1);
+    service.put("/v1/subscriptions/s-1", forged).await.expect(200);
+    assert_eq!((mark(&service, "s-1").await, service.revision().await), (until, before));
+    service.delete("/v1/subscriptions/s-1").await.expect(204);
+    service.post("/v1/subscriptions", shown).await.expect(201);
+    assert_eq!(mark(&service, "s-1").await, until);
+}
+
+#[tokio::test]
+async fn an_applications_plan_counts_over_all_its_apis() {
+    let service = Service::start().await;
+    seed_plans(&service).await;
+    service.put("/v1/subscriptions/s-1", json!({})).await.expect(200);
+    service.put("/v1/applications/app-1", json!({"owner": "alice", "plan": "daily"})).await.expect(200);
+    let before = service.revision().await;
+    uses(&service, "b-1", "api-1", "allowed", 10).await;
+    uses(&service, "b-2", "api-2", "allowed", 9).await;
+    // Not of today, and nobody's.
+    let mut yesterday = count("app-1", "api-1", "allowed", 500);
+    yesterday["hour"] = json!(this_hour() - 25 * HOUR);
+    let nobodys = json!({"hour": this_hour(), "outcome": "allowed", "requests": 500});
+    report(&service, &batch("b-3", vec![yesterday, nobodys])).await;
+    assert_eq!((application_mark(&service).await, service.revision().await), (None, before));
+    uses(&service, "b-4", "api-2", "allowed", 1).await;
+    assert!(is_end_of_a_day(application_mark(&service).await, 1));
+    assert_eq!((mark(&service, "s-1").await, mark(&service, "s-2").await), (None, None));
+    assert_eq!(service.revision().await, before + 1);
+    service.put("/v1/applications/app-1", json!({"plan": "large"})).await.expect(200);
+    assert_eq!(application_mark(&service).await, None);
+}
+
+#[tokio::test]
+async fn what_a_limited_gateway_reports_uses_up_only_what_it_may_report_on() {
+    let options = Options { gateway_apis: Some(r#"{"other": ["api-2"]}"#), ..Options::default() };
+    let service = Service::with(options).await;
+    seed_plans(&service).await;
+    let body = batch("b-1", vec![count("app-1", "api-1", "allowed", 500)]);
+    report_as(&service, "other", "other-secret", &body).await.expect(200);
+    assert_eq!(mark(&service, "s-1").await, None);
 }

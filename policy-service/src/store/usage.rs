@@ -274,10 +274,12 @@ pub async fn used(
 /// The subscriptions of `pairs`, and the applications where the API is empty, that have a plan.
 pub async fn with_plans(connection: &mut SqliteConnection, pairs: &[Pair]) -> Result<Vec<Version>, Error> {
     let rows = sqlx::query(
-        "SELECT v.* FROM json_each(?) JOIN version v ON v.until_revision IS NULL AND v.plan IS NOT NULL \
-         AND ((value->>'api' = '' AND v.kind = 2 AND v.id = value->>'application') \
-         OR (value->>'api' <> '' AND v.kind = 4 \
-         AND v.identity = value->>'application' || char(31) || (value->>'api')))",
+        // CROSS JOIN and the unary plus: from the pairs to their rows, never through all rows that have a plan.
+        "SELECT v.* FROM json_each(?1) CROSS JOIN version v ON v.until_revision IS NULL AND v.kind = 4 \
+         AND v.identity = value->>'application' || char(31) || (value->>'api') \
+         WHERE value->>'api' <> '' AND +v.plan IS NOT NULL \
+         UNION ALL SELECT v.* FROM json_each(?1) CROSS JOIN version v ON v.until_revision IS NULL AND v.kind = 2 \
+         AND v.id = value->>'application' WHERE value->>'api' = '' AND +v.plan IS NOT NULL",
     )
     .bind(json(pairs)?)
     .fetch_all(connection)

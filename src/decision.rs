@@ -438,6 +438,7 @@ fn check_subscription<'p>(subject: &Subject, api: &Api, catalogue: &'p Catalogue
             SubscriptionState::OnHold | SubscriptionState::Rejected | SubscriptionState::Unknown => {
                 return Err(Reason::SubscriptionInactive);
             }
+            SubscriptionState::LeftOut => return Err(Reason::SubscriptionMissing),
         }
     }
     let find_plan = |id: Option<&str>| match id {

@@ -4,6 +4,7 @@
 //! service knows and this code does not has become the variant that permits least. Nothing here reads JSON, stores
 //! anything or decides.
 
+pub mod left_out;
 pub mod page;
 pub mod rows;
 pub mod wire;
@@ -211,6 +212,8 @@ pub enum SubscriptionState {
     Rejected,
     /// A state that this code does not know; it denies.
     Unknown,
+    /// Its row was bad. As if there were none, but it denies where an API needs none, too.
+    LeftOut,
 }
 
 impl SubscriptionState {

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Digest, MAX_APIS, MAX_DENY_POLICIES, MAX_PLANS, MAX_REVISION, MAX_TEXT_BYTES, Text,
+    left_out::Concerns,
     rows::{Api, Application, DenyPolicy, InvalidRow, Key, Plan, Problem, Subscription},
     wire,
 };
@@ -124,6 +125,8 @@ pub struct RejectedRow {
     pub offset: usize,
     /// What is wrong.
     pub why: InvalidRow,
+    /// What it spoke of.
+    pub concerns: Concerns,
 }
 
 impl fmt::Display for RejectedRow {
@@ -260,7 +263,10 @@ impl Page {
         rows.iter().map(|(kind, place)| {
             // The place was measured on this very body; should it ever not fit, the row is bad like any other.
             let json = self.body.get(place.clone()).unwrap_or_default();
-            row(*kind, json).map_err(|why| RejectedRow { list: kind.list(), offset: place.start, why })
+            row(*kind, json).map_err(|why| {
+                let concerns = Concerns::of(*kind, json);
+                RejectedRow { list: kind.list(), offset: place.start, why, concerns }
+            })
         })
     }
 }
@@ -386,7 +392,8 @@ fn small_list<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow> + SmallR
     for raw in rows {
         let place = place(body, raw);
         let value: T = parse(raw.get())
-            .map_err(|why| InvalidPage::Row(RejectedRow { list: list.as_str(), offset: place.start, why }))?;
+            .map_err(|why| RejectedRow { list: list.as_str(), offset: place.start, why, concerns: Concerns::Nothing })
+            .map_err(InvalidPage::Row)?;
         places.push((list, value.id().to_owned(), place));
         values.push(value);
     }

@@ -13,6 +13,8 @@ use super::{
     shard_of,
 };
 use crate::policy::{
+    SubscriptionState,
+    left_out::Concerns,
     page::{Page, RejectedRow, Removed, Row},
     rows::{Application, InvalidRow, Key, Problem, Subscription},
 };
@@ -150,12 +152,17 @@ impl Batch {
             match row {
                 Ok(Row::Key(key)) => {
                     if let Err(why) = self.put_key(&key) {
-                        rejected(RejectedRow { list: "keys", offset: 0, why });
+                        let concerns = Concerns::Key(key.digest);
+                        self.leave_out(&concerns);
+                        rejected(RejectedRow { list: "keys", offset: 0, why, concerns });
                     }
                 }
                 Ok(Row::Application(application)) => self.put_application(&application),
                 Ok(Row::Subscription(subscription)) => self.put_subscription(&subscription),
-                Err(row) => rejected(row),
+                Err(row) => {
+                    self.leave_out(&row.concerns);
+                    rejected(row);
+                }
             }
         }
     }
@@ -171,6 +178,24 @@ impl Batch {
         }
         for application in &removed.applications {
             self.push(Operation::RemoveApplication, &record::application_key(application), |_| {});
+        }
+    }
+
+    /// What a bad row speaks of is not allowed, whatever an older row says of it.
+    fn leave_out(&mut self, concerns: &Concerns) {
+        match concerns {
+            Concerns::Nothing => {}
+            Concerns::Key(digest) => self.push(Operation::RemoveKey, &digest.0, |_| {}),
+            Concerns::Application(id) => {
+                self.push(Operation::RemoveApplication, &record::application_key(id.as_str()), |_| {});
+            }
+            // Not removed: without a subscription an API may still open.
+            Concerns::Subscription { application, api } => {
+                let (api, state) = (api.as_str(), SubscriptionState::LeftOut);
+                let part = SubscriptionPart { api, state, plan: None, used_up_until: None };
+                let key = record::application_key(application.as_str());
+                self.push(Operation::PutSubscription, &key, |out| part.put(out));
+            }
         }
     }
 
@@ -342,7 +367,7 @@ fn change_record(
         return Ok(last.map(|change| change.payload.to_vec()));
     }
     let mut record = known.map_or(Ok(ApplicationRecord::default()), ApplicationRecord::read)?;
-    let before = (u64::from(record.application.is_some()), as_u64(record.subscriptions.len()));
+    let before = (u64::from(record.application.is_some()), subscriptions(&record));
     let mut size = known.map_or(0, <[u8]>::len);
     for change in changes {
         // A subscription too many is not added: what it spoke of is not allowed.
@@ -351,13 +376,18 @@ fn change_record(
         change_application(&mut record, change, fits)?;
     }
     count(&mut totals.applications, before.0, u64::from(record.application.is_some()));
-    count(&mut totals.subscriptions, before.1, as_u64(record.subscriptions.len()));
+    count(&mut totals.subscriptions, before.1, subscriptions(&record));
     if record.is_empty() {
         return Ok(None);
     }
     let mut out = Vec::new();
     record.put(&mut out);
     Ok(Some(out))
+}
+
+/// How many the policy holds; what was left out is none.
+fn subscriptions(record: &ApplicationRecord<'_>) -> u64 {
+    as_u64(record.subscriptions.iter().filter(|known| known.state != SubscriptionState::LeftOut).count())
 }
 
 fn count(total: &mut u64, before: u64, after: u64) {

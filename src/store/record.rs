@@ -300,6 +300,7 @@ impl<'a> SubscriptionPart<'a> {
             SubscriptionState::OnHold => 5,
             SubscriptionState::Rejected => 6,
             SubscriptionState::Unknown => 7,
+            SubscriptionState::LeftOut => 8,
         };
         put_state(out, state, self.used_up_until);
         put_plan(out, self.plan, self.used_up_until);
@@ -318,6 +319,7 @@ impl<'a> SubscriptionPart<'a> {
             5 => SubscriptionState::OnHold,
             6 => SubscriptionState::Rejected,
             7 => SubscriptionState::Unknown,
+            8 => SubscriptionState::LeftOut,
             _ => return Err(Corrupt),
         };
         let (plan, used_up_until) = read_plan(reader, used_up)?;

@@ -31,6 +31,50 @@ fn a_bad_row_is_left_out_and_its_neighbours_stay() {
     }
 }
 
+/// What a bad row speaks of, were it read, and what else the page says of it.
+#[test]
+fn what_a_bad_row_speaks_of_is_not_allowed_by_an_older_row_either() {
+    let bad = [
+        ("keys", json!({"sha256": sha256(PRODUCTION_KEY), "id": "", "application": "app-1"}), "401 key_unknown"),
+        ("keys", json!({"sha256": sha256(PRODUCTION_KEY), "id": 5, "application": "app-1"}), "401 key_unknown"),
+        ("applications", json!({"id": "app-1", "name": "\n"}), "403 subscription_missing"),
+        ("applications", json!({"id": "app-1", "state": ["BLOCKED"]}), "403 subscription_missing"),
+        (
+            "subscriptions",
+            json!({"application": "app-1", "api": "payments-1.0", "state": "BLOCKED", "plan": ""}),
+            "403 subscription_missing",
+        ),
+    ];
+    for (list, row, verdict) in bad {
+        for required in [true, false] {
+            let held = Page::demo(1).with("poll", "/v1/policy?since=1").change(
+                "apis",
+                "payments-1.0",
+                json!({"subscription_required": required}),
+            );
+            let ask = |envoy: &mut Envoy| verdicts(envoy)[0].clone();
+            let (mut envoy, _service) = running(&held.clone().row(list, row.clone()));
+            assert_eq!(ask(&mut envoy), verdict, "{row} behind a good one, subscription required: {required}");
+
+            let (mut envoy, service) = running(&held);
+            assert_eq!(ask(&mut envoy), "allowed");
+            service.publish(&Page::new(2).with("base", 1).row(list, row.clone()));
+            envoy.run_for(SETTLED);
+            assert_eq!(envoy.metric("keygate.policy.revision"), 2, "{row}");
+            assert_eq!(ask(&mut envoy), verdict, "{row} in a delta, subscription required: {required}");
+            let (keys, subscriptions) = (i64::from(list != "keys"), i64::from(list != "subscriptions"));
+            let counts = (envoy.metric("keygate.policy.keys"), envoy.metric("keygate.policy.subscriptions"));
+            assert_eq!(counts, (2 + keys, 2 + subscriptions), "{row}");
+
+            // A good row puts it right.
+            let good = Page::demo(1).0[list].as_array().unwrap()[0].clone();
+            service.publish(&Page::new(3).with("base", 2).row(list, good));
+            envoy.run_for(SETTLED);
+            assert_eq!(ask(&mut envoy), "allowed", "after {row}");
+        }
+    }
+}
+
 #[test]
 fn an_older_revision_is_refused_and_another_epoch_is_taken() {
     let (mut envoy, service) = running(&Page::demo(7).subscription("app-1", "payments-1.0", "BLOCKED"));

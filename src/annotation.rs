@@ -38,6 +38,9 @@ pub fn annotate<'a>(
             Fact::KeyType => known.key_type.map(Cow::Borrowed),
             Fact::Plan => known.plan.map(Cow::Borrowed),
             Fact::Revision => revision.map(|revision| Cow::Owned(revision.to_string())),
+            Fact::Limit => decision.limits.standing.map(|standing| Cow::Owned(standing.limit.to_string())),
+            Fact::Remaining => decision.limits.standing.map(|standing| Cow::Owned(standing.remaining.to_string())),
+            Fact::Reset => decision.limits.standing.map(|standing| Cow::Owned(standing.reset.to_string())),
         };
         if let Some(value) = value {
             set(path(*fact), value);
@@ -57,5 +60,8 @@ fn path(fact: Fact) -> &'static str {
         Fact::KeyType => "keygate.key_type",
         Fact::Plan => "keygate.plan",
         Fact::Revision => "keygate.revision",
+        Fact::Limit => "keygate.limit",
+        Fact::Remaining => "keygate.remaining",
+        Fact::Reset => "keygate.reset",
     }
 }

@@ -159,11 +159,6 @@ impl Catalogue {
     pub fn api_count(&self) -> usize {
         self.apis.len()
     }
-
-    /// Whether any plan has a limit.
-    pub fn has_limits(&self) -> bool {
-        self.plans.values().any(|plan| !plan.limits.is_empty() || plan.burst.is_some())
-    }
 }
 
 impl Prefixes {

@@ -4,26 +4,31 @@
 //! decides. It is a function of its arguments: the policy is asked through [`Policy`], and what costs a call of the host
 //! (the time, the client's address, route metadata) through [`Facts`], only when a rule needs it.
 
+mod subject;
+
 use std::{
     net::{IpAddr, SocketAddr},
     rc::Rc,
 };
 
-use ipnet::IpNet;
+pub use subject::{Application, Restrictions, Subject, Subscription};
 
 use crate::{
     catalogue::{Addressed, Catalogue},
-    config::{ApiSource, Config, UnknownApi},
+    config::{ApiSource, Config, OnPolicyUnavailable, UnknownApi},
     credential::{self, Credential, Found},
     edit::Identity,
     head::Head,
+    limit::{
+        Level, Taking,
+        quota::{Plans, Quotas},
+    },
     path::RequestPath,
     policy::{
         ApiState, ApplicationState, Digest, KeyState, KeyType, Security, SubscriptionState,
         rows::{Api, Plan},
     },
     reason::Reason,
-    referer::RefererPattern,
 };
 
 /// The application and the key id of a request that an emergency key lets through.
@@ -47,71 +52,15 @@ pub trait Policy {
     fn is_expired(&self) -> bool;
     /// What is known of a key and its application's subscription to an API.
     fn subject(&self, digest: &Digest, api: &str) -> Result<Option<Rc<Subject>>, Unreadable>;
+    /// The limits of its plans, bound to their counters.
+    fn quotas<'s>(&self, subject: &'s Subject, api: &str, plans: &Plans<'_>) -> &'s Quotas;
+    /// Counts a request; one that does not pass, for a reason of its own or for another, is not counted.
+    fn take(&self, quotas: &Quotas, now: u64, passes: bool) -> Taking;
 }
 
 /// The policy's data cannot be read: damaged, or written by someone else. Nothing is allowed by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreadable;
-
-/// A key, its application, and the application's subscription to one API.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Subject {
-    /// The key's public handle.
-    pub key_id: Box<str>,
-    /// The id of its application.
-    pub application_id: Box<str>,
-    /// What the key is for.
-    pub key_type: KeyType,
-    /// Whether it may be used.
-    pub key_state: KeyState,
-    /// First second in which it is good.
-    pub not_before: Option<u64>,
-    /// First second in which it is good no more.
-    pub expires_at: Option<u64>,
-    /// What else restricts the key; most have nothing.
-    pub restrictions: Option<Box<Restrictions>>,
-    /// The application; `None` if the policy does not know it.
-    pub application: Option<Application>,
-    /// The subscription to the API that was asked about.
-    pub subscription: Option<Subscription>,
-}
-
-/// What a key may be restricted to; `None` is anything.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Restrictions {
-    /// Ids of APIs.
-    pub apis: Option<Vec<Box<str>>>,
-    /// Addresses.
-    pub permitted_ips: Option<Vec<IpNet>>,
-    /// Referers.
-    pub permitted_referers: Option<Vec<RefererPattern>>,
-}
-
-/// What the decision knows of an application.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Application {
-    /// Its name.
-    pub name: Option<Box<str>>,
-    /// Who owns it.
-    pub owner: Option<Box<str>>,
-    /// Whether it may call anything.
-    pub state: ApplicationState,
-    /// Its own plan.
-    pub plan: Option<Box<str>>,
-    /// First second in which that plan is no longer used up.
-    pub used_up_until: Option<u64>,
-}
-
-/// What the decision knows of a subscription.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Subscription {
-    /// Its state.
-    pub state: SubscriptionState,
-    /// Its plan.
-    pub plan: Option<Box<str>>,
-    /// First second in which that plan is no longer used up.
-    pub used_up_until: Option<u64>,
-}
 
 /// What was decided, and what became known on the way.
 #[derive(Debug)]
@@ -122,8 +71,8 @@ pub struct Decision<'p> {
     pub api: Option<&'p Api>,
     /// Who asks.
     pub subject: Option<Rc<Subject>>,
-    /// Seconds after which a request that is over its plan's limits would pass.
-    pub retry_after: Option<u64>,
+    /// How far the limits of its plans are used up.
+    pub limits: Taking,
 }
 
 /// Why a request passes. Only [`decide`] makes one.
@@ -188,7 +137,7 @@ impl From<Unreadable> for Denial {
 impl<'p> Decision<'p> {
     /// A refusal of which nothing else is known.
     pub fn of(denial: Denial) -> Self {
-        Self { verdict: Err(denial), api: None, subject: None, retry_after: None }
+        Self { verdict: Err(denial), api: None, subject: None, limits: Taking::default() }
     }
 
     /// Whether something was not found that a newer policy may have.
@@ -254,14 +203,14 @@ pub fn decide<'p, P: Policy>(
 ) -> Decision<'p> {
     let mut known = Known::default();
     let verdict = check(head, config, policy, facts, &mut known);
-    Decision { verdict, api: known.api, subject: known.subject, retry_after: known.retry_after }
+    Decision { verdict, api: known.api, subject: known.subject, limits: known.limits }
 }
 
 #[derive(Default)]
 struct Known<'p> {
     api: Option<&'p Api>,
     subject: Option<Rc<Subject>>,
-    retry_after: Option<u64>,
+    limits: Taking,
 }
 
 fn check<'p, P: Policy>(
@@ -362,7 +311,9 @@ fn check_api<'p, P: Policy>(
     let plans = check_subscription(subject, api, policy.catalogue())?;
     check_endpoint(api, subject.key_type)?;
     check_operation(plans.subscription, head, path.as_bytes().get(prefix..).unwrap_or_default())?;
-    check_used_up(subject, plans, facts, &mut known.retry_after)?;
+    let passes = !policy.is_expired() || config.on_policy_unavailable == OnPolicyUnavailable::Allow;
+    known.limits = take(subject, api, &plans, policy, facts, passes);
+    check_limits(known.limits)?;
     Ok(Permit::Key)
 }
 
@@ -414,13 +365,6 @@ fn check_restrictions(subject: &Subject, api: &Api, head: &Head<'_>, facts: &imp
     Ok(())
 }
 
-/// The plans that a request is held against.
-#[derive(Clone, Copy)]
-struct Plans<'p> {
-    subscription: Option<&'p Plan>,
-    application: Option<&'p Plan>,
-}
-
 fn check_subscription<'p>(subject: &Subject, api: &Api, catalogue: &'p Catalogue) -> Result<Plans<'p>, Reason> {
     let application = subject.application.as_ref().ok_or(Reason::SubscriptionMissing)?;
     if application.state == ApplicationState::Blocked {
@@ -445,9 +389,12 @@ fn check_subscription<'p>(subject: &Subject, api: &Api, catalogue: &'p Catalogue
         None => Ok(None),
         Some(id) => catalogue.plan(id).map(Some).ok_or(Reason::SubscriptionInactive),
     };
+    let subscription = subject.subscription.as_ref();
     Ok(Plans {
         application: find_plan(application.plan.as_deref())?,
-        subscription: find_plan(subject.subscription.as_ref().and_then(|subscription| subscription.plan.as_deref()))?,
+        application_used_up_until: application.used_up_until,
+        subscription: find_plan(subscription.and_then(|subscription| subscription.plan.as_deref()))?,
+        subscription_used_up_until: subscription.and_then(|subscription| subscription.used_up_until),
     })
 }
 
@@ -470,28 +417,27 @@ fn check_operation(plan: Option<&Plan>, head: &Head<'_>, rest: &[u8]) -> Result<
     Err(Reason::OperationNotPermitted)
 }
 
-/// Whether the policy itself says that a plan is used up: what was counted beyond this process. Without a plan that
-/// refuses what is over its limits the mark says nothing.
-fn check_used_up(
+/// Counts a request that no rule so far refuses.
+fn take<P: Policy>(
     subject: &Subject,
-    plans: Plans<'_>,
+    api: &Api,
+    plans: &Plans<'_>,
+    policy: &P,
     facts: &impl Facts,
-    retry_after: &mut Option<u64>,
-) -> Result<(), Reason> {
-    let stops = |plan: Option<&Plan>| plan.is_some_and(|plan| plan.stop_on_quota_reach);
-    let subscription = subject.subscription.as_ref().and_then(|subscription| subscription.used_up_until);
-    let application = subject.application.as_ref().and_then(|application| application.used_up_until);
-    let marks = [
-        (subscription.filter(|_| stops(plans.subscription)), Reason::QuotaExceeded),
-        (application.filter(|_| stops(plans.application)), Reason::ApplicationQuotaExceeded),
-    ];
-    if marks.iter().all(|(until, _)| until.is_none()) {
-        return Ok(());
+    passes: bool,
+) -> Taking {
+    if plans.subscription.is_none() && plans.application.is_none() {
+        return Taking::default();
     }
-    let now = facts.now();
-    let left = marks.map(|(until, reason)| until.and_then(|until| Some((until.checked_sub(now)?, reason))));
-    let left = || left.iter().flatten().filter(|(seconds, _)| *seconds > 0);
-    let Some((_, reason)) = left().next() else { return Ok(()) };
-    *retry_after = left().map(|(seconds, _)| *seconds).max();
-    Err(*reason)
+    let quotas = policy.quotas(subject, api.id.as_str(), plans);
+    if quotas.is_empty() { Taking::default() } else { policy.take(quotas, facts.now(), passes) }
+}
+
+fn check_limits(limits: Taking) -> Result<(), Reason> {
+    Err(match limits.refusal.map(|refusal| refusal.level) {
+        None => return Ok(()),
+        Some(Level::Burst) => Reason::BurstExceeded,
+        Some(Level::Subscription) => Reason::QuotaExceeded,
+        Some(Level::Application) => Reason::ApplicationQuotaExceeded,
+    })
 }

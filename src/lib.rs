@@ -8,6 +8,7 @@
 //! - [`head`], [`path`], [`hostname`], [`referer`], [`template`]: parts of a request, and the patterns they are held against
 //! - [`credential`]: where a request carries its key
 //! - [`catalogue`]: which API a request belongs to, and the other small lists
+//! - [`limit`]: how much of their plans is used up
 //! - [`reason`], [`decision`]: permit or denial, and why
 //! - [`reply`], [`edit`], [`annotation`], [`outcome`]: what follows from it
 //! - [`store`]: the policy in shared data
@@ -26,6 +27,7 @@ pub mod decision;
 pub mod edit;
 pub mod head;
 pub mod hostname;
+pub mod limit;
 pub mod outcome;
 pub mod path;
 pub mod policy;

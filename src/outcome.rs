@@ -4,13 +4,12 @@
 //! the upstream is settled without a host. The shell carries the outcome out, in the order of its fields. Whether a
 //! request waits for the very first policy is the shell's affair: it needs a clock.
 
-use std::time::Duration;
-
 use crate::{
     config::{Config, Mode, OnPolicyUnavailable},
     decision::{Decision, Denial, Permit},
     edit::{self, Edit},
     head::Head,
+    limit::Taking,
     reason::Reason,
     reply::{self, Reply},
 };
@@ -61,8 +60,7 @@ pub fn follow<'a>(head: &'a Head<'a>, config: &'a Config, decision: &'a Decision
             Denial::Rule(_) | Denial::Unreadable => {}
         }
     }
-    let retry_after = decision.retry_after.map_or(config.policy.refresh_interval, Duration::from_secs);
-    refuse_for(head, config, denial.reason(), retry_after)
+    refuse_after(head, config, denial.reason(), decision.limits)
 }
 
 fn pass<'a>(
@@ -89,12 +87,12 @@ fn would_refuse<'a>(head: &Head<'a>, config: &'a Config, reason: Reason) -> Outc
 
 /// A refusal, whatever the mode. The credential goes here too: no access log is to hold it.
 pub fn refuse<'a>(head: &'a Head<'a>, config: &'a Config, reason: Reason) -> Outcome<'a> {
-    refuse_for(head, config, reason, config.policy.refresh_interval)
+    refuse_after(head, config, reason, Taking::default())
 }
 
-fn refuse_for<'a>(head: &'a Head<'a>, config: &'a Config, reason: Reason, retry_after: Duration) -> Outcome<'a> {
+fn refuse_after<'a>(head: &'a Head<'a>, config: &'a Config, reason: Reason, limits: Taking) -> Outcome<'a> {
     let mut edits = Vec::new();
     edit::remove_credentials(head, &config.credential_sources, &mut edits);
-    let reply = reply::refuse(reason, &config.replies, head.kind(), retry_after);
+    let reply = reply::refuse(reason, &config.replies, head.kind(), config.policy.refresh_interval, limits);
     Outcome { counted: Counted::Refused(reason), edits, permit: None, reason: Some(reason), reply: Some(reply) }
 }

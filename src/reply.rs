@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::{
     config::{Replies, ReplyFormat},
     head::Kind,
+    limit::{Standing, Taking},
     reason::Reason,
 };
 
@@ -139,14 +140,17 @@ struct ProblemBody<'a> {
     reason: &'a str,
 }
 
-/// The reply to a refused request of this kind. `retry_after` is rounded up to seconds and sent where the status asks for it.
-pub fn refuse(reason: Reason, replies: &Replies, kind: Kind, retry_after: Duration) -> Reply {
+/// The reply to a refused request of this kind. `interval` is when a client may try again, unless it is over a limit: then
+/// that is known, and how far which limit is used up is said too.
+pub fn refuse(reason: Reason, replies: &Replies, kind: Kind, interval: Duration, limits: Taking) -> Reply {
     let template = reason.template();
     let changed = replies.overrides.get(&reason);
     let status = changed.and_then(|changed| changed.status).unwrap_or(template.status);
     let message = changed.and_then(|changed| changed.message.as_deref()).unwrap_or(template.message);
     let description = changed.and_then(|changed| changed.description.as_deref()).unwrap_or(template.description);
     let code = template.code;
+
+    let retry_after = limits.refusal.map_or(interval, |refusal| Duration::from_secs(refusal.retry_after));
 
     let mut headers = Vec::with_capacity(4);
     let (sent_status, body, grpc) = match kind {
@@ -166,6 +170,11 @@ pub fn refuse(reason: Reason, replies: &Replies, kind: Kind, retry_after: Durati
         401 => headers.push(("www-authenticate", format!("API-Key realm=\"{}\"", replies.realm))),
         429 | 503 => headers.push(("retry-after", seconds_up(retry_after).to_string())),
         _ => {}
+    }
+    if let (Some(_), Some(Standing { limit, remaining, reset })) = (limits.refusal, limits.standing) {
+        headers.push(("ratelimit-limit", limit.to_string()));
+        headers.push(("ratelimit-remaining", remaining.to_string()));
+        headers.push(("ratelimit-reset", reset.to_string()));
     }
     let mut details = String::from("keygate_");
     // Writing to a string cannot fail.

@@ -62,11 +62,6 @@ pub enum Problem {
         /// The one among them that was probably meant.
         close: Option<&'static str>,
     },
-    /// A name that the contract knows and this version does not.
-    NotYetSupported {
-        /// It.
-        found: Found,
-    },
     /// The same field, source or fact before.
     Twice,
     /// A required field is not there.

@@ -43,7 +43,6 @@ impl fmt::Display for Problem {
             Self::UnknownField { allowed, close: Some(close) } => {
                 write!(f, "unknown field, did you mean `{close}`? expected {}", any_of(allowed))
             }
-            Self::NotYetSupported { found } => write!(f, "found {found}, which is not yet supported"),
             Self::Twice => f.write_str("given twice, expected once"),
             Self::Missing => f.write_str("required, but not given"),
             Self::HeaderTaken { header, by } => write!(

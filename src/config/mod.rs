@@ -248,6 +248,12 @@ facts! {
     Plan = "plan",
     /// The policy's revision.
     Revision = "revision",
+    /// Of the plan's limit with the smallest share left: requests in one window.
+    Limit = "limit",
+    /// Of the same: requests that are left.
+    Remaining = "remaining",
+    /// Of the same: seconds until the next window.
+    Reset = "reset",
 }
 
 /// `replies`.

@@ -19,9 +19,6 @@ const MAX_REPLY_TEXT_BYTES: usize = 1_024;
 /// Bytes of the realm, which every 401 carries.
 const MAX_REALM_BYTES: usize = 256;
 
-/// Facts of a limited subscription, known by name so that nobody takes them for slips.
-const NOT_YET_FACTS: [&str; 3] = ["limit", "remaining", "reset"];
-
 /// What can stand between the quotes of `realm="…"`.
 const REALM: Rule = Rule {
     min: 1,
@@ -45,11 +42,6 @@ pub(super) fn annotate(item: &Item<'_>) -> Result<Vec<Fact>, Fault> {
     let choices: Vec<(&'static str, Fact)> = Fact::ALL.iter().map(|fact| (fact.as_str(), *fact)).collect();
     let mut facts = Vec::new();
     for item in item.list("facts", 0, choices.len())? {
-        if let Value::String(name) = item.value
-            && NOT_YET_FACTS.contains(&&**name)
-        {
-            return Err(item.place.fault(Problem::NotYetSupported { found: item.found() }));
-        }
         let fact = item.one_of(&choices)?;
         if facts.contains(&fact) {
             return Err(item.place.fault(Problem::Twice));

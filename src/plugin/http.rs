@@ -17,6 +17,7 @@ use crate::{
     decision::{self, Decision, Denial, Facts, Permit},
     edit::Edit,
     head::{Head, Kind},
+    limit::Taking,
     outcome::{self, Counted, Outcome},
     reason::Reason,
     reply::{self, Reply},
@@ -153,7 +154,8 @@ fn annotate(plugin: &Plugin, decision: &Decision<'_>, permit: Option<Permit>, re
 
 /// A plugin that was never configured refuses everything: the host should not have started it.
 fn refuse_unconfigured() {
-    send(&reply::refuse(Reason::PolicyUnavailable, &Replies::default(), Kind::Http, Duration::from_secs(1)));
+    let limits = Taking::default();
+    send(&reply::refuse(Reason::PolicyUnavailable, &Replies::default(), Kind::Http, Duration::from_secs(1), limits));
 }
 
 fn send(reply: &Reply) {

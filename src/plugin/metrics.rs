@@ -2,6 +2,7 @@
 
 use crate::{
     config::Mode,
+    limit::counter::Notes,
     plugin::host::{self, MetricKind},
     reason::Reason,
     refresh::RefreshEvent,
@@ -52,6 +53,8 @@ pub struct Metrics {
     bytes: Metric,
     age_ms: Metric,
     duration_ms: Metric,
+    limits_restarted: Metric,
+    limits_not_counted: Metric,
 }
 
 impl Metrics {
@@ -83,6 +86,8 @@ impl Metrics {
             bytes: gauge("policy.bytes"),
             age_ms: gauge("policy.age_ms"),
             duration_ms: Metric::define(MetricKind::Histogram, "refresh.duration_ms"),
+            limits_restarted: counter("limits.restarted"),
+            limits_not_counted: counter("limits.not_counted"),
         }
     }
 
@@ -128,6 +133,12 @@ impl Metrics {
         self.applications.record(totals.applications);
         self.apis.record(totals.apis);
         self.bytes.record(totals.bytes);
+    }
+
+    /// What was noticed with the counts of its limits.
+    pub fn limits(&self, notes: &Notes) {
+        self.limits_restarted.add(notes.restarted());
+        self.limits_not_counted.add(notes.not_counted);
     }
 
     /// How old it is.

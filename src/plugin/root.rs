@@ -19,6 +19,7 @@ use super::{
 use crate::{
     config::{self, PolicySource},
     head::Head,
+    limit::counter::Notes,
     policy::Digest,
     refresh::{
         Around, Fetch, Level, Refresh, Report,
@@ -30,16 +31,21 @@ use crate::{
     },
 };
 
+/// A VM says so often that counts of limits were lost; the metrics say how many.
+const LOSS_SAID_EVERY_MS: u64 = 60_000;
+
 /// The root context of one plugin configuration.
 pub(super) struct Root {
     context: u32,
     plugin: Option<Rc<Plugin>>,
     freshness: Option<Freshness>,
+    /// When it was last said that counts of limits were lost.
+    loss_said_ms: Option<u64>,
 }
 
 impl Root {
     pub fn new(context: u32) -> Self {
-        Self { context, plugin: None, freshness: None }
+        Self { context, plugin: None, freshness: None, loss_said_ms: None }
     }
 
     /// Asks the refresh something, and carries out what it wants.
@@ -103,6 +109,22 @@ impl Root {
         }
     }
 
+    /// Gives tokens back that lie unused, and says what was noticed with the counts of limits.
+    fn settle(&mut self) {
+        let Some(plugin) = &self.plugin else { return };
+        let now_ms = host::now_ms();
+        let notes = plugin.held.borrow().limiter().tick(&SharedData, now_ms / 1000);
+        if notes == Notes::default() {
+            return;
+        }
+        plugin.metrics.limits(&notes);
+        let since = self.loss_said_ms.and_then(|said| now_ms.checked_sub(said));
+        if since.is_none_or(|since| since >= LOSS_SAID_EVERY_MS) {
+            self.loss_said_ms = Some(now_ms);
+            host::log(LogLevel::Warn, &notes.to_string());
+        }
+    }
+
     /// Lets the requests go on that waited for the very first policy, or that have waited long enough.
     fn answer_waiting(&self, plugin: &Rc<Plugin>, now_ms: u64) {
         let has_policy = plugin.held.borrow().manifest().is_some();
@@ -160,6 +182,7 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
+        self.settle();
         let random = host::now_ns();
         self.refresh(|refresh, around| {
             around.held.look(around.shared);

@@ -276,10 +276,6 @@ impl Refresh {
         );
         around.report.lines.push((Level::Info, line));
         let Some(catalogue) = around.held.catalogue() else { return };
-        if catalogue.has_limits() {
-            let line = "plans of this policy have `limits` or `burst`, which this version does not count".to_owned();
-            around.report.warn(line);
-        }
         for conflict in catalogue.conflicts().iter().take(10) {
             around.report.lines.push((
                 Level::Warn,

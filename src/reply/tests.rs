@@ -22,7 +22,7 @@ fn every_refusal_says_the_same_in_every_shape() {
     for &reason in Reason::ALL {
         let (code, status, message) = reason.defaults();
         for format in FORMATS {
-            let reply = refuse(reason, &replies(format), Kind::Http, Duration::from_secs(5));
+            let reply = refuse(reason, &replies(format), Kind::Http, Duration::from_secs(5), Taking::default());
             let body: Value = serde_json::from_slice(&reply.body).unwrap();
             let fields: &[(&str, Value)] = match format {
                 ReplyFormat::Wso2 => &[("code", code.into()), ("message", message.into())],
@@ -40,13 +40,19 @@ fn every_refusal_says_the_same_in_every_shape() {
             assert_eq!(header(&reply, "retry-after").is_some(), [429, 503].contains(&status), "{reason:?}");
             assert_eq!(header(&reply, "content-type"), Some(format.content_type()));
         }
-        let reply = refuse(reason, &replies(ReplyFormat::Wso2), Kind::Grpc, Duration::from_secs(5));
+        let reply = refuse(reason, &replies(ReplyFormat::Wso2), Kind::Grpc, Duration::from_secs(5), Taking::default());
         let grpc = [(400, 3), (401, 16), (403, 7), (404, 12), (429, 8), (503, 14)];
         let expected = grpc.iter().find(|(http, _)| *http == status).map(|(_, grpc)| *grpc);
         assert_eq!(reply.grpc_status, expected, "{reason:?}");
         assert_eq!(reply.body, message.as_bytes());
         assert_eq!(header(&reply, "content-type"), None, "the host says what a gRPC answer is");
-        let reply = refuse(reason, &replies(ReplyFormat::Wso2), Kind::GrpcWithParameters, Duration::from_secs(5));
+        let reply = refuse(
+            reason,
+            &replies(ReplyFormat::Wso2),
+            Kind::GrpcWithParameters,
+            Duration::from_secs(5),
+            Taking::default(),
+        );
         assert_eq!((reply.status, reply.grpc_status, &*reply.body), (200, None, &b""[..]), "{reason:?}");
         assert_eq!(header(&reply, "grpc-status"), expected.map(|status| status.to_string()).as_deref());
         assert_eq!(header(&reply, "grpc-message"), Some(message));
@@ -70,7 +76,13 @@ fn retry_after_is_in_whole_seconds_rounded_up_and_never_zero() {
     for (millis, expected) in
         [(0, "1"), (1, "1"), (999, "1"), (1000, "1"), (1001, "2"), (5000, "5"), (2_592_000_000, "2592000")]
     {
-        let reply = refuse(Reason::ApiBlocked, &Replies::default(), Kind::Http, Duration::from_millis(millis));
+        let reply = refuse(
+            Reason::ApiBlocked,
+            &Replies::default(),
+            Kind::Http,
+            Duration::from_millis(millis),
+            Taking::default(),
+        );
         assert_eq!(header(&reply, "retry-after"), Some(expected), "{millis}");
     }
 }
@@ -83,12 +95,12 @@ fn texts_of_an_operator_stay_texts() {
     for format in FORMATS {
         let mut replies = replies(format);
         replies.overrides.insert(Reason::KeyUnknown, change.clone());
-        let reply = refuse(Reason::KeyUnknown, &replies, Kind::Http, Duration::ZERO);
+        let reply = refuse(Reason::KeyUnknown, &replies, Kind::Http, Duration::ZERO, Taking::default());
         let body: Value = serde_json::from_slice(&reply.body).unwrap();
         let texts = body.as_object().unwrap().values().filter(|value| *value == hostile).count();
         assert_eq!((reply.status, texts), (418, 2), "{body}");
         assert_eq!(
-            refuse(Reason::KeyRevoked, &replies, Kind::Http, Duration::ZERO).status,
+            refuse(Reason::KeyRevoked, &replies, Kind::Http, Duration::ZERO, Taking::default()).status,
             401,
             "others are not changed"
         );
@@ -109,4 +121,27 @@ fn a_status_without_a_word_in_grpc_is_unknown() {
     for (status, expected) in [(402, 2), (418, 2), (500, 2), (501, 2), (502, 14), (504, 14), (599, 2)] {
         assert_eq!(grpc_status(status), expected, "{status}");
     }
+}
+
+#[test]
+fn what_is_over_a_limit_says_which_and_when_to_come_back() {
+    use crate::limit::{Level, Refusal};
+    let standing = Standing { limit: 5000, remaining: 0, reset: 17 };
+    let over =
+        Taking { refusal: Some(Refusal { level: Level::Subscription, retry_after: 42 }), standing: Some(standing) };
+    let says = |reply: &Reply| {
+        ["retry-after", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"]
+            .map(|name| header(reply, name).map(str::to_owned))
+    };
+    let all = ["42", "5000", "0", "17"].map(|value| Some(value.to_owned()));
+    for reason in [Reason::BurstExceeded, Reason::QuotaExceeded, Reason::ApplicationQuotaExceeded] {
+        for kind in [Kind::Http, Kind::Grpc, Kind::GrpcWithParameters] {
+            let reply = refuse(reason, &Replies::default(), kind, Duration::from_secs(5), over);
+            assert_eq!(says(&reply), all, "{reason:?} {kind:?}");
+        }
+    }
+    // Within its limits, and refused for another reason: nothing is said of them.
+    let within = Taking { refusal: None, standing: Some(standing) };
+    let reply = refuse(Reason::PolicyUnavailable, &Replies::default(), Kind::Http, Duration::from_secs(5), within);
+    assert_eq!(says(&reply), [Some("5".to_owned()), None, None, None]);
 }

@@ -155,7 +155,7 @@ impl Write for Vec<u8> {
 }
 
 /// Bytes of a checksum.
-const CHECKSUM_BYTES: usize = 8;
+pub const CHECKSUM_BYTES: usize = 8;
 
 /// A value to be filled in and sealed: room for the checksum.
 pub fn unsealed() -> Vec<u8> {

@@ -23,6 +23,11 @@ use super::{
 use crate::{
     catalogue::Catalogue,
     decision::{self, Subject, Unreadable},
+    limit::{
+        Taking,
+        limiter::Limiter,
+        quota::{Bound, Plans, Quotas, Subscriber},
+    },
     policy::{Digest, page::CatalogueRows},
 };
 
@@ -37,6 +42,8 @@ pub struct Held {
     seen: Vec<u8>,
     /// What was last seen could not be adopted.
     unsound: bool,
+    /// It outlives every policy, so that windows do.
+    limiter: Limiter,
 }
 
 #[derive(Debug)]
@@ -75,7 +82,8 @@ pub enum Freshness {
 impl Held {
     /// Nothing held yet.
     pub fn new(source: Source) -> Self {
-        Self { source, policy: None, standing: None, seen: Vec::new(), unsound: false }
+        let limiter = Limiter::new(source.clone());
+        Self { source, policy: None, standing: None, seen: Vec::new(), unsound: false, limiter }
     }
 
     /// Where the policy comes from.
@@ -91,6 +99,11 @@ impl Held {
     /// The manifest that stands in shared data as far as it can be read: what the next policy replaces.
     pub fn standing(&self) -> Option<&Manifest> {
         self.standing.as_ref()
+    }
+
+    /// What is counted of its limits.
+    pub fn limiter(&self) -> &Limiter {
+        &self.limiter
     }
 
     /// The catalogue of the policy held.
@@ -246,6 +259,15 @@ impl<S: Shared> decision::Policy for View<'_, S> {
             None => Ok(None),
         }
     }
+
+    fn quotas<'s>(&self, subject: &'s Subject, api: &str, plans: &Plans<'_>) -> &'s Quotas {
+        let subscriber = Subscriber { application: &subject.application_id, api };
+        self.held.limiter.quotas(&subject.quotas, subscriber, plans)
+    }
+
+    fn take(&self, quotas: &Quotas, now: u64, passes: bool) -> Taking {
+        self.held.limiter.take(self.shared, quotas, now, passes)
+    }
 }
 
 impl<S: Shared> View<'_, S> {
@@ -271,6 +293,7 @@ impl<S: Shared> View<'_, S> {
             restrictions,
             application,
             subscription,
+            quotas: Bound::default(),
         }))
     }
 

@@ -106,6 +106,7 @@ impl Source {
             Entry::Manifest => format!("{prefix}manifest"),
             Entry::Lease => format!("{prefix}lease"),
             Entry::Damage => format!("{prefix}damage"),
+            Entry::Count(slot) => format!("{prefix}count/{slot}"),
             Entry::Catalogue(slot) => format!("{prefix}catalogue/{}", slot.index()),
             Entry::Shard(place) => {
                 format!("{prefix}{}/{}/{}", place.bank.index(), place.kind.letter(), place.number)
@@ -134,6 +135,8 @@ pub enum Entry {
     Catalogue(Bank),
     /// Records.
     Shard(Place),
+    /// Counts of limits, by the number of their slot.
+    Count(u32),
 }
 
 /// Where a shard stands.

@@ -184,7 +184,10 @@ impl Group {
                 "api_id",
                 "key_type",
                 "plan",
-                "revision"
+                "revision",
+                "limit",
+                "remaining",
+                "reset"
             ]);
         }
         config

@@ -98,6 +98,8 @@ fn metric_names() -> BTreeSet<String> {
         "policy.apis",
         "policy.bytes",
         "policy.age_ms",
+        "limits.restarted",
+        "limits.not_counted",
     ];
     let reasons = Reason::ALL.iter().map(|reason| reason.as_str());
     let refusals = reasons.flat_map(|reason| [format!("denied.{reason}"), format!("would_deny.{reason}")]);

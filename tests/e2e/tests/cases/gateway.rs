@@ -16,8 +16,11 @@ use crate::servers::{Feed, Upstream};
 /// How long policies and logs may take.
 pub const WITHIN: Duration = Duration::from_secs(60);
 /// Facts that the access log has.
-pub const FACTS: [&str; 9] =
-    ["reason", "application_id", "application_name", "owner", "key_id", "api_id", "key_type", "plan", "revision"];
+#[rustfmt::skip]
+pub const FACTS: [&str; 12] = [
+    "reason", "application_id", "application_name", "owner", "key_id", "api_id", "key_type", "plan", "revision",
+    "limit", "remaining", "reset",
+];
 /// Which case a request is of; for the access log.
 pub const CASE: &str = "x-case";
 

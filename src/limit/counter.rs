@@ -1,0 +1,254 @@
+//! A count as one VM holds it: tokens that it has taken and not used, and what it last saw in shared data.
+//!
+//! A request that finds a token costs no host call. [`Counter::take`] is the only way tokens come out of shared data,
+//! [`Counter::give_back`] the only way back.
+
+use std::{cell::Cell, fmt};
+
+use super::{
+    Standing,
+    slot::{Count, Name, SKEW, Slot, slot_of},
+    window::Window,
+};
+use crate::{
+    policy::rows::Unit,
+    store::{Entry, Expected, Shared, SharedError, Source},
+};
+
+/// A batch is at most this share of what is left. Four workers that fall silent right after they have taken one hold
+/// 1.6 % between two ticks; limits below it are counted one by one.
+const SHARE: u64 = 256;
+/// Largest batch: at one host call of some 5 µs in 1,024 requests, counting costs nothing that can be measured.
+const MAX_BATCH: u64 = 1_024;
+/// How often a compare-and-swap is tried. Whoever loses, loses to somebody who won, so this needs as many others at once.
+const TRIES: u32 = 16;
+
+/// A count as one VM holds it.
+#[derive(Debug)]
+pub struct Counter {
+    name: Name,
+    unit: Unit,
+    held: Cell<Held>,
+    /// It is on the limiter's list of those that hold tokens.
+    pub(super) listed: Cell<bool>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    window: Window,
+    /// The limit that tokens were last taken under.
+    limit: u64,
+    /// Taken and not used.
+    tokens: u64,
+    /// What everybody together had taken, these tokens among it, when this VM last looked.
+    taken: u64,
+    /// How many were taken last.
+    batch: u64,
+    /// The tick in which this VM last looked.
+    looked: u64,
+    /// The tick in which a token was last used.
+    used: u64,
+}
+
+/// What asking shared data came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// There is a token now.
+    Taken,
+    /// The limit is used up.
+    UsedUp,
+    /// Others were always quicker, or the host failed.
+    NotCounted,
+}
+
+/// What was noticed on the way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// Slots that could not be read. They were begun anew.
+    pub damaged: u64,
+    /// Counts that had to go because their slot was full.
+    pub evicted: u64,
+    /// Counts that were not there any more.
+    pub lost: u64,
+    /// Requests that could not be counted.
+    pub not_counted: u64,
+}
+
+/// Where counts lie, and what time it is.
+pub(super) struct Around<'a, S> {
+    pub shared: &'a S,
+    pub source: &'a Source,
+    pub now: u64,
+    pub tick: u64,
+    pub notes: &'a mut Notes,
+}
+
+impl Counter {
+    pub(super) fn new(name: Name, unit: Unit) -> Self {
+        Self { name, unit, held: Cell::default(), listed: Cell::new(false) }
+    }
+
+    /// Whether a request can pass under this limit without asking shared data.
+    pub(super) fn has_token(&self, limit: u64, now: u64) -> bool {
+        let held = self.held.get();
+        held.tokens > 0 && held.limit == limit && held.window.contains(now)
+    }
+
+    /// Whether this VM knows that nothing is left under this limit. It does not for longer than a tick, since others may
+    /// have given something back.
+    pub(super) fn is_used_up(&self, limit: u64, now: u64, tick: u64) -> bool {
+        let held = self.held.get();
+        held.tokens == 0 && held.taken >= limit && held.looked == tick && held.window.contains(now)
+    }
+
+    /// Uses a token, if there is one.
+    pub(super) fn use_token(&self, tick: u64) {
+        let held = self.held.get();
+        self.held.set(Held { tokens: held.tokens.saturating_sub(1), used: tick, ..held });
+    }
+
+    /// How far the limit is used up.
+    pub(super) fn standing(&self, limit: u64, now: u64) -> Standing {
+        let held = self.held.get();
+        let (window, used) = if held.window.contains(now) {
+            (held.window, held.taken.saturating_sub(held.tokens))
+        } else {
+            (Window::of(self.unit, now), 0)
+        };
+        Standing { limit, remaining: limit.saturating_sub(used), reset: window.left(now) }
+    }
+
+    /// Whether its tokens are of no use any more: it has none, or their window has ended.
+    pub(super) fn is_empty(&self, now: u64) -> bool {
+        let held = self.held.get();
+        held.tokens == 0 || !held.window.contains(now)
+    }
+
+    /// Whether no token was used in the last whole tick.
+    pub(super) fn is_idle(&self, tick: u64) -> bool {
+        self.held.get().used.saturating_add(1) < tick
+    }
+
+    /// Takes a batch from shared data. `stops`: not beyond the limit.
+    pub(super) fn take<S: Shared>(&self, limit: u64, stops: bool, around: &mut Around<'_, S>) -> Asked {
+        let known = self.held.get();
+        let result = self.exchange(around, |window, taken, tokens| {
+            // What is held was taken under another limit: it goes back first.
+            let taken = taken.saturating_sub(tokens);
+            let left = limit.saturating_sub(taken);
+            let batch = if stops && left == 0 {
+                0
+            } else {
+                let most = (if stops { left } else { left.max(limit) } / SHARE).clamp(1, MAX_BATCH);
+                let before = if known.window == window { known.batch } else { 0 };
+                before.saturating_mul(2).clamp(1, most)
+            };
+            (taken.saturating_add(batch), batch)
+        });
+        let Ok(held) = result else {
+            around.notes.not_counted = around.notes.not_counted.saturating_add(1);
+            return Asked::NotCounted;
+        };
+        self.held.set(Held { limit, ..held });
+        if held.tokens > 0 { Asked::Taken } else { Asked::UsedUp }
+    }
+
+    /// Gives unused tokens back; `false`: they are still held.
+    pub(super) fn give_back<S: Shared>(&self, around: &mut Around<'_, S>) -> bool {
+        if self.is_empty(around.now) {
+            self.held.set(Held { tokens: 0, ..self.held.get() });
+            return true;
+        }
+        let result = self.exchange(around, |_, taken, tokens| (taken.saturating_sub(tokens), 0));
+        match result {
+            Ok(held) => self.held.set(held),
+            Err(_) => return false,
+        }
+        true
+    }
+
+    /// Changes the count in shared data. `change` gets the window, what is taken in it and how much of that this VM holds,
+    /// and says what is taken then and how much of that this VM holds.
+    fn exchange<S: Shared>(
+        &self,
+        around: &mut Around<'_, S>,
+        change: impl Fn(Window, u64, u64) -> (u64, u64),
+    ) -> Result<Held, SharedError> {
+        let key = around.source.key(Entry::Count(slot_of(&self.name)));
+        let known = self.held.get();
+        let mut tries = 0..TRIES;
+        while tries.next().is_some() {
+            let read = around.shared.get(&key)?;
+            let expected = Expected::of(read.as_ref());
+            let mut noticed = Notes::default();
+            let mut slot = match read.map(|read| Slot::open(&key, read.value)) {
+                Some(Ok(slot)) => slot,
+                Some(Err(_)) => {
+                    noticed.damaged = 1;
+                    Slot::default()
+                }
+                None => Slot::default(),
+            };
+            let (window, before) = self.standing_count(&slot, known, around.now, &mut noticed);
+            let tokens = if known.window == window { known.tokens } else { 0 };
+            let (taken, held) = change(window, before, tokens);
+            let done = Held { window, tokens: held, taken, batch: held, looked: around.tick, ..known };
+            if taken == before && noticed == Notes::default() {
+                return Ok(done);
+            }
+            noticed.evicted = slot.put(&self.name, Count { end: window.end, taken }, around.now);
+            match around.shared.set(&key, &slot.finish(&key), expected) {
+                Ok(()) => {
+                    around.notes.add(noticed);
+                    return Ok(done);
+                }
+                Err(SharedError::Raced) => {}
+                Err(SharedError::Host) => return Err(SharedError::Host),
+            }
+        }
+        Err(SharedError::Raced)
+    }
+
+    /// The window that counts, and what was taken in it.
+    fn standing_count(&self, slot: &Slot, known: Held, now: u64, noticed: &mut Notes) -> (Window, u64) {
+        let window = Window::of(self.unit, now);
+        let next = Window::of(self.unit, now.saturating_add(SKEW));
+        match slot.find(&self.name, now) {
+            Some(count) if count.end == window.end => (window, count.taken),
+            // Another worker's request began in the next window already.
+            Some(count) if count.end == next.end => (next, count.taken),
+            // A clock that was set back: the count begins anew.
+            Some(_) => (window, 0),
+            None if known.window == window && known.taken > 0 => {
+                noticed.lost = 1;
+                (window, known.taken)
+            }
+            None => (window, 0),
+        }
+    }
+}
+
+impl fmt::Display for Notes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { damaged, evicted, lost, not_counted } = self;
+        write!(
+            f,
+            "limits: {damaged} slots of counts were damaged, {evicted} counts had to make room, {lost} were gone; their \
+             windows go on from what is known. {not_counted} requests could not be counted and were refused"
+        )
+    }
+}
+
+impl Notes {
+    /// Windows that went on from less than was counted, as far as it was noticed: a damaged slot counts as one.
+    pub fn restarted(&self) -> u64 {
+        self.damaged.saturating_add(self.evicted)
+    }
+
+    fn add(&mut self, other: Self) {
+        self.damaged = self.damaged.saturating_add(other.damaged);
+        self.evicted = self.evicted.saturating_add(other.evicted);
+        self.lost = self.lost.saturating_add(other.lost);
+        self.not_counted = self.not_counted.saturating_add(other.not_counted);
+    }
+}

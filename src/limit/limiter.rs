@@ -1,0 +1,163 @@
+//! The counters of one VM: takes what a request needs of each, and gives back what lies unused.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+
+use hashbrown::HashMap;
+
+use super::{
+    Refusal, Standing, Taking,
+    counter::{Around, Asked, Counter, Notes},
+    quota::{self, Bound, Counting, Plans, Quota, Quotas, Subscriber},
+    slot::Name,
+};
+use crate::store::{Shared, Source};
+
+/// Counters that a VM finds again by name, 200 bytes each: 3 MB. When there are more it forgets all; those of the keys that
+/// it remembers stay, and a counter that is made anew asks shared data.
+const MAX_COUNTERS: usize = 1 << 14;
+/// Counters that hold unused tokens. With more, their tokens end with their windows.
+const MAX_HOLDING: usize = 1 << 12;
+/// Counters that give back in one tick, on a thread that serves requests: at some 8 µs each, one millisecond.
+const GIVING_PER_TICK: usize = 128;
+
+/// The counters of one VM.
+#[derive(Debug)]
+pub struct Limiter {
+    source: Source,
+    counters: RefCell<HashMap<Name, Rc<Counter>>>,
+    /// Those that may hold tokens.
+    holding: RefCell<Vec<Rc<Counter>>>,
+    tick: Cell<u64>,
+    notes: Cell<Notes>,
+}
+
+impl Limiter {
+    /// Counts for the policy of this source.
+    pub fn new(source: Source) -> Self {
+        Self {
+            source,
+            counters: RefCell::default(),
+            holding: RefCell::default(),
+            // What has never looked has not looked in this tick.
+            tick: Cell::new(1),
+            notes: Cell::default(),
+        }
+    }
+
+    /// The quotas of a subscriber, as they were bound the first time.
+    pub fn quotas<'b>(&self, bound: &'b Bound, subscriber: Subscriber<'_>, plans: &Plans<'_>) -> &'b Quotas {
+        bound.0.get_or_init(|| {
+            quota::quotas(plans, subscriber, |name, unit| self.counter(name, || Counter::new(name, unit)))
+        })
+    }
+
+    fn counter(&self, name: Name, new: impl FnOnce() -> Counter) -> Rc<Counter> {
+        let mut counters = self.counters.borrow_mut();
+        if let Some(counter) = counters.get(&name) {
+            return counter.clone();
+        }
+        if counters.len() >= MAX_COUNTERS {
+            counters.clear();
+        }
+        let counter = Rc::new(new());
+        counters.insert(name, counter.clone());
+        counter
+    }
+
+    /// Holds a request against its quotas at this Unix second. One that passes takes a token of each; one that does not,
+    /// or that will not pass for another reason (`passes` is false), takes none.
+    pub fn take<S: Shared>(&self, shared: &S, quotas: &Quotas, now: u64, passes: bool) -> Taking {
+        let tick = self.tick.get();
+        let mut refused = quotas.all.iter().find(|quota| quota.is_used_up(now, tick));
+        if refused.is_none() {
+            let mut notes = self.notes.take();
+            let mut around = Around { shared, source: &self.source, now, tick, notes: &mut notes };
+            let mut asked = Vec::new();
+            refused = quotas.all.iter().find(|quota| !has_token(quota, &mut around, &mut asked));
+            if refused.is_some() || !passes {
+                // Taken for nothing, and somebody else may need it.
+                asked.iter().for_each(|counter| {
+                    counter.give_back(&mut around);
+                });
+            } else {
+                counters(quotas).for_each(|counter| counter.use_token(tick));
+            }
+            self.notes.set(notes);
+            asked.into_iter().for_each(|counter| self.list(counter, now));
+        }
+        let standing = quotas.all.iter().filter_map(|quota| quota.standing(now)).reduce(Standing::tighter);
+        let refusal = refused.map(|quota| {
+            let used_up = |quota: &&Quota| quota.stops;
+            let standings = quotas.all.iter().filter(used_up).filter_map(|quota| quota.standing(now));
+            let resets = standings.filter(|standing| standing.remaining == 0).map(|standing| standing.reset);
+            Refusal { level: quota.level, retry_after: resets.max().unwrap_or(1) }
+        });
+        Taking { refusal, standing }
+    }
+
+    /// Remembers a counter that has tokens left, so that it gives them back.
+    fn list(&self, counter: &Rc<Counter>, now: u64) {
+        let mut holding = self.holding.borrow_mut();
+        if counter.is_empty(now) || counter.listed.get() || holding.len() >= MAX_HOLDING {
+            return;
+        }
+        counter.listed.set(true);
+        holding.push(counter.clone());
+    }
+
+    /// Time has passed: tokens that were not used since the last tick go back. What was noticed since then.
+    pub fn tick(&self, shared: &impl Shared, now: u64) -> Notes {
+        let tick = self.tick.get().saturating_add(1);
+        self.tick.set(tick);
+        let mut notes = self.notes.take();
+        let mut around = Around { shared, source: &self.source, now, tick, notes: &mut notes };
+        let mut giving = 0..GIVING_PER_TICK;
+        self.holding.borrow_mut().retain(|counter| {
+            let keep = if counter.is_empty(now) {
+                false
+            } else if counter.is_idle(tick) && giving.next().is_some() {
+                !counter.give_back(&mut around)
+            } else {
+                true
+            };
+            counter.listed.set(keep);
+            keep
+        });
+        notes
+    }
+}
+
+fn counters(quotas: &Quotas) -> impl Iterator<Item = &Rc<Counter>> {
+    quotas.all.iter().filter_map(|quota| match &quota.source {
+        Counting::Here(counter) => Some(counter),
+        Counting::Elsewhere(_) => None,
+    })
+}
+
+/// Whether a request can pass under a quota; asks shared data where this VM has no token, and notes whom it asked.
+fn has_token<'q, S: Shared>(quota: &'q Quota, around: &mut Around<'_, S>, asked: &mut Vec<&'q Rc<Counter>>) -> bool {
+    let counter = match &quota.source {
+        Counting::Here(counter) => counter,
+        // What is still used up was found before.
+        Counting::Elsewhere(_) => return true,
+    };
+    if counter.has_token(quota.limit, around.now) {
+        return true;
+    }
+    asked.push(counter);
+    match counter.take(quota.limit, quota.stops, around) {
+        Asked::Taken => true,
+        Asked::UsedUp | Asked::NotCounted => !quota.stops,
+    }
+}
+
+#[cfg(test)]
+impl Limiter {
+    /// Tokens that this VM holds.
+    pub(super) fn held(&self, now: u64) -> usize {
+        self.holding.borrow().iter().filter(|counter| !counter.is_empty(now)).count()
+    }
+}

@@ -1,0 +1,225 @@
+//! What one VM makes of its plans: windows, levels, what is left, whose count it is.
+
+#![allow(clippy::arithmetic_side_effects, reason = "a test that overflows has failed")]
+
+mod shared;
+
+use super::{
+    limiter::Limiter,
+    quota::{Bound, Plans, Subscriber},
+    *,
+};
+use crate::{
+    policy::{Digest, rows::Plan, wire},
+    store::{Shared, Source, memory::Memory},
+};
+
+/// 2025-06-01T00:00:00Z, the beginning of a window of every unit.
+const NOW: u64 = 1_748_736_000;
+
+fn plan(json: &str) -> Plan {
+    Plan::try_from(serde_json::from_str::<wire::PlanRow<'_>>(json).unwrap()).unwrap()
+}
+
+/// A plan of one limit.
+fn per(requests: u64, unit: &str) -> Plan {
+    plan(&format!(r#"{{"id": "p", "limits": [{{"requests": {requests}, "per": "{unit}"}}]}}"#))
+}
+
+fn source() -> Source {
+    Source::new(Digest::of(b"source"))
+}
+
+/// A VM that counts.
+struct Vm(Limiter);
+
+impl Vm {
+    fn new() -> Self {
+        Self(Limiter::new(source()))
+    }
+
+    /// One request of `app` to `api`, of a key that was not seen before.
+    fn ask(&self, shared: &impl Shared, plans: &Plans<'_>, now: u64) -> Taking {
+        self.ask_as(shared, plans, Subscriber { application: "app", api: "api" }, now)
+    }
+
+    fn ask_as(&self, shared: &impl Shared, plans: &Plans<'_>, subscriber: Subscriber<'_>, now: u64) -> Taking {
+        let bound = Bound::default();
+        self.0.take(shared, self.0.quotas(&bound, subscriber, plans), now, true)
+    }
+
+    /// How many of so many requests pass.
+    fn pass(&self, shared: &impl Shared, plans: &Plans<'_>, now: u64, requests: u64) -> u64 {
+        (0..requests).map(|_| u64::from(self.ask(shared, plans, now).refusal.is_none())).sum()
+    }
+}
+
+fn of(plan: &Plan) -> Plans<'_> {
+    Plans { subscription: Some(plan), ..Plans::default() }
+}
+
+/// Level, seconds to wait; limit, remaining, reset.
+fn seen(taking: Taking) -> (Option<(Level, u64)>, (u64, u64, u64)) {
+    let Standing { limit, remaining, reset } = taking.standing.unwrap();
+    (taking.refusal.map(|refusal| (refusal.level, refusal.retry_after)), (limit, remaining, reset))
+}
+
+#[test]
+fn a_small_limit_is_exact_and_says_what_is_left() {
+    let (memory, vm) = (Memory::default(), Vm::new());
+    let plan = per(3, "minute");
+    for remaining in [2, 1, 0] {
+        assert_eq!(seen(vm.ask(&memory, &of(&plan), NOW + 10)), (None, (3, remaining, 50)));
+    }
+    let over = (Some((Level::Subscription, 50)), (3, 0, 50));
+    assert_eq!(seen(vm.ask(&memory, &of(&plan), NOW + 10)), over);
+    assert_eq!(seen(Vm::new().ask(&memory, &of(&plan), NOW + 10)), over, "another worker, another key");
+    assert_eq!(vm.pass(&memory, &of(&plan), NOW + 59, 9), 0, "until the last second");
+    assert_eq!(seen(vm.ask(&memory, &of(&plan), NOW + 60)), (None, (3, 2, 60)), "and then anew");
+}
+
+#[test]
+fn every_unit_has_its_own_window() {
+    for (unit, last) in [("second", 0), ("minute", 59), ("hour", 3_599), ("day", 86_399), ("month", 30 * 86_400 - 1)] {
+        let (memory, vm, plan) = (Memory::default(), Vm::new(), per(1, unit));
+        assert_eq!(vm.pass(&memory, &of(&plan), NOW, 2), 1, "{unit}");
+        assert_eq!(vm.pass(&memory, &of(&plan), NOW + last, 2), 0, "{unit}: its last second");
+        assert_eq!(vm.pass(&memory, &of(&plan), NOW + last + 1, 2), 1, "{unit}: the first of the next");
+    }
+}
+
+#[test]
+fn levels_are_looked_at_in_order_and_a_refused_request_is_counted_nowhere() {
+    let rich =
+        r#"{"id": "p", "burst": {"requests": 2, "per": "second"}, "limits": [{"requests": 3, "per": "minute"}]}"#;
+    let (rich, app) = (plan(rich), per(4, "hour"));
+    let plans = Plans { application: Some(&app), ..of(&rich) };
+    let (memory, vm) = (Memory::default(), Vm::new());
+    assert_eq!(vm.pass(&memory, &plans, NOW, 2), 2);
+    // The burst is used up, and nothing else is asked.
+    assert_eq!(seen(vm.ask(&memory, &plans, NOW)), (Some((Level::Burst, 1)), (2, 0, 1)));
+    // In the next second one more passes, and then the minute is used up; the burst has one left.
+    assert_eq!(seen(vm.ask(&memory, &plans, NOW + 1)), (None, (3, 0, 59)));
+    assert_eq!(seen(vm.ask(&memory, &plans, NOW + 1)), (Some((Level::Subscription, 59)), (3, 0, 59)));
+    // In the next minute one more passes, and then the application is used up.
+    assert_eq!(seen(vm.ask(&memory, &plans, NOW + 60)), (None, (4, 0, 3_540)));
+    assert_eq!(seen(vm.ask(&memory, &plans, NOW + 60)), (Some((Level::Application, 3_540)), (4, 0, 3_540)));
+    assert_eq!(vm.pass(&memory, &plans, NOW + 60, 100), 0);
+    // What was refused took nothing: of the minute two are left, of the burst one.
+    let subscriber = Subscriber { application: "app", api: "api" };
+    let (bound, alone) = (Bound::default(), of(&rich));
+    let quotas = vm.0.quotas(&bound, subscriber, &alone);
+    let left: Vec<_> = quotas.all.iter().filter_map(|quota| quota.standing(NOW + 60)).map(|s| s.remaining).collect();
+    assert_eq!(left, [1, 2]);
+    assert_eq!(vm.pass(&memory, &alone, NOW + 61, 9), 2);
+}
+
+#[test]
+fn where_two_are_used_up_the_first_is_named_and_the_later_waited_for() {
+    let both =
+        plan(r#"{"id": "p", "burst": {"requests": 2, "per": "second"}, "limits": [{"requests": 2, "per": "minute"}]}"#);
+    let (memory, vm) = (Memory::default(), Vm::new());
+    assert_eq!(vm.pass(&memory, &of(&both), NOW, 2), 2);
+    assert_eq!(seen(vm.ask(&memory, &of(&both), NOW)), (Some((Level::Burst, 60)), (2, 0, 60)));
+    let other = Vm::new();
+    assert_eq!(other.ask(&memory, &of(&both), NOW).refusal.unwrap().level, Level::Burst, "another worker");
+    assert_eq!(seen(vm.ask(&memory, &of(&both), NOW + 1)), (Some((Level::Subscription, 59)), (2, 0, 59)));
+}
+
+#[test]
+fn the_smallest_share_is_spoken_of() {
+    for (limits, expected) in [
+        (r#"[{"requests": 10, "per": "minute"}, {"requests": 30, "per": "hour"}]"#, (10, 9, 60)),
+        (r#"[{"requests": 30, "per": "minute"}, {"requests": 10, "per": "hour"}]"#, (10, 9, 3_600)),
+        // The same share: the one that keeps it longer.
+        (r#"[{"requests": 10, "per": "minute"}, {"requests": 10, "per": "day"}]"#, (10, 9, 86_400)),
+        // Of two for one unit the stricter counts.
+        (
+            r#"[{"requests": 40, "per": "day"}, {"requests": 20, "per": "day"}, {"requests": 50, "per": "day"}]"#,
+            (20, 19, 86_400),
+        ),
+    ] {
+        let plan = plan(&format!(r#"{{"id": "p", "limits": {limits}}}"#));
+        let found = seen(Vm::new().ask(&Memory::default(), &of(&plan), NOW));
+        assert_eq!(found, (None, expected), "{limits}");
+    }
+    // A limit of 2^40 is compared as exactly as any.
+    let huge = format!(
+        r#"{{"id": "p", "limits": [{{"requests": {}, "per": "second"}}, {{"requests": 2, "per": "day"}}]}}"#,
+        1u64 << 40
+    );
+    assert_eq!(seen(Vm::new().ask(&Memory::default(), &of(&plan(&huge)), NOW)).1, (2, 1, 86_400));
+}
+
+#[test]
+fn a_plan_that_does_not_stop_counts_on_but_its_burst_refuses() {
+    let soft = r#"{"id": "p", "stop_on_quota_reach": false, "limits": [{"requests": 3, "per": "hour"}]}"#;
+    let (memory, vm, soft) = (Memory::default(), Vm::new(), plan(soft));
+    assert_eq!(vm.pass(&memory, &of(&soft), NOW, 10), 10);
+    assert_eq!(seen(vm.ask(&memory, &of(&soft), NOW)), (None, (3, 0, 3_600)));
+    // It counted beyond its limit: under a plan that stops at 12, one is left.
+    let hard = per(12, "hour");
+    assert_eq!(vm.pass(&memory, &of(&hard), NOW, 9), 1);
+    let burst = r#"{"id": "p", "stop_on_quota_reach": false, "burst": {"requests": 2, "per": "second"}}"#;
+    assert_eq!(vm.pass(&Memory::default(), &of(&plan(burst)), NOW, 9), 2);
+}
+
+#[test]
+fn an_application_counts_over_all_its_apis_and_a_subscription_for_one() {
+    let (memory, vm, five) = (Memory::default(), Vm::new(), per(5, "hour"));
+    let requests = |plans: &Plans<'_>, application, api| {
+        let one = || u64::from(vm.ask_as(&memory, plans, Subscriber { application, api }, NOW).refusal.is_none());
+        (0..9).map(|_| one()).sum::<u64>()
+    };
+    assert_eq!([("a", "x"), ("a", "y"), ("b", "x")].map(|(app, api)| requests(&of(&five), app, api)), [5, 5, 5]);
+    let over_all = Plans { application: Some(&five), ..Plans::default() };
+    assert_eq!([("a", "x"), ("a", "y"), ("b", "x")].map(|(app, api)| requests(&over_all, app, api)), [5, 0, 5]);
+}
+
+#[test]
+fn no_two_subscribers_share_a_count() {
+    let (memory, vm) = (Memory::default(), Vm::new());
+    let one = per(1, "hour");
+    let plans = Plans { application: Some(&one), ..of(&one) };
+    for (application, api) in [("a", "bc"), ("ab", "c"), ("abc", ""), ("a_b", "c"), ("", "abc")] {
+        let subscriber = Subscriber { application, api };
+        assert_eq!(vm.ask_as(&memory, &plans, subscriber, NOW).refusal, None, "{application} {api}");
+        assert!(vm.ask_as(&memory, &plans, subscriber, NOW).refusal.is_some(), "{application} {api}");
+    }
+}
+
+#[test]
+fn what_the_policy_marks_is_used_up_until_then_behind_the_burst() {
+    let json = r#"{"id": "p", "burst": {"requests": 1, "per": "second"}, "limits": [{"requests": 9, "per": "minute"}, {"requests": 90, "per": "month"}]}"#;
+    let (memory, vm, plan) = (Memory::default(), Vm::new(), plan(json));
+    let plans = Plans { subscription_used_up_until: Some(NOW + 100), ..of(&plan) };
+    assert_eq!(seen(vm.ask(&memory, &of(&plan), NOW)), (None, (1, 0, 1)));
+    assert_eq!(seen(vm.ask(&memory, &plans, NOW)), (Some((Level::Burst, 100)), (90, 0, 100)));
+    assert_eq!(seen(vm.ask(&memory, &plans, NOW + 99)), (Some((Level::Subscription, 1)), (90, 0, 1)));
+    assert_eq!(vm.ask(&memory, &plans, NOW + 100).refusal, None);
+}
+
+#[test]
+fn a_request_that_does_not_pass_anyway_is_not_counted() {
+    let (memory, vm, two) = (Memory::default(), Vm::new(), per(2, "hour"));
+    let (bound, plans) = (Bound::default(), of(&two));
+    let quotas = vm.0.quotas(&bound, Subscriber { application: "app", api: "api" }, &plans);
+    for _ in 0..9 {
+        assert_eq!(seen(vm.0.take(&memory, quotas, NOW, false)), (None, (2, 2, 3_600)));
+    }
+    assert_eq!(vm.pass(&memory, &plans, NOW, 9), 2);
+    assert!(vm.0.take(&memory, quotas, NOW, false).refusal.is_some(), "what is over a limit is, whatever else");
+}
+
+#[test]
+fn a_changed_limit_goes_on_with_the_count() {
+    let (memory, vm) = (Memory::default(), Vm::new());
+    assert_eq!(vm.pass(&memory, &of(&per(10, "hour")), NOW, 99), 10);
+    assert_eq!(vm.pass(&memory, &of(&per(15, "hour")), NOW, 99), 5, "raised");
+    assert_eq!(vm.pass(&memory, &of(&per(12, "hour")), NOW, 99), 0, "lowered");
+    assert_eq!(vm.pass(&memory, &of(&per(3, "day")), NOW, 99), 3, "another unit is another count");
+    assert_eq!(vm.pass(&memory, &of(&per(16, "hour")), NOW, 99), 1, "and back");
+    // A batch that was taken under a large limit is not used under a small one.
+    assert_eq!(vm.pass(&memory, &of(&per(100_000, "day")), NOW, 5_000), 5_000);
+    assert_eq!(vm.pass(&memory, &of(&per(5_100, "day")), NOW, 9_999), 97);
+}

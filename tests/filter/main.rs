@@ -21,6 +21,7 @@ mod host;
 mod hostile;
 mod large;
 mod lease;
+mod limits;
 mod load;
 mod pages;
 mod policy;

@@ -15,6 +15,7 @@ mod bad_requests;
 mod configurations;
 mod guard;
 mod keys;
+mod limits;
 mod main_thread;
 mod outages;
 mod replies;

@@ -40,7 +40,7 @@ demo: build stack envoy ## The same, played once: every call with its answer; fa
 
 # The cheapest first, so that what is wrong shows soon.
 .PHONY: test
-test: test-core test-filter test-policy-service test-wasm e2e ## All tests
+test: test-core test-fuzz test-filter test-policy-service test-wasm e2e ## All tests
 	$(title) 'all tests passed'
 
 .PHONY: lint
@@ -116,6 +116,23 @@ endif
 e2e: build envoy ## The end-to-end tests alone
 	$(title) 'the filter in a real Envoy, with the real policy service'
 	cargo test $(LOCKED) -p keygate-e2e
+
+# --- fuzzing ---------------------------------------------------------------------------------------------------------
+#
+#   FUZZ_SECONDS=300   for each target (30)
+#   FUZZ=page          one target, or several; all of them stand in tests/fuzz
+
+FUZZ_SECONDS ?= 30
+
+.PHONY: fuzz
+fuzz: ## Each parser of what others write under libFuzzer, for FUZZ_SECONDS each
+	@tools/need cargo cc c++ cargo-fuzz
+	@tools/fuzz $(FUZZ_SECONDS) $(WORK)/fuzz $(FUZZ)
+
+.PHONY: test-fuzz
+test-fuzz:
+	$(title) 'what fuzzing must hold, on its seeds and on what it found'
+	cargo test $(LOCKED) -p keygate-fuzz
 
 # --- the measurements ------------------------------------------------------------------------------------------------
 #

@@ -1,0 +1,203 @@
+//! The head of a request and the credentials in it, which a client writes.
+//!
+//! An input that begins with a zero byte is a header map as the host serializes it; any other is text, a header a line.
+
+use std::{collections::BTreeSet, sync::LazyLock};
+
+use keygate::{
+    config::{self, Ambiguous, Config},
+    credential::{self, Credential},
+    decision::{self, Denial, Facts},
+    edit::Edit,
+    head::Head,
+    outcome,
+    path::{RequestPath, split_query},
+    policy::Digest,
+    reason::Reason,
+    store::{Source, held::Held, memory::Memory},
+};
+use serde_json::json;
+
+use crate::cases::{self, core::NOW};
+
+const FORGED: &[u8] = b"forged-by-the-client";
+
+/// See the head of this file, and below.
+pub fn check(bytes: &[u8]) {
+    if let Some((0, rest)) = bytes.split_first() {
+        if let Ok(head) = Head::parse(rest) {
+            check_head(&head);
+        }
+        return;
+    }
+    let lines = bytes.split(|&byte| byte == b'\n');
+    let header = |line: &[u8]| {
+        let colon = line.iter().skip(1).position(|&byte| byte == b':')? + 1;
+        Some((line[..colon].to_ascii_lowercase(), line[colon + 1..].to_vec()))
+    };
+    let mut headers: Vec<(Vec<u8>, Vec<u8>)> = lines.filter_map(header).collect();
+    // The host has each pseudo header once, before all others.
+    headers.sort_by_key(|(name, _)| !name.starts_with(b":"));
+    let mut pseudo = BTreeSet::new();
+    headers.retain(|(name, _)| !name.starts_with(b":") || pseudo.insert(name.clone()));
+    CONFIGS.iter().for_each(|config| check_headers(&headers, config));
+}
+
+static CONFIGS: LazyLock<[Config; 2]> = LazyLock::new(|| ["reject", "first"].map(config));
+
+fn config(ambiguous: &str) -> Config {
+    let json = json!({
+        "policy": {"cluster": "c"},
+        "credential_sources": [
+            {"header": "x-api-key"}, {"header": "apikey"}, {"query": "apikey"}, {"query": "a b"},
+            {"header": "authorization", "scheme": "Bearer"}, {"header": "x-token", "scheme": "Token"},
+            {"cookie": "api_key"}, {"basic": "password"}, {"basic": "username"}
+        ],
+        "ambiguous_credentials": ambiguous,
+        "forward": {"owner": "x-owner", "plan": "x-plan"},
+        "replies": {"format": "problem"},
+    });
+    config::parse(json.to_string().as_bytes(), &|_| None).unwrap()
+}
+
+type Headers = [(Vec<u8>, Vec<u8>)];
+
+fn head(headers: &Headers) -> Head<'_> {
+    Head::new(headers.iter().map(|(name, value)| (&**name, &**value)).collect())
+}
+
+/// Whatever the headers: with no key that the policy knows nothing is allowed; in what goes on no source holds anything any
+/// more, nobody's forged identity is left, and everything else stands as it stood.
+fn check_headers(headers: &Headers, config: &Config) {
+    let before = head(headers);
+    check_head(&before);
+    let found = credential::find(&before, &config.credential_sources);
+    let credential = found.resolve(config.ambiguous_credentials);
+    if let Credential::Present(digest) = credential {
+        assert!(found.any_in(&[digest]));
+    }
+    if config.ambiguous_credentials == Ambiguous::Reject && credential == Credential::Absent {
+        assert!(matches!(found.resolve(Ambiguous::First), Credential::Absent));
+    }
+
+    let memory = Memory::default();
+    let held = Held::new(Source::new(Digest::of(b"head")));
+    let view = held.view(&memory);
+    let decision = decision::decide(&before, config, view.as_ref(), &Nothing);
+    assert_eq!(decision.verdict, Err(Denial::NoPolicy));
+    let outcome = outcome::follow(&before, config, &decision);
+    assert!(outcome.reply.is_some());
+    check_edits(headers, config, &outcome.edits, false);
+
+    // A request that passes where no policy is needed to let it.
+    let config = Config { on_policy_unavailable: config::OnPolicyUnavailable::Allow, ..config.clone() };
+    let outcome = outcome::follow(&before, &config, &decision);
+    assert!(outcome.reply.is_none());
+    check_edits(headers, &config, &outcome.edits, true);
+
+    let outcome = outcome::refuse(&before, &config, Reason::KeyUnknown);
+    check_edits(headers, &config, &outcome.edits, false);
+    let reply = outcome.reply.unwrap();
+    assert!(!reply.headers.iter().any(|(_, value)| value.contains(char::is_control)), "a header that ends early");
+}
+
+fn check_edits(headers: &Headers, config: &Config, edits: &[Edit<'_>], passes: bool) {
+    let after = edited(headers, edits);
+    let left = credential::find(&head(&after), &config.credential_sources);
+    assert_eq!(left.resolve(Ambiguous::Reject), Credential::Absent, "a credential is left");
+    let forward = &config.forward;
+    let identity = [&forward.application_id, &forward.key_id, &forward.key_type, &forward.owner, &forward.plan];
+    let is_identity =
+        |name: &[u8]| identity.iter().any(|header| header.as_ref().is_some_and(|header| header.as_bytes() == name));
+    assert!(!passes || !after.iter().any(|(name, _)| is_identity(name)), "a forged identity is left");
+    let touched = |name: &[u8]| {
+        is_identity(name)
+            || matches!(name, b"x-api-key" | b"apikey" | b"authorization" | b"x-token" | b"cookie" | b":path")
+    };
+    let others = |headers: &Headers| -> Vec<(Vec<u8>, Vec<u8>)> {
+        headers.iter().filter(|(name, _)| !touched(name)).cloned().collect()
+    };
+    assert_eq!(others(headers), others(&after), "what is nobody's business is changed");
+    let (before, after) = (head(headers).target, head(&after).target.map(<[u8]>::to_vec));
+    if let (Some(before), Some(after)) = (before, after) {
+        let ((path, query), (new_path, new_query)) = (split_query(before), split_query(&after));
+        assert_eq!(path, new_path);
+        let arguments = |query: Option<&[u8]>| -> Vec<Vec<u8>> {
+            query.into_iter().flat_map(|query| query.split(|&byte| byte == b'&')).map(<[u8]>::to_vec).collect()
+        };
+        let (all, kept) = (arguments(query), arguments(new_query));
+        let mut all = all.iter();
+        assert!(kept.iter().all(|argument| all.any(|given| given == argument)), "arguments in another order");
+    }
+}
+
+/// What holds of a head by itself.
+fn check_head(head: &Head<'_>) {
+    for name in [&b"x-api-key"[..], b"cookie", b":path", b""] {
+        assert_eq!(head.count(name), head.values(name).count());
+    }
+    let _ = (head.kind(), head.is_preflight());
+    let Ok(path) = RequestPath::parse(head.target.unwrap_or_default()) else { return };
+    // One form, which is its own, and which no second reader can take for another path.
+    let form = path.as_bytes();
+    assert_eq!(RequestPath::parse(form).as_ref().map(RequestPath::as_bytes), Ok(form));
+    assert!(form.starts_with(b"/") && form.iter().all(u8::is_ascii_graphic));
+    let text = String::from_utf8(form.to_vec()).unwrap();
+    for ambiguous in ["//", "/./", "/../", "\\", "%2F", "%2f", "%5C", "%00", "%2e", "%2E", "?", "#"] {
+        assert!(!text.contains(ambiguous), "{ambiguous} in {text}");
+    }
+    assert!(!text.ends_with("/.") && !text.ends_with("/.."));
+}
+
+/// Carries out the edits as the host does.
+fn edited(headers: &Headers, edits: &[Edit<'_>]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut headers = headers.to_vec();
+    for edit in edits {
+        match edit {
+            Edit::Remove(name) => headers.retain(|(given, _)| given != name.as_bytes()),
+            Edit::Set(name, value) => match headers.iter_mut().find(|(given, _)| given == name.as_bytes()) {
+                Some((_, old)) => *old = value.to_vec(),
+                None => headers.push((name.as_bytes().to_vec(), value.to_vec())),
+            },
+        }
+    }
+    headers
+}
+
+struct Nothing;
+
+impl Facts for Nothing {
+    fn now(&self) -> u64 {
+        NOW
+    }
+
+    fn address(&self) -> Option<std::net::IpAddr> {
+        None
+    }
+
+    fn route_metadata(&self, _: &str, _: &str) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+/// The requests of the table of cases, as text, and one as the host serializes it.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    for (_, group) in cases::all_groups() {
+        for case in &group.cases {
+            let sent = group.sent(case);
+            let mut text = format!(":method:{}\n:authority:{}\n", sent.method, sent.authority).into_bytes();
+            if let Some(path) = &sent.path {
+                text.extend([b":path:", path.as_slice(), b"\n"].concat());
+            }
+            for (name, value) in &sent.headers {
+                text.extend([name.as_bytes(), b":", value, b"\n"].concat());
+            }
+            seeds.push(text);
+        }
+    }
+    let header: &[&[u8]] = &[b"\0\x01\0\0\0\x05\0\0\0\x02\0\0\0:path\0/a\0"];
+    let forged = [b"x-application-id:", FORGED, b"\nx-owner:", FORGED].concat();
+    seeds.extend(header.iter().map(|bytes| bytes.to_vec()).chain([forged]));
+    seeds
+}

@@ -1,0 +1,71 @@
+//! The properties on what is at hand without a fuzzer: the seeds, seeds that are damaged, and all that was found before.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "only test code: a panic is how it reports"
+)]
+
+use std::{fs, panic, path::Path};
+
+use keygate_fuzz::{TARGETS, Target};
+
+fn target(name: &str) -> &'static Target {
+    TARGETS.iter().find(|target| target.name == name).expect("a target")
+}
+
+fn hold(target: &Target, what: &str, input: &[u8]) {
+    if panic::catch_unwind(|| (target.check)(input)).is_err() {
+        panic!("{}: {what}: {}", target.name, input.escape_ascii());
+    }
+}
+
+/// Cuts, flips and splices, the same ones each time.
+fn damaged(seeds: &[Vec<u8>]) -> impl Iterator<Item = Vec<u8>> {
+    seeds.iter().enumerate().flat_map(move |(number, seed)| {
+        let other = &seeds[(number + 1) % seeds.len()];
+        // Long lists of seeds are damaged in fewer places each.
+        let step = (seeds.len() / 16).clamp(1, 7);
+        (1 + number % step..8).step_by(step).flat_map(move |part| {
+            let at = seed.len() * part / 8;
+            let mut flipped = seed.clone();
+            if let Some(byte) = flipped.get_mut(at) {
+                *byte ^= 1 << part;
+            }
+            let spliced = [&seed[..at], &other[other.len() * part / 8..]].concat();
+            [seed[..at].to_vec(), seed[at..].to_vec(), flipped, spliced]
+        })
+    })
+}
+
+fn check(name: &str) {
+    let target = target(name);
+    let seeds = (target.seeds)();
+    assert!(seeds.len() >= 10, "{name} has {} seeds", seeds.len());
+    seeds.iter().for_each(|seed| hold(target, "a seed", seed));
+    damaged(&seeds).for_each(|input| hold(target, "a damaged seed", &input));
+    let saved = Path::new(env!("CARGO_MANIFEST_DIR")).join("saved").join(name);
+    for entry in fs::read_dir(saved).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        hold(target, &path.display().to_string(), &fs::read(&path).unwrap());
+    }
+}
+
+macro_rules! targets {
+    ($($name:ident),* $(,)?) => {
+        $(#[test] fn $name() { check(stringify!($name)); })*
+
+        #[test]
+        fn every_target_is_here_and_has_its_binary() {
+            let manifest = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
+            assert_eq!([$(stringify!($name)),*].to_vec(), TARGETS.iter().map(|target| target.name).collect::<Vec<_>>());
+            for target in TARGETS {
+                assert!(manifest.contains(&format!("name = \"{}\"", target.name)), "{}", target.name);
+            }
+        }
+    };
+}
+
+targets!(configuration, page, feed, shard, stored, head);

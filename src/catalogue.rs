@@ -100,14 +100,22 @@ impl Catalogue {
     /// The API that a request's host and path belong to: of all that match, the most specific host wins, then the longest
     /// path.
     pub fn find(&self, authority: &[u8], path: &RequestPath<'_>) -> Option<Addressed<'_>> {
+        let path = path.as_bytes();
+        let (index, prefix) = self.find_by_host(authority, path).or_else(|| self.any_host.longest(path))?;
+        Some(Addressed { api: self.apis.get(index)?, prefix })
+    }
+
+    fn find_by_host(&self, authority: &[u8], path: &[u8]) -> Option<(usize, usize)> {
+        if self.exact_hosts.is_empty() && self.suffixes.is_empty() {
+            return None;
+        }
         let host = host_of(authority);
         let exact = self.exact_hosts.get(host.as_ref());
-        let suffixes = suffixes_of(&host).filter_map(|suffix| self.suffixes.get(suffix));
-        let candidates = exact.into_iter().chain(suffixes).chain([&self.any_host]);
-        candidates
-            .into_iter()
-            .find_map(|prefixes| prefixes.longest(path.as_bytes()))
-            .and_then(|(index, prefix)| Some(Addressed { api: self.apis.get(index)?, prefix }))
+        let longest = |prefixes: &Prefixes| prefixes.longest(path);
+        exact.and_then(longest).or_else(|| {
+            let wanted = if self.suffixes.is_empty() { &[][..] } else { &*host };
+            suffixes_of(wanted).filter_map(|suffix| self.suffixes.get(suffix)).find_map(longest)
+        })
     }
 
     /// The API of that id. Where it is not matched by path, operations are relative to the longest of its own prefixes

@@ -27,8 +27,10 @@ pub const MAX_CANDIDATES: usize = 16;
 /// What the configured sources of one request hold.
 #[derive(Debug, Default)]
 pub struct Found<'a> {
-    /// Different values in the order of the sources.
-    candidates: Vec<Candidate<'a>>,
+    /// The first value; of nearly every request the only one, and then nothing is allocated.
+    first: Option<Candidate<'a>>,
+    /// Different values behind it, in the order of the sources.
+    others: Vec<Candidate<'a>>,
     overflow: bool,
 }
 
@@ -68,7 +70,7 @@ impl<'a> Found<'a> {
             return self.push_malformed();
         }
         let known = |candidate: &Candidate<'_>| matches!(candidate, Candidate::Value(known) if *known == value);
-        if !self.candidates.iter().any(known) {
+        if !self.candidates().any(known) {
             self.push_candidate(Candidate::Value(value));
         }
     }
@@ -78,31 +80,37 @@ impl<'a> Found<'a> {
     }
 
     fn push_candidate(&mut self, candidate: Candidate<'a>) {
-        if self.candidates.len() < MAX_CANDIDATES {
-            self.candidates.push(candidate);
+        if self.first.is_none() {
+            self.first = Some(candidate);
+        } else if self.others.len() < MAX_CANDIDATES - 1 {
+            self.others.push(candidate);
         } else {
             self.overflow = true;
         }
     }
 
+    fn candidates(&self) -> impl Iterator<Item = &Candidate<'a>> {
+        self.first.iter().chain(&self.others)
+    }
+
     /// What it amounts to.
     pub fn resolve(&self, ambiguous: Ambiguous) -> Credential {
+        let Some(first) = &self.first else { return Credential::Absent };
         let first_alone = ambiguous == Ambiguous::First && !self.overflow;
-        let considered = if first_alone { self.candidates.get(..1).unwrap_or_default() } else { &self.candidates };
-        if considered.iter().any(|candidate| matches!(candidate, Candidate::Malformed)) {
-            return Credential::Malformed;
-        }
-        match considered {
-            [] => Credential::Absent,
-            [Candidate::Value(value)] if !self.overflow => Credential::Present(Digest::of(value)),
-            _ => Credential::Ambiguous,
+        let others = if first_alone { &[][..] } else { &self.others };
+        let is_malformed = |candidate: &Candidate<'_>| matches!(candidate, Candidate::Malformed);
+        match first {
+            Candidate::Malformed => Credential::Malformed,
+            Candidate::Value(_) if others.iter().any(is_malformed) => Credential::Malformed,
+            Candidate::Value(value) if others.is_empty() => Credential::Present(Digest::of(value)),
+            Candidate::Value(_) => Credential::Ambiguous,
         }
     }
 
     /// Whether `digests`, which are sorted, hold the digest of any value.
     pub fn any_in(&self, digests: &[Digest]) -> bool {
         !digests.is_empty()
-            && self.candidates.iter().any(|candidate| match candidate {
+            && self.candidates().any(|candidate| match candidate {
                 Candidate::Value(value) => digests.binary_search(&Digest::of(value)).is_ok(),
                 Candidate::Malformed => false,
             })

@@ -1,9 +1,7 @@
 //! What changes in a request before the upstream sees it: credentials go, identity comes.
 //!
-//! Edits are values; the shell carries them out. A header that keygate names is removed from the client's request on
+//! Edits are values that are handed over one by one, in their order; the shell carries them out. A header that keygate names is removed from the client's request on
 //! every path that reaches upstream, so nobody can forge an identity. Nothing here decides.
-
-use std::borrow::Cow;
 
 use crate::{
     config::{CredentialSource, Forward},
@@ -13,16 +11,16 @@ use crate::{
 };
 
 /// One change of the request's headers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edit<'a> {
     /// All headers of that name go.
     Remove(&'a str),
     /// The header of that name gets this value. It is there at most once before.
-    Set(&'a str, Cow<'a, [u8]>),
+    Set(&'a str, &'a [u8]),
 }
 
 /// What the `forward` headers say; a fact that is not known is `None`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity<'a> {
     /// The application's id.
     pub application_id: Option<&'a str>,
@@ -41,38 +39,45 @@ pub struct Identity<'a> {
 }
 
 /// Takes the credential out of every configured source.
-pub fn remove_credentials<'a>(head: &Head<'a>, sources: &'a [CredentialSource], edits: &mut Vec<Edit<'a>>) {
-    for source in sources {
-        let (name, present) = match source {
-            CredentialSource::Header { name } => (name.as_str(), head.count(name.as_bytes()) > 0),
-            CredentialSource::Scheme { name, scheme } => (name.as_str(), has_scheme(head, name, scheme)),
-            CredentialSource::Basic { .. } => ("authorization", has_scheme(head, "authorization", "basic")),
-            CredentialSource::Query { .. } | CredentialSource::Cookie { .. } => continue,
-        };
-        if present && !edits.contains(&Edit::Remove(name)) {
-            edits.push(Edit::Remove(name));
+pub fn remove_credentials(head: &Head<'_>, sources: &[CredentialSource], edit: &mut impl FnMut(Edit<'_>)) {
+    for (index, source) in sources.iter().enumerate() {
+        let Some(name) = header_with_credential(head, source) else { continue };
+        // Two sources may look into one header, as `Bearer` and `basic` do.
+        let before = sources.get(..index).unwrap_or_default();
+        if !before.iter().any(|source| header_with_credential(head, source) == Some(name)) {
+            edit(Edit::Remove(name));
         }
     }
-    remove_arguments(head, sources, edits);
-    remove_cookies(head, sources, edits);
+    remove_arguments(head, sources, edit);
+    remove_cookies(head, sources, edit);
+}
+
+/// The header that goes because of this source, if the request has it.
+fn header_with_credential<'s>(head: &Head<'_>, source: &'s CredentialSource) -> Option<&'s str> {
+    match source {
+        CredentialSource::Header { name } => head.has(name.as_bytes()).then_some(name),
+        CredentialSource::Scheme { name, scheme } => has_scheme(head, name, scheme).then_some(name),
+        CredentialSource::Basic { .. } => has_scheme(head, "authorization", "basic").then_some("authorization"),
+        CredentialSource::Query { .. } | CredentialSource::Cookie { .. } => None,
+    }
 }
 
 fn has_scheme(head: &Head<'_>, name: &str, scheme: &str) -> bool {
     head.values(name.as_bytes()).any(|value| schemed(value, scheme).next().is_some())
 }
 
-fn remove_arguments<'a>(head: &Head<'a>, sources: &[CredentialSource], edits: &mut Vec<Edit<'a>>) {
+fn remove_arguments(head: &Head<'_>, sources: &[CredentialSource], edit: &mut impl FnMut(Edit<'_>)) {
     let Some((path, Some(query))) = head.target.map(split_query) else { return };
     let is_credential = |argument: &[u8]| {
         sources.iter().any(|source| matches!(source, CredentialSource::Query { name } if is_named(argument, name)))
     };
     if let Some(kept) = without(query, b'&', is_credential) {
         let target = if kept.is_empty() { path.to_vec() } else { [path, b"?", &kept].concat() };
-        edits.push(Edit::Set(":path", Cow::Owned(target)));
+        edit(Edit::Set(":path", &target));
     }
 }
 
-fn remove_cookies<'a>(head: &Head<'a>, sources: &[CredentialSource], edits: &mut Vec<Edit<'a>>) {
+fn remove_cookies(head: &Head<'_>, sources: &[CredentialSource], edit: &mut impl FnMut(Edit<'_>)) {
     let is_credential = |cookie: &[u8]| {
         sources.iter().any(|source| matches!(source, CredentialSource::Cookie { name } if is_cookie(cookie, name)))
     };
@@ -86,9 +91,9 @@ fn remove_cookies<'a>(head: &Head<'a>, sources: &[CredentialSource], edits: &mut
         None => value.to_vec(),
     };
     let lines: Vec<_> = kept.iter().map(line).filter(|line| !line.is_empty()).collect();
-    edits.push(Edit::Remove("cookie"));
+    edit(Edit::Remove("cookie"));
     if !lines.is_empty() {
-        edits.push(Edit::Set("cookie", Cow::Owned(lines.join(&b"; "[..]))));
+        edit(Edit::Set("cookie", &lines.join(&b"; "[..])));
     }
 }
 
@@ -102,7 +107,7 @@ fn without(list: &[u8], separator: u8, gone: impl Fn(&[u8]) -> bool) -> Option<V
 }
 
 /// Sets the headers of an identity and removes every other that `forward` names.
-pub fn set_identity<'a>(head: &Head<'a>, forward: &'a Forward, identity: &Identity<'a>, edits: &mut Vec<Edit<'a>>) {
+pub fn set_identity(head: &Head<'_>, forward: &Forward, identity: &Identity<'_>, edit: &mut impl FnMut(Edit<'_>)) {
     for (header, value) in [
         (&forward.application_id, identity.application_id),
         (&forward.key_id, identity.key_id),
@@ -116,10 +121,10 @@ pub fn set_identity<'a>(head: &Head<'a>, forward: &'a Forward, identity: &Identi
         let given = head.count(header.as_bytes());
         // Setting replaces the first of several only, so several go first.
         if given > 1 || (given > 0 && value.is_none()) {
-            edits.push(Edit::Remove(header));
+            edit(Edit::Remove(header));
         }
         if let Some(value) = value {
-            edits.push(Edit::Set(header, Cow::Borrowed(value.as_bytes())));
+            edit(Edit::Set(header, value.as_bytes()));
         }
     }
 }

@@ -77,6 +77,11 @@ impl<'a> Head<'a> {
         self.headers.iter().filter(move |(given, _)| *given == name).map(|(_, value)| *value)
     }
 
+    /// Whether there is a header of that name.
+    pub fn has(&self, name: &[u8]) -> bool {
+        self.values(name).next().is_some()
+    }
+
     /// How many headers of that name there are.
     pub fn count(&self, name: &[u8]) -> usize {
         self.values(name).count()
@@ -84,7 +89,7 @@ impl<'a> Head<'a> {
 
     /// Whether this is a CORS preflight.
     pub fn is_preflight(&self) -> bool {
-        self.method == b"OPTIONS" && self.count(b"origin") > 0 && self.count(b"access-control-request-method") > 0
+        self.method == b"OPTIONS" && self.has(b"origin") && self.has(b"access-control-request-method")
     }
 
     /// What kind of answer it understands.

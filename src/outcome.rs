@@ -4,14 +4,16 @@
 //! the upstream is settled without a host. The shell carries the outcome out, in the order of its fields. Whether a
 //! request waits for the very first policy is the shell's affair: it needs a clock.
 
+use std::borrow::Cow;
+
 use crate::{
     config::{Config, Mode, OnPolicyUnavailable},
     decision::{Decision, Denial, Permit},
-    edit::{self, Edit},
-    head::Head,
+    edit::{self, Edit, Identity},
+    head::{Head, Kind},
     limit::Taking,
     reason::Reason,
-    reply::{self, Reply},
+    reply::{self, Prepared, Reply},
 };
 
 /// What follows from a decision.
@@ -20,13 +22,34 @@ pub struct Outcome<'a> {
     /// What is counted; a request counts once.
     pub counted: Counted,
     /// What changes in the request.
-    pub edits: Vec<Edit<'a>>,
+    pub change: Change<'a>,
     /// Why the request passes; `None` where it does not, or in shadow mode would not.
     pub permit: Option<Permit>,
     /// Why it does not pass, or in shadow mode would not.
     pub reason: Option<Reason>,
     /// What is answered instead of the upstream; `None` lets the request pass.
-    pub reply: Option<Reply>,
+    pub reply: Option<Cow<'a, Reply>>,
+}
+
+/// What changes in a request; [`Change::edits`] says it in full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change<'a> {
+    /// The credentials go.
+    pub without_credentials: bool,
+    /// What the `forward` headers say from now on; `None` leaves them alone, since nothing goes upstream.
+    pub identity: Option<Identity<'a>>,
+}
+
+impl Change<'_> {
+    /// Hands over each change of the request's headers, in its order.
+    pub fn edits(&self, head: &Head<'_>, config: &Config, mut edit: impl FnMut(Edit<'_>)) {
+        if self.without_credentials {
+            edit::remove_credentials(head, &config.credential_sources, &mut edit);
+        }
+        if let Some(identity) = &self.identity {
+            edit::set_identity(head, &config.forward, identity, &mut edit);
+        }
+    }
 }
 
 /// What a request counts as.
@@ -40,59 +63,62 @@ pub enum Counted {
     Refused(Reason),
 }
 
-/// What follows from `decision` on a request.
-pub fn follow<'a>(head: &'a Head<'a>, config: &'a Config, decision: &'a Decision<'_>) -> Outcome<'a> {
+/// What follows from `decision` on a request; `replies` are those of `config`.
+pub fn follow<'a>(
+    head: &Head<'_>,
+    config: &Config,
+    replies: &'a Prepared,
+    decision: &'a Decision<'_>,
+) -> Outcome<'a> {
     let denial = match decision.verdict {
-        Ok(permit) => return pass(head, config, decision, Counted::Allowed, permit),
+        Ok(permit) => return pass(config, decision, Counted::Allowed, permit),
         Err(denial) => denial,
     };
     if config.mode == Mode::Shadow {
-        return would_refuse(head, config, denial.reason());
+        return would_refuse(denial.reason());
     }
     if config.on_policy_unavailable == OnPolicyUnavailable::Allow {
         match denial {
-            Denial::NoPolicy => {
-                return pass(head, config, decision, Counted::AllowedWithoutPolicy, Permit::WithoutPolicy);
-            }
-            Denial::Expired(permit) => {
-                return pass(head, config, decision, Counted::AllowedWithoutPolicy, permit);
-            }
+            Denial::NoPolicy => return pass(config, decision, Counted::AllowedWithoutPolicy, Permit::WithoutPolicy),
+            Denial::Expired(permit) => return pass(config, decision, Counted::AllowedWithoutPolicy, permit),
             Denial::Rule(_) | Denial::Unreadable => {}
         }
     }
-    refuse_after(head, config, denial.reason(), decision.limits)
+    refuse_by(head, config, replies, denial.reason(), decision.limits)
 }
 
-fn pass<'a>(
-    head: &Head<'a>,
-    config: &'a Config,
-    decision: &'a Decision<'_>,
-    counted: Counted,
-    permit: Permit,
-) -> Outcome<'a> {
-    let mut edits = Vec::new();
-    if permit.looked_at_credential() && config.mode == Mode::Enforce && !config.forward.credential {
-        edit::remove_credentials(head, &config.credential_sources, &mut edits);
-    }
-    edit::set_identity(head, &config.forward, &decision.identity(permit), &mut edits);
-    Outcome { counted, edits, permit: Some(permit), reason: None, reply: None }
+fn pass<'a>(config: &Config, decision: &'a Decision<'_>, counted: Counted, permit: Permit) -> Outcome<'a> {
+    let without_credentials =
+        permit.looked_at_credential() && config.mode == Mode::Enforce && !config.forward.credential;
+    let change = Change { without_credentials, identity: Some(decision.identity(permit)) };
+    Outcome { counted, change, permit: Some(permit), reason: None, reply: None }
 }
 
 /// In shadow mode: it passes like any other, but nobody is known.
-fn would_refuse<'a>(head: &Head<'a>, config: &'a Config, reason: Reason) -> Outcome<'a> {
-    let mut edits = Vec::new();
-    edit::set_identity(head, &config.forward, &edit::Identity::default(), &mut edits);
-    Outcome { counted: Counted::Refused(reason), edits, permit: None, reason: Some(reason), reply: None }
+fn would_refuse<'a>(reason: Reason) -> Outcome<'a> {
+    let change = Change { identity: Some(Identity::default()), ..Change::default() };
+    Outcome { counted: Counted::Refused(reason), change, permit: None, reason: Some(reason), reply: None }
 }
 
-/// A refusal, whatever the mode. The credential goes here too: no access log is to hold it.
-pub fn refuse<'a>(head: &'a Head<'a>, config: &'a Config, reason: Reason) -> Outcome<'a> {
-    refuse_after(head, config, reason, Taking::default())
+/// A refusal, whatever the mode.
+pub fn refuse<'a>(head: &Head<'_>, config: &Config, replies: &'a Prepared, reason: Reason) -> Outcome<'a> {
+    refuse_by(head, config, replies, reason, Taking::default())
 }
 
-fn refuse_after<'a>(head: &'a Head<'a>, config: &'a Config, reason: Reason, limits: Taking) -> Outcome<'a> {
-    let mut edits = Vec::new();
-    edit::remove_credentials(head, &config.credential_sources, &mut edits);
-    let reply = reply::refuse(reason, &config.replies, head.kind(), config.policy.refresh_interval, limits);
-    Outcome { counted: Counted::Refused(reason), edits, permit: None, reason: Some(reason), reply: Some(reply) }
+/// The credential goes here too: no access log is to hold it.
+fn refuse_by<'a>(
+    head: &Head<'_>,
+    config: &Config,
+    replies: &'a Prepared,
+    reason: Reason,
+    limits: Taking,
+) -> Outcome<'a> {
+    let kind = head.kind();
+    // What a limit says of itself is new with each request.
+    let is_usual = kind == Kind::Http && limits.refusal.is_none();
+    let prepared = replies.find(reason).filter(|_| is_usual).map(Cow::Borrowed);
+    let make = || Cow::Owned(reply::refuse(reason, &config.replies, kind, config.policy.refresh_interval, limits));
+    let change = Change { without_credentials: true, identity: None };
+    let reply = Some(prepared.unwrap_or_else(make));
+    Outcome { counted: Counted::Refused(reason), change, permit: None, reason: Some(reason), reply }
 }

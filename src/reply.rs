@@ -140,6 +140,23 @@ struct ProblemBody<'a> {
     reason: &'a str,
 }
 
+/// The replies of one configuration to ordinary requests, made once: a flood of refusals costs no formatting.
+#[derive(Debug)]
+pub struct Prepared(Vec<(Reason, Reply)>);
+
+impl Prepared {
+    /// `interval` is when a client may try again.
+    pub fn new(replies: &Replies, interval: Duration) -> Self {
+        let reply = |reason| refuse(reason, replies, Kind::Http, interval, Taking::default());
+        Self(Reason::ALL.iter().map(|&reason| (reason, reply(reason))).collect())
+    }
+
+    /// The reply to an ordinary request that is over no limit.
+    pub fn find(&self, reason: Reason) -> Option<&Reply> {
+        self.0.iter().find(|(known, _)| *known == reason).map(|(_, reply)| reply)
+    }
+}
+
 /// The reply to a refused request of this kind. `interval` is when a client may try again, unless it is over a limit: then
 /// that is known, and how far which limit is used up is said too.
 pub fn refuse(reason: Reason, replies: &Replies, kind: Kind, interval: Duration, limits: Taking) -> Reply {

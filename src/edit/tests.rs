@@ -11,18 +11,33 @@ use crate::{
     },
 };
 
+/// An edit that outlives its handing over; without a value it removes.
+type Done = (String, Option<Vec<u8>>);
+
+/// What `edit` hands over.
+fn collect(edit: impl FnOnce(&mut dyn FnMut(Edit<'_>))) -> Vec<Done> {
+    let mut edits = Vec::new();
+    edit(&mut |edit| {
+        edits.push(match edit {
+            Edit::Remove(name) => (name.to_owned(), None),
+            Edit::Set(name, value) => (name.to_owned(), Some(value.to_vec())),
+        });
+    });
+    edits
+}
+
 /// The headers that the host has afterwards.
-fn apply<'a>(head: &Head<'a>, edits: &'a [Edit<'_>]) -> Vec<(&'a [u8], &'a [u8])> {
+fn apply<'a>(head: &Head<'a>, edits: &'a [Done]) -> Vec<(&'a [u8], &'a [u8])> {
     let names = [":path", "k", "authorization", "x", "cookie", "other", "f", "g"];
     let mut headers: Vec<(&[u8], &[u8])> = Vec::new();
     for name in names {
         let values = if name == ":path" { head.target.into_iter().collect() } else { values(head, name) };
         headers.extend(values.into_iter().map(|value| (name.as_bytes(), value)));
     }
-    for edit in edits {
-        match edit {
-            Edit::Remove(name) => headers.retain(|(given, _)| *given != name.as_bytes()),
-            Edit::Set(name, value) => match headers.iter_mut().find(|(given, _)| *given == name.as_bytes()) {
+    for (name, value) in edits {
+        match value {
+            None => headers.retain(|(given, _)| *given != name.as_bytes()),
+            Some(value) => match headers.iter_mut().find(|(given, _)| *given == name.as_bytes()) {
                 Some((_, old)) => *old = value,
                 None => headers.push((name.as_bytes(), value)),
             },
@@ -53,8 +68,7 @@ fn no_credential_is_left_and_all_else_is() {
     let mut removed = 0;
     for _ in 0..20_000 {
         with_random_head(&mut random, |before| {
-            let mut edits = Vec::new();
-            remove_credentials(before, &sources, &mut edits);
+            let edits = collect(|mut edit| remove_credentials(before, &sources, &mut edit));
             let headers = apply(before, &edits);
             let after = Head::new(headers);
             let left = credential::find(&after, &sources).resolve(Ambiguous::First);
@@ -69,8 +83,7 @@ fn no_credential_is_left_and_all_else_is() {
             let expected: Vec<_> = cookies(before).into_iter().filter(|cookie| !is_cookie(cookie, "c")).collect();
             assert_eq!(cookies(&after), expected, "{before:?}");
 
-            let mut again = Vec::new();
-            remove_credentials(&after, &sources, &mut again);
+            let again = collect(|mut edit| remove_credentials(&after, &sources, &mut edit));
             assert_eq!(again, [], "a second time there is nothing to do: {after:?}");
         });
     }
@@ -87,8 +100,8 @@ fn a_request_without_a_credential_is_not_touched() {
     ] {
         let mut all: Vec<(&[u8], &[u8])> = vec![(b":path", target.as_bytes())];
         all.extend(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
-        let (head, mut edits) = (Head::new(all), Vec::new());
-        remove_credentials(&head, &sources, &mut edits);
+        let head = Head::new(all);
+        let edits = collect(|mut edit| remove_credentials(&head, &sources, &mut edit));
         assert_eq!(edits, [], "{head:?}");
     }
 }
@@ -110,9 +123,9 @@ fn an_identity_is_the_only_value_of_its_header() {
         for known in [None, Some("ours")] {
             let forged: Vec<(&[u8], &[u8])> =
                 (0..given).flat_map(|_| [(&b"f"[..], &b"forged"[..]), (b"other", b"o")]).collect();
-            let (head, mut edits) = (Head::new(forged), Vec::new());
+            let head = Head::new(forged);
             let identity = Identity { application_id: known, key_type: Some("SANDBOX"), ..Identity::default() };
-            set_identity(&head, &forward, &identity, &mut edits);
+            let edits = collect(|mut edit| set_identity(&head, &forward, &identity, &mut edit));
             let after = Head::new(apply(&head, &edits));
             let expected: Vec<_> = known.iter().map(|value| value.as_bytes()).collect();
             assert_eq!(values(&after, "f"), expected, "{given} {known:?}");

@@ -78,7 +78,8 @@ fn handle(plugin: &Plugin, context: u32, arrival: Arrival) -> Action {
     let Ok(head) = Head::parse(&bytes) else {
         // Whose headers cannot be read cannot be rid of a forged identity, so it is refused in every mode.
         let (head, reason) = (Head::default(), Reason::PathAmbiguous);
-        return carry_out(plugin, &Decision::of(reason.into()), &outcome::refuse(&head, &plugin.config, reason));
+        let outcome = outcome::refuse(&head, &plugin.config, &plugin.replies, reason);
+        return carry_out(plugin, &head, &Decision::of(reason.into()), &outcome);
     };
     {
         let held = plugin.held.borrow();
@@ -105,16 +106,19 @@ fn conclude(plugin: &Plugin, context: u32, arrival: Arrival, head: &Head<'_>, de
     if decision.verdict == Err(Denial::Unreadable) {
         plugin.held.borrow().report_damage(&SharedData);
     }
-    carry_out(plugin, decision, &outcome::follow(head, config, decision))
+    carry_out(plugin, head, decision, &outcome::follow(head, config, &plugin.replies, decision))
 }
 
-fn carry_out(plugin: &Plugin, decision: &Decision<'_>, outcome: &Outcome<'_>) -> Action {
+fn carry_out(plugin: &Plugin, head: &Head<'_>, decision: &Decision<'_>, outcome: &Outcome<'_>) -> Action {
     match outcome.counted {
         Counted::Allowed => plugin.metrics.allowed(),
         Counted::AllowedWithoutPolicy => plugin.metrics.allowed_without_policy(),
         Counted::Refused(reason) => plugin.metrics.refused(reason),
     }
-    carry_out_edits(&outcome.edits);
+    outcome.change.edits(head, &plugin.config, |edit| match edit {
+        Edit::Remove(name) => host::remove_request_header(name),
+        Edit::Set(name, value) => host::set_request_header(name, value),
+    });
     annotate(plugin, decision, outcome.permit, outcome.reason);
     match &outcome.reply {
         None => Action::Continue,
@@ -133,15 +137,6 @@ fn wait(plugin: &Plugin, context: u32) -> Action {
     plugin.waiting.borrow_mut().push(Waiting { context, since_ms, until_ms });
     plugin.tick_every(FAST_TICK);
     Action::Pause
-}
-
-fn carry_out_edits(edits: &[Edit<'_>]) {
-    for edit in edits {
-        match edit {
-            Edit::Remove(name) => host::remove_request_header(name),
-            Edit::Set(name, value) => host::set_request_header(name, value),
-        }
-    }
 }
 
 fn annotate(plugin: &Plugin, decision: &Decision<'_>, permit: Option<Permit>, reason: Option<Reason>) {

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{config::Config, refresh::Refresh, store::held::Held};
+use crate::{config::Config, refresh::Refresh, reply::Prepared, store::held::Held};
 use metrics::Metrics;
 
 /// How often a VM looks at the manifest: the delay that it adds to a block.
@@ -25,6 +25,7 @@ const FAST_TICK: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 struct Plugin {
     config: Config,
+    replies: Prepared,
     held: RefCell<Held>,
     refresh: RefCell<Refresh>,
     metrics: Metrics,

@@ -25,6 +25,7 @@ use crate::{
         Around, Fetch, Level, Refresh, Report,
         answer::{Answer, Failure},
     },
+    reply::Prepared,
     store::{
         Source,
         held::{Freshness, Held},
@@ -172,6 +173,7 @@ impl RootContext for Root {
             held: RefCell::new(Held::new(source_of(&config.policy))),
             refresh: RefCell::new(Refresh::new(config.policy.clone())),
             metrics: Metrics::define(config.mode),
+            replies: Prepared::new(&config.replies, config.policy.refresh_interval),
             waiting: RefCell::default(),
             tick: Cell::new(TICK),
             serves: Cell::new(false),

@@ -11,6 +11,7 @@ use keygate::{
     outcome::{self, Counted},
     policy::Digest,
     refresh::{Around, Refresh, RefreshEvent, Report, answer::Answer},
+    reply::Prepared,
     store::{Source, held::Held, memory::Memory},
 };
 use serde_json::{Value, json};
@@ -26,6 +27,7 @@ pub const NOW: u64 = 1_748_736_000;
 /// A configuration and a policy, ready to be asked.
 pub struct Core {
     config: Config,
+    replies: Prepared,
     memory: Memory,
     held: Held,
     refresh: Refresh,
@@ -40,7 +42,8 @@ impl Core {
             .unwrap_or_else(|error| panic!("{}: the configuration is refused: {error}", group.name));
         let held = Held::new(Source::new(Digest::of(b"cases")));
         let refresh = Refresh::new(config.policy.clone());
-        let mut core = Self { config, memory: Memory::default(), held, refresh, now_ms: NOW * 1000 };
+        let replies = Prepared::new(&config.replies, config.policy.refresh_interval);
+        let mut core = Self { config, replies, memory: Memory::default(), held, refresh, now_ms: NOW * 1000 };
         if let Some(page) = group.page(NOW) {
             core.refresh(&page);
         }
@@ -99,7 +102,7 @@ impl Core {
 
         let view = self.held.view(&self.memory);
         let decision = decision::decide(&head, &self.config, view.as_ref(), &facts);
-        let outcome = outcome::follow(&head, &self.config, &decision);
+        let outcome = outcome::follow(&head, &self.config, &self.replies, &decision);
         let mut annotations = BTreeMap::new();
         let revision = self.held.manifest().and_then(|manifest| manifest.revision);
         let facts = &self.config.annotate;
@@ -124,7 +127,7 @@ impl Core {
         }
         Observed {
             counted: Some(vec![counter(outcome.counted, self.config.mode)]),
-            request: Some(edited(&headers, &outcome.edits)),
+            request: Some(edited(&headers, |edit| outcome.change.edits(&head, &self.config, edit))),
             endpoint: None,
             reply,
             annotations,
@@ -165,18 +168,16 @@ fn counter(counted: Counted, mode: Mode) -> String {
 }
 
 /// Carries out the edits as the host does: setting replaces the first of that name, or adds one.
-fn edited(headers: &[(&[u8], &[u8])], edits: &[Edit<'_>]) -> Edited {
+fn edited(headers: &[(&[u8], &[u8])], edits: impl FnOnce(&mut dyn FnMut(Edit<'_>))) -> Edited {
     let mut headers: Vec<(Vec<u8>, Vec<u8>)> =
         headers.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
-    for edit in edits {
-        match edit {
-            Edit::Remove(name) => headers.retain(|(given, _)| given != name.as_bytes()),
-            Edit::Set(name, value) => match headers.iter_mut().find(|(given, _)| given == name.as_bytes()) {
-                Some((_, old)) => *old = value.to_vec(),
-                None => headers.push((name.as_bytes().to_vec(), value.to_vec())),
-            },
-        }
-    }
+    edits(&mut |edit| match edit {
+        Edit::Remove(name) => headers.retain(|(given, _)| given != name.as_bytes()),
+        Edit::Set(name, value) => match headers.iter_mut().find(|(given, _)| given == name.as_bytes()) {
+            Some((_, old)) => *old = value.to_vec(),
+            None => headers.push((name.as_bytes().to_vec(), value.to_vec())),
+        },
+    });
     let path = headers.iter().find(|(name, _)| name == b":path").map(|(_, value)| value.clone());
     let names = headers.into_iter().filter(|(name, _)| !name.starts_with(b":"));
     Edited { path, headers: names.map(|(name, value)| (String::from_utf8(name).unwrap(), value)).collect() }

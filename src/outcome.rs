@@ -64,12 +64,7 @@ pub enum Counted {
 }
 
 /// What follows from `decision` on a request; `replies` are those of `config`.
-pub fn follow<'a>(
-    head: &Head<'_>,
-    config: &Config,
-    replies: &'a Prepared,
-    decision: &'a Decision<'_>,
-) -> Outcome<'a> {
+pub fn follow<'a>(head: &Head<'_>, config: &Config, replies: &'a Prepared, decision: &'a Decision<'_>) -> Outcome<'a> {
     let denial = match decision.verdict {
         Ok(permit) => return pass(config, decision, Counted::Allowed, permit),
         Err(denial) => denial,

@@ -1,11 +1,6 @@
-//! The HTTP context: one straight line from a request's head to a permit or a reply.
+//! A request: one straight line from a request's head to a permit or a reply.
 
-use std::{borrow::Cow, net::IpAddr, rc::Rc, time::Duration};
-
-use proxy_wasm::{
-    traits::{Context, HttpContext},
-    types::Action,
-};
+use std::{borrow::Cow, net::IpAddr, time::Duration};
 
 use super::{
     FAST_TICK, Plugin, Waiting,
@@ -23,10 +18,14 @@ use crate::{
     reply::{self, Reply},
 };
 
-/// One request.
-pub(super) struct Filter {
-    context: u32,
-    plugin: Option<Rc<Plugin>>,
+/// What the host is to do with a request, as the ABI numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Action {
+    /// It goes on.
+    Continue = 0,
+    /// It waits, or has been answered.
+    Pause = 1,
 }
 
 /// Whether a request has just come or has waited for the very first policy.
@@ -36,38 +35,14 @@ pub(super) enum Arrival {
     Waited,
 }
 
-impl Filter {
-    pub fn new(context: u32, plugin: Option<Rc<Plugin>>) -> Self {
-        Self { context, plugin }
-    }
-}
-
-impl Context for Filter {}
-
-impl HttpContext for Filter {
-    fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
-        let Some(plugin) = &self.plugin else {
-            refuse_unconfigured();
-            return Action::Pause;
-        };
-        plugin.serves.set(true);
-        handle(plugin, self.context, Arrival::New)
-    }
-}
-
-impl Drop for Filter {
-    /// A stream that ends while it waits is not woken.
-    fn drop(&mut self) {
-        if let Some(plugin) = &self.plugin
-            && let Ok(mut waiting) = plugin.waiting.try_borrow_mut()
-        {
-            waiting.retain(|waiting| waiting.context != self.context);
-        }
-    }
+/// Answers a request that has just come.
+pub(super) fn answer(plugin: &Plugin, context: u32) -> Action {
+    plugin.serves.set(true);
+    handle(plugin, context, Arrival::New)
 }
 
 /// Decides a request that has waited; its context is the effective one.
-pub(super) fn go_on(plugin: &Rc<Plugin>, context: u32) {
+pub(super) fn go_on(plugin: &Plugin, context: u32) {
     if handle(plugin, context, Arrival::Waited) == Action::Continue {
         host::continue_request();
     }
@@ -148,9 +123,10 @@ fn annotate(plugin: &Plugin, decision: &Decision<'_>, permit: Option<Permit>, re
 }
 
 /// A plugin that was never configured refuses everything: the host should not have started it.
-fn refuse_unconfigured() {
+pub(super) fn refuse_unconfigured() -> Action {
     let limits = Taking::default();
     send(&reply::refuse(Reason::PolicyUnavailable, &Replies::default(), Kind::Http, Duration::from_secs(1), limits));
+    Action::Pause
 }
 
 fn send(reply: &Reply) {

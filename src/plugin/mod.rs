@@ -1,12 +1,13 @@
 //! The shell: turns Envoy's callbacks into calls of the core, and carries out what the core says.
 //!
 //! Nothing here decides. One [`Plugin`] belongs to each plugin configuration of a VM; its root context refreshes the
-//! policy, its HTTP contexts answer requests by it.
+//! policy, and its streams' requests are answered by it.
 
 mod host;
 mod http;
 mod metrics;
 mod root;
+mod streams;
 
 use std::{
     cell::{Cell, RefCell},
@@ -46,6 +47,14 @@ struct Waiting {
 }
 
 impl Plugin {
+    /// Lets go of a request that waits; whether it did.
+    fn forget_waiting(&self, context: u32) -> bool {
+        // While waiting requests are answered the list is not here, and each is woken only if it still exists.
+        let Ok(mut waiting) = self.waiting.try_borrow_mut() else { return false };
+        let place = waiting.iter().position(|waiting| waiting.context == context);
+        place.map(|place| waiting.remove(place)).is_some()
+    }
+
     /// Ticks so often from now on.
     fn tick_every(&self, period: Duration) {
         if self.tick.replace(period) != period {

@@ -5,16 +5,14 @@ use std::{
     rc::Rc,
 };
 
-use proxy_wasm::{
-    traits::{Context, HttpContext, RootContext},
-    types::ContextType,
-};
+use proxy_wasm::traits::{Context, RootContext};
 
 use super::{
     FAST_TICK, Plugin, TICK, Waiting,
     host::{self, CalloutError, LogLevel, SharedData},
-    http::{self, Filter},
+    http,
     metrics::Metrics,
+    streams,
 };
 use crate::{
     config::{self, PolicySource},
@@ -169,7 +167,7 @@ impl RootContext for Root {
             }
         };
         host::log(LogLevel::Info, concat!("keygate ", env!("CARGO_PKG_VERSION"), " is configured"));
-        self.plugin = Some(Rc::new(Plugin {
+        let plugin = Rc::new(Plugin {
             held: RefCell::new(Held::new(source_of(&config.policy))),
             refresh: RefCell::new(Refresh::new(config.policy.clone())),
             metrics: Metrics::define(config.mode),
@@ -178,7 +176,9 @@ impl RootContext for Root {
             tick: Cell::new(TICK),
             serves: Cell::new(false),
             config,
-        }));
+        });
+        streams::serve(self.context, plugin.clone());
+        self.plugin = Some(plugin);
         host::set_tick_period(TICK);
         true
     }
@@ -190,14 +190,6 @@ impl RootContext for Root {
             around.held.look(around.shared);
             refresh.tick(random, around)
         });
-    }
-
-    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Filter::new(context, self.plugin.clone())))
-    }
-
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
     }
 }
 

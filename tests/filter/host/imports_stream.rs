@@ -4,7 +4,7 @@ use super::{
     headers::Headers,
     imports::{bytes, give, number},
     requests::{LocalReply, Phase, Stream},
-    status::{HTTP_CALL_RESPONSE_HEADERS, HTTP_REQUEST, HTTP_REQUEST_HEADERS, HTTP_RESPONSE_HEADERS, Status},
+    status::{HTTP_CALL_RESPONSE_HEADERS, HTTP_REQUEST, HTTP_REQUEST_HEADERS, Status},
     vm::call,
     world::{Deferred, VmState},
 };
@@ -25,7 +25,6 @@ fn writable(vm: &mut VmState, kind: u32) -> Result<&mut Headers, Status> {
     let stream = vm.stream().ok_or(Status::BadArgument)?;
     match kind {
         HTTP_REQUEST_HEADERS if stream.readable => Ok(&mut stream.headers),
-        HTTP_RESPONSE_HEADERS => stream.response_headers.as_mut().ok_or(Status::BadArgument),
         _ => Err(Status::BadArgument),
     }
 }

@@ -89,7 +89,6 @@ pub struct Stream {
     pub filter_state: BTreeMap<String, Vec<u8>>,
     /// Whether the request's headers can be read: until the request goes on.
     pub readable: bool,
-    pub response_headers: Option<Headers>,
     /// How often a change of the request's headers made the route be chosen again.
     pub route_choices: u32,
     pub phase: Phase,
@@ -138,7 +137,6 @@ impl Stream {
             properties: request.properties,
             filter_state: BTreeMap::new(),
             readable: true,
-            response_headers: None,
             route_choices: 0,
             phase: Phase::Deciding,
             reply: None,

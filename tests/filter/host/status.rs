@@ -38,7 +38,6 @@ pub const PLUGIN_CONFIGURATION: u32 = 7;
 
 /// `MapType`s that this host has.
 pub const HTTP_REQUEST_HEADERS: u32 = 0;
-pub const HTTP_RESPONSE_HEADERS: u32 = 2;
 pub const HTTP_CALL_RESPONSE_HEADERS: u32 = 6;
 
 /// `StreamType` of a request.

@@ -40,7 +40,7 @@ pub fn configure(plugin: usize, configuration: Vec<u8>) -> u64 {
     let configuring = |now: bool| {
         with_world(|world, vm| world.vms[vm].roots.get_mut(&id).into_iter().for_each(|root| root.configuring = now));
     };
-    enter(id, || unsafe { exports::proxy_on_context_create(id, 0) });
+    enter(id, || unsafe { exports::keygate_on_context_create(id, 0) });
     let started = enter(id, || unsafe { exports::proxy_on_vm_start(id, 0) });
     configuring(true);
     let accepted = started && enter(id, || unsafe { exports::proxy_on_configure(id, size) });
@@ -50,9 +50,7 @@ pub fn configure(plugin: usize, configuration: Vec<u8>) -> u64 {
 
 /// Ends a root context, as when its plugin's configuration is replaced.
 pub fn remove_root(id: u32) -> u64 {
-    enter(id, || unsafe { exports::proxy_on_done(id) });
-    enter(id, || unsafe { exports::proxy_on_log(id) });
-    enter(id, || unsafe { exports::proxy_on_delete(id) });
+    enter(id, || unsafe { exports::keygate_on_delete(id) });
     with_world(|world, vm| {
         world.vms[vm].roots.remove(&id);
         // Envoy cancels the callouts of a context that ends.
@@ -101,8 +99,8 @@ pub fn begin(root: u32, request: Request) -> u64 {
         vm.streams.insert(id, Stream::new(root, request));
         id
     });
-    enter(id, || unsafe { exports::proxy_on_context_create(id, root) });
-    let action = enter(id, || unsafe { exports::proxy_on_request_headers(id, lines, true) });
+    enter(id, || unsafe { exports::keygate_on_context_create(id, root) });
+    let action = enter(id, || unsafe { exports::keygate_on_request_headers(id, lines, true) });
     let undecided = with_world(|world, vm| {
         let stream = world.vms[vm].streams.get_mut(&id)?;
         (stream.phase == Phase::Deciding).then(|| stream.phase = Phase::Paused)
@@ -121,30 +119,17 @@ pub fn abort(stream: u32) -> u64 {
 
 /// The rest of a request's life, once it is known how it ends.
 fn end(stream: u32, phase: Phase) {
-    let responding = with_world(|world, vm| {
+    let ending = with_world(|world, vm| {
         let stream = world.vms[vm].streams.get_mut(&stream)?;
         if !matches!(stream.phase, Phase::Deciding | Phase::Paused) {
             return None;
         }
         stream.phase = phase;
         stream.readable = false;
-        let headers = match &stream.reply {
-            Some(reply) => {
-                let mut headers: Headers = [(":status", reply.status.to_string())].into_iter().collect();
-                reply.headers.iter().for_each(|(name, value)| headers.add(name, value));
-                headers
-            }
-            None => [(":status", "200")].into_iter().collect(),
-        };
-        let lines = headers.len();
-        stream.response_headers = Some(headers);
-        Some(lines)
+        Some(())
     });
-    let Some(lines) = responding else { return };
-    if phase != Phase::Aborted {
-        enter(stream, || unsafe { exports::proxy_on_response_headers(stream, lines, true) });
+    if ending.is_none() {
+        return;
     }
-    enter(stream, || unsafe { exports::proxy_on_done(stream) });
-    enter(stream, || unsafe { exports::proxy_on_log(stream) });
-    enter(stream, || unsafe { exports::proxy_on_delete(stream) });
+    enter(stream, || unsafe { exports::keygate_on_delete(stream) });
 }

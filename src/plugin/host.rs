@@ -70,10 +70,28 @@ unsafe extern "C" {
     fn proxy_record_metric(id: u32, value: u64) -> Code;
 }
 
+// The SDK's own callbacks, for what keygate's hand on to it.
+unsafe extern "C" {
+    fn proxy_on_context_create(context: u32, root: u32);
+    fn proxy_on_delete(context: u32);
+}
+
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
 unsafe extern "C" {
     fn environ_sizes_get(count: *mut usize, size: *mut usize) -> Code;
     fn environ_get(entries: *mut *mut u8, bytes: *mut u8) -> Code;
+}
+
+/// The SDK makes a root context of this number.
+pub fn sdk_creates_root(context: u32) {
+    // SAFETY: no memory is passed.
+    unsafe { proxy_on_context_create(context, 0) };
+}
+
+/// The SDK lets go of a root context. It panics if it has none of this number.
+pub fn sdk_deletes_root(context: u32) {
+    // SAFETY: no memory is passed.
+    unsafe { proxy_on_delete(context) };
 }
 
 /// How loud a line of Envoy's log is.

@@ -4,7 +4,7 @@
 //! that keygate needs of a stream is its number. So these three take the place of the SDK's exports of the same names
 //! when the module is trimmed, and hand on to it what concerns root contexts.
 
-#![allow(unsafe_code, reason = "exports and the SDK's functions; each use says why it is sound")]
+#![allow(unsafe_code, reason = "the names of exports are")]
 
 use std::{
     cell::{Cell, RefCell},
@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    Plugin,
+    Plugin, host,
     http::{self, Action},
 };
 
@@ -79,19 +79,11 @@ pub(super) fn serve(root: u32, plugin: Rc<Plugin>) {
     });
 }
 
-unsafe extern "C" {
-    /// The SDK's: makes a root context where `root` is zero.
-    fn proxy_on_context_create(context: u32, root: u32);
-    /// The SDK's: panics if it has no such context.
-    fn proxy_on_delete(context: u32);
-}
-
 /// A context begins: a plugin's root context, or a stream of the plugin with that root context.
 #[unsafe(no_mangle)]
 extern "C" fn keygate_on_context_create(context: u32, root: u32) {
     if root == 0 {
-        // SAFETY: no memory is passed.
-        unsafe { proxy_on_context_create(context, root) };
+        host::sdk_creates_root(context);
     } else {
         STREAMS.with(|streams| streams.add(Stream { context, root }));
     }
@@ -118,8 +110,7 @@ extern "C" fn keygate_on_delete(context: u32) {
             return;
         }
         if streams.remove(context) {
-            // SAFETY: no memory is passed; a plugin's root context is one that the SDK made.
-            unsafe { proxy_on_delete(context) };
+            host::sdk_deletes_root(context);
         }
     });
 }

@@ -99,20 +99,43 @@ impl Source {
         Self { prefix: format!("keygate/{FORMAT}/{}/", hex.get(..32).unwrap_or(&hex)) }
     }
 
-    /// The key of an entry.
+    /// The key of an entry. Put together by hand: each request with a key that is not in the cache needs two.
     pub fn key(&self, entry: Entry) -> Vec<u8> {
-        let prefix = &self.prefix;
+        let mut key = Vec::with_capacity(self.prefix.len().saturating_add(LONGEST_ENTRY));
+        key.extend_from_slice(self.prefix.as_bytes());
         match entry {
-            Entry::Manifest => format!("{prefix}manifest"),
-            Entry::Lease => format!("{prefix}lease"),
-            Entry::Damage => format!("{prefix}damage"),
-            Entry::Count(slot) => format!("{prefix}count/{slot}"),
-            Entry::Catalogue(slot) => format!("{prefix}catalogue/{}", slot.index()),
-            Entry::Shard(place) => {
-                format!("{prefix}{}/{}/{}", place.bank.index(), place.kind.letter(), place.number)
+            Entry::Manifest => key.extend_from_slice(b"manifest"),
+            Entry::Lease => key.extend_from_slice(b"lease"),
+            Entry::Damage => key.extend_from_slice(b"damage"),
+            Entry::Count(slot) => {
+                key.extend_from_slice(b"count/");
+                push_decimal(&mut key, slot);
+            }
+            Entry::Catalogue(slot) => {
+                key.extend_from_slice(b"catalogue/");
+                key.push(slot.digit());
+            }
+            Entry::Shard(Place { bank, kind, number }) => {
+                key.extend([bank.digit(), b'/', kind.letter(), b'/']);
+                push_decimal(&mut key, number);
             }
         }
-        .into_bytes()
+        key
+    }
+}
+
+/// Bytes of the longest name behind the prefix: a counter's, with a number of ten digits.
+const LONGEST_ENTRY: usize = 16;
+
+fn push_decimal(out: &mut Vec<u8>, number: u32) {
+    let mut divisor = 1_000_000_000;
+    while divisor > 1 && number < divisor {
+        divisor /= 10;
+    }
+    while divisor > 0 {
+        let digit = number.checked_div(divisor).unwrap_or(0) % 10;
+        out.push(b'0'.saturating_add(u8::try_from(digit).unwrap_or(0)));
+        divisor /= 10;
     }
 }
 
@@ -169,6 +192,13 @@ impl Bank {
         }
     }
 
+    fn digit(self) -> u8 {
+        match self {
+            Self::A => b'0',
+            Self::B => b'1',
+        }
+    }
+
     /// 0 or 1.
     pub fn index(self) -> u8 {
         match self {
@@ -188,10 +218,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn letter(self) -> char {
+    fn letter(self) -> u8 {
         match self {
-            Self::Keys => 'k',
-            Self::Applications => 'a',
+            Self::Keys => b'k',
+            Self::Applications => b'a',
         }
     }
 }

@@ -7,12 +7,12 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
     Corrupt,
-    bytes::{Reader, Write},
+    bytes::{self, Reader, Write},
 };
 use crate::{
     decision::{Application, Restrictions, Subscription},
     policy::{
-        ApplicationState, Digest, KeyState, KeyType, SubscriptionState, Text,
+        ApplicationState, KeyState, KeyType, SubscriptionState, Text,
         rows::{self, Key},
     },
     referer::RefererPattern,
@@ -142,9 +142,10 @@ fn read_range(reader: &mut Reader<'_>) -> Result<IpNet, Corrupt> {
     }
 }
 
-/// The key of an application's record: a part of its id's digest, which places it, and the whole id, which names it.
+/// The key of an application's record: a hash of its id, which places it, and the whole id, which names it.
 pub fn application_key(id: &str) -> Vec<u8> {
-    let mut key = Digest::of(id.as_bytes()).prefix().to_be_bytes().to_vec();
+    let mut key = Vec::with_capacity(id.len().saturating_add(8));
+    key.extend_from_slice(&bytes::hash(0, id.as_bytes()).to_be_bytes());
     key.extend_from_slice(id.as_bytes());
     key
 }

@@ -164,6 +164,17 @@ fn shards_follow_the_order_of_digests_and_cover_their_range() {
 }
 
 #[test]
+fn the_number_in_a_shards_name_is_the_shards() {
+    let source = Source::new(Digest::of(b"source"));
+    for number in [0, 1, 9, 10, 99, 100, 65_535, 1_000_000_000, u32::MAX] {
+        for (bank, kind, begins) in [(Bank::A, Kind::Keys, "0/k/"), (Bank::B, Kind::Applications, "1/a/")] {
+            let key = String::from_utf8(source.key(Entry::Shard(Place { bank, kind, number }))).unwrap();
+            assert!(key.ends_with(&format!("/{begins}{number}")), "{key}");
+        }
+    }
+}
+
+#[test]
 fn keys_of_shared_data_come_from_a_finite_set_and_no_two_entries_share_one() {
     let source = Source::new(Digest::of(b"source"));
     let mut entries =

@@ -41,6 +41,7 @@ pub fn of(measured: &Measured, prefix: &str) -> Vec<Goal> {
         goal("deciding alone ÷ no-op of the stock SDK", 1.3, ours("alone").over(&added(id::NOOP))),
         goal("allowed, hot key ÷ ext_authz with its server", 1.0 / 6.0, ours("hot").over(&added(id::EXT_AUTHZ))),
         goal("each request another key ÷ hot key", 1.35, ours("cold").over(&ours("hot"))),
+        goal("hot key with a limit ÷ without", 1.3, ours("limited").over(&ours("hot"))),
         goal("refused unknown key ÷ (RBAC's refusal + the cold lookup)", 1.0, ours("unknown").over(&refusal)),
     ];
     // What was left out says nothing.

@@ -16,6 +16,11 @@ pub const SEEN_APPLICATION: &str = "x-seen-application";
 pub const SEEN_CREDENTIAL: &str = "x-seen-credential";
 /// Answer header: the reason in filter state.
 pub const SEEN_REASON: &str = "x-seen-reason";
+/// Facts about limits, and the answer headers that show them to clients.
+const LIMITS: [(&str, &str); 3] =
+    [("limit", "ratelimit-limit"), ("remaining", SEEN_REMAINING), ("reset", "ratelimit-reset")];
+/// Answer header: what is left of a limit.
+pub const SEEN_REMAINING: &str = "ratelimit-remaining";
 
 /// Keys that the native filter is given: its cost does not depend on it, but a file of 100,000 takes it long to read.
 const API_KEY_AUTH_KEYS: usize = 10_000;
@@ -30,6 +35,8 @@ pub struct Listener {
     pub name: String,
     /// `None`: the router alone.
     pub filter: Option<Value>,
+    /// Its answers say what is left of a limit.
+    pub shows_limits: bool,
 }
 
 /// Where the listeners' filters ask.
@@ -72,11 +79,16 @@ fn listener(listener: &Listener) -> Value {
     let router = filter("envoy.filters.http.router", "http.router.v3.Router", json!({}));
     let filters: Vec<_> = listener.filter.iter().cloned().chain([router]).collect();
     let seen = |name: &str, value: &str| json!({"header": {"key": name, "value": value}});
+    let limits = LIMITS.map(|(fact, header)| {
+        json!({"header": {"key": header, "value": format!("%FILTER_STATE(wasm.keygate.{fact}:PLAIN)%")},
+               "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"})
+    });
     let manager = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": listener.name,
         "http_filters": filters,
         "route_config": {
+            "response_headers_to_add": if listener.shows_limits { &limits[..] } else { &[] },
             "virtual_hosts": [
                 {
                     "name": "probe",
@@ -150,6 +162,12 @@ fn policy() -> Value {
 pub fn keygate_alone(name: &str, module: &Path) -> Value {
     let forward = json!({"credential": true, "application_id": null, "key_id": null, "key_type": null});
     wasm(name, module, &json!({"policy": policy(), "forward": forward}).to_string())
+}
+
+/// keygate that annotates what is left of a limit.
+pub fn keygate_annotating_limits(name: &str, module: &Path) -> Value {
+    let facts: Vec<_> = ["reason"].into_iter().chain(LIMITS.map(|(fact, _)| fact)).collect();
+    wasm(name, module, &json!({"policy": policy(), "annotate": facts}).to_string())
 }
 
 /// Envoy's own filter for API keys.

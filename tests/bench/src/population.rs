@@ -2,7 +2,8 @@
 //! the requests and the filters that keygate is compared with agree without telling each other.
 //!
 //! Two keys make an application, which subscribes to two of the APIs: a key stands for half an application and one
-//! subscription. The last application's subscriptions are blocked.
+//! subscription. The last application's subscriptions are blocked; the one before it has a plan with a limit that nobody
+//! reaches.
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -12,6 +13,11 @@ pub const APIS: usize = 100;
 /// Applications of one page. With two keys and two subscriptions each it has 5,000 rows, as the policy service's pages.
 const APPLICATIONS_PER_PAGE: usize = 1000;
 
+/// The one plan.
+const PLAN: &str = "limited";
+/// What it permits in a day: more than any run asks for.
+const LIMIT: u64 = 1 << 40;
+
 /// So many keys, and what belongs to them.
 #[derive(Clone, Copy, Debug)]
 pub struct Population {
@@ -19,9 +25,9 @@ pub struct Population {
 }
 
 impl Population {
-    /// At least four keys, in whole applications.
+    /// At least six keys, in whole applications.
     pub fn of_keys(keys: usize) -> Self {
-        Self { keys: keys.max(4).next_multiple_of(2) }
+        Self { keys: keys.max(6).next_multiple_of(2) }
     }
 
     /// How many keys.
@@ -34,9 +40,14 @@ impl Population {
         self.keys / 2
     }
 
-    /// Keys that are allowed: all but those of the last application.
+    /// Keys that are allowed without a limit: all but those of the last two applications.
     pub fn allowed(self) -> usize {
-        self.keys - 2
+        self.keys - 4
+    }
+
+    /// A key whose subscription has a limit.
+    pub fn limited(self) -> usize {
+        self.keys - 3
     }
 
     /// A key whose subscription is blocked.
@@ -64,6 +75,7 @@ impl Population {
         });
         if number == 0 {
             page["apis"] = (0..APIS).map(api_row).collect();
+            page["plans"] = json!([{"id": PLAN, "limits": [{"requests": LIMIT, "per": "day"}]}]);
         }
         if number + 1 < self.pages() {
             page["next"] = format!("{path}?page={}", number + 1).into();
@@ -77,10 +89,15 @@ impl Population {
 
     fn subscriptions(self, number: usize) -> [Value; 2] {
         let state = if number + 1 == self.applications() { "BLOCKED" } else { "UNBLOCKED" };
+        let plan = (number + 2 == self.applications()).then_some(PLAN);
         [0, 1].map(|place| {
             // Ids of subscriptions are the policy service's; the filter does not know them.
-            json!({"id": subscription(number, place), "application": application(number),
-                   "api": api_id(apis_of(number)[place]), "state": state})
+            let mut row = json!({"id": subscription(number, place), "application": application(number),
+                   "api": api_id(apis_of(number)[place]), "state": state});
+            if let Some(plan) = plan {
+                row["plan"] = plan.into();
+            }
+            row
         })
     }
 }

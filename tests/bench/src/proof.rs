@@ -7,10 +7,10 @@ use keygate_e2e::deadline::eventually;
 use crate::{
     Error, Result,
     envoy::Envoy,
-    listeners::{PROBE_HOST, SEEN_APPLICATION, SEEN_CREDENTIAL, SEEN_REASON},
+    listeners::{PROBE_HOST, SEEN_APPLICATION, SEEN_CREDENTIAL, SEEN_REASON, SEEN_REMAINING},
     load::{Answer, Connection},
     population::{self, Population},
-    variants::Variant,
+    variants::{Made, Variant},
 };
 
 /// How long keygate may take to have its policy; a million keys take it some ten seconds for each plugin.
@@ -41,7 +41,9 @@ fn check(envoy: &Envoy, variant: &Variant, population: Population) -> Result<()>
     let forwarded = seen.is_some_and(|seen| seen.starts_with(application.trim_end_matches('0')));
     let removed = answer.header(SEEN_CREDENTIAL).is_none();
     let annotated = answer.header(SEEN_REASON) == Some("allowed");
-    if (forwarded, removed, annotated) != (made.application, made.credential_removed, made.reason) {
+    let limits = answer.header(SEEN_REMAINING).is_some();
+    let found = Made { application: forwarded, credential_removed: removed, reason: annotated, limits };
+    if found != made {
         return Err(unexpected(variant, format!("{made:?}"), &answer));
     }
     Ok(())

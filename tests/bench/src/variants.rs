@@ -51,6 +51,8 @@ pub mod id {
     pub const UNKNOWN: &str = "keygate-unknown";
     /// keygate, refusing a blocked subscription.
     pub const BLOCKED: &str = "keygate-blocked";
+    /// keygate, always the same key, whose subscription has a limit.
+    pub const LIMITED: &str = "keygate-limited";
 }
 
 /// Which keys the requests carry.
@@ -64,6 +66,8 @@ pub enum Keys {
     Unknown,
     /// One whose subscription is blocked.
     Blocked,
+    /// One whose subscription has a limit.
+    Limited,
 }
 
 /// What a filter must have made of a request.
@@ -75,6 +79,8 @@ pub struct Made {
     pub credential_removed: bool,
     /// The reason stands in filter state.
     pub reason: bool,
+    /// The answer says what is left of a limit.
+    pub limits: bool,
 }
 
 /// One thing that is compared.
@@ -131,6 +137,7 @@ impl Variant {
             Keys::Other => number.wrapping_mul(STRIDE) % population.allowed(),
             Keys::Unknown => population.keys() + number,
             Keys::Blocked => population.blocked(),
+            Keys::Limited => population.limited(),
         };
         load::request(host, &population::path(key), &population::key(key))
     }
@@ -145,14 +152,15 @@ pub struct Compared {
     pub variants: Vec<Variant>,
 }
 
-const ALL: Made = Made { application: true, credential_removed: true, reason: true };
-const REASON: Made = Made { application: false, credential_removed: false, reason: true };
+const ALL: Made = Made { application: true, credential_removed: true, reason: true, limits: false };
+const REASON: Made = Made { application: false, credential_removed: false, reason: true, limits: false };
 
 /// What the table shows, in its order. `anatomy` adds what tells where the time of keygate's hot path goes.
 pub fn all(filters: &Filters, population: Population, authz: SocketAddr, anatomy: bool) -> Compared {
     let mut compared = Compared::default();
     compared.others(filters, population, authz);
     compared.keygate(&filters.keygate, "keygate", "keygate");
+    compared.limits(&filters.keygate);
     if let Some(baseline) = &filters.baseline {
         compared.keygate(baseline, "baseline", "baseline");
     }
@@ -176,7 +184,7 @@ impl Compared {
     }
 
     fn listen(&mut self, name: &str, filter: Option<serde_json::Value>) {
-        self.listeners.push(Listener { name: name.to_owned(), filter });
+        self.listeners.push(Listener { name: name.to_owned(), filter, shows_limits: false });
     }
 
     /// A listener with one variant.
@@ -198,7 +206,7 @@ impl Compared {
         );
         let noop = listeners::wasm(id::NOOP, &filters.noop, "");
         self.add(id::NOOP, "no-op filter, stock SDK", Some(noop), nothing);
-        let lua = Made { application: true, credential_removed: true, reason: false };
+        let lua = Made { reason: false, ..ALL };
         self.add(id::LUA, "Lua, table of 100,000 keys", Some(listeners::lua(LUA_KEYS)), lua);
         let plain = listeners::wasm(id::PLAIN, &filters.plain, &population.keys().to_string());
         self.add(id::PLAIN, "plain stock-SDK filter, the same work from a map", Some(plain), ALL);
@@ -229,6 +237,21 @@ impl Compared {
         ]);
     }
 
+    /// keygate where there are limits, and where clients are shown them as the shipped configuration does it.
+    fn limits(&mut self, module: &std::path::Path) {
+        let shown = "keygate-shown";
+        let filter = Some(listeners::keygate_annotating_limits(shown, module));
+        self.listeners.push(Listener { name: shown.to_owned(), filter, shows_limits: true });
+        let variant = |id: &str, what: &str, listener| Variant::new(id, &format!("**keygate**, {what}"), listener);
+        self.variants.extend([
+            variant(id::LIMITED, "hot key with a limit", "keygate").makes(ALL).asks_with(Keys::Limited),
+            variant("keygate-limited-shown", "hot key with a limit, shown to its client", shown)
+                .makes(Made { limits: true, ..ALL })
+                .asks_with(Keys::Limited),
+            variant("keygate-unlimited-shown", "hot key without one, same configuration", shown).makes(ALL),
+        ]);
+    }
+
     /// The host calls one by one: each row makes one call more than the row before.
     fn anatomy(&mut self, filters: &Filters) {
         let words: Vec<&str> = CALLS.split(' ').collect();
@@ -237,7 +260,8 @@ impl Compared {
             let id = format!("calls-{count}");
             let title = format!("host calls: {}", if words.is_empty() { "none".to_owned() } else { words.join(", ") });
             let has = |call: &str| words.contains(&call);
-            let made = Made { application: has("set"), credential_removed: has("remove"), reason: has("property") };
+            let (application, reason) = (has("set"), has("property"));
+            let made = Made { application, credential_removed: has("remove"), reason, limits: false };
             self.add(&id, &title, Some(listeners::wasm(&id, &filters.calls, &words.join(" "))), made);
         }
     }

@@ -110,7 +110,11 @@ impl Bench<'_> {
     }
 
     fn keygate(&self, filter: fn(&str, &Path) -> serde_json::Value) -> [Listener; 1] {
-        [Listener { name: KEYGATE.to_owned(), filter: Some(filter(KEYGATE, &self.filters.keygate)) }]
+        [Listener {
+            name: KEYGATE.to_owned(),
+            filter: Some(filter(KEYGATE, &self.filters.keygate)),
+            shows_limits: false,
+        }]
     }
 
     /// Load, requests during a load, memory after many, cold keys, a flood; the first load.

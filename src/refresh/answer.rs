@@ -38,8 +38,8 @@ pub enum Meaning {
     NotModified,
     /// A page, with the `etag` that it came with.
     Page(Box<Page>, Option<String>),
-    /// The cursor is of no use any more.
-    Gone,
+    /// The cursor is of no use any more: the status that says so.
+    Gone(u16),
     /// Nothing that could be used.
     Failure(Failure, Option<Duration>),
 }
@@ -114,7 +114,7 @@ impl Answer {
                 Err(why) => Failure::Page(why),
             },
             Some(304) => return Meaning::NotModified,
-            Some(404 | 410) => return Meaning::Gone,
+            Some(status @ (404 | 410)) => return Meaning::Gone(status),
             Some(status @ (401 | 403)) => Failure::Refused(status),
             Some(status @ (503 | 504)) => match envoys_words(&self.body) {
                 Some(words) => Failure::Envoy(status, words),

@@ -1,7 +1,7 @@
 //! How a refresh goes on with an answer, and how it ends.
 
 use super::{
-    Around, Fetch, Level, MAX_PAGES, Purpose, Refresh, RefreshEvent, State,
+    Around, Fetch, Level, MAX_PAGES, Purpose, Refresh, RefreshEvent, Report, State,
     answer::{Answer, Failure, Meaning},
     work::{Job, Work},
 };
@@ -35,10 +35,10 @@ impl Refresh {
                 None
             }
             Meaning::NotModified => self.fail(&fetch.path, &Failure::UnaskedNotModified, None, around),
-            Meaning::Gone if matches!(purpose, Purpose::Full) || fetch.path == self.settings.path => {
-                self.fail(&fetch.path, &Failure::Status(404), None, around)
+            Meaning::Gone(status) if matches!(purpose, Purpose::Full) || fetch.path == self.settings.path => {
+                self.fail(&fetch.path, &Failure::Status(status), None, around)
             }
-            Meaning::Gone => self.begin_anew(&fetch, "the cursor is gone (404 or 410)", around),
+            Meaning::Gone(status) => self.begin_anew(&fetch, &format!("the cursor is gone ({status})"), around),
             Meaning::Failure(failure, retry_after) => self.fail(&fetch.path, &failure, retry_after, around),
             Meaning::Page(page, etag) => self.take_page(&fetch, purpose, page, etag, at_once, around),
         }
@@ -57,6 +57,8 @@ impl Refresh {
             let what = format!("{why}, although the feed was only just begun anew");
             return self.refused(&fetch.path, &what, around);
         }
+        let line = format!("the full policy is fetched: after GET {}, {why}", fetch.path);
+        around.report.lines.extend(self.said.again(around.now_ms, Level::Info, line));
         self.visited.clear();
         Some(self.fetch(self.settings.path.clone(), None, None, Purpose::Full, around))
     }
@@ -166,7 +168,12 @@ impl Refresh {
         let mut budget = self.budget();
         let State::Working { work, path } = &mut self.state else { return None };
         let held = around.held.standing();
-        match work.slice(around.shared, around.held.source(), held, &mut budget, around.report) {
+        let mut report = Report::default();
+        let done = work.slice(around.shared, around.held.source(), held, &mut budget, &mut report);
+        around.report.events.append(&mut report.events);
+        let lines = report.lines.into_iter().filter_map(|(level, line)| self.said.again(around.now_ms, level, line));
+        around.report.lines.extend(lines);
+        match done {
             Ok(false) => None,
             Ok(true) => self.page_done(around),
             Err(error) => {
@@ -266,7 +273,7 @@ impl Refresh {
         self.finish(at_once, around);
     }
 
-    fn say_applied<S: Shared>(&self, around: &mut Around<'_, S>) {
+    fn say_applied<S: Shared>(&mut self, around: &mut Around<'_, S>) {
         let Some(manifest) = around.held.manifest() else { return };
         let revision = manifest.revision.map_or("without revision".to_owned(), |number| format!("revision {number}"));
         let totals = manifest.totals;
@@ -274,16 +281,14 @@ impl Refresh {
             "the policy decides, {revision}: {} APIs, {} applications, {} keys, {} subscriptions, {} bytes",
             totals.apis, totals.applications, totals.keys, totals.subscriptions, totals.bytes
         );
-        around.report.lines.push((Level::Info, line));
+        around.report.lines.extend(self.said.again(around.now_ms, Level::Info, line));
         let Some(catalogue) = around.held.catalogue() else { return };
         for conflict in catalogue.conflicts().iter().take(10) {
-            around.report.lines.push((
-                Level::Warn,
-                format!(
-                    "APIs \"{}\" and \"{}\" have the same match; \"{}\" is meant",
-                    conflict.meant, conflict.shadowed, conflict.meant
-                ),
-            ));
+            let line = format!(
+                "APIs \"{}\" and \"{}\" have the same match; \"{}\" is meant",
+                conflict.meant, conflict.shadowed, conflict.meant
+            );
+            around.report.lines.extend(self.said.again(around.now_ms, Level::Warn, line));
         }
     }
 

@@ -10,16 +10,21 @@ pub mod answer;
 mod apply;
 mod budget;
 mod lead;
+mod said;
 pub mod schedule;
 mod work;
 
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use answer::{Answer, Failure};
 use budget::Budget;
+use said::Said;
 use work::Work;
 
 use crate::{
@@ -36,6 +41,8 @@ use crate::{
 pub const MAX_PAGES: usize = 10_000;
 /// On top of a callout's own time-out, before it counts as never answered.
 const NEVER_MS: u64 = 2_000;
+/// Different failures in a row that are remembered as said.
+const MAX_COMPLAINTS: usize = 16;
 /// An answer that came sooner was not held back, whatever it says.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
@@ -139,7 +146,9 @@ pub struct Refresh {
     /// It offered the lease to others once.
     offered: bool,
     failures: u32,
-    last_failure: Option<String>,
+    /// What was said since the last refresh that went well.
+    complaints: VecDeque<String>,
+    said: Said,
     /// The policy held cannot be built on, so the next fetch is a full one.
     wants_full: bool,
     /// When the first request of this refresh was sent; the wait of a long poll is not counted.
@@ -177,7 +186,8 @@ impl Refresh {
             serves: false,
             offered: false,
             failures: 0,
-            last_failure: None,
+            complaints: VecDeque::new(),
+            said: Said::default(),
             wants_full: false,
             began_ms: 0,
             visited: BTreeSet::new(),
@@ -354,7 +364,7 @@ impl Refresh {
         None
     }
 
-    /// Says what is wrong, once until it changes, and waits.
+    /// Says what is wrong, once until a refresh goes well, and waits.
     fn complain<S: Shared>(
         &mut self,
         level: Level,
@@ -366,7 +376,7 @@ impl Refresh {
         self.failures = self.failures.saturating_add(1);
         self.held_back = false;
         let pause = schedule::pause(self.settings.refresh_interval, self.failures, retry_after, self.random);
-        if self.last_failure.as_deref() != Some(what) {
+        if !self.complaints.iter().any(|known| known == what) {
             let consequence = match around.held.manifest() {
                 Some(_) => "the policy held serves on",
                 None => "there is no policy yet, so requests are answered 503",
@@ -377,7 +387,10 @@ impl Refresh {
                 pause.as_millis(),
             );
             around.report.lines.push((level, line));
-            self.last_failure = Some(what.to_owned());
+            if self.complaints.len() >= MAX_COMPLAINTS {
+                self.complaints.pop_front();
+            }
+            self.complaints.push_back(what.to_owned());
         }
         self.state = idle(around.now_ms, pause);
     }
@@ -389,7 +402,7 @@ impl Refresh {
             around.report.lines.push((Level::Info, line));
         }
         self.failures = 0;
-        self.last_failure = None;
+        self.complaints.clear();
     }
 
     /// Whether a poll may follow a full policy at once: a service that holds its answer back then tells the next change

@@ -180,6 +180,7 @@ fn whatever_the_feed_answers_the_policy_held_serves_on_and_one_line_says_why() {
         ("302", status(302), "status 302"),
         ("204", status(204), "status 204"),
         ("429", status(429), "status 429"),
+        ("503 of the service's own", status(503), "status 503"),
         ("refused connection", Answer { body: b"upstream connect error or x".to_vec(), ..status(503) }, "connect"),
         ("time-out", Answer { body: b"upstream request timeout".to_vec(), ..status(504) }, "`policy.timeout_ms`"),
         ("html", Answer { content_type: b"text/html".to_vec(), body: b"<p>".to_vec(), ..status(200) }, "content type"),
@@ -249,17 +250,83 @@ fn a_failure_that_goes_on_is_said_once_and_tried_later_and_later() {
 }
 
 #[test]
+fn a_feed_that_is_gone_from_its_beginning_is_told_by_the_status_that_came() {
+    for code in [404, 410] {
+        let memory = Memory::default();
+        let mut vm = Vm::new("");
+        vm.tick(&memory, 1_000);
+        let paths = vm.settle(&memory, 1_000, &mut |_| status(code));
+        assert_eq!(paths, ["/v1/policy"], "asked once");
+        assert!(vm.lines[0].1.contains(&format!("has status {code}")), "{:?}", vm.lines);
+        assert!(vm.events.contains(&RefreshEvent::Failed));
+    }
+}
+
+#[test]
+fn failures_that_take_turns_are_each_said_once() {
+    let memory = Memory::default();
+    let mut vm = holding(&memory, "");
+    let codes = [500, 401, 502];
+    for (number, now_ms) in (6_000..2_000_000).step_by(30_000).enumerate() {
+        vm.tick(&memory, now_ms);
+        vm.answer(&memory, now_ms, status(codes[number % 3]));
+    }
+    assert_eq!(vm.lines.len(), 3, "{:?}", vm.lines);
+    vm.tick(&memory, 2_100_000);
+    vm.answer(&memory, 2_100_000, status(304));
+    vm.tick(&memory, 2_200_000);
+    vm.answer(&memory, 2_200_000, status(500));
+    assert_eq!(vm.lines.len(), 5, "that it is well again, and that it is not: {:?}", vm.lines);
+}
+
+#[test]
+fn what_every_refresh_brings_anew_is_said_once_in_an_hour_and_counted_each_time() {
+    let memory = Memory::default();
+    let mut vm = Vm::new("");
+    let bad = full(5, r#", "next": "/2""#, &["good"]).replace("\"keys\": [", "\"keys\": [{\"sha256\": \"x\"},");
+    let last = r#"{"format": 1, "revision": 5, "apis": [{"id": "b", "match": [{"path": "/a"}]}]}"#;
+    let mut refreshes = 0;
+    for now_ms in (1_000..1_800_000).step_by(100) {
+        vm.tick(&memory, now_ms);
+        let answer = |fetch: &Fetch| json(if fetch.path == "/2" { last.to_owned() } else { bad.clone() });
+        refreshes += vm.settle(&memory, now_ms, &mut |fetch| answer(fetch)).len() / 2;
+    }
+    let rejected = vm.events.iter().filter(|event| matches!(event, RefreshEvent::RowsRejected(1))).count();
+    assert!(refreshes > 300 && rejected == refreshes, "{rejected} in {refreshes}");
+    let lines: Vec<_> = vm.lines.iter().map(|(_, line)| line.as_str()).collect();
+    assert_eq!(lines.len(), 3, "the row, the policy, the match: {lines:?}");
+    for now_ms in (1_800_000..3_800_000).step_by(100) {
+        vm.tick(&memory, now_ms);
+        vm.settle(&memory, now_ms, &mut |fetch| json(if fetch.path == "/2" { last.to_owned() } else { bad.clone() }));
+    }
+    assert_eq!(vm.lines.len(), 6, "and again after an hour: {:?}", vm.lines);
+}
+
+#[test]
 fn retry_after_is_honoured_up_to_five_minutes() {
-    for (header, expected) in [("20", 26), ("3600", 306), ("Thu, 01 Jan 1970 00:00:40 GMT", 40), ("x", 11)] {
+    // The next try, in seconds; the failure was at second 6 and would be followed by one at 11.
+    let honoured = [
+        ("20", 26),
+        ("3600", 306),
+        ("1", 11),
+        ("Thu, 01 Jan 1970 00:00:40 GMT", 40),
+        ("Thu, 01 Jan 1970 01:00:00 GMT", 306),
+        ("Thu, 01 Jan 1970 00:00:01 GMT", 11),
+        ("x", 11),
+        ("-5", 11),
+        ("99999999999999999999999", 11),
+    ];
+    let cases = [429, 503].into_iter().flat_map(|code| honoured.map(|(header, expected)| (code, header, expected)));
+    for (code, header, expected) in cases.chain([(500, "20", 11), (401, "20", 11)]) {
         let memory = Memory::default();
         let mut vm = holding(&memory, "");
         vm.tick(&memory, 6_000);
-        vm.answer(&memory, 6_000, Answer { retry_after: header.as_bytes().to_vec(), ..status(429) });
+        vm.answer(&memory, 6_000, Answer { retry_after: header.as_bytes().to_vec(), ..status(code) });
         let next = (6_000..400_000).step_by(100).find(|&now_ms| {
             vm.tick(&memory, now_ms);
             vm.sent.is_some()
         });
-        assert_eq!(next, Some(expected * 1_000), "{header}");
+        assert_eq!(next, Some(expected * 1_000), "{code} {header}");
     }
 }
 

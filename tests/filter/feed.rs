@@ -19,6 +19,9 @@ fn faults() -> Vec<(&'static str, Answer, &'static str)> {
         ("unauthorized", Answer::status(401, "{}"), "credentials"),
         ("forbidden", Answer::status(403, "{}"), "credentials"),
         ("internal error", Answer::status(500, "oops"), "500"),
+        ("not there", Answer::status(404, ""), "status 404"),
+        ("gone", Answer::status(410, ""), "status 410"),
+        ("too many requests", Answer::status(429, ""), "429"),
         ("a redirect", Answer::status(302, "").header("location", "/login"), "302"),
         ("an HTML page", Answer::status(200, "<html>").header("content-type", "text/html"), "content type"),
         ("no content type", Answer::status(200, page.clone()), "content"),
@@ -33,6 +36,7 @@ fn faults() -> Vec<(&'static str, Answer, &'static str)> {
             "UTF-8",
         ),
         ("a foreign next", Answer::json(Page::demo(2).with("next", "https://evil.example/").0), "next"),
+        ("a delta where a full policy was asked for", Answer::json(Page::demo(2).with("base", 1).0), "delta"),
         ("a bad API", Answer::json(Page::demo(2).row("apis", json!({"id": 7})).0), "apis"),
         ("a bad deny policy", Answer::json(Page::demo(2).row("deny_policies", json!({"id": "x"})).0), "deny_policies"),
     ]
@@ -97,15 +101,16 @@ fn a_cluster_that_goes_away_and_comes_back_is_used_again() {
 
 #[test]
 fn retry_after_is_honoured() {
-    for status in [429, 503] {
+    // The fake host's clock is far from the date, so a date is honoured up to the bound of five minutes.
+    for (status, header) in [(429, "60"), (503, "60"), (429, "Fri, 31 Dec 9999 23:59:59 GMT")] {
         let (mut envoy, service) = running(&Page::demo(1));
-        service.say(Answer::status(status, "").header("retry-after", "60"));
+        service.say(Answer::status(status, "").header("retry-after", header));
         envoy.run_for(Duration::from_secs(6));
         let asked = service.seen().len();
         envoy.run_for(Duration::from_secs(50));
         assert_eq!(service.seen().len(), asked, "{status}");
-        envoy.run_for(Duration::from_secs(20));
-        assert!(service.seen().len() > asked, "{status}");
+        envoy.run_for(Duration::from_secs(if header == "60" { 20 } else { 260 }));
+        assert!(service.seen().len() > asked, "{status} {header}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! A feed that answers anything but a policy: the last good policy stays, the log says what came, and no VM dies.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keygate_e2e::{
     Options, Stack,
@@ -82,6 +82,10 @@ async fn a_bad_answer_changes_nothing_is_logged_and_kills_no_vm() {
         ("an API without an id", json(r#"{"format":1,"revision":9,"apis":[{}]}"#)),
         ("a next page elsewhere", json(r#"{"format":1,"revision":9,"next":"//elsewhere/v1/policy"}"#)),
         ("deep nesting", json(&"[".repeat(100_000))),
+        ("410 at the beginning of the feed", feed::answer("410 Gone", "application/json", "{}")),
+        ("401", feed::answer("401 Unauthorized", "application/problem+json", "{}")),
+        ("a cycle of next", json(r#"{"format":1,"revision":1000,"next":"/v1/policy"}"#)),
+        ("more than 32 MiB", json(&" ".repeat((32 << 20) + 1))),
         ("a redirect", b"HTTP/1.1 302 Found\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n".to_vec()),
     ];
     for (number, (name, answer)) in cases.iter().enumerate() {
@@ -109,6 +113,34 @@ async fn a_bad_answer_changes_nothing_is_logged_and_kills_no_vm() {
         workers.expect(&good, REACHES).await.unwrap_or_else(|error| panic!("back after {name}: {error}"));
     }
     assert_eq!(envoy.vms().await.unwrap(), before, "a VM died:\n{}", envoy.log());
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn retry_after_is_honoured() {
+    let feed = Feed::start().await.unwrap();
+    feed.answer(feed::page(&policy(1)));
+    let options = Options { policy: Policy::At(feed.address()), ..Options::default() }
+        .edit(r#""refresh_interval_ms": 5000"#, r#""refresh_interval_ms": 100"#)
+        .edit(r#""long_poll_ms": 25000"#, r#""long_poll_ms": 0"#);
+    let stack = Stack::start("bad-feeds-retry-after", options).await.unwrap();
+    revision_is(&stack, 1).await;
+    for status in ["429 Too Many Requests", "503 Service Unavailable"] {
+        let answer = format!("HTTP/1.1 {status}\r\nretry-after: 3\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        feed.answer(answer);
+        let failed = async || stack.envoy().unwrap().stat("wasmcustom.keygate.refresh.failed").await.unwrap();
+        let before = failed().await;
+        let when = async |count: u64| {
+            let reached = async || if failed().await >= count { Ok(()) } else { Err("not yet") };
+            eventually(format!("{count} failures"), SEEN_WITHIN, reached).await.unwrap();
+            Instant::now()
+        };
+        let (first, second) = (when(before + 1).await, when(before + 2).await);
+        // Less what looking takes; without the header the pause would be 100 ms.
+        assert!(second - first >= Duration::from_millis(2_500), "{status}: {:?}", second - first);
+        feed.answer(feed::page(&policy(before + 10)));
+        revision_is(&stack, before + 10).await;
+    }
     stack.stop().await;
 }
 

@@ -50,7 +50,7 @@ fn the_table_of_the_configuration_is_that_of_the_code() {
     let rows = FIELDS.iter().map(|field| {
         let default = match field.default {
             WhenAbsent::Required => "required".to_owned(),
-            WhenAbsent::Json(json) => format!("`{json}`"),
+            WhenAbsent::Json(json) | WhenAbsent::Inside(json) => format!("`{json}`"),
             WhenAbsent::Else(words) => words.to_owned(),
         };
         [format!("`{}`", field.path), default, field.meaning.to_owned()]

@@ -25,6 +25,8 @@ pub enum WhenAbsent {
     Required,
     /// As if this JSON text had been given.
     Json(&'static str),
+    /// As if this JSON text had been given, in an object that was given; nothing where the object is absent too.
+    Inside(&'static str),
     /// What these words say; no JSON text would say the same.
     Else(&'static str),
 }
@@ -33,7 +35,7 @@ const fn field(path: &'static str, default: WhenAbsent, meaning: &'static str) -
     Field { path, default, meaning }
 }
 
-use WhenAbsent::{Else, Json, Required};
+use WhenAbsent::{Else, Inside, Json, Required};
 
 /// All fields, in the order of the documentation.
 #[rustfmt::skip] // a table reads best with one row to a field
@@ -71,6 +73,8 @@ pub const FIELDS: &[Field] = &[
     field("on_policy_unavailable", Json(r#""deny""#), "Whether what only the lack of a policy refuses is refused (`deny`) or passes (`allow`)."),
     field("emergency.deny_keys", Json("[]"), "SHA-256 digests of keys that are denied whatever the policy says, and whatever `allow_keys` says."),
     field("emergency.allow_keys", Json("[]"), "SHA-256 digests of keys that are allowed even with no policy at all."),
+    field("usage.path", Inside(r#""/v1/usage""#), "Where usage is reported, at the policy's cluster and with its credentials: an absolute path. Without `usage` nothing is counted or reported."),
+    field("usage.interval_ms", Inside("60000"), "Pause between reports; jitter only shortens it, by up to 10 %."),
 ];
 
 /// The names that the object at `path` may have; none where it is not one of [`FIELDS`].
@@ -92,8 +96,12 @@ pub(super) fn names(path: &str) -> Vec<&'static str> {
 pub(super) fn fill(root: &mut Node<'_>) {
     for field in FIELDS {
         let (outer, name) = field.path.rsplit_once('.').unwrap_or(("", field.path));
-        let object = if outer.is_empty() { Some(&mut *root) } else { member(root, outer) };
-        if let (Some(object), Json(text)) = (object, field.default) {
+        let object = match field.default {
+            Json(_) | Required | Else(_) if outer.is_empty() => Some(&mut *root),
+            Json(_) | Required | Else(_) => member(root, outer),
+            Inside(_) => find(root, outer),
+        };
+        if let (Some(object), Json(text) | Inside(text)) = (object, field.default) {
             add(object, name, text);
         }
     }
@@ -102,6 +110,11 @@ pub(super) fn fill(root: &mut Node<'_>) {
 /// The object `name` of `root`, added where it is missing.
 fn member<'r, 't>(root: &'r mut Node<'t>, name: &'static str) -> Option<&'r mut Node<'t>> {
     add(root, name, "{}");
+    find(root, name)
+}
+
+/// The object `name` of `root`, where it was given.
+fn find<'r, 't>(root: &'r mut Node<'t>, name: &str) -> Option<&'r mut Node<'t>> {
     match &mut root.value {
         Value::Object(members) => members.iter_mut().find(|member| member.name == name).map(|member| &mut member.node),
         _ => None,

@@ -53,6 +53,17 @@ pub struct Config {
     pub on_policy_unavailable: OnPolicyUnavailable,
     /// Digests that win over the policy.
     pub emergency: Emergency,
+    /// How usage is reported; `None`: it is neither counted nor reported.
+    pub usage: Option<UsageReports>,
+}
+
+/// `usage`: where and how often usage is reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageReports {
+    /// Where; an absolute path, at the cluster and authority of the policy.
+    pub path: String,
+    /// Pause between reports.
+    pub interval: Duration,
 }
 
 /// `policy`: the feed.

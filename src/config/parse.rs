@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::{
-    Ambiguous, Config, Mode, OnPolicyUnavailable, PolicySource, UnknownApi,
+    Ambiguous, Config, Mode, OnPolicyUnavailable, PolicySource, UnknownApi, UsageReports,
     error::{Fault, InvalidConfig, Problem},
     fields, json,
     place::Path,
@@ -32,7 +32,12 @@ const MIN_REFRESH_INTERVAL_MS: u64 = 100;
 /// The shortest `policy.timeout_ms`.
 const MIN_TIMEOUT_MS: u64 = 1;
 
-/// Bytes of `policy.path`; the usual limit of servers for a request line is 8 KiB.
+/// The shortest `usage.interval_ms`: each report is a write of the policy service's database.
+const MIN_USAGE_INTERVAL_MS: u64 = 1_000;
+/// The longest `usage.interval_ms`, an hour: what was counted since the last report goes with the process.
+const MAX_USAGE_INTERVAL_MS: u64 = 3_600_000;
+
+/// Bytes of `policy.path` and `usage.path`; the usual limit of servers for a request line is 8 KiB.
 const MAX_PATH_BYTES: usize = 1_024;
 
 /// An id, a name of a cluster or a key of metadata.
@@ -93,6 +98,7 @@ fn config(json: &[u8], env: Environment<'_>) -> Result<Config, Fault> {
         .field("on_policy_unavailable")?
         .one_of(&[("deny", OnPolicyUnavailable::Deny), ("allow", OnPolicyUnavailable::Allow)])?;
     let emergency = refusal::emergency(root.field("emergency")?)?;
+    let usage = root.find("usage").map(usage).transpose()?;
 
     Ok(Config {
         policy,
@@ -107,6 +113,7 @@ fn config(json: &[u8], env: Environment<'_>) -> Result<Config, Fault> {
         mode,
         on_policy_unavailable,
         emergency,
+        usage,
     })
 }
 
@@ -173,6 +180,13 @@ fn policy(item: &Item<'_>, env: Environment<'_>) -> Result<PolicySource, Fault> 
         startup_hold: duration(&object, "startup_hold_ms", 0)?,
         max_removed_percent: percent(object.field("max_removed_percent")?)?,
     })
+}
+
+fn usage(item: &Item<'_>) -> Result<UsageReports, Fault> {
+    let object = item.object(&fields::names("usage"))?;
+    let path = object.field("path")?.text(&ABSOLUTE_PATH)?.to_owned();
+    let interval = object.field("interval_ms")?.integer(MIN_USAGE_INTERVAL_MS, MAX_USAGE_INTERVAL_MS)?;
+    Ok(UsageReports { path, interval: Duration::from_millis(interval) })
 }
 
 fn duration(object: &Object<'_>, name: &'static str, min: u64) -> Result<Duration, Fault> {

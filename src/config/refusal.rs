@@ -105,11 +105,9 @@ fn digests(item: &Item<'_>) -> Result<Vec<Digest>, Fault> {
             Value::String(text) => Digest::from_hex(text),
             _ => None,
         };
-        let digest = digest.ok_or_else(|| item.refuse(Expected::Is("64 hexadecimal digits, a key's SHA-256")))?;
-        // Put in its place at once: a sort for these few would be a twentieth of the module.
-        if let Err(place) = digests.binary_search(&digest) {
-            digests.insert(place, digest);
-        }
+        digests.push(digest.ok_or_else(|| item.refuse(Expected::Is("64 hexadecimal digits, a key's SHA-256")))?);
     }
+    digests.sort_unstable();
+    digests.dedup();
     Ok(digests)
 }

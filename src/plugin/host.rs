@@ -254,8 +254,13 @@ pub enum CalloutError {
 }
 
 /// Sends a request to a cluster; the token of its answer.
-pub fn callout(cluster: &str, headers: Vec<(&str, &str)>, timeout: Duration) -> Result<u32, CalloutError> {
-    hostcalls::dispatch_http_call(cluster, headers, None, Vec::new(), timeout).map_err(|status| match status {
+pub fn callout(
+    cluster: &str,
+    headers: Vec<(&str, &str)>,
+    body: Option<&[u8]>,
+    timeout: Duration,
+) -> Result<u32, CalloutError> {
+    hostcalls::dispatch_http_call(cluster, headers, body, Vec::new(), timeout).map_err(|status| match status {
         Status::BadArgument => CalloutError::BadArgument,
         _ => CalloutError::InternalFailure,
     })

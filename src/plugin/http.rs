@@ -90,6 +90,9 @@ fn carry_out(plugin: &Plugin, head: &Head<'_>, decision: &Decision<'_>, outcome:
         Counted::AllowedWithoutPolicy => plugin.metrics.allowed_without_policy(),
         Counted::Refused(reason) => plugin.metrics.refused(reason),
     }
+    if let Some(usage) = &plugin.usage {
+        usage.borrow_mut().count(decision, outcome);
+    }
     outcome.change.edits(head, &plugin.config, |edit| match edit {
         Edit::Remove(name) => host::remove_request_header(name),
         Edit::Set(name, value) => host::set_request_header(name, value),

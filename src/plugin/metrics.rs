@@ -7,6 +7,7 @@ use crate::{
     reason::Reason,
     refresh::RefreshEvent,
     store::manifest::Manifest,
+    usage::UsageEvent,
 };
 
 /// A counter, gauge or histogram. The host gives a new id for each definition, so each is defined once for a VM's plugin.
@@ -55,6 +56,9 @@ pub struct Metrics {
     duration_ms: Metric,
     limits_restarted: Metric,
     limits_not_counted: Metric,
+    usage_reported: Metric,
+    usage_failed: Metric,
+    usage_unattributed: Metric,
 }
 
 impl Metrics {
@@ -88,6 +92,9 @@ impl Metrics {
             duration_ms: Metric::define(MetricKind::Histogram, "refresh.duration_ms"),
             limits_restarted: counter("limits.restarted"),
             limits_not_counted: counter("limits.not_counted"),
+            usage_reported: counter("usage.reported"),
+            usage_failed: counter("usage.failed"),
+            usage_unattributed: counter("usage.unattributed"),
         }
     }
 
@@ -121,6 +128,15 @@ impl Metrics {
             RefreshEvent::Took(time) => {
                 self.duration_ms.record(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
             }
+        }
+    }
+
+    /// Something happened to what is reported of usage.
+    pub fn usage(&self, event: UsageEvent) {
+        match event {
+            UsageEvent::Reported => self.usage_reported.add(1),
+            UsageEvent::Failed => self.usage_failed.add(1),
+            UsageEvent::Unattributed(requests) => self.usage_unattributed.add(requests),
         }
     }
 

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{config::Config, refresh::Refresh, reply::Prepared, store::held::Held};
+use crate::{config::Config, refresh::Refresh, reply::Prepared, store::held::Held, usage::Usage};
 use metrics::Metrics;
 
 /// How often a VM looks at the manifest: the delay that it adds to a block.
@@ -30,6 +30,8 @@ struct Plugin {
     held: RefCell<Held>,
     refresh: RefCell<Refresh>,
     metrics: Metrics,
+    /// What is used; `None` where it is not reported.
+    usage: Option<RefCell<Usage>>,
     /// Requests that wait for the very first policy.
     waiting: RefCell<Vec<Waiting>>,
     tick: Cell<Duration>,

@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
+    time::Duration,
 };
 
 use proxy_wasm::traits::{Context, RootContext};
@@ -28,6 +29,7 @@ use crate::{
         Source,
         held::{Freshness, Held},
     },
+    usage::{self, Usage, reporter::Post},
 };
 
 /// A VM says so often that counts of limits were lost; the metrics say how many.
@@ -59,13 +61,11 @@ impl Root {
                 refresh.serves_requests();
             }
             let mut around = Around { now_ms, held: &mut held, shared: &SharedData, report: &mut report };
-            let mut wanted = ask(&mut refresh, &mut around);
-            while let Some(fetch) = wanted {
+            if let Some(fetch) = ask(&mut refresh, &mut around) {
                 match send(&plugin.config.policy, &fetch) {
                     Ok(token) => refresh.sent(token),
                     Err(failure) => refresh.not_sent(failure, &mut around),
                 }
-                wanted = refresh.carry_on(&mut around);
             }
         }
         self.say(&plugin, &report, now_ms);
@@ -146,9 +146,40 @@ impl Root {
     }
 }
 
+impl Root {
+    /// Asks usage something, if it is reported at all, and carries out what it wants.
+    fn usage(&self, ask: impl FnOnce(&mut Usage, &mut usage::Around<'_, SharedData>) -> Option<Post>) {
+        let Some(plugin) = &self.plugin else { return };
+        let Some(usage) = &plugin.usage else { return };
+        let mut report = usage::Report::default();
+        let held = plugin.held.borrow();
+        let mut around =
+            usage::Around { now_ms: host::now_ms(), shared: &SharedData, source: held.source(), report: &mut report };
+        let mut usage = usage.borrow_mut();
+        if let Some(post) = ask(&mut usage, &mut around) {
+            match send_post(&plugin.config.policy, &post) {
+                Ok(token) => usage.sent(token),
+                Err(failure) => usage.not_sent(failure, &mut around),
+            }
+        }
+        for (level, line) in &report.lines {
+            host::log(level.into(), line);
+        }
+        report.events.iter().for_each(|event| plugin.metrics.usage(*event));
+    }
+
+    fn reports_usage_with(&self, token: u32) -> bool {
+        let usage = self.plugin.as_ref().and_then(|plugin| plugin.usage.as_ref());
+        usage.is_some_and(|usage| usage.borrow().waits_for(token))
+    }
+}
+
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _trailers: usize) {
         let answer = read_answer(headers, body_size);
+        if self.reports_usage_with(token) {
+            return self.usage(|usage, around| usage.answered(&answer, around));
+        }
         self.refresh(|refresh, around| refresh.answered(token, answer, around));
     }
 }
@@ -174,6 +205,7 @@ impl RootContext for Root {
             refresh: RefCell::new(Refresh::new(config.policy.clone())),
             metrics: Metrics::define(config.mode),
             replies: Prepared::new(&config.replies, config.policy.refresh_interval),
+            usage: config.usage.as_ref().map(|usage| RefCell::new(Usage::new(&config.policy, usage))),
             waiting: RefCell::default(),
             tick: Cell::new(TICK),
             serves: Cell::new(false),
@@ -192,6 +224,8 @@ impl RootContext for Root {
             around.held.look(around.shared);
             refresh.tick(random, around)
         });
+        let serves = self.plugin.as_ref().is_some_and(|plugin| plugin.serves.get());
+        self.usage(|usage, around| usage.tick(random, serves, around));
     }
 }
 
@@ -226,17 +260,39 @@ fn source_of(policy: &PolicySource) -> Source {
 
 fn send(policy: &PolicySource, fetch: &Fetch) -> Result<u32, Failure> {
     let wait = fetch.wait.map(|wait| format!("wait={}", wait.as_secs()));
+    let mut headers = head(policy, "GET", &fetch.path);
+    let optional = [("if-none-match", &fetch.etag), ("prefer", &wait)];
+    headers.extend(optional.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))));
+    callout(policy, headers, None, fetch.timeout)
+}
+
+fn send_post(policy: &PolicySource, post: &Post) -> Result<u32, Failure> {
+    let mut headers = head(policy, "POST", &post.path);
+    headers.push(("content-type", "application/json"));
+    callout(policy, headers, Some(&post.body), post.timeout)
+}
+
+/// What every request to the policy service carries.
+fn head<'a>(policy: &'a PolicySource, method: &'a str, path: &'a str) -> Vec<(&'a str, &'a str)> {
     let mut headers = vec![
-        (":method", "GET"),
-        (":path", fetch.path.as_str()),
+        (":method", method),
+        (":path", path),
         (":authority", policy.authority.as_str()),
         ("accept", "application/json"),
         ("user-agent", concat!("keygate/", env!("CARGO_PKG_VERSION"))),
     ];
     headers.extend(policy.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    let optional = [("authorization", &policy.authorization), ("if-none-match", &fetch.etag), ("prefer", &wait)];
-    headers.extend(optional.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))));
-    host::callout(&policy.cluster, headers, fetch.timeout).map_err(|error| match error {
+    headers.extend(policy.authorization.iter().map(|value| ("authorization", value.as_str())));
+    headers
+}
+
+fn callout(
+    policy: &PolicySource,
+    headers: Vec<(&str, &str)>,
+    body: Option<&[u8]>,
+    timeout: Duration,
+) -> Result<u32, Failure> {
+    host::callout(&policy.cluster, headers, body, timeout).map_err(|error| match error {
         CalloutError::BadArgument => Failure::NoCluster,
         CalloutError::InternalFailure => Failure::NotSent,
     })

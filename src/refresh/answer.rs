@@ -105,16 +105,25 @@ impl Answer {
 
     /// What the answer means. `now` is Unix time in seconds, for a `retry-after` that is a date.
     pub fn read(self, now: u64) -> Meaning {
-        let retry_after = retry_after(&self.retry_after, now);
+        match self.status {
+            Some(200) if !is_json(&self.content_type) => Meaning::Failure(Failure::ContentType, None),
+            Some(200) => match Page::scan(self.body) {
+                Ok(page) => Meaning::Page(Box::new(page), etag(self.etag)),
+                Err(why) => Meaning::Failure(Failure::Page(why), None),
+            },
+            Some(304) => Meaning::NotModified,
+            Some(status @ (404 | 410)) => Meaning::Gone(status),
+            _ => {
+                let (failure, retry_after) = self.failure(now);
+                Meaning::Failure(failure, retry_after)
+            }
+        }
+    }
+
+    /// Why an answer with another status is none, and how long to wait before the next try if it says so.
+    pub fn failure(&self, now: u64) -> (Failure, Option<Duration>) {
         let failure = match self.status {
             None => Failure::Reset,
-            Some(200) if !is_json(&self.content_type) => Failure::ContentType,
-            Some(200) => match Page::scan(self.body) {
-                Ok(page) => return Meaning::Page(Box::new(page), etag(self.etag)),
-                Err(why) => Failure::Page(why),
-            },
-            Some(304) => return Meaning::NotModified,
-            Some(status @ (404 | 410)) => return Meaning::Gone(status),
             Some(status @ (401 | 403)) => Failure::Refused(status),
             Some(status @ (503 | 504)) => match envoys_words(&self.body) {
                 Some(words) => Failure::Envoy(status, words),
@@ -123,7 +132,7 @@ impl Answer {
             Some(status) => Failure::Status(status),
         };
         let honoured = matches!(self.status, Some(429 | 503));
-        Meaning::Failure(failure, retry_after.filter(|_| honoured))
+        (failure, retry_after(&self.retry_after, now).filter(|_| honoured))
     }
 }
 

@@ -107,6 +107,11 @@ impl Source {
             Entry::Manifest => key.extend_from_slice(b"manifest"),
             Entry::Lease => key.extend_from_slice(b"lease"),
             Entry::Damage => key.extend_from_slice(b"damage"),
+            Entry::Usage => key.extend_from_slice(b"usage"),
+            Entry::UsageSlot(number) => {
+                key.extend_from_slice(b"usage/");
+                push_decimal(&mut key, number.into());
+            }
             Entry::Count(slot) => {
                 key.extend_from_slice(b"count/");
                 push_decimal(&mut key, slot);
@@ -156,6 +161,10 @@ pub enum Entry {
     Damage,
     /// The small lists. Two slots, so that the one in use is never overwritten.
     Catalogue(Bank),
+    /// Which batch of usage is on its way.
+    Usage,
+    /// What was counted of usage.
+    UsageSlot(u16),
     /// Records.
     Shard(Place),
     /// Counts of limits, by the number of their slot.

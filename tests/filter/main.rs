@@ -31,3 +31,4 @@ mod sharing;
 mod startup;
 mod story;
 mod upstream;
+mod usage;

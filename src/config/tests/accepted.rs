@@ -6,7 +6,8 @@ use super::{config, with, with_policy};
 use crate::{
     config::{
         Ambiguous, ApiSource, BasicPart, Config, CredentialSource, Emergency, FIELDS, Fact, Forward, Mode,
-        OnPolicyUnavailable, PolicySource, Replies, ReplyFormat, ReplyOverride, UnknownApi, WhenAbsent, fields, json,
+        OnPolicyUnavailable, PolicySource, Replies, ReplyFormat, ReplyOverride, UnknownApi, UsageReports, WhenAbsent,
+        fields, json,
     },
     policy::Digest,
     reason::Reason,
@@ -58,6 +59,7 @@ fn defaults() -> Config {
         mode: Mode::Enforce,
         on_policy_unavailable: OnPolicyUnavailable::Deny,
         emergency: Emergency::default(),
+        usage: None,
     }
 }
 
@@ -154,6 +156,15 @@ fn the_contracts_example_is_accepted() {
         config.replies.overrides = BTreeMap::from([(Reason::SubscriptionBlocked, change)]);
         config.emergency = Emergency { deny_keys: vec![digest], allow_keys: vec![digest] };
     });
+}
+
+#[test]
+fn usage_is_reported_only_where_it_is_asked_for() {
+    let reports = |path: &str, ms| Some(UsageReports { path: path.to_owned(), interval: Duration::from_millis(ms) });
+    check(&with(r#", "usage": {}"#), |c| c.usage = reports("/v1/usage", 60_000));
+    check(&with(r#", "usage": {"path": "/x/usage"}"#), |c| c.usage = reports("/x/usage", 60_000));
+    check(&with(r#", "usage": {"interval_ms": 1000}"#), |c| c.usage = reports("/v1/usage", 1_000));
+    check(&with(r#", "usage": {"interval_ms": 3600000}"#), |c| c.usage = reports("/v1/usage", 3_600_000));
 }
 
 #[test]

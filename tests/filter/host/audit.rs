@@ -100,6 +100,9 @@ fn metric_names() -> BTreeSet<String> {
         "policy.age_ms",
         "limits.restarted",
         "limits.not_counted",
+        "usage.reported",
+        "usage.failed",
+        "usage.unattributed",
     ];
     let reasons = Reason::ALL.iter().map(|reason| reason.as_str());
     let refusals = reasons.flat_map(|reason| [format!("denied.{reason}"), format!("would_deny.{reason}")]);

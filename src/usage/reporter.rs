@@ -1,0 +1,388 @@
+//! The reporter: gathers what was counted into batches and sends them, one after the other.
+//!
+//! Every VM looks at the ledger; whoever claims it when something is due goes on where the ledger stands. VMs that serve
+//! requests leave it to others for a second. It never reads a clock; the shell carries out the [`Post`]s.
+
+use std::time::Duration;
+
+use super::{
+    Around, UsageEvent,
+    ledger::{self, Found, ID_BYTES, Ledger, MAX_BATCH_SLOTS, Page, Stage},
+    report::{FORMAT, Receipt, Report},
+    row,
+    slot::{self, Changed, SLOTS},
+};
+use crate::{
+    config::{PolicySource, UsageReports},
+    policy::Digest,
+    refresh::{
+        Level,
+        answer::{Answer, Failure},
+        schedule,
+    },
+    store::Shared,
+};
+
+/// How long a VM that serves requests leaves what is due to those that serve none, in milliseconds.
+const GRACE_MS: u64 = 1_000;
+/// On top of a callout's time-out, before it counts as never answered, in milliseconds.
+const NEVER_MS: u64 = 2_000;
+/// How much longer a claim holds than its holder waits for an answer, in milliseconds.
+const CLAIM_MS: u64 = 1_000;
+/// The shortest time between two reports that are made early because the slots fill up, in milliseconds.
+const MIN_PAUSE_MS: u64 = 1_000;
+/// The longest pause after a failure, in milliseconds, unless the interval is longer: a `retry-after`. What is due later was
+/// noted under another clock.
+const MAX_PAUSE_MS: u64 = 300_000;
+
+/// A request to the policy service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Post {
+    /// `:path`.
+    pub path: String,
+    /// JSON.
+    pub body: Vec<u8>,
+    /// Bound on the whole callout.
+    pub timeout: Duration,
+}
+
+/// The reporter of one VM.
+#[derive(Debug)]
+pub struct Reporter {
+    path: String,
+    cluster: String,
+    interval: Duration,
+    timeout: Duration,
+    waiting: Option<Waiting>,
+    failures: u32,
+    last_failure: Option<String>,
+    /// What has been stirred into batch ids: the times of this VM's ticks, to the nanosecond.
+    entropy: Digest,
+    random: u64,
+}
+
+/// A batch that was sent.
+#[derive(Debug)]
+struct Waiting {
+    ledger: Ledger,
+    requests: u64,
+    sent_ms: u64,
+    token: Option<u32>,
+}
+
+impl Reporter {
+    /// Reports to where the policy comes from.
+    pub fn new(policy: &PolicySource, reports: &UsageReports) -> Self {
+        Self {
+            path: reports.path.clone(),
+            cluster: policy.cluster.clone(),
+            interval: reports.interval,
+            timeout: policy.timeout,
+            waiting: None,
+            failures: 0,
+            last_failure: None,
+            entropy: Digest::of(b""),
+            random: 0,
+        }
+    }
+
+    /// Whether the answer with this token is awaited.
+    pub fn waits_for(&self, token: u32) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.token == Some(token))
+    }
+
+    /// The callout of the last post has this token.
+    pub fn sent(&mut self, token: u32) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.token = Some(token);
+        }
+    }
+
+    /// The callout of the last post could not be made.
+    pub fn not_sent<S: Shared>(&mut self, failure: Failure, around: &mut Around<'_, S>) {
+        if let Some(waiting) = self.waiting.take() {
+            self.fail(&waiting.ledger, &failure.to_string(), None, around);
+        }
+    }
+
+    /// Time has passed. `crowded`: what was counted should be reported soon.
+    pub fn tick<S: Shared>(
+        &mut self,
+        random: u64,
+        serves: bool,
+        crowded: bool,
+        around: &mut Around<'_, S>,
+    ) -> Option<Post> {
+        self.random = random;
+        self.entropy = Digest::of(&[&self.entropy.0[..], &random.to_le_bytes()].concat());
+        if let Some(waiting) = &mut self.waiting {
+            waiting.sent_ms = waiting.sent_ms.min(around.now_ms);
+            let never = millis(self.timeout).saturating_add(NEVER_MS);
+            if around.now_ms.saturating_sub(waiting.sent_ms) > never {
+                let waiting = self.waiting.take()?;
+                self.fail(&waiting.ledger, &Failure::NeverAnswered.to_string(), None, around);
+            }
+            return None;
+        }
+        let page = ledger::look(around.shared, around.source).ok()?;
+        let known = match &page.found {
+            Found::Ledger(ledger) => ledger,
+            Found::Nothing => {
+                page.replace(around.shared, around.source, &Ledger::new(around.now_ms, self.next_due(around.now_ms)));
+                return None;
+            }
+            Found::Damaged => {
+                around.report.damaged();
+                page.replace(around.shared, around.source, &Ledger::new(around.now_ms, self.next_due(around.now_ms)));
+                return None;
+            }
+        };
+        let due_ms = self.due(known, crowded, around.now_ms);
+        let grace = if serves { GRACE_MS } else { 0 };
+        if self.is_claimed(known, around.now_ms) {
+            return None;
+        }
+        if around.now_ms < due_ms.saturating_add(grace) {
+            // Those that serve no requests are to know that it is pressing.
+            if due_ms < known.due_ms {
+                page.replace(around.shared, around.source, &Ledger { due_ms, ..known.clone() });
+            }
+            return None;
+        }
+        let claimed = self.claim(&page, known, around)?;
+        self.go_on(claimed, 0, around)
+    }
+
+    /// The last post was answered.
+    pub fn answered<S: Shared>(&mut self, answer: &Answer, around: &mut Around<'_, S>) -> Option<Post> {
+        let Waiting { ledger, requests, .. } = self.waiting.take()?;
+        match Verdict::of(answer, &ledger.id, around.now_ms / 1_000) {
+            Verdict::Taken { rejected } => {
+                around.report.event(UsageEvent::Reported);
+                if self.failures > 0 {
+                    let line = format!("usage is reported again, after {} failures", self.failures);
+                    around.report.line(Level::Info, line);
+                }
+                if rejected > 0 {
+                    let line = format!(
+                        "the policy service left out {rejected} rows of a usage report: this gateway may not report on them"
+                    );
+                    around.report.line(Level::Warn, line);
+                }
+                (self.failures, self.last_failure) = (0, None);
+                self.done(ledger, around)
+            }
+            Verdict::Refused(status) => {
+                around.report.event(UsageEvent::Failed);
+                let line = format!(
+                    "a usage report was refused for good ({status}), and its {requests} requests are not reported: \
+                     POST {} of cluster \"{}\"; the policy service's log or answer says why",
+                    self.path, self.cluster
+                );
+                around.report.line(Level::Error, line);
+                self.done(ledger, around)
+            }
+            Verdict::Failed(what, retry_after) => {
+                self.fail(&ledger, &what, retry_after, around);
+                None
+            }
+        }
+    }
+
+    /// A batch is over: what was frozen for it is let go, and the next one may follow.
+    fn done<S: Shared>(&mut self, ledger: Ledger, around: &mut Around<'_, S>) -> Option<Post> {
+        let claimed_until_ms = self.claim_end(around.now_ms);
+        let next = Ledger { stage: Stage::Done, claimed_until_ms, ..ledger.clone() };
+        if !ledger::advance(around.shared, around.source, &ledger, &next) {
+            return None;
+        }
+        // What was counted in slots that are behind comes with the next report: this one has an end.
+        let first = next.slots.last().map_or(0, |last| last.saturating_add(1));
+        self.go_on(next, first, around)
+    }
+
+    /// Goes on where the ledger, which is claimed, stands; a new batch takes slots from `first` on.
+    fn go_on<S: Shared>(&mut self, mut known: Ledger, first: u16, around: &mut Around<'_, S>) -> Option<Post> {
+        if known.stage == Stage::Done {
+            known = self.begin(known, first, around)?;
+        }
+        if known.stage == Stage::Freezing {
+            known = self.freeze(known, around)?;
+        }
+        self.send(known, around)
+    }
+
+    /// Notes the next batch, or that there is nothing to report.
+    fn begin<S: Shared>(&mut self, known: Ledger, first: u16, around: &mut Around<'_, S>) -> Option<Ledger> {
+        let (shared, source) = (around.shared, around.source);
+        for number in &known.slots {
+            // If this fails the next batch of the slot does it.
+            let _ = slot::change(shared, source, *number, &[], |slot, _| slot.clear(known.number));
+        }
+        let is_used = |number: &u16| {
+            let empty = slot::with(shared, source, *number, |slot| slot.is_open_empty());
+            // What is damaged is found out when it is changed.
+            !empty.unwrap_or(true)
+        };
+        let slots: Vec<u16> = (first..SLOTS).filter(is_used).take(MAX_BATCH_SLOTS).collect();
+        let next = if slots.is_empty() {
+            let due_ms = self.next_due(around.now_ms);
+            Ledger { slots, due_ms, claimed_until_ms: 0, ..known.clone() }
+        } else {
+            let number = known.number.saturating_add(1);
+            let id = self.id(number, around);
+            Ledger { number, stage: Stage::Freezing, id, slots, ..known.clone() }
+        };
+        let noted = ledger::advance(shared, source, &known, &next);
+        Some(next).filter(|next| noted && next.stage == Stage::Freezing)
+    }
+
+    fn freeze<S: Shared>(&mut self, known: Ledger, around: &mut Around<'_, S>) -> Option<Ledger> {
+        let (shared, source) = (around.shared, around.source);
+        for number in &known.slots {
+            match slot::change(shared, source, *number, &[], |slot, _| slot.freeze(known.number)) {
+                Changed::Done(()) => {}
+                Changed::Anew(()) => around.report.damaged(),
+                Changed::Failed => {
+                    // The next tick goes on, here or elsewhere.
+                    let next = Ledger { claimed_until_ms: 0, ..known.clone() };
+                    ledger::advance(shared, source, &known, &next);
+                    return None;
+                }
+            }
+        }
+        let sealed = Ledger { stage: Stage::Sealed, ..known.clone() };
+        ledger::advance(shared, source, &known, &sealed).then_some(sealed)
+    }
+
+    /// Builds the batch from its slots. Frozen parts do not change, so it is the same however often it is built.
+    fn send<S: Shared>(&mut self, known: Ledger, around: &mut Around<'_, S>) -> Option<Post> {
+        let mut rows: Vec<(Box<[u8]>, u64)> = Vec::new();
+        for number in &known.slots {
+            let taken = slot::with(around.shared, around.source, *number, |slot| {
+                rows.extend(slot.frozen_in(known.number).iter().map(|(row, value)| (Box::from(*row), *value)));
+            });
+            if taken.is_err() {
+                around.report.damaged();
+            }
+        }
+        let mut report = Report { format: FORMAT, batch: known.id.as_str().into(), ..Report::default() };
+        for (row, value) in &rows {
+            // Written here, under a checksum: what cannot be read was written by another version.
+            if row::tell(&mut report, row, *value).is_err() {
+                around.report.damaged();
+            }
+        }
+        if report.counts.is_empty() && report.keys.is_empty() {
+            return self.done(known, around);
+        }
+        let requests = report.counts.iter().fold(0, |sum: u64, count| sum.saturating_add(count.requests));
+        // Strings and numbers: there is nothing that could fail.
+        let body = serde_json::to_vec(&report).unwrap_or_default();
+        self.waiting = Some(Waiting { ledger: known, requests, sent_ms: around.now_ms, token: None });
+        Some(Post { path: self.path.clone(), body, timeout: self.timeout })
+    }
+
+    /// It was not taken: it stays as it is, and the next try comes later and later.
+    fn fail<S: Shared>(
+        &mut self,
+        ledger: &Ledger,
+        what: &str,
+        retry_after: Option<Duration>,
+        around: &mut Around<'_, S>,
+    ) {
+        around.report.event(UsageEvent::Failed);
+        self.failures = self.failures.saturating_add(1);
+        let pause = schedule::pause(self.interval, self.failures, retry_after, self.random);
+        if self.last_failure.as_deref() != Some(what) {
+            let line = format!(
+                "usage was not reported: POST {} of cluster \"{}\": {what}; it is kept and sent later; next try in {} ms",
+                self.path,
+                self.cluster,
+                pause.as_millis(),
+            );
+            around.report.line(Level::Warn, line);
+            self.last_failure = Some(what.to_owned());
+        }
+        let due_ms = around.now_ms.saturating_add(millis(pause));
+        let next = Ledger { due_ms, claimed_until_ms: 0, ..ledger.clone() };
+        ledger::advance(around.shared, around.source, ledger, &next);
+    }
+
+    fn claim<S: Shared>(&self, page: &Page, known: &Ledger, around: &Around<'_, S>) -> Option<Ledger> {
+        let claimed = Ledger { claimed_until_ms: self.claim_end(around.now_ms), ..known.clone() };
+        page.replace(around.shared, around.source, &claimed).then_some(claimed)
+    }
+
+    fn claim_end(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_add(millis(self.timeout)).saturating_add(NEVER_MS).saturating_add(CLAIM_MS)
+    }
+
+    /// A claim that ends later than its holder would have made it was made under another clock.
+    fn is_claimed(&self, known: &Ledger, now_ms: u64) -> bool {
+        now_ms < known.claimed_until_ms && known.claimed_until_ms <= self.claim_end(now_ms)
+    }
+
+    /// When something is to be done. What has been sent waits for its time even if it is pressing.
+    fn due(&self, known: &Ledger, crowded: bool, now_ms: u64) -> u64 {
+        let interval = millis(self.interval);
+        let pause = if known.stage == Stage::Done { interval } else { interval.max(MAX_PAUSE_MS) };
+        if known.due_ms > now_ms.saturating_add(pause) {
+            return now_ms;
+        }
+        if crowded && known.stage == Stage::Done {
+            let noted = known.due_ms.saturating_sub(interval);
+            return known.due_ms.min(noted.saturating_add(MIN_PAUSE_MS));
+        }
+        known.due_ms
+    }
+
+    fn next_due(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_add(millis(schedule::pause(self.interval, 0, None, self.random)))
+    }
+
+    /// An id that nobody else has: what was stirred together of the times of many ticks, the source and the number.
+    fn id<S: Shared>(&self, number: u64, around: &Around<'_, S>) -> String {
+        let source = around.source.key(crate::store::Entry::Usage);
+        let bytes = [&self.entropy.0[..], &source, &number.to_le_bytes(), &around.now_ms.to_le_bytes()].concat();
+        Digest::of(&bytes).to_hex().chars().take(ID_BYTES).collect()
+    }
+}
+
+/// What an answer means.
+enum Verdict {
+    Taken { rejected: u64 },
+    Refused(u16),
+    Failed(String, Option<Duration>),
+}
+
+impl Verdict {
+    fn of(answer: &Answer, batch: &str, now: u64) -> Self {
+        match answer.status {
+            Some(200) => match serde_json::from_slice::<Receipt>(&answer.body) {
+                Ok(receipt) if receipt.batch == batch => Self::Taken { rejected: receipt.rejected },
+                _ => Self::Failed("the answer is 200, but does not name the batch that it took".to_owned(), None),
+            },
+            // What is wrong with a batch will be wrong with it for ever.
+            Some(status @ (400 | 413 | 422)) => Self::Refused(status),
+            Some(status @ (404 | 405 | 501)) => Self::Failed(
+                format!(
+                    "the policy service takes no reports there ({status}); check `usage.path`, or leave `usage` out"
+                ),
+                None,
+            ),
+            _ => {
+                let (failure, retry_after) = answer.failure(now);
+                let what = match failure {
+                    Failure::Status(status) => format!("the answer has status {status}, expected 200"),
+                    other => other.to_string(),
+                };
+                Self::Failed(what, retry_after)
+            }
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,226 @@
+//! A slot of shared data: rows that were counted, and rows that are on their way.
+//!
+//! Every VM adds to the open part. The frozen part belongs to a batch: it never changes until that batch is done, so who
+//! builds the batch again builds the same one. Freezing moves the open part into the frozen one in a single write; what
+//! was frozen for an older batch has arrived and is let go then. The layout behind the checksum: the batch's number, then
+//! both parts, each as its number of rows and the rows with their values.
+
+use std::collections::BTreeMap;
+
+use super::row;
+use crate::store::{
+    Corrupt, Entry, Expected, Shared, SharedError, Source,
+    bytes::{self, Reader, Write as _},
+};
+
+/// Rows of one part. See [`MAX_SLOT_BYTES`].
+pub const MAX_SLOT_ROWS: usize = 240;
+/// Bytes of the rows of one part. As JSON, 240 rows with 100 bytes around their ids and all ids escaped are at most
+/// 240 × 100 + 2 × 16,384 = 57 KB.
+pub const MAX_SLOT_BYTES: usize = 16 << 10;
+/// Bytes that a value takes at most.
+const VALUE_BYTES: usize = 10;
+/// Slots of each level: a row goes to the first level whose slot has room for it. Few applications fill the first level
+/// only, and one batch takes it all; many have room for 84 × 240 rows, in 1.4 MB, or 2.8 MB while all of it is on its way.
+const LEVELS: [u16; 3] = [4, 16, 64];
+/// How many levels there are.
+pub const LEVEL_COUNT: usize = LEVELS.len();
+/// The last slot, for what could not be kept apart: one row for each outcome and hour.
+pub const UNATTRIBUTED: u16 = 84;
+/// All slots.
+pub const SLOTS: u16 = 85;
+/// Hours that are kept apart however little room there is: this one and the one before.
+const HOURS_APART: u32 = 2;
+/// Attempts to write a slot that others write too. Each VM writes it ten times a second, in some 50 µs.
+const ATTEMPTS: usize = 4;
+
+/// The slot of a row that spreads by this number, in a level.
+pub fn place(level: usize, spread: u64) -> u16 {
+    let size = LEVELS.get(level).copied().unwrap_or(1);
+    let first: u16 = LEVELS.iter().take(level).fold(0, |sum, size| sum.saturating_add(*size));
+    let bits = spread >> level.saturating_mul(16).min(48);
+    let number = bits.checked_rem(u64::from(size)).and_then(|number| u16::try_from(number).ok()).unwrap_or(0);
+    first.saturating_add(number)
+}
+
+/// A slot, read.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Slot<'a> {
+    batch: u64,
+    open: BTreeMap<&'a [u8], u64>,
+    open_bytes: usize,
+    /// Older hours were looked for since it was read: once is enough.
+    merged: bool,
+    frozen: Vec<(&'a [u8], u64)>,
+}
+
+impl<'a> Slot<'a> {
+    /// Reads the value that stands under `key`; an empty one is an empty slot.
+    pub fn read(key: &[u8], value: &'a [u8]) -> Result<Self, Corrupt> {
+        if value.is_empty() {
+            return Ok(Self::default());
+        }
+        let mut reader = bytes::open(key, value)?;
+        let batch = reader.varint()?;
+        let open: BTreeMap<_, _> = read_part(&mut reader)?.into_iter().collect();
+        let frozen = read_part(&mut reader)?;
+        reader.finish()?;
+        let open_bytes = open.keys().fold(0, |sum: usize, row| sum.saturating_add(size_of_row(row)));
+        Ok(Self { batch, open, open_bytes, merged: false, frozen })
+    }
+
+    /// The value to be set under `key`.
+    fn write(&self, key: &[u8]) -> Vec<u8> {
+        let mut out = bytes::unsealed();
+        out.put_varint(self.batch);
+        write_part(&mut out, self.open.iter().map(|(row, value)| (*row, *value)));
+        write_part(&mut out, self.frozen.iter().copied());
+        bytes::seal(key, &mut out);
+        out
+    }
+
+    /// Whether nothing was added since it was frozen.
+    pub fn is_open_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// The rows that are on their way in a batch.
+    pub fn frozen_in(&self, batch: u64) -> &[(&'a [u8], u64)] {
+        if self.batch == batch { &self.frozen } else { &[] }
+    }
+
+    /// Adds to a row; `false`: there is no room for it.
+    pub fn add(&mut self, row: &'a [u8], value: u64, this_hour: u32) -> bool {
+        if let Some(known) = self.open.get_mut(row) {
+            *known = row::combine(row, *known, value);
+            return true;
+        }
+        if !self.has_room(row) && !self.merged {
+            self.merge_hours(this_hour);
+            self.merged = true;
+        }
+        if !self.has_room(row) {
+            return false;
+        }
+        self.open_bytes = self.open_bytes.saturating_add(size_of_row(row));
+        self.open.insert(row, value);
+        true
+    }
+
+    fn has_room(&self, row: &[u8]) -> bool {
+        self.open.len() < MAX_SLOT_ROWS && self.open_bytes.saturating_add(size_of_row(row)) <= MAX_SLOT_BYTES
+    }
+
+    /// Makes one row of all hours of a combination that are older than the last two: its latest.
+    fn merge_hours(&mut self, this_hour: u32) {
+        let is_old = |hour: u32| hour.saturating_add(HOURS_APART) <= this_hour;
+        let rows = std::mem::take(&mut self.open);
+        let mut merged: BTreeMap<&'a [u8], u64> = BTreeMap::new();
+        // Backwards, so that the latest of the old hours comes first and takes the others in.
+        let mut latest: Option<(&'a [u8], &'a [u8])> = None;
+        for (row, value) in rows.into_iter().rev() {
+            let old = row::split_hour(row).filter(|(_, hour)| is_old(*hour)).map(|(combination, _)| combination);
+            match (old, latest) {
+                (Some(combination), Some((known, into))) if known == combination => {
+                    let sum = merged.entry(into).or_default();
+                    *sum = row::combine(row, *sum, value);
+                }
+                (Some(combination), _) => {
+                    latest = Some((combination, row));
+                    merged.insert(row, value);
+                }
+                (None, _) => {
+                    merged.insert(row, value);
+                }
+            }
+        }
+        self.open_bytes = merged.keys().fold(0, |sum: usize, row| sum.saturating_add(size_of_row(row)));
+        self.open = merged;
+    }
+
+    /// Puts what is open on its way in a batch, unless it is already.
+    pub fn freeze(&mut self, batch: u64) {
+        if self.batch < batch {
+            self.batch = batch;
+            self.frozen = std::mem::take(&mut self.open).into_iter().collect();
+            self.open_bytes = 0;
+        }
+    }
+
+    /// Lets go what was on its way in a batch that has arrived.
+    pub fn clear(&mut self, batch: u64) {
+        if self.batch <= batch {
+            self.frozen.clear();
+        }
+    }
+}
+
+fn size_of_row(row: &[u8]) -> usize {
+    row.len().saturating_add(VALUE_BYTES)
+}
+
+fn read_part<'a>(reader: &mut Reader<'a>) -> Result<Vec<(&'a [u8], u64)>, Corrupt> {
+    let rows = usize::try_from(reader.varint()?).ok().filter(|rows| *rows <= MAX_SLOT_ROWS).ok_or(Corrupt)?;
+    (0..rows).map(|_| Ok((reader.sized()?, reader.varint()?))).collect()
+}
+
+fn write_part<'a>(out: &mut Vec<u8>, rows: impl ExactSizeIterator<Item = (&'a [u8], u64)>) {
+    out.put_varint(u64::try_from(rows.len()).unwrap_or(u64::MAX));
+    for (row, value) in rows {
+        out.put_sized(row);
+        out.put_varint(value);
+    }
+}
+
+/// What became of a change to a slot.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Changed<T> {
+    /// It is written.
+    Done(T),
+    /// It is written, but what stood there before was damaged and is lost.
+    Anew(T),
+    /// It could not be written.
+    Failed,
+}
+
+/// A row and its value, in memory.
+pub type Counted = (Box<[u8]>, u64);
+
+/// Changes a slot, whatever others do to it meanwhile; `alter` may take `rows` into it.
+pub fn change<T>(
+    shared: &impl Shared,
+    source: &Source,
+    number: u16,
+    rows: &[Counted],
+    alter: impl for<'s> Fn(&mut Slot<'s>, &'s [Counted]) -> T,
+) -> Changed<T> {
+    let key = source.key(Entry::UsageSlot(number));
+    for _ in 0..ATTEMPTS {
+        let Ok(read) = shared.get(&key) else { return Changed::Failed };
+        let value = read.as_ref().map_or(&[][..], |read| &read.value);
+        let (mut slot, damaged) = match Slot::read(&key, value) {
+            Ok(slot) => (slot, false),
+            Err(Corrupt) => (Slot::default(), true),
+        };
+        let altered = alter(&mut slot, rows);
+        match shared.set(&key, &slot.write(&key), Expected::of(read.as_ref())) {
+            Ok(()) if damaged => return Changed::Anew(altered),
+            Ok(()) => return Changed::Done(altered),
+            Err(SharedError::Raced) => {}
+            Err(SharedError::Host) => break,
+        }
+    }
+    Changed::Failed
+}
+
+/// Reads a slot; what is damaged or cannot be read is `Corrupt`.
+pub fn with<T>(
+    shared: &impl Shared,
+    source: &Source,
+    number: u16,
+    look: impl FnOnce(&Slot<'_>) -> T,
+) -> Result<T, Corrupt> {
+    let key = source.key(Entry::UsageSlot(number));
+    let read = shared.get(&key).map_err(|_| Corrupt)?;
+    Ok(look(&Slot::read(&key, read.as_ref().map_or(&[][..], |read| &read.value))?))
+}

@@ -48,9 +48,11 @@ impl Vm {
         self.0.take(shared, self.0.quotas(&bound, subscriber, plans), now, true)
     }
 
-    /// How many of so many requests pass.
+    /// How many of so many requests of one key pass.
     fn pass(&self, shared: &impl Shared, plans: &Plans<'_>, now: u64, requests: u64) -> u64 {
-        (0..requests).map(|_| u64::from(self.ask(shared, plans, now).refusal.is_none())).sum()
+        let bound = Bound::default();
+        let quotas = self.0.quotas(&bound, Subscriber { application: "app", api: "api" }, plans);
+        (0..requests).map(|_| u64::from(self.0.take(shared, quotas, now, true).refusal.is_none())).sum()
     }
 }
 
@@ -212,6 +214,24 @@ fn a_request_that_does_not_pass_anyway_is_not_counted() {
 }
 
 #[test]
+fn what_a_refused_request_took_of_other_counts_is_there_for_others() {
+    let (memory, burst, one) =
+        (Memory::default(), r#"{"id": "p", "burst": {"requests": 5, "per": "second"}}"#, per(1, "day"));
+    let burst = plan(burst);
+    let over_all = Plans { application: Some(&burst), ..Plans::default() };
+    let both = Plans { subscription: Some(&one), ..over_all };
+    let x = Subscriber { application: "app", api: "x" };
+    assert_eq!(Vm::new().ask_as(&memory, &both, x, NOW).refusal, None);
+    // Each of these workers finds x used up after it has found the burst open.
+    for _ in 0..4 {
+        assert_eq!(Vm::new().ask_as(&memory, &both, x, NOW).refusal.unwrap().level, Level::Subscription);
+    }
+    let vm = Vm::new();
+    let y = || vm.ask_as(&memory, &over_all, Subscriber { application: "app", api: "y" }, NOW).refusal.is_none();
+    assert_eq!((0..9).filter(|_| y()).count(), 4);
+}
+
+#[test]
 fn a_changed_limit_goes_on_with_the_count() {
     let (memory, vm) = (Memory::default(), Vm::new());
     assert_eq!(vm.pass(&memory, &of(&per(10, "hour")), NOW, 99), 10);
@@ -221,5 +241,6 @@ fn a_changed_limit_goes_on_with_the_count() {
     assert_eq!(vm.pass(&memory, &of(&per(16, "hour")), NOW, 99), 1, "and back");
     // A batch that was taken under a large limit is not used under a small one.
     assert_eq!(vm.pass(&memory, &of(&per(100_000, "day")), NOW, 5_000), 5_000);
+    assert_eq!(vm.pass(&memory, &of(&per(5_003, "day")), NOW, 9_999), 0);
     assert_eq!(vm.pass(&memory, &of(&per(5_100, "day")), NOW, 9_999), 97);
 }

@@ -77,6 +77,18 @@ fn what_lies_unused_goes_back_and_others_may_use_it() {
 }
 
 #[test]
+fn workers_that_fall_silent_at_the_worst_moment_hold_no_more_than_two_percent() {
+    for limit in [512, 1_000, 30_000] {
+        for used in [1, 2, 3, 32, 64, 65, 128, 256, 513, 1_000, 2_048] {
+            let (memory, plan) = (Memory::default(), per(limit, "second"));
+            let silent: u64 = (0..3).map(|_| Vm::new().pass(&memory, &of(&plan), NOW, used)).sum();
+            let passed = silent + Vm::new().pass(&memory, &of(&plan), NOW, 2 * limit);
+            assert!((limit - limit * 2 / 100..=limit).contains(&passed), "{passed} of {limit} after {used}");
+        }
+    }
+}
+
+#[test]
 fn what_is_in_use_does_not_go_back_and_what_has_ended_is_dropped() {
     let (host, vm, plan) = (Host::default(), Vm::new(), per(100_000, "second"));
     vm.pass(&host, &of(&plan), NOW, 1_000);
@@ -88,6 +100,16 @@ fn what_is_in_use_does_not_go_back_and_what_has_ended_is_dropped() {
     assert_eq!((host.sets.get(), vm.0.held(NOW)), (sets, 1));
     vm.0.tick(&host, NOW + 1);
     assert_eq!((host.sets.get(), vm.0.held(NOW)), (sets, 0), "its window is over");
+}
+
+#[test]
+fn tokens_of_a_window_that_is_over_do_not_pass_into_the_next() {
+    let (memory, held, other, plan) = (Memory::default(), Vm::new(), Vm::new(), per(30_000, "second"));
+    held.pass(&memory, &of(&plan), NOW, 1_000);
+    assert_eq!(held.0.held(NOW), 1);
+    let passed = other.pass(&memory, &of(&plan), NOW + 1, 5_000) + held.pass(&memory, &of(&plan), NOW + 1, 60_000);
+    assert!((29_400..=30_000).contains(&passed), "{passed}");
+    assert_eq!(other.pass(&memory, &of(&plan), NOW + 1, 60_000) + passed, 30_000);
 }
 
 #[test]
@@ -158,6 +180,14 @@ fn a_slot_is_bounded_and_what_ended_makes_room_before_what_has_not() {
     assert_eq!(slot.put(&name(203), Count { end: NOW + 9_999, taken: 3 }, NOW), 1, "full");
     assert_eq!(slot.find(&name(3), NOW), None, "the one that ends soonest");
     assert!(slot.find(&name(4), NOW).is_some() && slot.find(&name(203), NOW).is_some());
+    // What ends later than any window can was written under another clock, and does not stay for years.
+    let mut slot = Slot::default();
+    for number in 0..128 {
+        slot.put(&name(number), Count { end: NOW + 32 * 86_400, taken: 7 }, NOW);
+    }
+    assert_eq!(slot.find(&name(5), NOW), None);
+    assert_eq!(slot.put(&name(200), Count { end: NOW + 1, taken: 1 }, NOW), 0);
+    assert_eq!(slot.finish(b"key").len(), 8 + 32);
     // Of those that end together the one that was used least.
     let mut slot = Slot::default();
     for number in 0..128 {

@@ -20,6 +20,7 @@ mod main_thread;
 mod outages;
 mod replies;
 mod run;
+mod secrets;
 mod shipped;
 mod story;
 mod wasm_service;

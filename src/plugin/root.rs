@@ -229,6 +229,19 @@ impl RootContext for Root {
     }
 }
 
+impl Drop for Root {
+    /// Envoy ends a root context when its configuration was replaced: whoever takes its place need not wait until the
+    /// lease has expired.
+    fn drop(&mut self) {
+        if let Some(plugin) = self.plugin.take()
+            && let Ok(mut refresh) = plugin.refresh.try_borrow_mut()
+            && let Ok(held) = plugin.held.try_borrow()
+        {
+            refresh.resign(&SharedData, held.source());
+        }
+    }
+}
+
 impl From<&Level> for LogLevel {
     fn from(level: &Level) -> Self {
         match level {

@@ -2,7 +2,7 @@
 
 use super::{Around, Purpose, Refresh, State};
 use crate::store::{
-    Shared, SharedError,
+    Shared, SharedError, Source,
     lease::{self, Lease},
 };
 
@@ -44,8 +44,12 @@ impl Refresh {
         }
     }
 
-    /// At once without a policy, else when the policy held is an interval old.
-    fn first_due<S: Shared>(&self, around: &Around<'_, S>) -> u64 {
+    /// At once without a policy, or where the service may hold its answer back, since nobody waits for it now; else when the
+    /// policy held is an interval old.
+    fn first_due<S: Shared>(&mut self, around: &Around<'_, S>) -> u64 {
+        if self.may_probe(around) {
+            return around.now_ms;
+        }
         let interval = u64::try_from(self.settings.refresh_interval.as_millis()).unwrap_or(u64::MAX);
         let confirmed = around.held.manifest().filter(|_| !around.held.is_unsound());
         confirmed.map_or(around.now_ms, |manifest| {
@@ -57,6 +61,14 @@ impl Refresh {
         self.lease = None;
         self.emptying = None;
         self.state = State::Follower { free_since_ms: None };
+    }
+
+    /// Gives the lease back: what this VM was to refresh for has ended.
+    pub fn resign<S: Shared>(&mut self, shared: &S, source: &Source) {
+        if let Some(lease) = self.lease.take() {
+            lease.release(shared, source);
+        }
+        self.follow();
     }
 
     pub(super) fn should_offer(&self) -> bool {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::{
     host::{Answer, Envoy, Fault, Life, Request},
     policy::*,
@@ -225,4 +227,39 @@ fn while_a_policy_changes_each_worker_decides_by_the_old_one_or_the_new_one() {
         }
         before = after;
     }
+}
+
+/// Envoy ends a listener that was replaced some time after the new one serves, and with it the VM's root context that
+/// fetched. Found by the soak: until its lease had expired by itself, nobody fetched for up to 5 s.
+#[test]
+fn what_is_replaced_gives_the_lease_back_at_once() {
+    let quick = [("policy/refresh_interval_ms", json!(500)), ("policy/long_poll_ms", json!(0))];
+    let (mut envoy, service) = running_with(configuration(quick.clone()), &Page::demo(1));
+    for (revision, realm) in [(2, "a"), (4, "b")] {
+        // An interval, jitter apart, and a tick of each of the VMs.
+        let seen = Duration::from_millis(500 + 2 * 100 + 10);
+        envoy.reconfigure(0, configuration(quick.clone().into_iter().chain([("replies/realm", json!(realm))])));
+        service.publish(&blocked(revision));
+        envoy.run_for(seen);
+        for thread in [1, 2] {
+            assert_eq!(verdict(&mut envoy, thread, PRODUCTION_KEY), "401 subscription_blocked", "{revision}");
+        }
+        service.publish(&Page::demo(revision + 1));
+        envoy.run_for(seen);
+        assert_eq!(verdict(&mut envoy, 1, PRODUCTION_KEY), "allowed", "{revision}");
+    }
+}
+
+/// Until somebody waits for the answer, a change is seen after an interval at the earliest.
+#[test]
+fn whoever_takes_over_waits_for_the_service_at_once() {
+    let service = Service::new(&Page::demo(1).with("poll", "/v1/policy?since=1"));
+    let mut envoy = Envoy::new(configuration([])).feed(service.feed()).started();
+    envoy.run_for(Duration::from_secs(20));
+    envoy.set_feed(|_| Answer::Pending);
+    envoy.reconfigure(0, configuration([("replies/realm", json!("another"))]));
+    // A tick to take the lease, and one to ask.
+    envoy.run_for(Duration::from_millis(210));
+    let asked: Vec<_> = envoy.pending().iter().map(|callout| callout.headers.text("prefer")).collect();
+    assert_eq!(asked, [Some("wait=25".to_owned())]);
 }

@@ -40,7 +40,7 @@ demo: build stack envoy ## The same, played once: every call with its answer; fa
 
 # The cheapest first, so that what is wrong shows soon.
 .PHONY: test
-test: test-core test-fuzz test-filter test-policy-service test-wasm e2e ## All tests
+test: test-core test-fuzz test-filter test-policy-service test-soak test-wasm e2e ## All tests
 	$(title) 'all tests passed'
 
 .PHONY: lint
@@ -103,6 +103,11 @@ test-policy-service:
 	$(title) 'the policy service'
 	cargo test $(LOCKED) -p policy-service
 
+.PHONY: test-soak
+test-soak:
+	$(title) 'the checker of the soak: that it counts what is wrong'
+	cargo test $(LOCKED) -p keygate-soak --lib
+
 .PHONY: test-wasm
 test-wasm:
 ifneq ($(wildcard tests/wasm.rs),)
@@ -133,6 +138,32 @@ fuzz: ## Each parser of what others write under libFuzzer, for FUZZ_SECONDS each
 test-fuzz:
 	$(title) 'what fuzzing must hold, on its seeds and on what it found'
 	cargo test $(LOCKED) -p keygate-fuzz
+
+# --- the soak --------------------------------------------------------------------------------------------------------
+#
+#   SOAK_SECONDS=60    how long (600)
+#   SOAK_SEED=1        what all is chosen from (another each time, named in the report)
+#   SOAK_RATE SOAK_APPLICATIONS   requests a second (800), applications (1000)
+#   SOAK_FAULTS=traps  only some of feed,traps,listeners, or none
+#   SOAK_BOUND_MS=0 SOAK_LYING=true   a promise that nobody can keep, a feed that lies: both must be noticed
+
+.PHONY: soak
+soak: build soak-module envoy ## A real Envoy under load while all around it fails, and every answer checked; ten minutes
+	@tools/need cargo cc
+	@exec $(WORK)/release/soak
+
+# The filter with a trap, which no other module has, after what keygate's own module goes through after linking.
+SOAK_MODULE := $(WORK)/wasm32-unknown-unknown/filter/soak_trap.wasm
+
+.PHONY: soak-module
+soak-module:
+	@tools/need cargo cc
+	tools/wasm-cargo build --profile filter $(LOCKED) -p keygate-soak-trap
+	cargo build --release $(LOCKED) -p keygate-soak
+	cargo build -q $(LOCKED) -p trim
+	@mkdir -p target/soak
+	@$(WORK)/release/soak arm $(SOAK_MODULE) $(SOAK_MODULE).armed
+	@$(WORK)/debug/trim $(SOAK_MODULE).armed target/soak/keygate.wasm
 
 # --- the measurements ------------------------------------------------------------------------------------------------
 #

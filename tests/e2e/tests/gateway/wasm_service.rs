@@ -117,6 +117,25 @@ async fn the_service_refreshes_without_a_listener_and_the_first_request_is_decid
     gateway.stop().await;
 }
 
+/// What stands twice, in the filter and in the service, says the same.
+#[test]
+fn the_service_and_the_filter_are_permitted_the_same_and_are_one_kind_of_vm() {
+    let block = |file: &str, key: &str| {
+        let text = fs::read_to_string(artifacts::root().join("envoy/standalone").join(file)).unwrap();
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let first = lines.iter().position(|line| line.trim() == key).unwrap();
+        let depth = |line: &String| line.len() - line.trim_start().len();
+        let inside = lines[first + 1..].iter().take_while(|line| depth(line) > depth(&lines[first]));
+        let without_comments = inside.map(|line| line.split(" #").next().unwrap().trim().to_owned());
+        without_comments.filter(|line| !line.is_empty() && !line.starts_with('#')).collect::<Vec<_>>()
+    };
+    for key in ["capability_restriction_config:", "vm_config:"] {
+        let (filter, service) = (block("envoy.yaml", key), block("wasm-service.yaml", key));
+        assert!(!filter.is_empty());
+        assert_eq!(filter, service, "{key}");
+    }
+}
+
 /// The same without the service: what it is there for.
 #[tokio::test]
 async fn without_the_service_the_policy_goes_with_the_last_listener() {

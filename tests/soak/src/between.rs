@@ -1,0 +1,304 @@
+//! What stands between Envoy and the policy service: it passes everything on, until it is told to behave as badly as a
+//! network, a proxy or a policy service can.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes, HttpBody},
+    extract::Request,
+    http::{HeaderName, HeaderValue, Response, StatusCode},
+};
+use hyper::body::Frame;
+use keygate_e2e::{
+    Error, Result,
+    http::{self, Answer, Ask},
+};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+
+use crate::book::Book;
+
+/// Headers of a callout that concern the feed.
+const PASSED: &[&str] = &["authorization", "if-none-match", "prefer", "accept"];
+/// Headers of an answer that concern the filter.
+const RETURNED: &[&str] = &["content-type", "etag", "retry-after", "preference-applied"];
+
+/// What is done to the feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feed {
+    /// Everything is passed on.
+    Well,
+    /// Everything is passed on, late.
+    Slow,
+    /// Nothing is answered, and then the connection breaks.
+    Silent,
+    /// Bytes that are nothing.
+    Garbage,
+    /// A page for people.
+    Html,
+    /// Half of a page.
+    Truncated,
+    /// A page of another format.
+    OtherFormat,
+    /// The gateway's credentials are refused.
+    Forbidden,
+    /// 500.
+    Broken,
+    /// 503 with `retry-after`.
+    Unavailable,
+    /// 429 with `retry-after`.
+    TooMany,
+    /// 410 to every poll: the full policy is fetched again.
+    Gone,
+    /// An older policy, in which nothing is blocked.
+    Rollback,
+    /// A newer policy, in which hardly a key is left.
+    Shrunk,
+    /// A delta on a revision that nobody has.
+    WrongBase,
+    /// A page that is its own next one.
+    Cycle,
+    /// Everything is passed on, but what is blocked is said to be open: to see that the soak notices.
+    Lying,
+}
+
+impl Feed {
+    /// All that the filter has to bear.
+    pub const FAULTS: [Self; 15] = [
+        Self::Slow,
+        Self::Silent,
+        Self::Garbage,
+        Self::Html,
+        Self::Truncated,
+        Self::OtherFormat,
+        Self::Forbidden,
+        Self::Broken,
+        Self::Unavailable,
+        Self::TooMany,
+        Self::Gone,
+        Self::Rollback,
+        Self::Shrunk,
+        Self::WrongBase,
+        Self::Cycle,
+    ];
+
+    /// As the report calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Well => "well",
+            Self::Slow => "slow",
+            Self::Silent => "silent",
+            Self::Garbage => "garbage",
+            Self::Html => "HTML",
+            Self::Truncated => "truncated",
+            Self::OtherFormat => "other format",
+            Self::Forbidden => "403",
+            Self::Broken => "500",
+            Self::Unavailable => "503",
+            Self::TooMany => "429",
+            Self::Gone => "410",
+            Self::Rollback => "rollback",
+            Self::Shrunk => "shrunk",
+            Self::WrongBase => "wrong base",
+            Self::Cycle => "cycle",
+            Self::Lying => "lying",
+        }
+    }
+
+    /// The pause that it asks the gateway for.
+    pub fn asks_for(self) -> Duration {
+        if matches!(self, Self::Unavailable | Self::TooMany) { RETRY_AFTER } else { Duration::ZERO }
+    }
+}
+
+/// `retry-after` of 429 and 503.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// How late a slow answer is.
+const LATE: Duration = Duration::from_millis(800);
+
+/// What was last seen of the real feed, for lies that look like it.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    epoch: String,
+    revision: u64,
+}
+
+/// It, running; it ends when this value is dropped.
+pub struct Between {
+    address: SocketAddr,
+    feed: Arc<watch::Sender<Feed>>,
+    server: JoinHandle<()>,
+}
+
+impl Between {
+    /// Starts it in front of `service`.
+    pub async fn start(service: SocketAddr, book: Arc<Book>) -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(Error::io("listening"))?;
+        let address = listener.local_addr().map_err(Error::io("listening"))?;
+        let feed = Arc::new(watch::Sender::new(Feed::Well));
+        let seen = Arc::new(watch::Sender::new(Seen::default()));
+        let watched = Arc::clone(&feed);
+        let router = Router::new().fallback(async move |request: Request| {
+            let mut feed = watched.subscribe();
+            let (parts, _) = request.into_parts();
+            let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+            let mut ask = Ask::get(path.clone());
+            for name in PASSED {
+                if let Some(value) = parts.headers.get(*name) {
+                    ask = ask.header(name, value.as_bytes());
+                }
+            }
+            let now = *feed.borrow_and_update();
+            // An answer that is being waited for is hit by what begins meanwhile.
+            let answer = tokio::select! {
+                answer = answer(now, &path, ask, service, &seen, &book) => Some(answer),
+                _ = feed.changed() => None,
+            };
+            match answer {
+                Some(answer) => answer,
+                None if now == Feed::Silent => cut("{"),
+                None => lie(*feed.borrow(), &path, &seen.borrow()).unwrap_or_else(|| cut("{")),
+            }
+        });
+        let server = tokio::spawn(async move {
+            // Serves until it is aborted; an error of one connection ends only that.
+            let _ = axum::serve(listener, router).await;
+        });
+        Ok(Self { address, feed, server })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on the feed is like this.
+    pub fn be(&self, feed: Feed) {
+        self.feed.send_replace(feed);
+    }
+}
+
+impl Drop for Between {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn answer(
+    feed: Feed,
+    path: &str,
+    ask: Ask,
+    service: SocketAddr,
+    seen: &watch::Sender<Seen>,
+    book: &Book,
+) -> Response<Body> {
+    if let Some(lie) = lie(feed, path, &seen.borrow()) {
+        return lie;
+    }
+    match feed {
+        Feed::Silent => std::future::pending().await,
+        Feed::Slow => tokio::time::sleep(LATE).await,
+        _ => {}
+    }
+    let Ok(mut answer) = http::send(service, &ask).await else { return plain(502, "text/plain", "no policy service") };
+    if let (Some(epoch), Some(revision)) = (answer.json().get("epoch"), answer.json().get("revision")) {
+        let epoch = epoch.as_str().unwrap_or_default().to_owned();
+        seen.send_replace(Seen { epoch, revision: revision.as_u64().unwrap_or_default() });
+    }
+    match feed {
+        Feed::Truncated => return cut(answer.body.get(..answer.body.len() / 2).unwrap_or_default()),
+        Feed::Lying => {
+            for state in ["BLOCKED", "PROD_ONLY_BLOCKED"] {
+                answer.body = answer.body.replace(&format!(r#""state":"{state}""#), r#""state":"UNBLOCKED""#);
+            }
+        }
+        Feed::Well if answer.status.is_success() || answer.status == StatusCode::NOT_MODIFIED => {
+            book.open().history.seen_well(book.now());
+        }
+        _ => {}
+    }
+    returned(&answer)
+}
+
+/// What is answered without asking the policy service.
+fn lie(feed: Feed, path: &str, seen: &Seen) -> Option<Response<Body>> {
+    let page = |page: Value| Some(plain(200, "application/json", &page.to_string()));
+    let key = |number: u64| json!({"sha256": format!("{number:064x}"), "id": format!("lie-{number}"), "application": "app-0"});
+    let api = json!([{"id": "api-0", "match": [{"path": "/api-0/1.0"}], "security": "none"}]);
+    let Seen { epoch, revision } = seen;
+    match feed {
+        Feed::Well | Feed::Slow | Feed::Silent | Feed::Truncated | Feed::Lying => None,
+        Feed::Garbage => Some(plain(200, "application/json", "\u{0}\u{1}{[\"keys\"")),
+        Feed::Html => Some(plain(200, "text/html", "<html><body>Sign in to the network</body></html>")),
+        Feed::OtherFormat => {
+            page(json!({"format": 2, "epoch": epoch, "revision": revision.saturating_add(1), "apis": api}))
+        }
+        Feed::Forbidden => Some(plain(403, "application/json", "{}")),
+        Feed::Broken => Some(plain(500, "text/plain", "")),
+        Feed::Unavailable => Some(later(503)),
+        Feed::TooMany => Some(later(429)),
+        Feed::Gone => path.contains("since=").then(|| plain(410, "application/json", "{}")),
+        Feed::Rollback => page(json!({"format": 1, "epoch": epoch, "revision": 1, "apis": api, "keys": [key(0)]})),
+        Feed::Shrunk => page(json!({"format": 1, "epoch": epoch, "revision": revision.saturating_add(1), "apis": api,
+                                    "keys": [key(0), key(1)]})),
+        Feed::WrongBase => page(json!({"format": 1, "epoch": epoch, "revision": revision.saturating_add(9),
+                                       "base": revision.saturating_add(8), "apis": api})),
+        Feed::Cycle => page(json!({"format": 1, "epoch": epoch, "revision": revision.saturating_add(1), "next": path,
+                                   "apis": api})),
+    }
+}
+
+fn later(status: u16) -> Response<Body> {
+    let mut response = plain(status, "application/json", "{}");
+    response.headers_mut().insert("retry-after", HeaderValue::from(RETRY_AFTER.as_secs()));
+    response
+}
+
+/// An answer of which no more than this comes: then the connection breaks.
+fn cut(body: &str) -> Response<Body> {
+    let mut response = plain(200, "application/json", "");
+    *response.body_mut() = Body::new(Part(Some(body.to_owned().into())));
+    response
+}
+
+/// A body that ends in an error.
+struct Part(Option<Bytes>);
+
+impl HttpBody for Part {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<std::result::Result<Frame<Bytes>, io::Error>>> {
+        let next = self.0.take().map(Frame::data).ok_or_else(|| io::ErrorKind::UnexpectedEof.into());
+        Poll::Ready(Some(next))
+    }
+}
+
+fn plain(status: u16, content_type: &'static str, body: &str) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.to_owned()));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+    response.headers_mut().insert("content-type", HeaderValue::from_static(content_type));
+    response
+}
+
+fn returned(answer: &Answer) -> Response<Body> {
+    let mut response = Response::new(Body::from(answer.body.clone()));
+    *response.status_mut() = answer.status;
+    for name in RETURNED {
+        if let Some(value) = answer.headers.get(*name) {
+            response.headers_mut().insert(HeaderName::from_static(name), value.clone());
+        }
+    }
+    response
+}

@@ -1,0 +1,143 @@
+//! The policy changes all the time: one change after the other through the management API, each written down before it is
+//! sent and when it is acknowledged. One that is not answered is sent again until it is: then it has happened.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use fastrand::Rng;
+use keygate_e2e::{
+    Error, Result,
+    http::{self, Answer, Ask},
+    policy_service::ADMIN_TOKEN,
+};
+use serde_json::{Value, json};
+use tokio::{sync::watch, time::timeout};
+
+use crate::{
+    book::Book,
+    policy::{self, APIS, Fact, KeyType, State},
+};
+
+/// Pause between two changes, at most.
+const PAUSE_MS: u64 = 150;
+/// How long one answer is waited for.
+const ANSWERED: Duration = Duration::from_secs(5);
+/// Pause before one that failed is sent again.
+const AGAIN: Duration = Duration::from_millis(50);
+/// Facts that are not open at once, at most.
+const MOST_CLOSED: usize = 150;
+
+/// Changes the policy until `ended`.
+pub async fn run(
+    book: Arc<Book>,
+    service: SocketAddr,
+    applications: usize,
+    mut rng: Rng,
+    mut ended: watch::Receiver<bool>,
+) -> Result<()> {
+    let mut closed: Vec<(Fact, State)> = Vec::new();
+    while !*ended.borrow() {
+        let reopen = !closed.is_empty() && (closed.len() >= MOST_CLOSED || rng.bool());
+        let (fact, from, to) = if reopen {
+            let (fact, state) = closed.swap_remove(rng.usize(..closed.len()));
+            (fact, state, State::Open)
+        } else {
+            let (fact, state) = choose(applications, &mut rng);
+            if closed.iter().any(|(known, _)| *known == fact) {
+                continue;
+            }
+            closed.push((fact, state));
+            (fact, State::Open, state)
+        };
+        change(&book, service, fact, from, to).await?;
+        let pause = Duration::from_millis(rng.u64(..PAUSE_MS));
+        // An end that comes meanwhile ends the pause.
+        let _ = timeout(pause, ended.wait_for(|ended| *ended)).await;
+    }
+    Ok(())
+}
+
+/// What is closed, and how. The last API, any application, subscription or key.
+fn choose(applications: usize, rng: &mut Rng) -> (Fact, State) {
+    let application = rng.usize(..applications);
+    match rng.u8(..20) {
+        0 => (Fact::Api(APIS.saturating_sub(1)), State::Blocked),
+        1 | 2 => (Fact::Application(application), State::Blocked),
+        3 | 4 => (Fact::DenyPolicy(application), State::Blocked),
+        5..=7 => (Fact::Key(application, *rng.choice(&KeyType::ALL).unwrap_or(&KeyType::Production)), State::Absent),
+        how => {
+            let api = policy::apis_of(application).nth(rng.usize(..policy::APIS_PER_APPLICATION)).unwrap_or_default();
+            let state = match how % 3 {
+                0 => State::Blocked,
+                1 => State::ProductionBlocked,
+                _ => State::Absent,
+            };
+            (Fact::Subscription(application, api), state)
+        }
+    }
+}
+
+async fn change(book: &Book, service: SocketAddr, fact: Fact, from: State, to: State) -> Result<()> {
+    let ask = ask(fact, from, to).header("authorization", format!("Bearer {ADMIN_TOKEN}"));
+    book.open().sent(fact, to, book.now());
+    loop {
+        match timeout(ANSWERED, http::send(service, &ask)).await {
+            Ok(Ok(answer)) if has_happened(&ask, &answer) => break,
+            Ok(Ok(answer)) if answer.status.is_client_error() => {
+                return Err(Error::unexpected(ask.to_string(), "a change of the policy", answer.to_string()));
+            }
+            // The service is away, or busy.
+            _ => tokio::time::sleep(AGAIN).await,
+        }
+    }
+    book.open().acknowledged(fact, book.now());
+    Ok(())
+}
+
+/// A removal that was not answered finds nothing to remove when it is sent again.
+fn has_happened(ask: &Ask, answer: &Answer) -> bool {
+    answer.status.is_success() || (ask.to_string().starts_with("DELETE ") && answer.status == 404)
+}
+
+/// The call of the management API that makes this change.
+fn ask(fact: Fact, from: State, to: State) -> Ask {
+    let post = |path: &str, row: Value| Ask::new("POST", path).json(row);
+    let closes = to != State::Open;
+    match fact {
+        Fact::Api(api) => {
+            let row = with_state(policy::api_row(api), if closes { "BLOCKED" } else { "PUBLISHED" });
+            Ask::new("PUT", format!("/v1/apis/{}", policy::api_id(api))).json(row)
+        }
+        Fact::Application(application) => {
+            let row = with_state(policy::application_row(application), if closes { "BLOCKED" } else { "ACTIVE" });
+            Ask::new("PUT", format!("/v1/applications/{}", policy::application_id(application))).json(row)
+        }
+        Fact::DenyPolicy(application) if closes => {
+            let value = policy::application_id(application);
+            post("/v1/deny-policies", json!({"id": format!("d-{value}"), "type": "APPLICATION", "value": value}))
+        }
+        Fact::DenyPolicy(application) => {
+            Ask::new("DELETE", format!("/v1/deny-policies/d-{}", policy::application_id(application)))
+        }
+        Fact::Key(application, key_type) if closes => {
+            Ask::new("DELETE", format!("/v1/keys/{}", policy::key_id(application, key_type)))
+        }
+        Fact::Key(application, key_type) => post("/v1/keys", policy::key_row(application, key_type)),
+        Fact::Subscription(application, api) => {
+            let path = format!("/v1/subscriptions/{}", policy::subscription_id(application, api));
+            match (from, to) {
+                (_, State::Absent) => Ask::new("DELETE", path),
+                (_, State::Blocked) => Ask::new("POST", format!("{path}/block?state=BLOCKED")),
+                (_, State::ProductionBlocked) => Ask::new("POST", format!("{path}/block?state=PROD_ONLY_BLOCKED")),
+                (State::Absent, State::Open) => post("/v1/subscriptions", policy::subscription_row(application, api)),
+                (_, State::Open) => Ask::new("POST", format!("{path}/unblock")),
+            }
+        }
+    }
+}
+
+fn with_state(mut row: Value, state: &str) -> Value {
+    if let Some(row) = row.as_object_mut() {
+        row.insert("state".to_owned(), json!(state));
+    }
+    row
+}

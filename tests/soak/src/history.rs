@@ -1,0 +1,191 @@
+//! What the policy allowed at which time: every change with when it was sent and acknowledged, and every time in which the
+//! feed was disturbed. From this follows which answers were right for a request. Pure: times are those since the start.
+//!
+//! A change counts from when it is sent, since it may take effect before its answer arrives, and is certain within the
+//! propagation bound after it was acknowledged; in between either answer is right. A change that was acknowledged
+//! while the feed was disturbed, or shortly before, is certain within the same bound after the gateway has noticed that
+//! the feed is well again: when it was seen to get a good answer, or when it should have asked. Its pause after failures
+//! doubles, so that is never longer than the disturbance itself, and 30 s at most.
+
+use std::{collections::HashMap, time::Duration};
+
+use crate::policy::{Fact, Right, State, Subject, decide, facts};
+
+/// The filter's longest pause after failures (README, "When the policy service is away").
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// Disturbances that may still concern somebody. There are one or two at once.
+const MOST_AT_ONCE: usize = 16;
+
+/// What the filter promises.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// From an acknowledged change to its effect on every worker, while the feed is well.
+    pub propagation: Duration,
+    /// The refresh interval.
+    pub interval: Duration,
+}
+
+/// Everything that happened.
+#[derive(Debug)]
+pub struct History {
+    bounds: Bounds,
+    changes: HashMap<Fact, Vec<Change>>,
+    disturbances: Vec<Disturbance>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    sent: Duration,
+    acknowledged: Option<Duration>,
+    state: State,
+}
+
+/// A time in which the feed did not answer as it should. Those that overlap are one: `since` is when the gateway's
+/// failures began.
+#[derive(Clone, Copy, Debug)]
+struct Disturbance {
+    from: Duration,
+    since: Duration,
+    until: Option<Duration>,
+    /// What the service asked for, by `retry-after`.
+    extra: Duration,
+    /// When the gateway was seen to get a good answer afterwards.
+    seen_well: Option<Duration>,
+}
+
+impl History {
+    /// Everything is open, and always was.
+    pub fn new(bounds: Bounds) -> Self {
+        Self { bounds, changes: HashMap::new(), disturbances: Vec::new() }
+    }
+
+    /// A change was sent. There is no other of this fact on its way.
+    pub fn sent(&mut self, fact: Fact, state: State, at: Duration) {
+        self.changes.entry(fact).or_default().push(Change { sent: at, acknowledged: None, state });
+    }
+
+    /// The last change of this fact was acknowledged.
+    pub fn acknowledged(&mut self, fact: Fact, at: Duration) {
+        if let Some(change) = self.changes.get_mut(&fact).and_then(|changes| changes.last_mut()) {
+            change.acknowledged = Some(at);
+        }
+    }
+
+    /// From now on the feed is disturbed; the number of this disturbance.
+    pub fn disturbed(&mut self, at: Duration) -> usize {
+        let not_noticed = |last: &&Disturbance| self.noticed(last).is_none_or(|noticed| noticed >= at);
+        let since = self.disturbances.iter().filter(not_noticed).map(|last| last.since).min().unwrap_or(at);
+        self.disturbances.push(Disturbance { from: at, since, until: None, extra: Duration::ZERO, seen_well: None });
+        self.disturbances.len().saturating_sub(1)
+    }
+
+    /// That disturbance is over; the service may have asked for a pause of `extra`.
+    pub fn calmed(&mut self, disturbance: usize, at: Duration, extra: Duration) {
+        if let Some(disturbance) = self.disturbances.get_mut(disturbance) {
+            disturbance.until = Some(at);
+            disturbance.extra = extra;
+        }
+    }
+
+    /// The gateway got a good answer.
+    pub fn seen_well(&mut self, at: Duration) {
+        for disturbance in self.disturbances.iter_mut().rev().take(MOST_AT_ONCE) {
+            if disturbance.until.is_some_and(|until| until <= at) {
+                disturbance.seen_well.get_or_insert(at);
+            }
+        }
+    }
+
+    /// Until when the gateway has noticed that a disturbance is over; `None`: it is not over.
+    fn noticed(&self, disturbance: &Disturbance) -> Option<Duration> {
+        let until = disturbance.until?;
+        let lasted = until.saturating_sub(disturbance.since);
+        let pause = lasted.saturating_add(self.bounds.interval).min(MAX_PAUSE).max(disturbance.extra);
+        let promised = until.saturating_add(pause);
+        Some(disturbance.seen_well.map_or(promised, |seen| seen.min(promised)))
+    }
+
+    /// From when on a change is certain; `None`: it is not yet known.
+    fn certain(&self, change: &Change) -> Option<Duration> {
+        let acknowledged = change.acknowledged?;
+        let mut certain = acknowledged.saturating_add(self.bounds.propagation);
+        for disturbance in &self.disturbances {
+            if disturbance.from > certain {
+                break;
+            }
+            let noticed = self.noticed(disturbance)?;
+            if noticed >= acknowledged {
+                certain = certain.max(noticed.saturating_add(self.bounds.propagation));
+            }
+        }
+        Some(certain)
+    }
+
+    /// What a fact may have been for a request from `start` to `end`.
+    fn possible(&self, fact: Fact, start: Duration, end: Duration) -> Vec<State> {
+        let mut possible = vec![State::Open];
+        for change in self.changes.get(&fact).into_iter().flatten() {
+            if change.sent > end {
+                break;
+            }
+            if self.certain(change).is_some_and(|certain| certain <= start) {
+                possible.clear();
+            }
+            possible.push(change.state);
+        }
+        possible
+    }
+
+    /// The answers that are right for a request from `start` to `end`: one where nothing has changed, else what follows
+    /// from each combination of what the facts may have been.
+    pub fn right(&self, subject: Subject, start: Duration, end: Duration) -> Vec<Right> {
+        let mut combinations: Vec<Vec<(Fact, State)>> = vec![Vec::new()];
+        for fact in facts(subject) {
+            let possible = self.possible(fact, start, end);
+            combinations = combinations
+                .into_iter()
+                .flat_map(|known| possible.iter().map(move |state| [known.as_slice(), &[(fact, *state)]].concat()))
+                .collect();
+        }
+        let mut right: Vec<Right> = Vec::new();
+        for known in combinations {
+            let state = |fact| known.iter().find(|(known, _)| *known == fact).map_or(State::Open, |(_, state)| *state);
+            let decided = decide(subject, state);
+            if !right.contains(&decided) {
+                right.push(decided);
+            }
+        }
+        right
+    }
+
+    /// What a fact is to become or has become.
+    pub fn latest(&self, fact: Fact) -> State {
+        self.changes.get(&fact).and_then(|changes| changes.last()).map_or(State::Open, |change| change.state)
+    }
+
+    /// Whether more than one state of this fact is possible for a request from `start` to `end`.
+    pub fn is_uncertain(&self, fact: Fact, start: Duration, end: Duration) -> bool {
+        self.possible(fact, start, end).len() > 1
+    }
+
+    /// How long after its acknowledgement the last change of this fact was not yet seen by a request that began at `start`,
+    /// and which change of it that was; `None` where it should have been seen by then, so that something else is to blame,
+    /// or where a disturbance makes that say nothing.
+    pub fn lag(&self, fact: Fact, start: Duration) -> Option<(usize, Duration)> {
+        let changes = self.changes.get(&fact)?;
+        let last = changes.last()?;
+        let acknowledged = last.acknowledged?;
+        let undisturbed = self.certain(last) == Some(acknowledged.saturating_add(self.bounds.propagation));
+        let lag = start.checked_sub(acknowledged).filter(|lag| undisturbed && *lag < self.bounds.propagation);
+        lag.map(|lag| (changes.len(), lag))
+    }
+
+    /// When everything that was changed so far is certain; `None` while a change or a disturbance is under way.
+    pub fn settled(&self) -> Option<Duration> {
+        let last = self.changes.values().filter_map(|changes| changes.last());
+        last.map(|change| self.certain(change)).try_fold(Duration::ZERO, |latest, certain| Some(latest.max(certain?)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,244 @@
+//! A soak from beginning to end.
+
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+
+use fastrand::Rng;
+use keygate_e2e::{
+    Error, Result, artifacts,
+    deadline::eventually,
+    envoy::Envoy,
+    http::{self, Ask},
+    policy_service::PolicyService,
+    ports,
+};
+use tokio::{
+    sync::{Mutex, watch},
+    task::{JoinHandle, LocalSet, spawn_local},
+};
+
+use crate::{
+    between::{Between, Feed},
+    book::{Book, Pages},
+    changes,
+    faults::{self, Plan, Well},
+    gateway::Gateway,
+    history::Bounds,
+    load::{self, Load},
+    policy::{self, APIS, Caller, KeyType, Subject},
+    report::Outcome,
+    slope::{Sample, Slope},
+};
+
+/// Pause between two looks at the memory.
+const LOOK: Duration = Duration::from_secs(1);
+/// Looks between two lines of progress.
+const LOOKS_PER_LINE: u32 = 5;
+/// How long things may take to come up, or to settle at the end: the longest pause after failures, and what comes on top.
+const SETTLING: Duration = Duration::from_secs(60);
+/// The memory is judged from then on: a third of the soak, and a minute at most.
+const WARM_UP: Duration = Duration::from_secs(60);
+/// A line through less than that says nothing: a listener that is replaced is worth some MiB, for a while.
+const JUDGED_FROM_MINUTES: f64 = 2.0;
+
+/// What a soak is to be like.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long it is.
+    pub seconds: u64,
+    /// What everything is chosen from.
+    pub seed: u64,
+    /// Applications, each with two keys and four subscriptions.
+    pub applications: usize,
+    /// Requests a second, about.
+    pub rate: u32,
+    /// What the filter promises.
+    pub bounds: Bounds,
+    /// What is done to the stack.
+    pub plan: Plan,
+    /// What the feed is like while nothing is done to it.
+    pub well: Feed,
+    /// The module that can be made to trap.
+    pub armed: PathBuf,
+}
+
+/// Runs it, on this thread alone: the machine is Envoy's.
+pub async fn run(options: &Options) -> Result<Outcome> {
+    LocalSet::new().run_until(prepare(options)).await
+}
+
+async fn prepare(options: &Options) -> Result<Outcome> {
+    let folder = artifacts::root().join("target/stack/soak");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).map_err(Error::io(format!("making {}", folder.display())))?;
+    let service = PolicyService::start(&folder, ports::free()?).await?;
+    let page = folder.join("policy.json");
+    fs::write(&page, policy::page(options.applications).to_string()).map_err(Error::io("writing the policy"))?;
+    service.import(&page).await?;
+
+    let book = Arc::new(Book::begin(options.bounds));
+    let between = Arc::new(Between::start(service.address(), Arc::clone(&book)).await?);
+    between.be(options.well);
+    let gateway = Gateway::start(&folder, between.address(), &options.armed, options.bounds).await?;
+    let address = gateway.address();
+    let first = Subject { caller: Caller::Application(0, KeyType::Production), api: 0 };
+    eventually("the first policy", SETTLING, async || {
+        let ask = Ask::get(policy::path(first.api)).key(&policy::key(0, KeyType::Production));
+        let answer = http::send(address, &ask).await?;
+        if answer.status == 200 {
+            Ok(())
+        } else {
+            Err(Error::unexpected("the first answer", "200", answer.to_string()))
+        }
+    })
+    .await?;
+    let vms = gateway.envoy().vms().await?.active;
+    let soak = Soak { options, book, gateway: Arc::new(Mutex::new(gateway)), address, vms };
+    soak.through(service, between).await
+}
+
+struct Soak<'a> {
+    options: &'a Options,
+    book: Arc<Book>,
+    gateway: Arc<Mutex<Gateway>>,
+    address: std::net::SocketAddr,
+    vms: u64,
+}
+
+impl Soak<'_> {
+    async fn through(self, service: PolicyService, between: Arc<Between>) -> Result<Outcome> {
+        let Options { seconds, seed, applications, rate, plan, .. } = *self.options;
+        let mut rng = Rng::with_seed(seed);
+        let (end, ended) = watch::channel(false);
+        let (quiet, calm) = watch::channel(false);
+        let book = || Arc::clone(&self.book);
+        let load = Load { address: self.address, applications, rate };
+        let loading = spawn_local(load::run(book(), load, rng.u64(..), ended.clone()));
+        let changing = spawn_local(changes::run(book(), service.address(), applications, rng.fork(), calm.clone()));
+        let well = Well { well: self.options.well, plan };
+        let (feed_rng, envoy_rng) = (rng.fork(), rng.fork());
+        let disturbing =
+            spawn_local(faults::disturb_feed(book(), service, Arc::clone(&between), well, feed_rng, calm.clone()));
+        let gateway = Arc::clone(&self.gateway);
+        let shaking = spawn_local(faults::disturb_envoy(book(), gateway, self.address, plan, envoy_rng, calm));
+
+        self.watch(Duration::from_secs(seconds)).await?;
+        let lasted = self.book.now();
+        // No more changes and faults, but the load goes on until everything has settled.
+        quiet.send_replace(true);
+        joined(changing).await?;
+        joined(shaking).await?;
+        let service = joined(disturbing).await?;
+        self.settle().await?;
+        end.send_replace(true);
+        let _ = loading.await;
+        load::ask_all(book(), self.address, every_subject(applications)).await;
+        let outcome = self.outcome(lasted).await?;
+        self.gateway.lock().await.stop().await;
+        drop((service, between));
+        Ok(outcome)
+    }
+
+    /// Looks at the memory and says how things stand, for so long.
+    async fn watch(&self, lasting: Duration) -> Result<()> {
+        let mut looks: u32 = 0;
+        let mut clock = tokio::time::interval(LOOK);
+        while self.book.now() < lasting {
+            clock.tick().await;
+            let kib = {
+                let mut gateway = self.gateway.lock().await;
+                gateway.check()?;
+                gateway.memory_kib()?
+            };
+            let at = self.book.now();
+            let mut open = self.book.open();
+            open.memory.push(Sample { at, kib });
+            looks = looks.saturating_add(1);
+            if looks.is_multiple_of(LOOKS_PER_LINE) {
+                eprintln!("{}", progress(&open, at, kib));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until every change is certain, and until the VMs that were replaced are gone.
+    async fn settle(&self) -> Result<()> {
+        eventually("every change to be certain", SETTLING, async || match self.book.open().history.settled() {
+            Some(settled) if settled <= self.book.now() => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await?;
+        let gone = eventually("the VMs that were replaced to be gone", SETTLING, async || {
+            let active = self.active_vms().await?;
+            if active == self.vms { Ok(()) } else { Err(unsettled(active)) }
+        })
+        .await;
+        // If they are not, the report says so.
+        drop(gone);
+        Ok(())
+    }
+
+    async fn active_vms(&self) -> Result<u64> {
+        Ok(self.gateway.lock().await.envoy().vms().await?.active)
+    }
+
+    async fn outcome(&self, lasted: Duration) -> Result<Outcome> {
+        let gateway = self.gateway.lock().await;
+        let guarded = gateway.envoy().stat("http.gateway.rbac.denied").await?;
+        let active = gateway.envoy().vms().await?.active;
+        let mut open = self.book.open();
+        open.took.sort_unstable();
+        let quantile = |share: usize| {
+            let index = open.took.len().saturating_sub(1).saturating_mul(share) / 100;
+            Duration::from_micros(open.took.get(index).copied().unwrap_or_default().into())
+        };
+        let warm = WARM_UP.min(lasted.checked_div(3).unwrap_or_default());
+        let asked_for = open.faults.get("trap").copied().unwrap_or_default();
+        Ok(Outcome {
+            lasted,
+            seed: self.options.seed,
+            applications: self.options.applications,
+            bounds: self.options.bounds,
+            tally: open.tally.clone(),
+            took: [50, 99, 100].map(quantile),
+            changes: open.changes,
+            lags: open.lags(),
+            faults: open.faults.clone(),
+            traps_not_asked_for: traps(gateway.envoy()).saturating_sub(asked_for),
+            guarded,
+            vms: (self.vms, active),
+            memory: Slope::through(&open.memory, warm).filter(|slope| slope.minutes >= JUDGED_FROM_MINUTES),
+        })
+    }
+}
+
+fn unsettled(active: u64) -> Error {
+    Error::unexpected("envoy's VMs", "as many as at the beginning", active.to_string())
+}
+
+/// Callbacks that ended in a trap, or in the filter's own panic, by Envoy's log.
+fn traps(envoy: &Envoy) -> u64 {
+    let log = envoy.log();
+    let lines = log.lines().filter(|line| line.contains("Uncaught RuntimeError") || line.contains("panicked at"));
+    u64::try_from(lines.count()).unwrap_or(u64::MAX)
+}
+
+fn every_subject(applications: usize) -> Vec<Subject> {
+    let callers = |application| KeyType::ALL.map(|key_type| Caller::Application(application, key_type));
+    let subjects = |caller| (0..APIS).map(move |api| Subject { caller, api });
+    (0..applications).flat_map(callers).flat_map(subjects).collect()
+}
+
+fn progress(open: &Pages, at: Duration, kib: u64) -> String {
+    let Pages { tally, changes, faults, now, .. } = open;
+    let wrong = tally.wrong();
+    let wrong = if wrong == 0 { "none wrong".to_owned() } else { format!("{wrong} WRONG") };
+    let faults: u64 = faults.values().sum();
+    let now = if now.is_empty() { String::new() } else { format!(", feed: {now}") };
+    let (seconds, requests, mib) = (at.as_secs(), tally.all(), kib / 1024);
+    format!("{seconds:>5} s  {requests} answers, {wrong}; {changes} changes, {faults} faults, {mib} MiB{now}")
+}
+
+/// What a task came to.
+async fn joined<T>(task: JoinHandle<Result<T>>) -> Result<T> {
+    task.await.unwrap_or_else(|error| Err(Error::unexpected("a part of the soak", "it to end", error.to_string())))
+}

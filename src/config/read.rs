@@ -173,7 +173,7 @@ impl<'n> Entry<'n> {
         let close = allowed
             .iter()
             .filter(|_| !self.name_place.path.is_hidden() && self.name.len() <= MAX_SHOWN)
-            .map(|name| (strsim::osa_distance(&self.name.to_lowercase(), name), *name))
+            .map(|name| (strsim::osa_distance(&self.name.to_ascii_lowercase(), name), *name))
             .filter(|(slips, name)| *slips <= MAX_SLIPS.min(name.len() / 3))
             .min_by_key(|(slips, _)| *slips)
             .map(|(_, name)| name);

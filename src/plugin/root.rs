@@ -61,11 +61,13 @@ impl Root {
                 refresh.serves_requests();
             }
             let mut around = Around { now_ms, held: &mut held, shared: &SharedData, report: &mut report };
-            if let Some(fetch) = ask(&mut refresh, &mut around) {
+            let mut wanted = ask(&mut refresh, &mut around);
+            while let Some(fetch) = wanted {
                 match send(&plugin.config.policy, &fetch) {
                     Ok(token) => refresh.sent(token),
                     Err(failure) => refresh.not_sent(failure, &mut around),
                 }
+                wanted = refresh.carry_on(&mut around);
             }
         }
         self.say(&plugin, &report, now_ms);

@@ -1,7 +1,7 @@
 //! How a refresh goes on with an answer, and how it ends.
 
 use super::{
-    Around, Fetch, Level, MAX_PAGES, Purpose, Refresh, RefreshEvent, Report, State,
+    Ahead, Around, Fetch, Level, MAX_PAGES, Purpose, Refresh, RefreshEvent, Report, State,
     answer::{Answer, Failure, Meaning},
     work::{Job, Work},
 };
@@ -132,9 +132,25 @@ impl Refresh {
         around: &mut Around<'_, S>,
     ) -> Option<Fetch> {
         match build.begin_page(&page) {
-            Ok(()) => self.start(Work::new(page, Job::Full(build)), fetch),
+            Ok(()) => {
+                let next = page.header.next.clone();
+                self.start(Work::new(page, Job::Full(build)), fetch);
+                self.ask_ahead(next?, around)
+            }
             Err(error) => self.build_failed(&fetch.path, error, around),
         }
+    }
+
+    /// Asks for the next page before the work on this one begins. What forbids it is said when it is its turn.
+    fn ask_ahead<S: Shared>(&mut self, next: String, around: &Around<'_, S>) -> Option<Fetch> {
+        let State::Working { ahead, .. } = &mut self.state else { return None };
+        if self.visited.len() >= MAX_PAGES || self.visited.contains(&next) {
+            return None;
+        }
+        self.visited.insert(next.clone());
+        let fetch = Fetch { path: next, etag: None, wait: None, timeout: self.settings.timeout };
+        *ahead = Some(Ahead { fetch: fetch.clone(), sent_ms: around.now_ms, token: None, answer: None });
+        Some(fetch)
     }
 
     fn take_delta<S: Shared>(
@@ -153,20 +169,22 @@ impl Refresh {
             return None;
         }
         match Delta::new(&page, held, around.shared, around.held.source()) {
-            Ok(delta) => self.start(Work::new(page, Job::Delta(Box::new(delta))), fetch),
+            Ok(delta) => {
+                self.start(Work::new(page, Job::Delta(Box::new(delta))), fetch);
+                None
+            }
             Err(error) => self.build_failed(&fetch.path, error, around),
         }
     }
 
-    fn start(&mut self, work: Work, fetch: &Fetch) -> Option<Fetch> {
-        self.state = State::Working { work: Box::new(work), path: fetch.path.clone() };
-        None
+    fn start(&mut self, work: Work, fetch: &Fetch) {
+        self.state = State::Working { work: Box::new(work), path: fetch.path.clone(), ahead: None };
     }
 
     /// One slice of work.
     pub(super) fn work<S: Shared>(&mut self, around: &mut Around<'_, S>) -> Option<Fetch> {
         let mut budget = self.budget();
-        let State::Working { work, path } = &mut self.state else { return None };
+        let State::Working { work, path, .. } = &mut self.state else { return None };
         let held = around.held.standing();
         let mut report = Report::default();
         let done = work.slice(around.shared, around.held.source(), held, &mut budget, &mut report);
@@ -185,14 +203,12 @@ impl Refresh {
 
     /// A page is in the store: the next one, or the end.
     fn page_done<S: Shared>(&mut self, around: &mut Around<'_, S>) -> Option<Fetch> {
-        let State::Working { work, path } = std::mem::replace(&mut self.state, State::Follower { free_since_ms: None })
-        else {
-            return None;
-        };
+        let before = std::mem::replace(&mut self.state, State::Follower { free_since_ms: None });
+        let State::Working { work, path, ahead } = before else { return None };
         let Work { page, job, .. } = *work;
         match job {
             Job::Full(build) => match &page.header.next {
-                Some(next) => self.next_page(next, &path, Purpose::NextFull(build), around),
+                Some(next) => self.next_of_full(next, &path, build, ahead, around),
                 None => self.publish_full(*build, &path, around),
             },
             Job::Delta(delta) => {
@@ -206,6 +222,25 @@ impl Refresh {
                 };
                 let purpose = Purpose::NextDelta { epoch: header.epoch, revision: header.revision, base: header.base };
                 self.next_page(next, &path, purpose, around)
+            }
+        }
+    }
+
+    fn next_of_full<S: Shared>(
+        &mut self,
+        next: &str,
+        path: &str,
+        build: Box<Build>,
+        ahead: Option<Ahead>,
+        around: &mut Around<'_, S>,
+    ) -> Option<Fetch> {
+        let purpose = Purpose::NextFull(build);
+        match ahead {
+            None => self.next_page(next, path, purpose, around),
+            Some(Ahead { fetch, answer: Some(answer), .. }) => self.go_on(fetch, purpose, answer, false, around),
+            Some(Ahead { fetch, sent_ms, token, answer: None }) => {
+                self.state = State::Fetching { fetch, purpose, sent_ms, token };
+                None
             }
         }
     }

@@ -131,8 +131,18 @@ enum State {
     Idle { since_ms: u64, due_ms: u64 },
     /// Waiting for an answer.
     Fetching { fetch: Fetch, purpose: Purpose, sent_ms: u64, token: Option<u32> },
-    /// Working a page into the store.
-    Working { work: Box<Work>, path: String },
+    /// Working a page into the store, while the one behind it may be on its way.
+    Working { work: Box<Work>, path: String, ahead: Option<Ahead> },
+}
+
+/// The next page of a full policy, asked for before the work on this one begins: so the service is busy with it
+/// meanwhile. Its answer, at most [`crate::policy::page::MAX_PAGE_BYTES`], waits until its turn.
+#[derive(Debug)]
+struct Ahead {
+    fetch: Fetch,
+    sent_ms: u64,
+    token: Option<u32>,
+    answer: Option<Answer>,
 }
 
 /// The state machine.
@@ -216,17 +226,32 @@ impl Refresh {
 
     /// The callout of the last fetch has this token.
     pub fn sent(&mut self, new: u32) {
-        if let State::Fetching { token, .. } = &mut self.state {
-            *token = Some(new);
+        match &mut self.state {
+            State::Fetching { token, .. } | State::Working { ahead: Some(Ahead { token, .. }), .. } => {
+                *token = Some(new)
+            }
+            State::Working { ahead: None, .. } | State::Idle { .. } | State::Follower { .. } => {}
         }
     }
 
     /// The callout of the last fetch could not be made.
     pub fn not_sent<S: Shared>(&mut self, failure: Failure, around: &mut Around<'_, S>) {
-        if let State::Fetching { fetch, .. } = &self.state {
-            let path = fetch.path.clone();
-            self.fail(&path, &failure, None, around);
+        match &mut self.state {
+            State::Fetching { fetch, .. } => {
+                let path = fetch.path.clone();
+                self.fail(&path, &failure, None, around);
+            }
+            // It is asked for again when it is its turn.
+            State::Working { ahead, .. } => {
+                ahead.take().into_iter().for_each(|ahead| _ = self.visited.remove(&ahead.fetch.path));
+            }
+            State::Idle { .. } | State::Follower { .. } => {}
         }
+    }
+
+    /// What a fetch kept waiting goes on, now that it was sent.
+    pub fn carry_on<S: Shared>(&mut self, around: &mut Around<'_, S>) -> Option<Fetch> {
+        self.work(around)
     }
 
     /// Time has passed. `random` may be any number.
@@ -263,6 +288,12 @@ impl Refresh {
 
     /// A callout was answered. What nobody waits for any more is ignored.
     pub fn answered<S: Shared>(&mut self, token: u32, answer: Answer, around: &mut Around<'_, S>) -> Option<Fetch> {
+        if let State::Working { ahead: Some(ahead), .. } = &mut self.state
+            && ahead.token == Some(token)
+        {
+            ahead.answer = Some(answer);
+            return None;
+        }
         if !matches!(&self.state, State::Fetching { token: Some(waited), .. } if *waited == token) {
             return None;
         }

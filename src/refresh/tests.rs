@@ -69,10 +69,12 @@ impl Vm {
     ) {
         let mut report = Report::default();
         let mut around = Around { now_ms, held: &mut self.held, shared: memory, report: &mut report };
-        if let Some(fetch) = ask(&mut self.refresh, &mut around) {
+        let mut wanted = ask(&mut self.refresh, &mut around);
+        while let Some(fetch) = wanted {
             self.tokens += 1;
             self.refresh.sent(self.tokens);
             self.sent = Some((self.tokens, fetch));
+            wanted = self.refresh.carry_on(&mut around);
         }
         self.lines.extend(report.lines);
         self.events.extend(report.events);
@@ -442,6 +444,53 @@ fn pages_take_effect_together_or_not_at_all() {
         assert_eq!(vm.decide(&memory, "good"), if applied { "key_unknown" } else { "allowed" }, "{name}");
         assert!(seen.len() < 5, "{name}: {seen:?}");
     }
+}
+
+/// A page of a full policy with more rows than a slice of work has on a thread that serves requests.
+fn long_page(next: &str, first: usize) -> String {
+    let rows: Vec<String> = (first..first + 3_000).map(|number| key(&format!("key-{number}"))).collect();
+    format!(r#"{{"format": 1, "revision": 6, "next": {next}, "confirm_removal": true, "keys": [{}]}}"#, rows.join(","))
+}
+
+#[test]
+fn the_next_page_is_asked_for_before_the_work_on_this_one() {
+    let memory = Memory::default();
+    let mut vm = holding(&memory, "");
+    vm.tick(&memory, 6_000);
+    vm.refresh.serves_requests();
+    vm.answer(&memory, 6_000, json(long_page(r#""/2""#, 0)));
+    let (_, fetch) = vm.sent.clone().expect("the second page is asked for");
+    assert_eq!(fetch.path, "/2");
+    assert!(vm.refresh.is_busy(), "the first page is not in yet");
+    vm.answer(&memory, 6_000, json(long_page("null", 3_000)));
+    assert!(vm.sent.is_none(), "an answer that came early waits for its turn");
+    assert_eq!(vm.settle(&memory, 6_000, &mut |_| status(500)), Vec::<String>::new(), "nothing is asked for twice");
+    assert_eq!(vm.decide(&memory, "good"), "api_not_found", "the new policy, without APIs, decides: {:?}", vm.lines);
+}
+
+#[test]
+fn a_page_asked_for_early_that_fails_or_was_never_sent_changes_nothing() {
+    let memory = Memory::default();
+    let mut vm = holding(&memory, "");
+    vm.tick(&memory, 6_000);
+    vm.refresh.serves_requests();
+    vm.answer(&memory, 6_000, json(long_page(r#""/2""#, 0)));
+    vm.answer(&memory, 6_000, status(500));
+    vm.settle(&memory, 6_000, &mut |_| status(500));
+    assert_eq!(vm.decide(&memory, "good"), "allowed", "the policy held serves on");
+    assert!(vm.lines[0].1.contains("status 500"), "{:?}", vm.lines);
+
+    let memory = Memory::default();
+    let mut vm = holding(&memory, "");
+    vm.tick(&memory, 6_000);
+    vm.refresh.serves_requests();
+    vm.answer(&memory, 6_000, json(long_page(r#""/2""#, 0)));
+    let mut report = Report::default();
+    let mut around = Around { now_ms: 6_000, held: &mut vm.held, shared: &memory, report: &mut report };
+    vm.refresh.not_sent(Failure::NotSent, &mut around);
+    vm.sent = None;
+    let asked = vm.settle(&memory, 6_000, &mut |_| json(long_page("null", 3_000)));
+    assert_eq!(asked, ["/2"], "it is asked for again when it is its turn: {:?}", vm.lines);
 }
 
 #[test]

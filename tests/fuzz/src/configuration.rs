@@ -89,10 +89,23 @@ fn secrets(json: &Value) -> Vec<String> {
         }
     }
     strings(&rest, &mut open);
+    names(&rest, &mut open);
     secret.retain(|text| text.len() >= TELLING_BYTES && !open.iter().any(|other| other.contains(text.as_str())));
     // What the messages themselves say.
     secret.retain(|text| !text.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b' ')));
     secret
+}
+
+/// Names of fields, which are said where they are not known.
+fn names(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Array(values) => values.iter().for_each(|value| names(value, found)),
+        Value::Object(fields) => {
+            found.extend(fields.keys().cloned());
+            fields.values().for_each(|value| names(value, found));
+        }
+        _ => {}
+    }
 }
 
 fn strings(value: &Value, found: &mut Vec<String>) {

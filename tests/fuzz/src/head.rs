@@ -10,10 +10,11 @@ use keygate::{
     decision::{self, Denial, Facts},
     edit::Edit,
     head::Head,
-    outcome,
+    outcome::{self, Change},
     path::{RequestPath, split_query},
     policy::Digest,
     reason::Reason,
+    reply::Prepared,
     store::{Source, held::Held, memory::Memory},
 };
 use serde_json::json;
@@ -85,24 +86,25 @@ fn check_headers(headers: &Headers, config: &Config) {
     let view = held.view(&memory);
     let decision = decision::decide(&before, config, view.as_ref(), &Nothing);
     assert_eq!(decision.verdict, Err(Denial::NoPolicy));
-    let outcome = outcome::follow(&before, config, &decision);
+    let replies = Prepared::new(&config.replies, config.policy.refresh_interval);
+    let outcome = outcome::follow(&before, config, &replies, &decision);
     assert!(outcome.reply.is_some());
-    check_edits(headers, config, &outcome.edits, false);
+    check_change(headers, config, &outcome.change, false);
 
     // A request that passes where no policy is needed to let it.
     let config = Config { on_policy_unavailable: config::OnPolicyUnavailable::Allow, ..config.clone() };
-    let outcome = outcome::follow(&before, &config, &decision);
+    let outcome = outcome::follow(&before, &config, &replies, &decision);
     assert!(outcome.reply.is_none());
-    check_edits(headers, &config, &outcome.edits, true);
+    check_change(headers, &config, &outcome.change, true);
 
-    let outcome = outcome::refuse(&before, &config, Reason::KeyUnknown);
-    check_edits(headers, &config, &outcome.edits, false);
+    let outcome = outcome::refuse(&before, &config, &replies, Reason::KeyUnknown);
+    check_change(headers, &config, &outcome.change, false);
     let reply = outcome.reply.unwrap();
     assert!(!reply.headers.iter().any(|(_, value)| value.contains(char::is_control)), "a header that ends early");
 }
 
-fn check_edits(headers: &Headers, config: &Config, edits: &[Edit<'_>], passes: bool) {
-    let after = edited(headers, edits);
+fn check_change(headers: &Headers, config: &Config, change: &Change<'_>, passes: bool) {
+    let after = changed(headers, config, change);
     let left = credential::find(&head(&after), &config.credential_sources);
     assert_eq!(left.resolve(Ambiguous::Reject), Credential::Absent, "a credential is left");
     let forward = &config.forward;
@@ -149,19 +151,17 @@ fn check_head(head: &Head<'_>) {
     assert!(!text.ends_with("/.") && !text.ends_with("/.."));
 }
 
-/// Carries out the edits as the host does.
-fn edited(headers: &Headers, edits: &[Edit<'_>]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut headers = headers.to_vec();
-    for edit in edits {
-        match edit {
-            Edit::Remove(name) => headers.retain(|(given, _)| given != name.as_bytes()),
-            Edit::Set(name, value) => match headers.iter_mut().find(|(given, _)| given == name.as_bytes()) {
-                Some((_, old)) => *old = value.to_vec(),
-                None => headers.push((name.as_bytes().to_vec(), value.to_vec())),
-            },
-        }
-    }
-    headers
+/// Carries out the change as the host does.
+fn changed(headers: &Headers, config: &Config, change: &Change<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut after = headers.to_vec();
+    change.edits(&head(headers), config, |edit| match edit {
+        Edit::Remove(name) => after.retain(|(given, _)| given != name.as_bytes()),
+        Edit::Set(name, value) => match after.iter_mut().find(|(given, _)| given == name.as_bytes()) {
+            Some((_, old)) => *old = value.to_vec(),
+            None => after.push((name.as_bytes().to_vec(), value.to_vec())),
+        },
+    });
+    after
 }
 
 struct Nothing;

@@ -9,6 +9,7 @@ use keygate::{
     },
     store::record::{self, ApplicationPart, ApplicationRecord, SubscriptionPart},
 };
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::{
@@ -23,9 +24,12 @@ pub fn check(bytes: &[u8]) {
         Ok(page) => page,
         Err(error) => return check_line(&error.to_string()),
     };
-    let json: Value = serde_json::from_slice(bytes).expect("a page is JSON to others, too");
-    assert_eq!(json["format"], wire::FORMAT);
-    check_header(&page, &json);
+    serde_json::from_slice::<IgnoredAny>(bytes).expect("a page is JSON to others, too");
+    // Where something is in it that nobody reads, as a number beyond all bounds, others may still not read it whole.
+    if let Ok(json) = serde_json::from_slice::<Value>(bytes) {
+        assert_eq!(json["format"], wire::FORMAT);
+        check_header(&page, &json);
+    }
     check_lists(&page);
     check_rows(&page);
 }

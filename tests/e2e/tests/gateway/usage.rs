@@ -1,0 +1,139 @@
+//! Usage through the real policy service: what was asked is billed exactly, and a quota holds across Envoys and restarts.
+
+use std::time::Duration;
+
+use keygate_e2e::{
+    Options, Stack,
+    deadline::eventually,
+    http::{self, Ask},
+    policy_service::PolicyService,
+    stack::Policy,
+    story::{self, Expected, ORDERS, PAYMENTS},
+    workers::Workers,
+};
+use serde_json::{Value, json};
+
+/// How long a change may take to be seen.
+const SEEN_WITHIN: Duration = Duration::from_secs(6);
+/// One interval of reports, the grace of a second that workers leave the main thread, and a slow machine.
+const REPORTED_WITHIN: Duration = Duration::from_secs(8);
+
+/// As it is shipped, but reporting every second.
+fn hasty() -> Options {
+    Options::default().edit(r#""interval_ms": 60000"#, r#""interval_ms": 1000"#)
+}
+
+async fn call(policy: &PolicyService, ask: Ask) -> Value {
+    let answer = policy.call(ask).await.unwrap();
+    assert!(answer.status.is_success(), "{answer}");
+    answer.json()
+}
+
+/// Requests of an application with that outcome that are billed.
+async fn billed(policy: &PolicyService, application: &str, outcome: &str) -> u64 {
+    let page = call(policy, Ask::get(format!("/v1/usage?application={application}&limit=1000"))).await;
+    let items = page["items"].as_array().unwrap().iter();
+    items.filter(|item| item["outcome"] == outcome).map(|item| item["requests"].as_u64().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn what_is_asked_is_billed_exactly() {
+    let (stack, keys) = story::stage("usage-billed", hasty()).await.unwrap();
+    let policy = stack.policy().unwrap();
+    let mut workers = Workers::connect(stack.envoy().unwrap()).await.unwrap();
+    let allowed = Ask::get(ORDERS).key(&keys.production);
+    // The first may wait for the policy; it is billed too.
+    let mut sent = 0;
+    for _ in 0..150 {
+        sent += workers.send(&allowed).await.unwrap().iter().filter(|(_, answer)| answer.status == 200).count();
+    }
+    for _ in 0..10 {
+        workers.send(&Ask::get(ORDERS).key(&keys.visitor)).await.unwrap();
+        workers.send(&Ask::get(ORDERS).key("never-given-out")).await.unwrap();
+    }
+    let refused = 10 * workers.count() as u64;
+    let sent = u64::try_from(sent).unwrap();
+    assert_eq!(sent, 150 * workers.count() as u64);
+    eventually("the bill", REPORTED_WITHIN, async || {
+        let found = (billed(policy, "shop", "allowed").await, billed(policy, "visitor", "subscription_missing").await);
+        if found == (sent, refused) { Ok(()) } else { Err(format!("{found:?}, expected {sent} and {refused}")) }
+    })
+    .await
+    .unwrap();
+    let items = call(policy, Ask::get("/v1/usage")).await["items"].as_array().unwrap().clone();
+    assert!(items.iter().all(|item| item["api"] == "orders-1.0" && item["hour"].as_u64().unwrap() % 3_600 == 0));
+    let partner = keys.partner;
+    let keys = call(policy, Ask::get("/v1/keys")).await["items"].as_array().unwrap().clone();
+    let used =
+        |application: &str| keys.iter().any(|key| key["application"] == application && key["last_used"].is_u64());
+    assert_eq!([used("shop"), used("visitor"), used("partner")], [true, true, false]);
+    // Nothing more comes of it: a later report has only what came later.
+    workers.send(&Ask::get(ORDERS).key(&partner)).await.unwrap();
+    eventually("the next report", REPORTED_WITHIN, async || match billed(policy, "partner", "allowed").await {
+        0 => Err("nothing is billed"),
+        _ => Ok(()),
+    })
+    .await
+    .unwrap();
+    assert_eq!(billed(policy, "shop", "allowed").await, sent);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_monthly_quota_holds_across_envoys_and_a_restart() {
+    const QUOTA: u64 = 20;
+    let (mut first, keys) = story::stage("usage-quota", hasty()).await.unwrap();
+    let policy = first.policy().unwrap().address();
+    let mut second = Stack::start("usage-quota-2", Options { policy: Policy::At(policy), ..hasty() }).await.unwrap();
+    let plan = json!({"id": "small", "limits": [{"requests": QUOTA, "per": "month"}]});
+    first.policy().unwrap().post("/v1/plans", Some(plan)).await.unwrap();
+    let subscription = json!({"application": "shop", "api": "orders-1.0", "plan": "small"});
+    let put = Ask::new("PUT", "/v1/subscriptions/shop-orders").json(subscription);
+    call(first.policy().unwrap(), put).await;
+
+    let ask = Ask::get(ORDERS).key(&keys.production);
+    let passes = async |stack: &Stack| {
+        let answer = http::send(stack.envoy().unwrap().gateway(), &ask).await.unwrap();
+        match answer.status.as_u16() {
+            200 => Ok(()),
+            429 if answer.json()["code"] == "900804" => Err("900804".to_owned()),
+            _ => panic!("{answer}"),
+        }
+    };
+    // Fewer than the quota in each, and in the first a part before it is started again.
+    for _ in 0..8 {
+        passes(&first).await.unwrap();
+        passes(&second).await.unwrap();
+    }
+    let service = first.policy().unwrap();
+    eventually("16 are billed", REPORTED_WITHIN, async || match billed(service, "shop", "allowed").await {
+        16 => Ok(()),
+        other => Err(other.to_string()),
+    })
+    .await
+    .unwrap();
+    first.start_envoy().await.unwrap();
+    for _ in 0..4 {
+        passes(&first).await.unwrap();
+    }
+    // Within one report and one refresh both refuse, with what is left of the month; the other subscription goes on.
+    for stack in [&first, &second] {
+        eventually("the quota to be used up", REPORTED_WITHIN + SEEN_WITHIN, async || match passes(stack).await {
+            Err(_) => Ok(()),
+            Ok(()) => Err("it passes"),
+        })
+        .await
+        .unwrap();
+        let answer = http::send(stack.envoy().unwrap().gateway(), &ask).await.unwrap();
+        let seconds: u64 = answer.header("retry-after").expect("retry-after").parse().unwrap();
+        assert!((1..=31 * 86_400).contains(&seconds), "{seconds} s");
+        let other =
+            http::send(stack.envoy().unwrap().gateway(), &Ask::get(PAYMENTS).key(&keys.production)).await.unwrap();
+        assert!(Expected::Reaches("production").is(other.status.as_u16(), &other.json()), "{other}");
+    }
+    // Restarted, it still does: the mark stands in the policy.
+    second.start_envoy().await.unwrap();
+    assert!(passes(&second).await.is_err());
+    second.stop().await;
+    first.stop().await;
+}

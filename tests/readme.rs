@@ -57,3 +57,18 @@ fn the_table_of_the_configuration_is_that_of_the_code() {
     });
     hold("configuration", &table(["field", "default", "meaning"], rows));
 }
+
+#[test]
+fn every_file_that_is_named_as_proof_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("SECURITY.md")).expect("SECURITY.md is there");
+    let named: Vec<_> = text.split('`').filter(|part| part.starts_with("tests/") || part.starts_with("src/")).collect();
+    assert!(named.len() > 15, "{named:?}");
+    for path in named {
+        assert!(root.join(path).exists(), "SECURITY.md names {path}, which is not there");
+    }
+    for target in text.split("fuzz target").skip(1).flat_map(|rest| rest.split('`').skip(1).step_by(2).take(2)) {
+        let is_target = target.bytes().all(|byte| byte.is_ascii_lowercase());
+        assert!(!is_target || root.join(format!("tests/fuzz/targets/{target}.rs")).exists(), "{target}");
+    }
+}

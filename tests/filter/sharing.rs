@@ -108,3 +108,32 @@ fn requests_held_under_a_configuration_survive_its_replacement() {
     // Envoy ends a listener's root context only after its streams; the fake one is harsher, and that must not trap.
     let _ = envoy.worker(1).outcome(held);
 }
+
+/// Another version of the module, with another format, on the same `vm_id`: its keys begin otherwise, and whatever stands
+/// under them is its own affair.
+#[test]
+fn another_version_of_the_format_is_neither_read_nor_touched() {
+    let (mut envoy, service) = running(&Page::demo(1));
+    let ours = format!("keygate/{}/", keygate::store::FORMAT);
+    let theirs = ["keygate/1/", "keygate/255/", "keygate/"].map(|prefix| {
+        let entries = envoy.shared_data("").into_iter().map(move |(key, value)| {
+            let key =
+                String::from_utf8(key).unwrap().replacen(&format!("keygate/{}/", keygate::store::FORMAT), prefix, 1);
+            (key.into_bytes(), [&value[..], b"in another format"].concat())
+        });
+        entries.collect::<Vec<_>>()
+    });
+    let theirs = theirs.concat();
+    assert!(theirs.len() > 9 && theirs.iter().all(|(key, _)| !key.starts_with(ours.as_bytes())));
+    envoy.tamper(|data| theirs.iter().for_each(|(key, value)| data.set("", key, value, 0).unwrap()));
+    for thread in [1, 2] {
+        envoy.worker(thread).renew();
+    }
+    service.publish(&Page::demo(2).subscription("app-1", "payments-1.0", "BLOCKED"));
+    envoy.run_for(Duration::from_secs(60));
+    assert_eq!(verdicts(&mut envoy)[..3], ["401 subscription_blocked", "401 subscription_blocked", "allowed"]);
+    let now = envoy.shared_data("");
+    for (key, value) in &theirs {
+        assert_eq!(now.get(key), Some(value), "{}", String::from_utf8_lossy(key));
+    }
+}

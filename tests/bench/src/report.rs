@@ -75,12 +75,15 @@ fn how(run: Run<'_>) -> String {
 }
 
 fn goals_table(goals: &[Goal]) -> String {
-    let mut out =
-        String::from("| goal | at most | measured | lowest to highest round | met |\n|---|---:|---:|---:|---|\n");
+    let mut out = String::from(
+        "| goal | at most | measured | lowest to highest round | floor | met |\n|---|---:|---:|---:|---:|---|\n",
+    );
     for goal in goals {
         let met = if goal.is_met() { "yes" } else { "**no**" };
         let (limit, found) = (goal.limit, goal.found.median());
-        let _ = writeln!(out, "| {} | {limit:.3} | {found:.3} | {} | {met} |", goal.what, range(&goal.found, 3));
+        let floor = if goal.floor.0.is_empty() { String::new() } else { format!("{:.3}", goal.floor.median()) };
+        let range = range(&goal.found, 3);
+        let _ = writeln!(out, "| {} | {limit:.3} | {found:.3} | {range} | {floor} | {met} |", goal.what);
     }
     out
 }

@@ -13,6 +13,12 @@ use crate::{
 const CALLS: &str = "pairs metric remove set set set property";
 /// The same where the credential is kept and nothing is forwarded.
 const CALLS_ALONE: &str = "pairs metric property";
+/// The same for a key that is not in the cache: its shard and its application's.
+const CALLS_COLD: &str = "pairs read read metric remove set set set property";
+/// The same for a key that the policy does not know: its shard, and a look at whether there is a newer policy.
+const CALLS_UNKNOWN: &str = "pairs read read metric remove property property refuse";
+/// The same for a blocked subscription: all that is known of who asked is annotated.
+const CALLS_BLOCKED: &str = "pairs metric remove property property property property refuse";
 /// Keys of the Lua table, as in the goal.
 const LUA_KEYS: usize = 100_000;
 /// From one key to the next where each request carries another: a prime, so that no two of one application follow each
@@ -31,6 +37,12 @@ pub mod id {
     pub const CALLS: &str = "calls";
     /// keygate's host calls when it only decides.
     pub const CALLS_ALONE: &str = "calls-alone";
+    /// keygate's host calls for a key that is not in the cache.
+    pub const CALLS_COLD: &str = "calls-cold";
+    /// keygate's host calls for an unknown key.
+    pub const CALLS_UNKNOWN: &str = "calls-unknown";
+    /// keygate's host calls for a blocked subscription.
+    pub const CALLS_BLOCKED: &str = "calls-blocked";
     /// Envoy's own filter for API keys.
     pub const API_KEY_AUTH: &str = "api-key-auth";
     /// The Lua table.
@@ -213,6 +225,14 @@ impl Compared {
         let calls = |id, words| Some(listeners::wasm(id, &filters.calls, words));
         self.add(id::CALLS_ALONE, "keygate's host calls, deciding alone", calls(id::CALLS_ALONE, CALLS_ALONE), REASON);
         self.add(id::CALLS, "keygate's host calls, nothing decided", calls(id::CALLS, CALLS), ALL);
+        self.add(id::CALLS_COLD, "the same with two reads of shared data", calls(id::CALLS_COLD, CALLS_COLD), ALL);
+        for (id, title, words) in [
+            (id::CALLS_UNKNOWN, "keygate's host calls, refusing an unknown key", CALLS_UNKNOWN),
+            (id::CALLS_BLOCKED, "keygate's host calls, refusing a block", CALLS_BLOCKED),
+        ] {
+            self.listen(id, calls(id, words));
+            self.variants.push(Variant::new(id, title, id).refuses(401, "900901"));
+        }
         self.add(id::EXT_AUTHZ_ENVOY, "ext_authz over HTTP, Envoy alone", Some(listeners::ext_authz(authz)), nothing);
         let with_server = Variant::new(id::EXT_AUTHZ, "ext_authz over HTTP, with its server", id::EXT_AUTHZ_ENVOY);
         self.variants.push(Variant { with_authz: true, ..with_server });

@@ -1,25 +1,46 @@
-//! A filter that makes the host calls of keygate's hot path and decides nothing: what keygate would cost if deciding
-//! were free.
+//! A filter that makes the host calls of keygate's way through a request and decides nothing: what keygate would cost if
+//! deciding were free, the floor of each goal on this machine.
 //!
 //! Its configuration names the calls, in keygate's order, so that the cost of each can be found by leaving it out:
-//! `pairs metric remove set set set property`. An empty one makes none. The values that it sets are as long as those that
-//! keygate sets in the benchmark. It uses the SDK's dispatcher and declares the calls itself, as keygate does; statuses
-//! are not looked at.
+//! `pairs metric remove set set set property`. `read` reads a value of shared data as long as a shard, each time another
+//! one, and `refuse` answers as keygate refuses. The values that it sets are as long as those that keygate sets in the
+//! benchmark. As keygate it hears of streams without the SDK's dispatcher and declares the calls itself; statuses are not
+//! looked at.
 
-use std::{ptr, rc::Rc};
-
-use proxy_wasm::{
-    traits::{Context, HttpContext, RootContext},
-    types::{Action, ContextType},
+use std::{
+    cell::{Cell, RefCell},
+    ptr,
 };
+
+use proxy_wasm::traits::{Context, RootContext};
 
 const REQUEST_HEADERS: u32 = 0;
 const PLUGIN_CONFIGURATION: u32 = 7;
 const COUNTER: u32 = 0;
+const CONTINUE: u32 = 0;
+const PAUSE: u32 = 1;
 
 /// What `set` sets, one after the other.
 const HEADERS: [(&str, &str); 3] =
     [("x-application-id", "app-0000000"), ("x-key-id", "k-00000000"), ("x-key-type", "PRODUCTION")];
+/// What `property` sets, one after the other.
+const PROPERTIES: [(&str, &str); 4] = [
+    ("keygate.reason", "allowed"),
+    ("keygate.application_id", "app-0000000"),
+    ("keygate.key_id", "k-00000000"),
+    ("keygate.api_id", "api-000"),
+];
+/// How many values `read` has to choose from: as many as keygate has shards for the benchmark's 100,000 keys and their
+/// applications.
+const VALUES: u32 = 8192;
+/// Bytes of each: 24 records of a key.
+const VALUE_BYTES: usize = 1600;
+/// From one value to the next: a prime, so that all have their turn and none is near the one before.
+const STRIDE: u32 = 4057;
+/// What `refuse` answers.
+const BODY: &str = r#"{"code":"900901","message":"Invalid Credentials","description":"Make sure you have provided the correct API key"}"#;
+const REPLY_HEADERS: [(&str, &str); 2] =
+    [("content-type", "application/json"), ("www-authenticate", "API-Key realm=\"keygate\"")];
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
@@ -34,28 +55,51 @@ unsafe extern "C" {
     ) -> u32;
     fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
     fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
+    fn proxy_get_shared_data(
+        key: *const u8,
+        key_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+        cas: *mut u32,
+    ) -> u32;
+    fn proxy_set_shared_data(key: *const u8, key_size: usize, value: *const u8, value_size: usize, cas: u32) -> u32;
+    fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_size: usize,
+        body: *const u8,
+        body_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        grpc_status: i32,
+    ) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
 }
 
+// The SDK's own callback, for root contexts.
+unsafe extern "C" {
+    fn proxy_on_context_create(context: u32, root: u32);
+}
+
 /// A host call.
-#[derive(Clone, Copy)]
 enum Call {
     Pairs,
     Metric(u32),
     Remove,
     Set(&'static str, &'static str),
-    Property,
+    Property(&'static str, &'static str),
+    Read,
+    Refuse(Vec<u8>),
 }
 
-#[derive(Default)]
-struct Root {
-    calls: Rc<[Call]>,
+thread_local! {
+    // One plugin for each VM.
+    static CALLS: RefCell<Vec<Call>> = const { RefCell::new(Vec::new()) };
+    static NEXT: Cell<u32> = const { Cell::new(0) };
 }
 
-struct Request {
-    calls: Rc<[Call]>,
-}
+struct Root;
 
 impl Context for Root {}
 
@@ -66,42 +110,51 @@ impl RootContext for Root {
         let configuration = take_buffer(|data, size| unsafe {
             proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, usize::MAX, data, size)
         });
-        let mut headers = HEADERS.iter();
-        let calls: Option<Rc<[Call]>> = String::from_utf8_lossy(&configuration)
+        let (mut headers, mut properties) = (HEADERS.iter(), PROPERTIES.iter());
+        let calls: Option<Vec<Call>> = String::from_utf8_lossy(&configuration)
             .split_whitespace()
             .map(|word| match word {
                 "pairs" => Some(Call::Pairs),
                 "metric" => Some(Call::Metric(define_metric("bench.calls"))),
                 "remove" => Some(Call::Remove),
                 "set" => headers.next().map(|(name, value)| Call::Set(name, value)),
-                "property" => Some(Call::Property),
+                "property" => properties.next().map(|(path, value)| Call::Property(path, value)),
+                "read" => Some(Call::Read),
+                "refuse" => Some(Call::Refuse(serialize(&REPLY_HEADERS))),
                 _ => None,
             })
             .collect();
-        self.calls = calls.clone().unwrap_or_default();
-        calls.is_some()
-    }
-
-    fn create_http_context(&self, _context: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Request { calls: self.calls.clone() }))
-    }
-
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
+        let Some(calls) = calls else { return false };
+        if calls.iter().any(|call| matches!(call, Call::Read)) {
+            (0..VALUES).for_each(write_value);
+        }
+        CALLS.set(calls);
+        true
     }
 }
 
-impl Context for Request {}
+#[unsafe(no_mangle)]
+extern "C" fn keygate_on_context_create(context: u32, root: u32) {
+    if root == 0 {
+        // SAFETY: no memory is passed.
+        unsafe { proxy_on_context_create(context, root) };
+    }
+}
 
-impl HttpContext for Request {
-    fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
-        let mut pairs = Vec::new();
-        for call in &*self.calls {
+#[unsafe(no_mangle)]
+extern "C" fn keygate_on_delete(_context: u32) {}
+
+#[unsafe(no_mangle)]
+extern "C" fn keygate_on_request_headers(_context: u32, _headers: usize, _end_of_stream: u32) -> u32 {
+    CALLS.with_borrow(|calls| {
+        let mut taken = Vec::new();
+        let mut action = CONTINUE;
+        for call in calls {
             // SAFETY: the host reads the bytes, and writes pointer and size, during the call.
             unsafe {
                 match call {
                     Call::Pairs => {
-                        pairs = take_buffer(|data, size| proxy_get_header_map_pairs(REQUEST_HEADERS, data, size));
+                        taken = take_buffer(|data, size| proxy_get_header_map_pairs(REQUEST_HEADERS, data, size));
                     }
                     Call::Metric(id) => _ = proxy_increment_metric(*id, 1),
                     Call::Remove => {
@@ -110,24 +163,67 @@ impl HttpContext for Request {
                     }
                     Call::Set(name, value) => {
                         let (name, value) = (name.as_bytes(), value.as_bytes());
-                        proxy_replace_header_map_value(
-                            REQUEST_HEADERS,
-                            name.as_ptr(),
-                            name.len(),
-                            value.as_ptr(),
-                            value.len(),
-                        );
+                        let (name, name_size) = (name.as_ptr(), name.len());
+                        proxy_replace_header_map_value(REQUEST_HEADERS, name, name_size, value.as_ptr(), value.len());
                     }
-                    Call::Property => {
-                        let (path, value) = ("keygate.reason", "allowed");
+                    Call::Property(path, value) => {
                         proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len());
+                    }
+                    Call::Read => {
+                        let key = value_key(NEXT.replace(NEXT.get().wrapping_add(STRIDE)) % VALUES);
+                        let mut cas = 0;
+                        drop(take_buffer(|data, size| {
+                            proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut cas)
+                        }));
+                    }
+                    Call::Refuse(headers) => {
+                        let details = "keygate_key_unknown";
+                        proxy_send_local_response(
+                            401,
+                            details.as_ptr(),
+                            details.len(),
+                            BODY.as_ptr(),
+                            BODY.len(),
+                            headers.as_ptr(),
+                            headers.len(),
+                            -1,
+                        );
+                        action = PAUSE;
                     }
                 }
             }
         }
-        drop(pairs);
-        Action::Continue
+        drop(taken);
+        action
+    })
+}
+
+/// A name as long as a shard's, with its number in digits of base 16.
+fn value_key(number: u32) -> [u8; 53] {
+    let mut key = *b"keygate/0/0123456789abcdef0123456789abcdef/bench/0000";
+    for (place, byte) in key.iter_mut().rev().take(4).enumerate() {
+        *byte = b'a'.wrapping_add(((number >> (4 * place)) & 15) as u8);
     }
+    key
+}
+
+fn write_value(number: u32) {
+    let (key, value) = (value_key(number), [b'v'; VALUE_BYTES]);
+    // SAFETY: the host reads the bytes during the call.
+    unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), 0) };
+}
+
+/// The host's serialization of a header map.
+fn serialize(headers: &[(&str, &str)]) -> Vec<u8> {
+    let mut out = (headers.len() as u32).to_le_bytes().to_vec();
+    for (name, value) in headers {
+        out.extend((name.len() as u32).to_le_bytes());
+        out.extend((value.len() as u32).to_le_bytes());
+    }
+    for (name, value) in headers {
+        out.extend([name.as_bytes(), b"\0", value.as_bytes(), b"\0"].concat());
+    }
+    out
 }
 
 /// Takes over what the host allocated; empty if it gave nothing.
@@ -153,6 +249,6 @@ fn define_metric(name: &str) -> u32 {
 // What the SDK exports here has no documentation, which only a private module may lack.
 mod start {
     proxy_wasm::main! {{
-        proxy_wasm::set_root_context(|_| Box::<super::Root>::default());
+        proxy_wasm::set_root_context(|_| Box::new(super::Root));
     }}
 }

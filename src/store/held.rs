@@ -251,7 +251,7 @@ impl<S: Shared> decision::Policy for View<'_, S> {
                 let subject = Rc::new(subject);
                 // Kept only when whole: an application that is missing may be on its way.
                 if subject.application.is_some() {
-                    self.policy.cache.borrow_mut().insert(digest, api, subject.clone());
+                    self.policy.cache.borrow_mut().keep(digest, api, &subject);
                 }
                 Ok(Some(subject))
             }

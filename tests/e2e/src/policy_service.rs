@@ -97,6 +97,11 @@ impl PolicyService {
         format!("sqlite:{}", self.folder.join("policy.db").display())
     }
 
+    /// Its process, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.process.as_ref()?.id()
+    }
+
     /// Where it listens, or would.
     pub fn address(&self) -> SocketAddr {
         self.address

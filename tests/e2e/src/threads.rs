@@ -1,28 +1,37 @@
-//! CPU time of each thread of a process: who does the work.
+//! CPU time of each thread of a process: who does the work, and who had to wait for a processor.
 //!
 //! The kernel adds what a running thread uses when it switches the thread out, so up to a tick of it may be missing.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use procfs::process::Process;
+use procfs::process::{Process, Schedstat};
 
 use crate::{Error, Result};
 
 /// CPU time used so far by each thread, under the thread's name; the first thread is `main`. Threads of one name are
 /// added up.
 pub fn used(process: u32) -> Result<BTreeMap<String, Duration>> {
+    of_each(process, |schedule| schedule.sum_exec_runtime)
+}
+
+/// How long each thread has waited for a processor so far, though it could have run; names as in [`used`].
+pub fn waited(process: u32) -> Result<BTreeMap<String, Duration>> {
+    of_each(process, |schedule| schedule.run_delay)
+}
+
+fn of_each(process: u32, nanoseconds: impl Fn(&Schedstat) -> u64) -> Result<BTreeMap<String, Duration>> {
     let failed = |error: procfs::ProcError| {
         Error::unexpected(format!("threads of process {process}"), "to be seen", error.to_string())
     };
     let id = i32::try_from(process).unwrap_or(i32::MAX);
-    let mut used: BTreeMap<String, Duration> = BTreeMap::new();
+    let mut times: BTreeMap<String, Duration> = BTreeMap::new();
     for task in Process::new(id).map_err(failed)?.tasks().map_err(failed)? {
         // A thread that ends meanwhile is not there to be read.
         let Ok(task) = task else { continue };
         let (Ok(stat), Ok(schedule)) = (task.stat(), task.schedstat()) else { continue };
         let name = if task.tid == id { "main".to_owned() } else { stat.comm };
-        let known = used.entry(name).or_default();
-        *known = known.saturating_add(Duration::from_nanos(schedule.sum_exec_runtime));
+        let known = times.entry(name).or_default();
+        *known = known.saturating_add(Duration::from_nanos(nanoseconds(&schedule)));
     }
-    Ok(used)
+    Ok(times)
 }

@@ -39,6 +39,8 @@ pub struct Pages {
     pub changes: u64,
     /// Faults, by name.
     pub faults: BTreeMap<&'static str, u64>,
+    /// The policy service's process, while it runs.
+    pub service: Option<u32>,
     /// What is disturbed now.
     pub now: &'static str,
     /// Looks at Envoy's memory.
@@ -67,6 +69,7 @@ impl Book {
             recent: VecDeque::new(),
             changes: 0,
             faults: BTreeMap::new(),
+            service: None,
             now: "",
             memory: Vec::new(),
             took: Vec::new(),
@@ -121,7 +124,8 @@ impl Pages {
         let verdict = Verdict::of(answer, &right, self.around(start, end));
         self.tally.count(verdict, end, || {
             let took = end.saturating_sub(start).as_millis();
-            format!("{subject:?} after {took} ms: {answer:?}, where {right:?} would have been right")
+            let told = self.history.tell(subject);
+            format!("{subject:?} after {took} ms: {answer:?}, where {right:?} would have been right; {told}")
         });
         self.took.push(u32::try_from(end.saturating_sub(start).as_micros()).unwrap_or(u32::MAX));
         self.note_lag(subject, start, end, answer);

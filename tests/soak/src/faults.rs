@@ -26,7 +26,7 @@ const FEED_FAULT_MS: std::ops::Range<u64> = 200..3_500;
 const TRAPS: usize = 3;
 /// How long Envoy may take beyond the drain time to close the connections of a listener that was replaced: it makes the
 /// new one first, which is compiling a module and making five VMs.
-const REPLACING: Duration = Duration::from_secs(5);
+const REPLACING: Duration = Duration::from_secs(12);
 
 /// What is to be done to the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +80,7 @@ pub async fn disturb_feed(
             None => service.restart().await?,
         }
         let mut open = book.open();
+        open.service = service.id();
         open.now = "";
         open.history.calmed(disturbance, book.now(), fault.map_or(Duration::ZERO, Feed::asks_for));
     }

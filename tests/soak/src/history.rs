@@ -1,11 +1,13 @@
-//! What the policy allowed at which time: every change with when it was sent and acknowledged, and every time in which the
-//! feed was disturbed. From this follows which answers were right for a request. Pure: times are those since the start.
+//! What the policy allowed at which time: every change with when it was sent and acknowledged, every time in which the
+//! feed was disturbed, and how long the stack had to wait for a processor. From this follows which answers were right for a request. Pure: times are those since the start.
 //!
 //! A change counts from when it is sent, since it may take effect before its answer arrives, and is certain within the
 //! propagation bound after it was acknowledged; in between either answer is right. A change that was acknowledged
 //! while the feed was disturbed, or shortly before, is certain within the same bound after the gateway has noticed that
 //! the feed is well again: when it was seen to get a good answer, or when it should have asked. Its pause after failures
 //! doubles, so that is never longer than the disturbance itself, and 30 s at most.
+//!
+//! All bounds are of time in which the stack could run: a machine that is busy with something else keeps no promise.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -31,6 +33,8 @@ pub struct History {
     bounds: Bounds,
     changes: HashMap<Fact, Vec<Change>>,
     disturbances: Vec<Disturbance>,
+    /// How long the stack had waited for a processor in all, at which times; both rise.
+    waits: Vec<(Duration, Duration)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +60,7 @@ struct Disturbance {
 impl History {
     /// Everything is open, and always was.
     pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, changes: HashMap::new(), disturbances: Vec::new() }
+        Self { bounds, changes: HashMap::new(), disturbances: Vec::new(), waits: Vec::new() }
     }
 
     /// A change was sent. There is no other of this fact on its way.
@@ -101,21 +105,55 @@ impl History {
         let until = disturbance.until?;
         let lasted = until.saturating_sub(disturbance.since);
         let pause = lasted.saturating_add(self.bounds.interval).min(MAX_PAUSE).max(disturbance.extra);
-        let promised = until.saturating_add(pause);
+        let promised = self.after(until, pause);
         Some(disturbance.seen_well.map_or(promised, |seen| seen.min(promised)))
+    }
+
+    /// Until `at` the stack had to wait for a processor for so long, since it was last told.
+    pub fn waited(&mut self, at: Duration, more: Duration) {
+        let all = self.waits.last().map_or(Duration::ZERO, |(_, all)| *all);
+        self.waits.push((at, all.saturating_add(more)));
+    }
+
+    /// How long the stack has waited for a processor in all.
+    pub fn waited_in_all(&self) -> Duration {
+        self.waits.last().map_or(Duration::ZERO, |(_, all)| *all)
+    }
+
+    /// How long it had waited by then. What is not known yet is not counted.
+    fn waited_by(&self, at: Duration) -> Duration {
+        let next = self.waits.partition_point(|(known, _)| *known <= at);
+        // A part of what was waited in the sample around `at`: all of it, since it is not known when.
+        let wait = self.waits.get(next).or(self.waits.last());
+        wait.map_or(Duration::ZERO, |(_, all)| *all)
+    }
+
+    /// When the stack has been able to run for `lasting` since `from`.
+    fn after(&self, from: Duration, lasting: Duration) -> Duration {
+        let next = self.waits.partition_point(|(known, _)| *known <= from);
+        let before = next.checked_sub(1).and_then(|last| self.waits.get(last)).map_or(Duration::ZERO, |(_, all)| *all);
+        let mut until = from.saturating_add(lasting);
+        loop {
+            let lost = self.waited_by(until).saturating_sub(before);
+            let later = from.saturating_add(lasting).saturating_add(lost);
+            if later <= until {
+                return until;
+            }
+            until = later;
+        }
     }
 
     /// From when on a change is certain; `None`: it is not yet known.
     fn certain(&self, change: &Change) -> Option<Duration> {
         let acknowledged = change.acknowledged?;
-        let mut certain = acknowledged.saturating_add(self.bounds.propagation);
+        let mut certain = self.after(acknowledged, self.bounds.propagation);
         for disturbance in &self.disturbances {
             if disturbance.from > certain {
                 break;
             }
             let noticed = self.noticed(disturbance)?;
             if noticed >= acknowledged {
-                certain = certain.max(noticed.saturating_add(self.bounds.propagation));
+                certain = certain.max(self.after(noticed, self.bounds.propagation));
             }
         }
         Some(certain)
@@ -123,16 +161,15 @@ impl History {
 
     /// What a fact may have been for a request from `start` to `end`.
     fn possible(&self, fact: Fact, start: Duration, end: Duration) -> Vec<State> {
-        let mut possible = vec![State::Open];
-        for change in self.changes.get(&fact).into_iter().flatten() {
-            if change.sent > end {
-                break;
-            }
-            if self.certain(change).is_some_and(|certain| certain <= start) {
-                possible.clear();
-            }
+        let mut possible = Vec::new();
+        // From the newest back to the last that is certain.
+        for change in self.changes.get(&fact).into_iter().flatten().rev().filter(|change| change.sent <= end) {
             possible.push(change.state);
+            if self.certain(change).is_some_and(|certain| certain <= start) {
+                return possible;
+            }
         }
+        possible.push(State::Open);
         possible
     }
 
@@ -175,9 +212,21 @@ impl History {
         let changes = self.changes.get(&fact)?;
         let last = changes.last()?;
         let acknowledged = last.acknowledged?;
-        let undisturbed = self.certain(last) == Some(acknowledged.saturating_add(self.bounds.propagation));
+        let undisturbed = self.certain(last) == Some(self.after(acknowledged, self.bounds.propagation));
         let lag = start.checked_sub(acknowledged).filter(|lag| undisturbed && *lag < self.bounds.propagation);
         lag.map(|lag| (changes.len(), lag))
+    }
+
+    /// What last became of a subject's facts, for a reader: each with when it was acknowledged and when it is certain, in
+    /// seconds.
+    pub fn tell(&self, subject: Subject) -> String {
+        let seconds = |at: Option<Duration>| at.map_or("never".to_owned(), |at| format!("{:.3}", at.as_secs_f64()));
+        let last = |fact| Some((fact, self.changes.get(&fact)?.last()?));
+        let told = facts(subject).into_iter().filter_map(last).map(|(fact, change)| {
+            let (acknowledged, certain) = (seconds(change.acknowledged), seconds(self.certain(change)));
+            format!("{fact:?} {:?} acknowledged {acknowledged}, certain {certain}", change.state)
+        });
+        told.collect::<Vec<_>>().join("; ")
     }
 
     /// When everything that was changed so far is certain; `None` while a change or a disturbance is under way.

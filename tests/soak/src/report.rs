@@ -36,6 +36,8 @@ pub struct Outcome {
     pub traps_not_asked_for: u64,
     /// Requests that the guard behind the filter refused.
     pub guarded: u64,
+    /// How long the stack had to wait for a processor.
+    pub waited: Duration,
     /// VMs at the beginning and at the end.
     pub vms: (u64, u64),
     /// Memory after the warm-up, in KiB; none if the soak was too short.
@@ -72,6 +74,11 @@ impl Outcome {
         let rate = self.tally.all().checked_div(seconds).unwrap_or_default();
         let [half, most, slowest] = self.took.map(|took| format!("{:.1} ms", took.as_secs_f64() * 1e3));
         line("requests", format!("{} ({rate}/s), p50 {half}, p99 {most}, slowest {slowest}", self.tally.all()));
+        let waited = self.waited.as_secs_f64() / self.lasted.as_secs_f64().max(1.0) * 100.0;
+        line(
+            "machine",
+            format!("made a change's way through the stack wait for a processor {waited:.0} % of the time"),
+        );
         line("changes", format!("{}; {}", self.changes, self.seen()));
         line("faults", faults(&self.faults));
         line("wrong allows", self.tally.of(Verdict::WrongAllow).to_string());
@@ -156,6 +163,7 @@ mod tests {
             faults: BTreeMap::from([("killed", 3)]),
             traps_not_asked_for: 0,
             guarded: 0,
+            waited: Duration::from_secs(30),
             vms: (6, 6),
             memory: Some(Slope { per_minute: 10.0, mean: 200_000.0, minutes: 9.0 }),
         }

@@ -1,6 +1,12 @@
 //! A soak from beginning to end.
 
-use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use fastrand::Rng;
 use keygate_e2e::{
@@ -9,7 +15,7 @@ use keygate_e2e::{
     envoy::Envoy,
     http::{self, Ask},
     policy_service::PolicyService,
-    ports,
+    ports, threads,
 };
 use tokio::{
     sync::{Mutex, watch},
@@ -29,14 +35,19 @@ use crate::{
     slope::{Sample, Slope},
 };
 
+/// Pause between two looks at who waits for a processor.
+const ATTENTION: Duration = Duration::from_millis(100);
+/// More than this share of any time does not count as waited for a processor: a bound is stretched to four times what it
+/// is at most, whatever else the machine does.
+const MOST_WAITED: f64 = 0.75;
 /// Pause between two looks at the memory.
 const LOOK: Duration = Duration::from_secs(1);
 /// Looks between two lines of progress.
 const LOOKS_PER_LINE: u32 = 5;
 /// How long things may take to come up, or to settle at the end: the longest pause after failures, and what comes on top.
 const SETTLING: Duration = Duration::from_secs(60);
-/// The memory is judged from then on: a third of the soak, and a minute at most.
-const WARM_UP: Duration = Duration::from_secs(60);
+/// A third of the soak is for warming up: until several listeners have been replaced at once, each of which has its VMs.
+const WARM_UP_PART: u32 = 3;
 /// A line through less than that says nothing: a listener that is replaced is worth some MiB, for a while.
 const JUDGED_FROM_MINUTES: f64 = 2.0;
 
@@ -76,10 +87,13 @@ async fn prepare(options: &Options) -> Result<Outcome> {
     service.import(&page).await?;
 
     let book = Arc::new(Book::begin(options.bounds));
+    let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    eprintln!("soak: it began at {:.3} s of Unix time; its logs are in {}", began.as_secs_f64(), folder.display());
     let between = Arc::new(Between::start(service.address(), Arc::clone(&book)).await?);
     between.be(options.well);
     let gateway = Gateway::start(&folder, between.address(), &options.armed, options.bounds).await?;
     let address = gateway.address();
+    book.open().service = service.id();
     let first = Subject { caller: Caller::Application(0, KeyType::Production), api: 0 };
     eventually("the first policy", SETTLING, async || {
         let ask = Ask::get(policy::path(first.api)).key(&policy::key(0, KeyType::Production));
@@ -121,6 +135,7 @@ impl Soak<'_> {
         let gateway = Arc::clone(&self.gateway);
         let shaking = spawn_local(faults::disturb_envoy(book(), gateway, self.address, plan, envoy_rng, calm));
 
+        let attending = spawn_local(attend(book(), self.gateway.lock().await.envoy().id(), ended));
         self.watch(Duration::from_secs(seconds)).await?;
         let lasted = self.book.now();
         // No more changes and faults, but the load goes on until everything has settled.
@@ -131,6 +146,7 @@ impl Soak<'_> {
         self.settle().await?;
         end.send_replace(true);
         let _ = loading.await;
+        attending.abort();
         load::ask_all(book(), self.address, every_subject(applications)).await;
         let outcome = self.outcome(lasted).await?;
         self.gateway.lock().await.stop().await;
@@ -191,7 +207,7 @@ impl Soak<'_> {
             let index = open.took.len().saturating_sub(1).saturating_mul(share) / 100;
             Duration::from_micros(open.took.get(index).copied().unwrap_or_default().into())
         };
-        let warm = WARM_UP.min(lasted.checked_div(3).unwrap_or_default());
+        let warm = lasted.checked_div(WARM_UP_PART).unwrap_or_default();
         let asked_for = open.faults.get("trap").copied().unwrap_or_default();
         Ok(Outcome {
             lasted,
@@ -205,6 +221,7 @@ impl Soak<'_> {
             faults: open.faults.clone(),
             traps_not_asked_for: traps(gateway.envoy()).saturating_sub(asked_for),
             guarded,
+            waited: open.history.waited_in_all(),
             vms: (self.vms, active),
             memory: Slope::through(&open.memory, warm).filter(|slope| slope.minutes >= JUDGED_FROM_MINUTES),
         })
@@ -213,6 +230,31 @@ impl Soak<'_> {
 
 fn unsettled(active: u64) -> Error {
     Error::unexpected("envoy's VMs", "as many as at the beginning", active.to_string())
+}
+
+/// Tells the history how long a change had to wait for a processor on its way through the stack: as long as the one that
+/// waited longest of those through whom it passes, the policy service, this process and Envoy's threads.
+async fn attend(book: Arc<Book>, envoy: u32, ended: watch::Receiver<bool>) {
+    let mut clock = tokio::time::interval(ATTENTION);
+    let mut last: BTreeMap<(u32, String), Duration> = BTreeMap::new();
+    let mut looked = book.now();
+    while !*ended.borrow() {
+        clock.tick().await;
+        let service = book.open().service;
+        let mut longest = Duration::ZERO;
+        for process in [Some(envoy), Some(std::process::id()), service].into_iter().flatten() {
+            // A process that was killed waits for nothing.
+            let Ok(waited) = threads::waited(process) else { continue };
+            for (name, waited) in waited {
+                let before = last.insert((process, name), waited).unwrap_or(waited);
+                longest = longest.max(waited.saturating_sub(before));
+            }
+        }
+        let now = book.now();
+        let most = now.saturating_sub(looked).mul_f64(MOST_WAITED);
+        looked = now;
+        book.open().history.waited(now, longest.min(most));
+    }
 }
 
 /// Callbacks that ended in a trap, or in the filter's own panic, by Envoy's log.

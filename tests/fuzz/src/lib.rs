@@ -23,6 +23,7 @@ mod model;
 pub mod page;
 pub mod shard;
 pub mod stored;
+pub mod usage;
 
 /// A parser and what must hold of it.
 pub struct Target {
@@ -41,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "feed", check: feed::check, seeds: feed::seeds },
     Target { name: "shard", check: shard::check, seeds: shard::seeds },
     Target { name: "stored", check: stored::check, seeds: stored::seeds },
+    Target { name: "usage", check: usage::check, seeds: usage::seeds },
     Target { name: "head", check: head::check, seeds: head::seeds },
 ];
 

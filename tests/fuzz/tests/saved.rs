@@ -68,4 +68,4 @@ macro_rules! targets {
     };
 }
 
-targets!(configuration, page, feed, shard, stored, head);
+targets!(configuration, page, feed, shard, stored, usage, head);

@@ -1,12 +1,12 @@
 //! Puts the trap in its place: Envoy finds a callback by the name of its export, so the export that traps when asked gets
-//! the name of the SDK's, and the SDK's own loses it.
+//! the name of keygate's, and keygate's own loses it.
 
 use std::path::Path;
 
 use keygate_e2e::{Error, Result};
 use walrus::Module;
 
-const CALLBACK: &str = "proxy_on_request_headers";
+const CALLBACK: &str = "keygate_on_request_headers";
 const TRAP: &str = "soak_on_request_headers";
 
 /// Reads the module that was linked with the trap, and writes one in which Envoy finds it.

@@ -35,8 +35,12 @@ pub struct EnvoyConfig {
 impl EnvoyConfig {
     /// `envoy/standalone/envoy.yaml`, as it is shipped.
     pub fn shipped() -> Result<Self> {
-        let path = artifacts::envoy_yaml();
-        let text = fs::read_to_string(&path).map_err(Error::io(format!("reading {}", path.display())))?;
+        Self::of(&artifacts::envoy_yaml())
+    }
+
+    /// The configuration in that file.
+    pub fn of(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).map_err(Error::io(format!("reading {}", path.display())))?;
         Ok(Self { text })
     }
 

@@ -20,6 +20,8 @@ use crate::{
 pub struct Options {
     /// Where everything listens.
     pub ports: Ports,
+    /// The configuration to start from, one of those that are shipped.
+    pub shipped: PathBuf,
     /// Texts of the shipped configuration to replace, each of which must stand there exactly once.
     pub edits: Vec<(&'static str, String)>,
     /// Where the policy comes from.
@@ -31,7 +33,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let launch = Launch { secret: Some(GATEWAY_SECRET), ..Launch::default() };
-        Self { ports: Ports::default(), edits: Vec::new(), policy: Policy::Service, launch }
+        let shipped = artifacts::envoy_yaml();
+        Self { ports: Ports::default(), shipped, edits: Vec::new(), policy: Policy::Service, launch }
     }
 }
 
@@ -150,7 +153,7 @@ impl Stack {
             (Policy::Service, Some(service)) => service.address(),
             (Policy::Service, None) => return Err(not_started("the policy service")),
         };
-        let config = EnvoyConfig::shipped()?.place(&Places {
+        let config = EnvoyConfig::of(&self.options.shipped)?.place(&Places {
             gateway: self.options.ports.gateway,
             admin: self.options.ports.admin,
             policy,

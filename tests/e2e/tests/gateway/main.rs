@@ -13,11 +13,13 @@
 mod bad_feeds;
 mod bad_requests;
 mod configurations;
+mod global_ratelimit;
 mod guard;
 mod keys;
 mod limits;
 mod main_thread;
 mod outages;
+mod ratelimit_server;
 mod replaced;
 mod replies;
 mod run;

@@ -117,9 +117,9 @@ async fn the_service_refreshes_without_a_listener_and_the_first_request_is_decid
     gateway.stop().await;
 }
 
-/// What stands twice, in the filter and in the service, says the same.
+/// What stands in several files says the same in each.
 #[test]
-fn the_service_and_the_filter_are_permitted_the_same_and_are_one_kind_of_vm() {
+fn all_shipped_vms_are_permitted_the_same_and_are_of_one_kind() {
     let block = |file: &str, key: &str| {
         let text = fs::read_to_string(artifacts::root().join("envoy/standalone").join(file)).unwrap();
         let lines: Vec<String> = text.lines().map(str::to_owned).collect();
@@ -130,9 +130,11 @@ fn the_service_and_the_filter_are_permitted_the_same_and_are_one_kind_of_vm() {
         without_comments.filter(|line| !line.is_empty() && !line.starts_with('#')).collect::<Vec<_>>()
     };
     for key in ["capability_restriction_config:", "vm_config:"] {
-        let (filter, service) = (block("envoy.yaml", key), block("wasm-service.yaml", key));
+        let filter = block("envoy.yaml", key);
         assert!(!filter.is_empty());
-        assert_eq!(filter, service, "{key}");
+        for file in ["wasm-service.yaml", "../global-ratelimit/envoy.yaml"] {
+            assert_eq!(filter, block(file, key), "{file}: {key}");
+        }
     }
 }
 

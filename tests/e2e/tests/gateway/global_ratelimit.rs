@@ -1,0 +1,157 @@
+//! One quota over several Envoys (`envoy/global-ratelimit/envoy.yaml`): keygate says who asks, a rate limit server counts.
+
+use std::{net::SocketAddr, time::Duration};
+
+use keygate::policy::Digest;
+use keygate_e2e::{
+    Options, Stack, artifacts,
+    deadline::eventually,
+    feed::{self, Feed},
+    http::{self, Answer, Ask},
+    ports,
+    stack::Policy,
+};
+use limitador::limit::Limit;
+use serde_json::json;
+
+use crate::ratelimit_server::RateLimitServer;
+
+/// How long anything may take here on a machine that has other things to do.
+const WITHIN: Duration = Duration::from_secs(20);
+/// The quota of the plan `gold`.
+const QUOTA: u64 = 20;
+/// Its window, which begins with the first request that is counted: far longer than a test.
+const DAY: u64 = 86_400;
+
+const COUNTED: &str = "/orders/1.0/list";
+const UNPLANNED: &str = "/payments/1.0/list";
+
+/// The limit that the file shows for Limitador.
+fn quota() -> Limit {
+    let text = "limits are written as in Limitador's file";
+    let condition = "descriptors[0].plan == 'gold'".try_into().expect(text);
+    let variables = ["descriptors[0].application", "descriptors[0].api"].map(|name| name.try_into().expect(text));
+    Limit::new("keygate", QUOTA, DAY, [condition], variables)
+}
+
+/// `shop` and `desk` may call the API of the plan and one without; the keys are their names.
+async fn policy() -> Feed {
+    let keys = ["shop", "desk"]
+        .map(|name| json!({"sha256": Digest::of(name.as_bytes()).to_hex(), "id": name, "application": name}));
+    let of = |application: &str| {
+        [
+            json!({"application": application, "api": "orders", "plan": "gold"}),
+            json!({"application": application, "api": "payments"}),
+        ]
+    };
+    let subscriptions = [of("shop"), of("desk")].concat();
+    let page = json!({
+        "format": 1, "revision": 1,
+        "apis": [
+            {"id": "orders", "match": [{"path": "/orders/1.0"}]},
+            {"id": "payments", "match": [{"path": "/payments/1.0"}]},
+        ],
+        "applications": [{"id": "shop"}, {"id": "desk"}],
+        "keys": keys,
+        "subscriptions": subscriptions,
+        "plans": [{"id": "gold"}],
+    });
+    let feed = Feed::start().await.unwrap();
+    feed.answer(feed::page(&page));
+    feed
+}
+
+/// An Envoy on the shipped file whose workers have the policy; nothing is counted by that.
+async fn gateway(name: &str, feed: &Feed, server: SocketAddr, edits: Vec<(&'static str, String)>) -> Stack {
+    let shipped = artifacts::root().join("envoy/global-ratelimit/envoy.yaml");
+    let options = Options { policy: Policy::At(feed.address()), shipped, edits, ..Options::default() }
+        .edit("address: 127.0.0.1, port_value: 8081", format!("address: 127.0.0.1, port_value: {}", server.port()));
+    let stack = Stack::start(name, options).await.unwrap();
+    eventually("the policy", WITHIN, async || match ask(&stack, Ask::get(UNPLANNED).key("shop")).await {
+        answer if answer.status == 200 => Ok(()),
+        answer => Err(answer),
+    })
+    .await
+    .unwrap();
+    stack
+}
+
+async fn ask(stack: &Stack, ask: Ask) -> Answer {
+    http::send(stack.envoy().unwrap().gateway(), &ask).await.unwrap()
+}
+
+#[tokio::test]
+async fn two_envoys_let_one_quota_pass_and_count_nothing_else() {
+    let feed = policy().await;
+    let server = RateLimitServer::start(quota()).await;
+    // On a machine that has other things to do an answer may take longer than is shipped; then the request would pass.
+    let patient = || vec![("timeout: 0.1s", format!("timeout: {}s", WITHIN.as_secs()))];
+    let (one, two) = tokio::join!(
+        gateway("global-one", &feed, server.address(), patient()),
+        gateway("global-two", &feed, server.address(), patient())
+    );
+    let both = [&one, &two];
+
+    // Refused by keygate, so not counted; and nobody counts for another application, or as another plan.
+    for number in 0..30 {
+        let answer = ask(both[number % 2], Ask::get(COUNTED).key("nobody").header("x-application-id", "shop")).await;
+        assert_eq!(answer.status, 401, "{answer}");
+        let forged = Ask::get(UNPLANNED).key("desk").header("x-application-id", "shop");
+        let forged = forged.header("x-api-id", "orders").header("x-plan", "gold");
+        let answer = ask(both[number % 2], forged).await;
+        assert_eq!(answer.status, 200, "{answer}");
+    }
+
+    let mut passed = [0_u64; 2];
+    for number in 0..50 {
+        let forged = Ask::get(COUNTED).key("shop").header("x-plan", "platinum").header("x-application-id", "desk");
+        let answer = ask(both[number % 2], if number < 25 { Ask::get(COUNTED).key("shop") } else { forged }).await;
+        if number < 20 {
+            assert_eq!(answer.status, 200, "{number}: {answer}");
+            passed[number % 2] += 1;
+        } else {
+            assert_eq!((answer.status.as_u16(), answer.code().as_deref()), (429, Some("900804")), "{number}: {answer}");
+        }
+    }
+    assert_eq!(passed, [QUOTA / 2; 2]);
+
+    // Neither another application, nor the same one without a plan.
+    for stack in both {
+        for (path, key) in [(COUNTED, "desk"), (UNPLANNED, "shop")] {
+            let answer = ask(stack, Ask::get(path).key(key)).await;
+            assert_eq!(answer.status, 200, "{path} {key}: {answer}");
+        }
+    }
+    // Every decision was the server's: none is what Envoy does without one.
+    for stack in both {
+        let errors = stack.envoy().unwrap().stats(r"ratelimit\.(error|failure_mode_allowed)").await.unwrap();
+        assert!(errors.iter().all(|(_, value)| *value == 0), "{errors:?}");
+    }
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test]
+async fn without_the_server_requests_pass_unless_the_configuration_refuses_them() {
+    let feed = policy().await;
+    let nobody: SocketAddr = ([127, 0, 0, 1], ports::free().unwrap()).into();
+    let deny = vec![("failure_mode_deny: false", "failure_mode_deny: true".to_owned())];
+    let (allows, denies) = tokio::join!(
+        gateway("global-allows", &feed, nobody, Vec::new()),
+        gateway("global-denies", &feed, nobody, deny)
+    );
+    for (stack, status) in [(&allows, 200), (&denies, 503)] {
+        let answer = ask(stack, Ask::get(COUNTED).key("shop")).await;
+        assert_eq!(answer.status, status, "{answer}");
+        assert_eq!(ask(stack, Ask::get(COUNTED).key("nobody")).await.status, 401, "keygate decides all the same");
+        assert_eq!(
+            ask(stack, Ask::get(UNPLANNED).key("shop")).await.status,
+            200,
+            "what is not counted needs no server"
+        );
+    }
+    let name = "cluster.upstream.ratelimit.failure_mode_allowed";
+    assert_eq!(allows.envoy().unwrap().stat(name).await.unwrap(), 1);
+    allows.stop().await;
+    denies.stop().await;
+}

@@ -1,0 +1,71 @@
+//! A server of Envoy's rate limit protocol, as thin as it can be: the protocol is `envoy-types`, the count is `limitador`, and
+//! limits are written as in Limitador's own file. Counts stay in memory, so one endpoint serves all Envoys of a test.
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+
+use envoy_types::pb::envoy::service::ratelimit::v3::{
+    RateLimitRequest, RateLimitResponse,
+    rate_limit_response::Code,
+    rate_limit_service_server::{RateLimitService, RateLimitServiceServer},
+};
+use limitador::{
+    RateLimiter,
+    limit::{Context, Limit},
+};
+use tokio::task::JoinHandle;
+use tonic::{Request, Response, Status, transport::server::TcpIncoming};
+
+/// Counters that are kept at most: more than a test has.
+const MAX_COUNTERS: u64 = 1_000;
+
+/// A running server; it ends when it is killed or dropped.
+pub struct RateLimitServer {
+    address: SocketAddr,
+    server: JoinHandle<()>,
+}
+
+impl RateLimitServer {
+    /// One on a free port of loopback, with that limit.
+    pub async fn start(limit: Limit) -> Self {
+        let limiter = RateLimiter::new(MAX_COUNTERS);
+        limiter.add_limit(limit);
+        let service = RateLimitServiceServer::new(Service(Arc::new(limiter)));
+        let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = incoming.local_addr().unwrap();
+        let serving = tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming);
+        Self { address, server: tokio::spawn(async move { serving.await.unwrap() }) }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for RateLimitServer {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+struct Service(Arc<RateLimiter>);
+
+#[tonic::async_trait]
+impl RateLimitService for Service {
+    async fn should_rate_limit(
+        &self,
+        request: Request<RateLimitRequest>,
+    ) -> Result<Response<RateLimitResponse>, Status> {
+        let request = request.into_inner();
+        let entries = request.descriptors.into_iter().map(|descriptor| descriptor.entries);
+        let descriptors = entries.map(|entries| entries.into_iter().map(|entry| (entry.key, entry.value)).collect());
+        let mut context = Context::from(HashMap::new());
+        context.list_binding("descriptors".to_owned(), descriptors.collect());
+        // Envoy leaves 0 where it means 1.
+        let hits = u64::from(request.hits_addend).max(1);
+        let checked = self.0.check_rate_limited_and_update(&request.domain.into(), &context, hits);
+        let limited = checked.map_err(|error| Status::internal(error.to_string()))?.limited;
+        let overall_code = if limited { Code::OverLimit } else { Code::Ok }.into();
+        Ok(Response::new(RateLimitResponse { overall_code, ..RateLimitResponse::default() }))
+    }
+}

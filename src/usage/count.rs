@@ -27,21 +27,36 @@ use crate::{
 /// Subjects that are counted at once, at some 300 bytes: 2.5 MB. A worker serves fewer requests between two ticks; should it
 /// not, they are folded in between.
 const MAX_TALLIES: usize = 8_192;
-/// Rows that wait in a VM because shared data could not take them, at some 100 bytes: 1.6 MB.
+/// Rows that wait in a VM for room in shared data, or for the next tick, at some 100 bytes: 1.6 MB.
 const MAX_WAITING: usize = 16_384;
-/// Slots that are written in one tick, at up to 60 µs: 2 ms on a thread that serves requests. The others come in the next.
-const MAX_SLOTS_PER_TICK: usize = 32;
+/// Slots that are written in one tick, at up to 60 µs: 1 ms on a thread that serves requests. The others come in the next.
+const MAX_SLOTS_PER_TICK: usize = 16;
+
+/// For how many ticks a slot that had no room is passed over: reading it again and again would be all that a tick does.
+/// What it has rows of gets second ones in the next level meanwhile, which add up.
+const FULL_FOR_TICKS: u64 = 10;
 
 /// What one VM has counted and not yet put into shared data.
 #[derive(Debug, Default)]
 pub struct Counting {
     tallies: HashMap<usize, Tally, BuildHasherDefault<AddressHasher>>,
-    waiting: BTreeMap<Box<[u8]>, u64>,
+    waiting: Vec<Waiting>,
+    /// Up to which of the flushes slots are passed over, by their number.
+    full_until: BTreeMap<u16, u64>,
+    /// Of what could not even wait.
+    merged: BTreeMap<Box<[u8]>, u64>,
     /// Requests whose combination was given up, and that are not told yet.
     unattributed: u64,
     /// Ticks in which something was put into shared data; where there is more than one may do, each begins elsewhere.
-    flushes: usize,
+    flushes: u64,
     now_seconds: u64,
+}
+
+/// A row that waits, and the number by which it spreads over slots.
+#[derive(Debug)]
+struct Waiting {
+    counted: Counted,
+    spread: u64,
 }
 
 /// Requests of one key to one API.
@@ -91,7 +106,7 @@ impl Counting {
         if self.unattributed > 0 {
             report.event(UsageEvent::Unattributed(std::mem::take(&mut self.unattributed)));
         }
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() && self.merged.is_empty() {
             return false;
         }
         self.flush(shared, source, report)
@@ -99,7 +114,9 @@ impl Counting {
 
     /// Whether nothing waits to be put into shared data.
     pub fn is_flushed(&self) -> bool {
-        self.waiting.is_empty() && self.tallies.values().all(|tally| tally.allowed == 0 && tally.refused.is_empty())
+        self.waiting.is_empty()
+            && self.merged.is_empty()
+            && self.tallies.values().all(|tally| tally.allowed == 0 && tally.refused.is_empty())
     }
 
     fn hour(&self) -> u32 {
@@ -109,7 +126,7 @@ impl Counting {
     /// Makes rows of the tallies. One that counted nothing since the last time is let go.
     fn fold(&mut self) {
         let (hour, now) = (self.hour(), self.now_seconds);
-        let (waiting, unattributed) = (&mut self.waiting, &mut self.unattributed);
+        let (waiting, merged, unattributed) = (&mut self.waiting, &mut self.merged, &mut self.unattributed);
         self.tallies.retain(|_, tally| {
             let refused = std::mem::take(&mut tally.refused);
             let allowed = std::mem::take(&mut tally.allowed);
@@ -122,9 +139,9 @@ impl Counting {
             let outcomes = refused.iter().map(|(reason, count)| (reason.as_str(), *count));
             for (outcome, count) in outcomes.chain([(ALLOWED, allowed)]).filter(|(_, count)| *count > 0) {
                 let row = row::requests(&Combination { pair, plan, outcome }, hour);
-                *unattributed = unattributed.saturating_add(wait(waiting, row, count));
+                *unattributed = unattributed.saturating_add(wait(waiting, merged, row, count));
             }
-            wait(waiting, row::key(&subject.key_id), now);
+            wait(waiting, merged, row::key(&subject.key_id), now);
             true
         });
     }
@@ -132,93 +149,104 @@ impl Counting {
     /// Puts what waits into the slots, level by level.
     fn flush(&mut self, shared: &impl Shared, source: &Source, report: &mut Report) -> bool {
         let this_hour = self.hour();
-        let mut left: Vec<Counted> = std::mem::take(&mut self.waiting).into_iter().collect();
+        let mut left = std::mem::take(&mut self.waiting);
         let mut budget = MAX_SLOTS_PER_TICK;
-        self.flushes = self.flushes.wrapping_add(1);
         let mut crowded = false;
+        self.flushes = self.flushes.saturating_add(1);
+        let flushes = self.flushes;
+        self.full_until.retain(|_, until| flushes <= *until);
         for level in 0..LEVEL_COUNT {
-            let mut slots: BTreeMap<u16, Vec<Counted>> = BTreeMap::new();
-            for (row, value) in left.drain(..) {
-                slots.entry(slot::place(level, row::spread(&row))).or_default().push((row, value));
+            let mut slots: BTreeMap<u16, Vec<Waiting>> = BTreeMap::new();
+            for row in left.drain(..) {
+                slots.entry(slot::place(level, row.spread)).or_default().push(row);
             }
             let mut slots: Vec<_> = slots.into_iter().collect();
-            let first = self.flushes.checked_rem(slots.len()).unwrap_or(0);
-            slots.rotate_left(first);
+            let first = usize::try_from(flushes).ok().and_then(|flushes| flushes.checked_rem(slots.len()));
+            slots.rotate_left(first.unwrap_or(0));
             for (number, rows) in slots {
-                match budget.checked_sub(1) {
-                    Some(rest) => budget = rest,
-                    None => {
-                        self.waiting.extend(rows);
-                        continue;
-                    }
+                if self.full_until.contains_key(&number) {
+                    left.extend(rows);
+                    continue;
                 }
-                match put(shared, source, number, &rows, this_hour, report) {
-                    Some(fits) => left.extend(rows.into_iter().zip(fits).filter(|(_, fits)| !fits).map(|(row, _)| row)),
+                let Some(rest) = budget.checked_sub(1) else {
+                    self.waiting.extend(rows);
+                    continue;
+                };
+                budget = rest;
+                match put(shared, source, number, rows.iter().map(|row| &row.counted), this_hour, report) {
+                    Some(fits) => {
+                        let before = left.len();
+                        left.extend(rows.into_iter().zip(fits).filter(|(_, fits)| !fits).map(|(row, _)| row));
+                        if left.len() > before {
+                            self.full_until.insert(number, flushes.saturating_add(FULL_FOR_TICKS));
+                        }
+                    }
                     None => self.waiting.extend(rows),
                 }
             }
             crowded |= !left.is_empty();
-            if left.is_empty() {
-                return crowded;
-            }
         }
-        self.merge_unattributed(left, shared, source, report);
+        self.merge(left, report);
+        self.put_merged(shared, source, report);
         crowded
     }
 
     /// No slot has room: the combinations are given up, the requests are not. When a key was used is.
-    fn merge_unattributed(&mut self, left: Vec<Counted>, shared: &impl Shared, source: &Source, report: &mut Report) {
-        let this_hour = self.hour();
-        let mut merged: BTreeMap<Box<[u8]>, u64> = BTreeMap::new();
-        let mut requests: u64 = 0;
-        for (row, value) in left {
-            if let Ok(Some(row)) = row::unattributed(&row) {
-                requests = requests.saturating_add(value);
-                let sum = merged.entry(row.into_boxed_slice()).or_default();
-                *sum = sum.saturating_add(value);
-            }
+    fn merge(&mut self, left: Vec<Waiting>, report: &mut Report) {
+        let given_up = left.into_iter().fold(0, |sum: u64, Waiting { counted: (row, value), .. }| {
+            sum.saturating_add(merge(&mut self.merged, &row, value))
+        });
+        if given_up > 0 {
+            report.event(UsageEvent::Unattributed(given_up));
         }
-        let rows: Vec<Counted> = merged.into_iter().collect();
-        if rows.is_empty() {
+    }
+
+    fn put_merged(&mut self, shared: &impl Shared, source: &Source, report: &mut Report) {
+        if self.merged.is_empty() {
             return;
         }
-        report.event(UsageEvent::Unattributed(requests));
-        let fits = put(shared, source, UNATTRIBUTED, &rows, this_hour, report).unwrap_or_default();
+        let this_hour = self.hour();
+        let rows: Vec<Counted> = std::mem::take(&mut self.merged).into_iter().collect();
+        let fits = put(shared, source, UNATTRIBUTED, rows.iter(), this_hour, report).unwrap_or_default();
         let fits = fits.into_iter().chain(std::iter::repeat(false));
-        self.waiting.extend(rows.into_iter().zip(fits).filter(|(_, fits)| !fits).map(|(row, _)| row));
+        self.merged.extend(rows.into_iter().zip(fits).filter(|(_, fits)| !fits).map(|(row, _)| row));
     }
 }
 
 /// Adds a row to those that wait. Where there are too many, combinations are not kept apart any more; returns how many
 /// requests are concerned.
-fn wait(waiting: &mut BTreeMap<Box<[u8]>, u64>, row: Vec<u8>, value: u64) -> u64 {
-    let (row, given_up) = if waiting.len() < MAX_WAITING || waiting.contains_key(&*row) {
-        (row, 0)
-    } else {
-        match row::unattributed(&row) {
-            Ok(Some(row)) => (row, value),
-            Ok(None) | Err(Corrupt) => return 0,
-        }
-    };
-    match waiting.get_mut(&*row) {
-        Some(known) => *known = row::combine(&row, *known, value),
-        None => {
-            waiting.insert(row.into_boxed_slice(), value);
-        }
+fn wait(waiting: &mut Vec<Waiting>, merged: &mut BTreeMap<Box<[u8]>, u64>, row: Vec<u8>, value: u64) -> u64 {
+    if waiting.len() >= MAX_WAITING {
+        return merge(merged, &row, value);
     }
-    given_up
+    let spread = row::spread(&row);
+    waiting.push(Waiting { counted: (row.into_boxed_slice(), value), spread });
+    0
+}
+
+/// Adds a row's requests to those whose combination was given up; returns how many they are.
+fn merge(merged: &mut BTreeMap<Box<[u8]>, u64>, row: &[u8], value: u64) -> u64 {
+    match row::unattributed(row) {
+        Ok(Some(row)) => {
+            let sum = merged.entry(row.into_boxed_slice()).or_default();
+            *sum = sum.saturating_add(value);
+            value
+        }
+        Ok(None) | Err(Corrupt) => 0,
+    }
 }
 
 /// Adds rows to a slot, and says which had room; `None`: it could not be written.
-fn put(
+fn put<'a>(
     shared: &impl Shared,
     source: &Source,
     number: u16,
-    rows: &[Counted],
+    rows: impl Iterator<Item = &'a Counted>,
     this_hour: u32,
     report: &mut Report,
 ) -> Option<Vec<bool>> {
-    let added = slot::change(shared, source, number, rows, |slot, rows| {
+    let rows: Vec<(&[u8], u64)> = rows.map(|(row, value)| (&**row, *value)).collect();
+    let added = slot::change(shared, source, number, &rows, |slot, rows| {
         rows.iter().map(|(row, value)| slot.add(row, *value, this_hour)).collect()
     });
     match added {

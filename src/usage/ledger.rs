@@ -26,7 +26,9 @@ pub struct Ledger {
     pub id: String,
     /// Its slots, in ascending order.
     pub slots: Vec<u16>,
-    /// When something is to be done next, in milliseconds of Unix time.
+    /// When the last report ended, in milliseconds of Unix time.
+    pub ended_ms: u64,
+    /// When something is to be done next.
     pub due_ms: u64,
     /// Until when nobody else sees to it.
     pub claimed_until_ms: u64,
@@ -47,7 +49,8 @@ impl Ledger {
     /// Of a process that has sent nothing yet. The time begins the numbers, so that they lie above all that were ever
     /// given, also where a ledger was lost.
     pub fn new(now_ms: u64, due_ms: u64) -> Self {
-        Self { number: now_ms, stage: Stage::Done, id: String::new(), slots: Vec::new(), due_ms, claimed_until_ms: 0 }
+        let (id, slots) = (String::new(), Vec::new());
+        Self { number: now_ms, stage: Stage::Done, id, slots, ended_ms: now_ms, due_ms, claimed_until_ms: 0 }
     }
 
     fn write(&self, key: &[u8]) -> Vec<u8> {
@@ -57,7 +60,7 @@ impl Ledger {
             Stage::Freezing => 1,
             Stage::Sealed => 2,
         };
-        for number in [self.number, stage, self.due_ms, self.claimed_until_ms] {
+        for number in [self.number, stage, self.ended_ms, self.due_ms, self.claimed_until_ms] {
             out.put_varint(number);
         }
         out.put_sized(self.id.as_bytes());
@@ -76,13 +79,13 @@ impl Ledger {
             2 => Stage::Sealed,
             _ => return Err(Corrupt),
         };
-        let (due_ms, claimed_until_ms) = (reader.varint()?, reader.varint()?);
+        let (ended_ms, due_ms, claimed_until_ms) = (reader.varint()?, reader.varint()?, reader.varint()?);
         let id = Some(reader.text()?).filter(|id| id.len() <= ID_BYTES).ok_or(Corrupt)?.to_owned();
         let count = usize::try_from(reader.varint()?).ok().filter(|count| *count <= MAX_BATCH_SLOTS).ok_or(Corrupt)?;
         let slot = |number: u64| u16::try_from(number).ok().filter(|slot| *slot < SLOTS).ok_or(Corrupt);
         let slots = (0..count).map(|_| slot(reader.varint()?)).collect::<Result<_, _>>()?;
         reader.finish()?;
-        Ok(Self { number, stage, id, slots, due_ms, claimed_until_ms })
+        Ok(Self { number, stage, id, slots, ended_ms, due_ms, claimed_until_ms })
     }
 }
 

@@ -227,7 +227,7 @@ impl Reporter {
         let slots: Vec<u16> = (first..SLOTS).filter(is_used).take(MAX_BATCH_SLOTS).collect();
         let next = if slots.is_empty() {
             let due_ms = self.next_due(around.now_ms);
-            Ledger { slots, due_ms, claimed_until_ms: 0, ..known.clone() }
+            Ledger { slots, ended_ms: around.now_ms, due_ms, claimed_until_ms: 0, ..known.clone() }
         } else {
             let number = known.number.saturating_add(1);
             let id = self.id(number, around);
@@ -331,8 +331,7 @@ impl Reporter {
             return now_ms;
         }
         if crowded && known.stage == Stage::Done {
-            let noted = known.due_ms.saturating_sub(interval);
-            return known.due_ms.min(noted.saturating_add(MIN_PAUSE_MS));
+            return known.due_ms.min(known.ended_ms.saturating_add(MIN_PAUSE_MS).max(now_ms));
         }
         known.due_ms
     }

@@ -34,7 +34,11 @@ pub struct Combination<'a> {
 /// The row of a combination in an hour, which is given in hours since 1970.
 pub fn requests(combination: &Combination<'_>, hour: u32) -> Vec<u8> {
     let Combination { pair, plan, outcome } = combination;
-    let mut row = vec![REQUESTS, u8::from(pair.is_some())];
+    let texts = pair.map_or(0, |(application, api)| application.len().saturating_add(api.len()));
+    let texts = texts.saturating_add(plan.map_or(0, str::len)).saturating_add(outcome.len());
+    // And tag, flags, lengths and the hour.
+    let mut row = Vec::with_capacity(texts.saturating_add(16));
+    row.extend([REQUESTS, u8::from(pair.is_some())]);
     if let Some((application, api)) = pair {
         row.put_sized(application.as_bytes());
         row.put_sized(api.as_bytes());
@@ -47,9 +51,7 @@ pub fn requests(combination: &Combination<'_>, hour: u32) -> Vec<u8> {
 
 /// The row of a key's last use.
 pub fn key(id: &str) -> Vec<u8> {
-    let mut row = vec![KEY];
-    row.extend_from_slice(id.as_bytes());
-    row
+    [&[KEY], id.as_bytes()].concat()
 }
 
 /// The same row without who and what: where there is no room to keep combinations apart. `None`: it is a key's.

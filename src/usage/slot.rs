@@ -5,8 +5,6 @@
 //! was frozen for an older batch has arrived and is let go then. The layout behind the checksum: the batch's number, then
 //! both parts, each as its number of rows and the rows with their values.
 
-use std::collections::BTreeMap;
-
 use super::row;
 use crate::store::{
     Corrupt, Entry, Expected, Shared, SharedError, Source,
@@ -47,12 +45,16 @@ pub fn place(level: usize, spread: u64) -> u16 {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Slot<'a> {
     batch: u64,
-    open: BTreeMap<&'a [u8], u64>,
+    /// Sorted by row.
+    open: Vec<Row<'a>>,
     open_bytes: usize,
     /// Older hours were looked for since it was read: once is enough.
     merged: bool,
-    frozen: Vec<(&'a [u8], u64)>,
+    frozen: Vec<Row<'a>>,
 }
+
+/// A row and its value.
+pub type Row<'a> = (&'a [u8], u64);
 
 impl<'a> Slot<'a> {
     /// Reads the value that stands under `key`; an empty one is an empty slot.
@@ -62,10 +64,13 @@ impl<'a> Slot<'a> {
         }
         let mut reader = bytes::open(key, value)?;
         let batch = reader.varint()?;
-        let open: BTreeMap<_, _> = read_part(&mut reader)?.into_iter().collect();
+        let open = read_part(&mut reader)?;
+        if !open.is_sorted_by(|(row, _), (next, _)| row < next) {
+            return Err(Corrupt);
+        }
         let frozen = read_part(&mut reader)?;
         reader.finish()?;
-        let open_bytes = open.keys().fold(0, |sum: usize, row| sum.saturating_add(size_of_row(row)));
+        let open_bytes = size_of_rows(&open);
         Ok(Self { batch, open, open_bytes, merged: false, frozen })
     }
 
@@ -73,8 +78,8 @@ impl<'a> Slot<'a> {
     fn write(&self, key: &[u8]) -> Vec<u8> {
         let mut out = bytes::unsealed();
         out.put_varint(self.batch);
-        write_part(&mut out, self.open.iter().map(|(row, value)| (*row, *value)));
-        write_part(&mut out, self.frozen.iter().copied());
+        write_part(&mut out, &self.open);
+        write_part(&mut out, &self.frozen);
         bytes::seal(key, &mut out);
         out
     }
@@ -85,13 +90,13 @@ impl<'a> Slot<'a> {
     }
 
     /// The rows that are on their way in a batch.
-    pub fn frozen_in(&self, batch: u64) -> &[(&'a [u8], u64)] {
+    pub fn frozen_in(&self, batch: u64) -> &[Row<'a>] {
         if self.batch == batch { &self.frozen } else { &[] }
     }
 
     /// Adds to a row; `false`: there is no room for it.
     pub fn add(&mut self, row: &'a [u8], value: u64, this_hour: u32) -> bool {
-        if let Some(known) = self.open.get_mut(row) {
+        if let Some((_, known)) = self.find(row).ok().and_then(|place| self.open.get_mut(place)) {
             *known = row::combine(row, *known, value);
             return true;
         }
@@ -103,8 +108,13 @@ impl<'a> Slot<'a> {
             return false;
         }
         self.open_bytes = self.open_bytes.saturating_add(size_of_row(row));
-        self.open.insert(row, value);
+        let (Ok(place) | Err(place)) = self.find(row);
+        self.open.insert(place, (row, value));
         true
+    }
+
+    fn find(&self, row: &[u8]) -> Result<usize, usize> {
+        self.open.binary_search_by(|(known, _)| (*known).cmp(row))
     }
 
     fn has_room(&self, row: &[u8]) -> bool {
@@ -113,28 +123,21 @@ impl<'a> Slot<'a> {
 
     /// Makes one row of all hours of a combination that are older than the last two: its latest.
     fn merge_hours(&mut self, this_hour: u32) {
-        let is_old = |hour: u32| hour.saturating_add(HOURS_APART) <= this_hour;
-        let rows = std::mem::take(&mut self.open);
-        let mut merged: BTreeMap<&'a [u8], u64> = BTreeMap::new();
-        // Backwards, so that the latest of the old hours comes first and takes the others in.
-        let mut latest: Option<(&'a [u8], &'a [u8])> = None;
-        for (row, value) in rows.into_iter().rev() {
-            let old = row::split_hour(row).filter(|(_, hour)| is_old(*hour)).map(|(combination, _)| combination);
-            match (old, latest) {
-                (Some(combination), Some((known, into))) if known == combination => {
-                    let sum = merged.entry(into).or_default();
+        let is_old =
+            |row: &[u8]| row::split_hour(row).is_some_and(|(_, hour)| hour.saturating_add(HOURS_APART) <= this_hour);
+        let combination = |row: &'a [u8]| row::split_hour(row).map(|(combination, _)| combination);
+        let mut merged: Vec<Row<'a>> = Vec::with_capacity(self.open.len());
+        // The hour stands last: the rows of one combination follow each other, the latest hour at the end.
+        for (row, value) in self.open.drain(..) {
+            match merged.last_mut() {
+                Some((last, sum)) if is_old(last) && is_old(row) && combination(last) == combination(row) => {
                     *sum = row::combine(row, *sum, value);
+                    *last = row;
                 }
-                (Some(combination), _) => {
-                    latest = Some((combination, row));
-                    merged.insert(row, value);
-                }
-                (None, _) => {
-                    merged.insert(row, value);
-                }
+                _ => merged.push((row, value)),
             }
         }
-        self.open_bytes = merged.keys().fold(0, |sum: usize, row| sum.saturating_add(size_of_row(row)));
+        self.open_bytes = size_of_rows(&merged);
         self.open = merged;
     }
 
@@ -142,7 +145,7 @@ impl<'a> Slot<'a> {
     pub fn freeze(&mut self, batch: u64) {
         if self.batch < batch {
             self.batch = batch;
-            self.frozen = std::mem::take(&mut self.open).into_iter().collect();
+            self.frozen = std::mem::take(&mut self.open);
             self.open_bytes = 0;
         }
     }
@@ -159,16 +162,20 @@ fn size_of_row(row: &[u8]) -> usize {
     row.len().saturating_add(VALUE_BYTES)
 }
 
-fn read_part<'a>(reader: &mut Reader<'a>) -> Result<Vec<(&'a [u8], u64)>, Corrupt> {
+fn size_of_rows(rows: &[Row<'_>]) -> usize {
+    rows.iter().fold(0, |sum, (row, _)| sum.saturating_add(size_of_row(row)))
+}
+
+fn read_part<'a>(reader: &mut Reader<'a>) -> Result<Vec<Row<'a>>, Corrupt> {
     let rows = usize::try_from(reader.varint()?).ok().filter(|rows| *rows <= MAX_SLOT_ROWS).ok_or(Corrupt)?;
     (0..rows).map(|_| Ok((reader.sized()?, reader.varint()?))).collect()
 }
 
-fn write_part<'a>(out: &mut Vec<u8>, rows: impl ExactSizeIterator<Item = (&'a [u8], u64)>) {
+fn write_part(out: &mut Vec<u8>, rows: &[Row<'_>]) {
     out.put_varint(u64::try_from(rows.len()).unwrap_or(u64::MAX));
     for (row, value) in rows {
         out.put_sized(row);
-        out.put_varint(value);
+        out.put_varint(*value);
     }
 }
 
@@ -183,7 +190,7 @@ pub enum Changed<T> {
     Failed,
 }
 
-/// A row and its value, in memory.
+/// A row and its value, owned.
 pub type Counted = (Box<[u8]>, u64);
 
 /// Changes a slot, whatever others do to it meanwhile; `alter` may take `rows` into it.
@@ -191,8 +198,8 @@ pub fn change<T>(
     shared: &impl Shared,
     source: &Source,
     number: u16,
-    rows: &[Counted],
-    alter: impl for<'s> Fn(&mut Slot<'s>, &'s [Counted]) -> T,
+    rows: &[Row<'_>],
+    alter: impl for<'s> Fn(&mut Slot<'s>, &'s [Row<'s>]) -> T,
 ) -> Changed<T> {
     let key = source.key(Entry::UsageSlot(number));
     for _ in 0..ATTEMPTS {

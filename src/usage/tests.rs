@@ -144,6 +144,8 @@ struct Process {
     vms: Vec<Usage>,
     /// Callouts under way: which VM's, when they were sent, and what.
     posts: Vec<(usize, Post)>,
+    /// Whose were answered.
+    senders: BTreeSet<usize>,
     lines: RefCell<Vec<String>>,
     events: RefCell<Vec<UsageEvent>>,
     tokens: u32,
@@ -157,6 +159,7 @@ impl Process {
             step_ms: TICK_MS,
             vms: (0..vms).map(|_| usage()).collect(),
             posts: Vec::new(),
+            senders: BTreeSet::new(),
             lines: RefCell::default(),
             events: RefCell::default(),
             tokens: 0,
@@ -205,6 +208,7 @@ impl Process {
     fn answer(&mut self, mut service: impl FnMut(&Post) -> Answer) {
         while let Some((vm, post)) = self.posts.pop() {
             let answer = service(&post);
+            self.senders.insert(vm);
             self.call(vm, u64::MAX, |usage, around| usage.answered(&answer, around));
         }
     }
@@ -446,6 +450,7 @@ fn many_combinations_are_reported_before_their_time() {
     }
     process.run(Duration::from_secs(10), &mut service);
     assert_eq!(service.total(), 5_000);
+    assert_eq!(process.senders, BTreeSet::from([0]), "also when it is pressing, by the VM that serves no requests");
     assert_eq!(service.keys.len(), 5_000);
     assert!(!service.sums.keys().any(|(application, _)| application == "?"));
 }
@@ -597,7 +602,8 @@ fn old_hours_become_one_only_when_there_is_no_room() {
         [10, 11, 18, 19].map(|hour| (row::requests(&combination("app"), hour).into(), 1)).into();
     rows.extend(filler.iter().map(|id| (row::requests(&combination(id), 19).into(), 1)));
     let add = |rows: &[slot::Counted], hour| {
-        let added = slot::change(&memory, &source, 0, rows, |slot, rows| {
+        let rows: Vec<slot::Row<'_>> = rows.iter().map(|(row, value)| (&**row, *value)).collect();
+        let added = slot::change(&memory, &source, 0, &rows, |slot, rows| {
             rows.iter().map(|(row, value)| slot.add(row, *value, hour)).collect::<Vec<_>>()
         });
         let slot::Changed::Done(added) = added else { panic!("{added:?}") };

@@ -146,7 +146,13 @@ impl<'p> Decision<'p> {
             self.verdict,
             Err(Denial::NoPolicy
                 | Denial::Unreadable
-                | Denial::Rule(Reason::KeyUnknown | Reason::SubscriptionMissing | Reason::ApiNotFound))
+                | Denial::Rule(
+                    Reason::KeyUnknown
+                    | Reason::SubscriptionMissing
+                    | Reason::ApiNotFound
+                    // It may name a plan that came with it.
+                    | Reason::SubscriptionInactive,
+                ))
         )
     }
 

@@ -196,3 +196,18 @@ fn unchanged_is_asked_for_and_confirmed() {
     assert!(envoy.metric("keygate.policy.age_ms") <= 6000, "confirmed is fresh");
     assert_eq!(envoy.log(LogLevel::Warn), Vec::<String>::new());
 }
+
+/// A worker that has not looked since knows the new subscription from its shard, but not yet the plan that it names.
+#[test]
+fn a_plan_that_came_with_its_subscription_refuses_nobody() {
+    let (mut envoy, _service) = running(&Page::demo(1).with("poll", "/v1/policy?since=1"));
+    envoy.set_feed(|_| Answer::Pending);
+    envoy.run_for(SETTLED);
+    let poll = envoy.pending().pop().expect("the poll is under way");
+    let delta = Page::new(2)
+        .with("base", 1)
+        .row("plans", json!({"id": "gold", "operations": [{"path": "/**"}]}))
+        .row("subscriptions", json!({"application": "app-1", "api": "payments-1.0", "plan": "gold"}));
+    let _ = envoy.answer(&poll, Answer::json(delta.0));
+    assert_eq!(verdicts(&mut envoy)[0], "allowed", "before a worker's tick");
+}

@@ -11,7 +11,7 @@ use keygate::{
         ledger::{self, Found, Ledger},
         report::{HOUR, MAX_COUNTS, MAX_KEYS, MAX_REQUESTS, Report},
         row::{self, Combination},
-        slot::{self, Changed, Counted},
+        slot::{self, Changed},
     },
 };
 
@@ -91,12 +91,12 @@ fn check_slot(body: &[u8]) {
 
     let combination = Combination { pair: Some(("app", "api")), plan: None, outcome: "allowed" };
     let hour = u32::try_from(NOW / HOUR).unwrap();
-    let new: [Counted; 1] = [(row::requests(&combination, hour).into(), 3)];
-    let added = slot::change(&memory, &source(), 0, &new, |slot, rows| slot.add(&rows[0].0, rows[0].1, hour));
+    let new = row::requests(&combination, hour);
+    let added = slot::change(&memory, &source(), 0, &[(&new, 3)], |slot, rows| slot.add(rows[0].0, rows[0].1, hour));
     if added == Changed::Done(true) {
-        let known = before.get(&*new[0].0).copied().unwrap_or_default();
+        let known = before.get(&new).copied().unwrap_or_default();
         let after = rows(&memory).unwrap();
-        assert!(after.get(&*new[0].0).is_some_and(|value| *value >= 3.max(known)), "what is added is there");
+        assert!(after.get(&new).is_some_and(|value| *value >= 3.max(known)), "what is added is there");
     }
 }
 
@@ -135,17 +135,18 @@ fn check_report(json: &[u8]) {
 pub fn seeds() -> Vec<Vec<u8>> {
     let (memory, source) = (Memory::default(), source());
     let hour = u32::try_from(NOW / HOUR).unwrap();
-    let mut rows: Vec<Counted> = vec![(row::key("k-1").into(), NOW)];
+    let mut rows: Vec<(Vec<u8>, u64)> = vec![(row::key("k-1"), NOW)];
     for (number, pair) in [Some(("app", "a")), Some(("app", "b")), None].into_iter().enumerate() {
         for (outcome, plan) in [("allowed", Some("gold")), ("quota_exceeded", None)] {
             for back in 0..4 {
                 let row = row::requests(&Combination { pair, plan, outcome }, hour - back);
-                rows.push((row.into(), 1 + u64::try_from(number).unwrap()));
+                rows.push((row, 1 + u64::try_from(number).unwrap()));
             }
         }
     }
     let mut seeds = vec![b"\0".to_vec(), b"\x01".to_vec()];
     let body = |entry: Entry| memory.get(&source.key(entry)).unwrap().unwrap().value[8..].to_vec();
+    let rows: Vec<(&[u8], u64)> = rows.iter().map(|(row, value)| (&**row, *value)).collect();
     for count in [1, 4, rows.len()] {
         let add = slot::change(&memory, &source, 0, &rows[..count], |slot, rows| {
             rows.iter().for_each(|(row, value)| assert!(slot.add(row, *value, hour)));

@@ -84,14 +84,16 @@ async fn a_monthly_quota_holds_across_envoys_and_a_restart() {
     const QUOTA: u64 = 200;
     // What an Envoy may let pass in the test's time before it refuses by its own count, and somewhat less.
     const BY_ITSELF: usize = 100;
-    let (mut first, keys) = story::stage("usage-quota", hasty()).await.unwrap();
-    let policy = first.policy().unwrap().address();
-    let mut second = Stack::start("usage-quota-2", Options { policy: Policy::At(policy), ..hasty() }).await.unwrap();
+    let mut first = Stack::prepare("usage-quota", hasty()).await.unwrap();
+    let keys = story::load(first.policy().unwrap()).await.unwrap();
     let plan = json!({"id": "small", "limits": [{"requests": QUOTA, "per": "month"}]});
     first.policy().unwrap().post("/v1/plans", Some(plan)).await.unwrap();
     let subscription = json!({"application": "shop", "api": "orders-1.0", "plan": "small"});
     let put = Ask::new("PUT", "/v1/subscriptions/shop-orders").json(subscription);
     call(first.policy().unwrap(), put).await;
+    first.start_envoy().await.unwrap();
+    let policy = first.policy().unwrap().address();
+    let mut second = Stack::start("usage-quota-2", Options { policy: Policy::At(policy), ..hasty() }).await.unwrap();
 
     let ask = Ask::get(ORDERS).key(&keys.production);
     let passes = async |stack: &Stack| {

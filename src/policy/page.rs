@@ -121,8 +121,8 @@ pub enum RowKind {
 pub struct RejectedRow {
     /// The list.
     pub list: &'static str,
-    /// Bytes from the beginning of the page.
-    pub offset: usize,
+    /// Bytes from the beginning of the page; `None` once the page is gone.
+    pub offset: Option<usize>,
     /// What is wrong.
     pub why: InvalidRow,
     /// What it spoke of.
@@ -131,7 +131,10 @@ pub struct RejectedRow {
 
 impl fmt::Display for RejectedRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`, row at byte {}: {}", self.list, self.offset, self.why)
+        match self.offset {
+            Some(offset) => write!(f, "`{}`, row at byte {offset}: {}", self.list, self.why),
+            None => write!(f, "`{}`, row of {}: {}", self.list, self.concerns, self.why),
+        }
     }
 }
 
@@ -256,6 +259,11 @@ impl Page {
         self.rows.is_empty()
     }
 
+    /// Where a row of the long lists stands, in bytes from the beginning of the page.
+    pub fn offset(&self, row: usize) -> Option<usize> {
+        self.rows.get(row).map(|(_, place)| place.start)
+    }
+
     /// The rows of a range, each a valid value or the reason why it is left out. What lies beyond the end is no row.
     pub fn rows(&self, range: Range<usize>) -> impl Iterator<Item = Result<Row<'_>, RejectedRow>> {
         let end = range.end.min(self.rows.len());
@@ -265,7 +273,7 @@ impl Page {
             let json = self.body.get(place.clone()).unwrap_or_default();
             row(*kind, json).map_err(|why| {
                 let concerns = Concerns::of(*kind, json);
-                RejectedRow { list: kind.list(), offset: place.start, why, concerns }
+                RejectedRow { list: kind.list(), offset: Some(place.start), why, concerns }
             })
         })
     }
@@ -391,9 +399,10 @@ fn small_list<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow> + SmallR
     let mut values = Vec::with_capacity(rows.len());
     for raw in rows {
         let place = place(body, raw);
-        let value: T = parse(raw.get())
-            .map_err(|why| RejectedRow { list: list.as_str(), offset: place.start, why, concerns: Concerns::Nothing })
-            .map_err(InvalidPage::Row)?;
+        let value: T = parse(raw.get()).map_err(|why| {
+            let offset = Some(place.start);
+            InvalidPage::Row(RejectedRow { list: list.as_str(), offset, why, concerns: Concerns::Nothing })
+        })?;
         places.push((list, value.id().to_owned(), place));
         values.push(value);
     }

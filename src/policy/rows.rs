@@ -48,6 +48,8 @@ pub enum Problem {
     LimitOutOfRange,
     /// The packed row is larger than a record may be.
     TooLarge,
+    /// The record that it belongs to is full.
+    NoRoom,
 }
 
 impl fmt::Display for InvalidRow {
@@ -64,6 +66,7 @@ impl fmt::Display for InvalidRow {
             Problem::UnknownValue(known) => write!(f, "`{field}` is none of {known}"),
             Problem::LimitOutOfRange => write!(f, "`{field}` is not between 1 and {MAX_LIMIT_REQUESTS}"),
             Problem::TooLarge => write!(f, "`{field}` is larger than a record may be"),
+            Problem::NoRoom => write!(f, "`{field}` has more subscriptions than its record may hold"),
         }
     }
 }

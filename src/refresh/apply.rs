@@ -11,7 +11,7 @@ use crate::{
         Shared,
         batch::{self, MergeError},
         build::{self, Build, BuildError, Emptying},
-        delta::Delta,
+        delta::{self, Delta},
         held::Look,
         manifest::Manifest,
     },
@@ -134,7 +134,7 @@ impl Refresh {
         match build.begin_page(&page) {
             Ok(()) => {
                 let next = page.header.next.clone();
-                self.start(Work::new(page, Job::Full(build)), fetch);
+                self.start(Work::new(page, Job::Full(build)), &fetch.path);
                 self.ask_ahead(next?, around)
             }
             Err(error) => self.build_failed(&fetch.path, error, around),
@@ -168,17 +168,34 @@ impl Refresh {
             self.confirm(at_once, around);
             return None;
         }
-        match Delta::new(&page, held, around.shared, around.held.source()) {
+        let plans = around.held.catalogue().map(|catalogue| delta::new_plans(&page, catalogue)).unwrap_or_default();
+        let (shared, source) = (around.shared, around.held.source());
+        let delta = if plans.is_empty() {
+            Delta::new(&page, held, shared, source)
+        } else {
+            Delta::before_plans(&page, plans, held, shared, source)
+        };
+        self.start_delta(page, delta, &fetch.path, around)
+    }
+
+    fn start_delta<S: Shared>(
+        &mut self,
+        page: Box<Page>,
+        delta: Result<Delta, BuildError>,
+        path: &str,
+        around: &mut Around<'_, S>,
+    ) -> Option<Fetch> {
+        match delta {
             Ok(delta) => {
-                self.start(Work::new(page, Job::Delta(Box::new(delta))), fetch);
+                self.start(Work::new(page, Job::Delta(Box::new(delta))), path);
                 None
             }
-            Err(error) => self.build_failed(&fetch.path, error, around),
+            Err(error) => self.build_failed(path, error, around),
         }
     }
 
-    fn start(&mut self, work: Work, fetch: &Fetch) {
-        self.state = State::Working { work: Box::new(work), path: fetch.path.clone(), ahead: None };
+    fn start(&mut self, work: Work, path: &str) {
+        self.state = State::Working { work: Box::new(work), path: path.to_owned(), ahead: None };
     }
 
     /// One slice of work.
@@ -212,8 +229,12 @@ impl Refresh {
                 None => self.publish_full(*build, &path, around),
             },
             Job::Delta(delta) => {
+                let is_before_plans = delta.is_before_plans();
                 if let Err(error) = self.publish_delta(*delta, &page.header, around) {
                     return self.build_failed(&path, error, around);
+                }
+                if is_before_plans {
+                    return self.whole_delta(page, &path, around);
                 }
                 let header = page.header;
                 let Some(next) = &header.next else {
@@ -224,6 +245,15 @@ impl Refresh {
                 self.next_page(next, &path, purpose, around)
             }
         }
+    }
+
+    /// The plans that a page brings are known now: all of it.
+    fn whole_delta<S: Shared>(&mut self, page: Box<Page>, path: &str, around: &mut Around<'_, S>) -> Option<Fetch> {
+        let (shared, source) = (around.shared, around.held.source());
+        let overtaken = BuildError::Merge(MergeError::Overtaken);
+        let held = around.held.manifest().ok_or(overtaken);
+        let delta = held.and_then(|held| Delta::new(&page, held, shared, source));
+        self.start_delta(page, delta, path, around)
     }
 
     fn next_of_full<S: Shared>(

@@ -16,6 +16,8 @@ use crate::{
     store::{Entry, Shared, Source, held::Held, memory::Memory},
 };
 
+mod between;
+
 struct Nothing;
 
 impl Facts for Nothing {

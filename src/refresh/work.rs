@@ -2,7 +2,7 @@
 
 use super::{Budget, RefreshEvent, Report};
 use crate::{
-    policy::page::Page,
+    policy::page::{Page, RejectedRow},
     store::{
         Shared, Source,
         build::{Build, BuildError},
@@ -56,26 +56,24 @@ impl Work {
         while budget.is_left() {
             match self.stage {
                 Stage::Rows => self.take_rows(budget, report),
-                Stage::Merge => self.merge(shared, source, budget)?,
+                Stage::Merge => self.merge(shared, source, budget, report)?,
                 Stage::Check => self.check(shared, source, held, budget)?,
-                Stage::Done => return Ok(true),
+                Stage::Done => break,
             }
         }
-        Ok(self.stage == Stage::Done)
+        let done = self.stage == Stage::Done;
+        if done && self.rejected > LOGGED_ROWS {
+            let more = self.rejected.saturating_sub(LOGGED_ROWS);
+            report.warn(format!("{more} more rows of this page are left out"));
+        }
+        Ok(done)
     }
 
     fn take_rows(&mut self, budget: &mut Budget, report: &mut Report) {
         let end = self.next_row.saturating_add(budget.rows()).min(self.page.len());
         let rows = self.next_row..end;
         budget.spend_rows(rows.len());
-        let rejected = &mut self.rejected;
-        let mut reject = |row| {
-            *rejected = rejected.saturating_add(1);
-            report.event(RefreshEvent::RowsRejected(1));
-            if *rejected <= LOGGED_ROWS {
-                report.warn(format!("a row of the policy is left out, and what it speaks of is not allowed: {row}"));
-            }
-        };
+        let mut reject = |row| leave_out(&mut self.rejected, &row, report);
         let is_full = match &mut self.job {
             Job::Full(build) => {
                 build.add_rows(&self.page, rows, &mut reject);
@@ -87,17 +85,18 @@ impl Work {
             }
         };
         self.next_row = end;
-        let all = end >= self.page.len();
-        if all && self.rejected > LOGGED_ROWS {
-            let more = self.rejected.saturating_sub(LOGGED_ROWS);
-            report.warn(format!("{more} more rows of this page are left out"));
-        }
-        if all || is_full {
+        if end >= self.page.len() || is_full {
             self.stage = Stage::Merge;
         }
     }
 
-    fn merge(&mut self, shared: &impl Shared, source: &Source, budget: &mut Budget) -> Result<(), BuildError> {
+    fn merge(
+        &mut self,
+        shared: &impl Shared,
+        source: &Source,
+        budget: &mut Budget,
+        report: &mut Report,
+    ) -> Result<(), BuildError> {
         let all = self.next_row >= self.page.len();
         let last_page = self.page.header.next.is_none();
         // A full policy is merged when its batch is full, a delta page by page.
@@ -107,9 +106,10 @@ impl Work {
             return Ok(());
         }
         budget.spend_shard();
+        let mut reject = |row| leave_out(&mut self.rejected, &row, report);
         let more = match &mut self.job {
-            Job::Full(build) => build.merge_next(shared, source)?,
-            Job::Delta(delta) => delta.merge_next(shared, source)?,
+            Job::Full(build) => build.merge_next(shared, source, &mut reject)?,
+            Job::Delta(delta) => delta.merge_next(shared, source, &mut reject)?,
         };
         if !more {
             self.stage = match (&self.job, all, last_page) {
@@ -137,5 +137,14 @@ impl Work {
             self.stage = Stage::Done;
         }
         Ok(())
+    }
+}
+
+/// Counts a row that is left out, and names the first of a page.
+fn leave_out(rejected: &mut u64, row: &RejectedRow, report: &mut Report) {
+    *rejected = rejected.saturating_add(1);
+    report.event(RefreshEvent::RowsRejected(1));
+    if *rejected <= LOGGED_ROWS {
+        report.warn(format!("a row of the policy is left out, and what it speaks of is not allowed: {row}"));
     }
 }

@@ -8,12 +8,14 @@ use super::{
     Bank, Corrupt, Entry, Expected, Kind, Place, Shared, SharedError, Source,
     bytes::{Reader, Write},
     manifest::{Manifest, Totals},
-    record::{self, ApplicationPart, ApplicationRecord, MAX_APPLICATION_BYTES, MAX_KEY_BYTES, SubscriptionPart},
+    record::{
+        self, ApplicationPart, ApplicationRecord, MAX_APPLICATION_BYTES, MAX_KEY_BYTES, NO_ROOM, SubscriptionPart,
+    },
     shard::{Record, Shard, ShardWriter},
     shard_of,
 };
 use crate::policy::{
-    SubscriptionState,
+    SubscriptionState, Text,
     left_out::Concerns,
     page::{Page, RejectedRow, Removed, Row},
     rows::{Application, InvalidRow, Key, Problem, Subscription},
@@ -146,15 +148,22 @@ impl Batch {
         self.packed.len() >= FULL_BYTES
     }
 
-    /// Adds a range of a page's rows; those that are left out go to `rejected`.
-    pub fn add_rows(&mut self, page: &Page, range: std::ops::Range<usize>, rejected: &mut dyn FnMut(RejectedRow)) {
-        for row in page.rows(range) {
+    /// Adds the wanted ones of a range of a page's rows; those that are left out go to `rejected`.
+    pub fn add_rows(
+        &mut self,
+        page: &Page,
+        range: std::ops::Range<usize>,
+        wanted: impl Fn(&Row<'_>) -> bool,
+        rejected: &mut dyn FnMut(RejectedRow),
+    ) {
+        for (number, row) in (range.start..).zip(page.rows(range)) {
             match row {
+                Ok(row) if !wanted(&row) => {}
                 Ok(Row::Key(key)) => {
                     if let Err(why) = self.put_key(&key) {
                         let concerns = Concerns::Key(key.digest);
                         self.leave_out(&concerns);
-                        rejected(RejectedRow { list: "keys", offset: 0, why, concerns });
+                        rejected(RejectedRow { list: "keys", offset: page.offset(number), why, concerns });
                     }
                 }
                 Ok(Row::Application(application)) => self.put_application(&application),
@@ -247,13 +256,15 @@ impl Batch {
         Some(Place { bank: self.target.bank, kind: next.kind, number: next.shard })
     }
 
-    /// Rewrites one shard with all that concerns it; `false`: nothing was left to do.
+    /// Rewrites one shard with all that concerns it; `false`: nothing was left to do. What a record has no room for goes to
+    /// `rejected`.
     pub fn merge_next(
         &mut self,
         shared: &impl Shared,
         source: &Source,
         totals: &mut Totals,
         standing: impl FnOnce(Place) -> Standing,
+        rejected: &mut dyn FnMut(RejectedRow),
     ) -> Result<bool, MergeError> {
         let Some(place) = self.next_place() else { return Ok(false) };
         let first = self.changes.partition_point(|change| (change.kind, change.shard) > (place.kind, place.number));
@@ -268,7 +279,7 @@ impl Batch {
         let read = shared.get(&key)?;
         let old = old_shard(&key, read.as_ref().map(|read| &*read.value), self.target.generation, standing(place))?;
         let old_bytes = if old.is_some() { read.as_ref().map_or(0, |read| read.value.len()) } else { 0 };
-        let writer = merge(old, &changes, self.target.generation, totals)?;
+        let writer = merge(old, &changes, self.target.generation, totals, rejected)?;
         let value = writer.finish(&key);
         shared.set(&key, &value, Expected::of(read.as_ref()))?;
         totals.bytes = totals.bytes.saturating_sub(as_u64(old_bytes)).saturating_add(as_u64(value.len()));
@@ -325,6 +336,7 @@ fn merge(
     changes: &[Unpacked<'_>],
     generation: u64,
     totals: &mut Totals,
+    rejected: &mut dyn FnMut(RejectedRow),
 ) -> Result<ShardWriter, MergeError> {
     let mut writer = ShardWriter::new(generation);
     let mut next_old = next(&mut old)?;
@@ -338,7 +350,7 @@ fn merge(
         if known.is_some() {
             next_old = next(&mut old)?;
         }
-        if let Some(value) = change_record(known.map(|(_, value)| value), same_key, totals)? {
+        if let Some(value) = change_record(known.map(|(_, value)| value), same_key, totals, rejected)? {
             writer.push((change.key, &value));
         }
     }
@@ -358,6 +370,7 @@ fn change_record(
     known: Option<&[u8]>,
     changes: &[Unpacked<'_>],
     totals: &mut Totals,
+    rejected: &mut dyn FnMut(RejectedRow),
 ) -> Result<Option<Vec<u8>>, Corrupt> {
     let is_key =
         changes.first().is_some_and(|change| matches!(change.operation, Operation::PutKey | Operation::RemoveKey));
@@ -370,10 +383,11 @@ fn change_record(
     let before = (u64::from(record.application.is_some()), subscriptions(&record));
     let mut size = known.map_or(0, <[u8]>::len);
     for change in changes {
-        // A subscription too many is not added: what it spoke of is not allowed.
         size = size.saturating_add(change.payload.len());
-        let fits = size <= MAX_APPLICATION_BYTES;
-        change_application(&mut record, change, fits)?;
+        let room = if size <= MAX_APPLICATION_BYTES { Room::Enough } else { Room::None };
+        if let Some(api) = change_application(&mut record, change, room)? {
+            rejected(no_room(change.key, api));
+        }
     }
     count(&mut totals.applications, before.0, u64::from(record.application.is_some()));
     count(&mut totals.subscriptions, before.1, subscriptions(&record));
@@ -394,25 +408,28 @@ fn count(total: &mut u64, before: u64, after: u64) {
     *total = total.saturating_sub(before).saturating_add(after);
 }
 
+/// Whether a record may grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    Enough,
+    None,
+}
+
+/// Changes an application's record; the API of a subscription that it has no room for.
 fn change_application<'a>(
     record: &mut ApplicationRecord<'a>,
     change: &Unpacked<'a>,
-    fits: bool,
-) -> Result<(), Corrupt> {
+    room: Room,
+) -> Result<Option<&'a str>, Corrupt> {
     let mut reader = Reader::new(change.payload);
     match change.operation {
         Operation::PutApplication => record.application = Some(ApplicationPart::read(&mut reader)?),
         Operation::RemoveApplication => record.application = None,
         Operation::PutSubscription => {
             let subscription = SubscriptionPart::read(&mut reader)?;
-            match record.subscriptions.binary_search_by(|known| known.api.cmp(subscription.api)) {
-                Ok(index) => {
-                    if let Some(place) = record.subscriptions.get_mut(index) {
-                        *place = subscription;
-                    }
-                }
-                Err(index) if fits => record.subscriptions.insert(index, subscription),
-                Err(_) => {}
+            if !put_subscription(&mut record.subscriptions, subscription, room) {
+                put_subscription(&mut record.subscriptions, NO_ROOM, Room::Enough);
+                return Ok(Some(subscription.api));
             }
         }
         Operation::RemoveSubscription => {
@@ -421,5 +438,25 @@ fn change_application<'a>(
         }
         Operation::PutKey | Operation::RemoveKey => return Err(Corrupt),
     }
-    Ok(())
+    Ok(None)
+}
+
+/// Replaces the subscription to the same API, or adds it where there is room; whether it is there now.
+fn put_subscription<'a>(known: &mut Vec<SubscriptionPart<'a>>, new: SubscriptionPart<'a>, room: Room) -> bool {
+    match known.binary_search_by(|known| known.api.cmp(new.api)) {
+        Ok(index) => known.get_mut(index).map(|place| *place = new).is_some(),
+        Err(index) if room == Room::Enough => {
+            known.insert(index, new);
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+fn no_room(record_key: &[u8], api: &str) -> RejectedRow {
+    let text = |text: &str| Text::new(text.to_owned()).ok();
+    let application = record::application_id(record_key).and_then(text);
+    let concerns = application.zip(text(api)).map(|(application, api)| Concerns::Subscription { application, api });
+    let why = InvalidRow { field: "application", problem: Problem::NoRoom };
+    RejectedRow { list: "subscriptions", offset: None, why, concerns: concerns.unwrap_or_default() }
 }

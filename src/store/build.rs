@@ -112,7 +112,7 @@ impl Build {
 
     /// Takes a range of a page's rows.
     pub fn add_rows(&mut self, page: &Page, range: std::ops::Range<usize>, rejected: &mut dyn FnMut(RejectedRow)) {
-        self.batch.add_rows(page, range, rejected);
+        self.batch.add_rows(page, range, |_| true, rejected);
     }
 
     /// Whether changes should be merged before more rows are taken.
@@ -121,11 +121,16 @@ impl Build {
     }
 
     /// Writes one shard; `false`: all that has arrived is written.
-    pub fn merge_next(&mut self, shared: &impl Shared, source: &Source) -> Result<bool, BuildError> {
+    pub fn merge_next(
+        &mut self,
+        shared: &impl Shared,
+        source: &Source,
+        rejected: &mut dyn FnMut(RejectedRow),
+    ) -> Result<bool, BuildError> {
         let Some(place) = self.batch.next_place() else { return Ok(false) };
         let written = &self.written;
         let standing = |place| if written.has(place) { Standing::Written } else { Standing::Anything };
-        self.batch.merge_next(shared, source, &mut self.totals, standing)?;
+        self.batch.merge_next(shared, source, &mut self.totals, standing, rejected)?;
         self.written.add(place);
         Ok(true)
     }

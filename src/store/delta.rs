@@ -1,5 +1,12 @@
 //! Applying a delta to the bank in use, shard by shard. Each rewrite is atomic by itself and may be repeated, so a delta
 //! that is cut anywhere is simply applied again.
+//!
+//! Shards and catalogue are two writes, and a request may come between them. A subscription that moves to a plan which
+//! comes with it must not be refused meanwhile, since its plan is not known yet; nor must one that names such a plan
+//! already, and is blocked by the same page, be allowed. So a page that brings plans is worked in twice: first without
+//! the rows that have to wait for them ([`Delta::before_plans`]), then as a whole.
+
+use std::collections::BTreeSet;
 
 use super::{
     Entry, Shared, Source,
@@ -8,7 +15,13 @@ use super::{
     lists::Lists,
     manifest::{Manifest, Totals},
 };
-use crate::policy::page::{Header, Page, RejectedRow};
+use crate::{
+    catalogue::Catalogue,
+    policy::{
+        ApplicationState, SubscriptionState, Text,
+        page::{Header, Page, RejectedRow, Row, SmallList},
+    },
+};
 
 /// One page of a delta on its way into the bank in use.
 #[derive(Debug)]
@@ -17,31 +30,97 @@ pub struct Delta {
     totals: Totals,
     /// The small lists after this page, if it changes any.
     lists: Option<Lists>,
+    part: Part,
+}
+
+/// How much of its page a delta is.
+#[derive(Debug, PartialEq, Eq)]
+enum Part {
+    /// All of it.
+    Whole,
+    /// What does not have to wait for these plans, and the plans.
+    Before(BTreeSet<String>),
+}
+
+impl Part {
+    /// Whether a row allows, and names one of the plans. What refuses never waits.
+    fn leaves(&self, row: &Row<'_>) -> bool {
+        let Self::Before(plans) = self else { return false };
+        let named = |plan: &Option<Text<'_>>| plan.as_ref().is_some_and(|plan| plans.contains(plan.as_str()));
+        match row {
+            Row::Key(_) => false,
+            Row::Application(row) => {
+                row.state == ApplicationState::Active && row.used_up_until.is_none() && named(&row.plan)
+            }
+            Row::Subscription(row) => {
+                let allows = matches!(
+                    row.state,
+                    SubscriptionState::Unblocked
+                        | SubscriptionState::TierUpdatePending
+                        | SubscriptionState::DeletePending
+                );
+                allows && row.used_up_until.is_none() && named(&row.plan)
+            }
+        }
+    }
+}
+
+/// The plans that a page brings with rows beside them, and that the policy held has not.
+pub fn new_plans(page: &Page, held: &Catalogue) -> BTreeSet<String> {
+    if page.is_empty() {
+        return BTreeSet::new();
+    }
+    let plans = page.small_rows().filter(|(list, id, _)| *list == SmallList::Plans && held.plan(id).is_none());
+    plans.map(|(_, id, _)| id.to_owned()).collect()
 }
 
 impl Delta {
     /// Begins with a page that builds on the policy held.
     pub fn new(page: &Page, held: &Manifest, shared: &impl Shared, source: &Source) -> Result<Self, BuildError> {
-        let mut batch = Batch::new(Target::from(held));
-        batch.add_removed(&page.removed);
         let removed = &page.removed;
         let changes_lists = page.small_rows().next().is_some()
             || !(removed.apis.is_empty() && removed.plans.is_empty() && removed.deny_policies.is_empty());
         let lists = if changes_lists {
-            let key = source.key(Entry::Catalogue(held.catalogue_slot));
-            let read = shared.get(&key)?.ok_or(MergeError::Damaged)?;
-            let mut lists = Lists::read(&key, &read.value, held.catalogue_generation).map_err(MergeError::from)?;
+            let mut lists = read_lists(held, shared, source)?;
             lists.apply(page)?;
             Some(lists)
         } else {
             None
         };
-        Ok(Self { batch, totals: held.totals, lists })
+        Ok(Self::of(page, held, lists, Part::Whole))
+    }
+
+    /// Begins with what of such a page does not have to wait for these plans. What it removes does not.
+    pub fn before_plans(
+        page: &Page,
+        plans: BTreeSet<String>,
+        held: &Manifest,
+        shared: &impl Shared,
+        source: &Source,
+    ) -> Result<Self, BuildError> {
+        let mut lists = read_lists(held, shared, source)?;
+        lists.add(page, |list, id| list == SmallList::Plans && plans.contains(id))?;
+        Ok(Self::of(page, held, Some(lists), Part::Before(plans)))
+    }
+
+    fn of(page: &Page, held: &Manifest, lists: Option<Lists>, part: Part) -> Self {
+        let mut batch = Batch::new(Target::from(held));
+        batch.add_removed(&page.removed);
+        Self { batch, totals: held.totals, lists, part }
+    }
+
+    /// Whether the whole page is still to come.
+    pub fn is_before_plans(&self) -> bool {
+        self.part != Part::Whole
     }
 
     /// Takes a range of the page's rows.
     pub fn add_rows(&mut self, page: &Page, range: std::ops::Range<usize>, rejected: &mut dyn FnMut(RejectedRow)) {
-        self.batch.add_rows(page, range, rejected);
+        match &self.part {
+            Part::Whole => self.batch.add_rows(page, range, |_| true, rejected),
+            // What is left out is told with the whole page.
+            part => self.batch.add_rows(page, range, |row| !part.leaves(row), &mut |_| {}),
+        }
     }
 
     /// Whether changes should be merged before more rows are taken.
@@ -50,8 +129,13 @@ impl Delta {
     }
 
     /// Rewrites one shard; `false`: all that has arrived is written.
-    pub fn merge_next(&mut self, shared: &impl Shared, source: &Source) -> Result<bool, BuildError> {
-        Ok(self.batch.merge_next(shared, source, &mut self.totals, |_| Standing::Readable)?)
+    pub fn merge_next(
+        &mut self,
+        shared: &impl Shared,
+        source: &Source,
+        rejected: &mut dyn FnMut(RejectedRow),
+    ) -> Result<bool, BuildError> {
+        Ok(self.batch.merge_next(shared, source, &mut self.totals, |_| Standing::Readable, rejected)?)
     }
 
     /// Makes the page count: the small lists, then the manifest. The revision is held only after the `last` page.
@@ -64,7 +148,7 @@ impl Delta {
         generation: u64,
         now_ms: u64,
     ) -> Result<Manifest, BuildError> {
-        let last = header.next.is_none();
+        let last = self.part == Part::Whole && header.next.is_none();
         let mut manifest = Manifest {
             sequence: held.sequence.saturating_add(1),
             changed_at_ms: now_ms,
@@ -87,4 +171,10 @@ impl Delta {
         write_manifest(shared, source, &manifest, Some(held))?;
         Ok(manifest)
     }
+}
+
+fn read_lists(held: &Manifest, shared: &impl Shared, source: &Source) -> Result<Lists, BuildError> {
+    let key = source.key(Entry::Catalogue(held.catalogue_slot));
+    let read = shared.get(&key)?.ok_or(MergeError::Damaged)?;
+    Ok(Lists::read(&key, &read.value, held.catalogue_generation).map_err(MergeError::from)?)
 }

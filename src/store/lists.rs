@@ -39,7 +39,12 @@ impl Lists {
             let rows = self.list(list);
             ids.iter().for_each(|id| drop(rows.remove(id)));
         }
-        for (list, id, json) in page.small_rows() {
+        self.add(page, |_, _| true)
+    }
+
+    /// Adds what a page brings, as far as it is wanted.
+    pub fn add(&mut self, page: &Page, wanted: impl Fn(SmallList, &str) -> bool) -> Result<(), TooLong> {
+        for (list, id, json) in page.small_rows().filter(|(list, id, _)| wanted(*list, id)) {
             let rows = self.list(list);
             rows.insert(id.to_owned(), json.to_owned());
             if rows.len() > list.limit() {

@@ -21,7 +21,7 @@ use crate::{
 /// Bytes of one key's record. A key with a thousand restrictions of each kind stays below; a longer one is a bad row.
 pub const MAX_KEY_BYTES: usize = 512 << 10;
 /// Bytes of one application's record: some 60,000 subscriptions with short ids, 2,000 with the longest. What would make
-/// it longer is a bad row.
+/// it longer is left out.
 pub const MAX_APPLICATION_BYTES: usize = 1 << 20;
 
 const TYPE_SANDBOX: u8 = 1;
@@ -150,6 +150,11 @@ pub fn application_key(id: &str) -> Vec<u8> {
     key
 }
 
+/// The id in the key of an application's record.
+pub fn application_id(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.get(8..)?).ok()
+}
+
 /// An application's record while it is changed.
 #[derive(Debug, Default, PartialEq)]
 pub struct ApplicationRecord<'a> {
@@ -244,6 +249,12 @@ impl<'a> ApplicationRecord<'a> {
     }
 }
 
+/// Stands in a record that has no room for all subscriptions of its application, where no other can: no API has an empty
+/// id. What is not found in such a record may be what was left out, so it is not allowed, even where an API asks for no
+/// subscription: it may have been blocked.
+pub const NO_ROOM: SubscriptionPart<'static> =
+    SubscriptionPart { api: "", state: SubscriptionState::LeftOut, plan: None, used_up_until: None };
+
 /// What a cold key needs of an application's record: the application, and its subscription to one API.
 pub fn find_subscription(record: &[u8], wanted: &str) -> Result<(Option<Application>, Option<Subscription>), Corrupt> {
     let mut reader = Reader::new(record);
@@ -255,13 +266,17 @@ pub fn find_subscription(record: &[u8], wanted: &str) -> Result<(Option<Applicat
         plan: part.plan.map(Box::from),
         used_up_until: part.used_up_until,
     });
+    let mut elsewhere = None;
     while !reader.is_empty() {
         let SubscriptionPart { api, state, plan, used_up_until } = SubscriptionPart::read(&mut reader)?;
         if api == wanted {
             return Ok((application, Some(Subscription { state, plan: plan.map(Box::from), used_up_until })));
         }
+        if api == NO_ROOM.api {
+            elsewhere = Some(Subscription { state: NO_ROOM.state, ..Subscription::default() });
+        }
     }
-    Ok((application, None))
+    Ok((application, elsewhere))
 }
 
 /// A subscription in its application's record.

@@ -8,11 +8,11 @@ use super::{
     bytes,
     manifest::{Manifest, Totals},
     memory::Memory,
-    record::{self, ApplicationRecord},
+    record::{self, ApplicationRecord, SubscriptionPart},
     shard::{Shard, ShardWriter},
     shard_of, shards_for,
 };
-use crate::policy::{Digest, page::Page};
+use crate::policy::{Digest, SubscriptionState, page::Page};
 
 fn manifest() -> Manifest {
     Manifest {
@@ -98,9 +98,9 @@ fn target() -> Target {
 fn fill(memory: &Memory, source: &Source, page: &str) -> Totals {
     let page = Page::scan(page.as_bytes().to_vec()).unwrap();
     let mut batch = Batch::new(target());
-    batch.add_rows(&page, 0..page.len(), &mut |row| panic!("{row}"));
+    batch.add_rows(&page, 0..page.len(), |_| true, &mut |row| panic!("{row}"));
     let mut totals = Totals::default();
-    while batch.merge_next(memory, source, &mut totals, |_| Standing::Anything).unwrap() {}
+    while batch.merge_next(memory, source, &mut totals, |_| Standing::Anything, &mut |row| panic!("{row}")).unwrap() {}
     totals
 }
 
@@ -117,13 +117,62 @@ fn totals_count_what_is_there_however_often_it_is_written() {
     assert_eq!(totals.bytes, u64::try_from(held).unwrap());
 }
 
+/// The longest id that begins with `begin`.
+fn long(begin: &str) -> String {
+    format!("{begin:x<256}")
+}
+
+#[test]
+fn what_a_record_has_no_room_for_is_not_allowed_and_is_told() {
+    const APIS: u32 = 5_000;
+    let api = |number: u32| long(&format!("api-{number}-"));
+    let rows: Vec<_> = (0..APIS)
+        .map(|number| format!(r#"{{"application": "a", "api": "{}", "state": "BLOCKED"}}"#, api(number)))
+        .collect();
+    let page = format!(r#"{{"format": 1, "applications": [{{"id": "a"}}], "subscriptions": [{}]}}"#, rows.join(","));
+    let page = Page::scan(page.into_bytes()).unwrap();
+    let memory = Memory::default();
+    let source = Source::new(Digest::of(b"source"));
+    let mut totals = Totals::default();
+    let mut rejected = Vec::new();
+    // Twice, as a delta that was cut is applied again.
+    for _ in 0..2 {
+        let mut batch = Batch::new(target());
+        batch.add_rows(&page, 0..page.len(), |_| true, &mut |row| panic!("{row}"));
+        rejected.clear();
+        let mut reject = |row| rejected.push(row);
+        while batch.merge_next(&memory, &source, &mut totals, |_| Standing::Anything, &mut reject).unwrap() {}
+    }
+    let [entry] = memory.keys().try_into().unwrap();
+    let value = memory.get(&entry).unwrap().unwrap().value;
+    let record = Shard::open(&entry, &value).unwrap().unwrap().find(&record::application_key("a")).unwrap().unwrap();
+    assert!(record.len() <= record::MAX_APPLICATION_BYTES + 1_000, "{}", record.len());
+    assert_eq!(totals.subscriptions + u64::try_from(rejected.len()).unwrap(), u64::from(APIS));
+    assert!(!rejected.is_empty());
+    for number in 0..APIS {
+        let (_, subscription) = record::find_subscription(record, &api(number)).unwrap();
+        let state = subscription.unwrap().state;
+        assert!(matches!(state, SubscriptionState::Blocked | SubscriptionState::LeftOut), "{number}: {state:?}");
+    }
+    let line = rejected.last().unwrap().to_string();
+    assert!(line.contains("application \"a\" and API \"api-4999-"), "{line}");
+
+    // What never was in the policy is the same to such a record; to another it is no subscription.
+    let (_, subscription) = record::find_subscription(record, "never").unwrap();
+    assert_eq!(subscription.unwrap().state, SubscriptionState::LeftOut);
+    let part = |api| SubscriptionPart { api, state: SubscriptionState::Unblocked, plan: None, used_up_until: None };
+    let mut whole = Vec::new();
+    ApplicationRecord { application: None, subscriptions: vec![part("x")] }.put(&mut whole);
+    assert_eq!(record::find_subscription(&whole, "never"), Ok((None, None)));
+}
+
 #[test]
 fn a_writer_that_was_overtaken_stops_and_changes_nothing() {
     let memory = Memory::default();
     let source = Source::new(Digest::of(b"source"));
     let page = Page::scan(br#"{"format": 1, "applications": [{"id": "a"}]}"#.to_vec()).unwrap();
     let mut batch = Batch::new(target());
-    batch.add_rows(&page, 0..1, &mut |row| panic!("{row}"));
+    batch.add_rows(&page, 0..1, |_| true, &mut |row| panic!("{row}"));
     let place = batch.next_place().unwrap();
     let key = source.key(Entry::Shard(place));
     for (generation, standing, expected) in [
@@ -134,8 +183,8 @@ fn a_writer_that_was_overtaken_stops_and_changes_nothing() {
         let newer = ShardWriter::new(generation).finish(&key);
         memory.overwrite(&key, &newer);
         let mut batch = Batch::new(target());
-        batch.add_rows(&page, 0..1, &mut |row| panic!("{row}"));
-        let merged = batch.merge_next(&memory, &source, &mut Totals::default(), |_| standing);
+        batch.add_rows(&page, 0..1, |_| true, &mut |row| panic!("{row}"));
+        let merged = batch.merge_next(&memory, &source, &mut Totals::default(), |_| standing, &mut |_| {});
         assert_eq!(merged, expected, "generation {generation}");
         assert_eq!(memory.get(&key).unwrap().unwrap().value == newer, expected.is_err());
     }
@@ -144,8 +193,8 @@ fn a_writer_that_was_overtaken_stops_and_changes_nothing() {
     {
         memory.overwrite(&key, damage);
         let mut batch = Batch::new(target());
-        batch.add_rows(&page, 0..1, &mut |row| panic!("{row}"));
-        let merged = batch.merge_next(&memory, &source, &mut Totals::default(), |_| standing);
+        batch.add_rows(&page, 0..1, |_| true, &mut |row| panic!("{row}"));
+        let merged = batch.merge_next(&memory, &source, &mut Totals::default(), |_| standing, &mut |_| {});
         assert_eq!(merged, Err(MergeError::Damaged));
     }
 }

@@ -150,8 +150,8 @@ fn good(source: &Source) -> Memory {
 fn fill(memory: &Memory, source: &Source, page: &Page) {
     let target = Target { bank: Bank::A, generation: 1, key_shards: 1, application_shards: 1 };
     let mut batch = Batch::new(target);
-    batch.add_rows(page, 0..page.len(), &mut |_| {});
-    while batch.merge_next(memory, source, &mut Totals::default(), |_| Standing::Anything).unwrap() {}
+    batch.add_rows(page, 0..page.len(), |_| true, &mut |_| {});
+    while batch.merge_next(memory, source, &mut Totals::default(), |_| Standing::Anything, &mut |_| {}).unwrap() {}
 }
 
 /// The shards of the table of cases, and some damage.

@@ -13,6 +13,9 @@ use super::{
 pub const LEASE_MS: u64 = 5_000;
 /// A holder renews when less than this is left.
 const RENEW_BELOW_MS: u64 = 3_000;
+/// How far the clock may seem to be set back between two VMs. One reads it, is held up by whatever the machine does, and
+/// then finds what another has written meanwhile: without this it would take a lease that was just renewed.
+const SKEW_MS: u64 = 5_000;
 /// Builds under one lease before their generations would run into the next holder's.
 const GENERATIONS_PER_LEASE: u64 = 1 << 20;
 
@@ -47,9 +50,10 @@ impl Slip {
         Ok(slip)
     }
 
-    /// A slip that ends later than any holder would make it was written under another clock.
+    /// A slip that ends much later than any holder would make it was written under another clock.
     fn is_held(self, now_ms: u64) -> bool {
-        now_ms < self.expires_at_ms && self.expires_at_ms <= now_ms.saturating_add(LEASE_MS)
+        let latest = now_ms.saturating_add(LEASE_MS).saturating_add(SKEW_MS);
+        now_ms < self.expires_at_ms && self.expires_at_ms <= latest
     }
 }
 
@@ -122,5 +126,36 @@ impl Lease {
         let number = self.generations.min(GENERATIONS_PER_LEASE.saturating_sub(1));
         self.generations = self.generations.saturating_add(1);
         self.sequence.saturating_mul(GENERATIONS_PER_LEASE).saturating_add(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{policy::Digest, store::memory::Memory};
+
+    #[test]
+    fn a_lease_is_taken_from_nobody_who_renews_it_and_is_not_held_for_ever_by_another_clock() {
+        const NOW: u64 = 1_000_000;
+        let source = Source::new(Digest::of(b"source"));
+        for (other, held) in [
+            (NOW, true),
+            (NOW + LEASE_MS - 1, true),
+            (NOW + LEASE_MS, false),
+            // It looked at its clock before the holder did, and at the lease after the holder wrote it.
+            (NOW - 1, true),
+            (NOW - SKEW_MS, true),
+            (NOW - SKEW_MS - 1, false),
+            (0, false),
+        ] {
+            let memory = Memory::default();
+            let mut first = Lease::acquire(&memory, &source, NOW - 10_000, 0).unwrap().unwrap();
+            first.expires_at_ms = NOW;
+            assert!(first.keep(&memory, &source, NOW), "nobody else took it");
+            assert_eq!(is_held(&memory, &source, other), Ok(held), "{other}");
+            let second = Lease::acquire(&memory, &source, other, 0).unwrap();
+            assert_eq!(second.is_none(), held, "{other}");
+            assert_eq!(first.replace(&memory, &source), held, "{other}: whoever has lost it notices");
+        }
     }
 }

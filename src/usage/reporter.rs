@@ -29,6 +29,9 @@ const GRACE_MS: u64 = 1_000;
 const NEVER_MS: u64 = 2_000;
 /// How much longer a claim holds than its holder waits for an answer, in milliseconds.
 const CLAIM_MS: u64 = 1_000;
+/// How far the clock may seem to be set back between two VMs, in milliseconds: one that was held up after it had looked at
+/// it finds what another has written since.
+const SKEW_MS: u64 = 5_000;
 /// The shortest time between two reports that are made early because the slots fill up, in milliseconds.
 const MIN_PAUSE_MS: u64 = 1_000;
 /// The longest pause after a failure, in milliseconds, unless the interval is longer: a `retry-after`. What is due later was
@@ -318,16 +321,16 @@ impl Reporter {
         now_ms.saturating_add(millis(self.timeout)).saturating_add(NEVER_MS).saturating_add(CLAIM_MS)
     }
 
-    /// A claim that ends later than its holder would have made it was made under another clock.
+    /// A claim that ends much later than its holder would have made it was made under another clock.
     fn is_claimed(&self, known: &Ledger, now_ms: u64) -> bool {
-        now_ms < known.claimed_until_ms && known.claimed_until_ms <= self.claim_end(now_ms)
+        now_ms < known.claimed_until_ms && known.claimed_until_ms <= self.claim_end(now_ms).saturating_add(SKEW_MS)
     }
 
     /// When something is to be done. What has been sent waits for its time even if it is pressing.
     fn due(&self, known: &Ledger, crowded: bool, now_ms: u64) -> u64 {
         let interval = millis(self.interval);
         let pause = if known.stage == Stage::Done { interval } else { interval.max(MAX_PAUSE_MS) };
-        if known.due_ms > now_ms.saturating_add(pause) {
+        if known.due_ms > now_ms.saturating_add(pause).saturating_add(SKEW_MS) {
             return now_ms;
         }
         if crowded && known.stage == Stage::Done {

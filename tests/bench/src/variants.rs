@@ -13,6 +13,9 @@ use crate::{
 const CALLS: &str = "pairs metric remove set set set property";
 /// The same where the credential is kept and nothing is forwarded.
 const CALLS_ALONE: &str = "pairs metric property";
+/// What no deciding can do without, each with all before it: the headers are read, the key is found, it is digested, the
+/// path is brought into one form.
+const WORK: [&str; 4] = ["head", "credential", "digest", "path"];
 /// The same for a key that is not in the cache: its shard and its application's.
 const CALLS_COLD: &str = "pairs read read metric remove set set set property";
 /// The same for a key that the policy does not know: its shard, and a look at whether there is a newer policy.
@@ -35,6 +38,8 @@ pub mod id {
     pub const PLAIN: &str = "plain";
     /// keygate's host calls.
     pub const CALLS: &str = "calls";
+    /// keygate's host calls, and what no deciding can do without.
+    pub const CALLS_WORK: &str = "calls-work";
     /// keygate's host calls when it only decides.
     pub const CALLS_ALONE: &str = "calls-alone";
     /// keygate's host calls for a key that is not in the cache.
@@ -225,7 +230,15 @@ impl Compared {
         let calls = |id, words| Some(listeners::wasm(id, &filters.calls, words));
         self.add(id::CALLS_ALONE, "keygate's host calls, deciding alone", calls(id::CALLS_ALONE, CALLS_ALONE), REASON);
         self.add(id::CALLS, "keygate's host calls, nothing decided", calls(id::CALLS, CALLS), ALL);
-        self.add(id::CALLS_COLD, "the same with two reads of shared data", calls(id::CALLS_COLD, CALLS_COLD), ALL);
+        let work = CALLS.replace("pairs", "pairs path");
+        let title = "the same, the key found and digested, the path read";
+        self.add(id::CALLS_WORK, title, calls(id::CALLS_WORK, &work), ALL);
+        self.add(
+            id::CALLS_COLD,
+            "keygate's host calls with two reads of shared data",
+            calls(id::CALLS_COLD, CALLS_COLD),
+            ALL,
+        );
         for (id, title, words) in [
             (id::CALLS_UNKNOWN, "keygate's host calls, refusing an unknown key", CALLS_UNKNOWN),
             (id::CALLS_BLOCKED, "keygate's host calls, refusing a block", CALLS_BLOCKED),
@@ -283,6 +296,12 @@ impl Compared {
             let (application, reason) = (has("set"), has("property"));
             let made = Made { application, credential_removed: has("remove"), reason, limits: false };
             self.add(&id, &title, Some(listeners::wasm(&id, &filters.calls, &words.join(" "))), made);
+        }
+        for part in WORK {
+            let id = format!("calls-work-{part}");
+            let words = CALLS_ALONE.replace("pairs", &format!("pairs {part}"));
+            let filter = Some(listeners::wasm(&id, &filters.calls, &words));
+            self.add(&id, &format!("host calls, deciding alone, and the work up to: {part}"), filter, REASON);
         }
     }
 }

@@ -4,14 +4,23 @@
 //! Its configuration names the calls, in keygate's order, so that the cost of each can be found by leaving it out:
 //! `pairs metric remove set set set property`. `read` reads a value of shared data as long as a shard, each time another
 //! one, and `refuse` answers as keygate refuses. The values that it sets are as long as those that keygate sets in the
-//! benchmark. As keygate it hears of streams without the SDK's dispatcher and declares the calls itself; statuses are not
+//! benchmark. What no filter of this kind can do without, whatever it decides, are `head`, `credential`, `digest` and `path`:
+//! reading the headers, finding the key among them, its SHA-256, and the path in the form in which it is compared, each
+//! with all before it, by keygate's own functions; what they find is thrown away. As keygate it hears of streams without the SDK's dispatcher and declares the calls itself; statuses are not
 //! looked at.
 
 use std::{
     cell::{Cell, RefCell},
+    hint::black_box,
     ptr,
 };
 
+use keygate::{
+    config::{Ambiguous, CredentialSource},
+    credential,
+    head::Head,
+    path::RequestPath,
+};
 use proxy_wasm::traits::{Context, RootContext};
 
 const REQUEST_HEADERS: u32 = 0;
@@ -85,12 +94,47 @@ unsafe extern "C" {
 /// A host call.
 enum Call {
     Pairs,
+    Work(Work, Vec<CredentialSource>),
     Metric(u32),
     Remove,
     Set(&'static str, &'static str),
     Property(&'static str, &'static str),
     Read,
     Refuse(Vec<u8>),
+}
+
+/// What is done with the headers: up to and with this.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Work {
+    Head,
+    Credential,
+    Digest,
+    Path,
+}
+
+impl Work {
+    fn on(self, headers: &[u8], sources: &[CredentialSource]) {
+        let Ok(head) = Head::parse(black_box(headers)) else { return };
+        if self < Self::Credential {
+            black_box(&head);
+            return;
+        }
+        let found = credential::find(&head, sources);
+        if self < Self::Digest {
+            black_box(&found);
+            return;
+        }
+        black_box(found.resolve(Ambiguous::Reject));
+        if self == Self::Path {
+            let _ = black_box(RequestPath::parse(head.target.unwrap_or_default()));
+        }
+    }
+}
+
+/// Where keygate looks by default.
+fn default_sources() -> Vec<CredentialSource> {
+    let header = |name: &str| CredentialSource::Header { name: name.to_owned() };
+    vec![header("x-api-key"), header("apikey"), CredentialSource::Query { name: "apikey".to_owned() }]
 }
 
 thread_local! {
@@ -115,6 +159,10 @@ impl RootContext for Root {
             .split_whitespace()
             .map(|word| match word {
                 "pairs" => Some(Call::Pairs),
+                "head" => Some(Call::Work(Work::Head, default_sources())),
+                "credential" => Some(Call::Work(Work::Credential, default_sources())),
+                "digest" => Some(Call::Work(Work::Digest, default_sources())),
+                "path" => Some(Call::Work(Work::Path, default_sources())),
                 "metric" => Some(Call::Metric(define_metric("bench.calls"))),
                 "remove" => Some(Call::Remove),
                 "set" => headers.next().map(|(name, value)| Call::Set(name, value)),
@@ -156,6 +204,7 @@ extern "C" fn keygate_on_request_headers(_context: u32, _headers: usize, _end_of
                     Call::Pairs => {
                         taken = take_buffer(|data, size| proxy_get_header_map_pairs(REQUEST_HEADERS, data, size));
                     }
+                    Call::Work(work, sources) => work.on(&taken, sources),
                     Call::Metric(id) => _ = proxy_increment_metric(*id, 1),
                     Call::Remove => {
                         let name = "x-api-key";
@@ -201,8 +250,10 @@ extern "C" fn keygate_on_request_headers(_context: u32, _headers: usize, _end_of
 /// A name as long as a shard's, with its number in digits of base 16.
 fn value_key(number: u32) -> [u8; 53] {
     let mut key = *b"keygate/0/0123456789abcdef0123456789abcdef/bench/0000";
-    for (place, byte) in key.iter_mut().rev().take(4).enumerate() {
-        *byte = b'a'.wrapping_add(((number >> (4 * place)) & 15) as u8);
+    let mut rest = number;
+    for byte in key.iter_mut().rev().take(4) {
+        *byte = b'a'.wrapping_add((rest & 15) as u8);
+        rest >>= 4;
     }
     key
 }

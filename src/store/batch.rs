@@ -108,13 +108,14 @@ enum Operation {
     RemoveSubscription,
 }
 
-/// One change: where its shard is, and where its bytes stand.
+/// One change: what it concerns, and where its bytes stand.
 #[derive(Clone, Copy, Debug)]
 struct Change {
-    kind: Kind,
-    shard: u32,
-    operation: Operation,
+    /// The first bytes of the record's key, which place it in a shard.
+    prefix: u64,
     start: u32,
+    kind: Kind,
+    operation: Operation,
 }
 
 /// Changes that wait to be merged.
@@ -122,7 +123,7 @@ struct Change {
 pub struct Batch {
     target: Target,
     packed: Vec<u8>,
-    /// Sorted descending by shard once merging has begun, so that the next shard's changes are at the end.
+    /// Sorted descending by record once merging has begun, so that the next shard's changes are at the end.
     changes: Vec<Change>,
     sorted: bool,
 }
@@ -231,14 +232,14 @@ impl Batch {
 
     /// Packs one change: the record's key behind its length, then the payload behind its length.
     fn push(&mut self, operation: Operation, key: &[u8], payload: impl FnOnce(&mut Vec<u8>)) {
-        let (kind, shards) = match operation {
-            Operation::PutKey | Operation::RemoveKey => (Kind::Keys, self.target.key_shards),
-            _ => (Kind::Applications, self.target.application_shards),
+        let kind = match operation {
+            Operation::PutKey | Operation::RemoveKey => Kind::Keys,
+            _ => Kind::Applications,
         };
         let prefix = key.first_chunk::<8>().map_or(0, |prefix| u64::from_be_bytes(*prefix));
         // A batch is merged long before its bytes outgrow 32 bits: one page has 32 MiB at most.
         let start = u32::try_from(self.packed.len()).unwrap_or(u32::MAX);
-        self.changes.push(Change { kind, shard: shard_of(prefix, shards), operation, start });
+        self.changes.push(Change { prefix, start, kind, operation });
         self.packed.put_sized(key);
         let mut packed = Vec::new();
         payload(&mut packed);
@@ -249,11 +250,28 @@ impl Batch {
     /// The shard that is merged next.
     pub fn next_place(&mut self) -> Option<Place> {
         if !self.sorted {
-            self.changes.sort_by_key(|change| std::cmp::Reverse((change.kind, change.shard, change.start)));
-            self.sorted = true;
+            self.sort();
         }
-        let next = self.changes.last()?;
-        Some(Place { bank: self.target.bank, kind: next.kind, number: next.shard })
+        self.changes.last().map(|change| self.place(change))
+    }
+
+    /// Shards follow the order of keys, so changes in the order of keys are in that of shards; what concerns one record
+    /// stays in the order in which it came.
+    fn sort(&mut self) {
+        let key = |change: &Change| unpack(&self.packed, *change).map(|change| change.key).unwrap_or_default();
+        self.changes.sort_unstable_by(|a, b| {
+            let order = (b.kind, b.prefix).cmp(&(a.kind, a.prefix));
+            order.then_with(|| key(b).cmp(key(a))).then(b.start.cmp(&a.start))
+        });
+        self.sorted = true;
+    }
+
+    fn place(&self, change: &Change) -> Place {
+        let shards = match change.kind {
+            Kind::Keys => self.target.key_shards,
+            Kind::Applications => self.target.application_shards,
+        };
+        Place { bank: self.target.bank, kind: change.kind, number: shard_of(change.prefix, shards) }
     }
 
     /// Rewrites one shard with all that concerns it; `false`: nothing was left to do. What a record has no room for goes to
@@ -267,13 +285,14 @@ impl Batch {
         rejected: &mut dyn FnMut(RejectedRow),
     ) -> Result<bool, MergeError> {
         let Some(place) = self.next_place() else { return Ok(false) };
-        let first = self.changes.partition_point(|change| (change.kind, change.shard) > (place.kind, place.number));
+        let first = self.changes.partition_point(|change| {
+            let other = self.place(change);
+            (other.kind, other.number) > (place.kind, place.number)
+        });
         let mut changes = Vec::new();
         for change in self.changes.drain(first..).rev() {
             changes.push(unpack(&self.packed, change)?);
         }
-        // Stable: what concerns one record stays in order.
-        changes.sort_by(|a, b| a.key.cmp(b.key));
 
         let key = source.key(Entry::Shard(place));
         let read = shared.get(&key)?;

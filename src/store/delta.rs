@@ -67,11 +67,13 @@ impl Part {
 
 /// The plans that a page brings with rows beside them, and that the policy held has not.
 pub fn new_plans(page: &Page, held: &Catalogue) -> BTreeSet<String> {
-    if page.is_empty() {
-        return BTreeSet::new();
+    let mut plans = BTreeSet::new();
+    for (list, id, _) in page.small_rows().filter(|_| !page.is_empty()) {
+        if list == SmallList::Plans && held.plan(id).is_none() {
+            plans.insert(id.to_owned());
+        }
     }
-    let plans = page.small_rows().filter(|(list, id, _)| *list == SmallList::Plans && held.plan(id).is_none());
-    plans.map(|(_, id, _)| id.to_owned()).collect()
+    plans
 }
 
 impl Delta {

@@ -14,7 +14,7 @@ use axum::{
     Router,
     body::{Body, Bytes, HttpBody},
     extract::Request,
-    http::{HeaderName, HeaderValue, Response, StatusCode},
+    http::{HeaderName, HeaderValue, Method, Response, StatusCode},
 };
 use hyper::body::Frame;
 use keygate_e2e::{
@@ -28,6 +28,8 @@ use crate::book::Book;
 
 /// Headers of a callout that concern the feed.
 const PASSED: &[&str] = &["authorization", "if-none-match", "prefer", "accept"];
+/// Bytes of a report of usage: the most that the policy service takes.
+const MAX_BODY_BYTES: usize = 1 << 20;
 /// Headers of an answer that concern the filter.
 const RETURNED: &[&str] = &["content-type", "etag", "retry-after", "preference-applied"];
 
@@ -148,9 +150,13 @@ impl Between {
         let watched = Arc::clone(&feed);
         let router = Router::new().fallback(async move |request: Request| {
             let mut feed = watched.subscribe();
-            let (parts, _) = request.into_parts();
+            let (parts, body) = request.into_parts();
             let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
             let mut ask = Ask::get(path.clone());
+            if parts.method == Method::POST {
+                let body = axum::body::to_bytes(body, MAX_BODY_BYTES).await.unwrap_or_default();
+                ask = Ask::new("POST", path.clone()).json(serde_json::from_slice(&body).unwrap_or_default());
+            }
             for name in PASSED {
                 if let Some(value) = parts.headers.get(*name) {
                     ask = ask.header(name, value.as_bytes());
@@ -220,12 +226,17 @@ async fn answer(
                 answer.body = answer.body.replace(&format!(r#""state":"{state}""#), r#""state":"UNBLOCKED""#);
             }
         }
-        Feed::Well if answer.status.is_success() || answer.status == StatusCode::NOT_MODIFIED => {
+        Feed::Well if is_feed(path) && (answer.status.is_success() || answer.status == StatusCode::NOT_MODIFIED) => {
             book.open().history.seen_well(book.now());
         }
         _ => {}
     }
     returned(&answer)
+}
+
+/// Whether it is the policy that is asked for, and not a report of usage.
+fn is_feed(path: &str) -> bool {
+    path.starts_with("/v1/policy")
 }
 
 /// What is answered without asking the policy service.

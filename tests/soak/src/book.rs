@@ -43,8 +43,10 @@ pub struct Pages {
     pub service: Option<u32>,
     /// What is disturbed now.
     pub now: &'static str,
-    /// Looks at Envoy's memory.
+    /// Looks at the memory that Envoy uses.
     pub memory: Vec<Sample>,
+    /// And at what it holds.
+    pub resident: Vec<Sample>,
     /// How long requests took, in microseconds.
     pub took: Vec<u32>,
     /// For each change of a fact that was still answered the old way after it was acknowledged: how long.
@@ -72,6 +74,7 @@ impl Book {
             service: None,
             now: "",
             memory: Vec::new(),
+            resident: Vec::new(),
             took: Vec::new(),
             lags: HashMap::new(),
             windows: Vec::new(),

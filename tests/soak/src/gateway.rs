@@ -17,12 +17,22 @@ use keygate_e2e::{
     upstream::Upstream,
 };
 
-use crate::history::Bounds;
+use crate::{bill, history::Bounds};
 
 /// Worker threads.
 pub const WORKERS: usize = 4;
 /// How long Envoy goes on serving the connections of a listener that was replaced.
 pub const DRAIN_SECONDS: u64 = 3;
+
+/// How much memory Envoy has, in KiB.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// What the kernel has given it.
+    pub resident_kib: u64,
+    /// Without what its allocator has been given back and keeps: with each listener that is replaced that grows a little
+    /// less, while what is used stays the same.
+    pub used_kib: u64,
+}
 
 /// A running gateway with its upstreams.
 pub struct Gateway {
@@ -55,7 +65,8 @@ impl Gateway {
         let config = config
             .replace(r#""refresh_interval_ms": 5000"#, &format!(r#""refresh_interval_ms": {interval}"#))?
             .replace(r#""long_poll_ms": 25000"#, r#""long_poll_ms": 5000"#)?
-            .replace(r#""timeout_ms": 5000"#, r#""timeout_ms": 2000"#)?;
+            .replace(r#""timeout_ms": 5000"#, r#""timeout_ms": 2000"#)?
+            .replace(r#""interval_ms": 60000"#, &format!(r#""interval_ms": {}"#, bill::INTERVAL_MS))?;
         let (config, listener) = config.listeners_in(&listeners)?;
         fs::write(&listeners, &listener).map_err(Error::io("writing the listeners"))?;
         let mut launch = Launch { secret: Some(GATEWAY_SECRET), workers: WORKERS, arguments: Vec::new() };
@@ -98,13 +109,18 @@ impl Gateway {
         self.replaced % 3 != 1
     }
 
-    /// KiB of memory that Envoy holds.
-    pub fn memory_kib(&self) -> Result<u64> {
+    /// Envoy's memory now.
+    pub async fn memory(&self) -> Result<Memory> {
         let file = format!("/proc/{}/status", self.envoy.id());
         let text = fs::read_to_string(&file).map_err(Error::io(format!("reading {file}")))?;
         let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
-        kib.ok_or_else(|| Error::unexpected(file, "VmRSS", "none"))
+        let resident_kib: u64 = kib.ok_or_else(|| Error::unexpected(file, "VmRSS", "none"))?;
+        let heap = http::send(self.envoy.admin(), &Ask::get("/memory")).await?;
+        let bytes = |name: &str| heap.json().get(name)?.as_str()?.parse::<u64>().ok();
+        let unused = bytes("pageheap_free").zip(bytes("total_thread_cache"));
+        let (free, cached) = unused.ok_or_else(|| Error::unexpected("/memory", "what the heap has", &heap.body))?;
+        Ok(Memory { resident_kib, used_kib: resident_kib.saturating_sub(free.saturating_add(cached) / 1024) })
     }
 
     /// An error if it has ended.

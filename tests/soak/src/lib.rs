@@ -6,12 +6,13 @@
 //!
 //! **Around it**: [`gateway`] is Envoy with its upstreams, [`between`] what stands between it and the policy service,
 //! [`changes`] and [`faults`] what happens to them, [`load`] who asks, [`book`] what all of them write down, [`run`] the
-//! whole from beginning to end. [`arm`] puts a trap into the filter's module.
+//! whole from beginning to end, [`bill`] what was billed for it. [`arm`] puts a trap into the filter's module.
 //!
 //! Nothing here knows how the filter works: only what is promised.
 
 pub mod arm;
 pub mod between;
+pub mod bill;
 pub mod book;
 pub mod changes;
 pub mod faults;

@@ -40,8 +40,12 @@ pub struct Outcome {
     pub waited: Duration,
     /// VMs at the beginning and at the end.
     pub vms: (u64, u64),
-    /// Memory after the warm-up, in KiB; none if the soak was too short.
+    /// Requests that are billed, and that were made.
+    pub billed: (u64, u64),
+    /// Memory that is used after the warm-up, in KiB; none if the soak was too short.
     pub memory: Option<Slope>,
+    /// The same for what is held.
+    pub resident: Option<Slope>,
 }
 
 impl Outcome {
@@ -59,6 +63,7 @@ impl Outcome {
             && self.dead_vms() == 0
             && self.guarded == 0
             && self.vms.1 <= self.vms.0
+            && (1..=self.billed.1).contains(&self.billed.0)
             && self.memory.is_none_or(|memory| memory.is_flat(FLAT))
     }
 
@@ -87,6 +92,7 @@ impl Outcome {
         line("hung requests", self.tally.of(Verdict::Hung).to_string());
         line("dead VMs", format!("{}{}", self.dead_vms(), self.dead()));
         line("broken", format!("{} (past the filter: {})", self.tally.of(Verdict::Strange), self.guarded));
+        line("billed", format!("{} of {} requests", self.billed.0, self.billed.1));
         line("memory", self.memory());
         let [reloading, drained] = [Verdict::Reloading, Verdict::Drained].map(|verdict| self.tally.of(verdict));
         line("not judged", format!("{reloading} {}, {drained} {}", Verdict::Reloading, Verdict::Drained));
@@ -124,8 +130,11 @@ impl Outcome {
         let Some(memory) = self.memory else { return "not judged: too short".to_owned() };
         let flat = if memory.is_flat(FLAT) { "flat" } else { "NOT FLAT" };
         let mib = |kib: f64| kib / 1024.0;
+        let resident = self.resident.map_or_else(String::new, |resident| {
+            format!("; resident {:.0} MiB, {:+.1} %", mib(resident.mean), resident.rise() * 100.0)
+        });
         format!(
-            "{flat}: {:+.2} MiB a minute on {:.0} MiB, {:+.1} % in {:.0} minutes",
+            "{flat}: {:+.2} MiB a minute on {:.0} MiB that are used, {:+.1} % in {:.0} minutes{resident}",
             mib(memory.per_minute),
             mib(memory.mean),
             memory.rise() * 100.0,
@@ -165,7 +174,9 @@ mod tests {
             guarded: 0,
             waited: Duration::from_secs(30),
             vms: (6, 6),
+            billed: (990, 1002),
             memory: Some(Slope { per_minute: 10.0, mean: 200_000.0, minutes: 9.0 }),
+            resident: Some(Slope { per_minute: 2000.0, mean: 250_000.0, minutes: 9.0 }),
         }
     }
 
@@ -187,6 +198,8 @@ mod tests {
             ("guarded", |outcome| outcome.guarded = 1),
             ("nothing asked", |outcome| outcome.tally = Tally::default()),
             ("nothing changed", |outcome| outcome.changes = 0),
+            ("more is billed than was asked", |outcome| outcome.billed.0 = 1003),
+            ("nothing is billed", |outcome| outcome.billed.0 = 0),
             ("it grows", |outcome| {
                 outcome.memory = Some(Slope { per_minute: 2000.0, mean: 200_000.0, minutes: 9.0 });
             }),
@@ -212,6 +225,6 @@ mod tests {
         for _ in 0..1000 {
             outcome.tally.count(Verdict::WrongAllow, Duration::ZERO, || "it".to_owned());
         }
-        assert!(outcome.report().lines().count() <= 24, "{}", outcome.report());
+        assert!(outcome.report().lines().count() <= 25, "{}", outcome.report());
     }
 }

@@ -1,6 +1,7 @@
 //! A soak from beginning to end.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     fs,
     path::PathBuf,
@@ -24,10 +25,11 @@ use tokio::{
 
 use crate::{
     between::{Between, Feed},
+    bill,
     book::{Book, Pages},
     changes,
     faults::{self, Plan, Well},
-    gateway::Gateway,
+    gateway::{Gateway, Memory},
     history::Bounds,
     load::{self, Load},
     policy::{self, APIS, Caller, KeyType, Subject},
@@ -48,8 +50,7 @@ const LOOKS_PER_LINE: u32 = 5;
 const SETTLING: Duration = Duration::from_secs(60);
 /// A third of the soak is for warming up: until several listeners have been replaced at once, each of which has its VMs.
 const WARM_UP_PART: u32 = 3;
-/// But no less than this: in a soak of ten minutes it rose from 110 to 158 MiB in the first 180 s, and by 2 MiB in the
-/// others.
+/// But no less than this, so that all faults have come.
 const SHORTEST_WARM_UP: Duration = Duration::from_secs(180);
 /// A line through less than that says nothing: a listener that is replaced is worth some MiB, for a while.
 const JUDGED_FROM_MINUTES: f64 = 2.0;
@@ -97,9 +98,11 @@ async fn prepare(options: &Options) -> Result<Outcome> {
     let gateway = Gateway::start(&folder, between.address(), &options.armed, options.bounds).await?;
     let address = gateway.address();
     book.open().service = service.id();
+    let asked = Cell::new(0_u64);
     let first = Subject { caller: Caller::Application(0, KeyType::Production), api: 0 };
     eventually("the first policy", SETTLING, async || {
         let ask = Ask::get(policy::path(first.api)).key(&policy::key(0, KeyType::Production));
+        asked.set(asked.get().saturating_add(1));
         let answer = http::send(address, &ask).await?;
         if answer.status == 200 {
             Ok(())
@@ -109,7 +112,8 @@ async fn prepare(options: &Options) -> Result<Outcome> {
     })
     .await?;
     let vms = gateway.envoy().vms().await?.active;
-    let soak = Soak { options, book, gateway: Arc::new(Mutex::new(gateway)), address, vms };
+    let asked = asked.get();
+    let soak = Soak { options, book, gateway: Arc::new(Mutex::new(gateway)), address, vms, asked };
     soak.through(service, between).await
 }
 
@@ -119,6 +123,8 @@ struct Soak<'a> {
     gateway: Arc<Mutex<Gateway>>,
     address: std::net::SocketAddr,
     vms: u64,
+    /// Requests before the load began.
+    asked: u64,
 }
 
 impl Soak<'_> {
@@ -151,7 +157,8 @@ impl Soak<'_> {
         let _ = loading.await;
         attending.abort();
         load::ask_all(book(), self.address, every_subject(applications)).await;
-        let outcome = self.outcome(lasted).await?;
+        let billed = bill::settled(&service).await?;
+        let outcome = self.outcome(lasted, billed).await?;
         self.gateway.lock().await.stop().await;
         drop((service, between));
         Ok(outcome)
@@ -163,17 +170,18 @@ impl Soak<'_> {
         let mut clock = tokio::time::interval(LOOK);
         while self.book.now() < lasting {
             clock.tick().await;
-            let kib = {
+            let Memory { resident_kib, used_kib } = {
                 let mut gateway = self.gateway.lock().await;
                 gateway.check()?;
-                gateway.memory_kib()?
+                gateway.memory().await?
             };
             let at = self.book.now();
             let mut open = self.book.open();
-            open.memory.push(Sample { at, kib });
+            open.memory.push(Sample { at, kib: used_kib });
+            open.resident.push(Sample { at, kib: resident_kib });
             looks = looks.saturating_add(1);
             if looks.is_multiple_of(LOOKS_PER_LINE) {
-                eprintln!("{}", progress(&open, at, kib));
+                eprintln!("{}", progress(&open, at, used_kib));
             }
         }
         Ok(())
@@ -200,7 +208,7 @@ impl Soak<'_> {
         Ok(self.gateway.lock().await.envoy().vms().await?.active)
     }
 
-    async fn outcome(&self, lasted: Duration) -> Result<Outcome> {
+    async fn outcome(&self, lasted: Duration, billed: u64) -> Result<Outcome> {
         let gateway = self.gateway.lock().await;
         let guarded = gateway.envoy().stat("http.gateway.rbac.denied").await?;
         let active = gateway.envoy().vms().await?.active;
@@ -211,6 +219,8 @@ impl Soak<'_> {
             Duration::from_micros(open.took.get(index).copied().unwrap_or_default().into())
         };
         let warm = lasted.checked_div(WARM_UP_PART).unwrap_or_default().max(SHORTEST_WARM_UP);
+        let line =
+            |samples: &[Sample]| Slope::through(samples, warm).filter(|slope| slope.minutes >= JUDGED_FROM_MINUTES);
         let asked_for = open.faults.get("trap").copied().unwrap_or_default();
         Ok(Outcome {
             lasted,
@@ -226,7 +236,9 @@ impl Soak<'_> {
             guarded,
             waited: open.history.waited_in_all(),
             vms: (self.vms, active),
-            memory: Slope::through(&open.memory, warm).filter(|slope| slope.minutes >= JUDGED_FROM_MINUTES),
+            billed: (billed, open.tally.all().saturating_add(self.asked)),
+            memory: line(&open.memory),
+            resident: line(&open.resident),
         })
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     load::{self, Loop},
     population::{self, Population},
     stream::{Latency, Stream},
+    variants,
 };
 
 /// How long a full load may take before the benchmark gives up on it.
@@ -147,11 +148,13 @@ impl<'r> Scale<'r> {
         stream.end()
     }
 
-    /// A stream for as long as a full load takes.
-    pub fn loading_stream(&self) -> Result<(Latency, Load)> {
+    /// A stream for as long as a full load takes, and beside it one past a listener without a filter: what that one waits
+    /// for is the machine, which has the service, the load and both streams to run.
+    pub fn loading_stream(&self) -> Result<(Latency, Latency, Load)> {
+        let bare = Stream::start(self.envoy.listener(variants::id::NONE)?)?;
         let stream = Stream::start(self.envoy.listener(KEYGATE)?)?;
         let load = self.load_again()?;
-        Ok((stream.end()?, load))
+        Ok((stream.end()?, bare.end()?, load))
     }
 
     /// [`FLOOD`] requests with different unknown keys.

@@ -11,7 +11,6 @@ use crate::{
         Shared,
         batch::{self, MergeError},
         build::{self, Build, BuildError, Emptying},
-        delta::{self, Delta},
         held::Look,
         manifest::Manifest,
     },
@@ -51,7 +50,12 @@ impl Refresh {
     }
 
     /// A full policy from the beginning of the feed: at once, but not more often than the interval.
-    fn begin_anew<S: Shared>(&mut self, fetch: &Fetch, why: &str, around: &mut Around<'_, S>) -> Option<Fetch> {
+    pub(super) fn begin_anew<S: Shared>(
+        &mut self,
+        fetch: &Fetch,
+        why: &str,
+        around: &mut Around<'_, S>,
+    ) -> Option<Fetch> {
         self.wants_full = true;
         if !self.restarts.may(self.settings.refresh_interval, around.now_ms) {
             let what = format!("{why}, although the feed was only just begun anew");
@@ -153,48 +157,7 @@ impl Refresh {
         Some(fetch)
     }
 
-    fn take_delta<S: Shared>(
-        &mut self,
-        fetch: &Fetch,
-        page: Box<Page>,
-        at_once: bool,
-        around: &mut Around<'_, S>,
-    ) -> Option<Fetch> {
-        let fits = around.held.manifest().filter(|held| builds_on(&page.header, held));
-        let Some(held) = fits.filter(|_| !around.held.is_unsound()) else {
-            return self.begin_anew(fetch, "`base` is not the revision held", around);
-        };
-        if page.header.revision == page.header.base && page.header.next.is_none() && brings_nothing(&page) {
-            self.confirm(at_once, around);
-            return None;
-        }
-        let plans = around.held.catalogue().map(|catalogue| delta::new_plans(&page, catalogue)).unwrap_or_default();
-        let (shared, source) = (around.shared, around.held.source());
-        let delta = if plans.is_empty() {
-            Delta::new(&page, held, shared, source)
-        } else {
-            Delta::before_plans(&page, plans, held, shared, source)
-        };
-        self.start_delta(page, delta, &fetch.path, around)
-    }
-
-    fn start_delta<S: Shared>(
-        &mut self,
-        page: Box<Page>,
-        delta: Result<Delta, BuildError>,
-        path: &str,
-        around: &mut Around<'_, S>,
-    ) -> Option<Fetch> {
-        match delta {
-            Ok(delta) => {
-                self.start(Work::new(page, Job::Delta(Box::new(delta))), path);
-                None
-            }
-            Err(error) => self.build_failed(path, error, around),
-        }
-    }
-
-    fn start(&mut self, work: Work, path: &str) {
+    pub(super) fn start(&mut self, work: Work, path: &str) {
         self.state = State::Working { work: Box::new(work), path: path.to_owned(), ahead: None };
     }
 
@@ -228,32 +191,8 @@ impl Refresh {
                 Some(next) => self.next_of_full(next, &path, build, ahead, around),
                 None => self.publish_full(*build, &path, around),
             },
-            Job::Delta(delta) => {
-                let is_before_plans = delta.is_before_plans();
-                if let Err(error) = self.publish_delta(*delta, &page.header, around) {
-                    return self.build_failed(&path, error, around);
-                }
-                if is_before_plans {
-                    return self.whole_delta(page, &path, around);
-                }
-                let header = page.header;
-                let Some(next) = &header.next else {
-                    self.applied(around);
-                    return None;
-                };
-                let purpose = Purpose::NextDelta { epoch: header.epoch, revision: header.revision, base: header.base };
-                self.next_page(next, &path, purpose, around)
-            }
+            Job::Delta(delta) => self.delta_done(*delta, page, &path, around),
         }
-    }
-
-    /// The plans that a page brings are known now: all of it.
-    fn whole_delta<S: Shared>(&mut self, page: Box<Page>, path: &str, around: &mut Around<'_, S>) -> Option<Fetch> {
-        let (shared, source) = (around.shared, around.held.source());
-        let overtaken = BuildError::Merge(MergeError::Overtaken);
-        let held = around.held.manifest().ok_or(overtaken);
-        let delta = held.and_then(|held| Delta::new(&page, held, shared, source));
-        self.start_delta(page, delta, path, around)
     }
 
     fn next_of_full<S: Shared>(
@@ -275,7 +214,7 @@ impl Refresh {
         }
     }
 
-    fn next_page<S: Shared>(
+    pub(super) fn next_page<S: Shared>(
         &mut self,
         next: &str,
         path: &str,
@@ -314,21 +253,7 @@ impl Refresh {
         }
     }
 
-    fn publish_delta<S: Shared>(
-        &mut self,
-        delta: Delta,
-        header: &Header,
-        around: &mut Around<'_, S>,
-    ) -> Result<(), BuildError> {
-        let overtaken = BuildError::Merge(MergeError::Overtaken);
-        let generation = self.lease.as_mut().map(|lease| lease.next_generation()).ok_or(overtaken)?;
-        let held = around.held.manifest().ok_or(overtaken)?;
-        delta.publish(around.shared, around.held.source(), held, header, generation, around.now_ms)?;
-        around.held.look(around.shared);
-        Ok(())
-    }
-
-    fn applied<S: Shared>(&mut self, around: &mut Around<'_, S>) {
+    pub(super) fn applied<S: Shared>(&mut self, around: &mut Around<'_, S>) {
         let look = around.held.look(around.shared);
         around.report.event(RefreshEvent::Applied);
         let took = Duration::from_millis(around.now_ms.saturating_sub(self.began_ms));
@@ -358,7 +283,7 @@ impl Refresh {
     }
 
     /// The policy held is what there is: it is fresh.
-    fn confirm<S: Shared>(&mut self, at_once: bool, around: &mut Around<'_, S>) {
+    pub(super) fn confirm<S: Shared>(&mut self, at_once: bool, around: &mut Around<'_, S>) {
         let (shared, source) = (around.shared, around.held.source());
         let confirmed = around.held.manifest().map(|held| {
             let manifest = Manifest { confirmed_at_ms: around.now_ms, ..held.clone() };
@@ -379,7 +304,12 @@ impl Refresh {
         }
     }
 
-    fn build_failed<S: Shared>(&mut self, path: &str, error: BuildError, around: &mut Around<'_, S>) -> Option<Fetch> {
+    pub(super) fn build_failed<S: Shared>(
+        &mut self,
+        path: &str,
+        error: BuildError,
+        around: &mut Around<'_, S>,
+    ) -> Option<Fetch> {
         match error {
             BuildError::Merge(MergeError::Overtaken) => {
                 self.follow();
@@ -402,12 +332,4 @@ impl Refresh {
 /// Within one epoch revisions never fall. Where either side has none, what comes later counts.
 fn falls_back(header: &Header, held: &Manifest) -> bool {
     header.epoch == held.epoch && matches!((header.revision, held.revision), (Some(new), Some(known)) if new < known)
-}
-
-fn builds_on(header: &Header, held: &Manifest) -> bool {
-    header.epoch == held.epoch && header.base.is_some() && header.base == held.revision
-}
-
-fn brings_nothing(page: &Page) -> bool {
-    page.is_empty() && page.small_rows().next().is_none() && page.removed == Default::default()
 }

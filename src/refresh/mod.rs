@@ -9,6 +9,7 @@
 pub mod answer;
 mod apply;
 mod budget;
+mod deltas;
 mod lead;
 mod said;
 pub mod schedule;

@@ -1,0 +1,114 @@
+//! How a refresh goes on with a page of a delta: it is worked into the bank in use, and takes effect page by page.
+
+use super::{
+    Around, Fetch, Purpose, Refresh,
+    work::{Job, Work},
+};
+use crate::{
+    policy::page::{Header, Page},
+    store::{
+        Shared,
+        batch::MergeError,
+        build::BuildError,
+        delta::{self, Delta},
+        manifest::Manifest,
+    },
+};
+
+impl Refresh {
+    pub(super) fn take_delta<S: Shared>(
+        &mut self,
+        fetch: &Fetch,
+        page: Box<Page>,
+        at_once: bool,
+        around: &mut Around<'_, S>,
+    ) -> Option<Fetch> {
+        let fits = around.held.manifest().filter(|held| builds_on(&page.header, held));
+        let Some(held) = fits.filter(|_| !around.held.is_unsound()) else {
+            return self.begin_anew(fetch, "`base` is not the revision held", around);
+        };
+        if page.header.revision == page.header.base && page.header.next.is_none() && brings_nothing(&page) {
+            self.confirm(at_once, around);
+            return None;
+        }
+        let plans = around.held.catalogue().map(|catalogue| delta::new_plans(&page, catalogue)).unwrap_or_default();
+        let (shared, source) = (around.shared, around.held.source());
+        let delta = if plans.is_empty() {
+            Delta::new(&page, held, shared, source)
+        } else {
+            Delta::before_plans(&page, plans, held, shared, source)
+        };
+        self.start_delta(page, delta, &fetch.path, around)
+    }
+
+    fn start_delta<S: Shared>(
+        &mut self,
+        page: Box<Page>,
+        delta: Result<Delta, BuildError>,
+        path: &str,
+        around: &mut Around<'_, S>,
+    ) -> Option<Fetch> {
+        match delta {
+            Ok(delta) => {
+                self.start(Work::new(page, Job::Delta(Box::new(delta))), path);
+                None
+            }
+            Err(error) => self.build_failed(path, error, around),
+        }
+    }
+
+    /// A page of a delta is in the store: its other part, the next page, or the end.
+    pub(super) fn delta_done<S: Shared>(
+        &mut self,
+        delta: Delta,
+        page: Box<Page>,
+        path: &str,
+        around: &mut Around<'_, S>,
+    ) -> Option<Fetch> {
+        let is_before_plans = delta.is_before_plans();
+        if let Err(error) = self.publish_delta(delta, &page.header, around) {
+            return self.build_failed(path, error, around);
+        }
+        if is_before_plans {
+            return self.whole_delta(page, path, around);
+        }
+        let header = page.header;
+        let Some(next) = &header.next else {
+            self.applied(around);
+            return None;
+        };
+        let purpose = Purpose::NextDelta { epoch: header.epoch, revision: header.revision, base: header.base };
+        self.next_page(next, path, purpose, around)
+    }
+
+    /// The plans that a page brings are known now: all of it.
+    fn whole_delta<S: Shared>(&mut self, page: Box<Page>, path: &str, around: &mut Around<'_, S>) -> Option<Fetch> {
+        let (shared, source) = (around.shared, around.held.source());
+        let overtaken = BuildError::Merge(MergeError::Overtaken);
+        let held = around.held.manifest().ok_or(overtaken);
+        let delta = held.and_then(|held| Delta::new(&page, held, shared, source));
+        self.start_delta(page, delta, path, around)
+    }
+
+    fn publish_delta<S: Shared>(
+        &mut self,
+        delta: Delta,
+        header: &Header,
+        around: &mut Around<'_, S>,
+    ) -> Result<(), BuildError> {
+        let overtaken = BuildError::Merge(MergeError::Overtaken);
+        let generation = self.lease.as_mut().map(|lease| lease.next_generation()).ok_or(overtaken)?;
+        let held = around.held.manifest().ok_or(overtaken)?;
+        delta.publish(around.shared, around.held.source(), held, header, generation, around.now_ms)?;
+        around.held.look(around.shared);
+        Ok(())
+    }
+}
+
+fn builds_on(header: &Header, held: &Manifest) -> bool {
+    header.epoch == held.epoch && header.base.is_some() && header.base == held.revision
+}
+
+fn brings_nothing(page: &Page) -> bool {
+    page.is_empty() && page.small_rows().next().is_none() && page.removed == Default::default()
+}

@@ -46,6 +46,8 @@ struct Held {
     batch: u64,
     /// The tick in which this VM last looked.
     looked: u64,
+    /// The tick in which this VM last looked because a request was refused.
+    checked: u64,
     /// The tick in which a token was last used.
     used: u64,
 }
@@ -151,6 +153,18 @@ impl Counter {
         };
         self.held.set(Held { limit, ..held });
         if held.tokens > 0 { Asked::Taken } else { Asked::UsedUp }
+    }
+
+    /// Looks at what everybody has taken, once in a tick. What cannot be read stays as it was known.
+    pub(super) fn look<S: Shared>(&self, limit: u64, around: &mut Around<'_, S>) {
+        let known = self.held.get();
+        let has_looked = known.checked == around.tick && known.window.contains(around.now);
+        if has_looked || self.is_used_up(limit, around.now, around.tick) {
+            return;
+        }
+        if let Ok(held) = self.exchange(around, |_, taken, tokens| (taken, tokens)) {
+            self.held.set(Held { batch: known.batch, checked: around.tick, ..held });
+        }
     }
 
     /// Gives unused tokens back; `false`: they are still held.

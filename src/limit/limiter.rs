@@ -71,10 +71,11 @@ impl Limiter {
     /// or that will not pass for another reason (`passes` is false), takes none.
     pub fn take<S: Shared>(&self, shared: &S, quotas: &Quotas, now: u64, passes: bool) -> Taking {
         let tick = self.tick.get();
-        let mut refused = quotas.all.iter().find(|quota| quota.is_used_up(now, tick));
+        let used_up = || quotas.all.iter().find(|quota| quota.is_used_up(now, tick));
+        let mut notes = self.notes.take();
+        let mut around = Around { shared, source: &self.source, now, tick, notes: &mut notes };
+        let mut refused = used_up();
         if refused.is_none() {
-            let mut notes = self.notes.take();
-            let mut around = Around { shared, source: &self.source, now, tick, notes: &mut notes };
             let mut asked = Vec::new();
             refused = quotas.all.iter().find(|quota| !has_token(quota, &mut around, &mut asked));
             if refused.is_some() || !passes {
@@ -85,9 +86,16 @@ impl Limiter {
             } else {
                 counters(quotas).for_each(|counter| counter.use_token(tick));
             }
-            self.notes.set(notes);
             asked.into_iter().for_each(|counter| self.list(counter, now));
         }
+        if refused.is_some() {
+            // Which one is the first, and when the last is free again, is the same whichever worker is asked.
+            for quota in &quotas.all {
+                quota.look(&mut around);
+            }
+            refused = used_up().or(refused);
+        }
+        self.notes.set(notes);
         let standing = quotas.all.iter().filter_map(|quota| quota.standing(now)).reduce(Standing::tighter);
         let refusal = refused.map(|quota| {
             let used_up = |quota: &&Quota| quota.stops;

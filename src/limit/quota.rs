@@ -5,10 +5,17 @@
 
 use std::{cell::OnceCell, rc::Rc};
 
-use super::{Level, Standing, counter::Counter, slot::Name};
-use crate::policy::{
-    Digest,
-    rows::{Limit, Plan, Unit},
+use super::{
+    Level, Standing,
+    counter::{Around, Counter},
+    slot::Name,
+};
+use crate::{
+    policy::{
+        Digest,
+        rows::{Limit, Plan, Unit},
+    },
+    store::Shared,
 };
 
 /// The plans that a request is held against, and until when the policy itself says that they are used up.
@@ -92,6 +99,13 @@ impl Quota {
                 Counting::Here(counter) => counter.is_used_up(self.limit, now, tick),
                 Counting::Elsewhere(until) => now < *until,
             }
+    }
+
+    /// Looks at what everybody has taken of it.
+    pub fn look<S: Shared>(&self, around: &mut Around<'_, S>) {
+        if let Counting::Here(counter) = &self.source {
+            counter.look(self.limit, around);
+        }
     }
 
     /// How far it is used up; `None`: the policy does not say so any more.

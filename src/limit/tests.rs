@@ -129,6 +129,30 @@ fn where_two_are_used_up_the_first_is_named_and_the_later_waited_for() {
 }
 
 #[test]
+fn every_worker_names_the_first_that_is_used_up_and_waits_for_the_last() {
+    let subscription =
+        plan(r#"{"id": "s", "limits": [{"requests": 2, "per": "hour"}], "burst": {"requests": 9, "per": "day"}}"#);
+    let application = per(3, "month");
+    let both = Plans { subscription: Some(&subscription), application: Some(&application), ..Plans::default() };
+    let alone = Plans { application: Some(&application), ..Plans::default() };
+    let api = |api| Subscriber { application: "app", api };
+    let memory = Memory::default();
+    let (one, two, three) = (Vm::new(), Vm::new(), Vm::new());
+    for (vm, plans, subscriber) in [(&one, &both, api("1")), (&one, &both, api("1")), (&two, &alone, api("2"))] {
+        assert_eq!(vm.ask_as(&memory, plans, subscriber, NOW).refusal, None);
+    }
+    // The second knows of the application's alone that nothing is left, the first of the subscription's, the third of none.
+    assert!(two.ask_as(&memory, &alone, api("2"), NOW).refusal.is_some());
+    let month = 30 * 24 * 3_600;
+    for (number, vm) in [&two, &one, &three, &two, &one, &three].into_iter().enumerate() {
+        let taking = vm.ask_as(&memory, &both, api("1"), NOW);
+        let expected = Refusal { level: Level::Subscription, retry_after: month };
+        assert_eq!(taking.refusal, Some(expected), "{number}");
+        assert_eq!(taking.standing, Some(Standing { limit: 3, remaining: 0, reset: month }), "{number}");
+    }
+}
+
+#[test]
 fn the_smallest_share_is_spoken_of() {
     for (limits, expected) in [
         (r#"[{"requests": 10, "per": "minute"}, {"requests": 30, "per": "hour"}]"#, (10, 9, 60)),

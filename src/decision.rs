@@ -234,11 +234,9 @@ fn check<'p, P: Policy>(
         return Ok(Permit::Preflight);
     }
     let emergency = is_emergency(&found, config);
-    if policy.is_none() && !emergency {
-        return Err(Denial::NoPolicy);
-    }
-    let path = RequestPath::parse(head.target.unwrap_or_default()).map_err(|_| Reason::PathAmbiguous)?;
-    let Some(policy) = policy else { return Ok(Permit::Emergency) };
+    let path = RequestPath::parse(head.target.unwrap_or_default()).map_err(|_| Reason::PathAmbiguous);
+    let Some(policy) = policy else { return check_without_policy(&found, config, emergency, path.is_ok()) };
+    let path = path?;
 
     let permit = match find_api(head, config, policy.catalogue(), &path, facts) {
         None if config.unknown_api == UnknownApi::Deny => return Err(Reason::ApiNotFound.into()),
@@ -252,6 +250,31 @@ fn check<'p, P: Policy>(
         return Err(Denial::Expired(permit));
     }
     Ok(permit)
+}
+
+/// The rules while there is no policy. Where requests pass then, or an emergency key would, what needs no policy to be
+/// refused is refused.
+fn check_without_policy(
+    found: &Found<'_>,
+    config: &Config,
+    emergency: bool,
+    path_is_clear: bool,
+) -> Result<Permit, Denial> {
+    let has_emergency_key = found.any_in(&config.emergency.allow_keys);
+    if !has_emergency_key && config.on_policy_unavailable == OnPolicyUnavailable::Deny {
+        return Err(Denial::NoPolicy);
+    }
+    if !path_is_clear {
+        return Err(Reason::PathAmbiguous.into());
+    }
+    if emergency {
+        return Ok(Permit::Emergency);
+    }
+    match found.resolve(config.ambiguous_credentials) {
+        Credential::Malformed if has_emergency_key => Err(Reason::CredentialMalformed.into()),
+        Credential::Ambiguous if has_emergency_key => Err(Reason::CredentialAmbiguous.into()),
+        _ => Err(Denial::NoPolicy),
+    }
 }
 
 fn is_emergency(found: &Found<'_>, config: &Config) -> bool {

@@ -32,6 +32,9 @@ use crate::{
     usage::{self, Usage, reporter::Post},
 };
 
+/// A request to the policy service that is due before the tick after the next, in milliseconds: a tick, and what it may be
+/// late.
+const SOON_MS: u64 = 120;
 /// A VM says so often that counts of limits were lost; the metrics say how many.
 const LOSS_SAID_EVERY_MS: u64 = 60_000;
 
@@ -72,7 +75,10 @@ impl Root {
         }
         self.say(&plugin, &report, now_ms);
         self.answer_waiting(&plugin, now_ms);
-        let hurry = plugin.refresh.borrow().is_busy() || !plugin.waiting.borrow().is_empty();
+        let hurry = {
+            let refresh = plugin.refresh.borrow();
+            refresh.is_busy() || refresh.is_due_within(SOON_MS, now_ms) || !plugin.waiting.borrow().is_empty()
+        };
         plugin.tick_every(if hurry { FAST_TICK } else { TICK });
     }
 
@@ -226,8 +232,9 @@ impl RootContext for Root {
             around.held.look(around.shared);
             refresh.tick(random, around)
         });
-        let serves = self.plugin.as_ref().is_some_and(|plugin| plugin.serves.get());
-        self.usage(|usage, around| usage.tick(random, serves, around));
+        let yields = |plugin: &Rc<Plugin>| plugin.serves.get() || !plugin.refresh.borrow().is_leader();
+        let yields = self.plugin.as_ref().is_some_and(yields);
+        self.usage(|usage, around| usage.tick(random, yields, around));
     }
 }
 

@@ -71,7 +71,7 @@ impl Refresh {
         &mut self,
         fetch: &Fetch,
         purpose: Purpose,
-        page: Box<Page>,
+        mut page: Box<Page>,
         etag: Option<String>,
         at_once: bool,
         around: &mut Around<'_, S>,
@@ -83,11 +83,13 @@ impl Refresh {
                 }
                 self.start_full(fetch, page, build, around)
             }
-            Purpose::NextDelta { epoch, revision, base } => {
-                let header = &page.header;
+            Purpose::NextDelta { epoch, revision, base, poll } => {
+                let header = &mut page.header;
                 if header.epoch != epoch || header.revision != revision || header.base != base {
                     return self.refused(&fetch.path, "the page is of another revision than the one before it", around);
                 }
+                // Where to ask next time may be said on any page.
+                header.poll = header.poll.take().or(poll);
                 self.take_delta(fetch, page, at_once, around)
             }
             Purpose::Full | Purpose::Poll if page.header.base.is_none() => {

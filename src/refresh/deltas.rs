@@ -77,7 +77,8 @@ impl Refresh {
             self.applied(around);
             return None;
         };
-        let purpose = Purpose::NextDelta { epoch: header.epoch, revision: header.revision, base: header.base };
+        let Header { epoch, revision, base, poll, .. } = header.clone();
+        let purpose = Purpose::NextDelta { epoch, revision, base, poll };
         self.next_page(next, path, purpose, around)
     }
 

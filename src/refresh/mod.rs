@@ -121,7 +121,7 @@ enum Purpose {
     /// The next page of a full policy.
     NextFull(Box<Build>),
     /// The next page of a delta of this revision.
-    NextDelta { epoch: String, revision: Option<u64>, base: Option<u64> },
+    NextDelta { epoch: String, revision: Option<u64>, base: Option<u64>, poll: Option<String> },
 }
 
 #[derive(Debug)]
@@ -218,6 +218,11 @@ impl Refresh {
     /// Whether this VM refreshes.
     pub fn is_leader(&self) -> bool {
         self.lease.is_some()
+    }
+
+    /// Whether the next request is due within so many milliseconds.
+    pub fn is_due_within(&self, milliseconds: u64, now_ms: u64) -> bool {
+        matches!(self.state, State::Idle { due_ms, .. } if due_ms <= now_ms.saturating_add(milliseconds))
     }
 
     /// Whether work waits that should go on soon.
@@ -357,13 +362,10 @@ impl Refresh {
         let held = around.held.manifest().filter(|_| !self.wants_full && !around.held.is_unsound());
         let poll = held.and_then(|held| held.poll.clone());
         let etag = held.filter(|_| poll.is_none()).and_then(|held| held.etag.clone());
-        // Only a service that can tell that there is nothing new can hold its answer.
-        let wait = self.settings.long_poll.filter(|_| poll.is_some() || etag.is_some());
-        let (path, purpose) = match poll {
-            Some(poll) => (poll, Purpose::Poll),
-            None if etag.is_some() => (self.settings.path.clone(), Purpose::Poll),
-            None => (self.settings.path.clone(), Purpose::Full),
-        };
+        // What nothing is held of cannot be waited for.
+        let wait = self.settings.long_poll.filter(|_| held.is_some());
+        let purpose = if held.is_some() { Purpose::Poll } else { Purpose::Full };
+        let path = poll.unwrap_or_else(|| self.settings.path.clone());
         self.fetch(path, etag, wait, purpose, around)
     }
 

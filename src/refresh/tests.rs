@@ -312,10 +312,12 @@ fn retry_after_is_honoured_up_to_five_minutes() {
     let honoured = [
         ("20", 26),
         ("3600", 306),
-        ("1", 11),
+        ("1", 7),
         ("Thu, 01 Jan 1970 00:00:40 GMT", 40),
         ("Thu, 01 Jan 1970 01:00:00 GMT", 306),
-        ("Thu, 01 Jan 1970 00:00:01 GMT", 11),
+        // What is over is soon.
+        ("Thu, 01 Jan 1970 00:00:01 GMT", 7),
+        ("0", 7),
         ("x", 11),
         ("-5", 11),
         ("99999999999999999999999", 11),
@@ -390,6 +392,45 @@ fn a_delta_changes_what_it_names_and_nothing_else() {
         assert_eq!(vm.decide(&memory, "good"), expected, "{rows}");
         let manifest = vm.held.manifest().unwrap();
         assert_eq!((manifest.revision, manifest.poll.as_deref()), (Some(6), Some("/poll6")), "{rows}");
+    }
+}
+
+#[test]
+fn the_next_request_goes_where_the_delta_says_on_any_page_and_else_to_the_beginning() {
+    let page = |header: &str| json(format!(r#"{{"format": 1, "base": 5, "revision": 6{header}}}"#));
+    let removed = r#", "removed": {"keys": []}, "deny_policies": [{"id": "d", "type": "API", "value": "b"}]"#;
+    for (first, last, expected) in [
+        (r#", "next": "/2", "poll": "/p""#.to_owned(), r#", "poll": null"#.to_owned(), "/p"),
+        (r#", "next": "/2", "poll": "/p""#.to_owned(), r#", "poll": "/q""#.to_owned(), "/q"),
+        (r#", "next": "/2""#.to_owned(), r#", "poll": "/q""#.to_owned(), "/q"),
+        (r#", "next": "/2""#.to_owned(), String::new(), "/v1/policy"),
+        (format!(r#", "poll": "/p"{removed}"#), String::new(), "/p"),
+        (removed.to_owned(), String::new(), "/v1/policy"),
+    ] {
+        let memory = Memory::default();
+        let mut vm = holding(&memory, "");
+        vm.tick(&memory, 6_000);
+        vm.settle(&memory, 6_000, &mut |fetch| page(if fetch.path == "/2" { &last } else { &first }));
+        vm.tick(&memory, 12_000);
+        let (_, fetch) = vm.sent.clone().unwrap();
+        assert_eq!(fetch.path, expected, "{first} {last}");
+    }
+}
+
+#[test]
+fn a_delta_may_be_answered_where_the_feed_begins_if_it_builds_on_what_is_held() {
+    let blocked = r#""subscriptions": [{"application": "app", "api": "a", "state": "BLOCKED"}]"#;
+    for (base, expected) in [(5, "subscription_blocked"), (4, "allowed")] {
+        let memory = Memory::default();
+        let mut vm = Vm::new("");
+        vm.tick(&memory, 1_000);
+        vm.settle(&memory, 1_000, &mut |_| json(full(5, "", &["good"])));
+        vm.tick(&memory, 7_000);
+        let (_, fetch) = vm.sent.clone().unwrap();
+        assert_eq!((fetch.path.as_str(), fetch.wait), ("/v1/policy", Some(Duration::from_secs(25))));
+        let delta = format!(r#"{{"format": 1, "base": {base}, "revision": 6, {blocked}}}"#);
+        vm.settle(&memory, 7_000, &mut |_| json(delta.clone()));
+        assert_eq!(vm.decide(&memory, "good"), expected, "base {base}");
     }
 }
 

@@ -167,7 +167,7 @@ impl Delta {
         if last {
             manifest.revision = header.revision;
             manifest.confirmed_at_ms = now_ms;
-            manifest.poll = header.poll.clone().or_else(|| held.poll.clone());
+            manifest.poll.clone_from(&header.poll);
             manifest.etag = None;
         }
         write_manifest(shared, source, &manifest, Some(held))?;

@@ -102,10 +102,11 @@ impl Usage {
         }
     }
 
-    /// Time has passed. `random` may be any number, `serves` says whether this VM serves requests.
-    pub fn tick<S: Shared>(&mut self, random: u64, serves: bool, around: &mut Around<'_, S>) -> Option<Post> {
+    /// Time has passed. `random` may be any number, `yields` says whether this VM leaves what is due to
+    /// another for a while: it serves requests, or another refreshes the policy.
+    pub fn tick<S: Shared>(&mut self, random: u64, yields: bool, around: &mut Around<'_, S>) -> Option<Post> {
         let crowded = self.counting.tick(around.now_ms, around.shared, around.source, around.report);
-        self.reporter.tick(random, serves, crowded, around)
+        self.reporter.tick(random, yields, crowded, around)
     }
 
     /// Whether the answer with this token is to a report.

@@ -23,7 +23,8 @@ use crate::{
     store::Shared,
 };
 
-/// How long a VM that serves requests leaves what is due to those that serve none, in milliseconds.
+/// How long a VM that serves requests, or that does not refresh the policy, leaves what is due to the one that does, in
+/// milliseconds.
 const GRACE_MS: u64 = 1_000;
 /// On top of a callout's time-out, before it counts as never answered, in milliseconds.
 const NEVER_MS: u64 = 2_000;
@@ -112,7 +113,7 @@ impl Reporter {
     pub fn tick<S: Shared>(
         &mut self,
         random: u64,
-        serves: bool,
+        yields: bool,
         crowded: bool,
         around: &mut Around<'_, S>,
     ) -> Option<Post> {
@@ -141,7 +142,7 @@ impl Reporter {
             }
         };
         let due_ms = self.due(known, crowded, around.now_ms);
-        let grace = if serves { GRACE_MS } else { 0 };
+        let grace = if yields { GRACE_MS } else { 0 };
         if self.is_claimed(known, around.now_ms) {
             return None;
         }

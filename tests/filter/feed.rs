@@ -36,7 +36,6 @@ fn faults() -> Vec<(&'static str, Answer, &'static str)> {
             "UTF-8",
         ),
         ("a foreign next", Answer::json(Page::demo(2).with("next", "https://evil.example/").0), "next"),
-        ("a delta where a full policy was asked for", Answer::json(Page::demo(2).with("base", 1).0), "delta"),
         ("a bad API", Answer::json(Page::demo(2).row("apis", json!({"id": 7})).0), "apis"),
         ("a bad deny policy", Answer::json(Page::demo(2).row("deny_policies", json!({"id": "x"})).0), "deny_policies"),
     ]

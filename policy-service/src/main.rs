@@ -94,7 +94,8 @@ fn stop_on_signal(stopping: CancellationToken) -> std::io::Result<()> {
 }
 
 async fn renew_epoch(url: &str) -> Result<(), Box<dyn Error>> {
-    let store = Store::open(url, store::Settings::default()).await?;
+    // A name that is mistyped must not make an empty database and be told as a success.
+    let store = Store::open(url, store::Settings { must_exist: true, ..store::Settings::default() }).await?;
     let epoch = store.renew_epoch().await?;
     store.close().await;
     eprintln!("the epoch is {epoch} now; gateways will fetch the whole policy anew");

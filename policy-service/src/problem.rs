@@ -105,7 +105,11 @@ impl From<store::Error> for Problem {
             store::Error::Unavailable(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "the database cannot be read or written; nothing was changed")
             }
-            store::Error::Damaged(_) | store::Error::Sql(_) | store::Error::Migration(_) => {
+            store::Error::Damaged(_)
+            | store::Error::Sql(_)
+            | store::Error::Migration(_)
+            | store::Error::Url(_)
+            | store::Error::Foreign(_) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "the service failed; its log says why; nothing was changed")
             }
         };

@@ -41,7 +41,26 @@ struct Running {
 
 impl Running {
     fn start(directory: &Path) -> Self {
-        let mut command = program(directory, &["serve"]);
+        Self::of(program(directory, &["serve"]))
+    }
+
+    /// Where a file that may grow no more is an error, as on a disk that fails, and not the end.
+    fn start_on_a_failing_disk(directory: &Path) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" serve", env!("CARGO_BIN_EXE_policy-service")]);
+        let program = program(directory, &[]);
+        command.env_clear().current_dir(directory);
+        command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Self::of(command)
+    }
+
+    /// Its files may not grow beyond so many bytes from now on, or as they like.
+    fn limit_files(&self, bytes: &str) {
+        let arguments = ["--pid".to_owned(), self.child.id().to_string(), format!("--fsize={bytes}:")];
+        assert!(Command::new("prlimit").args(arguments).status().unwrap().success());
+    }
+
+    fn of(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -196,6 +215,81 @@ fn what_it_cannot_start_with_is_said_without_a_secret() {
     std::fs::write(directory.path().join("other.db"), "no database at all, and long enough to be looked at").unwrap();
     let (success, text) = ends(directory.path(), &["serve"], &[("POLICY_DATABASE", "sqlite:other.db")]);
     assert!(!success && text.contains("database"), "{text}");
+}
+
+#[tokio::test]
+async fn a_disk_that_was_full_is_written_again_as_soon_as_there_is_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Running::start_on_a_failing_disk(directory.path());
+    let application =
+        |number: u32| json!({"id": format!("app-{number}"), "name": "n".repeat(250), "owner": "o".repeat(250)});
+    let report = |batch: &str| {
+        let body = json!({"format": 1, "batch": batch}).to_string();
+        let request = service.client.post(format!("{}/v1/usage", service.url)).basic_auth("gw", Some("secret"));
+        request.header("content-type", "application/json").body(body).send()
+    };
+    for round in 0..3_u32 {
+        service.limit_files("300000");
+        let mut made = 0;
+        let (status, said) = loop {
+            let (status, said) = service.post("/v1/applications", application(1_000 * round + made)).await;
+            if status != 201 {
+                break (status, said);
+            }
+            made += 1;
+            assert!(made < 900, "the disk is never full");
+        };
+        let clear = |status: StatusCode| [503, 507].contains(&status.as_u16());
+        assert!(clear(status), "round {round}: {said}");
+        for number in 0..5 {
+            let (status, said) = service.post("/v1/applications", application(1_000 * round + made + number)).await;
+            assert!(clear(status), "round {round}: {said}");
+            // A small one may find room.
+            let status = report("while-it-is-full").await.unwrap().status();
+            assert!(status == 200 || clear(status), "round {round}: {status}");
+        }
+        let before = service.policy("/v1/policy").await["revision"].as_u64().unwrap();
+        service.limit_files("unlimited");
+        let (status, said) = service.post("/v1/applications", application(1_000 * round + 999)).await;
+        assert_eq!(status, 201, "round {round}: {said}");
+        assert_eq!(report(&format!("batch-{round}")).await.unwrap().status(), 200, "round {round}");
+        let page = service.policy("/v1/policy").await;
+        assert_eq!(page["revision"], before + 1);
+        assert_eq!(page["applications"].as_array().unwrap().len() as u64, before + 1, "nothing was lost, nothing half");
+    }
+}
+
+#[test]
+fn a_database_that_cannot_be_is_an_error_that_says_what_would_be_right() {
+    let directory = tempfile::tempdir().unwrap();
+    let foreign = directory.path().join("foreign.db");
+    std::fs::write(
+        directory.path().join("text"),
+        "this is no database, and longer than a header of one hundred bytes".repeat(3),
+    )
+    .unwrap();
+    let said = import(directory.path(), "{}");
+    assert!(said.0, "{}", said.1);
+    std::fs::rename(directory.path().join("policy.db"), &foreign).unwrap();
+    for (command, url, says) in [
+        ("serve", "", "sqlite:FILE"),
+        ("serve", "sqlite:", "sqlite:FILE"),
+        ("serve", "sqlite::memory:", "sqlite:FILE"),
+        ("serve", "sqlite:x.db?mode=memory", "sqlite:FILE"),
+        ("serve", "postgres://host/db", "POLICY_DATABASE"),
+        ("serve", "policy.db", "sqlite:FILE"),
+        ("serve", "sqlite:nowhere/policy.db", "nowhere/policy.db"),
+        ("serve", "sqlite:text", "text"),
+        ("renew-epoch", "sqlite:mistyped.db", "mistyped.db"),
+    ] {
+        let (success, said) = ends(directory.path(), &[command, "--database", url], &[]);
+        assert!(!success && said.contains(says), "{command} {url}: {said}");
+    }
+    let made: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(
+        !made.iter().any(|name| ["mistyped.db", "policy.db", "x.db"].contains(&name.to_str().unwrap())),
+        "{made:?}"
+    );
 }
 
 #[test]

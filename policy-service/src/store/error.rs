@@ -12,6 +12,12 @@ pub enum Error {
     /// The file cannot be read or written.
     #[error("the database cannot be read or written: {0}")]
     Unavailable(String),
+    /// The URL names no file.
+    #[error("--database (POLICY_DATABASE) is {0:?}, expected sqlite:FILE, as sqlite:policy.db")]
+    Url(String),
+    /// The file is another program's.
+    #[error("{0} is a database of another program; nothing in it was changed")]
+    Foreign(String),
     /// What the database holds is not what this program writes.
     #[error("the database is damaged: {0}")]
     Damaged(&'static str),

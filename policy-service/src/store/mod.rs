@@ -15,7 +15,7 @@ pub mod usage;
 use std::{str::FromStr as _, time::Duration};
 
 use sqlx::{
-    Row as _, SqliteConnection, SqlitePool,
+    Connection as _, Database, Row as _, Sqlite, SqliteConnection, SqlitePool, TransactionManager as _,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 use tokio::sync::watch;
@@ -131,13 +131,15 @@ pub struct Settings {
     pub usage_days: i64,
     /// Whether many rows will be written: more memory, fewer checkpoints.
     pub bulk: bool,
+    /// Whether the file has to be there.
+    pub must_exist: bool,
 }
 
 impl Default for Settings {
     /// 100,000 versions of some 400 bytes are 40 MB, and as many changes as a busy day has. 400 days are a year of bills
     /// and a month to dispute the last one.
     fn default() -> Self {
-        Self { history_rows: 100_000, usage_days: 400, bulk: false }
+        Self { history_rows: 100_000, usage_days: 400, bulk: false, must_exist: false }
     }
 }
 
@@ -153,18 +155,30 @@ pub struct Store {
 impl Store {
     /// Opens the database at `url` (`sqlite:policy.db`), makes it if there is none and brings it up to date.
     pub async fn open(url: &str, settings: Settings) -> Result<Self, Error> {
+        let file = file_of(url)?;
         let options = SqliteConnectOptions::from_str(url)
-            .map_err(|error| Error::Unavailable(error.to_string()))?
-            .create_if_missing(true)
+            .map_err(|_| Error::Url(url.to_owned()))?
+            .create_if_missing(!settings.must_exist)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
             .row_buffer_size(ROW_BUFFER)
             .pragma("cache_size", if settings.bulk { BULK_CACHE_KIB } else { CACHE_KIB })
             .pragma("wal_autocheckpoint", if settings.bulk { BULK_CHECKPOINT_PAGES } else { CHECKPOINT_PAGES });
-        let pool = || SqlitePoolOptions::new().acquire_timeout(BUSY_TIMEOUT).test_before_acquire(false);
+        let pool = || {
+            let pool = SqlitePoolOptions::new().acquire_timeout(BUSY_TIMEOUT).test_before_acquire(false);
+            pool.after_release(|connection, _| Box::pin(is_usable(connection)))
+        };
+        let named = |error: Error| match error {
+            Error::Unavailable(what) => Error::Unavailable(format!("{file}: {what}")),
+            other => other,
+        };
         // One connection and no more: writers wait here, in order, and not in SQLite's busy loop.
-        let writer = pool().max_connections(1).connect_with(options.clone()).await?;
+        let opened = pool().max_connections(1).connect_with(options.clone()).await;
+        let writer = opened.map_err(|error| named(error.into()))?;
+        if belongs_to_another(&writer).await.map_err(named)? {
+            return Err(Error::Foreign(file.to_owned()));
+        }
         sqlx::migrate!().run(&writer).await?;
         sqlx::query("INSERT OR IGNORE INTO policy_state VALUES (1, ?, 0, 0, 0, 0, 0, 0, 0, 0, 0)")
             .bind(new_epoch()?)
@@ -244,6 +258,33 @@ impl Store {
             newer
         });
     }
+}
+
+/// The file that a database's URL names.
+fn file_of(url: &str) -> Result<&str, Error> {
+    let rest = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
+    let (file, options) = rest.map_or(("", ""), |rest| rest.split_once('?').unwrap_or((rest, "")));
+    // In memory each connection would have a database of its own, and nothing would be kept.
+    if file.is_empty() || file.ends_with('/') || file.contains(":memory:") || options.contains("memory") {
+        return Err(Error::Url(url.to_owned()));
+    }
+    Ok(file)
+}
+
+/// Whether another program has put tables into the file.
+async fn belongs_to_another(pool: &SqlitePool) -> Result<bool, Error> {
+    let tables = "SELECT count(*) > 0 AND sum(name = 'policy_state') = 0 AND sum(name = '_sqlx_migrations') = 0 \
+                  FROM sqlite_master WHERE type = 'table'";
+    Ok(sqlx::query_scalar::<_, Option<bool>>(tables).fetch_one(pool).await?.unwrap_or(false))
+}
+
+/// Whether a connection may be used again: not if a transaction of it is left open. SQLite ends one by itself where the
+/// disk is full or fails; what sqlx then rolls back is gone, which it takes for a failure, and nothing could begin on this
+/// connection any more.
+async fn is_usable(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // A transaction that was dropped is rolled back before this is answered.
+    connection.ping().await?;
+    Ok(<Sqlite as Database>::TransactionManager::get_transaction_depth(connection) == 0)
 }
 
 /// 128 random bits in hexadecimal.

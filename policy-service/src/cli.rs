@@ -73,7 +73,8 @@ pub struct Serve {
           value_parser = clap::value_parser!(u32).range(1..=3_660))]
     pub usage_days: u32,
     /// Tell gateways to accept a full policy that drops most of the keys they know, which they otherwise refuse.
-    #[arg(long, env = "POLICY_CONFIRM_REMOVAL")]
+    #[arg(long, env = "POLICY_CONFIRM_REMOVAL", value_parser = clap::builder::BoolishValueParser::new(),
+          action = clap::ArgAction::SetTrue)]
     pub confirm_removal: bool,
 }
 

@@ -94,6 +94,8 @@ pub fn router(store: Store, feed: Feed, administrator: Administrator) -> Router 
         .split_for_parts();
     // Answers of 4xx and 5xx are problems, not plain JSON.
     describe_problems(&mut openapi);
+    name_operations(&mut openapi);
+    open_schemas(&mut openapi);
     let openapi: Arc<str> = openapi.to_json().unwrap_or_default().into();
     router
         .route("/healthz", get(|| async { "ok\n" }))
@@ -112,12 +114,34 @@ pub fn router(store: Store, feed: Feed, administrator: Administrator) -> Router 
         .layer(middleware::map_response(secure))
 }
 
+/// The six kinds of things have handlers of the same names; an operation's id has to be its own.
+fn name_operations(openapi: &mut utoipa::openapi::OpenApi) {
+    for operation in operations(openapi) {
+        let tag = operation.tags.iter().flatten().next().map(|tag| tag.replace(' ', "_")).unwrap_or_default();
+        operation.operation_id = operation.operation_id.take().map(|id| format!("{id}_{tag}"));
+    }
+}
+
+/// A body with a field that is not known is refused, but an answer may have more than what was sent: a schema that serves
+/// for both must not forbid it.
+fn open_schemas(openapi: &mut utoipa::openapi::OpenApi) {
+    use utoipa::openapi::{RefOr, Schema};
+    for schema in openapi.components.iter_mut().flat_map(|components| components.schemas.values_mut()) {
+        if let RefOr::T(Schema::Object(object)) = schema {
+            object.additional_properties = None;
+        }
+    }
+}
+
+fn operations(openapi: &mut utoipa::openapi::OpenApi) -> impl Iterator<Item = &mut utoipa::openapi::path::Operation> {
+    openapi.paths.paths.values_mut().flat_map(|item| {
+        [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().filter_map(Option::as_mut)
+    })
+}
+
 fn describe_problems(openapi: &mut utoipa::openapi::OpenApi) {
     use utoipa::openapi::RefOr;
-    let operations = openapi.paths.paths.values_mut().flat_map(|item| {
-        [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().filter_map(Option::as_mut)
-    });
-    for operation in operations {
+    for operation in operations(openapi) {
         for (status, response) in &mut operation.responses.responses {
             if let RefOr::T(response) = response
                 && status.starts_with(['4', '5'])

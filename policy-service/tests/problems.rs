@@ -139,6 +139,20 @@ async fn health_and_description_need_no_credentials() {
     let answer = send(service.request(Method::GET, "/openapi.json")).await.expect(200);
     assert_eq!(answer.header("content-type"), "application/json");
     let described = answer.json();
+    let mut ids: Vec<_> = described["paths"]
+        .as_object()
+        .unwrap()
+        .values()
+        .flat_map(|path| path.as_object().unwrap())
+        .map(|(_, operation)| operation["operationId"].as_str().expect("an id").to_owned())
+        .collect();
+    let all = ids.len();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), all, "each operation has an id of its own");
+    for (name, schema) in described["components"]["schemas"].as_object().unwrap() {
+        assert!(schema["additionalProperties"].is_null(), "{name}: what is sent may have more than what may be sent");
+    }
     assert!(described["openapi"].as_str().unwrap().starts_with("3."));
     for path in [
         "/v1/policy",
@@ -190,6 +204,19 @@ async fn a_database_that_is_locked_is_503_and_the_feed_goes_on() {
     service.get("/v1/apis").await.expect(200);
     drop(change);
     service.post("/v1/plans", json!({})).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_list_is_not_filtered_by_what_it_does_not_know() {
+    let service = Service::start().await;
+    for path in ["apis", "applications", "plans", "deny-policies"] {
+        service.get(&format!("/v1/{path}?application=a")).await.expect_problem(400, Some("application"));
+        service.get(&format!("/v1/{path}?api=a")).await.expect_problem(400, Some("api"));
+    }
+    service.get("/v1/keys?api=a").await.expect_problem(400, Some("api"));
+    for path in ["keys?application=a", "subscriptions?application=a&api=b"] {
+        service.get(&format!("/v1/{path}")).await.expect(200);
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::resource::Resource;
 use crate::{
     problem::Problem,
-    store::{Store, read::Filter},
+    store::{Kind, Store, read::Filter},
 };
 
 /// Items of a page, unless it is asked for more or fewer.
@@ -50,6 +50,14 @@ pub async fn list<R: Resource>(store: &Store, listing: Listing) -> Result<Items<
             .and_then(|bytes| String::from_utf8(bytes).ok())
             .ok_or_else(bad_cursor)?,
     };
+    for (name, given, kinds) in [
+        ("application", &listing.application, &[Kind::Key, Kind::Subscription][..]),
+        ("api", &listing.api, &[Kind::Subscription]),
+    ] {
+        if given.is_some() && !kinds.contains(&R::KIND) {
+            return Err(Problem::parameter(name, format!("{} are not listed by it", R::KIND.list())));
+        }
+    }
     let filter = Filter { application: listing.application, api: listing.api };
     let mut found = store.list(R::KIND, &filter, &after, limit.saturating_add(1)).await?;
     let more = u32::try_from(found.len()).is_ok_and(|found| found > limit);

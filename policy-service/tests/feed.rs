@@ -326,6 +326,7 @@ async fn a_limited_gateway_sees_only_what_reaches_its_apis() {
     assert_eq!((&page["subscriptions"][0]["api"], &page["subscriptions"][1]), (&json!("api-1"), &Value::Null));
     assert!(!full.text.contains("app-2") && !full.text.contains(&digest(2)) && !full.text.contains(&digest(3)));
     assert_ne!(page["epoch"], service.feed("/v1/policy").await.json()["epoch"], "it is another policy");
+    assert_eq!(page["counts"], json!({"keys": 1, "applications": 1, "subscriptions": 1}), "what is sent is counted");
 
     // What does not concern it does not wake it; what does, does.
     let poll = page["poll"].as_str().unwrap().to_owned();

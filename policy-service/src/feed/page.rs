@@ -56,7 +56,7 @@ pub async fn build(source: &Source, reader: &mut Reader, ask: &Ask) -> Result<Pa
         (None, None) => None,
     };
     let first_of_full = ask.since.is_none() && ask.place.is_none();
-    let counts = if first_of_full { Some(count(source, reader).await?) } else { None };
+    let counts = (first_of_full && source.scope == Scope::All).then(|| count(reader));
 
     let mut gone = Removed::default();
     for (kind, document) in removed.iter() {
@@ -79,6 +79,15 @@ pub async fn build(source: &Source, reader: &mut Reader, ask: &Ask) -> Result<Pa
     };
     for (kind, document) in changed.iter() {
         add(&mut page, source, kind, document)?;
+    }
+    if first_of_full && next.is_none() && page.counts.is_none() {
+        // What reaches a limited gateway is counted only where it is all there.
+        let count = |rows: usize| u64::try_from(rows).unwrap_or(u64::MAX);
+        page.counts = Some(Counts {
+            keys: count(page.keys.len()),
+            applications: count(page.applications.len()),
+            subscriptions: count(page.subscriptions.len()),
+        });
     }
     page.removed = (gone != Removed::default()).then_some(gone);
     let empty = next.is_none() && page.removed.is_none() && is_empty(&page);
@@ -118,13 +127,9 @@ async fn held_keys(
     Ok(held)
 }
 
-async fn count(source: &Source, reader: &mut Reader) -> Result<Counts, Error> {
-    let mut count = async |kind| Ok::<_, Error>(reader.count(&source.scope, kind).await?.unsigned_abs());
-    Ok(Counts {
-        keys: count(Kind::Key).await?,
-        applications: count(Kind::Application).await?,
-        subscriptions: count(Kind::Subscription).await?,
-    })
+fn count(reader: &Reader) -> Counts {
+    let count = |kind| reader.state.count(kind).unsigned_abs();
+    Counts { keys: count(Kind::Key), applications: count(Kind::Application), subscriptions: count(Kind::Subscription) }
 }
 
 fn add<'a>(page: &mut PageOut<'a>, source: &Source, kind: Kind, document: &'a str) -> Result<(), Error> {

@@ -218,25 +218,6 @@ impl Reader {
         Ok(row.fetch_optional(&mut *self.transaction).await?.map(|row| row.try_get(0)).transpose()?)
     }
 
-    /// How many rows of `kind` a limited reader will see, nearly: keys that are bound to other APIs are counted too.
-    pub async fn count(&mut self, scope: &Scope, kind: Kind) -> Result<i64, Error> {
-        let Scope::Apis(apis) = scope else { return Ok(self.state.count(kind)) };
-        // From the subscriptions to the rest, because there may be many applications that reach none of these APIs.
-        let statement = match kind {
-            Kind::Subscription => {
-                "SELECT count(*) FROM version WHERE until_revision IS NULL \
-                 AND api IN (SELECT value FROM json_each(?1))"
-            }
-            Kind::Application | Kind::Key => {
-                "SELECT count(*) FROM version WHERE until_revision IS NULL AND kind = ?2 AND application IN (SELECT \
-                 application FROM version WHERE until_revision IS NULL AND api IN (SELECT value FROM json_each(?1)))"
-            }
-            Kind::Api | Kind::Plan | Kind::DenyPolicy => return Ok(self.state.count(kind)),
-        };
-        let row = sqlx::query(statement).bind(apis).bind(kind.number());
-        Ok(row.fetch_one(&mut *self.transaction).await?.try_get(0)?)
-    }
-
     fn check(&self, revision: i64) -> Result<(), Error> {
         let readable = self.state.horizon..=self.state.revision;
         if readable.contains(&revision) { Ok(()) } else { Err(Error::Gone(revision)) }

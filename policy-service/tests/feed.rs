@@ -159,7 +159,22 @@ async fn nothing_new_is_304_with_the_tag_of_what_is_held() {
     for other in ["\"other\"", "", &tag.trim_matches('"')[1..]] {
         send(service.poll("/v1/policy").header("if-none-match", other)).await.expect(200);
     }
+    // Of a delta it is the tag of that delta, not of the full policy alone; what cannot be answered stays so.
+    let delta = service.feed("/v1/policy?since=2").await.expect(200).header("etag").to_owned();
+    assert_eq!(delta, tag);
+    for (query, tag, status) in [
+        ("since=2", &delta, 304),
+        ("since=2", &"\"other\"".to_owned(), 200),
+        ("since=4", &tag, 304),
+        ("since=4", &"\"other\"".to_owned(), 304),
+        ("since=99", &tag, 410),
+        ("since=2&epoch=other", &tag, 410),
+    ] {
+        let asked = service.poll(&format!("/v1/policy?{query}")).header("if-none-match", tag);
+        send(asked).await.expect(status);
+    }
     service.post("/v1/plans", json!({})).await.expect(201);
+    send(service.poll("/v1/policy?since=2").header("if-none-match", &tag)).await.expect(200);
     let newer = send(service.poll("/v1/policy").header("if-none-match", &tag)).await.expect(200);
     assert_ne!(newer.header("etag"), tag);
 }
@@ -326,7 +341,7 @@ async fn a_limited_gateway_sees_only_what_reaches_its_apis() {
     assert_eq!((&page["subscriptions"][0]["api"], &page["subscriptions"][1]), (&json!("api-1"), &Value::Null));
     assert!(!full.text.contains("app-2") && !full.text.contains(&digest(2)) && !full.text.contains(&digest(3)));
     assert_ne!(page["epoch"], service.feed("/v1/policy").await.json()["epoch"], "it is another policy");
-    assert_eq!(page["counts"], json!({"keys": 1, "applications": 1, "subscriptions": 1}), "what is sent is counted");
+    assert_eq!(page["counts"], json!({"keys": 1, "applications": 1, "subscriptions": 1}));
 
     // What does not concern it does not wake it; what does, does.
     let poll = page["poll"].as_str().unwrap().to_owned();
@@ -353,4 +368,53 @@ async fn a_limited_gateway_sees_only_what_reaches_its_apis() {
     // Another gateway's links are not its own.
     let others = service.feed("/v1/policy").await.json()["poll"].as_str().unwrap().to_owned();
     send(edge(&others)).await.expect_problem(410, None);
+}
+
+/// What is announced is what comes, whichever way a gateway is limited and a key is bound.
+#[tokio::test]
+async fn counts_are_of_what_a_limited_gateway_is_sent() {
+    for (apis, expected) in [
+        // Subscribed are app-1 and app-2; `open` asks for no subscription.
+        (r#"["api-1"]"#, [3, 2, 2]),
+        (r#"["api-1", "api-2"]"#, [4, 2, 3]),
+        (r#"["api-2"]"#, [2, 1, 1]),
+        (r#"["open"]"#, [3, 3, 0]),
+        (r#"["open", "api-1"]"#, [4, 3, 2]),
+        (r#"["nowhere"]"#, [0, 0, 0]),
+        ("[]", [0, 0, 0]),
+    ] {
+        let limits = format!(r#"{{"edge": {apis}}}"#).leak();
+        let options = Options { gateways: "gw:secret,edge:e", gateway_apis: Some(limits), ..Options::default() };
+        let service = Service::with(options).await;
+        service.seed().await;
+        service.post("/v1/apis", json!({"id": "api-2"})).await.expect(201);
+        service.post("/v1/apis", json!({"id": "open", "subscription_required": false})).await.expect(201);
+        for application in ["app-2", "app-3"] {
+            service.post("/v1/applications", json!({"id": application})).await.expect(201);
+        }
+        for (application, api) in [("app-2", "api-1"), ("app-2", "api-2")] {
+            service.post("/v1/subscriptions", json!({"application": application, "api": api})).await.expect(201);
+        }
+        for (number, application, id, apis) in [
+            (2, "app-1", "k-2", json!(["api-2"])),
+            (3, "app-2", "k-3", json!(["api-2", "api-1"])),
+            (4, "app-2", "\"apis\":", Value::Null),
+            (5, "app-3", "k-5", Value::Null),
+            (6, "app-2", "k-6", json!([])),
+        ] {
+            let key = json!({"id": id, "application": application, "sha256": digest(number), "apis": apis});
+            service.post("/v1/keys", key).await.expect(201);
+        }
+        // What was there does not count.
+        service.post("/v1/keys", json!({"id": "k-7", "application": "app-1", "sha256": digest(7)})).await.expect(201);
+        service.delete("/v1/keys/k-7").await.expect(204);
+
+        let full = send(service.request(Method::GET, "/v1/policy").basic_auth("edge", Some("e"))).await.expect(200);
+        let page = full.json();
+        let sent = ["keys", "applications", "subscriptions"].map(|list| page[list].as_array().unwrap().len());
+        assert_eq!(sent, expected, "{apis}: {page}");
+        let [keys, applications, subscriptions] = sent;
+        let counts = json!({"keys": keys, "applications": applications, "subscriptions": subscriptions});
+        assert_eq!(page["counts"], counts, "{apis}");
+    }
 }

@@ -99,7 +99,7 @@ struct Answer {
 
 /// The policy, or what changed in it.
 #[utoipa::path(
-    get, path = "/v1/policy", tag = "feed", security(("gateway" = []), ("gateway_secret" = [])),
+    get, path = "/v1/policy", tag = "feed", operation_id = "read_policy", security(("gateway" = []), ("gateway_secret" = [])),
     params(
         ("since" = Option<u64>, Query, description = "the revision held; without it the full policy is sent"),
         ("epoch" = Option<String>, Query, description = "the epoch held; another than the policy's is answered with 410"),
@@ -107,7 +107,7 @@ struct Answer {
         ("part" = Option<String>, Query, description = "of a further page, as `next` gives it"),
         ("after" = Option<u64>, Query, description = "of a further page, as `next` gives it"),
         ("prefer" = Option<String>, Header, description = "`wait=25`: hold the answer until there is something new"),
-        ("if-none-match" = Option<String>, Header, description = "an `etag`, to ask whether the full policy is another"),
+        ("if-none-match" = Option<String>, Header, description = "the `etag` of an answer to the same link: 304 if it would be the same"),
     ),
     responses(
         (status = 200, description = "a page of the policy, or of a delta on `since`", body = Object),
@@ -197,7 +197,12 @@ impl Feed {
         if page.empty && ask.since.is_some() && ask.place.is_none() && !over {
             return Ok(None);
         }
-        Ok(Some(Answer { etag: etag_of(page.revision), body: Some(page.body) }))
+        let etag = etag_of(page.revision);
+        // The same answer again: the one with this tag, to the same link.
+        if names(headers, &etag) {
+            return Ok((over || ask.place.is_some()).then_some(Answer { body: None, etag }));
+        }
+        Ok(Some(Answer { etag, body: Some(page.body) }))
     }
 }
 

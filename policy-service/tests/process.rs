@@ -60,6 +60,11 @@ impl Running {
         assert!(Command::new("prlimit").args(arguments).status().unwrap().success());
     }
 
+    /// Whether changes can be written, as the service says.
+    async fn writes(&self) -> u16 {
+        self.client.get(format!("{}/healthz/write", self.url)).send().await.unwrap().status().as_u16()
+    }
+
     fn of(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
@@ -248,8 +253,14 @@ async fn a_disk_that_was_full_is_written_again_as_soon_as_there_is_room() {
             let status = report("while-it-is-full").await.unwrap().status();
             assert!(status == 200 || clear(status), "round {round}: {status}");
         }
+        // Now there is room for nothing, and the service says so.
+        service.limit_files("1");
+        assert!(clear(report("while-it-is-full-2").await.unwrap().status()), "round {round}");
+        let status = service.writes().await;
+        assert!([503, 507].contains(&status), "round {round}: {status}");
         let before = service.policy("/v1/policy").await["revision"].as_u64().unwrap();
         service.limit_files("unlimited");
+        assert_eq!(service.writes().await, 200, "round {round}");
         let (status, said) = service.post("/v1/applications", application(1_000 * round + 999)).await;
         assert_eq!(status, 201, "round {round}: {said}");
         assert_eq!(report(&format!("batch-{round}")).await.unwrap().status(), 200, "round {round}");

@@ -3,7 +3,13 @@
 //! Rows are never overwritten: the version that held gets its end, and a new one begins. What lies too far back is
 //! deleted as part of the change, so that the past stays bounded without a task of its own.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
 
@@ -52,14 +58,39 @@ pub struct Change {
     dirty: bool,
     /// Something beside the policy was changed.
     keep: bool,
+    doubt: Doubt,
+}
+
+/// Notes that a change was dropped before its end.
+#[derive(Debug)]
+struct Doubt {
+    noted: Arc<AtomicBool>,
+    ended: bool,
+}
+
+impl Doubt {
+    /// It has come to its end: what it wrote is on the disk.
+    fn dispel(&mut self) {
+        self.ended = true;
+        self.noted.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Doubt {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.noted.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Change {
     pub(super) async fn begin(store: &Store) -> Result<Self, Error> {
+        let doubt = Doubt { noted: Arc::clone(&store.doubtful), ended: false };
         // IMMEDIATE: a transaction that reads first and writes later could fail in between for another writer.
         let mut transaction = store.writer.begin_with("BEGIN IMMEDIATE").await?;
         let state = State::read(&mut transaction).await?;
-        Ok(Self { transaction, store: store.clone(), state, dirty: false, keep: false })
+        Ok(Self { transaction, store: store.clone(), state, dirty: false, keep: false, doubt })
     }
 
     /// The connection, for reading what holds now with the functions of [`read`].
@@ -166,7 +197,9 @@ impl Change {
         if !self.dirty {
             if self.keep {
                 self.transaction.commit().await?;
+                self.doubt.dispel();
             }
+            self.doubt.ended = true;
             return Ok(self.state.revision);
         }
         self.state.revision = self.revision();
@@ -188,6 +221,7 @@ impl Change {
         .execute(&mut *self.transaction)
         .await?;
         self.transaction.commit().await?;
+        self.doubt.dispel();
         self.store.announce(&self.state);
         tracing::debug!(revision = self.state.revision, "the policy was changed");
         Ok(self.state.revision)

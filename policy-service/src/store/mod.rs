@@ -12,7 +12,14 @@ mod kind;
 pub mod read;
 pub mod usage;
 
-use std::{str::FromStr as _, time::Duration};
+use std::{
+    str::FromStr as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use sqlx::{
     Connection as _, Database, Row as _, Sqlite, SqliteConnection, SqlitePool, TransactionManager as _,
@@ -38,6 +45,8 @@ const BULK_CACHE_KIB: &str = "-524288";
 const CHECKPOINT_PAGES: &str = "1000";
 /// The same when many rows are written: 512 MiB, so that pages that are written often are moved seldom.
 const BULK_CHECKPOINT_PAGES: &str = "131072";
+/// How long a check of the writer waits for one that is at work: as long as somebody writes, it does not fail.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often the revision is looked up for changes that another process made (`import`, a second service).
 const FOREIGN_CHANGES_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -150,6 +159,8 @@ pub struct Store {
     readers: SqlitePool,
     settings: Settings,
     latest: watch::Sender<Latest>,
+    /// The last change did not come to its end. Most were refused for what they said; [`Store::check_writer`] finds out.
+    doubtful: Arc<AtomicBool>,
 }
 
 impl Store {
@@ -186,7 +197,8 @@ impl Store {
             .await?;
         let readers = pool().max_connections(READERS).connect_with(options.pragma("query_only", "ON")).await?;
         let State { epoch, revision, .. } = State::read(&mut *readers.acquire().await?).await?;
-        Ok(Self { writer, readers, settings, latest: watch::Sender::new(Latest { epoch, revision }) })
+        let latest = watch::Sender::new(Latest { epoch, revision });
+        Ok(Self { writer, readers, settings, latest, doubtful: Arc::default() })
     }
 
     /// How the database is kept.
@@ -218,6 +230,24 @@ impl Store {
     /// Begins a change: everything done with it takes effect at once, under one new revision.
     pub async fn change(&self) -> Result<Change, Error> {
         Change::begin(self).await
+    }
+
+    /// Whether the database can be written to. It costs nothing while changes come to their end; after one that did not, it
+    /// writes one small row.
+    pub async fn check_writer(&self) -> Result<(), Error> {
+        if !self.doubtful.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let probe = async {
+            let mut change = self.change().await?;
+            usage::probe(change.connection()).await?;
+            change.keep();
+            change.commit().await
+        };
+        match tokio::time::timeout(PROBE_TIMEOUT, probe).await {
+            Ok(Err(Error::Busy)) | Err(_) => Ok(()),
+            Ok(result) => result.map(drop),
+        }
     }
 
     /// Gives the policy a new epoch, so that gateways fetch it anew whatever revision they hold: for a database that was

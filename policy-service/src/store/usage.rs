@@ -150,6 +150,15 @@ pub async fn take_batch(
     Ok(noted.rows_affected() == 1)
 }
 
+/// Writes a row that stands for no batch: to see whether anything can be written. No gateway has an empty name.
+pub async fn probe(connection: &mut SqliteConnection) -> Result<(), Error> {
+    sqlx::query("INSERT OR REPLACE INTO usage_batch (gateway, batch, received_at) VALUES ('', hex(randomblob(8)), 0)")
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("DELETE FROM usage_batch WHERE gateway = ''").execute(connection).await?;
+    Ok(())
+}
+
 /// Adds rows to those that are there.
 pub async fn add(connection: &mut SqliteConnection, rows: &[UsageRow]) -> Result<(), Error> {
     if rows.is_empty() {

@@ -1,8 +1,8 @@
 //! The policy service of keygate: an administrator manages APIs, applications, keys and subscriptions; gateways hold
 //! them as a policy that the service feeds to them.
 //!
-//! In reading order: [`cli`] says what can be asked of the program, [`server`] has the routes, [`auth`] who may use
-//! them and [`problem`] how errors look. [`management`] changes the policy, [`store`] keeps it with its recent past in one
+//! In reading order: [`cli`] says what can be asked of the program, [`server`] has the routes and [`openapi`] their
+//! description, [`auth`] who may use them and [`problem`] how errors look. [`management`] changes the policy, [`store`] keeps it with its recent past in one
 //! SQLite file, [`feed`] tells it to gateways, [`usage`] hears from them what was
 //! used. [`import`] brings many rows at once.
 //!
@@ -13,6 +13,7 @@ pub mod cli;
 pub mod feed;
 pub mod import;
 pub mod management;
+pub mod openapi;
 pub mod problem;
 pub mod server;
 pub mod store;

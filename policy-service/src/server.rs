@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::Request,
+    extract::{Request, State},
     http::{StatusCode, header},
     middleware,
     response::Response,
@@ -24,16 +24,12 @@ use tokio::{
     sync::Semaphore,
 };
 use tokio_util::sync::CancellationToken;
-use utoipa::{
-    Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
-};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     auth::Administrator,
     feed::{self, Feed},
-    management,
+    management, openapi,
     problem::Problem,
     store::Store,
     usage,
@@ -52,29 +48,6 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after a connection could not be accepted, say for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "keygate policy service", description = "Management of APIs, applications, keys and subscriptions, and the feed for gateways."),
-    security(("administrator" = [])),
-    modifiers(&Schemes),
-)]
-struct Description;
-
-struct Schemes;
-
-impl Modify for Schemes {
-    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        let components = openapi.components.get_or_insert_default();
-        let http = |scheme, description: &str| {
-            SecurityScheme::Http(HttpBuilder::new().scheme(scheme).description(Some(description)).build())
-        };
-        components.add_security_scheme("administrator", http(HttpAuthScheme::Bearer, "the administrator's token"));
-        components
-            .add_security_scheme("gateway", http(HttpAuthScheme::Basic, "a gateway's client_id and client_secret"));
-        components.add_security_scheme("gateway_secret", http(HttpAuthScheme::Bearer, "a gateway's client_secret"));
-    }
-}
-
 /// All routes.
 pub fn router(store: Store, feed: Feed, administrator: Administrator) -> Router {
     let management = management::router()
@@ -85,20 +58,17 @@ pub fn router(store: Store, feed: Feed, administrator: Administrator) -> Router 
     let reporting = usage::reporting()
         .layer(middleware::from_fn(management::finish))
         .layer(middleware::from_fn_with_state(feed.gateways(), usage::authorize))
-        .with_state(store);
+        .with_state(store.clone());
+    let health = OpenApiRouter::new().routes(routes!(health)).routes(routes!(writer_health)).with_state(store);
     let feed = OpenApiRouter::new().routes(routes!(feed::policy)).with_state(feed);
-    let (router, mut openapi) = OpenApiRouter::with_openapi(Description::openapi())
+    let (router, openapi) = OpenApiRouter::with_openapi(openapi::description())
+        .merge(health)
         .merge(feed)
         .merge(reporting)
         .merge(management)
         .split_for_parts();
-    // Answers of 4xx and 5xx are problems, not plain JSON.
-    describe_problems(&mut openapi);
-    name_operations(&mut openapi);
-    open_schemas(&mut openapi);
-    let openapi: Arc<str> = openapi.to_json().unwrap_or_default().into();
+    let openapi = openapi::document(&openapi);
     router
-        .route("/healthz", get(|| async { "ok\n" }))
         .route(
             "/openapi.json",
             get(move || {
@@ -114,43 +84,26 @@ pub fn router(store: Store, feed: Feed, administrator: Administrator) -> Router 
         .layer(middleware::map_response(secure))
 }
 
-/// The six kinds of things have handlers of the same names; an operation's id has to be its own.
-fn name_operations(openapi: &mut utoipa::openapi::OpenApi) {
-    for operation in operations(openapi) {
-        let tag = operation.tags.iter().flatten().next().map(|tag| tag.replace(' ', "_")).unwrap_or_default();
-        operation.operation_id = operation.operation_id.take().map(|id| format!("{id}_{tag}"));
-    }
+/// Whether the service answers.
+///
+/// The feed goes on when nothing can be written, so a full disk is no reason to take the service from its gateways.
+#[utoipa::path(get, path = "/healthz", tag = "health", operation_id = "check_health", security(()), responses(
+    (status = 200, description = "it does", body = String, content_type = "text/plain", example = "ok\n"),
+))]
+async fn health() -> &'static str {
+    "ok\n"
 }
 
-/// A body with a field that is not known is refused, but an answer may have more than what was sent: a schema that serves
-/// for both must not forbid it.
-fn open_schemas(openapi: &mut utoipa::openapi::OpenApi) {
-    use utoipa::openapi::{RefOr, Schema};
-    for schema in openapi.components.iter_mut().flat_map(|components| components.schemas.values_mut()) {
-        if let RefOr::T(Schema::Object(object)) = schema {
-            object.additional_properties = None;
-        }
-    }
-}
-
-fn operations(openapi: &mut utoipa::openapi::OpenApi) -> impl Iterator<Item = &mut utoipa::openapi::path::Operation> {
-    openapi.paths.paths.values_mut().flat_map(|item| {
-        [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().filter_map(Option::as_mut)
-    })
-}
-
-fn describe_problems(openapi: &mut utoipa::openapi::OpenApi) {
-    use utoipa::openapi::RefOr;
-    for operation in operations(openapi) {
-        for (status, response) in &mut operation.responses.responses {
-            if let RefOr::T(response) = response
-                && status.starts_with(['4', '5'])
-                && let Some(content) = response.content.shift_remove("application/json")
-            {
-                response.content.insert("application/problem+json".to_owned(), content);
-            }
-        }
-    }
+/// Whether changes can be written.
+#[utoipa::path(get, path = "/healthz/write", tag = "health", operation_id = "check_writer", security(()), responses(
+    (status = 200, description = "they can, as far as is known", body = String, content_type = "text/plain",
+        example = "ok\n"),
+    (status = 503, description = "they cannot; the feed goes on", body = Problem),
+    (status = 507, description = "the disk is full; the feed goes on", body = Problem),
+))]
+async fn writer_health(State(store): State<Store>) -> Result<&'static str, Problem> {
+    store.check_writer().await?;
+    Ok("ok\n")
 }
 
 async fn secure(mut response: Response) -> Response {

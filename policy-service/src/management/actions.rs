@@ -26,7 +26,7 @@ type Id = Result<Path<String>, PathRejection>;
 
 /// Issues a key to an application.
 #[utoipa::path(post, path = "/v1/applications/{id}/keys", tag = "keys", params(("id" = String, Path)),
-    request_body = Issue, responses(
+    request_body = Option<Issue>, responses(
     (status = 201, description = "the key, in its only appearance", body = IssuedKey),
     (status = 401, description = "not the administrator's token", body = Problem),
     (status = 404, description = "there is no such application", body = Problem),
@@ -47,7 +47,7 @@ async fn issue_key(
 
 /// Puts a new key in the place of one.
 #[utoipa::path(post, path = "/v1/keys/{id}/regenerate", tag = "keys", params(("id" = String, Path)),
-    request_body = Regenerate, responses(
+    request_body = Option<Regenerate>, responses(
     (status = 201, description = "the new key, in its only appearance", body = IssuedKey),
     (status = 401, description = "not the administrator's token", body = Problem),
     (status = 404, description = "there is no such key", body = Problem),
@@ -99,7 +99,7 @@ struct Blocking {
 }
 
 /// Blocks a subscription.
-#[utoipa::path(post, path = "/v1/subscriptions/{id}/block", tag = "subscriptions",
+#[utoipa::path(post, path = "/v1/subscriptions/{id}/block", tag = "subscriptions", operation_id = "block_subscription",
     params(("id" = String, Path), Blocking), responses(
     (status = 200, description = "it is blocked so; no new revision if it was before", body = Subscription),
     (status = 400, description = "not a block", body = Problem),
@@ -121,7 +121,7 @@ async fn block(
 }
 
 /// Ends any block of a subscription: it is UNBLOCKED then.
-#[utoipa::path(post, path = "/v1/subscriptions/{id}/unblock", tag = "subscriptions", params(("id" = String, Path)),
+#[utoipa::path(post, path = "/v1/subscriptions/{id}/unblock", tag = "subscriptions", operation_id = "unblock_subscription", params(("id" = String, Path)),
     responses(
     (status = 200, description = "it is not blocked; no new revision if it was not before", body = Subscription),
     (status = 401, description = "not the administrator's token", body = Problem),

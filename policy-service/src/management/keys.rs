@@ -82,6 +82,7 @@ impl Resource for Key {
     const KIND: Kind = Kind::Key;
     const PREFIX: &'static str = "k-";
     const PATH: &'static str = "/v1/keys";
+    const FILTERS: &'static [&'static str] = &["application"];
 
     fn id(&mut self) -> &mut Option<String> {
         &mut self.id

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::resource::Resource;
 use crate::{
     problem::Problem,
-    store::{Kind, Store, read::Filter},
+    store::{Store, read::Filter},
 };
 
 /// Items of a page, unless it is asked for more or fewer.
@@ -20,13 +20,16 @@ const MAX_LIMIT: u32 = 1_000;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Listing {
-    /// Items of this page, 1 to 1000; 100 unless given.
+    /// Items of this page; 100 unless given.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
     limit: Option<String>,
     /// `next` of the page before.
     cursor: Option<String>,
-    /// Only keys or subscriptions of this application.
+    /// Only those of this application, see [`Resource::FILTERS`].
+    #[param(ignore)]
     application: Option<String>,
-    /// Only subscriptions to this API.
+    /// Only those to this API.
+    #[param(ignore)]
     api: Option<String>,
 }
 
@@ -50,12 +53,9 @@ pub async fn list<R: Resource>(store: &Store, listing: Listing) -> Result<Items<
             .and_then(|bytes| String::from_utf8(bytes).ok())
             .ok_or_else(bad_cursor)?,
     };
-    for (name, given, kinds) in [
-        ("application", &listing.application, &[Kind::Key, Kind::Subscription][..]),
-        ("api", &listing.api, &[Kind::Subscription]),
-    ] {
-        if given.is_some() && !kinds.contains(&R::KIND) {
-            return Err(Problem::parameter(name, format!("{} are not listed by it", R::KIND.list())));
+    for (name, given) in [("application", &listing.application), ("api", &listing.api)] {
+        if given.is_some() && !R::FILTERS.contains(&name) {
+            return Err(Problem::parameter(name, format!("{} are not listed by {name}; leave it out", R::KIND.list())));
         }
     }
     let filter = Filter { application: listing.application, api: listing.api };

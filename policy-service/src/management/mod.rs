@@ -120,11 +120,15 @@ fn location(path: &str, id: &str) -> HeaderValue {
 
 /// The five handlers that every kind of thing has.
 macro_rules! resource_handlers {
-    ($module:ident, $resource:ty, $tag:literal, $all:literal, $one:literal) => {
+    (
+        $module:ident, $resource:ty, $tag:literal, $all:literal, $one:literal, $name:literal,
+        filters($($filters:tt)*), removal($($removal:tt)*)
+    ) => {
         mod $module {
             use super::*;
 
-            #[utoipa::path(get, path = $all, tag = $tag, params(Listing), responses(
+            #[utoipa::path(get, path = $all, tag = $tag, operation_id = concat!("list_", $name),
+                params(Listing, $($filters)*), responses(
                 (status = 200, description = "a page of them, in the order of their ids", body = Items<$resource>),
                 (status = 400, description = "a parameter cannot be used", body = Problem),
                 (status = 401, description = "not the administrator's token", body = Problem),
@@ -136,7 +140,8 @@ macro_rules! resource_handlers {
                 super::list(&store, query).await
             }
 
-            #[utoipa::path(post, path = $all, tag = $tag, request_body = $resource, responses(
+            #[utoipa::path(post, path = $all, tag = $tag, operation_id = concat!("create_", $name),
+                request_body = $resource, responses(
                 (status = 201, description = "it is made", body = $resource),
                 (status = 200, description = "it is there just so already; no new revision", body = $resource),
                 (status = 401, description = "not the administrator's token", body = Problem),
@@ -150,7 +155,8 @@ macro_rules! resource_handlers {
                 super::create(&store, sent).await
             }
 
-            #[utoipa::path(get, path = $one, tag = $tag, params(("id" = String, Path)), responses(
+            #[utoipa::path(get, path = $one, tag = $tag, operation_id = concat!("find_", $name),
+                params(("id" = String, Path)), responses(
                 (status = 200, description = "it", body = $resource),
                 (status = 401, description = "not the administrator's token", body = Problem),
                 (status = 404, description = "there is none with this id", body = Problem),
@@ -162,8 +168,8 @@ macro_rules! resource_handlers {
                 super::find(&store, id).await
             }
 
-            #[utoipa::path(put, path = $one, tag = $tag, params(("id" = String, Path)), request_body = $resource,
-                responses(
+            #[utoipa::path(put, path = $one, tag = $tag, operation_id = concat!("replace_", $name),
+                params(("id" = String, Path)), request_body = $resource, responses(
                 (status = 200, description = "it is so now; no new revision if it was so before", body = $resource),
                 (status = 401, description = "not the administrator's token", body = Problem),
                 (status = 404, description = "there is none with this id", body = Problem),
@@ -178,12 +184,12 @@ macro_rules! resource_handlers {
                 super::replace(&store, id, sent).await
             }
 
-            #[utoipa::path(delete, path = $one, tag = $tag, params(("id" = String, Path)), responses(
+            #[utoipa::path(delete, path = $one, tag = $tag, operation_id = concat!("delete_", $name),
+                params(("id" = String, Path)), responses(
                 (status = 204, description = "it is gone, with what belongs to it"),
-                (status = 200, description = "a block stays of it (subscriptions only)", body = $resource),
+                $($removal)*
                 (status = 401, description = "not the administrator's token", body = Problem),
                 (status = 404, description = "there is none with this id", body = Problem),
-                (status = 409, description = "it is in use", body = Problem),
             ))]
             pub(super) async fn remove(
                 State(store): State<Store>,
@@ -195,29 +201,59 @@ macro_rules! resource_handlers {
     };
 }
 
-resource_handlers!(api_handlers, apis::Api, "apis", "/v1/apis", "/v1/apis/{id}");
+resource_handlers!(api_handlers, apis::Api, "apis", "/v1/apis", "/v1/apis/{id}", "api", filters(), removal());
 resource_handlers!(
     application_handlers,
     applications::Application,
     "applications",
     "/v1/applications",
-    "/v1/applications/{id}"
+    "/v1/applications/{id}",
+    "application",
+    filters(),
+    removal()
 );
-resource_handlers!(key_handlers, keys::Key, "keys", "/v1/keys", "/v1/keys/{id}");
+resource_handlers!(
+    key_handlers,
+    keys::Key,
+    "keys",
+    "/v1/keys",
+    "/v1/keys/{id}",
+    "key",
+    filters(("application" = Option<String>, Query, description = "Only those of this application.")),
+    removal()
+);
 resource_handlers!(
     subscription_handlers,
     subscriptions::Subscription,
     "subscriptions",
     "/v1/subscriptions",
-    "/v1/subscriptions/{id}"
+    "/v1/subscriptions/{id}",
+    "subscription",
+    filters(
+        ("application" = Option<String>, Query, description = "Only those of this application."),
+        ("api" = Option<String>, Query, description = "Only those to this API."),
+    ),
+    removal((status = 200, description = "a block stays of it", body = subscriptions::Subscription),)
 );
-resource_handlers!(plan_handlers, plans::Plan, "plans", "/v1/plans", "/v1/plans/{id}");
+resource_handlers!(
+    plan_handlers,
+    plans::Plan,
+    "plans",
+    "/v1/plans",
+    "/v1/plans/{id}",
+    "plan",
+    filters(),
+    removal((status = 409, description = "it is in use", body = Problem),)
+);
 resource_handlers!(
     deny_policy_handlers,
     deny_policies::DenyPolicy,
     "deny policies",
     "/v1/deny-policies",
-    "/v1/deny-policies/{id}"
+    "/v1/deny-policies/{id}",
+    "deny_policy",
+    filters(),
+    removal()
 );
 
 /// All of management, without authentication.

@@ -19,6 +19,8 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
     const PREFIX: &'static str;
     /// Where it is managed.
     const PATH: &'static str;
+    /// What a list of them can be filtered by.
+    const FILTERS: &'static [&'static str] = &[];
 
     /// Its id, if the client gives one.
     fn id(&mut self) -> &mut Option<String>;

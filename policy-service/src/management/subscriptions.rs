@@ -130,6 +130,7 @@ impl Resource for Subscription {
     const KIND: Kind = Kind::Subscription;
     const PREFIX: &'static str = "sub-";
     const PATH: &'static str = "/v1/subscriptions";
+    const FILTERS: &'static [&'static str] = &["application", "api"];
 
     fn id(&mut self) -> &mut Option<String> {
         &mut self.id

@@ -29,7 +29,8 @@ pub struct Asked {
     /// Only hours that begin before this time, Unix seconds.
     #[param(value_type = Option<u64>)]
     to: Option<String>,
-    /// Items of this page, 1 to 1000; 100 unless given.
+    /// Items of this page; 100 unless given.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
     limit: Option<String>,
     /// `next` of the page before.
     cursor: Option<String>,

@@ -43,7 +43,7 @@ pub async fn authorize(
 }
 
 /// Takes a report of usage.
-#[utoipa::path(post, path = "/v1/usage", tag = "usage", security(("gateway" = []), ("gateway_secret" = [])),
+#[utoipa::path(post, path = "/v1/usage", tag = "usage", operation_id = "report_usage", security(("gateway" = []), ("gateway_secret" = [])),
     request_body(content = Object, content_type = "application/json", description =
         "a batch of counts, under an id that nobody used before; times are Unix seconds; `application` and `api` are \
          absent where the gateway could not keep combinations apart; `outcome` is `allowed` or the reason why not",

@@ -1,0 +1,311 @@
+//! The OpenAPI document against the service: each operation answers as it is described there.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
+mod support;
+
+use std::collections::{BTreeSet, HashSet};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use support::{Answer, Options, Service, TOKEN, digest, send};
+
+/// Where `value` is not what `schema` says; as much of JSON Schema as the document uses, and a panic at more.
+fn wrong(document: &Value, schema: &Value, value: &Value, place: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (keyword, rule) in schema.as_object().unwrap() {
+        let rules = || rule.as_array().unwrap().iter();
+        let fits = |schema: &Value| wrong(document, schema, value, place).is_empty();
+        match keyword.as_str() {
+            "description" | "default" | "example" | "readOnly" | "format" => {}
+            "$ref" => {
+                let schema = document.pointer(rule.as_str().unwrap().strip_prefix('#').unwrap()).unwrap();
+                found.extend(wrong(document, schema, value, place));
+            }
+            "oneOf" if rules().filter(|schema| fits(schema)).count() == 1 => {}
+            "enum" if rules().any(|other| other == value) => {}
+            "type" if rules_or_one(rule).iter().any(|name| is_of_type(name, value)) => {}
+            "minimum" if value.as_f64().is_none_or(|value| value >= rule.as_f64().unwrap()) => {}
+            "maximum" if value.as_f64().is_none_or(|value| value <= rule.as_f64().unwrap()) => {}
+            "required" => found.extend(
+                rules()
+                    .filter(|name| value.get(name.as_str().unwrap()).is_none())
+                    .map(|name| format!("{place}: {name} is missing")),
+            ),
+            "items" => {
+                for (number, item) in value.as_array().into_iter().flatten().enumerate() {
+                    found.extend(wrong(document, rule, item, &format!("{place}[{number}]")));
+                }
+            }
+            "properties" => {
+                for (name, value) in value.as_object().into_iter().flatten() {
+                    if let Some(schema) = rule.get(name) {
+                        found.extend(wrong(document, schema, value, &format!("{place}.{name}")));
+                    }
+                }
+            }
+            "additionalProperties" => {
+                assert_eq!(rule, false);
+                let declared = schema["properties"].as_object().unwrap();
+                let others = value.as_object().into_iter().flatten().filter(|(name, _)| !declared.contains_key(*name));
+                found.extend(others.map(|(name, _)| format!("{place}: {name} is not declared")));
+            }
+            "oneOf" | "enum" | "type" | "minimum" | "maximum" => {
+                found.push(format!("{place}: {value} is not {keyword} {rule}"))
+            }
+            unknown => panic!("{place}: {unknown}"),
+        }
+    }
+    // What is sent is said, also where a schema leaves room for more.
+    if let (Some(properties), Some(value)) = (schema.get("properties").and_then(Value::as_object), value.as_object()) {
+        let more = value.keys().filter(|name| !properties.contains_key(*name));
+        found.extend(more.map(|name| format!("{place}: {name} is not described")));
+    }
+    found
+}
+
+fn rules_or_one(rule: &Value) -> Vec<&str> {
+    rule.as_array()
+        .map_or_else(|| vec![rule.as_str().unwrap()], |rules| rules.iter().map(|rule| rule.as_str().unwrap()).collect())
+}
+
+fn is_of_type(name: &str, value: &Value) -> bool {
+    match name {
+        "null" => value.is_null(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "string" => value.is_string(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        unknown => panic!("{unknown}"),
+    }
+}
+
+/// The operations of a document: path, method, and what is said of it.
+fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    paths
+        .flat_map(|(path, item)| item.as_object().unwrap().iter().map(move |(method, it)| (&**path, &**method, it)))
+        .collect()
+}
+
+async fn document(service: &Service) -> Value {
+    send(service.request(Method::GET, "/openapi.json")).await.expect(200).json()
+}
+
+#[tokio::test]
+async fn the_description_is_one_that_clients_can_be_made_from() {
+    let document = document(&Service::start().await).await;
+    let mut ids = HashSet::new();
+    for (path, method, operation) in operations(&document) {
+        let name = format!("{method} {path}");
+        assert!(ids.insert(operation["operationId"].as_str().unwrap()), "{name}: its operationId is another's");
+        let parameters: Vec<&Value> = operation["parameters"].as_array().into_iter().flatten().collect();
+        let mut names = HashSet::new();
+        for parameter in &parameters {
+            assert!(names.insert((&parameter["name"], &parameter["in"])), "{name}: {parameter}");
+            let is_number = ["limit", "from", "to", "since", "after"].contains(&parameter["name"].as_str().unwrap());
+            let types = rules_or_one(&parameter["schema"].get("type").cloned().unwrap_or(json!("string"))).join(" ");
+            assert_eq!(types.contains("integer"), is_number || parameter["name"] == "revision", "{name}: {parameter}");
+        }
+        let in_path = parameters.iter().filter(|parameter| parameter["in"] == "path").count();
+        assert_eq!(in_path, path.matches('{').count(), "{name}");
+        let filters: Vec<&str> = parameters.iter().filter_map(|it| it["name"].as_str()).collect();
+        let filters = (filters.contains(&"application"), filters.contains(&"api"));
+        let expected = match (method, path) {
+            ("get", "/v1/keys") => (true, false),
+            ("get", "/v1/subscriptions" | "/v1/usage") => (true, true),
+            _ => (false, false),
+        };
+        assert_eq!(filters, expected, "{name}");
+        let deletes = (method, path) == ("delete", "/v1/subscriptions/{id}");
+        // They answer with 201, and need no body.
+        let issues = path.ends_with("{id}/keys") || path.ends_with("/regenerate");
+        assert_eq!(operation["responses"].get("200").is_some(), (method != "delete" && !issues) || deletes, "{name}");
+        if let Some(body) = operation.get("requestBody") {
+            assert_eq!(body["required"].as_bool().unwrap_or(false), !issues, "{name}: {body}");
+        }
+        if path.starts_with("/v1/") {
+            let mut statuses = vec!["401", "503"];
+            statuses.extend((method != "get").then_some("507"));
+            statuses.extend(operation.get("requestBody").map(|_| ["400", "408", "413", "422"]).into_iter().flatten());
+            statuses.extend(path.contains('{').then_some(["400", "404"]).into_iter().flatten());
+            for status in statuses {
+                let content = &operation["responses"][status]["content"];
+                assert!(content["application/problem+json"]["schema"].is_object(), "{name}: {status}");
+                assert_eq!(content.as_object().unwrap().len(), 1, "{name}: {status}");
+            }
+        }
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Copy)]
+enum As {
+    Nobody,
+    Administrator,
+    Gateway,
+}
+
+#[tokio::test]
+async fn each_operation_answers_as_it_is_described() {
+    use As::{Administrator, Gateway, Nobody};
+    let service = Service::with(Options { page_rows: 3, ..Options::default() }).await;
+    service.seed().await;
+    let document = document(&service).await;
+    let mut left: BTreeSet<(String, String)> =
+        operations(&document).iter().map(|(path, method, _)| ((*path).to_owned(), (*method).to_owned())).collect();
+    let limits = json!([{"requests": 1, "per": "month"}]);
+    let hour = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() / 3_600 * 3_600;
+    let counts = json!([{"hour": hour, "application": "app-1", "api": "api-1", "outcome": "allowed", "requests": 5},
+        {"hour": hour, "outcome": "allowed", "requests": 5}]);
+    let used = json!([{"id": "k-1", "last_used": hour}]);
+    for (who, method, path, at, body, status) in [
+        (Nobody, "get", "/healthz", "", Value::Null, 200),
+        (Nobody, "get", "/healthz/write", "", Value::Null, 200),
+        (
+            Administrator,
+            "post",
+            "/v1/plans",
+            "",
+            json!({"id": "x", "limits": limits, "burst": limits[0], "operations": [{"path": "/a", "methods": ["GET"]}]}),
+            201,
+        ),
+        (Administrator, "post", "/v1/plans", "", json!({"id": "y"}), 201),
+        (Administrator, "post", "/v1/plans", "", json!({"id": "y"}), 200),
+        (Administrator, "post", "/v1/plans", "", json!({"id": "y", "limits": limits}), 409),
+        (Administrator, "post", "/v1/plans", "", json!({"id": 5}), 422),
+        (
+            Administrator,
+            "post",
+            "/v1/apis",
+            "",
+            json!({"id": "x", "name": "X", "version": "1", "match": [{"path": "/x", "hosts": ["a.example"]}], "endpoints": ["SANDBOX"]}),
+            201,
+        ),
+        (
+            Administrator,
+            "post",
+            "/v1/applications",
+            "",
+            json!({"id": "x", "name": "X", "owner": "o", "plan": "x"}),
+            201,
+        ),
+        (
+            Administrator,
+            "post",
+            "/v1/keys",
+            "",
+            json!({"id": "x", "application": "x", "sha256": digest(9), "not_before": 1, "expires_at": 253_402_300_799_i64, "apis": ["x"], "permitted_ips": ["::1"], "permitted_referers": ["a.example/*"]}),
+            201,
+        ),
+        (Administrator, "post", "/v1/applications/{id}/keys", "x", Value::Null, 201),
+        (
+            Administrator,
+            "post",
+            "/v1/applications/{id}/keys",
+            "x",
+            json!({"id": "issued", "type": "SANDBOX", "expires_in": 5_000, "apis": []}),
+            201,
+        ),
+        (Administrator, "post", "/v1/applications/{id}/keys", "none", json!({}), 404),
+        (Administrator, "post", "/v1/keys/{id}/regenerate", "issued", json!({"overlap_seconds": 60}), 201),
+        (Administrator, "post", "/v1/keys/{id}/regenerate", "issued", json!({"overlap_seconds": -1}), 422),
+        (Administrator, "post", "/v1/keys/{id}/revoke", "issued", Value::Null, 200),
+        (Administrator, "post", "/v1/keys/{id}/regenerate", "issued", Value::Null, 409),
+        (Administrator, "put", "/v1/keys/{id}", "issued", json!({"state": "ACTIVE"}), 409),
+        (Administrator, "post", "/v1/subscriptions", "", json!({"id": "x", "application": "x", "api": "x"}), 201),
+        (Administrator, "put", "/v1/subscriptions/{id}", "s-1", json!({"plan": "x"}), 200),
+        (Administrator, "put", "/v1/applications/{id}", "app-1", json!({"plan": "x"}), 200),
+        (Gateway, "post", "/v1/usage", "", json!({"format": 1, "batch": "b", "counts": counts, "keys": used}), 200),
+        (Gateway, "post", "/v1/usage", "", json!({"format": 2, "batch": "b"}), 422),
+        (Administrator, "get", "/v1/usage", "?limit=1", Value::Null, 200),
+        (Administrator, "get", "/v1/usage", "?limit=0", Value::Null, 400),
+        (Administrator, "get", "/v1/applications", "", Value::Null, 200),
+        (Administrator, "get", "/v1/applications", "?limit=1", Value::Null, 200),
+        (Administrator, "get", "/v1/applications", "?application=app-1", Value::Null, 400),
+        (Administrator, "get", "/v1/apis", "", Value::Null, 200),
+        (Administrator, "get", "/v1/plans", "", Value::Null, 200),
+        (Administrator, "get", "/v1/keys", "?application=app-1", Value::Null, 200),
+        (Administrator, "get", "/v1/applications/{id}", "app-1", Value::Null, 200),
+        (Administrator, "get", "/v1/apis/{id}", "x", Value::Null, 200),
+        (Administrator, "get", "/v1/plans/{id}", "x", Value::Null, 200),
+        (Administrator, "get", "/v1/keys/{id}", "k-1", Value::Null, 200),
+        (Administrator, "get", "/v1/keys/{id}", "%ff", Value::Null, 400),
+        (Administrator, "get", "/v1/subscriptions/{id}", "s-1", Value::Null, 200),
+        (Administrator, "put", "/v1/apis/{id}", "x", json!({}), 200),
+        (Administrator, "put", "/v1/plans/{id}", "y", json!({}), 200),
+        (Administrator, "put", "/v1/keys/{id}", "x", json!({}), 200),
+        (Administrator, "post", "/v1/subscriptions/{id}/block", "x?state=PROD_ONLY_BLOCKED", Value::Null, 200),
+        (Administrator, "post", "/v1/subscriptions/{id}/block", "x?state=OPEN", Value::Null, 400),
+        (Administrator, "delete", "/v1/subscriptions/{id}", "x", Value::Null, 200),
+        (Administrator, "get", "/v1/subscriptions", "?api=x", Value::Null, 200),
+        (Administrator, "post", "/v1/subscriptions", "", json!({"application": "x", "api": "x"}), 409),
+        (Gateway, "get", "/v1/policy", "", Value::Null, 200),
+        (Gateway, "get", "/v1/policy", "?since=1", Value::Null, 200),
+        (Gateway, "get", "/v1/policy", "?since=x", Value::Null, 400),
+        (Gateway, "get", "/v1/policy", "?since=99", Value::Null, 410),
+        (Administrator, "get", "/v1/policy", "", Value::Null, 401),
+        (Administrator, "post", "/v1/subscriptions/{id}/unblock", "x", Value::Null, 200),
+        (Administrator, "delete", "/v1/subscriptions/{id}", "s-1", Value::Null, 204),
+        (Administrator, "delete", "/v1/subscriptions/{id}", "s-1", Value::Null, 404),
+        (Administrator, "delete", "/v1/plans/{id}", "x", Value::Null, 409),
+        (Administrator, "delete", "/v1/plans/{id}", "y", Value::Null, 204),
+        (Administrator, "delete", "/v1/keys/{id}", "x", Value::Null, 204),
+        (Administrator, "delete", "/v1/applications/{id}", "x", Value::Null, 204),
+        (Administrator, "delete", "/v1/apis/{id}", "x", Value::Null, 204),
+        (Administrator, "post", "/v1/deny-policies", "", json!({"id": "x", "type": "IP", "value": "::1"}), 201),
+        (Administrator, "get", "/v1/deny-policies", "", Value::Null, 200),
+        (Administrator, "get", "/v1/deny-policies/{id}", "x", Value::Null, 200),
+        (Administrator, "put", "/v1/deny-policies/{id}", "x", json!({"type": "USER", "value": "u"}), 200),
+        (Administrator, "delete", "/v1/deny-policies/{id}", "x", Value::Null, 204),
+    ] {
+        let target = if path.contains('{') { path.replace("{id}", at) } else { format!("{path}{at}") };
+        // The query of an action stands behind it.
+        let target = match target.split_once("?state=") {
+            Some((before, rest)) => {
+                let (state, action) = rest.split_once('/').unwrap();
+                format!("{before}/{action}?state={state}")
+            }
+            None => target,
+        };
+        let request = service.request(Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(), &target);
+        let request = match who {
+            Nobody => request,
+            Administrator => request.bearer_auth(TOKEN),
+            Gateway => request.bearer_auth("secret"),
+        };
+        let answer = send(if body.is_null() { request } else { request.json(&body) }).await;
+        assert_eq!(answer.status, status, "{method} {target} {body}: {}", answer.text);
+        check(&document, method, path, &answer);
+        if !body.is_null() && status < 300 {
+            let content = &document["paths"][path][method]["requestBody"]["content"];
+            let found = wrong(&document, &content["application/json"]["schema"], &body, "body");
+            assert!(found.is_empty(), "{method} {path}: {found:?}");
+        }
+        left.remove(&(path.to_owned(), method.to_owned()));
+    }
+    assert!(left.is_empty(), "not tried: {left:?}");
+}
+
+/// Checks that an answer is described: its status, its media type and its body.
+fn check(document: &Value, method: &str, path: &str, answer: &Answer) {
+    let name = format!("{method} {path}: {}", answer.status);
+    let response = &document["paths"][path][method]["responses"][answer.status.to_string()];
+    assert!(response.is_object(), "{name} is not described");
+    if answer.text.is_empty() {
+        return assert!(response.get("content").is_none(), "{name} is described with a body");
+    }
+    let media_type = answer.header("content-type").split(';').next().unwrap();
+    let schema = &response["content"][media_type]["schema"];
+    assert!(schema.is_object(), "{name} is described as {response}, and is {media_type}");
+    let body = if media_type == "text/plain" { json!(answer.text) } else { answer.json() };
+    let found = wrong(document, schema, &body, "body");
+    assert!(found.is_empty(), "{name}: {found:?} in {body}");
+}

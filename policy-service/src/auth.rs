@@ -7,6 +7,11 @@ use std::{collections::BTreeMap, fmt};
 
 use axum::http::{HeaderMap, header};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use keygate::policy::Text;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
@@ -38,24 +43,46 @@ impl SecretDigest {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCredentials {
     /// The administrator's token.
-    #[error("the administrator's token must have 1 to {MAX_CREDENTIAL_BYTES} bytes of visible ASCII")]
+    #[error(
+        "--admin-token (POLICY_ADMIN_TOKEN): expected a token of 1 to {MAX_CREDENTIAL_BYTES} visible ASCII characters"
+    )]
     Token,
     /// An entry of the list of gateways.
-    #[error("gateway {0} (counted from 1) is not client_id:client_secret, each of 1 to {MAX_CREDENTIAL_BYTES} bytes")]
+    #[error(
+        "--gateways (POLICY_GATEWAYS): gateway {0} (counted from 1) is not client_id:client_secret, each of 1 to \
+         {MAX_CREDENTIAL_BYTES} bytes, without blanks around them"
+    )]
     Gateway(usize),
     /// Too many of them.
-    #[error("there are more than {MAX_GATEWAYS} gateways")]
+    #[error("--gateways (POLICY_GATEWAYS): there are more than {MAX_GATEWAYS} gateways")]
     TooManyGateways,
     /// A secret that does not tell who sends it.
-    #[error("gateways {0:?} and {1:?} have the same secret; sent as Bearer it would not tell them apart")]
+    #[error(
+        "--gateways (POLICY_GATEWAYS): gateways {0:?} and {1:?} have the same secret; sent as Bearer it would not tell \
+         them apart"
+    )]
     SharedSecret(String, String),
+    /// A gateway that could do everything.
+    #[error(
+        "--gateways (POLICY_GATEWAYS): the secret of gateway {0:?} is the administrator's token \
+         (POLICY_ADMIN_TOKEN); expected another"
+    )]
+    AdministratorsToken(String),
     /// The list of limited gateways.
     #[error(
-        "the APIs of gateways are not a JSON object of lists of API ids, as {{\"edge-1\": [\"payments-1.0\"]}}: {0}"
+        "--gateway-apis (POLICY_GATEWAY_APIS): expected a JSON object of lists of API ids, as {{\"edge-1\": [\"payments-1.0\"]}}: {0}"
     )]
     Limits(String),
+    /// An id that no API has.
+    #[error(
+        "--gateway-apis (POLICY_GATEWAY_APIS): an API of gateway {0:?} is {1:?}, expected an id of 1 to 256 bytes \
+         without control characters"
+    )]
+    Api(String, String),
     /// A limit for a gateway that there is not.
-    #[error("gateway {0:?} is limited to some APIs, but no gateway has that client_id")]
+    #[error(
+        "--gateway-apis (POLICY_GATEWAY_APIS): gateway {0:?} is limited to some APIs, but no gateway has that client_id"
+    )]
     UnknownGateway(String),
 }
 
@@ -121,10 +148,7 @@ impl Gateways {
     /// Takes `client_id:client_secret[,…]` and, as JSON, the APIs of those that are limited. A client may stand there
     /// twice with different secrets, so that secrets can be changed one gateway at a time.
     pub fn parse(gateways: &str, limits: Option<&str>) -> Result<Self, InvalidCredentials> {
-        let mut limits: BTreeMap<String, Vec<String>> = match limits {
-            Some(text) => serde_json::from_str(text).map_err(|error| InvalidCredentials::Limits(error.to_string()))?,
-            None => BTreeMap::new(),
-        };
+        let mut limits = parse_limits(limits.unwrap_or_default())?;
         let mut parsed: Vec<Gateway> = Vec::new();
         for (number, entry) in (1_usize..).zip(gateways.split(',')) {
             let gateway = parse_gateway(entry).ok_or(InvalidCredentials::Gateway(number))?;
@@ -150,6 +174,14 @@ impl Gateways {
         }
     }
 
+    /// Checks that no gateway has the administrator's token for its secret.
+    pub fn check_apart(&self, administrator: &Administrator) -> Result<(), InvalidCredentials> {
+        match self.0.iter().find(|gateway| gateway.secret.matches(&administrator.0).into()) {
+            Some(gateway) => Err(InvalidCredentials::AdministratorsToken(gateway.client_id.clone())),
+            None => Ok(()),
+        }
+    }
+
     /// The gateway that sends a request: by HTTP Basic, or by its secret as Bearer.
     pub fn check(&self, headers: &HeaderMap) -> Result<&Gateway, Problem> {
         let refuse = |detail: &str| Err(Problem::unauthorized(GATEWAY_CHALLENGE, detail));
@@ -171,9 +203,59 @@ impl Gateways {
     }
 }
 
+/// The APIs of limited gateways; an empty text limits none.
+fn parse_limits(text: &str) -> Result<BTreeMap<String, Vec<String>>, InvalidCredentials> {
+    if text.trim().is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let Limits(limits) = serde_json::from_str(text).map_err(|error| InvalidCredentials::Limits(error.to_string()))?;
+    for (client_id, apis) in &limits {
+        if let Some(api) = apis.iter().find(|api| Text::new(api.as_str()).is_err()) {
+            return Err(InvalidCredentials::Api(client_id.clone(), api.clone()));
+        }
+    }
+    Ok(limits)
+}
+
+/// Lists by client_id, each of which stands there once: of two, one would be for nothing, and nobody could tell which.
+struct Limits(BTreeMap<String, Vec<String>>);
+
+impl<'de> Deserialize<'de> for Limits {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Lists;
+
+        impl<'de> Visitor<'de> for Lists {
+            type Value = BTreeMap<String, Vec<String>>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut lists = BTreeMap::new();
+                while let Some((client_id, apis)) = map.next_entry::<String, Vec<String>>()? {
+                    if lists.contains_key(&client_id) {
+                        return Err(serde::de::Error::custom(format_args!("{client_id:?} stands there twice")));
+                    }
+                    lists.insert(client_id, apis);
+                }
+                Ok(lists)
+            }
+        }
+
+        deserializer.deserialize_map(Lists).map(Self)
+    }
+}
+
 fn parse_gateway(entry: &str) -> Option<Gateway> {
-    let (client_id, secret) = entry.trim().split_once(':')?;
-    let good = |text: &str| !text.is_empty() && text.len() <= MAX_CREDENTIAL_BYTES && !text.contains(char::is_control);
+    let (client_id, secret) = entry.split_once(':')?;
+    // What is around a name would belong to it, and the gateway could never send it so.
+    let good = |text: &str| {
+        !text.is_empty()
+            && text.len() <= MAX_CREDENTIAL_BYTES
+            && !text.contains(char::is_control)
+            && text.trim() == text
+    };
     (good(client_id) && good(secret)).then(|| Gateway {
         client_id: client_id.to_owned(),
         secret: SecretDigest::of(secret),

@@ -2,7 +2,12 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    Args, Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+
+use crate::store::{Error, Settings, Store};
 
 /// The policy service of keygate: manages APIs, applications, keys and subscriptions, and feeds them to gateways.
 #[derive(Debug, Parser)]
@@ -11,6 +16,40 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Reads the command line, or ends the program. An error names the variables of the arguments that it is about.
+    pub fn read() -> Self {
+        Self::try_parse().unwrap_or_else(|error| {
+            let variables = variables(&error);
+            if variables.is_empty() {
+                error.exit();
+            }
+            eprint!("{error}");
+            for (argument, variable) in variables {
+                eprintln!("note: {argument} can also be given by the variable {variable}");
+            }
+            std::process::exit(error.exit_code())
+        })
+    }
+}
+
+/// The arguments that an error is about, and their variables.
+fn variables(error: &clap::Error) -> Vec<(String, String)> {
+    if !matches!(
+        error.kind(),
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation | ErrorKind::MissingRequiredArgument
+    ) {
+        return Vec::new();
+    }
+    let arguments = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => std::slice::from_ref(argument),
+        Some(ContextValue::Strings(arguments)) => arguments,
+        _ => &[],
+    };
+    let names = arguments.iter().filter_map(|argument| argument.split(' ').next()?.strip_prefix("--"));
+    names.map(|name| (format!("--{name}"), format!("POLICY_{}", name.replace('-', "_").to_uppercase()))).collect()
 }
 
 /// What to do.
@@ -36,6 +75,16 @@ pub struct Database {
     /// The SQLite file, made if there is none.
     #[arg(long = "database", env = "POLICY_DATABASE", default_value = "sqlite:policy.db", value_name = "URL")]
     pub url: String,
+}
+
+impl Database {
+    /// Opens it; an error says where it was to be.
+    pub async fn open(&self, settings: Settings) -> Result<Store, String> {
+        Store::open(&self.url, settings).await.map_err(|error| match error {
+            Error::Url(_) => error.to_string(),
+            _ => format!("--database (POLICY_DATABASE) {}: {error}", self.url),
+        })
+    }
 }
 
 /// Arguments of `serve`.

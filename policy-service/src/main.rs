@@ -6,13 +6,11 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser as _;
 use policy_service::{
     auth::{Administrator, Gateways},
-    cli::{Cli, Command, Serve},
+    cli::{Cli, Command, Database, Serve},
     feed::{self, Feed},
-    import, server,
-    store::{self, Store},
+    import, server, store,
 };
 use tokio::{
     net::TcpListener,
@@ -29,10 +27,10 @@ async fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(filter)
         .init();
-    let result = match Cli::parse().command {
+    let result = match Cli::read().command {
         Command::Serve(arguments) => serve(arguments).await,
         Command::Import(arguments) => import::run(&arguments).await,
-        Command::RenewEpoch(arguments) => renew_epoch(&arguments.database.url).await,
+        Command::RenewEpoch(arguments) => renew_epoch(&arguments.database).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -46,12 +44,13 @@ async fn main() -> ExitCode {
 async fn serve(arguments: Serve) -> Result<(), Box<dyn Error>> {
     let administrator = Administrator::new(&arguments.admin_token)?;
     let gateways = Gateways::parse(&arguments.gateways, arguments.gateway_apis.as_deref())?;
+    gateways.check_apart(&administrator)?;
     let settings = store::Settings {
         history_rows: arguments.history_rows.into(),
         usage_days: arguments.usage_days.into(),
         ..store::Settings::default()
     };
-    let store = Store::open(&arguments.database.url, settings).await?;
+    let store = arguments.database.open(settings).await?;
     let stopping = CancellationToken::new();
     let feed_settings =
         feed::Settings { page_rows: usize::try_from(arguments.page_rows)?, confirm_removal: arguments.confirm_removal };
@@ -60,7 +59,7 @@ async fn serve(arguments: Serve) -> Result<(), Box<dyn Error>> {
 
     let listener = TcpListener::bind(arguments.listen)
         .await
-        .map_err(|error| format!("cannot listen on {}: {error}", arguments.listen))?;
+        .map_err(|error| format!("--listen (POLICY_LISTEN): cannot listen on {}: {error}", arguments.listen))?;
     let state = store.state().await?;
     let address = listener.local_addr()?;
     // The one line on stdout; whoever started the service reads the port from it. It may be closed already.
@@ -93,9 +92,9 @@ fn stop_on_signal(stopping: CancellationToken) -> std::io::Result<()> {
     Ok(())
 }
 
-async fn renew_epoch(url: &str) -> Result<(), Box<dyn Error>> {
+async fn renew_epoch(database: &Database) -> Result<(), Box<dyn Error>> {
     // A name that is mistyped must not make an empty database and be told as a success.
-    let store = Store::open(url, store::Settings { must_exist: true, ..store::Settings::default() }).await?;
+    let store = database.open(store::Settings { must_exist: true, ..store::Settings::default() }).await?;
     let epoch = store.renew_epoch().await?;
     store.close().await;
     eprintln!("the epoch is {epoch} now; gateways will fetch the whole policy anew");

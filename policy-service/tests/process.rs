@@ -205,6 +205,15 @@ fn what_it_cannot_start_with_is_said_without_a_secret() {
         (&[("POLICY_GATEWAYS", "gw:hush,hush-hush")], "gateway 2"),
         (&[("POLICY_GATEWAYS", "gw:hush,gw2:")], "gateway 2"),
         (&[("POLICY_GATEWAYS", "a:hush,b:hush")], "same secret"),
+        (&[("POLICY_GATEWAYS", "gw :hush")], "gateway 1"),
+        (&[("POLICY_GATEWAYS", "gw:hush, gw2:hush-hush")], "gateway 2"),
+        (&[("POLICY_GATEWAYS", "gw:hush ")], "gateway 1"),
+        (&[("POLICY_GATEWAYS", "gw:hush"), ("POLICY_ADMIN_TOKEN", "hush")], "\"gw\" is the administrator's token"),
+        (&[("POLICY_GATEWAY_APIS", "{\"gw\": [\"a\"], \"gw\": [\"b\"]}")], "twice"),
+        (&[("POLICY_GATEWAY_APIS", "{\"gw\": [\"a\", \"\"]}")], "1 to 256"),
+        (&[("POLICY_GATEWAY_APIS", "{\"\": []}")], "no gateway"),
+        (&[("POLICY_GATEWAY_APIS", "[]")], "JSON object"),
+        (&[("POLICY_CONFIRM_REMOVAL", "perhaps")], "--confirm-removal"),
         (&[("POLICY_GATEWAY_APIS", "gw=api")], "JSON object"),
         (&[("POLICY_GATEWAY_APIS", "{\"other\": []}")], "other"),
         (&[("POLICY_LISTEN", "nowhere")], "--listen"),
@@ -216,7 +225,15 @@ fn what_it_cannot_start_with_is_said_without_a_secret() {
         let (success, text) = ends(directory.path(), &["serve"], variables);
         assert!(!success && text.contains(says), "{variables:?}: {text}");
         assert!(!text.contains("hush"), "{text}");
+        // Whoever set it by the one finds it by the other.
+        let variable = variables[0].0;
+        let argument = format!("--{}", variable.trim_start_matches("POLICY_").to_lowercase().replace('_', "-"));
+        assert!(text.contains(variable) && text.contains(&argument), "{variables:?}: {text}");
     }
+    let mut command = program(directory.path(), &["serve"]);
+    let Output { stderr, .. } = command.env_remove("POLICY_ADMIN_TOKEN").output().unwrap();
+    let text = String::from_utf8(stderr).unwrap();
+    assert!(text.contains("--admin-token") && text.contains("POLICY_ADMIN_TOKEN"), "{text}");
     std::fs::write(directory.path().join("other.db"), "no database at all, and long enough to be looked at").unwrap();
     let (success, text) = ends(directory.path(), &["serve"], &[("POLICY_DATABASE", "sqlite:other.db")]);
     assert!(!success && text.contains("database"), "{text}");
@@ -282,6 +299,24 @@ fn a_database_that_cannot_be_is_an_error_that_says_what_would_be_right() {
     let said = import(directory.path(), "{}");
     assert!(said.0, "{}", said.1);
     std::fs::rename(directory.path().join("policy.db"), &foreign).unwrap();
+    // A file of another program, as it writes it: one byte of it changed would be one too many.
+    let other = directory.path().join("other.db");
+    let made = tokio::runtime::Runtime::new().unwrap();
+    made.block_on(async {
+        use sqlx::{Connection as _, sqlite::SqliteConnectOptions};
+        let options = SqliteConnectOptions::new().filename(&other).create_if_missing(true);
+        let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::query("CREATE TABLE another (x)").execute(&mut connection).await.unwrap();
+        sqlx::query("CREATE TABLE _sqlx_migrations (x)").execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    });
+    let before = std::fs::read(&other).unwrap();
+    for arguments in [&["serve"][..], &["renew-epoch"], &["import", "text"]] {
+        let (success, said) = ends(directory.path(), arguments, &[("POLICY_DATABASE", "sqlite:other.db")]);
+        assert!(!success && said.contains("other.db") && said.contains("another program"), "{said}");
+        assert_eq!(std::fs::read(&other).unwrap(), before, "{arguments:?}");
+        assert!(!directory.path().join("other.db-wal").exists(), "{arguments:?}");
+    }
     for (command, url, says) in [
         ("serve", "", "sqlite:FILE"),
         ("serve", "sqlite:", "sqlite:FILE"),
@@ -304,10 +339,19 @@ fn a_database_that_cannot_be_is_an_error_that_says_what_would_be_right() {
 }
 
 #[test]
-fn help_has_every_argument_with_its_variable() {
+fn every_argument_has_its_variable_and_takes_what_is_said_of_it() {
     let directory = tempfile::tempdir().unwrap();
     let (success, text) = ends(directory.path(), &["serve", "--help"], &[]);
     assert!(success);
+    for value in ["true", "1", "on", "false", "0", "off"] {
+        // It gets as far as the address, which it cannot have.
+        let variables = [("POLICY_CONFIRM_REMOVAL", value), ("POLICY_LISTEN", "192.0.2.1:1")];
+        let (_, text) = ends(directory.path(), &["serve"], &variables);
+        assert!(text.contains("cannot listen"), "{value}: {text}");
+    }
+    // An empty list limits nobody.
+    let variables = [("POLICY_GATEWAY_APIS", ""), ("POLICY_LISTEN", "192.0.2.1:1")];
+    assert!(ends(directory.path(), &["serve"], &variables).1.contains("cannot listen"));
     for (argument, variable) in [
         ("--listen", "POLICY_LISTEN"),
         ("--database", "POLICY_DATABASE"),

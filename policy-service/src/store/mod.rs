@@ -185,11 +185,11 @@ impl Store {
             other => other,
         };
         // One connection and no more: writers wait here, in order, and not in SQLite's busy loop.
-        let opened = pool().max_connections(1).connect_with(options.clone()).await;
-        let writer = opened.map_err(|error| named(error.into()))?;
-        if belongs_to_another(&writer).await.map_err(named)? {
+        if belongs_to_another(url).await.map_err(named)? {
             return Err(Error::Foreign(file.to_owned()));
         }
+        let opened = pool().max_connections(1).connect_with(options.clone()).await;
+        let writer = opened.map_err(|error| named(error.into()))?;
         sqlx::migrate!().run(&writer).await?;
         sqlx::query("INSERT OR IGNORE INTO policy_state VALUES (1, ?, 0, 0, 0, 0, 0, 0, 0, 0, 0)")
             .bind(new_epoch()?)
@@ -301,11 +301,20 @@ fn file_of(url: &str) -> Result<&str, Error> {
     Ok(file)
 }
 
-/// Whether another program has put tables into the file.
-async fn belongs_to_another(pool: &SqlitePool) -> Result<bool, Error> {
-    let tables = "SELECT count(*) > 0 AND sum(name = 'policy_state') = 0 AND sum(name = '_sqlx_migrations') = 0 \
-                  FROM sqlite_master WHERE type = 'table'";
-    Ok(sqlx::query_scalar::<_, Option<bool>>(tables).fetch_one(pool).await?.unwrap_or(false))
+/// Whether another program has put tables into the file. It is only read: to open it for writing changes it.
+async fn belongs_to_another(url: &str) -> Result<bool, Error> {
+    let options = SqliteConnectOptions::from_str(url).map_err(|_| Error::Url(url.to_owned()))?.read_only(true);
+    // What is not there, or is empty, is nobody's.
+    if !std::fs::metadata(options.get_filename()).is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0) {
+        return Ok(false);
+    }
+    // Others keep migrations so too; alone they are what is left where this program was killed while it made its tables.
+    let tables = "SELECT count(*) > 0 AND sum(name = 'policy_state') = 0 FROM sqlite_master \
+                  WHERE type = 'table' AND name NOT LIKE 'sqlite^_%' ESCAPE '^' AND name <> '_sqlx_migrations'";
+    let mut connection = SqliteConnection::connect_with(&options.busy_timeout(BUSY_TIMEOUT)).await?;
+    let foreign = sqlx::query_scalar::<_, Option<bool>>(tables).fetch_one(&mut connection).await?;
+    connection.close().await?;
+    Ok(foreign.unwrap_or(false))
 }
 
 /// Whether a connection may be used again: not if a transaction of it is left open. SQLite ends one by itself where the

@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use super::{ROWS_PER_CHANGE, Row, progress::Progress};
 use crate::{
-    management::resource::{Reference, Resource, check_room_for, put_any},
+    management::{
+        body::Object,
+        resource::{Reference, Resource, check_room_for, put_any},
+    },
     problem::Problem,
     store::{
         Change, Kind, NewRow, Store,
@@ -72,8 +75,8 @@ impl<'s> Bulk<'s> {
     ) -> Result<Vec<Row>, Problem> {
         let mut parsed = Vec::with_capacity(chunk.len());
         for row in chunk {
-            match serde_json::from_str::<R>(row.text.get()) {
-                Ok(sent) => parsed.push((row, sent)),
+            match serde_json::from_str::<Object<R>>(row.text.get()) {
+                Ok(Object(sent)) => parsed.push((row, sent)),
                 Err(error) => self.progress.refuse(&row.describe::<R>(), &error.to_string()),
             }
         }

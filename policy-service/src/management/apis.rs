@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    check,
+    body, check,
     keys::KeyType,
     resource::{Resource, plain_row},
     subscriptions::Subscription,
@@ -32,7 +32,7 @@ pub struct Api {
     #[serde(default)]
     pub state: Option<ApiState>,
     /// Which requests belong to it; without any, only a gateway that is told the API's id finds it.
-    #[serde(rename = "match", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "match", default, deserialize_with = "body::objects", skip_serializing_if = "Option::is_none")]
     pub matches: Option<Vec<Match>>,
     /// `api_key` unless given.
     #[serde(default)]

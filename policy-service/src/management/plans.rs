@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    check,
+    body, check,
     resource::{Resource, plain_row},
 };
 use crate::{
@@ -22,16 +22,16 @@ pub struct Plan {
     #[serde(default)]
     pub id: Option<String>,
     /// How much may be used.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "body::objects", skip_serializing_if = "Option::is_none")]
     pub limits: Option<Vec<Limit>>,
     /// How much may be used at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "body::object", skip_serializing_if = "Option::is_none")]
     pub burst: Option<Limit>,
     /// Whether a used-up limit refuses; true unless given.
     #[serde(default)]
     pub stop_on_quota_reach: Option<bool>,
     /// The only operations that it opens; any unless given, none if empty.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "body::objects", skip_serializing_if = "Option::is_none")]
     pub operations: Option<Vec<Operation>>,
 }
 

@@ -20,13 +20,17 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use keygate::usage::report::{Receipt, Report};
+use keygate::usage::report::{Count, KeyUse, Receipt, Report};
+use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::list::{Asked, HourlyUsage};
 use crate::{
     auth::{Gateway, Gateways},
-    management::{body::Json, list::Items},
+    management::{
+        body::{Json, objects},
+        list::Items,
+    },
     problem::Problem,
     store::Store,
 };
@@ -40,6 +44,23 @@ pub async fn authorize(
     let gateway = gateways.check(request.headers())?.clone();
     request.extensions_mut().insert(gateway);
     Ok(next.run(request).await)
+}
+
+/// A report as it is sent: its rows are objects.
+#[derive(Debug, Deserialize)]
+struct Sent {
+    format: u32,
+    batch: String,
+    #[serde(default, deserialize_with = "objects")]
+    counts: Option<Vec<Count<'static>>>,
+    #[serde(default, deserialize_with = "objects")]
+    keys: Option<Vec<KeyUse<'static>>>,
+}
+
+impl From<Sent> for Report<'static> {
+    fn from(Sent { format, batch, counts, keys }: Sent) -> Self {
+        Self { format, batch: batch.into(), counts: counts.unwrap_or_default(), keys: keys.unwrap_or_default() }
+    }
 }
 
 /// Takes a report of usage.
@@ -62,9 +83,9 @@ pub async fn authorize(
 async fn report(
     State(store): State<Store>,
     Extension(gateway): Extension<Gateway>,
-    Json(report): Json<Report<'static>>,
+    Json(sent): Json<Sent>,
 ) -> Result<Body<Receipt>, Problem> {
-    Ok(Body(take::take(&store, &gateway, &report, unix_seconds()).await?))
+    Ok(Body(take::take(&store, &gateway, &sent.into(), unix_seconds()).await?))
 }
 
 /// Usage by the hour, for billing.

@@ -189,6 +189,8 @@ async fn a_report_that_is_wrong_is_refused_whole_and_says_where() {
         (json!({"format": 2, "batch": "b"}), "format"),
         (json!({"format": 1}), "batch"),
         (json!({"format": 1, "batch": ""}), "batch"),
+        (json!({"format": 1, "batch": "b", "counts": [[this_hour(), "a", "b", null, "allowed", 1]]}), "counts[0]"),
+        (json!({"format": 1, "batch": "b", "keys": [["k-1", now()]]}), "keys[0]"),
         (with("hour", json!(this_hour() + 1)), "counts[1].hour"),
         (with("hour", json!(this_hour() + 2 * DAY)), "counts[1].hour"),
         (with("hour", json!(-3600)), "counts[1].hour"),
@@ -417,4 +419,36 @@ async fn what_a_limited_gateway_reports_uses_up_only_what_it_may_report_on() {
     let body = batch("b-1", vec![count("app-1", "api-1", "allowed", 500)]);
     report_as(&service, "other", "other-secret", &body).await.expect(200);
     assert_eq!(mark(&service, "s-1").await, None);
+}
+
+#[tokio::test]
+async fn a_limit_that_is_lowered_below_what_was_used_is_reached_at_once() {
+    let service = Service::start().await;
+    seed_plans(&service).await;
+    let limit = |requests: u64, per: &str, stop: bool| json!({"limits": [{"requests": requests, "per": per}], "stop_on_quota_reach": stop});
+    service.put("/v1/subscriptions/s-2", json!({"plan": "large"})).await.expect(200);
+    service.put("/v1/applications/app-1", json!({"plan": "large"})).await.expect(200);
+    uses(&service, "b-1", "api-1", "allowed", 5).await;
+    uses(&service, "b-2", "api-2", "allowed", 15).await;
+    for (plan, marked) in [
+        (limit(1_000, "month", true), [false, false]),
+        // s-2 used 15, the application 20 over all its APIs.
+        (limit(21, "month", true), [false, false]),
+        (limit(20, "month", true), [false, true]),
+        (limit(16, "day", true), [false, true]),
+        (limit(15, "day", true), [true, true]),
+        (limit(15, "day", false), [false, false]),
+        (limit(1, "hour", true), [false, false]),
+        (limit(1, "month", true), [true, true]),
+        (limit(1_000, "month", true), [false, false]),
+    ] {
+        let before = service.revision().await;
+        let same = service.get("/v1/plans/large").await.json()["limits"] == plan["limits"]
+            && service.get("/v1/plans/large").await.json()["stop_on_quota_reach"] == plan["stop_on_quota_reach"];
+        service.put("/v1/plans/large", plan.clone()).await.expect(200);
+        assert_eq!(service.revision().await, before + i64::from(!same), "it is one change: {plan}");
+        let marks = [mark(&service, "s-2").await.is_some(), application_mark(&service).await.is_some()];
+        assert_eq!(marks, marked, "{plan}");
+        assert_eq!(mark(&service, "s-1").await, None, "it has another plan");
+    }
 }

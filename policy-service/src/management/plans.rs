@@ -94,9 +94,9 @@ impl Resource for Plan {
         plain_row(self, self.id.clone().unwrap_or_default())
     }
 
-    /// A limit that was raised, or does not refuse any more, ends what it had used up.
+    /// A limit that was raised, or does not refuse any more, ends what it had used up; one that was lowered may be reached.
     async fn follow_up(&self, change: &mut Change) -> Result<(), Problem> {
-        quota::review_plan(change, self.id.as_deref().unwrap_or_default()).await
+        quota::review_plan(change, self).await
     }
 
     /// A plan in use stays: what names a plan that is not there is denied.

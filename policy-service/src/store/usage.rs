@@ -308,6 +308,29 @@ pub async fn used_up(connection: &mut SqliteConnection, plan: &str) -> Result<Ve
     rows.iter().map(Version::from_row).collect()
 }
 
+/// The subscriptions and applications of a plan that are not marked and have used so much in the day or in the month.
+pub async fn reached(
+    connection: &mut SqliteConnection,
+    plan: &str,
+    windows: &Windows,
+    [day, month]: [Option<i64>; 2],
+) -> Result<Vec<Version>, Error> {
+    let rows = sqlx::query(
+        "SELECT v.* FROM version v WHERE v.until_revision IS NULL AND v.plan = ?1 \
+         AND json_extract(v.document, '$.used_up_until') IS NULL AND EXISTS (SELECT 1 FROM usage_total t \
+         WHERE t.application = v.application AND t.api = ifnull(v.api, '') \
+         AND ((t.per = 1 AND t.start = ?2 AND t.requests >= ?4) OR (t.per = 2 AND t.start = ?3 AND t.requests >= ?5)))",
+    )
+    .bind(plan)
+    .bind(windows.day.0)
+    .bind(windows.month.0)
+    .bind(day)
+    .bind(month)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(Version::from_row).collect()
+}
+
 fn json(value: &(impl Serialize + ?Sized)) -> Result<String, Error> {
     serde_json::to_string(value).map_err(|_| Error::Damaged("usage that is no JSON"))
 }

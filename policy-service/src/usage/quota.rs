@@ -42,10 +42,24 @@ pub async fn review_pairs(change: &mut Change, pairs: &[Pair], now: i64) -> Resu
     review(change, &versions, now).await
 }
 
-/// Looks again at what is marked under a plan that was changed.
-pub async fn review_plan(change: &mut Change, plan: &str) -> Result<(), Problem> {
-    let versions = usage::used_up(change.connection(), plan).await?;
-    review(change, &versions, unix_seconds()).await
+/// Looks again at what is marked under a plan that was changed, and at what has used as much as it now allows.
+pub async fn review_plan(change: &mut Change, plan: &Plan) -> Result<(), Problem> {
+    let now = unix_seconds();
+    let id = plan.id.as_deref().unwrap_or_default();
+    let mut versions = usage::used_up(change.connection(), id).await?;
+    let least = [Unit::Day, Unit::Month].map(|unit| least(plan, unit));
+    if least != [None, None] {
+        let windows = usage::windows(change.connection(), now).await?;
+        versions.extend(usage::reached(change.connection(), id, &windows, least).await?);
+    }
+    review(change, &versions, now).await
+}
+
+/// The lowest limit of a plan by this unit that refuses.
+fn least(plan: &Plan, unit: Unit) -> Option<i64> {
+    let limits = plan.limits.iter().flatten().filter(|limit| limit.per == unit).map(|limit| limit.requests);
+    let least = limits.min().filter(|_| plan.stop_on_quota_reach != Some(false))?;
+    Some(i64::try_from(least).unwrap_or(i64::MAX))
 }
 
 /// Gives `sent` the mark that its plan and usage ask for. A mark whose time is over stays in a row that says the same

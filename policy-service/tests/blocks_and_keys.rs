@@ -254,3 +254,67 @@ async fn regenerating_lets_the_old_key_work_for_the_overlap_and_no_longer() {
     service.post("/v1/keys/k-2/regenerate", Value::Null).await.expect(201);
     assert_eq!(service.get("/v1/keys/k-2").await.json()["state"], "REVOKED");
 }
+
+/// What is left of an overlap is no lifetime for a key that takes the old one's place.
+#[tokio::test]
+async fn a_key_is_regenerated_once_and_then_its_successor() {
+    let service = Service::start().await;
+    service.seed().await;
+    service.post("/v1/applications/app-1/keys", json!({"id": "k-2", "expires_in": 9_000})).await.expect(201);
+    let expires = service.get("/v1/keys/k-2").await.json()["expires_at"].clone();
+    for (old, next, expires) in [("k-1", "k-3", Value::Null), ("k-2", "k-4", expires)] {
+        let path = format!("/v1/keys/{old}/regenerate");
+        let again = json!({"overlap_seconds": 60});
+        service.post(&path, json!({"overlap_seconds": 60, "id": next})).await.expect(201);
+        let shown = service.get(&format!("/v1/keys/{old}")).await.json();
+        assert_eq!(shown["replaced_by"], next);
+        // Saying it again, or sending what is shown, changes nothing of it.
+        let revision = service.revision().await;
+        for body in [shown.clone(), json!({"expires_at": shown["expires_at"], "replaced_by": "k-9"})] {
+            assert_eq!(service.put(&format!("/v1/keys/{old}"), body).await.expect(200).json(), shown);
+        }
+        service.post("/v1/keys", shown).await.expect(200);
+        let refused = service.post(&path, again.clone()).await.expect_problem(409, None);
+        assert!(refused.text.contains(next), "{}", refused.text);
+        assert_eq!(service.revision().await, revision);
+        let third = service.post(&format!("/v1/keys/{next}/regenerate"), again).await.expect(201).json();
+        assert_eq!(third.get("expires_at").cloned().unwrap_or_default(), expires, "{third}");
+        assert!(third.get("replaced_by").is_none(), "{third}");
+    }
+    assert!(!service.feed("/v1/policy").await.text.contains("replaced_by"));
+}
+
+/// A key that is accepted and then left out by every gateway would be the worst of both.
+#[tokio::test]
+async fn a_key_that_gateways_would_leave_out_is_refused() {
+    let service = Service::start().await;
+    service.seed().await;
+    let referers = |count: usize| {
+        let referers = (0..count).map(|number| format!("{number:04}.example/{}", "y".repeat(490)));
+        json!({"permitted_referers": referers.collect::<Vec<_>>(), "permitted_ips": vec!["2001:db8::/32"; 1_000],
+            "apis": vec!["api-1"; 1_000]})
+    };
+    let (mut least, mut most) = (1, 1_000);
+    while least + 1 < most {
+        let middle = usize::midpoint(least, most);
+        match service.put("/v1/keys/k-1", referers(middle)).await.status {
+            200 => least = middle,
+            422 => most = middle,
+            status => panic!("{status}"),
+        }
+    }
+    for path in ["/v1/applications/app-1/keys", "/v1/keys"] {
+        for (count, status) in [(least, 201), (most, 422)] {
+            let mut body = referers(count);
+            if path == "/v1/keys" {
+                body["application"] = json!("app-1");
+                body["sha256"] = json!(digest(1_000));
+            }
+            let answer = service.post(path, body).await.expect(status);
+            assert!(status == 201 || answer.text.contains("512 KiB"), "{}", answer.text);
+        }
+    }
+    let row = service.feed("/v1/policy").await.json()["keys"][0].to_string();
+    let row: keygate::policy::wire::KeyRow<'_> = serde_json::from_str(&row).unwrap();
+    assert!(keygate::store::batch::Batch::takes(&keygate::policy::rows::Key::try_from(row).unwrap()));
+}

@@ -216,7 +216,7 @@ async fn each_operation_answers_as_it_is_described() {
         ),
         (Administrator, "post", "/v1/applications/{id}/keys", "none", json!({}), 404),
         (Administrator, "post", "/v1/keys/{id}/regenerate", "issued", json!({"overlap_seconds": 60}), 201),
-        (Administrator, "post", "/v1/keys/{id}/regenerate", "issued", json!({"overlap_seconds": -1}), 422),
+        (Administrator, "post", "/v1/keys/{id}/regenerate", "k-1", json!({"overlap_seconds": -1}), 422),
         (Administrator, "post", "/v1/keys/{id}/revoke", "issued", Value::Null, 200),
         (Administrator, "post", "/v1/keys/{id}/regenerate", "issued", Value::Null, 409),
         (Administrator, "put", "/v1/keys/{id}", "issued", json!({"state": "ACTIVE"}), 409),

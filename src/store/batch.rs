@@ -134,6 +134,13 @@ impl Batch {
         Self { target, packed: Vec::new(), changes: Vec::new(), sorted: false }
     }
 
+    /// Whether a key is small enough for its record: by the very code that takes it, for whoever writes policies.
+    pub fn takes(key: &Key<'_>) -> bool {
+        // Nothing is merged, so it does not matter into what.
+        let target = Target { bank: Bank::A, generation: 0, key_shards: 1, application_shards: 1 };
+        Self::new(target).put_key(key).is_ok()
+    }
+
     /// Where it is merged into.
     pub fn target(&self) -> Target {
         self.target

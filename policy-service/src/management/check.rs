@@ -1,14 +1,17 @@
 //! Checks of what clients send, with the filter's own parsers: what passes is a good row for the filter, and every entry
 //! of its lists means something.
 
+use axum::http::StatusCode;
 use keygate::{
     hostname::HostPattern,
     path::PathPrefix,
     policy::{
         MAX_LIST_ENTRIES, Text,
-        rows::{InvalidRow, parse_range},
+        rows::{self, InvalidRow, parse_range},
+        wire,
     },
     referer::RefererPattern,
+    store::{batch::Batch, record::MAX_KEY_BYTES},
     template::PathTemplate,
 };
 use serde::Deserialize;
@@ -22,9 +25,33 @@ pub fn row<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow>>(document: 
     T::try_from(row).map(drop).map_err(|invalid| Problem::invalid(invalid.field, invalid.to_string()))
 }
 
+/// Checks that `document` is the row of a good key, and small enough for the filter's record of it.
+pub fn key(document: &str) -> Result<(), Problem> {
+    row::<wire::KeyRow<'_>, rows::Key<'_>>(document)?;
+    let key = serde_json::from_str::<wire::KeyRow<'_>>(document).ok().and_then(|row| rows::Key::try_from(row).ok());
+    if key.is_some_and(|key| Batch::takes(&key)) {
+        return Ok(());
+    }
+    let detail = format!(
+        "expected apis, permitted_ips and permitted_referers that take less than {} KiB together: a gateway leaves a \
+         larger key out",
+        MAX_KEY_BYTES >> 10
+    );
+    Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail))
+}
+
 /// An id, a name or an owner.
 pub fn text(field: &str, text: &str) -> Result<(), Problem> {
     Text::new(text).map(drop).map_err(|invalid| Problem::invalid(field, invalid.to_string()))
+}
+
+/// The id of a thing that is made: it has to be found again at a path, in which these two mean something else however
+/// they are written (RFC 3986, 5.2.4; WHATWG URL, "double-dot URL path segment").
+pub fn addressable(id: Option<&str>) -> Result<(), Problem> {
+    match id {
+        Some("." | "..") => Err(Problem::invalid("id", "expected an id other than . and .., which no path can name")),
+        _ => Ok(()),
+    }
 }
 
 /// Ids of APIs.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    check,
     keys::{Key, KeyState, KeyType},
     resource::{Outcome, Resource as _, add, create, put, random},
 };
@@ -84,6 +85,7 @@ impl fmt::Debug for IssuedKey {
 
 /// Issues a key to an application.
 pub async fn issue(change: &mut Change, application: &str, issue: Issue) -> Result<IssuedKey, Problem> {
+    check::addressable(issue.id.as_deref())?;
     if change.find(Kind::Application, application).await?.is_none() {
         return Err(Problem::not_found(Kind::Application, application));
     }
@@ -101,6 +103,7 @@ pub async fn issue(change: &mut Change, application: &str, issue: Issue) -> Resu
         permitted_ips: issue.permitted_ips,
         permitted_referers: issue.permitted_referers,
         last_used: None,
+        replaced_by: None,
     };
     match create(change, stored).await? {
         Outcome::Created(stored) => Ok(IssuedKey { key, stored, replaces: None }),
@@ -111,10 +114,17 @@ pub async fn issue(change: &mut Change, application: &str, issue: Issue) -> Resu
 
 /// Issues a key that takes the place of another: same application, type and restrictions.
 pub async fn regenerate(change: &mut Change, id: &str, asked: Regenerate) -> Result<IssuedKey, Problem> {
+    check::addressable(asked.id.as_deref())?;
     let held = change.find(Kind::Key, id).await?.ok_or_else(|| Problem::not_found(Kind::Key, id))?;
     let old = Key::shown(&held)?;
     if old.state != Some(KeyState::Active) {
         return Err(Problem::conflict("this key is revoked; issue a new one to its application"));
+    }
+    // Of its lifetime only the end of the overlap is left, and there is a key in its place.
+    if let Some(next) = &old.replaced_by {
+        return Err(Problem::conflict(format!(
+            "this key was regenerated before, as {next:?}; regenerate that one, or issue a new one to its application"
+        )));
     }
     let overlap = asked.overlap_seconds.unwrap_or(0);
     if !(0..=MAX_OVERLAP_SECONDS).contains(&overlap) {
@@ -129,7 +139,7 @@ pub async fn regenerate(change: &mut Change, id: &str, asked: Regenerate) -> Res
     let stored = Key { sha256: Some(digest.to_hex()), id: asked.id, expires_at, ..old.clone() };
     let stored = add(change, stored).await?;
 
-    let mut retired = old;
+    let mut retired = Key { replaced_by: stored.id.clone(), ..old };
     let end = now.saturating_add(overlap);
     if overlap == 0 || retired.not_before.is_some_and(|from| from >= end) {
         retired.state = Some(KeyState::Revoked);

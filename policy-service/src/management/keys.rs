@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use keygate::policy::{Digest, rows, wire};
+use keygate::policy::Digest;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -56,6 +56,10 @@ pub struct Key {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(read_only)]
     pub last_used: Option<i64>,
+    /// The id of the key that takes its place; absent: it was not regenerated. What a client sends here is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
+    pub replaced_by: Option<String>,
 }
 
 /// What a key is for.
@@ -110,6 +114,7 @@ impl Resource for Key {
             }
         }
         self.last_used = None;
+        self.replaced_by = None;
         self.key_type = self.key_type.or(Some(KeyType::Production));
         self.state = self.state.or(held.and_then(|held| held.state)).or(Some(KeyState::Active));
         Ok(())
@@ -124,7 +129,7 @@ impl Resource for Key {
         {
             return Err(Problem::invalid("expires_at", "expected a time after not_before"));
         }
-        check::row::<wire::KeyRow<'_>, rows::Key<'_>>(&self.row()?.document)
+        check::key(&self.row()?.document)
     }
 
     fn identity(&self) -> String {
@@ -134,6 +139,11 @@ impl Resource for Key {
     fn row(&self) -> Result<NewRow, Problem> {
         let row = plain_row(self, self.id.clone().unwrap_or_default())?;
         Ok(NewRow { application: self.application.clone(), ..row })
+    }
+
+    async fn settle(&mut self, _: &mut Change, held: Option<&Self>) -> Result<(), Problem> {
+        self.replaced_by = held.and_then(|held| held.replaced_by.clone());
+        Ok(())
     }
 
     async fn complement(store: &Store, items: &mut [Self]) -> Result<(), Problem> {

@@ -75,7 +75,8 @@ async fn find<R: Resource>(store: &Store, id: Result<Path<String>, PathRejection
     Ok(Body(shown))
 }
 
-async fn create<R: Resource>(store: &Store, sent: R) -> Result<Response, Problem> {
+async fn create<R: Resource>(store: &Store, mut sent: R) -> Result<Response, Problem> {
+    check::addressable(sent.id().as_deref())?;
     let mut change = store.change().await?;
     let outcome = resource::create(&mut change, sent).await?;
     change.commit().await?;

@@ -21,15 +21,13 @@ use crate::problem::Problem;
 
 /// Checks that `document` is a good row: of the wire type `W`, from which the filter makes its `T`.
 pub fn row<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow>>(document: &'a str) -> Result<(), Problem> {
-    let row: W = serde_json::from_str(document).map_err(|_| damaged())?;
-    T::try_from(row).map(drop).map_err(|invalid| Problem::invalid(invalid.field, invalid.to_string()))
+    read::<W, T>(document).map(drop)
 }
 
 /// Checks that `document` is the row of a good key, and small enough for the filter's record of it.
 pub fn key(document: &str) -> Result<(), Problem> {
-    row::<wire::KeyRow<'_>, rows::Key<'_>>(document)?;
-    let key = serde_json::from_str::<wire::KeyRow<'_>>(document).ok().and_then(|row| rows::Key::try_from(row).ok());
-    if key.is_some_and(|key| Batch::takes(&key)) {
+    let key = read::<wire::KeyRow<'_>, rows::Key<'_>>(document)?;
+    if Batch::takes(&key) {
         return Ok(());
     }
     let detail = format!(
@@ -38,6 +36,11 @@ pub fn key(document: &str) -> Result<(), Problem> {
         MAX_KEY_BYTES >> 10
     );
     Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail))
+}
+
+fn read<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow>>(document: &'a str) -> Result<T, Problem> {
+    let row: W = serde_json::from_str(document).map_err(|_| damaged())?;
+    T::try_from(row).map_err(|invalid| Problem::invalid(invalid.field, invalid.to_string()))
 }
 
 /// An id, a name or an owner.

@@ -31,7 +31,8 @@ impl<'a> RequestPath<'a> {
             return Err(AmbiguousPath);
         }
         let path = canonical(path)?;
-        if path.split(|&byte| byte == b'/').skip(1).any(is_dot_segment) || path.windows(2).any(|pair| pair == b"//") {
+        let has_dots = path.split(|&byte| byte == b'/').skip(1).any(is_dot_segment);
+        if has_dots || path.windows(2).any(|pair| pair == b"//") || path.windows(5).any(is_escaped_escape) {
             return Err(AmbiguousPath);
         }
         Ok(Self(path))
@@ -131,8 +132,6 @@ fn canonical(path: &[u8]) -> Result<Cow<'_, [u8]>, AmbiguousPath> {
                 let low = hex_digit(low).ok_or(AmbiguousPath)?;
                 match high << 4 | low {
                     b'/' | b'\\' | 0..0x20 | 0x7f => return Err(AmbiguousPath),
-                    // `%25` before two digits is an escape for whoever decodes once more.
-                    b'%' if starts_with_hex_pair(rest) => return Err(AmbiguousPath),
                     byte if is_unreserved(byte) => out.push(byte),
                     byte => push_escape(&mut out, byte),
                 }
@@ -145,8 +144,10 @@ fn canonical(path: &[u8]) -> Result<Cow<'_, [u8]>, AmbiguousPath> {
     Ok(Cow::Owned(out))
 }
 
-fn starts_with_hex_pair(rest: &[u8]) -> bool {
-    rest.first_chunk::<2>().is_some_and(|pair| pair.iter().all(u8::is_ascii_hexdigit))
+/// Whether these bytes of a path in its one form are `%25` before two digits: an escape for whoever decodes once more.
+/// Only there digits that were escaped themselves are seen.
+fn is_escaped_escape(bytes: &[u8]) -> bool {
+    bytes.strip_prefix(b"%25").is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
 }
 
 fn push_escape(out: &mut Vec<u8>, byte: u8) {
@@ -204,6 +205,10 @@ mod tests {
             ("/%25", "/%25"),
             ("/%25zz", "/%25zz"),
             ("/%25a", "/%25a"),
+            ("/%25%61", "/%25a"),
+            ("/%25%61g", "/%25ag"),
+            ("/%25%c3%a9", "/%25%C3%A9"),
+            ("/%25%3a1", "/%25%3A1"),
             ("/...", "/..."),
             ("/.a/b..", "/.a/b.."),
             ("/a;b/c", "/a;b/c"),
@@ -239,6 +244,12 @@ mod tests {
             "/a/.%2e/b",
             "/%252e",
             "/%2541",
+            // The digits behind it are escaped themselves: once decoded it is an escape all the same.
+            "/%25%34%31",
+            "/%25%32f",
+            "/%252%66",
+            "/%25%61f",
+            "/a/%25%32%65%25%32%65/b",
             "/a%",
             "/a%4",
             "/a%zz",

@@ -3,9 +3,13 @@
 
 use std::fmt;
 
-use serde_json::{Map, Value};
+use serde::{
+    Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
 
-use super::{Digest, Text, page::RowKind};
+use super::{Digest, Text, page::RowKind, wire::Str};
 
 /// What a row that is left out speaks of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,16 +47,78 @@ impl fmt::Display for Concerns {
 impl Concerns {
     /// Reads what identifies a row of this kind, whatever is wrong with the rest of it.
     pub fn of(kind: RowKind, json: &str) -> Self {
-        let Ok(row) = serde_json::from_str::<Map<String, Value>>(json) else { return Self::Nothing };
-        let string = |field: &str| row.get(field)?.as_str();
-        let text = |field: &str| Text::new(string(field)?.to_owned()).ok();
         let concerns = match kind {
-            RowKind::Key => string("sha256").and_then(Digest::from_hex).map(Self::Key),
-            RowKind::Application => text("id").map(Self::Application),
+            RowKind::Key => {
+                let [digest] = strings(json, ["sha256"]);
+                digest.and_then(|digest| Digest::from_hex(&digest.0)).map(Self::Key)
+            }
+            RowKind::Application => {
+                let [id] = strings(json, ["id"]);
+                id.and_then(text).map(Self::Application)
+            }
             RowKind::Subscription => {
-                text("application").zip(text("api")).map(|(application, api)| Self::Subscription { application, api })
+                let [application, api] = strings(json, ["application", "api"]);
+                let pair = application.and_then(text).zip(api.and_then(text));
+                pair.map(|(application, api)| Self::Subscription { application, api })
             }
         };
         concerns.unwrap_or_default()
+    }
+}
+
+fn text(text: Str<'_>) -> Option<Text<'static>> {
+    Text::new(text.0).ok().map(Text::into_owned)
+}
+
+/// The strings that these fields of an object hold. Of a field that is given twice the last one counts; what is no
+/// string is none.
+fn strings<'a, const N: usize>(json: &'a str, fields: [&str; N]) -> [Option<Str<'a>>; N] {
+    struct Fields<'f, const N: usize>([&'f str; N]);
+    impl<'de, const N: usize> Visitor<'de> for Fields<'_, N> {
+        type Value = [Option<Str<'de>>; N];
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut found = [const { None }; N];
+            while let Some((Str(name), value)) = map.next_entry::<_, &'de RawValue>()? {
+                let place = self.0.iter().position(|field| **field == *name);
+                if let Some(place) = place.and_then(|place| found.get_mut(place)) {
+                    *place = serde_json::from_str(value.get()).ok();
+                }
+            }
+            Ok(found)
+        }
+    }
+    serde_json::Deserializer::from_str(json).deserialize_map(Fields(fields)).unwrap_or([const { None }; N])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_concerns_what_it_names_whatever_else_is_wrong_with_it() {
+        let text = |text: &str| Text::new(text.to_owned()).unwrap();
+        let digest = Digest::of(b"key");
+        let key = format!(r#"{{"id": [], "sha256": "{}", "application": 1e999, "id": 2}}"#, digest.to_hex());
+        let pair = Concerns::Subscription { application: text("a"), api: text("b") };
+        for (kind, json, expected) in [
+            (RowKind::Key, &*key, Concerns::Key(digest)),
+            (RowKind::Key, r#"{"sha256": "00"}"#, Concerns::Nothing),
+            (RowKind::Key, r#"{"sha256": ["00"]}"#, Concerns::Nothing),
+            (RowKind::Application, r#"{"name": "", "id": "\u0061", "id2": "b"}"#, Concerns::Application(text("a"))),
+            (RowKind::Application, r#"{"id": "a", "id": "b"}"#, Concerns::Application(text("b"))),
+            (RowKind::Application, r#"{"id": ""}"#, Concerns::Nothing),
+            (RowKind::Application, r#"{"id": null}"#, Concerns::Nothing),
+            (RowKind::Application, r#"["a"]"#, Concerns::Nothing),
+            (RowKind::Application, r#""a""#, Concerns::Nothing),
+            (RowKind::Application, "", Concerns::Nothing),
+            (RowKind::Application, r#"{"id": "a""#, Concerns::Nothing),
+            (RowKind::Subscription, r#"{"api": "b", "state": 7, "application": "a"}"#, pair),
+            (RowKind::Subscription, r#"{"application": "a"}"#, Concerns::Nothing),
+        ] {
+            assert_eq!(Concerns::of(kind, json), expected, "{json}");
+        }
     }
 }

@@ -198,9 +198,6 @@ impl Page {
         }
         let body = String::from_utf8(body)
             .map_err(|error| InvalidPage::NotUtf8 { offset: error.utf8_error().valid_up_to() })?;
-        if !is_object(&body) {
-            return Err(InvalidPage::Json(NOT_AN_OBJECT.to_owned()));
-        }
         let page: wire::PageIn<'_> =
             serde_json::from_str(&body).map_err(|error| InvalidPage::Json(describe(&error)))?;
         if page.format != wire::FORMAT {
@@ -219,11 +216,8 @@ impl Page {
         let catalogue = CatalogueRows { apis, plans, deny_policies };
         let removed = match page.removed {
             Some(raw) if header.base.is_some() => {
-                if !is_object(raw.get()) {
-                    return Err(InvalidPage::Header { field: "removed", what: NOT_AN_OBJECT });
-                }
-                let rows = serde_json::from_str(raw.get()).map_err(|error| InvalidPage::Json(describe(&error)))?;
-                removed(rows)?
+                let invalid = |error| InvalidPage::Json(format!("`removed`: {}", describe(&error)));
+                removed(serde_json::from_str(raw.get()).map_err(invalid)?)?
             }
             _ => Removed::default(),
         };
@@ -298,19 +292,9 @@ fn row(kind: RowKind, json: &str) -> Result<Row<'_>, InvalidRow> {
 }
 
 fn parse<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow>>(json: &'a str) -> Result<T, InvalidRow> {
-    if !is_object(json) {
-        return Err(InvalidRow { field: "", problem: Problem::Shape(NOT_AN_OBJECT.to_owned()) });
-    }
     let row: W = serde_json::from_str(json)
         .map_err(|error| InvalidRow { field: "", problem: Problem::Shape(describe(&error)) })?;
     T::try_from(row)
-}
-
-const NOT_AN_OBJECT: &str = "is not a JSON object";
-
-/// Serde would also take an array, field by field, for a struct.
-fn is_object(json: &str) -> bool {
-    json.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{')
 }
 
 /// serde_json's message without the value that it met: a page may hold anything, and logs must not.

@@ -192,20 +192,25 @@ pub enum Expected {
 
 /// An [`InvalidConfig`] whose place is not counted yet.
 #[derive(Debug)]
-pub(super) struct Fault {
+pub(super) struct Fault(Box<Unplaced>);
+
+/// In a box, since each field's reading hands on that it may be refused.
+#[derive(Debug)]
+struct Unplaced {
     at: usize,
     path: String,
-    problem: Box<Problem>,
+    problem: Problem,
 }
 
 impl Fault {
     pub fn new(at: usize, path: &Path, problem: Problem) -> Self {
-        Self { at, path: path.as_str().to_owned(), problem: Box::new(problem) }
+        Self(Box::new(Unplaced { at, path: path.as_str().to_owned(), problem }))
     }
 
     /// The same with line and column in `json`.
     pub fn locate(self, json: &[u8]) -> InvalidConfig {
-        let before = json.get(..self.at).unwrap_or(json);
+        let Unplaced { at, path, problem } = *self.0;
+        let before = json.get(..at).unwrap_or(json);
         let line = before.split(|byte| *byte == b'\n').next_back().unwrap_or_default();
         let count = |bytes: &[u8], counts: fn(&u8) -> bool| bytes.iter().filter(|byte| counts(byte)).count();
         let position = Position {
@@ -213,7 +218,7 @@ impl Fault {
             // All bytes of a character but its first are 10xxxxxx.
             column: count(line, |byte| byte & 0xc0 != 0x80).saturating_add(1),
         };
-        InvalidConfig { path: self.path, position, problem: *self.problem }
+        InvalidConfig { path, position, problem }
     }
 }
 

@@ -5,7 +5,7 @@
 //! anything or decides.
 
 pub mod left_out;
-mod object;
+pub(crate) mod object;
 pub mod page;
 pub mod rows;
 pub mod wire;

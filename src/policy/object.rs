@@ -95,8 +95,8 @@ macro_rules! read_object {
     };
 }
 
-pub(super) use json_name;
-pub(super) use read_object;
+pub(crate) use json_name;
+pub(crate) use read_object;
 
 #[cfg(test)]
 mod tests {

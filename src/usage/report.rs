@@ -9,7 +9,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{MAX_UNIX_SECONDS, Text};
+use crate::policy::{MAX_UNIX_SECONDS, Text, object::read_object, wire::Str};
 
 /// Version of the shape.
 pub const FORMAT: u32 = 1;
@@ -75,18 +75,27 @@ pub struct KeyUse<'a> {
     pub last_used: u64,
 }
 
-/// The answer to a report that was taken.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The answer to a report that was taken, as the policy service writes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Receipt {
     /// The batch's id.
     pub batch: String,
     /// It was taken before, and counted nothing now.
-    #[serde(default)]
     pub repeated: bool,
     /// Rows that were left out, since this gateway may not report on their API or key.
-    #[serde(default)]
     pub rejected: u64,
 }
+
+/// The same as the filter reads it: whether it was taken before changes nothing for it.
+#[derive(Debug)]
+pub struct ReceiptIn<'a> {
+    /// The batch's id.
+    pub batch: Str<'a>,
+    /// Rows that were left out; absent is none.
+    pub rejected: Option<u64>,
+}
+
+read_object!(ReceiptIn { batch, rejected });
 
 /// What is wrong with a report.
 #[derive(Clone, Debug, PartialEq, Eq)]

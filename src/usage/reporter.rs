@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{
     Around, UsageEvent,
     ledger::{self, Found, ID_BYTES, Ledger, MAX_BATCH_SLOTS, Page, Stage},
-    report::{FORMAT, Receipt, Report},
+    report::{FORMAT, ReceiptIn, Report},
     row,
     slot::{self, Changed, SLOTS},
 };
@@ -362,8 +362,8 @@ enum Verdict {
 impl Verdict {
     fn of(answer: &Answer, batch: &str, now: u64) -> Self {
         match answer.status {
-            Some(200) => match serde_json::from_slice::<Receipt>(&answer.body) {
-                Ok(receipt) if receipt.batch == batch => Self::Taken { rejected: receipt.rejected },
+            Some(200) => match receipt(&answer.body) {
+                Some(receipt) if receipt.batch.0 == batch => Self::Taken { rejected: receipt.rejected.unwrap_or(0) },
                 _ => Self::Failed("the answer is 200, but does not name the batch that it took".to_owned(), None),
             },
             // What is wrong with a batch will be wrong with it for ever.
@@ -384,6 +384,11 @@ impl Verdict {
             }
         }
     }
+}
+
+/// Read as text, as pages are: a second reader, of bytes, would be a fiftieth of the module.
+fn receipt(body: &[u8]) -> Option<ReceiptIn<'_>> {
+    serde_json::from_str(str::from_utf8(body).ok()?).ok()
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -275,6 +275,10 @@ impl Store {
     /// Closes the file; what is in the write-ahead log is moved into it.
     pub async fn close(&self) {
         self.readers.close().await;
+        // Closing the last connection would do it too, but one whose request was given up may end a moment later.
+        if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.writer).await {
+            tracing::warn!(%error, "the write-ahead log stays beside the file; the next start reads it");
+        }
         self.writer.close().await;
     }
 

@@ -12,7 +12,7 @@ use crate::{
     hostname::{HostPattern, MAX_HOST_BYTES, host_of},
     path::RequestPath,
     policy::{
-        page::CatalogueRows,
+        page::{CatalogueRows, SmallRow},
         rows::{Api, DenyPolicy, DenyTarget, Plan},
     },
 };
@@ -20,21 +20,31 @@ use crate::{
 /// The small lists of a policy.
 #[derive(Debug, Default)]
 pub struct Catalogue {
-    apis: Vec<Api>,
-    by_id: HashMap<String, usize>,
-    exact_hosts: HashMap<Vec<u8>, Prefixes>,
+    apis: Rows<Api>,
+    hosts: Vec<Prefixes>,
+    exact_hosts: Index,
     /// By suffix, dot first.
-    suffixes: HashMap<Vec<u8>, Prefixes>,
+    suffixes: Index,
     any_host: Prefixes,
-    plans: HashMap<String, Plan>,
-    deny_policies: Vec<DenyPolicy>,
+    plans: Rows<Plan>,
+    deny_policies: Rows<DenyPolicy>,
     conflicts: Vec<Conflict>,
+}
+
+/// Where something stands in a list, by its name. One type for all, since each other one costs the module 3 KB.
+type Index = HashMap<Vec<u8>, usize>;
+
+/// A small list, each row once.
+#[derive(Debug)]
+struct Rows<T> {
+    rows: Vec<T>,
+    by_id: Index,
 }
 
 /// Path prefixes of one host, each with the API that it means.
 #[derive(Debug, Default)]
 struct Prefixes {
-    apis: HashMap<Vec<u8>, usize>,
+    apis: Index,
     longest: usize,
 }
 
@@ -59,24 +69,13 @@ pub struct Addressed<'c> {
 impl Catalogue {
     /// Orders the rows. Of two rows with the same id the last one counts.
     pub fn new(rows: CatalogueRows) -> Self {
-        let mut apis: Vec<Api> = Vec::with_capacity(rows.apis.len());
-        let mut by_id = HashMap::with_capacity(rows.apis.len());
-        for api in rows.apis {
-            let place = by_id.get(api.id.as_str()).and_then(|&index: &usize| apis.get_mut(index));
-            if let Some(place) = place {
-                *place = api;
-            } else {
-                by_id.insert(api.id.as_str().to_owned(), apis.len());
-                apis.push(api);
-            }
-        }
-        let mut catalogue = Self { by_id, ..Self::default() };
-        for (index, api) in apis.iter().enumerate() {
-            catalogue.index(index, api, &apis);
+        let mut catalogue =
+            Self { plans: Rows::new(rows.plans), deny_policies: Rows::new(rows.deny_policies), ..Self::default() };
+        let apis = Rows::new(rows.apis);
+        for (index, api) in apis.rows.iter().enumerate() {
+            catalogue.index(index, api, &apis.rows);
         }
         catalogue.apis = apis;
-        catalogue.plans = rows.plans.into_iter().map(|plan| (plan.id.as_str().to_owned(), plan)).collect();
-        catalogue.deny_policies = last_of_each(rows.deny_policies);
         catalogue
     }
 
@@ -88,11 +87,18 @@ impl Catalogue {
                 continue;
             };
             for host in hosts {
-                let prefixes = match host {
-                    HostPattern::Exact(name) => self.exact_hosts.entry(name.clone()).or_default(),
-                    HostPattern::Suffix(suffix) => self.suffixes.entry(suffix.clone()).or_default(),
+                let (places, name) = match host {
+                    HostPattern::Exact(name) => (&mut self.exact_hosts, name),
+                    HostPattern::Suffix(suffix) => (&mut self.suffixes, suffix),
                 };
-                insert(prefixes, path, index, apis, &mut self.conflicts);
+                let place = places.get(name).copied().unwrap_or(self.hosts.len());
+                if place == self.hosts.len() {
+                    places.insert(name.clone(), place);
+                    self.hosts.push(Prefixes::default());
+                }
+                if let Some(prefixes) = self.hosts.get_mut(place) {
+                    insert(prefixes, path, index, apis, &mut self.conflicts);
+                }
             }
         }
     }
@@ -102,7 +108,7 @@ impl Catalogue {
     pub fn find(&self, authority: &[u8], path: &RequestPath<'_>) -> Option<Addressed<'_>> {
         let path = path.as_bytes();
         let (index, prefix) = self.find_by_host(authority, path).or_else(|| self.any_host.longest(path))?;
-        Some(Addressed { api: self.apis.get(index)?, prefix })
+        Some(Addressed { api: self.apis.rows.get(index)?, prefix })
     }
 
     fn find_by_host(&self, authority: &[u8], path: &[u8]) -> Option<(usize, usize)> {
@@ -111,7 +117,7 @@ impl Catalogue {
         }
         let host = host_of(authority);
         let exact = self.exact_hosts.get(host.as_ref());
-        let longest = |prefixes: &Prefixes| prefixes.longest(path);
+        let longest = |place: &usize| self.hosts.get(*place)?.longest(path);
         exact.and_then(longest).or_else(|| {
             let wanted = if self.suffixes.is_empty() { &[][..] } else { &*host };
             suffixes_of(wanted).filter_map(|suffix| self.suffixes.get(suffix)).find_map(longest)
@@ -121,7 +127,7 @@ impl Catalogue {
     /// The API of that id. Where it is not matched by path, operations are relative to the longest of its own prefixes
     /// that the path has.
     pub fn find_by_id(&self, id: &str, path: Option<&RequestPath<'_>>) -> Option<Addressed<'_>> {
-        let api = self.apis.get(*self.by_id.get(id)?)?;
+        let api = self.apis.get(id)?;
         let path = path.map(RequestPath::as_bytes).unwrap_or_default();
         let prefixes = api.matches.iter().map(|one| one.path.as_bytes());
         let prefix = prefixes.filter(|prefix| is_prefix(prefix, path)).map(<[u8]>::len).max().unwrap_or(0);
@@ -143,8 +149,9 @@ impl Catalogue {
         address: impl FnOnce() -> Option<IpAddr>,
     ) -> bool {
         let about_address = |policy: &&DenyPolicy| matches!(policy.target, DenyTarget::Range(_));
-        let address = if self.deny_policies.iter().any(|policy| about_address(&policy)) { address() } else { None };
-        self.deny_policies.iter().any(|policy| {
+        let policies = &self.deny_policies.rows;
+        let address = if policies.iter().any(|policy| about_address(&policy)) { address() } else { None };
+        policies.iter().any(|policy| {
             let matches = match &policy.target {
                 DenyTarget::Application(id) => id.as_str() == application,
                 DenyTarget::Api(id) => id.as_str() == api,
@@ -165,7 +172,35 @@ impl Catalogue {
 
     /// How many APIs there are.
     pub fn api_count(&self) -> usize {
-        self.apis.len()
+        self.apis.rows.len()
+    }
+}
+
+impl<T: SmallRow> Rows<T> {
+    /// Of two rows with the same id the last one counts.
+    fn new(rows: Vec<T>) -> Self {
+        let mut kept = Self { rows: Vec::with_capacity(rows.len()), by_id: Index::with_capacity(rows.len()) };
+        for row in rows {
+            let id = row.id().as_bytes();
+            let place = kept.by_id.get(id).and_then(|place| kept.rows.get_mut(*place));
+            if let Some(place) = place {
+                *place = row;
+            } else {
+                kept.by_id.insert(id.to_vec(), kept.rows.len());
+                kept.rows.push(row);
+            }
+        }
+        kept
+    }
+
+    fn get(&self, id: &str) -> Option<&T> {
+        self.rows.get(*self.by_id.get(id.as_bytes())?)
+    }
+}
+
+impl<T> Default for Rows<T> {
+    fn default() -> Self {
+        Self { rows: Vec::new(), by_id: Index::default() }
     }
 }
 
@@ -200,14 +235,6 @@ fn insert(prefixes: &mut Prefixes, path: &[u8], index: usize, apis: &[Api], conf
     if new.id < old.id {
         prefixes.apis.insert(path.to_vec(), index);
     }
-}
-
-fn last_of_each(policies: Vec<DenyPolicy>) -> Vec<DenyPolicy> {
-    let mut kept: HashMap<String, DenyPolicy> = HashMap::with_capacity(policies.len());
-    for policy in policies {
-        kept.insert(policy.id.as_str().to_owned(), policy);
-    }
-    kept.into_values().collect()
 }
 
 #[cfg(test)]

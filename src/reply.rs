@@ -161,7 +161,7 @@ impl Prepared {
 /// that is known, and how far which limit is used up is said too.
 pub fn refuse(reason: Reason, replies: &Replies, kind: Kind, interval: Duration, limits: Taking) -> Reply {
     let template = reason.template();
-    let changed = replies.overrides.get(&reason);
+    let changed = replies.overrides.iter().find(|(of, _)| *of == reason).map(|(_, changed)| changed);
     let status = changed.and_then(|changed| changed.status).unwrap_or(template.status);
     let message = changed.and_then(|changed| changed.message.as_deref()).unwrap_or(template.message);
     let description = changed.and_then(|changed| changed.description.as_deref()).unwrap_or(template.description);

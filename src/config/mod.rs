@@ -18,7 +18,7 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 pub use error::{Expected, Found, InvalidConfig, Position, Problem, VariableProblem};
 pub use fields::{FIELDS, Field, WhenAbsent};
@@ -275,12 +275,12 @@ pub struct Replies {
     /// Realm of `www-authenticate`.
     pub realm: String,
     /// Changes by reason.
-    pub overrides: BTreeMap<Reason, ReplyOverride>,
+    pub overrides: Vec<(Reason, ReplyOverride)>,
 }
 
 impl Default for Replies {
     fn default() -> Self {
-        Self { format: ReplyFormat::Wso2, realm: "keygate".to_owned(), overrides: BTreeMap::new() }
+        Self { format: ReplyFormat::Wso2, realm: "keygate".to_owned(), overrides: Vec::new() }
     }
 }
 

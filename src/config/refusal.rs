@@ -1,7 +1,5 @@
 //! What a configuration says about decisions: how they look from outside, and the digests that win over the policy.
 
-use std::collections::BTreeMap;
-
 use super::{
     Emergency, Fact, Replies, ReplyFormat, ReplyOverride,
     error::{Expected, Fault, Problem},
@@ -68,9 +66,9 @@ pub(super) fn replies(item: &Item<'_>) -> Result<Replies, Fault> {
     })
 }
 
-fn overrides(item: &Item<'_>) -> Result<BTreeMap<Reason, ReplyOverride>, Fault> {
+fn overrides(item: &Item<'_>) -> Result<Vec<(Reason, ReplyOverride)>, Fault> {
     let reasons: Vec<&'static str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
-    let mut overrides = BTreeMap::new();
+    let mut overrides = Vec::new();
     for entry in item.object(&reasons)?.entries() {
         let reason = Reason::parse(entry.name).ok_or_else(|| entry.unknown(&reasons))?;
         let object = entry.item.object(&["status", "message", "description"])?;
@@ -80,7 +78,7 @@ fn overrides(item: &Item<'_>) -> Result<BTreeMap<Reason, ReplyOverride>, Fault> 
             message: text("message", &MESSAGE)?,
             description: text("description", &DESCRIPTION)?,
         };
-        overrides.insert(reason, change);
+        overrides.push((reason, change));
     }
     Ok(overrides)
 }

@@ -348,7 +348,8 @@ impl SmallList {
 }
 
 /// A row of a small list.
-trait SmallRow {
+pub trait SmallRow {
+    /// Its id.
     fn id(&self) -> &str;
 }
 

@@ -94,7 +94,7 @@ fn texts_of_an_operator_stay_texts() {
         ReplyOverride { status: Some(418), message: Some(hostile.to_owned()), description: Some(hostile.to_owned()) };
     for format in FORMATS {
         let mut replies = replies(format);
-        replies.overrides.insert(Reason::KeyUnknown, change.clone());
+        replies.overrides.push((Reason::KeyUnknown, change.clone()));
         let reply = refuse(Reason::KeyUnknown, &replies, Kind::Http, Duration::ZERO, Taking::default());
         let body: Value = serde_json::from_slice(&reply.body).unwrap();
         let texts = body.as_object().unwrap().values().filter(|value| *value == hostile).count();

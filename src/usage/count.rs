@@ -16,7 +16,7 @@ use super::{
     Report, UsageEvent,
     report::{ALLOWED, HOUR},
     row::{self, Combination},
-    slot::{self, Changed, Counted, LEVEL_COUNT, UNATTRIBUTED},
+    slot::{self, Changed, Counted, LEVEL_COUNT, SLOTS, UNATTRIBUTED},
 };
 use crate::{
     decision::Subject,
@@ -41,8 +41,8 @@ const FULL_FOR_TICKS: u64 = 10;
 pub struct Counting {
     tallies: HashMap<usize, Tally, BuildHasherDefault<AddressHasher>>,
     waiting: Vec<Waiting>,
-    /// Up to which of the flushes slots are passed over, by their number.
-    full_until: BTreeMap<u16, u64>,
+    /// Up to which of the flushes each slot is passed over; empty before the first.
+    full_until: Vec<u64>,
     /// Of what could not even wait.
     merged: BTreeMap<Box<[u8]>, u64>,
     /// Requests whose combination was given up, and that are not told yet.
@@ -154,17 +154,20 @@ impl Counting {
         let mut crowded = false;
         self.flushes = self.flushes.saturating_add(1);
         let flushes = self.flushes;
-        self.full_until.retain(|_, until| flushes <= *until);
+        self.full_until.resize(SLOTS.into(), 0);
         for level in 0..LEVEL_COUNT {
-            let mut slots: BTreeMap<u16, Vec<Waiting>> = BTreeMap::new();
+            let mut slots: Vec<(u16, Vec<Waiting>)> = (0..SLOTS).map(|number| (number, Vec::new())).collect();
             for row in left.drain(..) {
-                slots.entry(slot::place(level, row.spread)).or_default().push(row);
+                if let Some((_, rows)) = slots.get_mut(usize::from(slot::place(level, row.spread))) {
+                    rows.push(row);
+                }
             }
-            let mut slots: Vec<_> = slots.into_iter().collect();
+            slots.retain(|(_, rows)| !rows.is_empty());
             let first = usize::try_from(flushes).ok().and_then(|flushes| flushes.checked_rem(slots.len()));
             slots.rotate_left(first.unwrap_or(0));
             for (number, rows) in slots {
-                if self.full_until.contains_key(&number) {
+                let full_until = self.full_until.get(usize::from(number)).copied().unwrap_or(0);
+                if flushes <= full_until {
                     left.extend(rows);
                     continue;
                 }
@@ -178,7 +181,8 @@ impl Counting {
                         let before = left.len();
                         left.extend(rows.into_iter().zip(fits).filter(|(_, fits)| !fits).map(|(row, _)| row));
                         if left.len() > before {
-                            self.full_until.insert(number, flushes.saturating_add(FULL_FOR_TICKS));
+                            let until = flushes.saturating_add(FULL_FOR_TICKS);
+                            self.full_until.get_mut(usize::from(number)).into_iter().for_each(|full| *full = until);
                         }
                     }
                     None => self.waiting.extend(rows),

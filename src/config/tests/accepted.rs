@@ -1,6 +1,6 @@
 //! What a configuration means.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use super::{config, with, with_policy};
 use crate::{
@@ -55,7 +55,7 @@ fn defaults() -> Config {
             plan: None,
         },
         annotate: vec![Fact::Reason],
-        replies: Replies { format: ReplyFormat::Wso2, realm: text("keygate"), overrides: BTreeMap::new() },
+        replies: Replies { format: ReplyFormat::Wso2, realm: text("keygate"), overrides: Vec::new() },
         mode: Mode::Enforce,
         on_policy_unavailable: OnPolicyUnavailable::Deny,
         emergency: Emergency::default(),
@@ -153,7 +153,7 @@ fn the_contracts_example_is_accepted() {
         ]);
         config.api = ApiSource::Fixed("payments-1.0".into());
         let change = ReplyOverride { status: Some(403), ..Default::default() };
-        config.replies.overrides = BTreeMap::from([(Reason::SubscriptionBlocked, change)]);
+        config.replies.overrides = vec![(Reason::SubscriptionBlocked, change)];
         config.emergency = Emergency { deny_keys: vec![digest], allow_keys: vec![digest] };
     });
 }
@@ -286,11 +286,11 @@ fn every_reason_can_be_overridden() {
         let json = with(&format!(r#", "replies": {{"overrides": {{"{}": {change}}}}}"#, reason.as_str()));
         check(&json, |config| {
             let change = ReplyOverride { status: Some(599), message: Some("m".into()), description: Some("".into()) };
-            config.replies.overrides = BTreeMap::from([(*reason, change)]);
+            config.replies.overrides = vec![(*reason, change)];
         });
     }
     check(&with(r#", "replies": {"overrides": {"key_denied": {}}}"#), |config| {
-        config.replies.overrides = BTreeMap::from([(Reason::KeyDenied, ReplyOverride::default())]);
+        config.replies.overrides = vec![(Reason::KeyDenied, ReplyOverride::default())];
     });
 }
 

@@ -6,10 +6,9 @@
 
 use std::net::IpAddr;
 
-use hashbrown::HashMap;
-
 use crate::{
     hostname::{HostPattern, MAX_HOST_BYTES, host_of},
+    index::Index,
     path::RequestPath,
     policy::{
         page::{CatalogueRows, SmallRow},
@@ -30,9 +29,6 @@ pub struct Catalogue {
     deny_policies: Rows<DenyPolicy>,
     conflicts: Vec<Conflict>,
 }
-
-/// Where something stands in a list, by its name. One type for all, since each other one costs the module 3 KB.
-type Index = HashMap<Vec<u8>, usize>;
 
 /// A small list, each row once.
 #[derive(Debug)]
@@ -91,9 +87,9 @@ impl Catalogue {
                     HostPattern::Exact(name) => (&mut self.exact_hosts, name),
                     HostPattern::Suffix(suffix) => (&mut self.suffixes, suffix),
                 };
-                let place = places.get(name).copied().unwrap_or(self.hosts.len());
+                let place = places.get(name).unwrap_or(self.hosts.len());
                 if place == self.hosts.len() {
-                    places.insert(name.clone(), place);
+                    places.insert(name, place);
                     self.hosts.push(Prefixes::default());
                 }
                 if let Some(prefixes) = self.hosts.get_mut(place) {
@@ -117,7 +113,7 @@ impl Catalogue {
         }
         let host = host_of(authority);
         let exact = self.exact_hosts.get(host.as_ref());
-        let longest = |place: &usize| self.hosts.get(*place)?.longest(path);
+        let longest = |place: usize| self.hosts.get(place)?.longest(path);
         exact.and_then(longest).or_else(|| {
             let wanted = if self.suffixes.is_empty() { &[][..] } else { &*host };
             suffixes_of(wanted).filter_map(|suffix| self.suffixes.get(suffix)).find_map(longest)
@@ -182,11 +178,11 @@ impl<T: SmallRow> Rows<T> {
         let mut kept = Self { rows: Vec::with_capacity(rows.len()), by_id: Index::with_capacity(rows.len()) };
         for row in rows {
             let id = row.id().as_bytes();
-            let place = kept.by_id.get(id).and_then(|place| kept.rows.get_mut(*place));
+            let place = kept.by_id.get(id).and_then(|place| kept.rows.get_mut(place));
             if let Some(place) = place {
                 *place = row;
             } else {
-                kept.by_id.insert(id.to_vec(), kept.rows.len());
+                kept.by_id.insert(id, kept.rows.len());
                 kept.rows.push(row);
             }
         }
@@ -194,7 +190,7 @@ impl<T: SmallRow> Rows<T> {
     }
 
     fn get(&self, id: &str) -> Option<&T> {
-        self.rows.get(*self.by_id.get(id.as_bytes())?)
+        self.rows.get(self.by_id.get(id.as_bytes())?)
     }
 }
 
@@ -209,7 +205,7 @@ impl Prefixes {
     fn longest(&self, path: &[u8]) -> Option<(usize, usize)> {
         let boundary = |end: usize| matches!(path.get(end), None | Some(b'/'));
         let ends = (0..=path.len().min(self.longest)).rev().filter(|&end| boundary(end));
-        ends.into_iter().find_map(|end| Some((*self.apis.get(path.get(..end)?)?, end)))
+        ends.into_iter().find_map(|end| Some((self.apis.get(path.get(..end)?)?, end)))
     }
 }
 
@@ -225,15 +221,15 @@ fn suffixes_of(host: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 fn insert(prefixes: &mut Prefixes, path: &[u8], index: usize, apis: &[Api], conflicts: &mut Vec<Conflict>) {
     prefixes.longest = prefixes.longest.max(path.len());
-    let Some(&known) = prefixes.apis.get(path).filter(|&&known| known != index) else {
-        prefixes.apis.insert(path.to_vec(), index);
+    let Some(known) = prefixes.apis.get(path).filter(|known| *known != index) else {
+        prefixes.apis.insert(path, index);
         return;
     };
     let (Some(old), Some(new)) = (apis.get(known), apis.get(index)) else { return };
     let (meant, shadowed) = if new.id < old.id { (new, old) } else { (old, new) };
     conflicts.push(Conflict { meant: meant.id.as_str().to_owned(), shadowed: shadowed.id.as_str().to_owned() });
     if new.id < old.id {
-        prefixes.apis.insert(path.to_vec(), index);
+        prefixes.apis.insert(path, index);
     }
 }
 

@@ -27,6 +27,7 @@ pub mod decision;
 pub mod edit;
 pub mod head;
 pub mod hostname;
+pub mod index;
 pub mod limit;
 pub mod outcome;
 pub mod path;

@@ -150,10 +150,10 @@ impl Refresh {
     /// Asks for the next page before the work on this one begins. What forbids it is said when it is its turn.
     fn ask_ahead<S: Shared>(&mut self, next: String, around: &Around<'_, S>) -> Option<Fetch> {
         let State::Working { ahead, .. } = &mut self.state else { return None };
-        if self.visited.len() >= MAX_PAGES || self.visited.contains(&next) {
+        if self.visited.len() >= MAX_PAGES || self.visited.contains(next.as_bytes()) {
             return None;
         }
-        self.visited.insert(next.clone());
+        self.visited.insert(next.as_bytes(), 0);
         let fetch = Fetch { path: next, etag: None, wait: None, timeout: self.settings.timeout };
         *ahead = Some(Ahead { fetch: fetch.clone(), sent_ms: around.now_ms, token: None, answer: None });
         Some(fetch)
@@ -226,9 +226,10 @@ impl Refresh {
         if self.visited.len() >= MAX_PAGES {
             return self.refused(path, &format!("the policy has more than {MAX_PAGES} pages"), around);
         }
-        if !self.visited.insert(next.to_owned()) {
+        if self.visited.contains(next.as_bytes()) {
             return self.refused(path, "`next` leads to a page that was there before", around);
         }
+        self.visited.insert(next.as_bytes(), 0);
         Some(self.fetch(next.to_owned(), None, None, purpose, around))
     }
 

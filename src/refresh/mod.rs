@@ -18,10 +18,7 @@ mod work;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use answer::{Answer, Failure};
 use budget::Budget;
@@ -30,6 +27,7 @@ use work::Work;
 
 use crate::{
     config::PolicySource,
+    index::Index,
     store::{
         Shared,
         build::{Build, Emptying},
@@ -164,7 +162,7 @@ pub struct Refresh {
     wants_full: bool,
     /// When the first request of this refresh was sent; the wait of a long poll is not counted.
     began_ms: u64,
-    visited: BTreeSet<String>,
+    visited: Index,
     emptying: Option<Emptying>,
     /// The service held the last answer back, so the next poll may follow at once.
     held_back: bool,
@@ -201,7 +199,7 @@ impl Refresh {
             said: Said::default(),
             wants_full: false,
             began_ms: 0,
-            visited: BTreeSet::new(),
+            visited: Index::default(),
             emptying: None,
             held_back: false,
             probes: Pacer::default(),
@@ -249,7 +247,7 @@ impl Refresh {
             }
             // It is asked for again when it is its turn.
             State::Working { ahead, .. } => {
-                ahead.take().into_iter().for_each(|ahead| _ = self.visited.remove(&ahead.fetch.path));
+                ahead.take().into_iter().for_each(|ahead| _ = self.visited.remove(ahead.fetch.path.as_bytes()));
             }
             State::Idle { .. } | State::Follower { .. } => {}
         }

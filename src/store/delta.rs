@@ -6,8 +6,6 @@
 //! already, and is blocked by the same page, be allowed. So a page that brings plans is worked in twice: first without
 //! the rows that have to wait for them ([`Delta::before_plans`]), then as a whole.
 
-use std::collections::BTreeSet;
-
 use super::{
     Entry, Shared, Source,
     batch::{Batch, MergeError, Standing, Target, as_u64},
@@ -17,6 +15,7 @@ use super::{
 };
 use crate::{
     catalogue::Catalogue,
+    index::Index,
     policy::{
         ApplicationState, SubscriptionState, Text,
         page::{Header, Page, RejectedRow, Row, SmallList},
@@ -34,19 +33,20 @@ pub struct Delta {
 }
 
 /// How much of its page a delta is.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Part {
     /// All of it.
     Whole,
     /// What does not have to wait for these plans, and the plans.
-    Before(BTreeSet<String>),
+    Before(Index),
 }
 
 impl Part {
     /// Whether a row allows, and names one of the plans. What refuses never waits.
     fn leaves(&self, row: &Row<'_>) -> bool {
         let Self::Before(plans) = self else { return false };
-        let named = |plan: &Option<Text<'_>>| plan.as_ref().is_some_and(|plan| plans.contains(plan.as_str()));
+        let named =
+            |plan: &Option<Text<'_>>| plan.as_ref().is_some_and(|plan| plans.contains(plan.as_str().as_bytes()));
         match row {
             Row::Key(_) => false,
             Row::Application(row) => {
@@ -66,14 +66,9 @@ impl Part {
 }
 
 /// The plans that a page brings with rows beside them, and that the policy held has not.
-pub fn new_plans(page: &Page, held: &Catalogue) -> BTreeSet<String> {
-    let mut plans = BTreeSet::new();
-    for (list, id, _) in page.small_rows().filter(|_| !page.is_empty()) {
-        if list == SmallList::Plans && held.plan(id).is_none() {
-            plans.insert(id.to_owned());
-        }
-    }
-    plans
+pub fn new_plans(page: &Page, held: &Catalogue) -> Index {
+    let rows = page.small_rows().filter(|_| !page.is_empty());
+    rows.filter(|(list, id, _)| *list == SmallList::Plans && held.plan(id).is_none()).map(|(_, id, _)| id).collect()
 }
 
 impl Delta {
@@ -95,13 +90,13 @@ impl Delta {
     /// Begins with what of such a page does not have to wait for these plans. What it removes does not.
     pub fn before_plans(
         page: &Page,
-        plans: BTreeSet<String>,
+        plans: Index,
         held: &Manifest,
         shared: &impl Shared,
         source: &Source,
     ) -> Result<Self, BuildError> {
         let mut lists = read_lists(held, shared, source)?;
-        lists.add(page, |list, id| list == SmallList::Plans && plans.contains(id))?;
+        lists.add(page, |list, id| list == SmallList::Plans && plans.contains(id.as_bytes()))?;
         Ok(Self::of(page, held, Some(lists), Part::Before(plans)))
     }
 
@@ -113,7 +108,7 @@ impl Delta {
 
     /// Whether the whole page is still to come.
     pub fn is_before_plans(&self) -> bool {
-        self.part != Part::Whole
+        matches!(self.part, Part::Before(_))
     }
 
     /// Takes a range of the page's rows.
@@ -150,7 +145,7 @@ impl Delta {
         generation: u64,
         now_ms: u64,
     ) -> Result<Manifest, BuildError> {
-        let last = self.part == Part::Whole && header.next.is_none();
+        let last = matches!(self.part, Part::Whole) && header.next.is_none();
         let mut manifest = Manifest {
             sequence: held.sequence.saturating_add(1),
             changed_at_ms: now_ms,

@@ -3,20 +3,46 @@
 //! Kept as JSON, they need no second format: whoever reads the entry reads a page. The rows of one id replace each other,
 //! so a delta can change single ones.
 
-use std::collections::BTreeMap;
-
 use super::{Corrupt, bytes};
-use crate::policy::{
-    page::{CatalogueRows, MAX_PAGE_BYTES, Page, SmallList},
-    wire,
+use crate::{
+    index::Index,
+    policy::{
+        page::{CatalogueRows, MAX_PAGE_BYTES, Page, SmallList},
+        wire,
+    },
 };
 
 /// The rows of the small lists by id, as JSON.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Lists {
-    apis: BTreeMap<String, String>,
-    plans: BTreeMap<String, String>,
-    deny_policies: BTreeMap<String, String>,
+    apis: Rows,
+    plans: Rows,
+    deny_policies: Rows,
+}
+
+/// The rows of one list, in the order in which they came.
+#[derive(Debug, Default)]
+struct Rows {
+    places: Index,
+    /// Empty where a row was taken out.
+    rows: Vec<String>,
+}
+
+impl Rows {
+    fn insert(&mut self, id: &str, json: &str) {
+        match self.places.get(id.as_bytes()).and_then(|place| self.rows.get_mut(place)) {
+            Some(row) => json.clone_into(row),
+            None => {
+                self.places.insert(id.as_bytes(), self.rows.len());
+                self.rows.push(json.to_owned());
+            }
+        }
+    }
+
+    fn remove(&mut self, id: &str) {
+        let place = self.places.remove(id.as_bytes());
+        place.and_then(|place| self.rows.get_mut(place)).into_iter().for_each(String::clear);
+    }
 }
 
 /// The lists are longer than they may be.
@@ -37,7 +63,7 @@ impl Lists {
             (SmallList::DenyPolicies, &page.removed.deny_policies),
         ] {
             let rows = self.list(list);
-            ids.iter().for_each(|id| drop(rows.remove(id)));
+            ids.iter().for_each(|id| rows.remove(id));
         }
         self.add(page, |_, _| true)
     }
@@ -46,15 +72,15 @@ impl Lists {
     pub fn add(&mut self, page: &Page, wanted: impl Fn(SmallList, &str) -> bool) -> Result<(), TooLong> {
         for (list, id, json) in page.small_rows().filter(|(list, id, _)| wanted(*list, id)) {
             let rows = self.list(list);
-            rows.insert(id.to_owned(), json.to_owned());
-            if rows.len() > list.limit() {
+            rows.insert(id, json);
+            if rows.places.len() > list.limit() {
                 return Err(TooLong { list: list.as_str(), limit: list.limit() });
             }
         }
         Ok(())
     }
 
-    fn list(&mut self, list: SmallList) -> &mut BTreeMap<String, String> {
+    fn list(&mut self, list: SmallList) -> &mut Rows {
         match list {
             SmallList::Apis => &mut self.apis,
             SmallList::Plans => &mut self.plans,
@@ -64,7 +90,7 @@ impl Lists {
 
     /// How many APIs there are.
     pub fn apis(&self) -> usize {
-        self.apis.len()
+        self.apis.places.len()
     }
 
     /// The value to be set under `key`.
@@ -78,7 +104,7 @@ impl Lists {
             json.push_str(",\"");
             json.push_str(list.as_str());
             json.push_str("\":[");
-            for (index, row) in rows.values().enumerate() {
+            for (index, row) in rows.rows.iter().filter(|row| !row.is_empty()).enumerate() {
                 if index > 0 {
                     json.push(',');
                 }

@@ -5,7 +5,6 @@
 //! What a VM counted since its last tick is lost if it traps; nothing else is.
 
 use std::{
-    collections::BTreeMap,
     hash::{BuildHasherDefault, Hasher},
     rc::Rc,
 };
@@ -43,8 +42,8 @@ pub struct Counting {
     waiting: Vec<Waiting>,
     /// Up to which of the flushes each slot is passed over; empty before the first.
     full_until: Vec<u64>,
-    /// Of what could not even wait.
-    merged: BTreeMap<Box<[u8]>, u64>,
+    /// Of what could not even wait: one row for each outcome and hour.
+    merged: Vec<Counted>,
     /// Requests whose combination was given up, and that are not told yet.
     unattributed: u64,
     /// Ticks in which something was put into shared data; where there is more than one may do, each begins elsewhere.
@@ -210,7 +209,7 @@ impl Counting {
             return;
         }
         let this_hour = self.hour();
-        let rows: Vec<Counted> = std::mem::take(&mut self.merged).into_iter().collect();
+        let rows = std::mem::take(&mut self.merged);
         let fits = put(shared, source, UNATTRIBUTED, rows.iter(), this_hour, report).unwrap_or_default();
         let fits = fits.into_iter().chain(std::iter::repeat(false));
         self.merged.extend(rows.into_iter().zip(fits).filter(|(_, fits)| !fits).map(|(row, _)| row));
@@ -219,7 +218,7 @@ impl Counting {
 
 /// Adds a row to those that wait. Where there are too many, combinations are not kept apart any more; returns how many
 /// requests are concerned.
-fn wait(waiting: &mut Vec<Waiting>, merged: &mut BTreeMap<Box<[u8]>, u64>, row: Vec<u8>, value: u64) -> u64 {
+fn wait(waiting: &mut Vec<Waiting>, merged: &mut Vec<Counted>, row: Vec<u8>, value: u64) -> u64 {
     if waiting.len() >= MAX_WAITING {
         return merge(merged, &row, value);
     }
@@ -229,11 +228,13 @@ fn wait(waiting: &mut Vec<Waiting>, merged: &mut BTreeMap<Box<[u8]>, u64>, row: 
 }
 
 /// Adds a row's requests to those whose combination was given up; returns how many they are.
-fn merge(merged: &mut BTreeMap<Box<[u8]>, u64>, row: &[u8], value: u64) -> u64 {
+fn merge(merged: &mut Vec<Counted>, row: &[u8], value: u64) -> u64 {
     match row::unattributed(row) {
         Ok(Some(row)) => {
-            let sum = merged.entry(row.into_boxed_slice()).or_default();
-            *sum = sum.saturating_add(value);
+            match merged.iter_mut().find(|(known, _)| **known == *row) {
+                Some((_, sum)) => *sum = sum.saturating_add(value),
+                None => merged.push((row.into_boxed_slice(), value)),
+            }
             value
         }
         Ok(None) | Err(Corrupt) => 0,

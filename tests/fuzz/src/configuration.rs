@@ -73,7 +73,7 @@ fn check_bounds(config: &Config) {
     for digests in [&config.emergency.deny_keys, &config.emergency.allow_keys] {
         assert!(digests.is_sorted(), "they are searched by halves");
     }
-    assert!(config.replies.overrides.values().all(|by| by.status.is_none_or(|status| (400..600).contains(&status))));
+    assert!(config.replies.overrides.iter().all(|(_, by)| by.status.is_none_or(|status| (400..600).contains(&status))));
 }
 
 /// The texts of a configuration that must not be said, but for those that stand elsewhere in it, too.

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Digest, MAX_APIS, MAX_DENY_POLICIES, MAX_PLANS, MAX_REVISION, MAX_TEXT_BYTES, Text,
+    describe::describe,
     left_out::Concerns,
     rows::{Api, Application, DenyPolicy, InvalidRow, Key, Plan, Problem, Subscription},
     wire,
@@ -295,30 +296,6 @@ fn parse<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow>>(json: &'a st
     let row: W = serde_json::from_str(json)
         .map_err(|error| InvalidRow { field: "", problem: Problem::Shape(describe(&error)) })?;
     T::try_from(row)
-}
-
-/// serde_json's message without the value that it met: a page may hold anything, and logs must not.
-fn describe(error: &serde_json::Error) -> String {
-    let message = error.to_string();
-    let place = format!("line {} column {}", error.line(), error.column());
-    let what = match error.classify() {
-        serde_json::error::Category::Eof => "ends too early",
-        serde_json::error::Category::Syntax => "is not JSON",
-        serde_json::error::Category::Io => "cannot be read",
-        serde_json::error::Category::Data => {
-            // "missing field `id`" and "duplicate field `id`" name fields of ours; "invalid type" would quote a value.
-            let ours = message.starts_with("missing field") || message.starts_with("duplicate field");
-            let end = message.find(" at line").unwrap_or(message.len());
-            return match message.get(..end).filter(|_| ours) {
-                Some(named) => format!("{named} ({place})"),
-                None => match message.get(..end).and_then(|text| text.split_once("expected ")) {
-                    Some((_, expected)) => format!("expected {expected} ({place})"),
-                    None => format!("has a wrong value ({place})"),
-                },
-            };
-        }
-    };
-    format!("{what} ({place})")
 }
 
 /// Where a raw value of `body` stands in it.

@@ -17,6 +17,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 LOCKED ?= --locked
 WORK := $(or $(CARGO_TARGET_DIR),target)
 STACK := $(WORK)/debug/stack
+MODULE := --profile filter --config tools/module.toml
 title = @printf '\n== %s\n'
 
 .PHONY: help
@@ -64,11 +65,11 @@ clean: ## Remove what was built; what was fetched stays in .tools
 
 .PHONY: filter
 filter:
-	@tools/need cargo
-	tools/wasm-cargo rustc --profile filter $(LOCKED) -p keygate --lib --crate-type cdylib
+	@tools/need cargo wasm-opt
+	tools/wasm-cargo rustc $(MODULE) $(LOCKED) -p keygate --lib --crate-type cdylib
 	@mkdir -p target
 	cargo build -q $(LOCKED) -p trim
-	@$(WORK)/debug/trim $(WORK)/wasm32-unknown-unknown/filter/keygate.wasm target/keygate.wasm
+	@tools/finish $(WORK)/debug/trim $(WORK)/wasm32-unknown-unknown/filter/keygate.wasm target/keygate.wasm
 	@echo "target/keygate.wasm: $$(wc -c < target/keygate.wasm) bytes"
 
 .PHONY: policy-service
@@ -174,13 +175,13 @@ SOAK_MODULE := $(WORK)/wasm32-unknown-unknown/filter/soak_trap.wasm
 
 .PHONY: soak-module
 soak-module:
-	@tools/need cargo cc
-	tools/wasm-cargo build --profile filter $(LOCKED) -p keygate-soak-trap
+	@tools/need cargo cc wasm-opt
+	tools/wasm-cargo build $(MODULE) $(LOCKED) -p keygate-soak-trap
 	cargo build --release $(LOCKED) -p keygate-soak
 	cargo build -q $(LOCKED) -p trim
 	@mkdir -p target/soak
 	@$(WORK)/release/soak arm $(SOAK_MODULE) $(SOAK_MODULE).armed
-	@$(WORK)/debug/trim $(SOAK_MODULE).armed target/soak/keygate.wasm
+	@tools/finish $(WORK)/debug/trim $(SOAK_MODULE).armed target/soak/keygate.wasm
 
 # --- the measurements ------------------------------------------------------------------------------------------------
 #
@@ -205,12 +206,12 @@ bench-scale: build bench-filters envoy ## A million keys: load, memory, requests
 	cargo build --release $(LOCKED) -p keygate-bench --bin bench-scale
 	@exec $(WORK)/release/bench-scale --filters $(BENCH_FILTERS)
 
-# What keygate is compared with. `calls` goes through what keygate's own module goes through after linking.
+# What keygate is compared with. Of `calls` only those exports are kept that keygate has.
 .PHONY: bench-filters
 bench-filters:
 	@tools/need cargo
-	tools/wasm-cargo build --profile filter $(LOCKED) -p keygate-bench-noop -p keygate-bench-plain -p keygate-bench-calls
+	tools/wasm-cargo build --profile compared $(LOCKED) -p keygate-bench-noop -p keygate-bench-plain -p keygate-bench-calls
 	@mkdir -p $(BENCH_FILTERS)
-	@install -m 644 $(WORK)/wasm32-unknown-unknown/filter/bench_*.wasm $(BENCH_FILTERS)
+	@install -m 644 $(WORK)/wasm32-unknown-unknown/compared/bench_*.wasm $(BENCH_FILTERS)
 	cargo build -q $(LOCKED) -p trim
-	@$(WORK)/debug/trim $(WORK)/wasm32-unknown-unknown/filter/bench_calls.wasm $(BENCH_FILTERS)/bench_calls.wasm
+	@$(WORK)/debug/trim $(WORK)/wasm32-unknown-unknown/compared/bench_calls.wasm $(BENCH_FILTERS)/bench_calls.wasm

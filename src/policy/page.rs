@@ -163,7 +163,7 @@ pub enum InvalidPage {
         what: &'static str,
     },
     /// A bad row in a list whose loss could widen access.
-    Row(RejectedRow),
+    Row(Box<RejectedRow>),
     /// A list is longer than its limit.
     TooManyRows {
         /// Its name.
@@ -363,7 +363,8 @@ fn small_list<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow> + SmallR
         let place = place(body, raw);
         let value: T = parse(raw.get()).map_err(|why| {
             let offset = Some(place.start);
-            InvalidPage::Row(RejectedRow { list: list.as_str(), offset, why, concerns: Concerns::Nothing })
+            let row = RejectedRow { list: list.as_str(), offset, why, concerns: Concerns::Nothing };
+            InvalidPage::Row(Box::new(row))
         })?;
         places.push((list, value.id().to_owned(), place));
         values.push(value);

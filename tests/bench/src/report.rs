@@ -36,8 +36,8 @@ pub fn markdown(run: Run<'_>) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "{}\n\n{}", table(run), how(run));
     let _ = writeln!(out, "\n{}", goals_table(&goals::of(run.measured, "keygate")));
-    let size = run.module_bytes.div_ceil(1024);
-    let _ = writeln!(out, "Size of the module: {size} KiB (goal: ≤ 400 KB).");
+    let size = run.module_bytes.div_ceil(1000);
+    let _ = writeln!(out, "Size of the module: {size} KB (goal: ≤ 400 KB).");
     if run.has_baseline {
         let _ = writeln!(out, "\n{}", against_baseline(run.measured));
     }

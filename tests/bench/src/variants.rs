@@ -14,8 +14,8 @@ const CALLS: &str = "pairs metric remove set set set property";
 /// The same where the credential is kept and nothing is forwarded.
 const CALLS_ALONE: &str = "pairs metric property";
 /// What no deciding can do without, each with all before it: the headers are read, the key is found, it is digested, the
-/// path is brought into one form.
-const WORK: [&str; 4] = ["head", "credential", "digest", "path"];
+/// path is brought into one form, the API and the key are looked for in a map.
+const WORK: [&str; 6] = ["head", "credential", "digest", "path", "api", "subject"];
 /// The same for a key that is not in the cache: its shard and its application's.
 const CALLS_COLD: &str = "pairs read read metric remove set set set property";
 /// The same for a key that the policy does not know: its shard, and a look at whether there is a newer policy.
@@ -40,6 +40,8 @@ pub mod id {
     pub const CALLS: &str = "calls";
     /// keygate's host calls, and what no deciding can do without.
     pub const CALLS_WORK: &str = "calls-work";
+    /// The same, deciding alone.
+    pub const CALLS_ALONE_WORK: &str = "calls-alone-work";
     /// keygate's host calls when it only decides.
     pub const CALLS_ALONE: &str = "calls-alone";
     /// keygate's host calls for a key that is not in the cache.
@@ -227,12 +229,13 @@ impl Compared {
         self.add(id::LUA, "Lua, table of 100,000 keys", Some(listeners::lua(LUA_KEYS)), lua);
         let plain = listeners::wasm(id::PLAIN, &filters.plain, &population.keys().to_string());
         self.add(id::PLAIN, "plain stock-SDK filter, the same work from a map", Some(plain), ALL);
+        let [alone_worked, worked] = [CALLS_ALONE, CALLS].map(|words| words.replace("pairs", "pairs subject"));
         let calls = |id, words| Some(listeners::wasm(id, &filters.calls, words));
         self.add(id::CALLS_ALONE, "keygate's host calls, deciding alone", calls(id::CALLS_ALONE, CALLS_ALONE), REASON);
+        let title = "the same, and what no deciding can do without";
+        self.add(id::CALLS_ALONE_WORK, title, calls(id::CALLS_ALONE_WORK, &alone_worked), REASON);
         self.add(id::CALLS, "keygate's host calls, nothing decided", calls(id::CALLS, CALLS), ALL);
-        let work = CALLS.replace("pairs", "pairs path");
-        let title = "the same, the key found and digested, the path read";
-        self.add(id::CALLS_WORK, title, calls(id::CALLS_WORK, &work), ALL);
+        self.add(id::CALLS_WORK, title, calls(id::CALLS_WORK, &worked), ALL);
         self.add(
             id::CALLS_COLD,
             "keygate's host calls with two reads of shared data",

@@ -4,10 +4,11 @@
 //! Its configuration names the calls, in keygate's order, so that the cost of each can be found by leaving it out:
 //! `pairs metric remove set set set property`. `read` reads a value of shared data as long as a shard, each time another
 //! one, and `refuse` answers as keygate refuses. The values that it sets are as long as those that keygate sets in the
-//! benchmark. What no filter of this kind can do without, whatever it decides, are `head`, `credential`, `digest` and `path`:
-//! reading the headers, finding the key among them, its SHA-256, and the path in the form in which it is compared, each
-//! with all before it, by keygate's own functions; what they find is thrown away. As keygate it hears of streams without the SDK's dispatcher and declares the calls itself; statuses are not
-//! looked at.
+//! benchmark. What no filter of this kind can do without, whatever it decides, are `head`, `credential`, `digest`, `path`,
+//! `api` and `subject`: reading the headers, finding the key among them, its SHA-256, the path in the form in which it is
+//! compared, and a look for the API and for the key in a map, each with all before it, by keygate's own functions where it
+//! has one; what they find is thrown away. As keygate it hears of streams without the SDK's dispatcher and declares the
+//! calls itself; statuses are not looked at.
 
 use std::{
     cell::{Cell, RefCell},
@@ -15,11 +16,14 @@ use std::{
     ptr,
 };
 
+use hashbrown::HashMap;
 use keygate::{
+    catalogue::Catalogue,
     config::{Ambiguous, CredentialSource},
-    credential,
+    credential::{self, Credential},
     head::Head,
     path::RequestPath,
+    policy::{Digest, page::Page},
 };
 use proxy_wasm::traits::{Context, RootContext};
 
@@ -39,6 +43,8 @@ const PROPERTIES: [(&str, &str); 4] = [
     ("keygate.key_id", "k-00000000"),
     ("keygate.api_id", "api-000"),
 ];
+/// APIs of the benchmark; each has a path of its own.
+const APIS: usize = 100;
 /// How many values `read` has to choose from: as many as keygate has shards for the benchmark's 100,000 keys and their
 /// applications.
 const VALUES: u32 = 8192;
@@ -94,7 +100,7 @@ unsafe extern "C" {
 /// A host call.
 enum Call {
     Pairs,
-    Work(Work, Vec<CredentialSource>),
+    Work(Box<Work>),
     Metric(u32),
     Remove,
     Set(&'static str, &'static str),
@@ -103,38 +109,66 @@ enum Call {
     Refuse(Vec<u8>),
 }
 
-/// What is done with the headers: up to and with this.
+/// What is done with the headers, and what with.
+struct Work {
+    until: Part,
+    sources: Vec<CredentialSource>,
+    catalogue: Catalogue,
+    /// Keys that have come.
+    subjects: RefCell<HashMap<Digest, u32>>,
+}
+
+/// A part of the work, with all before it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Work {
+enum Part {
     Head,
     Credential,
     Digest,
     Path,
+    Api,
+    Subject,
 }
 
 impl Work {
-    fn on(self, headers: &[u8], sources: &[CredentialSource]) {
+    fn new(until: Part) -> Option<Self> {
+        let header = |name: &str| CredentialSource::Header { name: name.to_owned() };
+        // Where keygate looks by default.
+        let sources =
+            vec![header("x-api-key"), header("apikey"), CredentialSource::Query { name: "apikey".to_owned() }];
+        let apis =
+            (0..APIS).map(|api| format!(r#"{{"id": "api-{api:03}", "match": [{{"path": "/api-{api:03}/1.0"}}]}}"#));
+        let page = format!(r#"{{"format": 1, "apis": [{}]}}"#, apis.collect::<Vec<_>>().join(","));
+        let catalogue = Catalogue::new(Page::scan(page.into_bytes()).ok()?.catalogue);
+        Some(Self { until, sources, catalogue, subjects: RefCell::default() })
+    }
+
+    fn on(&self, headers: &[u8]) {
         let Ok(head) = Head::parse(black_box(headers)) else { return };
-        if self < Self::Credential {
+        if self.until < Part::Credential {
             black_box(&head);
             return;
         }
-        let found = credential::find(&head, sources);
-        if self < Self::Digest {
+        let found = credential::find(&head, &self.sources);
+        if self.until < Part::Digest {
             black_box(&found);
             return;
         }
-        black_box(found.resolve(Ambiguous::Reject));
-        if self == Self::Path {
-            let _ = black_box(RequestPath::parse(head.target.unwrap_or_default()));
+        let credential = black_box(found.resolve(Ambiguous::Reject));
+        if self.until < Part::Path {
+            return;
+        }
+        let Ok(path) = black_box(RequestPath::parse(head.target.unwrap_or_default())) else { return };
+        if self.until < Part::Api {
+            return;
+        }
+        black_box(self.catalogue.find(head.authority, &path));
+        if self.until == Part::Subject
+            && let Credential::Present(digest) = credential
+        {
+            let mut subjects = self.subjects.borrow_mut();
+            black_box(subjects.entry(digest).or_insert(0));
         }
     }
-}
-
-/// Where keygate looks by default.
-fn default_sources() -> Vec<CredentialSource> {
-    let header = |name: &str| CredentialSource::Header { name: name.to_owned() };
-    vec![header("x-api-key"), header("apikey"), CredentialSource::Query { name: "apikey".to_owned() }]
 }
 
 thread_local! {
@@ -154,15 +188,18 @@ impl RootContext for Root {
         let configuration = take_buffer(|data, size| unsafe {
             proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, usize::MAX, data, size)
         });
+        let work = |until| Some(Call::Work(Box::new(Work::new(until)?)));
         let (mut headers, mut properties) = (HEADERS.iter(), PROPERTIES.iter());
         let calls: Option<Vec<Call>> = String::from_utf8_lossy(&configuration)
             .split_whitespace()
             .map(|word| match word {
                 "pairs" => Some(Call::Pairs),
-                "head" => Some(Call::Work(Work::Head, default_sources())),
-                "credential" => Some(Call::Work(Work::Credential, default_sources())),
-                "digest" => Some(Call::Work(Work::Digest, default_sources())),
-                "path" => Some(Call::Work(Work::Path, default_sources())),
+                "head" => work(Part::Head),
+                "credential" => work(Part::Credential),
+                "digest" => work(Part::Digest),
+                "path" => work(Part::Path),
+                "api" => work(Part::Api),
+                "subject" => work(Part::Subject),
                 "metric" => Some(Call::Metric(define_metric("bench.calls"))),
                 "remove" => Some(Call::Remove),
                 "set" => headers.next().map(|(name, value)| Call::Set(name, value)),
@@ -204,7 +241,7 @@ extern "C" fn keygate_on_request_headers(_context: u32, _headers: usize, _end_of
                     Call::Pairs => {
                         taken = take_buffer(|data, size| proxy_get_header_map_pairs(REQUEST_HEADERS, data, size));
                     }
-                    Call::Work(work, sources) => work.on(&taken, sources),
+                    Call::Work(work) => work.on(&taken),
                     Call::Metric(id) => _ = proxy_increment_metric(*id, 1),
                     Call::Remove => {
                         let name = "x-api-key";

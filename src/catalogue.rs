@@ -4,11 +4,11 @@
 //! A catalogue is decoded once per VM for each generation. Keys, applications and subscriptions, of which there are
 //! millions, are not here but in [`crate::store`].
 
-use std::net::IpAddr;
+use std::{cell::LazyCell, net::IpAddr};
 
 use crate::{
     hostname::{HostPattern, MAX_HOST_BYTES, host_of},
-    index::Index,
+    index::{Index, List},
     path::RequestPath,
     policy::{
         page::{CatalogueRows, SmallRow},
@@ -19,22 +19,15 @@ use crate::{
 /// The small lists of a policy.
 #[derive(Debug, Default)]
 pub struct Catalogue {
-    apis: Rows<Api>,
+    apis: List<Api>,
     hosts: Vec<Prefixes>,
     exact_hosts: Index,
     /// By suffix, dot first.
     suffixes: Index,
     any_host: Prefixes,
-    plans: Rows<Plan>,
-    deny_policies: Rows<DenyPolicy>,
+    plans: List<Plan>,
+    deny_policies: List<DenyPolicy>,
     conflicts: Vec<Conflict>,
-}
-
-/// A small list, each row once.
-#[derive(Debug)]
-struct Rows<T> {
-    rows: Vec<T>,
-    by_id: Index,
 }
 
 /// Path prefixes of one host, each with the API that it means.
@@ -66,16 +59,16 @@ impl Catalogue {
     /// Orders the rows. Of two rows with the same id the last one counts.
     pub fn new(rows: CatalogueRows) -> Self {
         let mut catalogue =
-            Self { plans: Rows::new(rows.plans), deny_policies: Rows::new(rows.deny_policies), ..Self::default() };
-        let apis = Rows::new(rows.apis);
-        for (index, api) in apis.rows.iter().enumerate() {
-            catalogue.index(index, api, &apis.rows);
+            Self { plans: list_of(rows.plans), deny_policies: list_of(rows.deny_policies), ..Self::default() };
+        let apis = list_of(rows.apis);
+        for (index, api) in apis.entries() {
+            catalogue.index(index, api, &apis);
         }
         catalogue.apis = apis;
         catalogue
     }
 
-    fn index(&mut self, index: usize, api: &Api, apis: &[Api]) {
+    fn index(&mut self, index: usize, api: &Api, apis: &List<Api>) {
         for one in &api.matches {
             let path = one.path.as_bytes();
             let Some(hosts) = &one.hosts else {
@@ -104,7 +97,7 @@ impl Catalogue {
     pub fn find(&self, authority: &[u8], path: &RequestPath<'_>) -> Option<Addressed<'_>> {
         let path = path.as_bytes();
         let (index, prefix) = self.find_by_host(authority, path).or_else(|| self.any_host.longest(path))?;
-        Some(Addressed { api: self.apis.rows.get(index)?, prefix })
+        Some(Addressed { api: self.apis.at(index)?, prefix })
     }
 
     fn find_by_host(&self, authority: &[u8], path: &[u8]) -> Option<(usize, usize)> {
@@ -144,15 +137,13 @@ impl Catalogue {
         owner: Option<&str>,
         address: impl FnOnce() -> Option<IpAddr>,
     ) -> bool {
-        let about_address = |policy: &&DenyPolicy| matches!(policy.target, DenyTarget::Range(_));
-        let policies = &self.deny_policies.rows;
-        let address = if policies.iter().any(|policy| about_address(&policy)) { address() } else { None };
-        policies.iter().any(|policy| {
+        let address = LazyCell::new(address);
+        self.deny_policies.entries().any(|(_, policy)| {
             let matches = match &policy.target {
                 DenyTarget::Application(id) => id.as_str() == application,
                 DenyTarget::Api(id) => id.as_str() == api,
                 DenyTarget::Owner(name) => owner == Some(name.as_str()),
-                DenyTarget::Range(range) => match address {
+                DenyTarget::Range(range) => match *address {
                     Some(address) => range.contains(&address),
                     None => return true,
                 },
@@ -168,35 +159,7 @@ impl Catalogue {
 
     /// How many APIs there are.
     pub fn api_count(&self) -> usize {
-        self.apis.rows.len()
-    }
-}
-
-impl<T: SmallRow> Rows<T> {
-    /// Of two rows with the same id the last one counts.
-    fn new(rows: Vec<T>) -> Self {
-        let mut kept = Self { rows: Vec::with_capacity(rows.len()), by_id: Index::with_capacity(rows.len()) };
-        for row in rows {
-            let id = row.id().as_bytes();
-            let place = kept.by_id.get(id).and_then(|place| kept.rows.get_mut(place));
-            if let Some(place) = place {
-                *place = row;
-            } else {
-                kept.by_id.insert(id, kept.rows.len());
-                kept.rows.push(row);
-            }
-        }
-        kept
-    }
-
-    fn get(&self, id: &str) -> Option<&T> {
-        self.rows.get(self.by_id.get(id.as_bytes())?)
-    }
-}
-
-impl<T> Default for Rows<T> {
-    fn default() -> Self {
-        Self { rows: Vec::new(), by_id: Index::default() }
+        self.apis.len()
     }
 }
 
@@ -209,6 +172,15 @@ impl Prefixes {
     }
 }
 
+fn list_of<T: SmallRow>(rows: Vec<T>) -> List<T> {
+    let mut list = List::default();
+    for row in rows {
+        let id = row.id().to_owned();
+        list.insert(&id, row);
+    }
+    list
+}
+
 fn is_prefix(prefix: &[u8], path: &[u8]) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
 }
@@ -219,13 +191,13 @@ fn suffixes_of(host: &[u8]) -> impl Iterator<Item = &[u8]> {
     (longest..host.len()).filter(|&start| host.get(start) == Some(&b'.')).filter_map(|start| host.get(start..))
 }
 
-fn insert(prefixes: &mut Prefixes, path: &[u8], index: usize, apis: &[Api], conflicts: &mut Vec<Conflict>) {
+fn insert(prefixes: &mut Prefixes, path: &[u8], index: usize, apis: &List<Api>, conflicts: &mut Vec<Conflict>) {
     prefixes.longest = prefixes.longest.max(path.len());
     let Some(known) = prefixes.apis.get(path).filter(|known| *known != index) else {
         prefixes.apis.insert(path, index);
         return;
     };
-    let (Some(old), Some(new)) = (apis.get(known), apis.get(index)) else { return };
+    let (Some(old), Some(new)) = (apis.at(known), apis.at(index)) else { return };
     let (meant, shadowed) = if new.id < old.id { (new, old) } else { (old, new) };
     conflicts.push(Conflict { meant: meant.id.as_str().to_owned(), shadowed: shadowed.id.as_str().to_owned() });
     if new.id < old.id {

@@ -226,10 +226,9 @@ impl Refresh {
         if self.visited.len() >= MAX_PAGES {
             return self.refused(path, &format!("the policy has more than {MAX_PAGES} pages"), around);
         }
-        if self.visited.contains(next.as_bytes()) {
+        if self.visited.insert(next.as_bytes(), 0).is_some() {
             return self.refused(path, "`next` leads to a page that was there before", around);
         }
-        self.visited.insert(next.as_bytes(), 0);
         Some(self.fetch(next.to_owned(), None, None, purpose, around))
     }
 

@@ -5,7 +5,7 @@
 
 use super::{Corrupt, bytes};
 use crate::{
-    index::Index,
+    index::List,
     policy::{
         page::{CatalogueRows, MAX_PAGE_BYTES, Page, SmallList},
         wire,
@@ -15,34 +15,9 @@ use crate::{
 /// The rows of the small lists by id, as JSON.
 #[derive(Debug, Default)]
 pub struct Lists {
-    apis: Rows,
-    plans: Rows,
-    deny_policies: Rows,
-}
-
-/// The rows of one list, in the order in which they came.
-#[derive(Debug, Default)]
-struct Rows {
-    places: Index,
-    /// Empty where a row was taken out.
-    rows: Vec<String>,
-}
-
-impl Rows {
-    fn insert(&mut self, id: &str, json: &str) {
-        match self.places.get(id.as_bytes()).and_then(|place| self.rows.get_mut(place)) {
-            Some(row) => json.clone_into(row),
-            None => {
-                self.places.insert(id.as_bytes(), self.rows.len());
-                self.rows.push(json.to_owned());
-            }
-        }
-    }
-
-    fn remove(&mut self, id: &str) {
-        let place = self.places.remove(id.as_bytes());
-        place.and_then(|place| self.rows.get_mut(place)).into_iter().for_each(String::clear);
-    }
+    apis: List<String>,
+    plans: List<String>,
+    deny_policies: List<String>,
 }
 
 /// The lists are longer than they may be.
@@ -72,15 +47,15 @@ impl Lists {
     pub fn add(&mut self, page: &Page, wanted: impl Fn(SmallList, &str) -> bool) -> Result<(), TooLong> {
         for (list, id, json) in page.small_rows().filter(|(list, id, _)| wanted(*list, id)) {
             let rows = self.list(list);
-            rows.insert(id, json);
-            if rows.places.len() > list.limit() {
+            rows.insert(id, json.to_owned());
+            if rows.len() > list.limit() {
                 return Err(TooLong { list: list.as_str(), limit: list.limit() });
             }
         }
         Ok(())
     }
 
-    fn list(&mut self, list: SmallList) -> &mut Rows {
+    fn list(&mut self, list: SmallList) -> &mut List<String> {
         match list {
             SmallList::Apis => &mut self.apis,
             SmallList::Plans => &mut self.plans,
@@ -90,7 +65,7 @@ impl Lists {
 
     /// How many APIs there are.
     pub fn apis(&self) -> usize {
-        self.apis.places.len()
+        self.apis.len()
     }
 
     /// The value to be set under `key`.
@@ -104,7 +79,7 @@ impl Lists {
             json.push_str(",\"");
             json.push_str(list.as_str());
             json.push_str("\":[");
-            for (index, row) in rows.rows.iter().filter(|row| !row.is_empty()).enumerate() {
+            for (index, (_, row)) in rows.entries().enumerate() {
                 if index > 0 {
                     json.push(',');
                 }

@@ -49,16 +49,27 @@ impl std::fmt::Debug for Candidate<'_> {
 }
 
 /// What a request's credential amounts to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Credential {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Credential<'f> {
     /// No source holds anything.
     Absent,
     /// Something is there that cannot be a key.
     Malformed,
     /// Several different keys.
     Ambiguous,
-    /// One key; this is its digest.
-    Present(Digest),
+    /// One key, as its client sends it.
+    Present(&'f [u8]),
+}
+
+impl std::fmt::Debug for Credential<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Absent => "Absent",
+            Self::Malformed => "Malformed",
+            Self::Ambiguous => "Ambiguous",
+            Self::Present(_) => "Present(hidden)",
+        })
+    }
 }
 
 impl<'a> Found<'a> {
@@ -94,7 +105,7 @@ impl<'a> Found<'a> {
     }
 
     /// What it amounts to.
-    pub fn resolve(&self, ambiguous: Ambiguous) -> Credential {
+    pub fn resolve(&self, ambiguous: Ambiguous) -> Credential<'_> {
         let Some(first) = &self.first else { return Credential::Absent };
         let first_alone = ambiguous == Ambiguous::First && !self.overflow;
         let others = if first_alone { &[][..] } else { &self.others };
@@ -102,7 +113,7 @@ impl<'a> Found<'a> {
         match first {
             Candidate::Malformed => Credential::Malformed,
             Candidate::Value(_) if others.iter().any(is_malformed) => Credential::Malformed,
-            Candidate::Value(value) if others.is_empty() => Credential::Present(Digest::of(value)),
+            Candidate::Value(value) if others.is_empty() => Credential::Present(value),
             Candidate::Value(_) => Credential::Ambiguous,
         }
     }

@@ -50,8 +50,8 @@ pub trait Policy {
     fn catalogue(&self) -> &Catalogue;
     /// Whether it is so old that it allows nothing any more.
     fn is_expired(&self) -> bool;
-    /// What is known of a key and its application's subscription to an API.
-    fn subject(&self, digest: &Digest, api: &str) -> Result<Option<Rc<Subject>>, Unreadable>;
+    /// What is known of a key, as its client sends it, and its application's subscription to an API.
+    fn subject(&self, key: &[u8], api: &str) -> Result<Option<Rc<Subject>>, Unreadable>;
     /// The limits of its plans, bound to their counters.
     fn quotas<'s>(&self, subject: &'s Subject, api: &str, plans: &Plans<'_>) -> &'s Quotas;
     /// Counts a request; one that does not pass, for a reason of its own or for another, is not counted.
@@ -281,7 +281,7 @@ fn is_emergency(found: &Found<'_>, config: &Config) -> bool {
     let keys = &config.emergency.allow_keys;
     !keys.is_empty()
         && matches!(found.resolve(config.ambiguous_credentials),
-            Credential::Present(digest) if keys.binary_search(&digest).is_ok())
+            Credential::Present(key) if keys.binary_search(&Digest::of(key)).is_ok())
 }
 
 fn find_api<'p>(
@@ -326,13 +326,13 @@ fn check_api<'p, P: Policy>(
         check_endpoint(api, KeyType::Production)?;
         return Ok(Permit::Emergency);
     }
-    let digest = match found.resolve(config.ambiguous_credentials) {
+    let key = match found.resolve(config.ambiguous_credentials) {
         Credential::Absent => return Err(Reason::CredentialMissing.into()),
         Credential::Malformed => return Err(Reason::CredentialMalformed.into()),
         Credential::Ambiguous => return Err(Reason::CredentialAmbiguous.into()),
-        Credential::Present(digest) => digest,
+        Credential::Present(key) => key,
     };
-    let subject = policy.subject(&digest, api.id.as_str())?.ok_or(Reason::KeyUnknown)?;
+    let subject = policy.subject(key, api.id.as_str())?.ok_or(Reason::KeyUnknown)?;
     let subject: &Subject = known.subject.insert(subject);
     check_key(subject, facts)?;
     check_deny_policies(subject, api, policy.catalogue(), facts)?;

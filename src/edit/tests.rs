@@ -71,7 +71,8 @@ fn no_credential_is_left_and_all_else_is() {
             let edits = collect(|mut edit| remove_credentials(before, &sources, &mut edit));
             let headers = apply(before, &edits);
             let after = Head::new(headers);
-            let left = credential::find(&after, &sources).resolve(Ambiguous::First);
+            let found = credential::find(&after, &sources);
+            let left = found.resolve(Ambiguous::First);
             assert_eq!(left, Credential::Absent, "{before:?} became {after:?}");
             removed += usize::from(!edits.is_empty());
 

@@ -80,6 +80,7 @@ unsafe extern "C" {
 unsafe extern "C" {
     fn environ_sizes_get(count: *mut usize, size: *mut usize) -> Code;
     fn environ_get(entries: *mut *mut u8, bytes: *mut u8) -> Code;
+    fn random_get(bytes: *mut u8, size: usize) -> Code;
 }
 
 /// The SDK makes a root context of this number.
@@ -329,6 +330,13 @@ pub fn environment(name: &str) -> Option<Vec<u8>> {
     }
     let prefix = [name.as_bytes(), b"="].concat();
     bytes.split(|&byte| byte == 0).find_map(|entry| entry.strip_prefix(&*prefix)).map(<[u8]>::to_vec)
+}
+
+/// Bytes that nobody can foresee; `None` if the host gives none.
+pub fn random() -> Option<[u8; 16]> {
+    let mut bytes = [0; 16];
+    // SAFETY: the host writes as many bytes as there are.
+    (unsafe { random_get(bytes.as_mut_ptr(), bytes.len()) } == OK).then_some(bytes)
 }
 
 /// The host's shared data.

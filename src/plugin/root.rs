@@ -27,6 +27,7 @@ use crate::{
     reply::Prepared,
     store::{
         Source,
+        fingerprint::FingerprintKey,
         held::{Freshness, Held},
     },
     usage::{self, Usage, reporter::Post},
@@ -37,6 +38,8 @@ use crate::{
 const SOON_MS: u64 = 120;
 /// A VM says so often that counts of limits were lost; the metrics say how many.
 const LOSS_SAID_EVERY_MS: u64 = 60_000;
+
+const NO_RANDOM: &str = "the host gives no random bytes (random_get), so no key is remembered: each request reads the policy in shared data";
 
 /// The root context of one plugin configuration.
 pub(super) struct Root {
@@ -208,8 +211,12 @@ impl RootContext for Root {
             }
         };
         host::log(LogLevel::Info, concat!("keygate ", env!("CARGO_PKG_VERSION"), " is configured"));
+        let fingerprints = host::random().map(FingerprintKey::new);
+        if fingerprints.is_none() {
+            host::log(LogLevel::Warn, NO_RANDOM);
+        }
         let plugin = Rc::new(Plugin {
-            held: RefCell::new(Held::new(source_of(&config.policy))),
+            held: RefCell::new(Held::new(source_of(&config.policy), fingerprints)),
             refresh: RefCell::new(Refresh::new(config.policy.clone())),
             metrics: Metrics::define(config.mode),
             replies: Prepared::new(&config.replies, config.policy.refresh_interval),

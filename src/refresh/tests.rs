@@ -13,7 +13,7 @@ use crate::{
     decision::{self, Facts},
     head::Head,
     policy::Digest,
-    store::{Entry, Shared, Source, held::Held, memory::Memory},
+    store::{Entry, Shared, Source, fingerprint::FingerprintKey, held::Held, memory::Memory},
 };
 
 mod between;
@@ -54,7 +54,7 @@ impl Vm {
         let config = config(policy);
         Self {
             refresh: Refresh::new(config.policy.clone()),
-            held: Held::new(Source::new(Digest::of(b"source"))),
+            held: Held::new(Source::new(Digest::of(b"source")), Some(FingerprintKey::new([7; 16]))),
             lines: Vec::new(),
             events: Vec::new(),
             tokens: 0,

@@ -1,115 +1,109 @@
 //! What one VM remembers of recent requests: the inputs of their decisions, never the decisions.
 //!
-//! An entry is one key and one API, so its size is bounded. The cache holds two halves; when the younger is full it
-//! becomes the older and the older is let go, so what is used stays and nothing needs a clock. A key enters when it comes
-//! for the second time: those that come once, however many, pay for no entry and push nobody out. Keys that the policy
-//! does not know never enter it, so a flood of them evicts nothing either.
+//! An entry is one key and one API, so its size is bounded. A key enters when it comes for the second time: those that
+//! come once, however many, pay for no entry and push nobody out. Keys that the policy does not know never enter it, so a
+//! flood of them evicts nothing either. No key is kept, nor its digest: a fingerprint tells it, of which this VM alone has
+//! the secret.
 
-use std::{hash::Hash, rc::Rc};
+use std::rc::Rc;
 
-use hashbrown::{Equivalent, HashMap};
+use super::fingerprint::Fingerprint;
+use crate::decision::Subject;
 
-use crate::{decision::Subject, policy::Digest};
-
-/// Entries of one half. Two halves of 2,048 entries at some 300 bytes are 1.2 MB for each VM.
-const HALF_ENTRIES: usize = 2048;
-
+/// Entries that a fingerprint may be among; the one that was asked for least lately makes room.
+const WAYS: usize = 8;
+/// Groups of so many: 4,096 entries of 24 bytes, and subjects of some 300 bytes, are 1.3 MB for each VM.
+const SETS: usize = 512;
 /// Places in which it is noted which keys came lately: one for each entry, four bytes each, 16 KiB for each VM.
-const NOTES: usize = 2 * HALF_ENTRIES;
+const NOTES: usize = WAYS * SETS;
+
+type Entry = Option<(Fingerprint, Rc<Subject>)>;
 
 #[derive(Debug)]
 pub(super) struct Cache {
-    young: HashMap<Owned, Rc<Subject>>,
-    old: HashMap<Owned, Rc<Subject>>,
-    /// A part of the digest of the last key that came by each place.
+    /// Set by set, in each what was asked for last in front; none until the first key is kept.
+    entries: Vec<Entry>,
+    /// A part of the fingerprint of the last key that came by each place.
     notes: Box<[u32]>,
 }
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { young: HashMap::default(), old: HashMap::default(), notes: vec![0; NOTES].into() }
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Owned {
-    digest: Digest,
-    api: Box<str>,
-}
-
-#[derive(Clone, Copy)]
-struct Borrowed<'a> {
-    digest: &'a Digest,
-    api: &'a str,
-}
-
-impl Hash for Owned {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        Borrowed { digest: &self.digest, api: &self.api }.hash(state);
-    }
-}
-
-impl Hash for Borrowed<'_> {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        // A digest's first bytes are as good as all of them; the APIs of one key are few.
-        state.write_u64(self.digest.prefix());
-    }
-}
-
-impl Equivalent<Owned> for Borrowed<'_> {
-    fn equivalent(&self, owned: &Owned) -> bool {
-        *self.digest == owned.digest && *self.api == *owned.api
+        Self { entries: Vec::new(), notes: vec![0; NOTES].into() }
     }
 }
 
 impl Cache {
-    pub fn get(&mut self, digest: &Digest, api: &str) -> Option<Rc<Subject>> {
-        let key = Borrowed { digest, api };
-        if let Some(subject) = self.young.get(&key) {
-            return Some(subject.clone());
-        }
-        let subject = self.old.get(&key)?.clone();
-        self.insert(digest, api, subject.clone());
-        Some(subject)
+    pub fn get(&mut self, fingerprint: Fingerprint) -> Option<Rc<Subject>> {
+        let set = self.set(fingerprint)?;
+        let is_it = |entry: &Entry| matches!(entry, Some((known, _)) if *known == fingerprint);
+        let way = set.iter().position(is_it)?;
+        bring_to_front(set, way);
+        let (_, subject) = set.first()?.as_ref()?;
+        Some(subject.clone())
     }
 
-    /// Keeps what was just read, if its key has come before. Its digest tells: one that is mistaken for another's is kept
-    /// a request too early, no more.
-    pub fn keep(&mut self, digest: &Digest, api: &str, subject: &Rc<Subject>) {
-        let [.., a, b, c, d, e, f, g, h] = digest.0;
+    /// Keeps what was just read, if its key has come before. A part of its fingerprint tells: one that is mistaken for
+    /// another's is kept a request too early, no more.
+    pub fn keep(&mut self, fingerprint: Fingerprint, subject: &Rc<Subject>) {
+        let [a, b, _, _, mark @ ..] = fingerprint.1.to_le_bytes();
         let place = usize::from(u16::from_le_bytes([a, b])) % NOTES;
-        let mark = u32::from_le_bytes([e, f, g, h]) ^ u32::from_le_bytes([c, d, 0, 0]);
+        let mark = u32::from_le_bytes(mark);
         let Some(note) = self.notes.get_mut(place) else { return };
-        if std::mem::replace(note, mark) == mark {
-            self.insert(digest, api, subject.clone());
+        if std::mem::replace(note, mark) != mark {
+            return;
+        }
+        if self.entries.is_empty() {
+            self.entries.resize_with(WAYS * SETS, || None);
+        }
+        let Some(set) = self.set(fingerprint) else { return };
+        bring_to_front(set, WAYS - 1);
+        if let Some(first) = set.first_mut() {
+            *first = Some((fingerprint, subject.clone()));
         }
     }
 
-    fn insert(&mut self, digest: &Digest, api: &str, subject: Rc<Subject>) {
-        if self.young.len() >= HALF_ENTRIES {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(Owned { digest: *digest, api: api.into() }, subject);
+    fn set(&mut self, fingerprint: Fingerprint) -> Option<&mut [Entry]> {
+        let [a, b, ..] = fingerprint.0.to_le_bytes();
+        let number = usize::from(u16::from_le_bytes([a, b])) % SETS;
+        self.entries.as_chunks_mut::<WAYS>().0.get_mut(number).map(|set| &mut set[..])
     }
 
     /// Forgets all entries; which keys come often is still true.
     pub fn clear(&mut self) {
-        self.young.clear();
-        self.old.clear();
+        self.entries.clear();
+    }
+}
+
+/// One entry goes first; those before it keep their order.
+fn bring_to_front(set: &mut [Entry], way: usize) {
+    for way in (0..way).rev() {
+        if let Some([one, other]) = set.get_mut(way..).and_then(|rest| rest.first_chunk_mut()) {
+            std::mem::swap(one, other);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::fingerprint::FingerprintKey;
 
-    fn ask(cache: &mut Cache, number: u32) -> bool {
-        let digest = Digest::of(&number.to_le_bytes());
-        if cache.get(&digest, "api").is_some() {
+    const SECRET: FingerprintKey = FingerprintKey::new([1; 16]);
+
+    fn ask(cache: &mut Cache, number: usize) -> bool {
+        let fingerprint = SECRET.of(&number.to_le_bytes(), "api");
+        if let Some(subject) = cache.get(fingerprint) {
+            assert_eq!(subject.key_id, number.to_string().into(), "another key's subject");
             return true;
         }
-        cache.keep(&digest, "api", &Rc::new(Subject::default()));
+        let subject = Subject { key_id: number.to_string().into(), ..Subject::default() };
+        cache.keep(fingerprint, &Rc::new(subject));
         false
+    }
+
+    fn entries(cache: &Cache) -> usize {
+        cache.entries.iter().flatten().count()
     }
 
     #[test]
@@ -118,8 +112,8 @@ mod tests {
         assert_eq!([(); 4].map(|()| ask(&mut cache, 1)), [false, false, true, true]);
         cache.clear();
         assert_eq!([(); 3].map(|()| ask(&mut cache, 1)), [false, true, true], "it is known to come often");
-        let digest = Digest::of(&1u32.to_le_bytes());
-        assert!(cache.get(&digest, "another").is_none(), "another API");
+        assert!(cache.get(SECRET.of(&1usize.to_le_bytes(), "another")).is_none(), "another API");
+        assert!(cache.get(FingerprintKey::new([2; 16]).of(&1usize.to_le_bytes(), "api")).is_none(), "another secret");
     }
 
     #[test]
@@ -131,6 +125,36 @@ mod tests {
             ask(&mut cache, 0)
         });
         assert_eq!(kept.count(), 99_999, "the key that comes often is there each time");
-        assert!(cache.young.len() + cache.old.len() < 2 * HALF_ENTRIES / 100, "next to nothing was kept");
+        assert!(entries(&cache) < WAYS * SETS / 100, "next to nothing was kept");
+    }
+
+    #[test]
+    fn what_was_asked_for_least_lately_makes_room() {
+        let mut cache = Cache::default();
+        let number_of = |number: usize| SECRET.of(&number.to_le_bytes(), "api").0 % SETS as u64;
+        let one_set: Vec<_> = (0..).filter(|&number| number_of(number) == 3).take(WAYS + 1).collect();
+        let (last, rest) = one_set.split_last().unwrap();
+        rest.iter().for_each(|&number| _ = (ask(&mut cache, number), ask(&mut cache, number)));
+        assert!(rest.iter().all(|&number| ask(&mut cache, number)), "a set is full");
+        assert!(ask(&mut cache, rest[0]), "asked for once more, so the second is the one to go");
+        assert_eq!([(); 3].map(|()| ask(&mut cache, *last)), [false, false, true]);
+        let gone = |number: &&usize| cache.get(SECRET.of(&number.to_le_bytes(), "api")).is_none();
+        assert_eq!(rest.iter().filter(gone).collect::<Vec<_>>(), [&rest[1]]);
+    }
+
+    #[test]
+    fn half_as_many_keys_as_it_has_entries_find_room() {
+        let mut cache = Cache::default();
+        let keys = WAYS * SETS / 2;
+        let mut random = 1usize;
+        let mut any_of = |keys: usize| {
+            random = random.wrapping_mul(0x5851_f42d).wrapping_add(0x1405_7b7e);
+            (random >> 8) % keys
+        };
+        (0..30 * keys).for_each(|_| _ = ask(&mut cache, any_of(keys)));
+        let found = (0..keys).filter(|&number| ask(&mut cache, number)).count();
+        assert!(found >= keys * 95 / 100, "{found} of {keys}");
+        (0..1_000_000).for_each(|_| _ = ask(&mut cache, any_of(10_000)));
+        assert_eq!(entries(&cache), WAYS * SETS, "what is asked for more finds no more");
     }
 }

@@ -14,6 +14,7 @@ use super::{
     Corrupt, Entry, Expected, Kind, Place, Shared, Source,
     bytes::{self, Write},
     cache::Cache,
+    fingerprint::FingerprintKey,
     lists,
     manifest::Manifest,
     record::{self, KeyRecord},
@@ -42,6 +43,8 @@ pub struct Held {
     seen: Vec<u8>,
     /// What was last seen could not be adopted.
     unsound: bool,
+    /// The secret of this VM; without one it remembers nobody.
+    fingerprints: Option<FingerprintKey>,
     /// It outlives every policy, so that windows do.
     limiter: Limiter,
 }
@@ -80,10 +83,10 @@ pub enum Freshness {
 }
 
 impl Held {
-    /// Nothing held yet.
-    pub fn new(source: Source) -> Self {
+    /// Nothing held yet. Without a secret it reads what it is asked from shared data each time.
+    pub fn new(source: Source, fingerprints: Option<FingerprintKey>) -> Self {
         let limiter = Limiter::new(source.clone());
-        Self { source, policy: None, standing: None, seen: Vec::new(), unsound: false, limiter }
+        Self { source, policy: None, standing: None, seen: Vec::new(), unsound: false, fingerprints, limiter }
     }
 
     /// Where the policy comes from.
@@ -241,17 +244,22 @@ impl<S: Shared> decision::Policy for View<'_, S> {
         self.policy.expired.get()
     }
 
-    fn subject(&self, digest: &Digest, api: &str) -> Result<Option<Rc<Subject>>, Unreadable> {
-        if let Some(subject) = self.policy.cache.borrow_mut().get(digest, api) {
+    fn subject(&self, key: &[u8], api: &str) -> Result<Option<Rc<Subject>>, Unreadable> {
+        let fingerprint = self.held.fingerprints.map(|fingerprints| fingerprints.of(key, api));
+        if let Some(fingerprint) = fingerprint
+            && let Some(subject) = self.policy.cache.borrow_mut().get(fingerprint)
+        {
             return Ok(Some(subject));
         }
-        let found = self.read_subject(digest, api).map_err(|Corrupt| Unreadable)?;
+        let found = self.read_subject(&Digest::of(key), api).map_err(|Corrupt| Unreadable)?;
         match found {
             Some(subject) => {
                 let subject = Rc::new(subject);
                 // Kept only when whole: an application that is missing may be on its way.
-                if subject.application.is_some() {
-                    self.policy.cache.borrow_mut().keep(digest, api, &subject);
+                if let Some(fingerprint) = fingerprint
+                    && subject.application.is_some()
+                {
+                    self.policy.cache.borrow_mut().keep(fingerprint, &subject);
                 }
                 Ok(Some(subject))
             }
@@ -271,7 +279,8 @@ impl<S: Shared> decision::Policy for View<'_, S> {
 }
 
 impl<S: Shared> View<'_, S> {
-    fn read_subject(&self, digest: &Digest, api: &str) -> Result<Option<Subject>, Corrupt> {
+    /// What shared data says of a key, whatever is remembered; `None` where it says nothing.
+    pub fn read_subject(&self, digest: &Digest, api: &str) -> Result<Option<Subject>, Corrupt> {
         let manifest = &self.policy.manifest;
         let number = shard_of(digest.prefix(), manifest.key_shards);
         let Some(key) = self.read_record(Kind::Keys, number, &digest.0, record::read_key)? else { return Ok(None) };

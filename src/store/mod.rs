@@ -12,6 +12,7 @@ pub mod build;
 pub mod bytes;
 mod cache;
 pub mod delta;
+pub mod fingerprint;
 pub mod held;
 pub mod lease;
 pub mod lists;

@@ -12,7 +12,7 @@ use keygate::{
     policy::Digest,
     refresh::{Around, Refresh, RefreshEvent, Report, answer::Answer},
     reply::Prepared,
-    store::{Source, held::Held, memory::Memory},
+    store::{Source, fingerprint::FingerprintKey, held::Held, memory::Memory},
 };
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ impl Core {
         let json = group.configuration(&json!({"cluster": "policy-service"})).to_string();
         let config = config::parse(json.as_bytes(), &|_| None)
             .unwrap_or_else(|error| panic!("{}: the configuration is refused: {error}", group.name));
-        let held = Held::new(Source::new(Digest::of(b"cases")));
+        let held = Held::new(Source::new(Digest::of(b"cases")), Some(FingerprintKey::new([7; 16])));
         let refresh = Refresh::new(config.policy.clone());
         let replies = Prepared::new(&config.replies, config.policy.refresh_interval);
         let mut core = Self { config, replies, memory: Memory::default(), held, refresh, now_ms: NOW * 1000 };

@@ -1,7 +1,7 @@
 //! What keygate is for, from end to end: a subscription is blocked, fully or for production, and unblocked.
 
 use crate::{
-    host::{Envoy, Request},
+    host::{Envoy, LogLevel, Request},
     policy::*,
 };
 
@@ -120,4 +120,17 @@ fn a_delta_changes_what_it_names_and_nothing_else() {
             ("/payments/1.0", SANDBOX_KEY, "allowed"),
         ],
     );
+}
+
+#[test]
+fn a_host_without_random_bytes_decides_alike() {
+    let service = Service::new(&Page::demo(1));
+    let mut envoy = Envoy::new(configuration([])).without_random().feed(service.feed()).started();
+    for (revision, state, expected) in [(2, "UNBLOCKED", "allowed"), (3, "BLOCKED", "401 subscription_blocked")] {
+        service.publish(&Page::demo(revision).subscription("app-1", "payments-1.0", state));
+        envoy.run_for(SETTLED);
+        // A key that comes often is read from shared data each time.
+        (0..4).for_each(|_| check(&mut envoy, &[("/payments/1.0", PRODUCTION_KEY, expected)]));
+    }
+    assert!(envoy.log(LogLevel::Warn).iter().any(|line| line.contains("random_get")));
 }

@@ -13,9 +13,9 @@ use crate::{
 const CALLS: &str = "pairs metric remove set set set property";
 /// The same where the credential is kept and nothing is forwarded.
 const CALLS_ALONE: &str = "pairs metric property";
-/// What no deciding can do without, each with all before it: the headers are read, the key is found, it is digested, the
-/// path is brought into one form, the API and the key are looked for in a map.
-const WORK: [&str; 6] = ["head", "credential", "digest", "path", "api", "subject"];
+/// What no deciding can do without, each with all before it: the headers are read, the key is found, the path is brought
+/// into one form, the API and the key are looked for in a map.
+const WORK: [&str; 5] = ["head", "credential", "path", "api", "subject"];
 /// The same for a key that is not in the cache: its shard and its application's.
 const CALLS_COLD: &str = "pairs read read metric remove set set set property";
 /// The same for a key that the policy does not know: its shard, and a look at whether there is a newer policy.

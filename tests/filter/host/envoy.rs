@@ -70,6 +70,12 @@ impl Envoy {
         self
     }
 
+    /// With a host that gives no random bytes.
+    pub fn without_random(self) -> Self {
+        lock(&self.world).without_random = true;
+        self
+    }
+
     /// With a policy service; it is asked once about each callout, when the VM that made it has returned.
     pub fn feed(mut self, feed: impl FnMut(&Callout) -> Answer + Send + 'static) -> Self {
         self.set_feed(feed);

@@ -225,6 +225,18 @@ pub unsafe extern "C" fn environ_sizes_get(count: *mut usize, size: *mut usize) 
     }))
 }
 
+/// WASI's `random_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn random_get(bytes: *mut u8, size: usize) -> u32 {
+    number(call("random_get", |world, vm| {
+        if world.without_random {
+            return Err(Status::InternalFailure);
+        }
+        unsafe { ptr::write_bytes(bytes, u8::try_from(vm % 256).unwrap(), size) };
+        Ok(())
+    }))
+}
+
 /// WASI's `environ_get`: pointers, and the `NAME=value` lines that they point to, each ended by a NUL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn environ_get(mut pointers: *mut *mut u8, mut buffer: *mut u8) -> u32 {

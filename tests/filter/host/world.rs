@@ -35,6 +35,8 @@ pub struct World {
     pub log: Vec<LogLine>,
     /// Environment variables of the VMs.
     pub environment: Vec<(String, String)>,
+    /// It gives no random bytes.
+    pub without_random: bool,
     /// Clusters that are not simply there.
     pub clusters: BTreeMap<String, Cluster>,
     pub vms: Vec<VmState>,

@@ -16,7 +16,7 @@ use keygate::{
         Around, Fetch, Refresh, RefreshEvent, Report,
         answer::{Answer, MAX_RETRY_AFTER},
     },
-    store::{Source, held::Held, memory::Memory},
+    store::{Source, fingerprint::FingerprintKey, held::Held, memory::Memory},
 };
 use serde_json::json;
 
@@ -135,7 +135,7 @@ impl Vm {
     fn new() -> Self {
         let json = json!({"policy": {"cluster": "c", "max_removed_percent": 90}}).to_string();
         let config = config::parse(json.as_bytes(), &|_| None).unwrap();
-        let held = Held::new(Source::new(Digest::of(b"feed")));
+        let held = Held::new(Source::new(Digest::of(b"feed")), Some(FingerprintKey::new([7; 16])));
         let refresh = Refresh::new(config.policy.clone());
         Self { config, memory: Memory::default(), held, refresh, now_ms: NOW * 1000 }
     }
@@ -183,7 +183,7 @@ impl Vm {
     }
 
     fn check(&self, model: &Model, seen: &Seen) {
-        let mut fresh = Held::new(self.held.source().clone());
+        let mut fresh = Held::new(self.held.source().clone(), None);
         fresh.look(&self.memory);
         for held in [&self.held, &fresh] {
             assert!(!held.is_unsound());
@@ -196,8 +196,13 @@ impl Vm {
                 let found = catalogue.find_by_id(api, None).map(|addressed| addressed.api);
                 assert_eq!(found, model.apis.get(api), "API {api}");
                 for digest in &seen.digests {
-                    let found = view.subject(digest, api).expect("it can be read");
+                    let found = view.read_subject(digest, api).expect("it can be read");
                     assert_eq!(found, model.subject(digest, api), "{} at {api}", digest.to_hex());
+                }
+                for key in KEYS {
+                    let found = view.subject(key.as_bytes(), api).expect("it can be read");
+                    let expected = model.subject(&Digest::of(key.as_bytes()), api);
+                    assert_eq!(found.as_deref(), expected.as_ref(), "{key} at {api}, remembered or not");
                 }
             }
             for (id, plan) in &model.plans {

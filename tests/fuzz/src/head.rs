@@ -74,15 +74,15 @@ fn check_headers(headers: &Headers, config: &Config) {
     check_head(&before);
     let found = credential::find(&before, &config.credential_sources);
     let credential = found.resolve(config.ambiguous_credentials);
-    if let Credential::Present(digest) = credential {
-        assert!(found.any_in(&[digest]));
+    if let Credential::Present(key) = credential {
+        assert!(found.any_in(&[Digest::of(key)]));
     }
     if config.ambiguous_credentials == Ambiguous::Reject && credential == Credential::Absent {
         assert!(matches!(found.resolve(Ambiguous::First), Credential::Absent));
     }
 
     let memory = Memory::default();
-    let held = Held::new(Source::new(Digest::of(b"head")));
+    let held = Held::new(Source::new(Digest::of(b"head")), None);
     let view = held.view(&memory);
     let decision = decision::decide(&before, config, view.as_ref(), &Nothing);
     assert_eq!(decision.verdict, Err(Denial::NoPolicy));

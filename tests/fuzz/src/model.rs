@@ -1,6 +1,6 @@
 //! The policy in its plainest form: maps, changed row by row as the pages say. What the store holds must be this.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::collections::BTreeMap;
 
 use keygate::{
     decision::{Application, Restrictions, Subject, Subscription},
@@ -76,12 +76,12 @@ impl Model {
     }
 
     /// What is known of a key and an API.
-    pub fn subject(&self, digest: &Digest, api: &str) -> Option<Rc<Subject>> {
+    pub fn subject(&self, digest: &Digest, api: &str) -> Option<Subject> {
         let mut subject = self.keys.get(digest)?.clone();
         let id = &*subject.application_id;
         subject.subscription = self.subscriptions.get(&(id.to_owned(), api.to_owned())).cloned();
         subject.application = self.applications.get(id).cloned();
-        Some(Rc::new(subject))
+        Some(subject)
     }
 
     /// Digests of its keys.

@@ -11,7 +11,10 @@ use keygate::{
     head::Head,
     policy::Digest,
     refresh::{Around, Refresh, Report, answer::Answer},
-    store::{Entry, Shared, Source, bytes, held::Held, lease, lists, manifest::Manifest, memory::Memory},
+    store::{
+        Entry, Shared, Source, bytes, fingerprint::FingerprintKey, held::Held, lease, lists, manifest::Manifest,
+        memory::Memory,
+    },
 };
 use serde_json::{Value, json};
 
@@ -52,7 +55,7 @@ impl Vm {
         let json = json!({"policy": {"cluster": "c"}, "on_policy_unavailable": "deny"}).to_string();
         let config = config::parse(json.as_bytes(), &|_| None).unwrap();
         let refresh = Refresh::new(config.policy.clone());
-        Self { config, held: Held::new(source()), refresh }
+        Self { config, held: Held::new(source(), Some(FingerprintKey::new([7; 16]))), refresh }
     }
 
     /// One tick, in which whatever is asked is answered with this page.

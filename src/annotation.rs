@@ -3,7 +3,7 @@
 //! A request without `reason` never met the filter; that is what a guard behind it checks. A fact that is not known is
 //! left out.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::LazyCell};
 
 use crate::{
     config::Fact,
@@ -26,7 +26,7 @@ pub fn annotate<'a>(
 ) {
     let of_refusals: &[Fact] = if reason.is_some() { &OF_REFUSALS } else { &[] };
     let more = of_refusals.iter().filter(|fact| !facts.contains(fact));
-    let known = decision.known(permit);
+    let known = LazyCell::new(|| decision.known(permit));
     for fact in facts.iter().chain(more) {
         let value = match fact {
             Fact::Reason => Some(Cow::Borrowed(reason.map_or("allowed", Reason::as_str))),

@@ -14,7 +14,6 @@ use base64::{
 use crate::{
     config::{Ambiguous, BasicPart, CredentialSource},
     head::Head,
-    path::split_query,
     policy::{Digest, hex_digit},
 };
 
@@ -32,6 +31,28 @@ pub struct Found<'a> {
     /// Different values behind it, in the order of the sources.
     others: Vec<Candidate<'a>>,
     overflow: bool,
+    /// Which sources hold something, be it no key at all.
+    pub carried: Carried,
+}
+
+/// Which sources of a request hold something, by their places in the configuration: what goes where credentials go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carried(u32);
+
+impl Carried {
+    fn note(&mut self, place: usize) {
+        self.0 |= Self::bit(place);
+    }
+
+    /// Whether the source of this place does.
+    pub fn has(self, place: usize) -> bool {
+        self.0 & Self::bit(place) != 0
+    }
+
+    /// There are far fewer sources than bits; were there more, each would stand for all.
+    fn bit(place: usize) -> u32 {
+        u32::try_from(place).ok().and_then(|place| 1u32.checked_shl(place)).unwrap_or(u32::MAX)
+    }
 }
 
 enum Candidate<'a> {
@@ -131,18 +152,23 @@ impl<'a> Found<'a> {
 /// Collects what the sources of a request hold.
 pub fn find<'a>(head: &Head<'a>, sources: &[CredentialSource]) -> Found<'a> {
     let mut found = Found::default();
-    for source in sources {
+    for (place, source) in sources.iter().enumerate() {
         match source {
             CredentialSource::Header { name } => {
-                head.values(name.as_bytes()).for_each(|value| found.push(Cow::Borrowed(trim_blanks(value))));
+                for value in head.values(name.as_bytes()) {
+                    found.carried.note(place);
+                    found.push(Cow::Borrowed(trim_blanks(value)));
+                }
             }
             CredentialSource::Scheme { name, scheme } => {
-                for value in head.values(name.as_bytes()) {
-                    schemed(value, scheme).for_each(|value| found.push(Cow::Borrowed(value)));
+                for credential in head.values(name.as_bytes()).flat_map(|value| schemed(value, scheme)) {
+                    found.carried.note(place);
+                    found.push(Cow::Borrowed(credential));
                 }
             }
             CredentialSource::Query { name } => {
                 for argument in arguments(head).filter(|argument| is_named(argument, name)) {
+                    found.carried.note(place);
                     match percent_decode(value_of(argument)) {
                         (value, true) => found.push(value),
                         (_, false) => found.push_malformed(),
@@ -151,16 +177,17 @@ pub fn find<'a>(head: &Head<'a>, sources: &[CredentialSource]) -> Found<'a> {
             }
             CredentialSource::Cookie { name } => {
                 for cookie in cookies(head).filter(|cookie| is_cookie(cookie, name)) {
+                    found.carried.note(place);
                     found.push(Cow::Borrowed(unquote(trim_blanks(value_of(cookie)))));
                 }
             }
             CredentialSource::Basic { part } => {
-                for value in head.values(b"authorization") {
-                    for encoded in schemed(value, "basic").filter(|encoded| !encoded.is_empty()) {
-                        match basic(encoded, *part) {
-                            Some(value) => found.push(Cow::Owned(value)),
-                            None => found.push_malformed(),
-                        }
+                for encoded in head.values(b"authorization").flat_map(|value| schemed(value, "basic")) {
+                    found.carried.note(place);
+                    match basic(encoded, *part) {
+                        _ if encoded.is_empty() => {}
+                        Some(value) => found.push(Cow::Owned(value)),
+                        None => found.push_malformed(),
                     }
                 }
             }
@@ -225,7 +252,7 @@ fn next_of_scheme(value: &[u8], scheme: &[u8]) -> usize {
 
 /// The arguments of a request's query, as they are.
 fn arguments<'a>(head: &Head<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-    let query = head.target.and_then(|target| split_query(target).1);
+    let query = head.target.and_then(|target| target.query);
     query.into_iter().flat_map(|query| query.split(|&byte| byte == b'&'))
 }
 

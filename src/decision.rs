@@ -16,14 +16,14 @@ pub use subject::{Application, Restrictions, Subject, Subscription};
 use crate::{
     catalogue::{Addressed, Catalogue},
     config::{ApiSource, Config, OnPolicyUnavailable, UnknownApi},
-    credential::{self, Credential, Found},
+    credential::{self, Carried, Credential, Found},
     edit::Identity,
     head::Head,
     limit::{
         Level, Taking,
         quota::{Plans, Quotas},
     },
-    path::RequestPath,
+    path::{AmbiguousPath, RequestPath},
     policy::{
         ApiState, ApplicationState, Digest, KeyState, KeyType, Security, SubscriptionState,
         rows::{Api, Plan},
@@ -73,6 +73,8 @@ pub struct Decision<'p> {
     pub subject: Option<Rc<Subject>>,
     /// How far the limits of its plans are used up.
     pub limits: Taking,
+    /// Where it carries credentials.
+    pub carried: Carried,
 }
 
 /// Why a request passes. Only [`decide`] makes one.
@@ -137,7 +139,7 @@ impl From<Unreadable> for Denial {
 impl<'p> Decision<'p> {
     /// A refusal of which nothing else is known.
     pub fn of(denial: Denial) -> Self {
-        Self { verdict: Err(denial), api: None, subject: None, limits: Taking::default() }
+        Self { verdict: Err(denial), api: None, subject: None, limits: Taking::default(), carried: Carried::default() }
     }
 
     /// Whether something was not found that a newer policy may have.
@@ -209,7 +211,7 @@ pub fn decide<'p, P: Policy>(
 ) -> Decision<'p> {
     let mut known = Known::default();
     let verdict = check(head, config, policy, facts, &mut known);
-    Decision { verdict, api: known.api, subject: known.subject, limits: known.limits }
+    Decision { verdict, api: known.api, subject: known.subject, limits: known.limits, carried: known.carried }
 }
 
 #[derive(Default)]
@@ -217,6 +219,7 @@ struct Known<'p> {
     api: Option<&'p Api>,
     subject: Option<Rc<Subject>>,
     limits: Taking,
+    carried: Carried,
 }
 
 fn check<'p, P: Policy>(
@@ -227,6 +230,7 @@ fn check<'p, P: Policy>(
     known: &mut Known<'p>,
 ) -> Result<Permit, Denial> {
     let found = credential::find(head, &config.credential_sources);
+    known.carried = found.carried;
     if found.any_in(&config.emergency.deny_keys) {
         return Err(Reason::KeyDenied.into());
     }
@@ -234,7 +238,8 @@ fn check<'p, P: Policy>(
         return Ok(Permit::Preflight);
     }
     let emergency = is_emergency(&found, config);
-    let path = RequestPath::parse(head.target.unwrap_or_default()).map_err(|_| Reason::PathAmbiguous);
+    let path =
+        head.target.ok_or(AmbiguousPath).and_then(RequestPath::of).map_err(|AmbiguousPath| Reason::PathAmbiguous);
     let Some(policy) = policy else { return check_without_policy(&found, config, emergency, path.is_ok()) };
     let path = path?;
 

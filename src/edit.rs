@@ -1,13 +1,14 @@
 //! What changes in a request before the upstream sees it: credentials go, identity comes.
 //!
-//! Edits are values that are handed over one by one, in their order; the shell carries them out. A header that keygate names is removed from the client's request on
-//! every path that reaches upstream, so nobody can forge an identity. Nothing here decides.
+//! Edits are values that are handed over one by one, in their order; the shell carries them out. A header that keygate
+//! names is removed from the client's request on every path that reaches upstream, so nobody can forge an identity.
+//! Nothing here decides.
 
 use crate::{
     config::{CredentialSource, Forward},
-    credential::{is_cookie, is_named, schemed},
+    credential::{Carried, is_cookie, is_named},
     head::Head,
-    path::split_query,
+    path::Target,
 };
 
 /// One change of the request's headers.
@@ -38,36 +39,47 @@ pub struct Identity<'a> {
     pub plan: Option<&'a str>,
 }
 
-/// Takes the credential out of every configured source.
-pub fn remove_credentials(head: &Head<'_>, sources: &[CredentialSource], edit: &mut impl FnMut(Edit<'_>)) {
-    for (index, source) in sources.iter().enumerate() {
-        let Some(name) = header_with_credential(head, source) else { continue };
-        // Two sources may look into one header, as `Bearer` and `basic` do.
-        let before = sources.get(..index).unwrap_or_default();
-        if !before.iter().any(|source| header_with_credential(head, source) == Some(name)) {
-            edit(Edit::Remove(name));
+/// Takes out what the sources hold of which `carried`, from [`crate::credential::find`], says that they hold something.
+pub fn remove_credentials(
+    head: &Head<'_>,
+    sources: &[CredentialSource],
+    carried: Carried,
+    edit: &mut impl FnMut(Edit<'_>),
+) {
+    let (mut in_arguments, mut in_cookies) = (false, false);
+    for (place, source) in sources.iter().enumerate().filter(|(place, _)| carried.has(*place)) {
+        match source {
+            CredentialSource::Query { .. } => in_arguments = true,
+            CredentialSource::Cookie { .. } => in_cookies = true,
+            _ => {
+                let name = header_of(source);
+                // Two sources may look into one header, as `Bearer` and `basic` do.
+                let mut before = sources.iter().take(place).enumerate();
+                if !before.any(|(place, source)| carried.has(place) && header_of(source) == name) {
+                    edit(Edit::Remove(name));
+                }
+            }
         }
     }
-    remove_arguments(head, sources, edit);
-    remove_cookies(head, sources, edit);
-}
-
-/// The header that goes because of this source, if the request has it.
-fn header_with_credential<'s>(head: &Head<'_>, source: &'s CredentialSource) -> Option<&'s str> {
-    match source {
-        CredentialSource::Header { name } => head.has(name.as_bytes()).then_some(name),
-        CredentialSource::Scheme { name, scheme } => has_scheme(head, name, scheme).then_some(name),
-        CredentialSource::Basic { .. } => has_scheme(head, "authorization", "basic").then_some("authorization"),
-        CredentialSource::Query { .. } | CredentialSource::Cookie { .. } => None,
+    if in_arguments {
+        remove_arguments(head, sources, edit);
+    }
+    if in_cookies {
+        remove_cookies(head, sources, edit);
     }
 }
 
-fn has_scheme(head: &Head<'_>, name: &str, scheme: &str) -> bool {
-    head.values(name.as_bytes()).any(|value| schemed(value, scheme).next().is_some())
+/// The header that goes because of this source; empty for one that is no header of its own.
+fn header_of(source: &CredentialSource) -> &str {
+    match source {
+        CredentialSource::Header { name } | CredentialSource::Scheme { name, .. } => name,
+        CredentialSource::Basic { .. } => "authorization",
+        CredentialSource::Query { .. } | CredentialSource::Cookie { .. } => "",
+    }
 }
 
 fn remove_arguments(head: &Head<'_>, sources: &[CredentialSource], edit: &mut impl FnMut(Edit<'_>)) {
-    let Some((path, Some(query))) = head.target.map(split_query) else { return };
+    let Some(Target { path, query: Some(query), .. }) = head.target else { return };
     let is_credential = |argument: &[u8]| {
         sources.iter().any(|source| matches!(source, CredentialSource::Query { name } if is_named(argument, name)))
     };

@@ -3,6 +3,8 @@
 //! Header values are whatever bytes a client sent; nothing here takes them for text. The pseudo headers are picked out
 //! once, since every request needs them.
 
+use crate::path::Target;
+
 /// Headers of one request: at most so many. Envoy's own default is 100; an operator may raise it.
 pub const MAX_HEADERS: usize = 4096;
 
@@ -10,12 +12,14 @@ pub const MAX_HEADERS: usize = 4096;
 #[derive(Clone, Debug, Default)]
 pub struct Head<'a> {
     headers: Vec<(&'a [u8], &'a [u8])>,
+    /// A bit for each name that there is: most that are asked for are not, and then nobody looks.
+    names: u64,
     /// `:method`; empty if absent.
     pub method: &'a [u8],
     /// `:authority`; empty if absent.
     pub authority: &'a [u8],
     /// `:path` with its query; absent on CONNECT.
-    pub target: Option<&'a [u8]>,
+    pub target: Option<Target<'a>>,
 }
 
 /// What kind of answer a request understands.
@@ -37,33 +41,37 @@ impl<'a> Head<'a> {
     /// Reads the host's serialization of a header map: a count, the sizes of all names and values, then each followed by
     /// a zero byte; numbers are 32 bits, little-endian.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, InvalidHead> {
-        let (count, mut sizes) = split_u32(bytes)?;
+        let (count, sizes) = bytes.split_first_chunk().ok_or(InvalidHead)?;
+        let count = usize::try_from(u32::from_le_bytes(*count)).map_err(|_| InvalidHead)?;
         if count > MAX_HEADERS {
             return Err(InvalidHead);
         }
         let sizes_bytes = count.checked_mul(8).ok_or(InvalidHead)?;
-        let (_, mut values) = sizes.split_at_checked(sizes_bytes).ok_or(InvalidHead)?;
+        let (sizes, mut rest) = sizes.split_at_checked(sizes_bytes).ok_or(InvalidHead)?;
         let mut headers = Vec::with_capacity(count);
-        for _ in 0..count {
-            let (name_size, rest) = split_u32(sizes)?;
-            let (value_size, rest) = split_u32(rest)?;
-            sizes = rest;
-            let (name, rest) = split_terminated(values, name_size)?;
-            let (value, rest) = split_terminated(rest, value_size)?;
-            values = rest;
+        let mut names = 0;
+        for [a, b, c, d, e, f, g, h] in sizes.as_chunks().0 {
+            let name = split_terminated(&mut rest, u32::from_le_bytes([*a, *b, *c, *d]))?;
+            let value = split_terminated(&mut rest, u32::from_le_bytes([*e, *f, *g, *h]))?;
+            names |= bit_of(name);
             headers.push((name, value));
         }
-        Ok(Self::new(headers))
+        Ok(Self::with(headers, names))
     }
 
     /// A head of these headers, names in lower case.
     pub fn new(headers: Vec<(&'a [u8], &'a [u8])>) -> Self {
-        let mut head = Self { headers, ..Self::default() };
+        let names = headers.iter().fold(0, |names, (name, _)| names | bit_of(name));
+        Self::with(headers, names)
+    }
+
+    fn with(headers: Vec<(&'a [u8], &'a [u8])>, names: u64) -> Self {
+        let mut head = Self { headers, names, ..Self::default() };
         for (name, value) in &head.headers {
             match *name {
                 b":method" => head.method = value,
                 b":authority" => head.authority = value,
-                b":path" => head.target = Some(value),
+                b":path" => head.target = Some(Target::new(value)),
                 // Pseudo headers come before all others.
                 [b':', ..] => {}
                 _ => break,
@@ -74,7 +82,8 @@ impl<'a> Head<'a> {
 
     /// Every value of the header of that name, which is in lower case.
     pub fn values<'h>(&'h self, name: &'h [u8]) -> impl Iterator<Item = &'a [u8]> + 'h {
-        self.headers.iter().filter(move |(given, _)| *given == name).map(|(_, value)| *value)
+        let headers = if self.names & bit_of(name) == 0 { &[][..] } else { &self.headers };
+        headers.iter().filter(move |(given, _)| *given == name).map(|(_, value)| *value)
     }
 
     /// Whether there is a header of that name.
@@ -103,14 +112,18 @@ impl<'a> Head<'a> {
     }
 }
 
-fn split_u32(bytes: &[u8]) -> Result<(usize, &[u8]), InvalidHead> {
-    let (number, rest) = bytes.split_first_chunk::<4>().ok_or(InvalidHead)?;
-    Ok((usize::try_from(u32::from_le_bytes(*number)).map_err(|_| InvalidHead)?, rest))
+/// One of 64 bits: by how long a name is and how it ends, which tells most names apart.
+fn bit_of(name: &[u8]) -> u64 {
+    let last = name.last().copied().unwrap_or(0);
+    1 << ((name.len() ^ usize::from(last) << 1) & 63)
 }
 
-fn split_terminated(bytes: &[u8], size: usize) -> Result<(&[u8], &[u8]), InvalidHead> {
-    let (value, rest) = bytes.split_at_checked(size).ok_or(InvalidHead)?;
-    Ok((value, rest.split_first().ok_or(InvalidHead)?.1))
+/// Takes so many bytes off, and the zero behind them.
+fn split_terminated<'a>(bytes: &mut &'a [u8], size: u32) -> Result<&'a [u8], InvalidHead> {
+    let size = usize::try_from(size).map_err(|_| InvalidHead)?;
+    let (text, rest) = bytes.split_at_checked(size).ok_or(InvalidHead)?;
+    *bytes = rest.split_first().ok_or(InvalidHead)?.1;
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -135,7 +148,7 @@ mod tests {
             vec![(b":path", b"/a?b"), (b":authority", b"h"), (b"x", b"1"), (b"x", b"\xff"), (b":method", b"late")];
         let bytes = serialize(&headers);
         let head = Head::parse(&bytes).unwrap();
-        assert_eq!(head.target, Some(&b"/a?b"[..]));
+        assert_eq!(head.target, Some(Target::new(b"/a?b")));
         assert_eq!(head.authority, b"h");
         assert_eq!(head.method, b"", "a pseudo header behind ordinary ones is none");
         assert_eq!(head.values(b"x").collect::<Vec<_>>(), [&b"1"[..], b"\xff"]);
@@ -155,6 +168,23 @@ mod tests {
             }
         }
         assert!(Head::parse(&u32::MAX.to_le_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_header_is_found_by_its_name_and_by_no_other() {
+        let name = |length: usize, last: u8| [&vec![b'x'; length][..], &[last]].concat();
+        let mut names: Vec<_> = (0..9).flat_map(|length| (0..=u8::MAX).map(move |last| name(length, last))).collect();
+        names.push(Vec::new());
+        let given: Vec<(&[u8], &[u8])> = names.iter().step_by(97).map(|name| (&name[..], &b"1"[..])).collect();
+        let bytes = serialize(&given);
+        let head = Head::parse(&bytes).unwrap();
+        for name in &names {
+            let expected = given.iter().filter(|(given, _)| given == name).count();
+            assert_eq!((head.count(name), head.has(name)), (expected, expected > 0), "{name:?}");
+            let bytes = serialize(&[(name, b"2")]);
+            let alone = Head::parse(&bytes).unwrap();
+            assert_eq!(alone.values(name).collect::<Vec<_>>(), [b"2"], "{name:?}");
+        }
     }
 
     #[test]

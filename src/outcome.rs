@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use crate::{
     config::{Config, Mode, OnPolicyUnavailable},
+    credential::{self, Carried},
     decision::{Decision, Denial, Permit},
     edit::{self, Edit, Identity},
     head::{Head, Kind},
@@ -34,8 +35,8 @@ pub struct Outcome<'a> {
 /// What changes in a request; [`Change::edits`] says it in full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Change<'a> {
-    /// The credentials go.
-    pub without_credentials: bool,
+    /// The credentials of these sources go.
+    pub without: Carried,
     /// What the `forward` headers say from now on; `None` leaves them alone, since nothing goes upstream.
     pub identity: Option<Identity<'a>>,
 }
@@ -43,9 +44,7 @@ pub struct Change<'a> {
 impl Change<'_> {
     /// Hands over each change of the request's headers, in its order.
     pub fn edits(&self, head: &Head<'_>, config: &Config, mut edit: impl FnMut(Edit<'_>)) {
-        if self.without_credentials {
-            edit::remove_credentials(head, &config.credential_sources, &mut edit);
-        }
+        edit::remove_credentials(head, &config.credential_sources, self.without, &mut edit);
         if let Some(identity) = &self.identity {
             edit::set_identity(head, &config.forward, identity, &mut edit);
         }
@@ -79,13 +78,13 @@ pub fn follow<'a>(head: &Head<'_>, config: &Config, replies: &'a Prepared, decis
             Denial::Rule(_) | Denial::Unreadable => {}
         }
     }
-    refuse_by(head, config, replies, denial.reason(), decision.limits)
+    refuse_by(head, config, replies, denial.reason(), decision.limits, decision.carried)
 }
 
 fn pass<'a>(config: &Config, decision: &'a Decision<'_>, counted: Counted, permit: Permit) -> Outcome<'a> {
-    let without_credentials =
-        permit.looked_at_credential() && config.mode == Mode::Enforce && !config.forward.credential;
-    let change = Change { without_credentials, identity: Some(decision.identity(permit)) };
+    let goes = permit.looked_at_credential() && config.mode == Mode::Enforce && !config.forward.credential;
+    let without = if goes { decision.carried } else { Carried::default() };
+    let change = Change { without, identity: Some(decision.identity(permit)) };
     Outcome { counted, change, permit: Some(permit), reason: None, reply: None }
 }
 
@@ -97,7 +96,8 @@ fn would_refuse<'a>(reason: Reason) -> Outcome<'a> {
 
 /// A refusal, whatever the mode.
 pub fn refuse<'a>(head: &Head<'_>, config: &Config, replies: &'a Prepared, reason: Reason) -> Outcome<'a> {
-    refuse_by(head, config, replies, reason, Taking::default())
+    let carried = credential::find(head, &config.credential_sources).carried;
+    refuse_by(head, config, replies, reason, Taking::default(), carried)
 }
 
 /// The credential goes here too: no access log is to hold it.
@@ -107,13 +107,14 @@ fn refuse_by<'a>(
     replies: &'a Prepared,
     reason: Reason,
     limits: Taking,
+    carried: Carried,
 ) -> Outcome<'a> {
     let kind = head.kind();
     // What a limit says of itself is new with each request.
     let is_usual = kind == Kind::Http && limits.refusal.is_none();
     let prepared = replies.find(reason).filter(|_| is_usual).map(Cow::Borrowed);
     let make = || Cow::Owned(reply::refuse(reason, &config.replies, kind, config.policy.refresh_interval, limits));
-    let change = Change { without_credentials: true, identity: None };
+    let change = Change { without: carried, identity: None };
     let reply = Some(prepared.unwrap_or_else(make));
     Outcome { counted: Counted::Refused(reason), change, permit: None, reason: Some(reason), reply }
 }

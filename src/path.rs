@@ -20,13 +20,52 @@ pub struct RequestPath<'a>(Cow<'a, [u8]>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AmbiguousPath;
 
+/// The value of `:path`, gone through once: every request pays for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// All of it.
+    pub whole: &'a [u8],
+    /// What stands before the question mark.
+    pub path: &'a [u8],
+    /// What stands behind it, if there is one.
+    pub query: Option<&'a [u8]>,
+    /// The path needs no second look, as nearly all: it begins with a slash, its bytes may stand in a path, and behind no
+    /// slash is another one or a dot.
+    is_plain: bool,
+}
+
+impl<'a> Target<'a> {
+    /// Takes it apart.
+    pub fn new(whole: &'a [u8]) -> Self {
+        let mut is_plain = whole.first() == Some(&b'/');
+        let mut behind_slash = false;
+        for (index, &byte) in whole.iter().enumerate() {
+            match PATH_BYTES.get(usize::from(byte)) {
+                Some(PathByte::Plain) => behind_slash = false,
+                Some(PathByte::Dot) if !behind_slash => {}
+                Some(PathByte::Slash) if !behind_slash => behind_slash = true,
+                Some(PathByte::Question) => {
+                    let (path, rest) = whole.split_at_checked(index).unwrap_or_default();
+                    return Self { whole, path, query: rest.split_first().map(|(_, query)| query), is_plain };
+                }
+                _ => is_plain = false,
+            }
+        }
+        Self { whole, path: whole, query: None, is_plain }
+    }
+}
+
 impl<'a> RequestPath<'a> {
-    /// Reads the value of `:path`.
+    /// Reads the path of a target.
     pub fn parse(target: &'a [u8]) -> Result<Self, AmbiguousPath> {
-        if let Some(path) = plain_path(target) {
+        Self::of(Target::new(target))
+    }
+
+    /// The path of a target.
+    pub fn of(Target { path, is_plain, .. }: Target<'a>) -> Result<Self, AmbiguousPath> {
+        if is_plain {
             return Ok(Self(Cow::Borrowed(path)));
         }
-        let (path, _) = split_query(target);
         if path.first() != Some(&b'/') {
             return Err(AmbiguousPath);
         }
@@ -44,26 +83,7 @@ impl<'a> RequestPath<'a> {
     }
 }
 
-/// The path of a target in which nothing needs a second look, as nearly all are: bytes that may stand in a path, and
-/// behind no slash another one or a dot. One pass, since every request pays for it.
-fn plain_path(target: &[u8]) -> Option<&[u8]> {
-    if target.first() != Some(&b'/') {
-        return None;
-    }
-    let mut behind_slash = false;
-    for (index, &byte) in target.iter().enumerate() {
-        match PATH_BYTES.get(usize::from(byte)) {
-            Some(PathByte::Plain) => behind_slash = false,
-            Some(PathByte::Dot) if !behind_slash => {}
-            Some(PathByte::Slash) if !behind_slash => behind_slash = true,
-            Some(PathByte::Question) => return target.get(..index),
-            _ => return None,
-        }
-    }
-    Some(target)
-}
-
-/// What a byte is to [`plain_path`].
+/// What a byte of a target is.
 #[derive(Clone, Copy)]
 enum PathByte {
     Plain,
@@ -94,12 +114,6 @@ const PATH_BYTES: &[PathByte; 256] = &{
         byte += 1;
     }
 };
-
-/// Splits a request target into path and query; the query is without its question mark.
-pub fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let mut parts = target.splitn(2, |&byte| byte == b'?');
-    (parts.next().unwrap_or_default(), parts.next())
-}
 
 /// `.` and `..`, also with the path parameters that some servers cut off before they resolve dots.
 fn is_dot_segment(segment: &[u8]) -> bool {

@@ -171,6 +171,18 @@ fn a_key_beyond_those_that_are_looked_at_is_never_overlooked() {
 }
 
 #[test]
+fn a_source_that_holds_something_is_never_forgotten() {
+    for place in 0..100 {
+        let mut carried = Carried::default();
+        assert!(!carried.has(place));
+        carried.note(place);
+        assert!(carried.has(place), "{place}");
+        let others = (0..32).filter(|&other| other != place && carried.has(other)).count();
+        assert_eq!(others, if place < 32 { 0 } else { 32 }, "{place}");
+    }
+}
+
+#[test]
 fn a_log_sees_no_key() {
     let head = Head::new(vec![(b"k", b"a-secret"), (b":path", b"/?q=another")]);
     let found = find(&head, &every_source());

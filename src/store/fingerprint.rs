@@ -71,6 +71,7 @@ impl Sip {
         *c = c.rotate_left(32);
     }
 
+    #[inline(always)]
     fn word(&mut self, word: u64) {
         self.3 ^= word;
         self.round();
@@ -79,6 +80,7 @@ impl Sip {
     }
 
     /// The last word is filled up with zeros; how many bytes there are is said elsewhere.
+    #[inline(always)]
     fn bytes(&mut self, bytes: &[u8]) {
         let (words, rest) = bytes.as_chunks::<8>();
         words.iter().for_each(|word| self.word(u64::from_le_bytes(*word)));

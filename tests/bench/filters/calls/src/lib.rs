@@ -22,7 +22,7 @@ use keygate::{
     config::{Ambiguous, CredentialSource},
     credential::{self, Credential},
     head::Head,
-    path::RequestPath,
+    path::{RequestPath, Target},
     policy::page::Page,
 };
 use proxy_wasm::traits::{Context, RootContext};
@@ -152,7 +152,7 @@ impl Work {
         if self.until < Part::Path {
             return;
         }
-        let Ok(path) = black_box(RequestPath::parse(head.target.unwrap_or_default())) else { return };
+        let Ok(path) = black_box(RequestPath::of(head.target.unwrap_or(Target::new(b"")))) else { return };
         if self.until < Part::Api {
             return;
         }

@@ -137,6 +137,9 @@ impl Catalogue {
         owner: Option<&str>,
         address: impl FnOnce() -> Option<IpAddr>,
     ) -> bool {
+        if self.deny_policies.is_empty() {
+            return false;
+        }
         let address = LazyCell::new(address);
         self.deny_policies.entries().any(|(_, policy)| {
             let matches = match &policy.target {
@@ -166,9 +169,14 @@ impl Catalogue {
 impl Prefixes {
     /// The API of the longest prefix that ends on a segment boundary of `path`, and the prefix's length.
     fn longest(&self, path: &[u8]) -> Option<(usize, usize)> {
-        let boundary = |end: usize| matches!(path.get(end), None | Some(b'/'));
-        let ends = (0..=path.len().min(self.longest)).rev().filter(|&end| boundary(end));
-        ends.into_iter().find_map(|end| Some((self.apis.get(path.get(..end)?)?, end)))
+        for end in (0..=path.len().min(self.longest)).rev() {
+            if matches!(path.get(end), None | Some(b'/'))
+                && let Some(place) = self.apis.get(path.get(..end)?)
+            {
+                return Some((place, end));
+            }
+        }
+        None
     }
 }
 

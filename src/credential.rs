@@ -94,6 +94,7 @@ impl std::fmt::Debug for Credential<'_> {
 }
 
 impl<'a> Found<'a> {
+    #[inline(always)]
     fn push(&mut self, value: Cow<'a, [u8]>) {
         if value.is_empty() {
             return;
@@ -111,6 +112,7 @@ impl<'a> Found<'a> {
         self.push_candidate(Candidate::Malformed);
     }
 
+    #[inline(always)]
     fn push_candidate(&mut self, candidate: Candidate<'a>) {
         if self.first.is_none() {
             self.first = Some(candidate);
@@ -126,6 +128,7 @@ impl<'a> Found<'a> {
     }
 
     /// What it amounts to.
+    #[inline(always)]
     pub fn resolve(&self, ambiguous: Ambiguous) -> Credential<'_> {
         let Some(first) = &self.first else { return Credential::Absent };
         let first_alone = ambiguous == Ambiguous::First && !self.overflow;
@@ -140,6 +143,7 @@ impl<'a> Found<'a> {
     }
 
     /// Whether `digests`, which are sorted, hold the digest of any value.
+    #[inline(always)]
     pub fn any_in(&self, digests: &[Digest]) -> bool {
         !digests.is_empty()
             && self.candidates().any(|candidate| match candidate {

@@ -159,6 +159,7 @@ impl<'p> Decision<'p> {
     }
 
     /// All that is known of who asks for what.
+    #[inline(always)]
     pub fn known(&self, permit: Option<Permit>) -> Identity<'_> {
         let api_id = self.api.map(|api| api.id.as_str());
         if permit == Some(Permit::Emergency) {

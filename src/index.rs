@@ -4,31 +4,58 @@
 //! One for all, since each other kind costs the module some 3 KB of code. It decides nothing, and is no place for what
 //! every request brings anew.
 
-use hashbrown::HashMap;
+use std::hash::{Hash, Hasher};
+
+use hashbrown::{Equivalent, HashMap};
 
 /// Names, each with a place.
 #[derive(Clone, Debug, Default)]
-pub struct Index(HashMap<Vec<u8>, usize>);
+pub struct Index(HashMap<Owned, usize>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Owned(Box<[u8]>);
+
+struct Borrowed<'a>(&'a [u8]);
+
+impl Hash for Owned {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Borrowed(&self.0).hash(state);
+    }
+}
+
+impl Hash for Borrowed<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Not its length, too, as a slice would: nothing is behind it.
+        state.write(self.0);
+    }
+}
+
+impl Equivalent<Owned> for Borrowed<'_> {
+    fn equivalent(&self, owned: &Owned) -> bool {
+        *self.0 == *owned.0
+    }
+}
 
 impl Index {
     /// The place of a name.
+    #[inline(always)]
     pub fn get(&self, name: &[u8]) -> Option<usize> {
-        self.0.get(name).copied()
+        self.0.get(&Borrowed(name)).copied()
     }
 
     /// Whether there is a name.
     pub fn contains(&self, name: &[u8]) -> bool {
-        self.0.contains_key(name)
+        self.0.contains_key(&Borrowed(name))
     }
 
     /// Gives a name a place, in the stead of the one that it had, which is returned.
     pub fn insert(&mut self, name: &[u8], place: usize) -> Option<usize> {
-        self.0.insert(name.to_vec(), place)
+        self.0.insert(Owned(name.into()), place)
     }
 
     /// Takes a name out; the place that it had.
     pub fn remove(&mut self, name: &[u8]) -> Option<usize> {
-        self.0.remove(name)
+        self.0.remove(&Borrowed(name))
     }
 
     /// How many names there are.

@@ -81,6 +81,7 @@ pub fn follow<'a>(head: &Head<'_>, config: &Config, replies: &'a Prepared, decis
     refuse_by(head, config, replies, denial.reason(), decision.limits, decision.carried)
 }
 
+#[inline(always)]
 fn pass<'a>(config: &Config, decision: &'a Decision<'_>, counted: Counted, permit: Permit) -> Outcome<'a> {
     let goes = permit.looked_at_credential() && config.mode == Mode::Enforce && !config.forward.credential;
     let without = if goes { decision.carried } else { Carried::default() };

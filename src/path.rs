@@ -62,6 +62,7 @@ impl<'a> RequestPath<'a> {
     }
 
     /// The path of a target.
+    #[inline(always)]
     pub fn of(Target { path, is_plain, .. }: Target<'a>) -> Result<Self, AmbiguousPath> {
         if is_plain {
             return Ok(Self(Cow::Borrowed(path)));

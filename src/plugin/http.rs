@@ -56,20 +56,20 @@ fn handle(plugin: &Plugin, context: u32, arrival: Arrival) -> Action {
         let outcome = outcome::refuse(&head, &plugin.config, &plugin.replies, reason);
         return carry_out(plugin, &head, &Decision::of(reason.into()), &outcome);
     };
-    {
+    let mut has_looked = false;
+    loop {
         let held = plugin.held.borrow();
         let view = held.view(&SharedData);
         let decision = decision::decide(&head, &plugin.config, view.as_ref(), &HostFacts);
         // What was not found may be there in a policy that this VM has not looked at yet.
-        if !decision.is_miss() || held.is_current(&SharedData) {
+        if has_looked || !decision.is_miss() || held.is_current(&SharedData) {
             return conclude(plugin, context, arrival, &head, &decision);
         }
+        drop(decision);
+        drop(held);
+        plugin.held.borrow_mut().look(&SharedData);
+        has_looked = true;
     }
-    plugin.held.borrow_mut().look(&SharedData);
-    let held = plugin.held.borrow();
-    let view = held.view(&SharedData);
-    let decision = decision::decide(&head, &plugin.config, view.as_ref(), &HostFacts);
-    conclude(plugin, context, arrival, &head, &decision)
 }
 
 fn conclude(plugin: &Plugin, context: u32, arrival: Arrival, head: &Head<'_>, decision: &Decision<'_>) -> Action {

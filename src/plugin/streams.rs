@@ -47,6 +47,7 @@ impl Streams {
         }
     }
 
+    #[inline(always)]
     /// Takes a stream out; a second time it is not found.
     fn take(&self, context: u32) -> Option<Stream> {
         if let Some(newest) = self.newest.get()

@@ -34,6 +34,7 @@ impl Default for Cache {
 }
 
 impl Cache {
+    #[inline(always)]
     pub fn get(&mut self, fingerprint: Fingerprint) -> Option<Rc<Subject>> {
         let set = self.set(fingerprint)?;
         let is_it = |entry: &Entry| matches!(entry, Some((known, _)) if *known == fingerprint);

@@ -83,7 +83,9 @@ impl Sip {
     #[inline(always)]
     fn bytes(&mut self, bytes: &[u8]) {
         let (words, rest) = bytes.as_chunks::<8>();
-        words.iter().for_each(|word| self.word(u64::from_le_bytes(*word)));
+        for word in words {
+            self.word(u64::from_le_bytes(*word));
+        }
         if !rest.is_empty() {
             self.word(rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)));
         }
@@ -96,8 +98,11 @@ impl Sip {
         Fingerprint(first, self.half())
     }
 
+    #[inline(always)]
     fn half(&mut self) -> u64 {
-        (0..4).for_each(|_| self.round());
+        for _ in 0..4 {
+            self.round();
+        }
         self.0 ^ self.1 ^ self.2 ^ self.3
     }
 }

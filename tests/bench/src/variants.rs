@@ -18,6 +18,8 @@ const CALLS_ALONE: &str = "pairs metric property";
 const WORK: [&str; 5] = ["head", "credential", "path", "api", "subject"];
 /// The same for a key that is not in the cache: its shard and its application's.
 const CALLS_COLD: &str = "pairs read read metric remove set set set property";
+/// What no deciding about such a key can do without: its SHA-256, both shards checked, and a record found in each.
+const WORK_COLD: (&str, &str) = ("pairs digest", "look");
 /// The same for a key that the policy does not know: its shard, and a look at whether there is a newer policy.
 const CALLS_UNKNOWN: &str = "pairs read read metric remove property property refuse";
 /// The same for a blocked subscription: all that is known of who asked is annotated.
@@ -46,6 +48,8 @@ pub mod id {
     pub const CALLS_ALONE: &str = "calls-alone";
     /// keygate's host calls for a key that is not in the cache.
     pub const CALLS_COLD: &str = "calls-cold";
+    /// The same, and what no deciding about such a key can do without.
+    pub const CALLS_COLD_WORK: &str = "calls-cold-work";
     /// keygate's host calls for an unknown key.
     pub const CALLS_UNKNOWN: &str = "calls-unknown";
     /// keygate's host calls for a blocked subscription.
@@ -242,6 +246,9 @@ impl Compared {
             calls(id::CALLS_COLD, CALLS_COLD),
             ALL,
         );
+        let (head, look) = WORK_COLD;
+        let worked = CALLS_COLD.replace("pairs", head).replace("read", look);
+        self.add(id::CALLS_COLD_WORK, title, calls(id::CALLS_COLD_WORK, &worked), ALL);
         for (id, title, words) in [
             (id::CALLS_UNKNOWN, "keygate's host calls, refusing an unknown key", CALLS_UNKNOWN),
             (id::CALLS_BLOCKED, "keygate's host calls, refusing a block", CALLS_BLOCKED),

@@ -2,12 +2,12 @@
 //! deciding were free, the floor of each goal on this machine.
 //!
 //! Its configuration names the calls, in keygate's order, so that the cost of each can be found by leaving it out:
-//! `pairs metric remove set set set property`. `read` reads a value of shared data as long as a shard, each time another
-//! one, and `refuse` answers as keygate refuses. The values that it sets are as long as those that keygate sets in the
+//! `pairs metric remove set set set property`. `read` reads a shard of shared data, each time another one, `look` also
+//! checks it and looks for its last record, and `refuse` answers as keygate refuses. The values that it sets are as long as those that keygate sets in the
 //! benchmark. What no filter of this kind can do without, whatever it decides, are `head`, `credential`, `path`, `api`
 //! and `subject`: reading the headers, finding the key among them, the path in the form in which it is compared, and a look
-//! for the API and for the key in a map, each with all before it, by keygate's own functions where it has one; what they
-//! find is thrown away. As keygate it hears of streams without the SDK's dispatcher and declares the
+//! for the API and for the key in a map; `digest` takes the key's SHA-256, too. Each is done with all before it, by keygate's
+//! own functions where it has one; what they find is thrown away. As keygate it hears of streams without the SDK's dispatcher and declares the
 //! calls itself; statuses are not looked at.
 
 use std::{
@@ -23,7 +23,8 @@ use keygate::{
     credential::{self, Credential},
     head::Head,
     path::{RequestPath, Target},
-    policy::page::Page,
+    policy::{Digest, page::Page},
+    store::shard::{Shard, ShardWriter},
 };
 use proxy_wasm::traits::{Context, RootContext};
 
@@ -45,11 +46,12 @@ const PROPERTIES: [(&str, &str); 4] = [
 ];
 /// APIs of the benchmark; each has a path of its own.
 const APIS: usize = 100;
-/// How many values `read` has to choose from: as many as keygate has shards for the benchmark's 100,000 keys and their
+/// How many shards `read` has to choose from: as many as keygate has shards for the benchmark's 100,000 keys and their
 /// applications.
 const VALUES: u32 = 8192;
-/// Bytes of each: 24 records of a key.
-const VALUE_BYTES: usize = 1600;
+/// Records of each, and bytes of a record's key and of what stands behind it: those of a key. They make 1,600 bytes.
+const RECORDS: u8 = 24;
+const RECORD: (usize, usize) = (32, 32);
 /// From one value to the next: a prime, so that all have their turn and none is near the one before.
 const STRIDE: u32 = 4057;
 /// What `refuse` answers.
@@ -106,6 +108,7 @@ enum Call {
     Set(&'static str, &'static str),
     Property(&'static str, &'static str),
     Read,
+    Look,
     Refuse(Vec<u8>),
 }
 
@@ -114,7 +117,7 @@ struct Work {
     until: Part,
     sources: Vec<CredentialSource>,
     catalogue: Catalogue,
-    /// Keys that have come.
+    /// The first key that came.
     subjects: RefCell<HashMap<Vec<u8>, u32>>,
 }
 
@@ -126,6 +129,7 @@ enum Part {
     Path,
     Api,
     Subject,
+    Digest,
 }
 
 impl Work {
@@ -157,13 +161,15 @@ impl Work {
             return;
         }
         black_box(self.catalogue.find(head.authority, &path));
-        if self.until == Part::Subject
-            && let Credential::Present(key) = credential
-        {
+        let Credential::Present(key) = credential else { return };
+        if self.until >= Part::Subject {
             let mut subjects = self.subjects.borrow_mut();
-            if black_box(subjects.get(key)).is_none() {
+            if black_box(subjects.get(key)).is_none() && subjects.is_empty() {
                 subjects.insert(key.to_vec(), 0);
             }
+        }
+        if self.until == Part::Digest {
+            black_box(Digest::of(key));
         }
     }
 }
@@ -200,13 +206,15 @@ impl RootContext for Root {
                 "remove" => Some(Call::Remove),
                 "set" => headers.next().map(|(name, value)| Call::Set(name, value)),
                 "property" => properties.next().map(|(path, value)| Call::Property(path, value)),
+                "digest" => work(Part::Digest),
                 "read" => Some(Call::Read),
+                "look" => Some(Call::Look),
                 "refuse" => Some(Call::Refuse(serialize(&REPLY_HEADERS))),
                 _ => None,
             })
             .collect();
         let Some(calls) = calls else { return false };
-        if calls.iter().any(|call| matches!(call, Call::Read)) {
+        if calls.iter().any(|call| matches!(call, Call::Read | Call::Look)) {
             (0..VALUES).for_each(write_value);
         }
         CALLS.set(calls);
@@ -251,12 +259,12 @@ extern "C" fn keygate_on_request_headers(_context: u32, _headers: usize, _end_of
                     Call::Property(path, value) => {
                         proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len());
                     }
-                    Call::Read => {
-                        let key = value_key(NEXT.replace(NEXT.get().wrapping_add(STRIDE)) % VALUES);
-                        let mut cas = 0;
-                        drop(take_buffer(|data, size| {
-                            proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut cas)
-                        }));
+                    Call::Read => drop(read(&next_key())),
+                    Call::Look => {
+                        let key = next_key();
+                        let value = read(&key);
+                        let shard = Shard::open(&key, &value).ok().flatten();
+                        black_box(shard.map(|shard| shard.find(&[RECORDS; RECORD.0]).is_ok()));
                     }
                     Call::Refuse(headers) => {
                         let details = "keygate_key_unknown";
@@ -280,6 +288,16 @@ extern "C" fn keygate_on_request_headers(_context: u32, _headers: usize, _end_of
     })
 }
 
+fn next_key() -> [u8; 53] {
+    value_key(NEXT.replace(NEXT.get().wrapping_add(STRIDE)) % VALUES)
+}
+
+fn read(key: &[u8]) -> Vec<u8> {
+    let mut cas = 0;
+    // SAFETY: the host reads the key during the call, and writes pointer, size and version.
+    take_buffer(|data, size| unsafe { proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut cas) })
+}
+
 /// A name as long as a shard's, with its number in digits of base 16.
 fn value_key(number: u32) -> [u8; 53] {
     let mut key = *b"keygate/0/0123456789abcdef0123456789abcdef/bench/0000";
@@ -292,7 +310,10 @@ fn value_key(number: u32) -> [u8; 53] {
 }
 
 fn write_value(number: u32) {
-    let (key, value) = (value_key(number), [b'v'; VALUE_BYTES]);
+    let key = value_key(number);
+    let mut shard = ShardWriter::new(1);
+    (1..=RECORDS).for_each(|record| shard.push((&[record; RECORD.0], &[record; RECORD.1])));
+    let value = shard.finish(&key);
     // SAFETY: the host reads the bytes during the call.
     unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), 0) };
 }

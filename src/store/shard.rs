@@ -4,6 +4,8 @@
 //! both behind their length. A shard of another generation than the manifest's reads as empty, so nothing ever needs
 //! deleting.
 
+use std::cmp::Ordering;
+
 use super::{
     Corrupt,
     bytes::{self, Reader, Write},
@@ -42,8 +44,10 @@ impl<'a> Shard<'a> {
     /// The value of a record.
     pub fn find(mut self, key: &[u8]) -> Result<Option<&'a [u8]>, Corrupt> {
         while let Some((found, value)) = self.next_record()? {
-            if found >= key {
-                return Ok((found == key).then_some(value));
+            match found.cmp(key) {
+                Ordering::Less => {}
+                Ordering::Equal => return Ok(Some(value)),
+                Ordering::Greater => return Ok(None),
             }
         }
         Ok(None)

@@ -47,8 +47,8 @@ impl Streams {
         }
     }
 
-    #[inline(always)]
     /// Takes a stream out; a second time it is not found.
+    #[inline(always)]
     fn take(&self, context: u32) -> Option<Stream> {
         if let Some(newest) = self.newest.get()
             && newest.context == context

@@ -37,7 +37,6 @@ pub(super) enum Arrival {
 
 /// Answers a request that has just come.
 pub(super) fn answer(plugin: &Plugin, context: u32) -> Action {
-    plugin.serves.set(true);
     handle(plugin, context, Arrival::New)
 }
 

@@ -57,6 +57,15 @@ impl Plugin {
         place.map(|place| waiting.remove(place)).is_some()
     }
 
+    /// Requests come: with the first of them the lease goes to a VM that serves none, before anything of it is looked at,
+    /// so that whatever a request does to this VM, the policy is refreshed.
+    fn serve(&self) {
+        if !self.serves.replace(true) {
+            let held = self.held.borrow();
+            self.refresh.borrow_mut().serves_requests(&host::SharedData, held.source(), host::now_ms());
+        }
+    }
+
     /// Ticks so often from now on.
     fn tick_every(&self, period: Duration) {
         if self.tick.replace(period) != period {

@@ -63,9 +63,6 @@ impl Root {
         {
             let mut held = plugin.held.borrow_mut();
             let mut refresh = plugin.refresh.borrow_mut();
-            if plugin.serves.get() {
-                refresh.serves_requests();
-            }
             let mut around = Around { now_ms, held: &mut held, shared: &SharedData, report: &mut report };
             let mut wanted = ask(&mut refresh, &mut around);
             while let Some(fetch) = wanted {

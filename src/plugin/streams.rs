@@ -28,6 +28,8 @@ struct Streams {
     newest: Cell<Option<Stream>>,
     /// Streams of a host that makes others before it asks for the headers of one.
     older: RefCell<Vec<Stream>>,
+    /// The root context of the last stream, whose plugin has been told that it serves.
+    serving: Cell<u32>,
 }
 
 #[derive(Clone, Copy)]
@@ -38,10 +40,20 @@ struct Stream {
 
 impl Streams {
     const fn new() -> Self {
-        Self { plugins: RefCell::new(Vec::new()), newest: Cell::new(None), older: RefCell::new(Vec::new()) }
+        Self {
+            plugins: RefCell::new(Vec::new()),
+            newest: Cell::new(None),
+            older: RefCell::new(Vec::new()),
+            serving: Cell::new(0),
+        }
     }
 
     fn add(&self, stream: Stream) {
+        if self.serving.replace(stream.root) != stream.root
+            && let Some(plugin) = self.plugin(stream.root)
+        {
+            plugin.serve();
+        }
         if let Some(older) = self.newest.replace(Some(stream)) {
             self.older.borrow_mut().push(older);
         }

@@ -71,6 +71,7 @@ impl Refresh {
         self.follow();
     }
 
+    /// Whether it holds the lease, serves requests, and would lose nothing that is half done.
     pub(super) fn should_offer(&self) -> bool {
         let idle = match &self.state {
             State::Idle { .. } => true,
@@ -80,12 +81,20 @@ impl Refresh {
         self.serves && !self.offered && idle && self.emptying.is_none()
     }
 
+    /// This VM serves requests from now on: it gives the lease to one that does not, now or when nothing is half done.
+    pub fn serves_requests<S: Shared>(&mut self, shared: &S, source: &Source, now_ms: u64) {
+        self.serves = true;
+        if self.should_offer() {
+            self.offer(shared, source, now_ms);
+        }
+    }
+
     /// Gives the lease to a VM that serves no requests, if there is one; after a while it takes it again.
-    pub(super) fn offer<S: Shared>(&mut self, around: &mut Around<'_, S>) {
+    pub(super) fn offer<S: Shared>(&mut self, shared: &S, source: &Source, now_ms: u64) {
         self.offered = true;
         if let Some(lease) = self.lease.take() {
-            lease.release(around.shared, around.held.source());
+            lease.release(shared, source);
         }
-        self.state = State::Follower { free_since_ms: Some(around.now_ms) };
+        self.state = State::Follower { free_since_ms: Some(now_ms) };
     }
 }

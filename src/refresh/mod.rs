@@ -208,11 +208,6 @@ impl Refresh {
         }
     }
 
-    /// This VM serves requests: it gives the lease to one that does not, once.
-    pub fn serves_requests(&mut self) {
-        self.serves = true;
-    }
-
     /// Whether this VM refreshes.
     pub fn is_leader(&self) -> bool {
         self.lease.is_some()
@@ -265,7 +260,7 @@ impl Refresh {
             return None;
         }
         if self.should_offer() {
-            self.offer(around);
+            self.offer(around.shared, around.held.source(), around.now_ms);
             return None;
         }
         self.empty_old_bank(around);

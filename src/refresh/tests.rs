@@ -82,6 +82,10 @@ impl Vm {
         self.events.extend(report.events);
     }
 
+    fn serve(&mut self, memory: &Memory, now_ms: u64) {
+        self.refresh.serves_requests(memory, self.held.source(), now_ms);
+    }
+
     fn tick(&mut self, memory: &Memory, now_ms: u64) {
         self.held.look(memory);
         self.ask(memory, now_ms, |refresh, around| refresh.tick(0, around));
@@ -153,6 +157,16 @@ fn holding(memory: &Memory, policy: &str) -> Vm {
     assert_eq!(vm.decide(memory, "good"), "allowed");
     vm.lines.clear();
     vm.events.clear();
+    vm
+}
+
+/// The same, on a thread that serves requests, where nobody else would refresh.
+fn serving(memory: &Memory, policy: &str) -> Vm {
+    let mut vm = holding(memory, policy);
+    vm.serve(memory, 1_000);
+    assert!(!vm.refresh.is_leader(), "it offers the lease to others");
+    vm.tick(memory, 2_000);
+    assert!(vm.refresh.is_leader(), "which nobody wants");
     vm
 }
 
@@ -498,9 +512,8 @@ fn long_page(next: &str, first: usize) -> String {
 #[test]
 fn the_next_page_is_asked_for_before_the_work_on_this_one() {
     let memory = Memory::default();
-    let mut vm = holding(&memory, "");
+    let mut vm = serving(&memory, "");
     vm.tick(&memory, 6_000);
-    vm.refresh.serves_requests();
     vm.answer(&memory, 6_000, json(long_page(r#""/2""#, 0)));
     let (_, fetch) = vm.sent.clone().expect("the second page is asked for");
     assert_eq!(fetch.path, "/2");
@@ -514,9 +527,8 @@ fn the_next_page_is_asked_for_before_the_work_on_this_one() {
 #[test]
 fn a_page_asked_for_early_that_fails_or_was_never_sent_changes_nothing() {
     let memory = Memory::default();
-    let mut vm = holding(&memory, "");
+    let mut vm = serving(&memory, "");
     vm.tick(&memory, 6_000);
-    vm.refresh.serves_requests();
     vm.answer(&memory, 6_000, json(long_page(r#""/2""#, 0)));
     vm.answer(&memory, 6_000, status(500));
     vm.settle(&memory, 6_000, &mut |_| status(500));
@@ -524,9 +536,8 @@ fn a_page_asked_for_early_that_fails_or_was_never_sent_changes_nothing() {
     assert!(vm.lines[0].1.contains("status 500"), "{:?}", vm.lines);
 
     let memory = Memory::default();
-    let mut vm = holding(&memory, "");
+    let mut vm = serving(&memory, "");
     vm.tick(&memory, 6_000);
-    vm.refresh.serves_requests();
     vm.answer(&memory, 6_000, json(long_page(r#""/2""#, 0)));
     let mut report = Report::default();
     let mut around = Around { now_ms: 6_000, held: &mut vm.held, shared: &memory, report: &mut report };
@@ -664,7 +675,8 @@ fn a_vm_that_serves_gives_the_lease_to_one_that_does_not_and_takes_it_where_ther
     for with_idle in [true, false] {
         let memory = Memory::default();
         let (mut serving, mut idle) = (holding(&memory, ""), Vm::new(""));
-        serving.refresh.serves_requests();
+        serving.serve(&memory, 1_000);
+        assert!(!serving.refresh.is_leader(), "at once");
         for now_ms in (1_100..5_000).step_by(100) {
             serving.tick(&memory, now_ms);
             if with_idle {
@@ -677,6 +689,22 @@ fn a_vm_that_serves_gives_the_lease_to_one_that_does_not_and_takes_it_where_ther
 }
 
 #[test]
+fn what_is_half_done_is_finished_before_the_lease_is_offered() {
+    let memory = Memory::default();
+    let mut vm = Vm::new("");
+    vm.tick(&memory, 1_000);
+    vm.serve(&memory, 1_000);
+    assert!(vm.refresh.is_leader(), "it waits for a policy");
+    vm.answer(&memory, 1_000, json(long_page(r#""/2""#, 0)));
+    vm.serve(&memory, 1_000);
+    assert!(vm.refresh.is_leader() && vm.refresh.is_busy(), "it works on a page");
+    vm.settle(&memory, 1_000, &mut |_| json(long_page("null", 3_000)));
+    assert!(vm.refresh.is_leader());
+    vm.tick(&memory, 1_100);
+    assert!(!vm.refresh.is_leader(), "now others may have it");
+}
+
+#[test]
 fn a_refresh_that_is_cut_anywhere_leaves_the_old_policy_or_the_new_one() {
     let names: Vec<String> = (0..300).map(|number| format!("key-{number}")).collect();
     let mut keys: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -684,8 +712,7 @@ fn a_refresh_that_is_cut_anywhere_leaves_the_old_policy_or_the_new_one() {
     let page = full(6, "", &keys);
     for cut in 0.. {
         let memory = Memory::default();
-        let mut vm = holding(&memory, "");
-        vm.refresh.serves_requests();
+        let mut vm = serving(&memory, "");
         let steps = Cell::new(0);
         let cutting = Cutting { memory: &memory, left: Cell::new(cut), steps: &steps };
         for now_ms in (3_000..9_000).step_by(10) {

@@ -49,6 +49,26 @@ fn a_worker_that_came_first_hands_over_when_it_serves_requests() {
     assert!(!threads.is_empty() && !threads.contains(&2), "{threads:?}");
 }
 
+/// Found by the soak: what ended a worker's VM was its first request, with the lease in its hands, so nobody fetched until
+/// that had expired.
+#[test]
+fn a_worker_that_came_first_hands_over_before_its_first_request_is_looked_at() {
+    let quick = [("policy/refresh_interval_ms", json!(500)), ("policy/long_poll_ms", json!(0))];
+    let (mut envoy, service) = running_with(configuration(quick), &Page::demo(1));
+    envoy.main().kill();
+    envoy.worker(1).kill();
+    envoy.run_for(TAKEN_OVER);
+    assert_eq!(service.seen().last().unwrap().thread, 2, "worker 2 has the lease");
+    envoy.main().revive();
+    envoy.worker(2).faults(|faults| faults.once(Some("proxy_get_header_map_pairs"), 0, Fault::Die));
+    assert_eq!(verdict(&mut envoy, 2, PRODUCTION_KEY), "dead");
+    let asked = service.seen().len();
+    // A tick to take the lease, an interval, and a tick to ask.
+    envoy.run_for(Duration::from_millis(100 + 500 + 100));
+    let threads: Vec<_> = service.seen()[asked..].iter().map(|callout| callout.thread).collect();
+    assert!(threads.first() == Some(&0), "{threads:?}");
+}
+
 #[test]
 fn never_do_two_vms_fetch_at_once() {
     for workers in [1, 2, 8] {

@@ -11,7 +11,7 @@ use super::{
     record::{
         self, ApplicationPart, ApplicationRecord, MAX_APPLICATION_BYTES, MAX_KEY_BYTES, NO_ROOM, SubscriptionPart,
     },
-    shard::{Record, Shard, ShardWriter},
+    shard::{Record, RecordKey, Shard, ShardWriter},
     shard_of,
 };
 use crate::policy::{
@@ -187,14 +187,14 @@ impl Batch {
     /// Adds what a delta removes.
     pub fn add_removed(&mut self, removed: &Removed) {
         for digest in &removed.keys {
-            self.push(Operation::RemoveKey, &digest.0, |_| {});
+            self.push(Operation::RemoveKey, record::key_of_key(digest), |_| {});
         }
         for (application, api) in &removed.subscriptions {
-            let key = record::application_key(application);
-            self.push(Operation::RemoveSubscription, &key, |out| out.extend_from_slice(api.as_bytes()));
+            let key = record::key_of_application(application);
+            self.push(Operation::RemoveSubscription, key, |out| out.extend_from_slice(api.as_bytes()));
         }
         for application in &removed.applications {
-            self.push(Operation::RemoveApplication, &record::application_key(application), |_| {});
+            self.push(Operation::RemoveApplication, record::key_of_application(application), |_| {});
         }
     }
 
@@ -202,23 +202,23 @@ impl Batch {
     fn leave_out(&mut self, concerns: &Concerns) {
         match concerns {
             Concerns::Nothing => {}
-            Concerns::Key(digest) => self.push(Operation::RemoveKey, &digest.0, |_| {}),
+            Concerns::Key(digest) => self.push(Operation::RemoveKey, record::key_of_key(digest), |_| {}),
             Concerns::Application(id) => {
-                self.push(Operation::RemoveApplication, &record::application_key(id.as_str()), |_| {});
+                self.push(Operation::RemoveApplication, record::key_of_application(id.as_str()), |_| {});
             }
             // Not removed: without a subscription an API may still open.
             Concerns::Subscription { application, api } => {
                 let (api, state) = (api.as_str(), SubscriptionState::LeftOut);
                 let part = SubscriptionPart { api, state, plan: None, used_up_until: None };
-                let key = record::application_key(application.as_str());
-                self.push(Operation::PutSubscription, &key, |out| part.put(out));
+                let key = record::key_of_application(application.as_str());
+                self.push(Operation::PutSubscription, key, |out| part.put(out));
             }
         }
     }
 
     fn put_key(&mut self, key: &Key<'_>) -> Result<(), InvalidRow> {
         let start = self.packed.len();
-        self.push(Operation::PutKey, &key.digest.0, |out| record::put_key(out, key));
+        self.push(Operation::PutKey, record::key_of_key(&key.digest), |out| record::put_key(out, key));
         if self.packed.len().saturating_sub(start) > MAX_KEY_BYTES {
             self.packed.truncate(start);
             self.changes.pop();
@@ -228,26 +228,25 @@ impl Batch {
     }
 
     fn put_application(&mut self, application: &Application<'_>) {
-        let key = record::application_key(application.id.as_str());
-        self.push(Operation::PutApplication, &key, |out| ApplicationPart::from(application).put(out));
+        let key = record::key_of_application(application.id.as_str());
+        self.push(Operation::PutApplication, key, |out| ApplicationPart::from(application).put(out));
     }
 
     fn put_subscription(&mut self, subscription: &Subscription<'_>) {
-        let key = record::application_key(subscription.application.as_str());
-        self.push(Operation::PutSubscription, &key, |out| SubscriptionPart::from(subscription).put(out));
+        let key = record::key_of_application(subscription.application.as_str());
+        self.push(Operation::PutSubscription, key, |out| SubscriptionPart::from(subscription).put(out));
     }
 
     /// Packs one change: the record's key behind its length, then the payload behind its length.
-    fn push(&mut self, operation: Operation, key: &[u8], payload: impl FnOnce(&mut Vec<u8>)) {
+    fn push(&mut self, operation: Operation, key: RecordKey<'_>, payload: impl FnOnce(&mut Vec<u8>)) {
         let kind = match operation {
             Operation::PutKey | Operation::RemoveKey => Kind::Keys,
             _ => Kind::Applications,
         };
-        let prefix = key.first_chunk::<8>().map_or(0, |prefix| u64::from_be_bytes(*prefix));
         // A batch is merged long before its bytes outgrow 32 bits: one page has 32 MiB at most.
         let start = u32::try_from(self.packed.len()).unwrap_or(u32::MAX);
-        self.changes.push(Change { prefix, start, kind, operation });
-        self.packed.put_sized(key);
+        self.changes.push(Change { prefix: key.prefix, start, kind, operation });
+        key.put(&mut self.packed);
         let mut packed = Vec::new();
         payload(&mut packed);
         self.packed.put_sized(&packed);

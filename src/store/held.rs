@@ -18,7 +18,7 @@ use super::{
     lists,
     manifest::Manifest,
     record::{self, KeyRecord},
-    shard::Shard,
+    shard::{RecordKey, Shard},
     shard_of,
 };
 use crate::{
@@ -227,6 +227,9 @@ impl Held {
     }
 }
 
+/// A value of shared data, behind the key that it stands under.
+type Named = (Vec<u8>, Vec<u8>);
+
 /// The policy held, with the shared data that its records are in.
 #[derive(Debug)]
 pub struct View<'h, S> {
@@ -281,20 +284,21 @@ impl<S: Shared> decision::Policy for View<'_, S> {
 impl<S: Shared> View<'_, S> {
     /// What shared data says of a key, whatever is remembered; `None` where it says nothing.
     pub fn read_subject(&self, digest: &Digest, api: &str) -> Result<Option<Subject>, Corrupt> {
-        let manifest = &self.policy.manifest;
-        let number = shard_of(digest.prefix(), manifest.key_shards);
-        let Some(key) = self.read_record(Kind::Keys, number, &digest.0, record::read_key)? else { return Ok(None) };
-        let KeyRecord { id, application: application_id, key_type, state, not_before, expires_at, restrictions } = key;
+        let wanted = record::key_of_key(digest);
+        let keys = self.read_shard(Kind::Keys, wanted)?;
+        let Some(record) = self.find(&keys, wanted)? else { return Ok(None) };
+        let KeyRecord { id, application: application_id, key_type, state, not_before, expires_at, restrictions } =
+            record::read_key(record)?;
 
-        let record_key = record::application_key(&application_id);
-        let prefix = record_key.first_chunk::<8>().map_or(0, |prefix| u64::from_be_bytes(*prefix));
-        let number = shard_of(prefix, manifest.application_shards);
-        let read = |record: &[u8]| record::find_subscription(record, api);
-        let found = self.read_record(Kind::Applications, number, &record_key, read)?;
-        let (application, subscription) = found.unwrap_or_default();
+        let wanted = record::key_of_application(application_id);
+        let applications = self.read_shard(Kind::Applications, wanted)?;
+        let (application, subscription) = match self.find(&applications, wanted)? {
+            Some(record) => record::find_subscription(record, api)?,
+            None => (None, None),
+        };
         Ok(Some(Subject {
-            key_id: id,
-            application_id,
+            key_id: id.into(),
+            application_id: application_id.into(),
             key_type,
             key_state: state,
             not_before,
@@ -306,21 +310,25 @@ impl<S: Shared> View<'_, S> {
         }))
     }
 
-    /// Reads one record of the bank in use. A shard of another generation has none.
-    fn read_record<T>(
-        &self,
-        kind: Kind,
-        number: u32,
-        record_key: &[u8],
-        read: impl FnOnce(&[u8]) -> Result<T, Corrupt>,
-    ) -> Result<Option<T>, Corrupt> {
+    /// The shard of the bank in use that this record would be in.
+    fn read_shard(&self, kind: Kind, wanted: RecordKey<'_>) -> Result<Option<Named>, Corrupt> {
         let manifest = &self.policy.manifest;
-        let key = self.held.source.key(Entry::Shard(Place { bank: manifest.bank, kind, number }));
-        let Some(value) = self.shared.get(&key).map_err(|_| Corrupt)? else { return Ok(None) };
-        let Some(shard) = Shard::open(&key, &value.value)? else { return Ok(None) };
-        if shard.generation != manifest.generation {
-            return Ok(None);
+        let shards = match kind {
+            Kind::Keys => manifest.key_shards,
+            Kind::Applications => manifest.application_shards,
+        };
+        let place = Place { bank: manifest.bank, kind, number: shard_of(wanted.prefix, shards) };
+        let key = self.held.source.key(Entry::Shard(place));
+        let read = self.shared.get(&key).map_err(|_| Corrupt)?;
+        Ok(read.map(|read| (key, read.value)))
+    }
+
+    /// A record of a shard; one of another generation has none.
+    fn find<'v>(&self, shard: &'v Option<Named>, wanted: RecordKey<'_>) -> Result<Option<&'v [u8]>, Corrupt> {
+        let Some((key, value)) = shard else { return Ok(None) };
+        match Shard::open(key, value)? {
+            Some(shard) if shard.generation == self.policy.manifest.generation => shard.find(wanted),
+            _ => Ok(None),
         }
-        shard.find(record_key)?.map(read).transpose()
     }
 }

@@ -8,11 +8,12 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::{
     Corrupt,
     bytes::{self, Reader, Write},
+    shard::RecordKey,
 };
 use crate::{
     decision::{Application, Restrictions, Subscription},
     policy::{
-        ApplicationState, KeyState, KeyType, SubscriptionState, Text,
+        ApplicationState, Digest, KeyState, KeyType, SubscriptionState, Text,
         rows::{self, Key},
     },
     referer::RefererPattern,
@@ -35,11 +36,11 @@ const KNOWN_FLAGS: u8 = (1 << 7) - 1;
 
 /// What a key's record holds.
 #[derive(Debug, PartialEq)]
-pub struct KeyRecord {
+pub struct KeyRecord<'a> {
     /// The public handle.
-    pub id: Box<str>,
+    pub id: &'a str,
     /// The id of the application.
-    pub application: Box<str>,
+    pub application: &'a str,
     /// What it is for.
     pub key_type: KeyType,
     /// Whether it may be used.
@@ -79,15 +80,14 @@ pub fn put_key(out: &mut Vec<u8>, key: &Key<'_>) {
 }
 
 /// Reads a key's record.
-pub fn read_key(record: &[u8]) -> Result<KeyRecord, Corrupt> {
+pub fn read_key(record: &[u8]) -> Result<KeyRecord<'_>, Corrupt> {
     let mut reader = Reader::new(record);
     let flags = reader.u8()?;
     if flags & !KNOWN_FLAGS != 0 {
         return Err(Corrupt);
     }
     let has = |flag: u8| flags & flag != 0;
-    let id = reader.text()?.into();
-    let application = reader.text()?.into();
+    let (id, application) = (reader.text()?, reader.text()?);
     let not_before = if has(HAS_NOT_BEFORE) { Some(reader.varint()?) } else { None };
     let expires_at = if has(HAS_EXPIRES_AT) { Some(reader.varint()?) } else { None };
     let restrictions = if has(HAS_APIS) || has(HAS_IPS) || has(HAS_REFERERS) {
@@ -142,17 +142,19 @@ fn read_range(reader: &mut Reader<'_>) -> Result<IpNet, Corrupt> {
     }
 }
 
+/// The key of a key's record: its digest.
+pub fn key_of_key(digest: &Digest) -> RecordKey<'_> {
+    RecordKey { prefix: digest.prefix(), rest: digest.0.get(8..).unwrap_or_default() }
+}
+
 /// The key of an application's record: a hash of its id, which places it, and the whole id, which names it.
-pub fn application_key(id: &str) -> Vec<u8> {
-    let mut key = Vec::with_capacity(id.len().saturating_add(8));
-    key.extend_from_slice(&bytes::hash(0, id.as_bytes()).to_be_bytes());
-    key.extend_from_slice(id.as_bytes());
-    key
+pub fn key_of_application(id: &str) -> RecordKey<'_> {
+    RecordKey { prefix: bytes::hash(0, id.as_bytes()), rest: id.as_bytes() }
 }
 
 /// The id in the key of an application's record.
 pub fn application_id(key: &[u8]) -> Option<&str> {
-    std::str::from_utf8(key.get(8..)?).ok()
+    std::str::from_utf8(RecordKey::read(key)?.rest).ok()
 }
 
 /// An application's record while it is changed.

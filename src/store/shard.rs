@@ -24,6 +24,31 @@ pub struct Shard<'a> {
     reader: Reader<'a>,
 }
 
+/// The key of a record. Numbers are compared first, and all but one record of a lookup differ in them.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordKey<'a> {
+    /// Its first eight bytes as a number, which is spread evenly and says in which shard the record is.
+    pub prefix: u64,
+    /// The others.
+    pub rest: &'a [u8],
+}
+
+impl<'a> RecordKey<'a> {
+    /// `None` for bytes that are too few.
+    pub fn read(bytes: &'a [u8]) -> Option<Self> {
+        let (prefix, rest) = bytes.split_first_chunk()?;
+        Some(Self { prefix: u64::from_be_bytes(*prefix), rest })
+    }
+
+    /// Appends its bytes behind their length.
+    pub fn put(self, out: &mut Vec<u8>) {
+        let prefix = self.prefix.to_be_bytes();
+        out.put_varint(u64::try_from(prefix.len().saturating_add(self.rest.len())).unwrap_or(u64::MAX));
+        out.extend_from_slice(&prefix);
+        out.extend_from_slice(self.rest);
+    }
+}
+
 /// One record: key and value.
 pub type Record<'a> = (&'a [u8], &'a [u8]);
 
@@ -42,9 +67,10 @@ impl<'a> Shard<'a> {
     }
 
     /// The value of a record.
-    pub fn find(mut self, key: &[u8]) -> Result<Option<&'a [u8]>, Corrupt> {
+    pub fn find(mut self, key: RecordKey<'_>) -> Result<Option<&'a [u8]>, Corrupt> {
         while let Some((found, value)) = self.next_record()? {
-            match found.cmp(key) {
+            let found = RecordKey::read(found).ok_or(Corrupt)?;
+            match found.prefix.cmp(&key.prefix).then_with(|| found.rest.cmp(key.rest)) {
                 Ordering::Less => {}
                 Ordering::Equal => return Ok(Some(value)),
                 Ordering::Greater => return Ok(None),

@@ -145,7 +145,7 @@ fn what_a_record_has_no_room_for_is_not_allowed_and_is_told() {
     }
     let [entry] = memory.keys().try_into().unwrap();
     let value = memory.get(&entry).unwrap().unwrap().value;
-    let record = Shard::open(&entry, &value).unwrap().unwrap().find(&record::application_key("a")).unwrap().unwrap();
+    let record = Shard::open(&entry, &value).unwrap().unwrap().find(record::key_of_application("a")).unwrap().unwrap();
     assert!(record.len() <= record::MAX_APPLICATION_BYTES + 1_000, "{}", record.len());
     assert_eq!(totals.subscriptions + u64::try_from(rejected.len()).unwrap(), u64::from(APIS));
     assert!(!rejected.is_empty());

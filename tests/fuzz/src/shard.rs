@@ -12,7 +12,7 @@ use keygate::{
         bytes,
         manifest::Totals,
         record::{self, ApplicationRecord},
-        shard::{Shard, ShardWriter},
+        shard::{RecordKey, Shard, ShardWriter},
     },
 };
 
@@ -45,7 +45,9 @@ fn check_forged(body: &[u8]) {
             Ok(Some((key, record))) => {
                 check_record(record);
                 writer.push((key, record));
-                if let Ok(Some(found)) = whole.find(key) {
+                if let Some(wanted) = RecordKey::read(key)
+                    && let Ok(Some(found)) = whole.find(wanted)
+                {
                     let mut others = whole;
                     let mut is_one = false;
                     while let Ok(Some(other)) = others.next_record() {

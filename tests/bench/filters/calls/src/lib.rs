@@ -24,7 +24,7 @@ use keygate::{
     head::Head,
     path::{RequestPath, Target},
     policy::{Digest, page::Page},
-    store::shard::{Shard, ShardWriter},
+    store::shard::{RecordKey, Shard, ShardWriter},
 };
 use proxy_wasm::traits::{Context, RootContext};
 
@@ -264,7 +264,7 @@ extern "C" fn keygate_on_request_headers(_context: u32, _headers: usize, _end_of
                         let key = next_key();
                         let value = read(&key);
                         let shard = Shard::open(&key, &value).ok().flatten();
-                        black_box(shard.map(|shard| shard.find(&[RECORDS; RECORD.0]).is_ok()));
+                        black_box(shard.and_then(|shard| shard.find(RecordKey::read(&[RECORDS; RECORD.0])?).ok()));
                     }
                     Call::Refuse(headers) => {
                         let details = "keygate_key_unknown";

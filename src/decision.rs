@@ -11,7 +11,7 @@ use std::{
     rc::Rc,
 };
 
-pub use subject::{Application, Restrictions, Subject, Subscription};
+pub use subject::{Application, Key, Restrictions, Span, Subject, Subscription};
 
 use crate::{
     catalogue::{Addressed, Catalogue},
@@ -172,15 +172,14 @@ impl<'p> Decision<'p> {
             };
         }
         let Some(subject) = &self.subject else { return Identity { api_id, ..Identity::default() } };
-        let application = subject.application.as_ref();
         Identity {
-            application_id: Some(&subject.application_id),
-            key_id: Some(&subject.key_id),
-            key_type: Some(subject.key_type.as_str()),
-            application_name: application.and_then(|application| application.name.as_deref()),
-            owner: application.and_then(|application| application.owner.as_deref()),
+            application_id: Some(subject.application_id()),
+            key_id: Some(subject.key_id()),
+            key_type: Some(subject.key.key_type.as_str()),
+            application_name: subject.application_name(),
+            owner: subject.owner(),
             api_id,
-            plan: subject.subscription.as_ref().and_then(|subscription| subscription.plan.as_deref()),
+            plan: subject.plan(),
         }
     }
 
@@ -340,11 +339,11 @@ fn check_api<'p, P: Policy>(
     };
     let subject = policy.subject(key, api.id.as_str())?.ok_or(Reason::KeyUnknown)?;
     let subject: &Subject = known.subject.insert(subject);
-    check_key(subject, facts)?;
+    check_key(&subject.key, facts)?;
     check_deny_policies(subject, api, policy.catalogue(), facts)?;
     check_restrictions(subject, api, head, facts)?;
     let plans = check_subscription(subject, api, policy.catalogue())?;
-    check_endpoint(api, subject.key_type)?;
+    check_endpoint(api, subject.key.key_type)?;
     check_operation(plans.subscription, head, path.as_bytes().get(prefix..).unwrap_or_default())?;
     let passes = !policy.is_expired() || config.on_policy_unavailable == OnPolicyUnavailable::Allow;
     known.limits = take(subject, api, &plans, policy, facts, passes);
@@ -352,33 +351,32 @@ fn check_api<'p, P: Policy>(
     Ok(Permit::Key)
 }
 
-fn check_key(subject: &Subject, facts: &impl Facts) -> Result<(), Reason> {
-    if subject.key_state == KeyState::Revoked {
+fn check_key<T>(key: &Key<T>, facts: &impl Facts) -> Result<(), Reason> {
+    if key.state == KeyState::Revoked {
         return Err(Reason::KeyRevoked);
     }
-    if subject.not_before.is_none() && subject.expires_at.is_none() {
+    if key.not_before.is_none() && key.expires_at.is_none() {
         return Ok(());
     }
     let now = facts.now();
-    if subject.not_before.is_some_and(|begin| now < begin) {
+    if key.not_before.is_some_and(|begin| now < begin) {
         return Err(Reason::KeyNotYetValid);
     }
-    if subject.expires_at.is_some_and(|end| now >= end) {
+    if key.expires_at.is_some_and(|end| now >= end) {
         return Err(Reason::KeyExpired);
     }
     Ok(())
 }
 
 fn check_deny_policies(subject: &Subject, api: &Api, catalogue: &Catalogue, facts: &impl Facts) -> Result<(), Reason> {
-    let owner = subject.application.as_ref().and_then(|application| application.owner.as_deref());
-    if catalogue.denies(&subject.application_id, api.id.as_str(), owner, || facts.address()) {
+    if catalogue.denies(subject.application_id(), api.id.as_str(), subject.owner(), || facts.address()) {
         return Err(Reason::DeniedByPolicy);
     }
     Ok(())
 }
 
 fn check_restrictions(subject: &Subject, api: &Api, head: &Head<'_>, facts: &impl Facts) -> Result<(), Reason> {
-    let Some(restrictions) = &subject.restrictions else { return Ok(()) };
+    let Some(restrictions) = &subject.key.restrictions else { return Ok(()) };
     if let Some(ranges) = &restrictions.permitted_ips {
         let address = facts.address().ok_or(Reason::AddressNotPermitted)?;
         if !ranges.iter().any(|range| range.contains(&address)) {
@@ -412,7 +410,7 @@ fn check_subscription<'p>(subject: &Subject, api: &Api, catalogue: &'p Catalogue
         match subscription.state {
             SubscriptionState::Unblocked | SubscriptionState::TierUpdatePending | SubscriptionState::DeletePending => {}
             SubscriptionState::Blocked => return Err(Reason::SubscriptionBlocked),
-            SubscriptionState::ProdOnlyBlocked if subject.key_type == KeyType::Sandbox => {}
+            SubscriptionState::ProdOnlyBlocked if subject.key.key_type == KeyType::Sandbox => {}
             SubscriptionState::ProdOnlyBlocked => return Err(Reason::SubscriptionBlocked),
             SubscriptionState::OnHold | SubscriptionState::Rejected | SubscriptionState::Unknown => {
                 return Err(Reason::SubscriptionInactive);
@@ -424,12 +422,11 @@ fn check_subscription<'p>(subject: &Subject, api: &Api, catalogue: &'p Catalogue
         None => Ok(None),
         Some(id) => catalogue.plan(id).map(Some).ok_or(Reason::SubscriptionInactive),
     };
-    let subscription = subject.subscription.as_ref();
     Ok(Plans {
-        application: find_plan(application.plan.as_deref())?,
+        application: find_plan(subject.application_plan())?,
         application_used_up_until: application.used_up_until,
-        subscription: find_plan(subscription.and_then(|subscription| subscription.plan.as_deref()))?,
-        subscription_used_up_until: subscription.and_then(|subscription| subscription.used_up_until),
+        subscription: find_plan(subject.plan())?,
+        subscription_used_up_until: subject.subscription.as_ref().and_then(|subscription| subscription.used_up_until),
     })
 }
 

@@ -1,4 +1,7 @@
 //! What a policy says of a key, its application, and the application's subscription to one API: the inputs of a decision.
+//!
+//! Each part is generic in its texts. Where a record or a row is read they are borrowed from it; in a [`Subject`], which is
+//! kept, all of them stand in one allocation: a key that is not remembered makes and drops a subject with each request.
 
 use ipnet::IpNet;
 
@@ -8,29 +11,23 @@ use crate::{
     referer::RefererPattern,
 };
 
-/// A key, its application, and the application's subscription to one API.
+/// A key.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Subject {
-    /// The key's public handle.
-    pub key_id: Box<str>,
+pub struct Key<T> {
+    /// Its public handle.
+    pub id: T,
     /// The id of its application.
-    pub application_id: Box<str>,
-    /// What the key is for.
+    pub application: T,
+    /// What it is for.
     pub key_type: KeyType,
     /// Whether it may be used.
-    pub key_state: KeyState,
+    pub state: KeyState,
     /// First second in which it is good.
     pub not_before: Option<u64>,
     /// First second in which it is good no more.
     pub expires_at: Option<u64>,
-    /// What else restricts the key; most have nothing.
+    /// What else restricts it; most have nothing.
     pub restrictions: Option<Box<Restrictions>>,
-    /// The application; `None` if the policy does not know it.
-    pub application: Option<Application>,
-    /// The subscription to the API that was asked about.
-    pub subscription: Option<Subscription>,
-    /// The limits of both, once a request was held against them.
-    pub quotas: Bound,
 }
 
 /// What a key may be restricted to; `None` is anything.
@@ -44,28 +41,128 @@ pub struct Restrictions {
     pub permitted_referers: Option<Vec<RefererPattern>>,
 }
 
-/// What the decision knows of an application.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Application {
+/// An application.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Application<T> {
     /// Its name.
-    pub name: Option<Box<str>>,
+    pub name: Option<T>,
     /// Who owns it.
-    pub owner: Option<Box<str>>,
+    pub owner: Option<T>,
     /// Whether it may call anything.
     pub state: ApplicationState,
     /// Its own plan.
-    pub plan: Option<Box<str>>,
+    pub plan: Option<T>,
     /// First second in which that plan is no longer used up.
     pub used_up_until: Option<u64>,
 }
 
-/// What the decision knows of a subscription.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Subscription {
+/// An application's subscription to an API.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Subscription<T> {
     /// Its state.
     pub state: SubscriptionState,
     /// Its plan.
-    pub plan: Option<Box<str>>,
+    pub plan: Option<T>,
     /// First second in which that plan is no longer used up.
     pub used_up_until: Option<u64>,
+}
+
+/// Where a text of a [`Subject`] stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Span {
+    start: usize,
+    end: usize,
+}
+
+/// A key, its application, and the application's subscription to one API.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Subject {
+    /// All texts, one behind the other.
+    texts: Box<str>,
+    /// The key.
+    pub key: Key<Span>,
+    /// The application; `None` if the policy does not know it.
+    pub application: Option<Application<Span>>,
+    /// The subscription to the API that was asked about.
+    pub subscription: Option<Subscription<Span>>,
+    /// The limits of both, once a request was held against them.
+    pub quotas: Bound,
+}
+
+impl Subject {
+    /// Copies all texts to one place.
+    pub fn new(
+        key: Key<&str>,
+        application: Option<Application<&str>>,
+        subscription: Option<Subscription<&str>>,
+    ) -> Self {
+        let (name, owner, plan) = application.map_or((None, None, None), |of| (of.name, of.owner, of.plan));
+        let optional = [name, owner, plan, subscription.and_then(|of| of.plan)];
+        let length = |text: Option<&str>| text.map_or(0, str::len);
+        let bytes = [Some(key.id), Some(key.application)].into_iter().chain(optional).map(length);
+        let mut texts = String::with_capacity(bytes.fold(0, usize::saturating_add));
+        let mut copy = |text: &str| {
+            let start = texts.len();
+            texts.push_str(text);
+            Span { start, end: texts.len() }
+        };
+        let key = Key {
+            id: copy(key.id),
+            application: copy(key.application),
+            key_type: key.key_type,
+            state: key.state,
+            not_before: key.not_before,
+            expires_at: key.expires_at,
+            restrictions: key.restrictions,
+        };
+        let [name, owner, plan, subscription_plan] = optional.map(|text| text.map(&mut copy));
+        let application = application.map(|Application { state, used_up_until, .. }| Application {
+            name,
+            owner,
+            state,
+            plan,
+            used_up_until,
+        });
+        let subscription = subscription.map(|Subscription { state, used_up_until, .. }| Subscription {
+            state,
+            plan: subscription_plan,
+            used_up_until,
+        });
+        Self { texts: texts.into(), key, application, subscription, quotas: Bound::default() }
+    }
+
+    /// The key's public handle.
+    pub fn key_id(&self) -> &str {
+        self.text(self.key.id)
+    }
+
+    /// The id of the application.
+    pub fn application_id(&self) -> &str {
+        self.text(self.key.application)
+    }
+
+    /// The application's name.
+    pub fn application_name(&self) -> Option<&str> {
+        Some(self.text(self.application.as_ref()?.name?))
+    }
+
+    /// The application's owner.
+    pub fn owner(&self) -> Option<&str> {
+        Some(self.text(self.application.as_ref()?.owner?))
+    }
+
+    /// The application's plan.
+    pub fn application_plan(&self) -> Option<&str> {
+        Some(self.text(self.application.as_ref()?.plan?))
+    }
+
+    /// The subscription's plan.
+    pub fn plan(&self) -> Option<&str> {
+        Some(self.text(self.subscription.as_ref()?.plan?))
+    }
+
+    fn text(&self, span: Span) -> &str {
+        // A span is made with the texts that it is of, so it is always within them.
+        self.texts.get(span.start..span.end).unwrap_or_default()
+    }
 }

@@ -8,17 +8,18 @@ use super::{
     Bank, Corrupt, Entry, Expected, Kind, Place, Shared, SharedError, Source,
     bytes::{Reader, Write},
     manifest::{Manifest, Totals},
-    record::{
-        self, ApplicationPart, ApplicationRecord, MAX_APPLICATION_BYTES, MAX_KEY_BYTES, NO_ROOM, SubscriptionPart,
-    },
+    record::{self, ApplicationRecord, MAX_APPLICATION_BYTES, MAX_KEY_BYTES, NO_ROOM, SubscriptionPart},
     shard::{Record, RecordKey, Shard, ShardWriter},
     shard_of,
 };
-use crate::policy::{
-    SubscriptionState, Text,
-    left_out::Concerns,
-    page::{Page, RejectedRow, Removed, Row},
-    rows::{Application, InvalidRow, Key, Problem, Subscription},
+use crate::{
+    decision,
+    policy::{
+        SubscriptionState, Text,
+        left_out::Concerns,
+        page::{Page, RejectedRow, Removed, Row},
+        rows::{Application, InvalidRow, Key, Problem, Subscription},
+    },
 };
 
 /// Bytes of packed changes from which they should be merged before more are added. A page of 5,000 rows packs into some
@@ -229,7 +230,7 @@ impl Batch {
 
     fn put_application(&mut self, application: &Application<'_>) {
         let key = record::key_of_application(application.id.as_str());
-        self.push(Operation::PutApplication, key, |out| ApplicationPart::from(application).put(out));
+        self.push(Operation::PutApplication, key, |out| decision::Application::from(application).put(out));
     }
 
     fn put_subscription(&mut self, subscription: &Subscription<'_>) {
@@ -448,7 +449,7 @@ fn change_application<'a>(
 ) -> Result<Option<&'a str>, Corrupt> {
     let mut reader = Reader::new(change.payload);
     match change.operation {
-        Operation::PutApplication => record.application = Some(ApplicationPart::read(&mut reader)?),
+        Operation::PutApplication => record.application = Some(decision::Application::read(&mut reader)?),
         Operation::RemoveApplication => record.application = None,
         Operation::PutSubscription => {
             let subscription = SubscriptionPart::read(&mut reader)?;

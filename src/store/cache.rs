@@ -88,18 +88,18 @@ fn bring_to_front(set: &mut [Entry], way: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::fingerprint::FingerprintKey;
+    use crate::{decision::Key, store::fingerprint::FingerprintKey};
 
     const SECRET: FingerprintKey = FingerprintKey::new([1; 16]);
 
     fn ask(cache: &mut Cache, number: usize) -> bool {
         let fingerprint = SECRET.of(&number.to_le_bytes(), "api");
         if let Some(subject) = cache.get(fingerprint) {
-            assert_eq!(subject.key_id, number.to_string().into(), "another key's subject");
+            assert_eq!(subject.key_id(), number.to_string(), "another key's subject");
             return true;
         }
-        let subject = Subject { key_id: number.to_string().into(), ..Subject::default() };
-        cache.keep(fingerprint, &Rc::new(subject));
+        let key = Key { id: &*number.to_string(), ..Key::default() };
+        cache.keep(fingerprint, &Rc::new(Subject::new(key, None, None)));
         false
     }
 

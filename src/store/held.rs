@@ -11,13 +11,13 @@ use std::{
 };
 
 use super::{
-    Corrupt, Entry, Expected, Kind, Place, Shared, Source,
+    Corrupt, Entry, EntryName, Expected, Kind, Place, Shared, Source,
     bytes::{self, Write},
     cache::Cache,
     fingerprint::FingerprintKey,
     lists,
     manifest::Manifest,
-    record::{self, KeyRecord},
+    record,
     shard::{RecordKey, Shard},
     shard_of,
 };
@@ -27,7 +27,7 @@ use crate::{
     limit::{
         Taking,
         limiter::Limiter,
-        quota::{Bound, Plans, Quotas, Subscriber},
+        quota::{Plans, Quotas, Subscriber},
     },
     policy::{Digest, page::CatalogueRows},
 };
@@ -228,7 +228,7 @@ impl Held {
 }
 
 /// A value of shared data, behind the key that it stands under.
-type Named = (Vec<u8>, Vec<u8>);
+type Named = (EntryName, Vec<u8>);
 
 /// The policy held, with the shared data that its records are in.
 #[derive(Debug)]
@@ -257,7 +257,6 @@ impl<S: Shared> decision::Policy for View<'_, S> {
         let found = self.read_subject(&Digest::of(key), api).map_err(|Corrupt| Unreadable)?;
         match found {
             Some(subject) => {
-                let subject = Rc::new(subject);
                 // Kept only when whole: an application that is missing may be on its way.
                 if let Some(fingerprint) = fingerprint
                     && subject.application.is_some()
@@ -272,7 +271,7 @@ impl<S: Shared> decision::Policy for View<'_, S> {
     }
 
     fn quotas<'s>(&self, subject: &'s Subject, api: &str, plans: &Plans<'_>) -> &'s Quotas {
-        let subscriber = Subscriber { application: &subject.application_id, api };
+        let subscriber = Subscriber { application: subject.application_id(), api };
         self.held.limiter.quotas(&subject.quotas, subscriber, plans)
     }
 
@@ -283,31 +282,19 @@ impl<S: Shared> decision::Policy for View<'_, S> {
 
 impl<S: Shared> View<'_, S> {
     /// What shared data says of a key, whatever is remembered; `None` where it says nothing.
-    pub fn read_subject(&self, digest: &Digest, api: &str) -> Result<Option<Subject>, Corrupt> {
+    pub fn read_subject(&self, digest: &Digest, api: &str) -> Result<Option<Rc<Subject>>, Corrupt> {
         let wanted = record::key_of_key(digest);
         let keys = self.read_shard(Kind::Keys, wanted)?;
         let Some(record) = self.find(&keys, wanted)? else { return Ok(None) };
-        let KeyRecord { id, application: application_id, key_type, state, not_before, expires_at, restrictions } =
-            record::read_key(record)?;
+        let key = record::read_key(record)?;
 
-        let wanted = record::key_of_application(application_id);
+        let wanted = record::key_of_application(key.application);
         let applications = self.read_shard(Kind::Applications, wanted)?;
         let (application, subscription) = match self.find(&applications, wanted)? {
             Some(record) => record::find_subscription(record, api)?,
             None => (None, None),
         };
-        Ok(Some(Subject {
-            key_id: id.into(),
-            application_id: application_id.into(),
-            key_type,
-            key_state: state,
-            not_before,
-            expires_at,
-            restrictions,
-            application,
-            subscription,
-            quotas: Bound::default(),
-        }))
+        Ok(Some(Rc::new(Subject::new(key, application, subscription))))
     }
 
     /// The shard of the bank in use that this record would be in.

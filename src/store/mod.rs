@@ -24,7 +24,7 @@ pub mod shard;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::{fmt, ops::Deref};
 
 use crate::policy::Digest;
 
@@ -90,64 +90,97 @@ pub struct Corrupt;
 /// a policy when it is the same, and never otherwise.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Source {
-    prefix: String,
+    prefix: EntryName,
 }
 
 impl Source {
     /// The source of a digest over cluster, authority, path, headers and credentials.
     pub fn new(digest: Digest) -> Self {
         let hex = digest.to_hex();
-        Self { prefix: format!("keygate/{FORMAT}/{}/", hex.get(..32).unwrap_or(&hex)) }
+        let mut prefix = EntryName { bytes: [0; LONGEST_NAME], length: 0 };
+        prefix.push(b"keygate/");
+        prefix.push_decimal(FORMAT.into());
+        prefix.push(b"/");
+        prefix.push(hex.get(..SOURCE_DIGITS).unwrap_or(&hex).as_bytes());
+        prefix.push(b"/");
+        Self { prefix }
     }
 
-    /// The key of an entry. Put together by hand: each request with a key that is not in the cache needs two.
-    pub fn key(&self, entry: Entry) -> Vec<u8> {
-        let mut key = Vec::with_capacity(self.prefix.len().saturating_add(LONGEST_ENTRY));
-        key.extend_from_slice(self.prefix.as_bytes());
+    /// The name of an entry.
+    pub fn key(&self, entry: Entry) -> EntryName {
+        let mut name = self.prefix;
         match entry {
-            Entry::Manifest => key.extend_from_slice(b"manifest"),
-            Entry::Lease => key.extend_from_slice(b"lease"),
-            Entry::Damage => key.extend_from_slice(b"damage"),
-            Entry::Usage => key.extend_from_slice(b"usage"),
+            Entry::Manifest => name.push(b"manifest"),
+            Entry::Lease => name.push(b"lease"),
+            Entry::Damage => name.push(b"damage"),
+            Entry::Usage => name.push(b"usage"),
             Entry::UsageSlot(number) => {
-                key.extend_from_slice(b"usage/");
-                push_decimal(&mut key, number.into());
+                name.push(b"usage/");
+                name.push_decimal(number.into());
             }
             Entry::Count(slot) => {
-                key.extend_from_slice(b"count/");
-                push_decimal(&mut key, slot);
+                name.push(b"count/");
+                name.push_decimal(slot);
             }
             Entry::Catalogue(slot) => {
-                key.extend_from_slice(b"catalogue/");
-                key.push(slot.digit());
+                name.push(b"catalogue/");
+                name.push(&[slot.digit()]);
             }
             Entry::Shard(Place { bank, kind, number }) => {
-                key.extend([bank.digit(), b'/', kind.letter(), b'/']);
-                push_decimal(&mut key, number);
+                name.push(&[bank.digit(), b'/', kind.letter(), b'/']);
+                name.push_decimal(number);
             }
         }
-        key
-    }
-}
-
-/// Bytes of the longest name behind the prefix: a counter's, with a number of ten digits.
-const LONGEST_ENTRY: usize = 16;
-
-fn push_decimal(out: &mut Vec<u8>, number: u32) {
-    let mut divisor = 1_000_000_000;
-    while divisor > 1 && number < divisor {
-        divisor /= 10;
-    }
-    while divisor > 0 {
-        let digit = number.checked_div(divisor).unwrap_or(0) % 10;
-        out.push(b'0'.saturating_add(u8::try_from(digit).unwrap_or(0)));
-        divisor /= 10;
+        name
     }
 }
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.prefix)
+        f.write_str(&String::from_utf8_lossy(&self.prefix))
+    }
+}
+
+/// Digits of a source in names.
+const SOURCE_DIGITS: usize = 32;
+/// Bytes of the longest name: `keygate/`, a format of up to three digits, a slash, the source, a slash, and a count with a
+/// number of ten digits: 8 + 3 + 1 + 32 + 1 + 6 + 10 = 61.
+const LONGEST_NAME: usize = 61;
+
+/// The key of an entry in shared data. It is on the stack: a request with a key that is not in the cache needs two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryName {
+    bytes: [u8; LONGEST_NAME],
+    length: usize,
+}
+
+impl EntryName {
+    fn push(&mut self, bytes: &[u8]) {
+        let end = self.length.saturating_add(bytes.len());
+        if let Some(room) = self.bytes.get_mut(self.length..end) {
+            room.copy_from_slice(bytes);
+            self.length = end;
+        }
+    }
+
+    fn push_decimal(&mut self, number: u32) {
+        let mut divisor = 1_000_000_000;
+        while divisor > 1 && number < divisor {
+            divisor /= 10;
+        }
+        while divisor > 0 {
+            let digit = number.checked_div(divisor).unwrap_or(0) % 10;
+            self.push(&[b'0'.saturating_add(u8::try_from(digit).unwrap_or(0))]);
+            divisor /= 10;
+        }
+    }
+}
+
+impl Deref for EntryName {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
     }
 }
 

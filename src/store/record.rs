@@ -11,11 +11,8 @@ use super::{
     shard::RecordKey,
 };
 use crate::{
-    decision::{Application, Restrictions, Subscription},
-    policy::{
-        ApplicationState, Digest, KeyState, KeyType, SubscriptionState, Text,
-        rows::{self, Key},
-    },
+    decision::{Application, Key, Restrictions, Subscription},
+    policy::{ApplicationState, Digest, KeyState, KeyType, SubscriptionState, Text, rows},
     referer::RefererPattern,
 };
 
@@ -34,27 +31,8 @@ const HAS_IPS: u8 = 1 << 5;
 const HAS_REFERERS: u8 = 1 << 6;
 const KNOWN_FLAGS: u8 = (1 << 7) - 1;
 
-/// What a key's record holds.
-#[derive(Debug, PartialEq)]
-pub struct KeyRecord<'a> {
-    /// The public handle.
-    pub id: &'a str,
-    /// The id of the application.
-    pub application: &'a str,
-    /// What it is for.
-    pub key_type: KeyType,
-    /// Whether it may be used.
-    pub state: KeyState,
-    /// First second in which it is good.
-    pub not_before: Option<u64>,
-    /// First second in which it is good no more.
-    pub expires_at: Option<u64>,
-    /// What else restricts it.
-    pub restrictions: Option<Box<Restrictions>>,
-}
-
 /// Appends a key's record.
-pub fn put_key(out: &mut Vec<u8>, key: &Key<'_>) {
+pub fn put_key(out: &mut Vec<u8>, key: &rows::Key<'_>) {
     let flag = |condition: bool, flag: u8| if condition { flag } else { 0 };
     out.push(
         flag(key.key_type == KeyType::Sandbox, TYPE_SANDBOX)
@@ -80,7 +58,7 @@ pub fn put_key(out: &mut Vec<u8>, key: &Key<'_>) {
 }
 
 /// Reads a key's record.
-pub fn read_key(record: &[u8]) -> Result<KeyRecord<'_>, Corrupt> {
+pub fn read_key(record: &[u8]) -> Result<Key<&str>, Corrupt> {
     let mut reader = Reader::new(record);
     let flags = reader.u8()?;
     if flags & !KNOWN_FLAGS != 0 {
@@ -102,7 +80,7 @@ pub fn read_key(record: &[u8]) -> Result<KeyRecord<'_>, Corrupt> {
     reader.finish()?;
     let key_type = if has(TYPE_SANDBOX) { KeyType::Sandbox } else { KeyType::Production };
     let state = if has(STATE_REVOKED) { KeyState::Revoked } else { KeyState::Active };
-    Ok(KeyRecord { id, application, key_type, state, not_before, expires_at, restrictions })
+    Ok(Key { id, application, key_type, state, not_before, expires_at, restrictions })
 }
 
 fn put_list<T>(out: &mut Vec<u8>, list: &[T], put: impl Fn(&mut Vec<u8>, &T)) {
@@ -161,31 +139,16 @@ pub fn application_id(key: &[u8]) -> Option<&str> {
 #[derive(Debug, Default, PartialEq)]
 pub struct ApplicationRecord<'a> {
     /// The application itself; `None` while only subscriptions of it are known.
-    pub application: Option<ApplicationPart<'a>>,
+    pub application: Option<Application<&'a str>>,
     /// Its subscriptions, sorted by API.
     pub subscriptions: Vec<SubscriptionPart<'a>>,
-}
-
-/// The application in its record.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ApplicationPart<'a> {
-    /// Its name.
-    pub name: Option<&'a str>,
-    /// Its owner.
-    pub owner: Option<&'a str>,
-    /// Its state.
-    pub state: ApplicationState,
-    /// Its plan.
-    pub plan: Option<&'a str>,
-    /// First second in which its plan is no longer used up.
-    pub used_up_until: Option<u64>,
 }
 
 const APPLICATION_BLOCKED: u8 = 1;
 /// In the byte of the state, of an application and of a subscription: a time follows behind the plan.
 const HAS_USED_UP: u8 = 1 << 7;
 
-impl<'a> From<&'a rows::Application<'_>> for ApplicationPart<'a> {
+impl<'a> From<&'a rows::Application<'_>> for Application<&'a str> {
     fn from(row: &'a rows::Application<'_>) -> Self {
         Self {
             name: row.name.as_ref().map(Text::as_str),
@@ -197,8 +160,8 @@ impl<'a> From<&'a rows::Application<'_>> for ApplicationPart<'a> {
     }
 }
 
-impl<'a> ApplicationPart<'a> {
-    /// Appends it.
+impl<'a> Application<&'a str> {
+    /// Appends it to a record.
     pub fn put(&self, out: &mut Vec<u8>) {
         let state = match self.state {
             ApplicationState::Active => 0,
@@ -210,7 +173,7 @@ impl<'a> ApplicationPart<'a> {
         put_plan(out, self.plan, self.used_up_until);
     }
 
-    /// Reads it.
+    /// Reads it in a record.
     pub fn read(reader: &mut Reader<'a>) -> Result<Self, Corrupt> {
         let (state, used_up) = read_state(reader)?;
         let state = match state {
@@ -228,7 +191,7 @@ impl<'a> ApplicationRecord<'a> {
     /// Reads a whole record.
     pub fn read(record: &'a [u8]) -> Result<Self, Corrupt> {
         let mut reader = Reader::new(record);
-        let application = if reader.flag()? { Some(ApplicationPart::read(&mut reader)?) } else { None };
+        let application = read_application(&mut reader)?;
         let mut subscriptions = Vec::new();
         while !reader.is_empty() {
             subscriptions.push(SubscriptionPart::read(&mut reader)?);
@@ -257,22 +220,18 @@ impl<'a> ApplicationRecord<'a> {
 pub const NO_ROOM: SubscriptionPart<'static> =
     SubscriptionPart { api: "", state: SubscriptionState::LeftOut, plan: None, used_up_until: None };
 
+/// An application and one of its subscriptions, as far as a record has them.
+pub type Found<'a> = (Option<Application<&'a str>>, Option<Subscription<&'a str>>);
+
 /// What a cold key needs of an application's record: the application, and its subscription to one API.
-pub fn find_subscription(record: &[u8], wanted: &str) -> Result<(Option<Application>, Option<Subscription>), Corrupt> {
+pub fn find_subscription<'a>(record: &'a [u8], wanted: &str) -> Result<Found<'a>, Corrupt> {
     let mut reader = Reader::new(record);
-    let part = if reader.flag()? { Some(ApplicationPart::read(&mut reader)?) } else { None };
-    let application = part.map(|part| Application {
-        name: part.name.map(Box::from),
-        owner: part.owner.map(Box::from),
-        state: part.state,
-        plan: part.plan.map(Box::from),
-        used_up_until: part.used_up_until,
-    });
+    let application = read_application(&mut reader)?;
     let mut elsewhere = None;
     while !reader.is_empty() {
         let SubscriptionPart { api, state, plan, used_up_until } = SubscriptionPart::read(&mut reader)?;
         if api == wanted {
-            return Ok((application, Some(Subscription { state, plan: plan.map(Box::from), used_up_until })));
+            return Ok((application, Some(Subscription { state, plan, used_up_until })));
         }
         if api == NO_ROOM.api {
             elsewhere = Some(Subscription { state: NO_ROOM.state, ..Subscription::default() });
@@ -343,6 +302,10 @@ impl<'a> SubscriptionPart<'a> {
         let (plan, used_up_until) = read_plan(reader, used_up)?;
         Ok(Self { api, state, plan, used_up_until })
     }
+}
+
+fn read_application<'a>(reader: &mut Reader<'a>) -> Result<Option<Application<&'a str>>, Corrupt> {
+    if reader.flag()? { Application::read(reader).map(Some) } else { Ok(None) }
 }
 
 fn put_state(out: &mut Vec<u8>, state: u8, used_up_until: Option<u64>) {

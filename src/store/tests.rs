@@ -217,7 +217,7 @@ fn the_number_in_a_shards_name_is_the_shards() {
     let source = Source::new(Digest::of(b"source"));
     for number in [0, 1, 9, 10, 99, 100, 65_535, 1_000_000_000, u32::MAX] {
         for (bank, kind, begins) in [(Bank::A, Kind::Keys, "0/k/"), (Bank::B, Kind::Applications, "1/a/")] {
-            let key = String::from_utf8(source.key(Entry::Shard(Place { bank, kind, number }))).unwrap();
+            let key = String::from_utf8_lossy(&source.key(Entry::Shard(Place { bank, kind, number }))).into_owned();
             assert!(key.ends_with(&format!("/{begins}{number}")), "{key}");
         }
     }
@@ -226,15 +226,18 @@ fn the_number_in_a_shards_name_is_the_shards() {
 #[test]
 fn keys_of_shared_data_come_from_a_finite_set_and_no_two_entries_share_one() {
     let source = Source::new(Digest::of(b"source"));
-    let mut entries =
-        vec![Entry::Manifest, Entry::Lease, Entry::Damage, Entry::Catalogue(Bank::A), Entry::Catalogue(Bank::B)];
+    let mut entries = vec![Entry::Manifest, Entry::Lease, Entry::Damage, Entry::Usage];
+    entries.extend([Bank::A, Bank::B].map(Entry::Catalogue));
+    entries.extend([0, 1, u16::MAX].map(Entry::UsageSlot));
+    entries.extend([0, 1, u32::MAX, u32::MAX - 1].map(Entry::Count));
     for bank in [Bank::A, Bank::B] {
         for kind in [Kind::Keys, Kind::Applications] {
             entries.extend([0, 1, 11, MAX_SHARDS - 1].map(|number| Entry::Shard(Place { bank, kind, number })));
         }
     }
-    let mut keys: Vec<_> = entries.iter().map(|entry| source.key(*entry)).collect();
+    let mut keys: Vec<_> = entries.iter().map(|entry| source.key(*entry).to_vec()).collect();
     assert!(keys.iter().all(|key| key.starts_with(b"keygate/2/") && key.len() < 80));
+    assert!(keys.iter().any(|key| key.ends_with(b"/count/4294967295")), "the longest has room");
     keys.sort();
     keys.dedup();
     assert_eq!(keys.len(), entries.len());

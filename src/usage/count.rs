@@ -133,14 +133,14 @@ impl Counting {
                 return false;
             }
             let subject = &tally.subject;
-            let plan = subject.subscription.as_ref().and_then(|subscription| subscription.plan.as_deref());
-            let pair = Some((&*subject.application_id, &*tally.api));
+            let plan = subject.plan();
+            let pair = Some((subject.application_id(), &*tally.api));
             let outcomes = refused.iter().map(|(reason, count)| (reason.as_str(), *count));
             for (outcome, count) in outcomes.chain([(ALLOWED, allowed)]).filter(|(_, count)| *count > 0) {
                 let row = row::requests(&Combination { pair, plan, outcome }, hour);
                 *unattributed = unattributed.saturating_add(wait(waiting, merged, row, count));
             }
-            wait(waiting, merged, row::key(&subject.key_id), now);
+            wait(waiting, merged, row::key(subject.key_id()), now);
             true
         });
     }

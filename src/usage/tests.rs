@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     config::{PolicySource, UsageReports},
-    decision::{Subject, Subscription},
+    decision::{Key, Subject, Subscription},
     policy::Digest,
     reason::Reason,
     refresh::answer::{Answer, Failure},
@@ -54,12 +54,9 @@ fn usage() -> Usage {
 
 /// A key `k-<application>` of an application, with a subscription under a plan.
 fn subject(application: &str) -> Rc<Subject> {
-    Rc::new(Subject {
-        key_id: format!("k-{application}").chars().take(256).collect::<String>().into(),
-        application_id: application.into(),
-        subscription: Some(Subscription { plan: Some("gold".into()), ..Subscription::default() }),
-        ..Subject::default()
-    })
+    let id: String = format!("k-{application}").chars().take(256).collect();
+    let subscription = Subscription { plan: Some("gold"), ..Subscription::default() };
+    Rc::new(Subject::new(Key { id: &id, application, ..Key::default() }, None, Some(subscription)))
 }
 
 /// Shared data that fails for good after so many calls, as for a VM that dies there.

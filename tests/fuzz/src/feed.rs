@@ -197,7 +197,7 @@ impl Vm {
                 assert_eq!(found, model.apis.get(api), "API {api}");
                 for digest in &seen.digests {
                     let found = view.read_subject(digest, api).expect("it can be read");
-                    assert_eq!(found, model.subject(digest, api), "{} at {api}", digest.to_hex());
+                    assert_eq!(found.as_deref(), model.subject(digest, api).as_ref(), "{} at {api}", digest.to_hex());
                 }
                 for key in KEYS {
                     let found = view.subject(key.as_bytes(), api).expect("it can be read");
@@ -228,12 +228,12 @@ impl Vm {
                 }
                 let api = &model.apis[decision.api.unwrap().id.as_str()];
                 let subject = model.subject(&Digest::of(key.as_bytes()), api.id.as_str()).expect("a known key");
-                assert_eq!(subject.key_state, KeyState::Active);
-                assert!(subject.not_before.is_none_or(|begin| begin <= NOW));
-                assert!(subject.expires_at.is_none_or(|end| NOW < end));
+                assert_eq!(subject.key.state, KeyState::Active);
+                assert!(subject.key.not_before.is_none_or(|begin| begin <= NOW));
+                assert!(subject.key.expires_at.is_none_or(|end| NOW < end));
                 assert_eq!(subject.application.as_ref().expect("an application").state, ApplicationState::Active);
                 let state = subject.subscription.as_ref().map(|subscription| subscription.state);
-                let sandbox = subject.key_type == KeyType::Sandbox;
+                let sandbox = subject.key.key_type == KeyType::Sandbox;
                 assert!(match state {
                     None => !api.subscription_required,
                     Some(SubscriptionState::ProdOnlyBlocked) => sandbox,

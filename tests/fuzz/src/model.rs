@@ -3,21 +3,20 @@
 use std::collections::BTreeMap;
 
 use keygate::{
-    decision::{Application, Restrictions, Subject, Subscription},
-    limit::quota::Bound,
+    decision::{Application, Key, Restrictions, Subject, Subscription},
     policy::{
         Digest, SubscriptionState,
         left_out::Concerns,
         page::{Page, Row},
-        rows::{Api, DenyPolicy, Key, Plan},
+        rows::{self, Api, DenyPolicy, Plan},
     },
 };
 
 #[derive(Clone, Debug, Default)]
 pub struct Model {
-    keys: BTreeMap<Digest, Subject>,
-    applications: BTreeMap<String, Application>,
-    subscriptions: BTreeMap<(String, String), Subscription>,
+    keys: BTreeMap<Digest, Key<String>>,
+    applications: BTreeMap<String, Application<String>>,
+    subscriptions: BTreeMap<(String, String), Subscription<String>>,
     pub apis: BTreeMap<String, Api>,
     pub plans: BTreeMap<String, Plan>,
     pub deny_policies: BTreeMap<String, DenyPolicy>,
@@ -39,9 +38,9 @@ impl Model {
         self.deny_policies.extend(lists.deny_policies.iter().map(|row| (row.id.as_str().to_owned(), row.clone())));
         for row in page.rows(0..usize::MAX) {
             match row {
-                Ok(Row::Key(row)) => drop(self.keys.insert(row.digest, subject(&row))),
+                Ok(Row::Key(row)) => drop(self.keys.insert(row.digest, key(&row))),
                 Ok(Row::Application(row)) => {
-                    let text = |text: Option<&str>| text.map(Box::from);
+                    let text = |text: Option<&str>| text.map(str::to_owned);
                     let application = Application {
                         name: text(row.name.as_ref().map(|text| text.as_str())),
                         owner: text(row.owner.as_ref().map(|text| text.as_str())),
@@ -52,7 +51,7 @@ impl Model {
                     self.applications.insert(row.id.as_str().to_owned(), application);
                 }
                 Ok(Row::Subscription(row)) => {
-                    let plan = row.plan.as_ref().map(|plan| plan.as_str().into());
+                    let plan = row.plan.as_ref().map(|plan| plan.as_str().to_owned());
                     let subscription = Subscription { state: row.state, plan, used_up_until: row.used_up_until };
                     let pair = (row.application.as_str().to_owned(), row.api.as_str().to_owned());
                     self.subscriptions.insert(pair, subscription);
@@ -77,11 +76,29 @@ impl Model {
 
     /// What is known of a key and an API.
     pub fn subject(&self, digest: &Digest, api: &str) -> Option<Subject> {
-        let mut subject = self.keys.get(digest)?.clone();
-        let id = &*subject.application_id;
-        subject.subscription = self.subscriptions.get(&(id.to_owned(), api.to_owned())).cloned();
-        subject.application = self.applications.get(id).cloned();
-        Some(subject)
+        let key = self.keys.get(digest)?;
+        let application = self.applications.get(&key.application).map(|of| Application {
+            name: of.name.as_deref(),
+            owner: of.owner.as_deref(),
+            state: of.state,
+            plan: of.plan.as_deref(),
+            used_up_until: of.used_up_until,
+        });
+        let subscription = self.subscriptions.get(&(key.application.clone(), api.to_owned())).map(|of| Subscription {
+            state: of.state,
+            plan: of.plan.as_deref(),
+            used_up_until: of.used_up_until,
+        });
+        let key = Key {
+            id: &*key.id,
+            application: &*key.application,
+            key_type: key.key_type,
+            state: key.state,
+            not_before: key.not_before,
+            expires_at: key.expires_at,
+            restrictions: key.restrictions.clone(),
+        };
+        Some(Subject::new(key, application, subscription))
     }
 
     /// Digests of its keys.
@@ -95,22 +112,19 @@ impl Model {
     }
 }
 
-fn subject(row: &Key<'_>) -> Subject {
+fn key(row: &rows::Key<'_>) -> Key<String> {
     let restrictions = Restrictions {
         apis: row.apis.as_ref().map(|apis| apis.iter().map(|id| id.as_str().into()).collect()),
         permitted_ips: row.permitted_ips.clone(),
         permitted_referers: row.permitted_referers.clone(),
     };
-    Subject {
-        key_id: row.id.as_str().into(),
-        application_id: row.application.as_str().into(),
+    Key {
+        id: row.id.as_str().to_owned(),
+        application: row.application.as_str().to_owned(),
         key_type: row.key_type,
-        key_state: row.state,
+        state: row.state,
         not_before: row.not_before,
         expires_at: row.expires_at,
         restrictions: (restrictions != Restrictions::default()).then(|| Box::new(restrictions)),
-        application: None,
-        subscription: None,
-        quotas: Bound::default(),
     }
 }

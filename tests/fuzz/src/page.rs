@@ -1,13 +1,14 @@
 //! One page of the feed, which whoever answers on the policy service's address writes.
 
 use keygate::{
+    decision::Application,
     policy::{
         MAX_APIS, MAX_DENY_POLICIES, MAX_PLANS, MAX_REVISION, MAX_TEXT_BYTES,
         page::{MAX_CURSOR_BYTES, Page, Row},
         rows::{Api, DenyPolicy, Plan},
         wire,
     },
-    store::record::{self, ApplicationPart, ApplicationRecord, SubscriptionPart},
+    store::record::{self, ApplicationRecord, SubscriptionPart},
 };
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -103,7 +104,7 @@ fn check_rows(page: &Page) {
                 assert_eq!(restrictions.permitted_referers, key.permitted_referers);
             }
             Ok(Row::Application(row)) => {
-                let part = ApplicationPart::from(&row);
+                let part = Application::from(&row);
                 let written = ApplicationRecord { application: Some(part), subscriptions: Vec::new() };
                 written.put(&mut packed);
                 assert_eq!(ApplicationRecord::read(&packed), Ok(written));

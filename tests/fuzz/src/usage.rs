@@ -37,7 +37,7 @@ fn with_entry(entry: Entry, body: &[u8]) -> (Memory, Vec<u8>) {
     value.extend_from_slice(body);
     bytes::seal(&key, &mut value);
     memory.overwrite(&key, &value);
-    (memory, key)
+    (memory, key.to_vec())
 }
 
 /// Every row, open and frozen, with all that is counted in it.

@@ -9,7 +9,7 @@ use super::{
     bytes::{Reader, Write},
     manifest::{Manifest, Totals},
     record::{self, ApplicationRecord, MAX_APPLICATION_BYTES, MAX_KEY_BYTES, NO_ROOM, SubscriptionPart},
-    shard::{Record, RecordKey, Shard, ShardWriter},
+    shard::{Record, RecordKey, Shard, ShardWriter, Tagged},
     shard_of,
 };
 use crate::{
@@ -112,10 +112,11 @@ enum Operation {
 /// One change: what it concerns, and where its bytes stand.
 #[derive(Clone, Copy, Debug)]
 struct Change {
-    /// The first bytes of the record's key, which place it in a shard.
-    prefix: u64,
-    start: u32,
     kind: Kind,
+    /// The shard that the record is in.
+    number: u32,
+    tag: u32,
+    start: u32,
     operation: Operation,
 }
 
@@ -238,16 +239,17 @@ impl Batch {
         self.push(Operation::PutSubscription, key, |out| SubscriptionPart::from(subscription).put(out));
     }
 
-    /// Packs one change: the record's key behind its length, then the payload behind its length.
+    /// Packs one change: the rest of the record's key behind its length, then the payload behind its length.
     fn push(&mut self, operation: Operation, key: RecordKey<'_>, payload: impl FnOnce(&mut Vec<u8>)) {
-        let kind = match operation {
-            Operation::PutKey | Operation::RemoveKey => Kind::Keys,
-            _ => Kind::Applications,
+        let (kind, shards) = match operation {
+            Operation::PutKey | Operation::RemoveKey => (Kind::Keys, self.target.key_shards),
+            _ => (Kind::Applications, self.target.application_shards),
         };
+        let (tag, rest) = key.tagged();
         // A batch is merged long before its bytes outgrow 32 bits: one page has 32 MiB at most.
         let start = u32::try_from(self.packed.len()).unwrap_or(u32::MAX);
-        self.changes.push(Change { prefix: key.prefix, start, kind, operation });
-        key.put(&mut self.packed);
+        self.changes.push(Change { kind, number: shard_of(key.prefix, shards), tag, start, operation });
+        self.packed.put_sized(rest);
         let mut packed = Vec::new();
         payload(&mut packed);
         self.packed.put_sized(&packed);
@@ -262,23 +264,18 @@ impl Batch {
         self.changes.last().map(|change| self.place(change))
     }
 
-    /// Shards follow the order of keys, so changes in the order of keys are in that of shards; what concerns one record
-    /// stays in the order in which it came.
+    /// By shard, then by record; what concerns one record stays in the order in which it came.
     fn sort(&mut self) {
-        let key = |change: &Change| unpack(&self.packed, *change).map(|change| change.key).unwrap_or_default();
+        let rest = |change: &Change| unpack(&self.packed, *change).map(|change| change.key.1).unwrap_or_default();
         self.changes.sort_unstable_by(|a, b| {
-            let order = (b.kind, b.prefix).cmp(&(a.kind, a.prefix));
-            order.then_with(|| key(b).cmp(key(a))).then(b.start.cmp(&a.start))
+            let order = (b.kind, b.number, b.tag).cmp(&(a.kind, a.number, a.tag));
+            order.then_with(|| rest(b).cmp(rest(a))).then(b.start.cmp(&a.start))
         });
         self.sorted = true;
     }
 
     fn place(&self, change: &Change) -> Place {
-        let shards = match change.kind {
-            Kind::Keys => self.target.key_shards,
-            Kind::Applications => self.target.application_shards,
-        };
-        Place { bank: self.target.bank, kind: change.kind, number: shard_of(change.prefix, shards) }
+        Place { bank: self.target.bank, kind: change.kind, number: change.number }
     }
 
     /// Rewrites one shard with all that concerns it; `false`: nothing was left to do. What a record has no room for goes to
@@ -292,10 +289,7 @@ impl Batch {
         rejected: &mut dyn FnMut(RejectedRow),
     ) -> Result<bool, MergeError> {
         let Some(place) = self.next_place() else { return Ok(false) };
-        let first = self.changes.partition_point(|change| {
-            let other = self.place(change);
-            (other.kind, other.number) > (place.kind, place.number)
-        });
+        let first = self.changes.partition_point(|change| (change.kind, change.number) > (place.kind, place.number));
         let mut changes = Vec::new();
         for change in self.changes.drain(first..).rev() {
             changes.push(unpack(&self.packed, change)?);
@@ -324,14 +318,14 @@ pub(super) fn as_u64(size: usize) -> u64 {
 #[derive(Clone, Copy, Debug)]
 struct Unpacked<'a> {
     operation: Operation,
-    key: &'a [u8],
+    key: Tagged<'a>,
     payload: &'a [u8],
 }
 
 fn unpack(packed: &[u8], change: Change) -> Result<Unpacked<'_>, Corrupt> {
     let start = usize::try_from(change.start).map_err(|_| Corrupt)?;
     let mut reader = Reader::new(packed.get(start..).ok_or(Corrupt)?);
-    Ok(Unpacked { operation: change.operation, key: reader.sized()?, payload: reader.sized()? })
+    Ok(Unpacked { operation: change.operation, key: (change.tag, reader.sized()?), payload: reader.sized()? })
 }
 
 /// The shard as this generation left it. What an older one left, or what cannot be read and was not ours, is nothing.
@@ -341,7 +335,12 @@ fn old_shard<'a>(
     generation: u64,
     standing: Standing,
 ) -> Result<Option<Shard<'a>>, MergeError> {
-    let shard = match value.map(|value| Shard::open(key, value)) {
+    let whole = |value| {
+        let shard = Shard::open(key, value)?;
+        shard.map_or(Ok(()), Shard::check)?;
+        Ok(shard)
+    };
+    let shard = match value.map(whole) {
         Some(Ok(shard)) => shard,
         Some(Err(Corrupt)) if standing != Standing::Anything => return Err(MergeError::Damaged),
         Some(Err(Corrupt)) | None => None,
@@ -479,9 +478,9 @@ fn put_subscription<'a>(known: &mut Vec<SubscriptionPart<'a>>, new: Subscription
     }
 }
 
-fn no_room(record_key: &[u8], api: &str) -> RejectedRow {
+fn no_room((_, application): Tagged<'_>, api: &str) -> RejectedRow {
     let text = |text: &str| Text::new(text.to_owned()).ok();
-    let application = record::application_id(record_key).and_then(text);
+    let application = std::str::from_utf8(application).ok().and_then(text);
     let concerns = application.zip(text(api)).map(|(application, api)| Concerns::Subscription { application, api });
     let why = InvalidRow { field: "application", problem: Problem::NoRoom };
     RejectedRow { list: "subscriptions", offset: None, why, concerns: concerns.unwrap_or_default() }

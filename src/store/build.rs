@@ -8,6 +8,7 @@ use super::{
     batch::{Batch, MergeError, Standing, Target, as_u64},
     lists::{Lists, TooLong},
     manifest::{Manifest, Totals},
+    record,
     shard::Shard,
     shards_for,
 };
@@ -153,10 +154,9 @@ impl Build {
         self.checked_shards = self.checked_shards.saturating_add(1);
         let keys = keys_of(shared, source, place, held.generation)?;
         let target = self.batch.target();
-        let mut new: Option<(u32, Vec<Vec<u8>>)> = None;
+        let mut new: Option<(u32, Vec<Digest>)> = None;
         for key in keys {
-            let prefix = key.first_chunk::<8>().map_or(0, |prefix| u64::from_be_bytes(*prefix));
-            let number = super::shard_of(prefix, target.key_shards);
+            let number = super::shard_of(key.prefix(), target.key_shards);
             // Both are in the order of digests, so the same shard serves until the next one begins.
             if new.as_ref().is_none_or(|(known, _)| *known != number) {
                 let place = Place { bank: target.bank, kind: Kind::Keys, number };
@@ -257,7 +257,7 @@ pub fn write_manifest(
     Ok(())
 }
 
-fn keys_of(shared: &impl Shared, source: &Source, place: Place, generation: u64) -> Result<Vec<Vec<u8>>, BuildError> {
+fn keys_of(shared: &impl Shared, source: &Source, place: Place, generation: u64) -> Result<Vec<Digest>, BuildError> {
     let key = source.key(Entry::Shard(place));
     let Some(read) = shared.get(&key)? else { return Ok(Vec::new()) };
     // A shard that cannot be read has no keys that could be kept.
@@ -266,7 +266,7 @@ fn keys_of(shared: &impl Shared, source: &Source, place: Place, generation: u64)
     while shard.generation == generation
         && let Ok(Some((key, _))) = shard.next_record()
     {
-        keys.push(key.to_vec());
+        keys.extend(record::digest(key));
     }
     Ok(keys)
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    Corrupt, Entry, EntryName, Expected, Kind, Place, Shared, Source,
+    Corrupt, Entry, EntryKey, Expected, Kind, Place, Shared, Source,
     bytes::{self, Write},
     cache::Cache,
     fingerprint::FingerprintKey,
@@ -228,7 +228,7 @@ impl Held {
 }
 
 /// A value of shared data, behind the key that it stands under.
-type Named = (EntryName, Vec<u8>);
+type Named = (EntryKey, Vec<u8>);
 
 /// The policy held, with the shared data that its records are in.
 #[derive(Debug)]

@@ -30,9 +30,9 @@ use crate::policy::Digest;
 
 /// Version of everything that is written; part of every key, so that two versions of the module never read each other's
 /// values.
-pub const FORMAT: u8 = 2;
+pub const FORMAT: u8 = 3;
 /// Records that a shard is meant to hold: at 60 to 80 bytes each it has 1.4 to 1.9 KiB, which the host copies in 2.5 µs.
-pub const SHARD_RECORDS: u64 = 24;
+pub const SHARD_RECORDS: u64 = 32;
 /// Fewest shards of one kind, so that a policy that grows by deltas starts with room: 16 × 24 × 8 = 3,072 keys before
 /// [`batch::is_crowded`] asks for a rebuild.
 pub const MIN_SHARDS: u32 = 16;
@@ -90,48 +90,43 @@ pub struct Corrupt;
 /// a policy when it is the same, and never otherwise.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Source {
-    prefix: EntryName,
+    digest: [u8; SOURCE_BYTES],
+    prefix: EntryKey,
 }
 
 impl Source {
     /// The source of a digest over cluster, authority, path, headers and credentials.
     pub fn new(digest: Digest) -> Self {
-        let hex = digest.to_hex();
-        let mut prefix = EntryName { bytes: [0; LONGEST_NAME], length: 0 };
-        prefix.push(b"keygate/");
-        prefix.push_decimal(FORMAT.into());
-        prefix.push(b"/");
-        prefix.push(hex.get(..SOURCE_DIGITS).unwrap_or(&hex).as_bytes());
-        prefix.push(b"/");
-        Self { prefix }
+        let [digest @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = digest.0;
+        let mut prefix = EntryKey::EMPTY;
+        prefix.push(format!("keygate/{FORMAT}/{:032x}/", u128::from_be_bytes(digest)).as_bytes());
+        Self { digest, prefix }
     }
 
-    /// The name of an entry.
-    pub fn key(&self, entry: Entry) -> EntryName {
-        let mut name = self.prefix;
+    /// The key of an entry.
+    pub fn key(&self, entry: Entry) -> EntryKey {
+        let mut key = self.prefix;
         match entry {
-            Entry::Manifest => name.push(b"manifest"),
-            Entry::Lease => name.push(b"lease"),
-            Entry::Damage => name.push(b"damage"),
-            Entry::Usage => name.push(b"usage"),
-            Entry::UsageSlot(number) => {
-                name.push(b"usage/");
-                name.push_decimal(number.into());
-            }
-            Entry::Count(slot) => {
-                name.push(b"count/");
-                name.push_decimal(slot);
-            }
-            Entry::Catalogue(slot) => {
-                name.push(b"catalogue/");
-                name.push(&[slot.digit()]);
-            }
-            Entry::Shard(Place { bank, kind, number }) => {
-                name.push(&[bank.digit(), b'/', kind.letter(), b'/']);
-                name.push_decimal(number);
-            }
+            Entry::Manifest => key.push(b"manifest"),
+            Entry::Lease => key.push(b"lease"),
+            Entry::Damage => key.push(b"damage"),
+            Entry::Usage => key.push(b"usage"),
+            Entry::UsageSlot(number) => key.push_number(b"usage/", number.into()),
+            Entry::Count(slot) => key.push_number(b"count/", slot),
+            Entry::Catalogue(slot) => key.push_number(b"catalogue/", slot.index().into()),
+            Entry::Shard(place) => return self.shard(place),
         }
-        name
+        key
+    }
+
+    /// Shards are most of shared data, and what a request reads of it. Their keys are not text: 22 bytes stand in the
+    /// node of the host's map, more would stand elsewhere, which costs a look at another place of memory, and its bytes.
+    fn shard(&self, Place { bank, kind, number }: Place) -> EntryKey {
+        let mut key = EntryKey::EMPTY;
+        key.push(&[FORMAT, kind.number() | bank.index()]);
+        key.push(&self.digest);
+        key.push(&number.to_be_bytes());
+        key
     }
 }
 
@@ -141,20 +136,22 @@ impl fmt::Debug for Source {
     }
 }
 
-/// Digits of a source in names.
-const SOURCE_DIGITS: usize = 32;
-/// Bytes of the longest name: `keygate/`, a format of up to three digits, a slash, the source, a slash, and a count with a
-/// number of ten digits: 8 + 3 + 1 + 32 + 1 + 6 + 10 = 61.
-const LONGEST_NAME: usize = 61;
+/// Bytes of a source: 128 bits, of which two never happen to be the same.
+const SOURCE_BYTES: usize = 16;
+/// Bytes of the longest key: `keygate/`, a format of up to three digits, a slash, 32 digits of the source, a slash, and
+/// `count/` with a number of ten digits: 8 + 3 + 1 + 32 + 1 + 6 + 10 = 61.
+const LONGEST_KEY: usize = 61;
 
 /// The key of an entry in shared data. It is on the stack: a request with a key that is not in the cache needs two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EntryName {
-    bytes: [u8; LONGEST_NAME],
+pub struct EntryKey {
+    bytes: [u8; LONGEST_KEY],
     length: usize,
 }
 
-impl EntryName {
+impl EntryKey {
+    const EMPTY: Self = Self { bytes: [0; LONGEST_KEY], length: 0 };
+
     fn push(&mut self, bytes: &[u8]) {
         let end = self.length.saturating_add(bytes.len());
         if let Some(room) = self.bytes.get_mut(self.length..end) {
@@ -163,20 +160,13 @@ impl EntryName {
         }
     }
 
-    fn push_decimal(&mut self, number: u32) {
-        let mut divisor = 1_000_000_000;
-        while divisor > 1 && number < divisor {
-            divisor /= 10;
-        }
-        while divisor > 0 {
-            let digit = number.checked_div(divisor).unwrap_or(0) % 10;
-            self.push(&[b'0'.saturating_add(u8::try_from(digit).unwrap_or(0))]);
-            divisor /= 10;
-        }
+    fn push_number(&mut self, kind: &[u8], number: u32) {
+        self.push(kind);
+        self.push(number.to_string().as_bytes());
     }
 }
 
-impl Deref for EntryName {
+impl Deref for EntryKey {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -235,13 +225,6 @@ impl Bank {
         }
     }
 
-    fn digit(self) -> u8 {
-        match self {
-            Self::A => b'0',
-            Self::B => b'1',
-        }
-    }
-
     /// 0 or 1.
     pub fn index(self) -> u8 {
         match self {
@@ -261,10 +244,11 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn letter(self) -> u8 {
+    /// An even number, so that the bank can be added.
+    fn number(self) -> u8 {
         match self {
-            Self::Keys => b'k',
-            Self::Applications => b'a',
+            Self::Keys => 0,
+            Self::Applications => 2,
         }
     }
 }

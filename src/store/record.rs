@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::{
     Corrupt,
     bytes::{self, Reader, Write},
-    shard::RecordKey,
+    shard::{RecordKey, Tagged},
 };
 use crate::{
     decision::{Application, Key, Restrictions, Subscription},
@@ -120,19 +120,24 @@ fn read_range(reader: &mut Reader<'_>) -> Result<IpNet, Corrupt> {
     }
 }
 
-/// The key of a key's record: its digest.
+/// The key of a key's record: its digest, of which the tag is the beginning.
 pub fn key_of_key(digest: &Digest) -> RecordKey<'_> {
-    RecordKey { prefix: digest.prefix(), rest: digest.0.get(8..).unwrap_or_default() }
+    RecordKey { prefix: digest.prefix(), rest: digest.0.get(4..).unwrap_or_default() }
 }
 
-/// The key of an application's record: a hash of its id, which places it, and the whole id, which names it.
+/// The digest in the key of a key's record.
+pub fn digest((tag, rest): Tagged<'_>) -> Option<Digest> {
+    let mut digest = Digest(Default::default());
+    let (begin, end) = digest.0.split_first_chunk_mut()?;
+    *begin = tag.to_be_bytes();
+    let rest = <&[u8; 28]>::try_from(rest).ok()?;
+    end.copy_from_slice(rest);
+    Some(digest)
+}
+
+/// The key of an application's record: a hash of its id, which places it, and the id, which names it.
 pub fn key_of_application(id: &str) -> RecordKey<'_> {
     RecordKey { prefix: bytes::hash(0, id.as_bytes()), rest: id.as_bytes() }
-}
-
-/// The id in the key of an application's record.
-pub fn application_id(key: &[u8]) -> Option<&str> {
-    std::str::from_utf8(RecordKey::read(key)?.rest).ok()
 }
 
 /// An application's record while it is changed.

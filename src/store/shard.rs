@@ -1,10 +1,12 @@
 //! A shard: records sorted by key, under the generation in which they were written.
 //!
-//! Layout behind the checksum: generation (8 bytes), number of records (4), then for each record its key and its value,
-//! both behind their length. A shard of another generation than the manifest's reads as empty, so nothing ever needs
-//! deleting.
-
-use std::cmp::Ordering;
+//! Layout: a checksum (8 bytes) over the shard's name and its head and table; the head, which is the generation (8) and the
+//! number of records (4); the table, which has for each record its tag, a checksum of its bytes, and where they end (4
+//! each); then the bytes of the records: the rest of the key behind its length, and the value to the end.
+//!
+//! A lookup checks the table and the one record that it finds, so it does not depend on how much else is there: a tag that
+//! no checked table has is no record's. Whoever rewrites a shard checks all of it. A shard of another generation than the
+//! manifest's reads as empty, so nothing ever needs deleting.
 
 use super::{
     Corrupt,
@@ -14,119 +16,160 @@ use super::{
 /// Records of one shard. A policy of 10 million keys has some 150 in each.
 pub const MAX_SHARD_RECORDS: u32 = 1 << 20;
 
-/// A shard's records, read one by one.
+/// Bytes before the table: checksum, generation, number of records.
+const HEAD_BYTES: usize = 8 + 8 + 4;
+/// Bytes of one record in the table: tag, checksum, end.
+const ENTRY_BYTES: usize = 4 + 4 + 4;
+
+/// A shard's records.
 #[derive(Clone, Copy, Debug)]
 pub struct Shard<'a> {
     /// Under which it was written.
     pub generation: u64,
-    /// How many records it has.
-    pub records: u32,
-    reader: Reader<'a>,
+    table: &'a [[u8; ENTRY_BYTES]],
+    bodies: &'a [u8],
+    /// The record that is read next.
+    next: usize,
 }
 
-/// The key of a record. Numbers are compared first, and all but one record of a lookup differ in them.
+/// The key of a record that is looked for.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordKey<'a> {
-    /// Its first eight bytes as a number, which is spread evenly and says in which shard the record is.
+    /// A number that is spread evenly: it says in which shard the record is, and its upper half is the record's tag.
     pub prefix: u64,
-    /// The others.
+    /// What tells it from others with the same tag.
     pub rest: &'a [u8],
 }
 
-impl<'a> RecordKey<'a> {
-    /// `None` for bytes that are too few.
-    pub fn read(bytes: &'a [u8]) -> Option<Self> {
-        let (prefix, rest) = bytes.split_first_chunk()?;
-        Some(Self { prefix: u64::from_be_bytes(*prefix), rest })
-    }
+/// The key of a record as its shard holds it, the tag and the rest: in this order records are sorted.
+pub type Tagged<'a> = (u32, &'a [u8]);
 
-    /// Appends its bytes behind their length.
-    pub fn put(self, out: &mut Vec<u8>) {
-        let prefix = self.prefix.to_be_bytes();
-        out.put_varint(u64::try_from(prefix.len().saturating_add(self.rest.len())).unwrap_or(u64::MAX));
-        out.extend_from_slice(&prefix);
-        out.extend_from_slice(self.rest);
+/// One record: key and value.
+pub type Record<'a> = (Tagged<'a>, &'a [u8]);
+
+impl<'a> RecordKey<'a> {
+    /// As its shard holds it.
+    pub fn tagged(self) -> Tagged<'a> {
+        (u32::try_from(self.prefix >> 32).unwrap_or(u32::MAX), self.rest)
     }
 }
 
-/// One record: key and value.
-pub type Record<'a> = (&'a [u8], &'a [u8]);
-
 impl<'a> Shard<'a> {
-    /// Checks a value of shared data; `key` is the one that it stands under. An emptied value is `None`.
-    pub fn open(key: &[u8], value: &'a [u8]) -> Result<Option<Self>, Corrupt> {
+    /// Checks a value of shared data as far as the table; `name` is the one that it stands under. An emptied value is
+    /// `None`.
+    pub fn open(name: &[u8], value: &'a [u8]) -> Result<Option<Self>, Corrupt> {
         if value.is_empty() {
             return Ok(None);
         }
-        let mut reader = bytes::open(key, value)?;
-        let (generation, records) = (reader.u64()?, reader.u32()?);
+        let Some([.., a, b, c, d]) = value.first_chunk::<HEAD_BYTES>() else { return Err(Corrupt) };
+        let records = u32::from_le_bytes([*a, *b, *c, *d]);
         if records > MAX_SHARD_RECORDS {
             return Err(Corrupt);
         }
-        Ok(Some(Self { generation, records, reader }))
+        let table = usize::try_from(records).map_err(|_| Corrupt)?.saturating_mul(ENTRY_BYTES);
+        let (sealed, bodies) = value.split_at_checked(HEAD_BYTES.saturating_add(table)).ok_or(Corrupt)?;
+        let mut reader = bytes::open(name, sealed)?;
+        let (generation, _) = (reader.u64()?, reader.u32()?);
+        let (table, _) = reader.rest().as_chunks();
+        if table.last().map_or(0, end_of) != bodies.len() {
+            return Err(Corrupt);
+        }
+        Ok(Some(Self { generation, table, bodies, next: 0 }))
+    }
+
+    /// Checks all records.
+    pub fn check(mut self) -> Result<(), Corrupt> {
+        while self.next_record()?.is_some() {}
+        Ok(())
     }
 
     /// The value of a record.
-    pub fn find(mut self, key: RecordKey<'_>) -> Result<Option<&'a [u8]>, Corrupt> {
-        while let Some((found, value)) = self.next_record()? {
-            let found = RecordKey::read(found).ok_or(Corrupt)?;
-            match found.prefix.cmp(&key.prefix).then_with(|| found.rest.cmp(key.rest)) {
-                Ordering::Less => {}
-                Ordering::Equal => return Ok(Some(value)),
-                Ordering::Greater => return Ok(None),
+    pub fn find(self, key: RecordKey<'_>) -> Result<Option<&'a [u8]>, Corrupt> {
+        let (tag, rest) = key.tagged();
+        let mut number = self.table.partition_point(|entry| tag_of(entry) < tag);
+        while let Some(entry) = self.table.get(number)
+            && tag_of(entry) == tag
+        {
+            let ((_, found), value) = self.record(number, entry)?;
+            if found == rest {
+                return Ok(Some(value));
             }
+            number = number.saturating_add(1);
         }
         Ok(None)
     }
 
-    /// The next record; records are strictly sorted, and nothing follows the last.
+    /// The next record; records are strictly sorted.
     pub fn next_record(&mut self) -> Result<Option<Record<'a>>, Corrupt> {
-        let Some(left) = self.records.checked_sub(1) else {
-            self.reader.finish()?;
-            return Ok(None);
-        };
-        self.records = left;
-        Ok(Some((self.reader.sized()?, self.reader.sized()?)))
+        let Some(entry) = self.table.get(self.next) else { return Ok(None) };
+        let record = self.record(self.next, entry)?;
+        self.next = self.next.saturating_add(1);
+        Ok(Some(record))
     }
+
+    fn record(&self, number: usize, entry: &[u8; ENTRY_BYTES]) -> Result<Record<'a>, Corrupt> {
+        let before = number.checked_sub(1).and_then(|before| self.table.get(before));
+        let body = self.bodies.get(before.map_or(0, end_of)..end_of(entry)).ok_or(Corrupt)?;
+        let tag = tag_of(entry);
+        let [_, _, _, _, sum @ .., _, _, _, _] = *entry;
+        if sum != sum_of(tag, body) {
+            return Err(Corrupt);
+        }
+        let mut reader = Reader::new(body);
+        let rest = reader.sized()?;
+        Ok(((tag, rest), reader.rest()))
+    }
+}
+
+fn tag_of([a, b, c, d, ..]: &[u8; ENTRY_BYTES]) -> u32 {
+    u32::from_le_bytes([*a, *b, *c, *d])
+}
+
+fn end_of([.., a, b, c, d]: &[u8; ENTRY_BYTES]) -> usize {
+    usize::try_from(u32::from_le_bytes([*a, *b, *c, *d])).unwrap_or(usize::MAX)
+}
+
+/// Half of a checksum: of four billion damages it misses one, and then only in what the damaged record itself says.
+fn sum_of(tag: u32, body: &[u8]) -> [u8; 4] {
+    let [sum @ .., _, _, _, _] = bytes::hash(tag.into(), body).to_le_bytes();
+    sum
 }
 
 /// A shard while it is written.
 #[derive(Debug)]
 pub struct ShardWriter {
-    value: Vec<u8>,
-    records: u32,
+    sealed: Vec<u8>,
+    bodies: Vec<u8>,
 }
-
-/// Bytes before the number of records: checksum and generation.
-const RECORDS_AT: std::ops::Range<usize> = 16..20;
 
 impl ShardWriter {
     /// An empty shard of this generation.
     pub fn new(generation: u64) -> Self {
-        let mut value = bytes::unsealed();
-        value.extend(generation.to_le_bytes());
-        value.extend([0; 4]);
-        Self { value, records: 0 }
+        let mut sealed = bytes::unsealed();
+        sealed.extend(generation.to_le_bytes());
+        sealed.extend([0; 4]);
+        Self { sealed, bodies: Vec::new() }
     }
 
     /// Appends a record; the caller keeps them sorted.
-    pub fn push(&mut self, (key, value): Record<'_>) {
-        self.value.put_sized(key);
-        self.value.put_sized(value);
-        self.records = self.records.saturating_add(1);
+    pub fn push(&mut self, ((tag, rest), value): Record<'_>) {
+        let start = self.bodies.len();
+        self.bodies.put_sized(rest);
+        self.bodies.extend_from_slice(value);
+        let body = self.bodies.get(start..).unwrap_or_default();
+        self.sealed.extend(tag.to_le_bytes());
+        self.sealed.extend(sum_of(tag, body));
+        self.sealed.extend(u32::try_from(self.bodies.len()).unwrap_or(u32::MAX).to_le_bytes());
     }
 
-    /// How many records it has.
-    pub fn records(&self) -> u32 {
-        self.records
-    }
-
-    /// The value to be set under `key`.
-    pub fn finish(mut self, key: &[u8]) -> Vec<u8> {
-        if let Some(slot) = self.value.get_mut(RECORDS_AT) {
-            slot.copy_from_slice(&self.records.to_le_bytes());
+    /// The value to be set under `name`.
+    pub fn finish(mut self, name: &[u8]) -> Vec<u8> {
+        if let Some(([.., a, b, c, d], table)) = self.sealed.split_first_chunk_mut::<HEAD_BYTES>() {
+            let (table, _) = table.as_chunks::<ENTRY_BYTES>();
+            [*a, *b, *c, *d] = u32::try_from(table.len()).unwrap_or(u32::MAX).to_le_bytes();
         }
-        bytes::seal(key, &mut self.value);
-        self.value
+        bytes::seal(name, &mut self.sealed);
+        self.sealed.append(&mut self.bodies);
+        self.sealed
     }
 }

@@ -3,13 +3,13 @@
 #![allow(clippy::arithmetic_side_effects, reason = "a test that overflows has failed")]
 
 use super::{
-    Bank, Corrupt, Entry, Expected, Kind, MAX_SHARDS, MIN_SHARDS, Place, Shared, Source,
+    Bank, Corrupt, Entry, Expected, FORMAT, Kind, MAX_SHARDS, MIN_SHARDS, Place, Shared, Source,
     batch::{Batch, MergeError, Standing, Target},
     bytes,
     manifest::{Manifest, Totals},
     memory::Memory,
     record::{self, ApplicationRecord, SubscriptionPart},
-    shard::{Shard, ShardWriter},
+    shard::{RecordKey, Shard, ShardWriter},
     shard_of, shards_for,
 };
 use crate::policy::{Digest, SubscriptionState, page::Page};
@@ -70,26 +70,100 @@ fn records_behind_a_right_checksum_cannot_make_the_reader_panic() {
     let memory = Memory::default();
     let source = Source::new(Digest::of(b"source"));
     fill(&memory, &source, page);
-    for entry in memory.keys() {
-        let value = memory.get(&entry).unwrap().unwrap().value;
-        let is_key = entry.windows(3).any(|part| part == b"/k/");
+    let mut shard_keys = memory.keys();
+    shard_keys.retain(|key| key.len() == SHARD_KEY_BYTES);
+    assert_eq!(shard_keys.len(), 2);
+    for key in shard_keys {
+        let value = memory.get(&key).unwrap().unwrap().value;
+        let mut good = Shard::open(&key, &value).unwrap().unwrap();
+        let ((tag, rest), record) = good.next_record().unwrap().unwrap();
+        for index in 0..record.len() {
+            for byte in [0, 1, 2, 0x7f, 0x80, 0xff, record[index] ^ 1, record[index].wrapping_add(1)] {
+                let mut forged = record.to_vec();
+                forged[index] = byte;
+                let mut writer = ShardWriter::new(good.generation);
+                writer.push(((tag, rest), &forged));
+                let value = writer.finish(&key);
+                let (_, record) = Shard::open(&key, &value).unwrap().unwrap().next_record().unwrap().unwrap();
+                let _ = record::read_key(record);
+                let _ = (ApplicationRecord::read(record), record::find_subscription(record, "a"));
+            }
+        }
         for index in 8..value.len() {
             for byte in [0, 1, 2, 0x7f, 0x80, 0xff, value[index] ^ 1, value[index].wrapping_add(1)] {
                 let mut value = value.clone();
                 value[index] = byte;
-                bytes::seal(&entry, &mut value);
-                let Ok(Some(mut shard)) = Shard::open(&entry, &value) else { continue };
-                while let Ok(Some((_, record))) = shard.next_record() {
-                    if is_key {
-                        let _ = record::read_key(record);
-                    } else {
-                        let _ = (ApplicationRecord::read(record), record::find_subscription(record, "a"));
-                    }
-                }
+                let sealed = value.len().min(8 + 8 + 4 + 12);
+                bytes::seal(&key, &mut value[..sealed]);
+                let Ok(Some(shard)) = Shard::open(&key, &value) else { continue };
+                let _ = (shard.check(), shard.find(RecordKey { prefix: u64::from(tag) << 32, rest }));
             }
         }
     }
 }
+
+/// Two records have one tag, and are told apart by the rest.
+#[test]
+fn a_lookup_finds_its_record_and_no_other() {
+    let key = b"shard";
+    let records: [(u32, &[u8], &[u8]); 5] =
+        [(1, b"a", b"one"), (7, b"a", b"two"), (7, b"b", b"three"), (7, b"bb", b""), (u32::MAX, b"", b"last")];
+    let mut writer = ShardWriter::new(3);
+    records.iter().for_each(|&(tag, rest, value)| writer.push(((tag, rest), value)));
+    let value = writer.finish(key);
+    let shard = Shard::open(key, &value).unwrap().unwrap();
+    let find =
+        |tag: u32, rest: &'static [u8]| shard.find(RecordKey { prefix: u64::from(tag) << 32 | 99, rest }).unwrap();
+    for (tag, rest, value) in records {
+        assert_eq!(find(tag, rest), Some(value), "{tag} {rest:?}");
+        assert_eq!(find(tag, b"c"), None, "{tag}");
+        assert_eq!(find(tag.wrapping_add(1), rest), None, "{tag} + 1");
+    }
+    for (tag, rest) in [(0, &b"a"[..]), (1, b""), (1, b"b"), (2, b"a"), (7, b""), (7, b"bbb"), (u32::MAX, b"a")] {
+        assert_eq!(find(tag, rest), None, "{tag} {rest:?}");
+    }
+    let empty = ShardWriter::new(3).finish(key);
+    let empty = Shard::open(key, &empty).unwrap().unwrap();
+    assert_eq!(empty.find(RecordKey { prefix: 0, rest: b"" }), Ok(None));
+}
+
+/// What is damaged is not found, and nothing that is found is damaged; a record that is whole is still found where it can
+/// be told.
+#[test]
+fn every_damage_of_a_shard_is_noticed_by_whom_it_concerns() {
+    let key = b"shard";
+    let records = [(1, &b"rest of one"[..], &b"the first value"[..]), (7, b"of two", b"the second, a longer value")];
+    let mut writer = ShardWriter::new(3);
+    records.iter().for_each(|&(tag, rest, value)| writer.push(((tag, rest), value)));
+    let good = writer.finish(key);
+    let first_body = 8 + 8 + 4 + 2 * 12;
+    let find = |value: &[u8], (tag, rest, expected): (u32, &[u8], &[u8])| {
+        let shard = Shard::open(key, value)?.ok_or(Corrupt)?;
+        let found = shard.find(RecordKey { prefix: u64::from(tag) << 32, rest })?;
+        assert_eq!(found, Some(expected), "a miss, or another value, because of damage");
+        Ok::<_, Corrupt>(())
+    };
+    assert!(records.iter().all(|&record| find(&good, record).is_ok()));
+    for index in 0..good.len() {
+        for bit in 0..8 {
+            let mut damaged = good.clone();
+            damaged[index] ^= 1 << bit;
+            let found = records.map(|record| find(&damaged, record).is_ok());
+            let in_first = (first_body..first_body + 1 + 11 + 15).contains(&index);
+            let expected = if index < first_body { [false, false] } else { [!in_first, in_first] };
+            assert_eq!(found, expected, "byte {index} bit {bit}");
+            assert!(
+                Shard::open(key, &damaged).is_err() || Shard::open(key, &damaged).unwrap().unwrap().check().is_err()
+            );
+        }
+        assert!(matches!(Shard::open(key, &good[..index]), Err(Corrupt) | Ok(None)), "cut at {index}");
+    }
+    assert!(Shard::open(b"other", &good).is_err(), "in another's place");
+    assert!(Shard::open(key, &[&good[..], b"x"].concat()).is_err(), "more bytes");
+}
+
+/// Bytes that stand in the node of the host's map.
+const SHARD_KEY_BYTES: usize = 22;
 
 fn target() -> Target {
     Target { bank: Bank::A, generation: 9, key_shards: MIN_SHARDS, application_shards: MIN_SHARDS }
@@ -207,19 +281,8 @@ fn shards_follow_the_order_of_digests_and_cover_their_range() {
         let numbers: Vec<_> = (0..1_000).map(|step| shard_of(u64::MAX / 1_000 * step, shards)).collect();
         assert!(numbers.is_sorted(), "{shards}");
     }
-    for (records, expected) in [(0, MIN_SHARDS), (384, 16), (385, 17), (1_000_000, 41_667), (u64::MAX, MAX_SHARDS)] {
+    for (records, expected) in [(0, MIN_SHARDS), (512, 16), (513, 17), (1_000_000, 31_250), (u64::MAX, MAX_SHARDS)] {
         assert_eq!(shards_for(records), expected, "{records}");
-    }
-}
-
-#[test]
-fn the_number_in_a_shards_name_is_the_shards() {
-    let source = Source::new(Digest::of(b"source"));
-    for number in [0, 1, 9, 10, 99, 100, 65_535, 1_000_000_000, u32::MAX] {
-        for (bank, kind, begins) in [(Bank::A, Kind::Keys, "0/k/"), (Bank::B, Kind::Applications, "1/a/")] {
-            let key = String::from_utf8_lossy(&source.key(Entry::Shard(Place { bank, kind, number }))).into_owned();
-            assert!(key.ends_with(&format!("/{begins}{number}")), "{key}");
-        }
     }
 }
 
@@ -232,16 +295,21 @@ fn keys_of_shared_data_come_from_a_finite_set_and_no_two_entries_share_one() {
     entries.extend([0, 1, u32::MAX, u32::MAX - 1].map(Entry::Count));
     for bank in [Bank::A, Bank::B] {
         for kind in [Kind::Keys, Kind::Applications] {
-            entries.extend([0, 1, 11, MAX_SHARDS - 1].map(|number| Entry::Shard(Place { bank, kind, number })));
+            entries.extend(
+                [0, 1, 10, 256, 65_535, MAX_SHARDS, u32::MAX].map(|number| Entry::Shard(Place { bank, kind, number })),
+            );
         }
     }
     let mut keys: Vec<_> = entries.iter().map(|entry| source.key(*entry).to_vec()).collect();
-    assert!(keys.iter().all(|key| key.starts_with(b"keygate/2/") && key.len() < 80));
+    let (shards, others): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.len() == SHARD_KEY_BYTES);
+    assert!(shards.iter().all(|key| key.starts_with(&[FORMAT])) && shards.len() == 28);
+    assert!(others.iter().all(|key| key.starts_with(b"keygate/3/") && key.len() < 80));
     assert!(keys.iter().any(|key| key.ends_with(b"/count/4294967295")), "the longest has room");
     keys.sort();
     keys.dedup();
     assert_eq!(keys.len(), entries.len());
-    assert_ne!(source.key(Entry::Lease), Source::new(Digest::of(b"other")).key(Entry::Lease));
+    let other = Source::new(Digest::of(b"other"));
+    assert!(entries.iter().all(|entry| !keys.contains(&other.key(*entry).to_vec())), "another source's");
 }
 
 #[test]

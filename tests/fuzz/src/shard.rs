@@ -27,47 +27,64 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-const KEY: &[u8] = b"keygate/2/source/0/k/0";
+const KEY: &[u8] = b"the key of a shard";
+/// Bytes of the head, and of a record in the table.
+const HEAD_AND_ENTRY: (usize, usize) = (20, 12);
 
-/// Behind a right checksum anything may stand. It is read to its end or is corrupt; what is read is written and read
-/// again as the same.
+/// Behind right checksums anything may stand. It is read to its end or is corrupt; what is read is written and read again
+/// as the same.
 fn check_forged(body: &[u8]) {
-    let mut value = bytes::unsealed();
-    value.extend_from_slice(body);
-    bytes::seal(KEY, &mut value);
+    let value = forge(body);
     let Ok(Some(mut shard)) = Shard::open(KEY, &value) else { return };
     let mut writer = ShardWriter::new(shard.generation);
     let whole = shard;
+    let mut records = Vec::new();
     loop {
         match shard.next_record() {
-            Err(Corrupt) => return,
+            Err(Corrupt) => return assert_eq!(whole.check(), Err(Corrupt)),
             Ok(None) => break,
-            Ok(Some((key, record))) => {
-                check_record(record);
-                writer.push((key, record));
-                if let Some(wanted) = RecordKey::read(key)
-                    && let Ok(Some(found)) = whole.find(wanted)
-                {
-                    let mut others = whole;
-                    let mut is_one = false;
-                    while let Ok(Some(other)) = others.next_record() {
-                        is_one |= other == (key, found);
-                    }
-                    assert!(is_one, "a record that is not there");
-                }
+            Ok(Some(record)) => {
+                check_record(record.1);
+                writer.push(record);
+                records.push(record);
             }
         }
     }
+    assert_eq!(whole.check(), Ok(()));
+    for &((tag, rest), _) in &records {
+        let found = whole.find(RecordKey { prefix: u64::from(tag) << 32, rest }).expect("all are whole");
+        let is_one = |value: &[u8]| records.iter().any(|&record| record == ((tag, rest), value));
+        // What is not sorted may not be found; what is found is there.
+        assert!(found.is_none_or(is_one), "a record that is not there");
+        assert!(found.is_some() || !records.is_sorted(), "a record that is not found");
+    }
     let written = writer.finish(KEY);
     let mut again = Shard::open(KEY, &written).unwrap().unwrap();
-    let mut before = whole;
-    loop {
-        let (before, again) = (before.next_record().unwrap(), again.next_record().unwrap());
-        assert_eq!(before, again);
-        if before.is_none() {
-            break;
+    assert!(records.iter().all(|&record| again.next_record() == Ok(Some(record))));
+    assert_eq!(again.next_record(), Ok(None));
+}
+
+/// A shard's value with whatever behind its checksums.
+fn forge(body: &[u8]) -> Vec<u8> {
+    let mut value = bytes::unsealed();
+    value.extend_from_slice(body);
+    let (head, entry) = HEAD_AND_ENTRY;
+    let Some(count) = value.get(head - 4..head) else { return value };
+    let count = usize::try_from(u32::from_le_bytes(count.try_into().unwrap())).unwrap();
+    let table = head..head.saturating_add(count.saturating_mul(entry)).min(value.len());
+    let (sealed, bodies) = value.split_at_mut(table.end);
+    let mut start = 0;
+    for entry in sealed[table.start..].chunks_exact_mut(entry) {
+        let word = |at: usize| u32::from_le_bytes(entry[at..at + 4].try_into().unwrap());
+        let (tag, end) = (word(0), usize::try_from(word(8)).unwrap());
+        if let Some(body) = bodies.get(start..end) {
+            let sum = bytes::hash(tag.into(), body).to_le_bytes();
+            entry[4..8].copy_from_slice(&sum[..4]);
         }
+        start = end;
     }
+    bytes::seal(KEY, sealed);
+    value
 }
 
 fn check_record(record: &[u8]) {
@@ -125,11 +142,20 @@ fn check_damaged(edits: &[u8]) {
                 None => damaged.push(edit[2]),
             }
         }
-        let read = Shard::open(key, &damaged);
-        match read {
-            Err(Corrupt) => assert_ne!(damaged, good),
-            Ok(None) => assert!(damaged.is_empty()),
-            Ok(Some(_)) => assert_eq!(damaged, good, "damage that is not noticed"),
+        let all = match Shard::open(key, &damaged) {
+            Ok(None) => {
+                assert!(damaged.is_empty());
+                continue;
+            }
+            Ok(Some(shard)) => shard.check().map(|()| shard),
+            Err(Corrupt) => Err(Corrupt),
+        };
+        assert_eq!(all.is_ok(), damaged == good, "damage that is not noticed");
+        let mut known = Shard::open(key, &good).unwrap().unwrap();
+        while let Some(((tag, rest), value)) = known.next_record().unwrap() {
+            let Ok(Some(shard)) = Shard::open(key, &damaged) else { break };
+            let found = shard.find(RecordKey { prefix: u64::from(tag) << 32, rest });
+            assert!(matches!(found, Err(Corrupt)) || found == Ok(Some(value)), "a miss, or another value");
         }
         for other in keys.iter().filter(|other| *other != key) {
             assert!(matches!(Shard::open(other, &good), Err(Corrupt)), "a value in another's place");

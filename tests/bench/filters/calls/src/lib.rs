@@ -48,10 +48,11 @@ const PROPERTIES: [(&str, &str); 4] = [
 const APIS: usize = 100;
 /// How many shards `read` has to choose from: as many as keygate has shards for the benchmark's 100,000 keys and their
 /// applications.
-const VALUES: u32 = 8192;
-/// Records of each, and bytes of a record's key and of what stands behind it: those of a key. They make 1,600 bytes.
-const RECORDS: u8 = 24;
-const RECORD: (usize, usize) = (32, 32);
+const VALUES: u32 = 4688;
+/// Records of each, and bytes of the rest of a record's key and of what stands behind it: those of a key. With 12 in the
+/// table they make 2,100 bytes.
+const RECORDS: u8 = 32;
+const RECORD: (usize, usize) = (28, 24);
 /// From one value to the next: a prime, so that all have their turn and none is near the one before.
 const STRIDE: u32 = 4057;
 /// What `refuse` answers.
@@ -264,7 +265,8 @@ extern "C" fn keygate_on_request_headers(_context: u32, _headers: usize, _end_of
                         let key = next_key();
                         let value = read(&key);
                         let shard = Shard::open(&key, &value).ok().flatten();
-                        black_box(shard.and_then(|shard| shard.find(RecordKey::read(&[RECORDS; RECORD.0])?).ok()));
+                        let wanted = RecordKey { prefix: record_prefix(RECORDS), rest: &[RECORDS; RECORD.0] };
+                        black_box(shard.and_then(|shard| shard.find(wanted).ok()));
                     }
                     Call::Refuse(headers) => {
                         let details = "keygate_key_unknown";
@@ -288,7 +290,7 @@ extern "C" fn keygate_on_request_headers(_context: u32, _headers: usize, _end_of
     })
 }
 
-fn next_key() -> [u8; 53] {
+fn next_key() -> ShardKey {
     value_key(NEXT.replace(NEXT.get().wrapping_add(STRIDE)) % VALUES)
 }
 
@@ -298,21 +300,28 @@ fn read(key: &[u8]) -> Vec<u8> {
     take_buffer(|data, size| unsafe { proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut cas) })
 }
 
-/// A name as long as a shard's, with its number in digits of base 16.
-fn value_key(number: u32) -> [u8; 53] {
-    let mut key = *b"keygate/0/0123456789abcdef0123456789abcdef/bench/0000";
-    let mut rest = number;
-    for byte in key.iter_mut().rev().take(4) {
-        *byte = b'a'.wrapping_add((rest & 15) as u8);
-        rest >>= 4;
-    }
+/// As long as a shard's, and with its number at the end, too.
+type ShardKey = [u8; 22];
+
+fn value_key(number: u32) -> ShardKey {
+    let mut key = *b"bench/0123456789ab0000";
+    let [.., a, b, c, d] = &mut key;
+    [*a, *b, *c, *d] = number.to_be_bytes();
     key
+}
+
+/// Tags are spread evenly, as those of digests.
+fn record_prefix(record: u8) -> u64 {
+    u64::from(record) << 56
 }
 
 fn write_value(number: u32) {
     let key = value_key(number);
     let mut shard = ShardWriter::new(1);
-    (1..=RECORDS).for_each(|record| shard.push((&[record; RECORD.0], &[record; RECORD.1])));
+    (1..=RECORDS).for_each(|record| {
+        let key = RecordKey { prefix: record_prefix(record), rest: &[record; RECORD.0] };
+        shard.push((key.tagged(), &[record; RECORD.1]));
+    });
     let value = shard.finish(&key);
     // SAFETY: the host reads the bytes during the call.
     unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), 0) };

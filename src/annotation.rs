@@ -22,14 +22,14 @@ pub fn annotate<'a>(
     permit: Option<Permit>,
     reason: Option<Reason>,
     revision: Option<u64>,
-    mut set: impl FnMut(&'static str, Cow<'a, str>),
+    mut set: impl FnMut(&'static str, Cow<'a, [u8]>),
 ) {
     let of_refusals: &[Fact] = if reason.is_some() { &OF_REFUSALS } else { &[] };
     let more = of_refusals.iter().filter(|fact| !facts.contains(fact));
     let known = LazyCell::new(|| decision.known(permit));
     for fact in facts.iter().chain(more) {
         let value = match fact {
-            Fact::Reason => Some(Cow::Borrowed(reason.map_or("allowed", Reason::as_str))),
+            Fact::Reason => Some(Cow::Borrowed(reason.map_or("allowed", Reason::as_str).as_bytes())),
             Fact::ApplicationId => known.application_id.map(Cow::Borrowed),
             Fact::ApplicationName => known.application_name.map(Cow::Borrowed),
             Fact::Owner => known.owner.map(Cow::Borrowed),
@@ -37,15 +37,19 @@ pub fn annotate<'a>(
             Fact::ApiId => known.api_id.map(Cow::Borrowed),
             Fact::KeyType => known.key_type.map(Cow::Borrowed),
             Fact::Plan => known.plan.map(Cow::Borrowed),
-            Fact::Revision => revision.map(|revision| Cow::Owned(revision.to_string())),
-            Fact::Limit => decision.limits.standing.map(|standing| Cow::Owned(standing.limit.to_string())),
-            Fact::Remaining => decision.limits.standing.map(|standing| Cow::Owned(standing.remaining.to_string())),
-            Fact::Reset => decision.limits.standing.map(|standing| Cow::Owned(standing.reset.to_string())),
+            Fact::Revision => revision.map(|revision| number(revision)),
+            Fact::Limit => decision.limits.standing.map(|standing| number(standing.limit)),
+            Fact::Remaining => decision.limits.standing.map(|standing| number(standing.remaining)),
+            Fact::Reset => decision.limits.standing.map(|standing| number(standing.reset)),
         };
         if let Some(value) = value {
             set(path(*fact), value);
         }
     }
+}
+
+fn number(number: u64) -> Cow<'static, [u8]> {
+    Cow::Owned(number.to_string().into_bytes())
 }
 
 /// Where a fact goes; the host puts `wasm.` before it.

@@ -116,7 +116,7 @@ impl Catalogue {
     /// The API of that id. Where it is not matched by path, operations are relative to the longest of its own prefixes
     /// that the path has.
     pub fn find_by_id(&self, id: &str, path: Option<&RequestPath<'_>>) -> Option<Addressed<'_>> {
-        let api = self.apis.get(id)?;
+        let api = self.apis.get(id.as_bytes())?;
         let path = path.map(RequestPath::as_bytes).unwrap_or_default();
         let prefixes = api.matches.iter().map(|one| one.path.as_bytes());
         let prefix = prefixes.filter(|prefix| is_prefix(prefix, path)).map(<[u8]>::len).max().unwrap_or(0);
@@ -124,28 +124,30 @@ impl Catalogue {
     }
 
     /// The plan of that id.
-    pub fn plan(&self, id: &str) -> Option<&Plan> {
+    pub fn plan(&self, id: &[u8]) -> Option<&Plan> {
         self.plans.get(id)
+    }
+
+    /// Whether there are deny policies.
+    pub fn has_deny_policies(&self) -> bool {
+        !self.deny_policies.is_empty()
     }
 
     /// Whether a deny policy matches. The address is asked for only if one is about addresses; where it is not known, it
     /// might be any, so it is denied.
     pub fn denies(
         &self,
-        application: &str,
+        application: &[u8],
         api: &str,
-        owner: Option<&str>,
+        owner: Option<&[u8]>,
         address: impl FnOnce() -> Option<IpAddr>,
     ) -> bool {
-        if self.deny_policies.is_empty() {
-            return false;
-        }
         let address = LazyCell::new(address);
         self.deny_policies.entries().any(|(_, policy)| {
             let matches = match &policy.target {
-                DenyTarget::Application(id) => id.as_str() == application,
+                DenyTarget::Application(id) => id.as_bytes() == application,
                 DenyTarget::Api(id) => id.as_str() == api,
-                DenyTarget::Owner(name) => owner == Some(name.as_str()),
+                DenyTarget::Owner(name) => owner == Some(name.as_bytes()),
                 DenyTarget::Range(range) => match *address {
                     Some(address) => range.contains(&address),
                     None => return true,

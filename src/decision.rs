@@ -161,12 +161,12 @@ impl<'p> Decision<'p> {
     /// All that is known of who asks for what.
     #[inline(always)]
     pub fn known(&self, permit: Option<Permit>) -> Identity<'_> {
-        let api_id = self.api.map(|api| api.id.as_str());
+        let api_id = self.api.map(|api| api.id.as_bytes());
         if permit == Some(Permit::Emergency) {
             return Identity {
-                application_id: Some(EMERGENCY),
-                key_id: Some(EMERGENCY),
-                key_type: Some(KeyType::Production.as_str()),
+                application_id: Some(EMERGENCY.as_bytes()),
+                key_id: Some(EMERGENCY.as_bytes()),
+                key_type: Some(KeyType::Production.as_str().as_bytes()),
                 api_id,
                 ..Identity::default()
             };
@@ -175,7 +175,7 @@ impl<'p> Decision<'p> {
         Identity {
             application_id: Some(subject.application_id()),
             key_id: Some(subject.key_id()),
-            key_type: Some(subject.key.key_type.as_str()),
+            key_type: Some(subject.key.key_type.as_str().as_bytes()),
             application_name: subject.application_name(),
             owner: subject.owner(),
             api_id,
@@ -369,7 +369,9 @@ fn check_key<T>(key: &Key<T>, facts: &impl Facts) -> Result<(), Reason> {
 }
 
 fn check_deny_policies(subject: &Subject, api: &Api, catalogue: &Catalogue, facts: &impl Facts) -> Result<(), Reason> {
-    if catalogue.denies(subject.application_id(), api.id.as_str(), subject.owner(), || facts.address()) {
+    if catalogue.has_deny_policies()
+        && catalogue.denies(subject.application_id(), api.id.as_str(), subject.owner(), || facts.address())
+    {
         return Err(Reason::DeniedByPolicy);
     }
     Ok(())
@@ -418,7 +420,7 @@ fn check_subscription<'p>(subject: &Subject, api: &Api, catalogue: &'p Catalogue
             SubscriptionState::LeftOut => return Err(Reason::SubscriptionMissing),
         }
     }
-    let find_plan = |id: Option<&str>| match id {
+    let find_plan = |id: Option<&[u8]>| match id {
         None => Ok(None),
         Some(id) => catalogue.plan(id).map(Some).ok_or(Reason::SubscriptionInactive),
     };

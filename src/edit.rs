@@ -24,19 +24,19 @@ pub enum Edit<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity<'a> {
     /// The application's id.
-    pub application_id: Option<&'a str>,
+    pub application_id: Option<&'a [u8]>,
     /// The key's public handle.
-    pub key_id: Option<&'a str>,
+    pub key_id: Option<&'a [u8]>,
     /// PRODUCTION or SANDBOX.
-    pub key_type: Option<&'a str>,
+    pub key_type: Option<&'a [u8]>,
     /// The application's name.
-    pub application_name: Option<&'a str>,
+    pub application_name: Option<&'a [u8]>,
     /// The application's owner.
-    pub owner: Option<&'a str>,
+    pub owner: Option<&'a [u8]>,
     /// The API's id.
-    pub api_id: Option<&'a str>,
+    pub api_id: Option<&'a [u8]>,
     /// The subscription's plan.
-    pub plan: Option<&'a str>,
+    pub plan: Option<&'a [u8]>,
 }
 
 /// Takes out what the sources hold of which `carried`, from [`crate::credential::find`], says that they hold something.
@@ -136,7 +136,7 @@ pub fn set_identity(head: &Head<'_>, forward: &Forward, identity: &Identity<'_>,
             edit(Edit::Remove(header));
         }
         if let Some(value) = value {
-            edit(Edit::Set(header, value.as_bytes()));
+            edit(Edit::Set(header, value));
         }
     }
 }

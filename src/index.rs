@@ -116,8 +116,8 @@ impl<T> List<T> {
     }
 
     /// The entry of a name.
-    pub fn get(&self, name: &str) -> Option<&T> {
-        self.at(self.places.get(name.as_bytes())?)
+    pub fn get(&self, name: &[u8]) -> Option<&T> {
+        self.at(self.places.get(name)?)
     }
 
     /// The entry of a place.
@@ -154,9 +154,9 @@ mod tests {
         assert_eq!(list.entries().collect::<Vec<_>>(), [(0, &3), (1, &2), (2, &4)]);
         list.remove("b");
         list.remove("nobody");
-        assert_eq!((list.get("b"), list.at(1), list.len()), (None, None, 2));
+        assert_eq!((list.get(b"b"), list.at(1), list.len()), (None, None, 2));
         list.insert("b", 5);
         assert_eq!(list.entries().collect::<Vec<_>>(), [(0, &3), (2, &4), (3, &5)]);
-        assert_eq!((list.get("b"), list.get("c"), list.at(4)), (Some(&5), Some(&4), None));
+        assert_eq!((list.get(b"b"), list.get(b"c"), list.at(4)), (Some(&5), Some(&4), None));
     }
 }

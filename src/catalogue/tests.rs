@@ -71,8 +71,8 @@ fn of_two_rows_for_the_same_thing_the_last_counts() {
     );
     let find = |path: &str| catalogue.find(b"", &RequestPath::parse(path.as_bytes()).unwrap()).is_some();
     assert_eq!((find("/old"), find("/new"), catalogue.api_count()), (false, true, 2));
-    assert_eq!(catalogue.plan("p").unwrap().operations, None);
-    let denies = |api| catalogue.denies("", api, None, || None);
+    assert_eq!(catalogue.plan(b"p").unwrap().operations, None);
+    let denies = |api| catalogue.denies(b"", api, None, || None);
     assert_eq!((denies("a"), denies("b")), (false, true));
 }
 
@@ -96,10 +96,10 @@ fn the_address_is_asked_for_only_where_a_rule_needs_it() {
         None
     };
     let rows = |rows: &str| catalogue(&format!(r#""deny_policies": [{rows}]"#));
-    assert!(!rows("").denies("app", "api", None, ask));
-    assert!(!rows(r#"{"id": "d", "type": "APPLICATION", "value": "x"}"#).denies("app", "api", None, ask));
+    assert!(!rows("").denies(b"app", "api", None, ask));
+    assert!(!rows(r#"{"id": "d", "type": "APPLICATION", "value": "x"}"#).denies(b"app", "api", None, ask));
     assert_eq!(asked.get(), 0);
     let several = r#"{"id": "d", "type": "IP", "value": "192.0.2.1"}, {"id": "e", "type": "IP", "value": "192.0.2.2"}"#;
-    assert!(rows(several).denies("app", "api", None, ask));
+    assert!(rows(several).denies(b"app", "api", None, ask));
     assert_eq!(asked.get(), 1);
 }

@@ -2,6 +2,7 @@
 //!
 //! Each part is generic in its texts. Where a record or a row is read they are borrowed from it; in a [`Subject`], which is
 //! kept, all of them stand in one allocation: a key that is not remembered makes and drops a subject with each request.
+//! They are bytes: that they are UTF-8 was found out when they came, and here they are compared and handed on, no more.
 
 use ipnet::IpNet;
 
@@ -78,7 +79,7 @@ pub struct Span {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Subject {
     /// All texts, one behind the other.
-    texts: Box<str>,
+    texts: Box<[u8]>,
     /// The key.
     pub key: Key<Span>,
     /// The application; `None` if the policy does not know it.
@@ -92,18 +93,18 @@ pub struct Subject {
 impl Subject {
     /// Copies all texts to one place.
     pub fn new(
-        key: Key<&str>,
-        application: Option<Application<&str>>,
-        subscription: Option<Subscription<&str>>,
+        key: Key<&[u8]>,
+        application: Option<Application<&[u8]>>,
+        subscription: Option<Subscription<&[u8]>>,
     ) -> Self {
         let (name, owner, plan) = application.map_or((None, None, None), |of| (of.name, of.owner, of.plan));
         let optional = [name, owner, plan, subscription.and_then(|of| of.plan)];
-        let length = |text: Option<&str>| text.map_or(0, str::len);
+        let length = |text: Option<&[u8]>| text.map_or(0, <[u8]>::len);
         let bytes = [Some(key.id), Some(key.application)].into_iter().chain(optional).map(length);
-        let mut texts = String::with_capacity(bytes.fold(0, usize::saturating_add));
-        let mut copy = |text: &str| {
+        let mut texts = Vec::with_capacity(bytes.fold(0, usize::saturating_add));
+        let mut copy = |text: &[u8]| {
             let start = texts.len();
-            texts.push_str(text);
+            texts.extend_from_slice(text);
             Span { start, end: texts.len() }
         };
         let key = Key {
@@ -132,36 +133,36 @@ impl Subject {
     }
 
     /// The key's public handle.
-    pub fn key_id(&self) -> &str {
+    pub fn key_id(&self) -> &[u8] {
         self.text(self.key.id)
     }
 
     /// The id of the application.
-    pub fn application_id(&self) -> &str {
+    pub fn application_id(&self) -> &[u8] {
         self.text(self.key.application)
     }
 
     /// The application's name.
-    pub fn application_name(&self) -> Option<&str> {
+    pub fn application_name(&self) -> Option<&[u8]> {
         Some(self.text(self.application.as_ref()?.name?))
     }
 
     /// The application's owner.
-    pub fn owner(&self) -> Option<&str> {
+    pub fn owner(&self) -> Option<&[u8]> {
         Some(self.text(self.application.as_ref()?.owner?))
     }
 
     /// The application's plan.
-    pub fn application_plan(&self) -> Option<&str> {
+    pub fn application_plan(&self) -> Option<&[u8]> {
         Some(self.text(self.application.as_ref()?.plan?))
     }
 
     /// The subscription's plan.
-    pub fn plan(&self) -> Option<&str> {
+    pub fn plan(&self) -> Option<&[u8]> {
         Some(self.text(self.subscription.as_ref()?.plan?))
     }
 
-    fn text(&self, span: Span) -> &str {
+    fn text(&self, span: Span) -> &[u8] {
         // A span is made with the texts that it is of, so it is always within them.
         self.texts.get(span.start..span.end).unwrap_or_default()
     }

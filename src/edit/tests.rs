@@ -127,14 +127,14 @@ fn an_identity_is_the_only_value_of_its_header() {
         plan: None,
     };
     for given in 0..4 {
-        for known in [None, Some("ours")] {
+        for known in [None, Some(&b"ours"[..])] {
             let forged: Vec<(&[u8], &[u8])> =
                 (0..given).flat_map(|_| [(&b"f"[..], &b"forged"[..]), (b"other", b"o")]).collect();
             let head = Head::new(forged);
-            let identity = Identity { application_id: known, key_type: Some("SANDBOX"), ..Identity::default() };
+            let identity = Identity { application_id: known, key_type: Some(b"SANDBOX"), ..Identity::default() };
             let edits = collect(|mut edit| set_identity(&head, &forward, &identity, &mut edit));
             let after = Head::new(apply(&head, &edits));
-            let expected: Vec<_> = known.iter().map(|value| value.as_bytes()).collect();
+            let expected: Vec<_> = known.iter().copied().collect();
             assert_eq!(values(&after, "f"), expected, "{given} {known:?}");
             assert_eq!(values(&after, "g"), Vec::<&[u8]>::new());
             assert_eq!(after.count(b"other"), given);

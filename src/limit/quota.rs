@@ -35,7 +35,7 @@ pub struct Plans<'p> {
 #[derive(Clone, Copy, Debug)]
 pub struct Subscriber<'a> {
     /// The application's id.
-    pub application: &'a str,
+    pub application: &'a [u8],
     /// The API's id.
     pub api: &'a str,
 }
@@ -175,10 +175,10 @@ fn name(side: Level, level: Level, unit: Unit, Subscriber { application, api }: 
         Unit::Month => 4,
     };
     let mut bytes = vec![kind, unit];
-    let api = if side == Level::Application { None } else { Some(api) };
+    let api = if side == Level::Application { None } else { Some(api.as_bytes()) };
     for id in [Some(application), api].into_iter().flatten() {
         bytes.extend(u64::try_from(id.len()).unwrap_or(u64::MAX).to_le_bytes());
-        bytes.extend_from_slice(id.as_bytes());
+        bytes.extend_from_slice(id);
     }
     let [name @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = Digest::of(&bytes).0;
     name

@@ -40,7 +40,7 @@ impl Vm {
 
     /// One request of `app` to `api`, of a key that was not seen before.
     fn ask(&self, shared: &impl Shared, plans: &Plans<'_>, now: u64) -> Taking {
-        self.ask_as(shared, plans, Subscriber { application: "app", api: "api" }, now)
+        self.ask_as(shared, plans, Subscriber { application: b"app", api: "api" }, now)
     }
 
     fn ask_as(&self, shared: &impl Shared, plans: &Plans<'_>, subscriber: Subscriber<'_>, now: u64) -> Taking {
@@ -51,7 +51,7 @@ impl Vm {
     /// How many of so many requests of one key pass.
     fn pass(&self, shared: &impl Shared, plans: &Plans<'_>, now: u64, requests: u64) -> u64 {
         let bound = Bound::default();
-        let quotas = self.0.quotas(&bound, Subscriber { application: "app", api: "api" }, plans);
+        let quotas = self.0.quotas(&bound, Subscriber { application: b"app", api: "api" }, plans);
         (0..requests).map(|_| u64::from(self.0.take(shared, quotas, now, true).refusal.is_none())).sum()
     }
 }
@@ -108,7 +108,7 @@ fn levels_are_looked_at_in_order_and_a_refused_request_is_counted_nowhere() {
     assert_eq!(seen(vm.ask(&memory, &plans, NOW + 60)), (Some((Level::Application, 3_540)), (4, 0, 3_540)));
     assert_eq!(vm.pass(&memory, &plans, NOW + 60, 100), 0);
     // What was refused took nothing: of the minute two are left, of the burst one.
-    let subscriber = Subscriber { application: "app", api: "api" };
+    let subscriber = Subscriber { application: b"app", api: "api" };
     let (bound, alone) = (Bound::default(), of(&rich));
     let quotas = vm.0.quotas(&bound, subscriber, &alone);
     let left: Vec<_> = quotas.all.iter().filter_map(|quota| quota.standing(NOW + 60)).map(|s| s.remaining).collect();
@@ -135,7 +135,7 @@ fn every_worker_names_the_first_that_is_used_up_and_waits_for_the_last() {
     let application = per(3, "month");
     let both = Plans { subscription: Some(&subscription), application: Some(&application), ..Plans::default() };
     let alone = Plans { application: Some(&application), ..Plans::default() };
-    let api = |api| Subscriber { application: "app", api };
+    let api = |api| Subscriber { application: b"app", api };
     let memory = Memory::default();
     let (one, two, three) = (Vm::new(), Vm::new(), Vm::new());
     for (vm, plans, subscriber) in [(&one, &both, api("1")), (&one, &both, api("1")), (&two, &alone, api("2"))] {
@@ -193,7 +193,8 @@ fn a_plan_that_does_not_stop_counts_on_but_its_burst_refuses() {
 #[test]
 fn an_application_counts_over_all_its_apis_and_a_subscription_for_one() {
     let (memory, vm, five) = (Memory::default(), Vm::new(), per(5, "hour"));
-    let requests = |plans: &Plans<'_>, application, api| {
+    let requests = |plans: &Plans<'_>, application: &str, api| {
+        let application = application.as_bytes();
         let one = || u64::from(vm.ask_as(&memory, plans, Subscriber { application, api }, NOW).refusal.is_none());
         (0..9).map(|_| one()).sum::<u64>()
     };
@@ -208,7 +209,7 @@ fn no_two_subscribers_share_a_count() {
     let one = per(1, "hour");
     let plans = Plans { application: Some(&one), ..of(&one) };
     for (application, api) in [("a", "bc"), ("ab", "c"), ("abc", ""), ("a_b", "c"), ("", "abc")] {
-        let subscriber = Subscriber { application, api };
+        let subscriber = Subscriber { application: application.as_bytes(), api };
         assert_eq!(vm.ask_as(&memory, &plans, subscriber, NOW).refusal, None, "{application} {api}");
         assert!(vm.ask_as(&memory, &plans, subscriber, NOW).refusal.is_some(), "{application} {api}");
     }
@@ -229,7 +230,7 @@ fn what_the_policy_marks_is_used_up_until_then_behind_the_burst() {
 fn a_request_that_does_not_pass_anyway_is_not_counted() {
     let (memory, vm, two) = (Memory::default(), Vm::new(), per(2, "hour"));
     let (bound, plans) = (Bound::default(), of(&two));
-    let quotas = vm.0.quotas(&bound, Subscriber { application: "app", api: "api" }, &plans);
+    let quotas = vm.0.quotas(&bound, Subscriber { application: b"app", api: "api" }, &plans);
     for _ in 0..9 {
         assert_eq!(seen(vm.0.take(&memory, quotas, NOW, false)), (None, (2, 2, 3_600)));
     }
@@ -244,14 +245,14 @@ fn what_a_refused_request_took_of_other_counts_is_there_for_others() {
     let burst = plan(burst);
     let over_all = Plans { application: Some(&burst), ..Plans::default() };
     let both = Plans { subscription: Some(&one), ..over_all };
-    let x = Subscriber { application: "app", api: "x" };
+    let x = Subscriber { application: b"app", api: "x" };
     assert_eq!(Vm::new().ask_as(&memory, &both, x, NOW).refusal, None);
     // Each of these workers finds x used up after it has found the burst open.
     for _ in 0..4 {
         assert_eq!(Vm::new().ask_as(&memory, &both, x, NOW).refusal.unwrap().level, Level::Subscription);
     }
     let vm = Vm::new();
-    let y = || vm.ask_as(&memory, &over_all, Subscriber { application: "app", api: "y" }, NOW).refusal.is_none();
+    let y = || vm.ask_as(&memory, &over_all, Subscriber { application: b"app", api: "y" }, NOW).refusal.is_none();
     assert_eq!((0..9).filter(|_| y()).count(), 4);
 }
 

@@ -192,11 +192,11 @@ impl Batch {
             self.push(Operation::RemoveKey, record::key_of_key(digest), |_| {});
         }
         for (application, api) in &removed.subscriptions {
-            let key = record::key_of_application(application);
+            let key = record::key_of_application(application.as_bytes());
             self.push(Operation::RemoveSubscription, key, |out| out.extend_from_slice(api.as_bytes()));
         }
         for application in &removed.applications {
-            self.push(Operation::RemoveApplication, record::key_of_application(application), |_| {});
+            self.push(Operation::RemoveApplication, record::key_of_application(application.as_bytes()), |_| {});
         }
     }
 
@@ -206,13 +206,13 @@ impl Batch {
             Concerns::Nothing => {}
             Concerns::Key(digest) => self.push(Operation::RemoveKey, record::key_of_key(digest), |_| {}),
             Concerns::Application(id) => {
-                self.push(Operation::RemoveApplication, record::key_of_application(id.as_str()), |_| {});
+                self.push(Operation::RemoveApplication, record::key_of_application(id.as_bytes()), |_| {});
             }
             // Not removed: without a subscription an API may still open.
             Concerns::Subscription { application, api } => {
-                let (api, state) = (api.as_str(), SubscriptionState::LeftOut);
+                let (api, state) = (api.as_bytes(), SubscriptionState::LeftOut);
                 let part = SubscriptionPart { api, state, plan: None, used_up_until: None };
-                let key = record::key_of_application(application.as_str());
+                let key = record::key_of_application(application.as_bytes());
                 self.push(Operation::PutSubscription, key, |out| part.put(out));
             }
         }
@@ -230,12 +230,12 @@ impl Batch {
     }
 
     fn put_application(&mut self, application: &Application<'_>) {
-        let key = record::key_of_application(application.id.as_str());
+        let key = record::key_of_application(application.id.as_bytes());
         self.push(Operation::PutApplication, key, |out| decision::Application::from(application).put(out));
     }
 
     fn put_subscription(&mut self, subscription: &Subscription<'_>) {
-        let key = record::key_of_application(subscription.application.as_str());
+        let key = record::key_of_application(subscription.application.as_bytes());
         self.push(Operation::PutSubscription, key, |out| SubscriptionPart::from(subscription).put(out));
     }
 
@@ -445,7 +445,7 @@ fn change_application<'a>(
     record: &mut ApplicationRecord<'a>,
     change: &Unpacked<'a>,
     room: Room,
-) -> Result<Option<&'a str>, Corrupt> {
+) -> Result<Option<&'a [u8]>, Corrupt> {
     let mut reader = Reader::new(change.payload);
     match change.operation {
         Operation::PutApplication => record.application = Some(decision::Application::read(&mut reader)?),
@@ -458,8 +458,7 @@ fn change_application<'a>(
             }
         }
         Operation::RemoveSubscription => {
-            let api = std::str::from_utf8(change.payload).map_err(|_| Corrupt)?;
-            record.subscriptions.retain(|known| known.api != api);
+            record.subscriptions.retain(|known| known.api != change.payload);
         }
         Operation::PutKey | Operation::RemoveKey => return Err(Corrupt),
     }
@@ -478,10 +477,10 @@ fn put_subscription<'a>(known: &mut Vec<SubscriptionPart<'a>>, new: Subscription
     }
 }
 
-fn no_room((_, application): Tagged<'_>, api: &str) -> RejectedRow {
-    let text = |text: &str| Text::new(text.to_owned()).ok();
-    let application = std::str::from_utf8(application).ok().and_then(text);
-    let concerns = application.zip(text(api)).map(|(application, api)| Concerns::Subscription { application, api });
+fn no_room((_, application): Tagged<'_>, api: &[u8]) -> RejectedRow {
+    let text = |bytes: &[u8]| Text::new(String::from_utf8(bytes.to_vec()).ok()?).ok();
+    let concerns =
+        text(application).zip(text(api)).map(|(application, api)| Concerns::Subscription { application, api });
     let why = InvalidRow { field: "application", problem: Problem::NoRoom };
     RejectedRow { list: "subscriptions", offset: None, why, concerns: concerns.unwrap_or_default() }
 }

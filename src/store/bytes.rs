@@ -93,9 +93,15 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.sized()?).map_err(|_| Corrupt)
     }
 
+    /// Bytes behind their length that may be absent.
+    pub fn optional_sized(&mut self) -> Result<Option<&'a [u8]>, Corrupt> {
+        if self.flag()? { self.sized().map(Some) } else { Ok(None) }
+    }
+
     /// Text that may be absent.
     pub fn optional_text(&mut self) -> Result<Option<&'a str>, Corrupt> {
-        if self.flag()? { self.text().map(Some) } else { Ok(None) }
+        let bytes = self.optional_sized()?;
+        bytes.map(std::str::from_utf8).transpose().map_err(|_| Corrupt)
     }
 
     /// A number that may be absent.
@@ -124,6 +130,8 @@ pub trait Write {
     fn put_varint(&mut self, value: u64);
     /// Bytes behind their length.
     fn put_sized(&mut self, bytes: &[u8]);
+    /// Bytes behind their length that may be absent.
+    fn put_optional_sized(&mut self, bytes: Option<&[u8]>);
     /// Text that may be absent.
     fn put_optional_text(&mut self, text: Option<&str>);
     /// A number that may be absent.
@@ -146,11 +154,15 @@ impl Write for Vec<u8> {
         self.extend_from_slice(bytes);
     }
 
-    fn put_optional_text(&mut self, text: Option<&str>) {
-        self.push(u8::from(text.is_some()));
-        if let Some(text) = text {
-            self.put_sized(text.as_bytes());
+    fn put_optional_sized(&mut self, bytes: Option<&[u8]>) {
+        self.push(u8::from(bytes.is_some()));
+        if let Some(bytes) = bytes {
+            self.put_sized(bytes);
         }
+    }
+
+    fn put_optional_text(&mut self, text: Option<&str>) {
+        self.put_optional_sized(text.map(str::as_bytes));
     }
 
     fn put_optional_varint(&mut self, value: Option<u64>) {

@@ -95,10 +95,11 @@ mod tests {
     fn ask(cache: &mut Cache, number: usize) -> bool {
         let fingerprint = SECRET.of(&number.to_le_bytes(), "api");
         if let Some(subject) = cache.get(fingerprint) {
-            assert_eq!(subject.key_id(), number.to_string(), "another key's subject");
+            assert_eq!(subject.key_id(), number.to_string().as_bytes(), "another key's subject");
             return true;
         }
-        let key = Key { id: &*number.to_string(), ..Key::default() };
+        let id = number.to_string();
+        let key = Key { id: id.as_bytes(), ..Key::default() };
         cache.keep(fingerprint, &Rc::new(Subject::new(key, None, None)));
         false
     }

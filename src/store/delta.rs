@@ -68,7 +68,9 @@ impl Part {
 /// The plans that a page brings with rows beside them, and that the policy held has not.
 pub fn new_plans(page: &Page, held: &Catalogue) -> Index {
     let rows = page.small_rows().filter(|_| !page.is_empty());
-    rows.filter(|(list, id, _)| *list == SmallList::Plans && held.plan(id).is_none()).map(|(_, id, _)| id).collect()
+    rows.filter(|(list, id, _)| *list == SmallList::Plans && held.plan(id.as_bytes()).is_none())
+        .map(|(_, id, _)| id)
+        .collect()
 }
 
 impl Delta {

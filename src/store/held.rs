@@ -291,7 +291,7 @@ impl<S: Shared> View<'_, S> {
         let wanted = record::key_of_application(key.application);
         let applications = self.read_shard(Kind::Applications, wanted)?;
         let (application, subscription) = match self.find(&applications, wanted)? {
-            Some(record) => record::find_subscription(record, api)?,
+            Some(record) => record::find_subscription(record, api.as_bytes())?,
             None => (None, None),
         };
         Ok(Some(Rc::new(Subject::new(key, application, subscription))))

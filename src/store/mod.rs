@@ -97,9 +97,12 @@ pub struct Source {
 impl Source {
     /// The source of a digest over cluster, authority, path, headers and credentials.
     pub fn new(digest: Digest) -> Self {
+        let hex = digest.to_hex();
         let [digest @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = digest.0;
         let mut prefix = EntryKey::EMPTY;
-        prefix.push(format!("keygate/{FORMAT}/{:032x}/", u128::from_be_bytes(digest)).as_bytes());
+        prefix.push(format!("keygate/{FORMAT}/").as_bytes());
+        prefix.push(hex.as_bytes().get(..2 * SOURCE_BYTES).unwrap_or_default());
+        prefix.push(b"/");
         Self { digest, prefix }
     }
 

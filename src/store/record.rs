@@ -43,11 +43,11 @@ pub fn put_key(out: &mut Vec<u8>, key: &rows::Key<'_>) {
             | flag(key.permitted_ips.is_some(), HAS_IPS)
             | flag(key.permitted_referers.is_some(), HAS_REFERERS),
     );
-    out.put_sized(key.id.as_str().as_bytes());
-    out.put_sized(key.application.as_str().as_bytes());
+    out.put_sized(key.id.as_bytes());
+    out.put_sized(key.application.as_bytes());
     [key.not_before, key.expires_at].into_iter().flatten().for_each(|time| out.put_varint(time));
     if let Some(apis) = &key.apis {
-        put_list(out, apis, |out, id: &Text<'_>| out.put_sized(id.as_str().as_bytes()));
+        put_list(out, apis, |out, id: &Text<'_>| out.put_sized(id.as_bytes()));
     }
     if let Some(ranges) = &key.permitted_ips {
         put_list(out, ranges, put_range);
@@ -58,14 +58,14 @@ pub fn put_key(out: &mut Vec<u8>, key: &rows::Key<'_>) {
 }
 
 /// Reads a key's record.
-pub fn read_key(record: &[u8]) -> Result<Key<&str>, Corrupt> {
+pub fn read_key(record: &[u8]) -> Result<Key<&[u8]>, Corrupt> {
     let mut reader = Reader::new(record);
     let flags = reader.u8()?;
     if flags & !KNOWN_FLAGS != 0 {
         return Err(Corrupt);
     }
     let has = |flag: u8| flags & flag != 0;
-    let (id, application) = (reader.text()?, reader.text()?);
+    let (id, application) = (reader.sized()?, reader.sized()?);
     let not_before = if has(HAS_NOT_BEFORE) { Some(reader.varint()?) } else { None };
     let expires_at = if has(HAS_EXPIRES_AT) { Some(reader.varint()?) } else { None };
     let restrictions = if has(HAS_APIS) || has(HAS_IPS) || has(HAS_REFERERS) {
@@ -136,15 +136,15 @@ pub fn digest((tag, rest): Tagged<'_>) -> Option<Digest> {
 }
 
 /// The key of an application's record: a hash of its id, which places it, and the id, which names it.
-pub fn key_of_application(id: &str) -> RecordKey<'_> {
-    RecordKey { prefix: bytes::hash(0, id.as_bytes()), rest: id.as_bytes() }
+pub fn key_of_application(id: &[u8]) -> RecordKey<'_> {
+    RecordKey { prefix: bytes::hash(0, id), rest: id }
 }
 
 /// An application's record while it is changed.
 #[derive(Debug, Default, PartialEq)]
 pub struct ApplicationRecord<'a> {
     /// The application itself; `None` while only subscriptions of it are known.
-    pub application: Option<Application<&'a str>>,
+    pub application: Option<Application<&'a [u8]>>,
     /// Its subscriptions, sorted by API.
     pub subscriptions: Vec<SubscriptionPart<'a>>,
 }
@@ -153,19 +153,19 @@ const APPLICATION_BLOCKED: u8 = 1;
 /// In the byte of the state, of an application and of a subscription: a time follows behind the plan.
 const HAS_USED_UP: u8 = 1 << 7;
 
-impl<'a> From<&'a rows::Application<'_>> for Application<&'a str> {
+impl<'a> From<&'a rows::Application<'_>> for Application<&'a [u8]> {
     fn from(row: &'a rows::Application<'_>) -> Self {
         Self {
-            name: row.name.as_ref().map(Text::as_str),
-            owner: row.owner.as_ref().map(Text::as_str),
+            name: row.name.as_ref().map(Text::as_bytes),
+            owner: row.owner.as_ref().map(Text::as_bytes),
             state: row.state,
-            plan: row.plan.as_ref().map(Text::as_str),
+            plan: row.plan.as_ref().map(Text::as_bytes),
             used_up_until: row.used_up_until,
         }
     }
 }
 
-impl<'a> Application<&'a str> {
+impl<'a> Application<&'a [u8]> {
     /// Appends it to a record.
     pub fn put(&self, out: &mut Vec<u8>) {
         let state = match self.state {
@@ -173,8 +173,8 @@ impl<'a> Application<&'a str> {
             ApplicationState::Blocked => APPLICATION_BLOCKED,
         };
         put_state(out, state, self.used_up_until);
-        out.put_optional_text(self.name);
-        out.put_optional_text(self.owner);
+        out.put_optional_sized(self.name);
+        out.put_optional_sized(self.owner);
         put_plan(out, self.plan, self.used_up_until);
     }
 
@@ -186,7 +186,7 @@ impl<'a> Application<&'a str> {
             APPLICATION_BLOCKED => ApplicationState::Blocked,
             _ => return Err(Corrupt),
         };
-        let (name, owner) = (reader.optional_text()?, reader.optional_text()?);
+        let (name, owner) = (reader.optional_sized()?, reader.optional_sized()?);
         let (plan, used_up_until) = read_plan(reader, used_up)?;
         Ok(Self { name, owner, state, plan, used_up_until })
     }
@@ -223,13 +223,13 @@ impl<'a> ApplicationRecord<'a> {
 /// id. What is not found in such a record may be what was left out, so it is not allowed, even where an API asks for no
 /// subscription: it may have been blocked.
 pub const NO_ROOM: SubscriptionPart<'static> =
-    SubscriptionPart { api: "", state: SubscriptionState::LeftOut, plan: None, used_up_until: None };
+    SubscriptionPart { api: b"", state: SubscriptionState::LeftOut, plan: None, used_up_until: None };
 
 /// An application and one of its subscriptions, as far as a record has them.
-pub type Found<'a> = (Option<Application<&'a str>>, Option<Subscription<&'a str>>);
+pub type Found<'a> = (Option<Application<&'a [u8]>>, Option<Subscription<&'a [u8]>>);
 
 /// What a cold key needs of an application's record: the application, and its subscription to one API.
-pub fn find_subscription<'a>(record: &'a [u8], wanted: &str) -> Result<Found<'a>, Corrupt> {
+pub fn find_subscription<'a>(record: &'a [u8], wanted: &[u8]) -> Result<Found<'a>, Corrupt> {
     let mut reader = Reader::new(record);
     let application = read_application(&mut reader)?;
     let mut elsewhere = None;
@@ -249,11 +249,11 @@ pub fn find_subscription<'a>(record: &'a [u8], wanted: &str) -> Result<Found<'a>
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SubscriptionPart<'a> {
     /// The API.
-    pub api: &'a str,
+    pub api: &'a [u8],
     /// Its state.
     pub state: SubscriptionState,
     /// Its plan.
-    pub plan: Option<&'a str>,
+    pub plan: Option<&'a [u8]>,
     /// First second in which its plan is no longer used up.
     pub used_up_until: Option<u64>,
 }
@@ -261,9 +261,9 @@ pub struct SubscriptionPart<'a> {
 impl<'a> From<&'a rows::Subscription<'_>> for SubscriptionPart<'a> {
     fn from(row: &'a rows::Subscription<'_>) -> Self {
         Self {
-            api: row.api.as_str(),
+            api: row.api.as_bytes(),
             state: row.state,
-            plan: row.plan.as_ref().map(Text::as_str),
+            plan: row.plan.as_ref().map(Text::as_bytes),
             used_up_until: row.used_up_until,
         }
     }
@@ -272,7 +272,7 @@ impl<'a> From<&'a rows::Subscription<'_>> for SubscriptionPart<'a> {
 impl<'a> SubscriptionPart<'a> {
     /// Appends it.
     pub fn put(&self, out: &mut Vec<u8>) {
-        out.put_sized(self.api.as_bytes());
+        out.put_sized(self.api);
         let state = match self.state {
             SubscriptionState::Unblocked => 0,
             SubscriptionState::TierUpdatePending => 1,
@@ -290,7 +290,7 @@ impl<'a> SubscriptionPart<'a> {
 
     /// Reads it.
     pub fn read(reader: &mut Reader<'a>) -> Result<Self, Corrupt> {
-        let api = reader.text()?;
+        let api = reader.sized()?;
         let (state, used_up) = read_state(reader)?;
         let state = match state {
             0 => SubscriptionState::Unblocked,
@@ -309,7 +309,7 @@ impl<'a> SubscriptionPart<'a> {
     }
 }
 
-fn read_application<'a>(reader: &mut Reader<'a>) -> Result<Option<Application<&'a str>>, Corrupt> {
+fn read_application<'a>(reader: &mut Reader<'a>) -> Result<Option<Application<&'a [u8]>>, Corrupt> {
     if reader.flag()? { Application::read(reader).map(Some) } else { Ok(None) }
 }
 
@@ -322,12 +322,12 @@ fn read_state(reader: &mut Reader<'_>) -> Result<(u8, bool), Corrupt> {
     Ok((byte & !HAS_USED_UP, byte & HAS_USED_UP != 0))
 }
 
-fn put_plan(out: &mut Vec<u8>, plan: Option<&str>, used_up_until: Option<u64>) {
-    out.put_optional_text(plan);
+fn put_plan(out: &mut Vec<u8>, plan: Option<&[u8]>, used_up_until: Option<u64>) {
+    out.put_optional_sized(plan);
     used_up_until.into_iter().for_each(|time| out.put_varint(time));
 }
 
-fn read_plan<'a>(reader: &mut Reader<'a>, used_up: bool) -> Result<(Option<&'a str>, Option<u64>), Corrupt> {
-    let plan = reader.optional_text()?;
+fn read_plan<'a>(reader: &mut Reader<'a>, used_up: bool) -> Result<(Option<&'a [u8]>, Option<u64>), Corrupt> {
+    let plan = reader.optional_sized()?;
     Ok((plan, if used_up { Some(reader.varint()?) } else { None }))
 }

@@ -86,7 +86,7 @@ fn records_behind_a_right_checksum_cannot_make_the_reader_panic() {
                 let value = writer.finish(&key);
                 let (_, record) = Shard::open(&key, &value).unwrap().unwrap().next_record().unwrap().unwrap();
                 let _ = record::read_key(record);
-                let _ = (ApplicationRecord::read(record), record::find_subscription(record, "a"));
+                let _ = (ApplicationRecord::read(record), record::find_subscription(record, b"a"));
             }
         }
         for index in 8..value.len() {
@@ -219,12 +219,12 @@ fn what_a_record_has_no_room_for_is_not_allowed_and_is_told() {
     }
     let [entry] = memory.keys().try_into().unwrap();
     let value = memory.get(&entry).unwrap().unwrap().value;
-    let record = Shard::open(&entry, &value).unwrap().unwrap().find(record::key_of_application("a")).unwrap().unwrap();
+    let record = Shard::open(&entry, &value).unwrap().unwrap().find(record::key_of_application(b"a")).unwrap().unwrap();
     assert!(record.len() <= record::MAX_APPLICATION_BYTES + 1_000, "{}", record.len());
     assert_eq!(totals.subscriptions + u64::try_from(rejected.len()).unwrap(), u64::from(APIS));
     assert!(!rejected.is_empty());
     for number in 0..APIS {
-        let (_, subscription) = record::find_subscription(record, &api(number)).unwrap();
+        let (_, subscription) = record::find_subscription(record, api(number).as_bytes()).unwrap();
         let state = subscription.unwrap().state;
         assert!(matches!(state, SubscriptionState::Blocked | SubscriptionState::LeftOut), "{number}: {state:?}");
     }
@@ -232,12 +232,12 @@ fn what_a_record_has_no_room_for_is_not_allowed_and_is_told() {
     assert!(line.contains("application \"a\" and API \"api-4999-"), "{line}");
 
     // What never was in the policy is the same to such a record; to another it is no subscription.
-    let (_, subscription) = record::find_subscription(record, "never").unwrap();
+    let (_, subscription) = record::find_subscription(record, b"never").unwrap();
     assert_eq!(subscription.unwrap().state, SubscriptionState::LeftOut);
     let part = |api| SubscriptionPart { api, state: SubscriptionState::Unblocked, plan: None, used_up_until: None };
     let mut whole = Vec::new();
-    ApplicationRecord { application: None, subscriptions: vec![part("x")] }.put(&mut whole);
-    assert_eq!(record::find_subscription(&whole, "never"), Ok((None, None)));
+    ApplicationRecord { application: None, subscriptions: vec![part(b"x")] }.put(&mut whole);
+    assert_eq!(record::find_subscription(&whole, b"never"), Ok((None, None)));
 }
 
 #[test]

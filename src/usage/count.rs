@@ -133,14 +133,15 @@ impl Counting {
                 return false;
             }
             let subject = &tally.subject;
-            let plan = subject.plan();
-            let pair = Some((subject.application_id(), &*tally.api));
+            let application = String::from_utf8_lossy(subject.application_id());
+            let plan = subject.plan().map(String::from_utf8_lossy);
+            let (pair, plan) = (Some((&*application, &*tally.api)), plan.as_deref());
             let outcomes = refused.iter().map(|(reason, count)| (reason.as_str(), *count));
             for (outcome, count) in outcomes.chain([(ALLOWED, allowed)]).filter(|(_, count)| *count > 0) {
                 let row = row::requests(&Combination { pair, plan, outcome }, hour);
                 *unattributed = unattributed.saturating_add(wait(waiting, merged, row, count));
             }
-            wait(waiting, merged, row::key(subject.key_id()), now);
+            wait(waiting, merged, row::key(&String::from_utf8_lossy(subject.key_id())), now);
             true
         });
     }

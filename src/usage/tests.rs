@@ -55,8 +55,12 @@ fn usage() -> Usage {
 /// A key `k-<application>` of an application, with a subscription under a plan.
 fn subject(application: &str) -> Rc<Subject> {
     let id: String = format!("k-{application}").chars().take(256).collect();
-    let subscription = Subscription { plan: Some("gold"), ..Subscription::default() };
-    Rc::new(Subject::new(Key { id: &id, application, ..Key::default() }, None, Some(subscription)))
+    let subscription = Subscription { plan: Some(&b"gold"[..]), ..Subscription::default() };
+    Rc::new(Subject::new(
+        Key { id: id.as_bytes(), application: application.as_bytes(), ..Key::default() },
+        None,
+        Some(subscription),
+    ))
 }
 
 /// Shared data that fails for good after so many calls, as for a VM that dies there.

@@ -108,7 +108,8 @@ impl Core {
         let facts = &self.config.annotate;
         annotation::annotate(facts, &decision, outcome.permit, outcome.reason, revision, |path, value| {
             let name = path.strip_prefix("keygate.").expect("a name of keygate's");
-            let before = annotations.insert(name.to_owned(), value.into_owned());
+            let value = String::from_utf8(value.into_owned()).expect("text");
+            let before = annotations.insert(name.to_owned(), value);
             assert_eq!(before, None, "{path} is set twice");
         });
         let mut reply = outcome.reply.as_ref().map(|reply| SeenReply {

@@ -207,7 +207,7 @@ fn however_many_subscribers_there_are_their_counts_lie_in_the_slots() {
     let (memory, vm, one) = (Memory::default(), Vm::new(), per(1, "second"));
     for number in 0..20_000 {
         let application = format!("app-{number}");
-        let subscriber = Subscriber { application: &application, api: "api" };
+        let subscriber = Subscriber { application: application.as_bytes(), api: "api" };
         assert_eq!(vm.ask_as(&memory, &of(&one), subscriber, NOW + number / 5_000).refusal, None);
     }
     let slots = usize::try_from(SLOTS).unwrap();
@@ -284,7 +284,7 @@ fn however_workers_interleave_no_more_pass_than_the_limit_and_hardly_fewer() {
                 let number = if random.below(3) > 0 { favourite } else { any };
                 let number = usize::try_from(number).unwrap();
                 host.races.set(if random.below(20) == 0 { 3 } else { 0 });
-                let subscriber = Subscriber { application: "app", api: "api" };
+                let subscriber = Subscriber { application: b"app", api: "api" };
                 let (worker, plans) = (&workers[number].0, of(&plan));
                 let quotas = worker.quotas(&bounds[number], subscriber, &plans);
                 asked += 1;

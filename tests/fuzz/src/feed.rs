@@ -206,7 +206,7 @@ impl Vm {
                 }
             }
             for (id, plan) in &model.plans {
-                assert_eq!(catalogue.plan(id), Some(plan));
+                assert_eq!(catalogue.plan(id.as_bytes()), Some(plan));
             }
             self.check_permits(held, model);
         }

@@ -78,20 +78,20 @@ impl Model {
     pub fn subject(&self, digest: &Digest, api: &str) -> Option<Subject> {
         let key = self.keys.get(digest)?;
         let application = self.applications.get(&key.application).map(|of| Application {
-            name: of.name.as_deref(),
-            owner: of.owner.as_deref(),
+            name: of.name.as_deref().map(str::as_bytes),
+            owner: of.owner.as_deref().map(str::as_bytes),
             state: of.state,
-            plan: of.plan.as_deref(),
+            plan: of.plan.as_deref().map(str::as_bytes),
             used_up_until: of.used_up_until,
         });
         let subscription = self.subscriptions.get(&(key.application.clone(), api.to_owned())).map(|of| Subscription {
             state: of.state,
-            plan: of.plan.as_deref(),
+            plan: of.plan.as_deref().map(str::as_bytes),
             used_up_until: of.used_up_until,
         });
         let key = Key {
-            id: &*key.id,
-            application: &*key.application,
+            id: key.id.as_bytes(),
+            application: key.application.as_bytes(),
             key_type: key.key_type,
             state: key.state,
             not_before: key.not_before,

@@ -93,7 +93,7 @@ fn check_rows(page: &Page) {
             Ok(Row::Key(key)) => {
                 record::put_key(&mut packed, &key);
                 let read = record::read_key(&packed).expect("what was written is read");
-                assert_eq!((&*read.id, &*read.application), (key.id.as_str(), key.application.as_str()));
+                assert_eq!((read.id, read.application), (key.id.as_bytes(), key.application.as_bytes()));
                 assert_eq!((read.key_type, read.state), (key.key_type, key.state));
                 assert_eq!((read.not_before, read.expires_at), (key.not_before, key.expires_at));
                 let restrictions = read.restrictions.unwrap_or_default();
@@ -114,7 +114,7 @@ fn check_rows(page: &Page) {
                 let written = ApplicationRecord { application: None, subscriptions: vec![part] };
                 written.put(&mut packed);
                 assert_eq!(ApplicationRecord::read(&packed), Ok(written));
-                let (application, found) = record::find_subscription(&packed, row.api.as_str()).unwrap();
+                let (application, found) = record::find_subscription(&packed, row.api.as_bytes()).unwrap();
                 assert_eq!((application, found.unwrap().state), (None, row.state));
             }
         }

@@ -89,11 +89,14 @@ fn forge(body: &[u8]) -> Vec<u8> {
 
 fn check_record(record: &[u8]) {
     if let Ok(key) = record::read_key(record) {
-        let text = |text: &str| Text::new(text.to_owned()).ok();
+        let text = |text: &[u8]| Text::new(String::from_utf8(text.to_vec()).ok()?).ok();
         let restrictions = key.restrictions.as_deref().cloned().unwrap_or_default();
-        let apis = restrictions.apis.as_ref().map(|apis| apis.iter().map(|id| text(id)).collect::<Option<Vec<_>>>());
+        let apis = restrictions
+            .apis
+            .as_ref()
+            .map(|apis| apis.iter().map(|id| text(id.as_bytes())).collect::<Option<Vec<_>>>());
         // Longer and other texts than a page has can be read, but not be written again.
-        if let (Some(id), Some(application), None | Some(Some(_))) = (text(&key.id), text(&key.application), &apis) {
+        if let (Some(id), Some(application), None | Some(Some(_))) = (text(key.id), text(key.application), &apis) {
             let row = rows::Key {
                 digest: Digest([0; 32]),
                 id,
@@ -121,7 +124,7 @@ fn check_record(record: &[u8]) {
             let first = application.subscriptions.iter().find(|other| other.api == subscription.api).unwrap();
             assert_eq!(found.map(|found| found.state), Some(first.state));
         }
-        assert!(record::find_subscription(record, "an API that no seed has").is_ok());
+        assert!(record::find_subscription(record, b"an API that no seed has").is_ok());
     }
 }
 

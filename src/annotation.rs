@@ -37,7 +37,7 @@ pub fn annotate<'a>(
             Fact::ApiId => known.api_id.map(Cow::Borrowed),
             Fact::KeyType => known.key_type.map(Cow::Borrowed),
             Fact::Plan => known.plan.map(Cow::Borrowed),
-            Fact::Revision => revision.map(|revision| number(revision)),
+            Fact::Revision => revision.map(number),
             Fact::Limit => decision.limits.standing.map(|standing| number(standing.limit)),
             Fact::Remaining => decision.limits.standing.map(|standing| number(standing.remaining)),
             Fact::Reset => decision.limits.standing.map(|standing| number(standing.reset)),

@@ -28,8 +28,8 @@ pub type Name = [u8; NAME_BYTES];
 
 /// The slot of a count.
 pub fn slot_of(name: &Name) -> u32 {
-    let [a, b, c, d, e, f, g, h, ..] = *name;
-    shard_of(u64::from_be_bytes([a, b, c, d, e, f, g, h]), SLOTS)
+    let [a, b, c, d, ..] = *name;
+    shard_of(u32::from_be_bytes([a, b, c, d]), SLOTS)
 }
 
 /// What was taken in a window.

@@ -9,7 +9,7 @@ use super::{
     bytes::{Reader, Write},
     manifest::{Manifest, Totals},
     record::{self, ApplicationRecord, MAX_APPLICATION_BYTES, MAX_KEY_BYTES, NO_ROOM, SubscriptionPart},
-    shard::{Record, RecordKey, Shard, ShardWriter, Tagged},
+    shard::{Record, RecordKey, Shard, ShardWriter},
     shard_of,
 };
 use crate::{
@@ -113,8 +113,7 @@ enum Operation {
 #[derive(Clone, Copy, Debug)]
 struct Change {
     kind: Kind,
-    /// The shard that the record is in.
-    number: u32,
+    /// Of the record.
     tag: u32,
     start: u32,
     operation: Operation,
@@ -241,15 +240,14 @@ impl Batch {
 
     /// Packs one change: the rest of the record's key behind its length, then the payload behind its length.
     fn push(&mut self, operation: Operation, key: RecordKey<'_>, payload: impl FnOnce(&mut Vec<u8>)) {
-        let (kind, shards) = match operation {
-            Operation::PutKey | Operation::RemoveKey => (Kind::Keys, self.target.key_shards),
-            _ => (Kind::Applications, self.target.application_shards),
+        let kind = match operation {
+            Operation::PutKey | Operation::RemoveKey => Kind::Keys,
+            _ => Kind::Applications,
         };
-        let (tag, rest) = key.tagged();
         // A batch is merged long before its bytes outgrow 32 bits: one page has 32 MiB at most.
         let start = u32::try_from(self.packed.len()).unwrap_or(u32::MAX);
-        self.changes.push(Change { kind, number: shard_of(key.prefix, shards), tag, start, operation });
-        self.packed.put_sized(rest);
+        self.changes.push(Change { kind, tag: key.tag, start, operation });
+        self.packed.put_sized(key.rest);
         let mut packed = Vec::new();
         payload(&mut packed);
         self.packed.put_sized(&packed);
@@ -264,18 +262,23 @@ impl Batch {
         self.changes.last().map(|change| self.place(change))
     }
 
-    /// By shard, then by record; what concerns one record stays in the order in which it came.
+    /// Shards follow the order of keys, so changes in the order of keys are in that of shards; what concerns one record
+    /// stays in the order in which it came.
     fn sort(&mut self) {
-        let rest = |change: &Change| unpack(&self.packed, *change).map(|change| change.key.1).unwrap_or_default();
+        let rest = |change: &Change| unpack(&self.packed, *change).map(|change| change.key.rest).unwrap_or_default();
         self.changes.sort_unstable_by(|a, b| {
-            let order = (b.kind, b.number, b.tag).cmp(&(a.kind, a.number, a.tag));
+            let order = (b.kind, b.tag).cmp(&(a.kind, a.tag));
             order.then_with(|| rest(b).cmp(rest(a))).then(b.start.cmp(&a.start))
         });
         self.sorted = true;
     }
 
     fn place(&self, change: &Change) -> Place {
-        Place { bank: self.target.bank, kind: change.kind, number: change.number }
+        let shards = match change.kind {
+            Kind::Keys => self.target.key_shards,
+            Kind::Applications => self.target.application_shards,
+        };
+        Place { bank: self.target.bank, kind: change.kind, number: shard_of(change.tag, shards) }
     }
 
     /// Rewrites one shard with all that concerns it; `false`: nothing was left to do. What a record has no room for goes to
@@ -289,7 +292,10 @@ impl Batch {
         rejected: &mut dyn FnMut(RejectedRow),
     ) -> Result<bool, MergeError> {
         let Some(place) = self.next_place() else { return Ok(false) };
-        let first = self.changes.partition_point(|change| (change.kind, change.number) > (place.kind, place.number));
+        let first = self.changes.partition_point(|change| {
+            let other = self.place(change);
+            (other.kind, other.number) > (place.kind, place.number)
+        });
         let mut changes = Vec::new();
         for change in self.changes.drain(first..).rev() {
             changes.push(unpack(&self.packed, change)?);
@@ -318,14 +324,18 @@ pub(super) fn as_u64(size: usize) -> u64 {
 #[derive(Clone, Copy, Debug)]
 struct Unpacked<'a> {
     operation: Operation,
-    key: Tagged<'a>,
+    key: RecordKey<'a>,
     payload: &'a [u8],
 }
 
 fn unpack(packed: &[u8], change: Change) -> Result<Unpacked<'_>, Corrupt> {
     let start = usize::try_from(change.start).map_err(|_| Corrupt)?;
     let mut reader = Reader::new(packed.get(start..).ok_or(Corrupt)?);
-    Ok(Unpacked { operation: change.operation, key: (change.tag, reader.sized()?), payload: reader.sized()? })
+    Ok(Unpacked {
+        operation: change.operation,
+        key: RecordKey { tag: change.tag, rest: reader.sized()? },
+        payload: reader.sized()?,
+    })
 }
 
 /// The shard as this generation left it. What an older one left, or what cannot be read and was not ours, is nothing.
@@ -477,10 +487,10 @@ fn put_subscription<'a>(known: &mut Vec<SubscriptionPart<'a>>, new: Subscription
     }
 }
 
-fn no_room((_, application): Tagged<'_>, api: &[u8]) -> RejectedRow {
+fn no_room(application: RecordKey<'_>, api: &[u8]) -> RejectedRow {
     let text = |bytes: &[u8]| Text::new(String::from_utf8(bytes.to_vec()).ok()?).ok();
     let concerns =
-        text(application).zip(text(api)).map(|(application, api)| Concerns::Subscription { application, api });
+        text(application.rest).zip(text(api)).map(|(application, api)| Concerns::Subscription { application, api });
     let why = InvalidRow { field: "application", problem: Problem::NoRoom };
     RejectedRow { list: "subscriptions", offset: None, why, concerns: concerns.unwrap_or_default() }
 }

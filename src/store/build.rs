@@ -156,7 +156,7 @@ impl Build {
         let target = self.batch.target();
         let mut new: Option<(u32, Vec<Digest>)> = None;
         for key in keys {
-            let number = super::shard_of(key.prefix(), target.key_shards);
+            let number = super::shard_of(record::key_of_key(&key).tag, target.key_shards);
             // Both are in the order of digests, so the same shard serves until the next one begins.
             if new.as_ref().is_none_or(|(known, _)| *known != number) {
                 let place = Place { bank: target.bank, kind: Kind::Keys, number };

@@ -208,7 +208,7 @@ const LANES: [u64; 4] = [0x9e37_79b9_7f4a_7c15, 0x6a09_e667_f3bc_c909, 0xbb67_ae
 /// and withstands nobody who wants two inputs to have the same one.
 ///
 /// Thirty-two bytes a step, a word into each of four lanes that do not wait for each other. What a lane does with a word
-/// can be undone, so a change of one word always changes its lane, and the end lets no lane's change be lost.
+/// can be undone, so a change of one word always changes its lane, and the end loses no lane's change.
 pub fn hash(seed: u64, bytes: &[u8]) -> u64 {
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     let mut lanes = LANES.map(|lane| lane ^ seed.wrapping_add(length));
@@ -216,12 +216,20 @@ pub fn hash(seed: u64, bytes: &[u8]) -> u64 {
     for block in blocks {
         add_block(&mut lanes, block);
     }
-    let mut last = [0; 32];
-    for (to, from) in last.iter_mut().zip(rest) {
-        *to = *from;
+    match bytes.last_chunk() {
+        _ if rest.is_empty() => {}
+        // Some of these bytes count a second time, so that none has to be copied.
+        Some(last) => add_block(&mut lanes, last),
+        None => {
+            let mut last = [0; 32];
+            if let Some(begin) = last.get_mut(..rest.len()) {
+                begin.copy_from_slice(rest);
+            }
+            add_block(&mut lanes, &last);
+        }
     }
-    add_block(&mut lanes, &last);
-    lanes.into_iter().fold(seed, |state, lane| mix(state.rotate_left(17) ^ lane))
+    let ([a, b, c, d], [factor, ..]) = (lanes, LANES);
+    mix([b, c, d].into_iter().fold(a, |state, lane| add_word(state, lane.to_le_bytes(), factor)))
 }
 
 // Written out, since a loop over four lanes is not unrolled where the module is built for size: a third of the time.

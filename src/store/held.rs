@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    Corrupt, Entry, EntryKey, Expected, Kind, Place, Shared, Source,
+    Corrupt, Entry, Expected, Kind, Place, SHARD_KEY_BYTES, Shared, Source,
     bytes::{self, Write},
     cache::Cache,
     fingerprint::FingerprintKey,
@@ -228,7 +228,7 @@ impl Held {
 }
 
 /// A value of shared data, behind the key that it stands under.
-type Named = (EntryKey, Vec<u8>);
+type Named = ([u8; SHARD_KEY_BYTES], Vec<u8>);
 
 /// The policy held, with the shared data that its records are in.
 #[derive(Debug)]
@@ -304,8 +304,8 @@ impl<S: Shared> View<'_, S> {
             Kind::Keys => manifest.key_shards,
             Kind::Applications => manifest.application_shards,
         };
-        let place = Place { bank: manifest.bank, kind, number: shard_of(wanted.prefix, shards) };
-        let key = self.held.source.key(Entry::Shard(place));
+        let place = Place { bank: manifest.bank, kind, number: shard_of(wanted.tag, shards) };
+        let key = self.held.source.shard(place);
         let read = self.shared.get(&key).map_err(|_| Corrupt)?;
         Ok(read.map(|read| (key, read.value)))
     }

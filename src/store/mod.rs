@@ -90,7 +90,7 @@ pub struct Corrupt;
 /// a policy when it is the same, and never otherwise.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Source {
-    digest: [u8; SOURCE_BYTES],
+    short: [u8; SHORT_SOURCE_BYTES],
     prefix: EntryKey,
 }
 
@@ -98,12 +98,11 @@ impl Source {
     /// The source of a digest over cluster, authority, path, headers and credentials.
     pub fn new(digest: Digest) -> Self {
         let hex = digest.to_hex();
-        let [digest @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = digest.0;
-        let mut prefix = EntryKey::EMPTY;
-        prefix.push(format!("keygate/{FORMAT}/").as_bytes());
-        prefix.push(hex.as_bytes().get(..2 * SOURCE_BYTES).unwrap_or_default());
+        let short = digest.0.first_chunk().copied().unwrap_or_default();
+        let mut prefix = EntryKey::of(format!("keygate/{FORMAT}/").as_bytes());
+        prefix.push(hex.as_bytes().get(..SOURCE_DIGITS).unwrap_or_default());
         prefix.push(b"/");
-        Self { digest, prefix }
+        Self { short, prefix }
     }
 
     /// The key of an entry.
@@ -117,18 +116,19 @@ impl Source {
             Entry::UsageSlot(number) => key.push_number(b"usage/", number.into()),
             Entry::Count(slot) => key.push_number(b"count/", slot),
             Entry::Catalogue(slot) => key.push_number(b"catalogue/", slot.index().into()),
-            Entry::Shard(place) => return self.shard(place),
+            Entry::Shard(place) => return EntryKey::of(&self.shard(place)),
         }
         key
     }
 
-    /// Shards are most of shared data, and what a request reads of it. Their keys are not text: 22 bytes stand in the
-    /// node of the host's map, more would stand elsewhere, which costs a look at another place of memory, and its bytes.
-    fn shard(&self, Place { bank, kind, number }: Place) -> EntryKey {
-        let mut key = EntryKey::EMPTY;
-        key.push(&[FORMAT, kind.number() | bank.index()]);
-        key.push(&self.digest);
-        key.push(&number.to_be_bytes());
+    /// The key of a shard. Shards are most of shared data, and what requests read of it, so their keys are short: as many
+    /// bytes stand in the node of the host's map, more would stand elsewhere, and be another look at memory.
+    pub fn shard(&self, Place { bank, kind, number }: Place) -> [u8; SHARD_KEY_BYTES] {
+        let mut key = *b"keygate/..............";
+        let [_, _, _, _, _, _, _, _, format, source @ .., a, b, c] = &mut key;
+        *format = FORMAT << 2 | kind.number() | bank.index();
+        *source = self.short;
+        [_, *a, *b, *c] = number.to_be_bytes();
         key
     }
 }
@@ -139,13 +139,17 @@ impl fmt::Debug for Source {
     }
 }
 
-/// Bytes of a source: 128 bits, of which two never happen to be the same.
-const SOURCE_BYTES: usize = 16;
+/// Digits of a source in keys that are text: 128 bits.
+const SOURCE_DIGITS: usize = 32;
+/// Bytes of a source in keys of shards: 80 bits, which two of the few sources of one process do not happen to share.
+const SHORT_SOURCE_BYTES: usize = 10;
+/// Bytes of a shard's key: `keygate/`, then format, kind and bank in one, the source, and the shard's number.
+pub const SHARD_KEY_BYTES: usize = 8 + 1 + SHORT_SOURCE_BYTES + 3;
 /// Bytes of the longest key: `keygate/`, a format of up to three digits, a slash, 32 digits of the source, a slash, and
 /// `count/` with a number of ten digits: 8 + 3 + 1 + 32 + 1 + 6 + 10 = 61.
 const LONGEST_KEY: usize = 61;
 
-/// The key of an entry in shared data. It is on the stack: a request with a key that is not in the cache needs two.
+/// The key of an entry in shared data, on the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EntryKey {
     bytes: [u8; LONGEST_KEY],
@@ -153,7 +157,11 @@ pub struct EntryKey {
 }
 
 impl EntryKey {
-    const EMPTY: Self = Self { bytes: [0; LONGEST_KEY], length: 0 };
+    fn of(bytes: &[u8]) -> Self {
+        let mut key = Self { bytes: [0; LONGEST_KEY], length: 0 };
+        key.push(bytes);
+        key
+    }
 
     fn push(&mut self, bytes: &[u8]) {
         let end = self.length.saturating_add(bytes.len());
@@ -262,9 +270,8 @@ pub fn shards_for(records: u64) -> u32 {
     u32::try_from(wanted).unwrap_or(MAX_SHARDS)
 }
 
-/// The shard of a digest: its first eight bytes, scaled to the number of shards, so that shards follow the order of
-/// digests.
-pub fn shard_of(prefix: u64, shards: u32) -> u32 {
-    let scaled = u128::from(prefix).saturating_mul(u128::from(shards)) >> 64;
+/// The shard of a record: its tag, scaled to the number of shards, so that shards follow the order of tags.
+pub fn shard_of(tag: u32, shards: u32) -> u32 {
+    let scaled = u64::from(tag).saturating_mul(u64::from(shards)) >> 32;
     u32::try_from(scaled).unwrap_or(0)
 }

@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::{
     Corrupt,
     bytes::{self, Reader, Write},
-    shard::{RecordKey, Tagged},
+    shard::RecordKey,
 };
 use crate::{
     decision::{Application, Key, Restrictions, Subscription},
@@ -121,23 +121,27 @@ fn read_range(reader: &mut Reader<'_>) -> Result<IpNet, Corrupt> {
 }
 
 /// The key of a key's record: its digest, of which the tag is the beginning.
-pub fn key_of_key(digest: &Digest) -> RecordKey<'_> {
-    RecordKey { prefix: digest.prefix(), rest: digest.0.get(4..).unwrap_or_default() }
+pub fn key_of_key(Digest(digest): &Digest) -> RecordKey<'_> {
+    let [a, b, c, d, rest @ ..] = digest;
+    RecordKey { tag: u32::from_be_bytes([*a, *b, *c, *d]), rest }
 }
 
 /// The digest in the key of a key's record.
-pub fn digest((tag, rest): Tagged<'_>) -> Option<Digest> {
-    let mut digest = Digest(Default::default());
-    let (begin, end) = digest.0.split_first_chunk_mut()?;
-    *begin = tag.to_be_bytes();
-    let rest = <&[u8; 28]>::try_from(rest).ok()?;
-    end.copy_from_slice(rest);
-    Some(digest)
+pub fn digest(key: RecordKey<'_>) -> Option<Digest> {
+    let mut digest = [0; 32];
+    let (tag, rest) = digest.split_first_chunk_mut()?;
+    *tag = key.tag.to_be_bytes();
+    if key.rest.len() != rest.len() {
+        return None;
+    }
+    rest.copy_from_slice(key.rest);
+    Some(Digest(digest))
 }
 
-/// The key of an application's record: a hash of its id, which places it, and the id, which names it.
+/// The key of an application's record: a hash of its id, and the id.
 pub fn key_of_application(id: &[u8]) -> RecordKey<'_> {
-    RecordKey { prefix: bytes::hash(0, id), rest: id }
+    let [.., a, b, c, d] = bytes::hash(0, id).to_le_bytes();
+    RecordKey { tag: u32::from_le_bytes([a, b, c, d]), rest: id }
 }
 
 /// An application's record while it is changed.

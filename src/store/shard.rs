@@ -32,27 +32,17 @@ pub struct Shard<'a> {
     next: usize,
 }
 
-/// The key of a record that is looked for.
-#[derive(Clone, Copy, Debug)]
+/// The key of a record; records are sorted by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RecordKey<'a> {
-    /// A number that is spread evenly: it says in which shard the record is, and its upper half is the record's tag.
-    pub prefix: u64,
+    /// A number that is spread evenly and says in which shard the record is. Nearly all records of a shard differ in it.
+    pub tag: u32,
     /// What tells it from others with the same tag.
     pub rest: &'a [u8],
 }
 
-/// The key of a record as its shard holds it, the tag and the rest: in this order records are sorted.
-pub type Tagged<'a> = (u32, &'a [u8]);
-
 /// One record: key and value.
-pub type Record<'a> = (Tagged<'a>, &'a [u8]);
-
-impl<'a> RecordKey<'a> {
-    /// As its shard holds it.
-    pub fn tagged(self) -> Tagged<'a> {
-        (u32::try_from(self.prefix >> 32).unwrap_or(u32::MAX), self.rest)
-    }
-}
+pub type Record<'a> = (RecordKey<'a>, &'a [u8]);
 
 impl<'a> Shard<'a> {
     /// Checks a value of shared data as far as the table; `name` is the one that it stands under. An emptied value is
@@ -85,13 +75,12 @@ impl<'a> Shard<'a> {
 
     /// The value of a record.
     pub fn find(self, key: RecordKey<'_>) -> Result<Option<&'a [u8]>, Corrupt> {
-        let (tag, rest) = key.tagged();
-        let mut number = self.table.partition_point(|entry| tag_of(entry) < tag);
+        let mut number = self.table.partition_point(|entry| tag_of(entry) < key.tag);
         while let Some(entry) = self.table.get(number)
-            && tag_of(entry) == tag
+            && tag_of(entry) == key.tag
         {
-            let ((_, found), value) = self.record(number, entry)?;
-            if found == rest {
+            let (found, value) = self.record(number, entry)?;
+            if found.rest == key.rest {
                 return Ok(Some(value));
             }
             number = number.saturating_add(1);
@@ -117,7 +106,7 @@ impl<'a> Shard<'a> {
         }
         let mut reader = Reader::new(body);
         let rest = reader.sized()?;
-        Ok(((tag, rest), reader.rest()))
+        Ok((RecordKey { tag, rest }, reader.rest()))
     }
 }
 
@@ -152,7 +141,7 @@ impl ShardWriter {
     }
 
     /// Appends a record; the caller keeps them sorted.
-    pub fn push(&mut self, ((tag, rest), value): Record<'_>) {
+    pub fn push(&mut self, (RecordKey { tag, rest }, value): Record<'_>) {
         let start = self.bodies.len();
         self.bodies.put_sized(rest);
         self.bodies.extend_from_slice(value);

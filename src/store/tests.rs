@@ -3,7 +3,7 @@
 #![allow(clippy::arithmetic_side_effects, reason = "a test that overflows has failed")]
 
 use super::{
-    Bank, Corrupt, Entry, Expected, FORMAT, Kind, MAX_SHARDS, MIN_SHARDS, Place, Shared, Source,
+    Bank, Corrupt, Entry, Expected, Kind, MAX_SHARDS, MIN_SHARDS, Place, SHARD_KEY_BYTES, Shared, Source,
     batch::{Batch, MergeError, Standing, Target},
     bytes,
     manifest::{Manifest, Totals},
@@ -76,13 +76,13 @@ fn records_behind_a_right_checksum_cannot_make_the_reader_panic() {
     for key in shard_keys {
         let value = memory.get(&key).unwrap().unwrap().value;
         let mut good = Shard::open(&key, &value).unwrap().unwrap();
-        let ((tag, rest), record) = good.next_record().unwrap().unwrap();
+        let (wanted, record) = good.next_record().unwrap().unwrap();
         for index in 0..record.len() {
             for byte in [0, 1, 2, 0x7f, 0x80, 0xff, record[index] ^ 1, record[index].wrapping_add(1)] {
                 let mut forged = record.to_vec();
                 forged[index] = byte;
                 let mut writer = ShardWriter::new(good.generation);
-                writer.push(((tag, rest), &forged));
+                writer.push((wanted, &forged));
                 let value = writer.finish(&key);
                 let (_, record) = Shard::open(&key, &value).unwrap().unwrap().next_record().unwrap().unwrap();
                 let _ = record::read_key(record);
@@ -96,7 +96,7 @@ fn records_behind_a_right_checksum_cannot_make_the_reader_panic() {
                 let sealed = value.len().min(8 + 8 + 4 + 12);
                 bytes::seal(&key, &mut value[..sealed]);
                 let Ok(Some(shard)) = Shard::open(&key, &value) else { continue };
-                let _ = (shard.check(), shard.find(RecordKey { prefix: u64::from(tag) << 32, rest }));
+                let _ = (shard.check(), shard.find(wanted));
             }
         }
     }
@@ -109,11 +109,10 @@ fn a_lookup_finds_its_record_and_no_other() {
     let records: [(u32, &[u8], &[u8]); 5] =
         [(1, b"a", b"one"), (7, b"a", b"two"), (7, b"b", b"three"), (7, b"bb", b""), (u32::MAX, b"", b"last")];
     let mut writer = ShardWriter::new(3);
-    records.iter().for_each(|&(tag, rest, value)| writer.push(((tag, rest), value)));
+    records.iter().for_each(|&(tag, rest, value)| writer.push((RecordKey { tag, rest }, value)));
     let value = writer.finish(key);
     let shard = Shard::open(key, &value).unwrap().unwrap();
-    let find =
-        |tag: u32, rest: &'static [u8]| shard.find(RecordKey { prefix: u64::from(tag) << 32 | 99, rest }).unwrap();
+    let find = |tag: u32, rest: &'static [u8]| shard.find(RecordKey { tag, rest }).unwrap();
     for (tag, rest, value) in records {
         assert_eq!(find(tag, rest), Some(value), "{tag} {rest:?}");
         assert_eq!(find(tag, b"c"), None, "{tag}");
@@ -124,7 +123,7 @@ fn a_lookup_finds_its_record_and_no_other() {
     }
     let empty = ShardWriter::new(3).finish(key);
     let empty = Shard::open(key, &empty).unwrap().unwrap();
-    assert_eq!(empty.find(RecordKey { prefix: 0, rest: b"" }), Ok(None));
+    assert_eq!(empty.find(RecordKey { tag: 0, rest: b"" }), Ok(None));
 }
 
 /// What is damaged is not found, and nothing that is found is damaged; a record that is whole is still found where it can
@@ -134,12 +133,12 @@ fn every_damage_of_a_shard_is_noticed_by_whom_it_concerns() {
     let key = b"shard";
     let records = [(1, &b"rest of one"[..], &b"the first value"[..]), (7, b"of two", b"the second, a longer value")];
     let mut writer = ShardWriter::new(3);
-    records.iter().for_each(|&(tag, rest, value)| writer.push(((tag, rest), value)));
+    records.iter().for_each(|&(tag, rest, value)| writer.push((RecordKey { tag, rest }, value)));
     let good = writer.finish(key);
     let first_body = 8 + 8 + 4 + 2 * 12;
     let find = |value: &[u8], (tag, rest, expected): (u32, &[u8], &[u8])| {
         let shard = Shard::open(key, value)?.ok_or(Corrupt)?;
-        let found = shard.find(RecordKey { prefix: u64::from(tag) << 32, rest })?;
+        let found = shard.find(RecordKey { tag, rest })?;
         assert_eq!(found, Some(expected), "a miss, or another value, because of damage");
         Ok::<_, Corrupt>(())
     };
@@ -161,9 +160,6 @@ fn every_damage_of_a_shard_is_noticed_by_whom_it_concerns() {
     assert!(Shard::open(b"other", &good).is_err(), "in another's place");
     assert!(Shard::open(key, &[&good[..], b"x"].concat()).is_err(), "more bytes");
 }
-
-/// Bytes that stand in the node of the host's map.
-const SHARD_KEY_BYTES: usize = 22;
 
 fn target() -> Target {
     Target { bank: Bank::A, generation: 9, key_shards: MIN_SHARDS, application_shards: MIN_SHARDS }
@@ -277,8 +273,8 @@ fn a_writer_that_was_overtaken_stops_and_changes_nothing() {
 fn shards_follow_the_order_of_digests_and_cover_their_range() {
     for shards in [1, MIN_SHARDS, 41_667, MAX_SHARDS] {
         assert_eq!(shard_of(0, shards), 0);
-        assert_eq!(shard_of(u64::MAX, shards), shards - 1);
-        let numbers: Vec<_> = (0..1_000).map(|step| shard_of(u64::MAX / 1_000 * step, shards)).collect();
+        assert_eq!(shard_of(u32::MAX, shards), shards - 1);
+        let numbers: Vec<_> = (0..1_000).map(|step| shard_of(u32::MAX / 1_000 * step, shards)).collect();
         assert!(numbers.is_sorted(), "{shards}");
     }
     for (records, expected) in [(0, MIN_SHARDS), (512, 16), (513, 17), (1_000_000, 31_250), (u64::MAX, MAX_SHARDS)] {
@@ -296,13 +292,14 @@ fn keys_of_shared_data_come_from_a_finite_set_and_no_two_entries_share_one() {
     for bank in [Bank::A, Bank::B] {
         for kind in [Kind::Keys, Kind::Applications] {
             entries.extend(
-                [0, 1, 10, 256, 65_535, MAX_SHARDS, u32::MAX].map(|number| Entry::Shard(Place { bank, kind, number })),
+                [0, 1, 10, 255, 256, 65_535, MAX_SHARDS].map(|number| Entry::Shard(Place { bank, kind, number })),
             );
         }
     }
     let mut keys: Vec<_> = entries.iter().map(|entry| source.key(*entry).to_vec()).collect();
     let (shards, others): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.len() == SHARD_KEY_BYTES);
-    assert!(shards.iter().all(|key| key.starts_with(&[FORMAT])) && shards.len() == 28);
+    assert!(shards.iter().all(|key| key.starts_with(b"keygate/")) && shards.len() == 28);
+    assert_eq!(SHARD_KEY_BYTES, 22, "as many stand in a node of the host's map");
     assert!(others.iter().all(|key| key.starts_with(b"keygate/3/") && key.len() < 80));
     assert!(keys.iter().any(|key| key.ends_with(b"/count/4294967295")), "the longest has room");
     keys.sort();

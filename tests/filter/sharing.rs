@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use keygate::store::{FORMAT, SHARD_KEY_BYTES};
 use serde_json::{Value, json};
 
 use crate::{
@@ -114,17 +115,26 @@ fn requests_held_under_a_configuration_survive_its_replacement() {
 #[test]
 fn another_version_of_the_format_is_neither_read_nor_touched() {
     let (mut envoy, service) = running(&Page::demo(1));
-    let ours = format!("keygate/{}/", keygate::store::FORMAT);
-    let theirs = ["keygate/1/", "keygate/255/", "keygate/"].map(|prefix| {
-        let entries = envoy.shared_data("").into_iter().map(move |(key, value)| {
-            let key =
-                String::from_utf8(key).unwrap().replacen(&format!("keygate/{}/", keygate::store::FORMAT), prefix, 1);
-            (key.into_bytes(), [&value[..], b"in another format"].concat())
-        });
-        entries.collect::<Vec<_>>()
-    });
-    let theirs = theirs.concat();
-    assert!(theirs.len() > 9 && theirs.iter().all(|(key, _)| !key.starts_with(ours.as_bytes())));
+    let ours = envoy.shared_data("");
+    let mut theirs = Vec::new();
+    for format in [FORMAT - 1, FORMAT + 1, 63] {
+        for (key, value) in &ours {
+            let text = std::str::from_utf8(key).ok().filter(|_| key.len() != SHARD_KEY_BYTES);
+            let key = match text {
+                Some(text) => {
+                    text.replacen(&format!("keygate/{FORMAT}/"), &format!("keygate/{format}/"), 1).into_bytes()
+                }
+                // What has a shard's key says its format in the upper bits of one byte.
+                None => key
+                    .iter()
+                    .enumerate()
+                    .map(|(at, byte)| if at == 8 { format << 2 | byte & 3 } else { *byte })
+                    .collect(),
+            };
+            theirs.push((key, [&value[..], b"in another format"].concat()));
+        }
+    }
+    assert!(theirs.len() > 20 && theirs.iter().all(|(key, _)| !ours.contains_key(key)));
     envoy.tamper(|data| theirs.iter().for_each(|(key, value)| data.set("", key, value, 0).unwrap()));
     for thread in [1, 2] {
         envoy.worker(thread).renew();

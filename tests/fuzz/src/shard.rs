@@ -12,7 +12,7 @@ use keygate::{
         bytes,
         manifest::Totals,
         record::{self, ApplicationRecord},
-        shard::{RecordKey, Shard, ShardWriter},
+        shard::{Shard, ShardWriter},
     },
 };
 
@@ -51,9 +51,9 @@ fn check_forged(body: &[u8]) {
         }
     }
     assert_eq!(whole.check(), Ok(()));
-    for &((tag, rest), _) in &records {
-        let found = whole.find(RecordKey { prefix: u64::from(tag) << 32, rest }).expect("all are whole");
-        let is_one = |value: &[u8]| records.iter().any(|&record| record == ((tag, rest), value));
+    for &(key, _) in &records {
+        let found = whole.find(key).expect("all are whole");
+        let is_one = |value: &[u8]| records.iter().any(|&record| record == (key, value));
         // What is not sorted may not be found; what is found is there.
         assert!(found.is_none_or(is_one), "a record that is not there");
         assert!(found.is_some() || !records.is_sorted(), "a record that is not found");
@@ -155,9 +155,9 @@ fn check_damaged(edits: &[u8]) {
         };
         assert_eq!(all.is_ok(), damaged == good, "damage that is not noticed");
         let mut known = Shard::open(key, &good).unwrap().unwrap();
-        while let Some(((tag, rest), value)) = known.next_record().unwrap() {
+        while let Some((wanted, value)) = known.next_record().unwrap() {
             let Ok(Some(shard)) = Shard::open(key, &damaged) else { break };
-            let found = shard.find(RecordKey { prefix: u64::from(tag) << 32, rest });
+            let found = shard.find(wanted);
             assert!(matches!(found, Err(Corrupt)) || found == Ok(Some(value)), "a miss, or another value");
         }
         for other in keys.iter().filter(|other| *other != key) {

@@ -265,7 +265,7 @@ extern "C" fn keygate_on_request_headers(_context: u32, _headers: usize, _end_of
                         let key = next_key();
                         let value = read(&key);
                         let shard = Shard::open(&key, &value).ok().flatten();
-                        let wanted = RecordKey { prefix: record_prefix(RECORDS), rest: &[RECORDS; RECORD.0] };
+                        let wanted = RecordKey { tag: tag_of(RECORDS), rest: &[RECORDS; RECORD.0] };
                         black_box(shard.and_then(|shard| shard.find(wanted).ok()));
                     }
                     Call::Refuse(headers) => {
@@ -311,16 +311,16 @@ fn value_key(number: u32) -> ShardKey {
 }
 
 /// Tags are spread evenly, as those of digests.
-fn record_prefix(record: u8) -> u64 {
-    u64::from(record) << 56
+fn tag_of(record: u8) -> u32 {
+    u32::from(record) << 24
 }
 
 fn write_value(number: u32) {
     let key = value_key(number);
     let mut shard = ShardWriter::new(1);
     (1..=RECORDS).for_each(|record| {
-        let key = RecordKey { prefix: record_prefix(record), rest: &[record; RECORD.0] };
-        shard.push((key.tagged(), &[record; RECORD.1]));
+        let key = RecordKey { tag: tag_of(record), rest: &[record; RECORD.0] };
+        shard.push((key, &[record; RECORD.1]));
     });
     let value = shard.finish(&key);
     // SAFETY: the host reads the bytes during the call.

@@ -3,7 +3,7 @@
 //! A request without `reason` never met the filter; that is what a guard behind it checks. A fact that is not known is
 //! left out.
 
-use std::{borrow::Cow, cell::LazyCell};
+use std::borrow::Cow;
 
 use crate::{
     config::Fact,
@@ -26,21 +26,16 @@ pub fn annotate<'a>(
 ) {
     let of_refusals: &[Fact] = if reason.is_some() { &OF_REFUSALS } else { &[] };
     let more = of_refusals.iter().filter(|fact| !facts.contains(fact));
-    let known = LazyCell::new(|| decision.known(permit));
+    let known = decision.known(permit);
     for fact in facts.iter().chain(more) {
+        let standing = decision.limits.standing;
         let value = match fact {
             Fact::Reason => Some(Cow::Borrowed(reason.map_or("allowed", Reason::as_str).as_bytes())),
-            Fact::ApplicationId => known.application_id.map(Cow::Borrowed),
-            Fact::ApplicationName => known.application_name.map(Cow::Borrowed),
-            Fact::Owner => known.owner.map(Cow::Borrowed),
-            Fact::KeyId => known.key_id.map(Cow::Borrowed),
-            Fact::ApiId => known.api_id.map(Cow::Borrowed),
-            Fact::KeyType => known.key_type.map(Cow::Borrowed),
-            Fact::Plan => known.plan.map(Cow::Borrowed),
             Fact::Revision => revision.map(number),
-            Fact::Limit => decision.limits.standing.map(|standing| number(standing.limit)),
-            Fact::Remaining => decision.limits.standing.map(|standing| number(standing.remaining)),
-            Fact::Reset => decision.limits.standing.map(|standing| number(standing.reset)),
+            Fact::Limit => standing.map(|standing| number(standing.limit)),
+            Fact::Remaining => standing.map(|standing| number(standing.remaining)),
+            Fact::Reset => standing.map(|standing| number(standing.reset)),
+            about_caller => known.fact(*about_caller).map(Cow::Borrowed),
         };
         if let Some(value) = value {
             set(path(*fact), value);

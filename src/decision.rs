@@ -4,6 +4,7 @@
 //! decides. It is a function of its arguments: the policy is asked through [`Policy`], and what costs a call of the host
 //! (the time, the client's address, route metadata) through [`Facts`], only when a rule needs it.
 
+mod identity;
 mod subject;
 
 use std::{
@@ -11,13 +12,14 @@ use std::{
     rc::Rc,
 };
 
+use identity::Caller;
+pub use identity::{EMERGENCY, Identity};
 pub use subject::{Application, Key, Restrictions, Span, Subject, Subscription};
 
 use crate::{
     catalogue::{Addressed, Catalogue},
     config::{ApiSource, Config, OnPolicyUnavailable, UnknownApi},
     credential::{self, Carried, Credential, Found},
-    edit::Identity,
     head::Head,
     limit::{
         Level, Taking,
@@ -30,9 +32,6 @@ use crate::{
     },
     reason::Reason,
 };
-
-/// The application and the key id of a request that an emergency key lets through.
-pub const EMERGENCY: &str = "emergency";
 
 /// What of a request costs a call of the host.
 pub trait Facts {
@@ -159,28 +158,13 @@ impl<'p> Decision<'p> {
     }
 
     /// All that is known of who asks for what.
-    #[inline(always)]
     pub fn known(&self, permit: Option<Permit>) -> Identity<'_> {
-        let api_id = self.api.map(|api| api.id.as_bytes());
-        if permit == Some(Permit::Emergency) {
-            return Identity {
-                application_id: Some(EMERGENCY.as_bytes()),
-                key_id: Some(EMERGENCY.as_bytes()),
-                key_type: Some(KeyType::Production.as_str().as_bytes()),
-                api_id,
-                ..Identity::default()
-            };
-        }
-        let Some(subject) = &self.subject else { return Identity { api_id, ..Identity::default() } };
-        Identity {
-            application_id: Some(subject.application_id()),
-            key_id: Some(subject.key_id()),
-            key_type: Some(subject.key.key_type.as_str().as_bytes()),
-            application_name: subject.application_name(),
-            owner: subject.owner(),
-            api_id,
-            plan: subject.plan(),
-        }
+        let caller = match &self.subject {
+            _ if permit == Some(Permit::Emergency) => Caller::Emergency,
+            Some(subject) => Caller::Subject(subject),
+            None => Caller::Unknown,
+        };
+        Identity { caller, api: self.api }
     }
 
     /// What goes upstream with a request that passes: nothing, unless a key was checked.

@@ -7,6 +7,7 @@
 use crate::{
     config::{CredentialSource, Forward},
     credential::{Carried, is_cookie, is_named},
+    decision::Identity,
     head::Head,
     path::Target,
 };
@@ -18,25 +19,6 @@ pub enum Edit<'a> {
     Remove(&'a str),
     /// The header of that name gets this value. It is there at most once before.
     Set(&'a str, &'a [u8]),
-}
-
-/// What the `forward` headers say; a fact that is not known is `None`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Identity<'a> {
-    /// The application's id.
-    pub application_id: Option<&'a [u8]>,
-    /// The key's public handle.
-    pub key_id: Option<&'a [u8]>,
-    /// PRODUCTION or SANDBOX.
-    pub key_type: Option<&'a [u8]>,
-    /// The application's name.
-    pub application_name: Option<&'a [u8]>,
-    /// The application's owner.
-    pub owner: Option<&'a [u8]>,
-    /// The API's id.
-    pub api_id: Option<&'a [u8]>,
-    /// The subscription's plan.
-    pub plan: Option<&'a [u8]>,
 }
 
 /// Takes out what the sources hold of which `carried`, from [`crate::credential::find`], says that they hold something.
@@ -120,16 +102,8 @@ fn without(list: &[u8], separator: u8, gone: impl Fn(&[u8]) -> bool) -> Option<V
 
 /// Sets the headers of an identity and removes every other that `forward` names.
 pub fn set_identity(head: &Head<'_>, forward: &Forward, identity: &Identity<'_>, edit: &mut impl FnMut(Edit<'_>)) {
-    for (header, value) in [
-        (&forward.application_id, identity.application_id),
-        (&forward.key_id, identity.key_id),
-        (&forward.key_type, identity.key_type),
-        (&forward.application_name, identity.application_name),
-        (&forward.owner, identity.owner),
-        (&forward.api_id, identity.api_id),
-        (&forward.plan, identity.plan),
-    ] {
-        let Some(header) = header else { continue };
+    for (fact, header) in &forward.headers {
+        let value = identity.fact(*fact);
         let given = head.count(header.as_bytes());
         // Setting replaces the first of several only, so several go first.
         if given > 1 || (given > 0 && value.is_none()) {

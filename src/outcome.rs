@@ -9,8 +9,8 @@ use std::borrow::Cow;
 use crate::{
     config::{Config, Mode, OnPolicyUnavailable},
     credential::{self, Carried},
-    decision::{Decision, Denial, Permit},
-    edit::{self, Edit, Identity},
+    decision::{Decision, Denial, Identity, Permit},
+    edit::{self, Edit},
     head::{Head, Kind},
     limit::Taking,
     reason::Reason,
@@ -33,7 +33,7 @@ pub struct Outcome<'a> {
 }
 
 /// What changes in a request; [`Change::edits`] says it in full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Change<'a> {
     /// The credentials of these sources go.
     pub without: Carried,

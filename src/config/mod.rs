@@ -200,25 +200,13 @@ pub enum OnPolicyUnavailable {
     Allow,
 }
 
-/// `forward`: header names, lower-cased; `None` leaves the fact out.
+/// `forward`: what upstreams are told, and in which headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forward {
     /// Whether the credential stays in an allowed request.
     pub credential: bool,
-    /// Header of the application's id.
-    pub application_id: Option<String>,
-    /// Header of the key's id.
-    pub key_id: Option<String>,
-    /// Header of the key's type.
-    pub key_type: Option<String>,
-    /// Header of the application's name.
-    pub application_name: Option<String>,
-    /// Header of the application's owner.
-    pub owner: Option<String>,
-    /// Header of the API's id.
-    pub api_id: Option<String>,
-    /// Header of the subscription's plan.
-    pub plan: Option<String>,
+    /// The headers that carry a fact about who asks, lower-cased and all different. No other fact is told.
+    pub headers: Vec<(Fact, String)>,
 }
 
 /// Defines [`Fact`] with, for each: its name in JSON and in filter state.

@@ -2,7 +2,7 @@
 //! go upstream.
 
 use super::{
-    ApiSource, BasicPart, CredentialSource, Forward,
+    ApiSource, BasicPart, CredentialSource, Fact, Forward,
     error::{Expected, Fault, Problem},
     fields,
     header::{self, MAX_NAME_BYTES, TOKEN},
@@ -103,6 +103,10 @@ pub(super) fn api(item: Option<&Item<'_>>) -> Result<ApiSource, Fault> {
     }
 }
 
+/// The facts that `forward` has a field for, in the order in which they are set.
+const FORWARDED: [Fact; 7] =
+    [Fact::ApplicationId, Fact::KeyId, Fact::KeyType, Fact::ApplicationName, Fact::Owner, Fact::ApiId, Fact::Plan];
+
 /// `forward`. A header that carries a fact is removed from each request first, so it can neither carry two facts nor
 /// the key.
 pub(super) fn forward(item: &Item<'_>, sources: &[CredentialSource]) -> Result<Forward, Fault> {
@@ -112,17 +116,12 @@ pub(super) fn forward(item: &Item<'_>, sources: &[CredentialSource]) -> Result<F
         .enumerate()
         .filter_map(|(index, source)| Some((header_of(source)?.to_owned(), format!("credential_sources[{index}]"))))
         .collect();
-    let mut fact = |name| forward_header(&object, name, &mut taken);
-    Ok(Forward {
-        application_id: fact("application_id")?,
-        key_id: fact("key_id")?,
-        key_type: fact("key_type")?,
-        application_name: fact("application_name")?,
-        owner: fact("owner")?,
-        api_id: fact("api_id")?,
-        plan: fact("plan")?,
-        credential: object.field("credential")?.boolean()?,
-    })
+    let mut headers = Vec::new();
+    for fact in FORWARDED {
+        let header = forward_header(&object, fact.as_str(), &mut taken)?;
+        headers.extend(header.map(|header| (fact, header)));
+    }
+    Ok(Forward { headers, credential: object.field("credential")?.boolean()? })
 }
 
 /// The header of one fact; `taken` holds the headers that are in use already, each with the path of its use.

@@ -4,11 +4,12 @@
 
 use super::*;
 use crate::{
-    config::Ambiguous,
+    config::{Ambiguous, Fact},
     credential::{
         self, Credential,
         tests::{Random, every_source, with_random_head},
     },
+    decision::{Key, Subject},
 };
 
 /// An edit that outlives its handing over; without a value it removes.
@@ -115,26 +116,19 @@ fn a_request_without_a_credential_is_not_touched() {
 
 #[test]
 fn an_identity_is_the_only_value_of_its_header() {
-    let name = |name: &str| Some(name.to_owned());
-    let forward = Forward {
-        credential: false,
-        application_id: name("f"),
-        key_id: name("g"),
-        key_type: None,
-        application_name: None,
-        owner: None,
-        api_id: None,
-        plan: None,
-    };
+    let headers = vec![(Fact::ApplicationId, "f".to_owned()), (Fact::ApplicationName, "g".to_owned())];
+    let forward = Forward { credential: false, headers };
     for given in 0..4 {
-        for known in [None, Some(&b"ours"[..])] {
+        for known in [None, Some("ours")] {
             let forged: Vec<(&[u8], &[u8])> =
                 (0..given).flat_map(|_| [(&b"f"[..], &b"forged"[..]), (b"other", b"o")]).collect();
             let head = Head::new(forged);
-            let identity = Identity { application_id: known, key_type: Some(b"SANDBOX"), ..Identity::default() };
+            let ours = known.map(|id: &str| Key { application: id.as_bytes(), ..Key::default() });
+            let subject = ours.map(|key| Subject::new(key, None, None));
+            let identity = subject.as_ref().map(Identity::of).unwrap_or_default();
             let edits = collect(|mut edit| set_identity(&head, &forward, &identity, &mut edit));
             let after = Head::new(apply(&head, &edits));
-            let expected: Vec<_> = known.iter().copied().collect();
+            let expected: Vec<_> = known.iter().map(|value| value.as_bytes()).collect();
             assert_eq!(values(&after, "f"), expected, "{given} {known:?}");
             assert_eq!(values(&after, "g"), Vec::<&[u8]>::new());
             assert_eq!(after.count(b"other"), given);

@@ -46,13 +46,11 @@ fn defaults() -> Config {
         allow_preflight: false,
         forward: Forward {
             credential: false,
-            application_id: Some(text("x-application-id")),
-            key_id: Some(text("x-key-id")),
-            key_type: Some(text("x-key-type")),
-            application_name: None,
-            owner: None,
-            api_id: None,
-            plan: None,
+            headers: vec![
+                (Fact::ApplicationId, text("x-application-id")),
+                (Fact::KeyId, text("x-key-id")),
+                (Fact::KeyType, text("x-key-type")),
+            ],
         },
         annotate: vec![Fact::Reason],
         replies: Replies { format: ReplyFormat::Wso2, realm: text("keygate"), overrides: Vec::new() },
@@ -245,11 +243,16 @@ fn header_names_lose_their_case_and_other_names_keep_it() {
             CredentialSource::Basic { part: BasicPart::Username },
         ];
     });
+    let all = ["application_id", "key_id", "key_type", "application_name", "owner", "api_id", "plan"];
+    let fields: Vec<_> = all.iter().map(|fact| format!(r#""{fact}": "X-{fact}""#)).collect();
+    check(&with(&format!(r#", "forward": {{{}}}"#, fields.join(", "))), |c| {
+        let fact = |name: &str| *Fact::ALL.iter().find(|fact| fact.as_str() == name).unwrap();
+        c.forward.headers = all.map(|name| (fact(name), format!("x-{name}"))).into();
+    });
     check(&with(r#", "forward": {"credential": true, "key_id": null, "owner": "X-Owner", "plan": "X-Key-Id"}"#), |c| {
         c.forward.credential = true;
-        c.forward.key_id = None;
-        c.forward.owner = Some("x-owner".into());
-        c.forward.plan = Some("x-key-id".into());
+        c.forward.headers.remove(1);
+        c.forward.headers.extend([(Fact::Owner, "x-owner".into()), (Fact::Plan, "x-key-id".into())]);
     });
 }
 

@@ -64,11 +64,8 @@ fn check_bounds(config: &Config) {
             assert!(!name.is_empty() && *name == name.to_ascii_lowercase());
         }
     }
-    let forward = &config.forward;
-    let headers = [&forward.application_id, &forward.key_id, &forward.key_type, &forward.application_name];
-    let headers: Vec<_> =
-        headers.into_iter().chain([&forward.owner, &forward.api_id, &forward.plan]).flatten().collect();
-    let different: BTreeSet<_> = headers.iter().collect();
+    let headers = &config.forward.headers;
+    let different: BTreeSet<_> = headers.iter().map(|(_, header)| header).collect();
     assert_eq!(different.len(), headers.len(), "two facts in one header");
     for digests in [&config.emergency.deny_keys, &config.emergency.allow_keys] {
         assert!(digests.is_sorted(), "they are searched by halves");

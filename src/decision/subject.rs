@@ -79,7 +79,7 @@ pub struct Span {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Subject {
     /// All texts, one behind the other.
-    texts: Box<[u8]>,
+    texts: Vec<u8>,
     /// The key.
     pub key: Key<Span>,
     /// The application; `None` if the policy does not know it.
@@ -91,23 +91,32 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Copies all texts to one place.
+    /// A subject of these parts.
     pub fn new(
         key: Key<&[u8]>,
         application: Option<Application<&[u8]>>,
         subscription: Option<Subscription<&[u8]>>,
     ) -> Self {
-        let (name, owner, plan) = application.map_or((None, None, None), |of| (of.name, of.owner, of.plan));
-        let optional = [name, owner, plan, subscription.and_then(|of| of.plan)];
-        let length = |text: Option<&[u8]>| text.map_or(0, <[u8]>::len);
-        let bytes = [Some(key.id), Some(key.application)].into_iter().chain(optional).map(length);
-        let mut texts = Vec::with_capacity(bytes.fold(0, usize::saturating_add));
+        let mut subject = Self::default();
+        subject.fill(key, application, subscription);
+        subject
+    }
+
+    /// Becomes another subject, where the one before stood.
+    pub fn fill(
+        &mut self,
+        key: Key<&[u8]>,
+        application: Option<Application<&[u8]>>,
+        subscription: Option<Subscription<&[u8]>>,
+    ) {
+        let texts = &mut self.texts;
+        texts.clear();
         let mut copy = |text: &[u8]| {
             let start = texts.len();
             texts.extend_from_slice(text);
             Span { start, end: texts.len() }
         };
-        let key = Key {
+        self.key = Key {
             id: copy(key.id),
             application: copy(key.application),
             key_type: key.key_type,
@@ -116,20 +125,19 @@ impl Subject {
             expires_at: key.expires_at,
             restrictions: key.restrictions,
         };
-        let [name, owner, plan, subscription_plan] = optional.map(|text| text.map(&mut copy));
-        let application = application.map(|Application { state, used_up_until, .. }| Application {
-            name,
-            owner,
-            state,
-            plan,
-            used_up_until,
+        self.application = application.map(|of| Application {
+            name: of.name.map(&mut copy),
+            owner: of.owner.map(&mut copy),
+            state: of.state,
+            plan: of.plan.map(&mut copy),
+            used_up_until: of.used_up_until,
         });
-        let subscription = subscription.map(|Subscription { state, used_up_until, .. }| Subscription {
-            state,
-            plan: subscription_plan,
-            used_up_until,
+        self.subscription = subscription.map(|of| Subscription {
+            state: of.state,
+            plan: of.plan.map(&mut copy),
+            used_up_until: of.used_up_until,
         });
-        Self { texts: texts.into(), key, application, subscription, quotas: Bound::default() }
+        self.quotas = Bound::default();
     }
 
     /// The key's public handle.

@@ -47,6 +47,8 @@ pub struct Held {
     fingerprints: Option<FingerprintKey>,
     /// It outlives every policy, so that windows do.
     limiter: Limiter,
+    /// What was read last of shared data: where the next is read to, unless somebody keeps it.
+    subject: RefCell<Rc<Subject>>,
 }
 
 #[derive(Debug)]
@@ -86,7 +88,8 @@ impl Held {
     /// Nothing held yet. Without a secret it reads what it is asked from shared data each time.
     pub fn new(source: Source, fingerprints: Option<FingerprintKey>) -> Self {
         let limiter = Limiter::new(source.clone());
-        Self { source, policy: None, standing: None, seen: Vec::new(), unsound: false, fingerprints, limiter }
+        let subject = RefCell::default();
+        Self { source, policy: None, standing: None, seen: Vec::new(), unsound: false, fingerprints, limiter, subject }
     }
 
     /// Where the policy comes from.
@@ -294,7 +297,16 @@ impl<S: Shared> View<'_, S> {
             Some(record) => record::find_subscription(record, api.as_bytes())?,
             None => (None, None),
         };
-        Ok(Some(Rc::new(Subject::new(key, application, subscription))))
+        let mut place = self.held.subject.borrow_mut();
+        let subject = match Rc::get_mut(&mut place) {
+            Some(subject) => subject,
+            None => {
+                *place = Rc::default();
+                Rc::get_mut(&mut place).ok_or(Corrupt)?
+            }
+        };
+        subject.fill(key, application, subscription);
+        Ok(Some(place.clone()))
     }
 
     /// The shard of the bank in use that this record would be in.

@@ -58,7 +58,7 @@ impl Digest {
         self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|n| char::from_digit(n.into(), 16)).collect()
     }
 
-    /// The first eight bytes as a number, which spreads digests evenly over shards.
+    /// The first eight bytes as a number, which spreads evenly.
     pub fn prefix(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
         u64::from_be_bytes([a, b, c, d, e, f, g, h])

@@ -31,14 +31,14 @@ use crate::policy::Digest;
 /// Version of everything that is written; part of every key, so that two versions of the module never read each other's
 /// values.
 pub const FORMAT: u8 = 3;
-/// Records that a shard is meant to hold: at 65 to 85 bytes each it has 2.1 to 2.7 KiB. Fewer would make the host's map, of
+/// Records that a shard is meant to hold: at 65 to 85 bytes each it has 3.1 to 4 KiB. Fewer would make the host's map, of
 /// which each entry takes some 200 bytes besides, larger; more would make rewriting one for each change dearer.
-pub const SHARD_RECORDS: u64 = 32;
-/// Fewest shards of one kind, so that a policy that grows by deltas starts with room: 16 × 32 × 8 = 4,096 keys before
+pub const SHARD_RECORDS: u64 = 48;
+/// Fewest shards of one kind, so that a policy that grows by deltas starts with room: 16 × 48 × 8 = 6,144 keys before
 /// [`batch::is_crowded`] asks for a rebuild.
 pub const MIN_SHARDS: u32 = 16;
 /// Most shards of one kind. Two kinds in two banks make 2^18 entries, which the host's map rehashes in some 30 ms, once.
-/// Beyond 2.1 million keys shards grow instead.
+/// Beyond 3.1 million keys shards grow instead.
 pub const MAX_SHARDS: u32 = 1 << 16;
 
 /// The host's shared data, as the store uses it.

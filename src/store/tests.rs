@@ -277,7 +277,7 @@ fn shards_follow_the_order_of_digests_and_cover_their_range() {
         let numbers: Vec<_> = (0..1_000).map(|step| shard_of(u32::MAX / 1_000 * step, shards)).collect();
         assert!(numbers.is_sorted(), "{shards}");
     }
-    for (records, expected) in [(0, MIN_SHARDS), (512, 16), (513, 17), (1_000_000, 31_250), (u64::MAX, MAX_SHARDS)] {
+    for (records, expected) in [(0, MIN_SHARDS), (768, 16), (769, 17), (1_000_000, 20_834), (u64::MAX, MAX_SHARDS)] {
         assert_eq!(shards_for(records), expected, "{records}");
     }
 }

@@ -48,10 +48,10 @@ const PROPERTIES: [(&str, &str); 4] = [
 const APIS: usize = 100;
 /// How many shards `read` has to choose from: as many as keygate has shards for the benchmark's 100,000 keys and their
 /// applications.
-const VALUES: u32 = 4688;
+const VALUES: u32 = 3126;
 /// Records of each, and bytes of the rest of a record's key and of what stands behind it: those of a key. With 12 in the
-/// table they make 2,100 bytes.
-const RECORDS: u8 = 32;
+/// table they make 3,140 bytes.
+const RECORDS: u8 = 48;
 const RECORD: (usize, usize) = (28, 24);
 /// From one value to the next: a prime, so that all have their turn and none is near the one before.
 const STRIDE: u32 = 4057;

@@ -8,11 +8,11 @@ use super::{
 use crate::{
     policy::page::{Header, Page},
     store::{
-        Shared,
-        batch::{self, MergeError},
+        Shared, batch,
         build::{self, Build, BuildError, Emptying},
         held::Look,
         manifest::Manifest,
+        merge::MergeError,
     },
 };
 use std::time::Duration;

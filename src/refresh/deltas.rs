@@ -8,10 +8,10 @@ use crate::{
     policy::page::{Header, Page},
     store::{
         Shared,
-        batch::MergeError,
         build::BuildError,
         delta::{self, Delta},
         manifest::Manifest,
+        merge::MergeError,
     },
 };
 

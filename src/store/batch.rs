@@ -1,21 +1,22 @@
-//! Changes of records, gathered and merged into shards, one shard at a time.
+//! Changes of records, gathered for the shards that they are in.
 //!
 //! Rows are packed as they come, so that a page can be let go at once; [`Batch::merge_next`] then rewrites one shard with
-//! all that concerns it. What belongs to one shard is applied in the order in which it came. Each rewrite is a
-//! compare-and-swap: a writer that has been overtaken notices and stops.
+//! all that concerns it, in the order in which it came. Each rewrite is a compare-and-swap: a writer that has been
+//! overtaken notices and stops. What a change does to a record is not said here (`merge.rs`).
 
 use super::{
-    Bank, Corrupt, Entry, Expected, Kind, Place, Shared, SharedError, Source,
+    Bank, Corrupt, Entry, Expected, Kind, Place, Shared, Source, as_u64,
     bytes::{Reader, Write},
     manifest::{Manifest, Totals},
-    record::{self, ApplicationRecord, MAX_APPLICATION_BYTES, MAX_KEY_BYTES, NO_ROOM, SubscriptionPart},
-    shard::{Record, RecordKey, Shard, ShardWriter},
+    merge::{self, Change, MergeError, Operation, Standing},
+    record::{self, MAX_KEY_BYTES, SubscriptionPart},
+    shard::RecordKey,
     shard_of,
 };
 use crate::{
     decision,
     policy::{
-        SubscriptionState, Text,
+        SubscriptionState,
         left_out::Concerns,
         page::{Page, RejectedRow, Removed, Row},
         rows::{Application, InvalidRow, Key, Problem, Subscription},
@@ -61,62 +62,13 @@ pub fn is_crowded(manifest: &Manifest) -> bool {
         || (manifest.totals.applications > room(manifest.application_shards) && can_grow(manifest.application_shards))
 }
 
-/// Why merging stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MergeError {
-    /// Another VM writes the same bank.
-    Overtaken,
-    /// A shard that was written before is damaged or gone.
-    Damaged,
-    /// The host failed.
-    Host,
-}
-
-impl From<SharedError> for MergeError {
-    fn from(error: SharedError) -> Self {
-        match error {
-            SharedError::Raced => Self::Overtaken,
-            SharedError::Host => Self::Host,
-        }
-    }
-}
-
-impl From<Corrupt> for MergeError {
-    fn from(_: Corrupt) -> Self {
-        Self::Damaged
-    }
-}
-
-/// What has to stand in a shard before it is rewritten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Whatever there is; what this generation did not write is nothing.
-    Anything,
-    /// Nothing, or what can be read: the bank is in use.
-    Readable,
-    /// What this generation wrote before.
-    Written,
-}
-
-/// What is to be done to a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Operation {
-    PutKey,
-    RemoveKey,
-    PutApplication,
-    RemoveApplication,
-    PutSubscription,
-    RemoveSubscription,
-}
-
 /// One change: what it concerns, and where its bytes stand.
 #[derive(Clone, Copy, Debug)]
-struct Change {
-    kind: Kind,
+struct Packed {
+    operation: Operation,
     /// Of the record.
     tag: u32,
     start: u32,
-    operation: Operation,
 }
 
 /// Changes that wait to be merged.
@@ -125,7 +77,7 @@ pub struct Batch {
     target: Target,
     packed: Vec<u8>,
     /// Sorted descending by record once merging has begun, so that the next shard's changes are at the end.
-    changes: Vec<Change>,
+    changes: Vec<Packed>,
     sorted: bool,
 }
 
@@ -240,13 +192,9 @@ impl Batch {
 
     /// Packs one change: the rest of the record's key behind its length, then the payload behind its length.
     fn push(&mut self, operation: Operation, key: RecordKey<'_>, payload: impl FnOnce(&mut Vec<u8>)) {
-        let kind = match operation {
-            Operation::PutKey | Operation::RemoveKey => Kind::Keys,
-            _ => Kind::Applications,
-        };
         // A batch is merged long before its bytes outgrow 32 bits: one page has 32 MiB at most.
         let start = u32::try_from(self.packed.len()).unwrap_or(u32::MAX);
-        self.changes.push(Change { kind, tag: key.tag, start, operation });
+        self.changes.push(Packed { operation, tag: key.tag, start });
         self.packed.put_sized(key.rest);
         let mut packed = Vec::new();
         payload(&mut packed);
@@ -265,20 +213,21 @@ impl Batch {
     /// Shards follow the order of keys, so changes in the order of keys are in that of shards; what concerns one record
     /// stays in the order in which it came.
     fn sort(&mut self) {
-        let rest = |change: &Change| unpack(&self.packed, *change).map(|change| change.key.rest).unwrap_or_default();
+        let rest = |change: &Packed| unpack(&self.packed, *change).map(|change| change.key.rest).unwrap_or_default();
         self.changes.sort_unstable_by(|a, b| {
-            let order = (b.kind, b.tag).cmp(&(a.kind, a.tag));
+            let order = (b.operation.kind(), b.tag).cmp(&(a.operation.kind(), a.tag));
             order.then_with(|| rest(b).cmp(rest(a))).then(b.start.cmp(&a.start))
         });
         self.sorted = true;
     }
 
-    fn place(&self, change: &Change) -> Place {
-        let shards = match change.kind {
+    fn place(&self, change: &Packed) -> Place {
+        let kind = change.operation.kind();
+        let shards = match kind {
             Kind::Keys => self.target.key_shards,
             Kind::Applications => self.target.application_shards,
         };
-        Place { bank: self.target.bank, kind: change.kind, number: shard_of(change.tag, shards) }
+        Place { bank: self.target.bank, kind, number: shard_of(change.tag, shards) }
     }
 
     /// Rewrites one shard with all that concerns it; `false`: nothing was left to do. What a record has no room for goes to
@@ -303,9 +252,10 @@ impl Batch {
 
         let key = source.key(Entry::Shard(place));
         let read = shared.get(&key)?;
-        let old = old_shard(&key, read.as_ref().map(|read| &*read.value), self.target.generation, standing(place))?;
+        let old =
+            merge::old_shard(&key, read.as_ref().map(|read| &*read.value), self.target.generation, standing(place))?;
         let old_bytes = if old.is_some() { read.as_ref().map_or(0, |read| read.value.len()) } else { 0 };
-        let writer = merge(old, &changes, self.target.generation, totals, rejected)?;
+        let writer = merge::merge(old, &changes, self.target.generation, totals, rejected)?;
         let value = writer.finish(&key);
         shared.set(&key, &value, Expected::of(read.as_ref()))?;
         totals.bytes = totals.bytes.saturating_sub(as_u64(old_bytes)).saturating_add(as_u64(value.len()));
@@ -316,181 +266,12 @@ impl Batch {
     }
 }
 
-pub(super) fn as_u64(size: usize) -> u64 {
-    u64::try_from(size).unwrap_or(u64::MAX)
-}
-
-/// A change with its bytes.
-#[derive(Clone, Copy, Debug)]
-struct Unpacked<'a> {
-    operation: Operation,
-    key: RecordKey<'a>,
-    payload: &'a [u8],
-}
-
-fn unpack(packed: &[u8], change: Change) -> Result<Unpacked<'_>, Corrupt> {
+fn unpack(packed: &[u8], change: Packed) -> Result<Change<'_>, Corrupt> {
     let start = usize::try_from(change.start).map_err(|_| Corrupt)?;
     let mut reader = Reader::new(packed.get(start..).ok_or(Corrupt)?);
-    Ok(Unpacked {
+    Ok(Change {
         operation: change.operation,
         key: RecordKey { tag: change.tag, rest: reader.sized()? },
         payload: reader.sized()?,
     })
-}
-
-/// The shard as this generation left it. What an older one left, or what cannot be read and was not ours, is nothing.
-fn old_shard<'a>(
-    key: &[u8],
-    value: Option<&'a [u8]>,
-    generation: u64,
-    standing: Standing,
-) -> Result<Option<Shard<'a>>, MergeError> {
-    let whole = |value| {
-        let shard = Shard::open(key, value)?;
-        shard.map_or(Ok(()), Shard::check)?;
-        Ok(shard)
-    };
-    let shard = match value.map(whole) {
-        Some(Ok(shard)) => shard,
-        Some(Err(Corrupt)) if standing != Standing::Anything => return Err(MergeError::Damaged),
-        Some(Err(Corrupt)) | None => None,
-    };
-    if shard.is_some_and(|shard| shard.generation > generation) {
-        return Err(MergeError::Overtaken);
-    }
-    let shard = shard.filter(|shard| shard.generation == generation);
-    if shard.is_none() && standing == Standing::Written {
-        return Err(MergeError::Damaged);
-    }
-    Ok(shard)
-}
-
-/// Walks old records and changes side by side, both sorted by key.
-fn merge(
-    mut old: Option<Shard<'_>>,
-    changes: &[Unpacked<'_>],
-    generation: u64,
-    totals: &mut Totals,
-    rejected: &mut dyn FnMut(RejectedRow),
-) -> Result<ShardWriter, MergeError> {
-    let mut writer = ShardWriter::new(generation);
-    let mut next_old = next(&mut old)?;
-    for same_key in changes.chunk_by(|a, b| a.key == b.key) {
-        let Some(change) = same_key.first() else { continue };
-        while let Some(record) = next_old.filter(|(key, _)| *key < change.key) {
-            writer.push(record);
-            next_old = next(&mut old)?;
-        }
-        let known = next_old.filter(|(key, _)| *key == change.key);
-        if known.is_some() {
-            next_old = next(&mut old)?;
-        }
-        if let Some(value) = change_record(known.map(|(_, value)| value), same_key, totals, rejected)? {
-            writer.push((change.key, &value));
-        }
-    }
-    while let Some(record) = next_old {
-        writer.push(record);
-        next_old = next(&mut old)?;
-    }
-    Ok(writer)
-}
-
-fn next<'a>(shard: &mut Option<Shard<'a>>) -> Result<Option<Record<'a>>, Corrupt> {
-    shard.as_mut().map_or(Ok(None), Shard::next_record)
-}
-
-/// The record after all changes of it; `None` if it is gone.
-fn change_record(
-    known: Option<&[u8]>,
-    changes: &[Unpacked<'_>],
-    totals: &mut Totals,
-    rejected: &mut dyn FnMut(RejectedRow),
-) -> Result<Option<Vec<u8>>, Corrupt> {
-    let is_key =
-        changes.first().is_some_and(|change| matches!(change.operation, Operation::PutKey | Operation::RemoveKey));
-    if is_key {
-        let last = changes.last().filter(|change| change.operation == Operation::PutKey);
-        count(&mut totals.keys, u64::from(known.is_some()), u64::from(last.is_some()));
-        return Ok(last.map(|change| change.payload.to_vec()));
-    }
-    let mut record = known.map_or(Ok(ApplicationRecord::default()), ApplicationRecord::read)?;
-    let before = (u64::from(record.application.is_some()), subscriptions(&record));
-    let mut size = known.map_or(0, <[u8]>::len);
-    for change in changes {
-        size = size.saturating_add(change.payload.len());
-        let room = if size <= MAX_APPLICATION_BYTES { Room::Enough } else { Room::None };
-        if let Some(api) = change_application(&mut record, change, room)? {
-            rejected(no_room(change.key, api));
-        }
-    }
-    count(&mut totals.applications, before.0, u64::from(record.application.is_some()));
-    count(&mut totals.subscriptions, before.1, subscriptions(&record));
-    if record.is_empty() {
-        return Ok(None);
-    }
-    let mut out = Vec::new();
-    record.put(&mut out);
-    Ok(Some(out))
-}
-
-/// How many the policy holds; what was left out is none.
-fn subscriptions(record: &ApplicationRecord<'_>) -> u64 {
-    as_u64(record.subscriptions.iter().filter(|known| known.state != SubscriptionState::LeftOut).count())
-}
-
-fn count(total: &mut u64, before: u64, after: u64) {
-    *total = total.saturating_sub(before).saturating_add(after);
-}
-
-/// Whether a record may grow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Room {
-    Enough,
-    None,
-}
-
-/// Changes an application's record; the API of a subscription that it has no room for.
-fn change_application<'a>(
-    record: &mut ApplicationRecord<'a>,
-    change: &Unpacked<'a>,
-    room: Room,
-) -> Result<Option<&'a [u8]>, Corrupt> {
-    let mut reader = Reader::new(change.payload);
-    match change.operation {
-        Operation::PutApplication => record.application = Some(decision::Application::read(&mut reader)?),
-        Operation::RemoveApplication => record.application = None,
-        Operation::PutSubscription => {
-            let subscription = SubscriptionPart::read(&mut reader)?;
-            if !put_subscription(&mut record.subscriptions, subscription, room) {
-                put_subscription(&mut record.subscriptions, NO_ROOM, Room::Enough);
-                return Ok(Some(subscription.api));
-            }
-        }
-        Operation::RemoveSubscription => {
-            record.subscriptions.retain(|known| known.api != change.payload);
-        }
-        Operation::PutKey | Operation::RemoveKey => return Err(Corrupt),
-    }
-    Ok(None)
-}
-
-/// Replaces the subscription to the same API, or adds it where there is room; whether it is there now.
-fn put_subscription<'a>(known: &mut Vec<SubscriptionPart<'a>>, new: SubscriptionPart<'a>, room: Room) -> bool {
-    match known.binary_search_by(|known| known.api.cmp(new.api)) {
-        Ok(index) => known.get_mut(index).map(|place| *place = new).is_some(),
-        Err(index) if room == Room::Enough => {
-            known.insert(index, new);
-            true
-        }
-        Err(_) => false,
-    }
-}
-
-fn no_room(application: RecordKey<'_>, api: &[u8]) -> RejectedRow {
-    let text = |bytes: &[u8]| Text::new(String::from_utf8(bytes.to_vec()).ok()?).ok();
-    let concerns =
-        text(application.rest).zip(text(api)).map(|(application, api)| Concerns::Subscription { application, api });
-    let why = InvalidRow { field: "application", problem: Problem::NoRoom };
-    RejectedRow { list: "subscriptions", offset: None, why, concerns: concerns.unwrap_or_default() }
 }

@@ -4,10 +4,11 @@
 //! request reads has changed; a build that is dropped half-way is simply overwritten by the next.
 
 use super::{
-    Bank, Entry, Expected, Kind, MAX_SHARDS, Place, Shared, Source,
-    batch::{Batch, MergeError, Standing, Target, as_u64},
+    Bank, Entry, Expected, Kind, MAX_SHARDS, Place, Shared, Source, as_u64,
+    batch::{Batch, Target},
     lists::{Lists, TooLong},
     manifest::{Manifest, Totals},
+    merge::{MergeError, Standing},
     record,
     shard::Shard,
     shards_for,

@@ -7,11 +7,12 @@
 //! the rows that have to wait for them ([`Delta::before_plans`]), then as a whole.
 
 use super::{
-    Entry, Shared, Source,
-    batch::{Batch, MergeError, Standing, Target, as_u64},
+    Entry, Shared, Source, as_u64,
+    batch::{Batch, Target},
     build::{BuildError, write_lists, write_manifest},
     lists::Lists,
     manifest::{Manifest, Totals},
+    merge::{MergeError, Standing},
 };
 use crate::{
     catalogue::Catalogue,

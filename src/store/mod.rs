@@ -18,6 +18,7 @@ pub mod lease;
 pub mod lists;
 pub mod manifest;
 pub mod memory;
+pub mod merge;
 pub mod record;
 pub mod shard;
 
@@ -275,4 +276,8 @@ pub fn shards_for(records: u64) -> u32 {
 pub fn shard_of(tag: u32, shards: u32) -> u32 {
     let scaled = u64::from(tag).saturating_mul(u64::from(shards)) >> 32;
     u32::try_from(scaled).unwrap_or(0)
+}
+
+fn as_u64(size: usize) -> u64 {
+    u64::try_from(size).unwrap_or(u64::MAX)
 }

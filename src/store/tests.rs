@@ -4,10 +4,11 @@
 
 use super::{
     Bank, Corrupt, Entry, Expected, Kind, MAX_SHARDS, MIN_SHARDS, Place, SHARD_KEY_BYTES, Shared, Source,
-    batch::{Batch, MergeError, Standing, Target},
+    batch::{Batch, Target},
     bytes,
     manifest::{Manifest, Totals},
     memory::Memory,
+    merge::{MergeError, Standing},
     record::{self, ApplicationRecord, SubscriptionPart},
     shard::{RecordKey, Shard, ShardWriter},
     shard_of, shards_for,

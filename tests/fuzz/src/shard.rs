@@ -8,9 +8,10 @@ use keygate::{
     policy::{Digest, Text, page::Page, rows},
     store::{
         Corrupt, Entry, Kind, Place, Shared, Source,
-        batch::{Batch, Standing, Target},
+        batch::{Batch, Target},
         bytes,
         manifest::Totals,
+        merge::Standing,
         record::{self, ApplicationRecord},
         shard::{Shard, ShardWriter},
     },

@@ -1,0 +1,243 @@
+//! A shard rewritten: what was in it, and the changes of it, merged record by record.
+//!
+//! Values in, values out: which changes concern a shard, and the reading and setting of it, are a batch's (`batch.rs`).
+
+use super::{
+    Corrupt, Kind, SharedError, as_u64,
+    bytes::Reader,
+    manifest::Totals,
+    record::{ApplicationRecord, MAX_APPLICATION_BYTES, NO_ROOM, SubscriptionPart},
+    shard::{Record, RecordKey, Shard, ShardWriter},
+};
+use crate::{
+    decision,
+    policy::{
+        SubscriptionState, Text,
+        left_out::Concerns,
+        page::RejectedRow,
+        rows::{InvalidRow, Problem},
+    },
+};
+
+/// Why merging stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MergeError {
+    /// Another VM writes the same bank.
+    Overtaken,
+    /// A shard that was written before is damaged or gone.
+    Damaged,
+    /// The host failed.
+    Host,
+}
+
+impl From<SharedError> for MergeError {
+    fn from(error: SharedError) -> Self {
+        match error {
+            SharedError::Raced => Self::Overtaken,
+            SharedError::Host => Self::Host,
+        }
+    }
+}
+
+impl From<Corrupt> for MergeError {
+    fn from(_: Corrupt) -> Self {
+        Self::Damaged
+    }
+}
+
+/// What has to stand in a shard before it is rewritten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Whatever there is; what this generation did not write is nothing.
+    Anything,
+    /// Nothing, or what can be read: the bank is in use.
+    Readable,
+    /// What this generation wrote before.
+    Written,
+}
+
+/// What is to be done to a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    PutKey,
+    RemoveKey,
+    PutApplication,
+    RemoveApplication,
+    PutSubscription,
+    RemoveSubscription,
+}
+
+impl Operation {
+    /// Which records it is done to.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::PutKey | Self::RemoveKey => Kind::Keys,
+            Self::PutApplication | Self::RemoveApplication | Self::PutSubscription | Self::RemoveSubscription => {
+                Kind::Applications
+            }
+        }
+    }
+}
+
+/// A change with its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change<'a> {
+    pub operation: Operation,
+    pub key: RecordKey<'a>,
+    pub payload: &'a [u8],
+}
+
+/// The shard as this generation left it. What an older one left, or what cannot be read and was not ours, is nothing.
+pub(super) fn old_shard<'a>(
+    key: &[u8],
+    value: Option<&'a [u8]>,
+    generation: u64,
+    standing: Standing,
+) -> Result<Option<Shard<'a>>, MergeError> {
+    let whole = |value| {
+        let shard = Shard::open(key, value)?;
+        shard.map_or(Ok(()), Shard::check)?;
+        Ok(shard)
+    };
+    let shard = match value.map(whole) {
+        Some(Ok(shard)) => shard,
+        Some(Err(Corrupt)) if standing != Standing::Anything => return Err(MergeError::Damaged),
+        Some(Err(Corrupt)) | None => None,
+    };
+    if shard.is_some_and(|shard| shard.generation > generation) {
+        return Err(MergeError::Overtaken);
+    }
+    let shard = shard.filter(|shard| shard.generation == generation);
+    if shard.is_none() && standing == Standing::Written {
+        return Err(MergeError::Damaged);
+    }
+    Ok(shard)
+}
+
+/// Walks old records and changes side by side, both sorted by key.
+pub(super) fn merge(
+    mut old: Option<Shard<'_>>,
+    changes: &[Change<'_>],
+    generation: u64,
+    totals: &mut Totals,
+    rejected: &mut dyn FnMut(RejectedRow),
+) -> Result<ShardWriter, MergeError> {
+    let mut writer = ShardWriter::new(generation);
+    let mut next_old = next(&mut old)?;
+    for same_key in changes.chunk_by(|a, b| a.key == b.key) {
+        let Some(change) = same_key.first() else { continue };
+        while let Some(record) = next_old.filter(|(key, _)| *key < change.key) {
+            writer.push(record);
+            next_old = next(&mut old)?;
+        }
+        let known = next_old.filter(|(key, _)| *key == change.key);
+        if known.is_some() {
+            next_old = next(&mut old)?;
+        }
+        if let Some(value) = change_record(known.map(|(_, value)| value), same_key, totals, rejected)? {
+            writer.push((change.key, &value));
+        }
+    }
+    while let Some(record) = next_old {
+        writer.push(record);
+        next_old = next(&mut old)?;
+    }
+    Ok(writer)
+}
+
+fn next<'a>(shard: &mut Option<Shard<'a>>) -> Result<Option<Record<'a>>, Corrupt> {
+    shard.as_mut().map_or(Ok(None), Shard::next_record)
+}
+
+/// The record after all changes of it; `None` if it is gone.
+fn change_record(
+    known: Option<&[u8]>,
+    changes: &[Change<'_>],
+    totals: &mut Totals,
+    rejected: &mut dyn FnMut(RejectedRow),
+) -> Result<Option<Vec<u8>>, Corrupt> {
+    if changes.first().is_some_and(|change| change.operation.kind() == Kind::Keys) {
+        let last = changes.last().filter(|change| change.operation == Operation::PutKey);
+        count(&mut totals.keys, u64::from(known.is_some()), u64::from(last.is_some()));
+        return Ok(last.map(|change| change.payload.to_vec()));
+    }
+    let mut record = known.map_or(Ok(ApplicationRecord::default()), ApplicationRecord::read)?;
+    let before = (u64::from(record.application.is_some()), subscriptions(&record));
+    let mut size = known.map_or(0, <[u8]>::len);
+    for change in changes {
+        size = size.saturating_add(change.payload.len());
+        let room = if size <= MAX_APPLICATION_BYTES { Room::Enough } else { Room::None };
+        if let Some(api) = change_application(&mut record, change, room)? {
+            rejected(no_room(change.key, api));
+        }
+    }
+    count(&mut totals.applications, before.0, u64::from(record.application.is_some()));
+    count(&mut totals.subscriptions, before.1, subscriptions(&record));
+    if record.is_empty() {
+        return Ok(None);
+    }
+    let mut out = Vec::new();
+    record.put(&mut out);
+    Ok(Some(out))
+}
+
+/// How many the policy holds; what was left out is none.
+fn subscriptions(record: &ApplicationRecord<'_>) -> u64 {
+    as_u64(record.subscriptions.iter().filter(|known| known.state != SubscriptionState::LeftOut).count())
+}
+
+fn count(total: &mut u64, before: u64, after: u64) {
+    *total = total.saturating_sub(before).saturating_add(after);
+}
+
+/// Whether a record may grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    Enough,
+    None,
+}
+
+/// Changes an application's record; the API of a subscription that it has no room for.
+fn change_application<'a>(
+    record: &mut ApplicationRecord<'a>,
+    change: &Change<'a>,
+    room: Room,
+) -> Result<Option<&'a [u8]>, Corrupt> {
+    let mut reader = Reader::new(change.payload);
+    match change.operation {
+        Operation::PutApplication => record.application = Some(decision::Application::read(&mut reader)?),
+        Operation::RemoveApplication => record.application = None,
+        Operation::PutSubscription => {
+            let subscription = SubscriptionPart::read(&mut reader)?;
+            if !put_subscription(&mut record.subscriptions, subscription, room) {
+                put_subscription(&mut record.subscriptions, NO_ROOM, Room::Enough);
+                return Ok(Some(subscription.api));
+            }
+        }
+        Operation::RemoveSubscription => {
+            record.subscriptions.retain(|known| known.api != change.payload);
+        }
+        Operation::PutKey | Operation::RemoveKey => return Err(Corrupt),
+    }
+    Ok(None)
+}
+
+/// Replaces the subscription to the same API, or adds it where there is room; whether it is there now.
+fn put_subscription<'a>(known: &mut Vec<SubscriptionPart<'a>>, new: SubscriptionPart<'a>, room: Room) -> bool {
+    match known.binary_search_by(|known| known.api.cmp(new.api)) {
+        Ok(index) => known.get_mut(index).map(|place| *place = new).is_some(),
+        Err(index) if room == Room::Enough => {
+            known.insert(index, new);
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+fn no_room(application: RecordKey<'_>, api: &[u8]) -> RejectedRow {
+    let text = |bytes: &[u8]| Text::new(String::from_utf8(bytes.to_vec()).ok()?).ok();
+    let concerns =
+        text(application.rest).zip(text(api)).map(|(application, api)| Concerns::Subscription { application, api });
+    let why = InvalidRow { field: "application", problem: Problem::NoRoom };
+    RejectedRow { list: "subscriptions", offset: None, why, concerns: concerns.unwrap_or_default() }
+}

@@ -17,11 +17,11 @@ const CALLS_ALONE: &str = "pairs metric property";
 /// into one form, the API and the key are looked for in a map.
 const WORK: [&str; 5] = ["head", "credential", "path", "api", "subject"];
 /// The same for a key that is not in the cache: its shard and its application's.
-const CALLS_COLD: &str = "pairs read read metric remove set set set property";
+const CALLS_COLD: &str = "pairs read-keys read-applications metric remove set set set property";
 /// What no deciding about such a key can do without: its SHA-256, both shards checked, and a record found in each.
-const WORK_COLD: (&str, &str) = ("pairs digest", "look");
+const WORK_COLD: (&str, &str) = ("pairs digest", "look-");
 /// The same for a key that the policy does not know: its shard, and a look at whether there is a newer policy.
-const CALLS_UNKNOWN: &str = "pairs read read metric remove property property refuse";
+const CALLS_UNKNOWN: &str = "pairs read-keys read-manifest metric remove property property refuse";
 /// The same for a blocked subscription: all that is known of who asked is annotated.
 const CALLS_BLOCKED: &str = "pairs metric remove property property property property refuse";
 /// Keys of the Lua table, as in the goal.
@@ -247,7 +247,7 @@ impl Compared {
             ALL,
         );
         let (head, look) = WORK_COLD;
-        let worked = CALLS_COLD.replace("pairs", head).replace("read", look);
+        let worked = CALLS_COLD.replace("pairs", head).replace("read-", look);
         self.add(id::CALLS_COLD_WORK, title, calls(id::CALLS_COLD_WORK, &worked), ALL);
         // As keygate is asked: other bytes each time cost Envoy more, too.
         let cold = [id::CALLS_COLD, id::CALLS_COLD_WORK];

@@ -2,13 +2,16 @@
 //! deciding were free, the floor of each goal on this machine.
 //!
 //! Its configuration names the calls, in keygate's order, so that the cost of each can be found by leaving it out:
-//! `pairs metric remove set set set property`. `read` reads a shard of shared data, each time another one, `look` also
-//! checks it and looks for its last record, and `refuse` answers as keygate refuses. The values that it sets are as long as those that keygate sets in the
-//! benchmark. What no filter of this kind can do without, whatever it decides, are `head`, `credential`, `path`, `api`
-//! and `subject`: reading the headers, finding the key among them, the path in the form in which it is compared, and a look
-//! for the API and for the key in a map; `digest` takes the key's SHA-256, too. Each is done with all before it, by keygate's
-//! own functions where it has one; what they find is thrown away. As keygate it hears of streams without the SDK's dispatcher and declares the
-//! calls itself; statuses are not looked at.
+//! `pairs metric remove set set set property`. `read-keys` and `read-applications` read a shard of shared data, each time
+//! another one, of the size that keygate's have; `look-keys` and `look-applications` also check it and look for one of its
+//! records; `read-manifest` reads what is as small as a manifest, and `refuse` answers as keygate refuses. The values that
+//! it sets are as long as those that keygate sets in the benchmark.
+//!
+//! What no filter of this kind can do without, whatever it decides, are `head`, `credential`, `path`, `api` and `subject`:
+//! reading the headers, finding the key among them, the path in the form in which it is compared, and a look for the API
+//! and for the key in a map; `digest` takes the key's SHA-256, too. Each is done with all before it, by keygate's own
+//! functions where it has one; what they find is thrown away. As keygate it hears of streams without the SDK's dispatcher
+//! and declares the calls itself; statuses are not looked at.
 
 use std::{
     cell::{Cell, RefCell},
@@ -24,7 +27,10 @@ use keygate::{
     head::Head,
     path::{RequestPath, Target},
     policy::{Digest, page::Page},
-    store::shard::{RecordKey, Shard, ShardWriter},
+    store::{
+        self,
+        shard::{RecordKey, Shard, ShardWriter},
+    },
 };
 use proxy_wasm::traits::{Context, RootContext};
 
@@ -46,15 +52,28 @@ const PROPERTIES: [(&str, &str); 4] = [
 ];
 /// APIs of the benchmark; each has a path of its own.
 const APIS: usize = 100;
-/// How many shards `read` has to choose from: as many as keygate has shards for the benchmark's 100,000 keys and their
-/// applications.
-const VALUES: u32 = 3126;
-/// Records of each, and bytes of the rest of a record's key and of what stands behind it: those of a key. With 12 in the
-/// table they make 3,140 bytes.
+/// Values of shared data as keygate has them for the benchmark's 100,000 keys and their applications.
+#[derive(Clone, Copy)]
+struct Shards {
+    /// Tells their keys from the others'.
+    kind: u8,
+    /// How many there are.
+    count: u32,
+    /// Bytes of the rest of a record's key, and of what stands behind it.
+    record: (usize, usize),
+}
+
+/// Those of keys, with 12 bytes for each record in the table: 3,140 bytes.
+const KEYS: Shards = Shards { kind: b'k', count: 2084, record: (28, 24) };
+/// Those of applications with two subscriptions each: 3,716 bytes.
+const APPLICATIONS: Shards = Shards { kind: b'a', count: 1042, record: (11, 53) };
+/// Records of each shard.
 const RECORDS: u8 = 48;
-const RECORD: (usize, usize) = (28, 24);
-/// From one value to the next: a prime, so that all have their turn and none is near the one before.
-const STRIDE: u32 = 4057;
+/// From one number to the next, of which shards and records are taken as keygate takes them of tags: the golden ratio, so
+/// that all have their turn and none is near the one before.
+const STRIDE: u32 = 0x9e37_79b9;
+const MANIFEST: &[u8] = b"bench/0123456789abcdef0123456789abcdef/manifest";
+const MANIFEST_BYTES: usize = 68;
 /// What `refuse` answers.
 const BODY: &str = r#"{"code":"900901","message":"Invalid Credentials","description":"Make sure you have provided the correct API key"}"#;
 const REPLY_HEADERS: [(&str, &str); 2] =
@@ -108,8 +127,9 @@ enum Call {
     Remove,
     Set(&'static str, &'static str),
     Property(&'static str, &'static str),
-    Read,
-    Look,
+    Read(Shards),
+    Look(Shards),
+    ReadManifest,
     Refuse(Vec<u8>),
 }
 
@@ -208,15 +228,22 @@ impl RootContext for Root {
                 "set" => headers.next().map(|(name, value)| Call::Set(name, value)),
                 "property" => properties.next().map(|(path, value)| Call::Property(path, value)),
                 "digest" => work(Part::Digest),
-                "read" => Some(Call::Read),
-                "look" => Some(Call::Look),
+                "read-keys" => Some(Call::Read(KEYS)),
+                "read-applications" => Some(Call::Read(APPLICATIONS)),
+                "look-keys" => Some(Call::Look(KEYS)),
+                "look-applications" => Some(Call::Look(APPLICATIONS)),
+                "read-manifest" => Some(Call::ReadManifest),
                 "refuse" => Some(Call::Refuse(serialize(&REPLY_HEADERS))),
                 _ => None,
             })
             .collect();
         let Some(calls) = calls else { return false };
-        if calls.iter().any(|call| matches!(call, Call::Read | Call::Look)) {
-            (0..VALUES).for_each(write_value);
+        for call in &calls {
+            match call {
+                Call::Read(shards) | Call::Look(shards) => (0..shards.count).for_each(|number| shards.write(number)),
+                Call::ReadManifest => write(MANIFEST, &[1; MANIFEST_BYTES]),
+                _ => {}
+            }
         }
         CALLS.set(calls);
         true
@@ -260,14 +287,17 @@ extern "C" fn keygate_on_request_headers(_context: u32, _headers: usize, _end_of
                     Call::Property(path, value) => {
                         proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len());
                     }
-                    Call::Read => drop(read(&next_key())),
-                    Call::Look => {
-                        let key = next_key();
+                    Call::Read(shards) => drop(read(&shards.key(next_of(shards.count)))),
+                    Call::Look(shards) => {
+                        let key = shards.key(next_of(shards.count));
                         let value = read(&key);
                         let shard = Shard::open(&key, &value).ok().flatten();
-                        let wanted = RecordKey { tag: tag_of(RECORDS), rest: &[RECORDS; RECORD.0] };
-                        black_box(shard.and_then(|shard| shard.find(wanted).ok()));
+                        let record = next_of(RECORDS.into()) as u8;
+                        let rest = [record; KEYS.record.0];
+                        let rest = rest.get(..shards.record.0).unwrap_or_default();
+                        black_box(shard.and_then(|shard| shard.find(RecordKey { tag: tag_of(record), rest }).ok()));
                     }
+                    Call::ReadManifest => drop(read(MANIFEST)),
                     Call::Refuse(headers) => {
                         let details = "keygate_key_unknown";
                         proxy_send_local_response(
@@ -290,8 +320,9 @@ extern "C" fn keygate_on_request_headers(_context: u32, _headers: usize, _end_of
     })
 }
 
-fn next_key() -> ShardKey {
-    value_key(NEXT.replace(NEXT.get().wrapping_add(STRIDE)) % VALUES)
+/// The next of so many.
+fn next_of(count: u32) -> u32 {
+    store::shard_of(NEXT.replace(NEXT.get().wrapping_add(STRIDE)), count)
 }
 
 fn read(key: &[u8]) -> Vec<u8> {
@@ -300,14 +331,27 @@ fn read(key: &[u8]) -> Vec<u8> {
     take_buffer(|data, size| unsafe { proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut cas) })
 }
 
-/// As long as a shard's, and with its number at the end, too.
+/// As long as keygate's, and with its number at the end, too.
 type ShardKey = [u8; 22];
 
-fn value_key(number: u32) -> ShardKey {
-    let mut key = *b"bench/0123456789ab0000";
-    let [.., a, b, c, d] = &mut key;
-    [*a, *b, *c, *d] = number.to_be_bytes();
-    key
+impl Shards {
+    fn key(self, number: u32) -> ShardKey {
+        let mut key = *b"bench/.123456789ab0000";
+        let [_, _, _, _, _, _, kind, .., a, b, c, d] = &mut key;
+        (*kind, [*a, *b, *c, *d]) = (self.kind, number.to_be_bytes());
+        key
+    }
+
+    fn write(self, number: u32) {
+        let key = self.key(number);
+        let mut shard = ShardWriter::new(1);
+        let (rest, value) = self.record;
+        (0..RECORDS).for_each(|record| {
+            let (rest, value) = (vec![record; rest], vec![record; value]);
+            shard.push((RecordKey { tag: tag_of(record), rest: &rest }, &value));
+        });
+        write(&key, &shard.finish(&key));
+    }
 }
 
 /// Tags are spread evenly, as those of digests.
@@ -315,14 +359,7 @@ fn tag_of(record: u8) -> u32 {
     u32::from(record) << 24
 }
 
-fn write_value(number: u32) {
-    let key = value_key(number);
-    let mut shard = ShardWriter::new(1);
-    (1..=RECORDS).for_each(|record| {
-        let key = RecordKey { tag: tag_of(record), rest: &[record; RECORD.0] };
-        shard.push((key, &[record; RECORD.1]));
-    });
-    let value = shard.finish(&key);
+fn write(key: &[u8], value: &[u8]) {
     // SAFETY: the host reads the bytes during the call.
     unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), 0) };
 }

@@ -5,6 +5,7 @@
 
 mod host;
 mod http;
+mod memory;
 mod metrics;
 mod root;
 mod streams;

@@ -98,46 +98,46 @@ impl Subject {
         subscription: Option<Subscription<&[u8]>>,
     ) -> Self {
         let mut subject = Self::default();
-        subject.fill(key, application, subscription);
+        subject.begin(key);
+        subject.complete(application, subscription);
         subject
     }
 
-    /// Becomes another subject, where the one before stood.
-    pub fn fill(
-        &mut self,
-        key: Key<&[u8]>,
-        application: Option<Application<&[u8]>>,
-        subscription: Option<Subscription<&[u8]>>,
-    ) {
-        let texts = &mut self.texts;
-        texts.clear();
-        let mut copy = |text: &[u8]| {
-            let start = texts.len();
-            texts.extend_from_slice(text);
-            Span { start, end: texts.len() }
-        };
+    /// Becomes another key's subject, where the one before stood; nothing is known of the key's application yet.
+    pub fn begin(&mut self, key: Key<&[u8]>) {
+        self.texts.clear();
         self.key = Key {
-            id: copy(key.id),
-            application: copy(key.application),
+            id: self.copy(key.id),
+            application: self.copy(key.application),
             key_type: key.key_type,
             state: key.state,
             not_before: key.not_before,
             expires_at: key.expires_at,
             restrictions: key.restrictions,
         };
+        (self.application, self.subscription, self.quotas) = (None, None, Bound::default());
+    }
+
+    /// Takes in what is known of the key's application, once.
+    pub fn complete(&mut self, application: Option<Application<&[u8]>>, subscription: Option<Subscription<&[u8]>>) {
         self.application = application.map(|of| Application {
-            name: of.name.map(&mut copy),
-            owner: of.owner.map(&mut copy),
+            name: of.name.map(|name| self.copy(name)),
+            owner: of.owner.map(|owner| self.copy(owner)),
             state: of.state,
-            plan: of.plan.map(&mut copy),
+            plan: of.plan.map(|plan| self.copy(plan)),
             used_up_until: of.used_up_until,
         });
         self.subscription = subscription.map(|of| Subscription {
             state: of.state,
-            plan: of.plan.map(&mut copy),
+            plan: of.plan.map(|plan| self.copy(plan)),
             used_up_until: of.used_up_until,
         });
-        self.quotas = Bound::default();
+    }
+
+    fn copy(&mut self, text: &[u8]) -> Span {
+        let start = self.texts.len();
+        self.texts.extend_from_slice(text);
+        Span { start, end: self.texts.len() }
     }
 
     /// The key's public handle.

@@ -13,7 +13,7 @@ pub mod wire;
 
 use std::{borrow::Cow, fmt};
 
-use sha2::Digest as _;
+use sha2::{Digest as _, Sha256, block_api::compress256};
 
 /// Bytes of an id, a name or an owner. They travel in headers (Envoy's default limit for all of them is 60 KiB) and in
 /// shared data, where a record of a key holds at most four.
@@ -39,7 +39,14 @@ pub struct Digest(pub [u8; 32]);
 impl Digest {
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
-        Self(sha2::Sha256::digest(bytes).into())
+        let Some(block) = only_block(bytes) else { return Self(Sha256::digest(bytes).into()) };
+        let mut state = SHA256;
+        compress256(&mut state, &[block]);
+        let mut digest = [0; 32];
+        for (bytes, word) in digest.as_chunks_mut().0.iter_mut().zip(state) {
+            *bytes = word.to_be_bytes();
+        }
+        Self(digest)
     }
 
     /// 64 hexadecimal digits of either case; anything else is `None`.
@@ -63,6 +70,25 @@ impl Digest {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
         u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
+}
+
+/// What a SHA-256 begins with: the fractional parts of the roots of the first eight primes.
+const SHA256: [u32; 8] =
+    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+/// Bytes that fill a block of SHA-256 with the bit and the eight bytes that are put behind them.
+const BLOCK_ROOM: usize = 64 - 1 - 8;
+
+/// The block that SHA-256 makes of so few bytes, as nearly every key has; `None`: it makes several. The library's own way
+/// there, which goes by any number of blocks, is a tenth of what the digest of a key takes.
+fn only_block(bytes: &[u8]) -> Option<[u8; 64]> {
+    let length = u8::try_from(bytes.len()).ok().filter(|_| bytes.len() <= BLOCK_ROOM)?;
+    let mut block = [0; 64];
+    block.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    *block.get_mut(bytes.len())? = 0x80;
+    // The length in bits, of which two bytes are not always zero.
+    let [.., high, low] = &mut block;
+    [*high, *low] = (u16::from(length) << 3).to_be_bytes();
+    Some(block)
 }
 
 /// The value of one hexadecimal digit of either case.
@@ -275,6 +301,20 @@ impl Security {
         match text {
             Some("none") => Self::None,
             _ => Self::ApiKey,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_the_librarys_whatever_the_length() {
+        let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(300).collect();
+        for size in 0..=bytes.len() {
+            let Digest(digest) = Digest::of(&bytes[..size]);
+            assert_eq!(digest[..], Sha256::digest(&bytes[..size])[..], "{size} bytes");
         }
     }
 }

@@ -286,26 +286,24 @@ impl<S: Shared> decision::Policy for View<'_, S> {
 impl<S: Shared> View<'_, S> {
     /// What shared data says of a key, whatever is remembered; `None` where it says nothing.
     pub fn read_subject(&self, digest: &Digest, api: &str) -> Result<Option<Rc<Subject>>, Corrupt> {
-        let wanted = record::key_of_key(digest);
-        let keys = self.read_shard(Kind::Keys, wanted)?;
-        let Some(record) = self.find(&keys, wanted)? else { return Ok(None) };
-        let key = record::read_key(record)?;
-
-        let wanted = record::key_of_application(key.application);
-        let applications = self.read_shard(Kind::Applications, wanted)?;
-        let (application, subscription) = match self.find(&applications, wanted)? {
-            Some(record) => record::find_subscription(record, api.as_bytes())?,
-            None => (None, None),
-        };
         let mut place = self.held.subject.borrow_mut();
-        let subject = match Rc::get_mut(&mut place) {
-            Some(subject) => subject,
-            None => {
-                *place = Rc::default();
-                Rc::get_mut(&mut place).ok_or(Corrupt)?
-            }
-        };
-        subject.fill(key, application, subscription);
+        if Rc::get_mut(&mut place).is_none() {
+            *place = Rc::default();
+        }
+        let subject = Rc::get_mut(&mut place).ok_or(Corrupt)?;
+        {
+            let wanted = record::key_of_key(digest);
+            let keys = self.read_shard(Kind::Keys, wanted)?;
+            let Some(record) = self.find(&keys, wanted)? else { return Ok(None) };
+            subject.begin(record::read_key(record)?);
+            // The shard is let go of here, so that the next is read to the same memory.
+        }
+        let wanted = record::key_of_application(subject.application_id());
+        let applications = self.read_shard(Kind::Applications, wanted)?;
+        if let Some(record) = self.find(&applications, wanted)? {
+            let (application, subscription) = record::find_subscription(record, api.as_bytes())?;
+            subject.complete(application, subscription);
+        }
         Ok(Some(place.clone()))
     }
 

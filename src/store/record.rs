@@ -239,10 +239,10 @@ pub fn find_subscription<'a>(record: &'a [u8], wanted: &[u8]) -> Result<Found<'a
     let mut elsewhere = None;
     while !reader.is_empty() {
         let SubscriptionPart { api, state, plan, used_up_until } = SubscriptionPart::read(&mut reader)?;
-        if api == wanted {
+        if bytes::equal(api, wanted) {
             return Ok((application, Some(Subscription { state, plan, used_up_until })));
         }
-        if api == NO_ROOM.api {
+        if api.is_empty() {
             elsewhere = Some(Subscription { state: NO_ROOM.state, ..Subscription::default() });
         }
     }

@@ -80,7 +80,7 @@ impl<'a> Shard<'a> {
             && tag_of(entry) == key.tag
         {
             let (found, value) = self.record(number, entry)?;
-            if found.rest == key.rest {
+            if bytes::equal(found.rest, key.rest) {
                 return Ok(Some(value));
             }
             number = number.saturating_add(1);

@@ -23,6 +23,7 @@ mod large;
 mod lease;
 mod limits;
 mod load;
+mod memory;
 mod pages;
 mod policy;
 mod random;

@@ -209,7 +209,7 @@ bench-scale: build bench-filters envoy ## A million keys: load, memory, requests
 # What keygate is compared with: filters as one builds them, and the module of its host calls, built as keygate is.
 .PHONY: bench-filters
 bench-filters:
-	@tools/need cargo
+	@tools/need cargo wasm-opt
 	tools/wasm-cargo build --profile compared $(LOCKED) -p keygate-bench-noop -p keygate-bench-plain
 	tools/wasm-cargo build $(MODULE) $(LOCKED) -p keygate-bench-calls
 	@mkdir -p $(BENCH_FILTERS)

@@ -10,8 +10,8 @@
 //! What no filter of this kind can do without, whatever it decides, are `head`, `credential`, `path`, `api` and `subject`:
 //! reading the headers, finding the key among them, the path in the form in which it is compared, and a look for the API
 //! and for the key in a map; `digest` takes the key's SHA-256, too. Each is done with all before it, by keygate's own
-//! functions where it has one; what they find is thrown away. As keygate it hears of streams without the SDK's dispatcher
-//! and declares the calls itself; statuses are not looked at.
+//! functions where it has one; what they find is thrown away. As keygate it has an allocator that lays blocks aside, hears
+//! of streams without the SDK's dispatcher, and declares the calls itself; statuses are not looked at.
 
 use std::{
     cell::{Cell, RefCell},
@@ -396,6 +396,10 @@ fn define_metric(name: &str) -> u32 {
     unsafe { proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &raw mut id) };
     id
 }
+
+// keygate's allocator, which only the filter has.
+#[path = "../../../../../src/plugin/memory.rs"]
+mod memory;
 
 // What the SDK exports here has no documentation, which only a private module may lack.
 mod start {

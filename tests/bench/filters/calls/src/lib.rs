@@ -13,11 +13,14 @@
 //! functions where it has one; what they find is thrown away. As keygate it has an allocator that lays blocks aside, hears
 //! of streams without the SDK's dispatcher, and declares the calls itself; statuses are not looked at.
 
-use std::{
-    cell::{Cell, RefCell},
-    hint::black_box,
-    ptr,
-};
+// keygate's allocator, which its crate declares only with the shell. Natively, where this is checked together with the
+// shell, there would be two.
+#[cfg(target_arch = "wasm32")]
+#[path = "../../../../../src/plugin/memory.rs"]
+mod memory;
+mod shards;
+
+use std::{cell::RefCell, hint::black_box, ptr};
 
 use hashbrown::HashMap;
 use keygate::{
@@ -27,12 +30,10 @@ use keygate::{
     head::Head,
     path::{RequestPath, Target},
     policy::{Digest, page::Page},
-    store::{
-        self,
-        shard::{RecordKey, Shard, ShardWriter},
-    },
 };
 use proxy_wasm::traits::{Context, RootContext};
+
+use shards::{APPLICATIONS, KEYS, Shards};
 
 const REQUEST_HEADERS: u32 = 0;
 const PLUGIN_CONFIGURATION: u32 = 7;
@@ -52,26 +53,7 @@ const PROPERTIES: [(&str, &str); 4] = [
 ];
 /// APIs of the benchmark; each has a path of its own.
 const APIS: usize = 100;
-/// Values of shared data as keygate has them for the benchmark's 100,000 keys and their applications.
-#[derive(Clone, Copy)]
-struct Shards {
-    /// Tells their keys from the others'.
-    kind: u8,
-    /// How many there are.
-    count: u32,
-    /// Bytes of the rest of a record's key, and of what stands behind it.
-    record: (usize, usize),
-}
-
-/// Those of keys, with 12 bytes for each record in the table: 3,140 bytes.
-const KEYS: Shards = Shards { kind: b'k', count: 2084, record: (28, 24) };
-/// Those of applications with two subscriptions each: 3,716 bytes.
-const APPLICATIONS: Shards = Shards { kind: b'a', count: 1042, record: (11, 53) };
-/// Records of each shard.
-const RECORDS: u8 = 48;
-/// From one number to the next, of which shards and records are taken as keygate takes them of tags: the golden ratio, so
-/// that all have their turn and none is near the one before.
-const STRIDE: u32 = 0x9e37_79b9;
+/// Stands under a key as long as that of keygate's manifest, and is as long.
 const MANIFEST: &[u8] = b"bench/0123456789abcdef0123456789abcdef/manifest";
 const MANIFEST_BYTES: usize = 68;
 /// What `refuse` answers.
@@ -198,7 +180,6 @@ impl Work {
 thread_local! {
     // One plugin for each VM.
     static CALLS: RefCell<Vec<Call>> = const { RefCell::new(Vec::new()) };
-    static NEXT: Cell<u32> = const { Cell::new(0) };
 }
 
 struct Root;
@@ -240,7 +221,7 @@ impl RootContext for Root {
         let Some(calls) = calls else { return false };
         for call in &calls {
             match call {
-                Call::Read(shards) | Call::Look(shards) => (0..shards.count).for_each(|number| shards.write(number)),
+                Call::Read(shards) | Call::Look(shards) => shards.all().for_each(|(key, value)| write(&key, &value)),
                 Call::ReadManifest => write(MANIFEST, &[1; MANIFEST_BYTES]),
                 _ => {}
             }
@@ -287,15 +268,10 @@ extern "C" fn keygate_on_request_headers(_context: u32, _headers: usize, _end_of
                     Call::Property(path, value) => {
                         proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len());
                     }
-                    Call::Read(shards) => drop(read(&shards.key(next_of(shards.count)))),
+                    Call::Read(shards) => drop(read(&shards.next())),
                     Call::Look(shards) => {
-                        let key = shards.key(next_of(shards.count));
-                        let value = read(&key);
-                        let shard = Shard::open(&key, &value).ok().flatten();
-                        let record = next_of(RECORDS.into()) as u8;
-                        let rest = [record; KEYS.record.0];
-                        let rest = rest.get(..shards.record.0).unwrap_or_default();
-                        black_box(shard.and_then(|shard| shard.find(RecordKey { tag: tag_of(record), rest }).ok()));
+                        let key = shards.next();
+                        shards.look(&key, &read(&key));
                     }
                     Call::ReadManifest => drop(read(MANIFEST)),
                     Call::Refuse(headers) => {
@@ -320,43 +296,10 @@ extern "C" fn keygate_on_request_headers(_context: u32, _headers: usize, _end_of
     })
 }
 
-/// The next of so many.
-fn next_of(count: u32) -> u32 {
-    store::shard_of(NEXT.replace(NEXT.get().wrapping_add(STRIDE)), count)
-}
-
 fn read(key: &[u8]) -> Vec<u8> {
     let mut cas = 0;
     // SAFETY: the host reads the key during the call, and writes pointer, size and version.
     take_buffer(|data, size| unsafe { proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut cas) })
-}
-
-/// As long as keygate's, and with its number at the end, too.
-type ShardKey = [u8; 22];
-
-impl Shards {
-    fn key(self, number: u32) -> ShardKey {
-        let mut key = *b"bench/.123456789ab0000";
-        let [_, _, _, _, _, _, kind, .., a, b, c, d] = &mut key;
-        (*kind, [*a, *b, *c, *d]) = (self.kind, number.to_be_bytes());
-        key
-    }
-
-    fn write(self, number: u32) {
-        let key = self.key(number);
-        let mut shard = ShardWriter::new(1);
-        let (rest, value) = self.record;
-        (0..RECORDS).for_each(|record| {
-            let (rest, value) = (vec![record; rest], vec![record; value]);
-            shard.push((RecordKey { tag: tag_of(record), rest: &rest }, &value));
-        });
-        write(&key, &shard.finish(&key));
-    }
-}
-
-/// Tags are spread evenly, as those of digests.
-fn tag_of(record: u8) -> u32 {
-    u32::from(record) << 24
 }
 
 fn write(key: &[u8], value: &[u8]) {
@@ -396,10 +339,6 @@ fn define_metric(name: &str) -> u32 {
     unsafe { proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &raw mut id) };
     id
 }
-
-// keygate's allocator, which only the filter has.
-#[path = "../../../../../src/plugin/memory.rs"]
-mod memory;
 
 // What the SDK exports here has no documentation, which only a private module may lack.
 mod start {

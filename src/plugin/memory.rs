@@ -28,7 +28,7 @@ struct Allocator {
     spare: [AtomicPtr<u8>; SIZES],
 }
 
-/// A size of blocks that are laid aside, and all that is as large without being larger than the size before.
+/// One of the sizes of blocks that are laid aside: it serves whoever asks for no more, and for more than the size before.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Class {
     number: usize,

@@ -72,7 +72,7 @@ impl Digest {
     }
 }
 
-/// What a SHA-256 begins with: the fractional parts of the roots of the first eight primes.
+/// What a SHA-256 begins with: the fractional parts of the square roots of the first eight primes.
 const SHA256: [u32; 8] =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 /// Bytes that fill a block of SHA-256 with the bit and the eight bytes that are put behind them.

@@ -242,7 +242,7 @@ pub fn find_subscription<'a>(record: &'a [u8], wanted: &[u8]) -> Result<Found<'a
         if bytes::equal(api, wanted) {
             return Ok((application, Some(Subscription { state, plan, used_up_until })));
         }
-        if api.is_empty() {
+        if api == NO_ROOM.api {
             elsewhere = Some(Subscription { state: NO_ROOM.state, ..Subscription::default() });
         }
     }

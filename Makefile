@@ -185,7 +185,7 @@ soak-module:
 
 # --- the measurements ------------------------------------------------------------------------------------------------
 #
-#   ROUNDS=3           fewer rounds, while optimising (9)
+#   STARTS=1 ROUNDS=2  fewer starts of Envoy, fewer rounds after each, while optimising (3 and 3)
 #   ONLY=keygate,calls only what begins with that, and what figures are relative to
 #   BASELINE=old.wasm  another build of keygate, in the same turns
 #   ANATOMY=true       the host calls one by one

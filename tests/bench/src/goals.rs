@@ -14,8 +14,8 @@ pub struct Goal {
     pub found: Rounds,
     /// The same ratio for a module that makes keygate's host calls and decides nothing: on this host nothing is below it.
     /// Where a key is allowed, that module also does what no deciding can do without: it finds the key, reads the path, and
-    /// looks for API and key in a map; for a key that comes once it takes its digest, checks both shards, and finds a
-    /// record in each.
+    /// looks for API and key in a map; for a key that comes once it takes its digest, checks both shards, finds a
+    /// record in each, and reads both.
     pub floor: Rounds,
 }
 

@@ -18,7 +18,9 @@ pub struct Run<'a> {
     pub variants: &'a [Variant],
     /// What was measured.
     pub measured: &'a Measured,
-    /// How much was measured.
+    /// How many times Envoy was started.
+    pub starts: usize,
+    /// How much was measured after each start.
     pub extent: Extent,
     /// Whose keys.
     pub population: Population,
@@ -66,9 +68,12 @@ fn how(run: Run<'_>) -> String {
         "CPU time of the Envoy process for a request, in microseconds, less that of the listener without a filter, all within \
          one run: one worker, direct responses, ten request headers, {} keys, after {warming} requests for each variant; closed loop over {CONNECTIONS} connections, \
          slices of {REQUESTS} requests, variants in random order in each turn, `schedstat` read while Envoy is idle; a \
-         round's figure is the mean of the lowest quarter of its {turns} slices, the result the median of {rounds} rounds, \
-         and ratios are taken within a round. Before it began the machine's load average was {:.1} on {} processors.",
+         round's figure is the mean of the lowest quarter of its {turns} slices, the result the median of {} rounds, \
+         {rounds} after each of {} starts of Envoy, since with each start code and data get other places; ratios are taken \
+         within a round. Before it began the machine's load average was {:.1} on {} processors.",
         run.population.keys(),
+        rounds * run.starts,
+        run.starts,
         run.company.0,
         run.company.1
     )
@@ -76,14 +81,18 @@ fn how(run: Run<'_>) -> String {
 
 fn goals_table(goals: &[Goal]) -> String {
     let mut out = String::from(
-        "| goal | at most | measured | lowest to highest round | floor | met |\n|---|---:|---:|---:|---:|---|\n",
+        "| goal | at most | measured | lowest to highest round | floor | measured ÷ floor | met |\n\
+         |---|---:|---:|---:|---:|---:|---|\n",
     );
     for goal in goals {
         let met = if goal.is_met() { "yes" } else { "**no**" };
         let (limit, found) = (goal.limit, goal.found.median());
-        let floor = if goal.floor.0.is_empty() { String::new() } else { format!("{:.3}", goal.floor.median()) };
+        let (floor, above) = match goal.floor.median() {
+            _ if goal.floor.0.is_empty() => Default::default(),
+            floor => (format!("{floor:.3}"), format!("{:.3}", goal.found.over(&goal.floor).median())),
+        };
         let range = range(&goal.found, 3);
-        let _ = writeln!(out, "| {} | {limit:.3} | {found:.3} | {range} | {floor} | {met} |", goal.what);
+        let _ = writeln!(out, "| {} | {limit:.3} | {found:.3} | {range} | {floor} | {above} | {met} |", goal.what);
     }
     out
 }

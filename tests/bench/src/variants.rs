@@ -18,7 +18,8 @@ const CALLS_ALONE: &str = "pairs metric property";
 const WORK: [&str; 5] = ["head", "credential", "path", "api", "subject"];
 /// The same for a key that is not in the cache: its shard and its application's.
 const CALLS_COLD: &str = "pairs read-keys read-applications metric remove set set set property";
-/// What no deciding about such a key can do without: its SHA-256, both shards checked, and a record found in each.
+/// What no deciding about such a key can do without: its SHA-256, both shards checked, a record found in each, and
+/// both read.
 const WORK_COLD: (&str, &str) = ("pairs digest", "look-");
 /// The same for a key that the policy does not know: its shard, and a look at whether there is a newer policy.
 const CALLS_UNKNOWN: &str = "pairs read-keys read-manifest metric remove property property refuse";

@@ -12,7 +12,7 @@ use keygate_bench::{
     feed::Feed,
     filters::Filters,
     listeners::{self, Places},
-    measure::{self, Extent},
+    measure::{self, Extent, Measured},
     population::Population,
     proof,
     report::{self, Run},
@@ -24,8 +24,11 @@ use tokio::runtime::Runtime;
 /// Compares what keygate adds to a request with what else one could do.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Rounds; the result is their median.
-    #[arg(long, env = "ROUNDS", default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    /// How many times Envoy is started: each time code and data get other places, which is worth 5 % either way.
+    #[arg(long, env = "STARTS", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
+    starts: u16,
+    /// Rounds after each start; the result is the median of all.
+    #[arg(long, env = "ROUNDS", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
     rounds: u16,
     /// Turns of a round, in each of which every variant has one slice.
     #[arg(long, env = "TURNS", default_value_t = 40, value_parser = clap::value_parser!(u16).range(4..=10_000))]
@@ -72,6 +75,7 @@ fn run(arguments: &Arguments, runtime: &Runtime) -> Result<()> {
     let filters = Filters::find(&arguments.keygate, arguments.baseline.as_deref(), &arguments.filters)?;
     let population = Population::of_keys(usize::try_from(arguments.keys).unwrap_or(usize::MAX));
     let warming = usize::try_from(arguments.warming).unwrap_or(usize::MAX);
+    let starts = usize::from(arguments.starts);
     let extent = Extent { rounds: arguments.rounds.into(), turns: arguments.turns.into(), warming };
     let authz = Authz::start()?;
     let compared = variants::all(&filters, population, authz.address(), arguments.anatomy).only(&arguments.only);
@@ -80,16 +84,19 @@ fn run(arguments: &Arguments, runtime: &Runtime) -> Result<()> {
     let places = Places { policy: feed.address(), authz: authz.address() };
     let config = listeners::bootstrap(&compared.listeners, places);
     let folder = artifacts::root().join("target/bench");
-    eprintln!("starting Envoy with {} listeners and {} keys", compared.listeners.len(), population.keys());
-    let mut envoy = runtime.block_on(Envoy::start(&folder, &config, 1))?;
-    runtime.block_on(proof::of(&envoy, &compared.variants, population))?;
-
-    let begun = Instant::now();
-    let measured = measure::run(&mut envoy, &authz, &compared.variants, population, extent, |round| {
-        let what = if round == 0 { "warmed up".to_owned() } else { format!("round {round} of {}", extent.rounds) };
-        eprintln!("{what}: {:.0} s", begun.elapsed().as_secs_f64());
-    })?;
-    runtime.block_on(envoy.stop());
+    let (listeners, begun) = (compared.listeners.len(), Instant::now());
+    let mut measured = Measured::new();
+    for start in 1..=starts {
+        eprintln!("start {start} of {starts}: Envoy with {listeners} listeners and {} keys", population.keys());
+        let mut envoy = runtime.block_on(Envoy::start(&folder, &config, 1))?;
+        runtime.block_on(proof::of(&envoy, &compared.variants, population))?;
+        let found = measure::run(&mut envoy, &authz, &compared.variants, population, extent, |round| {
+            let what = if round == 0 { "warmed up".to_owned() } else { format!("round {round} of {}", extent.rounds) };
+            eprintln!("{what}: {:.0} s", begun.elapsed().as_secs_f64());
+        })?;
+        found.into_iter().for_each(|(id, rounds)| measured.entry(id).or_default().0.extend(rounds.0));
+        runtime.block_on(envoy.stop());
+    }
 
     let module_bytes = fs::metadata(&filters.keygate).map_or(0, |metadata| metadata.len());
     let has_baseline = filters.baseline.is_some();
@@ -97,6 +104,7 @@ fn run(arguments: &Arguments, runtime: &Runtime) -> Result<()> {
     let report = report::markdown(Run {
         variants,
         measured: &measured,
+        starts,
         extent,
         population,
         module_bytes,

@@ -1,11 +1,16 @@
 //! Shards of shared data as keygate has them for the benchmark's 100,000 keys and their applications: as many, as large, and
-//! as good to look into. What their records say is nothing. It calls no host.
+//! as good to look into. Their records say what the benchmark's say, each the same. It calls no host.
 
 use std::{cell::Cell, hint::black_box};
 
-use keygate::store::{
-    self,
-    shard::{RecordKey, Shard, ShardWriter},
+use keygate::{
+    decision::Application,
+    policy::{ApplicationState, Digest, KeyState, KeyType, SubscriptionState, Text, rows},
+    store::{
+        self,
+        record::{self, ApplicationRecord, SubscriptionPart},
+        shard::{RecordKey, Shard, ShardWriter},
+    },
 };
 
 /// All shards of one kind.
@@ -15,14 +20,21 @@ pub struct Shards {
     kind: u8,
     /// How many there are.
     count: u32,
-    /// Bytes of the rest of a record's key, and of what stands behind it.
-    record: (usize, usize),
+    /// Bytes of the rest of a record's key.
+    rest: usize,
+    /// What stands behind it.
+    value: fn() -> Vec<u8>,
+    /// Reads that as keygate does, on behalf of the record of this number.
+    read: fn(&[u8], u8),
 }
 
 /// Those of keys, with 12 bytes for each record in the table: 3,140 bytes.
-pub const KEYS: Shards = Shards { kind: b'k', count: 2084, record: (28, 24) };
+pub const KEYS: Shards = Shards { kind: b'k', count: 2084, rest: 28, value: key, read: read_key };
 /// Those of applications with two subscriptions each: 3,716 bytes.
-pub const APPLICATIONS: Shards = Shards { kind: b'a', count: 1042, record: (11, 53) };
+pub const APPLICATIONS: Shards =
+    Shards { kind: b'a', count: 1042, rest: 11, value: application, read: read_application };
+/// APIs of each subscription.
+const APIS: [&str; 2] = ["api-000", "api-001"];
 /// Records of each shard.
 const RECORDS: u8 = 48;
 /// Bytes of the longest rest.
@@ -49,13 +61,16 @@ impl Shards {
         self.key(next_of(self.count))
     }
 
-    /// Checks a shard as keygate does, and looks for one of its records.
+    /// Checks a shard as keygate does, looks for one of its records, and reads it.
     pub fn look(self, key: &[u8], value: &[u8]) {
         let shard = Shard::open(key, value).ok().flatten();
         let record = next_of(RECORDS.into()) as u8;
         let rest = [record; LONGEST_REST];
-        let rest = rest.get(..self.record.0).unwrap_or_default();
-        black_box(shard.and_then(|shard| shard.find(RecordKey { tag: tag_of(record), rest }).ok()));
+        let rest = rest.get(..self.rest).unwrap_or_default();
+        let found = shard.and_then(|shard| shard.find(RecordKey { tag: tag_of(record), rest }).ok().flatten());
+        if let Some(value) = found {
+            (self.read)(value, record);
+        }
     }
 
     /// The key and the value of each.
@@ -63,9 +78,9 @@ impl Shards {
         (0..self.count).map(move |number| {
             let key = self.key(number);
             let mut shard = ShardWriter::new(1);
-            let (rest, value) = self.record;
+            let value = (self.value)();
             (0..RECORDS).for_each(|record| {
-                let (rest, value) = (vec![record; rest], vec![record; value]);
+                let rest = vec![record; self.rest];
                 shard.push((RecordKey { tag: tag_of(record), rest: &rest }, &value));
             });
             (key, shard.finish(&key))
@@ -83,4 +98,58 @@ impl Shards {
 /// Tags are spread evenly, as those of digests.
 fn tag_of(record: u8) -> u32 {
     u32::from(record) << 24
+}
+
+fn key() -> Vec<u8> {
+    let mut value = Vec::new();
+    // Neither text is refused: they are short, and have no control characters.
+    if let (Ok(id), Ok(application)) = (Text::new("k-00000000"), Text::new("app-0000000")) {
+        let row = rows::Key {
+            digest: Digest([0; 32]),
+            id,
+            application,
+            key_type: KeyType::Production,
+            state: KeyState::Active,
+            not_before: None,
+            expires_at: None,
+            apis: None,
+            permitted_ips: None,
+            permitted_referers: None,
+        };
+        record::put_key(&mut value, &row);
+    }
+    value
+}
+
+/// A key's record says which application's is next, so where that is is part of it.
+fn read_key(value: &[u8], _: u8) {
+    if let Ok(key) = black_box(record::read_key(value)) {
+        black_box(record::key_of_application(key.application));
+    }
+}
+
+fn application() -> Vec<u8> {
+    let application = Application {
+        name: Some(&b"Application 12345"[..]),
+        owner: Some(b"owner-123"),
+        state: ApplicationState::Active,
+        plan: None,
+        used_up_until: None,
+    };
+    let subscription = |api: &'static str| SubscriptionPart {
+        api: api.as_bytes(),
+        state: SubscriptionState::Unblocked,
+        plan: None,
+        used_up_until: None,
+    };
+    let mut value = Vec::new();
+    ApplicationRecord { application: Some(application), subscriptions: APIS.map(subscription).into() }.put(&mut value);
+    value
+}
+
+/// Half of the keys ask for the second of their application's APIs.
+fn read_application(value: &[u8], record: u8) {
+    let [first, second] = APIS;
+    let api = if record.is_multiple_of(2) { first } else { second };
+    let _ = black_box(record::find_subscription(value, api.as_bytes()));
 }

@@ -41,6 +41,7 @@ struct Shared {
     began: Mutex<Option<Instant>>,
     /// When the service last sent something.
     answered: Mutex<Option<Instant>>,
+    /// Kept until a poll waits: the one after a load may not have come yet.
     forget: Notify,
 }
 
@@ -76,10 +77,10 @@ impl Gate {
         self.open.send_replace(true);
     }
 
-    /// Tells a gateway whose poll waits that its revision is not known any more.
+    /// Tells the gateway that its revision is not known any more, as soon as its poll waits.
     pub fn forget(&self) {
         *self.began() = None;
-        self.shared.forget.notify_waiters();
+        self.shared.forget.notify_one();
     }
 
     /// Bytes that the service has sent.

@@ -87,9 +87,10 @@ fn goals_table(goals: &[Goal]) -> String {
     for goal in goals {
         let met = if goal.is_met() { "yes" } else { "**no**" };
         let (limit, found) = (goal.limit, goal.found.median());
-        let (floor, above) = match goal.floor.median() {
-            _ if goal.floor.0.is_empty() => Default::default(),
-            floor => (format!("{floor:.3}"), format!("{:.3}", goal.found.over(&goal.floor).median())),
+        let [floor, above] = if goal.floor.0.is_empty() {
+            Default::default()
+        } else {
+            [goal.floor.median(), goal.found.over(&goal.floor).median()].map(|ratio| format!("{ratio:.3}"))
         };
         let range = range(&goal.found, 3);
         let _ = writeln!(out, "| {} | {limit:.3} | {found:.3} | {range} | {floor} | {above} | {met} |", goal.what);

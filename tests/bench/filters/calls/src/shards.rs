@@ -33,7 +33,7 @@ pub const KEYS: Shards = Shards { kind: b'k', count: 2084, rest: 28, value: key,
 /// Those of applications with two subscriptions each: 3,716 bytes.
 pub const APPLICATIONS: Shards =
     Shards { kind: b'a', count: 1042, rest: 11, value: application, read: read_application };
-/// APIs of each subscription.
+/// The APIs that each application subscribes to.
 const APIS: [&str; 2] = ["api-000", "api-001"];
 /// Records of each shard.
 const RECORDS: u8 = 48;
@@ -65,9 +65,8 @@ impl Shards {
     pub fn look(self, key: &[u8], value: &[u8]) {
         let shard = Shard::open(key, value).ok().flatten();
         let record = next_of(RECORDS.into()) as u8;
-        let rest = [record; LONGEST_REST];
-        let rest = rest.get(..self.rest).unwrap_or_default();
-        let found = shard.and_then(|shard| shard.find(RecordKey { tag: tag_of(record), rest }).ok().flatten());
+        let wanted = [record; LONGEST_REST];
+        let found = shard.and_then(|shard| shard.find(self.record_key(&wanted)).ok().flatten());
         if let Some(value) = found {
             (self.read)(value, record);
         }
@@ -75,14 +74,11 @@ impl Shards {
 
     /// The key and the value of each.
     pub fn all(self) -> impl Iterator<Item = (ShardKey, Vec<u8>)> {
+        let value = (self.value)();
         (0..self.count).map(move |number| {
             let key = self.key(number);
             let mut shard = ShardWriter::new(1);
-            let value = (self.value)();
-            (0..RECORDS).for_each(|record| {
-                let rest = vec![record; self.rest];
-                shard.push((RecordKey { tag: tag_of(record), rest: &rest }, &value));
-            });
+            (0..RECORDS).for_each(|record| shard.push((self.record_key(&[record; LONGEST_REST]), &value)));
             (key, shard.finish(&key))
         })
     }
@@ -93,11 +89,12 @@ impl Shards {
         (*kind, [*a, *b, *c, *d]) = (self.kind, number.to_be_bytes());
         key
     }
-}
 
-/// Tags are spread evenly, as those of digests.
-fn tag_of(record: u8) -> u32 {
-    u32::from(record) << 24
+    /// The key of the record whose number all these bytes are. Tags are spread evenly, as those of digests.
+    fn record_key(self, number: &[u8; LONGEST_REST]) -> RecordKey<'_> {
+        let [first, ..] = *number;
+        RecordKey { tag: u32::from(first) << 24, rest: number.get(..self.rest).unwrap_or_default() }
+    }
 }
 
 fn key() -> Vec<u8> {

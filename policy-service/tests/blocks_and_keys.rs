@@ -316,5 +316,5 @@ async fn a_key_that_gateways_would_leave_out_is_refused() {
     }
     let row = service.feed("/v1/policy").await.json()["keys"][0].to_string();
     let row: keygate::policy::wire::KeyRow<'_> = serde_json::from_str(&row).unwrap();
-    assert!(keygate::store::batch::Batch::takes(&keygate::policy::rows::Key::try_from(row).unwrap()));
+    assert!(keygate::store::change::takes(&keygate::policy::rows::Key::try_from(row).unwrap()));
 }

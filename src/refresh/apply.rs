@@ -9,10 +9,12 @@ use crate::{
     policy::page::{Header, Page},
     store::{
         Shared, batch,
-        build::{self, Build, BuildError, Emptying},
+        build::{self, Build, BuildError},
+        emptying::Emptying,
         held::Look,
         manifest::Manifest,
         merge::MergeError,
+        spool::MAX_SPOOLED_MIB,
     },
 };
 use std::time::Duration;
@@ -244,8 +246,8 @@ impl Refresh {
             return self.refused(path, &what, around);
         }
         match build.publish(around.shared, around.held.source(), held, around.now_ms) {
-            Ok(_) => {
-                self.emptying = held.map(Emptying::of);
+            Ok(manifest) => {
+                self.emptying = Some(Emptying::new(held, manifest.generation));
                 self.wants_full = false;
                 self.applied(around);
                 self.say_applied(around);
@@ -323,6 +325,9 @@ impl Refresh {
             }
             BuildError::Merge(MergeError::Host) => {
                 self.refused(path, "Envoy's shared data could not be read or written", around)
+            }
+            BuildError::TooLarge => {
+                self.refused(path, &format!("packed, its rows take more than {MAX_SPOOLED_MIB} MiB"), around)
             }
             BuildError::TooLong(what) => {
                 self.refused(path, &format!("`{}` is longer than its limit of {}", what.list, what.limit), around)

@@ -6,7 +6,7 @@ pub struct Budget {
     left: usize,
 }
 
-/// A shard costs as much as so many rows: 8 µs against 0.6.
+/// A shard, or a run of the spool, costs as much as so many rows: 8 µs against 0.6.
 const ROWS_PER_SHARD: usize = 12;
 
 impl Budget {

@@ -28,12 +28,7 @@ use work::Work;
 use crate::{
     config::PolicySource,
     index::Index,
-    store::{
-        Shared,
-        build::{Build, Emptying},
-        held::Held,
-        lease::Lease,
-    },
+    store::{Shared, build::Build, emptying::Emptying, held::Held, lease::Lease},
 };
 
 /// Pages of one revision. 10,000 pages of 5,000 rows are 50 million.

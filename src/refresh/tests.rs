@@ -639,7 +639,7 @@ fn a_long_poll_follows_at_once_only_when_the_service_waits() {
 #[test]
 fn the_first_poll_follows_a_full_policy_at_once_but_a_feed_that_starts_over_is_not_hammered() {
     let memory = Memory::default();
-    let mut vm = holding(&memory, "");
+    let mut vm = Vm::new("");
     let mut polls = Vec::new();
     for now_ms in (1_000..16_000).step_by(100) {
         vm.tick(&memory, now_ms);

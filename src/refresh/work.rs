@@ -99,7 +99,7 @@ impl Work {
     ) -> Result<(), BuildError> {
         let all = self.next_row >= self.page.len();
         let last_page = self.page.header.next.is_none();
-        // A full policy is merged when its batch is full, a delta page by page.
+        // Rows of a full policy wait for its last page, those of a delta do not.
         let deferred = matches!(&self.job, Job::Full(build) if all && !last_page && !build.is_full());
         if deferred {
             self.stage = Stage::Done;
@@ -108,6 +108,7 @@ impl Work {
         budget.spend_shard();
         let mut reject = |row| leave_out(&mut self.rejected, &row, report);
         let more = match &mut self.job {
+            Job::Full(build) if !(all && last_page) => build.spill_next(shared, source)?,
             Job::Full(build) => build.merge_next(shared, source, &mut reject)?,
             Job::Delta(delta) => delta.merge_next(shared, source, &mut reject)?,
         };

@@ -1,30 +1,19 @@
 //! Changes of records, gathered for the shards that they are in.
 //!
-//! Rows are packed as they come, so that a page can be let go at once; [`Batch::merge_next`] then rewrites one shard with
-//! all that concerns it, in the order in which it came. Each rewrite is a compare-and-swap: a writer that has been
+//! [`Batch::merge_next`] rewrites one shard with all that concerns it, in the order in which it came. Each rewrite is a compare-and-swap: a writer that has been
 //! overtaken notices and stops. What a change does to a record is not said here (`merge.rs`).
 
 use super::{
     Bank, Corrupt, Entry, Expected, Kind, Place, Shared, Source, as_u64,
-    bytes::{Reader, Write},
+    bytes::Reader,
+    change::{self, Change, Operation},
     manifest::{Manifest, Totals},
-    merge::{self, Change, MergeError, Operation, Standing},
-    record::{self, MAX_KEY_BYTES, SubscriptionPart},
-    shard::RecordKey,
+    merge::{self, MergeError, Standing},
     shard_of,
 };
-use crate::{
-    decision,
-    policy::{
-        SubscriptionState,
-        left_out::Concerns,
-        page::{Page, RejectedRow, Removed, Row},
-        rows::{Application, InvalidRow, Key, Problem, Subscription},
-    },
-};
+use crate::policy::page::{Page, RejectedRow, Removed, Row};
 
-/// Bytes of packed changes from which they should be merged before more are added. A page of 5,000 rows packs into some
-/// 350 KB, so a batch holds a dozen of them, and the memory of the VM that loads stays below 10 MiB.
+/// Bytes of packed changes from which they should be merged before more are added: those of a dozen pages of 5,000 rows.
 pub const FULL_BYTES: usize = 4 << 20;
 
 /// A policy that has outgrown its shards this many times should be built anew.
@@ -50,6 +39,16 @@ impl From<&Manifest> for Target {
             generation: manifest.generation,
             key_shards: manifest.key_shards,
             application_shards: manifest.application_shards,
+        }
+    }
+}
+
+impl Target {
+    /// Number of shards of a kind.
+    pub fn shards(&self, kind: Kind) -> u32 {
+        match kind {
+            Kind::Keys => self.key_shards,
+            Kind::Applications => self.application_shards,
         }
     }
 }
@@ -87,13 +86,6 @@ impl Batch {
         Self { target, packed: Vec::new(), changes: Vec::new(), sorted: false }
     }
 
-    /// Whether a key is small enough for its record: by the very code that takes it, for whoever writes policies.
-    pub fn takes(key: &Key<'_>) -> bool {
-        // Nothing is merged, so it does not matter into what.
-        let target = Target { bank: Bank::A, generation: 0, key_shards: 1, application_shards: 1 };
-        Self::new(target).put_key(key).is_ok()
-    }
-
     /// Where it is merged into.
     pub fn target(&self) -> Target {
         self.target
@@ -117,88 +109,34 @@ impl Batch {
         wanted: impl Fn(&Row<'_>) -> bool,
         rejected: &mut dyn FnMut(RejectedRow),
     ) {
-        for (number, row) in (range.start..).zip(page.rows(range)) {
-            match row {
-                Ok(row) if !wanted(&row) => {}
-                Ok(Row::Key(key)) => {
-                    if let Err(why) = self.put_key(&key) {
-                        let concerns = Concerns::Key(key.digest);
-                        self.leave_out(&concerns);
-                        rejected(RejectedRow { list: "keys", offset: page.offset(number), why, concerns });
-                    }
-                }
-                Ok(Row::Application(application)) => self.put_application(&application),
-                Ok(Row::Subscription(subscription)) => self.put_subscription(&subscription),
-                Err(row) => {
-                    self.leave_out(&row.concerns);
-                    rejected(row);
-                }
-            }
-        }
+        change::of_rows(page, range, &wanted, rejected, &mut |change| self.add(change));
     }
 
     /// Adds what a delta removes.
     pub fn add_removed(&mut self, removed: &Removed) {
-        for digest in &removed.keys {
-            self.push(Operation::RemoveKey, record::key_of_key(digest), |_| {});
-        }
-        for (application, api) in &removed.subscriptions {
-            let key = record::key_of_application(application.as_bytes());
-            self.push(Operation::RemoveSubscription, key, |out| out.extend_from_slice(api.as_bytes()));
-        }
-        for application in &removed.applications {
-            self.push(Operation::RemoveApplication, record::key_of_application(application.as_bytes()), |_| {});
-        }
+        change::of_removed(removed, &mut |change| self.add(change));
     }
 
-    /// What a bad row speaks of is not allowed, whatever an older row says of it.
-    fn leave_out(&mut self, concerns: &Concerns) {
-        match concerns {
-            Concerns::Nothing => {}
-            Concerns::Key(digest) => self.push(Operation::RemoveKey, record::key_of_key(digest), |_| {}),
-            Concerns::Application(id) => {
-                self.push(Operation::RemoveApplication, record::key_of_application(id.as_bytes()), |_| {});
-            }
-            // Not removed: without a subscription an API may still open.
-            Concerns::Subscription { application, api } => {
-                let (api, state) = (api.as_bytes(), SubscriptionState::LeftOut);
-                let part = SubscriptionPart { api, state, plan: None, used_up_until: None };
-                let key = record::key_of_application(application.as_bytes());
-                self.push(Operation::PutSubscription, key, |out| part.put(out));
-            }
-        }
+    fn add(&mut self, change: Change<'_>) {
+        self.note(change, self.packed.len());
+        change.put(&mut self.packed);
     }
 
-    fn put_key(&mut self, key: &Key<'_>) -> Result<(), InvalidRow> {
-        let start = self.packed.len();
-        self.push(Operation::PutKey, record::key_of_key(&key.digest), |out| record::put_key(out, key));
-        if self.packed.len().saturating_sub(start) > MAX_KEY_BYTES {
-            self.packed.truncate(start);
-            self.changes.pop();
-            return Err(InvalidRow { field: "keys", problem: Problem::TooLarge });
+    /// Adds changes that are packed already.
+    pub(super) fn add_packed(&mut self, packed: &[u8]) -> Result<(), Corrupt> {
+        let mut reader = Reader::new(packed);
+        while !reader.is_empty() {
+            let before = packed.len().saturating_sub(reader.rest().len());
+            self.note(Change::read(&mut reader)?, self.packed.len().saturating_add(before));
         }
+        self.packed.extend_from_slice(packed);
         Ok(())
     }
 
-    fn put_application(&mut self, application: &Application<'_>) {
-        let key = record::key_of_application(application.id.as_bytes());
-        self.push(Operation::PutApplication, key, |out| decision::Application::from(application).put(out));
-    }
-
-    fn put_subscription(&mut self, subscription: &Subscription<'_>) {
-        let key = record::key_of_application(subscription.application.as_bytes());
-        self.push(Operation::PutSubscription, key, |out| SubscriptionPart::from(subscription).put(out));
-    }
-
-    /// Packs one change: the rest of the record's key behind its length, then the payload behind its length.
-    fn push(&mut self, operation: Operation, key: RecordKey<'_>, payload: impl FnOnce(&mut Vec<u8>)) {
+    fn note(&mut self, change: Change<'_>, start: usize) {
         // A batch is merged long before its bytes outgrow 32 bits: one page has 32 MiB at most.
-        let start = u32::try_from(self.packed.len()).unwrap_or(u32::MAX);
-        self.changes.push(Packed { operation, tag: key.tag, start });
-        self.packed.put_sized(key.rest);
-        let mut packed = Vec::new();
-        payload(&mut packed);
-        self.packed.put_sized(&packed);
+        let start = u32::try_from(start).unwrap_or(u32::MAX);
+        self.changes.push(Packed { operation: change.operation, tag: change.key.tag, start });
         self.sorted = false;
     }
 
@@ -223,11 +161,7 @@ impl Batch {
 
     fn place(&self, change: &Packed) -> Place {
         let kind = change.operation.kind();
-        let shards = match kind {
-            Kind::Keys => self.target.key_shards,
-            Kind::Applications => self.target.application_shards,
-        };
-        Place { bank: self.target.bank, kind, number: shard_of(change.tag, shards) }
+        Place { bank: self.target.bank, kind, number: shard_of(change.tag, self.target.shards(kind)) }
     }
 
     /// Rewrites one shard with all that concerns it; `false`: nothing was left to do. What a record has no room for goes to
@@ -268,10 +202,5 @@ impl Batch {
 
 fn unpack(packed: &[u8], change: Packed) -> Result<Change<'_>, Corrupt> {
     let start = usize::try_from(change.start).map_err(|_| Corrupt)?;
-    let mut reader = Reader::new(packed.get(start..).ok_or(Corrupt)?);
-    Ok(Change {
-        operation: change.operation,
-        key: RecordKey { tag: change.tag, rest: reader.sized()? },
-        payload: reader.sized()?,
-    })
+    Change::read(&mut Reader::new(packed.get(start..).ok_or(Corrupt)?))
 }

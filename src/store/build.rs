@@ -1,17 +1,20 @@
-//! Building a full policy in the idle bank, page by page, and publishing it in one step.
+//! Building a full policy in the idle bank, page by page, and publishing it in one step. Rows wait in a spool until the
+//! last page, so that each shard is written once.
 //!
 //! Work is cut into slices: rows and shards per call are the caller's choice. Until [`Build::publish`] nothing that a
 //! request reads has changed; a build that is dropped half-way is simply overwritten by the next.
 
 use super::{
-    Bank, Entry, Expected, Kind, MAX_SHARDS, Place, Shared, Source, as_u64,
+    Bank, Corrupt, Entry, Expected, Kind, MAX_SHARDS, Place, Shared, Source, as_u64,
     batch::{Batch, Target},
+    change,
     lists::{Lists, TooLong},
     manifest::{Manifest, Totals},
     merge::{MergeError, Standing},
     record,
     shard::Shard,
     shards_for,
+    spool::{ReadBack, Spool},
 };
 use crate::policy::{
     Digest,
@@ -26,7 +29,11 @@ const GUARDED_KEYS: u64 = 100;
 /// A full policy on its way into the idle bank.
 #[derive(Debug)]
 pub struct Build {
+    spool: Spool,
+    /// What was read back of the spool.
     batch: Batch,
+    /// Whether it is being merged.
+    merging: bool,
     lists: Lists,
     totals: Totals,
     header: Header,
@@ -47,6 +54,8 @@ pub enum BuildError {
     Merge(MergeError),
     /// The small lists are too long.
     TooLong(TooLong),
+    /// The long lists take more than [`MAX_SPOOLED_MIB`](super::spool::MAX_SPOOLED_MIB).
+    TooLarge,
 }
 
 impl From<MergeError> for BuildError {
@@ -58,6 +67,12 @@ impl From<MergeError> for BuildError {
 impl From<TooLong> for BuildError {
     fn from(error: TooLong) -> Self {
         Self::TooLong(error)
+    }
+}
+
+impl From<Corrupt> for BuildError {
+    fn from(error: Corrupt) -> Self {
+        Self::Merge(error.into())
     }
 }
 
@@ -82,7 +97,9 @@ impl Build {
             application_shards: shards_for(expected(counts.applications, known.applications)),
         };
         Self {
+            spool: Spool::new(target),
             batch: Batch::new(target),
+            merging: false,
             lists: Lists::default(),
             totals: Totals::default(),
             header: first.header.clone(),
@@ -114,22 +131,39 @@ impl Build {
 
     /// Takes a range of a page's rows.
     pub fn add_rows(&mut self, page: &Page, range: std::ops::Range<usize>, rejected: &mut dyn FnMut(RejectedRow)) {
-        self.batch.add_rows(page, range, |_| true, rejected);
+        change::of_rows(page, range, &|_| true, rejected, &mut |change| self.spool.add(change));
     }
 
-    /// Whether changes should be merged before more rows are taken.
+    /// Whether rows should be laid down before more are taken.
     pub fn is_full(&self) -> bool {
-        self.batch.is_full()
+        self.spool.is_full()
     }
 
-    /// Writes one shard; `false`: all that has arrived is written.
+    /// Lays down a part of the rows that have arrived; `false`: there is room for more.
+    pub fn spill_next(&mut self, shared: &impl Shared, source: &Source) -> Result<bool, BuildError> {
+        self.spool.spill_next(shared, source)
+    }
+
+    /// Reads back some of what was laid down, or writes one shard; `false`: all is written. For when the last row has
+    /// arrived.
     pub fn merge_next(
         &mut self,
         shared: &impl Shared,
         source: &Source,
         rejected: &mut dyn FnMut(RejectedRow),
     ) -> Result<bool, BuildError> {
-        let Some(place) = self.batch.next_place() else { return Ok(false) };
+        if !self.merging {
+            match self.spool.read_next(shared, source, &mut self.batch)? {
+                ReadBack::Run => self.merging = self.batch.is_full(),
+                ReadBack::Partition => self.merging = true,
+                ReadBack::Nothing => return Ok(false),
+            }
+            return Ok(true);
+        }
+        let Some(place) = self.batch.next_place() else {
+            self.merging = false;
+            return Ok(true);
+        };
         let written = &self.written;
         let standing = |place| if written.has(place) { Standing::Written } else { Standing::Anything };
         self.batch.merge_next(shared, source, &mut self.totals, standing, rejected)?;
@@ -301,45 +335,5 @@ impl Bitmap {
         if let Some(word) = self.words.get_mut(word) {
             *word |= mask;
         }
-    }
-}
-
-/// Empties the bank that is not in use, a shard at a time, so that its memory can be used again.
-#[derive(Debug)]
-pub struct Emptying {
-    places: Vec<(Kind, u32)>,
-    bank: Bank,
-    generation: u64,
-}
-
-impl Emptying {
-    /// Of the bank that `old` was in, unless it is the one in use.
-    pub fn of(old: &Manifest) -> Self {
-        Self {
-            places: vec![(Kind::Keys, old.key_shards), (Kind::Applications, old.application_shards)],
-            bank: old.bank,
-            generation: old.generation,
-        }
-    }
-
-    /// Empties one shard; `false`: all are empty.
-    pub fn empty_next(&mut self, shared: &impl Shared, source: &Source) -> Result<bool, super::SharedError> {
-        let Some((kind, left)) = self.places.last_mut() else { return Ok(false) };
-        let Some(number) = left.checked_sub(1) else {
-            self.places.pop();
-            return Ok(!self.places.is_empty());
-        };
-        *left = number;
-        let key = source.key(Entry::Shard(Place { bank: self.bank, kind: *kind, number }));
-        let Some(read) = shared.get(&key)? else { return Ok(true) };
-        // Only what that old policy wrote: a newer build may be under way in the same bank.
-        let is_old = matches!(Shard::open(&key, &read.value), Ok(Some(shard)) if shard.generation <= self.generation);
-        if is_old {
-            match shared.set(&key, &[], Expected::Version(read.cas)) {
-                Ok(()) | Err(super::SharedError::Raced) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(true)
     }
 }

@@ -5,6 +5,7 @@
 use super::{
     Corrupt, Kind, SharedError, as_u64,
     bytes::Reader,
+    change::{Change, Operation},
     manifest::Totals,
     record::{ApplicationRecord, MAX_APPLICATION_BYTES, NO_ROOM, SubscriptionPart},
     shard::{Record, RecordKey, Shard, ShardWriter},
@@ -54,37 +55,6 @@ pub enum Standing {
     Readable,
     /// What this generation wrote before.
     Written,
-}
-
-/// What is to be done to a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operation {
-    PutKey,
-    RemoveKey,
-    PutApplication,
-    RemoveApplication,
-    PutSubscription,
-    RemoveSubscription,
-}
-
-impl Operation {
-    /// Which records it is done to.
-    pub fn kind(self) -> Kind {
-        match self {
-            Self::PutKey | Self::RemoveKey => Kind::Keys,
-            Self::PutApplication | Self::RemoveApplication | Self::PutSubscription | Self::RemoveSubscription => {
-                Kind::Applications
-            }
-        }
-    }
-}
-
-/// A change with its bytes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Change<'a> {
-    pub operation: Operation,
-    pub key: RecordKey<'a>,
-    pub payload: &'a [u8],
 }
 
 /// The shard as this generation left it. What an older one left, or what cannot be read and was not ours, is nothing.

@@ -11,7 +11,9 @@ pub mod batch;
 pub mod build;
 pub mod bytes;
 mod cache;
+pub mod change;
 pub mod delta;
+pub mod emptying;
 pub mod fingerprint;
 pub mod held;
 pub mod lease;
@@ -21,6 +23,7 @@ pub mod memory;
 pub mod merge;
 pub mod record;
 pub mod shard;
+pub mod spool;
 
 #[cfg(test)]
 mod tests;
@@ -117,6 +120,9 @@ impl Source {
             Entry::Usage => key.push(b"usage"),
             Entry::UsageSlot(number) => key.push_number(b"usage/", number.into()),
             Entry::Count(slot) => key.push_number(b"count/", slot),
+            Entry::Run { partition, run } => {
+                key.push_number(b"run/", u32::from(partition) << 16 | u32::from(run));
+            }
             Entry::Catalogue(slot) => key.push_number(b"catalogue/", slot.index().into()),
             Entry::Shard(place) => return EntryKey::of(&self.shard(place)),
         }
@@ -204,6 +210,13 @@ pub enum Entry {
     UsageSlot(u16),
     /// Records.
     Shard(Place),
+    /// Changes of a full policy on its way: so many a partition, of which there are 256.
+    Run {
+        /// Of a [`spool`].
+        partition: u16,
+        /// Below [`spool::MAX_RUNS`].
+        run: u16,
+    },
     /// Counts of limits, by the number of their slot.
     Count(u32),
 }

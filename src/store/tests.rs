@@ -288,6 +288,7 @@ fn keys_of_shared_data_come_from_a_finite_set_and_no_two_entries_share_one() {
     let source = Source::new(Digest::of(b"source"));
     let mut entries = vec![Entry::Manifest, Entry::Lease, Entry::Damage, Entry::Usage];
     entries.extend([Bank::A, Bank::B].map(Entry::Catalogue));
+    entries.extend([(0, 0), (0, 1), (1, 0), (255, 4_095)].map(|(partition, run)| Entry::Run { partition, run }));
     entries.extend([0, 1, u16::MAX].map(Entry::UsageSlot));
     entries.extend([0, 1, u32::MAX, u32::MAX - 1].map(Entry::Count));
     for bank in [Bank::A, Bank::B] {

@@ -11,7 +11,7 @@ use keygate::{
         wire,
     },
     referer::RefererPattern,
-    store::{batch::Batch, record::MAX_KEY_BYTES},
+    store::{change, record::MAX_KEY_BYTES},
     template::PathTemplate,
 };
 use serde::Deserialize;
@@ -27,7 +27,7 @@ pub fn row<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow>>(document: 
 /// Checks that `document` is the row of a good key, and small enough for the filter's record of it.
 pub fn key(document: &str) -> Result<(), Problem> {
     let key = read::<wire::KeyRow<'_>, rows::Key<'_>>(document)?;
-    if Batch::takes(&key) {
+    if change::takes(&key) {
         return Ok(());
     }
     let detail = format!(

@@ -1,0 +1,205 @@
+//! Changes of records: what the rows of a page, and what a delta takes away, do to the store, and their packed form.
+//!
+//! A change is packed as soon as its row was read, so that the page can be let go. Where changes wait, and when they are
+//! merged into shards, is said elsewhere (`batch.rs`, `spool.rs`), and so is what they make of a record (`merge.rs`).
+
+use std::ops::Range;
+
+use super::{
+    Corrupt, Kind,
+    bytes::{Reader, Write},
+    record::{self, MAX_KEY_BYTES, SubscriptionPart},
+    shard::RecordKey,
+};
+use crate::{
+    decision,
+    policy::{
+        SubscriptionState,
+        left_out::Concerns,
+        page::{Page, RejectedRow, Removed, Row},
+        rows::{InvalidRow, Key, Problem},
+    },
+};
+
+/// What is to be done to a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    PutKey,
+    RemoveKey,
+    PutApplication,
+    RemoveApplication,
+    PutSubscription,
+    RemoveSubscription,
+}
+
+impl Operation {
+    /// By number, as packed.
+    const ALL: [Self; 6] = [
+        Self::PutKey,
+        Self::RemoveKey,
+        Self::PutApplication,
+        Self::RemoveApplication,
+        Self::PutSubscription,
+        Self::RemoveSubscription,
+    ];
+
+    /// Which records it is done to.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::PutKey | Self::RemoveKey => Kind::Keys,
+            Self::PutApplication | Self::RemoveApplication | Self::PutSubscription | Self::RemoveSubscription => {
+                Kind::Applications
+            }
+        }
+    }
+}
+
+/// A change with its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Change<'a> {
+    pub operation: Operation,
+    pub key: RecordKey<'a>,
+    pub payload: &'a [u8],
+}
+
+impl<'a> Change<'a> {
+    /// Appends it to packed changes.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.push(self.operation as u8);
+        out.extend_from_slice(&self.key.tag.to_le_bytes());
+        out.put_sized(self.key.rest);
+        out.put_sized(self.payload);
+    }
+
+    /// Reads the next one of packed changes.
+    pub fn read(reader: &mut Reader<'a>) -> Result<Self, Corrupt> {
+        let operation = *Operation::ALL.get(usize::from(reader.u8()?)).ok_or(Corrupt)?;
+        let tag = reader.u32()?;
+        Ok(Self { operation, key: RecordKey { tag, rest: reader.sized()? }, payload: reader.sized()? })
+    }
+}
+
+/// Who takes changes, in the order in which they come.
+pub(super) type Take<'t> = &'t mut dyn FnMut(Change<'_>);
+
+/// The changes of the wanted ones of a range of a page's rows; those that are left out go to `rejected`.
+pub(super) fn of_rows(
+    page: &Page,
+    range: Range<usize>,
+    wanted: &dyn Fn(&Row<'_>) -> bool,
+    rejected: &mut dyn FnMut(RejectedRow),
+    take: Take<'_>,
+) {
+    let mut payload = Vec::new();
+    for (number, row) in (range.start..).zip(page.rows(range)) {
+        payload.clear();
+        match row {
+            Ok(row) if !wanted(&row) => {}
+            Ok(Row::Key(key)) => match put_key(&mut payload, &key) {
+                Ok(change) => take(change),
+                Err(why) => {
+                    let concerns = Concerns::Key(key.digest);
+                    leave_out(&concerns, take);
+                    rejected(RejectedRow { list: "keys", offset: page.offset(number), why, concerns });
+                }
+            },
+            Ok(Row::Application(row)) => {
+                decision::Application::from(&row).put(&mut payload);
+                let key = record::key_of_application(row.id.as_bytes());
+                take(Change { operation: Operation::PutApplication, key, payload: &payload });
+            }
+            Ok(Row::Subscription(row)) => {
+                SubscriptionPart::from(&row).put(&mut payload);
+                let key = record::key_of_application(row.application.as_bytes());
+                take(Change { operation: Operation::PutSubscription, key, payload: &payload });
+            }
+            Err(row) => {
+                leave_out(&row.concerns, take);
+                rejected(row);
+            }
+        }
+    }
+}
+
+/// The changes of what a delta removes.
+pub(super) fn of_removed(removed: &Removed, take: Take<'_>) {
+    for digest in &removed.keys {
+        take(Change { operation: Operation::RemoveKey, key: record::key_of_key(digest), payload: &[] });
+    }
+    for (application, api) in &removed.subscriptions {
+        let key = record::key_of_application(application.as_bytes());
+        take(Change { operation: Operation::RemoveSubscription, key, payload: api.as_bytes() });
+    }
+    for application in &removed.applications {
+        let key = record::key_of_application(application.as_bytes());
+        take(Change { operation: Operation::RemoveApplication, key, payload: &[] });
+    }
+}
+
+/// Whether a key is small enough for its record: by the very code that takes it, for whoever writes policies.
+pub fn takes(key: &Key<'_>) -> bool {
+    put_key(&mut Vec::new(), key).is_ok()
+}
+
+fn put_key<'a>(payload: &'a mut Vec<u8>, key: &'a Key<'_>) -> Result<Change<'a>, InvalidRow> {
+    record::put_key(payload, key);
+    if payload.len() > MAX_KEY_BYTES {
+        return Err(InvalidRow { field: "keys", problem: Problem::TooLarge });
+    }
+    Ok(Change { operation: Operation::PutKey, key: record::key_of_key(&key.digest), payload })
+}
+
+/// What a bad row speaks of is not allowed, whatever an older row says of it.
+fn leave_out(concerns: &Concerns, take: Take<'_>) {
+    match concerns {
+        Concerns::Nothing => {}
+        Concerns::Key(digest) => {
+            take(Change { operation: Operation::RemoveKey, key: record::key_of_key(digest), payload: &[] });
+        }
+        Concerns::Application(id) => {
+            let key = record::key_of_application(id.as_bytes());
+            take(Change { operation: Operation::RemoveApplication, key, payload: &[] });
+        }
+        // Not removed: without a subscription an API may still open.
+        Concerns::Subscription { application, api } => {
+            let (api, state) = (api.as_bytes(), SubscriptionState::LeftOut);
+            let mut payload = Vec::new();
+            SubscriptionPart { api, state, plan: None, used_up_until: None }.put(&mut payload);
+            let key = record::key_of_application(application.as_bytes());
+            take(Change { operation: Operation::PutSubscription, key, payload: &payload });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packed_changes_are_read_back_and_what_is_no_change_is_corrupt() {
+        let long = [7; 300];
+        let mut packed = Vec::new();
+        let mut changes = Vec::new();
+        for (tag, operation) in (0..).zip(Operation::ALL) {
+            for (rest, payload) in [(&b""[..], &b""[..]), (b"rest", b"payload"), (&long, &long)] {
+                changes.push(Change { operation, key: RecordKey { tag: tag << 30 | tag, rest }, payload });
+            }
+        }
+        changes.iter().for_each(|change| change.put(&mut packed));
+        let mut reader = Reader::new(&packed);
+        for change in changes {
+            assert_eq!(Change::read(&mut reader), Ok(change));
+        }
+        assert_eq!(reader.finish(), Ok(()));
+
+        let mut one = Vec::new();
+        Change { operation: Operation::PutKey, key: RecordKey { tag: 1, rest: b"r" }, payload: b"p" }.put(&mut one);
+        for end in 0..one.len() {
+            assert_eq!(Change::read(&mut Reader::new(&one[..end])), Err(Corrupt), "cut at {end}");
+        }
+        for number in 6..=u8::MAX {
+            one[0] = number;
+            assert_eq!(Change::read(&mut Reader::new(&one)), Err(Corrupt), "operation {number}");
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! The changes of a full policy, kept until its last row has come, so that each shard is written once.
+//!
+//! Rows come in the order of the feed, which is none that shards know: every dozen pages concern nearly all shards of a
+//! large policy, and merged at once each shard would be rewritten as often. So changes wait by partition, a range of
+//! shards. What memory has no room for is laid down in shared data, a run for each partition; in the end one partition
+//! after the other is read back, run by run. A run that was read is emptied, so its memory serves the shards that follow.
+//!
+//! Runs are nothing to a request, and nothing to a build of another generation. What happens to a shard is said elsewhere
+//! (`batch.rs`).
+
+use std::{cmp::Ordering, mem};
+
+use super::{
+    Corrupt, Entry, Expected, Kind, Shared, Source,
+    batch::{Batch, Target},
+    build::BuildError,
+    bytes,
+    change::Change,
+    merge::MergeError,
+    shard_of,
+};
+
+/// Bytes of changes in memory from which they should be laid down before more are added. A page of 5,000 rows packs into
+/// some 350 KB, so that is a dozen of them, and the memory of the VM that loads stays near 10 MiB.
+pub const FULL_BYTES: usize = 4 << 20;
+/// Partitions of each kind. A run has some 16 KiB then, and a partition of a million keys 8,000 changes, which are sorted in
+/// one go in 2 ms.
+const PARTITIONS_OF_A_KIND: u16 = 128;
+/// Partitions of both kinds.
+pub const PARTITIONS: u16 = PARTITIONS_OF_A_KIND << 1;
+/// Runs of one partition. Each time something is laid down it is [`FULL_BYTES`] in all, so no policy below
+/// [`MAX_SPOOLED_MIB`] has more.
+pub const MAX_RUNS: u16 = 1 << 12;
+/// Changes of a full policy that there is room for, in MiB: 4,096 runs of 4 MiB, for some 100 million keys.
+pub const MAX_SPOOLED_MIB: u64 = 4 << 12;
+
+/// Changes that wait for the last row.
+#[derive(Debug)]
+pub struct Spool {
+    target: Target,
+    partitions: Vec<Partition>,
+    /// In memory, packed.
+    bytes: usize,
+    /// The partition that is laid down, or read back, next.
+    next: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Partition {
+    /// Packed changes that came after those of all runs.
+    memory: Vec<u8>,
+    /// Runs laid down.
+    runs: u16,
+    /// How many of them were read back.
+    read: u16,
+}
+
+/// What was read back into a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadBack {
+    /// A run; more of its partition are to come.
+    Run,
+    /// The rest of a partition.
+    Partition,
+    /// Nothing: that was all.
+    Nothing,
+}
+
+impl Spool {
+    /// An empty one for these shards.
+    pub fn new(target: Target) -> Self {
+        let partitions = vec![Partition::default(); usize::from(PARTITIONS)];
+        Self { target, partitions, bytes: 0, next: 0 }
+    }
+
+    /// Takes a change.
+    pub(super) fn add(&mut self, change: Change<'_>) {
+        let index = partition(self.target, change);
+        let Some(Partition { memory, .. }) = self.partitions.get_mut(index) else { return };
+        let before = memory.len();
+        change.put(memory);
+        self.bytes = self.bytes.saturating_add(memory.len().saturating_sub(before));
+    }
+
+    /// Whether changes should be laid down before more are taken.
+    pub fn is_full(&self) -> bool {
+        self.bytes >= FULL_BYTES
+    }
+
+    /// Lays down a run of one partition; `false`: nothing is in memory any more.
+    pub fn spill_next(&mut self, shared: &impl Shared, source: &Source) -> Result<bool, BuildError> {
+        let generation = self.target.generation;
+        let Some((number, partition)) = self.seek(|partition| !partition.memory.is_empty()) else {
+            self.bytes = 0;
+            return Ok(false);
+        };
+        if partition.runs >= MAX_RUNS {
+            return Err(BuildError::TooLarge);
+        }
+        let key = source.key(Entry::Run { partition: number, run: partition.runs });
+        let read = shared.get(&key)?;
+        // What an older build left, or what cannot be read, is nothing.
+        let known = read.as_ref().and_then(|read| open(&key, &read.value).ok());
+        if known.is_some_and(|(known, _)| known > generation) {
+            return Err(MergeError::Overtaken.into());
+        }
+        shared.set(&key, &seal(&key, generation, &partition.memory), Expected::of(read.as_ref()))?;
+        partition.runs = partition.runs.saturating_add(1);
+        partition.memory.clear();
+        Ok(true)
+    }
+
+    /// Adds to `batch` what was taken first and was not read back yet. Nothing more may be taken.
+    pub fn read_next(
+        &mut self,
+        shared: &impl Shared,
+        source: &Source,
+        batch: &mut Batch,
+    ) -> Result<ReadBack, BuildError> {
+        let generation = self.target.generation;
+        let waits = |partition: &Partition| partition.read < partition.runs || !partition.memory.is_empty();
+        let Some((number, partition)) = self.seek(waits) else { return Ok(ReadBack::Nothing) };
+        if partition.read < partition.runs {
+            let key = source.key(Entry::Run { partition: number, run: partition.read });
+            partition.read = partition.read.saturating_add(1);
+            let read = shared.get(&key)?.ok_or(MergeError::Damaged)?;
+            let (known, packed) = open(&key, &read.value)?;
+            match known.cmp(&generation) {
+                Ordering::Equal => batch.add_packed(packed)?,
+                Ordering::Greater => return Err(MergeError::Overtaken.into()),
+                Ordering::Less => return Err(MergeError::Damaged.into()),
+            }
+            shared.set(&key, &[], Expected::Version(read.cas))?;
+        }
+        if partition.read < partition.runs {
+            return Ok(ReadBack::Run);
+        }
+        batch.add_packed(&mem::take(&mut partition.memory))?;
+        Ok(ReadBack::Partition)
+    }
+
+    /// The next partition of which this is so, with its number; after the last one it begins with the first again.
+    fn seek(&mut self, wanted: impl Fn(&Partition) -> bool) -> Option<(u16, &mut Partition)> {
+        let found = (0..).zip(&mut self.partitions).skip(self.next).find(|(_, partition)| wanted(partition));
+        self.next = found.as_ref().map_or(0, |(number, _)| usize::from(*number));
+        found
+    }
+}
+
+/// The partition that a change waits in: those of keys come first. A shard lies in one partition as a whole.
+fn partition(target: Target, change: Change<'_>) -> usize {
+    let kind = change.operation.kind();
+    let shards = target.shards(kind);
+    let shard = shard_of(change.key.tag, shards);
+    let scaled = shard.saturating_mul(PARTITIONS_OF_A_KIND.into()).checked_div(shards).unwrap_or(0);
+    let first = match kind {
+        Kind::Keys => 0,
+        Kind::Applications => PARTITIONS_OF_A_KIND,
+    };
+    usize::try_from(scaled).unwrap_or(usize::MAX).saturating_add(first.into())
+}
+
+/// A run: the generation, and packed changes.
+fn seal(key: &[u8], generation: u64, packed: &[u8]) -> Vec<u8> {
+    let mut value = bytes::unsealed();
+    value.extend_from_slice(&generation.to_le_bytes());
+    value.extend_from_slice(packed);
+    bytes::seal(key, &mut value);
+    value
+}
+
+/// The generation of a run, and its packed changes.
+pub(super) fn open<'a>(key: &[u8], value: &'a [u8]) -> Result<(u64, &'a [u8]), Corrupt> {
+    let mut reader = bytes::open(key, value)?;
+    Ok((reader.u64()?, reader.rest()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects, reason = "a test that overflows has failed")]
+
+    use super::*;
+    use crate::{
+        policy::{Digest, page::Page},
+        store::{
+            Bank, MAX_SHARDS, MIN_SHARDS, change, emptying::Emptying, manifest::Totals, memory::Memory,
+            merge::Standing, record,
+        },
+    };
+
+    fn target(generation: u64) -> Target {
+        Target { bank: Bank::A, generation, key_shards: 500, application_shards: MIN_SHARDS }
+    }
+
+    fn source() -> Source {
+        Source::new(Digest::of(b"source"))
+    }
+
+    /// Rows of which many concern one record, so that their order counts.
+    fn page() -> Page {
+        let keys = (0..900u32).map(|number| {
+            let sha256 = Digest::of(&(number % 600).to_le_bytes()).to_hex();
+            format!(r#"{{"sha256": "{sha256}", "id": "k-{number}", "application": "app"}}"#)
+        });
+        let subscriptions = (0..900u32).map(|number| {
+            let (application, api) = (number % 70, number % 60);
+            let state = if number % 2 == 0 { "BLOCKED" } else { "UNBLOCKED" };
+            format!(r#"{{"application": "{application}", "api": "{api}", "state": "{state}", "plan": "p-{number}"}}"#)
+        });
+        let (keys, subscriptions): (Vec<_>, Vec<_>) = (keys.collect(), subscriptions.collect());
+        let json =
+            format!(r#"{{"format": 1, "keys": [{}], "subscriptions": [{}]}}"#, keys.join(","), subscriptions.join(","));
+        Page::scan(json.into_bytes()).unwrap()
+    }
+
+    /// Lays down all that came, each time that so many rows have come.
+    fn spooled(memory: &Memory, generation: u64, every: usize) -> Spool {
+        let page = page();
+        let mut spool = Spool::new(target(generation));
+        for begin in (0..page.len()).step_by(every) {
+            let rows = begin..begin + every;
+            change::of_rows(&page, rows, &|_| true, &mut |row| panic!("{row}"), &mut |change| spool.add(change));
+            // The last rows stay in memory.
+            while begin + every < page.len() && spool.spill_next(memory, &source()).unwrap() {}
+        }
+        spool
+    }
+
+    /// Reads back all, and merges each partition when it is whole.
+    fn merged(memory: &Memory, mut spool: Spool) -> Result<Totals, BuildError> {
+        let mut batch = Batch::new(spool.target);
+        let mut totals = Totals::default();
+        loop {
+            match spool.read_next(memory, &source(), &mut batch)? {
+                ReadBack::Run => {}
+                ReadBack::Partition => merge(memory, &mut batch, &mut totals),
+                ReadBack::Nothing => return Ok(totals),
+            }
+        }
+    }
+
+    fn merge(memory: &Memory, batch: &mut Batch, totals: &mut Totals) {
+        while batch.merge_next(memory, &source(), totals, |_| Standing::Anything, &mut |row| panic!("{row}")).unwrap() {
+        }
+    }
+
+    /// What is held of shards, and how often one was written.
+    fn shards(memory: &Memory) -> Vec<(Vec<u8>, Vec<u8>, u32)> {
+        let keys = memory.keys().into_iter().filter(|key| !is_run(key));
+        keys.map(|key| (key.clone(), memory.get(&key).unwrap().unwrap()))
+            .map(|(key, held)| (key, held.value, held.cas))
+            .collect()
+    }
+
+    fn is_run(key: &[u8]) -> bool {
+        key.windows(5).any(|part| part == b"/run/")
+    }
+
+    fn runs(memory: &Memory) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let keys = memory.keys().into_iter().filter(|key| is_run(key));
+        keys.map(|key| (key.clone(), memory.get(&key).unwrap().unwrap().value)).collect()
+    }
+
+    #[test]
+    fn a_policy_is_the_same_however_often_it_is_laid_down_and_each_shard_is_written_once() {
+        let page = page();
+        let direct = Memory::default();
+        let mut batch = Batch::new(target(3));
+        batch.add_rows(&page, 0..page.len(), |_| true, &mut |row| panic!("{row}"));
+        let mut totals = Totals::default();
+        merge(&direct, &mut batch, &mut totals);
+        assert_eq!((totals.keys, totals.subscriptions), (600, 420), "the last row for each");
+        for every in [1, 7, 500, 5_000] {
+            let memory = Memory::default();
+            let spool = spooled(&memory, 3, every);
+            assert_eq!(runs(&memory).is_empty(), every >= page.len(), "{every}");
+            assert_eq!(merged(&memory, spool), Ok(totals), "{every}");
+            assert_eq!(shards(&memory), shards(&direct), "{every}");
+            assert!(shards(&memory).iter().all(|(_, _, times)| *times == 1), "{every}");
+            assert!(runs(&memory).iter().all(|(_, value)| value.is_empty()), "{every}: they are emptied");
+        }
+    }
+
+    #[test]
+    fn no_damaged_missing_or_foreign_run_is_read_back() {
+        let newer = spooled_runs(4);
+        let older = spooled_runs(2);
+        let good = runs(&{
+            let memory = Memory::default();
+            spooled(&memory, 3, 200);
+            memory
+        });
+        let (key, value) = good.first().unwrap();
+        let forged = |packed: &[u8]| seal(key, 3, packed);
+        let mut flipped = value.clone();
+        flipped[20] ^= 1;
+        let (damaged, overtaken) = (BuildError::from(MergeError::Damaged), BuildError::from(MergeError::Overtaken));
+        for (bad, expected, what) in [
+            (flipped, damaged, "a bit"),
+            (value[..value.len() - 1].to_vec(), damaged, "cut"),
+            (Vec::new(), damaged, "emptied"),
+            (good[1].1.clone(), damaged, "another's"),
+            (find(&older, key), damaged, "an older build's"),
+            (find(&newer, key), overtaken, "a newer build's"),
+            (forged(b"\x06"), damaged, "no operation"),
+            (forged(b"\0\0\0"), damaged, "half a change"),
+            (b"x".to_vec(), damaged, "no run"),
+        ] {
+            let memory = Memory::default();
+            let spool = spooled(&memory, 3, 200);
+            memory.overwrite(key, &bad);
+            assert_eq!(merged(&memory, spool), Err(expected), "{what}");
+        }
+    }
+
+    fn spooled_runs(generation: u64) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let memory = Memory::default();
+        spooled(&memory, generation, 200);
+        runs(&memory)
+    }
+
+    fn find(runs: &[(Vec<u8>, Vec<u8>)], wanted: &[u8]) -> Vec<u8> {
+        runs.iter().find(|(key, _)| key == wanted).map(|(_, value)| value.clone()).unwrap()
+    }
+
+    #[test]
+    fn a_build_replaces_what_older_ones_left_and_stops_before_what_a_newer_one_writes() {
+        for (left, is_newer) in [(2, false), (4, true)] {
+            let memory = Memory::default();
+            spooled(&memory, left, 100);
+            let before = runs(&memory);
+            let mut spool = Spool::new(target(3));
+            let page = page();
+            change::of_rows(&page, 0..9, &|_| true, &mut |row| panic!("{row}"), &mut |change| spool.add(change));
+            let spilled = spool.spill_next(&memory, &source());
+            assert_eq!(spilled, if is_newer { Err(MergeError::Overtaken.into()) } else { Ok(true) });
+            assert_eq!(runs(&memory) == before, is_newer);
+        }
+    }
+
+    #[test]
+    fn what_a_build_that_was_never_finished_left_is_emptied_but_nothing_newer() {
+        for (left, empty) in [(2, true), (3, true), (4, false)] {
+            let memory = Memory::default();
+            spooled(&memory, left, 50);
+            let before = runs(&memory);
+            assert!(before.len() > 500, "{}", before.len());
+            let mut emptying = Emptying::new(None, 3);
+            while emptying.empty_next(&memory, &source()).unwrap() {}
+            let after = runs(&memory);
+            assert_eq!(after.iter().all(|(_, value)| value.is_empty()), empty, "generation {left}");
+            assert_eq!(after == before, !empty, "generation {left}");
+        }
+    }
+
+    #[test]
+    fn a_shard_lies_in_one_partition_and_partitions_are_of_one_kind() {
+        for shards in [1, MIN_SHARDS, 127, 128, 129, 20_834, MAX_SHARDS] {
+            let target = Target { key_shards: shards, application_shards: shards, ..target(1) };
+            for (operation, first) in [(change::Operation::PutKey, 0), (change::Operation::PutApplication, 128)] {
+                let mut of_shard = std::collections::BTreeMap::new();
+                for tag in (0..=u32::MAX).step_by(99_991) {
+                    let key = record::key_of_application(b"");
+                    let key = crate::store::shard::RecordKey { tag, ..key };
+                    let number = partition(target, Change { operation, key, payload: b"" });
+                    assert!((first..first + 128).contains(&number), "{shards}: {tag} in {number}");
+                    assert_eq!(*of_shard.entry(shard_of(tag, shards)).or_insert(number), number, "{shards}: {tag}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_refused() {
+        let memory = Memory::default();
+        let mut spool = Spool::new(target(3));
+        let key = record::key_of_application(b"a");
+        let change = Change { operation: change::Operation::RemoveApplication, key, payload: b"" };
+        for _ in 0..MAX_RUNS {
+            spool.add(change);
+            assert_eq!(spool.spill_next(&memory, &source()), Ok(true));
+            assert_eq!(spool.spill_next(&memory, &source()), Ok(false));
+        }
+        spool.add(change);
+        assert_eq!(spool.spill_next(&memory, &source()), Err(BuildError::TooLarge));
+        assert_eq!(MAX_SPOOLED_MIB << 20, u64::from(MAX_RUNS) * u64::try_from(FULL_BYTES).unwrap());
+    }
+}

@@ -12,6 +12,7 @@
 #[macro_use]
 mod conditions;
 
+use serde::de::DeserializeOwned;
 use sqlx::{Row as _, Sqlite, Transaction};
 
 use super::{Kind, State, Store};
@@ -234,7 +235,8 @@ impl Reader {
 
     /// The rows of `statement`, which takes `?1` to `?5`: two revisions, the `seq` to go on from, the scope, the limit.
     ///
-    /// SQLite joins the documents to one text per kind: handing over 5,000 rows one by one takes longer than reading them.
+    /// Places and sizes come first, then the documents that fit, joined to one text per kind: handing over 5,000 rows one
+    /// by one takes longer than reading them, and having SQLite add up their sizes takes longest.
     async fn rows(
         &mut self,
         statement: &'static str,
@@ -242,32 +244,35 @@ impl Reader {
         [first, second, after]: [i64; 3],
         limit: usize,
     ) -> Result<Rows, Error> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let places =
+            format!("SELECT json_group_array(seq), json_group_array(octet_length(document)) FROM ({statement})");
+        let query = sqlx::query(&places).bind(first).bind(second).bind(after).bind(apis);
+        let row = query.bind(i64::try_from(limit).unwrap_or(i64::MAX)).fetch_one(&mut *self.transaction).await?;
+        let (found, sizes): (Vec<i64>, Vec<usize>) = (list(row.try_get(0)?)?, list(row.try_get(1)?)?);
+        let taken = found.get(..fitting(&sizes)).unwrap_or_default();
+        let Some(last) = taken.last() else { return Ok(Rows::default()) };
+        let mut page = Rows { count: i64::try_from(taken.len()).unwrap_or(i64::MAX), ..self.documents(taken).await? };
+        let cut = taken.len() < found.len();
+        if cut || (found.len() >= limit && self.any(statement, apis, [first, second, *last]).await?) {
+            page.next = Some(*last);
+        }
+        Ok(page)
+    }
+
+    /// The documents of these versions.
+    async fn documents(&mut self, versions: &[i64]) -> Result<Rows, Error> {
+        let texts = Kind::ALL.map(|kind| {
+            format!("group_concat(document, char(10)) FILTER (WHERE kind = {}) AS {}", kind.number(), kind.list())
+        });
         let joined = format!(
-            "SELECT count(*) AS rows, max(seq) AS last, {} FROM (SELECT seq, kind, document, sum(octet_length(document)) \
-             OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) - octet_length(document) AS before FROM ({statement})) \
-             WHERE before < {MAX_PAGE_BYTES}",
-            Kind::ALL
-                .map(|kind| {
-                    format!(
-                        "group_concat(document, char(10)) FILTER (WHERE kind = {}) AS {}",
-                        kind.number(),
-                        kind.list()
-                    )
-                })
-                .join(", ")
+            "SELECT {} FROM (SELECT kind, document FROM json_each(?1) CROSS JOIN version ON seq = value)",
+            texts.join(", ")
         );
-        let query = sqlx::query(&joined).bind(first).bind(second).bind(after).bind(apis).bind(limit);
-        let row = query.fetch_one(&mut *self.transaction).await?;
-        let mut page = Rows { count: row.try_get("rows")?, ..Rows::default() };
+        let versions = serde_json::to_string(versions).map_err(|_| damaged())?;
+        let row = sqlx::query(&joined).bind(versions).fetch_one(&mut *self.transaction).await?;
+        let mut page = Rows::default();
         for (text, kind) in page.texts.iter_mut().zip(Kind::ALL) {
             *text = row.try_get::<Option<String>, _>(kind.list())?.unwrap_or_default();
-        }
-        let Some(last) = row.try_get::<Option<i64>, _>("last")? else { return Ok(page) };
-        // A page that is not full was the last, unless its bytes were enough.
-        let ended = page.count < limit && page.texts.iter().map(String::len).sum::<usize>() < MAX_PAGE_BYTES;
-        if !ended && self.any(statement, apis, [first, second, last]).await? {
-            page.next = Some(last);
         }
         Ok(page)
     }
@@ -276,5 +281,49 @@ impl Reader {
     async fn any(&mut self, statement: &'static str, apis: &str, values: [i64; 3]) -> Result<bool, Error> {
         let query = values.into_iter().fold(sqlx::query(statement), |query, value| query.bind(value));
         Ok(query.bind(apis).bind(1).fetch_optional(&mut *self.transaction).await?.is_some())
+    }
+}
+
+/// How many documents of these sizes fit into a page: all that begin before it is full, so at least one.
+fn fitting(sizes: &[usize]) -> usize {
+    let mut bytes = 0usize;
+    let fits = |size: &&usize| {
+        let begins = bytes < MAX_PAGE_BYTES;
+        bytes = bytes.saturating_add(**size);
+        begins
+    };
+    sizes.iter().take_while(fits).count()
+}
+
+/// A list of numbers as SQLite writes it.
+fn list<T: DeserializeOwned>(json: &str) -> Result<Vec<T>, Error> {
+    serde_json::from_str(json).map_err(|_| damaged())
+}
+
+fn damaged() -> Error {
+    Error::Store(super::Error::Damaged("a list of places cannot be read"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_takes_what_begins_before_it_is_full_and_never_nothing() {
+        const MAX: usize = MAX_PAGE_BYTES;
+        let cases: [(&[usize], usize); 9] = [
+            (&[], 0),
+            (&[1], 1),
+            (&[0, 0, 0], 3),
+            (&[MAX - 1, 1, 1], 2),
+            (&[MAX - 1, MAX, 1], 2),
+            (&[MAX, 1], 1),
+            (&[usize::MAX, usize::MAX], 1),
+            (&[1, 2, MAX, 1], 3),
+            (&[MAX - 1, 0, 0, 1, 0], 4),
+        ];
+        for (sizes, expected) in cases {
+            assert_eq!(fitting(sizes), expected, "{sizes:?}");
+        }
     }
 }

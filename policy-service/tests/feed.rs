@@ -118,6 +118,29 @@ async fn pages_are_full_and_the_last_one_says_so() {
 }
 
 #[tokio::test]
+async fn rows_that_are_too_large_for_one_page_come_on_several_and_none_is_lost() {
+    let service = Service::start().await;
+    service.post("/v1/applications", json!({"id": "app"})).await.expect(201);
+    let referers: Vec<_> = (0..1_000).map(|number| format!("example.com/{number}/{}", "x".repeat(430))).collect();
+    for number in 0..20 {
+        let key = json!({"id": format!("k-{number}"), "application": "app", "sha256": digest(number),
+                         "permitted_referers": referers});
+        service.post("/v1/keys", key).await.expect(201);
+    }
+    let (mut path, mut ids, mut pages) = ("/v1/policy".to_owned(), Vec::new(), 0);
+    while !path.is_empty() {
+        let answer = service.feed(&path).await.expect(200);
+        assert!(answer.text.len() < 9 << 20, "8 MiB and one row more: {}", answer.text.len());
+        let page = answer.json();
+        ids.extend(page["keys"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()));
+        path = page["next"].as_str().unwrap_or_default().to_owned();
+        pages += 1;
+    }
+    let expected: Vec<_> = (0..20).map(|number| format!("k-{number}")).collect();
+    assert_eq!((ids, pages), (expected, 2));
+}
+
+#[tokio::test]
 async fn a_delta_says_only_what_changed() {
     let service = Service::start().await;
     service.seed().await;

@@ -1,7 +1,7 @@
-//! Shards, key and application records: shared data is anyone's to write.
+//! Shards, key and application records, runs of changes: shared data is anyone's to write.
 //!
-//! The first byte of an input says how the rest is taken: even, as what stands behind a right checksum; odd, as damage to a
-//! good shard.
+//! The first byte of an input says how the rest is taken: 2, as changes of a full policy on its way, behind a right checksum;
+//! any other even one, as what stands in a shard behind one; odd, as damage to a good shard.
 
 use keygate::store::{Bank, memory::Memory};
 use keygate::{
@@ -9,9 +9,10 @@ use keygate::{
     store::{
         Corrupt, Entry, Kind, Place, Shared, Source,
         batch::{Batch, Target},
+        build::{Build, BuildError},
         bytes,
         manifest::Totals,
-        merge::Standing,
+        merge::{MergeError, Standing},
         record::{self, ApplicationRecord},
         shard::{Shard, ShardWriter},
     },
@@ -22,6 +23,7 @@ use crate::cases::{self, core::NOW};
 /// See the head of this file.
 pub fn check(bytes: &[u8]) {
     match bytes.split_first() {
+        Some((2, rest)) => check_run(rest),
         Some((kind, rest)) if kind % 2 == 0 => check_forged(rest),
         Some((_, rest)) => check_damaged(rest),
         None => {}
@@ -163,16 +165,50 @@ fn check_damaged(edits: &[u8]) {
     }
 }
 
+/// A run may say anything: it is read to its end or stops the load, and what it makes of shards can be opened.
+fn check_run(body: &[u8]) {
+    const GENERATION: u64 = 1;
+    let source = Source::new(Digest::of(b"shard"));
+    let memory = Memory::default();
+    let page = page();
+    let mut build = Build::new(&page, None, None, GENERATION);
+    build.begin_page(&page).unwrap();
+    build.add_rows(&page, 0..page.len(), &mut |_| {});
+    while build.spill_next(&memory, &source).unwrap() {}
+    for key in memory.keys() {
+        let mut value = bytes::unsealed();
+        value.extend_from_slice(&GENERATION.to_le_bytes());
+        value.extend_from_slice(body);
+        bytes::seal(&key, &mut value);
+        memory.overwrite(&key, &value);
+    }
+    loop {
+        match build.merge_next(&memory, &source, &mut |_| {}) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => return assert_eq!(error, BuildError::Merge(MergeError::Damaged)),
+        }
+    }
+    for key in memory.keys() {
+        let value = memory.get(&key).unwrap().unwrap().value;
+        assert!(value.is_empty() || Shard::open(&key, &value).unwrap().unwrap().check().is_ok(), "a run is left");
+    }
+}
+
 /// Some good shards.
 fn good(source: &Source) -> Memory {
     let memory = Memory::default();
+    fill(&memory, source, &page());
+    memory
+}
+
+fn page() -> Page {
     let key = Digest::of(b"key").to_hex();
     let page = format!(
         r#"{{"format":1,"applications":[{{"id":"app","owner":"o"}}],"subscriptions":[{{"application":"app","api":"a"}}],
         "keys":[{{"sha256":"{key}","id":"k","application":"app","permitted_ips":["10.0.0.0/8"]}}]}}"#
     );
-    fill(&memory, source, &Page::scan(page.into_bytes()).unwrap());
-    memory
+    Page::scan(page.into_bytes()).unwrap()
 }
 
 fn fill(memory: &Memory, source: &Source, page: &Page) {
@@ -185,6 +221,12 @@ fn fill(memory: &Memory, source: &Source, page: &Page) {
 /// The shards of the table of cases, and some damage.
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = vec![b"\x01".to_vec(), b"\x01\x10\0\xff".to_vec(), b"\x01\x08\0\x02\xff\xff\x01".to_vec()];
+    // Each operation, on a record of one byte; some that end early.
+    for operation in 0..=6 {
+        for end in [7, 8, 10] {
+            seeds.push([&[2][..], &[operation, 9, 0, 0, 0x80, 1, b'a', 1, 0, 0][..end]].concat());
+        }
+    }
     for page in cases::all_groups().into_iter().filter_map(|(_, group)| group.page(NOW)) {
         let source = Source::new(Digest::of(b"shard"));
         let memory = Memory::default();

@@ -59,6 +59,7 @@ impl Refresh {
         around: &mut Around<'_, S>,
     ) -> Option<Fetch> {
         self.wants_full = true;
+        self.give_up_build();
         if !self.restarts.may(self.settings.refresh_interval, around.now_ms) {
             let what = format!("{why}, although the feed was only just begun anew");
             return self.refused(&fetch.path, &what, around);
@@ -139,6 +140,7 @@ impl Refresh {
         mut build: Box<Build>,
         around: &mut Around<'_, S>,
     ) -> Option<Fetch> {
+        self.is_building = true;
         match build.begin_page(&page) {
             Ok(()) => {
                 let next = page.header.next.clone();
@@ -246,8 +248,9 @@ impl Refresh {
             return self.refused(path, &what, around);
         }
         match build.publish(around.shared, around.held.source(), held, around.now_ms) {
-            Ok(manifest) => {
-                self.emptying = Some(Emptying::new(held, manifest.generation));
+            Ok(_) => {
+                self.is_building = false;
+                self.emptying = held.map(Emptying::of);
                 self.wants_full = false;
                 self.applied(around);
                 self.say_applied(around);

@@ -37,6 +37,7 @@ impl Refresh {
         match Lease::acquire(shared, source, now_ms, generation) {
             Ok(Some(lease)) => {
                 self.lease = Some(lease);
+                self.empty_runs();
                 self.state = State::Idle { since_ms: now_ms, due_ms: self.first_due(around) };
                 true
             }
@@ -55,6 +56,19 @@ impl Refresh {
         confirmed.map_or(around.now_ms, |manifest| {
             manifest.confirmed_at_ms.min(around.now_ms).saturating_add(interval).max(around.now_ms)
         })
+    }
+
+    /// A full policy that was begun will not be finished.
+    pub(super) fn give_up_build(&mut self) {
+        if std::mem::take(&mut self.is_building) {
+            self.empty_runs();
+        }
+    }
+
+    /// Frees what full policies that will not be finished have laid down, of this lease or an older one.
+    fn empty_runs(&mut self) {
+        let Some(lease) = &self.lease else { return };
+        self.emptying.get_or_insert_default().add_runs(lease.last_generation());
     }
 
     pub(super) fn follow(&mut self) {

@@ -159,6 +159,8 @@ pub struct Refresh {
     began_ms: u64,
     visited: Index,
     emptying: Option<Emptying>,
+    /// A full policy was begun and not published yet.
+    is_building: bool,
     /// The service held the last answer back, so the next poll may follow at once.
     held_back: bool,
     /// Polls that followed a full policy at once, to find out whether the service holds answers back.
@@ -196,6 +198,7 @@ impl Refresh {
             began_ms: 0,
             visited: Index::default(),
             emptying: None,
+            is_building: false,
             held_back: false,
             probes: Pacer::default(),
             restarts: Pacer::default(),
@@ -258,7 +261,7 @@ impl Refresh {
             self.offer(around.shared, around.held.source(), around.now_ms);
             return None;
         }
-        self.empty_old_bank(around);
+        self.empty(around);
         if let Some(fetch) = self.repair(around) {
             return Some(fetch);
         }
@@ -327,12 +330,12 @@ impl Refresh {
         Some(self.begin(around))
     }
 
-    fn empty_old_bank<S: Shared>(&mut self, around: &mut Around<'_, S>) {
+    fn empty<S: Shared>(&mut self, around: &mut Around<'_, S>) {
         let mut budget = self.budget();
         while budget.is_left() {
             let Some(emptying) = &mut self.emptying else { return };
             budget.spend_shard();
-            // What cannot be emptied is overwritten by the next build.
+            // What cannot be emptied now is overwritten by the next build, or emptied when it is done.
             if !emptying.empty_next(around.shared, around.held.source()).unwrap_or(false) {
                 self.emptying = None;
             }
@@ -397,6 +400,7 @@ impl Refresh {
     ) {
         self.failures = self.failures.saturating_add(1);
         self.held_back = false;
+        self.give_up_build();
         let pause = schedule::pause(self.settings.refresh_interval, self.failures, retry_after, self.random);
         if !self.complaints.iter().any(|known| known == what) {
             let consequence = match around.held.manifest() {

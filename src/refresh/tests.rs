@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod between;
+mod laid_down;
 
 struct Nothing;
 

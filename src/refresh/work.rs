@@ -5,7 +5,7 @@ use crate::{
     policy::page::{Page, RejectedRow},
     store::{
         Shared, Source,
-        build::{Build, BuildError},
+        build::{Build, BuildError, Step},
         delta::Delta,
         manifest::Manifest,
     },
@@ -105,14 +105,17 @@ impl Work {
             self.stage = Stage::Done;
             return Ok(());
         }
-        budget.spend_shard();
         let mut reject = |row| leave_out(&mut self.rejected, &row, report);
-        let more = match &mut self.job {
+        let step = match &mut self.job {
             Job::Full(build) if !(all && last_page) => build.spill_next(shared, source)?,
             Job::Full(build) => build.merge_next(shared, source, &mut reject)?,
-            Job::Delta(delta) => delta.merge_next(shared, source, &mut reject)?,
+            Job::Delta(delta) => match delta.merge_next(shared, source, &mut reject)? {
+                true => Step::Shard,
+                false => Step::Done,
+            },
         };
-        if !more {
+        budget.spend(step);
+        if step == Step::Done {
             self.stage = match (&self.job, all, last_page) {
                 (_, false, _) => Stage::Rows,
                 (Job::Full(_), true, true) => Stage::Check,

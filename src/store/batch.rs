@@ -1,7 +1,8 @@
 //! Changes of records, gathered for the shards that they are in.
 //!
-//! [`Batch::merge_next`] rewrites one shard with all that concerns it, in the order in which it came. Each rewrite is a compare-and-swap: a writer that has been
-//! overtaken notices and stops. What a change does to a record is not said here (`merge.rs`).
+//! [`Batch::merge_next`] rewrites one shard with all that concerns it, in the order in which it came. Each rewrite is a
+//! compare-and-swap: a writer that has been overtaken notices and stops. What a change does to a record is not said here
+//! (`merge.rs`).
 
 use super::{
     Bank, Corrupt, Entry, Expected, Kind, Place, Shared, Source, as_u64,

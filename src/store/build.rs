@@ -47,6 +47,17 @@ pub struct Build {
     checked_shards: u32,
 }
 
+/// What was done in one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing: it was all done.
+    Done,
+    /// So many bytes of changes were laid down, or read back.
+    Changes(usize),
+    /// A shard was written.
+    Shard,
+}
+
 /// Why a build stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BuildError {
@@ -139,36 +150,36 @@ impl Build {
         self.spool.is_full()
     }
 
-    /// Lays down a part of the rows that have arrived; `false`: there is room for more.
-    pub fn spill_next(&mut self, shared: &impl Shared, source: &Source) -> Result<bool, BuildError> {
-        self.spool.spill_next(shared, source)
+    /// Lays down a part of the rows that have arrived, until there is room for more.
+    pub fn spill_next(&mut self, shared: &impl Shared, source: &Source) -> Result<Step, BuildError> {
+        Ok(self.spool.spill_next(shared, source)?.map_or(Step::Done, Step::Changes))
     }
 
-    /// Reads back some of what was laid down, or writes one shard; `false`: all is written. For when the last row has
-    /// arrived.
+    /// Reads back some of what was laid down, or writes one shard, until all is written. For when the last row has arrived.
     pub fn merge_next(
         &mut self,
         shared: &impl Shared,
         source: &Source,
         rejected: &mut dyn FnMut(RejectedRow),
-    ) -> Result<bool, BuildError> {
+    ) -> Result<Step, BuildError> {
         if !self.merging {
-            match self.spool.read_next(shared, source, &mut self.batch)? {
-                ReadBack::Run => self.merging = self.batch.is_full(),
-                ReadBack::Partition => self.merging = true,
-                ReadBack::Nothing => return Ok(false),
-            }
-            return Ok(true);
+            let (merging, bytes) = match self.spool.read_next(shared, source, &mut self.batch)? {
+                ReadBack::Run(bytes) => (self.batch.is_full(), bytes),
+                ReadBack::Partition(bytes) => (true, bytes),
+                ReadBack::Nothing => return Ok(Step::Done),
+            };
+            self.merging = merging;
+            return Ok(Step::Changes(bytes));
         }
         let Some(place) = self.batch.next_place() else {
             self.merging = false;
-            return Ok(true);
+            return Ok(Step::Changes(0));
         };
         let written = &self.written;
         let standing = |place| if written.has(place) { Standing::Written } else { Standing::Anything };
         self.batch.merge_next(shared, source, &mut self.totals, standing, rejected)?;
         self.written.add(place);
-        Ok(true)
+        Ok(Step::Shard)
     }
 
     /// Looks up the keys of one shard of the policy held in the new one; `false`: all were looked up, or there is nothing

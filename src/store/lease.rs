@@ -127,6 +127,12 @@ impl Lease {
         self.generations = self.generations.saturating_add(1);
         self.sequence.saturating_mul(GENERATIONS_PER_LEASE).saturating_add(number)
     }
+
+    /// The last generation that it made, or one below all that it will make: what is as old belongs to nobody any more.
+    pub fn last_generation(&self) -> u64 {
+        let made = self.generations.min(GENERATIONS_PER_LEASE);
+        self.sequence.saturating_mul(GENERATIONS_PER_LEASE).saturating_add(made).saturating_sub(1)
+    }
 }
 
 #[cfg(test)]

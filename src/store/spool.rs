@@ -23,8 +23,8 @@ use super::{
 /// Bytes of changes in memory from which they should be laid down before more are added. A page of 5,000 rows packs into
 /// some 350 KB, so that is a dozen of them, and the memory of the VM that loads stays near 10 MiB.
 pub const FULL_BYTES: usize = 4 << 20;
-/// Partitions of each kind. A run has some 16 KiB then, and a partition of a million keys 8,000 changes, which are sorted in
-/// one go in 2 ms.
+/// Partitions of each kind. A run has some 16 KiB then, or 32 where one kind comes after the other, and a partition of a
+/// million keys 8,000 changes, which are sorted in one go in 2 ms.
 const PARTITIONS_OF_A_KIND: u16 = 128;
 /// Partitions of both kinds.
 pub const PARTITIONS: u16 = PARTITIONS_OF_A_KIND << 1;
@@ -58,10 +58,10 @@ struct Partition {
 /// What was read back into a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadBack {
-    /// A run; more of its partition are to come.
-    Run,
-    /// The rest of a partition.
-    Partition,
+    /// A run of so many bytes; more of its partition is to come.
+    Run(usize),
+    /// The rest of a partition, so many bytes.
+    Partition(usize),
     /// Nothing: that was all.
     Nothing,
 }
@@ -76,6 +76,7 @@ impl Spool {
     /// Takes a change.
     pub(super) fn add(&mut self, change: Change<'_>) {
         let index = partition(self.target, change);
+        // There is one for each number that `partition` makes.
         let Some(Partition { memory, .. }) = self.partitions.get_mut(index) else { return };
         let before = memory.len();
         change.put(memory);
@@ -87,12 +88,12 @@ impl Spool {
         self.bytes >= FULL_BYTES
     }
 
-    /// Lays down a run of one partition; `false`: nothing is in memory any more.
-    pub fn spill_next(&mut self, shared: &impl Shared, source: &Source) -> Result<bool, BuildError> {
+    /// Lays down a run of one partition, of so many bytes; `None`: nothing is in memory any more.
+    pub fn spill_next(&mut self, shared: &impl Shared, source: &Source) -> Result<Option<usize>, BuildError> {
         let generation = self.target.generation;
         let Some((number, partition)) = self.seek(|partition| !partition.memory.is_empty()) else {
             self.bytes = 0;
-            return Ok(false);
+            return Ok(None);
         };
         if partition.runs >= MAX_RUNS {
             return Err(BuildError::TooLarge);
@@ -106,8 +107,8 @@ impl Spool {
         }
         shared.set(&key, &seal(&key, generation, &partition.memory), Expected::of(read.as_ref()))?;
         partition.runs = partition.runs.saturating_add(1);
-        partition.memory.clear();
-        Ok(true)
+        // Its memory goes, too: where rows come in the order of shards, one partition after the other takes all of it.
+        Ok(Some(mem::take(&mut partition.memory).len()))
     }
 
     /// Adds to `batch` what was taken first and was not read back yet. Nothing more may be taken.
@@ -120,6 +121,7 @@ impl Spool {
         let generation = self.target.generation;
         let waits = |partition: &Partition| partition.read < partition.runs || !partition.memory.is_empty();
         let Some((number, partition)) = self.seek(waits) else { return Ok(ReadBack::Nothing) };
+        let mut bytes = 0;
         if partition.read < partition.runs {
             let key = source.key(Entry::Run { partition: number, run: partition.read });
             partition.read = partition.read.saturating_add(1);
@@ -131,12 +133,14 @@ impl Spool {
                 Ordering::Less => return Err(MergeError::Damaged.into()),
             }
             shared.set(&key, &[], Expected::Version(read.cas))?;
+            bytes = packed.len();
         }
         if partition.read < partition.runs {
-            return Ok(ReadBack::Run);
+            return Ok(ReadBack::Run(bytes));
         }
-        batch.add_packed(&mem::take(&mut partition.memory))?;
-        Ok(ReadBack::Partition)
+        let memory = mem::take(&mut partition.memory);
+        batch.add_packed(&memory)?;
+        Ok(ReadBack::Partition(memory.len().saturating_add(bytes)))
     }
 
     /// The next partition of which this is so, with its number; after the last one it begins with the first again.
@@ -221,7 +225,7 @@ mod tests {
             let rows = begin..begin + every;
             change::of_rows(&page, rows, &|_| true, &mut |row| panic!("{row}"), &mut |change| spool.add(change));
             // The last rows stay in memory.
-            while begin + every < page.len() && spool.spill_next(memory, &source()).unwrap() {}
+            while begin + every < page.len() && spool.spill_next(memory, &source()).unwrap().is_some() {}
         }
         spool
     }
@@ -232,8 +236,8 @@ mod tests {
         let mut totals = Totals::default();
         loop {
             match spool.read_next(memory, &source(), &mut batch)? {
-                ReadBack::Run => {}
-                ReadBack::Partition => merge(memory, &mut batch, &mut totals),
+                ReadBack::Run(_) => {}
+                ReadBack::Partition(_) => merge(memory, &mut batch, &mut totals),
                 ReadBack::Nothing => return Ok(totals),
             }
         }
@@ -333,7 +337,8 @@ mod tests {
             let page = page();
             change::of_rows(&page, 0..9, &|_| true, &mut |row| panic!("{row}"), &mut |change| spool.add(change));
             let spilled = spool.spill_next(&memory, &source());
-            assert_eq!(spilled, if is_newer { Err(MergeError::Overtaken.into()) } else { Ok(true) });
+            let expected = if is_newer { Err(BuildError::from(MergeError::Overtaken)) } else { Ok(true) };
+            assert_eq!(spilled.map(|bytes| bytes.is_some()), expected);
             assert_eq!(runs(&memory) == before, is_newer);
         }
     }
@@ -345,7 +350,8 @@ mod tests {
             spooled(&memory, left, 50);
             let before = runs(&memory);
             assert!(before.len() > 500, "{}", before.len());
-            let mut emptying = Emptying::new(None, 3);
+            let mut emptying = Emptying::default();
+            emptying.add_runs(3);
             while emptying.empty_next(&memory, &source()).unwrap() {}
             let after = runs(&memory);
             assert_eq!(after.iter().all(|(_, value)| value.is_empty()), empty, "generation {left}");
@@ -371,6 +377,15 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_not_kept_for_partitions_that_were_laid_down() {
+        let memory = Memory::default();
+        let mut spool = spooled(&memory, 3, 10);
+        while spool.spill_next(&memory, &source()).unwrap().is_some() {}
+        assert!(spool.partitions.iter().all(|partition| partition.memory.capacity() == 0));
+        assert!(spool.partitions.iter().any(|partition| partition.runs > 3));
+    }
+
+    #[test]
     fn what_there_is_no_room_for_is_refused() {
         let memory = Memory::default();
         let mut spool = Spool::new(target(3));
@@ -378,8 +393,8 @@ mod tests {
         let change = Change { operation: change::Operation::RemoveApplication, key, payload: b"" };
         for _ in 0..MAX_RUNS {
             spool.add(change);
-            assert_eq!(spool.spill_next(&memory, &source()), Ok(true));
-            assert_eq!(spool.spill_next(&memory, &source()), Ok(false));
+            assert!(spool.spill_next(&memory, &source()).unwrap().is_some());
+            assert_eq!(spool.spill_next(&memory, &source()), Ok(None));
         }
         spool.add(change);
         assert_eq!(spool.spill_next(&memory, &source()), Err(BuildError::TooLarge));

@@ -9,7 +9,7 @@ use keygate::{
     store::{
         Corrupt, Entry, Kind, Place, Shared, Source,
         batch::{Batch, Target},
-        build::{Build, BuildError},
+        build::{Build, BuildError, Step},
         bytes,
         manifest::Totals,
         merge::{MergeError, Standing},
@@ -174,7 +174,7 @@ fn check_run(body: &[u8]) {
     let mut build = Build::new(&page, None, None, GENERATION);
     build.begin_page(&page).unwrap();
     build.add_rows(&page, 0..page.len(), &mut |_| {});
-    while build.spill_next(&memory, &source).unwrap() {}
+    while build.spill_next(&memory, &source).unwrap() != Step::Done {}
     for key in memory.keys() {
         let mut value = bytes::unsealed();
         value.extend_from_slice(&GENERATION.to_le_bytes());
@@ -184,8 +184,8 @@ fn check_run(body: &[u8]) {
     }
     loop {
         match build.merge_next(&memory, &source, &mut |_| {}) {
-            Ok(true) => {}
-            Ok(false) => break,
+            Ok(Step::Done) => break,
+            Ok(Step::Changes(_) | Step::Shard) => {}
             Err(error) => return assert_eq!(error, BuildError::Merge(MergeError::Damaged)),
         }
     }

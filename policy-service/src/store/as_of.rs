@@ -249,6 +249,10 @@ impl Reader {
         let query = sqlx::query(&places).bind(first).bind(second).bind(after).bind(apis);
         let row = query.bind(i64::try_from(limit).unwrap_or(i64::MAX)).fetch_one(&mut *self.transaction).await?;
         let (found, sizes): (Vec<i64>, Vec<usize>) = (list(row.try_get(0)?)?, list(row.try_get(1)?)?);
+        // The last one is where the next page begins; the order is the statement's, which an aggregate need not keep.
+        if !found.is_sorted() {
+            return Err(damaged());
+        }
         let taken = found.get(..fitting(&sizes)).unwrap_or_default();
         let Some(last) = taken.last() else { return Ok(Rows::default()) };
         let mut page = Rows { count: i64::try_from(taken.len()).unwrap_or(i64::MAX), ..self.documents(taken).await? };

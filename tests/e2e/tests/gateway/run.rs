@@ -96,7 +96,9 @@ async fn nothing_survives_a_make_that_is_ended_alone() {
     let makefile = folder.join("run.mk");
     fs::write(&makefile, concat!("run:\n\t@exec ", env!("CARGO_BIN_EXE_stack"), " run\n")).unwrap();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGKILL] {
-        let mut make = stack("make", "run-make").arg("-f").arg(&makefile).spawn().unwrap();
+        // As from a terminal, also where these tests run under nohup, whose children ignore a hang-up.
+        let make = ["--default-signal=HUP,INT,TERM", "make", "-f"];
+        let mut make = stack("env", "run-make").args(make).arg(&makefile).spawn().unwrap();
         ready(&mut make).await;
         let pid = i32::try_from(make.id().unwrap()).unwrap();
         let parts = descendants(pid);

@@ -15,13 +15,13 @@ use crate::{
 const OF_REFUSALS: [Fact; 3] = [Fact::ApplicationId, Fact::KeyId, Fact::ApiId];
 
 /// Calls `set` with path and value of each fact. `permit` is why the request passes, `reason` why it does not, or in
-/// shadow mode would not.
+/// shadow mode would not; `revision` is asked for only where it is to be shown.
 pub fn annotate<'a>(
     facts: &[Fact],
     decision: &'a Decision<'_>,
     permit: Option<Permit>,
     reason: Option<Reason>,
-    revision: Option<u64>,
+    revision: impl Fn() -> Option<u64>,
     mut set: impl FnMut(&'static str, Cow<'a, [u8]>),
 ) {
     let of_refusals: &[Fact] = if reason.is_some() { &OF_REFUSALS } else { &[] };
@@ -31,7 +31,7 @@ pub fn annotate<'a>(
         let standing = decision.limits.standing;
         let value = match fact {
             Fact::Reason => Some(Cow::Borrowed(reason.map_or("allowed", Reason::as_str).as_bytes())),
-            Fact::Revision => revision.map(number),
+            Fact::Revision => revision().map(number),
             Fact::Limit => standing.map(|standing| number(standing.limit)),
             Fact::Remaining => standing.map(|standing| number(standing.remaining)),
             Fact::Reset => standing.map(|standing| number(standing.reset)),

@@ -117,8 +117,7 @@ fn wait(plugin: &Plugin, context: u32) -> Action {
 }
 
 fn annotate(plugin: &Plugin, decision: &Decision<'_>, permit: Option<Permit>, reason: Option<Reason>) {
-    let held = plugin.held.borrow();
-    let revision = held.manifest().and_then(|manifest| manifest.revision);
+    let revision = || plugin.held.borrow().manifest().and_then(|manifest| manifest.revision);
     annotation::annotate(&plugin.config.annotate, decision, permit, reason, revision, |path, value: Cow<'_, [u8]>| {
         host::set_property(path, &value);
     });

@@ -104,7 +104,7 @@ impl Core {
         let decision = decision::decide(&head, &self.config, view.as_ref(), &facts);
         let outcome = outcome::follow(&head, &self.config, &self.replies, &decision);
         let mut annotations = BTreeMap::new();
-        let revision = self.held.manifest().and_then(|manifest| manifest.revision);
+        let revision = || self.held.manifest().and_then(|manifest| manifest.revision);
         let facts = &self.config.annotate;
         annotation::annotate(facts, &decision, outcome.permit, outcome.reason, revision, |path, value| {
             let name = path.strip_prefix("keygate.").expect("a name of keygate's");

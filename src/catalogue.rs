@@ -51,6 +51,8 @@ pub struct Conflict {
 pub struct Addressed<'c> {
     /// The API.
     pub api: &'c Api,
+    /// Its number in this catalogue: no other has it, and it has no other.
+    pub number: u32,
     /// Bytes of the request's path that its prefix matched.
     pub prefix: usize,
 }
@@ -97,7 +99,7 @@ impl Catalogue {
     pub fn find(&self, authority: &[u8], path: &RequestPath<'_>) -> Option<Addressed<'_>> {
         let path = path.as_bytes();
         let (index, prefix) = self.find_by_host(authority, path).or_else(|| self.any_host.longest(path))?;
-        Some(Addressed { api: self.apis.at(index)?, prefix })
+        self.addressed(index, prefix)
     }
 
     fn find_by_host(&self, authority: &[u8], path: &[u8]) -> Option<(usize, usize)> {
@@ -116,11 +118,17 @@ impl Catalogue {
     /// The API of that id. Where it is not matched by path, operations are relative to the longest of its own prefixes
     /// that the path has.
     pub fn find_by_id(&self, id: &str, path: Option<&RequestPath<'_>>) -> Option<Addressed<'_>> {
-        let api = self.apis.get(id.as_bytes())?;
+        let index = self.apis.place(id.as_bytes())?;
+        let api = self.apis.at(index)?;
         let path = path.map(RequestPath::as_bytes).unwrap_or_default();
         let prefixes = api.matches.iter().map(|one| one.path.as_bytes());
         let prefix = prefixes.filter(|prefix| is_prefix(prefix, path)).map(<[u8]>::len).max().unwrap_or(0);
-        Some(Addressed { api, prefix })
+        self.addressed(index, prefix)
+    }
+
+    #[inline(always)]
+    fn addressed(&self, index: usize, prefix: usize) -> Option<Addressed<'_>> {
+        Some(Addressed { api: self.apis.at(index)?, number: u32::try_from(index).ok()?, prefix })
     }
 
     /// The plan of that id.

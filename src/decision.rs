@@ -49,8 +49,8 @@ pub trait Policy {
     fn catalogue(&self) -> &Catalogue;
     /// Whether it is so old that it allows nothing any more.
     fn is_expired(&self) -> bool;
-    /// What is known of a key, as its client sends it, and its application's subscription to an API.
-    fn subject(&self, key: &[u8], api: &str) -> Result<Option<Rc<Subject>>, Unreadable>;
+    /// What is known of a key, as its client sends it, and its application's subscription to an API of this catalogue.
+    fn subject(&self, key: &[u8], api: Addressed<'_>) -> Result<Option<Rc<Subject>>, Unreadable>;
     /// The limits of its plans, bound to their counters.
     fn quotas<'s>(&self, subject: &'s Subject, api: &str, plans: &Plans<'_>) -> &'s Quotas;
     /// Counts a request; one that does not pass, for a reason of its own or for another, is not counted.
@@ -193,17 +193,9 @@ pub fn decide<'p, P: Policy>(
     policy: Option<&'p P>,
     facts: &impl Facts,
 ) -> Decision<'p> {
-    let mut known = Known::default();
-    let verdict = check(head, config, policy, facts, &mut known);
-    Decision { verdict, api: known.api, subject: known.subject, limits: known.limits, carried: known.carried }
-}
-
-#[derive(Default)]
-struct Known<'p> {
-    api: Option<&'p Api>,
-    subject: Option<Rc<Subject>>,
-    limits: Taking,
-    carried: Carried,
+    let mut decision = Decision::of(Denial::NoPolicy);
+    decision.verdict = check(head, config, policy, facts, &mut decision);
+    decision
 }
 
 fn check<'p, P: Policy>(
@@ -211,7 +203,7 @@ fn check<'p, P: Policy>(
     config: &Config,
     policy: Option<&'p P>,
     facts: &impl Facts,
-    known: &mut Known<'p>,
+    known: &mut Decision<'p>,
 ) -> Result<Permit, Denial> {
     let found = credential::find(head, &config.credential_sources);
     known.carried = found.carried;
@@ -300,9 +292,10 @@ fn check_api<'p, P: Policy>(
     path: &RequestPath<'_>,
     found: &Found<'_>,
     emergency: bool,
-    Addressed { api, prefix }: Addressed<'p>,
-    known: &mut Known<'p>,
+    addressed: Addressed<'p>,
+    known: &mut Decision<'p>,
 ) -> Result<Permit, Denial> {
+    let api = addressed.api;
     match api.state {
         ApiState::Blocked => return Err(Reason::ApiBlocked.into()),
         ApiState::NotFound => return Err(Reason::ApiNotFound.into()),
@@ -321,14 +314,14 @@ fn check_api<'p, P: Policy>(
         Credential::Ambiguous => return Err(Reason::CredentialAmbiguous.into()),
         Credential::Present(key) => key,
     };
-    let subject = policy.subject(key, api.id.as_str())?.ok_or(Reason::KeyUnknown)?;
+    let subject = policy.subject(key, addressed)?.ok_or(Reason::KeyUnknown)?;
     let subject: &Subject = known.subject.insert(subject);
     check_key(&subject.key, facts)?;
     check_deny_policies(subject, api, policy.catalogue(), facts)?;
     check_restrictions(subject, api, head, facts)?;
     let plans = check_subscription(subject, api, policy.catalogue())?;
     check_endpoint(api, subject.key.key_type)?;
-    check_operation(plans.subscription, head, path.as_bytes().get(prefix..).unwrap_or_default())?;
+    check_operation(plans.subscription, head, path.as_bytes().get(addressed.prefix..).unwrap_or_default())?;
     let passes = !policy.is_expired() || config.on_policy_unavailable == OnPolicyUnavailable::Allow;
     known.limits = take(subject, api, &plans, policy, facts, passes);
     check_limits(known.limits)?;

@@ -115,9 +115,14 @@ impl<T> List<T> {
         place.map(Option::take);
     }
 
+    /// The place of a name.
+    pub fn place(&self, name: &[u8]) -> Option<usize> {
+        self.places.get(name)
+    }
+
     /// The entry of a name.
     pub fn get(&self, name: &[u8]) -> Option<&T> {
-        self.at(self.places.get(name)?)
+        self.at(self.place(name)?)
     }
 
     /// The entry of a place.

@@ -42,7 +42,7 @@ demo: build stack envoy ## The same, played once: every call with its answer; fa
 
 # The cheapest first, so that what is wrong shows soon.
 .PHONY: test
-test: test-core test-fuzz test-filter test-policy-service test-soak test-wasm e2e ## All tests
+test: test-core test-tools test-fuzz test-filter test-policy-service test-soak test-wasm e2e ## All tests
 	$(title) 'all tests passed'
 
 .PHONY: lint
@@ -68,8 +68,8 @@ filter:
 	@tools/need cargo wasm-opt
 	tools/wasm-cargo rustc $(MODULE) $(LOCKED) -p keygate --lib --crate-type cdylib
 	@mkdir -p target
-	cargo build -q $(LOCKED) -p trim
-	@tools/finish $(WORK)/debug/trim $(WORK)/wasm32-unknown-unknown/filter/keygate.wasm target/keygate.wasm
+	cargo build -q $(LOCKED) -p trim -p hint
+	@tools/finish $(WORK)/debug $(WORK)/wasm32-unknown-unknown/filter/keygate.wasm target/keygate.wasm
 	@echo "target/keygate.wasm: $$(wc -c < target/keygate.wasm) bytes"
 
 .PHONY: policy-service
@@ -93,6 +93,11 @@ test-core:
 	$(title) 'the core, natively, without the shell'
 	@tools/need cargo cc
 	cargo test $(LOCKED) -p keygate --no-default-features
+
+.PHONY: test-tools
+test-tools:
+	$(title) 'what the module goes through after linking'
+	cargo test $(LOCKED) -p hint
 
 .PHONY: test-filter
 test-filter:
@@ -207,6 +212,11 @@ bench-scale: build bench-filters envoy ## A million keys: load, memory, requests
 	@exec $(WORK)/release/bench-scale --filters $(BENCH_FILTERS)
 
 # What keygate is compared with: filters as one builds them, and the module of its host calls, built as keygate is.
+# That one is played as keygate is: all edits and none, with a key that is remembered and without.
+CALLS_PLAYED := 'pairs rules metric remove set set set property' 'pairs rules metric property' \
+	'pairs digest look-keys look-applications metric remove set set set property' \
+	'pairs digest look-keys look-applications metric property'
+
 .PHONY: bench-filters
 bench-filters:
 	@tools/need cargo wasm-opt
@@ -214,5 +224,6 @@ bench-filters:
 	tools/wasm-cargo build $(MODULE) $(LOCKED) -p keygate-bench-calls
 	@mkdir -p $(BENCH_FILTERS)
 	@install -m 644 $(WORK)/wasm32-unknown-unknown/compared/bench_*.wasm $(BENCH_FILTERS)
-	cargo build -q $(LOCKED) -p trim
-	@tools/finish $(WORK)/debug/trim $(WORK)/wasm32-unknown-unknown/filter/bench_calls.wasm $(BENCH_FILTERS)/bench_calls.wasm
+	cargo build -q $(LOCKED) -p trim -p hint
+	@tools/finish $(WORK)/debug $(WORK)/wasm32-unknown-unknown/filter/bench_calls.wasm $(BENCH_FILTERS)/bench_calls.wasm \
+		$(CALLS_PLAYED)

@@ -115,7 +115,7 @@ fn every_file_says_what_it_is_for_and_stays_a_walk() {
 
 #[test]
 fn every_dependency_has_its_reason_beside_it() {
-    let manifests = ["Cargo.toml", "policy-service/Cargo.toml", "tools/trim/Cargo.toml"];
+    let manifests = ["Cargo.toml", "policy-service/Cargo.toml", "tools/hint/Cargo.toml", "tools/trim/Cargo.toml"];
     let of_tests =
         ["tests/e2e/Cargo.toml", "tests/fuzz/Cargo.toml", "tests/soak/Cargo.toml", "tests/soak/trap/Cargo.toml"];
     for manifest in manifests.iter().chain(&of_tests) {

@@ -132,7 +132,7 @@ mod tests {
     /// SipHash of bytes, as its definition ends them: with the low byte of their count.
     fn siphash(bytes: &[u8]) -> [u8; 16] {
         let mut message = bytes.to_vec();
-        message.resize(bytes.len() / 8 * 8 + 7, 0);
+        message.resize(bytes.len() | 7, 0);
         message.push(bytes.len() as u8);
         let mut sip = Sip::new(KEY);
         let (first, rest) = next_word(&message);

@@ -14,8 +14,8 @@ const CALLS: &str = "pairs metric remove set set set property";
 /// The same where the credential is kept and nothing is forwarded.
 const CALLS_ALONE: &str = "pairs metric property";
 /// What no deciding can do without, each with all before it: the headers are read, the key is found, the path is brought
-/// into one form, the API and the key are looked for in a map.
-const WORK: [&str; 5] = ["head", "credential", "path", "api", "subject"];
+/// into one form, the API and the key are looked for in a map, and states and times are compared.
+const WORK: [&str; 6] = ["head", "credential", "path", "api", "subject", "rules"];
 /// The same for a key that is not in the cache: its shard and its application's.
 const CALLS_COLD: &str = "pairs read-keys read-applications metric remove set set set property";
 /// What no deciding about such a key can do without: its SHA-256, both shards checked, a record found in each, and
@@ -234,7 +234,7 @@ impl Compared {
         self.add(id::LUA, "Lua, table of 100,000 keys", Some(listeners::lua(LUA_KEYS)), lua);
         let plain = listeners::wasm(id::PLAIN, &filters.plain, &population.keys().to_string());
         self.add(id::PLAIN, "plain stock-SDK filter, the same work from a map", Some(plain), ALL);
-        let [alone_worked, worked] = [CALLS_ALONE, CALLS].map(|words| words.replace("pairs", "pairs subject"));
+        let [alone_worked, worked] = [CALLS_ALONE, CALLS].map(|words| words.replace("pairs", "pairs rules"));
         let calls = |id, words| Some(listeners::wasm(id, &filters.calls, words));
         self.add(id::CALLS_ALONE, "keygate's host calls, deciding alone", calls(id::CALLS_ALONE, CALLS_ALONE), REASON);
         let title = "the same, and what no deciding can do without";

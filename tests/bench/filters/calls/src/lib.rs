@@ -20,7 +20,7 @@
 mod memory;
 mod shards;
 
-use std::{cell::RefCell, hint::black_box, ptr};
+use std::{cell::RefCell, hint::black_box, ptr, rc::Rc};
 
 use hashbrown::HashMap;
 use keygate::{
@@ -29,7 +29,7 @@ use keygate::{
     credential::{self, Credential},
     head::Head,
     path::{RequestPath, Target},
-    policy::{Digest, page::Page},
+    policy::{ApplicationState, Digest, KeyState, KeyType, SubscriptionState, page::Page},
 };
 use proxy_wasm::traits::{Context, RootContext};
 
@@ -107,7 +107,8 @@ enum Call {
     Work(Box<Work>),
     Metric(u32),
     Remove,
-    Set(&'static str, &'static str),
+    /// The header of this place among [`HEADERS`].
+    Set(usize),
     Property(&'static str, &'static str),
     Read(Shards),
     Look(Shards),
@@ -121,7 +122,46 @@ struct Work {
     sources: Vec<CredentialSource>,
     catalogue: Catalogue,
     /// The first key that came.
-    subjects: RefCell<HashMap<Vec<u8>, u32>>,
+    subjects: RefCell<HashMap<Vec<u8>, Rc<Known>>>,
+}
+
+/// What is known of a key, without plans and restrictions.
+struct Known {
+    key_state: KeyState,
+    key_type: KeyType,
+    not_before: Option<u64>,
+    expires_at: Option<u64>,
+    application_state: ApplicationState,
+    subscription_state: SubscriptionState,
+    /// Of [`HEADERS`].
+    values: [Box<str>; 3],
+}
+
+impl Known {
+    fn new() -> Self {
+        Self {
+            key_state: KeyState::Active,
+            key_type: KeyType::Production,
+            not_before: None,
+            expires_at: None,
+            application_state: ApplicationState::Active,
+            subscription_state: SubscriptionState::Unblocked,
+            values: HEADERS.map(|(_, value)| value.into()),
+        }
+    }
+
+    /// Whether nothing of it refuses. A time would cost the clock, so that has none here.
+    fn passes(&self) -> bool {
+        self.key_state == KeyState::Active
+            && self.not_before.is_none()
+            && self.expires_at.is_none()
+            && self.application_state == ApplicationState::Active
+            && match self.subscription_state {
+                SubscriptionState::Unblocked => true,
+                SubscriptionState::ProdOnlyBlocked => self.key_type == KeyType::Sandbox,
+                _ => false,
+            }
+    }
 }
 
 /// A part of the work, with all before it.
@@ -132,6 +172,7 @@ enum Part {
     Path,
     Api,
     Subject,
+    Rules,
     Digest,
 }
 
@@ -148,32 +189,37 @@ impl Work {
         Some(Self { until, sources, catalogue, subjects: RefCell::default() })
     }
 
-    fn on(&self, headers: &[u8]) {
-        let Ok(head) = Head::parse(black_box(headers)) else { return };
+    /// What is known of who asks, if it is looked for and passes.
+    fn on(&self, headers: &[u8]) -> Option<Rc<Known>> {
+        let head = Head::parse(black_box(headers)).ok()?;
         if self.until < Part::Credential {
             black_box(&head);
-            return;
+            return None;
         }
         let found = credential::find(&head, &self.sources);
         let credential = black_box(found.resolve(Ambiguous::Reject));
         if self.until < Part::Path {
-            return;
+            return None;
         }
-        let Ok(path) = black_box(RequestPath::of(head.target.unwrap_or(Target::new(b"")))) else { return };
+        let path = black_box(RequestPath::of(head.target.unwrap_or(Target::new(b"")))).ok()?;
         if self.until < Part::Api {
-            return;
+            return None;
         }
         black_box(self.catalogue.find(head.authority, &path));
-        let Credential::Present(key) = credential else { return };
-        if self.until >= Part::Subject {
-            let mut subjects = self.subjects.borrow_mut();
-            if black_box(subjects.get(key)).is_none() && subjects.is_empty() {
-                subjects.insert(key.to_vec(), 0);
-            }
+        let Credential::Present(key) = credential else { return None };
+        if self.until < Part::Subject {
+            return None;
+        }
+        let mut subjects = self.subjects.borrow_mut();
+        let known = black_box(subjects.get(key).cloned());
+        if known.is_none() && subjects.is_empty() {
+            subjects.insert(key.to_vec(), Rc::new(Known::new()));
         }
         if self.until == Part::Digest {
             black_box(Digest::of(key));
+            return None;
         }
+        known.filter(|known| self.until >= Part::Rules && known.passes())
     }
 }
 
@@ -194,7 +240,7 @@ impl RootContext for Root {
             proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, usize::MAX, data, size)
         });
         let work = |until| Some(Call::Work(Box::new(Work::new(until)?)));
-        let (mut headers, mut properties) = (HEADERS.iter(), PROPERTIES.iter());
+        let (mut headers, mut properties) = (0..HEADERS.len(), PROPERTIES.iter());
         let calls: Option<Vec<Call>> = String::from_utf8_lossy(&configuration)
             .split_whitespace()
             .map(|word| match word {
@@ -204,9 +250,10 @@ impl RootContext for Root {
                 "path" => work(Part::Path),
                 "api" => work(Part::Api),
                 "subject" => work(Part::Subject),
+                "rules" => work(Part::Rules),
                 "metric" => Some(Call::Metric(define_metric("bench.calls"))),
                 "remove" => Some(Call::Remove),
-                "set" => headers.next().map(|(name, value)| Call::Set(name, value)),
+                "set" => headers.next().map(Call::Set),
                 "property" => properties.next().map(|(path, value)| Call::Property(path, value)),
                 "digest" => work(Part::Digest),
                 "read-keys" => Some(Call::Read(KEYS)),
@@ -246,6 +293,7 @@ extern "C" fn keygate_on_delete(_context: u32) {}
 extern "C" fn keygate_on_request_headers(_context: u32, _headers: usize, _end_of_stream: u32) -> u32 {
     CALLS.with_borrow(|calls| {
         let mut taken = Vec::new();
+        let mut known = None;
         let mut action = CONTINUE;
         for call in calls {
             // SAFETY: the host reads the bytes, and writes pointer and size, during the call.
@@ -254,14 +302,16 @@ extern "C" fn keygate_on_request_headers(_context: u32, _headers: usize, _end_of
                     Call::Pairs => {
                         taken = take_buffer(|data, size| proxy_get_header_map_pairs(REQUEST_HEADERS, data, size));
                     }
-                    Call::Work(work) => work.on(&taken),
+                    Call::Work(work) => known = work.on(&taken),
                     Call::Metric(id) => _ = proxy_increment_metric(*id, 1),
                     Call::Remove => {
                         let name = "x-api-key";
                         proxy_remove_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len());
                     }
-                    Call::Set(name, value) => {
-                        let (name, value) = (name.as_bytes(), value.as_bytes());
+                    Call::Set(place) => {
+                        let (name, constant) = HEADERS.get(*place).copied().unwrap_or_default();
+                        let found = known.as_ref().and_then(|known| known.values.get(*place));
+                        let value = found.map_or(constant, |value| value);
                         let (name, name_size) = (name.as_ptr(), name.len());
                         proxy_replace_header_map_value(REQUEST_HEADERS, name, name_size, value.as_ptr(), value.len());
                     }

@@ -186,6 +186,30 @@ fn the_first_policy_decides_at_once() {
     assert_eq!(other.decide(&memory, "good"), "allowed", "every VM of the process");
 }
 
+/// A VM remembers a key by its API's place in the catalogue.
+#[test]
+fn what_is_remembered_of_an_api_is_not_found_for_the_one_that_takes_its_place() {
+    let policy = |revision: u64, [first, second]: [&str; 2]| {
+        format!(
+            r#"{{"format": 1, "revision": {revision},
+                "apis": [{{"id": "{first}", "match": [{{"path": "/a"}}]}}, {{"id": "{second}", "match": [{{"path": "/b"}}]}}],
+                "applications": [{{"id": "app"}}], "subscriptions": [{{"application": "app", "api": "x"}}], "keys": [{}]}}"#,
+            key("good")
+        )
+    };
+    let memory = Memory::default();
+    let mut vm = Vm::new("");
+    for (revision, apis, expected) in
+        [(1, ["x", "y"], "allowed"), (2, ["y", "x"], "subscription_missing"), (3, ["x", "y"], "allowed")]
+    {
+        let now_ms = 6_000 * revision;
+        vm.tick(&memory, now_ms);
+        vm.settle(&memory, now_ms, &mut |_| json(policy(revision, apis)));
+        let decided = [(); 4].map(|()| vm.decide(&memory, "good"));
+        assert_eq!(decided, [expected; 4], "{apis:?}, remembered or not");
+    }
+}
+
 #[test]
 fn whatever_the_feed_answers_the_policy_held_serves_on_and_one_line_says_why() {
     type Case = (&'static str, Answer, &'static str);

@@ -183,10 +183,10 @@ soak-module:
 	@tools/need cargo cc wasm-opt
 	tools/wasm-cargo build $(MODULE) $(LOCKED) -p keygate-soak-trap
 	cargo build --release $(LOCKED) -p keygate-soak
-	cargo build -q $(LOCKED) -p trim
+	cargo build -q $(LOCKED) -p trim -p hint
 	@mkdir -p target/soak
 	@$(WORK)/release/soak arm $(SOAK_MODULE) $(SOAK_MODULE).armed
-	@tools/finish $(WORK)/debug/trim $(SOAK_MODULE).armed target/soak/keygate.wasm
+	@tools/finish $(WORK)/debug $(SOAK_MODULE).armed target/soak/keygate.wasm
 
 # --- the measurements ------------------------------------------------------------------------------------------------
 #

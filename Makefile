@@ -97,6 +97,7 @@ test-core:
 .PHONY: test-tools
 test-tools:
 	$(title) 'what the module goes through after linking'
+	@tools/need cargo cc
 	cargo test $(LOCKED) -p hint
 
 .PHONY: test-filter

@@ -119,12 +119,13 @@ fn count(condition: LocalId, taken: GlobalId, reached: GlobalId) -> Vec<(Instr, 
 
 /// The module with what these counts say in front of its code. Nothing else of it changes.
 pub fn with_hints(module: &[u8], counts: &Counts) -> Result<Vec<u8>, String> {
+    let hints = hints(module, counts)?;
     let mut hinted = wasm_encoder::Module::new();
     for payload in Parser::new(0).parse_all(module) {
         let payload = payload.map_err(|error| error.to_string())?;
         let Some((id, range)) = payload.as_section() else { continue };
         if id == SectionId::Code as u8 {
-            hinted.section(&hints(module, counts)?);
+            hinted.section(&hints);
         }
         let data = module.get(range).ok_or("a section that is not there")?;
         hinted.section(&RawSection { id, data });

@@ -32,6 +32,7 @@ struct World {
     body: Vec<u8>,
     shared: HashMap<Vec<u8>, (Vec<u8>, u32)>,
     callouts: u32,
+    reads: usize,
     now: u64,
 }
 
@@ -74,6 +75,11 @@ impl Host {
     /// How many callouts it has made.
     pub fn callouts(&self) -> u32 {
         self.store.data().callouts
+    }
+
+    /// How often it has read shared data.
+    pub fn reads(&self) -> usize {
+        self.store.data().reads
     }
 
     /// Answers a callout, by its number from 1 on.
@@ -189,6 +195,7 @@ fn linker(engine: &Engine, module: &Module) -> Result<Linker<World>, Error> {
         "env",
         "proxy_get_shared_data",
         |mut call: Call<'_>, key: u32, key_size: u32, data: u32, size: u32, cas: u32| {
+            call.data_mut().reads += 1;
             let key = read(&call, key, key_size)?;
             let Some((value, version)) = call.data().shared.get(&key).cloned() else { return Ok(NOT_FOUND) };
             write(&mut call, cas, &version.to_le_bytes())?;

@@ -2,7 +2,8 @@
 //!
 //! Half of the requests come with one key, as from a client that calls often, half each with another. What they have in
 //! common is what is usual: a key in a header, ten headers more or less, a path with or without a query. None is refused,
-//! since what refuses is what is to be out of the way. How long anything takes is measured in Envoy, not here.
+//! since what refuses is what is to be out of the way; and so is, for the sake of what all requests do, what only some policies
+//! have: plans, restrictions, times, deny policies, APIs by host. How long anything takes is measured in Envoy, not here.
 
 use std::fmt::Write as _;
 
@@ -14,12 +15,13 @@ use crate::{
 };
 
 const APIS: usize = 20;
-/// More than there are requests, so that none comes twice that comes but once.
+/// More than there are requests, so that none comes twice that is to come once.
 const KEYS: usize = 2_600;
 /// Requests of each kind before anything is counted: what is made once is made, then.
 const BEFORE: usize = 500;
 /// Requests of each kind that count.
 const COUNTED: usize = 2_000;
+const _: () = assert!(BEFORE + COUNTED < KEYS);
 /// A module that lets nothing through after so many ticks is not going to.
 const MOST_TICKS: usize = 1_000;
 
@@ -31,7 +33,13 @@ pub fn play(module: &[u8], configuration: &str) -> Result<Vec<(Place, Count)>, S
     let counters: Vec<_> =
         host.globals().into_iter().filter_map(|(name, global)| Some((branches::counter(&name)?, global))).collect();
     counters.iter().try_for_each(|(_, counter)| host.reset(*counter))?;
+    let reads = host.reads();
     (BEFORE..BEFORE + COUNTED).try_for_each(|number| turn(&mut host, number))?;
+    // A module with a policy reads its key and its application for each key that comes once, and nothing for the one that
+    // comes often. One that passes for another reason would be hinted for that.
+    if host.callouts() > 0 && host.reads() - reads != 2 * COUNTED {
+        return Err(format!("it read shared data {} times, not twice for each key", host.reads() - reads));
+    }
     let count = |((place, is_taken), counter): ((Place, bool), _)| {
         let value = host.value(counter);
         let count = if is_taken { Count { taken: value, reached: 0 } } else { Count { taken: 0, reached: value } };
@@ -163,14 +171,5 @@ mod tests {
             );
         }
         play(b"\0asm", "words").unwrap_err();
-    }
-
-    #[test]
-    fn no_two_keys_are_the_same() {
-        let mut names: Vec<_> = (0..KEYS).map(name_of).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), KEYS);
-        const { assert!(BEFORE + COUNTED < KEYS, "none comes twice that comes but once") };
     }
 }

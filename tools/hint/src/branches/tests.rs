@@ -146,9 +146,16 @@ fn counts_that_are_not_of_this_module_are_refused() {
 #[test]
 fn what_is_no_module_is_an_error() {
     let module = module();
-    for end in 0..module.len() {
+    let (_, counts) = call(&with_counters(&module).unwrap(), 3000);
+    let mut payloads = Parser::new(0).parse_all(&module);
+    let whole = payloads.find_map(|payload| match payload.unwrap() {
+        Payload::CodeSectionStart { range, .. } => Some(range.end),
+        _ => None,
+    });
+    // What stands behind the code is not missed.
+    for end in 0..whole.unwrap() {
         let _ = with_counters(&module[..end]);
-        let _ = with_hints(&module[..end], &Counts::new());
+        with_hints(&module[..end], &counts).unwrap_err();
     }
     with_counters(b"no module").unwrap_err();
     with_hints(b"no module", &Counts::new()).unwrap_err();

@@ -166,6 +166,22 @@ mod tests {
     }
 
     #[test]
+    fn it_depends_on_every_byte_of_a_key_and_on_their_order() {
+        for length in 1..=24 {
+            let key: Vec<u8> = (1..=24).take(length).collect();
+            let expected = KEY.of(&key, 1);
+            for place in 0..length {
+                let mut other = key.clone();
+                other[place] ^= 1;
+                assert_ne!(KEY.of(&other, 1), expected, "byte {place} of {length}");
+                other[place] ^= 1;
+                other.swap(place, 0);
+                assert!(place == 0 || KEY.of(&other, 1) != expected, "bytes 0 and {place} of {length}");
+            }
+        }
+    }
+
+    #[test]
     fn it_depends_on_every_byte_of_its_secret() {
         let of = |random| FingerprintKey::new(random).of(b"key", 1);
         for place in 0..16 {

@@ -193,6 +193,7 @@ pub fn decide<'p, P: Policy>(
     policy: Option<&'p P>,
     facts: &impl Facts,
 ) -> Decision<'p> {
+    // Filled where it is returned; until there is a verdict it refuses.
     let mut decision = Decision::of(Denial::NoPolicy);
     decision.verdict = check(head, config, policy, facts, &mut decision);
     decision

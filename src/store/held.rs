@@ -250,15 +250,15 @@ impl<S: Shared> decision::Policy for View<'_, S> {
         self.policy.expired.get()
     }
 
-    fn subject(&self, key: &[u8], of: Addressed<'_>) -> Result<Option<Rc<Subject>>, Unreadable> {
+    fn subject(&self, key: &[u8], addressed: Addressed<'_>) -> Result<Option<Rc<Subject>>, Unreadable> {
         // The cache lives no longer than the catalogue in which the API has this number.
-        let fingerprint = self.held.fingerprints.map(|fingerprints| fingerprints.of(key, of.number));
+        let fingerprint = self.held.fingerprints.map(|fingerprints| fingerprints.of(key, addressed.number));
         if let Some(fingerprint) = fingerprint
             && let Some(subject) = self.policy.cache.borrow_mut().get(fingerprint)
         {
             return Ok(Some(subject));
         }
-        let found = self.read_subject(&Digest::of(key), of.api.id.as_str()).map_err(|Corrupt| Unreadable)?;
+        let found = self.read_subject(&Digest::of(key), addressed.api.id.as_str()).map_err(|Corrupt| Unreadable)?;
         match found {
             Some(subject) => {
                 // Kept only when whole: an application that is missing may be on its way.

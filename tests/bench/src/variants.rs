@@ -14,7 +14,7 @@ const CALLS: &str = "pairs metric remove set set set property";
 /// The same where the credential is kept and nothing is forwarded.
 const CALLS_ALONE: &str = "pairs metric property";
 /// What no deciding can do without, each with all before it: the headers are read, the key is found, the path is brought
-/// into one form, the API and the key are looked for in a map, and states and times are compared.
+/// into one form, the API and the key are looked for in a map, and what is known of it is compared.
 const WORK: [&str; 6] = ["head", "credential", "path", "api", "subject", "rules"];
 /// The same for a key that is not in the cache: its shard and its application's.
 const CALLS_COLD: &str = "pairs read-keys read-applications metric remove set set set property";

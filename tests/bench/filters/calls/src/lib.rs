@@ -1,5 +1,5 @@
-//! A filter that makes the host calls of keygate's way through a request and decides nothing: what keygate would cost if
-//! deciding were free, the floor of each goal on this machine.
+//! A filter that makes the host calls of keygate's way through a request and decides nothing, or next to nothing: what keygate
+//! would cost if deciding were free, the floor of each goal on this machine.
 //!
 //! Its configuration names the calls, in keygate's order, so that the cost of each can be found by leaving it out:
 //! `pairs metric remove set set set property`. `read-keys` and `read-applications` read a shard of shared data, each time
@@ -9,9 +9,11 @@
 //!
 //! What no filter of this kind can do without, whatever it decides, are `head`, `credential`, `path`, `api` and `subject`:
 //! reading the headers, finding the key among them, the path in the form in which it is compared, and a look for the API
-//! and for the key in a map; `digest` takes the key's SHA-256, too. Each is done with all before it, by keygate's own
-//! functions where it has one; what they find is thrown away. As keygate it has an allocator that lays blocks aside, hears
-//! of streams without the SDK's dispatcher, and declares the calls itself; statuses are not looked at.
+//! and for the key in a map. `rules` also holds the states of what was found against each other, in as few comparisons as
+//! there can be, and then its values are what is set; `digest` takes the key's SHA-256 instead, for a key whose records are
+//! looked at and not compared. Each is done with all before it, by keygate's own functions where it has one; what else they
+//! find is thrown away. As keygate it has an allocator that lays blocks aside, hears of streams without the SDK's dispatcher,
+//! and declares the calls itself; statuses are not looked at.
 
 // keygate's allocator, which its crate declares only with the shell. Natively, where this is checked together with the
 // shell, there would be two.

@@ -2,10 +2,8 @@
 //!
 //! Half of the requests come with one key, as from a client that calls often, half each with another. What they have in
 //! common is what is usual: a key in a header, ten headers more or less, a path with or without a query. None is refused,
-//! since what refuses is what is to be out of the way; and so is, for the sake of what all requests do, what only some policies
-//! have: plans, restrictions, times, deny policies, APIs by host. How long anything takes is measured in Envoy, not here.
-
-use std::fmt::Write as _;
+//! since what refuses is what is to be out of the way; and so is, for the sake of what all requests do, what only some
+//! policies have: plans, restrictions, times, deny policies, APIs by host. How long anything takes is measured in Envoy.
 
 use keygate::policy::Digest;
 
@@ -106,30 +104,19 @@ fn api_of(key: usize) -> usize {
 
 /// All keys in one page, each of an application of its own with a subscription to what it is sent to, and to another API.
 fn policy() -> String {
-    let list = |count: usize, row: &dyn Fn(&mut String, usize)| {
-        let mut rows = String::new();
-        for number in 0..count {
-            if number > 0 {
-                rows.push(',');
-            }
-            row(&mut rows, number);
-        }
-        rows
-    };
-    let apis = list(APIS, &|rows, api| {
-        _ = write!(rows, r#"{{"id":"api-{api}","match":[{{"path":"/api-{api}/1.0"}}]}}"#);
+    let list = |count: usize, row: fn(usize) -> String| (0..count).map(row).collect::<Vec<_>>().join(",");
+    let apis = list(APIS, |api| format!(r#"{{"id":"api-{api}","match":[{{"path":"/api-{api}/1.0"}}]}}"#));
+    let applications = list(KEYS, |key| {
+        format!(r#"{{"id":"app-{key:06}","name":"Application {key}","owner":"owner-{}"}}"#, key % 100)
     });
-    let applications = list(KEYS, &|rows, key| {
-        _ = write!(rows, r#"{{"id":"app-{key:06}","name":"Application {key}","owner":"owner-{}"}}"#, key % 100);
-    });
-    let keys = list(KEYS, &|rows, key| {
+    let keys = list(KEYS, |key| {
         let sha256 = Digest::of(name_of(key).as_bytes()).to_hex();
         let kind = if key.is_multiple_of(2) { "PRODUCTION" } else { "SANDBOX" };
-        _ = write!(rows, r#"{{"sha256":"{sha256}","id":"k-{key}","application":"app-{key:06}","type":"{kind}"}}"#);
+        format!(r#"{{"sha256":"{sha256}","id":"k-{key}","application":"app-{key:06}","type":"{kind}"}}"#)
     });
-    let subscriptions = list(2 * KEYS, &|rows, number| {
+    let subscriptions = list(2 * KEYS, |number| {
         let (key, api) = (number / 2, (api_of(number / 2) + number % 2) % APIS);
-        _ = write!(rows, r#"{{"id":"s-{number}","application":"app-{key:06}","api":"api-{api}","state":"UNBLOCKED"}}"#);
+        format!(r#"{{"id":"s-{number}","application":"app-{key:06}","api":"api-{api}","state":"UNBLOCKED"}}"#)
     });
     format!(
         r#"{{"format":1,"epoch":"played","revision":1,"apis":[{apis}],"applications":[{applications}],"keys":[{keys}],"subscriptions":[{subscriptions}]}}"#
@@ -143,7 +130,7 @@ mod tests {
     /// A module that takes its configuration and lets a request pass, or does not.
     fn module(configured: u32, action: u32) -> Vec<u8> {
         let callback = |name: &str, parameters: &str, result: &str| {
-            format!(r#"(func (export "{name}") {} {result})"#, format!("(param {parameters})").replace("(param )", ""))
+            format!(r#"(func (export "{name}") (param {parameters}) {result})"#)
         };
         let number = |number: u32| format!("(result i32) (i32.const {number})");
         let functions = [

@@ -456,9 +456,9 @@ fn check_endpoint(api: &Api, key_type: KeyType) -> Result<(), Reason> {
 
 /// The place of the first operation that opens what stands behind the API's prefix.
 fn find_operation(operations: &[Operation], head: &Head<'_>, rest: &[u8]) -> Option<usize> {
-    let opens = |methods: &Option<Vec<String>>| {
-        methods.as_ref().is_none_or(|methods| methods.iter().any(|method| method.as_bytes() == head.method))
-    };
+    // A server answers HEAD with the head of its answer to GET.
+    let is_open = |method: &String| method.as_bytes() == head.method || head.method == b"HEAD" && method == "GET";
+    let opens = |methods: &Option<Vec<String>>| methods.as_ref().is_none_or(|methods| methods.iter().any(is_open));
     operations.iter().position(|operation| opens(&operation.methods) && operation.path.matches(rest))
 }
 

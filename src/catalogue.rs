@@ -7,7 +7,7 @@
 use std::{cell::LazyCell, net::IpAddr};
 
 use crate::{
-    hostname::{HostPattern, MAX_HOST_BYTES, host_of},
+    hostname::{Host, HostPattern, MAX_HOST_BYTES},
     index::{Index, List},
     path::RequestPath,
     policy::{
@@ -96,21 +96,20 @@ impl Catalogue {
 
     /// The API that a request's host and path belong to: of all that match, the most specific host wins, then the longest
     /// path.
-    pub fn find(&self, authority: &[u8], path: &RequestPath<'_>) -> Option<Addressed<'_>> {
+    pub fn find(&self, host: &Host<'_>, path: &RequestPath<'_>) -> Option<Addressed<'_>> {
         let path = path.as_bytes();
-        let (index, prefix) = self.find_by_host(authority, path).or_else(|| self.any_host.longest(path))?;
+        let (index, prefix) = self.find_by_host(host.as_bytes(), path).or_else(|| self.any_host.longest(path))?;
         self.addressed(index, prefix)
     }
 
-    fn find_by_host(&self, authority: &[u8], path: &[u8]) -> Option<(usize, usize)> {
+    fn find_by_host(&self, host: &[u8], path: &[u8]) -> Option<(usize, usize)> {
         if self.exact_hosts.is_empty() && self.suffixes.is_empty() {
             return None;
         }
-        let host = host_of(authority);
-        let exact = self.exact_hosts.get(host.as_ref());
+        let exact = self.exact_hosts.get(host);
         let longest = |place: usize| self.hosts.get(place)?.longest(path);
         exact.and_then(longest).or_else(|| {
-            let wanted = if self.suffixes.is_empty() { &[][..] } else { &*host };
+            let wanted = if self.suffixes.is_empty() { &[][..] } else { host };
             suffixes_of(wanted).filter_map(|suffix| self.suffixes.get(suffix)).find_map(longest)
         })
     }

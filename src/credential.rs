@@ -160,6 +160,10 @@ pub fn find<'a>(head: &Head<'a>, sources: &[CredentialSource]) -> Found<'a> {
         match source {
             CredentialSource::Header { name } => {
                 for value in head.values(name.as_bytes()) {
+                    // One value is one credential: it is not read again without its scheme.
+                    if sources.iter().any(|other| takes(other, name, value)) {
+                        continue;
+                    }
                     found.carried.note(place);
                     found.push(Cow::Borrowed(trim_blanks(value)));
                 }
@@ -198,6 +202,16 @@ pub fn find<'a>(head: &Head<'a>, sources: &[CredentialSource]) -> Found<'a> {
         }
     }
     found
+}
+
+/// Whether a source with a scheme takes this value of the header.
+fn takes(source: &CredentialSource, name: &str, value: &[u8]) -> bool {
+    let scheme = match source {
+        CredentialSource::Scheme { name: of, scheme } if of == name => scheme.as_bytes(),
+        CredentialSource::Basic { .. } if name == "authorization" => b"basic",
+        _ => return false,
+    };
+    after_scheme(trim_blanks(value), scheme).is_some()
 }
 
 fn trim_blanks(mut value: &[u8]) -> &[u8] {

@@ -21,14 +21,15 @@ use crate::{
     config::{ApiSource, Config, OnPolicyUnavailable, UnknownApi},
     credential::{self, Carried, Credential, Found},
     head::Head,
+    hostname::Host,
     limit::{
         Level, Taking,
         quota::{Plans, Quotas},
     },
-    path::{AmbiguousPath, RequestPath},
+    path::RequestPath,
     policy::{
         ApiState, ApplicationState, Digest, KeyState, KeyType, Security, SubscriptionState,
-        rows::{Api, Plan},
+        rows::{Api, Operation},
     },
     reason::Reason,
 };
@@ -215,17 +216,21 @@ fn check<'p, P: Policy>(
         return Ok(Permit::Preflight);
     }
     let emergency = is_emergency(&found, config);
-    let path =
-        head.target.ok_or(AmbiguousPath).and_then(RequestPath::of).map_err(|AmbiguousPath| Reason::PathAmbiguous);
-    let Some(policy) = policy else { return check_without_policy(&found, config, emergency, path.is_ok()) };
-    let path = path?;
+    let place = place_of(head);
+    let Some(policy) = policy else { return check_without_policy(&found, config, emergency, place.is_ok()) };
+    let (host, path) = place?;
 
-    let permit = match find_api(head, config, policy.catalogue(), &path, facts) {
+    let find_api = |path: &RequestPath<'_>| find_api(&host, config, policy.catalogue(), path, facts);
+    let addressed = find_api(&path);
+    if readings_differ(&path, |path| find_api(path).map(|found| found.number)) {
+        return Err(Reason::PathAmbiguous.into());
+    }
+    let permit = match addressed {
         None if config.unknown_api == UnknownApi::Deny => return Err(Reason::ApiNotFound.into()),
         None => Permit::UnknownApi,
         Some(addressed) => {
             known.api = Some(addressed.api);
-            check_api(head, config, policy, facts, &path, &found, emergency, addressed, known)?
+            check_api(head, config, policy, facts, &host, &path, &found, emergency, addressed, known)?
         }
     };
     if policy.is_expired() && !emergency {
@@ -240,13 +245,13 @@ fn check_without_policy(
     found: &Found<'_>,
     config: &Config,
     emergency: bool,
-    path_is_clear: bool,
+    place_is_clear: bool,
 ) -> Result<Permit, Denial> {
     let has_emergency_key = found.any_in(&config.emergency.allow_keys);
     if !has_emergency_key && config.on_policy_unavailable == OnPolicyUnavailable::Deny {
         return Err(Denial::NoPolicy);
     }
-    if !path_is_clear {
+    if !place_is_clear {
         return Err(Reason::PathAmbiguous.into());
     }
     if emergency {
@@ -266,15 +271,36 @@ fn is_emergency(found: &Found<'_>, config: &Config) -> bool {
             Credential::Present(key) if keys.binary_search(&Digest::of(key)).is_ok())
 }
 
+/// Host and path of a request, if nobody can read them another way.
+#[inline(always)]
+fn place_of<'a>(head: &Head<'a>) -> Result<(Host<'a>, RequestPath<'a>), Reason> {
+    let path = head.target.and_then(|target| RequestPath::of(target).ok());
+    // A `host` beside `:authority` is for whoever reads that one.
+    let is_one_host = head.values(b"host").all(|host| host.eq_ignore_ascii_case(head.authority));
+    match (Host::parse(head.authority), path) {
+        (Some(host), Some(path)) if is_one_host => Ok((host, path)),
+        _ => Err(Reason::PathAmbiguous),
+    }
+}
+
+/// Whether a server that drops path parameters reads something else from the path than one that keeps them.
+#[inline(always)]
+fn readings_differ<T: PartialEq>(path: &RequestPath<'_>, read: impl Fn(&RequestPath<'_>) -> T) -> bool {
+    path.has_parameters() && {
+        let kept = read(path);
+        path.without_parameters().any(|dropped| read(&dropped) != kept)
+    }
+}
+
 fn find_api<'p>(
-    head: &Head<'_>,
+    host: &Host<'_>,
     config: &Config,
     catalogue: &'p Catalogue,
     path: &RequestPath<'_>,
     facts: &impl Facts,
 ) -> Option<Addressed<'p>> {
     match &config.api {
-        ApiSource::Match => catalogue.find(head.authority, path),
+        ApiSource::Match => catalogue.find(host, path),
         ApiSource::Fixed(id) => catalogue.find_by_id(id, Some(path)),
         ApiSource::RouteMetadata { namespace, key } => {
             let id = facts.route_metadata(namespace, key)?;
@@ -290,6 +316,7 @@ fn check_api<'p, P: Policy>(
     config: &Config,
     policy: &'p P,
     facts: &impl Facts,
+    host: &Host<'_>,
     path: &RequestPath<'_>,
     found: &Found<'_>,
     emergency: bool,
@@ -322,7 +349,16 @@ fn check_api<'p, P: Policy>(
     check_restrictions(subject, api, head, facts)?;
     let plans = check_subscription(subject, api, policy.catalogue())?;
     check_endpoint(api, subject.key.key_type)?;
-    check_operation(plans.subscription, head, path.as_bytes().get(addressed.prefix..).unwrap_or_default())?;
+    if let Some(operations) = plans.subscription.and_then(|plan| plan.operations.as_ref()) {
+        let find = |path: &RequestPath<'_>, prefix| find_operation(operations, head, path.below(prefix));
+        let find_anew = |path: &RequestPath<'_>| {
+            find_api(host, config, policy.catalogue(), path, facts).and_then(|found| find(path, found.prefix))
+        };
+        if readings_differ(path, find_anew) {
+            return Err(Reason::PathAmbiguous.into());
+        }
+        find(path, addressed.prefix).ok_or(Reason::OperationNotPermitted)?;
+    }
     let passes = !policy.is_expired() || config.on_policy_unavailable == OnPolicyUnavailable::Allow;
     known.limits = take(subject, api, &plans, policy, facts, passes);
     check_limits(known.limits)?;
@@ -418,15 +454,12 @@ fn check_endpoint(api: &Api, key_type: KeyType) -> Result<(), Reason> {
     if has_endpoint { Ok(()) } else { Err(Reason::EndpointMissing) }
 }
 
-fn check_operation(plan: Option<&Plan>, head: &Head<'_>, rest: &[u8]) -> Result<(), Reason> {
-    let Some(operations) = plan.and_then(|plan| plan.operations.as_ref()) else { return Ok(()) };
-    let opens = |methods: &Option<Vec<String>>| {
-        methods.as_ref().is_none_or(|methods| methods.iter().any(|method| method.as_bytes() == head.method))
-    };
-    if operations.iter().any(|operation| opens(&operation.methods) && operation.path.matches(rest)) {
-        return Ok(());
-    }
-    Err(Reason::OperationNotPermitted)
+/// The place of the first operation that opens what stands behind the API's prefix.
+fn find_operation(operations: &[Operation], head: &Head<'_>, rest: &[u8]) -> Option<usize> {
+    // A server answers HEAD with the head of its answer to GET.
+    let is_open = |method: &String| method.as_bytes() == head.method || head.method == b"HEAD" && method == "GET";
+    let opens = |methods: &Option<Vec<String>>| methods.as_ref().is_none_or(|methods| methods.iter().any(is_open));
+    operations.iter().position(|operation| opens(&operation.methods) && operation.path.matches(rest))
 }
 
 /// Counts a request that no rule so far refuses.

@@ -1,27 +1,65 @@
 //! Host names of requests and of API matches, in the one form in which they are compared: lower case, without port and
 //! without the dot that may end a full name.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, net::Ipv6Addr};
 
 /// Bytes of a host pattern: a DNS name has at most 253.
 pub const MAX_HOST_BYTES: usize = 253;
+/// Digits of a port.
+const MAX_PORT_DIGITS: usize = 5;
 
-/// The host of a request's `:authority`.
-pub fn host_of(authority: &[u8]) -> Cow<'_, [u8]> {
-    let host = without_port(authority);
-    let host = host.strip_suffix(b".").unwrap_or(host);
-    if host.iter().any(u8::is_ascii_uppercase) { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) }
+/// The host of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host<'a>(Cow<'a, [u8]>);
+
+impl<'a> Host<'a> {
+    /// Reads `:authority`. `None`: it is not one `host[:port]`, so others could read another host in it.
+    pub fn parse(authority: &'a [u8]) -> Option<Self> {
+        let (given, port) = split_port(authority)?;
+        if port.len() > MAX_PORT_DIGITS || !port.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let host = given.strip_suffix(b".").unwrap_or(given);
+        let (mut lower, mut behind_dot) = (true, true);
+        for &byte in host {
+            match byte {
+                b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => behind_dot = false,
+                b'A'..=b'Z' => (lower, behind_dot) = (false, false),
+                b'.' if !behind_dot => behind_dot = true,
+                b'[' => return address(given),
+                _ => return None,
+            }
+        }
+        // It is empty, or a second dot ends it.
+        if behind_dot {
+            return None;
+        }
+        Some(Self(if lower { Cow::Borrowed(host) } else { Cow::Owned(host.to_ascii_lowercase()) }))
+    }
+
+    /// The bytes, in lower case.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
-fn without_port(authority: &[u8]) -> &[u8] {
-    match authority.iter().rposition(|&byte| byte == b':') {
+/// Host and port; the port is empty where there is none.
+fn split_port(authority: &[u8]) -> Option<(&[u8], &[u8])> {
+    match authority.iter().rposition(|&byte| matches!(byte, b':' | b']')) {
+        Some(colon) if authority.get(colon) == Some(&b':') => {
+            let (host, port) = authority.split_at_checked(colon)?;
+            Some((host, port.split_first()?.1))
+        }
         // In `[::1]` the colons are the address's own.
-        Some(colon) => match authority.split_at_checked(colon) {
-            Some((host, port)) if !port.contains(&b']') => host,
-            _ => authority,
-        },
-        None => authority,
+        _ => Some((authority, b"")),
     }
+}
+
+/// An address of IPv6 in brackets.
+fn address(host: &[u8]) -> Option<Host<'_>> {
+    let inner = host.strip_prefix(b"[")?.strip_suffix(b"]")?;
+    let is_address = std::str::from_utf8(inner).ok()?.parse::<Ipv6Addr>().is_ok();
+    is_address.then(|| Host(Cow::Owned(host.to_ascii_lowercase())))
 }
 
 /// A host of an API's match.
@@ -36,19 +74,17 @@ pub enum HostPattern {
 impl HostPattern {
     /// Reads `name` or `*.suffix`; a port is cut off. `None`: neither.
     pub fn parse(text: &str) -> Option<Self> {
-        if text.contains('/') {
-            return None;
-        }
-        let host = host_of(text.as_bytes()).into_owned();
-        let (name, suffix) = match host.strip_prefix(b"*") {
-            Some(suffix) => (suffix.strip_prefix(b".")?, true),
-            None => (&*host, false),
+        let (name, is_suffix) = match text.strip_prefix("*.") {
+            Some(name) => (name, true),
+            None => (text, false),
         };
-        let plain = |&byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'*' | b'@' | b'?' | b'#');
-        if name.is_empty() || host.len() > MAX_HOST_BYTES || name.starts_with(b".") || !name.iter().all(plain) {
+        let host = Host::parse(name.as_bytes())?;
+        let name = host.as_bytes();
+        // A suffix has its dot, too.
+        if name.len().saturating_add(usize::from(is_suffix)) > MAX_HOST_BYTES {
             return None;
         }
-        Some(if suffix { Self::Suffix([b".", name].concat()) } else { Self::Exact(name.to_vec()) })
+        Some(if is_suffix { Self::Suffix([b".", name].concat()) } else { Self::Exact(name.to_vec()) })
     }
 }
 
@@ -63,13 +99,81 @@ mod tests {
             ("API.Example.COM:8443", "api.example.com"),
             ("api.example.com.", "api.example.com"),
             ("api.example.com.:80", "api.example.com"),
+            ("api.example.com:", "api.example.com"),
+            ("my_service-1", "my_service-1"),
+            ("192.0.2.7:65535", "192.0.2.7"),
             ("[::1]", "[::1]"),
             ("[::1]:80", "[::1]"),
-            ("", ""),
-            (":80", ""),
+            ("[2001:DB8::1]:", "[2001:db8::1]"),
+            ("[::ffff:192.0.2.7]:80", "[::ffff:192.0.2.7]"),
         ] {
-            assert_eq!(host_of(authority.as_bytes()), expected.as_bytes(), "{authority}");
+            let host = Host::parse(authority.as_bytes());
+            assert_eq!(host.as_ref().map(Host::as_bytes), Some(expected.as_bytes()), "{authority}");
         }
+    }
+
+    #[test]
+    fn what_is_not_one_host_with_or_without_port_is_none() {
+        for authority in [
+            "",
+            ".",
+            ":80",
+            ".:80",
+            "host..",
+            "host..:80",
+            ".host",
+            "a..b",
+            "u@host",
+            "u:p@host",
+            "@host",
+            "host@",
+            "host:80:90",
+            "host::80",
+            "host:80:",
+            "host:x",
+            "host:-1",
+            "host:+80",
+            "host:800000",
+            "host: 80",
+            "host:8 0",
+            "a,b",
+            "a, b",
+            "a b",
+            " a",
+            "a ",
+            "a\t",
+            "a/b",
+            "a\\b",
+            "a?b",
+            "a#b",
+            "a%2eb",
+            "a%00",
+            "a;b",
+            "a=b",
+            "a&b",
+            "*.host",
+            "*",
+            "http://host",
+            "[::1",
+            "::1]",
+            "::1",
+            "[::1]x",
+            "[::1].",
+            "x[::1]",
+            "[::1]:x",
+            "[]",
+            "[a]",
+            "[::1%25eth0]",
+            "[v1.a]",
+            "h\u{f6}st",
+            "host\u{ff0e}test",
+            "host\u{3002}test",
+            "host\0",
+            "host\n",
+        ] {
+            assert_eq!(Host::parse(authority.as_bytes()), None, "{authority}");
+        }
+        assert_eq!(Host::parse(b"\xff"), None);
     }
 
     #[test]
@@ -90,6 +194,11 @@ mod tests {
             (".example", None),
             ("a b", None),
             ("http://a", None),
+            ("u@a", None),
+            ("a,b", None),
+            ("a..", None),
+            ("*.a..", None),
+            ("*.a.:80", suffix(".a")),
         ] {
             assert_eq!(HostPattern::parse(text), expected, "{text}");
         }

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    config::{Config, Mode, OnPolicyUnavailable},
+    config::{Config, Mode, OnPolicyUnavailable, ReplyFormat},
     credential::{self, Carried},
     decision::{Decision, Denial, Identity, Permit},
     edit::{self, Edit},
@@ -116,6 +116,10 @@ fn refuse_by<'a>(
     let prepared = replies.find(reason).filter(|_| is_usual).map(Cow::Borrowed);
     let make = || Cow::Owned(reply::refuse(reason, &config.replies, kind, config.policy.refresh_interval, limits));
     let change = Change { without: carried, identity: None };
-    let reply = Some(prepared.unwrap_or_else(make));
+    let mut reply = prepared.unwrap_or_else(make);
+    if kind == Kind::Http && config.replies.format == ReplyFormat::Problem {
+        head.values(b"x-request-id").take(1).for_each(|id| reply::name_instance(reply.to_mut(), id));
+    }
+    let reply = Some(reply);
     Outcome { counted: Counted::Refused(reason), change, permit: None, reason: Some(reason), reply }
 }

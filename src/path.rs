@@ -4,6 +4,10 @@
 //! dot segments, double encoding, …) the path is refused rather than guessed. What is left is brought into one form:
 //! escapes of unreserved characters undone once (RFC 3986, 6.2.2.2), other escapes in upper case (6.2.2.1), and bytes
 //! that may not stand in a path escaped. Queries are not looked at here.
+//!
+//! Path parameters (`;…` in a segment, RFC 3986, 3.3) are legal, and some upstreams drop them before they choose what to
+//! serve. So a path that has any is more than one path: [`RequestPath::without_parameters`] gives the other readings, and
+//! the decision refuses the request where they do not agree.
 
 use std::borrow::Cow;
 
@@ -14,7 +18,11 @@ pub const MAX_PREFIX_BYTES: usize = 1024;
 
 /// A request's path without its query, in the form in which paths are compared. Begins with a slash.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestPath<'a>(Cow<'a, [u8]>);
+pub struct RequestPath<'a> {
+    path: Cow<'a, [u8]>,
+    /// Some segment has path parameters, raw or escaped.
+    has_parameters: bool,
+}
 
 /// The path could be read two ways, or is none at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +37,8 @@ pub struct Target<'a> {
     pub path: &'a [u8],
     /// What stands behind it, if there is one.
     pub query: Option<&'a [u8]>,
-    /// The path needs no second look, as nearly all: it begins with a slash, its bytes may stand in a path, and behind no
-    /// slash is another one or a dot.
+    /// The path needs no second look, as nearly all: it begins with a slash, its bytes may stand in a path, it has no path
+    /// parameters, and behind no slash is another one or a dot.
     is_plain: bool,
 }
 
@@ -65,23 +73,71 @@ impl<'a> RequestPath<'a> {
     #[inline(always)]
     pub fn of(Target { path, is_plain, .. }: Target<'a>) -> Result<Self, AmbiguousPath> {
         if is_plain {
-            return Ok(Self(Cow::Borrowed(path)));
+            return Ok(Self { path: Cow::Borrowed(path), has_parameters: false });
         }
         if path.first() != Some(&b'/') {
             return Err(AmbiguousPath);
         }
         let path = canonical(path)?;
-        let has_dots = path.split(|&byte| byte == b'/').skip(1).any(is_dot_segment);
-        if has_dots || path.windows(2).any(|pair| pair == b"//") || path.windows(5).any(is_escaped_escape) {
+        let mut segments = path.split(|&byte| byte == b'/').skip(1).peekable();
+        let mut has_parameters = false;
+        while let Some(segment) = segments.next() {
+            let name = name_of(segment, Parameters::Any);
+            // An empty name becomes `//` for a server that drops parameters, so only the last segment may have one.
+            if is_dot_segment(name) || name.is_empty() && segments.peek().is_some() {
+                return Err(AmbiguousPath);
+            }
+            has_parameters |= name.len() < segment.len();
+        }
+        if path.windows(5).any(is_escaped_escape) {
             return Err(AmbiguousPath);
         }
-        Ok(Self(path))
+        Ok(Self { path, has_parameters })
+    }
+
+    /// Whether some segment has path parameters, so that the path has other readings.
+    pub fn has_parameters(&self) -> bool {
+        self.has_parameters
+    }
+
+    /// The path as servers read it that drop path parameters. Some decode the path first and drop all of them; others drop
+    /// first, and `%3B` stays. None of these readings is ambiguous in itself: [`RequestPath::of`] has seen to that.
+    pub fn without_parameters(&self) -> impl Iterator<Item = RequestPath<'static>> + '_ {
+        let kinds = if self.has_parameters { &[Parameters::Any, Parameters::Raw][..] } else { &[] };
+        kinds.iter().map(|kind| {
+            let segments: Vec<_> = self.path.split(|&byte| byte == b'/').map(|one| name_of(one, *kind)).collect();
+            RequestPath { path: Cow::Owned(segments.join(&b'/')), has_parameters: false }
+        })
     }
 
     /// The bytes, beginning with a slash.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.path
     }
+
+    /// What stands behind a prefix of so many bytes.
+    pub fn below(&self, prefix: usize) -> &[u8] {
+        self.path.get(prefix..).unwrap_or_default()
+    }
+}
+
+/// Which path parameters a server sees.
+#[derive(Clone, Copy)]
+enum Parameters {
+    /// Those that begin with `;`.
+    Raw,
+    /// Those that begin with `;` or `%3B`.
+    Any,
+}
+
+/// What stands in a segment before its parameters.
+fn name_of(segment: &[u8], parameters: Parameters) -> &[u8] {
+    let begins = |rest: &[u8]| match parameters {
+        Parameters::Raw => rest.starts_with(b";"),
+        Parameters::Any => rest.starts_with(b";") || rest.starts_with(b"%3B"),
+    };
+    let end = (0..segment.len()).find(|&at| segment.get(at..).is_some_and(begins));
+    segment.get(..end.unwrap_or(segment.len())).unwrap_or_default()
 }
 
 /// What a byte of a target is.
@@ -105,6 +161,8 @@ const PATH_BYTES: &[PathByte; 256] = &{
                 b'/' => PathByte::Slash,
                 b'.' => PathByte::Dot,
                 b'?' => PathByte::Question,
+                // A path that has path parameters is looked at twice.
+                b';' => PathByte::Other,
                 byte if is_plain(byte) => PathByte::Plain,
                 _ => PathByte::Other,
             };
@@ -116,9 +174,11 @@ const PATH_BYTES: &[PathByte; 256] = &{
     }
 };
 
-/// `.` and `..`, also with the path parameters that some servers cut off before they resolve dots.
-fn is_dot_segment(segment: &[u8]) -> bool {
-    let name = segment.split(|&byte| byte == b';').next().unwrap_or_default();
+/// `.` and `..`, also before blanks, which some file systems cut off.
+fn is_dot_segment(mut name: &[u8]) -> bool {
+    while let Some(rest) = name.strip_suffix(b"%20") {
+        name = rest;
+    }
     matches!(name, b"." | b"..")
 }
 
@@ -137,26 +197,45 @@ fn canonical(path: &[u8]) -> Result<Cow<'_, [u8]>, AmbiguousPath> {
     };
     let (done, mut rest) = path.split_at_checked(first).ok_or(AmbiguousPath)?;
     let mut out = done.to_vec();
+    // The last four bytes, decoded.
+    let mut recent = 0u32;
     while let Some((&byte, tail)) = rest.split_first() {
         rest = tail;
-        match byte {
-            b'%' => {
-                let (&[high, low], tail) = rest.split_first_chunk::<2>().ok_or(AmbiguousPath)?;
+        let escape = rest.split_first_chunk::<2>().filter(|_| byte == b'%');
+        let decoded = match escape {
+            Some((&[high, low], tail)) => {
                 rest = tail;
-                let high = hex_digit(high).ok_or(AmbiguousPath)?;
-                let low = hex_digit(low).ok_or(AmbiguousPath)?;
-                match high << 4 | low {
-                    b'/' | b'\\' | 0..0x20 | 0x7f => return Err(AmbiguousPath),
-                    byte if is_unreserved(byte) => out.push(byte),
-                    byte => push_escape(&mut out, byte),
-                }
+                hex_digit(high).ok_or(AmbiguousPath)? << 4 | hex_digit(low).ok_or(AmbiguousPath)?
             }
-            b'\\' | b'#' | 0..0x20 | 0x7f => return Err(AmbiguousPath),
-            byte if is_plain(byte) => out.push(byte),
-            byte => push_escape(&mut out, byte),
+            None if byte == b'%' => return Err(AmbiguousPath),
+            None => byte,
+        };
+        recent = recent << 8 | u32::from(decoded);
+        // An escaped slash is a slash to some, and a raw `#` ends the path for some.
+        let ends = decoded == if escape.is_some() { b'/' } else { b'#' };
+        if ends || matches!(decoded, b'\\' | 0..0x20 | 0x7f) || is_slash_or_dot_in_disguise(recent) {
+            return Err(AmbiguousPath);
+        }
+        if is_unreserved(decoded) || escape.is_none() && is_plain(decoded) {
+            out.push(decoded);
+        } else {
+            push_escape(&mut out, decoded);
         }
     }
     Ok(Cow::Owned(out))
+}
+
+/// Whether these bytes end in a slash, a backslash or a dot in another width: as a character of Unicode that compatibility
+/// forms fold into it, or as UTF-8 with more bytes than it needs, which is invalid but was read by some.
+fn is_slash_or_dot_in_disguise(bytes: u32) -> bool {
+    let two = bytes & 0xffff;
+    let three = bytes & 0xff_ffff;
+    // U+FF0F, U+FF3C, U+FF0E; small: U+FE68, U+FE52; one and two dots of a leader: U+2024, U+2025.
+    matches!(three, 0xef_bc8f | 0xef_bcbc | 0xef_bc8e | 0xef_b9a8 | 0xef_b992 | 0xe2_80a4 | 0xe2_80a5)
+        // `/`, `\` and `.` in two, three and four bytes.
+        || matches!(two, 0xc0af | 0xc19c | 0xc0ae)
+        || matches!(three, 0xe0_80af | 0xe0_819c | 0xe0_80ae)
+        || matches!(bytes, 0xf080_80af | 0xf080_819c | 0xf080_80ae)
 }
 
 /// Whether these bytes of a path in its one form are `%25` before two digits: an escape for whoever decodes once more.
@@ -182,7 +261,7 @@ impl PathPrefix {
         if path.len() > MAX_PREFIX_BYTES || path.contains('?') {
             return None;
         }
-        let RequestPath(path) = RequestPath::parse(path.as_bytes()).ok()?;
+        let RequestPath { path, .. } = RequestPath::parse(path.as_bytes()).ok()?;
         let trimmed = path.strip_suffix(b"/").unwrap_or(&path);
         Some(Self(trimmed.to_vec()))
     }
@@ -227,6 +306,19 @@ mod tests {
             ("/...", "/..."),
             ("/.a/b..", "/.a/b.."),
             ("/a;b/c", "/a;b/c"),
+            ("/a%3b/c", "/a%3B/c"),
+            ("/a/;x", "/a/;x"),
+            ("/;", "/;"),
+            ("/a..%20b", "/a..%20b"),
+            ("/%20..", "/%20.."),
+            ("/a..%20/b", "/a..%20/b"),
+            // Fraction slash, division slash, ellipsis and ideographic full stop are characters of their own.
+            ("/1\u{2044}2", "/1%E2%81%842"),
+            ("/%e2%88%95", "/%E2%88%95"),
+            ("/\u{2026}", "/%E2%80%A6"),
+            ("/%ef%bd%a1", "/%EF%BD%A1"),
+            ("/%c0%80", "/%C0%80"),
+            ("/%bc%8f", "/%BC%8F"),
         ] {
             check(target, Some(expected));
         }
@@ -272,9 +364,61 @@ mod tests {
             "/a#b",
             "/..;x/a",
             "/a/.;/b",
+            "/a/..%3b/b",
+            "/a/..%3Bx",
+            "/a/%2e%2e%3b/b",
+            "/a/..%20/b",
+            "/a/..%20",
+            "/a/.. /b",
+            "/a/..%20%20/b",
+            "/a/..%20;x/b",
+            "/a/.%20/b",
+            // Whoever drops parameters reads two slashes.
+            "/;x/a",
+            "/a/;/b",
+            "/a/%3b/b",
+            "/a/%3Bx;y/b",
+            // In another width, and in more bytes than they need.
+            "/a\u{ff0f}b",
+            "/a%ef%bc%8fb",
+            "/a%EF%BC%8Fb",
+            "/a/%ef%bc%8e%ef%bc%8e/b",
+            "/a%ef%bc%bcb",
+            "/a\u{fe68}b",
+            "/a/\u{fe52}\u{fe52}/b",
+            "/a/\u{2025}/b",
+            "/a/\u{2024}\u{2024}/b",
+            "/a%c0%afb",
+            "/a/%c0%ae%c0%ae/b",
+            "/a%c1%9cb",
+            "/a%e0%80%afb",
+            "/a%f0%80%80%afb",
             "http://host/a",
         ] {
             check(target, None);
+        }
+    }
+
+    #[test]
+    fn parameters_are_dropped_all_and_only_those_that_are_raw() {
+        for (target, readings) in [
+            ("/a/b", &[][..]),
+            ("/a?;x", &[]),
+            ("/a;/b", &["/a/b", "/a/b"]),
+            ("/a;v=1/b;w", &["/a/b", "/a/b"]),
+            ("/a%3bv/b", &["/a/b", "/a%3Bv/b"]),
+            ("/a%3bv;w/b;x%3by", &["/a/b", "/a%3Bv/b"]),
+            ("/a/;x", &["/a/", "/a/"]),
+            ("/;", &["/", "/"]),
+        ] {
+            let path = RequestPath::parse(target.as_bytes()).unwrap();
+            let found: Vec<_> = path.without_parameters().collect();
+            let texts: Vec<_> = found.iter().map(|path| std::str::from_utf8(path.as_bytes()).unwrap()).collect();
+            assert_eq!(texts, readings, "{target}");
+            assert_eq!(path.has_parameters(), !readings.is_empty(), "{target}");
+            for path in &found {
+                assert_eq!(RequestPath::parse(path.as_bytes()).unwrap().as_bytes(), path.as_bytes(), "{target}");
+            }
         }
     }
 

@@ -170,6 +170,8 @@ pub fn refuse(reason: Reason, replies: &Replies, kind: Kind, interval: Duration,
     let retry_after = limits.refusal.map_or(interval, |refusal| Duration::from_secs(refusal.retry_after));
 
     let mut headers = Vec::with_capacity(4);
+    // Only this request is refused: the same one may pass a moment later.
+    headers.push(("cache-control", "no-store".to_owned()));
     let (sent_status, body, grpc) = match kind {
         Kind::Http => {
             headers.push(("content-type", replies.format.content_type().to_owned()));
@@ -197,6 +199,23 @@ pub fn refuse(reason: Reason, replies: &Replies, kind: Kind, interval: Duration,
     // Writing to a string cannot fail.
     let _ = details.write_str(reason.as_str());
     Reply { status: sent_status, headers, body, grpc_status: grpc, details }
+}
+
+/// Names this occurrence in a body of the format `problem`, if the request's id is a UUID: of all that a client may send
+/// only this gets into a reply, and a UUID can say nothing else.
+pub fn name_instance(reply: &mut Reply, request_id: &[u8]) {
+    if is_uuid(request_id) && reply.body.pop_if(|last| *last == b'}').is_some() {
+        reply.body.extend([&br#","instance":"urn:uuid:"#[..], request_id, br#""}"#].concat());
+    }
+}
+
+/// Whether this is a UUID in its usual form (RFC 9562, 4).
+fn is_uuid(text: &[u8]) -> bool {
+    let fits = |(place, byte): (usize, &u8)| match place {
+        8 | 13 | 18 | 23 => *byte == b'-',
+        _ => byte.is_ascii_hexdigit(),
+    };
+    text.len() == 36 && text.iter().enumerate().all(fits)
 }
 
 impl ReplyFormat {

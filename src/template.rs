@@ -1,4 +1,4 @@
-//! Path templates of a plan's operations: `*` is one segment, `**` at the end is any rest.
+//! Path templates of a plan's operations: `*` or `{name}` is one segment, `**` at the end is any rest.
 
 use crate::path::{MAX_PREFIX_BYTES, RequestPath};
 
@@ -16,11 +16,13 @@ enum Segment {
 }
 
 impl PathTemplate {
-    /// Reads a template. `None`: no absolute path, too long, `**` before the end, or `*` within a segment.
+    /// Reads a template. `None`: no absolute path, too long, `**` before the end, `*` or a brace
+    /// within a segment, or a blank or a query, which no path has.
     pub fn parse(text: &str) -> Option<Self> {
-        if text.len() > MAX_PREFIX_BYTES || text.contains('?') {
+        if text.len() > MAX_PREFIX_BYTES || text.contains(['?', ' ']) {
             return None;
         }
+        let text = text.split('/').map(star_for_name).collect::<Option<Vec<_>>>()?.join("/");
         let path = RequestPath::parse(text.as_bytes()).ok()?;
         let mut parts: Vec<&[u8]> = segments(path.as_bytes()).collect();
         let any_rest = parts.last() == Some(&b"**".as_slice());
@@ -36,6 +38,16 @@ impl PathTemplate {
         let mut given = segments(rest);
         let all = self.segments.iter().all(|segment| given.next().is_some_and(|given| segment.matches(given)));
         all && (self.any_rest || given.next().is_none())
+    }
+}
+
+/// A segment with `*` for `{name}`. `None`: it has another brace.
+fn star_for_name(segment: &str) -> Option<&str> {
+    let inner = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    match inner.filter(|name| !name.is_empty()) {
+        Some(name) if !name.contains(['{', '}']) => Some("*"),
+        _ if segment.contains(['{', '}']) => None,
+        _ => Some(segment),
     }
 }
 
@@ -88,6 +100,13 @@ mod tests {
             ("/**", "", true),
             ("/**", "/a/b", true),
             ("/%6frders", "/orders", true),
+            ("/orders/{id}", "/orders/7", true),
+            ("/orders/{id}", "/orders", false),
+            ("/orders/{id}", "/orders/", false),
+            ("/orders/{id}", "/orders/7/items", false),
+            ("/{a}/{b-c}/items", "/x/y/items", true),
+            ("/orders/{id}/**", "/orders/7/a/b", true),
+            ("/orders/{*}", "/orders/7", true),
         ] {
             assert_eq!(PathTemplate::parse(template).unwrap().matches(rest.as_bytes()), expected, "{template} {rest}");
         }
@@ -95,7 +114,10 @@ mod tests {
 
     #[test]
     fn what_is_no_template_is_refused() {
-        for template in ["", "orders", "/**/a", "/a*", "/a/***", "/a//b", "/a?b", "/../a"] {
+        for template in [
+            "", "orders", "/**/a", "/a*", "/a/***", "/a//b", "/a?b", "/../a", "/a b", "/a{b}", "/{a}b", "/{}", "/{a",
+            "/a}", "/{a}{b}", "/{{a}}",
+        ] {
             assert_eq!(PathTemplate::parse(template), None, "{template}");
         }
     }

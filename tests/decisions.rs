@@ -4,7 +4,7 @@ mod cases;
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use cases::{FILES, all_groups, check::REPLIES, transitions};
+use cases::{FILES, all_groups, check::REPLIES, core::Core, table::Group, transitions};
 use keygate::reason::Reason;
 
 #[test]
@@ -46,4 +46,51 @@ fn the_codes_that_the_table_expects_are_those_of_every_reason() {
         (reason.as_str(), status, code, message)
     };
     assert_eq!(REPLIES, Reason::ALL.iter().map(of).collect::<Vec<_>>());
+}
+
+/// What a servlet container read from a path: `tests/cases/servlet/`.
+#[derive(serde::Deserialize)]
+struct Servlets {
+    container: String,
+    servlets: Vec<String>,
+    read: Vec<Read>,
+}
+
+#[derive(serde::Deserialize)]
+struct Read {
+    path: String,
+    status: u16,
+    servlet: Option<String>,
+}
+
+/// An upstream that drops path parameters serves no API but the one that was decided about.
+#[test]
+fn no_path_reaches_another_api_than_the_one_that_a_servlet_container_serves() {
+    let text = include_str!("cases/servlet/tomcat.json");
+    let read: Servlets = serde_json::from_str(text).unwrap();
+    let apis: Vec<_> = read
+        .servlets
+        .iter()
+        .map(|prefix| serde_json::json!({"id": prefix, "security": "none", "match": [{"path": prefix}]}))
+        .collect();
+    let group = serde_json::json!({"name": read.container, "policy": {"apis": apis}, "cases": []});
+    let group: Group = serde_json::from_value(group).unwrap();
+    let core = Core::new(&group);
+    let (mut served, mut refused) = (0, 0);
+    for read in read.read {
+        let case = serde_json::json!({"name": "", "request": {"path": read.path}, "expect": "allowed"});
+        let seen = core.observe(&group, &serde_json::from_value(case).unwrap());
+        match seen.reply {
+            Some(reply) => {
+                assert_eq!(reply.details, "keygate_path_ambiguous", "{}", read.path);
+                refused += 1;
+            }
+            None if read.status == 200 => {
+                assert_eq!(seen.annotations.get("api_id"), read.servlet.as_ref(), "{}", read.path);
+                served += 1;
+            }
+            None => {}
+        }
+    }
+    assert!(served > 70 && refused > 100, "{served} served alike, {refused} refused");
 }

@@ -86,10 +86,10 @@ impl<'n> Item<'n> {
         }
     }
 
-    /// Plain digits only: `5e3` and `5.0` are refused like `5.5`.
+    /// A whole number in any of JSON's spellings: tools write `5e3` or `5.0` for what was `5000` or `5`.
     pub fn integer(&self, min: u64, max: u64) -> Result<u64, Fault> {
         match self.value {
-            Value::Number(text) => text.parse().ok().filter(|number| (min..=max).contains(number)),
+            Value::Number(text) => whole(text).filter(|number| (min..=max).contains(number)),
             _ => None,
         }
         .ok_or_else(|| self.refuse(Expected::Integer { min, max }))
@@ -154,6 +154,20 @@ impl<'n> Item<'n> {
     }
 }
 
+/// The whole number that a JSON number is; `None` if it is not whole, negative, or too large.
+fn whole(text: &str) -> Option<u64> {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (before, behind) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = [before, behind].concat();
+    let significant = digits.trim_end_matches('0');
+    if significant.is_empty() {
+        return Some(0);
+    }
+    let cut = i64::try_from(digits.len().checked_sub(significant.len())?).ok()?;
+    let zeros = exponent.parse::<i64>().ok()?.checked_add(cut)?.checked_sub(i64::try_from(behind.len()).ok()?)?;
+    significant.parse::<u64>().ok()?.checked_mul(10u64.checked_pow(u32::try_from(zeros).ok()?)?)
+}
+
 /// One field of an object.
 pub(super) struct Entry<'n> {
     pub name: &'n str,
@@ -201,5 +215,42 @@ impl<'n> Object<'n> {
     /// Its fields, in the order of the text.
     pub fn entries(&self) -> &[Entry<'n>] {
         &self.entries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_number_may_be_spelt_in_any_way() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("0.0", Some(0)),
+            ("0e9", Some(0)),
+            ("5", Some(5)),
+            ("5.0", Some(5)),
+            ("5e0", Some(5)),
+            ("50e-1", Some(5)),
+            ("3600000", Some(3_600_000)),
+            ("3.6e+06", Some(3_600_000)),
+            ("3.6E6", Some(3_600_000)),
+            ("3600000.0", Some(3_600_000)),
+            ("0.5e1", Some(5)),
+            ("1.50e1", Some(15)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("5.5", None),
+            ("5e-1", None),
+            ("0.1", None),
+            ("3.61e1", None),
+            ("-5", None),
+            ("-5.0", None),
+            ("18446744073709551616", None),
+            ("1e20", None),
+            ("1e99999999999", None),
+            ("1e-99999999999999999999", None),
+        ] {
+            assert_eq!(whole(text), expected, "{text}");
+        }
     }
 }

@@ -131,7 +131,8 @@ fn forward_header(
     taken: &mut Vec<(String, String)>,
 ) -> Result<Option<String>, Fault> {
     let item = object.field(name)?;
-    if matches!(item.value, Value::Null) {
+    // Tools that drop nulls, as `kubectl apply` does, leave false alone.
+    if matches!(item.value, Value::Null | Value::Boolean(false)) {
         return Ok(None);
     }
     let header = header::request_header(item)?;

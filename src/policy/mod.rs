@@ -104,7 +104,7 @@ impl fmt::Debug for Digest {
 }
 
 /// An id, a name or an owner: 1 to [`MAX_TEXT_BYTES`] bytes of UTF-8 without control characters, so that it can stand
-/// in a header.
+/// in a header. It neither begins nor ends with white space: HTTP trims header values, and two ids would become one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text<'a>(Cow<'a, str>);
 
@@ -117,6 +117,8 @@ pub enum InvalidText {
     TooLong,
     /// It has a control character (C0, DEL or C1).
     ControlCharacter,
+    /// It begins or ends with white space.
+    OuterWhiteSpace,
 }
 
 impl fmt::Display for InvalidText {
@@ -125,6 +127,7 @@ impl fmt::Display for InvalidText {
             Self::Empty => write!(f, "empty, expected 1 to {MAX_TEXT_BYTES} bytes"),
             Self::TooLong => write!(f, "longer than {MAX_TEXT_BYTES} bytes"),
             Self::ControlCharacter => write!(f, "has a control character"),
+            Self::OuterWhiteSpace => write!(f, "begins or ends with white space, which HTTP cuts off in a header"),
         }
     }
 }
@@ -139,6 +142,8 @@ impl<'a> Text<'a> {
             Err(InvalidText::TooLong)
         } else if text.chars().any(char::is_control) {
             Err(InvalidText::ControlCharacter)
+        } else if text.trim().len() < text.len() {
+            Err(InvalidText::OuterWhiteSpace)
         } else {
             Ok(Self(text))
         }
@@ -308,6 +313,22 @@ impl Security {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_neither_begins_nor_ends_with_white_space() {
+        for blank in [" ", "\u{a0}", "\u{1680}", "\u{2003}", "\u{2028}", "\u{202f}", "\u{205f}", "\u{3000}"] {
+            for text in
+                [format!("{blank}shop"), format!("shop{blank}"), format!("{blank}shop{blank}"), blank.to_owned()]
+            {
+                assert_eq!(Text::new(&*text), Err(InvalidText::OuterWhiteSpace), "{text:?}");
+            }
+            let within = format!("a{blank}b");
+            assert_eq!(Text::new(&*within).as_ref().map(Text::as_str), Ok(&*within));
+        }
+        for text in ["\tshop", "shop\n", "shop\u{85}"] {
+            assert_eq!(Text::new(text), Err(InvalidText::ControlCharacter), "{text:?}");
+        }
+    }
 
     #[test]
     fn a_digest_is_the_librarys_whatever_the_length() {

@@ -117,7 +117,7 @@ impl Vm {
     /// What a request with this key to `/a` gets.
     fn decide(&mut self, memory: &Memory, key: &str) -> String {
         self.held.look(memory);
-        let head = Head::new(vec![(b":path", b"/a"), (b"x-api-key", key.as_bytes())]);
+        let head = Head::new(vec![(b":authority", b"h"), (b":path", b"/a"), (b"x-api-key", key.as_bytes())]);
         let view = self.held.view(memory);
         match decision::decide(&head, &self.config, view.as_ref(), &Nothing).verdict {
             Ok(_) => "allowed".to_owned(),

@@ -145,3 +145,49 @@ fn what_is_over_a_limit_says_which_and_when_to_come_back() {
     let reply = refuse(Reason::PolicyUnavailable, &Replies::default(), Kind::Http, Duration::from_secs(5), within);
     assert_eq!(says(&reply), [Some("5".to_owned()), None, None, None]);
 }
+
+#[test]
+fn no_refusal_is_stored_by_a_cache() {
+    for &reason in Reason::ALL {
+        for kind in [Kind::Http, Kind::Grpc, Kind::GrpcWithParameters] {
+            let reply = refuse(reason, &Replies::default(), kind, Duration::from_secs(5), Taking::default());
+            assert_eq!(header(&reply, "cache-control"), Some("no-store"), "{reason:?} {kind:?}");
+        }
+    }
+}
+
+#[test]
+fn a_problem_names_its_occurrence_by_a_uuid_and_by_nothing_else() {
+    let problem = || {
+        refuse(
+            Reason::KeyUnknown,
+            &replies(ReplyFormat::Problem),
+            Kind::Http,
+            Duration::from_secs(5),
+            Taking::default(),
+        )
+    };
+    for id in ["0b7e0c3a-1f2d-4c5b-8a9e-0123456789ab", "0B7E0C3A-1F2D-4C5B-8A9E-0123456789AB"] {
+        let mut reply = problem();
+        name_instance(&mut reply, id.as_bytes());
+        let body: Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(body["instance"], format!("urn:uuid:{id}"));
+        assert_eq!(body["reason"], "key_unknown");
+    }
+    for id in [
+        "",
+        "a",
+        "0b7e0c3a1f2d4c5b8a9e0123456789ab",
+        "0b7e0c3a-1f2d-4c5b-8a9e-0123456789a",
+        "0b7e0c3a-1f2d-4c5b-8a9e-0123456789abc",
+        "0b7e0c3a-1f2d-4c5b-8a9e-0123456789ag",
+        "0b7e0c3a-1f2d-4c5b-8a9e\"0123456789ab",
+        "0b7e0c3a_1f2d-4c5b-8a9e-0123456789ab",
+        "{b7e0c3a-1f2d-4c5b-8a9e-0123456789a}",
+        " b7e0c3a-1f2d-4c5b-8a9e-0123456789ab",
+    ] {
+        let mut reply = problem();
+        name_instance(&mut reply, id.as_bytes());
+        assert_eq!(reply, problem(), "{id}");
+    }
+}

@@ -142,7 +142,14 @@ fn check_reply(group: &Group, expected: &Expectation, sent: &Sent, reply: &SeenR
         let message = expected.message.as_deref().unwrap_or(message);
         wrong.unless_equal("grpc message", String::from_utf8_lossy(&reply.body), message.into());
     }
-    let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    wrong.unless_equal("cache-control", header("cache-control"), Some("no-store"));
+    let mut body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    // Envoy makes an id for each request; on the core there is none.
+    if let Some(instance) = body.as_object_mut().and_then(|body| body.remove("instance")) {
+        let is_uuid =
+            instance.as_str().and_then(|text| text.strip_prefix("urn:uuid:")).is_some_and(|id| id.len() == 36);
+        wrong.unless_equal("instance is a UUID", is_uuid, true);
+    }
     if let Some(expected) = &expected.body {
         wrong.unless_equal("body", &body, expected);
     } else if expected.grpc_status.is_none() && !group.config.contains_key("replies") && sent.method != "HEAD" {

@@ -322,3 +322,14 @@ fn the_largest_lists_fit_into_the_largest_configuration() {
     assert_eq!((config.emergency.deny_keys.len(), config.emergency.allow_keys.len()), (1_000, 1_000));
     assert_eq!(config.policy.headers.len(), 16);
 }
+
+#[test]
+fn a_fact_that_is_null_or_false_is_left_out() {
+    let headers = |value: &str| {
+        let json = format!(r#"{{"policy": {{"cluster": "c"}}, "forward": {{"key_id": {value}, "owner": {value}}}}}"#);
+        crate::config::parse(json.as_bytes(), &|_| None).unwrap().forward.headers
+    };
+    let names = |value: &str| headers(value).into_iter().map(|(_, name)| name).collect::<Vec<_>>();
+    assert_eq!(names("null"), ["x-application-id", "x-key-type"]);
+    assert_eq!(names("false"), names("null"));
+}

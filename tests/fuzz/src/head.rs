@@ -19,7 +19,10 @@ use keygate::{
 };
 use serde_json::json;
 
-use crate::cases::{self, core::NOW};
+use crate::{
+    cases::{self, core::NOW},
+    readings,
+};
 
 const FORGED: &[u8] = b"forged-by-the-client";
 
@@ -134,6 +137,9 @@ fn check_head(head: &Head<'_>) {
         assert_eq!(head.count(name), head.values(name).count());
     }
     let _ = (head.kind(), head.is_preflight());
+    if let Some(target) = head.target {
+        readings::check(target.whole);
+    }
     let Ok(path) = RequestPath::parse(head.target.map_or(&[][..], |target| target.whole)) else { return };
     // One form, which is its own, and which no second reader can take for another path.
     let form = path.as_bytes();

@@ -21,6 +21,7 @@ pub mod feed;
 pub mod head;
 mod model;
 pub mod page;
+mod readings;
 pub mod shard;
 pub mod stored;
 pub mod usage;

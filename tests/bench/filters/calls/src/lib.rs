@@ -30,6 +30,7 @@ use keygate::{
     config::{Ambiguous, CredentialSource},
     credential::{self, Credential},
     head::Head,
+    hostname::Host,
     path::{RequestPath, Target},
     policy::{ApplicationState, Digest, KeyState, KeyType, SubscriptionState, page::Page},
 };
@@ -207,7 +208,7 @@ impl Work {
         if self.until < Part::Api {
             return None;
         }
-        black_box(self.catalogue.find(head.authority, &path));
+        black_box(self.catalogue.find(&Host::parse(head.authority)?, &path));
         let Credential::Present(key) = credential else { return None };
         if self.until < Part::Subject {
             return None;

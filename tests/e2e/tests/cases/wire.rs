@@ -78,6 +78,14 @@ pub async fn send_http2(
     headers: &[(&str, &[u8])],
 ) -> Option<Answer> {
     let target = std::str::from_utf8(target).ok().filter(|target| target.starts_with('/'))?;
+    // Envoy ends a connection whose `:authority` names a user, before any filter.
+    if authority.contains('@') {
+        return None;
+    }
+    // HTTP/2 has one host: `:authority`, and Envoy drops a `host` beside it.
+    if headers.iter().filter(|(name, _)| *name == "host").count() > 1 {
+        return None;
+    }
     let uri: hyper::Uri = format!("http://{authority}{target}").parse().ok()?;
     // A parser that read it another way would send another request.
     let same =
@@ -97,8 +105,11 @@ pub async fn exchange_http2(address: SocketAddr, request: hyper::Request<Empty<B
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     // Ends with the connection; its errors reach whoever waits for an answer.
     let connection = tokio::spawn(connection);
-    let response =
-        tokio::time::timeout(WITHIN, sender.send_request(request)).await.expect("an answer in time").unwrap();
+    let asked = format!("{request:?}");
+    let response = tokio::time::timeout(WITHIN, sender.send_request(request))
+        .await
+        .expect("an answer in time")
+        .unwrap_or_else(|error| panic!("{error}: {asked}"));
     let (head, body) = response.into_parts();
     let body = if tunnel && head.status.is_success() { Bytes::new() } else { body.collect().await.unwrap().to_bytes() };
     connection.abort();

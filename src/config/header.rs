@@ -28,7 +28,7 @@ macro_rules! framing {
 /// No key and no fact stands in these. A cookie is its own kind of source: the whole header holds other things too.
 const NOT_IN_REQUESTS: &[&str] = framing!("cookie");
 /// A callout has its own of these: the filter sets the last three, and reads no compressed answer.
-const NOT_IN_CALLOUTS: &[&str] = framing!("accept-encoding", "if-none-match", "prefer");
+const NOT_IN_CALLOUTS: &[&str] = framing!("accept-encoding", "if-none-match", "keygate-version", "prefer");
 
 /// The name of a header of the client's request; lower-cased.
 pub(super) fn request_header(item: &Item<'_>) -> Result<String, Fault> {

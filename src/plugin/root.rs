@@ -306,6 +306,7 @@ fn head<'a>(policy: &'a PolicySource, method: &'a str, path: &'a str) -> Vec<(&'
         (":authority", policy.authority.as_str()),
         ("accept", "application/json"),
         ("user-agent", concat!("keygate/", env!("CARGO_PKG_VERSION"))),
+        ("keygate-version", env!("CARGO_PKG_VERSION")),
     ];
     headers.extend(policy.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     headers.extend(policy.authorization.iter().map(|value| ("authorization", value.as_str())));
@@ -336,6 +337,8 @@ fn read_answer(headers: usize, body_size: usize) -> Answer {
         etag: value(b"etag"),
         retry_after: value(b"retry-after"),
         preference_applied: value(b"preference-applied"),
+        content_encoding: value(b"content-encoding"),
+        has_date: head.values(b"date").next().is_some(),
         body: host::callout_body(body_size),
     }
 }

@@ -4,6 +4,7 @@
 //! service knows and this code does not has become the variant that permits least. Nothing here reads JSON, stores
 //! anything or decides.
 
+pub mod cursor;
 mod describe;
 pub mod left_out;
 pub(crate) mod object;

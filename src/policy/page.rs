@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Digest, MAX_APIS, MAX_DENY_POLICIES, MAX_PLANS, MAX_REVISION, MAX_TEXT_BYTES, Text,
+    cursor::{is_cursor, resolve},
     describe::describe,
     left_out::Concerns,
     rows::{Api, Application, DenyPolicy, InvalidRow, Key, Plan, Problem, Subscription},
@@ -20,8 +21,11 @@ use super::{
 
 /// Bytes of a page. Envoy itself ends a callout's body at 32 MiB.
 pub const MAX_PAGE_BYTES: usize = 32 << 20;
-/// Bytes of `next`, `poll` and `etag`. They are held in the manifest, which stays within a few KiB.
-pub const MAX_CURSOR_BYTES: usize = 2048;
+
+/// The first bytes of a text in UTF-8, in UTF-16 (either order) and in UTF-32 (the other order begins as UTF-16 does).
+const BYTE_ORDER_MARKS: [&[u8]; 4] = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff"];
+/// The first bytes of gzip (RFC 1952, 2.3.1).
+const GZIP: &[u8] = b"\x1f\x8b";
 
 /// A page that has been checked as a whole; its rows stay where they are in the body.
 #[derive(Debug)]
@@ -65,6 +69,14 @@ pub struct Header {
     pub counts: Option<wire::Counts>,
     /// Lets the shrink guard pass this policy.
     pub confirm_removal: bool,
+}
+
+impl Header {
+    /// Makes paths of `next` and `poll`, which were answered to this path.
+    pub fn resolve_cursors(&mut self, asked: &str) {
+        self.next = self.next.take().map(|cursor| resolve(asked, cursor));
+        self.poll = self.poll.take().map(|cursor| resolve(asked, cursor));
+    }
 }
 
 /// The rows of the small lists.
@@ -146,6 +158,10 @@ pub enum InvalidPage {
     Empty,
     /// It is longer than [`MAX_PAGE_BYTES`].
     TooLarge,
+    /// It begins with a byte order mark.
+    ByteOrderMark,
+    /// It is compressed, by the first bytes of it.
+    Compressed,
     /// Not UTF-8.
     NotUtf8 {
         /// Bytes before the first bad one.
@@ -178,6 +194,8 @@ impl fmt::Display for InvalidPage {
         match self {
             Self::Empty => f.write_str("the body is empty"),
             Self::TooLarge => write!(f, "the body is longer than {MAX_PAGE_BYTES} bytes"),
+            Self::ByteOrderMark => f.write_str("the body begins with a byte order mark; a page is UTF-8 without one"),
+            Self::Compressed => f.write_str("the body is compressed (gzip); the filter reads plain JSON only"),
             Self::NotUtf8 { offset } => write!(f, "the body is not UTF-8 at byte {offset}"),
             Self::Json(what) => write!(f, "the body is not a policy page: {what}"),
             Self::Format(format) => write!(f, "`format` is {format}, and this filter reads {}", wire::FORMAT),
@@ -196,6 +214,12 @@ impl Page {
         }
         if body.len() > MAX_PAGE_BYTES {
             return Err(InvalidPage::TooLarge);
+        }
+        if BYTE_ORDER_MARKS.iter().any(|mark| body.starts_with(mark)) {
+            return Err(InvalidPage::ByteOrderMark);
+        }
+        if body.starts_with(GZIP) {
+            return Err(InvalidPage::Compressed);
         }
         let body = String::from_utf8(body)
             .map_err(|error| InvalidPage::NotUtf8 { offset: error.utf8_error().valid_up_to() })?;
@@ -401,15 +425,15 @@ fn header(page: &wire::PageIn<'_>) -> Result<Header, InvalidPage> {
     })
 }
 
-/// An absolute path on the same authority: `//host/…` would leave it, and a control character would split a header.
 fn cursor(field: &'static str, value: Option<&wire::Str<'_>>) -> Result<Option<String>, InvalidPage> {
-    let Some(wire::Str(path)) = value else { return Ok(None) };
-    let absolute = path.starts_with('/') && !path.starts_with("//");
-    let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#' && byte != b'\\');
-    if !absolute || !plain || path.len() > MAX_CURSOR_BYTES {
-        return Err(InvalidPage::Header { field, what: "is not an absolute path on the same authority" });
+    let Some(wire::Str(text)) = value else { return Ok(None) };
+    if !is_cursor(text) {
+        return Err(InvalidPage::Header {
+            field,
+            what: "is neither a query alone nor an absolute path on the same authority",
+        });
     }
-    Ok(Some(path.clone().into_owned()))
+    Ok(Some(text.clone().into_owned()))
 }
 
 /// A removal that cannot be read would leave something allowed, so it refuses the page.

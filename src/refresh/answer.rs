@@ -27,6 +27,10 @@ pub struct Answer {
     pub retry_after: Vec<u8>,
     /// `preference-applied`.
     pub preference_applied: Vec<u8>,
+    /// `content-encoding`.
+    pub content_encoding: Vec<u8>,
+    /// It has a `date`, which servers and proxies write, but not the Envoy that made the callout.
+    pub has_date: bool,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -61,6 +65,8 @@ pub enum Failure {
     Refused(u16),
     /// Another status.
     Status(u16),
+    /// A compressed body.
+    ContentEncoding(&'static str),
     /// Another content type.
     ContentType,
     /// No page that could be used.
@@ -69,10 +75,20 @@ pub enum Failure {
     UnaskedNotModified,
 }
 
+impl Failure {
+    /// Whether something on the way may have ended a held poll so, while the feed is well: 408, 502, 503, 504, a reset, a
+    /// close (Envoy's 503) or silence.
+    pub fn may_be_a_cut(&self) -> bool {
+        matches!(self, Self::NeverAnswered | Self::Reset | Self::Envoy(..) | Self::Status(408 | 502 | 503 | 504))
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoCluster => f.write_str("Envoy has no such cluster; `policy.cluster` has to name one"),
+            Self::NoCluster => f.write_str(
+                "Envoy has no such cluster; `policy.cluster` has to name one (Istio calls them `outbound|PORT||HOST`)",
+            ),
             Self::NotSent => f.write_str(
                 "Envoy could not send the request: the cluster has no healthy host, or a circuit breaker is open",
             ),
@@ -85,7 +101,16 @@ impl fmt::Display for Failure {
                 "the gateway's credentials were refused ({status}); check `policy.credentials.client_id` and \
                  `policy.credentials.client_secret`, or `policy.headers`, against the policy service"
             ),
+            Self::Status(400) => f.write_str(
+                "the answer has status 400, expected 200 or 304; a server may answer so to an authority that it does not \
+                 take, so check `policy.authority`",
+            ),
             Self::Status(status) => write!(f, "the answer has status {status}, expected 200 or 304"),
+            Self::ContentEncoding(name) => write!(
+                f,
+                "the answer is compressed (`content-encoding: {name}`), which the filter did not ask for and does not read; \
+                 the policy service or the proxy before it must send it plainly"
+            ),
             Self::ContentType => f.write_str("the answer's content type is not application/json"),
             Self::Page(why) => write!(f, "{why}"),
             Self::UnaskedNotModified => f.write_str("the answer has status 304, but the request was not conditional"),
@@ -106,6 +131,10 @@ impl Answer {
     /// What the answer means. `now` is Unix time in seconds, for a `retry-after` that is a date.
     pub fn read(self, now: u64) -> Meaning {
         match self.status {
+            Some(200) if compression(&self.content_encoding).is_some() => {
+                let name = compression(&self.content_encoding).unwrap_or_default();
+                Meaning::Failure(Failure::ContentEncoding(name), None)
+            }
             Some(200) if !is_json(&self.content_type) => Meaning::Failure(Failure::ContentType, None),
             Some(200) => match Page::scan(self.body) {
                 Ok(page) => Meaning::Page(Box::new(page), etag(self.etag)),
@@ -125,7 +154,7 @@ impl Answer {
         let failure = match self.status {
             None => Failure::Reset,
             Some(status @ (401 | 403)) => Failure::Refused(status),
-            Some(status @ (503 | 504)) => match envoys_words(&self.body) {
+            Some(status @ (503 | 504)) => match envoys_words(&self.body).filter(|_| !self.has_date) {
                 Some(words) => Failure::Envoy(status, words),
                 None => Failure::Status(status),
             },
@@ -134,6 +163,16 @@ impl Answer {
         let honoured = matches!(self.status, Some(429 | 503));
         (failure, retry_after(&self.retry_after, now).filter(|_| honoured))
     }
+}
+
+/// The name of a compression; what the header says is not repeated where it is not a usual name.
+fn compression(content_encoding: &[u8]) -> Option<&'static str> {
+    let value = content_encoding.trim_ascii();
+    if value.is_empty() || value.eq_ignore_ascii_case(b"identity") {
+        return None;
+    }
+    let known = ["gzip", "br", "deflate", "zstd"].into_iter().find(|name| value.eq_ignore_ascii_case(name.as_bytes()));
+    Some(known.unwrap_or("another one"))
 }
 
 fn is_json(content_type: &[u8]) -> bool {

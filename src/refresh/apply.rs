@@ -1,7 +1,7 @@
 //! How a refresh goes on with an answer, and how it ends.
 
 use super::{
-    Ahead, Around, Fetch, Level, MAX_PAGES, Purpose, Refresh, RefreshEvent, Report, State,
+    AT_ONCE, Ahead, Around, Fetch, Level, MAX_PAGES, Purpose, Refresh, RefreshEvent, Report, State,
     answer::{Answer, Failure, Meaning},
     work::{Job, Work},
 };
@@ -26,9 +26,10 @@ impl Refresh {
         fetch: Fetch,
         purpose: Purpose,
         answer: Answer,
-        at_once: bool,
+        took: Duration,
         around: &mut Around<'_, S>,
     ) -> Option<Fetch> {
+        let at_once = took < AT_ONCE;
         let conditional = matches!(purpose, Purpose::Poll);
         match answer.read(around.now_ms / 1000) {
             Meaning::NotModified if conditional => {
@@ -40,8 +41,11 @@ impl Refresh {
                 self.fail(&fetch.path, &Failure::Status(status), None, around)
             }
             Meaning::Gone(status) => self.begin_anew(&fetch, &format!("the cursor is gone ({status})"), around),
-            Meaning::Failure(failure, retry_after) => self.fail(&fetch.path, &failure, retry_after, around),
-            Meaning::Page(page, etag) => self.take_page(&fetch, purpose, page, etag, at_once, around),
+            Meaning::Failure(failure, retry_after) => self.fail_fetch(&fetch, took, &failure, retry_after, around),
+            Meaning::Page(mut page, etag) => {
+                page.header.resolve_cursors(&fetch.path);
+                self.take_page(&fetch, purpose, page, etag, at_once, around)
+            }
         }
     }
 
@@ -212,7 +216,9 @@ impl Refresh {
         let purpose = Purpose::NextFull(build);
         match ahead {
             None => self.next_page(next, path, purpose, around),
-            Some(Ahead { fetch, answer: Some(answer), .. }) => self.go_on(fetch, purpose, answer, false, around),
+            Some(Ahead { fetch, answer: Some(answer), .. }) => {
+                self.go_on(fetch, purpose, answer, Duration::MAX, around)
+            }
             Some(Ahead { fetch, sent_ms, token, answer: None }) => {
                 self.state = State::Fetching { fetch, purpose, sent_ms, token };
                 None
@@ -279,6 +285,11 @@ impl Refresh {
             totals.apis, totals.applications, totals.keys, totals.subscriptions, totals.bytes
         );
         around.report.lines.extend(self.said.again(around.now_ms, Level::Info, line));
+        self.say_conflicts(around);
+    }
+
+    /// Names APIs with the same match, of which only one is meant.
+    pub(super) fn say_conflicts<S: Shared>(&mut self, around: &mut Around<'_, S>) {
         let Some(catalogue) = around.held.catalogue() else { return };
         for conflict in catalogue.conflicts().iter().take(10) {
             let line = format!(

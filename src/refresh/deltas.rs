@@ -75,6 +75,7 @@ impl Refresh {
         let header = page.header;
         let Some(next) = &header.next else {
             self.applied(around);
+            self.say_conflicts(around);
             return None;
         };
         let Header { epoch, revision, base, poll, .. } = header.clone();

@@ -11,8 +11,10 @@ mod apply;
 mod budget;
 mod deltas;
 mod lead;
+mod pacing;
 mod said;
 pub mod schedule;
+mod waits;
 mod work;
 
 #[cfg(test)]
@@ -22,7 +24,9 @@ use std::{collections::VecDeque, time::Duration};
 
 use answer::{Answer, Failure};
 use budget::Budget;
+use pacing::Pacer;
 use said::Said;
+use waits::{Cut, Waits};
 use work::Work;
 
 use crate::{
@@ -161,6 +165,8 @@ pub struct Refresh {
     emptying: Option<Emptying>,
     /// A full policy was begun and not published yet.
     is_building: bool,
+    /// How long polls ask for their answer to be held.
+    waits: Waits,
     /// The service held the last answer back, so the next poll may follow at once.
     held_back: bool,
     /// Polls that followed a full policy at once, to find out whether the service holds answers back.
@@ -186,6 +192,7 @@ impl Refresh {
     /// Follows at first.
     pub fn new(settings: PolicySource) -> Self {
         Self {
+            waits: Waits::new(settings.long_poll),
             settings,
             state: State::Follower { free_since_ms: None },
             lease: None,
@@ -275,8 +282,8 @@ impl Refresh {
                 if around.now_ms.saturating_sub(*sent_ms) <= limit {
                     return None;
                 }
-                let path = fetch.path.clone();
-                self.fail(&path, &Failure::NeverAnswered, None, around)
+                let (fetch, took) = (fetch.clone(), Duration::from_millis(around.now_ms.saturating_sub(*sent_ms)));
+                self.fail_fetch(&fetch, took, &Failure::NeverAnswered, None, around)
             }
             State::Working { .. } => self.work(around),
             State::Idle { .. } | State::Follower { .. } => None,
@@ -304,11 +311,11 @@ impl Refresh {
         };
         let took = Duration::from_millis(around.now_ms.saturating_sub(sent_ms));
         self.held_back = fetch.wait.is_some() && answer.waited();
-        if fetch.wait.is_some() {
+        if let Some(wait) = fetch.wait {
             self.began_ms = around.now_ms;
+            self.waits.held(wait, took);
         }
-        let at_once = took < AT_ONCE;
-        let next = self.go_on(fetch, purpose, answer, at_once, around);
+        let next = self.go_on(fetch, purpose, answer, took, around);
         next.or_else(|| self.work(around))
     }
 
@@ -353,8 +360,9 @@ impl Refresh {
         let held = around.held.manifest().filter(|_| !self.wants_full && !around.held.is_unsound());
         let poll = held.and_then(|held| held.poll.clone());
         let etag = held.filter(|_| poll.is_none()).and_then(|held| held.etag.clone());
-        // What nothing is held of cannot be waited for.
-        let wait = self.settings.long_poll.filter(|_| held.is_some());
+        // Long-polling needs a revision to wait from. After a failure an answer at once says that the feed is well again.
+        let can_wait = held.is_some() && self.failures == 0;
+        let wait = if can_wait { self.waits.next(around.now_ms) } else { None };
         let purpose = if held.is_some() { Purpose::Poll } else { Purpose::Full };
         let path = poll.unwrap_or_else(|| self.settings.path.clone());
         self.fetch(path, etag, wait, purpose, around)
@@ -372,6 +380,24 @@ impl Refresh {
         let fetch = Fetch { path, etag, wait, timeout };
         self.state = State::Fetching { fetch: fetch.clone(), purpose, sent_ms: around.now_ms, token: None };
         fetch
+    }
+
+    /// A fetch failed. A held poll that failed says nothing about the feed, so the same is asked at once without a wait.
+    fn fail_fetch<S: Shared>(
+        &mut self,
+        fetch: &Fetch,
+        took: Duration,
+        failure: &Failure,
+        retry_after: Option<Duration>,
+        around: &mut Around<'_, S>,
+    ) -> Option<Fetch> {
+        match fetch.wait {
+            Some(asked) if failure.may_be_a_cut() && retry_after.is_none() => {
+                self.waits.cut(Cut { asked, held: took, by: failure.to_string() });
+                Some(self.fetch(fetch.path.clone(), fetch.etag.clone(), None, Purpose::Poll, around))
+            }
+            _ => self.fail(&fetch.path, failure, retry_after, around),
+        }
     }
 
     /// Nothing usable came: the policy held serves on, and the next try comes later and later.
@@ -399,6 +425,7 @@ impl Refresh {
         around: &mut Around<'_, S>,
     ) {
         self.failures = self.failures.saturating_add(1);
+        self.waits.forget_cut();
         self.held_back = false;
         self.give_up_build();
         let pause = schedule::pause(self.settings.refresh_interval, self.failures, retry_after, self.random);
@@ -444,6 +471,7 @@ impl Refresh {
     /// A refresh is over; `poll_at_once`: the service holds its answers back, so there is nothing to wait for.
     fn finish<S: Shared>(&mut self, poll_at_once: bool, around: &mut Around<'_, S>) {
         self.recover(around);
+        let poll_at_once = self.shorten_waits(around) || poll_at_once;
         let pause = if poll_at_once {
             Duration::ZERO
         } else {
@@ -456,22 +484,4 @@ impl Refresh {
 fn idle(now_ms: u64, pause: Duration) -> State {
     let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
     State::Idle { since_ms: now_ms, due_ms: now_ms.saturating_add(pause) }
-}
-
-/// Keeps something that may happen at once from happening all the time.
-#[derive(Debug, Default)]
-struct Pacer {
-    last_ms: Option<u64>,
-}
-
-impl Pacer {
-    /// Whether it may happen now: not if it did within the interval. A clock that was set back lets it.
-    fn may(&mut self, interval: Duration, now_ms: u64) -> bool {
-        let since = self.last_ms.and_then(|last| now_ms.checked_sub(last)).map(Duration::from_millis);
-        let may = since.is_none_or(|since| since >= interval);
-        if may {
-            self.last_ms = Some(now_ms);
-        }
-        may
-    }
 }

@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod between;
+mod held;
 mod laid_down;
 
 struct Nothing;
@@ -230,6 +231,31 @@ fn whatever_the_feed_answers_the_policy_held_serves_on_and_one_line_says_why() {
         ("html as json", page("<html>"), "is not JSON (line 1 column 1)"),
         ("empty", page(""), "empty"),
         ("truncated", page(&truncated[..truncated.len() - 9]), "ends too early"),
+        ("byte order mark", page("\u{feff}{}"), "byte order mark"),
+        ("UTF-16", json(b"\xff\xfe{\0}\0".to_vec()), "byte order mark"),
+        ("gzip unsaid", json(b"\x1f\x8b\x08".to_vec()), "gzip"),
+        (
+            "gzip",
+            Answer { content_encoding: b"GZIP".to_vec(), ..json(b"\x1f\x8b".to_vec()) },
+            "`content-encoding: gzip`",
+        ),
+        ("brotli", Answer { content_encoding: b"br".to_vec(), ..page("{}") }, "`content-encoding: br`"),
+        (
+            "odd encoding",
+            Answer { content_encoding: b"hunter2".to_vec(), ..page("{}") },
+            "`content-encoding: another one`",
+        ),
+        (
+            "another Envoy's 504",
+            Answer { body: b"upstream request timeout".to_vec(), has_date: true, ..status(504) },
+            "status 504",
+        ),
+        (
+            "another Envoy's 503",
+            Answer { body: b"no healthy upstream".to_vec(), has_date: true, ..status(503) },
+            "status 503",
+        ),
+        ("400", status(400), "`policy.authority`"),
         ("not UTF-8", json(b"{\"format\":1,\"epoch\":\"\xff\"}".to_vec()), "UTF-8"),
         ("format 2", page(r#"{"format":2}"#), "`format` is 2"),
         ("no format", page("{}"), "missing field `format`"),
@@ -257,7 +283,7 @@ fn whatever_the_feed_answers_the_policy_held_serves_on_and_one_line_says_why() {
     ];
     for (name, answer, expected) in cases {
         let memory = Memory::default();
-        let mut vm = holding(&memory, "");
+        let mut vm = holding(&memory, r#", "long_poll_ms": 0"#);
         vm.tick(&memory, 6_000);
         let mut answer = Some(answer);
         vm.settle(&memory, 6_000, &mut |_| answer.take().unwrap_or(status(500)));
@@ -364,7 +390,7 @@ fn retry_after_is_honoured_up_to_five_minutes() {
     let cases = [429, 503].into_iter().flat_map(|code| honoured.map(|(header, expected)| (code, header, expected)));
     for (code, header, expected) in cases.chain([(500, "20", 11), (401, "20", 11)]) {
         let memory = Memory::default();
-        let mut vm = holding(&memory, "");
+        let mut vm = holding(&memory, r#", "long_poll_ms": 0"#);
         vm.tick(&memory, 6_000);
         vm.answer(&memory, 6_000, Answer { retry_after: header.as_bytes().to_vec(), ..status(code) });
         let next = (6_000..400_000).step_by(100).find(|&now_ms| {

@@ -62,7 +62,8 @@ fn a_fault_changes_nothing_and_is_told_once() {
         let missing = ["policy-service", "/v1/policy", word].into_iter().filter(missing);
         unsaid.extend(missing.map(|part| format!("{name}: {part} is missing in: {}", lines[0])));
         let counted = envoy.metric("keygate.refresh.failed") + envoy.metric("keygate.refresh.refused");
-        assert_eq!(counted, tries as i64, "{name}");
+        // A held poll that something on the way may have ended is asked again at once, and does not count.
+        assert!((0..=1).contains(&(tries as i64 - counted)), "{name}: {counted} of {tries}");
 
         service.publish(&Page::demo(3).subscription("app-1", "payments-1.0", "BLOCKED"));
         envoy.run_for(Duration::from_secs(40));

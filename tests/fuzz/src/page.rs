@@ -4,7 +4,8 @@ use keygate::{
     decision::Application,
     policy::{
         MAX_APIS, MAX_DENY_POLICIES, MAX_PLANS, MAX_REVISION, MAX_TEXT_BYTES,
-        page::{MAX_CURSOR_BYTES, Page, Row},
+        cursor::{MAX_CURSOR_BYTES, is_cursor},
+        page::{Page, Row},
         rows::{Api, DenyPolicy, Plan},
         wire,
     },
@@ -42,7 +43,7 @@ fn check_header(page: &Page, json: &Value) {
     assert!(header.revision.is_none_or(|revision| revision <= MAX_REVISION) && header.base <= header.revision);
     assert!(header.epoch.len() <= MAX_TEXT_BYTES);
     for cursor in [&header.next, &header.poll].into_iter().flatten() {
-        assert!(cursor.len() <= MAX_CURSOR_BYTES && cursor.starts_with('/') && !cursor.starts_with("//"));
+        assert!(cursor.len() <= MAX_CURSOR_BYTES && is_cursor(cursor));
         assert!(cursor.bytes().all(|byte| byte.is_ascii_graphic()), "a cursor that ends a header");
     }
     assert_eq!(header.confirm_removal, json["confirm_removal"] == true);

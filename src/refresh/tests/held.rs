@@ -1,0 +1,191 @@
+//! Held polls that something on the way ends: the feed is asked at once without a wait, and that answer counts.
+
+use super::*;
+
+/// A VM whose first held poll is under way since second 1, and how long it asks to be held.
+fn polling(memory: &Memory) -> Vm {
+    let mut vm = holding(memory, "");
+    vm.tick(memory, 1_000);
+    assert_eq!(wait(&vm), Some(25));
+    vm
+}
+
+fn wait(vm: &Vm) -> Option<u64> {
+    vm.sent.as_ref().expect("a poll is under way").1.wait.map(|wait| wait.as_secs())
+}
+
+fn failures(vm: &Vm) -> usize {
+    vm.events.iter().filter(|event| matches!(event, RefreshEvent::Failed | RefreshEvent::Refused)).count()
+}
+
+fn cuts() -> Vec<(&'static str, Option<Answer>)> {
+    let with_body = |code: u16, body: &str| Some(Answer { body: body.into(), ..status(code) });
+    let of_another = |code: u16, body: &str| Some(Answer { body: body.into(), has_date: true, ..status(code) });
+    vec![
+        ("408", Some(status(408))),
+        ("502", Some(status(502))),
+        ("503", Some(status(503))),
+        ("503 with a retry-after that says nothing", Some(Answer { retry_after: b"soon".to_vec(), ..status(503) })),
+        ("a close", with_body(503, "upstream connect error or disconnect/reset before headers")),
+        ("504", Some(status(504))),
+        ("504 of another Envoy", of_another(504, "upstream request timeout")),
+        ("504 of this Envoy", with_body(504, "upstream request timeout")),
+        ("a reset", Some(Answer::default())),
+        ("silence", None),
+    ]
+}
+
+#[test]
+fn a_held_poll_that_is_cut_is_no_failure_where_the_feed_answers_at_once() {
+    for (name, answer) in cuts() {
+        let memory = Memory::default();
+        let mut vm = polling(&memory);
+        let now_ms = match answer {
+            Some(answer) => {
+                vm.answer(&memory, 16_000, answer);
+                16_000
+            }
+            None => {
+                vm.sent = None;
+                vm.tick(&memory, 34_000);
+                34_000
+            }
+        };
+        let (_, fetch) = vm.sent.clone().expect("asked at once");
+        assert_eq!((fetch.path.as_str(), fetch.wait), ("/poll", None), "{name}");
+        assert!(vm.lines.is_empty(), "{name}: {:?}", vm.lines);
+        vm.answer(&memory, now_ms, status(304));
+        assert_eq!(failures(&vm), 0, "{name}: {:?}", vm.events);
+        assert_eq!(vm.held.manifest().map(|held| held.confirmed_at_ms), Some(now_ms), "{name}: it is fresh");
+        let seconds = if now_ms == 16_000 { "after 15.0 s of 25 s" } else { "after 33.0 s of 25 s" };
+        assert!(
+            matches!(&vm.lines[..], [(Level::Warn, line)] if line.contains(seconds) && line.contains("`policy.long_poll_ms`")),
+            "{name}: {:?}",
+            vm.lines
+        );
+        vm.tick(&memory, now_ms);
+        assert_eq!(wait(&vm), Some(12), "{name}: the next poll follows at once, with a shorter wait");
+    }
+}
+
+#[test]
+fn waits_are_halved_until_they_are_held_and_it_is_said_once() {
+    let memory = Memory::default();
+    let mut vm = polling(&memory);
+    let (mut now_ms, mut asked) = (1_000, Vec::new());
+    // Something on the way allows 5 s.
+    for _ in 0..40 {
+        let Some((_, fetch)) = vm.sent.clone() else {
+            now_ms += 100;
+            vm.tick(&memory, now_ms);
+            continue;
+        };
+        let held = fetch.wait.map_or(0, |wait| wait.as_secs());
+        asked.extend(fetch.wait.map(|wait| wait.as_secs()));
+        now_ms += held.min(5) * 1_000;
+        let kept = Answer { preference_applied: b"wait".to_vec(), ..status(304) };
+        vm.answer(&memory, now_ms, if held > 5 { status(504) } else { kept });
+        vm.tick(&memory, now_ms);
+    }
+    assert_eq!(asked[..6], [25, 12, 6, 3, 3, 3]);
+    assert!(asked[4..].iter().all(|&seconds| seconds == 3), "{asked:?}");
+    assert_eq!((failures(&vm), vm.lines.len()), (0, 1), "{:?}", vm.lines);
+    vm.sent = None;
+    now_ms += 600_000;
+    vm.tick(&memory, now_ms);
+    vm.sent = None;
+    while vm.sent.is_none() {
+        now_ms += 100;
+        vm.tick(&memory, now_ms);
+    }
+    vm.answer(&memory, now_ms, status(304));
+    while vm.sent.is_none() {
+        now_ms += 100;
+        vm.tick(&memory, now_ms);
+    }
+    assert!(wait(&vm) >= Some(3), "and longer again after ten minutes: {:?}", wait(&vm));
+}
+
+#[test]
+fn a_block_that_comes_while_polls_are_cut_is_in_force_with_the_poll_that_follows() {
+    let memory = Memory::default();
+    let mut vm = polling(&memory);
+    vm.answer(&memory, 16_000, status(504));
+    let blocked = r#"{"format": 1, "revision": 6, "base": 5, "poll": "?since=6",
+        "subscriptions": [{"application": "app", "api": "a", "state": "BLOCKED"}]}"#;
+    vm.settle(&memory, 16_000, &mut |_| json(blocked));
+    assert_eq!(vm.decide(&memory, "good"), "subscription_blocked");
+    assert_eq!(failures(&vm), 0);
+    vm.tick(&memory, 16_000);
+    let (_, fetch) = vm.sent.clone().expect("the next poll follows at once");
+    assert_eq!((fetch.path.as_str(), wait(&vm)), ("/poll?since=6", Some(12)));
+}
+
+#[test]
+fn what_says_something_about_the_feed_is_a_failure_whether_it_was_held_or_not() {
+    for (name, answer) in [
+        ("500", status(500)),
+        ("401", status(401)),
+        ("429", status(429)),
+        ("204", status(204)),
+        ("503 with retry-after", Answer { retry_after: b"7".to_vec(), ..status(503) }),
+        ("no page", json("{}")),
+    ] {
+        let memory = Memory::default();
+        let mut vm = polling(&memory);
+        vm.answer(&memory, 16_000, answer);
+        assert!(vm.sent.is_none(), "{name}: nothing is asked at once");
+        assert_eq!(failures(&vm), 1, "{name}");
+    }
+}
+
+#[test]
+fn a_service_that_is_away_is_one_failure_and_is_asked_for_long_waits_when_it_is_back() {
+    let memory = Memory::default();
+    let mut vm = polling(&memory);
+    vm.answer(&memory, 2_000, Answer::default());
+    let refused = || Answer { body: b"upstream connect error".to_vec(), ..status(503) };
+    vm.answer(&memory, 2_000, refused());
+    assert_eq!((failures(&vm), vm.lines.len()), (1, 1), "{:?}", vm.lines);
+    let mut now_ms = 2_000;
+    while vm.sent.is_none() {
+        now_ms += 100;
+        vm.tick(&memory, now_ms);
+    }
+    assert_eq!(wait(&vm), None, "an answer at once says that it is back");
+    vm.answer(&memory, now_ms, status(304));
+    while vm.sent.is_none() {
+        now_ms += 100;
+        vm.tick(&memory, now_ms);
+    }
+    assert_eq!(wait(&vm), Some(25));
+}
+
+#[test]
+fn cursors_go_on_at_the_path_that_was_asked() {
+    let memory = Memory::default();
+    let mut vm = Vm::new(r#", "path": "/keygate/v1/policy?zone=a""#);
+    vm.tick(&memory, 1_000);
+    let mut feed = |fetch: &Fetch| match fetch.path.as_str() {
+        "/keygate/v1/policy?zone=a" => json(full(5, r#", "next": "?page=2""#, &["good"])),
+        "/keygate/v1/policy?page=2" => json(r#"{"format": 1, "revision": 5, "next": "/other?page=3"}"#),
+        "/other?page=3" => json(r#"{"format": 1, "revision": 5, "poll": "?since=5"}"#),
+        _ => status(304),
+    };
+    let paths = vm.settle(&memory, 1_000, &mut feed);
+    assert_eq!(paths, ["/keygate/v1/policy?zone=a", "/keygate/v1/policy?page=2", "/other?page=3"]);
+    vm.tick(&memory, 1_000);
+    assert_eq!(vm.settle(&memory, 1_000, &mut feed), ["/other?since=5"]);
+    assert_eq!(vm.decide(&memory, "good"), "allowed");
+}
+
+#[test]
+fn apis_with_the_same_match_are_told_of_when_a_delta_brings_the_second() {
+    let memory = Memory::default();
+    let mut vm = holding(&memory, "");
+    vm.tick(&memory, 6_000);
+    let delta = r#"{"format": 1, "revision": 6, "base": 5, "apis": [{"id": "0", "match": [{"path": "/a"}]}]}"#;
+    vm.settle(&memory, 6_000, &mut |fetch| if fetch.path == "/poll" { json(delta) } else { status(500) });
+    let told = vm.lines.iter().filter(|(level, line)| *level == Level::Warn && line.contains("have the same match"));
+    assert_eq!(told.count(), 1, "{:?}", vm.lines);
+}

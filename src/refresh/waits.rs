@@ -1,0 +1,159 @@
+//! How long polls ask the policy service to hold its answer, where something on the way ends held answers early.
+//!
+//! A held poll that fails says nothing about the feed. The next poll follows at once and asks without a wait. If that one
+//! is answered, the feed is well, and later polls ask for half the wait, down to one second and then for none. After ten
+//! minutes they ask for twice as long again. Nothing here sends a poll.
+
+use std::time::Duration;
+
+use super::{Around, Refresh};
+use crate::store::Shared;
+
+/// How long polls ask for a shorter wait before they try a longer one.
+const LONGER_AFTER_MS: u64 = 600_000;
+/// The shortest wait; `prefer: wait` has whole seconds.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// A held poll that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// What it asked for.
+    pub asked: Duration,
+    /// How long it was held.
+    pub held: Duration,
+    /// What ended it, in words.
+    pub by: String,
+}
+
+/// How long polls ask for.
+#[derive(Debug)]
+pub(super) struct Waits {
+    /// `policy.long_poll_ms`.
+    longest: Option<Duration>,
+    current: Option<Duration>,
+    /// When the current wait was chosen; `None` while it is the longest.
+    chosen_ms: Option<u64>,
+    cut: Option<Cut>,
+    is_said: bool,
+}
+
+impl Waits {
+    pub fn new(longest: Option<Duration>) -> Self {
+        Self { longest, current: longest, chosen_ms: None, cut: None, is_said: false }
+    }
+
+    /// The wait of the next poll. A clock that was set back makes it a longer one.
+    pub fn next(&mut self, now_ms: u64) -> Option<Duration> {
+        if let (Some(longest), Some(chosen_ms)) = (self.longest, self.chosen_ms)
+            && now_ms.checked_sub(chosen_ms).is_none_or(|since| since >= LONGER_AFTER_MS)
+        {
+            let longer = self.current.map_or(SHORTEST, |wait| wait.saturating_mul(2)).min(longest);
+            self.current = Some(longer);
+            self.chosen_ms = Some(now_ms).filter(|_| longer < longest);
+        }
+        self.current
+    }
+
+    /// A held poll has failed.
+    pub fn cut(&mut self, cut: Cut) {
+        self.cut = Some(cut);
+    }
+
+    /// The poll without a wait has failed, too: so it was not the wait.
+    pub fn forget_cut(&mut self) {
+        self.cut = None;
+    }
+
+    /// The poll without a wait was answered. What to say, once until the longest wait is held again; `None` where no poll
+    /// was cut.
+    pub fn shorten(&mut self, now_ms: u64) -> Option<Shortened> {
+        let cut = self.cut.take()?;
+        let half = Duration::from_secs(cut.asked.as_secs() / 2);
+        self.current = Some(half).filter(|half| *half >= SHORTEST);
+        self.chosen_ms = Some(now_ms);
+        let say = !std::mem::replace(&mut self.is_said, true);
+        Some(Shortened { cut, next: self.current, say })
+    }
+
+    /// A poll with the longest wait was held to its end.
+    pub fn held(&mut self, wait: Duration, took: Duration) {
+        if Some(wait) == self.longest && took.saturating_add(SHORTEST) >= wait {
+            self.is_said = false;
+        }
+    }
+}
+
+/// What follows from a held poll that failed while the feed is well.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Shortened {
+    pub cut: Cut,
+    /// What later polls ask for.
+    pub next: Option<Duration>,
+    /// Whether it is to be said.
+    pub say: bool,
+}
+
+impl Refresh {
+    /// Asks for shorter waits where a held poll failed and the feed is well; whether the next poll may follow at once.
+    pub(super) fn shorten_waits<S: Shared>(&mut self, around: &mut Around<'_, S>) -> bool {
+        let Some(shortened) = self.waits.shorten(around.now_ms) else { return false };
+        if shortened.say {
+            let next = match shortened.next {
+                Some(wait) => format!("polls ask for {} s from now on", wait.as_secs()),
+                None => "polls ask for no wait from now on".to_owned(),
+            };
+            around.report.warn(format!(
+                "something between Envoy and the policy service ends answers that are held, here after {:.1} s of {} s: {}; \
+                 the policy is fresh, and {next}; let what stands between allow `policy.long_poll_ms` and \
+                 `policy.timeout_ms` together, or make `policy.long_poll_ms` shorter",
+                shortened.cut.held.as_secs_f64(),
+                shortened.cut.asked.as_secs(),
+                shortened.cut.by,
+            ));
+        }
+        shortened.next.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(asked: u64) -> Cut {
+        Cut { asked: Duration::from_secs(asked), held: Duration::from_secs(1), by: "status 504".to_owned() }
+    }
+
+    #[test]
+    fn a_wait_is_halved_down_to_a_second_and_then_to_none_and_doubled_every_ten_minutes() {
+        let mut waits = Waits::new(Some(Duration::from_secs(25)));
+        let mut asked = Vec::new();
+        while let Some(wait) = waits.next(1_000) {
+            asked.push(wait.as_secs());
+            waits.cut(cut(wait.as_secs()));
+            assert_eq!(waits.shorten(1_000).unwrap().say, asked.len() == 1, "said once");
+        }
+        assert_eq!(asked, [25, 12, 6, 3, 1]);
+        let minutes = |minutes: u64| 1_000 + minutes * 60_000;
+        let later: Vec<_> = (9..=70).step_by(10).map(|m| waits.next(minutes(m + 1) - 1)).collect();
+        let seconds: Vec<_> = later.iter().map(|wait| wait.map(|wait| wait.as_secs())).collect();
+        assert_eq!(seconds[0], None, "not before ten minutes are over");
+        assert_eq!(seconds[1..], [1, 2, 4, 8, 16, 25].map(Some));
+    }
+
+    #[test]
+    fn a_poll_without_a_wait_that_fails_shortens_nothing() {
+        let mut waits = Waits::new(Some(Duration::from_secs(25)));
+        waits.cut(cut(25));
+        waits.forget_cut();
+        assert_eq!(waits.shorten(1_000), None);
+        assert_eq!(waits.next(1_000), Some(Duration::from_secs(25)));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_keeps_no_wait_short() {
+        let mut waits = Waits::new(Some(Duration::from_secs(4)));
+        waits.cut(cut(4));
+        waits.shorten(10_000_000);
+        assert_eq!(waits.next(5), Some(Duration::from_secs(4)));
+    }
+}

@@ -75,6 +75,15 @@ pub enum Problem {
     },
     /// `credentials` and a header both make the callout's `authorization`.
     AuthorizationTwice,
+    /// `policy.expire_after_ms` is shorter than a policy's age while all is well.
+    ExpiresTooSoon {
+        /// What stands there.
+        found: Found,
+        /// The least that may, in milliseconds.
+        least_ms: u64,
+        /// Whether `policy.long_poll_ms` makes it so, or else `policy.refresh_interval_ms`.
+        is_wait: bool,
+    },
     /// The cluster's name cannot stand in for `policy.authority`.
     ClusterIsNoAuthority,
     /// An environment variable does not hold what it should.

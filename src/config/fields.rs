@@ -41,7 +41,7 @@ use WhenAbsent::{Else, Inside, Json, Required};
 #[rustfmt::skip] // a table reads best with one row to a field
 pub const FIELDS: &[Field] = &[
     field("policy.cluster", Required, "The Envoy cluster that callouts go to."),
-    field("policy.authority", Else("the cluster's name"), "`:authority` of the callouts."),
+    field("policy.authority", Else("made from the cluster's name"), "`:authority` of the callouts: a host with or without port. Istio's `outbound|PORT|SUBSET|HOST` gives `HOST:PORT`."),
     field("policy.path", Json(r#""/v1/policy""#), "Where the feed begins: an absolute path."),
     field("policy.headers", Json("{}"), "Headers of the callouts; each value is a string or `{\"env\": NAME}`."),
     field("policy.credentials", Else("none"), "`client_id` and `client_secret`, sent as HTTP Basic; each is a string or `{\"env\": NAME}`."),
@@ -49,7 +49,7 @@ pub const FIELDS: &[Field] = &[
     field("policy.long_poll_ms", Json("25000"), "How long the service may hold its answer until there is something new, rounded up to seconds; 0 turns it off."),
     field("policy.timeout_ms", Json("5000"), "Bound on one callout, added to the wait of a long poll."),
     field("policy.stale_after_ms", Json("60000"), "Age from which the policy is reported as stale; it is served all the same."),
-    field("policy.expire_after_ms", Json("3600000"), "Age from which nothing is allowed any more; 0 means never."),
+    field("policy.expire_after_ms", Json("3600000"), "Age from which nothing is allowed any more; 0 means never. At least the greater of `long_poll_ms` and `refresh_interval_ms`, plus twice `timeout_ms`."),
     field("policy.startup_hold_ms", Json("1000"), "How long a request waits for the very first policy; 0 means not at all."),
     field("policy.max_removed_percent", Json("90"), "Share of the known keys that a full policy may drop, in percent; 100 turns the guard off, 0 lets none go."),
     field("credential_sources", Json(r#"[{"header":"x-api-key"},{"header":"apikey"},{"query":"apikey"}]"#), "Where a request may carry its key, in the order in which they are looked at."),
@@ -73,7 +73,7 @@ pub const FIELDS: &[Field] = &[
     field("on_policy_unavailable", Json(r#""deny""#), "Whether what only the lack of a policy refuses is refused (`deny`) or passes (`allow`)."),
     field("emergency.deny_keys", Json("[]"), "SHA-256 digests of keys that are denied whatever the policy says, and whatever `allow_keys` says."),
     field("emergency.allow_keys", Json("[]"), "SHA-256 digests of keys that are allowed even with no policy at all."),
-    field("usage.path", Inside(r#""/v1/usage""#), "Where usage is reported, at the policy's cluster and with its credentials: an absolute path. Without `usage` nothing is counted or reported."),
+    field("usage.path", Else("`usage` beside the last segment of `policy.path`"), "Where usage is reported, at the policy's cluster and with its credentials: an absolute path. Without `usage` nothing is counted or reported."),
     field("usage.interval_ms", Inside("60000"), "Pause between reports; jitter only shortens it, by up to 10 %."),
 ];
 
@@ -98,7 +98,8 @@ pub(super) fn fill(root: &mut Node<'_>) {
         let (outer, name) = field.path.rsplit_once('.').unwrap_or(("", field.path));
         let object = match field.default {
             Json(_) | Required | Else(_) if outer.is_empty() => Some(&mut *root),
-            Json(_) | Required | Else(_) => member(root, outer),
+            Json(_) | Required => member(root, outer),
+            Else(_) => None,
             Inside(_) => find(root, outer),
         };
         if let (Some(object), Json(text) | Inside(text)) = (object, field.default) {

@@ -52,6 +52,14 @@ impl fmt::Display for Problem {
             Self::AuthorizationTwice => {
                 f.write_str("found beside an `authorization` header in policy.headers, expected one of the two")
             }
+            Self::ExpiresTooSoon { found, least_ms, is_wait } => {
+                let field = if *is_wait { "policy.long_poll_ms" } else { "policy.refresh_interval_ms" };
+                write!(
+                    f,
+                    "found {found}, expected 0 or at least {least_ms}: {field} (a wait in whole seconds, rounded up) plus \
+                     twice policy.timeout_ms, since a policy gets as old while all is well"
+                )
+            }
             Self::ClusterIsNoAuthority => {
                 f.write_str("required, since the name in policy.cluster cannot be an authority")
             }
@@ -66,9 +74,10 @@ impl fmt::Display for Problem {
 impl fmt::Display for VariableProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotSet => {
-                f.write_str("is not set, expected it in the VM's environment (vm_config.environment_variables)")
-            }
+            Self::NotSet => f.write_str(
+                "is not set, expected it in the VM's environment (vm_config.environment_variables); in Envoy up to 1.38 all \
+                 plugins of one module and vm_id have the environment of the first one",
+            ),
             Self::NotUtf8 => f.write_str("is not UTF-8, expected text"),
             Self::Empty => f.write_str("is empty, expected a secret"),
             Self::Unfit { length, expected } => {

@@ -4,6 +4,7 @@
 //! checks it. Whatever is wrong is an [`InvalidConfig`] with path, line and column. A `Config` holds secrets, so its
 //! `Debug` hides them; nothing here logs, and the environment is a parameter.
 
+mod authority;
 mod error;
 mod fields;
 mod header;
@@ -17,6 +18,7 @@ mod request;
 mod secret;
 #[cfg(test)]
 mod tests;
+mod warnings;
 
 use std::{fmt, time::Duration};
 

@@ -2,13 +2,13 @@
 //! checked.
 //!
 //! Pure: the same bytes and the same environment give the same result on every thread, for a VM that refuses later what
-//! the first one took would let requests pass unchecked. Relations between durations are not checked: an operator may
-//! let a policy expire before it counts as stale.
+//! the first one took would let requests pass unchecked. A policy may expire before it counts as stale, but not while all is
+//! well.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use super::{
-    Ambiguous, Config, Mode, OnPolicyUnavailable, PolicySource, UnknownApi, UsageReports,
+    Ambiguous, Config, Mode, OnPolicyUnavailable, PolicySource, UnknownApi, UsageReports, authority,
     error::{Fault, InvalidConfig, Problem},
     fields, json,
     place::Path,
@@ -16,7 +16,7 @@ use super::{
     refusal, request,
     secret::{self, Environment},
 };
-use crate::policy::MAX_TEXT_BYTES;
+use crate::policy::{MAX_TEXT_BYTES, cursor};
 
 /// Bytes of a configuration. The emergency lists take 2 × 1,000 digests of 64 digits with quotes, comma and indentation
 /// (about 80: 160 KB), the headers 16 secrets (70 KB), the overrides 25 pairs of texts (50 KB), all the rest a few KB:
@@ -48,12 +48,8 @@ pub(super) const TEXT: Rule = Rule {
     holds: |text| !text.chars().any(char::is_control),
 };
 
-const AUTHORITY: Rule = Rule {
-    min: 1,
-    max: MAX_TEXT_BYTES,
-    of: r"that are a host with or without port, in visible ASCII without any of / ? # @ \",
-    holds: |text| text.bytes().all(|byte| byte.is_ascii_graphic() && !br"/?#@\".contains(&byte)),
-};
+const AUTHORITY: Rule =
+    Rule { min: 1, max: MAX_TEXT_BYTES, of: "that are a host with or without port", holds: authority::is_authority };
 
 const ABSOLUTE_PATH: Rule = Rule {
     min: 1,
@@ -98,7 +94,7 @@ fn config(json: &[u8], env: Environment<'_>) -> Result<Config, Fault> {
         .field("on_policy_unavailable")?
         .one_of(&[("deny", OnPolicyUnavailable::Deny), ("allow", OnPolicyUnavailable::Allow)])?;
     let emergency = refusal::emergency(root.field("emergency")?)?;
-    let usage = root.find("usage").map(usage).transpose()?;
+    let usage = root.find("usage").map(|item| usage(item, &policy.path)).transpose()?;
 
     Ok(Config {
         policy,
@@ -149,13 +145,11 @@ fn policy(item: &Item<'_>, env: Environment<'_>) -> Result<PolicySource, Fault> 
     let cluster = object.field("cluster")?;
     let name = cluster.text(&TEXT)?;
     let authority = match object.find("authority") {
-        Some(given) => given.text(&AUTHORITY)?,
-        // Clusters that a control plane names have slashes and bars in them; servers do not mind, blanks they do.
-        None if name.bytes().all(|byte| byte.is_ascii_graphic()) => name,
-        None => {
+        Some(given) => Cow::Borrowed(given.text(&AUTHORITY)?),
+        None => authority::of_cluster(name).ok_or_else(|| {
             let path = item.place.path.field("authority");
-            return Err(Place { at: cluster.place.at, path }.fault(Problem::ClusterIsNoAuthority));
-        }
+            Place { at: cluster.place.at, path }.fault(Problem::ClusterIsNoAuthority)
+        })?,
     };
     let path = object.field("path")?.text(&ABSOLUTE_PATH)?;
     let headers = secret::headers(object.field("headers")?, env)?;
@@ -166,25 +160,46 @@ fn policy(item: &Item<'_>, env: Environment<'_>) -> Result<PolicySource, Fault> 
         Some(given) => Some(secret::basic(given, env)?),
         None => None,
     };
+    let refresh_interval = duration(&object, "refresh_interval_ms", MIN_REFRESH_INTERVAL_MS)?;
+    let long_poll = long_poll(&object)?;
+    let timeout = duration(&object, "timeout_ms", MIN_TIMEOUT_MS)?;
+    let stale_after = duration(&object, "stale_after_ms", 0)?;
+    let expire_after = Some(duration(&object, "expire_after_ms", 0)?).filter(|age| !age.is_zero());
+    let least = least_age(refresh_interval, long_poll, timeout);
+    if expire_after.is_some_and(|age| age < least) {
+        let least_ms = u64::try_from(least.as_millis()).unwrap_or(u64::MAX);
+        let is_wait = long_poll.is_some_and(|wait| wait > refresh_interval);
+        let field = object.field("expire_after_ms")?;
+        return Err(field.place.fault(Problem::ExpiresTooSoon { found: field.found(), least_ms, is_wait }));
+    }
     Ok(PolicySource {
         cluster: name.to_owned(),
-        authority: authority.to_owned(),
+        authority: authority.into_owned(),
         path: path.to_owned(),
         headers,
         authorization,
-        refresh_interval: duration(&object, "refresh_interval_ms", MIN_REFRESH_INTERVAL_MS)?,
-        long_poll: long_poll(&object)?,
-        timeout: duration(&object, "timeout_ms", MIN_TIMEOUT_MS)?,
-        stale_after: duration(&object, "stale_after_ms", 0)?,
-        expire_after: Some(duration(&object, "expire_after_ms", 0)?).filter(|age| !age.is_zero()),
+        refresh_interval,
+        long_poll,
+        timeout,
+        stale_after,
+        expire_after,
         startup_hold: duration(&object, "startup_hold_ms", 0)?,
         max_removed_percent: percent(object.field("max_removed_percent")?)?,
     })
 }
 
-fn usage(item: &Item<'_>) -> Result<UsageReports, Fault> {
+/// The age that a policy reaches while all is well: a poll is held, or an interval passes, and then that poll and the next
+/// one take as long as they may.
+pub(super) fn least_age(refresh_interval: Duration, long_poll: Option<Duration>, timeout: Duration) -> Duration {
+    refresh_interval.max(long_poll.unwrap_or_default()).saturating_add(timeout).saturating_add(timeout)
+}
+
+fn usage(item: &Item<'_>, policy_path: &str) -> Result<UsageReports, Fault> {
     let object = item.object(&fields::names("usage"))?;
-    let path = object.field("path")?.text(&ABSOLUTE_PATH)?.to_owned();
+    let path = match object.find("path") {
+        Some(given) => given.text(&ABSOLUTE_PATH)?.to_owned(),
+        None => cursor::beside(policy_path, "usage"),
+    };
     let interval = object.field("interval_ms")?.integer(MIN_USAGE_INTERVAL_MS, MAX_USAGE_INTERVAL_MS)?;
     Ok(UsageReports { path, interval: Duration::from_millis(interval) })
 }

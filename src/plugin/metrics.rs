@@ -53,6 +53,7 @@ pub struct Metrics {
     apis: Metric,
     bytes: Metric,
     age_ms: Metric,
+    confirmed_at: Metric,
     duration_ms: Metric,
     limits_restarted: Metric,
     limits_not_counted: Metric,
@@ -89,6 +90,7 @@ impl Metrics {
             apis: gauge("policy.apis"),
             bytes: gauge("policy.bytes"),
             age_ms: gauge("policy.age_ms"),
+            confirmed_at: gauge("policy.confirmed_at"),
             duration_ms: Metric::define(MetricKind::Histogram, "refresh.duration_ms"),
             limits_restarted: counter("limits.restarted"),
             limits_not_counted: counter("limits.not_counted"),
@@ -149,6 +151,7 @@ impl Metrics {
         self.applications.record(totals.applications);
         self.apis.record(totals.apis);
         self.bytes.record(totals.bytes);
+        self.confirmed_at.record(manifest.confirmed_at_ms / 1000);
     }
 
     /// What was noticed with the counts of its limits.

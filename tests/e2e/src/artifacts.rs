@@ -33,6 +33,11 @@ pub fn redis_server() -> Result<PathBuf> {
     existing("REDIS_SERVER", ".tools/bin/redis-server", remedy)
 }
 
+/// nginx, which tests alone want: `NGINX`, or what `make e2e` brings.
+pub fn nginx() -> Result<PathBuf> {
+    existing("NGINX", ".tools/bin/nginx", "run `tools/need nginx`, or name a binary: NGINX=<path>")
+}
+
 /// The configuration that is shipped, and that everything here runs.
 pub fn envoy_yaml() -> PathBuf {
     root().join("envoy/standalone/envoy.yaml")

@@ -98,6 +98,7 @@ fn metric_names() -> BTreeSet<String> {
         "policy.apis",
         "policy.bytes",
         "policy.age_ms",
+        "policy.confirmed_at",
         "limits.restarted",
         "limits.not_counted",
         "usage.reported",

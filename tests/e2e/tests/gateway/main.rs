@@ -13,12 +13,16 @@
 mod bad_feeds;
 mod bad_requests;
 mod configurations;
+mod cors;
+mod front;
 mod global_ratelimit;
 mod guard;
 mod keys;
 mod limits;
+mod listeners;
 mod main_thread;
 mod outages;
+mod proxies;
 mod ratelimit_server;
 mod redis;
 mod replaced;

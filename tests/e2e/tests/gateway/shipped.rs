@@ -1,9 +1,9 @@
 //! What every configuration in `envoy/` must say wherever it has keygate: nothing passes unmarked, a client's address is
-//! its own, and the module can do no more than it does. That Envoy takes them is shown in `configurations`.
+//! its own, the module can do no more than it does, and a poll may be held for as long as the filter asks. That Envoy takes them is shown in `configurations`.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, time::Duration};
 
-use keygate_e2e::{Options, Stack, artifacts, envoy::Envoy, ports, stack::Policy};
+use keygate_e2e::{Options, Stack, artifacts, deadline::eventually, envoy::Envoy, ports, stack::Policy};
 use serde_json::{Value, json};
 
 const CONNECTION_MANAGER: &str =
@@ -11,6 +11,10 @@ const CONNECTION_MANAGER: &str =
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 /// Which serves no requests, so that nothing needs to stand behind it.
 const SERVICE: &str = "type.googleapis.com/envoy.extensions.wasm.v3.WasmService";
+/// After how many seconds the policy service closes a connection that is idle.
+const SERVICE_CLOSES_IDLE: u64 = 60;
+/// How long the first poll may take to be held.
+const WITHIN: Duration = Duration::from_secs(10);
 const RBAC: &str = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC";
 
 /// All YAML documents in `envoy/` that load the module, with the names of their files.
@@ -87,6 +91,67 @@ fn the_guard_stands_behind_every_keygate_and_the_clients_address_is_that_of_its_
             assert_eq!(manager["use_remote_address"], true, "{file}: use_remote_address");
         }
     }
+}
+
+/// A protobuf duration as YAML has it, in whole seconds.
+fn seconds(value: &Value) -> u64 {
+    value.as_str().and_then(|text| text.strip_suffix('s')).and_then(|text| text.parse().ok()).unwrap_or_else(|| {
+        panic!("{value} is no number of seconds");
+    })
+}
+
+#[test]
+fn the_policys_cluster_notices_a_dead_connection_before_a_poll_times_out() {
+    let mut looked_at = 0;
+    for (file, document) in documents() {
+        let mut filters = Vec::new();
+        of_type(&document, WASM, &mut filters);
+        for filter in filters {
+            let text = filter["config"]["configuration"]["value"].as_str().unwrap();
+            let policy = serde_json::from_str::<Value>(text).unwrap()["policy"].clone();
+            let clusters = document["static_resources"]["clusters"].as_array().unwrap();
+            let cluster = clusters.iter().find(|cluster| cluster["name"] == policy["cluster"]).unwrap();
+            let keepalive = &cluster["upstream_connection_options"]["tcp_keepalive"];
+            let number = |name: &str| keepalive[name].as_u64().unwrap_or_else(|| panic!("{file}: {name}"));
+            let noticed = number("keepalive_time") + number("keepalive_interval") * number("keepalive_probes");
+            let wait = policy["long_poll_ms"].as_u64().unwrap() / 1_000;
+            let limit = wait + policy["timeout_ms"].as_u64().unwrap() / 1_000;
+            assert!(number("keepalive_time") < wait, "{file}: a poll of {wait} s passes without a probe");
+            assert!(
+                noticed < limit,
+                "{file}: a dead connection is noticed after {noticed} s, a poll ends after {limit} s"
+            );
+            let options =
+                &cluster["typed_extension_protocol_options"]["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"];
+            let idle = seconds(&options["common_http_protocol_options"]["idle_timeout"]);
+            assert!(idle < SERVICE_CLOSES_IDLE, "{file}: an idle connection is closed after {idle} s");
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at >= 2, "{looked_at} configurations");
+}
+
+/// Whether the kernel has a probe of keepalive to come on an established connection to this port of loopback.
+fn is_probed(port: u16) -> bool {
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let remote = format!(":{port:04X}");
+    table.lines().skip(1).any(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        // Local address, remote address, state (01: established), queues, timer (02: keepalive).
+        fields[2].ends_with(&remote) && fields[3] == "01" && fields[5].starts_with("02:")
+    })
+}
+
+#[tokio::test]
+async fn the_connection_of_a_poll_that_is_held_is_probed() {
+    let stack = Stack::start("shipped-keepalive", Options::default()).await.unwrap();
+    let port = stack.policy().unwrap().address().port();
+    eventually("a probed connection to the policy service", WITHIN, async || {
+        if is_probed(port) { Ok(()) } else { Err(stack.envoy().unwrap().log()) }
+    })
+    .await
+    .unwrap();
+    stack.stop().await;
 }
 
 /// The functions that Envoy calls in the module, and those that the module can call, but for those of which the

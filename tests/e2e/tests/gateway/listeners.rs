@@ -1,0 +1,186 @@
+//! An Envoy whose listeners come from a file, so that a test can replace them while clients ask; and such clients.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use keygate_e2e::{
+    Options, Stack,
+    deadline::eventually,
+    envoy::{Envoy, Launch},
+    http::{Ask, Connection},
+    policy_service::GATEWAY_SECRET,
+    ports,
+    stack::Ports,
+    story::Expected,
+};
+
+/// How long anything may take here on a machine that has other things to do.
+pub const WITHIN: Duration = Duration::from_secs(60);
+/// An answer that takes longer is none.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+/// Clients that ask at once.
+const CLIENTS: usize = 12;
+
+/// An Envoy whose listeners come from a file.
+pub struct Gateway {
+    pub stack: Stack,
+    pub envoy: Envoy,
+    file: PathBuf,
+    /// What stands in the file at the start.
+    pub listener: String,
+    /// Where that listens.
+    pub port: u16,
+}
+
+impl Gateway {
+    /// A stack that has everything but Envoy.
+    pub async fn prepare(name: &str, options: Options) -> (Stack, u16) {
+        let port = ports::free().unwrap();
+        let ports = Ports { gateway: port, ..options.ports };
+        (Stack::prepare(name, Options { ports, ..options }).await.unwrap(), port)
+    }
+
+    /// Starts Envoy in a prepared stack.
+    pub async fn start((stack, port): (Stack, u16)) -> Self {
+        let file = stack.folder().join("listeners.yaml");
+        let (config, listener) = stack.config().unwrap().listeners_in(&file).unwrap();
+        fs::write(&file, &listener).unwrap();
+        let arguments = ["--drain-time-s", "1", "--drain-strategy", "immediate"].map(str::to_owned).to_vec();
+        let launch = Launch { secret: Some(GATEWAY_SECRET), arguments, ..Launch::default() };
+        let envoy = Envoy::start(stack.folder(), &config, &launch, &stack.folder().join("access.log")).await.unwrap();
+        Self { stack, envoy, file, listener, port }
+    }
+
+    /// Another listener beside the first one: the same text under another name on a port of its own.
+    pub fn beside(&self, listener: &str, name: &str) -> (String, u16) {
+        let port = ports::free().unwrap();
+        let listener = once(listener, "name: gateway\n", &format!("name: {name}\n"));
+        (once(&listener, &format!("port_value: {}", self.port), &format!("port_value: {port}")), port)
+    }
+
+    /// Lets Envoy read other listeners, and waits until it has taken them.
+    pub async fn listen(&self, listeners: &str) {
+        let updated = "listener_manager.lds.update_success";
+        let before = self.envoy.stat(updated).await.unwrap();
+        let new = self.file.with_extension("new");
+        fs::write(&new, listeners).unwrap();
+        fs::rename(new, &self.file).unwrap();
+        eventually("the listeners to be taken", WITHIN, async || {
+            let warming = self.envoy.stat("listener_manager.total_listeners_warming").await.unwrap();
+            let rejected = self.envoy.stat("listener_manager.lds.update_rejected").await.unwrap();
+            assert_eq!(rejected, 0, "{}", self.envoy.log());
+            let taken = self.envoy.stat(updated).await.unwrap() > before && warming == 0;
+            if taken { Ok(()) } else { Err(format!("{warming} are warming")) }
+        })
+        .await
+        .unwrap();
+    }
+
+    /// Waits until the listeners that were replaced are gone, with their VMs.
+    pub async fn drained(&self) {
+        eventually("the listeners that were replaced to be gone", WITHIN, async || {
+            match self.envoy.stat("listener_manager.total_filter_chains_draining").await.unwrap()
+                + self.envoy.stat("listener_manager.total_listeners_draining").await.unwrap()
+            {
+                0 => Ok(()),
+                draining => Err(format!("{draining} are draining")),
+            }
+        })
+        .await
+        .unwrap();
+    }
+
+    /// Waits until this is answered so.
+    pub async fn answers(&self, port: u16, key: &str, path: &str, expected: Expected) {
+        let address = ([127, 0, 0, 1], port).into();
+        eventually(format!("{path} to be answered: {expected}"), WITHIN, async || {
+            let mut connection = Connection::open(address).await.map_err(|error| error.to_string())?;
+            let answer = connection.send(&Ask::get(path).key(key)).await.map_err(|error| error.to_string())?;
+            if expected.is(answer.status.as_u16(), &answer.json()) { Ok(()) } else { Err(answer.to_string()) }
+        })
+        .await
+        .unwrap();
+    }
+
+    pub async fn stop(mut self) {
+        self.envoy.stop().await;
+        self.stack.stop().await;
+    }
+}
+
+/// The text with `from`, which must stand in it exactly once, replaced by `to`.
+pub fn once(text: &str, from: &str, to: &str) -> String {
+    assert_eq!(text.matches(from).count(), 1, "{from:?} in {text}");
+    text.replace(from, to)
+}
+
+/// Clients that ask without a pause, and note what was answered otherwise.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    asked: Arc<AtomicUsize>,
+    wrong: Arc<Mutex<Vec<String>>>,
+    clients: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Load {
+    pub fn start(port: u16, asks: Vec<(Ask, Expected)>) -> Self {
+        let mut load = Self { stop: Arc::default(), asked: Arc::default(), wrong: Arc::default(), clients: Vec::new() };
+        for (ask, expected) in asks.into_iter().cycle().take(CLIENTS) {
+            let (stop, asked, wrong) = (load.stop.clone(), load.asked.clone(), load.wrong.clone());
+            load.clients.push(tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    if let Err(what) = converse(port, &ask, expected, &stop, &asked).await {
+                        wrong.lock().unwrap().push(what);
+                    }
+                }
+            }));
+        }
+        load
+    }
+
+    /// How many answers were right so far.
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Ends it; how many answers were right, and there must be no other.
+    pub async fn end(self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        for client in self.clients {
+            client.await.unwrap();
+        }
+        let wrong = self.wrong.lock().unwrap();
+        assert!(wrong.is_empty(), "{} wrong answers: {:#?}", wrong.len(), wrong.iter().take(5).collect::<Vec<_>>());
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+/// Asks over one connection until Envoy closes it, as it does when its listener is replaced.
+async fn converse(
+    port: u16,
+    ask: &Ask,
+    expected: Expected,
+    stop: &AtomicBool,
+    asked: &AtomicUsize,
+) -> Result<(), String> {
+    let Ok(mut connection) = Connection::open(([127, 0, 0, 1], port).into()).await else { return Ok(()) };
+    while !stop.load(Ordering::Relaxed) && !connection.is_closed() {
+        match tokio::time::timeout(ANSWERED_WITHIN, connection.send(ask)).await {
+            Err(_) => return Err(format!("{ask}: no answer")),
+            // A connection that is closed is a client's to open again; that happens between requests.
+            Ok(Err(_)) => return Ok(()),
+            Ok(Ok(answer)) if expected.is(answer.status.as_u16(), &answer.json()) => {
+                asked.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(Ok(answer)) => return Err(format!("{ask}: expected {expected}, found {answer}")),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,313 @@
+//! Answers that are held back are ended by something on the way, and the service is well all the time: the policy stays
+//! fresh, nobody is refused, nothing counts as a failure, the log names the setting once, and a block arrives at once.
+//!
+//! Each kind of proxy has a gateway of its own in front of one policy service, and all are watched at the same time.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant, SystemTime},
+};
+
+use keygate_e2e::{
+    Options, Stack,
+    cutter::{Cut, Cutter},
+    deadline::eventually,
+    http::Ask,
+    policy_service::PolicyService,
+    story::{Expected, Keys, ORDERS},
+    workers::Workers,
+};
+use serde_json::json;
+use tokio::task::{LocalSet, spawn_local};
+
+use crate::front::{self, Front, Nginx};
+
+/// `policy.long_poll_ms`, `policy.timeout_ms`, and the shortest `policy.expire_after_ms` that these two permit.
+const WAIT_MS: u64 = 4_000;
+const TIMEOUT_MS: u64 = 1_000;
+const EXPIRES_MS: u64 = WAIT_MS + 2 * TIMEOUT_MS;
+const INTERVAL_MS: u64 = 200;
+/// When answers are ended: longer than a wait of one second, shorter than one of two.
+const CUT_AFTER: Duration = Duration::from_millis(1_500);
+/// Shorter than any wait: only answers that are not held at all arrive.
+const CUT_SOON: Duration = Duration::from_millis(600);
+/// How long nothing changes: the policy would have expired, and the wait is as short as it gets.
+const QUIET: Duration = Duration::from_millis(EXPIRES_MS + 6_000);
+/// How old the policy may be at the end of that: a wait of a second, and a slow machine.
+const FRESH_MS: u64 = 3_000;
+/// How long the first policy may take.
+const FIRST: Duration = Duration::from_secs(10);
+/// How long a block may take: a wait that is held tells it at once, and an interval is no longer.
+const BLOCKED_WITHIN: Duration = Duration::from_secs(2);
+/// And how long the quickest of several: an interval, two looks of 100 ms, and a slow machine.
+const QUICKEST_WITHIN: Duration = Duration::from_millis(600);
+/// Pause between two looks.
+const LOOK: Duration = Duration::from_millis(100);
+
+const REACHES: Expected = Expected::Reaches("production");
+const BLOCKED: Expected = Expected::Refused(401, "900907", "The requested API is temporarily blocked");
+
+fn options(policy: SocketAddr) -> Options {
+    front::asks(policy)
+        .edit(r#""refresh_interval_ms": 5000"#, format!(r#""refresh_interval_ms": {INTERVAL_MS}"#))
+        .edit(r#""long_poll_ms": 25000"#, format!(r#""long_poll_ms": {WAIT_MS}"#))
+        .edit(r#""timeout_ms": 5000"#, format!(r#""timeout_ms": {TIMEOUT_MS}"#))
+        .edit(r#""stale_after_ms": 60000"#, format!(r#""stale_after_ms": {EXPIRES_MS}"#))
+        .edit(r#""expire_after_ms": 3600000"#, format!(r#""expire_after_ms": {EXPIRES_MS}"#))
+}
+
+/// A gateway behind one kind of proxy.
+struct Gateway {
+    name: String,
+    stack: Stack,
+    workers: Workers,
+    /// How long something on the way may say that it took, in seconds.
+    took: std::ops::RangeInclusive<f64>,
+    wrong: Vec<String>,
+}
+
+impl Gateway {
+    async fn start(name: &str, policy: SocketAddr, keys: &Keys, cut_after: Duration) -> Self {
+        let stack = Stack::start(&format!("proxies-{name}"), options(policy)).await.unwrap();
+        let mut workers = Workers::connect(stack.envoy().unwrap()).await.unwrap();
+        let ask = Ask::get(ORDERS).key(&keys.production);
+        let (name, wrong) = (name.to_owned(), Vec::new());
+        eventually(format!("{name}: the first policy"), FIRST, async || workers.expect(&ask, REACHES).await)
+            .await
+            .unwrap();
+        // Rounded either way; or, where nothing comes, what the callout itself is bounded by.
+        let seconds = cut_after.as_secs_f64();
+        let took = (seconds - 1.0).max(0.1)..=(WAIT_MS + TIMEOUT_MS) as f64 / 1_000.0 + 0.5;
+        Self { name, stack, workers, took, wrong }
+    }
+
+    fn note(&mut self, what: String) {
+        self.wrong.push(format!("{}: {what}", self.name));
+    }
+
+    async fn gauge(&self, name: &str) -> u64 {
+        self.stack.envoy().unwrap().stat(&format!("wasmcustom.keygate.{name}")).await.unwrap()
+    }
+
+    /// Nothing changes, and every worker is asked all the time.
+    async fn quiet(&mut self, keys: &Keys) {
+        let ask = Ask::get(ORDERS).key(&keys.production);
+        let begun = Instant::now();
+        let (mut refused, mut oldest) = (0, 0);
+        while begun.elapsed() < QUIET {
+            for (worker, answer) in self.workers.send(&ask).await.unwrap() {
+                if !REACHES.is(answer.status.as_u16(), &answer.json()) {
+                    refused += 1;
+                    if refused == 1 {
+                        self.note(format!("{worker} after {:?}: {answer}", begun.elapsed()));
+                    }
+                }
+            }
+            oldest = oldest.max(self.gauge("policy.age_ms").await);
+            tokio::time::sleep(LOOK).await;
+        }
+        if refused > 0 {
+            self.note(format!("{refused} requests were refused"));
+        }
+        if oldest >= EXPIRES_MS {
+            self.note(format!("the policy was {oldest} ms old"));
+        }
+        let age = self.gauge("policy.age_ms").await;
+        if age > FRESH_MS {
+            self.note(format!("the policy is {age} ms old"));
+        }
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let confirmed = self.gauge("policy.confirmed_at").await;
+        // Seconds that are cut off, and a look of the gauge.
+        if now.saturating_sub(confirmed) > FRESH_MS / 1_000 + 2 {
+            self.note(format!("confirmed_at is {confirmed}, now is {now}"));
+        }
+    }
+
+    /// Nothing was a failure, and one line says what is wrong with what.
+    async fn said(&mut self) {
+        for counter in ["refresh.failed", "refresh.refused"] {
+            let count = self.gauge(counter).await;
+            if count > 0 {
+                self.note(format!("{counter} is {count}"));
+            }
+        }
+        let log = self.stack.envoy().unwrap().log();
+        let lines: Vec<_> = log.lines().filter(|line| line.contains("policy.long_poll_ms")).collect();
+        match lines.as_slice() {
+            [line] => {
+                println!("{}: {line}", self.name);
+                let seconds = seconds(line);
+                if !seconds.iter().any(|seconds| self.took.contains(seconds)) {
+                    self.note(format!("{seconds:?} seconds, expected {:?}, in {line}", self.took));
+                }
+            }
+            other => self.note(format!("{} lines name policy.long_poll_ms: {other:#?}", other.len())),
+        }
+        let others = log.lines().filter(|line| line.contains("wasm log") && !line.contains("policy.long_poll_ms"));
+        for words in ["policy.timeout_ms", "was not refreshed", "stale", "expired"] {
+            if let Some(line) = others.clone().find(|line| line.contains(words)) {
+                self.note(format!("the log speaks of {words}: {line}"));
+            }
+        }
+    }
+
+    /// How long it takes until every worker answers so.
+    async fn takes(&mut self, keys: &Keys, expected: Expected) -> Duration {
+        let ask = Ask::get(ORDERS).key(&keys.production);
+        let workers = &mut self.workers;
+        match eventually("the change", 5 * BLOCKED_WITHIN, async || workers.expect(&ask, expected).await).await {
+            Ok(((), took)) => took,
+            Err(error) => {
+                self.note(error.to_string());
+                5 * BLOCKED_WITHIN
+            }
+        }
+    }
+}
+
+/// Numbers of seconds in a line of the log.
+fn seconds(line: &str) -> Vec<f64> {
+    let words: Vec<&str> =
+        line.split(|char: char| char.is_whitespace() || matches!(char, ',' | ';' | '(' | ')')).collect();
+    let unit = |word: &str| matches!(word.trim_end_matches(['.', ':']), "s" | "second" | "seconds");
+    words.windows(2).filter(|pair| unit(pair[1])).filter_map(|pair| pair[0].parse().ok()).collect()
+}
+
+/// Watches all of them, blocks and unblocks, and fails with all that was wrong.
+async fn watch(mut gateways: Vec<Gateway>, policy: &PolicyService, keys: &Keys) {
+    let each = gateways.drain(..).map(|mut gateway| {
+        let keys = keys.clone();
+        spawn_local(async move {
+            gateway.quiet(&keys).await;
+            gateway.said().await;
+            gateway
+        })
+    });
+    for gateway in each.collect::<Vec<_>>() {
+        gateways.push(gateway.await.unwrap());
+    }
+    let mut took: Vec<Vec<Duration>> = vec![Vec::new(); gateways.len()];
+    for (change, expected) in [("block", BLOCKED), ("unblock", REACHES)].into_iter().cycle().take(6) {
+        policy.post(&format!("/v1/subscriptions/shop-orders/{change}"), None).await.unwrap();
+        let each = gateways.drain(..).map(|mut gateway| {
+            let keys = keys.clone();
+            spawn_local(async move {
+                let took = gateway.takes(&keys, expected).await;
+                (gateway, took)
+            })
+        });
+        for (each, took) in each.collect::<Vec<_>>().into_iter().zip(&mut took) {
+            let (gateway, taken) = each.await.unwrap();
+            gateways.push(gateway);
+            took.push(taken);
+        }
+    }
+    for (gateway, took) in gateways.iter_mut().zip(took) {
+        println!("{}: changes were seen after {took:?}", gateway.name);
+        if took.iter().any(|took| *took > BLOCKED_WITHIN) || took.iter().all(|took| *took > QUICKEST_WITHIN) {
+            gateway.note(format!("changes were seen after {took:?}"));
+        }
+    }
+    let wrong: Vec<_> = gateways.iter().flat_map(|gateway| gateway.wrong.clone()).collect();
+    for gateway in gateways {
+        gateway.stack.stop().await;
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// A gateway behind a proxy that cuts as the rule says. The full policy is never held, so it arrives.
+async fn cutting(front: &Front, name: String, rule: (Cut, Duration)) -> (Cutter, Gateway) {
+    let cutter = Cutter::start(front.policy().address()).await.unwrap();
+    cutter.cut(Some(rule));
+    let gateway = Gateway::start(&name, cutter.address(), &front.keys, rule.1).await;
+    (cutter, gateway)
+}
+
+/// What was asked, and when: the poll behind one that was cut follows at once, and asks for no wait; the waits become
+/// shorter, and what can be held is held.
+fn asked(name: &str, cutter: &Cutter, (cut, after): (Cut, Duration)) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let asked = cutter.asked();
+    for asked in &asked {
+        if asked.header("keygate-version").is_none_or(str::is_empty) {
+            wrong.push(format!("{name}: no keygate-version: {}", asked.head));
+            break;
+        }
+    }
+    let polls: Vec<_> = asked.iter().filter(|asked| asked.target().starts_with("/v1/policy")).collect();
+    let wait = |at: usize| {
+        let prefer = polls.get(at)?.header("prefer")?;
+        prefer.trim().strip_prefix("wait=")?.parse::<u64>().ok()
+    };
+    let mut cuts = 0;
+    for (at, pair) in polls.windows(2).enumerate() {
+        let Some(cut_at) = pair[0].cut_at else { continue };
+        cuts += 1;
+        if let Some(wait) = wait(at + 1) {
+            wrong.push(format!("{name}: after a poll that was cut comes one that asks for {wait} s"));
+        }
+        // What is silent is given up when its own time is over, and not when the proxy forgot it.
+        let pause = pair[1].at.saturating_duration_since(cut_at);
+        if cut != Cut::Silence && pause > Duration::from_millis(500) {
+            wrong.push(format!("{name}: after a poll that was cut nothing was asked for {pause:?}"));
+        }
+    }
+    let waits: Vec<_> = (0..polls.len()).filter_map(wait).collect();
+    let least = if after < Duration::from_secs(1) { None } else { Some(1) };
+    println!("{name}: {cuts} of {} polls were cut, waits {waits:?}", polls.len());
+    if cuts == 0 || cuts > 4 {
+        wrong.push(format!("{name}: {cuts} polls were cut; waits {waits:?}"));
+    }
+    let last: Vec<_> = (polls.len().saturating_sub(4)..polls.len()).map(wait).collect();
+    if last.iter().any(|last| *last != least) {
+        wrong.push(format!("{name}: the last polls asked for {last:?}, expected {least:?}; waits {waits:?}"));
+    }
+    wrong
+}
+
+#[tokio::test]
+async fn whatever_cuts_held_answers_the_policy_stays_fresh_and_a_block_comes_at_once() {
+    let front = Front::start("proxies-service", Options::default()).await;
+    let mut rules: Vec<_> = Cut::ALL.map(|cut| (cut, CUT_AFTER)).to_vec();
+    rules.push((Cut::Answer(504, ""), CUT_SOON));
+    LocalSet::new()
+        .run_until(async {
+            let (mut cutters, mut gateways) = (Vec::new(), Vec::new());
+            for (number, rule) in rules.iter().enumerate() {
+                let name = format!("cut-{number}");
+                let (cutter, mut gateway) = cutting(&front, name, *rule).await;
+                gateway.name = format!("{:?} after {:?}", rule.0, rule.1);
+                cutters.push((gateway.name.clone(), cutter, *rule));
+                gateways.push(gateway);
+            }
+            watch(gateways, front.policy(), &front.keys).await;
+            let wrong: Vec<_> = cutters.iter().flat_map(|(name, cutter, rule)| asked(name, cutter, *rule)).collect();
+            assert!(wrong.is_empty(), "{wrong:#?}");
+        })
+        .await;
+    front.stack.stop().await;
+}
+
+#[tokio::test]
+async fn behind_an_envoy_and_an_nginx_whose_time_is_shorter_than_a_long_poll_the_policy_stays_fresh() {
+    let front = Front::start("proxies-real-service", Options::default()).await;
+    let service = front.policy().address();
+    let timeout = format!("{}s", CUT_AFTER.as_secs_f64());
+    let envoy =
+        front::envoy("proxies-envoy", service, &["*"], json!({"prefix": "/"}), json!({"timeout": timeout})).await;
+    let nginx =
+        Nginx::start("proxies-nginx", service, &format!("proxy_read_timeout {}ms;", CUT_AFTER.as_millis())).await;
+    LocalSet::new()
+        .run_until(async {
+            let gateways = vec![
+                Gateway::start("behind-envoy", envoy.gateway(), &front.keys, CUT_AFTER).await,
+                Gateway::start("behind-nginx", nginx.address, &front.keys, CUT_AFTER).await,
+            ];
+            watch(gateways, front.policy(), &front.keys).await;
+        })
+        .await;
+    // It was the proxies that ended answers, in the way that the tests with a proxy of their own play.
+    assert!(envoy.stat("cluster.policy.upstream_rq_timeout").await.unwrap() > 0, "Envoy ended no answer");
+    front.stack.stop().await;
+}

@@ -19,6 +19,8 @@ LOCKED ?= --locked
 WORK := $(or $(CARGO_TARGET_DIR),target)
 STACK := $(WORK)/debug/stack
 MODULE := --profile filter --config tools/module.toml
+# Envoy compiles the module once for each process; what is larger than this takes it noticeably longer.
+MODULE_MAX_BYTES := 450000
 title = @printf '\n== %s\n'
 
 .PHONY: help
@@ -71,7 +73,8 @@ filter:
 	@mkdir -p target
 	cargo build -q $(LOCKED) -p trim -p hint
 	@tools/finish $(WORK)/debug $(WORK)/wasm32-unknown-unknown/filter/keygate.wasm target/keygate.wasm
-	@echo "target/keygate.wasm: $$(wc -c < target/keygate.wasm) bytes"
+	@size=$$(wc -c < target/keygate.wasm); echo "target/keygate.wasm: $$size bytes"; \
+		[ $$size -le $(MODULE_MAX_BYTES) ] || { echo "that is more than $(MODULE_MAX_BYTES), the bound on it"; exit 1; }
 
 .PHONY: policy-service
 policy-service:

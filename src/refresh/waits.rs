@@ -103,10 +103,12 @@ impl Refresh {
                 None => "polls ask for no wait from now on".to_owned(),
             };
             around.report.warn(format!(
-                "something between Envoy and the policy service ends answers that are held, here after {:.1} s of {} s: {}; \
+                "something between Envoy and the policy service ends answers that are held, here after {}.{} s of {} s: {}; \
                  the policy is fresh, and {next}; let what stands between allow `policy.long_poll_ms` and \
                  `policy.timeout_ms` together, or make `policy.long_poll_ms` shorter",
-                shortened.cut.held.as_secs_f64(),
+                // In whole tenths: the module has no other use for the formatting of floats.
+                shortened.cut.held.as_secs(),
+                shortened.cut.held.subsec_millis() / 100,
                 shortened.cut.asked.as_secs(),
                 shortened.cut.by,
             ));

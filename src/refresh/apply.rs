@@ -41,12 +41,28 @@ impl Refresh {
                 self.fail(&fetch.path, &Failure::Status(status), None, around)
             }
             Meaning::Gone(status) => self.begin_anew(&fetch, &format!("the cursor is gone ({status})"), around),
+            Meaning::Failure(failure, _) if self.gives_up_cursor(&fetch, &failure) => self.begin_anew(
+                &fetch,
+                &format!("twice in a row the cursor led nowhere, last by this: {failure}"),
+                around,
+            ),
             Meaning::Failure(failure, retry_after) => self.fail_fetch(&fetch, took, &failure, retry_after, around),
             Meaning::Page(mut page, etag) => {
                 page.header.resolve_cursors(&fetch.path);
                 self.take_page(&fetch, purpose, page, etag, at_once, around)
             }
         }
+    }
+
+    /// Whether a cursor has failed for the second time in a row, so that only the beginning of the feed can help. What may
+    /// be on the way, or be over soon, says nothing about a cursor.
+    fn gives_up_cursor(&mut self, fetch: &Fetch, failure: &Failure) -> bool {
+        let is_about_it = matches!(failure, Failure::Status(400 | 414 | 431 | 500) | Failure::Refused(403));
+        let fails = is_about_it && fetch.path != self.settings.path;
+        let failed_before = std::mem::replace(&mut self.cursor_failed, fails);
+        let gives_up = fails && failed_before;
+        self.cursor_failed &= !gives_up;
+        gives_up
     }
 
     fn refused<S: Shared>(&mut self, path: &str, what: &str, around: &mut Around<'_, S>) -> Option<Fetch> {
@@ -258,6 +274,8 @@ impl Refresh {
                 self.is_building = false;
                 self.emptying = held.map(Emptying::of);
                 self.wants_full = false;
+                // However it was answered, what follows a full policy at once is paced, so that no feed is loaded all the time.
+                self.held_back = false;
                 self.applied(around);
                 self.say_applied(around);
                 None

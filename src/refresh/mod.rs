@@ -167,6 +167,8 @@ pub struct Refresh {
     is_building: bool,
     /// How long polls ask for their answer to be held.
     waits: Waits,
+    /// The last cursor failed, in a way that another try may not mend.
+    cursor_failed: bool,
     /// The service held the last answer back, so the next poll may follow at once.
     held_back: bool,
     /// Polls that followed a full policy at once, to find out whether the service holds answers back.
@@ -206,6 +208,7 @@ impl Refresh {
             visited: Index::default(),
             emptying: None,
             is_building: false,
+            cursor_failed: false,
             held_back: false,
             probes: Pacer::default(),
             restarts: Pacer::default(),
@@ -455,6 +458,7 @@ impl Refresh {
             around.report.lines.push((Level::Info, line));
         }
         self.failures = 0;
+        self.cursor_failed = false;
         self.complaints.clear();
     }
 

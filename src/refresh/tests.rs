@@ -308,7 +308,7 @@ fn a_failure_that_goes_on_is_said_once_and_tried_later_and_later() {
         vm.tick(&memory, now_ms);
         if vm.sent.is_some() {
             tries.push(now_ms / 1_000);
-            vm.answer(&memory, now_ms, status(500));
+            vm.answer(&memory, now_ms, status(501));
         }
     }
     assert_eq!(tries, [6, 11, 21, 41, 71, 101]);

@@ -189,3 +189,58 @@ fn apis_with_the_same_match_are_told_of_when_a_delta_brings_the_second() {
     let told = vm.lines.iter().filter(|(level, line)| *level == Level::Warn && line.contains("have the same match"));
     assert_eq!(told.count(), 1, "{:?}", vm.lines);
 }
+
+#[test]
+fn a_cursor_that_fails_twice_in_a_row_leads_back_to_the_full_policy() {
+    for (code, given_up) in
+        [(400, true), (403, true), (414, true), (431, true), (500, true), (401, false), (429, false), (502, false)]
+    {
+        let memory = Memory::default();
+        let mut vm = holding(&memory, r#", "long_poll_ms": 0"#);
+        let mut asked = Vec::new();
+        for now_ms in (6_000..20_000).step_by(100) {
+            vm.tick(&memory, now_ms);
+            asked.extend(vm.settle(&memory, now_ms, &mut |fetch| match fetch.path.as_str() {
+                "/poll" => status(code),
+                _ => json(full(6, r#", "poll": "/better""#, &["good"])),
+            }));
+        }
+        let expected: &[&str] = if given_up { &["/poll", "/poll", "/v1/policy"] } else { &["/poll", "/poll"] };
+        assert!(asked.iter().zip(expected).all(|(path, wanted)| path == wanted), "{code}: {asked:?}");
+        assert!(asked.len() >= expected.len(), "{code}: {asked:?}");
+        assert_eq!(asked.contains(&"/v1/policy".to_owned()), given_up, "{code}: {asked:?}");
+        assert_eq!(vm.decide(&memory, "good"), "allowed", "{code}");
+    }
+}
+
+#[test]
+fn a_cursor_that_fails_once_between_good_answers_is_kept() {
+    let memory = Memory::default();
+    let mut vm = holding(&memory, r#", "long_poll_ms": 0"#);
+    let (mut asked, mut number) = (Vec::new(), 0);
+    for now_ms in (6_000..60_000).step_by(100) {
+        vm.tick(&memory, now_ms);
+        asked.extend(vm.settle(&memory, now_ms, &mut |_| {
+            number += 1;
+            status(if number % 2 == 1 { 500 } else { 304 })
+        }));
+    }
+    assert!(asked.len() > 4 && asked.iter().all(|path| path == "/poll"), "{asked:?}");
+}
+
+#[test]
+fn a_feed_that_answers_each_poll_with_another_epoch_is_not_loaded_all_the_time() {
+    let memory = Memory::default();
+    let mut vm = holding(&memory, "");
+    let mut loads = 0;
+    for now_ms in (6_000..66_000).step_by(10) {
+        vm.tick(&memory, now_ms);
+        vm.settle(&memory, now_ms, &mut |_| {
+            loads += 1;
+            let page = full(5, &format!(r#", "epoch": "{}", "poll": "/poll""#, loads % 2), &["good"]);
+            Answer { preference_applied: b"wait".to_vec(), ..json(page) }
+        });
+    }
+    // One for each interval of 5 s, and one that finds out whether the service holds its answer.
+    assert!((12..=26).contains(&loads), "{loads} in a minute");
+}

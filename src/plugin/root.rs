@@ -46,13 +46,15 @@ pub(super) struct Root {
     context: u32,
     plugin: Option<Rc<Plugin>>,
     freshness: Option<Freshness>,
+    /// When it was configured.
+    configured_ms: u64,
     /// When it was last said that counts of limits were lost.
     loss_said_ms: Option<u64>,
 }
 
 impl Root {
     pub fn new(context: u32) -> Self {
-        Self { context, plugin: None, freshness: None, loss_said_ms: None }
+        Self { context, plugin: None, freshness: None, configured_ms: 0, loss_said_ms: None }
     }
 
     /// Asks the refresh something, and carries out what it wants.
@@ -90,11 +92,16 @@ impl Root {
         report.events.iter().for_each(|event| plugin.metrics.refresh(*event));
         let held = plugin.held.borrow();
         let policy = &plugin.config.policy;
-        let Some((age, freshness)) = held.age(now_ms, policy.stale_after, policy.expire_after) else { return };
+        let Some((age, freshness)) = held.age(now_ms, policy.stale_after, policy.expire_after) else {
+            // Where there never was a policy, the gauge grows as if the last one had been confirmed then.
+            plugin.metrics.age(Duration::from_millis(now_ms.saturating_sub(self.configured_ms)));
+            return;
+        };
+        // Each VM says it, so that the gauge grows when nobody refreshes any more.
+        plugin.metrics.age(age);
         if !plugin.refresh.borrow().is_leader() {
             return;
         }
-        plugin.metrics.age(age);
         if !report.events.is_empty()
             && let Some(manifest) = held.manifest()
         {
@@ -226,6 +233,7 @@ impl RootContext for Root {
             serves: Cell::new(false),
             config,
         });
+        self.configured_ms = host::now_ms();
         streams::serve(self.context, plugin.clone());
         self.plugin = Some(plugin);
         host::set_tick_period(TICK);

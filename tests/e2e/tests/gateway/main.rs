@@ -15,6 +15,7 @@ mod bad_requests;
 mod configurations;
 mod cors;
 mod front;
+mod gauges;
 mod global_ratelimit;
 mod guard;
 mod keys;

@@ -1,0 +1,90 @@
+//! The gauges of a policy: when it was last confirmed, and how old it is, also where there never was one.
+
+use std::time::{Duration, SystemTime};
+
+use keygate_e2e::{
+    Options, Stack,
+    deadline::eventually,
+    envoy::Envoy,
+    http::Ask,
+    ports,
+    stack::Policy,
+    story::{self, Expected, ORDERS},
+    workers::Workers,
+};
+
+const SEEN_WITHIN: Duration = Duration::from_secs(10);
+const REACHES: Expected = Expected::Reaches("production");
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// A gauge; an error where there is none of that name.
+async fn gauge(envoy: &Envoy, name: &str) -> Result<u64, String> {
+    let full = format!("wasmcustom.keygate.policy.{name}");
+    let found = envoy.stats(&format!("^{}$", full.replace('.', "\\."))).await.map_err(|error| error.to_string())?;
+    found.first().map(|(_, value)| *value).ok_or_else(|| format!("there is no {full}"))
+}
+
+#[tokio::test]
+async fn confirmed_at_is_the_time_of_the_last_confirmation_and_stands_still_when_nothing_is_confirmed() {
+    let begun = now();
+    let options = Options::default()
+        .edit(r#""refresh_interval_ms": 5000"#, r#""refresh_interval_ms": 200"#)
+        .edit(r#""long_poll_ms": 25000"#, r#""long_poll_ms": 1000"#);
+    let (mut stack, keys) = story::stage("gauges-confirmed", options).await.unwrap();
+    let mut workers = Workers::connect(stack.envoy().unwrap()).await.unwrap();
+    let ask = Ask::get(ORDERS).key(&keys.production);
+    eventually("the policy", SEEN_WITHIN, async || workers.expect(&ask, REACHES).await).await.unwrap();
+    let confirmed = async |stack: &Stack| gauge(stack.envoy().unwrap(), "confirmed_at").await;
+    let (first, _) = eventually("a first confirmation", SEEN_WITHIN, async || match confirmed(&stack).await? {
+        0 => Err("it is 0".to_owned()),
+        at => Ok(at),
+    })
+    .await
+    .unwrap();
+    assert!((begun..=now()).contains(&first), "{first}, from {begun} to {}", now());
+    // Nothing changes, and each poll that is answered confirms it.
+    eventually("a later confirmation", SEEN_WITHIN, async || match confirmed(&stack).await? {
+        at if at > first + 1 && at <= now() => Ok(()),
+        at => Err(at.to_string()),
+    })
+    .await
+    .unwrap();
+
+    stack.policy_mut().unwrap().kill().await;
+    let gone = now();
+    eventually("the policy to grow old", SEEN_WITHIN, async || match gauge(stack.envoy().unwrap(), "age_ms").await? {
+        age if age > 4_000 => Ok(()),
+        age => Err(format!("{age} ms")),
+    })
+    .await
+    .unwrap();
+    let last = confirmed(&stack).await.unwrap();
+    assert!(last <= gone, "confirmed at {last}, and the service went at {gone}");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn where_there_never_was_a_policy_the_age_grows_and_nothing_is_confirmed() {
+    let nobody = ([127, 0, 0, 1], ports::free().unwrap()).into();
+    let stack =
+        Stack::start("gauges-never", Options { policy: Policy::At(nobody), ..Options::default() }).await.unwrap();
+    let envoy = stack.envoy().unwrap();
+    let age = async || gauge(envoy, "age_ms").await;
+    let (first, _) = eventually("an age", SEEN_WITHIN, async || match age().await? {
+        0 => Err("it is 0".to_owned()),
+        age => Ok(age),
+    })
+    .await
+    .unwrap();
+    eventually("it to grow", SEEN_WITHIN, async || match age().await? {
+        age if age > first + 1_000 => Ok(()),
+        age => Err(format!("{age} ms after {first} ms")),
+    })
+    .await
+    .unwrap();
+    assert_eq!(gauge(envoy, "confirmed_at").await, Ok(0));
+    stack.stop().await;
+}

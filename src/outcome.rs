@@ -117,8 +117,11 @@ fn refuse_by<'a>(
     let make = || Cow::Owned(reply::refuse(reason, &config.replies, kind, config.policy.refresh_interval, limits));
     let change = Change { without: carried, identity: None };
     let mut reply = prepared.unwrap_or_else(make);
-    if kind == Kind::Http && config.replies.format == ReplyFormat::Problem {
-        head.values(b"x-request-id").take(1).for_each(|id| reply::name_instance(reply.to_mut(), id));
+    if kind == Kind::Http
+        && config.replies.format == ReplyFormat::Problem
+        && let Some(id) = head.values(b"x-request-id").next()
+    {
+        reply::name_instance(reply.to_mut(), id);
     }
     let reply = Some(reply);
     Outcome { counted: Counted::Refused(reason), change, permit: None, reason: Some(reason), reply }

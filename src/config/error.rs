@@ -81,8 +81,8 @@ pub enum Problem {
         found: Found,
         /// The least that may, in milliseconds.
         least_ms: u64,
-        /// Whether `policy.long_poll_ms` makes it so, or else `policy.refresh_interval_ms`.
-        is_wait: bool,
+        /// The part of it that is not twice `policy.timeout_ms`: a setting, in words.
+        part: &'static str,
     },
     /// The cluster's name cannot stand in for `policy.authority`.
     ClusterIsNoAuthority,

@@ -52,14 +52,11 @@ impl fmt::Display for Problem {
             Self::AuthorizationTwice => {
                 f.write_str("found beside an `authorization` header in policy.headers, expected one of the two")
             }
-            Self::ExpiresTooSoon { found, least_ms, is_wait } => {
-                let field = if *is_wait { "policy.long_poll_ms" } else { "policy.refresh_interval_ms" };
-                write!(
-                    f,
-                    "found {found}, expected 0 or at least {least_ms}: {field} (a wait in whole seconds, rounded up) plus \
-                     twice policy.timeout_ms, since a policy gets as old while all is well"
-                )
-            }
+            Self::ExpiresTooSoon { found, least_ms, part } => write!(
+                f,
+                "found {found}, expected 0 or at least {least_ms}: {part} plus twice policy.timeout_ms, because a policy gets \
+                 that old while all is well"
+            ),
             Self::ClusterIsNoAuthority => {
                 f.write_str("required, since the name in policy.cluster cannot be an authority")
             }

@@ -168,9 +168,12 @@ fn policy(item: &Item<'_>, env: Environment<'_>) -> Result<PolicySource, Fault> 
     let least = least_age(refresh_interval, long_poll, timeout);
     if expire_after.is_some_and(|age| age < least) {
         let least_ms = u64::try_from(least.as_millis()).unwrap_or(u64::MAX);
-        let is_wait = long_poll.is_some_and(|wait| wait > refresh_interval);
+        let part = match long_poll {
+            Some(wait) if wait > refresh_interval => "policy.long_poll_ms (in whole seconds, rounded up)",
+            _ => "policy.refresh_interval_ms",
+        };
         let field = object.field("expire_after_ms")?;
-        return Err(field.place.fault(Problem::ExpiresTooSoon { found: field.found(), least_ms, is_wait }));
+        return Err(field.place.fault(Problem::ExpiresTooSoon { found: field.found(), least_ms, part }));
     }
     Ok(PolicySource {
         cluster: name.to_owned(),

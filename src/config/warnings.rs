@@ -1,4 +1,5 @@
-//! What a configuration may say, but hardly means: told once when it is taken. It refuses nothing.
+//! Settings that are valid but probably a mistake. The filter logs them once when it takes a configuration. Nothing here
+//! refuses a configuration.
 
 use super::{Config, CredentialSource, parse};
 

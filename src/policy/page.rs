@@ -72,7 +72,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// Makes paths of `next` and `poll`, which were answered to this path.
+    /// Makes paths of `next` and `poll`, which are references to the path that was asked.
     pub fn resolve_cursors(&mut self, asked: &str) {
         self.next = self.next.take().map(|cursor| resolve(asked, cursor));
         self.poll = self.poll.take().map(|cursor| resolve(asked, cursor));
@@ -160,7 +160,7 @@ pub enum InvalidPage {
     TooLarge,
     /// It begins with a byte order mark.
     ByteOrderMark,
-    /// It is compressed, by the first bytes of it.
+    /// Its first bytes are those of gzip.
     Compressed,
     /// Not UTF-8.
     NotUtf8 {

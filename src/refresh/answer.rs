@@ -130,11 +130,12 @@ impl Answer {
 
     /// What the answer means. `now` is Unix time in seconds, for a `retry-after` that is a date.
     pub fn read(self, now: u64) -> Meaning {
+        if self.status == Some(200)
+            && let Some(name) = compression(&self.content_encoding)
+        {
+            return Meaning::Failure(Failure::ContentEncoding(name), None);
+        }
         match self.status {
-            Some(200) if compression(&self.content_encoding).is_some() => {
-                let name = compression(&self.content_encoding).unwrap_or_default();
-                Meaning::Failure(Failure::ContentEncoding(name), None)
-            }
             Some(200) if !is_json(&self.content_type) => Meaning::Failure(Failure::ContentType, None),
             Some(200) => match Page::scan(self.body) {
                 Ok(page) => Meaning::Page(Box::new(page), etag(self.etag)),
@@ -165,7 +166,7 @@ impl Answer {
     }
 }
 
-/// The name of a compression; what the header says is not repeated where it is not a usual name.
+/// The name of the compression, or `None` for a plain body. The log repeats usual names only.
 fn compression(content_encoding: &[u8]) -> Option<&'static str> {
     let value = content_encoding.trim_ascii();
     if value.is_empty() || value.eq_ignore_ascii_case(b"identity") {

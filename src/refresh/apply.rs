@@ -54,14 +54,13 @@ impl Refresh {
         }
     }
 
-    /// Whether a cursor has failed for the second time in a row, so that only the beginning of the feed can help. What may
-    /// be on the way, or be over soon, says nothing about a cursor.
+    /// Whether a cursor has failed for the second time in a row, so that only the beginning of the feed can help. Other
+    /// failures may be due to something on the way, or may be over soon, so they do not count.
     fn gives_up_cursor(&mut self, fetch: &Fetch, failure: &Failure) -> bool {
         let is_about_it = matches!(failure, Failure::Status(400 | 414 | 431 | 500) | Failure::Refused(403));
         let fails = is_about_it && fetch.path != self.settings.path;
-        let failed_before = std::mem::replace(&mut self.cursor_failed, fails);
-        let gives_up = fails && failed_before;
-        self.cursor_failed &= !gives_up;
+        let gives_up = fails && self.cursor_failed;
+        self.cursor_failed = fails && !gives_up;
         gives_up
     }
 
@@ -274,7 +273,8 @@ impl Refresh {
                 self.is_building = false;
                 self.emptying = held.map(Emptying::of);
                 self.wants_full = false;
-                // However it was answered, what follows a full policy at once is paced, so that no feed is loaded all the time.
+                // The poll after a full policy is paced even if the service held this answer, so that no feed is loaded
+                // all the time.
                 self.held_back = false;
                 self.applied(around);
                 self.say_applied(around);

@@ -38,7 +38,7 @@ use crate::{
 /// Pages of one revision. 10,000 pages of 5,000 rows are 50 million.
 pub const MAX_PAGES: usize = 10_000;
 /// On top of a callout's own time-out, before it counts as never answered.
-const NEVER_MS: u64 = 2_000;
+const NEVER: Duration = Duration::from_secs(2);
 /// Different failures in a row that are remembered as said.
 const MAX_COMPLAINTS: usize = 16;
 /// An answer that came sooner was not held back, whatever it says.
@@ -281,11 +281,11 @@ impl Refresh {
             }
             State::Fetching { fetch, sent_ms, .. } => {
                 *sent_ms = around.now_ms.min(*sent_ms);
-                let limit = u64::try_from(fetch.timeout.as_millis()).unwrap_or(u64::MAX).saturating_add(NEVER_MS);
-                if around.now_ms.saturating_sub(*sent_ms) <= limit {
+                let took = Duration::from_millis(around.now_ms.saturating_sub(*sent_ms));
+                if took <= fetch.timeout.saturating_add(NEVER) {
                     return None;
                 }
-                let (fetch, took) = (fetch.clone(), Duration::from_millis(around.now_ms.saturating_sub(*sent_ms)));
+                let fetch = fetch.clone();
                 self.fail_fetch(&fetch, took, &Failure::NeverAnswered, None, around)
             }
             State::Working { .. } => self.work(around),
@@ -385,7 +385,8 @@ impl Refresh {
         fetch
     }
 
-    /// A fetch failed. A held poll that failed says nothing about the feed, so the same is asked at once without a wait.
+    /// A fetch failed. A held poll that failed says nothing about the feed, so the next poll follows at once and asks
+    /// without a wait.
     fn fail_fetch<S: Shared>(
         &mut self,
         fetch: &Fetch,

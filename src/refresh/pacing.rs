@@ -1,4 +1,4 @@
-//! Pacing: what may happen at once, but not all the time. It knows nothing of what is paced.
+//! Pacing limits how often something may happen at once. It does not know what that is.
 
 use std::time::Duration;
 

@@ -64,8 +64,8 @@ impl Waits {
         self.cut = None;
     }
 
-    /// The poll without a wait was answered. What to say, once until the longest wait is held again; `None` where no poll
-    /// was cut.
+    /// The poll without a wait was answered, so later polls ask for half the wait. `None`: no poll was cut. It is said once
+    /// until the longest wait is held again.
     pub fn shorten(&mut self, now_ms: u64) -> Option<Shortened> {
         let cut = self.cut.take()?;
         let half = Duration::from_secs(cut.asked.as_secs() / 2);

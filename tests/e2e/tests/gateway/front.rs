@@ -1,4 +1,5 @@
-//! The policy service with the demo data, and what may stand in front of it: another Envoy, or nginx. The gateways that ask it are stacks of their own.
+//! The policy service with the demo data, and what may stand in front of it: another Envoy, or nginx. The
+//! gateways that ask it are stacks of their own.
 
 use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 

@@ -10,6 +10,7 @@ pub mod left_out;
 pub(crate) mod object;
 pub mod page;
 pub mod rows;
+pub mod unknown;
 pub mod wire;
 
 use std::{borrow::Cow, fmt};

@@ -7,7 +7,6 @@
 
 use std::{fmt, ops::Range};
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
@@ -15,7 +14,9 @@ use super::{
     cursor::{is_cursor, resolve},
     describe::describe,
     left_out::Concerns,
+    object::{self, Read},
     rows::{Api, Application, DenyPolicy, InvalidRow, Key, Plan, Problem, Subscription},
+    unknown::UnknownFields,
     wire,
 };
 
@@ -37,6 +38,8 @@ pub struct Page {
     pub catalogue: CatalogueRows,
     /// What a delta takes away.
     pub removed: Removed,
+    /// Fields that keygate does not know, in all but the rows of the long lists.
+    pub unknown: UnknownFields,
     small_rows: Vec<(SmallList, String, Range<usize>)>,
     rows: Vec<(RowKind, Range<usize>)>,
 }
@@ -223,26 +226,26 @@ impl Page {
         }
         let body = String::from_utf8(body)
             .map_err(|error| InvalidPage::NotUtf8 { offset: error.utf8_error().valid_up_to() })?;
+        let mut unknown = UnknownFields::default();
         let page: wire::PageIn<'_> =
-            serde_json::from_str(&body).map_err(|error| InvalidPage::Json(describe(&error)))?;
+            object::from_str(&body, &mut unknown).map_err(|error| InvalidPage::Json(describe(&error)))?;
         if page.format != wire::FORMAT {
             return Err(InvalidPage::Format(page.format));
         }
-        let header = header(&page)?;
-        let mut small_rows = Vec::new();
-        let apis = small_list::<wire::ApiRow<'_>, Api>(&body, SmallList::Apis, page.apis, &mut small_rows)?;
-        let plans = small_list::<wire::PlanRow<'_>, Plan>(&body, SmallList::Plans, page.plans, &mut small_rows)?;
-        let deny_policies = small_list::<wire::DenyPolicyRow<'_>, DenyPolicy>(
-            &body,
-            SmallList::DenyPolicies,
-            page.deny_policies,
-            &mut small_rows,
-        )?;
-        let catalogue = CatalogueRows { apis, plans, deny_policies };
+        let header = header(&page, &mut unknown)?;
+        let mut small = SmallRows { body: &body, places: Vec::new(), unknown: &mut unknown };
+        let catalogue = CatalogueRows {
+            apis: small.read::<wire::ApiRow<'_>, Api>(SmallList::Apis, page.apis)?,
+            plans: small.read::<wire::PlanRow<'_>, Plan>(SmallList::Plans, page.plans)?,
+            deny_policies: small
+                .read::<wire::DenyPolicyRow<'_>, DenyPolicy>(SmallList::DenyPolicies, page.deny_policies)?,
+        };
+        let small_rows = small.places;
         let removed = match page.removed {
             Some(raw) if header.base.is_some() => {
                 let invalid = |error| InvalidPage::Json(format!("`removed`: {}", describe(&error)));
-                removed(serde_json::from_str(raw.get()).map_err(invalid)?)?
+                unknown.enter("removed", None);
+                removed(object::from_str(raw.get(), &mut unknown).map_err(invalid)?)?
             }
             _ => Removed::default(),
         };
@@ -254,7 +257,7 @@ impl Page {
         ] {
             rows.extend(list.unwrap_or_default().into_iter().map(|raw| (kind, place(&body, raw))));
         }
-        Ok(Self { header, catalogue, removed, small_rows, rows, body })
+        Ok(Self { header, catalogue, removed, unknown, small_rows, rows, body })
     }
 
     /// The rows of the small lists as they stand in the page: list, id and JSON.
@@ -283,14 +286,20 @@ impl Page {
         self.rows.get(row).map(|(_, place)| place.start)
     }
 
-    /// The rows of a range, each a valid value or the reason why it is left out. What lies beyond the end is no row.
-    pub fn rows(&self, range: Range<usize>) -> impl Iterator<Item = Result<Row<'_>, RejectedRow>> {
+    /// The rows of a range, each a valid value or the reason why it is left out. What lies beyond the end is no row. The
+    /// names of fields that keygate does not know go to `unknown`.
+    pub fn rows<'p>(
+        &'p self,
+        range: Range<usize>,
+        unknown: &'p mut UnknownFields,
+    ) -> impl Iterator<Item = Result<Row<'p>, RejectedRow>> {
         let end = range.end.min(self.rows.len());
         let rows = self.rows.get(range.start.min(end)..end).unwrap_or_default();
-        rows.iter().map(|(kind, place)| {
+        rows.iter().map(move |(kind, place)| {
             // The place was measured on this very body; should it ever not fit, the row is bad like any other.
             let json = self.body.get(place.clone()).unwrap_or_default();
-            row(*kind, json).map_err(|why| {
+            unknown.enter(kind.list(), Some(place.start));
+            row(*kind, json, unknown).map_err(|why| {
                 let concerns = Concerns::of(*kind, json);
                 RejectedRow { list: kind.list(), offset: Some(place.start), why, concerns }
             })
@@ -308,16 +317,20 @@ impl RowKind {
     }
 }
 
-fn row(kind: RowKind, json: &str) -> Result<Row<'_>, InvalidRow> {
+fn row<'a>(kind: RowKind, json: &'a str, unknown: &mut UnknownFields) -> Result<Row<'a>, InvalidRow> {
     Ok(match kind {
-        RowKind::Application => Row::Application(parse::<wire::ApplicationRow<'_>, _>(json)?),
-        RowKind::Key => Row::Key(parse::<wire::KeyRow<'_>, _>(json)?),
-        RowKind::Subscription => Row::Subscription(parse::<wire::SubscriptionRow<'_>, _>(json)?),
+        RowKind::Application => Row::Application(parse::<wire::ApplicationRow<'_>, _>(json, unknown)?),
+        RowKind::Key => Row::Key(parse::<wire::KeyRow<'_>, _>(json, unknown)?),
+        RowKind::Subscription => Row::Subscription(parse::<wire::SubscriptionRow<'_>, _>(json, unknown)?),
     })
 }
 
-fn parse<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow>>(json: &'a str) -> Result<T, InvalidRow> {
-    let row: W = serde_json::from_str(json)
+fn parse<'a, W, T>(json: &'a str, unknown: &mut UnknownFields) -> Result<T, InvalidRow>
+where
+    W: Read<'a>,
+    T: TryFrom<W, Error = InvalidRow>,
+{
+    let row: W = object::from_str(json, unknown)
         .map_err(|error| InvalidRow { field: "", problem: Problem::Shape(describe(&error)) })?;
     T::try_from(row)
 }
@@ -372,31 +385,41 @@ impl SmallRow for DenyPolicy {
     }
 }
 
-fn small_list<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow> + SmallRow>(
-    body: &str,
-    list: SmallList,
-    rows: Option<Vec<&'a RawValue>>,
-    places: &mut Vec<(SmallList, String, Range<usize>)>,
-) -> Result<Vec<T>, InvalidPage> {
-    let rows = rows.unwrap_or_default();
-    if rows.len() > list.limit() {
-        return Err(InvalidPage::TooManyRows { list: list.as_str(), limit: list.limit() });
-    }
-    let mut values = Vec::with_capacity(rows.len());
-    for raw in rows {
-        let place = place(body, raw);
-        let value: T = parse(raw.get()).map_err(|why| {
-            let offset = Some(place.start);
-            let row = RejectedRow { list: list.as_str(), offset, why, concerns: Concerns::Nothing };
-            InvalidPage::Row(Box::new(row))
-        })?;
-        places.push((list, value.id().to_owned(), place));
-        values.push(value);
-    }
-    Ok(values)
+/// Reads the rows of the small lists, one list after the other.
+struct SmallRows<'p> {
+    body: &'p str,
+    /// List, id and place of each row.
+    places: Vec<(SmallList, String, Range<usize>)>,
+    unknown: &'p mut UnknownFields,
 }
 
-fn header(page: &wire::PageIn<'_>) -> Result<Header, InvalidPage> {
+impl<'p> SmallRows<'p> {
+    fn read<W, T>(&mut self, list: SmallList, rows: Option<Vec<&'p RawValue>>) -> Result<Vec<T>, InvalidPage>
+    where
+        W: Read<'p>,
+        T: TryFrom<W, Error = InvalidRow> + SmallRow,
+    {
+        let rows = rows.unwrap_or_default();
+        if rows.len() > list.limit() {
+            return Err(InvalidPage::TooManyRows { list: list.as_str(), limit: list.limit() });
+        }
+        let mut values = Vec::with_capacity(rows.len());
+        for raw in rows {
+            let place = place(self.body, raw);
+            self.unknown.enter(list.as_str(), Some(place.start));
+            let value: T = parse(raw.get(), self.unknown).map_err(|why| {
+                let offset = Some(place.start);
+                let row = RejectedRow { list: list.as_str(), offset, why, concerns: Concerns::Nothing };
+                InvalidPage::Row(Box::new(row))
+            })?;
+            self.places.push((list, value.id().to_owned(), place));
+            values.push(value);
+        }
+        Ok(values)
+    }
+}
+
+fn header(page: &wire::PageIn<'_>, unknown: &mut UnknownFields) -> Result<Header, InvalidPage> {
     let epoch = page.epoch.as_ref().map_or("", |epoch| &epoch.0);
     if epoch.len() > MAX_TEXT_BYTES || epoch.chars().any(char::is_control) {
         return Err(InvalidPage::Header { field: "epoch", what: "is too long or has a control character" });
@@ -414,13 +437,16 @@ fn header(page: &wire::PageIn<'_>) -> Result<Header, InvalidPage> {
     {
         return Err(InvalidPage::Header { field: "base", what: "is above `revision`" });
     }
+    unknown.enter("counts", None);
+    // A hint that cannot be read is none.
+    let counts = page.counts.and_then(|raw| object::from_str::<wire::CountsIn>(raw.get(), unknown).ok());
     Ok(Header {
         epoch: epoch.to_owned(),
         revision: page.revision,
         base: page.base,
         next: cursor("next", page.next.as_ref())?,
         poll: cursor("poll", page.poll.as_ref())?,
-        counts: page.counts.and_then(|raw| serde_json::from_str(raw.get()).ok()),
+        counts: counts.map(wire::Counts::from),
         confirm_removal: page.confirm_removal.unwrap_or(false),
     })
 }

@@ -210,7 +210,11 @@ impl Refresh {
     fn page_done<S: Shared>(&mut self, around: &mut Around<'_, S>) -> Option<Fetch> {
         let before = std::mem::replace(&mut self.state, State::Follower { free_since_ms: None });
         let State::Working { work, path, ahead } = before else { return None };
-        let Work { page, job, .. } = *work;
+        let Work { page, job, unknown, .. } = *work;
+        // A page that is worked in twice is told of with the second time.
+        if !matches!(&job, Job::Delta(delta) if delta.is_before_plans()) {
+            self.say_unknown(&unknown, around.report);
+        }
         match job {
             Job::Full(build) => match &page.header.next {
                 Some(next) => self.next_of_full(next, &path, build, ahead, around),

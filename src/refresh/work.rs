@@ -2,7 +2,10 @@
 
 use super::{Budget, RefreshEvent, Report};
 use crate::{
-    policy::page::{Page, RejectedRow},
+    policy::{
+        page::{Page, RejectedRow},
+        unknown::UnknownFields,
+    },
     store::{
         Shared, Source,
         build::{Build, BuildError, Step},
@@ -28,6 +31,8 @@ pub(super) struct Work {
     pub job: Job,
     next_row: usize,
     rejected: u64,
+    /// Of the whole page, once its rows are taken.
+    pub unknown: UnknownFields,
     stage: Stage,
 }
 
@@ -41,7 +46,8 @@ enum Stage {
 
 impl Work {
     pub fn new(page: Box<Page>, job: Job) -> Self {
-        Self { page, job, next_row: 0, rejected: 0, stage: Stage::Rows }
+        let unknown = page.unknown.clone();
+        Self { page, job, next_row: 0, rejected: 0, unknown, stage: Stage::Rows }
     }
 
     /// Works until the budget is used up; `true`: the page is done.
@@ -76,11 +82,11 @@ impl Work {
         let mut reject = |row| leave_out(&mut self.rejected, &row, report);
         let is_full = match &mut self.job {
             Job::Full(build) => {
-                build.add_rows(&self.page, rows, &mut reject);
+                build.add_rows(&self.page, rows, &mut reject, &mut self.unknown);
                 build.is_full()
             }
             Job::Delta(delta) => {
-                delta.add_rows(&self.page, rows, &mut reject);
+                delta.add_rows(&self.page, rows, &mut reject, &mut self.unknown);
                 delta.is_full()
             }
         };

@@ -19,6 +19,7 @@ use super::{
 use crate::policy::{
     Digest,
     page::{Header, Page, RejectedRow},
+    unknown::UnknownFields,
 };
 
 /// Most keys that a policy is believed to announce; `counts` is a hint, and shards are made for it.
@@ -141,8 +142,14 @@ impl Build {
     }
 
     /// Takes a range of a page's rows.
-    pub fn add_rows(&mut self, page: &Page, range: std::ops::Range<usize>, rejected: &mut dyn FnMut(RejectedRow)) {
-        change::of_rows(page, range, &|_| true, rejected, &mut |change| self.spool.add(change));
+    pub fn add_rows(
+        &mut self,
+        page: &Page,
+        range: std::ops::Range<usize>,
+        rejected: &mut dyn FnMut(RejectedRow),
+        unknown: &mut UnknownFields,
+    ) {
+        change::of_rows(page, range, &|_| true, rejected, unknown, &mut |change| self.spool.add(change));
     }
 
     /// Whether rows should be laid down before more are taken.

@@ -60,7 +60,8 @@ impl Refresh {
 
     /// A full policy that was begun will not be finished.
     pub(super) fn give_up_build(&mut self) {
-        if std::mem::take(&mut self.is_building) {
+        if let Some(target) = self.building.take() {
+            self.emptying.get_or_insert_default().add_unfinished(target);
             self.empty_runs();
         }
     }
@@ -74,6 +75,7 @@ impl Refresh {
     pub(super) fn follow(&mut self) {
         self.lease = None;
         self.emptying = None;
+        self.building = None;
         self.state = State::Follower { free_since_ms: None };
     }
 

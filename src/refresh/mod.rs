@@ -14,6 +14,7 @@ mod lead;
 mod pacing;
 mod said;
 pub mod schedule;
+mod size;
 mod waits;
 mod work;
 
@@ -32,7 +33,7 @@ use work::Work;
 use crate::{
     config::PolicySource,
     index::Index,
-    store::{Shared, build::Build, emptying::Emptying, held::Held, lease::Lease},
+    store::{Shared, batch::Target, build::Build, emptying::Emptying, held::Held, lease::Lease},
 };
 
 /// Pages of one revision. 10,000 pages of 5,000 rows are 50 million.
@@ -165,8 +166,8 @@ pub struct Refresh {
     began_ms: u64,
     visited: Index,
     emptying: Option<Emptying>,
-    /// A full policy was begun and not published yet.
-    is_building: bool,
+    /// Where a full policy was begun and not published yet.
+    building: Option<Target>,
     /// How long polls ask for their answer to be held.
     waits: Waits,
     /// The last cursor failed, in a way that another try may not mend.
@@ -209,7 +210,7 @@ impl Refresh {
             began_ms: 0,
             visited: Index::default(),
             emptying: None,
-            is_building: false,
+            building: None,
             cursor_failed: false,
             held_back: false,
             probes: Pacer::default(),

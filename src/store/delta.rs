@@ -167,7 +167,7 @@ impl Delta {
             manifest.catalogue_slot = held.catalogue_slot.other();
             manifest.catalogue_generation = generation;
             manifest.totals.apis = as_u64(lists.apis());
-            write_lists(shared, source, &lists, manifest.catalogue_slot, generation)?;
+            write_lists(shared, source, &lists, manifest.catalogue_slot, generation, u64::MAX)?;
         }
         if last {
             manifest.revision = header.revision;

@@ -216,5 +216,5 @@ fn what_there_is_no_room_for_is_refused() {
     }
     spool.add(change);
     assert_eq!(spool.spill_next(&memory, &source()), Err(BuildError::TooLarge));
-    assert_eq!(MAX_SPOOLED_MIB << 20, u64::from(MAX_RUNS) * u64::try_from(FULL_BYTES).unwrap());
+    assert_eq!(crate::config::MAX_POLICY_BYTES, u64::from(MAX_RUNS) * u64::try_from(FULL_BYTES).unwrap());
 }

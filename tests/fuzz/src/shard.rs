@@ -171,7 +171,7 @@ fn check_run(body: &[u8]) {
     let source = Source::new(Digest::of(b"shard"));
     let memory = Memory::default();
     let page = page();
-    let mut build = Build::new(&page, None, None, GENERATION);
+    let mut build = Build::new(&page, None, None, GENERATION, u64::MAX);
     build.begin_page(&page).unwrap();
     build.add_rows(&page, 0..page.len(), &mut |_| {}, &mut Default::default());
     while build.spill_next(&memory, &source).unwrap() != Step::Done {}

@@ -10,15 +10,18 @@ use std::{fmt, ops::Range};
 use serde_json::value::RawValue;
 
 use super::{
-    Digest, MAX_APIS, MAX_DENY_POLICIES, MAX_PLANS, MAX_REVISION, MAX_TEXT_BYTES, Text,
+    Digest, MAX_REVISION, MAX_TEXT_BYTES, Text,
     cursor::{is_cursor, resolve},
     describe::describe,
     left_out::Concerns,
     object::{self, Read},
-    rows::{Api, Application, DenyPolicy, InvalidRow, Key, Plan, Problem, Subscription},
+    rows::{Application, InvalidRow, Key, Problem, Subscription},
+    small::SmallRows,
     unknown::UnknownFields,
     wire,
 };
+
+pub use super::small::{CatalogueRows, SmallList, SmallRow};
 
 /// Bytes of a page. Envoy itself ends a callout's body at 32 MiB.
 pub const MAX_PAGE_BYTES: usize = 32 << 20;
@@ -40,19 +43,10 @@ pub struct Page {
     pub removed: Removed,
     /// Fields that keygate does not know, in all but the rows of the long lists.
     pub unknown: UnknownFields,
+    /// Rows of the small lists of which parts are left out, since they can never apply.
+    pub left_out: Vec<RejectedRow>,
     small_rows: Vec<(SmallList, String, Range<usize>)>,
     rows: Vec<(RowKind, Range<usize>)>,
-}
-
-/// Which small list a row stands in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SmallList {
-    /// `apis`.
-    Apis,
-    /// `plans`.
-    Plans,
-    /// `deny_policies`.
-    DenyPolicies,
 }
 
 /// What a page says of itself.
@@ -80,17 +74,6 @@ impl Header {
         self.next = self.next.take().map(|cursor| resolve(asked, cursor));
         self.poll = self.poll.take().map(|cursor| resolve(asked, cursor));
     }
-}
-
-/// The rows of the small lists.
-#[derive(Debug, Default, PartialEq)]
-pub struct CatalogueRows {
-    /// APIs.
-    pub apis: Vec<Api>,
-    /// Plans.
-    pub plans: Vec<Plan>,
-    /// Deny policies.
-    pub deny_policies: Vec<DenyPolicy>,
 }
 
 /// What a delta takes away.
@@ -233,14 +216,9 @@ impl Page {
             return Err(InvalidPage::Format(page.format));
         }
         let header = header(&page, &mut unknown)?;
-        let mut small = SmallRows { body: &body, places: Vec::new(), unknown: &mut unknown };
-        let catalogue = CatalogueRows {
-            apis: small.read::<wire::ApiRow<'_>, Api>(SmallList::Apis, page.apis)?,
-            plans: small.read::<wire::PlanRow<'_>, Plan>(SmallList::Plans, page.plans)?,
-            deny_policies: small
-                .read::<wire::DenyPolicyRow<'_>, DenyPolicy>(SmallList::DenyPolicies, page.deny_policies)?,
-        };
-        let small_rows = small.places;
+        let mut small = SmallRows { body: &body, places: Vec::new(), left_out: Vec::new(), unknown: &mut unknown };
+        let catalogue = small.read_all(page.apis, page.plans, page.deny_policies)?;
+        let SmallRows { places: small_rows, left_out, .. } = small;
         let removed = match page.removed {
             Some(raw) if header.base.is_some() => {
                 let invalid = |error| InvalidPage::Json(format!("`removed`: {}", describe(&error)));
@@ -257,7 +235,7 @@ impl Page {
         ] {
             rows.extend(list.unwrap_or_default().into_iter().map(|raw| (kind, place(&body, raw))));
         }
-        Ok(Self { header, catalogue, removed, unknown, small_rows, rows, body })
+        Ok(Self { header, catalogue, removed, unknown, left_out, small_rows, rows, body })
     }
 
     /// The rows of the small lists as they stand in the page: list, id and JSON.
@@ -325,7 +303,7 @@ fn row<'a>(kind: RowKind, json: &'a str, unknown: &mut UnknownFields) -> Result<
     })
 }
 
-fn parse<'a, W, T>(json: &'a str, unknown: &mut UnknownFields) -> Result<T, InvalidRow>
+pub(super) fn parse<'a, W, T>(json: &'a str, unknown: &mut UnknownFields) -> Result<T, InvalidRow>
 where
     W: Read<'a>,
     T: TryFrom<W, Error = InvalidRow>,
@@ -336,87 +314,9 @@ where
 }
 
 /// Where a raw value of `body` stands in it.
-fn place(body: &str, raw: &RawValue) -> Range<usize> {
+pub(super) fn place(body: &str, raw: &RawValue) -> Range<usize> {
     let start = raw.get().as_ptr().addr().saturating_sub(body.as_ptr().addr());
     start..start.saturating_add(raw.get().len())
-}
-
-impl SmallList {
-    /// Its name in the page.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Apis => "apis",
-            Self::Plans => "plans",
-            Self::DenyPolicies => "deny_policies",
-        }
-    }
-
-    /// How many rows it may have.
-    pub fn limit(self) -> usize {
-        match self {
-            Self::Apis => MAX_APIS,
-            Self::Plans => MAX_PLANS,
-            Self::DenyPolicies => MAX_DENY_POLICIES,
-        }
-    }
-}
-
-/// A row of a small list.
-pub trait SmallRow {
-    /// Its id.
-    fn id(&self) -> &str;
-}
-
-impl SmallRow for Api {
-    fn id(&self) -> &str {
-        self.id.as_str()
-    }
-}
-
-impl SmallRow for Plan {
-    fn id(&self) -> &str {
-        self.id.as_str()
-    }
-}
-
-impl SmallRow for DenyPolicy {
-    fn id(&self) -> &str {
-        self.id.as_str()
-    }
-}
-
-/// Reads the rows of the small lists, one list after the other.
-struct SmallRows<'p> {
-    body: &'p str,
-    /// List, id and place of each row.
-    places: Vec<(SmallList, String, Range<usize>)>,
-    unknown: &'p mut UnknownFields,
-}
-
-impl<'p> SmallRows<'p> {
-    fn read<W, T>(&mut self, list: SmallList, rows: Option<Vec<&'p RawValue>>) -> Result<Vec<T>, InvalidPage>
-    where
-        W: Read<'p>,
-        T: TryFrom<W, Error = InvalidRow> + SmallRow,
-    {
-        let rows = rows.unwrap_or_default();
-        if rows.len() > list.limit() {
-            return Err(InvalidPage::TooManyRows { list: list.as_str(), limit: list.limit() });
-        }
-        let mut values = Vec::with_capacity(rows.len());
-        for raw in rows {
-            let place = place(self.body, raw);
-            self.unknown.enter(list.as_str(), Some(place.start));
-            let value: T = parse(raw.get(), self.unknown).map_err(|why| {
-                let offset = Some(place.start);
-                let row = RejectedRow { list: list.as_str(), offset, why, concerns: Concerns::Nothing };
-                InvalidPage::Row(Box::new(row))
-            })?;
-            self.places.push((list, value.id().to_owned(), place));
-            values.push(value);
-        }
-        Ok(values)
-    }
 }
 
 fn header(page: &wire::PageIn<'_>, unknown: &mut UnknownFields) -> Result<Header, InvalidPage> {

@@ -19,6 +19,7 @@ use crate::{
 mod between;
 mod held;
 mod laid_down;
+mod never;
 mod size;
 mod unknown;
 

@@ -4,10 +4,11 @@ use super::{Budget, RefreshEvent, Report};
 use crate::{
     policy::{
         page::{Page, RejectedRow},
+        rows::Problem,
         unknown::UnknownFields,
     },
     store::{
-        Shared, Source,
+        Shared, Source, as_u64,
         build::{Build, BuildError, Step},
         delta::Delta,
         manifest::Manifest,
@@ -68,6 +69,11 @@ impl Work {
             }
         }
         let done = self.stage == Stage::Done;
+        // A page that is worked in twice is told of with the second time.
+        if done && !matches!(&self.job, Job::Delta(delta) if delta.is_before_plans()) {
+            let parts = self.page.left_out.iter();
+            parts.for_each(|row| leave_out(&mut self.rejected, row, report));
+        }
         if done && self.rejected > LOGGED_ROWS {
             let more = self.rejected.saturating_sub(LOGGED_ROWS);
             report.warn(format!("{more} more rows of this page are left out"));
@@ -150,11 +156,15 @@ impl Work {
     }
 }
 
-/// Counts a row that is left out, and names the first of a page.
+/// Counts a row that is left out, or parts of one, and names the first of a page.
 fn leave_out(rejected: &mut u64, row: &RejectedRow, report: &mut Report) {
-    *rejected = rejected.saturating_add(1);
-    report.event(RefreshEvent::RowsRejected(1));
-    if *rejected <= LOGGED_ROWS {
-        report.warn(format!("a row of the policy is left out, and what it speaks of is not allowed: {row}"));
+    let (what, count) = match row.why.problem {
+        Problem::NeverApply(parts) => ("parts of a row of the policy are left out, and permit nothing", as_u64(parts)),
+        _ => ("a row of the policy is left out, and what it speaks of is not allowed", 1),
+    };
+    report.event(RefreshEvent::RowsRejected(count));
+    if *rejected < LOGGED_ROWS {
+        report.warn(format!("{what}: {row}"));
     }
+    *rejected = rejected.saturating_add(1);
 }

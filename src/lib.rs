@@ -5,6 +5,7 @@
 //!
 //! - [`policy`]: what a policy consists of, and how its pages are read
 //! - [`config`]: the plugin configuration
+//! - [`naming`]: names that others wrote, as messages repeat them
 //! - [`head`], [`path`], [`hostname`], [`referer`], [`template`]: parts of a request, and the patterns they are held against
 //! - [`credential`]: where a request carries its key
 //! - [`catalogue`]: which API a request belongs to, and the other small lists
@@ -29,6 +30,7 @@ pub mod head;
 pub mod hostname;
 pub mod index;
 pub mod limit;
+pub mod naming;
 pub mod outcome;
 pub mod path;
 pub mod policy;

@@ -256,9 +256,15 @@ fn push_escape(out: &mut Vec<u8>, byte: u8) {
 pub struct PathPrefix(Vec<u8>);
 
 impl PathPrefix {
-    /// Reads a match's `path`. `None`: no absolute path, too long, with a query, or one that could be read two ways.
+    /// Whether `path` is written as no request's path can be meant: a template, or with a blank or a query.
+    pub fn never_applies(path: &str) -> bool {
+        path.contains(['{', '}', '*', ' ', '?'])
+    }
+
+    /// Reads a match's `path`. `None`: no absolute path, too long, one that can never apply, or one that could be read two
+    /// ways.
     pub fn parse(path: &str) -> Option<Self> {
-        if path.len() > MAX_PREFIX_BYTES || path.contains('?') {
+        if path.len() > MAX_PREFIX_BYTES || Self::never_applies(path) {
             return None;
         }
         let RequestPath { path, .. } = RequestPath::parse(path.as_bytes()).ok()?;
@@ -428,7 +434,18 @@ mod tests {
             let found = PathPrefix::parse(path);
             assert_eq!(found.as_ref().map(|prefix| std::str::from_utf8(prefix.as_bytes()).unwrap()), expected);
         }
-        for path in ["", "a", "/a?b", "/a//b", "/a/../b", &format!("/{}", "a".repeat(MAX_PREFIX_BYTES))] {
+        for path in [
+            "",
+            "a",
+            "/a?b",
+            "/a b",
+            "/a/*",
+            "/{a}",
+            "/a}",
+            "/a//b",
+            "/a/../b",
+            &format!("/{}", "a".repeat(MAX_PREFIX_BYTES)),
+        ] {
             assert_eq!(PathPrefix::parse(path), None, "{path}");
         }
     }

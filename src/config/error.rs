@@ -4,10 +4,8 @@
 //! under `policy.headers`, `policy.credentials` and `emergency` gets in here as kind and length only, so neither
 //! `Display` nor `Debug` can tell it.
 
-use super::{
-    json::Value,
-    place::{Path, shown},
-};
+use super::{json::Value, place::Path};
+use crate::naming::shown;
 
 /// Why a configuration is refused. It shows as one line:
 /// `policy.timeout_ms, line 3, column 19: found the number 0, expected an integer from 1 to 2592000000`.

@@ -25,7 +25,7 @@ use std::{fmt, time::Duration};
 
 pub use error::{Expected, Found, InvalidConfig, Position, Problem, VariableProblem};
 pub use fields::{FIELDS, Field, WhenAbsent};
-pub use parse::{MAX_CONFIG_BYTES, MAX_DURATION_MS, parse};
+pub use parse::{MAX_CONFIG_BYTES, MAX_DURATION_MS, MAX_POLICY_BYTES, parse};
 
 use crate::{policy::Digest, reason::Reason};
 
@@ -96,6 +96,8 @@ pub struct PolicySource {
     pub expire_after: Option<Duration>,
     /// How long a request waits for the very first policy; zero: not at all.
     pub startup_hold: Duration,
+    /// Bound on what a policy takes, packed, in bytes.
+    pub max_bytes: u64,
     /// Share of the known keys that a full policy may drop, in percent; 100: all.
     pub max_removed_percent: u8,
 }

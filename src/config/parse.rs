@@ -27,6 +27,9 @@ pub const MAX_CONFIG_BYTES: usize = 512 * 1024;
 /// of several stay far below what any integer type holds.
 pub const MAX_DURATION_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
+/// The largest `policy.max_bytes`: there is room in shared data for 4,096 runs of 4 MiB ([`crate::store::spool`]).
+pub const MAX_POLICY_BYTES: u64 = 4_096 * 4 * 1_024 * 1_024;
+
 /// The shortest `policy.refresh_interval_ms`.
 const MIN_REFRESH_INTERVAL_MS: u64 = 100;
 /// The shortest `policy.timeout_ms`.
@@ -197,6 +200,7 @@ fn policy(item: &Item<'_>, env: Environment<'_>) -> Result<PolicySource, Fault> 
         stale_after,
         expire_after,
         startup_hold: duration(&object, "startup_hold_ms", 0)?,
+        max_bytes: object.field("max_bytes")?.integer(1, MAX_POLICY_BYTES)?,
         max_removed_percent: percent(object.field("max_removed_percent")?)?,
     })
 }

@@ -1,9 +1,7 @@
 //! Where in a configuration something stands, as errors name it, and whether it may be named at all.
 
 use super::message::counted;
-
-/// Characters of a name or a value that an error repeats; what is longer is cut, so that no error floods a log.
-pub(super) const MAX_SHOWN: usize = 64;
+use crate::naming::shown;
 
 /// What stands under these is secret, or tells who is let in: errors name it by kind and length only.
 const HIDDEN: [&str; 3] = ["policy.headers", "policy.credentials", "emergency"];
@@ -52,14 +50,4 @@ impl Path {
     pub fn as_str(&self) -> &str {
         &self.text
     }
-}
-
-/// At most [`MAX_SHOWN`] characters of `text`, the last of them `…` where it is cut.
-pub(super) fn shown(text: &str) -> String {
-    let mut short: String = text.chars().take(MAX_SHOWN).collect();
-    if short.len() < text.len() {
-        short.pop();
-        short.push('…');
-    }
-    short
 }

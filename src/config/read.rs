@@ -5,11 +5,9 @@
 use super::{
     error::{Expected, Fault, Found, Problem},
     json::{Member, Node, Value},
-    place::{MAX_SHOWN, Path},
+    place::Path,
 };
-
-/// Changes of letters that still make an unknown name a slip of a known one: one in three, and a forgotten `_ms`.
-const MAX_SLIPS: usize = 3;
+use crate::naming;
 
 /// What a string must be, beside its length.
 pub(super) struct Rule {
@@ -184,13 +182,8 @@ impl<'n> Entry<'n> {
 
     /// The refusal of this field's name where only `allowed` ones may stand.
     pub fn unknown(&self, allowed: &[&'static str]) -> Fault {
-        let close = allowed
-            .iter()
-            .filter(|_| !self.name_place.path.is_hidden() && self.name.len() <= MAX_SHOWN)
-            .map(|name| (strsim::osa_distance(&self.name.to_ascii_lowercase(), name), *name))
-            .filter(|(slips, name)| *slips <= MAX_SLIPS.min(name.len() / 3))
-            .min_by_key(|(slips, _)| *slips)
-            .map(|(_, name)| name);
+        let is_hidden = self.name_place.path.is_hidden();
+        let close = if is_hidden { None } else { naming::nearest(self.name, allowed) };
         self.name_place.fault(Problem::UnknownField { allowed: allowed.to_vec(), close })
     }
 }

@@ -44,6 +44,7 @@ pub struct Metrics {
     failed: Metric,
     refresh_refused: Metric,
     rows_rejected: Metric,
+    unknown_fields: Metric,
     refused_rollback: Metric,
     refused_shrink: Metric,
     revision: Metric,
@@ -83,6 +84,7 @@ impl Metrics {
             failed: counter("refresh.failed"),
             refresh_refused: counter("refresh.refused"),
             rows_rejected: counter("policy.rows_rejected"),
+            unknown_fields: counter("policy.unknown_fields"),
             refused_rollback: counter("policy.refused_rollback"),
             refused_shrink: counter("policy.refused_shrink"),
             revision: gauge("revision"),
@@ -127,6 +129,7 @@ impl Metrics {
             RefreshEvent::Failed => self.failed.add(1),
             RefreshEvent::Refused => self.refresh_refused.add(1),
             RefreshEvent::RowsRejected(rows) => self.rows_rejected.add(rows),
+            RefreshEvent::UnknownFields => self.unknown_fields.add(1),
             RefreshEvent::RefusedRollback => self.refused_rollback.add(1),
             RefreshEvent::RefusedShrink => self.refused_shrink.add(1),
             RefreshEvent::Took(time) => {

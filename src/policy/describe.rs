@@ -52,7 +52,7 @@ mod tests {
         for value in values {
             let row = format!(r#"{{"id": "hunter2", "name": "hunter2", "used_up_until": {value}}}"#);
             let page = Page::scan(format!(r#"{{"format": 1, "applications": [{row}]}}"#).into_bytes()).unwrap();
-            let told = page.rows(0..1).next().unwrap().unwrap_err().why.to_string();
+            let told = page.rows(0..1, &mut Default::default()).next().unwrap().unwrap_err().why.to_string();
             assert!(told.starts_with("expected i64 (line 1 column ") && !told.contains("hunter2"), "{value}: {told}");
 
             let told = Page::scan(format!(r#"{{"format": {value}}}"#).into_bytes()).unwrap_err().to_string();

@@ -10,6 +10,8 @@ pub mod left_out;
 pub(crate) mod object;
 pub mod page;
 pub mod rows;
+mod small;
+pub mod unknown;
 pub mod wire;
 
 use std::{borrow::Cow, fmt};

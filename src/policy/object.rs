@@ -3,14 +3,122 @@
 //! The derived code also takes an array for a struct, value by value in the order of its fields. No page means that, and
 //! in the module it would be half of what reads a row. So [`read_object`] takes an object, and nothing else. As with the
 //! derived code, fields that are not known are ignored, one that is given twice is an error, and one that may be absent
-//! is an `Option`.
+//! is an `Option`. Unlike with the derived code, the names of unknown fields are kept, in objects inside objects too.
+
+use std::{fmt, marker::PhantomData};
 
 use serde::{
-    Deserialize,
-    de::{Error, MapAccess},
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::{
+    unknown::UnknownFields,
+    wire::{Entry, Str},
 };
 
-use super::wire::Str;
+/// A value of a page, read with a note of the fields that keygate does not know.
+pub trait Read<'de>: Sized {
+    /// Reads it.
+    fn read<D: Deserializer<'de>>(deserializer: D, unknown: &mut UnknownFields) -> Result<Self, D::Error>;
+}
+
+/// A value that [`read_object`] reads.
+pub trait Object<'de>: Read<'de> {}
+
+/// Reads a whole text.
+pub fn from_str<'de, T: Read<'de>>(json: &'de str, unknown: &mut UnknownFields) -> serde_json::Result<T> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let value = T::read(&mut deserializer, unknown)?;
+    deserializer.end()?;
+    Ok(value)
+}
+
+/// `Read` for what has no fields.
+macro_rules! read_plain {
+    ($($name:ty),+ $(,)?) => {
+        $(impl<'de: 'a, 'a> Read<'de> for $name {
+            fn read<D: Deserializer<'de>>(deserializer: D, _: &mut UnknownFields) -> Result<Self, D::Error> {
+                Self::deserialize(deserializer)
+            }
+        })+
+    };
+}
+
+read_plain!(
+    u64,
+    Str<'a>,
+    Option<bool>,
+    Option<i64>,
+    Option<u64>,
+    Option<Str<'a>>,
+    Option<&'a RawValue>,
+    Option<Vec<&'a RawValue>>,
+    Option<Vec<Entry<'a>>>,
+    Option<Vec<Str<'a>>>,
+);
+
+/// Reads a `T` where serde asks for a seed or a visitor.
+struct Reading<'u, T>(&'u mut UnknownFields, PhantomData<T>);
+
+impl<'de, T: Read<'de>> DeserializeSeed<'de> for Reading<'_, T> {
+    type Value = T;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        T::read(deserializer, self.0)
+    }
+}
+
+impl<'de, T: Object<'de>> Read<'de> for Option<T> {
+    fn read<D: Deserializer<'de>>(deserializer: D, unknown: &mut UnknownFields) -> Result<Self, D::Error> {
+        deserializer.deserialize_option(Reading::<Self>(unknown, PhantomData))
+    }
+}
+
+impl<'de, T: Read<'de>> Visitor<'de> for Reading<'_, Option<T>> {
+    type Value = Option<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value or null")
+    }
+
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        T::read(deserializer, self.0).map(Some)
+    }
+}
+
+impl<'de, T: Object<'de>> Read<'de> for Option<Vec<T>> {
+    fn read<D: Deserializer<'de>>(deserializer: D, unknown: &mut UnknownFields) -> Result<Self, D::Error> {
+        deserializer.deserialize_option(Reading::<Self>(unknown, PhantomData))
+    }
+}
+
+impl<'de, T: Object<'de>> Read<'de> for Vec<T> {
+    fn read<D: Deserializer<'de>>(deserializer: D, unknown: &mut UnknownFields) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Reading::<Self>(unknown, PhantomData))
+    }
+}
+
+impl<'de, T: Object<'de>> Visitor<'de> for Reading<'_, Vec<T>> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = seq.next_element_seed(Reading::<T>(self.0, PhantomData))? {
+            values.push(value);
+        }
+        Ok(values)
+    }
+}
 
 /// What a field is that was not given.
 pub trait Absent: Sized {
@@ -37,15 +145,20 @@ impl Absent for u64 {
 }
 
 /// Reads the value of a field that was not given before.
-pub fn fill<'de, A, T>(place: &mut Option<T>, field: &'static str, map: &mut A) -> Result<(), A::Error>
+pub fn fill<'de, A, T>(
+    place: &mut Option<T>,
+    field: &'static str,
+    map: &mut A,
+    unknown: &mut UnknownFields,
+) -> Result<(), A::Error>
 where
     A: MapAccess<'de>,
-    T: Deserialize<'de>,
+    T: Read<'de>,
 {
     if place.is_some() {
         return Err(A::Error::duplicate_field(field));
     }
-    *place = Some(map.next_value()?);
+    *place = Some(map.next_value_seed(Reading(unknown, PhantomData))?);
     Ok(())
 }
 
@@ -59,14 +172,18 @@ macro_rules! json_name {
     };
 }
 
-/// `Deserialize` for a struct with one lifetime: `read_object!(Row { id, key_type as "type" });`.
+/// `Read` and `Deserialize` for a struct, with the lifetime of the text if it has one:
+/// `read_object!(Row<'de> { id, key_type as "type" });`.
 macro_rules! read_object {
-    ($name:ident { $($field:ident $(as $json:literal)?),+ $(,)? }) => {
-        impl<'de: 'a, 'a> serde::Deserialize<'de> for $name<'a> {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct ObjectVisitor;
-                impl<'de> serde::de::Visitor<'de> for ObjectVisitor {
-                    type Value = $name<'de>;
+    ($name:ident $(<$life:lifetime>)? { $($field:ident $(as $json:literal)?),+ $(,)? }) => {
+        impl<'de> $crate::policy::object::Read<'de> for $name$(<$life>)? {
+            fn read<D: serde::Deserializer<'de>>(
+                deserializer: D,
+                unknown: &mut $crate::policy::unknown::UnknownFields,
+            ) -> Result<Self, D::Error> {
+                struct ObjectVisitor<'u>(&'u mut $crate::policy::unknown::UnknownFields);
+                impl<'de> serde::de::Visitor<'de> for ObjectVisitor<'_> {
+                    type Value = $name$(<$life>)?;
                     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                         f.write_str("a JSON object")
                     }
@@ -76,9 +193,12 @@ macro_rules! read_object {
                         while let Some($crate::policy::wire::Str(name)) = map.next_key()? {
                             match &*name {
                                 $(json_name!($field $($json)?) => {
-                                    fill(&mut $field, json_name!($field $($json)?), &mut map)?;
+                                    fill(&mut $field, json_name!($field $($json)?), &mut map, self.0)?;
                                 })+
-                                _ => _ = map.next_value::<serde::de::IgnoredAny>()?,
+                                _ => {
+                                    self.0.note(&name, &[$(json_name!($field $($json)?)),+]);
+                                    map.next_value::<serde::de::IgnoredAny>()?;
+                                }
                             }
                         }
                         Ok($name {
@@ -89,7 +209,15 @@ macro_rules! read_object {
                         })
                     }
                 }
-                deserializer.deserialize_map(ObjectVisitor)
+                deserializer.deserialize_map(ObjectVisitor(unknown))
+            }
+        }
+
+        impl<'de> $crate::policy::object::Object<'de> for $name$(<$life>)? {}
+
+        impl<'de> serde::Deserialize<'de> for $name$(<$life>)? {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::policy::object::Read::read(deserializer, &mut Default::default())
             }
         }
     };

@@ -7,17 +7,21 @@
 
 use std::{fmt, ops::Range};
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    Digest, MAX_APIS, MAX_DENY_POLICIES, MAX_PLANS, MAX_REVISION, MAX_TEXT_BYTES, Text,
+    Digest, MAX_REVISION, MAX_TEXT_BYTES, Text,
     cursor::{is_cursor, resolve},
     describe::describe,
     left_out::Concerns,
-    rows::{Api, Application, DenyPolicy, InvalidRow, Key, Plan, Problem, Subscription},
+    object::{self, Read},
+    rows::{Application, InvalidRow, Key, Problem, Subscription},
+    small::SmallRows,
+    unknown::UnknownFields,
     wire,
 };
+
+pub use super::small::{CatalogueRows, SmallList, SmallRow};
 
 /// Bytes of a page. Envoy itself ends a callout's body at 32 MiB.
 pub const MAX_PAGE_BYTES: usize = 32 << 20;
@@ -37,19 +41,12 @@ pub struct Page {
     pub catalogue: CatalogueRows,
     /// What a delta takes away.
     pub removed: Removed,
+    /// Fields that keygate does not know, in all but the rows of the long lists.
+    pub unknown: UnknownFields,
+    /// Rows of the small lists of which parts are left out, since they can never apply.
+    pub left_out: Vec<RejectedRow>,
     small_rows: Vec<(SmallList, String, Range<usize>)>,
     rows: Vec<(RowKind, Range<usize>)>,
-}
-
-/// Which small list a row stands in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SmallList {
-    /// `apis`.
-    Apis,
-    /// `plans`.
-    Plans,
-    /// `deny_policies`.
-    DenyPolicies,
 }
 
 /// What a page says of itself.
@@ -77,17 +74,6 @@ impl Header {
         self.next = self.next.take().map(|cursor| resolve(asked, cursor));
         self.poll = self.poll.take().map(|cursor| resolve(asked, cursor));
     }
-}
-
-/// The rows of the small lists.
-#[derive(Debug, Default, PartialEq)]
-pub struct CatalogueRows {
-    /// APIs.
-    pub apis: Vec<Api>,
-    /// Plans.
-    pub plans: Vec<Plan>,
-    /// Deny policies.
-    pub deny_policies: Vec<DenyPolicy>,
 }
 
 /// What a delta takes away.
@@ -223,26 +209,21 @@ impl Page {
         }
         let body = String::from_utf8(body)
             .map_err(|error| InvalidPage::NotUtf8 { offset: error.utf8_error().valid_up_to() })?;
+        let mut unknown = UnknownFields::default();
         let page: wire::PageIn<'_> =
-            serde_json::from_str(&body).map_err(|error| InvalidPage::Json(describe(&error)))?;
+            object::from_str(&body, &mut unknown).map_err(|error| InvalidPage::Json(describe(&error)))?;
         if page.format != wire::FORMAT {
             return Err(InvalidPage::Format(page.format));
         }
-        let header = header(&page)?;
-        let mut small_rows = Vec::new();
-        let apis = small_list::<wire::ApiRow<'_>, Api>(&body, SmallList::Apis, page.apis, &mut small_rows)?;
-        let plans = small_list::<wire::PlanRow<'_>, Plan>(&body, SmallList::Plans, page.plans, &mut small_rows)?;
-        let deny_policies = small_list::<wire::DenyPolicyRow<'_>, DenyPolicy>(
-            &body,
-            SmallList::DenyPolicies,
-            page.deny_policies,
-            &mut small_rows,
-        )?;
-        let catalogue = CatalogueRows { apis, plans, deny_policies };
+        let header = header(&page, &mut unknown)?;
+        let mut small = SmallRows { body: &body, places: Vec::new(), left_out: Vec::new(), unknown: &mut unknown };
+        let catalogue = small.read_all(page.apis, page.plans, page.deny_policies)?;
+        let SmallRows { places: small_rows, left_out, .. } = small;
         let removed = match page.removed {
             Some(raw) if header.base.is_some() => {
                 let invalid = |error| InvalidPage::Json(format!("`removed`: {}", describe(&error)));
-                removed(serde_json::from_str(raw.get()).map_err(invalid)?)?
+                unknown.enter("removed", None);
+                removed(object::from_str(raw.get(), &mut unknown).map_err(invalid)?)?
             }
             _ => Removed::default(),
         };
@@ -254,7 +235,7 @@ impl Page {
         ] {
             rows.extend(list.unwrap_or_default().into_iter().map(|raw| (kind, place(&body, raw))));
         }
-        Ok(Self { header, catalogue, removed, small_rows, rows, body })
+        Ok(Self { header, catalogue, removed, unknown, left_out, small_rows, rows, body })
     }
 
     /// The rows of the small lists as they stand in the page: list, id and JSON.
@@ -283,14 +264,20 @@ impl Page {
         self.rows.get(row).map(|(_, place)| place.start)
     }
 
-    /// The rows of a range, each a valid value or the reason why it is left out. What lies beyond the end is no row.
-    pub fn rows(&self, range: Range<usize>) -> impl Iterator<Item = Result<Row<'_>, RejectedRow>> {
+    /// The rows of a range, each a valid value or the reason why it is left out. What lies beyond the end is no row. The
+    /// names of fields that keygate does not know go to `unknown`.
+    pub fn rows<'p>(
+        &'p self,
+        range: Range<usize>,
+        unknown: &'p mut UnknownFields,
+    ) -> impl Iterator<Item = Result<Row<'p>, RejectedRow>> {
         let end = range.end.min(self.rows.len());
         let rows = self.rows.get(range.start.min(end)..end).unwrap_or_default();
-        rows.iter().map(|(kind, place)| {
+        rows.iter().map(move |(kind, place)| {
             // The place was measured on this very body; should it ever not fit, the row is bad like any other.
             let json = self.body.get(place.clone()).unwrap_or_default();
-            row(*kind, json).map_err(|why| {
+            unknown.enter(kind.list(), Some(place.start));
+            row(*kind, json, unknown).map_err(|why| {
                 let concerns = Concerns::of(*kind, json);
                 RejectedRow { list: kind.list(), offset: Some(place.start), why, concerns }
             })
@@ -308,95 +295,31 @@ impl RowKind {
     }
 }
 
-fn row(kind: RowKind, json: &str) -> Result<Row<'_>, InvalidRow> {
+fn row<'a>(kind: RowKind, json: &'a str, unknown: &mut UnknownFields) -> Result<Row<'a>, InvalidRow> {
     Ok(match kind {
-        RowKind::Application => Row::Application(parse::<wire::ApplicationRow<'_>, _>(json)?),
-        RowKind::Key => Row::Key(parse::<wire::KeyRow<'_>, _>(json)?),
-        RowKind::Subscription => Row::Subscription(parse::<wire::SubscriptionRow<'_>, _>(json)?),
+        RowKind::Application => Row::Application(parse::<wire::ApplicationRow<'_>, _>(json, unknown)?),
+        RowKind::Key => Row::Key(parse::<wire::KeyRow<'_>, _>(json, unknown)?),
+        RowKind::Subscription => Row::Subscription(parse::<wire::SubscriptionRow<'_>, _>(json, unknown)?),
     })
 }
 
-fn parse<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow>>(json: &'a str) -> Result<T, InvalidRow> {
-    let row: W = serde_json::from_str(json)
+pub(super) fn parse<'a, W, T>(json: &'a str, unknown: &mut UnknownFields) -> Result<T, InvalidRow>
+where
+    W: Read<'a>,
+    T: TryFrom<W, Error = InvalidRow>,
+{
+    let row: W = object::from_str(json, unknown)
         .map_err(|error| InvalidRow { field: "", problem: Problem::Shape(describe(&error)) })?;
     T::try_from(row)
 }
 
 /// Where a raw value of `body` stands in it.
-fn place(body: &str, raw: &RawValue) -> Range<usize> {
+pub(super) fn place(body: &str, raw: &RawValue) -> Range<usize> {
     let start = raw.get().as_ptr().addr().saturating_sub(body.as_ptr().addr());
     start..start.saturating_add(raw.get().len())
 }
 
-impl SmallList {
-    /// Its name in the page.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Apis => "apis",
-            Self::Plans => "plans",
-            Self::DenyPolicies => "deny_policies",
-        }
-    }
-
-    /// How many rows it may have.
-    pub fn limit(self) -> usize {
-        match self {
-            Self::Apis => MAX_APIS,
-            Self::Plans => MAX_PLANS,
-            Self::DenyPolicies => MAX_DENY_POLICIES,
-        }
-    }
-}
-
-/// A row of a small list.
-pub trait SmallRow {
-    /// Its id.
-    fn id(&self) -> &str;
-}
-
-impl SmallRow for Api {
-    fn id(&self) -> &str {
-        self.id.as_str()
-    }
-}
-
-impl SmallRow for Plan {
-    fn id(&self) -> &str {
-        self.id.as_str()
-    }
-}
-
-impl SmallRow for DenyPolicy {
-    fn id(&self) -> &str {
-        self.id.as_str()
-    }
-}
-
-fn small_list<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow> + SmallRow>(
-    body: &str,
-    list: SmallList,
-    rows: Option<Vec<&'a RawValue>>,
-    places: &mut Vec<(SmallList, String, Range<usize>)>,
-) -> Result<Vec<T>, InvalidPage> {
-    let rows = rows.unwrap_or_default();
-    if rows.len() > list.limit() {
-        return Err(InvalidPage::TooManyRows { list: list.as_str(), limit: list.limit() });
-    }
-    let mut values = Vec::with_capacity(rows.len());
-    for raw in rows {
-        let place = place(body, raw);
-        let value: T = parse(raw.get()).map_err(|why| {
-            let offset = Some(place.start);
-            let row = RejectedRow { list: list.as_str(), offset, why, concerns: Concerns::Nothing };
-            InvalidPage::Row(Box::new(row))
-        })?;
-        places.push((list, value.id().to_owned(), place));
-        values.push(value);
-    }
-    Ok(values)
-}
-
-fn header(page: &wire::PageIn<'_>) -> Result<Header, InvalidPage> {
+fn header(page: &wire::PageIn<'_>, unknown: &mut UnknownFields) -> Result<Header, InvalidPage> {
     let epoch = page.epoch.as_ref().map_or("", |epoch| &epoch.0);
     if epoch.len() > MAX_TEXT_BYTES || epoch.chars().any(char::is_control) {
         return Err(InvalidPage::Header { field: "epoch", what: "is too long or has a control character" });
@@ -414,13 +337,16 @@ fn header(page: &wire::PageIn<'_>) -> Result<Header, InvalidPage> {
     {
         return Err(InvalidPage::Header { field: "base", what: "is above `revision`" });
     }
+    unknown.enter("counts", None);
+    // A hint that cannot be read is none.
+    let counts = page.counts.and_then(|raw| object::from_str::<wire::CountsIn>(raw.get(), unknown).ok());
     Ok(Header {
         epoch: epoch.to_owned(),
         revision: page.revision,
         base: page.base,
         next: cursor("next", page.next.as_ref())?,
         poll: cursor("poll", page.poll.as_ref())?,
-        counts: page.counts.and_then(|raw| serde_json::from_str(raw.get()).ok()),
+        counts: counts.map(wire::Counts::from),
         confirm_removal: page.confirm_removal.unwrap_or(false),
     })
 }

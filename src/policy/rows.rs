@@ -50,6 +50,8 @@ pub enum Problem {
     TooLarge,
     /// The record that it belongs to is full.
     NoRoom,
+    /// So many entries can never apply.
+    NeverApply(usize),
 }
 
 impl fmt::Display for InvalidRow {
@@ -66,6 +68,12 @@ impl fmt::Display for InvalidRow {
             Problem::UnknownValue(known) => write!(f, "`{field}` is none of {known}"),
             Problem::LimitOutOfRange => write!(f, "`{field}` is not between 1 and {MAX_LIMIT_REQUESTS}"),
             Problem::TooLarge => write!(f, "`{field}` is larger than a record may be"),
+            Problem::NeverApply(entries) => {
+                write!(
+                    f,
+                    "`{field}` has {entries} of which no request can have the path: look for braces, `*`, blanks and `?`"
+                )
+            }
             Problem::NoRoom => write!(f, "`{field}` has more subscriptions than its record may hold"),
         }
     }
@@ -244,6 +252,8 @@ pub struct Api {
     pub production: bool,
     /// Whether there is an endpoint for sandbox keys.
     pub sandbox: bool,
+    /// Matches that can never apply; they are not among the others.
+    pub left_out: usize,
 }
 
 /// One host-and-path pair of an API.
@@ -262,8 +272,11 @@ impl<'a> TryFrom<wire::ApiRow<'a>> for Api {
         // They are for people; what is wrong in them is wrong in the row all the same.
         optional_text("name", row.name)?;
         optional_text("version", row.version)?;
-        let matches = row.matches.unwrap_or_default();
+        let mut matches = row.matches.unwrap_or_default();
         bounded("match", &matches)?;
+        let given = matches.len();
+        matches.retain(|one| !PathPrefix::never_applies(&one.path.0));
+        let left_out = given.saturating_sub(matches.len());
         let endpoints = list("endpoints", row.endpoints, Some)?;
         let has_endpoint =
             |name| endpoints.as_ref().is_none_or(|list| list.iter().any(|entry: &Cow<'_, str>| entry == name));
@@ -275,6 +288,7 @@ impl<'a> TryFrom<wire::ApiRow<'a>> for Api {
             subscription_required: row.subscription_required.unwrap_or(true),
             production: has_endpoint(KeyType::Production.as_str()),
             sandbox: has_endpoint(KeyType::Sandbox.as_str()),
+            left_out,
         })
     }
 }
@@ -303,6 +317,8 @@ pub struct Plan {
     pub stop_on_quota_reach: bool,
     /// The only operations that it opens; `None` is any.
     pub operations: Option<Vec<Operation>>,
+    /// Operations that cannot be read, and so open nothing; they are not among the others.
+    pub left_out: usize,
 }
 
 /// So many requests in each window of one unit.
@@ -347,12 +363,15 @@ impl<'a> TryFrom<wire::PlanRow<'a>> for Plan {
         if let Some(operations) = &row.operations {
             bounded("operations", operations)?;
         }
+        let given = row.operations.as_ref().map_or(0, Vec::len);
+        let operations = row.operations.map(|rows| rows.into_iter().filter_map(operation).collect::<Vec<_>>());
         Ok(Self {
             id: text("id", row.id)?.into_owned(),
             limits: limits.into_iter().map(|row| limit("limits", row)).collect::<Result<_, _>>()?,
             burst: row.burst.map(|row| limit("burst", row)).transpose()?,
             stop_on_quota_reach: row.stop_on_quota_reach.unwrap_or(true),
-            operations: row.operations.map(|rows| rows.into_iter().filter_map(operation).collect()),
+            left_out: given.saturating_sub(operations.as_ref().map_or(0, Vec::len)),
+            operations,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The policy as JSON: the one definition of its shape that the filter reads with and the policy service writes with.
 //!
-//! Rows here are as they travel: nothing is checked but JSON's own types, and unknown fields are ignored.
+//! Rows here are as they travel: nothing is checked but JSON's own types, and of unknown fields only names are kept.
 //! [`super::rows`] turns them into valid values, [`super::page`] reads whole pages. This file knows no rule of a policy.
 
 use std::{borrow::Cow, fmt};
@@ -143,7 +143,7 @@ pub struct ApiRow<'a> {
     pub endpoints: List<'a>,
 }
 
-read_object!(ApiRow { id, name, version, state, matches as "match", security, subscription_required, endpoints });
+read_object!(ApiRow<'de> { id, name, version, state, matches as "match", security, subscription_required, endpoints });
 
 /// One host-and-path pair of an API.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -155,7 +155,7 @@ pub struct MatchRow<'a> {
     pub path: Str<'a>,
 }
 
-read_object!(MatchRow { hosts, path });
+read_object!(MatchRow<'de> { hosts, path });
 
 /// An application.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -179,7 +179,7 @@ pub struct ApplicationRow<'a> {
     pub used_up_until: Option<i64>,
 }
 
-read_object!(ApplicationRow { id, name, owner, state, plan, used_up_until });
+read_object!(ApplicationRow<'de> { id, name, owner, state, plan, used_up_until });
 
 /// A key, known by its digest.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -213,7 +213,7 @@ pub struct KeyRow<'a> {
     pub permitted_referers: List<'a>,
 }
 
-read_object!(KeyRow {
+read_object!(KeyRow<'de> {
     sha256, id, application, key_type as "type", state, not_before, expires_at, apis, permitted_ips,
     permitted_referers,
 });
@@ -236,7 +236,7 @@ pub struct SubscriptionRow<'a> {
     pub used_up_until: Option<i64>,
 }
 
-read_object!(SubscriptionRow { application, api, state, plan, used_up_until });
+read_object!(SubscriptionRow<'de> { application, api, state, plan, used_up_until });
 
 /// A usage plan.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -257,7 +257,7 @@ pub struct PlanRow<'a> {
     pub operations: Option<Vec<OperationRow<'a>>>,
 }
 
-read_object!(PlanRow { id, limits, burst, stop_on_quota_reach, operations });
+read_object!(PlanRow<'de> { id, limits, burst, stop_on_quota_reach, operations });
 
 /// So many requests in each window of one unit.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -268,7 +268,7 @@ pub struct LimitRow<'a> {
     pub per: Str<'a>,
 }
 
-read_object!(LimitRow { requests, per });
+read_object!(LimitRow<'de> { requests, per });
 
 /// Methods and a path template.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -280,7 +280,7 @@ pub struct OperationRow<'a> {
     pub path: Str<'a>,
 }
 
-read_object!(OperationRow { methods, path });
+read_object!(OperationRow<'de> { methods, path });
 
 /// Something that is denied whatever its key says.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -297,7 +297,7 @@ pub struct DenyPolicyRow<'a> {
     pub invert: Option<bool>,
 }
 
-read_object!(DenyPolicyRow { id, kind as "type", value, invert });
+read_object!(DenyPolicyRow<'de> { id, kind as "type", value, invert });
 
 /// A subscription's identity.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -308,7 +308,7 @@ pub struct SubscriptionId<'a> {
     pub api: Str<'a>,
 }
 
-read_object!(SubscriptionId { application, api });
+read_object!(SubscriptionId<'de> { application, api });
 
 /// What a delta takes away, before anything that it brings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -333,11 +333,10 @@ pub struct Removed<'a> {
     pub deny_policies: Option<Vec<Str<'a>>>,
 }
 
-read_object!(Removed { apis, applications, keys, subscriptions, plans, deny_policies });
+read_object!(Removed<'de> { apis, applications, keys, subscriptions, plans, deny_policies });
 
 /// How many rows a full policy will have, over all its pages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Keys.
     pub keys: u64,
@@ -345,6 +344,26 @@ pub struct Counts {
     pub applications: u64,
     /// Subscriptions.
     pub subscriptions: u64,
+}
+
+/// The same as the filter reads it.
+#[derive(Debug)]
+pub struct CountsIn {
+    /// Keys.
+    pub keys: Option<u64>,
+    /// Applications.
+    pub applications: Option<u64>,
+    /// Subscriptions.
+    pub subscriptions: Option<u64>,
+}
+
+read_object!(CountsIn { keys, applications, subscriptions });
+
+impl From<CountsIn> for Counts {
+    fn from(CountsIn { keys, applications, subscriptions }: CountsIn) -> Self {
+        let or_none = Option::unwrap_or_default;
+        Self { keys: or_none(keys), applications: or_none(applications), subscriptions: or_none(subscriptions) }
+    }
 }
 
 /// A page as the filter reads it: the rows of the long lists stay raw, so that a bad one costs only itself.
@@ -382,7 +401,7 @@ pub struct PageIn<'a> {
     pub removed: Option<&'a RawValue>,
 }
 
-read_object!(PageIn {
+read_object!(PageIn<'de> {
     format,
     epoch,
     revision,

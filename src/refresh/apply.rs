@@ -3,6 +3,7 @@
 use super::{
     AT_ONCE, Ahead, Around, Fetch, Level, MAX_PAGES, Purpose, Refresh, RefreshEvent, Report, State,
     answer::{Answer, Failure, Meaning},
+    size,
     work::{Job, Work},
 };
 use crate::{
@@ -14,7 +15,6 @@ use crate::{
         held::Look,
         manifest::Manifest,
         merge::MergeError,
-        spool::MAX_SPOOLED_MIB,
     },
 };
 use std::time::Duration;
@@ -64,7 +64,7 @@ impl Refresh {
         gives_up
     }
 
-    fn refused<S: Shared>(&mut self, path: &str, what: &str, around: &mut Around<'_, S>) -> Option<Fetch> {
+    pub(super) fn refused<S: Shared>(&mut self, path: &str, what: &str, around: &mut Around<'_, S>) -> Option<Fetch> {
         around.report.event(RefreshEvent::Refused);
         self.complain(Level::Warn, path, what, None, around);
         None
@@ -146,8 +146,12 @@ impl Refresh {
                 return None;
             }
         }
+        if let Some(what) = size::announced_too_large(&page.header, self.settings.max_bytes) {
+            return self.refused(&fetch.path, &what, around);
+        }
         let generation = self.lease.as_mut().map(|lease| lease.next_generation())?;
-        let build = Box::new(Build::new(&page, etag, around.held.standing(), generation));
+        let build = Build::new(&page, etag, around.held.standing(), generation, self.settings.max_bytes);
+        let build = Box::new(build);
         self.start_full(fetch, page, build, around)
     }
 
@@ -159,7 +163,7 @@ impl Refresh {
         mut build: Box<Build>,
         around: &mut Around<'_, S>,
     ) -> Option<Fetch> {
-        self.is_building = true;
+        self.building = Some(build.target());
         match build.begin_page(&page) {
             Ok(()) => {
                 let next = page.header.next.clone();
@@ -210,7 +214,11 @@ impl Refresh {
     fn page_done<S: Shared>(&mut self, around: &mut Around<'_, S>) -> Option<Fetch> {
         let before = std::mem::replace(&mut self.state, State::follower());
         let State::Working { work, path, ahead } = before else { return None };
-        let Work { page, job, .. } = *work;
+        let Work { page, job, unknown, .. } = *work;
+        // A page that is worked in twice is told of with the second time.
+        if !matches!(&job, Job::Delta(delta) if delta.is_before_plans()) {
+            self.say_unknown(&unknown, around.report);
+        }
         match job {
             Job::Full(build) => match &page.header.next {
                 Some(next) => self.next_of_full(next, &path, build, ahead, around),
@@ -272,7 +280,7 @@ impl Refresh {
         }
         match build.publish(around.shared, around.held.source(), held, around.now_ms) {
             Ok(_) => {
-                self.is_building = false;
+                self.building = None;
                 self.emptying = held.map(Emptying::of);
                 self.wants_full = false;
                 // The poll after a full policy is paced even if the service held this answer, so that no feed is loaded
@@ -361,7 +369,8 @@ impl Refresh {
                 self.refused(path, "Envoy's shared data could not be read or written", around)
             }
             BuildError::TooLarge => {
-                self.refused(path, &format!("packed, its rows take more than {MAX_SPOOLED_MIB} MiB"), around)
+                let what = format!("packed, it takes more than `policy.max_bytes` ({})", self.settings.max_bytes);
+                self.refused(path, &what, around)
             }
             BuildError::TooLong(what) => {
                 self.refused(path, &format!("`{}` is longer than its limit of {}", what.list, what.limit), around)

@@ -1,7 +1,7 @@
 //! How a refresh goes on with a page of a delta: it is worked into the bank in use, and takes effect page by page.
 
 use super::{
-    Around, Fetch, Purpose, Refresh,
+    Around, Fetch, Purpose, Refresh, size,
     work::{Job, Work},
 };
 use crate::{
@@ -28,8 +28,12 @@ impl Refresh {
             return self.begin_anew(fetch, "`base` is not the revision held", around);
         };
         if page.header.revision == page.header.base && page.header.next.is_none() && brings_nothing(&page) {
+            self.say_unknown(&page.unknown, around.report);
             self.confirm(at_once, around);
             return None;
+        }
+        if let Some(what) = size::no_room(&page, held, self.settings.max_bytes) {
+            return self.refused(&fetch.path, &what, around);
         }
         let plans = around.held.catalogue().map(|catalogue| delta::new_plans(&page, catalogue)).unwrap_or_default();
         let (shared, source) = (around.shared, around.held.source());

@@ -85,7 +85,8 @@ impl Refresh {
 
     /// A full policy that was begun will not be finished.
     pub(super) fn give_up_build(&mut self) {
-        if std::mem::take(&mut self.is_building) {
+        if let Some(target) = self.building.take() {
+            self.emptying.get_or_insert_default().add_unfinished(target);
             self.empty_runs();
         }
     }
@@ -100,6 +101,7 @@ impl Refresh {
         self.lease = None;
         self.emptying = None;
         self.neighbours = Neighbours::default();
+        self.building = None;
         self.state = State::follower();
     }
 

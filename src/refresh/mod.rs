@@ -16,6 +16,7 @@ mod pacing;
 mod report;
 mod said;
 pub mod schedule;
+mod size;
 mod waits;
 mod work;
 
@@ -36,7 +37,7 @@ use work::Work;
 use crate::{
     config::PolicySource,
     index::Index,
-    store::{Shared, build::Build, emptying::Emptying, held::Held, lease::Lease},
+    store::{Shared, batch::Target, build::Build, emptying::Emptying, held::Held, lease::Lease},
 };
 
 /// Pages of one revision. 10,000 pages of 5,000 rows are 50 million.
@@ -119,8 +120,8 @@ pub struct Refresh {
     visited: Index,
     emptying: Option<Emptying>,
     neighbours: Neighbours,
-    /// A full policy was begun and not published yet.
-    is_building: bool,
+    /// Where a full policy was begun and not published yet.
+    building: Option<Target>,
     /// How long polls ask for their answer to be held.
     waits: Waits,
     /// The last cursor failed, in a way that another try may not mend.
@@ -165,7 +166,7 @@ impl Refresh {
             visited: Index::default(),
             emptying: None,
             neighbours: Neighbours::default(),
-            is_building: false,
+            building: None,
             cursor_failed: false,
             held_back: false,
             probes: Pacer::default(),

@@ -16,6 +16,8 @@ pub enum RefreshEvent {
     Refused,
     /// So many rows were left out.
     RowsRejected(u64),
+    /// A page has fields that keygate does not know.
+    UnknownFields,
     /// A lower revision was refused.
     RefusedRollback,
     /// A policy that drops too many keys was refused.

@@ -19,7 +19,10 @@ use crate::{
 mod between;
 mod held;
 mod laid_down;
+mod never;
+mod size;
 mod stores;
+mod unknown;
 
 struct Nothing;
 

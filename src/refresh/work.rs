@@ -2,9 +2,13 @@
 
 use super::{Budget, RefreshEvent, Report};
 use crate::{
-    policy::page::{Page, RejectedRow},
+    policy::{
+        page::{Page, RejectedRow},
+        rows::Problem,
+        unknown::UnknownFields,
+    },
     store::{
-        Shared, Source,
+        Shared, Source, as_u64,
         build::{Build, BuildError, Step},
         delta::Delta,
         manifest::Manifest,
@@ -28,6 +32,8 @@ pub(super) struct Work {
     pub job: Job,
     next_row: usize,
     rejected: u64,
+    /// Of the whole page, once its rows are taken.
+    pub unknown: UnknownFields,
     stage: Stage,
 }
 
@@ -41,7 +47,8 @@ enum Stage {
 
 impl Work {
     pub fn new(page: Box<Page>, job: Job) -> Self {
-        Self { page, job, next_row: 0, rejected: 0, stage: Stage::Rows }
+        let unknown = page.unknown.clone();
+        Self { page, job, next_row: 0, rejected: 0, unknown, stage: Stage::Rows }
     }
 
     /// Works until the budget is used up; `true`: the page is done.
@@ -62,6 +69,11 @@ impl Work {
             }
         }
         let done = self.stage == Stage::Done;
+        // A page that is worked in twice is told of with the second time.
+        if done && !matches!(&self.job, Job::Delta(delta) if delta.is_before_plans()) {
+            let parts = self.page.left_out.iter();
+            parts.for_each(|row| leave_out(&mut self.rejected, row, report));
+        }
         if done && self.rejected > LOGGED_ROWS {
             let more = self.rejected.saturating_sub(LOGGED_ROWS);
             report.warn(format!("{more} more rows of this page are left out"));
@@ -76,11 +88,11 @@ impl Work {
         let mut reject = |row| leave_out(&mut self.rejected, &row, report);
         let is_full = match &mut self.job {
             Job::Full(build) => {
-                build.add_rows(&self.page, rows, &mut reject);
+                build.add_rows(&self.page, rows, &mut reject, &mut self.unknown);
                 build.is_full()
             }
             Job::Delta(delta) => {
-                delta.add_rows(&self.page, rows, &mut reject);
+                delta.add_rows(&self.page, rows, &mut reject, &mut self.unknown);
                 delta.is_full()
             }
         };
@@ -144,11 +156,15 @@ impl Work {
     }
 }
 
-/// Counts a row that is left out, and names the first of a page.
+/// Counts a row that is left out, or parts of one, and names the first of a page.
 fn leave_out(rejected: &mut u64, row: &RejectedRow, report: &mut Report) {
-    *rejected = rejected.saturating_add(1);
-    report.event(RefreshEvent::RowsRejected(1));
-    if *rejected <= LOGGED_ROWS {
-        report.warn(format!("a row of the policy is left out, and what it speaks of is not allowed: {row}"));
+    let (what, count) = match row.why.problem {
+        Problem::NeverApply(parts) => ("parts of a row of the policy are left out, and permit nothing", as_u64(parts)),
+        _ => ("a row of the policy is left out, and what it speaks of is not allowed", 1),
+    };
+    report.event(RefreshEvent::RowsRejected(count));
+    if *rejected < LOGGED_ROWS {
+        report.warn(format!("{what}: {row}"));
     }
+    *rejected = rejected.saturating_add(1);
 }

@@ -12,7 +12,10 @@ use super::{
     merge::{self, MergeError, Standing},
     shard_of,
 };
-use crate::policy::page::{Page, RejectedRow, Removed, Row};
+use crate::policy::{
+    page::{Page, RejectedRow, Removed, Row},
+    unknown::UnknownFields,
+};
 
 /// Bytes of packed changes from which they should be merged before more are added: those of a dozen pages of 5,000 rows.
 pub const FULL_BYTES: usize = 4 << 20;
@@ -109,8 +112,9 @@ impl Batch {
         range: std::ops::Range<usize>,
         wanted: impl Fn(&Row<'_>) -> bool,
         rejected: &mut dyn FnMut(RejectedRow),
+        unknown: &mut UnknownFields,
     ) {
-        change::of_rows(page, range, &wanted, rejected, &mut |change| self.add(change));
+        change::of_rows(page, range, &wanted, rejected, unknown, &mut |change| self.add(change));
     }
 
     /// Adds what a delta removes.

@@ -19,6 +19,7 @@ use super::{
 use crate::policy::{
     Digest,
     page::{Header, Page, RejectedRow},
+    unknown::UnknownFields,
 };
 
 /// Most keys that a policy is believed to announce; `counts` is a hint, and shards are made for it.
@@ -42,6 +43,7 @@ pub struct Build {
     digest: Option<Digest>,
     written: Bitmap,
     confirm_removal: bool,
+    max_bytes: u64,
     /// Keys of the policy held that the new one has too, as far as they were looked up.
     kept: u64,
     checked_shards: u32,
@@ -65,7 +67,7 @@ pub enum BuildError {
     Merge(MergeError),
     /// The small lists are too long.
     TooLong(TooLong),
-    /// The long lists take more than [`MAX_SPOOLED_MIB`](super::spool::MAX_SPOOLED_MIB).
+    /// The policy takes more than `policy.max_bytes`.
     TooLarge,
 }
 
@@ -94,8 +96,9 @@ impl From<super::SharedError> for BuildError {
 }
 
 impl Build {
-    /// Begins with the header of the first page. `held` is the manifest in use, if there is one.
-    pub fn new(first: &Page, etag: Option<String>, held: Option<&Manifest>, generation: u64) -> Self {
+    /// Begins with the header of the first page. `held` is the manifest in use, if there is one; `max_bytes` is what the
+    /// policy may take, packed.
+    pub fn new(first: &Page, etag: Option<String>, held: Option<&Manifest>, generation: u64, max_bytes: u64) -> Self {
         let counts = first.header.counts.unwrap_or_default();
         let known = held.map(|held| held.totals).unwrap_or_default();
         let arrived = as_u64(first.len());
@@ -119,9 +122,21 @@ impl Build {
             digest: None,
             written: Bitmap::default(),
             confirm_removal: false,
+            max_bytes,
             kept: 0,
             checked_shards: 0,
         }
+    }
+
+    /// Where it is built.
+    pub fn target(&self) -> Target {
+        self.batch.target()
+    }
+
+    /// What arrived so far, and what was written of it, has to be within the bound. Rows that replace each other count
+    /// when they arrive.
+    fn check_size(&self) -> Result<(), BuildError> {
+        if self.spool.taken().max(self.totals.bytes) > self.max_bytes { Err(BuildError::TooLarge) } else { Ok(()) }
     }
 
     /// Whether a page goes on with the revision that this build is of.
@@ -131,6 +146,7 @@ impl Build {
 
     /// Takes what is not in rows of the long lists; once for each page.
     pub fn begin_page(&mut self, page: &Page) -> Result<(), BuildError> {
+        self.check_size()?;
         self.pages = self.pages.saturating_add(1);
         self.digest = (self.pages == 1 && page.header.next.is_none()).then(|| page.digest());
         self.confirm_removal |= page.header.confirm_removal;
@@ -141,8 +157,14 @@ impl Build {
     }
 
     /// Takes a range of a page's rows.
-    pub fn add_rows(&mut self, page: &Page, range: std::ops::Range<usize>, rejected: &mut dyn FnMut(RejectedRow)) {
-        change::of_rows(page, range, &|_| true, rejected, &mut |change| self.spool.add(change));
+    pub fn add_rows(
+        &mut self,
+        page: &Page,
+        range: std::ops::Range<usize>,
+        rejected: &mut dyn FnMut(RejectedRow),
+        unknown: &mut UnknownFields,
+    ) {
+        change::of_rows(page, range, &|_| true, rejected, unknown, &mut |change| self.spool.add(change));
     }
 
     /// Whether rows should be laid down before more are taken.
@@ -152,6 +174,7 @@ impl Build {
 
     /// Lays down a part of the rows that have arrived, until there is room for more.
     pub fn spill_next(&mut self, shared: &impl Shared, source: &Source) -> Result<Step, BuildError> {
+        self.check_size()?;
         Ok(self.spool.spill_next(shared, source)?.map_or(Step::Done, Step::Changes))
     }
 
@@ -162,6 +185,7 @@ impl Build {
         source: &Source,
         rejected: &mut dyn FnMut(RejectedRow),
     ) -> Result<Step, BuildError> {
+        self.check_size()?;
         if !self.merging {
             let (merging, bytes) = match self.spool.read_next(shared, source, &mut self.batch)? {
                 ReadBack::Run(bytes) => (self.batch.is_full(), bytes),
@@ -232,7 +256,9 @@ impl Build {
     ) -> Result<Manifest, BuildError> {
         let target = self.batch.target();
         let catalogue_slot = held.map_or(Bank::A, |held| held.catalogue_slot.other());
-        let bytes = write_lists(shared, source, &self.lists, catalogue_slot, target.generation)?;
+        self.check_size()?;
+        let room = self.max_bytes.saturating_sub(self.totals.bytes);
+        let bytes = write_lists(shared, source, &self.lists, catalogue_slot, target.generation, room)?;
         let manifest = Manifest {
             sequence: held.map_or(1, |held| held.sequence.saturating_add(1)),
             bank: target.bank,
@@ -268,16 +294,20 @@ pub struct Shrunk {
     pub dropped: u64,
 }
 
-/// Writes the small lists into a slot that is not in use; the bytes that they take.
+/// Writes the small lists into a slot that is not in use, if they take at most `room` bytes; the bytes that they take.
 pub(super) fn write_lists(
     shared: &impl Shared,
     source: &Source,
     lists: &Lists,
     slot: Bank,
     generation: u64,
+    room: u64,
 ) -> Result<u64, BuildError> {
     let key = source.key(Entry::Catalogue(slot));
     let value = lists.write(&key, generation)?;
+    if as_u64(value.len()) > room {
+        return Err(BuildError::TooLarge);
+    }
     let read = shared.get(&key)?;
     shared.set(&key, &value, Expected::of(read.as_ref()))?;
     Ok(as_u64(value.len()))

@@ -18,6 +18,7 @@ use crate::{
         left_out::Concerns,
         page::{Page, RejectedRow, Removed, Row},
         rows::{InvalidRow, Key, Problem},
+        unknown::UnknownFields,
     },
 };
 
@@ -82,16 +83,18 @@ impl<'a> Change<'a> {
 /// Who takes changes, in the order in which they come.
 pub(super) type Take<'t> = &'t mut dyn FnMut(Change<'_>);
 
-/// The changes of the wanted ones of a range of a page's rows; those that are left out go to `rejected`.
+/// The changes of the wanted ones of a range of a page's rows; those that are left out go to `rejected`, and the names of
+/// unknown fields to `unknown`.
 pub(super) fn of_rows(
     page: &Page,
     range: Range<usize>,
     wanted: &dyn Fn(&Row<'_>) -> bool,
     rejected: &mut dyn FnMut(RejectedRow),
+    unknown: &mut UnknownFields,
     take: Take<'_>,
 ) {
     let mut payload = Vec::new();
-    for (number, row) in (range.start..).zip(page.rows(range)) {
+    for (number, row) in (range.start..).zip(page.rows(range, unknown)) {
         payload.clear();
         match row {
             Ok(row) if !wanted(&row) => {}

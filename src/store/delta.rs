@@ -20,6 +20,7 @@ use crate::{
     policy::{
         ApplicationState, SubscriptionState, Text,
         page::{Header, Page, RejectedRow, Row, SmallList},
+        unknown::UnknownFields,
     },
 };
 
@@ -115,11 +116,17 @@ impl Delta {
     }
 
     /// Takes a range of the page's rows.
-    pub fn add_rows(&mut self, page: &Page, range: std::ops::Range<usize>, rejected: &mut dyn FnMut(RejectedRow)) {
+    pub fn add_rows(
+        &mut self,
+        page: &Page,
+        range: std::ops::Range<usize>,
+        rejected: &mut dyn FnMut(RejectedRow),
+        unknown: &mut UnknownFields,
+    ) {
         match &self.part {
-            Part::Whole => self.batch.add_rows(page, range, |_| true, rejected),
+            Part::Whole => self.batch.add_rows(page, range, |_| true, rejected, unknown),
             // What is left out is told with the whole page.
-            part => self.batch.add_rows(page, range, |row| !part.leaves(row), &mut |_| {}),
+            part => self.batch.add_rows(page, range, |row| !part.leaves(row), &mut |_| {}, unknown),
         }
     }
 
@@ -160,7 +167,7 @@ impl Delta {
             manifest.catalogue_slot = held.catalogue_slot.other();
             manifest.catalogue_generation = generation;
             manifest.totals.apis = as_u64(lists.apis());
-            write_lists(shared, source, &lists, manifest.catalogue_slot, generation)?;
+            write_lists(shared, source, &lists, manifest.catalogue_slot, generation, u64::MAX)?;
         }
         if last {
             manifest.revision = header.revision;

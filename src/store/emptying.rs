@@ -1,11 +1,13 @@
 //! Emptying what a policy that was replaced has left in shared data, an entry at a time, so that its memory can be used
-//! again: the bank that is not in use any more, and runs of a full policy that was never finished.
+//! again: the bank that is not in use any more, and what a full policy that was never finished has written: shards in that
+//! bank, and runs.
 //!
 //! Only what is as old as its policy, or as the builds that have ended, is emptied: a newer build may be under way in the
 //! same places.
 
 use super::{
     Bank, Entry, Expected, Kind, Place, Shared, SharedError, Source,
+    batch::Target,
     manifest::Manifest,
     shard::Shard,
     spool::{self, MAX_RUNS, PARTITIONS},
@@ -39,6 +41,17 @@ impl Emptying {
             shards: vec![(Kind::Keys, old.key_shards), (Kind::Applications, old.application_shards)],
             runs: None,
         }
+    }
+
+    /// Also of a policy that was begun here and will not be finished.
+    pub fn add_unfinished(&mut self, target: Target) {
+        if self.bank != target.bank {
+            self.shards.clear();
+        }
+        self.bank = target.bank;
+        self.generation = self.generation.max(target.generation);
+        let shards = [Kind::Keys, Kind::Applications].map(|kind| (kind, target.shards(kind)));
+        self.shards.extend(shards);
     }
 
     /// Also of all runs up to this generation.

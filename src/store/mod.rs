@@ -314,6 +314,6 @@ pub fn shard_of(tag: u32, shards: u32) -> u32 {
     u32::try_from(scaled).unwrap_or(0)
 }
 
-fn as_u64(size: usize) -> u64 {
+pub(crate) fn as_u64(size: usize) -> u64 {
     u64::try_from(size).unwrap_or(u64::MAX)
 }

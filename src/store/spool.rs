@@ -11,7 +11,7 @@
 use std::{cmp::Ordering, mem};
 
 use super::{
-    Corrupt, Entry, Expected, Kind, Shared, Source,
+    Corrupt, Entry, Expected, Kind, Shared, Source, as_u64,
     batch::{Batch, Target},
     build::BuildError,
     bytes,
@@ -28,11 +28,9 @@ pub const FULL_BYTES: usize = 4 << 20;
 const PARTITIONS_OF_A_KIND: u16 = 128;
 /// Partitions of both kinds.
 pub const PARTITIONS: u16 = PARTITIONS_OF_A_KIND << 1;
-/// Runs of one partition. Each time something is laid down it is [`FULL_BYTES`] in all, so no policy below
-/// [`MAX_SPOOLED_MIB`] has more.
+/// Runs of one partition. Each time something is laid down it is [`FULL_BYTES`] in all, so no policy of at most
+/// [`MAX_POLICY_BYTES`](crate::config::MAX_POLICY_BYTES) has more: 4,096 runs of 4 MiB, for some 100 million keys.
 pub const MAX_RUNS: u16 = 1 << 12;
-/// Changes of a full policy that there is room for, in MiB: 4,096 runs of 4 MiB, for some 100 million keys.
-pub const MAX_SPOOLED_MIB: u64 = 4 << 12;
 
 /// Changes that wait for the last row.
 #[derive(Debug)]
@@ -41,6 +39,8 @@ pub struct Spool {
     partitions: Vec<Partition>,
     /// In memory, packed.
     bytes: usize,
+    /// Packed bytes of all changes that were taken.
+    taken: u64,
     /// The partition that is laid down, or read back, next.
     next: usize,
 }
@@ -70,7 +70,7 @@ impl Spool {
     /// An empty one for these shards.
     pub fn new(target: Target) -> Self {
         let partitions = vec![Partition::default(); usize::from(PARTITIONS)];
-        Self { target, partitions, bytes: 0, next: 0 }
+        Self { target, partitions, bytes: 0, taken: 0, next: 0 }
     }
 
     /// Takes a change.
@@ -80,7 +80,14 @@ impl Spool {
         let Some(Partition { memory, .. }) = self.partitions.get_mut(index) else { return };
         let before = memory.len();
         change.put(memory);
-        self.bytes = self.bytes.saturating_add(memory.len().saturating_sub(before));
+        let packed = memory.len().saturating_sub(before);
+        self.bytes = self.bytes.saturating_add(packed);
+        self.taken = self.taken.saturating_add(as_u64(packed));
+    }
+
+    /// Packed bytes of all changes that were taken.
+    pub fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// Whether changes should be laid down before more are taken.

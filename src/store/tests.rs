@@ -169,7 +169,7 @@ fn target() -> Target {
 fn fill(memory: &Memory, source: &Source, page: &str) -> Totals {
     let page = Page::scan(page.as_bytes().to_vec()).unwrap();
     let mut batch = Batch::new(target());
-    batch.add_rows(&page, 0..page.len(), |_| true, &mut |row| panic!("{row}"));
+    batch.add_rows(&page, 0..page.len(), |_| true, &mut |row| panic!("{row}"), &mut Default::default());
     let mut totals = Totals::default();
     while batch.merge_next(memory, source, &mut totals, |_| Standing::Anything, &mut |row| panic!("{row}")).unwrap() {}
     totals
@@ -209,7 +209,7 @@ fn what_a_record_has_no_room_for_is_not_allowed_and_is_told() {
     // Twice, as a delta that was cut is applied again.
     for _ in 0..2 {
         let mut batch = Batch::new(target());
-        batch.add_rows(&page, 0..page.len(), |_| true, &mut |row| panic!("{row}"));
+        batch.add_rows(&page, 0..page.len(), |_| true, &mut |row| panic!("{row}"), &mut Default::default());
         rejected.clear();
         let mut reject = |row| rejected.push(row);
         while batch.merge_next(&memory, &source, &mut totals, |_| Standing::Anything, &mut reject).unwrap() {}
@@ -243,7 +243,7 @@ fn a_writer_that_was_overtaken_stops_and_changes_nothing() {
     let source = Source::new(Digest::of(b"source"));
     let page = Page::scan(br#"{"format": 1, "applications": [{"id": "a"}]}"#.to_vec()).unwrap();
     let mut batch = Batch::new(target());
-    batch.add_rows(&page, 0..1, |_| true, &mut |row| panic!("{row}"));
+    batch.add_rows(&page, 0..1, |_| true, &mut |row| panic!("{row}"), &mut Default::default());
     let place = batch.next_place().unwrap();
     let key = source.key(Entry::Shard(place));
     for (generation, standing, expected) in [
@@ -254,7 +254,7 @@ fn a_writer_that_was_overtaken_stops_and_changes_nothing() {
         let newer = ShardWriter::new(generation).finish(&key);
         memory.overwrite(&key, &newer);
         let mut batch = Batch::new(target());
-        batch.add_rows(&page, 0..1, |_| true, &mut |row| panic!("{row}"));
+        batch.add_rows(&page, 0..1, |_| true, &mut |row| panic!("{row}"), &mut Default::default());
         let merged = batch.merge_next(&memory, &source, &mut Totals::default(), |_| standing, &mut |_| {});
         assert_eq!(merged, expected, "generation {generation}");
         assert_eq!(memory.get(&key).unwrap().unwrap().value == newer, expected.is_err());
@@ -264,7 +264,7 @@ fn a_writer_that_was_overtaken_stops_and_changes_nothing() {
     {
         memory.overwrite(&key, damage);
         let mut batch = Batch::new(target());
-        batch.add_rows(&page, 0..1, |_| true, &mut |row| panic!("{row}"));
+        batch.add_rows(&page, 0..1, |_| true, &mut |row| panic!("{row}"), &mut Default::default());
         let merged = batch.merge_next(&memory, &source, &mut Totals::default(), |_| standing, &mut |_| {});
         assert_eq!(merged, Err(MergeError::Damaged));
     }

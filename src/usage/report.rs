@@ -95,7 +95,7 @@ pub struct ReceiptIn<'a> {
     pub rejected: Option<u64>,
 }
 
-read_object!(ReceiptIn { batch, rejected });
+read_object!(ReceiptIn<'de> { batch, rejected });
 
 /// What is wrong with a report.
 #[derive(Clone, Debug, PartialEq, Eq)]

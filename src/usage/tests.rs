@@ -48,6 +48,7 @@ fn usage() -> Usage {
         stale_after: Duration::from_secs(60),
         expire_after: None,
         startup_hold: Duration::ZERO,
+        max_bytes: 1 << 30,
         max_removed_percent: 90,
     };
     Usage::new(&policy, &UsageReports { path: "/v1/usage".into(), interval: INTERVAL })

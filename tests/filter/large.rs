@@ -1,9 +1,17 @@
-//! Policies of some thousand keys, in pages: complete, replaced all at once, on the main thread or on a worker.
+//! Large policies, in pages: complete, replaced all at once, on the main thread or on a worker; or without an end.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::json;
 
 use crate::{
-    host::{Answer, Envoy, Request},
+    host::{Answer, Envoy, LogLevel, Request},
     policy::*,
 };
 
@@ -97,4 +105,52 @@ fn a_worker_that_has_to_refresh_does_so_all_the_same() {
     let mut envoy = Envoy::new(configuration([])).feed(service.feed()).started();
     envoy.main().kill();
     replace_over_and_over(envoy, &service);
+}
+
+/// Bytes in shared data.
+fn taken(envoy: &Envoy) -> usize {
+    envoy.shared_data("").values().map(Vec::len).sum()
+}
+
+/// A page of half a megabyte that is followed by another one, always.
+fn endless(number: usize) -> Answer {
+    let referers = vec![format!("example.com/{}", "x".repeat(500)); 1_000];
+    let sha256 = sha256(format!("key-{number}"));
+    let row = json!({"sha256": sha256, "id": "k", "application": "app-1", "permitted_referers": referers});
+    Answer::json(Page::new(2).with("next", format!("/v1/policy?page={number}")).row("keys", row).0)
+}
+
+#[test]
+fn a_policy_that_never_ends_is_refused_and_gives_its_memory_back() {
+    for on_a_worker in [false, true] {
+        let configuration = configuration([("policy/max_bytes", json!(8_000_000))]);
+        let (mut envoy, _service) = running_with(configuration, &Page::demo(1));
+        if on_a_worker {
+            envoy.main().kill();
+        }
+        let before = taken(&envoy);
+        let decided = verdicts(&mut envoy);
+        let pages = Arc::new(AtomicUsize::new(0));
+        let served = pages.clone();
+        envoy.set_feed(move |_| endless(served.fetch_add(1, Ordering::Relaxed)));
+        let is_refused = |envoy: &Envoy| envoy.metric("keygate.refresh.refused") > 0;
+        let mut most = 0;
+        for _ in 0..6_000 {
+            envoy.run_for(Duration::from_millis(10));
+            most = most.max(taken(&envoy));
+            if is_refused(&envoy) {
+                break;
+            }
+        }
+        assert!(is_refused(&envoy), "after {} pages", pages.load(Ordering::Relaxed));
+        let pages = pages.load(Ordering::Relaxed);
+        assert!((15..30).contains(&pages), "{pages} pages of 530 KB");
+        assert!((before + 4_000_000..before + 12_000_000).contains(&most), "{most}");
+        let lines = envoy.log(LogLevel::Warn);
+        assert!(lines.iter().any(|line| line.contains("more than `policy.max_bytes` (8000000)")), "{lines:#?}");
+        envoy.set_feed(|_| Answer::status(500, ""));
+        envoy.run_for(Duration::from_secs(2));
+        assert!(taken(&envoy) < before + 1_000, "{} are left of {most}", taken(&envoy) - before);
+        assert_eq!(verdicts(&mut envoy), decided, "the policy held serves on");
+    }
 }

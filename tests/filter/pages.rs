@@ -76,6 +76,38 @@ fn what_a_bad_row_speaks_of_is_not_allowed_by_an_older_row_either() {
 }
 
 #[test]
+fn unknown_fields_are_counted_by_page_and_logged_by_name() {
+    let blocked = json!({"application": "app-1", "api": "payments-1.0", "status": "BLOCKED"});
+    let page = Page::demo(1)
+        .with("poll", "/v1/policy?since=1")
+        .with("denyPolicies", json!([{"id": "d", "type": "USER", "value": "alice"}]))
+        .change("keys", "k-1", json!({"expires": 1, "revoked": true}))
+        .change("apis", "payments-1.0", json!({"matches": []}))
+        .row("plans", json!({"id": "gold", "limit": []}));
+    let (mut envoy, service) = running(&page.row("subscriptions", blocked.clone()));
+    assert_eq!(verdicts(&mut envoy)[0], "allowed", "they are ignored");
+    assert_eq!(envoy.metric("keygate.policy.unknown_fields"), 1);
+    assert_eq!(envoy.metric("keygate.policy.rows_rejected"), 0);
+    let lines = envoy.log(LogLevel::Warn);
+    assert_eq!(lines.len(), 5, "the first five names: {lines:#?}");
+    for (name, place) in [
+        ("`denyPolicies`", "of the page itself; did you mean `deny_policies`?"),
+        ("`matches`", "in `apis`, row at byte"),
+        ("`limit`", "in `plans`, row at byte"),
+        ("`expires`", "in `keys`, row at byte"),
+        ("`revoked`", "in `keys`, row at byte"),
+    ] {
+        let line = lines.iter().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{name}: {lines:#?}"));
+        assert!(line.contains(place), "{line}");
+    }
+
+    service.publish(&Page::new(2).with("base", 1).with("poll", "/v1/policy?since=2").row("subscriptions", blocked));
+    envoy.run_for(SETTLED);
+    assert_eq!(envoy.metric("keygate.policy.unknown_fields"), 2, "a delta");
+    assert!(envoy.log(LogLevel::Warn)[5].contains("`status` in `subscriptions`, row at byte"));
+}
+
+#[test]
 fn an_older_revision_is_refused_and_another_epoch_is_taken() {
     let (mut envoy, service) = running(&Page::demo(7).subscription("app-1", "payments-1.0", "BLOCKED"));
     service.publish(&Page::demo(6));

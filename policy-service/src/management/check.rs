@@ -72,7 +72,9 @@ pub fn prefix(field: &str, path: &str) -> Result<(), Problem> {
     match PathPrefix::parse(path) {
         Some(_) => Ok(()),
         None => {
-            Err(Problem::invalid(field, "expected an absolute path that can be read only one way, as /payments/1.0"))
+            let detail = "expected an absolute path that can be read only one way, without *, braces, blanks and query, as \
+                          /payments/1.0";
+            Err(Problem::invalid(field, detail))
         }
     }
 }

@@ -109,7 +109,9 @@ impl Follower {
 /// Checks that the filter takes the page and every row of it.
 pub fn check(text: &str) {
     let page = Page::scan(text.as_bytes().to_vec()).unwrap_or_else(|error| panic!("{error:?}: {text}"));
-    for row in page.rows(0..page.len()) {
+    let mut unknown = page.unknown.clone();
+    for row in page.rows(0..page.len(), &mut unknown) {
         row.unwrap_or_else(|error| panic!("{error}: {text}"));
     }
+    assert!(unknown.is_empty(), "{unknown:?}: {text}");
 }

@@ -34,6 +34,7 @@ fn defaults() -> Config {
             stale_after: Duration::from_secs(60),
             expire_after: Some(Duration::from_secs(3600)),
             startup_hold: Duration::from_secs(1),
+            max_bytes: 1 << 30,
             max_removed_percent: 90,
         },
         credential_sources: vec![
@@ -121,6 +122,7 @@ fn the_contracts_example_is_accepted() {
     "stale_after_ms": 60000,
     "expire_after_ms": 3600000,
     "startup_hold_ms": 1000,
+    "max_bytes": 1073741824,
     "max_removed_percent": 90
   },
   "credential_sources": [{"header": "x-api-key"}, {"header": "apikey"}, {"query": "apikey"},
@@ -188,6 +190,8 @@ fn durations_and_shares_reach_to_their_bounds() {
         c.policy.long_poll = Some(ms(2_592_000_000));
         c.policy.expire_after = None;
     });
+    check(&with_policy(r#", "max_bytes": 1"#), |c| c.policy.max_bytes = 1);
+    check(&with_policy(r#", "max_bytes": 17179869184"#), |c| c.policy.max_bytes = 17_179_869_184);
     check(&with_policy(r#", "max_removed_percent": 0"#), |c| c.policy.max_removed_percent = 0);
     check(&with_policy(r#", "max_removed_percent": 100"#), |c| c.policy.max_removed_percent = 100);
 }

@@ -42,7 +42,9 @@ fn spooled(memory: &Memory, generation: u64, every: usize) -> Spool {
     let mut spool = Spool::new(target(generation));
     for begin in (0..page.len()).step_by(every) {
         let rows = begin..begin + every;
-        change::of_rows(&page, rows, &|_| true, &mut |row| panic!("{row}"), &mut |change| spool.add(change));
+        change::of_rows(&page, rows, &|_| true, &mut |row| panic!("{row}"), &mut Default::default(), &mut |change| {
+            spool.add(change)
+        });
         // The last rows stay in memory.
         while begin + every < page.len() && spool.spill_next(memory, &source()).unwrap().is_some() {}
     }
@@ -88,7 +90,7 @@ fn a_policy_is_the_same_however_often_it_is_laid_down_and_each_shard_is_written_
     let page = page();
     let direct = Memory::default();
     let mut batch = Batch::new(target(3));
-    batch.add_rows(&page, 0..page.len(), |_| true, &mut |row| panic!("{row}"));
+    batch.add_rows(&page, 0..page.len(), |_| true, &mut |row| panic!("{row}"), &mut Default::default());
     let mut totals = Totals::default();
     merge(&direct, &mut batch, &mut totals);
     assert_eq!((totals.keys, totals.subscriptions), (600, 420), "the last row for each");
@@ -149,7 +151,9 @@ fn a_build_replaces_what_older_ones_left_and_stops_before_what_a_newer_one_write
         let before = runs(&memory);
         let mut spool = Spool::new(target(3));
         let page = page();
-        change::of_rows(&page, 0..9, &|_| true, &mut |row| panic!("{row}"), &mut |change| spool.add(change));
+        change::of_rows(&page, 0..9, &|_| true, &mut |row| panic!("{row}"), &mut Default::default(), &mut |change| {
+            spool.add(change)
+        });
         let spilled = spool.spill_next(&memory, &source());
         let expected = if is_newer { Err(BuildError::from(MergeError::Overtaken)) } else { Ok(true) };
         assert_eq!(spilled.map(|bytes| bytes.is_some()), expected);
@@ -212,5 +216,5 @@ fn what_there_is_no_room_for_is_refused() {
     }
     spool.add(change);
     assert_eq!(spool.spill_next(&memory, &source()), Err(BuildError::TooLarge));
-    assert_eq!(MAX_SPOOLED_MIB << 20, u64::from(MAX_RUNS) * u64::try_from(FULL_BYTES).unwrap());
+    assert_eq!(crate::config::MAX_POLICY_BYTES, u64::from(MAX_RUNS) * u64::try_from(FULL_BYTES).unwrap());
 }

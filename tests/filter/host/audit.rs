@@ -89,6 +89,7 @@ fn metric_names() -> BTreeSet<String> {
         "refresh.refused",
         "refresh.duration_ms",
         "policy.rows_rejected",
+        "policy.unknown_fields",
         "policy.refused_rollback",
         "policy.refused_shrink",
         "policy.revision",

@@ -36,7 +36,7 @@ impl Model {
         self.apis.extend(lists.apis.iter().map(|row| (row.id.as_str().to_owned(), row.clone())));
         self.plans.extend(lists.plans.iter().map(|row| (row.id.as_str().to_owned(), row.clone())));
         self.deny_policies.extend(lists.deny_policies.iter().map(|row| (row.id.as_str().to_owned(), row.clone())));
-        for row in page.rows(0..usize::MAX) {
+        for row in page.rows(0..usize::MAX, &mut Default::default()) {
             match row {
                 Ok(Row::Key(row)) => drop(self.keys.insert(row.digest, key(&row))),
                 Ok(Row::Application(row)) => {

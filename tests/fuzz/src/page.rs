@@ -5,7 +5,7 @@ use keygate::{
     policy::{
         MAX_APIS, MAX_DENY_POLICIES, MAX_PLANS, MAX_REVISION, MAX_TEXT_BYTES,
         cursor::{MAX_CURSOR_BYTES, is_cursor},
-        page::{Page, Row},
+        page::{Page, RejectedRow, Row},
         rows::{Api, DenyPolicy, Plan},
         wire,
     },
@@ -87,37 +87,43 @@ fn check_lists(page: &Page) {
 }
 
 fn check_rows(page: &Page) {
-    for row in page.rows(0..usize::MAX) {
-        let mut packed = Vec::new();
-        match row {
-            Err(row) => check_line(&row.to_string()),
-            Ok(Row::Key(key)) => {
-                record::put_key(&mut packed, &key);
-                let read = record::read_key(&packed).expect("what was written is read");
-                assert_eq!((read.id, read.application), (key.id.as_bytes(), key.application.as_bytes()));
-                assert_eq!((read.key_type, read.state), (key.key_type, key.state));
-                assert_eq!((read.not_before, read.expires_at), (key.not_before, key.expires_at));
-                let restrictions = read.restrictions.unwrap_or_default();
-                let apis: Option<Vec<_>> =
-                    key.apis.map(|apis| apis.iter().map(|id| Box::<str>::from(id.as_str())).collect());
-                assert_eq!(restrictions.apis, apis);
-                assert_eq!(restrictions.permitted_ips, key.permitted_ips);
-                assert_eq!(restrictions.permitted_referers, key.permitted_referers);
-            }
-            Ok(Row::Application(row)) => {
-                let part = Application::from(&row);
-                let written = ApplicationRecord { application: Some(part), subscriptions: Vec::new() };
-                written.put(&mut packed);
-                assert_eq!(ApplicationRecord::read(&packed), Ok(written));
-            }
-            Ok(Row::Subscription(row)) => {
-                let part = SubscriptionPart::from(&row);
-                let written = ApplicationRecord { application: None, subscriptions: vec![part] };
-                written.put(&mut packed);
-                assert_eq!(ApplicationRecord::read(&packed), Ok(written));
-                let (application, found) = record::find_subscription(&packed, row.api.as_bytes()).unwrap();
-                assert_eq!((application, found.unwrap().state), (None, row.state));
-            }
+    let mut unknown = page.unknown.clone();
+    let rows = page.rows(0..usize::MAX, &mut unknown);
+    rows.for_each(check_row);
+    assert!(unknown.fields().len() <= 5);
+    unknown.fields().iter().for_each(|field| check_line(&field.to_string()));
+}
+
+fn check_row(row: Result<Row<'_>, RejectedRow>) {
+    let mut packed = Vec::new();
+    match row {
+        Err(row) => check_line(&row.to_string()),
+        Ok(Row::Key(key)) => {
+            record::put_key(&mut packed, &key);
+            let read = record::read_key(&packed).expect("what was written is read");
+            assert_eq!((read.id, read.application), (key.id.as_bytes(), key.application.as_bytes()));
+            assert_eq!((read.key_type, read.state), (key.key_type, key.state));
+            assert_eq!((read.not_before, read.expires_at), (key.not_before, key.expires_at));
+            let restrictions = read.restrictions.unwrap_or_default();
+            let apis: Option<Vec<_>> =
+                key.apis.map(|apis| apis.iter().map(|id| Box::<str>::from(id.as_str())).collect());
+            assert_eq!(restrictions.apis, apis);
+            assert_eq!(restrictions.permitted_ips, key.permitted_ips);
+            assert_eq!(restrictions.permitted_referers, key.permitted_referers);
+        }
+        Ok(Row::Application(row)) => {
+            let part = Application::from(&row);
+            let written = ApplicationRecord { application: Some(part), subscriptions: Vec::new() };
+            written.put(&mut packed);
+            assert_eq!(ApplicationRecord::read(&packed), Ok(written));
+        }
+        Ok(Row::Subscription(row)) => {
+            let part = SubscriptionPart::from(&row);
+            let written = ApplicationRecord { application: None, subscriptions: vec![part] };
+            written.put(&mut packed);
+            assert_eq!(ApplicationRecord::read(&packed), Ok(written));
+            let (application, found) = record::find_subscription(&packed, row.api.as_bytes()).unwrap();
+            assert_eq!((application, found.unwrap().state), (None, row.state));
         }
     }
 }

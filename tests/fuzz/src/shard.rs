@@ -171,9 +171,9 @@ fn check_run(body: &[u8]) {
     let source = Source::new(Digest::of(b"shard"));
     let memory = Memory::default();
     let page = page();
-    let mut build = Build::new(&page, None, None, GENERATION);
+    let mut build = Build::new(&page, None, None, GENERATION, u64::MAX);
     build.begin_page(&page).unwrap();
-    build.add_rows(&page, 0..page.len(), &mut |_| {});
+    build.add_rows(&page, 0..page.len(), &mut |_| {}, &mut Default::default());
     while build.spill_next(&memory, &source).unwrap() != Step::Done {}
     for key in memory.keys() {
         let mut value = bytes::unsealed();
@@ -214,7 +214,7 @@ fn page() -> Page {
 fn fill(memory: &Memory, source: &Source, page: &Page) {
     let target = Target { bank: Bank::A, generation: 1, key_shards: 1, application_shards: 1 };
     let mut batch = Batch::new(target);
-    batch.add_rows(page, 0..page.len(), |_| true, &mut |_| {});
+    batch.add_rows(page, 0..page.len(), |_| true, &mut |_| {}, &mut Default::default());
     while batch.merge_next(memory, source, &mut Totals::default(), |_| Standing::Anything, &mut |_| {}).unwrap() {}
 }
 

@@ -116,7 +116,7 @@ fn policy() -> String {
     });
     let subscriptions = list(2 * KEYS, |number| {
         let (key, api) = (number / 2, (api_of(number / 2) + number % 2) % APIS);
-        format!(r#"{{"id":"s-{number}","application":"app-{key:06}","api":"api-{api}","state":"UNBLOCKED"}}"#)
+        format!(r#"{{"application":"app-{key:06}","api":"api-{api}","state":"UNBLOCKED"}}"#)
     });
     format!(
         r#"{{"format":1,"epoch":"played","revision":1,"apis":[{apis}],"applications":[{applications}],"keys":[{keys}],"subscriptions":[{subscriptions}]}}"#

@@ -1,0 +1,153 @@
+//! The small lists of a page: APIs, plans and deny policies, each row read whole, since a page without it could allow too
+//! much. A match or an operation that can never apply is left out of its row and told.
+//!
+//! How they are kept is said elsewhere ([`crate::store::lists`]), and so is what they mean ([`crate::catalogue`]).
+
+use std::ops::Range;
+
+use serde_json::value::RawValue;
+
+use super::{
+    MAX_APIS, MAX_DENY_POLICIES, MAX_PLANS,
+    left_out::Concerns,
+    object::Read,
+    page::{InvalidPage, RejectedRow, parse, place},
+    rows::{Api, DenyPolicy, InvalidRow, Plan, Problem},
+    unknown::UnknownFields,
+    wire,
+};
+
+/// Which small list a row stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmallList {
+    /// `apis`.
+    Apis,
+    /// `plans`.
+    Plans,
+    /// `deny_policies`.
+    DenyPolicies,
+}
+
+/// The rows of the small lists.
+#[derive(Debug, Default, PartialEq)]
+pub struct CatalogueRows {
+    /// APIs.
+    pub apis: Vec<Api>,
+    /// Plans.
+    pub plans: Vec<Plan>,
+    /// Deny policies.
+    pub deny_policies: Vec<DenyPolicy>,
+}
+
+impl SmallList {
+    /// Its name in the page.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Apis => "apis",
+            Self::Plans => "plans",
+            Self::DenyPolicies => "deny_policies",
+        }
+    }
+
+    /// How many rows it may have.
+    pub fn limit(self) -> usize {
+        match self {
+            Self::Apis => MAX_APIS,
+            Self::Plans => MAX_PLANS,
+            Self::DenyPolicies => MAX_DENY_POLICIES,
+        }
+    }
+}
+
+/// A row of a small list.
+pub trait SmallRow {
+    /// Its id.
+    fn id(&self) -> &str;
+
+    /// Which of its parts are left out.
+    fn left_out(&self) -> Option<InvalidRow> {
+        None
+    }
+}
+
+impl SmallRow for Api {
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    fn left_out(&self) -> Option<InvalidRow> {
+        never_apply("match", self.left_out)
+    }
+}
+
+impl SmallRow for Plan {
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    fn left_out(&self) -> Option<InvalidRow> {
+        never_apply("operations", self.left_out)
+    }
+}
+
+impl SmallRow for DenyPolicy {
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+}
+
+fn never_apply(field: &'static str, parts: usize) -> Option<InvalidRow> {
+    (parts > 0).then_some(InvalidRow { field, problem: Problem::NeverApply(parts) })
+}
+
+/// Reads the rows of the small lists, one list after the other.
+pub(super) struct SmallRows<'p> {
+    pub body: &'p str,
+    /// List, id and place of each row.
+    pub places: Vec<(SmallList, String, Range<usize>)>,
+    /// Rows of which parts are left out.
+    pub left_out: Vec<RejectedRow>,
+    pub unknown: &'p mut UnknownFields,
+}
+
+type Raw<'p> = Option<Vec<&'p RawValue>>;
+
+impl<'p> SmallRows<'p> {
+    pub fn read_all(
+        &mut self,
+        apis: Raw<'p>,
+        plans: Raw<'p>,
+        deny_policies: Raw<'p>,
+    ) -> Result<CatalogueRows, InvalidPage> {
+        Ok(CatalogueRows {
+            apis: self.read::<wire::ApiRow<'_>, Api>(SmallList::Apis, apis)?,
+            plans: self.read::<wire::PlanRow<'_>, Plan>(SmallList::Plans, plans)?,
+            deny_policies: self.read::<wire::DenyPolicyRow<'_>, DenyPolicy>(SmallList::DenyPolicies, deny_policies)?,
+        })
+    }
+
+    fn read<W, T>(&mut self, list: SmallList, rows: Raw<'p>) -> Result<Vec<T>, InvalidPage>
+    where
+        W: Read<'p>,
+        T: TryFrom<W, Error = InvalidRow> + SmallRow,
+    {
+        let rows = rows.unwrap_or_default();
+        if rows.len() > list.limit() {
+            return Err(InvalidPage::TooManyRows { list: list.as_str(), limit: list.limit() });
+        }
+        let mut values = Vec::with_capacity(rows.len());
+        for raw in rows {
+            let place = place(self.body, raw);
+            self.unknown.enter(list.as_str(), Some(place.start));
+            let bad = |why| {
+                let offset = Some(place.start);
+                RejectedRow { list: list.as_str(), offset, why, concerns: Concerns::Nothing }
+            };
+            let value: T = parse(raw.get(), self.unknown).map_err(|why| InvalidPage::Row(Box::new(bad(why))))?;
+            self.left_out.extend(value.left_out().map(bad));
+            self.places.push((list, value.id().to_owned(), place));
+            values.push(value);
+        }
+        Ok(values)
+    }
+}

@@ -1,0 +1,49 @@
+//! What a policy may take, as far as a page tells before its rows are worked in: `policy.max_bytes`.
+//!
+//! What rows take is counted while they are packed ([`crate::store::build`]). Nothing here refuses anything.
+
+use crate::{
+    policy::page::{Header, Page},
+    store::manifest::Manifest,
+};
+
+/// The fewest bytes of a key, packed: operation (1), tag (4), the rest of the digest with its length (29), the length of the
+/// record (1), and the record: flags (1), and id and application of one byte each with their lengths (4).
+const LEAST_KEY: u64 = 1 + 4 + 29 + 1 + 1 + 4;
+/// The fewest bytes of an application, packed: operation (1), tag (4), an id of one byte with its length (2), the length of
+/// the record (1), and the record: state, name, owner and plan (4).
+const LEAST_APPLICATION: u64 = 1 + 4 + 2 + 1 + 4;
+/// The fewest bytes of a subscription, packed: operation (1), tag (4), an application of one byte with its length (2), the
+/// length of the record (1), and the record: an API of one byte with its length (2), state and plan (2).
+const LEAST_SUBSCRIPTION: u64 = 1 + 4 + 2 + 1 + 4;
+
+/// What is wrong with a full policy if the rows that it announces have no room, however short they are. What it announces
+/// is never trusted the other way.
+pub(super) fn announced_too_large(header: &Header, max_bytes: u64) -> Option<String> {
+    let counts = header.counts.unwrap_or_default();
+    let rows = [
+        (counts.keys, LEAST_KEY),
+        (counts.applications, LEAST_APPLICATION),
+        (counts.subscriptions, LEAST_SUBSCRIPTION),
+    ];
+    let least = rows.into_iter().fold(0u64, |sum, (rows, bytes)| sum.saturating_add(rows.saturating_mul(bytes)));
+    (least > max_bytes).then(|| {
+        format!(
+            "`counts` announces {} keys, {} applications and {} subscriptions, which take at least {least} bytes, packed; \
+             `policy.max_bytes` is {max_bytes}",
+            counts.keys, counts.applications, counts.subscriptions
+        )
+    })
+}
+
+/// What is wrong with a page of a delta that brings rows where the policy held takes too much already. So a policy that
+/// grows by deltas exceeds the bound by one page at most.
+pub(super) fn no_room(page: &Page, held: &Manifest, max_bytes: u64) -> Option<String> {
+    let brings_rows = !page.is_empty() || page.small_rows().next().is_some();
+    (brings_rows && held.totals.bytes > max_bytes).then(|| {
+        format!(
+            "the policy held takes {} bytes, packed, so no rows can be added; `policy.max_bytes` is {max_bytes}",
+            held.totals.bytes
+        )
+    })
+}

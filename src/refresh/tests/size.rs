@@ -1,0 +1,183 @@
+//! `policy.max_bytes`: what is larger is refused with the setting's name, early where the page says so, and what it took is
+//! given back.
+
+use super::*;
+
+/// Keys of 400 KiB each, by number.
+fn large_keys(numbers: std::ops::Range<u32>) -> String {
+    let referers = vec![format!(r#""example.com/{}""#, "x".repeat(400)); 1_000].join(",");
+    let keys: Vec<_> = numbers
+        .map(|number| {
+            let sha256 = Digest::of(&number.to_le_bytes()).to_hex();
+            format!(r#"{{"sha256": "{sha256}", "id": "k", "application": "app", "permitted_referers": [{referers}]}}"#)
+        })
+        .collect();
+    keys.join(",")
+}
+
+/// Bytes in shared data.
+fn taken(memory: &Memory) -> usize {
+    memory.keys().iter().map(|key| memory.get(key).unwrap().unwrap().value.len()).sum()
+}
+
+/// Works until nothing is left to do, one tick after the other.
+fn rest(vm: &mut Vm, memory: &Memory, now_ms: u64) {
+    while vm.sent.is_none() && vm.refresh.is_busy() {
+        vm.tick(memory, now_ms);
+    }
+}
+
+/// The lines that name the setting.
+fn named(vm: &Vm) -> Vec<&str> {
+    vm.lines.iter().map(|(_, line)| line.as_str()).filter(|line| line.contains("`policy.max_bytes`")).collect()
+}
+
+#[test]
+fn a_full_policy_that_never_ends_is_refused_and_its_memory_is_given_back() {
+    let memory = Memory::default();
+    let mut vm = holding(&memory, r#", "max_bytes": 12000000"#);
+    let before = taken(&memory);
+    let mut most = 0;
+    let mut pages = 0;
+    vm.tick(&memory, 7_000);
+    // The cursor is of no use any more, so the full policy is fetched.
+    vm.answer(&memory, 7_000, status(410));
+    vm.settle(&memory, 7_000, &mut |_| {
+        pages += 1;
+        assert!(pages < 100, "it would go on and on");
+        most = most.max(taken(&memory));
+        let keys = large_keys(pages * 12..pages * 12 + 12);
+        json(format!(r#"{{"format": 1, "revision": 6, {API}, "next": "/{pages}", "keys": [{keys}]}}"#))
+    });
+    assert!((3..6).contains(&pages), "{pages} pages of 5 MB");
+    assert!((before + 4_000_000..before + 14_000_000).contains(&most), "{most}");
+    assert_eq!(vm.events.iter().filter(|event| **event == RefreshEvent::Refused).count(), 1);
+    assert!(named(&vm)[0].contains("packed, it takes more than `policy.max_bytes` (12000000)"), "{:?}", vm.lines);
+    rest(&mut vm, &memory, 7_000);
+    assert!(taken(&memory) <= before + 100, "{} are left of {most}", taken(&memory) - before);
+    assert_eq!(vm.decide(&memory, "good"), "allowed", "the policy held serves on");
+}
+
+#[test]
+fn a_policy_may_take_exactly_the_bound_and_not_a_byte_more() {
+    let names: Vec<_> = (0..300).map(|number| format!("key-{number}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).chain(["good"]).collect();
+    let body = full(6, r#", "poll": "/poll2""#, &names);
+    let memory = Memory::default();
+    let mut vm = holding(&memory, "");
+    vm.tick(&memory, 7_000);
+    vm.answer(&memory, 7_000, json(body.clone()));
+    rest(&mut vm, &memory, 7_000);
+    let bytes = vm.held.manifest().unwrap().totals.bytes;
+    // Rows fit; the small lists do not; a few shards do; nothing does.
+    for (max_bytes, taken_whole) in
+        [(bytes, true), (bytes - 1, false), (bytes - 60, false), (bytes / 2, false), (1, false)]
+    {
+        let memory = Memory::default();
+        let mut vm = holding(&memory, "");
+        vm.refresh = Refresh::new(config(&format!(r#", "max_bytes": {max_bytes}"#)).policy);
+        vm.tick(&memory, 7_000);
+        vm.tick(&memory, 20_000);
+        let before = taken(&memory);
+        vm.answer(&memory, 20_000, json(body.clone()));
+        rest(&mut vm, &memory, 20_000);
+        let revision = vm.held.manifest().unwrap().revision;
+        assert_eq!(revision, Some(if taken_whole { 6 } else { 5 }), "{max_bytes} of {bytes}: {:?}", vm.lines);
+        assert_eq!(named(&vm).is_empty(), taken_whole, "{max_bytes}: {:?}", vm.lines);
+        if !taken_whole {
+            assert!(taken(&memory) <= before + 100, "{max_bytes}: {} and before {before}", taken(&memory));
+        }
+        assert_eq!(vm.decide(&memory, "good"), "allowed");
+    }
+}
+
+#[test]
+fn counts_may_refuse_early_and_are_not_believed_otherwise() {
+    const MAX: u64 = 1_000_000;
+    for (counts, keys, expected) in [
+        (r#"{"keys": 1}"#.to_owned(), 2, None),
+        (r#"{}"#.to_owned(), 2, None),
+        (r#"{"keys": "many"}"#.to_owned(), 2, None),
+        (r#"{"keys": -1}"#.to_owned(), 1, None),
+        // They say less than there is.
+        (r#"{"keys": 1}"#.to_owned(), 12, Some("packed, it takes more")),
+        (r#"{"keys": 0, "applications": 0, "subscriptions": 0}"#.to_owned(), 12, Some("packed, it takes more")),
+        // They say more than there is, but as many short rows would have room.
+        (format!(r#"{{"keys": {}}}"#, MAX / 40), 1, None),
+        (format!(r#"{{"applications": {}}}"#, MAX / 12), 1, None),
+        (format!(r#"{{"subscriptions": {}}}"#, MAX / 12), 1, None),
+        // No such rows would.
+        (format!(r#"{{"keys": {}}}"#, MAX / 40 + 1), 1, Some("`counts` announces 25001 keys")),
+        (format!(r#"{{"applications": {}}}"#, MAX / 12 + 1), 1, Some("`counts` announces")),
+        (format!(r#"{{"keys": 12500, "subscriptions": {}}}"#, MAX / 24 + 1), 1, Some("`counts` announces")),
+        (
+            format!(r#"{{"keys": {0}, "applications": {0}, "subscriptions": {0}}}"#, u64::MAX),
+            1,
+            Some("`counts` announces"),
+        ),
+    ] {
+        let memory = Memory::default();
+        let mut vm = Vm::new(&format!(r#", "max_bytes": {MAX}"#));
+        vm.tick(&memory, 1_000);
+        let keys = large_keys(0..keys);
+        let body = format!(r#"{{"format": 1, "counts": {counts}, {API}, "keys": [{keys}]}}"#);
+        vm.settle(&memory, 1_000, &mut |_| json(body.clone()));
+        match expected {
+            None => assert!(vm.held.manifest().is_some() && named(&vm).is_empty(), "{counts}: {:?}", vm.lines),
+            Some(words) => {
+                assert!(vm.held.manifest().is_none(), "{counts}");
+                assert!(named(&vm)[0].contains(words), "{counts}: {:?}", vm.lines);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_counts_announce_is_refused_before_another_page_is_asked_for() {
+    let memory = Memory::default();
+    let mut vm = Vm::new("");
+    vm.tick(&memory, 1_000);
+    let paths = vm.settle(&memory, 1_000, &mut |_| {
+        json(format!(r#"{{"format": 1, "counts": {{"keys": 26843546}}, {API}, "next": "/2"}}"#))
+    });
+    assert_eq!(paths, ["/v1/policy"], "the default is 1 GiB");
+    assert!(named(&vm)[0].contains("`policy.max_bytes` is 1073741824"), "{:?}", vm.lines);
+    assert!(taken(&memory) < 100);
+}
+
+#[test]
+fn a_policy_that_grew_too_large_by_deltas_takes_no_more_rows_but_loses_some() {
+    let memory = Memory::default();
+    let mut vm = holding(&memory, r#", "max_bytes": 1000000"#);
+    let say = |vm: &mut Vm, now_ms: u64, base: u64, rest_of_page: &str| {
+        vm.lines.clear();
+        vm.tick(&memory, now_ms);
+        let revision = base + 1;
+        let header = format!(r#""format": 1, "base": {base}, "revision": {revision}, "poll": "/poll""#);
+        vm.answer(&memory, now_ms, json(format!("{{{header}, {rest_of_page}}}")));
+        rest(vm, &memory, now_ms);
+        (vm.held.manifest().unwrap().revision, vm.held.manifest().unwrap().totals.bytes)
+    };
+    let grown = say(&mut vm, 10_000, 5, &format!(r#""keys": [{}]"#, large_keys(0..3)));
+    assert!(grown.0 == Some(6) && grown.1 > 1_000_000, "{grown:?}: one page may exceed it");
+    for (number, rows) in (0..).zip([
+        format!(r#""keys": [{}]"#, key("new")),
+        r#""applications": [{"id": "new"}]"#.to_owned(),
+        r#""subscriptions": [{"application": "app", "api": "a"}]"#.to_owned(),
+        API.to_owned(),
+        r#""plans": [{"id": "p"}]"#.to_owned(),
+    ]) {
+        assert_eq!(say(&mut vm, 100_000 * (number + 1), 6, &rows), grown, "{rows}");
+        assert!(vm.lines.is_empty() || named(&vm)[0].contains("no rows can be added"), "{rows}: {:?}", vm.lines);
+        assert_eq!(named(&vm).len(), usize::from(number == 0), "it is said once: {:?}", vm.lines);
+    }
+    assert_eq!(vm.decide(&memory, "good"), "allowed");
+
+    let digests: Vec<_> =
+        (0..3u32).map(|number| format!(r#""{}""#, Digest::of(&number.to_le_bytes()).to_hex())).collect();
+    let shrunk = say(&mut vm, 1_000_000, 6, &format!(r#""removed": {{"keys": [{}]}}"#, digests.join(",")));
+    assert!(shrunk.0 == Some(7) && shrunk.1 < 1_000_000, "{shrunk:?}: what it removes is removed");
+    let again = say(&mut vm, 1_100_000, 7, &format!(r#""keys": [{}]"#, key("new")));
+    assert_eq!(again.0, Some(8), "{:?}", vm.lines);
+    assert_eq!(vm.decide(&memory, "new"), "allowed");
+}

@@ -172,7 +172,7 @@ test-fuzz:
 #   SOAK_SECONDS=60    how long (600)
 #   SOAK_SEED=1        what all is chosen from (another each time, named in the report)
 #   SOAK_RATE SOAK_APPLICATIONS   requests a second (800), applications (1000)
-#   SOAK_FAULTS=traps  only some of feed,traps,listeners, or none
+#   SOAK_FAULTS=traps  only some of feed,traps,listeners,cuts,backups,secrets, or none
 #   SOAK_BOUND_MS=0 SOAK_LYING=true   a promise that nobody can keep, a feed that lies: both must be noticed
 
 .PHONY: soak

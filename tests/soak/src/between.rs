@@ -28,6 +28,8 @@ use crate::book::Book;
 
 /// Headers of a callout that concern the feed.
 const PASSED: &[&str] = &["authorization", "if-none-match", "prefer", "accept"];
+/// How the names of the filter's own headers begin, all of which are passed on.
+const OF_THE_FILTER: &str = "keygate-";
 /// Bytes of a report of usage: the most that the policy service takes.
 const MAX_BODY_BYTES: usize = 1 << 20;
 /// Headers of an answer that concern the filter.
@@ -137,6 +139,7 @@ struct Seen {
 pub struct Between {
     address: SocketAddr,
     feed: Arc<watch::Sender<Feed>>,
+    refused: Arc<watch::Sender<Option<String>>>,
     server: JoinHandle<()>,
 }
 
@@ -147,7 +150,8 @@ impl Between {
         let address = listener.local_addr().map_err(Error::io("listening"))?;
         let feed = Arc::new(watch::Sender::new(Feed::Well));
         let seen = Arc::new(watch::Sender::new(Seen::default()));
-        let watched = Arc::clone(&feed);
+        let refused = Arc::new(watch::Sender::new(None::<String>));
+        let (watched, unknown) = (Arc::clone(&feed), Arc::clone(&refused));
         let router = Router::new().fallback(async move |request: Request| {
             let mut feed = watched.subscribe();
             let (parts, body) = request.into_parts();
@@ -157,10 +161,14 @@ impl Between {
                 let body = axum::body::to_bytes(body, MAX_BODY_BYTES).await.unwrap_or_default();
                 ask = Ask::new("POST", path.clone()).json(serde_json::from_slice(&body).unwrap_or_default());
             }
-            for name in PASSED {
-                if let Some(value) = parts.headers.get(*name) {
-                    ask = ask.header(name, value.as_bytes());
+            for (name, value) in &parts.headers {
+                if PASSED.contains(&name.as_str()) || name.as_str().starts_with(OF_THE_FILTER) {
+                    ask = ask.header(name.as_str(), value.as_bytes());
                 }
+            }
+            let credentials = parts.headers.get("authorization").and_then(|value| value.to_str().ok());
+            if credentials.is_some() && credentials == unknown.borrow().as_deref() {
+                return plain(401, "application/problem+json", "{}");
             }
             let now = *feed.borrow_and_update();
             // An answer that is being waited for is hit by what begins meanwhile.
@@ -178,12 +186,17 @@ impl Between {
             // Serves until it is aborted; an error of one connection ends only that.
             let _ = axum::serve(listener, router).await;
         });
-        Ok(Self { address, feed, server })
+        Ok(Self { address, feed, refused, server })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// From now on it refuses who comes with this `authorization`, as long as there is one.
+    pub fn refuse(&self, authorization: Option<String>) {
+        self.refused.send_replace(authorization);
     }
 
     /// From now on the feed is like this.

@@ -10,7 +10,10 @@ use keygate_e2e::{
     policy_service::ADMIN_TOKEN,
 };
 use serde_json::{Value, json};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{Mutex, watch},
+    time::timeout,
+};
 
 use crate::{
     book::Book,
@@ -26,19 +29,26 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// Facts that are not open at once, at most.
 const MOST_CLOSED: usize = 150;
 
+/// Facts that are not open, and what they are. Who holds it knows that no change is on its way.
+pub type Closed = Arc<Mutex<Vec<(Fact, State)>>>;
+
 /// Changes the policy until `ended`.
 pub async fn run(
     book: Arc<Book>,
     service: SocketAddr,
     applications: usize,
+    closed: Closed,
     mut rng: Rng,
     mut ended: watch::Receiver<bool>,
 ) -> Result<()> {
-    let mut closed: Vec<(Fact, State)> = Vec::new();
     while !*ended.borrow() {
+        let mut closed = closed.lock().await;
         let reopen = !closed.is_empty() && (closed.len() >= MOST_CLOSED || rng.bool());
         let (fact, from, to) = if reopen {
-            let (fact, state) = closed.swap_remove(rng.usize(..closed.len()));
+            let (fact, state) = {
+                let at = rng.usize(..closed.len());
+                closed.swap_remove(at)
+            };
             (fact, state, State::Open)
         } else {
             let (fact, state) = choose(applications, &mut rng);
@@ -49,6 +59,7 @@ pub async fn run(
             (fact, State::Open, state)
         };
         change(&book, service, fact, from, to).await?;
+        drop(closed);
         let pause = Duration::from_millis(rng.u64(..PAUSE_MS));
         // An end that comes meanwhile ends the pause.
         let _ = timeout(pause, ended.wait_for(|ended| *ended)).await;

@@ -5,6 +5,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use keygate_e2e::{
@@ -12,7 +13,7 @@ use keygate_e2e::{
     config::{EnvoyConfig, Places},
     envoy::{Envoy, Launch},
     http::{self, Ask},
-    policy_service::GATEWAY_SECRET,
+    policy_service::{GATEWAY_ID, GATEWAY_SECRET},
     ports,
     upstream::Upstream,
 };
@@ -21,6 +22,15 @@ use crate::{bill, history::Bounds};
 
 /// Worker threads.
 pub const WORKERS: usize = 4;
+/// Secrets of the gateway, between which it rotates. The policy service knows both.
+pub const SECRETS: [&str; 2] = [GATEWAY_SECRET, "soak-second-secret"];
+/// `policy.long_poll_ms` and `policy.timeout_ms`.
+const WAIT_MS: u64 = 5_000;
+const TIMEOUT_MS: u64 = 2_000;
+/// How long a callout takes at most, if nothing ever comes.
+pub const SILENT_AT_MOST: Duration = Duration::from_millis(WAIT_MS + TIMEOUT_MS);
+/// The shortest `policy.expire_after_ms` that these permit: for a soak in which the service itself is always well.
+const SHORTEST_EXPIRY_MS: u64 = WAIT_MS + 2 * TIMEOUT_MS;
 /// How long Envoy goes on serving the connections of a listener that was replaced.
 pub const DRAIN_SECONDS: u64 = 3;
 
@@ -42,12 +52,21 @@ pub struct Gateway {
     listener: String,
     armed: PathBuf,
     replaced: u64,
+    /// Which of [`SECRETS`] new listeners have.
+    secret: usize,
     _upstreams: [Upstream; 2],
 }
 
 impl Gateway {
-    /// Starts it in front of `policy`, with the module `armed`, and waits until it serves.
-    pub async fn start(folder: &Path, policy: SocketAddr, armed: &Path, bounds: Bounds) -> Result<Self> {
+    /// Starts it in front of `policy`, with the module `armed`, and waits until it serves. Where the service is `always_well`
+    /// a policy expires as soon as the filter permits.
+    pub async fn start(
+        folder: &Path,
+        policy: SocketAddr,
+        armed: &Path,
+        bounds: Bounds,
+        always_well: bool,
+    ) -> Result<Self> {
         let upstreams = [Upstream::start("production", 0).await?, Upstream::start("sandbox", 0).await?];
         let [upstream, sandbox] = [upstreams[0].address(), upstreams[1].address()];
         let port = ports::free()?;
@@ -64,9 +83,16 @@ impl Gateway {
         let interval = bounds.interval.as_millis();
         let config = config
             .replace(r#""refresh_interval_ms": 5000"#, &format!(r#""refresh_interval_ms": {interval}"#))?
-            .replace(r#""long_poll_ms": 25000"#, r#""long_poll_ms": 5000"#)?
-            .replace(r#""timeout_ms": 5000"#, r#""timeout_ms": 2000"#)?
+            .replace(r#""long_poll_ms": 25000"#, &format!(r#""long_poll_ms": {WAIT_MS}"#))?
+            .replace(r#""timeout_ms": 5000"#, &format!(r#""timeout_ms": {TIMEOUT_MS}"#))?
+            .replace(r#"{"env": "POLICY_CLIENT_SECRET"}"#, &format!(r#""{}""#, SECRETS[0]))?
+            .replace(r#""cluster": "policy-service","#, r#""cluster": "policy-service", "name": "soak","#)?
             .replace(r#""interval_ms": 60000"#, &format!(r#""interval_ms": {}"#, bill::INTERVAL_MS))?;
+        let config = match always_well {
+            false => config,
+            true => config
+                .replace(r#""expire_after_ms": 3600000"#, &format!(r#""expire_after_ms": {SHORTEST_EXPIRY_MS}"#))?,
+        };
         let (config, listener) = config.listeners_in(&listeners)?;
         fs::write(&listeners, &listener).map_err(Error::io("writing the listeners"))?;
         let mut launch = Launch { secret: Some(GATEWAY_SECRET), workers: WORKERS, arguments: Vec::new() };
@@ -75,7 +101,7 @@ impl Gateway {
         let envoy = Envoy::start(folder, &config, &launch, Path::new("/dev/null")).await?;
         let address = envoy.gateway();
         let armed = armed.to_owned();
-        Ok(Self { envoy, address, listeners, listener, armed, replaced: 0, _upstreams: upstreams })
+        Ok(Self { envoy, address, listeners, listener, armed, replaced: 0, secret: 0, _upstreams: upstreams })
     }
 
     /// Where requests go.
@@ -88,12 +114,30 @@ impl Gateway {
         &self.envoy
     }
 
+    /// The `authorization` of the secret that the next rotation brings.
+    pub fn next_authorization(&self) -> String {
+        let text = format!("{GATEWAY_ID}:{}", SECRETS.get(self.next_secret()).unwrap_or(&GATEWAY_SECRET));
+        format!("Basic {}", base64(&text))
+    }
+
+    fn next_secret(&self) -> usize {
+        usize::from(self.secret == 0)
+    }
+
+    /// Replaces the listener by one whose filter has the other secret.
+    pub fn rotate_secret(&mut self) -> Result<()> {
+        self.secret = self.next_secret();
+        self.replace_listener()
+    }
+
     /// Replaces the listener by one whose filter is configured a little differently; every third time with the module
     /// that is shipped in the place of the one that can trap, so that two builds of it share one policy.
     pub fn replace_listener(&mut self) -> Result<()> {
         self.replaced = self.replaced.saturating_add(1);
         let mut listener =
             self.listener.replace(r#""realm": "keygate""#, &format!(r#""realm": "keygate-{}""#, self.replaced));
+        let secret = SECRETS.get(self.secret).unwrap_or(&SECRETS[0]);
+        listener = listener.replace(&format!("\"{}\"", SECRETS[0]), &format!("\"{secret}\""));
         if !self.is_armed() {
             let armed = self.armed.display().to_string();
             listener = listener.replace(&armed, &artifacts::filter()?.display().to_string());
@@ -134,7 +178,41 @@ impl Gateway {
     }
 }
 
+/// Base64 (RFC 4648, 4) of a text, as HTTP Basic wants it.
+fn base64(text: &str) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digits = |chunk: &[u8]| {
+        let number = chunk.iter().chain(&[0; 2]).take(3).fold(0, |number, byte| number << 8 | usize::from(*byte));
+        let length = chunk.len();
+        let digit = move |at: usize| {
+            let digit = 18_usize.checked_sub(at.saturating_mul(6)).and_then(|shift| DIGITS.get(number >> shift & 63));
+            digit.filter(|_| at <= length).map_or('=', |digit| char::from(*digit))
+        };
+        (0..4).map(digit).collect::<String>()
+    };
+    text.as_bytes().chunks(3).map(digits).collect()
+}
+
 /// Makes the VM that serves this connection trap, if its module can. What comes back is of no interest.
 pub async fn trap(address: SocketAddr) {
     let _ = http::send(address, &Ask::get("/").header("x-soak-trap", "1")).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_written_as_http_basic_wants_them() {
+        // RFC 4648, 10; RFC 7617, 2.
+        for (text, expected) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("Aladdin:open sesame", "QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+        ] {
+            assert_eq!(base64(text), expected, "{text}");
+        }
+    }
 }

@@ -7,6 +7,9 @@
 //! the feed is well again: when it was seen to get a good answer, or when it should have asked. Its pause after failures
 //! doubles, so that is never longer than the disturbance itself, and 30 s at most.
 //!
+//! A backup that is put back changes every fact that is another in it, all at once: from when the service begins to run on
+//! it either is possible, and what the backup says is certain like any other change.
+//!
 //! All bounds are of time in which the stack could run: a machine that is busy with something else keeps no promise.
 
 use std::{collections::HashMap, time::Duration};
@@ -73,6 +76,19 @@ impl History {
         if let Some(change) = self.changes.get_mut(&fact).and_then(|changes| changes.last_mut()) {
             change.acknowledged = Some(at);
         }
+    }
+
+    /// The policy becomes again what `backup` says, in which every fact that is not named is open: the facts that are others
+    /// now, each of which is changed from `at` on and has to be acknowledged. No change is on its way.
+    pub fn put_back(&mut self, backup: &[(Fact, State)], at: Duration) -> Vec<Fact> {
+        let in_backup =
+            |fact: Fact| backup.iter().find(|(known, _)| *known == fact).map_or(State::Open, |(_, state)| *state);
+        let changed = self.changes.keys().map(|fact| (*fact, in_backup(*fact)));
+        let lost: Vec<_> = changed.filter(|(fact, state)| self.latest(*fact) != *state).collect();
+        for (fact, state) in &lost {
+            self.sent(*fact, *state, at);
+        }
+        lost.into_iter().map(|(fact, _)| fact).collect()
     }
 
     /// From now on the feed is disturbed; the number of this disturbance.

@@ -32,6 +32,8 @@ pub struct Outcome {
     pub lags: Vec<Duration>,
     /// Faults, by name.
     pub faults: BTreeMap<&'static str, u64>,
+    /// Answers that a proxy on the way ended, or let nobody have.
+    pub cuts: u64,
     /// VMs that trapped without having been asked to.
     pub traps_not_asked_for: u64,
     /// Requests that the guard behind the filter refused.
@@ -85,7 +87,7 @@ impl Outcome {
             format!("made a change's way through the stack wait for a processor {waited:.0} % of the time"),
         );
         line("changes", format!("{}; {}", self.changes, self.seen()));
-        line("faults", faults(&self.faults));
+        line("faults", format!("{}; {} answers cut on the way", faults(&self.faults), self.cuts));
         line("wrong allows", self.tally.of(Verdict::WrongAllow).to_string());
         line("needless refusals", self.tally.of(Verdict::NeedlessRefusal).to_string());
         line("wrong reasons", self.tally.of(Verdict::WrongReason).to_string());
@@ -169,7 +171,8 @@ mod tests {
             took: [Duration::from_millis(1); 3],
             changes: 100,
             lags: (1..=50).map(Duration::from_millis).collect(),
-            faults: BTreeMap::from([("killed", 3)]),
+            faults: BTreeMap::from([("killed", 3), ("backup put back", 2), ("cut by 504", 1), ("secret rotated", 4)]),
+            cuts: 17,
             traps_not_asked_for: 0,
             guarded: 0,
             waited: Duration::from_secs(30),
@@ -217,6 +220,13 @@ mod tests {
         // 50 of 100 were seen late, by 1 to 50 ms.
         let report = good().report();
         assert!(report.contains("after 1 ms (p50), 50 ms (p99), 50 ms (slowest), bound 1000 ms"), "{report}");
+    }
+
+    #[test]
+    fn a_report_counts_each_fault_and_the_answers_that_were_cut() {
+        let report = good().report();
+        let faults = "10: backup put back 2, cut by 504 1, killed 3, secret rotated 4; 17 answers cut on the way";
+        assert!(report.contains(faults), "{report}");
     }
 
     #[test]

@@ -12,10 +12,11 @@ use std::{
 use fastrand::Rng;
 use keygate_e2e::{
     Error, Result, artifacts,
+    cutter::Cutter,
     deadline::eventually,
     envoy::Envoy,
     http::{self, Ask},
-    policy_service::PolicyService,
+    policy_service::{GATEWAY_ID, PolicyService},
     ports, threads,
 };
 use tokio::{
@@ -29,7 +30,7 @@ use crate::{
     book::{Book, Pages},
     changes,
     faults::{self, Plan, Well},
-    gateway::{Gateway, Memory},
+    gateway::{Gateway, Memory, SECRETS},
     history::Bounds,
     load::{self, Load},
     policy::{self, APIS, Caller, KeyType, Subject},
@@ -85,7 +86,8 @@ async fn prepare(options: &Options) -> Result<Outcome> {
     let folder = artifacts::root().join("target/stack/soak");
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).map_err(Error::io(format!("making {}", folder.display())))?;
-    let service = PolicyService::start(&folder, ports::free()?).await?;
+    let gateways = SECRETS.map(|secret| format!("{GATEWAY_ID}:{secret}")).join(",");
+    let service = PolicyService::start_with(&folder, ports::free()?, &[("POLICY_GATEWAYS", gateways)]).await?;
     let page = folder.join("policy.json");
     fs::write(&page, policy::page(options.applications).to_string()).map_err(Error::io("writing the policy"))?;
     service.import(&page).await?;
@@ -95,7 +97,9 @@ async fn prepare(options: &Options) -> Result<Outcome> {
     eprintln!("soak: it began at {:.3} s of Unix time; its logs are in {}", began.as_secs_f64(), folder.display());
     let between = Arc::new(Between::start(service.address(), Arc::clone(&book)).await?);
     between.be(options.well);
-    let gateway = Gateway::start(&folder, between.address(), &options.armed, options.bounds).await?;
+    let cutter = Arc::new(Cutter::start(between.address()).await?);
+    let always_well = options.plan.leaves_the_service_well();
+    let gateway = Gateway::start(&folder, cutter.address(), &options.armed, options.bounds, always_well).await?;
     let address = gateway.address();
     book.open().service = service.id();
     let asked = Cell::new(0_u64);
@@ -113,7 +117,7 @@ async fn prepare(options: &Options) -> Result<Outcome> {
     .await?;
     let vms = gateway.envoy().vms().await?.active;
     let asked = asked.get();
-    let soak = Soak { options, book, gateway: Arc::new(Mutex::new(gateway)), address, vms, asked };
+    let soak = Soak { options, book, gateway: Arc::new(Mutex::new(gateway)), cutter, address, vms, asked };
     soak.through(service, between).await
 }
 
@@ -121,6 +125,7 @@ struct Soak<'a> {
     options: &'a Options,
     book: Arc<Book>,
     gateway: Arc<Mutex<Gateway>>,
+    cutter: Arc<Cutter>,
     address: std::net::SocketAddr,
     vms: u64,
     /// Requests before the load began.
@@ -136,13 +141,17 @@ impl Soak<'_> {
         let book = || Arc::clone(&self.book);
         let load = Load { address: self.address, applications, rate };
         let loading = spawn_local(load::run(book(), load, rng.u64(..), ended.clone()));
-        let changing = spawn_local(changes::run(book(), service.address(), applications, rng.fork(), calm.clone()));
+        let closed = changes::Closed::default();
+        let (address, gate, other_gate) = (service.address(), Arc::clone(&closed), Arc::clone(&closed));
+        let changing = spawn_local(changes::run(book(), address, applications, gate, rng.fork(), calm.clone()));
         let well = Well { well: self.options.well, plan };
-        let (feed_rng, envoy_rng) = (rng.fork(), rng.fork());
-        let disturbing =
-            spawn_local(faults::disturb_feed(book(), service, Arc::clone(&between), well, feed_rng, calm.clone()));
-        let gateway = Arc::clone(&self.gateway);
-        let shaking = spawn_local(faults::disturb_envoy(book(), gateway, self.address, plan, envoy_rng, calm));
+        let (feed_rng, envoy_rng, way_rng) = (rng.fork(), rng.fork(), rng.fork());
+        let way = Arc::clone(&between);
+        let disturbing = spawn_local(faults::disturb_feed(book(), service, way, closed, well, feed_rng, calm.clone()));
+        let envoy = faults::Target { gateway: Arc::clone(&self.gateway), between: Arc::clone(&between), plan };
+        let shaking = spawn_local(faults::disturb_envoy(book(), envoy, self.address, envoy_rng, calm.clone()));
+        let cutting =
+            spawn_local(faults::cut_answers(book(), Arc::clone(&self.cutter), other_gate, plan, way_rng, calm));
 
         let attending = spawn_local(attend(book(), self.gateway.lock().await.envoy().id(), ended));
         self.watch(Duration::from_secs(seconds)).await?;
@@ -151,6 +160,7 @@ impl Soak<'_> {
         quiet.send_replace(true);
         joined(changing).await?;
         joined(shaking).await?;
+        joined(cutting).await?;
         let service = joined(disturbing).await?;
         self.settle().await?;
         end.send_replace(true);
@@ -232,6 +242,7 @@ impl Soak<'_> {
             changes: open.changes,
             lags: open.lags(),
             faults: open.faults.clone(),
+            cuts: u64::try_from(self.cutter.cuts()).unwrap_or(u64::MAX),
             traps_not_asked_for: traps(gateway.envoy()).saturating_sub(asked_for),
             guarded,
             waited: open.history.waited_in_all(),

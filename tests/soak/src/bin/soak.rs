@@ -64,6 +64,12 @@ enum Fault {
     Traps,
     /// Listeners are replaced.
     Listeners,
+    /// A proxy in front of the policy service ends held answers.
+    Cuts,
+    /// A backup of the policy service's database is put back.
+    Backups,
+    /// The gateway's secret is rotated.
+    Secrets,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -79,7 +85,14 @@ async fn main() -> ExitCode {
         applications: arguments.applications.max(1),
         rate: arguments.rate.max(1),
         bounds: Bounds { propagation: Duration::from_millis(arguments.bound_ms), interval: Duration::from_millis(500) },
-        plan: Plan { feed: wanted(Fault::Feed), traps: wanted(Fault::Traps), listeners: wanted(Fault::Listeners) },
+        plan: Plan {
+            feed: wanted(Fault::Feed),
+            traps: wanted(Fault::Traps),
+            listeners: wanted(Fault::Listeners),
+            cuts: wanted(Fault::Cuts),
+            backups: wanted(Fault::Backups),
+            secrets: wanted(Fault::Secrets),
+        },
         well: if arguments.lying { Feed::Lying } else { Feed::Well },
         armed: arguments.armed,
     };

@@ -202,6 +202,57 @@ fn all_is_settled_when_the_last_change_is_certain() {
 }
 
 #[test]
+fn what_a_lost_history_said_is_right_until_the_backup_is_certain_and_not_longer() {
+    let mut history = blocked();
+    // Another fact stands in the backup as it stands now, one that is closed there was opened since, one was never changed.
+    let (same, opened) = (Fact::Key(0, KeyType::Sandbox), Fact::Subscription(0, 1));
+    for (fact, state, at) in
+        [(same, State::Absent, 5_000), (opened, State::Blocked, 5_000), (opened, State::Open, 8_000)]
+    {
+        history.sent(fact, state, ms(at));
+        history.acknowledged(fact, ms(at + 100));
+    }
+    let backup = [(same, State::Absent), (opened, State::Blocked), (Fact::Api(7), State::Open)];
+    let mut lost = history.put_back(&backup, ms(20_000));
+    lost.sort_by_key(|fact| format!("{fact:?}"));
+    assert_eq!(lost, [FACT, opened]);
+    check(
+        &history,
+        &[
+            ("before", 19_000, 19_999, &[BLOCKED]),
+            ("while the service starts on it", 20_000, 20_001, &[BLOCKED, ALLOWED]),
+            ("and for as long as it does not run", 900_000, 900_001, &[BLOCKED, ALLOWED]),
+        ],
+    );
+    assert_eq!(history.settled(), None);
+    lost.iter().for_each(|fact| history.acknowledged(*fact, ms(20_500)));
+    check(
+        &history,
+        &[("within the bound", 21_499, 21_500, &[BLOCKED, ALLOWED]), ("at the bound", 21_500, 21_501, &[ALLOWED])],
+    );
+    let second = Subject { caller: Caller::Application(0, KeyType::Production), api: 1 };
+    assert_eq!(
+        history.right(second, ms(21_500), ms(21_501)),
+        [BLOCKED],
+        "what was opened since the backup is closed again"
+    );
+    assert_eq!(history.latest(FACT), State::Open);
+}
+
+#[test]
+fn what_is_acknowledged_after_a_backup_was_put_back_holds() {
+    let mut history = blocked();
+    let lost = history.put_back(&[], ms(20_000));
+    lost.iter().for_each(|fact| history.acknowledged(*fact, ms(20_500)));
+    history.sent(FACT, State::Blocked, ms(20_600));
+    history.acknowledged(FACT, ms(20_700));
+    check(&history, &[("on its way", 20_650, 20_660, &[ALLOWED, BLOCKED]), ("in force", 21_700, 21_701, &[BLOCKED])]);
+    // Nothing is another now than in this backup: nothing is lost.
+    assert_eq!(history.put_back(&[(FACT, State::Blocked)], ms(30_000)), []);
+    check(&history, &[("unchanged", 30_000, 30_001, &[BLOCKED])]);
+}
+
+#[test]
 fn facts_are_combined_and_those_of_others_do_not_count() {
     let mut history = blocked();
     history.sent(Fact::Application(0), State::Blocked, ms(10_000));

@@ -150,7 +150,8 @@ impl Refresh {
             return self.refused(&fetch.path, &what, around);
         }
         let generation = self.lease.as_mut().map(|lease| lease.next_generation())?;
-        let build = Build::new(&page, etag, around.held.standing(), generation, self.settings.max_bytes);
+        let build =
+            Build::new(&page, etag, around.held.standing(), generation, self.settings.max_bytes, around.held.secret());
         let build = Box::new(build);
         self.start_full(fetch, page, build, around)
     }

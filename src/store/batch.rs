@@ -8,6 +8,7 @@ use super::{
     Bank, Corrupt, Entry, Expected, Kind, Place, Shared, Source, as_u64,
     bytes::Reader,
     change::{self, Change, Operation},
+    fingerprint::TagKey,
     manifest::{Manifest, Totals},
     merge::{self, MergeError, Standing},
     shard_of,
@@ -34,6 +35,8 @@ pub struct Target {
     pub key_shards: u32,
     /// Number of application shards.
     pub application_shards: u32,
+    /// What tags applications there.
+    pub tags: TagKey,
 }
 
 impl From<&Manifest> for Target {
@@ -43,6 +46,7 @@ impl From<&Manifest> for Target {
             generation: manifest.generation,
             key_shards: manifest.key_shards,
             application_shards: manifest.application_shards,
+            tags: manifest.tags,
         }
     }
 }
@@ -114,12 +118,12 @@ impl Batch {
         rejected: &mut dyn FnMut(RejectedRow),
         unknown: &mut UnknownFields,
     ) {
-        change::of_rows(page, range, &wanted, rejected, unknown, &mut |change| self.add(change));
+        change::of_rows(self.target.tags, page, range, &wanted, rejected, unknown, &mut |change| self.add(change));
     }
 
     /// Adds what a delta removes.
     pub fn add_removed(&mut self, removed: &Removed) {
-        change::of_removed(removed, &mut |change| self.add(change));
+        change::of_removed(self.target.tags, removed, &mut |change| self.add(change));
     }
 
     fn add(&mut self, change: Change<'_>) {

@@ -8,6 +8,7 @@ use super::{
     Bank, Corrupt, Entry, Expected, Kind, MAX_SHARDS, Place, Shared, Source, as_u64,
     batch::{Batch, Target},
     change,
+    fingerprint::{FingerprintKey, TagKey},
     lists::{Lists, TooLong},
     manifest::{Manifest, Totals},
     merge::{MergeError, Standing},
@@ -97,8 +98,15 @@ impl From<super::SharedError> for BuildError {
 
 impl Build {
     /// Begins with the header of the first page. `held` is the manifest in use, if there is one; `max_bytes` is what the
-    /// policy may take, packed.
-    pub fn new(first: &Page, etag: Option<String>, held: Option<&Manifest>, generation: u64, max_bytes: u64) -> Self {
+    /// policy may take, packed; `secret` is this VM's.
+    pub fn new(
+        first: &Page,
+        etag: Option<String>,
+        held: Option<&Manifest>,
+        generation: u64,
+        max_bytes: u64,
+        secret: Option<FingerprintKey>,
+    ) -> Self {
         let counts = first.header.counts.unwrap_or_default();
         let known = held.map(|held| held.totals).unwrap_or_default();
         let arrived = as_u64(first.len());
@@ -109,6 +117,7 @@ impl Build {
             generation,
             key_shards: shards_for(expected(counts.keys, known.keys)),
             application_shards: shards_for(expected(counts.applications, known.applications)),
+            tags: TagKey::new(secret, generation),
         };
         Self {
             spool: Spool::new(target),
@@ -164,7 +173,9 @@ impl Build {
         rejected: &mut dyn FnMut(RejectedRow),
         unknown: &mut UnknownFields,
     ) {
-        change::of_rows(page, range, &|_| true, rejected, unknown, &mut |change| self.spool.add(change));
+        change::of_rows(self.target().tags, page, range, &|_| true, rejected, unknown, &mut |change| {
+            self.spool.add(change)
+        });
     }
 
     /// Whether rows should be laid down before more are taken.
@@ -263,6 +274,7 @@ impl Build {
             sequence: held.map_or(1, |held| held.sequence.saturating_add(1)),
             bank: target.bank,
             generation: target.generation,
+            tags: target.tags,
             key_shards: target.key_shards,
             application_shards: target.application_shards,
             catalogue_slot,

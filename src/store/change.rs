@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::{
     Corrupt, Kind,
     bytes::{Reader, Write},
+    fingerprint::TagKey,
     record::{self, MAX_KEY_BYTES, SubscriptionPart},
     shard::RecordKey,
 };
@@ -86,6 +87,7 @@ pub(super) type Take<'t> = &'t mut dyn FnMut(Change<'_>);
 /// The changes of the wanted ones of a range of a page's rows; those that are left out go to `rejected`, and the names of
 /// unknown fields to `unknown`.
 pub(super) fn of_rows(
+    tags: TagKey,
     page: &Page,
     range: Range<usize>,
     wanted: &dyn Fn(&Row<'_>) -> bool,
@@ -102,22 +104,22 @@ pub(super) fn of_rows(
                 Ok(change) => take(change),
                 Err(why) => {
                     let concerns = Concerns::Key(key.digest);
-                    leave_out(&concerns, take);
+                    leave_out(tags, &concerns, take);
                     rejected(RejectedRow { list: "keys", offset: page.offset(number), why, concerns });
                 }
             },
             Ok(Row::Application(row)) => {
                 decision::Application::from(&row).put(&mut payload);
-                let key = record::key_of_application(row.id.as_bytes());
+                let key = record::key_of_application(tags, row.id.as_bytes());
                 take(Change { operation: Operation::PutApplication, key, payload: &payload });
             }
             Ok(Row::Subscription(row)) => {
                 SubscriptionPart::from(&row).put(&mut payload);
-                let key = record::key_of_application(row.application.as_bytes());
+                let key = record::key_of_application(tags, row.application.as_bytes());
                 take(Change { operation: Operation::PutSubscription, key, payload: &payload });
             }
             Err(row) => {
-                leave_out(&row.concerns, take);
+                leave_out(tags, &row.concerns, take);
                 rejected(row);
             }
         }
@@ -125,16 +127,16 @@ pub(super) fn of_rows(
 }
 
 /// The changes of what a delta removes.
-pub(super) fn of_removed(removed: &Removed, take: Take<'_>) {
+pub(super) fn of_removed(tags: TagKey, removed: &Removed, take: Take<'_>) {
     for digest in &removed.keys {
         take(Change { operation: Operation::RemoveKey, key: record::key_of_key(digest), payload: &[] });
     }
     for (application, api) in &removed.subscriptions {
-        let key = record::key_of_application(application.as_bytes());
+        let key = record::key_of_application(tags, application.as_bytes());
         take(Change { operation: Operation::RemoveSubscription, key, payload: api.as_bytes() });
     }
     for application in &removed.applications {
-        let key = record::key_of_application(application.as_bytes());
+        let key = record::key_of_application(tags, application.as_bytes());
         take(Change { operation: Operation::RemoveApplication, key, payload: &[] });
     }
 }
@@ -153,14 +155,14 @@ fn put_key<'a>(payload: &'a mut Vec<u8>, key: &'a Key<'_>) -> Result<Change<'a>,
 }
 
 /// What a bad row speaks of is not allowed, whatever an older row says of it.
-fn leave_out(concerns: &Concerns, take: Take<'_>) {
+fn leave_out(tags: TagKey, concerns: &Concerns, take: Take<'_>) {
     match concerns {
         Concerns::Nothing => {}
         Concerns::Key(digest) => {
             take(Change { operation: Operation::RemoveKey, key: record::key_of_key(digest), payload: &[] });
         }
         Concerns::Application(id) => {
-            let key = record::key_of_application(id.as_bytes());
+            let key = record::key_of_application(tags, id.as_bytes());
             take(Change { operation: Operation::RemoveApplication, key, payload: &[] });
         }
         // Not removed: without a subscription an API may still open.
@@ -168,7 +170,7 @@ fn leave_out(concerns: &Concerns, take: Take<'_>) {
             let (api, state) = (api.as_bytes(), SubscriptionState::LeftOut);
             let mut payload = Vec::new();
             SubscriptionPart { api, state, plan: None, used_up_until: None }.put(&mut payload);
-            let key = record::key_of_application(application.as_bytes());
+            let key = record::key_of_application(tags, application.as_bytes());
             take(Change { operation: Operation::PutSubscription, key, payload: &payload });
         }
     }

@@ -1,4 +1,5 @@
-//! How a VM knows a key again that it has seen: a fingerprint of key and API under a secret of this VM.
+//! How a VM knows a key again that it has seen: a fingerprint of key and API under a secret of this VM. And how the shards of
+//! a policy know an application: a tag of its id, under a secret of the VM that built the policy.
 //!
 //! It is SipHash-2-4 with 128 bits: a tenth of what SHA-256 takes for a key of usual length, and as nobody knows the
 //! secret, nobody can look for a key with the fingerprint of another. One that is guessed is that of one of the 4,096 cached
@@ -33,6 +34,50 @@ impl FingerprintKey {
         let mut sip = Sip::new(self);
         sip.take_in((key.len() as u64) << 32 | u64::from(api), key);
         sip.finish()
+    }
+}
+
+/// What makes the tags of applications in one bank of a store. Without a secret, ids could be chosen that all have one tag, or
+/// all belong into one shard, and each of them would be as slow to find as all together.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct TagKey(u64, u64);
+
+impl fmt::Debug for TagKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TagKey(hidden)")
+    }
+}
+
+impl TagKey {
+    /// Bytes of it in the manifest.
+    pub const BYTES: usize = 16;
+
+    /// Of this generation, from the VM's secret. Where the host gives no random bytes there is none, and whoever knows how
+    /// often a policy was built could foresee the tags.
+    pub fn new(secret: Option<FingerprintKey>, generation: u64) -> Self {
+        let mut sip = Sip::new(secret.unwrap_or(FingerprintKey(0, 0)));
+        sip.take_in(generation, b"tags of applications");
+        let Fingerprint(low, high) = sip.finish();
+        Self(low, high)
+    }
+
+    /// The tag of an application.
+    pub fn of(self, id: &[u8]) -> u32 {
+        let mut sip = Sip::new(FingerprintKey(self.0, self.1));
+        sip.take_in(id.len() as u64, id);
+        let [a, b, c, d, ..] = sip.finish().0.to_le_bytes();
+        u32::from_le_bytes([a, b, c, d])
+    }
+
+    /// As it stands in the manifest.
+    pub fn to_bytes(self) -> [u8; Self::BYTES] {
+        (u128::from(self.1) << 64 | u128::from(self.0)).to_le_bytes()
+    }
+
+    /// As it was read from the manifest.
+    pub fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
+        let number = u128::from_le_bytes(bytes);
+        Self(low(number), low(number >> 64))
     }
 }
 

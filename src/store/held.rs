@@ -114,6 +114,11 @@ impl Held {
         self.unnamed.is_some()
     }
 
+    /// The secret of this VM, if the host gave it one.
+    pub fn secret(&self) -> Option<FingerprintKey> {
+        self.fingerprints
+    }
+
     /// Where the policy comes from.
     pub fn source(&self) -> &Source {
         &self.source
@@ -338,7 +343,7 @@ impl<S: Shared> View<'_, S> {
             subject.begin(record::read_key(record)?);
             // The shard is let go of here, so that the next is read to the same memory.
         }
-        let wanted = record::key_of_application(subject.application_id());
+        let wanted = record::key_of_application(self.policy.manifest.tags, subject.application_id());
         let applications = self.read_shard(Kind::Applications, wanted)?;
         if let Some(record) = self.find(&applications, wanted)? {
             let (application, subscription) = record::find_subscription(record, api.as_bytes())?;

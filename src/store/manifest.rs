@@ -4,6 +4,7 @@
 use super::{
     Bank, Corrupt,
     bytes::{self, Write},
+    fingerprint::TagKey,
 };
 use crate::policy::Digest;
 
@@ -20,6 +21,8 @@ pub struct Manifest {
     pub key_shards: u32,
     /// Its number of application shards.
     pub application_shards: u32,
+    /// What tags applications in its shards.
+    pub tags: TagKey,
     /// The catalogue's slot.
     pub catalogue_slot: Bank,
     /// The catalogue's generation.
@@ -98,6 +101,7 @@ impl Manifest {
         ] {
             out.put_varint(number);
         }
+        out.extend(self.tags.to_bytes());
         out.put_sized(self.epoch.as_bytes());
         out.put_optional_varint(self.revision);
         out.put_optional_text(self.poll.as_deref());
@@ -130,6 +134,7 @@ impl Manifest {
                 apis: reader.varint()?,
                 bytes: reader.varint()?,
             },
+            tags: TagKey::from_bytes(reader.take(TagKey::BYTES)?.try_into().map_err(|_| Corrupt)?),
             epoch: reader.text()?.to_owned(),
             revision: reader.optional_varint()?,
             poll: reader.optional_text()?.map(str::to_owned),

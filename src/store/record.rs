@@ -8,6 +8,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::{
     Corrupt,
     bytes::{self, Reader, Write},
+    fingerprint::TagKey,
     shard::RecordKey,
 };
 use crate::{
@@ -138,10 +139,9 @@ pub fn digest(key: RecordKey<'_>) -> Option<Digest> {
     Some(Digest(digest))
 }
 
-/// The key of an application's record: a hash of its id, and the id.
-pub fn key_of_application(id: &[u8]) -> RecordKey<'_> {
-    let [.., a, b, c, d] = bytes::hash(0, id).to_le_bytes();
-    RecordKey { tag: u32::from_le_bytes([a, b, c, d]), rest: id }
+/// The key of an application's record: a tag of its id, and the id.
+pub fn key_of_application(tags: TagKey, id: &[u8]) -> RecordKey<'_> {
+    RecordKey { tag: tags.of(id), rest: id }
 }
 
 /// An application's record while it is changed.

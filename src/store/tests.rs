@@ -6,6 +6,7 @@ use super::{
     Bank, Corrupt, Entry, Expected, Kind, MAX_SHARDS, MIN_SHARDS, Place, SHARD_KEY_BYTES, Shared, Source,
     batch::{Batch, Target},
     bytes,
+    fingerprint::{FingerprintKey, TagKey},
     manifest::{Manifest, Totals},
     memory::Memory,
     merge::{MergeError, Standing},
@@ -22,6 +23,7 @@ fn manifest() -> Manifest {
         generation: 1 << 51,
         key_shards: 41_667,
         application_shards: MIN_SHARDS,
+        tags: TagKey::new(Some(FingerprintKey::new([9; 16])), 5),
         catalogue_slot: Bank::B,
         catalogue_generation: 7,
         epoch: "é".to_owned(),
@@ -163,7 +165,13 @@ fn every_damage_of_a_shard_is_noticed_by_whom_it_concerns() {
 }
 
 fn target() -> Target {
-    Target { bank: Bank::A, generation: 9, key_shards: MIN_SHARDS, application_shards: MIN_SHARDS }
+    Target {
+        bank: Bank::A,
+        generation: 9,
+        key_shards: MIN_SHARDS,
+        application_shards: MIN_SHARDS,
+        tags: TagKey::default(),
+    }
 }
 
 fn fill(memory: &Memory, source: &Source, page: &str) -> Totals {
@@ -216,7 +224,12 @@ fn what_a_record_has_no_room_for_is_not_allowed_and_is_told() {
     }
     let [entry] = memory.keys().try_into().unwrap();
     let value = memory.get(&entry).unwrap().unwrap().value;
-    let record = Shard::open(&entry, &value).unwrap().unwrap().find(record::key_of_application(b"a")).unwrap().unwrap();
+    let record = Shard::open(&entry, &value)
+        .unwrap()
+        .unwrap()
+        .find(record::key_of_application(TagKey::default(), b"a"))
+        .unwrap()
+        .unwrap();
     assert!(record.len() <= record::MAX_APPLICATION_BYTES + 1_000, "{}", record.len());
     assert_eq!(totals.subscriptions + u64::try_from(rejected.len()).unwrap(), u64::from(APIS));
     assert!(!rejected.is_empty());
@@ -323,4 +336,20 @@ fn the_map_in_memory_keeps_the_hosts_rules() {
     assert!(memory.set(b"k", b"3", Expected::Version(read.cas)).is_ok());
     assert!(memory.set(b"k", b"4", Expected::Version(read.cas)).is_err());
     assert_eq!(memory.get(b"k").unwrap().unwrap().value, b"3");
+}
+
+#[test]
+fn nobody_can_choose_ids_of_applications_that_lie_in_one_place() {
+    let secret = |byte| Some(FingerprintKey::new([byte; 16]));
+    let keys = [TagKey::new(secret(1), 1), TagKey::new(secret(1), 2), TagKey::new(secret(2), 1), TagKey::new(None, 1)];
+    let ids: Vec<_> = (0..10_000u32).map(|number| format!("app-{number}")).collect();
+    // Those that lie in one shard of 16 under the first key, as an attacker who knew it would choose them.
+    let shard = |tags: TagKey, id: &str| shard_of(record::key_of_application(tags, id.as_bytes()).tag, MIN_SHARDS);
+    let chosen: Vec<_> = ids.iter().filter(|id| shard(keys[0], id) == 3).collect();
+    assert!((400..900).contains(&chosen.len()), "{}", chosen.len());
+    for tags in &keys[1..] {
+        let together = chosen.iter().filter(|id| shard(*tags, id) == 3).count();
+        assert!(together < chosen.len() / 8, "{together} of {} lie in one shard all the same", chosen.len());
+    }
+    assert_eq!(format!("{:?}", keys[0]), "TagKey(hidden)");
 }

@@ -6,13 +6,13 @@ use super::*;
 use crate::{
     policy::{Digest, page::Page},
     store::{
-        Bank, MAX_SHARDS, MIN_SHARDS, change, emptying::Emptying, manifest::Totals, memory::Memory, merge::Standing,
-        record,
+        Bank, MAX_SHARDS, MIN_SHARDS, change, emptying::Emptying, fingerprint::TagKey, manifest::Totals,
+        memory::Memory, merge::Standing, record,
     },
 };
 
 fn target(generation: u64) -> Target {
-    Target { bank: Bank::A, generation, key_shards: 500, application_shards: MIN_SHARDS }
+    Target { bank: Bank::A, generation, key_shards: 500, application_shards: MIN_SHARDS, tags: TagKey::default() }
 }
 
 fn source() -> Source {
@@ -42,9 +42,15 @@ fn spooled(memory: &Memory, generation: u64, every: usize) -> Spool {
     let mut spool = Spool::new(target(generation));
     for begin in (0..page.len()).step_by(every) {
         let rows = begin..begin + every;
-        change::of_rows(&page, rows, &|_| true, &mut |row| panic!("{row}"), &mut Default::default(), &mut |change| {
-            spool.add(change)
-        });
+        change::of_rows(
+            TagKey::default(),
+            &page,
+            rows,
+            &|_| true,
+            &mut |row| panic!("{row}"),
+            &mut Default::default(),
+            &mut |change| spool.add(change),
+        );
         // The last rows stay in memory.
         while begin + every < page.len() && spool.spill_next(memory, &source()).unwrap().is_some() {}
     }
@@ -151,9 +157,15 @@ fn a_build_replaces_what_older_ones_left_and_stops_before_what_a_newer_one_write
         let before = runs(&memory);
         let mut spool = Spool::new(target(3));
         let page = page();
-        change::of_rows(&page, 0..9, &|_| true, &mut |row| panic!("{row}"), &mut Default::default(), &mut |change| {
-            spool.add(change)
-        });
+        change::of_rows(
+            TagKey::default(),
+            &page,
+            0..9,
+            &|_| true,
+            &mut |row| panic!("{row}"),
+            &mut Default::default(),
+            &mut |change| spool.add(change),
+        );
         let spilled = spool.spill_next(&memory, &source());
         let expected = if is_newer { Err(BuildError::from(MergeError::Overtaken)) } else { Ok(true) };
         assert_eq!(spilled.map(|bytes| bytes.is_some()), expected);
@@ -184,7 +196,7 @@ fn a_shard_lies_in_one_partition_and_partitions_are_of_one_kind() {
         for (operation, first) in [(change::Operation::PutKey, 0), (change::Operation::PutApplication, 128)] {
             let mut of_shard = std::collections::BTreeMap::new();
             for tag in (0..=u32::MAX).step_by(99_991) {
-                let key = record::key_of_application(b"");
+                let key = record::key_of_application(TagKey::default(), b"");
                 let key = crate::store::shard::RecordKey { tag, ..key };
                 let number = partition(target, Change { operation, key, payload: b"" });
                 assert!((first..first + 128).contains(&number), "{shards}: {tag} in {number}");
@@ -207,7 +219,7 @@ fn memory_is_not_kept_for_partitions_that_were_laid_down() {
 fn what_there_is_no_room_for_is_refused() {
     let memory = Memory::default();
     let mut spool = Spool::new(target(3));
-    let key = record::key_of_application(b"a");
+    let key = record::key_of_application(TagKey::default(), b"a");
     let change = Change { operation: change::Operation::RemoveApplication, key, payload: b"" };
     for _ in 0..MAX_RUNS {
         spool.add(change);

@@ -171,7 +171,7 @@ fn check_run(body: &[u8]) {
     let source = Source::new(Digest::of(b"shard"));
     let memory = Memory::default();
     let page = page();
-    let mut build = Build::new(&page, None, None, GENERATION, u64::MAX);
+    let mut build = Build::new(&page, None, None, GENERATION, u64::MAX, None);
     build.begin_page(&page).unwrap();
     build.add_rows(&page, 0..page.len(), &mut |_| {}, &mut Default::default());
     while build.spill_next(&memory, &source).unwrap() != Step::Done {}
@@ -212,7 +212,13 @@ fn page() -> Page {
 }
 
 fn fill(memory: &Memory, source: &Source, page: &Page) {
-    let target = Target { bank: Bank::A, generation: 1, key_shards: 1, application_shards: 1 };
+    let target = Target {
+        bank: Bank::A,
+        generation: 1,
+        key_shards: 1,
+        application_shards: 1,
+        tags: keygate::store::fingerprint::TagKey::default(),
+    };
     let mut batch = Batch::new(target);
     batch.add_rows(page, 0..page.len(), |_| true, &mut |_| {}, &mut Default::default());
     while batch.merge_next(memory, source, &mut Totals::default(), |_| Standing::Anything, &mut |_| {}).unwrap() {}

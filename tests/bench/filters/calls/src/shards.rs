@@ -8,6 +8,7 @@ use keygate::{
     policy::{ApplicationState, Digest, KeyState, KeyType, SubscriptionState, Text, rows},
     store::{
         self,
+        fingerprint::TagKey,
         record::{self, ApplicationRecord, SubscriptionPart},
         shard::{RecordKey, Shard, ShardWriter},
     },
@@ -121,7 +122,7 @@ fn key() -> Vec<u8> {
 /// A key's record says which application's is next, so where that is is part of it.
 fn read_key(value: &[u8], _: u8) {
     if let Ok(key) = black_box(record::read_key(value)) {
-        black_box(record::key_of_application(key.application));
+        black_box(record::key_of_application(TagKey::default(), key.application));
     }
 }
 

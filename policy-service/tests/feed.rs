@@ -71,11 +71,13 @@ async fn a_full_policy_says_all_that_it_should() {
     let page = answer.json();
     check(&answer.text);
     let epoch = page["epoch"].as_str().unwrap();
+    let state = service.store.state().await.unwrap();
+    let mark = service.store.secret().mark(&state.epoch, 4, state.word);
     assert_eq!(
         page,
         json!({
             "format": 1, "epoch": epoch, "revision": 4, "base": null, "next": null,
-            "poll": format!("/v1/policy?since=4&epoch={epoch}"),
+            "poll": format!("/v1/policy?since=4&epoch={epoch}&mark={mark}"),
             "counts": {"keys": 1, "applications": 1, "subscriptions": 1},
             "apis": [{"id": "api-1", "state": "PUBLISHED", "match": [{"path": "/one"}], "security": "api_key",
                 "subscription_required": true}],

@@ -28,7 +28,9 @@ use crate::{
     store::{
         Latest, Store,
         as_of::{Error, Scope},
+        mark::Mark,
     },
+    usage::unix_seconds,
 };
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -70,6 +72,7 @@ impl Feed {
             epoch: scoped_epoch(epoch, &gateway.scope),
             rows: self.settings.page_rows,
             confirm_removal: self.settings.confirm_removal,
+            secret: self.store.secret().clone(),
         }
     }
 }
@@ -106,6 +109,7 @@ struct Answer {
         ("revision" = Option<u64>, Query, description = "of a further page, as `next` gives it"),
         ("part" = Option<String>, Query, description = "of a further page, as `next` gives it"),
         ("after" = Option<u64>, Query, description = "of a further page, as `next` gives it"),
+        ("mark" = Option<String>, Query, description = "the history that the link belongs to, as `next` and `poll` give it"),
         ("prefer" = Option<String>, Header, description = "`wait=25`: hold the answer until there is something new"),
         ("if-none-match" = Option<String>, Header, description = "the `etag` of an answer to the same link: 304 if it would be the same"),
     ),
@@ -114,7 +118,7 @@ struct Answer {
         (status = 304, description = "nothing is new"),
         (status = 400, description = "a parameter cannot be read", body = Problem),
         (status = 401, description = "not a gateway's credentials", body = Problem),
-        (status = 410, description = "`since` or the page is too old, or of another epoch: fetch the full policy", body = Problem),
+        (status = 410, description = "`since` or the page is too old, or of another epoch or history: fetch the full policy", body = Problem),
     )
 )]
 pub async fn policy(
@@ -124,7 +128,7 @@ pub async fn policy(
 ) -> Result<Response, Problem> {
     let gateway = feed.gateways.check(&headers)?.clone();
     let Query(query) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
-    let ask = Ask::try_from(query)?;
+    let ask = Ask::read(query, feed.store.secret())?;
     let wait = prefer::wait(&headers);
     let answer = feed.answer(&gateway, &ask, &headers, wait).await?;
     let mut response = match answer.body {
@@ -181,34 +185,66 @@ impl Feed {
     ) -> Result<Option<Answer>, Problem> {
         let source = self.source(gateway, &latest.epoch);
         if ask.epoch.as_ref().is_some_and(|epoch| *epoch != source.epoch) {
+            if let Some(mark) = &ask.mark {
+                self.renew_if_lost(gateway, mark).await;
+            }
             return Err(gone("this is of another epoch"));
         }
-        let etag_of = |revision| etag(&source.epoch, revision);
+        let etag_of_latest = || etag(&source.epoch, latest.revision, latest.word);
         let nothing_new = match (ask.since, ask.place) {
             (_, Some(_)) => false,
-            (Some(since), None) => since == latest.revision,
-            (None, None) => names(headers, &etag_of(latest.revision)),
+            (Some(since), None) => since == latest.revision && ask.mark.as_ref().is_none_or(|mark| latest.has(mark)),
+            (None, None) => names(headers, &etag_of_latest()),
         };
         if nothing_new {
-            return Ok(over.then(|| Answer { body: None, etag: etag_of(latest.revision) }));
+            return Ok(over.then(|| Answer { body: None, etag: etag_of_latest() }));
         }
-        let page = self.pages.page(&self.store, &source, latest.revision, ask).await.map_err(problem)?;
+        let page = match (self.pages.page(&self.store, &source, latest, ask).await, &ask.mark) {
+            (Err(error @ Error::OtherHistory(_)), Some(mark)) => {
+                self.renew_if_lost(gateway, mark).await;
+                return Err(problem(error));
+            }
+            (page, _) => page.map_err(problem)?,
+        };
         // A change that this gateway does not see is nothing new; when the wait is over it is told the revision.
         if page.empty && ask.since.is_some() && ask.place.is_none() && !over {
             return Ok(None);
         }
-        let etag = etag_of(page.revision);
+        let etag = etag(&source.epoch, page.mark.revision, page.mark.word);
         // The same answer again: the one with this tag, to the same link.
         if names(headers, &etag) {
             return Ok((over || ask.place.is_some()).then_some(Answer { body: None, etag }));
         }
         Ok(Some(Answer { etag, body: Some(page.body) }))
     }
+
+    /// Gives the policy a new epoch if `mark` is of a history that the database has lost. The gateway is sent to the full
+    /// policy whether or not this succeeds.
+    async fn renew_if_lost(&self, gateway: &Gateway, mark: &Mark) {
+        match self.store.renew_if_lost(mark, unix_seconds()).await {
+            Ok(None) => {}
+            Ok(Some(renewal)) => tracing::warn!(
+                gateway = gateway.client_id(),
+                revision = mark.revision,
+                before = renewal.before,
+                epoch = renewal.now,
+                "a gateway holds a revision that this database has lost: it was put back from a backup, or is a copy of \
+                 another database; the policy has a new epoch now, and gateways fetch it anew"
+            ),
+            Err(error) => tracing::error!(
+                %error,
+                gateway = gateway.client_id(),
+                revision = mark.revision,
+                "a gateway holds a revision that this database has lost, and the epoch could not be renewed"
+            ),
+        }
+    }
 }
 
-/// The entity tag of a revision. It names the answer together with the link, which is the same for all its pages.
-fn etag(epoch: &str, revision: i64) -> HeaderValue {
-    HeaderValue::try_from(format!("\"{epoch}.{revision}\"")).unwrap_or(HeaderValue::from_static("\"\""))
+/// The entity tag of a revision with this random word. It names the answer together with the link, which is the same for
+/// all its pages. A database that was put back can reach the same revision with other content, and with another word.
+fn etag(epoch: &str, revision: i64, word: i64) -> HeaderValue {
+    HeaderValue::try_from(format!("\"{epoch}.{revision}.{word:016x}\"")).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
 /// Whether `if-none-match` names `etag`.
@@ -228,7 +264,7 @@ fn gone(detail: &str) -> Problem {
 
 fn problem(error: Error) -> Problem {
     match error {
-        Error::Gone(_) => gone(&error.to_string()),
+        Error::Gone(_) | Error::OtherHistory(_) => gone(&error.to_string()),
         Error::Store(error) => error.into(),
     }
 }

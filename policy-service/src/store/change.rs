@@ -13,7 +13,7 @@ use std::{
 
 use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
 
-use super::{Error, Kind, State, Store, Version, read};
+use super::{Error, Kind, State, Store, Version, new_word, read};
 
 /// Rows in one statement: nine values each, and SQLite takes 32,766.
 pub const MAX_ROWS_AT_ONCE: usize = 1_000;
@@ -203,7 +203,13 @@ impl Change {
             return Ok(self.state.revision);
         }
         self.state.revision = self.revision();
+        self.state.word = new_word()?;
         self.forget_the_far_past().await?;
+        sqlx::query("INSERT INTO revision_word (revision, word) VALUES (?, ?)")
+            .bind(self.state.revision)
+            .bind(self.state.word)
+            .execute(&mut *self.transaction)
+            .await?;
         let [apis, applications, keys, subscriptions, plans, deny_policies] = self.state.counts;
         sqlx::query(
             "UPDATE policy_state SET revision = ?, horizon = ?, past = ?, apis = ?, applications = ?, keys = ?, \
@@ -262,6 +268,10 @@ impl Change {
             .execute(&mut *self.transaction)
             .await?
             .rows_affected();
+        sqlx::query("DELETE FROM revision_word WHERE revision < ?")
+            .bind(horizon)
+            .execute(&mut *self.transaction)
+            .await?;
         self.state.past = self.state.past.saturating_sub(i64::try_from(forgotten).unwrap_or(i64::MAX));
         self.state.horizon = horizon;
         Ok(())

@@ -21,7 +21,11 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use self::{ask::Ask, page::Source, shared::Pages};
+use self::{
+    ask::Ask,
+    page::{Links, Source},
+    shared::Pages,
+};
 use crate::{
     auth::{Gateway, Gateways},
     problem::Problem,
@@ -33,6 +37,8 @@ use crate::{
     usage::unix_seconds,
 };
 
+/// Filters that send it resolve references; those before it take absolute paths alone.
+const KEYGATE_VERSION: HeaderName = HeaderName::from_static("keygate-version");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// How the feed is served.
@@ -65,13 +71,14 @@ impl Feed {
         Arc::clone(&self.gateways)
     }
 
-    /// What `gateway` is told by, under the policy's `epoch`.
-    fn source(&self, gateway: &Gateway, epoch: &str) -> Source {
+    /// What `gateway`, which sent these `headers`, is told by, under the policy's `epoch`.
+    fn source(&self, gateway: &Gateway, headers: &HeaderMap, epoch: &str) -> Source {
         Source {
             scope: gateway.scope.clone(),
             epoch: scoped_epoch(epoch, &gateway.scope),
             rows: self.settings.page_rows,
             confirm_removal: self.settings.confirm_removal,
+            links: if headers.contains_key(KEYGATE_VERSION) { Links::Query } else { Links::Absolute },
             secret: self.store.secret().clone(),
         }
     }
@@ -111,6 +118,7 @@ struct Answer {
         ("after" = Option<u64>, Query, description = "of a further page, as `next` gives it"),
         ("mark" = Option<String>, Query, description = "the history that the link belongs to, as `next` and `poll` give it"),
         ("prefer" = Option<String>, Header, description = "`wait=25`: hold the answer until there is something new"),
+        ("keygate-version" = Option<String>, Header, description = "with it `next` and `poll` are queries alone, to be resolved against the path asked; without it they are absolute paths"),
         ("if-none-match" = Option<String>, Header, description = "the `etag` of an answer to the same link: 304 if it would be the same"),
     ),
     responses(
@@ -137,7 +145,7 @@ pub async fn policy(
     };
     let fields = response.headers_mut();
     fields.insert(header::ETAG, answer.etag);
-    fields.insert(header::VARY, HeaderValue::from_static("authorization, prefer"));
+    fields.insert(header::VARY, HeaderValue::from_static("authorization, prefer, keygate-version"));
     // Only the gateway that asked may keep an answer, and it asks each time whether it is still good.
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     // Whoever is told so asks again at once: not what a service that is about to stop wants.
@@ -183,14 +191,14 @@ impl Feed {
         latest: &Latest,
         over: bool,
     ) -> Result<Option<Answer>, Problem> {
-        let source = self.source(gateway, &latest.epoch);
+        let source = self.source(gateway, headers, &latest.epoch);
         if ask.epoch.as_ref().is_some_and(|epoch| *epoch != source.epoch) {
             if let Some(mark) = &ask.mark {
                 self.renew_if_lost(gateway, mark).await;
             }
             return Err(gone("this is of another epoch"));
         }
-        let etag_of_latest = || etag(&source.epoch, latest.revision, latest.word);
+        let etag_of_latest = || etag(&source, latest.revision, latest.word);
         let nothing_new = match (ask.since, ask.place) {
             (_, Some(_)) => false,
             (Some(since), None) => since == latest.revision && ask.mark.as_ref().is_none_or(|mark| latest.has(mark)),
@@ -210,7 +218,7 @@ impl Feed {
         if page.empty && ask.since.is_some() && ask.place.is_none() && !over {
             return Ok(None);
         }
-        let etag = etag(&source.epoch, page.mark.revision, page.mark.word);
+        let etag = etag(&source, page.mark.revision, page.mark.word);
         // The same answer again: the one with this tag, to the same link.
         if names(headers, &etag) {
             return Ok((over || ask.place.is_some()).then_some(Answer { body: None, etag }));
@@ -243,8 +251,13 @@ impl Feed {
 
 /// The entity tag of a revision with this random word. It names the answer together with the link, which is the same for
 /// all its pages. A database that was put back can reach the same revision with other content, and with another word.
-fn etag(epoch: &str, revision: i64, word: i64) -> HeaderValue {
-    HeaderValue::try_from(format!("\"{epoch}.{revision}.{word:016x}\"")).unwrap_or(HeaderValue::from_static("\"\""))
+fn etag(source: &Source, revision: i64, word: i64) -> HeaderValue {
+    let links = match source.links {
+        Links::Query => ".q",
+        Links::Absolute => "",
+    };
+    let tag = format!("\"{}.{revision}.{word:016x}{links}\"", source.epoch);
+    HeaderValue::try_from(tag).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
 /// Whether `if-none-match` names `etag`.

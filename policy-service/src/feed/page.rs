@@ -28,8 +28,19 @@ pub struct Source {
     pub rows: usize,
     /// Whether pages say `confirm_removal`.
     pub confirm_removal: bool,
+    /// What links begin with.
+    pub links: Links,
     /// What signs the marks of links.
     pub secret: Secret,
+}
+
+/// How links are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// As a query alone, so that the feed may stand behind any path prefix.
+    Query,
+    /// As an absolute path, for callers that know nothing else.
+    Absolute,
 }
 
 /// A page, ready to be sent.
@@ -196,7 +207,10 @@ fn is_empty(page: &PageOut<'_>) -> bool {
 
 fn link(source: &Source, mark: &Mark, since: Option<i64>, place: Option<Place>) -> Str<'static> {
     let ask = Ask { epoch: Some(source.epoch.clone()), since, place, mark: Some(mark.clone()) };
-    format!("{PATH}{ask}").into()
+    match source.links {
+        Links::Query => ask.to_string().into(),
+        Links::Absolute => format!("{PATH}{ask}").into(),
+    }
 }
 
 fn parse<'a, T: Deserialize<'a>>(document: &'a str) -> Result<T, Error> {

@@ -14,16 +14,16 @@ use tokio::sync::OnceCell;
 
 use super::{
     ask::Ask,
-    page::{self, Page, Source},
+    page::{self, Links, Page, Source},
 };
 use crate::store::{Latest, Store, as_of::Error};
 
 /// Pages kept at once. At most 8 MiB each and usually half of one, so 8 MB.
 const MAX_PAGES: usize = 16;
 
-/// What was asked, and for a first page the latest revision with its random word. A further page names its revision
-/// itself, with a mark. The epoch in it also names what the gateway sees.
-type Key = (Option<(i64, i64)>, Ask);
+/// What was asked and how links are written, and for a first page the latest revision with its random word. A further page
+/// names its revision itself, with a mark. The epoch in it also names what the gateway sees.
+type Key = (Option<(i64, i64)>, Links, Ask);
 type Cell = Arc<OnceCell<Page>>;
 
 /// The latest pages.
@@ -53,7 +53,7 @@ impl Pages {
     async fn make(&self, store: &Store, source: &Source, latest: &Latest, ask: Ask) -> Result<Page, Error> {
         let ask = Ask { epoch: Some(source.epoch.clone()), ..ask };
         let first = ask.place.is_none().then_some((latest.revision, latest.word));
-        let cell = self.cell((first, ask.clone()));
+        let cell = self.cell((first, source.links, ask.clone()));
         let made = cell.get_or_try_init(async || page::build(source, &mut store.reader().await?, &ask).await).await?;
         Ok(made.clone())
     }

@@ -226,7 +226,7 @@ async fn restore_in_place(service: &Service, backup: &Path) {
     let mut connection = SqliteConnection::connect(&url).await.unwrap();
     sqlx::query("ATTACH ? AS backup").bind(backup.to_str().unwrap()).execute(&mut connection).await.unwrap();
     let mut statements = "PRAGMA foreign_keys = OFF; BEGIN IMMEDIATE;".to_owned();
-    for table in ["version", "policy_state", "history", "earlier_epoch", "revision_word"] {
+    for table in ["version", "policy_state", "history", "earlier_epoch", "revision_word", "api_match"] {
         statements += &format!("DELETE FROM main.{table}; INSERT INTO main.{table} SELECT * FROM backup.{table};");
     }
     sqlx::raw_sql(&(statements + "COMMIT;")).execute(&mut connection).await.unwrap();

@@ -13,7 +13,7 @@ use std::{
 
 use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
 
-use super::{Error, Kind, State, Store, Version, new_word, read};
+use super::{Error, Kind, State, Store, Version, api_match, new_word, read};
 
 /// Rows in one statement: nine values each, and SQLite takes 32,766.
 pub const MAX_ROWS_AT_ONCE: usize = 1_000;
@@ -159,6 +159,9 @@ impl Change {
         query.build().execute(&mut *self.transaction).await?;
         for row in rows {
             self.add_to_count(row.kind, 1);
+            if row.kind == Kind::Api {
+                api_match::add(&mut self.transaction, &row.id, &row.document).await?;
+            }
         }
         self.dirty = true;
         Ok(())
@@ -181,6 +184,9 @@ impl Change {
             "UPDATE version SET until_revision = ?1 WHERE seq = ?2"
         };
         sqlx::query(statement).bind(revision).bind(held.seq).execute(&mut *self.transaction).await?;
+        if held.kind == Kind::Api {
+            api_match::remove(&mut self.transaction, &held.id).await?;
+        }
         self.add_to_count(held.kind, -1);
         self.dirty = true;
         Ok(())

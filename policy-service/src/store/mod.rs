@@ -6,6 +6,7 @@
 //! [`history`] notices a database that was put back from a backup. Usage ([`usage`]) stands beside the policy and makes no
 //! revisions.
 
+pub mod api_match;
 pub mod as_of;
 pub mod change;
 mod error;
@@ -235,6 +236,7 @@ impl Store {
         sqlx::query("INSERT OR IGNORE INTO revision_word SELECT revision, random() FROM policy_state")
             .execute(&writer)
             .await?;
+        api_match::fill(&writer).await?;
         let secret: Vec<u8> = sqlx::query_scalar("SELECT secret FROM history").fetch_one(&writer).await?;
         let secret = Secret::new(&secret)?;
         let readers = pool().max_connections(READERS).connect_with(options.pragma("query_only", "ON")).await?;

@@ -62,10 +62,9 @@ pub enum Command {
     /// FILE holds one or more pages as the feed writes them, one after the other (NDJSON is fine). Rows that are there
     /// with other content are replaced, rows that are there as they are cost nothing, nothing is removed.
     Import(Import),
-    /// Give the database a new epoch, after it was put back from a backup.
+    /// Give the database a new epoch, so that all gateways fetch the whole policy anew.
     ///
-    /// Gateways refuse a revision lower than the one they hold; under a new epoch they fetch the whole policy anew. Stop
-    /// the service first.
+    /// Nobody needs this after a backup was put back: the service notices it by the cursors of its gateways.
     RenewEpoch(RenewEpoch),
 }
 

@@ -10,7 +10,8 @@ use policy_service::{
     auth::{Administrator, Gateways},
     cli::{Cli, Command, Database, Serve},
     feed::{self, Feed},
-    import, server, store,
+    import, server,
+    store::{self, Store, api_match::Clash},
 };
 use tokio::{
     net::TcpListener,
@@ -57,6 +58,7 @@ async fn serve(arguments: Serve) -> Result<(), Box<dyn Error>> {
     let feed = Feed::new(store.clone(), gateways, feed_settings, stopping.clone());
     let router = server::router(store.clone(), feed, administrator);
 
+    warn_of_clashes(&store).await?;
     let listener = TcpListener::bind(arguments.listen)
         .await
         .map_err(|error| format!("--listen (POLICY_LISTEN): cannot listen on {}: {error}", arguments.listen))?;
@@ -75,6 +77,18 @@ async fn serve(arguments: Serve) -> Result<(), Box<dyn Error>> {
     watch.abort();
     store.close().await;
     tracing::info!("stopped");
+    Ok(())
+}
+
+/// Names APIs that were stored with one match before such APIs were refused.
+async fn warn_of_clashes(store: &Store) -> Result<(), Box<dyn Error>> {
+    for Clash { meant, shadowed, place } in store.clashes().await? {
+        tracing::warn!(
+            meant,
+            shadowed,
+            "two APIs have the match {place}; gateways take the first for all requests; change the match of one of them"
+        );
+    }
     Ok(())
 }
 

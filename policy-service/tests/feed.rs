@@ -71,11 +71,13 @@ async fn a_full_policy_says_all_that_it_should() {
     let page = answer.json();
     check(&answer.text);
     let epoch = page["epoch"].as_str().unwrap();
+    let state = service.store.state().await.unwrap();
+    let mark = service.store.secret().mark(&state.epoch, 4, state.word);
     assert_eq!(
         page,
         json!({
             "format": 1, "epoch": epoch, "revision": 4, "base": null, "next": null,
-            "poll": format!("/v1/policy?since=4&epoch={epoch}"),
+            "poll": format!("/v1/policy?since=4&epoch={epoch}&mark={mark}"),
             "counts": {"keys": 1, "applications": 1, "subscriptions": 1},
             "apis": [{"id": "api-1", "state": "PUBLISHED", "match": [{"path": "/one"}], "security": "api_key",
                 "subscription_required": true}],
@@ -114,6 +116,55 @@ async fn pages_are_full_and_the_last_one_says_so() {
             path = answer["next"].as_str().unwrap_or_default().to_owned();
         }
         assert_eq!(seen, rows);
+    }
+}
+
+/// Callers that send `keygate-version` resolve references; others join them to the authority and nothing else.
+#[tokio::test]
+async fn links_are_queries_alone_for_those_who_resolve_them_and_absolute_for_others() {
+    let limits = Some(r#"{"edge": ["api-1"]}"#);
+    let options = Options { page_rows: 2, gateways: "gw:secret,edge:e", gateway_apis: limits, ..Options::default() };
+    let service = Service::with(options).await;
+    service.seed().await;
+    for (gateway, secret) in [("gw", "secret"), ("edge", "e")] {
+        let ask = |path: &str, version: Option<&str>| {
+            let request = service.request(Method::GET, path).basic_auth(gateway, Some(secret));
+            match version {
+                Some(version) => request.header("keygate-version", version),
+                None => request,
+            }
+        };
+        for since in ["", "?since=1"] {
+            let mut path = format!("/v1/policy{since}");
+            let mut pages = 0;
+            while !path.is_empty() {
+                // The same page by turns, so that one made for the other kind of caller is at hand.
+                let absolute = send(ask(&path, None)).await.expect(200);
+                let alone = send(ask(&path, Some("0.1.0"))).await.expect(200);
+                assert_eq!(send(ask(&path, Some(""))).await.expect(200).text, alone.text);
+                assert_eq!(send(ask(&path, None)).await.expect(200).text, absolute.text);
+                for answer in [&absolute, &alone] {
+                    assert!(answer.header("vary").split(", ").any(|name| name == "keygate-version"));
+                    check(&answer.text);
+                }
+                assert_ne!(absolute.header("etag"), alone.header("etag"), "of two bodies");
+                let (absolute, mut alone) = (absolute.json(), alone.json());
+                path.clear();
+                for name in ["next", "poll"] {
+                    let Some(link) = alone[name].as_str().map(str::to_owned) else { continue };
+                    assert!(link.starts_with('?'), "{link}");
+                    alone[name] = json!(format!("/v1/policy{link}"));
+                    if name == "next" {
+                        path = format!("/v1/policy{link}");
+                    } else {
+                        send(ask(&format!("/v1/policy{link}"), Some("0.1.0"))).await.expect(304);
+                    }
+                }
+                assert_eq!(alone, absolute, "all else is the same");
+                pages += 1;
+            }
+            assert!(pages > 1, "{gateway}, {since}");
+        }
     }
 }
 

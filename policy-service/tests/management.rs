@@ -11,6 +11,7 @@
 
 mod support;
 
+use policy_service::store;
 use reqwest::Method;
 use serde_json::{Value, json};
 use support::{Service, digest};
@@ -116,6 +117,96 @@ async fn each_thing_is_made_shown_changed_listed_and_deleted() {
         service.put(&one, shown).await.expect_problem(404, None);
         assert_eq!(service.revision().await, start + 3, "{path}: and deleted, once");
     }
+}
+
+/// An API that is there, one that is sent beside it, and whether it is refused: places are compared as the filter compares
+/// them.
+const MATCHES: &[(&str, &str, bool)] = &[
+    (r#"[{"path": "/a"}]"#, r#"[{"path": "/a"}]"#, true),
+    (r#"[{"path": "/a"}]"#, r#"[{"path": "/a/"}]"#, true),
+    (r#"[{"path": "/a"}]"#, r#"[{"path": "/%61"}]"#, true),
+    (r#"[{"path": "/"}]"#, r#"[{"path": "/"}]"#, true),
+    (r#"[{"path": "/a"}]"#, r#"[{"path": "/A"}]"#, false),
+    (r#"[{"path": "/a"}]"#, r#"[{"path": "/a/b"}]"#, false),
+    (r#"[{"path": "/a"}]"#, r#"[{"path": "/ab"}]"#, false),
+    (r#"[{"path": "/a"}, {"path": "/b"}]"#, r#"[{"path": "/c"}, {"path": "/b"}]"#, true),
+    (
+        r#"[{"path": "/a", "hosts": ["x.example"]}]"#,
+        r#"[{"path": "/a", "hosts": ["y.example", "X.Example:443"]}]"#,
+        true,
+    ),
+    (r#"[{"path": "/a", "hosts": ["x.example"]}]"#, r#"[{"path": "/a", "hosts": ["x.example."]}]"#, true),
+    (r#"[{"path": "/a", "hosts": ["*.example"]}]"#, r#"[{"path": "/a", "hosts": ["*.EXAMPLE"]}]"#, true),
+    (r#"[{"path": "/a", "hosts": ["*.example"]}]"#, r#"[{"path": "/a", "hosts": ["x.example"]}]"#, false),
+    (r#"[{"path": "/a", "hosts": ["*.example"]}]"#, r#"[{"path": "/a", "hosts": ["example"]}]"#, false),
+    (r#"[{"path": "/a", "hosts": ["x.example"]}]"#, r#"[{"path": "/a"}]"#, false),
+    (r#"[{"path": "/a", "hosts": ["x.example"]}]"#, r#"[{"path": "/b", "hosts": ["x.example"]}]"#, false),
+    (r#"[{"path": "/a", "hosts": []}]"#, r#"[{"path": "/a", "hosts": []}]"#, false),
+    ("[]", "[]", false),
+    ("null", "null", false),
+    // One API may say the same twice.
+    (r#"[{"path": "/b"}]"#, r#"[{"path": "/a"}, {"path": "/a/"}]"#, false),
+];
+
+#[tokio::test]
+async fn two_apis_with_the_same_match_are_refused() {
+    for (there, sent, is_refused) in MATCHES {
+        let matches = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        for state in ["PUBLISHED", "RETIRED"] {
+            let service = Service::start().await;
+            let first = json!({"id": "first", "state": state, "match": matches(there)});
+            service.post("/v1/apis", first.clone()).await.expect(201);
+            let second = json!({"id": "second", "match": matches(sent)});
+            let created = service.post("/v1/apis", second.clone()).await;
+            service.post("/v1/apis", json!({"id": "third"})).await.expect(201);
+            let replaced = service.put("/v1/apis/third", json!({"match": matches(sent)})).await;
+            if !is_refused {
+                assert_eq!(created.status, 201, "{there}, {sent}: {}", created.text);
+                continue;
+            }
+            for answer in [created, replaced] {
+                let answer = answer.expect_problem(409, Some("match"));
+                assert!(answer.text.contains(r#"\"first\""#), "{}", answer.text);
+            }
+            // The first may be sent again, changed and moved; then its place is free.
+            service.post("/v1/apis", first).await.expect(200);
+            let closed = json!({"state": "BLOCKED", "match": matches(there)});
+            service.put("/v1/apis/first", closed).await.expect(200);
+            service.put("/v1/apis/first", json!({"match": [{"path": "/elsewhere"}]})).await.expect(200);
+            service.post("/v1/apis", second).await.expect(201);
+            service.delete("/v1/apis/second").await.expect(204);
+            service.put("/v1/apis/third", json!({"match": matches(sent)})).await.expect(200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn apis_that_were_stored_with_the_same_match_can_be_changed_but_clash_nowhere_else() {
+    let service = Service::start().await;
+    let row = |id: &str| store::NewRow {
+        kind: store::Kind::Api,
+        id: id.to_owned(),
+        identity: id.to_owned(),
+        application: None,
+        api: None,
+        plan: None,
+        kept_block: None,
+        document: json!({"id": id, "match": [{"path": "/a"}]}).to_string(),
+    };
+    let mut change = service.store.change().await.unwrap();
+    change.insert_all(&[row("b"), row("a"), row("c")]).await.unwrap();
+    change.commit().await.unwrap();
+    service.post("/v1/apis", json!({"id": "d", "match": [{"path": "/d"}]})).await.expect(201);
+    let clashes = service.store.clashes().await.unwrap();
+    let pairs: Vec<_> = clashes.iter().map(|clash| (clash.meant.as_str(), clash.shadowed.as_str())).collect();
+    assert_eq!(pairs, [("a", "b"), ("a", "c"), ("b", "c")]);
+    // To close one must be possible.
+    let closed = json!({"state": "BLOCKED", "match": [{"path": "/a"}]});
+    service.put("/v1/apis/b", closed).await.expect(200);
+    let more = json!({"match": [{"path": "/a"}, {"path": "/d"}]});
+    service.put("/v1/apis/b", more).await.expect_problem(409, Some("match"));
+    service.put("/v1/apis/b", json!({"match": [{"path": "/b"}]})).await.expect(200);
+    service.put("/v1/apis/b", json!({"match": [{"path": "/a"}]})).await.expect_problem(409, Some("match"));
 }
 
 #[tokio::test]

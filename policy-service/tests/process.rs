@@ -19,6 +19,7 @@ use std::{
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use sqlx::{Connection as _, SqliteConnection};
 use support::{TOKEN, client, digest, follower::check};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -439,6 +440,49 @@ fn an_import_leaves_out_what_is_wrong_and_says_where_it_stood() {
     }
     let (success, said) = ends(directory.path(), &["import", "none.json"], &[]);
     assert!(!success && said.contains("none.json"), "{said}");
+}
+
+#[tokio::test]
+async fn an_import_refuses_the_second_api_of_a_match_whatever_the_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = |id: &str, path: &str| json!({"id": id, "match": [{"path": path}]});
+    let (success, said) = import(directory.path(), &json!({"apis": [api("a", "/1"), api("b", "/2")]}).to_string());
+    assert!(success, "{said}");
+    // `c` comes before the row that frees its place; `d` wants one that `a` takes later, and `e` one that is not free.
+    let apis = json!({"apis": [api("c", "/1"), api("a", "/3"), api("d", "/3"), api("e", "/2")]});
+    let (success, said) = import(directory.path(), &apis.to_string());
+    assert!(!success);
+    for says in ["apis[2]: match: the API \"a\"", "apis[3]: match: the API \"b\"", "2 rows were refused"] {
+        assert!(said.contains(says), "{says}: {said}");
+    }
+    let service = Running::start(directory.path());
+    let apis = service.policy("/v1/policy").await["apis"].clone();
+    let found: Vec<_> = apis.as_array().unwrap().iter().map(|api| (&api["id"], &api["match"][0]["path"])).collect();
+    assert_eq!(found, [(&json!("b"), &json!("/2")), (&json!("a"), &json!("/3")), (&json!("c"), &json!("/1"))]);
+}
+
+#[tokio::test]
+async fn apis_of_an_earlier_version_with_the_same_match_are_named_at_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let page = json!({"apis": [{"id": "orders", "match": [{"path": "/orders"}]}, {"id": "orders-2"}]});
+    assert!(import(directory.path(), &page.to_string()).0);
+    // As an earlier version stored it.
+    let url = format!("sqlite:{}", directory.path().join("policy.db").display());
+    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    let earlier = "UPDATE version SET document = json_set(document, '$.match', json('[{\"path\":\"/orders/\"}]')) \
+                   WHERE id = 'orders-2'; DELETE FROM api_match;";
+    sqlx::raw_sql(earlier).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+
+    let mut child =
+        program(directory.path(), &["serve"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    child.kill().unwrap();
+    let said = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+    let warning = said.lines().find(|line| line.contains("two APIs have the match")).expect("it is said");
+    for says in ["any host with the path /orders;", "meant=\"orders\"", "shadowed=\"orders-2\""] {
+        assert!(warning.contains(says), "{says}: {warning}");
+    }
 }
 
 #[tokio::test]

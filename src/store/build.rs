@@ -98,7 +98,7 @@ impl From<super::SharedError> for BuildError {
 
 impl Build {
     /// Begins with the header of the first page. `held` is the manifest in use, if there is one; `max_bytes` is what the
-    /// policy may take, packed; `secret` is this VM's.
+    /// policy may take, packed; `secret` is this VM's, for a store that has no policy yet.
     pub fn new(
         first: &Page,
         etag: Option<String>,
@@ -117,7 +117,7 @@ impl Build {
             generation,
             key_shards: shards_for(expected(counts.keys, known.keys)),
             application_shards: shards_for(expected(counts.applications, known.applications)),
-            tags: TagKey::new(secret, generation),
+            tags: held.map_or_else(|| TagKey::new(secret, generation), |held| held.tags),
         };
         Self {
             spool: Spool::new(target),

@@ -37,7 +37,7 @@ impl FingerprintKey {
     }
 }
 
-/// What makes the tags of applications in one bank of a store. Without a secret, ids could be chosen that all have one tag, or
+/// What makes the tags of applications in a store. Without a secret, ids could be chosen that all have one tag, or
 /// all belong into one shard, and each of them would be as slow to find as all together.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct TagKey(u64, u64);

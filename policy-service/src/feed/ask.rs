@@ -1,15 +1,19 @@
 //! What a gateway asks of the feed, and the links that lead it on.
 //!
-//! Links are plain queries on the feed's path: `since` for a delta, and for a further page `revision`, `after` and, in a
+//! Links are queries on the feed's path: `since` for a delta, and for a further page `revision`, `after` and, in a
 //! delta, `part`. Each carries the epoch as this gateway knows it, so that a link that was made under another epoch, or
-//! for a gateway that saw other APIs, is answered with 410 and the gateway begins anew.
+//! for a gateway that saw other APIs, is answered with 410 and the gateway begins anew. Each also carries a signed mark,
+//! which tells the histories of one epoch apart ([`crate::store::mark`]). Links of earlier versions have no mark.
 
 use std::fmt;
 
 use keygate::policy::MAX_REVISION;
 use serde::Deserialize;
 
-use crate::problem::Problem;
+use crate::{
+    problem::Problem,
+    store::mark::{Mark, Secret},
+};
 
 /// Where the feed begins.
 pub const PATH: &str = "/v1/policy";
@@ -22,6 +26,7 @@ pub struct Query {
     revision: Option<String>,
     part: Option<String>,
     after: Option<String>,
+    mark: Option<String>,
 }
 
 /// The part of a delta that a page begins with.
@@ -62,12 +67,14 @@ pub struct Ask {
     pub since: Option<i64>,
     /// The place of a further page.
     pub place: Option<Place>,
+    /// The history that this is about, at the revision of the further page, else at `since`; `None`: the link says nothing
+    /// of it.
+    pub mark: Option<Mark>,
 }
 
-impl TryFrom<Query> for Ask {
-    type Error = Problem;
-
-    fn try_from(query: Query) -> Result<Self, Problem> {
+impl Ask {
+    /// Reads a query. A mark that `secret` did not sign is answered with 410.
+    pub fn read(query: Query, secret: &Secret) -> Result<Self, Problem> {
         let since = query.since.as_deref().map(|text| number("since", text)).transpose()?;
         let revision = query.revision.as_deref().map(|text| number("revision", text)).transpose()?;
         let after = query.after.as_deref().map(|text| number("after", text)).transpose()?;
@@ -88,14 +95,22 @@ impl TryFrom<Query> for Ask {
         {
             return Err(Problem::parameter("since", "expected a revision that is not above the page's"));
         }
-        Ok(Self { epoch: query.epoch, since, place })
+        let mark = match (query.mark, place.map(|place| place.revision).or(since)) {
+            (Some(text), Some(revision)) => {
+                let mark = secret.read(&text, revision);
+                Some(mark.ok_or_else(|| super::gone("the mark of this cursor was not made by this service"))?)
+            }
+            // Who asks for everything needs no mark.
+            (None, _) | (_, None) => None,
+        };
+        Ok(Self { epoch: query.epoch, since, place, mark })
     }
 }
 
 impl fmt::Display for Ask {
-    /// The link. Epochs are hexadecimal digits and need no escapes; any other is never written, only read.
+    /// The query, with its question mark. Epochs are hexadecimal digits and need no escapes; any other is never written,
+    /// only read.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(PATH)?;
         let mut separator = '?';
         let mut argument = |name: &str, value: &dyn fmt::Display| {
             write!(f, "{separator}{name}={value}")?;
@@ -112,8 +127,11 @@ impl fmt::Display for Ask {
             }
             argument("after", &place.after)?;
         }
-        match &self.epoch {
-            Some(epoch) => argument("epoch", epoch),
+        if let Some(epoch) = &self.epoch {
+            argument("epoch", epoch)?;
+        }
+        match &self.mark {
+            Some(mark) => argument("mark", mark),
             None => Ok(()),
         }
     }

@@ -21,16 +21,24 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use self::{ask::Ask, page::Source, shared::Pages};
+use self::{
+    ask::Ask,
+    page::{Links, Source},
+    shared::Pages,
+};
 use crate::{
     auth::{Gateway, Gateways},
     problem::Problem,
     store::{
         Latest, Store,
         as_of::{Error, Scope},
+        mark::Mark,
     },
+    usage::unix_seconds,
 };
 
+/// Filters that send it resolve references; those before it take absolute paths alone.
+const KEYGATE_VERSION: HeaderName = HeaderName::from_static("keygate-version");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// How the feed is served.
@@ -63,13 +71,15 @@ impl Feed {
         Arc::clone(&self.gateways)
     }
 
-    /// What `gateway` is told by, under the policy's `epoch`.
-    fn source(&self, gateway: &Gateway, epoch: &str) -> Source {
+    /// What `gateway`, which sent these `headers`, is told by, under the policy's `epoch`.
+    fn source(&self, gateway: &Gateway, headers: &HeaderMap, epoch: &str) -> Source {
         Source {
             scope: gateway.scope.clone(),
             epoch: scoped_epoch(epoch, &gateway.scope),
             rows: self.settings.page_rows,
             confirm_removal: self.settings.confirm_removal,
+            links: if headers.contains_key(KEYGATE_VERSION) { Links::Query } else { Links::Absolute },
+            secret: self.store.secret().clone(),
         }
     }
 }
@@ -106,7 +116,9 @@ struct Answer {
         ("revision" = Option<u64>, Query, description = "of a further page, as `next` gives it"),
         ("part" = Option<String>, Query, description = "of a further page, as `next` gives it"),
         ("after" = Option<u64>, Query, description = "of a further page, as `next` gives it"),
+        ("mark" = Option<String>, Query, description = "the history that the link belongs to, as `next` and `poll` give it"),
         ("prefer" = Option<String>, Header, description = "`wait=25`: hold the answer until there is something new"),
+        ("keygate-version" = Option<String>, Header, description = "with it `next` and `poll` are queries alone, to be resolved against the path asked; without it they are absolute paths"),
         ("if-none-match" = Option<String>, Header, description = "the `etag` of an answer to the same link: 304 if it would be the same"),
     ),
     responses(
@@ -114,7 +126,7 @@ struct Answer {
         (status = 304, description = "nothing is new"),
         (status = 400, description = "a parameter cannot be read", body = Problem),
         (status = 401, description = "not a gateway's credentials", body = Problem),
-        (status = 410, description = "`since` or the page is too old, or of another epoch: fetch the full policy", body = Problem),
+        (status = 410, description = "`since` or the page is too old, or of another epoch or history: fetch the full policy", body = Problem),
     )
 )]
 pub async fn policy(
@@ -124,7 +136,7 @@ pub async fn policy(
 ) -> Result<Response, Problem> {
     let gateway = feed.gateways.check(&headers)?.clone();
     let Query(query) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
-    let ask = Ask::try_from(query)?;
+    let ask = Ask::read(query, feed.store.secret())?;
     let wait = prefer::wait(&headers);
     let answer = feed.answer(&gateway, &ask, &headers, wait).await?;
     let mut response = match answer.body {
@@ -133,7 +145,7 @@ pub async fn policy(
     };
     let fields = response.headers_mut();
     fields.insert(header::ETAG, answer.etag);
-    fields.insert(header::VARY, HeaderValue::from_static("authorization, prefer"));
+    fields.insert(header::VARY, HeaderValue::from_static("authorization, prefer, keygate-version"));
     // Only the gateway that asked may keep an answer, and it asks each time whether it is still good.
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     // Whoever is told so asks again at once: not what a service that is about to stop wants.
@@ -179,36 +191,73 @@ impl Feed {
         latest: &Latest,
         over: bool,
     ) -> Result<Option<Answer>, Problem> {
-        let source = self.source(gateway, &latest.epoch);
+        let source = self.source(gateway, headers, &latest.epoch);
         if ask.epoch.as_ref().is_some_and(|epoch| *epoch != source.epoch) {
+            if let Some(mark) = &ask.mark {
+                self.renew_if_lost(gateway, mark).await;
+            }
             return Err(gone("this is of another epoch"));
         }
-        let etag_of = |revision| etag(&source.epoch, revision);
+        let etag_of_latest = || etag(&source, latest.revision, latest.word);
         let nothing_new = match (ask.since, ask.place) {
             (_, Some(_)) => false,
-            (Some(since), None) => since == latest.revision,
-            (None, None) => names(headers, &etag_of(latest.revision)),
+            (Some(since), None) => since == latest.revision && ask.mark.as_ref().is_none_or(|mark| latest.has(mark)),
+            (None, None) => names(headers, &etag_of_latest()),
         };
         if nothing_new {
-            return Ok(over.then(|| Answer { body: None, etag: etag_of(latest.revision) }));
+            return Ok(over.then(|| Answer { body: None, etag: etag_of_latest() }));
         }
-        let page = self.pages.page(&self.store, &source, latest.revision, ask).await.map_err(problem)?;
+        let page = match (self.pages.page(&self.store, &source, latest, ask).await, &ask.mark) {
+            (Err(error @ Error::OtherHistory(_)), Some(mark)) => {
+                self.renew_if_lost(gateway, mark).await;
+                return Err(problem(error));
+            }
+            (page, _) => page.map_err(problem)?,
+        };
         // A change that this gateway does not see is nothing new; when the wait is over it is told the revision.
         if page.empty && ask.since.is_some() && ask.place.is_none() && !over {
             return Ok(None);
         }
-        let etag = etag_of(page.revision);
+        let etag = etag(&source, page.mark.revision, page.mark.word);
         // The same answer again: the one with this tag, to the same link.
         if names(headers, &etag) {
             return Ok((over || ask.place.is_some()).then_some(Answer { body: None, etag }));
         }
         Ok(Some(Answer { etag, body: Some(page.body) }))
     }
+
+    /// Gives the policy a new epoch if `mark` is of a history that the database has lost. The gateway is sent to the full
+    /// policy whether or not this succeeds.
+    async fn renew_if_lost(&self, gateway: &Gateway, mark: &Mark) {
+        match self.store.renew_if_lost(mark, unix_seconds()).await {
+            Ok(None) => {}
+            Ok(Some(renewal)) => tracing::warn!(
+                gateway = gateway.client_id(),
+                revision = mark.revision,
+                before = renewal.before,
+                epoch = renewal.now,
+                "a gateway holds a revision that this database has lost: it was put back from a backup, or is a copy of \
+                 another database; the policy has a new epoch now, and gateways fetch it anew"
+            ),
+            Err(error) => tracing::error!(
+                %error,
+                gateway = gateway.client_id(),
+                revision = mark.revision,
+                "a gateway holds a revision that this database has lost, and the epoch could not be renewed"
+            ),
+        }
+    }
 }
 
-/// The entity tag of a revision. It names the answer together with the link, which is the same for all its pages.
-fn etag(epoch: &str, revision: i64) -> HeaderValue {
-    HeaderValue::try_from(format!("\"{epoch}.{revision}\"")).unwrap_or(HeaderValue::from_static("\"\""))
+/// The entity tag of a revision with this random word. It names the answer together with the link, which is the same for
+/// all its pages. A database that was put back can reach the same revision with other content, and with another word.
+fn etag(source: &Source, revision: i64, word: i64) -> HeaderValue {
+    let links = match source.links {
+        Links::Query => ".q",
+        Links::Absolute => "",
+    };
+    let tag = format!("\"{}.{revision}.{word:016x}{links}\"", source.epoch);
+    HeaderValue::try_from(tag).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
 /// Whether `if-none-match` names `etag`.
@@ -228,7 +277,7 @@ fn gone(detail: &str) -> Problem {
 
 fn problem(error: Error) -> Problem {
     match error {
-        Error::Gone(_) => gone(&error.to_string()),
+        Error::Gone(_) | Error::OtherHistory(_) => gone(&error.to_string()),
         Error::Store(error) => error.into(),
     }
 }

@@ -10,10 +10,11 @@ use keygate::policy::wire::{
 };
 use serde::Deserialize;
 
-use super::ask::{Ask, Part, Place};
+use super::ask::{Ask, PATH, Part, Place};
 use crate::store::{
     self, Kind,
     as_of::{Error, Reader, Rows, Scope},
+    mark::{Mark, Secret},
 };
 
 /// What is the same on all pages for one gateway.
@@ -27,6 +28,19 @@ pub struct Source {
     pub rows: usize,
     /// Whether pages say `confirm_removal`.
     pub confirm_removal: bool,
+    /// What links begin with.
+    pub links: Links,
+    /// What signs the marks of links.
+    pub secret: Secret,
+}
+
+/// How links are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// As a query alone, so that the feed may stand behind any path prefix.
+    Query,
+    /// As an absolute path, for callers that know nothing else.
+    Absolute,
 }
 
 /// A page, ready to be sent.
@@ -34,8 +48,8 @@ pub struct Source {
 pub struct Page {
     /// JSON.
     pub body: Bytes,
-    /// The revision.
-    pub revision: i64,
+    /// The revision and the history that it belongs to.
+    pub mark: Mark,
     /// Where it goes on.
     pub next: Option<Place>,
     /// Whether a delta of one page says nothing but the revision.
@@ -44,6 +58,9 @@ pub struct Page {
 
 /// The page that is asked for, from the database as `reader` sees it.
 pub async fn build(source: &Source, reader: &mut Reader, ask: &Ask) -> Result<Page, Error> {
+    if let Some(mark) = &ask.mark {
+        reader.check_mark(mark).await?;
+    }
     let part = if ask.since.is_some() { Part::Removed } else { Part::Changed };
     let place = ask.place.unwrap_or(Place { revision: reader.state.revision, part, after: 0 });
     let (removed, changed) = match ask.since {
@@ -55,6 +72,8 @@ pub async fn build(source: &Source, reader: &mut Reader, ask: &Ask) -> Result<Pa
         (None, Some(after)) => Some(Place { part: Part::Changed, after, ..place }),
         (None, None) => None,
     };
+    let word = reader.word(place.revision).await?;
+    let mark = source.secret.mark(&reader.state.epoch, place.revision, word);
     let first_of_full = ask.since.is_none() && ask.place.is_none();
     let counts = (first_of_full && source.scope == Scope::All).then(|| count(reader));
 
@@ -71,8 +90,8 @@ pub async fn build(source: &Source, reader: &mut Reader, ask: &Ask) -> Result<Pa
         epoch: Some(source.epoch.as_str().into()),
         revision: Some(place.revision.unsigned_abs()),
         base: ask.since.map(i64::unsigned_abs),
-        next: next.map(|place| link(source, ask.since, Some(place))),
-        poll: next.is_none().then(|| link(source, Some(place.revision), None)),
+        next: next.map(|place| link(source, &mark, ask.since, Some(place))),
+        poll: next.is_none().then(|| link(source, &mark, Some(place.revision), None)),
         counts,
         confirm_removal: source.confirm_removal.then_some(true),
         ..PageOut::default()
@@ -92,7 +111,7 @@ pub async fn build(source: &Source, reader: &mut Reader, ask: &Ask) -> Result<Pa
     page.removed = (gone != Removed::default()).then_some(gone);
     let empty = next.is_none() && page.removed.is_none() && is_empty(&page);
     let body = serde_json::to_vec(&page).map_err(|_| damaged())?;
-    Ok(Page { body: body.into(), revision: place.revision, next, empty })
+    Ok(Page { body: body.into(), mark, next, empty })
 }
 
 async fn delta(source: &Source, reader: &mut Reader, since: i64, place: Place) -> Result<(Rows, Rows), Error> {
@@ -186,8 +205,12 @@ fn is_empty(page: &PageOut<'_>) -> bool {
         && page.deny_policies.is_empty()
 }
 
-fn link(source: &Source, since: Option<i64>, place: Option<Place>) -> Str<'static> {
-    Ask { epoch: Some(source.epoch.clone()), since, place }.to_string().into()
+fn link(source: &Source, mark: &Mark, since: Option<i64>, place: Option<Place>) -> Str<'static> {
+    let ask = Ask { epoch: Some(source.epoch.clone()), since, place, mark: Some(mark.clone()) };
+    match source.links {
+        Links::Query => ask.to_string().into(),
+        Links::Absolute => format!("{PATH}{ask}").into(),
+    }
 }
 
 fn parse<'a, T: Deserialize<'a>>(document: &'a str) -> Result<T, Error> {

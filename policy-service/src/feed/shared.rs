@@ -14,15 +14,16 @@ use tokio::sync::OnceCell;
 
 use super::{
     ask::Ask,
-    page::{self, Page, Source},
+    page::{self, Links, Page, Source},
 };
-use crate::store::{Store, as_of::Error};
+use crate::store::{Latest, Store, as_of::Error};
 
 /// Pages kept at once. At most 8 MiB each and usually half of one, so 8 MB.
 const MAX_PAGES: usize = 16;
 
-/// What was asked, as of which revision. The epoch in it also names what the gateway sees.
-type Key = (i64, Ask);
+/// What was asked and how links are written, and for a first page the latest revision with its random word. A further page
+/// names its revision itself, with a mark. The epoch in it also names what the gateway sees.
+type Key = (Option<(i64, i64)>, Links, Ask);
 type Cell = Arc<OnceCell<Page>>;
 
 /// The latest pages.
@@ -30,28 +31,29 @@ type Cell = Arc<OnceCell<Page>>;
 pub struct Pages(Mutex<VecDeque<(Key, Cell)>>);
 
 impl Pages {
-    /// The page that is asked for; a first page is of `revision` or a later one.
+    /// The page that is asked for; a first page is of the revision `latest` or a later one.
     pub async fn page(
         self: &Arc<Self>,
         store: &Store,
         source: &Source,
-        revision: i64,
+        latest: &Latest,
         ask: &Ask,
     ) -> Result<Page, Error> {
-        let page = self.make(store, source, revision, ask.clone()).await?;
+        let page = self.make(store, source, latest, ask.clone()).await?;
         if let Some(place) = page.next {
-            let (pages, store, source) = (Arc::clone(self), store.clone(), source.clone());
-            let next = Ask { place: Some(place), ..ask.clone() };
-            // Whoever asks for it will hear of an error.
-            tokio::spawn(async move { pages.make(&store, &source, place.revision, next).await.map(drop) });
+            let (pages, store, source, latest) = (Arc::clone(self), store.clone(), source.clone(), latest.clone());
+            // Just as the link says it.
+            let next = Ask { place: Some(place), mark: Some(page.mark.clone()), ..ask.clone() };
+            // The gateway that asks for this page is told of an error.
+            tokio::spawn(async move { pages.make(&store, &source, &latest, next).await.map(drop) });
         }
         Ok(page)
     }
 
-    async fn make(&self, store: &Store, source: &Source, revision: i64, ask: Ask) -> Result<Page, Error> {
+    async fn make(&self, store: &Store, source: &Source, latest: &Latest, ask: Ask) -> Result<Page, Error> {
         let ask = Ask { epoch: Some(source.epoch.clone()), ..ask };
-        let revision = ask.place.map_or(revision, |place| place.revision);
-        let cell = self.cell((revision, ask.clone()));
+        let first = ask.place.is_none().then_some((latest.revision, latest.word));
+        let cell = self.cell((first, source.links, ask.clone()));
         let made = cell.get_or_try_init(async || page::build(source, &mut store.reader().await?, &ask).await).await?;
         Ok(made.clone())
     }

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use axum::http::StatusCode;
+
 use super::{ROWS_PER_CHANGE, Row, progress::Progress};
 use crate::{
     management::{
@@ -90,16 +92,18 @@ impl<'s> Bulk<'s> {
                 None => candidates.push((row, sent)),
             }
         }
-        self.put_candidates(change, candidates).await?;
+        deferred.extend(self.put_candidates(change, candidates, last).await?);
         Ok(deferred)
     }
 
-    /// Puts rows that name only what is there.
+    /// Puts rows that name only what is there. Rows that do not fit beside others are returned, or refused if this is the
+    /// `last` time: a later row may change the others.
     async fn put_candidates<R: Resource>(
         &mut self,
         change: &mut Change,
         candidates: Vec<(Row, R)>,
-    ) -> Result<(), Problem> {
+        last: bool,
+    ) -> Result<Vec<Row>, Problem> {
         let mut complete = Vec::with_capacity(candidates.len());
         for (row, sent) in candidates {
             match made_new(&sent) {
@@ -114,7 +118,7 @@ impl<'s> Bulk<'s> {
         for (row, sent, new) in complete {
             // Both are noted, so that of two rows for the same thing the second is put in the place of the first.
             let first = ids.insert(new.id.clone()) & identities.insert(new.identity.clone());
-            if first { fresh.push(new) } else { others.push((row, sent)) }
+            if first && !R::COMPARED { fresh.push(new) } else { others.push((row, sent)) }
         }
         check_room_for(change, R::KIND, fresh.len())?;
         change.insert_all(&fresh).await?;
@@ -122,15 +126,17 @@ impl<'s> Bulk<'s> {
         if known.len() < MAX_KNOWN {
             known.extend(fresh.into_iter().map(|new| new.id));
         }
+        let mut deferred = Vec::new();
         for (row, sent) in others {
             match put_any(change, sent).await {
+                Err(problem) if R::COMPARED && !last && problem.status() == StatusCode::CONFLICT => deferred.push(row),
                 Err(problem) if problem.status().is_client_error() => {
                     self.progress.refuse(&row.describe::<R>(), &problem.to_string());
                 }
                 result => result?,
             }
         }
-        Ok(())
+        Ok(deferred)
     }
 
     /// Which of the things that rows name are not there.

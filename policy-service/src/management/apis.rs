@@ -1,5 +1,6 @@
 //! APIs: what requests may be sent to.
 
+use axum::http::StatusCode;
 use keygate::policy::{rows, wire};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,7 +13,11 @@ use super::{
 };
 use crate::{
     problem::Problem,
-    store::{Change, Kind, NewRow, Version, read},
+    store::{
+        Change, Kind, NewRow, Version,
+        api_match::{Place, places},
+        read,
+    },
 };
 
 /// An API.
@@ -88,6 +93,7 @@ impl Resource for Api {
     const KIND: Kind = Kind::Api;
     const PREFIX: &'static str = "api-";
     const PATH: &'static str = "/v1/apis";
+    const COMPARED: bool = true;
 
     fn id(&mut self) -> &mut Option<String> {
         &mut self.id
@@ -112,6 +118,19 @@ impl Resource for Api {
         plain_row(self, self.id.clone().unwrap_or_default())
     }
 
+    /// Two APIs with the same match are refused: gateways would send all their requests to one of the two. Places that the
+    /// API has already are not looked at, so an API that was stored beside another one can still be closed.
+    async fn check_beside(&self, change: &mut Change, held: Option<&Self>) -> Result<(), Problem> {
+        let document = |api: &Self| api.row().map(|row| row.document);
+        let before = held.map(document).transpose()?.map_or_else(Vec::new, |document| places(&document));
+        let mut new = places(&document(self)?);
+        new.retain(|place| !before.contains(place));
+        match change.api_at(&new, self.id.as_deref().unwrap_or_default()).await? {
+            None => Ok(()),
+            Some((other, place)) => Err(same_match(&other, &place)),
+        }
+    }
+
     /// Its subscriptions go with it. Blocks stay, so that an API that comes back does not lift them; keys that are bound
     /// to it stay bound.
     async fn remove(change: &mut Change, held: &Version) -> Result<Option<Self>, Problem> {
@@ -120,4 +139,9 @@ impl Resource for Api {
         }
         Ok(change.remove(held).await.map(|()| None)?)
     }
+}
+
+fn same_match(other: &str, place: &Place) -> Problem {
+    let detail = format!("the API {other:?} already has the match {place}; a request can belong to only one API");
+    Problem::field(StatusCode::CONFLICT, "match", detail)
 }

@@ -21,6 +21,8 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
     const PATH: &'static str;
     /// What a list of them can be filtered by.
     const FILTERS: &'static [&'static str] = &[];
+    /// Whether it is compared with others of its kind ([`Resource::check_beside`]), so that many cannot be put at once.
+    const COMPARED: bool = false;
 
     /// Its id, if the client gives one.
     fn id(&mut self) -> &mut Option<String>;
@@ -61,6 +63,15 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
 
     /// Adds to things that are shown what is no part of the policy.
     fn complement(_store: &Store, _items: &mut [Self]) -> impl Future<Output = Result<(), Problem>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Checks a complete thing against the others of its kind; `held` is the thing that it replaces.
+    fn check_beside(
+        &self,
+        _change: &mut Change,
+        _held: Option<&Self>,
+    ) -> impl Future<Output = Result<(), Problem>> + Send {
         async { Ok(()) }
     }
 
@@ -171,6 +182,7 @@ pub async fn add<R: Resource>(change: &mut Change, mut made: R) -> Result<R, Pro
 
 async fn insert<R: Resource>(change: &mut Change, complete: R) -> Result<R, Problem> {
     check_room_for(change, R::KIND, 1)?;
+    complete.check_beside(change, None).await?;
     change.insert(&complete.row()?).await?;
     Ok(complete)
 }
@@ -206,6 +218,7 @@ pub async fn replace<R: Resource>(change: &mut Change, id: &str, mut sent: R) ->
     sent.settle(change, Some(&shown)).await?;
     if !is_just_so(&held, &sent)? {
         check_references(change, &sent).await?;
+        sent.check_beside(change, Some(&shown)).await?;
     }
     put(change, &held, &sent).await?;
     sent.follow_up(change).await?;

@@ -13,7 +13,7 @@
 mod conditions;
 
 use serde::de::DeserializeOwned;
-use sqlx::{Row as _, Sqlite, Transaction};
+use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
 
 use super::{Kind, State, Store};
 
@@ -27,6 +27,9 @@ pub enum Error {
     /// The revision is too old, or there never was one.
     #[error("revision {0} cannot be read any more, or not yet")]
     Gone(i64),
+    /// A cursor is of a revision that this database never had, or has with other content.
+    #[error("this cursor is of another history of this database, at revision {0}")]
+    OtherHistory(i64),
     /// The database.
     #[error(transparent)]
     Store(#[from] super::Error),
@@ -204,6 +207,11 @@ impl Reader {
                 self.rows(LIMITED, apis, [since, at, after], limit).await
             }
         }
+    }
+
+    /// The connection, for reading what is beside the policy.
+    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
     }
 
     /// The document of `kind` that the feed knew as `identity` at revision `at`.

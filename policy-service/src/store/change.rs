@@ -13,7 +13,7 @@ use std::{
 
 use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
 
-use super::{Error, Kind, State, Store, Version, read};
+use super::{Error, Kind, State, Store, Version, api_match, new_word, read};
 
 /// Rows in one statement: nine values each, and SQLite takes 32,766.
 pub const MAX_ROWS_AT_ONCE: usize = 1_000;
@@ -159,6 +159,9 @@ impl Change {
         query.build().execute(&mut *self.transaction).await?;
         for row in rows {
             self.add_to_count(row.kind, 1);
+            if row.kind == Kind::Api {
+                api_match::add(&mut self.transaction, &row.id, &row.document).await?;
+            }
         }
         self.dirty = true;
         Ok(())
@@ -181,6 +184,9 @@ impl Change {
             "UPDATE version SET until_revision = ?1 WHERE seq = ?2"
         };
         sqlx::query(statement).bind(revision).bind(held.seq).execute(&mut *self.transaction).await?;
+        if held.kind == Kind::Api {
+            api_match::remove(&mut self.transaction, &held.id).await?;
+        }
         self.add_to_count(held.kind, -1);
         self.dirty = true;
         Ok(())
@@ -203,7 +209,13 @@ impl Change {
             return Ok(self.state.revision);
         }
         self.state.revision = self.revision();
+        self.state.word = new_word()?;
         self.forget_the_far_past().await?;
+        sqlx::query("INSERT INTO revision_word (revision, word) VALUES (?, ?)")
+            .bind(self.state.revision)
+            .bind(self.state.word)
+            .execute(&mut *self.transaction)
+            .await?;
         let [apis, applications, keys, subscriptions, plans, deny_policies] = self.state.counts;
         sqlx::query(
             "UPDATE policy_state SET revision = ?, horizon = ?, past = ?, apis = ?, applications = ?, keys = ?, \
@@ -262,6 +274,10 @@ impl Change {
             .execute(&mut *self.transaction)
             .await?
             .rows_affected();
+        sqlx::query("DELETE FROM revision_word WHERE revision < ?")
+            .bind(horizon)
+            .execute(&mut *self.transaction)
+            .await?;
         self.state.past = self.state.past.saturating_sub(i64::try_from(forgotten).unwrap_or(i64::MAX));
         self.state.horizon = horizon;
         Ok(())

@@ -2,13 +2,17 @@
 //!
 //! One connection writes and a few read. WAL with synchronous=FULL: a change that was acknowledged is on the disk, so
 //! SIGKILL between any two requests loses nothing. Who waits for changes listens to [`Store::revisions`]. What the rows
-//! mean is not known here; [`change`] writes versions, [`read`] finds what holds now, [`as_of`] what held at a revision. Usage
-//! ([`usage`]) stands beside the policy and makes no revisions.
+//! mean is not known here; [`change`] writes versions, [`read`] finds what holds now, [`as_of`] what held at a revision.
+//! [`history`] notices a database that was put back from a backup. Usage ([`usage`]) stands beside the policy and makes no
+//! revisions.
 
+pub mod api_match;
 pub mod as_of;
 pub mod change;
 mod error;
+pub mod history;
 mod kind;
+pub mod mark;
 pub mod read;
 pub mod usage;
 
@@ -30,6 +34,8 @@ use tokio::sync::watch;
 pub use change::{Change, NewRow};
 pub use error::Error;
 pub use kind::Kind;
+
+use mark::Secret;
 
 /// How long a statement waits for another process's lock, and a request for a connection. Gateways give a callout 5 s.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
@@ -61,6 +67,12 @@ pub struct State {
     pub horizon: i64,
     /// How many versions hold no more.
     pub past: i64,
+    /// The random word of the latest revision.
+    pub word: i64,
+    /// How often the epoch was renewed.
+    renewals: i64,
+    /// When the service last renewed it by itself, Unix time.
+    renewed_at: i64,
     counts: [i64; 6],
 }
 
@@ -71,7 +83,12 @@ impl State {
     }
 
     async fn read(connection: &mut SqliteConnection) -> Result<Self, Error> {
-        let row = sqlx::query("SELECT * FROM policy_state").fetch_one(connection).await?;
+        let row = sqlx::query(
+            "SELECT policy_state.*, renewals, renewed_at, word FROM policy_state, history \
+             JOIN revision_word ON revision_word.revision = policy_state.revision",
+        )
+        .fetch_one(connection)
+        .await?;
         let mut counts = [0; 6];
         for (count, kind) in counts.iter_mut().zip(Kind::ALL) {
             *count = row.try_get(kind.list())?;
@@ -81,6 +98,9 @@ impl State {
             revision: row.try_get("revision")?,
             horizon: row.try_get("horizon")?,
             past: row.try_get("past")?,
+            word: row.try_get("word")?,
+            renewals: row.try_get("renewals")?,
+            renewed_at: row.try_get("renewed_at")?,
             counts,
         })
     }
@@ -129,6 +149,22 @@ pub struct Latest {
     pub epoch: String,
     /// The revision.
     pub revision: i64,
+    /// Its random word.
+    pub word: i64,
+    /// How often the epoch was renewed: of two epochs the one with more is the later.
+    renewals: i64,
+}
+
+impl Latest {
+    fn of(state: &State) -> Self {
+        let State { epoch, revision, word, renewals, .. } = state.clone();
+        Self { epoch, revision, word, renewals }
+    }
+
+    /// Whether `mark` is of just this.
+    pub fn has(&self, mark: &mark::Mark) -> bool {
+        (&self.epoch, self.revision, self.word) == (&mark.epoch, mark.revision, mark.word)
+    }
 }
 
 /// How the database is kept.
@@ -159,6 +195,7 @@ pub struct Store {
     readers: SqlitePool,
     settings: Settings,
     latest: watch::Sender<Latest>,
+    secret: Secret,
     /// The last change did not come to its end. Most were refused for what they said; [`Store::check_writer`] finds out.
     doubtful: Arc<AtomicBool>,
 }
@@ -195,10 +232,17 @@ impl Store {
             .bind(new_epoch()?)
             .execute(&writer)
             .await?;
+        // A new database has no word yet.
+        sqlx::query("INSERT OR IGNORE INTO revision_word SELECT revision, random() FROM policy_state")
+            .execute(&writer)
+            .await?;
+        api_match::fill(&writer).await?;
+        let secret: Vec<u8> = sqlx::query_scalar("SELECT secret FROM history").fetch_one(&writer).await?;
+        let secret = Secret::new(&secret)?;
         let readers = pool().max_connections(READERS).connect_with(options.pragma("query_only", "ON")).await?;
-        let State { epoch, revision, .. } = State::read(&mut *readers.acquire().await?).await?;
-        let latest = watch::Sender::new(Latest { epoch, revision });
-        Ok(Self { writer, readers, settings, latest, doubtful: Arc::default() })
+        let state = State::read(&mut *readers.acquire().await?).await?;
+        let latest = watch::Sender::new(Latest::of(&state));
+        Ok(Self { writer, readers, settings, latest, secret, doubtful: Arc::default() })
     }
 
     /// How the database is kept.
@@ -250,14 +294,9 @@ impl Store {
         }
     }
 
-    /// Gives the policy a new epoch, so that gateways fetch it anew whatever revision they hold: for a database that was
-    /// put back from a backup. Returns the epoch.
-    pub async fn renew_epoch(&self) -> Result<String, Error> {
-        let epoch = new_epoch()?;
-        // Deltas on the old epoch are refused by its name; the past stays readable for pages of the new one.
-        sqlx::query("UPDATE policy_state SET epoch = ?").bind(&epoch).execute(&self.writer).await?;
-        self.announce(&self.state().await?);
-        Ok(epoch)
+    /// What signs cursors.
+    pub fn secret(&self) -> &Secret {
+        &self.secret
     }
 
     /// Looks for changes that another process made to the same file, for ever.
@@ -265,9 +304,9 @@ impl Store {
         let mut ticks = tokio::time::interval(FOREIGN_CHANGES_INTERVAL);
         loop {
             ticks.tick().await;
-            match self.state().await {
-                Ok(state) => self.announce(&state),
-                Err(error) => tracing::warn!(%error, "the revision could not be read"),
+            let held = self.latest.borrow().clone();
+            if let Err(error) = self.follow(&held, crate::usage::unix_seconds()).await {
+                tracing::warn!(%error, "the revision could not be read");
             }
         }
     }
@@ -285,9 +324,9 @@ impl Store {
     /// Tells those who wait, once what is new can be read. Changes may be announced out of order.
     fn announce(&self, state: &State) {
         self.latest.send_if_modified(|held| {
-            let newer = state.revision > held.revision || state.epoch != held.epoch;
+            let newer = (state.renewals, state.revision) > (held.renewals, held.revision);
             if newer {
-                *held = Latest { epoch: state.epoch.clone(), revision: state.revision };
+                *held = Latest::of(state);
             }
             newer
         });
@@ -332,7 +371,16 @@ async fn is_usable(connection: &mut SqliteConnection) -> Result<bool, sqlx::Erro
 
 /// 128 random bits in hexadecimal.
 fn new_epoch() -> Result<String, Error> {
-    let mut bytes = [0; 16];
+    Ok(random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The random word of a new revision.
+fn new_word() -> Result<i64, Error> {
+    random().map(i64::from_be_bytes)
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| Error::Unavailable(error.to_string()))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(bytes)
 }

@@ -12,7 +12,7 @@
 
 pub mod follower;
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use policy_service::{
     auth::{Administrator, Gateways},
@@ -22,12 +22,14 @@ use policy_service::{
 };
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
 use serde_json::{Value, json};
+use sqlx::{Connection as _, SqliteConnection};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 pub const TOKEN: &str = "the-administrators-token";
 
 /// How the service of a test differs from the usual one.
+#[derive(Clone, Copy)]
 pub struct Options {
     pub page_rows: usize,
     pub history_rows: i64,
@@ -96,7 +98,11 @@ impl Service {
     }
 
     pub async fn with(options: Options) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::in_directory(tempfile::tempdir().unwrap(), options).await
+    }
+
+    /// A service of the database in `directory`; without one it makes it.
+    pub async fn in_directory(directory: tempfile::TempDir, options: Options) -> Self {
         let url = format!("sqlite:{}", directory.path().join("policy.db").display());
         let store =
             Store::open(&url, store::Settings { history_rows: options.history_rows, ..store::Settings::default() })
@@ -111,6 +117,25 @@ impl Service {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serving = tokio::spawn(server::serve(listener, router, stopping.clone()));
         Self { url, store, stopping, client: client(), serving, directory }
+    }
+
+    /// Writes a backup of the database to `file` while the service runs.
+    pub async fn back_up(&self, file: &Path) {
+        let url = format!("sqlite:{}", self.directory.path().join("policy.db").display());
+        let mut connection = SqliteConnection::connect(&url).await.unwrap();
+        sqlx::query("VACUUM INTO ?").bind(file.to_str().unwrap()).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
+    /// Stops the service, puts the backup `file` in the place of its database, and starts it again.
+    pub async fn put_back(self, file: &Path, options: Options) -> Self {
+        self.stopping.cancel();
+        self.serving.await.unwrap();
+        self.store.close().await;
+        let database = self.directory.path().join("policy.db");
+        std::fs::remove_file(&database).unwrap();
+        std::fs::copy(file, database).unwrap();
+        Self::in_directory(self.directory, options).await
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {

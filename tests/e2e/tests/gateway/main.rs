@@ -10,6 +10,7 @@
     reason = "only test code: what cannot happen fails the test, and tests are named for what they hold"
 )]
 
+mod backup;
 mod bad_feeds;
 mod bad_requests;
 mod configurations;

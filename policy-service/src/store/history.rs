@@ -1,0 +1,212 @@
+//! Which history the database has, and what follows when a cursor shows another.
+//!
+//! A database that was put back from a backup has lost the end of its history, and makes the same revisions again with
+//! other content. A gateway that holds a lost revision would never hear of what came in its place. Its cursor shows the
+//! loss ([`super::mark`]): then the policy gets a new epoch, and all gateways fetch it anew. This module says what is
+//! lost and renews the epoch; it knows nothing of HTTP.
+
+use std::time::Duration;
+
+use sqlx::SqliteConnection;
+
+use super::{
+    Error, Latest, State, Store,
+    as_of::{self, Reader},
+    mark::Mark,
+    new_epoch,
+};
+
+/// Pause between two renewals that follow from revisions that are not there.
+const LOST_PAUSE: Duration = Duration::from_secs(60);
+/// Pause between two renewals that follow from epochs that are not known. Gateways of another epoch begin anew without a
+/// renewal, so there is no haste; two copies of a database that are asked by turns show each other unknown epochs for
+/// ever.
+const FOREIGN_PAUSE: Duration = Duration::from_secs(3_600);
+/// Earlier epochs that are remembered: 16 hours of renewals at one a minute, in 50 KB.
+const MAX_EARLIER_EPOCHS: i64 = 1_000;
+
+/// How a mark relates to the database's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finding {
+    /// The database has this revision, or has forgotten so old ones.
+    Had,
+    /// The mark is of an earlier epoch.
+    Earlier,
+    /// The mark is of this epoch, but the database never had this revision, or has another one of this number.
+    Lost,
+    /// The database signed the mark, but under an epoch that it does not know.
+    Foreign,
+}
+
+impl Finding {
+    fn pause(self) -> Option<Duration> {
+        match self {
+            Self::Had | Self::Earlier => None,
+            Self::Lost => Some(LOST_PAUSE),
+            Self::Foreign => Some(FOREIGN_PAUSE),
+        }
+    }
+}
+
+/// An epoch that was renewed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renewal {
+    /// The epoch before.
+    pub before: String,
+    /// The epoch now.
+    pub now: String,
+}
+
+impl Reader {
+    /// The random word of a revision.
+    pub async fn word(&mut self, revision: i64) -> Result<i64, as_of::Error> {
+        if revision == self.state.revision {
+            return Ok(self.state.word);
+        }
+        word(self.connection(), revision).await?.ok_or(as_of::Error::Gone(revision))
+    }
+
+    /// Checks that the database has the revision that `mark` speaks of.
+    pub async fn check_mark(&mut self, mark: &Mark) -> Result<(), as_of::Error> {
+        let state = self.state.clone();
+        match finding(self.connection(), &state, mark).await? {
+            Finding::Had => Ok(()),
+            Finding::Earlier | Finding::Lost | Finding::Foreign => Err(as_of::Error::OtherHistory(mark.revision)),
+        }
+    }
+}
+
+impl Store {
+    /// Gives the policy a new epoch if `mark` shows that a part of its history is lost, and no renewal was made a moment
+    /// ago. `now` is Unix time.
+    pub async fn renew_if_lost(&self, mark: &Mark, now: i64) -> Result<Option<Renewal>, Error> {
+        // Most marks that come here are of an earlier epoch: they must not wait for the writer.
+        let mut reader = self.readers.acquire().await?;
+        let state = State::read(&mut reader).await?;
+        if !is_due(finding(&mut reader, &state, mark).await?, &state, now) {
+            return Ok(None);
+        }
+        drop(reader);
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let state = State::read(&mut transaction).await?;
+        let finding = finding(&mut transaction, &state, mark).await?;
+        if !is_due(finding, &state, now) {
+            return Ok(None);
+        }
+        if finding == Finding::Foreign {
+            remember(&mut transaction, &mark.epoch).await?;
+        }
+        let renewed = renew(&mut transaction, &state, state.renewals, Some(now)).await?;
+        transaction.commit().await?;
+        self.announce(&renewed);
+        Ok(Some(Renewal { before: state.epoch, now: renewed.epoch }))
+    }
+
+    /// Gives the policy a new epoch, so that gateways fetch it anew whatever revision they hold. Returns the epoch.
+    pub async fn renew_epoch(&self) -> Result<String, Error> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let state = State::read(&mut transaction).await?;
+        let renewed = renew(&mut transaction, &state, state.renewals, None).await?;
+        transaction.commit().await?;
+        self.announce(&renewed);
+        Ok(renewed.epoch)
+    }
+
+    /// Compares the database with what was `held` of it before it was read. If another process has put a backup in its
+    /// place, the policy gets a new epoch.
+    pub(super) async fn follow(&self, held: &Latest, now: i64) -> Result<(), Error> {
+        let state = self.state().await?;
+        if !self.has_gone_back(held, &state).await? {
+            self.announce(&state);
+            return Ok(());
+        }
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let before = State::read(&mut transaction).await?;
+        let state = if is_due(Finding::Lost, &before, now) {
+            remember(&mut transaction, &held.epoch).await?;
+            let renewals = before.renewals.max(held.renewals);
+            renew(&mut transaction, &before, renewals, Some(now)).await?
+        } else {
+            before
+        };
+        transaction.commit().await?;
+        tracing::warn!(
+            was = held.revision,
+            revision = state.revision,
+            epoch = state.epoch,
+            "another database was put in the place of this one while the service ran; gateways fetch the policy anew"
+        );
+        self.latest.send_replace(Latest::of(&state));
+        Ok(())
+    }
+
+    async fn has_gone_back(&self, held: &Latest, state: &State) -> Result<bool, Error> {
+        if (state.renewals, state.revision) < (held.renewals, held.revision) {
+            return Ok(true);
+        }
+        if state.revision == held.revision || state.epoch != held.epoch || held.revision < state.horizon {
+            return Ok(state.revision == held.revision && state.word != held.word);
+        }
+        Ok(word(&mut *self.readers.acquire().await?, held.revision).await? != Some(held.word))
+    }
+}
+
+/// Whether the epoch is to be renewed now. A clock that was put back ends the pause.
+fn is_due(finding: Finding, state: &State, now: i64) -> bool {
+    let Some(pause) = finding.pause() else { return false };
+    let since = now.saturating_sub(state.renewed_at);
+    u64::try_from(since).map_or(true, |since| since >= pause.as_secs())
+}
+
+async fn finding(connection: &mut SqliteConnection, state: &State, mark: &Mark) -> Result<Finding, Error> {
+    if mark.epoch != state.epoch {
+        let known = sqlx::query("SELECT 1 FROM earlier_epoch WHERE epoch = ?").bind(&mark.epoch);
+        let known = known.fetch_optional(connection).await?.is_some();
+        return Ok(if known { Finding::Earlier } else { Finding::Foreign });
+    }
+    // What is too old is answered with 410 for that reason alone.
+    if mark.revision < state.horizon {
+        return Ok(Finding::Had);
+    }
+    let word = if mark.revision == state.revision { Some(state.word) } else { word(connection, mark.revision).await? };
+    Ok(if word == Some(mark.word) { Finding::Had } else { Finding::Lost })
+}
+
+async fn word(connection: &mut SqliteConnection, revision: i64) -> Result<Option<i64>, Error> {
+    let word = sqlx::query_scalar("SELECT word FROM revision_word WHERE revision = ?").bind(revision);
+    Ok(word.fetch_optional(connection).await?)
+}
+
+/// Writes a new epoch and remembers the one before. The past stays readable for pages of the new one.
+async fn renew(
+    connection: &mut SqliteConnection,
+    before: &State,
+    renewals: i64,
+    by_itself: Option<i64>,
+) -> Result<State, Error> {
+    let state = State {
+        epoch: new_epoch()?,
+        renewals: renewals.saturating_add(1),
+        renewed_at: by_itself.unwrap_or(before.renewed_at),
+        ..before.clone()
+    };
+    remember(connection, &before.epoch).await?;
+    sqlx::query("UPDATE policy_state SET epoch = ?").bind(&state.epoch).execute(&mut *connection).await?;
+    sqlx::query("UPDATE history SET renewals = ?, renewed_at = ?")
+        .bind(state.renewals)
+        .bind(state.renewed_at)
+        .execute(connection)
+        .await?;
+    // An audit entry (kind `policy`, action `renew_epoch`, actor `service`) belongs here, in the same transaction.
+    Ok(state)
+}
+
+/// Remembers an earlier epoch, and forgets the oldest beyond [`MAX_EARLIER_EPOCHS`].
+async fn remember(connection: &mut SqliteConnection, epoch: &str) -> Result<(), Error> {
+    sqlx::query("INSERT OR IGNORE INTO earlier_epoch (epoch) VALUES (?)").bind(epoch).execute(&mut *connection).await?;
+    sqlx::query("DELETE FROM earlier_epoch WHERE number <= (SELECT max(number) FROM earlier_epoch) - ?")
+        .bind(MAX_EARLIER_EPOCHS)
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -19,6 +19,7 @@ use crate::{
     index::Index,
     policy::{
         ApplicationState, SubscriptionState, Text,
+        differing::Differing,
         page::{Header, Page, RejectedRow, Row, SmallList},
         unknown::UnknownFields,
     },
@@ -113,6 +114,11 @@ impl Delta {
     /// Whether the whole page is still to come.
     pub fn is_before_plans(&self) -> bool {
         matches!(self.part, Part::Before(_))
+    }
+
+    /// Rows of the page that differ from an earlier one for the same thing.
+    pub fn take_differing(&mut self) -> Differing {
+        self.batch.take_differing()
     }
 
     /// Takes a range of the page's rows.

@@ -8,6 +8,7 @@ mod authority;
 mod error;
 mod fields;
 mod header;
+mod identity;
 mod json;
 mod message;
 mod parse;
@@ -75,6 +76,8 @@ pub struct PolicySource {
     pub cluster: String,
     /// `:authority` of the callouts.
     pub authority: String,
+    /// Which policy this is, whatever the headers and credentials are; `None`: they tell policies apart.
+    pub name: Option<String>,
     /// Where the feed begins; an absolute path.
     pub path: String,
     /// Additional headers of the callouts, names lower-cased, in the order of the configuration. Secret.
@@ -104,6 +107,7 @@ impl fmt::Debug for PolicySource {
         f.debug_struct("PolicySource")
             .field("cluster", &self.cluster)
             .field("authority", &self.authority)
+            .field("name", &self.name)
             .field("path", &self.path)
             .field("headers", &format_args!("{} hidden", self.headers.len()))
             .field("authorization", &self.authorization.as_ref().map(|_| "hidden"))

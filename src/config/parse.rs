@@ -54,6 +54,14 @@ pub(super) const TEXT: Rule = Rule {
 const AUTHORITY: Rule =
     Rule { min: 1, max: MAX_TEXT_BYTES, of: "that are a host with or without port", holds: authority::is_authority };
 
+/// It becomes part of the names of gauges, so it has no dots.
+const POLICY_NAME: Rule = Rule {
+    min: 1,
+    max: 64,
+    of: "that are a-z, 0-9 or -",
+    holds: |text| text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-')),
+};
+
 const ABSOLUTE_PATH: Rule = Rule {
     min: 1,
     max: MAX_PATH_BYTES,
@@ -154,6 +162,7 @@ fn policy(item: &Item<'_>, env: Environment<'_>) -> Result<PolicySource, Fault> 
             Place { at: cluster.place.at, path }.fault(Problem::ClusterIsNoAuthority)
         })?,
     };
+    let policy_name = object.find("name").map(|given| given.text(&POLICY_NAME)).transpose()?;
     let path = object.field("path")?.text(&ABSOLUTE_PATH)?;
     let headers = secret::headers(object.field("headers")?, env)?;
     let authorization = match object.find("credentials") {
@@ -181,6 +190,7 @@ fn policy(item: &Item<'_>, env: Environment<'_>) -> Result<PolicySource, Fault> 
     Ok(PolicySource {
         cluster: name.to_owned(),
         authority: authority.into_owned(),
+        name: policy_name.map(str::to_owned),
         path: path.to_owned(),
         headers,
         authorization,

@@ -64,10 +64,12 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Defines them.
-    pub fn define(mode: Mode) -> Self {
+    /// Defines them. The gauges of a named policy carry its name, so that those of several policies do not overwrite each
+    /// other.
+    pub fn define(mode: Mode, policy_name: Option<&str>) -> Self {
         let counter = |name: &str| Metric::define(MetricKind::Counter, name);
-        let gauge = |name: &str| Metric::define(MetricKind::Gauge, name);
+        let of_policy = policy_name.map_or("policy".to_owned(), |name| format!("policy.{name}"));
+        let gauge = |name: &str| Metric::define(MetricKind::Gauge, &format!("{of_policy}.{name}"));
         let refusal = match mode {
             Mode::Enforce => "denied",
             Mode::Shadow => "would_deny",
@@ -85,14 +87,14 @@ impl Metrics {
             unknown_fields: counter("policy.unknown_fields"),
             refused_rollback: counter("policy.refused_rollback"),
             refused_shrink: counter("policy.refused_shrink"),
-            revision: gauge("policy.revision"),
-            keys: gauge("policy.keys"),
-            subscriptions: gauge("policy.subscriptions"),
-            applications: gauge("policy.applications"),
-            apis: gauge("policy.apis"),
-            bytes: gauge("policy.bytes"),
-            age_ms: gauge("policy.age_ms"),
-            confirmed_at: gauge("policy.confirmed_at"),
+            revision: gauge("revision"),
+            keys: gauge("keys"),
+            subscriptions: gauge("subscriptions"),
+            applications: gauge("applications"),
+            apis: gauge("apis"),
+            bytes: gauge("bytes"),
+            age_ms: gauge("age_ms"),
+            confirmed_at: gauge("confirmed_at"),
             duration_ms: Metric::define(MetricKind::Histogram, "refresh.duration_ms"),
             limits_restarted: counter("limits.restarted"),
             limits_not_counted: counter("limits.not_counted"),

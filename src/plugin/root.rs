@@ -19,7 +19,6 @@ use crate::{
     config::{self, PolicySource},
     head::Head,
     limit::counter::Notes,
-    policy::Digest,
     refresh::{
         Around, Fetch, Level, Refresh, Report,
         answer::{Answer, Failure},
@@ -40,6 +39,8 @@ const SOON_MS: u64 = 120;
 const LOSS_SAID_EVERY_MS: u64 = 60_000;
 
 const NO_RANDOM: &str = "the host gives no random bytes (random_get), so no key is remembered: each request reads the policy in shared data";
+
+const UNNAMED: &str = "shared data has an old copy of this policy that no plugin has used for longer than `policy.stale_after_ms`; it decides as soon as the policy service has confirmed it";
 
 /// The root context of one plugin configuration.
 pub(super) struct Root {
@@ -222,10 +223,16 @@ impl RootContext for Root {
         if fingerprints.is_none() {
             host::log(LogLevel::Warn, NO_RANDOM);
         }
+        let mut held = Held::new(Source::new(config.policy.identity()), fingerprints);
+        // A name is the operator's word that its policy is the same one, however long nobody has used it.
+        if config.policy.name.is_none() && held.distrust_unnamed(&SharedData, host::now_ms(), config.policy.stale_after)
+        {
+            host::log(LogLevel::Info, UNNAMED);
+        }
         let plugin = Rc::new(Plugin {
-            held: RefCell::new(Held::new(source_of(&config.policy), fingerprints)),
+            held: RefCell::new(held),
             refresh: RefCell::new(Refresh::new(config.policy.clone())),
-            metrics: Metrics::define(config.mode),
+            metrics: Metrics::define(config.mode, config.policy.name.as_deref()),
             replies: Prepared::new(&config.replies, config.policy.refresh_interval),
             usage: config.usage.as_ref().map(|usage| RefCell::new(Usage::new(&config.policy, usage))),
             waiting: RefCell::default(),
@@ -261,7 +268,7 @@ impl Drop for Root {
             && let Ok(mut refresh) = plugin.refresh.try_borrow_mut()
             && let Ok(held) = plugin.held.try_borrow()
         {
-            refresh.resign(&SharedData, held.source());
+            refresh.resign(&SharedData, held.source(), host::now_ms());
         }
     }
 }
@@ -274,25 +281,6 @@ impl From<&Level> for LogLevel {
             Level::Error => Self::Error,
         }
     }
-}
-
-/// The digest of all that decides what the feed answers. Each part is preceded by its length, so that no two settings
-/// make one.
-fn source_of(policy: &PolicySource) -> Source {
-    let mut bytes = Vec::new();
-    let mut part = |text: &str| {
-        bytes.extend(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
-        bytes.extend_from_slice(text.as_bytes());
-    };
-    part(&policy.cluster);
-    part(&policy.authority);
-    part(&policy.path);
-    part(policy.authorization.as_deref().unwrap_or_default());
-    for (name, value) in &policy.headers {
-        part(name);
-        part(value);
-    }
-    Source::new(Digest::of(&bytes))
 }
 
 fn send(policy: &PolicySource, fetch: &Fetch) -> Result<u32, Failure> {

@@ -135,7 +135,7 @@ impl Refresh {
         around: &mut Around<'_, S>,
     ) -> Option<Fetch> {
         if let Some(held) = around.held.standing() {
-            if falls_back(&page.header, held) {
+            if falls_back(&page.header, held) && around.held.unconfirmed().is_none() {
                 around.report.event(RefreshEvent::RefusedRollback);
                 let what = "`revision` is below the one held, and the epoch is the same";
                 return self.refused(&fetch.path, what, around);
@@ -212,7 +212,7 @@ impl Refresh {
 
     /// A page is in the store: the next one, or the end.
     fn page_done<S: Shared>(&mut self, around: &mut Around<'_, S>) -> Option<Fetch> {
-        let before = std::mem::replace(&mut self.state, State::Follower { free_since_ms: None });
+        let before = std::mem::replace(&mut self.state, State::follower());
         let State::Working { work, path, ahead } = before else { return None };
         let Work { page, job, unknown, .. } = *work;
         // A page that is worked in twice is told of with the second time.
@@ -267,7 +267,9 @@ impl Refresh {
 
     fn publish_full<S: Shared>(&mut self, mut build: Build, path: &str, around: &mut Around<'_, S>) -> Option<Fetch> {
         let held = around.held.standing();
-        if let Some(shrunk) = build.drops_too_many(held, self.settings.max_removed_percent) {
+        // A policy that waits to be confirmed says nothing of what the next one may drop.
+        let known = held.filter(|_| around.held.unconfirmed().is_none());
+        if let Some(shrunk) = build.drops_too_many(known, self.settings.max_removed_percent) {
             around.report.event(RefreshEvent::RefusedShrink);
             let what = format!(
                 "it would drop {} of {} known keys, more than `policy.max_removed_percent` ({}); a policy that says \
@@ -329,7 +331,7 @@ impl Refresh {
     /// The policy held is what there is: it is fresh.
     pub(super) fn confirm<S: Shared>(&mut self, at_once: bool, around: &mut Around<'_, S>) {
         let (shared, source) = (around.shared, around.held.source());
-        let confirmed = around.held.manifest().map(|held| {
+        let confirmed = around.held.base().map(|held| {
             let manifest = Manifest { confirmed_at_ms: around.now_ms, ..held.clone() };
             build::write_manifest(shared, source, &manifest, Some(held))
         });

@@ -23,7 +23,7 @@ impl Refresh {
         at_once: bool,
         around: &mut Around<'_, S>,
     ) -> Option<Fetch> {
-        let fits = around.held.manifest().filter(|held| builds_on(&page.header, held));
+        let fits = around.held.base().filter(|held| builds_on(&page.header, held));
         let Some(held) = fits.filter(|_| !around.held.is_unsound()) else {
             return self.begin_anew(fetch, "`base` is not the revision held", around);
         };
@@ -104,7 +104,7 @@ impl Refresh {
     ) -> Result<(), BuildError> {
         let overtaken = BuildError::Merge(MergeError::Overtaken);
         let generation = self.lease.as_mut().map(|lease| lease.next_generation()).ok_or(overtaken)?;
-        let held = around.held.manifest().ok_or(overtaken)?;
+        let held = around.held.base().ok_or(overtaken)?;
         delta.publish(around.shared, around.held.source(), held, header, generation, around.now_ms)?;
         around.held.look(around.shared);
         Ok(())

@@ -1,14 +1,18 @@
 //! Who refreshes: taking the lease, keeping it, and giving it to a VM that serves no requests.
 
-use super::{Around, Purpose, Refresh, State};
+use super::{Around, Purpose, Refresh, State, neighbours::Neighbours};
 use crate::store::{
     Shared, SharedError, Source,
-    lease::{self, Lease},
+    lease::{self, Applicant, Lease},
+    manifest::Manifest,
 };
 
 /// How long a VM that serves requests leaves a free lease to those that serve none. The main thread's VM looks every
 /// 100 ms.
 const GRACE_MS: u64 = 1_000;
+/// How long a VM that the policy service refused leaves a free lease to those that prove themselves otherwise. They look
+/// every 100 ms and wait for [`GRACE_MS`] at most.
+const REFUSED_GRACE_MS: u64 = 3_000;
 
 impl Refresh {
     /// Holds the lease, or tries to; `false`: somebody else refreshes.
@@ -21,20 +25,27 @@ impl Refresh {
             self.follow();
         }
         let State::Follower { free_since_ms } = &mut self.state else { return false };
-        match lease::is_held(shared, source, now_ms) {
-            Ok(false) => {}
-            Ok(true) | Err(_) => {
-                *free_since_ms = None;
-                return false;
-            }
+        let Ok(slip) = lease::slip(shared, source) else { return false };
+        let slip = slip.unwrap_or_default();
+        if slip.is_held(now_ms) {
+            *free_since_ms = None;
+            return false;
         }
         let free_since = free_since_ms.map_or(now_ms, |since| since.min(now_ms));
         *free_since_ms = Some(free_since);
-        if self.serves && now_ms.saturating_sub(free_since) < GRACE_MS {
+        let refused_until = slip.refused_until(self.proof_tag, now_ms);
+        let to_those_that_serve_none = if self.serves { GRACE_MS } else { 0 };
+        let to_other_proofs = if refused_until.is_some() { REFUSED_GRACE_MS } else { 0 };
+        let grace = to_other_proofs.saturating_add(to_those_that_serve_none);
+        if now_ms.saturating_sub(free_since) < grace || refused_until.is_some_and(|until| now_ms < until) {
             return false;
         }
-        let generation = around.held.standing().map_or(0, |manifest| manifest.generation);
-        match Lease::acquire(shared, source, now_ms, generation) {
+        let applicant = Applicant {
+            generation: around.held.standing().map_or(0, |manifest| manifest.generation),
+            proof_tag: self.proof_tag,
+            unnamed: around.held.unconfirmed().map(Manifest::version),
+        };
+        match Lease::acquire(shared, source, now_ms, applicant) {
             Ok(Some(lease)) => {
                 self.lease = Some(lease);
                 self.empty_runs();
@@ -43,6 +54,20 @@ impl Refresh {
             }
             Ok(None) | Err(SharedError::Raced | SharedError::Host) => false,
         }
+    }
+
+    /// The policy service refused what this VM proves itself with. Where the policy has a name, others may prove themselves
+    /// otherwise, so it gives the lease up to them, and tries again when its pause is over and nobody has taken it.
+    pub(super) fn give_up_lease<S: Shared>(&mut self, around: &mut Around<'_, S>) {
+        let State::Idle { due_ms, .. } = self.state else { return };
+        if self.settings.name.is_none() {
+            return;
+        }
+        if let Some(lease) = self.lease.take() {
+            let refused = (self.proof_tag, due_ms);
+            lease.release_refused(around.shared, around.held.source(), refused, around.now_ms);
+        }
+        self.follow();
     }
 
     /// At once without a policy, or where the service may hold its answer back, since nobody waits for it now; else when the
@@ -75,14 +100,15 @@ impl Refresh {
     pub(super) fn follow(&mut self) {
         self.lease = None;
         self.emptying = None;
+        self.neighbours = Neighbours::default();
         self.building = None;
-        self.state = State::Follower { free_since_ms: None };
+        self.state = State::follower();
     }
 
     /// Gives the lease back: what this VM was to refresh for has ended.
-    pub fn resign<S: Shared>(&mut self, shared: &S, source: &Source) {
+    pub fn resign<S: Shared>(&mut self, shared: &S, source: &Source, now_ms: u64) {
         if let Some(lease) = self.lease.take() {
-            lease.release(shared, source);
+            lease.release(shared, source, now_ms);
         }
         self.follow();
     }
@@ -109,7 +135,7 @@ impl Refresh {
     pub(super) fn offer<S: Shared>(&mut self, shared: &S, source: &Source, now_ms: u64) {
         self.offered = true;
         if let Some(lease) = self.lease.take() {
-            lease.release(shared, source);
+            lease.release(shared, source, now_ms);
         }
         self.state = State::Follower { free_since_ms: Some(now_ms) };
     }

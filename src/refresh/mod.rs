@@ -11,7 +11,9 @@ mod apply;
 mod budget;
 mod deltas;
 mod lead;
+mod neighbours;
 mod pacing;
+mod report;
 mod said;
 pub mod schedule;
 mod size;
@@ -25,7 +27,9 @@ use std::{collections::VecDeque, time::Duration};
 
 use answer::{Answer, Failure};
 use budget::Budget;
+use neighbours::Neighbours;
 use pacing::Pacer;
+pub use report::{Level, RefreshEvent, Report};
 use said::Said;
 use waits::{Cut, Waits};
 use work::Work;
@@ -56,59 +60,6 @@ pub struct Fetch {
     pub wait: Option<Duration>,
     /// Bound on the whole callout.
     pub timeout: Duration,
-}
-
-/// What happened, for the metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefreshEvent {
-    /// A newer policy decides.
-    Applied,
-    /// The policy held was confirmed.
-    NotModified,
-    /// Nothing usable was answered.
-    Failed,
-    /// What was answered was refused: a rollback, a shrunken policy, pages that do not belong together.
-    Refused,
-    /// So many rows were left out.
-    RowsRejected(u64),
-    /// A page has fields that keygate does not know.
-    UnknownFields,
-    /// A lower revision was refused.
-    RefusedRollback,
-    /// A policy that drops too many keys was refused.
-    RefusedShrink,
-    /// A refresh took so long, from its first request to the policy that decides, without the wait of a long poll.
-    Took(Duration),
-}
-
-/// How loud a line of the log is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// For the record.
-    Info,
-    /// Somebody should look.
-    Warn,
-    /// Somebody has to act.
-    Error,
-}
-
-/// What the shell is to say.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// Lines of the log.
-    pub lines: Vec<(Level, String)>,
-    /// For the metrics.
-    pub events: Vec<RefreshEvent>,
-}
-
-impl Report {
-    fn event(&mut self, event: RefreshEvent) {
-        self.events.push(event);
-    }
-
-    fn warn(&mut self, line: String) {
-        self.lines.push((Level::Warn, line));
-    }
 }
 
 /// What a request is for.
@@ -150,6 +101,8 @@ struct Ahead {
 #[derive(Debug)]
 pub struct Refresh {
     settings: PolicySource,
+    /// Of what this VM proves itself with to the policy service.
+    proof_tag: u64,
     state: State,
     lease: Option<Lease>,
     /// This VM has served requests.
@@ -166,6 +119,7 @@ pub struct Refresh {
     began_ms: u64,
     visited: Index,
     emptying: Option<Emptying>,
+    neighbours: Neighbours,
     /// Where a full policy was begun and not published yet.
     building: Option<Target>,
     /// How long polls ask for their answer to be held.
@@ -198,8 +152,9 @@ impl Refresh {
     pub fn new(settings: PolicySource) -> Self {
         Self {
             waits: Waits::new(settings.long_poll),
+            proof_tag: settings.proof_tag(),
             settings,
-            state: State::Follower { free_since_ms: None },
+            state: State::follower(),
             lease: None,
             serves: false,
             offered: false,
@@ -210,6 +165,7 @@ impl Refresh {
             began_ms: 0,
             visited: Index::default(),
             emptying: None,
+            neighbours: Neighbours::default(),
             building: None,
             cursor_failed: false,
             held_back: false,
@@ -310,8 +266,7 @@ impl Refresh {
         if !self.keep_lease(around) {
             return None;
         }
-        let State::Fetching { fetch, purpose, sent_ms, .. } =
-            std::mem::replace(&mut self.state, State::Follower { free_since_ms: None })
+        let State::Fetching { fetch, purpose, sent_ms, .. } = std::mem::replace(&mut self.state, State::follower())
         else {
             return None;
         };
@@ -345,14 +300,17 @@ impl Refresh {
 
     fn empty<S: Shared>(&mut self, around: &mut Around<'_, S>) {
         let mut budget = self.budget();
-        while budget.is_left() {
-            let Some(emptying) = &mut self.emptying else { return };
+        let (shared, source) = (around.shared, around.held.source());
+        while let Some(emptying) = &mut self.emptying
+            && budget.is_left()
+        {
             budget.spend_shard();
             // What cannot be emptied now is overwritten by the next build, or emptied when it is done.
-            if !emptying.empty_next(around.shared, around.held.source()).unwrap_or(false) {
+            if !emptying.empty_next(shared, source).unwrap_or(false) {
                 self.emptying = None;
             }
         }
+        self.neighbours.tick(shared, source.id(), around.now_ms, &mut budget);
     }
 
     fn budget(&self) -> Budget {
@@ -363,11 +321,12 @@ impl Refresh {
     fn begin<S: Shared>(&mut self, around: &mut Around<'_, S>) -> Fetch {
         self.began_ms = around.now_ms;
         self.visited.clear();
-        let held = around.held.manifest().filter(|_| !self.wants_full && !around.held.is_unsound());
+        let held = around.held.base().filter(|_| !self.wants_full && !around.held.is_unsound());
         let poll = held.and_then(|held| held.poll.clone());
         let etag = held.filter(|_| poll.is_none()).and_then(|held| held.etag.clone());
         // Long-polling needs a revision to wait from. After a failure an answer at once says that the feed is well again.
-        let can_wait = held.is_some() && self.failures == 0;
+        // So does an answer to whoever waits for the first policy.
+        let can_wait = around.held.manifest().is_some() && held.is_some() && self.failures == 0;
         let wait = if can_wait { self.waits.next(around.now_ms) } else { None };
         let purpose = if held.is_some() { Purpose::Poll } else { Purpose::Full };
         let path = poll.unwrap_or_else(|| self.settings.path.clone());
@@ -419,6 +378,9 @@ impl Refresh {
             if matches!(failure, Failure::Refused(_) | Failure::NoCluster) { Level::Error } else { Level::Warn };
         around.report.event(RefreshEvent::Failed);
         self.complain(level, path, &failure.to_string(), retry_after, around);
+        if matches!(failure, Failure::Refused(_)) {
+            self.give_up_lease(around);
+        }
         None
     }
 
@@ -486,6 +448,13 @@ impl Refresh {
             schedule::pause(self.settings.refresh_interval, 0, None, self.random)
         };
         self.state = idle(around.now_ms, pause);
+    }
+}
+
+impl State {
+    /// Of somebody else who refreshes.
+    fn follower() -> Self {
+        Self::Follower { free_since_ms: None }
     }
 }
 

@@ -22,6 +22,7 @@ mod held;
 mod laid_down;
 mod never;
 mod size;
+mod stores;
 mod unknown;
 
 struct Nothing;

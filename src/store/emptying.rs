@@ -26,7 +26,7 @@ pub struct Emptying {
 
 /// Runs up to a generation, and the one that is looked at next.
 #[derive(Clone, Copy, Debug)]
-struct Runs {
+pub(super) struct Runs {
     generation: u64,
     partition: u16,
     run: u16,
@@ -56,7 +56,7 @@ impl Emptying {
 
     /// Also of all runs up to this generation.
     pub fn add_runs(&mut self, generation: u64) {
-        self.runs = Some(Runs { generation, partition: 0, run: 0 });
+        self.runs = Some(Runs::of(generation));
     }
 
     /// Empties one entry; `false`: all are empty.
@@ -80,8 +80,12 @@ impl Emptying {
 }
 
 impl Runs {
+    pub fn of(generation: u64) -> Self {
+        Self { generation, partition: 0, run: 0 }
+    }
+
     /// Runs of a partition were written one after the other, so behind the first that never was there are none.
-    fn empty_next(self, shared: &impl Shared, source: &Source) -> Result<Option<Self>, SharedError> {
+    pub fn empty_next(self, shared: &impl Shared, source: &Source) -> Result<Option<Self>, SharedError> {
         let Self { generation, partition, run } = self;
         let key = source.key(Entry::Run { partition, run });
         let was_there = empty(shared, &key, generation, |value| spool::open(&key, value).ok().map(|(known, _)| known))?;
@@ -95,7 +99,7 @@ impl Runs {
 }
 
 /// Empties an entry of this generation or an older one; whether it was ever set.
-fn empty(
+pub(super) fn empty(
     shared: &impl Shared,
     key: &[u8],
     generation: u64,

@@ -15,11 +15,11 @@ use super::{
     bytes::{self, Write},
     cache::Cache,
     fingerprint::FingerprintKey,
-    lists,
-    manifest::Manifest,
+    lease, lists,
+    manifest::{Manifest, Version},
     record,
     shard::{RecordKey, Shard},
-    shard_of,
+    shard_of, unnamed,
 };
 use crate::{
     catalogue::{Addressed, Catalogue},
@@ -39,6 +39,8 @@ pub struct Held {
     policy: Option<Policy>,
     /// The last manifest that could be read, whether or not what it names could be adopted.
     standing: Option<Manifest>,
+    /// What must not decide before it is confirmed: it was in shared data, and nobody named it, when this VM began.
+    unnamed: Option<Version>,
     /// The manifest's bytes as they were last seen, adopted or not.
     seen: Vec<u8>,
     /// What was last seen could not be adopted.
@@ -89,7 +91,27 @@ impl Held {
     pub fn new(source: Source, fingerprints: Option<FingerprintKey>) -> Self {
         let limiter = Limiter::new(source.clone());
         let subject = RefCell::default();
-        Self { source, policy: None, standing: None, seen: Vec::new(), unsound: false, fingerprints, limiter, subject }
+        Self {
+            source,
+            policy: None,
+            standing: None,
+            unnamed: None,
+            seen: Vec::new(),
+            unsound: false,
+            fingerprints,
+            limiter,
+            subject,
+        }
+    }
+
+    /// Makes the policy in shared data wait until it is confirmed, if no VM has named it for longer than `stale_after`.
+    /// To be called once, before the first look; whether it has to wait.
+    pub fn distrust_unnamed(&mut self, shared: &impl Shared, now_ms: u64, stale_after: Duration) -> bool {
+        let key = self.source.key(Entry::Manifest);
+        let found = shared.get(&key).ok().flatten().and_then(|read| Manifest::read(&key, &read.value).ok());
+        let slip = lease::slip(shared, &self.source).ok().flatten();
+        self.unnamed = found.and_then(|found| unnamed::unnamed(slip.as_ref(), found.version(), now_ms, stale_after));
+        self.unnamed.is_some()
     }
 
     /// Where the policy comes from.
@@ -105,6 +127,18 @@ impl Held {
     /// The manifest that stands in shared data as far as it can be read: what the next policy replaces.
     pub fn standing(&self) -> Option<&Manifest> {
         self.standing.as_ref()
+    }
+
+    /// The manifest that the next answer of the feed can confirm or build on: of the policy held, or of one that waits to
+    /// be confirmed.
+    pub fn base(&self) -> Option<&Manifest> {
+        self.manifest().or(self.unconfirmed())
+    }
+
+    /// The manifest of a policy that waits to be confirmed.
+    pub fn unconfirmed(&self) -> Option<&Manifest> {
+        let standing = self.standing.as_ref().filter(|_| self.policy.is_none());
+        standing.filter(|standing| self.unnamed == Some(standing.version()))
     }
 
     /// What is counted of its limits.
@@ -132,8 +166,10 @@ impl Held {
     pub fn look(&mut self, shared: &impl Shared) -> Look {
         let key = self.source.key(Entry::Manifest);
         let value = match shared.get(&key) {
+            Ok(read) if self.policy.is_none() && read.as_ref().is_none_or(|read| read.value.is_empty()) => {
+                return Look::Same;
+            }
             Ok(Some(read)) => read.value,
-            Ok(None) if self.policy.is_none() => return Look::Same,
             Ok(None) => Vec::new(),
             Err(_) => return self.refuse(),
         };
@@ -142,9 +178,9 @@ impl Held {
             return Look::Same;
         }
         let look = match self.adopt(&key, &value, shared) {
-            Ok(catalogue_changed) => {
+            Ok(look) => {
                 self.unsound = false;
-                Look::Adopted { catalogue_changed }
+                look
             }
             Err(Corrupt) => self.refuse(),
         };
@@ -157,16 +193,19 @@ impl Held {
         Look::Unreadable
     }
 
-    fn adopt(&mut self, key: &[u8], value: &[u8], shared: &impl Shared) -> Result<bool, Corrupt> {
+    fn adopt(&mut self, key: &[u8], value: &[u8], shared: &impl Shared) -> Result<Look, Corrupt> {
         let manifest = Manifest::read(key, value)?;
         self.standing = Some(manifest.clone());
+        if self.unconfirmed().is_some() {
+            return Ok(Look::Same);
+        }
         match &mut self.policy {
             Some(policy) if policy.manifest.catalogue_generation == manifest.catalogue_generation => {
                 if !policy.manifest.is_same_policy(&manifest) {
                     policy.cache.get_mut().clear();
                 }
                 policy.manifest = manifest;
-                Ok(false)
+                Ok(Look::Adopted { catalogue_changed: false })
             }
             _ => {
                 let key = self.source.key(Entry::Catalogue(manifest.catalogue_slot));
@@ -179,7 +218,7 @@ impl Held {
                     cache: RefCell::default(),
                     expired: Cell::new(expired),
                 });
-                Ok(true)
+                Ok(Look::Adopted { catalogue_changed: true })
             }
         }
     }

@@ -1,88 +1,72 @@
 //! The lease: which VM of a process refreshes.
 //!
 //! Whoever takes it raises its sequence by compare-and-swap, so each holder has a number that nobody else ever had, and
-//! generations that it makes of this number are its own. A holder that dies simply stops renewing.
+//! generations that it makes of this number are its own. A holder that dies simply stops renewing. What the lease says of
+//! those who are not its holder stands in its [`Slip`].
 
 use super::{
-    Corrupt, Entry, Expected, Shared, SharedError, Source,
-    bytes::{self, Write},
+    Entry, Expected, Shared, SharedError, Source,
+    manifest::Version,
+    slip::{LEASE_MS, Slip},
 };
 
-/// How long a lease is good without being renewed: far longer than any slice of work blocks a thread, short enough that
-/// a dead holder delays a block by no more than this.
-pub const LEASE_MS: u64 = 5_000;
 /// A holder renews when less than this is left.
 const RENEW_BELOW_MS: u64 = 3_000;
-/// How far the clock may seem to be set back between two VMs. One reads it, is held up by whatever the machine does, and
-/// then finds what another has written meanwhile: without this it would take a lease that was just renewed.
-const SKEW_MS: u64 = 5_000;
 /// Builds under one lease before their generations would run into the next holder's.
 const GENERATIONS_PER_LEASE: u64 = 1 << 20;
 
 /// A lease that this VM holds.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Lease {
-    sequence: u64,
-    expires_at_ms: u64,
+    slip: Slip,
     generations: u64,
 }
 
-/// What stands in shared data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Slip {
-    sequence: u64,
-    expires_at_ms: u64,
+/// What a VM brings that takes the lease.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Applicant {
+    /// A generation that must lie below all that the lease will make.
+    pub generation: u64,
+    /// How it proves itself to the policy service.
+    pub proof_tag: u64,
+    /// The policy that must not decide before it is confirmed.
+    pub unnamed: Option<Version>,
 }
 
-impl Slip {
-    fn write(self, key: &[u8]) -> Vec<u8> {
-        let mut out = bytes::unsealed();
-        out.put_varint(self.sequence);
-        out.put_varint(self.expires_at_ms);
-        bytes::seal(key, &mut out);
-        out
-    }
-
-    fn read(key: &[u8], value: &[u8]) -> Result<Self, Corrupt> {
-        let mut reader = bytes::open(key, value)?;
-        let slip = Self { sequence: reader.varint()?, expires_at_ms: reader.varint()? };
-        reader.finish()?;
-        Ok(slip)
-    }
-
-    /// A slip that ends much later than any holder would make it was written under another clock.
-    fn is_held(self, now_ms: u64) -> bool {
-        let latest = now_ms.saturating_add(LEASE_MS).saturating_add(SKEW_MS);
-        now_ms < self.expires_at_ms && self.expires_at_ms <= latest
-    }
+/// The slip of the lease as it stands; `None` where there is none that can be read.
+pub fn slip(shared: &impl Shared, source: &Source) -> Result<Option<Slip>, SharedError> {
+    let key = source.key(Entry::Lease);
+    Ok(shared.get(&key)?.and_then(|read| Slip::read(&key, &read.value).ok()))
 }
 
 /// Whether somebody holds the lease.
 pub fn is_held(shared: &impl Shared, source: &Source, now_ms: u64) -> Result<bool, SharedError> {
-    let key = source.key(Entry::Lease);
-    let slip = shared.get(&key)?.and_then(|read| Slip::read(&key, &read.value).ok());
-    Ok(slip.is_some_and(|slip| slip.is_held(now_ms)))
+    Ok(slip(shared, source)?.is_some_and(|slip| slip.is_held(now_ms)))
 }
 
 impl Lease {
-    /// Takes the lease if nobody holds it. `generation` is one that must lie below all that this lease will make.
+    /// Takes the lease if nobody holds it.
     pub fn acquire(
         shared: &impl Shared,
         source: &Source,
         now_ms: u64,
-        generation: u64,
+        applicant: Applicant,
     ) -> Result<Option<Self>, SharedError> {
         let key = source.key(Entry::Lease);
         let read = shared.get(&key)?;
         let slip = read.as_ref().and_then(|read| Slip::read(&key, &read.value).ok());
-        if slip.is_some_and(|slip| slip.is_held(now_ms)) {
+        if slip.as_ref().is_some_and(|slip| slip.is_held(now_ms)) {
             return Ok(None);
         }
         // Time begins the sequence where none can be read, so that it is above all that was ever given.
-        let sequence = slip.map_or(0, |slip| slip.sequence.saturating_add(1)).max(now_ms / 1000);
-        let sequence = sequence.max((generation / GENERATIONS_PER_LEASE).saturating_add(1));
-        let lease = Self { sequence, expires_at_ms: now_ms.saturating_add(LEASE_MS), generations: 0 };
-        match shared.set(&key, &lease.slip().write(&key), Expected::of(read.as_ref())) {
+        let sequence = slip.as_ref().map_or(0, |slip| slip.sequence.saturating_add(1)).max(now_ms / 1000);
+        let mut slip = slip.unwrap_or_default();
+        slip.sequence = sequence.max((applicant.generation / GENERATIONS_PER_LEASE).saturating_add(1));
+        slip.expires_at_ms = now_ms.saturating_add(LEASE_MS);
+        slip.unnamed = applicant.unnamed.or(slip.unnamed);
+        slip.tries(applicant.proof_tag);
+        let lease = Self { slip, generations: 0 };
+        match shared.set(&key, &lease.slip.write(&key), Expected::of(read.as_ref())) {
             Ok(()) => Ok(Some(lease)),
             Err(SharedError::Raced) => Ok(None),
             Err(SharedError::Host) => Err(SharedError::Host),
@@ -91,59 +75,67 @@ impl Lease {
 
     /// Renews the lease when it is time; `false`: it is lost.
     pub fn keep(&mut self, shared: &impl Shared, source: &Source, now_ms: u64) -> bool {
-        if self.is_good(now_ms) && self.expires_at_ms.saturating_sub(now_ms) > RENEW_BELOW_MS {
+        if self.slip.is_held(now_ms) && self.slip.expires_at_ms.saturating_sub(now_ms) > RENEW_BELOW_MS {
             return true;
         }
-        self.expires_at_ms = now_ms.saturating_add(LEASE_MS);
+        self.slip.expires_at_ms = now_ms.saturating_add(LEASE_MS);
         self.replace(shared, source)
     }
 
     /// Gives the lease back.
-    pub fn release(mut self, shared: &impl Shared, source: &Source) {
-        self.expires_at_ms = 0;
+    pub fn release(mut self, shared: &impl Shared, source: &Source, now_ms: u64) {
+        self.slip.expires_at_ms = now_ms;
         // If this fails the lease expires by itself.
         let _ = self.replace(shared, source);
+    }
+
+    /// Gives the lease back because the policy service refused what this VM proves itself with: the tag of that, and until
+    /// when it is not tried again.
+    pub fn release_refused(mut self, shared: &impl Shared, source: &Source, refused: (u64, u64), now_ms: u64) {
+        let (proof_tag, until_ms) = refused;
+        self.slip.refuse(proof_tag, until_ms);
+        self.release(shared, source, now_ms);
     }
 
     /// Writes this lease over an older state of itself.
     fn replace(&self, shared: &impl Shared, source: &Source) -> bool {
         let key = source.key(Entry::Lease);
         let Ok(Some(read)) = shared.get(&key) else { return false };
-        Slip::read(&key, &read.value).is_ok_and(|slip| slip.sequence == self.sequence)
-            && shared.set(&key, &self.slip().write(&key), Expected::Version(read.cas)).is_ok()
-    }
-
-    fn is_good(&self, now_ms: u64) -> bool {
-        self.slip().is_held(now_ms)
-    }
-
-    fn slip(&self) -> Slip {
-        Slip { sequence: self.sequence, expires_at_ms: self.expires_at_ms }
+        Slip::read(&key, &read.value).is_ok_and(|slip| slip.sequence == self.slip.sequence)
+            && shared.set(&key, &self.slip.write(&key), Expected::Version(read.cas)).is_ok()
     }
 
     /// A generation that nobody else ever had or will have.
     pub fn next_generation(&mut self) -> u64 {
         let number = self.generations.min(GENERATIONS_PER_LEASE.saturating_sub(1));
         self.generations = self.generations.saturating_add(1);
-        self.sequence.saturating_mul(GENERATIONS_PER_LEASE).saturating_add(number)
+        self.slip.sequence.saturating_mul(GENERATIONS_PER_LEASE).saturating_add(number)
     }
 
     /// The last generation that it made, or one below all that it will make: what is as old belongs to nobody any more.
     pub fn last_generation(&self) -> u64 {
         let made = self.generations.min(GENERATIONS_PER_LEASE);
-        self.sequence.saturating_mul(GENERATIONS_PER_LEASE).saturating_add(made).saturating_sub(1)
+        self.slip.sequence.saturating_mul(GENERATIONS_PER_LEASE).saturating_add(made).saturating_sub(1)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{policy::Digest, store::memory::Memory};
+    use crate::{
+        policy::Digest,
+        store::{memory::Memory, slip::SKEW_MS},
+    };
+
+    const NOW: u64 = 1_000_000;
+
+    fn source() -> Source {
+        Source::new(Digest::of(b"source"))
+    }
 
     #[test]
     fn a_lease_is_taken_from_nobody_who_renews_it_and_is_not_held_for_ever_by_another_clock() {
-        const NOW: u64 = 1_000_000;
-        let source = Source::new(Digest::of(b"source"));
+        let source = source();
         for (other, held) in [
             (NOW, true),
             (NOW + LEASE_MS - 1, true),
@@ -155,13 +147,30 @@ mod tests {
             (0, false),
         ] {
             let memory = Memory::default();
-            let mut first = Lease::acquire(&memory, &source, NOW - 10_000, 0).unwrap().unwrap();
-            first.expires_at_ms = NOW;
+            let mut first = Lease::acquire(&memory, &source, NOW - 10_000, Applicant::default()).unwrap().unwrap();
+            first.slip.expires_at_ms = NOW;
             assert!(first.keep(&memory, &source, NOW), "nobody else took it");
             assert_eq!(is_held(&memory, &source, other), Ok(held), "{other}");
-            let second = Lease::acquire(&memory, &source, other, 0).unwrap();
+            let second = Lease::acquire(&memory, &source, other, Applicant::default()).unwrap();
             assert_eq!(second.is_none(), held, "{other}");
             assert_eq!(first.replace(&memory, &source), held, "{other}: whoever has lost it notices");
         }
+    }
+
+    #[test]
+    fn who_was_refused_is_remembered_until_it_tries_again() {
+        let (memory, source) = (Memory::default(), source());
+        let take = |proof_tag, now_ms| {
+            let applicant = Applicant { proof_tag, ..Applicant::default() };
+            Lease::acquire(&memory, &source, now_ms, applicant).unwrap().unwrap()
+        };
+        let refused = |proof_tag| slip(&memory, &source).unwrap().unwrap().refused_until(proof_tag, NOW);
+        take(1, NOW).release_refused(&memory, &source, (1, NOW + 5), NOW);
+        assert_eq!((refused(1), refused(2)), (Some(NOW + 5), None));
+        take(2, NOW).release_refused(&memory, &source, (2, NOW + 7), NOW);
+        assert_eq!((refused(1), refused(2)), (Some(NOW + 5), Some(NOW + 7)));
+        take(1, NOW).release(&memory, &source, NOW);
+        assert_eq!((refused(1), refused(2)), (None, Some(NOW + 7)));
+        assert!(!is_held(&memory, &source, NOW).unwrap());
     }
 }

@@ -112,6 +112,11 @@ pub fn read_rows(key: &[u8], value: &[u8], generation: u64) -> Result<CatalogueR
     Ok(page(key, value, generation)?.catalogue)
 }
 
+/// The generation of the lists that stand under `key`.
+pub fn generation(key: &[u8], value: &[u8]) -> Result<u64, Corrupt> {
+    bytes::open(key, value)?.u64()
+}
+
 fn page(key: &[u8], value: &[u8], generation: u64) -> Result<Page, Corrupt> {
     let mut reader = bytes::open(key, value)?;
     if reader.u64()? != generation {

@@ -42,6 +42,15 @@ pub struct Manifest {
     pub totals: Totals,
 }
 
+/// One state of a policy in shared data: which one, and when it was last confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// The manifest's.
+    pub sequence: u64,
+    /// The manifest's.
+    pub confirmed_at_ms: u64,
+}
+
 /// How much a policy holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -58,6 +67,11 @@ pub struct Totals {
 }
 
 impl Manifest {
+    /// Which state of the policy this is.
+    pub fn version(&self) -> Version {
+        Version { sequence: self.sequence, confirmed_at_ms: self.confirmed_at_ms }
+    }
+
     /// Whether two manifests say the same of the policy, whatever its freshness.
     pub fn is_same_policy(&self, other: &Self) -> bool {
         self.sequence == other.sequence && self.generation == other.generation

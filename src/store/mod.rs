@@ -12,6 +12,7 @@ pub mod build;
 pub mod bytes;
 mod cache;
 pub mod change;
+pub mod clearing;
 pub mod delta;
 pub mod emptying;
 pub mod fingerprint;
@@ -23,7 +24,10 @@ pub mod memory;
 pub mod merge;
 pub mod record;
 pub mod shard;
+pub mod slip;
 pub mod spool;
+pub mod stores;
+pub mod unnamed;
 
 #[cfg(test)]
 mod tests;
@@ -34,7 +38,7 @@ use crate::policy::Digest;
 
 /// Version of everything that is written; part of every key, so that two versions of the module never read each other's
 /// values.
-pub const FORMAT: u8 = 3;
+pub const FORMAT: u8 = 4;
 /// Records that a shard is meant to hold: at 65 to 85 bytes each it has 3.1 to 4 KiB. Fewer would make the host's map, of
 /// which each entry takes some 200 bytes besides, larger; more would make rewriting one for each change dearer.
 pub const SHARD_RECORDS: u64 = 48;
@@ -96,19 +100,30 @@ pub struct Corrupt;
 /// a policy when it is the same, and never otherwise.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Source {
-    short: [u8; SHORT_SOURCE_BYTES],
+    id: StoreId,
     prefix: EntryKey,
 }
+
+/// What tells the store of one policy from that of another: the begin of the digest.
+pub type StoreId = [u8; STORE_ID_BYTES];
 
 impl Source {
     /// The source of a digest over cluster, authority, path, headers and credentials.
     pub fn new(digest: Digest) -> Self {
-        let hex = digest.to_hex();
-        let short = digest.0.first_chunk().copied().unwrap_or_default();
-        let mut prefix = EntryKey::of(format!("keygate/{FORMAT}/").as_bytes());
-        prefix.push(hex.as_bytes().get(..SOURCE_DIGITS).unwrap_or_default());
+        Self::of(digest.0.first_chunk().copied().unwrap_or_default())
+    }
+
+    /// The source of a store that is known by its id alone.
+    pub fn of(id: StoreId) -> Self {
+        let mut prefix = process_key(b"");
+        id.iter().for_each(|byte| prefix.push(format!("{byte:02x}").as_bytes()));
         prefix.push(b"/");
-        Self { short, prefix }
+        Self { id, prefix }
+    }
+
+    /// The id of its store.
+    pub fn id(&self) -> StoreId {
+        self.id
     }
 
     /// The key of an entry.
@@ -136,7 +151,7 @@ impl Source {
         let mut key = *b"keygate/..............";
         let [_, _, _, _, _, _, _, _, format, source @ .., a, b, c] = &mut key;
         *format = FORMAT << 2 | kind.number() | bank.index();
-        *source = self.short;
+        *source = self.id.first_chunk().copied().unwrap_or_default();
         [_, *a, *b, *c] = number.to_be_bytes();
         key
     }
@@ -148,8 +163,15 @@ impl fmt::Debug for Source {
     }
 }
 
-/// Digits of a source in keys that are text: 128 bits.
-const SOURCE_DIGITS: usize = 32;
+/// The key of what belongs to no single store.
+fn process_key(name: &[u8]) -> EntryKey {
+    let mut key = EntryKey::of(format!("keygate/{FORMAT}/").as_bytes());
+    key.push(name);
+    key
+}
+
+/// Bytes of a store's id: 128 bits. Keys that are text have it in 32 digits.
+const STORE_ID_BYTES: usize = 16;
 /// Bytes of a source in keys of shards: 80 bits, which two of the few sources of one process do not happen to share.
 const SHORT_SOURCE_BYTES: usize = 10;
 /// Bytes of a shard's key: `keygate/`, then format, kind and bank in one, the source, and the shard's number.

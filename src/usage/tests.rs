@@ -36,6 +36,7 @@ fn source() -> Source {
 
 fn usage() -> Usage {
     let policy = PolicySource {
+        name: None,
         cluster: "policy-service".into(),
         authority: "policy-service".into(),
         path: "/v1/policy".into(),

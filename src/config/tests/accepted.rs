@@ -24,6 +24,7 @@ fn defaults() -> Config {
         policy: PolicySource {
             cluster: text("c"),
             authority: text("c"),
+            name: None,
             path: text("/v1/policy"),
             headers: vec![],
             authorization: None,
@@ -210,6 +211,8 @@ fn the_feed_can_be_anywhere_and_any_cluster_named() {
         c.policy.cluster = "die Richtlinie".into();
         c.policy.authority = "policy:8085".into();
     });
+    let longest = "a-9".repeat(21) + "z";
+    check(&with_policy(&format!(r#", "name": "{longest}""#)), |c| c.policy.name = Some(longest.clone()));
     check(&with_policy(r#", "path": "\/a%20b?c=\u0064""#), |c| c.policy.path = "/a%20b?c=d".into());
 }
 

@@ -55,6 +55,21 @@ impl Cut {
     ];
 }
 
+impl Cut {
+    /// As a report calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Answer(408, _) => "cut by 408",
+            Self::Answer(502, _) => "cut by 502",
+            Self::Answer(503, _) => "cut by 503",
+            Self::Answer(..) => "cut by 504",
+            Self::Close => "cut by a close",
+            Self::Reset => "cut by a reset",
+            Self::Silence => "cut silently",
+        }
+    }
+}
+
 /// One request that came.
 #[derive(Clone, Debug)]
 pub struct Asked {
@@ -130,6 +145,11 @@ impl Cutter {
     /// All requests so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.shared.open().asked.clone()
+    }
+
+    /// How many answers were cut so far.
+    pub fn cuts(&self) -> usize {
+        self.shared.open().asked.iter().filter(|asked| asked.cut_at.is_some()).count()
     }
 }
 

@@ -6,8 +6,7 @@
 //! what must be true stands in [`story`] and in the tests.
 //!
 //! In reading order: [`stack`] puts together [`policy_service`], [`envoy`] and [`upstream`]; [`feed`] is a policy
-//! service that answers whatever a test wants, [`cutter`] a proxy that ends answers which take too long; [`http`] and
-//! [`workers`] are the client.
+//! service that answers whatever a test wants, [`cutter`] a proxy that ends answers which take too long; [`http`] and [`workers`] are the client.
 
 pub mod artifacts;
 pub mod config;

@@ -1,6 +1,8 @@
 //! The policy service, real, and its management API as an administrator calls it.
 
 use std::{
+    collections::BTreeMap,
+    fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -22,6 +24,8 @@ pub const ADMIN_TOKEN: &str = "demo-administrator";
 pub const GATEWAY_ID: &str = "gateway-1";
 /// The gateway's secret.
 pub const GATEWAY_SECRET: &str = "demo-gateway-secret";
+/// The files of a database, by the ends of their names.
+const DATABASE_FILES: [&str; 3] = ["policy.db", "policy.db-wal", "policy.db-shm"];
 /// How long the service may take to answer.
 const STARTING: Duration = Duration::from_secs(30);
 
@@ -29,14 +33,21 @@ const STARTING: Duration = Duration::from_secs(30);
 pub struct PolicyService {
     folder: PathBuf,
     address: SocketAddr,
+    variables: BTreeMap<&'static str, String>,
     process: Option<Process>,
 }
 
 impl PolicyService {
     /// Starts one on `port` of loopback with its files in `folder`, and waits until it answers.
     pub async fn start(folder: &Path, port: u16) -> Result<Self> {
+        Self::start_with(folder, port, &[]).await
+    }
+
+    /// The same, with these variables in its environment instead of or beside its own.
+    pub async fn start_with(folder: &Path, port: u16, variables: &[(&'static str, String)]) -> Result<Self> {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let mut service = Self { folder: folder.to_owned(), address, process: None };
+        let variables = variables.iter().cloned().collect();
+        let mut service = Self { folder: folder.to_owned(), address, variables, process: None };
         service.restart().await?;
         Ok(service)
     }
@@ -50,6 +61,7 @@ impl PolicyService {
         command.env("POLICY_ADMIN_TOKEN", ADMIN_TOKEN);
         command.env("POLICY_GATEWAYS", format!("{GATEWAY_ID}:{GATEWAY_SECRET}"));
         command.env("NO_COLOR", "1");
+        command.envs(&self.variables);
         let mut process = Process::start("policy-service", command, self.folder.join("policy-service.log"))?;
         let address = self.address;
         let (answered, _) = eventually("the policy service to answer", STARTING, async || match process.check() {
@@ -60,6 +72,22 @@ impl PolicyService {
         answered?;
         self.process = Some(process);
         Ok(())
+    }
+
+    /// From the next start on its environment has this variable.
+    pub fn set(&mut self, variable: &'static str, value: impl Into<String>) {
+        self.variables.insert(variable, value.into());
+    }
+
+    /// Copies its database into the folder `backup`, which is made. The service must not run.
+    pub fn back_up(&self, backup: &Path) -> Result<()> {
+        fs::create_dir_all(backup).map_err(Error::io(format!("making {}", backup.display())))?;
+        copy_database(&self.folder, backup)
+    }
+
+    /// Puts the database in the folder `backup` in the place of its own. The service must not run.
+    pub fn put_back(&self, backup: &Path) -> Result<()> {
+        copy_database(backup, &self.folder)
     }
 
     /// Ends it the way a crash does.
@@ -130,4 +158,17 @@ impl PolicyService {
             Err(Error::unexpected(ask.to_string(), "success", answer.to_string()))
         }
     }
+}
+
+/// Copies a database as an operator who stopped the service would: each file that is there, and none that is left over.
+fn copy_database(from: &Path, to: &Path) -> Result<()> {
+    for file in DATABASE_FILES {
+        let (from, to) = (from.join(file), to.join(file));
+        // The only error is that there was none.
+        let _ = fs::remove_file(&to);
+        if from.is_file() {
+            fs::copy(&from, &to).map_err(Error::io(format!("copying {}", from.display())))?;
+        }
+    }
+    Ok(())
 }

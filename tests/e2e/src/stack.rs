@@ -26,6 +26,8 @@ pub struct Options {
     pub edits: Vec<(&'static str, String)>,
     /// Where the policy comes from.
     pub policy: Policy,
+    /// Variables of the policy service's environment, instead of or beside its own.
+    pub variables: Vec<(&'static str, String)>,
     /// How Envoy is started.
     pub launch: Launch,
 }
@@ -34,7 +36,8 @@ impl Default for Options {
     fn default() -> Self {
         let launch = Launch { secret: Some(GATEWAY_SECRET), ..Launch::default() };
         let shipped = artifacts::envoy_yaml();
-        Self { ports: Ports::default(), shipped, edits: Vec::new(), policy: Policy::Service, launch }
+        let (ports, policy) = (Ports::default(), Policy::Service);
+        Self { ports, shipped, edits: Vec::new(), policy, variables: Vec::new(), launch }
     }
 }
 
@@ -48,6 +51,12 @@ impl Options {
     /// With so many worker threads.
     pub fn workers(mut self, workers: usize) -> Self {
         self.launch.workers = workers;
+        self
+    }
+
+    /// With that variable in the policy service's environment.
+    pub fn variable(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.variables.push((name, value.into()));
         self
     }
 
@@ -118,7 +127,7 @@ impl Stack {
             Policy::At(_) => None,
             Policy::Service => {
                 let port = if options.ports.policy == 0 { ports::free()? } else { options.ports.policy };
-                Some(PolicyService::start(&folder, port).await?)
+                Some(PolicyService::start_with(&folder, port, &options.variables).await?)
             }
         };
         Ok(Self { access_log: folder.join("access.log"), folder, options, policy, upstream, sandbox, envoy: None })

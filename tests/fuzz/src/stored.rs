@@ -225,7 +225,7 @@ fn check_alone(key: &[u8], value: &[u8]) {
     memory.overwrite(&entry, value);
     for now_ms in [0, NOW * 1000, u64::MAX] {
         let is_held = lease::is_held(&memory, &source(), now_ms).unwrap();
-        let taken = lease::Lease::acquire(&memory, &source(), now_ms, 0).unwrap();
+        let taken = lease::Lease::acquire(&memory, &source(), now_ms, lease::Applicant::default()).unwrap();
         assert_eq!(taken.is_none(), is_held, "nobody takes a lease that is held");
         memory.overwrite(&entry, value);
     }

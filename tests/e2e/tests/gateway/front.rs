@@ -1,11 +1,12 @@
-//! The policy service with the demo data, and what may stand in front of it: another Envoy, or nginx. The
-//! gateways that ask it are stacks of their own.
+//! The policy service with the demo data, and what may stand in front of it: a proxy that remembers what was asked and
+//! ends answers, another Envoy, nginx. The gateways that ask it are stacks of their own.
 
 use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use keygate_e2e::{
     Error, Options, Stack, artifacts,
     config::EnvoyConfig,
+    cutter::Cutter,
     deadline::eventually,
     envoy::{Envoy, Launch},
     policy_service::PolicyService,
@@ -20,21 +21,34 @@ use tokio::{net::TcpStream, process::Command};
 /// How long nginx may take to listen.
 const STARTING: Duration = Duration::from_secs(30);
 
-/// The policy service with the demo data.
+/// The policy service with the demo data, and a proxy in front of it.
 pub struct Front {
     pub stack: Stack,
     pub keys: Keys,
+    pub cutter: Cutter,
 }
 
 impl Front {
     pub async fn start(name: &str, options: Options) -> Self {
         let stack = Stack::prepare(name, options).await.unwrap();
         let keys = story::load(stack.policy().unwrap()).await.unwrap();
-        Self { stack, keys }
+        let cutter = Cutter::start(stack.policy().unwrap().address()).await.unwrap();
+        Self { stack, keys, cutter }
     }
 
     pub fn policy(&self) -> &PolicyService {
         self.stack.policy().unwrap()
+    }
+
+    pub fn policy_mut(&mut self) -> &mut PolicyService {
+        self.stack.policy_mut().unwrap()
+    }
+
+    /// The targets of all callouts for the policy from the `first` on, in order.
+    pub fn polls(&self, first: usize) -> Vec<String> {
+        let asked = self.cutter.asked();
+        let targets = asked.iter().skip(first).map(|asked| asked.target().to_owned());
+        targets.filter(|target| target.contains("/policy")).collect()
     }
 }
 

@@ -1,4 +1,5 @@
-//! The gauges of a policy: when it was last confirmed, and how old it is, also where there never was one.
+//! The gauges of a policy: when it was last confirmed, how old it is also where there never was one, and two policies of one
+//! process that do not overwrite each other's.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,14 +8,23 @@ use keygate_e2e::{
     deadline::eventually,
     envoy::Envoy,
     http::Ask,
+    policy_service::{GATEWAY_ID, GATEWAY_SECRET},
     ports,
     stack::Policy,
-    story::{self, Expected, ORDERS},
+    story::{self, Expected, ORDERS, PAYMENTS},
     workers::Workers,
+};
+
+use crate::{
+    front::{self, Front},
+    listeners::{Gateway, once},
 };
 
 const SEEN_WITHIN: Duration = Duration::from_secs(10);
 const REACHES: Expected = Expected::Reaches("production");
+
+const GAUGES: [&str; 8] =
+    ["revision", "keys", "subscriptions", "applications", "apis", "bytes", "age_ms", "confirmed_at"];
 
 fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
@@ -87,4 +97,58 @@ async fn where_there_never_was_a_policy_the_age_grows_and_nothing_is_confirmed()
     .unwrap();
     assert_eq!(gauge(envoy, "confirmed_at").await, Ok(0));
     stack.stop().await;
+}
+
+#[tokio::test]
+async fn two_policies_with_names_have_gauges_of_their_own() {
+    // Two policies of one service: one gateway sees both APIs, the other only one.
+    const LIMITED: (&str, &str) = ("edge-2", "limited-secret-4811");
+    let gateways = format!("{GATEWAY_ID}:{GATEWAY_SECRET},{}:{}", LIMITED.0, LIMITED.1);
+    let options = Options::default()
+        .variable("POLICY_GATEWAYS", gateways)
+        .variable("POLICY_GATEWAY_APIS", format!(r#"{{"{}": ["payments-1.0"]}}"#, LIMITED.0));
+    let front = Front::start("gauges-service", options).await;
+    let options = front::asks(front.cutter.address())
+        .edit(r#""refresh_interval_ms": 5000"#, r#""refresh_interval_ms": 200"#)
+        .edit(r#""long_poll_ms": 25000"#, r#""long_poll_ms": 1000"#)
+        .edit(r#""cluster": "policy-service","#, r#""cluster": "policy-service", "name": "one","#);
+    let gateway = Gateway::start(Gateway::prepare("gauges-two", options).await).await;
+    let (second, port) = gateway.beside(&gateway.listener, "second");
+    let second = once(&second, r#""name": "one""#, r#""name": "two""#);
+    let second = once(&second, r#""client_id": "gateway-1""#, &format!(r#""client_id": "{}""#, LIMITED.0));
+    let second = once(&second, r#"{"env": "POLICY_CLIENT_SECRET"}"#, &format!("\"{}\"", LIMITED.1));
+    gateway.listen(&format!("{}{}", gateway.listener, second.replace("resources:\n", ""))).await;
+    let key = &front.keys.production;
+    gateway.answers(gateway.port, key, ORDERS, REACHES).await;
+    gateway.answers(port, key, PAYMENTS, REACHES).await;
+
+    let envoy = &gateway.envoy;
+    let apis = async || (gauge(envoy, "one.apis").await, gauge(envoy, "two.apis").await);
+    eventually("the gauges of both", SEEN_WITHIN, async || match apis().await {
+        (Ok(2), Ok(1)) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await
+    .unwrap();
+    // And they stay so, while both refresh.
+    let begun = now();
+    let mut looks = 0;
+    eventually("some seconds of looks", SEEN_WITHIN, async || {
+        assert_eq!(apis().await, (Ok(2), Ok(1)), "after {looks} looks");
+        looks += 1;
+        if now() > begun + 3 { Ok(()) } else { Err("not yet") }
+    })
+    .await
+    .unwrap();
+    for policy in ["one", "two"] {
+        for name in GAUGES {
+            let value = gauge(envoy, &format!("{policy}.{name}")).await.unwrap();
+            assert!(value > 0 || name == "age_ms", "{policy}.{name} is {value}");
+        }
+    }
+    for name in GAUGES {
+        assert!(gauge(envoy, name).await.is_err(), "{name} of no policy in particular");
+    }
+    gateway.stop().await;
+    front.stack.stop().await;
 }

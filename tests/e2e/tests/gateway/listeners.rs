@@ -83,6 +83,20 @@ impl Gateway {
         .unwrap();
     }
 
+    /// Waits until the listeners that were replaced are gone, with their VMs.
+    pub async fn drained(&self) {
+        eventually("the listeners that were replaced to be gone", WITHIN, async || {
+            match self.envoy.stat("listener_manager.total_filter_chains_draining").await.unwrap()
+                + self.envoy.stat("listener_manager.total_listeners_draining").await.unwrap()
+            {
+                0 => Ok(()),
+                draining => Err(format!("{draining} are draining")),
+            }
+        })
+        .await
+        .unwrap();
+    }
+
     /// Waits until this is answered so.
     pub async fn answers(&self, port: u16, key: &str, path: &str, expected: Expected) {
         let address = ([127, 0, 0, 1], port).into();

@@ -28,6 +28,7 @@ mod ratelimit_server;
 mod redis;
 mod replaced;
 mod replies;
+mod rotation;
 mod run;
 mod secrets;
 mod shipped;

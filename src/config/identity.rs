@@ -1,0 +1,92 @@
+//! Which policy a configuration means, and which credentials it shows for it: each a digest, so neither tells a secret.
+//!
+//! The digests are of settings alone. What is stored under them is the store's business.
+
+use super::PolicySource;
+use crate::policy::Digest;
+
+impl PolicySource {
+    /// The digest of all that decides which policy is meant. Without a name that is also what the gateway proves itself
+    /// with, since a feed may answer each gateway differently.
+    pub fn identity(&self) -> Digest {
+        let mut parts = Parts::default();
+        parts.add(&self.cluster);
+        parts.add(&self.authority);
+        parts.add(&self.path);
+        match &self.name {
+            // One part more than the three, where the other arm adds an odd number of them: so neither is the other.
+            Some(name) => parts.add("name").add(name),
+            None => parts.add_proof(self),
+        };
+        parts.digest()
+    }
+
+    /// A tag of the headers and credentials. Gateways with the same tag prove themselves in the same way.
+    pub fn proof_tag(&self) -> u64 {
+        let digest = Parts::default().add_proof(self).digest();
+        digest.0.first_chunk().copied().map_or(0, u64::from_le_bytes)
+    }
+}
+
+/// Texts, each behind its length, so that no two lists of them make the same bytes.
+#[derive(Default)]
+struct Parts {
+    bytes: Vec<u8>,
+}
+
+impl Parts {
+    fn add(&mut self, text: &str) -> &mut Self {
+        self.bytes.extend(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
+        self.bytes.extend_from_slice(text.as_bytes());
+        self
+    }
+
+    fn add_proof(&mut self, policy: &PolicySource) -> &mut Self {
+        self.add(policy.authorization.as_deref().unwrap_or_default());
+        for (name, value) in &policy.headers {
+            self.add(name).add(value);
+        }
+        self
+    }
+
+    fn digest(&self) -> Digest {
+        Digest::of(&self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config;
+
+    /// The identity and the tag of a configuration.
+    fn of(policy: &str) -> (crate::policy::Digest, u64) {
+        let json = format!(r#"{{"policy": {{"cluster": "c"{policy}}}}}"#);
+        let policy = config::parse(json.as_bytes(), &|_| None).unwrap().policy;
+        (policy.identity(), policy.proof_tag())
+    }
+
+    #[test]
+    fn what_tells_policies_apart_is_the_name_or_else_the_headers_and_credentials() {
+        let secret = |secret: &str| format!(r#", "credentials": {{"client_id": "g", "client_secret": "{secret}"}}"#);
+        let header = |value: &str| format!(r#", "headers": {{"x-tenant": "{value}"}}"#);
+        let named = |rest: &str| format!(r#", "name": "edge"{rest}"#);
+        let proofs = [String::new(), secret("a"), secret("b"), header("a"), header("b")];
+        for (at, one) in proofs.iter().enumerate() {
+            for other in proofs.get(at + 1..).unwrap_or_default() {
+                assert_ne!(of(one), of(other), "{one} {other}");
+                assert_ne!(of(one).1, of(other).1, "{one} {other}");
+                assert_eq!(of(&named(one)).0, of(&named(other)).0, "{one} {other}");
+                assert_ne!(of(&named(one)).1, of(&named(other)).1, "{one} {other}");
+            }
+            for other in
+                [r#", "name": "x""#, r#", "name": "edge", "path": "/x""#, r#", "name": "edge", "authority": "x""#]
+            {
+                assert_ne!(of(&named(one)).0, of(other).0, "{one} {other}");
+            }
+            assert_ne!(of(one).0, of(&named(one)).0, "{one}");
+        }
+        // A header that is called as the part that stands before a name.
+        let odd = r#", "headers": {"name": "edge"}"#;
+        assert_ne!(of(odd).0, of(&named("")).0);
+    }
+}

@@ -1,0 +1,75 @@
+//! The stores of this process beside the one that is refreshed: which of them nobody names any more, and clearing those.
+//!
+//! A store counts as left behind when several rounds have passed in which nobody named it. Rounds are counted, and not the
+//! time since, so that a clock that leaps ahead, or a process that was stopped for a while, ends no store that is in use.
+
+use super::budget::Budget;
+use crate::store::{
+    Shared, SharedError, StoreId,
+    clearing::Clearing,
+    stores::{self, Named},
+};
+
+/// How often whoever refreshes names its store.
+const ROUND_MS: u64 = 20_000;
+/// Rounds in a row in which nobody has named a store that is left behind: two minutes. A policy is refreshed by somebody
+/// within 35 s, even where the policy service refuses every VM in turn.
+const ROUNDS: u8 = 6;
+
+/// What the VM that refreshes knows of them.
+#[derive(Debug, Default)]
+pub(super) struct Neighbours {
+    round_ms: Option<u64>,
+    /// How often in a row each was found unchanged.
+    unchanged: Vec<(Named, u8)>,
+    clearing: Option<(Named, Clearing)>,
+}
+
+impl Neighbours {
+    /// Time has passed. What fails is tried again in the next round.
+    pub fn tick(&mut self, shared: &impl Shared, own: StoreId, now_ms: u64, budget: &mut Budget) {
+        if self.clear(shared, budget).is_err() {
+            self.clearing = None;
+        }
+        if self.round_ms.is_some_and(|last| now_ms.abs_diff(last) < ROUND_MS) {
+            return;
+        }
+        if let Ok(known) = stores::name(shared, own, now_ms) {
+            self.round_ms = Some(now_ms);
+            self.compare(known, own);
+            self.begin(shared, now_ms);
+        }
+    }
+
+    fn compare(&mut self, known: Vec<Named>, own: StoreId) {
+        let before = std::mem::take(&mut self.unchanged);
+        let rounds = |store: &Named| {
+            let rounds = before.iter().find(|(seen, _)| seen == store).map(|(_, rounds)| *rounds);
+            rounds.map_or(0, |rounds| rounds.saturating_add(1))
+        };
+        let others = known.into_iter().filter(|store| store.id != own);
+        self.unchanged = others.map(|store| (store, rounds(&store))).collect();
+    }
+
+    /// Begins with a store that is left behind, one at a time.
+    fn begin(&mut self, shared: &impl Shared, now_ms: u64) {
+        let left_behind = self.unchanged.iter().find(|(_, rounds)| *rounds >= ROUNDS).map(|(store, _)| *store);
+        let Some(store) = left_behind.filter(|_| self.clearing.is_none()) else { return };
+        if let Ok(Some(clearing)) = Clearing::begin(shared, store.id, now_ms) {
+            self.clearing = Some((store, clearing));
+        }
+    }
+
+    fn clear(&mut self, shared: &impl Shared, budget: &mut Budget) -> Result<(), SharedError> {
+        while let Some((store, clearing)) = &mut self.clearing
+            && budget.is_left()
+        {
+            budget.spend_shard();
+            if !clearing.clear_next(shared)? {
+                stores::forget(shared, *store)?;
+                self.clearing = None;
+            }
+        }
+        Ok(())
+    }
+}

@@ -6,6 +6,7 @@
 
 pub mod cursor;
 mod describe;
+pub mod differing;
 pub mod left_out;
 pub(crate) mod object;
 pub mod page;

@@ -13,6 +13,7 @@ use super::{
     Digest, MAX_REVISION, MAX_TEXT_BYTES, Text,
     cursor::{is_cursor, resolve},
     describe::describe,
+    differing::Differing,
     left_out::Concerns,
     object::{self, Read},
     rows::{Application, InvalidRow, Key, Problem, Subscription},
@@ -20,6 +21,8 @@ use super::{
     unknown::UnknownFields,
     wire,
 };
+
+use crate::index::Index;
 
 pub use super::small::{CatalogueRows, SmallList, SmallRow};
 
@@ -242,6 +245,25 @@ impl Page {
     pub fn small_rows(&self) -> impl Iterator<Item = (SmallList, &str, &str)> {
         let rows = self.small_rows.iter();
         rows.map(|(list, id, place)| (*list, id.as_str(), self.body.get(place.clone()).unwrap_or_default()))
+    }
+
+    /// The rows of the small lists that differ from an earlier one with the same id.
+    pub fn differing(&self) -> Differing {
+        let mut differing = Differing::default();
+        let mut known = Index::default();
+        for (number, (list, id, json)) in self.small_rows().enumerate() {
+            let name = format!("{} {id}", list.as_str());
+            let before = known.insert(name.as_bytes(), number);
+            if before.is_some_and(|before| self.small_row(before) != json) {
+                differing.note(|| format!("`{id}` in `{}`", list.as_str()));
+            }
+        }
+        differing
+    }
+
+    fn small_row(&self, number: usize) -> &str {
+        let place = self.small_rows.get(number).map(|(_, _, place)| place.clone());
+        place.and_then(|place| self.body.get(place)).unwrap_or_default()
     }
 
     /// The digest of the whole body.

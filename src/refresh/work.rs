@@ -69,16 +69,29 @@ impl Work {
             }
         }
         let done = self.stage == Stage::Done;
-        // A page that is worked in twice is told of with the second time.
-        if done && !matches!(&self.job, Job::Delta(delta) if delta.is_before_plans()) {
-            let parts = self.page.left_out.iter();
-            parts.for_each(|row| leave_out(&mut self.rejected, row, report));
+        if done {
+            self.tell(report);
         }
-        if done && self.rejected > LOGGED_ROWS {
+        Ok(done)
+    }
+
+    /// Says what was noticed of the page as a whole. A page that is worked in twice is told of with the second time.
+    fn tell(&mut self, report: &mut Report) {
+        let mut differing = match &mut self.job {
+            Job::Delta(delta) if delta.is_before_plans() => return,
+            Job::Delta(delta) => delta.take_differing(),
+            Job::Full(build) => build.take_differing(),
+        };
+        differing.add(self.page.differing());
+        if !differing.is_empty() {
+            report.warn(format!("in the policy {differing}"));
+        }
+        let parts = self.page.left_out.iter();
+        parts.for_each(|row| leave_out(&mut self.rejected, row, report));
+        if self.rejected > LOGGED_ROWS {
             let more = self.rejected.saturating_sub(LOGGED_ROWS);
             report.warn(format!("{more} more rows of this page are left out"));
         }
-        Ok(done)
     }
 
     fn take_rows(&mut self, budget: &mut Budget, report: &mut Report) {

@@ -14,6 +14,7 @@ use super::{
     shard_of,
 };
 use crate::policy::{
+    differing::Differing,
     page::{Page, RejectedRow, Removed, Row},
     unknown::UnknownFields,
 };
@@ -86,17 +87,25 @@ pub struct Batch {
     /// Sorted descending by record once merging has begun, so that the next shard's changes are at the end.
     changes: Vec<Packed>,
     sorted: bool,
+    /// Rows that differ from an earlier one for the same record.
+    differing: Differing,
 }
 
 impl Batch {
     /// A batch for these shards.
     pub fn new(target: Target) -> Self {
-        Self { target, packed: Vec::new(), changes: Vec::new(), sorted: false }
+        Self { target, packed: Vec::new(), changes: Vec::new(), sorted: false, differing: Differing::default() }
     }
 
     /// Where it is merged into.
     pub fn target(&self) -> Target {
         self.target
+    }
+
+    /// What was found since it was last asked of rows that differ from an earlier one for the same key, application or
+    /// subscription.
+    pub fn take_differing(&mut self) -> Differing {
+        std::mem::take(&mut self.differing)
     }
 
     /// Whether nothing waits.
@@ -195,10 +204,14 @@ impl Batch {
 
         let key = source.key(Entry::Shard(place));
         let read = shared.get(&key)?;
-        let old =
-            merge::old_shard(&key, read.as_ref().map(|read| &*read.value), self.target.generation, standing(place))?;
+        let standing = standing(place);
+        let old = merge::old_shard(&key, read.as_ref().map(|read| &*read.value), self.target.generation, standing)?;
         let old_bytes = if old.is_some() { read.as_ref().map_or(0, |read| read.value.len()) } else { 0 };
-        let writer = merge::merge(old, &changes, self.target.generation, totals, rejected)?;
+        // A bank that is not in use has nothing of this generation but rows of the same policy.
+        let is_one_policy = standing != Standing::Readable;
+        let differing = &mut self.differing;
+        let mut notes = merge::Notes { totals, rejected, differing, is_one_policy };
+        let writer = merge::merge(old, &changes, self.target.generation, &mut notes)?;
         let value = writer.finish(&key);
         shared.set(&key, &value, Expected::of(read.as_ref()))?;
         totals.bytes = totals.bytes.saturating_sub(as_u64(old_bytes)).saturating_add(as_u64(value.len()));

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::policy::{
     Digest,
+    differing::Differing,
     page::{Header, Page, RejectedRow},
     unknown::UnknownFields,
 };
@@ -146,6 +147,11 @@ impl Build {
     /// when they arrive.
     fn check_size(&self) -> Result<(), BuildError> {
         if self.spool.taken().max(self.totals.bytes) > self.max_bytes { Err(BuildError::TooLarge) } else { Ok(()) }
+    }
+
+    /// Rows of the policy that differ from an earlier one for the same thing, as far as they were merged.
+    pub fn take_differing(&mut self) -> Differing {
+        self.batch.take_differing()
     }
 
     /// Whether a page goes on with the revision that this build is of.

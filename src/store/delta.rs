@@ -19,6 +19,7 @@ use crate::{
     index::Index,
     policy::{
         ApplicationState, SubscriptionState, Text,
+        differing::Differing,
         page::{Header, Page, RejectedRow, Row, SmallList},
         unknown::UnknownFields,
     },
@@ -29,8 +30,8 @@ use crate::{
 pub struct Delta {
     batch: Batch,
     totals: Totals,
-    /// The small lists after this page, if it changes any.
-    lists: Option<Lists>,
+    /// The small lists after this page, if it changes any, and the bytes that they took before it.
+    lists: Option<(Lists, u64)>,
     part: Part,
 }
 
@@ -82,9 +83,9 @@ impl Delta {
         let changes_lists = page.small_rows().next().is_some()
             || !(removed.apis.is_empty() && removed.plans.is_empty() && removed.deny_policies.is_empty());
         let lists = if changes_lists {
-            let mut lists = read_lists(held, shared, source)?;
+            let (mut lists, bytes) = read_lists(held, shared, source)?;
             lists.apply(page)?;
-            Some(lists)
+            Some((lists, bytes))
         } else {
             None
         };
@@ -99,12 +100,12 @@ impl Delta {
         shared: &impl Shared,
         source: &Source,
     ) -> Result<Self, BuildError> {
-        let mut lists = read_lists(held, shared, source)?;
+        let (mut lists, bytes) = read_lists(held, shared, source)?;
         lists.add(page, |list, id| list == SmallList::Plans && plans.contains(id.as_bytes()))?;
-        Ok(Self::of(page, held, Some(lists), Part::Before(plans)))
+        Ok(Self::of(page, held, Some((lists, bytes)), Part::Before(plans)))
     }
 
-    fn of(page: &Page, held: &Manifest, lists: Option<Lists>, part: Part) -> Self {
+    fn of(page: &Page, held: &Manifest, lists: Option<(Lists, u64)>, part: Part) -> Self {
         let mut batch = Batch::new(Target::from(held));
         batch.add_removed(&page.removed);
         Self { batch, totals: held.totals, lists, part }
@@ -113,6 +114,11 @@ impl Delta {
     /// Whether the whole page is still to come.
     pub fn is_before_plans(&self) -> bool {
         matches!(self.part, Part::Before(_))
+    }
+
+    /// Rows of the page that differ from an earlier one for the same thing.
+    pub fn take_differing(&mut self) -> Differing {
+        self.batch.take_differing()
     }
 
     /// Takes a range of the page's rows.
@@ -163,11 +169,12 @@ impl Delta {
             totals: self.totals,
             ..held.clone()
         };
-        if let Some(lists) = self.lists.take() {
+        if let Some((lists, before)) = self.lists.take() {
             manifest.catalogue_slot = held.catalogue_slot.other();
             manifest.catalogue_generation = generation;
             manifest.totals.apis = as_u64(lists.apis());
-            write_lists(shared, source, &lists, manifest.catalogue_slot, generation, u64::MAX)?;
+            let bytes = write_lists(shared, source, &lists, manifest.catalogue_slot, generation, u64::MAX)?;
+            manifest.totals.bytes = manifest.totals.bytes.saturating_sub(before).saturating_add(bytes);
         }
         if last {
             manifest.revision = header.revision;
@@ -180,8 +187,9 @@ impl Delta {
     }
 }
 
-fn read_lists(held: &Manifest, shared: &impl Shared, source: &Source) -> Result<Lists, BuildError> {
+fn read_lists(held: &Manifest, shared: &impl Shared, source: &Source) -> Result<(Lists, u64), BuildError> {
     let key = source.key(Entry::Catalogue(held.catalogue_slot));
     let read = shared.get(&key)?.ok_or(MergeError::Damaged)?;
-    Ok(Lists::read(&key, &read.value, held.catalogue_generation).map_err(MergeError::from)?)
+    let lists = Lists::read(&key, &read.value, held.catalogue_generation).map_err(MergeError::from)?;
+    Ok((lists, as_u64(read.value.len())))
 }

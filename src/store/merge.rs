@@ -7,13 +7,15 @@ use super::{
     bytes::Reader,
     change::{Change, Operation},
     manifest::Totals,
-    record::{ApplicationRecord, MAX_APPLICATION_BYTES, NO_ROOM, SubscriptionPart},
+    record::{self, ApplicationRecord, MAX_APPLICATION_BYTES, NO_ROOM, SubscriptionPart},
     shard::{Record, RecordKey, Shard, ShardWriter},
 };
 use crate::{
     decision,
+    index::Index,
     policy::{
         SubscriptionState, Text,
+        differing::Differing,
         left_out::Concerns,
         page::RejectedRow,
         rows::{InvalidRow, Problem},
@@ -84,13 +86,24 @@ pub(super) fn old_shard<'a>(
     Ok(shard)
 }
 
+/// Where it is told what merging finds.
+pub(super) struct Notes<'n> {
+    /// How much the policy holds.
+    pub totals: &'n mut Totals,
+    /// What a record has no room for.
+    pub rejected: &'n mut dyn FnMut(RejectedRow),
+    /// Rows that differ from an earlier one of the same policy or page.
+    pub differing: &'n mut Differing,
+    /// Whether the shard as it was is a part of the same policy, so that its records came with rows of it, too.
+    pub is_one_policy: bool,
+}
+
 /// Walks old records and changes side by side, both sorted by key.
 pub(super) fn merge(
     mut old: Option<Shard<'_>>,
     changes: &[Change<'_>],
     generation: u64,
-    totals: &mut Totals,
-    rejected: &mut dyn FnMut(RejectedRow),
+    notes: &mut Notes<'_>,
 ) -> Result<ShardWriter, MergeError> {
     let mut writer = ShardWriter::new(generation);
     let mut next_old = next(&mut old)?;
@@ -104,7 +117,7 @@ pub(super) fn merge(
         if known.is_some() {
             next_old = next(&mut old)?;
         }
-        if let Some(value) = change_record(known.map(|(_, value)| value), same_key, totals, rejected)? {
+        if let Some(value) = change_record(known.map(|(_, value)| value), same_key, notes)? {
             writer.push((change.key, &value));
         }
     }
@@ -123,10 +136,11 @@ fn next<'a>(shard: &mut Option<Shard<'a>>) -> Result<Option<Record<'a>>, Corrupt
 fn change_record(
     known: Option<&[u8]>,
     changes: &[Change<'_>],
-    totals: &mut Totals,
-    rejected: &mut dyn FnMut(RejectedRow),
+    notes: &mut Notes<'_>,
 ) -> Result<Option<Vec<u8>>, Corrupt> {
+    let Notes { totals, rejected, differing, is_one_policy } = notes;
     if changes.first().is_some_and(|change| change.operation.kind() == Kind::Keys) {
+        compare_keys(known.filter(|_| *is_one_policy), changes, differing);
         let last = changes.last().filter(|change| change.operation == Operation::PutKey);
         count(&mut totals.keys, u64::from(known.is_some()), u64::from(last.is_some()));
         return Ok(last.map(|change| change.payload.to_vec()));
@@ -134,10 +148,12 @@ fn change_record(
     let mut record = known.map_or(Ok(ApplicationRecord::default()), ApplicationRecord::read)?;
     let before = (u64::from(record.application.is_some()), subscriptions(&record));
     let mut size = known.map_or(0, <[u8]>::len);
+    let mut brought =
+        if *is_one_policy { Brought::All } else { Brought::Some { application: false, apis: Index::default() } };
     for change in changes {
         size = size.saturating_add(change.payload.len());
         let room = if size <= MAX_APPLICATION_BYTES { Room::Enough } else { Room::None };
-        if let Some(api) = change_application(&mut record, change, room)? {
+        if let Some(api) = change_application(&mut record, change, room, &mut brought, differing)? {
             rejected(no_room(change.key, api));
         }
     }
@@ -149,6 +165,51 @@ fn change_record(
     let mut out = Vec::new();
     record.put(&mut out);
     Ok(Some(out))
+}
+
+/// Notes keys that differ from the row before them.
+fn compare_keys(known: Option<&[u8]>, changes: &[Change<'_>], differing: &mut Differing) {
+    let mut before = known;
+    for change in changes.iter().filter(|change| change.operation == Operation::PutKey) {
+        if before.is_some_and(|before| before != change.payload) {
+            differing.note(|| match record::read_key(change.payload) {
+                Ok(key) => format!("key `{}` of application `{}`", shown(key.id), shown(key.application)),
+                Err(Corrupt) => "a key".to_owned(),
+            });
+        }
+        before = Some(change.payload);
+    }
+}
+
+/// What of an application's record came with the rows that are compared.
+enum Brought {
+    /// All of it.
+    All,
+    /// Perhaps the application, and subscriptions to these APIs.
+    Some { application: bool, apis: Index },
+}
+
+impl Brought {
+    /// Whether the application came before; from now on it did.
+    fn application(&mut self) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some { application, .. } => std::mem::replace(application, true),
+        }
+    }
+
+    /// Whether the subscription to this API came before; from now on it did.
+    fn subscription(&mut self, api: &[u8]) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some { apis, .. } => apis.insert(api, 0).is_some(),
+        }
+    }
+}
+
+/// An id of a row, for a line of the log.
+fn shown(id: &[u8]) -> String {
+    String::from_utf8_lossy(id).into_owned()
 }
 
 /// How many the policy holds; what was left out is none.
@@ -172,16 +233,38 @@ fn change_application<'a>(
     record: &mut ApplicationRecord<'a>,
     change: &Change<'a>,
     room: Room,
+    brought: &mut Brought,
+    differing: &mut Differing,
 ) -> Result<Option<&'a [u8]>, Corrupt> {
     let mut reader = Reader::new(change.payload);
     match change.operation {
-        Operation::PutApplication => record.application = Some(decision::Application::read(&mut reader)?),
+        Operation::PutApplication => {
+            let new = decision::Application::read(&mut reader)?;
+            let old = record.application.replace(new);
+            if brought.application() && old.is_some_and(|old| old != new) {
+                differing.note(|| format!("application `{}`", shown(change.key.rest)));
+            }
+        }
         Operation::RemoveApplication => record.application = None,
         Operation::PutSubscription => {
-            let subscription = SubscriptionPart::read(&mut reader)?;
-            if !put_subscription(&mut record.subscriptions, subscription, room) {
-                put_subscription(&mut record.subscriptions, NO_ROOM, Room::Enough);
-                return Ok(Some(subscription.api));
+            let new = SubscriptionPart::read(&mut reader)?;
+            let came = brought.subscription(new.api);
+            match put_subscription(&mut record.subscriptions, new, room) {
+                Put::Added => {}
+                // A row that was left out is told elsewhere.
+                Put::Replaced(old) => {
+                    let are_rows = [old, new].iter().all(|part| part.state != SubscriptionState::LeftOut);
+                    if came && are_rows && old != new {
+                        differing.note(|| {
+                            let (application, api) = (shown(change.key.rest), shown(new.api));
+                            format!("the subscription of application `{application}` to API `{api}`")
+                        });
+                    }
+                }
+                Put::NoRoom => {
+                    put_subscription(&mut record.subscriptions, NO_ROOM, Room::Enough);
+                    return Ok(Some(new.api));
+                }
             }
         }
         Operation::RemoveSubscription => {
@@ -192,15 +275,25 @@ fn change_application<'a>(
     Ok(None)
 }
 
-/// Replaces the subscription to the same API, or adds it where there is room; whether it is there now.
-fn put_subscription<'a>(known: &mut Vec<SubscriptionPart<'a>>, new: SubscriptionPart<'a>, room: Room) -> bool {
+/// What became of a subscription.
+enum Put<'a> {
+    Added,
+    Replaced(SubscriptionPart<'a>),
+    NoRoom,
+}
+
+/// Replaces the subscription to the same API, or adds it where there is room.
+fn put_subscription<'a>(known: &mut Vec<SubscriptionPart<'a>>, new: SubscriptionPart<'a>, room: Room) -> Put<'a> {
     match known.binary_search_by(|known| known.api.cmp(new.api)) {
-        Ok(index) => known.get_mut(index).map(|place| *place = new).is_some(),
+        Ok(index) => match known.get_mut(index) {
+            Some(place) => Put::Replaced(std::mem::replace(place, new)),
+            None => Put::NoRoom,
+        },
         Err(index) if room == Room::Enough => {
             known.insert(index, new);
-            true
+            Put::Added
         }
-        Err(_) => false,
+        Err(_) => Put::NoRoom,
     }
 }
 

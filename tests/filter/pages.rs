@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::{
-    host::{Answer, Envoy, LogLevel},
+    host::{Answer, Envoy, LogLevel, Request},
     policy::*,
 };
 
@@ -73,6 +73,26 @@ fn what_a_bad_row_speaks_of_is_not_allowed_by_an_older_row_either() {
             assert_eq!(ask(&mut envoy), "allowed", "after {row}");
         }
     }
+}
+
+#[test]
+fn one_key_for_two_applications_is_told() {
+    let row = |id: &str, application: &str| json!({"sha256": sha256("twice"), "id": id, "application": application});
+    let page = Page::demo(1).with("poll", "/v1/policy?since=1");
+    let (mut envoy, service) = running(&page.row("keys", row("k-8", "app-2")).row("keys", row("k-9", "app-1")));
+    let who = |envoy: &mut Envoy| {
+        envoy.worker(1).request(Request::get("/payments/1.0").key("twice")).headers.text("x-application-id")
+    };
+    assert_eq!(who(&mut envoy).as_deref(), Some("app-1"), "the last one counts");
+    let lines = envoy.log(LogLevel::Warn);
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert!(lines[0].contains("1 row differs") && lines[0].contains("key `k-9` of application `app-1`"), "{lines:#?}");
+
+    let delta = Page::new(2).with("base", 1).with("poll", "/v1/policy?since=2");
+    service.publish(&delta.row("keys", row("k-9", "app-1")).row("keys", row("k-8", "app-2")));
+    envoy.run_for(SETTLED);
+    assert_eq!(who(&mut envoy).as_deref(), Some("app-2"));
+    assert!(envoy.log(LogLevel::Warn)[1].contains("key `k-8` of application `app-2`"));
 }
 
 #[test]

@@ -181,3 +181,38 @@ fn a_policy_that_grew_too_large_by_deltas_takes_no_more_rows_but_loses_some() {
     assert_eq!(again.0, Some(8), "{:?}", vm.lines);
     assert_eq!(vm.decide(&memory, "new"), "allowed");
 }
+
+#[test]
+fn what_the_small_lists_take_is_counted_however_they_came() {
+    let apis = |name: &str| {
+        let rows = (0..50).map(|number| format!(r#"{{"id": "api-{number}", "name": "{}"}}"#, name.repeat(20)));
+        rows.collect::<Vec<_>>().join(",")
+    };
+    let memory = Memory::default();
+    let mut vm = holding(&memory, "");
+    let mut bytes = vec![vm.held.manifest().unwrap().totals.bytes];
+    for (revision, rows) in (6..).zip([
+        format!(r#""apis": [{}]"#, apis("x")),
+        format!(r#""apis": [{}]"#, apis("longer")),
+        format!(r#""apis": [{}], "plans": [{{"id": "p"}}], "applications": [{{"id": "app"}}]"#, apis("x")),
+        format!(
+            r#""removed": {{"apis": [{}], "plans": ["p"]}}"#,
+            (0..50).map(|n| format!(r#""api-{n}""#)).collect::<Vec<_>>().join(",")
+        ),
+    ]) {
+        let now_ms = revision * 10_000;
+        vm.tick(&memory, now_ms);
+        let base = revision - 1;
+        vm.answer(
+            &memory,
+            now_ms,
+            json(format!(r#"{{"format": 1, "base": {base}, "revision": {revision}, "poll": "/poll", {rows}}}"#)),
+        );
+        rest(&mut vm, &memory, now_ms);
+        bytes.push(vm.held.manifest().unwrap().totals.bytes);
+    }
+    let plan = u64::try_from(r#"{"id": "p"}"#.len()).unwrap();
+    assert_eq!(bytes[3], bytes[1] + plan, "{bytes:?}");
+    assert_eq!(bytes[4], bytes[0], "{bytes:?}");
+    assert_eq!(bytes[2] - bytes[1], 50 * 20 * 5, "{bytes:?}");
+}

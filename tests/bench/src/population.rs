@@ -91,7 +91,7 @@ impl Population {
         let state = if number + 1 == self.applications() { "BLOCKED" } else { "UNBLOCKED" };
         let plan = (number + 2 == self.applications()).then_some(PLAN);
         [0, 1].map(|place| {
-            // Ids of subscriptions are the policy service's; the filter does not know them.
+            // The id is for the policy service; the feed takes it out, since it is no field of a page.
             let mut row = json!({"id": subscription(number, place), "application": application(number),
                    "api": api_id(apis_of(number)[place]), "state": state});
             if let Some(plan) = plan {

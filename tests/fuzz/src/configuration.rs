@@ -51,6 +51,7 @@ fn check_bounds(config: &Config) {
     assert!(policy.refresh_interval.as_millis() >= 100 && policy.timeout.as_millis() >= 1);
     assert!(policy.long_poll.is_none_or(|wait| wait.as_secs() >= 1 && wait.subsec_nanos() == 0));
     assert!(policy.max_removed_percent <= 100);
+    assert!((1..=config::MAX_POLICY_BYTES).contains(&policy.max_bytes));
     assert!(!policy.cluster.is_empty());
     // A line break here would be a request of somebody else's making.
     let headers = policy.headers.iter().flat_map(|(name, value)| [name, value]);

@@ -258,6 +258,47 @@ async fn a_backup_put_back_under_the_running_service_is_noticed_without_any_curs
     watch.abort();
 }
 
+/// A gateway that was answered 410 fetches the full policy and shows no cursor until it has taken one; it refuses a lower
+/// revision of the same epoch. So one cursor must be enough, also where the epoch cannot be renewed at once.
+#[tokio::test]
+async fn a_loss_soon_after_another_one_renews_the_epoch_later_without_another_cursor() {
+    let service = Service::with(OPTIONS).await;
+    service.seed().await;
+    let backup = service.directory.path().join("backup");
+    service.back_up(&backup).await;
+    changes(&service, 3).await;
+    let (_, lost) = links(&service, "gw").await;
+    let service = service.put_back(&backup, OPTIONS).await;
+    service.feed(&lost).await.expect(410);
+    // This backup has the time of the renewal.
+    service.back_up(&service.directory.path().join("later")).await;
+    changes(&service, 3).await;
+    let (_, lost) = links(&service, "gw").await;
+    let later = service.directory.path().join("later");
+    let service = service.put_back(&later, OPTIONS).await;
+    let before = epoch(&service).await;
+    service.feed(&lost).await.expect(410);
+    assert_eq!(epoch(&service).await, before, "at most once a minute");
+
+    // A minute passes.
+    let url = format!("sqlite:{}", service.directory.path().join("policy.db").display());
+    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("UPDATE history SET renewed_at = renewed_at - 60").execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let store = service.store.clone();
+    let watch = tokio::spawn(async move { store.watch_foreign_changes().await });
+    let begun = Instant::now();
+    while service.feed("/v1/policy").await.expect(200).json()["epoch"] == before {
+        assert!(begun.elapsed() < SOON, "the epoch stays");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Once.
+    let after = epoch(&service).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(epoch(&service).await, after);
+    watch.abort();
+}
+
 async fn open(directory: &Path, name: &str) -> Store {
     let url = format!("sqlite:{}", directory.join(name).display());
     Store::open(&url, store::Settings::default()).await.unwrap()

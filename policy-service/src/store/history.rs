@@ -77,13 +77,15 @@ impl Reader {
 }
 
 impl Store {
-    /// Gives the policy a new epoch if `mark` shows that a part of its history is lost, and no renewal was made a moment
-    /// ago. `now` is Unix time.
+    /// Gives the policy a new epoch if `mark` shows that a part of its history is lost. If the last renewal was a moment
+    /// ago, the loss is noted and [`Store::follow`] renews the epoch later: the gateway that showed the mark begins anew and
+    /// does not show it again, and it refuses a lower revision of the same epoch. `now` is Unix time.
     pub async fn renew_if_lost(&self, mark: &Mark, now: i64) -> Result<Option<Renewal>, Error> {
         // Most marks that come here are of an earlier epoch: they must not wait for the writer.
         let mut reader = self.readers.acquire().await?;
         let state = State::read(&mut reader).await?;
-        if !is_due(finding(&mut reader, &state, mark).await?, &state, now) {
+        let found = finding(&mut reader, &state, mark).await?;
+        if !is_due(found, &state, now) && (found != Finding::Lost || state.is_lost) {
             return Ok(None);
         }
         drop(reader);
@@ -91,6 +93,10 @@ impl Store {
         let state = State::read(&mut transaction).await?;
         let finding = finding(&mut transaction, &state, mark).await?;
         if !is_due(finding, &state, now) {
+            if finding == Finding::Lost {
+                note_loss(&mut transaction).await?;
+                transaction.commit().await?;
+            }
             return Ok(None);
         }
         if finding == Finding::Foreign {
@@ -113,29 +119,37 @@ impl Store {
     }
 
     /// Compares the database with what was `held` of it before it was read. If another process has put a backup in its
-    /// place, the policy gets a new epoch.
+    /// place, or a loss was noted, the policy gets a new epoch as soon as the pause is over.
     pub(super) async fn follow(&self, held: &Latest, now: i64) -> Result<(), Error> {
         let state = self.state().await?;
-        if !self.has_gone_back(held, &state).await? {
+        let has_gone_back = self.has_gone_back(held, &state).await?;
+        let has_loss_due = state.is_lost && is_due(Finding::Lost, &state, now);
+        if !has_gone_back && !has_loss_due {
             self.announce(&state);
             return Ok(());
         }
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let before = State::read(&mut transaction).await?;
+        if !has_gone_back && !before.is_lost {
+            // Another process was quicker.
+            self.announce(&before);
+            return Ok(());
+        }
         let state = if is_due(Finding::Lost, &before, now) {
             remember(&mut transaction, &held.epoch).await?;
             let renewals = before.renewals.max(held.renewals);
             renew(&mut transaction, &before, renewals, Some(now)).await?
         } else {
+            note_loss(&mut transaction).await?;
             before
         };
         transaction.commit().await?;
-        tracing::warn!(
-            was = held.revision,
-            revision = state.revision,
-            epoch = state.epoch,
+        let why = if has_gone_back {
             "another database was put in the place of this one while the service ran; gateways fetch the policy anew"
-        );
+        } else {
+            "a gateway held a revision that this database has lost, soon after another loss; gateways fetch the policy anew"
+        };
+        tracing::warn!(was = held.revision, revision = state.revision, epoch = state.epoch, "{why}");
         self.latest.send_replace(Latest::of(&state));
         Ok(())
     }
@@ -188,17 +202,23 @@ async fn renew(
         epoch: new_epoch()?,
         renewals: renewals.saturating_add(1),
         renewed_at: by_itself.unwrap_or(before.renewed_at),
+        is_lost: false,
         ..before.clone()
     };
     remember(connection, &before.epoch).await?;
     sqlx::query("UPDATE policy_state SET epoch = ?").bind(&state.epoch).execute(&mut *connection).await?;
-    sqlx::query("UPDATE history SET renewals = ?, renewed_at = ?")
+    sqlx::query("UPDATE history SET renewals = ?, renewed_at = ?, is_lost = 0")
         .bind(state.renewals)
         .bind(state.renewed_at)
         .execute(connection)
         .await?;
     // An audit entry (kind `policy`, action `renew_epoch`, actor `service`) belongs here, in the same transaction.
     Ok(state)
+}
+
+async fn note_loss(connection: &mut SqliteConnection) -> Result<(), Error> {
+    sqlx::query("UPDATE history SET is_lost = 1").execute(connection).await?;
+    Ok(())
 }
 
 /// Remembers an earlier epoch, and forgets the oldest beyond [`MAX_EARLIER_EPOCHS`].

@@ -73,6 +73,8 @@ pub struct State {
     renewals: i64,
     /// When the service last renewed it by itself, Unix time.
     renewed_at: i64,
+    /// A revision is lost, and the epoch is to be renewed when the pause is over.
+    is_lost: bool,
     counts: [i64; 6],
 }
 
@@ -84,7 +86,7 @@ impl State {
 
     async fn read(connection: &mut SqliteConnection) -> Result<Self, Error> {
         let row = sqlx::query(
-            "SELECT policy_state.*, renewals, renewed_at, word FROM policy_state, history \
+            "SELECT policy_state.*, renewals, renewed_at, is_lost, word FROM policy_state, history \
              JOIN revision_word ON revision_word.revision = policy_state.revision",
         )
         .fetch_one(connection)
@@ -101,6 +103,7 @@ impl State {
             word: row.try_get("word")?,
             renewals: row.try_get("renewals")?,
             renewed_at: row.try_get("renewed_at")?,
+            is_lost: row.try_get("is_lost")?,
             counts,
         })
     }

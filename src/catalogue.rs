@@ -7,9 +7,9 @@
 use std::{cell::LazyCell, net::IpAddr};
 
 use crate::{
-    hostname::{Host, HostPattern, MAX_HOST_BYTES},
+    hostname::{Host, HostPattern, MAX_HOST_BYTES, MAX_SUFFIX_LABELS},
     index::{Index, List},
-    path::RequestPath,
+    path::{MAX_PREFIX_SEGMENTS, RequestPath},
     policy::{
         page::{CatalogueRows, SmallRow},
         rows::{Api, DenyPolicy, DenyTarget, Plan},
@@ -178,7 +178,7 @@ impl Catalogue {
 impl Prefixes {
     /// The API of the longest prefix that ends on a segment boundary of `path`, and the prefix's length.
     fn longest(&self, path: &[u8]) -> Option<(usize, usize)> {
-        for end in (0..=path.len().min(self.longest)).rev() {
+        for end in (0..=bounded(path, path.len().min(self.longest))).rev() {
             if matches!(path.get(end), None | Some(b'/'))
                 && let Some(place) = self.apis.get(path.get(..end)?)
             {
@@ -187,6 +187,16 @@ impl Prefixes {
         }
         None
     }
+}
+
+/// How much of the first `longest` bytes of a path a prefix can have, since prefixes have few segments. A segment has two
+/// bytes with its slash, but the last one may be empty, so short paths need not be looked at.
+fn bounded(path: &[u8], longest: usize) -> usize {
+    if longest < 2 * MAX_PREFIX_SEGMENTS {
+        return longest;
+    }
+    let mut slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+    slashes.nth(MAX_PREFIX_SEGMENTS).unwrap_or(longest).min(longest)
 }
 
 fn list_of<T: SmallRow>(rows: Vec<T>) -> List<T> {
@@ -205,7 +215,11 @@ fn is_prefix(prefix: &[u8], path: &[u8]) -> bool {
 /// The suffixes of a host that begin with a dot, longest first, as far as a pattern can have them.
 fn suffixes_of(host: &[u8]) -> impl Iterator<Item = &[u8]> {
     let longest = host.len().saturating_sub(MAX_HOST_BYTES).max(1);
-    (longest..host.len()).filter(|&start| host.get(start) == Some(&b'.')).filter_map(|start| host.get(start..))
+    let mut dots = host.iter().enumerate().rev().filter(|(_, byte)| **byte == b'.').map(|(at, _)| at);
+    let first = dots.nth(MAX_SUFFIX_LABELS.saturating_sub(1)).unwrap_or(0);
+    (longest.max(first)..host.len())
+        .filter(|&start| host.get(start) == Some(&b'.'))
+        .filter_map(|start| host.get(start..))
 }
 
 fn insert(prefixes: &mut Prefixes, path: &[u8], index: usize, apis: &List<Api>, conflicts: &mut Vec<Conflict>) {

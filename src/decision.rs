@@ -32,6 +32,8 @@ use crate::{
         rows::{Api, Operation},
     },
     reason::Reason,
+    referer::{MAX_REFERERS, Referer},
+    template::Segments,
 };
 
 /// What of a request costs a call of the host.
@@ -400,9 +402,13 @@ fn check_restrictions(subject: &Subject, api: &Api, head: &Head<'_>, facts: &imp
         }
     }
     if let Some(patterns) = &restrictions.permitted_referers {
-        let mut referers = head.values(b"referer").peekable();
-        let matches = |referer: &[u8]| patterns.iter().any(|pattern| pattern.matches(referer));
-        if referers.peek().is_none() || !referers.all(matches) {
+        let mut given = 0usize;
+        let is_permitted = |header: &[u8]| {
+            given = given.saturating_add(1);
+            let referer = Referer::parse(header).filter(|_| given <= MAX_REFERERS);
+            referer.is_some_and(|referer| patterns.iter().any(|pattern| pattern.matches(&referer)))
+        };
+        if !head.values(b"referer").all(is_permitted) || given == 0 {
             return Err(Reason::RefererNotPermitted);
         }
     }
@@ -459,7 +465,8 @@ fn find_operation(operations: &[Operation], head: &Head<'_>, rest: &[u8]) -> Opt
     // A server answers HEAD with the head of its answer to GET.
     let is_open = |method: &String| method.as_bytes() == head.method || head.method == b"HEAD" && method == "GET";
     let opens = |methods: &Option<Vec<String>>| methods.as_ref().is_none_or(|methods| methods.iter().any(is_open));
-    operations.iter().position(|operation| opens(&operation.methods) && operation.path.matches(rest))
+    let segments = Segments::of(rest);
+    operations.iter().position(|operation| operation.path.matches(&segments) && opens(&operation.methods))
 }
 
 /// Counts a request that no rule so far refuses.

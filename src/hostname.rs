@@ -5,6 +5,8 @@ use std::{borrow::Cow, net::Ipv6Addr};
 
 /// Bytes of a host pattern: a DNS name has at most 253.
 pub const MAX_HOST_BYTES: usize = 253;
+/// Labels of a suffix. Names of more do not occur, and a request's host is looked up once for each label that it may have.
+pub const MAX_SUFFIX_LABELS: usize = 32;
 /// Digits of a port.
 const MAX_PORT_DIGITS: usize = 5;
 
@@ -72,6 +74,14 @@ pub enum HostPattern {
 }
 
 impl HostPattern {
+    /// Labels of a suffix; of a whole host none are told apart.
+    pub fn labels(&self) -> usize {
+        match self {
+            Self::Exact(_) => 0,
+            Self::Suffix(suffix) => suffix.iter().filter(|&&byte| byte == b'.').count(),
+        }
+    }
+
     /// Reads `name` or `*.suffix`; a port is cut off. `None`: neither.
     pub fn parse(text: &str) -> Option<Self> {
         let (name, is_suffix) = match text.strip_prefix("*.") {

@@ -15,6 +15,9 @@ use crate::policy::hex_digit;
 
 /// Bytes of an API's path prefix. Finding an API looks at one prefix of the request's path per segment up to this.
 pub const MAX_PREFIX_BYTES: usize = 1024;
+/// Segments of an API's path prefix. A request's path is looked up once for each that a prefix may have, for each of at most
+/// [`MAX_SUFFIX_LABELS`](crate::hostname::MAX_SUFFIX_LABELS) hosts: 64 x 32 look-ups of some 100 ns are 0.2 ms.
+pub const MAX_PREFIX_SEGMENTS: usize = 64;
 
 /// A request's path without its query, in the form in which paths are compared. Begins with a slash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -270,6 +273,11 @@ impl PathPrefix {
         let RequestPath { path, .. } = RequestPath::parse(path.as_bytes()).ok()?;
         let trimmed = path.strip_suffix(b"/").unwrap_or(&path);
         Some(Self(trimmed.to_vec()))
+    }
+
+    /// How many segments it has.
+    pub fn segments(&self) -> usize {
+        self.0.iter().filter(|&&byte| byte == b'/').count()
     }
 
     /// The bytes, without a slash at the end.

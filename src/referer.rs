@@ -5,10 +5,41 @@
 
 /// Bytes of a referer that are looked at; browsers cut theirs at 4096. A longer one matches nothing.
 pub const MAX_REFERER_BYTES: usize = 4096;
+/// Headers `referer` of one request. Requests have one; each more is held against all patterns.
+pub const MAX_REFERERS: usize = 2;
 /// Bytes of a pattern.
 pub const MAX_PATTERN_BYTES: usize = 512;
-/// Stars in a pattern. Each costs one search through the referer: 8 × 4096 bytes is some 10 µs.
+/// Stars in a pattern.
 pub const MAX_STARS: usize = 8;
+/// Patterns of one key that are searched for, since a piece of them stands between two stars. Each reads the referer once,
+/// at some 2 ns a byte: 32 x 4096 bytes are some 0.3 ms. Without such a piece, only both ends are compared: 1,000
+/// patterns of 512 bytes take some 0.2 ms.
+pub const MAX_SEARCHED: usize = 32;
+
+/// A `referer` header, read once for all patterns.
+#[derive(Debug)]
+pub struct Referer<'a> {
+    /// In lower case, with its port.
+    host: String,
+    path: &'a str,
+}
+
+impl<'a> Referer<'a> {
+    /// Reads the header. `None`: it is too long, or other readers of URLs could see another host in it, so it matches no
+    /// pattern.
+    pub fn parse(header: &'a [u8]) -> Option<Self> {
+        let referer = std::str::from_utf8(header).ok().filter(|text| text.len() <= MAX_REFERER_BYTES)?;
+        let referer = without_scheme(referer);
+        let end = referer.find(['?', '#']).unwrap_or(referer.len());
+        let (host, path) = split_path(referer.get(..end).unwrap_or_default());
+        // Browsers send neither; other readers of URLs take them for the end or the beginning of the host.
+        let is_odd = referer.bytes().any(|byte| byte <= b' ' || byte == b'\\' || byte == 0x7f);
+        if host.is_empty() || is_odd || host.contains('@') {
+            return None;
+        }
+        Some(Self { host: host.to_ascii_lowercase(), path })
+    }
+}
 
 /// A pattern of `permitted_referers`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,24 +67,21 @@ impl RefererPattern {
         &self.text
     }
 
-    /// Whether a `referer` header matches.
-    pub fn matches(&self, referer: &[u8]) -> bool {
-        let Some(referer) = std::str::from_utf8(referer).ok().filter(|text| text.len() <= MAX_REFERER_BYTES) else {
-            return false;
-        };
-        let referer = without_scheme(referer);
-        let end = referer.find(['?', '#']).unwrap_or(referer.len());
-        let (host, path) = split_path(referer.get(..end).unwrap_or_default());
-        // Browsers send neither; other readers of URLs take them for the end or the beginning of the host.
-        if host.is_empty()
-            || referer.bytes().any(|byte| byte <= b' ' || byte == b'\\' || byte == 0x7f)
-            || host.contains('@')
-        {
-            return false;
-        }
-        let (host_pattern, path_pattern) = self.text.split_at_checked(self.path).unwrap_or_default();
-        glob(host_pattern.as_bytes(), host.to_ascii_lowercase().as_bytes())
-            && glob(path_pattern.as_bytes(), path.as_bytes())
+    /// A pattern that [`RefererPattern::as_str`] gave.
+    pub fn of_stored(text: &str) -> Self {
+        Self { path: split_path(text).0.len(), text: text.to_owned() }
+    }
+
+    /// Whether a piece of it stands between two stars.
+    pub fn is_searched(&self) -> bool {
+        let (host, path) = self.text.split_at_checked(self.path).unwrap_or_default();
+        [host, path].iter().any(|part| part.split('*').count() > 2)
+    }
+
+    /// Whether a referer matches.
+    pub fn matches(&self, referer: &Referer<'_>) -> bool {
+        let (host, path) = self.text.split_at_checked(self.path).unwrap_or_default();
+        glob(host.as_bytes(), referer.host.as_bytes()) && glob(path.as_bytes(), referer.path.as_bytes())
     }
 }
 
@@ -86,13 +114,72 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
     rest.ends_with(last)
 }
 
+/// The first place of `piece` in `text`, by Knuth, Morris and Pratt: no byte of the text is looked at a second time, however
+/// often the piece nearly stands there.
 fn find(text: &[u8], piece: &[u8]) -> Option<usize> {
-    if piece.is_empty() { Some(0) } else { text.windows(piece.len()).position(|window| window == piece) }
+    if piece.len() <= 1 {
+        return piece.first().map_or(Some(0), |first| text.iter().position(|byte| byte == first));
+    }
+    // For each beginning of the piece: how long a beginning of the piece ends it, other than itself.
+    let mut borders = vec![0usize; piece.len()];
+    let mut length = 0;
+    for at in 1..piece.len() {
+        length = step(piece, &borders, length, *piece.get(at)?);
+        *borders.get_mut(at)? = length;
+    }
+    let mut length = 0;
+    for (at, byte) in text.iter().enumerate() {
+        length = step(piece, &borders, length, *byte);
+        if length == piece.len() {
+            return at.checked_add(1)?.checked_sub(length);
+        }
+    }
+    None
+}
+
+/// How long a beginning of the piece ends with this byte, if one of this length ended before it.
+fn step(piece: &[u8], borders: &[usize], mut length: usize, byte: u8) -> usize {
+    loop {
+        if piece.get(length) == Some(&byte) {
+            return length.saturating_add(1);
+        }
+        match length.checked_sub(1) {
+            Some(last) => length = borders.get(last).copied().unwrap_or(0),
+            None => return 0,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn matches(pattern: &RefererPattern, referer: &[u8]) -> bool {
+        Referer::parse(referer).is_some_and(|referer| pattern.matches(&referer))
+    }
+
+    #[test]
+    fn a_piece_is_found_where_it_stands_first() {
+        let texts = ["", "a", "aab", "aaab", "abab", "abcabcabd", "aabaabaaab", "ababababca", "\u{e9}a\u{e9}b"];
+        for text in texts {
+            for piece in ["", "a", "b", "ab", "aab", "aaab", "abcabd", "aabaaa", "ababca", "\u{e9}b", "x"] {
+                assert_eq!(find(text.as_bytes(), piece.as_bytes()), text.find(piece), "{text} {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pattern_is_searched_for_where_a_piece_stands_between_two_stars() {
+        for (pattern, expected) in [
+            ("a.test/*", false),
+            ("*.a.test/*", false),
+            ("*.a.test/b/*", false),
+            ("*.a.*/", true),
+            ("a.test/*/b/*", true),
+        ] {
+            assert_eq!(RefererPattern::parse(pattern).unwrap().is_searched(), expected, "{pattern}");
+        }
+    }
 
     #[test]
     fn a_star_stays_within_host_or_path() {
@@ -125,11 +212,12 @@ mod tests {
             ("*/*", "https:///page", false),
         ] {
             let parsed = RefererPattern::parse(pattern).unwrap();
-            assert_eq!(parsed.matches(referer.as_bytes()), expected, "{pattern} {referer}");
+            assert_eq!(RefererPattern::of_stored(parsed.as_str()), parsed);
+            assert_eq!(matches(&parsed, referer.as_bytes()), expected, "{pattern} {referer}");
         }
         let pattern = RefererPattern::parse("*/*").unwrap();
-        assert!(!pattern.matches(b"https://a.test/\xff"));
-        assert!(!pattern.matches(format!("https://a.test/{}", "a".repeat(MAX_REFERER_BYTES)).as_bytes()));
+        assert!(!matches(&pattern, b"https://a.test/\xff"));
+        assert!(!matches(&pattern, format!("https://a.test/{}", "a".repeat(MAX_REFERER_BYTES)).as_bytes()));
     }
 
     #[test]

@@ -105,3 +105,33 @@ fn the_address_is_asked_for_only_where_a_rule_needs_it() {
     assert!(rows(several).denies(b"app", "api", None, ask));
     assert_eq!(asked.get(), 1);
 }
+
+#[test]
+fn the_deepest_prefix_and_the_longest_suffix_are_found_however_deep_the_request_is() {
+    let (deepest, suffix) = ("/a".repeat(64), ".a".repeat(32));
+    let catalogue = catalogue(&format!(
+        r#""apis": [
+            {{"id": "deep", "match": [{{"path": "{deepest}"}}]}},
+            {{"id": "long", "match": [{{"path": "/{}"}}]}},
+            {{"id": "host", "match": [{{"hosts": ["*{suffix}"], "path": "/"}}]}}]"#,
+        "l".repeat(1_000)
+    ));
+    let found = |host: &str, path: &str| {
+        let (host, path) = (Host::parse(host.as_bytes()).unwrap(), RequestPath::parse(path.as_bytes()).unwrap());
+        catalogue.find(&host, &path).map(|found| (found.api.id.as_str().to_owned(), found.prefix))
+    };
+    for (host, path, expected) in [
+        ("h".to_owned(), "/a".repeat(63), None),
+        ("h".to_owned(), deepest.clone(), Some(("deep", 128))),
+        ("h".to_owned(), format!("{deepest}/"), Some(("deep", 128))),
+        ("h".to_owned(), "/a".repeat(4_000), Some(("deep", 128))),
+        ("h".to_owned(), format!("{deepest}b"), None),
+        ("h".to_owned(), format!("/{}/{}", "l".repeat(1_000), "x/".repeat(500)), Some(("long", 1_001))),
+        (format!("h{suffix}"), "/".to_owned(), Some(("host", 0))),
+        (format!("h{suffix}{suffix}"), "/".to_owned(), Some(("host", 0))),
+        (format!("h{}", ".a".repeat(31)), "/".to_owned(), None),
+    ] {
+        let expected = expected.map(|(id, prefix)| (id.to_owned(), prefix));
+        assert_eq!(found(&host, &path), expected, "{host} {path}");
+    }
+}

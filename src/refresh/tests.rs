@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod between;
+mod costly;
 mod differing;
 mod held;
 mod laid_down;

@@ -73,7 +73,7 @@ pub fn read_key(record: &[u8]) -> Result<Key<&[u8]>, Corrupt> {
         let apis = read_list(&mut reader, has(HAS_APIS), |reader| reader.text().map(Box::from))?;
         let permitted_ips = read_list(&mut reader, has(HAS_IPS), read_range)?;
         let permitted_referers =
-            read_list(&mut reader, has(HAS_REFERERS), |reader| RefererPattern::parse(reader.text()?).ok_or(Corrupt))?;
+            read_list(&mut reader, has(HAS_REFERERS), |reader| reader.text().map(RefererPattern::of_stored))?;
         Some(Box::new(Restrictions { apis, permitted_ips, permitted_referers }))
     } else {
         None

@@ -7,7 +7,7 @@ use keygate::{
     path::PathPrefix,
     policy::{
         MAX_LIST_ENTRIES, Text,
-        rows::{self, InvalidRow, parse_range},
+        rows::{self, InvalidRow, MAX_METHODS, parse_range},
         wire,
     },
     referer::RefererPattern,
@@ -98,6 +98,9 @@ pub fn referers(field: &str, list: Option<&[String]>) -> Result<(), Problem> {
 pub fn methods(field: &str, list: Option<&[String]>) -> Result<(), Problem> {
     let is_method =
         |entry: &str| !entry.is_empty() && entry.len() <= 32 && entry.bytes().all(|b| b.is_ascii_uppercase());
+    if list.is_some_and(|list| list.len() > MAX_METHODS) {
+        return Err(Problem::invalid(field, format!("expected at most {MAX_METHODS} methods")));
+    }
     entries(field, list, is_method, "a method in capitals, as GET")
 }
 

@@ -16,6 +16,7 @@
 )]
 
 mod addresses;
+mod around;
 #[path = "../../../cases/mod.rs"]
 mod cases;
 mod differential;

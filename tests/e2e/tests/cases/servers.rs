@@ -26,6 +26,9 @@ pub const ECHO: &str = "x-echo";
 /// The header that names the upstream.
 pub const ENDPOINT: &str = "x-endpoint";
 
+/// What a request's target begins with that an upstream answers by a redirect.
+pub const MOVED: &str = " /api/moved";
+
 /// What stands at one path of the feed.
 #[derive(Clone, Debug)]
 pub enum Page {
@@ -126,8 +129,14 @@ async fn converse(mut stream: TcpStream, endpoint: &str) -> std::io::Result<()> 
         }
     }
     let upgrade = head.to_ascii_lowercase().windows(18).any(|window| window == b"upgrade: websocket");
-    let status =
-        if upgrade { "101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket" } else { "200 OK" };
+    let moved = head.windows(MOVED.len()).any(|window| window == MOVED.as_bytes());
+    let status = if moved {
+        "302 Found\r\nlocation: http://gateway.test/api/there"
+    } else if upgrade {
+        "101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket"
+    } else {
+        "200 OK"
+    };
     let echo: String = head.iter().map(|byte| format!("{byte:02x}")).collect();
     let close = if upgrade { "" } else { "content-length: 0\r\nconnection: close\r\n" };
     let answer = format!("HTTP/1.1 {status}\r\n{ENDPOINT}: {endpoint}\r\n{ECHO}: {echo}\r\n{close}\r\n");

@@ -34,5 +34,6 @@ mod run;
 mod secrets;
 mod shipped;
 mod story;
+mod streams;
 mod usage;
 mod wasm_service;

@@ -13,6 +13,8 @@ const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wa
 const SERVICE: &str = "type.googleapis.com/envoy.extensions.wasm.v3.WasmService";
 /// After how many seconds the policy service closes a connection that is idle.
 const SERVICE_CLOSES_IDLE: u64 = 60;
+/// How many seconds a stream may outlive a block: an hour at the very most, after which a policy expires by default.
+const LONGEST_STREAM: u64 = 3_600;
 /// How long the first poll may take to be held.
 const WITHIN: Duration = Duration::from_secs(10);
 const RBAC: &str = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC";
@@ -91,6 +93,31 @@ fn the_guard_stands_behind_every_keygate_and_the_clients_address_is_that_of_its_
             assert_eq!(manager["use_remote_address"], true, "{file}: use_remote_address");
         }
     }
+}
+
+#[test]
+fn before_every_keygate_request_trailers_are_dropped_and_its_streams_have_an_end() {
+    let dropped = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+        "mutations": {"request_trailers_mutations": [
+            {"remove_on_match": {"key_matcher": {"safe_regex": {"regex": ".*"}}}}
+        ]},
+    });
+    let mut looked_at = 0;
+    for (file, document) in documents() {
+        let mut managers = Vec::new();
+        of_type(&document, CONNECTION_MANAGER, &mut managers);
+        for manager in managers {
+            let filters = manager["http_filters"].as_array().unwrap();
+            let Some(at) = filters.iter().position(is_keygate) else { continue };
+            assert!(filters[..at].iter().any(|filter| filter["typed_config"] == dropped), "{file}: trailers");
+            assert_ne!(manager["http_protocol_options"]["enable_trailers"], true, "{file}: trailers over HTTP/1");
+            let bound = seconds(&manager["common_http_protocol_options"]["max_stream_duration"]);
+            assert!((1..=LONGEST_STREAM).contains(&bound), "{file}: a stream may last {bound} s");
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at >= 2, "{looked_at} connection managers");
 }
 
 /// A protobuf duration as YAML has it, in whole seconds.

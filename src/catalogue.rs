@@ -20,20 +20,25 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Catalogue {
     apis: List<Api>,
-    hosts: Vec<Prefixes>,
+    /// Hosts, each with its number.
     exact_hosts: Index,
-    /// By suffix, dot first.
+    /// Suffixes, dot first, each with its number; no host has the same.
     suffixes: Index,
+    /// The prefixes of all these hosts together, each with its place in `of_hosts`: so a path is looked up once for all hosts
+    /// that it may be of.
+    host_prefixes: Prefixes,
+    /// The hosts of a prefix, by number, each with the API that it means there.
+    of_hosts: Vec<Vec<(usize, usize)>>,
     any_host: Prefixes,
     plans: List<Plan>,
     deny_policies: List<DenyPolicy>,
     conflicts: Vec<Conflict>,
 }
 
-/// Path prefixes of one host, each with the API that it means.
+/// Path prefixes, each with a place.
 #[derive(Debug, Default)]
 struct Prefixes {
-    apis: Index,
+    places: Index,
     longest: usize,
 }
 
@@ -74,24 +79,42 @@ impl Catalogue {
         for one in &api.matches {
             let path = one.path.as_bytes();
             let Some(hosts) = &one.hosts else {
-                insert(&mut self.any_host, path, index, apis, &mut self.conflicts);
+                let known = self.any_host.places.get(path);
+                let meant = meant(known, index, apis, &mut self.conflicts);
+                self.any_host.insert(path, meant);
                 continue;
             };
             for host in hosts {
-                let (places, name) = match host {
-                    HostPattern::Exact(name) => (&mut self.exact_hosts, name),
-                    HostPattern::Suffix(suffix) => (&mut self.suffixes, suffix),
-                };
-                let place = places.get(name).unwrap_or(self.hosts.len());
-                if place == self.hosts.len() {
-                    places.insert(name, place);
-                    self.hosts.push(Prefixes::default());
+                let number = self.number(host);
+                let place = self.host_prefixes.places.get(path).unwrap_or(self.of_hosts.len());
+                if place == self.of_hosts.len() {
+                    self.host_prefixes.insert(path, place);
+                    self.of_hosts.push(Vec::new());
                 }
-                if let Some(prefixes) = self.hosts.get_mut(place) {
-                    insert(prefixes, path, index, apis, &mut self.conflicts);
+                let Some(hosts) = self.of_hosts.get_mut(place) else { continue };
+                match hosts.binary_search_by_key(&number, |(number, _)| *number) {
+                    Ok(at) => {
+                        let Some((_, known)) = hosts.get_mut(at) else { continue };
+                        *known = meant(Some(*known), index, apis, &mut self.conflicts);
+                    }
+                    Err(at) => hosts.insert(at, (number, index)),
                 }
             }
         }
+    }
+
+    /// The number of a host, which it gets where it has none.
+    fn number(&mut self, host: &HostPattern) -> usize {
+        let next = self.exact_hosts.len().saturating_add(self.suffixes.len());
+        let (numbers, name) = match host {
+            HostPattern::Exact(name) => (&mut self.exact_hosts, name),
+            HostPattern::Suffix(suffix) => (&mut self.suffixes, suffix),
+        };
+        if let Some(number) = numbers.get(name) {
+            return number;
+        }
+        numbers.insert(name, next);
+        next
     }
 
     /// The API that a request's host and path belong to: of all that match, the most specific host wins, then the longest
@@ -103,15 +126,23 @@ impl Catalogue {
     }
 
     fn find_by_host(&self, host: &[u8], path: &[u8]) -> Option<(usize, usize)> {
-        if self.exact_hosts.is_empty() && self.suffixes.is_empty() {
+        if self.of_hosts.is_empty() {
             return None;
         }
-        let exact = self.exact_hosts.get(host);
-        let longest = |place: usize| self.hosts.get(place)?.longest(path);
-        exact.and_then(longest).or_else(|| {
-            let wanted = if self.suffixes.is_empty() { &[][..] } else { host };
-            suffixes_of(wanted).filter_map(|suffix| self.suffixes.get(suffix)).find_map(longest)
-        })
+        let wanted = if self.suffixes.is_empty() { &[][..] } else { host };
+        let suffixes = suffixes_of(wanted).filter_map(|suffix| self.suffixes.get(suffix));
+        let mut numbers = self.exact_hosts.get(host).into_iter().chain(suffixes).peekable();
+        // As for most requests where only some APIs have hosts.
+        numbers.peek()?;
+        let prefixes: Vec<_> = self.host_prefixes.all(path).collect();
+        numbers.find_map(|number| prefixes.iter().find_map(|&(place, end)| Some((self.of_host(place, number)?, end))))
+    }
+
+    /// The API that a host means with the prefix of this place.
+    fn of_host(&self, place: usize, number: usize) -> Option<usize> {
+        let hosts = self.of_hosts.get(place)?;
+        let at = hosts.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        hosts.get(at).map(|(_, api)| *api)
     }
 
     /// The API of that id. Where it is not matched by path, operations are relative to the longest of its own prefixes
@@ -176,16 +207,22 @@ impl Catalogue {
 }
 
 impl Prefixes {
-    /// The API of the longest prefix that ends on a segment boundary of `path`, and the prefix's length.
+    fn insert(&mut self, path: &[u8], place: usize) {
+        self.longest = self.longest.max(path.len());
+        self.places.insert(path, place);
+    }
+
+    /// The place of the longest prefix that ends on a segment boundary of `path`, and the prefix's length.
     fn longest(&self, path: &[u8]) -> Option<(usize, usize)> {
-        for end in (0..=bounded(path, path.len().min(self.longest))).rev() {
-            if matches!(path.get(end), None | Some(b'/'))
-                && let Some(place) = self.apis.get(path.get(..end)?)
-            {
-                return Some((place, end));
-            }
-        }
-        None
+        self.all(path).next()
+    }
+
+    /// The places of all of them, the longest first.
+    #[inline(always)]
+    fn all<'p>(&'p self, path: &'p [u8]) -> impl Iterator<Item = (usize, usize)> + 'p {
+        let ends = (0..=bounded(path, path.len().min(self.longest))).rev();
+        let ends = ends.filter(|&end| matches!(path.get(end), None | Some(b'/')));
+        ends.filter_map(|end| Some((self.places.get(path.get(..end)?)?, end)))
     }
 }
 
@@ -222,18 +259,13 @@ fn suffixes_of(host: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter_map(|start| host.get(start..))
 }
 
-fn insert(prefixes: &mut Prefixes, path: &[u8], index: usize, apis: &List<Api>, conflicts: &mut Vec<Conflict>) {
-    prefixes.longest = prefixes.longest.max(path.len());
-    let Some(known) = prefixes.apis.get(path).filter(|known| *known != index) else {
-        prefixes.apis.insert(path, index);
-        return;
-    };
-    let (Some(old), Some(new)) = (apis.at(known), apis.at(index)) else { return };
-    let (meant, shadowed) = if new.id < old.id { (new, old) } else { (old, new) };
+/// Which of two APIs with the same match is meant: the one with the smaller id. Notes the other one.
+fn meant(known: Option<usize>, index: usize, apis: &List<Api>, conflicts: &mut Vec<Conflict>) -> usize {
+    let Some(known) = known.filter(|known| *known != index) else { return index };
+    let (Some(old), Some(new)) = (apis.at(known), apis.at(index)) else { return known };
+    let (place, meant, shadowed) = if new.id < old.id { (index, new, old) } else { (known, old, new) };
     conflicts.push(Conflict { meant: meant.id.as_str().to_owned(), shadowed: shadowed.id.as_str().to_owned() });
-    if new.id < old.id {
-        prefixes.apis.insert(path, index);
-    }
+    place
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use crate::policy::hex_digit;
 
 /// Bytes of an API's path prefix. Finding an API looks at one prefix of the request's path per segment up to this.
 pub const MAX_PREFIX_BYTES: usize = 1024;
-/// Segments of an API's path prefix. A request's path is looked up once for each that a prefix may have, for each of at most
-/// [`MAX_SUFFIX_LABELS`](crate::hostname::MAX_SUFFIX_LABELS) hosts: 64 x 32 look-ups of some 100 ns are 0.2 ms.
+/// Segments of an API's path prefix. A request's path is looked up once for each that a prefix may have: 64 look-ups of some 200
+/// ns, and what was found is held against at most 32 suffixes of the host, of some 15 ns each: 0.05 ms.
 pub const MAX_PREFIX_SEGMENTS: usize = 64;
 
 /// A request's path without its query, in the form in which paths are compared. Begins with a slash.

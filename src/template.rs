@@ -1,9 +1,11 @@
 //! Path templates of a plan's operations: `*` or `{name}` is one segment, `**` at the end is any rest.
 
-use crate::path::{MAX_PREFIX_BYTES, RequestPath};
+use crate::{
+    path::{MAX_PREFIX_BYTES, RequestPath},
+    store::bytes::equal,
+};
 
-/// Segments of a template, so that 1,000 of them are held against a path in some 0.3 ms: 64 segments of 2 ns each, and at
-/// most 1,024 bytes that are compared.
+/// Segments of a template. A path is split into one more, and no further.
 pub const MAX_SEGMENTS: usize = 64;
 
 /// The segments of a request's path behind the API's prefix, split once for all templates.
@@ -54,6 +56,11 @@ impl PathTemplate {
         Some(Self { segments, any_rest })
     }
 
+    /// How many segments it has.
+    pub fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
     /// Whether it opens the rest of a request's path behind the API's prefix.
     pub fn matches(&self, rest: &Segments<'_>) -> bool {
         let given = &rest.first;
@@ -91,7 +98,7 @@ impl Segment {
     fn matches(&self, given: &[u8]) -> bool {
         match self {
             Self::Any => !given.is_empty(),
-            Self::Literal(text) => text == given,
+            Self::Literal(text) => equal(text, given),
         }
     }
 }

@@ -20,7 +20,7 @@ use axum::{
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::{Error, Result, population::Population};
+use crate::{Error, Result, population::Population, worst};
 
 /// keygate's own default.
 const PATH: &str = "/v1/policy";
@@ -47,7 +47,7 @@ impl Feed {
         let address = listener.local_addr().map_err(Error::io("listening"))?;
         let asked = Arc::<AtomicU64>::default();
         let served = Served { population, asked: Arc::clone(&asked) };
-        let router = Router::new().route(PATH, get(answer)).with_state(served);
+        let router = Router::new().route(PATH, get(answer)).route(worst::PATH, get(answer_worst)).with_state(served);
         // Ends with this value; an error of the listener shows as keygate without a policy.
         let server = tokio::spawn(async { axum::serve(listener, router).await.unwrap_or_default() });
         Ok(Self { address, asked, server })
@@ -87,4 +87,11 @@ async fn answer(State(served): State<Served>, query: Query<Vec<(String, usize)>>
     }
     let page = page.to_string();
     ([(header::CONTENT_TYPE, "application/json"), (header::ETAG, ETAG)], page).into_response()
+}
+
+async fn answer_worst(headers: HeaderMap) -> Response {
+    if headers.contains_key(header::IF_NONE_MATCH) {
+        return (StatusCode::NOT_MODIFIED, [(header::ETAG, ETAG)]).into_response();
+    }
+    ([(header::CONTENT_TYPE, "application/json"), (header::ETAG, ETAG)], worst::page().to_string()).into_response()
 }

@@ -58,6 +58,7 @@ pub fn of(measured: &Measured, prefix: &str) -> Vec<Goal> {
         goal("allowed, hot key ÷ ext_authz with its server", 1.0 / 6.0, hot.over(&authz), work.over(&authz)),
         goal("each request another key ÷ hot key", 1.35, cold.over(&hot), added(id::CALLS_COLD_WORK).over(&work)),
         goal("hot key with a limit ÷ without", 1.3, ours("limited").over(&hot), none()),
+        goal("the worst policy ÷ no-op of the stock SDK", 200.0, ours("worst").over(&noop), none()),
         goal(
             "refused unknown key ÷ (RBAC's refusal + the cold lookup)",
             1.0,

@@ -7,7 +7,7 @@
 //!
 //! In reading order: [`population`] is who asks for what, [`feed`] tells keygate, [`listeners`] and [`envoy`] are the
 //! server, [`authz`] is what ext_authz asks; [`variants`] are the things compared; [`proof`] makes sure that they do what they should; [`load`], [`cpu`], [`measure`] and
-//! [`figures`] measure them; [`goals`], [`report`] and [`chart`] say what came out.
+//! [`figures`] measure them; [`worst`] is the policy that costs most; [`goals`], [`report`] and [`chart`] say what came out.
 //!
 //! At a million keys, [`scale`]: [`service`] is the real policy service behind a [`gate`], [`stream`] the requests that a load must not
 //! delay, [`blocks`] the way of a block to the last worker.
@@ -38,5 +38,6 @@ pub mod scale;
 pub mod service;
 pub mod stream;
 pub mod variants;
+pub mod worst;
 
 pub use keygate_e2e::{Error, Result};

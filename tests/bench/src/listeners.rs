@@ -154,6 +154,13 @@ pub fn keygate_polling(name: &str, module: &Path) -> Value {
     wasm(name, module, &json!({"policy": policy}).to_string())
 }
 
+/// keygate with another policy, at this path.
+pub fn keygate_of(name: &str, module: &Path, path: &str) -> Value {
+    let mut policy = policy();
+    policy["path"] = path.into();
+    wasm(name, module, &json!({"policy": policy}).to_string())
+}
+
 fn policy() -> Value {
     json!({"cluster": "policy", "credentials": {"client_id": GATEWAY_ID, "client_secret": GATEWAY_SECRET}})
 }

@@ -112,7 +112,7 @@ impl Running<'_> {
     fn serve(&mut self, requests: usize, population: Population) -> Result<()> {
         let Self { variant, load, made, .. } = self;
         let fixed = match variant.keys {
-            Keys::Hot | Keys::Blocked | Keys::Limited => Some(variant.request(population, HOST, 0)),
+            Keys::Hot | Keys::Blocked | Keys::Limited | Keys::Worst => Some(variant.request(population, HOST, 0)),
             Keys::Other | Keys::Unknown => None,
         };
         load.run(requests, variant.status, || {

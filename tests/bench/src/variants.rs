@@ -7,6 +7,7 @@ use crate::{
     listeners::{self, Listener},
     load,
     population::{self, Population},
+    worst,
 };
 
 /// keygate's host calls on the way of an allowed request, in their order.
@@ -92,6 +93,8 @@ pub enum Keys {
     Blocked,
     /// One whose subscription has a limit.
     Limited,
+    /// That of the worst policy.
+    Worst,
 }
 
 /// What a filter must have made of a request.
@@ -157,6 +160,7 @@ impl Variant {
     /// The bytes of its `number`th request.
     pub fn request(&self, population: Population, host: &str, number: usize) -> Vec<u8> {
         let key = match self.keys {
+            Keys::Worst => return worst::request(host),
             Keys::Hot => 0,
             Keys::Other => number.wrapping_mul(STRIDE) % population.allowed(),
             Keys::Unknown => population.keys() + number,
@@ -274,6 +278,10 @@ impl Compared {
         self.listen(&alone, Some(listeners::keygate_alone(&alone, module)));
         let variant =
             |name: &str, what: &str| Variant::new(&format!("{prefix}-{name}"), &format!("**{title}**, {what}"), prefix);
+        let of_worst = format!("{prefix}-worst");
+        self.listen(&of_worst, Some(listeners::keygate_of(&of_worst, module, worst::PATH)));
+        let worst = Variant { listener: of_worst, ..variant("worst", "the worst policy, 8 KiB of head") };
+        self.variants.push(worst.makes(ALL).asks_with(Keys::Worst));
         let alone = Variant { listener: alone, ..variant("alone", "deciding alone, hot key").makes(REASON) };
         self.variants.extend([
             alone,

@@ -89,8 +89,10 @@ fn secrets(json: &Value) -> Vec<String> {
     strings(&rest, &mut open);
     names(&rest, &mut open);
     secret.retain(|text| text.len() >= TELLING_BYTES && !open.iter().any(|other| other.contains(text.as_str())));
-    // What the messages themselves say.
-    secret.retain(|text| !text.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b' ')));
+    // What the messages themselves say, names between backquotes among it.
+    secret.retain(|text| {
+        !text.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b' ' | b'`' | b','))
+    });
     secret
 }
 

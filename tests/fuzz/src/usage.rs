@@ -93,7 +93,8 @@ fn check_slot(body: &[u8]) {
     let hour = u32::try_from(NOW / HOUR).unwrap();
     let new = row::requests(&combination, hour);
     let added = slot::change(&memory, &source(), 0, &[(&new, 3)], |slot, rows| slot.add(rows[0].0, rows[0].1, hour));
-    if added == Changed::Done(true) {
+    // Of the last batch there is none above, so what is open cannot be shown.
+    if added == Changed::Done(true) && slot_batch(&memory) < u64::MAX {
         let known = before.get(&new).copied().unwrap_or_default();
         let after = rows(&memory).unwrap();
         assert!(after.get(&new).is_some_and(|value| *value >= 3.max(known)), "what is added is there");

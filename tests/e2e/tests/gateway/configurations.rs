@@ -30,7 +30,7 @@ async fn a_wrong_plugin_configuration_stops_envoy_and_names_path_line_and_column
         ("type", interval, r#""refresh_interval_ms": "5s""#, &["policy.refresh_interval_ms", "line 6", "column", "5s"]),
         ("unknown", interval, r#""refresh_interval": 5000"#, &["policy.refresh_interval", "line 6", "column"]),
         ("twice", interval, r#""timeout_ms": 1, "timeout_ms": 2"#, &["policy.timeout_ms", "line 6", "column"]),
-        ("empty", sources, "[]", &["credential_sources", "line 14", "column"]),
+        ("empty", sources, "[]", &["credential_sources", "line 15", "column"]),
         ("syntax", interval, r#""refresh_interval_ms" 5000"#, &["line 6", "column"]),
         (
             "secret",

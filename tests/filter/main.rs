@@ -27,6 +27,7 @@ mod memory;
 mod pages;
 mod policy;
 mod random;
+mod rotation;
 mod shared;
 mod sharing;
 mod startup;

@@ -92,23 +92,18 @@ fn metric_names() -> BTreeSet<String> {
         "policy.unknown_fields",
         "policy.refused_rollback",
         "policy.refused_shrink",
-        "policy.revision",
-        "policy.keys",
-        "policy.subscriptions",
-        "policy.applications",
-        "policy.apis",
-        "policy.bytes",
-        "policy.age_ms",
-        "policy.confirmed_at",
         "limits.restarted",
         "limits.not_counted",
         "usage.reported",
         "usage.failed",
         "usage.unattributed",
     ];
+    // Of a policy without a name, and of the one that the tests call `edge`.
+    let gauges = ["revision", "keys", "subscriptions", "applications", "apis", "bytes", "age_ms", "confirmed_at"];
+    let gauges = gauges.iter().flat_map(|name| [format!("policy.{name}"), format!("policy.edge.{name}")]);
     let reasons = Reason::ALL.iter().map(|reason| reason.as_str());
     let refusals = reasons.flat_map(|reason| [format!("denied.{reason}"), format!("would_deny.{reason}")]);
-    plain.map(str::to_owned).into_iter().chain(refusals).map(|name| format!("keygate.{name}")).collect()
+    plain.map(str::to_owned).into_iter().chain(gauges).chain(refusals).map(|name| format!("keygate.{name}")).collect()
 }
 
 fn shared_data(world: &World, secrets: &Secrets<'_>, found: &mut Vec<String>) {

@@ -13,10 +13,7 @@ use policy_service::{
     import, server,
     store::{self, Store, api_match::Clash},
 };
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -43,6 +40,7 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(arguments: Serve) -> Result<(), Box<dyn Error>> {
+    server::descriptors::raise();
     let administrator = Administrator::new(&arguments.admin_token)?;
     let gateways = Gateways::parse(&arguments.gateways, arguments.gateway_apis.as_deref())?;
     gateways.check_apart(&administrator)?;
@@ -59,8 +57,7 @@ async fn serve(arguments: Serve) -> Result<(), Box<dyn Error>> {
     let router = server::router(store.clone(), feed, administrator);
 
     warn_of_clashes(&store).await?;
-    let listener = TcpListener::bind(arguments.listen)
-        .await
+    let listener = server::bind(arguments.listen)
         .map_err(|error| format!("--listen (POLICY_LISTEN): cannot listen on {}: {error}", arguments.listen))?;
     let state = store.state().await?;
     let address = listener.local_addr()?;

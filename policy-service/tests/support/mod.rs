@@ -11,6 +11,7 @@
 )]
 
 pub mod follower;
+pub mod program;
 
 use std::{path::Path, time::Duration};
 
@@ -23,7 +24,7 @@ use policy_service::{
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, SqliteConnection};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub const TOKEN: &str = "the-administrators-token";
@@ -113,7 +114,7 @@ impl Service {
         let settings = feed::Settings { page_rows: options.page_rows, confirm_removal: false };
         let feed = Feed::new(store.clone(), gateways, settings, stopping.clone());
         let router = server::router(store.clone(), feed, Administrator::new(TOKEN).unwrap());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serving = tokio::spawn(server::serve(listener, router, stopping.clone()));
         Self { url, store, stopping, client: client(), serving, directory }

@@ -1,0 +1,124 @@
+//! One connection: serves its requests, and ends it when it has been idle for too long or its place is needed.
+//!
+//! hyper's own time-outs begin too late: after the first bytes have told HTTP/1 from 2. In HTTP/2 they know only whether
+//! the other side answers pings. So [`idle`](super::idle) decides by requests, in both protocols.
+
+use std::{convert::Infallible, pin::Pin, pin::pin, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, http::Response};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use super::{
+    idle::{Activity, IDLE_TIMEOUT},
+    paced::Paced,
+    peer::{Busy, Peer, Working},
+};
+
+/// How long a connection may take to end after it was told to, once its requests have their answers.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long requests may take to end after the service was told to stop.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of a request's head.
+const MAX_HEAD_BYTES: usize = 16 << 10;
+/// Requests at once on one HTTP/2 connection; a client with more opens another. With the 4,096 connections that may be
+/// unproven, and about 2 KB for a request that was refused, 800 MB at the very worst.
+const MAX_STREAMS: u32 = 100;
+
+/// What serves a connection.
+#[derive(Clone)]
+pub struct Host {
+    builder: auto::Builder<TokioExecutor>,
+    router: Router,
+    stopping: CancellationToken,
+}
+
+/// Why a connection has to end.
+enum End {
+    Evicted,
+    Expired,
+    Stopping,
+}
+
+impl Host {
+    /// Serves `router` until `stopping` is cancelled.
+    pub fn new(router: Router, stopping: CancellationToken) -> Self {
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX))
+            .keep_alive_interval(Some(IDLE_TIMEOUT))
+            .max_concurrent_streams(Some(MAX_STREAMS));
+        Self { builder, router, stopping }
+    }
+
+    /// Serves a connection to its end. `stream` may be anything that carries bytes.
+    pub async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Arc<Peer>) {
+        let answering = Arc::clone(&peer);
+        let router = self.router;
+        let service = service_fn(move |request| answer(router.clone(), Arc::clone(&answering), request));
+        let mut connection = pin!(self.builder.serve_connection(TokioIo::new(stream), service).into_owned());
+        let end = tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended badly");
+                }
+                return;
+            }
+            () = peer.evicted() => End::Evicted,
+            () = peer.expired() => End::Expired,
+            () = self.stopping.cancelled() => End::Stopping,
+        };
+        // A client that never asked has no answer to lose.
+        if peer.activity() == Activity::Silent {
+            return;
+        }
+        match end {
+            // Its place is needed at once: nothing more is sent.
+            End::Evicted if !peer.is_proven() => {}
+            End::Evicted | End::Expired => {
+                connection.as_mut().graceful_shutdown();
+                finish(connection, &peer, &self.stopping).await;
+            }
+            End::Stopping => {
+                connection.as_mut().graceful_shutdown();
+                // The listener tells of those that do not end in time.
+                let _ = tokio::time::timeout(STOP_TIMEOUT, connection).await;
+            }
+        }
+    }
+}
+
+/// Lets a connection end that was told to. A poll that arrived in the last moment is held as any other.
+async fn finish(mut connection: Pin<&mut impl Future>, peer: &Peer, stopping: &CancellationToken) {
+    loop {
+        let ended = tokio::time::timeout(END_TIMEOUT, connection.as_mut()).await.is_ok();
+        if ended || stopping.is_cancelled() || peer.activity() != Activity::Working {
+            return;
+        }
+    }
+}
+
+async fn answer(
+    router: Router,
+    peer: Arc<Peer>,
+    request: hyper::Request<Incoming>,
+) -> Result<Response<Paced>, Infallible> {
+    let working = Working::new(&peer);
+    let busy = Busy::new(&peer);
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(Arc::clone(&peer));
+    let Ok(response) = router.oneshot(request).await;
+    drop(working);
+    // While the answer is taken, a connection that is not proven may be evicted.
+    let busy = Some(busy).filter(|_| peer.is_proven());
+    Ok(response.map(|body| Paced::new(body, peer, busy)))
+}

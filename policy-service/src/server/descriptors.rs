@@ -1,0 +1,23 @@
+//! The limit on file descriptors: each connection needs one, and the limit that a shell gives is often 1,024.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Descriptors that are counted on where there is no limit.
+const PLENTY: u64 = 1 << 20;
+
+/// Raises the limit to the most that this process may have.
+pub fn raise() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return;
+    }
+    match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        Ok(()) => tracing::info!(before = current, now = maximum, "the limit on file descriptors was raised"),
+        Err(error) => tracing::warn!(%error, limit = current, "the limit on file descriptors could not be raised"),
+    }
+}
+
+/// The limit that holds.
+pub fn limit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(PLENTY)
+}

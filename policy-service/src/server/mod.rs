@@ -1,0 +1,125 @@
+//! The HTTP server: its routes here, its connections and their limits in the modules.
+//!
+//! Connections are served by hyper directly, because `axum::serve` has no limits of its own: a client that does not send
+//! its request, does not read its answer, or opens connections without end must not take the service from others.
+//! [`listener`] accepts connections, [`budget`] decides which of them may stay and [`idle`] for how long, [`peer`] applies
+//! both to what is open, and [`connection`] serves one of them.
+
+pub mod budget;
+pub mod connection;
+pub mod descriptors;
+pub mod idle;
+mod listener;
+mod paced;
+pub mod peer;
+mod tally;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Request, State},
+    http::{StatusCode, header},
+    middleware::{self, Next},
+    response::Response,
+    routing::get,
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub use listener::{bind, serve};
+
+use self::peer::Peer;
+use crate::{
+    auth::{Administrator, Gateways},
+    feed::{self, Feed},
+    management, openapi,
+    problem::Problem,
+    store::Store,
+    usage,
+};
+
+/// All routes.
+pub fn router(store: Store, feed: Feed, administrator: Administrator) -> Router {
+    let credentials = Credentials { administrator: administrator.clone(), gateways: feed.gateways() };
+    let management = management::router()
+        .merge(usage::billing())
+        .layer(middleware::from_fn(management::finish))
+        .layer(middleware::from_fn_with_state(administrator, management::authorize))
+        .with_state(store.clone());
+    let reporting = usage::reporting()
+        .layer(middleware::from_fn(management::finish))
+        .layer(middleware::from_fn_with_state(feed.gateways(), usage::authorize))
+        .with_state(store.clone());
+    let health = OpenApiRouter::new().routes(routes!(health)).routes(routes!(writer_health)).with_state(store);
+    let feed = OpenApiRouter::new().routes(routes!(feed::policy)).with_state(feed);
+    let (router, openapi) = OpenApiRouter::with_openapi(openapi::description())
+        .merge(health)
+        .merge(feed)
+        .merge(reporting)
+        .merge(management)
+        .split_for_parts();
+    // All answers share it: nobody takes memory by asking for it often.
+    let openapi = Bytes::from(openapi::document(&openapi).to_string());
+    router
+        .route(
+            "/openapi.json",
+            get(move || {
+                let body = openapi.clone();
+                async move { ([(header::CONTENT_TYPE, "application/json")], body) }
+            }),
+        )
+        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path; see /openapi.json") })
+        .method_not_allowed_fallback(|request: Request| async move {
+            let detail = format!("{} is not possible here; the allow header says what is", request.method());
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+        })
+        .layer(middleware::map_response(secure))
+        .layer(middleware::from_fn_with_state(credentials, prove))
+}
+
+/// All credentials. Which of them a route takes is the route's business.
+#[derive(Clone, Debug)]
+struct Credentials {
+    administrator: Administrator,
+    gateways: Arc<Gateways>,
+}
+
+/// Takes the connection of a request with a good credential out of the budget of unproven ones.
+async fn prove(State(credentials): State<Credentials>, mut request: Request, next: Next) -> Response {
+    // Handlers may outlive the connection, so they do not get it.
+    if let Some(peer) = request.extensions_mut().remove::<Arc<Peer>>().filter(|peer| !peer.is_proven()) {
+        let headers = request.headers();
+        if credentials.administrator.check(headers).is_ok() || credentials.gateways.check(headers).is_ok() {
+            peer.prove();
+        }
+    }
+    next.run(request).await
+}
+
+/// Whether the service answers.
+///
+/// The feed goes on when nothing can be written, so a full disk is no reason to take the service from its gateways.
+#[utoipa::path(get, path = "/healthz", tag = "health", operation_id = "check_health", security(()), responses(
+    (status = 200, description = "it does", body = String, content_type = "text/plain", example = "ok\n"),
+))]
+async fn health() -> &'static str {
+    "ok\n"
+}
+
+/// Whether changes can be written.
+#[utoipa::path(get, path = "/healthz/write", tag = "health", operation_id = "check_writer", security(()), responses(
+    (status = 200, description = "they can, as far as is known", body = String, content_type = "text/plain",
+        example = "ok\n"),
+    (status = 503, description = "they cannot; the feed goes on", body = Problem),
+    (status = 507, description = "the disk is full; the feed goes on", body = Problem),
+))]
+async fn writer_health(State(store): State<Store>) -> Result<&'static str, Problem> {
+    store.check_writer().await?;
+    Ok("ok\n")
+}
+
+async fn secure(mut response: Response) -> Response {
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
+    response
+}

@@ -39,8 +39,8 @@ fn cases() -> Vec<Case> {
             path: "/v1/applications",
             sent: json!({"id": "x", "name": "Käse", "owner": "alice"}),
             shown: json!({"id": "x", "name": "Käse", "owner": "alice", "state": "ACTIVE"}),
-            change: json!({"id": "x", "state": "BLOCKED"}),
-            changed: json!({"id": "x", "state": "BLOCKED"}),
+            change: json!({"id": "x", "name": "Kase"}),
+            changed: json!({"id": "x", "name": "Kase", "state": "ACTIVE"}),
         },
         Case {
             path: "/v1/keys",
@@ -191,6 +191,7 @@ async fn apis_that_were_stored_with_the_same_match_can_be_changed_but_clash_nowh
         api: None,
         plan: None,
         kept_block: None,
+        state_before: None,
         document: json!({"id": id, "match": [{"path": "/a"}]}).to_string(),
     };
     let mut change = service.store.change().await.unwrap();

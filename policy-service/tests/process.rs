@@ -442,6 +442,26 @@ fn an_import_leaves_out_what_is_wrong_and_says_where_it_stood() {
     assert!(!success && said.contains("none.json"), "{said}");
 }
 
+#[test]
+fn an_import_lifts_no_block() {
+    let directory = tempfile::tempdir().unwrap();
+    let page = |application: &str, subscription: &str| {
+        json!({"apis": [{"id": "a"}], "applications": [{"id": "x", "state": application}],
+            "subscriptions": [{"application": "x", "api": "a", "state": subscription}]})
+    };
+    assert!(import(directory.path(), &page("BLOCKED", "PROD_ONLY_BLOCKED").to_string()).0);
+    for (application, subscription, refused) in [
+        ("ACTIVE", "UNBLOCKED", 2),
+        ("BLOCKED", "ON_HOLD", 1),
+        ("BLOCKED", "PROD_ONLY_BLOCKED", 0),
+        ("BLOCKED", "BLOCKED", 0),
+        ("BLOCKED", "PROD_ONLY_BLOCKED", 1),
+    ] {
+        let (success, said) = import(directory.path(), &page(application, subscription).to_string());
+        assert_eq!((success, said.matches("refused: page").count()), (refused == 0, refused), "{said}");
+    }
+}
+
 #[tokio::test]
 async fn an_import_refuses_the_second_api_of_a_match_whatever_the_order() {
     let directory = tempfile::tempdir().unwrap();

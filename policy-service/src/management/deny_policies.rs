@@ -28,6 +28,10 @@ pub struct DenyPolicy {
     /// Denies all but the value; false unless given.
     #[serde(default)]
     pub invert: Option<bool>,
+    /// Names this version of the row, for `if-match`. What a client sends here is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
+    pub etag: Option<String>,
 }
 
 /// What a deny policy is about.
@@ -55,7 +59,12 @@ impl Resource for DenyPolicy {
         &mut self.id
     }
 
+    fn etag(&mut self) -> &mut Option<String> {
+        &mut self.etag
+    }
+
     fn complete(&mut self, _: Option<&Self>) -> Result<(), Problem> {
+        self.etag = None;
         self.invert = self.invert.or(Some(false));
         Ok(())
     }

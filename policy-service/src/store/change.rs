@@ -15,7 +15,7 @@ use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
 
 use super::{Error, Kind, State, Store, Version, api_match, new_word, read};
 
-/// Rows in one statement: nine values each, and SQLite takes 32,766.
+/// Rows in one statement: ten values each, and SQLite takes 32,766.
 pub const MAX_ROWS_AT_ONCE: usize = 1_000;
 
 /// By what a row is known.
@@ -44,6 +44,8 @@ pub struct NewRow {
     pub plan: Option<String>,
     /// The block that stays of a deleted subscription.
     pub kept_block: Option<String>,
+    /// The state that a blocked subscription gets back.
+    pub state_before: Option<String>,
     /// The row as the feed shows it, JSON.
     pub document: String,
 }
@@ -142,7 +144,8 @@ impl Change {
         }
         let revision = self.revision();
         let mut query = sqlx::QueryBuilder::<Sqlite>::new(
-            "INSERT INTO version (kind, id, identity, application, api, plan, kept_block, from_revision, document) ",
+            "INSERT INTO version (kind, id, identity, application, api, plan, kept_block, state_before, \
+             from_revision, document) ",
         );
         query.push_values(rows, |mut values, row| {
             values
@@ -153,6 +156,7 @@ impl Change {
                 .push_bind(&row.api)
                 .push_bind(&row.plan)
                 .push_bind(&row.kept_block)
+                .push_bind(&row.state_before)
                 .push_bind(revision)
                 .push_bind(&row.document);
         });

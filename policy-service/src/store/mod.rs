@@ -124,6 +124,8 @@ pub struct Version {
     pub api: Option<String>,
     /// The block that stays of a deleted subscription.
     pub kept_block: Option<String>,
+    /// The state that a blocked subscription gets back.
+    pub state_before: Option<String>,
     /// The revision that brought it.
     pub from_revision: i64,
     /// The row as the feed shows it, JSON.
@@ -139,6 +141,7 @@ impl Version {
             application: row.try_get("application")?,
             api: row.try_get("api")?,
             kept_block: row.try_get("kept_block")?,
+            state_before: row.try_get("state_before")?,
             from_revision: row.try_get("from_revision")?,
             document: row.try_get("document")?,
         })

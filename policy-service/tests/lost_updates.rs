@@ -161,3 +161,45 @@ async fn what_nobody_reads_of_a_query_is_refused() {
         assert_eq!(service.revision().await, revision, "{path}");
     }
 }
+
+/// Every operation with a body, and a field that it does not know: at the top and inside.
+#[tokio::test]
+async fn no_field_of_a_body_is_dropped() {
+    let service = Service::start().await;
+    service.seed().await;
+    let limit = json!({"requests": 1, "per": "day", "x": 1});
+    for (method, path, body, field) in [
+        (Method::POST, "/v1/subscriptions/s-1/block", json!({"reason": "late", "until": 1}), "reason"),
+        (Method::POST, "/v1/subscriptions/s-1/block", json!({"state": "BLOCKED", "until": 1}), "until"),
+        (Method::POST, "/v1/subscriptions/s-1/block", json!({"note": "late"}), "note"),
+        (Method::POST, "/v1/subscriptions/s-1/block", json!({"from": 1}), "from"),
+        (Method::POST, "/v1/subscriptions/s-1/unblock", json!({"reason": "paid"}), "reason"),
+        (Method::POST, "/v1/applications/app-1/block", json!({"reason": "late"}), "reason"),
+        (Method::POST, "/v1/applications/app-1/unblock", json!({"reason": "paid"}), "reason"),
+        (Method::POST, "/v1/keys/k-1/revoke", json!({"reason": "leaked"}), "reason"),
+        (Method::POST, "/v1/keys/k-1/regenerate", json!({"x": 1}), "x"),
+        (Method::POST, "/v1/applications/app-1/keys", json!({"x": 1}), "x"),
+        (Method::DELETE, "/v1/keys/k-1", json!({"reason": "leaked"}), "reason"),
+        (Method::DELETE, "/v1/subscriptions/s-1", json!({"reason": "late"}), "reason"),
+        (Method::POST, "/v1/subscriptions", json!({"status": "BLOCKED"}), "status"),
+        (Method::PUT, "/v1/subscriptions/s-1", json!({"blocked_until": 1}), "blocked_until"),
+        (Method::PUT, "/v1/applications/app-1", json!({"x": 1}), "x"),
+        (Method::PUT, "/v1/keys/k-1", json!({"expires": 1}), "expires"),
+        (Method::PUT, "/v1/apis/api-1", json!({"match": [{"path": "/a", "x": 1}]}), "match[0].x"),
+        (Method::POST, "/v1/plans", json!({"limits": [limit]}), "limits[0].x"),
+        (Method::POST, "/v1/plans", json!({"burst": limit}), "burst.x"),
+        (Method::POST, "/v1/plans", json!({"operations": [{"path": "/a", "x": 1}]}), "operations[0].x"),
+        (Method::POST, "/v1/deny-policies", json!({"type": "IP", "value": "::1", "until": 1}), "until"),
+    ] {
+        service.admin(method, path, body).await.expect_problem(422, Some(field));
+    }
+    assert_eq!(service.revision().await, 4);
+    let block = "/v1/subscriptions/s-1/block";
+    let both = service.post(&format!("{block}?state=BLOCKED"), json!({"state": "PROD_ONLY_BLOCKED"})).await;
+    both.expect_problem(422, Some("state"));
+    let blocked = service.post(block, json!({"state": "PROD_ONLY_BLOCKED"})).await.expect(200).json();
+    assert_eq!(blocked["state"], "PROD_ONLY_BLOCKED");
+    let same = service.post(&format!("{block}?state=BLOCKED"), json!({"state": "BLOCKED"})).await.expect(200).json();
+    assert_eq!(same["state"], "BLOCKED");
+    assert_eq!(service.post(block, json!({})).await.expect(200).json()["state"], "BLOCKED");
+}

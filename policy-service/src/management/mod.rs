@@ -134,6 +134,7 @@ async fn begin(store: &Store, kind: Kind, id: &str, if_match: &IfMatch) -> Resul
 /// Commits a change and answers with the row that came of it.
 async fn answer<R: Resource>(mut change: Change, mut shown: R) -> Result<Response, Problem> {
     let mut headers = tag::put_on(&mut change, &mut shown).await?;
+    R::complement(change.store(), std::slice::from_mut(&mut shown)).await?;
     tag::commit(change, &mut headers).await?;
     Ok((headers, Body(shown)).into_response())
 }

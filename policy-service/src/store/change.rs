@@ -13,7 +13,7 @@ use std::{
 
 use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
 
-use super::{Error, Kind, State, Store, Version, api_match, new_word, read};
+use super::{Error, Kind, State, Store, Version, api_match, deny_target, new_word, read};
 
 /// Rows in one statement: ten values each, and SQLite takes 32,766.
 pub const MAX_ROWS_AT_ONCE: usize = 1_000;
@@ -100,6 +100,11 @@ impl Change {
         &mut self.transaction
     }
 
+    /// The database that is changed, for reading what held before.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// How many rows of `kind` there are.
     pub fn count(&self, kind: Kind) -> i64 {
         self.state.count(kind)
@@ -166,6 +171,9 @@ impl Change {
             if row.kind == Kind::Api {
                 api_match::add(&mut self.transaction, &row.id, &row.document).await?;
             }
+            if row.kind == Kind::DenyPolicy {
+                deny_target::add(&mut self.transaction, &row.id, &row.document).await?;
+            }
         }
         self.dirty = true;
         Ok(())
@@ -190,6 +198,9 @@ impl Change {
         sqlx::query(statement).bind(revision).bind(held.seq).execute(&mut *self.transaction).await?;
         if held.kind == Kind::Api {
             api_match::remove(&mut self.transaction, &held.id).await?;
+        }
+        if held.kind == Kind::DenyPolicy {
+            deny_target::remove(&mut self.transaction, &held.id).await?;
         }
         self.add_to_count(held.kind, -1);
         self.dirty = true;

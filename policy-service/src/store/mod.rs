@@ -9,6 +9,7 @@
 pub mod api_match;
 pub mod as_of;
 pub mod change;
+pub mod deny_target;
 mod error;
 pub mod history;
 mod kind;
@@ -243,6 +244,7 @@ impl Store {
             .execute(&writer)
             .await?;
         api_match::fill(&writer).await?;
+        deny_target::fill(&writer).await?;
         let secret: Vec<u8> = sqlx::query_scalar("SELECT secret FROM history").fetch_one(&writer).await?;
         let secret = Secret::new(&secret)?;
         let readers = pool().max_connections(READERS).connect_with(options.pragma("query_only", "ON")).await?;

@@ -130,10 +130,15 @@ impl Service {
         Self { url, store, stopping, client: client(), serving, directory }
     }
 
+    /// A connection of its own to the database, past the service.
+    pub async fn connection(&self) -> SqliteConnection {
+        let url = format!("sqlite:{}", self.directory.path().join("policy.db").display());
+        SqliteConnection::connect(&url).await.unwrap()
+    }
+
     /// Writes a backup of the database to `file` while the service runs.
     pub async fn back_up(&self, file: &Path) {
-        let url = format!("sqlite:{}", self.directory.path().join("policy.db").display());
-        let mut connection = SqliteConnection::connect(&url).await.unwrap();
+        let mut connection = self.connection().await;
         sqlx::query("VACUUM INTO ?").bind(file.to_str().unwrap()).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
     }

@@ -316,3 +316,36 @@ async fn a_key_that_gateways_would_leave_out_is_refused() {
     let row: keygate::policy::wire::KeyRow<'_> = serde_json::from_str(&row).unwrap();
     assert!(keygate::store::change::takes(&keygate::policy::rows::Key::try_from(row).unwrap()));
 }
+
+#[tokio::test]
+async fn a_revoked_key_does_not_come_back_after_its_row_is_deleted() {
+    for way in ["revoke", "put", "regenerate", "application", "not revoked"] {
+        let service = Service::start().await;
+        service.seed().await;
+        match way {
+            "put" => service.put("/v1/keys/k-1", json!({"state": "REVOKED"})).await.expect(200),
+            "regenerate" => service.post("/v1/keys/k-1/regenerate", json!({"id": "k-2"})).await.expect(201),
+            "not revoked" => service.get("/v1/keys/k-1").await.expect(200),
+            _ => service.post("/v1/keys/k-1/revoke", Value::Null).await.expect(200),
+        };
+        if way == "application" {
+            service.delete("/v1/applications/app-1").await.expect(204);
+            service.post("/v1/applications", json!({"id": "app-1"})).await.expect(201);
+        } else {
+            service.delete("/v1/keys/k-1").await.expect(204);
+        }
+        for body in [
+            json!({"id": "k-1", "application": "app-1", "sha256": digest(1)}),
+            json!({"application": "app-1", "sha256": digest(1).to_uppercase()}),
+            json!({"id": "k-9", "application": "app-1", "sha256": digest(1), "type": "SANDBOX"}),
+        ] {
+            let answer = service.post("/v1/keys", body).await;
+            if way == "not revoked" {
+                answer.expect(201);
+                break;
+            }
+            assert!(answer.expect_problem(409, None).text.contains("key was revoked"), "{way}");
+        }
+        service.post("/v1/keys", json!({"application": "app-1", "sha256": digest(2)})).await.expect(201);
+    }
+}

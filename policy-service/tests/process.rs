@@ -442,6 +442,21 @@ fn an_import_leaves_out_what_is_wrong_and_says_where_it_stood() {
     assert!(!success && said.contains("none.json"), "{said}");
 }
 
+#[tokio::test]
+async fn an_import_brings_no_revoked_key_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let key = |number| json!({"id": format!("k-{number}"), "application": "x", "sha256": digest(number)});
+    let page = json!({"applications": [{"id": "x"}], "keys": [key(1), key(2)]});
+    assert!(import(directory.path(), &page.to_string()).0);
+    let running = Running::start(directory.path());
+    for (method, path) in [(Method::POST, "/v1/keys/k-1/revoke"), (Method::DELETE, "/v1/keys/k-1")] {
+        let request = running.client.request(method, format!("{}{path}", running.url)).bearer_auth(TOKEN);
+        assert!(request.send().await.unwrap().status().is_success());
+    }
+    let (success, said) = import(directory.path(), &page.to_string());
+    assert!(!success && said.contains("keys[0]: key was revoked") && said.contains("1 rows were refused"), "{said}");
+}
+
 #[test]
 fn an_import_lifts_no_block() {
     let directory = tempfile::tempdir().unwrap();

@@ -493,3 +493,39 @@ async fn a_gateway_cannot_report_more_than_it_can_have_served() {
     let receipt = report_as(&service, "other", "other-secret", &own).await.expect(200).json();
     assert_eq!((receipt["rejected"].clone(), total(&service, "allowed").await), (json!(0), grown + 100 * second));
 }
+
+#[tokio::test]
+async fn an_application_that_is_made_again_has_used_nothing() {
+    for blocked in [false, true] {
+        let service = Service::start().await;
+        service.seed().await;
+        let plan = |id: &str, limit: u64| json!({"id": id, "limits": [{"requests": limit, "per": "month"}]});
+        service.post("/v1/plans", plan("small", 20)).await.expect(201);
+        service.put("/v1/applications/app-1", json!({"plan": "small"})).await.expect(200);
+        service.put("/v1/subscriptions/s-1", json!({"plan": "small"})).await.expect(200);
+        report(&service, &batch("b-1", vec![count("app-1", "api-1", "allowed", 20)])).await;
+        for path in ["/v1/applications/app-1", "/v1/subscriptions/s-1"] {
+            assert!(service.get(path).await.json()["used_up_until"].is_u64(), "{path}");
+        }
+        if blocked {
+            service.post("/v1/applications/app-1/block", Value::Null).await.expect(200);
+        }
+        service.delete("/v1/applications/app-1").await.expect(if blocked { 200 } else { 204 });
+        if blocked {
+            service.post("/v1/applications/app-1/unblock", Value::Null).await.expect(200);
+        }
+        assert_eq!(total(&service, "allowed").await, 20, "it is still billed");
+        service.post("/v1/applications", json!({"id": "app-1", "plan": "small"})).await.expect(201);
+        let subscription = json!({"id": "s-1", "application": "app-1", "api": "api-1", "plan": "small"});
+        service.post("/v1/subscriptions", subscription).await.expect(201);
+        report(&service, &batch("b-2", vec![count("app-1", "api-1", "allowed", 19)])).await;
+        for path in ["/v1/applications/app-1", "/v1/subscriptions/s-1"] {
+            assert!(service.get(path).await.json()["used_up_until"].is_null(), "{path}");
+        }
+        report(&service, &batch("b-3", vec![count("app-1", "api-1", "allowed", 1)])).await;
+        for path in ["/v1/applications/app-1", "/v1/subscriptions/s-1"] {
+            assert!(service.get(path).await.json()["used_up_until"].is_u64(), "{path}");
+        }
+        assert_eq!(total(&service, "allowed").await, 40);
+    }
+}

@@ -166,6 +166,8 @@ impl Resource for Application {
                 }
             }
         }
+        // What is billed stays. An application that is made under the same id has used nothing.
+        usage::forget_totals(change.connection(), &held.id).await?;
         if shown.state != Some(ApplicationState::Blocked) {
             return Ok(change.remove(held).await.map(|()| None)?);
         }

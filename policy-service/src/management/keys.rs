@@ -150,6 +150,14 @@ impl Resource for Key {
         Ok(NewRow { application: self.application.clone(), ..row })
     }
 
+    /// A digest that was revoked stays revoked, also after its row is deleted: whoever has the key still has it.
+    async fn check_beside(&self, change: &mut Change, held: Option<&Self>) -> Result<(), Problem> {
+        if held.is_some() || change.revoked(&[&self.identity()]).await?.is_empty() {
+            return Ok(());
+        }
+        Err(Problem::conflict("key was revoked, which is final; issue another key"))
+    }
+
     async fn settle(&mut self, _: &mut Change, held: Option<&Self>) -> Result<(), Problem> {
         self.replaced_by = held.and_then(|held| held.replaced_by.clone());
         Ok(())

@@ -137,6 +137,16 @@ impl Change {
         Ok(found.await?.into_iter().collect())
     }
 
+    /// Which of these digests belong to keys that were revoked and deleted.
+    pub async fn revoked(&mut self, digests: &[&str]) -> Result<HashSet<String>, Error> {
+        let digests = serde_json::json!(digests).to_string();
+        let found = sqlx::query_scalar(
+            "SELECT sha256 FROM revoked_key WHERE sha256 IN (SELECT value FROM json_each(?)) AND NOT EXISTS \
+             (SELECT 1 FROM version WHERE until_revision IS NULL AND kind = 3 AND identity = sha256)",
+        );
+        Ok(found.bind(digests).fetch_all(&mut *self.transaction).await?.into_iter().collect())
+    }
+
     /// Adds a row that is not there.
     pub async fn insert(&mut self, row: &NewRow) -> Result<(), Error> {
         self.insert_all(std::slice::from_ref(row)).await
@@ -188,6 +198,9 @@ impl Change {
     /// Takes a row away.
     pub async fn remove(&mut self, held: &Version) -> Result<(), Error> {
         let revision = self.revision();
+        if held.kind == Kind::Key {
+            read::remember_revoked(&mut self.transaction, held.seq).await?;
+        }
         // What this same change brought never held at any revision.
         let statement = if held.from_revision == revision {
             "DELETE FROM version WHERE seq = ?2"

@@ -244,6 +244,12 @@ pub async fn forget_key(connection: &mut SqliteConnection, id: &str) -> Result<(
     Ok(())
 }
 
+/// Forgets how much an application used of its plans: it is gone, and another may get its id. Hourly rows stay, for bills.
+pub async fn forget_totals(connection: &mut SqliteConnection, application: &str) -> Result<(), Error> {
+    sqlx::query("DELETE FROM usage_total WHERE application = ?").bind(application).execute(connection).await?;
+    Ok(())
+}
+
 /// Takes away what is too old: hourly rows after `days`, and what nobody looks at any more.
 pub async fn tidy(connection: &mut SqliteConnection, now: i64, days: i64) -> Result<(), Error> {
     sqlx::query("DELETE FROM usage_batch WHERE received_at < ?")

@@ -58,7 +58,39 @@ pub fn document(handlers: &utoipa::openapi::OpenApi) -> Arc<str> {
     for schema in ["Application", "Subscription"] {
         insert(&mut document, &format!("/components/schemas/{schema}/properties"), "deleted", deleted.clone());
     }
+    for schema in ["Api", "Application", "Key", "Subscription", "Plan", "DenyPolicy"] {
+        tell_sent_from_shown(&mut document, schema);
+    }
+    insert(&mut document, "/components/schemas/IssuedKey/properties", "id", json!({"type": "string"}));
+    for (_, required) in members(&mut document, "/components/schemas/IssuedKey").filter(|(name, _)| *name == "required")
+    {
+        required.as_array_mut().into_iter().for_each(|required| required.push(json!("id")));
+    }
     document.to_string().into()
+}
+
+/// Describes a row that is sent apart from one that is shown: the `id` may be left out of the first, and is always in the
+/// second, as gateways need it.
+fn tell_sent_from_shown(document: &mut Value, name: &str) {
+    let place = format!("/components/schemas/{name}");
+    let Some(sent) = document.pointer(&place).cloned() else { return };
+    insert(document, "/components/schemas", &format!("New{name}"), sent);
+    let id =
+        json!({"type": "string", "description": "1 to 256 bytes without control characters; made if none was given."});
+    insert(document, &format!("{place}/properties"), "id", id);
+    if let Some(shown) = document.pointer_mut(&place).and_then(Value::as_object_mut) {
+        let required = shown.entry("required").or_insert_with(|| json!([]));
+        required.as_array_mut().into_iter().for_each(|required| required.push(json!("id")));
+    }
+    let (shown, sent) = (json!(format!("#{place}")), json!(format!("#/components/schemas/New{name}")));
+    for (_, operations) in members(document, "/paths") {
+        for (_, operation) in members(operations, "") {
+            let schema = operation.pointer_mut("/requestBody/content/application~1json/schema/$ref");
+            if let Some(schema) = schema.filter(|schema| **schema == shown) {
+                *schema = sent.clone();
+            }
+        }
+    }
 }
 
 /// Adds to an operation the answers that its kind can have.

@@ -497,3 +497,24 @@ async fn a_deny_policy_that_names_nothing_says_so() {
     service.delete("/v1/applications/app-1").await.expect(200);
     assert_eq!(service.get("/v1/deny-policies/d").await.json()["applies"], false);
 }
+
+/// A key without an id is one that no gateway takes.
+#[tokio::test]
+async fn a_key_always_has_an_id() {
+    let service = seeded().await;
+    for (number, id) in [(10, None), (11, Some(Value::Null)), (12, Some(json!("k-own")))] {
+        let mut key = json!({"application": "app-1", "sha256": digest(number)});
+        if let Some(id) = id.clone() {
+            key["id"] = id;
+        }
+        let made = service.post("/v1/keys", key).await.expect(201).json();
+        assert!(made["id"].as_str().is_some_and(|made| id == Some(json!(made)) || made.starts_with("k-")), "{made}");
+    }
+    for id in [json!(""), json!(5), json!(" k"), json!("k\n")] {
+        let key = json!({"id": id, "application": "app-1", "sha256": digest(13)});
+        service.post("/v1/keys", key).await.expect_problem(422, Some("id"));
+    }
+    let keys = service.feed("/v1/policy").await.json()["keys"].clone();
+    assert_eq!(keys.as_array().unwrap().len(), 4);
+    assert!(keys.as_array().unwrap().iter().all(|key| key["id"].is_string()), "{keys}");
+}

@@ -328,3 +328,25 @@ fn check(document: &Value, method: &str, path: &str, answer: &Answer) {
     let found = wrong(document, schema, &body, "body");
     assert!(found.is_empty(), "{name}: {found:?} in {body}");
 }
+
+/// A row that is shown always has an id, since gateways take none without; one that is sent may leave it out.
+#[tokio::test]
+async fn an_id_is_optional_only_in_what_is_sent() {
+    let document = document(&Service::start().await).await;
+    for name in ["Api", "Application", "Key", "Subscription", "Plan", "DenyPolicy", "IssuedKey"] {
+        let shown = &document["components"]["schemas"][name];
+        assert!(shown["required"].as_array().unwrap().contains(&json!("id")), "{name}: {shown}");
+        assert_eq!(shown["properties"]["id"]["type"], "string", "{name}");
+        if name == "IssuedKey" {
+            continue;
+        }
+        let sent = &document["components"]["schemas"][format!("New{name}")];
+        let required = sent.get("required").and_then(Value::as_array);
+        assert!(required.is_none_or(|required| !required.contains(&json!("id"))), "{name}: {sent}");
+        let place = json!(format!("#/components/schemas/New{name}"));
+        let bodies = operations(&document).into_iter().filter(|(_, _, operation)| {
+            operation["requestBody"]["content"]["application/json"]["schema"]["$ref"] == place
+        });
+        assert_eq!(bodies.count(), 2, "{name}: POST and PUT");
+    }
+}

@@ -458,6 +458,48 @@ async fn an_import_brings_no_revoked_key_back() {
 }
 
 #[test]
+fn an_import_refuses_another_format() {
+    let page = |format: Value| json!({"format": format, "applications": [{"id": "x"}]}).to_string();
+    for (format, good) in [
+        (json!(1), true),
+        (Value::Null, true),
+        (json!(2), false),
+        (json!(0), false),
+        (json!("1"), false),
+        (json!(1.5), false),
+        (json!([1]), false),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let (success, said) = import(directory.path(), &page(format.clone()));
+        assert_eq!(success, good, "{format}: {said}");
+        assert!(good || said.contains("page 1 has the format"), "{said}");
+    }
+}
+
+/// The database holds digests of keys, and who owns what: nobody else on the machine reads it.
+#[tokio::test]
+async fn the_files_of_the_database_are_their_owners_alone() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    for earlier in [None, Some(0o644), Some(0o666)] {
+        let directory = tempfile::tempdir().unwrap();
+        if let Some(mode) = earlier {
+            assert!(import(directory.path(), "{}").0);
+            let file = directory.path().join("policy.db");
+            std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let running = Running::start(directory.path());
+        running.post("/v1/apis", json!({"id": "a"})).await;
+        let mut files = 0;
+        for file in std::fs::read_dir(directory.path()).unwrap() {
+            let file = file.unwrap();
+            assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o600, "{file:?} {earlier:?}");
+            files += 1;
+        }
+        assert_eq!(files, 3, "the database, its log and the log's index");
+    }
+}
+
+#[test]
 fn an_import_lifts_no_block() {
     let directory = tempfile::tempdir().unwrap();
     let page = |application: &str, subscription: &str| {

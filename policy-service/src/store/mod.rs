@@ -18,6 +18,9 @@ pub mod read;
 pub mod usage;
 
 use std::{
+    fs::{OpenOptions, Permissions},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::Path,
     str::FromStr as _,
     sync::{
         Arc,
@@ -232,6 +235,7 @@ impl Store {
         if belongs_to_another(url).await.map_err(named)? {
             return Err(Error::Foreign(file.to_owned()));
         }
+        keep_private(options.get_filename(), settings.must_exist);
         let opened = pool().max_connections(1).connect_with(options.clone()).await;
         let writer = opened.map_err(|error| named(error.into()))?;
         sqlx::migrate!().run(&writer).await?;
@@ -350,6 +354,27 @@ fn file_of(url: &str) -> Result<&str, Error> {
         return Err(Error::Url(url.to_owned()));
     }
     Ok(file)
+}
+
+/// Makes the database its owner's alone, before SQLite opens it: the files that SQLite puts beside it get its permissions.
+/// Files that an earlier version left open to others are closed.
+fn keep_private(file: &Path, must_exist: bool) {
+    const OWNER_ALONE: u32 = 0o600;
+    if !must_exist {
+        // A file that is there stays as it is. What else is wrong with it SQLite says better.
+        let _ = OpenOptions::new().write(true).create_new(true).mode(OWNER_ALONE).open(file);
+    }
+    for end in ["", "-wal", "-shm"] {
+        let mut beside = file.as_os_str().to_owned();
+        beside.push(end);
+        let Ok(held) = std::fs::metadata(&beside) else { continue };
+        if held.permissions().mode() & 0o777 == OWNER_ALONE || !held.is_file() {
+            continue;
+        }
+        if let Err(error) = std::fs::set_permissions(&beside, Permissions::from_mode(OWNER_ALONE)) {
+            tracing::warn!(%error, "others may read the database, and its permissions cannot be changed");
+        }
+    }
 }
 
 /// Whether another program has put tables into the file. It is only read: to open it for writing changes it.

@@ -13,6 +13,10 @@ use axum::{
     response::Response,
     routing::get,
 };
+use hyper::{
+    body::Incoming,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
@@ -29,6 +33,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     auth::Administrator,
     feed::{self, Feed},
+    guesses::{self, Guesses, Peer},
     management, openapi,
     problem::Problem,
     store::Store,
@@ -81,6 +86,7 @@ pub fn router(store: Store, feed: Feed, administrator: Administrator) -> Router 
             let detail = format!("{} is not possible here; the allow header says what is", request.method());
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
         })
+        .layer(middleware::from_fn_with_state(Guesses::default(), guesses::slow))
         .layer(middleware::map_response(secure))
 }
 
@@ -129,7 +135,14 @@ pub async fn serve(listener: TcpListener, router: Router, stopping: Cancellation
             accepted = accept(&listener, &room) => accepted,
         };
         let Some((stream, permit)) = accepted else { continue };
-        let service = TowerToHyperService::new(router.clone());
+        let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
+        let routes = TowerToHyperService::new(router.clone());
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(peer);
+            }
+            routes.call(request)
+        });
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {

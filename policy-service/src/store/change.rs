@@ -13,9 +13,9 @@ use std::{
 
 use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
 
-use super::{Error, Kind, State, Store, Version, api_match, new_word, read};
+use super::{Error, Kind, State, Store, Version, api_match, deny_target, new_word, read};
 
-/// Rows in one statement: nine values each, and SQLite takes 32,766.
+/// Rows in one statement: ten values each, and SQLite takes 32,766.
 pub const MAX_ROWS_AT_ONCE: usize = 1_000;
 
 /// By what a row is known.
@@ -44,6 +44,8 @@ pub struct NewRow {
     pub plan: Option<String>,
     /// The block that stays of a deleted subscription.
     pub kept_block: Option<String>,
+    /// The state that a blocked subscription gets back.
+    pub state_before: Option<String>,
     /// The row as the feed shows it, JSON.
     pub document: String,
 }
@@ -98,6 +100,11 @@ impl Change {
         &mut self.transaction
     }
 
+    /// The database that is changed, for reading what held before.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// How many rows of `kind` there are.
     pub fn count(&self, kind: Kind) -> i64 {
         self.state.count(kind)
@@ -130,6 +137,16 @@ impl Change {
         Ok(found.await?.into_iter().collect())
     }
 
+    /// Which of these digests belong to keys that were revoked and deleted.
+    pub async fn revoked(&mut self, digests: &[&str]) -> Result<HashSet<String>, Error> {
+        let digests = serde_json::json!(digests).to_string();
+        let found = sqlx::query_scalar(
+            "SELECT sha256 FROM revoked_key WHERE sha256 IN (SELECT value FROM json_each(?)) AND NOT EXISTS \
+             (SELECT 1 FROM version WHERE until_revision IS NULL AND kind = 3 AND identity = sha256)",
+        );
+        Ok(found.bind(digests).fetch_all(&mut *self.transaction).await?.into_iter().collect())
+    }
+
     /// Adds a row that is not there.
     pub async fn insert(&mut self, row: &NewRow) -> Result<(), Error> {
         self.insert_all(std::slice::from_ref(row)).await
@@ -142,7 +159,8 @@ impl Change {
         }
         let revision = self.revision();
         let mut query = sqlx::QueryBuilder::<Sqlite>::new(
-            "INSERT INTO version (kind, id, identity, application, api, plan, kept_block, from_revision, document) ",
+            "INSERT INTO version (kind, id, identity, application, api, plan, kept_block, state_before, \
+             from_revision, document) ",
         );
         query.push_values(rows, |mut values, row| {
             values
@@ -153,6 +171,7 @@ impl Change {
                 .push_bind(&row.api)
                 .push_bind(&row.plan)
                 .push_bind(&row.kept_block)
+                .push_bind(&row.state_before)
                 .push_bind(revision)
                 .push_bind(&row.document);
         });
@@ -161,6 +180,9 @@ impl Change {
             self.add_to_count(row.kind, 1);
             if row.kind == Kind::Api {
                 api_match::add(&mut self.transaction, &row.id, &row.document).await?;
+            }
+            if row.kind == Kind::DenyPolicy {
+                deny_target::add(&mut self.transaction, &row.id, &row.document).await?;
             }
         }
         self.dirty = true;
@@ -176,6 +198,9 @@ impl Change {
     /// Takes a row away.
     pub async fn remove(&mut self, held: &Version) -> Result<(), Error> {
         let revision = self.revision();
+        if held.kind == Kind::Key {
+            read::remember_revoked(&mut self.transaction, held.seq).await?;
+        }
         // What this same change brought never held at any revision.
         let statement = if held.from_revision == revision {
             "DELETE FROM version WHERE seq = ?2"
@@ -186,6 +211,9 @@ impl Change {
         sqlx::query(statement).bind(revision).bind(held.seq).execute(&mut *self.transaction).await?;
         if held.kind == Kind::Api {
             api_match::remove(&mut self.transaction, &held.id).await?;
+        }
+        if held.kind == Kind::DenyPolicy {
+            deny_target::remove(&mut self.transaction, &held.id).await?;
         }
         self.add_to_count(held.kind, -1);
         self.dirty = true;

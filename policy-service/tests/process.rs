@@ -436,6 +436,21 @@ fn an_import_leaves_out_what_is_wrong_and_says_where_it_stood() {
     assert!(!success && said.contains("none.json"), "{said}");
 }
 
+/// Of an application that was deleted while it was blocked only the block is there.
+#[tokio::test]
+async fn an_import_gives_no_key_to_a_deleted_application() {
+    let directory = tempfile::tempdir().unwrap();
+    let blocked = json!({"applications": [{"id": "x", "state": "BLOCKED"}]});
+    assert!(import(directory.path(), &blocked.to_string()).0);
+    let running = Running::start(directory.path());
+    let request = running.client.delete(format!("{}/v1/applications/x", running.url)).bearer_auth(TOKEN);
+    assert_eq!(request.send().await.unwrap().status(), 200);
+    let page = json!({"keys": [{"id": "k", "application": "x", "sha256": digest(1)}], "applications": [{"id": "x"}]});
+    let (success, said) = import(directory.path(), &page.to_string());
+    assert!(!success && said.matches("refused: page").count() == 2, "{said}");
+    assert_eq!(running.policy("/v1/policy").await["keys"], json!([]));
+}
+
 #[tokio::test]
 async fn an_import_brings_no_revoked_key_back() {
     let directory = tempfile::tempdir().unwrap();

@@ -163,7 +163,7 @@ impl<'s> Bulk<'s> {
             if ids.is_empty() {
                 continue;
             }
-            let found = change.taken(kind, Name::Id, &ids).await?;
+            let found = change.taken(kind, Name::Present, &ids).await?;
             missing.extend(ids.iter().filter(|id| !found.contains(**id)).map(|id| (kind, (*id).to_owned())));
             let known = self.known.entry(kind).or_default();
             if known.len() < MAX_KNOWN {

@@ -25,6 +25,8 @@ pub enum Name {
     Id,
     /// What the feed calls it.
     Identity,
+    /// What management calls it, of things that are there: of a deleted one a block may be left.
+    Present,
 }
 
 /// A row to be put.
@@ -125,6 +127,10 @@ impl Change {
         let statement = match name {
             Name::Id => {
                 "SELECT id FROM version WHERE until_revision IS NULL AND kind = ? \
+                 AND id IN (SELECT value FROM json_each(?))"
+            }
+            Name::Present => {
+                "SELECT id FROM version WHERE until_revision IS NULL AND kind = ? AND kept_block IS NULL \
                  AND id IN (SELECT value FROM json_each(?))"
             }
             Name::Identity => {

@@ -17,6 +17,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+/// Characters of an administrator's token below which the log warns of it: 16 at random have more than 90 bits.
+const SHORT_TOKEN: usize = 16;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
@@ -25,7 +28,11 @@ async fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(filter)
         .init();
-    let result = match Cli::read().command {
+    let arguments = Cli::read();
+    if let Err(error) = outlive_a_full_file() {
+        tracing::warn!(%error, "a file that reaches the limit of its size will end this program");
+    }
+    let result = match arguments.command {
         Command::Serve(arguments) => serve(arguments).await,
         Command::Import(arguments) => import::run(&arguments).await,
         Command::RenewEpoch(arguments) => renew_epoch(&arguments.database).await,
@@ -42,6 +49,11 @@ async fn main() -> ExitCode {
 async fn serve(arguments: Serve) -> Result<(), Box<dyn Error>> {
     server::descriptors::raise();
     let administrator = Administrator::new(&arguments.admin_token)?;
+    if arguments.admin_token.len() < SHORT_TOKEN {
+        tracing::warn!(
+            "POLICY_ADMIN_TOKEN has fewer than {SHORT_TOKEN} characters and can be guessed; make a longer one at random"
+        );
+    }
     let gateways = Gateways::parse(&arguments.gateways, arguments.gateway_apis.as_deref())?;
     gateways.check_apart(&administrator)?;
     let settings = store::Settings {
@@ -87,6 +99,13 @@ async fn warn_of_clashes(store: &Store) -> Result<(), Box<dyn Error>> {
         );
     }
     Ok(())
+}
+
+/// Keeps SIGXFSZ from ending the program: a write beyond the limit of a file's size is then an error like a full disk.
+fn outlive_a_full_file() -> std::io::Result<()> {
+    const SIGXFSZ: i32 = 25;
+    // The handler stays; nobody waits for the signal.
+    signal(SignalKind::from_raw(SIGXFSZ)).map(drop)
 }
 
 fn stop_on_signal(stopping: CancellationToken) -> std::io::Result<()> {

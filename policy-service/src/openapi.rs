@@ -55,8 +55,42 @@ pub fn document(handlers: &utoipa::openapi::OpenApi) -> Arc<str> {
     flatten(&mut document, "/components/schemas/IssuedKey");
     let deleted = json!({"type": "boolean", "readOnly": true,
         "description": "It was deleted while it was blocked; the block stays until it is unblocked. Absent: it was not."});
-    insert(&mut document, "/components/schemas/Subscription/properties", "deleted", deleted);
+    for schema in ["Application", "Subscription"] {
+        insert(&mut document, &format!("/components/schemas/{schema}/properties"), "deleted", deleted.clone());
+    }
+    for schema in ["Api", "Application", "Key", "Subscription", "Plan", "DenyPolicy"] {
+        tell_sent_from_shown(&mut document, schema);
+    }
+    insert(&mut document, "/components/schemas/IssuedKey/properties", "id", json!({"type": "string"}));
+    for (_, required) in members(&mut document, "/components/schemas/IssuedKey").filter(|(name, _)| *name == "required")
+    {
+        required.as_array_mut().into_iter().for_each(|required| required.push(json!("id")));
+    }
     document.to_string().into()
+}
+
+/// Describes a row that is sent apart from one that is shown: the `id` may be left out of the first, and is always in the
+/// second, as gateways need it.
+fn tell_sent_from_shown(document: &mut Value, name: &str) {
+    let place = format!("/components/schemas/{name}");
+    let Some(sent) = document.pointer(&place).cloned() else { return };
+    insert(document, "/components/schemas", &format!("New{name}"), sent);
+    let id =
+        json!({"type": "string", "description": "1 to 256 bytes without control characters; made if none was given."});
+    insert(document, &format!("{place}/properties"), "id", id);
+    if let Some(shown) = document.pointer_mut(&place).and_then(Value::as_object_mut) {
+        let required = shown.entry("required").or_insert_with(|| json!([]));
+        required.as_array_mut().into_iter().for_each(|required| required.push(json!("id")));
+    }
+    let (shown, sent) = (json!(format!("#{place}")), json!(format!("#/components/schemas/New{name}")));
+    for (_, operations) in members(document, "/paths") {
+        for (_, operation) in members(operations, "") {
+            let schema = operation.pointer_mut("/requestBody/content/application~1json/schema/$ref");
+            if let Some(schema) = schema.filter(|schema| **schema == shown) {
+                *schema = sent.clone();
+            }
+        }
+    }
 }
 
 /// Adds to an operation the answers that its kind can have.
@@ -66,6 +100,15 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     let mut add = |status: &str, description: &str| {
         responses.entry(status).or_insert_with(|| json!({"description": description, "content": {JSON: problem()}}));
     };
+    let is_action = ["/block", "/unblock", "/revoke", "/regenerate"].iter().any(|end| path.ends_with(end));
+    let is_conditional = matches!(method, "put" | "delete") || is_action;
+    if is_conditional {
+        add("412", "the row is another version than `if-match` names");
+        add("422", "a field of the body cannot be used; `field` says which");
+    }
+    if path.starts_with("/v1/") && method != "get" {
+        add("400", "a parameter or the body cannot be used");
+    }
     if path.contains('{') {
         add("400", "the id is no UTF-8");
     }
@@ -81,13 +124,30 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         }
         add("default", "any other error");
     }
-    for (status, response) in responses {
+    let is_management = path.starts_with("/v1/") && !["/v1/usage", "/v1/policy"].contains(&path);
+    for (status, response) in responses.iter_mut() {
+        if is_management && status.starts_with('2') {
+            if path.contains('{') || method != "get" {
+                let etag = json!({"description": "the version of the row, if one is there; for `if-match`", "schema": {"type": "string"}});
+                insert(response, "", "headers", json!({"etag": etag}));
+            }
+            if method != "get" {
+                let revision = json!({"description": "the revision of the policy that has the change", "schema": {"type": "integer"}});
+                insert(response, "/headers", "x-policy-revision", revision);
+            }
+        }
         if status.starts_with(['4', '5', 'd'])
             && let Some(content) = response.get_mut("content").and_then(Value::as_object_mut)
             && let Some(schema) = content.remove(JSON)
         {
             content.insert(PROBLEM.to_owned(), schema);
         }
+    }
+    if is_conditional && let Some(operation) = operation.as_object_mut() {
+        let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
+        let if_match = json!({"name": "if-match", "in": "header", "required": false, "schema": {"type": "string"},
+            "description": "An `etag`: the row is changed only if it is still this version."});
+        parameters.as_array_mut().into_iter().for_each(|parameters| parameters.push(if_match.clone()));
     }
 }
 

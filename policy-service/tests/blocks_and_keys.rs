@@ -23,7 +23,7 @@ async fn fed(service: &Service) -> Value {
 }
 
 #[tokio::test]
-async fn a_block_is_in_the_feed_when_the_answer_is_there_and_unblocking_is_whole() {
+async fn a_block_is_in_the_feed_when_the_answer_is_there_and_unblocking_gives_back_what_was() {
     for start in
         ["UNBLOCKED", "BLOCKED", "PROD_ONLY_BLOCKED", "ON_HOLD", "REJECTED", "TIER_UPDATE_PENDING", "DELETE_PENDING"]
     {
@@ -41,10 +41,8 @@ async fn a_block_is_in_the_feed_when_the_answer_is_there_and_unblocking_is_whole
         }
         for _ in 0..2 {
             let unblocked = service.post("/v1/subscriptions/s-1/unblock", Value::Null).await.expect(200);
-            assert_eq!(
-                (unblocked.json()["state"].clone(), fed(&service).await),
-                (json!("UNBLOCKED"), json!("UNBLOCKED"))
-            );
+            let before = if start.ends_with("BLOCKED") { "UNBLOCKED" } else { start };
+            assert_eq!((unblocked.json()["state"].clone(), fed(&service).await), (json!(before), json!(before)));
         }
         service.post("/v1/subscriptions/s-1/block", Value::Null).await.expect(200);
         assert_eq!(fed(&service).await, "BLOCKED", "without a state the whole subscription is meant");
@@ -317,4 +315,37 @@ async fn a_key_that_gateways_would_leave_out_is_refused() {
     let row = service.feed("/v1/policy").await.json()["keys"][0].to_string();
     let row: keygate::policy::wire::KeyRow<'_> = serde_json::from_str(&row).unwrap();
     assert!(keygate::store::change::takes(&keygate::policy::rows::Key::try_from(row).unwrap()));
+}
+
+#[tokio::test]
+async fn a_revoked_key_does_not_come_back_after_its_row_is_deleted() {
+    for way in ["revoke", "put", "regenerate", "application", "not revoked"] {
+        let service = Service::start().await;
+        service.seed().await;
+        match way {
+            "put" => service.put("/v1/keys/k-1", json!({"state": "REVOKED"})).await.expect(200),
+            "regenerate" => service.post("/v1/keys/k-1/regenerate", json!({"id": "k-2"})).await.expect(201),
+            "not revoked" => service.get("/v1/keys/k-1").await.expect(200),
+            _ => service.post("/v1/keys/k-1/revoke", Value::Null).await.expect(200),
+        };
+        if way == "application" {
+            service.delete("/v1/applications/app-1").await.expect(204);
+            service.post("/v1/applications", json!({"id": "app-1"})).await.expect(201);
+        } else {
+            service.delete("/v1/keys/k-1").await.expect(204);
+        }
+        for body in [
+            json!({"id": "k-1", "application": "app-1", "sha256": digest(1)}),
+            json!({"application": "app-1", "sha256": digest(1).to_uppercase()}),
+            json!({"id": "k-9", "application": "app-1", "sha256": digest(1), "type": "SANDBOX"}),
+        ] {
+            let answer = service.post("/v1/keys", body).await;
+            if way == "not revoked" {
+                answer.expect(201);
+                break;
+            }
+            assert!(answer.expect_problem(409, None).text.contains("key was revoked"), "{way}");
+        }
+        service.post("/v1/keys", json!({"application": "app-1", "sha256": digest(2)})).await.expect(201);
+    }
 }

@@ -42,6 +42,14 @@ fn opening(number: usize) -> Vec<u8> {
     }
 }
 
+/// A wrong credential. From the eleventh on each waits a second for its answer, and must not keep its place meanwhile.
+fn guess(_: usize) -> Vec<u8> {
+    b"GET /v1/apis HTTP/1.1\r\nhost: h\r\nauthorization: Bearer guess\r\n\r\n".to_vec()
+}
+
+/// What the connection of this number sends before it falls silent.
+type Opening = fn(usize) -> Vec<u8>;
+
 /// Where strangers come from. The addresses are all of the loopback network.
 #[derive(Clone, Copy)]
 enum From {
@@ -62,7 +70,7 @@ impl From {
 }
 
 /// Opens `count` connections and keeps them. One that the other side has closed stays open at this end.
-async fn hold(address: SocketAddr, count: usize, from: From) -> Vec<TcpStream> {
+async fn hold(address: SocketAddr, count: usize, from: From, opening: Opening) -> Vec<TcpStream> {
     let mut held = Vec::with_capacity(count);
     while held.len() < count {
         let batch = (held.len()..count).take(50);
@@ -137,7 +145,7 @@ impl Resting {
 const POLLS: usize = 50;
 
 /// Holds connections while the administrator blocks and unblocks, gateways hold polls, and a gateway starts.
-async fn management_and_gateways_find_a_place(program: Program, count: usize, from: From) {
+async fn management_and_gateways_find_a_place(program: Program, count: usize, from: From, opening: Opening) {
     program.seed().await;
     let address: SocketAddr = program.url.trim_start_matches("http://").parse().unwrap();
     let revision = program.policy("/v1/policy").await["revision"].clone();
@@ -154,7 +162,7 @@ async fn management_and_gateways_find_a_place(program: Program, count: usize, fr
         polls.push(tokio::spawn(ask(50)));
     }
     let mut resting = Resting::start(address).await;
-    let mut flood = tokio::spawn(hold(address, count, from));
+    let mut flood = tokio::spawn(hold(address, count, from, opening));
     let mut slowest = Duration::ZERO;
     // While they come: nothing is changed for the gateways that wait.
     let held = loop {
@@ -196,17 +204,18 @@ async fn management_and_gateways_find_a_place(program: Program, count: usize, fr
 #[tokio::test]
 async fn connections_without_credentials_take_nobody_the_place() {
     let count = room().min(20_000);
-    for (descriptors, count, from) in [
-        (None, count, From::OneAddress),
-        (None, count, From::Addresses(200)),
-        (Some(1_024), 1_100, From::OneAddress),
-        (Some(1_024), 3_000, From::Addresses(200)),
+    for (descriptors, count, from, opening) in [
+        (None, count, From::OneAddress, opening as Opening),
+        (None, count, From::Addresses(200), opening),
+        (Some(1_024), 1_100, From::OneAddress, opening),
+        (Some(1_024), 3_000, From::Addresses(200), opening),
+        (Some(1_024), 1_100, From::OneAddress, guess),
     ] {
         let mut command = Program::command(&["serve"]);
         if let Some(descriptors) = descriptors {
             command.limit_descriptors(descriptors);
         }
-        management_and_gateways_find_a_place(command.start(), count, from).await;
+        management_and_gateways_find_a_place(command.start(), count, from, opening).await;
     }
 }
 
@@ -275,7 +284,7 @@ async fn no_connection_outlives_its_limit() {
 async fn told_to_stop_the_service_does_not_wait_for_those_who_never_asked() {
     let service = Service::start().await;
     let address = service.url.trim_start_matches("http://").parse().unwrap();
-    let held = hold(address, 50, From::OneAddress).await;
+    let held = hold(address, 50, From::OneAddress, opening).await;
     // All of them are accepted, and what they sent is read.
     send(service.request(reqwest::Method::GET, "/healthz")).await.expect(200);
     time::sleep(Duration::from_millis(100)).await;

@@ -114,6 +114,10 @@ async fn managed(service: &Service) -> (Policy, Vec<Value>) {
             for row in page["items"].as_array().unwrap() {
                 shown.push(row.clone());
                 let mut row = row.clone();
+                // No part of the policy.
+                for (of, name) in [("applications", "deleted"), ("deny_policies", "applies")] {
+                    row.as_object_mut().filter(|_| list == of).map(|fields| fields.remove(name));
+                }
                 if list == "subscriptions" {
                     let fields = row.as_object_mut().unwrap();
                     fields.remove("id");

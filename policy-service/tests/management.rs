@@ -39,8 +39,8 @@ fn cases() -> Vec<Case> {
             path: "/v1/applications",
             sent: json!({"id": "x", "name": "Käse", "owner": "alice"}),
             shown: json!({"id": "x", "name": "Käse", "owner": "alice", "state": "ACTIVE"}),
-            change: json!({"id": "x", "state": "BLOCKED"}),
-            changed: json!({"id": "x", "state": "BLOCKED"}),
+            change: json!({"id": "x", "name": "Kase"}),
+            changed: json!({"id": "x", "name": "Kase", "state": "ACTIVE"}),
         },
         Case {
             path: "/v1/keys",
@@ -71,9 +71,10 @@ fn cases() -> Vec<Case> {
         Case {
             path: "/v1/deny-policies",
             sent: json!({"id": "x", "type": "IP_RANGE", "value": "198.51.100.0/24"}),
-            shown: json!({"id": "x", "type": "IP_RANGE", "value": "198.51.100.0/24", "invert": false}),
+            shown: json!({"id": "x", "type": "IP_RANGE", "value": "198.51.100.0/24", "invert": false,
+                "applies": true}),
             change: json!({"type": "USER", "value": "mallory", "invert": true}),
-            changed: json!({"id": "x", "type": "USER", "value": "mallory", "invert": true}),
+            changed: json!({"id": "x", "type": "USER", "value": "mallory", "invert": true, "applies": false}),
         },
     ]
 }
@@ -191,6 +192,7 @@ async fn apis_that_were_stored_with_the_same_match_can_be_changed_but_clash_nowh
         api: None,
         plan: None,
         kept_block: None,
+        state_before: None,
         document: json!({"id": id, "match": [{"path": "/a"}]}).to_string(),
     };
     let mut change = service.store.change().await.unwrap();
@@ -425,4 +427,94 @@ async fn leaving_a_state_out_of_a_put_opens_nothing() {
         service.put(path, json!({"state": closed})).await.expect(200);
         assert_eq!(service.put(path, json!({})).await.expect(200).json()["state"], closed, "{path}");
     }
+}
+
+#[tokio::test]
+async fn two_deny_policies_are_never_about_the_same() {
+    for (kind, value, other, status) in [
+        ("IP", "203.0.113.9", "203.0.113.9", 409),
+        ("IP", "203.0.113.9", "::ffff:203.0.113.9", 409),
+        ("IP", "::1", "0:0::0:1", 409),
+        ("IP", "203.0.113.9", "203.0.113.8", 201),
+        ("IP_RANGE", "198.51.100.0/24", "198.51.100.7/24", 409),
+        ("IP_RANGE", "198.51.100.0/24", "198.51.100.0/25", 201),
+        ("API", "api-1", "api-1", 409),
+        ("API", "api-1", "API-1", 201),
+        ("APPLICATION", "app-1", "app-1", 409),
+        ("USER", "alice", "alice", 409),
+    ] {
+        let service = seeded().await;
+        let policy = |id: &str, value: &str| json!({"id": id, "type": kind, "value": value});
+        service.post("/v1/deny-policies", policy("a", value)).await.expect(201);
+        service.post("/v1/deny-policies", policy("a", value)).await.expect(200);
+        service.put("/v1/deny-policies/a", policy("a", value)).await.expect(200);
+        service.post("/v1/deny-policies", json!({"id": "z", "type": "IP", "value": "192.0.2.1"})).await.expect(201);
+        let sent = json!({"type": kind, "value": other, "invert": kind == "IP"});
+        let revision = service.revision().await;
+        let second = service.post("/v1/deny-policies", sent.clone()).await;
+        if status == 409 {
+            let said = second.expect_problem(409, Some("value"));
+            assert!(said.text.contains("\\\"a\\\""), "{}", said.text);
+            service.put("/v1/deny-policies/z", sent.clone()).await.expect_problem(409, Some("value"));
+            assert_eq!(service.revision().await, revision);
+            service.delete("/v1/deny-policies/a").await.expect(204);
+            service.post("/v1/deny-policies", sent).await.expect(201);
+        } else {
+            second.expect(status);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_deny_policy_that_names_nothing_says_so() {
+    let service = seeded().await;
+    for (kind, value, applies) in [
+        ("API", "api-1", true),
+        ("API", "api-l", false),
+        ("API", "app-1", false),
+        ("APPLICATION", "app-1", true),
+        ("APPLICATION", "api-1", false),
+        ("USER", "alice", true),
+        ("USER", "Alice", false),
+        ("IP", "192.0.2.1", true),
+        ("IP_RANGE", "192.0.2.0/24", true),
+    ] {
+        let sent = json!({"id": "d", "type": kind, "value": value});
+        let made = service.post("/v1/deny-policies", sent.clone()).await.expect(201).json();
+        let again = service.post("/v1/deny-policies", sent.clone()).await.expect(200).json();
+        let put = service.put("/v1/deny-policies/d", made.clone()).await.expect(200).json();
+        let shown = service.get("/v1/deny-policies/d").await.json();
+        let listed = service.get("/v1/deny-policies").await.json()["items"][0].clone();
+        for answer in [made, again, put, shown, listed] {
+            assert_eq!(answer["applies"], applies, "{answer}");
+        }
+        assert!(!service.feed("/v1/policy").await.text.contains("applies"));
+        service.delete("/v1/deny-policies/d").await.expect(204);
+    }
+    // It is said of what holds now.
+    service.post("/v1/deny-policies", json!({"id": "d", "type": "APPLICATION", "value": "app-1"})).await.expect(201);
+    service.post("/v1/applications/app-1/block", Value::Null).await.expect(200);
+    service.delete("/v1/applications/app-1").await.expect(200);
+    assert_eq!(service.get("/v1/deny-policies/d").await.json()["applies"], false);
+}
+
+/// A key without an id is one that no gateway takes.
+#[tokio::test]
+async fn a_key_always_has_an_id() {
+    let service = seeded().await;
+    for (number, id) in [(10, None), (11, Some(Value::Null)), (12, Some(json!("k-own")))] {
+        let mut key = json!({"application": "app-1", "sha256": digest(number)});
+        if let Some(id) = id.clone() {
+            key["id"] = id;
+        }
+        let made = service.post("/v1/keys", key).await.expect(201).json();
+        assert!(made["id"].as_str().is_some_and(|made| id == Some(json!(made)) || made.starts_with("k-")), "{made}");
+    }
+    for id in [json!(""), json!(5), json!(" k"), json!("k\n")] {
+        let key = json!({"id": id, "application": "app-1", "sha256": digest(13)});
+        service.post("/v1/keys", key).await.expect_problem(422, Some("id"));
+    }
+    let keys = service.feed("/v1/policy").await.json()["keys"].clone();
+    assert_eq!(keys.as_array().unwrap().len(), 4);
+    assert!(keys.as_array().unwrap().iter().all(|key| key["id"].is_string()), "{keys}");
 }

@@ -45,16 +45,6 @@ impl Running {
         Self::of(program(directory, &["serve"]))
     }
 
-    /// Where a file that may grow no more is an error, as on a disk that fails, and not the end.
-    fn start_on_a_failing_disk(directory: &Path) -> Self {
-        let mut command = Command::new("sh");
-        command.args(["-c", "trap '' XFSZ; exec \"$0\" serve", env!("CARGO_BIN_EXE_policy-service")]);
-        let program = program(directory, &[]);
-        command.env_clear().current_dir(directory);
-        command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        Self::of(command)
-    }
-
     /// Its files may not grow beyond so many bytes from now on, or as they like.
     fn limit_files(&self, bytes: &str) {
         let arguments = ["--pid".to_owned(), self.child.id().to_string(), format!("--fsize={bytes}:")];
@@ -66,8 +56,12 @@ impl Running {
         self.client.get(format!("{}/healthz/write", self.url)).send().await.unwrap().status().as_u16()
     }
 
-    fn of(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    fn of(command: Command) -> Self {
+        Self::of_with_log(command, Stdio::null())
+    }
+
+    fn of_with_log(mut command: Command, log: Stdio) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let url = line.trim().strip_prefix("listening on ").expect("the first line says where").to_owned();
@@ -244,7 +238,7 @@ fn what_it_cannot_start_with_is_said_without_a_secret() {
 #[tokio::test]
 async fn a_disk_that_was_full_is_written_again_as_soon_as_there_is_room() {
     let directory = tempfile::tempdir().unwrap();
-    let service = Running::start_on_a_failing_disk(directory.path());
+    let service = Running::start(directory.path());
     let application =
         |number: u32| json!({"id": format!("app-{number}"), "name": "n".repeat(250), "owner": "o".repeat(250)});
     let report = |batch: &str| {
@@ -263,7 +257,7 @@ async fn a_disk_that_was_full_is_written_again_as_soon_as_there_is_room() {
             made += 1;
             assert!(made < 900, "the disk is never full");
         };
-        let clear = |status: StatusCode| [503, 507].contains(&status.as_u16());
+        let clear = |status: StatusCode| status == 507;
         assert!(clear(status), "round {round}: {said}");
         for number in 0..5 {
             let (status, said) = service.post("/v1/applications", application(1_000 * round + made + number)).await;
@@ -276,7 +270,7 @@ async fn a_disk_that_was_full_is_written_again_as_soon_as_there_is_room() {
         service.limit_files("1");
         assert!(clear(report("while-it-is-full-2").await.unwrap().status()), "round {round}");
         let status = service.writes().await;
-        assert!([503, 507].contains(&status), "round {round}: {status}");
+        assert_eq!(status, 507, "round {round}");
         let before = service.policy("/v1/policy").await["revision"].as_u64().unwrap();
         service.limit_files("unlimited");
         assert_eq!(service.writes().await, 200, "round {round}");
@@ -440,6 +434,146 @@ fn an_import_leaves_out_what_is_wrong_and_says_where_it_stood() {
     }
     let (success, said) = ends(directory.path(), &["import", "none.json"], &[]);
     assert!(!success && said.contains("none.json"), "{said}");
+}
+
+/// Of an application that was deleted while it was blocked only the block is there.
+#[tokio::test]
+async fn an_import_gives_no_key_to_a_deleted_application() {
+    let directory = tempfile::tempdir().unwrap();
+    let blocked = json!({"applications": [{"id": "x", "state": "BLOCKED"}]});
+    assert!(import(directory.path(), &blocked.to_string()).0);
+    let running = Running::start(directory.path());
+    let request = running.client.delete(format!("{}/v1/applications/x", running.url)).bearer_auth(TOKEN);
+    assert_eq!(request.send().await.unwrap().status(), 200);
+    let page = json!({"keys": [{"id": "k", "application": "x", "sha256": digest(1)}], "applications": [{"id": "x"}]});
+    let (success, said) = import(directory.path(), &page.to_string());
+    assert!(!success && said.matches("refused: page").count() == 2, "{said}");
+    assert_eq!(running.policy("/v1/policy").await["keys"], json!([]));
+}
+
+#[tokio::test]
+async fn an_import_brings_no_revoked_key_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let key = |number| json!({"id": format!("k-{number}"), "application": "x", "sha256": digest(number)});
+    let page = json!({"applications": [{"id": "x"}], "keys": [key(1), key(2)]});
+    assert!(import(directory.path(), &page.to_string()).0);
+    let running = Running::start(directory.path());
+    for (method, path) in [(Method::POST, "/v1/keys/k-1/revoke"), (Method::DELETE, "/v1/keys/k-1")] {
+        let request = running.client.request(method, format!("{}{path}", running.url)).bearer_auth(TOKEN);
+        assert!(request.send().await.unwrap().status().is_success());
+    }
+    let (success, said) = import(directory.path(), &page.to_string());
+    assert!(!success && said.contains("keys[0]: key was revoked") && said.contains("1 rows were refused"), "{said}");
+}
+
+/// A short token is warned of. From the 11th wrong one on, wrong ones wait a second, right ones do not, and the log does not
+/// grow with them.
+#[tokio::test]
+async fn short_tokens_are_warned_of_and_guesses_wait() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let mut command = program(directory.path(), &["serve"]);
+    command.env("POLICY_ADMIN_TOKEN", "fifteen-letters");
+    let running = Running::of_with_log(command, Stdio::from(std::fs::File::create(&log).unwrap()));
+    let ask = async |path: &str, token: Option<&str>| {
+        let request = running.client.get(format!("{}{path}", running.url));
+        let request = token.into_iter().fold(request, |request, token| request.bearer_auth(token));
+        let begun = Instant::now();
+        (request.send().await.unwrap().status().as_u16(), begun.elapsed())
+    };
+    let second = Duration::from_secs(1);
+    for number in 0..10 {
+        let path = if number % 2 == 0 { "/v1/apis" } else { "/v1/policy" };
+        let (status, elapsed) = ask(path, Some("a-wrong-secret")).await;
+        assert!(status == 401 && elapsed < second, "{number}: {status} {elapsed:?}");
+    }
+    let others = async {
+        for (path, token, status) in
+            [("/v1/apis", Some("fifteen-letters"), 200), ("/v1/policy", Some("secret"), 200), ("/v1/apis", None, 401)]
+        {
+            let (answered, elapsed) = ask(path, token).await;
+            assert!(answered == status && elapsed < second, "{path}: {answered} {elapsed:?}");
+        }
+    };
+    let mut waiting = tokio::task::JoinSet::new();
+    let (client, url) = (running.client.clone(), running.url.clone());
+    for _ in 0..20 {
+        let request = client.get(format!("{url}/v1/apis")).bearer_auth("a-wrong-secret");
+        waiting.spawn(async move {
+            let begun = Instant::now();
+            (request.send().await.unwrap().status().as_u16(), begun.elapsed())
+        });
+    }
+    others.await;
+    for (status, elapsed) in waiting.join_all().await {
+        assert!(status == 401 && elapsed >= second, "{status} {elapsed:?}");
+    }
+    let log = std::fs::read_to_string(log).unwrap();
+    assert_eq!(log.matches("fewer than 16 characters").count(), 1, "{log}");
+    assert_eq!(log.matches("a credential was refused").count(), 10, "{log}");
+    assert!(log.contains("address=127.0.0.1") && !log.contains("a-wrong-secret"), "{log}");
+}
+
+#[test]
+fn an_import_refuses_another_format() {
+    let page = |format: Value| json!({"format": format, "applications": [{"id": "x"}]}).to_string();
+    for (format, good) in [
+        (json!(1), true),
+        (Value::Null, true),
+        (json!(2), false),
+        (json!(0), false),
+        (json!("1"), false),
+        (json!(1.5), false),
+        (json!([1]), false),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let (success, said) = import(directory.path(), &page(format.clone()));
+        assert_eq!(success, good, "{format}: {said}");
+        assert!(good || said.contains("page 1 has the format"), "{said}");
+    }
+}
+
+/// The database holds digests of keys, and who owns what: nobody else on the machine reads it.
+#[tokio::test]
+async fn the_files_of_the_database_are_their_owners_alone() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    for earlier in [None, Some(0o644), Some(0o666)] {
+        let directory = tempfile::tempdir().unwrap();
+        if let Some(mode) = earlier {
+            assert!(import(directory.path(), "{}").0);
+            let file = directory.path().join("policy.db");
+            std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let running = Running::start(directory.path());
+        running.post("/v1/apis", json!({"id": "a"})).await;
+        let mut files = 0;
+        for file in std::fs::read_dir(directory.path()).unwrap() {
+            let file = file.unwrap();
+            assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o600, "{file:?} {earlier:?}");
+            files += 1;
+        }
+        assert_eq!(files, 3, "the database, its log and the log's index");
+    }
+}
+
+#[test]
+fn an_import_lifts_no_block() {
+    let directory = tempfile::tempdir().unwrap();
+    let page = |application: &str, subscription: &str| {
+        json!({"apis": [{"id": "a"}], "applications": [{"id": "x", "state": application}],
+            "subscriptions": [{"application": "x", "api": "a", "state": subscription}]})
+    };
+    assert!(import(directory.path(), &page("BLOCKED", "PROD_ONLY_BLOCKED").to_string()).0);
+    for (application, subscription, refused) in [
+        ("ACTIVE", "UNBLOCKED", 2),
+        ("BLOCKED", "ON_HOLD", 1),
+        ("BLOCKED", "PROD_ONLY_BLOCKED", 0),
+        ("BLOCKED", "BLOCKED", 0),
+        ("BLOCKED", "PROD_ONLY_BLOCKED", 1),
+    ] {
+        let (success, said) = import(directory.path(), &page(application, subscription).to_string());
+        assert_eq!((success, said.matches("refused: page").count()), (refused == 0, refused), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -452,3 +452,80 @@ async fn a_limit_that_is_lowered_below_what_was_used_is_reached_at_once() {
         assert_eq!(mark(&service, "s-1").await, None, "it has another plan");
     }
 }
+
+#[tokio::test]
+async fn sums_stay_at_the_largest_number_and_other_reports_are_taken() {
+    let service = Service::start().await;
+    service.seed().await;
+    let full = i64::MAX - 5;
+    report(&service, &batch("b-1", vec![count("app-1", "api-1", "allowed", 1)])).await;
+    let mut connection = service.connection().await;
+    for table in ["usage", "usage_total"] {
+        sqlx::query(&format!("UPDATE {table} SET requests = ?")).bind(full).execute(&mut connection).await.unwrap();
+    }
+    for (id, requests, sum) in [("b-2", 5, i64::MAX), ("b-3", 1, i64::MAX), ("b-4", 1_000_000, i64::MAX)] {
+        let counts = vec![count("app-1", "api-1", "allowed", requests), count("app-2", "api-1", "allowed", 1)];
+        assert_eq!(report(&service, &batch(id, counts)).await["rejected"], 0);
+        assert_eq!(items(&service, "?application=app-1").await[0]["requests"], sum);
+        let totals = sqlx::query_scalar::<_, i64>("SELECT min(requests) FROM usage_total WHERE application = 'app-1'");
+        assert_eq!(totals.fetch_one(&mut connection).await.unwrap(), sum);
+    }
+    assert_eq!(items(&service, "?application=app-2").await[0]["requests"], 3);
+}
+
+#[tokio::test]
+async fn a_gateway_cannot_report_more_than_it_can_have_served() {
+    use policy_service::usage::room::{FIRST, MAX_RATE};
+    let service = Service::start().await;
+    service.seed().await;
+    let first = u64::try_from(FIRST * MAX_RATE).unwrap();
+    let large = 1_u64 << 40;
+    let counts = vec![count("app-1", "api-1", "allowed", 7), count("app-1", "api-1", "plan_missing", large)];
+    assert_eq!(report(&service, &batch("b-1", counts)).await["rejected"], 1);
+    assert_eq!((total(&service, "allowed").await, total(&service, "plan_missing").await), (7, first - 7));
+    // What it may report grows with the seconds since; another gateway has its own.
+    let counts = vec![count("app-1", "api-1", "allowed", large)];
+    report(&service, &batch("b-2", counts)).await;
+    let grown = total(&service, "allowed").await;
+    let second = u64::try_from(MAX_RATE).unwrap();
+    assert!(grown < 60 * second, "{grown}");
+    let own = batch("b-1", vec![count("app-2", "api-1", "allowed", 100 * second)]);
+    let receipt = report_as(&service, "other", "other-secret", &own).await.expect(200).json();
+    assert_eq!((receipt["rejected"].clone(), total(&service, "allowed").await), (json!(0), grown + 100 * second));
+}
+
+#[tokio::test]
+async fn an_application_that_is_made_again_has_used_nothing() {
+    for blocked in [false, true] {
+        let service = Service::start().await;
+        service.seed().await;
+        let plan = |id: &str, limit: u64| json!({"id": id, "limits": [{"requests": limit, "per": "month"}]});
+        service.post("/v1/plans", plan("small", 20)).await.expect(201);
+        service.put("/v1/applications/app-1", json!({"plan": "small"})).await.expect(200);
+        service.put("/v1/subscriptions/s-1", json!({"plan": "small"})).await.expect(200);
+        report(&service, &batch("b-1", vec![count("app-1", "api-1", "allowed", 20)])).await;
+        for path in ["/v1/applications/app-1", "/v1/subscriptions/s-1"] {
+            assert!(service.get(path).await.json()["used_up_until"].is_u64(), "{path}");
+        }
+        if blocked {
+            service.post("/v1/applications/app-1/block", Value::Null).await.expect(200);
+        }
+        service.delete("/v1/applications/app-1").await.expect(if blocked { 200 } else { 204 });
+        if blocked {
+            service.post("/v1/applications/app-1/unblock", Value::Null).await.expect(200);
+        }
+        assert_eq!(total(&service, "allowed").await, 20, "it is still billed");
+        service.post("/v1/applications", json!({"id": "app-1", "plan": "small"})).await.expect(201);
+        let subscription = json!({"id": "s-1", "application": "app-1", "api": "api-1", "plan": "small"});
+        service.post("/v1/subscriptions", subscription).await.expect(201);
+        report(&service, &batch("b-2", vec![count("app-1", "api-1", "allowed", 19)])).await;
+        for path in ["/v1/applications/app-1", "/v1/subscriptions/s-1"] {
+            assert!(service.get(path).await.json()["used_up_until"].is_null(), "{path}");
+        }
+        report(&service, &batch("b-3", vec![count("app-1", "api-1", "allowed", 1)])).await;
+        for path in ["/v1/applications/app-1", "/v1/subscriptions/s-1"] {
+            assert!(service.get(path).await.json()["used_up_until"].is_u64(), "{path}");
+        }
+        assert_eq!(total(&service, "allowed").await, 40);
+    }
+}

@@ -114,11 +114,19 @@ impl<'s> Bulk<'s> {
         let names = |name: fn(&NewRow) -> &str| complete.iter().map(|(_, _, new)| name(new)).collect::<Vec<_>>();
         let mut ids = change.taken(R::KIND, Name::Id, &names(|new| &new.id)).await?;
         let mut identities = change.taken(R::KIND, Name::Identity, &names(|new| &new.identity)).await?;
+        let revoked = match R::KIND {
+            Kind::Key => change.revoked(&names(|new| &new.identity)).await?,
+            _ => HashSet::new(),
+        };
         let (mut fresh, mut others) = (Vec::with_capacity(complete.len()), Vec::new());
         for (row, sent, new) in complete {
             // Both are noted, so that of two rows for the same thing the second is put in the place of the first.
             let first = ids.insert(new.id.clone()) & identities.insert(new.identity.clone());
-            if first && !R::COMPARED { fresh.push(new) } else { others.push((row, sent)) }
+            if first && !R::COMPARED && !revoked.contains(&new.identity) {
+                fresh.push(new)
+            } else {
+                others.push((row, sent))
+            }
         }
         check_room_for(change, R::KIND, fresh.len())?;
         change.insert_all(&fresh).await?;
@@ -155,7 +163,7 @@ impl<'s> Bulk<'s> {
             if ids.is_empty() {
                 continue;
             }
-            let found = change.taken(kind, Name::Id, &ids).await?;
+            let found = change.taken(kind, Name::Present, &ids).await?;
             missing.extend(ids.iter().filter(|id| !found.contains(**id)).map(|id| (kind, (*id).to_owned())));
             let known = self.known.entry(kind).or_default();
             if known.len() < MAX_KNOWN {

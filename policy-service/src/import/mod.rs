@@ -35,9 +35,14 @@ const ROWS_PER_CHANGE: usize = 20_000;
 /// Refused rows that are reported one by one.
 const MAX_REPORTS: u64 = 20;
 
+/// The one version of the page's shape, as it is written.
+const FORMAT: &str = "1";
+
 /// A page in the file; what is not rows is ignored.
 #[derive(Deserialize)]
 struct Page {
+    #[serde(default)]
+    format: Option<Box<RawValue>>,
     #[serde(default)]
     base: Option<u64>,
     #[serde(default)]
@@ -102,6 +107,9 @@ async fn import(store: &Store, reader: impl Read, progress: &mut Progress) -> Re
         let page = page.map_err(|error| format!("page {number} cannot be read: {error}"))?;
         if page.base.is_some() || page.removed.is_some() {
             return Err(format!("page {number} is a delta (it has `base` or `removed`); expected a full policy").into());
+        }
+        if let Some(format) = page.format.as_deref().map(RawValue::get).filter(|format| *format != FORMAT) {
+            return Err(format!("page {number} has the format {format}; expected {FORMAT}").into());
         }
         waiting.extend(page, number);
         if waiting.len() >= ROWS_PER_CHANGE {

@@ -1,5 +1,5 @@
 //! What can be done beside creating, changing and deleting: issuing, revoking and regenerating keys, blocking and
-//! unblocking subscriptions.
+//! unblocking subscriptions and applications.
 
 use axum::{
     Json as Body,
@@ -8,19 +8,26 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    body::OptionalJson,
+    NoQuery, answer,
+    applications::{self, Application},
+    begin,
+    body::{Nothing, OptionalJson},
     id_of,
     issue::{self, Issue, IssuedKey, Regenerate},
     keys::Key,
     location,
     resource::Resource as _,
     subscriptions::{self, Block, Subscription},
+    tag::{self, IfMatch},
 };
-use crate::{problem::Problem, store::Store};
+use crate::{
+    problem::Problem,
+    store::{Change, Kind, Store},
+};
 
 type Id = Result<Path<String>, PathRejection>;
 
@@ -35,14 +42,14 @@ type Id = Result<Path<String>, PathRejection>;
 ))]
 async fn issue_key(
     State(store): State<Store>,
+    _: NoQuery,
     id: Id,
     OptionalJson(asked): OptionalJson<Issue>,
 ) -> Result<Response, Problem> {
     let id = id_of(id)?;
     let mut change = store.change().await?;
     let issued = issue::issue(&mut change, &id, asked).await?;
-    change.commit().await?;
-    Ok(created(issued))
+    created(change, issued).await
 }
 
 /// Puts a new key in the place of one.
@@ -56,21 +63,24 @@ async fn issue_key(
 ))]
 async fn regenerate_key(
     State(store): State<Store>,
+    _: NoQuery,
     id: Id,
+    if_match: IfMatch,
     OptionalJson(asked): OptionalJson<Regenerate>,
 ) -> Result<Response, Problem> {
     let id = id_of(id)?;
-    let mut change = store.change().await?;
+    let mut change = begin(&store, Kind::Key, &id, &if_match).await?;
     let issued = issue::regenerate(&mut change, &id, asked).await?;
-    change.commit().await?;
-    Ok(created(issued))
+    created(change, issued).await
 }
 
-fn created(issued: IssuedKey) -> Response {
+async fn created(mut change: Change, mut issued: IssuedKey) -> Result<Response, Problem> {
+    let mut headers = tag::put_on(&mut change, &mut issued.stored).await?;
+    tag::commit(change, &mut headers).await?;
     let place = location(Key::PATH, issued.stored.id.as_deref().unwrap_or_default());
     // The key is in this answer and must be kept nowhere.
     let fields = [(header::LOCATION, place), (header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"))];
-    (StatusCode::CREATED, fields, Body(issued)).into_response()
+    Ok((StatusCode::CREATED, headers, fields, Body(issued)).into_response())
 }
 
 /// Revokes a key, for ever.
@@ -79,12 +89,17 @@ fn created(issued: IssuedKey) -> Response {
     (status = 401, description = "not the administrator's token", body = Problem),
     (status = 404, description = "there is no such key", body = Problem),
 ))]
-async fn revoke_key(State(store): State<Store>, id: Id) -> Result<Body<Key>, Problem> {
+async fn revoke_key(
+    State(store): State<Store>,
+    _: NoQuery,
+    id: Id,
+    if_match: IfMatch,
+    _: OptionalJson<Nothing>,
+) -> Result<Response, Problem> {
     let id = id_of(id)?;
-    let mut change = store.change().await?;
+    let mut change = begin(&store, Kind::Key, &id, &if_match).await?;
     let revoked = issue::revoke(&mut change, &id).await?;
-    change.commit().await?;
-    Ok(Body(revoked))
+    answer(change, revoked).await
 }
 
 /// Which block.
@@ -92,47 +107,108 @@ async fn revoke_key(State(store): State<Store>, id: Id) -> Result<Body<Key>, Pro
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Blocking {
-    /// BLOCKED unless given.
-    #[serde(default)]
+    /// BLOCKED unless given here or in the body.
     #[param(inline)]
-    state: Block,
+    state: Option<Block>,
+}
+
+/// Which block, in the body.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct BlockingBody {
+    /// BLOCKED unless given here or in the query. Given in both, it must be the same.
+    #[serde(default)]
+    state: Option<Block>,
 }
 
 /// Blocks a subscription.
 #[utoipa::path(post, path = "/v1/subscriptions/{id}/block", tag = "subscriptions", operation_id = "block_subscription",
-    params(("id" = String, Path), Blocking), responses(
+    params(("id" = String, Path), Blocking), request_body = Option<BlockingBody>, responses(
     (status = 200, description = "it is blocked so; no new revision if it was before", body = Subscription),
     (status = 400, description = "not a block", body = Problem),
     (status = 401, description = "not the administrator's token", body = Problem),
     (status = 404, description = "there is no such subscription", body = Problem),
+    (status = 422, description = "a field of the body cannot be used", body = Problem),
 ))]
 async fn block(
     State(store): State<Store>,
     id: Id,
     query: Result<Query<Blocking>, QueryRejection>,
-) -> Result<Body<Subscription>, Problem> {
+    if_match: IfMatch,
+    OptionalJson(body): OptionalJson<BlockingBody>,
+) -> Result<Response, Problem> {
     let id = id_of(id)?;
     let Query(blocking) =
         query.map_err(|_| Problem::parameter("state", "expected state=BLOCKED or state=PROD_ONLY_BLOCKED"))?;
-    let mut change = store.change().await?;
-    let blocked = subscriptions::block(&mut change, &id, blocking.state).await?;
-    change.commit().await?;
-    Ok(Body(blocked))
+    if let (Some(in_query), Some(in_body)) = (blocking.state, body.state)
+        && in_query != in_body
+    {
+        return Err(Problem::invalid("state", "the query and the body name different states"));
+    }
+    let mut change = begin(&store, Kind::Subscription, &id, &if_match).await?;
+    let state = blocking.state.or(body.state).unwrap_or_default();
+    let blocked = subscriptions::block(&mut change, &id, state).await?;
+    answer(change, blocked).await
 }
 
-/// Ends any block of a subscription: it is UNBLOCKED then.
-#[utoipa::path(post, path = "/v1/subscriptions/{id}/unblock", tag = "subscriptions", operation_id = "unblock_subscription", params(("id" = String, Path)),
-    responses(
+/// Ends any block of a subscription: it is then UNBLOCKED, or ON_HOLD, REJECTED or pending if it was so before.
+#[utoipa::path(post, path = "/v1/subscriptions/{id}/unblock", tag = "subscriptions", operation_id = "unblock_subscription",
+    params(("id" = String, Path)), responses(
     (status = 200, description = "it is not blocked; no new revision if it was not before", body = Subscription),
     (status = 401, description = "not the administrator's token", body = Problem),
     (status = 404, description = "there is no such subscription", body = Problem),
 ))]
-async fn unblock(State(store): State<Store>, id: Id) -> Result<Body<Subscription>, Problem> {
+async fn unblock(
+    State(store): State<Store>,
+    _: NoQuery,
+    id: Id,
+    if_match: IfMatch,
+    _: OptionalJson<Nothing>,
+) -> Result<Response, Problem> {
     let id = id_of(id)?;
-    let mut change = store.change().await?;
+    let mut change = begin(&store, Kind::Subscription, &id, &if_match).await?;
     let unblocked = subscriptions::unblock(&mut change, &id).await?;
-    change.commit().await?;
-    Ok(Body(unblocked))
+    answer(change, unblocked).await
+}
+
+/// Blocks an application.
+#[utoipa::path(post, path = "/v1/applications/{id}/block", tag = "applications", operation_id = "block_application",
+    params(("id" = String, Path)), responses(
+    (status = 200, description = "it is blocked; no new revision if it was before", body = Application),
+    (status = 401, description = "not the administrator's token", body = Problem),
+    (status = 404, description = "there is no such application", body = Problem),
+))]
+async fn block_application(
+    State(store): State<Store>,
+    _: NoQuery,
+    id: Id,
+    if_match: IfMatch,
+    _: OptionalJson<Nothing>,
+) -> Result<Response, Problem> {
+    let id = id_of(id)?;
+    let mut change = begin(&store, Kind::Application, &id, &if_match).await?;
+    let blocked = applications::block(&mut change, &id).await?;
+    answer(change, blocked).await
+}
+
+/// Ends the block of an application.
+#[utoipa::path(post, path = "/v1/applications/{id}/unblock", tag = "applications", operation_id = "unblock_application",
+    params(("id" = String, Path)), responses(
+    (status = 200, description = "it is not blocked; no new revision if it was not before", body = Application),
+    (status = 401, description = "not the administrator's token", body = Problem),
+    (status = 404, description = "there is no such application", body = Problem),
+))]
+async fn unblock_application(
+    State(store): State<Store>,
+    _: NoQuery,
+    id: Id,
+    if_match: IfMatch,
+    _: OptionalJson<Nothing>,
+) -> Result<Response, Problem> {
+    let id = id_of(id)?;
+    let mut change = begin(&store, Kind::Application, &id, &if_match).await?;
+    let unblocked = applications::unblock(&mut change, &id).await?;
+    answer(change, unblocked).await
 }
 
 /// All of them.
@@ -143,4 +219,6 @@ pub fn router() -> OpenApiRouter<Store> {
         .routes(routes!(revoke_key))
         .routes(routes!(block))
         .routes(routes!(unblock))
+        .routes(routes!(block_application))
+        .routes(routes!(unblock_application))
 }

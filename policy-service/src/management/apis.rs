@@ -48,6 +48,10 @@ pub struct Api {
     /// Key types that it has an endpoint for; any unless given, none if empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Vec<KeyType>>,
+    /// Names this version of the row, for `if-match`. What a client sends here is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
+    pub etag: Option<String>,
 }
 
 /// The lifecycle of an API.
@@ -99,7 +103,12 @@ impl Resource for Api {
         &mut self.id
     }
 
+    fn etag(&mut self) -> &mut Option<String> {
+        &mut self.etag
+    }
+
     fn complete(&mut self, held: Option<&Self>) -> Result<(), Problem> {
+        self.etag = None;
         self.state = self.state.or(held.and_then(|held| held.state)).or(Some(ApiState::Published));
         self.security = self.security.or(Some(Security::ApiKey));
         self.subscription_required = self.subscription_required.or(Some(true));

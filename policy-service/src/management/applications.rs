@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::{
     check,
-    resource::{Reference, Resource, plain_row},
+    resource::{Reference, Resource, damaged, plain_row, put},
     subscriptions::Subscription,
 };
 use crate::{
@@ -42,6 +42,13 @@ pub struct Application {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(read_only)]
     pub used_up_until: Option<i64>,
+    /// It was deleted while it was blocked; the block stays until it is unblocked.
+    #[serde(skip_deserializing, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
+    /// Names this version of the row, for `if-match`. What a client sends here is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
+    pub etag: Option<String>,
 }
 
 /// Whether an application may call anything.
@@ -54,6 +61,38 @@ pub enum ApplicationState {
     Blocked,
 }
 
+impl ApplicationState {
+    const BLOCKED: &str = "BLOCKED";
+}
+
+fn kept_block() -> Problem {
+    Problem::conflict("this application was deleted while it was blocked, and the block stays; unblock it first")
+}
+
+/// Blocks an application.
+pub async fn block(change: &mut Change, id: &str) -> Result<Application, Problem> {
+    let held = find(change, id).await?;
+    let blocked = Application { state: Some(ApplicationState::Blocked), ..Application::shown(&held)? };
+    put(change, &held, &blocked).await?;
+    Ok(blocked)
+}
+
+/// Ends the block of an application. What was kept of a deleted application is then gone.
+pub async fn unblock(change: &mut Change, id: &str) -> Result<Application, Problem> {
+    let held = find(change, id).await?;
+    let unblocked = Application { state: Some(ApplicationState::Active), ..Application::shown(&held)? };
+    if unblocked.deleted {
+        change.remove(&held).await?;
+    } else {
+        put(change, &held, &unblocked).await?;
+    }
+    Ok(unblocked)
+}
+
+async fn find(change: &mut Change, id: &str) -> Result<Version, Problem> {
+    change.find(Kind::Application, id).await?.ok_or_else(|| Problem::not_found(Kind::Application, id))
+}
+
 impl Resource for Application {
     const KIND: Kind = Kind::Application;
     const PREFIX: &'static str = "app-";
@@ -63,7 +102,19 @@ impl Resource for Application {
         &mut self.id
     }
 
+    fn etag(&mut self) -> &mut Option<String> {
+        &mut self.etag
+    }
+
     fn complete(&mut self, held: Option<&Self>) -> Result<(), Problem> {
+        if held.is_some_and(|held| held.deleted) {
+            return Err(kept_block());
+        }
+        self.etag = None;
+        let is_blocked = held.is_some_and(|held| held.state == Some(ApplicationState::Blocked));
+        if is_blocked && self.state == Some(ApplicationState::Active) {
+            return Err(Problem::conflict("this application is blocked; only unblock ends a block"));
+        }
         self.state = self.state.or(held.and_then(|held| held.state)).or(Some(ApplicationState::Active));
         self.used_up_until = None;
         Ok(())
@@ -75,7 +126,20 @@ impl Resource for Application {
 
     fn row(&self) -> Result<NewRow, Problem> {
         let id = self.id.clone().unwrap_or_default();
-        Ok(NewRow { application: Some(id.clone()), plan: self.plan.clone(), ..plain_row(self, id)? })
+        let kept_block = self.deleted.then(|| ApplicationState::BLOCKED.to_owned());
+        // The feed shows what is kept as any blocked application.
+        let fed = Self { deleted: false, etag: None, ..self.clone() };
+        let row = plain_row(&fed, id.clone())?;
+        Ok(NewRow { application: Some(id), plan: self.plan.clone(), kept_block, ..row })
+    }
+
+    fn shown(version: &Version) -> Result<Self, Problem> {
+        let shown: Self = serde_json::from_str(&version.document).map_err(|_| damaged())?;
+        Ok(Self { deleted: version.kept_block.is_some(), ..shown })
+    }
+
+    fn refuse_again(held: &Version) -> Option<Problem> {
+        held.kept_block.as_ref().map(|_| kept_block())
     }
 
     async fn settle(&mut self, change: &mut Change, held: Option<&Self>) -> Result<(), Problem> {
@@ -89,6 +153,10 @@ impl Resource for Application {
     /// Its keys and subscriptions go with it. Blocks stay, so that an application that comes back under the same id does
     /// not escape them.
     async fn remove(change: &mut Change, held: &Version) -> Result<Option<Self>, Problem> {
+        let shown = Self::shown(held)?;
+        if shown.deleted {
+            return Ok(Some(shown));
+        }
         for dependent in read::of_application(change.connection(), &held.id).await? {
             match dependent.kind {
                 Kind::Subscription => Subscription::remove(change, &dependent).await.map(drop)?,
@@ -98,7 +166,15 @@ impl Resource for Application {
                 }
             }
         }
-        Ok(change.remove(held).await.map(|()| None)?)
+        // What is billed stays. An application that is made under the same id has used nothing.
+        usage::forget_totals(change.connection(), &held.id).await?;
+        if shown.state != Some(ApplicationState::Blocked) {
+            return Ok(change.remove(held).await.map(|()| None)?);
+        }
+        // Nothing of its plan stays: the plan may go, the block does not need it.
+        let kept = Self { plan: None, used_up_until: None, deleted: true, ..shown };
+        put(change, held, &kept).await?;
+        Ok(Some(kept))
     }
 }
 

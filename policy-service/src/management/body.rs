@@ -82,6 +82,11 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for OptionalJson<T> {
     }
 }
 
+/// A body without a field: `{}`, or none at all.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
 async fn read(body: Body) -> Result<Bytes, Problem> {
     match tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, MAX_BODY_BYTES)).await {
         Ok(Ok(bytes)) => Ok(bytes),

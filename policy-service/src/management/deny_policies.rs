@@ -1,19 +1,20 @@
 //! Deny policies: what is refused whatever its key says.
 
+use axum::http::StatusCode;
 use keygate::policy::{rows, wire};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
     check,
-    resource::{Resource, plain_row},
+    resource::{Resource, document, plain_row},
 };
 use crate::{
     problem::Problem,
-    store::{Kind, NewRow},
+    store::{Change, Kind, NewRow, Store, deny_target::target},
 };
 
-/// A deny policy. What it names need not exist yet.
+/// A deny policy. What it names need not exist yet; `applies` then says so.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DenyPolicy {
@@ -28,6 +29,15 @@ pub struct DenyPolicy {
     /// Denies all but the value; false unless given.
     #[serde(default)]
     pub invert: Option<bool>,
+    /// Names this version of the row, for `if-match`. What a client sends here is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
+    pub etag: Option<String>,
+    /// Whether the API, application or owner that it names is there; true for addresses. What a client sends here is
+    /// ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
+    pub applies: Option<bool>,
 }
 
 /// What a deny policy is about.
@@ -50,12 +60,19 @@ impl Resource for DenyPolicy {
     const KIND: Kind = Kind::DenyPolicy;
     const PREFIX: &'static str = "deny-";
     const PATH: &'static str = "/v1/deny-policies";
+    const COMPARED: bool = true;
 
     fn id(&mut self) -> &mut Option<String> {
         &mut self.id
     }
 
+    fn etag(&mut self) -> &mut Option<String> {
+        &mut self.etag
+    }
+
     fn complete(&mut self, _: Option<&Self>) -> Result<(), Problem> {
+        self.etag = None;
+        self.applies = None;
         self.invert = self.invert.or(Some(false));
         Ok(())
     }
@@ -66,5 +83,30 @@ impl Resource for DenyPolicy {
 
     fn row(&self) -> Result<NewRow, Problem> {
         plain_row(self, self.id.clone().unwrap_or_default())
+    }
+
+    async fn complement(store: &Store, items: &mut [Self]) -> Result<(), Problem> {
+        let documents = items.iter().map(document).collect::<Result<Vec<_>, _>>()?;
+        for (item, applies) in items.iter_mut().zip(store.applies(&documents).await?) {
+            item.applies = Some(applies);
+        }
+        Ok(())
+    }
+
+    /// Two deny policies of one type and value are refused: who deletes the one would think that nothing is denied any
+    /// more.
+    async fn check_beside(&self, change: &mut Change, held: Option<&Self>) -> Result<(), Problem> {
+        let target = |policy: &Self| Ok::<_, Problem>(target(&policy.row()?.document));
+        let Some(new) = target(self)? else { return Ok(()) };
+        if held.map(target).transpose()?.flatten().is_some_and(|before| before == new) {
+            return Ok(());
+        }
+        match change.denied_by(&new, self.id.as_deref().unwrap_or_default()).await? {
+            None => Ok(()),
+            Some(other) => {
+                let detail = format!("the deny policy {other:?} is about the same already; change or delete that one");
+                Err(Problem::field(StatusCode::CONFLICT, "value", detail))
+            }
+        }
     }
 }

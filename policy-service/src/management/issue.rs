@@ -86,7 +86,7 @@ impl fmt::Debug for IssuedKey {
 /// Issues a key to an application.
 pub async fn issue(change: &mut Change, application: &str, issue: Issue) -> Result<IssuedKey, Problem> {
     check::addressable(issue.id.as_deref())?;
-    if change.find(Kind::Application, application).await?.is_none() {
+    if change.find(Kind::Application, application).await?.is_none_or(|held| held.kept_block.is_some()) {
         return Err(Problem::not_found(Kind::Application, application));
     }
     let now = unix_seconds();
@@ -104,6 +104,7 @@ pub async fn issue(change: &mut Change, application: &str, issue: Issue) -> Resu
         permitted_referers: issue.permitted_referers,
         last_used: None,
         replaced_by: None,
+        etag: None,
     };
     match create(change, stored).await? {
         Outcome::Created(stored) => Ok(IssuedKey { key, stored, replaces: None }),

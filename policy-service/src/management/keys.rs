@@ -60,6 +60,10 @@ pub struct Key {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(read_only)]
     pub replaced_by: Option<String>,
+    /// Names this version of the row, for `if-match`. What a client sends here is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
+    pub etag: Option<String>,
 }
 
 /// What a key is for.
@@ -92,6 +96,10 @@ impl Resource for Key {
         &mut self.id
     }
 
+    fn etag(&mut self) -> &mut Option<String> {
+        &mut self.etag
+    }
+
     fn complete(&mut self, held: Option<&Self>) -> Result<(), Problem> {
         let given = self.sha256.take().or_else(|| held.and_then(|held| held.sha256.clone()));
         let digest = given.as_deref().and_then(Digest::from_hex).ok_or_else(|| {
@@ -114,6 +122,7 @@ impl Resource for Key {
             }
         }
         self.last_used = None;
+        self.etag = None;
         self.replaced_by = None;
         self.key_type = self.key_type.or(Some(KeyType::Production));
         self.state = self.state.or(held.and_then(|held| held.state)).or(Some(KeyState::Active));
@@ -139,6 +148,14 @@ impl Resource for Key {
     fn row(&self) -> Result<NewRow, Problem> {
         let row = plain_row(self, self.id.clone().unwrap_or_default())?;
         Ok(NewRow { application: self.application.clone(), ..row })
+    }
+
+    /// A digest that was revoked stays revoked, also after its row is deleted: whoever has the key still has it.
+    async fn check_beside(&self, change: &mut Change, held: Option<&Self>) -> Result<(), Problem> {
+        if held.is_some() || change.revoked(&[&self.identity()]).await?.is_empty() {
+            return Ok(());
+        }
+        Err(Problem::conflict("key was revoked, which is final; issue another key"))
     }
 
     async fn settle(&mut self, _: &mut Change, held: Option<&Self>) -> Result<(), Problem> {

@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::resource::Resource;
+use super::{resource::Resource, tag};
 use crate::{
     problem::Problem,
     store::{Store, read::Filter},
@@ -66,6 +66,9 @@ pub async fn list<R: Resource>(store: &Store, listing: Listing) -> Result<Items<
     }
     let next = found.last().filter(|_| more).map(|last| URL_SAFE_NO_PAD.encode(&last.id));
     let mut items = found.iter().map(R::shown).collect::<Result<Vec<_>, _>>()?;
+    for (item, version) in items.iter_mut().zip(&found) {
+        *item.etag() = Some(tag::etag(version));
+    }
     R::complement(store, &mut items).await?;
     Ok(Items { items, next })
 }

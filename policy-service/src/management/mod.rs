@@ -15,11 +15,12 @@ pub mod list;
 pub mod plans;
 pub mod resource;
 pub mod subscriptions;
+pub mod tag;
 
 use axum::{
     Json as Body,
-    extract::{Path, Query, Request, State, rejection::PathRejection, rejection::QueryRejection},
-    http::{HeaderValue, StatusCode, header},
+    extract::{FromRequestParts, Path, Query, Request, State, rejection::PathRejection, rejection::QueryRejection},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -27,11 +28,16 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{
-    body::Json,
+    body::{Json, Nothing, OptionalJson},
     list::{Items, Listing},
     resource::{Outcome, Resource},
+    tag::IfMatch,
 };
-use crate::{auth::Administrator, problem::Problem, store::Store};
+use crate::{
+    auth::Administrator,
+    problem::Problem,
+    store::{Change, Kind, Store},
+};
 
 /// What stands in a path as it is (RFC 3986, unreserved).
 const PATH_SEGMENT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -67,50 +73,86 @@ async fn list<R: Resource>(
     Ok(Body(list::list(store, listing).await?))
 }
 
-async fn find<R: Resource>(store: &Store, id: Result<Path<String>, PathRejection>) -> Result<Body<R>, Problem> {
+async fn find<R: Resource>(store: &Store, id: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
     let id = id_of(id)?;
     let version = store.find(R::KIND, &id).await?.ok_or_else(|| Problem::not_found(R::KIND, &id))?;
     let mut shown = R::shown(&version)?;
     R::complement(store, std::slice::from_mut(&mut shown)).await?;
-    Ok(Body(shown))
+    *shown.etag() = Some(tag::etag(&version));
+    Ok((tag::header_of(&mut shown), Body(shown)).into_response())
 }
 
 async fn create<R: Resource>(store: &Store, mut sent: R) -> Result<Response, Problem> {
     check::addressable(sent.id().as_deref())?;
     let mut change = store.change().await?;
-    let outcome = resource::create(&mut change, sent).await?;
-    change.commit().await?;
-    Ok(match outcome {
+    match resource::create(&mut change, sent).await? {
         Outcome::Created(mut made) => {
             let place = location(R::PATH, made.id().as_deref().unwrap_or_default());
-            (StatusCode::CREATED, [(header::LOCATION, place)], Body(made)).into_response()
+            let answer = answer(change, made).await?;
+            Ok((StatusCode::CREATED, [(header::LOCATION, place)], answer).into_response())
         }
-        Outcome::Held(held) => Body(held).into_response(),
-    })
+        Outcome::Held(held) => answer(change, held).await,
+    }
 }
 
 async fn replace<R: Resource>(
     store: &Store,
     id: Result<Path<String>, PathRejection>,
+    if_match: &IfMatch,
     sent: R,
-) -> Result<Body<R>, Problem> {
+) -> Result<Response, Problem> {
     let id = id_of(id)?;
-    let mut change = store.change().await?;
+    let mut change = begin(store, R::KIND, &id, if_match).await?;
     let replaced = resource::replace(&mut change, &id, sent).await?;
-    change.commit().await?;
-    Ok(Body(replaced))
+    answer(change, replaced).await
 }
 
-async fn remove<R: Resource>(store: &Store, id: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
+async fn remove<R: Resource>(
+    store: &Store,
+    id: Result<Path<String>, PathRejection>,
+    if_match: &IfMatch,
+) -> Result<Response, Problem> {
     let id = id_of(id)?;
-    let mut change = store.change().await?;
+    let mut change = begin(store, R::KIND, &id, if_match).await?;
     let held = change.find(R::KIND, &id).await?.ok_or_else(|| Problem::not_found(R::KIND, &id))?;
-    let kept = R::remove(&mut change, &held).await?;
-    change.commit().await?;
-    Ok(match kept {
-        Some(kept) => Body(kept).into_response(),
-        None => StatusCode::NO_CONTENT.into_response(),
-    })
+    if let Some(kept) = R::remove(&mut change, &held).await? {
+        return answer(change, kept).await;
+    }
+    let mut headers = HeaderMap::new();
+    tag::commit(change, &mut headers).await?;
+    Ok((StatusCode::NO_CONTENT, headers).into_response())
+}
+
+/// Begins a change of a row that is there, as the version that `if_match` names.
+async fn begin(store: &Store, kind: Kind, id: &str, if_match: &IfMatch) -> Result<Change, Problem> {
+    let mut change = store.change().await?;
+    let held = change.find(kind, id).await?.ok_or_else(|| Problem::not_found(kind, id))?;
+    if_match.check(&held)?;
+    Ok(change)
+}
+
+/// Commits a change and answers with the row that came of it.
+async fn answer<R: Resource>(mut change: Change, mut shown: R) -> Result<Response, Problem> {
+    let mut headers = tag::put_on(&mut change, &mut shown).await?;
+    R::complement(change.store(), std::slice::from_mut(&mut shown)).await?;
+    tag::commit(change, &mut headers).await?;
+    Ok((headers, Body(shown)).into_response())
+}
+
+/// A request without a query. What a client says there and nobody reads would be dropped silently.
+#[derive(Debug)]
+pub struct NoQuery;
+
+impl<S: Sync> FromRequestParts<S> for NoQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let name = |query: &str| query.split(['&', '=']).next().unwrap_or_default().to_owned();
+        match parts.uri.query().filter(|query| !query.is_empty()) {
+            None => Ok(Self),
+            Some(query) => Err(Problem::parameter(&name(query), "nothing here takes this parameter; leave it out")),
+        }
+    }
 }
 
 /// Where a thing is found.
@@ -151,6 +193,7 @@ macro_rules! resource_handlers {
             ))]
             pub(super) async fn create(
                 State(store): State<Store>,
+                _: NoQuery,
                 Json(sent): Json<$resource>,
             ) -> Result<Response, Problem> {
                 super::create(&store, sent).await
@@ -164,9 +207,10 @@ macro_rules! resource_handlers {
             ))]
             pub(super) async fn find(
                 State(store): State<Store>,
+                _: NoQuery,
                 id: Result<Path<String>, PathRejection>,
-            ) -> Result<Body<$resource>, Problem> {
-                super::find(&store, id).await
+            ) -> Result<Response, Problem> {
+                super::find::<$resource>(&store, id).await
             }
 
             #[utoipa::path(put, path = $one, tag = $tag, operation_id = concat!("replace_", $name),
@@ -179,10 +223,12 @@ macro_rules! resource_handlers {
             ))]
             pub(super) async fn replace(
                 State(store): State<Store>,
+                _: NoQuery,
                 id: Result<Path<String>, PathRejection>,
+                if_match: IfMatch,
                 Json(sent): Json<$resource>,
-            ) -> Result<Body<$resource>, Problem> {
-                super::replace(&store, id, sent).await
+            ) -> Result<Response, Problem> {
+                super::replace(&store, id, &if_match, sent).await
             }
 
             #[utoipa::path(delete, path = $one, tag = $tag, operation_id = concat!("delete_", $name),
@@ -194,9 +240,12 @@ macro_rules! resource_handlers {
             ))]
             pub(super) async fn remove(
                 State(store): State<Store>,
+                _: NoQuery,
                 id: Result<Path<String>, PathRejection>,
+                if_match: IfMatch,
+                _: OptionalJson<Nothing>,
             ) -> Result<Response, Problem> {
-                super::remove::<$resource>(&store, id).await
+                super::remove::<$resource>(&store, id, &if_match).await
             }
         }
     };
@@ -211,7 +260,7 @@ resource_handlers!(
     "/v1/applications/{id}",
     "application",
     filters(),
-    removal()
+    removal((status = 200, description = "a block stays of it", body = applications::Application),)
 );
 resource_handlers!(
     key_handlers,

@@ -33,6 +33,10 @@ pub struct Plan {
     /// The only operations that it opens; any unless given, none if empty.
     #[serde(default, deserialize_with = "body::objects", skip_serializing_if = "Option::is_none")]
     pub operations: Option<Vec<Operation>>,
+    /// Names this version of the row, for `if-match`. What a client sends here is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
+    pub etag: Option<String>,
 }
 
 /// So many requests in each window of one unit.
@@ -77,7 +81,12 @@ impl Resource for Plan {
         &mut self.id
     }
 
+    fn etag(&mut self) -> &mut Option<String> {
+        &mut self.etag
+    }
+
     fn complete(&mut self, _: Option<&Self>) -> Result<(), Problem> {
+        self.etag = None;
         self.stop_on_quota_reach = self.stop_on_quota_reach.or(Some(true));
         Ok(())
     }

@@ -27,6 +27,9 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
     /// Its id, if the client gives one.
     fn id(&mut self) -> &mut Option<String>;
 
+    /// Names the version that is shown ([`super::tag`]); no part of the row.
+    fn etag(&mut self) -> &mut Option<String>;
+
     /// Fills in what was left out: from the thing that it replaces where a default could open what was closed (a state),
     /// else with the defaults.
     fn complete(&mut self, held: Option<&Self>) -> Result<(), Problem>;
@@ -125,6 +128,7 @@ pub fn plain_row<R: Resource>(resource: &R, id: String) -> Result<NewRow, Proble
         api: None,
         plan: None,
         kept_block: None,
+        state_before: None,
         document: document(resource)?,
     })
 }
@@ -245,7 +249,8 @@ pub async fn put<R: Resource>(change: &mut Change, held: &Version, sent: &R) -> 
 
 async fn check_references<R: Resource>(change: &mut Change, sent: &R) -> Result<(), Problem> {
     for reference in sent.references() {
-        if change.find(reference.kind, &reference.id).await?.is_none() {
+        // Of a thing that was deleted only its block is there.
+        if change.find(reference.kind, &reference.id).await?.is_none_or(|held| held.kept_block.is_some()) {
             return Err(reference.missing());
         }
     }

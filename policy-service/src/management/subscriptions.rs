@@ -48,6 +48,13 @@ pub struct Subscription {
     /// It was deleted while it was blocked; the block stays until it is unblocked.
     #[serde(skip_deserializing, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
+    /// Names this version of the row, for `if-match`. What a client sends here is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
+    pub etag: Option<String>,
+    /// The state that it gets back when its block ends; `None`: UNBLOCKED.
+    #[serde(skip)]
+    pub before: Option<SubscriptionState>,
 }
 
 /// The state of a subscription.
@@ -104,12 +111,27 @@ impl From<Block> for SubscriptionState {
 }
 
 impl Subscription {
+    /// What it gets back when a block of it ends.
+    fn before_block(&self) -> Option<SubscriptionState> {
+        self.before.or(self.state.and_then(SubscriptionState::before_block))
+    }
+
     /// The block that it is under.
     pub fn block(&self) -> Option<Block> {
         match self.state {
             Some(SubscriptionState::Blocked) => Some(Block::Blocked),
             Some(SubscriptionState::ProdOnlyBlocked) => Some(Block::ProdOnlyBlocked),
             _ => None,
+        }
+    }
+}
+
+impl SubscriptionState {
+    /// What `unblock` gives back to a subscription that had this state before it was blocked.
+    fn before_block(self) -> Option<Self> {
+        match self {
+            Self::Unblocked | Self::Blocked | Self::ProdOnlyBlocked => None,
+            Self::OnHold | Self::Rejected | Self::TierUpdatePending | Self::DeletePending => Some(self),
         }
     }
 }
@@ -136,6 +158,10 @@ impl Resource for Subscription {
         &mut self.id
     }
 
+    fn etag(&mut self) -> &mut Option<String> {
+        &mut self.etag
+    }
+
     fn complete(&mut self, held: Option<&Self>) -> Result<(), Problem> {
         if let Some(held) = held {
             if held.deleted {
@@ -154,12 +180,23 @@ impl Resource for Subscription {
             }
         }
         self.used_up_until = None;
+        self.etag = None;
         for (field, value) in [("application", &self.application), ("api", &self.api)] {
             if value.is_none() {
                 return Err(Problem::invalid(field, "it is missing; expected an id"));
             }
         }
         self.state = self.state.or(held.and_then(|held| held.state)).or(Some(SubscriptionState::Unblocked));
+        if let Some(block) = held.and_then(Self::block)
+            && self.block() != Some(block)
+            && self.block() != Some(Block::Blocked)
+        {
+            return Err(Problem::conflict(format!(
+                "this subscription is {}; only unblock, and block with another state, change a block",
+                block.as_str()
+            )));
+        }
+        self.before = self.block().and(held.and_then(Self::before_block));
         Ok(())
     }
 
@@ -174,7 +211,7 @@ impl Resource for Subscription {
     }
 
     fn row(&self) -> Result<NewRow, Problem> {
-        let Self { id, application, api, state, plan, used_up_until, .. } = self.clone();
+        let Self { id, application, api, state, plan, used_up_until, before, .. } = self.clone();
         // A block that was kept is shown as BLOCKED whatever it was: without a subscription there is no sandbox either.
         let kept_block = self.deleted.then(|| self.block()).flatten().map(|block| block.as_str().to_owned());
         let state = if kept_block.is_some() { Some(SubscriptionState::Blocked) } else { state };
@@ -186,6 +223,7 @@ impl Resource for Subscription {
             api: api.clone(),
             plan: plan.clone(),
             kept_block,
+            state_before: before.as_ref().map(document).transpose()?,
             document: document(&Document { application, api, state, plan, used_up_until })?,
         })
     }
@@ -195,7 +233,9 @@ impl Resource for Subscription {
             serde_json::from_str(&version.document).map_err(|_| damaged())?;
         let kept = version.kept_block.as_deref().map(|block| Block::parse(block).unwrap_or_default().into());
         let id = Some(version.id.clone());
-        Ok(Self { id, application, api, state: kept.or(state), plan, used_up_until, deleted: kept.is_some() })
+        let before = version.state_before.as_deref().and_then(|state| serde_json::from_str(state).ok());
+        let (state, deleted) = (kept.or(state), kept.is_some());
+        Ok(Self { id, application, api, state, plan, used_up_until, deleted, etag: None, before })
     }
 
     async fn settle(&mut self, change: &mut Change, held: Option<&Self>) -> Result<(), Problem> {
@@ -228,7 +268,7 @@ impl Resource for Subscription {
             return Ok(change.remove(held).await.map(|()| None)?);
         }
         // Nothing of its plan stays: the plan may go, the block does not need it.
-        let kept = Self { plan: None, used_up_until: None, deleted: true, ..shown };
+        let kept = Self { plan: None, used_up_until: None, deleted: true, before: None, ..shown };
         change.replace(held, &kept.row()?).await?;
         Ok(Some(kept))
     }
@@ -256,15 +296,22 @@ fn kept_block() -> Problem {
 /// Blocks a subscription, or changes its block.
 pub async fn block(change: &mut Change, id: &str, block: Block) -> Result<Subscription, Problem> {
     let held = find(change, id).await?;
-    let blocked = Subscription { state: Some(block.into()), ..Subscription::shown(&held)? };
+    let shown = Subscription::shown(&held)?;
+    let blocked = Subscription { state: Some(block.into()), before: shown.before_block(), ..shown };
     put(change, &held, &blocked).await?;
     Ok(blocked)
 }
 
-/// Ends any block. What was kept of a deleted subscription is then gone.
+/// Ends any block; without one it changes nothing. The subscription is then what it was before. What was kept of a deleted
+/// subscription is then gone.
 pub async fn unblock(change: &mut Change, id: &str) -> Result<Subscription, Problem> {
     let held = find(change, id).await?;
-    let unblocked = Subscription { state: Some(SubscriptionState::Unblocked), ..Subscription::shown(&held)? };
+    let shown = Subscription::shown(&held)?;
+    if shown.block().is_none() {
+        return Ok(shown);
+    }
+    let state = shown.before.or(Some(SubscriptionState::Unblocked));
+    let unblocked = Subscription { state, before: None, ..shown };
     if unblocked.deleted {
         change.remove(&held).await?;
     } else {

@@ -1,12 +1,12 @@
 //! How many connections there may be, and which one is closed to make room for another.
 //!
 //! A connection is unproven until a request with a good credential arrives on it. Unproven connections have a budget of
-//! their own, in all and for each address. If a budget is full, the oldest idle connection in it is closed; the new one
-//! is never refused, because behind a proxy all clients share one address. This file decides only: it knows no socket, no
+//! their own, in all and for each address. If a budget is full, the oldest idle connection in it is closed, or the oldest
+//! one if all are at work; the new one is never refused, because behind a proxy all clients share one address. This file decides only: it knows no socket, no
 //! clock and no log. The order of events stands for the time.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::{IpAddr, Ipv6Addr},
 };
 
@@ -64,11 +64,39 @@ struct Connection {
     idle_since: u64,
 }
 
-/// The unproven connections of one address.
+/// Unproven connections, the oldest first: an [`Id`] is also the time at which its connection was opened.
+///
+/// They are not ordered by their last request. Otherwise a few hundred connections with many requests each would make a
+/// new connection the oldest one before its first request is read.
 #[derive(Debug, Default)]
-struct Address {
-    count: usize,
-    idle: BTreeMap<u64, Id>,
+struct Unproven {
+    all: BTreeSet<Id>,
+    idle: BTreeSet<Id>,
+}
+
+impl Unproven {
+    /// The connection to close: the oldest idle one, or the oldest one if all are at work.
+    fn victim(&self) -> Option<Id> {
+        self.idle.first().or_else(|| self.all.first()).copied()
+    }
+
+    fn add(&mut self, id: Id) {
+        self.all.insert(id);
+        self.idle.insert(id);
+    }
+
+    fn set_idle(&mut self, id: Id, idle: bool) {
+        if !idle {
+            self.idle.remove(&id);
+        } else if self.all.contains(&id) {
+            self.idle.insert(id);
+        }
+    }
+
+    fn remove(&mut self, id: Id) {
+        self.all.remove(&id);
+        self.idle.remove(&id);
+    }
 }
 
 /// All connections.
@@ -78,9 +106,9 @@ pub struct Budget {
     /// Counts the events.
     now: u64,
     connections: HashMap<Id, Connection>,
-    addresses: HashMap<IpAddr, Address>,
-    unproven: usize,
-    idle_unproven: BTreeMap<u64, Id>,
+    unproven: Unproven,
+    addresses: HashMap<IpAddr, Unproven>,
+    /// By the time at which they became idle.
     idle_proven: BTreeMap<u64, Id>,
 }
 
@@ -91,9 +119,8 @@ impl Budget {
             limits,
             now: 0,
             connections: HashMap::new(),
+            unproven: Unproven::default(),
             addresses: HashMap::new(),
-            unproven: 0,
-            idle_unproven: BTreeMap::new(),
             idle_proven: BTreeMap::new(),
         }
     }
@@ -101,31 +128,25 @@ impl Budget {
     /// A connection was opened. Returns its number and the connection that has to be closed for it.
     pub fn open(&mut self, address: IpAddr) -> (Id, Option<Id>) {
         let address = network(address);
-        let of_address = self.addresses.get(&address).filter(|held| held.count >= self.limits.per_address);
-        let full = self.unproven >= self.limits.unproven;
-        let oldest = |idle: &BTreeMap<u64, Id>| idle.values().next().copied();
-        let victim = of_address
-            .and_then(|held| oldest(&held.idle))
-            .or_else(|| if full { oldest(&self.idle_unproven) } else { None });
+        let of_address = self.addresses.get(&address).filter(|held| held.all.len() >= self.limits.per_address);
+        let of_all = Some(&self.unproven).filter(|held| held.all.len() >= self.limits.unproven);
+        let victim = of_address.or(of_all).and_then(Unproven::victim);
         if let Some(victim) = victim {
             self.close(victim);
         }
         let now = self.tick();
         let id = Id(now);
         self.connections.insert(id, Connection { address, proven: false, busy: 0, idle_since: now });
-        self.unproven = self.unproven.saturating_add(1);
-        let held = self.addresses.entry(address).or_default();
-        held.count = held.count.saturating_add(1);
-        self.set_idle(id);
+        self.unproven.add(id);
+        self.addresses.entry(address).or_default().add(id);
         (id, victim)
     }
 
     /// A request begins on a connection. One that was closed meanwhile is not heard of again.
     pub fn begin(&mut self, id: Id) {
-        self.clear_idle(id);
-        if let Some(connection) = self.connections.get_mut(&id) {
-            connection.busy = connection.busy.saturating_add(1);
-        }
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.busy = connection.busy.saturating_add(1);
+        self.set_idle(id, false);
     }
 
     /// A request on a connection has ended.
@@ -135,7 +156,7 @@ impl Budget {
         connection.busy = connection.busy.saturating_sub(1);
         if connection.busy == 0 {
             connection.idle_since = now;
-            self.set_idle(id);
+            self.set_idle(id, true);
         }
     }
 
@@ -145,34 +166,32 @@ impl Budget {
         if self.connections.get(&id).is_none_or(|connection| connection.proven) {
             return None;
         }
-        let proven = self.connections.len().saturating_sub(self.unproven);
+        let proven = self.connections.len().saturating_sub(self.unproven.all.len());
         let full = proven >= self.limits.proven;
         let victim = if full { self.idle_proven.values().next().copied() } else { None };
         if let Some(victim) = victim {
             self.close(victim);
         }
-        self.clear_idle(id);
         self.forget_unproven(id);
-        if let Some(connection) = self.connections.get_mut(&id) {
-            connection.proven = true;
-            if connection.busy == 0 {
-                self.set_idle(id);
-            }
+        let Some(connection) = self.connections.get_mut(&id) else { return victim };
+        connection.proven = true;
+        if connection.busy == 0 {
+            self.set_idle(id, true);
         }
         victim
     }
 
     /// A connection was closed.
     pub fn close(&mut self, id: Id) {
-        self.clear_idle(id);
+        self.set_idle(id, false);
         self.forget_unproven(id);
         self.connections.remove(&id);
     }
 
-    /// The connection to close so that another descriptor becomes free: the oldest idle one, an unproven one if there is
-    /// one. `None`: every connection is at work.
+    /// The connection to close so that another descriptor becomes free: an unproven one if there is one, else the oldest
+    /// idle one. `None`: every connection is proven and at work.
     pub fn make_room(&mut self) -> Option<Id> {
-        let victim = self.idle_unproven.values().next().or_else(|| self.idle_proven.values().next()).copied()?;
+        let victim = self.unproven.victim().or_else(|| self.idle_proven.values().next().copied())?;
         self.close(victim);
         Some(victim)
     }
@@ -182,37 +201,27 @@ impl Budget {
         self.now
     }
 
-    fn set_idle(&mut self, id: Id) {
+    fn set_idle(&mut self, id: Id, idle: bool) {
         let Some(connection) = self.connections.get(&id) else { return };
-        if connection.proven {
+        if !connection.proven {
+            self.unproven.set_idle(id, idle);
+            if let Some(held) = self.addresses.get_mut(&connection.address) {
+                held.set_idle(id, idle);
+            }
+        } else if idle {
             self.idle_proven.insert(connection.idle_since, id);
         } else {
-            self.idle_unproven.insert(connection.idle_since, id);
-            if let Some(held) = self.addresses.get_mut(&connection.address) {
-                held.idle.insert(connection.idle_since, id);
-            }
-        }
-    }
-
-    fn clear_idle(&mut self, id: Id) {
-        let Some(connection) = self.connections.get(&id) else { return };
-        if connection.busy > 0 {
-            return;
-        }
-        self.idle_proven.remove(&connection.idle_since);
-        self.idle_unproven.remove(&connection.idle_since);
-        if let Some(held) = self.addresses.get_mut(&connection.address) {
-            held.idle.remove(&connection.idle_since);
+            self.idle_proven.remove(&connection.idle_since);
         }
     }
 
     /// Takes an unproven connection out of the budget of those.
     fn forget_unproven(&mut self, id: Id) {
-        let Some(connection) = self.connections.get(&id).filter(|connection| !connection.proven) else { return };
-        self.unproven = self.unproven.saturating_sub(1);
+        let Some(connection) = self.connections.get(&id) else { return };
+        self.unproven.remove(id);
         if let Some(held) = self.addresses.get_mut(&connection.address) {
-            held.count = held.count.saturating_sub(1);
-            if held.count == 0 {
+            held.remove(id);
+            if held.all.is_empty() {
                 self.addresses.remove(&connection.address);
             }
         }

@@ -20,6 +20,7 @@ use super::{
     paced::Paced,
     peer::{Busy, Peer, Working},
 };
+use crate::guesses;
 
 /// How long a connection may take to end after it was told to, once its requests have their answers.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
@@ -113,12 +114,11 @@ async fn answer(
     request: hyper::Request<Incoming>,
 ) -> Result<Response<Paced>, Infallible> {
     let working = Working::new(&peer);
-    let busy = Busy::new(&peer);
     let mut request = request.map(Body::new);
+    request.extensions_mut().insert(guesses::Peer(peer.address()));
     request.extensions_mut().insert(Arc::clone(&peer));
-    let Ok(response) = router.oneshot(request).await;
+    let Ok(mut response) = router.oneshot(request).await;
     drop(working);
-    // While the answer is taken, a connection that is not proven may be evicted.
-    let busy = Some(busy).filter(|_| peer.is_proven());
+    let busy = response.extensions_mut().remove::<Arc<Busy>>();
     Ok(response.map(|body| Paced::new(body, peer, busy)))
 }

@@ -29,10 +29,11 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use listener::{bind, serve};
 
-use self::peer::Peer;
+use self::peer::{Busy, Peer};
 use crate::{
     auth::{Administrator, Gateways},
     feed::{self, Feed},
+    guesses::{self, Guesses},
     management, openapi,
     problem::Problem,
     store::Store,
@@ -74,8 +75,9 @@ pub fn router(store: Store, feed: Feed, administrator: Administrator) -> Router 
             let detail = format!("{} is not possible here; the allow header says what is", request.method());
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
         })
-        .layer(middleware::map_response(secure))
         .layer(middleware::from_fn_with_state(credentials, prove))
+        .layer(middleware::from_fn_with_state(Guesses::default(), guesses::slow))
+        .layer(middleware::map_response(secure))
 }
 
 /// All credentials. Which of them a route takes is the route's business.
@@ -86,15 +88,24 @@ struct Credentials {
 }
 
 /// Takes the connection of a request with a good credential out of the budget of unproven ones.
+///
+/// An unproven connection is at work only until its request is decided. While a wrong credential waits, or while an answer
+/// is taken, it may be evicted as any idle one.
 async fn prove(State(credentials): State<Credentials>, mut request: Request, next: Next) -> Response {
     // Handlers may outlive the connection, so they do not get it.
-    if let Some(peer) = request.extensions_mut().remove::<Arc<Peer>>().filter(|peer| !peer.is_proven()) {
+    let Some(peer) = request.extensions_mut().remove::<Arc<Peer>>() else { return next.run(request).await };
+    let busy = Busy::new(&peer);
+    if !peer.is_proven() {
         let headers = request.headers();
         if credentials.administrator.check(headers).is_ok() || credentials.gateways.check(headers).is_ok() {
             peer.prove();
         }
     }
-    next.run(request).await
+    let mut response = next.run(request).await;
+    if peer.is_proven() {
+        response.extensions_mut().insert(Arc::new(busy));
+    }
+    response
 }
 
 /// Whether the service answers.

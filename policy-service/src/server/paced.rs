@@ -19,12 +19,12 @@ pub struct Paced {
     body: Body,
     rest: Bytes,
     peer: Arc<Peer>,
-    _busy: Option<Busy>,
+    _busy: Option<Arc<Busy>>,
 }
 
 impl Paced {
     /// `busy` keeps the connection from being evicted until the body was taken.
-    pub fn new(body: Body, peer: Arc<Peer>, busy: Option<Busy>) -> Self {
+    pub fn new(body: Body, peer: Arc<Peer>, busy: Option<Arc<Busy>>) -> Self {
         Self { body, rest: Bytes::new(), peer, _busy: busy }
     }
 }

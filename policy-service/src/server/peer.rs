@@ -56,6 +56,7 @@ impl Connections {
         let peer = Peer {
             connections: Arc::clone(self),
             id,
+            address,
             evicted,
             opened: Instant::now(),
             proven: AtomicBool::new(false),
@@ -99,6 +100,7 @@ const NO_REQUEST: u64 = u64::MAX;
 pub struct Peer {
     connections: Arc<Connections>,
     id: Id,
+    address: IpAddr,
     evicted: CancellationToken,
     opened: Instant,
     proven: AtomicBool,
@@ -109,6 +111,11 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Where it is.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
     /// It has sent a good credential: its connection leaves the budget of unproven ones. Each further request is checked all
     /// the same.
     pub fn prove(&self) {

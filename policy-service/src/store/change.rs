@@ -13,9 +13,9 @@ use std::{
 
 use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
 
-use super::{Error, Kind, State, Store, Version, api_match, new_word, read};
+use super::{Error, Kind, State, Store, Version, api_match, deny_target, new_word, read};
 
-/// Rows in one statement: nine values each, and SQLite takes 32,766.
+/// Rows in one statement: ten values each, and SQLite takes 32,766.
 pub const MAX_ROWS_AT_ONCE: usize = 1_000;
 
 /// By what a row is known.
@@ -25,6 +25,8 @@ pub enum Name {
     Id,
     /// What the feed calls it.
     Identity,
+    /// What management calls it, of things that are there: of a deleted one a block may be left.
+    Present,
 }
 
 /// A row to be put.
@@ -44,6 +46,8 @@ pub struct NewRow {
     pub plan: Option<String>,
     /// The block that stays of a deleted subscription.
     pub kept_block: Option<String>,
+    /// The state that a blocked subscription gets back.
+    pub state_before: Option<String>,
     /// The row as the feed shows it, JSON.
     pub document: String,
 }
@@ -98,6 +102,11 @@ impl Change {
         &mut self.transaction
     }
 
+    /// The database that is changed, for reading what held before.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// How many rows of `kind` there are.
     pub fn count(&self, kind: Kind) -> i64 {
         self.state.count(kind)
@@ -120,6 +129,10 @@ impl Change {
                 "SELECT id FROM version WHERE until_revision IS NULL AND kind = ? \
                  AND id IN (SELECT value FROM json_each(?))"
             }
+            Name::Present => {
+                "SELECT id FROM version WHERE until_revision IS NULL AND kind = ? AND kept_block IS NULL \
+                 AND id IN (SELECT value FROM json_each(?))"
+            }
             Name::Identity => {
                 "SELECT identity FROM version WHERE until_revision IS NULL AND kind = ? \
                  AND identity IN (SELECT value FROM json_each(?))"
@@ -128,6 +141,16 @@ impl Change {
         let values = serde_json::json!(values).to_string();
         let found = sqlx::query_scalar(statement).bind(kind.number()).bind(values).fetch_all(&mut *self.transaction);
         Ok(found.await?.into_iter().collect())
+    }
+
+    /// Which of these digests belong to keys that were revoked and deleted.
+    pub async fn revoked(&mut self, digests: &[&str]) -> Result<HashSet<String>, Error> {
+        let digests = serde_json::json!(digests).to_string();
+        let found = sqlx::query_scalar(
+            "SELECT sha256 FROM revoked_key WHERE sha256 IN (SELECT value FROM json_each(?)) AND NOT EXISTS \
+             (SELECT 1 FROM version WHERE until_revision IS NULL AND kind = 3 AND identity = sha256)",
+        );
+        Ok(found.bind(digests).fetch_all(&mut *self.transaction).await?.into_iter().collect())
     }
 
     /// Adds a row that is not there.
@@ -142,7 +165,8 @@ impl Change {
         }
         let revision = self.revision();
         let mut query = sqlx::QueryBuilder::<Sqlite>::new(
-            "INSERT INTO version (kind, id, identity, application, api, plan, kept_block, from_revision, document) ",
+            "INSERT INTO version (kind, id, identity, application, api, plan, kept_block, state_before, \
+             from_revision, document) ",
         );
         query.push_values(rows, |mut values, row| {
             values
@@ -153,6 +177,7 @@ impl Change {
                 .push_bind(&row.api)
                 .push_bind(&row.plan)
                 .push_bind(&row.kept_block)
+                .push_bind(&row.state_before)
                 .push_bind(revision)
                 .push_bind(&row.document);
         });
@@ -161,6 +186,9 @@ impl Change {
             self.add_to_count(row.kind, 1);
             if row.kind == Kind::Api {
                 api_match::add(&mut self.transaction, &row.id, &row.document).await?;
+            }
+            if row.kind == Kind::DenyPolicy {
+                deny_target::add(&mut self.transaction, &row.id, &row.document).await?;
             }
         }
         self.dirty = true;
@@ -176,6 +204,9 @@ impl Change {
     /// Takes a row away.
     pub async fn remove(&mut self, held: &Version) -> Result<(), Error> {
         let revision = self.revision();
+        if held.kind == Kind::Key {
+            read::remember_revoked(&mut self.transaction, held.seq).await?;
+        }
         // What this same change brought never held at any revision.
         let statement = if held.from_revision == revision {
             "DELETE FROM version WHERE seq = ?2"
@@ -186,6 +217,9 @@ impl Change {
         sqlx::query(statement).bind(revision).bind(held.seq).execute(&mut *self.transaction).await?;
         if held.kind == Kind::Api {
             api_match::remove(&mut self.transaction, &held.id).await?;
+        }
+        if held.kind == Kind::DenyPolicy {
+            deny_target::remove(&mut self.transaction, &held.id).await?;
         }
         self.add_to_count(held.kind, -1);
         self.dirty = true;

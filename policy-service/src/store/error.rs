@@ -6,7 +6,7 @@ pub enum Error {
     /// Another writer holds the lock, or no connection was free; the same request may succeed later.
     #[error("the database is busy")]
     Busy,
-    /// The disk, or the quota on it, is full.
+    /// The disk, the quota on it, or a file as large as it may be, is full.
     #[error("the disk of the database is full")]
     Full,
     /// The file cannot be read or written.
@@ -47,6 +47,8 @@ impl From<sqlx::Error> for Error {
                 match code & PRIMARY {
                     BUSY | LOCKED => Self::Busy,
                     FULL => Self::Full,
+                    // A write beyond the limit of a file's size is EFBIG, which SQLite tells as any other failure.
+                    IOERR if has_file_limit() => Self::Full,
                     READONLY | IOERR | CANTOPEN | NOTADB => Self::Unavailable(database.message().to_owned()),
                     _ => Self::Sql(error),
                 }
@@ -54,4 +56,11 @@ impl From<sqlx::Error> for Error {
             _ => Self::Sql(error),
         }
     }
+}
+
+/// Whether the system limits the size of files of this process (`ulimit -f`, `LimitFSIZE=`).
+fn has_file_limit() -> bool {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let soft = limits.lines().find_map(|line| line.strip_prefix("Max file size")?.split_whitespace().next());
+    soft.is_some_and(|soft| soft != "unlimited")
 }

@@ -9,6 +9,7 @@
 pub mod api_match;
 pub mod as_of;
 pub mod change;
+pub mod deny_target;
 mod error;
 pub mod history;
 mod kind;
@@ -17,6 +18,9 @@ pub mod read;
 pub mod usage;
 
 use std::{
+    fs::{OpenOptions, Permissions},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::Path,
     str::FromStr as _,
     sync::{
         Arc,
@@ -124,6 +128,8 @@ pub struct Version {
     pub api: Option<String>,
     /// The block that stays of a deleted subscription.
     pub kept_block: Option<String>,
+    /// The state that a blocked subscription gets back.
+    pub state_before: Option<String>,
     /// The revision that brought it.
     pub from_revision: i64,
     /// The row as the feed shows it, JSON.
@@ -139,6 +145,7 @@ impl Version {
             application: row.try_get("application")?,
             api: row.try_get("api")?,
             kept_block: row.try_get("kept_block")?,
+            state_before: row.try_get("state_before")?,
             from_revision: row.try_get("from_revision")?,
             document: row.try_get("document")?,
         })
@@ -228,6 +235,7 @@ impl Store {
         if belongs_to_another(url).await.map_err(named)? {
             return Err(Error::Foreign(file.to_owned()));
         }
+        keep_private(options.get_filename(), settings.must_exist);
         let opened = pool().max_connections(1).connect_with(options.clone()).await;
         let writer = opened.map_err(|error| named(error.into()))?;
         sqlx::migrate!().run(&writer).await?;
@@ -240,6 +248,7 @@ impl Store {
             .execute(&writer)
             .await?;
         api_match::fill(&writer).await?;
+        deny_target::fill(&writer).await?;
         let secret: Vec<u8> = sqlx::query_scalar("SELECT secret FROM history").fetch_one(&writer).await?;
         let secret = Secret::new(&secret)?;
         let readers = pool().max_connections(READERS).connect_with(options.pragma("query_only", "ON")).await?;
@@ -345,6 +354,27 @@ fn file_of(url: &str) -> Result<&str, Error> {
         return Err(Error::Url(url.to_owned()));
     }
     Ok(file)
+}
+
+/// Makes the database its owner's alone, before SQLite opens it: the files that SQLite puts beside it get its permissions.
+/// Files that an earlier version left open to others are closed.
+fn keep_private(file: &Path, must_exist: bool) {
+    const OWNER_ALONE: u32 = 0o600;
+    if !must_exist {
+        // A file that is there stays as it is. What else is wrong with it SQLite says better.
+        let _ = OpenOptions::new().write(true).create_new(true).mode(OWNER_ALONE).open(file);
+    }
+    for end in ["", "-wal", "-shm"] {
+        let mut beside = file.as_os_str().to_owned();
+        beside.push(end);
+        let Ok(held) = std::fs::metadata(&beside) else { continue };
+        if held.permissions().mode() & 0o777 == OWNER_ALONE || !held.is_file() {
+            continue;
+        }
+        if let Err(error) = std::fs::set_permissions(&beside, Permissions::from_mode(OWNER_ALONE)) {
+            tracing::warn!(%error, "others may read the database, and its permissions cannot be changed");
+        }
+    }
 }
 
 /// Whether another program has put tables into the file. It is only read: to open it for writing changes it.

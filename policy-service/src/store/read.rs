@@ -88,3 +88,15 @@ pub async fn of_plan(connection: &mut SqliteConnection, plan: &str) -> Result<Op
         .await?;
     row.as_ref().map(Version::from_row).transpose()
 }
+
+/// Remembers the digest of the key in this row, if it is revoked: the row goes, or is replaced.
+pub async fn remember_revoked(connection: &mut SqliteConnection, seq: i64) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT OR IGNORE INTO revoked_key SELECT identity FROM version \
+         WHERE seq = ? AND kind = 3 AND json_extract(document, '$.state') = 'REVOKED'",
+    )
+    .bind(seq)
+    .execute(connection)
+    .await?;
+    Ok(())
+}

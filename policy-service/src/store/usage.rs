@@ -159,7 +159,25 @@ pub async fn probe(connection: &mut SqliteConnection) -> Result<(), Error> {
     Ok(())
 }
 
-/// Adds rows to those that are there.
+/// When a gateway reported last, and the room that it had left then.
+pub async fn room(connection: &mut SqliteConnection, gateway: &str) -> Result<Option<(i64, i64)>, Error> {
+    let row = sqlx::query("SELECT reported_at, room FROM usage_room WHERE gateway = ?").bind(gateway);
+    let row = row.fetch_optional(connection).await?;
+    row.map(|row| Ok((row.try_get("reported_at")?, row.try_get("room")?))).transpose()
+}
+
+/// Notes that a gateway reports now, and the room that it has left.
+pub async fn set_room(connection: &mut SqliteConnection, gateway: &str, now: i64, room: i64) -> Result<(), Error> {
+    sqlx::query("INSERT OR REPLACE INTO usage_room (gateway, reported_at, room) VALUES (?, ?, ?)")
+        .bind(gateway)
+        .bind(now)
+        .bind(room)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Adds rows to those that are there. A sum that would pass 2^63 - 1 stays there: nothing is lost of the other rows.
 pub async fn add(connection: &mut SqliteConnection, rows: &[UsageRow]) -> Result<(), Error> {
     if rows.is_empty() {
         return Ok(());
@@ -169,7 +187,8 @@ pub async fn add(connection: &mut SqliteConnection, rows: &[UsageRow]) -> Result
         "INSERT INTO usage (application, api, hour, plan, outcome, requests) \
          SELECT value->>'application', value->>'api', value->>'hour', value->>'plan', value->>'outcome', \
          value->>'requests' FROM json_each(?) WHERE true \
-         ON CONFLICT DO UPDATE SET requests = requests + excluded.requests",
+         ON CONFLICT DO UPDATE SET requests = iif(requests > 9223372036854775807 - excluded.requests, \
+         9223372036854775807, requests + excluded.requests)",
     )
     .bind(&rows)
     .execute(&mut *connection)
@@ -186,7 +205,8 @@ pub async fn add(connection: &mut SqliteConnection, rows: &[UsageRow]) -> Result
          INSERT INTO usage_total (application, api, per, start, requests) \
          SELECT application, api, per, start, sum(requests) FROM totals WHERE true \
          GROUP BY application, api, per, start \
-         ON CONFLICT DO UPDATE SET requests = requests + excluded.requests",
+         ON CONFLICT DO UPDATE SET requests = iif(requests > 9223372036854775807 - excluded.requests, \
+         9223372036854775807, requests + excluded.requests)",
     )
     .bind(&rows)
     .execute(connection)
@@ -221,6 +241,12 @@ pub async fn touch(connection: &mut SqliteConnection, keys: &[KeyUsed], apis: Op
 /// Forgets when a key was used: it is not there any more, and another may get its id.
 pub async fn forget_key(connection: &mut SqliteConnection, id: &str) -> Result<(), Error> {
     sqlx::query("DELETE FROM key_use WHERE id = ?").bind(id).execute(connection).await?;
+    Ok(())
+}
+
+/// Forgets how much an application used of its plans: it is gone, and another may get its id. Hourly rows stay, for bills.
+pub async fn forget_totals(connection: &mut SqliteConnection, application: &str) -> Result<(), Error> {
+    sqlx::query("DELETE FROM usage_total WHERE application = ?").bind(application).execute(connection).await?;
     Ok(())
 }
 

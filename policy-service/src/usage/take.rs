@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashSet};
 
 use keygate::usage::report::{Count, Receipt, Report};
 
-use super::quota;
+use super::{quota, room};
 use crate::{
     auth::Gateway,
     problem::Problem,
@@ -24,7 +24,11 @@ pub async fn take(store: &Store, gateway: &Gateway, report: &Report<'_>, now: i6
     if !usage::take_batch(connection, gateway.client_id(), &report.batch, now).await? {
         return Ok(Receipt { batch: report.batch.to_string(), repeated: true, rejected: 0 });
     }
-    let (rows, keys) = (rows(gateway, report), keys(report));
+    let (mut rows, keys) = (rows(gateway, report), keys(report));
+    let out_of_scope = report.counts.len().saturating_sub(rows.len());
+    let mut left = room::at(now, usage::room(connection, gateway.client_id()).await?);
+    let excess = room::cut(&mut rows, &mut left);
+    usage::set_room(connection, gateway.client_id(), now, left).await?;
     usage::add(connection, &rows).await?;
     let touched = usage::touch(connection, &keys, apis(gateway)).await?;
     usage::tidy(connection, now, store.settings().usage_days).await?;
@@ -32,11 +36,18 @@ pub async fn take(store: &Store, gateway: &Gateway, report: &Report<'_>, now: i6
     change.keep();
     change.commit().await?;
 
-    let rejected = report.counts.len().saturating_sub(rows.len());
     // The same key may stand there twice.
     let distinct = keys.iter().map(|key| &key.id).collect::<HashSet<_>>().len();
     let unknown = distinct.saturating_sub(usize::try_from(touched).unwrap_or(usize::MAX));
-    let rejected = u64::try_from(rejected.saturating_add(unknown)).unwrap_or(u64::MAX);
+    let rejected = u64::try_from(out_of_scope.saturating_add(unknown)).unwrap_or(u64::MAX).saturating_add(excess.rows);
+    if excess.requests > 0 {
+        tracing::warn!(
+            ?gateway,
+            requests = excess.requests,
+            rows = excess.rows,
+            "a gateway reports more requests than it can have served since its last report; the excess was dropped"
+        );
+    }
     if rejected > 0 {
         tracing::info!(?gateway, rejected, "rows of a usage report were left out");
     }

@@ -119,8 +119,8 @@ fn ask(fact: Fact, from: State, to: State) -> Ask {
             Ask::new("PUT", format!("/v1/apis/{}", policy::api_id(api))).json(row)
         }
         Fact::Application(application) => {
-            let row = with_state(policy::application_row(application), if closes { "BLOCKED" } else { "ACTIVE" });
-            Ask::new("PUT", format!("/v1/applications/{}", policy::application_id(application))).json(row)
+            let action = if closes { "block" } else { "unblock" };
+            Ask::new("POST", format!("/v1/applications/{}/{action}", policy::application_id(application)))
         }
         Fact::DenyPolicy(application) if closes => {
             let value = policy::application_id(application);

@@ -1,0 +1,147 @@
+//! Wrong credentials: they are logged, and after some of them from one address each further one waits.
+//!
+//! A right credential never waits, whoever else guesses from the same address: behind a proxy all clients have one. A
+//! request without a credential is no guess. Whether a credential is right is decided in [`crate::auth`].
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    extract::{Request, State},
+    http::{StatusCode, header},
+    middleware::Next,
+    response::Response,
+};
+use tokio::time::Instant;
+
+/// Wrong credentials of one address in one [`WINDOW`] that are answered at once and logged one by one.
+pub const FREE: u32 = 10;
+/// The time over which they are counted.
+const WINDOW: Duration = Duration::from_secs(60);
+/// How long each further one waits. With 10,000 connections that is 10,000 guesses a second, and a token of 16 characters
+/// has more than 2^90 values.
+const WAIT: Duration = Duration::from_secs(1);
+/// Addresses that are counted at once, of some 50 bytes each: 1 MB. Further ones share one count.
+const MAX_ADDRESSES: usize = 10_000;
+
+/// Where a request comes from: the other end of its connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
+#[derive(Clone, Copy, Debug)]
+struct Count {
+    begun: Instant,
+    wrong: u32,
+}
+
+/// The wrong credentials of the last minute, by address.
+#[derive(Clone, Debug, Default)]
+pub struct Guesses(Arc<Mutex<HashMap<IpAddr, Count>>>);
+
+/// An IPv6 client has a whole /64, and an IPv4 address may be written as IPv6.
+fn group(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address.to_canonical() else { return address.to_canonical() };
+    IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)))
+}
+
+impl Guesses {
+    /// Counts a wrong credential; returns how many there were in the window of this address, with this one.
+    fn count(&self, address: IpAddr, now: Instant) -> u32 {
+        // Counting cannot leave the map half done.
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_over = |count: &Count| now.saturating_duration_since(count.begun) >= WINDOW;
+        let mut address = group(address);
+        if counts.len() >= MAX_ADDRESSES && !counts.contains_key(&address) {
+            counts.retain(|_, count| !is_over(count));
+            if counts.len() >= MAX_ADDRESSES {
+                address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+            }
+        }
+        let count = counts.entry(address).or_insert(Count { begun: now, wrong: 0 });
+        if is_over(count) {
+            *count = Count { begun: now, wrong: 0 };
+        }
+        count.wrong = count.wrong.saturating_add(1);
+        count.wrong
+    }
+
+    /// What the window of an address has come to, with the credentials that were logged one by one.
+    fn wrong(&self, address: IpAddr) -> u32 {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.get(&group(address)).map_or(0, |count| count.wrong)
+    }
+
+    /// Tells at the end of the window how many were not logged one by one.
+    fn tell_later(&self, address: IpAddr) {
+        let guesses = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(WINDOW).await;
+            let more = guesses.wrong(address).saturating_sub(FREE).max(1);
+            tracing::warn!(%address, more, "more credentials were refused within a minute");
+        });
+    }
+}
+
+/// Lets wrong credentials wait, and logs them.
+pub async fn slow(State(guesses): State<Guesses>, request: Request, next: Next) -> Response {
+    let has_credential = request.headers().contains_key(header::AUTHORIZATION);
+    if !has_credential {
+        return next.run(request).await;
+    }
+    let address = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = next.run(request).await;
+    if response.status() != StatusCode::UNAUTHORIZED {
+        return response;
+    }
+    let wrong = guesses.count(address, Instant::now());
+    if wrong <= FREE {
+        tracing::warn!(%address, %method, path, "a credential was refused");
+        return response;
+    }
+    if wrong == FREE.saturating_add(1) {
+        guesses.tell_later(address);
+    }
+    tokio::time::sleep(WAIT).await;
+    response
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_counted_apart_and_a_minute_long() {
+        let (guesses, start) = (Guesses::default(), Instant::now());
+        for (address, after, count) in [
+            ("192.0.2.1", 0, 1),
+            ("192.0.2.1", 59, 2),
+            ("::ffff:192.0.2.1", 59, 3),
+            ("192.0.2.2", 59, 1),
+            ("192.0.2.1", 60, 1),
+            ("2001:db8::1", 0, 1),
+            ("2001:db8::ffff:1", 0, 2),
+            ("2001:db8:0:1::1", 0, 1),
+        ] {
+            let counted = guesses.count(address.parse().unwrap(), start + Duration::from_secs(after));
+            assert_eq!(counted, count, "{address} {after}");
+        }
+    }
+
+    #[test]
+    fn the_map_does_not_grow_without_end() {
+        let (guesses, start) = (Guesses::default(), Instant::now());
+        let address = |number: u32| IpAddr::V4(Ipv4Addr::from_bits(number));
+        for number in 1..=u32::try_from(MAX_ADDRESSES).unwrap() + 5 {
+            guesses.count(address(number), start);
+        }
+        assert!(guesses.0.lock().unwrap().len() <= MAX_ADDRESSES + 1);
+        assert_eq!(guesses.count(address(u32::MAX), start), 6, "those without room share one count");
+        assert_eq!(guesses.count(address(u32::MAX), start + WINDOW), 1);
+    }
+}

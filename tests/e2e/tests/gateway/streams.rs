@@ -365,7 +365,8 @@ async fn a_stream_that_is_open_outlives_a_block_and_then_ends_at_its_bound() {
         while download.goes_on().await {
             assert!(begun.elapsed() < ROUTE_TIMEOUT + SLACK, "{name}: a download goes on");
         }
-        assert!(begun.elapsed() >= ROUTE_TIMEOUT, "{name}: {:?}", begun.elapsed());
+        // Envoy rounds its timers.
+        assert!(begun.elapsed() >= ROUTE_TIMEOUT - TICK, "{name}: {:?}", begun.elapsed());
         assert_eq!(details(&stack, "GET", ENDLESS, ROUTE_TIMEOUT).await, "response_timeout", "{name}");
         // Others are served on after the block, and longer than the route's timeout.
         for (kind, stream) in &mut streams {

@@ -14,7 +14,8 @@ impl PolicySource {
         parts.add(&self.authority);
         parts.add(&self.path);
         match &self.name {
-            // One part more than the three, where the other arm adds an odd number of them: so neither is the other.
+            // This arm adds two parts and the other one an odd number, so a policy with a name never has the digest of one
+            // without.
             Some(name) => parts.add("name").add(name),
             None => parts.add_proof(self),
         };

@@ -105,6 +105,10 @@ impl From<store::Error> for Problem {
             store::Error::Unavailable(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "the database cannot be read or written; nothing was changed")
             }
+            store::Error::Moved(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the file of the database was removed or replaced; nothing was changed; the feed goes on",
+            ),
             store::Error::Damaged(_)
             | store::Error::Sql(_)
             | store::Error::Migration(_)

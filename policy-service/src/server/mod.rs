@@ -120,9 +120,10 @@ async fn health() -> &'static str {
 
 /// Whether changes can be written.
 #[utoipa::path(get, path = "/healthz/write", tag = "health", operation_id = "check_writer", security(()), responses(
-    (status = 200, description = "they can, as far as is known", body = String, content_type = "text/plain",
+    (status = 200, description = "they can", body = String, content_type = "text/plain",
         example = "ok\n"),
-    (status = 503, description = "they cannot; the feed goes on", body = Problem),
+    (status = 503, description = "they cannot: another program holds the lock for more than a second, or the file at the \
+        path is no longer the one that is open; the feed goes on", body = Problem),
     (status = 507, description = "the disk is full; the feed goes on", body = Problem),
 ))]
 async fn writer_health(State(store): State<Store>) -> Result<&'static str, Problem> {

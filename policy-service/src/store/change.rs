@@ -91,8 +91,7 @@ impl Drop for Doubt {
 impl Change {
     pub(super) async fn begin(store: &Store) -> Result<Self, Error> {
         let doubt = Doubt { noted: Arc::clone(&store.doubtful), ended: false };
-        // IMMEDIATE: a transaction that reads first and writes later could fail in between for another writer.
-        let mut transaction = store.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = store.begin().await?;
         let state = State::read(&mut transaction).await?;
         Ok(Self { transaction, store: store.clone(), state, dirty: false, keep: false, doubt })
     }
@@ -236,6 +235,7 @@ impl Change {
     pub async fn commit(mut self) -> Result<i64, Error> {
         if !self.dirty {
             if self.keep {
+                self.store.place.check()?;
                 self.transaction.commit().await?;
                 self.doubt.dispel();
             }
@@ -266,6 +266,7 @@ impl Change {
         .bind(deny_policies)
         .execute(&mut *self.transaction)
         .await?;
+        self.store.place.check()?;
         self.transaction.commit().await?;
         self.doubt.dispel();
         self.store.announce(&self.state);

@@ -12,6 +12,9 @@ pub enum Error {
     /// The file cannot be read or written.
     #[error("the database cannot be read or written: {0}")]
     Unavailable(String),
+    /// A path of the database names another file than the one that is open, or none: what is written would be lost.
+    #[error("the database that is open is no longer at its path ({0})")]
+    Moved(String),
     /// The URL names no file.
     #[error("--database (POLICY_DATABASE) is {0:?}, expected sqlite:FILE, as sqlite:policy.db")]
     Url(String),

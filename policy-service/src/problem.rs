@@ -113,7 +113,8 @@ impl From<store::Error> for Problem {
             | store::Error::Sql(_)
             | store::Error::Migration(_)
             | store::Error::Url(_)
-            | store::Error::Foreign(_) => {
+            | store::Error::Foreign(_)
+            | store::Error::NoPolicy => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "the service failed; its log says why; nothing was changed")
             }
         };

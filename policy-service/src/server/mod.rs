@@ -27,7 +27,7 @@ use axum::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use listener::{bind, serve};
+pub use listener::{bind, listen, serve};
 
 use self::peer::{Busy, Peer};
 use crate::{

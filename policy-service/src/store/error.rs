@@ -21,6 +21,9 @@ pub enum Error {
     /// The file is another program's.
     #[error("{0} is a database of another program; nothing in it was changed")]
     Foreign(String),
+    /// The file is no database of this program, or an empty one.
+    #[error("this is no database of policy-service")]
+    NoPolicy,
     /// What the database holds is not what this program writes.
     #[error("the database is damaged: {0}")]
     Damaged(&'static str),

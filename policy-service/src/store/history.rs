@@ -216,6 +216,16 @@ async fn renew(
     Ok(state)
 }
 
+/// Gives the rows of another history, which were just put in the place of this one, an epoch of their own.
+pub(super) async fn replace(
+    connection: &mut SqliteConnection,
+    before: &State,
+    restored: &State,
+) -> Result<State, Error> {
+    remember(connection, &before.epoch).await?;
+    renew(connection, restored, before.renewals.max(restored.renewals), None).await
+}
+
 async fn note_loss(connection: &mut SqliteConnection) -> Result<(), Error> {
     sqlx::query("UPDATE history SET is_lost = 1").execute(connection).await?;
     Ok(())

@@ -9,6 +9,7 @@
 pub mod api_match;
 pub mod as_of;
 pub mod change;
+pub mod copy;
 pub mod deny_target;
 mod error;
 mod health;
@@ -40,6 +41,7 @@ use tokio::sync::watch;
 pub use change::{Change, NewRow};
 pub use error::Error;
 pub use kind::Kind;
+pub use place::beside;
 
 use mark::Secret;
 use place::Place;
@@ -211,6 +213,8 @@ pub struct Store {
     doubtful: Arc<AtomicBool>,
     /// How many write transactions of this service have got the lock.
     begun: Arc<AtomicU64>,
+    /// It was made when it was opened.
+    is_new: bool,
     place: Place,
     checked: Arc<health::Checked>,
 }
@@ -243,6 +247,8 @@ impl Store {
         if belongs_to_another(url).await.map_err(named)? {
             return Err(Error::Foreign(file.to_owned()));
         }
+        // An empty file is what a start leaves that was ended before it made the tables.
+        let is_new = std::fs::metadata(options.get_filename()).map_or(true, |metadata| metadata.len() == 0);
         keep_private(options.get_filename(), settings.must_exist);
         let opened = pool().max_connections(1).connect_with(options.clone()).await;
         let writer = opened.map_err(|error| named(error.into()))?;
@@ -266,7 +272,12 @@ impl Store {
         let latest = watch::Sender::new(Latest::of(&state));
         let (doubtful, begun, checked) = Default::default();
         let place = Place::of(&file);
-        Ok(Self { writer, readers, settings, latest, secret, doubtful, begun, place, checked })
+        Ok(Self { writer, readers, settings, latest, secret, doubtful, begun, is_new, place, checked })
+    }
+
+    /// Whether the database was made when it was opened.
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// How the database is kept.
@@ -361,7 +372,7 @@ impl Store {
 }
 
 /// The file that a database's URL names.
-fn file_of(url: &str) -> Result<&str, Error> {
+pub fn file_of(url: &str) -> Result<&str, Error> {
     let rest = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
     let (file, options) = rest.map_or(("", ""), |rest| rest.split_once('?').unwrap_or((rest, "")));
     // In memory each connection would have a database of its own, and nothing would be kept.

@@ -16,9 +16,10 @@ pub mod plans;
 pub mod resource;
 pub mod subscriptions;
 pub mod tag;
+pub mod told;
 
 use axum::{
-    Json as Body,
+    Extension, Json as Body,
     extract::{FromRequestParts, Path, Query, Request, State, rejection::PathRejection, rejection::QueryRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     middleware::Next,
@@ -119,8 +120,8 @@ async fn remove<R: Resource>(
         return answer(change, kept).await;
     }
     let mut headers = HeaderMap::new();
-    tag::commit(change, &mut headers).await?;
-    Ok((StatusCode::NO_CONTENT, headers).into_response())
+    let accepted = tag::commit(change, &mut headers, None).await?;
+    Ok((StatusCode::NO_CONTENT, Extension(accepted), headers).into_response())
 }
 
 /// Begins a change of a row that is there, as the version that `if_match` names.
@@ -135,8 +136,8 @@ async fn begin(store: &Store, kind: Kind, id: &str, if_match: &IfMatch) -> Resul
 async fn answer<R: Resource>(mut change: Change, mut shown: R) -> Result<Response, Problem> {
     let mut headers = tag::put_on(&mut change, &mut shown).await?;
     R::complement(change.store(), std::slice::from_mut(&mut shown)).await?;
-    tag::commit(change, &mut headers).await?;
-    Ok((headers, Body(shown)).into_response())
+    let accepted = tag::commit(change, &mut headers, tag::state_of(&shown)).await?;
+    Ok((headers, Extension(accepted), Body(shown)).into_response())
 }
 
 /// A request without a query. What a client says there and nobody reads would be dropped silently.

@@ -45,6 +45,7 @@ pub fn router(store: Store, feed: Feed, administrator: Administrator) -> Router 
     let credentials = Credentials { administrator: administrator.clone(), gateways: feed.gateways() };
     let management = management::router()
         .merge(usage::billing())
+        .layer(middleware::from_fn(management::told::log))
         .layer(middleware::from_fn(management::finish))
         .layer(middleware::from_fn_with_state(administrator, management::authorize))
         .with_state(store.clone());

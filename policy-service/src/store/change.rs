@@ -225,6 +225,11 @@ impl Change {
         Ok(())
     }
 
+    /// Whether something of the policy was changed, so that a new revision will be made.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
     /// What was done through [`Change::connection`] is to stay, also if nothing of the policy was changed.
     pub fn keep(&mut self) {
         self.keep = true;

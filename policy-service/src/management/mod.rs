@@ -12,6 +12,7 @@ pub mod deny_policies;
 pub mod issue;
 pub mod keys;
 pub mod list;
+pub mod lookup;
 pub mod plans;
 pub mod resource;
 pub mod subscriptions;
@@ -252,7 +253,7 @@ macro_rules! resource_handlers {
     };
 }
 
-resource_handlers!(api_handlers, apis::Api, "apis", "/v1/apis", "/v1/apis/{id}", "api", filters(), removal());
+resource_handlers!(api_handlers, apis::Api, "apis", "/v1/apis", "/v1/apis/{id}", "api", filters(("state" = Option<String>, Query, description = "Only those in this state.")), removal());
 resource_handlers!(
     application_handlers,
     applications::Application,
@@ -260,7 +261,10 @@ resource_handlers!(
     "/v1/applications",
     "/v1/applications/{id}",
     "application",
-    filters(),
+    filters(
+        ("state" = Option<String>, Query, description = "Only those in this state, ACTIVE or BLOCKED."),
+        ("owner" = Option<String>, Query, description = "Only those of this owner."),
+    ),
     removal((status = 200, description = "a block stays of it", body = applications::Application),)
 );
 resource_handlers!(
@@ -270,7 +274,11 @@ resource_handlers!(
     "/v1/keys",
     "/v1/keys/{id}",
     "key",
-    filters(("application" = Option<String>, Query, description = "Only those of this application.")),
+    filters(
+        ("application" = Option<String>, Query, description = "Only those of this application."),
+        ("state" = Option<String>, Query, description = "Only those in this state, ACTIVE or REVOKED."),
+        ("sha256" = Option<String>, Query, description = "Only the one with this digest."),
+    ),
     removal()
 );
 resource_handlers!(
@@ -283,6 +291,7 @@ resource_handlers!(
     filters(
         ("application" = Option<String>, Query, description = "Only those of this application."),
         ("api" = Option<String>, Query, description = "Only those to this API."),
+        ("state" = Option<String>, Query, description = "Only those in this state."),
     ),
     removal((status = 200, description = "a block stays of it", body = subscriptions::Subscription),)
 );
@@ -326,4 +335,5 @@ pub fn router() -> OpenApiRouter<Store> {
         .merge(both!(plan_handlers))
         .merge(both!(deny_policy_handlers))
         .merge(actions::router())
+        .merge(lookup::router())
 }

@@ -12,6 +12,7 @@ use std::{
 };
 
 use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Error, Kind, State, Store, Version, api_match, deny_target, new_word, read};
 
@@ -63,6 +64,8 @@ pub struct Change {
     /// Something beside the policy was changed.
     keep: bool,
     doubt: Doubt,
+    /// Of a report: the next one may wait for the writer once this one has ended.
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 /// Notes that a change was dropped before its end.
@@ -93,7 +96,12 @@ impl Change {
         let doubt = Doubt { noted: Arc::clone(&store.doubtful), ended: false };
         let mut transaction = store.begin().await?;
         let state = State::read(&mut transaction).await?;
-        Ok(Self { transaction, store: store.clone(), state, dirty: false, keep: false, doubt })
+        Ok(Self { transaction, store: store.clone(), state, dirty: false, keep: false, doubt, _turn: None })
+    }
+
+    /// Keeps `turn` until the change has come to its end.
+    pub(super) fn with_turn(self, turn: OwnedSemaphorePermit) -> Self {
+        Self { _turn: Some(turn), ..self }
     }
 
     /// The connection, for reading what holds now with the functions of [`read`].

@@ -36,7 +36,10 @@ use sqlx::{
     Connection as _, Database, Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction, TransactionManager as _,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
-use tokio::sync::watch;
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout,
+};
 
 pub use change::{Change, NewRow};
 pub use error::Error;
@@ -215,6 +218,8 @@ pub struct Store {
     begun: Arc<AtomicU64>,
     /// It was made when it was opened.
     is_new: bool,
+    /// Reports of usage wait here for each other, so that at most one of them waits for the writer or has it.
+    reports: Arc<Semaphore>,
     place: Place,
     checked: Arc<health::Checked>,
 }
@@ -272,7 +277,19 @@ impl Store {
         let latest = watch::Sender::new(Latest::of(&state));
         let (doubtful, begun, checked) = Default::default();
         let place = Place::of(&file);
-        Ok(Self { writer, readers, settings, latest, secret, doubtful, begun, is_new, place, checked })
+        Ok(Self {
+            writer,
+            readers,
+            settings,
+            latest,
+            secret,
+            doubtful,
+            begun,
+            is_new,
+            reports: Arc::new(Semaphore::new(1)),
+            place,
+            checked,
+        })
     }
 
     /// Whether the database was made when it was opened.
@@ -318,6 +335,15 @@ impl Store {
     /// Begins a change: everything done with it takes effect at once, under one new revision.
     pub async fn change(&self) -> Result<Change, Error> {
         Change::begin(self).await
+    }
+
+    /// Begins a change that brings a report of usage. The writer serves who waits for it in order, and only one report waits
+    /// there: a change of the policy waits for at most one report, however many gateways send them.
+    pub async fn report(&self) -> Result<Change, Error> {
+        let turn = timeout(BUSY_TIMEOUT, Arc::clone(&self.reports).acquire_owned()).await;
+        // Nobody closes the semaphore.
+        let turn = turn.ok().and_then(Result::ok).ok_or(Error::Busy)?;
+        Ok(Change::begin(self).await?.with_turn(turn))
     }
 
     /// What signs cursors.

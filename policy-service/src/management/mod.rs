@@ -85,7 +85,7 @@ async fn find<R: Resource>(store: &Store, id: Result<Path<String>, PathRejection
 }
 
 async fn create<R: Resource>(store: &Store, mut sent: R) -> Result<Response, Problem> {
-    check::addressable(sent.id().as_deref())?;
+    check::addressable(R::KIND, sent.id().as_deref())?;
     let mut change = store.change().await?;
     match resource::create(&mut change, sent).await? {
         Outcome::Created(mut made) => {

@@ -1,13 +1,13 @@
 //! The command line: every argument, its variable and its default.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::{
     Args, Parser, Subcommand,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use crate::store::{Error, Settings, Store};
+use crate::store::{self, Error, Settings, Store};
 
 /// The policy service of keygate: manages APIs, applications, keys and subscriptions, and feeds them to gateways.
 #[derive(Debug, Parser)]
@@ -62,6 +62,15 @@ pub enum Command {
     /// FILE holds one or more pages as the feed writes them, one after the other (NDJSON is fine). Rows that are there
     /// with other content are replaced, rows that are there as they are cost nothing, nothing is removed.
     Import(Import),
+    /// Write the database to a file, also while the service runs.
+    ///
+    /// An earlier backup of this name is replaced once the new one is whole.
+    Backup(Backup),
+    /// Put a backup in the place of all that the database holds, also while the service runs.
+    ///
+    /// What was changed since the backup is lost, blocks as well. The epoch is renewed, so that all gateways fetch the whole
+    /// policy. A backup of an earlier version is brought up to date; one of a later version is refused.
+    Restore(Restore),
     /// Give the database a new epoch, so that all gateways fetch the whole policy anew.
     ///
     /// Nobody needs this after a backup was put back: the service notices it by the cursors of its gateways.
@@ -77,6 +86,11 @@ pub struct Database {
 }
 
 impl Database {
+    /// The file that it names.
+    pub fn file(&self) -> Result<PathBuf, Error> {
+        store::file_of(&self.url).map(PathBuf::from)
+    }
+
     /// Opens it; an error says where it was to be.
     pub async fn open(&self, settings: Settings) -> Result<Store, String> {
         Store::open(&self.url, settings).await.map_err(|error| match error {
@@ -89,9 +103,10 @@ impl Database {
 /// Arguments of `serve`.
 #[derive(Args)]
 pub struct Serve {
-    /// Address and port to listen on; port 0 takes a free one, and the first line on stdout says which.
-    #[arg(long, env = "POLICY_LISTEN", default_value = "127.0.0.1:8085", value_name = "ADDRESS:PORT")]
-    pub listen: SocketAddr,
+    /// Name or address, and port, to listen on; port 0 takes a free one, and the first line on stdout says which.
+    #[arg(long, env = "POLICY_LISTEN", default_value = "127.0.0.1:8085", value_name = "HOST:PORT",
+          value_parser = parse_listen)]
+    pub listen: String,
     /// The database.
     #[command(flatten)]
     pub database: Database,
@@ -132,6 +147,16 @@ impl std::fmt::Debug for Serve {
     }
 }
 
+/// Checks the shape of `HOST:PORT`; whether there is such a host is found out when it is listened on.
+fn parse_listen(text: &str) -> Result<String, &'static str> {
+    let (host, port) = text.rsplit_once(':').unwrap_or_default();
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    if host.is_empty() || !is_port {
+        return Err("expected a name or an address, and a port, as localhost:8085 or [::1]:8085");
+    }
+    Ok(text.to_owned())
+}
+
 /// Arguments of `import`.
 #[derive(Debug, Args)]
 pub struct Import {
@@ -139,6 +164,26 @@ pub struct Import {
     #[command(flatten)]
     pub database: Database,
     /// The pages; `-` is the standard input.
+    pub file: PathBuf,
+}
+
+/// Arguments of `backup`.
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// The database.
+    #[command(flatten)]
+    pub database: Database,
+    /// The file that is written; only its owner may read it.
+    pub file: PathBuf,
+}
+
+/// Arguments of `restore`.
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// The database.
+    #[command(flatten)]
+    pub database: Database,
+    /// The backup.
     pub file: PathBuf,
 }
 

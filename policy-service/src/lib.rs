@@ -4,11 +4,12 @@
 //! In reading order: [`cli`] says what can be asked of the program, [`server`] has the routes and [`openapi`] their
 //! description, [`auth`] who may use them, [`guesses`] what wrong credentials cost and [`problem`] how errors look. [`management`] changes the policy, [`store`] keeps it with its recent past in one
 //! SQLite file, [`feed`] tells it to gateways, [`usage`] hears from them what was
-//! used. [`import`] brings many rows at once.
+//! used. [`import`] brings many rows at once, [`backup`] writes the whole database to a file and takes it back.
 //!
 //! What a page looks like is not defined here: it is `keygate::policy::wire`, which the filter reads with.
 
 pub mod auth;
+pub mod backup;
 pub mod cli;
 pub mod feed;
 pub mod guesses;

@@ -8,6 +8,7 @@ use std::{
 
 use policy_service::{
     auth::{Administrator, Gateways},
+    backup,
     cli::{Cli, Command, Database, Serve},
     feed::{self, Feed},
     import, server,
@@ -35,6 +36,8 @@ async fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Serve(arguments) => serve(arguments).await,
         Command::Import(arguments) => import::run(&arguments).await,
+        Command::Backup(arguments) => backup::backup(&arguments).await,
+        Command::Restore(arguments) => backup::restore(&arguments).await,
         Command::RenewEpoch(arguments) => renew_epoch(&arguments.database).await,
     };
     match result {
@@ -69,15 +72,19 @@ async fn serve(arguments: Serve) -> Result<(), Box<dyn Error>> {
     let router = server::router(store.clone(), feed, administrator);
 
     warn_of_clashes(&store).await?;
-    let listener = server::bind(arguments.listen)
+    let listener = server::listen(&arguments.listen)
+        .await
         .map_err(|error| format!("--listen (POLICY_LISTEN): cannot listen on {}: {error}", arguments.listen))?;
     let state = store.state().await?;
+    let what = if store.is_new() { "a new database was made" } else { "the database was opened" };
+    tracing::info!(database = arguments.database.url, revision = state.revision, "{what}");
     let address = listener.local_addr()?;
+    // Whoever reads the line below may send a signal at once.
+    stop_on_signal(stopping.clone())?;
     // The one line on stdout; whoever started the service reads the port from it. It may be closed already.
     let _ = writeln!(std::io::stdout(), "listening on http://{address}");
     tracing::info!(%address, revision = state.revision, epoch = state.epoch, "serving");
 
-    stop_on_signal(stopping.clone())?;
     let watch = tokio::spawn({
         let store = store.clone();
         async move { store.watch_foreign_changes().await }

@@ -105,11 +105,16 @@ impl From<store::Error> for Problem {
             store::Error::Unavailable(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "the database cannot be read or written; nothing was changed")
             }
+            store::Error::Moved(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the file of the database was removed or replaced; nothing was changed; the feed goes on",
+            ),
             store::Error::Damaged(_)
             | store::Error::Sql(_)
             | store::Error::Migration(_)
             | store::Error::Url(_)
-            | store::Error::Foreign(_) => {
+            | store::Error::Foreign(_)
+            | store::Error::NoPolicy => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "the service failed; its log says why; nothing was changed")
             }
         };

@@ -304,6 +304,8 @@ async fn what_is_refused_changes_nothing_and_names_its_field() {
         // No path names them.
         (apis, json!({"id": "."}), "id"),
         (keys, key(json!({"id": ".."})), "id"),
+        (keys, key(json!({"id": "lookup"})), "id"),
+        ("/v1/applications/app-1/keys", json!({"id": "lookup"}), "id"),
         ("/v1/applications/app-1/keys", json!({"id": ".."}), "id"),
         ("/v1/keys/k-1/regenerate", json!({"id": "."}), "id"),
         (apis, json!({"matches": []}), "matches"),

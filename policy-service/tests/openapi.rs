@@ -248,6 +248,12 @@ async fn each_operation_answers_as_it_is_described() {
         (Administrator, "get", "/v1/apis", "", Value::Null, 200),
         (Administrator, "get", "/v1/plans", "", Value::Null, 200),
         (Administrator, "get", "/v1/keys", "?application=app-1", Value::Null, 200),
+        (Administrator, "get", "/v1/keys", "?state=REVOKED", Value::Null, 200),
+        (Administrator, "get", "/v1/keys", "?state=BLOCKED", Value::Null, 400),
+        (Administrator, "get", "/v1/applications", "?owner=o", Value::Null, 200),
+        (Administrator, "post", "/v1/keys/lookup", "", json!({"sha256": digest(1)}), 200),
+        (Administrator, "post", "/v1/keys/lookup", "", json!({"key": "kg_unknown"}), 404),
+        (Administrator, "post", "/v1/keys/lookup", "", json!({}), 422),
         (Administrator, "get", "/v1/applications/{id}", "app-1", Value::Null, 200),
         (Administrator, "get", "/v1/apis/{id}", "x", Value::Null, 200),
         (Administrator, "get", "/v1/plans/{id}", "x", Value::Null, 200),
@@ -287,11 +293,9 @@ async fn each_operation_answers_as_it_is_described() {
     ] {
         let target = if path.contains('{') { path.replace("{id}", at) } else { format!("{path}{at}") };
         // The query of an action stands behind it.
-        let target = match target.split_once("?state=") {
-            Some((before, rest)) => {
-                let (state, action) = rest.split_once('/').unwrap();
-                format!("{before}/{action}?state={state}")
-            }
+        let target = match target.split_once("?state=").and_then(|(before, rest)| Some((before, rest.split_once('/')?)))
+        {
+            Some((before, (state, action))) => format!("{before}/{action}?state={state}"),
             None => target,
         };
         let request = service.request(Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(), &target);

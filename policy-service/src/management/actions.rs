@@ -2,7 +2,7 @@
 //! unblocking subscriptions and applications.
 
 use axum::{
-    Json as Body,
+    Extension, Json as Body,
     extract::{Path, Query, State, rejection::PathRejection, rejection::QueryRejection},
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
@@ -76,11 +76,11 @@ async fn regenerate_key(
 
 async fn created(mut change: Change, mut issued: IssuedKey) -> Result<Response, Problem> {
     let mut headers = tag::put_on(&mut change, &mut issued.stored).await?;
-    tag::commit(change, &mut headers).await?;
+    let accepted = tag::commit(change, &mut headers, tag::state_of(&issued.stored)).await?;
     let place = location(Key::PATH, issued.stored.id.as_deref().unwrap_or_default());
     // The key is in this answer and must be kept nowhere.
     let fields = [(header::LOCATION, place), (header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"))];
-    Ok((StatusCode::CREATED, headers, fields, Body(issued)).into_response())
+    Ok((StatusCode::CREATED, Extension(accepted), headers, fields, Body(issued)).into_response())
 }
 
 /// Revokes a key, for ever.

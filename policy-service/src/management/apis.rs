@@ -97,6 +97,8 @@ impl Resource for Api {
     const KIND: Kind = Kind::Api;
     const PREFIX: &'static str = "api-";
     const PATH: &'static str = "/v1/apis";
+    const FILTERS: &'static [&'static str] = &["state"];
+    const STATES: &'static [&'static str] = &["CREATED", "PROTOTYPED", "PUBLISHED", "BLOCKED", "DEPRECATED", "RETIRED"];
     const COMPARED: bool = true;
 
     fn id(&mut self) -> &mut Option<String> {

@@ -97,6 +97,8 @@ impl Resource for Application {
     const KIND: Kind = Kind::Application;
     const PREFIX: &'static str = "app-";
     const PATH: &'static str = "/v1/applications";
+    const FILTERS: &'static [&'static str] = &["state", "owner"];
+    const STATES: &'static [&'static str] = &["ACTIVE", "BLOCKED"];
 
     fn id(&mut self) -> &mut Option<String> {
         &mut self.id

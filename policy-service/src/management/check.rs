@@ -17,7 +17,7 @@ use keygate::{
 use serde::Deserialize;
 
 use super::resource::damaged;
-use crate::problem::Problem;
+use crate::{problem::Problem, store::Kind};
 
 /// Checks that `document` is a good row: of the wire type `W`, from which the filter makes its `T`.
 pub fn row<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow>>(document: &'a str) -> Result<(), Problem> {
@@ -50,8 +50,11 @@ pub fn text(field: &str, text: &str) -> Result<(), Problem> {
 
 /// The id of a thing that is made: it has to be found again at a path, in which these two mean something else however
 /// they are written (RFC 3986, 5.2.4; WHATWG URL, "double-dot URL path segment").
-pub fn addressable(id: Option<&str>) -> Result<(), Problem> {
+pub fn addressable(kind: Kind, id: Option<&str>) -> Result<(), Problem> {
     match id {
+        Some("lookup") if kind == Kind::Key => {
+            Err(Problem::invalid("id", "expected another id than lookup: /v1/keys/lookup finds keys"))
+        }
         Some("." | "..") => Err(Problem::invalid("id", "expected an id other than . and .., which no path can name")),
         _ => Ok(()),
     }

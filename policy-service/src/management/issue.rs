@@ -85,7 +85,7 @@ impl fmt::Debug for IssuedKey {
 
 /// Issues a key to an application.
 pub async fn issue(change: &mut Change, application: &str, issue: Issue) -> Result<IssuedKey, Problem> {
-    check::addressable(issue.id.as_deref())?;
+    check::addressable(Kind::Key, issue.id.as_deref())?;
     if change.find(Kind::Application, application).await?.is_none_or(|held| held.kept_block.is_some()) {
         return Err(Problem::not_found(Kind::Application, application));
     }
@@ -115,7 +115,7 @@ pub async fn issue(change: &mut Change, application: &str, issue: Issue) -> Resu
 
 /// Issues a key that takes the place of another: same application, type and restrictions.
 pub async fn regenerate(change: &mut Change, id: &str, asked: Regenerate) -> Result<IssuedKey, Problem> {
-    check::addressable(asked.id.as_deref())?;
+    check::addressable(Kind::Key, asked.id.as_deref())?;
     let held = change.find(Kind::Key, id).await?.ok_or_else(|| Problem::not_found(Kind::Key, id))?;
     let old = Key::shown(&held)?;
     if old.state != Some(KeyState::Active) {

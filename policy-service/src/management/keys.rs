@@ -90,7 +90,8 @@ impl Resource for Key {
     const KIND: Kind = Kind::Key;
     const PREFIX: &'static str = "k-";
     const PATH: &'static str = "/v1/keys";
-    const FILTERS: &'static [&'static str] = &["application"];
+    const FILTERS: &'static [&'static str] = &["application", "state", "sha256"];
+    const STATES: &'static [&'static str] = &["ACTIVE", "REVOKED"];
 
     fn id(&mut self) -> &mut Option<String> {
         &mut self.id

@@ -1,6 +1,7 @@
 //! Lists in pages: `limit`, `cursor`, and what to filter by.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use keygate::policy::Digest;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -31,6 +32,15 @@ pub struct Listing {
     /// Only those to this API.
     #[param(ignore)]
     api: Option<String>,
+    /// Only those in this state, see [`Resource::STATES`].
+    #[param(ignore)]
+    state: Option<String>,
+    /// Only those of this owner.
+    #[param(ignore)]
+    owner: Option<String>,
+    /// Only the key with this digest.
+    #[param(ignore)]
+    sha256: Option<String>,
 }
 
 /// A page of a list.
@@ -45,7 +55,7 @@ pub struct Items<T> {
 /// The page that is asked for.
 pub async fn list<R: Resource>(store: &Store, listing: Listing) -> Result<Items<R>, Problem> {
     let limit = limit(listing.limit.as_deref())?;
-    let after = match listing.cursor {
+    let after = match &listing.cursor {
         None => String::new(),
         Some(cursor) => URL_SAFE_NO_PAD
             .decode(cursor)
@@ -53,12 +63,27 @@ pub async fn list<R: Resource>(store: &Store, listing: Listing) -> Result<Items<
             .and_then(|bytes| String::from_utf8(bytes).ok())
             .ok_or_else(bad_cursor)?,
     };
-    for (name, given) in [("application", &listing.application), ("api", &listing.api)] {
+    let Listing { application, api, state, owner, sha256, .. } = &listing;
+    let given = [("application", application), ("api", api), ("state", state), ("owner", owner), ("sha256", sha256)];
+    for (name, given) in given {
         if given.is_some() && !R::FILTERS.contains(&name) {
             return Err(Problem::parameter(name, format!("{} are not listed by {name}; leave it out", R::KIND.list())));
         }
     }
-    let filter = Filter { application: listing.application, api: listing.api };
+    if listing.state.as_deref().is_some_and(|state| !R::STATES.contains(&state)) {
+        return Err(Problem::parameter("state", format!("expected one of {}", R::STATES.join(", "))));
+    }
+    let digest = |text: &str| {
+        let digest = Digest::from_hex(text).map(|digest| digest.to_hex());
+        digest.ok_or_else(|| Problem::parameter("sha256", "expected 64 hexadecimal digits"))
+    };
+    let filter = Filter {
+        application: listing.application,
+        api: listing.api,
+        state: listing.state,
+        owner: listing.owner,
+        identity: listing.sha256.as_deref().map(digest).transpose()?,
+    };
     let mut found = store.list(R::KIND, &filter, &after, limit.saturating_add(1)).await?;
     let more = u32::try_from(found.len()).is_ok_and(|found| found > limit);
     if more {

@@ -12,13 +12,15 @@ pub mod deny_policies;
 pub mod issue;
 pub mod keys;
 pub mod list;
+pub mod lookup;
 pub mod plans;
 pub mod resource;
 pub mod subscriptions;
 pub mod tag;
+pub mod told;
 
 use axum::{
-    Json as Body,
+    Extension, Json as Body,
     extract::{FromRequestParts, Path, Query, Request, State, rejection::PathRejection, rejection::QueryRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     middleware::Next,
@@ -83,7 +85,7 @@ async fn find<R: Resource>(store: &Store, id: Result<Path<String>, PathRejection
 }
 
 async fn create<R: Resource>(store: &Store, mut sent: R) -> Result<Response, Problem> {
-    check::addressable(sent.id().as_deref())?;
+    check::addressable(R::KIND, sent.id().as_deref())?;
     let mut change = store.change().await?;
     match resource::create(&mut change, sent).await? {
         Outcome::Created(mut made) => {
@@ -119,8 +121,8 @@ async fn remove<R: Resource>(
         return answer(change, kept).await;
     }
     let mut headers = HeaderMap::new();
-    tag::commit(change, &mut headers).await?;
-    Ok((StatusCode::NO_CONTENT, headers).into_response())
+    let accepted = tag::commit(change, &mut headers, None).await?;
+    Ok((StatusCode::NO_CONTENT, Extension(accepted), headers).into_response())
 }
 
 /// Begins a change of a row that is there, as the version that `if_match` names.
@@ -135,8 +137,8 @@ async fn begin(store: &Store, kind: Kind, id: &str, if_match: &IfMatch) -> Resul
 async fn answer<R: Resource>(mut change: Change, mut shown: R) -> Result<Response, Problem> {
     let mut headers = tag::put_on(&mut change, &mut shown).await?;
     R::complement(change.store(), std::slice::from_mut(&mut shown)).await?;
-    tag::commit(change, &mut headers).await?;
-    Ok((headers, Body(shown)).into_response())
+    let accepted = tag::commit(change, &mut headers, tag::state_of(&shown)).await?;
+    Ok((headers, Extension(accepted), Body(shown)).into_response())
 }
 
 /// A request without a query. What a client says there and nobody reads would be dropped silently.
@@ -251,7 +253,7 @@ macro_rules! resource_handlers {
     };
 }
 
-resource_handlers!(api_handlers, apis::Api, "apis", "/v1/apis", "/v1/apis/{id}", "api", filters(), removal());
+resource_handlers!(api_handlers, apis::Api, "apis", "/v1/apis", "/v1/apis/{id}", "api", filters(("state" = Option<String>, Query, description = "Only those in this state.")), removal());
 resource_handlers!(
     application_handlers,
     applications::Application,
@@ -259,7 +261,10 @@ resource_handlers!(
     "/v1/applications",
     "/v1/applications/{id}",
     "application",
-    filters(),
+    filters(
+        ("state" = Option<String>, Query, description = "Only those in this state, ACTIVE or BLOCKED."),
+        ("owner" = Option<String>, Query, description = "Only those of this owner."),
+    ),
     removal((status = 200, description = "a block stays of it", body = applications::Application),)
 );
 resource_handlers!(
@@ -269,7 +274,11 @@ resource_handlers!(
     "/v1/keys",
     "/v1/keys/{id}",
     "key",
-    filters(("application" = Option<String>, Query, description = "Only those of this application.")),
+    filters(
+        ("application" = Option<String>, Query, description = "Only those of this application."),
+        ("state" = Option<String>, Query, description = "Only those in this state, ACTIVE or REVOKED."),
+        ("sha256" = Option<String>, Query, description = "Only the one with this digest."),
+    ),
     removal()
 );
 resource_handlers!(
@@ -282,6 +291,7 @@ resource_handlers!(
     filters(
         ("application" = Option<String>, Query, description = "Only those of this application."),
         ("api" = Option<String>, Query, description = "Only those to this API."),
+        ("state" = Option<String>, Query, description = "Only those in this state."),
     ),
     removal((status = 200, description = "a block stays of it", body = subscriptions::Subscription),)
 );
@@ -325,4 +335,5 @@ pub fn router() -> OpenApiRouter<Store> {
         .merge(both!(plan_handlers))
         .merge(both!(deny_policy_handlers))
         .merge(actions::router())
+        .merge(lookup::router())
 }

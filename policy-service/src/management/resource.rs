@@ -21,6 +21,8 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
     const PATH: &'static str;
     /// What a list of them can be filtered by.
     const FILTERS: &'static [&'static str] = &[];
+    /// The states that it can be in, as a list is asked for them.
+    const STATES: &'static [&'static str] = &[];
     /// Whether it is compared with others of its kind ([`Resource::check_beside`]), so that many cannot be put at once.
     const COMPARED: bool = false;
 

@@ -152,7 +152,9 @@ impl Resource for Subscription {
     const KIND: Kind = Kind::Subscription;
     const PREFIX: &'static str = "sub-";
     const PATH: &'static str = "/v1/subscriptions";
-    const FILTERS: &'static [&'static str] = &["application", "api"];
+    const FILTERS: &'static [&'static str] = &["application", "api", "state"];
+    const STATES: &'static [&'static str] =
+        &["UNBLOCKED", "BLOCKED", "PROD_ONLY_BLOCKED", "ON_HOLD", "REJECTED", "TIER_UPDATE_PENDING", "DELETE_PENDING"];
 
     fn id(&mut self) -> &mut Option<String> {
         &mut self.id

@@ -15,7 +15,7 @@ use crate::{
     store::{Change, Version},
 };
 
-use super::resource::Resource;
+use super::{resource::Resource, told::Accepted};
 
 /// Bytes of the digest in an etag: 64 bits, which tell two contents apart that a restored database gave one number.
 const DIGEST_BYTES: usize = 8;
@@ -78,9 +78,15 @@ pub fn header_of<R: Resource>(shown: &mut R) -> HeaderMap {
     value.into_iter().map(|value| (header::ETAG, value)).collect()
 }
 
-/// Commits `change`; `headers` then say its revision.
-pub async fn commit(change: Change, headers: &mut HeaderMap) -> Result<(), Problem> {
+/// Commits `change`; `headers` then say its revision. The result is for the log.
+pub async fn commit(change: Change, headers: &mut HeaderMap, state: Option<String>) -> Result<Accepted, Problem> {
+    let made = change.is_dirty();
     let revision = change.commit().await?;
     headers.insert(REVISION, HeaderValue::from(revision));
-    Ok(())
+    Ok(Accepted { revision: made.then_some(revision), state })
+}
+
+/// The state of a row that is shown, if its kind has one.
+pub fn state_of<R: Resource>(shown: &R) -> Option<String> {
+    Some(serde_json::to_value(shown).ok()?.get("state")?.as_str()?.to_owned())
 }

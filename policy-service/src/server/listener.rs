@@ -43,6 +43,21 @@ static NOT_ACCEPTED: LazyLock<Arc<Tally>> =
 static FULL: LazyLock<Arc<Tally>> =
     LazyLock::new(|| Tally::new(|more| tracing::warn!(more, "new connections had to wait again so many times")));
 
+/// Listens on a name or an address with its port: on the first address of the name that can be had, IPv4 before IPv6.
+/// A name such as `localhost` has both, and most configurations write 127.0.0.1.
+pub async fn listen(host: &str) -> std::io::Result<TcpListener> {
+    let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host(host).await?.collect();
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    let mut result = Err(std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address"));
+    for address in addresses {
+        result = bind(address);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
+
 /// Listens on `address`.
 pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };

@@ -27,7 +27,7 @@ use axum::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use listener::{bind, serve};
+pub use listener::{bind, listen, serve};
 
 use self::peer::{Busy, Peer};
 use crate::{
@@ -45,6 +45,7 @@ pub fn router(store: Store, feed: Feed, administrator: Administrator) -> Router 
     let credentials = Credentials { administrator: administrator.clone(), gateways: feed.gateways() };
     let management = management::router()
         .merge(usage::billing())
+        .layer(middleware::from_fn(management::told::log))
         .layer(middleware::from_fn(management::finish))
         .layer(middleware::from_fn_with_state(administrator, management::authorize))
         .with_state(store.clone());
@@ -120,9 +121,10 @@ async fn health() -> &'static str {
 
 /// Whether changes can be written.
 #[utoipa::path(get, path = "/healthz/write", tag = "health", operation_id = "check_writer", security(()), responses(
-    (status = 200, description = "they can, as far as is known", body = String, content_type = "text/plain",
+    (status = 200, description = "they can", body = String, content_type = "text/plain",
         example = "ok\n"),
-    (status = 503, description = "they cannot; the feed goes on", body = Problem),
+    (status = 503, description = "they cannot: another program holds the lock for more than a second, or the file at the \
+        path is no longer the one that is open; the feed goes on", body = Problem),
     (status = 507, description = "the disk is full; the feed goes on", body = Problem),
 ))]
 async fn writer_health(State(store): State<Store>) -> Result<&'static str, Problem> {

@@ -12,6 +12,7 @@ use std::{
 };
 
 use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Error, Kind, State, Store, Version, api_match, deny_target, new_word, read};
 
@@ -63,6 +64,8 @@ pub struct Change {
     /// Something beside the policy was changed.
     keep: bool,
     doubt: Doubt,
+    /// Of a report: the next one may wait for the writer once this one has ended.
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 /// Notes that a change was dropped before its end.
@@ -91,10 +94,14 @@ impl Drop for Doubt {
 impl Change {
     pub(super) async fn begin(store: &Store) -> Result<Self, Error> {
         let doubt = Doubt { noted: Arc::clone(&store.doubtful), ended: false };
-        // IMMEDIATE: a transaction that reads first and writes later could fail in between for another writer.
-        let mut transaction = store.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = store.begin().await?;
         let state = State::read(&mut transaction).await?;
-        Ok(Self { transaction, store: store.clone(), state, dirty: false, keep: false, doubt })
+        Ok(Self { transaction, store: store.clone(), state, dirty: false, keep: false, doubt, _turn: None })
+    }
+
+    /// Keeps `turn` until the change has come to its end.
+    pub(super) fn with_turn(self, turn: OwnedSemaphorePermit) -> Self {
+        Self { _turn: Some(turn), ..self }
     }
 
     /// The connection, for reading what holds now with the functions of [`read`].
@@ -226,6 +233,11 @@ impl Change {
         Ok(())
     }
 
+    /// Whether something of the policy was changed, so that a new revision will be made.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
     /// What was done through [`Change::connection`] is to stay, also if nothing of the policy was changed.
     pub fn keep(&mut self) {
         self.keep = true;
@@ -236,6 +248,7 @@ impl Change {
     pub async fn commit(mut self) -> Result<i64, Error> {
         if !self.dirty {
             if self.keep {
+                self.store.place.check()?;
                 self.transaction.commit().await?;
                 self.doubt.dispel();
             }
@@ -266,6 +279,7 @@ impl Change {
         .bind(deny_policies)
         .execute(&mut *self.transaction)
         .await?;
+        self.store.place.check()?;
         self.transaction.commit().await?;
         self.doubt.dispel();
         self.store.announce(&self.state);

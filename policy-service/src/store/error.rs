@@ -12,12 +12,18 @@ pub enum Error {
     /// The file cannot be read or written.
     #[error("the database cannot be read or written: {0}")]
     Unavailable(String),
+    /// A path of the database names another file than the one that is open, or none: what is written would be lost.
+    #[error("the database that is open is no longer at its path ({0})")]
+    Moved(String),
     /// The URL names no file.
     #[error("--database (POLICY_DATABASE) is {0:?}, expected sqlite:FILE, as sqlite:policy.db")]
     Url(String),
     /// The file is another program's.
     #[error("{0} is a database of another program; nothing in it was changed")]
     Foreign(String),
+    /// The file is no database of this program, or an empty one.
+    #[error("this is no database of policy-service")]
+    NoPolicy,
     /// What the database holds is not what this program writes.
     #[error("the database is damaged: {0}")]
     Damaged(&'static str),

@@ -89,7 +89,7 @@ impl Store {
             return Ok(None);
         }
         drop(reader);
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.begin().await?;
         let state = State::read(&mut transaction).await?;
         let finding = finding(&mut transaction, &state, mark).await?;
         if !is_due(finding, &state, now) {
@@ -110,7 +110,7 @@ impl Store {
 
     /// Gives the policy a new epoch, so that gateways fetch it anew whatever revision they hold. Returns the epoch.
     pub async fn renew_epoch(&self) -> Result<String, Error> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.begin().await?;
         let state = State::read(&mut transaction).await?;
         let renewed = renew(&mut transaction, &state, state.renewals, None).await?;
         transaction.commit().await?;
@@ -128,7 +128,7 @@ impl Store {
             self.announce(&state);
             return Ok(());
         }
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.begin().await?;
         let before = State::read(&mut transaction).await?;
         if !has_gone_back && !before.is_lost {
             // Another process was quicker.
@@ -214,6 +214,16 @@ async fn renew(
         .await?;
     // An audit entry (kind `policy`, action `renew_epoch`, actor `service`) belongs here, in the same transaction.
     Ok(state)
+}
+
+/// Gives the rows of another history, which were just put in the place of this one, an epoch of their own.
+pub(super) async fn replace(
+    connection: &mut SqliteConnection,
+    before: &State,
+    restored: &State,
+) -> Result<State, Error> {
+    remember(connection, &before.epoch).await?;
+    renew(connection, restored, before.renewals.max(restored.renewals), None).await
 }
 
 async fn note_loss(connection: &mut SqliteConnection) -> Result<(), Error> {

@@ -9,11 +9,14 @@
 pub mod api_match;
 pub mod as_of;
 pub mod change;
+pub mod copy;
 pub mod deny_target;
 mod error;
+mod health;
 pub mod history;
 mod kind;
 pub mod mark;
+mod place;
 pub mod read;
 pub mod usage;
 
@@ -24,22 +27,27 @@ use std::{
     str::FromStr as _,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use sqlx::{
-    Connection as _, Database, Row as _, Sqlite, SqliteConnection, SqlitePool, TransactionManager as _,
+    Connection as _, Database, Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction, TransactionManager as _,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
-use tokio::sync::watch;
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout,
+};
 
 pub use change::{Change, NewRow};
 pub use error::Error;
 pub use kind::Kind;
+pub use place::beside;
 
 use mark::Secret;
+use place::Place;
 
 /// How long a statement waits for another process's lock, and a request for a connection. Gateways give a callout 5 s.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
@@ -55,8 +63,6 @@ const BULK_CACHE_KIB: &str = "-524288";
 const CHECKPOINT_PAGES: &str = "1000";
 /// The same when many rows are written: 512 MiB, so that pages that are written often are moved seldom.
 const BULK_CHECKPOINT_PAGES: &str = "131072";
-/// How long a check of the writer waits for one that is at work: as long as somebody writes, it does not fail.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often the revision is looked up for changes that another process made (`import`, a second service).
 const FOREIGN_CHANGES_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -208,6 +214,14 @@ pub struct Store {
     secret: Secret,
     /// The last change did not come to its end. Most were refused for what they said; [`Store::check_writer`] finds out.
     doubtful: Arc<AtomicBool>,
+    /// How many write transactions of this service have got the lock.
+    begun: Arc<AtomicU64>,
+    /// It was made when it was opened.
+    is_new: bool,
+    /// Reports of usage wait here for each other, so that at most one of them waits for the writer or has it.
+    reports: Arc<Semaphore>,
+    place: Place,
+    checked: Arc<health::Checked>,
 }
 
 impl Store {
@@ -216,7 +230,8 @@ impl Store {
         let file = file_of(url)?;
         let options = SqliteConnectOptions::from_str(url)
             .map_err(|_| Error::Url(url.to_owned()))?
-            .create_if_missing(!settings.must_exist)
+            // It is made below. A connection that is opened later must not make another one where it is gone.
+            .create_if_missing(false)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
@@ -225,6 +240,8 @@ impl Store {
             .pragma("wal_autocheckpoint", if settings.bulk { BULK_CHECKPOINT_PAGES } else { CHECKPOINT_PAGES });
         let pool = || {
             let pool = SqlitePoolOptions::new().acquire_timeout(BUSY_TIMEOUT).test_before_acquire(false);
+            // Connections stay: one that is opened later could be to another file.
+            let pool = pool.idle_timeout(None).max_lifetime(None);
             pool.after_release(|connection, _| Box::pin(is_usable(connection)))
         };
         let named = |error: Error| match error {
@@ -235,6 +252,8 @@ impl Store {
         if belongs_to_another(url).await.map_err(named)? {
             return Err(Error::Foreign(file.to_owned()));
         }
+        // An empty file is what a start leaves that was ended before it made the tables.
+        let is_new = std::fs::metadata(options.get_filename()).map_or(true, |metadata| metadata.len() == 0);
         keep_private(options.get_filename(), settings.must_exist);
         let opened = pool().max_connections(1).connect_with(options.clone()).await;
         let writer = opened.map_err(|error| named(error.into()))?;
@@ -251,10 +270,31 @@ impl Store {
         deny_target::fill(&writer).await?;
         let secret: Vec<u8> = sqlx::query_scalar("SELECT secret FROM history").fetch_one(&writer).await?;
         let secret = Secret::new(&secret)?;
-        let readers = pool().max_connections(READERS).connect_with(options.pragma("query_only", "ON")).await?;
+        let file = options.get_filename().to_owned();
+        let readers = pool().max_connections(READERS).min_connections(READERS);
+        let readers = readers.connect_with(options.pragma("query_only", "ON")).await?;
         let state = State::read(&mut *readers.acquire().await?).await?;
         let latest = watch::Sender::new(Latest::of(&state));
-        Ok(Self { writer, readers, settings, latest, secret, doubtful: Arc::default() })
+        let (doubtful, begun, checked) = Default::default();
+        let place = Place::of(&file);
+        Ok(Self {
+            writer,
+            readers,
+            settings,
+            latest,
+            secret,
+            doubtful,
+            begun,
+            is_new,
+            reports: Arc::new(Semaphore::new(1)),
+            place,
+            checked,
+        })
+    }
+
+    /// Whether the database was made when it was opened.
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// How the database is kept.
@@ -283,27 +323,27 @@ impl Store {
         Ok(())
     }
 
+    /// Begins a write transaction, unless what it writes would be lost.
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, Error> {
+        self.place.check()?;
+        // IMMEDIATE: a transaction that reads first and writes later could fail in between for another writer.
+        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        Ok(transaction)
+    }
+
     /// Begins a change: everything done with it takes effect at once, under one new revision.
     pub async fn change(&self) -> Result<Change, Error> {
         Change::begin(self).await
     }
 
-    /// Whether the database can be written to. It costs nothing while changes come to their end; after one that did not, it
-    /// writes one small row.
-    pub async fn check_writer(&self) -> Result<(), Error> {
-        if !self.doubtful.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let probe = async {
-            let mut change = self.change().await?;
-            usage::probe(change.connection()).await?;
-            change.keep();
-            change.commit().await
-        };
-        match tokio::time::timeout(PROBE_TIMEOUT, probe).await {
-            Ok(Err(Error::Busy)) | Err(_) => Ok(()),
-            Ok(result) => result.map(drop),
-        }
+    /// Begins a change that brings a report of usage. The writer serves who waits for it in order, and only one report waits
+    /// there: a change of the policy waits for at most one report, however many gateways send them.
+    pub async fn report(&self) -> Result<Change, Error> {
+        let turn = timeout(BUSY_TIMEOUT, Arc::clone(&self.reports).acquire_owned()).await;
+        // Nobody closes the semaphore.
+        let turn = turn.ok().and_then(Result::ok).ok_or(Error::Busy)?;
+        Ok(Change::begin(self).await?.with_turn(turn))
     }
 
     /// What signs cursors.
@@ -311,11 +351,23 @@ impl Store {
         &self.secret
     }
 
-    /// Looks for changes that another process made to the same file, for ever.
+    /// Looks for changes that another process made to the same file, and whether the file is still in its place, for ever.
     pub async fn watch_foreign_changes(&self) {
         let mut ticks = tokio::time::interval(FOREIGN_CHANGES_INTERVAL);
+        let mut was_in_place = true;
         loop {
             ticks.tick().await;
+            let found = self.place.check();
+            let is_in_place = found.is_ok();
+            match found {
+                Ok(()) if was_in_place => {}
+                Ok(()) => tracing::warn!("the files of the database are in their place again; changes are taken"),
+                Err(error) if was_in_place => {
+                    tracing::error!(%error, "changes are refused; put the files back, or stop the service and restore a backup");
+                }
+                Err(_) => {}
+            }
+            was_in_place = is_in_place;
             let held = self.latest.borrow().clone();
             if let Err(error) = self.follow(&held, crate::usage::unix_seconds()).await {
                 tracing::warn!(%error, "the revision could not be read");
@@ -346,7 +398,7 @@ impl Store {
 }
 
 /// The file that a database's URL names.
-fn file_of(url: &str) -> Result<&str, Error> {
+pub fn file_of(url: &str) -> Result<&str, Error> {
     let rest = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
     let (file, options) = rest.map_or(("", ""), |rest| rest.split_once('?').unwrap_or((rest, "")));
     // In memory each connection would have a database of its own, and nothing would be kept.
@@ -365,8 +417,7 @@ fn keep_private(file: &Path, must_exist: bool) {
         let _ = OpenOptions::new().write(true).create_new(true).mode(OWNER_ALONE).open(file);
     }
     for end in ["", "-wal", "-shm"] {
-        let mut beside = file.as_os_str().to_owned();
-        beside.push(end);
+        let beside = place::beside(file, end);
         let Ok(held) = std::fs::metadata(&beside) else { continue };
         if held.permissions().mode() & 0o777 == OWNER_ALONE || !held.is_file() {
             continue;

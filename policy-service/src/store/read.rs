@@ -11,12 +11,32 @@ pub struct Filter {
     pub application: Option<String>,
     /// Only those of this API.
     pub api: Option<String>,
+    /// Only those in this state.
+    pub state: Option<String>,
+    /// Only those of this owner.
+    pub owner: Option<String>,
+    /// Only the one that the feed knows by this name.
+    pub identity: Option<String>,
 }
+
+/// The states that nearly all rows have. The index of states leaves them out, by a condition of just these words.
+const USUAL_STATES: [&str; 3] = ["ACTIVE", "PUBLISHED", "UNBLOCKED"];
 
 impl Store {
     /// The version of `kind` with this id.
     pub async fn find(&self, kind: Kind, id: &str) -> Result<Option<Version>, Error> {
         find(&mut *self.readers.acquire().await?, kind, id).await
+    }
+
+    /// The version of `kind` that the feed knows by this name.
+    pub async fn find_identity(&self, kind: Kind, identity: &str) -> Result<Option<Version>, Error> {
+        find_identity(&mut *self.readers.acquire().await?, kind, identity).await
+    }
+
+    /// All subscriptions of an application.
+    pub async fn subscriptions_of(&self, application: &str) -> Result<Vec<Version>, Error> {
+        let all = of_application(&mut *self.readers.acquire().await?, application).await?;
+        Ok(all.into_iter().filter(|version| version.kind == Kind::Subscription).collect())
     }
 
     /// At most `limit` rows of `kind` in the order of their ids, from the first after `after`.
@@ -29,6 +49,19 @@ impl Store {
         }
         if let Some(api) = &filter.api {
             query.push(" AND api = ").push_bind(api);
+        }
+        if let Some(state) = &filter.state {
+            let held = "coalesce(kept_block, json_extract(document, '$.state'))";
+            query.push(format_args!(" AND {held} = ")).push_bind(state);
+            if !USUAL_STATES.contains(&state.as_str()) {
+                query.push(format_args!(" AND {held} NOT IN ('ACTIVE', 'PUBLISHED', 'UNBLOCKED')"));
+            }
+        }
+        if let Some(owner) = &filter.owner {
+            query.push(" AND json_extract(document, '$.owner') = ").push_bind(owner);
+        }
+        if let Some(identity) = &filter.identity {
+            query.push(" AND identity = ").push_bind(identity);
         }
         query.push(" ORDER BY id LIMIT ").push_bind(limit);
         let rows = query.build().fetch_all(&mut *self.readers.acquire().await?).await?;

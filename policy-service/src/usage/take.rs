@@ -19,7 +19,7 @@ use crate::{
 /// a batch that was taken before changes nothing.
 pub async fn take(store: &Store, gateway: &Gateway, report: &Report<'_>, now: i64) -> Result<Receipt, Problem> {
     report.check(now.unsigned_abs()).map_err(|wrong| Problem::invalid(wrong.field, wrong.expected.to_string()))?;
-    let mut change = store.change().await?;
+    let mut change = store.report().await?;
     let connection = change.connection();
     if !usage::take_batch(connection, gateway.client_id(), &report.batch, now).await? {
         return Ok(Receipt { batch: report.batch.to_string(), repeated: true, rejected: 0 });

@@ -1,0 +1,111 @@
+//! The log of the program: a line for each accepted change, none for what changes nothing, and no secret.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
+mod support;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use support::{TOKEN, digest, program::Program};
+
+const LINE: &str = "a change was accepted";
+
+#[tokio::test]
+async fn each_accepted_change_is_one_line_of_the_log() {
+    let service = Program::start();
+    let (sha256, mut keys) = (digest(1), Vec::new());
+    let api = json!({"id": "api/1", "match": [{"path": "/one"}]});
+    for (method, path, body, status, says) in [
+        (Method::POST, "/v1/apis", api.clone(), 201, "action=\"create\" kind=\"api\" id=\"api/1\""),
+        (Method::POST, "/v1/apis", api, 200, ""),
+        (
+            Method::POST,
+            "/v1/applications",
+            json!({"id": "app-1"}),
+            201,
+            "action=\"create\" kind=\"application\" id=\"app-1\"",
+        ),
+        (
+            Method::POST,
+            "/v1/keys",
+            json!({"id": "k-1", "application": "app-1", "sha256": sha256}),
+            201,
+            "action=\"create\" kind=\"key\" id=\"k-1\"",
+        ),
+        (
+            Method::POST,
+            "/v1/applications/app-1/keys",
+            json!({"id": "k-2"}),
+            201,
+            "action=\"issue\" kind=\"key\" id=\"k-2\" state=\"ACTIVE\"",
+        ),
+        (
+            Method::POST,
+            "/v1/keys/k-2/regenerate",
+            json!({"id": "k-3"}),
+            201,
+            "action=\"regenerate\" kind=\"key\" id=\"k-3\"",
+        ),
+        (
+            Method::POST,
+            "/v1/subscriptions",
+            json!({"id": "s-1", "application": "app-1", "api": "api/1"}),
+            201,
+            "action=\"create\" kind=\"subscription\" id=\"s-1\"",
+        ),
+        (
+            Method::POST,
+            "/v1/subscriptions/s-1/block?state=PROD_ONLY_BLOCKED",
+            Value::Null,
+            200,
+            "action=\"block\" kind=\"subscription\" id=\"s-1\" state=\"PROD_ONLY_BLOCKED\"",
+        ),
+        (Method::POST, "/v1/subscriptions/s-1/block?state=PROD_ONLY_BLOCKED", Value::Null, 200, ""),
+        (Method::PUT, "/v1/subscriptions/s-1", json!({"state": "UNBLOCKED"}), 409, ""),
+        (
+            Method::POST,
+            "/v1/subscriptions/s-1/unblock",
+            Value::Null,
+            200,
+            "action=\"unblock\" kind=\"subscription\" id=\"s-1\" state=\"UNBLOCKED\"",
+        ),
+        (Method::POST, "/v1/keys/k-1/revoke", Value::Null, 200, "action=\"revoke\" kind=\"key\" id=\"k-1\""),
+        (Method::PUT, "/v1/applications/app-1", json!({"name": "A"}), 200, "action=\"replace\" kind=\"application\""),
+        (Method::DELETE, "/v1/apis/api%2F1", Value::Null, 204, "action=\"delete\" kind=\"api\" id=\"api/1\""),
+        (Method::DELETE, "/v1/apis/api%2F1", Value::Null, 404, ""),
+        (Method::GET, "/v1/keys", Value::Null, 200, ""),
+    ] {
+        let before = service.log().matches(LINE).count();
+        let request = service.client.request(method.clone(), format!("{}{path}", service.url)).bearer_auth(TOKEN);
+        let request = if body.is_null() { request } else { request.json(&body) };
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), status, "{method} {path}");
+        let revision = response.headers().get("x-policy-revision").map(|value| value.to_str().unwrap().to_owned());
+        let text = response.text().await.unwrap();
+        if let Some(key) = serde_json::from_str::<Value>(&text).unwrap_or_default()["key"].as_str() {
+            keys.push(key.to_owned());
+        }
+        let log = service.log();
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains(LINE)).skip(before).collect();
+        if says.is_empty() {
+            assert!(lines.is_empty(), "{method} {path}: {lines:?}");
+            continue;
+        }
+        let [line] = lines[..] else { panic!("{method} {path}: {lines:?}") };
+        let revision = format!("revision={}", revision.unwrap());
+        for says in ["actor=\"administrator\"", "address=127.0.0.1", says, &revision] {
+            assert!(line.contains(says), "{says}: {line}");
+        }
+    }
+    assert_eq!(keys.len(), 2);
+    let log = service.log();
+    for secret in keys.iter().map(String::as_str).chain([sha256.as_str(), TOKEN, "secret"]) {
+        assert!(!log.contains(secret), "{secret}");
+    }
+}

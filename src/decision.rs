@@ -6,6 +6,7 @@
 
 mod identity;
 mod subject;
+mod texts;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -15,6 +16,7 @@ use std::{
 use identity::Caller;
 pub use identity::{EMERGENCY, Identity};
 pub use subject::{Application, Key, Restrictions, Span, Subject, Subscription};
+pub use texts::Texts;
 
 use crate::{
     catalogue::{Addressed, Catalogue},
@@ -33,6 +35,7 @@ use crate::{
     },
     reason::Reason,
     referer::{MAX_REFERERS, Referer},
+    store::bytes::equal,
     template::Segments,
 };
 
@@ -406,14 +409,14 @@ fn check_restrictions(subject: &Subject, api: &Api, head: &Head<'_>, facts: &imp
         let is_permitted = |header: &[u8]| {
             given = given.saturating_add(1);
             let referer = Referer::parse(header).filter(|_| given <= MAX_REFERERS);
-            referer.is_some_and(|referer| patterns.iter().any(|pattern| pattern.matches(&referer)))
+            referer.is_some_and(|referer| patterns.iter().any(|pattern| referer.fits(pattern)))
         };
         if !head.values(b"referer").all(is_permitted) || given == 0 {
             return Err(Reason::RefererNotPermitted);
         }
     }
     if let Some(apis) = &restrictions.apis
-        && !apis.iter().any(|id| **id == *api.id.as_str())
+        && !apis.iter().any(|id| equal(id, api.id.as_bytes()))
     {
         return Err(Reason::KeyNotForApi);
     }

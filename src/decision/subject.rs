@@ -6,10 +6,10 @@
 
 use ipnet::IpNet;
 
+use super::texts::Texts;
 use crate::{
     limit::quota::Bound,
     policy::{ApplicationState, KeyState, KeyType, SubscriptionState},
-    referer::RefererPattern,
 };
 
 /// A key.
@@ -35,11 +35,20 @@ pub struct Key<T> {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Restrictions {
     /// Ids of APIs.
-    pub apis: Option<Vec<Box<str>>>,
+    pub apis: Option<Texts>,
     /// Addresses.
     pub permitted_ips: Option<Vec<IpNet>>,
-    /// Referers.
-    pub permitted_referers: Option<Vec<RefererPattern>>,
+    /// Patterns of referers, as [`RefererPattern::pack`](crate::referer::RefererPattern::pack) makes them.
+    pub permitted_referers: Option<Texts>,
+}
+
+impl Restrictions {
+    /// Bytes that the lists take in memory.
+    pub fn bytes(&self) -> usize {
+        let texts = |list: &Option<Texts>| list.as_ref().map_or(0, Texts::bytes);
+        let ranges = self.permitted_ips.as_ref().map_or(0, |ranges| size_of_val(&ranges[..]));
+        [texts(&self.apis), texts(&self.permitted_referers)].into_iter().fold(ranges, usize::saturating_add)
+    }
 }
 
 /// An application.

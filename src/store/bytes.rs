@@ -24,6 +24,11 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
+    /// How many bytes are left.
+    pub fn len(&self) -> usize {
+        self.rest.len()
+    }
+
     /// All that is left.
     pub fn rest(self) -> &'a [u8] {
         self.rest

@@ -1,6 +1,6 @@
 //! What one VM remembers of recent requests: the inputs of their decisions, never the decisions.
 //!
-//! An entry is one key and one API, so its size is bounded. A key enters when it comes for the second time: those that
+//! An entry is one key and one API, and a key with long lists of restrictions is not kept, so its size is bounded. A key enters when it comes for the second time: those that
 //! come once, however many, pay for no entry and push nobody out. Keys that the policy does not know never enter it, so a
 //! flood of them evicts nothing either. No key is kept, nor its digest: a fingerprint tells it, of which this VM alone has
 //! the secret.
@@ -14,6 +14,9 @@ use crate::decision::Subject;
 const WAYS: usize = 8;
 /// Groups of so many: 4,096 entries of 24 bytes, and subjects of some 300 bytes, are 1.3 MB for each VM.
 const SETS: usize = 512;
+/// Bytes of a key's restrictions up to which the key is kept: 4,096 keys with as many are 8 MiB for each VM. A key with
+/// more is read with each request. 50 referers of 30 characters, or 100 addresses, are kept.
+const MAX_RESTRICTIONS_BYTES: usize = 2 << 10;
 /// Places in which it is noted which keys came lately: one for each entry, four bytes each, 16 KiB for each VM.
 const NOTES: usize = WAYS * SETS;
 
@@ -47,6 +50,10 @@ impl Cache {
     /// Keeps what was just read, if its key has come before. A part of its fingerprint tells: one that is mistaken for
     /// another's is kept a request too early, no more.
     pub fn keep(&mut self, fingerprint: Fingerprint, subject: &Rc<Subject>) {
+        let restrictions = subject.key.restrictions.as_ref().map_or(0, |restrictions| restrictions.bytes());
+        if restrictions > MAX_RESTRICTIONS_BYTES {
+            return;
+        }
         let [a, b, _, _, mark @ ..] = fingerprint.1.to_le_bytes();
         let place = usize::from(u16::from_le_bytes([a, b])) % NOTES;
         let mark = u32::from_le_bytes(mark);
@@ -88,7 +95,10 @@ fn bring_to_front(set: &mut [Entry], way: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{decision::Key, store::fingerprint::FingerprintKey};
+    use crate::{
+        decision::{Key, Restrictions, Texts},
+        store::fingerprint::FingerprintKey,
+    };
 
     const SECRET: FingerprintKey = FingerprintKey::new([1; 16]);
     const API: u32 = 7;
@@ -118,6 +128,21 @@ mod tests {
         assert_eq!([(); 3].map(|()| ask(&mut cache, 1)), [false, true, true], "it is known to come often");
         assert!(cache.get(SECRET.of(&1usize.to_le_bytes(), ANOTHER_API)).is_none(), "another API");
         assert!(cache.get(FingerprintKey::new([2; 16]).of(&1usize.to_le_bytes(), API)).is_none(), "another secret");
+    }
+
+    #[test]
+    fn a_key_with_long_lists_is_not_kept() {
+        for (length, is_kept) in [(MAX_RESTRICTIONS_BYTES, true), (MAX_RESTRICTIONS_BYTES + 1, false)] {
+            let mut referers = Texts::default();
+            // Each text has two bytes of length.
+            referers.push(&vec![b'a'; length - 2]).unwrap();
+            let restrictions = Restrictions { permitted_referers: Some(referers), ..Restrictions::default() };
+            let key = Key { restrictions: Some(Box::new(restrictions)), ..Key::default() };
+            let subject = Rc::new(Subject::new(key, None, None));
+            let (mut cache, fingerprint) = (Cache::default(), SECRET.of(b"key", API));
+            (0..3).for_each(|_| cache.keep(fingerprint, &subject));
+            assert_eq!(cache.get(fingerprint).is_some(), is_kept, "{length} bytes");
+        }
     }
 
     #[test]

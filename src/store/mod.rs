@@ -38,7 +38,7 @@ use crate::policy::Digest;
 
 /// Version of everything that is written; part of every key, so that two versions of the module never read each other's
 /// values.
-pub const FORMAT: u8 = 4;
+pub const FORMAT: u8 = 5;
 /// Records that a shard is meant to hold: at 65 to 85 bytes each it has 3.1 to 4 KiB. Fewer would make the host's map, of
 /// which each entry takes some 200 bytes besides, larger; more would make rewriting one for each change dearer.
 pub const SHARD_RECORDS: u64 = 48;

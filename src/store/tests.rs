@@ -251,6 +251,34 @@ fn what_a_record_has_no_room_for_is_not_allowed_and_is_told() {
 }
 
 #[test]
+fn a_subscription_is_found_in_a_record_of_any_length() {
+    let state = SubscriptionState::Blocked;
+    for count in [0, 1, 2, 63, 64, 65, 127, 128, 129, 200, 1_000] {
+        for has_room in [true, false] {
+            // Odd numbers are subscribed to; the ids differ in length.
+            let ids: Vec<String> =
+                (0..count * 2 + 1).map(|number| format!("{number:05}{}", "x".repeat(number % 7))).collect();
+            let odd = ids.iter().skip(1).step_by(2);
+            let mut subscriptions: Vec<_> =
+                odd.map(|id| SubscriptionPart { api: id.as_bytes(), state, plan: None, used_up_until: None }).collect();
+            if !has_room {
+                subscriptions.insert(0, record::NO_ROOM);
+            }
+            let written = ApplicationRecord { application: None, subscriptions };
+            let mut packed = Vec::new();
+            written.put(&mut packed);
+            assert_eq!(ApplicationRecord::read(&packed), Ok(written));
+            for (number, id) in ids.iter().enumerate() {
+                let (_, found) = record::find_subscription(&packed, id.as_bytes()).unwrap();
+                let elsewhere = (!has_room).then_some(SubscriptionState::LeftOut);
+                let expected = if number % 2 == 1 { Some(state) } else { elsewhere };
+                assert_eq!(found.map(|found| found.state), expected, "{id} of {count}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_writer_that_was_overtaken_stops_and_changes_nothing() {
     let memory = Memory::default();
     let source = Source::new(Digest::of(b"source"));

@@ -2,7 +2,8 @@
 //! can do to a worker.
 //!
 //! A host below 32 others that have prefixes of 64 segments, none of which is the path's; as many operations as fit, of
-//! which only the last one is the request's; 1,000 permitted referers, of which only the last one fits. Each of the others fits nearly. The
+//! which only the last one is the request's; 1,000 permitted referers, of which only the last one fits. Each of the others
+//! fits nearly. The records of key and application are as long as they may be, and such a key is read with each request. The
 //! head has some 8 KiB.
 
 use serde_json::{Value, json};
@@ -21,10 +22,13 @@ const SEGMENT: &str = "/segment-000000";
 const SEGMENTS: usize = 64;
 const LABELS: usize = 32;
 const ENTRIES: usize = 1_000;
-const SEARCHED: usize = 8;
+const SEARCHED: usize = 6;
 const METHODS: usize = 64;
 /// Segments and methods of all operations.
 const PARTS: usize = 12_000;
+
+/// Subscriptions of its application: 13 bytes each, one of them for nothing, up to 512 KiB.
+const SUBSCRIPTIONS: usize = 40_000;
 
 /// Its policy, of one page.
 pub fn page() -> Value {
@@ -38,9 +42,17 @@ pub fn page() -> Value {
         "apis": apis,
         "plans": [{"id": "worst", "operations": operations()}],
         "applications": [{"id": "app-0000000"}],
-        "subscriptions": [{"application": "app-0000000", "api": "worst", "plan": "worst"}],
+        "subscriptions": subscriptions(),
         "keys": [{"sha256": digest, "id": "k-worst", "application": "app-0000000", "permitted_referers": referers()}],
     })
+}
+
+/// As many subscriptions as an application's record has room for, short ones. The one that is asked for comes last.
+fn subscriptions() -> Vec<Value> {
+    let mut rows: Vec<Value> =
+        (0..SUBSCRIPTIONS).map(|number| json!({"application": "app-0000000", "api": format!("{number:08}")})).collect();
+    rows.push(json!({"application": "app-0000000", "api": "worst", "plan": "worst"}));
+    rows
 }
 
 /// An API of the hosts below so many labels, with a prefix that only its last byte tells from the path.

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use keygate::{
-    decision::{Application, Key, Restrictions, Subject, Subscription},
+    decision::{Application, Key, Restrictions, Subject, Subscription, Texts},
     policy::{
         Digest, SubscriptionState,
         left_out::Concerns,
         page::{Page, Row},
         rows::{self, Api, DenyPolicy, Plan},
     },
+    referer::RefererPattern,
 };
 
 #[derive(Clone, Debug, Default)]
@@ -112,11 +113,25 @@ impl Model {
     }
 }
 
+/// A list as a record has it.
+pub fn texts(texts: impl Iterator<Item = Vec<u8>>) -> Texts {
+    let mut list = Texts::default();
+    texts.for_each(|text| list.push(&text).expect("a text of a row is short"));
+    list
+}
+
+/// A pattern as a record has it.
+pub fn packed(pattern: &RefererPattern) -> Vec<u8> {
+    let mut packed = Vec::new();
+    pattern.pack(&mut packed);
+    packed
+}
+
 fn key(row: &rows::Key<'_>) -> Key<String> {
     let restrictions = Restrictions {
-        apis: row.apis.as_ref().map(|apis| apis.iter().map(|id| id.as_str().into()).collect()),
+        apis: row.apis.as_ref().map(|apis| texts(apis.iter().map(|id| id.as_str().as_bytes().to_vec()))),
         permitted_ips: row.permitted_ips.clone(),
-        permitted_referers: row.permitted_referers.clone(),
+        permitted_referers: row.permitted_referers.as_ref().map(|patterns| texts(patterns.iter().map(packed))),
     };
     Key {
         id: row.id.as_str().to_owned(),

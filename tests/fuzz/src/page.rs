@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::{
     cases::{self, core::NOW},
     check_line,
+    model::{self, texts},
 };
 
 /// Any bytes are refused in one short line, or are a page within the documented bounds, each of whose rows is one that
@@ -105,11 +106,11 @@ fn check_row(row: Result<Row<'_>, RejectedRow>) {
             assert_eq!((read.key_type, read.state), (key.key_type, key.state));
             assert_eq!((read.not_before, read.expires_at), (key.not_before, key.expires_at));
             let restrictions = read.restrictions.unwrap_or_default();
-            let apis: Option<Vec<_>> =
-                key.apis.map(|apis| apis.iter().map(|id| Box::<str>::from(id.as_str())).collect());
+            let apis = key.apis.map(|apis| texts(apis.iter().map(|id| id.as_str().as_bytes().to_vec())));
             assert_eq!(restrictions.apis, apis);
             assert_eq!(restrictions.permitted_ips, key.permitted_ips);
-            assert_eq!(restrictions.permitted_referers, key.permitted_referers);
+            let referers = key.permitted_referers.map(|patterns| texts(patterns.iter().map(model::packed)));
+            assert_eq!(restrictions.permitted_referers, referers);
         }
         Ok(Row::Application(row)) => {
             let part = Application::from(&row);

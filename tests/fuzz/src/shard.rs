@@ -6,6 +6,7 @@
 use keygate::store::{Bank, memory::Memory};
 use keygate::{
     policy::{Digest, Text, page::Page, rows},
+    referer::RefererPattern,
     store::{
         Corrupt, Entry, Kind, Place, Shared, Source,
         batch::{Batch, Target},
@@ -94,12 +95,15 @@ fn check_record(record: &[u8]) {
     if let Ok(key) = record::read_key(record) {
         let text = |text: &[u8]| Text::new(String::from_utf8(text.to_vec()).ok()?).ok();
         let restrictions = key.restrictions.as_deref().cloned().unwrap_or_default();
-        let apis = restrictions
-            .apis
+        let apis = restrictions.apis.as_ref().map(|apis| apis.iter().map(text).collect::<Option<Vec<_>>>());
+        let referers = restrictions
+            .permitted_referers
             .as_ref()
-            .map(|apis| apis.iter().map(|id| text(id.as_bytes())).collect::<Option<Vec<_>>>());
+            .map(|patterns| patterns.iter().map(RefererPattern::unpack).collect::<Option<Vec<_>>>());
         // Longer and other texts than a page has can be read, but not be written again.
-        if let (Some(id), Some(application), None | Some(Some(_))) = (text(key.id), text(key.application), &apis) {
+        if let (Some(id), Some(application), None | Some(Some(_)), None | Some(Some(_))) =
+            (text(key.id), text(key.application), &apis, &referers)
+        {
             let row = rows::Key {
                 digest: Digest([0; 32]),
                 id,
@@ -110,7 +114,7 @@ fn check_record(record: &[u8]) {
                 expires_at: key.expires_at,
                 apis: apis.flatten(),
                 permitted_ips: restrictions.permitted_ips,
-                permitted_referers: restrictions.permitted_referers,
+                permitted_referers: referers.flatten(),
             };
             let mut written = Vec::new();
             record::put_key(&mut written, &row);

@@ -5,7 +5,7 @@
 //! Nothing here decides.
 
 use crate::{
-    config::{CredentialSource, Forward},
+    config::{Config, CredentialSource, Forward, Mode},
     credential::{Carried, is_cookie, is_named},
     decision::Identity,
     head::Head,
@@ -113,6 +113,18 @@ pub fn set_identity(head: &Head<'_>, forward: &Forward, identity: &Identity<'_>,
             edit(Edit::Set(header, value));
         }
     }
+}
+
+/// The trailers that must not reach an upstream: names of identity headers, which a client would forge, and those of
+/// credentials. A name may come twice. In shadow mode credentials stay where they are.
+pub fn forbidden_trailers(config: &Config) -> impl Iterator<Item = &str> {
+    let sources = config.credential_sources.iter().filter(|_| config.mode == Mode::Enforce);
+    let credentials = sources.filter_map(|source| match source {
+        CredentialSource::Query { .. } => None,
+        CredentialSource::Cookie { .. } => Some("cookie"),
+        _ => Some(header_of(source)),
+    });
+    config.forward.headers.iter().map(|(_, name)| &**name).chain(credentials)
 }
 
 #[cfg(test)]

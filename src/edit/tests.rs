@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::{
-    config::{Ambiguous, Fact},
+    config::{self, Ambiguous, Fact},
     credential::{
         self, Credential,
         tests::{Random, every_source, with_random_head},
@@ -133,5 +133,21 @@ fn an_identity_is_the_only_value_of_its_header() {
             assert_eq!(values(&after, "g"), Vec::<&[u8]>::new());
             assert_eq!(after.count(b"other"), given);
         }
+    }
+}
+
+#[test]
+fn trailers_lose_the_names_of_identity_and_credentials() {
+    let sources = r#""credential_sources": [{"header": "k"}, {"query": "q"}, {"header": "x", "scheme": "Bearer"}, {"cookie": "c"},
+        {"basic": "password"}], "forward": {"application_id": "f", "key_id": null, "key_type": "g"}"#;
+    let credentials = ["k", "x", "cookie", "authorization"];
+    for (mode, expected) in [("enforce", &credentials[..]), ("shadow", &[])] {
+        let text = format!(r#"{{"policy": {{"cluster": "p"}}, "mode": "{mode}", {sources}}}"#);
+        let config = config::parse(text.as_bytes(), &|_| None).unwrap();
+        let mut names: Vec<_> = forbidden_trailers(&config).collect();
+        names.sort_unstable();
+        let mut expected = [&["f", "g"], expected].concat();
+        expected.sort_unstable();
+        assert_eq!(names, expected, "{mode}");
     }
 }

@@ -20,6 +20,7 @@ const NOT_FOUND: Code = 1;
 const CAS_MISMATCH: Code = 8;
 
 const REQUEST_HEADERS: u32 = 0;
+const REQUEST_TRAILERS: u32 = 1;
 const CALL_RESPONSE_HEADERS: u32 = 6;
 const CALL_RESPONSE_BODY: u32 = 4;
 const PLUGIN_CONFIGURATION: u32 = 7;
@@ -181,6 +182,12 @@ pub fn set_request_header(name: &str, value: &[u8]) {
 pub fn remove_request_header(name: &str) {
     // SAFETY: the host reads the bytes during the call.
     unsafe { proxy_remove_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len()) };
+}
+
+/// Removes all trailers of that name from the request.
+pub fn remove_request_trailer(name: &str) {
+    // SAFETY: the host reads the bytes during the call.
+    unsafe { proxy_remove_header_map_value(REQUEST_TRAILERS, name.as_ptr(), name.len()) };
 }
 
 /// A property of the request; the parts of its path are separated by zero bytes.

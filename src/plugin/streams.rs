@@ -15,6 +15,7 @@ use super::{
     Plugin, host,
     http::{self, Action},
 };
+use crate::edit;
 
 thread_local! {
     static STREAMS: Streams = const { Streams::new() };
@@ -110,6 +111,18 @@ extern "C" fn keygate_on_request_headers(context: u32, _headers: usize, _end_of_
         Some(plugin) => http::answer(&plugin, context),
         None => http::refuse_unconfigured(),
     }
+}
+
+/// A request's trailers have come. Envoy calls this only for a request that has some. Which plugin the stream belongs to is
+/// forgotten by then, so the trailers lose the names that any plugin of this VM forbids.
+#[unsafe(no_mangle)]
+extern "C" fn keygate_on_request_trailers(_context: u32, _trailers: usize) -> Action {
+    STREAMS.with(|streams| {
+        for (_, plugin) in streams.plugins.borrow().iter() {
+            edit::forbidden_trailers(&plugin.config).for_each(host::remove_request_trailer);
+        }
+    });
+    Action::Continue
 }
 
 /// A context ends. A stream that waits for the first policy is not woken any more.

@@ -21,6 +21,7 @@ const KEPT: &[&str] = &[
     "proxy_on_tick",
     "proxy_on_http_call_response",
     "proxy_on_request_headers",
+    "proxy_on_request_trailers",
     "proxy_on_delete",
 ];
 /// How the names of callbacks begin that take the place of the SDK's: `keygate_on_delete` that of `proxy_on_delete`.

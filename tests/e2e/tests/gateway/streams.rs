@@ -271,6 +271,30 @@ async fn no_trailer_of_a_request_reaches_an_upstream() {
     }
 }
 
+/// Of a configuration that does not drop all trailers, keygate itself removes those that would forge an identity or show
+/// the key. The others arrive.
+#[tokio::test]
+async fn no_trailer_forges_an_identity_where_trailers_are_not_dropped() {
+    let (http2, socket) = (Upstream::http2().await, Upstream::socket().await);
+    let [(_, options), _] = shipped();
+    let options = options.edit(r#"regex: ".*""#, r#"regex: "x-none""#);
+    let (stack, keys) = stage("streams-trailers-kept", options, &http2, &socket).await;
+    let mut gateway = http2_to(stack.envoy().unwrap().gateway()).await;
+    for text in ["", "something"] {
+        let trailers = trailers(&keys.production);
+        let body = Full::from(text).with_trailers(async move { Some(Ok(trailers)) });
+        let request = request("POST", ORDERS, &keys.production).body(body.boxed()).unwrap();
+        let response = gateway.send_request(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        let got = response.into_body().collect().await.unwrap().to_bytes();
+        let got: Value = serde_json::from_slice(&got).unwrap();
+        let names: Vec<_> = got["trailers"].as_object().unwrap().keys().collect();
+        // `authorization` is no source of this configuration.
+        assert_eq!(names, ["authorization", "x-checksum", "x-forwarded-for"], "body {text:?}: {got}");
+    }
+    stack.stop().await;
+}
+
 /// A stream that is open: whether it goes on, told by what the upstream says.
 enum Open {
     /// What comes over HTTP/2; `_request` keeps a request without an end, which would end with it.

@@ -43,6 +43,11 @@ pub fn annotate<'a>(
     }
 }
 
+/// Says why a stream that was let through is closed after all.
+pub fn annotate_reason(reason: Reason, set: impl FnOnce(&'static str, &[u8])) {
+    set(path(Fact::Reason), reason.as_str().as_bytes());
+}
+
 fn number(number: u64) -> Cow<'static, [u8]> {
     Cow::Owned(number.to_string().into_bytes())
 }

@@ -4,6 +4,7 @@
 //! decides. It is a function of its arguments: the policy is asked through [`Policy`], and what costs a call of the host
 //! (the time, the client's address, route metadata) through [`Facts`], only when a rule needs it.
 
+mod again;
 mod identity;
 mod subject;
 mod texts;
@@ -13,6 +14,7 @@ use std::{
     rc::Rc,
 };
 
+pub use again::decide_again;
 use identity::Caller;
 pub use identity::{EMERGENCY, Identity};
 pub use subject::{Application, Key, Restrictions, Span, Subject, Subscription};
@@ -57,6 +59,8 @@ pub trait Policy {
     fn is_expired(&self) -> bool;
     /// What is known of a key, as its client sends it, and its application's subscription to an API of this catalogue.
     fn subject(&self, key: &[u8], api: Addressed<'_>) -> Result<Option<Rc<Subject>>, Unreadable>;
+    /// The same of a key that only its digest is known of, whatever is remembered.
+    fn subject_of(&self, key: &Digest, api: &str) -> Result<Option<Rc<Subject>>, Unreadable>;
     /// The limits of its plans, bound to their counters.
     fn quotas<'s>(&self, subject: &'s Subject, api: &str, plans: &Plans<'_>) -> &'s Quotas;
     /// Counts a request; one that does not pass, for a reason of its own or for another, is not counted.

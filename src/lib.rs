@@ -12,6 +12,7 @@
 //! - [`limit`]: how much of their plans is used up
 //! - [`reason`], [`decision`]: permit or denial, and why
 //! - [`reply`], [`edit`], [`annotation`], [`outcome`]: what follows from it
+//! - [`open`]: streams that are open, to be decided anew
 //! - [`store`]: the policy in shared data
 //! - [`refresh`]: how it is kept fresh
 //! - [`usage`]: what was used, counted and reported
@@ -31,6 +32,7 @@ pub mod hostname;
 pub mod index;
 pub mod limit;
 pub mod naming;
+pub mod open;
 pub mod outcome;
 pub mod path;
 pub mod policy;

@@ -52,6 +52,7 @@ pub const FIELDS: &[Field] = &[
     field("policy.stale_after_ms", Json("60000"), "Age from which the policy is reported as stale; it is served all the same."),
     field("policy.expire_after_ms", Json("3600000"), "Age from which nothing is allowed any more; 0 means never. At least the greater of `long_poll_ms` and `refresh_interval_ms`, plus twice `timeout_ms`."),
     field("policy.startup_hold_ms", Json("1000"), "How long a request waits for the very first policy; 0 means not at all."),
+    field("policy.close_streams", Json("false"), "Whether a stream that is open is reset when its key, application, subscription or API is no longer allowed. Each open stream is then decided anew, at some 6 µs, when the policy changes."),
     field("policy.max_bytes", Json("1073741824"), "Bound on what a policy takes, packed; a larger one is refused, and what it took is given back."),
     field("policy.max_removed_percent", Json("90"), "Share of the known keys that a full policy may drop, in percent; 100 turns the guard off, 0 lets none go."),
     field("credential_sources", Json(r#"[{"header":"x-api-key"},{"header":"apikey"},{"query":"apikey"}]"#), "Where a request may carry its key, in the order in which they are looked at."),

@@ -96,6 +96,8 @@ pub struct PolicySource {
     pub expire_after: Option<Duration>,
     /// How long a request waits for the very first policy; zero: not at all.
     pub startup_hold: Duration,
+    /// Whether open streams end when the policy no longer allows them.
+    pub close_streams: bool,
     /// Bound on what a policy takes, packed, in bytes.
     pub max_bytes: u64,
     /// Share of the known keys that a full policy may drop, in percent; 100: all.

@@ -200,6 +200,7 @@ fn policy(item: &Item<'_>, env: Environment<'_>) -> Result<PolicySource, Fault> 
         stale_after,
         expire_after,
         startup_hold: duration(&object, "startup_hold_ms", 0)?,
+        close_streams: object.field("close_streams")?.boolean()?,
         max_bytes: object.field("max_bytes")?.integer(1, MAX_POLICY_BYTES)?,
         max_removed_percent: percent(object.field("max_removed_percent")?)?,
     })

@@ -36,6 +36,7 @@ unsafe extern "C" {
     fn proxy_set_tick_period_milliseconds(period: u32) -> Code;
     fn proxy_set_effective_context(context: u32) -> Code;
     fn proxy_continue_stream(stream: u32) -> Code;
+    fn proxy_close_stream(stream: u32) -> Code;
     fn proxy_get_buffer_bytes(buffer: u32, start: usize, max: usize, data: *mut *mut u8, size: *mut usize) -> Code;
     fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> Code;
     fn proxy_replace_header_map_value(
@@ -176,6 +177,12 @@ pub fn request_headers() -> Option<Vec<u8>> {
 pub fn set_request_header(name: &str, value: &[u8]) {
     // SAFETY: the host reads the bytes during the call.
     unsafe { proxy_replace_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+}
+
+/// Resets the stream of the effective context, in both directions.
+pub fn close_stream() {
+    // SAFETY: no memory is passed.
+    unsafe { proxy_close_stream(HTTP_REQUEST_STREAM) };
 }
 
 /// Removes all headers of that name from the request.

@@ -9,11 +9,14 @@ use super::{
 use crate::{
     annotation,
     config::{Mode, Replies},
+    credential::{self, Credential},
     decision::{self, Decision, Denial, Facts, Permit},
     edit::Edit,
     head::{Head, Kind},
     limit::Taking,
+    open::{OpenStream, OpenStreams, STREAMS_OF_A_TICK},
     outcome::{self, Counted, Outcome},
+    policy::Digest,
     reason::Reason,
     reply::{self, Reply},
 };
@@ -53,7 +56,7 @@ fn handle(plugin: &Plugin, context: u32, arrival: Arrival) -> Action {
         // Whose headers cannot be read cannot be rid of a forged identity, so it is refused in every mode.
         let (head, reason) = (Head::default(), Reason::PathAmbiguous);
         let outcome = outcome::refuse(&head, &plugin.config, &plugin.replies, reason);
-        return carry_out(plugin, &head, &Decision::of(reason.into()), &outcome);
+        return carry_out(plugin, context, &head, &Decision::of(reason.into()), &outcome);
     };
     let mut has_looked = false;
     loop {
@@ -80,14 +83,19 @@ fn conclude(plugin: &Plugin, context: u32, arrival: Arrival, head: &Head<'_>, de
     if decision.verdict == Err(Denial::Unreadable) {
         plugin.held.borrow().report_damage(&SharedData);
     }
-    carry_out(plugin, head, decision, &outcome::follow(head, config, &plugin.replies, decision))
+    carry_out(plugin, context, head, decision, &outcome::follow(head, config, &plugin.replies, decision))
 }
 
-fn carry_out(plugin: &Plugin, head: &Head<'_>, decision: &Decision<'_>, outcome: &Outcome<'_>) -> Action {
+fn carry_out(plugin: &Plugin, context: u32, head: &Head<'_>, decision: &Decision<'_>, outcome: &Outcome<'_>) -> Action {
     match outcome.counted {
         Counted::Allowed => plugin.metrics.allowed(),
         Counted::AllowedWithoutPolicy => plugin.metrics.allowed_without_policy(),
         Counted::Refused(reason) => plugin.metrics.refused(reason),
+    }
+    if outcome.permit == Some(Permit::Key)
+        && let Some(open) = &plugin.open
+    {
+        remember(&mut open.borrow_mut(), plugin, context, head, decision);
     }
     if let Some(usage) = &plugin.usage {
         usage.borrow_mut().count(decision, outcome);
@@ -104,6 +112,38 @@ fn carry_out(plugin: &Plugin, head: &Head<'_>, decision: &Decision<'_>, outcome:
             Action::Pause
         }
     }
+}
+
+/// Remembers a stream that a key was let through for.
+fn remember(open: &mut OpenStreams, plugin: &Plugin, context: u32, head: &Head<'_>, decision: &Decision<'_>) {
+    let found = credential::find(head, &plugin.config.credential_sources);
+    if let (Credential::Present(key), Some(api)) = (found.resolve(plugin.config.ambiguous_credentials), decision.api) {
+        open.add(context, OpenStream { key: Digest::of(key), api: api.id.as_str().into() });
+    }
+}
+
+/// Decides some open streams anew; those that are no longer allowed, each with the reason.
+pub(super) fn decide_again(plugin: &Plugin, open: &mut OpenStreams) -> Vec<(u32, Reason)> {
+    let held = plugin.held.borrow();
+    let Some(view) = held.view(&SharedData) else { return Vec::new() };
+    let mut refused = Vec::new();
+    for _ in 0..STREAMS_OF_A_TICK {
+        let Some((context, stream)) = open.take_next() else { break };
+        // The client's address is asked of the stream.
+        if host::set_effective_context(context)
+            && let Err(reason) = decision::decide_again(&stream.key, &stream.api, &view, &HostFacts)
+        {
+            refused.push((context, reason));
+        }
+    }
+    refused
+}
+
+/// Resets the stream of the effective context.
+pub(super) fn close(plugin: &Plugin, reason: Reason) {
+    plugin.metrics.stream_closed();
+    annotation::annotate_reason(reason, host::set_property);
+    host::close_stream();
 }
 
 /// Holds the request until there is a policy, or until it has waited long enough.

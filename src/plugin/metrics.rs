@@ -37,6 +37,7 @@ impl Metric {
 pub struct Metrics {
     allowed: Metric,
     allowed_without_policy: Metric,
+    streams_closed: Metric,
     /// `denied.<reason>`, or in shadow mode `would_deny.<reason>`, in the order of [`Reason::ALL`].
     refused: Vec<(Reason, Metric)>,
     applied: Metric,
@@ -78,6 +79,7 @@ impl Metrics {
         Self {
             allowed: counter("allowed"),
             allowed_without_policy: counter("allowed_without_policy"),
+            streams_closed: counter("streams_closed"),
             refused: Reason::ALL.iter().map(refused).collect(),
             applied: counter("refresh.applied"),
             not_modified: counter("refresh.not_modified"),
@@ -112,6 +114,11 @@ impl Metrics {
     /// A request was let through only because the configuration says so where there is no policy.
     pub fn allowed_without_policy(&self) {
         self.allowed_without_policy.add(1);
+    }
+
+    /// An open stream was reset.
+    pub fn stream_closed(&self) {
+        self.streams_closed.add(1);
     }
 
     /// A request was refused, or in shadow mode would have been.

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{config::Config, refresh::Refresh, reply::Prepared, store::held::Held, usage::Usage};
+use crate::{config::Config, open::OpenStreams, refresh::Refresh, reply::Prepared, store::held::Held, usage::Usage};
 use metrics::Metrics;
 
 /// How often a VM looks at the manifest: the delay that it adds to a block.
@@ -35,6 +35,8 @@ struct Plugin {
     usage: Option<RefCell<Usage>>,
     /// Requests that wait for the very first policy.
     waiting: RefCell<Vec<Waiting>>,
+    /// Streams that are open; `None` where they are not to be closed.
+    open: Option<RefCell<OpenStreams>>,
     tick: Cell<Duration>,
     /// This VM has served a request.
     serves: Cell<bool>,
@@ -56,6 +58,11 @@ impl Plugin {
         let Ok(mut waiting) = self.waiting.try_borrow_mut() else { return false };
         let place = waiting.iter().position(|waiting| waiting.context == context);
         place.map(|place| waiting.remove(place)).is_some()
+    }
+
+    /// Lets go of an open stream; whether it was one.
+    fn forget_open(&self, context: u32) -> bool {
+        self.open.as_ref().is_some_and(|open| open.borrow_mut().remove(context))
     }
 
     /// Requests come: with the first of them the lease goes to a VM that serves none, before anything of it is looked at,

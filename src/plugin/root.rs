@@ -16,7 +16,7 @@ use super::{
     streams,
 };
 use crate::{
-    config::{self, PolicySource},
+    config::{self, Mode, PolicySource},
     head::Head,
     limit::counter::Notes,
     refresh::{
@@ -163,6 +163,27 @@ impl Root {
 }
 
 impl Root {
+    /// Resets open streams that the policy no longer allows, some in each tick.
+    fn close_streams(&self) {
+        let Some(plugin) = &self.plugin else { return };
+        let Some(open) = &plugin.open else { return };
+        let Some(sequence) = plugin.held.borrow().manifest().map(|manifest| manifest.sequence) else { return };
+        open.borrow_mut().begin(sequence, host::now_ms());
+        if open.borrow().is_busy() {
+            let refused = http::decide_again(plugin, &mut open.borrow_mut());
+            // Envoy ends a stream at once, which comes back to this VM: nothing may be borrowed here.
+            for (context, reason) in refused {
+                if host::set_effective_context(context) {
+                    http::close(plugin, reason);
+                }
+            }
+            host::set_effective_context(self.context);
+        }
+        if open.borrow().is_busy() {
+            plugin.tick_every(FAST_TICK);
+        }
+    }
+
     /// Asks usage something, if it is reported at all, and carries out what it wants.
     fn usage(&self, ask: impl FnOnce(&mut Usage, &mut usage::Around<'_, SharedData>) -> Option<Post>) {
         let Some(plugin) = &self.plugin else { return };
@@ -236,6 +257,7 @@ impl RootContext for Root {
             replies: Prepared::new(&config.replies, config.policy.refresh_interval),
             usage: config.usage.as_ref().map(|usage| RefCell::new(Usage::new(&config.policy, usage))),
             waiting: RefCell::default(),
+            open: (config.policy.close_streams && config.mode == Mode::Enforce).then(RefCell::default),
             tick: Cell::new(TICK),
             serves: Cell::new(false),
             config,
@@ -254,6 +276,7 @@ impl RootContext for Root {
             around.held.look(around.shared);
             refresh.tick(random, around)
         });
+        self.close_streams();
         let yields = |plugin: &Rc<Plugin>| plugin.serves.get() || !plugin.refresh.borrow().is_leader();
         let yields = self.plugin.as_ref().is_some_and(yields);
         self.usage(|usage, around| usage.tick(random, yields, around));

@@ -132,7 +132,12 @@ extern "C" fn keygate_on_delete(context: u32) {
         if streams.take(context).is_some() {
             return;
         }
-        if streams.plugins.borrow().iter().any(|(_, plugin)| plugin.forget_waiting(context)) {
+        if streams
+            .plugins
+            .borrow()
+            .iter()
+            .any(|(_, plugin)| plugin.forget_waiting(context) || plugin.forget_open(context))
+        {
             return;
         }
         if streams.remove(context) {

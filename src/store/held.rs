@@ -318,6 +318,13 @@ impl<S: Shared> decision::Policy for View<'_, S> {
         }
     }
 
+    fn subject_of(&self, key: &Digest, api: &str) -> Result<Option<Rc<Subject>>, Unreadable> {
+        match self.read_subject(key, api).map_err(|Corrupt| Unreadable)? {
+            None if self.held.unsound => Err(Unreadable),
+            found => Ok(found),
+        }
+    }
+
     fn quotas<'s>(&self, subject: &'s Subject, api: &str, plans: &Plans<'_>) -> &'s Quotas {
         let subscriber = Subscriber { application: subject.application_id(), api };
         self.held.limiter.quotas(&subject.quotas, subscriber, plans)

@@ -49,6 +49,7 @@ fn usage() -> Usage {
         expire_after: None,
         startup_hold: Duration::ZERO,
         max_bytes: 1 << 30,
+        close_streams: false,
         max_removed_percent: 90,
     };
     Usage::new(&policy, &UsageReports { path: "/v1/usage".into(), interval: INTERVAL })

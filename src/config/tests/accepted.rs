@@ -34,6 +34,7 @@ fn defaults() -> Config {
             stale_after: Duration::from_secs(60),
             expire_after: Some(Duration::from_secs(3600)),
             startup_hold: Duration::from_secs(1),
+            close_streams: false,
             max_bytes: 1 << 30,
             max_removed_percent: 90,
         },
@@ -190,6 +191,7 @@ fn durations_and_shares_reach_to_their_bounds() {
         c.policy.long_poll = Some(ms(2_592_000_000));
         c.policy.expire_after = None;
     });
+    check(&with_policy(r#", "close_streams": true"#), |c| c.policy.close_streams = true);
     check(&with_policy(r#", "max_bytes": 1"#), |c| c.policy.max_bytes = 1);
     check(&with_policy(r#", "max_bytes": 17179869184"#), |c| c.policy.max_bytes = 17_179_869_184);
     check(&with_policy(r#", "max_removed_percent": 0"#), |c| c.policy.max_removed_percent = 0);

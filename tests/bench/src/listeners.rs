@@ -154,6 +154,13 @@ pub fn keygate_polling(name: &str, module: &Path) -> Value {
     wasm(name, module, &json!({"policy": policy}).to_string())
 }
 
+/// keygate that closes open streams, so it remembers each request until it ends.
+pub fn keygate_closing_streams(name: &str, module: &Path) -> Value {
+    let mut policy = policy();
+    policy["close_streams"] = true.into();
+    wasm(name, module, &json!({"policy": policy}).to_string())
+}
+
 /// keygate with another policy, at this path.
 pub fn keygate_of(name: &str, module: &Path, path: &str) -> Value {
     let mut policy = policy();

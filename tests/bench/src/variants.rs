@@ -189,6 +189,7 @@ pub fn all(filters: &Filters, population: Population, authz: SocketAddr, anatomy
     compared.others(filters, population, authz);
     compared.keygate(&filters.keygate, "keygate", "keygate");
     compared.limits(&filters.keygate);
+    compared.closing(&filters.keygate);
     if let Some(baseline) = &filters.baseline {
         compared.keygate(baseline, "baseline", "baseline");
     }
@@ -305,6 +306,13 @@ impl Compared {
                 .asks_with(Keys::Limited),
             variant("keygate-unlimited-shown", "hot key without one, same configuration", shown).makes(ALL),
         ]);
+    }
+
+    /// keygate where open streams end with what allowed them.
+    fn closing(&mut self, module: &std::path::Path) {
+        let id = "keygate-closing";
+        let title = "**keygate**, hot key with `close_streams`";
+        self.add(id, title, Some(listeners::keygate_closing_streams(id, module)), ALL);
     }
 
     /// The host calls one by one: each row makes one call more than the row before.

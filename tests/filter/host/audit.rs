@@ -83,6 +83,7 @@ fn metric_names() -> BTreeSet<String> {
     let plain = [
         "allowed",
         "allowed_without_policy",
+        "streams_closed",
         "refresh.applied",
         "refresh.not_modified",
         "refresh.failed",

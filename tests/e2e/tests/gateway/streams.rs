@@ -407,6 +407,48 @@ async fn a_stream_that_is_open_outlives_a_block_and_then_ends_at_its_bound() {
     }
 }
 
+/// With `close_streams` an open stream ends with what allowed it, whatever its kind; another key's goes on.
+#[tokio::test]
+async fn a_stream_that_is_open_ends_with_a_block_where_streams_are_closed() {
+    let (http2, socket) = (Upstream::http2().await, Upstream::socket().await);
+    let options = Options::default()
+        .edit(r#""max_removed_percent": 90"#, r#""close_streams": true, "max_removed_percent": 90"#)
+        .edit(SHIPPED_BOUND, format!("max_stream_duration: {}s", ROUTE_TIMEOUT.as_secs() * 10));
+    let (stack, keys) = stage("streams-closed", options, &http2, &socket).await;
+    let gateway = stack.envoy().unwrap().gateway();
+    let mut sandbox = Open::download(gateway, EVENTS, &keys.sandbox).await;
+    for round in 1..=2 {
+        let mut streams = [
+            ("gRPC", Open::grpc(gateway, &keys.production).await),
+            ("WebSocket", Open::websocket(gateway, &keys.production).await),
+            ("events", Open::download(gateway, EVENTS, &keys.production).await),
+        ];
+        let begun = Instant::now();
+        let path = "/v1/subscriptions/shop-orders/block?state=PROD_ONLY_BLOCKED";
+        stack.policy().unwrap().post(path, None).await.unwrap();
+        for (kind, stream) in &mut streams {
+            while stream.goes_on().await {
+                assert!(begun.elapsed() < SLACK, "{kind} goes on in round {round}");
+            }
+        }
+        assert!(sandbox.goes_on().await, "what is not blocked goes on");
+        stack.policy().unwrap().post("/v1/subscriptions/shop-orders/unblock", None).await.unwrap();
+        let allowed = Ask::get(ORDERS).key(&keys.production);
+        eventually("the end of the block", WITHIN, async || match ask(&stack, &allowed).await {
+            (200, _) => Ok(()),
+            (status, code) => Err(format!("{status} {code}")),
+        })
+        .await
+        .unwrap();
+    }
+    let closed = stack.envoy().unwrap().stat("wasmcustom.keygate.streams_closed").await.unwrap();
+    assert_eq!(closed, 6);
+    let lines = stack.envoy().unwrap().access_log();
+    let blocked = lines.iter().filter(|line| line["reason"] == "subscription_blocked" && line["path"] == EVENTS);
+    assert_eq!(blocked.count(), 2, "{lines:?}");
+    stack.stop().await;
+}
+
 #[tokio::test]
 async fn a_slow_upload_ends_at_its_bound() {
     let (http2, socket) = (Upstream::http2().await, Upstream::socket().await);

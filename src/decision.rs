@@ -6,6 +6,7 @@
 
 mod again;
 mod identity;
+mod restrictions;
 mod subject;
 mod texts;
 
@@ -36,8 +37,6 @@ use crate::{
         rows::{Api, Operation},
     },
     reason::Reason,
-    referer::{MAX_REFERERS, Referer},
-    store::bytes::equal,
     template::Segments,
 };
 
@@ -172,6 +171,8 @@ impl<'p> Decision<'p> {
         let caller = match &self.subject {
             _ if permit == Some(Permit::Emergency) => Caller::Emergency,
             Some(subject) => Caller::Subject(subject),
+            // The one rule that an emergency key is held against, and no other refusal by it is without a subject.
+            None if self.verdict == Err(Denial::Rule(Reason::EndpointMissing)) => Caller::Emergency,
             None => Caller::Unknown,
         };
         Identity { caller, api: self.api }
@@ -355,7 +356,7 @@ fn check_api<'p, P: Policy>(
     let subject: &Subject = known.subject.insert(subject);
     check_key(&subject.key, facts)?;
     check_deny_policies(subject, api, policy.catalogue(), facts)?;
-    check_restrictions(subject, api, head, facts)?;
+    restrictions::check(subject, api, head, facts)?;
     let plans = check_subscription(subject, api, policy.catalogue())?;
     check_endpoint(api, subject.key.key_type)?;
     if let Some(operations) = plans.subscription.and_then(|plan| plan.operations.as_ref()) {
@@ -396,33 +397,6 @@ fn check_deny_policies(subject: &Subject, api: &Api, catalogue: &Catalogue, fact
         && catalogue.denies(subject.application_id(), api.id.as_str(), subject.owner(), || facts.address())
     {
         return Err(Reason::DeniedByPolicy);
-    }
-    Ok(())
-}
-
-fn check_restrictions(subject: &Subject, api: &Api, head: &Head<'_>, facts: &impl Facts) -> Result<(), Reason> {
-    let Some(restrictions) = &subject.key.restrictions else { return Ok(()) };
-    if let Some(ranges) = &restrictions.permitted_ips {
-        let address = facts.address().ok_or(Reason::AddressNotPermitted)?;
-        if !ranges.iter().any(|range| range.contains(&address)) {
-            return Err(Reason::AddressNotPermitted);
-        }
-    }
-    if let Some(patterns) = &restrictions.permitted_referers {
-        let mut given = 0usize;
-        let is_permitted = |header: &[u8]| {
-            given = given.saturating_add(1);
-            let referer = Referer::parse(header).filter(|_| given <= MAX_REFERERS);
-            referer.is_some_and(|referer| patterns.iter().any(|pattern| referer.fits(pattern)))
-        };
-        if !head.values(b"referer").all(is_permitted) || given == 0 {
-            return Err(Reason::RefererNotPermitted);
-        }
-    }
-    if let Some(apis) = &restrictions.apis
-        && !apis.iter().any(|id| equal(id, api.id.as_bytes()))
-    {
-        return Err(Reason::KeyNotForApi);
     }
     Ok(())
 }

@@ -177,13 +177,40 @@ const PATH_BYTES: &[PathByte; 256] = &{
     }
 };
 
-/// `.` and `..`, also before blanks, which some file systems cut off.
+/// `.` and `..`, also before white space, which some file systems and frameworks cut off. What begins with `..` and an
+/// escaped blank is taken for the same, whatever follows.
 fn is_dot_segment(mut name: &[u8]) -> bool {
-    while let Some(rest) = name.strip_suffix(b"%20") {
+    if !name.starts_with(b".") {
+        return false;
+    }
+    while let Some(rest) = BLANKS.iter().find_map(|blank| name.strip_suffix(*blank)) {
         name = rest;
     }
-    matches!(name, b"." | b"..")
+    matches!(name, b"." | b"..") || name.starts_with(b"..%20")
 }
+
+/// A blank, and those of other widths that a trim of white space takes too: no-break (UTF-8 and Latin-1), en quad to hair
+/// space, narrow no-break, medium mathematical and ideographic.
+const BLANKS: [&[u8]; 18] = [
+    b"%20",
+    b"%C2%A0",
+    b"%A0",
+    b"%E2%80%80",
+    b"%E2%80%81",
+    b"%E2%80%82",
+    b"%E2%80%83",
+    b"%E2%80%84",
+    b"%E2%80%85",
+    b"%E2%80%86",
+    b"%E2%80%87",
+    b"%E2%80%88",
+    b"%E2%80%89",
+    b"%E2%80%8A",
+    b"%E2%80%AF",
+    b"%E2%81%9F",
+    b"%E3%80%80",
+    b"%C2%85",
+];
 
 const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
@@ -387,6 +414,12 @@ mod tests {
             "/a/..%20%20/b",
             "/a/..%20;x/b",
             "/a/.%20/b",
+            "/a/..%20x",
+            "/a/..%20%a0",
+            "/a/..%20.",
+            "/a/..%c2%a0/b",
+            "/a/.%e3%80%80",
+            "/a/..%e2%80%83;x/b",
             // Whoever drops parameters reads two slashes.
             "/;x/a",
             "/a/;/b",

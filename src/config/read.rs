@@ -154,6 +154,7 @@ impl<'n> Item<'n> {
 
 /// The whole number that a JSON number is; `None` if it is not whole, negative, or too large.
 fn whole(text: &str) -> Option<u64> {
+    let (is_negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (before, behind) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits = [before, behind].concat();
@@ -163,6 +164,9 @@ fn whole(text: &str) -> Option<u64> {
     }
     let cut = i64::try_from(digits.len().checked_sub(significant.len())?).ok()?;
     let zeros = exponent.parse::<i64>().ok()?.checked_add(cut)?.checked_sub(i64::try_from(behind.len()).ok()?)?;
+    if is_negative {
+        return None;
+    }
     significant.parse::<u64>().ok()?.checked_mul(10u64.checked_pow(u32::try_from(zeros).ok()?)?)
 }
 
@@ -221,6 +225,8 @@ mod tests {
             ("0", Some(0)),
             ("0.0", Some(0)),
             ("0e9", Some(0)),
+            ("-0", Some(0)),
+            ("-0.0e3", Some(0)),
             ("5", Some(5)),
             ("5.0", Some(5)),
             ("5e0", Some(5)),

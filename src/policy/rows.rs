@@ -60,6 +60,8 @@ pub enum Problem {
     TooLarge,
     /// The record that it belongs to is full.
     NoRoom,
+    /// The policy takes as much as it may.
+    PolicyFull,
     /// More patterns than may be searched for.
     TooManySearches,
     /// A path of more segments than an API may have.
@@ -94,8 +96,11 @@ impl fmt::Display for InvalidRow {
             Problem::NeverApply(entries) => write!(
                 f,
                 "`{field}` has {entries} that apply to no request: look for braces, `*`, blanks and `?` in a path, for more \
-                 than {MAX_SEGMENTS} segments, for more than {MAX_METHODS} methods, and for more than {MAX_OPERATION_PARTS} segments and methods in all"
+                 than {MAX_SEGMENTS} segments, for hosts that are neither a name nor `*.` and a name, for more than {MAX_METHODS} methods, and for more than {MAX_OPERATION_PARTS} segments and methods in all"
             ),
+            Problem::PolicyFull => {
+                write!(f, "`{field}` is new, and the policy takes as much as `policy.max_bytes` allows")
+            }
             Problem::NoRoom => write!(f, "`{field}` has more subscriptions than its record may hold"),
         }
     }
@@ -290,6 +295,8 @@ pub struct Match {
     pub hosts: Option<Vec<HostPattern>>,
     /// Path prefix.
     pub path: PathPrefix,
+    /// Hosts that can never apply; they are not among the others.
+    pub left_out: usize,
 }
 
 impl<'a> TryFrom<wire::ApiRow<'a>> for Api {
@@ -303,14 +310,17 @@ impl<'a> TryFrom<wire::ApiRow<'a>> for Api {
         bounded("match", &matches)?;
         let given = matches.len();
         matches.retain(|one| !PathPrefix::never_applies(&one.path.0));
-        let left_out = given.saturating_sub(matches.len());
+        let matches = matches.into_iter().map(Match::try_from).collect::<Result<Vec<_>, _>>()?;
+        // A host that cannot be read is no request's.
+        let hosts = matches.iter().fold(0usize, |sum, one| sum.saturating_add(one.left_out));
+        let left_out = given.saturating_sub(matches.len()).saturating_add(hosts);
         let endpoints = list("endpoints", row.endpoints, Some)?;
         let has_endpoint =
             |name| endpoints.as_ref().is_none_or(|list| list.iter().any(|entry: &Cow<'_, str>| entry == name));
         Ok(Self {
             id: text("id", row.id)?.into_owned(),
             state: ApiState::parse(row.state.as_ref().map(|text| &*text.0)),
-            matches: matches.into_iter().map(Match::try_from).collect::<Result<_, _>>()?,
+            matches,
             security: Security::parse(row.security.as_ref().map(|text| &*text.0)),
             subscription_required: row.subscription_required.unwrap_or(true),
             production: has_endpoint(KeyType::Production.as_str()),
@@ -324,6 +334,7 @@ impl<'a> TryFrom<wire::MatchRow<'a>> for Match {
     type Error = InvalidRow;
 
     fn try_from(row: wire::MatchRow<'a>) -> Result<Self, InvalidRow> {
+        let given = row.hosts.as_ref().map_or(0, Vec::len);
         let hosts = list("match.hosts", row.hosts, |entry| HostPattern::parse(&entry))?;
         if hosts.iter().flatten().any(|host| host.labels() > MAX_SUFFIX_LABELS) {
             return Err(invalid("match.hosts", Problem::TooManyLabels));
@@ -332,7 +343,8 @@ impl<'a> TryFrom<wire::MatchRow<'a>> for Match {
         if path.segments() > MAX_PREFIX_SEGMENTS {
             return Err(invalid("match.path", Problem::TooManySegments));
         }
-        Ok(Self { hosts, path })
+        let left_out = given.saturating_sub(hosts.as_ref().map_or(0, Vec::len));
+        Ok(Self { hosts, path, left_out })
     }
 }
 

@@ -1,7 +1,7 @@
 //! How a refresh goes on with a page of a delta: it is worked into the bank in use, and takes effect page by page.
 
 use super::{
-    Around, Fetch, Purpose, Refresh, size,
+    Around, Fetch, Purpose, Refresh,
     work::{Job, Work},
 };
 use crate::{
@@ -32,15 +32,12 @@ impl Refresh {
             self.confirm(at_once, around);
             return None;
         }
-        if let Some(what) = size::no_room(&page, held, self.settings.max_bytes) {
-            return self.refused(&fetch.path, &what, around);
-        }
         let plans = around.held.catalogue().map(|catalogue| delta::new_plans(&page, catalogue)).unwrap_or_default();
-        let (shared, source) = (around.shared, around.held.source());
+        let (shared, source, max_bytes) = (around.shared, around.held.source(), self.settings.max_bytes);
         let delta = if plans.is_empty() {
-            Delta::new(&page, held, shared, source)
+            Delta::new(&page, held, shared, source, max_bytes)
         } else {
-            Delta::before_plans(&page, plans, held, shared, source)
+            Delta::before_plans(&page, plans, held, shared, source, max_bytes)
         };
         self.start_delta(page, delta, &fetch.path, around)
     }
@@ -92,7 +89,7 @@ impl Refresh {
         let (shared, source) = (around.shared, around.held.source());
         let overtaken = BuildError::Merge(MergeError::Overtaken);
         let held = around.held.manifest().ok_or(overtaken);
-        let delta = held.and_then(|held| Delta::new(&page, held, shared, source));
+        let delta = held.and_then(|held| Delta::new(&page, held, shared, source, self.settings.max_bytes));
         self.start_delta(page, delta, path, around)
     }
 

@@ -2,10 +2,7 @@
 //!
 //! What rows take is counted while they are packed ([`crate::store::build`]). Nothing here refuses anything.
 
-use crate::{
-    policy::page::{Header, Page},
-    store::manifest::Manifest,
-};
+use crate::policy::page::Header;
 
 /// The fewest bytes of a key, packed: operation (1), tag (4), the rest of the digest with its length (29), the length of the
 /// record (1), and the record: flags (1), and id and application of one byte each with their lengths (4).
@@ -32,18 +29,6 @@ pub(super) fn announced_too_large(header: &Header, max_bytes: u64) -> Option<Str
             "`counts` announces {} keys, {} applications and {} subscriptions, which take at least {least} bytes, packed; \
              `policy.max_bytes` is {max_bytes}",
             counts.keys, counts.applications, counts.subscriptions
-        )
-    })
-}
-
-/// What is wrong with a page of a delta that brings rows where the policy held takes too much already. So a policy that
-/// grows by deltas exceeds the bound by one page at most.
-pub(super) fn no_room(page: &Page, held: &Manifest, max_bytes: u64) -> Option<String> {
-    let brings_rows = !page.is_empty() || page.small_rows().next().is_some();
-    (brings_rows && held.totals.bytes > max_bytes).then(|| {
-        format!(
-            "the policy held takes {} bytes, packed, so no rows can be added; `policy.max_bytes` is {max_bytes}",
-            held.totals.bytes
         )
     })
 }

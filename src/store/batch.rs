@@ -83,6 +83,8 @@ struct Packed {
 #[derive(Debug)]
 pub struct Batch {
     target: Target,
+    /// Bytes of the policy, packed, from which no new record is made.
+    max_bytes: u64,
     packed: Vec<u8>,
     /// Sorted descending by record once merging has begun, so that the next shard's changes are at the end.
     changes: Vec<Packed>,
@@ -94,7 +96,14 @@ pub struct Batch {
 impl Batch {
     /// A batch for these shards.
     pub fn new(target: Target) -> Self {
-        Self { target, packed: Vec::new(), changes: Vec::new(), sorted: false, differing: Differing::default() }
+        Self::bounded(target, u64::MAX)
+    }
+
+    /// A batch that makes no new record once the policy takes so many bytes, packed. What concerns a record that is there
+    /// goes in all the same, since it may be a block.
+    pub fn bounded(target: Target, max_bytes: u64) -> Self {
+        let differing = Differing::default();
+        Self { target, max_bytes, packed: Vec::new(), changes: Vec::new(), sorted: false, differing }
     }
 
     /// Where it is merged into.
@@ -210,7 +219,8 @@ impl Batch {
         // A bank that is not in use has nothing of this generation but rows of the same policy.
         let is_one_policy = standing != Standing::Readable;
         let differing = &mut self.differing;
-        let mut notes = merge::Notes { totals, rejected, differing, is_one_policy };
+        let has_room = totals.bytes < self.max_bytes;
+        let mut notes = merge::Notes { totals, rejected, differing, is_one_policy, has_room };
         let writer = merge::merge(old, &changes, self.target.generation, &mut notes)?;
         let value = writer.finish(&key);
         shared.set(&key, &value, Expected::of(read.as_ref()))?;

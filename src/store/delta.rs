@@ -77,8 +77,14 @@ pub fn new_plans(page: &Page, held: &Catalogue) -> Index {
 }
 
 impl Delta {
-    /// Begins with a page that builds on the policy held.
-    pub fn new(page: &Page, held: &Manifest, shared: &impl Shared, source: &Source) -> Result<Self, BuildError> {
+    /// Begins with a page that builds on the policy held. Once the policy takes `max_bytes`, packed, no new record is made.
+    pub fn new(
+        page: &Page,
+        held: &Manifest,
+        shared: &impl Shared,
+        source: &Source,
+        max_bytes: u64,
+    ) -> Result<Self, BuildError> {
         let removed = &page.removed;
         let changes_lists = page.small_rows().next().is_some()
             || !(removed.apis.is_empty() && removed.plans.is_empty() && removed.deny_policies.is_empty());
@@ -89,7 +95,7 @@ impl Delta {
         } else {
             None
         };
-        Ok(Self::of(page, held, lists, Part::Whole))
+        Ok(Self::of(page, held, lists, Part::Whole, max_bytes))
     }
 
     /// Begins with what of such a page does not have to wait for these plans. What it removes does not.
@@ -99,14 +105,15 @@ impl Delta {
         held: &Manifest,
         shared: &impl Shared,
         source: &Source,
+        max_bytes: u64,
     ) -> Result<Self, BuildError> {
         let (mut lists, bytes) = read_lists(held, shared, source)?;
         lists.add(page, |list, id| list == SmallList::Plans && plans.contains(id.as_bytes()))?;
-        Ok(Self::of(page, held, Some((lists, bytes)), Part::Before(plans)))
+        Ok(Self::of(page, held, Some((lists, bytes)), Part::Before(plans), max_bytes))
     }
 
-    fn of(page: &Page, held: &Manifest, lists: Option<(Lists, u64)>, part: Part) -> Self {
-        let mut batch = Batch::new(Target::from(held));
+    fn of(page: &Page, held: &Manifest, lists: Option<(Lists, u64)>, part: Part, max_bytes: u64) -> Self {
+        let mut batch = Batch::bounded(Target::from(held), max_bytes);
         batch.add_removed(&page.removed);
         Self { batch, totals: held.totals, lists, part }
     }

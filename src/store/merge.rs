@@ -96,6 +96,8 @@ pub(super) struct Notes<'n> {
     pub differing: &'n mut Differing,
     /// Whether the shard as it was is a part of the same policy, so that its records came with rows of it, too.
     pub is_one_policy: bool,
+    /// Whether a record may be made that is not there yet.
+    pub has_room: bool,
 }
 
 /// Walks old records and changes side by side, both sorted by key.
@@ -116,6 +118,11 @@ pub(super) fn merge(
         let known = next_old.filter(|(key, _)| *key == change.key);
         if known.is_some() {
             next_old = next(&mut old)?;
+        }
+        if known.is_none() && !notes.has_room {
+            let rows = same_key.iter().filter_map(|change| full(change.operation));
+            rows.for_each(|row| (notes.rejected)(row));
+            continue;
         }
         if let Some(value) = change_record(known.map(|(_, value)| value), same_key, notes)? {
             writer.push((change.key, &value));
@@ -138,7 +145,7 @@ fn change_record(
     changes: &[Change<'_>],
     notes: &mut Notes<'_>,
 ) -> Result<Option<Vec<u8>>, Corrupt> {
-    let Notes { totals, rejected, differing, is_one_policy } = notes;
+    let Notes { totals, rejected, differing, is_one_policy, .. } = notes;
     if changes.first().is_some_and(|change| change.operation.kind() == Kind::Keys) {
         compare_keys(known.filter(|_| *is_one_policy), changes, differing);
         let last = changes.last().filter(|change| change.operation == Operation::PutKey);
@@ -295,6 +302,18 @@ fn put_subscription<'a>(known: &mut Vec<SubscriptionPart<'a>>, new: Subscription
         }
         Err(_) => Put::NoRoom,
     }
+}
+
+/// The row that finds no room in the policy; `None` for one that removes. It speaks of nothing that the policy has.
+fn full(operation: Operation) -> Option<RejectedRow> {
+    let (list, field) = match operation {
+        Operation::PutKey => ("keys", "sha256"),
+        Operation::PutApplication => ("applications", "id"),
+        Operation::PutSubscription => ("subscriptions", "application"),
+        Operation::RemoveKey | Operation::RemoveApplication | Operation::RemoveSubscription => return None,
+    };
+    let why = InvalidRow { field, problem: Problem::PolicyFull };
+    Some(RejectedRow { list, offset: None, why, concerns: Concerns::default() })
 }
 
 fn no_room(application: RecordKey<'_>, api: &[u8]) -> RejectedRow {

@@ -101,6 +101,25 @@ fn a_list_of_which_nothing_is_left_permits_nothing() {
 }
 
 #[test]
+fn a_host_that_no_request_has_is_counted_and_its_neighbours_hold() {
+    for host in ["*", "*.", "*x", "a.*.b", "http://x", "", "x y", "a..b", "a:b:c", "[::1", "x/y"] {
+        for (hosts, expected) in [(format!(r#""{host}", "h""#), "allowed"), (format!(r#""{host}""#), "api_not_found")] {
+            let matches = format!(r#"{{"path": "/a", "hosts": [{hosts}]}}"#);
+            let (memory, mut vm, left_out) = answered(&policy("", &matches, &entry("/**")));
+            assert_eq!((vm.held.manifest().unwrap().revision, left_out), (Some(6), 1), "{hosts}: {:?}", vm.lines);
+            assert!(
+                vm.lines.iter().any(|(_, line)| line.contains("`match`") && line.contains("hosts")),
+                "{:?}",
+                vm.lines
+            );
+            assert_eq!(vm.decide(&memory, "good"), expected, "{hosts}");
+        }
+    }
+    let (memory, mut vm, left_out) = answered(&policy("", r#"{"path": "/a", "hosts": []}"#, &entry("/**")));
+    assert_eq!((vm.decide(&memory, "good").as_str(), left_out), ("api_not_found", 0), "an empty list is no mistake");
+}
+
+#[test]
 fn another_path_that_no_request_has_refuses_its_page() {
     for path in ["", "x", "//x", "/../x", "/x/%2f", "/x\\u0000", "/x\\\\y"] {
         let (_, vm, left_out) = answered(&policy("", &entry(path), &entry("/**")));

@@ -146,39 +146,63 @@ fn what_counts_announce_is_refused_before_another_page_is_asked_for() {
 }
 
 #[test]
-fn a_policy_that_grew_too_large_by_deltas_takes_no_more_rows_but_loses_some() {
+fn a_policy_that_grew_too_large_by_deltas_makes_no_new_records_and_takes_every_block() {
     let memory = Memory::default();
     let mut vm = holding(&memory, r#", "max_bytes": 1000000"#);
-    let say = |vm: &mut Vm, now_ms: u64, base: u64, rest_of_page: &str| {
+    let say = |vm: &mut Vm, base: u64, rest_of_page: &str| {
         vm.lines.clear();
+        let (now_ms, revision) = (base * 100_000, base + 1);
         vm.tick(&memory, now_ms);
-        let revision = base + 1;
         let header = format!(r#""format": 1, "base": {base}, "revision": {revision}, "poll": "/poll""#);
         vm.answer(&memory, now_ms, json(format!("{{{header}, {rest_of_page}}}")));
         rest(vm, &memory, now_ms);
-        (vm.held.manifest().unwrap().revision, vm.held.manifest().unwrap().totals.bytes)
+        assert_eq!(vm.held.manifest().unwrap().revision, Some(revision), "{rest_of_page}: {:?}", vm.lines);
+        vm.held.manifest().unwrap().totals.bytes
     };
-    let grown = say(&mut vm, 10_000, 5, &format!(r#""keys": [{}]"#, large_keys(0..3)));
-    assert!(grown.0 == Some(6) && grown.1 > 1_000_000, "{grown:?}: one page may exceed it");
-    for (number, rows) in (0..).zip([
+    let grown = say(&mut vm, 5, &format!(r#""keys": [{}]"#, large_keys(0..12)));
+    // What concerns one shard goes in as a whole.
+    assert!((1_000_000..2_500_000).contains(&grown), "{grown}");
+    assert!(named(&vm)[0].contains("`keys`") && named(&vm)[0].contains("`sha256` is new"), "{:?}", vm.lines);
+    let left_out = |vm: &Vm| vm.events.iter().filter(|event| matches!(event, RefreshEvent::RowsRejected(1))).count();
+    let before = left_out(&vm);
+
+    let new = [
         format!(r#""keys": [{}]"#, key("new")),
         r#""applications": [{"id": "new"}]"#.to_owned(),
-        r#""subscriptions": [{"application": "app", "api": "a"}]"#.to_owned(),
-        API.to_owned(),
-        r#""plans": [{"id": "p"}]"#.to_owned(),
-    ]) {
-        assert_eq!(say(&mut vm, 100_000 * (number + 1), 6, &rows), grown, "{rows}");
-        assert!(vm.lines.is_empty() || named(&vm)[0].contains("no rows can be added"), "{rows}: {:?}", vm.lines);
-        assert_eq!(named(&vm).len(), usize::from(number == 0), "it is said once: {:?}", vm.lines);
+        r#""subscriptions": [{"application": "nobody", "api": "a"}]"#.to_owned(),
+    ];
+    for (base, rows) in (6..).zip(new) {
+        // A shard that had no record is there now, with none.
+        assert!(say(&mut vm, base, &rows) <= grown + 100, "{rows}");
+        // The same line is said once in an hour.
+        assert_eq!(named(&vm).len(), usize::from(base > 6), "{rows}: {:?}", vm.lines);
     }
+    assert_eq!(left_out(&vm), before + 3, "{:?}", vm.events);
     assert_eq!(vm.decide(&memory, "good"), "allowed");
+    assert_eq!(vm.decide(&memory, "new"), "key_unknown");
+
+    // What concerns records that are there, and the small lists, still arrive.
+    let blocked = r#""subscriptions": [{"application": "app", "api": "a", "state": "BLOCKED"}]"#;
+    let unblocked = r#""subscriptions": [{"application": "app", "api": "a"}]"#;
+    for (base, (rows, expected)) in (9..).zip([
+        (blocked.to_owned(), "subscription_blocked"),
+        (unblocked.to_owned(), "allowed"),
+        (r#""applications": [{"id": "app", "state": "BLOCKED"}]"#.to_owned(), "application_blocked"),
+        (r#""applications": [{"id": "app"}]"#.to_owned(), "allowed"),
+        (r#""deny_policies": [{"id": "d", "type": "APPLICATION", "value": "app"}]"#.to_owned(), "denied_by_policy"),
+        (r#""removed": {"deny_policies": ["d"]}"#.to_owned(), "allowed"),
+        (format!(r#""plans": [{{"id": "p"}}], {blocked}"#), "subscription_blocked"),
+    ]) {
+        say(&mut vm, base, &rows);
+        assert_eq!(vm.decide(&memory, "good"), expected, "{rows}");
+        assert!(named(&vm).is_empty(), "{rows}: {:?}", vm.lines);
+    }
 
     let digests: Vec<_> =
-        (0..3u32).map(|number| format!(r#""{}""#, Digest::of(&number.to_le_bytes()).to_hex())).collect();
-    let shrunk = say(&mut vm, 1_000_000, 6, &format!(r#""removed": {{"keys": [{}]}}"#, digests.join(",")));
-    assert!(shrunk.0 == Some(7) && shrunk.1 < 1_000_000, "{shrunk:?}: what it removes is removed");
-    let again = say(&mut vm, 1_100_000, 7, &format!(r#""keys": [{}]"#, key("new")));
-    assert_eq!(again.0, Some(8), "{:?}", vm.lines);
+        (0..12u32).map(|number| format!(r#""{}""#, Digest::of(&number.to_le_bytes()).to_hex())).collect();
+    let shrunk = say(&mut vm, 16, &format!(r#""removed": {{"keys": [{}]}}, {unblocked}"#, digests.join(",")));
+    assert!(shrunk < 1_000_000, "{shrunk}: what it removes is removed");
+    say(&mut vm, 17, &format!(r#""keys": [{}]"#, key("new")));
     assert_eq!(vm.decide(&memory, "new"), "allowed");
 }
 

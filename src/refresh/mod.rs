@@ -226,7 +226,8 @@ impl Refresh {
         if !self.keep_lease(around) {
             return None;
         }
-        if self.should_offer() {
+        // The poll behind one that was cut is this VM's, which alone knows that it has to ask without a wait.
+        if self.should_offer() && !self.waits.is_cut() {
             self.offer(around.shared, around.held.source(), around.now_ms);
             return None;
         }
@@ -271,7 +272,8 @@ impl Refresh {
             return None;
         };
         let took = Duration::from_millis(around.now_ms.saturating_sub(sent_ms));
-        self.held_back = fetch.wait.is_some() && answer.waited();
+        // `preference-applied` is optional (RFC 7240), and a proxy may drop it: an answer that took half the wait was held.
+        self.held_back = fetch.wait.is_some_and(|wait| answer.waited() || took.saturating_mul(2) >= wait);
         if let Some(wait) = fetch.wait {
             self.began_ms = around.now_ms;
             self.waits.held(wait, took);
@@ -325,8 +327,8 @@ impl Refresh {
         let poll = held.and_then(|held| held.poll.clone());
         let etag = held.filter(|_| poll.is_none()).and_then(|held| held.etag.clone());
         // Long-polling needs a revision to wait from. After a failure an answer at once says that the feed is well again.
-        // So does an answer to whoever waits for the first policy.
-        let can_wait = around.held.manifest().is_some() && held.is_some() && self.failures == 0;
+        // So does an answer to whoever waits for the first policy, and one after a held poll that failed.
+        let can_wait = around.held.manifest().is_some() && held.is_some() && self.failures == 0 && !self.waits.is_cut();
         let wait = if can_wait { self.waits.next(around.now_ms) } else { None };
         let purpose = if held.is_some() { Purpose::Poll } else { Purpose::Full };
         let path = poll.unwrap_or_else(|| self.settings.path.clone());
@@ -347,8 +349,9 @@ impl Refresh {
         fetch
     }
 
-    /// A fetch failed. A held poll that failed says nothing about the feed, so the next poll follows at once and asks
-    /// without a wait.
+    /// A fetch failed. A held poll that failed says nothing about the feed, so the next poll follows with the next tick and
+    /// asks without a wait. Not now: while Envoy still tells of the connection's end, its pool would give a request over
+    /// HTTP/2 to that same connection.
     fn fail_fetch<S: Shared>(
         &mut self,
         fetch: &Fetch,
@@ -360,7 +363,8 @@ impl Refresh {
         match fetch.wait {
             Some(asked) if failure.may_be_a_cut() && retry_after.is_none() => {
                 self.waits.cut(Cut { asked, held: took, by: failure.to_string() });
-                Some(self.fetch(fetch.path.clone(), fetch.etag.clone(), None, Purpose::Poll, around))
+                self.state = idle(around.now_ms, Duration::ZERO);
+                None
             }
             _ => self.fail(&fetch.path, failure, retry_after, around),
         }

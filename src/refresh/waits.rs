@@ -1,6 +1,6 @@
 //! How long polls ask the policy service to hold its answer, where something on the way ends held answers early.
 //!
-//! A held poll that fails says nothing about the feed. The next poll follows at once and asks without a wait. If that one
+//! A held poll that fails says nothing about the feed. The next poll follows with the next tick and asks without a wait. If that one
 //! is answered, the feed is well, and later polls ask for half the wait, down to one second and then for none. After ten
 //! minutes they ask for twice as long again. Nothing here sends a poll.
 
@@ -57,6 +57,11 @@ impl Waits {
     /// A held poll has failed.
     pub fn cut(&mut self, cut: Cut) {
         self.cut = Some(cut);
+    }
+
+    /// Whether the last poll was held and has failed, so that the next one asks without a wait.
+    pub fn is_cut(&self) -> bool {
+        self.cut.is_some()
     }
 
     /// The poll without a wait has failed, too: so it was not the wait.

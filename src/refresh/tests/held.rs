@@ -51,6 +51,8 @@ fn a_held_poll_that_is_cut_is_no_failure_where_the_feed_answers_at_once() {
                 34_000
             }
         };
+        assert!(vm.sent.is_none(), "{name}: not while Envoy tells of the end");
+        vm.tick(&memory, now_ms);
         let (_, fetch) = vm.sent.clone().expect("asked at once");
         assert_eq!((fetch.path.as_str(), fetch.wait), ("/poll", None), "{name}");
         assert!(vm.lines.is_empty(), "{name}: {:?}", vm.lines);
@@ -65,6 +67,17 @@ fn a_held_poll_that_is_cut_is_no_failure_where_the_feed_answers_at_once() {
         );
         vm.tick(&memory, now_ms);
         assert_eq!(wait(&vm), Some(12), "{name}: the next poll follows at once, with a shorter wait");
+    }
+}
+
+#[test]
+fn an_answer_that_took_half_the_wait_was_held_whatever_its_headers_say() {
+    for (took_ms, at_once) in [(0, false), (200, false), (12_400, false), (12_500, true), (25_000, true)] {
+        let memory = Memory::default();
+        let mut vm = polling(&memory);
+        vm.answer(&memory, 1_000 + took_ms, status(304));
+        vm.tick(&memory, 1_000 + took_ms);
+        assert_eq!(vm.sent.is_some(), at_once, "{took_ms} ms");
     }
 }
 
@@ -103,6 +116,7 @@ fn a_block_that_comes_while_polls_are_cut_is_in_force_with_the_poll_that_follows
     let memory = Memory::default();
     let mut vm = polling(&memory);
     vm.answer(&memory, 16_000, status(504));
+    vm.tick(&memory, 16_000);
     let blocked = r#"{"format": 1, "revision": 6, "base": 5, "poll": "?since=6",
         "subscriptions": [{"application": "app", "api": "a", "state": "BLOCKED"}]}"#;
     vm.settle(&memory, 16_000, &mut |_| json(blocked));
@@ -136,6 +150,7 @@ fn a_service_that_is_away_is_one_failure_and_is_asked_for_long_waits_when_it_is_
     let memory = Memory::default();
     let mut vm = polling(&memory);
     vm.answer(&memory, 2_000, Answer::default());
+    vm.tick(&memory, 2_000);
     let refused = || Answer { body: b"upstream connect error".to_vec(), ..status(503) };
     vm.answer(&memory, 2_000, refused());
     assert_eq!((failures(&vm), vm.lines.len()), (1, 1), "{:?}", vm.lines);

@@ -77,7 +77,7 @@ fn a_copy_that_nobody_has_named_for_long_decides_when_it_is_confirmed() {
     let delta = delta.replace("KEY", &Digest::of(b"good").to_hex());
     type Case = (&'static str, u64, fn(&str) -> Answer, &'static [&'static str], [&'static str; 2]);
     let cases: [Case; 6] = [
-        ("a restart", 60, |_| status(503), &["/poll", "/poll"], ["allowed", "allowed"]),
+        ("a restart", 60, |_| status(503), &["/poll"], ["allowed", "allowed"]),
         ("confirmed", 70, |_| status(304), &["/poll"], ["policy_unavailable", "allowed"]),
         ("changed", 70, |delta| json(delta), &["/poll"], ["policy_unavailable", "key_unknown"]),
         (

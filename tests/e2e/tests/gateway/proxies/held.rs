@@ -18,7 +18,11 @@ use keygate_e2e::{
     workers::Workers,
 };
 use serde_json::json;
-use tokio::task::{LocalSet, spawn_local};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::{LocalSet, spawn_local},
+};
 
 use crate::front::{self, Front, Nginx};
 
@@ -41,6 +45,9 @@ const FIRST: Duration = Duration::from_secs(10);
 const BLOCKED_WITHIN: Duration = Duration::from_secs(2);
 /// And how long the quickest of several: an interval, two looks of 100 ms, and a slow machine.
 const QUICKEST_WITHIN: Duration = Duration::from_millis(600);
+/// The protocol of the policy's cluster, as it is shipped and otherwise.
+const HTTP_1: &str = "          http_protocol_options: {}\n";
+const HTTP_2: &str = "          http2_protocol_options: {}\n";
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -67,8 +74,8 @@ struct Gateway {
 }
 
 impl Gateway {
-    async fn start(name: &str, policy: SocketAddr, keys: &Keys, cut_after: Duration) -> Self {
-        let stack = Stack::start(&format!("proxies-{name}"), options(policy)).await.unwrap();
+    async fn start(name: &str, options: Options, keys: &Keys, cut_after: Duration) -> Self {
+        let stack = Stack::start(&format!("proxies-{name}"), options).await.unwrap();
         let mut workers = Workers::connect(stack.envoy().unwrap()).await.unwrap();
         let ask = Ask::get(ORDERS).key(&keys.production);
         let (name, wrong) = (name.to_owned(), Vec::new());
@@ -220,7 +227,7 @@ async fn watch(mut gateways: Vec<Gateway>, policy: &PolicyService, keys: &Keys) 
 async fn cutting(front: &Front, name: String, rule: (Cut, Duration)) -> (Cutter, Gateway) {
     let cutter = Cutter::start(front.policy().address()).await.unwrap();
     cutter.cut(Some(rule));
-    let gateway = Gateway::start(&name, cutter.address(), &front.keys, rule.1).await;
+    let gateway = Gateway::start(&name, options(cutter.address()), &front.keys, rule.1).await;
     (cutter, gateway)
 }
 
@@ -254,7 +261,7 @@ fn asked(name: &str, cutter: &Cutter, (cut, after): (Cut, Duration)) -> Vec<Stri
         }
         // What is silent is given up when its own time is over, and not when the proxy forgot it.
         let pause = pair[1].at.saturating_duration_since(cut_at);
-        if cut != Cut::Silence && pause > Duration::from_millis(500) {
+        if cut != Cut::Silence && pause > Duration::from_millis(800) {
             wrong.push(format!("{name}: after a poll that was cut nothing was asked for {pause:?}"));
         }
     }
@@ -294,6 +301,63 @@ async fn whatever_cuts_held_answers_the_policy_stays_fresh_and_a_block_comes_at_
     front.stack.stop().await;
 }
 
+/// Over HTTP/2 a poll is a stream of a connection that the next poll would be given, too: whatever ends an idle connection
+/// ends a held poll, and the next one needs a connection of its own.
+#[tokio::test]
+async fn an_http_2_connection_that_is_ended_while_a_poll_is_held_is_no_failure() {
+    let front = Front::start("proxies-http2-service", Options::default()).await;
+    let service = front.policy().address();
+    LocalSet::new()
+        .run_until(async {
+            let mut gateways = Vec::new();
+            for (name, resets) in [("http2-closed", false), ("http2-reset", true)] {
+                let idle = idle_limit(service, CUT_AFTER, resets).await;
+                let options = options(idle).edit(HTTP_1, HTTP_2);
+                gateways.push(Gateway::start(name, options, &front.keys, CUT_AFTER).await);
+            }
+            watch(gateways, front.policy(), &front.keys).await;
+        })
+        .await;
+    front.stack.stop().await;
+}
+
+/// A proxy of connections before `service` that ends each one, from both sides, on which nothing came for so long. It ends
+/// with the test's runtime.
+async fn idle_limit(service: SocketAddr, limit: Duration, resets: bool) -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(service).await.unwrap();
+                let (mut up, mut down) = ([0; 4096], [0; 4096]);
+                loop {
+                    let passed = tokio::select! {
+                        read = client.read(&mut up) => pass(read, &up, &mut server).await,
+                        read = server.read(&mut down) => pass(read, &down, &mut client).await,
+                        () = tokio::time::sleep(limit) => false,
+                    };
+                    if !passed {
+                        break;
+                    }
+                }
+                if resets {
+                    client.set_zero_linger().unwrap();
+                }
+            });
+        }
+    });
+    address
+}
+
+/// Passes on what was read; `false`: the connection is at its end.
+async fn pass(read: std::io::Result<usize>, bytes: &[u8], to: &mut TcpStream) -> bool {
+    match read {
+        Ok(0) | Err(_) => false,
+        Ok(size) => to.write_all(&bytes[..size]).await.is_ok(),
+    }
+}
+
 #[tokio::test]
 async fn behind_an_envoy_and_an_nginx_whose_time_is_shorter_than_a_long_poll_the_policy_stays_fresh() {
     let front = Front::start("proxies-real-service", Options::default()).await;
@@ -306,8 +370,8 @@ async fn behind_an_envoy_and_an_nginx_whose_time_is_shorter_than_a_long_poll_the
     LocalSet::new()
         .run_until(async {
             let gateways = vec![
-                Gateway::start("behind-envoy", envoy.gateway(), &front.keys, CUT_AFTER).await,
-                Gateway::start("behind-nginx", nginx.address, &front.keys, CUT_AFTER).await,
+                Gateway::start("behind-envoy", options(envoy.gateway()), &front.keys, CUT_AFTER).await,
+                Gateway::start("behind-nginx", options(nginx.address), &front.keys, CUT_AFTER).await,
             ];
             watch(gateways, front.policy(), &front.keys).await;
         })

@@ -7,7 +7,10 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use crate::store::{self, Error, Settings, Store};
+use crate::{
+    stderr,
+    store::{self, Error, Settings, Store},
+};
 
 /// The policy service of keygate: manages APIs, applications, keys and subscriptions, and feeds them to gateways.
 #[derive(Debug, Parser)]
@@ -26,9 +29,10 @@ impl Cli {
             if variables.is_empty() {
                 error.exit();
             }
-            eprint!("{error}");
+            // It ends with a line break of its own.
+            stderr::say(error.to_string().trim_end());
             for (argument, variable) in variables {
-                eprintln!("note: {argument} can also be given by the variable {variable}");
+                stderr::say(format_args!("note: {argument} can also be given by the variable {variable}"));
             }
             std::process::exit(error.exit_code())
         })

@@ -1,5 +1,7 @@
 //! The program: reads the command line, opens the database, serves until it is told to stop.
 
+#![deny(clippy::print_stderr, clippy::print_stdout, reason = "they end the program where nothing can be written")]
+
 use std::{
     error::Error,
     io::{IsTerminal as _, Write as _},
@@ -11,7 +13,7 @@ use policy_service::{
     backup,
     cli::{Cli, Command, Database, Serve},
     feed::{self, Feed},
-    import, server,
+    import, server, stderr,
     store::{self, Store, api_match::Clash},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,6 +29,8 @@ async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // Else a line that cannot be written is told with `eprintln!`, which then ends what has logged it.
+        .log_internal_errors(false)
         .with_env_filter(filter)
         .init();
     let arguments = Cli::read();
@@ -43,7 +47,7 @@ async fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            stderr::say(format_args!("error: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -134,6 +138,6 @@ async fn renew_epoch(database: &Database) -> Result<(), Box<dyn Error>> {
     let store = database.open(store::Settings { must_exist: true, ..store::Settings::default() }).await?;
     let epoch = store.renew_epoch().await?;
     store.close().await;
-    eprintln!("the epoch is {epoch} now; gateways will fetch the whole policy anew");
+    stderr::say(format_args!("the epoch is {epoch} now; gateways will fetch the whole policy anew"));
     Ok(())
 }

@@ -100,7 +100,8 @@ async fn nothing_survives_an_interrupt_a_termination_a_closed_terminal_or_a_kill
 async fn nothing_survives_a_make_that_is_ended_alone() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let makefile = folder.join("run.mk");
-    fs::write(&makefile, concat!("run:\n\t@exec ", env!("CARGO_BIN_EXE_stack"), " run\n")).unwrap();
+    // The path may have blanks.
+    fs::write(&makefile, concat!("run:\n\t@exec '", env!("CARGO_BIN_EXE_stack"), "' run\n")).unwrap();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGKILL] {
         // As from a terminal, also where these tests run under nohup, whose children ignore a hang-up.
         let make = ["--default-signal=HUP,INT,TERM", "make", "-f"];

@@ -6,6 +6,7 @@ use std::{
     error::Error,
     io::{IsTerminal as _, Write as _},
     process::ExitCode,
+    time::Duration,
 };
 
 use policy_service::{
@@ -70,8 +71,11 @@ async fn serve(arguments: Serve) -> Result<(), Box<dyn Error>> {
     };
     let store = arguments.database.open(settings).await?;
     let stopping = CancellationToken::new();
-    let feed_settings =
-        feed::Settings { page_rows: usize::try_from(arguments.page_rows)?, confirm_removal: arguments.confirm_removal };
+    let feed_settings = feed::Settings {
+        page_rows: usize::try_from(arguments.page_rows)?,
+        confirm_removal: arguments.confirm_removal,
+        max_wait: Duration::from_secs(arguments.max_wait.into()),
+    };
     let feed = Feed::new(store.clone(), gateways, feed_settings, stopping.clone());
     let router = server::router(store.clone(), feed, administrator);
 

@@ -386,11 +386,32 @@ fn every_argument_has_its_variable_and_takes_what_is_said_of_it() {
         ("--gateway-apis", "POLICY_GATEWAY_APIS"),
         ("--page-rows", "POLICY_PAGE_ROWS"),
         ("--history-rows", "POLICY_HISTORY_ROWS"),
+        ("--max-wait", "POLICY_MAX_WAIT"),
         ("--confirm-removal", "POLICY_CONFIRM_REMOVAL"),
     ] {
         assert!(text.contains(argument) && text.contains(variable), "{argument}: {text}");
     }
     assert!(!text.contains(TOKEN) && !text.contains("secret\""), "{text}");
+}
+
+#[tokio::test]
+async fn a_poll_is_held_no_longer_than_the_service_was_told() {
+    let directory = tempfile::tempdir().unwrap();
+    for (told, held, applied) in [("2", 2..10, true), ("0", 0..2, false)] {
+        let mut command = program(directory.path(), &["serve", "--max-wait", told]);
+        command.env("POLICY_MAX_WAIT", "40");
+        let service = Running::of(command);
+        let poll = service.client.get(format!("{}/v1/policy?since=0", service.url)).basic_auth("gw", Some("secret"));
+        let begun = Instant::now();
+        let answer = poll.header("prefer", "wait=30").send().await.unwrap();
+        assert_eq!(answer.status(), 304, "{told}");
+        assert!(held.contains(&begun.elapsed().as_secs()), "{told}: {:?}", begun.elapsed());
+        assert_eq!(answer.headers().contains_key("preference-applied"), applied, "{told}: else it asks again at once");
+    }
+    for value in ["-1", "3601", "soon", ""] {
+        let (success, text) = ends(directory.path(), &["serve"], &[("POLICY_MAX_WAIT", value)]);
+        assert!(!success && text.contains("--max-wait") && text.contains("POLICY_MAX_WAIT"), "{value}: {text}");
+    }
 }
 
 fn import(directory: &Path, text: &str) -> (bool, String) {

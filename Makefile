@@ -16,8 +16,8 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 LOCKED ?= --locked
-WORK := $(or $(CARGO_TARGET_DIR),target)
-STACK := $(WORK)/debug/stack
+# Recipes read it from the environment, in double quotes: whatever is in its name, a blank too, a shell sees one word.
+export KEYGATE_WORK := $(or $(value CARGO_TARGET_DIR),target)
 MODULE := --profile filter --config tools/module.toml
 # Envoy compiles the module once for each process; what is larger than this takes it noticeably longer.
 MODULE_MAX_BYTES := 450000
@@ -36,12 +36,12 @@ build: filter policy-service ## The filter (target/keygate.wasm) and the policy 
 .PHONY: run
 run: build stack envoy ## Policy service, Envoy with keygate and an upstream, with demo data and lines to try; until Ctrl-C
 	@tools/need curl
-	@exec $(STACK) run
+	@exec "$$KEYGATE_WORK/debug/stack" run
 
 .PHONY: demo
 demo: build stack envoy ## The same, played once: every call with its answer; fails if one is wrong
 	@tools/need curl
-	@exec $(STACK) demo
+	@exec "$$KEYGATE_WORK/debug/stack" demo
 
 # The cheapest first, so that what is wrong shows soon.
 .PHONY: test
@@ -72,7 +72,7 @@ filter:
 	tools/wasm-cargo rustc $(MODULE) $(LOCKED) -p keygate --lib --crate-type cdylib
 	@mkdir -p target
 	cargo build -q $(LOCKED) -p trim -p hint
-	@tools/finish $(WORK)/debug $(WORK)/wasm32-unknown-unknown/filter/keygate.wasm target/keygate.wasm
+	@tools/finish "$$KEYGATE_WORK/debug" "$$KEYGATE_WORK/wasm32-unknown-unknown/filter/keygate.wasm" target/keygate.wasm
 	@size=$$(wc -c < target/keygate.wasm); echo "target/keygate.wasm: $$size bytes"; \
 		[ $$size -le $(MODULE_MAX_BYTES) ] || { echo "that is more than $(MODULE_MAX_BYTES), the bound on it"; exit 1; }
 
@@ -81,7 +81,7 @@ policy-service:
 	@tools/need cargo cc
 	cargo build --release $(LOCKED) -p policy-service
 	@mkdir -p target/release
-	@[ $(WORK) -ef target ] || install $(WORK)/release/policy-service target/release/policy-service
+	@[ "$$KEYGATE_WORK" -ef target ] || install "$$KEYGATE_WORK/release/policy-service" target/release/policy-service
 
 .PHONY: stack
 stack:
@@ -160,7 +160,7 @@ FUZZ_SECONDS ?= 30
 .PHONY: fuzz
 fuzz: ## Each parser of what others write under libFuzzer, for FUZZ_SECONDS each
 	@tools/need cargo cc c++ cargo-fuzz
-	@tools/fuzz $(FUZZ_SECONDS) $(WORK)/fuzz $(FUZZ)
+	@tools/fuzz $(FUZZ_SECONDS) "$$KEYGATE_WORK/fuzz" $(FUZZ)
 
 .PHONY: test-fuzz
 test-fuzz:
@@ -178,10 +178,10 @@ test-fuzz:
 .PHONY: soak
 soak: build soak-module envoy ## A real Envoy under load while all around it fails, and every answer checked; ten minutes
 	@tools/need cargo cc
-	@exec $(WORK)/release/soak
+	@exec "$$KEYGATE_WORK/release/soak"
 
 # The filter with a trap, which no other module has, after what keygate's own module goes through after linking.
-SOAK_MODULE := $(WORK)/wasm32-unknown-unknown/filter/soak_trap.wasm
+SOAK_MODULE := "$$KEYGATE_WORK/wasm32-unknown-unknown/filter/soak_trap.wasm"
 
 .PHONY: soak-module
 soak-module:
@@ -190,8 +190,8 @@ soak-module:
 	cargo build --release $(LOCKED) -p keygate-soak
 	cargo build -q $(LOCKED) -p trim -p hint
 	@mkdir -p target/soak
-	@$(WORK)/release/soak arm $(SOAK_MODULE) $(SOAK_MODULE).armed
-	@tools/finish $(WORK)/debug $(SOAK_MODULE).armed target/soak/keygate.wasm
+	@"$$KEYGATE_WORK/release/soak" arm $(SOAK_MODULE) $(SOAK_MODULE).armed
+	@tools/finish "$$KEYGATE_WORK/debug" $(SOAK_MODULE).armed target/soak/keygate.wasm
 
 # --- the measurements ------------------------------------------------------------------------------------------------
 #
@@ -208,13 +208,13 @@ BENCH_FILTERS := target/bench/filters
 bench: filter bench-filters envoy ## What keygate adds to a request, beside what else one could do: table and chart
 	@tools/need cargo cc
 	cargo build --release $(LOCKED) -p keygate-bench --bin bench
-	@exec $(WORK)/release/bench --filters $(BENCH_FILTERS)
+	@exec "$$KEYGATE_WORK/release/bench" --filters $(BENCH_FILTERS)
 
 .PHONY: bench-scale
 bench-scale: build bench-filters envoy ## A million keys: load, memory, requests meanwhile, cold keys, how quickly a block is seen
 	@tools/need cargo cc
 	cargo build --release $(LOCKED) -p keygate-bench --bin bench-scale
-	@exec $(WORK)/release/bench-scale --filters $(BENCH_FILTERS)
+	@exec "$$KEYGATE_WORK/release/bench-scale" --filters $(BENCH_FILTERS)
 
 # What keygate is compared with: filters as one builds them, and the module of its host calls, built as keygate is.
 # That one is played as keygate is: all edits and none, with a key that is remembered and without.
@@ -228,7 +228,7 @@ bench-filters:
 	tools/wasm-cargo build --profile compared $(LOCKED) -p keygate-bench-noop -p keygate-bench-plain
 	tools/wasm-cargo build $(MODULE) $(LOCKED) -p keygate-bench-calls
 	@mkdir -p $(BENCH_FILTERS)
-	@install -m 644 $(WORK)/wasm32-unknown-unknown/compared/bench_*.wasm $(BENCH_FILTERS)
+	@install -m 644 "$$KEYGATE_WORK/wasm32-unknown-unknown/compared/"bench_*.wasm $(BENCH_FILTERS)
 	cargo build -q $(LOCKED) -p trim -p hint
-	@tools/finish $(WORK)/debug $(WORK)/wasm32-unknown-unknown/filter/bench_calls.wasm $(BENCH_FILTERS)/bench_calls.wasm \
+	@tools/finish "$$KEYGATE_WORK/debug" "$$KEYGATE_WORK/wasm32-unknown-unknown/filter/bench_calls.wasm" $(BENCH_FILTERS)/bench_calls.wasm \
 		$(CALLS_PLAYED)

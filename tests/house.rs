@@ -116,9 +116,10 @@ fn every_file_says_what_it_is_for_and_stays_a_walk() {
 #[test]
 fn every_dependency_has_its_reason_beside_it() {
     let manifests = ["Cargo.toml", "policy-service/Cargo.toml", "tools/hint/Cargo.toml", "tools/trim/Cargo.toml"];
+    let of_tools = ["tools/wasm-runner/Cargo.toml"];
     let of_tests =
         ["tests/e2e/Cargo.toml", "tests/fuzz/Cargo.toml", "tests/soak/Cargo.toml", "tests/soak/trap/Cargo.toml"];
-    for manifest in manifests.iter().chain(&of_tests) {
+    for manifest in manifests.iter().chain(&of_tools).chain(&of_tests) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(manifest);
         let text = fs::read_to_string(&path).expect("the manifest is there");
         let mut in_dependencies = false;

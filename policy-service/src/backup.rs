@@ -13,6 +13,7 @@ use std::{
 
 use crate::{
     cli::{Backup, Restore},
+    stderr,
     store::{self, Settings, Store, beside, copy},
 };
 
@@ -57,7 +58,7 @@ pub async fn backup(arguments: &Backup) -> Result<(), Box<dyn Error>> {
     let part = Part::beside(to).map_err(|error| format!("{} cannot be written: {error}", to.display()))?;
     copy::copy(from, &part.0).await.map_err(named)?;
     part.keep(to).map_err(|error| format!("{} cannot be written: {error}", to.display()))?;
-    eprintln!("the database is in {}", to.display());
+    stderr::say(format_args!("the database is in {}", to.display()));
     Ok(())
 }
 
@@ -98,11 +99,11 @@ pub async fn restore(arguments: &Restore) -> Result<(), Box<dyn Error>> {
     let restored = store.restore(&part.0).await;
     store.close().await;
     let state = restored.map_err(|error| format!("{}: {error}; nothing was changed", arguments.database.url))?;
-    eprintln!(
+    stderr::say(format_args!(
         "the database is what {} holds, at revision {}; the epoch is {} now; gateways will fetch the whole policy anew",
         file.display(),
         state.revision,
         state.epoch
-    );
+    ));
     Ok(())
 }

@@ -7,7 +7,10 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use crate::store::{self, Error, Settings, Store};
+use crate::{
+    stderr,
+    store::{self, Error, Settings, Store},
+};
 
 /// The policy service of keygate: manages APIs, applications, keys and subscriptions, and feeds them to gateways.
 #[derive(Debug, Parser)]
@@ -26,9 +29,10 @@ impl Cli {
             if variables.is_empty() {
                 error.exit();
             }
-            eprint!("{error}");
+            // It ends with a line break of its own.
+            stderr::say(error.to_string().trim_end());
             for (argument, variable) in variables {
-                eprintln!("note: {argument} can also be given by the variable {variable}");
+                stderr::say(format_args!("note: {argument} can also be given by the variable {variable}"));
             }
             std::process::exit(error.exit_code())
         })
@@ -126,6 +130,10 @@ pub struct Serve {
     #[arg(long, env = "POLICY_PAGE_ROWS", default_value_t = 5_000, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=50_000))]
     pub page_rows: u32,
+    /// The longest that a poll is held, in seconds; 0 holds none. Proxies between must wait longer; their usual limit is 60.
+    #[arg(long, env = "POLICY_MAX_WAIT", default_value_t = 50, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u32).range(0..=3_600))]
+    pub max_wait: u32,
     /// Replaced and removed rows that are remembered, so that gateways can catch up by deltas. A gateway that was away
     /// for more changes than these fetches the whole policy.
     #[arg(long, env = "POLICY_HISTORY_ROWS", default_value_t = 100_000, value_name = "N",

@@ -6,7 +6,10 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -25,17 +28,38 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// How long each further one waits. With 10,000 connections that is 10,000 guesses a second, and a token of 16 characters
 /// has more than 2^90 values.
 const WAIT: Duration = Duration::from_secs(1);
-/// Addresses that are counted at once, of some 50 bytes each: 1 MB. Further ones share one count.
+/// Addresses that are counted at once, of some 100 bytes each: 1 MB. Further ones share one count.
 const MAX_ADDRESSES: usize = 10_000;
 
 /// Where a request comes from: the other end of its connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
 
-#[derive(Clone, Copy, Debug)]
+/// One window of one address. Who tells the number at the end has it too, since another window may have begun by then.
+#[derive(Clone, Debug)]
 struct Count {
     begun: Instant,
-    wrong: u32,
+    wrong: Arc<AtomicU32>,
+}
+
+impl Count {
+    fn from(begun: Instant) -> Self {
+        Self { begun, wrong: Arc::default() }
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.begun) >= WINDOW
+    }
+
+    /// Counts one more; how many there were, with this one.
+    fn add(&self) -> u32 {
+        self.wrong.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
+    /// How many were not logged one by one.
+    fn more(&self) -> u32 {
+        self.wrong.load(Ordering::Relaxed).saturating_sub(FREE)
+    }
 }
 
 /// The wrong credentials of the last minute, by address.
@@ -49,41 +73,31 @@ fn group(address: IpAddr) -> IpAddr {
 }
 
 impl Guesses {
-    /// Counts a wrong credential; returns how many there were in the window of this address, with this one.
-    fn count(&self, address: IpAddr, now: Instant) -> u32 {
+    /// Counts a wrong credential; returns how many there were in the window of this address, with this one, and the window.
+    fn count(&self, address: IpAddr, now: Instant) -> (u32, Count) {
         // Counting cannot leave the map half done.
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_over = |count: &Count| now.saturating_duration_since(count.begun) >= WINDOW;
         let mut address = group(address);
         if counts.len() >= MAX_ADDRESSES && !counts.contains_key(&address) {
-            counts.retain(|_, count| !is_over(count));
+            counts.retain(|_, count| !count.is_over(now));
             if counts.len() >= MAX_ADDRESSES {
                 address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
             }
         }
-        let count = counts.entry(address).or_insert(Count { begun: now, wrong: 0 });
-        if is_over(count) {
-            *count = Count { begun: now, wrong: 0 };
+        let count = counts.entry(address).or_insert_with(|| Count::from(now));
+        if count.is_over(now) {
+            *count = Count::from(now);
         }
-        count.wrong = count.wrong.saturating_add(1);
-        count.wrong
+        (count.add(), count.clone())
     }
+}
 
-    /// What the window of an address has come to, with the credentials that were logged one by one.
-    fn wrong(&self, address: IpAddr) -> u32 {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.get(&group(address)).map_or(0, |count| count.wrong)
+/// Tells at the end of a window how many were not logged one by one.
+async fn tell_later(address: IpAddr, window: Count) {
+    if let Some(end) = window.begun.checked_add(WINDOW) {
+        tokio::time::sleep_until(end).await;
     }
-
-    /// Tells at the end of the window how many were not logged one by one.
-    fn tell_later(&self, address: IpAddr) {
-        let guesses = self.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(WINDOW).await;
-            let more = guesses.wrong(address).saturating_sub(FREE).max(1);
-            tracing::warn!(%address, more, "more credentials were refused within a minute");
-        });
-    }
+    tracing::warn!(%address, more = window.more(), "more credentials were refused within a minute");
 }
 
 /// Lets wrong credentials wait, and logs them.
@@ -98,13 +112,13 @@ pub async fn slow(State(guesses): State<Guesses>, request: Request, next: Next) 
     if response.status() != StatusCode::UNAUTHORIZED {
         return response;
     }
-    let wrong = guesses.count(address, Instant::now());
+    let (wrong, window) = guesses.count(address, Instant::now());
     if wrong <= FREE {
         tracing::warn!(%address, %method, path, "a credential was refused");
         return response;
     }
     if wrong == FREE.saturating_add(1) {
-        guesses.tell_later(address);
+        tokio::spawn(tell_later(address, window));
     }
     tokio::time::sleep(WAIT).await;
     response
@@ -128,9 +142,20 @@ mod tests {
             ("2001:db8::ffff:1", 0, 2),
             ("2001:db8:0:1::1", 0, 1),
         ] {
-            let counted = guesses.count(address.parse().unwrap(), start + Duration::from_secs(after));
+            let (counted, _) = guesses.count(address.parse().unwrap(), start + Duration::from_secs(after));
             assert_eq!(counted, count, "{address} {after}");
         }
+    }
+
+    #[test]
+    fn what_was_not_logged_one_by_one_is_told_of_its_own_window() {
+        let (guesses, start) = (Guesses::default(), Instant::now());
+        let address = "192.0.2.1".parse().unwrap();
+        let windows: Vec<_> = (0..5_000).map(|_| guesses.count(address, start).1).collect();
+        let eleventh = windows.get(10).unwrap();
+        assert_eq!(eleventh.more(), 4_990);
+        assert_eq!(guesses.count(address, start + WINDOW).0, 1, "another window");
+        assert_eq!(eleventh.more(), 4_990);
     }
 
     #[test]
@@ -141,7 +166,7 @@ mod tests {
             guesses.count(address(number), start);
         }
         assert!(guesses.0.lock().unwrap().len() <= MAX_ADDRESSES + 1);
-        assert_eq!(guesses.count(address(u32::MAX), start), 6, "those without room share one count");
-        assert_eq!(guesses.count(address(u32::MAX), start + WINDOW), 1);
+        assert_eq!(guesses.count(address(u32::MAX), start).0, 6, "those without room share one count");
+        assert_eq!(guesses.count(address(u32::MAX), start + WINDOW).0, 1);
     }
 }

@@ -8,6 +8,8 @@
 //!
 //! What a page looks like is not defined here: it is `keygate::policy::wire`, which the filter reads with.
 
+#![deny(clippy::print_stderr, clippy::print_stdout, reason = "they end the program where nothing can be written")]
+
 pub mod auth;
 pub mod backup;
 pub mod cli;
@@ -18,5 +20,6 @@ pub mod management;
 pub mod openapi;
 pub mod problem;
 pub mod server;
+pub mod stderr;
 pub mod store;
 pub mod usage;

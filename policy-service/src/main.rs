@@ -1,9 +1,12 @@
 //! The program: reads the command line, opens the database, serves until it is told to stop.
 
+#![deny(clippy::print_stderr, clippy::print_stdout, reason = "they end the program where nothing can be written")]
+
 use std::{
     error::Error,
     io::{IsTerminal as _, Write as _},
     process::ExitCode,
+    time::Duration,
 };
 
 use policy_service::{
@@ -11,7 +14,7 @@ use policy_service::{
     backup,
     cli::{Cli, Command, Database, Serve},
     feed::{self, Feed},
-    import, server,
+    import, server, stderr,
     store::{self, Store, api_match::Clash},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,6 +30,8 @@ async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // Else a line that cannot be written is told with `eprintln!`, which then ends what has logged it.
+        .log_internal_errors(false)
         .with_env_filter(filter)
         .init();
     let arguments = Cli::read();
@@ -43,7 +48,7 @@ async fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            stderr::say(format_args!("error: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -66,8 +71,11 @@ async fn serve(arguments: Serve) -> Result<(), Box<dyn Error>> {
     };
     let store = arguments.database.open(settings).await?;
     let stopping = CancellationToken::new();
-    let feed_settings =
-        feed::Settings { page_rows: usize::try_from(arguments.page_rows)?, confirm_removal: arguments.confirm_removal };
+    let feed_settings = feed::Settings {
+        page_rows: usize::try_from(arguments.page_rows)?,
+        confirm_removal: arguments.confirm_removal,
+        max_wait: Duration::from_secs(arguments.max_wait.into()),
+    };
     let feed = Feed::new(store.clone(), gateways, feed_settings, stopping.clone());
     let router = server::router(store.clone(), feed, administrator);
 
@@ -134,6 +142,6 @@ async fn renew_epoch(database: &Database) -> Result<(), Box<dyn Error>> {
     let store = database.open(store::Settings { must_exist: true, ..store::Settings::default() }).await?;
     let epoch = store.renew_epoch().await?;
     store.close().await;
-    eprintln!("the epoch is {epoch} now; gateways will fetch the whole policy anew");
+    stderr::say(format_args!("the epoch is {epoch} now; gateways will fetch the whole policy anew"));
     Ok(())
 }

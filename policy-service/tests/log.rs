@@ -109,3 +109,51 @@ async fn each_accepted_change_is_one_line_of_the_log() {
         assert!(!log.contains(secret), "{secret}");
     }
 }
+
+/// What the shell does so that nothing can be written to the log, with the reason.
+const NO_LOG: [(&str, &str); 4] = [
+    ("its disk is full", "exec 2>/dev/full"),
+    ("it is closed", "exec 2>&-"),
+    ("nobody reads it any more", "rm -f pipe && mkfifo pipe && { : <pipe & } && exec 2>pipe"),
+    // 8 MiB is more than the database has here.
+    ("its file has reached the limit of its size", "truncate -s 9M full && ulimit -f 16384 && exec 2>>full"),
+];
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_ends_nothing() {
+    for (why, before) in NO_LOG {
+        let mut command = Program::command(&["serve"]);
+        let mut service = command.before(before).start();
+        service.seed().await;
+        for number in 0..12 {
+            let request = service.client.get(format!("{}/v1/apis", service.url)).bearer_auth("wrong");
+            assert_eq!(request.send().await.unwrap().status(), 401, "{why}: {number}");
+        }
+        // An error of the service's own is logged, too.
+        let file = service.directory().join("policy.db");
+        let away = service.directory().join("away");
+        std::fs::rename(&file, &away).unwrap();
+        assert_eq!(service.post("/v1/plans", json!({"id": "p"})).await.0, 503, "{why}");
+        std::fs::rename(&away, &file).unwrap();
+        assert_eq!(service.post("/v1/plans", json!({"id": "p"})).await.0, 201, "{why}");
+        service.signal("-TERM");
+        assert!(service.ended().success(), "{why}: it ended badly");
+    }
+}
+
+#[tokio::test]
+async fn a_command_whose_words_cannot_be_written_is_done_all_the_same() {
+    for (why, before) in NO_LOG {
+        let service = Program::start();
+        std::fs::write(service.directory().join("page"), "{\"plans\":[{\"id\":\"imported\"}]}").unwrap();
+        for arguments in [&["import", "page"][..], &["backup", "copy"], &["restore", "copy"], &["renew-epoch"]] {
+            let (success, said) = service.another(arguments).before(before).run();
+            assert!(success, "{why}: {arguments:?}: {said}");
+        }
+        assert_eq!(service.policy("/v1/policy").await["plans"][0]["id"], "imported", "{why}");
+        std::fs::write(service.directory().join("page"), "{\"plans\":[{\"id\":\"\"}]}").unwrap();
+        let mut refused = service.another(&["import", "page"]);
+        let status = refused.before(before).build().status().unwrap();
+        assert_eq!(status.code(), Some(1), "{why}: a refused row is still an error, and no panic");
+    }
+}

@@ -283,6 +283,36 @@ async fn a_disk_that_was_full_is_written_again_as_soon_as_there_is_room() {
     }
 }
 
+/// Whether a change would be taken is known before one has failed, and a small write that finds room is no proof.
+#[tokio::test]
+async fn a_disk_without_room_for_a_change_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Running::start(directory.path());
+    assert_eq!(service.post("/v1/plans", json!({"id": "before"})).await.0, 201);
+    assert_eq!(service.writes().await, 200);
+    service.limit_files("1");
+    let begun = Instant::now();
+    // A good answer is given again for a moment.
+    while service.writes().await != 507 {
+        assert!(begun.elapsed() < SOON, "no change has failed yet, and none would be taken");
+    }
+    service.limit_files("unlimited");
+    assert_eq!(service.writes().await, 200);
+    let log = std::fs::metadata(directory.path().join("policy.db-wal")).unwrap().len();
+    for room in [4_200, 12_600, 25_200] {
+        service.limit_files(&(log + room).to_string());
+        let plan = json!({"id": "during"});
+        let (status, said) = service.post("/v1/plans", plan).await;
+        assert_eq!(status, 507, "{room}: {said}");
+        assert_eq!(service.writes().await, 507, "{room}: a change was refused");
+        assert_eq!(service.writes().await, 507, "{room}: and would be again");
+    }
+    service.limit_files("unlimited");
+    assert_eq!(service.writes().await, 200);
+    assert_eq!(service.post("/v1/plans", json!({"id": "after"})).await.0, 201);
+    assert_eq!(service.policy("/v1/policy").await["revision"], 2, "looking makes no revision");
+}
+
 #[test]
 fn a_database_that_cannot_be_is_an_error_that_says_what_would_be_right() {
     let directory = tempfile::tempdir().unwrap();
@@ -356,11 +386,32 @@ fn every_argument_has_its_variable_and_takes_what_is_said_of_it() {
         ("--gateway-apis", "POLICY_GATEWAY_APIS"),
         ("--page-rows", "POLICY_PAGE_ROWS"),
         ("--history-rows", "POLICY_HISTORY_ROWS"),
+        ("--max-wait", "POLICY_MAX_WAIT"),
         ("--confirm-removal", "POLICY_CONFIRM_REMOVAL"),
     ] {
         assert!(text.contains(argument) && text.contains(variable), "{argument}: {text}");
     }
     assert!(!text.contains(TOKEN) && !text.contains("secret\""), "{text}");
+}
+
+#[tokio::test]
+async fn a_poll_is_held_no_longer_than_the_service_was_told() {
+    let directory = tempfile::tempdir().unwrap();
+    for (told, held, applied) in [("2", 2..10, true), ("0", 0..2, false)] {
+        let mut command = program(directory.path(), &["serve", "--max-wait", told]);
+        command.env("POLICY_MAX_WAIT", "40");
+        let service = Running::of(command);
+        let poll = service.client.get(format!("{}/v1/policy?since=0", service.url)).basic_auth("gw", Some("secret"));
+        let begun = Instant::now();
+        let answer = poll.header("prefer", "wait=30").send().await.unwrap();
+        assert_eq!(answer.status(), 304, "{told}");
+        assert!(held.contains(&begun.elapsed().as_secs()), "{told}: {:?}", begun.elapsed());
+        assert_eq!(answer.headers().contains_key("preference-applied"), applied, "{told}: else it asks again at once");
+    }
+    for value in ["-1", "3601", "soon", ""] {
+        let (success, text) = ends(directory.path(), &["serve"], &[("POLICY_MAX_WAIT", value)]);
+        assert!(!success && text.contains("--max-wait") && text.contains("POLICY_MAX_WAIT"), "{value}: {text}");
+    }
 }
 
 fn import(directory: &Path, text: &str) -> (bool, String) {

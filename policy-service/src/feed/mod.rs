@@ -48,6 +48,8 @@ pub struct Settings {
     pub page_rows: usize,
     /// Whether pages say `confirm_removal`.
     pub confirm_removal: bool,
+    /// The longest that an answer is held.
+    pub max_wait: Duration,
 }
 
 /// What the feed works with.
@@ -137,7 +139,7 @@ pub async fn policy(
     let gateway = feed.gateways.check(&headers)?.clone();
     let Query(query) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
     let ask = Ask::read(query, feed.store.secret())?;
-    let wait = prefer::wait(&headers);
+    let wait = prefer::wait(&headers, feed.settings.max_wait);
     let answer = feed.answer(&gateway, &ask, &headers, wait).await?;
     let mut response = match answer.body {
         Some(body) => ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response(),

@@ -4,12 +4,8 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 
-/// The longest wait: shorter than the idle timeouts that proxies have by default (60 s and more).
-pub const MAX_WAIT: Duration = Duration::from_secs(50);
-
-/// The wait asked for, at most [`MAX_WAIT`]; `None` if none was asked for that can be understood. Of several the first
-/// counts.
-pub fn wait(headers: &HeaderMap) -> Option<Duration> {
+/// The wait asked for, at most `max`; `None` if none was asked for that can be understood. Of several the first counts.
+pub fn wait(headers: &HeaderMap, max: Duration) -> Option<Duration> {
     headers
         .get_all("prefer")
         .iter()
@@ -21,7 +17,7 @@ pub fn wait(headers: &HeaderMap) -> Option<Duration> {
         })
         .filter(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
         // Digits that do not fit are a very long wait.
-        .map(|digits| Duration::from_secs(digits.parse().unwrap_or(u64::MAX)).min(MAX_WAIT))
+        .map(|digits| Duration::from_secs(digits.parse().unwrap_or(u64::MAX)).min(max))
         .filter(|wait| !wait.is_zero())
 }
 
@@ -51,7 +47,9 @@ mod tests {
             (&[], None),
         ] {
             let headers = values.iter().map(|value| ("prefer".parse().unwrap(), value.parse().unwrap())).collect();
-            assert_eq!(wait(&headers), expected.map(Duration::from_secs), "{values:?}");
+            let max = Duration::from_secs(50);
+            assert_eq!(wait(&headers, max), expected.map(Duration::from_secs), "{values:?}");
+            assert_eq!(wait(&headers, Duration::ZERO), None, "{values:?}: nothing is held");
         }
     }
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::MAX_REPORTS;
+use crate::stderr;
 
 /// Pause between two lines.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -64,9 +65,9 @@ impl Progress {
     pub fn refuse(&mut self, place: &str, reason: &str) {
         self.refused = self.refused.saturating_add(1);
         if self.refused <= MAX_REPORTS {
-            eprintln!("refused: {place}: {reason}");
+            stderr::say(format_args!("refused: {place}: {reason}"));
         } else if self.refused == MAX_REPORTS.saturating_add(1) {
-            eprintln!("refused: more, which are only counted");
+            stderr::say("refused: more, which are only counted");
         }
     }
 
@@ -75,7 +76,7 @@ impl Progress {
         let rate = self.rows.checked_div(seconds).unwrap_or_default();
         let percent = self.bytes.and_then(|bytes| self.read.get().saturating_mul(100).checked_div(bytes));
         let percent = percent.map(|percent| format!("{percent} %, ")).unwrap_or_default();
-        eprintln!("{percent}{} rows, {rate} rows/s, {seconds} s", self.rows);
+        stderr::say(format_args!("{percent}{} rows, {rate} rows/s, {seconds} s", self.rows));
     }
 
     /// The last words; an error if rows were refused.

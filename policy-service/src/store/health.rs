@@ -1,7 +1,7 @@
 //! Whether a change would be taken now, as `/healthz/write` tells.
 //!
-//! A check takes the lock as a change does, after the changes that wait already. It writes only if the last change failed:
-//! then it finds out whether there is room again.
+//! A check takes the lock as a change does, after the changes that wait already. It writes only if the last change failed
+//! or there is little room: then it finds out whether a change could be written.
 
 use std::time::Duration;
 
@@ -10,15 +10,23 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Error, Ordering, Store, usage};
+use super::{Error, Ordering, Store, space, usage};
 
 /// How long another program may hold the lock before changes count as refused.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a good answer is given again without another look: anybody may ask, and each look takes the lock.
+/// How long a good answer is given again without another look: anybody may ask, and each look takes the lock and may write.
 const GOOD_FOR: Duration = Duration::from_millis(100);
 
-/// When the last check ended, and whether the lock was free. Checks wait for each other here.
-pub(super) type Checked = Mutex<Option<(Instant, bool)>>;
+/// What a check found that others may be told, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Good,
+    Locked,
+    Full,
+}
+
+/// When the last check ended, and what it found. Checks wait for each other here.
+pub(super) type Checked = Mutex<Option<(Instant, Found)>>;
 
 impl Store {
     /// Whether a change would be taken now.
@@ -27,20 +35,26 @@ impl Store {
         self.place.check()?;
         let mut checked = self.checked.lock().await;
         let is_doubtful = self.doubtful.load(Ordering::Relaxed);
-        match *checked {
-            // Another check began and ended while this one waited.
-            Some((ended, false)) if ended >= asked => return Err(Error::Busy),
-            Some((ended, true)) if !is_doubtful && ended.checked_add(GOOD_FOR).is_some_and(|until| until > asked) => {
-                return Ok(());
+        if let Some((ended, found)) = *checked {
+            // Another check ended while this one waited.
+            let is_now = ended >= asked;
+            match found {
+                Found::Locked if is_now => return Err(Error::Busy),
+                Found::Full if is_now => return Err(Error::Full),
+                Found::Good if !is_doubtful && ended.checked_add(GOOD_FOR).is_some_and(|until| until > asked) => {
+                    return Ok(());
+                }
+                _ => {}
             }
-            _ => {}
         }
-        let result = self.look(is_doubtful).await;
-        match &result {
-            Ok(()) => *checked = Some((Instant::now(), true)),
-            Err(Error::Busy) => *checked = Some((Instant::now(), false)),
-            Err(_) => *checked = None,
-        }
+        let result = self.look(is_doubtful || space::is_little(self.place.file())).await;
+        let found = match &result {
+            Ok(()) => Some(Found::Good),
+            Err(Error::Busy) => Some(Found::Locked),
+            Err(Error::Full) => Some(Found::Full),
+            Err(_) => None,
+        };
+        *checked = found.map(|found| (Instant::now(), found));
         result
     }
 
@@ -57,11 +71,16 @@ impl Store {
         }
     }
 
-    /// Begins a change; after one that failed, writes something small.
-    async fn probe(&self, writes: bool) -> Result<(), Error> {
+    /// Begins a change; where it is doubtful whether one can be written, writes as much as one, and takes it away again.
+    async fn probe(&self, is_doubtful: bool) -> Result<(), Error> {
         let mut change = self.change().await?;
-        if writes {
-            usage::probe(change.connection()).await?;
+        if is_doubtful {
+            usage::write_probe(change.connection()).await?;
+            change.keep();
+            change.commit().await?;
+            // In a transaction of its own: what comes and goes in one is never written.
+            change = self.change().await?;
+            usage::remove_probe(change.connection()).await?;
             change.keep();
         }
         change.commit().await.map(drop)

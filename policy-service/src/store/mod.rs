@@ -18,6 +18,7 @@ mod kind;
 pub mod mark;
 mod place;
 pub mod read;
+mod space;
 pub mod usage;
 
 use std::{

@@ -34,6 +34,11 @@ impl Place {
         Self { opened: ENDS.map(|end| identity(&beside(&file, end))), file }
     }
 
+    /// The database itself.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// Fails if a path no longer names the file that is open.
     pub fn check(&self) -> Result<(), Error> {
         for (end, opened) in ENDS.iter().zip(&self.opened) {

@@ -150,11 +150,22 @@ pub async fn take_batch(
     Ok(noted.rows_affected() == 1)
 }
 
-/// Writes a row that stands for no batch: to see whether anything can be written. No gateway has an empty name.
-pub async fn probe(connection: &mut SqliteConnection) -> Result<(), Error> {
-    sqlx::query("INSERT OR REPLACE INTO usage_batch (gateway, batch, received_at) VALUES ('', hex(randomblob(8)), 0)")
-        .execute(&mut *connection)
+/// What a probe writes, in hexadecimal, into the table and its index: 64 KiB, 16 pages. A change of one row writes some 10.
+const PROBE_BYTES: i64 = 16 << 10;
+
+/// Writes a row that stands for no batch: to see whether a change could be written. No gateway has an empty name.
+pub async fn write_probe(connection: &mut SqliteConnection) -> Result<(), Error> {
+    // One of a probe that could not be taken away.
+    remove_probe(&mut *connection).await?;
+    sqlx::query("INSERT INTO usage_batch (gateway, batch, received_at) VALUES ('', hex(randomblob(?)), 0)")
+        .bind(PROBE_BYTES)
+        .execute(connection)
         .await?;
+    Ok(())
+}
+
+/// Takes it away again.
+pub async fn remove_probe(connection: &mut SqliteConnection) -> Result<(), Error> {
     sqlx::query("DELETE FROM usage_batch WHERE gateway = ''").execute(connection).await?;
     Ok(())
 }

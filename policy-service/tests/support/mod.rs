@@ -122,7 +122,8 @@ impl Service {
                 .unwrap();
         let stopping = CancellationToken::new();
         let gateways = Gateways::parse(options.gateways, options.gateway_apis).unwrap();
-        let settings = feed::Settings { page_rows: options.page_rows, confirm_removal: false };
+        let settings =
+            feed::Settings { page_rows: options.page_rows, confirm_removal: false, max_wait: Duration::from_secs(50) };
         let feed = Feed::new(store.clone(), gateways, settings, stopping.clone());
         let router = server::router(store.clone(), feed, Administrator::new(TOKEN).unwrap());
         let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();

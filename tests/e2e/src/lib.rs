@@ -23,6 +23,7 @@ pub mod stack;
 pub mod story;
 pub mod threads;
 pub mod upstream;
+pub mod variables;
 pub mod workers;
 
 pub use error::{Error, Result};

@@ -13,6 +13,7 @@ use keygate_e2e::{
     policy_service::ADMIN_TOKEN,
     stack::Ports,
     story::{self, Expected, Keys, Lines},
+    variables,
 };
 use nix::sys::{prctl, signal::Signal};
 use tokio::{
@@ -114,6 +115,7 @@ async fn run() -> Result<()> {
 
 fn print_story(stack: &Stack, keys: &Keys) -> Result<()> {
     let lines = lines(stack, keys)?;
+    let source = variables::source(&variables::write(stack, keys)?);
     say(&format!(
         "
 keygate is running:
@@ -122,6 +124,10 @@ keygate is running:
   policy service   http://{policy}     (management API: /openapi.json, token: {ADMIN_TOKEN})
   Envoy's admin    http://{admin}     (/stats?filter=keygate)
   all files        {folder}
+
+For the commands of README.md and policy-service/README.md, in another terminal:
+
+  {source}
 
 Lines to try, in another terminal. A change reaches the gateway within six seconds, as a rule at once.",
         gateway = lines.gateway,

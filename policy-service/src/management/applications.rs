@@ -12,7 +12,9 @@ use super::{
 use crate::{
     problem::Problem,
     store::{
-        Change, Kind, NewRow, Version, read,
+        Change, Kind, NewRow, Version,
+        listed::Column,
+        read,
         usage::{self, Pair},
     },
     usage::quota::{self, Limited},
@@ -97,8 +99,10 @@ impl Resource for Application {
     const KIND: Kind = Kind::Application;
     const PREFIX: &'static str = "app-";
     const PATH: &'static str = "/v1/applications";
-    const FILTERS: &'static [&'static str] = &["state", "owner"];
+    const FILTERS: &'static [&'static str] = &["state", "owner", "plan"];
     const STATES: &'static [&'static str] = &["ACTIVE", "BLOCKED"];
+    const SORTS: &'static [(&'static str, Column)] =
+        &[("name", Column::Name), ("owner", Column::Owner), ("plan", Column::Plan), ("state", Column::State)];
 
     fn id(&mut self) -> &mut Option<String> {
         &mut self.id

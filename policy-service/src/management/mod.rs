@@ -174,7 +174,7 @@ macro_rules! resource_handlers {
 
             #[utoipa::path(get, path = $all, tag = $tag, operation_id = concat!("list_", $name),
                 params(Listing, $($filters)*), responses(
-                (status = 200, description = "a page of them, in the order of their ids", body = Items<$resource>),
+                (status = 200, description = "a page of them", body = Items<$resource>),
                 (status = 400, description = "a parameter cannot be used", body = Problem),
                 (status = 401, description = "not the administrator's token", body = Problem),
             ))]
@@ -253,7 +253,10 @@ macro_rules! resource_handlers {
     };
 }
 
-resource_handlers!(api_handlers, apis::Api, "apis", "/v1/apis", "/v1/apis/{id}", "api", filters(("state" = Option<String>, Query, description = "Only those in this state.")), removal());
+resource_handlers!(api_handlers, apis::Api, "apis", "/v1/apis", "/v1/apis/{id}", "api", filters(
+        ("state" = Option<String>, Query, description = "Only those in this state."),
+        ("sort" = Option<String>, Query, description = "What it is sorted by, each from the least, or with `-` before it from the greatest: id, changed, name, state; by id unless given."),
+    ), removal());
 resource_handlers!(
     application_handlers,
     applications::Application,
@@ -264,6 +267,8 @@ resource_handlers!(
     filters(
         ("state" = Option<String>, Query, description = "Only those in this state, ACTIVE or BLOCKED."),
         ("owner" = Option<String>, Query, description = "Only those of this owner."),
+        ("plan" = Option<String>, Query, description = "Only those of this plan."),
+        ("sort" = Option<String>, Query, description = "What it is sorted by, each from the least, or with `-` before it from the greatest: id, changed, name, owner, plan, state; by id unless given."),
     ),
     removal((status = 200, description = "a block stays of it", body = applications::Application),)
 );
@@ -277,7 +282,10 @@ resource_handlers!(
     filters(
         ("application" = Option<String>, Query, description = "Only those of this application."),
         ("state" = Option<String>, Query, description = "Only those in this state, ACTIVE or REVOKED."),
+        ("type" = Option<String>, Query, description = "Only those of this type, PRODUCTION or SANDBOX."),
         ("sha256" = Option<String>, Query, description = "Only the one with this digest."),
+        ("last_used_before" = Option<u64>, Query, description = "Only those whose last use is before this time, Unix seconds; those that were never used are among them."),
+        ("sort" = Option<String>, Query, description = "What it is sorted by, each from the least, or with `-` before it from the greatest: id, changed, application, last_used, state, type; by id unless given."),
     ),
     removal()
 );
@@ -292,6 +300,8 @@ resource_handlers!(
         ("application" = Option<String>, Query, description = "Only those of this application."),
         ("api" = Option<String>, Query, description = "Only those to this API."),
         ("state" = Option<String>, Query, description = "Only those in this state."),
+        ("plan" = Option<String>, Query, description = "Only those of this plan."),
+        ("sort" = Option<String>, Query, description = "What it is sorted by, each from the least, or with `-` before it from the greatest: id, changed, api, application, plan, state; by id unless given."),
     ),
     removal((status = 200, description = "a block stays of it", body = subscriptions::Subscription),)
 );
@@ -302,7 +312,9 @@ resource_handlers!(
     "/v1/plans",
     "/v1/plans/{id}",
     "plan",
-    filters(),
+    filters(
+        ("sort" = Option<String>, Query, description = "What it is sorted by, each from the least, or with `-` before it from the greatest: id, changed; by id unless given."),
+    ),
     removal((status = 409, description = "it is in use", body = Problem),)
 );
 resource_handlers!(
@@ -312,7 +324,10 @@ resource_handlers!(
     "/v1/deny-policies",
     "/v1/deny-policies/{id}",
     "deny_policy",
-    filters(),
+    filters(
+        ("type" = Option<String>, Query, description = "Only those of this type."),
+        ("sort" = Option<String>, Query, description = "What it is sorted by, each from the least, or with `-` before it from the greatest: id, changed, type; by id unless given."),
+    ),
     removal()
 );
 

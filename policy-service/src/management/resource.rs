@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     problem::Problem,
-    store::{Change, Kind, NewRow, Store, Version},
+    store::{Change, Kind, NewRow, Store, Version, listed::Column},
 };
 
 /// A thing that is managed: what a client sends, and with everything filled in, what it is shown.
@@ -23,6 +23,10 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
     const FILTERS: &'static [&'static str] = &[];
     /// The states that it can be in, as a list is asked for them.
     const STATES: &'static [&'static str] = &[];
+    /// The types that it can be of, as a list is asked for them.
+    const TYPES: &'static [&'static str] = &[];
+    /// What a list of them can be sorted by, besides their ids and their latest change.
+    const SORTS: &'static [(&'static str, Column)] = &[];
     /// Whether it is compared with others of its kind ([`Resource::check_beside`]), so that many cannot be put at once.
     const COMPARED: bool = false;
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     problem::Problem,
-    store::{Change, Kind, NewRow, Version, usage::Pair},
+    store::{Change, Kind, NewRow, Version, listed::Column, usage::Pair},
     usage::quota::{self, Limited},
 };
 
@@ -152,9 +152,11 @@ impl Resource for Subscription {
     const KIND: Kind = Kind::Subscription;
     const PREFIX: &'static str = "sub-";
     const PATH: &'static str = "/v1/subscriptions";
-    const FILTERS: &'static [&'static str] = &["application", "api", "state"];
+    const FILTERS: &'static [&'static str] = &["application", "api", "state", "plan"];
     const STATES: &'static [&'static str] =
         &["UNBLOCKED", "BLOCKED", "PROD_ONLY_BLOCKED", "ON_HOLD", "REJECTED", "TIER_UPDATE_PENDING", "DELETE_PENDING"];
+    const SORTS: &'static [(&'static str, Column)] =
+        &[("application", Column::Application), ("api", Column::Api), ("plan", Column::Plan), ("state", Column::State)];
 
     fn id(&mut self) -> &mut Option<String> {
         &mut self.id

@@ -15,6 +15,7 @@ mod error;
 mod health;
 pub mod history;
 mod kind;
+pub mod listed;
 pub mod mark;
 mod place;
 pub mod read;

@@ -1,26 +1,8 @@
-//! Finding what holds now: by id, by the feed's name, in lists, by whom it belongs to.
+//! Finding what holds now: by id, by the feed's name, by whom it belongs to. Lists are in [`super::listed`].
 
-use sqlx::{Sqlite, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use super::{Error, Kind, Store, Version};
-
-/// Which rows a list has.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Only those of this application.
-    pub application: Option<String>,
-    /// Only those of this API.
-    pub api: Option<String>,
-    /// Only those in this state.
-    pub state: Option<String>,
-    /// Only those of this owner.
-    pub owner: Option<String>,
-    /// Only the one that the feed knows by this name.
-    pub identity: Option<String>,
-}
-
-/// The states that nearly all rows have. The index of states leaves them out, by a condition of just these words.
-const USUAL_STATES: [&str; 3] = ["ACTIVE", "PUBLISHED", "UNBLOCKED"];
 
 impl Store {
     /// The version of `kind` with this id.
@@ -37,35 +19,6 @@ impl Store {
     pub async fn subscriptions_of(&self, application: &str) -> Result<Vec<Version>, Error> {
         let all = of_application(&mut *self.readers.acquire().await?, application).await?;
         Ok(all.into_iter().filter(|version| version.kind == Kind::Subscription).collect())
-    }
-
-    /// At most `limit` rows of `kind` in the order of their ids, from the first after `after`.
-    pub async fn list(&self, kind: Kind, filter: &Filter, after: &str, limit: u32) -> Result<Vec<Version>, Error> {
-        let mut query =
-            sqlx::QueryBuilder::<Sqlite>::new("SELECT * FROM version WHERE until_revision IS NULL AND kind = ");
-        query.push_bind(kind.number()).push(" AND id > ").push_bind(after);
-        if let Some(application) = &filter.application {
-            query.push(" AND application = ").push_bind(application);
-        }
-        if let Some(api) = &filter.api {
-            query.push(" AND api = ").push_bind(api);
-        }
-        if let Some(state) = &filter.state {
-            let held = "coalesce(kept_block, json_extract(document, '$.state'))";
-            query.push(format_args!(" AND {held} = ")).push_bind(state);
-            if !USUAL_STATES.contains(&state.as_str()) {
-                query.push(format_args!(" AND {held} NOT IN ('ACTIVE', 'PUBLISHED', 'UNBLOCKED')"));
-            }
-        }
-        if let Some(owner) = &filter.owner {
-            query.push(" AND json_extract(document, '$.owner') = ").push_bind(owner);
-        }
-        if let Some(identity) = &filter.identity {
-            query.push(" AND identity = ").push_bind(identity);
-        }
-        query.push(" ORDER BY id LIMIT ").push_bind(limit);
-        let rows = query.build().fetch_all(&mut *self.readers.acquire().await?).await?;
-        rows.iter().map(Version::from_row).collect()
     }
 }
 

@@ -163,6 +163,13 @@ async fn pages(service: &Service, path: &str, limit: usize) -> (Vec<String>, Vec
     }
 }
 
+/// Reports the last use of keys.
+async fn use_keys(service: &Service, batch: &str, keys: Value) {
+    let report = json!({"format": 1, "batch": batch, "keys": keys});
+    let request = service.request(reqwest::Method::POST, "/v1/usage").basic_auth("gw", Some("secret"));
+    support::send(request.json(&report)).await.expect(200);
+}
+
 /// A service with plans, names and last uses.
 async fn rich() -> Service {
     let service = Service::start().await;
@@ -199,10 +206,7 @@ async fn rich() -> Service {
         service.post("/v1/deny-policies", json!({"id": id, "type": target, "value": value})).await.expect(201);
     }
     let keys = json!([{"id": "k-1", "last_used": 1_790_000_200}, {"id": "k-3", "last_used": 1_790_000_100}]);
-    let report = json!({"format": 1, "batch": "b", "keys": keys});
-    support::send(service.request(reqwest::Method::POST, "/v1/usage").basic_auth("gw", Some("secret")).json(&report))
-        .await
-        .expect(200);
+    use_keys(&service, "b-1", keys).await;
     service
 }
 
@@ -266,12 +270,25 @@ async fn lists_follow_what_is_changed() {
     service.delete("/v1/applications/app-3").await.expect(204);
     service.post("/v1/subscriptions/s-4/block", Value::Null).await.expect(200);
     service.delete("/v1/subscriptions/s-4").await.expect(200);
+    // What a key was used stays with it when its row is replaced, comes with reports, and goes with the key.
+    service.put("/v1/keys/k-3", json!({"type": "SANDBOX", "state": "REVOKED"})).await.expect(200);
+    use_keys(
+        &service,
+        "b-2",
+        json!([{"id": "k-2", "last_used": 1_790_000_300}, {"id": "k-1", "last_used": 1_790_000_400}]),
+    )
+    .await;
+    use_keys(&service, "b-3", json!([{"id": "k-1", "last_used": 1_790_000_001}])).await;
+    service.delete("/v1/keys/k-2").await.expect(204);
+    service.post("/v1/keys", json!({"id": "k-2", "application": "app-2", "sha256": digest(70)})).await.expect(201);
     for (path, ids) in [
-        ("applications?q=shop", &["app-4"][..]),
+        ("keys?sort=-last_used", &["k-1", "k-3", "k-2"][..]),
+        ("keys?last_used_before=1790000400", &["k-2", "k-3"]),
+        ("applications?q=shop", &["app-4"]),
         ("applications?owner=dave", &["app-2"]),
         ("applications?plan=silver", &["app-2"]),
         ("applications?sort=-changed", &["app-2", "app-5", "app-4", "app-1"]),
-        ("keys?type=SANDBOX", &[]),
+        ("keys?type=SANDBOX", &["k-3"]),
         ("subscriptions?state=BLOCKED", &["s-4"]),
         ("subscriptions?state=UNBLOCKED", &["s-1", "s-2"]),
         // Nothing of its plan stays.

@@ -27,6 +27,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use tracing::Instrument as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{
@@ -57,7 +58,7 @@ pub async fn authorize(
 /// Finishes what a request began, also when its client goes away: a commit without its announcement would leave
 /// gateways waiting.
 pub async fn finish(request: Request, next: Next) -> Result<Response, Problem> {
-    tokio::spawn(next.run(request))
+    tokio::spawn(next.run(request).in_current_span())
         .await
         .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the service failed; its log says why"))
 }

@@ -71,7 +71,7 @@ impl Column {
             Self::Application => "coalesce(l.application, '')",
             Self::Api => "coalesce(l.api, '')",
             Self::Plan => "coalesce(l.plan, '')",
-            Self::LastUsed => "coalesce((SELECT last_used FROM key_use u WHERE u.id = l.id), 0)",
+            Self::LastUsed => "coalesce(l.last_used, 0)",
         }
     }
 
@@ -223,7 +223,7 @@ fn conditions<'q>(query: &mut QueryBuilder<'q, Sqlite>, kind: Kind, filter: &'q 
         query.push_bind(pattern).push(" ESCAPE '\\')");
     }
     if let Some(time) = filter.last_used_before {
-        query.push(" AND NOT EXISTS (SELECT 1 FROM key_use u WHERE u.id = l.id AND u.last_used >= ");
+        query.push(" AND (l.last_used IS NULL OR l.last_used < ");
         query.push_bind(time).push(")");
     }
 }

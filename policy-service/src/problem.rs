@@ -23,7 +23,7 @@ pub struct Problem {
     #[serde(rename = "type")]
     type_uri: &'static str,
     /// The status in words.
-    title: String,
+    title: &'static str,
     /// The HTTP status.
     status: u16,
     /// What is wrong and what would be right.
@@ -34,7 +34,7 @@ pub struct Problem {
     /// The `x-request-id` of the answer, by which the log is searched.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = true, value_type = String)]
-    request_id: Option<String>,
+    request_id: Option<Box<str>>,
     #[serde(skip)]
     challenge: Option<&'static str>,
 }
@@ -44,7 +44,7 @@ impl Problem {
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             type_uri: "about:blank",
-            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
             detail: detail.into(),
             field: None,
@@ -85,7 +85,7 @@ impl Problem {
 
     /// With the name of the request that it answers.
     pub fn with_request_id(self, id: &str) -> Self {
-        Self { request_id: Some(id.to_owned()), ..self }
+        Self { request_id: Some(id.into()), ..self }
     }
 
     /// The HTTP status.

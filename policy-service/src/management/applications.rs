@@ -152,6 +152,16 @@ impl Resource for Application {
         quota::settle(change, self, held).await
     }
 
+    /// While an application of an owner is blocked, a new one of that owner is, too: it is no way round the block.
+    async fn restrain(&mut self, change: &mut Change) -> Result<(), Problem> {
+        if let Some(owner) = &self.owner
+            && read::has_blocked_application(change.connection(), owner).await?
+        {
+            self.state = Some(ApplicationState::Blocked);
+        }
+        Ok(())
+    }
+
     fn references(&self) -> Vec<Reference> {
         self.plan.iter().map(|plan| Reference::new("plan", Kind::Plan, plan)).collect()
     }

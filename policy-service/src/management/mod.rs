@@ -88,7 +88,7 @@ async fn find<R: Resource>(store: &Store, id: Result<Path<String>, PathRejection
 async fn create<R: Resource>(store: &Store, mut sent: R) -> Result<Response, Problem> {
     check::addressable(R::KIND, sent.id().as_deref())?;
     let mut change = store.change().await?;
-    match resource::create(&mut change, sent).await? {
+    match resource::create(&mut change, sent, resource::Origin::Client).await? {
         Outcome::Created(mut made) => {
             let place = location(R::PATH, made.id().as_deref().unwrap_or_default());
             let answer = answer(change, made).await?;

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     problem::Problem,
-    store::{Change, Kind, NewRow, Version, listed::Column, usage::Pair},
+    store::{Change, Kind, NewRow, Version, listed::Column, read, usage::Pair},
     usage::quota::{self, Limited},
 };
 
@@ -55,6 +55,9 @@ pub struct Subscription {
     /// The state that it gets back when its block ends; `None`: UNBLOCKED.
     #[serde(skip)]
     pub before: Option<SubscriptionState>,
+    /// Of a kept block: whom the application belonged to.
+    #[serde(skip)]
+    pub kept_owner: Option<String>,
 }
 
 /// The state of a subscription.
@@ -215,7 +218,7 @@ impl Resource for Subscription {
     }
 
     fn row(&self) -> Result<NewRow, Problem> {
-        let Self { id, application, api, state, plan, used_up_until, before, .. } = self.clone();
+        let Self { id, application, api, state, plan, used_up_until, before, kept_owner, .. } = self.clone();
         // A block that was kept is shown as BLOCKED whatever it was: without a subscription there is no sandbox either.
         let kept_block = self.deleted.then(|| self.block()).flatten().map(|block| block.as_str().to_owned());
         let state = if kept_block.is_some() { Some(SubscriptionState::Blocked) } else { state };
@@ -226,6 +229,7 @@ impl Resource for Subscription {
             application: application.clone(),
             api: api.clone(),
             plan: plan.clone(),
+            kept_owner: kept_owner.filter(|_| kept_block.is_some()),
             kept_block,
             state_before: before.as_ref().map(document).transpose()?,
             document: document(&Document { application, api, state, plan, used_up_until })?,
@@ -239,11 +243,27 @@ impl Resource for Subscription {
         let id = Some(version.id.clone());
         let before = version.state_before.as_deref().and_then(|state| serde_json::from_str(state).ok());
         let (state, deleted) = (kept.or(state), kept.is_some());
-        Ok(Self { id, application, api, state, plan, used_up_until, deleted, etag: None, before })
+        let kept_owner = version.kept_owner.clone();
+        Ok(Self { id, application, api, state, plan, used_up_until, deleted, etag: None, before, kept_owner })
     }
 
     async fn settle(&mut self, change: &mut Change, held: Option<&Self>) -> Result<(), Problem> {
         quota::settle(change, self, held).await
+    }
+
+    /// While an owner is blocked at an API, or with an application, a new subscription of that owner lets nothing pass.
+    async fn restrain(&mut self, change: &mut Change) -> Result<(), Problem> {
+        let part = |value: &Option<String>| value.clone().unwrap_or_default();
+        if !read::is_owner_blocked(change.connection(), &part(&self.application), &part(&self.api)).await? {
+            return Ok(());
+        }
+        match self.state {
+            // When its own block ends it waits all the same.
+            Some(SubscriptionState::Blocked) => self.before = Some(SubscriptionState::OnHold),
+            Some(SubscriptionState::OnHold | SubscriptionState::Rejected) => {}
+            _ => self.state = Some(SubscriptionState::OnHold),
+        }
+        Ok(())
     }
 
     fn references(&self) -> Vec<Reference> {
@@ -272,7 +292,8 @@ impl Resource for Subscription {
             return Ok(change.remove(held).await.map(|()| None)?);
         }
         // Nothing of its plan stays: the plan may go, the block does not need it.
-        let kept = Self { plan: None, used_up_until: None, deleted: true, before: None, ..shown };
+        let kept_owner = read::owner_of(change.connection(), shown.application.as_deref().unwrap_or_default()).await?;
+        let kept = Self { plan: None, used_up_until: None, deleted: true, before: None, kept_owner, ..shown };
         change.replace(held, &kept.row()?).await?;
         Ok(Some(kept))
     }

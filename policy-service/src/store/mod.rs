@@ -135,6 +135,8 @@ pub struct Version {
     pub api: Option<String>,
     /// The block that stays of a deleted subscription.
     pub kept_block: Option<String>,
+    /// The owner to whom that block applies.
+    pub kept_owner: Option<String>,
     /// The state that a blocked subscription gets back.
     pub state_before: Option<String>,
     /// The revision that brought it.
@@ -152,6 +154,7 @@ impl Version {
             application: row.try_get("application")?,
             api: row.try_get("api")?,
             kept_block: row.try_get("kept_block")?,
+            kept_owner: row.try_get("kept_owner")?,
             state_before: row.try_get("state_before")?,
             from_revision: row.try_get("from_revision")?,
             document: row.try_get("document")?,

@@ -86,3 +86,31 @@ pub async fn remember_revoked(connection: &mut SqliteConnection, seq: i64) -> Re
     .await?;
     Ok(())
 }
+
+/// Whom an application belongs to.
+pub async fn owner_of(connection: &mut SqliteConnection, application: &str) -> Result<Option<String>, Error> {
+    let owner = sqlx::query_scalar::<_, Option<String>>("SELECT owner FROM listed WHERE kind = 2 AND id = ?");
+    Ok(owner.bind(application).fetch_optional(connection).await?.flatten())
+}
+
+/// Whether an application of this owner is blocked. One that was deleted counts while its block is kept.
+pub async fn has_blocked_application(connection: &mut SqliteConnection, owner: &str) -> Result<bool, Error> {
+    let found = "SELECT EXISTS (SELECT 1 FROM listed INDEXED BY listed_by_owner \
+                 WHERE kind = 2 AND owner = ? AND state = 'BLOCKED')";
+    Ok(sqlx::query_scalar(found).bind(owner).fetch_one(connection).await?)
+}
+
+/// Whether the owner of `application` is blocked: one of the owner's applications is, or a subscription of one to `api`. A
+/// kept block counts as well, for who was the owner when the subscription was deleted.
+pub async fn is_owner_blocked(connection: &mut SqliteConnection, application: &str, api: &str) -> Result<bool, Error> {
+    let Some(owner) = owner_of(connection, application).await? else { return Ok(false) };
+    if has_blocked_application(connection, &owner).await? {
+        return Ok(true);
+    }
+    let found = "SELECT EXISTS (SELECT 1 FROM listed l INDEXED BY listed_by_owner CROSS JOIN version s \
+                 ON s.application = l.id AND s.kind = 4 AND s.api = ?2 \
+                 WHERE l.kind = 2 AND l.owner = ?1 AND s.until_revision IS NULL AND s.kept_owner IS NULL \
+                 AND coalesce(s.kept_block, json_extract(s.document, '$.state')) IN ('BLOCKED', 'PROD_ONLY_BLOCKED')) \
+                 OR EXISTS (SELECT 1 FROM version WHERE until_revision IS NULL AND kept_owner = ?1 AND api = ?2)";
+    Ok(sqlx::query_scalar(found).bind(owner).bind(api).fetch_one(connection).await?)
+}

@@ -17,7 +17,10 @@ use crate::{
         read,
         usage::{self, Pair},
     },
-    usage::quota::{self, Limited},
+    usage::{
+        quota::{self, Limited},
+        unix_seconds,
+    },
 };
 
 /// An application.
@@ -183,7 +186,7 @@ impl Resource for Application {
             }
         }
         // What is billed stays. An application that is made under the same id has used nothing.
-        usage::forget_totals(change.connection(), &held.id).await?;
+        usage::forget_totals(change.connection(), &held.id, unix_seconds()).await?;
         if shown.state != Some(ApplicationState::Blocked) {
             return Ok(change.remove(held).await.map(|()| None)?);
         }

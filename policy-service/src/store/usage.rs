@@ -12,7 +12,8 @@ use super::{Error, Store, Version};
 /// have to be cut off for two days after its batch had arrived to be counted twice. A fleet of 1,000 gateways that each
 /// report every minute leaves 3 million ids of some 60 bytes.
 const REMEMBER_BATCHES: i64 = 48 * 3_600;
-/// How long totals are kept, in seconds: the month that is under way, and the one before for reports that come late.
+/// How long totals are kept, in seconds: the month that is under way, and the one before for reports that come late. As long
+/// it is known that an application was deleted.
 const KEEP_TOTALS: i64 = 62 * 86_400;
 /// Hourly rows that a batch takes away at most; more than it brings, so the table shrinks when less is kept.
 const TIDIED_AT_ONCE: i64 = 10_000;
@@ -197,7 +198,8 @@ pub async fn add(connection: &mut SqliteConnection, rows: &[UsageRow]) -> Result
     sqlx::query(
         "WITH allowed AS (SELECT value->>'application' AS application, value->>'api' AS api, value->>'hour' AS hour, \
          value->>'requests' AS requests FROM json_each(?) \
-         WHERE value->>'outcome' = 'allowed' AND value->>'application' <> ''), \
+         WHERE value->>'outcome' = 'allowed' AND value->>'application' <> '' AND NOT EXISTS (SELECT 1 FROM usage_cut c \
+         WHERE c.application = value->>'application' AND (c.made_at IS NULL OR value->>'hour' < c.made_at))), \
          windows AS (SELECT *, 1 AS per, unixepoch(hour, 'unixepoch', 'start of day') AS start FROM allowed \
          UNION ALL SELECT *, 2, unixepoch(hour, 'unixepoch', 'start of month') FROM allowed), \
          totals AS (SELECT application, api, per, start, requests FROM windows \
@@ -245,8 +247,14 @@ pub async fn forget_key(connection: &mut SqliteConnection, id: &str) -> Result<(
 }
 
 /// Forgets how much an application used of its plans: it is gone, and another may get its id. Hourly rows stay, for bills.
-pub async fn forget_totals(connection: &mut SqliteConnection, application: &str) -> Result<(), Error> {
-    sqlx::query("DELETE FROM usage_total WHERE application = ?").bind(application).execute(connection).await?;
+/// What is reported of it from now on uses up nothing of the other one's plans.
+pub async fn forget_totals(connection: &mut SqliteConnection, application: &str, now: i64) -> Result<(), Error> {
+    sqlx::query("DELETE FROM usage_total WHERE application = ?").bind(application).execute(&mut *connection).await?;
+    sqlx::query("INSERT OR REPLACE INTO usage_cut (application, deleted_at) VALUES (?, ?)")
+        .bind(application)
+        .bind(now)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -256,10 +264,9 @@ pub async fn tidy(connection: &mut SqliteConnection, now: i64, days: i64) -> Res
         .bind(now.saturating_sub(REMEMBER_BATCHES))
         .execute(&mut *connection)
         .await?;
-    sqlx::query("DELETE FROM usage_total WHERE start < ?")
-        .bind(now.saturating_sub(KEEP_TOTALS))
-        .execute(&mut *connection)
-        .await?;
+    for statement in ["DELETE FROM usage_total WHERE start < ?", "DELETE FROM usage_cut WHERE deleted_at < ?"] {
+        sqlx::query(statement).bind(now.saturating_sub(KEEP_TOTALS)).execute(&mut *connection).await?;
+    }
     sqlx::query(
         "DELETE FROM usage WHERE (application, api, hour, plan, outcome) IN \
          (SELECT application, api, hour, plan, outcome FROM usage WHERE hour < ? ORDER BY hour LIMIT ?)",

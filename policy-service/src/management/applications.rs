@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    block::Blockable,
     check,
     resource::{Reference, Resource, damaged, plain_row, put},
-    subscriptions::Subscription,
+    subscriptions::{Block, Subscription},
 };
 use crate::{
     problem::Problem,
@@ -74,28 +75,19 @@ fn kept_block() -> Problem {
     Problem::conflict("this application was deleted while it was blocked, and the block stays; unblock it first")
 }
 
-/// Blocks an application.
-pub async fn block(change: &mut Change, id: &str) -> Result<Application, Problem> {
-    let held = find(change, id).await?;
-    let blocked = Application { state: Some(ApplicationState::Blocked), ..Application::shown(&held)? };
-    put(change, &held, &blocked).await?;
-    Ok(blocked)
-}
-
-/// Ends the block of an application. What was kept of a deleted application is then gone.
-pub async fn unblock(change: &mut Change, id: &str) -> Result<Application, Problem> {
-    let held = find(change, id).await?;
-    let unblocked = Application { state: Some(ApplicationState::Active), ..Application::shown(&held)? };
-    if unblocked.deleted {
-        change.remove(&held).await?;
-    } else {
-        put(change, &held, &unblocked).await?;
+impl Blockable for Application {
+    fn is_kept(&self) -> bool {
+        self.deleted
     }
-    Ok(unblocked)
-}
 
-async fn find(change: &mut Change, id: &str) -> Result<Version, Problem> {
-    change.find(Kind::Application, id).await?.ok_or_else(|| Problem::not_found(Kind::Application, id))
+    /// An application is blocked as a whole.
+    fn blocked(self, _: Block) -> Self {
+        Self { state: Some(ApplicationState::Blocked), ..self }
+    }
+
+    fn unblocked(self) -> Self {
+        Self { state: Some(ApplicationState::Active), ..self }
+    }
 }
 
 impl Resource for Application {

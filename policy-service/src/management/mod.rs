@@ -6,6 +6,7 @@
 pub mod actions;
 pub mod apis;
 pub mod applications;
+pub mod block;
 pub mod body;
 pub mod check;
 pub mod deny_policies;

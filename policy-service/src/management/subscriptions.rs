@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    block::Blockable,
     check,
-    resource::{Reference, Resource, damaged, document, put},
+    resource::{Reference, Resource, damaged, document},
 };
 use crate::{
     problem::Problem,
@@ -299,6 +300,23 @@ impl Resource for Subscription {
     }
 }
 
+impl Blockable for Subscription {
+    fn is_kept(&self) -> bool {
+        self.deleted
+    }
+
+    fn blocked(self, block: Block) -> Self {
+        Self { before: self.before_block(), state: Some(block.into()), ..self }
+    }
+
+    fn unblocked(self) -> Self {
+        if self.block().is_none() {
+            return self;
+        }
+        Self { state: self.before.or(Some(SubscriptionState::Unblocked)), before: None, ..self }
+    }
+}
+
 impl Limited for Subscription {
     fn plan(&self) -> Option<&str> {
         self.plan.as_deref()
@@ -316,35 +334,4 @@ impl Limited for Subscription {
 
 fn kept_block() -> Problem {
     Problem::conflict("this subscription was deleted while it was blocked, and the block stays; unblock it first")
-}
-
-/// Blocks a subscription, or changes its block.
-pub async fn block(change: &mut Change, id: &str, block: Block) -> Result<Subscription, Problem> {
-    let held = find(change, id).await?;
-    let shown = Subscription::shown(&held)?;
-    let blocked = Subscription { state: Some(block.into()), before: shown.before_block(), ..shown };
-    put(change, &held, &blocked).await?;
-    Ok(blocked)
-}
-
-/// Ends any block; without one it changes nothing. The subscription is then what it was before. What was kept of a deleted
-/// subscription is then gone.
-pub async fn unblock(change: &mut Change, id: &str) -> Result<Subscription, Problem> {
-    let held = find(change, id).await?;
-    let shown = Subscription::shown(&held)?;
-    if shown.block().is_none() {
-        return Ok(shown);
-    }
-    let state = shown.before.or(Some(SubscriptionState::Unblocked));
-    let unblocked = Subscription { state, before: None, ..shown };
-    if unblocked.deleted {
-        change.remove(&held).await?;
-    } else {
-        put(change, &held, &unblocked).await?;
-    }
-    Ok(unblocked)
-}
-
-async fn find(change: &mut Change, id: &str) -> Result<Version, Problem> {
-    change.find(Kind::Subscription, id).await?.ok_or_else(|| Problem::not_found(Kind::Subscription, id))
 }

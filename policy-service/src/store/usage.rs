@@ -3,6 +3,8 @@
 //! A batch is written as a few statements over all of its rows, not row by row: it is one transaction, and everyone who
 //! wants to change the policy waits for it. What is too old goes with each batch, so that there is no task of its own.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::Serialize;
 use sqlx::{Row as _, Sqlite, SqliteConnection};
 
@@ -183,6 +185,7 @@ pub async fn add(connection: &mut SqliteConnection, rows: &[UsageRow]) -> Result
     if rows.is_empty() {
         return Ok(());
     }
+    let counted = counted(&mut *connection, rows).await?;
     let rows = json(rows)?;
     sqlx::query(
         "INSERT INTO usage (application, api, hour, plan, outcome, requests) \
@@ -198,8 +201,7 @@ pub async fn add(connection: &mut SqliteConnection, rows: &[UsageRow]) -> Result
     sqlx::query(
         "WITH allowed AS (SELECT value->>'application' AS application, value->>'api' AS api, value->>'hour' AS hour, \
          value->>'requests' AS requests FROM json_each(?) \
-         WHERE value->>'outcome' = 'allowed' AND value->>'application' <> '' AND NOT EXISTS (SELECT 1 FROM usage_cut c \
-         WHERE c.application = value->>'application' AND (c.made_at IS NULL OR value->>'hour' < c.made_at))), \
+         WHERE value->>'outcome' = 'allowed' AND value->>'application' <> ''), \
          windows AS (SELECT *, 1 AS per, unixepoch(hour, 'unixepoch', 'start of day') AS start FROM allowed \
          UNION ALL SELECT *, 2, unixepoch(hour, 'unixepoch', 'start of month') FROM allowed), \
          totals AS (SELECT application, api, per, start, requests FROM windows \
@@ -210,10 +212,25 @@ pub async fn add(connection: &mut SqliteConnection, rows: &[UsageRow]) -> Result
          ON CONFLICT DO UPDATE SET requests = iif(requests > 9223372036854775807 - excluded.requests, \
          9223372036854775807, requests + excluded.requests)",
     )
-    .bind(&rows)
+    .bind(json(&counted)?)
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// The rows that count for the plans of their application: not those of an hour that began before it was made again.
+async fn counted<'r>(connection: &mut SqliteConnection, rows: &'r [UsageRow]) -> Result<Vec<&'r UsageRow>, Error> {
+    let applications: HashSet<&str> = rows.iter().map(|row| row.application.as_str()).collect();
+    let made = sqlx::query_as::<_, (String, Option<i64>)>(
+        "SELECT application, made_at FROM usage_cut WHERE application IN (SELECT value FROM json_each(?))",
+    );
+    let made = made.bind(json(&applications)?).fetch_all(connection).await?;
+    let made: HashMap<String, Option<i64>> = made.into_iter().collect();
+    let counts = |row: &&UsageRow| match made.get(&row.application) {
+        None => true,
+        Some(made_at) => made_at.is_some_and(|made_at| made_at <= row.hour),
+    };
+    Ok(rows.iter().filter(counts).collect())
 }
 
 /// Notes when keys were used last; keys that are not there, or that reach none of `apis` (a JSON array), are left out.

@@ -56,6 +56,11 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 const ROW_BUFFER: usize = 1_000;
 /// Connections that read: SQLite reads are short and bound by the processor.
 const READERS: u32 = 4;
+/// How often is looked whether the last connection has ended. Where another program has the database open the log stays, so
+/// after half a second nobody waits any more.
+const CLOSING_LOOKS: u32 = 50;
+/// The pause before the next look.
+const CLOSING_PAUSE: Duration = Duration::from_millis(10);
 /// Page cache of each connection, KiB (negative is SQLite's way to say so): 5 x 16 MiB in all.
 const CACHE_KIB: &str = "-16384";
 /// The same when many rows are written: digests are random, so every page of their index is touched again and again.
@@ -387,6 +392,13 @@ impl Store {
             tracing::warn!(%error, "the write-ahead log stays beside the file; the next start reads it");
         }
         self.writer.close().await;
+        // Such a one is then the last, and removes the log. The program must not end while it does.
+        for _ in 0..CLOSING_LOOKS {
+            if !self.place.has_log() {
+                return;
+            }
+            tokio::time::sleep(CLOSING_PAUSE).await;
+        }
     }
 
     /// Tells those who wait, once what is new can be read. Changes may be announced out of order.

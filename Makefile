@@ -150,6 +150,13 @@ e2e-versions: build ## The end-to-end tests with each of ENVOY_VERSIONS, a line 
 	cargo test $(LOCKED) -p keygate-e2e --no-run
 	@LOCKED=$(LOCKED) tools/e2e-versions $(ENVOY_VERSIONS)
 
+# --- the crowd -------------------------------------------------------------------------------------------------------
+
+.PHONY: load
+load: build envoy ## A block while 20,000 connections say nothing, 32 report in full and 50 poll; half a minute
+	$(title) 'how soon a block is answered, and refused by Envoy, in a crowd'
+	cargo test $(LOCKED) -p keygate-e2e --test gateway full_crowd -- --ignored --nocapture
+
 # --- fuzzing ---------------------------------------------------------------------------------------------------------
 #
 #   FUZZ_SECONDS=300   for each target (30)

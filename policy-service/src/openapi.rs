@@ -136,6 +136,10 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
                 insert(response, "/headers", "x-policy-revision", revision);
             }
         }
+        insert(response, "", "headers", response.get("headers").cloned().unwrap_or_else(|| json!({})));
+        let request_id = json!({"description": "the name of the request: its own, or one that was made",
+            "schema": {"type": "string"}});
+        insert(response, "/headers", "x-request-id", request_id);
         if status.starts_with(['4', '5', 'd'])
             && let Some(content) = response.get_mut("content").and_then(Value::as_object_mut)
             && let Some(schema) = content.remove(JSON)

@@ -23,7 +23,7 @@ pub struct Problem {
     #[serde(rename = "type")]
     type_uri: &'static str,
     /// The status in words.
-    title: String,
+    title: &'static str,
     /// The HTTP status.
     status: u16,
     /// What is wrong and what would be right.
@@ -31,6 +31,10 @@ pub struct Problem {
     /// The field of the request that it is about, as `match[0].path`.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
+    /// The `x-request-id` of the answer, by which the log is searched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = true, value_type = String)]
+    request_id: Option<Box<str>>,
     #[serde(skip)]
     challenge: Option<&'static str>,
 }
@@ -40,10 +44,11 @@ impl Problem {
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             type_uri: "about:blank",
-            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
             detail: detail.into(),
             field: None,
+            request_id: None,
             challenge: None,
         }
     }
@@ -76,6 +81,11 @@ impl Problem {
     /// The credentials are absent or wrong; `challenge` is the value of `www-authenticate`.
     pub fn unauthorized(challenge: &'static str, detail: impl Into<String>) -> Self {
         Self { challenge: Some(challenge), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
+    }
+
+    /// With the name of the request that it answers.
+    pub fn with_request_id(self, id: &str) -> Self {
+        Self { request_id: Some(id.into()), ..self }
     }
 
     /// The HTTP status.
@@ -135,6 +145,8 @@ impl IntoResponse for Problem {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
+        // The request is not known here; its name is added where it is (`request_id`).
+        response.extensions_mut().insert(self);
         response
     }
 }

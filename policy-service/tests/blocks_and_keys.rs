@@ -349,3 +349,115 @@ async fn a_revoked_key_does_not_come_back_after_its_row_is_deleted() {
         service.post("/v1/keys", json!({"application": "app-1", "sha256": digest(2)})).await.expect(201);
     }
 }
+
+/// What a new subscription of an owner becomes, whatever was blocked of the owner before, and however it is gone.
+#[tokio::test]
+async fn a_second_application_of_the_owner_is_no_way_round_a_block() {
+    /// What is done before the new subscription is made: requests of the administrator, a method and a path.
+    type Before = &'static [(&'static str, &'static str)];
+    const BLOCK: (&str, &str) = ("POST", "/v1/subscriptions/s-1/block");
+    const BLOCK_PRODUCTION: (&str, &str) = ("POST", "/v1/subscriptions/s-1/block?state=PROD_ONLY_BLOCKED");
+    const UNBLOCK: (&str, &str) = ("POST", "/v1/subscriptions/s-1/unblock");
+    const DELETE: (&str, &str) = ("DELETE", "/v1/subscriptions/s-1");
+    const DELETE_APPLICATION: (&str, &str) = ("DELETE", "/v1/applications/app-1");
+    const DELETE_API: (&str, &str) = ("DELETE", "/v1/apis/api-1");
+    const BLOCK_APPLICATION: (&str, &str) = ("POST", "/v1/applications/app-1/block");
+    const UNBLOCK_APPLICATION: (&str, &str) = ("POST", "/v1/applications/app-1/unblock");
+    let cases: &[(Before, &str, &str, &str)] = &[
+        (&[], "alice", "api-1", "UNBLOCKED"),
+        (&[BLOCK], "alice", "api-1", "ON_HOLD"),
+        (&[BLOCK_PRODUCTION], "alice", "api-1", "ON_HOLD"),
+        (&[BLOCK], "alice", "api-2", "UNBLOCKED"),
+        (&[BLOCK], "bob", "api-1", "UNBLOCKED"),
+        (&[BLOCK], "ALICE", "api-1", "UNBLOCKED"),
+        (&[BLOCK, UNBLOCK], "alice", "api-1", "UNBLOCKED"),
+        (&[BLOCK, DELETE], "alice", "api-1", "ON_HOLD"),
+        (&[BLOCK, DELETE, UNBLOCK], "alice", "api-1", "UNBLOCKED"),
+        (&[BLOCK, DELETE], "alice", "api-2", "UNBLOCKED"),
+        (&[BLOCK, DELETE_APPLICATION], "alice", "api-1", "ON_HOLD"),
+        (&[BLOCK, DELETE_APPLICATION], "bob", "api-1", "UNBLOCKED"),
+        (&[BLOCK, DELETE, BLOCK_PRODUCTION, DELETE_APPLICATION], "alice", "api-1", "ON_HOLD"),
+        (&[BLOCK, DELETE_APPLICATION, UNBLOCK], "alice", "api-1", "UNBLOCKED"),
+        (&[DELETE, DELETE_APPLICATION], "alice", "api-1", "UNBLOCKED"),
+        (&[BLOCK, DELETE_API], "alice", "api-1", "ON_HOLD"),
+        (&[BLOCK_APPLICATION], "alice", "api-1", "ON_HOLD"),
+        (&[BLOCK_APPLICATION], "alice", "api-2", "ON_HOLD"),
+        (&[BLOCK_APPLICATION], "bob", "api-1", "UNBLOCKED"),
+        (&[BLOCK_APPLICATION, DELETE_APPLICATION], "alice", "api-2", "ON_HOLD"),
+        (&[BLOCK_APPLICATION, DELETE_APPLICATION, UNBLOCK_APPLICATION], "alice", "api-2", "UNBLOCKED"),
+        (&[BLOCK_APPLICATION, UNBLOCK_APPLICATION], "alice", "api-1", "UNBLOCKED"),
+    ];
+    for (before, owner, api, state) in cases {
+        for early in [true, false] {
+            let name = format!("{before:?}, {owner} at {api}, application made before: {early}");
+            let service = Service::start().await;
+            service.seed().await;
+            service.post("/v1/apis", json!({"id": "api-2"})).await.expect(201);
+            let application = json!({"id": "app-2", "owner": owner});
+            if early {
+                service.post("/v1/applications", application.clone()).await.expect(201);
+            }
+            for (method, path) in *before {
+                let answer = service.admin(method.parse().unwrap(), path, Value::Null).await;
+                assert!(answer.status < 300, "{name}: {}", answer.text);
+            }
+            if before.contains(&DELETE_API) {
+                service.post("/v1/apis", json!({"id": "api-1"})).await.expect(201);
+            }
+            let made =
+                service.post("/v1/applications", application.clone()).await.expect(if early { 200 } else { 201 });
+            // A new application has no other state in which it lets nothing pass.
+            let of_application = before.contains(&BLOCK_APPLICATION) && !before.contains(&UNBLOCK_APPLICATION);
+            let is_blocked = of_application && *owner == "alice" && !early;
+            assert_eq!(made.json()["state"], if is_blocked { "BLOCKED" } else { "ACTIVE" }, "{name}");
+            let asked = json!({"id": "s-2", "application": "app-2", "api": api});
+            let made = service.post("/v1/subscriptions", asked.clone()).await.expect(201).json();
+            assert_eq!(made["state"], *state, "{name}");
+            let page = service.feed("/v1/policy").await.expect(200).json();
+            let fed =
+                page["subscriptions"].as_array().unwrap().iter().find(|row| row["application"] == "app-2").unwrap();
+            assert_eq!(fed["state"], *state, "{name}");
+            // The same again is there just so.
+            let revision = service.revision().await;
+            assert_eq!(service.post("/v1/subscriptions", asked).await.expect(200).json()["state"], *state, "{name}");
+            assert_eq!(service.revision().await, revision, "{name}");
+        }
+    }
+}
+
+/// Whatever state a new subscription is asked for: while the owner is blocked it lets nothing pass, and a person may let it.
+#[tokio::test]
+async fn a_subscription_on_hold_is_opened_by_nobody_but_a_person() {
+    for (asked, state, after_unblock) in [
+        ("UNBLOCKED", "ON_HOLD", "ON_HOLD"),
+        ("TIER_UPDATE_PENDING", "ON_HOLD", "ON_HOLD"),
+        ("DELETE_PENDING", "ON_HOLD", "ON_HOLD"),
+        ("PROD_ONLY_BLOCKED", "ON_HOLD", "ON_HOLD"),
+        ("ON_HOLD", "ON_HOLD", "ON_HOLD"),
+        ("REJECTED", "REJECTED", "REJECTED"),
+        ("BLOCKED", "BLOCKED", "ON_HOLD"),
+    ] {
+        let service = Service::start().await;
+        service.seed().await;
+        // One that was there before stays as it is, and one without an owner is nobody's.
+        for (id, owner) in [("app-2", Some("alice")), ("app-3", Some("alice")), ("app-4", None)] {
+            service.post("/v1/applications", json!({"id": id, "owner": owner})).await.expect(201);
+        }
+        let earlier = json!({"id": "s-3", "application": "app-3", "api": "api-1"});
+        service.post("/v1/subscriptions", earlier.clone()).await.expect(201);
+        service.post("/v1/subscriptions/s-1/block", Value::Null).await.expect(200);
+        let nobodys = json!({"application": "app-4", "api": "api-1"});
+        assert_eq!(service.post("/v1/subscriptions", nobodys).await.expect(201).json()["state"], "UNBLOCKED");
+        let body = json!({"id": "s-2", "application": "app-2", "api": "api-1", "state": asked});
+        assert_eq!(service.post("/v1/subscriptions", body).await.expect(201).json()["state"], state, "{asked}");
+        assert_eq!(service.post("/v1/subscriptions", earlier).await.expect(200).json()["state"], "UNBLOCKED");
+        for _ in 0..2 {
+            let shown = service.post("/v1/subscriptions/s-2/unblock", Value::Null).await.expect(200).json();
+            assert_eq!(shown["state"], after_unblock, "{asked}");
+            // The end of the other block opens nothing.
+            service.post("/v1/subscriptions/s-1/unblock", Value::Null).await.expect(200);
+        }
+        let opened = service.put("/v1/subscriptions/s-2", json!({"state": "UNBLOCKED"})).await.expect(200).json();
+        assert_eq!(opened["state"], "UNBLOCKED");
+    }
+}

@@ -1,4 +1,4 @@
-//! Finding rows: lists by digest, state and owner, and whose a key is.
+//! Finding rows: what lists are filtered and sorted by, their cursors and totals, and whose a key is.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -85,6 +85,22 @@ async fn what_a_list_cannot_be_asked_for_is_said() {
         ("keys?sha256=ab", "sha256"),
         ("applications?sha256=ab", "sha256"),
         ("subscriptions?state=DELETED", "state"),
+        ("keys?type=production", "type"),
+        ("keys?type=", "type"),
+        ("keys?plan=gold", "plan"),
+        ("keys?sort=owner", "sort"),
+        ("keys?sort=", "sort"),
+        ("keys?sort=--id", "sort"),
+        ("keys?sort=ID", "sort"),
+        ("keys?last_used_before=-1", "last_used_before"),
+        ("keys?last_used_before=now", "last_used_before"),
+        ("keys?last_used_before=1748736000000", "last_used_before"),
+        ("keys?q=", "q"),
+        (&format!("keys?q={}", "a".repeat(257)), "q"),
+        (&format!("keys?application={}", "a".repeat(257)), "application"),
+        ("apis?type=API", "type"),
+        ("plans?sort=name", "sort"),
+        ("subscriptions?last_used_before=5", "last_used_before"),
         ("plans?state=ACTIVE", "state"),
         ("deny-policies?owner=alice", "owner"),
     ] {
@@ -131,23 +147,225 @@ async fn a_lookup_says_whose_a_key_is() {
     assert_eq!(service.revision().await, revision);
 }
 
-#[tokio::test]
-async fn lists_by_owner_and_state_use_their_indexes() {
-    let service = service().await;
-    let mut connection = service.connection().await;
-    for (condition, index) in [
-        ("json_extract(document, '$.owner') = 'alice'", "found_by_owner"),
-        (
-            "coalesce(kept_block, json_extract(document, '$.state')) = 'BLOCKED' AND \
-             coalesce(kept_block, json_extract(document, '$.state')) NOT IN ('ACTIVE', 'PUBLISHED', 'UNBLOCKED')",
-            "found_by_state",
-        ),
+/// Ids of a list, page by page of `limit`, and what each page says of the total.
+async fn pages(service: &Service, path: &str, limit: usize) -> (Vec<String>, Vec<i64>) {
+    let (mut ids, mut totals, mut cursor) = (Vec::new(), Vec::new(), String::new());
+    loop {
+        let page = service.get(&format!("/v1/{path}&limit={limit}{cursor}")).await.expect(200).json();
+        let items = page["items"].as_array().unwrap();
+        assert!(items.len() <= limit && (page["next"].is_null() || items.len() == limit), "{path}: {page}");
+        ids.extend(items.iter().map(|row| row["id"].as_str().unwrap().to_owned()));
+        totals.push(page["total"].as_i64().unwrap());
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return (ids, totals),
+        }
+    }
+}
+
+/// Reports the last use of keys.
+async fn use_keys(service: &Service, batch: &str, keys: Value) {
+    let report = json!({"format": 1, "batch": batch, "keys": keys});
+    let request = service.request(reqwest::Method::POST, "/v1/usage").basic_auth("gw", Some("secret"));
+    support::send(request.json(&report)).await.expect(200);
+}
+
+/// A service with plans, names and last uses.
+async fn rich() -> Service {
+    let service = Service::start().await;
+    service.seed().await;
+    for plan in ["gold", "silver"] {
+        service.post("/v1/plans", json!({"id": plan})).await.expect(201);
+    }
+    for (id, name, owner, plan) in [
+        ("app-2", Some("Web shop"), "bob", Some("gold")),
+        ("app-3", Some("50% off_"), "alice", Some("silver")),
+        ("app-4", Some("web SHOP"), "carol", Some("gold")),
+        ("app-5", None, "bob", None),
     ] {
-        let plan = format!(
-            "EXPLAIN QUERY PLAN SELECT * FROM version WHERE until_revision IS NULL AND kind = 2 AND id > '' \
-             AND {condition} ORDER BY id LIMIT 10"
+        let application = json!({"id": id, "name": name, "owner": owner, "plan": plan});
+        service.post("/v1/applications", application).await.expect(201);
+    }
+    let keys = [("k-2", "app-2", "SANDBOX"), ("k-3", "app-2", "PRODUCTION"), ("k-4", "app-3", "SANDBOX")];
+    for (place, (id, application, key_type)) in keys.into_iter().enumerate() {
+        let sha256 = digest(place as u64 + 2);
+        service
+            .post("/v1/keys", json!({"id": id, "application": application, "sha256": sha256, "type": key_type}))
+            .await
+            .expect(201);
+    }
+    for (id, application, plan) in
+        [("s-2", "app-2", Some("gold")), ("s-3", "app-3", Some("silver")), ("s-4", "app-4", Some("gold"))]
+    {
+        service
+            .post("/v1/subscriptions", json!({"id": id, "application": application, "api": "api-1", "plan": plan}))
+            .await
+            .expect(201);
+    }
+    for (id, target, value) in [("d-1", "USER", "mallory"), ("d-2", "API", "api-1"), ("d-3", "USER", "trudy")] {
+        service.post("/v1/deny-policies", json!({"id": id, "type": target, "value": value})).await.expect(201);
+    }
+    let keys = json!([{"id": "k-1", "last_used": 1_790_000_200}, {"id": "k-3", "last_used": 1_790_000_100}]);
+    use_keys(&service, "b-1", keys).await;
+    service
+}
+
+/// Whatever a list is asked for: all of it comes, in order, in pages of any size, and each page says how many there are.
+#[tokio::test]
+async fn lists_filter_sort_and_count_in_pages_of_any_size() {
+    let service = rich().await;
+    for (path, ids) in [
+        ("applications?plan=gold", &["app-2", "app-4"][..]),
+        ("applications?plan=gold&owner=bob", &["app-2"]),
+        ("applications?q=shop", &["app-2", "app-4"]),
+        ("applications?q=APP-", &["app-1", "app-2", "app-3", "app-4", "app-5"]),
+        ("applications?q=p-3", &["app-3"]),
+        ("applications?q=50%25%20o", &["app-3"]),
+        ("applications?q=%25", &["app-3"]),
+        ("applications?q=_", &["app-3"]),
+        ("applications?q=alice", &[]),
+        ("applications?sort=name", &["app-1", "app-5", "app-3", "app-2", "app-4"]),
+        ("applications?sort=-name", &["app-4", "app-2", "app-3", "app-5", "app-1"]),
+        ("applications?sort=owner", &["app-1", "app-3", "app-2", "app-5", "app-4"]),
+        ("applications?sort=plan&q=app", &["app-1", "app-5", "app-2", "app-4", "app-3"]),
+        ("applications?sort=-changed", &["app-5", "app-4", "app-3", "app-2", "app-1"]),
+        ("applications?sort=id", &["app-1", "app-2", "app-3", "app-4", "app-5"]),
+        ("applications?sort=-id&owner=bob", &["app-5", "app-2"]),
+        ("keys?type=SANDBOX", &["k-2", "k-4"]),
+        ("keys?type=PRODUCTION&application=app-2", &["k-3"]),
+        ("keys?sort=last_used", &["k-2", "k-4", "k-3", "k-1"]),
+        ("keys?sort=-last_used", &["k-1", "k-3", "k-4", "k-2"]),
+        ("keys?sort=type", &["k-1", "k-3", "k-2", "k-4"]),
+        ("keys?sort=-application", &["k-4", "k-3", "k-2", "k-1"]),
+        ("keys?last_used_before=1790000100", &["k-2", "k-4"]),
+        ("keys?last_used_before=1790000101", &["k-2", "k-3", "k-4"]),
+        ("keys?last_used_before=1790000201&sort=-last_used", &["k-1", "k-3", "k-4", "k-2"]),
+        ("keys?q=K-2", &["k-2"]),
+        ("subscriptions?plan=gold", &["s-2", "s-4"]),
+        ("subscriptions?sort=plan", &["s-1", "s-2", "s-4", "s-3"]),
+        ("subscriptions?sort=-application&api=api-1", &["s-4", "s-3", "s-2", "s-1"]),
+        ("deny-policies?type=USER", &["d-1", "d-3"]),
+        ("deny-policies?q=trudy", &["d-3"]),
+        ("deny-policies?sort=type", &["d-2", "d-1", "d-3"]),
+        ("plans?q=old", &["gold"]),
+        ("apis?sort=-name", &["api-1"]),
+    ] {
+        for limit in [1, 2, 3, 1_000] {
+            let (found, totals) = pages(&service, path, limit).await;
+            assert_eq!(found, ids, "{path} in pages of {limit}");
+            assert!(totals.iter().all(|total| usize::try_from(*total) == Ok(ids.len())), "{path}: {totals:?}");
+        }
+    }
+}
+
+/// What is listed follows each change: nothing of a list is left of what is gone or was otherwise.
+#[tokio::test]
+async fn lists_follow_what_is_changed() {
+    let service = rich().await;
+    service
+        .put("/v1/applications/app-2", json!({"name": "Other", "owner": "dave", "plan": "silver"}))
+        .await
+        .expect(200);
+    service.put("/v1/keys/k-2", json!({"type": "PRODUCTION"})).await.expect(200);
+    service.delete("/v1/applications/app-3").await.expect(204);
+    service.post("/v1/subscriptions/s-4/block", Value::Null).await.expect(200);
+    service.delete("/v1/subscriptions/s-4").await.expect(200);
+    // What a key was used stays with it when its row is replaced, comes with reports, and goes with the key.
+    service.put("/v1/keys/k-3", json!({"type": "SANDBOX", "state": "REVOKED"})).await.expect(200);
+    use_keys(
+        &service,
+        "b-2",
+        json!([{"id": "k-2", "last_used": 1_790_000_300}, {"id": "k-1", "last_used": 1_790_000_400}]),
+    )
+    .await;
+    use_keys(&service, "b-3", json!([{"id": "k-1", "last_used": 1_790_000_001}])).await;
+    service.delete("/v1/keys/k-2").await.expect(204);
+    service.post("/v1/keys", json!({"id": "k-2", "application": "app-2", "sha256": digest(70)})).await.expect(201);
+    for (path, ids) in [
+        ("keys?sort=-last_used", &["k-1", "k-3", "k-2"][..]),
+        ("keys?last_used_before=1790000400", &["k-2", "k-3"]),
+        ("applications?q=shop", &["app-4"]),
+        ("applications?owner=dave", &["app-2"]),
+        ("applications?plan=silver", &["app-2"]),
+        ("applications?sort=-changed", &["app-2", "app-5", "app-4", "app-1"]),
+        ("keys?type=SANDBOX", &["k-3"]),
+        ("subscriptions?state=BLOCKED", &["s-4"]),
+        ("subscriptions?state=UNBLOCKED", &["s-1", "s-2"]),
+        // Nothing of its plan stays.
+        ("subscriptions?plan=gold", &["s-2"]),
+        ("subscriptions?sort=id", &["s-1", "s-2", "s-4"]),
+    ] {
+        let (found, totals) = pages(&service, path, 100).await;
+        assert_eq!(
+            (found.as_slice(), totals[0]),
+            (ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>().as_slice(), ids.len() as i64),
+            "{path}"
         );
-        let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(&plan).fetch_all(&mut connection).await.unwrap();
-        assert!(plan.iter().any(|(_, _, _, detail)| detail.contains(index)), "{plan:?}");
+    }
+}
+
+/// A page goes on behind the place where the other one ended, also if that row is gone or new ones have come.
+#[tokio::test]
+async fn a_cursor_is_a_place_and_no_number() {
+    let service = rich().await;
+    let page = service.get("/v1/applications?sort=owner&limit=2").await.expect(200).json();
+    assert_eq!(page["items"][1]["id"], "app-3");
+    let next = page["next"].as_str().unwrap();
+    service.delete("/v1/applications/app-3").await.expect(204);
+    service.post("/v1/applications", json!({"id": "app-0", "owner": "aaron"})).await.expect(201);
+    service.post("/v1/applications", json!({"id": "app-6", "owner": "alice"})).await.expect(201);
+    let page = service.get(&format!("/v1/applications?sort=owner&cursor={next}")).await.expect(200).json();
+    let ids: Vec<&str> = page["items"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
+    assert_eq!((ids, &page["total"]), (vec!["app-6", "app-2", "app-5", "app-4"], &json!(6)));
+    // In another order it is no place, nor is what nobody gave out.
+    for query in [
+        format!("cursor={next}"),
+        format!("sort=-owner&cursor={next}"),
+        format!("sort=name&cursor={next}"),
+        "cursor=ay0x".to_owned(),
+        "cursor=%00".to_owned(),
+        "cursor=".to_owned(),
+        format!("cursor={}", "a".repeat(5_000)),
+        format!("sort=changed&cursor={}", "WyJjaGFuZ2VkIiwieCIsImEiXQ"),
+    ] {
+        service.get(&format!("/v1/applications?{query}")).await.expect_problem(400, Some("cursor"));
+    }
+}
+
+/// What the description says of a list is what it takes.
+#[tokio::test]
+async fn lists_take_the_parameters_that_are_described() {
+    let service = service().await;
+    let description = service.get("/openapi.json").await.expect(200).whole();
+    let digest = digest(1);
+    let values = [
+        ("state", "BLOCKED"),
+        ("owner", "alice"),
+        ("plan", "gold"),
+        ("application", "app-1"),
+        ("api", "api-1"),
+        ("type", "API"),
+        ("sha256", &digest),
+        ("last_used_before", "5"),
+        ("q", "a"),
+        ("sort", "-changed"),
+    ];
+    for list in ["apis", "applications", "keys", "subscriptions", "plans", "deny-policies"] {
+        let path = format!("/v1/{list}");
+        let described = &description["paths"][&path]["get"]["parameters"];
+        let described: Vec<&str> =
+            described.as_array().unwrap().iter().map(|parameter| parameter["name"].as_str().unwrap()).collect();
+        for (name, value) in values {
+            let value = match (list, name) {
+                ("keys", "state") => "REVOKED",
+                ("keys", "type") => "SANDBOX",
+                _ => value,
+            };
+            let status = if described.contains(&name) { 200 } else { 400 };
+            service.get(&format!("{path}?{name}={value}")).await.expect(status);
+        }
+        for parameter in &described {
+            assert!(["limit", "cursor"].contains(parameter) || values.iter().any(|(name, _)| name == parameter));
+        }
     }
 }

@@ -192,6 +192,7 @@ async fn apis_that_were_stored_with_the_same_match_can_be_changed_but_clash_nowh
         api: None,
         plan: None,
         kept_block: None,
+        kept_owner: None,
         state_before: None,
         document: json!({"id": id, "match": [{"path": "/a"}]}).to_string(),
     };
@@ -259,7 +260,7 @@ async fn lists_go_on_where_the_page_before_ended() {
     assert_eq!(of_api["items"].as_array().unwrap().len(), 1);
     assert_eq!(
         service.get("/v1/subscriptions?api=nowhere").await.expect(200).json(),
-        json!({"items": [], "next": null})
+        json!({"items": [], "next": null, "total": 0})
     );
 }
 

@@ -110,7 +110,8 @@ async fn the_description_is_one_that_clients_can_be_made_from() {
         let mut names = HashSet::new();
         for parameter in &parameters {
             assert!(names.insert((&parameter["name"], &parameter["in"])), "{name}: {parameter}");
-            let is_number = ["limit", "from", "to", "since", "after"].contains(&parameter["name"].as_str().unwrap());
+            let is_number = ["limit", "from", "to", "since", "after", "last_used_before"]
+                .contains(&parameter["name"].as_str().unwrap());
             let types = rules_or_one(&parameter["schema"].get("type").cloned().unwrap_or(json!("string"))).join(" ");
             assert_eq!(types.contains("integer"), is_number || parameter["name"] == "revision", "{name}: {parameter}");
         }

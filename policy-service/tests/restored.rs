@@ -315,6 +315,7 @@ async fn revision(store: &Store) {
         api: None,
         plan: None,
         kept_block: None,
+        kept_owner: None,
         state_before: None,
         document: "{}".to_owned(),
     };

@@ -518,14 +518,101 @@ async fn an_application_that_is_made_again_has_used_nothing() {
         service.post("/v1/applications", json!({"id": "app-1", "plan": "small"})).await.expect(201);
         let subscription = json!({"id": "s-1", "application": "app-1", "api": "api-1", "plan": "small"});
         service.post("/v1/subscriptions", subscription).await.expect(201);
+        // A late report of the old one.
+        report(&service, &batch("b-late", vec![count("app-1", "api-1", "allowed", 20)])).await;
+        let unused = async || {
+            for path in ["/v1/applications/app-1", "/v1/subscriptions/s-1"] {
+                assert!(service.get(path).await.json()["used_up_until"].is_null(), "{path}");
+            }
+        };
+        unused().await;
+        // As if all of this were an hour ago.
+        let mut connection = service.connection().await;
+        sqlx::query("UPDATE usage_cut SET made_at = made_at - 3600").execute(&mut connection).await.unwrap();
         report(&service, &batch("b-2", vec![count("app-1", "api-1", "allowed", 19)])).await;
-        for path in ["/v1/applications/app-1", "/v1/subscriptions/s-1"] {
-            assert!(service.get(path).await.json()["used_up_until"].is_null(), "{path}");
-        }
+        unused().await;
         report(&service, &batch("b-3", vec![count("app-1", "api-1", "allowed", 1)])).await;
         for path in ["/v1/applications/app-1", "/v1/subscriptions/s-1"] {
             assert!(service.get(path).await.json()["used_up_until"].is_u64(), "{path}");
         }
-        assert_eq!(total(&service, "allowed").await, 40);
+        assert_eq!(total(&service, "allowed").await, 60);
+    }
+}
+
+/// What is counted of the plans of an application: all of it, but nothing of an hour that began before it was made again.
+#[tokio::test]
+async fn a_late_report_of_a_deleted_application_does_not_count_for_a_new_one_of_its_id() {
+    const MAKE: &str = "make";
+    const IMPORT: &str = "import";
+    const DELETE: &str = "delete";
+    const BLOCK: &str = "block";
+    const UNBLOCK: &str = "unblock";
+    for (steps, made_again, is_there) in [
+        (&[][..], false, true),
+        (&[DELETE][..], true, false),
+        (&[DELETE, MAKE], true, true),
+        (&[DELETE, IMPORT], true, true),
+        (&[DELETE, MAKE, DELETE], true, false),
+        (&[DELETE, MAKE, DELETE, MAKE], true, true),
+        (&[BLOCK, DELETE], true, false),
+        (&[BLOCK, DELETE, UNBLOCK, MAKE], true, true),
+        (&[BLOCK, UNBLOCK], false, true),
+    ] {
+        let service = Service::start().await;
+        service.seed().await;
+        let first = batch("before", vec![count("app-1", "api-1", "allowed", 100)]);
+        assert_eq!(report(&service, &first).await["rejected"], 0);
+        for step in steps {
+            let application = json!({"id": "app-1", "owner": "alice"});
+            match *step {
+                MAKE => service.post("/v1/applications", application).await.expect(201),
+                IMPORT => {
+                    // The way of an import, which puts many rows at once.
+                    let mut change = service.store.change().await.unwrap();
+                    let row = policy_service::store::NewRow {
+                        kind: policy_service::store::Kind::Application,
+                        id: "app-1".to_owned(),
+                        identity: "app-1".to_owned(),
+                        application: Some("app-1".to_owned()),
+                        api: None,
+                        plan: None,
+                        kept_block: None,
+                        kept_owner: None,
+                        state_before: None,
+                        document: application.to_string(),
+                    };
+                    change.insert_all(&[row]).await.unwrap();
+                    change.commit().await.unwrap();
+                    continue;
+                }
+                DELETE => service.delete("/v1/applications/app-1").await,
+                action => service.post(&format!("/v1/applications/app-1/{action}"), Value::Null).await,
+            };
+        }
+        // An hour long past, the one in which all of this happens, and the next two.
+        let this = now() / HOUR * HOUR;
+        let hours = [(this - 5 * HOUR, 1_u64), (this, 10), (this + HOUR, 1_000), (this + 2 * HOUR, 10_000)];
+        for (number, (hour, requests)) in hours.into_iter().enumerate() {
+            let mut late = count("app-1", "api-1", "allowed", requests);
+            late["hour"] = json!(hour);
+            report(&service, &batch(&format!("late-{number}"), vec![late])).await;
+        }
+        let mut connection = service.connection().await;
+        let used = |api: &'static str| {
+            sqlx::query_scalar::<_, Option<i64>>(
+                "SELECT sum(requests) FROM usage_total WHERE application = 'app-1' AND per = 2 AND api = ?",
+            )
+            .bind(api)
+        };
+        let expected = match (made_again, is_there) {
+            (false, _) => Some(11_111),
+            (true, true) => Some(11_000),
+            (true, false) => None,
+        };
+        for api in ["", "api-1"] {
+            assert_eq!(used(api).fetch_one(&mut connection).await.unwrap(), expected, "{steps:?}, {api:?}");
+        }
+        // Bills have all of it.
+        assert_eq!(total(&service, "allowed").await, 11_111, "{steps:?}");
     }
 }

@@ -13,15 +13,16 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     NoQuery, answer,
-    applications::{self, Application},
+    applications::Application,
     begin,
+    block::{self, Blockable},
     body::{Nothing, OptionalJson},
     id_of,
     issue::{self, Issue, IssuedKey, Regenerate},
     keys::Key,
     location,
     resource::Resource as _,
-    subscriptions::{self, Block, Subscription},
+    subscriptions::{Block, Subscription},
     tag::{self, IfMatch},
 };
 use crate::{
@@ -145,10 +146,22 @@ async fn block(
     {
         return Err(Problem::invalid("state", "the query and the body name different states"));
     }
-    let mut change = begin(&store, Kind::Subscription, &id, &if_match).await?;
-    let state = blocking.state.or(body.state).unwrap_or_default();
-    let blocked = subscriptions::block(&mut change, &id, state).await?;
-    answer(change, blocked).await
+    set_block::<Subscription>(&store, &id, &if_match, Some(blocking.state.or(body.state).unwrap_or_default())).await
+}
+
+/// Puts a thing under a block, or ends any.
+async fn set_block<R: Blockable>(
+    store: &Store,
+    id: &str,
+    if_match: &IfMatch,
+    block: Option<Block>,
+) -> Result<Response, Problem> {
+    let mut change = begin(store, R::KIND, id, if_match).await?;
+    let shown: R = match block {
+        Some(block) => block::block(&mut change, id, block).await?,
+        None => block::unblock(&mut change, id).await?,
+    };
+    answer(change, shown).await
 }
 
 /// Ends any block of a subscription: it is then UNBLOCKED, or ON_HOLD, REJECTED or pending if it was so before.
@@ -165,10 +178,7 @@ async fn unblock(
     if_match: IfMatch,
     _: OptionalJson<Nothing>,
 ) -> Result<Response, Problem> {
-    let id = id_of(id)?;
-    let mut change = begin(&store, Kind::Subscription, &id, &if_match).await?;
-    let unblocked = subscriptions::unblock(&mut change, &id).await?;
-    answer(change, unblocked).await
+    set_block::<Subscription>(&store, &id_of(id)?, &if_match, None).await
 }
 
 /// Blocks an application.
@@ -185,10 +195,7 @@ async fn block_application(
     if_match: IfMatch,
     _: OptionalJson<Nothing>,
 ) -> Result<Response, Problem> {
-    let id = id_of(id)?;
-    let mut change = begin(&store, Kind::Application, &id, &if_match).await?;
-    let blocked = applications::block(&mut change, &id).await?;
-    answer(change, blocked).await
+    set_block::<Application>(&store, &id_of(id)?, &if_match, Some(Block::Blocked)).await
 }
 
 /// Ends the block of an application.
@@ -205,10 +212,7 @@ async fn unblock_application(
     if_match: IfMatch,
     _: OptionalJson<Nothing>,
 ) -> Result<Response, Problem> {
-    let id = id_of(id)?;
-    let mut change = begin(&store, Kind::Application, &id, &if_match).await?;
-    let unblocked = applications::unblock(&mut change, &id).await?;
-    answer(change, unblocked).await
+    set_block::<Application>(&store, &id_of(id)?, &if_match, None).await
 }
 
 /// All of them.

@@ -16,6 +16,7 @@ use crate::{
     store::{
         Change, Kind, NewRow, Version,
         api_match::{Place, places},
+        listed::Column,
         read,
     },
 };
@@ -99,6 +100,7 @@ impl Resource for Api {
     const PATH: &'static str = "/v1/apis";
     const FILTERS: &'static [&'static str] = &["state"];
     const STATES: &'static [&'static str] = &["CREATED", "PROTOTYPED", "PUBLISHED", "BLOCKED", "DEPRECATED", "RETIRED"];
+    const SORTS: &'static [(&'static str, Column)] = &[("name", Column::Name), ("state", Column::State)];
     const COMPARED: bool = true;
 
     fn id(&mut self) -> &mut Option<String> {

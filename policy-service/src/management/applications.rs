@@ -5,17 +5,23 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    block::Blockable,
     check,
     resource::{Reference, Resource, damaged, plain_row, put},
-    subscriptions::Subscription,
+    subscriptions::{Block, Subscription},
 };
 use crate::{
     problem::Problem,
     store::{
-        Change, Kind, NewRow, Version, read,
+        Change, Kind, NewRow, Version,
+        listed::Column,
+        read,
         usage::{self, Pair},
     },
-    usage::quota::{self, Limited},
+    usage::{
+        quota::{self, Limited},
+        unix_seconds,
+    },
 };
 
 /// An application.
@@ -69,36 +75,29 @@ fn kept_block() -> Problem {
     Problem::conflict("this application was deleted while it was blocked, and the block stays; unblock it first")
 }
 
-/// Blocks an application.
-pub async fn block(change: &mut Change, id: &str) -> Result<Application, Problem> {
-    let held = find(change, id).await?;
-    let blocked = Application { state: Some(ApplicationState::Blocked), ..Application::shown(&held)? };
-    put(change, &held, &blocked).await?;
-    Ok(blocked)
-}
-
-/// Ends the block of an application. What was kept of a deleted application is then gone.
-pub async fn unblock(change: &mut Change, id: &str) -> Result<Application, Problem> {
-    let held = find(change, id).await?;
-    let unblocked = Application { state: Some(ApplicationState::Active), ..Application::shown(&held)? };
-    if unblocked.deleted {
-        change.remove(&held).await?;
-    } else {
-        put(change, &held, &unblocked).await?;
+impl Blockable for Application {
+    fn is_kept(&self) -> bool {
+        self.deleted
     }
-    Ok(unblocked)
-}
 
-async fn find(change: &mut Change, id: &str) -> Result<Version, Problem> {
-    change.find(Kind::Application, id).await?.ok_or_else(|| Problem::not_found(Kind::Application, id))
+    /// An application is blocked as a whole.
+    fn blocked(self, _: Block) -> Self {
+        Self { state: Some(ApplicationState::Blocked), ..self }
+    }
+
+    fn unblocked(self) -> Self {
+        Self { state: Some(ApplicationState::Active), ..self }
+    }
 }
 
 impl Resource for Application {
     const KIND: Kind = Kind::Application;
     const PREFIX: &'static str = "app-";
     const PATH: &'static str = "/v1/applications";
-    const FILTERS: &'static [&'static str] = &["state", "owner"];
+    const FILTERS: &'static [&'static str] = &["state", "owner", "plan"];
     const STATES: &'static [&'static str] = &["ACTIVE", "BLOCKED"];
+    const SORTS: &'static [(&'static str, Column)] =
+        &[("name", Column::Name), ("owner", Column::Owner), ("plan", Column::Plan), ("state", Column::State)];
 
     fn id(&mut self) -> &mut Option<String> {
         &mut self.id
@@ -148,6 +147,16 @@ impl Resource for Application {
         quota::settle(change, self, held).await
     }
 
+    /// While an application of an owner is blocked, a new one of that owner is, too: it is no way round the block.
+    async fn restrain(&mut self, change: &mut Change) -> Result<(), Problem> {
+        if let Some(owner) = &self.owner
+            && read::has_blocked_application(change.connection(), owner).await?
+        {
+            self.state = Some(ApplicationState::Blocked);
+        }
+        Ok(())
+    }
+
     fn references(&self) -> Vec<Reference> {
         self.plan.iter().map(|plan| Reference::new("plan", Kind::Plan, plan)).collect()
     }
@@ -169,7 +178,7 @@ impl Resource for Application {
             }
         }
         // What is billed stays. An application that is made under the same id has used nothing.
-        usage::forget_totals(change.connection(), &held.id).await?;
+        usage::forget_totals(change.connection(), &held.id, unix_seconds()).await?;
         if shown.state != Some(ApplicationState::Blocked) {
             return Ok(change.remove(held).await.map(|()| None)?);
         }

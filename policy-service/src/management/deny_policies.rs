@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     problem::Problem,
-    store::{Change, Kind, NewRow, Store, deny_target::target},
+    store::{Change, Kind, NewRow, Store, deny_target::target, listed::Column},
 };
 
 /// A deny policy. What it names need not exist yet; `applies` then says so.
@@ -60,6 +60,9 @@ impl Resource for DenyPolicy {
     const KIND: Kind = Kind::DenyPolicy;
     const PREFIX: &'static str = "deny-";
     const PATH: &'static str = "/v1/deny-policies";
+    const FILTERS: &'static [&'static str] = &["type"];
+    const TYPES: &'static [&'static str] = &["IP", "IP_RANGE", "APPLICATION", "API", "USER"];
+    const SORTS: &'static [(&'static str, Column)] = &[("type", Column::Type)];
     const COMPARED: bool = true;
 
     fn id(&mut self) -> &mut Option<String> {

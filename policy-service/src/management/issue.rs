@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::{
     check,
     keys::{Key, KeyState, KeyType},
-    resource::{Outcome, Resource as _, add, create, put, random},
+    resource::{Origin, Outcome, Resource as _, add, create, put, random},
 };
 use crate::{
     problem::Problem,
@@ -106,7 +106,7 @@ pub async fn issue(change: &mut Change, application: &str, issue: Issue) -> Resu
         replaced_by: None,
         etag: None,
     };
-    match create(change, stored).await? {
+    match create(change, stored, Origin::Client).await? {
         Outcome::Created(stored) => Ok(IssuedKey { key, stored, replaces: None }),
         // 256 random bits were there before: the random generator cannot be trusted.
         Outcome::Held(_) => Err(Problem::conflict("this key was issued before; try again")),

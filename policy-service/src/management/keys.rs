@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     problem::Problem,
-    store::{Change, Kind, NewRow, Store, Version, usage},
+    store::{Change, Kind, NewRow, Store, Version, listed::Column, usage},
 };
 
 /// A key, without the key itself.
@@ -90,8 +90,15 @@ impl Resource for Key {
     const KIND: Kind = Kind::Key;
     const PREFIX: &'static str = "k-";
     const PATH: &'static str = "/v1/keys";
-    const FILTERS: &'static [&'static str] = &["application", "state", "sha256"];
+    const FILTERS: &'static [&'static str] = &["application", "state", "type", "sha256", "last_used_before"];
     const STATES: &'static [&'static str] = &["ACTIVE", "REVOKED"];
+    const TYPES: &'static [&'static str] = &["PRODUCTION", "SANDBOX"];
+    const SORTS: &'static [(&'static str, Column)] = &[
+        ("application", Column::Application),
+        ("state", Column::State),
+        ("type", Column::Type),
+        ("last_used", Column::LastUsed),
+    ];
 
     fn id(&mut self) -> &mut Option<String> {
         &mut self.id

@@ -6,6 +6,7 @@
 pub mod actions;
 pub mod apis;
 pub mod applications;
+pub mod block;
 pub mod body;
 pub mod check;
 pub mod deny_policies;
@@ -27,6 +28,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use tracing::Instrument as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{
@@ -57,7 +59,7 @@ pub async fn authorize(
 /// Finishes what a request began, also when its client goes away: a commit without its announcement would leave
 /// gateways waiting.
 pub async fn finish(request: Request, next: Next) -> Result<Response, Problem> {
-    tokio::spawn(next.run(request))
+    tokio::spawn(next.run(request).in_current_span())
         .await
         .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the service failed; its log says why"))
 }
@@ -87,7 +89,7 @@ async fn find<R: Resource>(store: &Store, id: Result<Path<String>, PathRejection
 async fn create<R: Resource>(store: &Store, mut sent: R) -> Result<Response, Problem> {
     check::addressable(R::KIND, sent.id().as_deref())?;
     let mut change = store.change().await?;
-    match resource::create(&mut change, sent).await? {
+    match resource::create(&mut change, sent, resource::Origin::Client).await? {
         Outcome::Created(mut made) => {
             let place = location(R::PATH, made.id().as_deref().unwrap_or_default());
             let answer = answer(change, made).await?;
@@ -174,7 +176,7 @@ macro_rules! resource_handlers {
 
             #[utoipa::path(get, path = $all, tag = $tag, operation_id = concat!("list_", $name),
                 params(Listing, $($filters)*), responses(
-                (status = 200, description = "a page of them, in the order of their ids", body = Items<$resource>),
+                (status = 200, description = "a page of them", body = Items<$resource>),
                 (status = 400, description = "a parameter cannot be used", body = Problem),
                 (status = 401, description = "not the administrator's token", body = Problem),
             ))]
@@ -253,7 +255,10 @@ macro_rules! resource_handlers {
     };
 }
 
-resource_handlers!(api_handlers, apis::Api, "apis", "/v1/apis", "/v1/apis/{id}", "api", filters(("state" = Option<String>, Query, description = "Only those in this state.")), removal());
+resource_handlers!(api_handlers, apis::Api, "apis", "/v1/apis", "/v1/apis/{id}", "api", filters(
+        ("state" = Option<String>, Query, description = "Only those in this state."),
+        ("sort" = Option<String>, Query, description = "What it is sorted by, each from the least, or with `-` before it from the greatest: id, changed, name, state; by id unless given."),
+    ), removal());
 resource_handlers!(
     application_handlers,
     applications::Application,
@@ -264,6 +269,8 @@ resource_handlers!(
     filters(
         ("state" = Option<String>, Query, description = "Only those in this state, ACTIVE or BLOCKED."),
         ("owner" = Option<String>, Query, description = "Only those of this owner."),
+        ("plan" = Option<String>, Query, description = "Only those of this plan."),
+        ("sort" = Option<String>, Query, description = "What it is sorted by, each from the least, or with `-` before it from the greatest: id, changed, name, owner, plan, state; by id unless given."),
     ),
     removal((status = 200, description = "a block stays of it", body = applications::Application),)
 );
@@ -277,7 +284,10 @@ resource_handlers!(
     filters(
         ("application" = Option<String>, Query, description = "Only those of this application."),
         ("state" = Option<String>, Query, description = "Only those in this state, ACTIVE or REVOKED."),
+        ("type" = Option<String>, Query, description = "Only those of this type, PRODUCTION or SANDBOX."),
         ("sha256" = Option<String>, Query, description = "Only the one with this digest."),
+        ("last_used_before" = Option<u64>, Query, description = "Only those whose last use is before this time, Unix seconds; those that were never used are among them."),
+        ("sort" = Option<String>, Query, description = "What it is sorted by, each from the least, or with `-` before it from the greatest: id, changed, application, last_used, state, type; by id unless given."),
     ),
     removal()
 );
@@ -292,6 +302,8 @@ resource_handlers!(
         ("application" = Option<String>, Query, description = "Only those of this application."),
         ("api" = Option<String>, Query, description = "Only those to this API."),
         ("state" = Option<String>, Query, description = "Only those in this state."),
+        ("plan" = Option<String>, Query, description = "Only those of this plan."),
+        ("sort" = Option<String>, Query, description = "What it is sorted by, each from the least, or with `-` before it from the greatest: id, changed, api, application, plan, state; by id unless given."),
     ),
     removal((status = 200, description = "a block stays of it", body = subscriptions::Subscription),)
 );
@@ -302,7 +314,9 @@ resource_handlers!(
     "/v1/plans",
     "/v1/plans/{id}",
     "plan",
-    filters(),
+    filters(
+        ("sort" = Option<String>, Query, description = "What it is sorted by, each from the least, or with `-` before it from the greatest: id, changed; by id unless given."),
+    ),
     removal((status = 409, description = "it is in use", body = Problem),)
 );
 resource_handlers!(
@@ -312,7 +326,10 @@ resource_handlers!(
     "/v1/deny-policies",
     "/v1/deny-policies/{id}",
     "deny_policy",
-    filters(),
+    filters(
+        ("type" = Option<String>, Query, description = "Only those of this type."),
+        ("sort" = Option<String>, Query, description = "What it is sorted by, each from the least, or with `-` before it from the greatest: id, changed, type; by id unless given."),
+    ),
     removal()
 );
 

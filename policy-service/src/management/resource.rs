@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     problem::Problem,
-    store::{Change, Kind, NewRow, Store, Version},
+    store::{Change, Kind, NewRow, Store, Version, listed::Column},
 };
 
 /// A thing that is managed: what a client sends, and with everything filled in, what it is shown.
@@ -23,6 +23,10 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
     const FILTERS: &'static [&'static str] = &[];
     /// The states that it can be in, as a list is asked for them.
     const STATES: &'static [&'static str] = &[];
+    /// The types that it can be of, as a list is asked for them.
+    const TYPES: &'static [&'static str] = &[];
+    /// What a list of them can be sorted by, besides their ids and their latest change.
+    const SORTS: &'static [(&'static str, Column)] = &[];
     /// Whether it is compared with others of its kind ([`Resource::check_beside`]), so that many cannot be put at once.
     const COMPARED: bool = false;
 
@@ -80,6 +84,11 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
         async { Ok(()) }
     }
 
+    /// Closes a complete thing that a client makes, if it could be a way round a block.
+    fn restrain(&mut self, _change: &mut Change) -> impl Future<Output = Result<(), Problem>> + Send {
+        async { Ok(()) }
+    }
+
     /// What must be there when it is put.
     fn references(&self) -> Vec<Reference> {
         Vec::new()
@@ -130,6 +139,7 @@ pub fn plain_row<R: Resource>(resource: &R, id: String) -> Result<NewRow, Proble
         api: None,
         plan: None,
         kept_block: None,
+        kept_owner: None,
         state_before: None,
         document: document(resource)?,
     })
@@ -154,8 +164,17 @@ pub enum Outcome<R> {
     Held(R),
 }
 
+/// Whose rows are put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A client's, one by one.
+    Client,
+    /// An import's: they were accepted when they were made, and an import of all gives the same policy.
+    Import,
+}
+
 /// Creates what is sent. What is already there just so is left as it is.
-pub async fn create<R: Resource>(change: &mut Change, mut sent: R) -> Result<Outcome<R>, Problem> {
+pub async fn create<R: Resource>(change: &mut Change, mut sent: R, origin: Origin) -> Result<Outcome<R>, Problem> {
     let given = sent.id().is_some();
     let id = sent.id().get_or_insert(new_id(R::PREFIX)?).clone();
     sent.complete(None)?;
@@ -164,13 +183,21 @@ pub async fn create<R: Resource>(change: &mut Change, mut sent: R) -> Result<Out
         if !given {
             *sent.id() = Some(held.id.clone());
         }
-        sent.settle(change, Some(&R::shown(&held)?)).await?;
-        if held.id == sent.row()?.id && is_just_so(&held, &sent)? {
-            return Ok(Outcome::Held(sent));
+        let mut restrained = sent.clone();
+        restrained.restrain(change).await?;
+        // It may have been made before the block that restrains it now, or after it.
+        for mut sent in [sent, restrained] {
+            sent.settle(change, Some(&R::shown(&held)?)).await?;
+            if held.id == sent.row()?.id && is_just_so(&held, &sent)? {
+                return Ok(Outcome::Held(sent));
+            }
         }
         return Err(R::refuse_again(&held).unwrap_or_else(|| already_there::<R>(&held.id)));
     }
     check_references(change, &sent).await?;
+    if origin == Origin::Client {
+        sent.restrain(change).await?;
+    }
     sent.settle(change, None).await?;
     insert(change, sent).await.map(Outcome::Created)
 }
@@ -231,12 +258,12 @@ pub async fn replace<R: Resource>(change: &mut Change, id: &str, mut sent: R) ->
     Ok(sent)
 }
 
-/// Makes it as it is sent, whether or not it is there.
+/// Makes it as an import has it, whether or not it is there.
 pub async fn put_any<R: Resource>(change: &mut Change, mut sent: R) -> Result<(), Problem> {
     let given = sent.id().clone();
     match find_same(change, &sent, given.as_deref()).await? {
         Some(held) => replace(change, &held.id, sent).await.map(drop),
-        None => create(change, sent).await.map(drop),
+        None => create(change, sent, Origin::Import).await.map(drop),
     }
 }
 

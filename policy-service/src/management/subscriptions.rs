@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    block::Blockable,
     check,
-    resource::{Reference, Resource, damaged, document, put},
+    resource::{Reference, Resource, damaged, document},
 };
 use crate::{
     problem::Problem,
-    store::{Change, Kind, NewRow, Version, usage::Pair},
+    store::{Change, Kind, NewRow, Version, listed::Column, read, usage::Pair},
     usage::quota::{self, Limited},
 };
 
@@ -55,6 +56,9 @@ pub struct Subscription {
     /// The state that it gets back when its block ends; `None`: UNBLOCKED.
     #[serde(skip)]
     pub before: Option<SubscriptionState>,
+    /// Of a kept block: whom the application belonged to.
+    #[serde(skip)]
+    pub kept_owner: Option<String>,
 }
 
 /// The state of a subscription.
@@ -152,9 +156,11 @@ impl Resource for Subscription {
     const KIND: Kind = Kind::Subscription;
     const PREFIX: &'static str = "sub-";
     const PATH: &'static str = "/v1/subscriptions";
-    const FILTERS: &'static [&'static str] = &["application", "api", "state"];
+    const FILTERS: &'static [&'static str] = &["application", "api", "state", "plan"];
     const STATES: &'static [&'static str] =
         &["UNBLOCKED", "BLOCKED", "PROD_ONLY_BLOCKED", "ON_HOLD", "REJECTED", "TIER_UPDATE_PENDING", "DELETE_PENDING"];
+    const SORTS: &'static [(&'static str, Column)] =
+        &[("application", Column::Application), ("api", Column::Api), ("plan", Column::Plan), ("state", Column::State)];
 
     fn id(&mut self) -> &mut Option<String> {
         &mut self.id
@@ -213,7 +219,7 @@ impl Resource for Subscription {
     }
 
     fn row(&self) -> Result<NewRow, Problem> {
-        let Self { id, application, api, state, plan, used_up_until, before, .. } = self.clone();
+        let Self { id, application, api, state, plan, used_up_until, before, kept_owner, .. } = self.clone();
         // A block that was kept is shown as BLOCKED whatever it was: without a subscription there is no sandbox either.
         let kept_block = self.deleted.then(|| self.block()).flatten().map(|block| block.as_str().to_owned());
         let state = if kept_block.is_some() { Some(SubscriptionState::Blocked) } else { state };
@@ -224,6 +230,7 @@ impl Resource for Subscription {
             application: application.clone(),
             api: api.clone(),
             plan: plan.clone(),
+            kept_owner: kept_owner.filter(|_| kept_block.is_some()),
             kept_block,
             state_before: before.as_ref().map(document).transpose()?,
             document: document(&Document { application, api, state, plan, used_up_until })?,
@@ -237,11 +244,27 @@ impl Resource for Subscription {
         let id = Some(version.id.clone());
         let before = version.state_before.as_deref().and_then(|state| serde_json::from_str(state).ok());
         let (state, deleted) = (kept.or(state), kept.is_some());
-        Ok(Self { id, application, api, state, plan, used_up_until, deleted, etag: None, before })
+        let kept_owner = version.kept_owner.clone();
+        Ok(Self { id, application, api, state, plan, used_up_until, deleted, etag: None, before, kept_owner })
     }
 
     async fn settle(&mut self, change: &mut Change, held: Option<&Self>) -> Result<(), Problem> {
         quota::settle(change, self, held).await
+    }
+
+    /// While an owner is blocked at an API, or with an application, a new subscription of that owner lets nothing pass.
+    async fn restrain(&mut self, change: &mut Change) -> Result<(), Problem> {
+        let part = |value: &Option<String>| value.clone().unwrap_or_default();
+        if !read::is_owner_blocked(change.connection(), &part(&self.application), &part(&self.api)).await? {
+            return Ok(());
+        }
+        match self.state {
+            // When its own block ends it waits all the same.
+            Some(SubscriptionState::Blocked) => self.before = Some(SubscriptionState::OnHold),
+            Some(SubscriptionState::OnHold | SubscriptionState::Rejected) => {}
+            _ => self.state = Some(SubscriptionState::OnHold),
+        }
+        Ok(())
     }
 
     fn references(&self) -> Vec<Reference> {
@@ -270,9 +293,27 @@ impl Resource for Subscription {
             return Ok(change.remove(held).await.map(|()| None)?);
         }
         // Nothing of its plan stays: the plan may go, the block does not need it.
-        let kept = Self { plan: None, used_up_until: None, deleted: true, before: None, ..shown };
+        let kept_owner = read::owner_of(change.connection(), shown.application.as_deref().unwrap_or_default()).await?;
+        let kept = Self { plan: None, used_up_until: None, deleted: true, before: None, kept_owner, ..shown };
         change.replace(held, &kept.row()?).await?;
         Ok(Some(kept))
+    }
+}
+
+impl Blockable for Subscription {
+    fn is_kept(&self) -> bool {
+        self.deleted
+    }
+
+    fn blocked(self, block: Block) -> Self {
+        Self { before: self.before_block(), state: Some(block.into()), ..self }
+    }
+
+    fn unblocked(self) -> Self {
+        if self.block().is_none() {
+            return self;
+        }
+        Self { state: self.before.or(Some(SubscriptionState::Unblocked)), before: None, ..self }
     }
 }
 
@@ -293,35 +334,4 @@ impl Limited for Subscription {
 
 fn kept_block() -> Problem {
     Problem::conflict("this subscription was deleted while it was blocked, and the block stays; unblock it first")
-}
-
-/// Blocks a subscription, or changes its block.
-pub async fn block(change: &mut Change, id: &str, block: Block) -> Result<Subscription, Problem> {
-    let held = find(change, id).await?;
-    let shown = Subscription::shown(&held)?;
-    let blocked = Subscription { state: Some(block.into()), before: shown.before_block(), ..shown };
-    put(change, &held, &blocked).await?;
-    Ok(blocked)
-}
-
-/// Ends any block; without one it changes nothing. The subscription is then what it was before. What was kept of a deleted
-/// subscription is then gone.
-pub async fn unblock(change: &mut Change, id: &str) -> Result<Subscription, Problem> {
-    let held = find(change, id).await?;
-    let shown = Subscription::shown(&held)?;
-    if shown.block().is_none() {
-        return Ok(shown);
-    }
-    let state = shown.before.or(Some(SubscriptionState::Unblocked));
-    let unblocked = Subscription { state, before: None, ..shown };
-    if unblocked.deleted {
-        change.remove(&held).await?;
-    } else {
-        put(change, &held, &unblocked).await?;
-    }
-    Ok(unblocked)
-}
-
-async fn find(change: &mut Change, id: &str) -> Result<Version, Problem> {
-    change.find(Kind::Subscription, id).await?.ok_or_else(|| Problem::not_found(Kind::Subscription, id))
 }

@@ -36,6 +36,7 @@ use crate::{
     guesses::{self, Guesses},
     management, openapi,
     problem::Problem,
+    request_id,
     store::Store,
     usage,
 };
@@ -79,6 +80,7 @@ pub fn router(store: Store, feed: Feed, administrator: Administrator) -> Router 
         .layer(middleware::from_fn_with_state(credentials, prove))
         .layer(middleware::from_fn_with_state(Guesses::default(), guesses::slow))
         .layer(middleware::map_response(secure))
+        .layer(middleware::from_fn(request_id::name))
 }
 
 /// All credentials. Which of them a route takes is the route's business.

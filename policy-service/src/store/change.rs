@@ -16,7 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Error, Kind, State, Store, Version, api_match, deny_target, new_word, read};
 
-/// Rows in one statement: ten values each, and SQLite takes 32,766.
+/// Rows in one statement: eleven values each, and SQLite takes 32,766.
 pub const MAX_ROWS_AT_ONCE: usize = 1_000;
 
 /// By what a row is known.
@@ -47,6 +47,8 @@ pub struct NewRow {
     pub plan: Option<String>,
     /// The block that stays of a deleted subscription.
     pub kept_block: Option<String>,
+    /// The owner to whom a kept block applies.
+    pub kept_owner: Option<String>,
     /// The state that a blocked subscription gets back.
     pub state_before: Option<String>,
     /// The row as the feed shows it, JSON.
@@ -172,8 +174,8 @@ impl Change {
         }
         let revision = self.revision();
         let mut query = sqlx::QueryBuilder::<Sqlite>::new(
-            "INSERT INTO version (kind, id, identity, application, api, plan, kept_block, state_before, \
-             from_revision, document) ",
+            "INSERT INTO version (kind, id, identity, application, api, plan, kept_block, kept_owner, \
+             state_before, from_revision, document) ",
         );
         query.push_values(rows, |mut values, row| {
             values
@@ -184,6 +186,7 @@ impl Change {
                 .push_bind(&row.api)
                 .push_bind(&row.plan)
                 .push_bind(&row.kept_block)
+                .push_bind(&row.kept_owner)
                 .push_bind(&row.state_before)
                 .push_bind(revision)
                 .push_bind(&row.document);

@@ -15,6 +15,7 @@ mod error;
 mod health;
 pub mod history;
 mod kind;
+pub mod listed;
 pub mod mark;
 mod place;
 pub mod read;
@@ -56,6 +57,11 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 const ROW_BUFFER: usize = 1_000;
 /// Connections that read: SQLite reads are short and bound by the processor.
 const READERS: u32 = 4;
+/// How often is looked whether the last connection has ended. Where another program has the database open the log stays, so
+/// after half a second nobody waits any more.
+const CLOSING_LOOKS: u32 = 50;
+/// The pause before the next look.
+const CLOSING_PAUSE: Duration = Duration::from_millis(10);
 /// Page cache of each connection, KiB (negative is SQLite's way to say so): 5 x 16 MiB in all.
 const CACHE_KIB: &str = "-16384";
 /// The same when many rows are written: digests are random, so every page of their index is touched again and again.
@@ -135,6 +141,8 @@ pub struct Version {
     pub api: Option<String>,
     /// The block that stays of a deleted subscription.
     pub kept_block: Option<String>,
+    /// The owner to whom that block applies.
+    pub kept_owner: Option<String>,
     /// The state that a blocked subscription gets back.
     pub state_before: Option<String>,
     /// The revision that brought it.
@@ -152,6 +160,7 @@ impl Version {
             application: row.try_get("application")?,
             api: row.try_get("api")?,
             kept_block: row.try_get("kept_block")?,
+            kept_owner: row.try_get("kept_owner")?,
             state_before: row.try_get("state_before")?,
             from_revision: row.try_get("from_revision")?,
             document: row.try_get("document")?,
@@ -384,6 +393,13 @@ impl Store {
             tracing::warn!(%error, "the write-ahead log stays beside the file; the next start reads it");
         }
         self.writer.close().await;
+        // Such a one is then the last, and removes the log. The program must not end while it does.
+        for _ in 0..CLOSING_LOOKS {
+            if !self.place.has_log() {
+                return;
+            }
+            tokio::time::sleep(CLOSING_PAUSE).await;
+        }
     }
 
     /// Tells those who wait, once what is new can be read. Changes may be announced out of order.

@@ -1,26 +1,8 @@
-//! Finding what holds now: by id, by the feed's name, in lists, by whom it belongs to.
+//! Finding what holds now: by id, by the feed's name, by whom it belongs to. Lists are in [`super::listed`].
 
-use sqlx::{Sqlite, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use super::{Error, Kind, Store, Version};
-
-/// Which rows a list has.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Only those of this application.
-    pub application: Option<String>,
-    /// Only those of this API.
-    pub api: Option<String>,
-    /// Only those in this state.
-    pub state: Option<String>,
-    /// Only those of this owner.
-    pub owner: Option<String>,
-    /// Only the one that the feed knows by this name.
-    pub identity: Option<String>,
-}
-
-/// The states that nearly all rows have. The index of states leaves them out, by a condition of just these words.
-const USUAL_STATES: [&str; 3] = ["ACTIVE", "PUBLISHED", "UNBLOCKED"];
 
 impl Store {
     /// The version of `kind` with this id.
@@ -37,35 +19,6 @@ impl Store {
     pub async fn subscriptions_of(&self, application: &str) -> Result<Vec<Version>, Error> {
         let all = of_application(&mut *self.readers.acquire().await?, application).await?;
         Ok(all.into_iter().filter(|version| version.kind == Kind::Subscription).collect())
-    }
-
-    /// At most `limit` rows of `kind` in the order of their ids, from the first after `after`.
-    pub async fn list(&self, kind: Kind, filter: &Filter, after: &str, limit: u32) -> Result<Vec<Version>, Error> {
-        let mut query =
-            sqlx::QueryBuilder::<Sqlite>::new("SELECT * FROM version WHERE until_revision IS NULL AND kind = ");
-        query.push_bind(kind.number()).push(" AND id > ").push_bind(after);
-        if let Some(application) = &filter.application {
-            query.push(" AND application = ").push_bind(application);
-        }
-        if let Some(api) = &filter.api {
-            query.push(" AND api = ").push_bind(api);
-        }
-        if let Some(state) = &filter.state {
-            let held = "coalesce(kept_block, json_extract(document, '$.state'))";
-            query.push(format_args!(" AND {held} = ")).push_bind(state);
-            if !USUAL_STATES.contains(&state.as_str()) {
-                query.push(format_args!(" AND {held} NOT IN ('ACTIVE', 'PUBLISHED', 'UNBLOCKED')"));
-            }
-        }
-        if let Some(owner) = &filter.owner {
-            query.push(" AND json_extract(document, '$.owner') = ").push_bind(owner);
-        }
-        if let Some(identity) = &filter.identity {
-            query.push(" AND identity = ").push_bind(identity);
-        }
-        query.push(" ORDER BY id LIMIT ").push_bind(limit);
-        let rows = query.build().fetch_all(&mut *self.readers.acquire().await?).await?;
-        rows.iter().map(Version::from_row).collect()
     }
 }
 
@@ -132,4 +85,32 @@ pub async fn remember_revoked(connection: &mut SqliteConnection, seq: i64) -> Re
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Whom an application belongs to.
+pub async fn owner_of(connection: &mut SqliteConnection, application: &str) -> Result<Option<String>, Error> {
+    let owner = sqlx::query_scalar::<_, Option<String>>("SELECT owner FROM listed WHERE kind = 2 AND id = ?");
+    Ok(owner.bind(application).fetch_optional(connection).await?.flatten())
+}
+
+/// Whether an application of this owner is blocked. One that was deleted counts while its block is kept.
+pub async fn has_blocked_application(connection: &mut SqliteConnection, owner: &str) -> Result<bool, Error> {
+    let found = "SELECT EXISTS (SELECT 1 FROM listed INDEXED BY listed_by_owner \
+                 WHERE kind = 2 AND owner = ? AND state = 'BLOCKED')";
+    Ok(sqlx::query_scalar(found).bind(owner).fetch_one(connection).await?)
+}
+
+/// Whether the owner of `application` is blocked: one of the owner's applications is, or a subscription of one to `api`. A
+/// kept block counts as well, for who was the owner when the subscription was deleted.
+pub async fn is_owner_blocked(connection: &mut SqliteConnection, application: &str, api: &str) -> Result<bool, Error> {
+    let Some(owner) = owner_of(connection, application).await? else { return Ok(false) };
+    if has_blocked_application(connection, &owner).await? {
+        return Ok(true);
+    }
+    let found = "SELECT EXISTS (SELECT 1 FROM listed l INDEXED BY listed_by_owner CROSS JOIN version s \
+                 ON s.application = l.id AND s.kind = 4 AND s.api = ?2 \
+                 WHERE l.kind = 2 AND l.owner = ?1 AND s.until_revision IS NULL AND s.kept_owner IS NULL \
+                 AND coalesce(s.kept_block, json_extract(s.document, '$.state')) IN ('BLOCKED', 'PROD_ONLY_BLOCKED')) \
+                 OR EXISTS (SELECT 1 FROM version WHERE until_revision IS NULL AND kept_owner = ?1 AND api = ?2)";
+    Ok(sqlx::query_scalar(found).bind(owner).bind(api).fetch_one(connection).await?)
 }

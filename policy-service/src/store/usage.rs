@@ -3,6 +3,8 @@
 //! A batch is written as a few statements over all of its rows, not row by row: it is one transaction, and everyone who
 //! wants to change the policy waits for it. What is too old goes with each batch, so that there is no task of its own.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::Serialize;
 use sqlx::{Row as _, Sqlite, SqliteConnection};
 
@@ -12,7 +14,8 @@ use super::{Error, Store, Version};
 /// have to be cut off for two days after its batch had arrived to be counted twice. A fleet of 1,000 gateways that each
 /// report every minute leaves 3 million ids of some 60 bytes.
 const REMEMBER_BATCHES: i64 = 48 * 3_600;
-/// How long totals are kept, in seconds: the month that is under way, and the one before for reports that come late.
+/// How long totals are kept, in seconds: the month that is under way, and the one before for reports that come late. As long
+/// it is known that an application was deleted.
 const KEEP_TOTALS: i64 = 62 * 86_400;
 /// Hourly rows that a batch takes away at most; more than it brings, so the table shrinks when less is kept.
 const TIDIED_AT_ONCE: i64 = 10_000;
@@ -193,6 +196,7 @@ pub async fn add(connection: &mut SqliteConnection, rows: &[UsageRow]) -> Result
     if rows.is_empty() {
         return Ok(());
     }
+    let counted = counted(&mut *connection, rows).await?;
     let rows = json(rows)?;
     sqlx::query(
         "INSERT INTO usage (application, api, hour, plan, outcome, requests) \
@@ -219,10 +223,25 @@ pub async fn add(connection: &mut SqliteConnection, rows: &[UsageRow]) -> Result
          ON CONFLICT DO UPDATE SET requests = iif(requests > 9223372036854775807 - excluded.requests, \
          9223372036854775807, requests + excluded.requests)",
     )
-    .bind(&rows)
+    .bind(json(&counted)?)
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// The rows that count for the plans of their application: not those of an hour that began before it was made again.
+async fn counted<'r>(connection: &mut SqliteConnection, rows: &'r [UsageRow]) -> Result<Vec<&'r UsageRow>, Error> {
+    let applications: HashSet<&str> = rows.iter().map(|row| row.application.as_str()).collect();
+    let made = sqlx::query_as::<_, (String, Option<i64>)>(
+        "SELECT application, made_at FROM usage_cut WHERE application IN (SELECT value FROM json_each(?))",
+    );
+    let made = made.bind(json(&applications)?).fetch_all(connection).await?;
+    let made: HashMap<String, Option<i64>> = made.into_iter().collect();
+    let counts = |row: &&UsageRow| match made.get(&row.application) {
+        None => true,
+        Some(made_at) => made_at.is_some_and(|made_at| made_at <= row.hour),
+    };
+    Ok(rows.iter().filter(counts).collect())
 }
 
 /// Notes when keys were used last; keys that are not there, or that reach none of `apis` (a JSON array), are left out.
@@ -256,8 +275,14 @@ pub async fn forget_key(connection: &mut SqliteConnection, id: &str) -> Result<(
 }
 
 /// Forgets how much an application used of its plans: it is gone, and another may get its id. Hourly rows stay, for bills.
-pub async fn forget_totals(connection: &mut SqliteConnection, application: &str) -> Result<(), Error> {
-    sqlx::query("DELETE FROM usage_total WHERE application = ?").bind(application).execute(connection).await?;
+/// What is reported of it from now on uses up nothing of the other one's plans.
+pub async fn forget_totals(connection: &mut SqliteConnection, application: &str, now: i64) -> Result<(), Error> {
+    sqlx::query("DELETE FROM usage_total WHERE application = ?").bind(application).execute(&mut *connection).await?;
+    sqlx::query("INSERT OR REPLACE INTO usage_cut (application, deleted_at) VALUES (?, ?)")
+        .bind(application)
+        .bind(now)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -267,10 +292,9 @@ pub async fn tidy(connection: &mut SqliteConnection, now: i64, days: i64) -> Res
         .bind(now.saturating_sub(REMEMBER_BATCHES))
         .execute(&mut *connection)
         .await?;
-    sqlx::query("DELETE FROM usage_total WHERE start < ?")
-        .bind(now.saturating_sub(KEEP_TOTALS))
-        .execute(&mut *connection)
-        .await?;
+    for statement in ["DELETE FROM usage_total WHERE start < ?", "DELETE FROM usage_cut WHERE deleted_at < ?"] {
+        sqlx::query(statement).bind(now.saturating_sub(KEEP_TOTALS)).execute(&mut *connection).await?;
+    }
     sqlx::query(
         "DELETE FROM usage WHERE (application, api, hour, plan, outcome) IN \
          (SELECT application, api, hour, plan, outcome FROM usage WHERE hour < ? ORDER BY hour LIMIT ?)",

@@ -1,7 +1,6 @@
 //! Usage by the hour, in pages: what bills are made of.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use keygate::policy::MAX_UNIX_SECONDS;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -74,7 +73,7 @@ type Cursor = (String, String, i64, String, String);
 pub async fn list(store: &Store, asked: Asked) -> Result<Items<HourlyUsage>, Problem> {
     let limit = list::limit(asked.limit.as_deref())?;
     let after = asked.cursor.as_deref().map(|text| decode(text).ok_or_else(list::bad_cursor)).transpose()?;
-    let time = |name, text: Option<String>| text.as_deref().map(|text| time(name, text)).transpose();
+    let time = |name, text: Option<String>| text.as_deref().map(|text| list::time(name, text)).transpose();
     let filter = UsageFilter {
         application: asked.application,
         api: asked.api,
@@ -87,13 +86,7 @@ pub async fn list(store: &Store, asked: Asked) -> Result<Items<HourlyUsage>, Pro
         rows.pop();
     }
     let next = rows.last().filter(|_| more).map(encode);
-    Ok(Items { items: rows.into_iter().map(HourlyUsage::from).collect(), next })
-}
-
-fn time(name: &str, text: &str) -> Result<i64, Problem> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    let time = text.parse().ok().filter(|time| digits && (0..=MAX_UNIX_SECONDS).contains(time));
-    time.ok_or_else(|| Problem::parameter(name, "expected Unix time in seconds, as 1748736000"))
+    Ok(Items { items: rows.into_iter().map(HourlyUsage::from).collect(), next, total: None })
 }
 
 fn encode(row: &UsageRow) -> String {

@@ -21,7 +21,7 @@ pub struct Ask {
     method: &'static str,
     target: String,
     headers: Vec<(String, Vec<u8>)>,
-    body: Option<Value>,
+    body: Option<Bytes>,
 }
 
 impl Ask {
@@ -47,8 +47,13 @@ impl Ask {
     }
 
     /// With a JSON body.
-    pub fn json(mut self, body: Value) -> Self {
-        self.body = Some(body);
+    pub fn json(self, body: Value) -> Self {
+        self.text(body.to_string())
+    }
+
+    /// With a body that is JSON already.
+    pub fn text(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = Some(body.into());
         self
     }
 
@@ -63,7 +68,7 @@ impl Ask {
         let mut body = Bytes::new();
         if let Some(json) = &self.body {
             builder = builder.header("content-type", "application/json");
-            body = json.to_string().into();
+            body = json.clone();
         }
         builder.body(Full::new(body)).map_err(|error| self.failed(error))
     }

@@ -182,7 +182,8 @@ pub const PAYMENTS: &str = "/payments/1.0/list";
 
 const PRODUCTION: Expected = Expected::Reaches("production");
 const SANDBOX: Expected = Expected::Reaches("sandbox");
-const BLOCKED: Expected = Expected::Refused(401, "900907", "The requested API is temporarily blocked");
+/// What a blocked subscription answers.
+pub const BLOCKED: Expected = Expected::Refused(401, "900907", "The requested API is temporarily blocked");
 
 const fn call(caller: Caller, path: &'static str, expected: Expected) -> Call {
     Call { caller, path, expected }

@@ -15,6 +15,7 @@ mod bad_feeds;
 mod bad_requests;
 mod configurations;
 mod cors;
+mod crowd;
 mod documents;
 mod front;
 mod gauges;

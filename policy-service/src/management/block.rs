@@ -1,0 +1,50 @@
+//! Blocking and unblocking, the same for everything that can be blocked.
+//!
+//! Only these two change a block; what else must leave it alone is in [`Resource::complete`].
+
+use super::{
+    resource::{Resource, put},
+    subscriptions::Block,
+};
+use crate::{
+    problem::Problem,
+    store::{Change, Version},
+};
+
+/// What can be blocked, and stays as a kept block when it is deleted meanwhile.
+pub trait Blockable: Resource + PartialEq {
+    /// It was deleted, and only its block is there.
+    fn is_kept(&self) -> bool;
+    /// The same under this block.
+    fn blocked(self, block: Block) -> Self;
+    /// The same without a block, as it was before.
+    fn unblocked(self) -> Self;
+}
+
+/// Blocks the thing with this id, or changes its block.
+pub async fn block<R: Blockable>(change: &mut Change, id: &str, block: Block) -> Result<R, Problem> {
+    let held = find::<R>(change, id).await?;
+    let blocked = R::shown(&held)?.blocked(block);
+    put(change, &held, &blocked).await?;
+    Ok(blocked)
+}
+
+/// Ends any block; without one it changes nothing. What was kept of a deleted thing is then gone.
+pub async fn unblock<R: Blockable>(change: &mut Change, id: &str) -> Result<R, Problem> {
+    let held = find::<R>(change, id).await?;
+    let shown = R::shown(&held)?;
+    let unblocked = shown.clone().unblocked();
+    if unblocked == shown {
+        return Ok(shown);
+    }
+    if unblocked.is_kept() {
+        change.remove(&held).await?;
+    } else {
+        put(change, &held, &unblocked).await?;
+    }
+    Ok(unblocked)
+}
+
+async fn find<R: Blockable>(change: &mut Change, id: &str) -> Result<Version, Problem> {
+    change.find(R::KIND, id).await?.ok_or_else(|| Problem::not_found(R::KIND, id))
+}

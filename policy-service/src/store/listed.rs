@@ -1,0 +1,306 @@
+//! Lists of what holds now: filtered, sorted, counted, from where another page ended.
+//!
+//! The table `listed` has what rows are found by, without their documents. So a list costs at most one walk through it,
+//! and only the rows of the page are read. What a client may ask for is decided in [`crate::management::list`].
+
+use sqlx::{QueryBuilder, Row as _, Sqlite};
+
+use super::{Error, Kind, State, Store, Version};
+
+/// The states that nearly all rows have. The index of states leaves them out, by a condition of just these words.
+const USUAL_STATES: [&str; 3] = ["ACTIVE", "PUBLISHED", "UNBLOCKED"];
+
+/// Which rows a list has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only those in this state.
+    pub state: Option<String>,
+    /// Only those of this type.
+    pub r#type: Option<String>,
+    /// Only those of this owner.
+    pub owner: Option<String>,
+    /// Only those of this application.
+    pub application: Option<String>,
+    /// Only those of this API.
+    pub api: Option<String>,
+    /// Only those of this plan.
+    pub plan: Option<String>,
+    /// Only the one that the feed knows by this name.
+    pub identity: Option<String>,
+    /// Only those whose id or name has this part.
+    pub part: Option<String>,
+    /// Only keys that were not used at this time or later.
+    pub last_used_before: Option<i64>,
+}
+
+/// What a list can be sorted by. Rows with the same value are in the order of their ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// The id.
+    Id,
+    /// The latest change.
+    Changed,
+    /// The name.
+    Name,
+    /// The state.
+    State,
+    /// The type.
+    Type,
+    /// The owner.
+    Owner,
+    /// The application.
+    Application,
+    /// The API.
+    Api,
+    /// The plan.
+    Plan,
+    /// The last use of a key.
+    LastUsed,
+}
+
+impl Column {
+    /// Its value, in SQL; never null, so that it can be compared.
+    fn sql(self) -> &'static str {
+        match self {
+            Self::Id => "l.id",
+            Self::Changed => "l.seq",
+            Self::Name => "coalesce(l.name, '')",
+            Self::State => "coalesce(l.state, '')",
+            Self::Type => "coalesce(l.type, '')",
+            Self::Owner => "coalesce(l.owner, '')",
+            Self::Application => "coalesce(l.application, '')",
+            Self::Api => "coalesce(l.api, '')",
+            Self::Plan => "coalesce(l.plan, '')",
+            Self::LastUsed => "coalesce(l.last_used, 0)",
+        }
+    }
+
+    /// Whether its values are numbers.
+    pub fn is_number(self) -> bool {
+        matches!(self, Self::Changed | Self::LastUsed)
+    }
+}
+
+/// The order of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sort {
+    /// What it is by.
+    pub column: Column,
+    /// The greatest first.
+    pub descending: bool,
+}
+
+/// What a row is sorted by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// A text.
+    Text(String),
+    /// A number.
+    Number(i64),
+}
+
+/// Where a page ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// What its last row was sorted by.
+    pub key: Key,
+    /// The id of that row.
+    pub id: String,
+}
+
+/// A page of a list.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Its rows.
+    pub rows: Vec<Version>,
+    /// Where it ends, if there is more.
+    pub next: Option<Place>,
+    /// How many rows the whole list has.
+    pub total: i64,
+}
+
+impl Store {
+    /// At most `limit` rows of `kind` from the first after `after`.
+    pub async fn list(
+        &self,
+        kind: Kind,
+        filter: &Filter,
+        sort: Sort,
+        after: Option<&Place>,
+        limit: u32,
+    ) -> Result<Page, Error> {
+        let mut connection = self.readers.acquire().await?;
+        let mut query = page(kind, filter, sort, after, limit.saturating_add(1));
+        let found = query.build().fetch_all(&mut *connection).await?;
+        let more = u32::try_from(found.len()).is_ok_and(|found| found > limit);
+        let shown = found.get(..found.len().saturating_sub(usize::from(more))).unwrap_or_default();
+        let place = |row: &sqlx::sqlite::SqliteRow| -> Result<Place, Error> {
+            let key = if sort.column.is_number() {
+                Key::Number(row.try_get("sorted")?)
+            } else {
+                Key::Text(row.try_get("sorted")?)
+            };
+            Ok(Place { key, id: row.try_get("id")? })
+        };
+        let next = shown.last().filter(|_| more).map(place).transpose()?;
+        let rows = shown.iter().map(Version::from_row).collect::<Result<_, _>>()?;
+        let total = if *filter == Filter::default() {
+            State::read(&mut connection).await?.count(kind)
+        } else {
+            let mut query = QueryBuilder::new("SELECT count(*) ");
+            conditions(&mut query, kind, filter);
+            query.build_query_scalar().fetch_one(&mut *connection).await?
+        };
+        Ok(Page { rows, next, total })
+    }
+}
+
+/// The statement of a page: first its places, then their rows, so that no other row is read.
+fn page<'q>(
+    kind: Kind,
+    filter: &'q Filter,
+    Sort { column, descending }: Sort,
+    after: Option<&'q Place>,
+    limit: u32,
+) -> QueryBuilder<'q, Sqlite> {
+    let (value, order) = (column.sql(), if descending { "DESC" } else { "ASC" });
+    let mut query =
+        QueryBuilder::new(format!("SELECT v.*, place.sorted FROM (SELECT l.seq, l.id AS place, {value} AS sorted "));
+    conditions(&mut query, kind, filter);
+    if let Some(Place { key, id }) = after {
+        let than = if descending { "<" } else { ">" };
+        query.push(format_args!(" AND ({value}, l.id) {than} ("));
+        match key {
+            Key::Text(text) => query.push_bind(text),
+            Key::Number(number) => query.push_bind(number),
+        };
+        query.push(", ").push_bind(id).push(")");
+        // It follows from the above, and begins the walk where the other page ended.
+        if column == Column::Id {
+            query.push(format_args!(" AND l.id {than} ")).push_bind(id);
+        }
+    }
+    query.push(format_args!(" ORDER BY sorted {order}, l.id {order} LIMIT ")).push_bind(limit);
+    query.push(format_args!(
+        ") place CROSS JOIN version v ON v.seq = place.seq ORDER BY place.sorted {order}, place.place {order}"
+    ));
+    query
+}
+
+/// Where the rows of a list are found, in SQL, and on which conditions.
+fn conditions<'q>(query: &mut QueryBuilder<'q, Sqlite>, kind: Kind, filter: &'q Filter) {
+    let is_unusual = filter.state.as_deref().is_some_and(|state| !USUAL_STATES.contains(&state));
+    // SQLite knows nothing of how often a value is there, and would rather walk through all rows of the kind.
+    let index = match (&filter.owner, is_unusual) {
+        (Some(_), _) => "INDEXED BY listed_by_owner",
+        (None, true) => "INDEXED BY listed_by_state",
+        (None, false) => "",
+    };
+    query.push(format_args!("FROM listed l {index} WHERE l.kind = ")).push_bind(kind.number());
+    for (column, value) in [
+        ("state", &filter.state),
+        ("type", &filter.r#type),
+        ("owner", &filter.owner),
+        ("api", &filter.api),
+        ("plan", &filter.plan),
+    ] {
+        if let Some(value) = value {
+            query.push(format_args!(" AND l.{column} = ")).push_bind(value);
+        }
+    }
+    if is_unusual {
+        query.push(" AND l.state NOT IN ('ACTIVE', 'PUBLISHED', 'UNBLOCKED')");
+    }
+    for (column, value) in [("application", &filter.application), ("identity", &filter.identity)] {
+        if let Some(value) = value {
+            query.push(" AND l.id IN (SELECT id FROM version WHERE until_revision IS NULL AND kind = ");
+            query.push_bind(kind.number()).push(format_args!(" AND {column} = ")).push_bind(value).push(")");
+        }
+    }
+    if let Some(part) = &filter.part {
+        let pattern = pattern(part);
+        query.push(" AND (l.id LIKE ").push_bind(pattern.clone()).push(" ESCAPE '\\' OR l.name LIKE ");
+        query.push_bind(pattern).push(" ESCAPE '\\')");
+    }
+    if let Some(time) = filter.last_used_before {
+        query.push(" AND (l.last_used IS NULL OR l.last_used < ");
+        query.push_bind(time).push(")");
+    }
+}
+
+/// What `LIKE` takes for "has this part".
+fn pattern(part: &str) -> String {
+    let mut pattern = String::from("%");
+    for character in part.chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// Rare values are found by an index, and of a walk through all rows no document is read that is not shown.
+    #[tokio::test]
+    async fn lists_use_indexes_and_read_only_what_they_show() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", directory.path().join("policy.db").display());
+        let store = Store::open(&url, super::super::Settings::default()).await.unwrap();
+        let some = || Some("a".to_owned());
+        let all = Filter::default;
+        let columns = [
+            Column::Id,
+            Column::Changed,
+            Column::Name,
+            Column::State,
+            Column::Type,
+            Column::Owner,
+            Column::Application,
+            Column::Api,
+            Column::Plan,
+            Column::LastUsed,
+        ];
+        for (filter, way) in [
+            (all(), "l USING PRIMARY KEY (kind=?)"),
+            (Filter { plan: some(), part: some(), last_used_before: Some(5), ..all() }, "l USING PRIMARY KEY (kind=?)"),
+            (Filter { state: Some("ACTIVE".to_owned()), ..all() }, "l USING PRIMARY KEY (kind=?)"),
+            (
+                Filter { state: Some("BLOCKED".to_owned()), part: some(), ..all() },
+                "INDEX listed_by_state (kind=? AND state=?)",
+            ),
+            (Filter { owner: some(), ..all() }, "INDEX listed_by_owner (kind=? AND owner=?)"),
+            (Filter { owner: some(), state: Some("BLOCKED".to_owned()), ..all() }, "INDEX listed_by_owner"),
+            (
+                Filter { application: some(), part: some(), ..all() },
+                "INDEX version_by_application (application=? AND kind=?)",
+            ),
+            (Filter { identity: some(), ..all() }, "INDEX version_by_identity (kind=? AND identity=?)"),
+        ] {
+            for column in columns {
+                let sort = Sort { column, descending: true };
+                let statement = page(Kind::Key, &filter, sort, None, 10).into_sql();
+                let plan = sqlx::query(&format!("EXPLAIN QUERY PLAN {statement}"))
+                    .fetch_all(&mut *store.readers.acquire().await.unwrap())
+                    .await
+                    .unwrap();
+                let plan: Vec<String> = plan.iter().map(|step| step.get("detail")).collect();
+                assert!(plan.iter().any(|step| step.contains(way)), "{filter:?} {column:?}: {plan:?}");
+                let scans = |step: &&String| step.starts_with("SCAN") && *step != "SCAN place";
+                assert_eq!(plan.iter().find(scans), None, "{filter:?} {column:?}: {plan:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_is_looked_for_as_it_is() {
+        for (part, expected) in [("a", "%a%"), ("50%", "%50\\%%"), ("a_b", "%a\\_b%"), ("\\", "%\\\\%")] {
+            assert_eq!(pattern(part), expected);
+        }
+    }
+}

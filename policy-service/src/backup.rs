@@ -54,12 +54,20 @@ pub async fn backup(arguments: &Backup) -> Result<(), Box<dyn Error>> {
     let from = arguments.database.file()?;
     let (from, to) = (from.as_path(), arguments.file.as_path());
     let named = |error: store::Error| format!("--database (POLICY_DATABASE) {}: {error}", arguments.database.url);
+    if !from.exists() {
+        return Err(named_file(&arguments.database.url, from).into());
+    }
     check_target(from, to).await?;
     let part = Part::beside(to).map_err(|error| format!("{} cannot be written: {error}", to.display()))?;
     copy::copy(from, &part.0).await.map_err(named)?;
     part.keep(to).map_err(|error| format!("{} cannot be written: {error}", to.display()))?;
     stderr::say(format_args!("the database is in {}", to.display()));
     Ok(())
+}
+
+/// What is wrong with a database that is not there.
+fn named_file(url: &str, file: &Path) -> String {
+    format!("--database (POLICY_DATABASE) {url}: there is no file {}", file.display())
 }
 
 /// Refuses to replace a database that is in use, and what is no backup.

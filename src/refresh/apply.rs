@@ -137,7 +137,7 @@ impl Refresh {
         if let Some(held) = around.held.standing() {
             if falls_back(&page.header, held) && around.held.unconfirmed().is_none() {
                 around.report.event(RefreshEvent::RefusedRollback);
-                let what = "`revision` is below the one held, and the epoch is the same";
+                let what = "`revision` is below the one held, and the epoch is the same; expected a higher `revision` or another `epoch`";
                 return self.refused(&fetch.path, what, around);
             }
             let same = held.page.is_some() && page.header.next.is_none() && held.page == Some(page.digest());

@@ -96,7 +96,7 @@ impl fmt::Display for Error {
                 write!(f, "port {port} is taken by {holder}; end that, or choose another: make run {variable}=<port>")
             }
             Self::NotReplaced { text, found } => {
-                write!(f, "`{text}` stands {found} times in the configuration, not once")
+                write!(f, "`{text}` stands {found} times in the configuration, not once; are two ports the same?")
             }
             Self::Exited { program, status, log } => {
                 write!(f, "{program} ended ({status}); the end of its log:\n{log}")

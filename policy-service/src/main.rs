@@ -6,6 +6,7 @@ use std::{
     error::Error,
     io::{IsTerminal as _, Write as _},
     process::ExitCode,
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -21,6 +22,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+/// The version and the commit of this build; Cargo alone knows no commit, `make build` does. This file reads it and the library
+/// does not, so a new commit compiles this file and nothing else.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    format!("{} (commit {})", env!("CARGO_PKG_VERSION"), option_env!("KEYGATE_COMMIT").unwrap_or("unknown"))
+});
+
 /// Characters of an administrator's token below which the log warns of it: 16 at random have more than 90 bits.
 const SHORT_TOKEN: usize = 16;
 
@@ -34,7 +41,7 @@ async fn main() -> ExitCode {
         .log_internal_errors(false)
         .with_env_filter(filter)
         .init();
-    let arguments = Cli::read();
+    let arguments = Cli::read(&VERSION);
     if let Err(error) = outlive_a_full_file() {
         tracing::warn!(%error, "a file that reaches the limit of its size will end this program");
     }
@@ -91,7 +98,7 @@ async fn serve(arguments: Serve) -> Result<(), Box<dyn Error>> {
     stop_on_signal(stopping.clone())?;
     // The one line on stdout; whoever started the service reads the port from it. It may be closed already.
     let _ = writeln!(std::io::stdout(), "listening on http://{address}");
-    tracing::info!(%address, revision = state.revision, epoch = state.epoch, "serving");
+    tracing::info!(version = *VERSION, %address, revision = state.revision, epoch = state.epoch, "serving");
 
     let watch = tokio::spawn({
         let store = store.clone();

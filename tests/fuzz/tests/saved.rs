@@ -10,7 +10,9 @@
 
 use std::{fs, panic, path::Path};
 
+use keygate::policy::{page::Page, unknown::UnknownFields};
 use keygate_fuzz::{TARGETS, Target};
+use serde_json::Value;
 
 fn target(name: &str) -> &'static Target {
     TARGETS.iter().find(|target| target.name == name).expect("a target")
@@ -69,3 +71,28 @@ macro_rules! targets {
 }
 
 targets!(configuration, page, feed, shard, stored, usage, head);
+
+/// Whether the filter takes a page with all its rows.
+fn is_taken_whole(bytes: &[u8]) -> bool {
+    let Ok(page) = Page::scan(bytes.to_vec()) else { return false };
+    page.rows(0..usize::MAX, &mut UnknownFields::default()).all(|row| row.is_ok())
+}
+
+#[test]
+fn what_the_filter_takes_whole_is_valid_by_the_documented_schema() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let schema = fs::read(root.join("../../docs/policy-page.schema.json")).unwrap();
+    let validator = jsonschema::options().build(&serde_json::from_slice(&schema).unwrap()).unwrap();
+    let seeds = (target("page").seeds)();
+    let saved = fs::read_dir(root.join("saved/page")).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
+    let inputs: Vec<_> = damaged(&seeds).chain(saved).chain(seeds.iter().cloned()).collect();
+    let mut taken = 0;
+    for input in inputs.iter().filter(|input| is_taken_whole(input)) {
+        // A number beyond all bounds, in a field that nobody reads, is JSON that not everybody reads.
+        let Ok(page) = serde_json::from_slice::<Value>(input) else { continue };
+        let wrong: Vec<_> = validator.iter_errors(&page).map(|error| error.to_string()).collect();
+        assert!(wrong.is_empty(), "{wrong:?}: {page}");
+        taken += 1;
+    }
+    assert!(taken > 100, "{taken} of {} pages were taken", inputs.len());
+}

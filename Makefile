@@ -68,6 +68,13 @@ lint: ## Formatting, Clippy (the core alone, with the shell, the whole workspace
 	@.tools/bin/cargo-deny $(LOCKED) --workspace check bans licenses sources
 	@tools/advisories
 
+# Asks before it builds: what may not be released should not take twenty minutes to say so.
+.PHONY: release
+release: ## What TAG=v0.1.0 releases: `make build` and target/SHA256SUMS; refuses another version, or files that differ
+	@tools/release check "$(TAG)"
+	@$(MAKE) build
+	@tools/release sums "$(TAG)"
+
 .PHONY: clean
 clean: ## Remove what was built; what was fetched stays in .tools
 	cargo clean

@@ -38,7 +38,8 @@ case "$1" in
         program "$work/release/policy-service" :
         program "$work/release/soak" '[ "$1" != arm ] || cp "$2" "$3"'
         for name in release/bench release/bench-scale debug/stack; do program "$work/$name" 'echo "ran $*" >> "$CALLS"'; done
-        for name in trim hint; do program "$work/debug/$name" 'cp "$1" "$2"'; done
+        program "$work/debug/trim" 'cp "$1" "$2"; echo "trim to commit $3" >> "$CALLS"'
+        program "$work/debug/hint" '[ -n "$HINT" ] && cp "$1" "$2"'
         for name in keygate soak_trap bench_calls; do program "$work/wasm32-unknown-unknown/filter/$name.wasm" :; done
         program "$work/wasm32-unknown-unknown/compared/bench_noop.wasm" : ;;
 esac"#;
@@ -60,7 +61,7 @@ impl Place {
         // The only error is that there was none.
         let _ = fs::remove_dir_all(&folder);
         let place = Self { folder };
-        for file in ["Makefile", "tools/need", "tools/finish", "tools/wasm-cargo"] {
+        for file in ["Makefile", "tools/need", "tools/finish", "tools/commit", "tools/wasm-cargo"] {
             place.write(file, &read(file));
             fs::set_permissions(place.folder.join(file), fs::Permissions::from_mode(0o755)).expect("a mode");
         }
@@ -104,9 +105,17 @@ impl Place {
         command.env("PATH", format!("{}:{path}", self.folder.join("bin").display()));
         command.env("CALLS", self.folder.join("calls")).env("CARGO_HOME", self.folder.join("cargo"));
         command.env("SENT", "sent").env("WASM_OPT", "wasm-opt version 108").current_dir(&self.folder);
-        for variable in
-            ["ENVOY", "ENVOY_VERSION", "CARGO_TARGET_DIR", "WASM_TOOLCHAIN", "MAKEFLAGS", "MAKELEVEL", "LOCKED"]
-        {
+        for variable in [
+            "ENVOY",
+            "ENVOY_VERSION",
+            "CARGO_TARGET_DIR",
+            "WASM_TOOLCHAIN",
+            "MAKEFLAGS",
+            "MAKELEVEL",
+            "LOCKED",
+            "HINT",
+            "KEYGATE_COMMIT",
+        ] {
             command.env_remove(variable);
         }
         command
@@ -280,5 +289,50 @@ fn cargo_may_work_in_a_folder_of_any_name() {
         for ran in ["ran run", "ran demo", "ran --filters target/bench/filters"] {
             assert!(calls.contains(ran), "{folder}: no `{ran}` in {calls}");
         }
+    }
+}
+
+#[test]
+fn the_tool_on_probation_can_be_left_out() {
+    for (argument, is_built) in [(None, true), (Some("HINT="), false)] {
+        let place = Place::new(&format!("hint-{is_built}"));
+        place.program("rustc", &format!("echo '{}'", place.folder.join("rust").display()));
+        assert_passes(place.command("make").arg("build").args(argument));
+        assert!(place.has("target/keygate.wasm"), "{argument:?}");
+        assert_eq!(place.calls().contains("-p hint"), is_built, "{argument:?}: {}", place.calls());
+    }
+}
+
+#[test]
+fn a_build_names_its_commit_or_says_that_it_is_unknown() {
+    let place = Place::new("commit");
+    place.program("rustc", &format!("echo '{}'", place.folder.join("rust").display()));
+    // The folder is not the top of the working tree that it lies in, as a tarball that was unpacked in another project.
+    assert_passes(place.command("make").arg("build"));
+    assert!(place.calls().contains("trim to commit unknown\n"), "{}", place.calls());
+    let commit = |variable: &str| {
+        let output = output(place.command("tools/commit").env("KEYGATE_COMMIT", variable));
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    for good in ["unknown", "0123abc", "0123456789ab-modified", &"f".repeat(40)] {
+        assert_eq!(commit(good).as_deref(), Some(good));
+    }
+    for bad in ["main", "0123ab", "0123abC", "0123abc-dirty", "0123abc; ls", "v0.1.0", &"f".repeat(41)] {
+        assert_eq!(commit(bad), None, "{bad}");
+    }
+    let git = |arguments: &[&str]| {
+        let names = ["-c", "user.name=n", "-c", "user.email=n@example.com", "-c", "commit.gpgsign=false"];
+        place.command("git").args(names).args(arguments).output().is_ok_and(|output| output.status.success())
+    };
+    // A machine without git has just shown what it can.
+    if git(&["init", "-q"]) {
+        assert_eq!(commit("").as_deref(), Some("unknown"), "no commit yet");
+        assert!(git(&["add", "Makefile"]) && git(&["commit", "-qm", "one"]));
+        let first = commit("").expect("a commit");
+        assert!(first.len() == 12 && first.bytes().all(|byte| byte.is_ascii_hexdigit()), "{first}");
+        place.write("not-known-to-git", "");
+        assert_eq!(commit(""), Some(first.clone()));
+        place.write("Makefile", "");
+        assert_eq!(commit(""), Some(format!("{first}-modified")));
     }
 }

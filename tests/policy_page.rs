@@ -10,15 +10,14 @@
 )]
 
 mod cases;
-
-use std::{fs, path::Path};
+mod schemas;
 
 use cases::{core::Core, table::Group};
-use jsonschema::Validator;
 use keygate::policy::{
     Digest, MAX_APIS, MAX_DENY_POLICIES, MAX_LIST_ENTRIES, MAX_PLANS, MAX_REVISION, MAX_TEXT_BYTES, MAX_UNIX_SECONDS,
     cursor::MAX_CURSOR_BYTES, page::Page, rows::MAX_LIMIT_REQUESTS, unknown::UnknownFields, wire,
 };
+use schemas::{definition, read};
 use serde_json::{Value, json};
 
 /// Objects of `src/policy/wire.rs`, each with the name of its definition in the schema and of its table in the document.
@@ -37,24 +36,6 @@ const OBJECTS: &[(&str, &str)] = &[
     ("Removed", "removed"),
     ("SubscriptionId", "subscription_id"),
 ];
-
-fn read(file: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file))
-        .unwrap_or_else(|error| panic!("{file}: {error}"))
-}
-
-fn schema() -> Value {
-    serde_json::from_str(&read("docs/policy-page.schema.json")).expect("the schema is JSON")
-}
-
-fn validator() -> Validator {
-    jsonschema::options().build(&schema()).expect("a JSON Schema")
-}
-
-/// A definition of the schema; `page` is the schema itself.
-fn definition<'s>(schema: &'s Value, name: &str) -> &'s Value {
-    if name == "page" { schema } else { &schema["$defs"][name] }
-}
 
 /// What a schema or the definition that it refers to says under a keyword.
 fn keyword<'s>(whole: &'s Value, schema: &'s Value, name: &str) -> &'s Value {
@@ -75,7 +56,7 @@ fn is_taken_whole(page: &str) -> bool {
 
 #[test]
 fn every_page_of_the_cases_is_valid() {
-    let validator = validator();
+    let validator = schemas::validator("docs/policy-page");
     let pages: Vec<_> = cases::all_groups()
         .into_iter()
         .filter_map(|(file, group)| Some((file, group.page(cases::core::NOW)?)))
@@ -130,7 +111,7 @@ fn types(kind: &str) -> Option<Value> {
 
 #[test]
 fn the_schema_has_the_fields_that_are_read_with_their_types() {
-    let (whole, source) = (schema(), read("src/policy/wire.rs"));
+    let (whole, source) = (schemas::schema("docs/policy-page"), read("src/policy/wire.rs"));
     let objects = source.matches("read_object!(").count();
     assert_eq!(objects, OBJECTS.len(), "an object of wire.rs has no place in the documents");
     assert_eq!(whole["properties"]["format"]["const"], wire::FORMAT);
@@ -166,7 +147,7 @@ fn the_schema_has_the_fields_that_are_read_with_their_types() {
 
 #[test]
 fn the_limits_of_the_schema_are_those_of_the_code() {
-    let whole = schema();
+    let whole = schemas::schema("docs/policy-page");
     for (place, limit) in [
         ("/$defs/text/maxLength", MAX_TEXT_BYTES),
         ("/$defs/optional_text/maxLength", MAX_TEXT_BYTES),
@@ -320,7 +301,7 @@ fn bad_pages() -> Vec<Value> {
 
 #[test]
 fn what_the_filter_refuses_or_leaves_out_the_schema_refuses() {
-    let validator = validator();
+    let validator = schemas::validator("docs/policy-page");
     for page in bad_pages() {
         let text = page.to_string();
         let shown: String = text.chars().take(200).collect();
@@ -332,7 +313,7 @@ fn what_the_filter_refuses_or_leaves_out_the_schema_refuses() {
 /// The nearest neighbours of the bad pages, on the good side.
 #[test]
 fn what_only_permits_nothing_is_valid() {
-    let validator = validator();
+    let validator = schemas::validator("docs/policy-page");
     let entries = json!(["a", 5, null, ["b"], {"c": 1}, true, ""]);
     let full = "x".repeat(MAX_TEXT_BYTES);
     for page in [
@@ -368,62 +349,12 @@ fn what_only_permits_nothing_is_valid() {
     }
 }
 
-/// What stands in the column of types.
-fn type_name(whole: &Value, property: &Value) -> String {
-    if let Some(name) = property["$ref"].as_str().and_then(|place| place.strip_prefix("#/$defs/")) {
-        return match name {
-            "optional_text" => "text".to_owned(),
-            "revision" => "revision".to_owned(),
-            "counts" => "object".to_owned(),
-            name => name.to_owned(),
-        };
-    }
-    if property.get("const").is_some() {
-        return property["const"].to_string();
-    }
-    let named = |kind: &str| match kind {
-        "array" => match property["items"]["$ref"].as_str().and_then(|place| place.strip_prefix("#/$defs/")) {
-            Some(items) => format!("list of {items}"),
-            None => "list of strings".to_owned(),
-        },
-        kind => kind.to_owned(),
-    };
-    match &property["type"] {
-        Value::String(kind) => named(kind),
-        Value::Array(kinds) => named(kinds[0].as_str().expect("a type")),
-        _ => match property["anyOf"][0].get("$ref") {
-            Some(_) => type_name(whole, &property["anyOf"][0]),
-            None if property["description"].as_str().is_some_and(|text| text.contains("an integer")) => {
-                "integer".to_owned()
-            }
-            None => "object".to_owned(),
-        },
-    }
-}
-
 #[test]
 fn the_tables_of_the_document_are_those_of_the_schema() {
-    let (whole, document) = (schema(), read("docs/policy-page.md"));
     let source = read("src/policy/wire.rs");
     for (object, name) in OBJECTS {
-        let definition = definition(&whole, name);
-        let mut right = vec!["| field | type | absent | meaning |".to_owned(), "|---|---|---|---|".to_owned()];
-        for (field, _) in fields(&source, object) {
-            let property = &definition["properties"][&field];
-            let required = definition["required"].as_array().is_some_and(|names| names.contains(&json!(field)));
-            let absent = match property.get("default") {
-                _ if required => "required".to_owned(),
-                Some(default) => format!("`{default}`"),
-                None => "none".to_owned(),
-            };
-            let meaning = property["description"].as_str().expect("a description");
-            right.push(format!("| `{field}` | {} | {absent} | {meaning} |", type_name(&whole, property)));
-        }
-        let (begin, end) = (format!("<!-- {name} -->"), format!("<!-- /{name} -->"));
-        let found = document.split(&begin).nth(1).and_then(|rest| rest.split(&end).next());
-        let found = found.unwrap_or_else(|| panic!("docs/policy-page.md has no {begin}")).trim();
-        let right = right.join("\n");
-        assert!(found == right, "docs/policy-page.md: between {begin} and {end} should stand\n\n{right}\n\n");
+        let fields = fields(&source, object);
+        schemas::hold_table("docs/policy-page", name, fields.iter().map(|(field, _)| field.as_str()));
     }
 }
 
@@ -434,7 +365,7 @@ fn the_example_is_a_policy_and_decides() {
     let scanned = Page::scan(text.clone().into_bytes()).expect("a page");
     assert!(scanned.unknown.fields().is_empty() && scanned.left_out.is_empty());
     let page: Value = serde_json::from_str(&text).expect("JSON");
-    assert!(validator().is_valid(&page));
+    assert!(schemas::validator("docs/policy-page").is_valid(&page));
     for (row, key) in page["keys"].as_array().unwrap().iter().zip(["production", "sandbox", "old", "crawler"]) {
         assert_eq!(row["sha256"], Digest::of(format!("example-{key}-key").as_bytes()).to_hex());
     }

@@ -39,6 +39,28 @@ fn close(schema: &mut Value) {
     }
 }
 
+#[test]
+fn what_differs_from_its_description_is_noticed() {
+    let api = json!({"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}, "hosts":
+        {"type": ["array", "null"], "items": {"$ref": "#/components/schemas/Host"}}}});
+    let host = json!({"type": "object", "properties": {"port": {"type": "integer", "minimum": 1}}});
+    let document = json!({"components": {"schemas": {"Api": api, "Host": host}}});
+    let schema = json!({"$ref": "#/components/schemas/Api"});
+    let found = |value: Value| wrong(&document, &schema, &value).len();
+    assert_eq!(found(json!({"id": "a", "hosts": [{"port": 1}, {}]})), 0);
+    for value in [
+        json!(["a"]),
+        json!({}),
+        json!({"id": 1}),
+        json!({"id": "a", "more": 1}),
+        json!({"id": "a", "hosts": {}}),
+        json!({"id": "a", "hosts": [{"port": 0}]}),
+        json!({"id": "a", "hosts": [{"name": "h"}]}),
+    ] {
+        assert_eq!(found(value.clone()), 1, "{value}");
+    }
+}
+
 fn rules_or_one(rule: &Value) -> Vec<&str> {
     rule.as_array()
         .map_or_else(|| vec![rule.as_str().unwrap()], |rules| rules.iter().map(|rule| rule.as_str().unwrap()).collect())

@@ -161,7 +161,7 @@ pub fn find<'a>(head: &Head<'a>, sources: &[CredentialSource]) -> Found<'a> {
             CredentialSource::Header { name } => {
                 for value in head.values(name.as_bytes()) {
                     // One value is one credential: it is not read again without its scheme.
-                    if sources.iter().any(|other| takes(other, name, value)) {
+                    if sources.iter().any(|other| taken(other, name, value).is_some()) {
                         continue;
                     }
                     found.carried.note(place);
@@ -169,7 +169,10 @@ pub fn find<'a>(head: &Head<'a>, sources: &[CredentialSource]) -> Found<'a> {
                 }
             }
             CredentialSource::Scheme { name, scheme } => {
-                for credential in head.values(name.as_bytes()).flat_map(|value| schemed(value, scheme)) {
+                for credential in head
+                    .values(name.as_bytes())
+                    .flat_map(|value| schemed(value, scheme, |rest| ends(sources, name, rest)))
+                {
                     found.carried.note(place);
                     found.push(Cow::Borrowed(credential));
                 }
@@ -190,7 +193,10 @@ pub fn find<'a>(head: &Head<'a>, sources: &[CredentialSource]) -> Found<'a> {
                 }
             }
             CredentialSource::Basic { part } => {
-                for encoded in head.values(b"authorization").flat_map(|value| schemed(value, "basic")) {
+                for encoded in head
+                    .values(b"authorization")
+                    .flat_map(|value| schemed(value, "basic", |rest| ends(sources, "authorization", rest)))
+                {
                     found.carried.note(place);
                     match basic(encoded, *part) {
                         _ if encoded.is_empty() => {}
@@ -204,14 +210,20 @@ pub fn find<'a>(head: &Head<'a>, sources: &[CredentialSource]) -> Found<'a> {
     found
 }
 
-/// Whether a source with a scheme takes this value of the header.
-fn takes(source: &CredentialSource, name: &str, value: &[u8]) -> bool {
+/// Whether a credential of this header ends before `rest`, because a source takes that with its scheme: proxies join lines
+/// with commas.
+fn ends(sources: &[CredentialSource], name: &str, rest: &[u8]) -> bool {
+    sources.iter().any(|source| taken(source, name, rest).is_some_and(|taken| !taken.is_empty()))
+}
+
+/// What a source with a scheme takes of this value of the header; `None` if its scheme does not begin the value.
+fn taken<'v>(source: &CredentialSource, name: &str, value: &'v [u8]) -> Option<&'v [u8]> {
     let scheme = match source {
         CredentialSource::Scheme { name: of, scheme } if of == name => scheme.as_bytes(),
         CredentialSource::Basic { .. } if name == "authorization" => b"basic",
-        _ => return false,
+        _ => return None,
     };
-    after_scheme(trim_blanks(value), scheme).is_some()
+    after_scheme(trim_blanks(value), scheme)
 }
 
 fn trim_blanks(mut value: &[u8]) -> &[u8] {
@@ -223,7 +235,11 @@ fn trim_blanks(mut value: &[u8]) -> &[u8] {
 
 /// The credentials of one scheme in a header's value. Envoy joins several `authorization` headers with a comma, so a new
 /// one may begin behind each comma; a comma that no scheme follows belongs to the credential.
-pub(crate) fn schemed<'v>(value: &'v [u8], scheme: &str) -> impl Iterator<Item = &'v [u8]> {
+pub(crate) fn schemed<'v>(
+    value: &'v [u8],
+    scheme: &str,
+    ends: impl Fn(&[u8]) -> bool,
+) -> impl Iterator<Item = &'v [u8]> {
     let mut rest = trim_blanks(value);
     let scheme = scheme.as_bytes().to_vec();
     std::iter::from_fn(move || {
@@ -232,7 +248,7 @@ pub(crate) fn schemed<'v>(value: &'v [u8], scheme: &str) -> impl Iterator<Item =
                 rest = behind_comma(rest);
                 continue;
             };
-            let end = next_of_scheme(after, &scheme);
+            let end = next_credential(after, &ends);
             let (credential, tail) = after.split_at_checked(end).unwrap_or((after, &[]));
             rest = behind_comma(tail);
             return Some(trim_blanks(credential));
@@ -256,14 +272,14 @@ fn behind_comma(value: &[u8]) -> &[u8] {
     }
 }
 
-/// Where the comma stands behind which the scheme begins anew; the end if it does not.
-fn next_of_scheme(value: &[u8], scheme: &[u8]) -> usize {
+/// Where the comma stands behind which another credential begins; the end if none does.
+fn next_credential(value: &[u8], begins: impl Fn(&[u8]) -> bool) -> usize {
     let commas = value.iter().enumerate().filter(|(_, byte)| **byte == b',');
     commas
         .map(|(comma, _)| comma)
         .find(|&comma| {
             let tail = value.get(comma..).unwrap_or_default();
-            after_scheme(behind_comma(tail), scheme).is_some_and(|rest| !rest.is_empty())
+            begins(behind_comma(tail))
         })
         .unwrap_or(value.len())
 }

@@ -105,12 +105,25 @@ fn credentials_of_a_scheme_end_where_the_next_begins() {
         ("Basic b, Bearer a", &["a"]),
         ("Basic b, Bearer a, Bearer c", &["a", "c"]),
         ("Basic Bearer a", &[]),
+        ("Bearer a,Basic b", &["a"]),
+        ("Bearer a, Basic", &["a, Basic"]),
+        ("Bearer a,Digest b", &["a,Digest b"]),
         ("Bearer Bearer a", &["Bearer a"]),
     ] {
         let found: Vec<_> =
-            schemed(value.as_bytes(), "Bearer").map(|found| std::str::from_utf8(found).unwrap()).collect();
+            schemed(value.as_bytes(), "Bearer", |rest| ends(&[bearer(), basic()], "authorization", rest))
+                .map(|found| std::str::from_utf8(found).unwrap())
+                .collect();
         assert_eq!(found, expected, "{value:?}");
     }
+}
+
+fn bearer() -> CredentialSource {
+    CredentialSource::Scheme { name: "authorization".to_owned(), scheme: "Bearer".to_owned() }
+}
+
+fn basic() -> CredentialSource {
+    CredentialSource::Basic { part: BasicPart::Password }
 }
 
 #[test]

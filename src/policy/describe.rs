@@ -2,10 +2,11 @@
 //!
 //! Where the words go, and what is done about it, is for the caller.
 
-/// serde_json's message without the value that it met.
-pub fn describe(error: &serde_json::Error) -> String {
+/// serde_json's message without the value that it met. `of` names what the place is counted in, where that is not the body:
+/// such as ` of the row`.
+pub fn describe(error: &serde_json::Error, of: &str) -> String {
     let message = error.to_string();
-    let place = format!("line {} column {}", error.line(), error.column());
+    let place = format!("line {} column {}{of}", error.line(), error.column());
     let what = match error.classify() {
         serde_json::error::Category::Eof => "ends too early",
         serde_json::error::Category::Syntax => "is not JSON",

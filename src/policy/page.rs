@@ -214,7 +214,7 @@ impl Page {
             .map_err(|error| InvalidPage::NotUtf8 { offset: error.utf8_error().valid_up_to() })?;
         let mut unknown = UnknownFields::default();
         let page: wire::PageIn<'_> =
-            object::from_str(&body, &mut unknown).map_err(|error| InvalidPage::Json(describe(&error)))?;
+            object::from_str(&body, &mut unknown).map_err(|error| InvalidPage::Json(describe(&error, "")))?;
         if page.format != wire::FORMAT {
             return Err(InvalidPage::Format(page.format));
         }
@@ -224,7 +224,7 @@ impl Page {
         let SmallRows { places: small_rows, left_out, .. } = small;
         let removed = match page.removed {
             Some(raw) if header.base.is_some() => {
-                let invalid = |error| InvalidPage::Json(format!("`removed`: {}", describe(&error)));
+                let invalid = |error| InvalidPage::Json(format!("`removed`: {}", describe(&error, " of it")));
                 unknown.enter("removed", None);
                 removed(object::from_str(raw.get(), &mut unknown).map_err(invalid)?)?
             }
@@ -331,7 +331,7 @@ where
     T: TryFrom<W, Error = InvalidRow>,
 {
     let row: W = object::from_str(json, unknown)
-        .map_err(|error| InvalidRow { field: "", problem: Problem::Shape(describe(&error)) })?;
+        .map_err(|error| InvalidRow { field: "", problem: Problem::Shape(describe(&error, " of the row")) })?;
     T::try_from(row)
 }
 

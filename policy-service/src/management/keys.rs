@@ -90,7 +90,7 @@ impl Resource for Key {
     const KIND: Kind = Kind::Key;
     const PREFIX: &'static str = "k-";
     const PATH: &'static str = "/v1/keys";
-    const FILTERS: &'static [&'static str] = &["application", "state", "type", "sha256", "last_used_before"];
+    const FILTERS: &'static [&'static str] = &["application", "owner", "state", "type", "sha256", "last_used_before"];
     const STATES: &'static [&'static str] = &["ACTIVE", "REVOKED"];
     const TYPES: &'static [&'static str] = &["PRODUCTION", "SANDBOX"];
     const SORTS: &'static [(&'static str, Column)] = &[

@@ -283,6 +283,7 @@ resource_handlers!(
     "key",
     filters(
         ("application" = Option<String>, Query, description = "Only those of this application."),
+        ("owner" = Option<String>, Query, description = "Only those whose application is of this owner."),
         ("state" = Option<String>, Query, description = "Only those in this state, ACTIVE or REVOKED."),
         ("type" = Option<String>, Query, description = "Only those of this type, PRODUCTION or SANDBOX."),
         ("sha256" = Option<String>, Query, description = "Only the one with this digest."),
@@ -300,6 +301,7 @@ resource_handlers!(
     "subscription",
     filters(
         ("application" = Option<String>, Query, description = "Only those of this application."),
+        ("owner" = Option<String>, Query, description = "Only those whose application is of this owner."),
         ("api" = Option<String>, Query, description = "Only those to this API."),
         ("state" = Option<String>, Query, description = "Only those in this state."),
         ("plan" = Option<String>, Query, description = "Only those of this plan."),

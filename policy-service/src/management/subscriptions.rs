@@ -156,7 +156,7 @@ impl Resource for Subscription {
     const KIND: Kind = Kind::Subscription;
     const PREFIX: &'static str = "sub-";
     const PATH: &'static str = "/v1/subscriptions";
-    const FILTERS: &'static [&'static str] = &["application", "api", "state", "plan"];
+    const FILTERS: &'static [&'static str] = &["application", "owner", "api", "state", "plan"];
     const STATES: &'static [&'static str] =
         &["UNBLOCKED", "BLOCKED", "PROD_ONLY_BLOCKED", "ON_HOLD", "REJECTED", "TIER_UPDATE_PENDING", "DELETE_PENDING"];
     const SORTS: &'static [(&'static str, Column)] =

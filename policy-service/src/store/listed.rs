@@ -17,7 +17,7 @@ pub struct Filter {
     pub state: Option<String>,
     /// Only those of this type.
     pub r#type: Option<String>,
-    /// Only those of this owner.
+    /// Only those of this owner; of keys and subscriptions, whose application is of this owner.
     pub owner: Option<String>,
     /// Only those of this application.
     pub application: Option<String>,
@@ -191,21 +191,29 @@ fn page<'q>(
 fn conditions<'q>(query: &mut QueryBuilder<'q, Sqlite>, kind: Kind, filter: &'q Filter) {
     let is_unusual = filter.state.as_deref().is_some_and(|state| !USUAL_STATES.contains(&state));
     // SQLite knows nothing of how often a value is there, and would rather walk through all rows of the kind.
+    let has_owner = !matches!(kind, Kind::Key | Kind::Subscription);
     let index = match (&filter.owner, is_unusual) {
-        (Some(_), _) => "INDEXED BY listed_by_owner",
+        (Some(_), _) if has_owner => "INDEXED BY listed_by_owner",
         (None, true) => "INDEXED BY listed_by_state",
-        (None, false) => "",
+        _ => "",
     };
     query.push(format_args!("FROM listed l {index} WHERE l.kind = ")).push_bind(kind.number());
-    for (column, value) in [
-        ("state", &filter.state),
-        ("type", &filter.r#type),
-        ("owner", &filter.owner),
-        ("api", &filter.api),
-        ("plan", &filter.plan),
-    ] {
+    for (column, value) in
+        [("state", &filter.state), ("type", &filter.r#type), ("api", &filter.api), ("plan", &filter.plan)]
+    {
         if let Some(value) = value {
             query.push(format_args!(" AND l.{column} = ")).push_bind(value);
+        }
+    }
+    match &filter.owner {
+        None => {}
+        Some(owner) if has_owner => {
+            query.push(" AND l.owner = ").push_bind(owner);
+        }
+        Some(owner) => {
+            query.push(" AND l.id IN (SELECT v.id FROM listed a INDEXED BY listed_by_owner CROSS JOIN version v ");
+            query.push("ON v.application = a.id AND v.until_revision IS NULL AND v.kind = ").push_bind(kind.number());
+            query.push(" WHERE a.kind = 2 AND a.owner = ").push_bind(owner).push(")");
         }
     }
     if is_unusual {
@@ -266,25 +274,42 @@ mod tests {
             Column::Plan,
             Column::LastUsed,
         ];
-        for (filter, way) in [
-            (all(), "l USING PRIMARY KEY (kind=?)"),
-            (Filter { plan: some(), part: some(), last_used_before: Some(5), ..all() }, "l USING PRIMARY KEY (kind=?)"),
-            (Filter { state: Some("ACTIVE".to_owned()), ..all() }, "l USING PRIMARY KEY (kind=?)"),
+        for (kind, filter, way) in [
+            (Kind::Key, all(), "l USING PRIMARY KEY (kind=?)"),
             (
+                Kind::Key,
+                Filter { plan: some(), part: some(), last_used_before: Some(5), ..all() },
+                "l USING PRIMARY KEY (kind=?)",
+            ),
+            (Kind::Key, Filter { state: Some("ACTIVE".to_owned()), ..all() }, "l USING PRIMARY KEY (kind=?)"),
+            (
+                Kind::Key,
                 Filter { state: Some("BLOCKED".to_owned()), part: some(), ..all() },
                 "INDEX listed_by_state (kind=? AND state=?)",
             ),
-            (Filter { owner: some(), ..all() }, "INDEX listed_by_owner (kind=? AND owner=?)"),
-            (Filter { owner: some(), state: Some("BLOCKED".to_owned()), ..all() }, "INDEX listed_by_owner"),
             (
+                Kind::Application,
+                Filter { owner: some(), ..all() },
+                "l USING INDEX listed_by_owner (kind=? AND owner=?)",
+            ),
+            (Kind::Key, Filter { owner: some(), ..all() }, "INDEX listed_by_owner (kind=? AND owner=?)"),
+            (Kind::Key, Filter { owner: some(), ..all() }, "INDEX version_by_application (application=? AND kind=?)"),
+            (Kind::Subscription, Filter { owner: some(), ..all() }, "l USING PRIMARY KEY (kind=? AND id=?)"),
+            (
+                Kind::Application,
+                Filter { owner: some(), state: Some("BLOCKED".to_owned()), ..all() },
+                "INDEX listed_by_owner",
+            ),
+            (
+                Kind::Key,
                 Filter { application: some(), part: some(), ..all() },
                 "INDEX version_by_application (application=? AND kind=?)",
             ),
-            (Filter { identity: some(), ..all() }, "INDEX version_by_identity (kind=? AND identity=?)"),
+            (Kind::Key, Filter { identity: some(), ..all() }, "INDEX version_by_identity (kind=? AND identity=?)"),
         ] {
             for column in columns {
                 let sort = Sort { column, descending: true };
-                let statement = page(Kind::Key, &filter, sort, None, 10).into_sql();
+                let statement = page(kind, &filter, sort, None, 10).into_sql();
                 let plan = sqlx::query(&format!("EXPLAIN QUERY PLAN {statement}"))
                     .fetch_all(&mut *store.readers.acquire().await.unwrap())
                     .await

@@ -140,6 +140,16 @@ pub extern "C" fn proxy_continue_stream(kind: u32) -> u32 {
     }))
 }
 
+/// Each stream of this host ends with its answer, so none is open that could be closed. That open ones are is seen with a
+/// real Envoy.
+#[unsafe(no_mangle)]
+pub extern "C" fn proxy_close_stream(_kind: u32) -> u32 {
+    number(call("proxy_close_stream", |world, _| {
+        world.violations.push("close_stream of a stream that has ended".to_owned());
+        Err(Status::BadArgument)
+    }))
+}
+
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn proxy_send_local_response(
     status: u32,

@@ -26,7 +26,6 @@ unimplemented_calls! {
     proxy_resolve_shared_queue,
     proxy_dequeue_shared_queue,
     proxy_enqueue_shared_queue,
-    proxy_close_stream,
     proxy_grpc_call,
     proxy_grpc_stream,
     proxy_grpc_send,

@@ -61,7 +61,7 @@ impl Place {
         // The only error is that there was none.
         let _ = fs::remove_dir_all(&folder);
         let place = Self { folder };
-        for file in ["Makefile", "tools/need", "tools/finish", "tools/commit", "tools/wasm-cargo"] {
+        for file in ["Makefile", "tools/need", "tools/finish", "tools/commit", "tools/release", "tools/wasm-cargo"] {
             place.write(file, &read(file));
             fs::set_permissions(place.folder.join(file), fs::Permissions::from_mode(0o755)).expect("a mode");
         }
@@ -335,4 +335,38 @@ fn a_build_names_its_commit_or_says_that_it_is_unknown() {
         place.write("Makefile", "");
         assert_eq!(commit(""), Some(format!("{first}-modified")));
     }
+}
+
+#[test]
+fn only_a_build_of_the_tagged_version_and_of_this_commit_is_released() {
+    let place = Place::new("release");
+    let commit = "0123456789ab";
+    let release = |step: &str, tag: &str, commit: &str| {
+        let mut command = place.command("tools/release");
+        command.args([step, tag]).env("KEYGATE_COMMIT", commit);
+        command
+    };
+    place.write("Cargo.toml", "[workspace.package]\nversion = \"0.1.0\"\n\n[package]\nversion = \"9.9.9\"\n");
+    place.write("CHANGELOG.md", "## Unreleased\n\n## 0.1.0 (not tagged yet)\n");
+    assert_refused(&mut release("check", "v0.1.0", commit), &["CHANGELOG.md"]);
+    place.write("CHANGELOG.md", "## Unreleased\n\n## 0.1.0 (2026-12-01)\n");
+    assert_passes(&mut release("check", "v0.1.0", commit));
+    for tag in ["", "0.1.0", "v0.1.1", "v9.9.9", "v0.1.0-rc"] {
+        assert_refused(&mut release("check", tag, commit), &["expected v0.1.0"]);
+    }
+    assert_refused(&mut release("check", "v0.1.0", "unknown"), &["does not know the commit"]);
+    assert_refused(&mut release("check", "v0.1.0", &format!("{commit}-modified")), &["differ from the commit"]);
+
+    place.program("policy-service", &format!("echo 'policy-service 0.1.0 (commit {commit})'"));
+    fs::create_dir_all(place.folder.join("target/release")).expect("a folder can be made");
+    fs::copy(place.folder.join("bin/policy-service"), place.folder.join("target/release/policy-service"))
+        .expect("a copy");
+    place.write("target/keygate.wasm", "keygate-commit=fedcba987654 ");
+    assert_refused(&mut release("sums", "v0.1.0", commit), &["keygate.wasm is not of commit"]);
+    place.write("target/keygate.wasm", &format!("keygate-commit={commit} "));
+    assert_passes(&mut release("sums", "v0.1.0", commit));
+    let sums = fs::read_to_string(place.folder.join("target/SHA256SUMS")).expect("the sums");
+    assert!(sums.contains("  keygate.wasm\n") && sums.contains("  release/policy-service\n"), "{sums}");
+    place.write("target/keygate.wasm", "keygate-commit=fedcba987654 ");
+    assert_refused(&mut release("sums", "v0.1.0", "fedcba987654"), &["policy-service is not of version"]);
 }

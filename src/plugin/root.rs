@@ -239,10 +239,7 @@ impl RootContext for Root {
         for warning in config.warnings() {
             host::log(LogLevel::Warn, &warning);
         }
-        host::log(
-            LogLevel::Info,
-            &format!("keygate {} (commit {}) is configured", version::VERSION, version::commit()),
-        );
+        host::log(LogLevel::Info, &[version::CONFIGURED, version::commit(), ") is configured"].concat());
         let fingerprints = host::random().map(FingerprintKey::new);
         if fingerprints.is_none() {
             host::log(LogLevel::Warn, NO_RANDOM);

@@ -9,6 +9,8 @@
 #   WASM_TOOLCHAIN   rustup or debian: how wasm32 is built (found out when not given)
 #   CARGO_TARGET_DIR where Cargo works; what `make build` leaves is under target/ all the same
 #   LOCKED           empty to let Cargo change Cargo.lock
+#   HINT             empty to build the module without tools/hint
+#   KEYGATE_COMMIT   the commit that the versions name, where git cannot say it (a tarball)
 
 SHELL := /bin/sh
 .SHELLFLAGS := -ec
@@ -18,6 +20,13 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 LOCKED ?= --locked
 # Recipes read it from the environment, in double quotes: whatever is in its name, a blank too, a shell sees one word.
 export KEYGATE_WORK := $(or $(value CARGO_TARGET_DIR),target)
+# The last step of a module, see tools/finish.
+HINT ?= tools/hint
+export HINT
+FINISHERS := -p trim $(if $(HINT),-p hint)
+# Before Cargo builds a program that names its commit. Nothing else gets the variable: what reads it is compiled anew for each
+# commit, and these are two binaries without their libraries. The module gets its commit after linking (tools/trim).
+AT_COMMIT := commit=$$(tools/commit); KEYGATE_COMMIT=$$commit
 MODULE := --profile filter --config tools/module.toml
 # Envoy compiles the module once for each process; what is larger than this takes it noticeably longer.
 MODULE_MAX_BYTES := 450000
@@ -59,6 +68,13 @@ lint: ## Formatting, Clippy (the core alone, with the shell, the whole workspace
 	@.tools/bin/cargo-deny $(LOCKED) --workspace check bans licenses sources
 	@tools/advisories
 
+# Asks before it builds: what may not be released should not take twenty minutes to say so.
+.PHONY: release
+release: ## What TAG=v0.1.0 releases: `make build` and target/SHA256SUMS; refuses another version, or files that differ
+	@tools/release check "$(TAG)"
+	@$(MAKE) build
+	@tools/release sums "$(TAG)"
+
 .PHONY: clean
 clean: ## Remove what was built; what was fetched stays in .tools
 	cargo clean
@@ -71,7 +87,7 @@ filter:
 	@tools/need cargo wasm-opt
 	tools/wasm-cargo rustc $(MODULE) $(LOCKED) -p keygate --lib --crate-type cdylib
 	@mkdir -p target
-	cargo build -q $(LOCKED) -p trim -p hint
+	cargo build -q $(LOCKED) $(FINISHERS)
 	@tools/finish "$$KEYGATE_WORK/debug" "$$KEYGATE_WORK/wasm32-unknown-unknown/filter/keygate.wasm" target/keygate.wasm
 	@size=$$(wc -c < target/keygate.wasm); echo "target/keygate.wasm: $$size bytes"; \
 		[ $$size -le $(MODULE_MAX_BYTES) ] || { echo "that is more than $(MODULE_MAX_BYTES), the bound on it"; exit 1; }
@@ -79,7 +95,7 @@ filter:
 .PHONY: policy-service
 policy-service:
 	@tools/need cargo cc
-	cargo build --release $(LOCKED) -p policy-service
+	$(AT_COMMIT) cargo build --release $(LOCKED) -p policy-service
 	@mkdir -p target/release
 	@[ "$$KEYGATE_WORK" -ef target ] || install "$$KEYGATE_WORK/release/policy-service" target/release/policy-service
 
@@ -102,7 +118,7 @@ test-core:
 test-tools:
 	$(title) 'what the module goes through after linking'
 	@tools/need cargo cc
-	cargo test $(LOCKED) -p hint
+	cargo test $(LOCKED) $(FINISHERS)
 
 .PHONY: test-filter
 test-filter:
@@ -194,8 +210,8 @@ SOAK_MODULE := "$$KEYGATE_WORK/wasm32-unknown-unknown/filter/soak_trap.wasm"
 soak-module:
 	@tools/need cargo cc wasm-opt
 	tools/wasm-cargo build $(MODULE) $(LOCKED) -p keygate-soak-trap
-	cargo build --release $(LOCKED) -p keygate-soak
-	cargo build -q $(LOCKED) -p trim -p hint
+	$(AT_COMMIT) cargo build --release $(LOCKED) -p keygate-soak
+	cargo build -q $(LOCKED) $(FINISHERS)
 	@mkdir -p target/soak
 	@"$$KEYGATE_WORK/release/soak" arm $(SOAK_MODULE) $(SOAK_MODULE).armed
 	@tools/finish "$$KEYGATE_WORK/debug" $(SOAK_MODULE).armed target/soak/keygate.wasm
@@ -236,6 +252,6 @@ bench-filters:
 	tools/wasm-cargo build $(MODULE) $(LOCKED) -p keygate-bench-calls
 	@mkdir -p $(BENCH_FILTERS)
 	@install -m 644 "$$KEYGATE_WORK/wasm32-unknown-unknown/compared/"bench_*.wasm $(BENCH_FILTERS)
-	cargo build -q $(LOCKED) -p trim -p hint
+	cargo build -q $(LOCKED) $(FINISHERS)
 	@tools/finish "$$KEYGATE_WORK/debug" "$$KEYGATE_WORK/wasm32-unknown-unknown/filter/bench_calls.wasm" $(BENCH_FILTERS)/bench_calls.wasm \
 		$(CALLS_PLAYED)

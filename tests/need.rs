@@ -38,7 +38,8 @@ case "$1" in
         program "$work/release/policy-service" :
         program "$work/release/soak" '[ "$1" != arm ] || cp "$2" "$3"'
         for name in release/bench release/bench-scale debug/stack; do program "$work/$name" 'echo "ran $*" >> "$CALLS"'; done
-        for name in trim hint; do program "$work/debug/$name" 'cp "$1" "$2"'; done
+        program "$work/debug/trim" 'cp "$1" "$2"; echo "trim to commit $3" >> "$CALLS"'
+        program "$work/debug/hint" '[ -n "$HINT" ] && cp "$1" "$2"'
         for name in keygate soak_trap bench_calls; do program "$work/wasm32-unknown-unknown/filter/$name.wasm" :; done
         program "$work/wasm32-unknown-unknown/compared/bench_noop.wasm" : ;;
 esac"#;
@@ -60,7 +61,7 @@ impl Place {
         // The only error is that there was none.
         let _ = fs::remove_dir_all(&folder);
         let place = Self { folder };
-        for file in ["Makefile", "tools/need", "tools/finish", "tools/wasm-cargo"] {
+        for file in ["Makefile", "tools/need", "tools/finish", "tools/commit", "tools/release", "tools/wasm-cargo"] {
             place.write(file, &read(file));
             fs::set_permissions(place.folder.join(file), fs::Permissions::from_mode(0o755)).expect("a mode");
         }
@@ -104,9 +105,17 @@ impl Place {
         command.env("PATH", format!("{}:{path}", self.folder.join("bin").display()));
         command.env("CALLS", self.folder.join("calls")).env("CARGO_HOME", self.folder.join("cargo"));
         command.env("SENT", "sent").env("WASM_OPT", "wasm-opt version 108").current_dir(&self.folder);
-        for variable in
-            ["ENVOY", "ENVOY_VERSION", "CARGO_TARGET_DIR", "WASM_TOOLCHAIN", "MAKEFLAGS", "MAKELEVEL", "LOCKED"]
-        {
+        for variable in [
+            "ENVOY",
+            "ENVOY_VERSION",
+            "CARGO_TARGET_DIR",
+            "WASM_TOOLCHAIN",
+            "MAKEFLAGS",
+            "MAKELEVEL",
+            "LOCKED",
+            "HINT",
+            "KEYGATE_COMMIT",
+        ] {
             command.env_remove(variable);
         }
         command
@@ -281,4 +290,83 @@ fn cargo_may_work_in_a_folder_of_any_name() {
             assert!(calls.contains(ran), "{folder}: no `{ran}` in {calls}");
         }
     }
+}
+
+#[test]
+fn the_tool_on_probation_can_be_left_out() {
+    for (argument, is_built) in [(None, true), (Some("HINT="), false)] {
+        let place = Place::new(&format!("hint-{is_built}"));
+        place.program("rustc", &format!("echo '{}'", place.folder.join("rust").display()));
+        assert_passes(place.command("make").arg("build").args(argument));
+        assert!(place.has("target/keygate.wasm"), "{argument:?}");
+        assert_eq!(place.calls().contains("-p hint"), is_built, "{argument:?}: {}", place.calls());
+    }
+}
+
+#[test]
+fn a_build_names_its_commit_or_says_that_it_is_unknown() {
+    let place = Place::new("commit");
+    place.program("rustc", &format!("echo '{}'", place.folder.join("rust").display()));
+    // The folder is not the top of the working tree that it lies in, as a tarball that was unpacked in another project.
+    assert_passes(place.command("make").arg("build"));
+    assert!(place.calls().contains("trim to commit unknown\n"), "{}", place.calls());
+    let commit = |variable: &str| {
+        let output = output(place.command("tools/commit").env("KEYGATE_COMMIT", variable));
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    for good in ["unknown", "0123abc", "0123456789ab-modified", &"f".repeat(40)] {
+        assert_eq!(commit(good).as_deref(), Some(good));
+    }
+    for bad in ["main", "0123ab", "0123abC", "0123abc-dirty", "0123abc; ls", "v0.1.0", &"f".repeat(41)] {
+        assert_eq!(commit(bad), None, "{bad}");
+    }
+    let git = |arguments: &[&str]| {
+        let names = ["-c", "user.name=n", "-c", "user.email=n@example.com", "-c", "commit.gpgsign=false"];
+        place.command("git").args(names).args(arguments).output().is_ok_and(|output| output.status.success())
+    };
+    // A machine without git has just shown what it can.
+    if git(&["init", "-q"]) {
+        assert_eq!(commit("").as_deref(), Some("unknown"), "no commit yet");
+        assert!(git(&["add", "Makefile"]) && git(&["commit", "-qm", "one"]));
+        let first = commit("").expect("a commit");
+        assert!(first.len() == 12 && first.bytes().all(|byte| byte.is_ascii_hexdigit()), "{first}");
+        place.write("not-known-to-git", "");
+        assert_eq!(commit(""), Some(first.clone()));
+        place.write("Makefile", "");
+        assert_eq!(commit(""), Some(format!("{first}-modified")));
+    }
+}
+
+#[test]
+fn only_a_build_of_the_tagged_version_and_of_this_commit_is_released() {
+    let place = Place::new("release");
+    let commit = "0123456789ab";
+    let release = |step: &str, tag: &str, commit: &str| {
+        let mut command = place.command("tools/release");
+        command.args([step, tag]).env("KEYGATE_COMMIT", commit);
+        command
+    };
+    place.write("Cargo.toml", "[workspace.package]\nversion = \"0.1.0\"\n\n[package]\nversion = \"9.9.9\"\n");
+    place.write("CHANGELOG.md", "## Unreleased\n\n## 0.1.0 (not tagged yet)\n");
+    assert_refused(&mut release("check", "v0.1.0", commit), &["CHANGELOG.md"]);
+    place.write("CHANGELOG.md", "## Unreleased\n\n## 0.1.0 (2026-12-01)\n");
+    assert_passes(&mut release("check", "v0.1.0", commit));
+    for tag in ["", "0.1.0", "v0.1.1", "v9.9.9", "v0.1.0-rc"] {
+        assert_refused(&mut release("check", tag, commit), &["expected v0.1.0"]);
+    }
+    assert_refused(&mut release("check", "v0.1.0", "unknown"), &["does not know the commit"]);
+    assert_refused(&mut release("check", "v0.1.0", &format!("{commit}-modified")), &["differ from the commit"]);
+
+    place.program("policy-service", &format!("echo 'policy-service 0.1.0 (commit {commit})'"));
+    fs::create_dir_all(place.folder.join("target/release")).expect("a folder can be made");
+    fs::copy(place.folder.join("bin/policy-service"), place.folder.join("target/release/policy-service"))
+        .expect("a copy");
+    place.write("target/keygate.wasm", "keygate-commit=fedcba987654 ");
+    assert_refused(&mut release("sums", "v0.1.0", commit), &["keygate.wasm is not of commit"]);
+    place.write("target/keygate.wasm", &format!("keygate-commit={commit} "));
+    assert_passes(&mut release("sums", "v0.1.0", commit));
+    let sums = fs::read_to_string(place.folder.join("target/SHA256SUMS")).expect("the sums");
+    assert!(sums.contains("  keygate.wasm\n") && sums.contains("  release/policy-service\n"), "{sums}");
+    place.write("target/keygate.wasm", "keygate-commit=fedcba987654 ");
+    assert_refused(&mut release("sums", "v0.1.0", "fedcba987654"), &["policy-service is not of version"]);
 }

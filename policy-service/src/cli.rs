@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{
-    Args, Parser, Subcommand,
+    Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
@@ -14,7 +14,7 @@ use crate::{
 
 /// The policy service of keygate: manages APIs, applications, keys and subscriptions, and feeds them to gateways.
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(about)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -23,8 +23,10 @@ pub struct Cli {
 
 impl Cli {
     /// Reads the command line, or ends the program. An error names the variables of the arguments that it is about.
-    pub fn read() -> Self {
-        Self::try_parse().unwrap_or_else(|error| {
+    /// `--version` prints `version`.
+    pub fn read(version: &'static str) -> Self {
+        let matches = Self::command().version(version).try_get_matches();
+        matches.and_then(|matches| Self::from_arg_matches(&matches)).unwrap_or_else(|error| {
             let variables = variables(&error);
             if variables.is_empty() {
                 error.exit();

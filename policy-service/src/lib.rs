@@ -1,7 +1,7 @@
 //! The policy service of keygate: an administrator manages APIs, applications, keys and subscriptions; gateways hold
 //! them as a policy that the service feeds to them.
 //!
-//! In reading order: [`cli`] says what can be asked of the program, [`server`] has the routes and [`openapi`] their
+//! In reading order: [`program`] is the program, [`cli`] says what can be asked of it, [`server`] has the routes and [`openapi`] their
 //! description, [`auth`] who may use them, [`guesses`] what wrong credentials cost [`request_id`] how requests are named in the log and [`problem`] how errors look. [`management`] changes the policy, [`store`] keeps it with its recent past in one
 //! SQLite file, [`feed`] tells it to gateways, [`usage`] hears from them what was
 //! used. [`import`] brings many rows at once, [`backup`] writes the whole database to a file and takes it back.
@@ -19,6 +19,7 @@ pub mod import;
 pub mod management;
 pub mod openapi;
 pub mod problem;
+pub mod program;
 pub mod request_id;
 pub mod server;
 pub mod stderr;

@@ -683,3 +683,14 @@ async fn a_new_epoch_is_another_policy() {
     assert_ne!(after["epoch"], before["epoch"]);
     assert_eq!((&after["revision"], &after["plans"]), (&before["revision"], &before["plans"]));
 }
+
+#[test]
+fn the_version_names_the_commit_or_says_that_it_is_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = program(folder.path(), &["--version"]).output().unwrap();
+    // Cargo has the variable where `make` built the program, and so has this test.
+    let commit = option_env!("KEYGATE_COMMIT").unwrap_or("unknown");
+    let expected = format!("policy-service {} (commit {commit})\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    assert!(output.status.success() && output.stderr.is_empty());
+}

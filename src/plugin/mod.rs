@@ -9,6 +9,7 @@ mod memory;
 mod metrics;
 mod root;
 mod streams;
+mod version;
 
 use std::{
     cell::{Cell, RefCell},

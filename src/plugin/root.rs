@@ -13,7 +13,7 @@ use super::{
     host::{self, CalloutError, LogLevel, SharedData},
     http,
     metrics::Metrics,
-    streams,
+    streams, version,
 };
 use crate::{
     config::{self, Mode, PolicySource},
@@ -239,7 +239,7 @@ impl RootContext for Root {
         for warning in config.warnings() {
             host::log(LogLevel::Warn, &warning);
         }
-        host::log(LogLevel::Info, concat!("keygate ", env!("CARGO_PKG_VERSION"), " is configured"));
+        host::log(LogLevel::Info, &[version::CONFIGURED, version::commit(), ") is configured"].concat());
         let fingerprints = host::random().map(FingerprintKey::new);
         if fingerprints.is_none() {
             host::log(LogLevel::Warn, NO_RANDOM);
@@ -327,8 +327,8 @@ fn head<'a>(policy: &'a PolicySource, method: &'a str, path: &'a str) -> Vec<(&'
         (":path", path),
         (":authority", policy.authority.as_str()),
         ("accept", "application/json"),
-        ("user-agent", concat!("keygate/", env!("CARGO_PKG_VERSION"))),
-        ("keygate-version", env!("CARGO_PKG_VERSION")),
+        ("user-agent", version::USER_AGENT),
+        ("keygate-version", version::VERSION),
     ];
     headers.extend(policy.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     headers.extend(policy.authorization.iter().map(|value| ("authorization", value.as_str())));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::{
-    host::{Answer, Cluster, Envoy, Request},
+    host::{Answer, Cluster, Envoy, LogLevel, Request},
     policy::*,
 };
 
@@ -152,4 +152,12 @@ fn a_cluster_that_appears_later_is_found() {
         envoy.run_for(Duration::from_secs(40));
         assert_eq!(envoy.worker(1).request(payments()).verdict(), "allowed", "{missing:?}");
     }
+}
+
+#[test]
+fn a_build_without_a_commit_says_so_at_configuration() {
+    let envoy = Envoy::new(configuration([])).feed(|_| Answer::Pending).started();
+    let expected = format!("keygate {} (commit unknown) is configured", env!("CARGO_PKG_VERSION"));
+    let lines = envoy.log(LogLevel::Info);
+    assert!(lines.contains(&expected), "{lines:?}");
 }

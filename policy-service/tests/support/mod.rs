@@ -13,8 +13,9 @@
 pub mod follower;
 pub mod program;
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::LazyLock, time::Duration};
 
+use jsonschema::Validator;
 use policy_service::{
     auth::{Administrator, Gateways},
     feed::{self, Feed},
@@ -26,6 +27,12 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+/// The documented schema of a page.
+static PAGE: LazyLock<Validator> = LazyLock::new(|| {
+    let schema = serde_json::from_str(include_str!("../../../docs/policy-page.schema.json")).unwrap();
+    jsonschema::options().build(&schema).unwrap()
+});
 
 pub const TOKEN: &str = "the-administrators-token";
 
@@ -187,8 +194,15 @@ impl Service {
         self.request(Method::GET, path).basic_auth("gw", Some("secret"))
     }
 
+    /// Asks for a page as the unlimited gateway. Each page that comes is valid by its documented schema.
     pub async fn feed(&self, path: &str) -> Answer {
-        send(self.poll(path)).await
+        let answer = send(self.poll(path)).await;
+        if answer.status == 200 {
+            let page = answer.whole();
+            let wrong: Vec<_> = PAGE.iter_errors(&page).map(|error| error.to_string()).collect();
+            assert!(wrong.is_empty(), "{path}: {wrong:?} in {page}");
+        }
+        answer
     }
 
     pub async fn revision(&self) -> i64 {

@@ -10,7 +10,12 @@
 
 use std::{fs, panic, path::Path};
 
+use keygate::{
+    policy::{page::Page, unknown::UnknownFields},
+    usage::report::Report,
+};
 use keygate_fuzz::{TARGETS, Target};
+use serde_json::Value;
 
 fn target(name: &str) -> &'static Target {
     TARGETS.iter().find(|target| target.name == name).expect("a target")
@@ -69,3 +74,54 @@ macro_rules! targets {
 }
 
 targets!(configuration, page, feed, shard, stored, usage, head);
+
+fn schema(document: &str) -> jsonschema::Validator {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../docs/{document}.schema.json"));
+    jsonschema::options().build(&serde_json::from_slice(&fs::read(path).unwrap()).unwrap()).unwrap()
+}
+
+/// All inputs that a target is held on.
+fn inputs(name: &str) -> Vec<Vec<u8>> {
+    let saved = Path::new(env!("CARGO_MANIFEST_DIR")).join("saved").join(name);
+    let saved = fs::read_dir(saved).into_iter().flatten().map(|entry| fs::read(entry.unwrap().path()).unwrap());
+    let seeds = (target(name).seeds)();
+    damaged(&seeds).chain(saved).chain(seeds.iter().cloned()).collect()
+}
+
+/// Whether the filter takes a page with all its rows.
+fn is_taken_whole(bytes: &[u8]) -> bool {
+    let Ok(page) = Page::scan(bytes.to_vec()) else { return false };
+    page.rows(0..usize::MAX, &mut UnknownFields::default()).all(|row| row.is_ok())
+}
+
+#[test]
+fn what_the_filter_takes_whole_is_valid_by_the_documented_schema() {
+    let validator = schema("policy-page");
+    let inputs = inputs("page");
+    let mut taken = 0;
+    for input in inputs.iter().filter(|input| is_taken_whole(input)) {
+        // A number beyond all bounds, in a field that nobody reads, is JSON that not everybody reads.
+        let Ok(page) = serde_json::from_slice::<Value>(input) else { continue };
+        let wrong: Vec<_> = validator.iter_errors(&page).map(|error| error.to_string()).collect();
+        assert!(wrong.is_empty(), "{wrong:?}: {page}");
+        taken += 1;
+    }
+    assert!(taken > 100, "{taken} of {} pages were taken", inputs.len());
+}
+
+#[test]
+fn what_is_taken_as_a_report_is_valid_by_the_documented_schema() {
+    let validator = schema("usage-report");
+    let inputs = inputs("usage");
+    let mut taken = 0;
+    // The first byte says what an input is.
+    for input in inputs.iter().filter_map(|input| input.split_first().filter(|(kind, _)| *kind % 3 == 2)) {
+        let Ok(report) = serde_json::from_slice::<Report<'_>>(input.1) else { continue };
+        let Ok(json) = serde_json::from_slice::<Value>(input.1) else { continue };
+        if report.check(1_748_736_123).is_ok() {
+            assert!(validator.is_valid(&json), "{json}");
+            taken += 1;
+        }
+    }
+    assert!(taken > 0, "none of {} was taken", inputs.len());
+}

@@ -1,9 +1,13 @@
-//! Takes out of a linked module the callbacks that keygate does not need: `trim IN.wasm OUT.wasm`.
+//! Takes out of a linked module the callbacks that keygate does not need, and writes the commit into it that it was built
+//! from: `trim IN.wasm OUT.wasm COMMIT`.
 //!
 //! The SDK exports every callback of the ABI, and Envoy makes each call whose export it finds: on a request that is six
 //! calls into the VM for nothing. So what is not on the list is no export any more, and what only that reached is dropped,
 //! along with the names that nobody reads. Where the module has a callback of its own, that one is
 //! exported in place of the SDK's. It knows nothing else of the module.
+//!
+//! The commit is written here and not compiled in, because compiling and linking the module takes most of a minute, and each
+//! commit would cost it.
 
 use std::{env, process::ExitCode};
 
@@ -26,14 +30,19 @@ const KEPT: &[&str] = &[
 ];
 /// How the names of callbacks begin that take the place of the SDK's: `keygate_on_delete` that of `proxy_on_delete`.
 const OWN: &str = "keygate_on_";
+/// What stands before the commit in `src/plugin/version.rs`. Modules without it are of no commit, as those that keygate is
+/// compared with.
+const MARK: &[u8] = b"keygate-commit=";
+/// Bytes of mark and commit together; the rest is blanks.
+const PLACE_BYTES: usize = 64;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [input, output] = arguments.as_slice() else {
-        eprintln!("usage: trim IN.wasm OUT.wasm");
+    let [input, output, commit] = arguments.as_slice() else {
+        eprintln!("usage: trim IN.wasm OUT.wasm COMMIT");
         return ExitCode::from(2);
     };
-    match trim(input, output) {
+    match trim(input, output, commit) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("trim: {input}: {error}");
@@ -42,7 +51,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn trim(input: &str, output: &str) -> Result<(), String> {
+fn trim(input: &str, output: &str, commit: &str) -> Result<(), String> {
     let mut module = Module::from_file(input).map_err(|error| error.to_string())?;
     let find = |module: &Module, name: &str| {
         module.exports.iter().find(|export| export.name == name).map(|export| export.id())
@@ -58,7 +67,62 @@ fn trim(input: &str, output: &str) -> Result<(), String> {
     dropped.for_each(|export| module.exports.delete(export));
     kept.into_iter().for_each(|(export, name)| module.exports.get_mut(export).name = name.to_owned());
     passes::gc::run(&mut module);
+    let mut written = 0usize;
+    let segments: Vec<_> = module.data.iter().map(|segment| segment.id()).collect();
+    for segment in segments {
+        written = written.saturating_add(stamp(&mut module.data.get_mut(segment).value, commit)?);
+    }
+    if written > 1 {
+        return Err(format!("it has {written} places for a commit, expected one or none"));
+    }
     module.customs = Default::default();
     module.name = None;
     module.emit_wasm_file(output).map_err(|error| error.to_string())
+}
+
+/// Writes the commit behind each mark, and says how many there are.
+fn stamp(data: &mut [u8], commit: &str) -> Result<usize, String> {
+    let mut places = 0usize;
+    let mut from = 0;
+    while let Some(found) = data.get(from..).and_then(|rest| rest.windows(MARK.len()).position(|part| part == MARK)) {
+        let start = from.saturating_add(found).saturating_add(MARK.len());
+        let end = start.saturating_add(PLACE_BYTES.saturating_sub(MARK.len()));
+        let place = data.get_mut(start..end).ok_or("the place for the commit is cut off")?;
+        let bytes = commit.as_bytes();
+        place.fill(b' ');
+        place.get_mut(..bytes.len()).ok_or(format!("the commit {commit} has no room"))?.copy_from_slice(bytes);
+        places = places.saturating_add(1);
+        from = end;
+    }
+    Ok(places)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(commit: &str) -> Vec<u8> {
+        format!("before{:<64}after", format!("keygate-commit={commit}")).into_bytes()
+    }
+
+    #[test]
+    fn the_commit_replaces_the_one_before_and_nothing_else() {
+        for commit in ["unknown", "0123456789ab", "0123456789ab-modified", &"f".repeat(49)] {
+            let mut data = place("0123456789abcdef");
+            assert_eq!(stamp(&mut data, commit), Ok(1));
+            assert_eq!(data, place(commit), "{commit}");
+            assert_eq!(stamp(&mut data, commit), Ok(1));
+            assert_eq!(data, place(commit), "{commit}, again");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_and_what_has_no_place_is_left_as_it_is() {
+        assert!(stamp(&mut place("unknown"), &"f".repeat(50)).is_err());
+        assert!(stamp(&mut b"keygate-commit=unknown".to_vec(), "0123456").is_err());
+        let mut data = b"keygate-commit".to_vec();
+        assert_eq!(stamp(&mut data, "0123456"), Ok(0));
+        assert_eq!(data, b"keygate-commit");
+        assert_eq!(stamp(&mut [place("unknown"), place("unknown")].concat(), "0123456"), Ok(2));
+    }
 }

@@ -87,5 +87,13 @@ async fn every_shipped_configuration_is_accepted_by_envoy() {
         let (status, log) =
             Envoy::refuse(stack.folder(), &EnvoyConfig::new(text), &["--mode", "validate"]).await.unwrap();
         assert!(status.success(), "{}: {log}", file.display());
+        // tools/trim has written the commit into the module, or that it is unknown.
+        let version = format!("keygate {} (commit ", env!("CARGO_PKG_VERSION"));
+        let (_, commit) =
+            log.split_once(&version).unwrap_or_else(|| panic!("{}: no `{version}` in {log}", file.display()));
+        let (commit, _) = commit.split_once(") is configured").unwrap();
+        let module = fs::read(artifacts::filter().unwrap()).unwrap();
+        let written = format!("keygate-commit={commit} ");
+        assert!(module.windows(written.len()).any(|part| part == written.as_bytes()), "{}: {commit}", file.display());
     }
 }

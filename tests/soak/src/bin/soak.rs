@@ -1,7 +1,7 @@
 //! `soak`: runs a soak and prints its report; ends with 1 if anything was not as promised. `soak arm IN OUT`, for the
 //! Makefile, puts the trap into the module.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{path::PathBuf, process::ExitCode, sync::LazyLock, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use keygate_soak::{
@@ -12,8 +12,14 @@ use keygate_soak::{
     run::{self, Options},
 };
 
+/// The version and the commit of this build; Cargo alone knows no commit, `make soak` does.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    format!("{} (commit {})", env!("CARGO_PKG_VERSION"), option_env!("KEYGATE_COMMIT").unwrap_or("unknown"))
+});
+
 /// A real Envoy under load while everything around the filter fails.
 #[derive(Parser)]
+#[command(version = VERSION.as_str())]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -96,7 +102,7 @@ async fn main() -> ExitCode {
         well: if arguments.lying { Feed::Lying } else { Feed::Well },
         armed: arguments.armed,
     };
-    eprintln!("soak: {} s with seed {}", options.seconds, options.seed);
+    eprintln!("soak {}: {} s with seed {}", *VERSION, options.seconds, options.seed);
     ended(run::run(&options).await.map(|outcome| {
         println!("{}", outcome.report());
         outcome.is_good()

@@ -1,7 +1,5 @@
 //! The program: reads the command line, opens the database, serves until it is told to stop.
 
-#![deny(clippy::print_stderr, clippy::print_stdout, reason = "they end the program where nothing can be written")]
-
 use std::{
     error::Error,
     io::{IsTerminal as _, Write as _},
@@ -9,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use policy_service::{
+use crate::{
     auth::{Administrator, Gateways},
     backup,
     cli::{Cli, Command, Database, Serve},
@@ -24,8 +22,9 @@ use tracing_subscriber::EnvFilter;
 /// Characters of an administrator's token below which the log warns of it: 16 at random have more than 90 bits.
 const SHORT_TOKEN: usize = 16;
 
+/// Runs the program, which says `version` of itself, until it is told to stop.
 #[tokio::main]
-async fn main() -> ExitCode {
+pub async fn run(version: &'static str) -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -34,12 +33,12 @@ async fn main() -> ExitCode {
         .log_internal_errors(false)
         .with_env_filter(filter)
         .init();
-    let arguments = Cli::read();
+    let arguments = Cli::read(version);
     if let Err(error) = outlive_a_full_file() {
         tracing::warn!(%error, "a file that reaches the limit of its size will end this program");
     }
     let result = match arguments.command {
-        Command::Serve(arguments) => serve(arguments).await,
+        Command::Serve(arguments) => serve(arguments, version).await,
         Command::Import(arguments) => import::run(&arguments).await,
         Command::Backup(arguments) => backup::backup(&arguments).await,
         Command::Restore(arguments) => backup::restore(&arguments).await,
@@ -54,7 +53,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve(arguments: Serve) -> Result<(), Box<dyn Error>> {
+async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
     server::descriptors::raise();
     let administrator = Administrator::new(&arguments.admin_token)?;
     if arguments.admin_token.len() < SHORT_TOKEN {
@@ -91,7 +90,7 @@ async fn serve(arguments: Serve) -> Result<(), Box<dyn Error>> {
     stop_on_signal(stopping.clone())?;
     // The one line on stdout; whoever started the service reads the port from it. It may be closed already.
     let _ = writeln!(std::io::stdout(), "listening on http://{address}");
-    tracing::info!(%address, revision = state.revision, epoch = state.epoch, "serving");
+    tracing::info!(version, %address, revision = state.revision, epoch = state.epoch, "serving");
 
     let watch = tokio::spawn({
         let store = store.clone();

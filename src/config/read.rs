@@ -7,7 +7,7 @@ use super::{
     json::{Member, Node, Value},
     place::Path,
 };
-use crate::naming;
+use crate::naming::{self, shown};
 
 /// What a string must be, beside its length.
 pub(super) struct Rule {
@@ -44,6 +44,22 @@ impl Place {
     /// The refusal of the string, or the name, `text` that stands here.
     pub fn unexpected_text(&self, text: &str, expected: Expected) -> Fault {
         self.fault(Problem::Unexpected { found: Found::string(text, &self.path), expected })
+    }
+}
+
+impl Found {
+    /// A value that stands at `path`.
+    fn value(value: &Value<'_>, path: &Path) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Boolean(value) => Self::Boolean((!path.is_hidden()).then_some(*value)),
+            Value::Number(text) => {
+                Self::Number { length: text.chars().count(), text: (!path.is_hidden()).then(|| shown(text)) }
+            }
+            Value::String(text) => Self::string(text, path),
+            Value::List(entries) => Self::List { entries: entries.len() },
+            Value::Object(members) => Self::Object { fields: members.len() },
+        }
     }
 }
 

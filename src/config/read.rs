@@ -7,7 +7,10 @@ use super::{
     json::{Member, Node, Value},
     place::Path,
 };
-use crate::naming::{self, shown};
+use crate::{
+    naming::{self, shown},
+    policy::MAX_TEXT_BYTES,
+};
 
 /// What a string must be, beside its length.
 pub(super) struct Rule {
@@ -28,6 +31,14 @@ impl Rule {
         (self.min..=self.max).contains(&text.len()) && (self.holds)(text)
     }
 }
+
+/// An id, a name of a cluster or a key of metadata.
+pub(super) const TEXT: Rule = Rule {
+    min: 1,
+    max: MAX_TEXT_BYTES,
+    of: "without control characters",
+    holds: |text| !text.chars().any(char::is_control),
+};
 
 /// Where something stands.
 #[derive(Clone, Debug)]

@@ -7,9 +7,12 @@
 pub mod cursor;
 mod describe;
 pub mod differing;
+pub mod error;
 pub mod left_out;
+pub mod list;
 pub(crate) mod object;
 pub mod page;
+mod raw;
 pub mod rows;
 mod small;
 pub mod unknown;
@@ -19,6 +22,8 @@ use std::{borrow::Cow, fmt};
 
 use sha2::{Digest as _, Sha256, block_api::compress256};
 
+/// Bytes of a page. Envoy itself ends a callout's body at 32 MiB.
+pub const MAX_PAGE_BYTES: usize = 32 << 20;
 /// Bytes of an id, a name or an owner. They travel in headers (Envoy's default limit for all of them is 60 KiB) and in
 /// shared data, where a record of a key holds at most four.
 pub const MAX_TEXT_BYTES: usize = 256;

@@ -15,7 +15,8 @@ use super::{
 };
 use crate::policy::{
     differing::Differing,
-    page::{Page, RejectedRow, Removed, Row},
+    error::RejectedRow,
+    page::{Page, Removed, Row},
     unknown::UnknownFields,
 };
 

@@ -20,7 +20,8 @@ use super::{
 use crate::policy::{
     Digest,
     differing::Differing,
-    page::{Header, Page, RejectedRow},
+    error::RejectedRow,
+    page::{Header, Page},
     unknown::UnknownFields,
 };
 

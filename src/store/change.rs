@@ -16,8 +16,9 @@ use crate::{
     decision,
     policy::{
         SubscriptionState,
+        error::RejectedRow,
         left_out::Concerns,
-        page::{Page, RejectedRow, Removed, Row},
+        page::{Page, Removed, Row},
         rows::{InvalidRow, Key, Problem},
         unknown::UnknownFields,
     },

@@ -20,7 +20,9 @@ use crate::{
     policy::{
         ApplicationState, SubscriptionState, Text,
         differing::Differing,
-        page::{Header, Page, RejectedRow, Row, SmallList},
+        error::RejectedRow,
+        list::SmallList,
+        page::{Header, Page, Row},
         unknown::UnknownFields,
     },
 };

@@ -7,7 +7,9 @@ use super::{Corrupt, bytes};
 use crate::{
     index::List,
     policy::{
-        page::{CatalogueRows, MAX_PAGE_BYTES, Page, SmallList},
+        MAX_PAGE_BYTES,
+        list::SmallList,
+        page::{CatalogueRows, Page},
         wire,
     },
 };

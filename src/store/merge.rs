@@ -16,8 +16,8 @@ use crate::{
     policy::{
         SubscriptionState, Text,
         differing::Differing,
+        error::RejectedRow,
         left_out::Concerns,
-        page::RejectedRow,
         rows::{InvalidRow, Problem},
     },
 };

@@ -5,7 +5,8 @@ use keygate::{
     policy::{
         MAX_APIS, MAX_DENY_POLICIES, MAX_PLANS, MAX_REVISION, MAX_TEXT_BYTES,
         cursor::{MAX_CURSOR_BYTES, is_cursor},
-        page::{Page, RejectedRow, Row},
+        error::RejectedRow,
+        page::{Page, Row},
         rows::{Api, DenyPolicy, Plan},
         wire,
     },

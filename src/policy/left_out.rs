@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{Digest, Text, list::RowKind, wire::Str};
+use super::{Digest, Text, list::RowKind, text::Str};
 
 /// What a row that is left out speaks of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -15,6 +15,7 @@ pub mod page;
 mod raw;
 pub mod rows;
 mod small;
+pub mod text;
 pub mod unknown;
 pub mod wire;
 

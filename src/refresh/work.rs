@@ -5,8 +5,9 @@ use crate::{
     policy::{error::RejectedRow, page::Page, rows::Problem, unknown::UnknownFields},
     store::{
         Shared, Source, as_u64,
-        build::{Build, BuildError, Step},
+        build::{Build, Step},
         delta::Delta,
+        error::BuildError,
         manifest::Manifest,
     },
 };

@@ -8,9 +8,10 @@ use super::{
     Bank, Corrupt, Entry, Expected, Kind, Place, Shared, Source, as_u64,
     bytes::Reader,
     change::{self, Change, Operation},
+    error::MergeError,
     fingerprint::TagKey,
     manifest::{Manifest, Totals},
-    merge::{self, MergeError, Standing},
+    merge::{self, Standing},
     shard_of,
 };
 use crate::policy::{

@@ -5,13 +5,14 @@
 //! request reads has changed; a build that is dropped half-way is simply overwritten by the next.
 
 use super::{
-    Bank, Corrupt, Entry, Expected, Kind, MAX_SHARDS, Place, Shared, Source, as_u64,
+    Bank, Entry, Expected, Kind, MAX_SHARDS, Place, Shared, Source, as_u64,
     batch::{Batch, Target},
     change,
+    error::{BuildError, MergeError},
     fingerprint::{FingerprintKey, TagKey},
-    lists::{Lists, TooLong},
+    lists::Lists,
     manifest::{Manifest, Totals},
-    merge::{MergeError, Standing},
+    merge::Standing,
     record,
     shard::Shard,
     shards_for,
@@ -61,41 +62,6 @@ pub enum Step {
     Changes(usize),
     /// A shard was written.
     Shard,
-}
-
-/// Why a build stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BuildError {
-    /// Merging stopped.
-    Merge(MergeError),
-    /// The small lists are too long.
-    TooLong(TooLong),
-    /// The policy takes more than `policy.max_bytes`.
-    TooLarge,
-}
-
-impl From<MergeError> for BuildError {
-    fn from(error: MergeError) -> Self {
-        Self::Merge(error)
-    }
-}
-
-impl From<TooLong> for BuildError {
-    fn from(error: TooLong) -> Self {
-        Self::TooLong(error)
-    }
-}
-
-impl From<Corrupt> for BuildError {
-    fn from(error: Corrupt) -> Self {
-        Self::Merge(error.into())
-    }
-}
-
-impl From<super::SharedError> for BuildError {
-    fn from(error: super::SharedError) -> Self {
-        Self::Merge(error.into())
-    }
 }
 
 impl Build {

@@ -9,10 +9,11 @@
 use super::{
     Entry, Shared, Source, as_u64,
     batch::{Batch, Target},
-    build::{BuildError, write_lists, write_manifest},
+    build::{write_lists, write_manifest},
+    error::{BuildError, MergeError},
     lists::Lists,
     manifest::{Manifest, Totals},
-    merge::{MergeError, Standing},
+    merge::Standing,
 };
 use crate::{
     catalogue::Catalogue,

@@ -3,9 +3,10 @@
 //! Values in, values out: which changes concern a shard, and the reading and setting of it, are a batch's (`batch.rs`).
 
 use super::{
-    Corrupt, Kind, SharedError, as_u64,
+    Corrupt, Kind, as_u64,
     bytes::Reader,
     change::{Change, Operation},
+    error::MergeError,
     manifest::Totals,
     record::{self, ApplicationRecord, MAX_APPLICATION_BYTES, NO_ROOM, SubscriptionPart},
     shard::{Record, RecordKey, Shard, ShardWriter},
@@ -21,32 +22,6 @@ use crate::{
         rows::{InvalidRow, Problem},
     },
 };
-
-/// Why merging stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MergeError {
-    /// Another VM writes the same bank.
-    Overtaken,
-    /// A shard that was written before is damaged or gone.
-    Damaged,
-    /// The host failed.
-    Host,
-}
-
-impl From<SharedError> for MergeError {
-    fn from(error: SharedError) -> Self {
-        match error {
-            SharedError::Raced => Self::Overtaken,
-            SharedError::Host => Self::Host,
-        }
-    }
-}
-
-impl From<Corrupt> for MergeError {
-    fn from(_: Corrupt) -> Self {
-        Self::Damaged
-    }
-}
 
 /// What has to stand in a shard before it is rewritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

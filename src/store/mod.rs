@@ -15,6 +15,7 @@ pub mod change;
 pub mod clearing;
 pub mod delta;
 pub mod emptying;
+pub mod error;
 pub mod fingerprint;
 pub mod held;
 pub mod lease;

@@ -10,10 +10,11 @@ use keygate::{
     store::{
         Corrupt, Entry, Kind, Place, Shared, Source,
         batch::{Batch, Target},
-        build::{Build, BuildError, Step},
+        build::{Build, Step},
         bytes,
+        error::{BuildError, MergeError},
         manifest::Totals,
-        merge::{MergeError, Standing},
+        merge::Standing,
         record::{self, ApplicationRecord},
         shard::{Shard, ShardWriter},
     },

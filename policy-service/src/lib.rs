@@ -13,6 +13,7 @@
 pub mod auth;
 pub mod backup;
 pub mod cli;
+pub mod clock;
 pub mod feed;
 pub mod guesses;
 pub mod import;

@@ -11,6 +11,7 @@ use super::{
     subscriptions::{Block, Subscription},
 };
 use crate::{
+    clock::unix_seconds,
     problem::Problem,
     store::{
         Change, Kind, NewRow, Version,
@@ -18,10 +19,7 @@ use crate::{
         read,
         usage::{self, Pair},
     },
-    usage::{
-        quota::{self, Limited},
-        unix_seconds,
-    },
+    usage::quota::{self, Limited},
 };
 
 /// An application.

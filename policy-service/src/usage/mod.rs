@@ -9,10 +9,7 @@ pub mod quota;
 pub mod room;
 pub mod take;
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use axum::{
     Extension, Json as Body,
@@ -28,6 +25,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use self::list::{Asked, HourlyUsage};
 use crate::{
     auth::{Gateway, Gateways},
+    clock::unix_seconds,
     management::{
         body::{Json, objects},
         list::Items,
@@ -112,13 +110,4 @@ pub fn reporting() -> OpenApiRouter<Store> {
 /// What the administrator may do.
 pub fn billing() -> OpenApiRouter<Store> {
     OpenApiRouter::new().routes(routes!(list_usage))
-}
-
-/// The time, in Unix seconds.
-pub fn unix_seconds() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_secs()).ok())
-        .unwrap_or_default()
 }

@@ -8,8 +8,8 @@
 
 use std::collections::HashMap;
 
-use super::unix_seconds;
 use crate::{
+    clock::unix_seconds,
     management::{
         applications::Application,
         plans::{Plan, Unit},

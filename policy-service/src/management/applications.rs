@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    block::Blockable,
+    block::{Block, Blockable},
     check,
     resource::{Reference, Resource, damaged, plain_row, put},
-    subscriptions::{Block, Subscription},
+    subscriptions::Subscription,
 };
 use crate::{
     clock::unix_seconds,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    block::Blockable,
+    block::{Block, Blockable},
     check,
     resource::{Reference, Resource, damaged, document},
 };
@@ -79,30 +79,6 @@ pub enum SubscriptionState {
     TierUpdatePending,
     /// Passes until it is gone.
     DeletePending,
-}
-
-/// A block.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Block {
-    /// Neither key type passes.
-    #[default]
-    Blocked,
-    /// Only sandbox keys pass.
-    ProdOnlyBlocked,
-}
-
-impl Block {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Blocked => "BLOCKED",
-            Self::ProdOnlyBlocked => "PROD_ONLY_BLOCKED",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        [Self::Blocked, Self::ProdOnlyBlocked].into_iter().find(|block| block.as_str() == text)
-    }
 }
 
 impl From<Block> for SubscriptionState {

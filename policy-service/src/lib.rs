@@ -2,7 +2,7 @@
 //! them as a policy that the service feeds to them.
 //!
 //! In reading order: [`cli`] says what can be asked of the program, [`server`] has the routes and [`openapi`] their
-//! description, [`auth`] who may use them, [`guesses`] what wrong credentials cost [`request_id`] how requests are named in the log and [`problem`] how errors look. [`management`] changes the policy, [`store`] keeps it with its recent past in one
+//! description, [`clock`] tells the date, [`auth`] who may use them, [`guesses`] what wrong credentials cost [`request_id`] how requests are named in the log and [`problem`] how errors look. [`management`] changes the policy, [`store`] keeps it with its recent past in one
 //! SQLite file, [`feed`] tells it to gateways, [`usage`] hears from them what was
 //! used. [`import`] brings many rows at once, [`backup`] writes the whole database to a file and takes it back.
 //!

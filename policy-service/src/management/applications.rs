@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use super::{
     block::{Block, Blockable},
     check,
+    quota::limited::{self, Limited},
     resource::{Reference, Resource, damaged, plain_row, put},
     subscriptions::Subscription,
 };
@@ -19,7 +20,6 @@ use crate::{
         read,
         usage::{self, Pair},
     },
-    usage::quota::{self, Limited},
 };
 
 /// An application.
@@ -142,7 +142,7 @@ impl Resource for Application {
     }
 
     async fn settle(&mut self, change: &mut Change, held: Option<&Self>) -> Result<(), Problem> {
-        quota::settle(change, self, held).await
+        limited::settle(change, self, held).await
     }
 
     /// While an application of an owner is blocked, a new one of that owner is, too: it is no way round the block.

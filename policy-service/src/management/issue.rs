@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 use super::{
     check,
     keys::{Key, KeyState, KeyType},
-    resource::{Origin, Outcome, Resource as _, add, create, put, random},
+    pipeline::{Origin, Outcome, add, create},
+    resource::{Resource as _, put, random},
 };
 use crate::{
     clock::unix_seconds,

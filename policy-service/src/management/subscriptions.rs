@@ -11,12 +11,12 @@ use utoipa::ToSchema;
 use super::{
     block::{Block, Blockable},
     check,
+    quota::limited::{self, Limited},
     resource::{Reference, Resource, damaged, document},
 };
 use crate::{
     problem::Problem,
     store::{Change, Kind, NewRow, Version, listed::Column, read, usage::Pair},
-    usage::quota::{self, Limited},
 };
 
 /// Joins application and API to one name. It is a control character, which no id has, so no two pairs have the same.
@@ -225,7 +225,7 @@ impl Resource for Subscription {
     }
 
     async fn settle(&mut self, change: &mut Change, held: Option<&Self>) -> Result<(), Problem> {
-        quota::settle(change, self, held).await
+        limited::settle(change, self, held).await
     }
 
     /// While an owner is blocked at an API, or with an application, a new subscription of that owner lets nothing pass.

@@ -1,11 +1,10 @@
 //! Usage: gateways report it, an administrator bills by it, and plans whose limit it reaches are marked as used up.
 //!
 //! [`take`] takes a report: a batch that is sent again counts nothing twice, and everything that one brings, with the
-//! marks that follow from it ([`quota`]), is one transaction. [`room`] bounds what a gateway can have served, [`list`] shows usage by the hour. The shape of a report is the
+//! marks that follow from it ([`crate::management::quota`]), is one transaction. [`room`] bounds what a gateway can have served, [`list`] shows usage by the hour. The shape of a report is the
 //! filter's own, `keygate::usage::report`.
 
 pub mod list;
-pub mod quota;
 pub mod room;
 pub mod take;
 

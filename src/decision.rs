@@ -25,6 +25,7 @@ use crate::{
     catalogue::{Addressed, Catalogue},
     config::{ApiSource, Config, OnPolicyUnavailable, UnknownApi},
     credential::{self, Carried, Credential, Found},
+    digest::Digest,
     head::Head,
     hostname::Host,
     limit::{
@@ -33,7 +34,7 @@ use crate::{
     },
     path::RequestPath,
     policy::{
-        ApiState, ApplicationState, Digest, KeyState, KeyType, Security, SubscriptionState,
+        ApiState, ApplicationState, KeyState, KeyType, Security, SubscriptionState,
         rows::{Api, Operation},
     },
     reason::Reason,

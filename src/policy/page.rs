@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::{
-    Digest, MAX_PAGE_BYTES, MAX_REVISION, MAX_TEXT_BYTES, Text,
+    MAX_PAGE_BYTES, MAX_REVISION, MAX_TEXT_BYTES, Text,
     cursor::{is_cursor, resolve},
     describe::describe,
     differing::Differing,
@@ -23,7 +23,7 @@ use super::{
     wire,
 };
 
-use crate::index::Index;
+use crate::{digest::Digest, index::Index};
 
 pub use super::small::{CatalogueRows, SmallRow};
 

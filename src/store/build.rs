@@ -18,12 +18,14 @@ use super::{
     shards_for,
     spool::{ReadBack, Spool},
 };
-use crate::policy::{
-    Digest,
-    differing::Differing,
-    error::RejectedRow,
-    page::{Header, Page},
-    unknown::UnknownFields,
+use crate::{
+    digest::Digest,
+    policy::{
+        differing::Differing,
+        error::RejectedRow,
+        page::{Header, Page},
+        unknown::UnknownFields,
+    },
 };
 
 /// Most keys that a policy is believed to announce; `counts` is a hint, and shards are made for it.

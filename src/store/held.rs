@@ -24,12 +24,13 @@ use super::{
 use crate::{
     catalogue::{Addressed, Catalogue},
     decision::{self, Subject, Unreadable},
+    digest::Digest,
     limit::{
         Taking,
         limiter::Limiter,
         quota::{Plans, Quotas, Subscriber},
     },
-    policy::{Digest, page::CatalogueRows},
+    policy::page::CatalogueRows,
 };
 
 /// The policy as one VM holds it.

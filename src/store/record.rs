@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     decision::{Application, Key, Restrictions, Subscription, Texts},
-    policy::{ApplicationState, Digest, KeyState, KeyType, SubscriptionState, Text, rows},
+    digest::Digest,
+    policy::{ApplicationState, KeyState, KeyType, SubscriptionState, Text, rows},
     referer::RefererPattern,
 };
 

@@ -15,7 +15,10 @@ use super::{
     shard::{RecordKey, Shard, ShardWriter},
     shard_of, shards_for,
 };
-use crate::policy::{Digest, SubscriptionState, page::Page};
+use crate::{
+    digest::Digest,
+    policy::{SubscriptionState, page::Page},
+};
 
 fn manifest() -> Manifest {
     Manifest {

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     config::{PolicySource, UsageReports},
     decision::{Key, Subject, Subscription},
-    policy::Digest,
+    digest::Digest,
     reason::Reason,
     refresh::answer::{Answer, Failure},
     store::{Expected, Shared, SharedError, Source, Versioned, memory::Memory},

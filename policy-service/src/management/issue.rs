@@ -3,7 +3,7 @@
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use keygate::policy::{Digest, MAX_UNIX_SECONDS};
+use keygate::{digest::Digest, policy::MAX_UNIX_SECONDS};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

@@ -5,7 +5,8 @@
 
 use keygate::store::{Bank, memory::Memory};
 use keygate::{
-    policy::{Digest, Text, page::Page, rows},
+    digest::Digest,
+    policy::{Text, page::Page, rows},
     referer::RefererPattern,
     store::{
         Corrupt, Entry, Kind, Place, Shared, Source,

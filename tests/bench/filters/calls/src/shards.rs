@@ -5,7 +5,8 @@ use std::{cell::Cell, hint::black_box};
 
 use keygate::{
     decision::Application,
-    policy::{ApplicationState, Digest, KeyState, KeyType, SubscriptionState, Text, rows},
+    digest::Digest,
+    policy::{ApplicationState, KeyState, KeyType, SubscriptionState, Text, rows},
     store::{
         self,
         fingerprint::TagKey,

@@ -6,6 +6,7 @@
 //! - [`policy`]: what a policy consists of, and how its pages are read
 //! - [`config`]: the plugin configuration
 //! - [`digest`]: all that is known of a key
+//! - [`equal`]: whether two slices are the same
 //! - [`naming`]: names that others wrote, as messages repeat them
 //! - [`head`], [`path`], [`hostname`], [`referer`], [`template`]: parts of a request, and the patterns they are held against
 //! - [`credential`]: where a request carries its key
@@ -29,6 +30,7 @@ pub mod credential;
 pub mod decision;
 pub mod digest;
 pub mod edit;
+pub mod equal;
 pub mod head;
 pub mod hostname;
 pub mod index;

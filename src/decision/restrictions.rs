@@ -2,11 +2,11 @@
 
 use super::{Facts, Subject};
 use crate::{
+    equal::equal,
     head::Head,
     policy::rows::Api,
     reason::Reason,
     referer::{MAX_REFERERS, Referer},
-    store::bytes::equal,
 };
 
 /// Refuses a request that a restriction of its key does not permit. Each list that is there must permit it.

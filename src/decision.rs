@@ -7,8 +7,6 @@
 mod again;
 mod identity;
 mod restrictions;
-mod subject;
-mod texts;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -18,8 +16,6 @@ use std::{
 pub use again::decide_again;
 use identity::Caller;
 pub use identity::{EMERGENCY, Identity};
-pub use subject::{Application, Key, Restrictions, Span, Subject, Subscription};
-pub use texts::Texts;
 
 use crate::{
     catalogue::{Addressed, Catalogue},
@@ -38,6 +34,7 @@ use crate::{
         rows::{Api, Operation},
     },
     reason::Reason,
+    subject::{Key, Subject},
     template::Segments,
 };
 

@@ -12,6 +12,7 @@
 //! - [`credential`]: where a request carries its key
 //! - [`catalogue`]: which API a request belongs to, and the other small lists
 //! - [`limit`]: how much of their plans is used up
+//! - [`subject`]: what a policy says of a key, its application and a subscription
 //! - [`reason`], [`decision`]: permit or denial, and why
 //! - [`reply`], [`edit`], [`annotation`], [`outcome`]: what follows from it
 //! - [`open`]: streams that are open, to be decided anew
@@ -45,6 +46,7 @@ pub mod referer;
 pub mod refresh;
 pub mod reply;
 pub mod store;
+pub mod subject;
 pub mod template;
 pub mod usage;
 

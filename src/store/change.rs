@@ -13,7 +13,6 @@ use super::{
     shard::RecordKey,
 };
 use crate::{
-    decision,
     policy::{
         SubscriptionState,
         error::RejectedRow,
@@ -22,6 +21,7 @@ use crate::{
         rows::{InvalidRow, Key, Problem},
         unknown::UnknownFields,
     },
+    subject,
 };
 
 /// What is to be done to a record.
@@ -110,7 +110,7 @@ pub(super) fn of_rows(
                 }
             },
             Ok(Row::Application(row)) => {
-                decision::Application::from(&row).put(&mut payload);
+                subject::Application::from(&row).put(&mut payload);
                 let key = record::key_of_application(tags, row.id.as_bytes());
                 take(Change { operation: Operation::PutApplication, key, payload: &payload });
             }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     catalogue::{Addressed, Catalogue},
-    decision::{self, Subject, Unreadable},
+    decision::{self, Unreadable},
     digest::Digest,
     limit::{
         Taking,
@@ -31,6 +31,7 @@ use crate::{
         quota::{Plans, Quotas, Subscriber},
     },
     policy::page::CatalogueRows,
+    subject::Subject,
 };
 
 /// The policy as one VM holds it.

@@ -12,7 +12,6 @@ use super::{
     shard::{Record, RecordKey, Shard, ShardWriter},
 };
 use crate::{
-    decision,
     index::Index,
     policy::{
         SubscriptionState, Text,
@@ -21,6 +20,7 @@ use crate::{
         left_out::Concerns,
         rows::{InvalidRow, Problem},
     },
+    subject,
 };
 
 /// What has to stand in a shard before it is rewritten.
@@ -221,7 +221,7 @@ fn change_application<'a>(
     let mut reader = Reader::new(change.payload);
     match change.operation {
         Operation::PutApplication => {
-            let new = decision::Application::read(&mut reader)?;
+            let new = subject::Application::read(&mut reader)?;
             let old = record.application.replace(new);
             if brought.application() && old.is_some_and(|old| old != new) {
                 differing.note(|| format!("application `{}`", shown(change.key.rest)));

@@ -12,11 +12,11 @@ use super::{
     shard::RecordKey,
 };
 use crate::{
-    decision::{Application, Key, Restrictions, Subscription, Texts},
     digest::Digest,
     equal::equal,
     policy::{ApplicationState, KeyState, KeyType, SubscriptionState, Text, rows},
     referer::RefererPattern,
+    subject::{Application, Key, Restrictions, Subscription, Texts},
 };
 
 /// Bytes of one key's record. A key with a thousand restrictions of each kind stays below; a longer one is a bad row.

@@ -42,6 +42,7 @@ const FILTER: House = House {
         ("config", &["digest", "naming", "policy", "reason"]),
         ("credential", &["config", "digest", "head"]),
         ("limit", &["digest", "policy"]),
+        ("subject", &["limit", "policy"]),
         (
             "decision",
             &[
@@ -57,16 +58,17 @@ const FILTER: House = House {
                 "policy",
                 "reason",
                 "referer",
+                "subject",
                 "template",
             ],
         ),
-        ("store", &["catalogue", "decision", "digest", "equal", "index", "limit", "policy", "referer"]),
+        ("store", &["catalogue", "decision", "digest", "equal", "index", "limit", "policy", "referer", "subject"]),
         ("annotation", &["config", "decision", "reason"]),
         ("edit", &["config", "credential", "decision", "head", "path"]),
         ("reply", &["config", "head", "limit", "reason"]),
         ("outcome", &["config", "credential", "decision", "edit", "head", "limit", "reason", "reply"]),
         ("refresh", &["config", "index", "policy", "store"]),
-        ("usage", &["config", "decision", "digest", "outcome", "policy", "reason", "refresh", "store"]),
+        ("usage", &["config", "decision", "digest", "outcome", "policy", "reason", "refresh", "store", "subject"]),
         (
             "plugin",
             &[

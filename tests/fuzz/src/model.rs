@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use keygate::{
-    decision::{Application, Key, Restrictions, Subject, Subscription, Texts},
     digest::Digest,
     policy::{
         SubscriptionState,
@@ -12,6 +11,7 @@ use keygate::{
         rows::{self, Api, DenyPolicy, Plan},
     },
     referer::RefererPattern,
+    subject::{Application, Key, Restrictions, Subject, Subscription, Texts},
 };
 
 #[derive(Clone, Debug, Default)]

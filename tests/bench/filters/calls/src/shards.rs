@@ -4,7 +4,6 @@
 use std::{cell::Cell, hint::black_box};
 
 use keygate::{
-    decision::Application,
     digest::Digest,
     policy::{ApplicationState, KeyState, KeyType, SubscriptionState, Text, rows},
     store::{
@@ -13,6 +12,7 @@ use keygate::{
         record::{self, ApplicationRecord, SubscriptionPart},
         shard::{RecordKey, Shard, ShardWriter},
     },
+    subject::Application,
 };
 
 /// All shards of one kind.

@@ -7,6 +7,7 @@
 #   REDIS_SERVER     a Redis binary for the end-to-end tests, instead of Debian's
 #   NGINX            an nginx binary for the end-to-end tests, instead of Debian's
 #   WASM_TOOLCHAIN   rustup or debian: how wasm32 is built (found out when not given)
+#   STRICT_COMPILERS 1 to fail if rustc or wasm-opt is not the one in tools/compilers, instead of a warning
 #   CARGO_TARGET_DIR where Cargo works; what `make build` leaves is under target/ all the same
 #   LOCKED           empty to let Cargo change Cargo.lock
 #   HINT             empty to build the module without tools/hint
@@ -85,11 +86,13 @@ clean: ## Remove what was built; what was fetched stays in .tools
 .PHONY: filter
 filter:
 	@tools/need cargo wasm-opt
+	@tools/check-compilers
 	tools/wasm-cargo rustc $(MODULE) $(LOCKED) -p keygate --lib --crate-type cdylib
 	@mkdir -p target
 	cargo build -q $(LOCKED) $(FINISHERS)
 	@tools/finish "$$KEYGATE_WORK/debug" "$$KEYGATE_WORK/wasm32-unknown-unknown/filter/keygate.wasm" target/keygate.wasm
 	@size=$$(wc -c < target/keygate.wasm); echo "target/keygate.wasm: $$size bytes"; \
+		echo "SHA-256 $$(sha256sum target/keygate.wasm | cut -d ' ' -f 1)"; \
 		[ $$size -le $(MODULE_MAX_BYTES) ] || { echo "that is more than $(MODULE_MAX_BYTES), the bound on it"; exit 1; }
 
 .PHONY: policy-service

@@ -13,8 +13,8 @@ use base64::{
 
 use crate::{
     config::{Ambiguous, BasicPart, CredentialSource},
+    digest::{Digest, hex_digit},
     head::Head,
-    policy::{Digest, hex_digit},
 };
 
 /// Bytes of a credential. Far above any real key, far below what Envoy lets through (60 KiB of headers).

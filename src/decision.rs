@@ -7,8 +7,6 @@
 mod again;
 mod identity;
 mod restrictions;
-mod subject;
-mod texts;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -18,13 +16,12 @@ use std::{
 pub use again::decide_again;
 use identity::Caller;
 pub use identity::{EMERGENCY, Identity};
-pub use subject::{Application, Key, Restrictions, Span, Subject, Subscription};
-pub use texts::Texts;
 
 use crate::{
     catalogue::{Addressed, Catalogue},
     config::{ApiSource, Config, OnPolicyUnavailable, UnknownApi},
     credential::{self, Carried, Credential, Found},
+    digest::Digest,
     head::Head,
     hostname::Host,
     limit::{
@@ -33,10 +30,11 @@ use crate::{
     },
     path::RequestPath,
     policy::{
-        ApiState, ApplicationState, Digest, KeyState, KeyType, Security, SubscriptionState,
+        ApiState, ApplicationState, KeyState, KeyType, Security, SubscriptionState,
         rows::{Api, Operation},
     },
     reason::Reason,
+    subject::{Key, Subject},
     template::Segments,
 };
 

@@ -5,11 +5,14 @@
 //!
 //! - [`policy`]: what a policy consists of, and how its pages are read
 //! - [`config`]: the plugin configuration
+//! - [`digest`]: all that is known of a key
+//! - [`equal`]: whether two slices are the same
 //! - [`naming`]: names that others wrote, as messages repeat them
 //! - [`head`], [`path`], [`hostname`], [`referer`], [`template`]: parts of a request, and the patterns they are held against
 //! - [`credential`]: where a request carries its key
 //! - [`catalogue`]: which API a request belongs to, and the other small lists
 //! - [`limit`]: how much of their plans is used up
+//! - [`subject`]: what a policy says of a key, its application and a subscription
 //! - [`reason`], [`decision`]: permit or denial, and why
 //! - [`reply`], [`edit`], [`annotation`], [`outcome`]: what follows from it
 //! - [`open`]: streams that are open, to be decided anew
@@ -26,7 +29,9 @@ pub mod catalogue;
 pub mod config;
 pub mod credential;
 pub mod decision;
+pub mod digest;
 pub mod edit;
+pub mod equal;
 pub mod head;
 pub mod hostname;
 pub mod index;
@@ -41,6 +46,7 @@ pub mod referer;
 pub mod refresh;
 pub mod reply;
 pub mod store;
+pub mod subject;
 pub mod template;
 pub mod usage;
 

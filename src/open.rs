@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::policy::Digest;
+use crate::digest::Digest;
 
 /// Streams that are decided anew in one tick. Each reads its key and application from shared data, at some 6 µs: 3 ms in
 /// which the worker serves nobody.

@@ -11,7 +11,7 @@
 
 use std::borrow::Cow;
 
-use crate::policy::hex_digit;
+use crate::digest::hex_digit;
 
 /// Bytes of an API's path prefix. Finding an API looks at one prefix of the request's path per segment up to this.
 pub const MAX_PREFIX_BYTES: usize = 1024;

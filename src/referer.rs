@@ -3,7 +3,7 @@
 //! A star stands for any run of characters but never reaches from the host into the path, so that
 //! `https://evil.example/.good.example/` cannot pass for a host below `good.example`.
 
-use crate::store::bytes::equal;
+use crate::equal::equal;
 
 /// Bytes of a referer that are looked at; browsers cut theirs at 4096. A longer one matches nothing.
 pub const MAX_REFERER_BYTES: usize = 4096;

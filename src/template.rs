@@ -1,8 +1,8 @@
 //! Path templates of a plan's operations: `*` or `{name}` is one segment, `**` at the end is any rest.
 
 use crate::{
+    equal::equal,
     path::{MAX_PREFIX_BYTES, RequestPath},
-    store::bytes::equal,
 };
 
 /// Segments of a template. A path is split into one more, and no further.

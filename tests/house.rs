@@ -1,7 +1,19 @@
-//! What must be true of the sources themselves: who may call whom, and how a file begins. Says nothing about behaviour.
+//! What must be true of the sources themselves: who may call whom (`house/floors.rs` has the rooms), and how a file begins.
+//! Says nothing about behaviour.
 
 #![cfg(not(target_arch = "wasm32"))]
-#![allow(clippy::expect_used, reason = "only test code: a panic is how it reports")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    reason = "only test code: a panic is how it reports"
+)]
+
+#[path = "house/floors.rs"]
+mod floors;
+#[path = "house/imports.rs"]
+mod imports;
 
 use std::{
     fs,

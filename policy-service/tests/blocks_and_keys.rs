@@ -12,7 +12,7 @@ mod support;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use keygate::policy::Digest;
+use keygate::digest::Digest;
 use serde_json::{Value, json};
 use support::{Service, digest};
 

@@ -4,7 +4,7 @@
 //! under `policy.headers`, `policy.credentials` and `emergency` gets in here as kind and length only, so neither
 //! `Display` nor `Debug` can tell it.
 
-use super::{json::Value, place::Path};
+use super::place::Path;
 use crate::naming::shown;
 
 /// Why a configuration is refused. It shows as one line:
@@ -230,20 +230,6 @@ impl Fault {
 }
 
 impl Found {
-    /// A value that stands at `path`.
-    pub(super) fn value(value: &Value<'_>, path: &Path) -> Self {
-        match value {
-            Value::Null => Self::Null,
-            Value::Boolean(value) => Self::Boolean((!path.is_hidden()).then_some(*value)),
-            Value::Number(text) => {
-                Self::Number { length: text.chars().count(), text: (!path.is_hidden()).then(|| shown(text)) }
-            }
-            Value::String(text) => Self::string(text, path),
-            Value::List(entries) => Self::List { entries: entries.len() },
-            Value::Object(members) => Self::Object { fields: members.len() },
-        }
-    }
-
     /// A string, or a field's name, that stands at `path`.
     pub(super) fn string(text: &str, path: &Path) -> Self {
         Self::String { length: text.chars().count(), text: (!path.is_hidden()).then(|| shown(text)) }

@@ -3,7 +3,7 @@
 //! The digests are of settings alone. What is stored under them is the store's business.
 
 use super::PolicySource;
-use crate::policy::Digest;
+use crate::digest::Digest;
 
 impl PolicySource {
     /// The digest of all that decides which policy is meant. Without a name that is also what the gateway proves itself
@@ -60,7 +60,7 @@ mod tests {
     use crate::config;
 
     /// The identity and the tag of a configuration.
-    fn of(policy: &str) -> (crate::policy::Digest, u64) {
+    fn of(policy: &str) -> (crate::digest::Digest, u64) {
         let json = format!(r#"{{"policy": {{"cluster": "c"{policy}}}}}"#);
         let policy = config::parse(json.as_bytes(), &|_| None).unwrap().policy;
         (policy.identity(), policy.proof_tag())

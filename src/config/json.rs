@@ -8,12 +8,8 @@ use std::borrow::Cow;
 
 use super::{
     error::{Expected, Fault, Found, Problem},
-    place::Path,
+    place::{MAX_DEPTH, Path},
 };
-
-/// Levels of lists and objects. The deepest that means anything is `policy.credentials.client_secret.env`, four; twice
-/// that leaves room to say what is wrong about deeper ones by name, and the stack that it costs is nothing.
-pub(super) const MAX_DEPTH: usize = 8;
 
 /// A value and where it begins, in bytes from the start of the text.
 #[derive(Clone, Debug)]

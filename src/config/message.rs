@@ -8,7 +8,7 @@ use std::fmt;
 use super::{
     MAX_CONFIG_BYTES,
     error::{Expected, Found, InvalidConfig, Problem, VariableProblem},
-    json::MAX_DEPTH,
+    place::{MAX_DEPTH, counted},
 };
 
 impl std::error::Error for InvalidConfig {}
@@ -130,9 +130,4 @@ fn any_of(names: &[&str]) -> String {
         Some((last, others)) => format!("{} or {last}", others.join(", ")),
         None => "nothing".to_owned(),
     }
-}
-
-/// `1 field`, `2 fields`.
-pub(super) fn counted(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

@@ -27,7 +27,7 @@ pub use error::{Expected, Found, InvalidConfig, Position, Problem, VariableProbl
 pub use fields::{FIELDS, Field, WhenAbsent};
 pub use parse::{MAX_CONFIG_BYTES, MAX_DURATION_MS, MAX_POLICY_BYTES, parse};
 
-use crate::{policy::Digest, reason::Reason};
+use crate::{digest::Digest, reason::Reason};
 
 /// Everything that one plugin configuration says.
 #[derive(Clone, Debug, PartialEq)]

@@ -12,7 +12,7 @@ use super::{
     error::{Fault, InvalidConfig, Problem},
     fields, json,
     place::Path,
-    read::{Item, Object, Place, Rule},
+    read::{Item, Object, Place, Rule, TEXT},
     refusal, request,
     secret::{self, Environment},
 };
@@ -42,14 +42,6 @@ const MAX_USAGE_INTERVAL_MS: u64 = 3_600_000;
 
 /// Bytes of `policy.path` and `usage.path`; the usual limit of servers for a request line is 8 KiB.
 const MAX_PATH_BYTES: usize = 1_024;
-
-/// An id, a name of a cluster or a key of metadata.
-pub(super) const TEXT: Rule = Rule {
-    min: 1,
-    max: MAX_TEXT_BYTES,
-    of: "without control characters",
-    holds: |text| !text.chars().any(char::is_control),
-};
 
 const AUTHORITY: Rule =
     Rule { min: 1, max: MAX_TEXT_BYTES, of: "that are a host with or without port", holds: authority::is_authority };

@@ -1,7 +1,10 @@
 //! Where in a configuration something stands, as errors name it, and whether it may be named at all.
 
-use super::message::counted;
 use crate::naming::shown;
+
+/// Levels of lists and objects. The deepest that means anything is `policy.credentials.client_secret.env`, four; twice
+/// that leaves room to say what is wrong about deeper ones by name, and the stack that it costs is nothing.
+pub(super) const MAX_DEPTH: usize = 8;
 
 /// What stands under these is secret, or tells who is let in: errors name it by kind and length only.
 const HIDDEN: [&str; 3] = ["policy.headers", "policy.credentials", "emergency"];
@@ -50,4 +53,9 @@ impl Path {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+}
+
+/// `1 field`, `2 fields`.
+pub(super) fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

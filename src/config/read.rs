@@ -7,7 +7,10 @@ use super::{
     json::{Member, Node, Value},
     place::Path,
 };
-use crate::naming;
+use crate::{
+    naming::{self, shown},
+    policy::MAX_TEXT_BYTES,
+};
 
 /// What a string must be, beside its length.
 pub(super) struct Rule {
@@ -29,6 +32,14 @@ impl Rule {
     }
 }
 
+/// An id, a name of a cluster or a key of metadata.
+pub(super) const TEXT: Rule = Rule {
+    min: 1,
+    max: MAX_TEXT_BYTES,
+    of: "without control characters",
+    holds: |text| !text.chars().any(char::is_control),
+};
+
 /// Where something stands.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
@@ -44,6 +55,22 @@ impl Place {
     /// The refusal of the string, or the name, `text` that stands here.
     pub fn unexpected_text(&self, text: &str, expected: Expected) -> Fault {
         self.fault(Problem::Unexpected { found: Found::string(text, &self.path), expected })
+    }
+}
+
+impl Found {
+    /// A value that stands at `path`.
+    fn value(value: &Value<'_>, path: &Path) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Boolean(value) => Self::Boolean((!path.is_hidden()).then_some(*value)),
+            Value::Number(text) => {
+                Self::Number { length: text.chars().count(), text: (!path.is_hidden()).then(|| shown(text)) }
+            }
+            Value::String(text) => Self::string(text, path),
+            Value::List(entries) => Self::List { entries: entries.len() },
+            Value::Object(members) => Self::Object { fields: members.len() },
+        }
     }
 }
 

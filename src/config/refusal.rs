@@ -7,7 +7,7 @@ use super::{
     json::Value,
     read::{Item, Object, Rule},
 };
-use crate::{policy::Digest, reason::Reason};
+use crate::{digest::Digest, reason::Reason};
 
 /// Digests in each list of `emergency`. They are for the minutes until the policy says the same; each request is held
 /// against them by binary search, and 2 × 1,000 × 32 bytes are 64 KB in each VM.

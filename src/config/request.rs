@@ -7,8 +7,7 @@ use super::{
     fields,
     header::{self, MAX_NAME_BYTES, TOKEN},
     json::Value,
-    parse::TEXT,
-    read::{Item, Object, Rule},
+    read::{Item, Object, Rule, TEXT},
 };
 
 /// Places where a key may stand. Each is looked at in each request; real gateways have two or three.

@@ -4,7 +4,8 @@
 
 use super::{Denial, Facts, Policy, check_deny_policies, check_endpoint, check_key, check_subscription};
 use crate::{
-    policy::{ApiState, Digest, Security},
+    digest::Digest,
+    policy::{ApiState, Security},
     reason::Reason,
 };
 

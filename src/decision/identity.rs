@@ -1,9 +1,9 @@
 //! Who a request is from, fact by fact: for the headers that go upstream, and for annotations. It decides nothing.
 
-use super::Subject;
 use crate::{
     config::Fact,
     policy::{KeyType, rows::Api},
+    subject::Subject,
 };
 
 /// The application and the key id of a request that an emergency key lets through.

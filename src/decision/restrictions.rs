@@ -1,12 +1,13 @@
 //! What a key is restricted to, held against a request: addresses, referers and APIs.
 
-use super::{Facts, Subject};
+use super::Facts;
 use crate::{
+    equal::equal,
     head::Head,
     policy::rows::Api,
     reason::Reason,
     referer::{MAX_REFERERS, Referer},
-    store::bytes::equal,
+    subject::Subject,
 };
 
 /// Refuses a request that a restriction of its key does not permit. Each list that is there must permit it.

@@ -9,7 +9,7 @@ use crate::{
         self, Credential,
         tests::{Random, every_source, with_random_head},
     },
-    decision::{Key, Subject},
+    subject::{Key, Subject},
 };
 
 /// An edit that outlives its handing over; without a value it removes.

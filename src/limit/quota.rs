@@ -11,10 +11,8 @@ use super::{
     slot::Name,
 };
 use crate::{
-    policy::{
-        Digest,
-        rows::{Limit, Plan, Unit},
-    },
+    digest::Digest,
+    policy::rows::{Limit, Plan, Unit},
     store::Shared,
 };
 

@@ -10,7 +10,8 @@ use super::{
     *,
 };
 use crate::{
-    policy::{Digest, rows::Plan, wire},
+    digest::Digest,
+    policy::{rows::Plan, wire},
     store::{Shared, Source, memory::Memory},
 };
 

@@ -11,12 +11,12 @@ use crate::{
     config::{Mode, Replies},
     credential::{self, Credential},
     decision::{self, Decision, Denial, Facts, Permit},
+    digest::Digest,
     edit::Edit,
     head::{Head, Kind},
     limit::Taking,
     open::{OpenStream, OpenStreams, STREAMS_OF_A_TICK},
     outcome::{self, Counted, Outcome},
-    policy::Digest,
     reason::Reason,
     reply::{self, Reply},
 };

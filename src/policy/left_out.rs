@@ -9,7 +9,8 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{Digest, Text, page::RowKind, wire::Str};
+use super::{Text, list::RowKind, text::Str};
+use crate::digest::Digest;
 
 /// What a row that is left out speaks of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{
+    text::{Entry, Str},
     unknown::UnknownFields,
-    wire::{Entry, Str},
 };
 
 /// A value of a page, read with a note of the fields that keygate does not know.
@@ -190,7 +190,7 @@ macro_rules! read_object {
                     fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                         use $crate::policy::object::{Absent, fill, json_name};
                         $(let mut $field = None;)+
-                        while let Some($crate::policy::wire::Str(name)) = map.next_key()? {
+                        while let Some($crate::policy::text::Str(name)) = map.next_key()? {
                             match &*name {
                                 $(json_name!($field $($json)?) => {
                                     fill(&mut $field, json_name!($field $($json)?), &mut map, self.0)?;

@@ -5,29 +5,27 @@
 //! applications or subscriptions is reported and left out; a bad row of the small lists, whose loss could widen access,
 //! refuses the page. What a page means for the policy held is decided elsewhere.
 
-use std::{fmt, ops::Range};
-
-use serde_json::value::RawValue;
+use std::ops::Range;
 
 use super::{
-    Digest, MAX_REVISION, MAX_TEXT_BYTES, Text,
+    MAX_PAGE_BYTES, MAX_REVISION, MAX_TEXT_BYTES, Text,
     cursor::{is_cursor, resolve},
     describe::describe,
     differing::Differing,
+    error::{InvalidPage, RejectedRow},
     left_out::Concerns,
-    object::{self, Read},
-    rows::{Application, InvalidRow, Key, Problem, Subscription},
+    list::{RowKind, SmallList},
+    object,
+    raw::{parse, place},
+    rows::{Application, InvalidRow, Key, Subscription},
     small::SmallRows,
     unknown::UnknownFields,
     wire,
 };
 
-use crate::index::Index;
+use crate::{digest::Digest, index::Index};
 
-pub use super::small::{CatalogueRows, SmallList, SmallRow};
-
-/// Bytes of a page. Envoy itself ends a callout's body at 32 MiB.
-pub const MAX_PAGE_BYTES: usize = 32 << 20;
+pub use super::small::{CatalogueRows, SmallRow};
 
 /// The first bytes of a text in UTF-8, in UTF-16 (either order) and in UTF-32 (the other order begins as UTF-16 does).
 const BYTE_ORDER_MARKS: [&[u8]; 4] = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff"];
@@ -105,94 +103,6 @@ pub enum Row<'a> {
     Application(Application<'a>),
     /// Of `subscriptions`.
     Subscription(Subscription<'a>),
-}
-
-/// Which long list a row stands in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RowKind {
-    /// `applications`.
-    Application,
-    /// `keys`.
-    Key,
-    /// `subscriptions`.
-    Subscription,
-}
-
-/// A row that was left out, and where it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RejectedRow {
-    /// The list.
-    pub list: &'static str,
-    /// Bytes from the beginning of the page; `None` once the page is gone.
-    pub offset: Option<usize>,
-    /// What is wrong.
-    pub why: InvalidRow,
-    /// What it spoke of.
-    pub concerns: Concerns,
-}
-
-impl fmt::Display for RejectedRow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.offset {
-            Some(offset) => write!(f, "`{}`, row at byte {offset}: {}", self.list, self.why),
-            None => write!(f, "`{}`, row of {}: {}", self.list, self.concerns, self.why),
-        }
-    }
-}
-
-/// Why a page is refused as a whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum InvalidPage {
-    /// It has no bytes.
-    Empty,
-    /// It is longer than [`MAX_PAGE_BYTES`].
-    TooLarge,
-    /// It begins with a byte order mark.
-    ByteOrderMark,
-    /// Its first bytes are those of gzip.
-    Compressed,
-    /// Not UTF-8.
-    NotUtf8 {
-        /// Bytes before the first bad one.
-        offset: usize,
-    },
-    /// Not JSON, or not in the shape of a page.
-    Json(String),
-    /// Another format than [`wire::FORMAT`].
-    Format(u64),
-    /// A field of the header.
-    Header {
-        /// Its name.
-        field: &'static str,
-        /// What is wrong with it.
-        what: &'static str,
-    },
-    /// A bad row in a list whose loss could widen access.
-    Row(Box<RejectedRow>),
-    /// A list is longer than its limit.
-    TooManyRows {
-        /// Its name.
-        list: &'static str,
-        /// The limit.
-        limit: usize,
-    },
-}
-
-impl fmt::Display for InvalidPage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("the body is empty"),
-            Self::TooLarge => write!(f, "the body is longer than {MAX_PAGE_BYTES} bytes"),
-            Self::ByteOrderMark => f.write_str("the body begins with a byte order mark; a page is UTF-8 without one"),
-            Self::Compressed => f.write_str("the body is compressed (gzip); the filter reads plain JSON only"),
-            Self::NotUtf8 { offset } => write!(f, "the body is not UTF-8 at byte {offset}"),
-            Self::Json(what) => write!(f, "the body is not a policy page: {what}"),
-            Self::Format(format) => write!(f, "`format` is {format}, and this filter reads {}", wire::FORMAT),
-            Self::Header { field, what } => write!(f, "`{field}` {what}"),
-            Self::Row(row) => write!(f, "{row}; a page without it could allow too much, so it is refused whole"),
-            Self::TooManyRows { list, limit } => write!(f, "`{list}` has more than {limit} rows"),
-        }
-    }
 }
 
 impl Page {
@@ -307,38 +217,12 @@ impl Page {
     }
 }
 
-impl RowKind {
-    fn list(self) -> &'static str {
-        match self {
-            Self::Application => "applications",
-            Self::Key => "keys",
-            Self::Subscription => "subscriptions",
-        }
-    }
-}
-
 fn row<'a>(kind: RowKind, json: &'a str, unknown: &mut UnknownFields) -> Result<Row<'a>, InvalidRow> {
     Ok(match kind {
         RowKind::Application => Row::Application(parse::<wire::ApplicationRow<'_>, _>(json, unknown)?),
         RowKind::Key => Row::Key(parse::<wire::KeyRow<'_>, _>(json, unknown)?),
         RowKind::Subscription => Row::Subscription(parse::<wire::SubscriptionRow<'_>, _>(json, unknown)?),
     })
-}
-
-pub(super) fn parse<'a, W, T>(json: &'a str, unknown: &mut UnknownFields) -> Result<T, InvalidRow>
-where
-    W: Read<'a>,
-    T: TryFrom<W, Error = InvalidRow>,
-{
-    let row: W = object::from_str(json, unknown)
-        .map_err(|error| InvalidRow { field: "", problem: Problem::Shape(describe(&error, " of the row")) })?;
-    T::try_from(row)
-}
-
-/// Where a raw value of `body` stands in it.
-pub(super) fn place(body: &str, raw: &RawValue) -> Range<usize> {
-    let start = raw.get().as_ptr().addr().saturating_sub(body.as_ptr().addr());
-    start..start.saturating_add(raw.get().len())
 }
 
 fn header(page: &wire::PageIn<'_>, unknown: &mut UnknownFields) -> Result<Header, InvalidPage> {

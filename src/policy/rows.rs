@@ -3,15 +3,16 @@
 //! A row is taken whole or not at all: [`InvalidRow`] names the field and what is wrong. Whether a bad row costs only
 //! itself or its whole page is decided in [`super::page`]. Nothing here decides about requests.
 
-use std::{borrow::Cow, fmt, net::IpAddr};
+use std::{borrow::Cow, fmt};
 
 use ipnet::IpNet;
 
 use super::{
-    ApiState, ApplicationState, Digest, InvalidText, KeyState, KeyType, MAX_LIST_ENTRIES, MAX_UNIX_SECONDS, Security,
-    SubscriptionState, Text, wire,
+    ApiState, ApplicationState, InvalidText, KeyState, KeyType, MAX_LIST_ENTRIES, MAX_UNIX_SECONDS, Security,
+    SubscriptionState, Text, ip_range::parse_range, wire,
 };
 use crate::{
+    digest::Digest,
     hostname::{HostPattern, MAX_SUFFIX_LABELS},
     path::{MAX_PREFIX_SEGMENTS, PathPrefix},
     referer::{MAX_SEARCHED, RefererPattern},
@@ -139,20 +140,6 @@ fn list<'a, T>(
 
 fn bounded<T>(field: &'static str, list: &[T]) -> Result<(), InvalidRow> {
     if list.len() > MAX_LIST_ENTRIES { Err(invalid(field, Problem::TooManyEntries)) } else { Ok(()) }
-}
-
-/// An address or a range, with an IPv4 address that is mapped into IPv6 taken for the IPv4 address that it is.
-pub fn parse_range(text: &str) -> Option<IpNet> {
-    let range = match text.parse::<IpNet>() {
-        Ok(range) => range,
-        Err(_) => IpNet::from(text.parse::<IpAddr>().ok()?),
-    };
-    let IpNet::V6(v6) = range else { return Some(range) };
-    // ::ffff:0:0/96 is where IPv4 is mapped to; a shorter prefix reaches beyond it and stays IPv6.
-    match (v6.addr().to_ipv4_mapped(), v6.prefix_len().checked_sub(96)) {
-        (Some(v4), Some(prefix)) => ipnet::Ipv4Net::new(v4, prefix).ok().map(IpNet::V4),
-        _ => Some(range),
-    }
 }
 
 /// A key.

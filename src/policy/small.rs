@@ -8,25 +8,15 @@ use std::ops::Range;
 use serde_json::value::RawValue;
 
 use super::{
-    MAX_APIS, MAX_DENY_POLICIES, MAX_PLANS,
+    error::{InvalidPage, RejectedRow},
     left_out::Concerns,
+    list::SmallList,
     object::Read,
-    page::{InvalidPage, RejectedRow, parse, place},
+    raw::{parse, place},
     rows::{Api, DenyPolicy, InvalidRow, Plan, Problem},
     unknown::UnknownFields,
     wire,
 };
-
-/// Which small list a row stands in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SmallList {
-    /// `apis`.
-    Apis,
-    /// `plans`.
-    Plans,
-    /// `deny_policies`.
-    DenyPolicies,
-}
 
 /// The rows of the small lists.
 #[derive(Debug, Default, PartialEq)]
@@ -37,26 +27,6 @@ pub struct CatalogueRows {
     pub plans: Vec<Plan>,
     /// Deny policies.
     pub deny_policies: Vec<DenyPolicy>,
-}
-
-impl SmallList {
-    /// Its name in the page.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Apis => "apis",
-            Self::Plans => "plans",
-            Self::DenyPolicies => "deny_policies",
-        }
-    }
-
-    /// How many rows it may have.
-    pub fn limit(self) -> usize {
-        match self {
-            Self::Apis => MAX_APIS,
-            Self::Plans => MAX_PLANS,
-            Self::DenyPolicies => MAX_DENY_POLICIES,
-        }
-    }
 }
 
 /// A row of a small list.

@@ -5,7 +5,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::policy::page::{InvalidPage, Page};
+use crate::policy::{error::InvalidPage, page::Page};
 
 /// Longest `retry-after` that is honoured.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);

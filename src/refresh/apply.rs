@@ -10,11 +10,11 @@ use crate::{
     policy::page::{Header, Page},
     store::{
         Shared, batch,
-        build::{self, Build, BuildError},
+        build::{self, Build},
         emptying::Emptying,
+        error::{BuildError, MergeError},
         held::Look,
         manifest::Manifest,
-        merge::MergeError,
     },
 };
 use std::time::Duration;

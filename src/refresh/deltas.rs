@@ -8,10 +8,9 @@ use crate::{
     policy::page::{Header, Page},
     store::{
         Shared,
-        build::BuildError,
         delta::{self, Delta},
+        error::{BuildError, MergeError},
         manifest::Manifest,
-        merge::MergeError,
     },
 };
 

@@ -88,7 +88,7 @@ enum State {
 }
 
 /// The next page of a full policy, asked for before the work on this one begins: so the service is busy with it
-/// meanwhile. Its answer, at most [`crate::policy::page::MAX_PAGE_BYTES`], waits until its turn.
+/// meanwhile. Its answer, at most [`crate::policy::MAX_PAGE_BYTES`], waits until its turn.
 #[derive(Debug)]
 struct Ahead {
     fetch: Fetch,

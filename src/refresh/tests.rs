@@ -11,8 +11,8 @@ use super::{
 use crate::{
     config::{self, Config},
     decision::{self, Facts},
+    digest::Digest,
     head::Head,
-    policy::Digest,
     store::{Entry, Shared, Source, fingerprint::FingerprintKey, held::Held, memory::Memory},
 };
 

@@ -2,15 +2,12 @@
 
 use super::{Budget, RefreshEvent, Report};
 use crate::{
-    policy::{
-        page::{Page, RejectedRow},
-        rows::Problem,
-        unknown::UnknownFields,
-    },
+    policy::{error::RejectedRow, page::Page, rows::Problem, unknown::UnknownFields},
     store::{
         Shared, Source, as_u64,
-        build::{Build, BuildError, Step},
+        build::{Build, Step},
         delta::Delta,
+        error::BuildError,
         manifest::Manifest,
     },
 };

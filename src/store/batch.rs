@@ -8,14 +8,16 @@ use super::{
     Bank, Corrupt, Entry, Expected, Kind, Place, Shared, Source, as_u64,
     bytes::Reader,
     change::{self, Change, Operation},
+    error::MergeError,
     fingerprint::TagKey,
     manifest::{Manifest, Totals},
-    merge::{self, MergeError, Standing},
+    merge::{self, Standing},
     shard_of,
 };
 use crate::policy::{
     differing::Differing,
-    page::{Page, RejectedRow, Removed, Row},
+    error::RejectedRow,
+    page::{Page, Removed, Row},
     unknown::UnknownFields,
 };
 

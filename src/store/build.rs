@@ -5,23 +5,27 @@
 //! request reads has changed; a build that is dropped half-way is simply overwritten by the next.
 
 use super::{
-    Bank, Corrupt, Entry, Expected, Kind, MAX_SHARDS, Place, Shared, Source, as_u64,
+    Bank, Entry, Expected, Kind, MAX_SHARDS, Place, Shared, Source, as_u64,
     batch::{Batch, Target},
     change,
+    error::{BuildError, MergeError},
     fingerprint::{FingerprintKey, TagKey},
-    lists::{Lists, TooLong},
+    lists::Lists,
     manifest::{Manifest, Totals},
-    merge::{MergeError, Standing},
+    merge::Standing,
     record,
     shard::Shard,
     shards_for,
     spool::{ReadBack, Spool},
 };
-use crate::policy::{
-    Digest,
-    differing::Differing,
-    page::{Header, Page, RejectedRow},
-    unknown::UnknownFields,
+use crate::{
+    digest::Digest,
+    policy::{
+        differing::Differing,
+        error::RejectedRow,
+        page::{Header, Page},
+        unknown::UnknownFields,
+    },
 };
 
 /// Most keys that a policy is believed to announce; `counts` is a hint, and shards are made for it.
@@ -60,41 +64,6 @@ pub enum Step {
     Changes(usize),
     /// A shard was written.
     Shard,
-}
-
-/// Why a build stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BuildError {
-    /// Merging stopped.
-    Merge(MergeError),
-    /// The small lists are too long.
-    TooLong(TooLong),
-    /// The policy takes more than `policy.max_bytes`.
-    TooLarge,
-}
-
-impl From<MergeError> for BuildError {
-    fn from(error: MergeError) -> Self {
-        Self::Merge(error)
-    }
-}
-
-impl From<TooLong> for BuildError {
-    fn from(error: TooLong) -> Self {
-        Self::TooLong(error)
-    }
-}
-
-impl From<Corrupt> for BuildError {
-    fn from(error: Corrupt) -> Self {
-        Self::Merge(error.into())
-    }
-}
-
-impl From<super::SharedError> for BuildError {
-    fn from(error: super::SharedError) -> Self {
-        Self::Merge(error.into())
-    }
 }
 
 impl Build {

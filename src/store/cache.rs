@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use super::fingerprint::Fingerprint;
-use crate::decision::Subject;
+use crate::subject::Subject;
 
 /// Entries that a fingerprint may be among; the one that was asked for least lately makes room.
 const WAYS: usize = 8;
@@ -96,8 +96,8 @@ fn bring_to_front(set: &mut [Entry], way: usize) {
 mod tests {
     use super::*;
     use crate::{
-        decision::{Key, Restrictions, Texts},
         store::fingerprint::FingerprintKey,
+        subject::{Key, Restrictions, Texts},
     };
 
     const SECRET: FingerprintKey = FingerprintKey::new([1; 16]);

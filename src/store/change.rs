@@ -13,14 +13,15 @@ use super::{
     shard::RecordKey,
 };
 use crate::{
-    decision,
     policy::{
         SubscriptionState,
+        error::RejectedRow,
         left_out::Concerns,
-        page::{Page, RejectedRow, Removed, Row},
+        page::{Page, Removed, Row},
         rows::{InvalidRow, Key, Problem},
         unknown::UnknownFields,
     },
+    subject,
 };
 
 /// What is to be done to a record.
@@ -109,7 +110,7 @@ pub(super) fn of_rows(
                 }
             },
             Ok(Row::Application(row)) => {
-                decision::Application::from(&row).put(&mut payload);
+                subject::Application::from(&row).put(&mut payload);
                 let key = record::key_of_application(tags, row.id.as_bytes());
                 take(Change { operation: Operation::PutApplication, key, payload: &payload });
             }

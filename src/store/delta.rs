@@ -9,10 +9,11 @@
 use super::{
     Entry, Shared, Source, as_u64,
     batch::{Batch, Target},
-    build::{BuildError, write_lists, write_manifest},
+    build::{write_lists, write_manifest},
+    error::{BuildError, MergeError},
     lists::Lists,
     manifest::{Manifest, Totals},
-    merge::{MergeError, Standing},
+    merge::Standing,
 };
 use crate::{
     catalogue::Catalogue,
@@ -20,7 +21,9 @@ use crate::{
     policy::{
         ApplicationState, SubscriptionState, Text,
         differing::Differing,
-        page::{Header, Page, RejectedRow, Row, SmallList},
+        error::RejectedRow,
+        list::SmallList,
+        page::{Header, Page, Row},
         unknown::UnknownFields,
     },
 };

@@ -23,13 +23,15 @@ use super::{
 };
 use crate::{
     catalogue::{Addressed, Catalogue},
-    decision::{self, Subject, Unreadable},
+    decision::{self, Unreadable},
+    digest::Digest,
     limit::{
         Taking,
         limiter::Limiter,
         quota::{Plans, Quotas, Subscriber},
     },
-    policy::{Digest, page::CatalogueRows},
+    policy::page::CatalogueRows,
+    subject::Subject,
 };
 
 /// The policy as one VM holds it.

@@ -123,7 +123,7 @@ impl Lease {
 mod tests {
     use super::*;
     use crate::{
-        policy::Digest,
+        digest::Digest,
         store::{memory::Memory, slip::SKEW_MS},
     };
 

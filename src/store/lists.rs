@@ -3,11 +3,13 @@
 //! Kept as JSON, they need no second format: whoever reads the entry reads a page. The rows of one id replace each other,
 //! so a delta can change single ones.
 
-use super::{Corrupt, bytes};
+use super::{Corrupt, bytes, error::TooLong};
 use crate::{
     index::List,
     policy::{
-        page::{CatalogueRows, MAX_PAGE_BYTES, Page, SmallList},
+        MAX_PAGE_BYTES,
+        list::SmallList,
+        page::{CatalogueRows, Page},
         wire,
     },
 };
@@ -18,15 +20,6 @@ pub struct Lists {
     apis: List<String>,
     plans: List<String>,
     deny_policies: List<String>,
-}
-
-/// The lists are longer than they may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooLong {
-    /// Which one.
-    pub list: &'static str,
-    /// How many rows, or in all bytes, it may have.
-    pub limit: usize,
 }
 
 impl Lists {

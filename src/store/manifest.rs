@@ -6,7 +6,7 @@ use super::{
     bytes::{self, Write},
     fingerprint::TagKey,
 };
-use crate::policy::Digest;
+use crate::digest::Digest;
 
 /// What is known of the policy held.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -3,50 +3,25 @@
 //! Values in, values out: which changes concern a shard, and the reading and setting of it, are a batch's (`batch.rs`).
 
 use super::{
-    Corrupt, Kind, SharedError, as_u64,
+    Corrupt, Kind, as_u64,
     bytes::Reader,
     change::{Change, Operation},
+    error::MergeError,
     manifest::Totals,
     record::{self, ApplicationRecord, MAX_APPLICATION_BYTES, NO_ROOM, SubscriptionPart},
     shard::{Record, RecordKey, Shard, ShardWriter},
 };
 use crate::{
-    decision,
     index::Index,
     policy::{
         SubscriptionState, Text,
         differing::Differing,
+        error::RejectedRow,
         left_out::Concerns,
-        page::RejectedRow,
         rows::{InvalidRow, Problem},
     },
+    subject,
 };
-
-/// Why merging stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MergeError {
-    /// Another VM writes the same bank.
-    Overtaken,
-    /// A shard that was written before is damaged or gone.
-    Damaged,
-    /// The host failed.
-    Host,
-}
-
-impl From<SharedError> for MergeError {
-    fn from(error: SharedError) -> Self {
-        match error {
-            SharedError::Raced => Self::Overtaken,
-            SharedError::Host => Self::Host,
-        }
-    }
-}
-
-impl From<Corrupt> for MergeError {
-    fn from(_: Corrupt) -> Self {
-        Self::Damaged
-    }
-}
 
 /// What has to stand in a shard before it is rewritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,7 +221,7 @@ fn change_application<'a>(
     let mut reader = Reader::new(change.payload);
     match change.operation {
         Operation::PutApplication => {
-            let new = decision::Application::read(&mut reader)?;
+            let new = subject::Application::read(&mut reader)?;
             let old = record.application.replace(new);
             if brought.application() && old.is_some_and(|old| old != new) {
                 differing.note(|| format!("application `{}`", shown(change.key.rest)));

@@ -15,6 +15,7 @@ pub mod change;
 pub mod clearing;
 pub mod delta;
 pub mod emptying;
+pub mod error;
 pub mod fingerprint;
 pub mod held;
 pub mod lease;
@@ -34,7 +35,7 @@ mod tests;
 
 use std::{fmt, ops::Deref};
 
-use crate::policy::Digest;
+use crate::digest::Digest;
 
 /// Version of everything that is written; part of every key, so that two versions of the module never read each other's
 /// values.

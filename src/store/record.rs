@@ -7,14 +7,16 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
     Corrupt, as_u64,
-    bytes::{self, Reader, Write},
+    bytes::{Reader, Write},
     fingerprint::TagKey,
     shard::RecordKey,
 };
 use crate::{
-    decision::{Application, Key, Restrictions, Subscription, Texts},
-    policy::{ApplicationState, Digest, KeyState, KeyType, SubscriptionState, Text, rows},
+    digest::Digest,
+    equal::equal,
+    policy::{ApplicationState, KeyState, KeyType, SubscriptionState, Text, rows},
     referer::RefererPattern,
+    subject::{Application, Key, Restrictions, Subscription, Texts},
 };
 
 /// Bytes of one key's record. A key with a thousand restrictions of each kind stays below; a longer one is a bad row.
@@ -275,7 +277,7 @@ pub fn find_subscription<'a>(record: &'a [u8], wanted: &[u8]) -> Result<Found<'a
     let mut reader = Reader::new(parts.rest().get(begin..end).ok_or(Corrupt)?);
     while !reader.is_empty() {
         let SubscriptionPart { api, state, plan, used_up_until } = SubscriptionPart::read(&mut reader)?;
-        if bytes::equal(api, wanted) {
+        if equal(api, wanted) {
             return Ok((application, Some(Subscription { state, plan, used_up_until })));
         }
     }

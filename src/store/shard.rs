@@ -12,6 +12,7 @@ use super::{
     Corrupt,
     bytes::{self, Reader, Write},
 };
+use crate::equal::equal;
 
 /// Records of one shard. A policy of 10 million keys has some 150 in each.
 pub const MAX_SHARD_RECORDS: u32 = 1 << 20;
@@ -80,7 +81,7 @@ impl<'a> Shard<'a> {
             && tag_of(entry) == key.tag
         {
             let (found, value) = self.record(number, entry)?;
-            if bytes::equal(found.rest, key.rest) {
+            if equal(found.rest, key.rest) {
                 return Ok(Some(value));
             }
             number = number.saturating_add(1);

@@ -13,10 +13,9 @@ use std::{cmp::Ordering, mem};
 use super::{
     Corrupt, Entry, Expected, Kind, Shared, Source, as_u64,
     batch::{Batch, Target},
-    build::BuildError,
     bytes,
     change::Change,
-    merge::MergeError,
+    error::{BuildError, MergeError},
     shard_of,
 };
 

@@ -6,15 +6,19 @@ use super::{
     Bank, Corrupt, Entry, Expected, Kind, MAX_SHARDS, MIN_SHARDS, Place, SHARD_KEY_BYTES, Shared, Source,
     batch::{Batch, Target},
     bytes,
+    error::MergeError,
     fingerprint::{FingerprintKey, TagKey},
     manifest::{Manifest, Totals},
     memory::Memory,
-    merge::{MergeError, Standing},
+    merge::Standing,
     record::{self, ApplicationRecord, SubscriptionPart},
     shard::{RecordKey, Shard, ShardWriter},
     shard_of, shards_for,
 };
-use crate::policy::{Digest, SubscriptionState, page::Page};
+use crate::{
+    digest::Digest,
+    policy::{SubscriptionState, page::Page},
+};
 
 fn manifest() -> Manifest {
     Manifest {

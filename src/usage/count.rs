@@ -18,9 +18,9 @@ use super::{
     slot::{self, Changed, Counted, LEVEL_COUNT, SLOTS, UNATTRIBUTED},
 };
 use crate::{
-    decision::Subject,
     reason::Reason,
     store::{Corrupt, Shared, Source},
+    subject::Subject,
 };
 
 /// Subjects that are counted at once, at some 300 bytes: 2.5 MB. A worker serves fewer requests between two ticks; should it

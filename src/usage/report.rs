@@ -9,7 +9,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{MAX_UNIX_SECONDS, Text, object::read_object, wire::Str};
+use crate::policy::{MAX_UNIX_SECONDS, Text, object::read_object, text::Str};
 
 /// Version of the shape.
 pub const FORMAT: u32 = 1;

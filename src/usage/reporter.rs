@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config::{PolicySource, UsageReports},
-    policy::Digest,
+    digest::Digest,
     refresh::{
         Level,
         answer::{Answer, Failure},

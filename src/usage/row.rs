@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::report::{Count, HOUR, KeyUse, MAX_REQUESTS, Report};
 use crate::{
-    policy::Digest,
+    digest::Digest,
     store::{
         Corrupt,
         bytes::{Reader, Write as _},

@@ -18,11 +18,11 @@ use super::{
 };
 use crate::{
     config::{PolicySource, UsageReports},
-    decision::{Key, Subject, Subscription},
-    policy::Digest,
+    digest::Digest,
     reason::Reason,
     refresh::answer::{Answer, Failure},
     store::{Expected, Shared, SharedError, Source, Versioned, memory::Memory},
+    subject::{Key, Subject, Subscription},
 };
 
 /// 2025-06-01T00:00:00Z.

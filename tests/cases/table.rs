@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use keygate::policy::Digest;
+use keygate::digest::Digest;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 

@@ -28,13 +28,13 @@ use self::{
 };
 use crate::{
     auth::{Gateway, Gateways},
+    clock::unix_seconds,
     problem::Problem,
     store::{
         Latest, Store,
         as_of::{Error, Scope},
         mark::Mark,
     },
-    usage::unix_seconds,
 };
 
 /// Filters that send it resolve references; those before it take absolute paths alone.

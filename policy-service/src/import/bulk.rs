@@ -8,7 +8,8 @@ use super::{ROWS_PER_CHANGE, Row, progress::Progress};
 use crate::{
     management::{
         body::Object,
-        resource::{Reference, Resource, check_room_for, put_any},
+        pipeline::{check_room_for, put_any},
+        resource::{Reference, Resource},
     },
     problem::Problem,
     store::{

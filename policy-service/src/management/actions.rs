@@ -15,14 +15,14 @@ use super::{
     NoQuery, answer,
     applications::Application,
     begin,
-    block::{self, Blockable},
+    block::{self, Block, Blockable},
     body::{Nothing, OptionalJson},
     id_of,
     issue::{self, Issue, IssuedKey, Regenerate},
     keys::Key,
     location,
     resource::Resource as _,
-    subscriptions::{Block, Subscription},
+    subscriptions::Subscription,
     tag::{self, IfMatch},
 };
 use crate::{

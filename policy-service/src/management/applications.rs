@@ -5,22 +5,20 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    block::Blockable,
+    block::{Block, Blockable},
     check,
+    quota::limited::{self, Limited},
     resource::{Reference, Resource, damaged, plain_row, put},
-    subscriptions::{Block, Subscription},
+    subscriptions::Subscription,
 };
 use crate::{
+    clock::unix_seconds,
     problem::Problem,
     store::{
         Change, Kind, NewRow, Version,
         listed::Column,
         read,
         usage::{self, Pair},
-    },
-    usage::{
-        quota::{self, Limited},
-        unix_seconds,
     },
 };
 
@@ -144,7 +142,7 @@ impl Resource for Application {
     }
 
     async fn settle(&mut self, change: &mut Change, held: Option<&Self>) -> Result<(), Problem> {
-        quota::settle(change, self, held).await
+        limited::settle(change, self, held).await
     }
 
     /// While an application of an owner is blocked, a new one of that owner is, too: it is no way round the block.

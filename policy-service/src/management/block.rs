@@ -2,14 +2,40 @@
 //!
 //! Only these two change a block; what else must leave it alone is in [`Resource::complete`].
 
-use super::{
-    resource::{Resource, put},
-    subscriptions::Block,
-};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::resource::{Resource, put};
 use crate::{
     problem::Problem,
     store::{Change, Version},
 };
+
+/// A block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Block {
+    /// Neither key type passes.
+    #[default]
+    Blocked,
+    /// Only sandbox keys pass.
+    ProdOnlyBlocked,
+}
+
+impl Block {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Blocked => "BLOCKED",
+            Self::ProdOnlyBlocked => "PROD_ONLY_BLOCKED",
+        }
+    }
+
+    /// The block that is written so.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Blocked, Self::ProdOnlyBlocked].into_iter().find(|block| block.as_str() == text)
+    }
+}
 
 /// What can be blocked, and stays as a kept block when it is deleted meanwhile.
 pub trait Blockable: Resource + PartialEq {

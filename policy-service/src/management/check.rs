@@ -7,7 +7,8 @@ use keygate::{
     path::PathPrefix,
     policy::{
         MAX_LIST_ENTRIES, Text,
-        rows::{self, InvalidRow, MAX_METHODS, parse_range},
+        ip_range::parse_range,
+        rows::{self, InvalidRow, MAX_METHODS},
         wire,
     },
     referer::RefererPattern,

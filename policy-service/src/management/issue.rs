@@ -1,21 +1,20 @@
 //! Issuing keys: the only place where a key is in clear, between the random generator and the answer.
 
-use std::{
-    fmt,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use keygate::policy::{Digest, MAX_UNIX_SECONDS};
+use keygate::{digest::Digest, policy::MAX_UNIX_SECONDS};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
     check,
     keys::{Key, KeyState, KeyType},
-    resource::{Origin, Outcome, Resource as _, add, create, put, random},
+    pipeline::{Origin, Outcome, add, create},
+    resource::{Resource as _, put, random},
 };
 use crate::{
+    clock::unix_seconds,
     problem::Problem,
     store::{Change, Kind},
 };
@@ -177,13 +176,4 @@ fn expiry(now: i64, expires_in: Option<i64>, expires_at: Option<i64>) -> Result<
         (None, Some(time)) if time <= now => Err(Problem::invalid("expires_at", "expected a time that is not over")),
         (None, Some(time)) => Ok(Some(time)),
     }
-}
-
-/// The time, in Unix seconds.
-fn unix_seconds() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_secs()).ok())
-        .unwrap_or_default()
 }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use keygate::policy::Digest;
+use keygate::digest::Digest;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

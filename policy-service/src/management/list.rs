@@ -1,7 +1,7 @@
 //! Lists in pages: what a client may ask of them, and cursors. How rows are found is in [`crate::store::listed`].
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use keygate::policy::{Digest, MAX_UNIX_SECONDS};
+use keygate::{digest::Digest, policy::MAX_UNIX_SECONDS};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};

@@ -14,7 +14,9 @@ pub mod issue;
 pub mod keys;
 pub mod list;
 pub mod lookup;
+pub mod pipeline;
 pub mod plans;
+pub mod quota;
 pub mod resource;
 pub mod subscriptions;
 pub mod tag;
@@ -34,7 +36,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use self::{
     body::{Json, Nothing, OptionalJson},
     list::{Items, Listing},
-    resource::{Outcome, Resource},
+    pipeline::Outcome,
+    resource::Resource,
     tag::IfMatch,
 };
 use crate::{
@@ -89,7 +92,7 @@ async fn find<R: Resource>(store: &Store, id: Result<Path<String>, PathRejection
 async fn create<R: Resource>(store: &Store, mut sent: R) -> Result<Response, Problem> {
     check::addressable(R::KIND, sent.id().as_deref())?;
     let mut change = store.change().await?;
-    match resource::create(&mut change, sent, resource::Origin::Client).await? {
+    match pipeline::create(&mut change, sent, pipeline::Origin::Client).await? {
         Outcome::Created(mut made) => {
             let place = location(R::PATH, made.id().as_deref().unwrap_or_default());
             let answer = answer(change, made).await?;
@@ -107,7 +110,7 @@ async fn replace<R: Resource>(
 ) -> Result<Response, Problem> {
     let id = id_of(id)?;
     let mut change = begin(store, R::KIND, &id, if_match).await?;
-    let replaced = resource::replace(&mut change, &id, sent).await?;
+    let replaced = pipeline::replace(&mut change, &id, sent).await?;
     answer(change, replaced).await
 }
 

@@ -11,7 +11,6 @@ use super::{
 use crate::{
     problem::Problem,
     store::{Change, Kind, NewRow, Version, read},
-    usage::quota,
 };
 
 /// A usage plan.
@@ -101,11 +100,6 @@ impl Resource for Plan {
 
     fn row(&self) -> Result<NewRow, Problem> {
         plain_row(self, self.id.clone().unwrap_or_default())
-    }
-
-    /// A limit that was raised, or does not refuse any more, ends what it had used up; one that was lowered may be reached.
-    async fn follow_up(&self, change: &mut Change) -> Result<(), Problem> {
-        quota::review_plan(change, self).await
     }
 
     /// A plan in use stays: what names a plan that is not there is denied.

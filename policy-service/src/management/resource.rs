@@ -1,9 +1,9 @@
-//! What the six kinds of things have in common: how they are made, shown, changed and listed.
+//! What the six kinds of things have in common: how they are filled in, checked, kept and shown.
 //!
 //! A [`Resource`] is what a client sends. Completed with an id and defaults it becomes the row of the feed, and that row
-//! has to be good for the filter's own parser, so whatever is accepted is a row that the filter will take.
+//! has to be good for the filter's own parser, so whatever is accepted is a row that the filter will take. The order in
+//! which the hooks are called is [`super::pipeline`]'s.
 
-use keygate::policy::{MAX_APIS, MAX_DENY_POLICIES, MAX_PLANS};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -62,11 +62,6 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
         _change: &mut Change,
         _held: Option<&Self>,
     ) -> impl Future<Output = Result<(), Problem>> + Send {
-        async { Ok(()) }
-    }
-
-    /// Does to others what follows from its having been changed.
-    fn follow_up(&self, _change: &mut Change) -> impl Future<Output = Result<(), Problem>> + Send {
         async { Ok(()) }
     }
 
@@ -155,116 +150,10 @@ pub fn damaged() -> Problem {
     crate::store::Error::Damaged("a document is not what this program writes").into()
 }
 
-/// What became of something that was sent.
-#[derive(Debug)]
-pub enum Outcome<R> {
-    /// It is new.
-    Created(R),
-    /// It was there just so, or was changed in place.
-    Held(R),
-}
-
-/// Whose rows are put.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// A client's, one by one.
-    Client,
-    /// An import's: they were accepted when they were made, and an import of all gives the same policy.
-    Import,
-}
-
-/// Creates what is sent. What is already there just so is left as it is.
-pub async fn create<R: Resource>(change: &mut Change, mut sent: R, origin: Origin) -> Result<Outcome<R>, Problem> {
-    let given = sent.id().is_some();
-    let id = sent.id().get_or_insert(new_id(R::PREFIX)?).clone();
-    sent.complete(None)?;
-    sent.check()?;
-    if let Some(held) = find_same(change, &sent, given.then_some(id.as_str())).await? {
-        if !given {
-            *sent.id() = Some(held.id.clone());
-        }
-        let mut restrained = sent.clone();
-        restrained.restrain(change).await?;
-        // It may have been made before the block that restrains it now, or after it.
-        for mut sent in [sent, restrained] {
-            sent.settle(change, Some(&R::shown(&held)?)).await?;
-            if held.id == sent.row()?.id && is_just_so(&held, &sent)? {
-                return Ok(Outcome::Held(sent));
-            }
-        }
-        return Err(R::refuse_again(&held).unwrap_or_else(|| already_there::<R>(&held.id)));
-    }
-    check_references(change, &sent).await?;
-    if origin == Origin::Client {
-        sent.restrain(change).await?;
-    }
-    sent.settle(change, None).await?;
-    insert(change, sent).await.map(Outcome::Created)
-}
-
-/// Adds a thing that was made here: its id may be taken, what it names is taken over from another one as it is.
-pub async fn add<R: Resource>(change: &mut Change, mut made: R) -> Result<R, Problem> {
-    let id = made.id().get_or_insert(new_id(R::PREFIX)?).clone();
-    made.complete(None)?;
-    made.check()?;
-    match find_same(change, &made, Some(&id)).await? {
-        Some(held) => Err(already_there::<R>(&held.id)),
-        None => insert(change, made).await,
-    }
-}
-
-async fn insert<R: Resource>(change: &mut Change, complete: R) -> Result<R, Problem> {
-    check_room_for(change, R::KIND, 1)?;
-    complete.check_beside(change, None).await?;
-    change.insert(&complete.row()?).await?;
-    Ok(complete)
-}
-
-/// What has the id that is given, or the same name in the feed.
-async fn find_same<R: Resource>(
-    change: &mut Change,
-    sent: &R,
-    given: Option<&str>,
-) -> Result<Option<Version>, Problem> {
-    if let Some(id) = given
-        && let Some(held) = change.find(R::KIND, id).await?
-    {
-        return Ok(Some(held));
-    }
-    Ok(change.find_identity(R::KIND, &sent.identity()).await?)
-}
-
-fn is_just_so<R: Resource>(held: &Version, sent: &R) -> Result<bool, Problem> {
+/// Whether a thing is in the database as it was sent, or as it follows from what was sent.
+pub(super) fn is_just_so<R: Resource>(held: &Version, sent: &R) -> Result<bool, Problem> {
     let row = sent.row()?;
     Ok(row.document == held.document && row.kept_block == held.kept_block)
-}
-
-/// Replaces the thing with this id.
-pub async fn replace<R: Resource>(change: &mut Change, id: &str, mut sent: R) -> Result<R, Problem> {
-    let held = change.find(R::KIND, id).await?.ok_or_else(|| Problem::not_found(R::KIND, id))?;
-    if sent.id().get_or_insert(id.to_owned()) != id {
-        return Err(Problem::invalid("id", "expected the id of the path, or none: an id cannot be changed"));
-    }
-    let shown = R::shown(&held)?;
-    sent.complete(Some(&shown))?;
-    sent.check()?;
-    sent.settle(change, Some(&shown)).await?;
-    if !is_just_so(&held, &sent)? {
-        check_references(change, &sent).await?;
-        sent.check_beside(change, Some(&shown)).await?;
-    }
-    put(change, &held, &sent).await?;
-    sent.follow_up(change).await?;
-    Ok(sent)
-}
-
-/// Makes it as an import has it, whether or not it is there.
-pub async fn put_any<R: Resource>(change: &mut Change, mut sent: R) -> Result<(), Problem> {
-    let given = sent.id().clone();
-    match find_same(change, &sent, given.as_deref()).await? {
-        Some(held) => replace(change, &held.id, sent).await.map(drop),
-        None => create(change, sent, Origin::Import).await.map(drop),
-    }
 }
 
 /// Puts `sent`, which is complete, in the place of `held`, unless it is just so already. What it names is not looked
@@ -274,38 +163,6 @@ pub async fn put<R: Resource>(change: &mut Change, held: &Version, sent: &R) -> 
         return Ok(());
     }
     Ok(change.replace(held, &sent.row()?).await?)
-}
-
-async fn check_references<R: Resource>(change: &mut Change, sent: &R) -> Result<(), Problem> {
-    for reference in sent.references() {
-        // Of a thing that was deleted only its block is there.
-        if change.find(reference.kind, &reference.id).await?.is_none_or(|held| held.kept_block.is_some()) {
-            return Err(reference.missing());
-        }
-    }
-    Ok(())
-}
-
-fn already_there<R: Resource>(id: &str) -> Problem {
-    Problem::conflict(format!(
-        "there is already another {noun} with the id {id:?}; PUT {path}/{{id}} changes it",
-        noun = R::KIND.noun(),
-        path = R::PATH
-    ))
-}
-
-/// Checks that there is room for `more`: the filter holds these decoded and refuses a policy with too many.
-pub fn check_room_for(change: &Change, kind: Kind, more: usize) -> Result<(), Problem> {
-    let most = match kind {
-        Kind::Api => MAX_APIS,
-        Kind::Plan => MAX_PLANS,
-        Kind::DenyPolicy => MAX_DENY_POLICIES,
-        Kind::Application | Kind::Key | Kind::Subscription => return Ok(()),
-    };
-    if usize::try_from(change.count(kind)).is_ok_and(|count| count.saturating_add(more) <= most) {
-        return Ok(());
-    }
-    Err(Problem::conflict(format!("a gateway takes at most {most} {}", kind.list())))
 }
 
 /// A new id: the prefix and 96 random bits.

@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    block::Blockable,
+    block::{Block, Blockable},
     check,
+    quota::limited::{self, Limited},
     resource::{Reference, Resource, damaged, document},
 };
 use crate::{
     problem::Problem,
     store::{Change, Kind, NewRow, Version, listed::Column, read, usage::Pair},
-    usage::quota::{self, Limited},
 };
 
 /// Joins application and API to one name. It is a control character, which no id has, so no two pairs have the same.
@@ -79,30 +79,6 @@ pub enum SubscriptionState {
     TierUpdatePending,
     /// Passes until it is gone.
     DeletePending,
-}
-
-/// A block.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Block {
-    /// Neither key type passes.
-    #[default]
-    Blocked,
-    /// Only sandbox keys pass.
-    ProdOnlyBlocked,
-}
-
-impl Block {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Blocked => "BLOCKED",
-            Self::ProdOnlyBlocked => "PROD_ONLY_BLOCKED",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        [Self::Blocked, Self::ProdOnlyBlocked].into_iter().find(|block| block.as_str() == text)
-    }
 }
 
 impl From<Block> for SubscriptionState {
@@ -249,7 +225,7 @@ impl Resource for Subscription {
     }
 
     async fn settle(&mut self, change: &mut Change, held: Option<&Self>) -> Result<(), Problem> {
-        quota::settle(change, self, held).await
+        limited::settle(change, self, held).await
     }
 
     /// While an owner is blocked at an API, or with an application, a new subscription of that owner lets nothing pass.

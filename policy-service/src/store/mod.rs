@@ -379,7 +379,7 @@ impl Store {
             }
             was_in_place = is_in_place;
             let held = self.latest.borrow().clone();
-            if let Err(error) = self.follow(&held, crate::usage::unix_seconds()).await {
+            if let Err(error) = self.follow(&held, crate::clock::unix_seconds()).await {
                 tracing::warn!(%error, "the revision could not be read");
             }
         }

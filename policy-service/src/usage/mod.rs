@@ -1,18 +1,14 @@
 //! Usage: gateways report it, an administrator bills by it, and plans whose limit it reaches are marked as used up.
 //!
 //! [`take`] takes a report: a batch that is sent again counts nothing twice, and everything that one brings, with the
-//! marks that follow from it ([`quota`]), is one transaction. [`room`] bounds what a gateway can have served, [`list`] shows usage by the hour. The shape of a report is the
+//! marks that follow from it ([`crate::management::quota`]), is one transaction. [`room`] bounds what a gateway can have served, [`list`] shows usage by the hour. The shape of a report is the
 //! filter's own, `keygate::usage::report`.
 
 pub mod list;
-pub mod quota;
 pub mod room;
 pub mod take;
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use axum::{
     Extension, Json as Body,
@@ -28,6 +24,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use self::list::{Asked, HourlyUsage};
 use crate::{
     auth::{Gateway, Gateways},
+    clock::unix_seconds,
     management::{
         body::{Json, objects},
         list::Items,
@@ -112,13 +109,4 @@ pub fn reporting() -> OpenApiRouter<Store> {
 /// What the administrator may do.
 pub fn billing() -> OpenApiRouter<Store> {
     OpenApiRouter::new().routes(routes!(list_usage))
-}
-
-/// The time, in Unix seconds.
-pub fn unix_seconds() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_secs()).ok())
-        .unwrap_or_default()
 }

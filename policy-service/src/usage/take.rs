@@ -4,9 +4,10 @@ use std::{borrow::Cow, collections::HashSet};
 
 use keygate::usage::report::{Count, Receipt, Report};
 
-use super::{quota, room};
+use super::room;
 use crate::{
     auth::Gateway,
+    management::quota::review::review_pairs,
     problem::Problem,
     store::{
         Store,
@@ -32,7 +33,7 @@ pub async fn take(store: &Store, gateway: &Gateway, report: &Report<'_>, now: i6
     usage::add(connection, &rows).await?;
     let touched = usage::touch(connection, &keys, apis(gateway)).await?;
     usage::tidy(connection, now, store.settings().usage_days).await?;
-    quota::review_pairs(&mut change, &pairs(&rows), now).await?;
+    review_pairs(&mut change, &pairs(&rows), now).await?;
     change.keep();
     change.commit().await?;
 

@@ -9,7 +9,7 @@ use crate::{
         OnPolicyUnavailable, PolicySource, Replies, ReplyFormat, ReplyOverride, UnknownApi, UsageReports, WhenAbsent,
         fields, json,
     },
-    policy::Digest,
+    digest::Digest,
     reason::Reason,
 };
 

@@ -4,7 +4,8 @@
 
 use super::*;
 use crate::{
-    policy::{Digest, page::Page},
+    digest::Digest,
+    policy::page::Page,
     store::{
         Bank, MAX_SHARDS, MIN_SHARDS, change, emptying::Emptying, fingerprint::TagKey, manifest::Totals,
         memory::Memory, merge::Standing, record,

@@ -10,8 +10,9 @@ use std::collections::BTreeSet;
 use keygate::{
     config::{self, Config},
     decision::{self, Facts, Permit, Policy as _},
+    digest::Digest,
     head::Head,
-    policy::{ApplicationState, Digest, KeyState, KeyType, SubscriptionState, page::Page},
+    policy::{ApplicationState, KeyState, KeyType, SubscriptionState, page::Page},
     refresh::{
         Around, Fetch, Refresh, RefreshEvent, Report,
         answer::{Answer, MAX_RETRY_AFTER},

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use keygate::{
-    decision::{Application, Key, Restrictions, Subject, Subscription, Texts},
+    digest::Digest,
     policy::{
-        Digest, SubscriptionState,
+        SubscriptionState,
         left_out::Concerns,
         page::{Page, Row},
         rows::{self, Api, DenyPolicy, Plan},
     },
     referer::RefererPattern,
+    subject::{Application, Key, Restrictions, Subject, Subscription, Texts},
 };
 
 #[derive(Clone, Debug, Default)]

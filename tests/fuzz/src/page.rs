@@ -1,15 +1,16 @@
 //! One page of the feed, which whoever answers on the policy service's address writes.
 
 use keygate::{
-    decision::Application,
     policy::{
         MAX_APIS, MAX_DENY_POLICIES, MAX_PLANS, MAX_REVISION, MAX_TEXT_BYTES,
         cursor::{MAX_CURSOR_BYTES, is_cursor},
-        page::{Page, RejectedRow, Row},
+        error::RejectedRow,
+        page::{Page, Row},
         rows::{Api, DenyPolicy, Plan},
         wire,
     },
     store::record::{self, ApplicationRecord, SubscriptionPart},
+    subject::Application,
 };
 use serde::de::IgnoredAny;
 use serde_json::Value;

@@ -5,15 +5,17 @@
 
 use keygate::store::{Bank, memory::Memory};
 use keygate::{
-    policy::{Digest, Text, page::Page, rows},
+    digest::Digest,
+    policy::{Text, page::Page, rows},
     referer::RefererPattern,
     store::{
         Corrupt, Entry, Kind, Place, Shared, Source,
         batch::{Batch, Target},
-        build::{Build, BuildError, Step},
+        build::{Build, Step},
         bytes,
+        error::{BuildError, MergeError},
         manifest::Totals,
-        merge::{MergeError, Standing},
+        merge::Standing,
         record::{self, ApplicationRecord},
         shard::{Shard, ShardWriter},
     },

@@ -8,8 +8,8 @@ use std::cell::OnceCell;
 use keygate::{
     config::{self, Config},
     decision::{self, Denial, Facts, Permit},
+    digest::Digest,
     head::Head,
-    policy::Digest,
     refresh::{Around, Refresh, Report, answer::Answer},
     store::{
         Entry, Shared, Source, bytes, fingerprint::FingerprintKey, held::Held, lease, lists, manifest::Manifest,

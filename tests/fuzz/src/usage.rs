@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use keygate::{
-    policy::Digest,
+    digest::Digest,
     store::{Corrupt, Entry, Shared as _, Source, bytes, memory::Memory},
     usage::{
         ledger::{self, Found, Ledger},

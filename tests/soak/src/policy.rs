@@ -4,7 +4,7 @@
 //! Every application has two keys, one of them for the sandbox, and is subscribed to half of the APIs. All of it is made
 //! from numbers by a rule, so that policy, requests and checker agree without telling each other.
 
-use keygate::policy::Digest;
+use keygate::digest::Digest;
 use serde_json::{Value, json};
 
 /// APIs, each with a path of its own.

@@ -5,7 +5,7 @@
 //! since what refuses is what is to be out of the way; and so is, for the sake of what all requests do, what only some
 //! policies have: plans, restrictions, times, deny policies, APIs by host. How long anything takes is measured in Envoy.
 
-use keygate::policy::Digest;
+use keygate::digest::Digest;
 
 use crate::{
     branches::{self, Count, Place},

@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use keygate::policy::Digest;
+use keygate::digest::Digest;
 use keygate_e2e::{
     Options, Stack, artifacts,
     deadline::eventually,

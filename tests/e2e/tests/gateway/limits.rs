@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use keygate::policy::Digest;
+use keygate::digest::Digest;
 use keygate_e2e::{
     Options, Stack,
     deadline::eventually,

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use keygate::policy::Digest;
+use keygate::digest::Digest;
 use keygate_e2e::{
     Options, Stack,
     deadline::eventually,

@@ -29,10 +29,11 @@ use keygate::{
     catalogue::Catalogue,
     config::{Ambiguous, CredentialSource},
     credential::{self, Credential},
+    digest::Digest,
     head::Head,
     hostname::Host,
     path::{RequestPath, Target},
-    policy::{ApplicationState, Digest, KeyState, KeyType, SubscriptionState, page::Page},
+    policy::{ApplicationState, KeyState, KeyType, SubscriptionState, page::Page},
 };
 use proxy_wasm::traits::{Context, RootContext};
 

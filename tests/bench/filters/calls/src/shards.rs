@@ -4,14 +4,15 @@
 use std::{cell::Cell, hint::black_box};
 
 use keygate::{
-    decision::Application,
-    policy::{ApplicationState, Digest, KeyState, KeyType, SubscriptionState, Text, rows},
+    digest::Digest,
+    policy::{ApplicationState, KeyState, KeyType, SubscriptionState, Text, rows},
     store::{
         self,
         fingerprint::TagKey,
         record::{self, ApplicationRecord, SubscriptionPart},
         shard::{RecordKey, Shard, ShardWriter},
     },
+    subject::Application,
 };
 
 /// All shards of one kind.

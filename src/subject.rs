@@ -4,9 +4,12 @@
 //! kept, all of them stand in one allocation: a key that is not remembered makes and drops a subject with each request.
 //! They are bytes: that they are UTF-8 was found out when they came, and here they are compared and handed on, no more.
 
+mod texts;
+
 use ipnet::IpNet;
 
-use super::texts::Texts;
+pub use texts::Texts;
+
 use crate::{
     limit::quota::Bound,
     policy::{ApplicationState, KeyState, KeyType, SubscriptionState},

@@ -1,0 +1,28 @@
+//! Raw values of a page: where they stand in its body, and what they are as valid rows.
+
+use std::ops::Range;
+
+use serde_json::value::RawValue;
+
+use super::{
+    describe::describe,
+    object::{self, Read},
+    rows::{InvalidRow, Problem},
+    unknown::UnknownFields,
+};
+
+pub(super) fn parse<'a, W, T>(json: &'a str, unknown: &mut UnknownFields) -> Result<T, InvalidRow>
+where
+    W: Read<'a>,
+    T: TryFrom<W, Error = InvalidRow>,
+{
+    let row: W = object::from_str(json, unknown)
+        .map_err(|error| InvalidRow { field: "", problem: Problem::Shape(describe(&error, " of the row")) })?;
+    T::try_from(row)
+}
+
+/// Where a raw value of `body` stands in it.
+pub(super) fn place(body: &str, raw: &RawValue) -> Range<usize> {
+    let start = raw.get().as_ptr().addr().saturating_sub(body.as_ptr().addr());
+    start..start.saturating_add(raw.get().len())
+}

@@ -1,0 +1,98 @@
+//! The files of `policy-service/tests/golden/`, as the filter's core reads and writes them: each page is taken whole and every
+//! row of it, and a usage report is written as it stands there. How the service makes the pages is its own test's matter.
+
+#![cfg(not(target_arch = "wasm32"))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "only test code: a panic is how it reports"
+)]
+
+use std::{fs, path::PathBuf};
+
+use keygate::{
+    policy::page::{Page, Row},
+    usage::report::{Count, KeyUse, Report},
+};
+
+fn file(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("policy-service/tests/golden").join(name)
+}
+
+fn text(name: &str) -> String {
+    fs::read_to_string(file(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// How many rows of each list a page has: APIs, plans, deny policies, applications, keys, subscriptions; all of them good.
+fn rows(page: &Page) -> [usize; 6] {
+    let catalogue = &page.catalogue;
+    let mut rows = [catalogue.apis.len(), catalogue.plans.len(), catalogue.deny_policies.len(), 0, 0, 0];
+    let mut unknown = page.unknown.clone();
+    for row in page.rows(0..page.len(), &mut unknown) {
+        match row.unwrap_or_else(|error| panic!("{error}")) {
+            Row::Application(_) => rows[3] += 1,
+            Row::Key(_) => rows[4] += 1,
+            Row::Subscription(_) => rows[5] += 1,
+        }
+    }
+    assert!(unknown.is_empty(), "{unknown:?}");
+    assert!(page.left_out.is_empty(), "{:?}", page.left_out);
+    rows
+}
+
+#[test]
+fn the_core_takes_every_page_and_every_row_of_it() {
+    for (name, is_delta, is_last, expected) in [
+        ("page_full.json", false, true, [2, 2, 2, 2, 2, 2]),
+        ("page_first.json", false, false, [2, 2, 0, 0, 0, 0]),
+        ("page_second.json", false, false, [0, 0, 0, 1, 2, 1]),
+        ("page_last.json", false, true, [0, 0, 2, 1, 0, 1]),
+        ("page_delta.json", true, true, [0, 1, 0, 1, 1, 1]),
+    ] {
+        let page = Page::scan(text(name).into_bytes()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(rows(&page), expected, "{name}");
+        assert_eq!(page.header.base.is_some(), is_delta, "{name}");
+        assert_eq!((page.header.next.is_some(), page.header.poll.is_some()), (!is_last, is_last), "{name}");
+        let removed = &page.removed;
+        let removed = [
+            removed.apis.len(),
+            removed.plans.len(),
+            removed.deny_policies.len(),
+            removed.applications.len(),
+            removed.keys.len(),
+            removed.subscriptions.len(),
+        ];
+        assert_eq!(removed, [usize::from(is_delta); 6], "{name}");
+    }
+}
+
+#[test]
+fn a_usage_report_is_written_as_it_was() {
+    let hour = 1_748_736_000;
+    let all = Count {
+        hour,
+        application: Some("app-all".into()),
+        api: Some("api-all".into()),
+        plan: Some("plan-all".into()),
+        outcome: "allowed".into(),
+        requests: 5,
+    };
+    let least = Count { hour, outcome: "credential_missing".into(), requests: 1, ..Count::default() };
+    let report = Report {
+        format: 1,
+        batch: "golden-batch".into(),
+        counts: vec![all, least],
+        keys: vec![KeyUse { id: "key-all".into(), last_used: hour + 60 }],
+    };
+    report.check(hour).unwrap();
+    let written = serde_json::to_string(&report).unwrap().replace(":[{", ":[\n{").replace("},{", "},\n{") + "\n";
+    if std::env::var_os("GOLDEN").is_some_and(|value| value == "write") {
+        fs::write(file("usage_report.json"), &written).unwrap();
+    }
+    let golden = text("usage_report.json");
+    assert_eq!(golden, written, "if that is meant: GOLDEN=write cargo test -p keygate --test golden");
+    assert_eq!(serde_json::from_str::<Report<'_>>(&golden).unwrap(), report);
+}

@@ -1,0 +1,345 @@
+//! The floors of the house: which room of a crate (a top-level module) may import which. An arrow points down, never up; and
+//! no two files of a room import each other, whatever the way round.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use super::imports::{Crate, Module, code, imports, words};
+
+/// A room, and the rooms that it imports: all of them, and each of them above it in the table.
+type Floor = (&'static str, &'static [&'static str]);
+/// An import that is wrong today, from and to, and why it is there. The test fails as soon as it is not needed.
+type Exception = (&'static str, &'static str, &'static str);
+
+struct House {
+    folder: &'static str,
+    floors: &'static [Floor],
+    /// From room to room.
+    upward: &'static [Exception],
+    /// From a file, or all files of a folder, to a file of the same room.
+    back: &'static [Exception],
+}
+
+/// The filter. From the ground up.
+const FILTER: House = House {
+    folder: "src",
+    floors: &[
+        ("digest", &[]),
+        ("equal", &[]),
+        ("hostname", &[]),
+        ("index", &[]),
+        ("naming", &[]),
+        ("reason", &[]),
+        ("path", &["digest"]),
+        ("referer", &["equal"]),
+        ("template", &["equal", "path"]),
+        ("head", &["path"]),
+        ("policy", &["digest", "hostname", "index", "naming", "path", "referer", "template"]),
+        ("open", &["digest"]),
+        ("catalogue", &["hostname", "index", "path", "policy"]),
+        ("config", &["digest", "naming", "policy", "reason"]),
+        ("credential", &["config", "digest", "head"]),
+        ("limit", &["digest", "policy"]),
+        ("subject", &["limit", "policy"]),
+        (
+            "decision",
+            &[
+                "catalogue",
+                "config",
+                "credential",
+                "digest",
+                "equal",
+                "head",
+                "hostname",
+                "limit",
+                "path",
+                "policy",
+                "reason",
+                "referer",
+                "subject",
+                "template",
+            ],
+        ),
+        ("store", &["catalogue", "decision", "digest", "equal", "index", "limit", "policy", "referer", "subject"]),
+        ("annotation", &["config", "decision", "reason"]),
+        ("edit", &["config", "credential", "decision", "head", "path"]),
+        ("reply", &["config", "head", "limit", "reason"]),
+        ("outcome", &["config", "credential", "decision", "edit", "head", "limit", "reason", "reply"]),
+        ("refresh", &["config", "index", "policy", "store"]),
+        ("usage", &["config", "decision", "digest", "outcome", "policy", "reason", "refresh", "store", "subject"]),
+        (
+            "plugin",
+            &[
+                "annotation",
+                "config",
+                "credential",
+                "decision",
+                "digest",
+                "edit",
+                "head",
+                "limit",
+                "open",
+                "outcome",
+                "reason",
+                "refresh",
+                "reply",
+                "store",
+                "usage",
+            ],
+        ),
+    ],
+    upward: &[("limit", "store", "counts lie in shared data, and its port, keys and checksums stand in the store")],
+    back: &[
+        ("refresh", "refresh", "the state machine holds parts (said, waits, work) that take its context and change it"),
+        ("usage", "usage", "it holds parts (count, reporter) that take its context"),
+        ("plugin", "plugin", "what one configuration has in a VM stands where the VM begins"),
+        ("decision", "decision", "the rules of a decision and of deciding anew are the same functions"),
+    ],
+};
+
+/// The policy service. From the ground up.
+const POLICY_SERVICE: House = House {
+    folder: "policy-service/src",
+    floors: &[
+        ("clock", &[]),
+        ("stderr", &[]),
+        ("guesses", &[]),
+        ("store", &["clock"]),
+        ("problem", &["store"]),
+        ("request_id", &["problem"]),
+        ("openapi", &[]),
+        ("cli", &["stderr", "store"]),
+        ("auth", &["problem", "store"]),
+        ("backup", &["cli", "stderr", "store"]),
+        ("management", &["auth", "clock", "guesses", "problem", "store"]),
+        ("usage", &["auth", "clock", "management", "problem", "store"]),
+        ("import", &["cli", "management", "problem", "stderr", "store"]),
+        ("feed", &["auth", "clock", "problem", "store"]),
+        ("server", &["auth", "feed", "guesses", "management", "openapi", "problem", "request_id", "store", "usage"]),
+    ],
+    upward: &[],
+    back: &[
+        ("store", "store", "state and version of the database stand where it is opened"),
+        ("store/api_match", "store/change", "its queries are methods of a change, which keeps its table"),
+        ("store/deny_target", "store/change", "its queries are methods of a change, which keeps its table"),
+        ("management", "management", "the handlers of actions and lookups share helpers with the generic ones"),
+        ("feed", "feed", "the error for a mark that is gone stands beside the route"),
+        ("import", "import", "its bounds stand beside its order"),
+    ],
+};
+
+fn read(house: &House) -> Crate {
+    Crate::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(house.folder))
+}
+
+/// The rooms that each room imports, with a file that does.
+fn rooms(sources: &Crate) -> BTreeMap<&str, BTreeMap<&str, String>> {
+    let mut rooms: BTreeMap<&str, BTreeMap<&str, String>> = BTreeMap::new();
+    for module in sources.files.keys() {
+        rooms.entry(&module[0]).or_default();
+    }
+    for (from, to) in sources.imports.iter().filter(|(from, to)| from[0] != to[0]) {
+        rooms.entry(&from[0]).or_default().entry(&to[0]).or_insert_with(|| sources.file(from));
+    }
+    rooms
+}
+
+/// What is wrong with the rooms of a house.
+fn wrong_rooms(house: &House, rooms: &BTreeMap<&str, BTreeMap<&str, String>>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut below = BTreeSet::new();
+    for (room, named) in house.floors {
+        let Some(imported) = rooms.get(room) else {
+            wrong.push(format!("`{room}` has a floor, but there is no such module"));
+            continue;
+        };
+        let excepted = |other: &str| house.upward.iter().any(|(from, to, _)| from == room && *to == other);
+        for (other, file) in imported {
+            if !named.contains(other) && !excepted(other) {
+                wrong.push(format!("{file}: `{room}` may not import `{other}`; it may import {named:?}"));
+            }
+        }
+        for other in *named {
+            if !imported.contains_key(other) {
+                wrong.push(format!("`{room}` does not import `{other}` any more; take that out of its floor"));
+            }
+            if !below.contains(other) {
+                wrong.push(format!("`{room}` names `{other}`, which does not stand below it: an arrow that runs up"));
+            }
+        }
+        below.insert(*room);
+    }
+    for room in rooms.keys().filter(|room| !below.contains(*room)) {
+        wrong.push(format!("`{room}` has no floor: say in tests/house/floors.rs what it may import"));
+    }
+    for (from, to, _) in house.upward {
+        if !rooms.get(from).is_some_and(|imported| imported.contains_key(to)) {
+            wrong.push(format!("`{from}` does not import `{to}` any more; take out the exception"));
+        }
+    }
+    wrong
+}
+
+/// Imports within a room, but the excepted ones.
+fn inside(sources: &Crate, excepted: &[&Exception]) -> BTreeMap<Module, BTreeSet<Module>> {
+    let is_below = |module: &Module, file: &str| {
+        module.join("/").strip_prefix(file).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let mut inside: BTreeMap<Module, BTreeSet<Module>> = BTreeMap::new();
+    for (from, to) in sources.imports.iter().filter(|(from, to)| from[0] == to[0]) {
+        if !excepted.iter().any(|(file, imported, _)| is_below(from, file) && to.join("/") == *imported) {
+            inside.entry(from.clone()).or_default().insert(to.clone());
+        }
+    }
+    inside
+}
+
+/// The files of each circle: those that reach themselves.
+fn circles(imports: &BTreeMap<Module, BTreeSet<Module>>) -> BTreeSet<&Module> {
+    let reached = |from: &Module| {
+        let mut reached = BTreeSet::new();
+        let mut left: Vec<&Module> = imports.get(from).into_iter().flatten().collect();
+        while let Some(module) = left.pop() {
+            if reached.insert(module) {
+                left.extend(imports.get(module).into_iter().flatten());
+            }
+        }
+        reached
+    };
+    imports.keys().filter(|module| reached(module).contains(module)).collect()
+}
+
+/// What is wrong within the rooms of a house.
+fn wrong_files(house: &House, sources: &Crate) -> Vec<String> {
+    let imports = inside(sources, &house.back.iter().collect::<Vec<_>>());
+    let mut wrong: Vec<String> = circles(&imports)
+        .into_iter()
+        .map(|module| {
+            let imported: Vec<String> = imports[module].iter().map(|to| sources.file(to)).collect();
+            format!("{} is in a circle; it imports {}", sources.file(module), imported.join(", "))
+        })
+        .collect();
+    for (number, (from, to, _)) in house.back.iter().enumerate() {
+        let others: Vec<&Exception> =
+            house.back.iter().enumerate().filter(|(other, _)| *other != number).map(|(_, it)| it).collect();
+        if circles(&inside(sources, &others)).len() == circles(&imports).len() {
+            wrong.push(format!("`{from}` and `{to}` make no circle any more; take out the exception"));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn no_room_imports_one_that_its_floor_does_not_name() {
+    for house in [&FILTER, &POLICY_SERVICE] {
+        let sources = read(house);
+        let wrong = wrong_rooms(house, &rooms(&sources));
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}
+
+#[test]
+fn no_files_of_a_room_import_each_other() {
+    for house in [&FILTER, &POLICY_SERVICE] {
+        let wrong = wrong_files(house, &read(house));
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}
+
+/// A crate of these files, each `module path: source`.
+fn made(files: &[(&str, &str)]) -> Crate {
+    let module = |path: &str| path.split("::").map(str::to_owned).collect::<Module>();
+    let sources = files.iter().map(|(path, text)| (module(path), words(&code(text)))).collect();
+    let paths = files.iter().map(|(path, _)| (module(path), format!("{path}.rs").into())).collect();
+    Crate { files: paths, imports: imports(&sources) }
+}
+
+#[test]
+fn an_import_is_seen_however_it_is_written() {
+    for (text, expected) in [
+        ("use crate::low::Thing;", "low"),
+        ("use crate::low;", "low"),
+        ("use crate::{\n    high,\n    low::{self, deep::Thing as Other},\n};", "low low::deep"),
+        ("use super::low::*;", "low"),
+        ("fn f() -> crate::low::Thing { crate::low::deep::make() }", "low low::deep"),
+        ("pub(crate) use super::low::deep::Thing;", "low::deep"),
+        ("use own::Thing;", "top::own"),
+        ("fn f() { own::make() }", "top::own"),
+        ("use self::own::Thing;", "top::own"),
+        // Handed on, and not used.
+        ("mod own;\npub use own::Thing;", ""),
+        ("mod own;\npub use own::Thing;\nfn f(_: Thing) {}", "top::own"),
+        // Found behind the door of the room.
+        ("use crate::door::Thing;", "low::deep"),
+        ("use std::low::Thing; use other::own; fn f() { Low::deep::make() }", ""),
+        ("// use crate::low;\n/// [`crate::low`]\nconst A: &str = \"use crate::low; \\\" crate::low::x\";", ""),
+        ("const A: &str = r#\"crate::low::\"x\"#; const B: [char; 3] = ['\"', '\\'', '\\u{22}'];", ""),
+        ("fn f(&self) -> impl X + use<'_> { crate::low::make() }", "low"),
+        ("fn f<'a>(x: &'a str) -> &'a crate::low::T { x }", "low"),
+        ("#[cfg(test)]\nmod tests {\n    use crate::low;\n}", ""),
+        ("#[cfg(test)]\nmod tests;\n\nuse crate::low;", "low"),
+    ] {
+        let sources = made(&[
+            ("low", ""),
+            ("low::deep", ""),
+            ("door", "pub use crate::low::deep::Thing;"),
+            ("high", ""),
+            ("top::own", ""),
+            ("top", text),
+        ]);
+        let found = sources.imports.iter().filter(|(from, _)| from == &["top"]).map(|(_, to)| to.join("::"));
+        let found: Vec<String> = found.filter(|to| to != "high").collect();
+        assert_eq!(found.join(" "), expected, "{text}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_told() {
+    let house = |upward, back| House {
+        folder: "",
+        floors: &[("low", &[]), ("middle", &["low"]), ("high", &["low", "middle"])],
+        upward,
+        back,
+    };
+    let plain = house(&[], &[]);
+    let excepted = house(&[("low", "high", "for now")], &[("high", "high", "for now")]);
+    let good = [("low", ""), ("middle", "use crate::low;"), ("high", "use crate::{low, middle};")];
+    for (house, more, expected) in [
+        (&plain, &[][..], &[][..]),
+        (&plain, &[("low::a", "use crate::high;")], &["low::a.rs: `low` may not import `high`"]),
+        (&plain, &[("middle", "")], &["`middle` does not import `low` any more"]),
+        (&plain, &[("new", "")], &["`new` has no floor"]),
+        (
+            &plain,
+            &[("low::a", "use super::b;"), ("low::b", "use super::a;")],
+            &["low::a.rs is in a", "low::b.rs is in a"],
+        ),
+        (
+            &plain,
+            &[("high::a", "use super::X;"), ("high", "mod a; use a::Y; use crate::{low, middle};")],
+            &["high.rs is in", "high::a.rs is in"],
+        ),
+        (&plain, &[("high::a", "use super::X;"), ("high", "mod a; pub use a::Y; use crate::{low, middle};")], &[]),
+        (&excepted, &[], &["`low` does not import `high` any more", "`high` and `high` make no circle any more"]),
+        (
+            &excepted,
+            &[
+                ("low", "use crate::high;"),
+                ("high::a", "use super::X;"),
+                ("high", "mod a; use a::Y; use crate::{low, middle};"),
+            ],
+            &[],
+        ),
+    ] {
+        let mut files: BTreeMap<&str, &str> = good.into_iter().collect();
+        files.extend(more.iter().copied());
+        let sources = made(&files.into_iter().collect::<Vec<_>>());
+        let wrong = [wrong_rooms(house, &rooms(&sources)), wrong_files(house, &sources)].concat();
+        assert_eq!(wrong.len(), expected.len(), "{more:?}: {wrong:?}");
+        for (wrong, expected) in wrong.iter().zip(expected) {
+            assert!(wrong.starts_with(expected), "{more:?}: {wrong}");
+        }
+    }
+}

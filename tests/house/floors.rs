@@ -118,6 +118,9 @@ const POLICY_SERVICE: House = House {
         ("import", &["cli", "management", "problem", "stderr", "store"]),
         ("feed", &["auth", "clock", "problem", "store"]),
         ("server", &["auth", "feed", "guesses", "management", "openapi", "problem", "request_id", "store", "usage"]),
+        ("program", &["auth", "backup", "cli", "feed", "import", "server", "stderr", "store"]),
+        // It names the library by its crate.
+        ("bin", &[]),
     ],
     upward: &[],
     back: &[

@@ -85,10 +85,13 @@ impl RefererPattern {
         out.extend_from_slice(self.text.as_bytes());
     }
 
-    /// The pattern that [`RefererPattern::pack`] made these bytes of.
+    /// The pattern that [`RefererPattern::pack`] made these bytes of; `None` if it made them of none.
     pub fn unpack(packed: &[u8]) -> Option<Self> {
         let (_, text) = read_places(packed)?;
-        Self::parse(std::str::from_utf8(text).ok()?)
+        let pattern = Self::parse(std::str::from_utf8(text).ok()?)?;
+        let mut again = Vec::new();
+        pattern.pack(&mut again);
+        (again == packed).then_some(pattern)
     }
 
     /// Whether a piece of it stands between two stars.

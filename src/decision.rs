@@ -332,11 +332,7 @@ fn check_api<'p, P: Policy>(
     known: &mut Decision<'p>,
 ) -> Result<Permit, Denial> {
     let api = addressed.api;
-    match api.state {
-        ApiState::Blocked => return Err(Reason::ApiBlocked.into()),
-        ApiState::NotFound => return Err(Reason::ApiNotFound.into()),
-        ApiState::Served => {}
-    }
+    check_state(api)?;
     if api.security == Security::None {
         return Ok(Permit::Open);
     }
@@ -371,6 +367,14 @@ fn check_api<'p, P: Policy>(
     known.limits = take(subject, api, &plans, policy, facts, passes);
     check_limits(known.limits)?;
     Ok(Permit::Key)
+}
+
+fn check_state(api: &Api) -> Result<(), Reason> {
+    match api.state {
+        ApiState::Blocked => Err(Reason::ApiBlocked),
+        ApiState::NotFound => Err(Reason::ApiNotFound),
+        ApiState::Served => Ok(()),
+    }
 }
 
 fn check_key<T>(key: &Key<T>, facts: &impl Facts) -> Result<(), Reason> {

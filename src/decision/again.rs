@@ -2,12 +2,8 @@
 //!
 //! Neither limits nor the request's own path, method and headers count again; they were checked when the stream began.
 
-use super::{Denial, Facts, Policy, check_deny_policies, check_endpoint, check_key, check_subscription};
-use crate::{
-    digest::Digest,
-    policy::{ApiState, Security},
-    reason::Reason,
-};
+use super::{Denial, Facts, Policy, check_deny_policies, check_endpoint, check_key, check_state, check_subscription};
+use crate::{digest::Digest, policy::Security, reason::Reason};
 
 /// Decides anew on an open stream of this key to this API. A policy that cannot be read says nothing against the stream.
 pub fn decide_again<P: Policy>(key: &Digest, api: &str, policy: &P, facts: &impl Facts) -> Result<(), Reason> {
@@ -20,11 +16,7 @@ pub fn decide_again<P: Policy>(key: &Digest, api: &str, policy: &P, facts: &impl
 fn check<P: Policy>(key: &Digest, api: &str, policy: &P, facts: &impl Facts) -> Result<(), Denial> {
     let catalogue = policy.catalogue();
     let api = catalogue.find_by_id(api, None).ok_or(Reason::ApiNotFound)?.api;
-    match api.state {
-        ApiState::Blocked => return Err(Reason::ApiBlocked.into()),
-        ApiState::NotFound => return Err(Reason::ApiNotFound.into()),
-        ApiState::Served => {}
-    }
+    check_state(api)?;
     if api.security == Security::None {
         return Ok(());
     }

@@ -1,8 +1,8 @@
 //! The callbacks of a request's stream: which plugin it belongs to, and what it is asked.
 //!
 //! The SDK's dispatcher would make a boxed context for each stream and look it up in several maps at each callback; all
-//! that keygate needs of a stream is its number. So these three take the place of the SDK's exports of the same names
-//! when the module is trimmed, and hand on to it what concerns root contexts.
+//! that keygate needs of a stream is its number. So these four take the place of the SDK's exports of the same names when
+//! the module is trimmed. They hand on to the SDK what concerns root contexts.
 
 #![allow(unsafe_code, reason = "the names of exports are")]
 

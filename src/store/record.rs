@@ -104,8 +104,8 @@ fn read_ranges(reader: &mut Reader<'_>) -> Result<Vec<IpNet>, Corrupt> {
 fn read_texts(reader: &mut Reader<'_>) -> Result<Texts, Corrupt> {
     let count = reader.varint()?;
     // Each text has one byte of length in the record at least, and two in the list.
-    let room = u64::try_from(reader.len()).map_or(0, |left| left.saturating_add(count.min(left)));
-    let mut texts = Texts::with_capacity(usize::try_from(room).unwrap_or(0));
+    let left = reader.len();
+    let mut texts = Texts::with_capacity(left.saturating_add(usize::try_from(count).unwrap_or(left).min(left)));
     for _ in 0..count {
         texts.push(reader.sized()?).ok_or(Corrupt)?;
     }

@@ -4,7 +4,7 @@
 //! A catalogue is decoded once per VM for each generation. Keys, applications and subscriptions, of which there are
 //! millions, are not here but in [`crate::store`].
 
-use std::{cell::LazyCell, net::IpAddr};
+use std::{cell::LazyCell, iter::successors, net::IpAddr};
 
 use crate::{
     hostname::{Host, HostPattern, MAX_HOST_BYTES, MAX_SUFFIX_LABELS},
@@ -214,15 +214,25 @@ impl Prefixes {
 
     /// The place of the longest prefix that ends on a segment boundary of `path`, and the prefix's length.
     fn longest(&self, path: &[u8]) -> Option<(usize, usize)> {
-        self.all(path).next()
+        self.longest_within(path, bounded(path, path.len().min(self.longest)))
+    }
+
+    /// The same of at most `end` bytes.
+    #[inline(always)]
+    fn longest_within(&self, path: &[u8], mut end: usize) -> Option<(usize, usize)> {
+        loop {
+            if matches!(path.get(end), None | Some(b'/'))
+                && let Some(place) = self.places.get(path.get(..end)?)
+            {
+                return Some((place, end));
+            }
+            end = end.checked_sub(1)?;
+        }
     }
 
     /// The places of all of them, the longest first.
-    #[inline(always)]
     fn all<'p>(&'p self, path: &'p [u8]) -> impl Iterator<Item = (usize, usize)> + 'p {
-        let ends = (0..=bounded(path, path.len().min(self.longest))).rev();
-        let ends = ends.filter(|&end| matches!(path.get(end), None | Some(b'/')));
-        ends.filter_map(|end| Some((self.places.get(path.get(..end)?)?, end)))
+        successors(self.longest(path), |(_, end)| self.longest_within(path, end.checked_sub(1)?))
     }
 }
 

@@ -108,6 +108,52 @@ impl<'a> Found<'a> {
         }
     }
 
+    /// Collects what a source holds that is not a whole header. A function of its own: most requests need none of it.
+    #[inline(never)]
+    fn collect(&mut self, head: &Head<'a>, sources: &[CredentialSource], place: usize, source: &CredentialSource) {
+        match source {
+            // [`find`] reads it.
+            CredentialSource::Header { .. } => {}
+            CredentialSource::Scheme { name, scheme } => {
+                for credential in head
+                    .values(name.as_bytes())
+                    .flat_map(|value| schemed(value, scheme, |rest| ends(sources, name, rest)))
+                {
+                    self.carried.note(place);
+                    self.push(Cow::Borrowed(credential));
+                }
+            }
+            CredentialSource::Query { name } => {
+                for argument in arguments(head).filter(|argument| is_named(argument, name)) {
+                    self.carried.note(place);
+                    match percent_decode(value_of(argument)) {
+                        (value, true) => self.push(value),
+                        (_, false) => self.push_malformed(),
+                    }
+                }
+            }
+            CredentialSource::Cookie { name } => {
+                for cookie in cookies(head).filter(|cookie| is_cookie(cookie, name)) {
+                    self.carried.note(place);
+                    self.push(Cow::Borrowed(unquote(trim_blanks(value_of(cookie)))));
+                }
+            }
+            CredentialSource::Basic { part } => {
+                for encoded in head
+                    .values(b"authorization")
+                    .flat_map(|value| schemed(value, "basic", |rest| ends(sources, "authorization", rest)))
+                {
+                    self.carried.note(place);
+                    match basic(encoded, *part) {
+                        _ if encoded.is_empty() => {}
+                        Some(value) => self.push(Cow::Owned(value)),
+                        None => self.push_malformed(),
+                    }
+                }
+            }
+        }
+    }
+
     fn push_malformed(&mut self) {
         self.push_candidate(Candidate::Malformed);
     }
@@ -161,50 +207,15 @@ pub fn find<'a>(head: &Head<'a>, sources: &[CredentialSource]) -> Found<'a> {
             CredentialSource::Header { name } => {
                 for value in head.values(name.as_bytes()) {
                     // One value is one credential: it is not read again without its scheme.
-                    if sources.iter().any(|other| taken(other, name, value).is_some()) {
+                    if sources.iter().any(|other| has_scheme(other) && taken(other, name, value).is_some()) {
                         continue;
                     }
                     found.carried.note(place);
                     found.push(Cow::Borrowed(trim_blanks(value)));
                 }
             }
-            CredentialSource::Scheme { name, scheme } => {
-                for credential in head
-                    .values(name.as_bytes())
-                    .flat_map(|value| schemed(value, scheme, |rest| ends(sources, name, rest)))
-                {
-                    found.carried.note(place);
-                    found.push(Cow::Borrowed(credential));
-                }
-            }
-            CredentialSource::Query { name } => {
-                for argument in arguments(head).filter(|argument| is_named(argument, name)) {
-                    found.carried.note(place);
-                    match percent_decode(value_of(argument)) {
-                        (value, true) => found.push(value),
-                        (_, false) => found.push_malformed(),
-                    }
-                }
-            }
-            CredentialSource::Cookie { name } => {
-                for cookie in cookies(head).filter(|cookie| is_cookie(cookie, name)) {
-                    found.carried.note(place);
-                    found.push(Cow::Borrowed(unquote(trim_blanks(value_of(cookie)))));
-                }
-            }
-            CredentialSource::Basic { part } => {
-                for encoded in head
-                    .values(b"authorization")
-                    .flat_map(|value| schemed(value, "basic", |rest| ends(sources, "authorization", rest)))
-                {
-                    found.carried.note(place);
-                    match basic(encoded, *part) {
-                        _ if encoded.is_empty() => {}
-                        Some(value) => found.push(Cow::Owned(value)),
-                        None => found.push_malformed(),
-                    }
-                }
-            }
+            CredentialSource::Query { .. } if head.target.is_none_or(|target| target.query.is_none()) => {}
+            _ => found.collect(head, sources, place, source),
         }
     }
     found
@@ -214,6 +225,11 @@ pub fn find<'a>(head: &Head<'a>, sources: &[CredentialSource]) -> Found<'a> {
 /// with commas.
 fn ends(sources: &[CredentialSource], name: &str, rest: &[u8]) -> bool {
     sources.iter().any(|source| taken(source, name, rest).is_some_and(|taken| !taken.is_empty()))
+}
+
+/// Whether a source reads its header by a scheme.
+fn has_scheme(source: &CredentialSource) -> bool {
+    matches!(source, CredentialSource::Scheme { .. } | CredentialSource::Basic { .. })
 }
 
 /// What a source with a scheme takes of this value of the header; `None` if its scheme does not begin the value.

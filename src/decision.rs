@@ -228,9 +228,9 @@ fn check<'p, P: Policy>(
     let Some(policy) = policy else { return check_without_policy(&found, config, emergency, place.is_ok()) };
     let (host, path) = place?;
 
-    let find_api = |path: &RequestPath<'_>| find_api(&host, config, policy.catalogue(), path, facts);
-    let addressed = find_api(&path);
-    if readings_differ(&path, |path| find_api(path).map(|found| found.number)) {
+    let addressed = find_api(&host, config, policy.catalogue(), &path, facts);
+    let find_anew = |path: &RequestPath<'_>| find_api_anew(&host, config, policy.catalogue(), path, facts);
+    if readings_differ(&path, |path| find_anew(path).map(|found| found.number)) {
         return Err(Reason::PathAmbiguous.into());
     }
     let permit = match addressed {
@@ -300,6 +300,19 @@ fn readings_differ<T: PartialEq>(path: &RequestPath<'_>, read: impl Fn(&RequestP
     }
 }
 
+/// The same for a path that has several readings, as few have.
+#[inline(never)]
+fn find_api_anew<'p>(
+    host: &Host<'_>,
+    config: &Config,
+    catalogue: &'p Catalogue,
+    path: &RequestPath<'_>,
+    facts: &impl Facts,
+) -> Option<Addressed<'p>> {
+    find_api(host, config, catalogue, path, facts)
+}
+
+#[inline(always)]
 fn find_api<'p>(
     host: &Host<'_>,
     config: &Config,
@@ -356,7 +369,7 @@ fn check_api<'p, P: Policy>(
     if let Some(operations) = plans.subscription.and_then(|plan| plan.operations.as_ref()) {
         let find = |path: &RequestPath<'_>, prefix| find_operation(operations, head, path.below(prefix));
         let find_anew = |path: &RequestPath<'_>| {
-            find_api(host, config, policy.catalogue(), path, facts).and_then(|found| find(path, found.prefix))
+            find_api_anew(host, config, policy.catalogue(), path, facts).and_then(|found| find(path, found.prefix))
         };
         if readings_differ(path, find_anew) {
             return Err(Reason::PathAmbiguous.into());
@@ -403,6 +416,7 @@ fn check_deny_policies(subject: &Subject, api: &Api, catalogue: &Catalogue, fact
     Ok(())
 }
 
+#[inline(always)]
 fn check_subscription<'p>(subject: &Subject, api: &Api, catalogue: &'p Catalogue) -> Result<Plans<'p>, Reason> {
     let application = subject.application.as_ref().ok_or(Reason::SubscriptionMissing)?;
     if application.state == ApplicationState::Blocked {

@@ -31,9 +31,7 @@ impl FingerprintKey {
     /// The fingerprint of a key, as its client sends it, for the API of this number. Key's length and number come first, so
     /// that no two pairs read the same.
     pub(super) fn of(self, key: &[u8], api: u32) -> Fingerprint {
-        let mut sip = Sip::new(self);
-        sip.take_in((key.len() as u64) << 32 | u64::from(api), key);
-        sip.finish()
+        hash(self, (key.len() as u64) << 32 | u64::from(api), key)
     }
 }
 
@@ -55,17 +53,14 @@ impl TagKey {
     /// Of this generation, from the VM's secret. Where the host gives no random bytes there is none, and whoever knows how
     /// often a policy was built could foresee the tags.
     pub fn new(secret: Option<FingerprintKey>, generation: u64) -> Self {
-        let mut sip = Sip::new(secret.unwrap_or(FingerprintKey(0, 0)));
-        sip.take_in(generation, b"tags of applications");
-        let Fingerprint(low, high) = sip.finish();
+        let secret = secret.unwrap_or(FingerprintKey(0, 0));
+        let Fingerprint(low, high) = hash(secret, generation, b"tags of applications");
         Self(low, high)
     }
 
     /// The tag of an application.
     pub fn of(self, id: &[u8]) -> u32 {
-        let mut sip = Sip::new(FingerprintKey(self.0, self.1));
-        sip.take_in(id.len() as u64, id);
-        let [a, b, c, d, ..] = sip.finish().0.to_le_bytes();
+        let [a, b, c, d, ..] = hash(FingerprintKey(self.0, self.1), id.len() as u64, id).0.to_le_bytes();
         u32::from_le_bytes([a, b, c, d])
     }
 
@@ -93,6 +88,14 @@ fn next_word(bytes: &[u8]) -> (u64, &[u8]) {
         Some((word, rest)) => (u64::from_le_bytes(*word), rest),
         None => (bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)), &[]),
     }
+}
+
+/// SipHash of a word and the bytes behind it. A function of its own that all share, so that its state stays in registers.
+#[inline(never)]
+fn hash(key: FingerprintKey, first: u64, bytes: &[u8]) -> Fingerprint {
+    let mut sip = Sip::new(key);
+    sip.take_in(first, bytes);
+    sip.finish()
 }
 
 /// The state of SipHash.
@@ -124,6 +127,7 @@ impl Sip {
     }
 
     /// A word, and the bytes behind it: one loop, since each place that has these rounds is code that a request touches.
+    #[inline(always)]
     fn take_in(&mut self, first: u64, mut bytes: &[u8]) {
         let mut word = first;
         loop {
@@ -138,6 +142,7 @@ impl Sip {
         }
     }
 
+    #[inline(always)]
     fn finish(mut self) -> Fingerprint {
         self.2 ^= 0xee;
         let first = self.half();
@@ -179,10 +184,8 @@ mod tests {
         let mut message = bytes.to_vec();
         message.resize(bytes.len() | 7, 0);
         message.push(bytes.len() as u8);
-        let mut sip = Sip::new(KEY);
         let (first, rest) = next_word(&message);
-        sip.take_in(first, rest);
-        let Fingerprint(first, second) = sip.finish();
+        let Fingerprint(first, second) = hash(KEY, first, rest);
         let mut hash = [0; 16];
         hash[..8].copy_from_slice(&first.to_le_bytes());
         hash[8..].copy_from_slice(&second.to_le_bytes());

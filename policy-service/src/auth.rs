@@ -15,7 +15,7 @@ use serde::{
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
-use crate::{problem::Problem, store::as_of::Scope};
+use crate::{http::problem::Problem, store::as_of::Scope};
 
 /// Bytes of a client id or a secret.
 pub const MAX_CREDENTIAL_BYTES: usize = 1_024;

@@ -475,7 +475,7 @@ async fn sums_stay_at_the_largest_number_and_other_reports_are_taken() {
 
 #[tokio::test]
 async fn a_gateway_cannot_report_more_than_it_can_have_served() {
-    use policy_service::usage::room::{FIRST, MAX_RATE};
+    use policy_service::management::usage::room::{FIRST, MAX_RATE};
     let service = Service::start().await;
     service.seed().await;
     let first = u64::try_from(FIRST * MAX_RATE).unwrap();

@@ -11,7 +11,7 @@ use keygate::policy::MAX_REVISION;
 use serde::Deserialize;
 
 use crate::{
-    problem::Problem,
+    http::problem::Problem,
     store::mark::{Mark, Secret},
 };
 

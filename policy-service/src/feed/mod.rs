@@ -29,7 +29,7 @@ use self::{
 use crate::{
     auth::{Gateway, Gateways},
     clock::unix_seconds,
-    problem::Problem,
+    http::problem::Problem,
     store::{
         Latest, Store,
         as_of::{Error, Scope},

@@ -6,12 +6,12 @@ use axum::http::StatusCode;
 
 use super::{ROWS_PER_CHANGE, Row, progress::Progress};
 use crate::{
+    http::problem::Problem,
     management::{
-        body::Object,
+        object::Object,
         pipeline::{check_room_for, put_any},
         resource::{Reference, Resource},
     },
-    problem::Problem,
     store::{
         Change, Kind, NewRow, Store,
         change::{MAX_ROWS_AT_ONCE, Name},

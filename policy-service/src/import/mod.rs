@@ -21,11 +21,11 @@ use serde_json::value::RawValue;
 use self::{bulk::Bulk, progress::Progress};
 use crate::{
     cli::Import,
+    http::problem::Problem,
     management::{
         apis::Api, applications::Application, deny_policies::DenyPolicy, keys::Key, plans::Plan, resource::Resource,
         subscriptions::Subscription,
     },
-    problem::Problem,
     store::{Settings, Store},
 };
 

@@ -6,13 +6,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    body, check,
+    check,
     keys::KeyType,
+    object,
     resource::{Resource, plain_row},
     subscriptions::Subscription,
 };
 use crate::{
-    problem::Problem,
+    http::problem::Problem,
     store::{
         Change, Kind, NewRow, Version,
         api_match::{Place, places},
@@ -38,7 +39,7 @@ pub struct Api {
     #[serde(default)]
     pub state: Option<ApiState>,
     /// Which requests belong to it; without any, only a gateway that is told the API's id finds it.
-    #[serde(rename = "match", default, deserialize_with = "body::objects", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "match", default, deserialize_with = "object::objects", skip_serializing_if = "Option::is_none")]
     pub matches: Option<Vec<Match>>,
     /// `api_key` unless given.
     #[serde(default)]

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     clock::unix_seconds,
-    problem::Problem,
+    http::problem::Problem,
     store::{
         Change, Kind, NewRow, Version,
         listed::Column,

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::resource::{Resource, put};
 use crate::{
-    problem::Problem,
+    http::problem::Problem,
     store::{Change, Version},
 };
 

@@ -18,7 +18,7 @@ use keygate::{
 use serde::Deserialize;
 
 use super::resource::damaged;
-use crate::{problem::Problem, store::Kind};
+use crate::{http::problem::Problem, store::Kind};
 
 /// Checks that `document` is a good row: of the wire type `W`, from which the filter makes its `T`.
 pub fn row<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow>>(document: &'a str) -> Result<(), Problem> {

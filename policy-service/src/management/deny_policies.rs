@@ -10,7 +10,7 @@ use super::{
     resource::{Resource, document, plain_row},
 };
 use crate::{
-    problem::Problem,
+    http::problem::Problem,
     store::{Change, Kind, NewRow, Store, deny_target::target, listed::Column},
 };
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     clock::unix_seconds,
-    problem::Problem,
+    http::problem::Problem,
     store::{Change, Kind},
 };
 

@@ -14,7 +14,7 @@ use super::{
     resource::{Reference, Resource, plain_row},
 };
 use crate::{
-    problem::Problem,
+    http::problem::Problem,
     store::{Change, Kind, NewRow, Store, Version, listed::Column, usage},
 };
 

@@ -7,7 +7,7 @@ use super::{
     resource::{Resource, is_just_so, new_id, put},
 };
 use crate::{
-    problem::Problem,
+    http::problem::Problem,
     store::{Change, Kind, Version},
 };
 

@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    body, check,
+    check, object,
     resource::{Resource, plain_row},
 };
 use crate::{
-    problem::Problem,
+    http::problem::Problem,
     store::{Change, Kind, NewRow, Version, read},
 };
 
@@ -21,16 +21,16 @@ pub struct Plan {
     #[serde(default)]
     pub id: Option<String>,
     /// How much may be used.
-    #[serde(default, deserialize_with = "body::objects", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object::objects", skip_serializing_if = "Option::is_none")]
     pub limits: Option<Vec<Limit>>,
     /// How much may be used at once.
-    #[serde(default, deserialize_with = "body::object", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object::object", skip_serializing_if = "Option::is_none")]
     pub burst: Option<Limit>,
     /// Whether a used-up limit refuses; true unless given.
     #[serde(default)]
     pub stop_on_quota_reach: Option<bool>,
     /// The only operations that it opens; any unless given, none if empty.
-    #[serde(default, deserialize_with = "body::objects", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object::objects", skip_serializing_if = "Option::is_none")]
     pub operations: Option<Vec<Operation>>,
     /// Names this version of the row, for `if-match`. What a client sends here is ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]

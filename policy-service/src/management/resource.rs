@@ -7,7 +7,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    problem::Problem,
+    http::problem::Problem,
     store::{Change, Kind, NewRow, Store, Version, listed::Column},
 };
 

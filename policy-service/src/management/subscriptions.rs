@@ -15,7 +15,7 @@ use super::{
     resource::{Reference, Resource, damaged, document},
 };
 use crate::{
-    problem::Problem,
+    http::problem::Problem,
     store::{Change, Kind, NewRow, Version, listed::Column, read, usage::Pair},
 };
 

@@ -34,24 +34,22 @@ use crate::{
     auth::{Administrator, Gateways},
     feed::{self, Feed},
     guesses::{self, Guesses},
-    management, openapi,
-    problem::Problem,
-    request_id,
+    http::{openapi, problem::Problem, request_id},
+    routes::{self, usage},
     store::Store,
-    usage,
 };
 
 /// All routes.
 pub fn router(store: Store, feed: Feed, administrator: Administrator) -> Router {
     let credentials = Credentials { administrator: administrator.clone(), gateways: feed.gateways() };
-    let management = management::router()
+    let management = routes::router()
         .merge(usage::billing())
-        .layer(middleware::from_fn(management::told::log))
-        .layer(middleware::from_fn(management::finish))
-        .layer(middleware::from_fn_with_state(administrator, management::authorize))
+        .layer(middleware::from_fn(routes::told::log))
+        .layer(middleware::from_fn(routes::run_to_completion))
+        .layer(middleware::from_fn_with_state(administrator, routes::authorize))
         .with_state(store.clone());
     let reporting = usage::reporting()
-        .layer(middleware::from_fn(management::finish))
+        .layer(middleware::from_fn(routes::run_to_completion))
         .layer(middleware::from_fn_with_state(feed.gateways(), usage::authorize))
         .with_state(store.clone());
     let health = OpenApiRouter::new().routes(routes!(health)).routes(routes!(writer_health)).with_state(store);

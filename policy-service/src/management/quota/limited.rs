@@ -2,11 +2,11 @@
 
 use crate::{
     clock::unix_seconds,
+    http::problem::Problem,
     management::{
         plans::{Plan, Unit},
         resource::Resource,
     },
-    problem::Problem,
     store::{
         Change, Kind,
         usage::{self, Pair, Used, Windows},

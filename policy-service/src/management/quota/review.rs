@@ -6,13 +6,13 @@ use std::collections::HashMap;
 use super::limited::{Limited, find_plan, used_up_until};
 use crate::{
     clock::unix_seconds,
+    http::problem::Problem,
     management::{
         applications::Application,
         plans::{Plan, Unit},
         resource::{Resource as _, put},
         subscriptions::Subscription,
     },
-    problem::Problem,
     store::{
         Change, Kind, Version,
         usage::{self, Pair, Used, Windows},

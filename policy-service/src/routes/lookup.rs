@@ -11,11 +11,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    NoQuery, applications::Application, body::Json, keys::Key, resource::Resource, subscriptions::Subscription, tag,
-};
+use super::{NoQuery, tag};
 use crate::{
-    problem::Problem,
+    http::{body::Json, problem::Problem},
+    management::{applications::Application, keys::Key, resource::Resource, subscriptions::Subscription},
     store::{Kind, Store, Version},
 };
 

@@ -1,12 +1,9 @@
 //! Usage: gateways report it, an administrator bills by it, and plans whose limit it reaches are marked as used up.
 //!
-//! [`take`] takes a report: a batch that is sent again counts nothing twice, and everything that one brings, with the
-//! marks that follow from it ([`crate::management::quota`]), is one transaction. [`room`] bounds what a gateway can have served, [`list`] shows usage by the hour. The shape of a report is the
+//! The rules of reports are in [`crate::management::usage`], [`hourly`] shows usage by the hour. The shape of a report is the
 //! filter's own, `keygate::usage::report`.
 
-pub mod list;
-pub mod room;
-pub mod take;
+pub mod hourly;
 
 use std::sync::Arc;
 
@@ -21,15 +18,13 @@ use keygate::usage::report::{Count, KeyUse, Receipt, Report};
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::list::{Asked, HourlyUsage};
+use self::hourly::{Asked, HourlyUsage};
+use super::list::Items;
 use crate::{
     auth::{Gateway, Gateways},
     clock::unix_seconds,
-    management::{
-        body::{Json, objects},
-        list::Items,
-    },
-    problem::Problem,
+    http::{body::Json, problem::Problem},
+    management::{object::objects, usage::take},
     store::Store,
 };
 
@@ -98,7 +93,7 @@ async fn list_usage(
     query: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Body<Items<HourlyUsage>>, Problem> {
     let Query(asked) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
-    Ok(Body(list::list(&store, asked).await?))
+    Ok(Body(hourly::list(&store, asked).await?))
 }
 
 /// What gateways may do.

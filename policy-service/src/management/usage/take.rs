@@ -7,8 +7,8 @@ use keygate::usage::report::{Count, Receipt, Report};
 use super::room;
 use crate::{
     auth::Gateway,
+    http::problem::Problem,
     management::quota::review::review_pairs,
-    problem::Problem,
     store::{
         Store,
         as_of::Scope,

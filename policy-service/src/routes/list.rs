@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{resource::Resource, tag};
+use super::tag;
 use crate::{
-    problem::Problem,
+    http::problem::Problem,
+    management::resource::Resource,
     store::{
         Store,
         listed::{Column, Filter, Key, Place, Sort},

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    management::list::{self, Items},
-    problem::Problem,
+    http::problem::Problem,
+    routes::list::{self, Items},
     store::{
         Store,
         usage::{UsageFilter, UsageRow},

@@ -1,6 +1,6 @@
 //! Versions of rows: the `etag` of each, and `if-match`, so that nobody overwrites a change that he has not seen.
 //!
-//! It compares only. Which changes a row takes at all is decided in [`super::resource`].
+//! It compares only. Which changes a row takes at all is decided in [`crate::management::resource`].
 
 use std::{convert::Infallible, fmt::Write as _};
 
@@ -11,11 +11,12 @@ use axum::{
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    problem::Problem,
+    http::problem::Problem,
+    management::resource::Resource,
     store::{Change, Version},
 };
 
-use super::{resource::Resource, told::Accepted};
+use super::told::Accepted;
 
 /// Bytes of the digest in an etag: 64 bits, which tell two contents apart that a restored database gave one number.
 const DIGEST_BYTES: usize = 8;

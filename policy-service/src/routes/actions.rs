@@ -12,21 +12,22 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    NoQuery, answer,
-    applications::Application,
-    begin,
-    block::{self, Block, Blockable},
-    body::{Nothing, OptionalJson},
-    id_of,
-    issue::{self, Issue, IssuedKey, Regenerate},
-    keys::Key,
-    location,
-    resource::Resource as _,
-    subscriptions::Subscription,
+    NoQuery, answer, begin, id_of, location,
     tag::{self, IfMatch},
 };
 use crate::{
-    problem::Problem,
+    http::{
+        body::{Nothing, OptionalJson},
+        problem::Problem,
+    },
+    management::{
+        applications::Application,
+        block::{self, Block, Blockable},
+        issue::{self, Issue, IssuedKey, Regenerate},
+        keys::Key,
+        resource::Resource as _,
+        subscriptions::Subscription,
+    },
     store::{Change, Kind, Store},
 };
 

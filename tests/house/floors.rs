@@ -113,17 +113,14 @@ const POLICY_SERVICE: House = House {
         ("http", &["management", "store"]),
         ("auth", &["http", "store"]),
         ("routes", &["auth", "clock", "guesses", "http", "management", "store"]),
-        ("import", &["cli", "http", "management", "stderr", "store"]),
+        ("import", &["cli", "management", "stderr", "store"]),
         ("feed", &["auth", "clock", "http", "store"]),
         ("server", &["auth", "feed", "guesses", "http", "routes", "store"]),
         ("program", &["auth", "backup", "cli", "feed", "import", "server", "stderr", "store"]),
         // It names the library by its crate.
         ("bin", &[]),
     ],
-    upward: &[
-        ("management", "auth", "a usage report names its gateway"),
-        ("management", "http", "the rules refuse with HTTP problems"),
-    ],
+    upward: &[],
     back: &[
         ("store", "store", "state and version of the database stand where it is opened"),
         ("store/api_match", "store/change", "its queries are methods of a change, which keeps its table"),

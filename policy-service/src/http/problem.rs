@@ -9,7 +9,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::store;
+use crate::{management::error::Error, store};
 
 /// The media type of every error.
 pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -68,16 +68,6 @@ impl Problem {
         Self::field(StatusCode::BAD_REQUEST, name, detail)
     }
 
-    /// What was sent does not fit to what there is.
-    pub fn conflict(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::CONFLICT, detail)
-    }
-
-    /// There is nothing of this kind with this id.
-    pub fn not_found(kind: store::Kind, id: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, format!("there is no {} with the id {id:?}", kind.noun()))
-    }
-
     /// The credentials are absent or wrong; `challenge` is the value of `www-authenticate`.
     pub fn unauthorized(challenge: &'static str, detail: impl Into<String>) -> Self {
         Self { challenge: Some(challenge), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
@@ -104,6 +94,19 @@ impl std::fmt::Display for Problem {
 }
 
 impl std::error::Error for Problem {}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let said = error.to_string();
+        match error {
+            Error::Invalid { field, detail } => Self { field, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) },
+            Error::Conflict { field, detail } => Self { field, ..Self::new(StatusCode::CONFLICT, detail) },
+            Error::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, said),
+            Error::Changed(_) => Self::new(StatusCode::PRECONDITION_FAILED, said),
+            Error::Store(error) => error.into(),
+        }
+    }
+}
 
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {

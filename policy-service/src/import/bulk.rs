@@ -2,12 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use axum::http::StatusCode;
-
 use super::{ROWS_PER_CHANGE, Row, progress::Progress};
 use crate::{
-    http::problem::Problem,
     management::{
+        error::Error as Refused,
         object::Object,
         pipeline::{check_room_for, put_any},
         resource::{Reference, Resource},
@@ -39,7 +37,7 @@ impl<'s> Bulk<'s> {
     }
 
     /// Puts `rows`; what names something that is not there is returned, or refused if this is the `last` time.
-    pub async fn put<R: Resource>(&mut self, rows: Vec<Row>, last: bool) -> Result<Vec<Row>, Problem> {
+    pub async fn put<R: Resource>(&mut self, rows: Vec<Row>, last: bool) -> Result<Vec<Row>, Refused> {
         let mut deferred = Vec::new();
         let mut rows = rows.into_iter();
         loop {
@@ -62,7 +60,7 @@ impl<'s> Bulk<'s> {
     }
 
     /// Ends the change that is under way.
-    pub async fn commit(&mut self) -> Result<(), Problem> {
+    pub async fn commit(&mut self) -> Result<(), Refused> {
         if let Some((change, rows)) = self.change.take() {
             change.commit().await?;
             self.progress.add(rows);
@@ -75,7 +73,7 @@ impl<'s> Bulk<'s> {
         change: &mut Change,
         chunk: Vec<Row>,
         last: bool,
-    ) -> Result<Vec<Row>, Problem> {
+    ) -> Result<Vec<Row>, Refused> {
         let mut parsed = Vec::with_capacity(chunk.len());
         for row in chunk {
             match serde_json::from_str::<Object<R>>(row.text.get()) {
@@ -104,12 +102,12 @@ impl<'s> Bulk<'s> {
         change: &mut Change,
         candidates: Vec<(Row, R)>,
         last: bool,
-    ) -> Result<Vec<Row>, Problem> {
+    ) -> Result<Vec<Row>, Refused> {
         let mut complete = Vec::with_capacity(candidates.len());
         for (row, sent) in candidates {
             match made_new(&sent) {
                 Ok(new) => complete.push((row, sent, new)),
-                Err(problem) => self.progress.refuse(&row.describe::<R>(), &problem.to_string()),
+                Err(error) => self.progress.refuse(&row.describe::<R>(), &error.to_string()),
             }
         }
         let names = |name: fn(&NewRow) -> &str| complete.iter().map(|(_, _, new)| name(new)).collect::<Vec<_>>();
@@ -138,9 +136,9 @@ impl<'s> Bulk<'s> {
         let mut deferred = Vec::new();
         for (row, sent) in others {
             match put_any(change, sent).await {
-                Err(problem) if R::COMPARED && !last && problem.status() == StatusCode::CONFLICT => deferred.push(row),
-                Err(problem) if problem.status().is_client_error() => {
-                    self.progress.refuse(&row.describe::<R>(), &problem.to_string());
+                Err(error) if R::COMPARED && !last && matches!(error, Refused::Conflict { .. }) => deferred.push(row),
+                Err(error) if error.is_refusal() => {
+                    self.progress.refuse(&row.describe::<R>(), &error.to_string());
                 }
                 result => result?,
             }
@@ -153,7 +151,7 @@ impl<'s> Bulk<'s> {
         &mut self,
         change: &mut Change,
         references: impl Iterator<Item = Reference>,
-    ) -> Result<HashSet<(Kind, String)>, Problem> {
+    ) -> Result<HashSet<(Kind, String)>, Refused> {
         let unknown: HashSet<(Kind, String)> = references
             .map(|reference| (reference.kind, reference.id))
             .filter(|(kind, id)| !self.known.get(kind).is_some_and(|known| known.contains(id)))
@@ -176,7 +174,7 @@ impl<'s> Bulk<'s> {
 }
 
 /// The row of the database that `sent` makes when it is new.
-fn made_new<R: Resource>(sent: &R) -> Result<NewRow, Problem> {
+fn made_new<R: Resource>(sent: &R) -> Result<NewRow, Refused> {
     let mut sent = sent.clone();
     if sent.id().is_none() {
         *sent.id() = Some(crate::management::resource::new_id(R::PREFIX)?);

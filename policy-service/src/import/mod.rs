@@ -21,10 +21,9 @@ use serde_json::value::RawValue;
 use self::{bulk::Bulk, progress::Progress};
 use crate::{
     cli::Import,
-    http::problem::Problem,
     management::{
-        apis::Api, applications::Application, deny_policies::DenyPolicy, keys::Key, plans::Plan, resource::Resource,
-        subscriptions::Subscription,
+        apis::Api, applications::Application, deny_policies::DenyPolicy, error::Error as Refused, keys::Key,
+        plans::Plan, resource::Resource, subscriptions::Subscription,
     },
     store::{Settings, Store},
 };
@@ -122,7 +121,7 @@ async fn import(store: &Store, reader: impl Read, progress: &mut Progress) -> Re
 }
 
 /// Puts `rows`; what names something that is not there goes to `deferred`, or is refused.
-async fn put(bulk: &mut Bulk<'_>, rows: Rows, deferred: Option<&mut Rows>) -> Result<(), Problem> {
+async fn put(bulk: &mut Bulk<'_>, rows: Rows, deferred: Option<&mut Rows>) -> Result<(), Refused> {
     let last = deferred.is_none();
     let left = Rows {
         plans: bulk.put::<Plan>(rows.plans, last).await?,

@@ -5,13 +5,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    check, object,
+    check,
+    error::Error,
+    object,
     resource::{Resource, plain_row},
 };
-use crate::{
-    http::problem::Problem,
-    store::{Change, Kind, NewRow, Version, read},
-};
+use crate::store::{Change, Kind, NewRow, Version, read};
 
 /// A usage plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -84,13 +83,13 @@ impl Resource for Plan {
         &mut self.etag
     }
 
-    fn complete(&mut self, _: Option<&Self>) -> Result<(), Problem> {
+    fn complete(&mut self, _: Option<&Self>) -> Result<(), Error> {
         self.etag = None;
         self.stop_on_quota_reach = self.stop_on_quota_reach.or(Some(true));
         Ok(())
     }
 
-    fn check(&self) -> Result<(), Problem> {
+    fn check(&self) -> Result<(), Error> {
         for (place, operation) in self.operations.iter().flatten().enumerate() {
             check::methods(&format!("operations[{place}].methods"), operation.methods.as_deref())?;
             check::template(&format!("operations[{place}].path"), &operation.path)?;
@@ -98,14 +97,14 @@ impl Resource for Plan {
         check::row::<wire::PlanRow<'_>, rows::Plan>(&self.row()?.document)
     }
 
-    fn row(&self) -> Result<NewRow, Problem> {
+    fn row(&self) -> Result<NewRow, Error> {
         plain_row(self, self.id.clone().unwrap_or_default())
     }
 
     /// A plan in use stays: what names a plan that is not there is denied.
-    async fn remove(change: &mut Change, held: &Version) -> Result<Option<Self>, Problem> {
+    async fn remove(change: &mut Change, held: &Version) -> Result<Option<Self>, Error> {
         match read::of_plan(change.connection(), &held.id).await? {
-            Some(user) => Err(Problem::conflict(format!(
+            Some(user) => Err(Error::conflict(format!(
                 "{} {:?} has this plan, and perhaps others have; give them another one first",
                 user.kind.noun(),
                 user.id

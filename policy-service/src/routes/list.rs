@@ -6,10 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
-use super::tag;
 use crate::{
     http::problem::Problem,
-    management::resource::Resource,
+    management::{resource::Resource, tag::etag},
     store::{
         Store,
         listed::{Column, Filter, Key, Place, Sort},
@@ -90,7 +89,7 @@ pub async fn list<R: Resource>(store: &Store, listing: Listing) -> Result<Items<
     let page = store.list(R::KIND, &filter::<R>(listing)?, sort, after.as_ref(), limit).await?;
     let mut items = page.rows.iter().map(R::shown).collect::<Result<Vec<_>, _>>()?;
     for (item, version) in items.iter_mut().zip(&page.rows) {
-        *item.etag() = Some(tag::etag(version));
+        *item.etag() = Some(etag(version));
     }
     R::complement(store, &mut items).await?;
     Ok(Items { items, next: page.next.map(|place| cursor(&place, &name)), total: Some(page.total) })

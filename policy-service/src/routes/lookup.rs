@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{NoQuery, tag};
+use super::NoQuery;
 use crate::{
     http::{body::Json, problem::Problem},
-    management::{applications::Application, keys::Key, resource::Resource, subscriptions::Subscription},
+    management::{applications::Application, keys::Key, resource::Resource, subscriptions::Subscription, tag::etag},
     store::{Kind, Store, Version},
 };
 
@@ -90,7 +90,7 @@ async fn look_up(State(store): State<Store>, _: NoQuery, Json(asked): Json<Looku
 async fn shown<R: Resource>(store: &Store, version: &Version) -> Result<R, Problem> {
     let mut shown = R::shown(version)?;
     R::complement(store, std::slice::from_mut(&mut shown)).await?;
-    *shown.etag() = Some(tag::etag(version));
+    *shown.etag() = Some(etag(version));
     Ok(shown)
 }
 

@@ -26,7 +26,7 @@ use self::tag::IfMatch;
 use crate::{
     auth::Administrator,
     http::problem::Problem,
-    management::resource::Resource,
+    management::{error::Error, resource::Resource},
     store::{Change, Kind, Store},
 };
 
@@ -59,8 +59,8 @@ fn id_of(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
 /// Begins a change of a row that is there, as the version that `if_match` names.
 async fn begin(store: &Store, kind: Kind, id: &str, if_match: &IfMatch) -> Result<Change, Problem> {
     let mut change = store.change().await?;
-    let held = change.find(kind, id).await?.ok_or_else(|| Problem::not_found(kind, id))?;
-    if_match.check(&held)?;
+    let held = change.find(kind, id).await?.ok_or_else(|| Error::not_found(kind, id))?;
+    if_match.0.check(&held)?;
     Ok(change)
 }
 

@@ -22,11 +22,14 @@ use crate::{
         problem::Problem,
     },
     management::{
-        apis, applications, check, deny_policies, keys,
+        apis, applications, check, deny_policies,
+        error::Error,
+        keys,
         pipeline::{self, Outcome},
         plans,
         resource::Resource,
         subscriptions,
+        tag::etag,
     },
     store::Store,
 };
@@ -41,10 +44,10 @@ async fn list<R: Resource>(
 
 async fn find<R: Resource>(store: &Store, id: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
     let id = id_of(id)?;
-    let version = store.find(R::KIND, &id).await?.ok_or_else(|| Problem::not_found(R::KIND, &id))?;
+    let version = store.find(R::KIND, &id).await?.ok_or_else(|| Error::not_found(R::KIND, &id))?;
     let mut shown = R::shown(&version)?;
     R::complement(store, std::slice::from_mut(&mut shown)).await?;
-    *shown.etag() = Some(tag::etag(&version));
+    *shown.etag() = Some(etag(&version));
     Ok((tag::header_of(&mut shown), Body(shown)).into_response())
 }
 
@@ -80,7 +83,7 @@ async fn remove<R: Resource>(
 ) -> Result<Response, Problem> {
     let id = id_of(id)?;
     let mut change = begin(store, R::KIND, &id, if_match).await?;
-    let held = change.find(R::KIND, &id).await?.ok_or_else(|| Problem::not_found(R::KIND, &id))?;
+    let held = change.find(R::KIND, &id).await?.ok_or_else(|| Error::not_found(R::KIND, &id))?;
     if let Some(kept) = R::remove(&mut change, &held).await? {
         return answer(change, kept).await;
     }

@@ -1,68 +1,38 @@
-//! Versions of rows: the `etag` of each, and `if-match`, so that nobody overwrites a change that he has not seen.
-//!
-//! It compares only. Which changes a row takes at all is decided in [`crate::management::resource`].
+//! The headers of a change: `if-match` of the request; `etag` and the revision of the answer. What an etag is, and how it is
+//! compared, is known in [`crate::management::tag`].
 
-use std::{convert::Infallible, fmt::Write as _};
-
-use axum::{
-    extract::FromRequestParts,
-    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
-};
-use sha2::{Digest as _, Sha256};
+use std::convert::Infallible;
 
 use crate::{
     http::problem::Problem,
-    management::resource::Resource,
-    store::{Change, Version},
+    management::{
+        resource::Resource,
+        tag::{Expected, etag},
+    },
+    store::Change,
+};
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderValue, header, request::Parts},
 };
 
 use super::told::Accepted;
 
-/// Bytes of the digest in an etag: 64 bits, which tell two contents apart that a restored database gave one number.
-const DIGEST_BYTES: usize = 8;
 /// The revision that an accepted change made; of a change that changed nothing, the latest.
 const REVISION: &str = "x-policy-revision";
 
-/// The etag of a row, with its quotes. It changes with every change of the row and never comes back.
-pub fn etag(version: &Version) -> String {
-    let digest = Sha256::digest(version.document.as_bytes());
-    let mut tag = format!("\"{:x}-", version.seq);
-    for byte in digest.iter().take(DIGEST_BYTES) {
-        // Writing to a String cannot fail.
-        let _ = write!(tag, "{byte:02x}");
-    }
-    tag.push('"');
-    tag
-}
-
-/// What `if-match` asks for; without the header, nothing.
+/// The versions that `if-match` names.
 #[derive(Debug)]
-pub struct IfMatch(Option<Vec<HeaderValue>>);
+pub struct IfMatch(pub Expected);
 
 impl<S: Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let values: Vec<HeaderValue> = parts.headers.get_all(header::IF_MATCH).iter().cloned().collect();
-        Ok(Self((!values.is_empty()).then_some(values)))
-    }
-}
-
-impl IfMatch {
-    /// Refuses the request (412) if the row is another version than the ones that the header names. A weak tag (`W/"…"`)
-    /// and a tag without its quotes match nothing (RFC 9110, 13.1.1).
-    pub fn check(&self, held: &Version) -> Result<(), Problem> {
-        let Some(values) = &self.0 else { return Ok(()) };
-        let tag = etag(held);
-        let mut named = values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-        // A tag of this service holds no comma, so splitting cannot join or cut one.
-        if named.any(|name| matches!(name.trim(), "*") || name.trim() == tag) {
-            return Ok(());
-        }
-        Err(Problem::new(
-            StatusCode::PRECONDITION_FAILED,
-            format!("this {} was changed since it was read; read it again (if-match)", held.kind.noun()),
-        ))
+        // A value that is no text names no version.
+        let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        let values: Vec<String> = parts.headers.get_all(header::IF_MATCH).iter().map(text).collect();
+        Ok(Self(Expected((!values.is_empty()).then_some(values))))
     }
 }
 

@@ -24,7 +24,10 @@ use crate::{
     auth::{Gateway, Gateways},
     clock::unix_seconds,
     http::{body::Json, problem::Problem},
-    management::{object::objects, usage::take},
+    management::{
+        object::objects,
+        usage::take::{self, Reporter, Taken},
+    },
     store::Store,
 };
 
@@ -78,7 +81,20 @@ async fn report(
     Extension(gateway): Extension<Gateway>,
     Json(sent): Json<Sent>,
 ) -> Result<Body<Receipt>, Problem> {
-    Ok(Body(take::take(&store, &gateway, &sent.into(), unix_seconds()).await?))
+    let reporter = Reporter { client_id: gateway.client_id(), scope: &gateway.scope };
+    let Taken { receipt, excess } = take::take(&store, reporter, &sent.into(), unix_seconds()).await?;
+    if excess.requests > 0 {
+        tracing::warn!(
+            ?gateway,
+            requests = excess.requests,
+            rows = excess.rows,
+            "a gateway reports more requests than it can have served since its last report; the excess was dropped"
+        );
+    }
+    if receipt.rejected > 0 {
+        tracing::info!(?gateway, rejected = receipt.rejected, "rows of a usage report were left out");
+    }
+    Ok(Body(receipt))
 }
 
 /// Usage by the hour, for billing.

@@ -2,8 +2,8 @@
 
 use crate::{
     clock::unix_seconds,
-    http::problem::Problem,
     management::{
+        error::Error,
         plans::{Plan, Unit},
         resource::Resource,
     },
@@ -25,7 +25,7 @@ pub trait Limited: Resource + PartialEq {
 
 /// Gives `sent` the mark that its plan and usage ask for. A mark whose time is over stays in a row that says the same
 /// otherwise, so that sending it again changes nothing.
-pub async fn settle<R: Limited>(change: &mut Change, sent: &mut R, held: Option<&R>) -> Result<(), Problem> {
+pub async fn settle<R: Limited>(change: &mut Change, sent: &mut R, held: Option<&R>) -> Result<(), Error> {
     let now = unix_seconds();
     let until = match sent.plan().map(str::to_owned) {
         None => None,
@@ -50,7 +50,7 @@ pub async fn settle<R: Limited>(change: &mut Change, sent: &mut R, held: Option<
 }
 
 /// The plan with this id, if there is one.
-pub(super) async fn find_plan(change: &mut Change, id: &str) -> Result<Option<Plan>, Problem> {
+pub(super) async fn find_plan(change: &mut Change, id: &str) -> Result<Option<Plan>, Error> {
     change.find(Kind::Plan, id).await?.as_ref().map(Plan::shown).transpose()
 }
 

@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use super::limited::{Limited, find_plan, used_up_until};
 use crate::{
     clock::unix_seconds,
-    http::problem::Problem,
     management::{
         applications::Application,
+        error::Error,
         plans::{Plan, Unit},
         resource::{Resource as _, put},
         subscriptions::Subscription,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Marks those of `pairs` whose limit is reached, and takes away marks that hold no more.
-pub async fn review_pairs(change: &mut Change, pairs: &[Pair], now: i64) -> Result<(), Problem> {
+pub async fn review_pairs(change: &mut Change, pairs: &[Pair], now: i64) -> Result<(), Error> {
     if pairs.is_empty() {
         return Ok(());
     }
@@ -29,7 +29,7 @@ pub async fn review_pairs(change: &mut Change, pairs: &[Pair], now: i64) -> Resu
 }
 
 /// Looks again at what is marked under a plan that was changed, and at what has used as much as it now allows.
-pub async fn review_plan(change: &mut Change, id: &str) -> Result<(), Problem> {
+pub async fn review_plan(change: &mut Change, id: &str) -> Result<(), Error> {
     let now = unix_seconds();
     let Some(plan) = find_plan(change, id).await? else { return Ok(()) };
     let mut versions = usage::used_up(change.connection(), id).await?;
@@ -48,7 +48,7 @@ fn least(plan: &Plan, unit: Unit) -> Option<i64> {
     Some(i64::try_from(least).unwrap_or(i64::MAX))
 }
 
-async fn review(change: &mut Change, versions: &[Version], now: i64) -> Result<(), Problem> {
+async fn review(change: &mut Change, versions: &[Version], now: i64) -> Result<(), Error> {
     if versions.is_empty() {
         return Ok(());
     }
@@ -85,7 +85,7 @@ impl Review {
         change: &mut Change,
         held: &Version,
         plans: &mut HashMap<String, Option<Plan>>,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), Error> {
         let mut shown = R::shown(held)?;
         let Some(id) = shown.plan().map(str::to_owned) else { return Ok(()) };
         if !plans.contains_key(&id) {

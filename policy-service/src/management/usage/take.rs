@@ -4,11 +4,9 @@ use std::{borrow::Cow, collections::HashSet};
 
 use keygate::usage::report::{Count, Receipt, Report};
 
-use super::room;
+use super::room::{self, Excess};
 use crate::{
-    auth::Gateway,
-    http::problem::Problem,
-    management::quota::review::review_pairs,
+    management::{error::Error, quota::review::review_pairs},
     store::{
         Store,
         as_of::Scope,
@@ -16,20 +14,39 @@ use crate::{
     },
 };
 
-/// Takes a report. What it brings is on the disk, and the marks that follow from it are in the feed, when this returns;
-/// a batch that was taken before changes nothing.
-pub async fn take(store: &Store, gateway: &Gateway, report: &Report<'_>, now: i64) -> Result<Receipt, Problem> {
-    report.check(now.unsigned_abs()).map_err(|wrong| Problem::invalid(wrong.field, wrong.expected.to_string()))?;
+/// The gateway that sends a report.
+#[derive(Clone, Copy, Debug)]
+pub struct Reporter<'g> {
+    /// The name under which it is known.
+    pub client_id: &'g str,
+    /// What it sees.
+    pub scope: &'g Scope,
+}
+
+/// What became of a report.
+#[derive(Debug)]
+pub struct Taken {
+    /// What the gateway is told.
+    pub receipt: Receipt,
+    /// What was dropped because the gateway cannot have served so much.
+    pub excess: Excess,
+}
+
+/// Takes a report. When this returns, the report is on the disk, and the marks that follow from it are in the feed. A batch
+/// that was taken before changes nothing.
+pub async fn take(store: &Store, gateway: Reporter<'_>, report: &Report<'_>, now: i64) -> Result<Taken, Error> {
+    report.check(now.unsigned_abs()).map_err(|wrong| Error::invalid(wrong.field, wrong.expected.to_string()))?;
     let mut change = store.report().await?;
     let connection = change.connection();
-    if !usage::take_batch(connection, gateway.client_id(), &report.batch, now).await? {
-        return Ok(Receipt { batch: report.batch.to_string(), repeated: true, rejected: 0 });
+    if !usage::take_batch(connection, gateway.client_id, &report.batch, now).await? {
+        let receipt = Receipt { batch: report.batch.to_string(), repeated: true, rejected: 0 };
+        return Ok(Taken { receipt, excess: Excess::default() });
     }
     let (mut rows, keys) = (rows(gateway, report), keys(report));
     let out_of_scope = report.counts.len().saturating_sub(rows.len());
-    let mut left = room::at(now, usage::room(connection, gateway.client_id()).await?);
+    let mut left = room::at(now, usage::room(connection, gateway.client_id).await?);
     let excess = room::cut(&mut rows, &mut left);
-    usage::set_room(connection, gateway.client_id(), now, left).await?;
+    usage::set_room(connection, gateway.client_id, now, left).await?;
     usage::add(connection, &rows).await?;
     let touched = usage::touch(connection, &keys, apis(gateway)).await?;
     usage::tidy(connection, now, store.settings().usage_days).await?;
@@ -41,29 +58,19 @@ pub async fn take(store: &Store, gateway: &Gateway, report: &Report<'_>, now: i6
     let distinct = keys.iter().map(|key| &key.id).collect::<HashSet<_>>().len();
     let unknown = distinct.saturating_sub(usize::try_from(touched).unwrap_or(usize::MAX));
     let rejected = u64::try_from(out_of_scope.saturating_add(unknown)).unwrap_or(u64::MAX).saturating_add(excess.rows);
-    if excess.requests > 0 {
-        tracing::warn!(
-            ?gateway,
-            requests = excess.requests,
-            rows = excess.rows,
-            "a gateway reports more requests than it can have served since its last report; the excess was dropped"
-        );
-    }
-    if rejected > 0 {
-        tracing::info!(?gateway, rejected, "rows of a usage report were left out");
-    }
-    Ok(Receipt { batch: report.batch.to_string(), repeated: false, rejected })
+    let receipt = Receipt { batch: report.batch.to_string(), repeated: false, rejected };
+    Ok(Taken { receipt, excess })
 }
 
-fn apis(gateway: &Gateway) -> Option<&str> {
-    match &gateway.scope {
+fn apis<'g>(gateway: Reporter<'g>) -> Option<&'g str> {
+    match gateway.scope {
         Scope::All => None,
         Scope::Apis(apis) => Some(apis),
     }
 }
 
 /// What the gateway may report. What it could not tell apart may be of any API, so a limited one says nothing of it.
-fn rows(gateway: &Gateway, report: &Report<'_>) -> Vec<UsageRow> {
+fn rows(gateway: Reporter<'_>, report: &Report<'_>) -> Vec<UsageRow> {
     let seen: Option<HashSet<String>> = apis(gateway).map(|apis| serde_json::from_str(apis).unwrap_or_default());
     let may = |count: &&Count<'_>| {
         seen.as_ref().is_none_or(|seen| count.api.as_deref().is_some_and(|api| seen.contains(api)))

@@ -4,7 +4,8 @@
 //! In reading order: [`program`] is the program, [`cli`] its command line, [`server`] accepts connections, [`routes`] are
 //! the requests of the administrator and [`feed`] those of gateways, [`http`] is what both share, [`auth`] says who may use
 //! them, [`guesses`] what wrong credentials cost, [`clock`] tells the date. [`management`] has the rules by which the
-//! policy is changed, [`store`] keeps it with its recent past in one SQLite file. [`import`] brings many rows at once,
+//! policy is changed, [`store`] keeps it with its recent past in one
+//! SQLite file, behind the traits of [`port`]. [`import`] brings many rows at once,
 //! [`backup`] writes the whole database to a file and takes it back.
 //!
 //! What a page looks like is not defined here: it is `keygate::policy::wire`, which the filter reads with.
@@ -20,6 +21,7 @@ pub mod guesses;
 pub mod http;
 pub mod import;
 pub mod management;
+pub mod port;
 pub mod program;
 pub mod routes;
 pub mod server;

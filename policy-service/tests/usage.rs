@@ -568,9 +568,9 @@ async fn a_late_report_of_a_deleted_application_does_not_count_for_a_new_one_of_
                 MAKE => service.post("/v1/applications", application).await.expect(201),
                 IMPORT => {
                     // The way of an import, which puts many rows at once.
-                    let mut change = service.store.change().await.unwrap();
-                    let row = policy_service::store::NewRow {
-                        kind: policy_service::store::Kind::Application,
+                    let mut change = service.store.begin(support::act()).await.unwrap();
+                    let row = policy_service::port::NewRow {
+                        kind: policy_service::port::Kind::Application,
                         id: "app-1".to_owned(),
                         identity: "app-1".to_owned(),
                         application: Some("app-1".to_owned()),

@@ -9,7 +9,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{management::error::Error, store};
+use crate::{management::error::Error, port};
 
 /// The media type of every error.
 pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -108,26 +108,30 @@ impl From<Error> for Problem {
     }
 }
 
-impl From<store::Error> for Problem {
-    fn from(error: store::Error) -> Self {
+impl From<port::Error> for Problem {
+    fn from(error: port::Error) -> Self {
         let (status, detail) = match &error {
-            store::Error::Busy => (StatusCode::SERVICE_UNAVAILABLE, "the database is busy; try again"),
-            store::Error::Full => {
+            port::Error::Busy => (StatusCode::SERVICE_UNAVAILABLE, "the database is busy; try again"),
+            port::Error::Full => {
                 (StatusCode::INSUFFICIENT_STORAGE, "the disk is full; nothing was changed; the feed goes on")
             }
-            store::Error::Unavailable(_) => {
+            port::Error::Unavailable(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "the database cannot be read or written; nothing was changed")
             }
-            store::Error::Moved(_) => (
+            port::Error::Moved(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the file of the database was removed or replaced; nothing was changed; the feed goes on",
             ),
-            store::Error::Damaged(_)
-            | store::Error::Sql(_)
-            | store::Error::Migration(_)
-            | store::Error::Url(_)
-            | store::Error::Foreign(_)
-            | store::Error::NoPolicy => {
+            port::Error::Gone(_) | port::Error::OtherHistory(_) => {
+                return Self::new(StatusCode::GONE, format!("{error}; fetch the full policy"));
+            }
+            port::Error::Damaged(_)
+            | port::Error::Failed(_)
+            | port::Error::Later(_)
+            | port::Error::Migration(_)
+            | port::Error::Url(_)
+            | port::Error::Foreign(_)
+            | port::Error::NoPolicy => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "the service failed; its log says why; nothing was changed")
             }
         };

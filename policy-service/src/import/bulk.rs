@@ -4,16 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use super::{ROWS_PER_CHANGE, Row, progress::Progress};
 use crate::{
+    clock::act,
     management::{
         error::Error as Refused,
         object::Object,
         pipeline::{check_room_for, put_any},
-        resource::{Reference, Resource},
+        resource::{Reference, Resource, new_id},
     },
-    store::{
-        Change, Kind, NewRow, Store,
-        change::{MAX_ROWS_AT_ONCE, Name},
-    },
+    port::{Act, Actor, Kind, MAX_ROWS_AT_ONCE, Name, NewRow, Store, Transaction},
 };
 
 /// Ids that are remembered as being there: 64 bytes each, so 64 MB.
@@ -24,7 +22,7 @@ pub struct Bulk<'s> {
     store: &'s Store,
     progress: &'s mut Progress,
     /// The change that is under way, and its rows.
-    change: Option<(Change, usize)>,
+    change: Option<(Box<dyn Transaction>, usize)>,
     /// What was found to be there. Another process may take it away while this one runs; then rows name what is not
     /// there, which denies.
     known: HashMap<Kind, HashSet<String>>,
@@ -48,9 +46,9 @@ impl<'s> Bulk<'s> {
             let done = chunk.len();
             let (mut change, before) = match self.change.take() {
                 Some(begun) => begun,
-                None => (self.store.change().await?, 0),
+                None => (self.store.begin(act(Actor::Import)).await?, 0),
             };
-            deferred.extend(self.put_chunk::<R>(&mut change, chunk, last).await?);
+            deferred.extend(self.put_chunk::<R>(&mut *change, chunk, last).await?);
             let rows_in_change = before.saturating_add(done);
             self.change = Some((change, rows_in_change));
             if rows_in_change >= ROWS_PER_CHANGE {
@@ -70,7 +68,7 @@ impl<'s> Bulk<'s> {
 
     async fn put_chunk<R: Resource>(
         &mut self,
-        change: &mut Change,
+        change: &mut dyn Transaction,
         chunk: Vec<Row>,
         last: bool,
     ) -> Result<Vec<Row>, Refused> {
@@ -99,20 +97,20 @@ impl<'s> Bulk<'s> {
     /// `last` time: a later row may change the others.
     async fn put_candidates<R: Resource>(
         &mut self,
-        change: &mut Change,
+        change: &mut dyn Transaction,
         candidates: Vec<(Row, R)>,
         last: bool,
     ) -> Result<Vec<Row>, Refused> {
         let mut complete = Vec::with_capacity(candidates.len());
         for (row, sent) in candidates {
-            match made_new(&sent) {
+            match made_new(change.act(), &sent) {
                 Ok(new) => complete.push((row, sent, new)),
                 Err(error) => self.progress.refuse(&row.describe::<R>(), &error.to_string()),
             }
         }
         let names = |name: fn(&NewRow) -> &str| complete.iter().map(|(_, _, new)| name(new)).collect::<Vec<_>>();
-        let mut ids = change.taken(R::KIND, Name::Id, &names(|new| &new.id)).await?;
-        let mut identities = change.taken(R::KIND, Name::Identity, &names(|new| &new.identity)).await?;
+        let mut ids = change.existing(R::KIND, Name::Id, &names(|new| &new.id)).await?;
+        let mut identities = change.existing(R::KIND, Name::Identity, &names(|new| &new.identity)).await?;
         let revoked = match R::KIND {
             Kind::Key => change.revoked(&names(|new| &new.identity)).await?,
             _ => HashSet::new(),
@@ -149,7 +147,7 @@ impl<'s> Bulk<'s> {
     /// Which of the things that rows name are not there.
     async fn missing(
         &mut self,
-        change: &mut Change,
+        change: &mut dyn Transaction,
         references: impl Iterator<Item = Reference>,
     ) -> Result<HashSet<(Kind, String)>, Refused> {
         let unknown: HashSet<(Kind, String)> = references
@@ -162,7 +160,7 @@ impl<'s> Bulk<'s> {
             if ids.is_empty() {
                 continue;
             }
-            let found = change.taken(kind, Name::Present, &ids).await?;
+            let found = change.existing(kind, Name::Present, &ids).await?;
             missing.extend(ids.iter().filter(|id| !found.contains(**id)).map(|id| (kind, (*id).to_owned())));
             let known = self.known.entry(kind).or_default();
             if known.len() < MAX_KNOWN {
@@ -174,10 +172,10 @@ impl<'s> Bulk<'s> {
 }
 
 /// The row of the database that `sent` makes when it is new.
-fn made_new<R: Resource>(sent: &R) -> Result<NewRow, Refused> {
+fn made_new<R: Resource>(act: &Act, sent: &R) -> Result<NewRow, Refused> {
     let mut sent = sent.clone();
     if sent.id().is_none() {
-        *sent.id() = Some(crate::management::resource::new_id(R::PREFIX)?);
+        *sent.id() = Some(new_id(act, R::PREFIX)?);
     }
     sent.complete(None)?;
     sent.check()?;

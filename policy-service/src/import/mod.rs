@@ -25,7 +25,8 @@ use crate::{
         apis::Api, applications::Application, deny_policies::DenyPolicy, error::Error as Refused, keys::Key,
         plans::Plan, resource::Resource, subscriptions::Subscription,
     },
-    store::{Settings, Store},
+    port::Store,
+    store::Settings,
 };
 
 /// Rows in one change: at some 10 µs a row the writer is taken for 0.2 s. A service on the same database that wants to
@@ -88,7 +89,7 @@ pub async fn run(arguments: &Import) -> Result<(), Box<dyn Error>> {
         let bytes = file.metadata().ok().map(|metadata| metadata.len());
         (Box::new(file), bytes)
     };
-    let store = arguments.database.open(Settings { bulk: true, ..Settings::default() }).await?;
+    let store: Store = arguments.database.open(Settings { bulk: true, ..Settings::default() }).await?;
     let mut progress = Progress::new(bytes);
     let result = import(&store, BufReader::with_capacity(1 << 20, reader), &mut progress).await;
     store.close().await;

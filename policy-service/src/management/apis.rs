@@ -12,11 +12,10 @@ use super::{
     resource::{Resource, plain_row},
     subscriptions::Subscription,
 };
-use crate::store::{
-    Change, Kind, NewRow, Version,
-    api_match::{Place, places},
-    listed::Column,
-    read,
+use crate::port::{
+    Kind, NewRow, Transaction, Version,
+    list::Column,
+    places::{Place, places},
 };
 
 /// An API.
@@ -131,7 +130,7 @@ impl Resource for Api {
 
     /// Two APIs with the same match are refused: gateways would send all their requests to one of the two. Places that the
     /// API has already are not looked at, so an API that was stored beside another one can still be closed.
-    async fn check_beside(&self, change: &mut Change, held: Option<&Self>) -> Result<(), Error> {
+    async fn check_beside(&self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
         let document = |api: &Self| api.row().map(|row| row.document);
         let before = held.map(document).transpose()?.map_or_else(Vec::new, |document| places(&document));
         let mut new = places(&document(self)?);
@@ -144,8 +143,8 @@ impl Resource for Api {
 
     /// Its subscriptions go with it. Blocks stay, so that an API that comes back does not lift them; keys that are bound
     /// to it stay bound.
-    async fn remove(change: &mut Change, held: &Version) -> Result<Option<Self>, Error> {
-        for subscription in read::of_api(change.connection(), &held.id).await? {
+    async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {
+        for subscription in change.of_api(&held.id).await? {
             Subscription::remove(change, &subscription).await?;
         }
         Ok(change.remove(held).await.map(|()| None)?)

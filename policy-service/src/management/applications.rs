@@ -12,15 +12,7 @@ use super::{
     resource::{Reference, Resource, damaged, plain_row, put},
     subscriptions::Subscription,
 };
-use crate::{
-    clock::unix_seconds,
-    store::{
-        Change, Kind, NewRow, Version,
-        listed::Column,
-        read,
-        usage::{self, Pair},
-    },
-};
+use crate::port::{Kind, NewRow, Transaction, Version, list::Column, usage::Pair};
 
 /// An application.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -141,14 +133,14 @@ impl Resource for Application {
         held.kept_block.as_ref().map(|_| kept_block())
     }
 
-    async fn settle(&mut self, change: &mut Change, held: Option<&Self>) -> Result<(), Error> {
+    async fn settle(&mut self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
         limited::settle(change, self, held).await
     }
 
     /// While an application of an owner is blocked, a new one of that owner is, too: it is no way round the block.
-    async fn restrain(&mut self, change: &mut Change) -> Result<(), Error> {
+    async fn restrain(&mut self, change: &mut dyn Transaction) -> Result<(), Error> {
         if let Some(owner) = &self.owner
-            && read::has_blocked_application(change.connection(), owner).await?
+            && change.has_blocked_application(owner).await?
         {
             self.state = Some(ApplicationState::Blocked);
         }
@@ -161,22 +153,22 @@ impl Resource for Application {
 
     /// Its keys and subscriptions go with it. Blocks stay, so that an application that comes back under the same id does
     /// not escape them.
-    async fn remove(change: &mut Change, held: &Version) -> Result<Option<Self>, Error> {
+    async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {
         let shown = Self::shown(held)?;
         if shown.deleted {
             return Ok(Some(shown));
         }
-        for dependent in read::of_application(change.connection(), &held.id).await? {
+        for dependent in change.of_application(&held.id).await? {
             match dependent.kind {
                 Kind::Subscription => Subscription::remove(change, &dependent).await.map(drop)?,
                 _ => {
                     change.remove(&dependent).await?;
-                    usage::forget_key(change.connection(), &dependent.id).await?;
+                    change.forget_key(&dependent.id).await?;
                 }
             }
         }
         // What is billed stays. An application that is made under the same id has used nothing.
-        usage::forget_totals(change.connection(), &held.id, unix_seconds()).await?;
+        change.forget_totals(&held.id).await?;
         if shown.state != Some(ApplicationState::Blocked) {
             return Ok(change.remove(held).await.map(|()| None)?);
         }

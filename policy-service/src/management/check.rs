@@ -17,7 +17,7 @@ use keygate::{
 use serde::Deserialize;
 
 use super::{error::Error, resource::damaged};
-use crate::store::Kind;
+use crate::port::Kind;
 
 /// Checks that `document` is a good row: of the wire type `W`, from which the filter makes its `T`.
 pub fn row<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow>>(document: &'a str) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use super::{
     error::Error,
     resource::{Resource, document, plain_row},
 };
-use crate::store::{Change, Kind, NewRow, Store, deny_target::target, listed::Column};
+use crate::port::{Database, Kind, NewRow, Transaction, list::Column, target::target};
 
 /// A deny policy. What it names need not exist yet; `applies` then says so.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -85,7 +85,7 @@ impl Resource for DenyPolicy {
         plain_row(self, self.id.clone().unwrap_or_default())
     }
 
-    async fn complement(store: &Store, items: &mut [Self]) -> Result<(), Error> {
+    async fn complement(store: &dyn Database, items: &mut [Self]) -> Result<(), Error> {
         let documents = items.iter().map(document).collect::<Result<Vec<_>, _>>()?;
         for (item, applies) in items.iter_mut().zip(store.applies(&documents).await?) {
             item.applies = Some(applies);
@@ -95,7 +95,7 @@ impl Resource for DenyPolicy {
 
     /// Two deny policies of one type and value are refused: who deletes the one would think that nothing is denied any
     /// more.
-    async fn check_beside(&self, change: &mut Change, held: Option<&Self>) -> Result<(), Error> {
+    async fn check_beside(&self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
         let target = |policy: &Self| Ok::<_, Error>(target(&policy.row()?.document));
         let Some(new) = target(self)? else { return Ok(()) };
         if held.map(target).transpose()?.flatten().is_some_and(|before| before == new) {

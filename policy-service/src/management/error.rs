@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::store::{self, Kind};
+use crate::port::{self, Kind};
 
 /// Why a change was not made. An error never holds a credential.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub enum Error {
     /// The row is not the version that the change expects.
     Changed(Kind),
     /// The database.
-    Store(store::Error),
+    Store(port::Error),
 }
 
 impl Error {
@@ -61,8 +61,8 @@ impl Error {
     }
 }
 
-impl From<store::Error> for Error {
-    fn from(error: store::Error) -> Self {
+impl From<port::Error> for Error {
+    fn from(error: port::Error) -> Self {
         Self::Store(error)
     }
 }

@@ -12,12 +12,9 @@ use super::{
     error::Error,
     keys::{Key, KeyState, KeyType},
     pipeline::{Origin, Outcome, add, create},
-    resource::{Resource as _, put, random},
+    resource::{Resource as _, put},
 };
-use crate::{
-    clock::unix_seconds,
-    store::{Change, Kind},
-};
+use crate::port::{Act, Kind, Transaction};
 
 /// Random bytes of a key: 256 bits, more than enough never to be guessed.
 const KEY_BYTES: usize = 32;
@@ -83,13 +80,13 @@ impl fmt::Debug for IssuedKey {
 }
 
 /// Issues a key to an application.
-pub async fn issue(change: &mut Change, application: &str, issue: Issue) -> Result<IssuedKey, Error> {
+pub async fn issue(change: &mut dyn Transaction, application: &str, issue: Issue) -> Result<IssuedKey, Error> {
     check::addressable(Kind::Key, issue.id.as_deref())?;
     if change.find(Kind::Application, application).await?.is_none_or(|held| held.kept_block.is_some()) {
         return Err(Error::not_found(Kind::Application, application));
     }
-    let now = unix_seconds();
-    let (key, digest) = new_key()?;
+    let now = change.act().now;
+    let (key, digest) = new_key(change.act())?;
     let stored = Key {
         sha256: Some(digest.to_hex()),
         id: issue.id,
@@ -113,7 +110,7 @@ pub async fn issue(change: &mut Change, application: &str, issue: Issue) -> Resu
 }
 
 /// Issues a key that takes the place of another: same application, type and restrictions.
-pub async fn regenerate(change: &mut Change, id: &str, asked: Regenerate) -> Result<IssuedKey, Error> {
+pub async fn regenerate(change: &mut dyn Transaction, id: &str, asked: Regenerate) -> Result<IssuedKey, Error> {
     check::addressable(Kind::Key, asked.id.as_deref())?;
     let held = change.find(Kind::Key, id).await?.ok_or_else(|| Error::not_found(Kind::Key, id))?;
     let old = Key::shown(&held)?;
@@ -130,12 +127,12 @@ pub async fn regenerate(change: &mut Change, id: &str, asked: Regenerate) -> Res
     if !(0..=MAX_OVERLAP_SECONDS).contains(&overlap) {
         return Err(Error::invalid("overlap_seconds", format!("expected 0 to {MAX_OVERLAP_SECONDS}")));
     }
-    let now = unix_seconds();
+    let now = change.act().now;
     let expires_at = expiry(now, asked.expires_in, asked.expires_at)?.or(old.expires_at);
     if expires_at.is_some_and(|time| time <= now) {
         return Err(Error::invalid("expires_in", "the old key has expired; say how long the new one is good"));
     }
-    let (key, digest) = new_key()?;
+    let (key, digest) = new_key(change.act())?;
     let stored = Key { sha256: Some(digest.to_hex()), id: asked.id, expires_at, ..old.clone() };
     let stored = add(change, stored).await?;
 
@@ -151,15 +148,15 @@ pub async fn regenerate(change: &mut Change, id: &str, asked: Regenerate) -> Res
 }
 
 /// Revokes a key, for ever.
-pub async fn revoke(change: &mut Change, id: &str) -> Result<Key, Error> {
+pub async fn revoke(change: &mut dyn Transaction, id: &str) -> Result<Key, Error> {
     let held = change.find(Kind::Key, id).await?.ok_or_else(|| Error::not_found(Kind::Key, id))?;
     let revoked = Key { state: Some(KeyState::Revoked), ..Key::shown(&held)? };
     put(change, &held, &revoked).await?;
     Ok(revoked)
 }
 
-fn new_key() -> Result<(String, Digest), Error> {
-    let key = format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(random::<KEY_BYTES>()?));
+fn new_key(act: &Act) -> Result<(String, Digest), Error> {
+    let key = format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(act.random::<KEY_BYTES>()?));
     let digest = Digest::of(key.as_bytes());
     Ok((key, digest))
 }

@@ -14,7 +14,7 @@ use super::{
     error::Error,
     resource::{Reference, Resource, plain_row},
 };
-use crate::store::{Change, Kind, NewRow, Store, Version, listed::Column, usage};
+use crate::port::{Database, Kind, NewRow, Transaction, Version, list::Column};
 
 /// A key, without the key itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -157,19 +157,19 @@ impl Resource for Key {
     }
 
     /// A digest that was revoked stays revoked, also after its row is deleted: whoever has the key still has it.
-    async fn check_beside(&self, change: &mut Change, held: Option<&Self>) -> Result<(), Error> {
+    async fn check_beside(&self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
         if held.is_some() || change.revoked(&[&self.identity()]).await?.is_empty() {
             return Ok(());
         }
         Err(Error::conflict("key was revoked, which is final; issue another key"))
     }
 
-    async fn settle(&mut self, _: &mut Change, held: Option<&Self>) -> Result<(), Error> {
+    async fn settle(&mut self, _: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
         self.replaced_by = held.and_then(|held| held.replaced_by.clone());
         Ok(())
     }
 
-    async fn complement(store: &Store, items: &mut [Self]) -> Result<(), Error> {
+    async fn complement(store: &dyn Database, items: &mut [Self]) -> Result<(), Error> {
         let ids: Vec<&str> = items.iter().filter_map(|key| key.id.as_deref()).collect();
         let used: HashMap<String, i64> =
             store.last_used(&ids).await?.into_iter().map(|used| (used.id, used.last_used)).collect();
@@ -179,9 +179,9 @@ impl Resource for Key {
         Ok(())
     }
 
-    async fn remove(change: &mut Change, held: &Version) -> Result<Option<Self>, Error> {
+    async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {
         change.remove(held).await?;
-        Ok(usage::forget_key(change.connection(), &held.id).await.map(|()| None)?)
+        Ok(change.forget_key(&held.id).await.map(|()| None)?)
     }
 
     fn references(&self) -> Vec<Reference> {

@@ -10,7 +10,7 @@ use super::{
     object,
     resource::{Resource, plain_row},
 };
-use crate::store::{Change, Kind, NewRow, Version, read};
+use crate::port::{Kind, NewRow, Transaction, Version};
 
 /// A usage plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -102,8 +102,8 @@ impl Resource for Plan {
     }
 
     /// A plan in use stays: what names a plan that is not there is denied.
-    async fn remove(change: &mut Change, held: &Version) -> Result<Option<Self>, Error> {
-        match read::of_plan(change.connection(), &held.id).await? {
+    async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {
+        match change.of_plan(&held.id).await? {
             Some(user) => Err(Error::conflict(format!(
                 "{} {:?} has this plan, and perhaps others have; give them another one first",
                 user.kind.noun(),

@@ -7,7 +7,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::error::Error;
-use crate::store::{Change, Kind, NewRow, Store, Version, listed::Column};
+use crate::port::{self, Act, Database, Kind, NewRow, Transaction, Version, list::Column};
 
 /// A thing that is managed: what a client sends, and with everything filled in, what it is shown.
 pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static {
@@ -55,26 +55,30 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
     }
 
     /// Fills in, of a complete thing that is about to be put, what follows from the rest of the database.
-    fn settle(&mut self, _change: &mut Change, _held: Option<&Self>) -> impl Future<Output = Result<(), Error>> + Send {
+    fn settle(
+        &mut self,
+        _change: &mut dyn Transaction,
+        _held: Option<&Self>,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
         async { Ok(()) }
     }
 
     /// Adds to things that are shown what is no part of the policy.
-    fn complement(_store: &Store, _items: &mut [Self]) -> impl Future<Output = Result<(), Error>> + Send {
+    fn complement(_store: &dyn Database, _items: &mut [Self]) -> impl Future<Output = Result<(), Error>> + Send {
         async { Ok(()) }
     }
 
     /// Checks a complete thing against the others of its kind; `held` is the thing that it replaces.
     fn check_beside(
         &self,
-        _change: &mut Change,
+        _change: &mut dyn Transaction,
         _held: Option<&Self>,
     ) -> impl Future<Output = Result<(), Error>> + Send {
         async { Ok(()) }
     }
 
     /// Closes a complete thing that a client makes, if it could be a way round a block.
-    fn restrain(&mut self, _change: &mut Change) -> impl Future<Output = Result<(), Error>> + Send {
+    fn restrain(&mut self, _change: &mut dyn Transaction) -> impl Future<Output = Result<(), Error>> + Send {
         async { Ok(()) }
     }
 
@@ -84,7 +88,10 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
     }
 
     /// Takes it away with what belongs to it; what has to stay of it is returned.
-    fn remove(change: &mut Change, held: &Version) -> impl Future<Output = Result<Option<Self>, Error>> + Send {
+    fn remove(
+        change: &mut dyn Transaction,
+        held: &Version,
+    ) -> impl Future<Output = Result<Option<Self>, Error>> + Send {
         async { Ok(change.remove(held).await.map(|()| None)?) }
     }
 
@@ -141,7 +148,7 @@ pub fn document(row: &impl Serialize) -> Result<String, Error> {
 
 /// What the database holds cannot be shown.
 pub fn damaged() -> Error {
-    crate::store::Error::Damaged("a document is not what this program writes").into()
+    port::Error::Damaged("a document is not what this program writes").into()
 }
 
 /// Whether a thing is in the database as it was sent, or as it follows from what was sent.
@@ -152,7 +159,7 @@ pub(super) fn is_just_so<R: Resource>(held: &Version, sent: &R) -> Result<bool, 
 
 /// Puts `sent`, which is complete, in the place of `held`, unless it is just so already. What it names is not looked
 /// for: to close something must always be possible.
-pub async fn put<R: Resource>(change: &mut Change, held: &Version, sent: &R) -> Result<(), Error> {
+pub async fn put<R: Resource>(change: &mut dyn Transaction, held: &Version, sent: &R) -> Result<(), Error> {
     if is_just_so(held, sent)? {
         return Ok(());
     }
@@ -160,14 +167,7 @@ pub async fn put<R: Resource>(change: &mut Change, held: &Version, sent: &R) -> 
 }
 
 /// A new id: the prefix and 96 random bits.
-pub fn new_id(prefix: &str) -> Result<String, Error> {
-    let bytes: [u8; 12] = random()?;
+pub fn new_id(act: &Act, prefix: &str) -> Result<String, Error> {
+    let bytes: [u8; 12] = act.random()?;
     Ok(bytes.iter().fold(prefix.to_owned(), |id, byte| format!("{id}{byte:02x}")))
-}
-
-/// Random bytes from the operating system.
-pub fn random<const N: usize>() -> Result<[u8; N], Error> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| crate::store::Error::Unavailable(error.to_string()))?;
-    Ok(bytes)
 }

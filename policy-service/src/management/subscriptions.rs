@@ -15,7 +15,7 @@ use super::{
     quota::limited::{self, Limited},
     resource::{Reference, Resource, damaged, document},
 };
-use crate::store::{Change, Kind, NewRow, Version, listed::Column, read, usage::Pair};
+use crate::port::{Kind, NewRow, Transaction, Version, list::Column, usage::Pair};
 
 /// Joins application and API to one name. It is a control character, which no id has, so no two pairs have the same.
 const SEPARATOR: char = '\u{1f}';
@@ -222,14 +222,14 @@ impl Resource for Subscription {
         Ok(Self { id, application, api, state, plan, used_up_until, deleted, etag: None, before, kept_owner })
     }
 
-    async fn settle(&mut self, change: &mut Change, held: Option<&Self>) -> Result<(), Error> {
+    async fn settle(&mut self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
         limited::settle(change, self, held).await
     }
 
     /// While an owner is blocked at an API, or with an application, a new subscription of that owner lets nothing pass.
-    async fn restrain(&mut self, change: &mut Change) -> Result<(), Error> {
+    async fn restrain(&mut self, change: &mut dyn Transaction) -> Result<(), Error> {
         let part = |value: &Option<String>| value.clone().unwrap_or_default();
-        if !read::is_owner_blocked(change.connection(), &part(&self.application), &part(&self.api)).await? {
+        if !change.is_owner_blocked(&part(&self.application), &part(&self.api)).await? {
             return Ok(());
         }
         match self.state {
@@ -258,7 +258,7 @@ impl Resource for Subscription {
             .map(|_| Error::conflict(format!("this subscription ({:?}) is blocked; unblock it first", held.id)))
     }
 
-    async fn remove(change: &mut Change, held: &Version) -> Result<Option<Self>, Error> {
+    async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {
         let shown = Self::shown(held)?;
         if shown.deleted {
             return Ok(Some(shown));
@@ -267,7 +267,7 @@ impl Resource for Subscription {
             return Ok(change.remove(held).await.map(|()| None)?);
         }
         // Nothing of its plan stays: the plan may go, the block does not need it.
-        let kept_owner = read::owner_of(change.connection(), shown.application.as_deref().unwrap_or_default()).await?;
+        let kept_owner = change.owner_of(shown.application.as_deref().unwrap_or_default()).await?;
         let kept = Self { plan: None, used_up_until: None, deleted: true, before: None, kept_owner, ..shown };
         change.replace(held, &kept.row()?).await?;
         Ok(Some(kept))

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use sha2::{Digest as _, Sha256};
 
 use super::error::Error;
-use crate::store::Version;
+use crate::port::Version;
 
 /// Bytes of the digest in an etag: 64 bits, which tell two contents apart that a restored database gave one number.
 const DIGEST_BYTES: usize = 8;

@@ -1,4 +1,4 @@
-//! Lists in pages: what a client may ask of them, and cursors. How rows are found is in [`crate::store::listed`].
+//! Lists in pages: what a client may ask of them, and cursors. How rows are found is in the database.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use keygate::{digest::Digest, policy::MAX_UNIX_SECONDS};
@@ -9,9 +9,9 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     http::problem::Problem,
     management::{resource::Resource, tag::etag},
-    store::{
-        Store,
-        listed::{Column, Filter, Key, Place, Sort},
+    port::{
+        Database,
+        list::{Column, Filter, Key, Place, Sort},
     },
 };
 
@@ -82,7 +82,7 @@ pub struct Items<T> {
 }
 
 /// The page that is asked for.
-pub async fn list<R: Resource>(store: &Store, listing: Listing) -> Result<Items<R>, Problem> {
+pub async fn list<R: Resource>(store: &dyn Database, listing: Listing) -> Result<Items<R>, Problem> {
     let limit = limit(listing.limit.as_deref())?;
     let (sort, name) = sort::<R>(listing.sort.as_deref())?;
     let after = listing.cursor.as_deref().map(|text| place(text, sort, &name).ok_or_else(bad_cursor)).transpose()?;

@@ -11,7 +11,7 @@ use axum::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    NoQuery, answer, begin, id_of,
+    Caller, NoQuery, answer, begin, id_of,
     list::{self, Items, Listing},
     location,
     tag::{self, IfMatch},
@@ -31,18 +31,18 @@ use crate::{
         subscriptions,
         tag::etag,
     },
-    store::Store,
+    port::{Database, Store},
 };
 
 async fn list<R: Resource>(
-    store: &Store,
+    store: &dyn Database,
     query: Result<Query<Listing>, QueryRejection>,
 ) -> Result<Body<Items<R>>, Problem> {
     let Query(listing) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
     Ok(Body(list::list(store, listing).await?))
 }
 
-async fn find<R: Resource>(store: &Store, id: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
+async fn find<R: Resource>(store: &dyn Database, id: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
     let id = id_of(id)?;
     let version = store.find(R::KIND, &id).await?.ok_or_else(|| Error::not_found(R::KIND, &id))?;
     let mut shown = R::shown(&version)?;
@@ -51,41 +51,43 @@ async fn find<R: Resource>(store: &Store, id: Result<Path<String>, PathRejection
     Ok((tag::header_of(&mut shown), Body(shown)).into_response())
 }
 
-async fn create<R: Resource>(store: &Store, mut sent: R) -> Result<Response, Problem> {
+async fn create<R: Resource>(store: &dyn Database, caller: Caller, mut sent: R) -> Result<Response, Problem> {
     check::addressable(R::KIND, sent.id().as_deref())?;
-    let mut change = store.change().await?;
-    match pipeline::create(&mut change, sent, pipeline::Origin::Client).await? {
+    let mut change = store.begin(caller.act()).await?;
+    match pipeline::create(&mut *change, sent, pipeline::Origin::Client).await? {
         Outcome::Created(mut made) => {
             let place = location(R::PATH, made.id().as_deref().unwrap_or_default());
-            let answer = answer(change, made).await?;
+            let answer = answer(store, change, made).await?;
             Ok((StatusCode::CREATED, [(header::LOCATION, place)], answer).into_response())
         }
-        Outcome::Held(held) => answer(change, held).await,
+        Outcome::Held(held) => answer(store, change, held).await,
     }
 }
 
 async fn replace<R: Resource>(
-    store: &Store,
+    store: &dyn Database,
+    caller: Caller,
     id: Result<Path<String>, PathRejection>,
     if_match: &IfMatch,
     sent: R,
 ) -> Result<Response, Problem> {
     let id = id_of(id)?;
-    let mut change = begin(store, R::KIND, &id, if_match).await?;
-    let replaced = pipeline::replace(&mut change, &id, sent).await?;
-    answer(change, replaced).await
+    let mut change = begin(store, caller, R::KIND, &id, if_match).await?;
+    let replaced = pipeline::replace(&mut *change, &id, sent).await?;
+    answer(store, change, replaced).await
 }
 
 async fn remove<R: Resource>(
-    store: &Store,
+    store: &dyn Database,
+    caller: Caller,
     id: Result<Path<String>, PathRejection>,
     if_match: &IfMatch,
 ) -> Result<Response, Problem> {
     let id = id_of(id)?;
-    let mut change = begin(store, R::KIND, &id, if_match).await?;
+    let mut change = begin(store, caller, R::KIND, &id, if_match).await?;
     let held = change.find(R::KIND, &id).await?.ok_or_else(|| Error::not_found(R::KIND, &id))?;
-    if let Some(kept) = R::remove(&mut change, &held).await? {
-        return answer(change, kept).await;
+    if let Some(kept) = R::remove(&mut *change, &held).await? {
+        return answer(store, change, kept).await;
     }
     let mut headers = HeaderMap::new();
     let accepted = tag::commit(change, &mut headers, None).await?;
@@ -111,7 +113,7 @@ macro_rules! resource_handlers {
                 State(store): State<Store>,
                 query: Result<Query<Listing>, QueryRejection>,
             ) -> Result<Body<Items<$resource>>, Problem> {
-                super::list(&store, query).await
+                super::list(&*store, query).await
             }
 
             #[utoipa::path(post, path = $all, tag = $tag, operation_id = concat!("create_", $name),
@@ -124,10 +126,11 @@ macro_rules! resource_handlers {
             ))]
             pub(super) async fn create(
                 State(store): State<Store>,
+                caller: Caller,
                 _: NoQuery,
                 Json(sent): Json<$resource>,
             ) -> Result<Response, Problem> {
-                super::create(&store, sent).await
+                super::create(&*store, caller, sent).await
             }
 
             #[utoipa::path(get, path = $one, tag = $tag, operation_id = concat!("find_", $name),
@@ -141,7 +144,7 @@ macro_rules! resource_handlers {
                 _: NoQuery,
                 id: Result<Path<String>, PathRejection>,
             ) -> Result<Response, Problem> {
-                super::find::<$resource>(&store, id).await
+                super::find::<$resource>(&*store, id).await
             }
 
             #[utoipa::path(put, path = $one, tag = $tag, operation_id = concat!("replace_", $name),
@@ -154,12 +157,13 @@ macro_rules! resource_handlers {
             ))]
             pub(super) async fn replace(
                 State(store): State<Store>,
+                caller: Caller,
                 _: NoQuery,
                 id: Result<Path<String>, PathRejection>,
                 if_match: IfMatch,
                 Json(sent): Json<$resource>,
             ) -> Result<Response, Problem> {
-                super::replace(&store, id, &if_match, sent).await
+                super::replace(&*store, caller, id, &if_match, sent).await
             }
 
             #[utoipa::path(delete, path = $one, tag = $tag, operation_id = concat!("delete_", $name),
@@ -171,12 +175,13 @@ macro_rules! resource_handlers {
             ))]
             pub(super) async fn remove(
                 State(store): State<Store>,
+                caller: Caller,
                 _: NoQuery,
                 id: Result<Path<String>, PathRejection>,
                 if_match: IfMatch,
                 _: OptionalJson<Nothing>,
             ) -> Result<Response, Problem> {
-                super::remove::<$resource>(&store, id, &if_match).await
+                super::remove::<$resource>(&*store, caller, id, &if_match).await
             }
         }
     };

@@ -9,7 +9,7 @@ use crate::{
         resource::Resource,
         tag::{Expected, etag},
     },
-    store::Change,
+    port::Transaction,
 };
 use axum::{
     extract::FromRequestParts,
@@ -37,7 +37,7 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
 }
 
 /// Gives `shown` its etag, and returns the header that says it. A row that is gone has none.
-pub async fn put_on<R: Resource>(change: &mut Change, shown: &mut R) -> Result<HeaderMap, Problem> {
+pub async fn put_on<R: Resource>(change: &mut dyn Transaction, shown: &mut R) -> Result<HeaderMap, Problem> {
     let id = shown.id().clone().unwrap_or_default();
     *shown.etag() = change.find(R::KIND, &id).await?.as_ref().map(etag);
     Ok(header_of(shown))
@@ -50,11 +50,15 @@ pub fn header_of<R: Resource>(shown: &mut R) -> HeaderMap {
 }
 
 /// Commits `change`; `headers` then say its revision. The result is for the log.
-pub async fn commit(change: Change, headers: &mut HeaderMap, state: Option<String>) -> Result<Accepted, Problem> {
-    let made = change.is_dirty();
+pub async fn commit(
+    change: Box<dyn Transaction>,
+    headers: &mut HeaderMap,
+    state: Option<String>,
+) -> Result<Accepted, Problem> {
+    let (made, actor) = (change.is_dirty(), change.act().actor.clone());
     let revision = change.commit().await?;
     headers.insert(REVISION, HeaderValue::from(revision));
-    Ok(Accepted { revision: made.then_some(revision), state })
+    Ok(Accepted { actor, revision: made.then_some(revision), state })
 }
 
 /// The state of a row that is shown, if its kind has one.

@@ -22,13 +22,13 @@ use self::hourly::{Asked, HourlyUsage};
 use super::list::Items;
 use crate::{
     auth::{Gateway, Gateways},
-    clock::unix_seconds,
+    clock::act_of_service,
     http::{body::Json, problem::Problem},
     management::{
         object::objects,
         usage::take::{self, Reporter, Taken},
     },
-    store::Store,
+    port::Store,
 };
 
 /// Lets a request pass that carries a gateway's credentials, and tells which gateway it is.
@@ -82,7 +82,7 @@ async fn report(
     Json(sent): Json<Sent>,
 ) -> Result<Body<Receipt>, Problem> {
     let reporter = Reporter { client_id: gateway.client_id(), scope: &gateway.scope };
-    let Taken { receipt, excess } = take::take(&store, reporter, &sent.into(), unix_seconds()).await?;
+    let Taken { receipt, excess } = take::take(&*store, reporter, &sent.into(), act_of_service()).await?;
     if excess.requests > 0 {
         tracing::warn!(
             ?gateway,
@@ -109,7 +109,7 @@ async fn list_usage(
     query: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Body<Items<HourlyUsage>>, Problem> {
     let Query(asked) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
-    Ok(Body(hourly::list(&store, asked).await?))
+    Ok(Body(hourly::list(&*store, asked).await?))
 }
 
 /// What gateways may do.

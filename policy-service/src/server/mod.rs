@@ -32,11 +32,12 @@ pub use listener::{bind, listen, serve};
 use self::peer::{Busy, Peer};
 use crate::{
     auth::{Administrator, Gateways},
+    clock::act_of_service,
     feed::{self, Feed},
     guesses::{self, Guesses},
     http::{openapi, problem::Problem, request_id},
+    port::Store,
     routes::{self, usage},
-    store::Store,
 };
 
 /// All routes.
@@ -128,7 +129,7 @@ async fn health() -> &'static str {
     (status = 507, description = "the disk is full; the feed goes on", body = Problem),
 ))]
 async fn writer_health(State(store): State<Store>) -> Result<&'static str, Problem> {
-    store.check_writer().await?;
+    store.check_writer(&act_of_service()).await?;
     Ok("ok\n")
 }
 

@@ -7,10 +7,9 @@ use keygate::usage::report::{Count, Receipt, Report};
 use super::room::{self, Excess};
 use crate::{
     management::{error::Error, quota::review::review_pairs},
-    store::{
-        Store,
-        as_of::Scope,
-        usage::{self, KeyUsed, Pair, UsageRow},
+    port::{
+        Act, Database, Scope,
+        usage::{KeyUsed, Pair, UsageRow},
     },
 };
 
@@ -34,24 +33,24 @@ pub struct Taken {
 
 /// Takes a report. When this returns, the report is on the disk, and the marks that follow from it are in the feed. A batch
 /// that was taken before changes nothing.
-pub async fn take(store: &Store, gateway: Reporter<'_>, report: &Report<'_>, now: i64) -> Result<Taken, Error> {
+pub async fn take(store: &dyn Database, gateway: Reporter<'_>, report: &Report<'_>, act: Act) -> Result<Taken, Error> {
+    let now = act.now;
     report.check(now.unsigned_abs()).map_err(|wrong| Error::invalid(wrong.field, wrong.expected.to_string()))?;
-    let mut change = store.report().await?;
-    let connection = change.connection();
-    if !usage::take_batch(connection, gateway.client_id, &report.batch, now).await? {
+    let mut change = store.begin_report(act).await?;
+    if !change.take_batch(gateway.client_id, &report.batch).await? {
         let receipt = Receipt { batch: report.batch.to_string(), repeated: true, rejected: 0 };
         return Ok(Taken { receipt, excess: Excess::default() });
     }
     let (mut rows, keys) = (rows(gateway, report), keys(report));
     let out_of_scope = report.counts.len().saturating_sub(rows.len());
-    let mut left = room::at(now, usage::room(connection, gateway.client_id).await?);
+    let mut left = room::at(now, change.room(gateway.client_id).await?);
     let excess = room::cut(&mut rows, &mut left);
-    usage::set_room(connection, gateway.client_id, now, left).await?;
-    usage::add(connection, &rows).await?;
-    let touched = usage::touch(connection, &keys, apis(gateway)).await?;
-    usage::tidy(connection, now, store.settings().usage_days).await?;
-    review_pairs(&mut change, &pairs(&rows), now).await?;
-    change.keep();
+    change.set_room(gateway.client_id, left).await?;
+    change.add_usage(&rows).await?;
+    let touched = change.touch(&keys, gateway.scope).await?;
+    change.tidy_usage().await?;
+    review_pairs(&mut *change, &pairs(&rows)).await?;
+    change.commit_without_revision();
     change.commit().await?;
 
     // The same key may stand there twice.
@@ -62,18 +61,11 @@ pub async fn take(store: &Store, gateway: Reporter<'_>, report: &Report<'_>, now
     Ok(Taken { receipt, excess })
 }
 
-fn apis<'g>(gateway: Reporter<'g>) -> Option<&'g str> {
-    match gateway.scope {
-        Scope::All => None,
-        Scope::Apis(apis) => Some(apis),
-    }
-}
-
 /// What the gateway may report. What it could not tell apart may be of any API, so a limited one says nothing of it.
 fn rows(gateway: Reporter<'_>, report: &Report<'_>) -> Vec<UsageRow> {
-    let seen: Option<HashSet<String>> = apis(gateway).map(|apis| serde_json::from_str(apis).unwrap_or_default());
-    let may = |count: &&Count<'_>| {
-        seen.as_ref().is_none_or(|seen| count.api.as_deref().is_some_and(|api| seen.contains(api)))
+    let may = |count: &&Count<'_>| match count.api.as_deref() {
+        Some(api) => gateway.scope.has(api),
+        None => *gateway.scope == Scope::All,
     };
     let text = |text: &Option<Cow<'_, str>>| text.as_deref().unwrap_or_default().to_owned();
     let row = |count: &Count<'_>| UsageRow {

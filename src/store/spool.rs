@@ -11,12 +11,13 @@
 use std::{cmp::Ordering, mem};
 
 use super::{
-    Corrupt, Entry, Expected, Kind, Shared, Source, as_u64,
     batch::{Batch, Target},
-    bytes,
     change::Change,
     error::{BuildError, MergeError},
-    shard_of,
+};
+use crate::shared::{
+    Corrupt, Expected, Shared, as_u64, bytes,
+    key::{Entry, Kind, Source, shard_of},
 };
 
 /// Bytes of changes in memory from which they should be laid down before more are added. A page of 5,000 rows packs into

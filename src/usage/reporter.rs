@@ -20,7 +20,7 @@ use crate::{
         answer::{Answer, Failure},
         schedule,
     },
-    store::Shared,
+    shared::Shared,
 };
 
 /// How long a VM that serves requests, or that does not refresh the policy, leaves what is due to the one that does, in
@@ -346,7 +346,7 @@ impl Reporter {
 
     /// An id that nobody else has: what was stirred together of the times of many ticks, the source and the number.
     fn id<S: Shared>(&self, number: u64, around: &Around<'_, S>) -> String {
-        let source = around.source.key(crate::store::Entry::Usage);
+        let source = around.source.key(crate::shared::key::Entry::Usage);
         let bytes = [&self.entropy.0[..], &source, &number.to_le_bytes(), &around.now_ms.to_le_bytes()].concat();
         Digest::of(&bytes).to_hex().chars().take(ID_BYTES).collect()
     }

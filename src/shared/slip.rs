@@ -4,7 +4,6 @@
 use super::{
     Corrupt,
     bytes::{self, Write},
-    manifest::Version,
 };
 
 /// How long a lease is good without being renewed: far longer than any slice of work blocks a thread, short enough that
@@ -18,6 +17,15 @@ const LONGEST_PAUSE_MS: u64 = 600_000;
 /// Refused proofs that are remembered. A rotation has two at a time; several at once are rare.
 const MAX_REFUSED: usize = 8;
 
+/// One state of a policy in shared data: which one, and when it was last confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// The manifest's.
+    pub sequence: u64,
+    /// The manifest's.
+    pub confirmed_at_ms: u64,
+}
+
 /// What stands in shared data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Slip {
@@ -28,7 +36,7 @@ pub struct Slip {
     /// The policy that was found when nobody had named it for long.
     pub unnamed: Option<Version>,
     /// Proofs that the policy service refused, and when each may be tried again.
-    pub(super) refused: Vec<(u64, u64)>,
+    pub(crate) refused: Vec<(u64, u64)>,
 }
 
 impl Slip {

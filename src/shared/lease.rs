@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use crate::{
         digest::Digest,
-        shared::{memory::Memory, slip::SKEW_MS},
+        shared::{SKEW_MS, memory::Memory},
     };
 
     const NOW: u64 = 1_000_000;

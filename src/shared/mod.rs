@@ -50,6 +50,11 @@ pub enum SharedError {
     Host,
 }
 
+/// How far the clock may seem to be set back between two VMs, in milliseconds. A VM reads the clock, is held up by whatever the
+/// machine does, and then finds what another VM has written in the meantime, with a later time than its own. Without this it
+/// would take over a lease or a claim that was just renewed.
+pub const SKEW_MS: u64 = 5_000;
+
 /// Bytes that are not what should stand there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupt;

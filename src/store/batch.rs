@@ -5,6 +5,7 @@
 //! (`merge.rs`).
 
 use super::{
+    FULL_BYTES,
     change::{self, Change, Operation},
     error::MergeError,
     fingerprint::TagKey,
@@ -24,9 +25,6 @@ use crate::{
         key::{Bank, Entry, Kind, Place, Source, shard_of},
     },
 };
-
-/// Bytes of packed changes from which they should be merged before more are added: those of a dozen pages of 5,000 rows.
-pub const FULL_BYTES: usize = 4 << 20;
 
 /// A policy that has outgrown its shards this many times should be built anew.
 const CROWDED: u64 = 8;

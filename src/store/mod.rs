@@ -41,6 +41,11 @@ pub const MIN_SHARDS: u32 = 16;
 /// Beyond 3.1 million keys shards grow instead.
 pub const MAX_SHARDS: u32 = 1 << 16;
 
+/// Bytes of packed changes in memory that end a step: a full policy lays them down, a delta merges them, before more are added.
+/// A page of 5,000 rows packs into some 350 KB, so that is a dozen of them, and the memory of the VM that loads stays near
+/// 10 MiB.
+pub const FULL_BYTES: usize = 4 << 20;
+
 /// How many shards so many records are spread over.
 pub fn shards_for(records: u64) -> u32 {
     let wanted = records.div_ceil(SHARD_RECORDS).clamp(MIN_SHARDS.into(), MAX_SHARDS.into());

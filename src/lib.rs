@@ -18,6 +18,7 @@
 //! - [`reply`], [`edit`], [`annotation`], [`outcome`]: what follows from it
 //! - [`open`]: streams that are open, to be decided anew
 //! - [`store`]: the policy in shared data
+//! - [`callout`]: a request to the policy service and its answer
 //! - [`refresh`]: how it is kept fresh
 //! - [`usage`]: what was used, counted and reported
 //!
@@ -26,6 +27,7 @@
 #![deny(unsafe_code)]
 
 pub mod annotation;
+pub mod callout;
 pub mod catalogue;
 pub mod config;
 pub mod credential;

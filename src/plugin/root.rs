@@ -16,20 +16,22 @@ use super::{
     streams, version,
 };
 use crate::{
+    callout::{
+        Fetch, Post,
+        answer::{Answer, Failure},
+        lines::Level,
+    },
     config::{self, Mode, PolicySource},
     head::Head,
     limit::counter::Notes,
-    refresh::{
-        Around, Fetch, Level, Refresh, Report,
-        answer::{Answer, Failure},
-    },
+    refresh::{Around, Refresh, Report},
     reply::Prepared,
     shared::key::Source,
     store::{
         fingerprint::FingerprintKey,
         held::{Freshness, Held},
     },
-    usage::{self, Usage, reporter::Post},
+    usage::{self, Usage},
 };
 
 /// A request to the policy service that is due before the tick after the next, in milliseconds: a tick, and what it may be

@@ -1,12 +1,15 @@
 //! How a refresh goes on with an answer, and how it ends.
 
 use super::{
-    AT_ONCE, Ahead, Around, Fetch, Level, MAX_PAGES, Purpose, Refresh, RefreshEvent, Report, State,
-    answer::{Answer, Failure, Meaning},
-    size,
+    AT_ONCE, Ahead, Around, MAX_PAGES, Purpose, Refresh, RefreshEvent, Report, State, size,
     work::{Job, Work},
 };
 use crate::{
+    callout::{
+        Fetch,
+        answer::{Answer, Failure, Meaning},
+        lines::Level,
+    },
     policy::page::{Header, Page},
     shared::Shared,
     store::{

@@ -1,10 +1,11 @@
 //! How a refresh goes on with a page of a delta: it is worked into the bank in use, and takes effect page by page.
 
 use super::{
-    Around, Fetch, Purpose, Refresh,
+    Around, Purpose, Refresh,
     work::{Job, Work},
 };
 use crate::{
+    callout::Fetch,
     policy::page::{Header, Page},
     shared::Shared,
     store::{

@@ -6,7 +6,6 @@
 //! fetches; it is to be one that serves no requests, where the host has such a VM. Until a complete newer policy is
 //! published, nothing here touches what requests are decided by.
 
-pub mod answer;
 mod apply;
 mod budget;
 mod deltas;
@@ -15,7 +14,6 @@ mod neighbours;
 mod pacing;
 mod report;
 mod said;
-pub mod schedule;
 mod size;
 mod waits;
 mod work;
@@ -25,16 +23,21 @@ mod tests;
 
 use std::{collections::VecDeque, time::Duration};
 
-use answer::{Answer, Failure};
 use budget::Budget;
 use neighbours::Neighbours;
 use pacing::Pacer;
-pub use report::{Level, RefreshEvent, Report};
+pub use report::{RefreshEvent, Report};
 use said::Said;
 use waits::{Cut, Waits};
 use work::Work;
 
 use crate::{
+    callout::{
+        Fetch, NEVER,
+        answer::{Answer, Failure},
+        lines::Level,
+        schedule,
+    },
     config::PolicySource,
     index::Index,
     shared::{Shared, lease::Lease},
@@ -43,25 +46,10 @@ use crate::{
 
 /// Pages of one revision. 10,000 pages of 5,000 rows are 50 million.
 pub const MAX_PAGES: usize = 10_000;
-/// On top of a callout's own time-out, before it counts as never answered.
-const NEVER: Duration = Duration::from_secs(2);
 /// Different failures in a row that are remembered as said.
 const MAX_COMPLAINTS: usize = 16;
 /// An answer that came sooner was not held back, whatever it says.
 const AT_ONCE: Duration = Duration::from_millis(500);
-
-/// A request to the policy service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fetch {
-    /// `:path`.
-    pub path: String,
-    /// `if-none-match`.
-    pub etag: Option<String>,
-    /// `prefer: wait=…`, whole seconds.
-    pub wait: Option<Duration>,
-    /// Bound on the whole callout.
-    pub timeout: Duration,
-}
 
 /// What a request is for.
 #[derive(Debug)]

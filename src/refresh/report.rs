@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::callout::lines::Level;
+
 /// What happened, for the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefreshEvent {
@@ -24,17 +26,6 @@ pub enum RefreshEvent {
     RefusedShrink,
     /// A refresh took so long, from its first request to the policy that decides, without the wait of a long poll.
     Took(Duration),
-}
-
-/// How loud a line of the log is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// For the record.
-    Info,
-    /// Somebody should look.
-    Warn,
-    /// Somebody has to act.
-    Error,
 }
 
 /// What the shell is to say.

@@ -4,8 +4,8 @@
 
 use std::collections::VecDeque;
 
-use super::{Level, Refresh, RefreshEvent, Report};
-use crate::policy::unknown::UnknownFields;
+use super::{Refresh, RefreshEvent, Report};
+use crate::{callout::lines::Level, policy::unknown::UnknownFields};
 
 /// How long a line is not said again.
 const SILENT_MS: u64 = 3_600_000;

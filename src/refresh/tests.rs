@@ -4,11 +4,13 @@
 
 use std::{cell::Cell, collections::BTreeMap, net::IpAddr, time::Duration};
 
-use super::{
-    Around, Fetch, Level, Refresh, RefreshEvent, Report,
-    answer::{Answer, Failure},
-};
+use super::{Around, Refresh, RefreshEvent, Report};
 use crate::{
+    callout::{
+        Fetch,
+        answer::{Answer, Failure},
+        lines::Level,
+    },
     config::{self, Config},
     decision::{self, Facts},
     digest::Digest,

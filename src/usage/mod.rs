@@ -22,17 +22,18 @@ pub mod slot;
 mod tests;
 
 use crate::{
+    callout::{
+        Post,
+        answer::{Answer, Failure},
+        lines::Level,
+    },
     config::{PolicySource, UsageReports},
     decision::Decision,
     outcome::Outcome,
-    refresh::{
-        Level,
-        answer::{Answer, Failure},
-    },
     shared::{Shared, key::Source},
 };
 use count::Counting;
-use reporter::{Post, Reporter};
+use reporter::Reporter;
 
 /// What happened, for the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,21 +13,17 @@ use super::{
     slot::{self, Changed, SLOTS},
 };
 use crate::{
-    config::{PolicySource, UsageReports},
-    digest::Digest,
-    refresh::{
-        Level,
+    callout::{
+        GRACE_MS, NEVER, Post,
         answer::{Answer, Failure},
+        lines::Level,
         schedule,
     },
+    config::{PolicySource, UsageReports},
+    digest::Digest,
     shared::{SKEW_MS, Shared},
 };
 
-/// How long a VM that serves requests, or that does not refresh the policy, leaves what is due to the one that does, in
-/// milliseconds.
-const GRACE_MS: u64 = 1_000;
-/// On top of a callout's time-out, before it counts as never answered, in milliseconds.
-const NEVER_MS: u64 = 2_000;
 /// How much longer a claim holds than its holder waits for an answer, in milliseconds.
 const CLAIM_MS: u64 = 1_000;
 /// The shortest time between two reports that are made early because the slots fill up, in milliseconds.
@@ -35,17 +31,6 @@ const MIN_PAUSE_MS: u64 = 1_000;
 /// The longest pause after a failure, in milliseconds, unless the interval is longer: a `retry-after`. What is due later was
 /// noted under another clock.
 const MAX_PAUSE_MS: u64 = 300_000;
-
-/// A request to the policy service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Post {
-    /// `:path`.
-    pub path: String,
-    /// JSON.
-    pub body: Vec<u8>,
-    /// Bound on the whole callout.
-    pub timeout: Duration,
-}
 
 /// The reporter of one VM.
 #[derive(Debug)]
@@ -118,7 +103,7 @@ impl Reporter {
         self.entropy = Digest::of(&[&self.entropy.0[..], &random.to_le_bytes()].concat());
         if let Some(waiting) = &mut self.waiting {
             waiting.sent_ms = waiting.sent_ms.min(around.now_ms);
-            let never = millis(self.timeout).saturating_add(NEVER_MS);
+            let never = millis(self.timeout.saturating_add(NEVER));
             if around.now_ms.saturating_sub(waiting.sent_ms) > never {
                 let waiting = self.waiting.take()?;
                 self.fail(&waiting.ledger, &Failure::NeverAnswered.to_string(), None, around);
@@ -316,7 +301,7 @@ impl Reporter {
     }
 
     fn claim_end(&self, now_ms: u64) -> u64 {
-        now_ms.saturating_add(millis(self.timeout)).saturating_add(NEVER_MS).saturating_add(CLAIM_MS)
+        now_ms.saturating_add(millis(self.timeout.saturating_add(NEVER))).saturating_add(CLAIM_MS)
     }
 
     /// A claim that ends much later than its holder would have made it was made under another clock.

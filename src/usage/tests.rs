@@ -13,14 +13,16 @@ use super::{
     count::Counting,
     ledger::{self, Found, Stage},
     report::{self, HOUR, Receipt},
-    reporter::Post,
     row, slot,
 };
 use crate::{
+    callout::{
+        Post,
+        answer::{Answer, Failure},
+    },
     config::{PolicySource, UsageReports},
     digest::Digest,
     reason::Reason,
-    refresh::answer::{Answer, Failure},
     shared::{Expected, Shared, SharedError, Versioned, key::Source, memory::Memory},
     subject::{Key, Subject, Subscription},
 };

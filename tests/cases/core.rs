@@ -4,13 +4,14 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use keygate::{
     annotation,
+    callout::answer::Answer,
     config::{self, Config, Mode},
     decision::{self, Facts},
     digest::Digest,
     edit::Edit,
     head::Head,
     outcome::{self, Counted},
-    refresh::{Around, Refresh, RefreshEvent, Report, answer::Answer},
+    refresh::{Around, Refresh, RefreshEvent, Report},
     reply::Prepared,
     shared::{key::Source, memory::Memory},
     store::{fingerprint::FingerprintKey, held::Held},

@@ -71,12 +71,14 @@ const FILTER: House = House {
         ("edit", &["config", "credential", "decision", "head", "path"]),
         ("reply", &["config", "head", "limit", "reason"]),
         ("outcome", &["config", "credential", "decision", "edit", "head", "limit", "reason", "reply"]),
-        ("refresh", &["config", "index", "policy", "shared", "store"]),
-        ("usage", &["config", "decision", "digest", "outcome", "policy", "reason", "refresh", "shared", "subject"]),
+        ("callout", &["policy"]),
+        ("refresh", &["callout", "config", "index", "policy", "shared", "store"]),
+        ("usage", &["callout", "config", "decision", "digest", "outcome", "policy", "reason", "shared", "subject"]),
         (
             "plugin",
             &[
                 "annotation",
+                "callout",
                 "config",
                 "credential",
                 "decision",

@@ -8,15 +8,16 @@
 use std::collections::BTreeSet;
 
 use keygate::{
+    callout::{
+        Fetch,
+        answer::{Answer, MAX_RETRY_AFTER},
+    },
     config::{self, Config},
     decision::{self, Facts, Permit, Policy as _},
     digest::Digest,
     head::Head,
     policy::{ApplicationState, KeyState, KeyType, SubscriptionState, page::Page},
-    refresh::{
-        Around, Fetch, Refresh, RefreshEvent, Report,
-        answer::{Answer, MAX_RETRY_AFTER},
-    },
+    refresh::{Around, Refresh, RefreshEvent, Report},
     shared::{key::Source, memory::Memory},
     store::{fingerprint::FingerprintKey, held::Held},
 };

@@ -6,11 +6,12 @@
 use std::cell::OnceCell;
 
 use keygate::{
+    callout::answer::Answer,
     config::{self, Config},
     decision::{self, Denial, Facts, Permit},
     digest::Digest,
     head::Head,
-    refresh::{Around, Refresh, Report, answer::Answer},
+    refresh::{Around, Refresh, Report},
     shared::{
         Shared, bytes,
         key::{Entry, Source},

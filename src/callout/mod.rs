@@ -39,3 +39,38 @@ pub struct Post {
     /// Bound on the whole callout.
     pub timeout: Duration,
 }
+
+/// A callout that is not answered yet.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    sent_ms: u64,
+    timeout: Duration,
+    /// The host's number of it, once it was made.
+    token: Option<u32>,
+}
+
+impl Pending {
+    pub fn new(timeout: Duration, now_ms: u64) -> Self {
+        Self { sent_ms: now_ms, timeout, token: None }
+    }
+
+    pub fn sent(&mut self, token: u32) {
+        self.token = Some(token);
+    }
+
+    pub fn is_answered_by(&self, token: u32) -> bool {
+        self.token == Some(token)
+    }
+
+    /// How long it has waited.
+    pub fn took(&self, now_ms: u64) -> Duration {
+        Duration::from_millis(now_ms.saturating_sub(self.sent_ms))
+    }
+
+    /// How long it has waited, when no answer will come any more. If the clock was set back, the wait begins anew.
+    pub fn never_answered(&mut self, now_ms: u64) -> Option<Duration> {
+        self.sent_ms = self.sent_ms.min(now_ms);
+        let took = self.took(now_ms);
+        (took > self.timeout.saturating_add(NEVER)).then_some(took)
+    }
+}

@@ -19,12 +19,12 @@ use crate::{
     callout::{
         Fetch, Post,
         answer::{Answer, Failure},
-        lines::Level,
+        lines::{Lines, Severity},
     },
     config::{self, Mode, PolicySource},
     head::Head,
     limit::counter::Notes,
-    refresh::{Around, Refresh, Report},
+    refresh::{Around, Refresh, RefreshEvent},
     reply::Prepared,
     shared::key::Source,
     store::{
@@ -64,7 +64,7 @@ impl Root {
     fn refresh(&mut self, ask: impl FnOnce(&mut Refresh, &mut Around<'_, SharedData>) -> Option<Fetch>) {
         let Some(plugin) = self.plugin.clone() else { return };
         let now_ms = host::now_ms();
-        let mut report = Report::default();
+        let mut report = Lines::default();
         {
             let mut held = plugin.held.borrow_mut();
             let mut refresh = plugin.refresh.borrow_mut();
@@ -88,7 +88,7 @@ impl Root {
     }
 
     /// Writes a report to log and metrics.
-    fn say(&mut self, plugin: &Plugin, report: &Report, now_ms: u64) {
+    fn say(&mut self, plugin: &Plugin, report: &Lines<RefreshEvent>, now_ms: u64) {
         for (level, line) in &report.lines {
             host::log(level.into(), line);
         }
@@ -190,7 +190,7 @@ impl Root {
     fn usage(&self, ask: impl FnOnce(&mut Usage, &mut usage::Around<'_, SharedData>) -> Option<Post>) {
         let Some(plugin) = &self.plugin else { return };
         let Some(usage) = &plugin.usage else { return };
-        let mut report = usage::Report::default();
+        let mut report = Lines::default();
         let held = plugin.held.borrow();
         let mut around =
             usage::Around { now_ms: host::now_ms(), shared: &SharedData, source: held.source(), report: &mut report };
@@ -298,12 +298,12 @@ impl Drop for Root {
     }
 }
 
-impl From<&Level> for LogLevel {
-    fn from(level: &Level) -> Self {
+impl From<&Severity> for LogLevel {
+    fn from(level: &Severity) -> Self {
         match level {
-            Level::Info => Self::Info,
-            Level::Warn => Self::Warn,
-            Level::Error => Self::Error,
+            Severity::Info => Self::Info,
+            Severity::Warn => Self::Warn,
+            Severity::Error => Self::Error,
         }
     }
 }

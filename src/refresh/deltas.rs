@@ -28,7 +28,7 @@ impl Refresh {
             return self.begin_anew(fetch, "`base` is not the revision held", around);
         };
         if page.header.revision == page.header.base && page.header.next.is_none() && brings_nothing(&page) {
-            self.say_unknown(&page.unknown, around.report);
+            self.names.say(&page.unknown, around.report);
             self.confirm(at_once, around);
             return None;
         }

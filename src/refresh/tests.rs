@@ -4,12 +4,12 @@
 
 use std::{cell::Cell, collections::BTreeMap, net::IpAddr, time::Duration};
 
-use super::{Around, Refresh, RefreshEvent, Report};
+use super::{Around, Refresh, RefreshEvent};
 use crate::{
     callout::{
         Fetch,
         answer::{Answer, Failure},
-        lines::Level,
+        lines::{Lines, Severity},
     },
     config::{self, Config},
     decision::{self, Facts},
@@ -57,7 +57,7 @@ struct Vm {
     config: Config,
     refresh: Refresh,
     held: Held,
-    lines: Vec<(Level, String)>,
+    lines: Vec<(Severity, String)>,
     events: Vec<RefreshEvent>,
     tokens: u32,
     /// The callout under way.
@@ -84,7 +84,7 @@ impl Vm {
         now_ms: u64,
         ask: impl FnOnce(&mut Refresh, &mut Around<'_, Memory>) -> Option<Fetch>,
     ) {
-        let mut report = Report::default();
+        let mut report = Lines::default();
         let mut around = Around { now_ms, held: &mut self.held, shared: memory, report: &mut report };
         let mut wanted = ask(&mut self.refresh, &mut around);
         while let Some(fetch) = wanted {
@@ -603,7 +603,7 @@ fn a_page_asked_for_early_that_fails_or_was_never_sent_changes_nothing() {
     let mut vm = serving(&memory, "");
     vm.tick(&memory, 6_000);
     vm.answer(&memory, 6_000, json(long_page(r#""/2""#, 0)));
-    let mut report = Report::default();
+    let mut report = Lines::default();
     let mut around = Around { now_ms: 6_000, held: &mut vm.held, shared: &memory, report: &mut report };
     vm.refresh.not_sent(Failure::NotSent, &mut around);
     vm.sent = None;
@@ -780,7 +780,7 @@ fn a_refresh_that_is_cut_anywhere_leaves_the_old_policy_or_the_new_one() {
         let steps = Cell::new(0);
         let cutting = Cutting { memory: &memory, left: Cell::new(cut), steps: &steps };
         for now_ms in (3_000..9_000).step_by(10) {
-            let mut report = Report::default();
+            let mut report = Lines::default();
             vm.held.look(&memory);
             let mut around = Around { now_ms, held: &mut vm.held, shared: &cutting, report: &mut report };
             let sent = vm.refresh.tick(0, &mut around).is_some();

@@ -12,12 +12,14 @@ use std::{
 use hashbrown::HashMap;
 
 use super::{
-    Report, UsageEvent,
+    UsageEvent,
     report::{ALLOWED, HOUR},
     row::{self, Combination},
+    say_damaged,
     slot::{self, Changed, Counted, LEVEL_COUNT, SLOTS, UNATTRIBUTED},
 };
 use crate::{
+    callout::lines::Lines,
     reason::Reason,
     shared::{Corrupt, Shared, key::Source},
     subject::Subject,
@@ -99,7 +101,7 @@ impl Counting {
 
     /// Time has passed: what was counted goes into shared data. `true`: the first slots are full, so it should be reported
     /// soon.
-    pub fn tick(&mut self, now_ms: u64, shared: &impl Shared, source: &Source, report: &mut Report) -> bool {
+    pub fn tick(&mut self, now_ms: u64, shared: &impl Shared, source: &Source, report: &mut Lines<UsageEvent>) -> bool {
         self.now_seconds = now_ms / 1_000;
         self.fold();
         if self.unattributed > 0 {
@@ -147,7 +149,7 @@ impl Counting {
     }
 
     /// Puts what waits into the slots, level by level.
-    fn flush(&mut self, shared: &impl Shared, source: &Source, report: &mut Report) -> bool {
+    fn flush(&mut self, shared: &impl Shared, source: &Source, report: &mut Lines<UsageEvent>) -> bool {
         let this_hour = self.hour();
         let mut left = std::mem::take(&mut self.waiting);
         let mut budget = MAX_SLOTS_PER_TICK;
@@ -196,7 +198,7 @@ impl Counting {
     }
 
     /// No slot has room: the combinations are given up, the requests are not. When a key was used is.
-    fn merge(&mut self, left: Vec<Waiting>, report: &mut Report) {
+    fn merge(&mut self, left: Vec<Waiting>, report: &mut Lines<UsageEvent>) {
         let given_up = left.into_iter().fold(0, |sum: u64, Waiting { counted: (row, value), .. }| {
             sum.saturating_add(merge(&mut self.merged, &row, value))
         });
@@ -205,7 +207,7 @@ impl Counting {
         }
     }
 
-    fn put_merged(&mut self, shared: &impl Shared, source: &Source, report: &mut Report) {
+    fn put_merged(&mut self, shared: &impl Shared, source: &Source, report: &mut Lines<UsageEvent>) {
         if self.merged.is_empty() {
             return;
         }
@@ -249,7 +251,7 @@ fn put<'a>(
     number: u16,
     rows: impl Iterator<Item = &'a Counted>,
     this_hour: u32,
-    report: &mut Report,
+    report: &mut Lines<UsageEvent>,
 ) -> Option<Vec<bool>> {
     let rows: Vec<(&[u8], u64)> = rows.map(|(row, value)| (&**row, *value)).collect();
     let added = slot::change(shared, source, number, &rows, |slot, rows| {
@@ -258,7 +260,7 @@ fn put<'a>(
     match added {
         Changed::Done(fits) => Some(fits),
         Changed::Anew(fits) => {
-            report.damaged();
+            say_damaged(report);
             Some(fits)
         }
         Changed::Failed => None,

@@ -25,7 +25,7 @@ use crate::{
     callout::{
         Post,
         answer::{Answer, Failure},
-        lines::Level,
+        lines::{Lines, Severity},
     },
     config::{PolicySource, UsageReports},
     decision::Decision,
@@ -46,27 +46,9 @@ pub enum UsageEvent {
     Unattributed(u64),
 }
 
-/// What is to be said.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// Lines for the log.
-    pub lines: Vec<(Level, String)>,
-    /// Events for the metrics.
-    pub events: Vec<UsageEvent>,
-}
-
-impl Report {
-    fn event(&mut self, event: UsageEvent) {
-        self.events.push(event);
-    }
-
-    fn line(&mut self, level: Level, line: impl Into<String>) {
-        self.lines.push((level, line.into()));
-    }
-
-    fn damaged(&mut self) {
-        self.line(Level::Error, "a part of the usage counted in shared data is damaged; what it held is not reported");
-    }
+/// Part of what was counted is lost.
+fn say_damaged(lines: &mut Lines<UsageEvent>) {
+    lines.line(Severity::Error, "a part of the usage counted in shared data is damaged; what it held is not reported");
 }
 
 /// What a call works on: the time, shared data, and what is to be said.
@@ -78,7 +60,7 @@ pub struct Around<'a, S> {
     /// Whose usage it is.
     pub source: &'a Source,
     /// What is to be said.
-    pub report: &'a mut Report,
+    pub report: &'a mut Lines<UsageEvent>,
 }
 
 /// Usage in one VM: what it counts, and its part in reporting.

@@ -9,14 +9,14 @@ use super::{
     Around, UsageEvent,
     ledger::{self, Found, ID_BYTES, Ledger, MAX_BATCH_SLOTS, Page, Stage},
     report::{FORMAT, ReceiptIn, Report},
-    row,
+    row, say_damaged,
     slot::{self, Changed, SLOTS},
 };
 use crate::{
     callout::{
-        GRACE_MS, NEVER, Post,
+        GRACE_MS, NEVER, Pending, Post,
         answer::{Answer, Failure},
-        lines::Level,
+        lines::Severity,
         schedule,
     },
     config::{PolicySource, UsageReports},
@@ -52,8 +52,7 @@ pub struct Reporter {
 struct Waiting {
     ledger: Ledger,
     requests: u64,
-    sent_ms: u64,
-    token: Option<u32>,
+    callout: Pending,
 }
 
 impl Reporter {
@@ -74,13 +73,13 @@ impl Reporter {
 
     /// Whether the answer with this token is awaited.
     pub fn waits_for(&self, token: u32) -> bool {
-        self.waiting.as_ref().is_some_and(|waiting| waiting.token == Some(token))
+        self.waiting.as_ref().is_some_and(|waiting| waiting.callout.is_answered_by(token))
     }
 
     /// The callout of the last post has this token.
     pub fn sent(&mut self, token: u32) {
         if let Some(waiting) = &mut self.waiting {
-            waiting.token = Some(token);
+            waiting.callout.sent(token);
         }
     }
 
@@ -102,9 +101,7 @@ impl Reporter {
         self.random = random;
         self.entropy = Digest::of(&[&self.entropy.0[..], &random.to_le_bytes()].concat());
         if let Some(waiting) = &mut self.waiting {
-            waiting.sent_ms = waiting.sent_ms.min(around.now_ms);
-            let never = millis(self.timeout.saturating_add(NEVER));
-            if around.now_ms.saturating_sub(waiting.sent_ms) > never {
+            if waiting.callout.never_answered(around.now_ms).is_some() {
                 let waiting = self.waiting.take()?;
                 self.fail(&waiting.ledger, &Failure::NeverAnswered.to_string(), None, around);
             }
@@ -118,7 +115,7 @@ impl Reporter {
                 return None;
             }
             Found::Damaged => {
-                around.report.damaged();
+                say_damaged(around.report);
                 page.replace(around.shared, around.source, &Ledger::new(around.now_ms, self.next_due(around.now_ms)));
                 return None;
             }
@@ -147,13 +144,13 @@ impl Reporter {
                 around.report.event(UsageEvent::Reported);
                 if self.failures > 0 {
                     let line = format!("usage is reported again, after {} failures", self.failures);
-                    around.report.line(Level::Info, line);
+                    around.report.line(Severity::Info, line);
                 }
                 if rejected > 0 {
                     let line = format!(
                         "the policy service left out {rejected} rows of a usage report: this gateway may not report on them"
                     );
-                    around.report.line(Level::Warn, line);
+                    around.report.line(Severity::Warn, line);
                 }
                 (self.failures, self.last_failure) = (0, None);
                 self.done(ledger, around)
@@ -165,7 +162,7 @@ impl Reporter {
                      POST {} of cluster \"{}\"; the policy service's log or answer says why",
                     self.path, self.cluster
                 );
-                around.report.line(Level::Error, line);
+                around.report.line(Severity::Error, line);
                 self.done(ledger, around)
             }
             Verdict::Failed(what, retry_after) => {
@@ -228,7 +225,7 @@ impl Reporter {
         for number in &known.slots {
             match slot::change(shared, source, *number, &[], |slot, _| slot.freeze(known.number)) {
                 Changed::Done(()) => {}
-                Changed::Anew(()) => around.report.damaged(),
+                Changed::Anew(()) => say_damaged(around.report),
                 Changed::Failed => {
                     // The next tick goes on, here or elsewhere.
                     let next = Ledger { claimed_until_ms: 0, ..known.clone() };
@@ -249,14 +246,14 @@ impl Reporter {
                 rows.extend(slot.frozen_in(known.number).iter().map(|(row, value)| (Box::from(*row), *value)));
             });
             if taken.is_err() {
-                around.report.damaged();
+                say_damaged(around.report);
             }
         }
         let mut report = Report { format: FORMAT, batch: known.id.as_str().into(), ..Report::default() };
         for (row, value) in &rows {
             // Written here, under a checksum: what cannot be read was written by another version.
             if row::tell(&mut report, row, *value).is_err() {
-                around.report.damaged();
+                say_damaged(around.report);
             }
         }
         if report.counts.is_empty() && report.keys.is_empty() {
@@ -265,7 +262,7 @@ impl Reporter {
         let requests = report.counts.iter().fold(0, |sum: u64, count| sum.saturating_add(count.requests));
         // Strings and numbers: there is nothing that could fail.
         let body = serde_json::to_vec(&report).unwrap_or_default();
-        self.waiting = Some(Waiting { ledger: known, requests, sent_ms: around.now_ms, token: None });
+        self.waiting = Some(Waiting { ledger: known, requests, callout: Pending::new(self.timeout, around.now_ms) });
         Some(Post { path: self.path.clone(), body, timeout: self.timeout })
     }
 
@@ -287,7 +284,7 @@ impl Reporter {
                 self.cluster,
                 pause.as_millis(),
             );
-            around.report.line(Level::Warn, line);
+            around.report.line(Severity::Warn, line);
             self.last_failure = Some(what.to_owned());
         }
         let due_ms = around.now_ms.saturating_add(millis(pause));

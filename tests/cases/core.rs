@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use keygate::{
     annotation,
-    callout::answer::Answer,
+    callout::{answer::Answer, lines::Lines},
     config::{self, Config, Mode},
     decision::{self, Facts},
     digest::Digest,
     edit::Edit,
     head::Head,
     outcome::{self, Counted},
-    refresh::{Around, Refresh, RefreshEvent, Report},
+    refresh::{Around, Refresh, RefreshEvent},
     reply::Prepared,
     shared::{key::Source, memory::Memory},
     store::{fingerprint::FingerprintKey, held::Held},
@@ -67,7 +67,7 @@ impl Core {
             body: page.to_string().into_bytes(),
             ..Answer::default()
         };
-        let mut report = Report::default();
+        let mut report = Lines::default();
         let mut answer = Some(answer);
         self.now_ms += 3_600_000;
         loop {

@@ -11,13 +11,14 @@ use keygate::{
     callout::{
         Fetch,
         answer::{Answer, MAX_RETRY_AFTER},
+        lines::Lines,
     },
     config::{self, Config},
     decision::{self, Facts, Permit, Policy as _},
     digest::Digest,
     head::Head,
     policy::{ApplicationState, KeyState, KeyType, SubscriptionState, page::Page},
-    refresh::{Around, Refresh, RefreshEvent, Report},
+    refresh::{Around, Refresh, RefreshEvent},
     shared::{key::Source, memory::Memory},
     store::{fingerprint::FingerprintKey, held::Held},
 };
@@ -144,7 +145,7 @@ impl Vm {
     }
 
     fn run(&mut self, step: impl FnOnce(&mut Refresh, &mut Around<'_, Memory>) -> Option<Fetch>) -> Step {
-        let mut report = Report::default();
+        let mut report = Lines::default();
         let mut around =
             Around { now_ms: self.now_ms, held: &mut self.held, shared: &self.memory, report: &mut report };
         let fetch = step(&mut self.refresh, &mut around);

@@ -6,12 +6,12 @@
 use std::cell::OnceCell;
 
 use keygate::{
-    callout::answer::Answer,
+    callout::{answer::Answer, lines::Lines},
     config::{self, Config},
     decision::{self, Denial, Facts, Permit},
     digest::Digest,
     head::Head,
-    refresh::{Around, Refresh, Report},
+    refresh::{Around, Refresh},
     shared::{
         Shared, bytes,
         key::{Entry, Source},
@@ -64,7 +64,7 @@ impl Vm {
 
     /// One tick, in which whatever is asked is answered with this page.
     fn tick(&mut self, memory: &Memory, now_ms: u64, page: &Value) {
-        let mut report = Report::default();
+        let mut report = Lines::default();
         self.held.look(memory);
         let mut around = Around { now_ms, held: &mut self.held, shared: memory, report: &mut report };
         let mut fetch = self.refresh.tick(0, &mut around);

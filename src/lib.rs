@@ -6,6 +6,7 @@
 //! - [`policy`]: what a policy consists of, and how its pages are read
 //! - [`config`]: the plugin configuration
 //! - [`digest`]: all that is known of a key
+//! - [`fingerprint`]: how a VM knows a key again
 //! - [`equal`]: whether two slices are the same
 //! - [`shared`]: shared data of the process: its port, its keys, packed bytes, the lease
 //! - [`naming`]: names that others wrote, as messages repeat them
@@ -18,6 +19,7 @@
 //! - [`reply`], [`edit`], [`annotation`], [`outcome`]: what follows from it
 //! - [`open`]: streams that are open, to be decided anew
 //! - [`store`]: the policy in shared data
+//! - [`held`]: the policy as one VM holds it
 //! - [`callout`]: a request to the policy service and its answer
 //! - [`refresh`]: how it is kept fresh
 //! - [`usage`]: what was used, counted and reported
@@ -35,7 +37,9 @@ pub mod decision;
 pub mod digest;
 pub mod edit;
 pub mod equal;
+pub mod fingerprint;
 pub mod head;
+pub mod held;
 pub mod hostname;
 pub mod index;
 pub mod limit;

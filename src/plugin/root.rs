@@ -22,15 +22,13 @@ use crate::{
         lines::{Lines, Severity},
     },
     config::{self, Mode, PolicySource},
+    fingerprint::FingerprintKey,
     head::Head,
+    held::{Freshness, Held},
     limit::counter::Notes,
     refresh::{Around, Refresh, RefreshEvent},
     reply::Prepared,
     shared::key::Source,
-    store::{
-        fingerprint::FingerprintKey,
-        held::{Freshness, Held},
-    },
     usage::{self, Usage},
 };
 

@@ -12,6 +12,7 @@ use crate::{
         answer::{Answer, Failure},
         lines::{Lines, Severity},
     },
+    held::Look,
     policy::page::{Header, Page},
     shared::Shared,
     store::{
@@ -19,7 +20,6 @@ use crate::{
         build::{self, Build},
         emptying::Emptying,
         error::{BuildError, MergeError},
-        held::Look,
         manifest::Manifest,
     },
 };

@@ -40,9 +40,10 @@ use crate::{
         schedule,
     },
     config::PolicySource,
+    held::Held,
     index::Index,
     shared::{Shared, lease::Lease},
-    store::{batch::Target, build::Build, emptying::Emptying, held::Held},
+    store::{batch::Target, build::Build, emptying::Emptying},
 };
 
 /// Pages of one revision. 10,000 pages of 5,000 rows are 50 million.

@@ -14,13 +14,14 @@ use crate::{
     config::{self, Config},
     decision::{self, Facts},
     digest::Digest,
+    fingerprint::FingerprintKey,
     head::Head,
+    held::Held,
     shared::{
         Shared,
         key::{Entry, Source},
         memory::Memory,
     },
-    store::{fingerprint::FingerprintKey, held::Held},
 };
 
 mod between;

@@ -1,9 +1,9 @@
 //! The manifest: which bank counts, and all that is known of the policy as a whole. It is written last, so whatever it
 //! names is complete.
 
-use super::fingerprint::TagKey;
 use crate::{
     digest::Digest,
+    fingerprint::TagKey,
     shared::{
         Corrupt,
         bytes::{self, Write},

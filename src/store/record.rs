@@ -5,10 +5,11 @@
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::{fingerprint::TagKey, shard::RecordKey};
+use super::shard::RecordKey;
 use crate::{
     digest::Digest,
     equal::equal,
+    fingerprint::TagKey,
     policy::{ApplicationState, KeyState, KeyType, SubscriptionState, Text, rows},
     referer::RefererPattern,
     shared::{

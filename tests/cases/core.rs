@@ -9,12 +9,13 @@ use keygate::{
     decision::{self, Facts},
     digest::Digest,
     edit::Edit,
+    fingerprint::FingerprintKey,
     head::Head,
+    held::Held,
     outcome::{self, Counted},
     refresh::{Around, Refresh, RefreshEvent},
     reply::Prepared,
     shared::{key::Source, memory::Memory},
-    store::{fingerprint::FingerprintKey, held::Held},
 };
 use serde_json::{Value, json};
 

@@ -16,11 +16,12 @@ use keygate::{
     config::{self, Config},
     decision::{self, Facts, Permit, Policy as _},
     digest::Digest,
+    fingerprint::FingerprintKey,
     head::Head,
+    held::Held,
     policy::{ApplicationState, KeyState, KeyType, SubscriptionState, page::Page},
     refresh::{Around, Refresh, RefreshEvent},
     shared::{key::Source, memory::Memory},
-    store::{fingerprint::FingerprintKey, held::Held},
 };
 use serde_json::json;
 

@@ -11,12 +11,12 @@ use keygate::{
     digest::Digest,
     edit::Edit,
     head::Head,
+    held::Held,
     outcome::{self, Change},
     path::RequestPath,
     reason::Reason,
     reply::Prepared,
     shared::{key::Source, memory::Memory},
-    store::held::Held,
 };
 use serde_json::json;
 

@@ -225,7 +225,7 @@ fn fill(memory: &Memory, source: &Source, page: &Page) {
         generation: 1,
         key_shards: 1,
         application_shards: 1,
-        tags: keygate::store::fingerprint::TagKey::default(),
+        tags: keygate::fingerprint::TagKey::default(),
     };
     let mut batch = Batch::new(target);
     batch.add_rows(page, 0..page.len(), |_| true, &mut |_| {}, &mut Default::default());

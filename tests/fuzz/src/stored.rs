@@ -10,7 +10,9 @@ use keygate::{
     config::{self, Config},
     decision::{self, Denial, Facts, Permit},
     digest::Digest,
+    fingerprint::FingerprintKey,
     head::Head,
+    held::Held,
     refresh::{Around, Refresh},
     shared::{
         Shared, bytes,
@@ -18,7 +20,7 @@ use keygate::{
         lease,
         memory::Memory,
     },
-    store::{fingerprint::FingerprintKey, held::Held, lists, manifest::Manifest},
+    store::{lists, manifest::Manifest},
 };
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! Where a request carries its key: a credential is absent, malformed, ambiguous or present, never an `Option`.
 //!
 //! [`find`] collects what the configured sources hold, in their order; [`Found::resolve`] says what that amounts to;
-//! [`crate::edit`] takes them out of the request. Values are bytes, and none is ever logged.
+//! [`crate::answer::edit`] takes them out of the request. Values are bytes, and none is ever logged.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use base64::{
 use crate::{
     config::{Ambiguous, BasicPart, CredentialSource},
     digest::{Digest, hex_digit},
-    head::Head,
+    request::head::Head,
 };
 
 /// Bytes of a credential. Far above any real key, far below what Envoy lets through (60 KiB of headers).

@@ -22,20 +22,17 @@ use crate::{
     config::{ApiSource, Config, OnPolicyUnavailable, UnknownApi},
     credential::{self, Carried, Credential, Found},
     digest::Digest,
-    head::Head,
-    hostname::Host,
     limit::{
         Level, Taking,
         quota::{Plans, Quotas},
     },
-    path::RequestPath,
     policy::{
         ApiState, ApplicationState, KeyState, KeyType, Security, SubscriptionState,
         rows::{Api, Operation},
     },
     reason::Reason,
+    request::{head::Head, hostname::Host, path::RequestPath, template::Segments},
     subject::{Key, Subject},
-    template::Segments,
 };
 
 /// What of a request costs a call of the host.

@@ -1,5 +1,5 @@
 //! Reasons: the list of everything that keygate can say no for, in the order of the decision. What a client sees of one is
-//! the affair of [`crate::reply`].
+//! the affair of [`crate::answer::reply`].
 
 /// Defines [`Reason`] with, for each: its name in JSON, metrics and logs.
 macro_rules! reasons {

@@ -41,7 +41,7 @@ pub struct Restrictions {
     pub apis: Option<Texts>,
     /// Addresses.
     pub permitted_ips: Option<Vec<IpNet>>,
-    /// Patterns of referers, as [`RefererPattern::pack`](crate::referer::RefererPattern::pack) makes them.
+    /// Patterns of referers, as [`RefererPattern::pack`](crate::request::referer::RefererPattern::pack) makes them.
     pub permitted_referers: Option<Texts>,
 }
 

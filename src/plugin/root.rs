@@ -16,6 +16,7 @@ use super::{
     streams, version,
 };
 use crate::{
+    answer::reply::Prepared,
     callout::{
         Fetch, Post,
         answer::{Answer, Failure},
@@ -23,11 +24,10 @@ use crate::{
     },
     config::{self, Mode, PolicySource},
     fingerprint::FingerprintKey,
-    head::Head,
     held::{Freshness, Held},
     limit::counter::Notes,
     refresh::{Around, Refresh, RefreshEvent},
-    reply::Prepared,
+    request::head::Head,
     shared::key::Source,
     usage::{self, Usage},
 };

@@ -15,8 +15,8 @@ use crate::{
     decision::{self, Facts},
     digest::Digest,
     fingerprint::FingerprintKey,
-    head::Head,
     held::Held,
+    request::head::Head,
     shared::{
         Shared,
         key::{Entry, Source},

@@ -11,7 +11,7 @@ use crate::{
     equal::equal,
     fingerprint::TagKey,
     policy::{ApplicationState, KeyState, KeyType, SubscriptionState, Text, rows},
-    referer::RefererPattern,
+    request::referer::RefererPattern,
     shared::{
         Corrupt, as_u64,
         bytes::{Reader, Write},

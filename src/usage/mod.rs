@@ -22,6 +22,7 @@ pub mod slot;
 mod tests;
 
 use crate::{
+    answer::outcome::Outcome,
     callout::{
         Post,
         answer::{Answer, Failure},
@@ -29,7 +30,6 @@ use crate::{
     },
     config::{PolicySource, UsageReports},
     decision::Decision,
-    outcome::Outcome,
     shared::{Shared, key::Source},
 };
 use count::Counting;

@@ -3,18 +3,20 @@
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use keygate::{
-    annotation,
+    answer::{
+        annotation,
+        edit::Edit,
+        outcome::{self, Counted},
+        reply::Prepared,
+    },
     callout::{answer::Answer, lines::Lines},
     config::{self, Config, Mode},
     decision::{self, Facts},
     digest::Digest,
-    edit::Edit,
     fingerprint::FingerprintKey,
-    head::Head,
     held::Held,
-    outcome::{self, Counted},
     refresh::{Around, Refresh, RefreshEvent},
-    reply::Prepared,
+    request::head::Head,
     shared::{key::Source, memory::Memory},
 };
 use serde_json::{Value, json};

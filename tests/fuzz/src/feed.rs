@@ -17,10 +17,10 @@ use keygate::{
     decision::{self, Facts, Permit, Policy as _},
     digest::Digest,
     fingerprint::FingerprintKey,
-    head::Head,
     held::Held,
     policy::{ApplicationState, KeyState, KeyType, SubscriptionState, page::Page},
     refresh::{Around, Refresh, RefreshEvent},
+    request::head::Head,
     shared::{key::Source, memory::Memory},
 };
 use serde_json::json;

@@ -5,17 +5,18 @@
 use std::{collections::BTreeSet, sync::LazyLock};
 
 use keygate::{
+    answer::{
+        edit::Edit,
+        outcome::{self, Change},
+        reply::Prepared,
+    },
     config::{self, Ambiguous, Config},
     credential::{self, Credential},
     decision::{self, Denial, Facts},
     digest::Digest,
-    edit::Edit,
-    head::Head,
     held::Held,
-    outcome::{self, Change},
-    path::RequestPath,
     reason::Reason,
-    reply::Prepared,
+    request::{head::Head, path::RequestPath},
     shared::{key::Source, memory::Memory},
 };
 use serde_json::json;

@@ -7,7 +7,7 @@ use keygate::shared::{key::Bank, memory::Memory};
 use keygate::{
     digest::Digest,
     policy::{Text, page::Page, rows},
-    referer::RefererPattern,
+    request::referer::RefererPattern,
     shared::{
         Corrupt, Shared, bytes,
         key::{Entry, Kind, Place, Source},

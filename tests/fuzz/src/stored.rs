@@ -11,9 +11,9 @@ use keygate::{
     decision::{self, Denial, Facts, Permit},
     digest::Digest,
     fingerprint::FingerprintKey,
-    head::Head,
     held::Held,
     refresh::{Around, Refresh},
+    request::head::Head,
     shared::{
         Shared, bytes,
         key::{Entry, Source},

@@ -3,7 +3,7 @@
 //! Header values are whatever bytes a client sent; nothing here takes them for text. The pseudo headers are picked out
 //! once, since every request needs them.
 
-use crate::path::Target;
+use super::path::Target;
 
 /// Headers of one request: at most so many. Envoy's own default is 100; an operator may raise it.
 pub const MAX_HEADERS: usize = 4096;

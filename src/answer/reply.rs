@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use crate::{
     config::{Replies, ReplyFormat},
-    head::Kind,
     limit::{Standing, Taking},
     reason::Reason,
+    request::head::Kind,
 };
 
 /// What clients see of a reason, before an operator's overrides.

@@ -1,9 +1,7 @@
 //! Path templates of a plan's operations: `*` or `{name}` is one segment, `**` at the end is any rest.
 
-use crate::{
-    equal::equal,
-    path::{MAX_PREFIX_BYTES, RequestPath},
-};
+use super::path::{MAX_PREFIX_BYTES, RequestPath};
+use crate::equal::equal;
 
 /// Segments of a template. A path is split into one more, and no further.
 pub const MAX_SEGMENTS: usize = 64;

@@ -253,7 +253,8 @@ impl Refresh {
         if !matches!(&self.state, State::Fetching { callout, .. } if callout.is_answered_by(token)) {
             return None;
         }
-        if !self.keep_lease(around) {
+        // A lease that was lost meanwhile and is taken again begins anew: nothing is being fetched under it.
+        if !self.keep_lease(around) || !matches!(self.state, State::Fetching { .. }) {
             return None;
         }
         let State::Fetching { fetch, purpose, callout } = std::mem::replace(&mut self.state, State::follower()) else {

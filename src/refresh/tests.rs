@@ -736,6 +736,25 @@ fn one_vm_fetches_and_another_takes_over_when_it_dies() {
 }
 
 #[test]
+fn a_vm_that_loses_the_lease_and_takes_it_again_with_one_answer_fetches_on() {
+    let memory = Memory::default();
+    let (mut first, mut second) = (Vm::new(""), Vm::new(""));
+    first.tick(&memory, 1_000);
+    assert!(first.sent.is_some() && first.refresh.is_leader());
+    // The first VM is held up, another takes its place and gives it back.
+    second.tick(&memory, 60_000);
+    assert!(second.refresh.is_leader());
+    second.refresh.resign(&memory, second.held.source(), 60_000);
+    first.answer(&memory, 60_000, json(full(1, "", &["good"])));
+    assert!(first.refresh.is_leader());
+    let fetched = (60_100..70_000).step_by(100).any(|now_ms| {
+        first.tick(&memory, now_ms);
+        first.sent.is_some()
+    });
+    assert!(fetched, "it holds the lease, so nobody else fetches");
+}
+
+#[test]
 fn a_vm_that_serves_gives_the_lease_to_one_that_does_not_and_takes_it_where_there_is_none() {
     for with_idle in [true, false] {
         let memory = Memory::default();

@@ -250,7 +250,7 @@ fn seconds_up(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(up).max(1)
 }
 
-/// The gRPC status for an HTTP status: gRPC's own mapping, with additions of ours.
+/// The gRPC status for an HTTP status. If keygate has no mapping of its own, it is gRPC's mapping.
 fn grpc_status(status: u16) -> u8 {
     match status {
         400 => 3,

@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     policy::rows::Unit,
-    store::{Entry, Expected, Shared, SharedError, Source},
+    shared::{
+        Expected, Shared, SharedError,
+        key::{Entry, Source},
+    },
 };
 
 /// A batch is at most this share of the tokens that are left. If four workers stop right after taking a batch, they

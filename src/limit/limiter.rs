@@ -13,7 +13,7 @@ use super::{
     quota::{self, Bound, Counting, Plans, Quota, Quotas, Subscriber},
     slot::Name,
 };
-use crate::store::{Shared, Source};
+use crate::shared::{Shared, key::Source};
 
 /// Counters that a VM finds by name, at 200 bytes each: 3 MB. If there are more, the VM forgets all of them. Counters
 /// of cached keys survive, and a new counter asks shared data.

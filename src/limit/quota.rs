@@ -13,7 +13,7 @@ use super::{
 use crate::{
     digest::Digest,
     policy::rows::{Limit, Plan, Unit},
-    store::Shared,
+    shared::Shared,
 };
 
 /// The plans of a request, and until when the policy marks each of them as used up.

@@ -5,10 +5,10 @@
 //! a new count needs room, so a slot never needs sweeping.
 
 use super::window::LONGEST;
-use crate::store::{
+use crate::shared::{
     Corrupt,
     bytes::{self, CHECKSUM_BYTES},
-    shard_of,
+    key::shard_of,
 };
 
 /// Slots of one policy. The host keeps a slot's entry for ever once it has been written: some 200 bytes with its key,

@@ -21,7 +21,7 @@ use crate::{
         answer::{Answer, Failure},
         schedule,
     },
-    store::Shared,
+    shared::{SKEW_MS, Shared},
 };
 
 /// How long a VM that serves requests, or that does not refresh the policy, leaves a due report to the VM that does, in
@@ -31,9 +31,6 @@ const GRACE_MS: u64 = 1_000;
 const NEVER_MS: u64 = 2_000;
 /// How much longer a claim lasts than its holder waits for an answer, in milliseconds.
 const CLAIM_MS: u64 = 1_000;
-/// How far the clock may seem to go back between two VMs, in milliseconds. A VM that was delayed after reading its
-/// clock may find an entry that another VM has written since.
-const SKEW_MS: u64 = 5_000;
 /// The shortest time between two reports that are sent early because the slots fill up, in milliseconds.
 const MIN_PAUSE_MS: u64 = 1_000;
 /// The longest pause after a failure, in milliseconds, unless the interval is longer. It is the limit of `retry-after`.
@@ -345,7 +342,7 @@ impl Reporter {
 
     /// A unique id: a hash over the times of many ticks, the source and the number.
     fn id<S: Shared>(&self, number: u64, around: &Around<'_, S>) -> String {
-        let source = around.source.key(crate::store::Entry::Usage);
+        let source = around.source.key(crate::shared::key::Entry::Usage);
         let bytes = [&self.entropy.0[..], &source, &number.to_le_bytes(), &around.now_ms.to_le_bytes()].concat();
         Digest::of(&bytes).to_hex().chars().take(ID_BYTES).collect()
     }

@@ -1,15 +1,16 @@
 //! Who refreshes: taking the lease, keeping it, and giving it to a VM that serves no requests.
 
 use super::{Around, Purpose, Refresh, State, neighbours::Neighbours};
-use crate::store::{
-    Shared, SharedError, Source,
-    lease::{self, Applicant, Lease},
-    manifest::Manifest,
+use crate::{
+    callout::GRACE_MS,
+    shared::{
+        Shared, SharedError,
+        key::Source,
+        lease::{self, Applicant, Lease},
+    },
+    store::manifest::Manifest,
 };
 
-/// How long a VM that serves requests leaves a free lease to those that serve none. The main thread's VM looks every
-/// 100 ms.
-const GRACE_MS: u64 = 1_000;
 /// How long a VM that the policy service refused leaves a free lease to those that prove themselves otherwise. They look
 /// every 100 ms and wait for [`GRACE_MS`] at most.
 const REFUSED_GRACE_MS: u64 = 3_000;

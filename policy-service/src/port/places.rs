@@ -4,8 +4,8 @@
 //! them. Whether a clash is refused is decided by the rules.
 
 use keygate::{
-    hostname::HostPattern,
     policy::{rows, wire},
+    request::hostname::HostPattern,
 };
 
 /// One host and one path of an API, in the form in which they are compared.

@@ -5,11 +5,10 @@
 use super::*;
 use crate::{
     digest::Digest,
+    fingerprint::TagKey,
     policy::page::Page,
-    store::{
-        Bank, MAX_SHARDS, MIN_SHARDS, change, emptying::Emptying, fingerprint::TagKey, manifest::Totals,
-        memory::Memory, merge::Standing, record,
-    },
+    shared::{key::Bank, memory::Memory},
+    store::{MAX_SHARDS, MIN_SHARDS, change, emptying::Emptying, manifest::Totals, merge::Standing, record},
 };
 
 fn target(generation: u64) -> Target {

@@ -4,33 +4,41 @@
 //! change behind. What it cannot read leaves it with what it had, marked as unsound, and then a miss is no proof that a
 //! key is unknown.
 
+mod cache;
+mod unnamed;
+
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
     time::Duration,
 };
 
-use super::{
-    Corrupt, Entry, Expected, Kind, Place, SHARD_KEY_BYTES, Shared, Source,
-    bytes::{self, Write},
-    cache::Cache,
-    fingerprint::FingerprintKey,
-    lease, lists,
-    manifest::{Manifest, Version},
-    record,
-    shard::{RecordKey, Shard},
-    shard_of, unnamed,
-};
+use cache::Cache;
+
 use crate::{
     catalogue::{Addressed, Catalogue},
     decision::{self, Unreadable},
     digest::Digest,
+    fingerprint::FingerprintKey,
     limit::{
         Taking,
         limiter::Limiter,
         quota::{Plans, Quotas, Subscriber},
     },
     policy::page::CatalogueRows,
+    shared::{
+        Corrupt, Expected, Shared,
+        bytes::{self, Write},
+        key::{Entry, Kind, Place, SHARD_KEY_BYTES, Source, shard_of},
+        lease,
+        slip::Version,
+    },
+    store::{
+        lists,
+        manifest::Manifest,
+        record,
+        shard::{RecordKey, Shard},
+    },
     subject::Subject,
 };
 

@@ -29,7 +29,7 @@ const NOT_PLAYED: [(&str, &str); 5] = [
     (". target/stack/run/env", "this stack has another name; its own file is in every command"),
     ("envoy -c envoy.yaml --mode validate", "shows a mistake in a file of the reader; see `configurations`"),
     ("export POLICY_ADMIN_TOKEN=", "for the next"),
-    ("policy-service serve", "another service, on a fixed port; see policy-service/tests/process.rs"),
+    ("policy-service serve", "another service, on a fixed port; see crates/policy-service/tests/process.rs"),
 ];
 
 /// A command of a document, and what is shown below it.

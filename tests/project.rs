@@ -115,7 +115,7 @@ fn every_link_between_documents_leads_somewhere() {
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
         "SECURITY.md",
-        "policy-service/README.md",
+        "docs/policy-service.md",
         "docs/policy-page.md",
         "docs/usage-report.md",
     ] {

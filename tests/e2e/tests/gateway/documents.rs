@@ -1,4 +1,4 @@
-//! The commands in README.md and policy-service/README.md, played one after the other against `stack run`, as a reader
+//! The commands in README.md and docs/policy-service.md, played one after the other against `stack run`, as a reader
 //! plays them after `make run`: with the file of variables that it leaves, in a shell, in the order of the document. Each
 //! must print what the document shows. The few commands that cannot be played so are named here with the reason.
 
@@ -200,7 +200,7 @@ async fn every_command_of_the_readme_prints_what_is_shown_below_it() {
 
 #[tokio::test]
 async fn every_command_of_the_policy_services_readme_prints_what_is_shown_below_it() {
-    play("policy-service/README.md", "documents-policy-service").await;
+    play("docs/policy-service.md", "documents-policy-service").await;
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The decision: what is known of a request, the policy and the time, to a permit or a denial.
 //!
-//! [`decide`] is one straight line through the rules, in the order in which the README lists them; the first that applies
+//! [`decide`] is one straight line through the rules, in the order in which `docs/decision.md` lists them; the first that applies
 //! decides. It is a function of its arguments: the policy is asked through [`Policy`], and what costs a call of the host
 //! (the time, the client's address, route metadata) through [`Facts`], only when a rule needs it.
 

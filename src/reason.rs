@@ -17,7 +17,7 @@ macro_rules! reasons {
                 match self { $(Reason::$variant => $name),* }
             }
 
-            /// When it applies, in a sentence for the README.
+            /// When it applies, in a sentence for `docs/decision.md`.
             pub fn when(self) -> &'static str {
                 match self { $(Reason::$variant => $when),* }.trim_ascii()
             }

@@ -1,5 +1,5 @@
-//! What must be true of the sources themselves: who may call whom (`house/floors.rs` has the rooms), and how a file begins.
-//! Says nothing about behaviour.
+//! What must be true of the sources themselves: who may call whom (`house/floors.rs` has the rooms), how a file begins, and
+//! where links lead (`house/links.rs`). Says nothing about behaviour.
 
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(
@@ -14,6 +14,8 @@
 mod floors;
 #[path = "house/imports.rs"]
 mod imports;
+#[path = "house/links.rs"]
+mod links;
 
 use std::{
     fs,

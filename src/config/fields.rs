@@ -1,6 +1,6 @@
 //! The fields of a configuration: names, defaults, meanings. The one list of them.
 //!
-//! The reader takes the allowed names and the defaults from here, and the README's table is held against it, so that
+//! The reader takes the allowed names and the defaults from here, and the table of `docs/configuration.md` is held against it, so that
 //! none of the three can say anything else than the others.
 
 use std::borrow::Cow;

@@ -16,7 +16,7 @@ use std::{collections::HashMap, time::Duration};
 
 use crate::policy::{Fact, Right, State, Subject, decide, facts};
 
-/// The filter's longest pause after failures (README, "When the policy service is away").
+/// The filter's longest pause after failures (docs/operations.md, "Faults of the feed").
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// Disturbances that may still concern somebody. There are one or two at once.
 const MOST_AT_ONCE: usize = 16;

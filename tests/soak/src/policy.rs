@@ -85,7 +85,7 @@ impl Right {
     }
 }
 
-/// What is right where `state` tells of each fact. The order is that of the README's table.
+/// What is right where `state` tells of each fact. The order is that of the table in `docs/decision.md`.
 pub fn decide(subject: Subject, state: impl Fn(Fact) -> State) -> Right {
     if state(Fact::Api(subject.api)) != State::Open {
         return Right::Refused("700700");

@@ -7,6 +7,7 @@
 //! - [`config`]: the plugin configuration
 //! - [`digest`]: all that is known of a key
 //! - [`equal`]: whether two slices are the same
+//! - [`shared`]: shared data of the process: its port, its keys, packed bytes, the lease
 //! - [`naming`]: names that others wrote, as messages repeat them
 //! - [`head`], [`path`], [`hostname`], [`referer`], [`template`]: parts of a request, and the patterns they are held against
 //! - [`credential`]: where a request carries its key
@@ -45,6 +46,7 @@ pub mod reason;
 pub mod referer;
 pub mod refresh;
 pub mod reply;
+pub mod shared;
 pub mod store;
 pub mod subject;
 pub mod template;

@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     policy::rows::Unit,
-    store::{Entry, Expected, Shared, SharedError, Source},
+    shared::{
+        Expected, Shared, SharedError,
+        key::{Entry, Source},
+    },
 };
 
 /// A batch is at most this share of what is left. Four workers that fall silent right after they have taken one hold

@@ -13,7 +13,7 @@ use super::{
     quota::{self, Bound, Counting, Plans, Quota, Quotas, Subscriber},
     slot::Name,
 };
-use crate::store::{Shared, Source};
+use crate::shared::{Shared, key::Source};
 
 /// Counters that a VM finds again by name, 200 bytes each: 3 MB. When there are more it forgets all; those of the keys that
 /// it remembers stay, and a counter that is made anew asks shared data.

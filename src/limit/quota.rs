@@ -13,7 +13,7 @@ use super::{
 use crate::{
     digest::Digest,
     policy::rows::{Limit, Plan, Unit},
-    store::Shared,
+    shared::Shared,
 };
 
 /// The plans that a request is held against, and until when the policy itself says that they are used up.

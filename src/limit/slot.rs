@@ -5,10 +5,10 @@
 //! comes, so a slot never needs sweeping.
 
 use super::window::LONGEST;
-use crate::store::{
+use crate::shared::{
     Corrupt,
     bytes::{self, CHECKSUM_BYTES},
-    shard_of,
+    key::shard_of,
 };
 
 /// Slots of one policy. Each is an entry that the host keeps for ever once it was written, some 200 bytes with its key: 3

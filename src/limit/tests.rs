@@ -12,7 +12,7 @@ use super::{
 use crate::{
     digest::Digest,
     policy::{rows::Plan, wire},
-    store::{Shared, Source, memory::Memory},
+    shared::{Shared, key::Source, memory::Memory},
 };
 
 /// 2025-06-01T00:00:00Z, the beginning of a window of every unit.

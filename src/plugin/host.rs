@@ -11,7 +11,7 @@ use std::{ptr, time::Duration};
 
 use proxy_wasm::{hostcalls, types::Status};
 
-use crate::store::{Expected, Shared, SharedError, Versioned};
+use crate::shared::{Expected, Shared, SharedError, Versioned};
 
 type Code = u32;
 

@@ -24,8 +24,8 @@ use crate::{
         answer::{Answer, Failure},
     },
     reply::Prepared,
+    shared::key::Source,
     store::{
-        Source,
         fingerprint::FingerprintKey,
         held::{Freshness, Held},
     },

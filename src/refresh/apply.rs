@@ -8,8 +8,9 @@ use super::{
 };
 use crate::{
     policy::page::{Header, Page},
+    shared::Shared,
     store::{
-        Shared, batch,
+        batch,
         build::{self, Build},
         emptying::Emptying,
         error::{BuildError, MergeError},

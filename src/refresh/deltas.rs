@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     policy::page::{Header, Page},
+    shared::Shared,
     store::{
-        Shared,
         delta::{self, Delta},
         error::{BuildError, MergeError},
         manifest::Manifest,

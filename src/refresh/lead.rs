@@ -1,10 +1,13 @@
 //! Who refreshes: taking the lease, keeping it, and giving it to a VM that serves no requests.
 
 use super::{Around, Purpose, Refresh, State, neighbours::Neighbours};
-use crate::store::{
-    Shared, SharedError, Source,
-    lease::{self, Applicant, Lease},
-    manifest::Manifest,
+use crate::{
+    shared::{
+        Shared, SharedError,
+        key::Source,
+        lease::{self, Applicant, Lease},
+    },
+    store::manifest::Manifest,
 };
 
 /// How long a VM that serves requests leaves a free lease to those that serve none. The main thread's VM looks every

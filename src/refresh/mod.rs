@@ -37,7 +37,8 @@ use work::Work;
 use crate::{
     config::PolicySource,
     index::Index,
-    store::{Shared, batch::Target, build::Build, emptying::Emptying, held::Held, lease::Lease},
+    shared::{Shared, lease::Lease},
+    store::{batch::Target, build::Build, emptying::Emptying, held::Held},
 };
 
 /// Pages of one revision. 10,000 pages of 5,000 rows are 50 million.

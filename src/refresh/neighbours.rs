@@ -4,10 +4,12 @@
 //! time since, so that a clock that leaps ahead, or a process that was stopped for a while, ends no store that is in use.
 
 use super::budget::Budget;
-use crate::store::{
-    Shared, SharedError, StoreId,
-    clearing::Clearing,
-    stores::{self, Named},
+use crate::{
+    shared::{Shared, SharedError, key::StoreId},
+    store::{
+        clearing::Clearing,
+        stores::{self, Named},
+    },
 };
 
 /// How often whoever refreshes names its store.

@@ -13,7 +13,12 @@ use crate::{
     decision::{self, Facts},
     digest::Digest,
     head::Head,
-    store::{Entry, Shared, Source, fingerprint::FingerprintKey, held::Held, memory::Memory},
+    shared::{
+        Shared,
+        key::{Entry, Source},
+        memory::Memory,
+    },
+    store::{fingerprint::FingerprintKey, held::Held},
 };
 
 mod between;
@@ -805,18 +810,23 @@ struct Cutting<'a> {
 }
 
 impl Shared for Cutting<'_> {
-    fn get(&self, key: &[u8]) -> Result<Option<crate::store::Versioned>, crate::store::SharedError> {
+    fn get(&self, key: &[u8]) -> Result<Option<crate::shared::Versioned>, crate::shared::SharedError> {
         self.memory.get(key)
     }
 
-    fn set(&self, key: &[u8], value: &[u8], expected: crate::store::Expected) -> Result<(), crate::store::SharedError> {
+    fn set(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        expected: crate::shared::Expected,
+    ) -> Result<(), crate::shared::SharedError> {
         self.steps.set(self.steps.get() + 1);
         match self.left.get().checked_sub(1) {
             Some(left) => {
                 self.left.set(left);
                 self.memory.set(key, value, expected)
             }
-            None => Err(crate::store::SharedError::Host),
+            None => Err(crate::shared::SharedError::Host),
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::{Around, Refresh};
-use crate::store::Shared;
+use crate::shared::Shared;
 
 /// How long polls ask for a shorter wait before they try a longer one.
 const LONGER_AFTER_MS: u64 = 600_000;

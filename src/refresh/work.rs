@@ -3,8 +3,8 @@
 use super::{Budget, RefreshEvent, Report};
 use crate::{
     policy::{error::RejectedRow, page::Page, rows::Problem, unknown::UnknownFields},
+    shared::{Shared, as_u64, key::Source},
     store::{
-        Shared, Source, as_u64,
         build::{Build, Step},
         delta::Delta,
         error::BuildError,

@@ -5,24 +5,26 @@
 //! (`merge.rs`).
 
 use super::{
-    Bank, Corrupt, Entry, Expected, Kind, Place, Shared, Source, as_u64,
-    bytes::Reader,
+    FULL_BYTES,
     change::{self, Change, Operation},
     error::MergeError,
     fingerprint::TagKey,
     manifest::{Manifest, Totals},
     merge::{self, Standing},
-    shard_of,
 };
-use crate::policy::{
-    differing::Differing,
-    error::RejectedRow,
-    page::{Page, Removed, Row},
-    unknown::UnknownFields,
+use crate::{
+    policy::{
+        differing::Differing,
+        error::RejectedRow,
+        page::{Page, Removed, Row},
+        unknown::UnknownFields,
+    },
+    shared::{
+        Corrupt, Expected, Shared, as_u64,
+        bytes::Reader,
+        key::{Bank, Entry, Kind, Place, Source, shard_of},
+    },
 };
-
-/// Bytes of packed changes from which they should be merged before more are added: those of a dozen pages of 5,000 rows.
-pub const FULL_BYTES: usize = 4 << 20;
 
 /// A policy that has outgrown its shards this many times should be built anew.
 const CROWDED: u64 = 8;

@@ -5,7 +5,7 @@
 //! request reads has changed; a build that is dropped half-way is simply overwritten by the next.
 
 use super::{
-    Bank, Entry, Expected, Kind, MAX_SHARDS, Place, Shared, Source, as_u64,
+    MAX_SHARDS,
     batch::{Batch, Target},
     change,
     error::{BuildError, MergeError},
@@ -25,6 +25,10 @@ use crate::{
         error::RejectedRow,
         page::{Header, Page},
         unknown::UnknownFields,
+    },
+    shared::{
+        Expected, Shared, as_u64,
+        key::{Bank, Entry, Kind, Place, Source, shard_of},
     },
 };
 
@@ -212,7 +216,7 @@ impl Build {
         let target = self.batch.target();
         let mut new: Option<(u32, Vec<Digest>)> = None;
         for key in keys {
-            let number = super::shard_of(record::key_of_key(&key).tag, target.key_shards);
+            let number = shard_of(record::key_of_key(&key).tag, target.key_shards);
             // Both are in the order of digests, so the same shard serves until the next one begins.
             if new.as_ref().is_none_or(|(known, _)| *known != number) {
                 let place = Place { bank: target.bank, kind: Kind::Keys, number };

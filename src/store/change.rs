@@ -6,8 +6,6 @@
 use std::ops::Range;
 
 use super::{
-    Corrupt, Kind,
-    bytes::{Reader, Write},
     fingerprint::TagKey,
     record::{self, MAX_KEY_BYTES, SubscriptionPart},
     shard::RecordKey,
@@ -20,6 +18,11 @@ use crate::{
         page::{Page, Removed, Row},
         rows::{InvalidRow, Key, Problem},
         unknown::UnknownFields,
+    },
+    shared::{
+        Corrupt,
+        bytes::{Reader, Write},
+        key::Kind,
     },
     subject,
 };

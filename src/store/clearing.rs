@@ -4,14 +4,20 @@
 //! What was counted of usage stays, since it is not reported yet. That nobody names the store is for the caller to know.
 
 use super::{
-    Bank, Entry, Expected, Kind, MAX_SHARDS, MIN_SHARDS, Place, Shared, SharedError, Source, StoreId,
+    MAX_SHARDS, MIN_SHARDS,
     emptying::{self, Runs},
-    lease::{Applicant, Lease},
     lists,
     manifest::Manifest,
     shard::Shard,
 };
-use crate::limit::slot::{SLOTS, Slot};
+use crate::{
+    limit::slot::{SLOTS, Slot},
+    shared::{
+        Expected, Shared, SharedError,
+        key::{Bank, Entry, Kind, Place, Source, StoreId},
+        lease::{Applicant, Lease},
+    },
+};
 
 /// A store that is being cleared.
 #[derive(Debug)]

@@ -7,7 +7,6 @@
 //! the rows that have to wait for them ([`Delta::before_plans`]), then as a whole.
 
 use super::{
-    Entry, Shared, Source, as_u64,
     batch::{Batch, Target},
     build::{write_lists, write_manifest},
     error::{BuildError, MergeError},
@@ -25,6 +24,10 @@ use crate::{
         list::SmallList,
         page::{Header, Page, Row},
         unknown::UnknownFields,
+    },
+    shared::{
+        Shared, as_u64,
+        key::{Entry, Source},
     },
 };
 

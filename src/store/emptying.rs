@@ -6,11 +6,14 @@
 //! same places.
 
 use super::{
-    Bank, Entry, Expected, Kind, Place, Shared, SharedError, Source,
     batch::Target,
     manifest::Manifest,
     shard::Shard,
     spool::{self, MAX_RUNS, PARTITIONS},
+};
+use crate::shared::{
+    Expected, Shared, SharedError,
+    key::{Bank, Entry, Kind, Place, Source},
 };
 
 /// What is still to be emptied.

@@ -1,6 +1,6 @@
 //! Why writing a policy stops: data only. What follows from it is for the refresh to say.
 
-use super::{Corrupt, SharedError};
+use crate::shared::{Corrupt, SharedError};
 
 /// Why merging stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

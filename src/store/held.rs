@@ -11,15 +11,13 @@ use std::{
 };
 
 use super::{
-    Corrupt, Entry, Expected, Kind, Place, SHARD_KEY_BYTES, Shared, Source,
-    bytes::{self, Write},
     cache::Cache,
     fingerprint::FingerprintKey,
-    lease, lists,
-    manifest::{Manifest, Version},
+    lists,
+    manifest::Manifest,
     record,
     shard::{RecordKey, Shard},
-    shard_of, unnamed,
+    unnamed,
 };
 use crate::{
     catalogue::{Addressed, Catalogue},
@@ -31,6 +29,13 @@ use crate::{
         quota::{Plans, Quotas, Subscriber},
     },
     policy::page::CatalogueRows,
+    shared::{
+        Corrupt, Expected, Shared,
+        bytes::{self, Write},
+        key::{Entry, Kind, Place, SHARD_KEY_BYTES, Source, shard_of},
+        lease,
+        slip::Version,
+    },
     subject::Subject,
 };
 

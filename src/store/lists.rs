@@ -3,7 +3,7 @@
 //! Kept as JSON, they need no second format: whoever reads the entry reads a page. The rows of one id replace each other,
 //! so a delta can change single ones.
 
-use super::{Corrupt, bytes, error::TooLong};
+use super::error::TooLong;
 use crate::{
     index::List,
     policy::{
@@ -12,6 +12,7 @@ use crate::{
         page::{CatalogueRows, Page},
         wire,
     },
+    shared::{Corrupt, bytes},
 };
 
 /// The rows of the small lists by id, as JSON.

@@ -1,12 +1,16 @@
 //! The manifest: which bank counts, and all that is known of the policy as a whole. It is written last, so whatever it
 //! names is complete.
 
-use super::{
-    Bank, Corrupt,
-    bytes::{self, Write},
-    fingerprint::TagKey,
+use super::fingerprint::TagKey;
+use crate::{
+    digest::Digest,
+    shared::{
+        Corrupt,
+        bytes::{self, Write},
+        key::Bank,
+        slip::Version,
+    },
 };
-use crate::digest::Digest;
 
 /// What is known of the policy held.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -43,15 +47,6 @@ pub struct Manifest {
     pub confirmed_at_ms: u64,
     /// What it holds.
     pub totals: Totals,
-}
-
-/// One state of a policy in shared data: which one, and when it was last confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Version {
-    /// The manifest's.
-    pub sequence: u64,
-    /// The manifest's.
-    pub confirmed_at_ms: u64,
 }
 
 /// How much a policy holds.

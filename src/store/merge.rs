@@ -3,8 +3,6 @@
 //! Values in, values out: which changes concern a shard, and the reading and setting of it, are a batch's (`batch.rs`).
 
 use super::{
-    Corrupt, Kind, as_u64,
-    bytes::Reader,
     change::{Change, Operation},
     error::MergeError,
     manifest::Totals,
@@ -20,6 +18,7 @@ use crate::{
         left_out::Concerns,
         rows::{InvalidRow, Problem},
     },
+    shared::{Corrupt, as_u64, bytes::Reader, key::Kind},
     subject,
 };
 

@@ -5,17 +5,16 @@
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::{
-    Corrupt, as_u64,
-    bytes::{Reader, Write},
-    fingerprint::TagKey,
-    shard::RecordKey,
-};
+use super::{fingerprint::TagKey, shard::RecordKey};
 use crate::{
     digest::Digest,
     equal::equal,
     policy::{ApplicationState, KeyState, KeyType, SubscriptionState, Text, rows},
     referer::RefererPattern,
+    shared::{
+        Corrupt, as_u64,
+        bytes::{Reader, Write},
+    },
     subject::{Application, Key, Restrictions, Subscription, Texts},
 };
 

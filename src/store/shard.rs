@@ -8,11 +8,13 @@
 //! no checked table has is no record's. Whoever rewrites a shard checks all of it. A shard of another generation than the
 //! manifest's reads as empty, so nothing ever needs deleting.
 
-use super::{
-    Corrupt,
-    bytes::{self, Reader, Write},
+use crate::{
+    equal::equal,
+    shared::{
+        Corrupt,
+        bytes::{self, Reader, Write},
+    },
 };
-use crate::equal::equal;
 
 /// Records of one shard. A policy of 10 million keys has some 150 in each.
 pub const MAX_SHARD_RECORDS: u32 = 1 << 20;

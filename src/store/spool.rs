@@ -11,17 +11,16 @@
 use std::{cmp::Ordering, mem};
 
 use super::{
-    Corrupt, Entry, Expected, Kind, Shared, Source, as_u64,
+    FULL_BYTES,
     batch::{Batch, Target},
-    bytes,
     change::Change,
     error::{BuildError, MergeError},
-    shard_of,
+};
+use crate::shared::{
+    Corrupt, Expected, Shared, as_u64, bytes,
+    key::{Entry, Kind, Source, shard_of},
 };
 
-/// Bytes of changes in memory from which they should be laid down before more are added. A page of 5,000 rows packs into
-/// some 350 KB, so that is a dozen of them, and the memory of the VM that loads stays near 10 MiB.
-pub const FULL_BYTES: usize = 4 << 20;
 /// Partitions of each kind. A run has some 16 KiB then, or 32 where one kind comes after the other, and a partition of a
 /// million keys 8,000 changes, which are sorted in one go in 2 ms.
 const PARTITIONS_OF_A_KIND: u16 = 128;

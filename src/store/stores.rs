@@ -3,10 +3,10 @@
 //!
 //! What becomes of such a store is not decided here.
 
-use super::{
-    Corrupt, Expected, Shared, SharedError, StoreId,
+use crate::shared::{
+    Corrupt, Expected, Shared, SharedError,
     bytes::{self, Write},
-    process_key,
+    key::{StoreId, process_key},
 };
 
 /// Stores that are remembered, of 25 bytes at most each: 6.4 KB. A process has a few, and each change of a secret adds one
@@ -69,7 +69,7 @@ fn decode(key: &[u8], value: &[u8]) -> Result<Vec<Named>, Corrupt> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::memory::Memory;
+    use crate::shared::memory::Memory;
 
     #[test]
     fn stores_are_named_and_forgotten_and_never_too_many() {

@@ -3,21 +3,24 @@
 #![allow(clippy::arithmetic_side_effects, reason = "a test that overflows has failed")]
 
 use super::{
-    Bank, Corrupt, Entry, Expected, Kind, MAX_SHARDS, MIN_SHARDS, Place, SHARD_KEY_BYTES, Shared, Source,
+    MAX_SHARDS, MIN_SHARDS,
     batch::{Batch, Target},
-    bytes,
     error::MergeError,
     fingerprint::{FingerprintKey, TagKey},
     manifest::{Manifest, Totals},
-    memory::Memory,
     merge::Standing,
     record::{self, ApplicationRecord, SubscriptionPart},
     shard::{RecordKey, Shard, ShardWriter},
-    shard_of, shards_for,
+    shards_for,
 };
 use crate::{
     digest::Digest,
     policy::{SubscriptionState, page::Page},
+    shared::{
+        Corrupt, Expected, Shared, bytes,
+        key::{Bank, Entry, FORMAT, Kind, Place, SHARD_KEY_BYTES, Source, shard_of},
+        memory::Memory,
+    },
 };
 
 fn manifest() -> Manifest {
@@ -347,9 +350,7 @@ fn keys_of_shared_data_come_from_a_finite_set_and_no_two_entries_share_one() {
     let (shards, others): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.len() == SHARD_KEY_BYTES);
     assert!(shards.iter().all(|key| key.starts_with(b"keygate/")) && shards.len() == 28);
     assert_eq!(SHARD_KEY_BYTES, 22, "as many stand in a node of the host's map");
-    assert!(
-        others.iter().all(|key| key.starts_with(format!("keygate/{}/", super::FORMAT).as_bytes()) && key.len() < 80)
-    );
+    assert!(others.iter().all(|key| key.starts_with(format!("keygate/{}/", FORMAT).as_bytes()) && key.len() < 80));
     assert!(keys.iter().any(|key| key.ends_with(b"/count/4294967295")), "the longest has room");
     keys.sort();
     keys.dedup();

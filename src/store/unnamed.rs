@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{manifest::Version, slip::Slip};
+use crate::shared::slip::{Slip, Version};
 
 /// A lease may lie free so long while all is well: a VM that serves requests leaves it to others for a second.
 const HANDOVER: Duration = Duration::from_secs(2);

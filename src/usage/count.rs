@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     reason::Reason,
-    store::{Corrupt, Shared, Source},
+    shared::{Corrupt, Shared, key::Source},
     subject::Subject,
 };
 

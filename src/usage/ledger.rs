@@ -5,9 +5,10 @@
 //! sees to it holds a claim that ends by itself. Every change is a compare-and-swap.
 
 use super::slot::SLOTS;
-use crate::store::{
-    Corrupt, Entry, Expected, Shared, SharedError, Source,
+use crate::shared::{
+    Corrupt, Expected, Shared, SharedError,
     bytes::{self, Write as _},
+    key::{Entry, Source},
 };
 
 /// Slots of one batch: 4 × 57 KB of JSON, see [`super::slot::MAX_SLOT_BYTES`], are less than 256 KiB.

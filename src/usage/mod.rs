@@ -29,7 +29,7 @@ use crate::{
         Level,
         answer::{Answer, Failure},
     },
-    store::{Shared, Source},
+    shared::{Shared, key::Source},
 };
 use count::Counting;
 use reporter::{Post, Reporter};

@@ -20,7 +20,7 @@ use crate::{
         answer::{Answer, Failure},
         schedule,
     },
-    store::Shared,
+    shared::{SKEW_MS, Shared},
 };
 
 /// How long a VM that serves requests, or that does not refresh the policy, leaves what is due to the one that does, in
@@ -30,9 +30,6 @@ const GRACE_MS: u64 = 1_000;
 const NEVER_MS: u64 = 2_000;
 /// How much longer a claim holds than its holder waits for an answer, in milliseconds.
 const CLAIM_MS: u64 = 1_000;
-/// How far the clock may seem to be set back between two VMs, in milliseconds: one that was held up after it had looked at
-/// it finds what another has written since.
-const SKEW_MS: u64 = 5_000;
 /// The shortest time between two reports that are made early because the slots fill up, in milliseconds.
 const MIN_PAUSE_MS: u64 = 1_000;
 /// The longest pause after a failure, in milliseconds, unless the interval is longer: a `retry-after`. What is due later was
@@ -346,7 +343,7 @@ impl Reporter {
 
     /// An id that nobody else has: what was stirred together of the times of many ticks, the source and the number.
     fn id<S: Shared>(&self, number: u64, around: &Around<'_, S>) -> String {
-        let source = around.source.key(crate::store::Entry::Usage);
+        let source = around.source.key(crate::shared::key::Entry::Usage);
         let bytes = [&self.entropy.0[..], &source, &number.to_le_bytes(), &around.now_ms.to_le_bytes()].concat();
         Digest::of(&bytes).to_hex().chars().take(ID_BYTES).collect()
     }

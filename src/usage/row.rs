@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::report::{Count, HOUR, KeyUse, MAX_REQUESTS, Report};
 use crate::{
     digest::Digest,
-    store::{
+    shared::{
         Corrupt,
         bytes::{Reader, Write as _},
     },

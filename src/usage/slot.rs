@@ -6,9 +6,10 @@
 //! both parts, each as its number of rows and the rows with their values.
 
 use super::row;
-use crate::store::{
-    Corrupt, Entry, Expected, Shared, SharedError, Source,
+use crate::shared::{
+    Corrupt, Expected, Shared, SharedError,
     bytes::{self, Reader, Write as _},
+    key::{Entry, Source},
 };
 
 /// Rows of one part. See [`MAX_SLOT_BYTES`].

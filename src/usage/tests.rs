@@ -21,7 +21,7 @@ use crate::{
     digest::Digest,
     reason::Reason,
     refresh::answer::{Answer, Failure},
-    store::{Expected, Shared, SharedError, Source, Versioned, memory::Memory},
+    shared::{Expected, Shared, SharedError, Versioned, key::Source, memory::Memory},
     subject::{Key, Subject, Subscription},
 };
 
@@ -616,8 +616,8 @@ fn old_hours_become_one_only_when_there_is_no_room() {
     let hours = || {
         slot::change(&memory, &source, 0, &[], |slot, _| slot.freeze(1));
         let mut report = report::Report::default();
-        let read = memory.get(&source.key(crate::store::Entry::UsageSlot(0))).unwrap().unwrap();
-        let slot = slot::Slot::read(&source.key(crate::store::Entry::UsageSlot(0)), &read.value).unwrap();
+        let read = memory.get(&source.key(crate::shared::key::Entry::UsageSlot(0))).unwrap().unwrap();
+        let slot = slot::Slot::read(&source.key(crate::shared::key::Entry::UsageSlot(0)), &read.value).unwrap();
         slot.frozen_in(1).iter().for_each(|(row, value)| row::tell(&mut report, row, *value).unwrap());
         let of_app = report.counts.iter().filter(|count| count.application.as_deref() == Some("app"));
         of_app.map(|count| (count.hour / HOUR, count.requests)).collect::<Vec<_>>()

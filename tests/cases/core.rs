@@ -12,7 +12,8 @@ use keygate::{
     outcome::{self, Counted},
     refresh::{Around, Refresh, RefreshEvent, Report, answer::Answer},
     reply::Prepared,
-    store::{Source, fingerprint::FingerprintKey, held::Held, memory::Memory},
+    shared::{key::Source, memory::Memory},
+    store::{fingerprint::FingerprintKey, held::Held},
 };
 use serde_json::{Value, json};
 

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use keygate::store::bytes;
+use keygate::shared::bytes;
 use serde_json::json;
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keygate::store::{FORMAT, SHARD_KEY_BYTES};
+use keygate::shared::key::{FORMAT, SHARD_KEY_BYTES};
 use serde_json::{Value, json};
 
 use crate::{

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     policy::rows::{Plan, Unit},
-    store::{Entry, Expected, Shared, SharedError, Versioned, memory::Memory},
+    shared::{Expected, Shared, SharedError, Versioned, key::Entry, memory::Memory},
 };
 
 /// Shared data that counts its calls, loses some races and can fail.

@@ -6,9 +6,10 @@ use super::*;
 use crate::{
     digest::Digest,
     policy::page::Page,
+    shared::{key::Bank, memory::Memory},
     store::{
-        Bank, MAX_SHARDS, MIN_SHARDS, change, emptying::Emptying, fingerprint::TagKey, manifest::Totals,
-        memory::Memory, merge::Standing, record,
+        MAX_SHARDS, MIN_SHARDS, change, emptying::Emptying, fingerprint::TagKey, manifest::Totals, merge::Standing,
+        record,
     },
 };
 

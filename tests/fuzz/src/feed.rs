@@ -17,7 +17,8 @@ use keygate::{
         Around, Fetch, Refresh, RefreshEvent, Report,
         answer::{Answer, MAX_RETRY_AFTER},
     },
-    store::{Source, fingerprint::FingerprintKey, held::Held, memory::Memory},
+    shared::{key::Source, memory::Memory},
+    store::{fingerprint::FingerprintKey, held::Held},
 };
 use serde_json::json;
 

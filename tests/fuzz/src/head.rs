@@ -15,7 +15,8 @@ use keygate::{
     path::RequestPath,
     reason::Reason,
     reply::Prepared,
-    store::{Source, held::Held, memory::Memory},
+    shared::{key::Source, memory::Memory},
+    store::held::Held,
 };
 use serde_json::json;
 

@@ -3,16 +3,18 @@
 //! The first byte of an input says how the rest is taken: 2, as changes of a full policy on its way, behind a right checksum;
 //! any other even one, as what stands in a shard behind one; odd, as damage to a good shard.
 
-use keygate::store::{Bank, memory::Memory};
+use keygate::shared::{key::Bank, memory::Memory};
 use keygate::{
     digest::Digest,
     policy::{Text, page::Page, rows},
     referer::RefererPattern,
+    shared::{
+        Corrupt, Shared, bytes,
+        key::{Entry, Kind, Place, Source},
+    },
     store::{
-        Corrupt, Entry, Kind, Place, Shared, Source,
         batch::{Batch, Target},
         build::{Build, Step},
-        bytes,
         error::{BuildError, MergeError},
         manifest::Totals,
         merge::Standing,

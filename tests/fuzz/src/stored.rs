@@ -11,10 +11,13 @@ use keygate::{
     digest::Digest,
     head::Head,
     refresh::{Around, Refresh, Report, answer::Answer},
-    store::{
-        Entry, Shared, Source, bytes, fingerprint::FingerprintKey, held::Held, lease, lists, manifest::Manifest,
+    shared::{
+        Shared, bytes,
+        key::{Entry, Source},
+        lease,
         memory::Memory,
     },
+    store::{fingerprint::FingerprintKey, held::Held, lists, manifest::Manifest},
 };
 use serde_json::{Value, json};
 

@@ -6,7 +6,11 @@ use std::collections::BTreeMap;
 
 use keygate::{
     digest::Digest,
-    store::{Corrupt, Entry, Shared as _, Source, bytes, memory::Memory},
+    shared::{
+        Corrupt, Shared as _, bytes,
+        key::{Entry, Source},
+        memory::Memory,
+    },
     usage::{
         ledger::{self, Found, Ledger},
         report::{HOUR, MAX_COUNTS, MAX_KEYS, MAX_REQUESTS, Report},

@@ -6,8 +6,8 @@ use std::{cell::Cell, hint::black_box};
 use keygate::{
     digest::Digest,
     policy::{ApplicationState, KeyState, KeyType, SubscriptionState, Text, rows},
+    shared::key::shard_of,
     store::{
-        self,
         fingerprint::TagKey,
         record::{self, ApplicationRecord, SubscriptionPart},
         shard::{RecordKey, Shard, ShardWriter},
@@ -54,7 +54,7 @@ thread_local! {
 
 /// The next of so many.
 fn next_of(count: u32) -> u32 {
-    store::shard_of(NEXT.replace(NEXT.get().wrapping_add(STRIDE)), count)
+    shard_of(NEXT.replace(NEXT.get().wrapping_add(STRIDE)), count)
 }
 
 impl Shards {

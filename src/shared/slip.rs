@@ -2,21 +2,26 @@
 //! before it is confirmed. Who may take the lease is decided elsewhere.
 
 use super::{
-    Corrupt,
+    Corrupt, SKEW_MS,
     bytes::{self, Write},
-    manifest::Version,
 };
 
 /// How long a lease is good without being renewed: far longer than any slice of work blocks a thread, short enough that
 /// a dead holder delays a block by no more than this.
 pub const LEASE_MS: u64 = 5_000;
-/// How far the clock may seem to be set back between two VMs. One reads it, is held up by whatever the machine does, and
-/// then finds what another has written meanwhile: without this it would take a lease that was just renewed.
-pub(super) const SKEW_MS: u64 = 5_000;
 /// A pause that ends later than this from now was written under another clock: twice the longest `retry-after`.
 const LONGEST_PAUSE_MS: u64 = 600_000;
 /// Refused proofs that are remembered. A rotation has two at a time; several at once are rare.
 const MAX_REFUSED: usize = 8;
+
+/// One state of a policy in shared data: which one, and when it was last confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// The manifest's.
+    pub sequence: u64,
+    /// The manifest's.
+    pub confirmed_at_ms: u64,
+}
 
 /// What stands in shared data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,7 +33,7 @@ pub struct Slip {
     /// The policy that was found when nobody had named it for long.
     pub unnamed: Option<Version>,
     /// Proofs that the policy service refused, and when each may be tried again.
-    pub(super) refused: Vec<(u64, u64)>,
+    pub(crate) refused: Vec<(u64, u64)>,
 }
 
 impl Slip {

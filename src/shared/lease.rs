@@ -5,9 +5,9 @@
 //! those who are not its holder stands in its [`Slip`].
 
 use super::{
-    Entry, Expected, Shared, SharedError, Source,
-    manifest::Version,
-    slip::{LEASE_MS, Slip},
+    Expected, Shared, SharedError,
+    key::{Entry, Source},
+    slip::{LEASE_MS, Slip, Version},
 };
 
 /// A holder renews when less than this is left.
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use crate::{
         digest::Digest,
-        store::{memory::Memory, slip::SKEW_MS},
+        shared::{SKEW_MS, memory::Memory},
     };
 
     const NOW: u64 = 1_000_000;

@@ -14,10 +14,13 @@
 
 #[path = "documents/blocks.rs"]
 mod blocks;
+mod cases;
 #[path = "documents/constants.rs"]
 mod constants;
 #[path = "documents/sources.rs"]
 mod sources;
+#[path = "documents/states.rs"]
+mod states;
 
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 

@@ -91,6 +91,18 @@ fn the_table_of_reasons_is_that_of_the_code() {
 }
 
 #[test]
+fn the_runbook_knows_every_reason() {
+    let text = read("docs/operations.md");
+    let runbook = text.split("## Runbook").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("a runbook");
+    let parts: Vec<_> = runbook.split("\n### ").collect();
+    for reason in Reason::ALL {
+        let status = reason.defaults().1.to_string();
+        let part = parts.iter().find(|part| part.starts_with(&status)).map_or("", |part| *part);
+        assert!(part.contains(&code(reason.as_str())), "the runbook lacks {status}, {reason:?}");
+    }
+}
+
+#[test]
 fn the_table_of_statuses_is_that_of_the_code() {
     let statuses: BTreeSet<u16> = Reason::ALL.iter().map(|reason| reason.defaults().1).collect();
     let rows = statuses.into_iter().map(|status| {

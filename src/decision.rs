@@ -1,6 +1,6 @@
 //! The decision: turns the facts about a request, the policy and the time into a permit or a denial.
 //!
-//! [`decide`] checks the rules one after the other, in the order of the README. The first rule that applies decides.
+//! [`decide`] checks the rules one after the other, in the order of `docs/decision.md`. The first rule that applies decides.
 //! The result depends only on the arguments. The decision asks the policy through [`Policy`]. It asks for facts that
 //! cost a host call (the time, the client's address, route metadata) through [`Facts`], and only if a rule needs them.
 

@@ -4,7 +4,7 @@
 //! stays as a kept block. It is shown with `deleted`, the feed shows it as BLOCKED, subscribing again is refused, and only
 //! `unblock` ends it.
 
-use keygate::policy::{rows, wire};
+use keygate::policy::{self, rows, wire};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -79,6 +79,13 @@ pub enum SubscriptionState {
     DeletePending,
 }
 
+/// The words of the states, as the filter reads them.
+const STATES: [&str; policy::SubscriptionState::WORDS.len()] = {
+    let [unblocked, blocked, prod_only_blocked, on_hold, rejected, tier_update_pending, delete_pending] =
+        policy::SubscriptionState::WORDS;
+    [unblocked.0, blocked.0, prod_only_blocked.0, on_hold.0, rejected.0, tier_update_pending.0, delete_pending.0]
+};
+
 impl From<Block> for SubscriptionState {
     fn from(block: Block) -> Self {
         match block {
@@ -131,8 +138,7 @@ impl Resource for Subscription {
     const PREFIX: &'static str = "sub-";
     const PATH: &'static str = "/v1/subscriptions";
     const FILTERS: &'static [&'static str] = &["application", "owner", "api", "state", "plan"];
-    const STATES: &'static [&'static str] =
-        &["UNBLOCKED", "BLOCKED", "PROD_ONLY_BLOCKED", "ON_HOLD", "REJECTED", "TIER_UPDATE_PENDING", "DELETE_PENDING"];
+    const STATES: &'static [&'static str] = &STATES;
     const SORTS: &'static [(&'static str, Column)] =
         &[("application", Column::Application), ("api", Column::Api), ("plan", Column::Plan), ("state", Column::State)];
 
@@ -308,4 +314,43 @@ impl Limited for Subscription {
 
 fn kept_block() -> Error {
     Error::conflict("this subscription was deleted while it was blocked, and the block stays; unblock it first")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use utoipa::PartialSchema as _;
+
+    use super::*;
+
+    /// A word that only the service knew would deny at every gateway.
+    #[test]
+    fn the_service_and_the_filter_have_the_same_words() {
+        let schema = serde_json::to_value(SubscriptionState::schema()).unwrap();
+        let of_service: Vec<&str> = schema["enum"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        let of_filter: Vec<&str> = policy::SubscriptionState::WORDS.iter().map(|(word, _)| *word).collect();
+        assert_eq!(of_service, of_filter);
+        assert_eq!(STATES, *of_filter);
+    }
+
+    #[test]
+    fn each_state_has_the_word_that_the_filter_reads_as_this_state() {
+        for (word, read) in policy::SubscriptionState::WORDS {
+            let state: SubscriptionState = serde_json::from_value(json!(word)).expect(word);
+            let expected = match state {
+                SubscriptionState::Unblocked => policy::SubscriptionState::Unblocked,
+                SubscriptionState::Blocked => policy::SubscriptionState::Blocked,
+                SubscriptionState::ProdOnlyBlocked => policy::SubscriptionState::ProdOnlyBlocked,
+                SubscriptionState::OnHold => policy::SubscriptionState::OnHold,
+                SubscriptionState::Rejected => policy::SubscriptionState::Rejected,
+                SubscriptionState::TierUpdatePending => policy::SubscriptionState::TierUpdatePending,
+                SubscriptionState::DeletePending => policy::SubscriptionState::DeletePending,
+            };
+            assert_eq!(read, expected, "{word}");
+            assert_eq!(serde_json::to_value(state).expect(word), json!(word));
+            let row = json!({"application": "a", "api": "b", "state": word}).to_string();
+            let row: wire::SubscriptionRow<'_> = serde_json::from_str(&row).expect(word);
+            assert_eq!(rows::Subscription::try_from(row).expect(word).state, expected, "{word}");
+        }
+    }
 }

@@ -156,6 +156,7 @@ fn every_dependency_has_its_reason_beside_it() {
         "crates/management/Cargo.toml",
         "crates/policy-service/Cargo.toml",
         "crates/store/Cargo.toml",
+        "crates/testkit/Cargo.toml",
         "tools/hint/Cargo.toml",
         "tools/trim/Cargo.toml",
     ];

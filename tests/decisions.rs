@@ -1,4 +1,4 @@
-//! The table of cases on the core, natively.
+//! Runs the table of cases on the core, natively.
 
 mod cases;
 
@@ -48,7 +48,17 @@ fn the_codes_that_the_table_expects_are_those_of_every_reason() {
     assert_eq!(REPLIES, Reason::ALL.iter().map(of).collect::<Vec<_>>());
 }
 
-/// What a servlet container read from a path: `tests/cases/servlet/`.
+/// A reason that no case expects is one that no rule gives.
+#[test]
+fn every_reason_is_expected_by_a_case() {
+    let groups = all_groups();
+    let cases = groups.iter().flat_map(|(_, group)| &group.cases);
+    let expected: BTreeSet<_> = cases.map(|case| case.expectation().reason).collect();
+    let missing: Vec<_> = Reason::ALL.iter().filter(|reason| !expected.contains(reason.as_str())).collect();
+    assert!(missing.is_empty(), "no case expects {missing:?}");
+}
+
+/// How a servlet container reads paths: `tests/cases/servlet/`.
 #[derive(serde::Deserialize)]
 struct Servlets {
     container: String,
@@ -63,7 +73,7 @@ struct Read {
     servlet: Option<String>,
 }
 
-/// An upstream that drops path parameters serves no API but the one that was decided about.
+/// An upstream that drops path parameters never serves another API than the one that the filter decided about.
 #[test]
 fn no_path_reaches_another_api_than_the_one_that_a_servlet_container_serves() {
     let text = include_str!("cases/servlet/tomcat.json");

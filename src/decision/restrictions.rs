@@ -1,4 +1,4 @@
-//! What a key is restricted to, held against a request: addresses, referers and APIs.
+//! Checks the restrictions of a key on a request: addresses, referers and APIs.
 
 use super::Facts;
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     subject::Subject,
 };
 
-/// Refuses a request that a restriction of its key does not permit. Each list that is there must permit it.
+/// Refuses a request that a restriction of its key does not permit. Each list that exists must permit the request.
 pub(super) fn check(subject: &Subject, api: &Api, head: &Head<'_>, facts: &impl Facts) -> Result<(), Reason> {
     let Some(restrictions) = &subject.key.restrictions else { return Ok(()) };
     if let Some(ranges) = &restrictions.permitted_ips {

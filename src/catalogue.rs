@@ -6,12 +6,14 @@
 use std::{cell::LazyCell, iter::successors, net::IpAddr};
 
 use crate::{
-    hostname::{Host, HostPattern, MAX_HOST_BYTES, MAX_SUFFIX_LABELS},
     index::{Index, List},
-    path::{MAX_PREFIX_SEGMENTS, RequestPath},
     policy::{
         page::{CatalogueRows, SmallRow},
         rows::{Api, DenyPolicy, DenyTarget, Plan},
+    },
+    request::{
+        hostname::{Host, HostPattern, MAX_HOST_BYTES, MAX_SUFFIX_LABELS},
+        path::{MAX_PREFIX_SEGMENTS, RequestPath},
     },
 };
 

@@ -1,7 +1,7 @@
 //! Finds the key in a request. A credential is absent, malformed, ambiguous or present, so it is never an `Option`.
 //!
 //! [`find`] collects the values of the configured sources, in their order. [`Found::resolve`] turns them into one
-//! [`Credential`]. [`crate::edit`] removes them from the request. Values are bytes, and no value is ever logged.
+//! [`Credential`]. [`crate::answer::edit`] removes them from the request. Values are bytes, and no value is ever logged.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use base64::{
 use crate::{
     config::{Ambiguous, BasicPart, CredentialSource},
     digest::{Digest, hex_digit},
-    head::Head,
+    request::head::Head,
 };
 
 /// Size limit of a credential in bytes. Far above any real key, and far below Envoy's limit for all headers (60 KiB).

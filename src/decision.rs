@@ -1,6 +1,6 @@
 //! The decision: turns the facts about a request, the policy and the time into a permit or a denial.
 //!
-//! [`decide`] checks the rules one after the other, in the order of the README. The first rule that applies decides.
+//! [`decide`] checks the rules one after the other, in the order of `docs/decision.md`. The first rule that applies decides.
 //! The result depends only on the arguments. The decision asks the policy through [`Policy`]. It asks for facts that
 //! cost a host call (the time, the client's address, route metadata) through [`Facts`], and only if a rule needs them.
 
@@ -22,20 +22,17 @@ use crate::{
     config::{ApiSource, Config, OnPolicyUnavailable, UnknownApi},
     credential::{self, Carried, Credential, Found},
     digest::Digest,
-    head::Head,
-    hostname::Host,
     limit::{
         Level, Taking,
         quota::{Plans, Quotas},
     },
-    path::RequestPath,
     policy::{
         ApiState, ApplicationState, KeyState, KeyType, Security, SubscriptionState,
         rows::{Api, Operation},
     },
     reason::Reason,
+    request::{head::Head, hostname::Host, path::RequestPath, template::Segments},
     subject::{Key, Subject},
-    template::Segments,
 };
 
 /// Facts about a request that cost a host call.

@@ -1,7 +1,7 @@
-//! Reasons: every reason for which keygate refuses a request, in the order of the decision. [`crate::reply`] defines
+//! Reasons: every reason for which keygate refuses a request, in the order of the decision. [`crate::answer::reply`] defines
 //! what a client sees.
 
-/// Defines [`Reason`]. Each entry has a sentence for the README and the name in JSON, metrics and logs.
+/// Defines [`Reason`]. Each entry has a sentence for `docs/decision.md` and the name in JSON, metrics and logs.
 macro_rules! reasons {
     ($(#[doc = $when:literal] $variant:ident = $name:literal),* $(,)?) => {
         /// Why a request is refused, in the order of the decision.
@@ -17,7 +17,7 @@ macro_rules! reasons {
                 match self { $(Reason::$variant => $name),* }
             }
 
-            /// When the reason applies: a sentence for the README.
+            /// When the reason applies: a sentence for `docs/decision.md`.
             pub fn when(self) -> &'static str {
                 match self { $(Reason::$variant => $when),* }.trim_ascii()
             }

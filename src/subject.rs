@@ -37,7 +37,7 @@ pub struct Key<T> {
 pub struct Restrictions {
     pub apis: Option<Texts>,
     pub permitted_ips: Option<Vec<IpNet>>,
-    /// Referer patterns in the form of [`RefererPattern::pack`](crate::referer::RefererPattern::pack).
+    /// Referer patterns in the form of [`RefererPattern::pack`](crate::request::referer::RefererPattern::pack).
     pub permitted_referers: Option<Texts>,
 }
 

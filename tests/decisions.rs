@@ -48,6 +48,16 @@ fn the_codes_that_the_table_expects_are_those_of_every_reason() {
     assert_eq!(REPLIES, Reason::ALL.iter().map(of).collect::<Vec<_>>());
 }
 
+/// A reason that no case expects is one that no rule gives.
+#[test]
+fn every_reason_is_expected_by_a_case() {
+    let groups = all_groups();
+    let cases = groups.iter().flat_map(|(_, group)| &group.cases);
+    let expected: BTreeSet<_> = cases.map(|case| case.expectation().reason).collect();
+    let missing: Vec<_> = Reason::ALL.iter().filter(|reason| !expected.contains(reason.as_str())).collect();
+    assert!(missing.is_empty(), "no case expects {missing:?}");
+}
+
 /// How a servlet container reads paths: `tests/cases/servlet/`.
 #[derive(serde::Deserialize)]
 struct Servlets {

@@ -1,5 +1,5 @@
-//! Rules for the sources themselves: which module may call which (`house/floors.rs`), and how a file begins. Nothing
-//! here tests behaviour.
+//! Rules for the sources themselves: which module may call which (`house/floors.rs`), how a file begins, and where links lead
+//! (`house/links.rs`). Nothing here tests behaviour.
 
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(
@@ -14,6 +14,8 @@
 mod floors;
 #[path = "house/imports.rs"]
 mod imports;
+#[path = "house/links.rs"]
+mod links;
 
 use std::{
     fs,

@@ -3,10 +3,12 @@
 use super::Facts;
 use crate::{
     equal::equal,
-    head::Head,
     policy::rows::Api,
     reason::Reason,
-    referer::{MAX_REFERERS, Referer},
+    request::{
+        head::Head,
+        referer::{MAX_REFERERS, Referer},
+    },
     subject::Subject,
 };
 

@@ -7,18 +7,20 @@ use super::{
     host::{self, LocalResponse, SharedData},
 };
 use crate::{
-    annotation,
+    answer::{
+        annotation,
+        edit::Edit,
+        outcome::{self, Counted, Outcome},
+        reply::{self, Reply},
+    },
     config::{Mode, Replies},
     credential::{self, Credential},
     decision::{self, Decision, Denial, Facts, Permit},
     digest::Digest,
-    edit::Edit,
-    head::{Head, Kind},
     limit::Taking,
     open::{OpenStream, OpenStreams, STREAMS_OF_A_TICK},
-    outcome::{self, Counted, Outcome},
     reason::Reason,
-    reply::{self, Reply},
+    request::head::{Head, Kind},
 };
 
 /// What the host does with the request next. The numbers are those of the ABI.

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{config::Config, open::OpenStreams, refresh::Refresh, reply::Prepared, store::held::Held, usage::Usage};
+use crate::{answer::reply::Prepared, config::Config, held::Held, open::OpenStreams, refresh::Refresh, usage::Usage};
 use metrics::Metrics;
 
 /// How often a VM looks at the manifest. A block takes effect with this delay at most.

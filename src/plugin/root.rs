@@ -16,20 +16,20 @@ use super::{
     streams, version,
 };
 use crate::{
-    config::{self, Mode, PolicySource},
-    head::Head,
-    limit::counter::Notes,
-    refresh::{
-        Around, Fetch, Level, Refresh, Report,
+    answer::reply::Prepared,
+    callout::{
+        Fetch, Post,
         answer::{Answer, Failure},
+        lines::{Lines, Severity},
     },
-    reply::Prepared,
+    config::{self, Mode, PolicySource},
+    fingerprint::FingerprintKey,
+    held::{Freshness, Held},
+    limit::counter::Notes,
+    refresh::{Around, Refresh, RefreshEvent},
+    request::head::Head,
     shared::key::Source,
-    store::{
-        fingerprint::FingerprintKey,
-        held::{Freshness, Held},
-    },
-    usage::{self, Usage, reporter::Post},
+    usage::{self, Usage},
 };
 
 /// A request to the policy service that is due within this time may be due before the next slow tick, in milliseconds:
@@ -62,7 +62,7 @@ impl Root {
     fn refresh(&mut self, ask: impl FnOnce(&mut Refresh, &mut Around<'_, SharedData>) -> Option<Fetch>) {
         let Some(plugin) = self.plugin.clone() else { return };
         let now_ms = host::now_ms();
-        let mut report = Report::default();
+        let mut report = Lines::default();
         {
             let mut held = plugin.held.borrow_mut();
             let mut refresh = plugin.refresh.borrow_mut();
@@ -86,7 +86,7 @@ impl Root {
     }
 
     /// Writes a report to the log and to the metrics.
-    fn say(&mut self, plugin: &Plugin, report: &Report, now_ms: u64) {
+    fn say(&mut self, plugin: &Plugin, report: &Lines<RefreshEvent>, now_ms: u64) {
         for (level, line) in &report.lines {
             host::log(level.into(), line);
         }
@@ -188,7 +188,7 @@ impl Root {
     fn usage(&self, ask: impl FnOnce(&mut Usage, &mut usage::Around<'_, SharedData>) -> Option<Post>) {
         let Some(plugin) = &self.plugin else { return };
         let Some(usage) = &plugin.usage else { return };
-        let mut report = usage::Report::default();
+        let mut report = Lines::default();
         let held = plugin.held.borrow();
         let mut around =
             usage::Around { now_ms: host::now_ms(), shared: &SharedData, source: held.source(), report: &mut report };
@@ -296,12 +296,12 @@ impl Drop for Root {
     }
 }
 
-impl From<&Level> for LogLevel {
-    fn from(level: &Level) -> Self {
+impl From<&Severity> for LogLevel {
+    fn from(level: &Severity) -> Self {
         match level {
-            Level::Info => Self::Info,
-            Level::Warn => Self::Warn,
-            Level::Error => Self::Error,
+            Severity::Info => Self::Info,
+            Severity::Warn => Self::Warn,
+            Severity::Error => Self::Error,
         }
     }
 }

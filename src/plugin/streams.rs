@@ -15,7 +15,7 @@ use super::{
     Plugin, host,
     http::{self, Action},
 };
-use crate::edit;
+use crate::answer::edit;
 
 thread_local! {
     static STREAMS: Streams = const { Streams::new() };

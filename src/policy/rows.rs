@@ -13,10 +13,12 @@ use super::{
 };
 use crate::{
     digest::Digest,
-    hostname::{HostPattern, MAX_SUFFIX_LABELS},
-    path::{MAX_PREFIX_SEGMENTS, PathPrefix},
-    referer::{MAX_SEARCHED, RefererPattern},
-    template::{MAX_SEGMENTS, PathTemplate},
+    request::{
+        hostname::{HostPattern, MAX_SUFFIX_LABELS},
+        path::{MAX_PREFIX_SEGMENTS, PathPrefix},
+        referer::{MAX_SEARCHED, RefererPattern},
+        template::{MAX_SEGMENTS, PathTemplate},
+    },
 };
 
 /// Methods of one operation.

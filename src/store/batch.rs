@@ -8,11 +8,11 @@ use super::{
     FULL_BYTES,
     change::{self, Change, Operation},
     error::MergeError,
-    fingerprint::TagKey,
     manifest::{Manifest, Totals},
     merge::{self, Standing},
 };
 use crate::{
+    fingerprint::TagKey,
     policy::{
         differing::Differing,
         error::RejectedRow,

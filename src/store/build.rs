@@ -9,7 +9,6 @@ use super::{
     batch::{Batch, Target},
     change,
     error::{BuildError, MergeError},
-    fingerprint::{FingerprintKey, TagKey},
     lists::Lists,
     manifest::{Manifest, Totals},
     merge::Standing,
@@ -20,6 +19,7 @@ use super::{
 };
 use crate::{
     digest::Digest,
+    fingerprint::{FingerprintKey, TagKey},
     policy::{
         differing::Differing,
         error::RejectedRow,

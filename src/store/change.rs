@@ -6,11 +6,11 @@
 use std::ops::Range;
 
 use super::{
-    fingerprint::TagKey,
     record::{self, MAX_KEY_BYTES, SubscriptionPart},
     shard::RecordKey,
 };
 use crate::{
+    fingerprint::TagKey,
     policy::{
         SubscriptionState,
         error::RejectedRow,

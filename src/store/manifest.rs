@@ -1,9 +1,9 @@
 //! The manifest: names the current bank and holds all facts about the policy as a whole. It is written last, so
 //! everything that it names is complete.
 
-use super::fingerprint::TagKey;
 use crate::{
     digest::Digest,
+    fingerprint::TagKey,
     shared::{
         Corrupt,
         bytes::{self, Write},

@@ -11,14 +11,11 @@
 
 pub mod batch;
 pub mod build;
-mod cache;
 pub mod change;
 pub mod clearing;
 pub mod delta;
 pub mod emptying;
 pub mod error;
-pub mod fingerprint;
-pub mod held;
 pub mod lists;
 pub mod manifest;
 pub mod merge;
@@ -26,7 +23,6 @@ pub mod record;
 pub mod shard;
 pub mod spool;
 pub mod stores;
-pub mod unnamed;
 
 #[cfg(test)]
 mod tests;

@@ -5,12 +5,13 @@
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::{fingerprint::TagKey, shard::RecordKey};
+use super::shard::RecordKey;
 use crate::{
     digest::Digest,
     equal::equal,
+    fingerprint::TagKey,
     policy::{ApplicationState, KeyState, KeyType, SubscriptionState, Text, rows},
-    referer::RefererPattern,
+    request::referer::RefererPattern,
     shared::{
         Corrupt, as_u64,
         bytes::{Reader, Write},

@@ -12,12 +12,14 @@ use std::{
 use hashbrown::HashMap;
 
 use super::{
-    Report, UsageEvent,
+    UsageEvent,
     report::{ALLOWED, HOUR},
     row::{self, Combination},
+    say_damaged,
     slot::{self, Changed, Counted, LEVEL_COUNT, SLOTS, UNATTRIBUTED},
 };
 use crate::{
+    callout::lines::Lines,
     reason::Reason,
     shared::{Corrupt, Shared, key::Source},
     subject::Subject,
@@ -100,7 +102,7 @@ impl Counting {
 
     /// Moves the counts into shared data. Returns true if slots of the first level are full, so that a report should
     /// follow soon.
-    pub fn tick(&mut self, now_ms: u64, shared: &impl Shared, source: &Source, report: &mut Report) -> bool {
+    pub fn tick(&mut self, now_ms: u64, shared: &impl Shared, source: &Source, report: &mut Lines<UsageEvent>) -> bool {
         self.now_seconds = now_ms / 1_000;
         self.fold();
         if self.unattributed > 0 {
@@ -148,7 +150,7 @@ impl Counting {
     }
 
     /// Writes the waiting rows into the slots, level by level.
-    fn flush(&mut self, shared: &impl Shared, source: &Source, report: &mut Report) -> bool {
+    fn flush(&mut self, shared: &impl Shared, source: &Source, report: &mut Lines<UsageEvent>) -> bool {
         let this_hour = self.hour();
         let mut left = std::mem::take(&mut self.waiting);
         let mut budget = MAX_SLOTS_PER_TICK;
@@ -197,7 +199,7 @@ impl Counting {
     }
 
     /// No slot has room. The requests are kept, but their combinations are given up. The last uses of keys are dropped.
-    fn merge(&mut self, left: Vec<Waiting>, report: &mut Report) {
+    fn merge(&mut self, left: Vec<Waiting>, report: &mut Lines<UsageEvent>) {
         let given_up = left.into_iter().fold(0, |sum: u64, Waiting { counted: (row, value), .. }| {
             sum.saturating_add(merge(&mut self.merged, &row, value))
         });
@@ -206,7 +208,7 @@ impl Counting {
         }
     }
 
-    fn put_merged(&mut self, shared: &impl Shared, source: &Source, report: &mut Report) {
+    fn put_merged(&mut self, shared: &impl Shared, source: &Source, report: &mut Lines<UsageEvent>) {
         if self.merged.is_empty() {
             return;
         }
@@ -250,7 +252,7 @@ fn put<'a>(
     number: u16,
     rows: impl Iterator<Item = &'a Counted>,
     this_hour: u32,
-    report: &mut Report,
+    report: &mut Lines<UsageEvent>,
 ) -> Option<Vec<bool>> {
     let rows: Vec<(&[u8], u64)> = rows.map(|(row, value)| (&**row, *value)).collect();
     let added = slot::change(shared, source, number, &rows, |slot, rows| {
@@ -259,7 +261,7 @@ fn put<'a>(
     match added {
         Changed::Done(fits) => Some(fits),
         Changed::Anew(fits) => {
-            report.damaged();
+            say_damaged(report);
             Some(fits)
         }
         Changed::Failed => None,

@@ -23,17 +23,18 @@ pub mod slot;
 mod tests;
 
 use crate::{
+    answer::outcome::Outcome,
+    callout::{
+        Post,
+        answer::{Answer, Failure},
+        lines::{Lines, Severity},
+    },
     config::{PolicySource, UsageReports},
     decision::Decision,
-    outcome::Outcome,
-    refresh::{
-        Level,
-        answer::{Answer, Failure},
-    },
     shared::{Shared, key::Source},
 };
 use count::Counting;
-use reporter::{Post, Reporter};
+use reporter::Reporter;
 
 /// Events for the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,27 +46,9 @@ pub enum UsageEvent {
     Unattributed(u64),
 }
 
-/// Output of a call.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// Lines for the log.
-    pub lines: Vec<(Level, String)>,
-    /// Events for the metrics.
-    pub events: Vec<UsageEvent>,
-}
-
-impl Report {
-    fn event(&mut self, event: UsageEvent) {
-        self.events.push(event);
-    }
-
-    fn line(&mut self, level: Level, line: impl Into<String>) {
-        self.lines.push((level, line.into()));
-    }
-
-    fn damaged(&mut self) {
-        self.line(Level::Error, "a part of the usage counted in shared data is damaged; what it held is not reported");
-    }
+/// Part of what was counted is lost.
+fn say_damaged(lines: &mut Lines<UsageEvent>) {
+    lines.line(Severity::Error, "a part of the usage counted in shared data is damaged; what it held is not reported");
 }
 
 /// Context of a call: the time, shared data, and the output.
@@ -75,7 +58,7 @@ pub struct Around<'a, S> {
     pub shared: &'a S,
     /// The policy whose usage is counted.
     pub source: &'a Source,
-    pub report: &'a mut Report,
+    pub report: &'a mut Lines<UsageEvent>,
 }
 
 /// Usage in one VM: its counts, and its part in reporting.

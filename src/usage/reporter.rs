@@ -10,25 +10,21 @@ use super::{
     Around, UsageEvent,
     ledger::{self, Found, ID_BYTES, Ledger, MAX_BATCH_SLOTS, Page, Stage},
     report::{FORMAT, ReceiptIn, Report},
-    row,
+    row, say_damaged,
     slot::{self, Changed, SLOTS},
 };
 use crate::{
-    config::{PolicySource, UsageReports},
-    digest::Digest,
-    refresh::{
-        Level,
+    callout::{
+        GRACE_MS, NEVER, Pending, Post,
         answer::{Answer, Failure},
+        lines::Severity,
         schedule,
     },
+    config::{PolicySource, UsageReports},
+    digest::Digest,
     shared::{SKEW_MS, Shared},
 };
 
-/// How long a VM that serves requests, or that does not refresh the policy, leaves a due report to the VM that does, in
-/// milliseconds.
-const GRACE_MS: u64 = 1_000;
-/// Time after a callout's timeout until the callout counts as never answered, in milliseconds.
-const NEVER_MS: u64 = 2_000;
 /// How much longer a claim lasts than its holder waits for an answer, in milliseconds.
 const CLAIM_MS: u64 = 1_000;
 /// The shortest time between two reports that are sent early because the slots fill up, in milliseconds.
@@ -36,16 +32,6 @@ const MIN_PAUSE_MS: u64 = 1_000;
 /// The longest pause after a failure, in milliseconds, unless the interval is longer. It is the limit of `retry-after`.
 /// A later due time was written under another clock.
 const MAX_PAUSE_MS: u64 = 300_000;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Post {
-    /// `:path`.
-    pub path: String,
-    /// JSON.
-    pub body: Vec<u8>,
-    /// Time limit of the whole callout.
-    pub timeout: Duration,
-}
 
 #[derive(Debug)]
 pub struct Reporter {
@@ -66,8 +52,7 @@ pub struct Reporter {
 struct Waiting {
     ledger: Ledger,
     requests: u64,
-    sent_ms: u64,
-    token: Option<u32>,
+    callout: Pending,
 }
 
 impl Reporter {
@@ -88,13 +73,13 @@ impl Reporter {
 
     /// Whether the reporter waits for the answer with this token.
     pub fn waits_for(&self, token: u32) -> bool {
-        self.waiting.as_ref().is_some_and(|waiting| waiting.token == Some(token))
+        self.waiting.as_ref().is_some_and(|waiting| waiting.callout.is_answered_by(token))
     }
 
     /// Stores the token of the last post's callout.
     pub fn sent(&mut self, token: u32) {
         if let Some(waiting) = &mut self.waiting {
-            waiting.token = Some(token);
+            waiting.callout.sent(token);
         }
     }
 
@@ -116,9 +101,7 @@ impl Reporter {
         self.random = random;
         self.entropy = Digest::of(&[&self.entropy.0[..], &random.to_le_bytes()].concat());
         if let Some(waiting) = &mut self.waiting {
-            waiting.sent_ms = waiting.sent_ms.min(around.now_ms);
-            let never = millis(self.timeout).saturating_add(NEVER_MS);
-            if around.now_ms.saturating_sub(waiting.sent_ms) > never {
+            if waiting.callout.never_answered(around.now_ms).is_some() {
                 let waiting = self.waiting.take()?;
                 self.fail(&waiting.ledger, &Failure::NeverAnswered.to_string(), None, around);
             }
@@ -132,7 +115,7 @@ impl Reporter {
                 return None;
             }
             Found::Damaged => {
-                around.report.damaged();
+                say_damaged(around.report);
                 page.replace(around.shared, around.source, &Ledger::new(around.now_ms, self.next_due(around.now_ms)));
                 return None;
             }
@@ -161,13 +144,13 @@ impl Reporter {
                 around.report.event(UsageEvent::Reported);
                 if self.failures > 0 {
                     let line = format!("usage is reported again, after {} failures", self.failures);
-                    around.report.line(Level::Info, line);
+                    around.report.line(Severity::Info, line);
                 }
                 if rejected > 0 {
                     let line = format!(
                         "the policy service left out {rejected} rows of a usage report: this gateway may not report on them"
                     );
-                    around.report.line(Level::Warn, line);
+                    around.report.line(Severity::Warn, line);
                 }
                 (self.failures, self.last_failure) = (0, None);
                 self.done(ledger, around)
@@ -179,7 +162,7 @@ impl Reporter {
                      POST {} of cluster \"{}\"; the policy service's log or answer says why",
                     self.path, self.cluster
                 );
-                around.report.line(Level::Error, line);
+                around.report.line(Severity::Error, line);
                 self.done(ledger, around)
             }
             Verdict::Failed(what, retry_after) => {
@@ -242,7 +225,7 @@ impl Reporter {
         for number in &known.slots {
             match slot::change(shared, source, *number, &[], |slot, _| slot.freeze(known.number)) {
                 Changed::Done(()) => {}
-                Changed::Anew(()) => around.report.damaged(),
+                Changed::Anew(()) => say_damaged(around.report),
                 Changed::Failed => {
                     // The next tick continues, in this VM or another.
                     let next = Ledger { claimed_until_ms: 0, ..known.clone() };
@@ -263,14 +246,14 @@ impl Reporter {
                 rows.extend(slot.frozen_in(known.number).iter().map(|(row, value)| (Box::from(*row), *value)));
             });
             if taken.is_err() {
-                around.report.damaged();
+                say_damaged(around.report);
             }
         }
         let mut report = Report { format: FORMAT, batch: known.id.as_str().into(), ..Report::default() };
         for (row, value) in &rows {
             // The row has passed its checksum. If it cannot be read, another version wrote it.
             if row::tell(&mut report, row, *value).is_err() {
-                around.report.damaged();
+                say_damaged(around.report);
             }
         }
         if report.counts.is_empty() && report.keys.is_empty() {
@@ -279,7 +262,7 @@ impl Reporter {
         let requests = report.counts.iter().fold(0, |sum: u64, count| sum.saturating_add(count.requests));
         // The report holds only strings and numbers, so this cannot fail.
         let body = serde_json::to_vec(&report).unwrap_or_default();
-        self.waiting = Some(Waiting { ledger: known, requests, sent_ms: around.now_ms, token: None });
+        self.waiting = Some(Waiting { ledger: known, requests, callout: Pending::new(self.timeout, around.now_ms) });
         Some(Post { path: self.path.clone(), body, timeout: self.timeout })
     }
 
@@ -301,7 +284,7 @@ impl Reporter {
                 self.cluster,
                 pause.as_millis(),
             );
-            around.report.line(Level::Warn, line);
+            around.report.line(Severity::Warn, line);
             self.last_failure = Some(what.to_owned());
         }
         let due_ms = around.now_ms.saturating_add(millis(pause));
@@ -315,7 +298,7 @@ impl Reporter {
     }
 
     fn claim_end(&self, now_ms: u64) -> u64 {
-        now_ms.saturating_add(millis(self.timeout)).saturating_add(NEVER_MS).saturating_add(CLAIM_MS)
+        now_ms.saturating_add(millis(self.timeout.saturating_add(NEVER))).saturating_add(CLAIM_MS)
     }
 
     /// A claim that ends much later than a holder would set it was made under another clock.

@@ -3,17 +3,21 @@
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use keygate::{
-    annotation,
+    answer::{
+        annotation,
+        edit::Edit,
+        outcome::{self, Counted},
+        reply::Prepared,
+    },
+    callout::{answer::Answer, lines::Lines},
     config::{self, Config, Mode},
     decision::{self, Facts},
     digest::Digest,
-    edit::Edit,
-    head::Head,
-    outcome::{self, Counted},
-    refresh::{Around, Refresh, RefreshEvent, Report, answer::Answer},
-    reply::Prepared,
+    fingerprint::FingerprintKey,
+    held::Held,
+    refresh::{Around, Refresh, RefreshEvent},
+    request::head::Head,
     shared::{key::Source, memory::Memory},
-    store::{fingerprint::FingerprintKey, held::Held},
 };
 use serde_json::{Value, json};
 
@@ -66,7 +70,7 @@ impl Core {
             body: page.to_string().into_bytes(),
             ..Answer::default()
         };
-        let mut report = Report::default();
+        let mut report = Lines::default();
         let mut answer = Some(answer);
         self.now_ms += 3_600_000;
         loop {

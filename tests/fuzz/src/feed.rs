@@ -8,17 +8,20 @@
 use std::collections::BTreeSet;
 
 use keygate::{
+    callout::{
+        Fetch,
+        answer::{Answer, MAX_RETRY_AFTER},
+        lines::Lines,
+    },
     config::{self, Config},
     decision::{self, Facts, Permit, Policy as _},
     digest::Digest,
-    head::Head,
+    fingerprint::FingerprintKey,
+    held::Held,
     policy::{ApplicationState, KeyState, KeyType, SubscriptionState, page::Page},
-    refresh::{
-        Around, Fetch, Refresh, RefreshEvent, Report,
-        answer::{Answer, MAX_RETRY_AFTER},
-    },
+    refresh::{Around, Refresh, RefreshEvent},
+    request::head::Head,
     shared::{key::Source, memory::Memory},
-    store::{fingerprint::FingerprintKey, held::Held},
 };
 use serde_json::json;
 
@@ -143,7 +146,7 @@ impl Vm {
     }
 
     fn run(&mut self, step: impl FnOnce(&mut Refresh, &mut Around<'_, Memory>) -> Option<Fetch>) -> Step {
-        let mut report = Report::default();
+        let mut report = Lines::default();
         let mut around =
             Around { now_ms: self.now_ms, held: &mut self.held, shared: &self.memory, report: &mut report };
         let fetch = step(&mut self.refresh, &mut around);

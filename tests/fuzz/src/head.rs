@@ -6,18 +6,19 @@
 use std::{collections::BTreeSet, sync::LazyLock};
 
 use keygate::{
+    answer::{
+        edit::Edit,
+        outcome::{self, Change},
+        reply::Prepared,
+    },
     config::{self, Ambiguous, Config},
     credential::{self, Credential},
     decision::{self, Denial, Facts},
     digest::Digest,
-    edit::Edit,
-    head::Head,
-    outcome::{self, Change},
-    path::RequestPath,
+    held::Held,
     reason::Reason,
-    reply::Prepared,
+    request::{head::Head, path::RequestPath},
     shared::{key::Source, memory::Memory},
-    store::held::Held,
 };
 use serde_json::json;
 

@@ -10,7 +10,7 @@ use keygate::{
         page::{Page, Row},
         rows::{self, Api, DenyPolicy, Plan},
     },
-    referer::RefererPattern,
+    request::referer::RefererPattern,
     subject::{Application, Key, Restrictions, Subject, Subscription, Texts},
 };
 

@@ -8,7 +8,7 @@ use keygate::shared::{key::Bank, memory::Memory};
 use keygate::{
     digest::Digest,
     policy::{Text, page::Page, rows},
-    referer::RefererPattern,
+    request::referer::RefererPattern,
     shared::{
         Corrupt, Shared, bytes,
         key::{Entry, Kind, Place, Source},
@@ -225,7 +225,7 @@ fn fill(memory: &Memory, source: &Source, page: &Page) {
         generation: 1,
         key_shards: 1,
         application_shards: 1,
-        tags: keygate::store::fingerprint::TagKey::default(),
+        tags: keygate::fingerprint::TagKey::default(),
     };
     let mut batch = Batch::new(target);
     batch.add_rows(page, 0..page.len(), |_| true, &mut |_| {}, &mut Default::default());

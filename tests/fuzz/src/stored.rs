@@ -7,18 +7,21 @@
 use std::cell::OnceCell;
 
 use keygate::{
+    callout::{answer::Answer, lines::Lines},
     config::{self, Config},
     decision::{self, Denial, Facts, Permit},
     digest::Digest,
-    head::Head,
-    refresh::{Around, Refresh, Report, answer::Answer},
+    fingerprint::FingerprintKey,
+    held::Held,
+    refresh::{Around, Refresh},
+    request::head::Head,
     shared::{
         Shared, bytes,
         key::{Entry, Source},
         lease,
         memory::Memory,
     },
-    store::{fingerprint::FingerprintKey, held::Held, lists, manifest::Manifest},
+    store::{lists, manifest::Manifest},
 };
 use serde_json::{Value, json};
 
@@ -64,7 +67,7 @@ impl Vm {
 
     /// One tick. Every request to the feed is answered with this page.
     fn tick(&mut self, memory: &Memory, now_ms: u64, page: &Value) {
-        let mut report = Report::default();
+        let mut report = Lines::default();
         self.held.look(memory);
         let mut around = Around { now_ms, held: &mut self.held, shared: memory, report: &mut report };
         let mut fetch = self.refresh.tick(0, &mut around);

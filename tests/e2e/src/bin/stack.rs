@@ -125,7 +125,7 @@ keygate is running:
   Envoy's admin    http://{admin}     (/stats?filter=keygate)
   all files        {folder}
 
-For the commands of README.md and policy-service/README.md, in another terminal:
+For the commands of README.md and docs/, in another terminal:
 
   {source}
 

@@ -1,4 +1,4 @@
-//! What the README says of the things that stand around the filter: other filters, routes and proxies. Each test shows the
+//! What docs/envoy.md says of the things that stand around the filter: other filters, routes and proxies. Each test shows the
 //! trouble and what to do about it. What ends an open stream is in the tests of the gateway.
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Envoy's CORS filter before keygate, as the README has it: preflights need no key, and a page can read a refusal.
+//! Envoy's CORS filter before keygate, as docs/envoy.md has it: preflights need no key, and a page can read a refusal.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! The commands in README.md and policy-service/README.md, played one after the other against `stack run`, as a reader
-//! plays them after `make run`: with the file of variables that it leaves, in a shell, in the order of the document. Each
-//! must print what the document shows. The few commands that cannot be played so are named here with the reason.
+//! The commands in the `console` blocks of all documents, played one after the other against `stack run`, as a reader plays
+//! them after `make run`: with the file of variables that it leaves, in a shell, in the order of the document. Each must print
+//! what the document shows. The few commands that cannot be played so are named here, with the test that runs them.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
 
@@ -23,13 +23,19 @@ const CHANGING_HEADERS: [&str; 5] = ["date", "content-length", "retry-after", "r
 /// The shipped ports, which the documents show.
 const SHOWN_PORTS: [(&str, &str); 3] = [("GATEWAY_PORT", "10000"), ("ADMIN_PORT", "9901"), ("POLICY_PORT", "8085")];
 
-/// How commands begin that are not played, and why.
-const NOT_PLAYED: [(&str, &str); 5] = [
-    ("make run", "it is running; what it prints is compared by itself"),
-    (". target/stack/run/env", "this stack has another name; its own file is in every command"),
-    ("envoy -c envoy.yaml --mode validate", "shows a mistake in a file of the reader; see `configurations`"),
-    ("export POLICY_ADMIN_TOKEN=", "for the next"),
-    ("policy-service serve", "another service, on a fixed port; see policy-service/tests/process.rs"),
+/// Documents that are played in one stack, in this order.
+const OF_THE_GATEWAY: [&str; 4] = ["README.md", "docs/plans.md", "docs/operations.md", "docs/configuration.md"];
+/// Those that need a stack to themselves, since the lists that they show have nothing but what they made.
+const OF_THE_POLICY_SERVICE: [&str; 1] = ["docs/policy-service.md"];
+
+/// How commands begin that are not played, why, and the test that runs them.
+const NOT_PLAYED: [(&str, &str, &str); 5] = [
+    ("make run", "it is running; what it prints is compared by itself", "documents.rs"),
+    (". target/stack/run/env", "this stack has another name; its own file is in every command", "documents.rs"),
+    ("envoy -c envoy.yaml --mode validate", "shows a mistake in a file of the reader", "configurations.rs"),
+    ("export POLICY_ADMIN_TOKEN=", "for the next", "documents.rs"),
+    // The tests of the policy service start it so.
+    ("policy-service serve", "another service, on a fixed port", "run.rs"),
 ];
 
 /// A command of a document, and what is shown below it.
@@ -159,7 +165,7 @@ fn assigned(command: &str) -> Option<&str> {
     is_name.then_some(name)
 }
 
-async fn play(document: &str, name: &str) {
+async fn play(documents: &[&str], name: &str) {
     let mut command = stack(env!("CARGO_BIN_EXE_stack"), name);
     let mut printed_ports = Vec::new();
     for (variable, shown) in SHOWN_PORTS {
@@ -182,25 +188,43 @@ async fn play(document: &str, name: &str) {
         printed = printed.replace(&format!("127.0.0.1:{port}"), &format!("127.0.0.1:{shown}"));
     }
     let mut played = 0;
-    for shown in commands(document) {
+    for shown in documents.iter().flat_map(|document| commands(document)) {
         if shown.command.starts_with("make run") {
             assert!(is_as_shown(&shown.printed, &printed), "{}: `make run` prints\n{printed}", shown.place);
-        } else if !NOT_PLAYED.iter().any(|(begin, _)| shown.command.starts_with(begin)) {
+        } else if !NOT_PLAYED.iter().any(|(begin, ..)| shown.command.starts_with(begin)) {
             reader.play(&shown).await;
             played += 1;
         }
     }
-    assert!(played >= 5, "{document} has {played} commands to play");
+    assert!(played > 10, "{documents:?} have {played} commands to play");
 }
 
 #[tokio::test]
-async fn every_command_of_the_readme_prints_what_is_shown_below_it() {
-    play("README.md", "documents-readme").await;
+async fn every_command_at_the_gateway_prints_what_is_shown_below_it() {
+    play(&OF_THE_GATEWAY, "documents-gateway").await;
 }
 
 #[tokio::test]
-async fn every_command_of_the_policy_services_readme_prints_what_is_shown_below_it() {
-    play("policy-service/README.md", "documents-policy-service").await;
+async fn every_command_of_the_policy_service_prints_what_is_shown_below_it() {
+    play(&OF_THE_POLICY_SERVICE, "documents-policy-service").await;
+}
+
+#[test]
+fn every_document_with_commands_is_played() {
+    let root = artifacts::root();
+    let pages =
+        fs::read_dir(root.join("docs")).unwrap().map(|entry| format!("docs/{}", entry.unwrap().file_name().display()));
+    let roots = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "tests/soak/README.md"];
+    let documents: Vec<_> = roots.into_iter().map(str::to_owned).chain(pages).collect();
+    let played: Vec<_> = OF_THE_GATEWAY.iter().chain(&OF_THE_POLICY_SERVICE).collect();
+    for document in documents.iter().filter(|document| document.ends_with(".md")) {
+        let is_played = played.iter().any(|played| *played == document);
+        assert_eq!(!commands(document).is_empty(), is_played, "{document}: are its commands played?");
+    }
+    for (begin, _, test) in NOT_PLAYED {
+        let path = root.join("tests/e2e/tests/gateway").join(test);
+        assert!(path.exists(), "`{begin}` is run by no {test}");
+    }
 }
 
 #[test]

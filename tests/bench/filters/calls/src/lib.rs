@@ -30,10 +30,12 @@ use keygate::{
     config::{Ambiguous, CredentialSource},
     credential::{self, Credential},
     digest::Digest,
-    head::Head,
-    hostname::Host,
-    path::{RequestPath, Target},
     policy::{ApplicationState, KeyState, KeyType, SubscriptionState, page::Page},
+    request::{
+        head::Head,
+        hostname::Host,
+        path::{RequestPath, Target},
+    },
 };
 use proxy_wasm::traits::{Context, RootContext};
 

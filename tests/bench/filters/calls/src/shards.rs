@@ -6,10 +6,10 @@ use std::{cell::Cell, hint::black_box};
 
 use keygate::{
     digest::Digest,
+    fingerprint::TagKey,
     policy::{ApplicationState, KeyState, KeyType, SubscriptionState, Text, rows},
     shared::key::shard_of,
     store::{
-        fingerprint::TagKey,
         record::{self, ApplicationRecord, SubscriptionPart},
         shard::{RecordKey, Shard, ShardWriter},
     },

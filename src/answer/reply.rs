@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use crate::{
     config::{Replies, ReplyFormat},
-    head::Kind,
     limit::{Standing, Taking},
     reason::Reason,
+    request::head::Kind,
 };
 
 /// A reply for a reason, before an operator's overrides.
@@ -91,7 +91,7 @@ impl Reason {
         Template { code, status, message, description }
     }
 
-    /// Code, status and message before overrides, as the README lists them.
+    /// The code, status and message before overrides, as `docs/decision.md` lists them.
     pub fn defaults(self) -> (&'static str, u16, &'static str) {
         let Template { code, status, message, .. } = self.template();
         (code, status, message)

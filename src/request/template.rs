@@ -1,9 +1,7 @@
 //! Path templates of a plan's operations. `*` or `{name}` matches one segment, `**` at the end matches any rest.
 
-use crate::{
-    equal::equal,
-    path::{MAX_PREFIX_BYTES, RequestPath},
-};
+use super::path::{MAX_PREFIX_BYTES, RequestPath};
+use crate::equal::equal;
 
 /// Segments of a template. A path is split into at most one more.
 pub const MAX_SEGMENTS: usize = 64;

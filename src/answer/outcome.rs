@@ -6,15 +6,17 @@
 
 use std::borrow::Cow;
 
+use super::{
+    edit::{self, Edit},
+    reply::{self, Prepared, Reply},
+};
 use crate::{
     config::{Config, Mode, OnPolicyUnavailable, ReplyFormat},
     credential::{self, Carried},
     decision::{Decision, Denial, Identity, Permit},
-    edit::{self, Edit},
-    head::{Head, Kind},
     limit::Taking,
     reason::Reason,
-    reply::{self, Prepared, Reply},
+    request::head::{Head, Kind},
 };
 
 /// The consequences of a decision.

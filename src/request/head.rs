@@ -3,7 +3,7 @@
 //! Header values are arbitrary bytes from a client; nothing here treats them as text. The pseudo headers are extracted
 //! once, because every request needs them.
 
-use crate::path::Target;
+use super::path::Target;
 
 /// Maximum number of headers of one request. Envoy's own default is 100; an operator may raise it.
 pub const MAX_HEADERS: usize = 4096;

@@ -8,8 +8,7 @@ use crate::{
     config::{Config, CredentialSource, Forward, Mode},
     credential::{Carried, is_cookie, is_named},
     decision::Identity,
-    head::Head,
-    path::Target,
+    request::{head::Head, path::Target},
 };
 
 /// One change of the request's headers.

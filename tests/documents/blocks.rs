@@ -1,0 +1,115 @@
+//! The commands in the blocks of the documents: each is run by a test or a make target. Those of `console` blocks are played
+//! against a running stack (`tests/e2e/tests/gateway/documents.rs`), which says for the others what runs them.
+
+use std::path::PathBuf;
+
+use super::{read, root};
+
+/// How a command of an `sh` block begins, and the test that runs it, with a word of it there.
+const RUN_BY: [(&str, &str, &str); 1] = [(
+    "envoy -c envoy/standalone/envoy.yaml --config-yaml",
+    "tests/e2e/tests/gateway/wasm_service.rs",
+    "\"--config-yaml\"",
+)];
+
+/// All documents of the project.
+fn documents() -> Vec<String> {
+    let mut found = Vec::new();
+    let mut left = vec![PathBuf::new()];
+    while let Some(folder) = left.pop() {
+        for entry in root().join(&folder).read_dir().expect("a folder") {
+            let name = entry.expect("an entry").file_name();
+            let path = folder.join(&name);
+            let is_work = name.to_string_lossy().starts_with('.') && name != ".github";
+            if root().join(&path).is_dir() {
+                if name != "target" && name != "node_modules" && !is_work {
+                    left.push(path);
+                }
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                found.push(path.display().to_string());
+            }
+        }
+    }
+    assert!(found.len() > 12, "{found:?}");
+    found
+}
+
+/// The text without its blocks.
+fn prose(text: &str) -> String {
+    text.split("```").step_by(2).collect::<Vec<_>>().join(" ").replace('\n', " ")
+}
+
+/// The lines of the blocks of a language, with their numbers.
+fn block_lines<'t>(text: &'t str, language: &str) -> Vec<(usize, &'t str)> {
+    let mut inside = false;
+    let mut lines = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        if let Some(name) = line.trim_start().strip_prefix("```") {
+            inside = name == language;
+        } else if inside {
+            lines.push((number, line));
+        }
+    }
+    lines
+}
+
+fn has_target(makefile: &str, name: &str) -> bool {
+    makefile.lines().any(|line| line.split_once(':').is_some_and(|(target, _)| target == name))
+}
+
+/// The targets of `VARIABLE=value make a b`; none of another command.
+fn targets(command: &str) -> impl Iterator<Item = &str> {
+    let words = command.split('#').next().unwrap_or_default().split_whitespace().filter(|word| !word.contains('='));
+    let mut words = words.peekable();
+    let is_make = words.next_if_eq(&"make").is_some();
+    words.filter(move |word| is_make && word.starts_with(|c: char| c.is_ascii_lowercase()))
+}
+
+#[test]
+fn every_command_of_a_block_is_run_by_something() {
+    let makefile = read("Makefile");
+    let mut count = 0;
+    for document in documents() {
+        let text = read(&document);
+        for (number, line) in block_lines(&text, "sh").into_iter().filter(|(_, line)| !line.trim().is_empty()) {
+            count += 1;
+            if line.starts_with("make ") {
+                let missing: Vec<_> = targets(line).filter(|target| !has_target(&makefile, target)).collect();
+                assert!(missing.is_empty(), "{document}:{number}: the Makefile has no {missing:?}");
+                continue;
+            }
+            let run_by = RUN_BY.iter().find(|(begin, ..)| line.starts_with(begin));
+            let Some((_, test, word)) = run_by else { panic!("{document}:{number}: nothing runs `{line}`") };
+            assert!(read(test).contains(word), "{test} does not run `{line}`");
+        }
+    }
+    assert!(count > 4, "{count} commands");
+}
+
+#[test]
+fn every_make_target_and_test_that_the_prose_names_is_there() {
+    let makefile = read("Makefile");
+    let mut count = 0;
+    for document in documents().into_iter().filter(|document| document != "CHANGELOG.md") {
+        let text = read(&document);
+        for code in prose(&text).split('`').skip(1).step_by(2) {
+            for target in targets(code) {
+                assert!(has_target(&makefile, target), "{document}: `{code}`: the Makefile has no {target}");
+                count += 1;
+            }
+        }
+        for (place, name) in text.match_indices("--test ").map(|(at, word)| (at, &text[at + word.len()..])) {
+            let name: String = name.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            let paths = [
+                format!("tests/{name}.rs"),
+                format!("tests/{name}/main.rs"),
+                format!("policy-service/tests/{name}.rs"),
+            ];
+            let of_crates = root().join("crates").read_dir().into_iter().flatten().flatten();
+            let mut of_crates = of_crates.map(|entry| entry.path().join(format!("tests/{name}.rs")));
+            let is_there = paths.iter().any(|path| root().join(path).exists()) || of_crates.any(|path| path.exists());
+            assert!(is_there, "{document}, byte {place}: there is no test {name}");
+        }
+    }
+    assert!(count > 10, "{count} targets");
+}

@@ -1,0 +1,154 @@
+//! Documents lead where they say: each relative link and anchor of each `.md` file of the project resolves, each document of
+//! `docs/` can be reached from the README, and the README stays a door.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Component, Path, PathBuf},
+};
+
+/// The README says what this is and where the rest stands: two screens and the two commands.
+const README_LINES: usize = 170;
+/// Folders that Git does not know.
+const NOT_OURS: [&str; 2] = ["target", "node_modules"];
+
+/// The documents below a folder, by their path from the project's.
+fn documents(root: &Path) -> BTreeMap<PathBuf, String> {
+    let mut found = BTreeMap::new();
+    let mut left = vec![PathBuf::new()];
+    while let Some(folder) = left.pop() {
+        for entry in fs::read_dir(root.join(&folder)).expect("a folder") {
+            let name = entry.expect("an entry").file_name();
+            let (path, shown) = (folder.join(&name), name.to_string_lossy());
+            let is_hidden = shown.starts_with('.') && shown != ".github";
+            if root.join(&path).is_dir() {
+                if !is_hidden && !NOT_OURS.contains(&&*shown) {
+                    left.push(path);
+                }
+            } else if shown.ends_with(".md") {
+                let text = fs::read_to_string(root.join(&path)).expect("a document is text");
+                found.insert(path, text);
+            }
+        }
+    }
+    found
+}
+
+/// The text without its blocks of code, where `#` and `](` mean something else.
+fn prose(text: &str) -> String {
+    let mut is_code = false;
+    let lines = text.lines().filter(|line| {
+        let is_fence = line.trim_start().starts_with("```");
+        is_code ^= is_fence;
+        !is_code && !is_fence
+    });
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// The headings of a document, as GitHub names them in links.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for line in prose(text).lines().filter(|line| line.starts_with('#')) {
+        let heading = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+        let kept: String = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect();
+        let mut name = kept.clone();
+        let mut again = 0;
+        while !found.insert(name) {
+            again += 1;
+            name = format!("{kept}-{again}");
+        }
+    }
+    found
+}
+
+/// The relative links of a document.
+fn links(text: &str) -> Vec<String> {
+    let prose = prose(text);
+    // A link in code is shown, not made.
+    let outside: String = prose.split('`').step_by(2).collect::<Vec<_>>().join("`");
+    let links = outside.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    links.filter(|link| !link.contains("://") && !link.starts_with("mailto:")).map(str::to_owned).collect()
+}
+
+/// A path without `..`.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => assert!(plain.pop(), "{} leads out of the project", path.display()),
+            part => plain.push(part),
+        }
+    }
+    plain
+}
+
+/// What is wrong with the links of these documents. `exists` says whether there is another file or folder.
+fn wrong(documents: &BTreeMap<PathBuf, String>, exists: impl Fn(&Path) -> bool) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (document, text) in documents {
+        for link in links(text) {
+            let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let target = match file {
+                "" => document.clone(),
+                file => plain(&document.parent().expect("a folder").join(file)),
+            };
+            let known = documents.get(&target);
+            if known.is_none() && !exists(&target) {
+                wrong.push(format!("{}: {link}: there is no {}", document.display(), target.display()));
+            } else if !anchor.is_empty() && !known.is_some_and(|text| anchors(text).contains(anchor)) {
+                let known = known.map(|text| anchors(text));
+                wrong.push(format!("{}: {link}: no such heading, only {known:?}", document.display()));
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let documents = documents(root);
+    let count: usize = documents.values().map(|text| links(text).len()).sum();
+    assert!(documents.len() > 15 && count > 80, "{} documents, {count} links", documents.len());
+    let wrong = wrong(&documents, |path| root.join(path).exists());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_readme_is_a_door_and_leads_to_every_document() {
+    let documents = documents(Path::new(env!("CARGO_MANIFEST_DIR")));
+    let readme = documents.get(Path::new("README.md")).expect("README.md is there");
+    let lines = readme.lines().count();
+    assert!(lines <= README_LINES, "README.md has {lines} lines, {README_LINES} at most: put the rest into docs/");
+    let linked: BTreeSet<_> =
+        links(readme).iter().map(|link| link.split('#').next().unwrap_or_default().to_owned()).collect();
+    for document in documents.keys().filter(|path| path.starts_with("docs") || path.parent() == Some(Path::new(""))) {
+        let name = document.display().to_string();
+        assert!(name == "README.md" || linked.contains(&name), "README.md does not lead to {name}");
+    }
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_told() {
+    let two = |text: &str| {
+        let other = "# A heading\n\n## It's `code`, twice\n## It's `code`, twice\n\n```sh\n# no heading\n```\n";
+        let documents = [("README.md", text), ("docs/other.md", other)];
+        documents.into_iter().map(|(path, text)| (PathBuf::from(path), text.to_owned())).collect::<BTreeMap<_, _>>()
+    };
+    for (text, expected) in [
+        ("[a](docs/other.md) [b](docs/other.md#a-heading) [c](https://x/y#z)", None),
+        ("[a](docs/other.md#its-code-twice) [b](docs/other.md#its-code-twice-1)", None),
+        ("# Here\n[a](#here) [b](docs) `[c](d)`\n```\n[e](f)\n```", None),
+        ("[a](docs/another.md)", Some("there is no docs/another.md")),
+        ("[a](docs/other.md#no-heading)", Some("no such heading")),
+        ("[a](#here)", Some("no such heading")),
+        ("[a](docs#here)", Some("no such heading")),
+    ] {
+        let wrong = wrong(&two(text), |path| path == Path::new("docs"));
+        let is_right = match expected {
+            None => wrong.is_empty(),
+            Some(expected) => wrong.len() == 1 && wrong[0].contains(expected),
+        };
+        assert!(is_right, "{text}: {wrong:?}");
+    }
+}

@@ -1,6 +1,6 @@
 //! A page on its way into the store, in slices.
 
-use super::{Budget, RefreshEvent};
+use super::{budget::Budget, event::RefreshEvent};
 use crate::{
     callout::lines::Lines,
     policy::{error::RejectedRow, page::Page, rows::Problem, unknown::UnknownFields},

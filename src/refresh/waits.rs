@@ -100,7 +100,7 @@ impl fmt::Display for Shortened {
             f,
             "something between Envoy and the policy service ends answers that are held, here after {}.{} s of {} s: {}; \
              the policy is fresh, and ",
-            // In whole tenths: the module has no other use for the formatting of floats.
+            // In tenths of a second, as integers: the module needs no formatting of floats elsewhere.
             self.cut.held.as_secs(),
             self.cut.held.subsec_millis() / 100,
             self.cut.asked.as_secs(),

@@ -57,7 +57,7 @@ impl Parts {
             }
             Meaning::Gone(status) => self.begin_anew(fetch, &format!("the cursor is gone ({status})"), around),
             Meaning::Failure(failure, _) if self.progress.gives_up_cursor(fetch, &failure, &self.settings.path) => {
-                let why = format!("twice in a row the cursor led nowhere, last by this: {failure}");
+                let why = format!("the cursor failed twice in a row, last with: {failure}");
                 self.begin_anew(fetch, &why, around)
             }
             Meaning::Failure(failure, retry_after) => self.fail_fetch(fetch, took, &failure, retry_after, around),
@@ -97,11 +97,9 @@ impl Parts {
                 self.take_full(fetch, page, etag, took, around)
             }
             Purpose::Poll => self.take_delta(fetch, page, took, around),
-            Purpose::Full => self.refused(
-                &fetch.path,
-                "`base` is set, so this is a delta, where a full policy was asked for",
-                around,
-            ),
+            Purpose::Full => {
+                self.refused(&fetch.path, "`base` is set, so this is a delta, but a full policy was requested", around)
+            }
         }
     }
 
@@ -116,7 +114,7 @@ impl Parts {
         if let Some(held) = around.held.standing() {
             if falls_back(&page.header, held) && around.held.unconfirmed().is_none() {
                 around.report.event(RefreshEvent::RefusedRollback);
-                let what = "`revision` is below the one held, and the epoch is the same; expected a higher `revision` or another `epoch`";
+                let what = "`revision` is below the current one, and the epoch is the same; expected a higher `revision` or another `epoch`";
                 return self.refused(&fetch.path, what, around);
             }
             let same = held.page.is_some() && page.header.next.is_none() && held.page == Some(page.digest());
@@ -222,8 +220,8 @@ impl Parts {
         if let Some(shrunk) = build.drops_too_many(known, self.settings.max_removed_percent) {
             around.report.event(RefreshEvent::RefusedShrink);
             let what = format!(
-                "it would drop {} of {} known keys, more than `policy.max_removed_percent` ({}); a policy that says \
-                 `\"confirm_removal\": true` is let through",
+                "it would drop {} of {} known keys, more than `policy.max_removed_percent` ({}); a policy with \
+                 `\"confirm_removal\": true` is accepted",
                 shrunk.dropped, shrunk.known, self.settings.max_removed_percent
             );
             return self.refused(path, &what, around);
@@ -269,7 +267,7 @@ impl Parts {
         let Some(catalogue) = around.held.catalogue() else { return };
         for conflict in catalogue.conflicts().iter().take(10) {
             let line = format!(
-                "APIs \"{}\" and \"{}\" have the same match; \"{}\" is meant",
+                "APIs \"{}\" and \"{}\" have the same match; \"{}\" is used",
                 conflict.meant, conflict.shadowed, conflict.meant
             );
             self.complaints.say(around.now_ms, Severity::Warn, line, around.report);
@@ -304,7 +302,11 @@ impl Parts {
             BuildError::Merge(MergeError::Overtaken) => self.follow().into(),
             BuildError::Merge(MergeError::Damaged) => {
                 self.progress.wants_full = true;
-                self.refused(path, "what was written to shared data before is damaged; it is built anew", around)
+                self.refused(
+                    path,
+                    "an earlier part of the policy in shared data is damaged; the full policy is fetched again",
+                    around,
+                )
             }
             BuildError::Merge(MergeError::Host) => {
                 self.refused(path, "Envoy's shared data could not be read or written", around)

@@ -29,7 +29,7 @@ impl Parts {
     ) -> Next {
         let fits = around.held.base().filter(|held| builds_on(&page.header, held));
         let Some(held) = fits.filter(|_| !around.held.is_unsound()) else {
-            return self.begin_anew(fetch, "`base` is not the revision held", around);
+            return self.begin_anew(fetch, "`base` is not the current revision", around);
         };
         if page.header.revision == page.header.base && page.header.next.is_none() && brings_nothing(&page) {
             self.complaints.say_unknown(&page.unknown, around.report);

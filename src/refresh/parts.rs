@@ -119,7 +119,7 @@ impl Parts {
         };
         let repairs = can && around.held.is_damaged(around.shared) && self.pacing.may_restart(around.now_ms);
         if repairs {
-            let line = "a part of the policy in shared data is damaged; it is fetched and built anew";
+            let line = "a part of the policy in shared data is damaged; the full policy is fetched again";
             around.report.warn(line.to_owned());
             self.progress.wants_full = true;
         }
@@ -131,7 +131,7 @@ impl Parts {
         self.progress.wants_full = true;
         self.progress.give_up_build(self.lead.last_generation());
         if !self.pacing.may_restart(around.now_ms) {
-            let what = format!("{why}, although the feed was only just begun anew");
+            let what = format!("{why}, although the full policy was fetched less than an interval ago");
             return self.refused(&fetch.path, &what, around);
         }
         let line = format!("the full policy is fetched: after GET {}, {why}", fetch.path);
@@ -166,7 +166,7 @@ impl Parts {
             Err(NotVisited::TooMany) => {
                 self.refused(path, &format!("the policy has more than {MAX_PAGES} pages"), around)
             }
-            Err(NotVisited::Again) => self.refused(path, "`next` leads to a page that was there before", around),
+            Err(NotVisited::Again) => self.refused(path, "`next` leads to a page that was fetched before", around),
         }
     }
 
@@ -239,7 +239,7 @@ impl Parts {
         let pause = self.pacing.pause(self.complaints.failures(), retry_after);
         if self.complaints.is_new(what) {
             let consequence = match around.held.manifest() {
-                Some(_) => "the policy held serves on",
+                Some(_) => "the current policy stays in use",
                 None => "there is no policy yet, so requests are answered 503",
             };
             let line = format!(

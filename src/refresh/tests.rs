@@ -278,7 +278,7 @@ fn whatever_the_feed_answers_the_policy_held_serves_on_and_one_line_says_why() {
         ("bad epoch", page(r#"{"format":1,"epoch":5}"#), "expected a string"),
         ("field twice", page(r#"{"format":1,"format":1}"#), "duplicate field"),
         ("revision 2^53", page(r#"{"format":1,"revision":9007199254740992}"#), "`revision`"),
-        ("rollback", page(&full(4, "", &["good"])), "below the one held"),
+        ("rollback", page(&full(4, "", &["good"])), "below the current one"),
         ("next elsewhere", page(&full(6, r#", "next": "//evil/x""#, &[])), "`next`"),
         ("next absolute", page(&full(6, r#", "next": "http://evil/x""#, &[])), "`next`"),
         ("poll elsewhere", page(&full(6, r#", "poll": "x""#, &[])), "`poll`"),
@@ -305,7 +305,7 @@ fn whatever_the_feed_answers_the_policy_held_serves_on_and_one_line_says_why() {
         assert_eq!(vm.decide(&memory, "bad"), "key_unknown", "{name}");
         let warnings: Vec<_> = vm.lines.iter().map(|(_, line)| line.as_str()).collect();
         assert_eq!(warnings.len(), 1, "{name}: {warnings:?}");
-        for part in [expected, "policy-service", "/poll", "serves on"] {
+        for part in [expected, "policy-service", "/poll", "stays in use"] {
             assert!(warnings[0].contains(part), "{name}: {part} in {}", warnings[0]);
         }
         let failed = vm.events.iter().any(|event| matches!(event, RefreshEvent::Failed | RefreshEvent::Refused));

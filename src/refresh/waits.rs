@@ -98,8 +98,8 @@ impl fmt::Display for Shortened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "something between Envoy and the policy service ends answers that are held, here after {}.{} s of {} s: {}; \
-             the policy is fresh, and ",
+            "something between Envoy and the policy service ends held answers, here after {}.{} s of {} s: {}; the policy \
+             is fresh, and ",
             // In tenths of a second, as integers: the module needs no formatting of floats elsewhere.
             self.cut.held.as_secs(),
             self.cut.held.subsec_millis() / 100,
@@ -111,8 +111,8 @@ impl fmt::Display for Shortened {
             None => f.write_str("polls ask for no wait from now on")?,
         }
         f.write_str(
-            "; let what stands between allow `policy.long_poll_ms` and `policy.timeout_ms` together, or make \
-             `policy.long_poll_ms` shorter",
+            "; raise its time limit to `policy.long_poll_ms` and `policy.timeout_ms` together, or lower \
+             `policy.long_poll_ms`",
         )
     }
 }

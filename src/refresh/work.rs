@@ -171,7 +171,7 @@ impl Work {
 fn leave_out(rejected: &mut u64, row: &RejectedRow, report: &mut Lines<RefreshEvent>) {
     let (what, count) = match row.why.problem {
         Problem::NeverApply(parts) => ("parts of a row of the policy are left out, and permit nothing", as_u64(parts)),
-        _ => ("a row of the policy is left out, and what it speaks of is not allowed", 1),
+        _ => ("a row of the policy is left out, so its key, application or subscription is not allowed", 1),
     };
     report.event(RefreshEvent::RowsRejected(count));
     if *rejected < LOGGED_ROWS {

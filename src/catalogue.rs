@@ -1,33 +1,33 @@
-//! The small lists of a policy, ready to be asked: which API a request belongs to, which plan an id names, what is denied
-//! outright.
+//! The small lists of a policy, prepared for look-ups: the API of a request, the plan of an id, and deny policies.
 //!
-//! A catalogue is decoded once per VM for each generation. Keys, applications and subscriptions, of which there are
-//! millions, are not here but in [`crate::store`].
+//! A VM decodes a catalogue once for each generation. Keys, applications and subscriptions, of which there may be
+//! millions, are in [`crate::store`].
 
 use std::{cell::LazyCell, iter::successors, net::IpAddr};
 
 use crate::{
-    hostname::{Host, HostPattern, MAX_HOST_BYTES, MAX_SUFFIX_LABELS},
     index::{Index, List},
-    path::{MAX_PREFIX_SEGMENTS, RequestPath},
     policy::{
         page::{CatalogueRows, SmallRow},
         rows::{Api, DenyPolicy, DenyTarget, Plan},
     },
+    request::{
+        hostname::{Host, HostPattern, MAX_HOST_BYTES, MAX_SUFFIX_LABELS},
+        path::{MAX_PREFIX_SEGMENTS, RequestPath},
+    },
 };
 
-/// The small lists of a policy.
 #[derive(Debug, Default)]
 pub struct Catalogue {
     apis: List<Api>,
-    /// Hosts, each with its number.
+    /// Number of each exact host.
     exact_hosts: Index,
-    /// Suffixes, dot first, each with its number; no host has the same.
+    /// Number of each suffix, which begins with its dot. Hosts and suffixes have different numbers.
     suffixes: Index,
-    /// The prefixes of all these hosts together, each with its place in `of_hosts`: so a path is looked up once for all hosts
-    /// that it may be of.
+    /// Path prefixes of all these hosts together. The value is the prefix's place in `of_hosts`. So one look-up of a
+    /// path serves all hosts that match the request.
     host_prefixes: Prefixes,
-    /// The hosts of a prefix, by number, each with the API that it means there.
+    /// For each prefix: its hosts by number, and the API of each, sorted by number.
     of_hosts: Vec<Vec<(usize, usize)>>,
     any_host: Prefixes,
     plans: List<Plan>,
@@ -42,28 +42,27 @@ struct Prefixes {
     longest: usize,
 }
 
-/// Two APIs with the same match; the one with the smaller id is meant.
+/// Two APIs have the same match. The API with the smaller id wins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
-    /// The id that is meant.
+    /// Id of the API that wins.
     pub meant: String,
-    /// The id that is not.
+    /// Id of the other API.
     pub shadowed: String,
 }
 
-/// An API and how much of the request's path its prefix took.
+/// An API, and the length of the prefix that matched the request's path.
 #[derive(Clone, Copy, Debug)]
 pub struct Addressed<'c> {
-    /// The API.
     pub api: &'c Api,
-    /// Its number in this catalogue: no other has it, and it has no other.
+    /// Unique number of the API in this catalogue.
     pub number: u32,
-    /// Bytes of the request's path that its prefix matched.
+    /// Number of bytes of the request's path that the prefix matched.
     pub prefix: usize,
 }
 
 impl Catalogue {
-    /// Orders the rows. Of two rows with the same id the last one counts.
+    /// Builds the look-up structures. Of two rows with the same id the last one counts.
     pub fn new(rows: CatalogueRows) -> Self {
         let mut catalogue =
             Self { plans: list_of(rows.plans), deny_policies: list_of(rows.deny_policies), ..Self::default() };
@@ -103,7 +102,7 @@ impl Catalogue {
         }
     }
 
-    /// The number of a host, which it gets where it has none.
+    /// The number of a host. A new host gets the next number.
     fn number(&mut self, host: &HostPattern) -> usize {
         let next = self.exact_hosts.len().saturating_add(self.suffixes.len());
         let (numbers, name) = match host {
@@ -117,8 +116,7 @@ impl Catalogue {
         next
     }
 
-    /// The API that a request's host and path belong to: of all that match, the most specific host wins, then the longest
-    /// path.
+    /// The API of a request's host and path. Of all matches, the most specific host wins, then the longest path.
     pub fn find(&self, host: &Host<'_>, path: &RequestPath<'_>) -> Option<Addressed<'_>> {
         let path = path.as_bytes();
         let (index, prefix) = self.find_by_host(host.as_bytes(), path).or_else(|| self.any_host.longest(path))?;
@@ -132,21 +130,21 @@ impl Catalogue {
         let wanted = if self.suffixes.is_empty() { &[][..] } else { host };
         let suffixes = suffixes_of(wanted).filter_map(|suffix| self.suffixes.get(suffix));
         let mut numbers = self.exact_hosts.get(host).into_iter().chain(suffixes).peekable();
-        // As for most requests where only some APIs have hosts.
+        // Most requests end here if only some APIs have hosts.
         numbers.peek()?;
         let prefixes: Vec<_> = self.host_prefixes.all(path).collect();
         numbers.find_map(|number| prefixes.iter().find_map(|&(place, end)| Some((self.of_host(place, number)?, end))))
     }
 
-    /// The API that a host means with the prefix of this place.
+    /// The API of a host for the prefix at this place.
     fn of_host(&self, place: usize, number: usize) -> Option<usize> {
         let hosts = self.of_hosts.get(place)?;
         let at = hosts.binary_search_by_key(&number, |(number, _)| *number).ok()?;
         hosts.get(at).map(|(_, api)| *api)
     }
 
-    /// The API of that id. Where it is not matched by path, operations are relative to the longest of its own prefixes
-    /// that the path has.
+    /// The API with this id. The prefix is the longest of its own prefixes that the path begins with; operations are
+    /// relative to it.
     pub fn find_by_id(&self, id: &str, path: Option<&RequestPath<'_>>) -> Option<Addressed<'_>> {
         let index = self.apis.place(id.as_bytes())?;
         let api = self.apis.at(index)?;
@@ -161,18 +159,16 @@ impl Catalogue {
         Some(Addressed { api: self.apis.at(index)?, number: u32::try_from(index).ok()?, prefix })
     }
 
-    /// The plan of that id.
     pub fn plan(&self, id: &[u8]) -> Option<&Plan> {
         self.plans.get(id)
     }
 
-    /// Whether there are deny policies.
     pub fn has_deny_policies(&self) -> bool {
         !self.deny_policies.is_empty()
     }
 
-    /// Whether a deny policy matches. The address is asked for only if one is about addresses; where it is not known, it
-    /// might be any, so it is denied.
+    /// Whether a deny policy matches. The address is requested only if a deny policy has a range. An unknown address
+    /// could be in any range, so it is denied.
     pub fn denies(
         &self,
         application: &[u8],
@@ -195,12 +191,11 @@ impl Catalogue {
         })
     }
 
-    /// Matches that two APIs have both.
+    /// Matches that belong to two APIs.
     pub fn conflicts(&self) -> &[Conflict] {
         &self.conflicts
     }
 
-    /// How many APIs there are.
     pub fn api_count(&self) -> usize {
         self.apis.len()
     }
@@ -212,12 +207,12 @@ impl Prefixes {
         self.places.insert(path, place);
     }
 
-    /// The place of the longest prefix that ends on a segment boundary of `path`, and the prefix's length.
+    /// Place and length of the longest prefix that ends at a segment boundary of `path`.
     fn longest(&self, path: &[u8]) -> Option<(usize, usize)> {
         self.longest_within(path, bounded(path, path.len().min(self.longest)))
     }
 
-    /// The same of at most `end` bytes.
+    /// Like [`Prefixes::longest`], with at most `end` bytes.
     #[inline(always)]
     fn longest_within(&self, path: &[u8], mut end: usize) -> Option<(usize, usize)> {
         loop {
@@ -230,14 +225,14 @@ impl Prefixes {
         }
     }
 
-    /// The places of all of them, the longest first.
+    /// Places and lengths of all matching prefixes, longest first.
     fn all<'p>(&'p self, path: &'p [u8]) -> impl Iterator<Item = (usize, usize)> + 'p {
         successors(self.longest(path), |(_, end)| self.longest_within(path, end.checked_sub(1)?))
     }
 }
 
-/// How much of the first `longest` bytes of a path a prefix can have, since prefixes have few segments. A segment has two
-/// bytes with its slash, but the last one may be empty, so short paths need not be looked at.
+/// Limits the search for a prefix to the first segments of a path, because prefixes have few segments. A segment with
+/// its slash has at least two bytes, except that the last one may be empty. So a short path is within the limit anyway.
 fn bounded(path: &[u8], longest: usize) -> usize {
     if longest < 2 * MAX_PREFIX_SEGMENTS {
         return longest;
@@ -259,7 +254,7 @@ fn is_prefix(prefix: &[u8], path: &[u8]) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
 }
 
-/// The suffixes of a host that begin with a dot, longest first, as far as a pattern can have them.
+/// The suffixes of a host that begin with a dot, longest first. Suffixes that are too long for a pattern are skipped.
 fn suffixes_of(host: &[u8]) -> impl Iterator<Item = &[u8]> {
     let longest = host.len().saturating_sub(MAX_HOST_BYTES).max(1);
     let mut dots = host.iter().enumerate().rev().filter(|(_, byte)| **byte == b'.').map(|(at, _)| at);
@@ -269,7 +264,7 @@ fn suffixes_of(host: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter_map(|start| host.get(start..))
 }
 
-/// Which of two APIs with the same match is meant: the one with the smaller id. Notes the other one.
+/// Of two APIs with the same match, the one with the smaller id. Notes the conflict.
 fn meant(known: Option<usize>, index: usize, apis: &List<Api>, conflicts: &mut Vec<Conflict>) -> usize {
     let Some(known) = known.filter(|known| *known != index) else { return index };
     let (Some(old), Some(new)) = (apis.at(known), apis.at(index)) else { return known };

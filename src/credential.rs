@@ -1,7 +1,7 @@
-//! Where a request carries its key: a credential is absent, malformed, ambiguous or present, never an `Option`.
+//! Finds the key in a request. A credential is absent, malformed, ambiguous or present, so it is never an `Option`.
 //!
-//! [`find`] collects what the configured sources hold, in their order; [`Found::resolve`] says what that amounts to;
-//! [`crate::edit`] takes them out of the request. Values are bytes, and none is ever logged.
+//! [`find`] collects the values of the configured sources, in their order. [`Found::resolve`] turns them into one
+//! [`Credential`]. [`crate::answer::edit`] removes them from the request. Values are bytes, and no value is ever logged.
 
 use std::borrow::Cow;
 
@@ -14,28 +14,29 @@ use base64::{
 use crate::{
     config::{Ambiguous, BasicPart, CredentialSource},
     digest::{Digest, hex_digit},
-    head::Head,
+    request::head::Head,
 };
 
-/// Bytes of a credential. Far above any real key, far below what Envoy lets through (60 KiB of headers).
+/// Size limit of a credential in bytes. Far above any real key, and far below Envoy's limit for all headers (60 KiB).
 pub const MAX_CREDENTIAL_BYTES: usize = 4096;
-/// Different values that are looked at in one request; one more is refused as ambiguous whatever the configuration says,
-/// so that a request costs at most so many digests (each 0.35 µs, and 10 µs for the longest value).
+/// Number of different values that are checked in one request. One more makes the request ambiguous, whatever the
+/// configuration says. This bounds the digests of a request (0.35 µs each, and 10 µs for the longest value).
 pub const MAX_CANDIDATES: usize = 16;
 
-/// What the configured sources of one request hold.
+/// The values of the configured sources in one request.
 #[derive(Debug, Default)]
 pub struct Found<'a> {
-    /// The first value; of nearly every request the only one, and then nothing is allocated.
+    /// The first value. Most requests have only this one, and then nothing is allocated.
     first: Option<Candidate<'a>>,
-    /// Different values behind it, in the order of the sources.
+    /// Further values that differ from it, in the order of the sources.
     others: Vec<Candidate<'a>>,
     overflow: bool,
-    /// Which sources hold something, be it no key at all.
+    /// Sources that are present, even if what they contain is not a valid key.
     pub carried: Carried,
 }
 
-/// Which sources of a request hold something, by their places in the configuration: what goes where credentials go.
+/// The sources that are present in a request, as a set of positions in the configuration. Their content is removed with
+/// the credential.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Carried(u32);
 
@@ -44,12 +45,12 @@ impl Carried {
         self.0 |= Self::bit(place);
     }
 
-    /// Whether the source of this place does.
+    /// Whether the source at this position is present.
     pub fn has(self, place: usize) -> bool {
         self.0 & Self::bit(place) != 0
     }
 
-    /// There are far fewer sources than bits; were there more, each would stand for all.
+    /// The number of sources is far below the number of bits. A source beyond the last bit would count as all of them.
     fn bit(place: usize) -> u32 {
         u32::try_from(place).ok().and_then(|place| 1u32.checked_shl(place)).unwrap_or(u32::MAX)
     }
@@ -69,16 +70,16 @@ impl std::fmt::Debug for Candidate<'_> {
     }
 }
 
-/// What a request's credential amounts to.
+/// The credential of a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Credential<'f> {
-    /// No source holds anything.
+    /// No source has a value.
     Absent,
-    /// Something is there that cannot be a key.
+    /// A source has a value that cannot be a key.
     Malformed,
     /// Several different keys.
     Ambiguous,
-    /// One key, as its client sends it.
+    /// One key, as the client sent it.
     Present(&'f [u8]),
 }
 
@@ -108,11 +109,12 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// Collects what a source holds that is not a whole header. A function of its own: most requests need none of it.
+    /// Collects the values of a source that is not a whole header. A separate function, because most requests do not
+    /// need it.
     #[inline(never)]
     fn collect(&mut self, head: &Head<'a>, sources: &[CredentialSource], place: usize, source: &CredentialSource) {
         match source {
-            // [`find`] reads it.
+            // [`find`] reads these sources.
             CredentialSource::Header { .. } => {}
             CredentialSource::Scheme { name, scheme } => {
                 for credential in head
@@ -173,7 +175,7 @@ impl<'a> Found<'a> {
         self.first.iter().chain(&self.others)
     }
 
-    /// What it amounts to.
+    /// The credential that the values amount to.
     #[inline(always)]
     pub fn resolve(&self, ambiguous: Ambiguous) -> Credential<'_> {
         let Some(first) = &self.first else { return Credential::Absent };
@@ -188,7 +190,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// Whether `digests`, which are sorted, hold the digest of any value.
+    /// Whether `digests`, which must be sorted, contain the digest of any value.
     #[inline(always)]
     pub fn any_in(&self, digests: &[Digest]) -> bool {
         !digests.is_empty()
@@ -199,14 +201,15 @@ impl<'a> Found<'a> {
     }
 }
 
-/// Collects what the sources of a request hold.
+/// Collects the values of the sources of a request.
 pub fn find<'a>(head: &Head<'a>, sources: &[CredentialSource]) -> Found<'a> {
     let mut found = Found::default();
     for (place, source) in sources.iter().enumerate() {
         match source {
             CredentialSource::Header { name } => {
                 for value in head.values(name.as_bytes()) {
-                    // One value is one credential: it is not read again without its scheme.
+                    // A value is one credential: if a source with a scheme reads it, it is not read again as a whole
+                    // header.
                     if sources.iter().any(|other| has_scheme(other) && taken(other, name, value).is_some()) {
                         continue;
                     }
@@ -221,8 +224,8 @@ pub fn find<'a>(head: &Head<'a>, sources: &[CredentialSource]) -> Found<'a> {
     found
 }
 
-/// Whether a credential of this header ends before `rest`, because a source takes that with its scheme: proxies join lines
-/// with commas.
+/// Whether a credential in this header ends before `rest`, because another source reads `rest` by its scheme. Proxies
+/// join header lines with commas.
 fn ends(sources: &[CredentialSource], name: &str, rest: &[u8]) -> bool {
     sources.iter().any(|source| taken(source, name, rest).is_some_and(|taken| !taken.is_empty()))
 }
@@ -232,7 +235,7 @@ fn has_scheme(source: &CredentialSource) -> bool {
     matches!(source, CredentialSource::Scheme { .. } | CredentialSource::Basic { .. })
 }
 
-/// What a source with a scheme takes of this value of the header; `None` if its scheme does not begin the value.
+/// The part of this header value that a source with a scheme reads. `None` if the value does not begin with its scheme.
 fn taken<'v>(source: &CredentialSource, name: &str, value: &'v [u8]) -> Option<&'v [u8]> {
     let scheme = match source {
         CredentialSource::Scheme { name: of, scheme } if of == name => scheme.as_bytes(),
@@ -249,8 +252,8 @@ fn trim_blanks(mut value: &[u8]) -> &[u8] {
     value
 }
 
-/// The credentials of one scheme in a header's value. Envoy joins several `authorization` headers with a comma, so a new
-/// one may begin behind each comma; a comma that no scheme follows belongs to the credential.
+/// The credentials of one scheme in a header's value. Envoy joins several `authorization` headers with a comma, so a
+/// credential may begin after each comma. A comma without a scheme after it belongs to the credential.
 pub(crate) fn schemed<'v>(
     value: &'v [u8],
     scheme: &str,
@@ -273,14 +276,14 @@ pub(crate) fn schemed<'v>(
     })
 }
 
-/// What follows `scheme` and at least one blank at the beginning of `value`; empty if the scheme stands alone.
+/// The rest of `value` after `scheme` and at least one blank. Empty if the scheme stands alone.
 fn after_scheme<'v>(value: &'v [u8], scheme: &[u8]) -> Option<&'v [u8]> {
     let (name, rest) = value.split_at_checked(scheme.len())?;
     let separated = matches!(rest.first(), None | Some(b' ' | b'\t'));
     (name.eq_ignore_ascii_case(scheme) && separated).then_some(rest)
 }
 
-/// What stands behind the first comma, without blanks before it.
+/// The rest of the value after the first comma, without blanks at its ends.
 fn behind_comma(value: &[u8]) -> &[u8] {
     match value.iter().position(|&byte| byte == b',') {
         Some(comma) => trim_blanks(value.get(comma..).and_then(|tail| tail.split_first()).unwrap_or((&0, &[])).1),
@@ -288,7 +291,7 @@ fn behind_comma(value: &[u8]) -> &[u8] {
     }
 }
 
-/// Where the comma stands behind which another credential begins; the end if none does.
+/// Position of the comma after which the next credential begins. The end if there is none.
 fn next_credential(value: &[u8], begins: impl Fn(&[u8]) -> bool) -> usize {
     let commas = value.iter().enumerate().filter(|(_, byte)| **byte == b',');
     commas
@@ -300,19 +303,19 @@ fn next_credential(value: &[u8], begins: impl Fn(&[u8]) -> bool) -> usize {
         .unwrap_or(value.len())
 }
 
-/// The arguments of a request's query, as they are.
+/// The arguments of a request's query, not decoded.
 fn arguments<'a>(head: &Head<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
     let query = head.target.and_then(|target| target.query);
     query.into_iter().flat_map(|query| query.split(|&byte| byte == b'&'))
 }
 
-/// Whether an argument of a query has this name once decoded. An escape that is none stands for itself.
+/// Whether an argument of a query has this name after decoding. An invalid escape is kept as it is.
 pub(crate) fn is_named(argument: &[u8], name: &str) -> bool {
     let given = argument.split(|&byte| byte == b'=').next().unwrap_or_default();
     percent_decode(given).0.as_ref() == name.as_bytes()
 }
 
-/// What stands behind the first equals sign.
+/// The part after the first equals sign.
 fn value_of(pair: &[u8]) -> &[u8] {
     pair.splitn(2, |&byte| byte == b'=').nth(1).unwrap_or_default()
 }
@@ -334,8 +337,8 @@ fn unquote(value: &[u8]) -> &[u8] {
     }
 }
 
-/// Undoes percent-encoding, and says whether every escape was one; those that are none stand for themselves. `+` stays a
-/// plus.
+/// Decodes percent-encoding. The flag says whether every escape was valid; an invalid escape is kept as it is. `+` is
+/// not decoded.
 fn percent_decode(value: &[u8]) -> (Cow<'_, [u8]>, bool) {
     if !value.contains(&b'%') {
         return (Cow::Borrowed(value), true);
@@ -354,7 +357,7 @@ fn percent_decode(value: &[u8]) -> (Cow<'_, [u8]>, bool) {
     (Cow::Owned(out), well_formed)
 }
 
-/// One half of HTTP Basic; `None` if the encoding is bad or there is no colon.
+/// One half of HTTP Basic. `None` if the encoding is invalid or there is no colon.
 fn basic(encoded: &[u8], part: BasicPart) -> Option<Vec<u8>> {
     const BASE64: GeneralPurpose = GeneralPurpose::new(
         &STANDARD,

@@ -1,8 +1,8 @@
-//! The decision: what is known of a request, the policy and the time, to a permit or a denial.
+//! The decision: turns the facts about a request, the policy and the time into a permit or a denial.
 //!
-//! [`decide`] is one straight line through the rules, in the order in which `docs/decision.md` lists them; the first that applies
-//! decides. It is a function of its arguments: the policy is asked through [`Policy`], and what costs a call of the host
-//! (the time, the client's address, route metadata) through [`Facts`], only when a rule needs it.
+//! [`decide`] checks the rules one after the other, in the order of `docs/decision.md`. The first rule that applies decides.
+//! The result depends only on the arguments. The decision asks the policy through [`Policy`]. It asks for facts that
+//! cost a host call (the time, the client's address, route metadata) through [`Facts`], and only if a rule needs them.
 
 mod again;
 mod identity;
@@ -22,86 +22,82 @@ use crate::{
     config::{ApiSource, Config, OnPolicyUnavailable, UnknownApi},
     credential::{self, Carried, Credential, Found},
     digest::Digest,
-    head::Head,
-    hostname::Host,
     limit::{
         Level, Taking,
         quota::{Plans, Quotas},
     },
-    path::RequestPath,
     policy::{
         ApiState, ApplicationState, KeyState, KeyType, Security, SubscriptionState,
         rows::{Api, Operation},
     },
     reason::Reason,
+    request::{head::Head, hostname::Host, path::RequestPath, template::Segments},
     subject::{Key, Subject},
-    template::Segments,
 };
 
-/// What of a request costs a call of the host.
+/// Facts about a request that cost a host call.
 pub trait Facts {
     /// Now, in Unix seconds.
     fn now(&self) -> u64;
-    /// The client's address; `None` if the host does not know it.
+    /// The client's address. `None` if the host does not know it.
     fn address(&self) -> Option<IpAddr>;
-    /// A value of the route's metadata.
     fn route_metadata(&self, namespace: &str, key: &str) -> Option<Vec<u8>>;
 }
 
-/// The policy held, as the decision asks it.
+/// The current policy, as the decision sees it.
 pub trait Policy {
-    /// Its small lists.
+    /// The small lists of the policy.
     fn catalogue(&self) -> &Catalogue;
-    /// Whether it is so old that it allows nothing any more.
+    /// Whether the policy is so old that it allows nothing any more.
     fn is_expired(&self) -> bool;
-    /// What is known of a key, as its client sends it, and its application's subscription to an API of this catalogue.
+    /// The policy's data about a key and about its application's subscription to `api`, an API of this catalogue. `key`
+    /// is the key as the client sent it.
     fn subject(&self, key: &[u8], api: Addressed<'_>) -> Result<Option<Rc<Subject>>, Unreadable>;
-    /// The same of a key that only its digest is known of, whatever is remembered.
+    /// Like [`Policy::subject`], for a key of which only the digest is known. Does not use the cache.
     fn subject_of(&self, key: &Digest, api: &str) -> Result<Option<Rc<Subject>>, Unreadable>;
-    /// The limits of its plans, bound to their counters.
+    /// The limits of the plans, bound to their counters.
     fn quotas<'s>(&self, subject: &'s Subject, api: &str, plans: &Plans<'_>) -> &'s Quotas;
-    /// Counts a request; one that does not pass, for a reason of its own or for another, is not counted.
+    /// Counts a request. A request that does not pass, because of a limit or another rule (`passes` is false), is not
+    /// counted.
     fn take(&self, quotas: &Quotas, now: u64, passes: bool) -> Taking;
 }
 
-/// The policy's data cannot be read: damaged, or written by someone else. Nothing is allowed by it.
+/// The policy's data cannot be read: it is damaged, or another program wrote it. Such data allows nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreadable;
 
-/// What was decided, and what became known on the way.
+/// The result of a decision, and the facts found on the way.
 #[derive(Debug)]
 pub struct Decision<'p> {
     /// Whether the request passes.
     pub verdict: Result<Permit, Denial>,
-    /// The API that it belongs to.
+    /// The API of the request.
     pub api: Option<&'p Api>,
-    /// Who asks.
+    /// The key, its application and the subscription.
     pub subject: Option<Rc<Subject>>,
-    /// How far the limits of its plans are used up.
+    /// State of the limits of the plans.
     pub limits: Taking,
-    /// Where it carries credentials.
+    /// The sources that carry a credential.
     pub carried: Carried,
 }
 
-/// Why a request passes. Only [`decide`] makes one.
+/// Why a request passes. Only [`decide`] makes a permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permit {
-    /// A CORS preflight.
     Preflight,
-    /// It belongs to no API, and that is let through.
+    /// The request belongs to no API, and the configuration allows such requests.
     UnknownApi,
-    /// The API asks for no credential.
+    /// The API requires no credential.
     Open,
-    /// An emergency key.
+    /// The request has an emergency key.
     Emergency,
-    /// The policy allows this key.
     Key,
-    /// There is no policy, and the configuration lets requests pass then.
+    /// There is no policy, and the configuration lets requests pass without one.
     WithoutPolicy,
 }
 
 impl Permit {
-    /// Whether a credential was looked at, so that it is taken out of the request.
+    /// Whether the decision used the credential. Such a credential is removed from the request.
     pub fn looked_at_credential(self) -> bool {
         matches!(self, Self::Emergency | Self::Key | Self::WithoutPolicy)
     }
@@ -110,13 +106,11 @@ impl Permit {
 /// Why a request does not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denial {
-    /// A rule says no.
+    /// A rule refuses the request.
     Rule(Reason),
-    /// There is no policy yet.
     NoPolicy,
-    /// The policy would allow it, but it has expired.
+    /// The policy would allow the request, but it has expired.
     Expired(Permit),
-    /// The policy's data cannot be read.
     Unreadable,
 }
 
@@ -143,12 +137,12 @@ impl From<Unreadable> for Denial {
 }
 
 impl<'p> Decision<'p> {
-    /// A refusal of which nothing else is known.
+    /// A refusal without further facts.
     pub fn of(denial: Denial) -> Self {
         Self { verdict: Err(denial), api: None, subject: None, limits: Taking::default(), carried: Carried::default() }
     }
 
-    /// Whether something was not found that a newer policy may have.
+    /// Whether the decision did not find something that a newer policy may have.
     pub fn is_miss(&self) -> bool {
         matches!(
             self.verdict,
@@ -158,25 +152,26 @@ impl<'p> Decision<'p> {
                     Reason::KeyUnknown
                     | Reason::SubscriptionMissing
                     | Reason::ApiNotFound
-                    // It may name a plan that came with it.
+                    // The subscription may name a plan that is new in the same policy.
                     | Reason::SubscriptionInactive,
                 ))
         )
     }
 
-    /// All that is known of who asks for what.
+    /// The identity of the caller, as far as it is known.
     pub fn known(&self, permit: Option<Permit>) -> Identity<'_> {
         let caller = match &self.subject {
             _ if permit == Some(Permit::Emergency) => Caller::Emergency,
             Some(subject) => Caller::Subject(subject),
-            // The one rule that an emergency key is held against, and no other refusal by it is without a subject.
+            // Only an emergency key can fail this rule without a subject. The decision knows the subject of any other key
+            // before it checks the endpoint.
             None if self.verdict == Err(Denial::Rule(Reason::EndpointMissing)) => Caller::Emergency,
             None => Caller::Unknown,
         };
         Identity { caller, api: self.api }
     }
 
-    /// What goes upstream with a request that passes: nothing, unless a key was checked.
+    /// The identity for the upstream if the request passes. It is empty unless a key was checked.
     pub fn identity(&self, permit: Permit) -> Identity<'_> {
         match permit {
             Permit::Key | Permit::Emergency => self.known(Some(permit)),
@@ -185,8 +180,8 @@ impl<'p> Decision<'p> {
     }
 }
 
-/// The address in Envoy's `source.address`: with a port, and an IPv4 address that is mapped into IPv6 as what it is.
-/// `None` for what is no address, as the path of a socket.
+/// Parses Envoy's `source.address`: an address with a port. An IPv4-mapped IPv6 address becomes the IPv4 address.
+/// `None` if the text is no address, such as the path of a socket.
 pub fn parse_address(text: &str) -> Option<IpAddr> {
     let address = match text.parse::<SocketAddr>() {
         Ok(socket) => socket.ip(),
@@ -195,14 +190,14 @@ pub fn parse_address(text: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// Decides one request. `policy` is `None` while there is none.
+/// Decides one request. `policy` is `None` as long as there is no policy.
 pub fn decide<'p, P: Policy>(
     head: &Head<'_>,
     config: &Config,
     policy: Option<&'p P>,
     facts: &impl Facts,
 ) -> Decision<'p> {
-    // Filled where it is returned; until there is a verdict it refuses.
+    // `check` fills in the facts. Until it returns a verdict, the decision refuses.
     let mut decision = Decision::of(Denial::NoPolicy);
     decision.verdict = check(head, config, policy, facts, &mut decision);
     decision
@@ -247,8 +242,8 @@ fn check<'p, P: Policy>(
     Ok(permit)
 }
 
-/// The rules while there is no policy. Where requests pass then, or an emergency key would, what needs no policy to be
-/// refused is refused.
+/// The rules without a policy. If requests may pass without a policy, or an emergency key may, a request is still
+/// refused for the reasons that need no policy.
 fn check_without_policy(
     found: &Found<'_>,
     config: &Config,
@@ -279,11 +274,11 @@ fn is_emergency(found: &Found<'_>, config: &Config) -> bool {
             Credential::Present(key) if keys.binary_search(&Digest::of(key)).is_ok())
 }
 
-/// Host and path of a request, if nobody can read them another way.
+/// Host and path of a request. An error if a server could read them in another way.
 #[inline(always)]
 fn place_of<'a>(head: &Head<'a>) -> Result<(Host<'a>, RequestPath<'a>), Reason> {
     let path = head.target.and_then(|target| RequestPath::of(target).ok());
-    // A `host` beside `:authority` is for whoever reads that one.
+    // `host` must equal `:authority`, because a server may read either of them.
     let is_one_host = head.values(b"host").all(|host| host.eq_ignore_ascii_case(head.authority));
     match (Host::parse(head.authority), path) {
         (Some(host), Some(path)) if is_one_host => Ok((host, path)),
@@ -291,7 +286,7 @@ fn place_of<'a>(head: &Head<'a>) -> Result<(Host<'a>, RequestPath<'a>), Reason> 
     }
 }
 
-/// Whether a server that drops path parameters reads something else from the path than one that keeps them.
+/// Whether a server that drops path parameters reads the path differently from a server that keeps them.
 #[inline(always)]
 fn readings_differ<T: PartialEq>(path: &RequestPath<'_>, read: impl Fn(&RequestPath<'_>) -> T) -> bool {
     path.has_parameters() && {
@@ -300,7 +295,7 @@ fn readings_differ<T: PartialEq>(path: &RequestPath<'_>, read: impl Fn(&RequestP
     }
 }
 
-/// The same for a path that has several readings, as few have.
+/// [`find_api`], not inlined, for the few paths that have several readings.
 #[inline(never)]
 fn find_api_anew<'p>(
     host: &Host<'_>,
@@ -457,16 +452,16 @@ fn check_endpoint(api: &Api, key_type: KeyType) -> Result<(), Reason> {
     if has_endpoint { Ok(()) } else { Err(Reason::EndpointMissing) }
 }
 
-/// The place of the first operation that opens what stands behind the API's prefix.
+/// Position of the first operation that permits the method and the rest of the path behind the API's prefix.
 fn find_operation(operations: &[Operation], head: &Head<'_>, rest: &[u8]) -> Option<usize> {
-    // A server answers HEAD with the head of its answer to GET.
+    // HEAD is permitted where GET is, because a server answers it with the header fields of a GET.
     let is_open = |method: &String| method.as_bytes() == head.method || head.method == b"HEAD" && method == "GET";
     let opens = |methods: &Option<Vec<String>>| methods.as_ref().is_none_or(|methods| methods.iter().any(is_open));
     let segments = Segments::of(rest);
     operations.iter().position(|operation| operation.path.matches(&segments) && opens(&operation.methods))
 }
 
-/// Counts a request that no rule so far refuses.
+/// Counts a request that no rule has refused so far.
 fn take<P: Policy>(
     subject: &Subject,
     api: &Api,

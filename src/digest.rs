@@ -1,15 +1,14 @@
-//! Digests of keys, and the hexadecimal digits in which they are written. Nothing here knows where a key comes from.
+//! Digests of keys, and hexadecimal digits. Nothing here knows where a key comes from.
 
 use std::fmt;
 
 use sha2::{Digest as _, Sha256, block_api::compress256};
 
-/// The SHA-256 of a key's bytes: all that a policy, shared data or a log ever knows of a key.
+/// The SHA-256 of a key's bytes. Policies, shared data and logs never contain more of a key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
-    /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         let Some(block) = only_block(bytes) else { return Self(Sha256::digest(bytes).into()) };
         let mut state = SHA256;
@@ -21,7 +20,7 @@ impl Digest {
         Self(digest)
     }
 
-    /// 64 hexadecimal digits of either case; anything else is `None`.
+    /// Parses 64 hexadecimal digits of either case. Anything else gives `None`.
     pub fn from_hex(text: &str) -> Option<Self> {
         let (pairs, rest) = text.as_bytes().as_chunks::<2>();
         let pairs: &[[u8; 2]; 32] = pairs.try_into().ok().filter(|_| rest.is_empty())?;
@@ -37,27 +36,28 @@ impl Digest {
         self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|n| char::from_digit(n.into(), 16)).collect()
     }
 
-    /// The first eight bytes as a number, which spreads evenly.
+    /// The first eight bytes as a number. The numbers are spread evenly.
     pub fn prefix(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
         u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 }
 
-/// What a SHA-256 begins with: the fractional parts of the square roots of the first eight primes.
+/// Initial state of SHA-256: the fractional parts of the square roots of the first eight primes.
 const SHA256: [u32; 8] =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
-/// Bytes that fill a block of SHA-256 with the bit and the eight bytes that are put behind them.
+/// Maximum length of a message whose padding (one byte for the first bit, eight bytes for the length) fits into one
+/// block.
 const BLOCK_ROOM: usize = 64 - 1 - 8;
 
-/// The block that SHA-256 makes of so few bytes, as nearly every key has; `None`: it makes several. The library's own way
-/// there, which goes by any number of blocks, is a tenth of what the digest of a key takes.
+/// The only block of a short message, padded for SHA-256. Nearly every key is short. `None` if the message needs
+/// several blocks. The library's general code for any number of blocks would add a tenth to the time of a key's digest.
 fn only_block(bytes: &[u8]) -> Option<[u8; 64]> {
     let length = u8::try_from(bytes.len()).ok().filter(|_| bytes.len() <= BLOCK_ROOM)?;
     let mut block = [0; 64];
     block.get_mut(..bytes.len())?.copy_from_slice(bytes);
     *block.get_mut(bytes.len())? = 0x80;
-    // The length in bits, of which two bytes are not always zero.
+    // The length in bits. Only its last two bytes can be other than zero.
     let [.., high, low] = &mut block;
     [*high, *low] = (u16::from(length) << 3).to_be_bytes();
     Some(block)
@@ -69,7 +69,7 @@ pub(crate) fn hex_digit(byte: u8) -> Option<u8> {
 }
 
 impl fmt::Debug for Digest {
-    /// Shortened: enough to tell two apart in a test's message, too little to look one up.
+    /// Shortened: enough to distinguish two digests in a test, too little to look one up.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}…", self.prefix())
     }

@@ -1,6 +1,6 @@
-//! Whether two slices are the same, on the way of every request. Its time depends on the bytes, so it is not for secrets.
+//! Equality of two slices for the request path. The time depends on the bytes, so do not compare secrets with it.
 
-/// Whether both are the same, eight bytes at a time: `==` takes one after the other where the module has no better `memcmp`.
+/// Compares eight bytes at a time. `==` compares byte by byte, because the module has no better `memcmp`.
 pub fn equal(one: &[u8], other: &[u8]) -> bool {
     if one.len() != other.len() {
         return false;

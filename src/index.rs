@@ -1,8 +1,8 @@
-//! Places in a list, by name: the one kind of map with which the filter finds what it holds few of, and lists that it
-//! serves.
+//! A map from names to places in a list, and a list with names. The filter uses this one map type for all its small
+//! collections.
 //!
-//! One for all, since each other kind costs the module some 3 KB of code. It decides nothing, and is no place for what
-//! every request brings anew.
+//! It is one type for all, because each further map type costs the module some 3 KB of code. It is not meant for data
+//! that changes with every request.
 
 use std::hash::{Hash, Hasher};
 
@@ -25,7 +25,7 @@ impl Hash for Owned {
 
 impl Hash for Borrowed<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // Not its length, too, as a slice would: nothing is behind it.
+        // Unlike `<[u8] as Hash>`, omit the length: the name is the whole key, so there is no prefix ambiguity.
         state.write(self.0);
     }
 }
@@ -37,44 +37,39 @@ impl Equivalent<Owned> for Borrowed<'_> {
 }
 
 impl Index {
-    /// The place of a name.
     #[inline(always)]
     pub fn get(&self, name: &[u8]) -> Option<usize> {
         self.0.get(&Borrowed(name)).copied()
     }
 
-    /// Whether there is a name.
     pub fn contains(&self, name: &[u8]) -> bool {
         self.0.contains_key(&Borrowed(name))
     }
 
-    /// Gives a name a place, in the stead of the one that it had, which is returned.
+    /// Sets the place of a name. Returns its previous place.
     pub fn insert(&mut self, name: &[u8], place: usize) -> Option<usize> {
         self.0.insert(Owned(name.into()), place)
     }
 
-    /// Takes a name out; the place that it had.
+    /// Removes a name. Returns its place.
     pub fn remove(&mut self, name: &[u8]) -> Option<usize> {
         self.0.remove(&Borrowed(name))
     }
 
-    /// How many names there are.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Takes all out.
     pub fn clear(&mut self) {
         self.0.clear();
     }
 }
 
-/// Names whose places nobody asks for; of two that are the same one is kept.
+/// A set of names; all places are zero.
 impl<'a> FromIterator<&'a str> for Index {
     fn from_iter<I: IntoIterator<Item = &'a str>>(names: I) -> Self {
         let mut index = Self::default();
@@ -83,11 +78,11 @@ impl<'a> FromIterator<&'a str> for Index {
     }
 }
 
-/// Entries in the order in which they came, one for each name: a later one takes the place of the one before.
+/// Entries with names, in the order of their first insertion. An entry replaces an earlier entry with the same name.
 #[derive(Debug)]
 pub struct List<T> {
     places: Index,
-    /// `None` where one was taken out.
+    /// `None` if the entry was removed.
     entries: Vec<Option<T>>,
 }
 
@@ -98,7 +93,6 @@ impl<T> Default for List<T> {
 }
 
 impl<T> List<T> {
-    /// Puts in an entry.
     pub fn insert(&mut self, name: &str, entry: T) {
         match self.places.get(name.as_bytes()).and_then(|place| self.entries.get_mut(place)) {
             Some(place) => *place = Some(entry),
@@ -109,23 +103,19 @@ impl<T> List<T> {
         }
     }
 
-    /// Takes an entry out.
     pub fn remove(&mut self, name: &str) {
         let place = self.places.remove(name.as_bytes()).and_then(|place| self.entries.get_mut(place));
         place.map(Option::take);
     }
 
-    /// The place of a name.
     pub fn place(&self, name: &[u8]) -> Option<usize> {
         self.places.get(name)
     }
 
-    /// The entry of a name.
     pub fn get(&self, name: &[u8]) -> Option<&T> {
         self.at(self.place(name)?)
     }
 
-    /// The entry of a place.
     pub fn at(&self, place: usize) -> Option<&T> {
         self.entries.get(place)?.as_ref()
     }
@@ -135,12 +125,10 @@ impl<T> List<T> {
         self.entries.iter().enumerate().filter_map(|(place, entry)| Some((place, entry.as_ref()?)))
     }
 
-    /// How many entries there are.
     pub fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
     }

@@ -1,13 +1,15 @@
-//! Names that others wrote, as messages repeat them: cut where they are long, with the known name that was probably meant.
+//! Names from configurations and pages in messages: long names are cut, and a message suggests the known name that was
+//! probably meant.
 //!
-//! Which names are known, and what follows from one that is not, is decided elsewhere.
+//! Other files decide which names are known, and what follows from an unknown name.
 
-/// Characters of a name or a value that a message repeats. A longer one is cut, so that no message floods a log.
+/// Characters of a name or a value that a message repeats. A longer text is cut, so that no message floods a log.
 pub const MAX_SHOWN: usize = 64;
-/// Changes of letters that still make an unknown name a slip of a known one: at most one in three, and a forgotten `_ms`.
+/// Edits (letters changed, added, dropped or swapped) between an unknown name and the suggested one: at most one in
+/// three letters, and at most a forgotten `_ms`.
 const MAX_SLIPS: usize = 3;
 
-/// The known name that was probably meant by `name`. A name of more than [`MAX_SHOWN`] bytes is not compared.
+/// The known name that `name` probably means. A name of more than [`MAX_SHOWN`] bytes is not compared.
 pub fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     if name.len() > MAX_SHOWN {
         return None;
@@ -24,7 +26,7 @@ pub fn beginning(text: &str) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-/// At most [`MAX_SHOWN`] characters of `text`, the last of them `…` where it is cut.
+/// At most [`MAX_SHOWN`] characters of `text`. If the text is cut, the last of them is `…`.
 pub fn shown(text: &str) -> String {
     let mut short = beginning(text).to_owned();
     if short.len() < text.len() {

@@ -1,26 +1,24 @@
-//! Streams that were let through by a key and are open still, for `policy.close_streams`: which of them are to be decided
-//! anew.
+//! Open streams that passed with a key, for `policy.close_streams`: which of them must be decided again.
 //!
-//! An entry lives from the request's head to the stream's end. It holds the digest of the key, never the key. Nothing here
-//! decides, and nothing asks the host.
+//! An entry lives from the request's head to the end of the stream. It holds the digest of the key, never the key.
+//! Nothing here decides, and nothing calls the host.
 
 use std::time::Duration;
 
 use crate::digest::Digest;
 
-/// Streams that are decided anew in one tick. Each reads its key and application from shared data, at some 6 µs: 3 ms in
-/// which the worker serves nobody.
+/// Streams that are decided again in one tick. Each reads its key and application from shared data, at some 6 µs: 3 ms
+/// during which the worker serves no request.
 pub const STREAMS_OF_A_TICK: usize = 500;
-/// Streams of one VM that are remembered, 44 bytes and the API's id each: some 10 MiB. A stream beyond them is not closed;
-/// the bound of Envoy on its duration holds.
+/// Streams that one VM remembers, at 44 bytes plus the API's id: some 10 MiB. Further streams are not closed; Envoy's
+/// limit on the duration of a stream still applies to them.
 pub const MAX_STREAMS: usize = 100_000;
-/// So long after the last time all are decided anew, too, since a key can expire without a change of the policy.
+/// All streams are decided again after this time too, because a key can expire without a change of the policy.
 pub const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
-/// The key and the API that a stream was let through for.
+/// The key and the API of an open stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenStream {
-    /// The key.
     pub key: Digest,
     /// Id of the API.
     pub api: Box<str>,
@@ -29,18 +27,19 @@ pub struct OpenStream {
 /// All open streams of a plugin in one VM.
 #[derive(Debug, Default)]
 pub struct OpenStreams {
-    /// Sorted by context. The host counts contexts up, so a new one comes last, and one that ends soon has few behind it.
+    /// Sorted by context. The host numbers contexts upwards, so a new one is last, and a short-lived one has few behind
+    /// it.
     streams: Vec<(u32, OpenStream)>,
-    /// Those that are still to be decided anew; some may have ended.
+    /// Contexts that must still be decided again. Some may have ended.
     waiting: Vec<u32>,
-    /// By which manifest all were last taken to be decided anew.
+    /// Sequence of the manifest when the last round began.
     sequence: u64,
-    /// When that was, in milliseconds of Unix time.
+    /// When the last round began, in milliseconds of Unix time.
     began_ms: u64,
 }
 
 impl OpenStreams {
-    /// A stream begins; whether there is room to remember it.
+    /// Adds a stream. Returns whether there was room for it.
     pub fn add(&mut self, context: u32, stream: OpenStream) -> bool {
         let has_room = self.streams.len() < MAX_STREAMS;
         if has_room && let Err(place) = self.place(context) {
@@ -49,17 +48,17 @@ impl OpenStreams {
         has_room
     }
 
-    /// A stream has ended; whether it was one of these.
+    /// Removes a stream that has ended. Returns whether it was in the list.
     pub fn remove(&mut self, context: u32) -> bool {
         self.place(context).map(|place| self.streams.remove(place)).is_ok()
     }
 
-    /// From now on all are to be decided anew, if the policy has changed or enough time has passed. `sequence` is that of
-    /// the manifest of the policy held.
+    /// Begins a round for all streams if the policy has changed or enough time has passed. `sequence` is the sequence
+    /// of the current manifest.
     pub fn begin(&mut self, sequence: u64, now_ms: u64) {
         let has_changed = self.sequence != sequence;
         let again = u64::try_from(AGAIN_AFTER.as_millis()).unwrap_or(u64::MAX);
-        // A clock that was set back counts as time that has passed.
+        // If the clock was set back, the round is due.
         let is_due = now_ms.checked_sub(self.began_ms).is_none_or(|since| since >= again);
         if has_changed || is_due && self.waiting.is_empty() {
             self.waiting = self.streams.iter().map(|(context, _)| *context).collect();
@@ -67,7 +66,7 @@ impl OpenStreams {
         }
     }
 
-    /// The next one to be decided anew.
+    /// The next stream to decide again.
     pub fn take_next(&mut self) -> Option<(u32, &OpenStream)> {
         while let Some(context) = self.waiting.pop() {
             if let Ok(place) = self.place(context) {
@@ -81,7 +80,7 @@ impl OpenStreams {
         self.streams.binary_search_by_key(&context, |(context, _)| *context)
     }
 
-    /// Whether some are still to be decided anew.
+    /// Whether the round is still going on.
     pub fn is_busy(&self) -> bool {
         !self.waiting.is_empty()
     }

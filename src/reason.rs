@@ -1,10 +1,10 @@
-//! Reasons: the list of everything that keygate can say no for, in the order of the decision. What a client sees of one is
-//! the affair of [`crate::reply`].
+//! Reasons: every reason for which keygate refuses a request, in the order of the decision. [`crate::answer::reply`] defines
+//! what a client sees.
 
-/// Defines [`Reason`] with, for each: its name in JSON, metrics and logs.
+/// Defines [`Reason`]. Each entry has a sentence for `docs/decision.md` and the name in JSON, metrics and logs.
 macro_rules! reasons {
     ($(#[doc = $when:literal] $variant:ident = $name:literal),* $(,)?) => {
-        /// Why a request is refused. The order is that of the decision.
+        /// Why a request is refused, in the order of the decision.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Reason { $(#[doc = $when] $variant),* }
 
@@ -17,12 +17,11 @@ macro_rules! reasons {
                 match self { $(Reason::$variant => $name),* }
             }
 
-            /// When it applies, in a sentence for `docs/decision.md`.
+            /// When the reason applies: a sentence for `docs/decision.md`.
             pub fn when(self) -> &'static str {
                 match self { $(Reason::$variant => $when),* }.trim_ascii()
             }
 
-            /// The reason of that name.
             pub fn parse(name: &str) -> Option<Self> {
                 match name { $($name => Some(Reason::$variant),)* _ => None }
             }

@@ -1,8 +1,9 @@
-//! What a policy says of a key, its application, and the application's subscription to one API: the inputs of a decision.
+//! The data of a policy about a key, its application, and the application's subscription to one API: the input of a
+//! decision.
 //!
-//! Each part is generic in its texts. Where a record or a row is read they are borrowed from it; in a [`Subject`], which is
-//! kept, all of them stand in one allocation: a key that is not remembered makes and drops a subject with each request.
-//! They are bytes: that they are UTF-8 was found out when they came, and here they are compared and handed on, no more.
+//! Each part is generic over its texts. Parts that are read from a record or a row borrow their texts. A [`Subject`]
+//! owns its texts in one allocation, because a key that is not cached makes and drops a subject with each request.
+//! Texts are bytes: they were checked to be UTF-8 when the rows arrived, and this code only compares and forwards them.
 
 mod texts;
 
@@ -15,38 +16,33 @@ use crate::{
     policy::{ApplicationState, KeyState, KeyType, SubscriptionState},
 };
 
-/// A key.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Key<T> {
-    /// Its public handle.
+    /// The public id of the key.
     pub id: T,
-    /// The id of its application.
+    /// The id of the application.
     pub application: T,
-    /// What it is for.
     pub key_type: KeyType,
-    /// Whether it may be used.
     pub state: KeyState,
-    /// First second in which it is good.
+    /// First second in which the key is valid, Unix time.
     pub not_before: Option<u64>,
-    /// First second in which it is good no more.
+    /// First second in which the key is no longer valid, Unix time.
     pub expires_at: Option<u64>,
-    /// What else restricts it; most have nothing.
+    /// Further restrictions. Most keys have none.
     pub restrictions: Option<Box<Restrictions>>,
 }
 
-/// What a key may be restricted to; `None` is anything.
+/// Restrictions of a key. `None` permits everything.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Restrictions {
-    /// Ids of APIs.
     pub apis: Option<Texts>,
-    /// Addresses.
     pub permitted_ips: Option<Vec<IpNet>>,
-    /// Patterns of referers, as [`RefererPattern::pack`](crate::referer::RefererPattern::pack) makes them.
+    /// Referer patterns in the form of [`RefererPattern::pack`](crate::request::referer::RefererPattern::pack).
     pub permitted_referers: Option<Texts>,
 }
 
 impl Restrictions {
-    /// Bytes that the lists take in memory.
+    /// Size of the lists in memory, in bytes.
     pub fn bytes(&self) -> usize {
         let texts = |list: &Option<Texts>| list.as_ref().map_or(0, Texts::bytes);
         let ranges = self.permitted_ips.as_ref().map_or(0, |ranges| size_of_val(&ranges[..]));
@@ -54,33 +50,26 @@ impl Restrictions {
     }
 }
 
-/// An application.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Application<T> {
-    /// Its name.
     pub name: Option<T>,
-    /// Who owns it.
     pub owner: Option<T>,
-    /// Whether it may call anything.
     pub state: ApplicationState,
-    /// Its own plan.
     pub plan: Option<T>,
-    /// First second in which that plan is no longer used up.
+    /// First second in which the plan is no longer used up, Unix time.
     pub used_up_until: Option<u64>,
 }
 
-/// An application's subscription to an API.
+/// The subscription of an application to an API.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Subscription<T> {
-    /// Its state.
     pub state: SubscriptionState,
-    /// Its plan.
     pub plan: Option<T>,
-    /// First second in which that plan is no longer used up.
+    /// First second in which the plan is no longer used up, Unix time.
     pub used_up_until: Option<u64>,
 }
 
-/// Where a text of a [`Subject`] stands.
+/// The place of a text in a [`Subject`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Span {
     start: usize,
@@ -90,20 +79,18 @@ pub struct Span {
 /// A key, its application, and the application's subscription to one API.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Subject {
-    /// All texts, one behind the other.
+    /// All texts, one after the other.
     texts: Vec<u8>,
-    /// The key.
     pub key: Key<Span>,
-    /// The application; `None` if the policy does not know it.
+    /// `None` if the policy does not contain the application.
     pub application: Option<Application<Span>>,
-    /// The subscription to the API that was asked about.
+    /// The subscription to the requested API.
     pub subscription: Option<Subscription<Span>>,
-    /// The limits of both, once a request was held against them.
+    /// The limits of both plans. Bound when a request is first checked against them.
     pub quotas: Bound,
 }
 
 impl Subject {
-    /// A subject of these parts.
     pub fn new(
         key: Key<&[u8]>,
         application: Option<Application<&[u8]>>,
@@ -115,7 +102,7 @@ impl Subject {
         subject
     }
 
-    /// Becomes another key's subject, where the one before stood; nothing is known of the key's application yet.
+    /// Reuses the memory for another key. The application and the subscription are unset.
     pub fn begin(&mut self, key: Key<&[u8]>) {
         self.texts.clear();
         self.key = Key {
@@ -130,7 +117,7 @@ impl Subject {
         (self.application, self.subscription, self.quotas) = (None, None, Bound::default());
     }
 
-    /// Takes in what is known of the key's application, once.
+    /// Sets the application and the subscription. Call it once after [`Subject::begin`].
     pub fn complete(&mut self, application: Option<Application<&[u8]>>, subscription: Option<Subscription<&[u8]>>) {
         self.application = application.map(|of| Application {
             name: of.name.map(|name| self.copy(name)),
@@ -152,38 +139,32 @@ impl Subject {
         Span { start, end: self.texts.len() }
     }
 
-    /// The key's public handle.
     pub fn key_id(&self) -> &[u8] {
         self.text(self.key.id)
     }
 
-    /// The id of the application.
     pub fn application_id(&self) -> &[u8] {
         self.text(self.key.application)
     }
 
-    /// The application's name.
     pub fn application_name(&self) -> Option<&[u8]> {
         Some(self.text(self.application.as_ref()?.name?))
     }
 
-    /// The application's owner.
     pub fn owner(&self) -> Option<&[u8]> {
         Some(self.text(self.application.as_ref()?.owner?))
     }
 
-    /// The application's plan.
     pub fn application_plan(&self) -> Option<&[u8]> {
         Some(self.text(self.application.as_ref()?.plan?))
     }
 
-    /// The subscription's plan.
     pub fn plan(&self) -> Option<&[u8]> {
         Some(self.text(self.subscription.as_ref()?.plan?))
     }
 
     fn text(&self, span: Span) -> &[u8] {
-        // A span is made with the texts that it is of, so it is always within them.
+        // A span always belongs to these texts, so it is within them.
         self.texts.get(span.start..span.end).unwrap_or_default()
     }
 }

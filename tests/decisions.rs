@@ -1,4 +1,4 @@
-//! The table of cases on the core, natively.
+//! Runs the table of cases on the core, natively.
 
 mod cases;
 
@@ -58,7 +58,7 @@ fn every_reason_is_expected_by_a_case() {
     assert!(missing.is_empty(), "no case expects {missing:?}");
 }
 
-/// What a servlet container read from a path: `tests/cases/servlet/`.
+/// How a servlet container reads paths: `tests/cases/servlet/`.
 #[derive(serde::Deserialize)]
 struct Servlets {
     container: String,
@@ -73,7 +73,7 @@ struct Read {
     servlet: Option<String>,
 }
 
-/// An upstream that drops path parameters serves no API but the one that was decided about.
+/// An upstream that drops path parameters never serves another API than the one that the filter decided about.
 #[test]
 fn no_path_reaches_another_api_than_the_one_that_a_servlet_container_serves() {
     let text = include_str!("cases/servlet/tomcat.json");

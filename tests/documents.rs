@@ -26,11 +26,11 @@ use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use constants::Constants;
 use keygate::{
+    answer::reply,
     config::{FIELDS, Replies, WhenAbsent},
-    head::Kind,
     limit::Taking,
     reason::Reason,
-    reply,
+    request::head::Kind,
 };
 
 /// Where the sources of the policy service are.

@@ -1,5 +1,5 @@
-//! The files of `policy-service/tests/golden/`, as the filter's core reads and writes them: each page is taken whole and every
-//! row of it, and a usage report is written as it stands there. How the service makes the pages is its own test's matter.
+//! Reads and writes the files of `policy-service/tests/golden/` with the filter's core. Each page is accepted with all
+//! its rows, and a usage report is written byte for byte. The service has its own test of how it makes the pages.
 
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(
@@ -26,7 +26,7 @@ fn text(name: &str) -> String {
     fs::read_to_string(file(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// How many rows of each list a page has: APIs, plans, deny policies, applications, keys, subscriptions; all of them good.
+/// Number of rows of each list: APIs, plans, deny policies, applications, keys, subscriptions. All must be valid.
 fn rows(page: &Page) -> [usize; 6] {
     let catalogue = &page.catalogue;
     let mut rows = [catalogue.apis.len(), catalogue.plans.len(), catalogue.deny_policies.len(), 0, 0, 0];

@@ -1,5 +1,5 @@
-//! What must be true of the sources themselves: who may call whom (`house/floors.rs` has the rooms), how a file begins, and
-//! where links lead (`house/links.rs`). Says nothing about behaviour.
+//! Rules for the sources themselves: which module may call which (`house/floors.rs`), how a file begins, and where links
+//! of documents lead (`house/links.rs`). Nothing here tests behaviour.
 
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(
@@ -22,7 +22,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Lines from which a file should ask itself whether it holds two things.
+/// A file with more lines probably has two purposes.
 const MAX_LINES: usize = 500;
 
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {
@@ -43,7 +43,7 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// The code of a file without its comments, its strings and its tests.
+/// The code of a file without comments, strings and tests.
 fn code(text: &str) -> String {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let lines = code.lines().map(|line| line.split("//").next().unwrap_or_default());

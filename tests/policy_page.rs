@@ -1,5 +1,5 @@
-//! `docs/policy-page.md`, its schema and its example, held to the code that reads pages. Whether the code reads them rightly is
-//! shown elsewhere.
+//! Compares `docs/policy-page.md`, its schema and its example with the code that reads pages. Other tests show whether
+//! that code is right.
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(
     clippy::unwrap_used,
@@ -23,7 +23,8 @@ use keygate::{
 use schemas::{definition, read};
 use serde_json::{Value, json};
 
-/// Objects of `src/policy/wire.rs`, each with the name of its definition in the schema and of its table in the document.
+/// Objects of `src/policy/wire.rs`, each with the name of its definition in the schema and of its table in the
+/// document.
 const OBJECTS: &[(&str, &str)] = &[
     ("PageIn", "page"),
     ("ApiRow", "api"),
@@ -40,7 +41,7 @@ const OBJECTS: &[(&str, &str)] = &[
     ("SubscriptionId", "subscription_id"),
 ];
 
-/// What a schema or the definition that it refers to says under a keyword.
+/// The value of a keyword in a schema, or in the definition that the schema refers to.
 fn keyword<'s>(whole: &'s Value, schema: &'s Value, name: &str) -> &'s Value {
     match (schema.get(name), schema["$ref"].as_str()) {
         (Some(value), _) => value,
@@ -51,7 +52,7 @@ fn keyword<'s>(whole: &'s Value, schema: &'s Value, name: &str) -> &'s Value {
     }
 }
 
-/// Whether the core takes a page with all its rows.
+/// Whether the core accepts a page with all its rows.
 fn is_taken_whole(page: &str) -> bool {
     let Ok(page) = Page::scan(page.as_bytes().to_vec()) else { return false };
     page.rows(0..usize::MAX, &mut UnknownFields::default()).all(|row| row.is_ok())
@@ -72,7 +73,7 @@ fn every_page_of_the_cases_is_valid() {
     }
 }
 
-/// Name, type and whether it is required, of each field of an object in `wire.rs`, in the order of its declaration.
+/// Name and type of each field of an object in `wire.rs`, in the order of its declaration.
 fn fields(source: &str, name: &str) -> Vec<(String, String)> {
     let find = |begin: &str, end: &str| {
         let rest = source.split(begin).nth(1).unwrap_or_else(|| panic!("wire.rs has no {begin}"));
@@ -95,7 +96,7 @@ fn fields(source: &str, name: &str) -> Vec<(String, String)> {
     fields
 }
 
-/// The JSON types that a type of `wire.rs` is read from; `None`: any.
+/// The JSON types that a type of `wire.rs` accepts. `None` if it accepts any.
 fn types(kind: &str) -> Option<Value> {
     let (inner, optional) = match kind.strip_prefix("Option<").and_then(|kind| kind.strip_suffix('>')) {
         Some(inner) => (inner, true),
@@ -131,7 +132,8 @@ fn the_schema_has_the_fields_that_are_read_with_their_types() {
             fields.iter().filter(|(_, kind)| !kind.starts_with("Option<") && kind != "List<'a>").collect();
         let required: Vec<_> = required.into_iter().map(|(field, _)| field.as_str()).collect();
         assert_eq!(definition.get("required").cloned().unwrap_or(json!([])), json!(required), "{definition_name}");
-        // A hint that cannot be read is none, so nothing is asked of its fields.
+        // `counts` is only a hint. Counts that cannot be read are ignored, so the schema does not restrict their
+        // fields.
         if *definition_name == "counts" {
             continue;
         }
@@ -170,7 +172,7 @@ fn the_limits_of_the_schema_are_those_of_the_code() {
     }
 }
 
-/// A page with one row, which is good but for what `field` holds.
+/// A page with one row, which is valid except for `field`.
 fn with(list: &str, field: &str, value: Value) -> Value {
     let mut row = match list {
         "apis" => json!({"id": "a", "match": [{"path": "/a"}]}),
@@ -185,7 +187,7 @@ fn with(list: &str, field: &str, value: Value) -> Value {
     json!({"format": 1, list: [row]})
 }
 
-/// A page of which the header is good but for what `field` holds.
+/// A page whose header is valid except for `field`.
 fn header(field: &str, value: Value) -> Value {
     let mut page = json!({"format": 1, "revision": 5});
     page[field] = value;
@@ -313,7 +315,7 @@ fn what_the_filter_refuses_or_leaves_out_the_schema_refuses() {
     }
 }
 
-/// The nearest neighbours of the bad pages, on the good side.
+/// The nearest valid neighbours of the bad pages.
 #[test]
 fn what_only_permits_nothing_is_valid() {
     let validator = schemas::validator("docs/policy-page");
@@ -347,7 +349,7 @@ fn what_only_permits_nothing_is_valid() {
     ] {
         let taken = is_taken_whole(&page.to_string());
         assert_eq!(taken, validator.is_valid(&page), "{page}");
-        // Of two matches one is no path, and one that no request can meet costs the row nothing.
+        // Only the row with an empty path is refused. A match that can never apply costs its row nothing.
         assert_eq!(taken, !page.to_string().contains(r#"{"path":""}"#), "{page}");
     }
 }

@@ -1,5 +1,4 @@
-//! What must be true of the project for those who join it: workflows call targets that exist, actions are pinned, and there is
-//! one version.
+//! Rules for the project: workflows call targets that exist, actions are pinned, and there is one version.
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::panic, clippy::expect_used, reason = "only test code: a panic is how it reports")]
 
@@ -18,7 +17,7 @@ fn workflows() -> Vec<(String, String)> {
     names.map(|name| (name.clone(), read(&format!(".github/workflows/{name}")))).collect()
 }
 
-/// What is wrong with a workflow. Each step is one line, so that no shell script hides in one.
+/// Errors in a workflow. Each step must be one line, so that no shell script hides in it.
 fn wrong(workflow: &str, makefile: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     for line in workflow.lines().map(|line| line.trim().trim_start_matches("- ")) {
@@ -83,7 +82,7 @@ fn there_is_one_version_and_the_changelog_has_it() {
     let mut count = 0;
     for member in members {
         count += 1;
-        // It stands in for a crate of another version.
+        // This crate replaces a crate of another version.
         let is_stand_in = member == "tests/e2e/rocksdb";
         let manifest = read(&format!("{member}/Cargo.toml"));
         assert!(is_stand_in || manifest.contains("\nversion.workspace = true\n"), "{member} has a version of its own");

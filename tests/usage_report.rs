@@ -1,4 +1,4 @@
-//! `docs/usage-report.md` and its schema, held to the code that writes and checks reports.
+//! Compares `docs/usage-report.md` and its schema with the code that writes and checks reports.
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(
     clippy::unwrap_used,
@@ -19,12 +19,12 @@ use serde_json::{Value, json};
 const DOCUMENT: &str = "docs/usage-report";
 const NOW: u64 = 1_748_736_123;
 
-/// Whether the core takes a report.
+/// Whether the core accepts a report.
 fn is_taken(report: &Value) -> bool {
     serde_json::from_value::<Report<'_>>(report.clone()).is_ok_and(|report| report.check(NOW).is_ok())
 }
 
-/// A report with a row of each kind, of which one field is another.
+/// A report with a row of each kind, in which one field has another value.
 fn with(list: &str, field: &str, value: Value) -> Value {
     let mut report = json!({"format": 1, "batch": "b-1",
         "counts": [{"hour": NOW / HOUR * HOUR, "application": "a", "api": "b", "plan": "p", "outcome": "allowed", "requests": 1}],
@@ -133,7 +133,7 @@ fn the_schema_and_the_code_agree_on_reports() {
         assert_eq!(is_taken(&report), is_good, "the code: {shown}");
         assert_eq!(validator.is_valid(&report), is_good, "the schema: {shown}");
     }
-    // The clock is no part of a schema.
+    // A schema knows no clock.
     let ahead = with("keys", "last_used", json!(NOW + MAX_AHEAD + 1));
     assert!(!is_taken(&ahead) && validator.is_valid(&ahead));
 }

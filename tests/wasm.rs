@@ -1,4 +1,4 @@
-//! The table of cases on the core as wasm32, in Node: the same code with the sizes that it has in Envoy.
+//! Runs the table of cases on the core as wasm32, in Node. Types have the same sizes as in Envoy.
 #![cfg(target_arch = "wasm32")]
 
 mod cases;

@@ -1,8 +1,9 @@
-//! `policy.authority`, given or made of the cluster's name. Nothing here asks whether anybody answers at it.
+//! `policy.authority`: either given or derived from the cluster's name. Nothing here checks whether a server answers at
+//! it.
 
 use std::borrow::Cow;
 
-/// Whether a text is a host with or without a port: a name, an IPv4 address, or an IPv6 address in brackets.
+/// Whether a text is a host with an optional port. A host is a name, an IPv4 address, or an IPv6 address in brackets.
 pub(super) fn is_authority(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
@@ -22,7 +23,8 @@ fn is_port(digits: &str) -> bool {
         && digits.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-/// The authority that a cluster's name stands for: itself, or `HOST:PORT` of Istio's `outbound|PORT|SUBSET|HOST`.
+/// The authority that a cluster's name stands for: `HOST:PORT` for Istio's `outbound|PORT|SUBSET|HOST`, otherwise the
+/// name.
 pub(super) fn of_cluster(name: &str) -> Option<Cow<'_, str>> {
     let mut parts = name.split('|');
     if let (Some("outbound"), Some(port), Some(_), Some(host), None) =

@@ -1,207 +1,182 @@
-//! What can be wrong with a configuration, as data; [`super::message`] makes sentences of it.
+//! Errors of a configuration as data. [`super::message`] turns them into sentences.
 //!
-//! An error says where (path, line, column), what was found and what is allowed. It never holds a secret: what stands
-//! under `policy.headers`, `policy.credentials` and `emergency` gets in here as kind and length only, so neither
-//! `Display` nor `Debug` can tell it.
+//! An error says where (path, line, column), what was found and what is allowed. It never holds a secret: of values
+//! under `policy.headers`, `policy.credentials` and `emergency` it keeps only kind and length. So neither `Display` nor
+//! `Debug` can reveal them.
 
 use super::place::Path;
 use crate::naming::shown;
 
-/// Why a configuration is refused. It shows as one line:
+/// Why a configuration is refused. Displayed as one line:
 /// `policy.timeout_ms, line 3, column 19: found the number 0, expected an integer from 1 to 2592000000`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidConfig {
-    /// Such as `credential_sources[2].scheme`; empty for the whole text. Names that stand under `policy.headers`,
+    /// Such as `credential_sources[2].scheme`; empty for the whole text. Names under `policy.headers`,
     /// `policy.credentials` and `emergency` are replaced by their length.
     pub path: String,
-    /// Where the value, or the name of the field, begins; where a field is missing, its object; where the text breaks
-    /// off or turns into something else, that place.
+    /// Beginning of the value or of the field's name. For a missing field: beginning of its object. For a syntax error:
+    /// the place where the text stops being valid.
     pub position: Position,
-    /// What is wrong there.
     pub problem: Problem,
 }
 
 /// A place in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// From 1; lines end with a line feed.
+    /// From 1. Lines end with a line feed.
     pub line: usize,
     /// From 1, in characters (Unicode scalar values), as editors count them.
     pub column: usize,
 }
 
-/// What is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
-    /// There is no text.
     Empty,
     /// The text is longer than [`MAX_CONFIG_BYTES`](super::MAX_CONFIG_BYTES).
     TooLarge {
-        /// Its bytes.
         bytes: usize,
     },
     /// The text is not UTF-8.
     NotUtf8,
-    /// The bytes of a protobuf message, as a `Struct` arrives.
+    /// The bytes are a protobuf message, which Envoy passes on for a `Struct`.
     ProtobufStruct,
-    /// Lists and objects nest deeper than any that mean something.
+    /// Lists and objects are nested too deeply.
     TooDeep,
-    /// Something else should stand here.
+    /// A value or character of the wrong kind.
     Unexpected {
-        /// What stands here.
         found: Found,
-        /// What should.
         expected: Expected,
     },
-    /// No field has this name here.
     UnknownField {
-        /// The names that there are.
+        /// All names that are allowed here.
         allowed: Vec<&'static str>,
-        /// The one among them that was probably meant.
+        /// The allowed name that was probably meant.
         close: Option<&'static str>,
     },
-    /// The same field, source or fact before.
+    /// The same field, source or fact was given before.
     Twice,
-    /// A required field is not there.
     Missing,
-    /// A header that already has another use.
+    /// The header already has another use.
     HeaderTaken {
-        /// Its name, lower-cased.
+        /// In lower case.
         header: String,
-        /// The path of the other use.
+        /// Path of the other use.
         by: String,
     },
-    /// `credentials` and a header both make the callout's `authorization`.
+    /// Both `credentials` and a header set the callout's `authorization`.
     AuthorizationTwice,
-    /// `policy.expire_after_ms` is shorter than a policy's age while all is well.
+    /// `policy.expire_after_ms` is shorter than the age that a policy reaches in normal operation.
     ExpiresTooSoon {
-        /// What stands there.
         found: Found,
-        /// The least that may, in milliseconds.
+        /// The smallest allowed value, in milliseconds.
         least_ms: u64,
-        /// The part of it that is not twice `policy.timeout_ms`: a setting, in words.
+        /// The setting that dominates the minimum, in words. The rest of the minimum is twice `policy.timeout_ms`.
         part: &'static str,
     },
-    /// The cluster's name cannot stand in for `policy.authority`.
+    /// The cluster's name cannot be used as `policy.authority`.
     ClusterIsNoAuthority,
-    /// An environment variable does not hold what it should.
+    /// An environment variable has no usable value.
     Variable {
-        /// Characters of its name, which might be the secret itself, put there by mistake.
+        /// Length of the variable's name in characters. The name itself might be a secret that was put there by
+        /// mistake.
         length: usize,
-        /// What is wrong with it.
         wrong: VariableProblem,
     },
 }
 
-/// What is wrong with an environment variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VariableProblem {
-    /// It is not set.
     NotSet,
-    /// It is not UTF-8.
     NotUtf8,
-    /// It has no bytes, or none but a line break.
+    /// It is empty, or holds only a line break.
     Empty,
-    /// It cannot be sent.
+    /// Its value cannot be sent.
     Unfit {
-        /// Its characters.
+        /// Length of the value in characters.
         length: usize,
-        /// What can be.
         expected: Expected,
     },
 }
 
-/// What stands in the text; secrets without their content.
+/// What stands in the text. Secrets appear without their content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// `null`.
     Null,
-    /// `true` or `false`; which one, where it may be told.
+    /// `true` or `false`; `None` if the value is secret.
     Boolean(Option<bool>),
-    /// A number.
     Number {
-        /// Its characters.
+        /// In characters.
         length: usize,
-        /// As written, where it may be told; cut where it is long.
+        /// As written, cut if it is long; `None` if the number is secret.
         text: Option<String>,
     },
-    /// A string, or a field's name.
+    /// A string or a field's name.
     String {
-        /// Its characters.
+        /// In characters.
         length: usize,
-        /// Decoded, where it may be told; cut where it is long.
+        /// Decoded, cut if it is long; `None` if the string is secret.
         text: Option<String>,
     },
-    /// A list.
     List {
-        /// How many.
         entries: usize,
     },
-    /// An object.
     Object {
-        /// How many.
         fields: usize,
     },
-    /// A character of JSON's own, or another one that is neither letter nor digit and may be told.
+    /// A character of JSON syntax, or another character that is neither letter nor digit and is not secret.
     Character(char),
-    /// A character, by its kind.
+    /// A character, described by its kind.
     SomeCharacter(&'static str),
-    /// A backslash and what follows it.
+    /// A backslash and the characters after it.
     Escape,
-    /// The end of the text.
     End,
 }
 
-/// What may stand in a place.
+/// What is allowed at a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expected {
     /// In words.
     Is(&'static str),
-    /// An integer of a range, bounds included.
+    /// An integer in a range, bounds included.
     Integer {
-        /// Smallest.
         min: u64,
-        /// Largest.
         max: u64,
     },
-    /// A string.
     Text {
-        /// Fewest bytes.
+        /// In bytes.
         min: usize,
-        /// Most bytes.
+        /// In bytes.
         max: usize,
-        /// What else holds for it.
+        /// Further condition, in words.
         of: &'static str,
     },
-    /// One of these.
     OneOf(Vec<&'static str>),
-    /// A header's name other than these.
+    /// The name of a header, except these.
     HeaderOtherThan(&'static [&'static str]),
-    /// A list.
     List {
-        /// Of what.
+        /// What the entries are, in words.
         of: &'static str,
-        /// Fewest entries.
+        /// Minimum number of entries.
         min: usize,
-        /// Most entries.
+        /// Maximum number of entries.
         max: usize,
     },
-    /// An object whose names are the operator's.
+    /// An object whose field names the operator chooses.
     Map {
-        /// Of what.
+        /// What the fields are, in words.
         of: &'static str,
-        /// Most fields.
+        /// Maximum number of fields.
         max: usize,
     },
-    /// An object with some of these fields.
     Object(Vec<&'static str>),
 }
 
-/// An [`InvalidConfig`] whose place is not counted yet.
+/// An [`InvalidConfig`] before line and column have been computed.
 #[derive(Debug)]
 pub(super) struct Fault(Box<Unplaced>);
 
-/// In a box, since each field's reading hands on that it may be refused.
+/// Boxed, because the `Result` of every reading function carries it.
 #[derive(Debug)]
 struct Unplaced {
     at: usize,
@@ -214,7 +189,7 @@ impl Fault {
         Self(Box::new(Unplaced { at, path: path.as_str().to_owned(), problem }))
     }
 
-    /// The same with line and column in `json`.
+    /// Computes line and column of the offset in `json`.
     pub fn locate(self, json: &[u8]) -> InvalidConfig {
         let Unplaced { at, path, problem } = *self.0;
         let before = json.get(..at).unwrap_or(json);
@@ -222,7 +197,7 @@ impl Fault {
         let count = |bytes: &[u8], counts: fn(&u8) -> bool| bytes.iter().filter(|byte| counts(byte)).count();
         let position = Position {
             line: count(before, |byte| *byte == b'\n').saturating_add(1),
-            // All bytes of a character but its first are 10xxxxxx.
+            // All bytes of a character except the first have the form 10xxxxxx.
             column: count(line, |byte| byte & 0xc0 != 0x80).saturating_add(1),
         };
         InvalidConfig { path, position, problem }
@@ -230,12 +205,12 @@ impl Fault {
 }
 
 impl Found {
-    /// A string, or a field's name, that stands at `path`.
+    /// Describes a string or a field's name at `path`.
     pub(super) fn string(text: &str, path: &Path) -> Self {
         Self::String { length: text.chars().count(), text: (!path.is_hidden()).then(|| shown(text)) }
     }
 
-    /// The same without its content: a text where an object should be may be a whole configuration, secrets and all.
+    /// Removes the content. A string in the place of an object may be a whole configuration, including its secrets.
     pub(super) fn without_content(self) -> Self {
         match self {
             Self::String { length, .. } => Self::String { length, text: None },
@@ -243,8 +218,8 @@ impl Found {
         }
     }
 
-    /// The character where JSON ends to be JSON. Where a string ended too early it is one of a secret, so it is told
-    /// only where it cannot say much.
+    /// Describes the character at which the text stops being JSON. If a string ended too early, this character may be
+    /// part of a secret, so most characters are described by their kind only.
     pub(super) fn next(next: Option<char>, path: &Path) -> Self {
         match next {
             None => Self::End,

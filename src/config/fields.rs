@@ -1,33 +1,35 @@
-//! The fields of a configuration: names, defaults, meanings. The one list of them.
+//! The one list of configuration fields: names, defaults and meanings.
 //!
-//! The reader takes the allowed names and the defaults from here, and the table of `docs/configuration.md` is held against it, so that
-//! none of the three can say anything else than the others.
+//! The reader takes allowed names and defaults from this list, and a test compares the table of `docs/configuration.md`
+//! with it. So list, reader and document cannot disagree.
+
+#![warn(missing_docs)]
 
 use std::borrow::Cow;
 
 use super::json::{self, Member, Node, Value};
 
-/// One field.
+/// One field of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
     /// Names from the outermost object inwards, joined by dots.
     pub path: &'static str,
-    /// What holds where it is absent.
+    /// What applies if the field is absent.
     pub default: WhenAbsent,
-    /// What it is for, in one sentence.
+    /// One sentence for the documentation.
     pub meaning: &'static str,
 }
 
-/// What holds where a field is absent.
+/// What applies if a field is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenAbsent {
-    /// Nothing: it must be given.
+    /// The field must be given.
     Required,
-    /// As if this JSON text had been given.
+    /// Same as this JSON text.
     Json(&'static str),
-    /// As if this JSON text had been given, in an object that was given; nothing where the object is absent too.
+    /// Same as this JSON text if the enclosing object is given. If that object is absent too, the field stays absent.
     Inside(&'static str),
-    /// What these words say; no JSON text would say the same.
+    /// Described in words, because no JSON text means the same.
     Else(&'static str),
 }
 
@@ -80,7 +82,7 @@ pub const FIELDS: &[Field] = &[
     field("usage.interval_ms", Inside("60000"), "Pause between reports; jitter only shortens it, by up to 10 %."),
 ];
 
-/// The names that the object at `path` may have; none where it is not one of [`FIELDS`].
+/// The allowed names in the object at `path`. Empty if [`FIELDS`] has no such object.
 pub(super) fn names(path: &str) -> Vec<&'static str> {
     let mut names = Vec::new();
     for field in FIELDS {
@@ -95,7 +97,7 @@ pub(super) fn names(path: &str) -> Vec<&'static str> {
     names
 }
 
-/// Adds to `root` what it leaves out and [`FIELDS`] has a default for; it stands where its object begins.
+/// Adds the defaults of [`FIELDS`] for all fields that `root` leaves out. A default gets the position of its object.
 pub(super) fn fill(root: &mut Node<'_>) {
     for field in FIELDS {
         let (outer, name) = field.path.rsplit_once('.').unwrap_or(("", field.path));
@@ -111,13 +113,13 @@ pub(super) fn fill(root: &mut Node<'_>) {
     }
 }
 
-/// The object `name` of `root`, added where it is missing.
+/// The object `name` of `root`. Adds it if it is missing.
 fn member<'r, 't>(root: &'r mut Node<'t>, name: &'static str) -> Option<&'r mut Node<'t>> {
     add(root, name, "{}");
     find(root, name)
 }
 
-/// The object `name` of `root`, where it was given.
+/// The object `name` of `root`, if it was given.
 fn find<'r, 't>(root: &'r mut Node<'t>, name: &str) -> Option<&'r mut Node<'t>> {
     match &mut root.value {
         Value::Object(members) => members.iter_mut().find(|member| member.name == name).map(|member| &mut member.node),
@@ -125,21 +127,22 @@ fn find<'r, 't>(root: &'r mut Node<'t>, name: &str) -> Option<&'r mut Node<'t>> 
     }
 }
 
-/// Gives `object` the member `name` if it has none; what is no object stays as it is and is refused later.
+/// Adds the member `name` to `object` if it is missing. Leaves any other kind of value unchanged; the reader refuses it
+/// later.
 fn add(object: &mut Node<'_>, name: &'static str, text: &'static str) {
     let at = object.at;
     let Value::Object(members) = &mut object.value else { return };
     if members.iter().any(|member| member.name == name) {
         return;
     }
-    // Every default parses: a test says so. If one did not, its field would be reported as missing.
+    // Every default parses: a test checks it. Otherwise its field would be reported as missing.
     if let Ok(mut node) = json::parse(text) {
         settle(&mut node, at);
         members.push(Member { at, name: Cow::Borrowed(name), node });
     }
 }
 
-/// Moves a default, which has no place of its own in the text, to `at`.
+/// Sets the position of a default, which has none of its own in the text, to `at`.
 fn settle(node: &mut Node<'_>, at: usize) {
     node.at = at;
     match &mut node.value {

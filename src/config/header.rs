@@ -1,15 +1,15 @@
-//! Which header names a configuration may use for what.
+//! Rules for header names in a configuration.
 
 use super::{
     error::{Expected, Fault},
     read::{Item, Place, Rule},
 };
 
-/// Bytes of a header's, a cookie's or a query argument's name, and of a scheme. Real ones stay below 64; Envoy's limit
-/// for all headers of a request is 60 KiB.
+/// Size limit of the name of a header, cookie or query argument, and of a scheme, in bytes. Real names have fewer than
+/// 64; Envoy allows 60 KiB for all headers of a request.
 pub(super) const MAX_NAME_BYTES: usize = 256;
 
-/// A token of RFC 9110, 5.6.2: what header names, cookie names and schemes are.
+/// A token of RFC 9110, 5.6.2. Header names, cookie names and schemes are tokens.
 pub(super) const TOKEN: Rule = Rule {
     min: 1,
     max: MAX_NAME_BYTES,
@@ -17,7 +17,7 @@ pub(super) const TOKEN: Rule = Rule {
     holds: |text| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)),
 };
 
-/// What frames or routes a message: keygate must neither remove it from a request nor write it.
+/// Headers that frame or route a message. keygate must neither remove them from a request nor write them.
 macro_rules! framing {
     ($($more:literal),*) => {
         &["connection", "content-length", "content-type", "expect", "host", "keep-alive", "proxy-connection", "te",
@@ -25,17 +25,18 @@ macro_rules! framing {
     };
 }
 
-/// No key and no fact stands in these. A cookie is its own kind of source: the whole header holds other things too.
+/// These headers carry neither a key nor a fact. Cookies have a source kind of their own, because the whole `cookie`
+/// header also holds other cookies.
 const NOT_IN_REQUESTS: &[&str] = framing!("cookie");
-/// A callout has its own of these: the filter sets the last three, and reads no compressed answer.
+/// Headers that a callout already has. The filter sets the last three, and it cannot read a compressed answer.
 const NOT_IN_CALLOUTS: &[&str] = framing!("accept-encoding", "if-none-match", "keygate-version", "prefer");
 
-/// The name of a header of the client's request; lower-cased.
+/// The name of a header of the client's request, in lower case.
 pub(super) fn request_header(item: &Item<'_>) -> Result<String, Fault> {
     other_than(item.text(&TOKEN)?, &item.place, NOT_IN_REQUESTS)
 }
 
-/// The name of a header of the callouts, which stands at `place`; lower-cased.
+/// The name of a header of the callouts, in lower case; `place` is where it stands.
 pub(super) fn callout_header(name: &str, place: &Place) -> Result<String, Fault> {
     if !TOKEN.fits(name) {
         return Err(place.unexpected_text(name, TOKEN.expected()));

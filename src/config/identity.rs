@@ -1,35 +1,36 @@
-//! Which policy a configuration means, and which credentials it shows for it: each a digest, so neither tells a secret.
+//! Digests of two things: which policy a configuration means, and which credentials it presents. A digest reveals no
+//! secret.
 //!
-//! The digests are of settings alone. What is stored under them is the store's business.
+//! The digests depend on settings only. The store decides what it keeps under them.
 
 use super::PolicySource;
 use crate::digest::Digest;
 
 impl PolicySource {
-    /// The digest of all that decides which policy is meant. Without a name that is also what the gateway proves itself
-    /// with, since a feed may answer each gateway differently.
+    /// The digest of all settings that decide which policy is meant. Without a name these include the headers and
+    /// credentials, because a feed may answer each gateway differently.
     pub fn identity(&self) -> Digest {
         let mut parts = Parts::default();
         parts.add(&self.cluster);
         parts.add(&self.authority);
         parts.add(&self.path);
         match &self.name {
-            // This arm adds two parts and the other one an odd number, so a policy with a name never has the digest of one
-            // without.
+            // This arm adds two parts and the other arm an odd number. So a policy with a name never has the digest of
+            // one without a name.
             Some(name) => parts.add("name").add(name),
             None => parts.add_proof(self),
         };
         parts.digest()
     }
 
-    /// A tag of the headers and credentials. Gateways with the same tag prove themselves in the same way.
+    /// A tag of the headers and credentials. Gateways with the same tag present the same headers and credentials.
     pub fn proof_tag(&self) -> u64 {
         let digest = Parts::default().add_proof(self).digest();
         digest.0.first_chunk().copied().map_or(0, u64::from_le_bytes)
     }
 }
 
-/// Texts, each behind its length, so that no two lists of them make the same bytes.
+/// A list of texts. The length precedes each text, so two different lists never give the same bytes.
 #[derive(Default)]
 struct Parts {
     bytes: Vec<u8>,
@@ -59,7 +60,6 @@ impl Parts {
 mod tests {
     use crate::config;
 
-    /// The identity and the tag of a configuration.
     fn of(policy: &str) -> (crate::digest::Digest, u64) {
         let json = format!(r#"{{"policy": {{"cluster": "c"{policy}}}}}"#);
         let policy = config::parse(json.as_bytes(), &|_| None).unwrap().policy;
@@ -86,7 +86,7 @@ mod tests {
             }
             assert_ne!(of(one).0, of(&named(one)).0, "{one}");
         }
-        // A header that is called as the part that stands before a name.
+        // A header with the same name as the literal part before a policy name.
         let odd = r#", "headers": {"name": "edge"}"#;
         assert_ne!(of(odd).0, of(&named("")).0);
     }

@@ -1,8 +1,8 @@
-//! JSON text as a tree that remembers where everything stood, so that every error can point at it.
+//! Parses JSON text into a tree that keeps the offset of every value, so that every error can point at its place.
 //!
-//! `serde_json` tells line and column only of what is no JSON at all; what is JSON but no configuration has lost its place
-//! by then. This reader takes RFC 8259 and nothing more (no comments, no trailing commas), keeps numbers as text and
-//! members in order, names given twice included: what may stand where is for [`super::read`] to say.
+//! `serde_json` gives line and column only for syntax errors. For valid JSON that is not a valid configuration the
+//! place is lost. This parser accepts RFC 8259 and nothing more (no comments, no trailing commas). It keeps numbers as
+//! text, and it keeps members in order, including repeated names. [`super::read`] checks what may stand where.
 
 use std::borrow::Cow;
 
@@ -11,14 +11,14 @@ use super::{
     place::{MAX_DEPTH, Path},
 };
 
-/// A value and where it begins, in bytes from the start of the text.
+/// A value and its offset in the text, in bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Node<'t> {
     pub at: usize,
     pub value: Value<'t>,
 }
 
-/// What JSON knows.
+/// A JSON value.
 #[derive(Clone, Debug)]
 pub(super) enum Value<'t> {
     Null,
@@ -30,7 +30,7 @@ pub(super) enum Value<'t> {
     Object(Vec<Member<'t>>),
 }
 
-/// A name, where it begins, and its value.
+/// A field: the offset of its name, the name and the value.
 #[derive(Clone, Debug)]
 pub(super) struct Member<'t> {
     pub at: usize,
@@ -38,7 +38,7 @@ pub(super) struct Member<'t> {
     pub node: Node<'t>,
 }
 
-/// The one value that `text` is.
+/// Parses `text`, which must be exactly one value.
 pub(super) fn parse(text: &str) -> Result<Node<'_>, Fault> {
     let mut parser = Parser { text, at: 0 };
     let root = Path::root();
@@ -49,7 +49,7 @@ pub(super) fn parse(text: &str) -> Result<Node<'_>, Fault> {
 
 struct Parser<'t> {
     text: &'t str,
-    /// How far it has read; always between two characters.
+    /// Offset of the next character to read. Always on a character boundary.
     at: usize,
 }
 
@@ -66,7 +66,7 @@ impl<'t> Parser<'t> {
         self.at = self.at.saturating_add(bytes);
     }
 
-    /// Steps over `word` if it is next.
+    /// Steps over `word` if the text goes on with it.
     fn take(&mut self, word: &str) -> bool {
         let next = self.rest().starts_with(word);
         if next {
@@ -145,7 +145,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Steps into a list or an object; gives the levels that are left below it.
+    /// Steps into a list or an object. Returns the levels that are left below it.
     fn deeper(&mut self, path: &Path, levels: usize) -> Result<usize, Fault> {
         let left = levels.checked_sub(1).ok_or_else(|| Fault::new(self.at, path, Problem::TooDeep))?;
         self.advance(1);
@@ -212,7 +212,6 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Four hexadecimal digits.
     fn hex(&mut self) -> Option<u16> {
         let digits = self.rest().get(..4).filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
         self.advance(4);

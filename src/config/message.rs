@@ -1,7 +1,7 @@
-//! The sentences in which an operator reads what is wrong with a configuration.
+//! Error sentences for operators.
 //!
-//! They say what was found and what is expected, and what would be right where it is known; they hold nothing that the
-//! data of [`super::error`] does not, so no secret either.
+//! A sentence says what was found, what is expected and, if known, what would be right. It holds only data of
+//! [`super::error`], which has no secrets.
 
 use std::fmt;
 

@@ -1,8 +1,8 @@
-//! The plugin configuration as the filter uses it: valid, with defaults filled in and names lower-cased.
+//! The plugin configuration as the filter uses it: valid, with defaults filled in and names in lower case.
 //!
-//! JSON text becomes a [`Config`] in two stages: [`parse`] reads the raw shape and remembers where each value stood, then
-//! checks it. Whatever is wrong is an [`InvalidConfig`] with path, line and column. A `Config` holds secrets, so its
-//! `Debug` hides them; nothing here logs, and the environment is a parameter.
+//! [`parse`] turns JSON text into a [`Config`] in two stages. It reads the raw shape and remembers where each value
+//! stood, then it checks the values. Every error is an [`InvalidConfig`] with path, line and column. A `Config` holds
+//! secrets, so its `Debug` hides them. Nothing here logs, and the environment is a parameter.
 
 mod authority;
 mod error;
@@ -29,78 +29,73 @@ pub use parse::{MAX_CONFIG_BYTES, MAX_DURATION_MS, MAX_POLICY_BYTES, parse};
 
 use crate::{digest::Digest, reason::Reason};
 
-/// Everything that one plugin configuration says.
+/// All settings of one plugin configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Where the policy comes from and how long it is good.
     pub policy: PolicySource,
-    /// Where a request may carry its key, in the order in which they are looked at; never empty.
+    /// Places where a request may carry its key, in the order in which the filter searches them. Never empty.
     pub credential_sources: Vec<CredentialSource>,
-    /// What to do with several different keys in one request.
+    /// What happens if one request carries several different keys.
     pub ambiguous_credentials: Ambiguous,
-    /// How the API of a request is known.
+    /// How the filter finds the API of a request.
     pub api: ApiSource,
-    /// What to do with a request that belongs to no API.
+    /// What happens to a request that belongs to no API.
     pub unknown_api: UnknownApi,
-    /// Whether CORS preflights pass without a key.
     pub allow_preflight: bool,
-    /// Which facts go upstream, and in which headers.
+    /// Which facts are sent upstream, and in which headers.
     pub forward: Forward,
-    /// Which facts go into filter state on allow; `Fact::Reason` always does and is always in here.
+    /// Facts that are written to filter state when a request is allowed. `Fact::Reason` is always in this list.
     pub annotate: Vec<Fact>,
-    /// How refusals look.
     pub replies: Replies,
-    /// Whether decisions are enforced.
     pub mode: Mode,
-    /// What to do where only the lack of a policy refuses.
+    /// What happens if a request is refused only because no policy is available.
     pub on_policy_unavailable: OnPolicyUnavailable,
-    /// Digests that win over the policy.
+    /// Digests that override the policy.
     pub emergency: Emergency,
-    /// How usage is reported; `None`: it is neither counted nor reported.
+    /// How usage is reported. `None`: usage is neither counted nor reported.
     pub usage: Option<UsageReports>,
 }
 
-/// `usage`: where and how often usage is reported.
+/// `usage`: where and how often the filter reports usage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageReports {
-    /// Where; an absolute path, at the cluster and authority of the policy.
+    /// An absolute path, at the cluster and authority of the policy.
     pub path: String,
-    /// Pause between reports.
     pub interval: Duration,
 }
 
 /// `policy`: the feed.
 #[derive(Clone, PartialEq)]
 pub struct PolicySource {
-    /// Envoy cluster that callouts go to.
+    /// Envoy cluster that receives the callouts.
     pub cluster: String,
     /// `:authority` of the callouts.
     pub authority: String,
-    /// Which policy this is, whatever the headers and credentials are; `None`: they tell policies apart.
+    /// Name that identifies the policy, whatever the headers and credentials are. `None`: headers and credentials
+    /// identify it.
     pub name: Option<String>,
-    /// Where the feed begins; an absolute path.
+    /// Absolute path of the first page.
     pub path: String,
-    /// Additional headers of the callouts, names lower-cased, in the order of the configuration. Secret.
+    /// Additional headers of the callouts, names in lower case, in the order of the configuration. Secret.
     pub headers: Vec<(String, String)>,
-    /// `authorization` of the callouts, complete (`Basic …`), made from `credentials`. Secret.
+    /// Complete `authorization` value of the callouts (`Basic …`), made from `credentials`. Secret.
     pub authorization: Option<String>,
-    /// Pause between refreshes.
     pub refresh_interval: Duration,
-    /// How long a poll may be held by the service; `None`: not at all. Whole seconds.
+    /// How long the service may hold a poll, in whole seconds. `None`: the filter does not ask it to.
     pub long_poll: Option<Duration>,
-    /// Bound on one callout, without the wait of a long poll.
+    /// Time limit of one callout, without the wait of a long poll.
     pub timeout: Duration,
-    /// Age from which the policy is reported as stale.
+    /// Age from which the filter reports the policy as stale.
     pub stale_after: Duration,
-    /// Age from which nothing is allowed any more; `None`: never.
+    /// Age from which the filter allows nothing any more. `None`: never.
     pub expire_after: Option<Duration>,
-    /// How long a request waits for the very first policy; zero: not at all.
+    /// How long a request waits for the very first policy. Zero: it does not wait.
     pub startup_hold: Duration,
-    /// Whether open streams end when the policy no longer allows them.
+    /// Whether an open stream is reset when the policy no longer allows it.
     pub close_streams: bool,
-    /// Bound on what a policy takes, packed, in bytes.
+    /// Limit of the packed policy, in bytes.
     pub max_bytes: u64,
-    /// Share of the known keys that a full policy may drop, in percent; 100: all.
+    /// Share of the known keys that a full policy may drop, in percent. 100 permits all.
     pub max_removed_percent: u8,
 }
 
@@ -120,41 +115,38 @@ impl fmt::Debug for PolicySource {
 /// One place where a request may carry its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialSource {
-    /// The whole value of a header; the name is lower-cased.
+    /// The whole value of a header.
     Header {
-        /// Name of the header, lower-cased.
+        /// In lower case.
         name: String,
     },
-    /// A header whose value begins with a scheme, as `Bearer`.
+    /// A header whose value begins with a scheme, such as `Bearer`.
     Scheme {
-        /// Name of the header, lower-cased.
+        /// In lower case.
         name: String,
-        /// The scheme, compared without case.
+        /// Compared without case.
         scheme: String,
     },
     /// A query argument.
     Query {
-        /// Its name, decoded; compared with case.
+        /// Decoded; compared with case.
         name: String,
     },
     /// A cookie.
     Cookie {
-        /// Its name; compared with case.
+        /// Compared with case.
         name: String,
     },
     /// One half of HTTP Basic in `authorization`.
-    Basic {
-        /// Which half.
-        part: BasicPart,
-    },
+    Basic { part: BasicPart },
 }
 
 /// Which half of HTTP Basic holds the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BasicPart {
-    /// What stands before the first colon.
+    /// The text before the first colon.
     Username,
-    /// What stands after it.
+    /// The text after the first colon.
     Password,
 }
 
@@ -163,7 +155,7 @@ pub enum BasicPart {
 pub enum Ambiguous {
     /// Several different keys are refused.
     Reject,
-    /// The first value given decides alone.
+    /// The first value found decides alone.
     First,
 }
 
@@ -174,11 +166,11 @@ pub enum ApiSource {
     Match,
     /// Every request belongs to this API.
     Fixed(String),
-    /// The id stands in the route's metadata.
+    /// The route's metadata holds the API's id.
     RouteMetadata {
-        /// Filter metadata namespace.
+        /// Namespace of the filter metadata.
         namespace: String,
-        /// Key in it.
+        /// Key in that namespace.
         key: String,
     },
 }
@@ -186,40 +178,40 @@ pub enum ApiSource {
 /// `unknown_api`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnknownApi {
-    /// 404.
+    /// Answers 404.
     Deny,
-    /// Passes, without identity.
+    /// The request passes, without identity headers.
     Allow,
 }
 
 /// `mode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Decisions are carried out.
+    /// The filter carries out its decisions.
     Enforce,
-    /// Decisions are counted and annotated only.
+    /// The filter only counts and annotates its decisions.
     Shadow,
 }
 
 /// `on_policy_unavailable`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnPolicyUnavailable {
-    /// 503.
+    /// Answers 503.
     Deny,
-    /// Passes.
+    /// The request passes.
     Allow,
 }
 
-/// `forward`: what upstreams are told, and in which headers.
+/// `forward`: facts that are sent upstream, and their headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forward {
-    /// Whether the credential stays in an allowed request.
+    /// Whether an allowed request keeps its credential.
     pub credential: bool,
-    /// The headers that carry a fact about who asks, lower-cased and all different. No other fact is told.
+    /// The header of each fact that is sent, in lower case; no two are the same.
     pub headers: Vec<(Fact, String)>,
 }
 
-/// Defines [`Fact`] with, for each: its name in JSON and in filter state.
+/// Defines [`Fact`]. Each entry has a variant and its name in JSON and in filter state.
 macro_rules! facts {
     ($($(#[$doc:meta])* $variant:ident = $name:literal),* $(,)?) => {
         /// A fact that can be annotated.
@@ -227,10 +219,9 @@ macro_rules! facts {
         pub enum Fact { $($(#[$doc])* $variant),* }
 
         impl Fact {
-            /// All facts.
             pub const ALL: &[Fact] = &[$(Fact::$variant),*];
 
-            /// The name in JSON and, after `wasm.keygate.`, in filter state.
+            /// The name in JSON. In filter state it follows `wasm.keygate.`.
             pub fn as_str(self) -> &'static str {
                 match self { $(Fact::$variant => $name),* }
             }
@@ -239,40 +230,32 @@ macro_rules! facts {
 }
 
 facts! {
-    /// `allowed`, or why not.
+    /// `allowed`, or the reason of the refusal.
     Reason = "reason",
-    /// The application's id.
     ApplicationId = "application_id",
-    /// The application's name.
     ApplicationName = "application_name",
-    /// The application's owner.
     Owner = "owner",
-    /// The key's public handle.
+    /// The public id of the key.
     KeyId = "key_id",
-    /// The API's id.
     ApiId = "api_id",
-    /// PRODUCTION or SANDBOX.
+    /// `PRODUCTION` or `SANDBOX`.
     KeyType = "key_type",
-    /// The subscription's plan.
     Plan = "plan",
-    /// The policy's revision.
     Revision = "revision",
-    /// Of the plan's limit with the smallest share left: requests in one window.
+    /// Requests per window, of that limit of the plan which has the smallest share left.
     Limit = "limit",
-    /// Of the same: requests that are left.
+    /// Requests that are left, of the same limit.
     Remaining = "remaining",
-    /// Of the same: seconds until the next window.
+    /// Seconds until the next window, of the same limit.
     Reset = "reset",
 }
 
 /// `replies`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replies {
-    /// Shape of the body.
     pub format: ReplyFormat,
     /// Realm of `www-authenticate`.
     pub realm: String,
-    /// Changes by reason.
     pub overrides: Vec<(Reason, ReplyOverride)>,
 }
 
@@ -293,23 +276,21 @@ pub enum ReplyFormat {
     Problem,
 }
 
-/// What an operator changes of one refusal.
+/// Settings that an operator overrides for one reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplyOverride {
-    /// 400 to 599.
+    /// From 400 to 599.
     pub status: Option<u16>,
-    /// The message.
     pub message: Option<String>,
-    /// The description.
     pub description: Option<String>,
 }
 
-/// `emergency`: digests that win over the policy.
+/// `emergency`: digests that override the policy.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Emergency {
-    /// Denied always; sorted.
+    /// These keys are always denied. Sorted.
     pub deny_keys: Vec<Digest>,
-    /// Allowed even without a policy; sorted.
+    /// These keys are allowed even without a policy. Sorted.
     pub allow_keys: Vec<Digest>,
 }
 

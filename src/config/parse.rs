@@ -1,9 +1,8 @@
-//! From the configuration's bytes to a [`Config`]: the text is read, what it leaves out is filled in, then each field is
-//! checked.
+//! Parses the bytes of a configuration into a [`Config`]: read the text, fill in the defaults, check each field.
 //!
-//! Pure: the same bytes and the same environment give the same result on every thread, for a VM that refuses later what
-//! the first one took would let requests pass unchecked. A policy may expire before it counts as stale, but not while all is
-//! well.
+//! Pure: the same bytes and the same environment give the same result on every thread. Otherwise a later VM could
+//! refuse what the first one accepted, and would let requests pass unchecked. `policy.expire_after_ms` may be less than
+//! `policy.stale_after_ms`, but a policy must not expire in normal operation.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -18,35 +17,34 @@ use super::{
 };
 use crate::policy::{MAX_TEXT_BYTES, cursor};
 
-/// Bytes of a configuration. The emergency lists take 2 × 1,000 digests of 64 digits with quotes, comma and indentation
-/// (about 80: 160 KB), the headers 16 secrets (70 KB), the overrides 25 pairs of texts (50 KB), all the rest a few KB:
-/// below 300 KB, with every character written plainly. The next power of two leaves room for wider indentation.
+/// Size limit of a configuration in bytes. The emergency lists take 2 × 1,000 digests of 64 digits with quotes, comma
+/// and indentation (about 80: 160 KB), the headers 16 secrets (70 KB), the overrides 25 pairs of texts (50 KB), all
+/// other fields a few KB. Sum: below 300 KB if every character is written plainly. The next power of two leaves room
+/// for wider indentation.
 pub const MAX_CONFIG_BYTES: usize = 512 * 1024;
 
-/// The longest duration that can be given, 30 days in milliseconds: longer than any that means something here, and sums
-/// of several stay far below what any integer type holds.
+/// The longest duration, 30 days in milliseconds. No setting needs more, and sums of several such durations fit all
+/// integer types in use.
 pub const MAX_DURATION_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
-/// The largest `policy.max_bytes`: there is room in shared data for 4,096 runs of 4 MiB ([`crate::store::spool`]).
+/// The largest `policy.max_bytes`: shared data has room for 4,096 runs of 4 MiB ([`crate::store::spool`]).
 pub const MAX_POLICY_BYTES: u64 = 4_096 * 4 * 1_024 * 1_024;
 
-/// The shortest `policy.refresh_interval_ms`.
 const MIN_REFRESH_INTERVAL_MS: u64 = 100;
-/// The shortest `policy.timeout_ms`.
 const MIN_TIMEOUT_MS: u64 = 1;
 
-/// The shortest `usage.interval_ms`: each report is a write of the policy service's database.
+/// The shortest `usage.interval_ms`. Each report costs the policy service one write to its database.
 const MIN_USAGE_INTERVAL_MS: u64 = 1_000;
-/// The longest `usage.interval_ms`, an hour: what was counted since the last report goes with the process.
+/// The longest `usage.interval_ms`, one hour. If the process dies, all counts since the last report are lost.
 const MAX_USAGE_INTERVAL_MS: u64 = 3_600_000;
 
-/// Bytes of `policy.path` and `usage.path`; the usual limit of servers for a request line is 8 KiB.
+/// Size limit of `policy.path` and `usage.path` in bytes. Servers usually limit a request line to 8 KiB.
 const MAX_PATH_BYTES: usize = 1_024;
 
 const AUTHORITY: Rule =
     Rule { min: 1, max: MAX_TEXT_BYTES, of: "that are a host with or without port", holds: authority::is_authority };
 
-/// It becomes part of the names of gauges, so it has no dots.
+/// Part of the names of gauges, so it must not contain dots.
 const POLICY_NAME: Rule = Rule {
     min: 1,
     max: 64,
@@ -65,13 +63,13 @@ const ABSOLUTE_PATH: Rule = Rule {
     },
 };
 
-/// Reads a plugin configuration. `env` gives the environment variables of the VM; it is asked only for those that the
-/// configuration names.
+/// Reads a plugin configuration. `env` looks up an environment variable of the VM; it is called only for variables that
+/// the configuration names.
 ///
 /// # Errors
 ///
-/// The first thing that is wrong, in this order: the text as JSON, then field by field in the order of
-/// [`FIELDS`](super::FIELDS), and of each object its names before its values.
+/// The first error in this order: JSON syntax, then the fields in the order of [`FIELDS`](super::FIELDS). Within an
+/// object, names are checked before values.
 pub fn parse(json: &[u8], env: &dyn Fn(&str) -> Option<Vec<u8>>) -> Result<Config, InvalidConfig> {
     config(json, env).map_err(|fault| fault.locate(json))
 }
@@ -116,7 +114,7 @@ fn config(json: &[u8], env: Environment<'_>) -> Result<Config, Fault> {
     })
 }
 
-/// The bytes as text, unless they are something else altogether.
+/// Checks that the bytes are text.
 fn text(json: &[u8]) -> Result<&str, Fault> {
     let refused = |at, problem| Fault::new(at, &Path::root(), problem);
     if json.len() > MAX_CONFIG_BYTES {
@@ -131,12 +129,13 @@ fn text(json: &[u8]) -> Result<&str, Fault> {
     str::from_utf8(json).map_err(|error| refused(error.valid_up_to(), Problem::NotUtf8))
 }
 
-/// Whether `bytes` begin as the wire form of a `google.protobuf.Struct` does: an entry of its map (tag 0x0a, length), in
-/// it a name (tag 0x0a, length, bytes) and a value (tag 0x12). No JSON text does: it holds no raw 0x12.
+/// Whether `bytes` begin like the wire form of a `google.protobuf.Struct`: a map entry (tag 0x0a, length), which
+/// contains a name (tag 0x0a, length, bytes) and a value (tag 0x12). JSON text never matches, because it contains no
+/// raw 0x12.
 fn begins_like_struct(bytes: &[u8]) -> bool {
     let mut bytes = bytes.iter().copied();
     let tag = bytes.next();
-    // The entry's length: bytes of 0x80 and more, then a last one below.
+    // The entry's length is a varint: zero or more bytes from 0x80, then one byte below 0x80.
     let length = bytes.find(|byte| *byte < 0x80);
     let name_tag = bytes.next();
     let name_length = bytes.next().map_or(0, usize::from);
@@ -198,8 +197,8 @@ fn policy(item: &Item<'_>, env: Environment<'_>) -> Result<PolicySource, Fault> 
     })
 }
 
-/// The age that a policy reaches while all is well: a poll is held, or an interval passes, and then that poll and the next
-/// one take as long as they may.
+/// The age that a policy reaches in normal operation: one held poll or one interval, then the timeouts of that poll and
+/// of the next one.
 pub(super) fn least_age(refresh_interval: Duration, long_poll: Option<Duration>, timeout: Duration) -> Duration {
     refresh_interval.max(long_poll.unwrap_or_default()).saturating_add(timeout).saturating_add(timeout)
 }
@@ -218,7 +217,7 @@ fn duration(object: &Object<'_>, name: &'static str, min: u64) -> Result<Duratio
     object.field(name)?.integer(min, MAX_DURATION_MS).map(Duration::from_millis)
 }
 
-/// Whole seconds, since that is what `prefer: wait` can say; rounded up, so that a short wait does not become none.
+/// In whole seconds, the unit of `prefer: wait`. Rounded up, so that a short wait does not become zero.
 fn long_poll(object: &Object<'_>) -> Result<Option<Duration>, Fault> {
     let wait = object.field("long_poll_ms")?.integer(0, MAX_DURATION_MS)?;
     Ok(Some(Duration::from_secs(wait.div_ceil(1_000))).filter(|wait| !wait.is_zero()))

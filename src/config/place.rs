@@ -1,15 +1,15 @@
-//! Where in a configuration something stands, as errors name it, and whether it may be named at all.
+//! The path of a value in the configuration, as errors show it, and whether errors may show the value.
 
 use crate::naming::shown;
 
-/// Levels of lists and objects. The deepest that means anything is `policy.credentials.client_secret.env`, four; twice
-/// that leaves room to say what is wrong about deeper ones by name, and the stack that it costs is nothing.
+/// Nesting limit of lists and objects. The deepest field, `policy.credentials.client_secret.env`, is at level four.
+/// Twice that lets errors name deeper fields, and the stack use is small.
 pub(super) const MAX_DEPTH: usize = 8;
 
-/// What stands under these is secret, or tells who is let in: errors name it by kind and length only.
+/// Values below these paths are secret, or they tell who is let in. Errors give only their kind and length.
 const HIDDEN: [&str; 3] = ["policy.headers", "policy.credentials", "emergency"];
 
-/// The names that keygate itself gave, and that are therefore told even under [`HIDDEN`].
+/// Field names that keygate defines. Errors show them even below [`HIDDEN`].
 const TOLD: [&str; 5] = ["client_id", "client_secret", "env", "deny_keys", "allow_keys"];
 
 /// A path such as `credential_sources[2].scheme`; empty for the whole text.
@@ -20,12 +20,11 @@ pub(super) struct Path {
 }
 
 impl Path {
-    /// The whole text.
     pub fn root() -> Self {
         Self { text: String::new(), hidden: false }
     }
 
-    /// The field `name` of what stands here.
+    /// The path of the field `name` in this object.
     pub fn field(&self, name: &str) -> Self {
         let dot = if self.text.is_empty() { "" } else { "." };
         let text = if self.hidden && !TOLD.contains(&name) {
@@ -39,17 +38,17 @@ impl Path {
         Self { text, hidden }
     }
 
-    /// The entry `index` of the list that stands here.
+    /// The path of the entry `index` in this list.
     pub fn index(&self, index: usize) -> Self {
         Self { text: format!("{}[{index}]", self.text), hidden: self.hidden }
     }
 
-    /// Whether values here are named by kind and length only.
+    /// Whether errors give only kind and length of values here.
     pub fn is_hidden(&self) -> bool {
         self.hidden
     }
 
-    /// As in messages.
+    /// The path as messages show it.
     pub fn as_str(&self) -> &str {
         &self.text
     }

@@ -1,6 +1,6 @@
-//! Typed access to a JSON tree: each value knows its path, and each refusal names it.
+//! Typed access to a JSON tree. Each value knows its path, and each error names it.
 //!
-//! Only shapes and ranges are known here; what they mean is for [`super::parse`] to say.
+//! This file knows only shapes and ranges. [`super::parse`] knows what they mean.
 
 use super::{
     error::{Expected, Fault, Found, Problem},
@@ -12,12 +12,12 @@ use crate::{
     policy::MAX_TEXT_BYTES,
 };
 
-/// What a string must be, beside its length.
+/// Conditions on a string.
 pub(super) struct Rule {
     pub min: usize,
     /// In bytes, like `min`.
     pub max: usize,
-    /// In words, as in "a string of 1 to 9 bytes, …".
+    /// Description for messages, as in "a string of 1 to 9 bytes, …".
     pub of: &'static str,
     pub holds: fn(&str) -> bool,
 }
@@ -40,7 +40,7 @@ pub(super) const TEXT: Rule = Rule {
     holds: |text| !text.chars().any(char::is_control),
 };
 
-/// Where something stands.
+/// The offset in the text and the path of a value.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub at: usize,
@@ -52,14 +52,14 @@ impl Place {
         Fault::new(self.at, &self.path, problem)
     }
 
-    /// The refusal of the string, or the name, `text` that stands here.
+    /// An error about `text`, a string or a field's name at this place.
     pub fn unexpected_text(&self, text: &str, expected: Expected) -> Fault {
         self.fault(Problem::Unexpected { found: Found::string(text, &self.path), expected })
     }
 }
 
 impl Found {
-    /// A value that stands at `path`.
+    /// Describes a value at `path`.
     fn value(value: &Value<'_>, path: &Path) -> Self {
         match value {
             Value::Null => Self::Null,
@@ -74,14 +74,13 @@ impl Found {
     }
 }
 
-/// A value and where it stands.
+/// A value and its place.
 pub(super) struct Item<'n> {
     pub place: Place,
     pub value: &'n Value<'n>,
 }
 
 impl<'n> Item<'n> {
-    /// The whole text.
     pub fn root(node: &'n Node<'n>) -> Self {
         Self::new(node, Path::root())
     }
@@ -90,7 +89,7 @@ impl<'n> Item<'n> {
         Self { place: Place { at: node.at, path }, value: &node.value }
     }
 
-    /// What stands here, for a message.
+    /// Describes the value for a message.
     pub fn found(&self) -> Found {
         Found::value(self.value, &self.place.path)
     }
@@ -99,7 +98,7 @@ impl<'n> Item<'n> {
         self.place.fault(Problem::Unexpected { found: self.found(), expected })
     }
 
-    /// As [`Item::refuse`], where a list or an object should stand.
+    /// Like [`Item::refuse`], for a place where a list or an object is expected.
     fn refuse_container(&self, expected: Expected) -> Fault {
         self.place.fault(Problem::Unexpected { found: self.found().without_content(), expected })
     }
@@ -111,7 +110,7 @@ impl<'n> Item<'n> {
         }
     }
 
-    /// A whole number in any of JSON's spellings: tools write `5e3` or `5.0` for what was `5000` or `5`.
+    /// Reads a whole number in any JSON spelling. Some tools write `5e3` or `5.0` where the input was `5000` or `5`.
     pub fn integer(&self, min: u64, max: u64) -> Result<u64, Fault> {
         match self.value {
             Value::Number(text) => whole(text).filter(|number| (min..=max).contains(number)),
@@ -135,7 +134,7 @@ impl<'n> Item<'n> {
         .ok_or_else(|| self.refuse(Expected::OneOf(choices.iter().map(|(name, _)| *name).collect())))
     }
 
-    /// The entries of a list of `min` to `max` of them; `of` says what they are.
+    /// The entries of a list with `min` to `max` entries. `of` describes them for messages.
     pub fn list(&self, of: &'static str, min: usize, max: usize) -> Result<Vec<Item<'n>>, Fault> {
         let expected = Expected::List { of, min, max };
         match self.value {
@@ -147,17 +146,17 @@ impl<'n> Item<'n> {
         }
     }
 
-    /// The fields of an object whose names are the operator's; at most `max`, and `of` says what they are.
+    /// The fields of an object whose field names the operator chooses: at most `max`. `of` describes them for messages.
     pub fn map(&self, of: &'static str, max: usize) -> Result<Vec<Entry<'n>>, Fault> {
         self.entries()
             .filter(|entries| entries.len() <= max)
             .ok_or_else(|| self.refuse_container(Expected::Map { of, max }))
     }
 
-    /// An object that has no fields but `allowed`, and each once.
+    /// An object with fields from `allowed` only, each at most once.
     pub fn object(&self, allowed: &[&'static str]) -> Result<Object<'n>, Fault> {
         let entries = self.entries().ok_or_else(|| self.refuse_container(Expected::Object(allowed.to_vec())))?;
-        // One more name than there are is unknown or there for the second time, so nothing is looked at very often.
+        // The loop ends at the first unknown or repeated name, so it runs at most `allowed.len()` + 1 times.
         let mut seen = Vec::with_capacity(allowed.len());
         for entry in &entries {
             let Some(known) = allowed.iter().find(|name| **name == entry.name) else {
@@ -179,7 +178,7 @@ impl<'n> Item<'n> {
     }
 }
 
-/// The whole number that a JSON number is; `None` if it is not whole, negative, or too large.
+/// The value of a whole JSON number. `None` if it is not whole, is negative, or is too large.
 fn whole(text: &str) -> Option<u64> {
     let (is_negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
@@ -211,7 +210,7 @@ impl<'n> Entry<'n> {
         Self { name: &member.name, name_place, item: Item::new(&member.node, path) }
     }
 
-    /// The refusal of this field's name where only `allowed` ones may stand.
+    /// The error for this field's name if only the names in `allowed` may be used.
     pub fn unknown(&self, allowed: &[&'static str]) -> Fault {
         let is_hidden = self.name_place.path.is_hidden();
         let close = if is_hidden { None } else { naming::nearest(self.name, allowed) };
@@ -219,14 +218,14 @@ impl<'n> Entry<'n> {
     }
 }
 
-/// An object whose names have been checked.
+/// An object whose field names have been checked.
 pub(super) struct Object<'n> {
     pub place: Place,
     entries: Vec<Entry<'n>>,
 }
 
 impl<'n> Object<'n> {
-    /// The field `name`, if it is there.
+    /// The field `name`, if it was given.
     pub fn find(&self, name: &'static str) -> Option<&Item<'n>> {
         self.entries.iter().find(|entry| entry.name == name).map(|entry| &entry.item)
     }
@@ -236,7 +235,7 @@ impl<'n> Object<'n> {
         self.find(name).ok_or_else(|| Fault::new(self.place.at, &self.place.path.field(name), Problem::Missing))
     }
 
-    /// Its fields, in the order of the text.
+    /// All fields, in the order of the text.
     pub fn entries(&self) -> &[Entry<'n>] {
         &self.entries
     }

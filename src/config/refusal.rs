@@ -1,4 +1,4 @@
-//! What a configuration says about decisions: how they look from outside, and the digests that win over the policy.
+//! The part of a configuration about decisions: what replies look like, and the digests that override the policy.
 
 use super::{
     Emergency, Fact, Replies, ReplyFormat, ReplyOverride,
@@ -9,15 +9,15 @@ use super::{
 };
 use crate::{digest::Digest, reason::Reason};
 
-/// Digests in each list of `emergency`. They are for the minutes until the policy says the same; each request is held
-/// against them by binary search, and 2 × 1,000 × 32 bytes are 64 KB in each VM.
+/// Digests in each list of `emergency`. The lists bridge the minutes until the policy itself is changed. Each request
+/// searches them (binary search). 2 × 1,000 × 32 bytes are 64 KB in each VM.
 pub(super) const MAX_EMERGENCY_KEYS: usize = 1_000;
-/// Bytes of a message, which travels in `grpc-message` too, and of a description.
+/// Size limit of a message (it is also sent as `grpc-message`) and of a description, in bytes.
 const MAX_REPLY_TEXT_BYTES: usize = 1_024;
-/// Bytes of the realm, which every 401 carries.
+/// Size limit of the realm in bytes. Every 401 carries it.
 const MAX_REALM_BYTES: usize = 256;
 
-/// What can stand between the quotes of `realm="…"`.
+/// Characters that may stand between the quotes of `realm="…"`.
 const REALM: Rule = Rule {
     min: 1,
     max: MAX_REALM_BYTES,
@@ -32,10 +32,10 @@ const MESSAGE: Rule = Rule {
     holds: |text| !text.chars().any(char::is_control),
 };
 
-/// May be empty: then there is nothing to describe.
+/// An empty description is allowed.
 const DESCRIPTION: Rule = Rule { min: 0, ..MESSAGE };
 
-/// `annotate`: `reason` first where it is not given, the others as given.
+/// `annotate`. Adds `reason` at the front if it is missing; the other facts keep their order.
 pub(super) fn annotate(item: &Item<'_>) -> Result<Vec<Fact>, Fault> {
     let choices: Vec<(&'static str, Fact)> = Fact::ALL.iter().map(|fact| (fact.as_str(), *fact)).collect();
     let mut facts = Vec::new();
@@ -83,19 +83,19 @@ fn overrides(item: &Item<'_>) -> Result<Vec<(Reason, ReplyOverride)>, Fault> {
     Ok(overrides)
 }
 
-/// A refusal stays one: no status below 400.
+/// Only 400 to 599: an override must not turn a refusal into a success.
 fn status(object: &Object<'_>) -> Result<Option<u16>, Fault> {
     let status = object.find("status").map(|item| item.integer(400, 599)).transpose()?;
     Ok(status.and_then(|status| u16::try_from(status).ok()))
 }
 
-/// `emergency`. A digest may stand in both lists: then it is denied, as the decision asks for denials first.
+/// `emergency`. A digest in both lists is denied, because the decision checks denials first.
 pub(super) fn emergency(item: &Item<'_>) -> Result<Emergency, Fault> {
     let object = item.object(&fields::names("emergency"))?;
     Ok(Emergency { deny_keys: digests(object.field("deny_keys")?)?, allow_keys: digests(object.field("allow_keys")?)? })
 }
 
-/// Sorted, each once: the same digest given again says nothing new.
+/// Sorted and without duplicates.
 fn digests(item: &Item<'_>) -> Result<Vec<Digest>, Fault> {
     let mut digests = Vec::new();
     for item in item.list("digests", 0, MAX_EMERGENCY_KEYS)? {
@@ -104,7 +104,7 @@ fn digests(item: &Item<'_>) -> Result<Vec<Digest>, Fault> {
             _ => None,
         };
         let digest = digest.ok_or_else(|| item.refuse(Expected::Is("64 hexadecimal digits, a key's SHA-256")))?;
-        // Put in its place at once: a sort for these few would be a twentieth of the module.
+        // Insert each digest at its place. Code for a sort would be a twentieth of the module.
         if let Err(place) = digests.binary_search(&digest) {
             digests.insert(place, digest);
         }

@@ -1,5 +1,5 @@
-//! What a configuration says about the client's request: where the key stands, which API is meant, and which headers
-//! go upstream.
+//! The part of a configuration about the client's request: where the key stands, which API is meant, and which headers
+//! are sent upstream.
 
 use super::{
     ApiSource, BasicPart, CredentialSource, Fact, Forward,
@@ -10,13 +10,13 @@ use super::{
     read::{Item, Object, Rule, TEXT},
 };
 
-/// Places where a key may stand. Each is looked at in each request; real gateways have two or three.
+/// Places where a key may stand. The filter searches each of them in every request; real gateways have two or three.
 pub(super) const MAX_SOURCES: usize = 16;
 
-/// Of a source's fields, those of which each has exactly one.
+/// A source has exactly one of these fields.
 const KINDS: [&str; 4] = ["header", "query", "cookie", "basic"];
 
-/// Decoded, so anything that percent-encoding can say but control characters.
+/// A decoded name: percent-encoding can express every character. Only control characters are refused.
 const QUERY_NAME: Rule = Rule {
     min: 1,
     max: MAX_NAME_BYTES,
@@ -63,7 +63,7 @@ fn credential_source(item: &Item<'_>) -> Result<CredentialSource, Fault> {
     })
 }
 
-/// Whether two sources are one place; schemes ignore case.
+/// Whether two sources read the same place. Schemes are compared without case.
 fn same_source(one: &CredentialSource, other: &CredentialSource) -> bool {
     match (one, other) {
         (CredentialSource::Scheme { name, scheme }, CredentialSource::Scheme { name: n, scheme: s }) => {
@@ -73,7 +73,7 @@ fn same_source(one: &CredentialSource, other: &CredentialSource) -> bool {
     }
 }
 
-/// The header that a source is read from and removed from.
+/// The header that a source reads and removes.
 fn header_of(source: &CredentialSource) -> Option<&str> {
     match source {
         CredentialSource::Header { name } | CredentialSource::Scheme { name, .. } => Some(name),
@@ -82,7 +82,7 @@ fn header_of(source: &CredentialSource) -> Option<&str> {
     }
 }
 
-/// `api`, which has no JSON for its default.
+/// `api`. Its default has no JSON form.
 pub(super) fn api(item: Option<&Item<'_>>) -> Result<ApiSource, Fault> {
     let Some(item) = item else { return Ok(ApiSource::Match) };
     let object = item.object(&["fixed", "route_metadata"])?;
@@ -102,12 +102,12 @@ pub(super) fn api(item: Option<&Item<'_>>) -> Result<ApiSource, Fault> {
     }
 }
 
-/// The facts that `forward` has a field for, in the order in which they are set.
+/// The facts that `forward` has a field for, in the order in which their headers are set.
 const FORWARDED: [Fact; 7] =
     [Fact::ApplicationId, Fact::KeyId, Fact::KeyType, Fact::ApplicationName, Fact::Owner, Fact::ApiId, Fact::Plan];
 
-/// `forward`. A header that carries a fact is removed from each request first, so it can neither carry two facts nor
-/// the key.
+/// `forward`. The filter first removes these headers from each request. So one header can neither carry two facts nor
+/// be the key's header.
 pub(super) fn forward(item: &Item<'_>, sources: &[CredentialSource]) -> Result<Forward, Fault> {
     let object = item.object(&fields::names("forward"))?;
     let mut taken: Vec<(String, String)> = sources
@@ -123,14 +123,14 @@ pub(super) fn forward(item: &Item<'_>, sources: &[CredentialSource]) -> Result<F
     Ok(Forward { headers, credential: object.field("credential")?.boolean()? })
 }
 
-/// The header of one fact; `taken` holds the headers that are in use already, each with the path of its use.
+/// The header of one fact. `taken` lists the headers in use, each with the path of its use.
 fn forward_header(
     object: &Object<'_>,
     name: &'static str,
     taken: &mut Vec<(String, String)>,
 ) -> Result<Option<String>, Fault> {
     let item = object.field(name)?;
-    // Tools that drop nulls, as `kubectl apply` does, leave false alone.
+    // `null` and `false` both leave a fact out. Some tools, such as `kubectl apply`, drop nulls but keep false.
     if matches!(item.value, Value::Null | Value::Boolean(false)) {
         return Ok(None);
     }

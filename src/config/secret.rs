@@ -1,7 +1,7 @@
-//! `policy.headers` and `policy.credentials`: how the gateway proves itself to the policy service.
+//! `policy.headers` and `policy.credentials`: how the gateway authenticates to the policy service.
 //!
-//! A secret is a string, or `{"env": NAME}`: then it is read from the environment, and one line break at its end, as
-//! files and `echo` leave it there, does not belong to it. Nothing here ever puts a secret's content into an error.
+//! A secret is a string or `{"env": NAME}`. The second form reads an environment variable and removes one line break at
+//! its end, because files and `echo` add one. No error ever contains the content of a secret.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -12,14 +12,14 @@ use super::{
     read::{Item, Rule},
 };
 
-/// Headers of a callout that a configuration may add: a key, a tenant, some for tracing.
+/// Number of headers that a configuration may add to callouts. Typical uses: a key, a tenant, some for tracing.
 pub(super) const MAX_HEADERS: usize = 16;
-/// Bytes of one secret. A JWT with many claims has about 2 KiB; Envoy's limit for all headers is 60 KiB.
+/// Size limit of one secret in bytes. A JWT with many claims has about 2 KiB; Envoy allows 60 KiB for all headers.
 pub(super) const MAX_SECRET_BYTES: usize = 4_096;
-/// Bytes of an environment variable's name.
+/// Size limit of an environment variable's name, in bytes.
 const MAX_VARIABLE_BYTES: usize = 256;
 
-/// A header's value as it travels: blanks at its ends would be lost on the way.
+/// A header's value as it is sent. HTTP would strip blanks at its ends.
 const HEADER_VALUE: Rule = Rule {
     min: 1,
     max: MAX_SECRET_BYTES,
@@ -49,10 +49,10 @@ const VARIABLE: Rule = Rule {
     holds: |text| !text.chars().any(|c| c.is_control() || c == '='),
 };
 
-/// Environment variables of the VM by name.
+/// Looks up an environment variable of the VM by name.
 pub(super) type Environment<'e> = &'e dyn Fn(&str) -> Option<Vec<u8>>;
 
-/// `policy.headers`: names lower-cased, in the order of the text.
+/// `policy.headers`: names in lower case, in the order of the text.
 pub(super) fn headers(item: &Item<'_>, env: Environment<'_>) -> Result<Vec<(String, String)>, Fault> {
     let mut headers: Vec<(String, String)> = Vec::new();
     for entry in item.map("headers", MAX_HEADERS)? {
@@ -73,7 +73,7 @@ pub(super) fn basic(item: &Item<'_>, env: Environment<'_>) -> Result<String, Fau
     Ok(format!("Basic {}", STANDARD.encode(format!("{id}:{secret}"))))
 }
 
-/// A string, or what an environment variable holds.
+/// Reads a string or the environment variable that the object names.
 fn secret(item: &Item<'_>, rule: &Rule, env: Environment<'_>) -> Result<String, Fault> {
     match item.value {
         Value::String(_) => item.text(rule).map(str::to_owned),
@@ -84,7 +84,7 @@ fn secret(item: &Item<'_>, rule: &Rule, env: Environment<'_>) -> Result<String, 
 
 fn from_variable(item: &Item<'_>, rule: &Rule, env: Environment<'_>) -> Result<String, Fault> {
     let name = item.text(&VARIABLE)?;
-    // Who writes the secret itself in the name's place shall not read it in the log.
+    // An operator may write the secret itself in place of the variable's name. So the log must not show the name.
     let refused = |wrong| item.place.fault(Problem::Variable { length: name.chars().count(), wrong });
     let bytes = env(name).ok_or_else(|| refused(VariableProblem::NotSet))?;
     let value = String::from_utf8(bytes).map_err(|_| refused(VariableProblem::NotUtf8))?;

@@ -1,10 +1,10 @@
-//! Settings that are valid but probably a mistake. The filter logs them once when it takes a configuration. Nothing here
-//! refuses a configuration.
+//! Settings that are valid but probably a mistake. The filter logs each warning once when it accepts a configuration. A
+//! warning never refuses a configuration.
 
 use super::{Config, CredentialSource, parse};
 
 impl Config {
-    /// One sentence for each, without secrets.
+    /// One sentence per warning, without secrets.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         let policy = &self.policy;

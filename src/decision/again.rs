@@ -1,11 +1,12 @@
-//! Whether a stream that was let through may stay open: the rules that an edit of the policy can turn against it.
+//! Whether an open stream may stay open: checks the rules that a change of the policy can affect.
 //!
-//! Neither limits nor the request's own path, method and headers count again; they were checked when the stream began.
+//! Limits and the request's own path, method and headers are not checked again. They were checked when the stream
+//! began.
 
 use super::{Denial, Facts, Policy, check_deny_policies, check_endpoint, check_key, check_state, check_subscription};
 use crate::{digest::Digest, policy::Security, reason::Reason};
 
-/// Decides anew on an open stream of this key to this API. A policy that cannot be read says nothing against the stream.
+/// Decides again about an open stream of this key to this API. If the policy cannot be read, the stream stays open.
 pub fn decide_again<P: Policy>(key: &Digest, api: &str, policy: &P, facts: &impl Facts) -> Result<(), Reason> {
     match check(key, api, policy, facts) {
         Err(Denial::Rule(reason)) => Err(reason),

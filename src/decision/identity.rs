@@ -1,4 +1,4 @@
-//! Who a request is from, fact by fact: for the headers that go upstream, and for annotations. It decides nothing.
+//! The facts about a caller, for headers that are sent upstream and for annotations. This file decides nothing.
 
 use crate::{
     config::Fact,
@@ -6,17 +6,16 @@ use crate::{
     subject::Subject,
 };
 
-/// The application and the key id of a request that an emergency key lets through.
+/// The application id and key id of a request with an emergency key.
 pub const EMERGENCY: &str = "emergency";
 
-/// What is known of who asks for what. A fact is looked up when it is asked for: most requests need three.
+/// Caller and API of a request. A fact is looked up only when it is requested: most requests need three.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Identity<'a> {
     pub(super) caller: Caller<'a>,
     pub(super) api: Option<&'a Api>,
 }
 
-/// Who asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) enum Caller<'a> {
     #[default]
@@ -26,12 +25,12 @@ pub(super) enum Caller<'a> {
 }
 
 impl<'a> Identity<'a> {
-    /// The key's client, whatever it asks for.
+    /// The identity of a subject, without an API.
     pub fn of(subject: &'a Subject) -> Self {
         Self { caller: Caller::Subject(subject), api: None }
     }
 
-    /// The value of a fact about who asks for what; `None` where it is not known, or is no such fact.
+    /// The value of a fact about the caller or the API. `None` if it is unknown, or if `fact` is about something else.
     pub fn fact(&self, fact: Fact) -> Option<&'a [u8]> {
         match (fact, self.caller) {
             (Fact::ApiId, _) => self.api.map(|api| api.id.as_bytes()),

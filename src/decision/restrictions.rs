@@ -1,16 +1,18 @@
-//! What a key is restricted to, held against a request: addresses, referers and APIs.
+//! Checks the restrictions of a key on a request: addresses, referers and APIs.
 
 use super::Facts;
 use crate::{
     equal::equal,
-    head::Head,
     policy::rows::Api,
     reason::Reason,
-    referer::{MAX_REFERERS, Referer},
+    request::{
+        head::Head,
+        referer::{MAX_REFERERS, Referer},
+    },
     subject::Subject,
 };
 
-/// Refuses a request that a restriction of its key does not permit. Each list that is there must permit it.
+/// Refuses a request that a restriction of its key does not permit. Each list that exists must permit the request.
 pub(super) fn check(subject: &Subject, api: &Api, head: &Head<'_>, facts: &impl Facts) -> Result<(), Reason> {
     let Some(restrictions) = &subject.key.restrictions else { return Ok(()) };
     if let Some(ranges) = &restrictions.permitted_ips {

@@ -1,7 +1,8 @@
-//! A count as one VM holds it: tokens that it has taken and not used, and what it last saw in shared data.
+//! A count in one VM: the tokens that the VM has taken and not used, and the state of the count that it last saw in
+//! shared data.
 //!
-//! A request that finds a token costs no host call. [`Counter::take`] is the only way tokens come out of shared data,
-//! [`Counter::give_back`] the only way back.
+//! A request that finds a token makes no host call. Only [`Counter::take`] takes tokens from shared data, and only
+//! [`Counter::give_back`] returns them.
 
 use std::{cell::Cell, fmt};
 
@@ -18,12 +19,13 @@ use crate::{
     },
 };
 
-/// A batch is at most this share of what is left. Four workers that fall silent right after they have taken one hold
-/// 1.6 % between two ticks; limits below it are counted one by one.
+/// A batch is at most this share of the tokens that are left. If four workers stop right after taking a batch, they
+/// hold 1.6 % between two ticks. Limits below this number are counted one by one.
 const SHARE: u64 = 256;
-/// Largest batch: at one host call of some 5 µs in 1,024 requests, counting costs nothing that can be measured.
+/// Largest batch. One host call of some 5 µs per 1,024 requests costs nothing that can be measured.
 const MAX_BATCH: u64 = 1_024;
-/// How often a compare-and-swap is tried. Whoever loses, loses to somebody who won, so this needs as many others at once.
+/// Attempts at a compare-and-swap. An attempt fails only if another VM's succeeds, so all attempts fail only against
+/// that many concurrent writers.
 const TRIES: u32 = 16;
 
 /// A count as one VM holds it.
@@ -32,54 +34,52 @@ pub struct Counter {
     name: Name,
     unit: Unit,
     held: Cell<Held>,
-    /// It is on the limiter's list of those that hold tokens.
+    /// Whether the limiter has this counter on its list of those that hold tokens.
     pub(super) listed: Cell<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Held {
     window: Window,
-    /// The limit that tokens were last taken under.
+    /// The limit under which tokens were last taken.
     limit: u64,
-    /// Taken and not used.
+    /// Taken from shared data and not used.
     tokens: u64,
-    /// What everybody together had taken, these tokens among it, when this VM last looked.
+    /// The total that all VMs had taken, including these tokens, when this VM last looked.
     taken: u64,
-    /// How many were taken last.
+    /// Size of the last batch.
     batch: u64,
-    /// The tick in which this VM last looked.
+    /// Tick in which this VM last looked at shared data.
     looked: u64,
-    /// The tick in which this VM last looked because a request was refused.
+    /// Tick in which this VM last looked because a request was refused.
     checked: u64,
-    /// The tick in which a token was last used.
+    /// Tick in which a token was last used.
     used: u64,
 }
 
-/// What asking shared data came to.
+/// The result of asking shared data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// There is a token now.
     Taken,
-    /// The limit is used up.
     UsedUp,
-    /// Others were always quicker, or the host failed.
+    /// Other VMs won every attempt, or the host failed.
     NotCounted,
 }
 
-/// What was noticed on the way.
+/// Events to report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Notes {
-    /// Slots that could not be read. They were begun anew.
+    /// Slots that could not be read. They were started anew.
     pub damaged: u64,
-    /// Counts that had to go because their slot was full.
+    /// Counts that were evicted because their slot was full.
     pub evicted: u64,
-    /// Counts that were not there any more.
+    /// Counts that were missing.
     pub lost: u64,
     /// Requests that could not be counted.
     pub not_counted: u64,
 }
 
-/// Where counts lie, and what time it is.
+/// Context of a call: shared data, the current time, and the events to report.
 pub(super) struct Around<'a, S> {
     pub shared: &'a S,
     pub source: &'a Source,
@@ -93,14 +93,14 @@ impl Counter {
         Self { name, unit, held: Cell::default(), listed: Cell::new(false) }
     }
 
-    /// Whether a request can pass under this limit without asking shared data.
+    /// Whether a request can pass this limit without asking shared data.
     pub(super) fn has_token(&self, limit: u64, now: u64) -> bool {
         let held = self.held.get();
         held.tokens > 0 && held.limit == limit && held.window.contains(now)
     }
 
-    /// Whether this VM knows that nothing is left under this limit. It does not for longer than a tick, since others may
-    /// have given something back.
+    /// Whether this VM knows that nothing is left under this limit. The knowledge is valid for one tick only, because
+    /// other VMs may return tokens.
     pub(super) fn is_used_up(&self, limit: u64, now: u64, tick: u64) -> bool {
         let held = self.held.get();
         held.tokens == 0 && held.taken >= limit && held.looked == tick && held.window.contains(now)
@@ -112,7 +112,6 @@ impl Counter {
         self.held.set(Held { tokens: held.tokens.saturating_sub(1), used: tick, ..held });
     }
 
-    /// How far the limit is used up.
     pub(super) fn standing(&self, limit: u64, now: u64) -> Standing {
         let held = self.held.get();
         let (window, used) = if held.window.contains(now) {
@@ -123,7 +122,7 @@ impl Counter {
         Standing { limit, remaining: limit.saturating_sub(used), reset: window.left(now) }
     }
 
-    /// Whether its tokens are of no use any more: it has none, or their window has ended.
+    /// Whether the counter has no usable tokens: it has none, or their window has ended.
     pub(super) fn is_empty(&self, now: u64) -> bool {
         let held = self.held.get();
         held.tokens == 0 || !held.window.contains(now)
@@ -134,11 +133,11 @@ impl Counter {
         self.held.get().used.saturating_add(1) < tick
     }
 
-    /// Takes a batch from shared data. `stops`: not beyond the limit.
+    /// Takes a batch from shared data. If `stops`, it does not exceed the limit.
     pub(super) fn take<S: Shared>(&self, limit: u64, stops: bool, around: &mut Around<'_, S>) -> Asked {
         let known = self.held.get();
         let result = self.exchange(around, |window, taken, tokens| {
-            // What is held was taken under another limit: it goes back first.
+            // The tokens of this VM may have been taken under another limit. So they are returned first.
             let taken = taken.saturating_sub(tokens);
             let left = limit.saturating_sub(taken);
             let batch = if stops && left == 0 {
@@ -158,7 +157,7 @@ impl Counter {
         if held.tokens > 0 { Asked::Taken } else { Asked::UsedUp }
     }
 
-    /// Looks at what everybody has taken, once in a tick. What cannot be read stays as it was known.
+    /// Reads how much all VMs have taken, at most once per tick. If the read fails, the known state remains.
     pub(super) fn look<S: Shared>(&self, limit: u64, around: &mut Around<'_, S>) {
         let known = self.held.get();
         let has_looked = known.checked == around.tick && known.window.contains(around.now);
@@ -170,7 +169,7 @@ impl Counter {
         }
     }
 
-    /// Gives unused tokens back; `false`: they are still held.
+    /// Returns unused tokens. `false`: the return failed and the VM still holds them.
     pub(super) fn give_back<S: Shared>(&self, around: &mut Around<'_, S>) -> bool {
         if self.is_empty(around.now) {
             self.held.set(Held { tokens: 0, ..self.held.get() });
@@ -184,8 +183,8 @@ impl Counter {
         true
     }
 
-    /// Changes the count in shared data. `change` gets the window, what is taken in it and how much of that this VM holds,
-    /// and says what is taken then and how much of that this VM holds.
+    /// Changes the count in shared data. `change` gets the window, the tokens taken in it by all VMs, and how many of
+    /// those this VM holds. It returns the new values of the last two.
     fn exchange<S: Shared>(
         &self,
         around: &mut Around<'_, S>,
@@ -226,15 +225,15 @@ impl Counter {
         Err(SharedError::Raced)
     }
 
-    /// The window that counts, and what was taken in it.
+    /// The current window, and the tokens taken in it.
     fn standing_count(&self, slot: &Slot, known: Held, now: u64, noticed: &mut Notes) -> (Window, u64) {
         let window = Window::of(self.unit, now);
         let next = Window::of(self.unit, now.saturating_add(SKEW));
         match slot.find(&self.name, now) {
             Some(count) if count.end == window.end => (window, count.taken),
-            // Another worker's request began in the next window already.
+            // The request of another worker has already begun in the next window.
             Some(count) if count.end == next.end => (next, count.taken),
-            // A clock that was set back: the count begins anew.
+            // The clock was set back: start a new count.
             Some(_) => (window, 0),
             None if known.window == window && known.taken > 0 => {
                 noticed.lost = 1;
@@ -250,14 +249,15 @@ impl fmt::Display for Notes {
         let Self { damaged, evicted, lost, not_counted } = self;
         write!(
             f,
-            "limits: {damaged} slots of counts were damaged, {evicted} counts had to make room, {lost} were gone; their \
-             windows go on from what is known. {not_counted} requests could not be counted and were refused"
+            "limits: {damaged} slots of counts were damaged, {evicted} counts were evicted from full slots, {lost} counts \
+             were missing; their windows continue from the last known count. {not_counted} requests could not be counted \
+             and were refused"
         )
     }
 }
 
 impl Notes {
-    /// Windows that went on from less than was counted, as far as it was noticed: a damaged slot counts as one.
+    /// Number of windows that continue with too low a count, as far as this VM noticed. A damaged slot counts as one.
     pub fn restarted(&self) -> u64 {
         self.damaged.saturating_add(self.evicted)
     }

@@ -1,4 +1,4 @@
-//! The counters of one VM: takes what a request needs of each, and gives back what lies unused.
+//! The counters of one VM. It takes the tokens that a request needs and returns unused tokens.
 
 use std::{
     cell::{Cell, RefCell},
@@ -15,39 +15,38 @@ use super::{
 };
 use crate::shared::{Shared, key::Source};
 
-/// Counters that a VM finds again by name, 200 bytes each: 3 MB. When there are more it forgets all; those of the keys that
-/// it remembers stay, and a counter that is made anew asks shared data.
+/// Counters that a VM finds by name, at 200 bytes each: 3 MB. If there are more, the VM forgets all of them. Counters
+/// of cached keys survive, and a new counter asks shared data.
 const MAX_COUNTERS: usize = 1 << 14;
-/// Counters that hold unused tokens. With more, their tokens end with their windows.
+/// Counters on the list of those that hold unused tokens. Tokens of further counters are lost at the end of their
+/// windows.
 const MAX_HOLDING: usize = 1 << 12;
-/// Counters that give back in one tick, on a thread that serves requests: at some 8 µs each, one millisecond.
+/// Counters that return tokens in one tick, on a thread that serves requests. At some 8 µs each: one millisecond.
 const GIVING_PER_TICK: usize = 128;
 
-/// The counters of one VM.
 #[derive(Debug)]
 pub struct Limiter {
     source: Source,
     counters: RefCell<HashMap<Name, Rc<Counter>>>,
-    /// Those that may hold tokens.
+    /// Counters that may hold tokens.
     holding: RefCell<Vec<Rc<Counter>>>,
     tick: Cell<u64>,
     notes: Cell<Notes>,
 }
 
 impl Limiter {
-    /// Counts for the policy of this source.
     pub fn new(source: Source) -> Self {
         Self {
             source,
             counters: RefCell::default(),
             holding: RefCell::default(),
-            // What has never looked has not looked in this tick.
+            // Starts at 1, so that a counter that has never looked (0) has not looked in this tick.
             tick: Cell::new(1),
             notes: Cell::default(),
         }
     }
 
-    /// The quotas of a subscriber, as they were bound the first time.
+    /// The quotas of a subscriber. They are bound on the first call.
     pub fn quotas<'b>(&self, bound: &'b Bound, subscriber: Subscriber<'_>, plans: &Plans<'_>) -> &'b Quotas {
         bound.0.get_or_init(|| {
             quota::quotas(plans, subscriber, |name, unit| self.counter(name, || Counter::new(name, unit)))
@@ -67,8 +66,8 @@ impl Limiter {
         counter
     }
 
-    /// Holds a request against its quotas at this Unix second. One that passes takes a token of each; one that does not,
-    /// or that will not pass for another reason (`passes` is false), takes none.
+    /// Checks a request against its quotas at this Unix second. A request that passes takes a token of each. A request
+    /// that is refused here, or for another reason (`passes` is false), takes none.
     pub fn take<S: Shared>(&self, shared: &S, quotas: &Quotas, now: u64, passes: bool) -> Taking {
         let tick = self.tick.get();
         let used_up = || quotas.all.iter().find(|quota| quota.is_used_up(now, tick));
@@ -79,7 +78,7 @@ impl Limiter {
             let mut asked = Vec::new();
             refused = quotas.all.iter().find(|quota| !has_token(quota, &mut around, &mut asked));
             if refused.is_some() || !passes {
-                // Taken for nothing, and somebody else may need it.
+                // The request will not use these tokens, and another worker may need them.
                 asked.iter().for_each(|counter| {
                     counter.give_back(&mut around);
                 });
@@ -89,7 +88,7 @@ impl Limiter {
             asked.into_iter().for_each(|counter| self.list(counter, now));
         }
         if refused.is_some() {
-            // Which one is the first, and when the last is free again, is the same whichever worker is asked.
+            // After this look, every worker reports the same first limit and the same `retry_after`.
             for quota in &quotas.all {
                 quota.look(&mut around);
             }
@@ -106,7 +105,7 @@ impl Limiter {
         Taking { refusal, standing }
     }
 
-    /// Remembers a counter that has tokens left, so that it gives them back.
+    /// Adds a counter with unused tokens to the list, so that a later tick returns them.
     fn list(&self, counter: &Rc<Counter>, now: u64) {
         let mut holding = self.holding.borrow_mut();
         if counter.is_empty(now) || counter.listed.get() || holding.len() >= MAX_HOLDING {
@@ -116,7 +115,7 @@ impl Limiter {
         holding.push(counter.clone());
     }
 
-    /// Time has passed: tokens that were not used since the last tick go back. What was noticed since then.
+    /// Returns tokens that were not used since the last tick. Reports the events since then.
     pub fn tick(&self, shared: &impl Shared, now: u64) -> Notes {
         let tick = self.tick.get().saturating_add(1);
         self.tick.set(tick);
@@ -145,11 +144,11 @@ fn counters(quotas: &Quotas) -> impl Iterator<Item = &Rc<Counter>> {
     })
 }
 
-/// Whether a request can pass under a quota; asks shared data where this VM has no token, and notes whom it asked.
+/// Whether a request can pass a quota. If this VM has no token, it asks shared data and adds the counter to `asked`.
 fn has_token<'q, S: Shared>(quota: &'q Quota, around: &mut Around<'_, S>, asked: &mut Vec<&'q Rc<Counter>>) -> bool {
     let counter = match &quota.source {
         Counting::Here(counter) => counter,
-        // What is still used up was found before.
+        // The caller has already checked whether the policy says that it is used up.
         Counting::Elsewhere(_) => return true,
     };
     if counter.has_token(quota.limit, around.now) {
@@ -164,7 +163,7 @@ fn has_token<'q, S: Shared>(quota: &'q Quota, around: &mut Around<'_, S>, asked:
 
 #[cfg(test)]
 impl Limiter {
-    /// Tokens that this VM holds.
+    /// Number of counters that hold tokens.
     pub(super) fn held(&self, now: u64) -> usize {
         self.holding.borrow().iter().filter(|counter| !counter.is_empty(now)).count()
     }

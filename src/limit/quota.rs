@@ -1,7 +1,7 @@
-//! Which limits concern a request: those of its subscription's plan and of its application's, in the order in which they
-//! are looked at.
+//! The limits that apply to a request: those of its subscription's plan and of its application's plan, in the order in
+//! which they are checked.
 //!
-//! They are bound to their counters once for a key and an API, and then found with them, so no request hashes an id.
+//! Quotas are bound to counters once per key and API and are cached with them, so no request hashes an id.
 
 use std::{cell::OnceCell, rc::Rc};
 
@@ -16,43 +16,37 @@ use crate::{
     shared::Shared,
 };
 
-/// The plans that a request is held against, and until when the policy itself says that they are used up.
+/// The plans of a request, and until when the policy marks each of them as used up.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Plans<'p> {
-    /// Of the subscription: it counts for one application and one API.
+    /// Plan of the subscription. It counts for one application and one API.
     pub subscription: Option<&'p Plan>,
-    /// Unix seconds.
     pub subscription_used_up_until: Option<u64>,
-    /// Of the application: it counts over all its APIs.
+    /// Plan of the application. It counts the requests to all APIs together.
     pub application: Option<&'p Plan>,
-    /// Unix seconds.
     pub application_used_up_until: Option<u64>,
 }
 
 /// Whose requests are counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Subscriber<'a> {
-    /// The application's id.
     pub application: &'a [u8],
-    /// The API's id.
     pub api: &'a str,
 }
 
-/// The limits that concern a request.
 #[derive(Debug, Default)]
 pub struct Quotas {
     pub(super) all: Box<[Quota]>,
 }
 
 impl Quotas {
-    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 }
 
-/// A place for the quotas of something that is remembered for as long as its plans stay what they are. A copy of it is
-/// another thing, so it begins without.
+/// Holds the quotas of a cached subscriber while its plans do not change. A clone starts empty, because it belongs to
+/// another subscriber.
 #[derive(Debug, Default)]
 pub struct Bound(pub(super) OnceCell<Quotas>);
 
@@ -63,29 +57,27 @@ impl Clone for Bound {
 }
 
 impl PartialEq for Bound {
-    /// What is bound follows from the plans.
+    /// Two values are always equal, because the quotas follow from the plans.
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-/// One limit.
 #[derive(Debug)]
 pub(super) struct Quota {
     pub level: Level,
-    /// Requests in one window.
+    /// Requests per window.
     pub limit: u64,
-    /// Whether it refuses what is over it.
+    /// Whether the quota refuses requests over the limit.
     pub stops: bool,
     pub source: Counting,
 }
 
-/// Where it is known from how far a limit is used up.
+/// Where the state of a limit comes from.
 #[derive(Debug)]
 pub(super) enum Counting {
-    /// From its counter.
     Here(Rc<Counter>),
-    /// The policy says that it is used up until that second.
+    /// The policy says that the limit is used up until this Unix second.
     Elsewhere(u64),
 }
 
@@ -99,14 +91,14 @@ impl Quota {
             }
     }
 
-    /// Looks at what everybody has taken of it.
+    /// Reads from shared data how much all VMs have taken.
     pub fn look<S: Shared>(&self, around: &mut Around<'_, S>) {
         if let Counting::Here(counter) = &self.source {
             counter.look(self.limit, around);
         }
     }
 
-    /// How far it is used up; `None`: the policy does not say so any more.
+    /// How far the limit is used up. `None` if the policy's mark has ended.
     pub fn standing(&self, now: u64) -> Option<Standing> {
         match &self.source {
             Counting::Here(counter) => Some(counter.standing(self.limit, now)),
@@ -118,7 +110,8 @@ impl Quota {
     }
 }
 
-/// The quotas of a subscriber: bursts, then the subscription's, then the application's. `counter` finds a counter by name.
+/// The quotas of a subscriber: first bursts, then the subscription's limits, then the application's. `counter` finds a
+/// counter by name.
 pub(super) fn quotas(
     plans: &Plans<'_>,
     subscriber: Subscriber<'_>,
@@ -150,14 +143,14 @@ pub(super) fn quotas(
     Quotas { all: all.into() }
 }
 
-/// Of several limits for one unit the strictest counts; by unit, the shortest first.
+/// The strictest limit of each unit, shortest unit first.
 fn strictest(limits: &[Limit]) -> impl Iterator<Item = Limit> {
     let of = move |unit| limits.iter().filter(move |limit| limit.per == unit).min_by_key(|limit| limit.requests);
     [Unit::Second, Unit::Minute, Unit::Hour, Unit::Day, Unit::Month].into_iter().filter_map(of).copied()
 }
 
-/// The name of a count. Ids stand behind their lengths, so that no two subscribers share one. A subscription's counts are
-/// for one API, an application's for all.
+/// The name of a count. Each id follows its length, so no two subscribers share a name. A subscription's count is for
+/// one API, an application's count for all APIs.
 fn name(side: Level, level: Level, unit: Unit, Subscriber { application, api }: Subscriber<'_>) -> Name {
     let kind = match (side, level) {
         (Level::Application, Level::Burst) => 0,

@@ -1,8 +1,8 @@
-//! A slot: the counts that lie under one key of shared data.
+//! A slot: a set of counts under one key of shared data.
 //!
-//! Layout behind the checksum: for each count its name (16 bytes), the end of its window (8) and what was taken in it (8).
-//! A slot is changed where it is read, and written back by compare-and-swap. What has ended makes room when something new
-//! comes, so a slot never needs sweeping.
+//! Layout after the checksum: for each count its name (16 bytes), the end of its window (8) and the tokens taken in it
+//! (8). A VM reads a slot, changes it and writes it back by compare-and-swap. Counts of ended windows are dropped when
+//! a new count needs room, so a slot never needs sweeping.
 
 use super::window::LONGEST;
 use crate::shared::{
@@ -11,19 +11,20 @@ use crate::shared::{
     key::shard_of,
 };
 
-/// Slots of one policy. Each is an entry that the host keeps for ever once it was written, some 200 bytes with its key: 3
-/// MB if all are. A million counts lie in them 61 to a slot, which is 2 KiB to read and write, and 32 MB in all.
+/// Slots of one policy. The host keeps a slot's entry for ever once it has been written: some 200 bytes with its key,
+/// 3 MB for all slots. With a million counts, a slot has 61 of them, which is 2 KiB to read and write and 32 MB in all.
 pub const SLOTS: u32 = 1 << 14;
-/// Counts in one slot: 4 KiB, which the host copies in some 5 µs. So all counts together are 2 million, and 64 MiB, at most.
+/// Counts in one slot. They take 4 KiB, which the host copies in some 5 µs. All slots hold at most 2 million counts in
+/// 64 MiB.
 pub const MAX_COUNTS: usize = 128;
-/// Seconds by which the clock of one worker may be ahead of another's: each reads it when its request begins.
+/// Seconds by which the clock of one worker may be ahead of another's. A worker reads its clock when a request begins.
 pub const SKEW: u64 = 1;
 
 const NAME_BYTES: usize = 16;
 const COUNT_BYTES: usize = NAME_BYTES + 8 + 8;
 
-/// The name of a count: a part of a digest over whose it is and its unit. Which limit it is held against is no part of it,
-/// so that a plan that changes goes on with the same count.
+/// The name of a count: part of a digest over its owner and its unit. The limit is not part of the name, so a changed
+/// plan continues the same count.
 pub type Name = [u8; NAME_BYTES];
 
 /// The slot of a count.
@@ -32,18 +33,17 @@ pub fn slot_of(name: &Name) -> u32 {
     shard_of(u32::from_be_bytes([a, b, c, d]), SLOTS)
 }
 
-/// What was taken in a window.
+/// The tokens taken in one window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Count {
-    /// The end of the window, in Unix seconds.
+    /// End of the window, in Unix seconds.
     pub end: u64,
-    /// Tokens that were taken.
     pub taken: u64,
 }
 
 impl Count {
-    /// Whether its window is one that `now` can lie in. A window that ends later than any that `now` lies in was begun
-    /// under another clock.
+    /// Whether the window can contain `now`. A window that ends later than any such window was begun under another
+    /// clock.
     fn is_live(self, now: u64) -> bool {
         self.end > now && self.end <= now.saturating_add(LONGEST).saturating_add(SKEW)
     }
@@ -68,14 +68,13 @@ pub struct Slot {
 }
 
 impl Default for Slot {
-    /// Without counts.
     fn default() -> Self {
         Self { value: bytes::unsealed() }
     }
 }
 
 impl Slot {
-    /// Checks a value of shared data; `key` is the one that it stands under.
+    /// Checks a value of shared data. `key` is its key.
     pub fn open(key: &[u8], value: Vec<u8>) -> Result<Self, Corrupt> {
         let counts = bytes::open(key, &value)?.rest();
         let (whole, rest) = counts.as_chunks::<COUNT_BYTES>();
@@ -85,14 +84,14 @@ impl Slot {
         Ok(Self { value })
     }
 
-    /// The count of that name, if its window is one that `now` can lie in.
+    /// The count with this name, if its window can contain `now`.
     pub fn find(&self, name: &Name, now: u64) -> Option<Count> {
         let count = self.counts().iter().map(Count::read).find(|(found, _)| *found == name)?.1;
         count.is_live(now).then_some(count)
     }
 
-    /// Sets a count; how many others, whose windows have not ended, had to go for it. Then those go that end soonest, and
-    /// of these the one that was used least, because least is lost with it.
+    /// Sets a count. Returns how many counts with live windows were evicted for it. A full slot evicts the count whose
+    /// window ends soonest; of several, the least used one, because then the least is lost.
     pub fn put(&mut self, name: &Name, count: Count, now: u64) -> u64 {
         if let Some(place) = self.counts_mut().iter_mut().find(|place| Count::read(place).0 == name) {
             count.write(name, place);
@@ -115,7 +114,7 @@ impl Slot {
         evicted
     }
 
-    /// The value to be set under `key`.
+    /// The value to store under `key`.
     pub fn finish(mut self, key: &[u8]) -> Vec<u8> {
         bytes::seal(key, &mut self.value);
         self.value

@@ -1,24 +1,23 @@
-//! Windows of UTC: the second, minute, hour, day or calendar month that a time lies in.
+//! Windows of UTC: the second, minute, hour, day or calendar month that contains a time.
 
 use crate::policy::{MAX_UNIX_SECONDS, rows::Unit};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
-/// The longest window.
 pub const LONGEST: u64 = 31 * DAY;
 
-/// From its first second to the one behind its last, in Unix time.
+/// A half-open range of Unix seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
-    /// Its first second.
+    /// The first second.
     pub begin: u64,
-    /// The first second of the next one.
+    /// The first second of the next window.
     pub end: u64,
 }
 
 impl Window {
-    /// The window that `now` lies in. A time beyond the year 9999 counts as its last second.
+    /// The window that contains `now`. A time beyond the year 9999 counts as the last second of that year.
     pub fn of(unit: Unit, now: u64) -> Self {
         let now = now.min(MAX_UNIX_SECONDS.unsigned_abs());
         let seconds = match unit {
@@ -32,12 +31,11 @@ impl Window {
         Self { begin, end: begin.saturating_add(seconds) }
     }
 
-    /// Whether `now` lies in it.
     pub fn contains(self, now: u64) -> bool {
         (self.begin..self.end).contains(&now)
     }
 
-    /// Seconds from `now` to its end; at least one.
+    /// Seconds from `now` to the end. At least one.
     pub fn left(self, now: u64) -> u64 {
         self.end.saturating_sub(now).max(1)
     }
@@ -45,20 +43,20 @@ impl Window {
 
 fn month(day: u64) -> Window {
     let begin = first_of_month(day);
-    // 31 days after the first of a month is one of the first four days of the next.
+    // 31 days after the first of a month is one of the first four days of the next month.
     let end = first_of_month(begin.saturating_add(31));
     Window { begin: begin.saturating_mul(DAY), end: end.saturating_mul(DAY) }
 }
 
-/// The first day of a day's month, both counted from 1970-01-01. Years are taken to begin in March, so that a leap day is
-/// the last of its year; the rest is the arithmetic of the proleptic Gregorian calendar, whose 400 years have 146,097 days.
+/// The first day of a day's month, both in days since 1970-01-01. A year here begins in March, so that a leap day is
+/// its last day. The rest is the arithmetic of the proleptic Gregorian calendar, in which 400 years have 146,097 days.
 #[expect(clippy::arithmetic_side_effects, reason = "days up to the year 10000 are below 2^22")]
 fn first_of_month(day: u64) -> u64 {
     const FROM_MARCH_OF_YEAR_0: u64 = 719_468;
     let of_era = (day + FROM_MARCH_OF_YEAR_0) % 146_097;
     let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year + year / 4 - year / 100);
-    // Five months from March on have 153 days, and so have the next five.
+    // Five months from March on have 153 days, and so do the next five.
     let month = (5 * of_year + 2) / 153;
     let of_month = of_year - (153 * month + 2) / 5;
     day - of_month
@@ -69,7 +67,8 @@ fn first_of_month(day: u64) -> u64 {
 mod tests {
     use super::*;
 
-    /// Days since 1970-01-01, counted one by one: the arithmetic above held against a calendar.
+    /// First days of all months in days since 1970-01-01, counted one by one, to check the arithmetic above against a
+    /// calendar.
     fn first_days_of_months() -> Vec<u64> {
         let mut firsts = vec![0];
         for year in 1970..=9999u64 {

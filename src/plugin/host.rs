@@ -1,8 +1,9 @@
 //! The host: the only code that calls Envoy.
 //!
-//! Bytes go in and out; nothing here takes a client's bytes for text, and nothing panics, whatever status the host
-//! returns. The SDK's own wrappers panic on both, make several calls where one does, and cannot set response code details,
-//! so what a request needs is declared here. Callouts go through the SDK, whose dispatcher has to know their tokens.
+//! Bytes go in and out. Nothing here treats a client's bytes as text, and nothing panics, whatever status the host
+//! returns. The SDK's own wrappers panic in both cases, use several calls where one suffices, and cannot set response
+//! code details. So this file declares the calls of the request path itself. Callouts go through the SDK, because its
+//! dispatcher has to know their tokens.
 
 #![allow(unsafe_code, reason = "the host's functions take pointers; each use says why it is sound")]
 #![allow(clippy::disallowed_methods, reason = "this is the file that the list allows")]
@@ -26,7 +27,7 @@ const CALL_RESPONSE_BODY: u32 = 4;
 const PLUGIN_CONFIGURATION: u32 = 7;
 const HTTP_REQUEST_STREAM: u32 = 0;
 
-/// A version that no entry has, since the host counts up from one: with it a key is set only if it is not there.
+/// A version that no entry has, because the host counts up from one. With it, a key is set only if it is absent.
 const NO_VERSION: u32 = u32::MAX;
 
 #[link(wasm_import_module = "env")]
@@ -72,7 +73,7 @@ unsafe extern "C" {
     fn proxy_record_metric(id: u32, value: u64) -> Code;
 }
 
-// The SDK's own callbacks, for what keygate's hand on to it.
+// The SDK's own callbacks. keygate's callbacks pass events of root contexts on to them.
 unsafe extern "C" {
     fn proxy_on_context_create(context: u32, root: u32);
     fn proxy_on_delete(context: u32);
@@ -85,27 +86,24 @@ unsafe extern "C" {
     fn random_get(bytes: *mut u8, size: usize) -> Code;
 }
 
-/// The SDK makes a root context of this number.
+/// Tells the SDK to create a root context with this number.
 pub fn sdk_creates_root(context: u32) {
     // SAFETY: no memory is passed.
     unsafe { proxy_on_context_create(context, 0) };
 }
 
-/// The SDK lets go of a root context. It panics if it has none of this number.
+/// Tells the SDK to drop a root context. It panics if it has none with this number.
 pub fn sdk_deletes_root(context: u32) {
     // SAFETY: no memory is passed.
     unsafe { proxy_on_delete(context) };
 }
 
-/// How loud a line of Envoy's log is.
+/// Severity of a line in Envoy's log.
 #[derive(Clone, Copy, Debug)]
 #[repr(u32)]
 pub enum LogLevel {
-    /// `info`.
     Info = 2,
-    /// `warning`.
     Warn = 3,
-    /// `error`.
     Error = 4,
 }
 
@@ -115,7 +113,7 @@ pub fn log(level: LogLevel, line: &str) {
     unsafe { proxy_log(level as u32, line.as_ptr(), line.len()) };
 }
 
-/// Now, in nanoseconds of Unix time; zero if the host does not say.
+/// Now, in nanoseconds of Unix time. Zero if the host does not say.
 pub fn now_ns() -> u64 {
     let mut time = 0;
     // SAFETY: the host writes eight bytes.
@@ -128,52 +126,52 @@ pub fn now_ms() -> u64 {
     now_ns() / 1_000_000
 }
 
-/// From now on this context ticks so often.
+/// Sets the period between ticks of this context.
 pub fn set_tick_period(period: Duration) {
     let milliseconds = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
     // SAFETY: no memory is passed.
     unsafe { proxy_set_tick_period_milliseconds(milliseconds) };
 }
 
-/// What follows concerns that context; `false`: there is none of that id.
+/// Selects the context of the next calls. `false`: no context has this id.
 pub fn set_effective_context(context: u32) -> bool {
     // SAFETY: no memory is passed.
     unsafe { proxy_set_effective_context(context) == OK }
 }
 
-/// Lets the request of the effective context go on.
+/// Lets the request of the effective context continue.
 pub fn continue_request() {
     // SAFETY: no memory is passed.
     unsafe { proxy_continue_stream(HTTP_REQUEST_STREAM) };
 }
 
-/// Calls `get` with room for a pointer and a size, and takes over what the host allocated through the module's allocator.
+/// Calls `get` with room for a pointer and a size. Takes ownership of the bytes, which the host allocated with the
+/// module's allocator.
 fn take_buffer(get: impl FnOnce(*mut *mut u8, *mut usize) -> Code) -> Result<Vec<u8>, Code> {
     let mut data = ptr::null_mut();
     let mut size = 0;
     match get(&raw mut data, &raw mut size) {
         OK if data.is_null() => Ok(Vec::new()),
-        // SAFETY: the host got these bytes from the SDK's allocator, which makes a boxed slice of exactly this size, and
-        // gives them away.
+        // SAFETY: the host got these bytes from the SDK's allocation function, which makes a boxed slice of exactly
+        // this size, and transfers their ownership.
         OK => Ok(unsafe { Vec::from_raw_parts(data, size, size) }),
         code => Err(code),
     }
 }
 
-/// The plugin's configuration.
 pub fn plugin_configuration() -> Vec<u8> {
     // SAFETY: the host writes pointer and size.
     take_buffer(|data, size| unsafe { proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, usize::MAX, data, size) })
         .unwrap_or_default()
 }
 
-/// The request's headers, serialized; `None` if the host has none.
+/// The request's headers, serialized. `None` if the host has none.
 pub fn request_headers() -> Option<Vec<u8>> {
     // SAFETY: the host writes pointer and size.
     take_buffer(|data, size| unsafe { proxy_get_header_map_pairs(REQUEST_HEADERS, data, size) }).ok()
 }
 
-/// Sets a header of the request, replacing the first of that name.
+/// Sets a header of the request. Replaces the first header with that name.
 pub fn set_request_header(name: &str, value: &[u8]) {
     // SAFETY: the host reads the bytes during the call.
     unsafe { proxy_replace_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
@@ -185,46 +183,43 @@ pub fn close_stream() {
     unsafe { proxy_close_stream(HTTP_REQUEST_STREAM) };
 }
 
-/// Removes all headers of that name from the request.
+/// Removes all headers with that name from the request.
 pub fn remove_request_header(name: &str) {
     // SAFETY: the host reads the bytes during the call.
     unsafe { proxy_remove_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len()) };
 }
 
-/// Removes all trailers of that name from the request.
+/// Removes all trailers with that name from the request.
 pub fn remove_request_trailer(name: &str) {
     // SAFETY: the host reads the bytes during the call.
     unsafe { proxy_remove_header_map_value(REQUEST_TRAILERS, name.as_ptr(), name.len()) };
 }
 
-/// A property of the request; the parts of its path are separated by zero bytes.
+/// A property of the request. Zero bytes separate the parts of its path.
 pub fn property(path: &[u8]) -> Option<Vec<u8>> {
     // SAFETY: the host reads the path during the call, and writes pointer and size.
     take_buffer(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) }).ok()
 }
 
-/// Puts a value into the request's filter state, under `wasm.` and the path.
+/// Sets a value in the request's filter state, under `wasm.` and the path.
 pub fn set_property(path: &str, value: &[u8]) {
     // SAFETY: the host reads the bytes during the call.
     unsafe { proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) };
 }
 
-/// A local answer to the request.
+/// A local reply to the request.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalResponse<'a> {
-    /// HTTP status.
     pub status: u16,
     /// Response code details.
     pub details: &'a str,
-    /// Headers.
     pub headers: &'a [(&'static str, String)],
-    /// Body.
     pub body: &'a [u8],
-    /// gRPC status; `None` if the request is not gRPC.
+    /// `None` if the request is not gRPC.
     pub grpc_status: Option<u8>,
 }
 
-/// Answers the request of the effective context.
+/// Sends a local reply to the request of the effective context.
 pub fn send_local_response(response: LocalResponse<'_>) {
     let LocalResponse { status, details, headers, body, grpc_status } = response;
     let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -259,16 +254,15 @@ fn serialize(headers: &[(&str, &str)]) -> Vec<u8> {
     out
 }
 
-/// Why a callout could not be made.
 #[derive(Clone, Copy, Debug)]
 pub enum CalloutError {
-    /// There is no such cluster, or the headers are no request.
+    /// The cluster does not exist, or the headers are not a valid request.
     BadArgument,
-    /// No healthy host, or a circuit breaker.
+    /// No healthy host, or a circuit breaker is open.
     InternalFailure,
 }
 
-/// Sends a request to a cluster; the token of its answer.
+/// Sends a request to a cluster. Returns the token of the answer.
 pub fn callout(
     cluster: &str,
     headers: Vec<(&str, &str)>,
@@ -281,13 +275,12 @@ pub fn callout(
     })
 }
 
-/// The headers of the answer to a callout, serialized; `None` if there was none.
+/// The headers of the answer to a callout, serialized. `None` if there was none.
 pub fn callout_headers() -> Option<Vec<u8>> {
     // SAFETY: the host writes pointer and size.
     take_buffer(|data, size| unsafe { proxy_get_header_map_pairs(CALL_RESPONSE_HEADERS, data, size) }).ok()
 }
 
-/// The body of the answer to a callout.
 pub fn callout_body(size: usize) -> Vec<u8> {
     if size == 0 {
         return Vec::new();
@@ -297,19 +290,15 @@ pub fn callout_body(size: usize) -> Vec<u8> {
         .unwrap_or_default()
 }
 
-/// A kind of metric.
 #[derive(Clone, Copy, Debug)]
 #[repr(u32)]
 pub enum MetricKind {
-    /// Counts up.
     Counter = 0,
-    /// Is set.
     Gauge = 1,
-    /// Collects values.
     Histogram = 2,
 }
 
-/// Defines a metric; `None` if the host refuses.
+/// Defines a metric. `None` if the host refuses.
 pub fn define_metric(kind: MetricKind, name: &str) -> Option<u32> {
     let mut id = 0;
     // SAFETY: the host reads the name during the call, and writes the id.
@@ -317,7 +306,6 @@ pub fn define_metric(kind: MetricKind, name: &str) -> Option<u32> {
     (code == OK).then_some(id)
 }
 
-/// Counts up.
 pub fn increment_metric(id: u32, by: u64) {
     // SAFETY: no memory is passed.
     unsafe { proxy_increment_metric(id, i64::try_from(by).unwrap_or(i64::MAX)) };
@@ -329,16 +317,15 @@ pub fn record_metric(id: u32, value: u64) {
     unsafe { proxy_record_metric(id, value) };
 }
 
-/// An environment variable of the VM.
 pub fn environment(name: &str) -> Option<Vec<u8>> {
     let (mut count, mut size) = (0usize, 0usize);
-    // SAFETY: the host writes both.
+    // SAFETY: the host writes both numbers.
     if unsafe { environ_sizes_get(&raw mut count, &raw mut size) } != OK {
         return None;
     }
     let mut entries = vec![ptr::null_mut(); count];
     let mut bytes = vec![0; size];
-    // SAFETY: both have the sizes that the host asked for.
+    // SAFETY: both buffers have the sizes that the host reported.
     if unsafe { environ_get(entries.as_mut_ptr(), bytes.as_mut_ptr()) } != OK {
         return None;
     }
@@ -346,14 +333,13 @@ pub fn environment(name: &str) -> Option<Vec<u8>> {
     bytes.split(|&byte| byte == 0).find_map(|entry| entry.strip_prefix(&*prefix)).map(<[u8]>::to_vec)
 }
 
-/// Bytes that nobody can foresee; `None` if the host gives none.
+/// Unpredictable bytes. `None` if the host gives none.
 pub fn random() -> Option<[u8; 16]> {
     let mut bytes = [0; 16];
-    // SAFETY: the host writes as many bytes as there are.
+    // SAFETY: the host writes as many bytes as the array has.
     (unsafe { random_get(bytes.as_mut_ptr(), bytes.len()) } == OK).then_some(bytes)
 }
 
-/// The host's shared data.
 #[derive(Clone, Copy, Debug)]
 pub struct SharedData;
 

@@ -1,4 +1,4 @@
-//! A request: one straight line from a request's head to a permit or a reply.
+//! A request: from its head to a permit or a reply, in one straight line.
 
 use std::{borrow::Cow, net::IpAddr, time::Duration};
 
@@ -7,43 +7,45 @@ use super::{
     host::{self, LocalResponse, SharedData},
 };
 use crate::{
-    annotation,
+    answer::{
+        annotation,
+        edit::Edit,
+        outcome::{self, Counted, Outcome},
+        reply::{self, Reply},
+    },
     config::{Mode, Replies},
     credential::{self, Credential},
     decision::{self, Decision, Denial, Facts, Permit},
     digest::Digest,
-    edit::Edit,
-    head::{Head, Kind},
     limit::Taking,
     open::{OpenStream, OpenStreams, STREAMS_OF_A_TICK},
-    outcome::{self, Counted, Outcome},
     reason::Reason,
-    reply::{self, Reply},
+    request::head::{Head, Kind},
 };
 
-/// What the host is to do with a request, as the ABI numbers it.
+/// What the host does with the request next. The numbers are those of the ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum Action {
-    /// It goes on.
+    /// The request continues.
     Continue = 0,
-    /// It waits, or has been answered.
+    /// The request waits, or has been answered.
     Pause = 1,
 }
 
-/// Whether a request has just come or has waited for the very first policy.
+/// Whether a request is new, or has waited for the very first policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
     New,
     Waited,
 }
 
-/// Answers a request that has just come.
+/// Handles a new request.
 pub(super) fn answer(plugin: &Plugin, context: u32) -> Action {
     handle(plugin, context, Arrival::New)
 }
 
-/// Decides a request that has waited; its context is the effective one.
+/// Handles a request that has waited. Its context must be the effective one.
 pub(super) fn go_on(plugin: &Plugin, context: u32) {
     if handle(plugin, context, Arrival::Waited) == Action::Continue {
         host::continue_request();
@@ -53,7 +55,7 @@ pub(super) fn go_on(plugin: &Plugin, context: u32) {
 fn handle(plugin: &Plugin, context: u32, arrival: Arrival) -> Action {
     let bytes = host::request_headers().unwrap_or_default();
     let Ok(head) = Head::parse(&bytes) else {
-        // Whose headers cannot be read cannot be rid of a forged identity, so it is refused in every mode.
+        // If the headers cannot be parsed we cannot strip forged identity headers, so refuse even in shadow mode.
         let (head, reason) = (Head::default(), Reason::PathAmbiguous);
         let outcome = outcome::refuse(&head, &plugin.config, &plugin.replies, reason);
         return carry_out(plugin, context, &head, &Decision::of(reason.into()), &outcome);
@@ -63,7 +65,7 @@ fn handle(plugin: &Plugin, context: u32, arrival: Arrival) -> Action {
         let held = plugin.held.borrow();
         let view = held.view(&SharedData);
         let decision = decision::decide(&head, &plugin.config, view.as_ref(), &HostFacts);
-        // What was not found may be there in a policy that this VM has not looked at yet.
+        // The missing data may be in a newer policy that this VM has not looked at yet.
         if has_looked || !decision.is_miss() || held.is_current(&SharedData) {
             return conclude(plugin, context, arrival, &head, &decision);
         }
@@ -114,7 +116,7 @@ fn carry_out(plugin: &Plugin, context: u32, head: &Head<'_>, decision: &Decision
     }
 }
 
-/// Remembers a stream that a key was let through for.
+/// Adds a stream to the open streams, if a key let it through.
 fn remember(open: &mut OpenStreams, plugin: &Plugin, context: u32, head: &Head<'_>, decision: &Decision<'_>) {
     let found = credential::find(head, &plugin.config.credential_sources);
     if let (Credential::Present(key), Some(api)) = (found.resolve(plugin.config.ambiguous_credentials), decision.api) {
@@ -122,14 +124,14 @@ fn remember(open: &mut OpenStreams, plugin: &Plugin, context: u32, head: &Head<'
     }
 }
 
-/// Decides some open streams anew; those that are no longer allowed, each with the reason.
+/// Decides some open streams again. Returns those that are no longer allowed, each with the reason.
 pub(super) fn decide_again(plugin: &Plugin, open: &mut OpenStreams) -> Vec<(u32, Reason)> {
     let held = plugin.held.borrow();
     let Some(view) = held.view(&SharedData) else { return Vec::new() };
     let mut refused = Vec::new();
     for _ in 0..STREAMS_OF_A_TICK {
         let Some((context, stream)) = open.take_next() else { break };
-        // The client's address is asked of the stream.
+        // `HostFacts` reads the client's address from the effective context.
         if host::set_effective_context(context)
             && let Err(reason) = decision::decide_again(&stream.key, &stream.api, &view, &HostFacts)
         {
@@ -146,7 +148,7 @@ pub(super) fn close(plugin: &Plugin, reason: Reason) {
     host::close_stream();
 }
 
-/// Holds the request until there is a policy, or until it has waited long enough.
+/// Holds the request until there is a policy, but no longer than `policy.startup_hold_ms`.
 fn wait(plugin: &Plugin, context: u32) -> Action {
     let hold = u64::try_from(plugin.config.policy.startup_hold.as_millis()).unwrap_or(u64::MAX);
     let since_ms = host::now_ms();
@@ -163,7 +165,7 @@ fn annotate(plugin: &Plugin, decision: &Decision<'_>, permit: Option<Permit>, re
     });
 }
 
-/// A plugin that was never configured refuses everything: the host should not have started it.
+/// The host must not start a plugin without a valid configuration. If it does, the plugin refuses every request.
 pub(super) fn refuse_unconfigured() -> Action {
     let limits = Taking::default();
     send(&reply::refuse(Reason::PolicyUnavailable, &Replies::default(), Kind::Http, Duration::from_secs(1), limits));
@@ -180,7 +182,7 @@ fn send(reply: &Reply) {
     });
 }
 
-/// What of a request costs a call of the host.
+/// Facts about a request that cost a host call.
 struct HostFacts;
 
 impl Facts for HostFacts {

@@ -1,8 +1,8 @@
-//! The module's allocator: the system's, and in front of it the block of each size that was freed last.
+//! The module's allocator: the system's allocator, with one spare block per size class in front of it.
 //!
-//! The host puts what it hands over, headers and shards, into memory that it has the module allocate, and the request lets
-//! go of it. Such blocks have some sizes again and again, for which the system's allocator splits, merges and sorts its
-//! free memory each time. Here one is laid aside for the next who asks for that size.
+//! The host copies headers and shards into memory that it makes the module allocate, and the request frees it. Such
+//! blocks have the same few sizes again and again, and the system's allocator splits, merges and sorts its free memory
+//! each time. This allocator keeps the last freed block of each size class for the next allocation of that class.
 
 #![allow(unsafe_code, reason = "an allocator hands out memory; each use says why it is sound")]
 
@@ -12,34 +12,34 @@ use std::{
     sync::atomic::{AtomicPtr, Ordering::AcqRel},
 };
 
-/// Blocks up to so many bytes are the system's: for each of these sizes it has a list of its own.
+/// Blocks up to this size go to the system's allocator, which has a free list for each of these sizes.
 const SMALL: usize = 128;
-/// Sizes of blocks that are laid aside, each twice the one before: 256, 512, 1,024, 2,048, 4,096 and 8,192 bytes. Usual
-/// headers have some 500 bytes, the list of them half of it, a shard 3 to 5 KiB.
+/// Number of size classes, each twice the one before: 256, 512, 1,024, 2,048, 4,096 and 8,192 bytes. Usual headers have
+/// some 500 bytes, the list of them half of that, a shard 3 to 5 KiB.
 const SIZES: usize = 6;
-/// How all of them are aligned; what asks for more goes to the system.
+/// Alignment of all blocks of the classes. Requests for a larger alignment go to the system's allocator.
 const ALIGN: usize = 8;
 
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator { spare: [const { AtomicPtr::new(ptr::null_mut()) }; SIZES] };
 
 struct Allocator {
-    /// The block of each size that nobody has; null where there is none.
+    /// The spare block of each class. Null if there is none.
     spare: [AtomicPtr<u8>; SIZES],
 }
 
-/// One of the sizes of blocks that are laid aside: it serves whoever asks for no more, and for more than the size before.
+/// A size class. It serves requests of at most its size and more than the size of the class below.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Class {
     number: usize,
-    /// What the system is asked for.
+    /// The layout that the system's allocator gets.
     layout: Layout,
 }
 
 impl Class {
     #[inline(always)]
     fn of(size: usize, align: usize) -> Option<Self> {
-        // Of 129 to 256 it is 7, before the subtraction.
+        // For sizes from 129 to 256, the logarithm is 7 before the subtraction.
         let number = size.checked_sub(1)?.checked_ilog2()?.checked_sub(SMALL.ilog2())?;
         let number = usize::try_from(number).ok()?;
         if number >= SIZES || align > ALIGN {
@@ -51,16 +51,16 @@ impl Class {
 }
 
 impl Allocator {
-    /// Lays down `block`, null for none, and takes up what lay there.
+    /// Stores `block` (null for none) as the spare block, and returns the previous one.
     #[inline(always)]
     fn swap(&self, class: Class, block: *mut u8) -> *mut u8 {
         self.spare.get(class.number).map_or(block, |spare| spare.swap(block, AcqRel))
     }
 }
 
-// SAFETY: blocks come from the system's allocator and go back to it with the layout that they were asked for with, which
-// follows from the caller's, and its size from that of the class. A block lies in `spare` only while nobody has it, and
-// whoever takes it out has it alone.
+// SAFETY: blocks come from the system's allocator and go back to it with the layout of their allocation. That layout
+// follows from the caller's layout: it has the size of the class. A block is in `spare` only while nobody owns it, and
+// the atomic swap gives it to one caller only.
 unsafe impl GlobalAlloc for Allocator {
     #[inline(always)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -69,7 +69,7 @@ unsafe impl GlobalAlloc for Allocator {
             return unsafe { System.alloc(layout) };
         };
         let spare = self.swap(class, ptr::null_mut());
-        // SAFETY: no size of a class is zero.
+        // SAFETY: no class has size zero.
         if spare.is_null() { unsafe { System.alloc(class.layout) } } else { spare }
     }
 
@@ -80,7 +80,7 @@ unsafe impl GlobalAlloc for Allocator {
             None => (block, layout),
         };
         if !block.is_null() {
-            // SAFETY: it was allocated with this layout, and nobody has it any more.
+            // SAFETY: the block was allocated with this layout, and nobody owns it any more.
             unsafe { System.dealloc(block, layout) };
         }
     }
@@ -92,8 +92,8 @@ unsafe impl GlobalAlloc for Allocator {
             (None, None) => unsafe { System.realloc(block, layout, size) },
             (old, new) if old == new => block,
             _ => {
-                // SAFETY: the caller promises that the size is good for this alignment and not zero; both blocks have room
-                // for what is copied, and are not the same.
+                // SAFETY: the caller promises that the size is valid for this alignment and not zero. Both blocks have
+                // room for the bytes that are copied, and they are different blocks.
                 unsafe {
                     let moved = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
                     if !moved.is_null() {

@@ -1,4 +1,5 @@
-//! Metrics: their names, and what counts where. Names come from a finite set that no request and no policy can add to.
+//! Metrics: their names, and which event counts where. The set of names is finite; neither a request nor a policy can
+//! add to it.
 
 use crate::{
     config::Mode,
@@ -10,7 +11,8 @@ use crate::{
     usage::UsageEvent,
 };
 
-/// A counter, gauge or histogram. The host gives a new id for each definition, so each is defined once for a VM's plugin.
+/// A counter, gauge or histogram. The host gives a new id for each definition, so a plugin in a VM defines each metric
+/// once.
 #[derive(Clone, Copy, Debug)]
 struct Metric(Option<u32>);
 
@@ -38,7 +40,7 @@ pub struct Metrics {
     allowed: Metric,
     allowed_without_policy: Metric,
     streams_closed: Metric,
-    /// `denied.<reason>`, or in shadow mode `would_deny.<reason>`, in the order of [`Reason::ALL`].
+    /// `denied.<reason>`, or `would_deny.<reason>` in shadow mode, in the order of [`Reason::ALL`].
     refused: Vec<(Reason, Metric)>,
     applied: Metric,
     not_modified: Metric,
@@ -65,8 +67,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Defines them. The gauges of a named policy carry its name, so that those of several policies do not overwrite each
-    /// other.
+    /// Defines the metrics. The gauges of a named policy contain its name, so that several policies do not overwrite
+    /// each other's gauges.
     pub fn define(mode: Mode, policy_name: Option<&str>) -> Self {
         let counter = |name: &str| Metric::define(MetricKind::Counter, name);
         let of_policy = policy_name.map_or("policy".to_owned(), |name| format!("policy.{name}"));
@@ -106,29 +108,27 @@ impl Metrics {
         }
     }
 
-    /// A request was let through.
     pub fn allowed(&self) {
         self.allowed.add(1);
     }
 
-    /// A request was let through only because the configuration says so where there is no policy.
+    /// Counts a request that passed only because the configuration allows requests without a policy.
     pub fn allowed_without_policy(&self) {
         self.allowed_without_policy.add(1);
     }
 
-    /// An open stream was reset.
     pub fn stream_closed(&self) {
         self.streams_closed.add(1);
     }
 
-    /// A request was refused, or in shadow mode would have been.
+    /// Counts a refused request. In shadow mode: a request that would have been refused.
     pub fn refused(&self, reason: Reason) {
         if let Some((_, metric)) = self.refused.iter().find(|(known, _)| *known == reason) {
             metric.add(1);
         }
     }
 
-    /// Something happened to the policy.
+    /// Counts an event of the refresh.
     pub fn refresh(&self, event: RefreshEvent) {
         match event {
             RefreshEvent::Applied => self.applied.add(1),
@@ -145,7 +145,7 @@ impl Metrics {
         }
     }
 
-    /// Something happened to what is reported of usage.
+    /// Counts an event of the usage reports.
     pub fn usage(&self, event: UsageEvent) {
         match event {
             UsageEvent::Reported => self.usage_reported.add(1),
@@ -154,7 +154,7 @@ impl Metrics {
         }
     }
 
-    /// What the policy held is like.
+    /// Sets the gauges of the current policy.
     pub fn policy(&self, manifest: &Manifest) {
         let totals = manifest.totals;
         self.revision.record(manifest.revision.unwrap_or(0));
@@ -166,13 +166,13 @@ impl Metrics {
         self.confirmed_at.record(manifest.confirmed_at_ms / 1000);
     }
 
-    /// What was noticed with the counts of its limits.
+    /// Counts events of the limits.
     pub fn limits(&self, notes: &Notes) {
         self.limits_restarted.add(notes.restarted());
         self.limits_not_counted.add(notes.not_counted);
     }
 
-    /// How old it is.
+    /// Sets the age of the policy.
     pub fn age(&self, age: std::time::Duration) {
         self.age_ms.record(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
     }

@@ -1,7 +1,7 @@
-//! The shell: turns Envoy's callbacks into calls of the core, and carries out what the core says.
+//! The shell: turns Envoy's callbacks into calls of the core, and carries out the core's results.
 //!
-//! Nothing here decides. One [`Plugin`] belongs to each plugin configuration of a VM; its root context refreshes the
-//! policy, and its streams' requests are answered by it.
+//! Nothing here decides. A VM has one [`Plugin`] for each plugin configuration. Its root context refreshes the policy,
+//! and the plugin answers the requests of its streams.
 
 mod host;
 mod http;
@@ -16,15 +16,15 @@ use std::{
     time::Duration,
 };
 
-use crate::{config::Config, open::OpenStreams, refresh::Refresh, reply::Prepared, store::held::Held, usage::Usage};
+use crate::{answer::reply::Prepared, config::Config, held::Held, open::OpenStreams, refresh::Refresh, usage::Usage};
 use metrics::Metrics;
 
-/// How often a VM looks at the manifest: the delay that it adds to a block.
+/// How often a VM looks at the manifest. A block takes effect with this delay at most.
 const TICK: Duration = Duration::from_millis(100);
-/// How often while requests wait for the first policy, or work on a page goes on.
+/// Period between ticks while requests wait for the first policy, or while a page is being processed.
 const FAST_TICK: Duration = Duration::from_millis(10);
 
-/// What one plugin configuration has in one VM.
+/// The state of one plugin configuration in one VM.
 #[derive(Debug)]
 struct Plugin {
     config: Config,
@@ -32,42 +32,42 @@ struct Plugin {
     held: RefCell<Held>,
     refresh: RefCell<Refresh>,
     metrics: Metrics,
-    /// What is used; `None` where it is not reported.
+    /// `None` if usage is not reported.
     usage: Option<RefCell<Usage>>,
     /// Requests that wait for the very first policy.
     waiting: RefCell<Vec<Waiting>>,
-    /// Streams that are open; `None` where they are not to be closed.
+    /// Open streams. `None` if streams are not to be closed.
     open: Option<RefCell<OpenStreams>>,
     tick: Cell<Duration>,
-    /// This VM has served a request.
+    /// Whether this VM has served a request.
     serves: Cell<bool>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     context: u32,
-    /// From when, in milliseconds of Unix time.
+    /// Beginning of the wait, in milliseconds of Unix time.
     since_ms: u64,
-    /// Until when.
+    /// End of the wait, in milliseconds of Unix time.
     until_ms: u64,
 }
 
 impl Plugin {
-    /// Lets go of a request that waits; whether it did.
+    /// Removes a waiting request. Returns whether it was in the list.
     fn forget_waiting(&self, context: u32) -> bool {
-        // While waiting requests are answered the list is not here, and each is woken only if it still exists.
+        // If the list is borrowed, waiting requests are being answered. Each of them is woken only if it still exists.
         let Ok(mut waiting) = self.waiting.try_borrow_mut() else { return false };
         let place = waiting.iter().position(|waiting| waiting.context == context);
         place.map(|place| waiting.remove(place)).is_some()
     }
 
-    /// Lets go of an open stream; whether it was one.
+    /// Removes an open stream. Returns whether it was in the list.
     fn forget_open(&self, context: u32) -> bool {
         self.open.as_ref().is_some_and(|open| open.borrow_mut().remove(context))
     }
 
-    /// Requests come: with the first of them the lease goes to a VM that serves none, before anything of it is looked at,
-    /// so that whatever a request does to this VM, the policy is refreshed.
+    /// On the first request, hand the lease to an idle VM before reading the request, so that a request that traps this VM
+    /// cannot stop refreshing.
     fn serve(&self) {
         if !self.serves.replace(true) {
             let held = self.held.borrow();
@@ -75,7 +75,7 @@ impl Plugin {
         }
     }
 
-    /// Ticks so often from now on.
+    /// Sets the period between ticks.
     fn tick_every(&self, period: Duration) {
         if self.tick.replace(period) != period {
             host::set_tick_period(period);
@@ -84,7 +84,7 @@ impl Plugin {
 }
 
 proxy_wasm::main! {{
-    // Installs the hook that logs a panic's place before the VM is lost.
+    // Installs the hook that logs the place of a panic before the VM is lost.
     proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Error);
     proxy_wasm::set_root_context(|context| Box::new(root::Root::new(context)));
 }}

@@ -1,4 +1,4 @@
-//! The root context: turns ticks and answers into events of the refresh, and carries out what it asks for.
+//! The root context: turns ticks and answers into events of the refresh, and carries out its requests.
 
 use std::{
     cell::{Cell, RefCell},
@@ -16,26 +16,26 @@ use super::{
     streams, version,
 };
 use crate::{
-    config::{self, Mode, PolicySource},
-    head::Head,
-    limit::counter::Notes,
-    refresh::{
-        Around, Fetch, Level, Refresh, Report,
+    answer::reply::Prepared,
+    callout::{
+        Fetch, Post,
         answer::{Answer, Failure},
+        lines::{Lines, Severity},
     },
-    reply::Prepared,
+    config::{self, Mode, PolicySource},
+    fingerprint::FingerprintKey,
+    held::{Freshness, Held},
+    limit::counter::Notes,
+    refresh::{Around, Refresh, RefreshEvent},
+    request::head::Head,
     shared::key::Source,
-    store::{
-        fingerprint::FingerprintKey,
-        held::{Freshness, Held},
-    },
-    usage::{self, Usage, reporter::Post},
+    usage::{self, Usage},
 };
 
-/// A request to the policy service that is due before the tick after the next, in milliseconds: a tick, and what it may be
-/// late.
+/// A request to the policy service that is due within this time may be due before the next slow tick, in milliseconds:
+/// one tick plus its possible delay.
 const SOON_MS: u64 = 120;
-/// A VM says so often that counts of limits were lost; the metrics say how many.
+/// Minimum time between log lines about lost counts, in milliseconds. The metrics count every loss.
 const LOSS_SAID_EVERY_MS: u64 = 60_000;
 
 const NO_RANDOM: &str = "the host gives no random bytes (random_get), so no key is remembered: each request reads the policy in shared data";
@@ -47,9 +47,9 @@ pub(super) struct Root {
     context: u32,
     plugin: Option<Rc<Plugin>>,
     freshness: Option<Freshness>,
-    /// When it was configured.
+    /// When the plugin was configured, in milliseconds of Unix time.
     configured_ms: u64,
-    /// When it was last said that counts of limits were lost.
+    /// When the last log line about lost counts was written, in milliseconds of Unix time.
     loss_said_ms: Option<u64>,
 }
 
@@ -58,11 +58,11 @@ impl Root {
         Self { context, plugin: None, freshness: None, configured_ms: 0, loss_said_ms: None }
     }
 
-    /// Asks the refresh something, and carries out what it wants.
+    /// Calls the refresh, and carries out the requests that it wants.
     fn refresh(&mut self, ask: impl FnOnce(&mut Refresh, &mut Around<'_, SharedData>) -> Option<Fetch>) {
         let Some(plugin) = self.plugin.clone() else { return };
         let now_ms = host::now_ms();
-        let mut report = Report::default();
+        let mut report = Lines::default();
         {
             let mut held = plugin.held.borrow_mut();
             let mut refresh = plugin.refresh.borrow_mut();
@@ -85,8 +85,8 @@ impl Root {
         plugin.tick_every(if hurry { FAST_TICK } else { TICK });
     }
 
-    /// Writes a report to log and metrics.
-    fn say(&mut self, plugin: &Plugin, report: &Report, now_ms: u64) {
+    /// Writes a report to the log and to the metrics.
+    fn say(&mut self, plugin: &Plugin, report: &Lines<RefreshEvent>, now_ms: u64) {
         for (level, line) in &report.lines {
             host::log(level.into(), line);
         }
@@ -94,11 +94,11 @@ impl Root {
         let held = plugin.held.borrow();
         let policy = &plugin.config.policy;
         let Some((age, freshness)) = held.age(now_ms, policy.stale_after, policy.expire_after) else {
-            // Where there never was a policy, the gauge grows as if the last one had been confirmed then.
+            // If there never was a policy, the gauge grows from the time of configuration.
             plugin.metrics.age(Duration::from_millis(now_ms.saturating_sub(self.configured_ms)));
             return;
         };
-        // Each VM says it, so that the gauge grows when nobody refreshes any more.
+        // Every VM sets this gauge, so that it also grows if no VM refreshes any more.
         plugin.metrics.age(age);
         if !plugin.refresh.borrow().is_leader() {
             return;
@@ -126,7 +126,7 @@ impl Root {
         }
     }
 
-    /// Gives tokens back that lie unused, and says what was noticed with the counts of limits.
+    /// Returns unused tokens, and logs events of the counts of limits.
     fn settle(&mut self) {
         let Some(plugin) = &self.plugin else { return };
         let now_ms = host::now_ms();
@@ -142,10 +142,10 @@ impl Root {
         }
     }
 
-    /// Lets the requests go on that waited for the very first policy, or that have waited long enough.
+    /// Wakes waiting requests if there is a policy, and requests that have waited long enough.
     fn answer_waiting(&self, plugin: &Rc<Plugin>, now_ms: u64) {
         let has_policy = plugin.held.borrow().manifest().is_some();
-        // A clock that was set back must not make anyone wait longer.
+        // If the clock was set back, the wait ends.
         let done = |waiting: &Waiting| has_policy || now_ms >= waiting.until_ms || now_ms < waiting.since_ms;
         let (ready, left) = plugin.waiting.take().into_iter().partition::<Vec<_>, _>(done);
         plugin.waiting.replace(left);
@@ -153,7 +153,7 @@ impl Root {
             return;
         }
         for Waiting { context, .. } in ready {
-            // A stream that is gone meanwhile has no context any more.
+            // A stream that has ended meanwhile has no context any more.
             if host::set_effective_context(context) {
                 http::go_on(plugin, context);
             }
@@ -171,7 +171,7 @@ impl Root {
         open.borrow_mut().begin(sequence, host::now_ms());
         if open.borrow().is_busy() {
             let refused = http::decide_again(plugin, &mut open.borrow_mut());
-            // Envoy ends a stream at once, which comes back to this VM: nothing may be borrowed here.
+            // Envoy ends a stream at once and calls back into this VM. So nothing may be borrowed here.
             for (context, reason) in refused {
                 if host::set_effective_context(context) {
                     http::close(plugin, reason);
@@ -184,11 +184,11 @@ impl Root {
         }
     }
 
-    /// Asks usage something, if it is reported at all, and carries out what it wants.
+    /// Calls usage if it is reported, and carries out the request that it wants.
     fn usage(&self, ask: impl FnOnce(&mut Usage, &mut usage::Around<'_, SharedData>) -> Option<Post>) {
         let Some(plugin) = &self.plugin else { return };
         let Some(usage) = &plugin.usage else { return };
-        let mut report = usage::Report::default();
+        let mut report = Lines::default();
         let held = plugin.held.borrow();
         let mut around =
             usage::Around { now_ms: host::now_ms(), shared: &SharedData, source: held.source(), report: &mut report };
@@ -226,8 +226,8 @@ impl RootContext for Root {
         true
     }
 
-    /// Depends on the configuration and the VM's environment alone: a worker that refused what the main thread took would
-    /// let requests pass unchecked.
+    /// The result depends only on the configuration and the VM's environment. If a worker refused what the main thread
+    /// accepted, the worker would let requests pass unchecked.
     fn on_configure(&mut self, _size: usize) -> bool {
         let config = match config::parse(&host::plugin_configuration(), &host::environment) {
             Ok(config) => config,
@@ -245,7 +245,7 @@ impl RootContext for Root {
             host::log(LogLevel::Warn, NO_RANDOM);
         }
         let mut held = Held::new(Source::new(config.policy.identity()), fingerprints);
-        // A name is the operator's word that its policy is the same one, however long nobody has used it.
+        // A configured name asserts that the stored policy is the right one, even if no plugin has used it for long.
         if config.policy.name.is_none() && held.distrust_unnamed(&SharedData, host::now_ms(), config.policy.stale_after)
         {
             host::log(LogLevel::Info, UNNAMED);
@@ -284,8 +284,8 @@ impl RootContext for Root {
 }
 
 impl Drop for Root {
-    /// Envoy ends a root context when its configuration was replaced: whoever takes its place need not wait until the
-    /// lease has expired.
+    /// Envoy drops a root context when its configuration is replaced. Resigning lets the successor refresh at once,
+    /// without waiting for the lease to expire.
     fn drop(&mut self) {
         if let Some(plugin) = self.plugin.take()
             && let Ok(mut refresh) = plugin.refresh.try_borrow_mut()
@@ -296,12 +296,12 @@ impl Drop for Root {
     }
 }
 
-impl From<&Level> for LogLevel {
-    fn from(level: &Level) -> Self {
+impl From<&Severity> for LogLevel {
+    fn from(level: &Severity) -> Self {
         match level {
-            Level::Info => Self::Info,
-            Level::Warn => Self::Warn,
-            Level::Error => Self::Error,
+            Severity::Info => Self::Info,
+            Severity::Warn => Self::Warn,
+            Severity::Error => Self::Error,
         }
     }
 }
@@ -320,7 +320,7 @@ fn send_post(policy: &PolicySource, post: &Post) -> Result<u32, Failure> {
     callout(policy, headers, Some(&post.body), post.timeout)
 }
 
-/// What every request to the policy service carries.
+/// The headers of every request to the policy service.
 fn head<'a>(policy: &'a PolicySource, method: &'a str, path: &'a str) -> Vec<(&'a str, &'a str)> {
     let mut headers = vec![
         (":method", method),
@@ -347,7 +347,8 @@ fn callout(
     })
 }
 
-/// What Envoy delivers: without headers the callout was reset, and then neither may be asked for.
+/// Reads the answer that Envoy delivers. Without headers the callout was reset, and neither headers nor body may be
+/// read.
 fn read_answer(headers: usize, body_size: usize) -> Answer {
     let Some(bytes) = (headers > 0).then(host::callout_headers).flatten() else { return Answer::default() };
     let Ok(head) = Head::parse(&bytes) else { return Answer::default() };

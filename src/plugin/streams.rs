@@ -1,8 +1,8 @@
-//! The callbacks of a request's stream: which plugin it belongs to, and what it is asked.
+//! The callbacks of a request's stream: they find the plugin of a stream and pass the event on to it.
 //!
-//! The SDK's dispatcher would make a boxed context for each stream and look it up in several maps at each callback; all
-//! that keygate needs of a stream is its number. So these four take the place of the SDK's exports of the same names when
-//! the module is trimmed. They hand on to the SDK what concerns root contexts.
+//! The SDK's dispatcher would create a boxed context for each stream and look it up in several maps on each callback.
+//! keygate needs only the number of a stream. So when the module is trimmed, these four functions replace the SDK's
+//! exports with the same names. They pass events of root contexts on to the SDK.
 
 #![allow(unsafe_code, reason = "the names of exports are")]
 
@@ -15,21 +15,21 @@ use super::{
     Plugin, host,
     http::{self, Action},
 };
-use crate::edit;
+use crate::answer::edit;
 
 thread_local! {
     static STREAMS: Streams = const { Streams::new() };
 }
 
-/// The streams of a VM, each with the root context of the plugin that it belongs to.
+/// The streams of a VM, each with the root context of its plugin.
 struct Streams {
-    /// Plugins by their root contexts. A VM has one for each plugin configuration that shares it, so they are few.
+    /// Plugins by root context. A VM has one for each plugin configuration that shares it, so there are few.
     plugins: RefCell<Vec<(u32, Rc<Plugin>)>>,
-    /// The stream that was made last: Envoy asks for its headers at once.
+    /// The newest stream. Envoy normally delivers its headers next.
     newest: Cell<Option<Stream>>,
-    /// Streams of a host that makes others before it asks for the headers of one.
+    /// Other streams, for a host that creates several before it delivers the headers of one.
     older: RefCell<Vec<Stream>>,
-    /// The root context of the last stream, whose plugin has been told that it serves.
+    /// The root context of the last stream. Its plugin knows that it serves requests.
     serving: Cell<u32>,
 }
 
@@ -60,7 +60,7 @@ impl Streams {
         }
     }
 
-    /// Takes a stream out; a second time it is not found.
+    /// Removes a stream. A second call does not find it.
     #[inline(always)]
     fn take(&self, context: u32) -> Option<Stream> {
         if let Some(newest) = self.newest.get()
@@ -77,7 +77,7 @@ impl Streams {
         self.plugins.borrow().iter().find(|(known, _)| *known == root).map(|(_, plugin)| plugin.clone())
     }
 
-    /// Whether it was a plugin's root context.
+    /// Removes a plugin. Returns whether this was the root context of one.
     fn remove(&self, context: u32) -> bool {
         let mut plugins = self.plugins.borrow_mut();
         let place = plugins.iter().position(|(root, _)| *root == context);
@@ -85,7 +85,7 @@ impl Streams {
     }
 }
 
-/// From now on the streams of this root context belong to `plugin`.
+/// Assigns the streams of this root context to `plugin`.
 pub(super) fn serve(root: u32, plugin: Rc<Plugin>) {
     STREAMS.with(|streams| {
         streams.remove(root);
@@ -93,7 +93,7 @@ pub(super) fn serve(root: u32, plugin: Rc<Plugin>) {
     });
 }
 
-/// A context begins: a plugin's root context, or a stream of the plugin with that root context.
+/// A context begins: the root context of a plugin, or a stream of the plugin with that root context.
 #[unsafe(no_mangle)]
 extern "C" fn keygate_on_context_create(context: u32, root: u32) {
     if root == 0 {
@@ -103,7 +103,7 @@ extern "C" fn keygate_on_context_create(context: u32, root: u32) {
     }
 }
 
-/// A request's headers have come.
+/// The headers of a request have arrived.
 #[unsafe(no_mangle)]
 extern "C" fn keygate_on_request_headers(context: u32, _headers: usize, _end_of_stream: u32) -> Action {
     let plugin = STREAMS.with(|streams| streams.take(context).and_then(|stream| streams.plugin(stream.root)));
@@ -113,8 +113,8 @@ extern "C" fn keygate_on_request_headers(context: u32, _headers: usize, _end_of_
     }
 }
 
-/// A request's trailers have come. Envoy calls this only for a request that has some. Which plugin the stream belongs to is
-/// forgotten by then, so the trailers lose the names that any plugin of this VM forbids.
+/// The trailers of a request have arrived. Envoy calls this only if a request has trailers. By then the plugin of the
+/// stream is no longer known, so the trailers lose the names that any plugin of this VM forbids.
 #[unsafe(no_mangle)]
 extern "C" fn keygate_on_request_trailers(_context: u32, _trailers: usize) -> Action {
     STREAMS.with(|streams| {
@@ -125,7 +125,7 @@ extern "C" fn keygate_on_request_trailers(_context: u32, _trailers: usize) -> Ac
     Action::Continue
 }
 
-/// A context ends. A stream that waits for the first policy is not woken any more.
+/// A context ends. A stream that waits for the first policy is removed from the waiting list.
 #[unsafe(no_mangle)]
 extern "C" fn keygate_on_delete(context: u32) {
     STREAMS.with(|streams| {

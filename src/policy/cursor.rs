@@ -1,9 +1,10 @@
-//! Cursors, which are `next` and `poll` of a page: references that lead a gateway on at the same authority.
+//! Cursors: the values of `next` and `poll` of a page, references to another page at the same authority.
 //!
-//! A cursor is a query alone (`?since=42`) or an absolute path. A query alone is resolved against the path that was asked
-//! (RFC 3986, 5.2), so a policy service can stand behind any path prefix. Nothing here says when a cursor is followed.
+//! A cursor is either a query alone (`?since=42`) or an absolute path. A query alone is resolved against the path of
+//! the request (RFC 3986, 5.2), so a policy service can run behind any path prefix. Nothing here decides when a cursor
+//! is followed.
 
-/// Bytes of `next` and `poll`. The manifest holds them, and it stays within a few KiB.
+/// Size limit of `next` and `poll` in bytes. The manifest contains both, and it must stay within a few KiB.
 pub const MAX_CURSOR_BYTES: usize = 2048;
 
 /// Whether a text is a cursor. `//host/…` would leave the authority, and a control character would split a header.
@@ -14,7 +15,7 @@ pub fn is_cursor(text: &str) -> bool {
     (is_query || is_path) && is_plain && text.len() <= MAX_CURSOR_BYTES
 }
 
-/// The path that a cursor leads to from the path that was asked.
+/// The path that `cursor` leads to, if it came in the answer to a request for the path `asked`.
 pub fn resolve(asked: &str, cursor: String) -> String {
     if !cursor.starts_with('?') {
         return cursor;
@@ -23,7 +24,7 @@ pub fn resolve(asked: &str, cursor: String) -> String {
     format!("{path}{cursor}")
 }
 
-/// The path that stands beside the last segment of another one: `/a/usage` for `/a/policy?x`.
+/// Replaces the last segment of a path and drops the query: `/a/usage` for `/a/policy?x`.
 pub fn beside(path: &str, segment: &str) -> String {
     let (path, _) = path.split_once('?').unwrap_or((path, ""));
     let (folder, _) = path.rsplit_once('/').unwrap_or(("", path));

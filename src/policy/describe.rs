@@ -1,9 +1,10 @@
-//! What is wrong with JSON, in words that hold nothing of it: a page may say anything, and logs must not repeat it.
+//! Describes JSON errors without repeating anything of the JSON. A page may contain anything, and logs must not repeat
+//! it.
 //!
-//! Where the words go, and what is done about it, is for the caller.
+//! The caller decides where the description goes and what happens then.
 
-/// serde_json's message without the value that it met. `of` names what the place is counted in, where that is not the body:
-/// such as ` of the row`.
+/// serde_json's message without the offending value. `of` says what line and column are relative to, such as ` of the
+/// row`. Empty: relative to the body.
 pub fn describe(error: &serde_json::Error, of: &str) -> String {
     let message = error.to_string();
     let place = format!("line {} column {}{of}", error.line(), error.column());
@@ -21,8 +22,8 @@ pub fn describe(error: &serde_json::Error, of: &str) -> String {
     format!("{what} ({place})")
 }
 
-/// What a message about a value of the wrong kind says without the value: a field of ours, or what was expected. Both
-/// marks are looked for from the end, since the value stands before them and may hold them, too.
+/// Removes the value from a message about a value of the wrong kind. Keeps the name of a field that keygate knows, or
+/// what was expected. Both markers are searched from the end, because the value precedes them and may contain them too.
 fn without_value(message: &str) -> Option<&str> {
     let (text, _) = split_at_last(message, " at line ").unwrap_or((message, ""));
     if text.starts_with("missing field") || text.starts_with("duplicate field") {

@@ -1,18 +1,18 @@
-//! Rows that differ from an earlier row for the same thing. The last one counts, which may not be what was meant, so the
-//! log says so. Which rows are compared is decided where they are worked in.
+//! Rows that differ from an earlier row for the same thing. The last row counts. That may not be what was meant, so the
+//! log says so. The code that works rows in decides which rows are compared.
 
 use std::fmt;
 
-/// How many such rows there are, and the first of them.
+/// The number of such rows, and a description of the first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Differing {
     rows: u64,
-    /// What the first one speaks of.
+    /// What the first row is about.
     first: String,
 }
 
 impl Differing {
-    /// Counts a row, and keeps what the first one speaks of.
+    /// Counts a row, and keeps the description of the first.
     #[cold]
     pub fn note(&mut self, what: impl FnOnce() -> String) {
         if self.rows == 0 {
@@ -21,7 +21,7 @@ impl Differing {
         self.rows = self.rows.saturating_add(1);
     }
 
-    /// Adds what was found elsewhere.
+    /// Adds rows that were found elsewhere.
     pub fn add(&mut self, other: Self) {
         let rows = self.rows.saturating_add(other.rows);
         if self.rows == 0 {
@@ -30,7 +30,6 @@ impl Differing {
         self.rows = rows;
     }
 
-    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
     }

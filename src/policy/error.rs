@@ -1,20 +1,19 @@
-//! What can be wrong with a page: a row that is left out, or the reason why the whole page is refused. Data and one sentence
-//! each; where they are found is said elsewhere.
+//! Errors of a page: a row that is left out, or the reason why the whole page is refused. This file has the data and
+//! one sentence for each error. Other files detect them.
 
 use std::fmt;
 
 use super::{MAX_PAGE_BYTES, left_out::Concerns, rows::InvalidRow, wire};
 
-/// A row that was left out, and where it stands.
+/// A row that was left out, and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RejectedRow {
-    /// The list.
+    /// Name of the list.
     pub list: &'static str,
-    /// Bytes from the beginning of the page; `None` once the page is gone.
+    /// Bytes from the beginning of the page; `None` once the page has been dropped.
     pub offset: Option<usize>,
-    /// What is wrong.
     pub why: InvalidRow,
-    /// What it spoke of.
+    /// What the row is about.
     pub concerns: Concerns,
 }
 
@@ -27,40 +26,32 @@ impl fmt::Display for RejectedRow {
     }
 }
 
-/// Why a page is refused as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InvalidPage {
-    /// It has no bytes.
     Empty,
     /// It is longer than [`MAX_PAGE_BYTES`].
     TooLarge,
     /// It begins with a byte order mark.
     ByteOrderMark,
-    /// Its first bytes are those of gzip.
+    /// The first bytes are those of gzip.
     Compressed,
-    /// Not UTF-8.
     NotUtf8 {
-        /// Bytes before the first bad one.
+        /// Number of bytes before the first bad one.
         offset: usize,
     },
     /// Not JSON, or not in the shape of a page.
     Json(String),
-    /// Another format than [`wire::FORMAT`].
+    /// A format other than [`wire::FORMAT`].
     Format(u64),
-    /// A field of the header.
+    /// A bad field of the header.
     Header {
-        /// Its name.
         field: &'static str,
-        /// What is wrong with it.
         what: &'static str,
     },
-    /// A bad row in a list whose loss could widen access.
+    /// A bad row of a small list. Without it the page could allow too much.
     Row(Box<RejectedRow>),
-    /// A list is longer than its limit.
     TooManyRows {
-        /// Its name.
         list: &'static str,
-        /// The limit.
         limit: usize,
     },
 }

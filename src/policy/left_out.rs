@@ -1,5 +1,6 @@
-//! What a row speaks of that cannot be used. It is left out, and what it spoke of must not be allowed by an older row
-//! either, so whoever applies the page has to know what that was. A row that does not say so concerns nothing.
+//! Finds out what a rejected row is about. The filter leaves the row out, and an older row for the same thing must not
+//! allow anything either. So the code that applies the page has to know what the row was about. A row that does not say
+//! so concerns nothing.
 
 use std::fmt;
 
@@ -12,17 +13,16 @@ use serde_json::value::RawValue;
 use super::{Text, list::RowKind, text::Str};
 use crate::digest::Digest;
 
-/// What a row that is left out speaks of.
+/// What a rejected row is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Concerns {
-    /// It cannot be known.
+    /// Unknown.
     #[default]
     Nothing,
-    /// The key of this digest.
+    /// The key with this digest.
     Key(Digest),
-    /// The application of this id.
+    /// The application with this id.
     Application(Text<'static>),
-    /// A subscription.
     Subscription {
         /// The application's id.
         application: Text<'static>,
@@ -35,7 +35,7 @@ impl fmt::Display for Concerns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing => f.write_str("nothing known"),
-            // Not even its digest belongs into a log.
+            // Not even the digest of a key may reach a log.
             Self::Key(_) => f.write_str("a key"),
             Self::Application(id) => write!(f, "application \"{}\"", id.as_str()),
             Self::Subscription { application, api } => {
@@ -46,7 +46,7 @@ impl fmt::Display for Concerns {
 }
 
 impl Concerns {
-    /// Reads what identifies a row of this kind, whatever is wrong with the rest of it.
+    /// Reads the identifying fields of a row of this kind, whatever is wrong with the rest of the row.
     pub fn of(kind: RowKind, json: &str) -> Self {
         let concerns = match kind {
             RowKind::Key => {
@@ -71,8 +71,8 @@ fn text(text: Str<'_>) -> Option<Text<'static>> {
     Text::new(text.0).ok().map(Text::into_owned)
 }
 
-/// The strings that these fields of an object hold. Of a field that is given twice the last one counts; what is no
-/// string is none.
+/// The strings in these fields of an object. If a field is given twice, the last one counts. A value that is not a
+/// string counts as missing.
 fn strings<'a, const N: usize>(json: &'a str, fields: [&str; N]) -> [Option<Str<'a>>; N] {
     struct Fields<'f, const N: usize>([&'f str; N]);
     impl<'de, const N: usize> Visitor<'de> for Fields<'_, N> {

@@ -1,9 +1,9 @@
-//! The lists of a page, by name: the long ones, whose rows are worked through in slices, and the small ones, whose rows are
-//! read with the page. What a row holds is said elsewhere.
+//! Names of the lists of a page. The rows of the long lists are processed in slices; the rows of the small lists are
+//! read with the page. Other files define what a row contains.
 
 use super::{MAX_APIS, MAX_DENY_POLICIES, MAX_PLANS};
 
-/// Which long list a row stands in.
+/// A long list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowKind {
     /// `applications`.
@@ -15,7 +15,7 @@ pub enum RowKind {
 }
 
 impl RowKind {
-    /// Its name in the page.
+    /// The list's name in the page.
     pub fn list(self) -> &'static str {
         match self {
             Self::Application => "applications",
@@ -25,7 +25,7 @@ impl RowKind {
     }
 }
 
-/// Which small list a row stands in.
+/// A small list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SmallList {
     /// `apis`.
@@ -37,7 +37,7 @@ pub enum SmallList {
 }
 
 impl SmallList {
-    /// Its name in the page.
+    /// The list's name in the page.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Apis => "apis",
@@ -46,7 +46,7 @@ impl SmallList {
         }
     }
 
-    /// How many rows it may have.
+    /// Maximum number of rows.
     pub fn limit(self) -> usize {
         match self {
             Self::Apis => MAX_APIS,

@@ -1,8 +1,7 @@
-//! The vocabulary of a policy: what APIs, applications, keys, subscriptions, plans and deny policies are.
+//! The vocabulary of a policy: APIs, applications, keys, subscriptions, plans and deny policies.
 //!
-//! Values here are already valid: they are made from the rows of [`wire`] by [`rows`], and a value that a newer policy
-//! service knows and this code does not has become the variant that permits least. Nothing here reads JSON, stores
-//! anything or decides.
+//! Values here are already valid: [`rows`] makes them from the rows of [`wire`]. A value of a newer policy service that
+//! this code does not know becomes the variant that permits least. Nothing here reads JSON, stores anything or decides.
 
 pub mod cursor;
 mod describe;
@@ -22,40 +21,38 @@ pub mod wire;
 
 use std::{borrow::Cow, fmt};
 
-/// Bytes of a page. Envoy itself ends a callout's body at 32 MiB.
+/// Size limit of a page in bytes. Envoy itself ends a callout's body at 32 MiB.
 pub const MAX_PAGE_BYTES: usize = 32 << 20;
-/// Bytes of an id, a name or an owner. They travel in headers (Envoy's default limit for all of them is 60 KiB) and in
-/// shared data, where a record of a key holds at most four.
+/// Size limit of an id, a name or an owner in bytes. They travel in headers (Envoy's default limit for all of them is
+/// 60 KiB) and are kept in shared data, where the record of a key holds at most four.
 pub const MAX_TEXT_BYTES: usize = 256;
-/// Entries in one list of a row (`apis`, `permitted_ips`, `hosts`, …). 1,000 texts of 256 bytes are 256 KB, the most
-/// that one row may make a VM hold.
+/// Entries in one list of a row (`apis`, `permitted_ips`, `hosts`, …). 1,000 texts of 256 bytes are 256 KB. That is the
+/// most memory that one row can make a VM use.
 pub const MAX_LIST_ENTRIES: usize = 1_000;
-/// APIs in one policy. A VM holds them decoded: at about 1 KB each, 10 MB per VM.
+/// APIs in one policy. A VM keeps them decoded: at about 1 KB each, 10 MB per VM.
 pub const MAX_APIS: usize = 10_000;
-/// Plans in one policy; held decoded like the APIs.
+/// Plans in one policy. A VM keeps them decoded, like the APIs.
 pub const MAX_PLANS: usize = 10_000;
-/// Deny policies in one policy; each request may be held against every range among them.
+/// Deny policies in one policy. A request may be compared with every range among them.
 pub const MAX_DENY_POLICIES: usize = 10_000;
-/// Largest revision: the integers that every JSON implementation carries exactly end at 2^53.
+/// Largest revision. Every JSON implementation represents integers below 2^53 exactly.
 pub const MAX_REVISION: u64 = (1 << 53) - 1;
-/// Largest time, in Unix seconds: 9999-12-31T23:59:59Z. Beyond it a row is taken for damaged.
+/// Largest time, in Unix seconds: 9999-12-31T23:59:59Z. A row with a later time counts as damaged.
 pub const MAX_UNIX_SECONDS: i64 = 253_402_300_799;
 
-/// An id, a name or an owner: 1 to [`MAX_TEXT_BYTES`] bytes of UTF-8 without control characters, so that it can stand
-/// in a header. It neither begins nor ends with white space: HTTP trims header values, and two ids would become one.
+/// An id, a name or an owner: 1 to [`MAX_TEXT_BYTES`] bytes of UTF-8 without control characters, so that it fits a
+/// header. It neither begins nor ends with white space: HTTP trims header values, so two ids could become one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text<'a>(Cow<'a, str>);
 
-/// What is wrong with a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidText {
-    /// It has no bytes.
     Empty,
-    /// It has more than [`MAX_TEXT_BYTES`].
+    /// Longer than [`MAX_TEXT_BYTES`].
     TooLong,
-    /// It has a control character (C0, DEL or C1).
+    /// Contains a control character (C0, DEL or C1).
     ControlCharacter,
-    /// It begins or ends with white space.
+    /// Begins or ends with white space.
     OuterWhiteSpace,
 }
 
@@ -71,7 +68,6 @@ impl fmt::Display for InvalidText {
 }
 
 impl<'a> Text<'a> {
-    /// Checks `text`.
     pub fn new(text: impl Into<Cow<'a, str>>) -> Result<Self, InvalidText> {
         let text = text.into();
         if text.is_empty() {
@@ -87,23 +83,20 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// The text itself.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Its bytes.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 
-    /// The same text, owned.
     pub fn into_owned(self) -> Text<'static> {
         Text(Cow::Owned(self.0.into_owned()))
     }
 }
 
-/// What a key is for. A type that is absent or not known is production, which permits less.
+/// The type of a key. A type that is absent or unknown counts as production, which permits less.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeyType {
     /// `PRODUCTION`.
@@ -130,13 +123,13 @@ impl KeyType {
     }
 }
 
-/// Whether a key may be used at all; every state but `ACTIVE` counts as revoked.
+/// Whether a key may be used at all. Every state but `ACTIVE` counts as revoked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeyState {
     /// `ACTIVE`.
     #[default]
     Active,
-    /// `REVOKED`, and everything else.
+    /// `REVOKED`, and every unknown state.
     Revoked,
 }
 
@@ -149,13 +142,13 @@ impl KeyState {
     }
 }
 
-/// Whether an application may call anything; every state but `ACTIVE` counts as blocked.
+/// Whether an application may call anything. Every state but `ACTIVE` counts as blocked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ApplicationState {
     /// `ACTIVE`.
     #[default]
     Active,
-    /// `BLOCKED`, and everything else.
+    /// `BLOCKED`, and every unknown state.
     Blocked,
 }
 
@@ -171,14 +164,14 @@ impl ApplicationState {
 /// The state of one application's subscription to one API.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SubscriptionState {
-    /// `UNBLOCKED`: both key types pass.
+    /// `UNBLOCKED`: keys of both types pass.
     #[default]
     Unblocked,
     /// `TIER_UPDATE_PENDING`: passes under the old plan.
     TierUpdatePending,
-    /// `DELETE_PENDING`: passes until it is gone.
+    /// `DELETE_PENDING`: passes until the subscription is removed.
     DeletePending,
-    /// `BLOCKED`: neither key type passes.
+    /// `BLOCKED`: keys of neither type pass.
     Blocked,
     /// `PROD_ONLY_BLOCKED`: sandbox keys pass.
     ProdOnlyBlocked,
@@ -188,7 +181,8 @@ pub enum SubscriptionState {
     Rejected,
     /// A state that this code does not know; it denies.
     Unknown,
-    /// Its row was bad. As if there were none, but it denies where an API needs none, too.
+    /// The row was invalid. It counts as missing, but unlike a missing one it also denies if the API requires no
+    /// subscription.
     LeftOut,
 }
 

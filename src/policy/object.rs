@@ -1,9 +1,9 @@
-//! JSON objects into structs: what serde's derive would make, less its second way in.
+//! Reads JSON objects into structs, like the code that serde derives, but from objects only.
 //!
-//! The derived code also takes an array for a struct, value by value in the order of its fields. No page means that, and
-//! in the module it would be half of what reads a row. So [`read_object`] takes an object, and nothing else. As with the
-//! derived code, fields that are not known are ignored, one that is given twice is an error, and one that may be absent
-//! is an `Option`. Unlike with the derived code, the names of unknown fields are kept, in objects inside objects too.
+//! Derived code also accepts an array for a struct, value by value in the order of its fields. No page uses that, and
+//! in the module it would be half of the code that reads a row. So [`read_object`] accepts objects only. Like derived
+//! code, it ignores unknown fields and refuses a repeated field; a field that may be absent is an `Option`. Unlike
+//! derived code, it keeps the names of unknown fields, also in nested objects.
 
 use std::{fmt, marker::PhantomData};
 
@@ -18,9 +18,8 @@ use super::{
     unknown::UnknownFields,
 };
 
-/// A value of a page, read with a note of the fields that keygate does not know.
+/// A value of a page. Reading it notes the names of unknown fields.
 pub trait Read<'de>: Sized {
-    /// Reads it.
     fn read<D: Deserializer<'de>>(deserializer: D, unknown: &mut UnknownFields) -> Result<Self, D::Error>;
 }
 
@@ -35,7 +34,7 @@ pub fn from_str<'de, T: Read<'de>>(json: &'de str, unknown: &mut UnknownFields) 
     Ok(value)
 }
 
-/// `Read` for what has no fields.
+/// `Read` for types without fields.
 macro_rules! read_plain {
     ($($name:ty),+ $(,)?) => {
         $(impl<'de: 'a, 'a> Read<'de> for $name {
@@ -59,7 +58,7 @@ read_plain!(
     Option<Vec<Str<'a>>>,
 );
 
-/// Reads a `T` where serde asks for a seed or a visitor.
+/// Adapter: reads a `T` where serde wants a seed or a visitor.
 struct Reading<'u, T>(&'u mut UnknownFields, PhantomData<T>);
 
 impl<'de, T: Read<'de>> DeserializeSeed<'de> for Reading<'_, T> {
@@ -120,9 +119,9 @@ impl<'de, T: Object<'de>> Visitor<'de> for Reading<'_, Vec<T>> {
     }
 }
 
-/// What a field is that was not given.
+/// The value of a field that was not given.
 pub trait Absent: Sized {
-    /// Its value, or the error that it has to be there.
+    /// Returns the default value, or an error if the field is required.
     fn absent<E: Error>(field: &'static str) -> Result<Self, E>;
 }
 
@@ -144,7 +143,7 @@ impl Absent for u64 {
     }
 }
 
-/// Reads the value of a field that was not given before.
+/// Reads the value of a field, or returns an error if the field was given before.
 pub fn fill<'de, A, T>(
     place: &mut Option<T>,
     field: &'static str,
@@ -162,7 +161,7 @@ where
     Ok(())
 }
 
-/// The name of a field in JSON: its own, or the one that is given.
+/// The name of a field in JSON: the Rust name, or the name given by `as`.
 macro_rules! json_name {
     ($field:ident) => {
         stringify!($field)
@@ -172,7 +171,7 @@ macro_rules! json_name {
     };
 }
 
-/// `Read` and `Deserialize` for a struct, with the lifetime of the text if it has one:
+/// Implements `Read` and `Deserialize` for a struct. If the struct borrows from the text, it has a lifetime:
 /// `read_object!(Row<'de> { id, key_type as "type" });`.
 macro_rules! read_object {
     ($name:ident $(<$life:lifetime>)? { $($field:ident $(as $json:literal)?),+ $(,)? }) => {

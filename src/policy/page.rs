@@ -1,9 +1,9 @@
-//! One page of the feed: JSON bytes to a header and rows.
+//! One page of the feed: turns JSON bytes into a header and rows.
 //!
-//! A page is read in two steps, so that a large one can be worked through in slices: [`Page::scan`] checks the JSON and
-//! the header and finds where each row stands, [`Page::rows`] makes valid values of a range of them. A bad row of keys,
-//! applications or subscriptions is reported and left out; a bad row of the small lists, whose loss could widen access,
-//! refuses the page. What a page means for the policy held is decided elsewhere.
+//! Reading has two steps, so that a large page can be processed in slices. [`Page::scan`] checks the JSON and the
+//! header and finds the place of each row. [`Page::rows`] turns a range of rows into valid values. A bad row of keys,
+//! applications or subscriptions is reported and left out. A bad row of a small list refuses the page, because without
+//! it the policy could allow too much. Other files decide what a page means for the current policy.
 
 use std::ops::Range;
 
@@ -27,81 +27,69 @@ use crate::{digest::Digest, index::Index};
 
 pub use super::small::{CatalogueRows, SmallRow};
 
-/// The first bytes of a text in UTF-8, in UTF-16 (either order) and in UTF-32 (the other order begins as UTF-16 does).
+/// Byte order marks of UTF-8, UTF-16 (both orders) and UTF-32 (one order; the other begins like UTF-16).
 const BYTE_ORDER_MARKS: [&[u8]; 4] = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff"];
 /// The first bytes of gzip (RFC 1952, 2.3.1).
 const GZIP: &[u8] = b"\x1f\x8b";
 
-/// A page that has been checked as a whole; its rows stay where they are in the body.
+/// A page that has been checked as a whole. Its rows remain JSON text in the body.
 #[derive(Debug)]
 pub struct Page {
     body: String,
-    /// What the page says of itself.
     pub header: Header,
     /// The small lists, decoded.
     pub catalogue: CatalogueRows,
-    /// What a delta takes away.
     pub removed: Removed,
-    /// Fields that keygate does not know, in all but the rows of the long lists.
+    /// Unknown fields of the page, except those in rows of the long lists.
     pub unknown: UnknownFields,
-    /// Rows of the small lists of which parts are left out, since they can never apply.
+    /// Rows of the small lists with parts that can never apply. Only these parts are left out.
     pub left_out: Vec<RejectedRow>,
     small_rows: Vec<(SmallList, String, Range<usize>)>,
     rows: Vec<(RowKind, Range<usize>)>,
 }
 
-/// What a page says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Header {
-    /// Which policy this is a revision of; absent is the empty one.
+    /// Identifies the policy that `revision` belongs to. Absent means the empty text.
     pub epoch: String,
-    /// Which revision this is.
     pub revision: Option<u64>,
-    /// The revision that this delta builds on; `None` is a full policy.
+    /// The revision that this delta builds on. `None` for a full policy.
     pub base: Option<u64>,
-    /// Where this revision goes on.
+    /// The next page of this revision.
     pub next: Option<String>,
-    /// Where to ask for the next revision.
+    /// The address of the next revision.
     pub poll: Option<String>,
-    /// How many rows a full policy says it will have. A hint, never trusted.
+    /// How many rows a full policy announces. Only a hint; the filter does not rely on it.
     pub counts: Option<wire::Counts>,
-    /// Lets the shrink guard pass this policy.
+    /// Tells the shrink guard to accept this policy.
     pub confirm_removal: bool,
 }
 
 impl Header {
-    /// Makes paths of `next` and `poll`, which are references to the path that was asked.
+    /// Turns the cursors `next` and `poll` into paths. `asked` is the path of the request.
     pub fn resolve_cursors(&mut self, asked: &str) {
         self.next = self.next.take().map(|cursor| resolve(asked, cursor));
         self.poll = self.poll.take().map(|cursor| resolve(asked, cursor));
     }
 }
 
-/// What a delta takes away.
+/// What a delta removes.
 #[derive(Debug, Default, PartialEq)]
 pub struct Removed {
-    /// Ids of APIs.
     pub apis: Vec<String>,
-    /// Ids of applications.
     pub applications: Vec<String>,
-    /// Digests of keys.
     pub keys: Vec<Digest>,
-    /// Application and API of subscriptions.
+    /// Application and API of each subscription.
     pub subscriptions: Vec<(String, String)>,
-    /// Ids of plans.
     pub plans: Vec<String>,
-    /// Ids of deny policies.
     pub deny_policies: Vec<String>,
 }
 
 /// A row of one of the long lists.
 #[derive(Debug, PartialEq)]
 pub enum Row<'a> {
-    /// Of `keys`.
     Key(Key<'a>),
-    /// Of `applications`.
     Application(Application<'a>),
-    /// Of `subscriptions`.
     Subscription(Subscription<'a>),
 }
 
@@ -157,7 +145,7 @@ impl Page {
         rows.map(|(list, id, place)| (*list, id.as_str(), self.body.get(place.clone()).unwrap_or_default()))
     }
 
-    /// The rows of the small lists that differ from an earlier one with the same id.
+    /// The rows of the small lists that differ from an earlier row with the same id.
     pub fn differing(&self) -> Differing {
         let mut differing = Differing::default();
         let mut known = Index::default();
@@ -181,7 +169,7 @@ impl Page {
         Digest::of(self.body.as_bytes())
     }
 
-    /// How many rows the long lists have.
+    /// Number of rows in the long lists.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
@@ -191,13 +179,13 @@ impl Page {
         self.rows.is_empty()
     }
 
-    /// Where a row of the long lists stands, in bytes from the beginning of the page.
+    /// The place of a row of the long lists, in bytes from the beginning of the page.
     pub fn offset(&self, row: usize) -> Option<usize> {
         self.rows.get(row).map(|(_, place)| place.start)
     }
 
-    /// The rows of a range, each a valid value or the reason why it is left out. What lies beyond the end is no row. The
-    /// names of fields that keygate does not know go to `unknown`.
+    /// The rows of a range. Each is a valid value or the reason why the row is left out. Rows beyond the end do not
+    /// exist. The names of unknown fields go to `unknown`.
     pub fn rows<'p>(
         &'p self,
         range: Range<usize>,
@@ -206,7 +194,7 @@ impl Page {
         let end = range.end.min(self.rows.len());
         let rows = self.rows.get(range.start.min(end)..end).unwrap_or_default();
         rows.iter().map(move |(kind, place)| {
-            // The place was measured on this very body; should it ever not fit, the row is bad like any other.
+            // `place` was measured on this body. If it did not fit, the row would be rejected like any bad row.
             let json = self.body.get(place.clone()).unwrap_or_default();
             unknown.enter(kind.list(), Some(place.start));
             row(*kind, json, unknown).map_err(|why| {
@@ -244,7 +232,7 @@ fn header(page: &wire::PageIn<'_>, unknown: &mut UnknownFields) -> Result<Header
         return Err(InvalidPage::Header { field: "base", what: "is above `revision`" });
     }
     unknown.enter("counts", None);
-    // A hint that cannot be read is none.
+    // Counts that cannot be read are ignored: they are only a hint.
     let counts = page.counts.and_then(|raw| object::from_str::<wire::CountsIn>(raw.get(), unknown).ok());
     Ok(Header {
         epoch: epoch.to_owned(),
@@ -268,7 +256,7 @@ fn cursor(field: &'static str, value: Option<&wire::Str<'_>>) -> Result<Option<S
     Ok(Some(text.clone().into_owned()))
 }
 
-/// A removal that cannot be read would leave something allowed, so it refuses the page.
+/// A removal that cannot be read refuses the page. Otherwise the removed thing would stay allowed.
 fn removed(removed: wire::Removed<'_>) -> Result<Removed, InvalidPage> {
     fn ids(field: &'static str, ids: Option<Vec<wire::Str<'_>>>) -> Result<Vec<String>, InvalidPage> {
         ids.unwrap_or_default().into_iter().map(|id| id_of(field, id)).collect()

@@ -1,4 +1,4 @@
-//! Raw values of a page: where they stand in its body, and what they are as valid rows.
+//! Raw values of a page: their place in the body, and their conversion to valid rows.
 
 use std::ops::Range;
 
@@ -21,7 +21,7 @@ where
     T::try_from(row)
 }
 
-/// Where a raw value of `body` stands in it.
+/// The place of a raw value in `body`.
 pub(super) fn place(body: &str, raw: &RawValue) -> Range<usize> {
     let start = raw.get().as_ptr().addr().saturating_sub(body.as_ptr().addr());
     start..start.saturating_add(raw.get().len())

@@ -1,7 +1,7 @@
-//! Rows of a policy as valid values, made from the rows of [`super::wire`].
+//! Valid rows of a policy, made from the rows of [`super::wire`].
 //!
-//! A row is taken whole or not at all: [`InvalidRow`] names the field and what is wrong. Whether a bad row costs only
-//! itself or its whole page is decided in [`super::page`]. Nothing here decides about requests.
+//! A row is accepted as a whole or not at all. [`InvalidRow`] names the field and the problem. [`super::page`] decides
+//! whether a bad row costs only itself or its whole page. Nothing here decides about requests.
 
 use std::{borrow::Cow, fmt};
 
@@ -13,35 +13,34 @@ use super::{
 };
 use crate::{
     digest::Digest,
-    hostname::{HostPattern, MAX_SUFFIX_LABELS},
-    path::{MAX_PREFIX_SEGMENTS, PathPrefix},
-    referer::{MAX_SEARCHED, RefererPattern},
-    template::{MAX_SEGMENTS, PathTemplate},
+    request::{
+        hostname::{HostPattern, MAX_SUFFIX_LABELS},
+        path::{MAX_PREFIX_SEGMENTS, PathPrefix},
+        referer::{MAX_SEARCHED, RefererPattern},
+        template::{MAX_SEGMENTS, PathTemplate},
+    },
 };
 
-/// Methods of an operation.
+/// Methods of one operation.
 pub const MAX_METHODS: usize = 64;
-/// Segments and methods of all operations of a plan, each of which takes some 8 ns to compare: 0.1 ms. 1,000 operations may have
-/// twelve each.
+/// Segments and methods of all operations of a plan. Comparing one takes some 8 ns: 0.1 ms in all. 1,000 operations may
+/// have twelve each.
 pub const MAX_OPERATION_PARTS: usize = 12_000;
-/// Largest limit of a plan. Counters hold it with room for a batch on top.
+/// Largest limit of a plan. A counter can hold it plus a batch.
 pub const MAX_LIMIT_REQUESTS: u64 = 1 << 40;
 
-/// Why a row cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidRow {
-    /// The field, as in the JSON.
+    /// Name of the field in JSON.
     pub field: &'static str,
-    /// What is wrong with it.
     pub problem: Problem,
 }
 
-/// What is wrong with a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
-    /// The row's JSON has not the shape of such a row.
+    /// The row's JSON does not have the shape of such a row.
     Shape(String),
-    /// Not a good id, name or owner.
+    /// Not a valid id, name or owner.
     Text(InvalidText),
     /// Not 64 hexadecimal digits.
     NotADigest,
@@ -49,27 +48,27 @@ pub enum Problem {
     TimeOutOfRange,
     /// More than [`MAX_LIST_ENTRIES`].
     TooManyEntries,
-    /// Not an absolute path, or one that could be read two ways.
+    /// Not an absolute path, or a path that can be read in two ways.
     NotAPath,
-    /// Not an address or range.
+    /// Not an address or a range.
     NotAnAddress,
-    /// A value that this code does not know, where guessing could widen access.
+    /// An unknown value. A guess could allow too much.
     UnknownValue(&'static str),
     /// Not between 1 and [`MAX_LIMIT_REQUESTS`].
     LimitOutOfRange,
     /// The packed row is larger than a record may be.
     TooLarge,
-    /// The record that it belongs to is full.
+    /// The record for this row is full.
     NoRoom,
-    /// The policy takes as much as it may.
+    /// The policy has reached `policy.max_bytes`.
     PolicyFull,
-    /// More patterns than may be searched for.
+    /// More patterns that need a search than are allowed.
     TooManySearches,
-    /// A path of more segments than an API may have.
+    /// The path has more segments than the path of an API may have.
     TooManySegments,
-    /// A suffix of more labels than a host pattern may have.
+    /// The suffix has more labels than a host pattern may have.
     TooManyLabels,
-    /// So many entries can never apply.
+    /// This many entries can never apply.
     NeverApply(usize),
 }
 
@@ -127,7 +126,7 @@ fn time(field: &'static str, value: Option<i64>) -> Result<Option<u64>, InvalidR
     }
 }
 
-/// A list in which each entry stands for itself: what cannot be read permits nothing, and its neighbours hold.
+/// Reads a list whose entries are independent. An entry that cannot be read permits nothing; the others remain valid.
 fn list<'a, T>(
     field: &'static str,
     list: wire::List<'a>,
@@ -142,28 +141,24 @@ fn bounded<T>(field: &'static str, list: &[T]) -> Result<(), InvalidRow> {
     if list.len() > MAX_LIST_ENTRIES { Err(invalid(field, Problem::TooManyEntries)) } else { Ok(()) }
 }
 
-/// A key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Key<'a> {
-    /// Of its bytes.
+    /// Digest of the key's bytes.
     pub digest: Digest,
-    /// Its public handle.
+    /// The public id of the key.
     pub id: Text<'a>,
-    /// The application that it belongs to.
     pub application: Text<'a>,
-    /// What it is for.
     pub key_type: KeyType,
-    /// Whether it may be used.
     pub state: KeyState,
-    /// First second in which it is good, Unix time.
+    /// First second in which the key is valid, Unix time.
     pub not_before: Option<u64>,
-    /// First second in which it is good no more, Unix time.
+    /// First second in which the key is no longer valid, Unix time.
     pub expires_at: Option<u64>,
-    /// The only APIs that it opens.
+    /// The only APIs that the key may call. `None` means all.
     pub apis: Option<Vec<Text<'a>>>,
-    /// Where it may be used from.
+    /// The only addresses that may use the key. `None` means all.
     pub permitted_ips: Option<Vec<IpNet>>,
-    /// Referers that it may be used from.
+    /// The only referers that may use the key. `None` means all.
     pub permitted_referers: Option<Vec<RefererPattern>>,
 }
 
@@ -193,20 +188,15 @@ fn referers(row: wire::List<'_>) -> Result<Option<Vec<RefererPattern>>, InvalidR
     if searched > MAX_SEARCHED { Err(invalid(FIELD, Problem::TooManySearches)) } else { Ok(patterns) }
 }
 
-/// An application.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Application<'a> {
-    /// Its id.
     pub id: Text<'a>,
-    /// Its name.
     pub name: Option<Text<'a>>,
-    /// Who owns it.
     pub owner: Option<Text<'a>>,
-    /// Whether it may call anything.
     pub state: ApplicationState,
-    /// The plan that counts over all its APIs.
+    /// The plan that counts the requests to all APIs together.
     pub plan: Option<Text<'a>>,
-    /// First second in which that plan is no longer used up, Unix time.
+    /// First second in which the plan is no longer used up, Unix time.
     pub used_up_until: Option<u64>,
 }
 
@@ -225,18 +215,14 @@ impl<'a> TryFrom<wire::ApplicationRow<'a>> for Application<'a> {
     }
 }
 
-/// One application's subscription to one API.
+/// The subscription of one application to one API.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subscription<'a> {
-    /// The application.
     pub application: Text<'a>,
-    /// The API.
     pub api: Text<'a>,
-    /// Its state.
     pub state: SubscriptionState,
-    /// The plan of its requests.
     pub plan: Option<Text<'a>>,
-    /// First second in which that plan is no longer used up, Unix time.
+    /// First second in which the plan is no longer used up, Unix time.
     pub used_up_until: Option<u64>,
 }
 
@@ -254,35 +240,31 @@ impl<'a> TryFrom<wire::SubscriptionRow<'a>> for Subscription<'a> {
     }
 }
 
-/// An API.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Api {
-    /// Its id.
     pub id: Text<'static>,
-    /// Its lifecycle state.
     pub state: ApiState,
-    /// Which requests belong to it; none: only what names it.
+    /// Which requests belong to the API. Empty: only requests whose route or configuration names it.
     pub matches: Vec<Match>,
-    /// What it asks of a request.
+    /// Which credential the API requires.
     pub security: Security,
-    /// Whether an application must be subscribed.
+    /// Whether the application must have a subscription.
     pub subscription_required: bool,
-    /// Whether there is an endpoint for production keys.
+    /// Whether the API has an endpoint for production keys.
     pub production: bool,
-    /// Whether there is an endpoint for sandbox keys.
+    /// Whether the API has an endpoint for sandbox keys.
     pub sandbox: bool,
-    /// Matches that can never apply; they are not among the others.
+    /// Number of matches and hosts that can never apply. They are not in `matches`.
     pub left_out: usize,
 }
 
-/// One host-and-path pair of an API.
+/// A host-and-path pair of an API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Match {
-    /// Hosts; `None` is any.
+    /// `None` matches any host.
     pub hosts: Option<Vec<HostPattern>>,
-    /// Path prefix.
     pub path: PathPrefix,
-    /// Hosts that can never apply; they are not among the others.
+    /// Number of hosts that can never apply. They are not in `hosts`.
     pub left_out: usize,
 }
 
@@ -290,7 +272,7 @@ impl<'a> TryFrom<wire::ApiRow<'a>> for Api {
     type Error = InvalidRow;
 
     fn try_from(row: wire::ApiRow<'a>) -> Result<Self, InvalidRow> {
-        // They are for people; what is wrong in them is wrong in the row all the same.
+        // Name and version are for people only. The row is refused all the same if they are invalid.
         optional_text("name", row.name)?;
         optional_text("version", row.version)?;
         let mut matches = row.matches.unwrap_or_default();
@@ -298,7 +280,7 @@ impl<'a> TryFrom<wire::ApiRow<'a>> for Api {
         let given = matches.len();
         matches.retain(|one| !PathPrefix::never_applies(&one.path.0));
         let matches = matches.into_iter().map(Match::try_from).collect::<Result<Vec<_>, _>>()?;
-        // A host that cannot be read is no request's.
+        // A host that cannot be read matches no request.
         let hosts = matches.iter().fold(0usize, |sum, one| sum.saturating_add(one.left_out));
         let left_out = given.saturating_sub(matches.len()).saturating_add(hosts);
         let endpoints = list("endpoints", row.endpoints, Some)?;
@@ -335,51 +317,42 @@ impl<'a> TryFrom<wire::MatchRow<'a>> for Match {
     }
 }
 
-/// A usage plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// Its id.
     pub id: Text<'static>,
-    /// How much may be used.
+    /// Requests per window.
     pub limits: Vec<Limit>,
-    /// How much may be used at once.
     pub burst: Option<Limit>,
-    /// Whether a used-up limit refuses.
+    /// Whether a request is refused when a limit is used up.
     pub stop_on_quota_reach: bool,
-    /// The only operations that it opens; `None` is any.
+    /// The only operations that the plan opens. `None` means all.
     pub operations: Option<Vec<Operation>>,
-    /// Operations that cannot be read, and so open nothing; they are not among the others.
+    /// Number of operations that cannot be read and so open nothing. They are not in `operations`.
     pub left_out: usize,
 }
 
-/// So many requests in each window of one unit.
+/// A number of requests in each window of one unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// How many; at least one.
+    /// At least one.
     pub requests: u64,
-    /// The window.
     pub per: Unit,
 }
 
 /// A window of UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// One second.
     Second,
-    /// One minute.
     Minute,
-    /// One hour.
     Hour,
-    /// One day.
     Day,
-    /// One calendar month.
+    /// A calendar month.
     Month,
 }
 
-/// Methods and a path template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// Methods; `None` is any.
+    /// `None` matches any method.
     pub methods: Option<Vec<String>>,
     /// Relative to the API's prefix.
     pub path: PathTemplate,
@@ -430,7 +403,7 @@ fn limit(field: &'static str, row: wire::LimitRow<'_>) -> Result<Limit, InvalidR
 }
 
 impl Operation {
-    /// What there is to compare with a request.
+    /// Number of parts that are compared with a request.
     fn parts(&self) -> usize {
         self.path.segments().saturating_add(self.methods.as_ref().map_or(0, Vec::len))
     }
@@ -445,18 +418,16 @@ fn operation(row: wire::OperationRow<'_>) -> Option<Operation> {
     Some(Operation { methods, path: PathTemplate::parse(&row.path.0)? })
 }
 
-/// Something that is denied whatever its key says.
+/// A rule that denies requests whatever the key says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DenyPolicy {
-    /// Its id.
     pub id: Text<'static>,
-    /// What it denies.
     pub target: DenyTarget,
-    /// Denies all but that.
+    /// Denies everything except the target.
     pub invert: bool,
 }
 
-/// What a deny policy is about.
+/// The target of a deny policy.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DenyTarget {
     /// `IP` and `IP_RANGE`.

@@ -1,7 +1,7 @@
-//! The small lists of a page: APIs, plans and deny policies, each row read whole, since a page without it could allow too
-//! much. A match or an operation that can never apply is left out of its row and told.
+//! The small lists of a page: APIs, plans and deny policies. Each row is read as a whole, because a page without it
+//! could allow too much. A match or an operation that can never apply is left out of its row and reported.
 //!
-//! How they are kept is said elsewhere ([`crate::store::lists`]), and so is what they mean ([`crate::catalogue`]).
+//! [`crate::store::lists`] keeps these lists, and [`crate::catalogue`] interprets them.
 
 use std::ops::Range;
 
@@ -18,23 +18,17 @@ use super::{
     wire,
 };
 
-/// The rows of the small lists.
 #[derive(Debug, Default, PartialEq)]
 pub struct CatalogueRows {
-    /// APIs.
     pub apis: Vec<Api>,
-    /// Plans.
     pub plans: Vec<Plan>,
-    /// Deny policies.
     pub deny_policies: Vec<DenyPolicy>,
 }
 
-/// A row of a small list.
 pub trait SmallRow {
-    /// Its id.
     fn id(&self) -> &str;
 
-    /// Which of its parts are left out.
+    /// The parts that are left out of this row.
     fn left_out(&self) -> Option<InvalidRow> {
         None
     }
@@ -75,7 +69,7 @@ pub(super) struct SmallRows<'p> {
     pub body: &'p str,
     /// List, id and place of each row.
     pub places: Vec<(SmallList, String, Range<usize>)>,
-    /// Rows of which parts are left out.
+    /// Rows with parts that are left out.
     pub left_out: Vec<RejectedRow>,
     pub unknown: &'p mut UnknownFields,
 }

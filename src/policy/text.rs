@@ -1,6 +1,6 @@
-//! The strings of a page, borrowed from it where they can be, and the entries of its lists of strings.
+//! Strings of a page, borrowed from the page if possible, and entries of its lists of strings.
 //!
-//! What a string may hold is for [`super::Text`] and [`super::rows`] to say.
+//! [`super::Text`] and [`super::rows`] decide which strings are valid.
 
 use std::{borrow::Cow, fmt};
 
@@ -9,7 +9,7 @@ use serde::{
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-/// A string that is borrowed from the page where it has no escapes.
+/// A string. It is borrowed from the page unless it has escapes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Str<'a>(pub Cow<'a, str>);
@@ -45,8 +45,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Str<'a> {
     }
 }
 
-/// One entry of a list of strings. An entry that is no string is kept as `None`: it permits nothing, and its neighbours
-/// hold.
+/// One entry of a list of strings. An entry that is not a string becomes `None`: it permits nothing, and the other
+/// entries remain valid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Entry<'a>(pub Option<Cow<'a, str>>);

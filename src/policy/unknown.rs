@@ -1,28 +1,28 @@
-//! Fields of a page that keygate does not know: they are ignored, and their names are kept so that the log can tell them.
-//! Whoever writes `status` or `expires` means a field of the page, and the row allows more than was meant.
+//! Fields of a page that keygate does not know. keygate ignores them but keeps their names for the log. A writer who
+//! spells a field wrongly, such as `status` or `expires`, gets a row that allows more than was meant.
 //!
-//! A page can hold any number of such names, of any length, so only the first few are kept, each cut. When a line is
-//! written is decided in [`crate::refresh`].
+//! A page can hold any number of such names, of any length. So only the first few names are kept, and long names are
+//! cut. [`crate::refresh`] decides when the log line is written.
 
 use std::fmt;
 
 use crate::naming::{beginning, nearest};
 
-/// Names that are kept of one page.
+/// Number of names that are kept for one page.
 const MAX_NAMES: usize = 5;
 
 /// The unknown fields of a page, as far as they are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnknownFields {
     fields: Vec<UnknownField>,
-    /// Where the object that is read stands.
+    /// The place of the object that is being read.
     place: Place,
 }
 
 /// A field that keygate does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownField {
-    /// The first characters of its name.
+    /// The first characters of the name.
     name: String,
     /// Whether the name is longer.
     is_cut: bool,
@@ -31,22 +31,22 @@ pub struct UnknownField {
     close: Option<&'static str>,
 }
 
-/// Where an object of a page stands. The list is empty for the page itself.
+/// The place of an object in a page. `list` is empty for the page itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Place {
     list: &'static str,
-    /// Bytes from the beginning of the page, of a row.
+    /// For a row: bytes from the beginning of the page.
     offset: Option<usize>,
 }
 
 impl UnknownFields {
-    /// The objects that are read from now on stand in the row of this list that begins so many bytes from the beginning of
-    /// the page, or in an object of the page itself.
+    /// Sets the place of the objects that are read from now on: the row of `list` at `offset`. Without an offset: an
+    /// object of the page itself.
     pub(super) fn enter(&mut self, list: &'static str, offset: Option<usize>) {
         self.place = Place { list, offset };
     }
 
-    /// Keeps the name of a field beside which only `known` ones may stand.
+    /// Keeps the name of an unknown field. `known` lists the names that are allowed beside it.
     #[cold]
     #[inline(never)]
     pub(crate) fn note(&mut self, name: &str, known: &[&'static str]) {
@@ -59,19 +59,18 @@ impl UnknownFields {
         self.fields.push(UnknownField { name: start.to_owned(), is_cut, place: self.place, close });
     }
 
-    /// Whether no field was unknown.
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
 
-    /// The first of them that differ in name.
+    /// The first unknown fields with different names.
     pub fn fields(&self) -> &[UnknownField] {
         &self.fields
     }
 }
 
 impl UnknownField {
-    /// The first characters of its name, as written.
+    /// The first characters of the name, as written.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -79,7 +78,7 @@ impl UnknownField {
 
 impl fmt::Display for UnknownField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A digest of a key must not reach a log, and somebody may have made a field's name of one.
+        // A digest of a key must not reach a log, and a page may use one as the name of a field.
         if self.name.bytes().filter(u8::is_ascii_hexdigit).count() >= crate::naming::MAX_SHOWN {
             f.write_str("a name of hexadecimal digits")?;
         } else {

@@ -1,7 +1,11 @@
-//! The policy as JSON: the one definition of its shape that the filter reads with and the policy service writes with.
+//! The policy as JSON. This is the only definition of the page's shape: the filter reads with it, the policy service
+//! writes with it.
 //!
-//! Rows here are as they travel: nothing is checked but JSON's own types, and of unknown fields only names are kept.
-//! [`super::rows`] turns them into valid values, [`super::page`] reads whole pages. This file knows no rule of a policy.
+//! Rows have their wire form here: only JSON types are checked, and only the names of unknown fields are kept.
+//! [`super::rows`] converts rows to valid values, and [`super::page`] reads whole pages. This file knows no rule of a
+//! policy.
+
+#![warn(missing_docs)]
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -9,43 +13,43 @@ use serde_json::value::RawValue;
 use super::object::read_object;
 pub use super::text::{Entry, Str};
 
-/// The version of the page's shape, its `format`.
+/// The version of the page's shape: the value of `format`.
 pub const FORMAT: u64 = 1;
 
-/// A list of strings; absent (or null) means "any", empty means "none".
+/// A list of strings. Absent or null means "any"; an empty list means "none".
 pub type List<'a> = Option<Vec<Entry<'a>>>;
 
 /// An API.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ApiRow<'a> {
-    /// Its id.
+    /// The API's id.
     pub id: Str<'a>,
-    /// Its name, for people.
+    /// The API's name, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Str<'a>>,
-    /// Its version, for people.
+    /// The API's version, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<Str<'a>>,
-    /// Its lifecycle state.
+    /// The lifecycle state, such as `PUBLISHED`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<Str<'a>>,
-    /// Which requests belong to it.
+    /// Which requests belong to the API.
     #[serde(rename = "match", skip_serializing_if = "Option::is_none")]
     pub matches: Option<Vec<MatchRow<'a>>>,
     /// `api_key` or `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub security: Option<Str<'a>>,
-    /// Whether an application must be subscribed.
+    /// Whether the application must have a subscription.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subscription_required: Option<bool>,
-    /// Key types that it has an endpoint for.
+    /// Key types that the API has an endpoint for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoints: List<'a>,
 }
 
 read_object!(ApiRow<'de> { id, name, version, state, matches as "match", security, subscription_required, endpoints });
 
-/// One host-and-path pair of an API.
+/// A host-and-path pair of an API.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MatchRow<'a> {
     /// Host names, or `*.suffix`.
@@ -60,55 +64,55 @@ read_object!(MatchRow<'de> { hosts, path });
 /// An application.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ApplicationRow<'a> {
-    /// Its id.
+    /// The application's id.
     pub id: Str<'a>,
-    /// Its name.
+    /// The application's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Str<'a>>,
-    /// Who owns it.
+    /// The application's owner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<Str<'a>>,
-    /// Its state.
+    /// `ACTIVE` or `BLOCKED`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<Str<'a>>,
-    /// The plan that counts over all its APIs.
+    /// The plan that counts the requests to all APIs together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Str<'a>>,
-    /// First second in which its plan is no longer used up, Unix time; absent: it is not.
+    /// First second in which the plan is no longer used up, Unix time. Absent: the plan is not used up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub used_up_until: Option<i64>,
 }
 
 read_object!(ApplicationRow<'de> { id, name, owner, state, plan, used_up_until });
 
-/// A key, known by its digest.
+/// A key, identified by its digest.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct KeyRow<'a> {
-    /// 64 hexadecimal digits.
+    /// SHA-256 of the key's bytes, as 64 hexadecimal digits.
     pub sha256: Str<'a>,
-    /// Its public handle.
+    /// The public id of the key.
     pub id: Str<'a>,
-    /// The application that it belongs to.
+    /// The id of the application that owns the key.
     pub application: Str<'a>,
     /// `PRODUCTION` or `SANDBOX`.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub key_type: Option<Str<'a>>,
-    /// Its state.
+    /// `ACTIVE` or `REVOKED`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<Str<'a>>,
-    /// First second in which it is good, Unix time.
+    /// First second in which the key is valid, Unix time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_before: Option<i64>,
-    /// First second in which it is good no more, Unix time.
+    /// First second in which the key is no longer valid, Unix time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
-    /// The only APIs that it opens.
+    /// The only APIs that the key may call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub apis: List<'a>,
-    /// Addresses and ranges that it may be used from.
+    /// The only addresses and ranges that may use the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permitted_ips: List<'a>,
-    /// Referers that it may be used from.
+    /// The only referers that may use the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permitted_referers: List<'a>,
 }
@@ -118,20 +122,20 @@ read_object!(KeyRow<'de> {
     permitted_referers,
 });
 
-/// One application's subscription to one API.
+/// The subscription of one application to one API.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SubscriptionRow<'a> {
-    /// The application.
+    /// The application's id.
     pub application: Str<'a>,
-    /// The API.
+    /// The API's id.
     pub api: Str<'a>,
-    /// Its state.
+    /// The subscription's state, such as `UNBLOCKED`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<Str<'a>>,
-    /// The plan of its requests.
+    /// The plan of this subscription.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Str<'a>>,
-    /// First second in which its plan is no longer used up, Unix time; absent: it is not.
+    /// First second in which the plan is no longer used up, Unix time. Absent: the plan is not used up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub used_up_until: Option<i64>,
 }
@@ -141,28 +145,28 @@ read_object!(SubscriptionRow<'de> { application, api, state, plan, used_up_until
 /// A usage plan.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PlanRow<'a> {
-    /// Its id.
+    /// The plan's id.
     pub id: Str<'a>,
-    /// How much may be used.
+    /// Requests per window.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Vec<LimitRow<'a>>>,
-    /// How much may be used at once.
+    /// Requests per window, for peaks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub burst: Option<LimitRow<'a>>,
-    /// Whether a used-up limit refuses (absent: it does).
+    /// Whether a request is refused when a limit is used up. Absent means true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_on_quota_reach: Option<bool>,
-    /// The only operations that it opens.
+    /// The only operations that the plan opens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operations: Option<Vec<OperationRow<'a>>>,
 }
 
 read_object!(PlanRow<'de> { id, limits, burst, stop_on_quota_reach, operations });
 
-/// So many requests in each window of one unit.
+/// A number of requests in each window of one unit.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LimitRow<'a> {
-    /// How many.
+    /// At least one.
     pub requests: u64,
     /// `second`, `minute`, `hour`, `day` or `month`.
     pub per: Str<'a>,
@@ -182,35 +186,35 @@ pub struct OperationRow<'a> {
 
 read_object!(OperationRow<'de> { methods, path });
 
-/// Something that is denied whatever its key says.
+/// A rule that denies requests whatever the key says.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DenyPolicyRow<'a> {
-    /// Its id.
+    /// The id of the deny policy.
     pub id: Str<'a>,
     /// `IP`, `IP_RANGE`, `APPLICATION`, `API` or `USER`.
     #[serde(rename = "type")]
     pub kind: Str<'a>,
-    /// What it denies.
+    /// The address, range, application, API or owner to deny.
     pub value: Str<'a>,
-    /// Denies all but the value.
+    /// Denies everything except `value`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub invert: Option<bool>,
 }
 
 read_object!(DenyPolicyRow<'de> { id, kind as "type", value, invert });
 
-/// A subscription's identity.
+/// The two ids that identify a subscription.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SubscriptionId<'a> {
-    /// The application.
+    /// The application's id.
     pub application: Str<'a>,
-    /// The API.
+    /// The API's id.
     pub api: Str<'a>,
 }
 
 read_object!(SubscriptionId<'de> { application, api });
 
-/// What a delta takes away, before anything that it brings.
+/// Things that a delta removes. They are removed before the delta's rows are added.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Removed<'a> {
     /// Ids of APIs.
@@ -235,7 +239,7 @@ pub struct Removed<'a> {
 
 read_object!(Removed<'de> { apis, applications, keys, subscriptions, plans, deny_policies });
 
-/// How many rows a full policy will have, over all its pages.
+/// Number of rows of a full policy, over all its pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Keys.
@@ -246,7 +250,7 @@ pub struct Counts {
     pub subscriptions: u64,
 }
 
-/// The same as the filter reads it.
+/// [`Counts`] as the filter reads them.
 #[derive(Debug)]
 pub struct CountsIn {
     /// Keys.
@@ -266,24 +270,24 @@ impl From<CountsIn> for Counts {
     }
 }
 
-/// A page as the filter reads it: the rows of the long lists stay raw, so that a bad one costs only itself.
+/// A page as the filter reads it. The rows of the long lists stay raw, so that a bad row costs only itself.
 #[derive(Debug)]
 pub struct PageIn<'a> {
     /// [`FORMAT`].
     pub format: u64,
-    /// Which policy this is a revision of.
+    /// Identifies the policy that `revision` belongs to.
     pub epoch: Option<Str<'a>>,
-    /// Which revision this is.
+    /// The revision of this page.
     pub revision: Option<u64>,
-    /// The revision that this delta builds on; absent in a full policy.
+    /// The revision that this delta builds on. Absent in a full policy.
     pub base: Option<u64>,
-    /// Where this revision goes on.
+    /// The next page of this revision.
     pub next: Option<Str<'a>>,
-    /// Where to ask for the next revision.
+    /// The address of the next revision.
     pub poll: Option<Str<'a>>,
-    /// A hint of the size.
+    /// A hint about the size: [`CountsIn`].
     pub counts: Option<&'a RawValue>,
-    /// Lets the shrink guard pass this policy.
+    /// Tells the shrink guard to accept this policy.
     pub confirm_removal: Option<bool>,
     /// Each an [`ApiRow`].
     pub apis: Option<Vec<&'a RawValue>>,
@@ -297,7 +301,7 @@ pub struct PageIn<'a> {
     pub plans: Option<Vec<&'a RawValue>>,
     /// Each a [`DenyPolicyRow`].
     pub deny_policies: Option<Vec<&'a RawValue>>,
-    /// What a delta removes, a [`Removed`]; in a full policy it is not looked at.
+    /// Things that a delta removes: [`Removed`]. Ignored in a full policy.
     pub removed: Option<&'a RawValue>,
 }
 
@@ -324,20 +328,20 @@ read_object!(PageIn<'de> {
 pub struct PageOut<'a> {
     /// [`FORMAT`].
     pub format: u64,
-    /// Which policy this is a revision of.
+    /// Identifies the policy that `revision` belongs to.
     pub epoch: Option<Str<'a>>,
-    /// Which revision this is.
+    /// The revision of this page.
     pub revision: Option<u64>,
-    /// The revision that this delta builds on; absent in a full policy.
+    /// The revision that this delta builds on. Absent in a full policy.
     pub base: Option<u64>,
-    /// Where this revision goes on.
+    /// The next page of this revision.
     pub next: Option<Str<'a>>,
-    /// Where to ask for the next revision.
+    /// The address of the next revision.
     pub poll: Option<Str<'a>>,
-    /// A hint of the size, on the first page of a full policy.
+    /// A hint about the size, on the first page of a full policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
-    /// Lets the shrink guard pass this policy.
+    /// Tells the shrink guard to accept this policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirm_removal: Option<bool>,
     /// APIs.
@@ -352,7 +356,7 @@ pub struct PageOut<'a> {
     pub plans: Vec<PlanRow<'a>>,
     /// Deny policies.
     pub deny_policies: Vec<DenyPolicyRow<'a>>,
-    /// What a delta removes.
+    /// Things that a delta removes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removed: Option<Removed<'a>>,
 }

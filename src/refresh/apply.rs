@@ -1,12 +1,18 @@
 //! How a refresh goes on with an answer, and how it ends.
 
 use super::{
-    AT_ONCE, Ahead, Around, Fetch, Level, MAX_PAGES, Purpose, Refresh, RefreshEvent, Report, State,
-    answer::{Answer, Failure, Meaning},
+    AT_ONCE, Ahead, Around, MAX_PAGES, Purpose, Refresh, RefreshEvent, State,
+    meaning::Meaning,
     size,
     work::{Job, Work},
 };
 use crate::{
+    callout::{
+        Fetch, Pending,
+        answer::{Answer, Failure},
+        lines::{Lines, Severity},
+    },
+    held::Look,
     policy::page::{Header, Page},
     shared::Shared,
     store::{
@@ -14,7 +20,6 @@ use crate::{
         build::{self, Build},
         emptying::Emptying,
         error::{BuildError, MergeError},
-        held::Look,
         manifest::Manifest,
     },
 };
@@ -32,7 +37,7 @@ impl Refresh {
     ) -> Option<Fetch> {
         let at_once = took < AT_ONCE;
         let conditional = matches!(purpose, Purpose::Poll);
-        match answer.read(around.now_ms / 1000) {
+        match Meaning::of(answer, around.now_ms / 1000) {
             Meaning::NotModified if conditional => {
                 self.confirm(at_once, around);
                 None
@@ -67,7 +72,7 @@ impl Refresh {
 
     pub(super) fn refused<S: Shared>(&mut self, path: &str, what: &str, around: &mut Around<'_, S>) -> Option<Fetch> {
         around.report.event(RefreshEvent::Refused);
-        self.complain(Level::Warn, path, what, None, around);
+        self.complain(Severity::Warn, path, what, None, around);
         None
     }
 
@@ -85,7 +90,7 @@ impl Refresh {
             return self.refused(&fetch.path, &what, around);
         }
         let line = format!("the full policy is fetched: after GET {}, {why}", fetch.path);
-        around.report.lines.extend(self.said.again(around.now_ms, Level::Info, line));
+        around.report.lines.extend(self.said.again(around.now_ms, Severity::Info, line));
         self.visited.clear();
         Some(self.fetch(self.settings.path.clone(), None, None, Purpose::Full, around))
     }
@@ -184,7 +189,8 @@ impl Refresh {
         }
         self.visited.insert(next.as_bytes(), 0);
         let fetch = Fetch { path: next, etag: None, wait: None, timeout: self.settings.timeout };
-        *ahead = Some(Ahead { fetch: fetch.clone(), sent_ms: around.now_ms, token: None, answer: None });
+        *ahead =
+            Some(Ahead { callout: Pending::new(fetch.timeout, around.now_ms), fetch: fetch.clone(), answer: None });
         Some(fetch)
     }
 
@@ -197,7 +203,7 @@ impl Refresh {
         let mut budget = self.budget();
         let State::Working { work, path, .. } = &mut self.state else { return None };
         let held = around.held.standing();
-        let mut report = Report::default();
+        let mut report = Lines::default();
         let done = work.slice(around.shared, around.held.source(), held, &mut budget, &mut report);
         around.report.events.append(&mut report.events);
         let lines = report.lines.into_iter().filter_map(|(level, line)| self.said.again(around.now_ms, level, line));
@@ -219,7 +225,7 @@ impl Refresh {
         let Work { page, job, unknown, .. } = *work;
         // A page that is worked in twice is told of with the second time.
         if !matches!(&job, Job::Delta(delta) if delta.is_before_plans()) {
-            self.say_unknown(&unknown, around.report);
+            self.names.say(&unknown, around.report);
         }
         match job {
             Job::Full(build) => match &page.header.next {
@@ -244,8 +250,8 @@ impl Refresh {
             Some(Ahead { fetch, answer: Some(answer), .. }) => {
                 self.go_on(fetch, purpose, answer, Duration::MAX, around)
             }
-            Some(Ahead { fetch, sent_ms, token, answer: None }) => {
-                self.state = State::Fetching { fetch, purpose, sent_ms, token };
+            Some(Ahead { fetch, callout, answer: None }) => {
+                self.state = State::Fetching { fetch, purpose, callout };
                 None
             }
         }
@@ -314,7 +320,7 @@ impl Refresh {
             "the policy decides, {revision}: {} APIs, {} applications, {} keys, {} subscriptions, {} bytes",
             totals.apis, totals.applications, totals.keys, totals.subscriptions, totals.bytes
         );
-        around.report.lines.extend(self.said.again(around.now_ms, Level::Info, line));
+        around.report.lines.extend(self.said.again(around.now_ms, Severity::Info, line));
         self.say_conflicts(around);
     }
 
@@ -326,7 +332,7 @@ impl Refresh {
                 "APIs \"{}\" and \"{}\" have the same match; \"{}\" is meant",
                 conflict.meant, conflict.shadowed, conflict.meant
             );
-            around.report.lines.extend(self.said.again(around.now_ms, Level::Warn, line));
+            around.report.lines.extend(self.said.again(around.now_ms, Severity::Warn, line));
         }
     }
 

@@ -1,10 +1,11 @@
 //! How a refresh goes on with a page of a delta: it is worked into the bank in use, and takes effect page by page.
 
 use super::{
-    Around, Fetch, Purpose, Refresh,
+    Around, Purpose, Refresh,
     work::{Job, Work},
 };
 use crate::{
+    callout::Fetch,
     policy::page::{Header, Page},
     shared::Shared,
     store::{
@@ -27,7 +28,7 @@ impl Refresh {
             return self.begin_anew(fetch, "`base` is not the revision held", around);
         };
         if page.header.revision == page.header.base && page.header.next.is_none() && brings_nothing(&page) {
-            self.say_unknown(&page.unknown, around.report);
+            self.names.say(&page.unknown, around.report);
             self.confirm(at_once, around);
             return None;
         }

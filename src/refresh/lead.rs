@@ -2,6 +2,7 @@
 
 use super::{Around, Purpose, Refresh, State, neighbours::Neighbours};
 use crate::{
+    callout::GRACE_MS,
     shared::{
         Shared, SharedError,
         key::Source,
@@ -10,9 +11,6 @@ use crate::{
     store::manifest::Manifest,
 };
 
-/// How long a VM that serves requests leaves a free lease to those that serve none. The main thread's VM looks every
-/// 100 ms.
-const GRACE_MS: u64 = 1_000;
 /// How long a VM that the policy service refused leaves a free lease to those that prove themselves otherwise. They look
 /// every 100 ms and wait for [`GRACE_MS`] at most.
 const REFUSED_GRACE_MS: u64 = 3_000;

@@ -2,20 +2,19 @@
 //! the way fails.
 //!
 //! [`Refresh`] is a state machine without clock, network or log: the shell tells it what time it is and what was answered,
-//! and carries out the [`Fetch`]es and writes the [`Report`]s that it asks for. One VM of a process holds the lease and
+//! and carries out the [`Fetch`]es and writes the [`Lines`] that it asks for. One VM of a process holds the lease and
 //! fetches; it is to be one that serves no requests, where the host has such a VM. Until a complete newer policy is
 //! published, nothing here touches what requests are decided by.
 
-pub mod answer;
 mod apply;
 mod budget;
 mod deltas;
+mod event;
 mod lead;
+mod meaning;
+mod names;
 mod neighbours;
 mod pacing;
-mod report;
-mod said;
-pub mod schedule;
 mod size;
 mod waits;
 mod work;
@@ -25,43 +24,34 @@ mod tests;
 
 use std::{collections::VecDeque, time::Duration};
 
-use answer::{Answer, Failure};
 use budget::Budget;
+pub use event::RefreshEvent;
+use names::Names;
 use neighbours::Neighbours;
 use pacing::Pacer;
-pub use report::{Level, RefreshEvent, Report};
-use said::Said;
 use waits::{Cut, Waits};
 use work::Work;
 
 use crate::{
+    callout::{
+        Fetch, Pending,
+        answer::{Answer, Failure},
+        lines::{Lines, Said, Severity},
+        schedule,
+    },
     config::PolicySource,
+    held::Held,
     index::Index,
     shared::{Shared, lease::Lease},
-    store::{batch::Target, build::Build, emptying::Emptying, held::Held},
+    store::{batch::Target, build::Build, emptying::Emptying},
 };
 
 /// Pages of one revision. 10,000 pages of 5,000 rows are 50 million.
 pub const MAX_PAGES: usize = 10_000;
-/// On top of a callout's own time-out, before it counts as never answered.
-const NEVER: Duration = Duration::from_secs(2);
 /// Different failures in a row that are remembered as said.
 const MAX_COMPLAINTS: usize = 16;
 /// An answer that came sooner was not held back, whatever it says.
 const AT_ONCE: Duration = Duration::from_millis(500);
-
-/// A request to the policy service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fetch {
-    /// `:path`.
-    pub path: String,
-    /// `if-none-match`.
-    pub etag: Option<String>,
-    /// `prefer: wait=…`, whole seconds.
-    pub wait: Option<Duration>,
-    /// Bound on the whole callout.
-    pub timeout: Duration,
-}
 
 /// What a request is for.
 #[derive(Debug)]
@@ -83,7 +73,7 @@ enum State {
     /// Waiting until it is time. A clock that is set back makes it time.
     Idle { since_ms: u64, due_ms: u64 },
     /// Waiting for an answer.
-    Fetching { fetch: Fetch, purpose: Purpose, sent_ms: u64, token: Option<u32> },
+    Fetching { fetch: Fetch, purpose: Purpose, callout: Pending },
     /// Working a page into the store, while the one behind it may be on its way.
     Working { work: Box<Work>, path: String, ahead: Option<Ahead> },
 }
@@ -93,8 +83,7 @@ enum State {
 #[derive(Debug)]
 struct Ahead {
     fetch: Fetch,
-    sent_ms: u64,
-    token: Option<u32>,
+    callout: Pending,
     answer: Option<Answer>,
 }
 
@@ -114,6 +103,8 @@ pub struct Refresh {
     /// What was said since the last refresh that went well.
     complaints: VecDeque<String>,
     said: Said,
+    /// Names of unknown fields that were said.
+    names: Names,
     /// The policy held cannot be built on, so the next fetch is a full one.
     wants_full: bool,
     /// When the first request of this refresh was sent; the wait of a long poll is not counted.
@@ -145,7 +136,7 @@ pub struct Around<'a, S> {
     /// Shared data.
     pub shared: &'a S,
     /// What is to be said.
-    pub report: &'a mut Report,
+    pub report: &'a mut Lines<RefreshEvent>,
 }
 
 impl Refresh {
@@ -162,6 +153,7 @@ impl Refresh {
             failures: 0,
             complaints: VecDeque::new(),
             said: Said::default(),
+            names: Names::default(),
             wants_full: false,
             began_ms: 0,
             visited: Index::default(),
@@ -192,10 +184,10 @@ impl Refresh {
     }
 
     /// The callout of the last fetch has this token.
-    pub fn sent(&mut self, new: u32) {
+    pub fn sent(&mut self, token: u32) {
         match &mut self.state {
-            State::Fetching { token, .. } | State::Working { ahead: Some(Ahead { token, .. }), .. } => {
-                *token = Some(new)
+            State::Fetching { callout, .. } | State::Working { ahead: Some(Ahead { callout, .. }), .. } => {
+                callout.sent(token);
             }
             State::Working { ahead: None, .. } | State::Idle { .. } | State::Follower { .. } => {}
         }
@@ -240,12 +232,8 @@ impl Refresh {
             State::Idle { since_ms, due_ms } if around.now_ms >= *due_ms || around.now_ms < *since_ms => {
                 Some(self.begin(around))
             }
-            State::Fetching { fetch, sent_ms, .. } => {
-                *sent_ms = around.now_ms.min(*sent_ms);
-                let took = Duration::from_millis(around.now_ms.saturating_sub(*sent_ms));
-                if took <= fetch.timeout.saturating_add(NEVER) {
-                    return None;
-                }
+            State::Fetching { fetch, callout, .. } => {
+                let took = callout.never_answered(around.now_ms)?;
                 let fetch = fetch.clone();
                 self.fail_fetch(&fetch, took, &Failure::NeverAnswered, None, around)
             }
@@ -257,22 +245,22 @@ impl Refresh {
     /// A callout was answered. What nobody waits for any more is ignored.
     pub fn answered<S: Shared>(&mut self, token: u32, answer: Answer, around: &mut Around<'_, S>) -> Option<Fetch> {
         if let State::Working { ahead: Some(ahead), .. } = &mut self.state
-            && ahead.token == Some(token)
+            && ahead.callout.is_answered_by(token)
         {
             ahead.answer = Some(answer);
             return None;
         }
-        if !matches!(&self.state, State::Fetching { token: Some(waited), .. } if *waited == token) {
+        if !matches!(&self.state, State::Fetching { callout, .. } if callout.is_answered_by(token)) {
             return None;
         }
-        if !self.keep_lease(around) {
+        // A lease that was lost meanwhile and is taken again begins anew: nothing is being fetched under it.
+        if !self.keep_lease(around) || !matches!(self.state, State::Fetching { .. }) {
             return None;
         }
-        let State::Fetching { fetch, purpose, sent_ms, .. } = std::mem::replace(&mut self.state, State::follower())
-        else {
+        let State::Fetching { fetch, purpose, callout } = std::mem::replace(&mut self.state, State::follower()) else {
             return None;
         };
-        let took = Duration::from_millis(around.now_ms.saturating_sub(sent_ms));
+        let took = callout.took(around.now_ms);
         // `preference-applied` is optional (RFC 7240), and a proxy may drop it: an answer that took half the wait was held.
         self.held_back = fetch.wait.is_some_and(|wait| answer.waited() || took.saturating_mul(2) >= wait);
         if let Some(wait) = fetch.wait {
@@ -346,7 +334,7 @@ impl Refresh {
     ) -> Fetch {
         let timeout = self.settings.timeout.saturating_add(wait.unwrap_or_default());
         let fetch = Fetch { path, etag, wait, timeout };
-        self.state = State::Fetching { fetch: fetch.clone(), purpose, sent_ms: around.now_ms, token: None };
+        self.state = State::Fetching { fetch: fetch.clone(), purpose, callout: Pending::new(timeout, around.now_ms) };
         fetch
     }
 
@@ -380,7 +368,7 @@ impl Refresh {
         around: &mut Around<'_, S>,
     ) -> Option<Fetch> {
         let level =
-            if matches!(failure, Failure::Refused(_) | Failure::NoCluster) { Level::Error } else { Level::Warn };
+            if matches!(failure, Failure::Refused(_) | Failure::NoCluster) { Severity::Error } else { Severity::Warn };
         around.report.event(RefreshEvent::Failed);
         self.complain(level, path, &failure.to_string(), retry_after, around);
         if matches!(failure, Failure::Refused(_)) {
@@ -392,7 +380,7 @@ impl Refresh {
     /// Says what is wrong, once until a refresh goes well, and waits.
     fn complain<S: Shared>(
         &mut self,
-        level: Level,
+        level: Severity,
         path: &str,
         what: &str,
         retry_after: Option<Duration>,
@@ -426,7 +414,7 @@ impl Refresh {
     fn recover<S: Shared>(&mut self, around: &mut Around<'_, S>) {
         if self.failures > 0 {
             let line = format!("the policy is refreshed again, after {} failures", self.failures);
-            around.report.lines.push((Level::Info, line));
+            around.report.lines.push((Severity::Info, line));
         }
         self.failures = 0;
         self.cursor_failed = false;

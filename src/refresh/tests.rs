@@ -4,21 +4,24 @@
 
 use std::{cell::Cell, collections::BTreeMap, net::IpAddr, time::Duration};
 
-use super::{
-    Around, Fetch, Level, Refresh, RefreshEvent, Report,
-    answer::{Answer, Failure},
-};
+use super::{Around, Refresh, RefreshEvent};
 use crate::{
+    callout::{
+        Fetch,
+        answer::{Answer, Failure},
+        lines::{Lines, Severity},
+    },
     config::{self, Config},
     decision::{self, Facts},
     digest::Digest,
-    head::Head,
+    fingerprint::FingerprintKey,
+    held::Held,
+    request::head::Head,
     shared::{
         Shared,
         key::{Entry, Source},
         memory::Memory,
     },
-    store::{fingerprint::FingerprintKey, held::Held},
 };
 
 mod between;
@@ -55,7 +58,7 @@ struct Vm {
     config: Config,
     refresh: Refresh,
     held: Held,
-    lines: Vec<(Level, String)>,
+    lines: Vec<(Severity, String)>,
     events: Vec<RefreshEvent>,
     tokens: u32,
     /// The callout under way.
@@ -82,7 +85,7 @@ impl Vm {
         now_ms: u64,
         ask: impl FnOnce(&mut Refresh, &mut Around<'_, Memory>) -> Option<Fetch>,
     ) {
-        let mut report = Report::default();
+        let mut report = Lines::default();
         let mut around = Around { now_ms, held: &mut self.held, shared: memory, report: &mut report };
         let mut wanted = ask(&mut self.refresh, &mut around);
         while let Some(fetch) = wanted {
@@ -601,7 +604,7 @@ fn a_page_asked_for_early_that_fails_or_was_never_sent_changes_nothing() {
     let mut vm = serving(&memory, "");
     vm.tick(&memory, 6_000);
     vm.answer(&memory, 6_000, json(long_page(r#""/2""#, 0)));
-    let mut report = Report::default();
+    let mut report = Lines::default();
     let mut around = Around { now_ms: 6_000, held: &mut vm.held, shared: &memory, report: &mut report };
     vm.refresh.not_sent(Failure::NotSent, &mut around);
     vm.sent = None;
@@ -733,6 +736,25 @@ fn one_vm_fetches_and_another_takes_over_when_it_dies() {
 }
 
 #[test]
+fn a_vm_that_loses_the_lease_and_takes_it_again_with_one_answer_fetches_on() {
+    let memory = Memory::default();
+    let (mut first, mut second) = (Vm::new(""), Vm::new(""));
+    first.tick(&memory, 1_000);
+    assert!(first.sent.is_some() && first.refresh.is_leader());
+    // The first VM is held up, another takes its place and gives it back.
+    second.tick(&memory, 60_000);
+    assert!(second.refresh.is_leader());
+    second.refresh.resign(&memory, second.held.source(), 60_000);
+    first.answer(&memory, 60_000, json(full(1, "", &["good"])));
+    assert!(first.refresh.is_leader());
+    let fetched = (60_100..70_000).step_by(100).any(|now_ms| {
+        first.tick(&memory, now_ms);
+        first.sent.is_some()
+    });
+    assert!(fetched, "it holds the lease, so nobody else fetches");
+}
+
+#[test]
 fn a_vm_that_serves_gives_the_lease_to_one_that_does_not_and_takes_it_where_there_is_none() {
     for with_idle in [true, false] {
         let memory = Memory::default();
@@ -778,7 +800,7 @@ fn a_refresh_that_is_cut_anywhere_leaves_the_old_policy_or_the_new_one() {
         let steps = Cell::new(0);
         let cutting = Cutting { memory: &memory, left: Cell::new(cut), steps: &steps };
         for now_ms in (3_000..9_000).step_by(10) {
-            let mut report = Report::default();
+            let mut report = Lines::default();
             vm.held.look(&memory);
             let mut around = Around { now_ms, held: &mut vm.held, shared: &cutting, report: &mut report };
             let sent = vm.refresh.tick(0, &mut around).is_some();

@@ -1,7 +1,8 @@
 //! A page on its way into the store, in slices.
 
-use super::{Budget, RefreshEvent, Report};
+use super::{Budget, RefreshEvent};
 use crate::{
+    callout::lines::Lines,
     policy::{error::RejectedRow, page::Page, rows::Problem, unknown::UnknownFields},
     shared::{Shared, as_u64, key::Source},
     store::{
@@ -55,7 +56,7 @@ impl Work {
         source: &Source,
         held: Option<&Manifest>,
         budget: &mut Budget,
-        report: &mut Report,
+        report: &mut Lines<RefreshEvent>,
     ) -> Result<bool, BuildError> {
         while budget.is_left() {
             match self.stage {
@@ -73,7 +74,7 @@ impl Work {
     }
 
     /// Says what was noticed of the page as a whole. A page that is worked in twice is told of with the second time.
-    fn tell(&mut self, report: &mut Report) {
+    fn tell(&mut self, report: &mut Lines<RefreshEvent>) {
         let mut differing = match &mut self.job {
             Job::Delta(delta) if delta.is_before_plans() => return,
             Job::Delta(delta) => delta.take_differing(),
@@ -91,7 +92,7 @@ impl Work {
         }
     }
 
-    fn take_rows(&mut self, budget: &mut Budget, report: &mut Report) {
+    fn take_rows(&mut self, budget: &mut Budget, report: &mut Lines<RefreshEvent>) {
         let end = self.next_row.saturating_add(budget.rows()).min(self.page.len());
         let rows = self.next_row..end;
         budget.spend_rows(rows.len());
@@ -117,7 +118,7 @@ impl Work {
         shared: &impl Shared,
         source: &Source,
         budget: &mut Budget,
-        report: &mut Report,
+        report: &mut Lines<RefreshEvent>,
     ) -> Result<(), BuildError> {
         let all = self.next_row >= self.page.len();
         let last_page = self.page.header.next.is_none();
@@ -167,7 +168,7 @@ impl Work {
 }
 
 /// Counts a row that is left out, or parts of one, and names the first of a page.
-fn leave_out(rejected: &mut u64, row: &RejectedRow, report: &mut Report) {
+fn leave_out(rejected: &mut u64, row: &RejectedRow, report: &mut Lines<RefreshEvent>) {
     let (what, count) = match row.why.problem {
         Problem::NeverApply(parts) => ("parts of a row of the policy are left out, and permit nothing", as_u64(parts)),
         _ => ("a row of the policy is left out, and what it speaks of is not allowed", 1),

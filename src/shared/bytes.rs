@@ -1,35 +1,33 @@
-//! Reading and writing packed bytes: the only place that splits them.
+//! Reads and writes packed bytes. Only this file splits them.
 //!
 //! Numbers are little-endian; lengths are variable (7 bits a byte). Reading past the end is [`Corrupt`]. A sealed value
-//! begins with a checksum over its key and everything behind it, so that damage, truncation and a value that was copied
-//! to another key are noticed. The checksum guards against accidents; who can write shared data on purpose can also write
-//! a checksum.
+//! begins with a checksum over its key and all bytes after the checksum, so that damage, truncation and a copy under
+//! another key are detected. The checksum guards against accidents only: a program that can write shared data can also
+//! write a valid checksum.
 
 use super::Corrupt;
 
-/// Splits bytes from the front.
+/// Takes bytes from the front.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    /// A reader of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
-    /// Whether nothing is left.
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// How many bytes are left.
+    /// Number of bytes that are left.
     pub fn len(&self) -> usize {
         self.rest.len()
     }
 
-    /// All that is left.
+    /// All bytes that are left.
     pub fn rest(self) -> &'a [u8] {
         self.rest
     }
@@ -47,17 +45,14 @@ impl<'a> Reader<'a> {
         Ok(*chunk)
     }
 
-    /// One byte.
     pub fn u8(&mut self) -> Result<u8, Corrupt> {
         Ok(u8::from_le_bytes(self.chunk()?))
     }
 
-    /// Four bytes.
     pub fn u32(&mut self) -> Result<u32, Corrupt> {
         Ok(u32::from_le_bytes(self.chunk()?))
     }
 
-    /// Eight bytes.
     pub fn u64(&mut self) -> Result<u64, Corrupt> {
         Ok(u64::from_le_bytes(self.chunk()?))
     }
@@ -80,10 +75,10 @@ impl<'a> Reader<'a> {
         Err(Corrupt)
     }
 
-    /// Bytes behind their length.
+    /// Bytes after their length.
     pub fn sized(&mut self) -> Result<&'a [u8], Corrupt> {
         let size = match self.rest.split_first() {
-            // As nearly all, of which a lookup passes dozens.
+            // Fast path: nearly all lengths have one byte, and a look-up passes dozens of them.
             Some((&size, rest)) if size < 0x80 => {
                 self.rest = rest;
                 size.into()
@@ -93,23 +88,23 @@ impl<'a> Reader<'a> {
         self.take(size)
     }
 
-    /// Text behind its length.
+    /// Text after its length.
     pub fn text(&mut self) -> Result<&'a str, Corrupt> {
         std::str::from_utf8(self.sized()?).map_err(|_| Corrupt)
     }
 
-    /// Bytes behind their length that may be absent.
+    /// Bytes after their length, or nothing.
     pub fn optional_sized(&mut self) -> Result<Option<&'a [u8]>, Corrupt> {
         if self.flag()? { self.sized().map(Some) } else { Ok(None) }
     }
 
-    /// Text that may be absent.
+    /// Text, or nothing.
     pub fn optional_text(&mut self) -> Result<Option<&'a str>, Corrupt> {
         let bytes = self.optional_sized()?;
         bytes.map(std::str::from_utf8).transpose().map_err(|_| Corrupt)
     }
 
-    /// A number that may be absent.
+    /// A number, or nothing.
     pub fn optional_varint(&mut self) -> Result<Option<u64>, Corrupt> {
         if self.flag()? { self.varint().map(Some) } else { Ok(None) }
     }
@@ -123,30 +118,30 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Trailing bytes are an error.
+    /// An error if bytes are left.
     pub fn finish(self) -> Result<(), Corrupt> {
         if self.rest.is_empty() { Ok(()) } else { Err(Corrupt) }
     }
 }
 
-/// Appends to bytes what [`Reader`] reads.
+/// Appends values in the form that [`Reader`] reads.
 pub trait Write {
     /// A number of variable length.
     fn put_varint(&mut self, value: u64);
-    /// Bytes behind their length.
+    /// Bytes after their length.
     fn put_sized(&mut self, bytes: &[u8]);
-    /// Bytes behind their length that may be absent.
+    /// Bytes after their length, or nothing.
     fn put_optional_sized(&mut self, bytes: Option<&[u8]>);
-    /// Text that may be absent.
+    /// Text, or nothing.
     fn put_optional_text(&mut self, text: Option<&str>);
-    /// A number that may be absent.
+    /// A number, or nothing.
     fn put_optional_varint(&mut self, value: Option<u64>);
 }
 
 impl Write for Vec<u8> {
     fn put_varint(&mut self, mut value: u64) {
         while value >= 0x80 {
-            // The low seven bits, marked: more follow.
+            // The low seven bits; the high bit says that more follow.
             self.push(u8::try_from(value & 0x7f).unwrap_or(0) | 0x80);
             value >>= 7;
         }
@@ -178,10 +173,10 @@ impl Write for Vec<u8> {
     }
 }
 
-/// Bytes of a checksum.
+/// Size of a checksum.
 pub const CHECKSUM_BYTES: usize = 8;
 
-/// A value to be filled in and sealed: room for the checksum.
+/// The beginning of a value that is sealed later: room for the checksum.
 pub fn unsealed() -> Vec<u8> {
     vec![0; CHECKSUM_BYTES]
 }
@@ -193,7 +188,7 @@ pub fn seal(key: &[u8], value: &mut [u8]) {
     }
 }
 
-/// The bytes behind the checksum of a sealed value.
+/// Checks a sealed value. Returns a reader of the bytes after the checksum.
 pub fn open<'a>(key: &[u8], value: &'a [u8]) -> Result<Reader<'a>, Corrupt> {
     let (head, body) = value.split_first_chunk::<CHECKSUM_BYTES>().ok_or(Corrupt)?;
     if u64::from_le_bytes(*head) != checksum(key, body) {
@@ -206,14 +201,15 @@ fn checksum(key: &[u8], body: &[u8]) -> u64 {
     hash(hash(0, key), body)
 }
 
-/// Odd constants with many ones and zeros: the fractional parts of the golden ratio and of the roots of 2, 3 and 5.
+/// Odd constants with many ones and zeros: the fractional parts of the golden ratio and of the square roots of 2, 3 and
+/// 5.
 const LANES: [u64; 4] = [0x9e37_79b9_7f4a_7c15, 0x6a09_e667_f3bc_c909, 0xbb67_ae85_84ca_a73b, 0x3c6e_f372_fe94_f82b];
 
-/// A number that depends on every bit of `bytes`, on their order and on `seed`: it notices damage and spreads ids evenly,
-/// and withstands nobody who wants two inputs to have the same one.
+/// A hash that depends on every bit of `bytes`, on their order and on `seed`. It detects damage and spreads ids evenly.
+/// It does not withstand an attacker who looks for two inputs with the same hash.
 ///
-/// Thirty-two bytes a step, a word into each of four lanes that do not wait for each other. What a lane does with a word
-/// can be undone, so a change of one word always changes its lane, and the end loses no lane's change.
+/// Each step reads 32 bytes, one word into each of four lanes that do not depend on each other. The operation of a lane
+/// can be inverted, so a changed word always changes its lane, and the final step keeps every lane's change.
 pub fn hash(seed: u64, bytes: &[u8]) -> u64 {
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     let mut lanes = LANES.map(|lane| lane ^ seed.wrapping_add(length));
@@ -237,7 +233,8 @@ pub fn hash(seed: u64, bytes: &[u8]) -> u64 {
     mix([b, c, d].into_iter().fold(a, |state, lane| add_word(state, lane.to_le_bytes(), factor)))
 }
 
-// Written out, since a loop over four lanes is not unrolled where the module is built for size: a third of the time.
+// Written out, because the compiler does not unroll a loop over four lanes when it optimises for size. This saves a
+// third of the time.
 #[inline(always)]
 fn add_block([a, b, c, d]: &mut [u64; 4], block: &[u8; 32]) {
     let ([v, w, x, y], _) = block.as_chunks::<8>() else { return };
@@ -253,7 +250,7 @@ fn add_word(lane: u64, word: [u8; 8], factor: u64) -> u64 {
     (lane ^ u64::from_le_bytes(word)).wrapping_mul(factor).rotate_left(29)
 }
 
-/// Spreads each bit over all; can be undone.
+/// Spreads each bit over all bits. Can be inverted.
 fn mix(mut state: u64) -> u64 {
     state ^= state >> 32;
     state = state.wrapping_mul(0xd6e8_feb8_6659_fd93);

@@ -1,31 +1,30 @@
-//! The keys of shared data: which entries there are, of which policy, and how their keys are spelled. What an entry holds is
-//! for those who write it.
+//! The keys of shared data: the kinds of entries, the policy of an entry, and the spelling of its key. The modules that
+//! write an entry define its value.
 
 use std::{fmt, ops::Deref};
 
 use crate::digest::Digest;
 
-/// Version of everything that is written; part of every key, so that two versions of the module never read each other's
-/// values.
+/// Version of all values. It is part of every key, so that two versions of the module never read each other's values.
 pub const FORMAT: u8 = 5;
-/// Which policy the entries of shared data belong to: a digest of all that decides what the feed answers. Plugins share
-/// a policy when it is the same, and never otherwise.
+/// Identifies the policy of entries in shared data: a digest of all settings that decide what the feed answers. Plugins
+/// share a policy if and only if their sources are equal.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Source {
     id: StoreId,
     prefix: EntryKey,
 }
 
-/// What tells the store of one policy from that of another: the begin of the digest.
+/// Distinguishes the stores of different policies: the first bytes of the digest.
 pub type StoreId = [u8; STORE_ID_BYTES];
 
 impl Source {
-    /// The source of a digest over cluster, authority, path, headers and credentials.
+    /// The source for a digest over cluster, authority, path, headers and credentials.
     pub fn new(digest: Digest) -> Self {
         Self::of(digest.0.first_chunk().copied().unwrap_or_default())
     }
 
-    /// The source of a store that is known by its id alone.
+    /// The source for a store of which only the id is known.
     pub fn of(id: StoreId) -> Self {
         let mut prefix = process_key(b"");
         id.iter().for_each(|byte| prefix.push(format!("{byte:02x}").as_bytes()));
@@ -33,12 +32,10 @@ impl Source {
         Self { id, prefix }
     }
 
-    /// The id of its store.
     pub fn id(&self) -> StoreId {
         self.id
     }
 
-    /// The key of an entry.
     pub fn key(&self, entry: Entry) -> EntryKey {
         let mut key = self.prefix;
         match entry {
@@ -57,8 +54,9 @@ impl Source {
         key
     }
 
-    /// The key of a shard. Shards are most of shared data, and what requests read of it, so their keys are short: as many
-    /// bytes stand in the node of the host's map, more would stand elsewhere, and be another look at memory.
+    /// The key of a shard. Shards are most of shared data, and they are what requests read. So their keys are short: a
+    /// key of this length is stored inside the node of the host's map. A longer key would be stored elsewhere and cost
+    /// another memory access.
     pub fn shard(&self, Place { bank, kind, number }: Place) -> [u8; SHARD_KEY_BYTES] {
         let mut key = *b"keygate/..............";
         let [_, _, _, _, _, _, _, _, format, source @ .., a, b, c] = &mut key;
@@ -75,20 +73,20 @@ impl fmt::Debug for Source {
     }
 }
 
-/// The key of what belongs to no single store.
+/// The key of an entry that does not belong to a single store.
 pub(crate) fn process_key(name: &[u8]) -> EntryKey {
     let mut key = EntryKey::of(format!("keygate/{FORMAT}/").as_bytes());
     key.push(name);
     key
 }
 
-/// Bytes of a store's id: 128 bits. Keys that are text have it in 32 digits.
+/// Size of a store's id: 128 bits. Text keys contain it as 32 digits.
 const STORE_ID_BYTES: usize = 16;
-/// Bytes of a source in keys of shards: 80 bits, which two of the few sources of one process do not happen to share.
+/// Bytes of the source in keys of shards: 80 bits. The few sources of one process do not collide in these by chance.
 const SHORT_SOURCE_BYTES: usize = 10;
-/// Bytes of a shard's key: `keygate/`, then format, kind and bank in one, the source, and the shard's number.
+/// Size of a shard's key: `keygate/`, one byte for format, kind and bank, the source, and the shard's number.
 pub const SHARD_KEY_BYTES: usize = 8 + 1 + SHORT_SOURCE_BYTES + 3;
-/// Bytes of the longest key: `keygate/`, a format of up to three digits, a slash, 32 digits of the source, a slash, and
+/// Size of the longest key: `keygate/`, a format of up to three digits, a slash, 32 digits of the source, a slash, and
 /// `count/` with a number of ten digits: 8 + 3 + 1 + 32 + 1 + 6 + 10 = 61.
 const LONGEST_KEY: usize = 61;
 
@@ -128,57 +126,51 @@ impl Deref for EntryKey {
     }
 }
 
-/// What shared data holds for one policy. The set is finite.
+/// The entries of one policy in shared data. The set is finite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// Which bank counts, and all that is known of the policy as a whole.
+    /// The current bank, and all facts about the policy as a whole.
     Manifest,
-    /// Who refreshes.
+    /// The VM that refreshes the policy.
     Lease,
-    /// The sequence of a policy in which a VM met something that it could not read.
+    /// The sequence of a policy in which a VM found unreadable data.
     Damage,
-    /// The small lists. Two slots, so that the one in use is never overwritten.
+    /// The small lists. There are two slots, so that the one in use is never overwritten.
     Catalogue(Bank),
-    /// Which batch of usage is on its way.
+    /// The ledger of usage batches.
     Usage,
-    /// What was counted of usage.
+    /// Counted usage.
     UsageSlot(u16),
-    /// Records.
     Shard(Place),
-    /// Changes of a full policy on its way: so many a partition, of which there are 256.
+    /// Part of the changes of a full policy that is being loaded. There are 256 partitions with several runs each.
     Run {
-        /// Of a [`spool`](crate::store::spool).
+        /// A partition of a [`spool`](crate::store::spool).
         partition: u16,
         /// Below [`MAX_RUNS`](crate::store::spool::MAX_RUNS).
         run: u16,
     },
-    /// Counts of limits, by the number of their slot.
+    /// Counts of limits. The number is that of the slot.
     Count(u32),
 }
 
-/// Where a shard stands.
+/// The address of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Its bank.
     pub bank: Bank,
-    /// What it holds.
     pub kind: Kind,
-    /// Its number in that bank.
+    /// Number of the shard within its bank.
     pub number: u32,
 }
 
 /// One of two places for a whole policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Bank {
-    /// The first.
     #[default]
     A,
-    /// The second.
     B,
 }
 
 impl Bank {
-    /// The other one.
     pub fn other(self) -> Self {
         match self {
             Self::A => Self::B,
@@ -195,7 +187,7 @@ impl Bank {
     }
 }
 
-/// What a shard holds.
+/// The content of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// Keys by digest.
@@ -214,7 +206,7 @@ impl Kind {
     }
 }
 
-/// The shard of a record: its tag, scaled to the number of shards, so that shards follow the order of tags.
+/// The shard of a record: its tag, scaled to the number of shards. So shards have the order of tags.
 pub fn shard_of(tag: u32, shards: u32) -> u32 {
     let scaled = u64::from(tag).saturating_mul(u64::from(shards)) >> 32;
     u32::try_from(scaled).unwrap_or(0)

@@ -1,8 +1,8 @@
-//! The lease: which VM of a process refreshes.
+//! The lease: decides which VM of a process refreshes the policy.
 //!
-//! Whoever takes it raises its sequence by compare-and-swap, so each holder has a number that nobody else ever had, and
-//! generations that it makes of this number are its own. A holder that dies simply stops renewing. What the lease says of
-//! those who are not its holder stands in its [`Slip`].
+//! A VM that takes the lease raises its sequence by compare-and-swap. So each holder has a unique number, and the
+//! generations that it derives from this number are unique too. A holder that dies stops renewing. [`Slip`] is the
+//! stored form of the lease; it also holds facts about other VMs than the holder.
 
 use super::{
     Expected, Shared, SharedError,
@@ -10,9 +10,9 @@ use super::{
     slip::{LEASE_MS, Slip, Version},
 };
 
-/// A holder renews when less than this is left.
+/// A holder renews if less than this time is left.
 const RENEW_BELOW_MS: u64 = 3_000;
-/// Builds under one lease before their generations would run into the next holder's.
+/// Number of generations per lease, so that they do not overlap those of the next holder.
 const GENERATIONS_PER_LEASE: u64 = 1 << 20;
 
 /// A lease that this VM holds.
@@ -22,30 +22,30 @@ pub struct Lease {
     generations: u64,
 }
 
-/// What a VM brings that takes the lease.
+/// Facts about a VM that wants the lease.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Applicant {
-    /// A generation that must lie below all that the lease will make.
+    /// A generation that must be lower than all generations of the lease.
     pub generation: u64,
-    /// How it proves itself to the policy service.
+    /// Tag of the headers and credentials that the VM sends to the policy service.
     pub proof_tag: u64,
-    /// The policy that must not decide before it is confirmed.
+    /// The policy that must not decide before it has been confirmed.
     pub unnamed: Option<Version>,
 }
 
-/// The slip of the lease as it stands; `None` where there is none that can be read.
+/// The current slip of the lease. `None` if there is none that can be read.
 pub fn slip(shared: &impl Shared, source: &Source) -> Result<Option<Slip>, SharedError> {
     let key = source.key(Entry::Lease);
     Ok(shared.get(&key)?.and_then(|read| Slip::read(&key, &read.value).ok()))
 }
 
-/// Whether somebody holds the lease.
+/// Whether any VM holds the lease.
 pub fn is_held(shared: &impl Shared, source: &Source, now_ms: u64) -> Result<bool, SharedError> {
     Ok(slip(shared, source)?.is_some_and(|slip| slip.is_held(now_ms)))
 }
 
 impl Lease {
-    /// Takes the lease if nobody holds it.
+    /// Takes the lease if no VM holds it.
     pub fn acquire(
         shared: &impl Shared,
         source: &Source,
@@ -58,7 +58,7 @@ impl Lease {
         if slip.as_ref().is_some_and(|slip| slip.is_held(now_ms)) {
             return Ok(None);
         }
-        // Time begins the sequence where none can be read, so that it is above all that was ever given.
+        // If no slip can be read, the sequence begins with the time. So it is higher than all earlier ones.
         let sequence = slip.as_ref().map_or(0, |slip| slip.sequence.saturating_add(1)).max(now_ms / 1000);
         let mut slip = slip.unwrap_or_default();
         slip.sequence = sequence.max((applicant.generation / GENERATIONS_PER_LEASE).saturating_add(1));
@@ -73,7 +73,7 @@ impl Lease {
         }
     }
 
-    /// Renews the lease when it is time; `false`: it is lost.
+    /// Renews the lease when it is time. `false`: another VM has it now.
     pub fn keep(&mut self, shared: &impl Shared, source: &Source, now_ms: u64) -> bool {
         if self.slip.is_held(now_ms) && self.slip.expires_at_ms.saturating_sub(now_ms) > RENEW_BELOW_MS {
             return true;
@@ -85,19 +85,19 @@ impl Lease {
     /// Gives the lease back.
     pub fn release(mut self, shared: &impl Shared, source: &Source, now_ms: u64) {
         self.slip.expires_at_ms = now_ms;
-        // If this fails the lease expires by itself.
+        // If this fails, the lease expires by itself.
         let _ = self.replace(shared, source);
     }
 
-    /// Gives the lease back because the policy service refused what this VM proves itself with: the tag of that, and until
-    /// when it is not tried again.
+    /// Gives the lease back because the policy service refused this VM's credentials. `refused` has their tag and the
+    /// time before which they are not tried again.
     pub fn release_refused(mut self, shared: &impl Shared, source: &Source, refused: (u64, u64), now_ms: u64) {
         let (proof_tag, until_ms) = refused;
         self.slip.refuse(proof_tag, until_ms);
         self.release(shared, source, now_ms);
     }
 
-    /// Writes this lease over an older state of itself.
+    /// Replaces an older state of this lease in shared data.
     fn replace(&self, shared: &impl Shared, source: &Source) -> bool {
         let key = source.key(Entry::Lease);
         let Ok(Some(read)) = shared.get(&key) else { return false };
@@ -105,14 +105,15 @@ impl Lease {
             && shared.set(&key, &self.slip.write(&key), Expected::Version(read.cas)).is_ok()
     }
 
-    /// A generation that nobody else ever had or will have.
+    /// A unique generation.
     pub fn next_generation(&mut self) -> u64 {
         let number = self.generations.min(GENERATIONS_PER_LEASE.saturating_sub(1));
         self.generations = self.generations.saturating_add(1);
         self.slip.sequence.saturating_mul(GENERATIONS_PER_LEASE).saturating_add(number)
     }
 
-    /// The last generation that it made, or one below all that it will make: what is as old belongs to nobody any more.
+    /// The last generation that this lease has made, or a number below all that it will make. Data of older generations
+    /// is not in use.
     pub fn last_generation(&self) -> u64 {
         let made = self.generations.min(GENERATIONS_PER_LEASE);
         self.slip.sequence.saturating_mul(GENERATIONS_PER_LEASE).saturating_add(made).saturating_sub(1)
@@ -140,7 +141,7 @@ mod tests {
             (NOW, true),
             (NOW + LEASE_MS - 1, true),
             (NOW + LEASE_MS, false),
-            // It looked at its clock before the holder did, and at the lease after the holder wrote it.
+            // This VM read its clock before the holder did, and the lease after the holder wrote it.
             (NOW - 1, true),
             (NOW - SKEW_MS, true),
             (NOW - SKEW_MS - 1, false),

@@ -1,10 +1,9 @@
-//! Shared data in a map of this process, with the host's rules: for tests, tools and benches that run without Envoy.
+//! Shared data in a map of this process, with the host's rules. For tests, tools and benches that run without Envoy.
 
 use std::{cell::RefCell, collections::BTreeMap};
 
 use super::{Expected, Shared, SharedError, Versioned};
 
-/// Shared data in memory.
 #[derive(Debug, Default)]
 pub struct Memory {
     entries: RefCell<BTreeMap<Vec<u8>, Versioned>>,
@@ -16,7 +15,7 @@ impl Memory {
         self.entries.borrow().keys().cloned().collect()
     }
 
-    /// Bytes of all values.
+    /// Size of all values.
     pub fn bytes(&self) -> usize {
         self.entries.borrow().values().map(|entry| entry.value.len()).sum()
     }
@@ -37,7 +36,7 @@ impl Shared for Memory {
     fn set(&self, key: &[u8], value: &[u8], expected: Expected) -> Result<(), SharedError> {
         let known = self.entries.borrow().get(key).map(|entry| entry.cas);
         let fits = match (known, expected) {
-            // The host inserts a key that is not there whatever version is expected.
+            // The host inserts an absent key, whatever version is expected.
             (None, _) => true,
             (Some(_), Expected::Absent) => false,
             (Some(known), Expected::Version(cas)) => known == cas,

@@ -1,6 +1,6 @@
-//! Shared data of the host's process: the port through which it is reached, its keys, how its values are packed, and the lease.
+//! Shared data of the host's process: the port to it, its keys, the packing of its values, and the lease.
 //!
-//! It knows nothing of what a policy, a count or a row of usage means.
+//! It does not know the meaning of a policy, a count or a row of usage.
 
 pub mod bytes;
 pub mod key;
@@ -8,54 +8,53 @@ pub mod lease;
 pub mod memory;
 pub mod slip;
 
-/// The host's shared data, as the store uses it.
+/// The host's shared data.
 pub trait Shared {
-    /// The value of a key with its version; `None` if it was never set.
+    /// The value of a key with its version. `None` if it was never set.
     fn get(&self, key: &[u8]) -> Result<Option<Versioned>, SharedError>;
-    /// Sets a key if its version is still that of `expected`.
+    /// Sets a key if its version is still `expected`.
     fn set(&self, key: &[u8], value: &[u8], expected: Expected) -> Result<(), SharedError>;
 }
 
-/// A value and the version to replace it by.
+/// A value and its version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Versioned {
-    /// The bytes; empty if they were emptied.
+    /// The bytes. An emptied entry has none.
     pub value: Vec<u8>,
     /// The host's compare-and-swap number.
     pub cas: u32,
 }
 
-/// What must be true of a key for it to be set.
+/// The condition under which a key is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// It was never set.
+    /// The key was never set.
     Absent,
-    /// It has this version.
+    /// The key has this version.
     Version(u32),
 }
 
 impl Expected {
-    /// What is expected of a key that was just read.
+    /// The condition that a key has not changed since this read.
     pub fn of(read: Option<&Versioned>) -> Self {
         read.map_or(Self::Absent, |read| Self::Version(read.cas))
     }
 }
 
-/// Why shared data did not do what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SharedError {
-    /// Somebody else set the key since it was read.
+    /// Another VM has set the key since it was read.
     Raced,
     /// The host failed.
     Host,
 }
 
-/// How far the clock may seem to be set back between two VMs, in milliseconds. A VM reads the clock, is held up by whatever the
-/// machine does, and then finds what another VM has written in the meantime, with a later time than its own. Without this it
-/// would take over a lease or a claim that was just renewed.
+/// How far the clock may seem to go back between two VMs, in milliseconds. A VM may read the clock, be delayed by the
+/// machine, and then find an entry that another VM has written since, with a later time. Without this tolerance it
+/// would take over a lease or a claim that has just been renewed.
 pub const SKEW_MS: u64 = 5_000;
 
-/// Bytes that are not what should stand there.
+/// The bytes are damaged or have another format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupt;
 

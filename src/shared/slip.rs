@@ -1,43 +1,43 @@
-//! The slip of the lease: who holds it and until when, what the policy service refused, and which policy must not decide
-//! before it is confirmed. Who may take the lease is decided elsewhere.
+//! The slip of the lease: its holder and its end, the credentials that the policy service refused, and the policy that
+//! must not decide before it is confirmed. Other code decides who may take the lease.
 
 use super::{
     Corrupt, SKEW_MS,
     bytes::{self, Write},
 };
 
-/// How long a lease is good without being renewed: far longer than any slice of work blocks a thread, short enough that
-/// a dead holder delays a block by no more than this.
+/// How long a lease is valid without a renewal. Far longer than any slice of work blocks a thread, and short enough
+/// that a dead holder delays a block by no more than this.
 pub const LEASE_MS: u64 = 5_000;
-/// A pause that ends later than this from now was written under another clock: twice the longest `retry-after`.
+/// A pause that ends later than this from now was written under another clock. Twice the longest `retry-after`.
 const LONGEST_PAUSE_MS: u64 = 600_000;
-/// Refused proofs that are remembered. A rotation has two at a time; several at once are rare.
+/// Number of refused credentials that are remembered. A rotation has two at a time; several at once are rare.
 const MAX_REFUSED: usize = 8;
 
-/// One state of a policy in shared data: which one, and when it was last confirmed.
+/// A state of a policy in shared data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version {
-    /// The manifest's.
+    /// Sequence of the manifest.
     pub sequence: u64,
-    /// The manifest's.
+    /// When the manifest was last confirmed, in milliseconds of Unix time.
     pub confirmed_at_ms: u64,
 }
 
-/// What stands in shared data.
+/// The content of the slip.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Slip {
-    /// Which lease this is.
+    /// Unique number of the lease.
     pub sequence: u64,
-    /// Until when it is held, or was.
+    /// End of the lease, in milliseconds of Unix time. It may be in the past.
     pub expires_at_ms: u64,
-    /// The policy that was found when nobody had named it for long.
+    /// The policy that was found although no VM had used it for long.
     pub unnamed: Option<Version>,
-    /// Proofs that the policy service refused, and when each may be tried again.
+    /// Tags of credentials that the policy service refused, and when each may be tried again.
     pub(crate) refused: Vec<(u64, u64)>,
 }
 
 impl Slip {
-    /// The value to be set under `key`.
+    /// The value to store under `key`.
     pub fn write(&self, key: &[u8]) -> Vec<u8> {
         let mut out = bytes::unsealed();
         out.put_varint(self.sequence);
@@ -55,7 +55,7 @@ impl Slip {
         out
     }
 
-    /// Reads the value that stands under `key`.
+    /// Reads the value stored under `key`.
     pub fn read(key: &[u8], value: &[u8]) -> Result<Self, Corrupt> {
         let mut reader = bytes::open(key, value)?;
         let (sequence, expires_at_ms) = (reader.varint()?, reader.varint()?);
@@ -74,19 +74,19 @@ impl Slip {
         Ok(Self { sequence, expires_at_ms, unnamed, refused })
     }
 
-    /// A slip that ends much later than any holder would make it was written under another clock.
+    /// Whether the lease is held. A slip that ends much later than a holder would set it was written under another clock.
     pub fn is_held(&self, now_ms: u64) -> bool {
         let latest = now_ms.saturating_add(LEASE_MS).saturating_add(SKEW_MS);
         now_ms < self.expires_at_ms && self.expires_at_ms <= latest
     }
 
-    /// Where the policy service refused this proof last: when whoever brings it may try again.
+    /// When these credentials may be tried again. `None` if they were not refused last time.
     pub fn refused_until(&self, proof_tag: u64, now_ms: u64) -> Option<u64> {
         let (_, until_ms) = self.refused.iter().find(|(known, _)| *known == proof_tag)?;
         Some(if until_ms.saturating_sub(now_ms) > LONGEST_PAUSE_MS { 0 } else { *until_ms })
     }
 
-    /// The policy service refuses this proof, which is not tried again before `until_ms`.
+    /// Notes that the policy service refused these credentials. They are not tried again before `until_ms`.
     pub(super) fn refuse(&mut self, proof_tag: u64, until_ms: u64) {
         self.tries(proof_tag);
         if self.refused.len() >= MAX_REFUSED {
@@ -95,7 +95,7 @@ impl Slip {
         self.refused.push((proof_tag, until_ms));
     }
 
-    /// This proof is tried again, so what was said of it counts no more.
+    /// Forgets an earlier refusal, because these credentials are tried again.
     pub(super) fn tries(&mut self, proof_tag: u64) {
         self.refused.retain(|&(known, _)| known != proof_tag);
     }

@@ -1,18 +1,18 @@
-//! Changes of records, gathered for the shards that they are in.
+//! Changes of records, collected by shard.
 //!
-//! [`Batch::merge_next`] rewrites one shard with all that concerns it, in the order in which it came. Each rewrite is a
-//! compare-and-swap: a writer that has been overtaken notices and stops. What a change does to a record is not said here
-//! (`merge.rs`).
+//! [`Batch::merge_next`] rewrites one shard with all its changes, in their original order. Each rewrite is a
+//! compare-and-swap, so a writer that another VM has overtaken notices it and stops. `merge.rs` defines the effect of a
+//! change on a record.
 
 use super::{
     FULL_BYTES,
     change::{self, Change, Operation},
     error::MergeError,
-    fingerprint::TagKey,
     manifest::{Manifest, Totals},
     merge::{self, Standing},
 };
 use crate::{
+    fingerprint::TagKey,
     policy::{
         differing::Differing,
         error::RejectedRow,
@@ -26,21 +26,18 @@ use crate::{
     },
 };
 
-/// A policy that has outgrown its shards this many times should be built anew.
+/// If a policy exceeds its shards' capacity by this factor, it should be built anew.
 const CROWDED: u64 = 8;
 
-/// Where a batch is merged into.
+/// The shards that a batch is merged into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The bank.
     pub bank: Bank,
-    /// The generation that its shards carry.
+    /// Generation of the shards.
     pub generation: u64,
-    /// Number of key shards.
     pub key_shards: u32,
-    /// Number of application shards.
     pub application_shards: u32,
-    /// What tags applications there.
+    /// Computes the tags of applications in these shards.
     pub tags: TagKey,
 }
 
@@ -57,7 +54,6 @@ impl From<&Manifest> for Target {
 }
 
 impl Target {
-    /// Number of shards of a kind.
     pub fn shards(&self, kind: Kind) -> u32 {
         match kind {
             Kind::Keys => self.key_shards,
@@ -66,7 +62,7 @@ impl Target {
     }
 }
 
-/// Whether a policy has so outgrown its shards that it should be built anew.
+/// Whether a policy has outgrown its shards so far that it should be built anew.
 pub fn is_crowded(manifest: &Manifest) -> bool {
     let room = |shards: u32| u64::from(shards).saturating_mul(super::SHARD_RECORDS).saturating_mul(CROWDED);
     let can_grow = |shards: u32| shards < super::MAX_SHARDS;
@@ -74,11 +70,11 @@ pub fn is_crowded(manifest: &Manifest) -> bool {
         || (manifest.totals.applications > room(manifest.application_shards) && can_grow(manifest.application_shards))
 }
 
-/// One change: what it concerns, and where its bytes stand.
+/// A packed change: the record, and the position of its bytes.
 #[derive(Clone, Copy, Debug)]
 struct Packed {
     operation: Operation,
-    /// Of the record.
+    /// Tag of the record.
     tag: u32,
     start: u32,
 }
@@ -87,13 +83,14 @@ struct Packed {
 #[derive(Debug)]
 pub struct Batch {
     target: Target,
-    /// Bytes of the policy, packed, from which no new record is made.
+    /// Size of the packed policy from which no new record is made, in bytes.
     max_bytes: u64,
     packed: Vec<u8>,
-    /// Sorted descending by record once merging has begun, so that the next shard's changes are at the end.
+    /// After merging has begun: sorted by record in descending order, so that the changes of the next shard are at the
+    /// end.
     changes: Vec<Packed>,
     sorted: bool,
-    /// Rows that differ from an earlier one for the same record.
+    /// Rows that differ from an earlier row for the same record.
     differing: Differing,
 }
 
@@ -103,35 +100,32 @@ impl Batch {
         Self::bounded(target, u64::MAX)
     }
 
-    /// A batch that makes no new record once the policy takes so many bytes, packed. What concerns a record that is there
-    /// goes in all the same, since it may be a block.
+    /// A batch that makes no new record once the packed policy has this size in bytes. Changes of existing records are
+    /// still merged, because they may be blocks.
     pub fn bounded(target: Target, max_bytes: u64) -> Self {
         let differing = Differing::default();
         Self { target, max_bytes, packed: Vec::new(), changes: Vec::new(), sorted: false, differing }
     }
 
-    /// Where it is merged into.
     pub fn target(&self) -> Target {
         self.target
     }
 
-    /// What was found since it was last asked of rows that differ from an earlier one for the same key, application or
-    /// subscription.
+    /// Rows found since the last call that differ from an earlier row for the same key, application or subscription.
     pub fn take_differing(&mut self) -> Differing {
         std::mem::take(&mut self.differing)
     }
 
-    /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
 
-    /// Whether it should be merged before more is added.
+    /// Whether the batch should be merged before more changes are added.
     pub fn is_full(&self) -> bool {
         self.packed.len() >= FULL_BYTES
     }
 
-    /// Adds the wanted ones of a range of a page's rows; those that are left out go to `rejected`.
+    /// Adds those rows of a range of a page that `wanted` selects. Rows that are left out go to `rejected`.
     pub fn add_rows(
         &mut self,
         page: &Page,
@@ -143,7 +137,7 @@ impl Batch {
         change::of_rows(self.target.tags, page, range, &wanted, rejected, unknown, &mut |change| self.add(change));
     }
 
-    /// Adds what a delta removes.
+    /// Adds the removals of a delta.
     pub fn add_removed(&mut self, removed: &Removed) {
         change::of_removed(self.target.tags, removed, &mut |change| self.add(change));
     }
@@ -153,7 +147,7 @@ impl Batch {
         change.put(&mut self.packed);
     }
 
-    /// Adds changes that are packed already.
+    /// Adds packed changes.
     pub(super) fn add_packed(&mut self, packed: &[u8]) -> Result<(), Corrupt> {
         let mut reader = Reader::new(packed);
         while !reader.is_empty() {
@@ -165,7 +159,7 @@ impl Batch {
     }
 
     fn note(&mut self, change: Change<'_>, start: usize) {
-        // A batch is merged long before its bytes outgrow 32 bits: one page has 32 MiB at most.
+        // A batch is merged long before its bytes exceed 32 bits: one page has at most 32 MiB.
         let start = u32::try_from(start).unwrap_or(u32::MAX);
         self.changes.push(Packed { operation: change.operation, tag: change.key.tag, start });
         self.sorted = false;
@@ -179,8 +173,8 @@ impl Batch {
         self.changes.last().map(|change| self.place(change))
     }
 
-    /// Shards follow the order of keys, so changes in the order of keys are in that of shards; what concerns one record
-    /// stays in the order in which it came.
+    /// Shards have the order of keys, so sorting by key also sorts by shard. Changes of one record keep their original
+    /// order.
     fn sort(&mut self) {
         let rest = |change: &Packed| unpack(&self.packed, *change).map(|change| change.key.rest).unwrap_or_default();
         self.changes.sort_unstable_by(|a, b| {
@@ -195,8 +189,8 @@ impl Batch {
         Place { bank: self.target.bank, kind, number: shard_of(change.tag, self.target.shards(kind)) }
     }
 
-    /// Rewrites one shard with all that concerns it; `false`: nothing was left to do. What a record has no room for goes to
-    /// `rejected`.
+    /// Rewrites one shard with all its changes. `false`: nothing was left to do. Rows for which a record has no room go
+    /// to `rejected`.
     pub fn merge_next(
         &mut self,
         shared: &impl Shared,
@@ -220,7 +214,7 @@ impl Batch {
         let standing = standing(place);
         let old = merge::old_shard(&key, read.as_ref().map(|read| &*read.value), self.target.generation, standing)?;
         let old_bytes = if old.is_some() { read.as_ref().map_or(0, |read| read.value.len()) } else { 0 };
-        // A bank that is not in use has nothing of this generation but rows of the same policy.
+        // In an idle bank, records of this generation can only come from rows of the same policy.
         let is_one_policy = standing != Standing::Readable;
         let differing = &mut self.differing;
         let has_room = totals.bytes < self.max_bytes;

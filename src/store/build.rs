@@ -1,15 +1,14 @@
-//! Building a full policy in the idle bank, page by page, and publishing it in one step. Rows wait in a spool until the
+//! Builds a full policy in the idle bank, page by page, and publishes it in one step. Rows wait in a spool until the
 //! last page, so that each shard is written once.
 //!
-//! Work is cut into slices: rows and shards per call are the caller's choice. Until [`Build::publish`] nothing that a
-//! request reads has changed; a build that is dropped half-way is simply overwritten by the next.
+//! The work is cut into slices; the caller chooses the number of rows and shards per call. Until [`Build::publish`],
+//! nothing changes that a request reads. If a build is dropped half-way, the next build overwrites it.
 
 use super::{
     MAX_SHARDS,
     batch::{Batch, Target},
     change,
     error::{BuildError, MergeError},
-    fingerprint::{FingerprintKey, TagKey},
     lists::Lists,
     manifest::{Manifest, Totals},
     merge::Standing,
@@ -20,6 +19,7 @@ use super::{
 };
 use crate::{
     digest::Digest,
+    fingerprint::{FingerprintKey, TagKey},
     policy::{
         differing::Differing,
         error::RejectedRow,
@@ -32,18 +32,19 @@ use crate::{
     },
 };
 
-/// Most keys that a policy is believed to announce; `counts` is a hint, and shards are made for it.
+/// The largest announced number of keys that is believed. `counts` is only a hint, but the number of shards depends on
+/// it.
 const MAX_ANNOUNCED: u64 = 1 << 26;
-/// From so many keys on the shrink guard watches.
+/// The shrink guard is active if more keys than this are known.
 const GUARDED_KEYS: u64 = 100;
 
-/// A full policy on its way into the idle bank.
+/// A full policy that is being built in the idle bank.
 #[derive(Debug)]
 pub struct Build {
     spool: Spool,
-    /// What was read back of the spool.
+    /// Changes that were read back from the spool.
     batch: Batch,
-    /// Whether it is being merged.
+    /// Whether the batch is being merged.
     merging: bool,
     lists: Lists,
     totals: Totals,
@@ -54,25 +55,25 @@ pub struct Build {
     written: Bitmap,
     confirm_removal: bool,
     max_bytes: u64,
-    /// Keys of the policy held that the new one has too, as far as they were looked up.
+    /// Number of keys of the current policy that the new one also has, of the shards checked so far.
     kept: u64,
     checked_shards: u32,
 }
 
-/// What was done in one step.
+/// The work done in one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing: it was all done.
+    /// Nothing was left to do.
     Done,
-    /// So many bytes of changes were laid down, or read back.
+    /// This many bytes of changes were spilled or read back.
     Changes(usize),
-    /// A shard was written.
+    /// One shard was written.
     Shard,
 }
 
 impl Build {
-    /// Begins with the header of the first page. `held` is the manifest in use, if there is one; `max_bytes` is what the
-    /// policy may take, packed; `secret` is this VM's, for a store that has no policy yet.
+    /// Begins a build with the header of the first page. `held` is the current manifest, if there is one. `max_bytes`
+    /// limits the packed policy. `secret` is this VM's, for a store that has no policy yet.
     pub fn new(
         first: &Page,
         etag: Option<String>,
@@ -84,7 +85,7 @@ impl Build {
         let counts = first.header.counts.unwrap_or_default();
         let known = held.map(|held| held.totals).unwrap_or_default();
         let arrived = as_u64(first.len());
-        // Where the size is not announced, the policy held and the first page say what to expect.
+        // If the size is not announced, the current policy and the first page give an estimate.
         let expected = |announced: u64, held: u64| announced.min(MAX_ANNOUNCED).max(held).max(arrived);
         let target = Target {
             bank: held.map_or(Bank::A, |held| held.bank.other()),
@@ -111,28 +112,27 @@ impl Build {
         }
     }
 
-    /// Where it is built.
     pub fn target(&self) -> Target {
         self.batch.target()
     }
 
-    /// What arrived so far, and what was written of it, has to be within the bound. Rows that replace each other count
-    /// when they arrive.
+    /// Checks the size of the changes received so far, and of the shards written from them. Rows that replace each
+    /// other all count when they arrive.
     fn check_size(&self) -> Result<(), BuildError> {
         if self.spool.taken().max(self.totals.bytes) > self.max_bytes { Err(BuildError::TooLarge) } else { Ok(()) }
     }
 
-    /// Rows of the policy that differ from an earlier one for the same thing, as far as they were merged.
+    /// Rows of the policy that differ from an earlier row for the same thing, of the rows merged so far.
     pub fn take_differing(&mut self) -> Differing {
         self.batch.take_differing()
     }
 
-    /// Whether a page goes on with the revision that this build is of.
+    /// Whether a page continues the revision of this build.
     pub fn goes_on(&self, header: &Header) -> bool {
         header.epoch == self.header.epoch && header.revision == self.header.revision && header.base.is_none()
     }
 
-    /// Takes what is not in rows of the long lists; once for each page.
+    /// Takes the header and the small lists of a page. Call it once for each page.
     pub fn begin_page(&mut self, page: &Page) -> Result<(), BuildError> {
         self.check_size()?;
         self.pages = self.pages.saturating_add(1);
@@ -157,18 +157,19 @@ impl Build {
         });
     }
 
-    /// Whether rows should be laid down before more are taken.
+    /// Whether changes should be spilled before more rows are taken.
     pub fn is_full(&self) -> bool {
         self.spool.is_full()
     }
 
-    /// Lays down a part of the rows that have arrived, until there is room for more.
+    /// Spills a part of the changes in memory, until there is room for more.
     pub fn spill_next(&mut self, shared: &impl Shared, source: &Source) -> Result<Step, BuildError> {
         self.check_size()?;
         Ok(self.spool.spill_next(shared, source)?.map_or(Step::Done, Step::Changes))
     }
 
-    /// Reads back some of what was laid down, or writes one shard, until all is written. For when the last row has arrived.
+    /// Reads back some spilled changes, or writes one shard, until all are written. Call it after the last row has
+    /// arrived.
     pub fn merge_next(
         &mut self,
         shared: &impl Shared,
@@ -196,8 +197,8 @@ impl Build {
         Ok(Step::Shard)
     }
 
-    /// Looks up the keys of one shard of the policy held in the new one; `false`: all were looked up, or there is nothing
-    /// to guard.
+    /// Looks up the keys of one shard of the current policy in the new policy. `false`: all keys were looked up, or the
+    /// guard is not active.
     pub fn check_next(
         &mut self,
         shared: &impl Shared,
@@ -217,7 +218,8 @@ impl Build {
         let mut new: Option<(u32, Vec<Digest>)> = None;
         for key in keys {
             let number = shard_of(record::key_of_key(&key).tag, target.key_shards);
-            // Both are in the order of digests, so the same shard serves until the next one begins.
+            // Both policies are in the order of digests, so one shard of the new policy is used until the next one
+            // begins.
             if new.as_ref().is_none_or(|(known, _)| *known != number) {
                 let place = Place { bank: target.bank, kind: Kind::Keys, number };
                 new = Some((number, keys_of(shared, source, place, target.generation)?));
@@ -228,7 +230,7 @@ impl Build {
         Ok(true)
     }
 
-    /// Whether the new policy drops more of the known keys than `max_removed_percent`.
+    /// Whether the new policy drops more than `max_removed_percent` of the known keys.
     pub fn drops_too_many(&self, held: Option<&Manifest>, max_removed_percent: u8) -> Option<Shrunk> {
         let held = held.filter(|held| held.totals.keys > GUARDED_KEYS && !self.confirm_removal)?;
         let dropped = held.totals.keys.saturating_sub(self.kept);
@@ -236,7 +238,7 @@ impl Build {
         (too_many && max_removed_percent < 100).then_some(Shrunk { known: held.totals.keys, dropped })
     }
 
-    /// Writes the catalogue and then the manifest: from here on the new policy decides.
+    /// Writes the catalogue and then the manifest. From then on the new policy decides.
     pub fn publish(
         &mut self,
         shared: &impl Shared,
@@ -276,16 +278,16 @@ impl Build {
     }
 }
 
-/// A full policy that drops too many keys.
+/// A full policy drops too many keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shrunk {
-    /// Keys of the policy held.
+    /// Number of keys of the current policy.
     pub known: u64,
-    /// How many of them the new one has not.
+    /// Number of those keys that the new policy does not have.
     pub dropped: u64,
 }
 
-/// Writes the small lists into a slot that is not in use, if they take at most `room` bytes; the bytes that they take.
+/// Writes the small lists into an idle slot if they take at most `room` bytes. Returns their size.
 pub(super) fn write_lists(
     shared: &impl Shared,
     source: &Source,
@@ -304,7 +306,7 @@ pub(super) fn write_lists(
     Ok(as_u64(value.len()))
 }
 
-/// Replaces the manifest that was held; a manifest that somebody else has replaced meanwhile stays.
+/// Replaces the manifest `held`. If another VM has replaced it meanwhile, its manifest stays.
 pub fn write_manifest(
     shared: &impl Shared,
     source: &Source,
@@ -314,7 +316,7 @@ pub fn write_manifest(
     let key = source.key(Entry::Manifest);
     let read = shared.get(&key)?;
     let known = read.as_ref().and_then(|read| Manifest::read(&key, &read.value).ok());
-    // What cannot be read is nobody's and is replaced.
+    // A manifest that cannot be read has no owner, so it is replaced.
     if let Some(known) = known
         && held.is_none_or(|held| !held.is_same_policy(&known))
     {
@@ -327,7 +329,7 @@ pub fn write_manifest(
 fn keys_of(shared: &impl Shared, source: &Source, place: Place, generation: u64) -> Result<Vec<Digest>, BuildError> {
     let key = source.key(Entry::Shard(place));
     let Some(read) = shared.get(&key)? else { return Ok(Vec::new()) };
-    // A shard that cannot be read has no keys that could be kept.
+    // A shard that cannot be read has no keys to keep.
     let Ok(Some(mut shard)) = Shard::open(&key, &read.value) else { return Ok(Vec::new()) };
     let mut keys = Vec::new();
     while shard.generation == generation
@@ -338,7 +340,7 @@ fn keys_of(shared: &impl Shared, source: &Source, place: Place, generation: u64)
     Ok(keys)
 }
 
-/// Which shards this build has written.
+/// The shards that this build has written.
 #[derive(Debug, Default)]
 struct Bitmap {
     words: Vec<u64>,

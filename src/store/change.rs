@@ -1,16 +1,16 @@
-//! Changes of records: what the rows of a page, and what a delta takes away, do to the store, and their packed form.
+//! Changes of records: the effect of a page's rows and of a delta's removals on the store, and their packed form.
 //!
-//! A change is packed as soon as its row was read, so that the page can be let go. Where changes wait, and when they are
-//! merged into shards, is said elsewhere (`batch.rs`, `spool.rs`), and so is what they make of a record (`merge.rs`).
+//! A change is packed as soon as its row has been read, so that the page can be freed. Other files define where changes
+//! wait and when they are merged into shards (`batch.rs`, `spool.rs`), and how they change a record (`merge.rs`).
 
 use std::ops::Range;
 
 use super::{
-    fingerprint::TagKey,
     record::{self, MAX_KEY_BYTES, SubscriptionPart},
     shard::RecordKey,
 };
 use crate::{
+    fingerprint::TagKey,
     policy::{
         SubscriptionState,
         error::RejectedRow,
@@ -27,7 +27,7 @@ use crate::{
     subject,
 };
 
-/// What is to be done to a record.
+/// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
     PutKey,
@@ -49,7 +49,7 @@ impl Operation {
         Self::RemoveSubscription,
     ];
 
-    /// Which records it is done to.
+    /// The kind of record that the operation changes.
     pub fn kind(self) -> Kind {
         match self {
             Self::PutKey | Self::RemoveKey => Kind::Keys,
@@ -60,7 +60,7 @@ impl Operation {
     }
 }
 
-/// A change with its bytes.
+/// A change and its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Change<'a> {
     pub operation: Operation,
@@ -69,7 +69,7 @@ pub(super) struct Change<'a> {
 }
 
 impl<'a> Change<'a> {
-    /// Appends it to packed changes.
+    /// Appends the change to packed changes.
     pub fn put(&self, out: &mut Vec<u8>) {
         out.push(self.operation as u8);
         out.extend_from_slice(&self.key.tag.to_le_bytes());
@@ -77,7 +77,7 @@ impl<'a> Change<'a> {
         out.put_sized(self.payload);
     }
 
-    /// Reads the next one of packed changes.
+    /// Reads the next packed change.
     pub fn read(reader: &mut Reader<'a>) -> Result<Self, Corrupt> {
         let operation = *Operation::ALL.get(usize::from(reader.u8()?)).ok_or(Corrupt)?;
         let tag = reader.u32()?;
@@ -85,11 +85,11 @@ impl<'a> Change<'a> {
     }
 }
 
-/// Who takes changes, in the order in which they come.
+/// Receives changes, in their original order.
 pub(super) type Take<'t> = &'t mut dyn FnMut(Change<'_>);
 
-/// The changes of the wanted ones of a range of a page's rows; those that are left out go to `rejected`, and the names of
-/// unknown fields to `unknown`.
+/// The changes for those rows of a range of a page that `wanted` selects. Rows that are left out go to `rejected`, and
+/// the names of unknown fields to `unknown`.
 pub(super) fn of_rows(
     tags: TagKey,
     page: &Page,
@@ -130,7 +130,7 @@ pub(super) fn of_rows(
     }
 }
 
-/// The changes of what a delta removes.
+/// The changes for the removals of a delta.
 pub(super) fn of_removed(tags: TagKey, removed: &Removed, take: Take<'_>) {
     for digest in &removed.keys {
         take(Change { operation: Operation::RemoveKey, key: record::key_of_key(digest), payload: &[] });
@@ -145,7 +145,7 @@ pub(super) fn of_removed(tags: TagKey, removed: &Removed, take: Take<'_>) {
     }
 }
 
-/// Whether a key is small enough for its record: by the very code that takes it, for whoever writes policies.
+/// Whether a key fits into its record. Uses the same code as the store, for programs that write policies.
 pub fn takes(key: &Key<'_>) -> bool {
     put_key(&mut Vec::new(), key).is_ok()
 }
@@ -158,7 +158,7 @@ fn put_key<'a>(payload: &'a mut Vec<u8>, key: &'a Key<'_>) -> Result<Change<'a>,
     Ok(Change { operation: Operation::PutKey, key: record::key_of_key(&key.digest), payload })
 }
 
-/// What a bad row speaks of is not allowed, whatever an older row says of it.
+/// The subject of a bad row must not be allowed, whatever an older row says.
 fn leave_out(tags: TagKey, concerns: &Concerns, take: Take<'_>) {
     match concerns {
         Concerns::Nothing => {}
@@ -169,7 +169,7 @@ fn leave_out(tags: TagKey, concerns: &Concerns, take: Take<'_>) {
             let key = record::key_of_application(tags, id.as_bytes());
             take(Change { operation: Operation::RemoveApplication, key, payload: &[] });
         }
-        // Not removed: without a subscription an API may still open.
+        // The subscription is not removed, because an API may be open without a subscription.
         Concerns::Subscription { application, api } => {
             let (api, state) = (api.as_bytes(), SubscriptionState::LeftOut);
             let mut payload = Vec::new();

@@ -1,7 +1,8 @@
-//! Clearing a store that no configuration names any more, an entry at a time, so that its memory can be used again. The
+//! Clears a store that no configuration uses any more, one entry at a time, so that its memory can be used again. The
 //! host keeps the keys themselves for ever.
 //!
-//! What was counted of usage stays, since it is not reported yet. That nobody names the store is for the caller to know.
+//! Counted usage stays, because it has not been reported yet. The caller must know that no configuration uses the
+//! store.
 
 use super::{
     MAX_SHARDS, MIN_SHARDS,
@@ -23,23 +24,23 @@ use crate::{
 #[derive(Debug)]
 pub struct Clearing {
     source: Source,
-    /// Whatever is as old belongs to nobody.
+    /// Entries of this generation or an older one have no owner.
     generation: u64,
     next: Next,
 }
 
-/// What is cleared next.
+/// The entry that is cleared next.
 #[derive(Debug)]
 enum Next {
-    /// So many before it were never set.
+    /// The shard, and the number of shards directly before it that were never set.
     Shard(Place, u32),
     Catalogue(Bank),
     Runs(Runs),
     Count(u32),
 }
 
-/// Shards that were never set, one behind the other, behind which there are no more. A shard is only not set where it has
-/// no records: in a policy of fewer shards, or by e^-48 in one of more, since a shard has 48 records on average.
+/// After this many shards in a row that were never set, there are no more. A shard is unset only if it has no records:
+/// in a policy with fewer shards, or otherwise with probability e^-48, because a shard has 48 records on average.
 const MAX_GAP: u32 = 4 * MIN_SHARDS;
 
 /// The order in which shards are cleared.
@@ -47,10 +48,10 @@ const SHARDS: [(Bank, Kind); 4] =
     [(Bank::A, Kind::Keys), (Bank::A, Kind::Applications), (Bank::B, Kind::Keys), (Bank::B, Kind::Applications)];
 
 impl Clearing {
-    /// Takes the policy out of a store; `None` where somebody refreshes it, so that it is named after all.
+    /// Removes the policy from a store. `None` if a VM refreshes it, because then a configuration still uses it.
     ///
-    /// The lease keeps everybody else from the store for as long as that takes. What is left then is older than all that
-    /// the next holder of the lease will make, so clearing it can go on beside that.
+    /// The lease keeps all other VMs away meanwhile. All remaining entries are older than those of the next holder of
+    /// the lease, so they can be cleared while that holder works.
     pub fn begin(shared: &impl Shared, id: StoreId, now_ms: u64) -> Result<Option<Self>, SharedError> {
         let source = Source::of(id);
         let key = source.key(Entry::Manifest);
@@ -70,7 +71,7 @@ impl Clearing {
         Ok(Some(Self { source, generation, next }))
     }
 
-    /// Clears one entry; `false`: there are no more.
+    /// Clears one entry. `false`: there are no more.
     pub fn clear_next(&mut self, shared: &impl Shared) -> Result<bool, SharedError> {
         let next = match &self.next {
             Next::Shard(place, gap) => self.clear_shard(shared, *place, *gap)?,
@@ -93,7 +94,7 @@ impl Clearing {
         Ok(true)
     }
 
-    /// Counts have no generation. A slot without counts is not an empty value, which would be taken for damage.
+    /// Counts have no generation. A slot without counts is not an empty value, because that would count as damage.
     fn clear_counts(&self, shared: &impl Shared, slot: u32) -> Result<(), SharedError> {
         let key = self.source.key(Entry::Count(slot));
         let Some(read) = shared.get(&key)? else { return Ok(()) };

@@ -1,10 +1,10 @@
-//! Applying a delta to the bank in use, shard by shard. Each rewrite is atomic by itself and may be repeated, so a delta
-//! that is cut anywhere is simply applied again.
+//! Applies a delta to the current bank, shard by shard. Each rewrite is atomic and may be repeated. So a delta that is
+//! interrupted anywhere is simply applied again.
 //!
-//! Shards and catalogue are two writes, and a request may come between them. A subscription that moves to a plan which
-//! comes with it must not be refused meanwhile, since its plan is not known yet; nor must one that names such a plan
-//! already, and is blocked by the same page, be allowed. So a page that brings plans is worked in twice: first without
-//! the rows that have to wait for them ([`Delta::before_plans`]), then as a whole.
+//! Shards and catalogue are separate writes, and a request may come between them. Suppose a subscription moves to a
+//! plan of the same page. It must not be refused meanwhile because its plan is not known yet. And a subscription that
+//! already names such a plan, and is blocked by the same page, must not be allowed meanwhile. So a page with new plans
+//! is applied twice: first without the rows that must wait for the plans ([`Delta::before_plans`]), then as a whole.
 
 use super::{
     batch::{Batch, Target},
@@ -31,27 +31,26 @@ use crate::{
     },
 };
 
-/// One page of a delta on its way into the bank in use.
+/// One page of a delta that is being applied to the current bank.
 #[derive(Debug)]
 pub struct Delta {
     batch: Batch,
     totals: Totals,
-    /// The small lists after this page, if it changes any, and the bytes that they took before it.
+    /// The small lists after this page, if the page changes them, and their size before it.
     lists: Option<(Lists, u64)>,
     part: Part,
 }
 
-/// How much of its page a delta is.
+/// The part of the page that is applied.
 #[derive(Debug)]
 enum Part {
-    /// All of it.
     Whole,
-    /// What does not have to wait for these plans, and the plans.
+    /// The new plans, and all rows that do not have to wait for them.
     Before(Index),
 }
 
 impl Part {
-    /// Whether a row allows, and names one of the plans. What refuses never waits.
+    /// Whether this row must wait: it allows something and names one of the plans. A row that refuses never waits.
     fn leaves(&self, row: &Row<'_>) -> bool {
         let Self::Before(plans) = self else { return false };
         let named =
@@ -74,7 +73,7 @@ impl Part {
     }
 }
 
-/// The plans that a page brings with rows beside them, and that the policy held has not.
+/// Plans of this page that the current policy does not have. Empty if the page has no other rows.
 pub fn new_plans(page: &Page, held: &Catalogue) -> Index {
     let rows = page.small_rows().filter(|_| !page.is_empty());
     rows.filter(|(list, id, _)| *list == SmallList::Plans && held.plan(id.as_bytes()).is_none())
@@ -83,7 +82,8 @@ pub fn new_plans(page: &Page, held: &Catalogue) -> Index {
 }
 
 impl Delta {
-    /// Begins with a page that builds on the policy held. Once the policy takes `max_bytes`, packed, no new record is made.
+    /// Begins with a page that builds on the current policy. Once the packed policy has `max_bytes`, no new record is
+    /// made.
     pub fn new(
         page: &Page,
         held: &Manifest,
@@ -104,7 +104,7 @@ impl Delta {
         Ok(Self::of(page, held, lists, Part::Whole, max_bytes))
     }
 
-    /// Begins with what of such a page does not have to wait for these plans. What it removes does not.
+    /// Begins with the part of the page that does not have to wait for these plans. Removals never wait.
     pub fn before_plans(
         page: &Page,
         plans: Index,
@@ -124,12 +124,12 @@ impl Delta {
         Self { batch, totals: held.totals, lists, part }
     }
 
-    /// Whether the whole page is still to come.
+    /// Whether this is the first pass, so that the whole page must follow.
     pub fn is_before_plans(&self) -> bool {
         matches!(self.part, Part::Before(_))
     }
 
-    /// Rows of the page that differ from an earlier one for the same thing.
+    /// Rows of the page that differ from an earlier row for the same thing.
     pub fn take_differing(&mut self) -> Differing {
         self.batch.take_differing()
     }
@@ -144,7 +144,7 @@ impl Delta {
     ) {
         match &self.part {
             Part::Whole => self.batch.add_rows(page, range, |_| true, rejected, unknown),
-            // What is left out is told with the whole page.
+            // Rejected rows are reported by the second pass.
             part => self.batch.add_rows(page, range, |row| !part.leaves(row), &mut |_| {}, unknown),
         }
     }
@@ -154,7 +154,7 @@ impl Delta {
         self.batch.is_full()
     }
 
-    /// Rewrites one shard; `false`: all that has arrived is written.
+    /// Rewrites one shard. `false`: all changes have been written.
     pub fn merge_next(
         &mut self,
         shared: &impl Shared,
@@ -164,7 +164,7 @@ impl Delta {
         Ok(self.batch.merge_next(shared, source, &mut self.totals, |_| Standing::Readable, rejected)?)
     }
 
-    /// Makes the page count: the small lists, then the manifest. The revision is held only after the `last` page.
+    /// Publishes the page: writes the small lists, then the manifest. Only the last page sets the revision.
     pub fn publish(
         mut self,
         shared: &impl Shared,

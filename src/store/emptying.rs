@@ -1,9 +1,9 @@
-//! Emptying what a policy that was replaced has left in shared data, an entry at a time, so that its memory can be used
-//! again: the bank that is not in use any more, and what a full policy that was never finished has written: shards in that
-//! bank, and runs.
+//! Empties entries that a replaced policy has left in shared data, one at a time, so that their memory can be used
+//! again. These are the shards of the bank that is no longer in use, and the shards and runs of a full policy that was
+//! never finished.
 //!
-//! Only what is as old as its policy, or as the builds that have ended, is emptied: a newer build may be under way in the
-//! same places.
+//! It empties only entries that are not newer than their policy, or than the builds that have ended, because a newer
+//! build may be writing to the same places.
 
 use super::{
     batch::Target,
@@ -16,18 +16,18 @@ use crate::shared::{
     key::{Bank, Entry, Kind, Place, Source},
 };
 
-/// What is still to be emptied.
+/// The entries that must still be emptied.
 #[derive(Debug, Default)]
 pub struct Emptying {
     bank: Bank,
-    /// Of the policy that was in that bank.
+    /// Generation of the policy in that bank.
     generation: u64,
-    /// How many shards of each kind are left, of the bank.
+    /// For each kind, the number of shards of the bank that are left.
     shards: Vec<(Kind, u32)>,
     runs: Option<Runs>,
 }
 
-/// Runs up to a generation, and the one that is looked at next.
+/// Runs up to a generation, and the run that is checked next.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Runs {
     generation: u64,
@@ -36,7 +36,7 @@ pub(super) struct Runs {
 }
 
 impl Emptying {
-    /// Of the policy that another one in the other bank has replaced.
+    /// For a policy that was replaced by one in the other bank.
     pub fn of(old: &Manifest) -> Self {
         Self {
             bank: old.bank,
@@ -46,7 +46,7 @@ impl Emptying {
         }
     }
 
-    /// Also of a policy that was begun here and will not be finished.
+    /// Adds a policy that was begun here and will not be finished.
     pub fn add_unfinished(&mut self, target: Target) {
         if self.bank != target.bank {
             self.shards.clear();
@@ -57,12 +57,12 @@ impl Emptying {
         self.shards.extend(shards);
     }
 
-    /// Also of all runs up to this generation.
+    /// Adds all runs up to this generation.
     pub fn add_runs(&mut self, generation: u64) {
         self.runs = Some(Runs::of(generation));
     }
 
-    /// Empties one entry; `false`: all are empty.
+    /// Empties one entry. `false`: all entries are empty.
     pub fn empty_next(&mut self, shared: &impl Shared, source: &Source) -> Result<bool, SharedError> {
         match (self.shards.last_mut(), self.runs) {
             (Some((kind, left)), _) => match left.checked_sub(1) {
@@ -87,7 +87,7 @@ impl Runs {
         Self { generation, partition: 0, run: 0 }
     }
 
-    /// Runs of a partition were written one after the other, so behind the first that never was there are none.
+    /// A partition's runs are written one after the other. So after the first run that was never set there are no more.
     pub fn empty_next(self, shared: &impl Shared, source: &Source) -> Result<Option<Self>, SharedError> {
         let Self { generation, partition, run } = self;
         let key = source.key(Entry::Run { partition, run });
@@ -101,7 +101,7 @@ impl Runs {
     }
 }
 
-/// Empties an entry of this generation or an older one; whether it was ever set.
+/// Empties an entry of this generation or an older one. Returns whether it was ever set.
 pub(super) fn empty(
     shared: &impl Shared,
     key: &[u8],

@@ -1,13 +1,13 @@
-//! Why writing a policy stops: data only. What follows from it is for the refresh to say.
+//! Reasons why writing a policy stops. Data only; the refresh decides what follows.
 
 use crate::shared::{Corrupt, SharedError};
 
-/// Why merging stopped.
+/// Why a merge stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MergeError {
-    /// Another VM writes the same bank.
+    /// Another VM writes to the same bank.
     Overtaken,
-    /// A shard that was written before is damaged or gone.
+    /// A shard that was written before is damaged or missing.
     Damaged,
     /// The host failed.
     Host,
@@ -28,21 +28,18 @@ impl From<Corrupt> for MergeError {
     }
 }
 
-/// The lists are longer than they may be.
+/// A small list is longer than allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong {
-    /// Which one.
+    /// Name of the list.
     pub list: &'static str,
-    /// How many rows, or in all bytes, it may have.
+    /// Maximum number of rows. For all lists together: maximum size in bytes.
     pub limit: usize,
 }
 
-/// Why a build stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BuildError {
-    /// Merging stopped.
     Merge(MergeError),
-    /// The small lists are too long.
     TooLong(TooLong),
     /// The policy takes more than `policy.max_bytes`.
     TooLarge,

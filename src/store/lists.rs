@@ -1,7 +1,7 @@
-//! The small lists in shared data: APIs, plans and deny policies as the JSON rows that they came as.
+//! The small lists in shared data: APIs, plans and deny policies, as JSON rows in their original form.
 //!
-//! Kept as JSON, they need no second format: whoever reads the entry reads a page. The rows of one id replace each other,
-//! so a delta can change single ones.
+//! JSON needs no second format: a VM reads this entry like a page. Rows with the same id replace each other, so a delta
+//! can change single rows.
 
 use super::error::TooLong;
 use crate::{
@@ -24,7 +24,7 @@ pub struct Lists {
 }
 
 impl Lists {
-    /// Takes what a page removes, then adds what it brings.
+    /// Applies the removals of a page, then adds its rows.
     pub fn apply(&mut self, page: &Page) -> Result<(), TooLong> {
         for (list, ids) in [
             (SmallList::Apis, &page.removed.apis),
@@ -37,7 +37,7 @@ impl Lists {
         self.add(page, |_, _| true)
     }
 
-    /// Adds what a page brings, as far as it is wanted.
+    /// Adds those rows of a page that `wanted` selects.
     pub fn add(&mut self, page: &Page, wanted: impl Fn(SmallList, &str) -> bool) -> Result<(), TooLong> {
         for (list, id, json) in page.small_rows().filter(|(list, id, _)| wanted(*list, id)) {
             let rows = self.list(list);
@@ -57,12 +57,12 @@ impl Lists {
         }
     }
 
-    /// How many APIs there are.
+    /// Number of APIs.
     pub fn apis(&self) -> usize {
         self.apis.len()
     }
 
-    /// The value to be set under `key`.
+    /// The value to store under `key`.
     pub fn write(&self, key: &[u8], generation: u64) -> Result<Vec<u8>, TooLong> {
         let mut json = format!("{{\"format\":{}", wire::FORMAT);
         for (list, rows) in [
@@ -92,7 +92,7 @@ impl Lists {
         Ok(out)
     }
 
-    /// Reads the lists that stand under `key`, to change them.
+    /// Reads the lists stored under `key`, to change them.
     pub fn read(key: &[u8], value: &[u8], generation: u64) -> Result<Self, Corrupt> {
         let page = page(key, value, generation)?;
         let mut lists = Self::default();
@@ -101,12 +101,12 @@ impl Lists {
     }
 }
 
-/// Reads the lists that stand under `key`, to decide by them.
+/// Reads the lists stored under `key`, for decisions.
 pub fn read_rows(key: &[u8], value: &[u8], generation: u64) -> Result<CatalogueRows, Corrupt> {
     Ok(page(key, value, generation)?.catalogue)
 }
 
-/// The generation of the lists that stand under `key`.
+/// The generation of the lists stored under `key`.
 pub fn generation(key: &[u8], value: &[u8]) -> Result<u64, Corrupt> {
     bytes::open(key, value)?.u64()
 }

@@ -1,9 +1,9 @@
-//! The manifest: which bank counts, and all that is known of the policy as a whole. It is written last, so whatever it
-//! names is complete.
+//! The manifest: names the current bank and holds all facts about the policy as a whole. It is written last, so
+//! everything that it names is complete.
 
-use super::fingerprint::TagKey;
 use crate::{
     digest::Digest,
+    fingerprint::TagKey,
     shared::{
         Corrupt,
         bytes::{self, Write},
@@ -12,70 +12,61 @@ use crate::{
     },
 };
 
-/// What is known of the policy held.
+/// The facts about the current policy.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Manifest {
-    /// Raised whenever anything but the freshness changes; what VMs keep of a policy is valid for one sequence.
+    /// Increases with every change, except if only the freshness changes. Data that a VM caches is valid for one
+    /// sequence.
     pub sequence: u64,
-    /// The bank in use.
+    /// The current bank.
     pub bank: Bank,
-    /// The generation of its shards.
+    /// Generation of its shards.
     pub generation: u64,
-    /// Its number of key shards.
     pub key_shards: u32,
-    /// Its number of application shards.
     pub application_shards: u32,
-    /// What tags applications in its shards.
+    /// Computes the tags of applications in its shards.
     pub tags: TagKey,
-    /// The catalogue's slot.
     pub catalogue_slot: Bank,
-    /// The catalogue's generation.
     pub catalogue_generation: u64,
-    /// Which policy this is a revision of.
+    /// Identifies the policy that `revision` belongs to.
     pub epoch: String,
-    /// Which revision.
     pub revision: Option<u64>,
-    /// Where to ask for the next one.
+    /// The address of the next revision.
     pub poll: Option<String>,
-    /// The `etag` of the answer that it came from.
+    /// The `etag` of the answer that contained the policy.
     pub etag: Option<String>,
-    /// The digest of the page, for a policy of a single page: the same bytes again are nothing new.
+    /// The digest of the page, if the policy has a single page. The same page again changes nothing.
     pub page: Option<Digest>,
     /// When the policy was last changed, in milliseconds of Unix time.
     pub changed_at_ms: u64,
     /// When the policy service last confirmed it, in milliseconds of Unix time.
     pub confirmed_at_ms: u64,
-    /// What it holds.
     pub totals: Totals,
 }
 
-/// How much a policy holds.
+/// The size of a policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Keys.
     pub keys: u64,
-    /// Applications.
     pub applications: u64,
-    /// Subscriptions.
     pub subscriptions: u64,
-    /// APIs.
     pub apis: u64,
-    /// Bytes of its shards and catalogue in shared data.
+    /// Size of its shards and catalogue in shared data.
     pub bytes: u64,
 }
 
 impl Manifest {
-    /// Which state of the policy this is.
+    /// The state of the policy that this manifest describes.
     pub fn version(&self) -> Version {
         Version { sequence: self.sequence, confirmed_at_ms: self.confirmed_at_ms }
     }
 
-    /// Whether two manifests say the same of the policy, whatever its freshness.
+    /// Whether two manifests describe the same policy, except for its freshness.
     pub fn is_same_policy(&self, other: &Self) -> bool {
         self.sequence == other.sequence && self.generation == other.generation
     }
 
-    /// The value to be set under `key`.
+    /// The value to store under `key`.
     pub fn write(&self, key: &[u8]) -> Vec<u8> {
         let mut out = bytes::unsealed();
         for number in [
@@ -109,7 +100,7 @@ impl Manifest {
         out
     }
 
-    /// Reads the value that stands under `key`.
+    /// Reads the value stored under `key`.
     pub fn read(key: &[u8], value: &[u8]) -> Result<Self, Corrupt> {
         let mut reader = bytes::open(key, value)?;
         let manifest = Self {

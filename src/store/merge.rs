@@ -1,6 +1,6 @@
-//! A shard rewritten: what was in it, and the changes of it, merged record by record.
+//! Rewrites a shard: merges its old records with its changes, record by record.
 //!
-//! Values in, values out: which changes concern a shard, and the reading and setting of it, are a batch's (`batch.rs`).
+//! Pure: values in, values out. `batch.rs` selects the changes of a shard, reads the shard and sets it.
 
 use super::{
     change::{Change, Operation},
@@ -22,18 +22,19 @@ use crate::{
     subject,
 };
 
-/// What has to stand in a shard before it is rewritten.
+/// The required content of a shard before it is rewritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Whatever there is; what this generation did not write is nothing.
+    /// Any content. Content of another generation, or unreadable content, counts as empty.
     Anything,
-    /// Nothing, or what can be read: the bank is in use.
+    /// Empty or readable, because the bank is in use.
     Readable,
-    /// What this generation wrote before.
+    /// Content that this generation wrote before.
     Written,
 }
 
-/// The shard as this generation left it. What an older one left, or what cannot be read and was not ours, is nothing.
+/// The shard as this generation left it. `None` if an older generation left it, or if it cannot be read and need not be
+/// readable.
 pub(super) fn old_shard<'a>(
     key: &[u8],
     value: Option<&'a [u8]>,
@@ -60,21 +61,20 @@ pub(super) fn old_shard<'a>(
     Ok(shard)
 }
 
-/// Where it is told what merging finds.
+/// Receives the findings of a merge.
 pub(super) struct Notes<'n> {
-    /// How much the policy holds.
     pub totals: &'n mut Totals,
-    /// What a record has no room for.
+    /// Receives rows for which a record has no room.
     pub rejected: &'n mut dyn FnMut(RejectedRow),
-    /// Rows that differ from an earlier one of the same policy or page.
+    /// Rows that differ from an earlier row of the same policy or page.
     pub differing: &'n mut Differing,
-    /// Whether the shard as it was is a part of the same policy, so that its records came with rows of it, too.
+    /// Whether the old records come from rows of the same policy, so that they are compared too.
     pub is_one_policy: bool,
-    /// Whether a record may be made that is not there yet.
+    /// Whether new records may be made.
     pub has_room: bool,
 }
 
-/// Walks old records and changes side by side, both sorted by key.
+/// Walks through old records and changes side by side. Both are sorted by key.
 pub(super) fn merge(
     mut old: Option<Shard<'_>>,
     changes: &[Change<'_>],
@@ -113,7 +113,7 @@ fn next<'a>(shard: &mut Option<Shard<'a>>) -> Result<Option<Record<'a>>, Corrupt
     shard.as_mut().map_or(Ok(None), Shard::next_record)
 }
 
-/// The record after all changes of it; `None` if it is gone.
+/// The record after all its changes. `None` if it is removed.
 fn change_record(
     known: Option<&[u8]>,
     changes: &[Change<'_>],
@@ -162,16 +162,18 @@ fn compare_keys(known: Option<&[u8]>, changes: &[Change<'_>], differing: &mut Di
     }
 }
 
-/// What of an application's record came with the rows that are compared.
+/// The parts of an application's record that come from the rows being compared.
 enum Brought {
-    /// All of it.
     All,
-    /// Perhaps the application, and subscriptions to these APIs.
-    Some { application: bool, apis: Index },
+    /// The application if the flag is set, and subscriptions to these APIs.
+    Some {
+        application: bool,
+        apis: Index,
+    },
 }
 
 impl Brought {
-    /// Whether the application came before; from now on it did.
+    /// Whether the application came before. Notes that it has come now.
     fn application(&mut self) -> bool {
         match self {
             Self::All => true,
@@ -179,7 +181,7 @@ impl Brought {
         }
     }
 
-    /// Whether the subscription to this API came before; from now on it did.
+    /// Whether the subscription to this API came before. Notes that it has come now.
     fn subscription(&mut self, api: &[u8]) -> bool {
         match self {
             Self::All => true,
@@ -188,12 +190,12 @@ impl Brought {
     }
 }
 
-/// An id of a row, for a line of the log.
+/// An id of a row, for the log.
 fn shown(id: &[u8]) -> String {
     String::from_utf8_lossy(id).into_owned()
 }
 
-/// How many the policy holds; what was left out is none.
+/// Number of subscriptions in the policy. Rejected rows do not count.
 fn subscriptions(record: &ApplicationRecord<'_>) -> u64 {
     as_u64(record.subscriptions.iter().filter(|known| known.state != SubscriptionState::LeftOut).count())
 }
@@ -209,7 +211,7 @@ enum Room {
     None,
 }
 
-/// Changes an application's record; the API of a subscription that it has no room for.
+/// Changes an application's record. Returns the API of a subscription for which there is no room.
 fn change_application<'a>(
     record: &mut ApplicationRecord<'a>,
     change: &Change<'a>,
@@ -232,7 +234,7 @@ fn change_application<'a>(
             let came = brought.subscription(new.api);
             match put_subscription(&mut record.subscriptions, new, room) {
                 Put::Added => {}
-                // A row that was left out is told elsewhere.
+                // Rejected rows are reported elsewhere.
                 Put::Replaced(old) => {
                     let are_rows = [old, new].iter().all(|part| part.state != SubscriptionState::LeftOut);
                     if came && are_rows && old != new {
@@ -256,14 +258,14 @@ fn change_application<'a>(
     Ok(None)
 }
 
-/// What became of a subscription.
+/// The result of putting a subscription.
 enum Put<'a> {
     Added,
     Replaced(SubscriptionPart<'a>),
     NoRoom,
 }
 
-/// Replaces the subscription to the same API, or adds it where there is room.
+/// Replaces the subscription to the same API, or adds it if there is room.
 fn put_subscription<'a>(known: &mut Vec<SubscriptionPart<'a>>, new: SubscriptionPart<'a>, room: Room) -> Put<'a> {
     match known.binary_search_by(|known| known.api.cmp(new.api)) {
         Ok(index) => match known.get_mut(index) {
@@ -278,7 +280,8 @@ fn put_subscription<'a>(known: &mut Vec<SubscriptionPart<'a>>, new: Subscription
     }
 }
 
-/// The row that finds no room in the policy; `None` for one that removes. It speaks of nothing that the policy has.
+/// The rejected row for a change that finds no room in the policy. `None` for a removal. Its `concerns` is empty,
+/// because the policy does not have its subject.
 fn full(operation: Operation) -> Option<RejectedRow> {
     let (list, field) = match operation {
         Operation::PutKey => ("keys", "sha256"),

@@ -1,16 +1,17 @@
-//! The packed records of shards: a key, and an application with its subscriptions.
+//! The packed records of shards: a key, or an application with its subscriptions.
 //!
-//! Written from the rows of a page, read back as what the decision needs. A record that does not read to its end is
-//! corrupt.
+//! Records are written from the rows of a page, and read back in the form that the decision needs. A record with bytes
+//! left over is corrupt.
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::{fingerprint::TagKey, shard::RecordKey};
+use super::shard::RecordKey;
 use crate::{
     digest::Digest,
     equal::equal,
+    fingerprint::TagKey,
     policy::{ApplicationState, KeyState, KeyType, SubscriptionState, Text, rows},
-    referer::RefererPattern,
+    request::referer::RefererPattern,
     shared::{
         Corrupt, as_u64,
         bytes::{Reader, Write},
@@ -18,10 +19,12 @@ use crate::{
     subject::{Application, Key, Restrictions, Subscription, Texts},
 };
 
-/// Bytes of one key's record. A key with a thousand restrictions of each kind stays below; a longer one is a bad row.
+/// Size limit of a key's record in bytes. A key with a thousand restrictions of each kind is smaller. A row that needs
+/// more is rejected.
 pub const MAX_KEY_BYTES: usize = 512 << 10;
-/// Bytes of one application's record: some 30,000 subscriptions with short ids, 10,000 with UUIDs, 1,000 with the longest.
-/// What would make it longer is left out. A cold key copies and checks the whole record, at some 0.1 ms for 1 MiB.
+/// Size limit of an application's record in bytes: some 30,000 subscriptions with short ids, 10,000 with UUIDs, 1,000
+/// with the longest ids. Further subscriptions are left out. A request with an uncached key copies and checks the whole
+/// record, at some 0.1 ms for 1 MiB.
 pub const MAX_APPLICATION_BYTES: usize = 1 << 19;
 
 const TYPE_SANDBOX: u8 = 1;
@@ -96,13 +99,13 @@ fn put_list<T>(out: &mut Vec<u8>, list: &[T], mut put: impl FnMut(&mut Vec<u8>, 
 
 fn read_ranges(reader: &mut Reader<'_>) -> Result<Vec<IpNet>, Corrupt> {
     let count = reader.varint()?;
-    // Not reserved ahead: a damaged count would ask for any amount of memory.
+    // No memory is reserved in advance, because a damaged count could ask for any amount.
     (0..count).map(|_| read_range(reader)).collect()
 }
 
 fn read_texts(reader: &mut Reader<'_>) -> Result<Texts, Corrupt> {
     let count = reader.varint()?;
-    // Each text has one byte of length in the record at least, and two in the list.
+    // Each text has at least one byte of length in the record, and two in the list.
     let left = reader.len();
     let mut texts = Texts::with_capacity(left.saturating_add(usize::try_from(count).unwrap_or(left).min(left)));
     for _ in 0..count {
@@ -130,7 +133,7 @@ fn read_range(reader: &mut Reader<'_>) -> Result<IpNet, Corrupt> {
     }
 }
 
-/// The key of a key's record: its digest, of which the tag is the beginning.
+/// The key of a key's record. It is the digest; the tag is its beginning.
 pub fn key_of_key(Digest(digest): &Digest) -> RecordKey<'_> {
     let [a, b, c, d, rest @ ..] = digest;
     RecordKey { tag: u32::from_be_bytes([*a, *b, *c, *d]), rest }
@@ -153,17 +156,17 @@ pub fn key_of_application(tags: TagKey, id: &[u8]) -> RecordKey<'_> {
     RecordKey { tag: tags.of(id), rest: id }
 }
 
-/// An application's record while it is changed.
+/// An application's record while it is being changed.
 #[derive(Debug, Default, PartialEq)]
 pub struct ApplicationRecord<'a> {
-    /// The application itself; `None` while only subscriptions of it are known.
+    /// The application itself. `None` if only subscriptions of it are known.
     pub application: Option<Application<&'a [u8]>>,
-    /// Its subscriptions, sorted by API.
+    /// Sorted by API.
     pub subscriptions: Vec<SubscriptionPart<'a>>,
 }
 
 const APPLICATION_BLOCKED: u8 = 1;
-/// In the byte of the state, of an application and of a subscription: a time follows behind the plan.
+/// A bit in the state byte of an application or a subscription: a time follows the plan.
 const HAS_USED_UP: u8 = 1 << 7;
 
 impl<'a> From<&'a rows::Application<'_>> for Application<&'a [u8]> {
@@ -179,7 +182,7 @@ impl<'a> From<&'a rows::Application<'_>> for Application<&'a [u8]> {
 }
 
 impl<'a> Application<&'a [u8]> {
-    /// Appends it to a record.
+    /// Appends the application to a record.
     pub fn put(&self, out: &mut Vec<u8>) {
         let state = match self.state {
             ApplicationState::Active => 0,
@@ -191,7 +194,7 @@ impl<'a> Application<&'a [u8]> {
         put_plan(out, self.plan, self.used_up_until);
     }
 
-    /// Reads it in a record.
+    /// Reads the application of a record.
     pub fn read(reader: &mut Reader<'a>) -> Result<Self, Corrupt> {
         let (state, used_up) = read_state(reader)?;
         let state = match state {
@@ -226,7 +229,6 @@ impl<'a> ApplicationRecord<'a> {
         Ok(Self { application, subscriptions })
     }
 
-    /// Appends the record.
     pub fn put(&self, out: &mut Vec<u8>) {
         let (mut parts, mut runs) = (Vec::new(), Vec::new());
         for (number, run) in self.subscriptions.chunks(RUN).enumerate() {
@@ -247,29 +249,29 @@ impl<'a> ApplicationRecord<'a> {
         out.extend_from_slice(&parts);
     }
 
-    /// Whether nothing is known of the application any more.
+    /// Whether the record has neither an application nor subscriptions.
     pub fn is_empty(&self) -> bool {
         self.application.is_none() && self.subscriptions.is_empty()
     }
 }
 
-/// Stands in a record that has no room for all subscriptions of its application, where no other can: no API has an empty
-/// id. What is not found in such a record may be what was left out, so it is not allowed, even where an API asks for no
-/// subscription: it may have been blocked.
+/// Marks a record that has no room for all subscriptions of its application. No other subscription can be in this
+/// place, because no API has an empty id. A subscription that is missing in such a record may have been left out, and
+/// it may have been blocked. So it is not allowed, even if the API requires no subscription.
 pub const NO_ROOM: SubscriptionPart<'static> =
     SubscriptionPart { api: b"", state: SubscriptionState::LeftOut, plan: None, used_up_until: None };
 
-/// An application and one of its subscriptions, as far as a record has them.
+/// An application and one of its subscriptions, each if the record has it.
 pub type Found<'a> = (Option<Application<&'a [u8]>>, Option<Subscription<&'a [u8]>>);
 
-/// What a cold key needs of an application's record: the application, and its subscription to one API.
+/// The data for a request with an uncached key: the application, and its subscription to one API.
 pub fn find_subscription<'a>(record: &'a [u8], wanted: &[u8]) -> Result<Found<'a>, Corrupt> {
     let Opened { application, runs, parts } = Opened::read(record)?;
     let behind = |run: &Offset| {
         let mut reader = Reader::new(parts.rest());
         reader.take(place(*run)).and_then(|_| reader.sized()).is_ok_and(|first| first <= wanted)
     };
-    // The runs before this number begin at or before the API that is looked for.
+    // The runs before this number begin at or before the wanted API.
     let run = runs.partition_point(behind);
     let begin = run.checked_sub(1).and_then(|run| runs.get(run)).map_or(0, |run| place(*run));
     let end = runs.get(run).map_or(parts.len(), |run| place(*run));
@@ -286,13 +288,13 @@ pub fn find_subscription<'a>(record: &'a [u8], wanted: &[u8]) -> Result<Found<'a
     Ok((application, (!is_whole).then_some(left_out)))
 }
 
-/// Subscriptions of one run. A record with more says where each run but the first begins, so that a request looks through
-/// one of them: 30,000 subscriptions one after the other would take 0.5 ms.
+/// Subscriptions of one run. A longer record says where each run except the first begins, so that a request searches
+/// only one run: searching 30,000 subscriptions would take 0.5 ms.
 const RUN: usize = 64;
 const HAS_APPLICATION: u8 = 1;
 const HAS_RUNS: u8 = 1 << 1;
 
-/// Where a run begins, in bytes from the first subscription.
+/// Beginning of a run, in bytes from the first subscription.
 type Offset = [u8; 4];
 
 fn offset(place: usize) -> Offset {
@@ -303,7 +305,7 @@ fn place(offset: Offset) -> usize {
     usize::try_from(u32::from_le_bytes(offset)).unwrap_or(usize::MAX)
 }
 
-/// A record as far as its subscriptions.
+/// A record up to its subscriptions, which are not read yet.
 struct Opened<'a> {
     application: Option<Application<&'a [u8]>>,
     runs: &'a [Offset],
@@ -330,13 +332,10 @@ impl<'a> Opened<'a> {
 /// A subscription in its application's record.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SubscriptionPart<'a> {
-    /// The API.
     pub api: &'a [u8],
-    /// Its state.
     pub state: SubscriptionState,
-    /// Its plan.
     pub plan: Option<&'a [u8]>,
-    /// First second in which its plan is no longer used up.
+    /// First second in which the plan is no longer used up, Unix time.
     pub used_up_until: Option<u64>,
 }
 
@@ -352,7 +351,6 @@ impl<'a> From<&'a rows::Subscription<'_>> for SubscriptionPart<'a> {
 }
 
 impl<'a> SubscriptionPart<'a> {
-    /// Appends it.
     pub fn put(&self, out: &mut Vec<u8>) {
         out.put_sized(self.api);
         let state = match self.state {
@@ -370,7 +368,6 @@ impl<'a> SubscriptionPart<'a> {
         put_plan(out, self.plan, self.used_up_until);
     }
 
-    /// Reads it.
     pub fn read(reader: &mut Reader<'a>) -> Result<Self, Corrupt> {
         let api = reader.sized()?;
         let (state, used_up) = read_state(reader)?;

@@ -1,12 +1,12 @@
-//! A shard: records sorted by key, under the generation in which they were written.
+//! A shard: records sorted by key, all of one generation.
 //!
-//! Layout: a checksum (8 bytes) over the shard's name and its head and table; the head, which is the generation (8) and the
-//! number of records (4); the table, which has for each record its tag, a checksum of its bytes, and where they end (4
-//! each); then the bytes of the records: the rest of the key behind its length, and the value to the end.
+//! Layout: a checksum (8 bytes) over the shard's name, head and table; the head, which has the generation (8) and the
+//! number of records (4); the table, which has for each record its tag, a checksum of its bytes, and the position of
+//! their end (4 each); then the bytes of the records, each the rest of the key after its length, and then the value.
 //!
-//! A lookup checks the table and the one record that it finds, so it does not depend on how much else is there: a tag that
-//! no checked table has is no record's. Whoever rewrites a shard checks all of it. A shard of another generation than the
-//! manifest's reads as empty, so nothing ever needs deleting.
+//! A lookup verifies the table and the one record that it finds, so its cost does not depend on the other records. A
+//! tag that is missing in a verified table has no record. Only a writer verifies every record. A shard whose generation
+//! differs from the manifest's counts as empty, so nothing ever has to be deleted.
 
 use crate::{
     equal::equal,
@@ -16,40 +16,38 @@ use crate::{
     },
 };
 
-/// Records of one shard. A policy of 10 million keys has some 150 in each.
+/// Maximum number of records in a shard. A policy of 10 million keys has some 150 in each.
 pub const MAX_SHARD_RECORDS: u32 = 1 << 20;
 
 /// Bytes before the table: checksum, generation, number of records.
 const HEAD_BYTES: usize = 8 + 8 + 4;
-/// Bytes of one record in the table: tag, checksum, end.
+/// Size of a table entry: tag, checksum, end.
 const ENTRY_BYTES: usize = 4 + 4 + 4;
 
-/// A shard's records.
+/// The records of a shard.
 #[derive(Clone, Copy, Debug)]
 pub struct Shard<'a> {
-    /// Under which it was written.
     pub generation: u64,
     table: &'a [[u8; ENTRY_BYTES]],
     bodies: &'a [u8],
-    /// The record that is read next.
+    /// Index of the record that is read next.
     next: usize,
 }
 
-/// The key of a record; records are sorted by it.
+/// The key of a record. Records are sorted by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RecordKey<'a> {
-    /// A number that is spread evenly and says in which shard the record is. Nearly all records of a shard differ in it.
+    /// An evenly spread number that determines the shard. Nearly all records of a shard have different tags.
     pub tag: u32,
-    /// What tells it from others with the same tag.
+    /// Distinguishes records with the same tag.
     pub rest: &'a [u8],
 }
 
-/// One record: key and value.
+/// Key and value of a record.
 pub type Record<'a> = (RecordKey<'a>, &'a [u8]);
 
 impl<'a> Shard<'a> {
-    /// Checks a value of shared data as far as the table; `name` is the one that it stands under. An emptied value is
-    /// `None`.
+    /// Checks head and table of a value of shared data. `name` is its key. `None` for an emptied value.
     pub fn open(name: &[u8], value: &'a [u8]) -> Result<Option<Self>, Corrupt> {
         if value.is_empty() {
             return Ok(None);
@@ -91,7 +89,7 @@ impl<'a> Shard<'a> {
         Ok(None)
     }
 
-    /// The next record; records are strictly sorted.
+    /// The next record. Records are strictly sorted.
     pub fn next_record(&mut self) -> Result<Option<Record<'a>>, Corrupt> {
         let Some(entry) = self.table.get(self.next) else { return Ok(None) };
         let record = self.record(self.next, entry)?;
@@ -121,13 +119,13 @@ fn end_of([.., a, b, c, d]: &[u8; ENTRY_BYTES]) -> usize {
     usize::try_from(u32::from_le_bytes([*a, *b, *c, *d])).unwrap_or(usize::MAX)
 }
 
-/// Half of a checksum: of four billion damages it misses one, and then only in what the damaged record itself says.
+/// Half of a checksum. It misses one in four billion damages, and only in the content of the damaged record itself.
 fn sum_of(tag: u32, body: &[u8]) -> [u8; 4] {
     let [sum @ .., _, _, _, _] = bytes::hash(tag.into(), body).to_le_bytes();
     sum
 }
 
-/// A shard while it is written.
+/// A shard that is being written.
 #[derive(Debug)]
 pub struct ShardWriter {
     sealed: Vec<u8>,
@@ -143,7 +141,7 @@ impl ShardWriter {
         Self { sealed, bodies: Vec::new() }
     }
 
-    /// Appends a record; the caller keeps them sorted.
+    /// Appends a record. The caller must append records in order.
     pub fn push(&mut self, (RecordKey { tag, rest }, value): Record<'_>) {
         let start = self.bodies.len();
         self.bodies.put_sized(rest);

@@ -1,12 +1,12 @@
-//! The changes of a full policy, kept until its last row has come, so that each shard is written once.
+//! Keeps the changes of a full policy until its last row has arrived, so that each shard is written once.
 //!
-//! Rows come in the order of the feed, which is none that shards know: every dozen pages concern nearly all shards of a
-//! large policy, and merged at once each shard would be rewritten as often. So changes wait by partition, a range of
-//! shards. What memory has no room for is laid down in shared data, a run for each partition; in the end one partition
-//! after the other is read back, run by run. A run that was read is emptied, so its memory serves the shards that follow.
+//! Rows arrive in feed order, not in shard order. In a large policy, every dozen pages concern nearly all shards, so
+//! merging each page at once would rewrite each shard as often. So changes wait in partitions, each for a range of
+//! shards. If memory is full, the changes are spilled to shared data, one run for each partition. At the end the
+//! partitions are read back one after the other, run by run. A run that has been read is emptied, so that its memory
+//! serves the shards that follow.
 //!
-//! Runs are nothing to a request, and nothing to a build of another generation. What happens to a shard is said elsewhere
-//! (`batch.rs`).
+//! Requests ignore runs, and so do builds of other generations. `batch.rs` defines what happens to a shard.
 
 use std::{cmp::Ordering, mem};
 
@@ -21,13 +21,12 @@ use crate::shared::{
     key::{Entry, Kind, Source, shard_of},
 };
 
-/// Partitions of each kind. A run has some 16 KiB then, or 32 where one kind comes after the other, and a partition of a
-/// million keys 8,000 changes, which are sorted in one go in 2 ms.
+/// Partitions of each kind. A run then has some 16 KiB, or 32 KiB if one kind comes after the other. With a million
+/// keys a partition has 8,000 changes, which are sorted at once in 2 ms.
 const PARTITIONS_OF_A_KIND: u16 = 128;
-/// Partitions of both kinds.
 pub const PARTITIONS: u16 = PARTITIONS_OF_A_KIND << 1;
-/// Runs of one partition. Each time something is laid down it is [`FULL_BYTES`] in all, so no policy of at most
-/// [`MAX_POLICY_BYTES`](crate::config::MAX_POLICY_BYTES) has more: 4,096 runs of 4 MiB, for some 100 million keys.
+/// Runs of one partition. Each spill writes [`FULL_BYTES`] in all. So no policy of at most
+/// [`MAX_POLICY_BYTES`](crate::config::MAX_POLICY_BYTES) has more runs: 4,096 runs of 4 MiB, for some 100 million keys.
 pub const MAX_RUNS: u16 = 1 << 12;
 
 /// Changes that wait for the last row.
@@ -35,46 +34,45 @@ pub const MAX_RUNS: u16 = 1 << 12;
 pub struct Spool {
     target: Target,
     partitions: Vec<Partition>,
-    /// In memory, packed.
+    /// Size of the packed changes in memory.
     bytes: usize,
-    /// Packed bytes of all changes that were taken.
+    /// Size of all packed changes that were added.
     taken: u64,
-    /// The partition that is laid down, or read back, next.
+    /// The partition that is spilled or read back next.
     next: usize,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Partition {
-    /// Packed changes that came after those of all runs.
+    /// Packed changes that arrived after those of all runs.
     memory: Vec<u8>,
-    /// Runs laid down.
+    /// Number of spilled runs.
     runs: u16,
-    /// How many of them were read back.
+    /// Number of runs that were read back.
     read: u16,
 }
 
-/// What was read back into a batch.
+/// The result of reading back into a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadBack {
-    /// A run of so many bytes; more of its partition is to come.
+    /// A run of this many bytes. More of its partition follows.
     Run(usize),
-    /// The rest of a partition, so many bytes.
+    /// The rest of a partition, of this many bytes.
     Partition(usize),
-    /// Nothing: that was all.
+    /// Nothing was left.
     Nothing,
 }
 
 impl Spool {
-    /// An empty one for these shards.
+    /// An empty spool for these shards.
     pub fn new(target: Target) -> Self {
         let partitions = vec![Partition::default(); usize::from(PARTITIONS)];
         Self { target, partitions, bytes: 0, taken: 0, next: 0 }
     }
 
-    /// Takes a change.
     pub(super) fn add(&mut self, change: Change<'_>) {
         let index = partition(self.target, change);
-        // There is one for each number that `partition` makes.
+        // `partition` returns only numbers that exist.
         let Some(Partition { memory, .. }) = self.partitions.get_mut(index) else { return };
         let before = memory.len();
         change.put(memory);
@@ -83,17 +81,17 @@ impl Spool {
         self.taken = self.taken.saturating_add(as_u64(packed));
     }
 
-    /// Packed bytes of all changes that were taken.
+    /// Size of all packed changes that were added.
     pub fn taken(&self) -> u64 {
         self.taken
     }
 
-    /// Whether changes should be laid down before more are taken.
+    /// Whether changes should be spilled before more are added.
     pub fn is_full(&self) -> bool {
         self.bytes >= FULL_BYTES
     }
 
-    /// Lays down a run of one partition, of so many bytes; `None`: nothing is in memory any more.
+    /// Spills one run of one partition. Returns its size, or `None` if nothing is left in memory.
     pub fn spill_next(&mut self, shared: &impl Shared, source: &Source) -> Result<Option<usize>, BuildError> {
         let generation = self.target.generation;
         let Some((number, partition)) = self.seek(|partition| !partition.memory.is_empty()) else {
@@ -105,18 +103,19 @@ impl Spool {
         }
         let key = source.key(Entry::Run { partition: number, run: partition.runs });
         let read = shared.get(&key)?;
-        // What an older build left, or what cannot be read, is nothing.
+        // A run that an older build left, or that cannot be read, counts as empty.
         let known = read.as_ref().and_then(|read| open(&key, &read.value).ok());
         if known.is_some_and(|(known, _)| known > generation) {
             return Err(MergeError::Overtaken.into());
         }
         shared.set(&key, &seal(&key, generation, &partition.memory), Expected::of(read.as_ref()))?;
         partition.runs = partition.runs.saturating_add(1);
-        // Its memory goes, too: where rows come in the order of shards, one partition after the other takes all of it.
+        // The partition's memory is freed too. If rows arrive in shard order, one partition after the other needs all
+        // of it.
         Ok(Some(mem::take(&mut partition.memory).len()))
     }
 
-    /// Adds to `batch` what was taken first and was not read back yet. Nothing more may be taken.
+    /// Reads the oldest changes that were not read back yet into `batch`. No more changes may be added after this.
     pub fn read_next(
         &mut self,
         shared: &impl Shared,
@@ -148,7 +147,8 @@ impl Spool {
         Ok(ReadBack::Partition(memory.len().saturating_add(bytes)))
     }
 
-    /// The next partition of which this is so, with its number; after the last one it begins with the first again.
+    /// The next partition that `wanted` selects, with its number. After the last partition the search begins again with
+    /// the first.
     fn seek(&mut self, wanted: impl Fn(&Partition) -> bool) -> Option<(u16, &mut Partition)> {
         let found = (0..).zip(&mut self.partitions).skip(self.next).find(|(_, partition)| wanted(partition));
         self.next = found.as_ref().map_or(0, |(number, _)| usize::from(*number));
@@ -156,7 +156,7 @@ impl Spool {
     }
 }
 
-/// The partition that a change waits in: those of keys come first. A shard lies in one partition as a whole.
+/// The partition of a change. Partitions of keys come first. All changes of a shard are in one partition.
 fn partition(target: Target, change: Change<'_>) -> usize {
     let kind = change.operation.kind();
     let shards = target.shards(kind);
@@ -169,7 +169,7 @@ fn partition(target: Target, change: Change<'_>) -> usize {
     usize::try_from(scaled).unwrap_or(usize::MAX).saturating_add(first.into())
 }
 
-/// A run: the generation, and packed changes.
+/// The value of a run: the generation, and packed changes.
 fn seal(key: &[u8], generation: u64, packed: &[u8]) -> Vec<u8> {
     let mut value = bytes::unsealed();
     value.extend_from_slice(&generation.to_le_bytes());

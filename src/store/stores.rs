@@ -1,7 +1,7 @@
-//! The stores that the policies of this process lie in, and when each was last named. Whoever refreshes a policy names its
-//! store, so what is not named any more was left behind by an earlier configuration.
+//! The stores of the policies of this process, and when each was last used. A VM that refreshes a policy names its
+//! store here. So a store that is no longer named was left behind by an earlier configuration.
 //!
-//! What becomes of such a store is not decided here.
+//! Other code decides what happens to such a store.
 
 use crate::shared::{
     Corrupt, Expected, Shared, SharedError,
@@ -9,20 +9,18 @@ use crate::shared::{
     key::{StoreId, process_key},
 };
 
-/// Stores that are remembered, of 25 bytes at most each: 6.4 KB. A process has a few, and each change of a secret adds one
-/// for some minutes. Of more than these the one that was named longest ago is forgotten.
+/// Number of stores that are remembered, at 25 bytes each: 6.4 KB. A process has a few, and each change of a secret
+/// adds one for some minutes. If there are more, the store that was named longest ago is forgotten.
 const MAX_STORES: usize = 256;
 
 /// A store, and when it was last named, in milliseconds of Unix time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Named {
-    /// Which one.
     pub id: StoreId,
-    /// By whom does not matter.
     pub at_ms: u64,
 }
 
-/// Names a store; all that are known, this one among them.
+/// Names a store. Returns all known stores, including this one.
 pub fn name(shared: &impl Shared, id: StoreId, now_ms: u64) -> Result<Vec<Named>, SharedError> {
     change(shared, |stores| {
         stores.retain(|store| store.id != id);
@@ -42,7 +40,7 @@ pub fn forget(shared: &impl Shared, store: Named) -> Result<(), SharedError> {
 fn change(shared: &impl Shared, change: impl FnOnce(&mut Vec<Named>)) -> Result<Vec<Named>, SharedError> {
     let key = process_key(b"stores");
     let read = shared.get(&key)?;
-    // What cannot be read is begun anew: each store is named again soon.
+    // An unreadable list is started anew, because each store is named again soon.
     let mut stores = read.as_ref().and_then(|read| decode(&key, &read.value).ok()).unwrap_or_default();
     change(&mut stores);
     let mut value = bytes::unsealed();

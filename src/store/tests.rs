@@ -6,7 +6,6 @@ use super::{
     MAX_SHARDS, MIN_SHARDS,
     batch::{Batch, Target},
     error::MergeError,
-    fingerprint::{FingerprintKey, TagKey},
     manifest::{Manifest, Totals},
     merge::Standing,
     record::{self, ApplicationRecord, SubscriptionPart},
@@ -15,6 +14,7 @@ use super::{
 };
 use crate::{
     digest::Digest,
+    fingerprint::{FingerprintKey, TagKey},
     policy::{SubscriptionState, page::Page},
     shared::{
         Corrupt, Expected, Shared, bytes,

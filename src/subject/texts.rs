@@ -1,24 +1,24 @@
-//! A list of texts in one allocation, as a key's restrictions are read from its record.
+//! A list of texts in one allocation. A key's restrictions are read into such lists.
 //!
-//! A key that is not remembered reads its lists with each request. A thousand allocations would cost more than everything
-//! else that such a request does. It does not check that the texts are UTF-8: that was done when the rows came.
+//! A key that is not cached reads its lists with each request. A thousand allocations would cost more than the rest of
+//! the request. This type does not check for UTF-8; the texts were checked when the rows arrived.
 
-/// Bytes before each text: its length.
+/// Size of the length before each text.
 const LENGTH_BYTES: usize = 2;
 
-/// Texts of at most 65,535 bytes each, one behind the other, each behind its length.
+/// Texts of at most 65,535 bytes each, stored one after the other, each after its length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Texts {
     packed: Vec<u8>,
 }
 
 impl Texts {
-    /// An empty list with room for so many bytes, lengths included.
+    /// An empty list with room for this many bytes, lengths included.
     pub fn with_capacity(bytes: usize) -> Self {
         Self { packed: Vec::with_capacity(bytes) }
     }
 
-    /// Appends a text; `None` if it is too long.
+    /// Appends a text. `None` if it is too long.
     #[must_use = "a text that is too long is not in the list"]
     pub fn push(&mut self, text: &[u8]) -> Option<()> {
         let length: [u8; LENGTH_BYTES] = u16::try_from(text.len()).ok()?.to_le_bytes();
@@ -38,7 +38,7 @@ impl Texts {
         })
     }
 
-    /// Bytes that the list takes.
+    /// Size of the list in bytes.
     pub fn bytes(&self) -> usize {
         self.packed.len()
     }

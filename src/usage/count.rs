@@ -1,8 +1,8 @@
-//! Counting in one VM: cheap on the path of a request, and at the tick into the slots of shared data.
+//! Counts usage in one VM. Counting a request is cheap; a tick moves the counts into the slots of shared data.
 //!
-//! A request costs one look into a map, which knows subjects by their address; a subject that was seen since the policy
-//! last changed allocates nothing. The time is that of the last tick, so the hour and a key's last use are true to a tick.
-//! What a VM counted since its last tick is lost if it traps; nothing else is.
+//! A request costs one look-up in a map whose keys are the addresses of subjects. Counting a subject allocates nothing
+//! if it was seen since the policy last changed. The time is that of the last tick, so the hour and a key's last use
+//! are accurate to one tick. If a VM traps, its counts since its last tick are lost, and nothing else is.
 
 use std::{
     hash::{BuildHasherDefault, Hasher},
@@ -12,46 +12,49 @@ use std::{
 use hashbrown::HashMap;
 
 use super::{
-    Report, UsageEvent,
+    UsageEvent,
     report::{ALLOWED, HOUR},
     row::{self, Combination},
+    say_damaged,
     slot::{self, Changed, Counted, LEVEL_COUNT, SLOTS, UNATTRIBUTED},
 };
 use crate::{
+    callout::lines::Lines,
     reason::Reason,
     shared::{Corrupt, Shared, key::Source},
     subject::Subject,
 };
 
-/// Subjects that are counted at once, at some 300 bytes: 2.5 MB. A worker serves fewer requests between two ticks; should it
-/// not, they are folded in between.
+/// Subjects with separate tallies, at some 300 bytes: 2.5 MB. A worker normally serves fewer requests between two
+/// ticks. If there are more, the tallies are folded in between.
 const MAX_TALLIES: usize = 8_192;
-/// Rows that wait in a VM for room in shared data, or for the next tick, at some 100 bytes: 1.6 MB.
+/// Rows that wait in a VM for room in shared data or for the next tick, at some 100 bytes: 1.6 MB.
 const MAX_WAITING: usize = 16_384;
-/// Slots that are written in one tick, at up to 60 µs: 1 ms on a thread that serves requests. The others come in the next.
+/// Slots that are written in one tick, at up to 60 µs: 1 ms on a thread that serves requests. The others are written in
+/// the next tick.
 const MAX_SLOTS_PER_TICK: usize = 16;
 
-/// For how many ticks a slot that had no room is passed over: reading it again and again would be all that a tick does.
-/// What it has rows of gets second ones in the next level meanwhile, which add up.
+/// Number of flushes for which a full slot is skipped. Otherwise a tick would only read full slots again and again.
+/// Meanwhile its rows get second rows in the next level; reports add them up.
 const FULL_FOR_TICKS: u64 = 10;
 
-/// What one VM has counted and not yet put into shared data.
+/// Counts of one VM that are not yet in shared data.
 #[derive(Debug, Default)]
 pub struct Counting {
     tallies: HashMap<usize, Tally, BuildHasherDefault<AddressHasher>>,
     waiting: Vec<Waiting>,
-    /// Up to which of the flushes each slot is passed over; empty before the first.
+    /// For each slot, the number of the last flush that skips it. Empty before the first flush.
     full_until: Vec<u64>,
-    /// Of what could not even wait: one row for each outcome and hour.
+    /// Requests whose rows found no place even in `waiting`: one row for each outcome and hour.
     merged: Vec<Counted>,
-    /// Requests whose combination was given up, and that are not told yet.
+    /// Requests whose combination was given up, and that are not reported yet.
     unattributed: u64,
-    /// Ticks in which something was put into shared data; where there is more than one may do, each begins elsewhere.
+    /// Number of flushes. Each flush begins with a different slot, because its budget may not reach all of them.
     flushes: u64,
     now_seconds: u64,
 }
 
-/// A row that waits, and the number by which it spreads over slots.
+/// A waiting row, and the number that determines its slots.
 #[derive(Debug)]
 struct Waiting {
     counted: Counted,
@@ -61,7 +64,7 @@ struct Waiting {
 /// Requests of one key to one API.
 #[derive(Debug)]
 struct Tally {
-    /// Held, so that no other subject gets its address.
+    /// The `Rc` keeps the address in use, so no other subject can get it.
     subject: Rc<Subject>,
     api: Box<str>,
     allowed: u64,
@@ -82,7 +85,7 @@ impl Tally {
 }
 
 impl Counting {
-    /// A request of `subject`, which was made for this API, passed, or was refused for this reason.
+    /// Counts a request of `subject` to this API. `refused` is the reason if it was refused.
     pub fn count(&mut self, subject: &Rc<Subject>, api: &str, refused: Option<Reason>) {
         let address = Rc::as_ptr(subject).addr();
         if let Some(tally) = self.tallies.get_mut(&address) {
@@ -97,9 +100,9 @@ impl Counting {
         self.tallies.insert(address, tally);
     }
 
-    /// Time has passed: what was counted goes into shared data. `true`: the first slots are full, so it should be reported
-    /// soon.
-    pub fn tick(&mut self, now_ms: u64, shared: &impl Shared, source: &Source, report: &mut Report) -> bool {
+    /// Moves the counts into shared data. Returns true if slots of the first level are full, so that a report should
+    /// follow soon.
+    pub fn tick(&mut self, now_ms: u64, shared: &impl Shared, source: &Source, report: &mut Lines<UsageEvent>) -> bool {
         self.now_seconds = now_ms / 1_000;
         self.fold();
         if self.unattributed > 0 {
@@ -111,7 +114,7 @@ impl Counting {
         self.flush(shared, source, report)
     }
 
-    /// Whether nothing waits to be put into shared data.
+    /// Whether all counts are in shared data.
     pub fn is_flushed(&self) -> bool {
         self.waiting.is_empty()
             && self.merged.is_empty()
@@ -122,7 +125,7 @@ impl Counting {
         u32::try_from(self.now_seconds / HOUR).unwrap_or(u32::MAX)
     }
 
-    /// Makes rows of the tallies. One that counted nothing since the last time is let go.
+    /// Turns the tallies into rows. Drops a tally that has counted nothing since the last time.
     fn fold(&mut self) {
         let (hour, now) = (self.hour(), self.now_seconds);
         let (waiting, merged, unattributed) = (&mut self.waiting, &mut self.merged, &mut self.unattributed);
@@ -146,8 +149,8 @@ impl Counting {
         });
     }
 
-    /// Puts what waits into the slots, level by level.
-    fn flush(&mut self, shared: &impl Shared, source: &Source, report: &mut Report) -> bool {
+    /// Writes the waiting rows into the slots, level by level.
+    fn flush(&mut self, shared: &impl Shared, source: &Source, report: &mut Lines<UsageEvent>) -> bool {
         let this_hour = self.hour();
         let mut left = std::mem::take(&mut self.waiting);
         let mut budget = MAX_SLOTS_PER_TICK;
@@ -195,8 +198,8 @@ impl Counting {
         crowded
     }
 
-    /// No slot has room: the combinations are given up, the requests are not. When a key was used is.
-    fn merge(&mut self, left: Vec<Waiting>, report: &mut Report) {
+    /// No slot has room. The requests are kept, but their combinations are given up. The last uses of keys are dropped.
+    fn merge(&mut self, left: Vec<Waiting>, report: &mut Lines<UsageEvent>) {
         let given_up = left.into_iter().fold(0, |sum: u64, Waiting { counted: (row, value), .. }| {
             sum.saturating_add(merge(&mut self.merged, &row, value))
         });
@@ -205,7 +208,7 @@ impl Counting {
         }
     }
 
-    fn put_merged(&mut self, shared: &impl Shared, source: &Source, report: &mut Report) {
+    fn put_merged(&mut self, shared: &impl Shared, source: &Source, report: &mut Lines<UsageEvent>) {
         if self.merged.is_empty() {
             return;
         }
@@ -217,8 +220,8 @@ impl Counting {
     }
 }
 
-/// Adds a row to those that wait. Where there are too many, combinations are not kept apart any more; returns how many
-/// requests are concerned.
+/// Adds a row to the waiting rows. If there are too many, gives up its combination. Returns the number of requests
+/// concerned.
 fn wait(waiting: &mut Vec<Waiting>, merged: &mut Vec<Counted>, row: Vec<u8>, value: u64) -> u64 {
     if waiting.len() >= MAX_WAITING {
         return merge(merged, &row, value);
@@ -228,7 +231,7 @@ fn wait(waiting: &mut Vec<Waiting>, merged: &mut Vec<Counted>, row: Vec<u8>, val
     0
 }
 
-/// Adds a row's requests to those whose combination was given up; returns how many they are.
+/// Adds a row's requests to those without a combination. Returns their number.
 fn merge(merged: &mut Vec<Counted>, row: &[u8], value: u64) -> u64 {
     match row::unattributed(row) {
         Ok(Some(row)) => {
@@ -242,14 +245,14 @@ fn merge(merged: &mut Vec<Counted>, row: &[u8], value: u64) -> u64 {
     }
 }
 
-/// Adds rows to a slot, and says which had room; `None`: it could not be written.
+/// Adds rows to a slot. Returns for each row whether it had room, or `None` if the slot could not be written.
 fn put<'a>(
     shared: &impl Shared,
     source: &Source,
     number: u16,
     rows: impl Iterator<Item = &'a Counted>,
     this_hour: u32,
-    report: &mut Report,
+    report: &mut Lines<UsageEvent>,
 ) -> Option<Vec<bool>> {
     let rows: Vec<(&[u8], u64)> = rows.map(|(row, value)| (&**row, *value)).collect();
     let added = slot::change(shared, source, number, &rows, |slot, rows| {
@@ -258,14 +261,14 @@ fn put<'a>(
     match added {
         Changed::Done(fits) => Some(fits),
         Changed::Anew(fits) => {
-            report.damaged();
+            say_damaged(report);
             Some(fits)
         }
         Changed::Failed => None,
     }
 }
 
-/// Addresses are as good as random in the bits that are left when those of their alignment are folded in.
+/// Hashes an address. Apart from the bits of their alignment, addresses are as good as random.
 #[derive(Debug, Default)]
 struct AddressHasher(u64);
 

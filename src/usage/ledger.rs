@@ -1,8 +1,8 @@
-//! The ledger: which batch is on its way, and who sees to it.
+//! The ledger: records which batch is being sent, and which VM is responsible for it.
 //!
-//! A batch goes through two steps before it is sent: it is noted here with its id and its slots, then these are frozen one
-//! after the other. Whoever takes over at any point goes on at that point, and sends the same rows under the same id. Who
-//! sees to it holds a claim that ends by itself. Every change is a compare-and-swap.
+//! A batch goes through two steps before it is sent: the ledger records its id and its slots, then the slots are frozen
+//! one after the other. If another VM takes over, it continues at that point and sends the same rows under the same id.
+//! The responsible VM holds a claim that ends by itself. Every change is a compare-and-swap.
 
 use super::slot::SLOTS;
 use crate::shared::{
@@ -11,44 +11,42 @@ use crate::shared::{
     key::{Entry, Source},
 };
 
-/// Slots of one batch: 4 × 57 KB of JSON, see [`super::slot::MAX_SLOT_BYTES`], are less than 256 KiB.
+/// Slots of one batch. 4 × 57 KB of JSON (see [`super::slot::MAX_SLOT_BYTES`]) are less than 256 KiB.
 pub const MAX_BATCH_SLOTS: usize = 4;
-/// Bytes of a batch's id: 128 bits in hexadecimal.
+/// Size of a batch's id in bytes: 128 bits in hexadecimal.
 pub const ID_BYTES: usize = 32;
 
-/// What stands in shared data.
+/// The content of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ledger {
-    /// The batch's number; it only ever rises.
+    /// The batch's number. It only ever rises.
     pub number: u64,
-    /// How far it is.
     pub stage: Stage,
-    /// Its id, which nobody else ever has.
+    /// The batch's id. It is unique.
     pub id: String,
-    /// Its slots, in ascending order.
+    /// In ascending order.
     pub slots: Vec<u16>,
-    /// When the last report ended, in milliseconds of Unix time.
+    /// End of the last report, in milliseconds of Unix time.
     pub ended_ms: u64,
-    /// When something is to be done next.
+    /// When the next action is due, in milliseconds of Unix time.
     pub due_ms: u64,
-    /// Until when nobody else sees to it.
+    /// Until when no other VM acts, in milliseconds of Unix time.
     pub claimed_until_ms: u64,
 }
 
-/// How far a batch is.
+/// The progress of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// It has arrived, or will never be taken: the next one may begin.
+    /// The batch has arrived, or the service will never accept it. The next one may begin.
     Done,
-    /// Its slots are being frozen.
     Freezing,
-    /// It is complete and may have been sent.
+    /// The batch is complete and may have been sent.
     Sealed,
 }
 
 impl Ledger {
-    /// Of a process that has sent nothing yet. The time begins the numbers, so that they lie above all that were ever
-    /// given, also where a ledger was lost.
+    /// The ledger of a process that has sent nothing yet. Numbers start at the current time, so they are higher than
+    /// all earlier ones, even if a ledger was lost.
     pub fn new(now_ms: u64, due_ms: u64) -> Self {
         let (id, slots) = (String::new(), Vec::new());
         Self { number: now_ms, stage: Stage::Done, id, slots, ended_ms: now_ms, due_ms, claimed_until_ms: 0 }
@@ -90,26 +88,22 @@ impl Ledger {
     }
 }
 
-/// What was found in the ledger's place.
+/// The result of reading the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// A ledger.
     Ledger(Ledger),
-    /// None yet.
     Nothing,
-    /// Something that cannot be read.
+    /// The entry cannot be read.
     Damaged,
 }
 
-/// A ledger as it was read, to be replaced only if nobody else did.
+/// A ledger as it was read. It can be replaced if no other VM has replaced it since.
 #[derive(Debug)]
 pub struct Page {
-    /// What was found.
     pub found: Found,
     expected: Expected,
 }
 
-/// Reads the ledger.
 pub fn look(shared: &impl Shared, source: &Source) -> Result<Page, SharedError> {
     let key = source.key(Entry::Usage);
     let read = shared.get(&key)?;
@@ -121,14 +115,14 @@ pub fn look(shared: &impl Shared, source: &Source) -> Result<Page, SharedError> 
 }
 
 impl Page {
-    /// Writes `next` in its place; `false`: somebody else was quicker, or it cannot be written.
+    /// Replaces the ledger by `next`. `false`: another VM was faster, or the host failed.
     pub fn replace(&self, shared: &impl Shared, source: &Source, next: &Ledger) -> bool {
         let key = source.key(Entry::Usage);
         shared.set(&key, &next.write(&key), self.expected).is_ok()
     }
 }
 
-/// Writes `next` where `known` stands.
+/// Writes `next` if the ledger is still `known`.
 pub fn advance(shared: &impl Shared, source: &Source, known: &Ledger, next: &Ledger) -> bool {
     look(shared, source).is_ok_and(|page| {
         matches!(&page.found, Found::Ledger(found) if found == known) && page.replace(shared, source, next)

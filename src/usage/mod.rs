@@ -1,14 +1,15 @@
-//! Usage: how much of which API each application used, counted here and reported to the policy service.
+//! Usage: the filter counts how much of which API each application used and reports it to the policy service.
 //!
-//! Each VM counts in its own memory ([`count`]) and at its tick adds to slots of shared data ([`slot`]), as packed rows
-//! ([`row`]). One VM at a time gathers some slots into a batch, noted in a [`ledger`] before it is sent, and sends it until
-//! it has arrived ([`reporter`]). [`report`] is the shape in which it travels; the policy service compiles the same type.
+//! Each VM counts in its own memory ([`count`]). At its tick it adds the counts to slots of shared data ([`slot`]), as
+//! packed rows ([`row`]). One VM at a time collects some slots into a batch, records it in a [`ledger`] before it sends
+//! it, and sends it until it has arrived ([`reporter`]). [`report`] is the wire format; the policy service compiles the
+//! same type.
 //!
-//! Nothing is counted twice, since a batch keeps its id and its rows until it has arrived, and nothing is lost while the
-//! process lives, but for what a VM that traps had not added yet. There are bounds to what is kept: where they are met, rows
-//! of older hours become one, then applications and APIs are no longer told apart; requests are never dropped.
+//! Nothing is counted twice, because a batch keeps its id and its rows until it has arrived. Nothing is lost while the
+//! process lives, except counts that a trapping VM had not yet added. Storage is bounded. At the bounds, rows of older
+//! hours are merged, then applications and APIs are no longer distinguished. Requests are never dropped.
 //!
-//! Nothing here limits anybody: a limit inside one Envoy is the affair of the decision, one across Envoys comes back from
+//! Nothing here enforces limits. The decision enforces limits inside one Envoy. A limit across Envoys comes back from
 //! the policy service as a mark in the policy.
 
 pub mod count;
@@ -22,65 +23,45 @@ pub mod slot;
 mod tests;
 
 use crate::{
+    answer::outcome::Outcome,
+    callout::{
+        Post,
+        answer::{Answer, Failure},
+        lines::{Lines, Severity},
+    },
     config::{PolicySource, UsageReports},
     decision::Decision,
-    outcome::Outcome,
-    refresh::{
-        Level,
-        answer::{Answer, Failure},
-    },
     shared::{Shared, key::Source},
 };
 use count::Counting;
-use reporter::{Post, Reporter};
+use reporter::Reporter;
 
-/// What happened, for the metrics.
+/// Events for the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UsageEvent {
-    /// A batch has arrived.
     Reported,
-    /// A batch could not be sent, or was not taken.
+    /// A batch could not be sent, or the service did not accept it.
     Failed,
-    /// So many requests were counted without application and API, for want of room.
+    /// This many requests were counted without application and API, because there was no room.
     Unattributed(u64),
 }
 
-/// What is to be said.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// Lines for the log.
-    pub lines: Vec<(Level, String)>,
-    /// Events for the metrics.
-    pub events: Vec<UsageEvent>,
+/// Part of what was counted is lost.
+fn say_damaged(lines: &mut Lines<UsageEvent>) {
+    lines.line(Severity::Error, "a part of the usage counted in shared data is damaged; what it held is not reported");
 }
 
-impl Report {
-    fn event(&mut self, event: UsageEvent) {
-        self.events.push(event);
-    }
-
-    fn line(&mut self, level: Level, line: impl Into<String>) {
-        self.lines.push((level, line.into()));
-    }
-
-    fn damaged(&mut self) {
-        self.line(Level::Error, "a part of the usage counted in shared data is damaged; what it held is not reported");
-    }
-}
-
-/// What a call works on: the time, shared data, and what is to be said.
+/// Context of a call: the time, shared data, and the output.
 pub struct Around<'a, S> {
-    /// Now, in milliseconds of Unix time.
+    /// In milliseconds of Unix time.
     pub now_ms: u64,
-    /// Shared data.
     pub shared: &'a S,
-    /// Whose usage it is.
+    /// The policy whose usage is counted.
     pub source: &'a Source,
-    /// What is to be said.
-    pub report: &'a mut Report,
+    pub report: &'a mut Lines<UsageEvent>,
 }
 
-/// Usage in one VM: what it counts, and its part in reporting.
+/// Usage in one VM: its counts, and its part in reporting.
 #[derive(Debug)]
 pub struct Usage {
     counting: Counting,
@@ -88,13 +69,13 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Reports to where the policy comes from.
+    /// Sends reports to the cluster of the policy.
     pub fn new(policy: &PolicySource, reports: &UsageReports) -> Self {
         Self { counting: Counting::default(), reporter: Reporter::new(policy, reports) }
     }
 
-    /// A request was decided. It is counted if it is known who asked for what; what was let through counts as allowed,
-    /// whatever the mode.
+    /// Counts a decided request if its subject and API are known. A request that passes counts as allowed, whatever the
+    /// mode.
     pub fn count(&mut self, decision: &Decision<'_>, outcome: &Outcome<'_>) {
         if let (Some(subject), Some(api)) = (&decision.subject, decision.api) {
             let refused = outcome.reason.filter(|_| outcome.reply.is_some());
@@ -102,19 +83,19 @@ impl Usage {
         }
     }
 
-    /// Time has passed. `random` may be any number, `yields` says whether this VM leaves what is due to
-    /// another for a while: it serves requests, or another refreshes the policy.
+    /// Moves counts to shared data and does the reporting that is due. `random` may be any number. `yields`: this VM
+    /// leaves due work to other VMs for a while, because it serves requests or because another VM refreshes the policy.
     pub fn tick<S: Shared>(&mut self, random: u64, yields: bool, around: &mut Around<'_, S>) -> Option<Post> {
         let crowded = self.counting.tick(around.now_ms, around.shared, around.source, around.report);
         self.reporter.tick(random, yields, crowded, around)
     }
 
-    /// Whether the answer with this token is to a report.
+    /// Whether the answer with this token is for a report.
     pub fn waits_for(&self, token: u32) -> bool {
         self.reporter.waits_for(token)
     }
 
-    /// The callout of the last post has this token.
+    /// Stores the token of the last post's callout.
     pub fn sent(&mut self, token: u32) {
         self.reporter.sent(token);
     }
@@ -124,7 +105,7 @@ impl Usage {
         self.reporter.not_sent(failure, around);
     }
 
-    /// The last post was answered.
+    /// Handles the answer to the last post.
     pub fn answered<S: Shared>(&mut self, answer: &Answer, around: &mut Around<'_, S>) -> Option<Post> {
         self.reporter.answered(answer, around)
     }

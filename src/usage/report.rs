@@ -1,9 +1,10 @@
-//! A usage report: what a gateway sends to the policy service with `POST /v1/usage`, and what it is answered.
+//! A usage report: a gateway sends it to the policy service with `POST /v1/usage`, and gets a [`Receipt`].
 //!
-//! The filter writes with these types and the policy service reads with them, so neither can say what the other cannot
-//! understand. A report is a batch under an id that nobody else ever uses; who has taken it once and gets it again counts
-//! nothing twice. Unknown fields are ignored. What a report says is checked as a whole: [`Report::check`] says which
-//! place is wrong, and what would be right there.
+//! The filter writes these types and the policy service reads them, so both agree on the shape. A report is a batch
+//! with a unique id; a service that receives the same id again counts nothing twice. Unknown fields are ignored.
+//! [`Report::check`] checks the whole report and says which place is wrong and what would be right.
+
+#![warn(missing_docs)]
 
 use std::{borrow::Cow, fmt};
 
@@ -11,37 +12,37 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::{MAX_UNIX_SECONDS, Text, object::read_object, text::Str};
 
-/// Version of the shape.
+/// Version of the report's shape.
 pub const FORMAT: u32 = 1;
 /// Seconds of an hour, the unit in which requests are counted.
 pub const HOUR: u64 = 3_600;
-/// What a request that was let through is counted as; one that was refused is counted as its reason.
+/// Outcome of a request that passed. The outcome of a refused request is its reason.
 pub const ALLOWED: &str = "allowed";
-/// Counts in one report. The filter sends at most 960, see `crate::usage`; other gateways may send more.
+/// Counts in one report. The filter sends at most 960 (see `crate::usage`); other gateways may send more.
 pub const MAX_COUNTS: usize = 5_000;
 /// Keys in one report.
 pub const MAX_KEYS: usize = 5_000;
-/// Bytes of a batch's id: room for a UUID or a digest in hexadecimal.
+/// Size limit of a batch's id in bytes: room for a UUID or a digest in hexadecimal.
 pub const MAX_BATCH_BYTES: usize = 64;
-/// Bytes of an outcome; the longest reason has 27.
+/// Size limit of an outcome in bytes. The longest reason has 27.
 pub const MAX_OUTCOME_BYTES: usize = 64;
-/// Requests in one count: 300 million a second for an hour. Eight million such rows still add up below 2^63.
+/// Requests in one count: 300 million per second for an hour. The sum of eight million such rows is still below 2^63.
 pub const MAX_REQUESTS: u64 = 1 << 40;
-/// How far ahead of the reader's clock an hour or a key's last use may lie, in seconds: a day, whatever time zone a
-/// gateway's clock was wrongly set by.
+/// How far an hour or a key's last use may be ahead of the reader's clock, in seconds. A day covers a gateway whose
+/// clock is set to a wrong time zone.
 pub const MAX_AHEAD: u64 = 86_400;
 
-/// What a gateway reports.
+/// The report of a gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report<'a> {
     /// [`FORMAT`].
     pub format: u32,
     /// The batch's id: 1 to [`MAX_BATCH_BYTES`] visible ASCII characters.
     pub batch: Cow<'a, str>,
-    /// How many requests, by whom, to what, when, and what became of them. The same combination may stand here twice.
+    /// Requests by application, API, plan, hour and outcome. The same combination may occur more than once.
     #[serde(default)]
     pub counts: Vec<Count<'a>>,
-    /// When keys were used last.
+    /// The last uses of keys.
     #[serde(default)]
     pub keys: Vec<KeyUse<'a>>,
 }
@@ -51,7 +52,7 @@ pub struct Report<'a> {
 pub struct Count<'a> {
     /// The hour's first second, Unix time.
     pub hour: u64,
-    /// The application's id; `None`, as is the API's then, where the gateway could not keep combinations apart.
+    /// The application's id. `None`, together with `api`, if the gateway had no room to distinguish combinations.
     #[serde(default)]
     pub application: Option<Cow<'a, str>>,
     /// The API's id.
@@ -60,64 +61,64 @@ pub struct Count<'a> {
     /// The subscription's plan.
     #[serde(default)]
     pub plan: Option<Cow<'a, str>>,
-    /// [`ALLOWED`], or the reason why not.
+    /// [`ALLOWED`], or the reason of the refusal.
     pub outcome: Cow<'a, str>,
-    /// How many.
+    /// Number of requests.
     pub requests: u64,
 }
 
-/// When a key was used last.
+/// The last use of a key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyUse<'a> {
-    /// The key's public handle.
+    /// The public id of the key.
     pub id: Cow<'a, str>,
     /// Unix time in seconds.
     pub last_used: u64,
 }
 
-/// The answer to a report that was taken, as the policy service writes it.
+/// The answer to an accepted report, as the policy service writes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Receipt {
     /// The batch's id.
     pub batch: String,
-    /// It was taken before, and counted nothing now.
+    /// The batch had been accepted before, so it counted nothing this time.
     pub repeated: bool,
-    /// Rows that were left out, since this gateway may not report on their API or key.
+    /// Number of rows that were left out because this gateway may not report on their API or key.
     pub rejected: u64,
 }
 
-/// The same as the filter reads it: whether it was taken before changes nothing for it.
+/// [`Receipt`] as the filter reads it. The filter does not need `repeated`.
 #[derive(Debug)]
 pub struct ReceiptIn<'a> {
     /// The batch's id.
     pub batch: Str<'a>,
-    /// Rows that were left out; absent is none.
+    /// Number of rows that were left out. Absent means zero.
     pub rejected: Option<u64>,
 }
 
 read_object!(ReceiptIn<'de> { batch, rejected });
 
-/// What is wrong with a report.
+/// An error in a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidReport {
-    /// Where, as `counts[3].hour`.
+    /// The place, such as `counts[3].hour`.
     pub field: String,
-    /// What would be right.
+    /// What would be right there.
     pub expected: Expected,
 }
 
-/// What should stand somewhere in a report.
+/// What is allowed at a place of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
     /// [`FORMAT`].
     Format,
     /// An id of a batch.
     Batch,
-    /// A list of at most so many.
+    /// A list of at most this many entries.
     AtMost(usize),
-    /// The first second of an hour that is not far ahead.
+    /// The first second of an hour that is at most [`MAX_AHEAD`] ahead.
     Hour,
-    /// An id as everywhere in a policy.
+    /// An id, as in a policy.
     Id,
     /// Both or neither of application and API.
     Both,
@@ -125,7 +126,7 @@ pub enum Expected {
     Outcome,
     /// A number of requests.
     Requests,
-    /// A time that is not far ahead.
+    /// A time that is at most [`MAX_AHEAD`] ahead.
     Time,
 }
 
@@ -158,11 +159,11 @@ impl fmt::Display for InvalidReport {
 impl std::error::Error for InvalidReport {}
 
 impl Report<'_> {
-    /// Checks everything that a report says; `now` is Unix time in seconds.
+    /// Checks the whole report. `now` is Unix time in seconds.
     ///
     /// # Errors
     ///
-    /// The first place that is wrong.
+    /// The first error.
     pub fn check(&self, now: u64) -> Result<(), InvalidReport> {
         let latest = now.saturating_add(MAX_AHEAD).min(MAX_UNIX_SECONDS.unsigned_abs());
         require(self.format == FORMAT, "format", Expected::Format)?;

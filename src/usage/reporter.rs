@@ -1,7 +1,8 @@
-//! The reporter: gathers what was counted into batches and sends them, one after the other.
+//! The reporter: collects counts into batches and sends them one after the other.
 //!
-//! Every VM looks at the ledger; whoever claims it when something is due goes on where the ledger stands. VMs that serve
-//! requests leave it to others for a second. It never reads a clock; the shell carries out the [`Post`]s.
+//! Every VM looks at the ledger. The VM that claims it when something is due continues at the ledger's state. VMs that
+//! serve requests leave it to others for a second. The reporter never reads a clock; the shell carries out the
+//! [`Post`]s.
 
 use std::time::Duration;
 
@@ -9,45 +10,29 @@ use super::{
     Around, UsageEvent,
     ledger::{self, Found, ID_BYTES, Ledger, MAX_BATCH_SLOTS, Page, Stage},
     report::{FORMAT, ReceiptIn, Report},
-    row,
+    row, say_damaged,
     slot::{self, Changed, SLOTS},
 };
 use crate::{
-    config::{PolicySource, UsageReports},
-    digest::Digest,
-    refresh::{
-        Level,
+    callout::{
+        GRACE_MS, NEVER, Pending, Post,
         answer::{Answer, Failure},
+        lines::Severity,
         schedule,
     },
+    config::{PolicySource, UsageReports},
+    digest::Digest,
     shared::{SKEW_MS, Shared},
 };
 
-/// How long a VM that serves requests, or that does not refresh the policy, leaves what is due to the one that does, in
-/// milliseconds.
-const GRACE_MS: u64 = 1_000;
-/// On top of a callout's time-out, before it counts as never answered, in milliseconds.
-const NEVER_MS: u64 = 2_000;
-/// How much longer a claim holds than its holder waits for an answer, in milliseconds.
+/// How much longer a claim lasts than its holder waits for an answer, in milliseconds.
 const CLAIM_MS: u64 = 1_000;
-/// The shortest time between two reports that are made early because the slots fill up, in milliseconds.
+/// The shortest time between two reports that are sent early because the slots fill up, in milliseconds.
 const MIN_PAUSE_MS: u64 = 1_000;
-/// The longest pause after a failure, in milliseconds, unless the interval is longer: a `retry-after`. What is due later was
-/// noted under another clock.
+/// The longest pause after a failure, in milliseconds, unless the interval is longer. It is the limit of `retry-after`.
+/// A later due time was written under another clock.
 const MAX_PAUSE_MS: u64 = 300_000;
 
-/// A request to the policy service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Post {
-    /// `:path`.
-    pub path: String,
-    /// JSON.
-    pub body: Vec<u8>,
-    /// Bound on the whole callout.
-    pub timeout: Duration,
-}
-
-/// The reporter of one VM.
 #[derive(Debug)]
 pub struct Reporter {
     path: String,
@@ -57,7 +42,7 @@ pub struct Reporter {
     waiting: Option<Waiting>,
     failures: u32,
     last_failure: Option<String>,
-    /// What has been stirred into batch ids: the times of this VM's ticks, to the nanosecond.
+    /// Hash over the times of this VM's ticks, to the nanosecond. Batch ids are made from it.
     entropy: Digest,
     random: u64,
 }
@@ -67,12 +52,11 @@ pub struct Reporter {
 struct Waiting {
     ledger: Ledger,
     requests: u64,
-    sent_ms: u64,
-    token: Option<u32>,
+    callout: Pending,
 }
 
 impl Reporter {
-    /// Reports to where the policy comes from.
+    /// Sends reports to the cluster of the policy.
     pub fn new(policy: &PolicySource, reports: &UsageReports) -> Self {
         Self {
             path: reports.path.clone(),
@@ -87,15 +71,15 @@ impl Reporter {
         }
     }
 
-    /// Whether the answer with this token is awaited.
+    /// Whether the reporter waits for the answer with this token.
     pub fn waits_for(&self, token: u32) -> bool {
-        self.waiting.as_ref().is_some_and(|waiting| waiting.token == Some(token))
+        self.waiting.as_ref().is_some_and(|waiting| waiting.callout.is_answered_by(token))
     }
 
-    /// The callout of the last post has this token.
+    /// Stores the token of the last post's callout.
     pub fn sent(&mut self, token: u32) {
         if let Some(waiting) = &mut self.waiting {
-            waiting.token = Some(token);
+            waiting.callout.sent(token);
         }
     }
 
@@ -106,7 +90,7 @@ impl Reporter {
         }
     }
 
-    /// Time has passed. `crowded`: what was counted should be reported soon.
+    /// Does the work that is due. `crowded`: the slots fill up, so a report should follow soon.
     pub fn tick<S: Shared>(
         &mut self,
         random: u64,
@@ -117,9 +101,7 @@ impl Reporter {
         self.random = random;
         self.entropy = Digest::of(&[&self.entropy.0[..], &random.to_le_bytes()].concat());
         if let Some(waiting) = &mut self.waiting {
-            waiting.sent_ms = waiting.sent_ms.min(around.now_ms);
-            let never = millis(self.timeout).saturating_add(NEVER_MS);
-            if around.now_ms.saturating_sub(waiting.sent_ms) > never {
+            if waiting.callout.never_answered(around.now_ms).is_some() {
                 let waiting = self.waiting.take()?;
                 self.fail(&waiting.ledger, &Failure::NeverAnswered.to_string(), None, around);
             }
@@ -133,7 +115,7 @@ impl Reporter {
                 return None;
             }
             Found::Damaged => {
-                around.report.damaged();
+                say_damaged(around.report);
                 page.replace(around.shared, around.source, &Ledger::new(around.now_ms, self.next_due(around.now_ms)));
                 return None;
             }
@@ -144,7 +126,7 @@ impl Reporter {
             return None;
         }
         if around.now_ms < due_ms.saturating_add(grace) {
-            // Those that serve no requests are to know that it is pressing.
+            // Tell the VMs that serve no requests that a report is due early.
             if due_ms < known.due_ms {
                 page.replace(around.shared, around.source, &Ledger { due_ms, ..known.clone() });
             }
@@ -154,7 +136,7 @@ impl Reporter {
         self.go_on(claimed, 0, around)
     }
 
-    /// The last post was answered.
+    /// Handles the answer to the last post.
     pub fn answered<S: Shared>(&mut self, answer: &Answer, around: &mut Around<'_, S>) -> Option<Post> {
         let Waiting { ledger, requests, .. } = self.waiting.take()?;
         match Verdict::of(answer, &ledger.id, around.now_ms / 1_000) {
@@ -162,13 +144,13 @@ impl Reporter {
                 around.report.event(UsageEvent::Reported);
                 if self.failures > 0 {
                     let line = format!("usage is reported again, after {} failures", self.failures);
-                    around.report.line(Level::Info, line);
+                    around.report.line(Severity::Info, line);
                 }
                 if rejected > 0 {
                     let line = format!(
                         "the policy service left out {rejected} rows of a usage report: this gateway may not report on them"
                     );
-                    around.report.line(Level::Warn, line);
+                    around.report.line(Severity::Warn, line);
                 }
                 (self.failures, self.last_failure) = (0, None);
                 self.done(ledger, around)
@@ -180,7 +162,7 @@ impl Reporter {
                      POST {} of cluster \"{}\"; the policy service's log or answer says why",
                     self.path, self.cluster
                 );
-                around.report.line(Level::Error, line);
+                around.report.line(Severity::Error, line);
                 self.done(ledger, around)
             }
             Verdict::Failed(what, retry_after) => {
@@ -190,19 +172,19 @@ impl Reporter {
         }
     }
 
-    /// A batch is over: what was frozen for it is let go, and the next one may follow.
+    /// Finishes a batch: drops its frozen rows and starts the next one.
     fn done<S: Shared>(&mut self, ledger: Ledger, around: &mut Around<'_, S>) -> Option<Post> {
         let claimed_until_ms = self.claim_end(around.now_ms);
         let next = Ledger { stage: Stage::Done, claimed_until_ms, ..ledger.clone() };
         if !ledger::advance(around.shared, around.source, &ledger, &next) {
             return None;
         }
-        // What was counted in slots that are behind comes with the next report: this one has an end.
+        // Continue behind the slots of this batch. Earlier slots wait for the next report, so this one comes to an end.
         let first = next.slots.last().map_or(0, |last| last.saturating_add(1));
         self.go_on(next, first, around)
     }
 
-    /// Goes on where the ledger, which is claimed, stands; a new batch takes slots from `first` on.
+    /// Continues at the state of the ledger, which this VM has claimed. A new batch takes slots from `first` on.
     fn go_on<S: Shared>(&mut self, mut known: Ledger, first: u16, around: &mut Around<'_, S>) -> Option<Post> {
         if known.stage == Stage::Done {
             known = self.begin(known, first, around)?;
@@ -213,16 +195,16 @@ impl Reporter {
         self.send(known, around)
     }
 
-    /// Notes the next batch, or that there is nothing to report.
+    /// Records the next batch, or that there is nothing to report.
     fn begin<S: Shared>(&mut self, known: Ledger, first: u16, around: &mut Around<'_, S>) -> Option<Ledger> {
         let (shared, source) = (around.shared, around.source);
         for number in &known.slots {
-            // If this fails the next batch of the slot does it.
+            // If this fails, the next batch of that slot clears it.
             let _ = slot::change(shared, source, *number, &[], |slot, _| slot.clear(known.number));
         }
         let is_used = |number: &u16| {
             let empty = slot::with(shared, source, *number, |slot| slot.is_open_empty());
-            // What is damaged is found out when it is changed.
+            // Damage is detected when the slot is changed.
             !empty.unwrap_or(true)
         };
         let slots: Vec<u16> = (first..SLOTS).filter(is_used).take(MAX_BATCH_SLOTS).collect();
@@ -243,9 +225,9 @@ impl Reporter {
         for number in &known.slots {
             match slot::change(shared, source, *number, &[], |slot, _| slot.freeze(known.number)) {
                 Changed::Done(()) => {}
-                Changed::Anew(()) => around.report.damaged(),
+                Changed::Anew(()) => say_damaged(around.report),
                 Changed::Failed => {
-                    // The next tick goes on, here or elsewhere.
+                    // The next tick continues, in this VM or another.
                     let next = Ledger { claimed_until_ms: 0, ..known.clone() };
                     ledger::advance(shared, source, &known, &next);
                     return None;
@@ -256,7 +238,7 @@ impl Reporter {
         ledger::advance(shared, source, &known, &sealed).then_some(sealed)
     }
 
-    /// Builds the batch from its slots. Frozen parts do not change, so it is the same however often it is built.
+    /// Builds the batch from its slots. Frozen parts do not change, so every build gives the same batch.
     fn send<S: Shared>(&mut self, known: Ledger, around: &mut Around<'_, S>) -> Option<Post> {
         let mut rows: Vec<(Box<[u8]>, u64)> = Vec::new();
         for number in &known.slots {
@@ -264,27 +246,27 @@ impl Reporter {
                 rows.extend(slot.frozen_in(known.number).iter().map(|(row, value)| (Box::from(*row), *value)));
             });
             if taken.is_err() {
-                around.report.damaged();
+                say_damaged(around.report);
             }
         }
         let mut report = Report { format: FORMAT, batch: known.id.as_str().into(), ..Report::default() };
         for (row, value) in &rows {
-            // Written here, under a checksum: what cannot be read was written by another version.
+            // The row has passed its checksum. If it cannot be read, another version wrote it.
             if row::tell(&mut report, row, *value).is_err() {
-                around.report.damaged();
+                say_damaged(around.report);
             }
         }
         if report.counts.is_empty() && report.keys.is_empty() {
             return self.done(known, around);
         }
         let requests = report.counts.iter().fold(0, |sum: u64, count| sum.saturating_add(count.requests));
-        // Strings and numbers: there is nothing that could fail.
+        // The report holds only strings and numbers, so this cannot fail.
         let body = serde_json::to_vec(&report).unwrap_or_default();
-        self.waiting = Some(Waiting { ledger: known, requests, sent_ms: around.now_ms, token: None });
+        self.waiting = Some(Waiting { ledger: known, requests, callout: Pending::new(self.timeout, around.now_ms) });
         Some(Post { path: self.path.clone(), body, timeout: self.timeout })
     }
 
-    /// It was not taken: it stays as it is, and the next try comes later and later.
+    /// The batch was not accepted. It stays as it is, and the pauses between attempts grow.
     fn fail<S: Shared>(
         &mut self,
         ledger: &Ledger,
@@ -302,7 +284,7 @@ impl Reporter {
                 self.cluster,
                 pause.as_millis(),
             );
-            around.report.line(Level::Warn, line);
+            around.report.line(Severity::Warn, line);
             self.last_failure = Some(what.to_owned());
         }
         let due_ms = around.now_ms.saturating_add(millis(pause));
@@ -316,15 +298,15 @@ impl Reporter {
     }
 
     fn claim_end(&self, now_ms: u64) -> u64 {
-        now_ms.saturating_add(millis(self.timeout)).saturating_add(NEVER_MS).saturating_add(CLAIM_MS)
+        now_ms.saturating_add(millis(self.timeout.saturating_add(NEVER))).saturating_add(CLAIM_MS)
     }
 
-    /// A claim that ends much later than its holder would have made it was made under another clock.
+    /// A claim that ends much later than a holder would set it was made under another clock.
     fn is_claimed(&self, known: &Ledger, now_ms: u64) -> bool {
         now_ms < known.claimed_until_ms && known.claimed_until_ms <= self.claim_end(now_ms).saturating_add(SKEW_MS)
     }
 
-    /// When something is to be done. What has been sent waits for its time even if it is pressing.
+    /// When the next action is due. A batch that has been sent waits for its time even if slots fill up.
     fn due(&self, known: &Ledger, crowded: bool, now_ms: u64) -> u64 {
         let interval = millis(self.interval);
         let pause = if known.stage == Stage::Done { interval } else { interval.max(MAX_PAUSE_MS) };
@@ -341,7 +323,7 @@ impl Reporter {
         now_ms.saturating_add(millis(schedule::pause(self.interval, 0, None, self.random)))
     }
 
-    /// An id that nobody else has: what was stirred together of the times of many ticks, the source and the number.
+    /// A unique id: a hash over the times of many ticks, the source and the number.
     fn id<S: Shared>(&self, number: u64, around: &Around<'_, S>) -> String {
         let source = around.source.key(crate::shared::key::Entry::Usage);
         let bytes = [&self.entropy.0[..], &source, &number.to_le_bytes(), &around.now_ms.to_le_bytes()].concat();
@@ -349,7 +331,7 @@ impl Reporter {
     }
 }
 
-/// What an answer means.
+/// The meaning of an answer.
 enum Verdict {
     Taken { rejected: u64 },
     Refused(u16),
@@ -363,7 +345,7 @@ impl Verdict {
                 Some(receipt) if receipt.batch.0 == batch => Self::Taken { rejected: receipt.rejected.unwrap_or(0) },
                 _ => Self::Failed("the answer is 200, but does not name the batch that it took".to_owned(), None),
             },
-            // What is wrong with a batch will be wrong with it for ever.
+            // A batch that is wrong stays wrong, so it is not sent again.
             Some(status @ (400 | 413 | 422)) => Self::Refused(status),
             Some(status @ (404 | 405 | 501)) => Self::Failed(
                 format!(
@@ -383,7 +365,7 @@ impl Verdict {
     }
 }
 
-/// Read as text, as pages are: a second reader, of bytes, would be a fiftieth of the module.
+/// Parsed as text, like pages. A second parser, for bytes, would be a fiftieth of the module.
 fn receipt(body: &[u8]) -> Option<ReceiptIn<'_>> {
     serde_json::from_str(str::from_utf8(body).ok()?).ok()
 }

@@ -1,8 +1,8 @@
-//! The rows that are counted, packed: as keys of a slot's records.
+//! The packed form of counted rows, which are the keys of a slot's records.
 //!
-//! A row is requests of one combination within one hour, or a key's last use. The hour stands last, so that the rows of one
-//! combination follow each other when rows are sorted. Outcomes are written as text: shared data outlives the module, and
-//! another version may know other reasons.
+//! A row is about the requests of one combination within one hour, or about a key's last use. The hour is at the end, so
+//! that the rows of one combination are adjacent when rows are sorted. Outcomes are stored as text, because shared data
+//! outlives the module and another version may know other reasons.
 
 use std::borrow::Cow;
 
@@ -20,23 +20,22 @@ const KEY: u8 = 1;
 /// Bytes of the hour at the end of a row of requests.
 const HOUR_BYTES: usize = 4;
 
-/// Who asked for what, and what became of it.
+/// Application, API, plan and outcome of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Combination<'a> {
-    /// Application and API; `None` where combinations could not be kept apart.
+    /// Application and API. `None` if there was no room to distinguish combinations.
     pub pair: Option<(&'a str, &'a str)>,
-    /// The subscription's plan.
     pub plan: Option<&'a str>,
-    /// `allowed`, or the reason why not.
+    /// `allowed`, or the reason of the refusal.
     pub outcome: &'a str,
 }
 
-/// The row of a combination in an hour, which is given in hours since 1970.
+/// The row of a combination in an hour. `hour` counts from 1970.
 pub fn requests(combination: &Combination<'_>, hour: u32) -> Vec<u8> {
     let Combination { pair, plan, outcome } = combination;
     let texts = pair.map_or(0, |(application, api)| application.len().saturating_add(api.len()));
     let texts = texts.saturating_add(plan.map_or(0, str::len)).saturating_add(outcome.len());
-    // And tag, flags, lengths and the hour.
+    // 16 bytes for tag, flags, lengths and the hour.
     let mut row = Vec::with_capacity(texts.saturating_add(16));
     row.extend([REQUESTS, u8::from(pair.is_some())]);
     if let Some((application, api)) = pair {
@@ -54,7 +53,8 @@ pub fn key(id: &str) -> Vec<u8> {
     [&[KEY], id.as_bytes()].concat()
 }
 
-/// The same row without who and what: where there is no room to keep combinations apart. `None`: it is a key's.
+/// The same row without application, API and plan, for use when there is no room to distinguish combinations. `None` for
+/// a key's row.
 pub fn unattributed(row: &[u8]) -> Result<Option<Vec<u8>>, Corrupt> {
     match read(row)? {
         Row::Key(_) => Ok(None),
@@ -64,28 +64,28 @@ pub fn unattributed(row: &[u8]) -> Result<Option<Vec<u8>>, Corrupt> {
     }
 }
 
-/// Whether the row counts requests, so that values of the same row are added; of a key's the later one counts.
+/// Whether the row counts requests. Values of such a row are added; of a key's row the later value counts.
 pub fn adds(row: &[u8]) -> bool {
     row.first() == Some(&REQUESTS)
 }
 
-/// A row's value after another one came.
+/// The value of a row after another value for it has been worked in.
 pub fn combine(row: &[u8], value: u64, more: u64) -> u64 {
     if adds(row) { value.saturating_add(more).min(MAX_REQUESTS) } else { value.max(more) }
 }
 
-/// What the rows of one combination have in common, and the hour; `None`: it is a key's.
+/// Splits a row into the part that identifies the combination, and the hour. `None` for a key's row.
 pub fn split_hour(row: &[u8]) -> Option<(&[u8], u32)> {
     let (combination, hour) = row.split_last_chunk::<HOUR_BYTES>().filter(|_| adds(row))?;
     Some((combination, u32::from_be_bytes(*hour)))
 }
 
-/// Spreads rows over slots, those of one combination to the same one.
+/// A number that spreads rows over slots. Rows of one combination have the same number.
 pub fn spread(row: &[u8]) -> u64 {
     Digest::of(split_hour(row).map_or(row, |(combination, _)| combination)).prefix()
 }
 
-/// A row, read.
+/// A decoded row.
 enum Row<'a> {
     Requests(Combination<'a>, u32),
     Key(&'a str),

@@ -1,8 +1,8 @@
-//! A slot of shared data: rows that were counted, and rows that are on their way.
+//! A slot of shared data: rows that are being counted, and rows that are part of a batch.
 //!
-//! Every VM adds to the open part. The frozen part belongs to a batch: it never changes until that batch is done, so who
-//! builds the batch again builds the same one. Freezing moves the open part into the frozen one in a single write; what
-//! was frozen for an older batch has arrived and is let go then. The layout behind the checksum: the batch's number, then
+//! Every VM adds to the open part. The frozen part belongs to a batch and never changes until that batch is done, so
+//! every VM builds the same batch from it. Freezing moves the open part into the frozen part in a single write and
+//! drops the rows of an older batch, which has arrived by then. Layout after the checksum: the batch's number, then
 //! both parts, each as its number of rows and the rows with their values.
 
 use super::row;
@@ -14,26 +14,25 @@ use crate::shared::{
 
 /// Rows of one part. See [`MAX_SLOT_BYTES`].
 pub const MAX_SLOT_ROWS: usize = 240;
-/// Bytes of the rows of one part. As JSON, 240 rows with 100 bytes around their ids and all ids escaped are at most
-/// 240 × 100 + 2 × 16,384 = 57 KB.
+/// Bytes of the rows of one part. As JSON, 240 rows with 100 bytes around their ids and with all ids escaped are at
+/// most 240 × 100 + 2 × 16,384 = 57 KB.
 pub const MAX_SLOT_BYTES: usize = 16 << 10;
-/// Bytes that a value takes at most.
+/// Maximum size of a value in bytes.
 const VALUE_BYTES: usize = 10;
-/// Slots of each level: a row goes to the first level whose slot has room for it. Few applications fill the first level
-/// only, and one batch takes it all; many have room for 84 × 240 rows, in 1.4 MB, or 2.8 MB while all of it is on its way.
+/// Slots of each level. A row goes to the first level whose slot has room for it. Few applications fill the first level
+/// only, and one batch takes all of that. All levels together have room for 84 × 240 rows in 1.4 MB, or 2.8 MB while
+/// all of them are also in a batch.
 const LEVELS: [u16; 3] = [4, 16, 64];
-/// How many levels there are.
 pub const LEVEL_COUNT: usize = LEVELS.len();
-/// The last slot, for what could not be kept apart: one row for each outcome and hour.
+/// The last slot. It is for requests whose combination was given up: one row for each outcome and hour.
 pub const UNATTRIBUTED: u16 = 84;
-/// All slots.
 pub const SLOTS: u16 = 85;
-/// Hours that are kept apart however little room there is: this one and the one before.
+/// Hours that stay separate even without room: the current hour and the previous one.
 const HOURS_APART: u32 = 2;
-/// Attempts to write a slot that others write too. Each VM writes it ten times a second, in some 50 µs.
+/// Attempts to write a slot that other VMs write too. Each VM writes it ten times a second, in some 50 µs.
 const ATTEMPTS: usize = 4;
 
-/// The slot of a row that spreads by this number, in a level.
+/// The slot in a level for a row with this spread.
 pub fn place(level: usize, spread: u64) -> u16 {
     let size = LEVELS.get(level).copied().unwrap_or(1);
     let first: u16 = LEVELS.iter().take(level).fold(0, |sum, size| sum.saturating_add(*size));
@@ -42,14 +41,14 @@ pub fn place(level: usize, spread: u64) -> u16 {
     first.saturating_add(number)
 }
 
-/// A slot, read.
+/// A decoded slot.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Slot<'a> {
     batch: u64,
     /// Sorted by row.
     open: Vec<Row<'a>>,
     open_bytes: usize,
-    /// Older hours were looked for since it was read: once is enough.
+    /// Whether older hours have been merged since the slot was read. Once is enough.
     merged: bool,
     frozen: Vec<Row<'a>>,
 }
@@ -58,7 +57,7 @@ pub struct Slot<'a> {
 pub type Row<'a> = (&'a [u8], u64);
 
 impl<'a> Slot<'a> {
-    /// Reads the value that stands under `key`; an empty one is an empty slot.
+    /// Reads the value stored under `key`. An empty value is an empty slot.
     pub fn read(key: &[u8], value: &'a [u8]) -> Result<Self, Corrupt> {
         if value.is_empty() {
             return Ok(Self::default());
@@ -75,7 +74,7 @@ impl<'a> Slot<'a> {
         Ok(Self { batch, open, open_bytes, merged: false, frozen })
     }
 
-    /// The value to be set under `key`.
+    /// The value to store under `key`.
     fn write(&self, key: &[u8]) -> Vec<u8> {
         let mut out = bytes::unsealed();
         out.put_varint(self.batch);
@@ -85,17 +84,17 @@ impl<'a> Slot<'a> {
         out
     }
 
-    /// Whether nothing was added since it was frozen.
+    /// Whether nothing was added since the last freeze.
     pub fn is_open_empty(&self) -> bool {
         self.open.is_empty()
     }
 
-    /// The rows that are on their way in a batch.
+    /// The rows that are part of this batch.
     pub fn frozen_in(&self, batch: u64) -> &[Row<'a>] {
         if self.batch == batch { &self.frozen } else { &[] }
     }
 
-    /// Adds to a row; `false`: there is no room for it.
+    /// Adds to a row. `false`: there is no room for it.
     pub fn add(&mut self, row: &'a [u8], value: u64, this_hour: u32) -> bool {
         if let Some((_, known)) = self.find(row).ok().and_then(|place| self.open.get_mut(place)) {
             *known = row::combine(row, *known, value);
@@ -122,13 +121,14 @@ impl<'a> Slot<'a> {
         self.open.len() < MAX_SLOT_ROWS && self.open_bytes.saturating_add(size_of_row(row)) <= MAX_SLOT_BYTES
     }
 
-    /// Makes one row of all hours of a combination that are older than the last two: its latest.
+    /// Merges the rows of a combination for all hours older than the last two into one row, under the latest of those
+    /// hours.
     fn merge_hours(&mut self, this_hour: u32) {
         let is_old =
             |row: &[u8]| row::split_hour(row).is_some_and(|(_, hour)| hour.saturating_add(HOURS_APART) <= this_hour);
         let combination = |row: &'a [u8]| row::split_hour(row).map(|(combination, _)| combination);
         let mut merged: Vec<Row<'a>> = Vec::with_capacity(self.open.len());
-        // The hour stands last: the rows of one combination follow each other, the latest hour at the end.
+        // The hour is at the end of a row. So the rows of one combination are adjacent, and the latest hour is last.
         for (row, value) in self.open.drain(..) {
             match merged.last_mut() {
                 Some((last, sum)) if is_old(last) && is_old(row) && combination(last) == combination(row) => {
@@ -142,7 +142,7 @@ impl<'a> Slot<'a> {
         self.open = merged;
     }
 
-    /// Puts what is open on its way in a batch, unless it is already.
+    /// Moves the open part into this batch, unless it has been moved already.
     pub fn freeze(&mut self, batch: u64) {
         if self.batch < batch {
             self.batch = batch;
@@ -151,7 +151,7 @@ impl<'a> Slot<'a> {
         }
     }
 
-    /// Lets go what was on its way in a batch that has arrived.
+    /// Drops the rows of a batch that has arrived.
     pub fn clear(&mut self, batch: u64) {
         if self.batch <= batch {
             self.frozen.clear();
@@ -180,21 +180,20 @@ fn write_part(out: &mut Vec<u8>, rows: &[Row<'_>]) {
     }
 }
 
-/// What became of a change to a slot.
+/// Result of changing a slot.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Changed<T> {
-    /// It is written.
     Done(T),
-    /// It is written, but what stood there before was damaged and is lost.
+    /// The slot is written, but its earlier content was damaged and is lost.
     Anew(T),
-    /// It could not be written.
+    /// The slot could not be written.
     Failed,
 }
 
 /// A row and its value, owned.
 pub type Counted = (Box<[u8]>, u64);
 
-/// Changes a slot, whatever others do to it meanwhile; `alter` may take `rows` into it.
+/// Changes a slot, despite concurrent writers. `alter` may add `rows` to it.
 pub fn change<T>(
     shared: &impl Shared,
     source: &Source,
@@ -221,7 +220,7 @@ pub fn change<T>(
     Changed::Failed
 }
 
-/// Reads a slot; what is damaged or cannot be read is `Corrupt`.
+/// Reads a slot. A slot that is damaged or cannot be read gives `Corrupt`.
 pub fn with<T>(
     shared: &impl Shared,
     source: &Source,

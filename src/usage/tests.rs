@@ -9,18 +9,21 @@ use std::{
 };
 
 use super::{
-    Around, Report, Usage, UsageEvent,
+    Around, Usage, UsageEvent,
     count::Counting,
     ledger::{self, Found, Stage},
     report::{self, HOUR, Receipt},
-    reporter::Post,
     row, slot,
 };
 use crate::{
+    callout::{
+        Post,
+        answer::{Answer, Failure},
+        lines::Lines,
+    },
     config::{PolicySource, UsageReports},
     digest::Digest,
     reason::Reason,
-    refresh::answer::{Answer, Failure},
     shared::{Expected, Shared, SharedError, Versioned, key::Source, memory::Memory},
     subject::{Key, Subject, Subscription},
 };
@@ -178,7 +181,7 @@ impl Process {
         ask: impl FnOnce(&mut Usage, &mut Around<'_, Cut<'_>>) -> Option<Post>,
     ) -> bool {
         let shared = Cut::new(&self.memory, calls);
-        let mut report = Report::default();
+        let mut report = Lines::default();
         let source = source();
         let mut around = Around { now_ms: self.now_ms, shared: &shared, source: &source, report: &mut report };
         let post = ask(&mut self.vms[vm], &mut around);
@@ -466,7 +469,7 @@ fn more_subjects_than_a_vm_remembers_between_two_ticks_are_counted() {
     for number in 0..20_000 {
         counting.count(&subject(&format!("app-{}", number % 9_000)), "api", None);
     }
-    let mut report = Report::default();
+    let mut report = Lines::default();
     for _ in 0..100 {
         counting.tick(START_MS, &memory, &source(), &mut report);
     }

@@ -1,9 +1,10 @@
-//! What was observed of a request, held against what is expected of it.
+//! Compares the observed result of a request with the expected one.
 //!
-//! In every case, whatever it is about: a refusal has the status, code and message of [`REPLIES`] unless the case says
-//! otherwise, its details and its one count; no reply repeats anything that the client sent; no key is left in the
-//! request unless the case says so; forged identity headers reach no upstream; what goes upstream as identity is what
-//! the policy says of one key, and only its type decides about the endpoint; all other headers stay as they were.
+//! Some checks apply to every case. A refusal has the status, code and message of [`REPLIES`] unless the case says
+//! otherwise, its details, and exactly one count. No reply repeats anything that the client sent. No key is left in the
+//! request unless the case says so. Forged identity headers never reach the upstream. The identity that is sent
+//! upstream is that of one key of the policy, and only the key's type decides the endpoint. All other headers stay
+//! unchanged.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use super::{
     text::Bytes,
 };
 
-/// Reason, status, code and message, as the interface has them.
+/// Reason, status, code and message, as the public interface defines them.
 #[rustfmt::skip]
 pub const REPLIES: &[(&str, u16, &str, &str)] = &[
     ("key_denied", 401, "900901", "Invalid Credentials"),
@@ -44,21 +45,20 @@ pub const REPLIES: &[(&str, u16, &str, &str)] = &[
     ("application_quota_exceeded", 429, "900803", "Message throttled out"),
 ];
 
-/// Shorter texts of a request may stand in a reply by chance.
+/// Shorter texts of a request may occur in a reply by chance.
 const TELLING_BYTES: usize = 5;
 
-/// What became of a request.
+/// The observed result of a request.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
-    /// Counters that rose; `None` where that was not looked at.
+    /// Counters that increased. `None` if the runner cannot see counters.
     pub counted: Option<Vec<String>>,
-    /// The request afterwards, as far as it can be seen: on a refusal only on the core.
+    /// The request afterwards, if the runner can see it. For a refusal only the core can.
     pub request: Option<Edited>,
-    /// Which endpoint it reached; `None` on the core.
+    /// The endpoint that the request reached. `None` on the core.
     pub endpoint: Option<String>,
-    /// The reply; `None`: it passed.
+    /// `None` if the request passed.
     pub reply: Option<SeenReply>,
-    /// Facts in filter state.
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -66,24 +66,22 @@ pub struct Observed {
 #[derive(Clone, Debug, Default)]
 pub struct Edited {
     pub path: Option<Vec<u8>>,
-    /// Names in lower case, pseudo headers not among them.
+    /// Names in lower case, without pseudo headers.
     pub headers: Vec<(String, Vec<u8>)>,
 }
 
-/// A reply.
 #[derive(Clone, Debug, Default)]
 pub struct SeenReply {
     pub status: u16,
     pub grpc_status: Option<u8>,
-    /// Names in lower case; on a real wire only those that are not Envoy's own.
+    /// Names in lower case. Over a real network: without Envoy's own headers.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// Response code details.
     pub details: String,
 }
 
 impl Edited {
-    /// All values of a header in one, as HTTP lets anyone join them; `None`: it is not there.
+    /// All values of a header, joined as HTTP allows. `None` if the header is absent.
     fn joined(&self, name: &str) -> Option<Bytes> {
         joined(name, self.headers.iter().filter(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value))
     }
@@ -95,7 +93,7 @@ fn joined<'a>(name: &str, values: impl Iterator<Item = &'a Vec<u8>>) -> Option<B
     (!values.is_empty()).then(|| Bytes(values.join(separator)))
 }
 
-/// All that is wrong; empty if nothing is.
+/// All differences. Empty if the result is as expected.
 pub fn check(group: &Group, case: &Case, observed: &Observed) -> Vec<String> {
     let mut wrong = Wrong::default();
     let (sent, expected) = (group.sent(case), case.expectation());
@@ -144,7 +142,7 @@ fn check_reply(group: &Group, expected: &Expectation, sent: &Sent, reply: &SeenR
     }
     wrong.unless_equal("cache-control", header("cache-control"), Some("no-store"));
     let mut body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-    // Envoy makes an id for each request; on the core there is none.
+    // Envoy makes an id for each request; the core has none.
     if let Some(instance) = body.as_object_mut().and_then(|body| body.remove("instance")) {
         let is_uuid =
             instance.as_str().and_then(|text| text.strip_prefix("urn:uuid:")).is_some_and(|id| id.len() == 36);
@@ -191,7 +189,7 @@ fn check_request(
             wrong.unless_equal(&format!("the key {:?} is left", Bytes(key.clone())), left, false);
         }
     }
-    // Everything that neither a source nor `forward` names stays as it is.
+    // All headers that neither a source nor `forward` names stay unchanged.
     let mut touched =
         vec!["x-api-key", "apikey", "authorization", "cookie", "x-application-id", "x-key-id", "x-key-type"];
     touched.extend(expected.headers.keys().map(String::as_str));
@@ -203,7 +201,8 @@ fn check_request(
     }
 }
 
-/// With the default `forward`: all three headers or none, those of one key of the policy, and the endpoint of its type.
+/// With the default `forward`: all three headers or none. They belong to one key of the policy, and the endpoint fits
+/// its type.
 fn check_identity(group: &Group, request: &Edited, endpoint: Option<&str>, wrong: &mut Wrong) {
     let forged = request.headers.iter().any(|(_, value)| contains(value, FORGED.as_bytes()));
     wrong.unless_equal("a forged identity is left", forged, false);

@@ -1,19 +1,23 @@
-//! A case on the core alone: no host, no clock, no network, so it runs wherever Rust does.
+//! Runs a case on the core alone, without host, clock or network. So it runs on every target of Rust.
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use keygate::{
-    annotation,
+    answer::{
+        annotation,
+        edit::Edit,
+        outcome::{self, Counted},
+        reply::Prepared,
+    },
+    callout::{answer::Answer, lines::Lines},
     config::{self, Config, Mode},
     decision::{self, Facts},
     digest::Digest,
-    edit::Edit,
-    head::Head,
-    outcome::{self, Counted},
-    refresh::{Around, Refresh, RefreshEvent, Report, answer::Answer},
-    reply::Prepared,
+    fingerprint::FingerprintKey,
+    held::Held,
+    refresh::{Around, Refresh, RefreshEvent},
+    request::head::Head,
     shared::{key::Source, memory::Memory},
-    store::{fingerprint::FingerprintKey, held::Held},
 };
 use serde_json::{Value, json};
 
@@ -22,10 +26,10 @@ use super::{
     table::{Case, Group, Sent},
 };
 
-/// When all of it happens: 2025-06-01T00:00:00Z.
+/// The time of all cases: 2025-06-01T00:00:00Z.
 pub const NOW: u64 = 1_748_736_000;
 
-/// A configuration and a policy, ready to be asked.
+/// A configuration and a policy, ready for requests.
 pub struct Core {
     config: Config,
     replies: Prepared,
@@ -36,7 +40,7 @@ pub struct Core {
 }
 
 impl Core {
-    /// Takes a group's configuration and policy.
+    /// Loads the configuration and the policy of a group.
     pub fn new(group: &Group) -> Self {
         let json = group.configuration(&json!({"cluster": "policy-service"})).to_string();
         let config = config::parse(json.as_bytes(), &|_| None)
@@ -58,7 +62,7 @@ impl Core {
         core
     }
 
-    /// Fetches a page as a VM would, an hour after the last one, until it decides; no row of it is bad.
+    /// Fetches a page as a VM would, an hour after the last one, until the page decides. No row may be bad.
     pub fn refresh(&mut self, page: &Value) {
         let answer = Answer {
             status: Some(200),
@@ -66,7 +70,7 @@ impl Core {
             body: page.to_string().into_bytes(),
             ..Answer::default()
         };
-        let mut report = Report::default();
+        let mut report = Lines::default();
         let mut answer = Some(answer);
         self.now_ms += 3_600_000;
         loop {
@@ -82,7 +86,7 @@ impl Core {
                 (fetch, _) => panic!("after {:?}, is this asked: {fetch:?}", report.lines),
             }
         }
-        // Operations that can never apply are left out of a good row.
+        // A valid row may lose operations that can never apply.
         let parts = report.lines.iter().all(|(_, line)| !line.contains("a row of the policy is left out"));
         let taken = |event: &RefreshEvent| match event {
             RefreshEvent::Applied | RefreshEvent::Took(_) => true,
@@ -92,12 +96,10 @@ impl Core {
         assert!(report.events.iter().all(taken), "the policy is not taken as it is: {:?}", report.lines);
     }
 
-    /// What becomes of a case.
     pub fn observe(&self, group: &Group, case: &Case) -> Observed {
         self.send(&group.sent(case))
     }
 
-    /// What becomes of a request.
     pub fn send(&self, sent: &Sent) -> Observed {
         let lower: Vec<_> = sent.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
         let mut headers: Vec<(&[u8], &[u8])> =
@@ -129,7 +131,7 @@ impl Core {
         if let Some(reply) = &mut reply {
             as_grpc(reply);
         }
-        // What the host does with HEAD.
+        // The host sends no body to a HEAD request.
         if let Some(reply) = reply.as_mut().filter(|_| sent.method == "HEAD") {
             reply.body.clear();
         }
@@ -143,7 +145,7 @@ impl Core {
     }
 }
 
-/// Reads a gRPC answer that the core has written itself as the one that the host would have made.
+/// Converts a gRPC reply that the core wrote into the form that the host would have made.
 fn as_grpc(reply: &mut SeenReply) {
     let mut header = |name: &str| {
         let index = reply.headers.iter().position(|(given, _)| given == name)?;
@@ -155,7 +157,7 @@ fn as_grpc(reply: &mut SeenReply) {
     }
 }
 
-/// Undoes percent-encoding in which every escape is one.
+/// Decodes percent-encoding. Every escape must be valid.
 pub fn percent_decode(text: &str) -> Vec<u8> {
     let mut parts = text.split('%');
     let mut bytes = parts.next().unwrap().as_bytes().to_vec();
@@ -175,7 +177,7 @@ fn counter(counted: Counted, mode: Mode) -> String {
     }
 }
 
-/// Carries out the edits as the host does: setting replaces the first of that name, or adds one.
+/// Applies edits like the host: setting a header replaces the first one with that name, or adds one.
 fn edited(headers: &[(&[u8], &[u8])], edits: impl FnOnce(&mut dyn FnMut(Edit<'_>))) -> Edited {
     let mut headers: Vec<(Vec<u8>, Vec<u8>)> =
         headers.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();

@@ -1,13 +1,13 @@
-//! One table of cases, as data, for everything that decides: the JSON files beside this one.
+//! One table of cases as data, for every runner that decides: the JSON files in this folder.
 //!
-//! It is run on the core natively, on the core as wasm32 in Node, and through a real Envoy, so that the three agree.
-//! [`table`] is the data, [`text`] the bytes in it, [`core`] runs a case on the core, [`check`] holds what was observed
-//! against what is expected. Envoy's runner is with the end-to-end tests.
+//! The table runs on the core natively, on the core as wasm32 in Node, and through a real Envoy, so that all three
+//! agree. [`table`] defines the data and [`text`] the bytes in it. [`core`] runs a case on the core, and [`check`]
+//! compares the result with the expectation. Envoy's runner is part of the end-to-end tests.
 //!
-//! A file is a list of groups: one plugin configuration and one policy page, and the requests that are held against
-//! them. In a policy, `{"now": 5}` stands for the time five seconds after now, `{"sha256": "clear"}` for a digest, and a
-//! row of `keys` has its `key` in clear. Fields that are not known are refused, so a typing error cannot make a case
-//! empty. Beside what a case asks for, much is checked in every one of them: see [`check`].
+//! A file is a list of groups. A group has one plugin configuration, one policy page, and requests. In a policy,
+//! `{"now": 5}` stands for the time five seconds from now, `{"sha256": "clear"}` for a digest, and a row of `keys` has
+//! its `key` in clear. Unknown fields are refused, so that a typing error cannot make a case empty. Every case has
+//! further checks beside its own expectation: see [`check`].
 #![allow(
     dead_code,
     missing_docs,
@@ -48,13 +48,12 @@ files! {
     "states",
 }
 
-/// All groups of a file.
 pub fn groups(file: &str) -> Vec<Group> {
     let (_, text) = FILES.iter().find(|(name, _)| *name == file).expect("a file of the table");
     serde_json::from_str(text).unwrap_or_else(|error| panic!("tests/cases/{file}.json: {error}"))
 }
 
-/// Runs every case on the core; all that is wrong, and how many cases there are.
+/// Runs every case on the core. Returns all differences, and the number of cases.
 pub fn wrong_on_core() -> (Vec<String>, usize) {
     let (mut wrong, mut count) = (Vec::new(), 0);
     for (file, group) in all_groups() {
@@ -68,7 +67,7 @@ pub fn wrong_on_core() -> (Vec<String>, usize) {
     (wrong, count)
 }
 
-/// Takes a subscription from each state to each other on the core; all that is wrong.
+/// On the core, changes a subscription from each state to each other state. Returns all differences.
 pub fn wrong_transitions_on_core() -> Vec<String> {
     let group = transitions::group();
     let mut core = core::Core::new(&group);

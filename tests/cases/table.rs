@@ -1,4 +1,4 @@
-//! The shape of the table: groups of cases, as they stand in the JSON files.
+//! The format of the table: groups of cases, as the JSON files contain them.
 
 use std::collections::BTreeMap;
 
@@ -8,55 +8,54 @@ use serde_json::{Map, Value, json};
 
 use super::text::{self, Bytes};
 
-/// What a client that would like to be somebody else sends along with every request.
+/// The value that a dishonest client sends in every identity header.
 pub const FORGED: &str = "forged-by-the-client";
 
-/// One configuration, one policy, and what is asked of them.
+/// One configuration, one policy, and requests.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Group {
-    /// What its cases have in common.
+    /// What the cases have in common.
     pub name: String,
-    /// Fields of the plugin configuration that differ from the least one.
+    /// Fields of the plugin configuration that differ from the minimal one.
     #[serde(default)]
     pub config: Map<String, Value>,
-    /// The policy's first page without what every page has; absent: none has ever arrived.
+    /// The first page of the policy, without the fields that every page has. Absent: no policy has ever arrived.
     pub policy: Option<Map<String, Value>>,
-    /// The policy was last confirmed longer ago than `expire_after_ms`.
+    /// Whether the policy was last confirmed longer ago than `expire_after_ms`.
     #[serde(default)]
     pub expired: bool,
-    /// What all requests have unless they say otherwise.
+    /// Defaults for all requests of the group.
     #[serde(default)]
     pub request: Request,
-    /// Why this cannot be had with a real Envoy.
+    /// The reason why these cases cannot run with a real Envoy.
     pub native: Option<String>,
-    /// The cases.
     pub cases: Vec<Case>,
 }
 
-/// One request and what becomes of it.
+/// One request and its expected result.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
-    /// What must hold.
+    /// The property that must hold.
     pub name: String,
     #[serde(default)]
     pub request: Request,
     pub expect: Expect,
-    /// Why this cannot be had with a real Envoy.
+    /// The reason why this case cannot run with a real Envoy.
     pub native: Option<String>,
-    /// Why this cannot be had over HTTP/1.
+    /// The reason why this case cannot run over HTTP/1.
     pub not_http1: Option<String>,
 }
 
-/// A request; what is absent is the group's, then [`Sent`]'s.
+/// A request. Absent fields come from the group, then from [`Sent`].
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
     pub method: Option<String>,
     pub authority: Option<String>,
     pub path: Option<Bytes>,
-    /// There is no `:path`.
+    /// The request has no `:path`.
     #[serde(default)]
     pub no_path: bool,
     /// The value of `x-api-key`.
@@ -64,19 +63,18 @@ pub struct Request {
     /// More headers, in order.
     #[serde(default)]
     pub headers: Vec<(String, Bytes)>,
-    /// The client's address.
     pub address: Option<String>,
     /// The host does not know the client's address.
     #[serde(default)]
     pub no_address: bool,
     /// Metadata of the route: namespace, key, value.
     pub route: Option<[String; 3]>,
-    /// The request is sent as it stands, without forged identity headers.
+    /// The request is sent as given, without forged identity headers.
     #[serde(default)]
     pub honest: bool,
 }
 
-/// What is expected: `allowed`, a reason, or that and more.
+/// The expectation: `allowed`, a reason, or a full [`Expectation`].
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Expect {
@@ -84,34 +82,34 @@ pub enum Expect {
     More(Box<Expectation>),
 }
 
-/// What is expected of an outcome.
+/// The expected result.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expectation {
-    /// `allowed`, or why not: what is annotated.
+    /// The annotated reason: `allowed`, or why not.
     pub reason: String,
-    /// Whether it passes; absent: if the reason is `allowed`.
+    /// Whether the request passes. Absent: if the reason is `allowed`.
     pub passes: Option<bool>,
-    /// What it counts as; absent: `allowed` or `denied.<reason>`.
+    /// The counter. Absent: `allowed` or `denied.<reason>`.
     pub counted: Option<String>,
-    /// The credential stays in the request.
+    /// Whether the credential stays in the request.
     #[serde(default)]
     pub credential_kept: bool,
-    /// `:path` afterwards; absent: as it was.
+    /// `:path` afterwards. Absent: unchanged.
     pub path: Option<Bytes>,
-    /// Values of headers afterwards; an empty list: it is gone.
+    /// Values of headers afterwards. An empty list: the header is removed.
     #[serde(default)]
     pub headers: BTreeMap<String, Vec<Bytes>>,
-    /// Facts in filter state; null: it is not there.
+    /// Facts in filter state. Null: the fact is absent.
     #[serde(default)]
     pub annotations: BTreeMap<String, Option<String>>,
-    /// Of the reply; absent: the interface's for the reason.
+    /// Status of the reply. Absent: the default for the reason.
     pub status: Option<u16>,
-    /// Of the reply on gRPC; absent: the interface's.
+    /// Message of a gRPC reply. Absent: the default for the reason.
     pub message: Option<String>,
-    /// `grpc-status` of the reply; absent: it is no gRPC reply.
+    /// `grpc-status` of the reply. Absent: it is not a gRPC reply.
     pub grpc_status: Option<u8>,
-    /// Headers of the reply; null: it is not there.
+    /// Headers of the reply. Null: the header is absent.
     #[serde(default)]
     pub reply_headers: BTreeMap<String, Option<String>>,
     /// The whole body of the reply.
@@ -119,7 +117,7 @@ pub struct Expectation {
 }
 
 impl Case {
-    /// The expectation, in full.
+    /// The expectation in full.
     pub fn expectation(&self) -> Expectation {
         match &self.expect {
             Expect::Reason(reason) => Expectation { reason: reason.clone(), ..Expectation::default() },
@@ -134,7 +132,7 @@ pub struct Sent {
     pub method: String,
     pub authority: String,
     pub path: Option<Vec<u8>>,
-    /// In order, pseudo headers not among them.
+    /// In order, without pseudo headers.
     pub headers: Vec<(String, Vec<u8>)>,
     pub address: Option<String>,
     pub route: Option<[String; 3]>,
@@ -168,7 +166,7 @@ impl Group {
         }
     }
 
-    /// The plugin configuration, of which `policy` says where the policy comes from.
+    /// The plugin configuration. `policy` says where the policy comes from.
     pub fn configuration(&self, policy: &Value) -> Value {
         let mut config = resolve(&Value::Object(self.config.clone()), 0);
         let mut source = policy.as_object().expect("an object").clone();
@@ -210,7 +208,7 @@ impl Group {
         Some(page)
     }
 
-    /// All keys of the policy in clear, and those of `emergency`.
+    /// All keys of the policy and of `emergency`, in clear.
     pub fn keys(&self) -> Vec<Vec<u8>> {
         let rows = self.policy.as_ref().and_then(|page| page.get("keys")?.as_array().cloned()).unwrap_or_default();
         let mut keys: Vec<_> = rows.iter().filter_map(|row| text::read(row.get("key")?)).collect();
@@ -218,13 +216,13 @@ impl Group {
         keys
     }
 
-    /// The row of `keys` that has this id.
+    /// The row of `keys` with this id.
     pub fn key_row(&self, id: &str) -> Option<Value> {
         self.page(u64::from(u32::MAX))?.get("keys")?.as_array()?.iter().find(|row| row["id"] == id).cloned()
     }
 }
 
-/// `{"now": …}` and `{"sha256": …}`, wherever they stand, as what they stand for.
+/// Replaces `{"now": …}` and `{"sha256": …}` by their values, at any depth.
 fn resolve(value: &Value, now: u64) -> Value {
     match value {
         Value::Object(fields) if fields.len() == 1 && fields.contains_key("now") => {

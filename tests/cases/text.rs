@@ -1,11 +1,11 @@
-//! Bytes in JSON: a string in which `\xNN` stands for a byte, `{"repeat": …, "times": …}`, or a list of such.
+//! Bytes in JSON: a string in which `\xNN` stands for a byte, `{"repeat": …, "times": …}`, or a list of these.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::Value;
 
-/// Bytes that a client sends or an upstream gets.
+/// Bytes that a client sends or an upstream receives.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub Vec<u8>);
 

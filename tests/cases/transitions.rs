@@ -1,5 +1,5 @@
-//! Every transition of a subscription from one state to another, as deltas on one policy, in the one order that takes
-//! each pair once. What is expected after each stands in `states.json`.
+//! Every transition of a subscription from one state to another, as deltas on one policy, in an order that takes each
+//! pair once. `states.json` has the expectations.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use super::{
     table::{Expect, Group, Request, Sent},
 };
 
-/// The states, none and an unknown one.
+/// The states, including "none" and an unknown one.
 pub const STATES: [&str; 9] = [
     "UNBLOCKED",
     "TIER_UPDATE_PENDING",
@@ -20,10 +20,10 @@ pub const STATES: [&str; 9] = [
     "SLEEPING",
     "none",
 ];
-/// The key types; a key's text is its type's name.
+/// The key types. The text of a key is the name of its type.
 pub const TYPES: [&str; 4] = ["PRODUCTION", "SANDBOX", "absent", "MYSTERY"];
 
-/// States in an order in which each follows each other once at least.
+/// The states in an order in which each directly follows each other one at least once.
 pub fn walk() -> Vec<&'static str> {
     let mut walk = vec![STATES[0]];
     for (index, here) in STATES.iter().enumerate() {
@@ -43,15 +43,15 @@ pub fn expected(state: &str, key_type: &str) -> String {
     case.expectation().reason
 }
 
-/// Where the feed of this policy begins.
+/// Path of the first page.
 pub const PATH: &str = "/transitions";
 
-/// Where it goes on behind a revision.
+/// The cursor after a revision.
 pub fn poll(revision: usize) -> String {
     format!("{PATH}?since={revision}")
 }
 
-/// The first page: one application with a key of each type, and another whose subscription nobody touches.
+/// The first page: one application with a key of each type, and another application whose subscription never changes.
 pub fn group() -> Group {
     let keys: Vec<_> = TYPES
         .iter()
@@ -77,7 +77,7 @@ pub fn group() -> Group {
     serde_json::from_value(group).expect("a group")
 }
 
-/// The delta that brings the subscription into `state`.
+/// The delta that sets the subscription to `state`.
 pub fn delta(base: usize, state: &str) -> Value {
     let mut delta = json!({"format": 1, "base": base, "revision": base + 1, "poll": poll(base + 1)});
     if state == "none" {
@@ -88,7 +88,8 @@ pub fn delta(base: usize, state: &str) -> Value {
     delta
 }
 
-/// Requests with a key of each type and of the bystander, each with the reason that is expected in `state`.
+/// Requests with a key of each type and with the key of the other application, each with the reason expected in
+/// `state`.
 pub fn requests(group: &Group, state: &str) -> Vec<(Sent, String)> {
     let sent = |key: String| {
         let request: Request = serde_json::from_value(json!({"key": key})).expect("a request");

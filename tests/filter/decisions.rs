@@ -1,11 +1,11 @@
-//! Every row of the decision's table, through the whole filter: what the policy says of a key, and the refusal that
-//! follows with its status and code.
+//! Every row of the decision's table, through the whole filter: facts in the policy about a key, and the status and
+//! code of the refusal.
 
 use serde_json::{Value, json};
 
 use crate::{host::Request, policy::*};
 
-/// The page that differs from the demo, the request on payments, the verdict, the WSO2 code of a refusal.
+/// The name, the page that differs from the demo, the request to payments, the verdict, and the WSO2 code of a refusal.
 #[track_caller]
 fn check(name: &str, page: Page, request: Request, verdict: &str, code: &str) {
     let (mut envoy, _service) = running(&page);
@@ -23,7 +23,7 @@ fn payments() -> Request {
 
 #[test]
 fn what_the_policy_says_of_a_key() {
-    // 2025-06-01T00:00:00Z is when the fake Envoy starts; a second passes before the request.
+    // The fake Envoy starts at 2025-06-01T00:00:00Z. A second passes before the request.
     let now = 1_748_736_000_u64;
     let cases: [(&str, Value, &str, &str); 16] = [
         ("revoked", json!({"state": "REVOKED"}), "401 key_revoked", "900904"),

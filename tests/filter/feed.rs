@@ -1,4 +1,5 @@
-//! The policy service misbehaves: the last good policy serves on, one log line says what is wrong, and counters count.
+//! The policy service misbehaves. The last good policy stays in use, one log line names the fault, and the counters
+//! count it.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::{
     policy::*,
 };
 
-/// Name, what the service answers, and a word that the log line must hold.
+/// The name, the answer of the service, and a word that the log line must contain.
 fn faults() -> Vec<(&'static str, Answer, &'static str)> {
     let page = Page::demo(2).0.to_string();
     vec![
@@ -62,7 +63,7 @@ fn a_fault_changes_nothing_and_is_told_once() {
         let missing = ["policy-service", "/v1/policy", word].into_iter().filter(missing);
         unsaid.extend(missing.map(|part| format!("{name}: {part} is missing in: {}", lines[0])));
         let counted = envoy.metric("keygate.refresh.failed") + envoy.metric("keygate.refresh.refused");
-        // A held poll that something on the way may have ended is asked again at once, and does not count.
+        // If a held poll fails, something in between may have ended it. It is repeated at once and does not count.
         assert!((0..=1).contains(&(tries as i64 - counted)), "{name}: {counted} of {tries}");
 
         service.publish(&Page::demo(3).subscription("app-1", "payments-1.0", "BLOCKED"));
@@ -101,7 +102,7 @@ fn a_cluster_that_goes_away_and_comes_back_is_used_again() {
 
 #[test]
 fn retry_after_is_honoured() {
-    // The fake host's clock is far from the date, so a date is honoured up to the bound of five minutes.
+    // The date is far from the fake host's clock, so it is honoured up to the limit of five minutes.
     for (status, header) in [(429, "60"), (503, "60"), (429, "Fri, 31 Dec 9999 23:59:59 GMT")] {
         let (mut envoy, service) = running(&Page::demo(1));
         service.say(Answer::status(status, "").header("retry-after", header));

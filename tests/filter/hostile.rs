@@ -1,4 +1,4 @@
-//! Requests that want to break in, or the filter: each is refused, none kills the VM, none leaves a trace of itself.
+//! Requests that attack a service or the filter. Each is refused, none kills the VM, and none leaves a trace of itself.
 
 use serde_json::json;
 

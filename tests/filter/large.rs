@@ -1,4 +1,4 @@
-//! Large policies, in pages: complete, replaced all at once, on the main thread or on a worker; or without an end.
+//! Large policies, in pages: complete and replaced all at once, on the main thread or on a worker; or endless.
 
 use std::{
     sync::{
@@ -18,12 +18,12 @@ use crate::{
 const PAGES: usize = 3;
 const KEYS_ON_A_PAGE: usize = 700;
 
-/// The n-th key of a generation of keys.
+/// The n-th key of a generation.
 fn key(generation: u64, n: usize) -> String {
     format!("key-{n}-of-generation-{generation}")
 }
 
-/// All pages of a generation, by path; the generation is the revision.
+/// All pages of a generation, by path. The generation is the revision.
 fn pages(generation: u64) -> Vec<(String, Page)> {
     let page = |number: usize| {
         let mut page = Page::new(generation).with("confirm_removal", true);
@@ -47,7 +47,7 @@ fn publish(service: &Service, generation: u64) {
     service.route(&pages.iter().map(|(path, page)| (path.as_str(), page)).collect::<Vec<_>>());
 }
 
-/// Which generations' keys a worker allows now: of some keys of each, all or none.
+/// The generations whose keys a worker allows now. Of the tested keys of a generation it must allow all or none.
 #[track_caller]
 fn allowed(envoy: &mut Envoy, thread: usize, generations: &[u64]) -> Vec<u64> {
     let mut allowed = Vec::new();
@@ -75,7 +75,7 @@ fn replace_over_and_over(mut envoy: Envoy, service: &Service) {
         for _ in 0..150 {
             envoy.run_for(Duration::from_millis(100));
             for thread in [1, 2] {
-                // The newer first: a worker that misses looks for a newer policy.
+                // Ask for the newer generation first: on a miss a worker looks for a newer policy.
                 let now = allowed(&mut envoy, thread, &[generation, generation - 1]);
                 assert!(now == [generation - 1] || now == [generation], "{now:?} while {generation} is loaded");
                 current = now;
@@ -107,12 +107,12 @@ fn a_worker_that_has_to_refresh_does_so_all_the_same() {
     replace_over_and_over(envoy, &service);
 }
 
-/// Bytes in shared data.
+/// Size of shared data in bytes.
 fn taken(envoy: &Envoy) -> usize {
     envoy.shared_data("").values().map(Vec::len).sum()
 }
 
-/// A page of half a megabyte that is followed by another one, always.
+/// A page of half a megabyte that always names a next page.
 fn endless(number: usize) -> Answer {
     let referers = vec![format!("example.com/{}", "x".repeat(500)); 1_000];
     let sha256 = sha256(format!("key-{number}"));

@@ -1,4 +1,5 @@
-//! One VM fetches for all; when it dies, at any host call, another takes over, and no request is decided by half a policy.
+//! One VM fetches for all. If it dies, at any host call, another takes over, and no request is decided by half a
+//! policy.
 
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use crate::{
     policy::*,
 };
 
-/// A lease of 5 s, an interval of 5 s, a callout that is never answered, and some ticks: by then another VM has fetched.
+/// A lease of 5 s, an interval of 5 s, a callout that is never answered, and some ticks. Within this time another VM
+/// has fetched.
 const TAKEN_OVER: Duration = Duration::from_secs(60);
 
 fn verdict(envoy: &mut Envoy, thread: usize, key: &str) -> String {
@@ -49,8 +51,8 @@ fn a_worker_that_came_first_hands_over_when_it_serves_requests() {
     assert!(!threads.is_empty() && !threads.contains(&2), "{threads:?}");
 }
 
-/// Found by the soak: what ended a worker's VM was its first request, with the lease in its hands, so nobody fetched until
-/// that had expired.
+/// Regression, found by the soak: a worker held the lease, and its first request killed its VM. So no VM fetched until
+/// the lease had expired.
 #[test]
 fn a_worker_that_came_first_hands_over_before_its_first_request_is_looked_at() {
     let quick = [("policy/refresh_interval_ms", json!(500)), ("policy/long_poll_ms", json!(0))];
@@ -63,7 +65,7 @@ fn a_worker_that_came_first_hands_over_before_its_first_request_is_looked_at() {
     envoy.worker(2).faults(|faults| faults.once(Some("proxy_get_header_map_pairs"), 0, Fault::Die));
     assert_eq!(verdict(&mut envoy, 2, PRODUCTION_KEY), "dead");
     let asked = service.seen().len();
-    // A tick to take the lease, an interval, and a tick to ask.
+    // One tick to take the lease, one interval, and one tick to ask.
     envoy.run_for(Duration::from_millis(100 + 500 + 100));
     let threads: Vec<_> = service.seen()[asked..].iter().map(|callout| callout.thread).collect();
     assert!(threads.first() == Some(&0), "{threads:?}");
@@ -136,7 +138,8 @@ fn all_but_one_may_die() {
     assert_eq!(verdict(&mut envoy, 1, PRODUCTION_KEY), "dead", "and a dead VM lets nothing pass");
 }
 
-/// Cuts the holder before each host call of a change from one policy to another, and asks meanwhile and afterwards.
+/// Cuts the holder before each host call of a change from one policy to another. Sends requests meanwhile and
+/// afterwards.
 fn cut_everywhere(name: &str, revive: bool, change: impl Fn(&Service)) {
     let old = ["allowed", "allowed", "401 key_unknown"];
     let new = ["401 subscription_blocked", "allowed", "401 key_unknown"];
@@ -176,7 +179,7 @@ fn a_full_policy_may_be_cut_at_every_host_call() {
     cut_everywhere("full", false, |service| service.publish(&blocked(2).with("poll", "/v1/policy?since=2")));
 }
 
-/// The block as a delta, with one row more of another list.
+/// The block as a delta, with one more row of another list.
 fn serve_delta(service: &Service, list: &str, row: serde_json::Value) {
     let next = "/v1/policy?since=2";
     let delta = Page::new(2).with("base", 1).with("poll", next).subscription("app-1", "payments-1.0", "BLOCKED");
@@ -249,14 +252,14 @@ fn while_a_policy_changes_each_worker_decides_by_the_old_one_or_the_new_one() {
     }
 }
 
-/// Envoy ends a listener that was replaced some time after the new one serves, and with it the VM's root context that
-/// fetched. Found by the soak: until its lease had expired by itself, nobody fetched for up to 5 s.
+/// Envoy ends a replaced listener some time after the new one serves, and with it the root context that fetched.
+/// Regression, found by the soak: no VM fetched for up to 5 s, until the lease had expired by itself.
 #[test]
 fn what_is_replaced_gives_the_lease_back_at_once() {
     let quick = [("policy/refresh_interval_ms", json!(500)), ("policy/long_poll_ms", json!(0))];
     let (mut envoy, service) = running_with(configuration(quick.clone()), &Page::demo(1));
     for (revision, realm) in [(2, "a"), (4, "b")] {
-        // An interval, jitter apart, and a tick of each of the VMs.
+        // One interval, apart from jitter, and one tick of each of the VMs.
         let seen = Duration::from_millis(500 + 2 * 100 + 10);
         envoy.reconfigure(0, configuration(quick.clone().into_iter().chain([("replies/realm", json!(realm))])));
         service.publish(&blocked(revision));
@@ -270,7 +273,7 @@ fn what_is_replaced_gives_the_lease_back_at_once() {
     }
 }
 
-/// Until somebody waits for the answer, a change is seen after an interval at the earliest.
+/// If no VM waits for the answer, a change is seen after an interval at the earliest.
 #[test]
 fn whoever_takes_over_waits_for_the_service_at_once() {
     let service = Service::new(&Page::demo(1).with("poll", "/v1/policy?since=1"));
@@ -278,7 +281,7 @@ fn whoever_takes_over_waits_for_the_service_at_once() {
     envoy.run_for(Duration::from_secs(20));
     envoy.set_feed(|_| Answer::Pending);
     envoy.reconfigure(0, configuration([("replies/realm", json!("another"))]));
-    // A tick to take the lease, and one to ask.
+    // One tick to take the lease, and one to ask.
     envoy.run_for(Duration::from_millis(210));
     let asked: Vec<_> = envoy.pending().iter().map(|callout| callout.headers.text("prefer")).collect();
     assert_eq!(asked, [Some("wait=25".to_owned())]);

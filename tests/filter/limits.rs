@@ -1,4 +1,4 @@
-//! Limits of plans: one count for all workers, through everything that happens to a policy, a configuration and a VM.
+//! Limits of plans: all workers share one count, through all changes of a policy, a configuration and a VM.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::{
     policy::*,
 };
 
-/// The demo policy, in which app-1 calls payments under a plan of these fields, and app-2 without one.
+/// The demo policy. app-1 calls payments under a plan with these fields, app-2 without a plan.
 fn page(revision: u64, plan: &Value) -> Page {
     let mut plan = plan.clone();
     plan["id"] = json!("gold");
@@ -25,7 +25,7 @@ fn payments(key: &str) -> Request {
     Request::get("/payments/1.0").key(key)
 }
 
-/// How many of so many requests to that worker pass; the others are refused for that reason.
+/// How many of this many requests to that worker pass. All others must be refused for that reason.
 #[track_caller]
 fn pass(envoy: &mut Envoy, worker: usize, requests: usize, reason: &str) -> usize {
     let verdicts: Vec<_> =
@@ -49,7 +49,7 @@ fn four_workers_at_once_share_one_count() {
         for _ in 0..2 {
             let exchanges = envoy.in_parallel(requests, |_, _| payments(PRODUCTION_KEY), |_| {});
             count += passed(&exchanges);
-            // What one of them holds unused goes back.
+            // The workers return their unused tokens.
             envoy.run_for(Duration::from_millis(300));
         }
         assert_eq!(count, usize::try_from(limit).unwrap(), "of {limit}");

@@ -1,4 +1,4 @@
-//! Loading: what the filter refuses, in words that help, and that workers never refuse what the canary took.
+//! Loading a configuration: refusals in helpful words, and workers never refuse what the canary accepted.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::{
     policy::*,
 };
 
-/// The lines that a refusal logged, joined.
+/// The log lines of a refusal, joined.
 #[track_caller]
 fn refusal(configuration: impl ToString) -> String {
     let text = configuration.to_string();
@@ -25,7 +25,7 @@ fn a_bad_configuration_is_refused_in_words() {
         ("{".to_owned(), &["line 1"]),
         ("{}".to_owned(), &["policy"]),
         ("[]".to_owned(), &["line 1"]),
-        // What a `Struct` becomes: protobuf, not JSON.
+        // Envoy passes on a `Struct` as protobuf, not JSON.
         ("\n\x1d\n\x06policy\x12\x13*\x11\n\x0f\n\x07cluster".to_owned(), &["StringValue"]),
         (with("polcy", json!({})), &["polcy"]),
         (with("policy/refresh_interval_ms", json!(99)), &["policy.refresh_interval_ms", "99", "100"]),
@@ -62,7 +62,7 @@ fn a_refusal_does_not_repeat_secrets() {
 
 #[test]
 fn loading_looks_at_nothing_that_may_change() {
-    // Every worker starts while shared data is full of rubbish, and each VM finds another time.
+    // Every worker starts with shared data full of rubbish, and each VM sees another time.
     let (envoy, _service) = running(&Page::demo(1));
     let keys: Vec<_> = envoy.shared_data("").into_keys().collect();
     drop(envoy);

@@ -1,10 +1,10 @@
-//! The whole filter, natively, against a fake Envoy: configuration and policy in, requests in, verdicts out.
+//! The whole filter, natively, with a fake Envoy: configuration, policy and requests in, verdicts out.
 //!
-//! [`host`] is the fake Envoy. The other modules are scenarios, one subject each. What must hold after every one of them
-//! (no secret leaves the filter, names come from finite sets, a stream is answered once) is checked by the host itself.
-//! What it does not cover: WebAssembly's sizes and limits, and what real Envoys do; other rings of tests do.
+//! [`host`] is the fake Envoy. Each other module has scenarios for one subject. The host itself checks the rules that
+//! hold after every scenario (no secret leaves the filter, names come from finite sets, a stream is answered once).
+//! These tests do not cover WebAssembly's sizes and limits, or the behaviour of real Envoys; other test suites do.
 
-// This crate is only ever test code: a panic is how it reports.
+// This crate contains only test code, which reports errors by panics.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,8 +1,9 @@
-//! The module's allocator, which this binary has, too: what is allocated stays what it was, however large it becomes.
+//! The module's allocator, which this binary uses too: allocated bytes keep their content while a block grows and
+//! shrinks.
 
 use std::{alloc::Layout, thread};
 
-/// Sizes at the edges of those that are laid aside, and beyond them.
+/// Sizes at the limits of the size classes, and beyond them.
 const SIZES: [usize; 16] = [1, 128, 129, 255, 256, 257, 512, 513, 1024, 1025, 4096, 4097, 8192, 8193, 20_000, 100_000];
 
 fn pattern(size: usize, seed: usize) -> Vec<u8> {
@@ -50,7 +51,7 @@ fn a_block_is_aligned_as_it_is_asked_for() {
     for size in SIZES {
         for align in [1, 8, 16, 64, 4096] {
             let layout = Layout::from_size_align(size, align).unwrap();
-            // SAFETY: the size is not zero, and the block is given back with its layout.
+            // SAFETY: the size is not zero, and the block is freed with its layout.
             unsafe {
                 let block = std::alloc::alloc(layout);
                 assert!(!block.is_null() && block.addr().is_multiple_of(align), "{size} bytes, {align}");

@@ -1,4 +1,4 @@
-//! What the feed may bring besides faults: bad rows, older revisions, other epochs, pages, cursors, nothing new.
+//! Pages that are not faults of the feed: bad rows, older revisions, other epochs, several pages, cursors, nothing new.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn a_bad_row_is_left_out_and_its_neighbours_stay() {
     }
 }
 
-/// What a bad row speaks of, were it read, and what else the page says of it.
+/// The bad row, the request that depends on it, and the rest of the page about the same thing.
 #[test]
 fn what_a_bad_row_speaks_of_is_not_allowed_by_an_older_row_either() {
     let bad = [
@@ -66,7 +66,7 @@ fn what_a_bad_row_speaks_of_is_not_allowed_by_an_older_row_either() {
             let counts = (envoy.metric("keygate.policy.keys"), envoy.metric("keygate.policy.subscriptions"));
             assert_eq!(counts, (2 + keys, 2 + subscriptions), "{row}");
 
-            // A good row puts it right.
+            // A valid row repairs it.
             let good = Page::demo(1).0[list].as_array().unwrap()[0].clone();
             service.publish(&Page::new(3).with("base", 2).row(list, good));
             envoy.run_for(SETTLED);
@@ -249,7 +249,8 @@ fn unchanged_is_asked_for_and_confirmed() {
     assert_eq!(envoy.log(LogLevel::Warn), Vec::<String>::new());
 }
 
-/// A worker that has not looked since knows the new subscription from its shard, but not yet the plan that it names.
+/// A worker that has not looked at the manifest since sees the new subscription in its shard, but not yet the plan that
+/// it names.
 #[test]
 fn a_plan_that_came_with_its_subscription_refuses_nobody() {
     let (mut envoy, _service) = running(&Page::demo(1).with("poll", "/v1/policy?since=1"));

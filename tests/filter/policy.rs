@@ -1,4 +1,4 @@
-//! Policy pages and configurations as the scenarios write them, and a policy service that serves what it is told.
+//! Policy pages and configurations for the scenarios, and a policy service that serves the answers it is given.
 
 use std::{
     sync::{Arc, Mutex},
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::host::{Answer, Callout, Envoy, Request};
 
-/// Time in which a change has certainly been fetched and seen by every worker, with the default interval of 5 s.
+/// After this time, with the default interval of 5 s, every worker has seen a change.
 pub const SETTLED: Duration = Duration::from_secs(6);
 
 /// Keys in clear, as clients send them.
@@ -23,7 +23,7 @@ pub fn sha256(key: impl AsRef<[u8]>) -> String {
     Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A configuration with everything at its default, changed by `changes`: JSON pointers and values.
+/// A default configuration, changed by `changes`: JSON pointers and values.
 pub fn configuration<'a>(changes: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
     let mut configuration = json!({"policy": {"cluster": "policy-service"}});
     for (pointer, value) in changes {
@@ -36,7 +36,6 @@ pub fn configuration<'a>(changes: impl IntoIterator<Item = (&'a str, Value)>) ->
     configuration
 }
 
-/// One page of a policy.
 #[derive(Clone, Debug)]
 pub struct Page(pub Value);
 
@@ -46,7 +45,7 @@ impl Page {
         Self(json!({"format": 1, "epoch": "e1", "revision": revision}))
     }
 
-    /// Two APIs; app-1 with a production and a sandbox key, app-2 with a production key; all of it subscribed.
+    /// Two APIs. app-1 has a production and a sandbox key, app-2 a production key. Both are subscribed to both APIs.
     pub fn demo(revision: u64) -> Self {
         let pairs = [("app-1", "payments-1.0"), ("app-1", "orders-1.0"), ("app-2", "payments-1.0")];
         let page = Self::new(revision)
@@ -60,7 +59,7 @@ impl Page {
         pairs.into_iter().fold(page, |page, (application, api)| page.subscription(application, api, "UNBLOCKED"))
     }
 
-    /// With one more row.
+    /// Adds a row.
     pub fn row(mut self, list: &str, row: Value) -> Self {
         match &mut self.0[list] {
             Value::Array(rows) => rows.push(row),
@@ -69,7 +68,7 @@ impl Page {
         self
     }
 
-    /// With a field of the page itself.
+    /// Sets a field of the page itself.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.0[name] = value.into();
         self
@@ -87,7 +86,7 @@ impl Page {
         self.row("keys", json!({"sha256": sha256(clear), "id": id, "application": application, "type": kind}))
     }
 
-    /// Adds a subscription, or gives the one that is there another state.
+    /// Adds a subscription, or changes the state of an existing one.
     pub fn subscription(mut self, application: &str, api: &str, state: &str) -> Self {
         if let Value::Array(rows) = &mut self.0["subscriptions"] {
             rows.retain(|row| (&row["application"], &row["api"]) != (&json!(application), &json!(api)));
@@ -95,7 +94,7 @@ impl Page {
         self.row("subscriptions", json!({"application": application, "api": api, "state": state}))
     }
 
-    /// Changes fields of the row whose `id` that is.
+    /// Changes fields of the row with this `id`.
     pub fn change(mut self, list: &str, id: &str, fields: Value) -> Self {
         let rows = self.0[list].as_array_mut().unwrap();
         let row = rows.iter_mut().find(|row| row["id"] == json!(id)).unwrap();
@@ -104,24 +103,24 @@ impl Page {
     }
 }
 
-/// A policy service: serves one answer until it is told another, and remembers what it was asked.
+/// A policy service. It serves one answer until it is given another, and records all callouts.
 #[derive(Clone)]
 pub struct Service(Arc<Mutex<State>>);
 
 struct State {
     answer: Answer,
-    /// Answers by path, before the one for all.
+    /// Answers by path. They take precedence over the general answer.
     routes: Vec<(String, Answer)>,
     seen: Vec<Callout>,
 }
 
 impl Service {
-    /// Serving that page.
+    /// Serves this page.
     pub fn new(page: &Page) -> Self {
         Self::saying(Answer::json(&page.0))
     }
 
-    /// Answering that, to whatever is asked.
+    /// Gives this answer to every callout.
     pub fn saying(answer: Answer) -> Self {
         Self(Arc::new(Mutex::new(State { answer, routes: Vec::new(), seen: Vec::new() })))
     }
@@ -131,18 +130,18 @@ impl Service {
         self.say(Answer::json(&page.0));
     }
 
-    /// Answers something else from now on.
+    /// Gives another answer from now on.
     pub fn say(&self, answer: Answer) {
         self.0.lock().unwrap().answer = answer;
     }
 
-    /// Serves pages by path; any other path gets what it got before.
+    /// Serves pages by path. All other paths get the same answer as before.
     pub fn route(&self, pages: &[(&str, &Page)]) {
         let routes = pages.iter().map(|(path, page)| ((*path).to_owned(), Answer::json(&page.0))).collect();
         self.0.lock().unwrap().routes = routes;
     }
 
-    /// What was asked so far.
+    /// The callouts so far.
     pub fn seen(&self) -> Vec<Callout> {
         self.0.lock().unwrap().seen.clone()
     }
@@ -160,13 +159,13 @@ impl Service {
     }
 }
 
-/// An Envoy with the default configuration that has loaded that page.
+/// An Envoy with the default configuration that has loaded this page.
 #[track_caller]
 pub fn running(page: &Page) -> (Envoy, Service) {
     running_with(configuration([]), page)
 }
 
-/// An Envoy with that configuration that has loaded that page.
+/// An Envoy with this configuration that has loaded this page.
 #[track_caller]
 pub fn running_with(configuration: Value, page: &Page) -> (Envoy, Service) {
     let service = Service::new(page);
@@ -176,7 +175,8 @@ pub fn running_with(configuration: Value, page: &Page) -> (Envoy, Service) {
     (envoy, service)
 }
 
-/// What each worker says on payments to the production, the sandbox, the other and an unknown key, in this order.
+/// The verdicts of all workers for payments with the production, the sandbox, the other and an unknown key, in this
+/// order.
 pub fn verdicts(envoy: &mut Envoy) -> Vec<String> {
     let keys = [PRODUCTION_KEY, SANDBOX_KEY, OTHER_KEY, "a key that nobody has"];
     let threads: Vec<_> = envoy.threads().skip(1).collect();

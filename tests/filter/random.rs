@@ -1,6 +1,6 @@
-//! Random lives: a policy that changes step by step, fetched as deltas or in full from a service that sometimes fails, by
-//! VMs that die and come back, over shared data that gets damaged. After each change every worker decides by the policy
-//! of before or of now, and soon all by the one of now.
+//! Random histories. A policy changes step by step, and VMs fetch it as deltas or in full from a service that sometimes
+//! fails. VMs die and come back, and shared data gets damaged. After each change every worker decides by the previous
+//! or the current policy, and soon all decide by the current one.
 
 use std::{
     collections::BTreeMap,
@@ -19,10 +19,10 @@ const APPLICATIONS: [&str; 3] = ["app-1", "app-2", "app-3"];
 const APIS: [(&str, &str); 3] = [("payments-1.0", "/payments"), ("orders-1.0", "/orders"), ("users-2.1", "/users")];
 const STATES: [&str; 5] = ["UNBLOCKED", "BLOCKED", "PROD_ONLY_BLOCKED", "ON_HOLD", "none"];
 const STEPS: usize = 25;
-/// Lives that each run of the tests goes through; they are the same each time.
+/// Number of histories in each run of the tests. They are the same in every run.
 const SEEDS: u64 = 6;
 
-/// SplitMix64: every seed is another life.
+/// SplitMix64. Each seed gives another history.
 struct Random(u64);
 
 impl Random {
@@ -47,7 +47,7 @@ impl Random {
     }
 }
 
-/// What the policy says, in the plainest form.
+/// The content of the policy, in the simplest form.
 #[derive(Clone, Default)]
 struct Model {
     subscriptions: BTreeMap<(&'static str, &'static str), &'static str>,
@@ -71,7 +71,7 @@ impl Model {
         }
     }
 
-    /// Everything that can be asked, with what is to be answered.
+    /// All requests, with their expected verdicts.
     fn verdicts(&self) -> Vec<(&'static str, String, &'static str)> {
         let mut verdicts = Vec::new();
         for application in APPLICATIONS {
@@ -109,11 +109,11 @@ impl Model {
 /// A service that can serve each revision in full and each step as a delta.
 struct History {
     models: Vec<Model>,
-    /// The page of each step, on the revision before.
+    /// For each step, the delta from the revision before.
     deltas: Vec<Page>,
-    /// Answers that come before any other.
+    /// Answers that come before any other answer.
     faults: Vec<Answer>,
-    /// Every cursor is gone, so that the full policy has to be fetched.
+    /// Whether every cursor is gone, so that the full policy must be fetched.
     forgotten: bool,
 }
 
@@ -122,7 +122,7 @@ impl History {
         self.models.len() as u64
     }
 
-    /// One random change.
+    /// Makes one random change.
     fn change(&mut self, random: &mut Random) {
         let mut model = self.models.last().cloned().unwrap_or_default();
         let revision = self.revision() + 1;
@@ -159,14 +159,14 @@ impl History {
             Some(since) if since == revision => {
                 Answer::json(Page::new(revision).with("base", revision).with("poll", path).0)
             }
-            // Now and then the service prefers to tell everything.
+            // Sometimes the service sends the full policy.
             Some(_) if random.chance(10) => Answer::json(self.models.last().unwrap().full(revision).0),
             Some(since) => Answer::json(&self.deltas[since as usize].0),
         }
     }
 }
 
-/// Something that goes wrong.
+/// One random fault.
 fn misfortune(envoy: &mut Envoy, history: &Mutex<History>, random: &mut Random) {
     let thread = random.below(3);
     match random.below(7) {
@@ -190,7 +190,7 @@ fn misfortune(envoy: &mut Envoy, history: &Mutex<History>, random: &mut Random) 
             let key = &keys[random.below(keys.len())];
             let rubbish: Vec<u8> = (0..random.below(200)).map(|_| random.next() as u8).collect();
             envoy.tamper(|data| data.set("", key, &rubbish, 0).unwrap());
-            // A delta leaves alone what it does not name, so only a full policy is sure to heal.
+            // A delta does not touch other rows, so only a full policy is sure to repair the damage.
             history.lock().unwrap().forgotten = true;
         }
         5 => envoy.adjust_clock(random.below(3) as i64),
@@ -211,14 +211,14 @@ fn check_either(envoy: &mut Envoy, before: &Model, now: &Model, what: &str) {
     for thread in [1, 2] {
         for ((path, key, before), (_, _, now)) in before.verdicts().into_iter().zip(now.verdicts()) {
             let verdict = envoy.worker(thread).request(Request::get(path).key(&key)).verdict();
-            // Damage refuses, and a dead VM does; neither allows.
+            // Damage and a dead VM refuse requests; neither allows them.
             let fine = [before, now, "503 policy_unavailable", "dead", "held"].contains(&verdict.as_str());
             assert!(fine, "{what}: {verdict} for {key} on {path}: {before} before, {now} now");
         }
     }
 }
 
-/// What is not yet decided by the policy of now.
+/// Verdicts that do not follow the current policy yet.
 fn behind(envoy: &mut Envoy, now: &Model) -> Vec<String> {
     let mut behind = Vec::new();
     for (path, key, expected) in now.verdicts() {
@@ -260,7 +260,7 @@ fn live(seed: u64) {
         }
         history.lock().unwrap().faults.clear();
         if history.lock().unwrap().forgotten {
-            // Caches hide the damage; this is time for a lease to expire and for a full policy.
+            // Caches hide the damage. This is enough time for a lease to expire and for a full policy.
             envoy.run_for(Duration::from_secs(20));
         }
         let followed = envoy.run_until(Duration::from_secs(90), |envoy| behind(envoy, &now).is_empty());

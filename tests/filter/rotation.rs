@@ -1,4 +1,4 @@
-//! The gateway's secret changes: what becomes of the policy that lay under the old one.
+//! The gateway's secret changes: what happens to the policy that was stored under the old secret.
 
 use std::time::Duration;
 
@@ -22,12 +22,12 @@ fn verdict(envoy: &mut Envoy) -> String {
     envoy.worker(1).request(Request::get("/payments/1.0").key(PRODUCTION_KEY)).verdict()
 }
 
-/// Bytes of all values in shared data.
+/// Size of all values in shared data.
 fn bytes(envoy: &Envoy) -> usize {
     envoy.shared_data("").values().map(Vec::len).sum()
 }
 
-/// The demo policy with many keys beside it.
+/// The demo policy with many more keys.
 fn large(revision: u64) -> Page {
     (0..3_000).fold(Page::demo(revision), |page, number| {
         page.key(&format!("key-{number}"), &format!("k-{number}"), "app-1", "PRODUCTION")
@@ -46,7 +46,8 @@ fn without_a_name_the_old_copy_is_emptied_and_decides_nothing_when_the_secret_co
     assert!(both > 2 * one - 2_000, "{one} bytes, then {both}: the old copy is there");
     service.publish(&large(2).subscription("app-1", "payments-1.0", "BLOCKED"));
 
-    // After longer than `stale_after_ms`, and before it is emptied, the secret comes back while the service is away.
+    // The secret comes back while the service is away. This is after `stale_after_ms`, but before the old store is
+    // emptied.
     envoy.run_for(Duration::from_secs(80));
     assert!(bytes(&envoy) > one / 2, "{} bytes: the old copy is there", bytes(&envoy));
     service.say(Answer::status(503, ""));
@@ -74,7 +75,7 @@ fn with_a_name_the_policy_stays_and_serves_while_the_new_secret_is_refused() {
     envoy.run_for(Duration::from_secs(200));
     assert_eq!(verdict(&mut envoy), "allowed");
     assert!(bytes(&envoy) < one + 2_000, "{one} bytes, then {}", bytes(&envoy));
-    // Each of three VMs may try after its pause, which grows to 30 s.
+    // Each of the three VMs may try again after its pause, which grows to 30 s.
     let tried = service.seen().len() - asked;
     assert!((5..=40).contains(&tried), "{tried}");
     service.publish(&large(2).subscription("app-1", "payments-1.0", "BLOCKED"));

@@ -1,5 +1,5 @@
-//! Shared data is anyone's: whatever stands under the filter's keys, at whatever moment, nothing is allowed that the
-//! policy refuses, nothing kills a VM, and the next policy puts it right.
+//! Any plugin can write to shared data. Whatever is stored under the filter's keys, at any moment: nothing is allowed
+//! that the policy refuses, no VM dies, and the next policy repairs the damage.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
     policy::*,
 };
 
-/// What the policy refuses, and what it allows, whoever asks.
+/// The requests that the policy refuses, and those that it allows.
 const REFUSED: [(&str, &str); 5] = [
     ("/payments/1.0", PRODUCTION_KEY),
     ("/payments/1.0", "a key that nobody has"),
@@ -31,7 +31,7 @@ fn page(revision: u64) -> Page {
         .change("keys", "k-4", json!({"state": "REVOKED"}))
 }
 
-/// Nothing that is refused is allowed, on any worker; no VM is dead.
+/// No worker allows a request that the policy refuses, and no VM is dead.
 #[track_caller]
 fn check_refusals(envoy: &mut Envoy, after: &str) {
     for thread in envoy.threads().skip(1) {
@@ -58,7 +58,7 @@ fn check_allowances(envoy: &mut Envoy, after: &str) {
 
 type Values = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Every way in which a value is spoilt: a name, and what stands there instead.
+/// All ways to damage a value: a name, and the damaged value.
 fn spoilt(key: &[u8], value: &[u8], all: &Values) -> Vec<(String, Vec<u8>)> {
     let mut spoilt: Vec<(String, Vec<u8>)> = vec![
         ("emptied".into(), Vec::new()),
@@ -73,7 +73,7 @@ fn spoilt(key: &[u8], value: &[u8], all: &Values) -> Vec<(String, Vec<u8>)> {
     for part in 1..8 {
         spoilt.push((format!("{part}/8 of it"), value[..value.len() * part / 8].to_vec()));
     }
-    // Every bit of the first bytes, where lengths and kinds stand, and a scatter over the rest.
+    // Every bit of the first bytes, which hold lengths and kinds, and some bits of the rest.
     let heads = 0..value.len().min(20) * 8;
     let rest = (20 * 8..value.len() * 8).step_by(97);
     for bit in heads.chain(rest) {
@@ -98,7 +98,7 @@ fn damaged_entries_never_allow_what_the_policy_refuses() {
         let name = String::from_utf8_lossy(key);
         for (how, bad) in spoilt(key, value, &good) {
             envoy.tamper(|data| data.set("", key, &bad, 0).unwrap());
-            // Worker 1 has everything in its cache; worker 2 remembers nothing and has to read what stands there.
+            // Worker 1 has everything in its cache. Worker 2 has nothing cached and must read shared data.
             envoy.worker(1).tick().finished();
             envoy.worker(2).renew();
             envoy.worker(2).tick().finished();
@@ -113,7 +113,7 @@ fn damaged_entries_never_allow_what_the_policy_refuses() {
     }
 }
 
-/// Behind a checksum that is right, changed bytes may say anything, so nothing is said of verdicts here.
+/// With a valid checksum, changed bytes may mean anything. So this test does not check verdicts.
 #[test]
 fn what_a_checksum_does_not_catch_kills_nothing() {
     let (mut envoy, _service) = running(&page(1));
@@ -261,7 +261,7 @@ fn host_calls_that_fail_allow_nothing_and_kill_nothing() {
             envoy.run_for(Duration::from_secs(60));
             check_refusals(&mut envoy, &format!("{call} gave {status:?}, then no more"));
             check_allowances(&mut envoy, &format!("{call} gave {status:?}, then no more"));
-            // What the filter could not say while the host failed is not held against it.
+            // The filter could not report some damage while the host failed, which is not its fault.
             envoy.forgive();
         }
     }

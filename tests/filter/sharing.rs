@@ -1,4 +1,4 @@
-//! Plugins that share a `vm_id`, or a VM, share a policy only when it is the same one.
+//! Plugins that share a `vm_id` or a VM share a policy only if their sources are the same.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
     policy::*,
 };
 
-/// Two plugins whose feeds differ in one thing; each cluster, authority, path or credential has its own policy.
+/// Two plugins whose feeds differ in one setting. Each cluster, authority, path or credential has its own policy.
 #[track_caller]
 fn check(name: &str, one: Value, other: Value, is_others: impl Fn(&crate::host::Callout) -> bool + Send + 'static) {
     for vm_ids in [["", ""], ["a", "a"]] {
@@ -18,7 +18,7 @@ fn check(name: &str, one: Value, other: Value, is_others: impl Fn(&crate::host::
         let open = Page::demo(1);
         let mut envoy = Envoy::new(&one).plugin(vm_ids[1], &other);
         if !vm_ids[0].is_empty() {
-            // Also as the second and third plugin, behind one of another vm_id.
+            // Also as the second and third plugin, after a plugin with another `vm_id`.
             envoy = envoy.plugin(vm_ids[0], &one);
         }
         let is_others = &is_others;
@@ -106,12 +106,13 @@ fn requests_held_under_a_configuration_survive_its_replacement() {
     envoy.run_for(Duration::from_secs(2));
     let after = envoy.worker(1).request(Request::get("/payments/1.0").key(PRODUCTION_KEY));
     assert_ne!(after.verdict(), "dead");
-    // Envoy ends a listener's root context only after its streams; the fake one is harsher, and that must not trap.
+    // A real Envoy ends a listener's root context only after its streams. The fake one does not wait, and that must not
+    // trap.
     let _ = envoy.worker(1).outcome(held);
 }
 
-/// Another version of the module, with another format, on the same `vm_id`: its keys begin otherwise, and whatever stands
-/// under them is its own affair.
+/// Another version of the module with another format, on the same `vm_id`. Its keys have another prefix, and their
+/// values are not the filter's business.
 #[test]
 fn another_version_of_the_format_is_neither_read_nor_touched() {
     let (mut envoy, service) = running(&Page::demo(1));
@@ -124,7 +125,7 @@ fn another_version_of_the_format_is_neither_read_nor_touched() {
                 Some(text) => {
                     text.replacen(&format!("keygate/{FORMAT}/"), &format!("keygate/{format}/"), 1).into_bytes()
                 }
-                // What has a shard's key says its format in the upper bits of one byte.
+                // The key of a shard has its format in the upper bits of one byte.
                 None => key
                     .iter()
                     .enumerate()

@@ -1,4 +1,4 @@
-//! Before the first policy: requests wait, for a time, and are never told that their key is wrong.
+//! Before the first policy: requests wait for a limited time, and no client is told that its key is wrong.
 
 use std::time::Duration;
 

@@ -1,11 +1,11 @@
-//! What keygate is for, from end to end: a subscription is blocked, fully or for production, and unblocked.
+//! The purpose of keygate, end to end: a subscription is blocked, fully or for production keys, and unblocked.
 
 use crate::{
     host::{Envoy, LogLevel, Request},
     policy::*,
 };
 
-/// On every worker: the path, the key, the verdict.
+/// Checks on every worker: the path, the key, the verdict.
 #[track_caller]
 fn check(envoy: &mut Envoy, cases: &[(&str, &str, &str)]) {
     for thread in envoy.threads().skip(1) {
@@ -129,7 +129,7 @@ fn a_host_without_random_bytes_decides_alike() {
     for (revision, state, expected) in [(2, "UNBLOCKED", "allowed"), (3, "BLOCKED", "401 subscription_blocked")] {
         service.publish(&Page::demo(revision).subscription("app-1", "payments-1.0", state));
         envoy.run_for(SETTLED);
-        // A key that comes often is read from shared data each time.
+        // A frequent key is read from shared data on every request.
         (0..4).for_each(|_| check(&mut envoy, &[("/payments/1.0", PRODUCTION_KEY, expected)]));
     }
     assert!(envoy.log(LogLevel::Warn).iter().any(|line| line.contains("random_get")));

@@ -1,4 +1,4 @@
-//! What a request looks like after the filter: credentials gone, facts in headers and filter state, nothing forged.
+//! A request after the filter: credentials are removed, facts are in headers and filter state, and nothing is forged.
 
 use serde_json::json;
 

@@ -1,4 +1,5 @@
-//! Usage: what requests count as, and that it arrives once, whoever dies and whatever is lost on the way.
+//! Usage: what requests count as, and that each report arrives exactly once, whatever VM dies and whatever answer is
+//! lost.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,15 +14,15 @@ use crate::{
     policy::*,
 };
 
-/// The default interval, the grace that the main thread has, and some ticks.
+/// The default interval, the grace of the main thread, and some ticks.
 const REPORTED: Duration = Duration::from_secs(63);
-/// What a worker has counted is in shared data.
+/// After this time the counts of a worker are in shared data.
 const TICKS: Duration = Duration::from_millis(250);
 
 /// Application, API, plan and outcome.
 type Sums = BTreeMap<[String; 4], u64>;
 
-/// A policy service that takes reports.
+/// A policy service that accepts reports.
 #[derive(Clone)]
 struct Reports(Arc<Mutex<Taken>>);
 
@@ -31,7 +32,7 @@ struct Taken {
     batches: BTreeSet<String>,
     keys: BTreeMap<String, u64>,
     posts: Vec<Callout>,
-    /// Answers that take the place of its own: the report is taken all the same, if the flag says so.
+    /// An answer that replaces the service's own. If the flag is set, the report is accepted all the same.
     instead: Option<(Answer, bool)>,
 }
 
@@ -129,7 +130,7 @@ fn a_request_counts_where_it_is_known_who_asked_for_what() {
             send(Request::get("/orders/1.0").key(PRODUCTION_KEY)),
             send(Request::get("/orders/1.0").key(OTHER_KEY)),
             send(Request::method("POST", "/orders/1.0").key(OTHER_KEY)),
-            // Nobody is known, or nothing is addressed, or nobody is asked.
+            // Requests with an unknown key, without a key, or without an API.
             send(payments("a key that nobody has")),
             send(Request::get("/payments/1.0")),
             send(Request::get("/nowhere").key(PRODUCTION_KEY)),
@@ -145,7 +146,7 @@ fn a_request_counts_where_it_is_known_who_asked_for_what() {
         (["app-2", "orders-1.0", "gold", "allowed"], 1),
         (["app-2", "orders-1.0", "gold", "operation_not_permitted"], 1),
     ]);
-    // What would be refused passes, and is counted as what it is.
+    // In shadow mode a refused request passes, and it counts as allowed.
     let shadow = sums([
         (["app-1", "payments-1.0", "-", "allowed"], 2),
         (["app-1", "orders-1.0", "-", "allowed"], 1),
@@ -191,7 +192,7 @@ fn two_workers_count_and_the_main_thread_reports_with_the_gateways_credentials()
 
 #[test]
 fn a_holder_may_die_at_every_host_call() {
-    // Short times, so that all of it is over soon.
+    // Short times, so that the test ends soon.
     let hasty = configuration([("usage", json!({"interval_ms": 2_000})), ("policy/timeout_ms", json!(1_000))]);
     for (answers_are_lost, revive) in [(false, false), (false, true), (true, false)] {
         let mut cuts = 0;
@@ -205,7 +206,8 @@ fn a_holder_may_die_at_every_host_call() {
             if answers_are_lost {
                 reports.answer_instead(Some((Answer::Never, true)));
             }
-            // All that the main thread does until the report is over: jitter shortens the interval by up to a tenth.
+            // Everything that the main thread does until the report is over. Jitter shortens the interval by up to a
+            // tenth.
             envoy.main().faults(|faults| faults.once(None, step, Fault::Die));
             envoy.run_for(Duration::from_millis(1_200));
             let died = envoy.main().life() == Life::Dead;
@@ -220,7 +222,7 @@ fn a_holder_may_die_at_every_host_call() {
             for worker in [1, 2] {
                 envoy.worker(worker).request(payments(PRODUCTION_KEY));
             }
-            // A claim of 4 s, a pause of 2 s after a failure, an interval, and the grace of VMs that serve.
+            // A claim of 4 s, a pause of 2 s after a failure, an interval, and the grace of VMs that serve requests.
             envoy.run_for(Duration::from_secs(12));
             assert_eq!(reports.total(), 22, "cut before call {step}, lost answers: {answers_are_lost}");
             if !died {
@@ -318,7 +320,7 @@ fn plugins_that_share_a_policy_share_its_reports() {
     envoy.run_for(Duration::from_secs(1));
     envoy.worker(1).plugin(1).request(payments(PRODUCTION_KEY));
     envoy.worker(2).plugin(1).request(payments(PRODUCTION_KEY));
-    // The one that is not asked to counts nothing, whether or not it is the one that refreshes.
+    // A plugin without `usage` counts nothing, whether or not it refreshes the policy.
     envoy.worker(1).plugin(0).request(payments(PRODUCTION_KEY));
     envoy.run_for(REPORTED);
     assert_eq!(reports.total(), 2);

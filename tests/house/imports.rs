@@ -1,5 +1,6 @@
-//! Which file of a crate imports which: its `use` statements and its paths from `crate::`, `super::`, `self::` or a module of
-//! its own. Comments, strings and tests do not count. Reads text, as far as rustfmt writes it; knows nothing of macros.
+//! Finds out which file of a crate imports which, from its `use` statements and from paths that begin with `crate::`,
+//! `super::`, `self::` or a module of its own. Ignores comments, strings and tests. Reads the text as rustfmt formats
+//! it, and does not expand macros.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,27 +8,28 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A module, from the crate's root: `["policy", "page"]`.
+/// A module as a path from the crate's root: `["policy", "page"]`.
 pub type Module = Vec<String>;
 
-/// The modules of a crate and what each imports.
+/// The modules of a crate and their imports.
 pub struct Crate {
     /// The file of each module.
     pub files: BTreeMap<Module, PathBuf>,
-    /// Module, imported module.
+    /// Pairs of a module and an imported module.
     pub imports: BTreeSet<(Module, Module)>,
 }
 
-/// One path of a source: where it leads, whether it is handed on by `pub use`.
+/// One path in a source.
 struct Named {
     path: Vec<String>,
     is_public: bool,
-    /// Of a `use`; false: a path in the code.
+    /// Whether it stands in a `use` statement. Otherwise it is a path in the code.
     is_use: bool,
 }
 
 impl Crate {
-    /// Reads the sources below `folder`. The root, `lib.rs` or `main.rs`, imports nothing: it only says what there is.
+    /// Reads the sources below `folder`. The root (`lib.rs` or `main.rs`) counts as importing nothing, because it only
+    /// declares modules.
     pub fn read(folder: &Path) -> Self {
         let mut files = BTreeMap::new();
         collect(folder, folder, &mut files);
@@ -38,13 +40,13 @@ impl Crate {
         Self { files, imports }
     }
 
-    /// As a person would look for it.
+    /// Path of the file, for messages.
     pub fn file(&self, module: &Module) -> String {
         self.files.get(module).map_or_else(String::new, |path| path.display().to_string())
     }
 }
 
-/// The sources of the modules below `folder`, but their tests.
+/// The sources of the modules below `folder`, without their tests.
 fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<Module, PathBuf>) {
     for entry in fs::read_dir(folder).expect("the folder is there") {
         let path = entry.expect("its entries can be read").path();
@@ -64,8 +66,9 @@ fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<Module, PathBuf>) {
     }
 }
 
-/// What each module imports. What a module hands on from one of its own (`pub use page::Page`) is imported from where it is,
-/// by those who name it; to hand something on is no import, unless the module uses it too.
+/// The imports of each module. If a module re-exports a name of another one (`pub use page::Page`), its users import
+/// the module that defines the name. A re-export is not an import of the re-exporting module, unless it also uses the
+/// name.
 pub fn imports(sources: &BTreeMap<Module, Vec<String>>) -> BTreeSet<(Module, Module)> {
     let named: BTreeMap<&Module, Vec<Named>> =
         sources.iter().map(|(module, words)| (module, paths(module, words, sources))).collect();
@@ -81,7 +84,7 @@ pub fn imports(sources: &BTreeMap<Module, Vec<String>>) -> BTreeSet<(Module, Mod
         let used = own_words(sources.get(module).expect("it is one of them"));
         for Named { mut path, is_public, is_use } in named {
             let mut target = module_of(&path, sources);
-            // A room's door leads to where the name is; three doors are more than there are.
+            // Follow re-exports to the module that defines the name. There are at most three in a row.
             for _ in 0..3 {
                 let Some(name) = path.get(target.len()) else { break };
                 let Some(behind) = handed_on.get(&(target.clone(), name.clone())) else { break };
@@ -98,7 +101,7 @@ pub fn imports(sources: &BTreeMap<Module, Vec<String>>) -> BTreeSet<(Module, Mod
     imports
 }
 
-/// The words of a module but those of its `use` statements and the names of its own modules.
+/// The words of a module, without its `use` statements and the names of its own modules.
 fn own_words(words: &[String]) -> BTreeSet<&str> {
     let mut own = BTreeSet::new();
     let mut words = words.iter();
@@ -112,7 +115,7 @@ fn own_words(words: &[String]) -> BTreeSet<&str> {
     own
 }
 
-/// The longest beginning of a path that is a module.
+/// The longest prefix of a path that is a module.
 fn module_of(path: &[String], sources: &BTreeMap<Module, Vec<String>>) -> Module {
     let longest = (0..=path.len()).rev().find_map(|length| path.get(..length).filter(|it| sources.contains_key(*it)));
     longest.unwrap_or_default().to_vec()
@@ -124,7 +127,7 @@ fn paths(module: &Module, words: &[String], sources: &BTreeMap<Module, Vec<Strin
     let mut at = 0;
     while let Some(word) = words.get(at) {
         let before = at.checked_sub(1).and_then(|before| words.get(before)).map(String::as_str);
-        // `use<'_>` says what an opaque type borrows.
+        // `use<'_>` declares what an opaque type borrows.
         if word == "use" && words.get(at + 1).is_some_and(|next| next != "<") {
             let end = at + words[at..].iter().position(|word| word == ";").expect("a use ends");
             // `pub use` and `pub(crate) use`.
@@ -146,7 +149,7 @@ fn paths(module: &Module, words: &[String], sources: &BTreeMap<Module, Vec<Strin
     found
 }
 
-/// The paths of `a::{b, c::{self, d as e}}`. A name that is changed is followed under its old one.
+/// The paths of `a::{b, c::{self, d as e}}`. A renamed item counts under its old name.
 fn tree(words: &[String]) -> Vec<Vec<String>> {
     let Some(open) = words.iter().position(|word| word == "{") else {
         let words = words.iter().take_while(|word| *word != "as").filter(|word| *word != "::");
@@ -172,7 +175,7 @@ fn tree(words: &[String]) -> Vec<Vec<String>> {
     branches.map(|branch| [prefix.clone(), branch].concat()).collect()
 }
 
-/// A path from the crate's root; `None`: it leads into another crate, or is a type's.
+/// A path from the crate's root. `None` if it leads into another crate or belongs to a type.
 fn absolute(module: &Module, path: Vec<String>, sources: &BTreeMap<Module, Vec<String>>) -> Option<Vec<String>> {
     let mut at = module.clone();
     let mut rest = path.into_iter().peekable();
@@ -221,7 +224,7 @@ pub fn code(text: &str) -> String {
     code.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned()
 }
 
-/// Bytes of the string that begins here.
+/// Length in bytes of the string that begins here.
 fn string(text: &str) -> usize {
     let mut escaped = false;
     for (at, character) in text.char_indices().skip(1) {
@@ -234,7 +237,7 @@ fn string(text: &str) -> usize {
     text.len()
 }
 
-/// How many `#` a raw string that begins here has.
+/// Number of `#` signs, if a raw string begins here.
 fn raw_string(text: &str) -> Option<usize> {
     let rest = text.strip_prefix('r')?;
     let hashes = rest.bytes().take_while(|byte| *byte == b'#').count();

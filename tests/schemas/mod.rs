@@ -1,4 +1,4 @@
-//! A JSON Schema in `docs/` and the document beside it, as tests read them. What they must say is in the tests.
+//! Reads a JSON Schema in `docs/` and its document for tests. The tests define what they must say.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -19,7 +19,7 @@ pub fn read(file: &str) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// The schema of a document, which is named without `.md`.
+/// The schema of a document. The document is named without `.md`.
 pub fn schema(document: &str) -> Value {
     serde_json::from_str(&read(&format!("{document}.schema.json"))).expect("the schema is JSON")
 }
@@ -28,7 +28,7 @@ pub fn validator(document: &str) -> Validator {
     jsonschema::options().build(&schema(document)).expect("a JSON Schema")
 }
 
-/// A definition of the schema; other names are the schema itself.
+/// A definition of the schema, or the schema itself if it has no such definition.
 pub fn definition<'s>(schema: &'s Value, name: &str) -> &'s Value {
     schema["$defs"].get(name).unwrap_or(schema)
 }
@@ -38,7 +38,7 @@ fn referred(schema: &Value) -> Option<&str> {
     schema["$ref"].as_str()?.strip_prefix("#/$defs/")
 }
 
-/// What stands in the column of types.
+/// The text for the column of types.
 fn type_name(property: &Value) -> String {
     if let Some(name) = referred(property) {
         return match name {
@@ -62,7 +62,8 @@ fn type_name(property: &Value) -> String {
     }
 }
 
-/// Holds the table between `<!-- name -->` and its end to a definition of the schema, with its fields in this order.
+/// Checks that the table between `<!-- name -->` and its end marker matches a definition of the schema. The table must
+/// have these fields in this order.
 pub fn hold_table<'f>(document: &str, name: &str, fields: impl Iterator<Item = &'f str>) {
     let schema = schema(document);
     let definition = definition(&schema, name);

@@ -3,17 +3,14 @@
 
 use axum::http::StatusCode;
 use keygate::{
-    hostname::HostPattern,
-    path::PathPrefix,
     policy::{
         MAX_LIST_ENTRIES, Text,
         ip_range::parse_range,
         rows::{self, InvalidRow, MAX_METHODS},
         wire,
     },
-    referer::RefererPattern,
+    request::{hostname::HostPattern, path::PathPrefix, referer::RefererPattern, template::PathTemplate},
     store::{change, record::MAX_KEY_BYTES},
-    template::PathTemplate,
 };
 use serde::Deserialize;
 

@@ -4,8 +4,8 @@
 //! them. Whether a clash is refused is decided in management.
 
 use keygate::{
-    hostname::HostPattern,
     policy::{rows, wire},
+    request::hostname::HostPattern,
 };
 use sqlx::{Row as _, SqliteConnection, SqlitePool};
 

@@ -136,7 +136,7 @@ fn a_delta_that_is_cut_anywhere_refuses_and_allows_only_what_one_of_both_policie
         vm.tick(&memory, 6_000);
         let steps = Cell::new(0);
         let cutting = Cutting { memory: &memory, left: Cell::new(cut), steps: &steps };
-        let mut report = Report::default();
+        let mut report = Lines::default();
         let mut around = Around { now_ms: 6_000, held: &mut vm.held, shared: &cutting, report: &mut report };
         let (token, _) = vm.sent.take().unwrap();
         vm.refresh.answered(token, json(delta()), &mut around);

@@ -69,9 +69,9 @@ fn what_would_make_a_request_cost_too_much_is_bounded_and_told() {
         vm.tick(&memory, 7_000);
         vm.answer(&memory, 7_000, json(page(rows)));
         vm.settle(&memory, 7_000, &mut |_| status(304));
-        let told = |what: &str| vm.lines.iter().any(|(level, line)| *level == Level::Warn && line.contains(what));
+        let told = |what: &str| vm.lines.iter().any(|(level, line)| *level == Severity::Warn && line.contains(what));
         let (is_told, is_applied) = match expected {
-            Taken => (!vm.lines.iter().any(|(level, _)| *level == Level::Warn), true),
+            Taken => (!vm.lines.iter().any(|(level, _)| *level == Severity::Warn), true),
             Refused(what) => (told(what), false),
             LeftOut(what) => (told(what), true),
         };

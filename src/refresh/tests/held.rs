@@ -61,7 +61,7 @@ fn a_held_poll_that_is_cut_is_no_failure_where_the_feed_answers_at_once() {
         assert_eq!(vm.held.manifest().map(|held| held.confirmed_at_ms), Some(now_ms), "{name}: it is fresh");
         let seconds = if now_ms == 16_000 { "after 15.0 s of 25 s" } else { "after 33.0 s of 25 s" };
         assert!(
-            matches!(&vm.lines[..], [(Level::Warn, line)] if line.contains(seconds) && line.contains("`policy.long_poll_ms`")),
+            matches!(&vm.lines[..], [(Severity::Warn, line)] if line.contains(seconds) && line.contains("`policy.long_poll_ms`")),
             "{name}: {:?}",
             vm.lines
         );
@@ -193,7 +193,7 @@ fn apis_with_the_same_match_are_told_of_when_a_delta_brings_the_second() {
     vm.tick(&memory, 6_000);
     let delta = r#"{"format": 1, "revision": 6, "base": 5, "apis": [{"id": "0", "match": [{"path": "/a"}]}]}"#;
     vm.settle(&memory, 6_000, &mut |fetch| if fetch.path == "/poll" { json(delta) } else { status(500) });
-    let told = vm.lines.iter().filter(|(level, line)| *level == Level::Warn && line.contains("have the same match"));
+    let told = vm.lines.iter().filter(|(level, line)| *level == Severity::Warn && line.contains("have the same match"));
     assert_eq!(told.count(), 1, "{:?}", vm.lines);
 }
 

@@ -5,12 +5,10 @@
 use super::*;
 use crate::{
     digest::Digest,
+    fingerprint::TagKey,
     policy::page::Page,
     shared::{key::Bank, memory::Memory},
-    store::{
-        MAX_SHARDS, MIN_SHARDS, change, emptying::Emptying, fingerprint::TagKey, manifest::Totals, merge::Standing,
-        record,
-    },
+    store::{MAX_SHARDS, MIN_SHARDS, change, emptying::Emptying, manifest::Totals, merge::Standing, record},
 };
 
 fn target(generation: u64) -> Target {

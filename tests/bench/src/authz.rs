@@ -1,7 +1,7 @@
-//! What ext_authz asks: a server that says yes as fast as a server can, so that the comparison is not with a slow one.
+//! The server for ext_authz. It says yes as fast as a server can, so that the comparison is not with a slow server.
 //!
 //! One thread for each of Envoy's connections reads a request and writes fixed bytes. The threads' CPU time is counted,
-//! since an external check costs it too.
+//! because an external check costs it too.
 
 use std::{
     fs,
@@ -15,19 +15,19 @@ use std::{
 use crate::{Error, Result, cpu};
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-/// The longest request that is read; Envoy's are a few hundred bytes.
+/// Size limit of a request in bytes. Envoy's requests have a few hundred.
 const MAX_REQUEST_BYTES: usize = 16 * 1024;
 
 /// A running server. Its threads live as long as Envoy's connections.
 #[derive(Debug)]
 pub struct Authz {
     address: SocketAddr,
-    /// Where the kernel tells the CPU time of each thread.
+    /// The kernel's files with the CPU time of each thread.
     threads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Authz {
-    /// Starts one on a free port of loopback.
+    /// Starts a server on a free port of loopback.
     pub fn start() -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(Error::io("listening"))?;
         let address = listener.local_addr().map_err(Error::io("listening"))?;
@@ -37,12 +37,12 @@ impl Authz {
             for stream in listener.incoming().flatten() {
                 let known = Arc::clone(&known);
                 thread::spawn(move || {
-                    // `/proc/thread-self` names the thread that reads it, once it runs.
+                    // `/proc/thread-self` names the thread that reads it.
                     if let Ok(link) = fs::read_link("/proc/thread-self") {
                         let path = format!("/proc/{}/schedstat", link.display());
                         known.lock().unwrap_or_else(PoisonError::into_inner).push(path);
                     }
-                    // An error is Envoy's end of the connection.
+                    // An error means that Envoy has closed the connection.
                     let _ = serve(stream);
                 });
             }
@@ -50,7 +50,6 @@ impl Authz {
         Ok(Self { address, threads })
     }
 
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -73,7 +72,7 @@ fn serve(mut stream: TcpStream) -> std::io::Result<()> {
             return Ok(());
         }
         held += read;
-        // Envoy sends one request at a time, and these have no body.
+        // Envoy sends one request at a time, and these requests have no body.
         if buffer.get(..held).unwrap_or_default().ends_with(b"\r\n\r\n") {
             stream.write_all(ANSWER)?;
             held = 0;

@@ -1,4 +1,4 @@
-//! From the service's word that a subscription is blocked to the first refusal on the last worker.
+//! Measures the time from the service's acknowledgement of a block to the first refusal on the last worker.
 
 use std::{
     collections::BTreeMap,
@@ -16,21 +16,21 @@ use crate::{
     population,
 };
 
-/// Connections tried until each worker has one.
+/// Maximum number of connections to try until each worker has one.
 const ATTEMPTS: usize = 256;
-/// How long a block may take to be seen everywhere.
+/// Time limit for a block to take effect on all workers.
 const SEEING: Duration = Duration::from_secs(60);
-/// From one key that is blocked to the next: another application.
+/// The step from one blocked key to the next, which leads to another application.
 const STRIDE: usize = 34;
 
-/// One block.
+/// The measurement of one block.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
     /// From the acknowledgement to the first refusal on the last worker, in milliseconds.
     pub ms: f64,
-    /// From the acknowledgement to the end of the service's answer to keygate.
+    /// From the acknowledgement to the end of the service's answer to keygate, in milliseconds.
     pub answered_ms: f64,
-    /// Bytes that the service sent for it, with the head of its answer.
+    /// Bytes that the service sent for it, including the head of its answer.
     pub bytes: u64,
 }
 
@@ -43,7 +43,7 @@ pub async fn connect(envoy: &Envoy, address: SocketAddr, workers: usize) -> Resu
             return Ok(connections.into_values().collect());
         }
         let mut connection = Connection::open(address)?;
-        // Once it has answered, it has been accepted.
+        // After its first answer a connection has certainly been accepted.
         connection.send(&request(0))?;
         connection.status()?;
         let after = accepted(envoy).await?;
@@ -59,7 +59,7 @@ async fn accepted(envoy: &Envoy) -> Result<BTreeMap<String, u64>> {
     envoy.stats("worker_[0-9]+\\.downstream_cx_total").await
 }
 
-/// Blocks so many subscriptions, one after the other, and unblocks them in the end.
+/// Blocks this many subscriptions, one after the other, and finally unblocks them.
 pub async fn measure(
     service: &PolicyService,
     gate: &Gate,
@@ -97,7 +97,7 @@ pub async fn measure(
             open = left;
         }
         let ms = acknowledged.elapsed().as_secs_f64() * 1e3;
-        // It may have come before the acknowledgement.
+        // The answer may have come before the acknowledgement.
         let answered = gate.answered().map(|at| at.saturating_duration_since(acknowledged));
         let answered_ms = answered.unwrap_or_default().as_secs_f64() * 1e3;
         let seen = Seen { ms, answered_ms, bytes: gate.bytes() - before };

@@ -1,4 +1,4 @@
-//! The chart: a bar for each variant, as long as what it adds to a request.
+//! The chart: a bar for each variant. Its length is the cost that the variant adds to a request.
 
 use plotters::{
     prelude::*,
@@ -13,9 +13,9 @@ use crate::{
 
 const WIDTH: u32 = 960;
 const ROW: u32 = 30;
-/// Room above and below the bars.
+/// Space above and below the bars.
 const MARGIN: u32 = 50;
-/// Where the bars begin, right of their names.
+/// Beginning of the bars, to the right of their names.
 const BARS: i32 = 400;
 const FONT: (&str, u32) = ("sans-serif", 15);
 /// Readable on a light and on a dark page.
@@ -49,7 +49,7 @@ fn draw(bars: &[(&Variant, f64)], out: &mut String) -> std::result::Result<(), B
         #[expect(clippy::cast_possible_truncation, reason = "within the width of the chart")]
         let end = BARS + (added.max(0.0) / longest * room) as i32;
         let color = if variant.id.starts_with("keygate") { OURS } else { OTHERS };
-        // The table's marks for bold and code mean nothing here.
+        // A chart has no marks for bold and code.
         let name = variant.title.replace(['*', '`'], "");
         area.draw(&Text::new(name, (BARS - 10, middle), text(HPos::Right)))?;
         area.draw(&Rectangle::new([(BARS, top + 5), (end, top + i32::try_from(ROW)? - 5)], color.filled()))?;

@@ -1,7 +1,7 @@
-//! CPU time of a process, exact to the nanosecond where the process is idle.
+//! CPU time of a process, exact to the nanosecond if the process is idle.
 //!
-//! The kernel accounts a thread's time in `schedstat` when it switches the thread out: what a running thread has used
-//! since is missing. So the time is read when two readings, a moment apart, say the same.
+//! The kernel adds a thread's time to `schedstat` when it switches the thread out. Time that a running thread has used
+//! since is missing. So the result is valid only when two readings, a moment apart, are equal.
 
 use std::{
     fs, thread,
@@ -10,12 +10,13 @@ use std::{
 
 use crate::{Error, Result};
 
-/// Between two readings. Long against what is left to do after the last answer (some 50 µs), short against a slice.
+/// Pause between two readings. Long compared with the work after the last answer (some 50 µs), short compared with a
+/// slice.
 const MOMENT: Duration = Duration::from_micros(400);
-/// How long a process may take to become idle. Keygate's ticks keep no thread busy for as long as that.
+/// Time limit for a process to become idle. Keygate's ticks never keep a thread busy that long.
 const SETTLING: Duration = Duration::from_secs(10);
 
-/// The CPU time used so far by all threads of an idle process.
+/// The CPU time so far of all threads of an idle process.
 pub fn settled(process: u32) -> Result<Duration> {
     let begun = Instant::now();
     let mut last = used(process)?;
@@ -33,15 +34,15 @@ pub fn settled(process: u32) -> Result<Duration> {
     }
 }
 
-/// The CPU time used so far by all threads of a process that may be busy: up to a tick of the kernel's is missing.
+/// The CPU time so far of all threads of a process that may be busy. Up to one tick of the kernel may be missing.
 pub fn used(process: u32) -> Result<Duration> {
     let folder = format!("/proc/{process}/task");
     let threads = fs::read_dir(&folder).map_err(Error::io(format!("reading {folder}")))?;
-    // A thread that ends meanwhile takes its time along; Envoy's live as long as it does.
+    // The time of a thread that ends meanwhile is lost. Envoy's threads live as long as Envoy.
     Ok(threads.flatten().filter_map(|thread| read(&thread.path().join("schedstat").to_string_lossy())).sum())
 }
 
-/// How busy the machine has been in the last minute, in threads that ran or wanted to.
+/// How busy the machine was in the last minute, in threads that ran or wanted to run.
 pub fn load_average() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Envoy as it is measured: with so many workers, and many listeners.
+//! Envoy for the measurements: a given number of workers, and many listeners.
 
 use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, time::Duration};
 
@@ -13,10 +13,9 @@ use tokio::process::Command;
 
 use crate::{Error, Result};
 
-/// How long Envoy may take to serve: it compiles every module, and one of them fills a map in every VM.
+/// Time limit for Envoy to start. It compiles every module, and one of them fills a map in every VM.
 const STARTING: Duration = Duration::from_secs(120);
 
-/// A running Envoy.
 pub struct Envoy {
     process: Process,
     id: u32,
@@ -25,14 +24,14 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    /// Starts one with its files in `folder`, and waits until it serves.
+    /// Starts an Envoy with its files in `folder`, and waits until it serves.
     pub async fn start(folder: &Path, config: &Value, workers: usize) -> Result<Self> {
         fs::create_dir_all(folder).map_err(Error::io(format!("making {}", folder.display())))?;
         let file = folder.join("envoy.json");
         fs::write(&file, config.to_string()).map_err(Error::io(format!("writing {}", file.display())))?;
         let admin_file = folder.join("admin-address");
         let log = folder.join("envoy.log");
-        // Left by an Envoy that ran here before, they would tell of that one.
+        // Files of an earlier Envoy in this folder would mislead.
         let _ = fs::remove_file(&admin_file);
         let _ = fs::remove_file(&log);
         let mut command = Command::new(artifacts::envoy()?);
@@ -49,12 +48,12 @@ impl Envoy {
         Ok(Self { process, id, admin, listeners })
     }
 
-    /// Its process.
+    /// The id of its process.
     pub fn id(&self) -> u32 {
         self.id
     }
 
-    /// Where a listener listens.
+    /// The address of a listener.
     pub fn listener(&self, name: &str) -> Result<SocketAddr> {
         let found = || format!("{:?}", self.listeners.keys());
         self.listeners.get(name).copied().ok_or_else(|| Error::unexpected("envoy's listeners", name, found()))
@@ -70,7 +69,7 @@ impl Envoy {
         Ok(answer.body.lines().filter_map(line).collect())
     }
 
-    /// Bytes of memory that it holds.
+    /// Resident memory in bytes.
     pub fn resident_bytes(&self) -> Result<u64> {
         let file = format!("/proc/{}/status", self.id);
         let text = fs::read_to_string(&file).map_err(Error::io(format!("reading {file}")))?;
@@ -79,17 +78,16 @@ impl Envoy {
         kilobytes.map(|kilobytes| kilobytes * 1024).ok_or_else(|| Error::unexpected(file, "VmRSS", text))
     }
 
-    /// An error if it has ended.
+    /// An error if Envoy has ended.
     pub fn check(&mut self) -> Result<()> {
         self.process.check()
     }
 
-    /// What it has logged.
+    /// Its log so far.
     pub fn log(&self) -> String {
         self.process.log()
     }
 
-    /// Ends it.
     pub async fn stop(mut self) {
         self.process.stop().await;
     }

@@ -1,7 +1,7 @@
-//! The policy, told to keygate page by page, and never anything new.
+//! The feed: sends the policy to keygate page by page, and never anything new.
 //!
-//! It knows nothing of long polls: a gateway that holds the policy is told `304` at once and asks again after its
-//! interval, so that the feed is silent while requests are measured. It counts who asked.
+//! It has no long polls. A gateway with the current policy gets `304` at once and asks again after its interval, so the
+//! feed is silent while requests are measured. It counts its requests.
 
 use std::{
     net::SocketAddr,
@@ -26,7 +26,7 @@ use crate::{Error, Result, population::Population, worst};
 const PATH: &str = "/v1/policy";
 const ETAG: &str = "\"bench\"";
 
-/// A running feed; it ends when this value is dropped.
+/// A running feed. Dropping it ends it.
 #[derive(Debug)]
 pub struct Feed {
     address: SocketAddr,
@@ -41,24 +41,23 @@ struct Served {
 }
 
 impl Feed {
-    /// Starts one on a free port of loopback.
+    /// Starts a feed on a free port of loopback.
     pub async fn start(population: Population) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(Error::io("listening"))?;
         let address = listener.local_addr().map_err(Error::io("listening"))?;
         let asked = Arc::<AtomicU64>::default();
         let served = Served { population, asked: Arc::clone(&asked) };
         let router = Router::new().route(PATH, get(answer)).route(worst::PATH, get(answer_worst)).with_state(served);
-        // Ends with this value; an error of the listener shows as keygate without a policy.
+        // Ends with this value. An error of the listener shows as a keygate without a policy.
         let server = tokio::spawn(async { axum::serve(listener, router).await.unwrap_or_default() });
         Ok(Self { address, asked, server })
     }
 
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many requests it has answered.
+    /// Number of requests it has answered.
     pub fn asked(&self) -> u64 {
         self.asked.load(Ordering::Relaxed)
     }
@@ -79,9 +78,10 @@ async fn answer(State(served): State<Served>, query: Query<Vec<(String, usize)>>
     if number >= served.population.pages() {
         return StatusCode::NOT_FOUND.into_response();
     }
-    // A page takes milliseconds to write; the runtime has a thread for that besides this one.
+    // Writing a page takes milliseconds. The runtime has another thread for that.
     let mut page = served.population.page(number, PATH);
-    // Ids of subscriptions are the policy service's. The filter counts and names fields that it does not know.
+    // The ids of subscriptions are only for the policy service. The filter would count and report them as unknown
+    // fields.
     for row in page["subscriptions"].as_array_mut().into_iter().flatten() {
         row.as_object_mut().map(|row| row.remove("id"));
     }

@@ -1,47 +1,47 @@
-//! Figures from slices: one for each variant and round, then the median of the rounds.
+//! Computes figures from slices: one for each variant and round, then the median of the rounds.
 
-/// The part of a round's slices that counts, the lowest: 1/4. What disturbs a slice (another process, an interrupt, a
-/// timer of Envoy's) only ever makes it dearer, so the cheapest ones say what the work costs.
+/// The lowest 1/4 of a round's slices counts. A disturbance (another process, an interrupt, a timer of Envoy's) only
+/// ever makes a slice more expensive, so the cheapest slices show the real cost.
 const COUNTED: usize = 4;
 
-/// A figure for each round.
+/// One figure for each round.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rounds(pub Vec<f64>);
 
 impl Rounds {
-    /// The middle one, or the mean of the two in the middle; zero if there is none.
+    /// The middle value, or the mean of the two middle values. Zero if there is none.
     pub fn median(&self) -> f64 {
         median(&self.0)
     }
 
-    /// The lowest and the highest.
+    /// The lowest and the highest value.
     pub fn range(&self) -> (f64, f64) {
         let fold = |pick: fn(f64, f64) -> f64, start| self.0.iter().copied().fold(start, pick);
         (fold(f64::min, f64::INFINITY), fold(f64::max, f64::NEG_INFINITY))
     }
 
-    /// Round by round.
+    /// Combines two series, round by round.
     pub fn with(&self, other: &Self, combine: impl Fn(f64, f64) -> f64) -> Self {
         Self(self.0.iter().zip(&other.0).map(|(one, two)| combine(*one, *two)).collect())
     }
 
-    /// Less another, round by round.
+    /// Subtracts another series, round by round.
     pub fn less(&self, other: &Self) -> Self {
         self.with(other, |one, two| one - two)
     }
 
-    /// As a multiple of another, round by round.
+    /// Divides by another series, round by round.
     pub fn over(&self, other: &Self) -> Self {
         self.with(other, |one, two| one / two)
     }
 }
 
-/// The middle one, or the mean of the two in the middle; zero if there is none.
+/// The middle value, or the mean of the two middle values. Zero if there is none.
 pub fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
 
-/// The value below which so much (0 to 1) of all lie, between two of them where need be; zero if there is none.
+/// The value below which the part `part` (0 to 1) of all values lies, interpolated if necessary. Zero if there is none.
 pub fn quantile(values: &[f64], part: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,26 +1,26 @@
-//! The Wasm modules that are compared. Nothing is built from here: the Makefile does that.
+//! The Wasm modules that are compared. The Makefile builds them.
 
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
-/// Where the modules are.
+/// The files of the modules.
 #[derive(Clone, Debug)]
 pub struct Filters {
     /// keygate.
     pub keygate: PathBuf,
-    /// Another keygate, to be measured beside it.
+    /// Another build of keygate to compare with.
     pub baseline: Option<PathBuf>,
     /// The filter that does nothing.
     pub noop: PathBuf,
-    /// keygate's work, done plainly.
+    /// keygate's work, written plainly.
     pub plain: PathBuf,
     /// keygate's host calls.
     pub calls: PathBuf,
 }
 
 impl Filters {
-    /// keygate, perhaps a second one, and the others in `folder`; all must be there.
+    /// keygate, optionally a second build, and the others in `folder`. All files must exist.
     pub fn find(keygate: &Path, baseline: Option<&Path>, folder: &Path) -> Result<Self> {
         let other = |name: &str| existing(&folder.join(name));
         Ok(Self {
@@ -34,7 +34,7 @@ impl Filters {
 }
 
 fn existing(path: &Path) -> Result<PathBuf> {
-    // Envoy is started elsewhere.
+    // Envoy runs in another folder.
     path.canonicalize()
         .map_err(|_| Error::Missing { path: path.to_owned(), remedy: "run `make bench`, which builds it" })
 }

@@ -1,5 +1,5 @@
-//! A gate between Envoy and the policy service: it counts the bytes that come through, keeps requests waiting until it is
-//! opened, and can have a gateway fetch the whole policy anew.
+//! A gate between Envoy and the policy service. It counts the bytes that pass, holds requests until it is opened, and
+//! can make a gateway fetch the whole policy again.
 
 use std::{
     net::SocketAddr,
@@ -19,12 +19,12 @@ use tokio::{
 
 use crate::{Error, Result};
 
-/// What a service answers that knows nothing of a gateway's revision any more: the gateway fetches everything.
+/// The answer of a service that no longer knows the gateway's revision. The gateway then fetches everything.
 const GONE: &[u8] = b"HTTP/1.1 410 Gone\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 /// Bytes that are passed on at once.
 const CHUNK: usize = 64 * 1024;
 
-/// A running gate; it ends when this value is dropped.
+/// A running gate. Dropping it ends it.
 #[derive(Debug)]
 pub struct Gate {
     address: SocketAddr,
@@ -37,16 +37,16 @@ pub struct Gate {
 struct Shared {
     bytes: AtomicU64,
     requests: AtomicU64,
-    /// When something was first asked since the gate was opened, or since the policy was last forgotten.
+    /// Time of the first request since the gate was opened, or since the policy was last forgotten.
     began: Mutex<Option<Instant>>,
     /// When the service last sent something.
     answered: Mutex<Option<Instant>>,
-    /// Kept until a poll waits: the one after a load may not have come yet.
+    /// The notification is kept until a poll waits, because the poll after a load may not have come yet.
     forget: Notify,
 }
 
 impl Gate {
-    /// Starts a closed one before `service`, on a free port of loopback.
+    /// Starts a closed gate in front of `service`, on a free port of loopback.
     pub async fn start(service: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(Error::io("listening"))?;
         let address = listener.local_addr().map_err(Error::io("listening"))?;
@@ -58,7 +58,7 @@ impl Gate {
                 let (mut opened, shared) = (opened.clone(), Arc::clone(&known));
                 tokio::spawn(async move {
                     if opened.wait_for(|open| *open).await.is_ok() {
-                        // A connection that breaks is what Envoy or the service wants.
+                        // Envoy or the service has closed the connection.
                         let _ = pass(envoy, service, &shared).await;
                     }
                 });
@@ -67,17 +67,16 @@ impl Gate {
         Ok(Self { address, open, shared, server })
     }
 
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Lets everything through from now on.
+    /// Lets everything pass from now on.
     pub fn open(&self) {
         self.open.send_replace(true);
     }
 
-    /// Tells the gateway that its revision is not known any more, as soon as its poll waits.
+    /// Tells the gateway that its revision is unknown, as soon as its poll waits.
     pub fn forget(&self) {
         *self.began() = None;
         self.shared.forget.notify_one();
@@ -88,7 +87,7 @@ impl Gate {
         self.shared.bytes.load(Ordering::Relaxed)
     }
 
-    /// Requests that went through.
+    /// Number of requests that have passed.
     pub fn requests(&self) -> u64 {
         self.shared.requests.load(Ordering::Relaxed)
     }
@@ -98,7 +97,7 @@ impl Gate {
         *self.shared.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When the load that runs now, or ran last, began.
+    /// When the current or the last load began.
     pub fn load_began(&self) -> Option<Instant> {
         *self.began()
     }
@@ -114,7 +113,8 @@ impl Drop for Gate {
     }
 }
 
-/// Passes everything on in both directions. A request is taken to be one read, which is so for Envoy's callouts.
+/// Passes everything on in both directions. Assumes that one read has a whole request, which holds for Envoy's
+/// callouts.
 async fn pass(mut envoy: TcpStream, service: SocketAddr, shared: &Shared) -> std::io::Result<()> {
     let mut service = TcpStream::connect(service).await?;
     envoy.set_nodelay(true)?;

@@ -1,21 +1,21 @@
-//! The goals: ratios within one run. A missed goal is printed, not an error: a figure taken on a busy machine should not
-//! break a build.
+//! The goals: ratios within one run. A missed goal is printed and is not an error, because a figure from a busy machine
+//! should not break a build.
 
 use crate::{figures::Rounds, measure::Measured, variants::id};
 
-/// A goal and what was measured.
+/// A goal and its measurement.
 #[derive(Clone, Debug)]
 pub struct Goal {
-    /// What is compared with what.
+    /// Description of the comparison.
     pub what: &'static str,
     /// The highest ratio that is good.
     pub limit: f64,
     /// The ratio of each round.
     pub found: Rounds,
-    /// The same ratio for a module that makes keygate's host calls and decides nothing: on this host nothing is below it.
-    /// Where a key is allowed, that module also does what no deciding can do without: it finds the key, reads the path, and
-    /// looks for API and key in a map; for a key that comes once it takes its digest, checks both shards, finds a
-    /// record in each, and reads both.
+    /// The same ratio for a module that makes keygate's host calls and decides nothing. No filter on this host can be
+    /// below it. For an allowed key that module also does the unavoidable work: it finds the key, reads the path, and
+    /// looks up API and key in a map. For an uncached key it computes the digest, verifies both shards, finds a record
+    /// in each, and reads both.
     pub floor: Rounds,
 }
 
@@ -26,13 +26,13 @@ impl Goal {
     }
 }
 
-/// What a variant adds to a request without a filter, in microseconds; empty if it was not measured.
+/// The cost that a variant adds to a request without a filter, in microseconds. Empty if it was not measured.
 pub fn added(measured: &Measured, id: &str) -> Rounds {
     let rounds = |id: &str| measured.get(id).cloned().unwrap_or_default();
     rounds(id).less(&rounds(self::id::NONE))
 }
 
-/// Every goal about CPU time, for the variants whose ids begin with `prefix`.
+/// All goals about CPU time, for the variants whose ids begin with `prefix`.
 pub fn of(measured: &Measured, prefix: &str) -> Vec<Goal> {
     let added = |id: &str| added(measured, id);
     let ours = |name: &str| added(&format!("{prefix}-{name}"));
@@ -66,6 +66,6 @@ pub fn of(measured: &Measured, prefix: &str) -> Vec<Goal> {
             added(id::CALLS_UNKNOWN).over(&floor_refusal),
         ),
     ];
-    // What was left out says nothing.
+    // Goals of variants that were left out are dropped.
     goals.into_iter().filter(|goal| !goal.found.0.is_empty()).collect()
 }

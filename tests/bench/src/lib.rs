@@ -1,16 +1,17 @@
-//! What keygate costs, measured in a real Envoy beside what else one could do.
+//! Measures the cost of keygate in a real Envoy, beside that of alternatives.
 //!
-//! One Envoy with one worker has a listener for each thing that is compared; the cost of one is the CPU time of the
-//! Envoy process for a request, less that of the listener without a filter. [`measure`] says how it is taken and why so.
-//! Everything here is only ever run by hand or by CI's slow lane: it proves nothing about correctness, except that each
-//! variant is asked first whether it does what its name says.
+//! One Envoy with one worker has a listener for each variant. The cost of a variant is the CPU time of the Envoy
+//! process per request, minus that of the listener without a filter. [`measure`] describes the method and its reasons.
+//! The benchmark is run by hand only. It proves nothing about correctness, except that each variant is first checked to
+//! do what its name says.
 //!
-//! In reading order: [`population`] is who asks for what, [`feed`] tells keygate, [`listeners`] and [`envoy`] are the
-//! server, [`authz`] is what ext_authz asks; [`variants`] are the things compared; [`proof`] makes sure that they do what they should; [`load`], [`cpu`], [`measure`] and
-//! [`figures`] measure them; [`worst`] is the policy that costs most; [`goals`], [`report`] and [`chart`] say what came out.
+//! In reading order: [`population`] defines keys and APIs, [`feed`] sends them to keygate, [`listeners`] and [`envoy`]
+//! are the server, [`authz`] is the server for ext_authz. [`variants`] are compared, [`proof`] checks that they work,
+//! and [`load`], [`cpu`], [`measure`] and [`figures`] measure them. [`worst`] is the most expensive policy. [`goals`],
+//! [`report`] and [`chart`] present the results.
 //!
-//! At a million keys, [`scale`]: [`service`] is the real policy service behind a [`gate`], [`stream`] the requests that a load must not
-//! delay, [`blocks`] the way of a block to the last worker.
+//! With a million keys, [`scale`]: [`service`] is the real policy service behind a [`gate`], [`stream`] sends the
+//! requests that a load must not delay, and [`blocks`] measures how quickly a block reaches the last worker.
 
 #![allow(
     clippy::arithmetic_side_effects,

@@ -1,54 +1,54 @@
-//! Envoy's configuration: a listener for each thing that is compared, alike but for the one filter before the router.
+//! Envoy's configuration: a listener for each variant. The listeners differ only in the filter before the router.
 //!
-//! Requests are answered by the route itself, so that no upstream's time is in the figures. For the host [`PROBE_HOST`] the
-//! answer tells what the filter has made of the request; no request that is measured goes there.
+//! The route itself answers requests, so that no upstream's time is in the figures. For the host [`PROBE_HOST`] the
+//! answer shows what the filter has done with the request. No measured request goes there.
 
 use std::{net::SocketAddr, path::Path};
 
 use keygate_e2e::policy_service::{GATEWAY_ID, GATEWAY_SECRET};
 use serde_json::{Value, json};
 
-/// The host of requests whose answers tell what an upstream would have seen.
+/// The host of requests whose answers show what an upstream would have received.
 pub const PROBE_HOST: &str = "probe.bench";
-/// Answer header: the application that an upstream would have been told.
+/// Answer header: the application id that an upstream would have received.
 pub const SEEN_APPLICATION: &str = "x-seen-application";
-/// Answer header: the credential that an upstream would have been sent.
+/// Answer header: the credential that an upstream would have received.
 pub const SEEN_CREDENTIAL: &str = "x-seen-credential";
 /// Answer header: the reason in filter state.
 pub const SEEN_REASON: &str = "x-seen-reason";
 /// Facts about limits, and the answer headers that show them to clients.
 const LIMITS: [(&str, &str); 3] =
     [("limit", "ratelimit-limit"), ("remaining", SEEN_REMAINING), ("reset", "ratelimit-reset")];
-/// Answer header: what is left of a limit.
+/// Answer header: the rest of a limit.
 pub const SEEN_REMAINING: &str = "ratelimit-remaining";
 
-/// Keys that the native filter is given: its cost does not depend on it, but a file of 100,000 takes it long to read.
+/// Keys for the native filter. Its cost does not depend on their number, but it takes long to read a file of 100,000.
 const API_KEY_AUTH_KEYS: usize = 10_000;
 
-/// Pause between two polls where there are no long polls.
+/// Pause between two polls without long polls.
 pub const POLLING_INTERVAL_MS: u64 = 1000;
 
 /// A listener: its name, and the filter before the router.
 #[derive(Clone, Debug)]
 pub struct Listener {
-    /// Its name, which is also that of its VMs.
+    /// The name, also of its VMs.
     pub name: String,
-    /// `None`: the router alone.
+    /// `None`: only the router.
     pub filter: Option<Value>,
-    /// Its answers say what is left of a limit.
+    /// Whether its answers show the rest of a limit.
     pub shows_limits: bool,
 }
 
-/// Where the listeners' filters ask.
+/// The servers that the listeners' filters call.
 #[derive(Clone, Copy, Debug)]
 pub struct Places {
     /// The feed of the policy.
     pub policy: SocketAddr,
-    /// What ext_authz asks.
+    /// The server for ext_authz.
     pub authz: SocketAddr,
 }
 
-/// The whole configuration. Every port is chosen by the system.
+/// The whole configuration. The system chooses every port.
 pub fn bootstrap(listeners: &[Listener], places: Places) -> Value {
     json!({
         "admin": {"address": address(SocketAddr::from(([127, 0, 0, 1], 0)))},
@@ -120,13 +120,13 @@ fn listener(listener: &Listener) -> Value {
     })
 }
 
-/// A filter of Envoy's own; `type_name` is what follows `envoy.extensions.filters.` in its type.
+/// A filter of Envoy's own. `type_name` is the part of its type after `envoy.extensions.filters.`.
 fn filter(name: &str, type_name: &str, mut config: Value) -> Value {
     config["@type"] = format!("type.googleapis.com/envoy.extensions.filters.{type_name}").into();
     json!({"name": name, "typed_config": config})
 }
 
-/// A Wasm filter. `name` is that of the VM too, so that no two listeners share one.
+/// A Wasm filter. `name` is also the name of the VM, so that no two listeners share one.
 pub fn wasm(name: &str, module: &Path, configuration: &str) -> Value {
     let config = json!({
         "name": name,
@@ -141,7 +141,7 @@ pub fn wasm(name: &str, module: &Path, configuration: &str) -> Value {
     filter(name, "http.wasm.v3.Wasm", json!({"config": config}))
 }
 
-/// keygate with what has to be said and every default.
+/// keygate with the required settings and all defaults.
 pub fn keygate(name: &str, module: &Path) -> Value {
     wasm(name, module, &json!({"policy": policy()}).to_string())
 }
@@ -161,7 +161,7 @@ pub fn keygate_closing_streams(name: &str, module: &Path) -> Value {
     wasm(name, module, &json!({"policy": policy}).to_string())
 }
 
-/// keygate with another policy, at this path.
+/// keygate with the policy at this path.
 pub fn keygate_of(name: &str, module: &Path, path: &str) -> Value {
     let mut policy = policy();
     policy["path"] = path.into();
@@ -178,7 +178,7 @@ pub fn keygate_alone(name: &str, module: &Path) -> Value {
     wasm(name, module, &json!({"policy": policy(), "forward": forward}).to_string())
 }
 
-/// keygate that annotates what is left of a limit.
+/// keygate that annotates the rest of a limit.
 pub fn keygate_annotating_limits(name: &str, module: &Path) -> Value {
     let facts: Vec<_> = ["reason"].into_iter().chain(LIMITS.map(|(fact, _)| fact)).collect();
     wasm(name, module, &json!({"policy": policy(), "annotate": facts}).to_string())
@@ -194,7 +194,7 @@ pub fn api_key_auth(key: impl Fn(usize) -> String, client: impl Fn(usize) -> Str
     filter("envoy.filters.http.api_key_auth", "http.api_key_auth.v3.ApiKeyAuth", config)
 }
 
-/// A Lua table of so many keys, made by the population's rule: the key goes, the application comes.
+/// A Lua table of this many keys, made by the population's rule. The filter removes the key and sets the application.
 pub fn lua(keys: usize) -> Value {
     let last = keys.saturating_sub(1);
     let code = format!(
@@ -228,7 +228,7 @@ pub fn ext_authz(at: SocketAddr) -> Value {
     filter("envoy.filters.http.ext_authz", "http.ext_authz.v3.ExtAuthz", config)
 }
 
-/// Envoy's own refusal, of everything.
+/// Envoy's own refusal of every request.
 pub fn rbac_refusal() -> Value {
     let everyone = json!({"permissions": [{"any": true}], "principals": [{"any": true}]});
     let config = json!({"rules": {"action": "DENY", "policies": {"everyone": everyone}}});

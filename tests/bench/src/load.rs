@@ -1,7 +1,8 @@
 //! The load: a closed loop over a few connections.
 //!
-//! One request is out on each connection; the answers are read in the order in which Envoy's single worker gives them,
-//! and each is followed by the next request. What this costs here does not count: only Envoy's CPU time is measured.
+//! Each connection has one request under way. Answers are read in the order in which Envoy's single worker gives them,
+//! and each is followed by the next request. The cost of this process does not count: only Envoy's CPU time is
+//! measured.
 
 use std::{
     io::{Read as _, Write as _},
@@ -13,26 +14,24 @@ use crate::{Error, Result};
 
 /// Connections of the closed loop.
 pub const CONNECTIONS: usize = 16;
-/// How long an answer may take; the slowest are those that wait for the first policy.
+/// Time limit for an answer. The slowest wait for the first policy.
 const ANSWERING: Duration = Duration::from_secs(30);
-/// The longest head or body that is read; Envoy's own answers have a few hundred bytes.
+/// Size limit of a head or a body in bytes. Envoy's own answers have a few hundred.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
-/// Most headers of an answer.
+/// Maximum number of headers of an answer.
 const MAX_HEADERS: usize = 64;
 
-/// What came back.
+/// An answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The status.
     pub status: u16,
-    /// The headers, as far as they are text.
+    /// The headers that are text.
     pub headers: Vec<(String, String)>,
-    /// The body, as far as it is text.
+    /// The body, if it is text.
     pub body: String,
 }
 
 impl Answer {
-    /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
@@ -46,7 +45,6 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Opens one.
     pub fn open(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address).map_err(Error::io(format!("connecting to {address}")))?;
         stream.set_nodelay(true).map_err(Error::io("setting TCP_NODELAY"))?;
@@ -59,12 +57,12 @@ impl Connection {
         self.stream.write_all(request).map_err(Error::io("sending a request"))
     }
 
-    /// Reads an answer, whole, and says no more of it than its status.
+    /// Reads a whole answer. Returns its status.
     pub fn status(&mut self) -> Result<u16> {
         self.receive(|head, _| head.code.unwrap_or_default())
     }
 
-    /// Reads an answer, whole.
+    /// Reads a whole answer.
     pub fn answer(&mut self) -> Result<Answer> {
         self.receive(|head, body| Answer {
             status: head.code.unwrap_or_default(),
@@ -115,12 +113,11 @@ pub struct Loop {
 }
 
 impl Loop {
-    /// Opens them.
     pub fn open(address: SocketAddr) -> Result<Self> {
         Ok(Self { connections: (0..CONNECTIONS).map(|_| Connection::open(address)).collect::<Result<_>>()? })
     }
 
-    /// Sends so many requests, which `next` writes, and holds every answer to its status.
+    /// Sends this many requests, which `next` writes. Every answer must have this status.
     pub fn run(&mut self, requests: usize, status: u16, mut next: impl FnMut() -> Vec<u8>) -> Result<()> {
         let mut to_send = requests;
         let mut waiting = std::collections::VecDeque::with_capacity(self.connections.len());
@@ -145,7 +142,7 @@ impl Loop {
     }
 }
 
-/// A request with ten headers, as a client's library sends them.
+/// A request with ten headers, like those of a client's library.
 pub fn request(host: &str, path: &str, key: &str) -> Vec<u8> {
     format!(
         "GET {path} HTTP/1.1\r\n\

@@ -1,14 +1,14 @@
-//! How the figures are taken, on machines that do other things too.
+//! The method of measurement, for machines that also do other work.
 //!
-//! - The load is a closed loop over 16 connections that are open all the time.
-//! - A slice is 160 requests of one variant. Between slices Envoy is idle, and its CPU time is read then, when it is exact
-//!   ([`cpu`]).
-//! - In a turn each variant has one slice, in an order that is drawn anew; a round has many turns. So whatever the machine
-//!   does, it does to all variants alike.
-//! - A round's figure is the mean of the lowest quarter of its slices; the result is the median of the rounds, and ratios
-//!   are taken within a round.
+//! - The load is a closed loop over 16 connections that stay open.
+//! - A slice is 160 requests of one variant. Between slices Envoy is idle, and its CPU time is read then, when it is
+//!   exact ([`cpu`]).
+//! - In a turn each variant has one slice, in a random order that is new each time. A round has many turns. So other
+//!   work on the machine affects all variants alike.
+//! - A round's figure is the mean of the lowest quarter of its slices. The result is the median of the rounds, and
+//!   ratios are computed within a round.
 //!
-//! Seconds of wrk for one listener after the other scatter by more than what is to be told apart.
+//! Running wrk for some seconds on one listener after the other scatters by more than the differences of interest.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -23,22 +23,21 @@ use crate::{
     variants::{Keys, Variant},
 };
 
-/// Requests of one slice: some 15 ms of Envoy's work, within which the two ticks of a VM seldom fall.
+/// Requests of one slice: some 15 ms of Envoy's work. The two ticks of a VM seldom fall into that time.
 pub const REQUESTS: usize = 160;
-/// Turns before the first round: caches, TCP's windows.
+/// Turns before the first round, for caches and TCP's windows.
 const WARMING_TURNS: usize = 10;
-/// The host of the requests that are measured.
+/// The host of the measured requests.
 const HOST: &str = "api.example.com";
 
-/// How much is measured.
+/// The amount of measurement.
 #[derive(Clone, Copy, Debug)]
 pub struct Extent {
-    /// Rounds.
     pub rounds: usize,
     /// Turns of a round.
     pub turns: usize,
-    /// Requests that each variant serves first. V8 compiles a function with its optimising compiler only when it has run
-    /// for long: one that runs a hundred bytes for each request, after some 20,000 of them.
+    /// Requests that each variant serves first. V8 compiles a function with its optimising compiler only after it has run
+    /// for long. A function that runs a hundred bytes of code per request needs some 20,000 requests.
     pub warming: usize,
 }
 
@@ -48,12 +47,12 @@ pub type Measured = BTreeMap<String, Rounds>;
 struct Running<'v> {
     variant: &'v Variant,
     load: Loop,
-    /// Requests made so far, so that each can carry another key.
+    /// Number of requests so far, so that each can carry another key.
     made: usize,
     slices: Vec<f64>,
 }
 
-/// Measures; `progress` is told each round's number when it is over.
+/// Measures. Calls `progress` with the number of each round when it is over.
 pub fn run(
     envoy: &mut Envoy,
     authz: &Authz,
@@ -94,7 +93,7 @@ pub fn run(
 }
 
 impl Running<'_> {
-    /// Microseconds of CPU time for a request.
+    /// Microseconds of CPU time per request.
     fn slice(&mut self, envoy: u32, authz: &Authz, population: Population) -> Result<f64> {
         let with_authz = self.variant.with_authz;
         let used = || -> Result<Duration> {

@@ -1,24 +1,25 @@
-//! Who asks for what: keys, applications, subscriptions and APIs, all made from their number by a rule, so that the feed,
-//! the requests and the filters that keygate is compared with agree without telling each other.
+//! The population: keys, applications, subscriptions and APIs. A rule derives all of them from their number, so the
+//! feed, the requests and the compared filters agree without communication.
 //!
-//! Two keys make an application, which subscribes to two of the APIs: a key stands for half an application and one
-//! subscription. The last application's subscriptions are blocked; the one before it has a plan with a limit that nobody
-//! reaches.
+//! Two keys belong to an application, which subscribes to two of the APIs. So a key stands for half an application and
+//! one subscription. The last application's subscriptions are blocked. The application before it has a plan with a
+//! limit that is never reached.
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-/// APIs; each has a path of its own.
+/// APIs. Each has a path of its own.
 pub const APIS: usize = 100;
-/// Applications of one page. With two keys and two subscriptions each it has 5,000 rows, as the policy service's pages.
+/// Applications of one page. With two keys and two subscriptions each, a page has 5,000 rows, like the policy service's
+/// pages.
 const APPLICATIONS_PER_PAGE: usize = 1000;
 
-/// The one plan.
+/// The only plan.
 const PLAN: &str = "limited";
-/// What it permits in a day: more than any run asks for.
+/// Its limit per day: more than any run uses.
 const LIMIT: u64 = 1 << 40;
 
-/// So many keys, and what belongs to them.
+/// This many keys, and everything that belongs to them.
 #[derive(Clone, Copy, Debug)]
 pub struct Population {
     keys: usize,
@@ -30,17 +31,15 @@ impl Population {
         Self { keys: keys.max(6).next_multiple_of(2) }
     }
 
-    /// How many keys.
     pub fn keys(self) -> usize {
         self.keys
     }
 
-    /// How many applications.
     pub fn applications(self) -> usize {
         self.keys / 2
     }
 
-    /// Keys that are allowed without a limit: all but those of the last two applications.
+    /// Number of keys that are allowed without a limit: all except those of the last two applications.
     pub fn allowed(self) -> usize {
         self.keys - 4
     }
@@ -55,12 +54,12 @@ impl Population {
         self.keys - 1
     }
 
-    /// How many pages the policy has.
+    /// Number of pages of the policy.
     pub fn pages(self) -> usize {
         self.applications().div_ceil(APPLICATIONS_PER_PAGE)
     }
 
-    /// One page of the policy, with `next` where there is one.
+    /// One page of the policy, with `next` unless it is the last.
     pub fn page(self, number: usize, path: &str) -> Value {
         let first = number * APPLICATIONS_PER_PAGE;
         let applications = first..(first + APPLICATIONS_PER_PAGE).min(self.applications());
@@ -91,7 +90,7 @@ impl Population {
         let state = if number + 1 == self.applications() { "BLOCKED" } else { "UNBLOCKED" };
         let plan = (number + 2 == self.applications()).then_some(PLAN);
         [0, 1].map(|place| {
-            // The id is for the policy service; the feed takes it out, since it is no field of a page.
+            // The id is for the policy service. The feed removes it, because a page has no such field.
             let mut row = json!({"id": subscription(number, place), "application": application(number),
                    "api": api_id(apis_of(number)[place]), "state": state});
             if let Some(plan) = plan {
@@ -107,22 +106,20 @@ pub fn key(number: usize) -> String {
     format!("bench-key-{number:012}")
 }
 
-/// Its public handle.
+/// Its public id.
 pub fn key_id(number: usize) -> String {
     format!("k-{number:08}")
 }
 
-/// The id of an application.
 pub fn application(number: usize) -> String {
     format!("app-{number:07}")
 }
 
-/// The application of a key.
 pub fn application_of(key: usize) -> usize {
     key / 2
 }
 
-/// The path that a key asks for: one of its application's APIs.
+/// The path that a key requests: one of its application's APIs.
 pub fn path(key: usize) -> String {
     format!("{}/orders/4711", prefix(apis_of(application_of(key))[key % 2]))
 }

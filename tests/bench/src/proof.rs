@@ -1,4 +1,5 @@
-//! Before anything is measured: does each variant do what its name says? A fast filter that does nothing proves nothing.
+//! Checks before the measurement that each variant does what its name says. A fast filter that does nothing proves
+//! nothing.
 
 use std::time::Duration;
 
@@ -13,10 +14,10 @@ use crate::{
     variants::{Made, Variant},
 };
 
-/// How long keygate may take to have its policy; a million keys take it some ten seconds for each plugin.
+/// Time limit for keygate to load its policy. A million keys take some ten seconds for each plugin.
 const LOADING: Duration = Duration::from_secs(180);
 
-/// Waits until every variant answers as it should; what keygate answers depends on a policy that it fetches first.
+/// Waits until every variant answers correctly. keygate first has to fetch its policy.
 pub async fn of(envoy: &Envoy, variants: &[Variant], population: Population) -> Result<()> {
     for variant in variants {
         let what = format!("{} to do what is measured", variant.id);
@@ -26,7 +27,7 @@ pub async fn of(envoy: &Envoy, variants: &[Variant], population: Population) -> 
 }
 
 fn check(envoy: &Envoy, variant: &Variant, population: Population) -> Result<()> {
-    // A key that no slice begins with, so that the last page has arrived.
+    // A key of the last page, with which no slice begins, so that all pages have arrived.
     let number = population.allowed() - 1;
     let mut connection = Connection::open(envoy.listener(&variant.listener)?)?;
     connection.send(&variant.request(population, PROBE_HOST, number))?;

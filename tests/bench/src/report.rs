@@ -1,4 +1,4 @@
-//! What came out, as Markdown: the table, the goals, and how it was taken.
+//! The results as Markdown: the table, the goals, and the method.
 
 use std::fmt::Write as _;
 
@@ -11,28 +11,25 @@ use crate::{
     variants::{Variant, id},
 };
 
-/// What the report speaks of.
+/// The data of the report.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
-    /// What was compared, in the table's order.
+    /// The variants, in the order of the table.
     pub variants: &'a [Variant],
-    /// What was measured.
     pub measured: &'a Measured,
-    /// How many times Envoy was started.
+    /// Number of starts of Envoy.
     pub starts: usize,
-    /// How much was measured after each start.
+    /// Amount of measurement after each start.
     pub extent: Extent,
-    /// Whose keys.
     pub population: Population,
-    /// Bytes of keygate's module.
+    /// Size of keygate's module.
     pub module_bytes: u64,
-    /// The machine's load average before anything was started, and its number of processors: how much company there was.
+    /// The load average of the machine before the start, and its number of processors. They show other work on it.
     pub company: (f64, usize),
-    /// Whether a second keygate was measured beside it.
+    /// Whether a second build of keygate was measured.
     pub has_baseline: bool,
 }
 
-/// The whole report.
 pub fn markdown(run: Run<'_>) -> String {
     // Writing to a string cannot fail.
     let mut out = String::new();
@@ -98,7 +95,7 @@ fn goals_table(goals: &[Goal]) -> String {
     out
 }
 
-/// This build as a multiple of the other one, from the same turns.
+/// This build as a multiple of the other build, from the same turns.
 fn against_baseline(measured: &Measured) -> String {
     let mut out = String::from(
         "| this build ÷ baseline | measured | lowest to highest round | µs saved |\n|---|---:|---:|---:|\n",

@@ -1,4 +1,4 @@
-//! keygate at its full size: one Envoy before the real policy service, and what is measured of it.
+//! keygate at its full size: one Envoy with the real policy service, and its measurements.
 
 use std::{
     path::Path,
@@ -21,21 +21,20 @@ use crate::{
     variants,
 };
 
-/// How long a full load may take before the benchmark gives up on it.
+/// Time limit for a full load.
 const LOADING: Duration = Duration::from_secs(180);
 /// keygate's listener.
 pub const KEYGATE: &str = "keygate";
 /// Requests of a flood.
 pub const FLOOD: usize = 100_000;
-/// Known keys that are asked for before and after it: fewer than a VM remembers.
+/// Known keys that are requested before and after the flood. Fewer than a VM caches.
 const KNOWN: usize = 1_500;
 
 /// An Envoy that has, or will have, the policy.
 pub struct Scale<'r> {
     runtime: &'r Runtime,
-    /// Envoy.
     pub envoy: Envoy,
-    /// The gate before the policy service.
+    /// The gate in front of the policy service.
     pub gate: Gate,
     population: Population,
     /// Resident bytes without a policy.
@@ -49,31 +48,31 @@ pub struct Scale<'r> {
 pub struct Load {
     /// From its first request to the policy that decides.
     pub seconds: f64,
-    /// CPU time of Envoy for it, in seconds; with what requests cost meanwhile.
+    /// CPU time of Envoy in seconds, including requests meanwhile.
     pub cpu_seconds: f64,
-    /// Resident memory that there is more than without a policy, by key.
+    /// Additional resident memory compared with no policy, per key.
     pub bytes_per_key: f64,
-    /// Bytes that the service sent.
+    /// Megabytes that the service sent.
     pub megabytes: f64,
 }
 
-/// What a flood of unknown keys did.
+/// The effects of a flood of unknown keys.
 #[derive(Clone, Copy, Debug)]
 pub struct Flood {
-    /// Requests to the policy service while it went on.
+    /// Requests to the policy service during the flood.
     pub callouts: u64,
-    /// Seconds that it went on.
+    /// Duration of the flood.
     pub seconds: f64,
     /// Memory that it cost.
     pub bytes: i64,
-    /// Microseconds for a request with a known key before it.
+    /// Microseconds for a request with a known key before the flood.
     pub before: f64,
-    /// And after it.
+    /// The same after the flood.
     pub after: f64,
 }
 
 impl<'r> Scale<'r> {
-    /// Starts Envoy before a closed gate, so that its memory without a policy can be taken, and opens the gate.
+    /// Starts Envoy behind a closed gate, measures its memory without a policy, and opens the gate.
     pub fn start(
         runtime: &'r Runtime,
         folder: &Path,
@@ -97,7 +96,7 @@ impl<'r> Scale<'r> {
         self.wait_for_load(1, 0, self.used)
     }
 
-    /// Has keygate load everything anew, and waits for it.
+    /// Makes keygate load everything again, and waits for it.
     pub fn load_again(&self) -> Result<Load> {
         let (applied, bytes) = (self.applied()?, self.gate.bytes());
         let used = cpu::used(self.envoy.id())?;
@@ -134,22 +133,22 @@ impl<'r> Scale<'r> {
         })
     }
 
-    /// The policy is whole: a key of the last page is allowed.
+    /// Checks that the policy is complete: a key of the last page is allowed.
     fn check_last_key(&self) -> Result<()> {
         let mut all = Loop::open(self.envoy.listener(KEYGATE)?)?;
         let last = self.population.allowed() - 1;
         all.run(1, 200, || request(last))
     }
 
-    /// A stream for so long, with nothing else going on.
+    /// A stream for this time, with nothing else going on.
     pub fn idle_stream(&self, during: Duration) -> Result<Latency> {
         let stream = Stream::start(self.envoy.listener(KEYGATE)?)?;
         std::thread::sleep(during);
         stream.end()
     }
 
-    /// A stream for as long as a full load takes, and beside it one past a listener without a filter: what that one waits
-    /// for is the machine, which has the service, the load and both streams to run.
+    /// A stream for the duration of a full load, and a second stream to a listener without a filter. The second one
+    /// shows the effect of the busy machine, which runs the service, the load and both streams.
     pub fn loading_stream(&self) -> Result<(Latency, Latency, Load)> {
         let bare = Stream::start(self.envoy.listener(variants::id::NONE)?)?;
         let stream = Stream::start(self.envoy.listener(KEYGATE)?)?;
@@ -175,7 +174,7 @@ impl<'r> Scale<'r> {
         Ok(Flood { callouts, seconds, bytes: grown, before, after })
     }
 
-    /// Asks for each known key once; microseconds of CPU time for a request.
+    /// Requests each known key once. Returns microseconds of CPU time per request.
     fn pass(&self, all: &mut Loop) -> Result<f64> {
         let before = cpu::settled(self.envoy.id())?;
         let mut number = 0;
@@ -192,7 +191,7 @@ fn request(key: usize) -> Vec<u8> {
     load::request("api.example.com", &population::path(key), &population::key(key))
 }
 
-/// For figures: counts and bytes here are far below 2^52.
+/// For figures. Counts and bytes here are far below 2^52.
 fn float(number: impl TryInto<u64>) -> f64 {
     let number: u64 = number.try_into().unwrap_or_default();
     #[expect(clippy::cast_precision_loss, reason = "see above")]

@@ -1,4 +1,4 @@
-//! The real policy service with the population in its database, which is filled once and kept.
+//! The real policy service with the population in its database. The database is filled once and kept.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use crate::{Error, Result, population::Population};
 /// Pages between two lines of progress.
 const PAGES_PER_LINE: usize = 50;
 
-/// A service that serves the population. A database that this build of the service cannot use any more is made anew.
+/// A service that serves the population. If this build of the service cannot use the database, it is made anew.
 pub async fn start(folder: &Path, population: Population) -> Result<PolicyService> {
     let folder = folder.join(format!("policy-{}", population.keys()));
     let complete = folder.join("complete");
@@ -43,7 +43,7 @@ fn import(folder: &Path, population: Population) -> Result<()> {
     let mut input = child.stdin.take().ok_or_else(|| Error::unexpected("the import", "an input", "none"))?;
     for number in 0..population.pages() {
         let page = population.page(number, "");
-        // An import that ended early says why below.
+        // If the import has ended early, the code below reports why.
         if writeln!(input, "{page}").is_err() {
             break;
         }

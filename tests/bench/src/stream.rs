@@ -1,6 +1,6 @@
-//! A steady stream of requests, so many a second whatever the answers take, and how long they took.
+//! A steady stream of requests at a fixed rate, whatever the answers take, and its latencies.
 //!
-//! A request's time counts from when it was due: one that waits behind a slow one is slow too.
+//! A request's time counts from when it was due. So a request that waits behind a slow one is slow too.
 
 use std::{
     net::SocketAddr,
@@ -18,11 +18,11 @@ use crate::{
     population,
 };
 
-/// Connections, each with its part of the stream.
+/// Connections. Each has its part of the stream.
 const CONNECTIONS: u32 = 4;
-/// Requests a second. With Envoy's 25 µs for each, a worker is busy for a fortieth of the time.
+/// Requests per second. Envoy needs 25 µs for each, so a worker is busy for a fortieth of the time.
 const RATE: u32 = 1000;
-/// Keys that take turns: all of them fit into what a VM remembers.
+/// Keys that take turns. All of them fit into a VM's cache.
 const KEYS: usize = 1000;
 
 /// A stream that runs until it is ended.
@@ -31,21 +31,20 @@ pub struct Stream {
     threads: Vec<JoinHandle<Result<Vec<f64>>>>,
 }
 
-/// How long requests took, in milliseconds.
+/// Latencies of requests, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Latency {
-    /// Requests.
+    /// Number of requests.
     pub count: usize,
-    /// Half were quicker.
+    /// Median.
     pub p50: f64,
-    /// One in a hundred was slower.
+    /// 99th percentile.
     pub p99: f64,
-    /// The slowest.
+    /// Maximum.
     pub highest: f64,
 }
 
 impl Stream {
-    /// Starts one.
     pub fn start(address: SocketAddr) -> Result<Self> {
         let ended = Arc::<AtomicBool>::default();
         let begun = Instant::now();
@@ -61,7 +60,7 @@ impl Stream {
         Ok(Self { ended, threads })
     }
 
-    /// Ends it. A request that was refused or not answered is an error.
+    /// Ends the stream. A request that was refused or not answered is an error.
     pub fn end(self) -> Result<Latency> {
         self.ended.store(true, Ordering::Relaxed);
         let mut times = Vec::new();

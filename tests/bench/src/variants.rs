@@ -1,4 +1,4 @@
-//! What is compared: a listener, the requests that are sent to it, and what must come of them.
+//! The variants that are compared. A variant has a listener, the requests to it, and their expected results.
 
 use std::net::SocketAddr;
 
@@ -10,47 +10,46 @@ use crate::{
     worst,
 };
 
-/// keygate's host calls on the way of an allowed request, in their order.
+/// keygate's host calls for an allowed request, in their order.
 const CALLS: &str = "pairs metric remove set set set property";
-/// The same where the credential is kept and nothing is forwarded.
+/// The same if the credential is kept and nothing is forwarded.
 const CALLS_ALONE: &str = "pairs metric property";
-/// What no deciding can do without, each with all before it: the headers are read, the key is found, the path is brought
-/// into one form, the API and the key are looked for in a map, and what is known of it is compared.
+/// The unavoidable work of a decision, each item including all before it: read the headers, find the key, bring the
+/// path into one form, look up the API and the key in a map, and compare the facts.
 const WORK: [&str; 6] = ["head", "credential", "path", "api", "subject", "rules"];
-/// The same for a key that is not in the cache: its shard and its application's.
+/// The same for a key that is not cached: its shard and its application's.
 const CALLS_COLD: &str = "pairs read-keys read-applications metric remove set set set property";
-/// What no deciding about such a key can do without: its SHA-256, both shards checked, a record found in each, and
-/// both read.
+/// The unavoidable work for such a key: compute its SHA-256, verify both shards, find a record in each, and read both.
 const WORK_COLD: (&str, &str) = ("pairs digest", "look-");
-/// The same for a key that the policy does not know: its shard, and a look at whether there is a newer policy.
+/// The same for an unknown key: its shard, and a check for a newer policy.
 const CALLS_UNKNOWN: &str = "pairs read-keys read-manifest metric remove property property refuse";
-/// The same for a blocked subscription: all that is known of who asked is annotated.
+/// The same for a blocked subscription: all facts about the caller are annotated.
 const CALLS_BLOCKED: &str = "pairs metric remove property property property property refuse";
 /// Keys of the Lua table, as in the goal.
 const LUA_KEYS: usize = 100_000;
-/// From one key to the next where each request carries another: a prime, so that no two of one application follow each
-/// other.
+/// The step between keys if each request carries another one. A prime, so that two keys of one application never follow
+/// each other.
 const STRIDE: usize = 7919;
 
-/// Names of the variants that goals speak of.
+/// Ids of the variants that goals refer to.
 pub mod id {
     /// No filter: the zero of every figure.
     pub const NONE: &str = "none";
     /// The no-op filter of the stock SDK.
     pub const NOOP: &str = "noop";
-    /// keygate's work, done plainly.
+    /// keygate's work, written plainly.
     pub const PLAIN: &str = "plain";
     /// keygate's host calls.
     pub const CALLS: &str = "calls";
-    /// keygate's host calls, and what no deciding can do without.
+    /// keygate's host calls and the unavoidable work.
     pub const CALLS_WORK: &str = "calls-work";
-    /// The same, deciding alone.
+    /// The same if keygate only decides.
     pub const CALLS_ALONE_WORK: &str = "calls-alone-work";
-    /// keygate's host calls when it only decides.
+    /// keygate's host calls if it only decides.
     pub const CALLS_ALONE: &str = "calls-alone";
-    /// keygate's host calls for a key that is not in the cache.
+    /// keygate's host calls for a key that is not cached.
     pub const CALLS_COLD: &str = "calls-cold";
-    /// The same, and what no deciding about such a key can do without.
+    /// The same with the unavoidable work for such a key.
     pub const CALLS_COLD_WORK: &str = "calls-cold-work";
     /// keygate's host calls for an unknown key.
     pub const CALLS_UNKNOWN: &str = "calls-unknown";
@@ -62,72 +61,72 @@ pub mod id {
     pub const LUA: &str = "lua";
     /// A check by another server, whose cost is counted too.
     pub const EXT_AUTHZ: &str = "ext-authz";
-    /// The same, Envoy's cost alone.
+    /// The same, only Envoy's cost.
     pub const EXT_AUTHZ_ENVOY: &str = "ext-authz-envoy";
     /// Envoy's own refusal.
     pub const RBAC: &str = "rbac";
-    /// keygate, default configuration, always the same key.
+    /// keygate with the default configuration, always the same key.
     pub const HOT: &str = "keygate-hot";
-    /// keygate, each request another key.
+    /// keygate with another key in each request.
     pub const COLD: &str = "keygate-cold";
-    /// keygate, deciding alone.
+    /// keygate that only decides.
     pub const ALONE: &str = "keygate-alone";
-    /// keygate, refusing unknown keys.
+    /// keygate refusing unknown keys.
     pub const UNKNOWN: &str = "keygate-unknown";
-    /// keygate, refusing a blocked subscription.
+    /// keygate refusing a blocked subscription.
     pub const BLOCKED: &str = "keygate-blocked";
     /// keygate, always the same key, whose subscription has a limit.
     pub const LIMITED: &str = "keygate-limited";
 }
 
-/// Which keys the requests carry.
+/// The keys of the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keys {
-    /// Always the same one.
+    /// Always the same key.
     Hot,
-    /// Each request another one.
+    /// Another key in each request.
     Other,
-    /// Each request another one, and the policy knows none of them.
+    /// Another unknown key in each request.
     Unknown,
-    /// One whose subscription is blocked.
+    /// A key whose subscription is blocked.
     Blocked,
-    /// One whose subscription has a limit.
+    /// A key whose subscription has a limit.
     Limited,
-    /// That of the worst policy.
+    /// The key of the worst policy.
     Worst,
 }
 
-/// What a filter must have made of a request.
+/// The expected effects of a filter on a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Made {
-    /// The application's id goes upstream.
+    /// The application's id is sent upstream.
     pub application: bool,
-    /// The credential does not.
+    /// The credential is removed.
     pub credential_removed: bool,
-    /// The reason stands in filter state.
+    /// The reason is in filter state.
     pub reason: bool,
-    /// The answer says what is left of a limit.
+    /// The answer shows the rest of a limit.
     pub limits: bool,
 }
 
-/// One thing that is compared.
+/// A variant.
 #[derive(Clone, Debug)]
 pub struct Variant {
-    /// Its name in goals and files.
+    /// Its id in goals and files.
     pub id: String,
-    /// What the table calls it.
+    /// Its name in the table.
     pub title: String,
-    /// The listener that its requests go to.
+    /// The listener for its requests.
     pub listener: String,
-    /// Which keys they carry.
+    /// The keys of its requests.
     pub keys: Keys,
     /// The status of every answer.
     pub status: u16,
     /// What the answer's body must have in it.
     pub body: &'static str,
-    /// What an upstream must have seen; `None` where nothing gets that far.
+    /// The request that an upstream must have received. `None` if no request gets that far.
     pub made: Option<Made>,
-    /// The CPU time of the server that ext_authz asks counts too.
+    /// Whether the CPU time of the server for ext_authz counts too.
     pub with_authz: bool,
 }
 
@@ -171,19 +170,17 @@ impl Variant {
     }
 }
 
-/// Everything that is compared.
+/// All variants.
 #[derive(Clone, Debug, Default)]
 pub struct Compared {
-    /// The listeners.
     pub listeners: Vec<Listener>,
-    /// What is done to them.
     pub variants: Vec<Variant>,
 }
 
 const ALL: Made = Made { application: true, credential_removed: true, reason: true, limits: false };
 const REASON: Made = Made { application: false, credential_removed: false, reason: true, limits: false };
 
-/// What the table shows, in its order. `anatomy` adds what tells where the time of keygate's hot path goes.
+/// The rows of the table, in order. `anatomy` adds rows that show where the time of keygate's hot path goes.
 pub fn all(filters: &Filters, population: Population, authz: SocketAddr, anatomy: bool) -> Compared {
     let mut compared = Compared::default();
     compared.others(filters, population, authz);
@@ -200,7 +197,8 @@ pub fn all(filters: &Filters, population: Population, authz: SocketAddr, anatomy
 }
 
 impl Compared {
-    /// Those whose id begins with one of `prefixes`, and those that figures are relative to; all, if there are none.
+    /// The variants whose id begins with one of `prefixes`, and the reference variants. All variants if there are no
+    /// prefixes.
     pub fn only(mut self, prefixes: &[String]) -> Self {
         let wanted = |variant: &Variant| {
             prefixes.is_empty()
@@ -255,7 +253,7 @@ impl Compared {
         let (head, look) = WORK_COLD;
         let worked = CALLS_COLD.replace("pairs", head).replace("read-", look);
         self.add(id::CALLS_COLD_WORK, title, calls(id::CALLS_COLD_WORK, &worked), ALL);
-        // As keygate is asked: other bytes each time cost Envoy more, too.
+        // Like keygate's requests: different bytes each time cost Envoy more, too.
         let cold = [id::CALLS_COLD, id::CALLS_COLD_WORK];
         self.variants.iter_mut().filter(|one| cold.contains(&&*one.id)).for_each(|one| one.keys = Keys::Other);
         for (id, title, words) in [
@@ -272,7 +270,7 @@ impl Compared {
         self.variants.push(Variant::new(id::RBAC, "RBAC's own refusal", id::RBAC).refuses(403, "RBAC"));
     }
 
-    /// keygate's variants; `prefix` begins the ids, and `title` what the table says.
+    /// keygate's variants. `prefix` begins the ids, and `title` the names in the table.
     fn keygate(&mut self, module: &std::path::Path, prefix: &str, title: &str) {
         let alone = format!("{prefix}-alone");
         self.listen(prefix, Some(listeners::keygate(prefix, module)));
@@ -293,7 +291,7 @@ impl Compared {
         ]);
     }
 
-    /// keygate where there are limits, and where clients are shown them as the shipped configuration does it.
+    /// keygate with limits, and with answer headers that show them to clients, like the shipped configuration.
     fn limits(&mut self, module: &std::path::Path) {
         let shown = "keygate-shown";
         let filter = Some(listeners::keygate_annotating_limits(shown, module));
@@ -308,14 +306,14 @@ impl Compared {
         ]);
     }
 
-    /// keygate where open streams end with what allowed them.
+    /// keygate that closes open streams when they are no longer allowed.
     fn closing(&mut self, module: &std::path::Path) {
         let id = "keygate-closing";
         let title = "**keygate**, hot key with `close_streams`";
         self.add(id, title, Some(listeners::keygate_closing_streams(id, module)), ALL);
     }
 
-    /// The host calls one by one: each row makes one call more than the row before.
+    /// The host calls one by one. Each row makes one call more than the row before.
     fn anatomy(&mut self, filters: &Filters) {
         let words: Vec<&str> = CALLS.split(' ').collect();
         for count in 0..words.len() {

@@ -1,24 +1,24 @@
-//! The policy and the request that cost keygate the most, each as large as it may be: what an owner of one API and one key
-//! can do to a worker.
+//! The most expensive policy and request for keygate, each as large as allowed: the harm that an owner of one API and
+//! one key can do to a worker.
 //!
-//! A host below 32 others that have prefixes of 64 segments, none of which is the path's; as many operations as fit, of
-//! which only the last one is the request's; 1,000 permitted referers, of which only the last one fits. Each of the others
-//! fits nearly. The records of key and application are as long as they may be, and such a key is read with each request. The
-//! head has some 8 KiB.
+//! The host is below 32 other hosts that have prefixes of 64 segments, none of which is the path's. The plan has as
+//! many operations as possible, and only the last one matches. The key has 1,000 permitted referers, and only the last
+//! one matches. All others match nearly. The records of key and application are as long as possible, so the key is not
+//! cached and is read with each request. The head has some 8 KiB.
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::listeners::PROBE_HOST;
 
-/// Where its policy is.
+/// The path of its policy.
 pub const PATH: &str = "/worst/policy";
 /// Its key, as its client sends it.
 const KEY: &str = "bench-key-worst";
 /// A segment of a path.
 const SEGMENT: &str = "/segment-000000";
-/// Segments of a prefix and of a template, labels of a host, entries of a list, patterns that are searched for and methods
-/// of an operation: as many as the filter takes.
+/// The filter's limits for segments of a prefix and of a template, labels of a host, entries of a list, patterns that
+/// need a search, and methods of an operation.
 const SEGMENTS: usize = 64;
 const LABELS: usize = 32;
 const ENTRIES: usize = 1_000;
@@ -27,10 +27,10 @@ const METHODS: usize = 64;
 /// Segments and methods of all operations.
 const PARTS: usize = 12_000;
 
-/// Subscriptions of its application: 13 bytes each, one of them for nothing, up to 512 KiB.
+/// Subscriptions of its application: 13 bytes each, all but one without use, up to 512 KiB.
 const SUBSCRIPTIONS: usize = 40_000;
 
-/// Its policy, of one page.
+/// Its policy of one page.
 pub fn page() -> Value {
     let digest: String = Sha256::digest(KEY).iter().map(|byte| format!("{byte:02x}")).collect();
     let mut apis: Vec<Value> = (1..=LABELS).map(host_row).collect();
@@ -47,7 +47,7 @@ pub fn page() -> Value {
     })
 }
 
-/// As many subscriptions as an application's record has room for, short ones. The one that is asked for comes last.
+/// As many subscriptions as an application's record can hold, all short. The requested one is the last.
 fn subscriptions() -> Vec<Value> {
     let mut rows: Vec<Value> =
         (0..SUBSCRIPTIONS).map(|number| json!({"application": "app-0000000", "api": format!("{number:08}")})).collect();
@@ -55,13 +55,13 @@ fn subscriptions() -> Vec<Value> {
     rows
 }
 
-/// An API of the hosts below so many labels, with a prefix that only its last byte tells from the path.
+/// An API of the hosts below this many labels. Only the last byte of its prefix differs from the path.
 fn host_row(labels: usize) -> Value {
     let path = SEGMENT.repeat(SEGMENTS - 1) + "/segment-00000x";
     json!({"id": format!("host-{labels}"), "match": [{"hosts": [format!("*{}", ".a".repeat(labels))], "path": path}]})
 }
 
-/// Templates that fit the path, for methods that are not the request's; the last one is for any.
+/// Templates that match the path, for methods other than the request's. The last one permits any method.
 fn operations() -> Vec<Value> {
     let methods: Vec<_> =
         (0..METHODS).map(|number| format!("{}{}E", char::from(b'A' + (number % 26) as u8), number / 26)).collect();
@@ -72,7 +72,7 @@ fn operations() -> Vec<Value> {
     operations
 }
 
-/// The path of a referer: pieces nearly stand in it at each of its bytes.
+/// The path of a referer. Pieces nearly match at each of its bytes.
 fn referer_path() -> String {
     format!("/{}", "a".repeat(4_070))
 }
@@ -86,7 +86,7 @@ fn referers() -> Vec<String> {
     patterns
 }
 
-/// The bytes of its request: to the host that is asked for what the filter made of it, or to the one that costs most.
+/// The bytes of its request, either to the probe host or to the most expensive host.
 pub fn request(host: &str) -> Vec<u8> {
     let path = SEGMENT.repeat(SEGMENTS);
     let query = "a=1&".repeat(660);

@@ -1,4 +1,4 @@
-//! What holds after every scenario, whatever it was about.
+//! The rules that hold after every scenario.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,13 +11,13 @@ use super::{
     world::World,
 };
 
-/// Values shorter than this are not searched for: they turn up by chance.
+/// Shorter values are not searched for, because they occur by chance.
 const SHORTEST_SECRET: usize = 6;
 
 /// Length of a digest in hexadecimal.
 const DIGEST_LENGTH: usize = 64;
 
-/// Everything that is wrong, in words.
+/// All violations, in words.
 pub fn audit(world: &World) -> Vec<String> {
     let mut found = world.violations.clone();
     let secrets = Secrets::new(&world.secrets);
@@ -30,7 +30,7 @@ pub fn audit(world: &World) -> Vec<String> {
     found
 }
 
-/// What must not turn up, by its first bytes, so that a search looks at each byte once however many secrets there are.
+/// The secrets, by their first bytes. So a search visits each byte once, however many secrets there are.
 struct Secrets<'a>(HashMap<&'a [u8], Vec<&'a [u8]>>);
 
 impl<'a> Secrets<'a> {
@@ -42,7 +42,7 @@ impl<'a> Secrets<'a> {
         Self(by_start)
     }
 
-    /// The first secret in those bytes.
+    /// The first secret in these bytes.
     fn find(&self, bytes: &[u8]) -> Option<&'a [u8]> {
         bytes
             .windows(SHORTEST_SECRET)
@@ -78,7 +78,7 @@ fn metrics(world: &World, found: &mut Vec<String>) {
     }
 }
 
-/// The finite set that the documentation lists.
+/// The finite set of names in the documentation.
 fn metric_names() -> BTreeSet<String> {
     let plain = [
         "allowed",
@@ -99,7 +99,7 @@ fn metric_names() -> BTreeSet<String> {
         "usage.failed",
         "usage.unattributed",
     ];
-    // Of a policy without a name, and of the one that the tests call `edge`.
+    // Gauges of a policy without a name, and of the policy that the tests call `edge`.
     let gauges = ["revision", "keys", "subscriptions", "applications", "apis", "bytes", "age_ms", "confirmed_at"];
     let gauges = gauges.iter().flat_map(|name| [format!("policy.{name}"), format!("policy.edge.{name}")]);
     let reasons = Reason::ALL.iter().map(|reason| reason.as_str());
@@ -154,7 +154,7 @@ fn exchange(secrets: &Secrets<'_>, stream: &Stream, found: &mut Vec<String>) {
     }
 }
 
-/// Secrets and digests have no business there; any digest is one.
+/// Reports a secret or a digest in a place where none may be.
 fn leak(secrets: &Secrets<'_>, bytes: &[u8], place: &str, found: &mut Vec<String>) {
     let text = || String::from_utf8_lossy(bytes);
     if let Some(secret) = secrets.find(bytes) {
@@ -165,7 +165,7 @@ fn leak(secrets: &Secrets<'_>, bytes: &[u8], place: &str, found: &mut Vec<String
     }
 }
 
-/// What a configuration holds that must not be repeated.
+/// The secrets in a configuration.
 pub fn secrets_of(configuration: &[u8]) -> Vec<Vec<u8>> {
     let Ok(configuration) = serde_json::from_slice::<Value>(configuration) else { return Vec::new() };
     let policy = &configuration["policy"];
@@ -177,7 +177,7 @@ pub fn secrets_of(configuration: &[u8]) -> Vec<Vec<u8>> {
     all.filter(|secret| secret.len() >= SHORTEST_SECRET).map(|secret| secret.as_bytes().to_vec()).collect()
 }
 
-/// The digests that a policy page holds.
+/// The digests in a policy page.
 pub fn digests_of(answer: &Answer) -> Vec<Vec<u8>> {
     let Answer::Response { body, .. } = answer else { return Vec::new() };
     let Ok(page) = serde_json::from_slice::<Value>(body) else { return Vec::new() };

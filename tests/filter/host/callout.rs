@@ -1,24 +1,22 @@
-//! Callouts: what the filter asked of a cluster, and how the test answers.
+//! Callouts: the filter's requests to a cluster, and the answers of the test.
 
 use super::headers::Headers;
 
-/// One `dispatch_http_call` that was accepted.
+/// An accepted `dispatch_http_call`.
 #[derive(Clone, Debug)]
 pub struct Callout {
     pub(super) vm: usize,
     pub(super) root: u32,
     pub(super) token: u32,
-    /// Nanoseconds on the host's clock at which Envoy gives up; `None`: never.
+    /// When Envoy gives up, in nanoseconds of the host's clock. `None`: never.
     pub(super) deadline: Option<u64>,
-    /// The thread that asked: 0 is the main thread, 1 the first worker.
+    /// The thread that made the callout: 0 is the main thread, 1 the first worker.
     pub thread: usize,
-    /// The cluster asked.
     pub cluster: String,
-    /// Request headers, pseudo-headers included.
+    /// Request headers, including pseudo headers.
     pub headers: Headers,
-    /// Request body.
     pub body: Vec<u8>,
-    /// Milliseconds; 0 is no bound.
+    /// In milliseconds; 0 is no limit.
     pub timeout_ms: u32,
 }
 
@@ -29,18 +27,21 @@ impl Callout {
     }
 }
 
-/// What becomes of a callout.
+/// The answer to a callout.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// A response.
-    Response { status: u16, headers: Vec<(String, Vec<u8>)>, body: Vec<u8> },
+    Response {
+        status: u16,
+        headers: Vec<(String, Vec<u8>)>,
+        body: Vec<u8>,
+    },
     /// Envoy's own 504.
     Timeout,
     /// Envoy's own 503.
     ConnectionRefused,
-    /// The stream was reset: no headers, and reading anything fails.
+    /// The stream was reset: there are no headers, and every read fails.
     Reset,
-    /// Nothing yet: it stays pending until it is answered by hand, or its timeout passes.
+    /// Nothing yet. The callout stays pending until the test answers it or its timeout passes.
     Pending,
     /// Nothing ever, not even the timeout.
     Never,
@@ -52,12 +53,12 @@ impl Answer {
         Self::status(200, body.to_string()).header("content-type", "application/json")
     }
 
-    /// A bare status with a body.
+    /// A status and a body, without headers.
     pub fn status(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self::Response { status, headers: Vec::new(), body: body.into() }
     }
 
-    /// With one more header.
+    /// Adds a header.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         if let Self::Response { headers, .. } = &mut self {
             headers.push((name.to_owned(), value.as_ref().to_vec()));
@@ -65,7 +66,7 @@ impl Answer {
         self
     }
 
-    /// Headers and body as the callback sees them; `None` for a reset.
+    /// Headers and body as the callback sees them. `None` for a reset.
     pub(super) fn delivered(self) -> Option<(Headers, Vec<u8>)> {
         let (status, lines, body) = match self {
             Self::Response { status, headers, body } => (status, headers, body),
@@ -84,11 +85,11 @@ impl Answer {
     }
 }
 
-/// How Envoy knows a cluster.
+/// The state of a cluster in Envoy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cluster {
-    /// Not configured: dispatching gives BadArgument.
+    /// Not configured: a dispatch gives BadArgument.
     Unknown,
-    /// No healthy host: dispatching gives InternalFailure, and there is no callback.
+    /// No healthy host: a dispatch gives InternalFailure, and there is no callback.
     WithoutHosts,
 }

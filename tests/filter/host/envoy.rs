@@ -1,4 +1,4 @@
-//! The fake Envoy as tests drive it: its plugins, its VMs, and what the process holds.
+//! The fake Envoy for tests: its plugins, its VMs, and the state of its process.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -14,12 +14,12 @@ use super::{
     world::{SharedWorld, VmState, World, lock},
 };
 
-/// 2025-06-01T00:00:00Z, the clock's first reading unless the test says otherwise.
+/// 2025-06-01T00:00:00Z, the first reading of the clock unless the test sets another.
 const START_SECONDS: u64 = 1_748_736_000;
 
 pub(super) type Feed = Box<dyn FnMut(&Callout) -> Answer + Send>;
 
-/// One Envoy process with keygate in it. When it is dropped, what holds after every scenario is checked.
+/// One Envoy process with keygate. Dropping it runs the audit.
 pub struct Envoy {
     pub(super) world: SharedWorld,
     workers: usize,
@@ -34,12 +34,12 @@ pub(super) struct Plugin {
     configuration: Vec<u8>,
 }
 
-/// A configuration that the filter refused, with what it logged.
+/// The filter refused a configuration. Contains its log lines.
 #[derive(Debug)]
 pub struct Refusal(pub Vec<String>);
 
 impl Envoy {
-    /// With one plugin, two workers and an empty `vm_id`.
+    /// One plugin, two workers and an empty `vm_id`.
     pub fn new(configuration: impl ToString) -> Self {
         let world = World { now: START_SECONDS * 1_000_000_000, ..World::default() };
         let world = Arc::new(std::sync::Mutex::new(world));
@@ -47,13 +47,13 @@ impl Envoy {
         envoy.plugin("", configuration)
     }
 
-    /// With so many workers.
+    /// Sets the number of workers.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
         self
     }
 
-    /// With one more plugin; plugins of one `vm_id` share VMs and data.
+    /// Adds a plugin. Plugins with the same `vm_id` share VMs and data.
     pub fn plugin(mut self, vm_id: &str, configuration: impl ToString) -> Self {
         let configuration = configuration.to_string().into_bytes();
         lock(&self.world).secrets.extend(audit::secrets_of(&configuration));
@@ -61,7 +61,7 @@ impl Envoy {
         self
     }
 
-    /// With an environment variable in the VMs; its value is a secret.
+    /// Adds an environment variable to the VMs. Its value is a secret.
     pub fn environment(self, name: &str, value: &str) -> Self {
         let mut world = lock(&self.world);
         world.environment.push((name.to_owned(), value.to_owned()));
@@ -70,19 +70,19 @@ impl Envoy {
         self
     }
 
-    /// With a host that gives no random bytes.
+    /// The host gives no random bytes.
     pub fn without_random(self) -> Self {
         lock(&self.world).without_random = true;
         self
     }
 
-    /// With a policy service; it is asked once about each callout, when the VM that made it has returned.
+    /// Adds a policy service. It is asked once about each callout, when the VM that made it has returned.
     pub fn feed(mut self, feed: impl FnMut(&Callout) -> Answer + Send + 'static) -> Self {
         self.set_feed(feed);
         self
     }
 
-    /// Another policy service from now on.
+    /// Replaces the policy service.
     pub fn set_feed(&mut self, feed: impl FnMut(&Callout) -> Answer + Send + 'static) {
         self.feed = Some(Box::new(feed));
     }
@@ -109,7 +109,7 @@ impl Envoy {
         Ok(self)
     }
 
-    /// Starts an Envoy whose configuration must be good.
+    /// Starts an Envoy whose configuration must be valid.
     #[track_caller]
     pub fn started(self) -> Self {
         self.start().unwrap_or_else(|refusal| panic!("refused: {refusal:?}"))
@@ -146,7 +146,7 @@ impl Envoy {
         }
     }
 
-    /// The VM of that plugin on that thread.
+    /// The VM of this plugin on this thread.
     pub(super) fn position(&self, thread: usize, plugin: usize) -> Option<usize> {
         let vm_id = &self.plugins[plugin].vm_id;
         self.vms.iter().position(|vm| vm.thread == thread && vm.vm_id == *vm_id)
@@ -163,7 +163,7 @@ impl Envoy {
         Thread::new(self, thread)
     }
 
-    /// All threads: the main one, then the workers.
+    /// All threads: the main thread, then the workers.
     pub fn threads(&self) -> std::ops::RangeInclusive<usize> {
         0..=self.workers
     }
@@ -173,19 +173,19 @@ impl Envoy {
         lock(&self.world).metrics.value(name)
     }
 
-    /// What a histogram was given.
+    /// The values of a histogram.
     pub fn observations(&self, name: &str) -> Vec<u64> {
         lock(&self.world).metrics.observations(name)
     }
 
-    /// Log lines of at least that level.
+    /// Log lines of at least this level.
     pub fn log(&self, level: LogLevel) -> Vec<String> {
         let world = lock(&self.world);
         let lines = world.log.iter().filter(|line| line.level >= level);
         lines.map(|line| String::from_utf8_lossy(&line.message).into_owned()).collect()
     }
 
-    /// Every entry of shared data of that `vm_id`.
+    /// All entries of shared data of this `vm_id`.
     pub fn shared_data(&self, vm_id: &str) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let world = lock(&self.world);
         let entries = world.shared.entries().filter(|(owner, ..)| *owner == vm_id);
@@ -197,14 +197,14 @@ impl Envoy {
         change(&mut lock(&self.world).shared);
     }
 
-    /// Forgets what went wrong so far; for scenarios in which the host itself fails, and the filter cannot but fail too.
+    /// Forgets all violations so far. For scenarios in which the host itself fails, so that the filter must fail too.
     pub fn forgive(&mut self) {
         let mut world = lock(&self.world);
         world.violations.clear();
         world.vms.iter_mut().for_each(|vm| vm.streams.clear());
     }
 
-    /// Takes a configuration's place in every VM: the new root contexts first, then the end of the old ones.
+    /// Replaces the configuration in every VM: first makes the new root contexts, then ends the old ones.
     pub fn reconfigure(&mut self, plugin: usize, configuration: impl ToString) {
         let configuration = configuration.to_string().into_bytes();
         lock(&self.world).secrets.extend(audit::secrets_of(&configuration));
@@ -214,7 +214,7 @@ impl Envoy {
         }
     }
 
-    /// A new root context takes the old one's place in one VM.
+    /// Replaces the root context in one VM.
     pub(super) fn renew(&mut self, thread: usize, plugin: usize) {
         let Some(position) = self.position(thread, plugin) else { return };
         let old = self.root(position, plugin);
@@ -224,15 +224,15 @@ impl Envoy {
         }
     }
 
-    /// The plugin's newest root context in that VM.
+    /// The plugin's newest root context in this VM.
     pub(super) fn root(&self, position: usize, plugin: usize) -> Option<u32> {
         let world = lock(&self.world);
         let roots = world.vms[self.vms[position].index].roots.iter();
         roots.filter(|(_, root)| root.plugin == plugin).map(|(id, _)| *id).max()
     }
 
-    /// Serves requests on every worker at once, `rounds` each, while the main thread does what `meanwhile` says; the
-    /// request may depend on worker and round. The answers come by worker.
+    /// Serves requests on all workers at once, `rounds` on each, while the main thread does `meanwhile`. The request
+    /// may depend on worker and round. Returns the results by worker.
     pub fn in_parallel(
         &mut self,
         rounds: usize,

@@ -1,9 +1,9 @@
-//! What the filter exports. Those of its own take the place of the SDK's when the module is trimmed, and then are called
-//! as the ABI has it; what is not here the module does not export.
+//! The exports of the filter. Functions of its own replace the SDK's when the module is trimmed, and then have the
+//! names of the ABI. The module exports nothing else.
 //!
-//! The lifetime of a context is the caller's business: ids of contexts that are not there make the SDK panic.
+//! The caller is responsible for the lifetime of a context: the SDK panics on the id of a context that does not exist.
 
-// The rlib has to be linked although no Rust item of it is named here.
+// The rlib must be linked, although this file names no Rust item of it.
 use keygate as _;
 
 unsafe extern "C" {

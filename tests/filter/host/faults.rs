@@ -1,23 +1,23 @@
-//! Faults at any host call: the n-th call of a kind fails, kills the VM, or stops until the test lets it go on.
+//! Faults at any host call: the n-th call of a kind fails, kills the VM, or stops until the test resumes it.
 
 use super::status::Status;
 
-/// What happens instead of a host call.
+/// The effect instead of a host call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The call does nothing and returns this.
     Return(Status),
-    /// The VM ends here, as by a trap: the call does not happen, and nothing after it.
+    /// The VM ends here, as by a trap. The call and everything after it do not happen.
     Die,
-    /// The VM stops before the call; the test may do other things and then resume it.
+    /// The VM stops before the call. The test may do other things and then resume it.
     Pause,
 }
 
-/// Faults that a VM is to meet, and how many calls it has made.
+/// The planned faults of a VM, and the number of calls it has made.
 #[derive(Default)]
 pub struct Faults {
     planned: Vec<Plan>,
-    /// Host calls so far, of all kinds.
+    /// Number of host calls so far, of all kinds.
     pub calls: u64,
 }
 
@@ -29,22 +29,21 @@ struct Plan {
 }
 
 impl Faults {
-    /// After `skip` more calls of that kind (any, if `None`), the next one meets the fault; once.
+    /// After `skip` more calls of this kind (of any kind if `None`), the next call meets the fault, once.
     pub fn once(&mut self, call: Option<&'static str>, skip: u64, fault: Fault) {
         self.planned.push(Plan { call, skip, repeat: false, fault });
     }
 
-    /// Every call of that kind meets the fault.
+    /// Every call of this kind meets the fault.
     pub fn always(&mut self, call: &'static str, fault: Fault) {
         self.planned.push(Plan { call: Some(call), skip: 0, repeat: true, fault });
     }
 
-    /// No more faults.
     pub fn clear(&mut self) {
         self.planned.clear();
     }
 
-    /// Counts a call, and says what it meets.
+    /// Counts a call. Returns its fault, if any.
     pub fn meet(&mut self, call: &'static str) -> Option<Fault> {
         self.calls += 1;
         let mut met = None;

@@ -1,56 +1,54 @@
-//! A header map with Envoy's semantics, and the form in which maps cross the ABI.
+//! A header map with Envoy's semantics, and its form in the ABI.
 
 use std::fmt;
 
-/// Header lines in order; names lower-cased, values any bytes, several of one name allowed.
+/// Header lines in order. Names are in lower case, values are arbitrary bytes, and a name may occur more than once.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(Vec<u8>, Vec<u8>)>);
 
 impl Headers {
-    /// Number of lines.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// All lines.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.0.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
     }
 
-    /// The first value of that name, as `getHeaderMapValue` gives it.
+    /// The first value with this name, like `getHeaderMapValue`.
     pub fn first(&self, name: impl AsRef<[u8]>) -> Option<&[u8]> {
         self.all(name).next()
     }
 
-    /// Every value of that name.
+    /// All values with this name.
     pub fn all(&self, name: impl AsRef<[u8]>) -> impl Iterator<Item = &[u8]> {
         let name = name.as_ref().to_ascii_lowercase();
         self.0.iter().filter(move |line| line.0 == name).map(|line| line.1.as_slice())
     }
 
-    /// The first value of that name as text; for assertions.
+    /// The first value with this name as text, for assertions.
     pub fn text(&self, name: &str) -> Option<String> {
         self.first(name).map(|value| String::from_utf8_lossy(value).into_owned())
     }
 
-    /// `addCopy`: one more line, last.
+    /// `addCopy`: adds a line at the end.
     pub fn add(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         self.0.push((name.as_ref().to_ascii_lowercase(), value.as_ref().to_vec()));
     }
 
-    /// `remove`: every line of that name.
+    /// `remove`: removes every line with this name.
     pub fn remove(&mut self, name: impl AsRef<[u8]>) {
         let name = name.as_ref().to_ascii_lowercase();
         self.0.retain(|line| line.0 != name);
     }
 
-    /// `setCopy`: removes every line of that name and adds one, last.
+    /// `setCopy`: removes every line with this name and adds one at the end.
     pub fn replace(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         self.remove(name.as_ref());
         self.add(name, value);
     }
 
-    /// Number of lines, their lengths, then their bytes with a NUL after each name and value.
+    /// Number of lines, their lengths, then their bytes, with a NUL after each name and value.
     pub fn to_abi(&self) -> Vec<u8> {
         let mut bytes = (self.0.len() as u32).to_le_bytes().to_vec();
         for (name, value) in &self.0 {
@@ -66,7 +64,8 @@ impl Headers {
         bytes
     }
 
-    /// The reverse; `None` if the bytes are not a map. Fewer than four bytes are the empty map, as for the real host.
+    /// The inverse of [`Headers::to_abi`]. `None` if the bytes are not a map. Fewer than four bytes are the empty map,
+    /// as in the real host.
     pub fn from_abi(bytes: &[u8]) -> Option<Self> {
         if bytes.len() < 4 {
             return Some(Self::default());

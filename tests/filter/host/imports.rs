@@ -1,6 +1,6 @@
 //! Host calls that concern the process: log, clock, configuration, shared data, callouts, metrics, environment.
 //!
-//! Pointers are the filter's; each is valid for its size, as the host's memory check would have found.
+//! Pointers come from the filter. Each is valid for its size, as the real host's memory check would have found.
 
 use std::{ptr, slice, thread};
 
@@ -13,12 +13,11 @@ use super::{
     world::LogLine,
 };
 
-/// Bytes that the filter passed.
 pub unsafe fn bytes<'a>(data: *const u8, size: usize) -> &'a [u8] {
     if data.is_null() { &[] } else { unsafe { slice::from_raw_parts(data, size) } }
 }
 
-/// Hands bytes to the filter in a buffer of its own allocator; no bytes are a null pointer, as on the real host.
+/// Passes bytes to the filter in a buffer of its own allocator. Empty bytes are a null pointer, as in the real host.
 pub unsafe fn give(value: &[u8], data: *mut *mut u8, size: *mut usize) {
     unsafe {
         let buffer = if value.is_empty() { ptr::null_mut() } else { exports::proxy_on_memory_allocate(value.len()) };
@@ -39,7 +38,7 @@ pub fn number(result: Result<(), Status>) -> u32 {
 pub unsafe extern "C" fn proxy_log(level: u32, data: *const u8, size: usize) -> u32 {
     let message = unsafe { bytes(data, size) };
     if thread::panicking() {
-        // The SDK's panic hook: a trap on a VM's thread, a failed assertion on any other.
+        // The SDK's panic hook. On a VM's thread this is a trap; on any other thread a failed assertion.
         let message = String::from_utf8_lossy(message);
         if !last_words(&message) {
             eprintln!("{message}");
@@ -104,7 +103,7 @@ pub unsafe extern "C" fn proxy_get_buffer_bytes(
         buffer.get(start..end).map(<[u8]>::to_vec).ok_or(Status::BadArgument)
     });
     match found {
-        // Nothing to copy leaves the filter's pointers as they were.
+        // If there is nothing to copy, the filter's pointers stay unchanged.
         Ok(found) if found.is_empty() => Status::Ok as u32,
         Ok(found) => unsafe {
             give(&found, data, size);

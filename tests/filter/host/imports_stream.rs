@@ -1,4 +1,4 @@
-//! Host calls that concern one request: its headers, its properties, its answer.
+//! Host calls that concern one request: its headers, properties and reply.
 
 use super::{
     headers::Headers,
@@ -9,7 +9,7 @@ use super::{
     world::{Deferred, VmState},
 };
 
-/// The map to read; the request's is there until the request goes on.
+/// The map to read. The request's headers are readable until the request goes on.
 fn readable(vm: &mut VmState, kind: u32) -> Result<&Headers, Status> {
     if kind == HTTP_CALL_RESPONSE_HEADERS {
         return match &vm.root()?.response {
@@ -20,7 +20,7 @@ fn readable(vm: &mut VmState, kind: u32) -> Result<&Headers, Status> {
     writable(vm, kind).map(|headers| &*headers)
 }
 
-/// The map to change; every change of the request's clears the route cache.
+/// The map to change. Every change of the request's headers clears the route cache.
 fn writable(vm: &mut VmState, kind: u32) -> Result<&mut Headers, Status> {
     let stream = vm.stream().ok_or(Status::BadArgument)?;
     match kind {
@@ -140,8 +140,8 @@ pub extern "C" fn proxy_continue_stream(kind: u32) -> u32 {
     }))
 }
 
-/// Each stream of this host ends with its answer, so none is open that could be closed. That open ones are is seen with a
-/// real Envoy.
+/// Each stream of this host ends with its reply, so none is open and could be closed. Tests with a real Envoy cover
+/// open streams.
 #[unsafe(no_mangle)]
 pub extern "C" fn proxy_close_stream(_kind: u32) -> u32 {
     number(call("proxy_close_stream", |world, _| {

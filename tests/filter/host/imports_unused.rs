@@ -1,7 +1,7 @@
-//! Host calls that the SDK declares and keygate has no use for: they have to exist for the linker, and say
-//! Unimplemented. Arguments are left out, since none is looked at.
+//! Host calls that the SDK declares and keygate does not use. They must exist for the linker, and they return
+//! Unimplemented. Their arguments are left out, because nothing reads them.
 //!
-//! What stands here is what the shipped configurations withhold: `tests/e2e` reads the list.
+//! The shipped configurations do not permit these calls: `tests/e2e` reads this list.
 
 use super::{imports::number, status::Status, vm::call};
 

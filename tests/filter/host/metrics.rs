@@ -9,7 +9,7 @@ const COUNTER: u32 = 0;
 const GAUGE: u32 = 1;
 const HISTOGRAM: u32 = 2;
 
-/// What one metric has gathered.
+/// The values of one metric.
 #[derive(Clone, Debug, Default)]
 pub struct Metric {
     kind: u32,
@@ -17,20 +17,19 @@ pub struct Metric {
     observations: Vec<u64>,
 }
 
-/// The process's metrics.
 #[derive(Default)]
 pub struct Metrics {
     by_name: BTreeMap<Vec<u8>, Metric>,
 }
 
-/// Ids that one VM has defined; a new one each time, also for the same name.
+/// Ids that one VM has defined. Each definition gives a new id, even for the same name.
 #[derive(Default)]
 pub struct MetricIds {
     names: Vec<(u32, Vec<u8>)>,
 }
 
 impl MetricIds {
-    /// How often that name was defined, for each name.
+    /// For each name, how often it was defined.
     pub fn definitions(&self) -> BTreeMap<&[u8], usize> {
         let mut count = BTreeMap::new();
         self.names.iter().for_each(|(_, name)| *count.entry(name.as_slice()).or_default() += 1);
@@ -43,17 +42,16 @@ impl MetricIds {
 }
 
 impl Metrics {
-    /// Names of all metrics.
     pub fn names(&self) -> impl Iterator<Item = &[u8]> {
         self.by_name.keys().map(Vec::as_slice)
     }
 
-    /// Value of a counter or gauge; 0 if it was never defined.
+    /// Value of a counter or gauge. 0 if it was never defined.
     pub fn value(&self, name: &str) -> i64 {
         self.by_name.get(name.as_bytes()).map_or(0, |metric| metric.value)
     }
 
-    /// What a histogram was given.
+    /// The values of a histogram.
     pub fn observations(&self, name: &str) -> Vec<u64> {
         self.by_name.get(name.as_bytes()).map(|metric| metric.observations.clone()).unwrap_or_default()
     }

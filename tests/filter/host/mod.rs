@@ -1,13 +1,14 @@
-//! A fake Envoy: everything that a proxy-wasm filter sees of its host, natively and under the test's control.
+//! A fake Envoy: the whole host as a proxy-wasm filter sees it, natively and under the test's control.
 //!
-//! The SDK's imports are plain C symbols, so [`imports`] defines them, and [`exports`] declares what the filter defines;
-//! the linker joins the two. One thread is one VM, because the SDK's dispatcher is thread-local. Each [`Envoy`] has a
-//! main thread's VM, which never sees a request, and VMs for its workers; all run one at a time, when the test says so,
-//! unless it asks for [`Envoy::in_parallel`]. Behaviour follows Envoy's `source/extensions/common/wasm/context.cc` and
-//! proxy-wasm-cpp-host's `exports.cc`, down to which status each call gives.
+//! The SDK's imports are plain C symbols, so [`imports`] defines them. [`exports`] declares the functions that the
+//! filter defines. The linker joins the two. One thread is one VM, because the SDK's dispatcher is thread-local. Each
+//! [`Envoy`] has a VM for the main thread, which never sees a request, and VMs for its workers. They run one at a time,
+//! when the test says so, except in [`Envoy::in_parallel`]. The behaviour follows Envoy's
+//! `source/extensions/common/wasm/context.cc` and proxy-wasm-cpp-host's `exports.cc`, including the status of each
+//! call.
 //!
-//! What it does not do: run WebAssembly (32-bit sizes, memory limits and the host's copying are for other tests), route
-//! requests, speak HTTP, or measure.
+//! It does not run WebAssembly (other tests cover 32-bit sizes, memory limits and the host's copying), route requests,
+//! speak HTTP, or measure.
 
 mod audit;
 mod callout;

@@ -1,10 +1,10 @@
-//! Requests as tests write them, as the host holds them, and as they end.
+//! Requests: as tests write them, as the host stores them, and their results.
 
 use std::{collections::BTreeMap, fmt};
 
 use super::headers::Headers;
 
-/// A request's head, to be sent to a worker.
+/// The head of a request.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub(super) headers: Headers,
@@ -13,7 +13,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// A GET of that path on `api.example.com`, from 192.0.2.1.
+    /// A GET of this path on `api.example.com`, from 192.0.2.1.
     pub fn get(path: impl AsRef<[u8]>) -> Self {
         Self::method("GET", path)
     }
@@ -28,52 +28,52 @@ impl Request {
             .from("192.0.2.1:40000")
     }
 
-    /// With one more header line.
+    /// Adds a header line.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.add(name, value);
         self
     }
 
-    /// Without any line of that name.
+    /// Removes all lines with this name.
     pub fn without(mut self, name: &str) -> Self {
         self.headers.remove(name);
         self
     }
 
-    /// With one line of that name.
+    /// Sets the only line with this name.
     pub fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.replace(name, value);
         self
     }
 
-    /// To another host.
+    /// Sets the host.
     pub fn host(self, authority: &str) -> Self {
         self.with(":authority", authority)
     }
 
-    /// With that key in `x-api-key`; from now on the key is a secret.
+    /// Sets this key in `x-api-key`. From now on the key is a secret.
     pub fn key(self, key: impl AsRef<[u8]>) -> Self {
         self.secret(key.as_ref()).header("x-api-key", key)
     }
 
-    /// Those bytes stand somewhere in this request and must turn up nowhere else.
+    /// These bytes are in this request and must not appear anywhere else.
     pub fn secret(mut self, secret: impl AsRef<[u8]>) -> Self {
         self.secrets.push(secret.as_ref().to_vec());
         self
     }
 
-    /// From that address, `ip:port`, as `source.address` has it.
+    /// Sets the client's address, `ip:port`, as `source.address` has it.
     pub fn from(self, address: &str) -> Self {
         self.property(&["source", "address"], address)
     }
 
-    /// With a property that the filter may read.
+    /// Sets a property that the filter may read.
     pub fn property(mut self, path: &[&str], value: impl AsRef<[u8]>) -> Self {
         self.properties.insert(path.join("\0").into_bytes(), value.as_ref().to_vec());
         self
     }
 
-    /// Without that property.
+    /// Removes a property.
     pub fn without_property(mut self, path: &[&str]) -> Self {
         self.properties.remove(path.join("\0").as_bytes());
         self
@@ -87,7 +87,7 @@ pub struct Stream {
     pub properties: BTreeMap<Vec<u8>, Vec<u8>>,
     /// `wasm.…` → value.
     pub filter_state: BTreeMap<String, Vec<u8>>,
-    /// Whether the request's headers can be read: until the request goes on.
+    /// Whether the request's headers can be read: only until the request goes on.
     pub readable: bool,
     /// How often a change of the request's headers made the route be chosen again.
     pub route_choices: u32,
@@ -95,7 +95,7 @@ pub struct Stream {
     pub reply: Option<Reply>,
 }
 
-/// Where a request is.
+/// The state of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Deciding,
@@ -106,7 +106,7 @@ pub enum Phase {
     Aborted,
 }
 
-/// A local response as it crossed the ABI.
+/// A local response in its ABI form.
 pub struct LocalReply<'a> {
     pub status: u32,
     pub details: &'a [u8],
@@ -115,17 +115,17 @@ pub struct LocalReply<'a> {
     pub grpc_status: i32,
 }
 
-/// What the client gets of a refusal.
+/// A refusal as the client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     pub status: u32,
-    /// Response code details; for the access log only.
+    /// Response code details, for the access log only.
     pub details: String,
     pub headers: Headers,
     pub body: Vec<u8>,
-    /// `grpc-status` of a gRPC request's trailers-only answer.
+    /// `grpc-status` of a trailers-only reply to a gRPC request.
     pub grpc_status: Option<u32>,
-    /// The status before Envoy made it a gRPC answer.
+    /// The status before Envoy converted the reply to gRPC.
     pub http_status: u32,
 }
 
@@ -143,7 +143,7 @@ impl Stream {
         }
     }
 
-    /// Envoy's `sendLocalReply`: HEAD loses its body, gRPC gets trailers only.
+    /// Envoy's `sendLocalReply`: a reply to HEAD loses its body, a reply to gRPC has trailers only.
     pub fn local_reply(&self, raw: LocalReply<'_>) -> Reply {
         let mut reply = Reply {
             status: raw.status,
@@ -154,7 +154,7 @@ impl Stream {
             http_status: raw.status,
         };
         let content_type = self.headers.first("content-type").unwrap_or_default();
-        // With parameters (`;`) it is an ordinary request to Envoy, whose answer the filter makes.
+        // With parameters (`;`) it is an ordinary request for Envoy, and the filter makes the gRPC reply.
         let grpc =
             content_type.strip_prefix(b"application/grpc").is_some_and(|rest| rest.is_empty() || rest[0] == b'+');
         reply.grpc_status = reply.headers.text("grpc-status").and_then(|status| status.parse().ok());
@@ -185,26 +185,26 @@ fn grpc_code(status: u32) -> u32 {
     }
 }
 
-/// How a request stands or ended.
+/// The state or the result of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It went upstream.
+    /// The request went upstream.
     Passed,
-    /// It got this answer.
+    /// The client got this reply.
     Refused(Reply),
-    /// It waits; the ticket asks for it again.
+    /// The request waits. The ticket identifies it.
     Held(u32),
-    /// The client went away while it waited.
+    /// The client went away while the request waited.
     Aborted,
     /// The VM is dead: Envoy answers 503 with an empty body.
     Dead(String),
 }
 
-/// A request with what the filter made of it.
+/// A request and its result.
 #[derive(Clone, Debug)]
 pub struct Exchange {
     pub outcome: Outcome,
-    /// The request's headers afterwards: what goes upstream, and what access logs see.
+    /// The request's headers afterwards, as the upstream and the access log see them.
     pub headers: Headers,
     /// `wasm.…` → value.
     pub filter_state: BTreeMap<String, Vec<u8>>,
@@ -219,7 +219,7 @@ impl Exchange {
         Some(String::from_utf8_lossy(value).into_owned())
     }
 
-    /// The outcome in a few words: `allowed`, `passed <reason>`, `held`, `<status> <reason>`, `dead`.
+    /// The result in a few words: `allowed`, `passed <reason>`, `held`, `<status> <reason>`, `dead`.
     pub fn verdict(&self) -> String {
         match &self.outcome {
             Outcome::Passed => match self.fact("reason").as_deref() {

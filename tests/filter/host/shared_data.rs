@@ -1,4 +1,4 @@
-//! Shared data: one map per `vm_id`, process-wide, as `shared_data.cc` keeps it.
+//! Shared data: one map per `vm_id`, for the whole process, like `shared_data.cc`.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,6 @@ use super::status::Status;
 /// Key → value and its cas.
 type Map = BTreeMap<Vec<u8>, (Vec<u8>, u32)>;
 
-/// All maps of one process.
 #[derive(Default)]
 pub struct SharedData {
     maps: BTreeMap<String, Map>,
@@ -20,7 +19,7 @@ impl SharedData {
         self.maps.get(vm_id).and_then(|map| map.get(key)).cloned().ok_or(Status::NotFound)
     }
 
-    /// Cas 0 overwrites; a wrong cas on an existing key is refused; any cas on a missing key inserts.
+    /// Cas 0 overwrites. A wrong cas for an existing key is refused. Any cas for a missing key inserts.
     pub fn set(&mut self, vm_id: &str, key: &[u8], value: &[u8], cas: u32) -> Result<(), Status> {
         let map = self.maps.entry(vm_id.to_owned()).or_default();
         if map.get(key).is_some_and(|(_, current)| cas != 0 && cas != *current) {
@@ -31,7 +30,7 @@ impl SharedData {
         Ok(())
     }
 
-    /// Every entry of every map: vm_id, key, value.
+    /// All entries of all maps: vm_id, key, value.
     pub fn entries(&self) -> impl Iterator<Item = (&str, &[u8], &[u8])> {
         self.maps
             .iter()

@@ -24,7 +24,7 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
-    /// The level of that number; `None` is what the host refuses as BadArgument.
+    /// The level with this number. `None`: the host refuses it as BadArgument.
     pub fn from_abi(number: u32) -> Option<Self> {
         use LogLevel::*;
         [Trace, Debug, Info, Warn, Error, Critical].get(number as usize).copied()

@@ -1,4 +1,4 @@
-//! One thread of an Envoy: its requests, its ticks, its faults, its death.
+//! One thread of an Envoy: its requests, ticks, faults and death.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::{
     world::lock,
 };
 
-/// One thread of an Envoy, through the eyes of one plugin.
+/// One thread of an Envoy, for one plugin.
 pub struct Thread<'a> {
     envoy: &'a mut Envoy,
     thread: usize,
@@ -24,7 +24,7 @@ impl<'a> Thread<'a> {
         Self { envoy, thread, plugin: 0 }
     }
 
-    /// For another of the Envoy's plugins, from 0.
+    /// Selects another plugin of the Envoy, counted from 0.
     pub fn plugin(mut self, plugin: usize) -> Self {
         self.plugin = plugin;
         self
@@ -43,7 +43,7 @@ impl<'a> Thread<'a> {
         &mut self.envoy.vms[position]
     }
 
-    /// A request, up to its end or its first pause.
+    /// Runs a request to its end or its first pause.
     pub fn request(&mut self, request: Request) -> Exchange {
         assert!(self.thread > 0, "the main thread serves no requests");
         let root = self.root();
@@ -63,7 +63,7 @@ impl<'a> Thread<'a> {
         }
     }
 
-    /// How a request that was held stands now.
+    /// The current state of a held request.
     pub fn outcome(&mut self, ticket: u32) -> Exchange {
         self.envoy.exchange(self.position(), ticket)
     }
@@ -73,18 +73,18 @@ impl<'a> Thread<'a> {
         self.vm().run(move || worker::abort(ticket))
     }
 
-    /// One tick, due or not; callouts that it makes stay pending until time passes or they are answered.
+    /// One tick, due or not. Its callouts stay pending until time passes or they are answered.
     pub fn tick(&mut self) -> Ran {
         let root = self.root();
         self.vm().run(move || worker::tick(root))
     }
 
-    /// Lets a paused VM go on.
+    /// Resumes a paused VM.
     pub fn resume(&mut self) -> Ran {
         self.vm().resume()
     }
 
-    /// The plugin begins anew in this VM, with nothing remembered.
+    /// Restarts the plugin in this VM, without any state.
     pub fn renew(&mut self) {
         self.envoy.renew(self.thread, self.plugin);
     }
@@ -100,15 +100,15 @@ impl<'a> Thread<'a> {
         plan(&mut lock(&self.envoy.world).vms[index].faults)
     }
 
-    /// The VM ends, now.
+    /// Kills the VM now.
     pub fn kill(&mut self) {
         self.faults(|faults| faults.once(None, 0, Fault::Die));
-        // Any host call of the host's own will do.
+        // Any host call will do; this one is made by the test.
         let ran = self.vm().run(|| u64::from(imports::proxy_increment_metric(0, 1)));
         assert!(matches!(ran, Ran::Died(_)));
     }
 
-    /// A new VM takes the dead one's place, as with FAIL_RELOAD.
+    /// Replaces the dead VM by a new one, as with FAIL_RELOAD.
     pub fn revive(&mut self) {
         let position = self.position();
         let vm = self.envoy.new_vm(self.thread, self.plugin);

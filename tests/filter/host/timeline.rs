@@ -1,4 +1,4 @@
-//! What happens as time passes: ticks that are due, callouts that time out, the policy service's answers.
+//! The passing of time: ticks that are due, callouts that time out, and the answers of the policy service.
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use super::{
     world::lock,
 };
 
-/// Callouts that may be made at one instant before the test fails: a full policy in pages, many times over.
+/// Maximum number of callouts at one instant. Enough for many full policies in pages.
 const CALLOUTS_AT_ONCE: usize = 10_000;
 
 impl Envoy {
-    /// Steady nanoseconds; they begin as the wall clock's.
+    /// Nanoseconds of the steady clock, which begins with the time of the wall clock.
     fn now(&self) -> u64 {
         lock(&self.world).now
     }
 
-    /// Somebody sets the wall clock forward or back, in seconds; timers do not notice.
+    /// Sets the wall clock forward or back, in seconds. Timers are not affected.
     pub fn adjust_clock(&mut self, seconds: i64) {
         lock(&self.world).skew += seconds * 1_000_000_000;
     }
 
-    /// Lets time pass: every tick that is due, every callout's timeout, and the service's answers, in order.
+    /// Lets time pass: runs all ticks that are due, all timeouts of callouts, and the service's answers, in order.
     pub fn run_for(&mut self, duration: Duration) {
         let end = self.now() + u64::try_from(duration.as_nanos()).expect("a duration of years at most");
         self.exchange_callouts();
@@ -46,7 +46,7 @@ impl Envoy {
         lock(&self.world).now = end;
     }
 
-    /// Lets time pass until that holds, but no longer than that; whether it holds.
+    /// Lets time pass until `holds` is true, but no longer than `limit`. Returns whether it became true.
     pub fn run_until(&mut self, limit: Duration, holds: impl Fn(&mut Self) -> bool) -> bool {
         const STEP: Duration = Duration::from_millis(500);
         let steps = limit.as_nanos() / STEP.as_nanos();
@@ -56,7 +56,7 @@ impl Envoy {
         })
     }
 
-    /// Every timer that runs: when it is due, on which VM, for which root context.
+    /// All running timers: when each is due, its VM and its root context.
     fn ticks(&self) -> impl Iterator<Item = (u64, usize, u32)> + use<> {
         let world = lock(&self.world);
         let mut ticks = Vec::new();
@@ -67,12 +67,12 @@ impl Envoy {
         ticks.into_iter()
     }
 
-    /// Callouts that are still to be answered.
+    /// Callouts that have not been answered.
     pub fn pending(&self) -> Vec<Callout> {
         lock(&self.world).callouts.clone()
     }
 
-    /// How a cluster is from now on; `None`: simply there.
+    /// Sets the state of a cluster. `None`: a normal cluster.
     pub fn set_cluster(&mut self, name: &str, cluster: Option<Cluster>) {
         let mut world = lock(&self.world);
         match cluster {
@@ -81,7 +81,7 @@ impl Envoy {
         };
     }
 
-    /// Answers one pending callout, then whatever the service answers of what follows.
+    /// Answers one pending callout, and then all callouts that follow from it.
     pub fn answer(&mut self, callout: &Callout, answer: Answer) -> Ran {
         let ran = self.deliver(callout, answer);
         self.exchange_callouts();
@@ -112,7 +112,7 @@ impl Envoy {
         }
     }
 
-    /// Offers new callouts to the service until there are no more.
+    /// Passes new callouts to the service until there are none.
     fn exchange_callouts(&mut self) {
         let Some(mut feed) = self.feed.take() else { return };
         for round in 0.. {
@@ -130,7 +130,7 @@ impl Envoy {
         self.feed = Some(feed);
     }
 
-    /// Envoy's own 504 for what has waited long enough.
+    /// Envoy's own 504 for callouts whose time is over.
     fn give_up_callouts(&mut self) {
         let now = self.now();
         let late = |callout: &Callout| callout.deadline.is_some_and(|deadline| deadline <= now);

@@ -1,9 +1,10 @@
-//! A VM is a thread, since the SDK's dispatcher is thread-local; a trap is a thread that goes no further.
+//! A VM is a thread, because the SDK's dispatcher is thread-local. A trap is a thread that never continues.
 //!
-//! A panic that would unwind through the filter's `extern "C"` exports calls `abort`. On a VM's thread the signal that
-//! `abort` sends is caught, the death is reported, and the thread parks for ever; anywhere else the process ends as usual.
-//! (The panic hook could not park it: it runs under a lock that the test harness wants at the end.) Faults end a VM in
-//! the same way, at any host call. Such threads, with what they hold, are given back when the test binary exits.
+//! A panic that would unwind through the filter's `extern "C"` exports calls `abort`. On a VM's thread, a handler
+//! catches the signal of `abort`, reports the death and parks the thread for ever. On any other thread the process ends
+//! as usual. (The panic hook could not park the thread: it runs under a lock that the test harness needs at the end.)
+//! Faults end a VM in the same way, at any host call. Parked threads and their memory are freed when the test binary
+//! exits.
 
 use std::{
     cell::RefCell,
@@ -27,9 +28,9 @@ use super::{
 pub enum Ran {
     /// It returned this.
     Finished(u64),
-    /// The VM is dead, because of this.
+    /// The VM died for this reason.
     Died(String),
-    /// It stopped before a host call, as planned, and can be resumed.
+    /// The VM stopped before a host call, as planned, and can be resumed.
     Paused,
 }
 
@@ -46,7 +47,7 @@ impl Ran {
 
 type Job = Box<dyn FnOnce() -> u64 + Send>;
 
-/// The test's handle on a VM's thread.
+/// The test's handle of a VM's thread.
 pub struct Vm {
     pub index: usize,
     pub thread: usize,
@@ -57,18 +58,18 @@ pub struct Vm {
     pub state: Life,
 }
 
-/// Whether a VM can run.
+/// The state of a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
     Idle,
-    /// Running something that was sent to it.
+    /// Running a job.
     Busy,
-    /// Stopped in the middle of a callback.
+    /// Stopped inside a callback.
     Paused,
     Dead,
 }
 
-/// The VM's own view of where it is.
+/// The world and the index of the VM of the current thread.
 struct Seat {
     world: SharedWorld,
     vm: usize,
@@ -82,7 +83,7 @@ thread_local! {
 }
 
 impl Vm {
-    /// Starts the thread; the filter's `_initialize` has not run yet.
+    /// Starts the thread, without running the filter's `_initialize`.
     pub fn start(world: &SharedWorld, index: usize, thread: usize, vm_id: &str) -> Self {
         let (jobs, todo) = channel::<Job>();
         let (resume, resumed) = channel();
@@ -103,20 +104,20 @@ impl Vm {
         Self { index, thread, vm_id: vm_id.to_owned(), jobs, resume, events, state: Life::Idle }
     }
 
-    /// Runs something on the VM's thread and waits for how it ends.
+    /// Runs a job on the VM's thread and waits for its end.
     pub fn run(&mut self, job: impl FnOnce() -> u64 + Send + 'static) -> Ran {
         self.send(job);
         self.wait()
     }
 
-    /// Begins to run something; [`Vm::wait`] has to follow.
+    /// Starts a job. [`Vm::wait`] must follow.
     pub fn send(&mut self, job: impl FnOnce() -> u64 + Send + 'static) {
         assert_eq!(self.state, Life::Idle, "VM {} cannot run", self.index);
         self.jobs.send(Box::new(job)).expect("the VM's thread is there");
         self.state = Life::Busy;
     }
 
-    /// Lets a paused VM go on.
+    /// Resumes a paused VM.
     pub fn resume(&mut self) -> Ran {
         assert_eq!(self.state, Life::Paused, "VM {} is not paused", self.index);
         self.resume.send(()).expect("the VM's thread is there");
@@ -152,7 +153,7 @@ impl Seat {
     }
 }
 
-/// A host call: counted, perhaps failed, then done under the lock.
+/// A host call: counts it, applies a planned fault, or runs `body` under the lock.
 pub fn call<T>(name: &'static str, body: impl FnOnce(&mut World, usize) -> Result<T, Status>) -> Result<T, Status> {
     SEAT.try_with(|seat| {
         let seat = seat.borrow();
@@ -169,7 +170,7 @@ pub fn call<T>(name: &'static str, body: impl FnOnce(&mut World, usize) -> Resul
     .unwrap_or(Err(Status::Unimplemented))
 }
 
-/// The VM's state, from code that runs on its thread but is the host's.
+/// The VM's state, for the host's code that runs on its thread.
 pub fn with_world<T>(body: impl FnOnce(&mut World, usize) -> T) -> T {
     SEAT.with(|seat| {
         let seat = seat.borrow();
@@ -178,7 +179,7 @@ pub fn with_world<T>(body: impl FnOnce(&mut World, usize) -> T) -> T {
     })
 }
 
-/// Notes why this thread is about to die, if it is a VM's.
+/// Notes why this thread is about to die. Returns whether it is a VM's thread.
 pub fn last_words(message: &str) -> bool {
     LAST_WORDS.try_with(|words| words.borrow_mut().push_str(message)).is_ok() && on_a_vm()
 }
@@ -187,22 +188,23 @@ fn on_a_vm() -> bool {
     SEAT.try_with(|seat| seat.borrow().is_some()).unwrap_or(false)
 }
 
-/// SIGABRT, raised by `abort` on the thread that called it.
+/// Handler of SIGABRT, which `abort` raises on the thread that called it.
 extern "C" fn on_abort(_signal: libc::c_int) {
     let _ = SEAT.try_with(|seat| {
         if let Some(seat) = seat.borrow().as_ref() {
             seat.die(LAST_WORDS.with(|words| words.borrow().clone()));
         }
     });
-    // Not a VM: `abort` goes on and ends the process.
+    // Not a VM's thread: `abort` continues and ends the process.
 }
 
-/// Runs the filter's `_initialize` on this thread. One at a time, since the SDK sets its logger up once for the process.
+/// Runs the filter's `_initialize` on this thread. One thread at a time, because the SDK sets up its logger once per
+/// process.
 pub fn initialize() {
     static CATCH: Once = Once::new();
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     CATCH.call_once(|| {
-        // Sound: the handler only runs on the thread that called `abort`, between instructions of its own.
+        // Sound: the handler runs only on the thread that called `abort`, between that thread's own instructions.
         unsafe { libc::signal(libc::SIGABRT, on_abort as *const () as libc::sighandler_t) };
     });
     let _turn = ONE_AT_A_TIME.lock();

@@ -1,4 +1,4 @@
-//! What happens on a VM's thread: the host's calls into the filter, and what Envoy does when a call returns.
+//! Code on a VM's thread: the host's calls into the filter, and Envoy's actions after a call returns.
 
 use super::{
     callout::Callout,
@@ -10,7 +10,7 @@ use super::{
     world::{Deferred, Root},
 };
 
-/// Calls an export in that context, then carries out what the filter asked for meanwhile.
+/// Calls an export in this context, then carries out the filter's deferred requests.
 fn enter<T>(context: u32, export: impl FnOnce() -> T) -> T {
     with_world(|world, vm| {
         world.vms[vm].current = context;
@@ -27,7 +27,7 @@ fn enter<T>(context: u32, export: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Makes a root context and configures it; 1 if the filter accepts.
+/// Makes a root context and configures it. Returns 1 if the filter accepts.
 pub fn configure(plugin: usize, configuration: Vec<u8>) -> u64 {
     let size = configuration.len();
     let id = with_world(|world, vm| {
@@ -48,7 +48,7 @@ pub fn configure(plugin: usize, configuration: Vec<u8>) -> u64 {
     u64::from(accepted)
 }
 
-/// Ends a root context, as when its plugin's configuration is replaced.
+/// Ends a root context, as Envoy does when a plugin's configuration is replaced.
 pub fn remove_root(id: u32) -> u64 {
     enter(id, || unsafe { exports::keygate_on_delete(id) });
     with_world(|world, vm| {
@@ -59,7 +59,7 @@ pub fn remove_root(id: u32) -> u64 {
     0
 }
 
-/// One tick; the timer is set again afterwards.
+/// One tick. Afterwards the timer is set again.
 pub fn tick(root: u32) -> u64 {
     enter(root, || unsafe { exports::proxy_on_tick(root) });
     with_world(|world, vm| {
@@ -71,7 +71,7 @@ pub fn tick(root: u32) -> u64 {
     0
 }
 
-/// Hands a callout's answer to the filter; `None` is a reset.
+/// Delivers a callout's answer to the filter. `None` is a reset.
 pub fn answer(callout: &Callout, answer: Option<(Headers, Vec<u8>)>) -> u64 {
     let (headers, body) = answer.as_ref().map_or((0, 0), |(headers, body)| (headers.len(), body.len()));
     let (root, token) = (callout.root, callout.token);
@@ -89,7 +89,7 @@ pub fn answer(callout: &Callout, answer: Option<(Headers, Vec<u8>)>) -> u64 {
     0
 }
 
-/// A request's head arrives; gives its ticket.
+/// The head of a request arrives. Returns its ticket.
 pub fn begin(root: u32, request: Request) -> u64 {
     let lines = request.headers.len();
     let id = with_world(|world, vm| {
@@ -117,7 +117,7 @@ pub fn abort(stream: u32) -> u64 {
     0
 }
 
-/// The rest of a request's life, once it is known how it ends.
+/// Finishes a request.
 fn end(stream: u32, phase: Phase) {
     let ending = with_world(|world, vm| {
         let stream = world.vms[vm].streams.get_mut(&stream)?;

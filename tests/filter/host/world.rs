@@ -1,4 +1,4 @@
-//! The state behind the host calls: one [`World`] per fake Envoy, behind one lock.
+//! The state behind the host calls: one [`World`] per fake Envoy, with one lock.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,45 +17,45 @@ use super::{
     status::{LogLevel, Status},
 };
 
-/// How long anything may hold the lock or a VM may run before the test fails instead of hanging.
+/// How long the lock may be held or a VM may run. Then the test fails instead of hanging.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What VMs and the test share.
+/// The state that VMs and the test share.
 pub type SharedWorld = Arc<Mutex<World>>;
 
 /// One Envoy process.
 #[derive(Default)]
 pub struct World {
-    /// Nanoseconds that pass steadily: timers and timeouts run by them.
+    /// Nanoseconds of the steady clock. Timers and timeouts use it.
     pub now: u64,
-    /// What the wall clock shows more than that; the filter sees the wall clock only.
+    /// How much the wall clock is ahead of the steady clock. The filter sees only the wall clock.
     pub skew: i64,
     pub shared: SharedData,
     pub metrics: Metrics,
     pub log: Vec<LogLine>,
     /// Environment variables of the VMs.
     pub environment: Vec<(String, String)>,
-    /// It gives no random bytes.
+    /// Whether the host gives no random bytes.
     pub without_random: bool,
-    /// Clusters that are not simply there.
+    /// Clusters in a special state.
     pub clusters: BTreeMap<String, Cluster>,
     pub vms: Vec<VmState>,
-    /// Accepted callouts that nobody has answered.
+    /// Accepted callouts that have not been answered.
     pub callouts: Vec<Callout>,
-    /// Bytes that must appear in no log line, metric, reply or shared value.
+    /// Bytes that must not appear in any log line, metric, reply or shared value.
     pub secrets: BTreeSet<Vec<u8>>,
-    /// What a filter must not do, and did.
+    /// Forbidden actions of the filter.
     pub violations: Vec<String>,
 }
 
-/// One line that the filter logged.
+/// A log line of the filter.
 #[derive(Clone, Debug)]
 pub struct LogLine {
     pub level: LogLevel,
     pub message: Vec<u8>,
 }
 
-/// The host's side of one VM.
+/// The host's state of one VM.
 #[derive(Default)]
 pub struct VmState {
     pub thread: usize,
@@ -64,33 +64,33 @@ pub struct VmState {
     pub streams: BTreeMap<u32, Stream>,
     pub metric_ids: MetricIds,
     pub faults: Faults,
-    /// The context whose callback runs, and the one that the filter chose instead; 0 is none.
+    /// The context whose callback runs, and the context that the filter selected instead. 0 is none.
     pub current: u32,
     pub effective: u32,
     pub last_context: u32,
-    /// Root contexts made so far.
+    /// Number of root contexts made so far.
     pub roots_made: usize,
     pub last_token: u32,
-    /// Replies and resumptions, carried out when the callback has returned.
+    /// Replies and resumptions, carried out after the callback has returned.
     pub deferred: Vec<Deferred>,
 }
 
 /// A root context.
 #[derive(Default)]
 pub struct Root {
-    /// Which of the Envoy's plugins.
+    /// Index of the plugin.
     pub plugin: usize,
     pub configuration: Vec<u8>,
-    /// Only while `on_configure` runs can the configuration be read.
+    /// The configuration can be read only while `on_configure` runs.
     pub configuring: bool,
-    /// Milliseconds; 0 is no timer.
+    /// In milliseconds; 0 is no timer.
     pub tick_period: u32,
     pub next_tick: u64,
-    /// The response whose callback runs; the inner `None` is a reset.
+    /// The response whose callback runs. The inner `None` is a reset.
     pub response: Option<Option<(Headers, Vec<u8>)>>,
 }
 
-/// What Envoy does after a callback.
+/// An action of Envoy after a callback.
 pub enum Deferred {
     Continue(u32),
     Reply(u32),
@@ -106,13 +106,13 @@ impl VmState {
         }
     }
 
-    /// The stream that host calls act on, if it is one.
+    /// The stream that host calls act on, if that context is a stream.
     pub fn stream(&mut self) -> Option<&mut Stream> {
         let context = self.context();
         self.streams.get_mut(&context)
     }
 
-    /// The root context behind whatever context host calls act on.
+    /// The root context of the context that host calls act on.
     pub fn root_id(&self) -> u32 {
         let context = self.context();
         self.streams.get(&context).map_or(context, |stream| stream.root)
@@ -129,7 +129,7 @@ impl VmState {
     }
 }
 
-/// Takes the lock; fails rather than hangs if a VM died while it held it.
+/// Takes the lock. Fails instead of hanging if a VM died while it held the lock.
 pub fn lock(world: &SharedWorld) -> MutexGuard<'_, World> {
     let deadline = Instant::now() + PATIENCE;
     loop {

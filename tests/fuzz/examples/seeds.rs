@@ -1,4 +1,4 @@
-//! Writes the inputs that fuzzing begins with: `seeds FOLDER` makes `FOLDER/<target>/`. It fuzzes nothing.
+//! Writes the initial inputs for fuzzing: `seeds FOLDER` makes `FOLDER/<target>/`. Does not fuzz.
 #![allow(clippy::expect_used, reason = "a tool of the tests: a panic is how it reports")]
 
 use std::{env, fs, path::PathBuf};

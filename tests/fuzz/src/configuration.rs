@@ -1,4 +1,4 @@
-//! The plugin configuration, which an operator writes and a secret may stand in.
+//! The plugin configuration. An operator writes it, and it may contain secrets.
 
 use std::collections::BTreeSet;
 
@@ -7,17 +7,17 @@ use serde_json::{Value, json};
 
 use crate::{cases, check_line};
 
-/// What the environment holds.
+/// The value of the environment variable.
 const SECRET: &str = "the-secret-of-the-environment";
-/// Shorter texts turn up by chance.
+/// Shorter texts occur by chance.
 const TELLING_BYTES: usize = 8;
 
 fn parse(bytes: &[u8]) -> Result<Config, config::InvalidConfig> {
     config::parse(bytes, &|name| (name == "SECRET").then(|| SECRET.as_bytes().to_vec()))
 }
 
-/// Any text is refused with its place, or is a configuration within the documented bounds; the same one each time; and
-/// neither says a secret.
+/// Any text is either refused with its place, or is a configuration within the documented limits. The result is the
+/// same each time, and no message reveals a secret.
 pub fn check(bytes: &[u8]) {
     let parsed = parse(bytes);
     assert_eq!(parsed, parse(bytes), "the same text gives two configurations");
@@ -53,7 +53,7 @@ fn check_bounds(config: &Config) {
     assert!(policy.max_removed_percent <= 100);
     assert!((1..=config::MAX_POLICY_BYTES).contains(&policy.max_bytes));
     assert!(!policy.cluster.is_empty());
-    // A line break here would be a request of somebody else's making.
+    // A line break here would let somebody else write a request.
     let headers = policy.headers.iter().flat_map(|(name, value)| [name, value]);
     for text in headers.chain([&policy.path, &policy.authority]).chain(&policy.authorization) {
         assert!(!text.contains(['\r', '\n', '\0']), "a header that ends early");
@@ -74,7 +74,7 @@ fn check_bounds(config: &Config) {
     assert!(config.replies.overrides.iter().all(|(_, by)| by.status.is_none_or(|status| (400..600).contains(&status))));
 }
 
-/// The texts of a configuration that must not be said, but for those that stand elsewhere in it, too.
+/// The secret texts of a configuration, without those that also occur in a public place of it.
 fn secrets(json: &Value) -> Vec<String> {
     let (mut secret, mut open) = (Vec::new(), Vec::new());
     strings(&json["policy"]["headers"], &mut secret);
@@ -89,14 +89,14 @@ fn secrets(json: &Value) -> Vec<String> {
     strings(&rest, &mut open);
     names(&rest, &mut open);
     secret.retain(|text| text.len() >= TELLING_BYTES && !open.iter().any(|other| other.contains(text.as_str())));
-    // What the messages themselves say, names between backquotes among it.
+    // Texts that the messages themselves may contain, including names between backquotes.
     secret.retain(|text| {
         !text.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b' ' | b'`' | b','))
     });
     secret
 }
 
-/// Names of fields, which are said where they are not known.
+/// Names of fields. Messages show them if they are unknown.
 fn names(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Array(values) => values.iter().for_each(|value| names(value, found)),
@@ -117,7 +117,7 @@ fn strings(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// The configurations of the table of cases, and one with everything in it.
+/// The configurations of the table of cases, and one with every field.
 pub fn seeds() -> Vec<Vec<u8>> {
     let digest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
     let full = json!({

@@ -1,24 +1,27 @@
-//! A feed that answers anything, in any order: whatever came, the policy held is the one that a plain model holds, and
-//! nothing is allowed that the model refuses.
+//! A feed that gives any answers in any order. Afterwards the current policy is the one that a simple model computes,
+//! and nothing is allowed that the model refuses.
 //!
-//! The input is a list of answers, cut at [`END`]. The first byte of each says what it is: `3` 304, `4` 404, `G` 410, `R` a
-//! reset, `B` 503 with the rest as `retry-after`, `H` with the rest as content type, `E` a page with an `etag`, `k` a page
-//! whose VM dies after the first slice of work, so that another one goes on; anything else is a page.
+//! The input is a list of answers, separated by [`END`]. The first byte of an answer is its kind: `3` 304, `4` 404, `G`
+//! 410, `R` a reset, `B` 503 with the rest as `retry-after`, `H` the rest as content type, `E` a page with an `etag`,
+//! `k` a page whose VM dies after the first slice of work, so that another VM continues. Any other byte begins a page.
 
 use std::collections::BTreeSet;
 
 use keygate::{
+    callout::{
+        Fetch,
+        answer::{Answer, MAX_RETRY_AFTER},
+        lines::Lines,
+    },
     config::{self, Config},
     decision::{self, Facts, Permit, Policy as _},
     digest::Digest,
-    head::Head,
+    fingerprint::FingerprintKey,
+    held::Held,
     policy::{ApplicationState, KeyState, KeyType, SubscriptionState, page::Page},
-    refresh::{
-        Around, Fetch, Refresh, RefreshEvent, Report,
-        answer::{Answer, MAX_RETRY_AFTER},
-    },
+    refresh::{Around, Refresh, RefreshEvent},
+    request::head::Head,
     shared::{key::Source, memory::Memory},
-    store::{fingerprint::FingerprintKey, held::Held},
 };
 use serde_json::json;
 
@@ -28,13 +31,13 @@ use crate::{
     model::Model,
 };
 
-/// What stands between two answers: no JSON text holds it.
+/// The separator of answers. No JSON text contains it.
 const END: u8 = 0x1e;
-/// Answers of one input that are looked at.
+/// Number of answers that are used of one input.
 const MAX_ANSWERS: usize = 24;
-/// More than any work takes.
+/// More than any work needs.
 const MAX_SLICES: usize = 10_000;
-/// Keys in clear that requests carry; the seeds' pages have their digests.
+/// Keys in clear for requests. The pages of the seeds have their digests.
 const KEYS: [&str; 3] = ["good-key", "key-production", "key-sandbox"];
 
 /// See the head of this file.
@@ -51,7 +54,7 @@ pub fn check(bytes: &[u8]) {
         let applied = events.contains(&RefreshEvent::Applied);
         if dies {
             if page.as_ref().is_some_and(|page| page.header.base.is_some()) && !applied {
-                return; // Half a delta may be there.
+                return; // The store may have half of a delta.
             }
             vm.die();
         }
@@ -108,7 +111,7 @@ fn read(answer: &[u8]) -> Answer {
     }
 }
 
-/// Every key and API that was ever spoken of.
+/// Every key and API that has occurred.
 #[derive(Default)]
 struct Seen {
     digests: BTreeSet<Digest>,
@@ -143,7 +146,7 @@ impl Vm {
     }
 
     fn run(&mut self, step: impl FnOnce(&mut Refresh, &mut Around<'_, Memory>) -> Option<Fetch>) -> Step {
-        let mut report = Report::default();
+        let mut report = Lines::default();
         let mut around =
             Around { now_ms: self.now_ms, held: &mut self.held, shared: &self.memory, report: &mut report };
         let fetch = step(&mut self.refresh, &mut around);
@@ -151,7 +154,7 @@ impl Vm {
         (report.events, fetch)
     }
 
-    /// Lets time pass until something is asked: no later than the longest pause there is.
+    /// Lets time pass until the next request to the feed, at most for the longest pause.
     fn next_fetch(&mut self) -> Fetch {
         let latest = self.now_ms + u64::try_from(MAX_RETRY_AFTER.as_millis()).unwrap() + 60_000;
         while self.now_ms <= latest {
@@ -163,7 +166,7 @@ impl Vm {
         panic!("nothing is asked any more");
     }
 
-    /// The VM is gone, and another one takes over when its lease has ended.
+    /// The VM dies, and another one takes over when its lease has ended.
     fn die(&mut self) {
         let Self { memory, now_ms, .. } = std::mem::replace(self, Self::new());
         (self.memory, self.now_ms) = (memory, now_ms);
@@ -215,8 +218,8 @@ impl Vm {
         }
     }
 
-    /// The heart of it once more, from the model alone: who passes has an active key of an active application whose
-    /// subscription lets its type pass.
+    /// The main property again, from the model alone: a request passes only with an active key of an active application
+    /// whose subscription permits the key's type.
     fn check_permits(&self, held: &Held, model: &Model) {
         let view = held.view(&self.memory);
         let paths: BTreeSet<&[u8]> =
@@ -271,7 +274,7 @@ impl Facts for Now {
     }
 }
 
-/// Full policies of the table of cases one after the other, and a life of one: deltas, pages, faults.
+/// Full policies of the table of cases one after the other, and the history of one: deltas, pages, faults.
 pub fn seeds() -> Vec<Vec<u8>> {
     let join = |answers: &[String]| answers.join(&char::from(END).to_string()).into_bytes();
     let pages: Vec<_> = cases::all_groups().iter().filter_map(|(_, group)| group.page(NOW)).collect();
@@ -308,7 +311,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         seeds.push(join(&life[cut..]));
         seeds.push(join(&[&life[..1], &life[cut..]].concat()));
     }
-    // Banks that nobody has emptied, and fewer rows each time.
+    // Banks that were never emptied, with fewer rows each time.
     let without = |list: &str, revision: u64| {
         let mut page = full.clone();
         page[list] = json!([]);

@@ -1,22 +1,24 @@
-//! The head of a request and the credentials in it, which a client writes.
+//! The head of a request and its credentials. A client writes them.
 //!
-//! An input that begins with a zero byte is a header map as the host serializes it; any other is text, a header a line.
+//! An input that begins with a zero byte is a header map in the host's serialization. Any other input is text, one
+//! header per line.
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
 use keygate::{
+    answer::{
+        edit::Edit,
+        outcome::{self, Change},
+        reply::Prepared,
+    },
     config::{self, Ambiguous, Config},
     credential::{self, Credential},
     decision::{self, Denial, Facts},
     digest::Digest,
-    edit::Edit,
-    head::Head,
-    outcome::{self, Change},
-    path::RequestPath,
+    held::Held,
     reason::Reason,
-    reply::Prepared,
+    request::{head::Head, path::RequestPath},
     shared::{key::Source, memory::Memory},
-    store::held::Held,
 };
 use serde_json::json;
 
@@ -27,7 +29,7 @@ use crate::{
 
 const FORGED: &[u8] = b"forged-by-the-client";
 
-/// See the head of this file, and below.
+/// See the head of this file, and [`check_headers`].
 pub fn check(bytes: &[u8]) {
     if let Some((0, rest)) = bytes.split_first() {
         if let Ok(head) = Head::parse(rest) {
@@ -41,7 +43,7 @@ pub fn check(bytes: &[u8]) {
         Some((line[..colon].to_ascii_lowercase(), line[colon + 1..].to_vec()))
     };
     let mut headers: Vec<(Vec<u8>, Vec<u8>)> = lines.filter_map(header).collect();
-    // The host has each pseudo header once, before all others.
+    // The host sends each pseudo header once, before all others.
     headers.sort_by_key(|(name, _)| !name.starts_with(b":"));
     let mut pseudo = BTreeSet::new();
     headers.retain(|(name, _)| !name.starts_with(b":") || pseudo.insert(name.clone()));
@@ -71,8 +73,8 @@ fn head(headers: &Headers) -> Head<'_> {
     Head::new(headers.iter().map(|(name, value)| (&**name, &**value)).collect())
 }
 
-/// Whatever the headers: with no key that the policy knows nothing is allowed; in what goes on no source holds anything any
-/// more, nobody's forged identity is left, and everything else stands as it stood.
+/// Whatever the headers are: without a key of the policy nothing is allowed. In the request that goes on, no source has
+/// a value, no forged identity is left, and all other headers are unchanged.
 fn check_headers(headers: &Headers, config: &Config) {
     let before = head(headers);
     check_head(&before);
@@ -95,7 +97,7 @@ fn check_headers(headers: &Headers, config: &Config) {
     assert!(outcome.reply.is_some());
     check_change(headers, config, &outcome.change, false);
 
-    // A request that passes where no policy is needed to let it.
+    // A request that passes although there is no policy.
     let config = Config { on_policy_unavailable: config::OnPolicyUnavailable::Allow, ..config.clone() };
     let outcome = outcome::follow(&before, &config, &replies, &decision);
     assert!(outcome.reply.is_none());
@@ -132,7 +134,7 @@ fn check_change(headers: &Headers, config: &Config, change: &Change<'_>, passes:
     }
 }
 
-/// What holds of a head by itself.
+/// Properties of a head alone.
 fn check_head(head: &Head<'_>) {
     for name in [&b"x-api-key"[..], b"cookie", b":path", b""] {
         assert_eq!(head.count(name), head.values(name).count());
@@ -142,7 +144,7 @@ fn check_head(head: &Head<'_>) {
         readings::check(target.whole);
     }
     let Ok(path) = RequestPath::parse(head.target.map_or(&[][..], |target| target.whole)) else { return };
-    // One form, which is its own, and which no second reader can take for another path.
+    // The canonical form of a path is stable, and a second reader cannot take it for another path.
     let form = path.as_bytes();
     assert_eq!(RequestPath::parse(form).as_ref().map(RequestPath::as_bytes), Ok(form));
     assert!(form.starts_with(b"/") && form.iter().all(u8::is_ascii_graphic));
@@ -153,7 +155,7 @@ fn check_head(head: &Head<'_>) {
     assert!(!text.ends_with("/.") && !text.ends_with("/.."));
 }
 
-/// Carries out the change as the host does.
+/// Carries out the change like the host.
 fn changed(headers: &Headers, config: &Config, change: &Change<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut after = headers.to_vec();
     change.edits(&head(headers), config, |edit| match edit {
@@ -182,7 +184,7 @@ impl Facts for Nothing {
     }
 }
 
-/// The requests of the table of cases, as text, and one as the host serializes it.
+/// The requests of the table of cases as text, and one in the host's serialization.
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for (_, group) in cases::all_groups() {

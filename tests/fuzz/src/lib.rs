@@ -1,9 +1,10 @@
-//! What must hold of every input, whatever its bytes: one module for each parser of bytes that somebody else wrote.
+//! Properties that hold for every input, whatever its bytes: one module for each parser of bytes that another program
+//! wrote.
 //!
-//! Each has `check`, which panics where its properties do not hold, and `seeds`, inputs to begin with. `make fuzz` lets
-//! libFuzzer look for inputs that break them (`targets/`); `cargo test` holds them on the seeds, on damaged seeds, and on
-//! what was found before (`saved/<target>/`). None of it can show that a property is the right one; the tables of cases
-//! do that.
+//! Each module has `check`, which panics if a property does not hold, and `seeds`, its initial inputs. `make fuzz` lets
+//! libFuzzer search for inputs that break a property (`targets/`). `cargo test` checks the properties for the seeds,
+//! for damaged seeds, and for earlier findings (`saved/<target>/`). None of this shows that a property is the right
+//! one; the tables of cases do.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -26,17 +27,16 @@ pub mod shard;
 pub mod stored;
 pub mod usage;
 
-/// A parser and what must hold of it.
+/// A parser and its properties.
 pub struct Target {
-    /// The name of its binary and of its folders.
+    /// Name of its binary and of its folders.
     pub name: &'static str,
-    /// Panics where a property does not hold.
+    /// Panics if a property does not hold.
     pub check: fn(&[u8]),
-    /// Inputs to begin with.
+    /// The initial inputs.
     pub seeds: fn() -> Vec<Vec<u8>>,
 }
 
-/// All of them.
 pub const TARGETS: &[Target] = &[
     Target { name: "configuration", check: configuration::check, seeds: configuration::seeds },
     Target { name: "page", check: page::check, seeds: page::seeds },
@@ -47,7 +47,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "head", check: head::check, seeds: head::seeds },
 ];
 
-/// What a line of the log may be: text of one line, and not a long one, whatever the input was.
+/// Checks a log line: one line of text, and not long, whatever the input was.
 fn check_line(line: &str) {
     assert!(!line.contains(char::is_control), "control characters in {line:?}");
     assert!(line.len() <= 1024, "{} bytes in a line of the log", line.len());

@@ -1,4 +1,4 @@
-//! The policy in its plainest form: maps, changed row by row as the pages say. What the store holds must be this.
+//! The policy in its simplest form: maps, changed row by row as the pages say. The store must contain the same.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use keygate::{
         page::{Page, Row},
         rows::{self, Api, DenyPolicy, Plan},
     },
-    referer::RefererPattern,
+    request::referer::RefererPattern,
     subject::{Application, Key, Restrictions, Subject, Subscription, Texts},
 };
 
@@ -25,7 +25,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// Takes what a page removes, then what it brings. A full policy begins with an empty model.
+    /// Applies a page: first its removals, then its rows. A full policy begins with an empty model.
     pub fn apply(&mut self, page: &Page) {
         let removed = &page.removed;
         removed.keys.iter().for_each(|digest| drop(self.keys.remove(digest)));
@@ -76,7 +76,7 @@ impl Model {
         }
     }
 
-    /// What is known of a key and an API.
+    /// The subject of a key and an API.
     pub fn subject(&self, digest: &Digest, api: &str) -> Option<Subject> {
         let key = self.keys.get(digest)?;
         let application = self.applications.get(&key.application).map(|of| Application {
@@ -103,25 +103,24 @@ impl Model {
         Some(Subject::new(key, application, subscription))
     }
 
-    /// Digests of its keys.
     pub fn digests(&self) -> impl Iterator<Item = &Digest> {
         self.keys.keys()
     }
 
-    /// Every API that a row names.
+    /// All APIs that a row names.
     pub fn api_ids(&self) -> impl Iterator<Item = &str> {
         self.apis.keys().map(String::as_str).chain(self.subscriptions.keys().map(|(_, api)| api.as_str()))
     }
 }
 
-/// A list as a record has it.
+/// A list in the form of a record.
 pub fn texts(texts: impl Iterator<Item = Vec<u8>>) -> Texts {
     let mut list = Texts::default();
     texts.for_each(|text| list.push(&text).expect("a text of a row is short"));
     list
 }
 
-/// A pattern as a record has it.
+/// A pattern in the form of a record.
 pub fn packed(pattern: &RefererPattern) -> Vec<u8> {
     let mut packed = Vec::new();
     pattern.pack(&mut packed);

@@ -1,4 +1,4 @@
-//! One page of the feed, which whoever answers on the policy service's address writes.
+//! One page of the feed. Whatever program answers at the policy service's address writes it.
 
 use keygate::{
     policy::{
@@ -21,15 +21,16 @@ use crate::{
     model::{self, texts},
 };
 
-/// Any bytes are refused in one short line, or are a page within the documented bounds, each of whose rows is one that
-/// others read in the JSON, too, and is stored as what it is.
+/// Any bytes are either refused in one short line, or are a page within the documented limits. Each row of the page can
+/// also be read by other JSON parsers, and it is stored unchanged.
 pub fn check(bytes: &[u8]) {
     let page = match Page::scan(bytes.to_vec()) {
         Ok(page) => page,
         Err(error) => return check_line(&error.to_string()),
     };
     serde_json::from_slice::<IgnoredAny>(bytes).expect("a page is JSON to others, too");
-    // Where something is in it that nobody reads, as a number beyond all bounds, others may still not read it whole.
+    // If the page contains something that keygate does not read, such as a number beyond all bounds, other parsers may
+    // refuse the page.
     if let Ok(json) = serde_json::from_slice::<Value>(bytes) {
         assert_eq!(json["format"], wire::FORMAT);
         check_header(&page, &json);
@@ -68,7 +69,7 @@ fn check_header(page: &Page, json: &Value) {
     assert_eq!(page.catalogue.deny_policies.len(), rows("deny_policies"));
 }
 
-/// The small lists go into shared data as the JSON that they came as: read there again, they are the same.
+/// The small lists are stored in shared data as their original JSON. Reading them again gives the same lists.
 fn check_lists(page: &Page) {
     let lists = &page.catalogue;
     assert!(lists.apis.len() <= MAX_APIS && lists.plans.len() <= MAX_PLANS);
@@ -130,7 +131,7 @@ fn check_row(row: Result<Row<'_>, RejectedRow>) {
     }
 }
 
-/// The pages of the table of cases, and one of each kind of field.
+/// The pages of the table of cases, and one page with each kind of field.
 pub fn seeds() -> Vec<Vec<u8>> {
     let delta = r#"{"format": 1, "epoch": "e", "revision": 8, "base": 7, "next": "/v1/policy?page=2", "poll": "/p?since=8",
         "counts": {"keys": 1, "applications": 1, "subscriptions": 1}, "confirm_removal": true,

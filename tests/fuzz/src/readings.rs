@@ -1,5 +1,5 @@
-//! Paths with path parameters: a server that drops them never serves another API or operation than the one that was
-//! decided about. The readings are made here again, on the raw path, as servers make them.
+//! Paths with path parameters. A server that drops them never serves another API or operation than the one that the
+//! filter decided about. This file computes the readings again, on the raw path, as servers do.
 
 use std::cell::LazyCell;
 
@@ -65,7 +65,7 @@ pub fn check(target: &[u8]) {
     }
 }
 
-/// Reason and API of a request with a good key.
+/// Reason and API of a request with a valid key.
 fn decide(path: &[u8]) -> (String, Option<String>) {
     CORE.with(|core| {
         let (core, group) = &**core;

@@ -1,13 +1,14 @@
-//! Shards, key and application records, runs of changes: shared data is anyone's to write.
+//! Shards, records of keys and applications, and runs of changes. Any plugin can write to shared data.
 //!
-//! The first byte of an input says how the rest is taken: 2, as changes of a full policy on its way, behind a right checksum;
+//! The first byte of an input is its kind. 2: changes of a full policy that is being loaded, after a valid checksum.
+//! Any other even byte: the content of a shard after a valid checksum. Odd: damage of a good shard.
 //! any other even one, as what stands in a shard behind one; odd, as damage to a good shard.
 
 use keygate::shared::{key::Bank, memory::Memory};
 use keygate::{
     digest::Digest,
     policy::{Text, page::Page, rows},
-    referer::RefererPattern,
+    request::referer::RefererPattern,
     shared::{
         Corrupt, Shared, bytes,
         key::{Entry, Kind, Place, Source},
@@ -36,11 +37,11 @@ pub fn check(bytes: &[u8]) {
 }
 
 const KEY: &[u8] = b"the key of a shard";
-/// Bytes of the head, and of a record in the table.
+/// Size of the head, and of a record in the table, in bytes.
 const HEAD_AND_ENTRY: (usize, usize) = (20, 12);
 
-/// Behind right checksums anything may stand. It is read to its end or is corrupt; what is read is written and read again
-/// as the same.
+/// Content with valid checksums may be anything. It is either read to its end or corrupt. Content that was read can be
+/// written and read again unchanged.
 fn check_forged(body: &[u8]) {
     let value = forge(body);
     let Ok(Some(mut shard)) = Shard::open(KEY, &value) else { return };
@@ -62,7 +63,7 @@ fn check_forged(body: &[u8]) {
     for &(key, _) in &records {
         let found = whole.find(key).expect("all are whole");
         let is_one = |value| records.contains(&(key, value));
-        // What is not sorted may not be found; what is found is there.
+        // If the records are not sorted, a record may not be found. A record that is found exists.
         assert!(found.is_none_or(is_one), "a record that is not there");
         assert!(found.is_some() || !records.is_sorted(), "a record that is not found");
     }
@@ -72,7 +73,7 @@ fn check_forged(body: &[u8]) {
     assert_eq!(again.next_record(), Ok(None));
 }
 
-/// A shard's value with whatever behind its checksums.
+/// The value of a shard with any content after its checksums.
 fn forge(body: &[u8]) -> Vec<u8> {
     let mut value = bytes::unsealed();
     value.extend_from_slice(body);
@@ -104,7 +105,7 @@ fn check_record(record: &[u8]) {
             .permitted_referers
             .as_ref()
             .map(|patterns| patterns.iter().map(RefererPattern::unpack).collect::<Option<Vec<_>>>());
-        // Longer and other texts than a page has can be read, but not be written again.
+        // Texts that are longer than in a page, or otherwise not allowed there, can be read but not written again.
         if let (Some(id), Some(application), None | Some(Some(_)), None | Some(Some(_))) =
             (text(key.id), text(key.application), &apis, &referers)
         {
@@ -131,7 +132,7 @@ fn check_record(record: &[u8]) {
         assert_eq!(ApplicationRecord::read(&written), Ok(ApplicationRecord::read(record).unwrap()));
         for subscription in &application.subscriptions {
             let (_, found) = record::find_subscription(record, subscription.api).expect("a whole record");
-            // Of several with one API the first one counts.
+            // If several subscriptions have the same API, the first one counts.
             let first = application.subscriptions.iter().find(|other| other.api == subscription.api).unwrap();
             assert_eq!(found.map(|found| found.state), Some(first.state));
         }
@@ -139,8 +140,8 @@ fn check_record(record: &[u8]) {
     }
 }
 
-/// Damage behind the checksum is noticed: nothing is read from it that was not there. Edits are a place and a byte, or, at
-/// a place beyond the end, an end.
+/// Damage after the checksum is detected: no content is read that was not there before. An edit is a position and a
+/// byte. A position beyond the end truncates the value.
 fn check_damaged(edits: &[u8]) {
     let source = Source::new(Digest::of(b"shard"));
     let memory = good(&source);
@@ -173,7 +174,7 @@ fn check_damaged(edits: &[u8]) {
     }
 }
 
-/// A run may say anything: it is read to its end or stops the load, and what it makes of shards can be opened.
+/// A run may have any content. It is either read to its end or stops the load, and the resulting shards can be opened.
 fn check_run(body: &[u8]) {
     const GENERATION: u64 = 1;
     let source = Source::new(Digest::of(b"shard"));
@@ -203,7 +204,6 @@ fn check_run(body: &[u8]) {
     }
 }
 
-/// Some good shards.
 fn good(source: &Source) -> Memory {
     let memory = Memory::default();
     fill(&memory, source, &page());
@@ -225,7 +225,7 @@ fn fill(memory: &Memory, source: &Source, page: &Page) {
         generation: 1,
         key_shards: 1,
         application_shards: 1,
-        tags: keygate::store::fingerprint::TagKey::default(),
+        tags: keygate::fingerprint::TagKey::default(),
     };
     let mut batch = Batch::new(target);
     batch.add_rows(page, 0..page.len(), |_| true, &mut |_| {}, &mut Default::default());
@@ -235,7 +235,7 @@ fn fill(memory: &Memory, source: &Source, page: &Page) {
 /// The shards of the table of cases, and some damage.
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = vec![b"\x01".to_vec(), b"\x01\x10\0\xff".to_vec(), b"\x01\x08\0\x02\xff\xff\x01".to_vec()];
-    // Each operation, on a record of one byte; some that end early.
+    // Each operation on a record of one byte. Some of them end early.
     for operation in 0..=6 {
         for end in [7, 8, 10] {
             seeds.push([&[2][..], &[operation, 9, 0, 0, 0x80, 1, b'a', 1, 0, 0][..end]].concat());

@@ -1,23 +1,27 @@
-//! All of shared data, spoilt in any way: nothing kills a VM, nothing is allowed that the policy refuses, and the next
-//! policy puts it right. Where somebody forged a checksum, what stands behind it may say anything, and only the first holds.
+//! All of shared data, damaged in any way. No VM dies, nothing is allowed that the policy refuses, and the next policy
+//! repairs the damage. If a checksum is forged, the content after it may mean anything, and only the first property
+//! holds.
 //!
-//! An input is a list of edits: the entry, what is done to it, a length, so many bytes.
+//! An input is a list of edits: the entry, the kind of edit, a length, and that many bytes.
 
 use std::cell::OnceCell;
 
 use keygate::{
+    callout::{answer::Answer, lines::Lines},
     config::{self, Config},
     decision::{self, Denial, Facts, Permit},
     digest::Digest,
-    head::Head,
-    refresh::{Around, Refresh, Report, answer::Answer},
+    fingerprint::FingerprintKey,
+    held::Held,
+    refresh::{Around, Refresh},
+    request::head::Head,
     shared::{
         Shared, bytes,
         key::{Entry, Source},
         lease,
         memory::Memory,
     },
-    store::{fingerprint::FingerprintKey, held::Held, lists, manifest::Manifest},
+    store::{lists, manifest::Manifest},
 };
 use serde_json::{Value, json};
 
@@ -61,9 +65,9 @@ impl Vm {
         Self { config, held: Held::new(source(), Some(FingerprintKey::new([7; 16]))), refresh }
     }
 
-    /// One tick, in which whatever is asked is answered with this page.
+    /// One tick. Every request to the feed is answered with this page.
     fn tick(&mut self, memory: &Memory, now_ms: u64, page: &Value) {
-        let mut report = Report::default();
+        let mut report = Lines::default();
         self.held.look(memory);
         let mut around = Around { now_ms, held: &mut self.held, shared: memory, report: &mut report };
         let mut fetch = self.refresh.tick(0, &mut around);
@@ -82,7 +86,7 @@ impl Vm {
 
     fn allows(&mut self, memory: &Memory, (path, key): (&str, &str)) -> bool {
         let head = Head::new(vec![(b":authority", b"h"), (b":path", path.as_bytes()), (b"x-api-key", key.as_bytes())]);
-        // As the shell does it: what was not found may be there by now.
+        // Like the shell: try again after a miss, because the data may have arrived.
         for again in [false, true] {
             let view = self.held.view(memory);
             let decision = decision::decide(&head, &self.config, view.as_ref(), &Now);
@@ -121,7 +125,7 @@ thread_local! {
     static GOOD: OnceCell<Vec<(Vec<u8>, Vec<u8>)>> = const { OnceCell::new() };
 }
 
-/// What stands in shared data when all is well.
+/// The entries of shared data in normal operation.
 fn good() -> Vec<(Vec<u8>, Vec<u8>)> {
     let make = || {
         let (memory, mut vm) = (Memory::default(), Vm::new());
@@ -155,7 +159,7 @@ pub fn check(edits: &[u8]) {
             vm.tick(&memory, now_ms, &page(2));
         }
     };
-    // Twice the longest pause, by the interval and by what one tick after another can do.
+    // Twice the longest pause, by the interval and by what a sequence of ticks can do.
     for pause_ms in [100, 100, 100, 6_000, 100, 100, 100, 31_000, 100, 100, 100, 31_000, 100, 100, 100] {
         now_ms += pause_ms;
         check_refusals(now_ms);
@@ -169,7 +173,7 @@ pub fn check(edits: &[u8]) {
     }
 }
 
-/// Carries out the edits; whether one has a right checksum over other bytes.
+/// Carries out the edits. Returns whether one of them has a valid checksum over other bytes.
 fn spoil(memory: &Memory, good: &[(Vec<u8>, Vec<u8>)], mut edits: &[u8]) -> bool {
     let mut is_forged = false;
     while let [entry, what, size, rest @ ..] = edits {
@@ -207,7 +211,7 @@ fn spoil(memory: &Memory, good: &[(Vec<u8>, Vec<u8>)], mut edits: &[u8]) -> bool
     is_forged
 }
 
-/// Single values: what can be read is written and read again as the same.
+/// Single values: a value that can be read can be written and read again unchanged.
 fn check_alone(key: &[u8], value: &[u8]) {
     if let Ok(manifest) = Manifest::read(key, value) {
         assert_eq!(Manifest::read(key, &manifest.write(key)), Ok(manifest));
@@ -217,7 +221,7 @@ fn check_alone(key: &[u8], value: &[u8]) {
         && let Ok(read) = lists::Lists::read(key, value, generation)
     {
         let rows = lists::read_rows(key, value, generation).expect("the same bytes");
-        // Of two rows with one id the last one counts, and the lists are written in order.
+        // Of two rows with the same id the last one counts, and the lists are written in order.
         let again = read.write(key, generation).expect("no longer than it was");
         let again = lists::read_rows(key, &again, generation).expect("what was written is read");
         assert!(again.apis.len() <= rows.apis.len() && again.apis.iter().all(|api| rows.apis.contains(api)));

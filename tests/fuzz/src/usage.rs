@@ -1,6 +1,6 @@
-//! Usage: slots and the ledger in shared data, which is anyone's to write, and the report that a gateway sends.
+//! Usage: slots and the ledger in shared data, to which any plugin can write, and the report that a gateway sends.
 //!
-//! The first byte of an input says which: a slot or the ledger behind a right checksum, or a report.
+//! The first byte of an input is its kind: a slot or the ledger after a valid checksum, or a report.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ fn with_entry(entry: Entry, body: &[u8]) -> (Memory, Vec<u8>) {
     (memory, key.to_vec())
 }
 
-/// Every row, open and frozen, with all that is counted in it.
+/// All rows, open and frozen, with their values.
 fn rows(memory: &Memory) -> Option<BTreeMap<Vec<u8>, u64>> {
     let mut rows = BTreeMap::new();
     let mut take = |(row, value): &(&[u8], u64)| {
@@ -52,7 +52,7 @@ fn rows(memory: &Memory) -> Option<BTreeMap<Vec<u8>, u64>> {
         *sum = row::combine(row, *sum, *value);
     };
     slot::with(memory, &source(), 0, |slot| slot.frozen_in(slot_batch(memory)).iter().for_each(&mut take)).ok()?;
-    // A copy is frozen in a batch above all, which shows what was open.
+    // The rows of a copy are frozen in a higher batch, which makes the open rows visible.
     let copy = Memory::default();
     let key = source().key(Entry::UsageSlot(0));
     copy.overwrite(&key, &memory.get(&key).unwrap()?.value);
@@ -71,12 +71,12 @@ fn slot_batch(memory: &Memory) -> u64 {
     bytes::open(&key, &value).and_then(|mut reader| reader.varint()).unwrap_or_default()
 }
 
-/// A slot is read or is damaged; written again it holds the same; what is added is there; each row can be told or is
-/// damaged.
+/// A slot is read or is damaged. Written again, it has the same content. An added row is in it. Each row can be
+/// reported or is damaged.
 fn check_slot(body: &[u8]) {
     let (memory, _) = with_entry(Entry::UsageSlot(0), body);
     let Some(before) = rows(&memory) else {
-        // It is begun anew, and says so.
+        // The slot is started anew, and the result says so.
         let changed = slot::change(&memory, &source(), 0, &[], |_, _| ());
         assert_eq!(changed, Changed::Anew(()));
         return;
@@ -97,7 +97,7 @@ fn check_slot(body: &[u8]) {
     let hour = u32::try_from(NOW / HOUR).unwrap();
     let new = row::requests(&combination, hour);
     let added = slot::change(&memory, &source(), 0, &[(&new, 3)], |slot, rows| slot.add(rows[0].0, rows[0].1, hour));
-    // Of the last batch there is none above, so what is open cannot be shown.
+    // No batch is higher than the last one, so its open rows cannot be made visible.
     if added == Changed::Done(true) && slot_batch(&memory) < u64::MAX {
         let known = before.get(&new).copied().unwrap_or_default();
         let after = rows(&memory).unwrap();
@@ -105,7 +105,7 @@ fn check_slot(body: &[u8]) {
     }
 }
 
-/// A ledger that can be read is written and read again as the same; one that cannot is noticed.
+/// A ledger that can be read can be written and read again unchanged. A ledger that cannot be read is reported.
 fn check_ledger(body: &[u8]) {
     let (memory, _) = with_entry(Entry::Usage, body);
     let page = ledger::look(&memory, &source()).unwrap();
@@ -121,7 +121,7 @@ fn check_ledger(body: &[u8]) {
     }
 }
 
-/// A report is refused in one short line, or is within its bounds, and is written and read again as the same.
+/// A report is either refused in one short line, or is within its limits and can be written and read again unchanged.
 fn check_report(json: &[u8]) {
     let Ok(report) = serde_json::from_slice::<Report<'_>>(json) else { return };
     match report.check(NOW) {

@@ -1,4 +1,4 @@
-//! The properties on what is at hand without a fuzzer: the seeds, seeds that are damaged, and all that was found before.
+//! Checks the properties without a fuzzer: on the seeds, on damaged seeds, and on all earlier findings.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -27,11 +27,11 @@ fn hold(target: &Target, what: &str, input: &[u8]) {
     }
 }
 
-/// Cuts, flips and splices, the same ones each time.
+/// Cuts, flips and splices. They are the same each time.
 fn damaged(seeds: &[Vec<u8>]) -> impl Iterator<Item = Vec<u8>> {
     seeds.iter().enumerate().flat_map(move |(number, seed)| {
         let other = &seeds[(number + 1) % seeds.len()];
-        // Long lists of seeds are damaged in fewer places each.
+        // If there are many seeds, each is damaged in fewer places.
         let step = (seeds.len() / 16).clamp(1, 7);
         (1 + number % step..8).step_by(step).flat_map(move |part| {
             let at = seed.len() * part / 8;
@@ -80,7 +80,7 @@ fn schema(document: &str) -> jsonschema::Validator {
     jsonschema::options().build(&serde_json::from_slice(&fs::read(path).unwrap()).unwrap()).unwrap()
 }
 
-/// All inputs that a target is held on.
+/// All inputs of a target.
 fn inputs(name: &str) -> Vec<Vec<u8>> {
     let saved = Path::new(env!("CARGO_MANIFEST_DIR")).join("saved").join(name);
     let saved = fs::read_dir(saved).into_iter().flatten().map(|entry| fs::read(entry.unwrap().path()).unwrap());
@@ -88,7 +88,7 @@ fn inputs(name: &str) -> Vec<Vec<u8>> {
     damaged(&seeds).chain(saved).chain(seeds.iter().cloned()).collect()
 }
 
-/// Whether the filter takes a page with all its rows.
+/// Whether the filter accepts a page with all its rows.
 fn is_taken_whole(bytes: &[u8]) -> bool {
     let Ok(page) = Page::scan(bytes.to_vec()) else { return false };
     page.rows(0..usize::MAX, &mut UnknownFields::default()).all(|row| row.is_ok())
@@ -100,7 +100,7 @@ fn what_the_filter_takes_whole_is_valid_by_the_documented_schema() {
     let inputs = inputs("page");
     let mut taken = 0;
     for input in inputs.iter().filter(|input| is_taken_whole(input)) {
-        // A number beyond all bounds, in a field that nobody reads, is JSON that not everybody reads.
+        // Some parsers refuse JSON with a number beyond all bounds, even in a field that keygate does not read.
         let Ok(page) = serde_json::from_slice::<Value>(input) else { continue };
         let wrong: Vec<_> = validator.iter_errors(&page).map(|error| error.to_string()).collect();
         assert!(wrong.is_empty(), "{wrong:?}: {page}");
@@ -114,7 +114,7 @@ fn what_is_taken_as_a_report_is_valid_by_the_documented_schema() {
     let validator = schema("usage-report");
     let inputs = inputs("usage");
     let mut taken = 0;
-    // The first byte says what an input is.
+    // The first byte is the kind of the input.
     for input in inputs.iter().filter_map(|input| input.split_first().filter(|(kind, _)| *kind % 3 == 2)) {
         let Ok(report) = serde_json::from_slice::<Report<'_>>(input.1) else { continue };
         let Ok(json) = serde_json::from_slice::<Value>(input.1) else { continue };

@@ -1,5 +1,5 @@
-//! Puts the trap in its place: Envoy finds a callback by the name of its export, so the export that traps when asked gets
-//! the name of keygate's, and keygate's own loses it.
+//! Installs the trap. Envoy finds a callback by the name of its export. So the export that traps on demand gets the
+//! name of keygate's export, and keygate's own loses it.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use walrus::Module;
 const CALLBACK: &str = "keygate_on_request_headers";
 const TRAP: &str = "soak_on_request_headers";
 
-/// Reads the module that was linked with the trap, and writes one in which Envoy finds it.
+/// Reads the module that was linked with the trap, and writes a module in which Envoy finds the trap.
 pub fn arm(input: &Path, output: &Path) -> Result<()> {
     let failed = |error: String| Error::unexpected(input.display().to_string(), "a module with a trap", error);
     let mut module = Module::from_file(input).map_err(|error| failed(error.to_string()))?;

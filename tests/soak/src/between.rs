@@ -1,4 +1,4 @@
-//! What stands between Envoy and the policy service: it passes everything on, until it is told to behave as badly as a
+//! A proxy between Envoy and the policy service. It forwards everything until it is told to behave as badly as a
 //! network, a proxy or a policy service can.
 
 use std::{
@@ -28,25 +28,25 @@ use crate::book::Book;
 
 /// Headers of a callout that concern the feed.
 const PASSED: &[&str] = &["authorization", "if-none-match", "prefer", "accept"];
-/// How the names of the filter's own headers begin, all of which are passed on.
+/// Prefix of the filter's own headers. All of them are forwarded.
 const OF_THE_FILTER: &str = "keygate-";
-/// Bytes of a report of usage: the most that the policy service takes.
+/// Size limit of a usage report: the limit of the policy service.
 const MAX_BODY_BYTES: usize = 1 << 20;
 /// Headers of an answer that concern the filter.
 const RETURNED: &[&str] = &["content-type", "etag", "retry-after", "preference-applied"];
 
-/// What is done to the feed.
+/// The behaviour of the feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feed {
-    /// Everything is passed on.
+    /// Forwards everything.
     Well,
-    /// Everything is passed on, late.
+    /// Forwards everything, late.
     Slow,
-    /// Nothing is answered, and then the connection breaks.
+    /// Answers nothing, and then breaks the connection.
     Silent,
-    /// Bytes that are nothing.
+    /// Bytes without a meaning.
     Garbage,
-    /// A page for people.
+    /// An HTML page.
     Html,
     /// Half of a page.
     Truncated,
@@ -60,22 +60,22 @@ pub enum Feed {
     Unavailable,
     /// 429 with `retry-after`.
     TooMany,
-    /// 410 to every poll: the full policy is fetched again.
+    /// 410 to every poll, so that the full policy is fetched again.
     Gone,
     /// An older policy, in which nothing is blocked.
     Rollback,
-    /// A newer policy, in which hardly a key is left.
+    /// A newer policy, in which hardly any key is left.
     Shrunk,
-    /// A delta on a revision that nobody has.
+    /// A delta on a revision that does not exist.
     WrongBase,
-    /// A page that is its own next one.
+    /// A page whose next page is itself.
     Cycle,
-    /// Everything is passed on, but what is blocked is said to be open: to see that the soak notices.
+    /// Forwards everything, but reports blocked things as open, to check that the soak notices.
     Lying,
 }
 
 impl Feed {
-    /// All that the filter has to bear.
+    /// All faults that the filter must tolerate.
     pub const FAULTS: [Self; 15] = [
         Self::Slow,
         Self::Silent,
@@ -94,7 +94,7 @@ impl Feed {
         Self::Cycle,
     ];
 
-    /// As the report calls it.
+    /// Its name in the report.
     pub fn name(self) -> &'static str {
         match self {
             Self::Well => "well",
@@ -117,7 +117,7 @@ impl Feed {
         }
     }
 
-    /// The pause that it asks the gateway for.
+    /// The pause that the gateway is asked for.
     pub fn asks_for(self) -> Duration {
         if matches!(self, Self::Unavailable | Self::TooMany) { RETRY_AFTER } else { Duration::ZERO }
     }
@@ -125,17 +125,17 @@ impl Feed {
 
 /// `retry-after` of 429 and 503.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
-/// How late a slow answer is.
+/// Delay of a slow answer.
 const LATE: Duration = Duration::from_millis(800);
 
-/// What was last seen of the real feed, for lies that look like it.
+/// Data of the real feed, for lies that look like it.
 #[derive(Clone, Debug, Default)]
 struct Seen {
     epoch: String,
     revision: u64,
 }
 
-/// It, running; it ends when this value is dropped.
+/// The running proxy. Dropping it ends it.
 pub struct Between {
     address: SocketAddr,
     feed: Arc<watch::Sender<Feed>>,
@@ -144,7 +144,7 @@ pub struct Between {
 }
 
 impl Between {
-    /// Starts it in front of `service`.
+    /// Starts the proxy in front of `service`.
     pub async fn start(service: SocketAddr, book: Arc<Book>) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(Error::io("listening"))?;
         let address = listener.local_addr().map_err(Error::io("listening"))?;
@@ -171,7 +171,7 @@ impl Between {
                 return plain(401, "application/problem+json", "{}");
             }
             let now = *feed.borrow_and_update();
-            // An answer that is being waited for is hit by what begins meanwhile.
+            // A fault that begins meanwhile also hits an answer that is being waited for.
             let answer = tokio::select! {
                 answer = answer(now, &path, ask, service, &seen, &book) => Some(answer),
                 _ = feed.changed() => None,
@@ -183,23 +183,22 @@ impl Between {
             }
         });
         let server = tokio::spawn(async move {
-            // Serves until it is aborted; an error of one connection ends only that.
+            // Serves until it is aborted. An error of one connection ends only that connection.
             let _ = axum::serve(listener, router).await;
         });
         Ok(Self { address, feed, refused, server })
     }
 
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on it refuses who comes with this `authorization`, as long as there is one.
+    /// From now on the proxy refuses requests with this `authorization`. `None`: it refuses nothing.
     pub fn refuse(&self, authorization: Option<String>) {
         self.refused.send_replace(authorization);
     }
 
-    /// From now on the feed is like this.
+    /// Sets the behaviour of the feed.
     pub fn be(&self, feed: Feed) {
         self.feed.send_replace(feed);
     }
@@ -247,12 +246,12 @@ async fn answer(
     returned(&answer)
 }
 
-/// Whether it is the policy that is asked for, and not a report of usage.
+/// Whether the path is the policy's, and not that of a usage report.
 fn is_feed(path: &str) -> bool {
     path.starts_with("/v1/policy")
 }
 
-/// What is answered without asking the policy service.
+/// The answer, if the policy service is not asked.
 fn lie(feed: Feed, path: &str, seen: &Seen) -> Option<Response<Body>> {
     let page = |page: Value| Some(plain(200, "application/json", &page.to_string()));
     let key = |number: u64| json!({"sha256": format!("{number:064x}"), "id": format!("lie-{number}"), "application": "app-0"});
@@ -286,7 +285,7 @@ fn later(status: u16) -> Response<Body> {
     response
 }
 
-/// An answer of which no more than this comes: then the connection breaks.
+/// An answer that breaks off after this text.
 fn cut(body: &str) -> Response<Body> {
     let mut response = plain(200, "application/json", "");
     *response.body_mut() = Body::new(Part(Some(body.to_owned().into())));

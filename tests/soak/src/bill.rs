@@ -1,19 +1,20 @@
-//! What the policy service bills at the end: never more requests than were made, however often reports had to be sent again
-//! because the service was killed, silent or answered nonsense. How many of a VM's last 100 ms go with it when it is made to
-//! trap is not looked at here.
+//! The bill of the policy service at the end. It never has more requests than were made, however often a report was
+//! sent again because the service was killed, silent or answered nonsense. If a VM traps, its last 100 ms may be
+//! missing; this file does not check how many.
 
 use std::time::Duration;
 
 use keygate_e2e::{Result, deadline::eventually, http::Ask, policy_service::PolicyService};
 
-/// Pause between reports, so that there are many: the configuration's, in milliseconds.
+/// Pause between reports in milliseconds, as configured. It is short, so that there are many reports.
 pub const INTERVAL_MS: u64 = 1_000;
-/// Two equal looks this far apart, and no more is on its way: an interval, what workers leave to others, and a slow machine.
+/// If two readings this far apart are equal, no report is under way: an interval, the time that workers leave to
+/// others, and a slow machine.
 const STILL: Duration = Duration::from_secs(5);
-/// Until all is billed at the latest: the longest pause after failures, and what comes on top.
+/// Everything is billed within this time: the longest pause after failures, and some more.
 const SETTLING: Duration = Duration::from_secs(60);
 
-/// Requests that are billed in all, once nothing is added any more.
+/// The number of billed requests, after it has stopped growing.
 pub async fn settled(service: &PolicyService) -> Result<u64> {
     let (billed, _) = eventually("the bill to be whole", SETTLING, async || {
         let before = all(service).await.map_err(|error| error.to_string())?;

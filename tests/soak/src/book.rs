@@ -1,5 +1,5 @@
-//! What is known while the soak runs: those who change the policy and disturb the stack write it down before they do, and
-//! those who ask have their answers judged by it.
+//! The record of the soak. The tasks that change the policy and disturb the stack write to it in advance, and the load
+//! has its answers judged by it.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -14,42 +14,40 @@ use crate::{
     verdict::{Answer, Around, Tally, Verdict},
 };
 
-/// How long Envoy may take to make a VM anew that was made to trap: it waits a second between two tries.
+/// How long Envoy may take to replace a VM that was made to trap. It waits a second between two attempts.
 pub const RELOADED_WITHIN: Duration = Duration::from_secs(5);
-/// Facts that were changed last, for which half of all requests ask.
+/// Number of recently changed facts. Half of all requests are about these.
 const RECENT: usize = 48;
 
-/// The book.
 #[derive(Debug)]
 pub struct Book {
     begun: Instant,
     pages: Mutex<Pages>,
 }
 
-/// What stands in it.
+/// The content of the book.
 #[derive(Debug)]
 pub struct Pages {
     /// Changes and disturbances.
     pub history: History,
-    /// Judgements.
     pub tally: Tally,
-    /// Facts that were changed last.
+    /// Recently changed facts.
     pub recent: VecDeque<Fact>,
-    /// Changes that were acknowledged.
+    /// Number of acknowledged changes.
     pub changes: u64,
     /// Faults, by name.
     pub faults: BTreeMap<&'static str, u64>,
-    /// The policy service's process, while it runs.
+    /// The policy service's process while it runs.
     pub service: Option<u32>,
-    /// What is disturbed now.
+    /// The current disturbance.
     pub now: &'static str,
-    /// Looks at the memory that Envoy uses.
+    /// Samples of the memory that Envoy uses.
     pub memory: Vec<Sample>,
-    /// And at what it holds.
+    /// Samples of Envoy's resident memory.
     pub resident: Vec<Sample>,
-    /// How long requests took, in microseconds.
+    /// Durations of requests, in microseconds.
     pub took: Vec<u32>,
-    /// For each change of a fact that was still answered the old way after it was acknowledged: how long.
+    /// For each change whose effect was still missing after its acknowledgement: for how long.
     lags: HashMap<(Fact, usize), Duration>,
     windows: Vec<Window>,
 }
@@ -63,7 +61,7 @@ struct Window {
 }
 
 impl Book {
-    /// An empty one, which begins now.
+    /// An empty book that begins now.
     pub fn begin(bounds: Bounds) -> Self {
         let pages = Pages {
             history: History::new(bounds),
@@ -82,20 +80,20 @@ impl Book {
         Self { begun: Instant::now(), pages: Mutex::new(pages) }
     }
 
-    /// The time since it began.
+    /// Time since the beginning.
     pub fn now(&self) -> Duration {
         self.begun.elapsed()
     }
 
-    /// To read it, or to write into it.
+    /// Opens the book for reading and writing.
     pub fn open(&self) -> MutexGuard<'_, Pages> {
-        // Whoever panicked has ended the soak; what is written is whole.
+        // A panic of another task has ended the soak; the entries are complete.
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Pages {
-    /// A change was sent.
+    /// Records that a change was sent.
     pub fn sent(&mut self, fact: Fact, state: State, at: Duration) {
         self.history.sent(fact, state, at);
         self.recent.push_back(fact);
@@ -104,19 +102,19 @@ impl Pages {
         }
     }
 
-    /// It was acknowledged.
+    /// Records that it was acknowledged.
     pub fn acknowledged(&mut self, fact: Fact, at: Duration) {
         self.history.acknowledged(fact, at);
         self.changes = self.changes.saturating_add(1);
     }
 
-    /// A fault is injected.
+    /// Counts a fault.
     pub fn fault(&mut self, name: &'static str) {
         let count = self.faults.entry(name).or_default();
         *count = count.saturating_add(1);
     }
 
-    /// Envoy's own answers are excused from `from`, for so long.
+    /// Excuses Envoy's own answers from `from`, for the time `lasting`.
     pub fn excuse(&mut self, around: Around, from: Duration, lasting: Duration) {
         self.windows.push(Window { from, until: from.saturating_add(lasting), around });
     }
@@ -144,7 +142,7 @@ impl Pages {
         around
     }
 
-    /// If the answer is not that of the newest policy: which change it has not seen, and for how long.
+    /// If the answer does not follow the newest policy: notes which change is missing, and for how long.
     fn note_lag(&mut self, subject: Subject, start: Duration, end: Duration, answer: &Answer) {
         let newest = decide(subject, |fact| self.history.latest(fact));
         let is_newest = match answer {
@@ -156,7 +154,7 @@ impl Pages {
             return;
         }
         let uncertain = |fact: &Fact| self.history.is_uncertain(*fact, start, end);
-        // Where several facts change at once, which of them was not seen cannot be told.
+        // If several facts are changing, nobody can tell which of them is missing.
         let mut changing = facts(subject).into_iter().filter(uncertain);
         let (Some(fact), None) = (changing.next(), changing.next()) else { return };
         if let Some((change, lag)) = self.history.lag(fact, start) {
@@ -165,7 +163,7 @@ impl Pages {
         }
     }
 
-    /// For each change that was still answered the old way after it was acknowledged, how long; in order.
+    /// For each change whose effect was still missing after its acknowledgement: for how long. Sorted.
     pub fn lags(&self) -> Vec<Duration> {
         let mut lags: Vec<Duration> = self.lags.values().copied().collect();
         lags.sort_unstable();

@@ -1,5 +1,6 @@
-//! The policy changes all the time: one change after the other through the management API, each written down before it is
-//! sent and when it is acknowledged. One that is not answered is sent again until it is: then it has happened.
+//! Changes the policy continuously: one change after the other through the management API. Each is recorded before it
+//! is sent and when it is acknowledged. A change that was not answered is sent again until it is answered; then it has
+//! happened.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -20,16 +21,16 @@ use crate::{
     policy::{self, APIS, Fact, KeyType, State},
 };
 
-/// Pause between two changes, at most.
+/// Maximum pause between two changes.
 const PAUSE_MS: u64 = 150;
-/// How long one answer is waited for.
+/// How long to wait for an answer.
 const ANSWERED: Duration = Duration::from_secs(5);
-/// Pause before one that failed is sent again.
+/// Pause before a failed change is sent again.
 const AGAIN: Duration = Duration::from_millis(50);
-/// Facts that are not open at once, at most.
+/// Maximum number of facts that are not open at the same time.
 const MOST_CLOSED: usize = 150;
 
-/// Facts that are not open, and what they are. Who holds it knows that no change is on its way.
+/// Facts that are not open, and their states. While the lock is held, no change is under way.
 pub type Closed = Arc<Mutex<Vec<(Fact, State)>>>;
 
 /// Changes the policy until `ended`.
@@ -61,13 +62,13 @@ pub async fn run(
         change(&book, service, fact, from, to).await?;
         drop(closed);
         let pause = Duration::from_millis(rng.u64(..PAUSE_MS));
-        // An end that comes meanwhile ends the pause.
+        // The end of the soak also ends the pause.
         let _ = timeout(pause, ended.wait_for(|ended| *ended)).await;
     }
     Ok(())
 }
 
-/// What is closed, and how. The last API, any application, subscription or key.
+/// Chooses what to close, and how: the last API, or any application, subscription or key.
 fn choose(applications: usize, rng: &mut Rng) -> (Fact, State) {
     let application = rng.usize(..applications);
     match rng.u8(..20) {
@@ -96,7 +97,7 @@ async fn change(book: &Book, service: SocketAddr, fact: Fact, from: State, to: S
             Ok(Ok(answer)) if answer.status.is_client_error() => {
                 return Err(Error::unexpected(ask.to_string(), "a change of the policy", answer.to_string()));
             }
-            // The service is away, or busy.
+            // The service is away or busy.
             _ => tokio::time::sleep(AGAIN).await,
         }
     }
@@ -104,12 +105,12 @@ async fn change(book: &Book, service: SocketAddr, fact: Fact, from: State, to: S
     Ok(())
 }
 
-/// A removal that was not answered finds nothing to remove when it is sent again.
+/// If a removal was not answered and is sent again, it finds nothing to remove.
 fn has_happened(ask: &Ask, answer: &Answer) -> bool {
     answer.status.is_success() || (ask.to_string().starts_with("DELETE ") && answer.status == 404)
 }
 
-/// The call of the management API that makes this change.
+/// The call of the management API for this change.
 fn ask(fact: Fact, from: State, to: State) -> Ask {
     let post = |path: &str, row: Value| Ask::new("POST", path).json(row);
     let closes = to != State::Open;

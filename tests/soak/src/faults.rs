@@ -1,5 +1,5 @@
-//! What is done to the stack, in an order that a seed decides: to the policy service, its database and its feed by one hand,
-//! to Envoy, its VMs and its secret by another, to what passes between them by a third.
+//! Disturbs the stack, in an order that a seed decides. One task disturbs the policy service, its database and its
+//! feed, a second one Envoy, its VMs and its secret, and a third one the connection between them.
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -25,65 +25,64 @@ use crate::{
 /// Pause between two faults, in milliseconds.
 const FEED_PAUSE_MS: std::ops::Range<u64> = 1_000..5_000;
 const VM_PAUSE_MS: std::ops::Range<u64> = 2_000..6_000;
-/// How long a fault of the feed lasts, in milliseconds.
+/// Duration of a fault of the feed, in milliseconds.
 const FEED_FAULT_MS: std::ops::Range<u64> = 200..3_500;
-/// VMs that are made to trap at once, at most.
+/// Maximum number of VMs that are made to trap at once.
 const TRAPS: usize = 3;
-/// How long Envoy may take beyond the drain time to close the connections of a listener that was replaced: it makes the
-/// new one first, which is compiling a module and making five VMs.
+/// How long Envoy may take beyond the drain time to close the connections of a replaced listener. First it makes the
+/// new listener, which means compiling a module and making five VMs.
 const REPLACING: Duration = Duration::from_secs(12);
 
-/// How long a proxy ends answers, and how long it then leaves them alone, in milliseconds.
+/// How long a proxy cuts answers, and how long it then leaves them alone, in milliseconds.
 const CUT_MS: std::ops::Range<u64> = 3_000..20_000;
 const UNCUT_MS: std::ops::Range<u64> = 1_000..10_000;
-/// How long it lets an answer be held, in milliseconds: longer than the shortest wait, which is a second, so that polls are
-/// held again as soon as the filter has found that out.
+/// How long the proxy lets an answer be held, in milliseconds. This is longer than the shortest wait (one second), so
+/// that polls are held again as soon as the filter has found that out.
 const HELD_MS: std::ops::Range<u64> = 1_500..3_000;
-/// How long nothing changes when answers begin to be cut, in milliseconds: a poll is held only while there is nothing new.
+/// How long nothing changes when the cuts begin, in milliseconds. A poll is held only while there is nothing new.
 const QUIET_MS: std::ops::Range<u64> = 4_000..12_000;
-/// Between two backups that are put back: the policy service takes a new epoch once a minute at most.
+/// Pause between two restored backups. The policy service takes a new epoch at most once a minute.
 const BACKUP_EVERY: Duration = Duration::from_secs(70);
 /// When the first backup is taken.
 const FIRST_BACKUP: Duration = Duration::from_secs(15);
-/// How long the policy changes after a backup was taken, before it is put back, in milliseconds.
+/// How long the policy changes between a backup and its restoration, in milliseconds.
 const LOST_MS: std::ops::Range<u64> = 2_000..8_000;
 /// How long a new secret is refused, in milliseconds.
 const REFUSED_MS: std::ops::Range<u64> = 1_000..6_000;
 
-/// What is to be done to the stack.
+/// The kinds of disturbances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// Faults of the policy service and its feed.
     pub feed: bool,
-    /// VMs that trap.
+    /// VMs trap.
     pub traps: bool,
-    /// Listeners that are replaced.
+    /// Listeners are replaced.
     pub listeners: bool,
-    /// A proxy that ends answers which are held.
+    /// A proxy cuts held answers.
     pub cuts: bool,
-    /// Backups that are put back.
+    /// Backups are restored.
     pub backups: bool,
-    /// A secret that rotates.
+    /// The secret is rotated.
     pub secrets: bool,
 }
 
 impl Plan {
-    /// Whether the policy service always answers whoever asks it: then no policy may ever expire, however short its time is.
+    /// Whether the policy service always answers every request. Then no policy may ever expire, however short its time
+    /// is.
     pub fn leaves_the_service_well(self) -> bool {
         !self.feed && !self.backups && !self.secrets
     }
 }
 
-/// What the feed is like between two faults, and whether there are any.
+/// The behaviour of the feed between two faults, and the kinds of disturbances.
 #[derive(Clone, Copy, Debug)]
 pub struct Well {
-    /// What it is like.
     pub well: Feed,
-    /// What is to be done.
     pub plan: Plan,
 }
 
-/// Disturbs the policy service and its feed until `ended`, and leaves both well.
+/// Disturbs the policy service and its feed until `ended`. Leaves both in normal operation.
 pub async fn disturb_feed(
     book: Arc<Book>,
     mut service: PolicyService,
@@ -104,7 +103,7 @@ pub async fn disturb_feed(
         if !plan.feed {
             continue;
         }
-        // The service itself is killed as often as two of its feed's faults come.
+        // Killing the service is as frequent as two faults of its feed.
         let fault = Feed::FAULTS.get(rng.usize(..Feed::FAULTS.len().saturating_add(2))).copied();
         let name = fault.map_or("killed", Feed::name);
         let disturbance = {
@@ -130,8 +129,8 @@ pub async fn disturb_feed(
     Ok(service)
 }
 
-/// Copies the database, lets the policy change, and puts the copy in the place of the database: what was changed meanwhile is
-/// lost, and what is changed afterwards holds.
+/// Copies the database, lets the policy change, and restores the copy. The changes in between are lost, and later
+/// changes hold.
 async fn put_back(
     book: &Book,
     service: &mut PolicyService,
@@ -141,7 +140,7 @@ async fn put_back(
 ) -> Result<()> {
     let folder = artifacts::root().join("target/stack/soak/backup");
     let backup = {
-        // Who holds it knows that no change is on its way.
+        // While the lock is held, no change is under way.
         let closed = closed.lock().await;
         restarted(book, service, "backup taken", &folder, PolicyService::back_up).await?;
         closed.clone()
@@ -157,7 +156,7 @@ async fn put_back(
     Ok(())
 }
 
-/// Ends the service as an operator would, does something to its database, and starts it again.
+/// Ends the service like an operator, changes its database, and starts it again.
 async fn restarted(
     book: &Book,
     service: &mut PolicyService,
@@ -181,9 +180,9 @@ async fn restarted(
     Ok(())
 }
 
-/// Ends answers that are held, in one way after the other, until `ended`. The service is well all the time, and the filter
-/// asks again at once: so that is no disturbance, but where nothing comes and the filter cannot know before its own time is
-/// over.
+/// Cuts held answers, in one way after the other, until `ended`. The service works all the time, and the filter asks
+/// again at once, so a cut is no disturbance. The exception: if nothing arrives, the filter cannot know it before its
+/// own time limit.
 pub async fn cut_answers(
     book: Arc<Book>,
     cutter: Arc<Cutter>,
@@ -213,18 +212,16 @@ pub async fn cut_answers(
     Ok(())
 }
 
-/// What is done to Envoy: to which, and what.
+/// The target of disturbances of Envoy.
 pub struct Target {
-    /// Envoy.
     pub gateway: Arc<Mutex<Gateway>>,
-    /// What refuses a secret.
+    /// The proxy, which refuses a secret.
     pub between: Arc<Between>,
-    /// What is to be done.
     pub plan: Plan,
 }
 
 impl Target {
-    /// Another listener in the place of the one that there is.
+    /// Replaces the listener.
     async fn replace(
         &self,
         book: &Book,
@@ -240,7 +237,7 @@ impl Target {
         how(&mut *self.gateway.lock().await)
     }
 
-    /// The other secret, which is refused for so long.
+    /// Rotates to the other secret. The proxy refuses it for this time.
     async fn rotate(&self, book: &Book, refused: Duration, ended: &mut watch::Receiver<bool>) -> Result<()> {
         if refused.is_zero() {
             return self.replace(book, "secret rotated", Gateway::rotate_secret).await;
@@ -284,9 +281,9 @@ pub async fn disturb_envoy(
     Ok(())
 }
 
-/// Waits; `true`: it has ended.
+/// Waits. Returns true if the soak has ended.
 async fn pause(ended: &mut watch::Receiver<bool>, milliseconds: u64) -> bool {
-    // Ended early, or not at all: what counts is what it says now.
+    // Whether the pause ended early or not, the current value decides.
     let _ = timeout(Duration::from_millis(milliseconds), ended.wait_for(|ended| *ended)).await;
     *ended.borrow()
 }

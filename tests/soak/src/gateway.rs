@@ -1,5 +1,5 @@
-//! Envoy with four workers on the configuration that is shipped, with listeners that can be replaced while it serves, and
-//! a module that can be made to trap.
+//! Envoy with four workers and the shipped configuration. Its listeners can be replaced while it serves, and its module
+//! can be made to trap.
 
 use std::{
     fs,
@@ -20,27 +20,26 @@ use keygate_e2e::{
 
 use crate::{bill, history::Bounds};
 
-/// Worker threads.
 pub const WORKERS: usize = 4;
-/// Secrets of the gateway, between which it rotates. The policy service knows both.
+/// Secrets of the gateway. It rotates between them. The policy service knows both.
 pub const SECRETS: [&str; 2] = [GATEWAY_SECRET, "soak-second-secret"];
 /// `policy.long_poll_ms` and `policy.timeout_ms`.
 const WAIT_MS: u64 = 5_000;
 const TIMEOUT_MS: u64 = 2_000;
-/// How long a callout takes at most, if nothing ever comes.
+/// Maximum duration of a callout if no answer comes.
 pub const SILENT_AT_MOST: Duration = Duration::from_millis(WAIT_MS + TIMEOUT_MS);
-/// The shortest `policy.expire_after_ms` that these permit: for a soak in which the service itself is always well.
+/// The shortest `policy.expire_after_ms` that these settings permit, for a soak in which the service always works.
 const SHORTEST_EXPIRY_MS: u64 = WAIT_MS + 2 * TIMEOUT_MS;
-/// How long Envoy goes on serving the connections of a listener that was replaced.
+/// How long Envoy continues to serve the connections of a replaced listener.
 pub const DRAIN_SECONDS: u64 = 3;
 
-/// How much memory Envoy has, in KiB.
+/// The memory of Envoy, in KiB.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory {
-    /// What the kernel has given it.
+    /// Resident memory.
     pub resident_kib: u64,
-    /// Without what its allocator has been given back and keeps: with each listener that is replaced that grows a little
-    /// less, while what is used stays the same.
+    /// Resident memory without free memory that the allocator keeps. With each replaced listener the kept memory grows
+    /// a little less, while the used memory stays the same.
     pub used_kib: u64,
 }
 
@@ -52,14 +51,14 @@ pub struct Gateway {
     listener: String,
     armed: PathBuf,
     replaced: u64,
-    /// Which of [`SECRETS`] new listeners have.
+    /// Index of the secret in [`SECRETS`] for new listeners.
     secret: usize,
     _upstreams: [Upstream; 2],
 }
 
 impl Gateway {
-    /// Starts it in front of `policy`, with the module `armed`, and waits until it serves. Where the service is `always_well`
-    /// a policy expires as soon as the filter permits.
+    /// Starts a gateway in front of `policy` with the module `armed`, and waits until it serves. If the service is
+    /// `always_well`, a policy expires as soon as the filter permits.
     pub async fn start(
         folder: &Path,
         policy: SocketAddr,
@@ -104,17 +103,16 @@ impl Gateway {
         Ok(Self { envoy, address, listeners, listener, armed, replaced: 0, secret: 0, _upstreams: upstreams })
     }
 
-    /// Where requests go.
+    /// The address for requests.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What it tells of itself.
     pub fn envoy(&self) -> &Envoy {
         &self.envoy
     }
 
-    /// The `authorization` of the secret that the next rotation brings.
+    /// The `authorization` of the next secret.
     pub fn next_authorization(&self) -> String {
         let text = format!("{GATEWAY_ID}:{}", SECRETS.get(self.next_secret()).unwrap_or(&GATEWAY_SECRET));
         format!("Basic {}", base64(&text))
@@ -124,14 +122,14 @@ impl Gateway {
         usize::from(self.secret == 0)
     }
 
-    /// Replaces the listener by one whose filter has the other secret.
+    /// Replaces the listener by one with the other secret.
     pub fn rotate_secret(&mut self) -> Result<()> {
         self.secret = self.next_secret();
         self.replace_listener()
     }
 
-    /// Replaces the listener by one whose filter is configured a little differently; every third time with the module
-    /// that is shipped in the place of the one that can trap, so that two builds of it share one policy.
+    /// Replaces the listener by one with a slightly different configuration. Every third time it uses the shipped
+    /// module, which cannot be made to trap, so that two builds share one policy.
     pub fn replace_listener(&mut self) -> Result<()> {
         self.replaced = self.replaced.saturating_add(1);
         let mut listener =
@@ -142,13 +140,13 @@ impl Gateway {
             let armed = self.armed.display().to_string();
             listener = listener.replace(&armed, &artifacts::filter()?.display().to_string());
         }
-        // Envoy looks when a file is moved there, so that it never sees half of one.
+        // Envoy reacts when a file is moved into place. So it never sees half of a file.
         let new = self.listeners.with_extension("new");
         fs::write(&new, listener).map_err(Error::io("writing the listeners"))?;
         fs::rename(new, &self.listeners).map_err(Error::io("moving the listeners"))
     }
 
-    /// Whether the module that new requests meet can be made to trap.
+    /// Whether the module of new requests can be made to trap.
     pub fn is_armed(&self) -> bool {
         self.replaced % 3 != 1
     }
@@ -167,18 +165,17 @@ impl Gateway {
         Ok(Memory { resident_kib, used_kib: resident_kib.saturating_sub(free.saturating_add(cached) / 1024) })
     }
 
-    /// An error if it has ended.
+    /// An error if Envoy has ended.
     pub fn check(&mut self) -> Result<()> {
         self.envoy.check()
     }
 
-    /// Ends it.
     pub async fn stop(&mut self) {
         self.envoy.stop().await;
     }
 }
 
-/// Base64 (RFC 4648, 4) of a text, as HTTP Basic wants it.
+/// Base64 (RFC 4648, 4) of a text, for HTTP Basic.
 fn base64(text: &str) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let digits = |chunk: &[u8]| {
@@ -193,7 +190,7 @@ fn base64(text: &str) -> String {
     text.as_bytes().chunks(3).map(digits).collect()
 }
 
-/// Makes the VM that serves this connection trap, if its module can. What comes back is of no interest.
+/// Makes the VM of this connection trap, if its module can. The answer does not matter.
 pub async fn trap(address: SocketAddr) {
     let _ = http::send(address, &Ask::get("/").header("x-soak-trap", "1")).await;
 }

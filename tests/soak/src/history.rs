@@ -1,42 +1,42 @@
-//! What the policy allowed at which time: every change with when it was sent and acknowledged, every time in which the
-//! feed was disturbed, and how long the stack had to wait for a processor. From this follows which answers were right for a request. Pure: times are those since the start.
+//! What the policy allowed at which time. The history records each change with the times when it was sent and
+//! acknowledged, each time in which the feed was disturbed, and how long the stack had to wait for a processor. From
+//! this it computes the right answers for a request. Pure. Times count from the start.
 //!
-//! A change counts from when it is sent, since it may take effect before its answer arrives, and is certain within the
-//! propagation bound after it was acknowledged; in between either answer is right. A change that was acknowledged
-//! while the feed was disturbed, or shortly before, is certain within the same bound after the gateway has noticed that
-//! the feed is well again: when it was seen to get a good answer, or when it should have asked. Its pause after failures
-//! doubles, so that is never longer than the disturbance itself, and 30 s at most.
+//! A change counts from when it is sent, because it may take effect before its answer arrives. It is certain within the
+//! propagation bound after its acknowledgement. In between, both answers are right. If a change was acknowledged during
+//! a disturbance of the feed, or shortly before, it is certain within the same bound after the gateway has noticed that
+//! the feed works again: when it was seen to get a good answer, or when it should have asked. Its pause after failures
+//! doubles, so it is never longer than the disturbance itself, and at most 30 s.
 //!
-//! A backup that is put back changes every fact that is another in it, all at once: from when the service begins to run on
-//! it either is possible, and what the backup says is certain like any other change.
+//! A restored backup changes all facts that differ from it, at once. From when the service begins to run on it both
+//! states are possible, and the backup's state becomes certain like any other change.
 //!
-//! All bounds are of time in which the stack could run: a machine that is busy with something else keeps no promise.
+//! All bounds count only time in which the stack could run. A machine that is busy with other work keeps no promise.
 
 use std::{collections::HashMap, time::Duration};
 
 use crate::policy::{Fact, Right, State, Subject, decide, facts};
 
-/// The filter's longest pause after failures (docs/operations.md, "Faults of the feed").
+/// The filter's longest pause after failures.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
-/// Disturbances that may still concern somebody. There are one or two at once.
+/// Number of recent disturbances that may still matter. One or two happen at once.
 const MOST_AT_ONCE: usize = 16;
 
-/// What the filter promises.
+/// The promises of the filter.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// From an acknowledged change to its effect on every worker, while the feed is well.
+    /// From an acknowledged change to its effect on every worker, while the feed works.
     pub propagation: Duration,
-    /// The refresh interval.
     pub interval: Duration,
 }
 
-/// Everything that happened.
+/// All events.
 #[derive(Debug)]
 pub struct History {
     bounds: Bounds,
     changes: HashMap<Fact, Vec<Change>>,
     disturbances: Vec<Disturbance>,
-    /// How long the stack had waited for a processor in all, at which times; both rise.
+    /// Total time that the stack had waited for a processor, at which times. Both numbers rise.
     waits: Vec<(Duration, Duration)>,
 }
 
@@ -47,14 +47,14 @@ struct Change {
     state: State,
 }
 
-/// A time in which the feed did not answer as it should. Those that overlap are one: `since` is when the gateway's
-/// failures began.
+/// A time in which the feed did not work. Overlapping disturbances count as one: `since` is when the gateway's failures
+/// began.
 #[derive(Clone, Copy, Debug)]
 struct Disturbance {
     from: Duration,
     since: Duration,
     until: Option<Duration>,
-    /// What the service asked for, by `retry-after`.
+    /// The pause that the service asked for by `retry-after`.
     extra: Duration,
     /// When the gateway was seen to get a good answer afterwards.
     seen_well: Option<Duration>,
@@ -66,20 +66,20 @@ impl History {
         Self { bounds, changes: HashMap::new(), disturbances: Vec::new(), waits: Vec::new() }
     }
 
-    /// A change was sent. There is no other of this fact on its way.
+    /// Records that a change was sent. No other change of this fact may be under way.
     pub fn sent(&mut self, fact: Fact, state: State, at: Duration) {
         self.changes.entry(fact).or_default().push(Change { sent: at, acknowledged: None, state });
     }
 
-    /// The last change of this fact was acknowledged.
+    /// Records that the last change of this fact was acknowledged.
     pub fn acknowledged(&mut self, fact: Fact, at: Duration) {
         if let Some(change) = self.changes.get_mut(&fact).and_then(|changes| changes.last_mut()) {
             change.acknowledged = Some(at);
         }
     }
 
-    /// The policy becomes again what `backup` says, in which every fact that is not named is open: the facts that are others
-    /// now, each of which is changed from `at` on and has to be acknowledged. No change is on its way.
+    /// Restores `backup`. Facts that it does not name are open. Returns the facts that differ now. Each of them changes
+    /// from `at` on and must be acknowledged. No change may be under way.
     pub fn put_back(&mut self, backup: &[(Fact, State)], at: Duration) -> Vec<Fact> {
         let in_backup =
             |fact: Fact| backup.iter().find(|(known, _)| *known == fact).map_or(State::Open, |(_, state)| *state);
@@ -91,7 +91,7 @@ impl History {
         lost.into_iter().map(|(fact, _)| fact).collect()
     }
 
-    /// From now on the feed is disturbed; the number of this disturbance.
+    /// Records the beginning of a disturbance. Returns its number.
     pub fn disturbed(&mut self, at: Duration) -> usize {
         let not_noticed = |last: &&Disturbance| self.noticed(last).is_none_or(|noticed| noticed >= at);
         let since = self.disturbances.iter().filter(not_noticed).map(|last| last.since).min().unwrap_or(at);
@@ -99,7 +99,7 @@ impl History {
         self.disturbances.len().saturating_sub(1)
     }
 
-    /// That disturbance is over; the service may have asked for a pause of `extra`.
+    /// Records the end of a disturbance. The service may have asked for a pause of `extra`.
     pub fn calmed(&mut self, disturbance: usize, at: Duration, extra: Duration) {
         if let Some(disturbance) = self.disturbances.get_mut(disturbance) {
             disturbance.until = Some(at);
@@ -107,7 +107,7 @@ impl History {
         }
     }
 
-    /// The gateway got a good answer.
+    /// Records that the gateway got a good answer.
     pub fn seen_well(&mut self, at: Duration) {
         for disturbance in self.disturbances.iter_mut().rev().take(MOST_AT_ONCE) {
             if disturbance.until.is_some_and(|until| until <= at) {
@@ -116,7 +116,7 @@ impl History {
         }
     }
 
-    /// Until when the gateway has noticed that a disturbance is over; `None`: it is not over.
+    /// When the gateway has noticed the end of a disturbance at the latest. `None`: the disturbance continues.
     fn noticed(&self, disturbance: &Disturbance) -> Option<Duration> {
         let until = disturbance.until?;
         let lasted = until.saturating_sub(disturbance.since);
@@ -125,26 +125,26 @@ impl History {
         Some(disturbance.seen_well.map_or(promised, |seen| seen.min(promised)))
     }
 
-    /// Until `at` the stack had to wait for a processor for so long, since it was last told.
+    /// Records that the stack waited for a processor for the time `more`, between the previous record and `at`.
     pub fn waited(&mut self, at: Duration, more: Duration) {
         let all = self.waits.last().map_or(Duration::ZERO, |(_, all)| *all);
         self.waits.push((at, all.saturating_add(more)));
     }
 
-    /// How long the stack has waited for a processor in all.
+    /// Total time that the stack has waited for a processor.
     pub fn waited_in_all(&self) -> Duration {
         self.waits.last().map_or(Duration::ZERO, |(_, all)| *all)
     }
 
-    /// How long it had waited by then. What is not known yet is not counted.
+    /// The time waited up to `at`. Waiting that is not recorded yet does not count.
     fn waited_by(&self, at: Duration) -> Duration {
         let next = self.waits.partition_point(|(known, _)| *known <= at);
-        // A part of what was waited in the sample around `at`: all of it, since it is not known when.
+        // All waiting of the sample around `at` counts, because its exact time is unknown.
         let wait = self.waits.get(next).or(self.waits.last());
         wait.map_or(Duration::ZERO, |(_, all)| *all)
     }
 
-    /// When the stack has been able to run for `lasting` since `from`.
+    /// When the stack has been able to run for the time `lasting` after `from`.
     fn after(&self, from: Duration, lasting: Duration) -> Duration {
         let next = self.waits.partition_point(|(known, _)| *known <= from);
         let before = next.checked_sub(1).and_then(|last| self.waits.get(last)).map_or(Duration::ZERO, |(_, all)| *all);
@@ -159,7 +159,7 @@ impl History {
         }
     }
 
-    /// From when on a change is certain; `None`: it is not yet known.
+    /// When a change becomes certain. `None`: that is not known yet.
     fn certain(&self, change: &Change) -> Option<Duration> {
         let acknowledged = change.acknowledged?;
         let mut certain = self.after(acknowledged, self.bounds.propagation);
@@ -175,10 +175,10 @@ impl History {
         Some(certain)
     }
 
-    /// What a fact may have been for a request from `start` to `end`.
+    /// The possible states of a fact during a request from `start` to `end`.
     fn possible(&self, fact: Fact, start: Duration, end: Duration) -> Vec<State> {
         let mut possible = Vec::new();
-        // From the newest back to the last that is certain.
+        // From the newest change back to the last certain one.
         for change in self.changes.get(&fact).into_iter().flatten().rev().filter(|change| change.sent <= end) {
             possible.push(change.state);
             if self.certain(change).is_some_and(|certain| certain <= start) {
@@ -189,8 +189,8 @@ impl History {
         possible
     }
 
-    /// The answers that are right for a request from `start` to `end`: one where nothing has changed, else what follows
-    /// from each combination of what the facts may have been.
+    /// The right answers for a request from `start` to `end`. If nothing changes, there is one; otherwise one for each
+    /// combination of possible states.
     pub fn right(&self, subject: Subject, start: Duration, end: Duration) -> Vec<Right> {
         let mut combinations: Vec<Vec<(Fact, State)>> = vec![Vec::new()];
         for fact in facts(subject) {
@@ -211,7 +211,7 @@ impl History {
         right
     }
 
-    /// What a fact is to become or has become.
+    /// The newest state of a fact, whether it is acknowledged or not.
     pub fn latest(&self, fact: Fact) -> State {
         self.changes.get(&fact).and_then(|changes| changes.last()).map_or(State::Open, |change| change.state)
     }
@@ -221,9 +221,9 @@ impl History {
         self.possible(fact, start, end).len() > 1
     }
 
-    /// How long after its acknowledgement the last change of this fact was not yet seen by a request that began at `start`,
-    /// and which change of it that was; `None` where it should have been seen by then, so that something else is to blame,
-    /// or where a disturbance makes that say nothing.
+    /// For a request that began at `start` and did not see the last change of this fact: which change that was, and the
+    /// time since its acknowledgement. `None` if the change should have been visible, so that something else is wrong,
+    /// or if a disturbance makes the answer meaningless.
     pub fn lag(&self, fact: Fact, start: Duration) -> Option<(usize, Duration)> {
         let changes = self.changes.get(&fact)?;
         let last = changes.last()?;
@@ -233,7 +233,7 @@ impl History {
         lag.map(|lag| (changes.len(), lag))
     }
 
-    /// What last became of a subject's facts, for a reader: each with when it was acknowledged and when it is certain, in
+    /// The last changes of a subject's facts for a reader, each with the times of its acknowledgement and certainty, in
     /// seconds.
     pub fn tell(&self, subject: Subject) -> String {
         let seconds = |at: Option<Duration>| at.map_or("never".to_owned(), |at| format!("{:.3}", at.as_secs_f64()));
@@ -245,7 +245,7 @@ impl History {
         told.collect::<Vec<_>>().join("; ")
     }
 
-    /// When everything that was changed so far is certain; `None` while a change or a disturbance is under way.
+    /// When all changes so far are certain. `None` while a change or a disturbance is under way.
     pub fn settled(&self) -> Option<Duration> {
         let last = self.changes.values().filter_map(|changes| changes.last());
         last.map(|change| self.certain(change)).try_fold(Duration::ZERO, |latest, certain| Some(latest.max(certain?)))

@@ -1,14 +1,14 @@
-//! `make soak`: a real Envoy with four workers under load, while the policy changes all the time and everything around the
-//! filter fails; every single answer is held against what the policy allowed at that time.
+//! `make soak`: a real Envoy with four workers under load, while the policy changes continuously and everything around
+//! the filter fails. Every single answer is compared with what the policy allowed at that time.
 //!
-//! **Pure**, each with its tables of tests: [`policy`] says who may do what, [`history`] what was right when, [`verdict`]
-//! judges one answer, [`slope`] the memory, [`report`] the whole.
+//! **Pure**, each with its tables of tests: [`policy`] says who may do what, [`history`] what was right when,
+//! [`verdict`] judges one answer, [`slope`] the memory, [`report`] the whole soak.
 //!
-//! **Around it**: [`gateway`] is Envoy with its upstreams, [`between`] what stands between it and the policy service,
-//! [`changes`] and [`faults`] what happens to them, [`load`] who asks, [`book`] what all of them write down, [`run`] the
-//! whole from beginning to end, [`bill`] what was billed for it. [`arm`] puts a trap into the filter's module.
+//! **Around it**: [`gateway`] is Envoy with its upstreams, [`between`] is the proxy between it and the policy service,
+//! [`changes`] and [`faults`] disturb them, [`load`] sends requests, [`book`] records everything, [`run`] is a soak
+//! from beginning to end, [`bill`] checks the bill. [`arm`] installs a trap in the filter's module.
 //!
-//! Nothing here knows how the filter works: only what is promised.
+//! Nothing here knows how the filter works, only its promises.
 
 pub mod arm;
 pub mod between;

@@ -1,5 +1,5 @@
-//! The load: a closed loop over a few connections, each of which asks, has the answer judged, rests a little and asks again.
-//! Half of the requests ask for what was changed last, the others for anything.
+//! The load: a closed loop over a few connections. Each sends a request, has the answer judged, pauses and sends the
+//! next. Half of the requests are about recent changes, the others about anything.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,37 +14,36 @@ use crate::{
     verdict::Answer,
 };
 
-/// Connections at once: with four workers each has some, almost always.
+/// Number of connections. With four workers, nearly always each worker has some.
 const CONNECTIONS: usize = 16;
-/// Requests over one connection. The kernel then gives the next to another worker, perhaps.
+/// Requests per connection. The kernel may give the next connection to another worker.
 const REQUESTS_PER_CONNECTION: usize = 200;
-/// From when on an answer is not waited for any more. Nothing that the filter or Envoy does takes as long.
+/// How long to wait for an answer. Nothing that the filter or Envoy does takes so long.
 const HUNG: Duration = Duration::from_secs(10);
-/// Pause before connecting again where nobody listened.
+/// Pause before the next attempt if a connection is refused.
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// Where and how much is asked.
+/// The target and the size of the load.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
-    /// The gateway.
     pub address: SocketAddr,
-    /// Applications that there are.
+    /// Number of applications.
     pub applications: usize,
-    /// Requests a second, about; less if the answers take longer.
+    /// Requests per second, approximately. Fewer if answers take longer.
     pub rate: u32,
 }
 
-/// Asks until `ended`.
+/// Sends requests until `ended`.
 pub async fn run(book: Arc<Book>, load: Load, seed: u64, ended: watch::Receiver<bool>) {
     let mut rng = Rng::with_seed(seed);
     let clients = (0..CONNECTIONS).map(|_| tokio::spawn(ask_on(Arc::clone(&book), load, rng.fork(), ended.clone())));
     for client in clients.collect::<Vec<_>>() {
-        // A client that panicked has been heard of on standard error; its answers are missing in the count.
+        // The panic of a client was printed to standard error. Its answers are missing in the count.
         let _ = client.await;
     }
 }
 
-/// Asks once for each of `subjects`.
+/// Sends one request for each of `subjects`.
 pub async fn ask_all(book: Arc<Book>, address: SocketAddr, subjects: Vec<Subject>) {
     let each = subjects.len().div_ceil(CONNECTIONS).max(1);
     let clients = subjects.chunks(each).map(|part| {
@@ -74,17 +73,17 @@ async fn ask_on(book: Arc<Book>, load: Load, mut rng: Rng, ended: watch::Receive
     }
 }
 
-/// Asks over one connection, until there is nothing more to ask or the connection ends.
+/// Sends requests over one connection, until there are no more subjects or the connection ends.
 async fn ask_over_one(book: &Book, address: SocketAddr, subjects: &mut impl Iterator<Item = Subject>, pause: Duration) {
     let Ok(mut connection) = Connection::open(address).await else {
-        // Nobody listens: what would have been asked first is not answered.
+        // Connection refused: the first request counts as not answered.
         if let Some(subject) = subjects.next() {
             let now = book.now();
             book.open().judge(subject, now, now, &Answer::Broken);
         }
         return tokio::time::sleep(AGAIN).await;
     };
-    // Before a subject is chosen, or it would be lost with a connection that has ended.
+    // Check the connection before taking a subject. Otherwise the subject would be lost with an ended connection.
     while !connection.is_closed() {
         let Some(subject) = subjects.next() else { return };
         let start = book.now();
@@ -100,7 +99,7 @@ async fn ask_over_one(book: &Book, address: SocketAddr, subjects: &mut impl Iter
     }
 }
 
-/// Asks once; what came, and whether the connection can be used again.
+/// Sends one request. Returns the answer, and whether the connection can be used again.
 async fn ask(connection: &mut Connection, subject: Subject) -> (Answer, bool) {
     let mut ask = Ask::get(policy::path(subject.api));
     if let Some(key) = subject.caller.key() {
@@ -113,7 +112,7 @@ async fn ask(connection: &mut Connection, subject: Subject) -> (Answer, bool) {
     }
 }
 
-/// What an answer says.
+/// Interprets an answer.
 fn read(answer: &http::Answer, subject: Subject) -> Answer {
     if let Some(code) = answer.code() {
         return Answer::Refused(code);
@@ -125,7 +124,7 @@ fn read(answer: &http::Answer, subject: Subject) -> Answer {
     }
 }
 
-/// Whether the upstream that echoes saw the caller's own identity, at the right endpoint, and no credential.
+/// Whether the echoing upstream saw the caller's own identity, at the right endpoint, and no credential.
 fn is_itself(echo: &Value, subject: Subject) -> bool {
     let Caller::Application(application, key_type) = subject.caller else { return false };
     let header = |name: &str| echo.pointer(&format!("/headers/{name}/0")).and_then(Value::as_str);
@@ -140,7 +139,8 @@ fn is_itself(echo: &Value, subject: Subject) -> bool {
         && echo.get("endpoint").and_then(Value::as_str) == Some(endpoint)
 }
 
-/// Half of the time something that was changed last concerns, else anything; now and then a stranger or nobody.
+/// Half of the time a subject of a recent change, otherwise any subject, sometimes with an unknown key or without a
+/// key.
 fn choose(book: &Book, applications: usize, rng: &mut Rng) -> Subject {
     let anything =
         Subject { caller: Caller::Application(rng.usize(..applications), key_type(rng)), api: rng.usize(..APIS) };

@@ -1,18 +1,18 @@
-//! Who may do what: the population, the facts that change, and what follows from them. A model that is obviously right,
-//! made without any of the filter's code.
+//! Who may do what: the population, the facts that change, and their consequences. This is a model that is obviously
+//! right and uses none of the filter's code.
 //!
-//! Every application has two keys, one of them for the sandbox, and is subscribed to half of the APIs. All of it is made
-//! from numbers by a rule, so that policy, requests and checker agree without telling each other.
+//! Every application has two keys, one of them for the sandbox, and is subscribed to half of the APIs. A rule derives
+//! everything from numbers, so policy, requests and checker agree without communication.
 
 use keygate::digest::Digest;
 use serde_json::{Value, json};
 
 /// APIs, each with a path of its own.
 pub const APIS: usize = 8;
-/// APIs that an application is subscribed to.
+/// Number of APIs that an application is subscribed to.
 pub const APIS_PER_APPLICATION: usize = 4;
 
-/// A fact that changes while the soak runs. Facts change one by one, and each by itself takes effect at once or not at all.
+/// A fact that changes during the soak. Facts change one by one, and each change takes effect atomically.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fact {
     /// The state of an API.
@@ -27,65 +27,61 @@ pub enum Fact {
     Key(usize, KeyType),
 }
 
-/// What a fact can be. Everything begins as [`State::Open`].
+/// The state of a fact. Every fact begins as [`State::Open`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Published, active, unblocked, known; of a deny policy: there is none.
+    /// Published, active, unblocked or known. For a deny policy: absent.
     Open,
-    /// Blocked; of a deny policy: there is one.
+    /// Blocked. For a deny policy: present.
     Blocked,
     /// A subscription that is blocked for production keys.
     ProductionBlocked,
-    /// A subscription or a key that is not there.
+    /// A subscription or a key that does not exist.
     Absent,
 }
 
-/// Which of an application's two keys.
+/// One of an application's two keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyType {
-    /// The production key.
     Production,
-    /// The sandbox key.
     Sandbox,
 }
 
-/// With what a request comes.
+/// The credential of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Caller {
     /// A key of an application.
     Application(usize, KeyType),
-    /// A key that was never given out.
+    /// A key that was never issued.
     Stranger(u32),
-    /// Nothing.
+    /// No key.
     Nobody,
 }
 
-/// Who asks for what.
+/// Caller and API of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Subject {
-    /// Who.
     pub caller: Caller,
-    /// For which API.
     pub api: usize,
 }
 
-/// What a request is to be answered.
+/// The right answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Right {
-    /// It reaches the upstream.
+    /// The request reaches the upstream.
     Allowed,
-    /// It is refused with this code.
+    /// The request is refused with this code.
     Refused(&'static str),
 }
 
 impl Right {
-    /// Whether it is to be refused with this code.
+    /// Whether the request must be refused with this code.
     pub fn is_refusal_with(self, code: &str) -> bool {
         matches!(self, Self::Refused(known) if known == code)
     }
 }
 
-/// What is right where `state` tells of each fact. The order is that of the table in `docs/decision.md`.
+/// The right answer, if `state` gives the state of each fact. The order of the rules is that of `docs/decision.md`.
 pub fn decide(subject: Subject, state: impl Fn(Fact) -> State) -> Right {
     if state(Fact::Api(subject.api)) != State::Open {
         return Right::Refused("700700");
@@ -111,7 +107,7 @@ pub fn decide(subject: Subject, state: impl Fn(Fact) -> State) -> Right {
     }
 }
 
-/// The facts that decide about a subject, in no order that matters.
+/// The facts that decide about a subject. Their order does not matter.
 pub fn facts(subject: Subject) -> Vec<Fact> {
     let mut facts = vec![Fact::Api(subject.api)];
     if let Caller::Application(application, key_type) = subject.caller {
@@ -136,10 +132,9 @@ pub fn apis_of(application: usize) -> impl Iterator<Item = usize> {
 }
 
 impl KeyType {
-    /// Both.
     pub const ALL: [Self; 2] = [Self::Production, Self::Sandbox];
 
-    /// As in the policy and in `x-key-type`.
+    /// The name in the policy and in `x-key-type`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Production => "PRODUCTION",
@@ -164,17 +159,14 @@ pub fn key(application: usize, key_type: KeyType) -> String {
     format!("soak-{application}-{}", key_type.name())
 }
 
-/// The key's public id.
 pub fn key_id(application: usize, key_type: KeyType) -> String {
     format!("k-{application}-{}", key_type.name().to_lowercase())
 }
 
-/// The application's id.
 pub fn application_id(application: usize) -> String {
     format!("app-{application}")
 }
 
-/// The API's id.
 pub fn api_id(api: usize) -> String {
     format!("api-{api}")
 }
@@ -189,7 +181,7 @@ pub fn path(api: usize) -> String {
     format!("/api-{api}/1.0/list")
 }
 
-/// The row of an API, as the management API takes it too.
+/// The row of an API, also for the management API.
 pub fn api_row(api: usize) -> Value {
     json!({"id": api_id(api), "name": format!("API {api}"), "match": [{"path": format!("/api-{api}/1.0")}]})
 }

@@ -1,4 +1,4 @@
-//! What came out, on one screen, and whether it is good. Pure.
+//! The result on one screen, and whether it is good. Pure.
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
@@ -8,56 +8,53 @@ use crate::{
     verdict::{Tally, Verdict},
 };
 
-/// By how much the memory may rise from the end of the warm-up to the end, as a share of its mean.
+/// Permitted rise of the memory from the end of the warm-up to the end, as a share of its mean.
 pub const FLAT: f64 = 0.05;
 
-/// What a soak has seen.
+/// The results of a soak.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// How long it was.
     pub lasted: Duration,
-    /// What it was made from.
     pub seed: u64,
-    /// Applications that there were.
+    /// Number of applications.
     pub applications: usize,
-    /// What the filter promises.
+    /// The promises of the filter.
     pub bounds: Bounds,
-    /// Judgements.
     pub tally: Tally,
-    /// Half of the requests took less, all but one in a hundred, and all.
+    /// Durations of requests: median, 99th percentile, maximum.
     pub took: [Duration; 3],
-    /// Changes that were acknowledged.
+    /// Number of acknowledged changes.
     pub changes: u64,
-    /// For each change that was still answered the old way after it was acknowledged, how long; in order.
+    /// For each change whose effect was still missing after its acknowledgement: for how long. Sorted.
     pub lags: Vec<Duration>,
     /// Faults, by name.
     pub faults: BTreeMap<&'static str, u64>,
-    /// Answers that a proxy on the way ended, or let nobody have.
+    /// Answers that the proxy cut off or did not deliver.
     pub cuts: u64,
-    /// VMs that trapped without having been asked to.
+    /// VMs that trapped although the soak did not make them.
     pub traps_not_asked_for: u64,
     /// Requests that the guard behind the filter refused.
     pub guarded: u64,
     /// How long the stack had to wait for a processor.
     pub waited: Duration,
-    /// VMs at the beginning and at the end.
+    /// Number of VMs at the beginning and at the end.
     pub vms: (u64, u64),
-    /// Requests that are billed, and that were made.
+    /// Number of billed requests, and of requests made.
     pub billed: (u64, u64),
-    /// Memory that is used after the warm-up, in KiB; none if the soak was too short.
+    /// Used memory after the warm-up, in KiB. `None` if the soak was too short.
     pub memory: Option<Slope>,
-    /// The same for what is held.
+    /// The same for resident memory.
     pub resident: Option<Slope>,
 }
 
 impl Outcome {
-    /// Dead VMs: answers that only a dead VM gives, traps that nobody asked for, and VMs that are missing at the end.
+    /// Dead VMs: answers of dead VMs, unexpected traps, and VMs that are missing at the end.
     pub fn dead_vms(&self) -> u64 {
         let missing = self.vms.0.saturating_sub(self.vms.1);
         self.tally.of(Verdict::DeadVm).saturating_add(self.traps_not_asked_for).saturating_add(missing)
     }
 
-    /// Whether all is as promised.
+    /// Whether all promises were kept.
     pub fn is_good(&self) -> bool {
         self.tally.all() > 0
             && self.changes > 0
@@ -69,7 +66,6 @@ impl Outcome {
             && self.memory.is_none_or(|memory| memory.is_flat(FLAT))
     }
 
-    /// The report.
     pub fn report(&self) -> String {
         // Writing to a string cannot fail.
         let mut out = String::new();
@@ -108,7 +104,7 @@ impl Outcome {
     fn seen(&self) -> String {
         let bound = self.bounds.propagation.as_millis();
         let seen = |share: u64| {
-            // Changes that nobody saw late were seen at once.
+            // A change that no request saw late was visible at once.
             let late = u64::try_from(self.lags.len()).unwrap_or(u64::MAX);
             let rank = self.changes.saturating_mul(share) / 100;
             let index = rank.checked_sub(self.changes.saturating_sub(late));
@@ -217,7 +213,7 @@ mod tests {
 
     #[test]
     fn changes_that_nobody_saw_late_count_as_seen_at_once() {
-        // 50 of 100 were seen late, by 1 to 50 ms.
+        // 50 of 100 changes were seen late, by 1 to 50 ms.
         let report = good().report();
         assert!(report.contains("after 1 ms (p50), 50 ms (p99), 50 ms (slowest), bound 1000 ms"), "{report}");
     }

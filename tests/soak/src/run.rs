@@ -38,46 +38,44 @@ use crate::{
     slope::{Sample, Slope},
 };
 
-/// Pause between two looks at who waits for a processor.
+/// Pause between two samples of who waits for a processor.
 const ATTENTION: Duration = Duration::from_millis(100);
-/// More than this share of any time does not count as waited for a processor: a bound is stretched to four times what it
-/// is at most, whatever else the machine does.
+/// At most this share of any time counts as waiting for a processor. So a bound is stretched to at most four times its
+/// length, whatever else the machine does.
 const MOST_WAITED: f64 = 0.75;
-/// Pause between two looks at the memory.
+/// Pause between two samples of the memory.
 const LOOK: Duration = Duration::from_secs(1);
-/// Looks between two lines of progress.
+/// Samples between two lines of progress.
 const LOOKS_PER_LINE: u32 = 5;
-/// How long things may take to come up, or to settle at the end: the longest pause after failures, and what comes on top.
+/// Time limit for starting, and for settling at the end: the longest pause after failures, and some more.
 const SETTLING: Duration = Duration::from_secs(60);
-/// A third of the soak is for warming up: until several listeners have been replaced at once, each of which has its VMs.
+/// A third of the soak is for warming up, until several listeners, each with its VMs, have been replaced at once.
 const WARM_UP_PART: u32 = 3;
-/// But no less than this, so that all faults have come.
+/// Minimum duration of the warm-up, so that all faults have happened.
 const SHORTEST_WARM_UP: Duration = Duration::from_secs(180);
-/// A line through less than that says nothing: a listener that is replaced is worth some MiB, for a while.
+/// A shorter line says nothing, because a replaced listener temporarily costs some MiB.
 const JUDGED_FROM_MINUTES: f64 = 2.0;
 
-/// What a soak is to be like.
+/// The settings of a soak.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long it is.
     pub seconds: u64,
-    /// What everything is chosen from.
+    /// Seed of all random choices.
     pub seed: u64,
     /// Applications, each with two keys and four subscriptions.
     pub applications: usize,
-    /// Requests a second, about.
+    /// Requests per second, approximately.
     pub rate: u32,
-    /// What the filter promises.
+    /// The promises of the filter.
     pub bounds: Bounds,
-    /// What is done to the stack.
     pub plan: Plan,
-    /// What the feed is like while nothing is done to it.
+    /// The behaviour of the feed between faults.
     pub well: Feed,
     /// The module that can be made to trap.
     pub armed: PathBuf,
 }
 
-/// Runs it, on this thread alone: the machine is Envoy's.
+/// Runs a soak on this thread alone, because the machine is for Envoy.
 pub async fn run(options: &Options) -> Result<Outcome> {
     LocalSet::new().run_until(prepare(options)).await
 }
@@ -156,7 +154,7 @@ impl Soak<'_> {
         let attending = spawn_local(attend(book(), self.gateway.lock().await.envoy().id(), ended));
         self.watch(Duration::from_secs(seconds)).await?;
         let lasted = self.book.now();
-        // No more changes and faults, but the load goes on until everything has settled.
+        // Changes and faults end here. The load continues until everything has settled.
         quiet.send_replace(true);
         joined(changing).await?;
         joined(shaking).await?;
@@ -174,7 +172,7 @@ impl Soak<'_> {
         Ok(outcome)
     }
 
-    /// Looks at the memory and says how things stand, for so long.
+    /// Samples the memory and prints progress, for this time.
     async fn watch(&self, lasting: Duration) -> Result<()> {
         let mut looks: u32 = 0;
         let mut clock = tokio::time::interval(LOOK);
@@ -197,7 +195,7 @@ impl Soak<'_> {
         Ok(())
     }
 
-    /// Waits until every change is certain, and until the VMs that were replaced are gone.
+    /// Waits until every change is certain, and until the VMs of replaced listeners have ended.
     async fn settle(&self) -> Result<()> {
         eventually("every change to be certain", SETTLING, async || match self.book.open().history.settled() {
             Some(settled) if settled <= self.book.now() => Ok(()),
@@ -209,7 +207,7 @@ impl Soak<'_> {
             if active == self.vms { Ok(()) } else { Err(unsettled(active)) }
         })
         .await;
-        // If they are not, the report says so.
+        // If they have not ended, the report says so.
         drop(gone);
         Ok(())
     }
@@ -258,8 +256,8 @@ fn unsettled(active: u64) -> Error {
     Error::unexpected("envoy's VMs", "as many as at the beginning", active.to_string())
 }
 
-/// Tells the history how long a change had to wait for a processor on its way through the stack: as long as the one that
-/// waited longest of those through whom it passes, the policy service, this process and Envoy's threads.
+/// Tells the history how long a change had to wait for a processor: the longest wait among the policy service, this
+/// process and Envoy's threads.
 async fn attend(book: Arc<Book>, envoy: u32, ended: watch::Receiver<bool>) {
     let mut clock = tokio::time::interval(ATTENTION);
     let mut last: BTreeMap<(u32, String), Duration> = BTreeMap::new();
@@ -283,7 +281,7 @@ async fn attend(book: Arc<Book>, envoy: u32, ended: watch::Receiver<bool>) {
     }
 }
 
-/// Callbacks that ended in a trap, or in the filter's own panic, by Envoy's log.
+/// Number of callbacks that ended in a trap or a panic of the filter, from Envoy's log.
 fn traps(envoy: &Envoy) -> u64 {
     let log = envoy.log();
     let lines = log.lines().filter(|line| line.contains("Uncaught RuntimeError") || line.contains("panicked at"));
@@ -306,7 +304,7 @@ fn progress(open: &Pages, at: Duration, kib: u64) -> String {
     format!("{seconds:>5} s  {requests} answers, {wrong}; {changes} changes, {faults} faults, {mib} MiB{now}")
 }
 
-/// What a task came to.
+/// The result of a task.
 async fn joined<T>(task: JoinHandle<Result<T>>) -> Result<T> {
     task.await.unwrap_or_else(|error| Err(Error::unexpected("a part of the soak", "it to end", error.to_string())))
 }

@@ -1,29 +1,28 @@
-//! Whether memory grows: the straight line through all samples after a warm-up, by least squares. Pure.
+//! Whether memory grows: fits a straight line through all samples after a warm-up, by least squares. Pure.
 
 use std::time::Duration;
 
-/// One look at the memory.
+/// A sample of the memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
-    /// When, since the start.
+    /// Time since the start.
     pub at: Duration,
-    /// How much, in KiB.
     pub kib: u64,
 }
 
 /// A straight line through samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Slope {
-    /// KiB a minute.
+    /// In KiB per minute.
     pub per_minute: f64,
-    /// KiB on average.
+    /// In KiB.
     pub mean: f64,
     /// Minutes from the first sample to the last.
     pub minutes: f64,
 }
 
 impl Slope {
-    /// The line through the samples from `warm` on; `None` with fewer than two, or all at once.
+    /// The line through the samples from `warm` on. `None` if there are fewer than two, or all have the same time.
     pub fn through(samples: &[Sample], warm: Duration) -> Option<Self> {
         let points: Vec<(f64, f64)> = samples
             .iter()
@@ -39,12 +38,12 @@ impl Slope {
         (spread > 0.0).then(|| Self { per_minute: together / spread, mean: kib, minutes })
     }
 
-    /// How much the line rises over all samples, as a share of the mean.
+    /// Rise of the line over all samples, as a share of the mean.
     pub fn rise(&self) -> f64 {
         self.per_minute * self.minutes / self.mean
     }
 
-    /// Whether it does not rise by more than `share` of the mean over all samples.
+    /// Whether the line rises by at most `share` of the mean over all samples.
     pub fn is_flat(&self, share: f64) -> bool {
         self.rise() <= share
     }

@@ -1,63 +1,63 @@
-//! One answer, held against what was right: the judgement that everything else here serves. Pure.
+//! Compares one answer with the right ones. All other files serve this judgement. Pure.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use crate::policy::Right;
 
-/// What came back for a request.
+/// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// It reached an upstream.
     Reached {
-        /// Under the identity of its caller, at the endpoint of its key's type, and without its credential.
+        /// Whether it had the identity of its caller, reached the endpoint for its key's type, and lost its credential.
         as_itself: bool,
     },
     /// Keygate refused it with this code.
     Refused(String),
-    /// 503 with an empty body: what Envoy answers where a VM has died.
+    /// 503 with an empty body: Envoy's answer if a VM is dead.
     DeadVm,
-    /// Something that neither keygate nor an upstream answers: a status.
+    /// A status that neither keygate nor an upstream sends.
     Foreign(u16),
     /// The connection broke.
     Broken,
-    /// Nothing came for as long as anybody would wait.
+    /// No answer within the time limit.
     Nothing,
 }
 
-/// What can be held against an answer, or what excuses it.
+/// The judgement of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    /// As it should be.
+    /// The answer is right.
     Right,
-    /// What had to be refused reached the upstream, or reached it as somebody else.
+    /// A request that had to be refused reached the upstream, or a request reached it with another identity.
     WrongAllow,
-    /// What had to be allowed was refused.
+    /// A request that had to be allowed was refused.
     NeedlessRefusal,
-    /// Rightly refused, but for a reason that was not the case.
+    /// Rightly refused, but for a wrong reason.
     WrongReason,
-    /// It was never answered.
+    /// The request was never answered.
     Hung,
-    /// A VM was dead although nobody had made it trap, or long after.
+    /// A VM was dead although it was not made to trap, or for too long.
     DeadVm,
-    /// It went past the filter, an upstream failed, or a connection broke for no reason.
+    /// The request bypassed the filter, an upstream failed, or a connection broke without a reason.
     Strange,
-    /// Refused by Envoy while a VM that was made to trap was made anew: neither right nor wrong.
+    /// Refused by Envoy while a VM that was made to trap was being replaced. Neither right nor wrong.
     Reloading,
-    /// A connection that Envoy closed since its listener was replaced: neither right nor wrong.
+    /// A connection that Envoy closed because its listener was replaced. Neither right nor wrong.
     Drained,
 }
 
-/// What was going on around a request that excuses Envoy's own answers, and nothing that keygate says.
+/// Events around a request that excuse Envoy's own answers. They excuse no answer of keygate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Around {
-    /// A VM was made to trap, and might not be back.
+    /// A VM was made to trap and may not be back.
     pub reloading: bool,
     /// A listener was replaced, and its connections were closed.
     pub draining: bool,
 }
 
 impl Verdict {
-    /// All, in the order of a report.
+    /// All verdicts, in the order of a report.
     pub const ALL: [Self; 9] = [
         Self::Right,
         Self::WrongAllow,
@@ -70,7 +70,7 @@ impl Verdict {
         Self::Drained,
     ];
 
-    /// Judges an answer; `right` is not empty.
+    /// Judges an answer. `right` must not be empty.
     pub fn of(answer: &Answer, right: &[Right], around: Around) -> Self {
         let may_pass = right.contains(&Right::Allowed);
         match answer {
@@ -87,7 +87,7 @@ impl Verdict {
         }
     }
 
-    /// Whether one of these makes a soak fail.
+    /// Whether a soak fails if it has one of these.
     pub fn is_wrong(self) -> bool {
         !matches!(self, Self::Right | Self::Reloading | Self::Drained)
     }
@@ -109,7 +109,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// How many answers were judged how, and the first few that were wrong.
+/// Number of answers by verdict, and the first wrong answers.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     counts: BTreeMap<Verdict, u64>,
@@ -117,10 +117,10 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Wrong answers of one kind that a report tells of.
+    /// Number of wrong answers of each kind that a report shows.
     const EXAMPLES: u64 = 3;
 
-    /// Counts one; `tell` says what it was, if it is wrong and one of the first.
+    /// Counts a verdict. `tell` describes the answer; it is called if the answer is wrong and one of the first.
     pub fn count(&mut self, verdict: Verdict, at: Duration, tell: impl FnOnce() -> String) {
         let count = self.counts.entry(verdict).or_default();
         *count = count.saturating_add(1);
@@ -129,22 +129,22 @@ impl Tally {
         }
     }
 
-    /// How many were judged so.
+    /// Number of answers with this verdict.
     pub fn of(&self, verdict: Verdict) -> u64 {
         self.counts.get(&verdict).copied().unwrap_or(0)
     }
 
-    /// How many there were.
+    /// Number of all answers.
     pub fn all(&self) -> u64 {
         self.counts.values().sum()
     }
 
-    /// How many were wrong.
+    /// Number of wrong answers.
     pub fn wrong(&self) -> u64 {
         self.counts.iter().filter(|(verdict, _)| verdict.is_wrong()).map(|(_, count)| count).sum()
     }
 
-    /// The first that were wrong.
+    /// The first wrong answers.
     pub fn examples(&self) -> &[String] {
         &self.examples
     }

@@ -1,4 +1,5 @@
-//! The branches of a module: counters at each, and the section that says which way they go. It runs nothing.
+//! The branches of a module: adds counters to each, and writes the section that says which way they usually go. Runs
+//! nothing.
 
 use std::collections::BTreeMap;
 
@@ -9,38 +10,38 @@ use walrus::{
 use wasm_encoder::{BranchHint, BranchHints, RawSection, SectionId};
 use wasmparser::{Operator, Parser, Payload, TypeRef};
 
-/// Where a branch stands: bytes from the module's begin.
+/// The place of a branch, in bytes from the beginning of the module.
 pub type Place = u32;
 
-/// How often branches went which way.
+/// The counts of all branches.
 pub type Counts = BTreeMap<Place, Count>;
 
-/// How often one did.
+/// The counts of one branch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// With its condition met.
+    /// How often its condition was true.
     pub taken: u64,
-    /// In all.
+    /// How often it was reached.
     pub reached: u64,
 }
 
-/// A branch that was reached less often tells nothing.
+/// A branch that was reached less often gives no hint.
 const ENOUGH: u64 = 1_000;
-/// Of a hundred times, so often at most does a branch go the way that it usually does not.
+/// A branch gives a hint if it goes the other way in at most this many of a hundred cases.
 const RARELY: u64 = 2;
 
-/// How the names of counters begin, before the branch's place.
+/// Prefixes of the names of counters. The place of the branch follows.
 const TAKEN: &str = "taken@";
 const REACHED: &str = "reached@";
 
 impl Count {
-    /// Takes in another one of the same branch.
+    /// Adds another count of the same branch.
     pub fn add(&mut self, other: Self) {
         self.taken += other.taken;
         self.reached += other.reached;
     }
 
-    /// Whether it is usually taken; `None` if that cannot be said.
+    /// Whether the branch is usually taken. `None` if neither way is usual.
     fn usually(self) -> Option<bool> {
         let rarely = |times: u64| times * 100 <= self.reached * RARELY;
         match self {
@@ -52,14 +53,14 @@ impl Count {
     }
 }
 
-/// A counter of a module with counters, by the name of its export: the branch's place, and whether it counts how often that
-/// was taken, or reached.
+/// Reads the name of a counter's export: the place of the branch, and whether the counter counts how often it was taken
+/// (true) or reached (false).
 pub fn counter(export: &str) -> Option<(Place, bool)> {
     let of = |prefix: &str| export.strip_prefix(prefix)?.parse().ok();
     of(TAKEN).map(|place| (place, true)).or_else(|| of(REACHED).map(|place| (place, false)))
 }
 
-/// The module with two counters at each branch, which are exported.
+/// The module with two exported counters at each branch.
 pub fn with_counters(module: &[u8]) -> Result<Vec<u8>, String> {
     let mut module = Module::from_buffer(module).map_err(|error| error.to_string())?;
     let Module { funcs, globals, locals, exports, .. } = &mut module;
@@ -96,13 +97,13 @@ fn zero(globals: &mut ModuleGlobals) -> GlobalId {
     globals.add_local(ValType::I32, true, false, ConstExpr::Value(Value::I32(0)))
 }
 
-/// Counts a branch that is about to be decided by what lies on the stack, and leaves that there.
+/// Counts a branch. Its condition is on the stack and stays there.
 fn count(condition: LocalId, taken: GlobalId, reached: GlobalId) -> Vec<(Instr, InstrLocId)> {
     let one: Instr = Const { value: Value::I32(1) }.into();
     let add: Instr = Binop { op: BinaryOp::I32Add }.into();
     let instructions = [
         LocalTee { local: condition }.into(),
-        // What is not zero is met, be it one or not.
+        // Every value other than zero means true.
         Const { value: Value::I32(0) }.into(),
         Binop { op: BinaryOp::I32Ne }.into(),
         GlobalGet { global: taken }.into(),
@@ -117,7 +118,7 @@ fn count(condition: LocalId, taken: GlobalId, reached: GlobalId) -> Vec<(Instr, 
     instructions.map(|instruction| (instruction, InstrLocId::default())).into()
 }
 
-/// The module with what these counts say in front of its code. Nothing else of it changes.
+/// The module with the hints of these counts in front of its code. Nothing else changes.
 pub fn with_hints(module: &[u8], counts: &Counts) -> Result<Vec<u8>, String> {
     let hints = hints(module, counts)?;
     let mut hinted = wasm_encoder::Module::new();
@@ -147,7 +148,7 @@ fn hints(module: &[u8], counts: &Counts) -> Result<BranchHints, String> {
             hints.function_hints(function, known);
         }
     }
-    // The counters stand where the branches are, or this is no place to go on from.
+    // If the counters do not fit the branches, the result would be wrong.
     let expected = counts.values().filter(|count| count.usually().is_some()).count();
     if said != expected || said == 0 {
         return Err(format!("{expected} of its branches usually go one way, and {said} of them were found again"));
@@ -158,7 +159,7 @@ fn hints(module: &[u8], counts: &Counts) -> Result<BranchHints, String> {
 /// A conditional branch.
 struct Branch {
     place: Place,
-    /// Bytes from the begin of its function's body, locals included.
+    /// Bytes from the beginning of its function's body, locals included.
     in_function: u32,
 }
 
@@ -169,7 +170,7 @@ fn branches(module: &[u8]) -> Result<Vec<(u32, Vec<Branch>)>, String> {
     let mut functions = Vec::new();
     for payload in Parser::new(0).parse_all(module) {
         match payload.map_err(text)? {
-            // What is imported has the first indices.
+            // Imports have the first indices.
             Payload::ImportSection(imports) => {
                 for import in imports.into_imports() {
                     if matches!(import.map_err(text)?.ty, TypeRef::Func(_) | TypeRef::FuncExact(_)) {

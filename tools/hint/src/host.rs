@@ -1,6 +1,6 @@
-//! As much of Envoy as it takes to play requests through a module: headers, a configuration, shared data, a clock of its
-//! own, and callouts that are noted. All other calls succeed and do nothing. Whatever happens, happens each time alike, so
-//! that a module has the same hints wherever it is built. It knows neither policies nor branches.
+//! The parts of Envoy that are needed to play requests through a module: headers, a configuration, shared data, a clock
+//! of its own, and callouts, which are recorded. All other calls succeed and do nothing. Every run is the same, so a
+//! module gets the same hints on every machine. This file knows neither policies nor branches.
 
 use std::collections::HashMap;
 
@@ -13,18 +13,18 @@ const CAS_MISMATCH: u32 = 8;
 const CALL_RESPONSE_BODY: u32 = 4;
 const CALL_RESPONSE_HEADERS: u32 = 6;
 const PLUGIN_CONFIGURATION: u32 = 7;
-/// Lines of the log from here on are said: they tell why a module does not do what is played.
+/// Log lines of this level or above are printed, because they say why a module does not work.
 const WARNING: u32 = 3;
 
 /// The root context of the plugin.
 const ROOT: u32 = 1;
-/// From one tick to the next, in nanoseconds.
+/// Time between two ticks, in nanoseconds.
 const TICK: u64 = 100_000_000;
 
-/// What the module's calls find and leave.
+/// The state of the host.
 #[derive(Default)]
 struct World {
-    /// What every call with bytes needs, once there is an instance.
+    /// The memory and the allocation function of the instance. Every call with bytes needs them.
     memory: Option<(Memory, TypedFunc<u32, u32>)>,
     configuration: Vec<u8>,
     request: Vec<u8>,
@@ -36,7 +36,7 @@ struct World {
     now: u64,
 }
 
-/// A module that runs.
+/// A running module.
 pub struct Host {
     store: Store<World>,
     instance: Instance,
@@ -66,23 +66,23 @@ impl Host {
         }
     }
 
-    /// Lets it tick once, a while later.
+    /// Advances the clock and ticks once.
     pub fn tick(&mut self) -> Result<(), String> {
         self.store.data_mut().now += TICK;
         self.call("proxy_on_tick", ROOT)
     }
 
-    /// How many callouts it has made.
+    /// Number of callouts so far.
     pub fn callouts(&self) -> u32 {
         self.store.data().callouts
     }
 
-    /// How often it has read shared data.
+    /// Number of reads of shared data so far.
     pub fn reads(&self) -> usize {
         self.store.data().reads
     }
 
-    /// Answers a callout, by its number from 1 on.
+    /// Answers a callout, which is numbered from 1.
     pub fn answer(&mut self, callout: u32, headers: &[(&str, &str)], body: &[u8]) -> Result<(), String> {
         let world = self.store.data_mut();
         (world.answer, world.body) = (serialize(headers), body.to_vec());
@@ -90,7 +90,7 @@ impl Host {
         self.call("proxy_on_http_call_response", (ROOT, callout, headers, size_of(body), 0u32))
     }
 
-    /// Sends a request; whether it goes on at once.
+    /// Sends a request. Returns whether it goes on at once.
     pub fn request(&mut self, headers: &[(&str, &str)]) -> Result<bool, String> {
         self.store.data_mut().request = serialize(headers);
         let context = self.create_context(ROOT)?;
@@ -100,19 +100,18 @@ impl Host {
         Ok(action == 0)
     }
 
-    /// What it exports that counts.
+    /// The exported globals.
     pub fn globals(&self) -> Vec<(String, Global)> {
         let named = |export: wasmi::Export<'_>| Some((export.name().to_owned(), export.into_global()?));
         self.instance.exports(&self.store).filter_map(named).collect()
     }
 
-    /// The value of a counter.
     pub fn value(&self, counter: Global) -> u64 {
-        // A counter has 32 bits, and they count from zero on.
+        // A counter has 32 bits and counts from zero.
         u64::from(counter.get(&self.store).i32().unwrap_or(0).cast_unsigned())
     }
 
-    /// Counts from zero on.
+    /// Sets a counter to zero.
     pub fn reset(&mut self, counter: Global) -> Result<(), String> {
         counter.set(&mut self.store, Val::I32(0)).map_err(|error| error.to_string())
     }
@@ -208,7 +207,7 @@ fn linker(engine: &Engine, module: &Module) -> Result<Linker<World>, Error> {
         |mut call: Call<'_>, key: u32, key_size: u32, data: u32, size: u32, cas: u32| {
             let (key, value) = (read(&call, key, key_size)?, read(&call, data, size)?);
             let (held, version) = call.data_mut().shared.entry(key).or_default();
-            // As Envoy has it: zero overwrites, and what is not there yet has no version to differ from.
+            // Like Envoy: zero overwrites, and an absent entry has no version.
             if cas != 0 && *version != 0 && cas != *version {
                 return Ok(CAS_MISMATCH);
             }
@@ -255,7 +254,7 @@ fn write(call: &mut Call<'_>, at: u32, bytes: &[u8]) -> Result<(), Error> {
     memory(call)?.0.write(call, at, bytes).map_err(|error| Error::new(error.to_string()))
 }
 
-/// Hands bytes over in memory that the module allocates.
+/// Passes bytes to the module in memory that it allocates.
 fn give(mut call: Call<'_>, bytes: &[u8], data: u32, size: u32) -> Result<u32, Error> {
     let place = memory(&call)?.1.call(&mut call, size_of(bytes))?;
     write(&mut call, place, bytes)?;

@@ -1,11 +1,13 @@
-//! Tells V8 which way the branches of a module usually go: `hint IN.wasm OUT.wasm CONFIGURATION…`.
+//! Adds hints for V8 about the usual direction of branches: `hint IN.wasm OUT.wasm CONFIGURATION…`.
 //!
-//! What a request does not touch lies between what it does: each rule that refuses, each header that is not there. V8 sets
-//! the code behind a branch apart if the section `metadata.code.branch_hint` says that it is rarely taken; then a request
-//! touches fewer lines of the processor's cache. Which ones are, is found by playing usual requests through the module
-//! under each configuration, and written down for V8 to believe: hints change nothing of what the module does.
+//! In the compiled code, instructions that a request does not need lie between those that it needs: each rule that
+//! refuses, each header that is absent. If the section `metadata.code.branch_hint` says that a branch is rarely taken,
+//! V8 moves the code behind it away. Then a request touches fewer cache lines of the processor. This tool plays usual
+//! requests through the module under each configuration to find the rare branches, and writes the section. Hints do not
+//! change what the module does.
 //!
-//! It runs after everything else that changes code. It knows of Envoy what playing needs, and nothing of what is measured.
+//! The tool must run after all other tools that change code. It knows as much of Envoy as playing needs, and nothing
+//! about the benchmarks.
 
 #![allow(clippy::arithmetic_side_effects, reason = "what overflows where a module is built ends that, and no more")]
 

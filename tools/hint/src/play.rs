@@ -1,8 +1,9 @@
-//! Usual requests, and the policy that allows them: what a module's branches are counted by.
+//! Usual requests and the policy that allows them, for counting the branches of a module.
 //!
-//! Half of the requests come with one key, as from a client that calls often, half each with another. What they have in
-//! common is what is usual: a key in a header, ten headers more or less, a path with or without a query. None is refused,
-//! since what refuses is what is to be out of the way; and so is, for the sake of what all requests do, what only some
+//! Half of the requests have the same key, like those of a client that calls often, and half have a new key each. They
+//! have usual properties: a key in a header, about ten headers, a path with or without a query. None is refused,
+//! because code that refuses should be moved away. For the same reason the policy has nothing that only some policies
+//! have: plans, restrictions, times, deny policies, APIs by host. Durations are measured in Envoy, not here.
 //! policies have: plans, restrictions, times, deny policies, APIs by host. How long anything takes is measured in Envoy.
 
 use keygate::digest::Digest;
@@ -13,17 +14,17 @@ use crate::{
 };
 
 const APIS: usize = 20;
-/// More than there are requests, so that none comes twice that is to come once.
+/// More than the number of requests, so that a key that should come once comes once.
 const KEYS: usize = 2_600;
-/// Requests of each kind before anything is counted: what is made once is made, then.
+/// Requests of each kind before counting begins, so that one-time work is done.
 const BEFORE: usize = 500;
-/// Requests of each kind that count.
+/// Requests of each kind that are counted.
 const COUNTED: usize = 2_000;
 const _: () = assert!(BEFORE + COUNTED < KEYS);
-/// A module that lets nothing through after so many ticks is not going to.
+/// A module that lets no request pass after this many ticks never will.
 const MOST_TICKS: usize = 1_000;
 
-/// Plays through a module with counters; what each counts.
+/// Plays requests through a module with counters. Returns their values.
 pub fn play(module: &[u8], configuration: &str) -> Result<Vec<(Place, Count)>, String> {
     let mut host = Host::start(module, configuration)?;
     load(&mut host)?;
@@ -33,8 +34,8 @@ pub fn play(module: &[u8], configuration: &str) -> Result<Vec<(Place, Count)>, S
     counters.iter().try_for_each(|(_, counter)| host.reset(*counter))?;
     let reads = host.reads();
     (BEFORE..BEFORE + COUNTED).try_for_each(|number| turn(&mut host, number))?;
-    // A module with a policy reads its key and its application for each key that comes once, and nothing for the one that
-    // comes often. One that passes for another reason would be hinted for that.
+    // A module with a policy reads a key and an application for each new key, and nothing for the frequent key. If it
+    // read anything else, requests passed for another reason, and the hints would be wrong.
     if host.callouts() > 0 && host.reads() - reads != 2 * COUNTED {
         return Err(format!("it read shared data {} times, not twice for each key", host.reads() - reads));
     }
@@ -46,7 +47,7 @@ pub fn play(module: &[u8], configuration: &str) -> Result<Vec<(Place, Count)>, S
     Ok(counters.into_iter().map(count).collect())
 }
 
-/// Answers what it asks for first, until it lets a request pass.
+/// Answers the first requests to the policy service, until the module lets a request pass.
 fn load(host: &mut Host) -> Result<(), String> {
     let mut is_answered = false;
     for _ in 0..MOST_TICKS {
@@ -72,7 +73,7 @@ fn turn(host: &mut Host, number: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// The key of this number, as its client sends it: some short, some long.
+/// The key with this number, as its client sends it. Some are short, some long.
 fn name_of(key: usize) -> String {
     format!("{key:0width$}", width = 20 + key % 24)
 }
@@ -102,7 +103,8 @@ fn api_of(key: usize) -> usize {
     key % APIS
 }
 
-/// All keys in one page, each of an application of its own with a subscription to what it is sent to, and to another API.
+/// All keys in one page. Each belongs to an application of its own with subscriptions to the requested API and to
+/// another one.
 fn policy() -> String {
     let list = |count: usize, row: fn(usize) -> String| (0..count).map(row).collect::<Vec<_>>().join(",");
     let apis = list(APIS, |api| format!(r#"{{"id":"api-{api}","match":[{{"path":"/api-{api}/1.0"}}]}}"#));
@@ -127,7 +129,7 @@ fn policy() -> String {
 mod tests {
     use super::*;
 
-    /// A module that takes its configuration and lets a request pass, or does not.
+    /// A module that accepts its configuration and lets a request pass, or does not.
     fn module(configured: u32, action: u32) -> Vec<u8> {
         let callback = |name: &str, parameters: &str, result: &str| {
             format!(r#"(func (export "{name}") (param {parameters}) {result})"#)

@@ -1,19 +1,19 @@
-//! Takes out of a linked module the callbacks that keygate does not need, and writes the commit into it that it was built
-//! from: `trim IN.wasm OUT.wasm COMMIT`.
+//! Removes the callbacks that keygate does not need from a linked module, and writes the commit of the build into it:
+//! `trim IN.wasm OUT.wasm COMMIT`.
 //!
-//! The SDK exports every callback of the ABI, and Envoy makes each call whose export it finds: on a request that is six
-//! calls into the VM for nothing. So what is not on the list is no export any more, and what only that reached is dropped,
-//! along with the names that nobody reads. Where the module has a callback of its own, that one is
-//! exported in place of the SDK's. It knows nothing else of the module.
+//! The SDK exports every callback of the ABI, and Envoy calls each callback whose export it finds: six useless calls
+//! into the VM for each request. So this tool removes all exports that are not on its list. It also drops code that
+//! only they reach, and the names section. If the module has a callback of its own, that one is exported in place of
+//! the SDK's. The tool knows nothing else of the module.
 //!
-//! The commit is written here and not compiled in, because compiling and linking the module takes most of a minute, and each
-//! commit would cost it.
+//! The commit is written here and not compiled in, because compiling and linking the module takes most of a minute, and
+//! each commit would cost that time.
 
 use std::{env, process::ExitCode};
 
 use walrus::{Module, passes};
 
-/// What Envoy is to call. A context has to hear of its end, or it would be kept for ever.
+/// The exports that Envoy needs. A context must be told of its end, or it would be kept for ever.
 const KEPT: &[&str] = &[
     "memory",
     "malloc",
@@ -28,12 +28,12 @@ const KEPT: &[&str] = &[
     "proxy_on_request_trailers",
     "proxy_on_delete",
 ];
-/// How the names of callbacks begin that take the place of the SDK's: `keygate_on_delete` that of `proxy_on_delete`.
+/// Prefix of callbacks that replace the SDK's: `keygate_on_delete` replaces `proxy_on_delete`.
 const OWN: &str = "keygate_on_";
-/// What stands before the commit in `src/plugin/version.rs`. Modules without it are of no commit, as those that keygate is
-/// compared with.
+/// The marker before the commit in `src/plugin/version.rs`. A module without it has no commit, such as the modules that
+/// keygate is compared with.
 const MARK: &[u8] = b"keygate-commit=";
-/// Bytes of mark and commit together; the rest is blanks.
+/// Size of marker and commit together. The rest is blanks.
 const PLACE_BYTES: usize = 64;
 
 fn main() -> ExitCode {
@@ -80,7 +80,7 @@ fn trim(input: &str, output: &str, commit: &str) -> Result<(), String> {
     module.emit_wasm_file(output).map_err(|error| error.to_string())
 }
 
-/// Writes the commit behind each mark, and says how many there are.
+/// Writes the commit after each marker. Returns the number of markers.
 fn stamp(data: &mut [u8], commit: &str) -> Result<usize, String> {
     let mut places = 0usize;
     let mut from = 0;

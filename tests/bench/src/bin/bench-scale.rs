@@ -1,5 +1,6 @@
-//! `bench-scale` runs keygate at its full size: a million keys from the real policy service. It prints time to load, memory,
-//! what a load does to requests, cold keys, a flood of unknown ones, and how quickly a block is seen. The Makefile calls it.
+//! `bench-scale` runs keygate at its full size, with a million keys from the real policy service. It prints the time to
+//! load, memory, the effect of a load on requests, the cost of uncached keys, a flood of unknown keys, and how quickly
+//! a block takes effect. The Makefile calls it.
 
 use std::{
     fmt::Display,
@@ -26,7 +27,7 @@ use keygate_bench::{
 use keygate_e2e::{artifacts, policy_service::PolicyService};
 use tokio::runtime::Runtime;
 
-/// How long the stream runs without a load: 10,000 requests, so that a hundred are slower than p99.
+/// Duration of the stream without a load. 10,000 requests, so that a hundred are slower than p99.
 const IDLE: Duration = Duration::from_secs(10);
 /// Workers of the second Envoy.
 const WORKERS: usize = 4;
@@ -34,25 +35,25 @@ const WORKERS: usize = 4;
 /// Runs keygate at its full size.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Keys; half as many applications, and as many subscriptions.
+    /// Number of keys. Half as many applications, and as many subscriptions.
     #[arg(long, env = "KEYS", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(5_000..=2_000_000))]
     keys: u32,
-    /// Full loads with one worker, for what memory they leave taken.
+    /// Number of full loads with one worker, to see what memory they keep.
     #[arg(long, env = "LOADS", default_value_t = 10, value_parser = clap::value_parser!(u16).range(2..=100))]
     loads: u16,
-    /// Blocks, and with polls a third as many.
+    /// Number of blocks. With polls a third as many.
     #[arg(long, env = "BLOCKS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(3..=300))]
     blocks: u16,
-    /// Only what is measured with so many workers.
+    /// Measure only with this number of workers.
     #[arg(long, env = "WORKERS")]
     workers: Option<usize>,
-    /// Rounds for the cost of cold keys.
+    /// Rounds for the cost of uncached keys.
     #[arg(long, env = "ROUNDS", default_value_t = 5)]
     rounds: u16,
     /// keygate.
     #[arg(long, env = "KEYGATE_WASM", default_value = "target/keygate.wasm")]
     keygate: PathBuf,
-    /// The folder of the modules that keygate is compared with.
+    /// Folder of the modules that keygate is compared with.
     #[arg(long)]
     filters: PathBuf,
 }
@@ -117,7 +118,7 @@ impl Bench<'_> {
         }]
     }
 
-    /// Load, requests during a load, memory after many, cold keys, a flood; the first load.
+    /// Load, requests during a load, memory after many loads, uncached keys, a flood. Returns the first load.
     fn one_worker(&self) -> Result<Load> {
         self.progress("one worker: first load");
         let only = ["rbac", "keygate-hot", "keygate-cold", "keygate-unknown"].map(str::to_owned);

@@ -1,4 +1,4 @@
-//! `bench` compares what keygate adds to a request with what else one could do, prints a table and draws a chart. The
+//! `bench` compares the cost of keygate per request with that of alternatives, prints a table and draws a chart. The
 //! Makefile builds the modules and calls it.
 
 use std::{fs, num::NonZero, path::PathBuf, process::ExitCode, thread, time::Instant};
@@ -21,19 +21,19 @@ use keygate_bench::{
 use keygate_e2e::artifacts;
 use tokio::runtime::Runtime;
 
-/// Compares what keygate adds to a request with what else one could do.
+/// Compares the cost of keygate per request with that of alternatives.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// How many times Envoy is started: each time code and data get other places, which is worth 5 % either way.
+    /// Number of starts of Envoy. Each start places code and data differently, which changes results by up to 5 %.
     #[arg(long, env = "STARTS", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
     starts: u16,
-    /// Rounds after each start; the result is the median of all.
+    /// Rounds after each start. The result is the median of all rounds.
     #[arg(long, env = "ROUNDS", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
     rounds: u16,
-    /// Turns of a round, in each of which every variant has one slice.
+    /// Turns of a round. In each turn every variant has one slice.
     #[arg(long, env = "TURNS", default_value_t = 40, value_parser = clap::value_parser!(u16).range(4..=10_000))]
     turns: u16,
-    /// Requests that each variant serves before anything is measured.
+    /// Requests that each variant serves before the measurement.
     #[arg(long, env = "WARMING", default_value_t = 30_000)]
     warming: u32,
     /// Keys of the policy.
@@ -42,19 +42,19 @@ struct Arguments {
     /// keygate.
     #[arg(long, env = "KEYGATE_WASM", default_value = "target/keygate.wasm")]
     keygate: PathBuf,
-    /// Another build of keygate, measured beside it in the same turns.
+    /// Another build of keygate, measured in the same turns.
     #[arg(long, env = "BASELINE")]
     baseline: Option<PathBuf>,
-    /// The folder of the modules that keygate is compared with.
+    /// Folder of the modules that keygate is compared with.
     #[arg(long)]
     filters: PathBuf,
-    /// Only variants whose id begins with one of these; what figures are relative to is always measured.
+    /// Only variants whose id begins with one of these. The reference variants are always measured.
     #[arg(long, env = "ONLY", value_delimiter = ',')]
     only: Vec<String>,
-    /// Measure the host calls one by one, too.
+    /// Also measure the host calls one by one.
     #[arg(long, env = "ANATOMY")]
     anatomy: bool,
-    /// Keep table and chart here.
+    /// Store table and chart here.
     #[arg(long, env = "KEEP")]
     keep: Option<PathBuf>,
 }

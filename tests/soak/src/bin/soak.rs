@@ -1,5 +1,5 @@
-//! `soak`: runs a soak and prints its report; ends with 1 if anything was not as promised. `soak arm IN OUT`, for the
-//! Makefile, puts the trap into the module.
+//! `soak` runs a soak and prints its report. It ends with 1 if a promise was broken. `soak arm IN OUT`, for the
+//! Makefile, installs the trap in the module.
 
 use std::{path::PathBuf, process::ExitCode, sync::LazyLock, time::Duration};
 
@@ -12,7 +12,7 @@ use keygate_soak::{
     run::{self, Options},
 };
 
-/// The version and the commit of this build; Cargo alone knows no commit, `make soak` does.
+/// The version and the commit of this build. Only `make soak` sets the commit; a plain Cargo build has none.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     format!("{} (commit {})", env!("CARGO_PKG_VERSION"), option_env!("KEYGATE_COMMIT").unwrap_or("unknown"))
 });
@@ -23,25 +23,25 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// How long.
+    /// Duration in seconds.
     #[arg(long, env = "SOAK_SECONDS", default_value_t = 600)]
     seconds: u64,
-    /// What all is chosen from; another each time unless given.
+    /// Seed of all random choices. By default different in each run.
     #[arg(long, env = "SOAK_SEED")]
     seed: Option<u64>,
     /// Applications, each with two keys and four subscriptions.
     #[arg(long, env = "SOAK_APPLICATIONS", default_value_t = 1000)]
     applications: usize,
-    /// Requests a second, about.
+    /// Requests per second, approximately.
     #[arg(long, env = "SOAK_RATE", default_value_t = 800)]
     rate: u32,
-    /// How long after its acknowledgement a change may go unseen, in milliseconds.
+    /// How long a change may be invisible after its acknowledgement, in milliseconds.
     #[arg(long, env = "SOAK_BOUND_MS", default_value_t = 2000)]
     bound_ms: u64,
-    /// Which faults there are; all unless given.
+    /// Kinds of faults. By default all.
     #[arg(long, env = "SOAK_FAULTS", value_delimiter = ',')]
     faults: Option<Vec<Fault>>,
-    /// Lets the feed say of what is blocked that it is open: the soak has to notice.
+    /// The feed reports blocked things as open. The soak must notice.
     #[arg(long, env = "SOAK_LYING")]
     lying: bool,
     /// The module that can be made to trap.
@@ -51,18 +51,18 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Puts the trap into the module.
+    /// Installs the trap in the module.
     Arm {
-        /// As it was linked.
+        /// The linked module.
         input: PathBuf,
-        /// As Envoy is to load it.
+        /// The module for Envoy.
         output: PathBuf,
     },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Fault {
-    /// Nothing fails.
+    /// No faults.
     None,
     /// The policy service and its feed.
     Feed,

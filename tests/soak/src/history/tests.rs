@@ -1,4 +1,4 @@
-//! Which answers are right when: every rule of the history with its neighbours in time, on both sides.
+//! The right answers at each time: every rule of the history, with times just before and just after it.
 
 use super::*;
 use crate::policy::{Caller, KeyType};
@@ -17,7 +17,7 @@ fn history() -> History {
     History::new(Bounds { propagation: ms(1000), interval: ms(500) })
 }
 
-/// With the subscription blocked: sent at 10 s, acknowledged at 10.1 s.
+/// The subscription is blocked: sent at 10 s, acknowledged at 10.1 s.
 fn blocked() -> History {
     let mut history = history();
     history.sent(FACT, State::Blocked, ms(10_000));
@@ -78,7 +78,8 @@ fn a_later_change_settles_the_ones_before_it() {
 
 #[test]
 fn a_disturbance_puts_certainty_off_until_the_feed_is_noticed_again() {
-    // Over at 14 s; failures began at 10.5 s, so the pause is at most 3.5 s and an interval: 18 s, and the bound.
+    // The disturbance ends at 14 s. Failures began at 10.5 s, so the pause is at most 3.5 s plus an interval: 18 s,
+    // then the bound.
     let mut history = blocked();
     let disturbance = history.disturbed(ms(10_500));
     check(&history, &[("it goes on", 600_000, 600_001, &[ALLOWED, BLOCKED])]);
@@ -119,7 +120,7 @@ fn an_old_disturbance_excuses_nothing() {
 fn failures_that_go_on_from_one_disturbance_to_the_next_count_from_the_first() {
     let mut history = blocked();
     disturb(&mut history, 10_500, 12_500, 0);
-    // The pause may last until 15 s, so these failures follow those.
+    // The pause may last until 15 s, so these failures continue the earlier ones.
     disturb(&mut history, 14_000, 15_000, 0);
     // 4.5 s of failures and an interval: noticed at 20 s.
     check(&history, &[("pausing", 20_999, 21_000, &[ALLOWED, BLOCKED]), ("noticed", 21_000, 21_001, &[BLOCKED])]);
@@ -155,7 +156,7 @@ fn a_good_answer_ends_what_a_disturbance_excuses() {
     history.seen_well(ms(14_300));
     history.seen_well(ms(14_900));
     check(&history, &[("seen", 15_299, 15_300, &[ALLOWED, BLOCKED]), ("and the bound", 15_300, 15_301, &[BLOCKED])]);
-    // What comes later is a disturbance of its own.
+    // Later failures are a disturbance of their own.
     history.sent(FACT, State::Open, ms(20_000));
     history.acknowledged(FACT, ms(20_100));
     disturb(&mut history, 20_200, 20_400, 0);
@@ -173,7 +174,7 @@ fn time_spent_waiting_for_a_processor_does_not_count() {
     check(
         &history,
         &[
-            // 1 s, and the 0.5 s that were lost meanwhile; what was lost before and after does not count.
+            // 1 s, plus the 0.5 s that were lost meanwhile. Time lost before and after does not count.
             ("waiting", 11_599, 11_600, &[ALLOWED, BLOCKED]),
             ("the bound", 11_600, 11_601, &[BLOCKED]),
         ],
@@ -204,7 +205,8 @@ fn all_is_settled_when_the_last_change_is_certain() {
 #[test]
 fn what_a_lost_history_said_is_right_until_the_backup_is_certain_and_not_longer() {
     let mut history = blocked();
-    // Another fact stands in the backup as it stands now, one that is closed there was opened since, one was never changed.
+    // In the backup, one more fact has its current state, one that is closed in the backup has been opened since, and
+    // one was never changed.
     let (same, opened) = (Fact::Key(0, KeyType::Sandbox), Fact::Subscription(0, 1));
     for (fact, state, at) in
         [(same, State::Absent, 5_000), (opened, State::Blocked, 5_000), (opened, State::Open, 8_000)]
@@ -247,7 +249,7 @@ fn what_is_acknowledged_after_a_backup_was_put_back_holds() {
     history.sent(FACT, State::Blocked, ms(20_600));
     history.acknowledged(FACT, ms(20_700));
     check(&history, &[("on its way", 20_650, 20_660, &[ALLOWED, BLOCKED]), ("in force", 21_700, 21_701, &[BLOCKED])]);
-    // Nothing is another now than in this backup: nothing is lost.
+    // Nothing differs from this backup, so nothing is lost.
     assert_eq!(history.put_back(&[(FACT, State::Blocked)], ms(30_000)), []);
     check(&history, &[("unchanged", 30_000, 30_001, &[BLOCKED])]);
 }

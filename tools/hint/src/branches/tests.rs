@@ -1,4 +1,4 @@
-//! Hints say what was counted, of the branches that it was counted of, and change nothing else.
+//! Hints follow the counts, concern the right branches, and change nothing else.
 
 #![allow(clippy::indexing_slicing, reason = "a test that reaches too far has failed")]
 
@@ -7,7 +7,8 @@ use wasmparser::KnownCustom;
 
 use super::*;
 
-/// A function of the fourth index, with one branch of each kind. It is there twice, and the second one is not called.
+/// A module with one branch of each kind in the function with index four. The function exists twice, and the second
+/// copy is never called.
 fn module() -> Vec<u8> {
     let function = |name: &str| {
         format!(
@@ -26,7 +27,7 @@ fn module() -> Vec<u8> {
     wat::parse_str(format!("(module {imports} {begin} {} {})", function("called"), function("other"))).unwrap()
 }
 
-/// What `called` returns, called so many times with 0, 1, 2, …, and what its counters say then.
+/// The results of `called`, called this many times with 0, 1, 2, …, and the counters afterwards.
 fn call(module: &[u8], times: u32) -> (Vec<u32>, Counts) {
     let engine = Engine::default();
     let module = wasmi::Module::new(&engine, module).unwrap();
@@ -152,7 +153,7 @@ fn what_is_no_module_is_an_error() {
         Payload::CodeSectionStart { range, .. } => Some(range.end),
         _ => None,
     });
-    // What stands behind the code is not missed.
+    // A cut behind the code is not detected.
     for end in 0..whole.unwrap() {
         let _ = with_counters(&module[..end]);
         with_hints(&module[..end], &counts).unwrap_err();

@@ -1,22 +1,22 @@
-//! A filter that makes the host calls of keygate's way through a request and decides nothing, or next to nothing: what keygate
-//! would cost if deciding were free, the floor of each goal on this machine.
+//! A filter that makes the host calls of keygate's request path and decides nothing, or hardly anything. This is what
+//! keygate would cost if deciding were free: the floor of each goal on this machine.
 //!
-//! Its configuration names the calls, in keygate's order, so that the cost of each can be found by leaving it out:
-//! `pairs metric remove set set set property`. `read-keys` and `read-applications` read a shard of shared data, each time
-//! another one, of the size that keygate's have; `look-keys` and `look-applications` also check it and look for one of its
-//! records; `read-manifest` reads what is as small as a manifest, and `refuse` answers as keygate refuses. The values that
-//! it sets are as long as those that keygate sets in the benchmark.
+//! Its configuration names the calls, in keygate's order, so that leaving one out shows its cost: `pairs metric remove
+//! set set set property`. `read-keys` and `read-applications` read a shard of shared data, a different one each time,
+//! with the size of keygate's shards. `look-keys` and `look-applications` also verify the shard and look for one of its
+//! records. `read-manifest` reads a value as small as a manifest, and `refuse` sends keygate's refusal. The values that
+//! it sets are as long as keygate's values in the benchmark.
 //!
-//! What no filter of this kind can do without, whatever it decides, are `head`, `credential`, `path`, `api` and `subject`:
-//! reading the headers, finding the key among them, the path in the form in which it is compared, and a look for the API
-//! and for the key in a map. `rules` also holds the states of what was found against each other, in as few comparisons as
-//! there can be, and then its values are what is set; `digest` takes the key's SHA-256 instead, for a key whose records are
-//! looked at and not compared. Each is done with all before it, by keygate's own functions where it has one; what else they
-//! find is thrown away. As keygate it has an allocator that lays blocks aside, hears of streams without the SDK's dispatcher,
-//! and declares the calls itself; statuses are not looked at.
+//! `head`, `credential`, `path`, `api` and `subject` are the work that every filter of this kind must do: read the
+//! headers, find the key in them, bring the path into the form in which it is compared, and look up the API and the key
+//! in a map. `rules` also compares the states that were found, with as few comparisons as possible, and sets the values
+//! that were found. `digest` computes the key's SHA-256 instead, for a key whose records are looked at and not
+//! compared. Each of these includes all before it, and uses keygate's own functions if there are any. Their other
+//! results are thrown away. Like keygate, this filter has an allocator with spare blocks, gets streams without the
+//! SDK's dispatcher, and declares the host calls itself. It ignores statuses.
 
-// keygate's allocator, which its crate declares only with the shell. Natively, where this is checked together with the
-// shell, there would be two.
+// keygate's allocator, which its crate declares only with the shell. A native check of this crate includes the shell,
+// so there would be two allocators.
 #[cfg(target_arch = "wasm32")]
 #[path = "../../../../../src/plugin/memory.rs"]
 mod memory;
@@ -30,10 +30,12 @@ use keygate::{
     config::{Ambiguous, CredentialSource},
     credential::{self, Credential},
     digest::Digest,
-    head::Head,
-    hostname::Host,
-    path::{RequestPath, Target},
     policy::{ApplicationState, KeyState, KeyType, SubscriptionState, page::Page},
+    request::{
+        head::Head,
+        hostname::Host,
+        path::{RequestPath, Target},
+    },
 };
 use proxy_wasm::traits::{Context, RootContext};
 
@@ -45,22 +47,22 @@ const COUNTER: u32 = 0;
 const CONTINUE: u32 = 0;
 const PAUSE: u32 = 1;
 
-/// What `set` sets, one after the other.
+/// The headers of `set`, one after the other.
 const HEADERS: [(&str, &str); 3] =
     [("x-application-id", "app-0000000"), ("x-key-id", "k-00000000"), ("x-key-type", "PRODUCTION")];
-/// What `property` sets, one after the other.
+/// The properties of `property`, one after the other.
 const PROPERTIES: [(&str, &str); 4] = [
     ("keygate.reason", "allowed"),
     ("keygate.application_id", "app-0000000"),
     ("keygate.key_id", "k-00000000"),
     ("keygate.api_id", "api-000"),
 ];
-/// APIs of the benchmark; each has a path of its own.
+/// APIs of the benchmark. Each has a path of its own.
 const APIS: usize = 100;
-/// Stands under a key as long as that of keygate's manifest, and is as long.
+/// A key as long as that of keygate's manifest. Its value is as long as a manifest.
 const MANIFEST: &[u8] = b"bench/0123456789abcdef0123456789abcdef/manifest";
 const MANIFEST_BYTES: usize = 68;
-/// What `refuse` answers.
+/// The reply of `refuse`.
 const BODY: &str = r#"{"code":"900901","message":"Invalid Credentials","description":"Make sure you have provided the correct API key"}"#;
 const REPLY_HEADERS: [(&str, &str); 2] =
     [("content-type", "application/json"), ("www-authenticate", "API-Key realm=\"keygate\"")];
@@ -105,13 +107,12 @@ unsafe extern "C" {
     fn proxy_on_context_create(context: u32, root: u32);
 }
 
-/// A host call.
 enum Call {
     Pairs,
     Work(Box<Work>),
     Metric(u32),
     Remove,
-    /// The header of this place among [`HEADERS`].
+    /// The header at this index of [`HEADERS`].
     Set(usize),
     Property(&'static str, &'static str),
     Read(Shards),
@@ -120,7 +121,7 @@ enum Call {
     Refuse(Vec<u8>),
 }
 
-/// What is done with the headers, and what with.
+/// The work on the headers, and its data.
 struct Work {
     until: Part,
     sources: Vec<CredentialSource>,
@@ -129,7 +130,7 @@ struct Work {
     subjects: RefCell<HashMap<Vec<u8>, Rc<Known>>>,
 }
 
-/// What is known of a key, without plans and restrictions.
+/// The facts about a key without plans and restrictions.
 struct Known {
     key_state: KeyState,
     key_type: KeyType,
@@ -137,7 +138,7 @@ struct Known {
     expires_at: Option<u64>,
     application_state: ApplicationState,
     subscription_state: SubscriptionState,
-    /// Of [`HEADERS`].
+    /// For [`HEADERS`].
     values: [Box<str>; 3],
 }
 
@@ -154,7 +155,7 @@ impl Known {
         }
     }
 
-    /// Whether nothing of it refuses. A time would cost the clock, so that has none here.
+    /// Whether no rule refuses. There is no check of times, because that would cost a call for the clock.
     fn passes(&self) -> bool {
         self.key_state == KeyState::Active
             && self.not_before.is_none()
@@ -168,7 +169,7 @@ impl Known {
     }
 }
 
-/// A part of the work, with all before it.
+/// A part of the work, including all parts before it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     Head,
@@ -183,7 +184,7 @@ enum Part {
 impl Work {
     fn new(until: Part) -> Option<Self> {
         let header = |name: &str| CredentialSource::Header { name: name.to_owned() };
-        // Where keygate looks by default.
+        // keygate's default sources.
         let sources =
             vec![header("x-api-key"), header("apikey"), CredentialSource::Query { name: "apikey".to_owned() }];
         let apis =
@@ -193,7 +194,7 @@ impl Work {
         Some(Self { until, sources, catalogue, subjects: RefCell::default() })
     }
 
-    /// What is known of who asks, if it is looked for and passes.
+    /// The facts about the caller, if they are looked up and the request passes.
     fn on(&self, headers: &[u8]) -> Option<Rc<Known>> {
         let head = Head::parse(black_box(headers)).ok()?;
         if self.until < Part::Credential {
@@ -228,7 +229,7 @@ impl Work {
 }
 
 thread_local! {
-    // One plugin for each VM.
+    // A VM has only one plugin.
     static CALLS: RefCell<Vec<Call>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -374,7 +375,7 @@ fn serialize(headers: &[(&str, &str)]) -> Vec<u8> {
     out
 }
 
-/// Takes over what the host allocated; empty if it gave nothing.
+/// Takes ownership of the bytes that the host allocated. Empty if there are none.
 fn take_buffer(get: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Vec<u8> {
     let mut data = ptr::null_mut();
     let mut size = 0;
@@ -382,8 +383,8 @@ fn take_buffer(get: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Vec<u8> {
     if status != 0 || data.is_null() {
         return Vec::new();
     }
-    // SAFETY: the host got these bytes from the SDK's allocator, which makes a boxed slice of exactly this size, and
-    // gives them away.
+    // SAFETY: the host got these bytes from the SDK's allocation function, which makes a boxed slice of exactly this
+    // size, and transfers their ownership.
     unsafe { Vec::from_raw_parts(data, size, size) }
 }
 
@@ -394,7 +395,7 @@ fn define_metric(name: &str) -> u32 {
     id
 }
 
-// What the SDK exports here has no documentation, which only a private module may lack.
+// The SDK's exports have no documentation, so they are in a private module.
 mod start {
     proxy_wasm::main! {{
         proxy_wasm::set_root_context(|_| Box::new(super::Root));

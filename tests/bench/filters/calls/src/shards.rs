@@ -1,14 +1,15 @@
-//! Shards of shared data as keygate has them for the benchmark's 100,000 keys and their applications: as many, as large, and
-//! as good to look into. Their records say what the benchmark's say, each the same. It calls no host.
+//! Shards of shared data like keygate's for the benchmark's 100,000 keys and their applications: the same number, the
+//! same size, the same cost of a look-up. All records have the same content as a record of the benchmark. Calls no
+//! host.
 
 use std::{cell::Cell, hint::black_box};
 
 use keygate::{
     digest::Digest,
+    fingerprint::TagKey,
     policy::{ApplicationState, KeyState, KeyType, SubscriptionState, Text, rows},
     shared::key::shard_of,
     store::{
-        fingerprint::TagKey,
         record::{self, ApplicationRecord, SubscriptionPart},
         shard::{RecordKey, Shard, ShardWriter},
     },
@@ -18,52 +19,52 @@ use keygate::{
 /// All shards of one kind.
 #[derive(Clone, Copy)]
 pub struct Shards {
-    /// Tells their keys from the others'.
+    /// Distinguishes the keys of the kinds.
     kind: u8,
-    /// How many there are.
+    /// Number of shards.
     count: u32,
-    /// Bytes of the rest of a record's key.
+    /// Length of the rest of a record's key.
     rest: usize,
-    /// What stands behind it.
+    /// The value of a record.
     value: fn() -> Vec<u8>,
-    /// Reads that as keygate does, on behalf of the record of this number.
+    /// Reads a value like keygate, for the record with this number.
     read: fn(&[u8], u8),
 }
 
-/// Those of keys, with 12 bytes for each record in the table: 3,140 bytes.
+/// Shards of keys. With 12 bytes per record in the table: 3,140 bytes.
 pub const KEYS: Shards = Shards { kind: b'k', count: 2084, rest: 28, value: key, read: read_key };
-/// Those of applications with two subscriptions each: 3,716 bytes.
+/// Shards of applications with two subscriptions each: 3,716 bytes.
 pub const APPLICATIONS: Shards =
     Shards { kind: b'a', count: 1042, rest: 11, value: application, read: read_application };
 /// The APIs that each application subscribes to.
 const APIS: [&str; 2] = ["api-000", "api-001"];
 /// Records of each shard.
 const RECORDS: u8 = 48;
-/// Bytes of the longest rest.
+/// Length of the longest rest.
 const LONGEST_REST: usize = 28;
-/// From one number to the next, of which shards and records are taken as keygate takes them of tags: the golden ratio, so
-/// that all have their turn and none is near the one before.
+/// The step between two numbers. Shards and records are computed from these numbers as keygate computes them from tags.
+/// The step is the golden ratio, so every shard gets its turn, and none is near the one before.
 const STRIDE: u32 = 0x9e37_79b9;
 
-/// As long as keygate's, and with its number at the end, too.
+/// As long as keygate's, and also with its number at the end.
 type ShardKey = [u8; 22];
 
 thread_local! {
     static NEXT: Cell<u32> = const { Cell::new(0) };
 }
 
-/// The next of so many.
+/// The next number below `count`.
 fn next_of(count: u32) -> u32 {
     shard_of(NEXT.replace(NEXT.get().wrapping_add(STRIDE)), count)
 }
 
 impl Shards {
-    /// The key of a shard, each time another one.
+    /// The key of a shard, a different one each time.
     pub fn next(self) -> ShardKey {
         self.key(next_of(self.count))
     }
 
-    /// Checks a shard as keygate does, looks for one of its records, and reads it.
+    /// Verifies a shard like keygate, looks for one of its records, and reads the record.
     pub fn look(self, key: &[u8], value: &[u8]) {
         let shard = Shard::open(key, value).ok().flatten();
         let record = next_of(RECORDS.into()) as u8;
@@ -74,7 +75,7 @@ impl Shards {
         }
     }
 
-    /// The key and the value of each.
+    /// Key and value of each shard.
     pub fn all(self) -> impl Iterator<Item = (ShardKey, Vec<u8>)> {
         let value = (self.value)();
         (0..self.count).map(move |number| {
@@ -92,7 +93,7 @@ impl Shards {
         key
     }
 
-    /// The key of the record whose number all these bytes are. Tags are spread evenly, as those of digests.
+    /// The key of the record with this number in all its bytes. Tags are spread evenly, like those of digests.
     fn record_key(self, number: &[u8; LONGEST_REST]) -> RecordKey<'_> {
         let [first, ..] = *number;
         RecordKey { tag: u32::from(first) << 24, rest: number.get(..self.rest).unwrap_or_default() }
@@ -101,7 +102,7 @@ impl Shards {
 
 fn key() -> Vec<u8> {
     let mut value = Vec::new();
-    // Neither text is refused: they are short, and have no control characters.
+    // Both texts are valid: they are short and have no control characters.
     if let (Ok(id), Ok(application)) = (Text::new("k-00000000"), Text::new("app-0000000")) {
         let row = rows::Key {
             digest: Digest([0; 32]),
@@ -120,7 +121,7 @@ fn key() -> Vec<u8> {
     value
 }
 
-/// A key's record says which application's is next, so where that is is part of it.
+/// The next look-up needs the application's id, so finding that id is part of reading a key's record.
 fn read_key(value: &[u8], _: u8) {
     if let Ok(key) = black_box(record::read_key(value)) {
         black_box(record::key_of_application(TagKey::default(), key.application));
@@ -146,7 +147,7 @@ fn application() -> Vec<u8> {
     value
 }
 
-/// Half of the keys ask for the second of their application's APIs.
+/// Half of the keys ask for the second API of their application.
 fn read_application(value: &[u8], record: u8) {
     let [first, second] = APIS;
     let api = if record.is_multiple_of(2) { first } else { second };

@@ -1,6 +1,6 @@
-//! A filter that does nothing, built with the stock SDK: what it costs that there is a Wasm filter at all.
+//! A filter that does nothing, built with the stock SDK: the cost of having a Wasm filter at all.
 //!
-//! It is the unit in which the goals for keygate's own cost are given, so nothing may be added here.
+//! The goals for keygate's own cost use it as their unit. So nothing may be added here.
 
 use proxy_wasm::{
     traits::{Context, HttpContext, RootContext},
@@ -27,7 +27,7 @@ impl Context for Request {}
 
 impl HttpContext for Request {}
 
-// What the SDK exports here has no documentation, which only a private module may lack.
+// The SDK's exports have no documentation, so they are in a private module.
 mod start {
     proxy_wasm::main! {{
         proxy_wasm::set_root_context(|_| Box::new(super::Root));

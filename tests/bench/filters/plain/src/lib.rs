@@ -1,9 +1,9 @@
-//! What one writes with the stock SDK to do keygate's default work: find the key, the API and the subscription in maps,
-//! take the credential out, set three headers, one value of filter state and a counter.
+//! A typical filter with the stock SDK for keygate's default work: it finds the key, the API and the subscription in
+//! maps, removes the credential, and sets three headers, one value of filter state and a counter.
 //!
-//! It is what keygate is measured against, so it is written as the SDK's examples are: its accessors, one header at a
-//! time, `String`s. It knows the benchmark's population (see `population.rs` there) by its rule; its configuration is the
-//! number of keys. It cannot be kept fresh and refuses with one answer.
+//! keygate is compared with it, so it is written like the SDK's examples: with the SDK's accessors, one header at a
+//! time, and `String`s. It derives the benchmark's population by its rule (see `population.rs` there); its
+//! configuration is the number of keys. It cannot refresh its policy, and it has one reply for all refusals.
 
 #![allow(clippy::disallowed_methods, reason = "the SDK's own accessors are what is measured here")]
 
@@ -70,7 +70,7 @@ impl Policy {
         policy
     }
 
-    /// A match may name a host; those of the benchmark name none, which comes second.
+    /// A match may name a host. Those of the benchmark name none, so they are looked up second.
     fn find_api(&self, host: &str, path: &str) -> Option<&String> {
         let path = path.split('?').next()?;
         [host, ""].iter().find_map(|host| {
@@ -121,7 +121,7 @@ impl HttpContext for Request {
         ];
         let mut credentials: Vec<String> = given.into_iter().flatten().collect();
         credentials.dedup();
-        // Several different ones are ambiguous.
+        // Several different credentials are ambiguous.
         let credential = if credentials.len() == 1 { credentials.pop() } else { None };
         let policy = self.policy.clone();
         let allowed = credential.and_then(|credential| {
@@ -139,7 +139,7 @@ impl HttpContext for Request {
         self.set_http_request_header("x-key-id", Some(&key.id));
         self.set_http_request_header("x-key-type", Some(key.key_type));
         self.set_property(vec!["keygate.reason"], Some(b"allowed"));
-        // A counter that cannot be counted up is no reason to refuse.
+        // A failed counter is no reason to refuse.
         let _ = hostcalls::increment_metric(policy.allowed, 1);
         Action::Continue
     }
@@ -149,7 +149,7 @@ fn define_counter(name: &str) -> u32 {
     hostcalls::define_metric(MetricType::Counter, name).unwrap_or_default()
 }
 
-// What the SDK exports here has no documentation, which only a private module may lack.
+// The SDK's exports have no documentation, so they are in a private module.
 mod start {
     proxy_wasm::main! {{
         proxy_wasm::set_root_context(|_| Box::<super::Root>::default());

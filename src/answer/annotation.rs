@@ -1,7 +1,7 @@
-//! Annotations: the facts of a decision that go into Envoy's filter state, for access logs and for the filters behind.
+//! Annotations: facts about a decision in Envoy's filter state, for access logs and for later filters.
 //!
-//! A request without `reason` never met the filter; that is what a guard behind it checks. A fact that is not known is
-//! left out.
+//! If a request has no `reason`, it did not pass through the filter. A guard behind the filter checks this. Unknown
+//! facts are left out.
 
 use std::borrow::Cow;
 
@@ -11,11 +11,11 @@ use crate::{
     reason::Reason,
 };
 
-/// What a refusal always carries as far as it is known, whatever the configuration lists.
+/// Facts that a refusal always carries if they are known, whatever the configuration lists.
 const OF_REFUSALS: [Fact; 3] = [Fact::ApplicationId, Fact::KeyId, Fact::ApiId];
 
-/// Calls `set` with path and value of each fact. `permit` is why the request passes, `reason` why it does not, or in
-/// shadow mode would not; `revision` is asked for only where it is to be shown.
+/// Calls `set` with the path and the value of each fact. `permit` says why the request passes; `reason` says why it
+/// does not, or would not outside shadow mode. `revision` is called only if that fact is wanted.
 pub fn annotate<'a>(
     facts: &[Fact],
     decision: &'a Decision<'_>,
@@ -43,7 +43,7 @@ pub fn annotate<'a>(
     }
 }
 
-/// Says why a stream that was let through is closed after all.
+/// Annotates why an open stream is closed.
 pub fn annotate_reason(reason: Reason, set: impl FnOnce(&'static str, &[u8])) {
     set(path(Fact::Reason), reason.as_str().as_bytes());
 }
@@ -52,7 +52,7 @@ fn number(number: u64) -> Cow<'static, [u8]> {
     Cow::Owned(number.to_string().into_bytes())
 }
 
-/// Where a fact goes; the host puts `wasm.` before it.
+/// The path of a fact. The host adds `wasm.` before it.
 fn path(fact: Fact) -> &'static str {
     match fact {
         Fact::Reason => "keygate.reason",

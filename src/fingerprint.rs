@@ -19,7 +19,7 @@ impl fmt::Debug for FingerprintKey {
 
 /// A fingerprint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fingerprint(pub u64, pub u64);
+pub(crate) struct Fingerprint(pub u64, pub u64);
 
 impl FingerprintKey {
     /// `random` is from a source that nobody can foresee.
@@ -30,7 +30,7 @@ impl FingerprintKey {
 
     /// The fingerprint of a key, as its client sends it, for the API of this number. Key's length and number come first, so
     /// that no two pairs read the same.
-    pub(super) fn of(self, key: &[u8], api: u32) -> Fingerprint {
+    pub(crate) fn of(self, key: &[u8], api: u32) -> Fingerprint {
         hash(self, (key.len() as u64) << 32 | u64::from(api), key)
     }
 }

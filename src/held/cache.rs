@@ -7,8 +7,7 @@
 
 use std::rc::Rc;
 
-use super::fingerprint::Fingerprint;
-use crate::subject::Subject;
+use crate::{fingerprint::Fingerprint, subject::Subject};
 
 /// Entries that a fingerprint may be among; the one that was asked for least lately makes room.
 const WAYS: usize = 8;
@@ -96,7 +95,7 @@ fn bring_to_front(set: &mut [Entry], way: usize) {
 mod tests {
     use super::*;
     use crate::{
-        store::fingerprint::FingerprintKey,
+        fingerprint::FingerprintKey,
         subject::{Key, Restrictions, Texts},
     };
 

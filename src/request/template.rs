@@ -1,22 +1,20 @@
-//! Path templates of a plan's operations: `*` or `{name}` is one segment, `**` at the end is any rest.
+//! Path templates of a plan's operations. `*` or `{name}` matches one segment, `**` at the end matches any rest.
 
-use crate::{
-    equal::equal,
-    path::{MAX_PREFIX_BYTES, RequestPath},
-};
+use super::path::{MAX_PREFIX_BYTES, RequestPath};
+use crate::equal::equal;
 
-/// Segments of a template. A path is split into one more, and no further.
+/// Segments of a template. A path is split into at most one more.
 pub const MAX_SEGMENTS: usize = 64;
 
 /// The segments of a request's path behind the API's prefix, split once for all templates.
 #[derive(Debug)]
 pub struct Segments<'a> {
-    /// The first of them, as many as a template can tell apart.
+    /// The first segments, one more than a template can have.
     first: Vec<&'a [u8]>,
 }
 
 impl<'a> Segments<'a> {
-    /// Splits what stands behind the prefix.
+    /// Splits the path behind the prefix.
     pub fn of(rest: &'a [u8]) -> Self {
         Self { first: segments(rest).take(MAX_SEGMENTS.saturating_add(1)).collect() }
     }
@@ -36,8 +34,8 @@ enum Segment {
 }
 
 impl PathTemplate {
-    /// Reads a template. `None`: no absolute path, too long, more than [`MAX_SEGMENTS`] segments, `**` before the end, `*` or a brace
-    /// within a segment, or a blank or a query, which no path has.
+    /// Reads a template. `None` if it is not an absolute path, is too long, has more than [`MAX_SEGMENTS`] segments,
+    /// has `**` before the end or `*` or a brace within a segment, or has a blank or a query, which no path has.
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() > MAX_PREFIX_BYTES || text.contains(['?', ' ']) {
             return None;
@@ -56,12 +54,11 @@ impl PathTemplate {
         Some(Self { segments, any_rest })
     }
 
-    /// How many segments it has.
     pub fn segments(&self) -> usize {
         self.segments.len()
     }
 
-    /// Whether it opens the rest of a request's path behind the API's prefix.
+    /// Whether the template matches the path behind the API's prefix.
     pub fn matches(&self, rest: &Segments<'_>) -> bool {
         let given = &rest.first;
         let fits = if self.any_rest { given.len() >= self.segments.len() } else { given.len() == self.segments.len() };
@@ -69,7 +66,7 @@ impl PathTemplate {
     }
 }
 
-/// A segment with `*` for `{name}`. `None`: it has another brace.
+/// A segment with `*` for `{name}`. `None` if it has another brace.
 fn star_for_name(segment: &str) -> Option<&str> {
     let inner = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
     match inner.filter(|name| !name.is_empty()) {
@@ -79,7 +76,7 @@ fn star_for_name(segment: &str) -> Option<&str> {
     }
 }
 
-/// The segments behind the first slash; the root has none.
+/// The segments after the first slash. The root has none.
 fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let path = path.strip_prefix(b"/").unwrap_or(path);
     // `split` gives one empty segment for an empty path.

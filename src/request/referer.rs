@@ -1,24 +1,24 @@
-//! Permitted referers: patterns with `*`, held against `host[:port]/path` of the `referer` header.
+//! Permitted referers: patterns with `*`, compared with `host[:port]/path` of the `referer` header.
 //!
-//! A star stands for any run of characters but never reaches from the host into the path, so that
-//! `https://evil.example/.good.example/` cannot pass for a host below `good.example`.
+//! A star matches any run of characters, but never reaches from the host into the path. Otherwise
+//! `https://evil.example/.good.example/` would match a pattern for hosts below `good.example`.
 
 use crate::equal::equal;
 
-/// Bytes of a referer that are looked at; browsers cut theirs at 4096. A longer one matches nothing.
+/// Bytes of a referer. Browsers cut theirs at 4096. A longer referer matches nothing.
 pub const MAX_REFERER_BYTES: usize = 4096;
-/// Headers `referer` of one request. Requests have one; each more is held against all patterns.
+/// `referer` headers of one request. Requests have one; each further header is compared with all patterns.
 pub const MAX_REFERERS: usize = 2;
 /// Bytes of a pattern.
 pub const MAX_PATTERN_BYTES: usize = 512;
 /// Stars in a pattern.
 pub const MAX_STARS: usize = 8;
-/// Patterns of one key that are searched for, since a piece of them stands between two stars. Each reads the referer once,
-/// at some 3 ns a byte: 6 x 4096 bytes are some 75 µs. Without such a piece, only both ends are compared: 1,000
+/// Patterns of one key that need a search, because they have text between two stars. Each search reads the referer
+/// once, at some 3 ns a byte: 6 x 4096 bytes take some 75 µs. For all other patterns only both ends are compared: 1,000
 /// patterns of 512 bytes take some 0.1 ms.
 pub const MAX_SEARCHED: usize = 6;
 
-/// A `referer` header, read once for all patterns.
+/// A `referer` header, parsed once for all patterns.
 #[derive(Debug)]
 pub struct Referer<'a> {
     /// In lower case, with its port.
@@ -27,14 +27,14 @@ pub struct Referer<'a> {
 }
 
 impl<'a> Referer<'a> {
-    /// Reads the header. `None`: it is too long, or other readers of URLs could see another host in it, so it matches no
-    /// pattern.
+    /// Parses the header. `None` if it is too long or if URL parsers could see different hosts in it. Then it matches
+    /// no pattern.
     pub fn parse(header: &'a [u8]) -> Option<Self> {
         let referer = std::str::from_utf8(header).ok().filter(|text| text.len() <= MAX_REFERER_BYTES)?;
         let referer = without_scheme(referer);
         let end = referer.find(['?', '#']).unwrap_or(referer.len());
         let (host, path) = split_path(referer.get(..end).unwrap_or_default());
-        // Browsers send neither; other readers of URLs take them for the end or the beginning of the host.
+        // Browsers send none of these bytes. Some URL parsers take them for the end or the beginning of the host.
         let is_odd = referer.bytes().any(|byte| byte <= b' ' || byte == b'\\' || byte == 0x7f);
         if host.is_empty() || is_odd || host.contains('@') {
             return None;
@@ -42,7 +42,7 @@ impl<'a> Referer<'a> {
         Some(Self { host: host.to_ascii_lowercase(), path })
     }
 
-    /// Whether it matches a pattern that [`RefererPattern::pack`] made.
+    /// Whether the referer matches a pattern that [`RefererPattern::pack`] made.
     pub fn fits(&self, pattern: &[u8]) -> bool {
         let Some(([host, path], text)) = read_places(pattern) else { return false };
         let Some((host_text, path_text)) = text.split_at_checked(host.length) else { return false };
@@ -58,7 +58,7 @@ pub struct RefererPattern {
 }
 
 impl RefererPattern {
-    /// Reads a pattern; a scheme before it is cut off. `None`: empty, too long, or with too many stars.
+    /// Parses a pattern, and drops a scheme before it. `None` if it is empty, too long, or has too many stars.
     pub fn parse(text: &str) -> Option<Self> {
         let text = without_scheme(text);
         let (host, path) = split_path(text);
@@ -71,12 +71,12 @@ impl RefererPattern {
         Some(Self { path: host.len(), text: host + path })
     }
 
-    /// The pattern, host first, in the form in which it is compared.
+    /// The pattern in the form in which it is compared, host first.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Appends the pattern with the places of its stars, so that a request does not look for them.
+    /// Appends the pattern with the positions of its stars, so that a request does not search for them.
     pub fn pack(&self, out: &mut Vec<u8>) {
         let (host, path) = self.parts();
         for place in [Place::of(host), Place::of(path)] {
@@ -85,7 +85,7 @@ impl RefererPattern {
         out.extend_from_slice(self.text.as_bytes());
     }
 
-    /// The pattern that [`RefererPattern::pack`] made these bytes of; `None` if it made them of none.
+    /// The inverse of [`RefererPattern::pack`]. `None` if `pack` never makes these bytes.
     pub fn unpack(packed: &[u8]) -> Option<Self> {
         let (_, text) = read_places(packed)?;
         let pattern = Self::parse(std::str::from_utf8(text).ok()?)?;
@@ -94,7 +94,7 @@ impl RefererPattern {
         (again == packed).then_some(pattern)
     }
 
-    /// Whether a piece of it stands between two stars.
+    /// Whether the pattern has text between two stars.
     pub fn is_searched(&self) -> bool {
         let (host, path) = self.parts();
         Place::of(host).is_searched || Place::of(path).is_searched
@@ -105,19 +105,19 @@ impl RefererPattern {
     }
 }
 
-/// What a request has to know of one part of a pattern, the host or the path, before it compares it. Packed into four
-/// bytes: both lengths with 15 bits each, and the flag.
+/// Facts about one part of a pattern (host or path), computed in advance for the requests. Packed into four bytes: both
+/// lengths with 15 bits each, and the flag.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     /// Bytes of the part.
     length: usize,
-    /// Bytes before its first star; all of them if it has none.
+    /// Bytes before the first star. All bytes if there is none.
     star: usize,
-    /// Whether it has more than one star.
+    /// Whether the part has more than one star.
     is_searched: bool,
 }
 
-/// Bytes of a packed [`Place`].
+/// Size of a packed [`Place`].
 const PLACE_BYTES: usize = 4;
 const SEARCHED: u16 = 1 << 15;
 
@@ -128,7 +128,7 @@ impl Place {
     }
 
     fn put(self, out: &mut Vec<u8>) {
-        // A pattern has at most 512 bytes; a number that is larger makes a place that fits no text.
+        // A pattern has at most 512 bytes. A larger number would make a `Place` that matches no text.
         let packed = |number: usize| u16::try_from(number).unwrap_or(SEARCHED - 1);
         let flag = if self.is_searched { SEARCHED } else { 0 };
         out.extend_from_slice(&packed(self.length).to_le_bytes());
@@ -141,8 +141,8 @@ impl Place {
         Self { length, star: (star & !SEARCHED).into(), is_searched: star & SEARCHED != 0 }
     }
 
-    /// Whether `text` has the pieces between the stars of `pattern`, in order, the first at its beginning and the last at
-    /// its end.
+    /// Whether `text` contains the pieces between the stars of `pattern` in order, the first at its beginning and the
+    /// last at its end.
     fn glob(self, pattern: &[u8], text: &str) -> bool {
         let Some((first, stars)) = pattern.split_at_checked(self.star) else { return false };
         let Some((begin, rest)) = text.as_bytes().split_at_checked(first.len()) else { return false };
@@ -157,7 +157,7 @@ impl Place {
     }
 }
 
-/// The places of host and path, and the text that both stand in.
+/// The places of host and path, and the text that contains both.
 fn read_places(packed: &[u8]) -> Option<([Place; 2], &[u8])> {
     let (host, rest) = packed.split_first_chunk::<PLACE_BYTES>()?;
     let (path, text) = rest.split_first_chunk::<PLACE_BYTES>()?;
@@ -166,8 +166,8 @@ fn read_places(packed: &[u8]) -> Option<([Place; 2], &[u8])> {
     (length == text.len()).then_some((places, text))
 }
 
-/// Whether the pieces behind stars stand in `text` in this order, the last one at its end. The standard library searches
-/// by the two-way algorithm, whose time grows with the text alone, however often a piece nearly stands there.
+/// Whether `text` contains the pieces after the stars in order, the last at its end. The standard library searches with
+/// the two-way algorithm, whose time depends only on the length of the text, however many near matches there are.
 fn search(stars: &[u8], text: &[u8]) -> Option<bool> {
     let (stars, mut rest) = (std::str::from_utf8(stars).ok()?, std::str::from_utf8(text).ok()?);
     let mut pieces = stars.strip_prefix('*')?.split('*');
@@ -191,7 +191,7 @@ fn without_scheme(text: &str) -> &str {
     }
 }
 
-/// Host (with port) and path; no path is the root.
+/// Host (with port) and path. Without a path, the path is the root.
 fn split_path(text: &str) -> (&str, &str) {
     match text.find('/').and_then(|slash| text.split_at_checked(slash)) {
         Some(parts) => parts,

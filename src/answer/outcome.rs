@@ -1,48 +1,51 @@
-//! What follows from a decision: what is counted, what changes in the request, what is annotated, what is answered.
+//! The consequences of a decision: the count, the changes of the request, the annotations and the reply.
 //!
-//! [`follow`] is where `mode`, `on_policy_unavailable` and `forward.credential` have their effect, so that what reaches
-//! the upstream is settled without a host. The shell carries the outcome out, in the order of its fields. Whether a
-//! request waits for the very first policy is the shell's affair: it needs a clock.
+//! [`follow`] applies `mode`, `on_policy_unavailable` and `forward.credential`. So the core settles what reaches the
+//! upstream, without a host. The shell carries out the fields of an outcome in their order. The shell also decides
+//! whether a request waits for the very first policy, because that needs a clock.
 
 use std::borrow::Cow;
 
+use super::{
+    edit::{self, Edit},
+    reply::{self, Prepared, Reply},
+};
 use crate::{
     config::{Config, Mode, OnPolicyUnavailable, ReplyFormat},
     credential::{self, Carried},
     decision::{Decision, Denial, Identity, Permit},
-    edit::{self, Edit},
-    head::{Head, Kind},
     limit::Taking,
     reason::Reason,
-    reply::{self, Prepared, Reply},
+    request::head::{Head, Kind},
 };
 
-/// What follows from a decision.
+/// The consequences of a decision.
 #[derive(Debug)]
 pub struct Outcome<'a> {
-    /// What is counted; a request counts once.
+    /// What the metrics count. Each request counts once.
     pub counted: Counted,
-    /// What changes in the request.
+    /// Changes of the request's headers.
     pub change: Change<'a>,
-    /// Why the request passes; `None` where it does not, or in shadow mode would not.
+    /// Why the request passes. `None` if it does not pass, or would not outside shadow mode.
     pub permit: Option<Permit>,
-    /// Why it does not pass, or in shadow mode would not.
+    /// Why the request does not pass, or would not outside shadow mode.
     pub reason: Option<Reason>,
-    /// What is answered instead of the upstream; `None` lets the request pass.
+    /// The reply to the client. `None` lets the request pass to the upstream.
     pub reply: Option<Cow<'a, Reply>>,
 }
 
-/// What changes in a request; [`Change::edits`] says it in full.
+/// Changes of a request. [`Change::edits`] lists them in full.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Change<'a> {
-    /// The credentials of these sources go.
+    /// Sources whose credentials are removed.
     pub without: Carried,
-    /// What the `forward` headers say from now on; `None` leaves them alone, since nothing goes upstream.
+    /// The identity to set in the `forward` headers. `None` leaves these headers alone, because the request does not go
+    /// upstream.
     pub identity: Option<Identity<'a>>,
 }
 
 impl Change<'_> {
-    /// Hands over each change of the request's headers, in its order.
+    /// Calls `edit` for each change of the request's headers, in order.
     pub fn edits(&self, head: &Head<'_>, config: &Config, mut edit: impl FnMut(Edit<'_>)) {
         edit::remove_credentials(head, &config.credential_sources, self.without, &mut edit);
         if let Some(identity) = &self.identity {
@@ -51,7 +54,7 @@ impl Change<'_> {
     }
 }
 
-/// What a request counts as.
+/// What the metrics count a request as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted {
     /// `allowed`.
@@ -62,7 +65,7 @@ pub enum Counted {
     Refused(Reason),
 }
 
-/// What follows from `decision` on a request; `replies` are those of `config`.
+/// The consequences of `decision` for a request. `replies` must be made from `config`.
 pub fn follow<'a>(head: &Head<'_>, config: &Config, replies: &'a Prepared, decision: &'a Decision<'_>) -> Outcome<'a> {
     let denial = match decision.verdict {
         Ok(permit) => return pass(config, decision, Counted::Allowed, permit),
@@ -89,7 +92,7 @@ fn pass<'a>(config: &Config, decision: &'a Decision<'_>, counted: Counted, permi
     Outcome { counted, change, permit: Some(permit), reason: None, reply: None }
 }
 
-/// In shadow mode: it passes like any other, but nobody is known.
+/// In shadow mode a request that would be refused passes without an identity.
 fn would_refuse<'a>(reason: Reason) -> Outcome<'a> {
     let change = Change { identity: Some(Identity::default()), ..Change::default() };
     Outcome { counted: Counted::Refused(reason), change, permit: None, reason: Some(reason), reply: None }
@@ -101,7 +104,7 @@ pub fn refuse<'a>(head: &Head<'_>, config: &Config, replies: &'a Prepared, reaso
     refuse_by(head, config, replies, reason, Taking::default(), carried)
 }
 
-/// The credential goes here too: no access log is to hold it.
+/// Removes the credential here too, so that no access log contains it.
 fn refuse_by<'a>(
     head: &Head<'_>,
     config: &Config,
@@ -111,7 +114,7 @@ fn refuse_by<'a>(
     carried: Carried,
 ) -> Outcome<'a> {
     let kind = head.kind();
-    // What a limit says of itself is new with each request.
+    // The header fields of a limit differ from request to request.
     let is_usual = kind == Kind::Http && limits.refusal.is_none();
     let prepared = replies.find(reason).filter(|_| is_usual).map(Cow::Borrowed);
     let make = || Cow::Owned(reply::refuse(reason, &config.replies, kind, config.policy.refresh_interval, limits));

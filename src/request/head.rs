@@ -1,35 +1,35 @@
-//! The head of a request: its headers as bytes, in the order in which they came.
+//! The head of a request: its headers as bytes, in their original order.
 //!
-//! Header values are whatever bytes a client sent; nothing here takes them for text. The pseudo headers are picked out
-//! once, since every request needs them.
+//! Header values are arbitrary bytes from a client; nothing here treats them as text. The pseudo headers are extracted
+//! once, because every request needs them.
 
-use crate::path::Target;
+use super::path::Target;
 
-/// Headers of one request: at most so many. Envoy's own default is 100; an operator may raise it.
+/// Maximum number of headers of one request. Envoy's own default is 100; an operator may raise it.
 pub const MAX_HEADERS: usize = 4096;
 
-/// A request's headers.
 #[derive(Clone, Debug, Default)]
 pub struct Head<'a> {
     headers: Vec<(&'a [u8], &'a [u8])>,
-    /// A bit for each name that there is: most that are asked for are not, and then nobody looks.
+    /// A bit for each header name that occurs. Most look-ups are for absent headers, and then this bit saves the
+    /// search.
     names: u64,
-    /// `:method`; empty if absent.
+    /// `:method`. Empty if absent.
     pub method: &'a [u8],
-    /// `:authority`; empty if absent.
+    /// `:authority`. Empty if absent.
     pub authority: &'a [u8],
-    /// `:path` with its query; absent on CONNECT.
+    /// `:path` with its query. Absent for CONNECT.
     pub target: Option<Target<'a>>,
 }
 
-/// What kind of answer a request understands.
+/// The kind of reply that the client understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A status, headers and a body.
     Http,
-    /// gRPC's, which Envoy makes by itself: it knows `application/grpc`, alone or followed by `+`.
+    /// A gRPC reply, which Envoy makes itself for `application/grpc`, alone or followed by `+`.
     Grpc,
-    /// gRPC's, which Envoy does not make: `application/grpc` followed by `;` is an ordinary request to it.
+    /// A gRPC reply that Envoy does not make: for Envoy, `application/grpc` followed by `;` is an ordinary request.
     GrpcWithParameters,
 }
 
@@ -38,8 +38,8 @@ pub enum Kind {
 pub struct InvalidHead;
 
 impl<'a> Head<'a> {
-    /// Reads the host's serialization of a header map: a count, the sizes of all names and values, then each followed by
-    /// a zero byte; numbers are 32 bits, little-endian.
+    /// Reads the host's serialization of a header map: the count, the sizes of all names and values, then the names and
+    /// values, each followed by a zero byte. Numbers have 32 bits, little-endian.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, InvalidHead> {
         let (count, sizes) = bytes.split_first_chunk().ok_or(InvalidHead)?;
         let count = usize::try_from(u32::from_le_bytes(*count)).map_err(|_| InvalidHead)?;
@@ -59,7 +59,7 @@ impl<'a> Head<'a> {
         Ok(Self::with(headers, names))
     }
 
-    /// A head of these headers, names in lower case.
+    /// A head with these headers. Names must be in lower case.
     pub fn new(headers: Vec<(&'a [u8], &'a [u8])>) -> Self {
         let names = headers.iter().fold(0, |names, (name, _)| names | bit_of(name));
         Self::with(headers, names)
@@ -80,28 +80,26 @@ impl<'a> Head<'a> {
         head
     }
 
-    /// Every value of the header of that name, which is in lower case.
+    /// All values of the header with this name, which must be in lower case.
     pub fn values<'h>(&'h self, name: &'h [u8]) -> impl Iterator<Item = &'a [u8]> + 'h {
         let headers = if self.names & bit_of(name) == 0 { &[][..] } else { &self.headers };
         headers.iter().filter(move |(given, _)| *given == name).map(|(_, value)| *value)
     }
 
-    /// Whether there is a header of that name.
     pub fn has(&self, name: &[u8]) -> bool {
         self.values(name).next().is_some()
     }
 
-    /// How many headers of that name there are.
+    /// Number of headers with this name.
     pub fn count(&self, name: &[u8]) -> usize {
         self.values(name).count()
     }
 
-    /// Whether this is a CORS preflight.
     pub fn is_preflight(&self) -> bool {
         self.method == b"OPTIONS" && self.has(b"origin") && self.has(b"access-control-request-method")
     }
 
-    /// What kind of answer it understands.
+    /// The kind of reply that the client understands.
     pub fn kind(&self) -> Kind {
         let content_type = self.values(b"content-type").next().unwrap_or_default();
         match content_type.strip_prefix(b"application/grpc").map(<[u8]>::first) {
@@ -112,13 +110,13 @@ impl<'a> Head<'a> {
     }
 }
 
-/// One of 64 bits: by how long a name is and its third byte, the first after `x-`. That tells most names apart.
+/// One of 64 bits, from the length of a name and its third byte (the first after `x-`). These distinguish most names.
 fn bit_of(name: &[u8]) -> u64 {
     let third = name.get(2).copied().unwrap_or(0);
     1 << ((name.len() ^ usize::from(third) << 1) & 63)
 }
 
-/// Takes so many bytes off, and the zero behind them.
+/// Takes `size` bytes and the zero byte after them.
 fn split_terminated<'a>(bytes: &mut &'a [u8], size: u32) -> Result<&'a [u8], InvalidHead> {
     let size = usize::try_from(size).map_err(|_| InvalidHead)?;
     let (text, rest) = bytes.split_at_checked(size).ok_or(InvalidHead)?;

@@ -4,25 +4,22 @@
 //! change behind. What it cannot read leaves it with what it had, marked as unsound, and then a miss is no proof that a
 //! key is unknown.
 
+mod cache;
+mod unnamed;
+
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
     time::Duration,
 };
 
-use super::{
-    cache::Cache,
-    fingerprint::FingerprintKey,
-    lists,
-    manifest::Manifest,
-    record,
-    shard::{RecordKey, Shard},
-    unnamed,
-};
+use cache::Cache;
+
 use crate::{
     catalogue::{Addressed, Catalogue},
     decision::{self, Unreadable},
     digest::Digest,
+    fingerprint::FingerprintKey,
     limit::{
         Taking,
         limiter::Limiter,
@@ -35,6 +32,12 @@ use crate::{
         key::{Entry, Kind, Place, SHARD_KEY_BYTES, Source, shard_of},
         lease,
         slip::Version,
+    },
+    store::{
+        lists,
+        manifest::Manifest,
+        record,
+        shard::{RecordKey, Shard},
     },
     subject::Subject,
 };

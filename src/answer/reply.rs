@@ -1,6 +1,6 @@
-//! Refusals as clients see them: the only place that knows codes, statuses, messages and bodies.
+//! Refusals as clients see them. Only this file knows codes, statuses, messages and bodies.
 //!
-//! What the client sent never gets in here, so no reply can repeat it.
+//! No reply repeats anything that the client sent, except a request id that is a UUID.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -8,12 +8,12 @@ use serde::Serialize;
 
 use crate::{
     config::{Replies, ReplyFormat},
-    head::Kind,
     limit::{Standing, Taking},
     reason::Reason,
+    request::head::Kind,
 };
 
-/// What clients see of a reason, before an operator's overrides.
+/// A reply for a reason, before an operator's overrides.
 struct Template {
     /// The code that clients of WSO2's gateways know.
     code: &'static str,
@@ -91,7 +91,7 @@ impl Reason {
         Template { code, status, message, description }
     }
 
-    /// The code, status and message before overrides, as `docs/decision.md` lists them.
+    /// Code, status and message before overrides, as `docs/decision.md` lists them.
     pub fn defaults(self) -> (&'static str, u16, &'static str) {
         let Template { code, status, message, .. } = self.template();
         (code, status, message)
@@ -105,15 +105,14 @@ const THROTTLED: &str = "Message throttled out";
 /// A refusal, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// HTTP status.
     pub status: u16,
-    /// Headers, names in lower case.
+    /// Names are in lower case.
     pub headers: Vec<(&'static str, String)>,
-    /// The body; the message where the host makes it a gRPC answer.
+    /// The body. If the host makes a gRPC reply from it: the message.
     pub body: Vec<u8>,
-    /// The gRPC status of an answer that the host makes.
+    /// The gRPC status, if the host makes the reply.
     pub grpc_status: Option<u8>,
-    /// Response code details of the access log.
+    /// Response code details for the access log.
     pub details: String,
 }
 
@@ -140,25 +139,25 @@ struct ProblemBody<'a> {
     reason: &'a str,
 }
 
-/// The replies of one configuration to ordinary requests, made once: a flood of refusals costs no formatting.
+/// The replies of one configuration to ordinary requests, made in advance, so that many refusals cost no formatting.
 #[derive(Debug)]
 pub struct Prepared(Vec<(Reason, Reply)>);
 
 impl Prepared {
-    /// `interval` is when a client may try again.
+    /// `interval` is the value of `retry-after`.
     pub fn new(replies: &Replies, interval: Duration) -> Self {
         let reply = |reason| refuse(reason, replies, Kind::Http, interval, Taking::default());
         Self(Reason::ALL.iter().map(|&reason| (reason, reply(reason))).collect())
     }
 
-    /// The reply to an ordinary request that is over no limit.
+    /// The reply to an ordinary request that is not over a limit.
     pub fn find(&self, reason: Reason) -> Option<&Reply> {
         self.0.iter().find(|(known, _)| *known == reason).map(|(_, reply)| reply)
     }
 }
 
-/// The reply to a refused request of this kind. `interval` is when a client may try again, unless it is over a limit: then
-/// that is known, and how far which limit is used up is said too.
+/// The reply to a refused request. `interval` is the value of `retry-after`, unless the request is over a limit. Then
+/// `limits` determines it, and the reply also contains the state of the limit.
 pub fn refuse(reason: Reason, replies: &Replies, kind: Kind, interval: Duration, limits: Taking) -> Reply {
     let template = reason.template();
     let changed = replies.overrides.iter().find(|(of, _)| *of == reason).map(|(_, changed)| changed);
@@ -170,7 +169,7 @@ pub fn refuse(reason: Reason, replies: &Replies, kind: Kind, interval: Duration,
     let retry_after = limits.refusal.map_or(interval, |refusal| Duration::from_secs(refusal.retry_after));
 
     let mut headers = Vec::with_capacity(4);
-    // Only this request is refused: the same one may pass a moment later.
+    // A cached refusal would be wrong: the same request may pass a moment later.
     headers.push(("cache-control", "no-store".to_owned()));
     let (sent_status, body, grpc) = match kind {
         Kind::Http => {
@@ -201,8 +200,8 @@ pub fn refuse(reason: Reason, replies: &Replies, kind: Kind, interval: Duration,
     Reply { status: sent_status, headers, body, grpc_status: grpc, details }
 }
 
-/// Names this occurrence in a body of the format `problem`, if the request's id is a UUID: of all that a client may send
-/// only this gets into a reply, and a UUID can say nothing else.
+/// Adds `instance` to a body of the format `problem` if the request's id is a UUID. This is the only client data in a
+/// reply; a UUID cannot carry other text.
 pub fn name_instance(reply: &mut Reply, request_id: &[u8]) {
     if is_uuid(request_id) && reply.body.pop_if(|last| *last == b'}').is_some() {
         reply.body.extend([&br#","instance":"urn:uuid:"#[..], request_id, br#""}"#].concat());
@@ -241,7 +240,7 @@ fn body(format: ReplyFormat, reason: Reason, status: u16, code: &str, message: &
             reason: reason.as_str(),
         }),
     };
-    // Strings and a number: serializing them cannot fail.
+    // Serializing strings and a number cannot fail.
     json.unwrap_or_default()
 }
 
@@ -251,7 +250,7 @@ fn seconds_up(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(up).max(1)
 }
 
-/// The gRPC status of an HTTP status, as gRPC's own mapping has it where ours says nothing.
+/// The gRPC status for an HTTP status. If keygate has no mapping of its own, it is gRPC's mapping.
 fn grpc_status(status: u16) -> u8 {
     match status {
         400 => 3,
@@ -264,7 +263,7 @@ fn grpc_status(status: u16) -> u8 {
     }
 }
 
-/// A message as gRPC writes it in a header: what is not printable, and the percent sign, percent-encoded as UTF-8.
+/// A message as gRPC writes it in a header: the percent sign and all bytes that are not printable are percent-encoded.
 fn grpc_message(message: &str) -> String {
     let mut text = String::with_capacity(message.len());
     for byte in message.bytes() {

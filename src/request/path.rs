@@ -1,52 +1,51 @@
 //! Paths of requests and of API prefixes, in the one form in which they are compared.
 //!
-//! Two parties read a path: keygate, to know the API, and the upstream. Where they could disagree (encoded slashes,
-//! dot segments, double encoding, …) the path is refused rather than guessed. What is left is brought into one form:
-//! escapes of unreserved characters undone once (RFC 3986, 6.2.2.2), other escapes in upper case (6.2.2.1), and bytes
-//! that may not stand in a path escaped. Queries are not looked at here.
+//! Both keygate and the upstream read a path. If they could read it differently (encoded slashes, dot segments, double
+//! encoding, …), keygate refuses the path and does not guess. All other paths are brought into one form: escapes of
+//! unreserved characters are decoded once (RFC 3986, 6.2.2.2), other escapes are in upper case (6.2.2.1), and bytes
+//! that a path may not contain are escaped. This file does not look at queries.
 //!
-//! Path parameters (`;…` in a segment, RFC 3986, 3.3) are legal, and some upstreams drop them before they choose what to
-//! serve. So a path that has any is more than one path: [`RequestPath::without_parameters`] gives the other readings, and
-//! the decision refuses the request where they do not agree.
+//! Path parameters (`;…` in a segment, RFC 3986, 3.3) are legal, but some upstreams drop them before they choose what
+//! to serve. So a path with parameters has more than one reading. [`RequestPath::without_parameters`] gives the other
+//! readings, and the decision refuses the request if the readings disagree.
 
 use std::borrow::Cow;
 
 use crate::digest::hex_digit;
 
-/// Bytes of an API's path prefix. Finding an API looks at one prefix of the request's path per segment up to this.
+/// Size limit of an API's path prefix in bytes.
 pub const MAX_PREFIX_BYTES: usize = 1024;
-/// Segments of an API's path prefix. A request's path is looked up once for each that a prefix may have: 64 look-ups of some 200
-/// ns, and what was found is held against at most 32 suffixes of the host, of some 15 ns each: 0.05 ms.
+/// Segments of an API's path prefix. A request's path is looked up once per segment that a prefix may have: 64 look-ups
+/// of some 200 ns. Each result is compared with at most 32 suffixes of the host, of some 15 ns each. Sum: 0.05 ms.
 pub const MAX_PREFIX_SEGMENTS: usize = 64;
 
-/// A request's path without its query, in the form in which paths are compared. Begins with a slash.
+/// A request's path without its query, in the form in which paths are compared. It begins with a slash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestPath<'a> {
     path: Cow<'a, [u8]>,
-    /// Some segment has path parameters, raw or escaped.
+    /// Whether a segment has path parameters, raw or escaped.
     has_parameters: bool,
 }
 
-/// The path could be read two ways, or is none at all.
+/// The path can be read in two ways, or it is not a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AmbiguousPath;
 
-/// The value of `:path`, gone through once: every request pays for it.
+/// The value of `:path`, scanned once. Every request pays for this scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target<'a> {
-    /// All of it.
     pub whole: &'a [u8],
-    /// What stands before the question mark.
+    /// The part before the question mark.
     pub path: &'a [u8],
-    /// What stands behind it, if there is one.
+    /// The part after the question mark, if there is one.
     pub query: Option<&'a [u8]>,
-    /// The path needs no second look, as nearly all: it begins with a slash, its bytes may stand in a path, it has no path
-    /// parameters, and behind no slash is another one or a dot.
+    /// The path needs no further check; nearly all paths are like this. It begins with a slash, all its bytes may stand
+    /// in a path, it has no path parameters, and no slash is followed by another slash or a dot.
     is_plain: bool,
 }
 
 impl<'a> Target<'a> {
-    /// Takes it apart.
+    /// Splits the target.
     pub fn new(whole: &'a [u8]) -> Self {
         let starts_well = whole.first() == Some(&b'/');
         let (mut before, mut amiss) = (PLAIN, 0);
@@ -57,7 +56,8 @@ impl<'a> Target<'a> {
                 let query = rest.split_first().map(|(_, query)| query);
                 return Self { whole, path, query, is_plain: starts_well && amiss == 0 };
             }
-            // A shift makes the bit of dots of the slash before this byte.
+            // The shift turns the slash bit of the previous byte into the dot bit. So a dot or a slash after a slash is
+            // found.
             amiss |= class & (before >> 1 | OTHER);
             before = class;
         }
@@ -85,7 +85,7 @@ impl<'a> RequestPath<'a> {
         let mut has_parameters = false;
         while let Some(segment) = segments.next() {
             let name = name_of(segment, Parameters::Any);
-            // An empty name becomes `//` for a server that drops parameters, so only the last segment may have one.
+            // If a server drops parameters, an empty name leaves `//`. So only the last segment may have an empty name.
             if is_dot_segment(name) || name.is_empty() && segments.peek().is_some() {
                 return Err(AmbiguousPath);
             }
@@ -97,13 +97,14 @@ impl<'a> RequestPath<'a> {
         Ok(Self { path, has_parameters })
     }
 
-    /// Whether some segment has path parameters, so that the path has other readings.
+    /// Whether a segment has path parameters, so that the path has other readings.
     pub fn has_parameters(&self) -> bool {
         self.has_parameters
     }
 
-    /// The path as servers read it that drop path parameters. Some decode the path first and drop all of them; others drop
-    /// first, and `%3B` stays. None of these readings is ambiguous in itself: [`RequestPath::of`] has seen to that.
+    /// The path as servers read it that drop path parameters. Some servers decode the path first and drop all
+    /// parameters. Others drop first, so `%3B` remains. None of these readings is ambiguous in itself, because
+    /// [`RequestPath::of`] has checked that.
     pub fn without_parameters(&self) -> impl Iterator<Item = RequestPath<'static>> + '_ {
         let kinds = if self.has_parameters { &[Parameters::Any, Parameters::Raw][..] } else { &[] };
         kinds.iter().map(|kind| {
@@ -112,27 +113,27 @@ impl<'a> RequestPath<'a> {
         })
     }
 
-    /// The bytes, beginning with a slash.
+    /// The bytes. They begin with a slash.
     pub fn as_bytes(&self) -> &[u8] {
         &self.path
     }
 
-    /// What stands behind a prefix of so many bytes.
+    /// The part of the path after a prefix of this length.
     pub fn below(&self, prefix: usize) -> &[u8] {
         self.path.get(prefix..).unwrap_or_default()
     }
 }
 
-/// Which path parameters a server sees.
+/// The path parameters that a server sees.
 #[derive(Clone, Copy)]
 enum Parameters {
-    /// Those that begin with `;`.
+    /// Parameters that begin with `;`.
     Raw,
-    /// Those that begin with `;` or `%3B`.
+    /// Parameters that begin with `;` or `%3B`.
     Any,
 }
 
-/// What stands in a segment before its parameters.
+/// The part of a segment before its parameters.
 fn name_of(segment: &[u8], parameters: Parameters) -> &[u8] {
     let begins = |rest: &[u8]| match parameters {
         Parameters::Raw => rest.starts_with(b";"),
@@ -142,14 +143,14 @@ fn name_of(segment: &[u8], parameters: Parameters) -> &[u8] {
     segment.get(..end.unwrap_or(segment.len())).unwrap_or_default()
 }
 
-/// What a byte of a target is. A slash has the bit of a dot too: behind a slash both need a second look.
+/// Class of a byte in a target. A slash also has the bit of a dot, because both need a check after a slash.
 const PLAIN: u8 = 0;
 const DOT: u8 = 0b0001;
 const SLASH: u8 = 0b0011;
 const OTHER: u8 = 0b0100;
 const QUESTION: u8 = 0b1000;
 
-/// Every byte's meaning, found by one load.
+/// The class of every byte, as a table, so that one load finds it.
 const PATH_BYTES: &[u8; 256] = &{
     let mut bytes = [OTHER; 256];
     let mut byte = 0u8;
@@ -160,7 +161,7 @@ const PATH_BYTES: &[u8; 256] = &{
                 b'/' => SLASH,
                 b'.' => DOT,
                 b'?' => QUESTION,
-                // A path that has path parameters is looked at twice.
+                // Path parameters need the slow check.
                 b';' => OTHER,
                 byte if is_plain(byte) => PLAIN,
                 _ => OTHER,
@@ -173,8 +174,8 @@ const PATH_BYTES: &[u8; 256] = &{
     }
 };
 
-/// `.` and `..`, also before white space, which some file systems and frameworks cut off. What begins with `..` and an
-/// escaped blank is taken for the same, whatever follows.
+/// `.` and `..`, also before white space, because some file systems and frameworks cut off white space. A name that
+/// begins with `..` and an escaped blank counts as `..`, whatever follows.
 fn is_dot_segment(mut name: &[u8]) -> bool {
     if !name.starts_with(b".") {
         return false;
@@ -185,8 +186,8 @@ fn is_dot_segment(mut name: &[u8]) -> bool {
     matches!(name, b"." | b"..") || name.starts_with(b"..%20")
 }
 
-/// A blank, and those of other widths that a trim of white space takes too: no-break (UTF-8 and Latin-1), en quad to hair
-/// space, narrow no-break, medium mathematical and ideographic.
+/// A blank, and the other blanks that a trim of white space removes: no-break (UTF-8 and Latin-1), en quad to hair
+/// space, narrow no-break, medium mathematical and ideographic space.
 const BLANKS: [&[u8]; 18] = [
     b"%20",
     b"%C2%A0",
@@ -212,7 +213,7 @@ const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// Bytes that may stand in a path as they are: unreserved, sub-delims, `:`, `@` and the slash (RFC 3986, 3.3).
+/// Bytes that a path may contain unescaped: unreserved, sub-delims, `:`, `@` and the slash (RFC 3986, 3.3).
 const fn is_plain(byte: u8) -> bool {
     is_unreserved(byte) || matches!(byte, b'/' | b'!' | b'$' | b'&'..=b',' | b':' | b';' | b'=' | b'@')
 }
@@ -237,7 +238,7 @@ fn canonical(path: &[u8]) -> Result<Cow<'_, [u8]>, AmbiguousPath> {
             None => byte,
         };
         recent = recent << 8 | u32::from(decoded);
-        // An escaped slash is a slash to some, and a raw `#` ends the path for some.
+        // Some servers read an escaped slash as a slash, and some end the path at a raw `#`.
         let ends = decoded == if escape.is_some() { b'/' } else { b'#' };
         if ends || matches!(decoded, b'\\' | 0..0x20 | 0x7f) || is_slash_or_dot_in_disguise(recent) {
             return Err(AmbiguousPath);
@@ -251,21 +252,21 @@ fn canonical(path: &[u8]) -> Result<Cow<'_, [u8]>, AmbiguousPath> {
     Ok(Cow::Owned(out))
 }
 
-/// Whether these bytes end in a slash, a backslash or a dot in another width: as a character of Unicode that compatibility
-/// forms fold into it, or as UTF-8 with more bytes than it needs, which is invalid but was read by some.
+/// Whether these bytes end in another form of a slash, a backslash or a dot: a Unicode character whose compatibility form
+/// is one of them, or overlong UTF-8, which is invalid but accepted by some decoders.
 fn is_slash_or_dot_in_disguise(bytes: u32) -> bool {
     let two = bytes & 0xffff;
     let three = bytes & 0xff_ffff;
-    // U+FF0F, U+FF3C, U+FF0E; small: U+FE68, U+FE52; one and two dots of a leader: U+2024, U+2025.
+    // U+FF0F, U+FF3C, U+FF0E; small forms: U+FE68, U+FE52; one-dot and two-dot leader: U+2024, U+2025.
     matches!(three, 0xef_bc8f | 0xef_bcbc | 0xef_bc8e | 0xef_b9a8 | 0xef_b992 | 0xe2_80a4 | 0xe2_80a5)
-        // `/`, `\` and `.` in two, three and four bytes.
+        // Overlong `/`, `\` and `.` in two, three and four bytes.
         || matches!(two, 0xc0af | 0xc19c | 0xc0ae)
         || matches!(three, 0xe0_80af | 0xe0_819c | 0xe0_80ae)
         || matches!(bytes, 0xf080_80af | 0xf080_819c | 0xf080_80ae)
 }
 
-/// Whether these bytes of a path in its one form are `%25` before two digits: an escape for whoever decodes once more.
-/// Only there digits that were escaped themselves are seen.
+/// Whether these bytes of a canonical path are `%25` before two digits, which a second decoding would turn into an
+/// escape. The check needs the canonical form, because the digits may have been escaped too.
 fn is_escaped_escape(bytes: &[u8]) -> bool {
     bytes.strip_prefix(b"%25").is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
 }
@@ -276,19 +277,18 @@ fn push_escape(out: &mut Vec<u8>, byte: u8) {
     out.extend([b'%', digit(byte >> 4), digit(byte & 15)]);
 }
 
-/// The path of an API's match: a prefix that ends on a segment boundary, without a slash at its end, so that the root is
+/// The path of an API's match: a prefix that ends at a segment boundary. It has no slash at its end, so the root is
 /// empty.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PathPrefix(Vec<u8>);
 
 impl PathPrefix {
-    /// Whether `path` is written as no request's path can be meant: a template, or with a blank or a query.
+    /// Whether no request's path can match `path`, because it is a template or has a blank or a query.
     pub fn never_applies(path: &str) -> bool {
         path.contains(['{', '}', '*', ' ', '?'])
     }
 
-    /// Reads a match's `path`. `None`: no absolute path, too long, one that can never apply, or one that could be read two
-    /// ways.
+    /// Reads a match's `path`. `None` if it is not absolute, is too long, can never apply, or can be read in two ways.
     pub fn parse(path: &str) -> Option<Self> {
         if path.len() > MAX_PREFIX_BYTES || Self::never_applies(path) {
             return None;
@@ -298,7 +298,6 @@ impl PathPrefix {
         Some(Self(trimmed.to_vec()))
     }
 
-    /// How many segments it has.
     pub fn segments(&self) -> usize {
         self.0.iter().filter(|&&byte| byte == b'/').count()
     }

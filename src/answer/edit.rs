@@ -1,27 +1,26 @@
-//! What changes in a request before the upstream sees it: credentials go, identity comes.
+//! Changes of a request before it goes upstream: removes credentials and sets identity headers.
 //!
-//! Edits are values that are handed over one by one, in their order; the shell carries them out. A header that keygate
-//! names is removed from the client's request on every path that reaches upstream, so nobody can forge an identity.
-//! Nothing here decides.
+//! Edits are values. They are passed on one by one, in order, and the shell carries them out. A request that goes
+//! upstream never keeps the client's value of a `forward` header, so nobody can forge an identity. Nothing here
+//! decides.
 
 use crate::{
     config::{Config, CredentialSource, Forward, Mode},
     credential::{Carried, is_cookie, is_named},
     decision::Identity,
-    head::Head,
-    path::Target,
+    request::{head::Head, path::Target},
 };
 
 /// One change of the request's headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edit<'a> {
-    /// All headers of that name go.
+    /// Removes all headers with this name.
     Remove(&'a str),
-    /// The header of that name gets this value. It is there at most once before.
+    /// Sets the header with this name. The request has at most one such header at that point.
     Set(&'a str, &'a [u8]),
 }
 
-/// Takes out what the sources hold of which `carried`, from [`crate::credential::find`], says that they hold something.
+/// Removes the credentials of the sources in `carried`, which comes from [`crate::credential::find`].
 pub fn remove_credentials(
     head: &Head<'_>,
     sources: &[CredentialSource],
@@ -35,7 +34,7 @@ pub fn remove_credentials(
             CredentialSource::Cookie { .. } => in_cookies = true,
             _ => {
                 let name = header_of(source);
-                // Two sources may look into one header, as `Bearer` and `basic` do.
+                // Two sources may read the same header, such as `Bearer` and `basic`.
                 let mut before = sources.iter().take(place).enumerate();
                 if !before.any(|(place, source)| carried.has(place) && header_of(source) == name) {
                     edit(Edit::Remove(name));
@@ -51,7 +50,7 @@ pub fn remove_credentials(
     }
 }
 
-/// The header that goes because of this source; empty for one that is no header of its own.
+/// The header to remove for this source. Empty for a source that is not a whole header.
 fn header_of(source: &CredentialSource) -> &str {
     match source {
         CredentialSource::Header { name } | CredentialSource::Scheme { name, .. } => name,
@@ -79,7 +78,7 @@ fn remove_cookies(head: &Head<'_>, sources: &[CredentialSource], edit: &mut impl
     if kept.iter().all(|(_, kept)| kept.is_none()) {
         return;
     }
-    // Where the first cookie of a line has gone, the blank that stood before the second goes too.
+    // If the first cookie of a line is removed, the blank before the second one is removed too.
     let line = |(value, kept): &(&[u8], Option<Vec<u8>>)| match kept {
         Some(kept) => kept.trim_ascii_start().to_vec(),
         None => value.to_vec(),
@@ -91,7 +90,8 @@ fn remove_cookies(head: &Head<'_>, sources: &[CredentialSource], edit: &mut impl
     }
 }
 
-/// The list without the entries that `gone` names, the others in order and to the byte; `None` if none goes.
+/// The list without the entries that `gone` selects. The other entries keep their order and bytes. `None` if no entry
+/// is removed.
 fn without(list: &[u8], separator: u8, gone: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     let entries = || list.split(|&byte| byte == separator);
     entries().any(&gone).then(|| {
@@ -100,12 +100,12 @@ fn without(list: &[u8], separator: u8, gone: impl Fn(&[u8]) -> bool) -> Option<V
     })
 }
 
-/// Sets the headers of an identity and removes every other that `forward` names.
+/// Sets the headers of an identity, and removes all other headers that `forward` names.
 pub fn set_identity(head: &Head<'_>, forward: &Forward, identity: &Identity<'_>, edit: &mut impl FnMut(Edit<'_>)) {
     for (fact, header) in &forward.headers {
         let value = identity.fact(*fact);
         let given = head.count(header.as_bytes());
-        // Setting replaces the first of several only, so several go first.
+        // Setting a header replaces only the first of several. So several are removed first.
         if given > 1 || (given > 0 && value.is_none()) {
             edit(Edit::Remove(header));
         }
@@ -115,8 +115,8 @@ pub fn set_identity(head: &Head<'_>, forward: &Forward, identity: &Identity<'_>,
     }
 }
 
-/// The trailers that must not reach an upstream: names of identity headers, which a client would forge, and those of
-/// credentials. A name may come twice. In shadow mode credentials stay where they are.
+/// The trailers that must not reach an upstream: names of identity headers, because a client could forge them, and
+/// names of credential headers. A name may occur twice. In shadow mode credentials stay in the request.
 pub fn forbidden_trailers(config: &Config) -> impl Iterator<Item = &str> {
     let sources = config.credential_sources.iter().filter(|_| config.mode == Mode::Enforce);
     let credentials = sources.filter_map(|source| match source {

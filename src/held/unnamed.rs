@@ -1,19 +1,19 @@
-//! Whether the policy that stands in shared data has been named by no VM for long: a copy that an earlier configuration
-//! left behind. It may be much older than what the policy service says now, so it decides nothing before it is confirmed.
+//! Detects a policy in shared data that no VM has used for long: a copy that an earlier configuration left behind. It
+//! may be much older than the current policy of the service, so it decides nothing before it is confirmed.
 //!
-//! As long as any VM names a policy, one of them holds its lease, or just gave it back.
+//! As long as any VM uses a policy, one of the VMs holds its lease, or has just given it back.
 
 use std::time::Duration;
 
 use crate::shared::slip::{Slip, Version};
 
-/// A lease may lie free so long while all is well: a VM that serves requests leaves it to others for a second.
+/// How long a lease may be free in normal operation. A VM that serves requests leaves it to others for a second.
 const HANDOVER: Duration = Duration::from_secs(2);
 
-/// The version of the policy found if nobody has named it for longer than `stale_after`, or if that was noted before and
-/// it was not confirmed since.
+/// The version `found`, if no VM has used it for longer than `stale_after`, or if that was noted before and it has not
+/// been confirmed since.
 pub fn unnamed(slip: Option<&Slip>, found: Version, now_ms: u64, stale_after: Duration) -> Option<Version> {
-    // Who has no policy leaves none without a slip, unless somebody else wrote over it.
+    // Every VM that writes a policy also writes a slip. So without a slip another program has overwritten it.
     let Some(slip) = slip else { return Some(found) };
     let free = Duration::from_millis(now_ms.saturating_sub(slip.expires_at_ms));
     let is_unnamed = !slip.is_held(now_ms) && free > stale_after.max(HANDOVER);

@@ -1,23 +1,23 @@
-//! Host names of requests and of API matches, in the one form in which they are compared: lower case, without port and
-//! without the dot that may end a full name.
+//! Host names of requests and of API matches, in the one form in which they are compared: lower case, without the port
+//! and without the final dot of a full name.
 
 use std::{borrow::Cow, net::Ipv6Addr};
 
-/// Bytes of a host pattern: a DNS name has at most 253.
+/// Size limit of a host pattern in bytes. A DNS name has at most 253.
 pub const MAX_HOST_BYTES: usize = 253;
-/// Labels of a suffix. Names of more do not occur, and a request's host is looked up once for each label that it may have.
+/// Labels of a suffix. Longer names do not occur, and a request's host is looked up once per label that a suffix may
+/// have.
 pub const MAX_SUFFIX_LABELS: usize = 32;
-/// Digits of a port.
 const MAX_PORT_DIGITS: usize = 5;
 
-/// The host of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host<'a>(Cow<'a, [u8]>);
 
 impl<'a> Host<'a> {
-    /// Reads `:authority`. `None`: it is not one `host[:port]`, so others could read another host in it.
+    /// Reads `:authority`. `None` if it is not exactly one `host[:port]`, because servers could then see different
+    /// hosts in it.
     pub fn parse(authority: &'a [u8]) -> Option<Self> {
-        // Nearly every host is already in the form in which hosts are compared.
+        // Fast path: nearly every host is already in the form in which hosts are compared.
         let mut before = DOT;
         let end = authority.iter().position(|&byte| {
             let class = HOST_BYTES.get(usize::from(byte)).copied().unwrap_or(OTHER);
@@ -34,7 +34,7 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// Reads an authority that has upper case, a dot at its end or an address in brackets, or is not one host.
+    /// Slow path: an authority with upper case, a dot at its end, an address in brackets, or an error.
     #[inline(never)]
     fn parse_any(authority: &'a [u8]) -> Option<Self> {
         let (given, port) = split_port(authority)?;
@@ -52,7 +52,7 @@ impl<'a> Host<'a> {
                 _ => return None,
             }
         }
-        // It is empty, or a second dot ends it.
+        // The host is empty, or it ends in a second dot.
         if behind_dot {
             return None;
         }
@@ -65,7 +65,8 @@ impl<'a> Host<'a> {
     }
 }
 
-/// What a byte of an authority is. Two dots, or one other byte, add up to more than [`DOT`]: they end a plain host.
+/// Class of a byte in an authority. Two dots in a row, or one other byte, add up to more than [`DOT`], which ends the
+/// fast path.
 const LABEL: u8 = 0;
 const DOT: u8 = 1;
 const OTHER: u8 = 2;
@@ -88,24 +89,24 @@ const HOST_BYTES: &[u8; 256] = &{
     }
 };
 
-/// Whether this is the port of an authority, which may be empty.
+/// Whether this is the port of an authority. It may be empty.
 fn is_port(port: &[u8]) -> bool {
     port.len() <= MAX_PORT_DIGITS && port.iter().all(u8::is_ascii_digit)
 }
 
-/// Host and port; the port is empty where there is none.
+/// Host and port. The port is empty if there is none.
 fn split_port(authority: &[u8]) -> Option<(&[u8], &[u8])> {
     match authority.iter().rposition(|&byte| matches!(byte, b':' | b']')) {
         Some(colon) if authority.get(colon) == Some(&b':') => {
             let (host, port) = authority.split_at_checked(colon)?;
             Some((host, port.split_first()?.1))
         }
-        // In `[::1]` the colons are the address's own.
+        // The colons in `[::1]` are part of the address.
         _ => Some((authority, b"")),
     }
 }
 
-/// An address of IPv6 in brackets.
+/// An IPv6 address in brackets.
 fn address(host: &[u8]) -> Option<Host<'_>> {
     let inner = host.strip_prefix(b"[")?.strip_suffix(b"]")?;
     let is_address = std::str::from_utf8(inner).ok()?.parse::<Ipv6Addr>().is_ok();
@@ -115,14 +116,13 @@ fn address(host: &[u8]) -> Option<Host<'_>> {
 /// A host of an API's match.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HostPattern {
-    /// This host.
     Exact(Vec<u8>),
-    /// Every host that ends in this suffix and has at least one character before it; begins with a dot.
+    /// All hosts that end in this suffix and have at least one character before it. The suffix begins with a dot.
     Suffix(Vec<u8>),
 }
 
 impl HostPattern {
-    /// Labels of a suffix; of a whole host none are told apart.
+    /// Number of labels of a suffix. Zero for an exact host, because its labels do not matter.
     pub fn labels(&self) -> usize {
         match self {
             Self::Exact(_) => 0,
@@ -130,7 +130,7 @@ impl HostPattern {
         }
     }
 
-    /// Reads `name` or `*.suffix`; a port is cut off. `None`: neither.
+    /// Reads `name` or `*.suffix`, and drops a port. `None` if it is neither.
     pub fn parse(text: &str) -> Option<Self> {
         let (name, is_suffix) = match text.strip_prefix("*.") {
             Some(name) => (name, true),
@@ -138,7 +138,7 @@ impl HostPattern {
         };
         let host = Host::parse(name.as_bytes())?;
         let name = host.as_bytes();
-        // A suffix has its dot, too.
+        // The dot before a suffix counts too.
         if name.len().saturating_add(usize::from(is_suffix)) > MAX_HOST_BYTES {
             return None;
         }
@@ -272,7 +272,7 @@ mod tests {
                 byte
             };
             let bytes: Vec<u8> = (0..6).map(|_| next()).collect();
-            // What stands before a blank: shorter ones, too.
+            // Also test the part before the first blank, which may be shorter.
             let authority = bytes.split(|&byte| byte == b' ').next().unwrap();
             for authority in [authority, &bytes] {
                 assert_eq!(Host::parse(authority), Host::parse_any(authority), "{}", authority.escape_ascii());

@@ -1,16 +1,14 @@
-//! What the policy service answered: an HTTP answer, or none, to the one thing that it means.
+//! What the policy service answered, and why that is nothing that could be used.
 //!
 //! Which settings to look at stands in the messages, since an operator reads them at night. What a peer sent is never
 //! quoted but for Envoy's own words about a connection.
 
 use std::{fmt, time::Duration};
 
-use crate::policy::{error::InvalidPage, page::Page};
+use crate::policy::error::InvalidPage;
 
 /// Longest `retry-after` that is honoured.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
-/// Bytes of an `etag` that is kept; a longer one is forgotten.
-const MAX_ETAG_BYTES: usize = 256;
 /// Bytes of Envoy's words that are quoted.
 const MAX_QUOTED_BYTES: usize = 160;
 
@@ -33,19 +31,6 @@ pub struct Answer {
     pub has_date: bool,
     /// The body.
     pub body: Vec<u8>,
-}
-
-/// What an answer means.
-#[derive(Debug)]
-pub enum Meaning {
-    /// The policy held is what there is.
-    NotModified,
-    /// A page, with the `etag` that it came with.
-    Page(Box<Page>, Option<String>),
-    /// The cursor is of no use any more: the status that says so.
-    Gone(u16),
-    /// Nothing that could be used.
-    Failure(Failure, Option<Duration>),
 }
 
 /// Why there is nothing that could be used.
@@ -128,28 +113,6 @@ impl Answer {
         })
     }
 
-    /// What the answer means. `now` is Unix time in seconds, for a `retry-after` that is a date.
-    pub fn read(self, now: u64) -> Meaning {
-        if self.status == Some(200)
-            && let Some(name) = compression(&self.content_encoding)
-        {
-            return Meaning::Failure(Failure::ContentEncoding(name), None);
-        }
-        match self.status {
-            Some(200) if !is_json(&self.content_type) => Meaning::Failure(Failure::ContentType, None),
-            Some(200) => match Page::scan(self.body) {
-                Ok(page) => Meaning::Page(Box::new(page), etag(self.etag)),
-                Err(why) => Meaning::Failure(Failure::Page(why), None),
-            },
-            Some(304) => Meaning::NotModified,
-            Some(status @ (404 | 410)) => Meaning::Gone(status),
-            _ => {
-                let (failure, retry_after) = self.failure(now);
-                Meaning::Failure(failure, retry_after)
-            }
-        }
-    }
-
     /// Why an answer with another status is none, and how long to wait before the next try if it says so.
     pub fn failure(&self, now: u64) -> (Failure, Option<Duration>) {
         let failure = match self.status {
@@ -164,27 +127,6 @@ impl Answer {
         let honoured = matches!(self.status, Some(429 | 503));
         (failure, retry_after(&self.retry_after, now).filter(|_| honoured))
     }
-}
-
-/// The name of the compression, or `None` for a plain body. The log repeats usual names only.
-fn compression(content_encoding: &[u8]) -> Option<&'static str> {
-    let value = content_encoding.trim_ascii();
-    if value.is_empty() || value.eq_ignore_ascii_case(b"identity") {
-        return None;
-    }
-    let known = ["gzip", "br", "deflate", "zstd"].into_iter().find(|name| value.eq_ignore_ascii_case(name.as_bytes()));
-    Some(known.unwrap_or("another one"))
-}
-
-fn is_json(content_type: &[u8]) -> bool {
-    let media_type = content_type.split(|&byte| byte == b';').next().unwrap_or_default();
-    media_type.trim_ascii().eq_ignore_ascii_case(b"application/json")
-}
-
-fn etag(value: Vec<u8>) -> Option<String> {
-    let text = String::from_utf8(value).ok()?;
-    let plain = !text.is_empty() && text.len() <= MAX_ETAG_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
-    plain.then_some(text)
 }
 
 /// Seconds, or a date of HTTP.

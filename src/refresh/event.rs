@@ -1,5 +1,4 @@
-//! What the refresh tells the shell to say: lines of the log, and events for the metrics. How they are written is the shell's
-//! business.
+//! What happens in a refresh, for the metrics.
 
 use std::time::Duration;
 
@@ -24,34 +23,4 @@ pub enum RefreshEvent {
     RefusedShrink,
     /// A refresh took so long, from its first request to the policy that decides, without the wait of a long poll.
     Took(Duration),
-}
-
-/// How loud a line of the log is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// For the record.
-    Info,
-    /// Somebody should look.
-    Warn,
-    /// Somebody has to act.
-    Error,
-}
-
-/// What the shell is to say.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// Lines of the log.
-    pub lines: Vec<(Level, String)>,
-    /// For the metrics.
-    pub events: Vec<RefreshEvent>,
-}
-
-impl Report {
-    pub(super) fn event(&mut self, event: RefreshEvent) {
-        self.events.push(event);
-    }
-
-    pub(super) fn warn(&mut self, line: String) {
-        self.lines.push((Level::Warn, line));
-    }
 }

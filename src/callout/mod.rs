@@ -1,0 +1,76 @@
+//! A request to the policy service and its answer, for policy and usage alike: what is asked, what was answered, when to try
+//! again, and what is said of it.
+//!
+//! Which requests are made, and what follows from an answer, is decided by those who make them. The shell sends them.
+
+pub mod answer;
+pub mod lines;
+pub mod schedule;
+
+use std::time::Duration;
+
+/// On top of a callout's own time-out, before it counts as never answered.
+pub const NEVER: Duration = Duration::from_secs(2);
+
+/// How long a VM that serves requests leaves what is due (a free lease, a report of usage) to the VM that serves none, in
+/// milliseconds. The main thread's VM looks every 100 ms.
+pub const GRACE_MS: u64 = 1_000;
+
+/// A request for the policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// `:path`.
+    pub path: String,
+    /// `if-none-match`.
+    pub etag: Option<String>,
+    /// `prefer: wait=…`, whole seconds.
+    pub wait: Option<Duration>,
+    /// Bound on the whole callout.
+    pub timeout: Duration,
+}
+
+/// A report of usage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Post {
+    /// `:path`.
+    pub path: String,
+    /// JSON.
+    pub body: Vec<u8>,
+    /// Bound on the whole callout.
+    pub timeout: Duration,
+}
+
+/// A callout that is not answered yet.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    sent_ms: u64,
+    timeout: Duration,
+    /// The host's number of it, once it was made.
+    token: Option<u32>,
+}
+
+impl Pending {
+    pub fn new(timeout: Duration, now_ms: u64) -> Self {
+        Self { sent_ms: now_ms, timeout, token: None }
+    }
+
+    pub fn sent(&mut self, token: u32) {
+        self.token = Some(token);
+    }
+
+    pub fn is_answered_by(&self, token: u32) -> bool {
+        self.token == Some(token)
+    }
+
+    /// How long it has waited.
+    pub fn took(&self, now_ms: u64) -> Duration {
+        Duration::from_millis(now_ms.saturating_sub(self.sent_ms))
+    }
+
+    /// How long it has waited, when no answer will come any more. If the clock was set back, the wait begins anew.
+    pub fn never_answered(&mut self, now_ms: u64) -> Option<Duration> {
+        self.sent_ms = self.sent_ms.min(now_ms);
+        let took = self.took(now_ms);
+        (took > self.timeout.saturating_add(NEVER)).then_some(took)
+    }
+}

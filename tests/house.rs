@@ -1,5 +1,5 @@
-//! Rules for the sources themselves: which module may call which (`house/floors.rs`), how a file begins, and where links
-//! of documents lead (`house/links.rs`). Nothing here tests behaviour.
+//! Rules for the sources themselves: which module may call which (`house/floors.rs`), how a file begins, and where links lead
+//! (`house/links.rs`). Nothing here tests behaviour.
 
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(

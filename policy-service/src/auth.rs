@@ -3,7 +3,11 @@
 //! Secrets are kept as SHA-256 digests and compared in constant time, each request against all of them, so the time of an
 //! answer tells nothing. `Debug` shows no secret. What a gateway sees is its [`Scope`].
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use axum::http::{HeaderMap, header};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -15,7 +19,7 @@ use serde::{
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
-use crate::{problem::Problem, store::as_of::Scope};
+use crate::{http::problem::Problem, port::Scope};
 
 /// Bytes of a client id or a secret.
 pub const MAX_CREDENTIAL_BYTES: usize = 1_024;
@@ -148,7 +152,7 @@ impl Gateways {
     /// Takes `client_id:client_secret[,…]` and, as JSON, the APIs of those that are limited. A client may stand there
     /// twice with different secrets, so that secrets can be changed one gateway at a time.
     pub fn parse(gateways: &str, limits: Option<&str>) -> Result<Self, InvalidCredentials> {
-        let mut limits = parse_limits(limits.unwrap_or_default())?;
+        let limits = parse_limits(limits.unwrap_or_default())?;
         let mut parsed: Vec<Gateway> = Vec::new();
         for (number, entry) in (1_usize..).zip(gateways.split(',')) {
             let gateway = parse_gateway(entry).ok_or(InvalidCredentials::Gateway(number))?;
@@ -163,9 +167,8 @@ impl Gateways {
             }
         }
         for gateway in &mut parsed {
-            if let Some(apis) = limits.get_mut(&gateway.client_id) {
-                apis.sort();
-                gateway.scope = Scope::Apis(serde_json::json!(apis).to_string());
+            if let Some(apis) = limits.get(&gateway.client_id) {
+                gateway.scope = Scope::Apis(Arc::clone(apis));
             }
         }
         match limits.keys().find(|client_id| !parsed.iter().any(|gateway| gateway.client_id == **client_id)) {
@@ -204,7 +207,7 @@ impl Gateways {
 }
 
 /// The APIs of limited gateways; an empty text limits none.
-fn parse_limits(text: &str) -> Result<BTreeMap<String, Vec<String>>, InvalidCredentials> {
+fn parse_limits(text: &str) -> Result<BTreeMap<String, Arc<BTreeSet<String>>>, InvalidCredentials> {
     if text.trim().is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -214,7 +217,8 @@ fn parse_limits(text: &str) -> Result<BTreeMap<String, Vec<String>>, InvalidCred
             return Err(InvalidCredentials::Api(client_id.clone(), api.clone()));
         }
     }
-    Ok(limits)
+    let set = |apis: Vec<String>| Arc::new(apis.into_iter().collect());
+    Ok(limits.into_iter().map(|(client_id, apis)| (client_id, set(apis))).collect())
 }
 
 /// Lists by client_id, each of which stands there once: of two, one would be for nothing, and nobody could tell which.

@@ -13,8 +13,10 @@ use std::{
 
 use crate::{
     cli::{Backup, Restore},
+    clock::act,
+    port::{Actor, Error as Failure, Upkeep as _},
     stderr,
-    store::{self, Settings, Store, beside, copy},
+    store::{Settings, SqliteStore, beside, copy},
 };
 
 /// Only its owner may read a copy, as the database itself.
@@ -53,7 +55,7 @@ impl Drop for Part {
 pub async fn backup(arguments: &Backup) -> Result<(), Box<dyn Error>> {
     let from = arguments.database.file()?;
     let (from, to) = (from.as_path(), arguments.file.as_path());
-    let named = |error: store::Error| format!("--database (POLICY_DATABASE) {}: {error}", arguments.database.url);
+    let named = |error: Failure| format!("--database (POLICY_DATABASE) {}: {error}", arguments.database.url);
     if !from.exists() {
         return Err(named_file(&arguments.database.url, from).into());
     }
@@ -88,8 +90,8 @@ async fn check_target(from: &Path, to: &Path) -> Result<(), String> {
 /// Puts a backup in the place of what the database holds.
 pub async fn restore(arguments: &Restore) -> Result<(), Box<dyn Error>> {
     let (file, place) = (arguments.file.as_path(), arguments.database.file()?);
-    let named = |error: store::Error| match error {
-        store::Error::Migration(sqlx::migrate::MigrateError::VersionMissing(_)) => {
+    let named = |error: Failure| match error {
+        Failure::Later(_) => {
             format!("{} was written by a later version of policy-service; nothing was changed", file.display())
         }
         error => format!("{}: {error}; nothing was changed", file.display()),
@@ -102,9 +104,9 @@ pub async fn restore(arguments: &Restore) -> Result<(), Box<dyn Error>> {
     // The copy is brought to this version's schema; the backup stays as it is.
     let url = format!("sqlite:{}", part.0.display());
     let settings = Settings { bulk: true, must_exist: true, ..Settings::default() };
-    Store::open(&url, settings).await.map_err(named)?.close().await;
+    SqliteStore::open(&url, settings).await.map_err(named)?.close().await;
     let store = arguments.database.open(Settings { bulk: true, ..Settings::default() }).await?;
-    let restored = store.restore(&part.0).await;
+    let restored = store.restore(&part.0, &act(Actor::Administrator)).await;
     store.close().await;
     let state = restored.map_err(|error| format!("{}: {error}; nothing was changed", arguments.database.url))?;
     stderr::say(format_args!(

@@ -1,6 +1,6 @@
 //! The command line: every argument, its variable and its default.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::{
     Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
@@ -8,8 +8,9 @@ use clap::{
 };
 
 use crate::{
+    port::Error,
     stderr,
-    store::{self, Error, Settings, Store},
+    store::{self, Settings, SqliteStore},
 };
 
 /// The policy service of keygate: manages APIs, applications, keys and subscriptions, and feeds them to gateways.
@@ -98,8 +99,8 @@ impl Database {
     }
 
     /// Opens it; an error says where it was to be.
-    pub async fn open(&self, settings: Settings) -> Result<Store, String> {
-        Store::open(&self.url, settings).await.map_err(|error| match error {
+    pub async fn open(&self, settings: Settings) -> Result<Arc<SqliteStore>, String> {
+        SqliteStore::open(&self.url, settings).await.map(Arc::new).map_err(|error| match error {
             Error::Url(_) => error.to_string(),
             _ => format!("--database (POLICY_DATABASE) {}: {error}", self.url),
         })

@@ -1,12 +1,12 @@
 //! The policy service of keygate: an administrator manages APIs, applications, keys and subscriptions; gateways hold
 //! them as a policy that the service feeds to them.
 //!
-//! In reading order: [`program`] is the program, [`cli`] says what can be asked of it, [`server`] has the routes and
-//! [`openapi`] their description, [`clock`] tells the date, [`auth`] who may use them, [`guesses`] what wrong credentials
-//! cost, [`request_id`] how requests are named in the log, and [`problem`] how errors look. [`management`] changes the
-//! policy, [`store`] keeps it with its recent past in one
-//! SQLite file, [`feed`] tells it to gateways, [`usage`] hears from them what was
-//! used. [`import`] brings many rows at once, [`backup`] writes the whole database to a file and takes it back.
+//! In reading order: [`program`] is the program, [`cli`] its command line, [`server`] accepts connections, [`routes`] are
+//! the requests of the administrator and [`feed`] those of gateways, [`http`] is what both share, [`auth`] says who may use
+//! them, [`guesses`] what wrong credentials cost, [`clock`] tells the date. [`management`] has the rules by which the
+//! policy is changed, [`store`] keeps it with its recent past in one
+//! SQLite file, behind the traits of [`port`]. [`import`] brings many rows at once,
+//! [`backup`] writes the whole database to a file and takes it back.
 //!
 //! What a page looks like is not defined here: it is `keygate::policy::wire`, which the filter reads with.
 
@@ -18,13 +18,12 @@ pub mod cli;
 pub mod clock;
 pub mod feed;
 pub mod guesses;
+pub mod http;
 pub mod import;
 pub mod management;
-pub mod openapi;
-pub mod problem;
+pub mod port;
 pub mod program;
-pub mod request_id;
+pub mod routes;
 pub mod server;
 pub mod stderr;
 pub mod store;
-pub mod usage;

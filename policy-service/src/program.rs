@@ -11,9 +11,11 @@ use crate::{
     auth::{Administrator, Gateways},
     backup,
     cli::{Cli, Command, Database, Serve},
+    clock::{act, act_of_service},
     feed::{self, Feed},
-    import, server, stderr,
-    store::{self, Store, api_match::Clash},
+    import,
+    port::{Actor, Store, places::Clash},
+    server, stderr, store,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -68,7 +70,7 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
         usage_days: arguments.usage_days.into(),
         ..store::Settings::default()
     };
-    let store = arguments.database.open(settings).await?;
+    let store: Store = arguments.database.open(settings).await?;
     let stopping = CancellationToken::new();
     let feed_settings = feed::Settings {
         page_rows: usize::try_from(arguments.page_rows)?,
@@ -94,7 +96,7 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
 
     let watch = tokio::spawn({
         let store = store.clone();
-        async move { store.watch_foreign_changes().await }
+        async move { store.watch(act_of_service).await }
     });
     server::serve(listener, router, stopping).await;
     watch.abort();
@@ -138,8 +140,8 @@ fn stop_on_signal(stopping: CancellationToken) -> std::io::Result<()> {
 
 async fn renew_epoch(database: &Database) -> Result<(), Box<dyn Error>> {
     // A name that is mistyped must not make an empty database and be told as a success.
-    let store = database.open(store::Settings { must_exist: true, ..store::Settings::default() }).await?;
-    let epoch = store.renew_epoch().await?;
+    let store: Store = database.open(store::Settings { must_exist: true, ..store::Settings::default() }).await?;
+    let epoch = store.renew_epoch(&act(Actor::Administrator)).await?;
     store.close().await;
     stderr::say(format_args!("the epoch is {epoch} now; gateways will fetch the whole policy anew"));
     Ok(())

@@ -281,7 +281,7 @@ async fn who_comes_from_elsewhere_is_sent_to_the_beginning() {
     service.feed(&format!("/v1/policy?since={}", latest - 1)).await.expect(200);
     // A renewed epoch.
     service.feed(&format!("/v1/policy?since={latest}&epoch={epoch}")).await.expect(304);
-    let renewed = service.store.renew_epoch().await.unwrap();
+    let renewed = service.store.renew_epoch(&support::act()).await.unwrap();
     service.feed(&format!("/v1/policy?since={latest}&epoch={epoch}")).await.expect_problem(410, None);
     assert_eq!(service.feed("/v1/policy").await.json()["epoch"], renewed);
 }

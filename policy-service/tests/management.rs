@@ -11,7 +11,7 @@
 
 mod support;
 
-use policy_service::store;
+use policy_service::port;
 use reqwest::Method;
 use serde_json::{Value, json};
 use support::{Service, digest};
@@ -184,8 +184,8 @@ async fn two_apis_with_the_same_match_are_refused() {
 #[tokio::test]
 async fn apis_that_were_stored_with_the_same_match_can_be_changed_but_clash_nowhere_else() {
     let service = Service::start().await;
-    let row = |id: &str| store::NewRow {
-        kind: store::Kind::Api,
+    let row = |id: &str| port::NewRow {
+        kind: port::Kind::Api,
         id: id.to_owned(),
         identity: id.to_owned(),
         application: None,
@@ -196,7 +196,7 @@ async fn apis_that_were_stored_with_the_same_match_can_be_changed_but_clash_nowh
         state_before: None,
         document: json!({"id": id, "match": [{"path": "/a"}]}).to_string(),
     };
-    let mut change = service.store.change().await.unwrap();
+    let mut change = service.store.begin(support::act()).await.unwrap();
     change.insert_all(&[row("b"), row("a"), row("c")]).await.unwrap();
     change.commit().await.unwrap();
     service.post("/v1/apis", json!({"id": "d", "match": [{"path": "/d"}]})).await.expect(201);

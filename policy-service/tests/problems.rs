@@ -195,7 +195,7 @@ async fn heads_that_are_too_large_or_no_http_end_their_connection_only() {
 async fn a_database_that_is_locked_is_503_and_the_feed_goes_on() {
     let service = Service::start().await;
     service.seed().await;
-    let change = service.store.change().await.unwrap();
+    let change = service.store.begin(support::act()).await.unwrap();
     let answer = service.post("/v1/plans", json!({})).await.expect_problem(503, None);
     assert_eq!(answer.header("retry-after"), "1");
     service.feed("/v1/policy").await.expect(200);
@@ -221,7 +221,7 @@ async fn a_list_is_not_filtered_by_what_it_does_not_know() {
 async fn a_full_disk_is_507_and_changes_nothing() {
     let service = Service::start().await;
     service.seed().await;
-    service.store.limit_pages(40).await.unwrap();
+    service.sqlite.limit_pages(40).await.unwrap();
     let text = "x".repeat(256);
     let mut answer = None;
     for number in 0..2_000 {

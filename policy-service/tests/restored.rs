@@ -13,10 +13,14 @@ mod support;
 
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use policy_service::store::{self, Store, mark::Mark};
+use policy_service::{
+    port::{self, Act, Actor, Mark, Store},
+    store::{self, SqliteStore},
+};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, SqliteConnection, migrate::Migrate as _};
@@ -240,7 +244,7 @@ async fn a_backup_put_back_under_the_running_service_is_noticed_without_any_curs
     let backup = service.directory.path().join("backup");
     service.back_up(&backup).await;
     let store = service.store.clone();
-    let watch = tokio::spawn(async move { store.watch_foreign_changes().await });
+    let watch = tokio::spawn(async move { store.watch(policy_service::clock::act_of_service).await });
     for _ in 0..2 {
         changes(&service, 3).await;
         let before = epoch(&service).await;
@@ -286,7 +290,7 @@ async fn a_loss_soon_after_another_one_renews_the_epoch_later_without_another_cu
     sqlx::raw_sql("UPDATE history SET renewed_at = renewed_at - 60").execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     let store = service.store.clone();
-    let watch = tokio::spawn(async move { store.watch_foreign_changes().await });
+    let watch = tokio::spawn(async move { store.watch(policy_service::clock::act_of_service).await });
     let begun = Instant::now();
     while service.feed("/v1/policy").await.expect(200).json()["epoch"] == before {
         assert!(begun.elapsed() < SOON, "the epoch stays");
@@ -301,14 +305,14 @@ async fn a_loss_soon_after_another_one_renews_the_epoch_later_without_another_cu
 
 async fn open(directory: &Path, name: &str) -> Store {
     let url = format!("sqlite:{}", directory.join(name).display());
-    Store::open(&url, store::Settings::default()).await.unwrap()
+    Arc::new(SqliteStore::open(&url, store::Settings::default()).await.unwrap())
 }
 
 /// Makes a revision.
 async fn revision(store: &Store) {
-    let mut change = store.change().await.unwrap();
-    let plan = store::NewRow {
-        kind: store::Kind::Plan,
+    let mut change = store.begin(support::act()).await.unwrap();
+    let plan = port::NewRow {
+        kind: port::Kind::Plan,
         id: format!("plan-{}", store.state().await.unwrap().revision),
         identity: format!("plan-{}", store.state().await.unwrap().revision),
         application: None,
@@ -321,6 +325,11 @@ async fn revision(store: &Store) {
     };
     change.insert(&plan).await.unwrap();
     change.commit().await.unwrap();
+}
+
+/// What the service does by itself at this time.
+fn service_at(now: i64) -> Act {
+    Act { actor: Actor::Service, now, ..support::act() }
 }
 
 /// The mark of the latest revision.
@@ -350,7 +359,7 @@ async fn two_copies_that_take_turns_do_not_renew_without_end() {
     // Three hours of a gateway that is sent from one to the other each second, and holds what the last one told it.
     for second in 0..3 * HOUR {
         let (told, asked) = if second % 2 == 0 { (&original, &copy) } else { (&copy, &original) };
-        if let Some(renewal) = asked.renew_if_lost(&mark(told).await, begin + second).await.unwrap() {
+        if let Some(renewal) = asked.renew_if_lost(&mark(told).await, &service_at(begin + second)).await.unwrap() {
             assert_ne!(renewal.before, renewal.now);
             renewals += 1;
             first.get_or_insert(second);
@@ -365,7 +374,7 @@ async fn a_second_loss_is_answered_by_a_new_epoch_a_minute_after_the_first() {
     let directory = tempfile::tempdir().unwrap();
     let (original, copy) = copies(directory.path()).await;
     let begin = 1_800_000_000;
-    assert!(original.renew_if_lost(&mark(&copy).await, begin).await.unwrap().is_some());
+    assert!(original.renew_if_lost(&mark(&copy).await, &service_at(begin)).await.unwrap().is_some());
     // A backup that was taken after the renewal loses another revision.
     original.close().await;
     std::fs::copy(directory.path().join("original"), directory.path().join("backup")).unwrap();
@@ -374,14 +383,14 @@ async fn a_second_loss_is_answered_by_a_new_epoch_a_minute_after_the_first() {
     let lost = mark(&original).await;
     let restored = open(directory.path(), "backup").await;
     for (second, renews) in [(1, false), (59, false), (60, true), (61, false), (600, false)] {
-        let renewal = restored.renew_if_lost(&lost, begin + second).await.unwrap();
+        let renewal = restored.renew_if_lost(&lost, &service_at(begin + second)).await.unwrap();
         assert_eq!(renewal.is_some(), renews, "after {second} s");
     }
     // A clock that was put back does not hold it up.
     revision(&restored).await;
     let mine = mark(&restored).await;
     let lost = restored.secret().mark(&mine.epoch, mine.revision, mine.word ^ 1);
-    assert!(restored.renew_if_lost(&lost, begin - 100 * HOUR).await.unwrap().is_some());
+    assert!(restored.renew_if_lost(&lost, &service_at(begin - 100 * HOUR)).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -406,7 +415,11 @@ async fn a_database_of_an_earlier_version_gets_a_new_epoch_once() {
     assert_ne!(renewed, earlier);
     service.feed(&format!("/v1/policy?since=0&epoch={earlier}")).await.expect_problem(410, None);
     let known = service.store.secret().mark(earlier, 0, 1);
-    assert_eq!(service.store.renew_if_lost(&known, 1_800_000_000).await.unwrap(), None, "it is remembered");
+    assert_eq!(
+        service.store.renew_if_lost(&known, &service_at(1_800_000_000)).await.unwrap(),
+        None,
+        "it is remembered"
+    );
     service.seed().await;
     let (_, poll) = links(&service, "gw").await;
     service.feed(&poll).await.expect(304);

@@ -43,14 +43,14 @@ fn full_report(batch: &str) -> String {
 async fn a_change_comes_before_the_reports_that_wait() {
     let service = Service::start().await;
     service.seed().await;
-    let held = service.store.change().await.unwrap();
+    let held = service.store.begin(support::act()).await.unwrap();
     let done = Arc::new(AtomicUsize::new(0));
     let reports: Vec<_> = (0..16)
         .map(|_| {
             let (store, done) = (service.store.clone(), Arc::clone(&done));
             tokio::spawn(async move {
-                let mut report = store.report().await.unwrap();
-                report.keep();
+                let mut report = store.begin_report(support::act()).await.unwrap();
+                report.commit_without_revision();
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 report.commit().await.unwrap();
                 done.fetch_add(1, Ordering::SeqCst);
@@ -64,7 +64,7 @@ async fn a_change_comes_before_the_reports_that_wait() {
     let store = service.store.clone();
     let begun = Arc::clone(&done);
     let change = tokio::spawn(async move {
-        let change = store.change().await.unwrap();
+        let change = store.begin(support::act()).await.unwrap();
         let before = begun.load(Ordering::SeqCst);
         change.commit().await.unwrap();
         before

@@ -475,7 +475,7 @@ async fn sums_stay_at_the_largest_number_and_other_reports_are_taken() {
 
 #[tokio::test]
 async fn a_gateway_cannot_report_more_than_it_can_have_served() {
-    use policy_service::usage::room::{FIRST, MAX_RATE};
+    use policy_service::management::usage::room::{FIRST, MAX_RATE};
     let service = Service::start().await;
     service.seed().await;
     let first = u64::try_from(FIRST * MAX_RATE).unwrap();
@@ -568,9 +568,9 @@ async fn a_late_report_of_a_deleted_application_does_not_count_for_a_new_one_of_
                 MAKE => service.post("/v1/applications", application).await.expect(201),
                 IMPORT => {
                     // The way of an import, which puts many rows at once.
-                    let mut change = service.store.change().await.unwrap();
-                    let row = policy_service::store::NewRow {
-                        kind: policy_service::store::Kind::Application,
+                    let mut change = service.store.begin(support::act()).await.unwrap();
+                    let row = policy_service::port::NewRow {
+                        kind: policy_service::port::Kind::Application,
                         id: "app-1".to_owned(),
                         identity: "app-1".to_owned(),
                         application: Some("app-1".to_owned()),

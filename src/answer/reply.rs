@@ -91,7 +91,7 @@ impl Reason {
         Template { code, status, message, description }
     }
 
-    /// Code, status and message before overrides, as `docs/decision.md` lists them.
+    /// The code, status and message before overrides, as `docs/decision.md` lists them.
     pub fn defaults(self) -> (&'static str, u16, &'static str) {
         let Template { code, status, message, .. } = self.template();
         (code, status, message)

@@ -1,7 +1,7 @@
 //! The one list of configuration fields: names, defaults and meanings.
 //!
-//! The reader takes allowed names and defaults from this list, and a test compares the table of `docs/configuration.md`
-//! with it. So list, reader and document cannot disagree.
+//! The reader takes allowed names and defaults from this list, and a test compares the table of `docs/configuration.md` with
+//! it. So list, reader and document cannot disagree.
 
 #![warn(missing_docs)]
 

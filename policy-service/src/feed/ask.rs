@@ -3,7 +3,7 @@
 //! Links are queries on the feed's path: `since` for a delta, and for a further page `revision`, `after` and, in a
 //! delta, `part`. Each carries the epoch as this gateway knows it, so that a link that was made under another epoch, or
 //! for a gateway that saw other APIs, is answered with 410 and the gateway begins anew. Each also carries a signed mark,
-//! which tells the histories of one epoch apart ([`crate::store::mark`]). Links of earlier versions have no mark.
+//! which tells the histories of one epoch apart ([`Mark`]). Links of earlier versions have no mark.
 
 use std::fmt;
 
@@ -11,8 +11,8 @@ use keygate::policy::MAX_REVISION;
 use serde::Deserialize;
 
 use crate::{
-    problem::Problem,
-    store::mark::{Mark, Secret},
+    http::problem::Problem,
+    port::{Mark, Secret},
 };
 
 /// Where the feed begins.

@@ -28,13 +28,9 @@ use self::{
 };
 use crate::{
     auth::{Gateway, Gateways},
-    clock::unix_seconds,
-    problem::Problem,
-    store::{
-        Latest, Store,
-        as_of::{Error, Scope},
-        mark::Mark,
-    },
+    clock::act_of_service,
+    http::problem::Problem,
+    port::{Error, Latest, Mark, Scope, Store},
 };
 
 /// Filters that send it resolve references; those before it take absolute paths alone.
@@ -94,7 +90,8 @@ fn scoped_epoch(epoch: &str, scope: &Scope) -> String {
         Scope::Apis(apis) => {
             let mut digest = Sha256::new();
             digest.update(epoch);
-            digest.update(apis);
+            // The set as a list, in the order of its ids.
+            digest.update(serde_json::json!(apis).to_string());
             digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
         }
     }
@@ -231,7 +228,7 @@ impl Feed {
     /// Gives the policy a new epoch if `mark` is of a history that the database has lost. The gateway is sent to the full
     /// policy whether or not this succeeds.
     async fn renew_if_lost(&self, gateway: &Gateway, mark: &Mark) {
-        match self.store.renew_if_lost(mark, unix_seconds()).await {
+        match self.store.renew_if_lost(mark, &act_of_service()).await {
             Ok(None) => {}
             Ok(Some(renewal)) => tracing::warn!(
                 gateway = gateway.client_id(),
@@ -280,6 +277,6 @@ fn gone(detail: &str) -> Problem {
 fn problem(error: Error) -> Problem {
     match error {
         Error::Gone(_) | Error::OtherHistory(_) => gone(&error.to_string()),
-        Error::Store(error) => error.into(),
+        error => error.into(),
     }
 }

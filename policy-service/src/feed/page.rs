@@ -11,11 +11,7 @@ use keygate::policy::wire::{
 use serde::Deserialize;
 
 use super::ask::{Ask, PATH, Part, Place};
-use crate::store::{
-    self, Kind,
-    as_of::{Error, Reader, Rows, Scope},
-    mark::{Mark, Secret},
-};
+use crate::port::{Error, Kind, Mark, PageRows, Scope, Secret, Snapshot, State};
 
 /// What is the same on all pages for one gateway.
 #[derive(Clone, Debug)]
@@ -56,32 +52,32 @@ pub struct Page {
     pub empty: bool,
 }
 
-/// The page that is asked for, from the database as `reader` sees it.
-pub async fn build(source: &Source, reader: &mut Reader, ask: &Ask) -> Result<Page, Error> {
+/// The page that is asked for, from the database as `snapshot` sees it.
+pub async fn build(source: &Source, snapshot: &mut dyn Snapshot, ask: &Ask) -> Result<Page, Error> {
     if let Some(mark) = &ask.mark {
-        reader.check_mark(mark).await?;
+        snapshot.check_mark(mark).await?;
     }
     let part = if ask.since.is_some() { Part::Removed } else { Part::Changed };
-    let place = ask.place.unwrap_or(Place { revision: reader.state.revision, part, after: 0 });
+    let place = ask.place.unwrap_or(Place { revision: snapshot.state().revision, part, after: 0 });
     let (removed, changed) = match ask.since {
-        None => (Rows::default(), reader.full(&source.scope, place.revision, place.after, source.rows).await?),
-        Some(since) => delta(source, reader, since, place).await?,
+        None => (PageRows::default(), snapshot.full(&source.scope, place.revision, place.after, source.rows).await?),
+        Some(since) => delta(source, snapshot, since, place).await?,
     };
     let next = match (removed.next, changed.next) {
         (Some(after), _) => Some(Place { part: Part::Removed, after, ..place }),
         (None, Some(after)) => Some(Place { part: Part::Changed, after, ..place }),
         (None, None) => None,
     };
-    let word = reader.word(place.revision).await?;
-    let mark = source.secret.mark(&reader.state.epoch, place.revision, word);
+    let word = snapshot.word(place.revision).await?;
+    let mark = source.secret.mark(&snapshot.state().epoch, place.revision, word);
     let first_of_full = ask.since.is_none() && ask.place.is_none();
-    let counts = (first_of_full && source.scope == Scope::All).then(|| count(reader));
+    let counts = (first_of_full && source.scope == Scope::All).then(|| count(snapshot.state()));
 
     let mut gone = Removed::default();
     for (kind, document) in removed.iter() {
         remove(&mut gone, source, kind, document)?;
     }
-    let held = held_keys(source, reader, ask.since, &changed).await?;
+    let held = held_keys(source, snapshot, ask.since, &changed).await?;
     for document in &held {
         remove(&mut gone, source, Kind::Key, document)?;
     }
@@ -114,17 +110,22 @@ pub async fn build(source: &Source, reader: &mut Reader, ask: &Ask) -> Result<Pa
     Ok(Page { body: body.into(), mark, next, empty })
 }
 
-async fn delta(source: &Source, reader: &mut Reader, since: i64, place: Place) -> Result<(Rows, Rows), Error> {
+async fn delta(
+    source: &Source,
+    snapshot: &mut dyn Snapshot,
+    since: i64,
+    place: Place,
+) -> Result<(PageRows, PageRows), Error> {
     let Place { revision, part, after } = place;
     let (removed, after) = match part {
-        Part::Removed => (reader.removed(&source.scope, since, revision, after, source.rows).await?, 0),
-        Part::Changed => (Rows::default(), after),
+        Part::Removed => (snapshot.removed(&source.scope, since, revision, after, source.rows).await?, 0),
+        Part::Changed => (PageRows::default(), after),
     };
     // What is taken away comes first, and whole, so that whatever comes again comes after.
     let room = source.rows.saturating_sub(usize::try_from(removed.count).unwrap_or(usize::MAX)).max(1);
     let changed = match removed.next {
-        Some(_) => Rows::default(),
-        None => reader.changed(&source.scope, since, revision, after, room).await?,
+        Some(_) => PageRows::default(),
+        None => snapshot.changed(&source.scope, since, revision, after, room).await?,
     };
     Ok((removed, changed))
 }
@@ -132,22 +133,22 @@ async fn delta(source: &Source, reader: &mut Reader, since: i64, place: Place) -
 /// Keys that a limited gateway held and that are now bound to other APIs: as they were held.
 async fn held_keys(
     source: &Source,
-    reader: &mut Reader,
+    snapshot: &mut dyn Snapshot,
     since: Option<i64>,
-    changed: &Rows,
+    changed: &PageRows,
 ) -> Result<Vec<String>, Error> {
     let (Scope::Apis(_), Some(since)) = (&source.scope, since) else { return Ok(Vec::new()) };
     let mut held = Vec::new();
     for (kind, document) in changed.iter() {
         if kind == Kind::Key && !reaches(source, &parse::<KeyRow<'_>>(document)?) {
-            held.extend(reader.held(Kind::Key, &parse::<KeyRow<'_>>(document)?.sha256.0, since).await?);
+            held.extend(snapshot.document_at(Kind::Key, &parse::<KeyRow<'_>>(document)?.sha256.0, since).await?);
         }
     }
     Ok(held)
 }
 
-fn count(reader: &Reader) -> Counts {
-    let count = |kind| reader.state.count(kind).unsigned_abs();
+fn count(state: &State) -> Counts {
+    let count = |kind| state.count(kind).unsigned_abs();
     Counts { keys: count(Kind::Key), applications: count(Kind::Application), subscriptions: count(Kind::Subscription) }
 }
 
@@ -191,9 +192,8 @@ fn remove<'a>(gone: &mut Removed<'a>, source: &Source, kind: Kind, document: &'a
 
 /// Whether a key opens any API that the gateway sees.
 fn reaches(source: &Source, key: &KeyRow<'_>) -> bool {
-    let (Scope::Apis(seen), Some(bound)) = (&source.scope, &key.apis) else { return true };
-    let seen: Vec<String> = serde_json::from_str(seen).unwrap_or_default();
-    bound.iter().filter_map(|entry| entry.0.as_deref()).any(|api| seen.iter().any(|other| other == api))
+    let (Scope::Apis(_), Some(bound)) = (&source.scope, &key.apis) else { return true };
+    bound.iter().filter_map(|entry| entry.0.as_deref()).any(|api| source.scope.has(api))
 }
 
 fn is_empty(page: &PageOut<'_>) -> bool {
@@ -218,5 +218,5 @@ fn parse<'a, T: Deserialize<'a>>(document: &'a str) -> Result<T, Error> {
 }
 
 fn damaged() -> Error {
-    Error::Store(store::Error::Damaged("a row is not what the feed shows"))
+    Error::Damaged("a row is not what the feed shows")
 }

@@ -16,7 +16,7 @@ use super::{
     ask::Ask,
     page::{self, Links, Page, Source},
 };
-use crate::store::{Latest, Store, as_of::Error};
+use crate::port::{Error, Latest, Store};
 
 /// Pages kept at once. At most 8 MiB each and usually half of one, so 8 MB.
 const MAX_PAGES: usize = 16;
@@ -54,7 +54,8 @@ impl Pages {
         let ask = Ask { epoch: Some(source.epoch.clone()), ..ask };
         let first = ask.place.is_none().then_some((latest.revision, latest.word));
         let cell = self.cell((first, source.links, ask.clone()));
-        let made = cell.get_or_try_init(async || page::build(source, &mut store.reader().await?, &ask).await).await?;
+        let made =
+            cell.get_or_try_init(async || page::build(source, &mut *store.snapshot().await?, &ask).await).await?;
         Ok(made.clone())
     }
 

@@ -2,20 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use axum::http::StatusCode;
-
 use super::{ROWS_PER_CHANGE, Row, progress::Progress};
 use crate::{
+    clock::act,
     management::{
-        body::Object,
+        error::Error as Refused,
+        object::Object,
         pipeline::{check_room_for, put_any},
-        resource::{Reference, Resource},
+        resource::{Reference, Resource, new_id},
     },
-    problem::Problem,
-    store::{
-        Change, Kind, NewRow, Store,
-        change::{MAX_ROWS_AT_ONCE, Name},
-    },
+    port::{Act, Actor, Kind, MAX_ROWS_AT_ONCE, Name, NewRow, Store, Transaction},
 };
 
 /// Ids that are remembered as being there: 64 bytes each, so 64 MB.
@@ -26,7 +22,7 @@ pub struct Bulk<'s> {
     store: &'s Store,
     progress: &'s mut Progress,
     /// The change that is under way, and its rows.
-    change: Option<(Change, usize)>,
+    change: Option<(Box<dyn Transaction>, usize)>,
     /// What was found to be there. Another process may take it away while this one runs; then rows name what is not
     /// there, which denies.
     known: HashMap<Kind, HashSet<String>>,
@@ -39,7 +35,7 @@ impl<'s> Bulk<'s> {
     }
 
     /// Puts `rows`; what names something that is not there is returned, or refused if this is the `last` time.
-    pub async fn put<R: Resource>(&mut self, rows: Vec<Row>, last: bool) -> Result<Vec<Row>, Problem> {
+    pub async fn put<R: Resource>(&mut self, rows: Vec<Row>, last: bool) -> Result<Vec<Row>, Refused> {
         let mut deferred = Vec::new();
         let mut rows = rows.into_iter();
         loop {
@@ -50,9 +46,9 @@ impl<'s> Bulk<'s> {
             let done = chunk.len();
             let (mut change, before) = match self.change.take() {
                 Some(begun) => begun,
-                None => (self.store.change().await?, 0),
+                None => (self.store.begin(act(Actor::Import)).await?, 0),
             };
-            deferred.extend(self.put_chunk::<R>(&mut change, chunk, last).await?);
+            deferred.extend(self.put_chunk::<R>(&mut *change, chunk, last).await?);
             let rows_in_change = before.saturating_add(done);
             self.change = Some((change, rows_in_change));
             if rows_in_change >= ROWS_PER_CHANGE {
@@ -62,7 +58,7 @@ impl<'s> Bulk<'s> {
     }
 
     /// Ends the change that is under way.
-    pub async fn commit(&mut self) -> Result<(), Problem> {
+    pub async fn commit(&mut self) -> Result<(), Refused> {
         if let Some((change, rows)) = self.change.take() {
             change.commit().await?;
             self.progress.add(rows);
@@ -72,10 +68,10 @@ impl<'s> Bulk<'s> {
 
     async fn put_chunk<R: Resource>(
         &mut self,
-        change: &mut Change,
+        change: &mut dyn Transaction,
         chunk: Vec<Row>,
         last: bool,
-    ) -> Result<Vec<Row>, Problem> {
+    ) -> Result<Vec<Row>, Refused> {
         let mut parsed = Vec::with_capacity(chunk.len());
         for row in chunk {
             match serde_json::from_str::<Object<R>>(row.text.get()) {
@@ -101,20 +97,20 @@ impl<'s> Bulk<'s> {
     /// `last` time: a later row may change the others.
     async fn put_candidates<R: Resource>(
         &mut self,
-        change: &mut Change,
+        change: &mut dyn Transaction,
         candidates: Vec<(Row, R)>,
         last: bool,
-    ) -> Result<Vec<Row>, Problem> {
+    ) -> Result<Vec<Row>, Refused> {
         let mut complete = Vec::with_capacity(candidates.len());
         for (row, sent) in candidates {
-            match made_new(&sent) {
+            match made_new(change.act(), &sent) {
                 Ok(new) => complete.push((row, sent, new)),
-                Err(problem) => self.progress.refuse(&row.describe::<R>(), &problem.to_string()),
+                Err(error) => self.progress.refuse(&row.describe::<R>(), &error.to_string()),
             }
         }
         let names = |name: fn(&NewRow) -> &str| complete.iter().map(|(_, _, new)| name(new)).collect::<Vec<_>>();
-        let mut ids = change.taken(R::KIND, Name::Id, &names(|new| &new.id)).await?;
-        let mut identities = change.taken(R::KIND, Name::Identity, &names(|new| &new.identity)).await?;
+        let mut ids = change.existing(R::KIND, Name::Id, &names(|new| &new.id)).await?;
+        let mut identities = change.existing(R::KIND, Name::Identity, &names(|new| &new.identity)).await?;
         let revoked = match R::KIND {
             Kind::Key => change.revoked(&names(|new| &new.identity)).await?,
             _ => HashSet::new(),
@@ -138,9 +134,9 @@ impl<'s> Bulk<'s> {
         let mut deferred = Vec::new();
         for (row, sent) in others {
             match put_any(change, sent).await {
-                Err(problem) if R::COMPARED && !last && problem.status() == StatusCode::CONFLICT => deferred.push(row),
-                Err(problem) if problem.status().is_client_error() => {
-                    self.progress.refuse(&row.describe::<R>(), &problem.to_string());
+                Err(error) if R::COMPARED && !last && matches!(error, Refused::Conflict { .. }) => deferred.push(row),
+                Err(error) if error.is_refusal() => {
+                    self.progress.refuse(&row.describe::<R>(), &error.to_string());
                 }
                 result => result?,
             }
@@ -151,9 +147,9 @@ impl<'s> Bulk<'s> {
     /// Which of the things that rows name are not there.
     async fn missing(
         &mut self,
-        change: &mut Change,
+        change: &mut dyn Transaction,
         references: impl Iterator<Item = Reference>,
-    ) -> Result<HashSet<(Kind, String)>, Problem> {
+    ) -> Result<HashSet<(Kind, String)>, Refused> {
         let unknown: HashSet<(Kind, String)> = references
             .map(|reference| (reference.kind, reference.id))
             .filter(|(kind, id)| !self.known.get(kind).is_some_and(|known| known.contains(id)))
@@ -164,7 +160,7 @@ impl<'s> Bulk<'s> {
             if ids.is_empty() {
                 continue;
             }
-            let found = change.taken(kind, Name::Present, &ids).await?;
+            let found = change.existing(kind, Name::Present, &ids).await?;
             missing.extend(ids.iter().filter(|id| !found.contains(**id)).map(|id| (kind, (*id).to_owned())));
             let known = self.known.entry(kind).or_default();
             if known.len() < MAX_KNOWN {
@@ -176,10 +172,10 @@ impl<'s> Bulk<'s> {
 }
 
 /// The row of the database that `sent` makes when it is new.
-fn made_new<R: Resource>(sent: &R) -> Result<NewRow, Problem> {
+fn made_new<R: Resource>(act: &Act, sent: &R) -> Result<NewRow, Refused> {
     let mut sent = sent.clone();
     if sent.id().is_none() {
-        *sent.id() = Some(crate::management::resource::new_id(R::PREFIX)?);
+        *sent.id() = Some(new_id(act, R::PREFIX)?);
     }
     sent.complete(None)?;
     sent.check()?;

@@ -22,11 +22,11 @@ use self::{bulk::Bulk, progress::Progress};
 use crate::{
     cli::Import,
     management::{
-        apis::Api, applications::Application, deny_policies::DenyPolicy, keys::Key, plans::Plan, resource::Resource,
-        subscriptions::Subscription,
+        apis::Api, applications::Application, deny_policies::DenyPolicy, error::Error as Refused, keys::Key,
+        plans::Plan, resource::Resource, subscriptions::Subscription,
     },
-    problem::Problem,
-    store::{Settings, Store},
+    port::Store,
+    store::Settings,
 };
 
 /// Rows in one change: at some 10 µs a row the writer is taken for 0.2 s. A service on the same database that wants to
@@ -89,7 +89,7 @@ pub async fn run(arguments: &Import) -> Result<(), Box<dyn Error>> {
         let bytes = file.metadata().ok().map(|metadata| metadata.len());
         (Box::new(file), bytes)
     };
-    let store = arguments.database.open(Settings { bulk: true, ..Settings::default() }).await?;
+    let store: Store = arguments.database.open(Settings { bulk: true, ..Settings::default() }).await?;
     let mut progress = Progress::new(bytes);
     let result = import(&store, BufReader::with_capacity(1 << 20, reader), &mut progress).await;
     store.close().await;
@@ -122,7 +122,7 @@ async fn import(store: &Store, reader: impl Read, progress: &mut Progress) -> Re
 }
 
 /// Puts `rows`; what names something that is not there goes to `deferred`, or is refused.
-async fn put(bulk: &mut Bulk<'_>, rows: Rows, deferred: Option<&mut Rows>) -> Result<(), Problem> {
+async fn put(bulk: &mut Bulk<'_>, rows: Rows, deferred: Option<&mut Rows>) -> Result<(), Refused> {
     let last = deferred.is_none();
     let left = Rows {
         plans: bulk.put::<Plan>(rows.plans, last).await?,

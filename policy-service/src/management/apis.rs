@@ -1,24 +1,21 @@
 //! APIs: what requests may be sent to.
 
-use axum::http::StatusCode;
 use keygate::policy::{rows, wire};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    body, check,
+    check,
+    error::Error,
     keys::KeyType,
+    object,
     resource::{Resource, plain_row},
     subscriptions::Subscription,
 };
-use crate::{
-    problem::Problem,
-    store::{
-        Change, Kind, NewRow, Version,
-        api_match::{Place, places},
-        listed::Column,
-        read,
-    },
+use crate::port::{
+    Kind, NewRow, Transaction, Version,
+    list::Column,
+    places::{Place, places},
 };
 
 /// An API.
@@ -38,7 +35,7 @@ pub struct Api {
     #[serde(default)]
     pub state: Option<ApiState>,
     /// Which requests belong to it; without any, only a gateway that is told the API's id finds it.
-    #[serde(rename = "match", default, deserialize_with = "body::objects", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "match", default, deserialize_with = "object::objects", skip_serializing_if = "Option::is_none")]
     pub matches: Option<Vec<Match>>,
     /// `api_key` unless given.
     #[serde(default)]
@@ -111,7 +108,7 @@ impl Resource for Api {
         &mut self.etag
     }
 
-    fn complete(&mut self, held: Option<&Self>) -> Result<(), Problem> {
+    fn complete(&mut self, held: Option<&Self>) -> Result<(), Error> {
         self.etag = None;
         self.state = self.state.or(held.and_then(|held| held.state)).or(Some(ApiState::Published));
         self.security = self.security.or(Some(Security::ApiKey));
@@ -119,7 +116,7 @@ impl Resource for Api {
         Ok(())
     }
 
-    fn check(&self) -> Result<(), Problem> {
+    fn check(&self) -> Result<(), Error> {
         for (place, entry) in self.matches.iter().flatten().enumerate() {
             check::hosts(&format!("match[{place}].hosts"), entry.hosts.as_deref())?;
             check::prefix(&format!("match[{place}].path"), &entry.path)?;
@@ -127,13 +124,13 @@ impl Resource for Api {
         check::row::<wire::ApiRow<'_>, rows::Api>(&self.row()?.document)
     }
 
-    fn row(&self) -> Result<NewRow, Problem> {
+    fn row(&self) -> Result<NewRow, Error> {
         plain_row(self, self.id.clone().unwrap_or_default())
     }
 
     /// Two APIs with the same match are refused: gateways would send all their requests to one of the two. Places that the
     /// API has already are not looked at, so an API that was stored beside another one can still be closed.
-    async fn check_beside(&self, change: &mut Change, held: Option<&Self>) -> Result<(), Problem> {
+    async fn check_beside(&self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
         let document = |api: &Self| api.row().map(|row| row.document);
         let before = held.map(document).transpose()?.map_or_else(Vec::new, |document| places(&document));
         let mut new = places(&document(self)?);
@@ -146,15 +143,15 @@ impl Resource for Api {
 
     /// Its subscriptions go with it. Blocks stay, so that an API that comes back does not lift them; keys that are bound
     /// to it stay bound.
-    async fn remove(change: &mut Change, held: &Version) -> Result<Option<Self>, Problem> {
-        for subscription in read::of_api(change.connection(), &held.id).await? {
+    async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {
+        for subscription in change.of_api(&held.id).await? {
             Subscription::remove(change, &subscription).await?;
         }
         Ok(change.remove(held).await.map(|()| None)?)
     }
 }
 
-fn same_match(other: &str, place: &Place) -> Problem {
+fn same_match(other: &str, place: &Place) -> Error {
     let detail = format!("the API {other:?} already has the match {place}; a request can belong to only one API");
-    Problem::field(StatusCode::CONFLICT, "match", detail)
+    Error::conflict_in("match", detail)
 }

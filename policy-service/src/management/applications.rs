@@ -7,20 +7,12 @@ use utoipa::ToSchema;
 use super::{
     block::{Block, Blockable},
     check,
+    error::Error,
     quota::limited::{self, Limited},
     resource::{Reference, Resource, damaged, plain_row, put},
     subscriptions::Subscription,
 };
-use crate::{
-    clock::unix_seconds,
-    problem::Problem,
-    store::{
-        Change, Kind, NewRow, Version,
-        listed::Column,
-        read,
-        usage::{self, Pair},
-    },
-};
+use crate::port::{Kind, NewRow, Transaction, Version, list::Column, usage::Pair};
 
 /// An application.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -69,8 +61,8 @@ impl ApplicationState {
     const BLOCKED: &str = "BLOCKED";
 }
 
-fn kept_block() -> Problem {
-    Problem::conflict("this application was deleted while it was blocked, and the block stays; unblock it first")
+fn kept_block() -> Error {
+    Error::conflict("this application was deleted while it was blocked, and the block stays; unblock it first")
 }
 
 impl Blockable for Application {
@@ -105,25 +97,25 @@ impl Resource for Application {
         &mut self.etag
     }
 
-    fn complete(&mut self, held: Option<&Self>) -> Result<(), Problem> {
+    fn complete(&mut self, held: Option<&Self>) -> Result<(), Error> {
         if held.is_some_and(|held| held.deleted) {
             return Err(kept_block());
         }
         self.etag = None;
         let is_blocked = held.is_some_and(|held| held.state == Some(ApplicationState::Blocked));
         if is_blocked && self.state == Some(ApplicationState::Active) {
-            return Err(Problem::conflict("this application is blocked; only unblock ends a block"));
+            return Err(Error::conflict("this application is blocked; only unblock ends a block"));
         }
         self.state = self.state.or(held.and_then(|held| held.state)).or(Some(ApplicationState::Active));
         self.used_up_until = None;
         Ok(())
     }
 
-    fn check(&self) -> Result<(), Problem> {
+    fn check(&self) -> Result<(), Error> {
         check::row::<wire::ApplicationRow<'_>, rows::Application<'_>>(&self.row()?.document)
     }
 
-    fn row(&self) -> Result<NewRow, Problem> {
+    fn row(&self) -> Result<NewRow, Error> {
         let id = self.id.clone().unwrap_or_default();
         let kept_block = self.deleted.then(|| ApplicationState::BLOCKED.to_owned());
         // The feed shows what is kept as any blocked application.
@@ -132,23 +124,23 @@ impl Resource for Application {
         Ok(NewRow { application: Some(id), plan: self.plan.clone(), kept_block, ..row })
     }
 
-    fn shown(version: &Version) -> Result<Self, Problem> {
+    fn shown(version: &Version) -> Result<Self, Error> {
         let shown: Self = serde_json::from_str(&version.document).map_err(|_| damaged())?;
         Ok(Self { deleted: version.kept_block.is_some(), ..shown })
     }
 
-    fn refuse_again(held: &Version) -> Option<Problem> {
+    fn refuse_again(held: &Version) -> Option<Error> {
         held.kept_block.as_ref().map(|_| kept_block())
     }
 
-    async fn settle(&mut self, change: &mut Change, held: Option<&Self>) -> Result<(), Problem> {
+    async fn settle(&mut self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
         limited::settle(change, self, held).await
     }
 
     /// While an application of an owner is blocked, a new one of that owner is, too: it is no way round the block.
-    async fn restrain(&mut self, change: &mut Change) -> Result<(), Problem> {
+    async fn restrain(&mut self, change: &mut dyn Transaction) -> Result<(), Error> {
         if let Some(owner) = &self.owner
-            && read::has_blocked_application(change.connection(), owner).await?
+            && change.has_blocked_application(owner).await?
         {
             self.state = Some(ApplicationState::Blocked);
         }
@@ -161,22 +153,22 @@ impl Resource for Application {
 
     /// Its keys and subscriptions go with it. Blocks stay, so that an application that comes back under the same id does
     /// not escape them.
-    async fn remove(change: &mut Change, held: &Version) -> Result<Option<Self>, Problem> {
+    async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {
         let shown = Self::shown(held)?;
         if shown.deleted {
             return Ok(Some(shown));
         }
-        for dependent in read::of_application(change.connection(), &held.id).await? {
+        for dependent in change.of_application(&held.id).await? {
             match dependent.kind {
                 Kind::Subscription => Subscription::remove(change, &dependent).await.map(drop)?,
                 _ => {
                     change.remove(&dependent).await?;
-                    usage::forget_key(change.connection(), &dependent.id).await?;
+                    change.forget_key(&dependent.id).await?;
                 }
             }
         }
         // What is billed stays. An application that is made under the same id has used nothing.
-        usage::forget_totals(change.connection(), &held.id, unix_seconds()).await?;
+        change.forget_totals(&held.id).await?;
         if shown.state != Some(ApplicationState::Blocked) {
             return Ok(change.remove(held).await.map(|()| None)?);
         }

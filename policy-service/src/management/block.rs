@@ -5,11 +5,11 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::resource::{Resource, put};
-use crate::{
-    problem::Problem,
-    store::{Change, Version},
+use super::{
+    error::Error,
+    resource::{Resource, put},
 };
+use crate::port::{Transaction, Version};
 
 /// A block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -48,7 +48,7 @@ pub trait Blockable: Resource + PartialEq {
 }
 
 /// Blocks the thing with this id, or changes its block.
-pub async fn block<R: Blockable>(change: &mut Change, id: &str, block: Block) -> Result<R, Problem> {
+pub async fn block<R: Blockable>(change: &mut dyn Transaction, id: &str, block: Block) -> Result<R, Error> {
     let held = find::<R>(change, id).await?;
     let blocked = R::shown(&held)?.blocked(block);
     put(change, &held, &blocked).await?;
@@ -56,7 +56,7 @@ pub async fn block<R: Blockable>(change: &mut Change, id: &str, block: Block) ->
 }
 
 /// Ends any block; without one it changes nothing. What was kept of a deleted thing is then gone.
-pub async fn unblock<R: Blockable>(change: &mut Change, id: &str) -> Result<R, Problem> {
+pub async fn unblock<R: Blockable>(change: &mut dyn Transaction, id: &str) -> Result<R, Error> {
     let held = find::<R>(change, id).await?;
     let shown = R::shown(&held)?;
     let unblocked = shown.clone().unblocked();
@@ -71,6 +71,6 @@ pub async fn unblock<R: Blockable>(change: &mut Change, id: &str) -> Result<R, P
     Ok(unblocked)
 }
 
-async fn find<R: Blockable>(change: &mut Change, id: &str) -> Result<Version, Problem> {
-    change.find(R::KIND, id).await?.ok_or_else(|| Problem::not_found(R::KIND, id))
+async fn find<R: Blockable>(change: &mut dyn Transaction, id: &str) -> Result<Version, Error> {
+    change.find(R::KIND, id).await?.ok_or_else(|| Error::not_found(R::KIND, id))
 }

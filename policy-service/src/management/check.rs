@@ -1,7 +1,6 @@
 //! Checks of what clients send, with the filter's own parsers: what passes is a good row for the filter, and every entry
 //! of its lists means something.
 
-use axum::http::StatusCode;
 use keygate::{
     policy::{
         MAX_LIST_ENTRIES, Text,
@@ -14,16 +13,16 @@ use keygate::{
 };
 use serde::Deserialize;
 
-use super::resource::damaged;
-use crate::{problem::Problem, store::Kind};
+use super::{error::Error, resource::damaged};
+use crate::port::Kind;
 
 /// Checks that `document` is a good row: of the wire type `W`, from which the filter makes its `T`.
-pub fn row<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow>>(document: &'a str) -> Result<(), Problem> {
+pub fn row<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow>>(document: &'a str) -> Result<(), Error> {
     read::<W, T>(document).map(drop)
 }
 
 /// Checks that `document` is the row of a good key, and small enough for the filter's record of it.
-pub fn key(document: &str) -> Result<(), Problem> {
+pub fn key(document: &str) -> Result<(), Error> {
     let key = read::<wire::KeyRow<'_>, rows::Key<'_>>(document)?;
     if change::takes(&key) {
         return Ok(());
@@ -33,60 +32,60 @@ pub fn key(document: &str) -> Result<(), Problem> {
          larger key out",
         MAX_KEY_BYTES >> 10
     );
-    Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail))
+    Err(Error::Invalid { field: None, detail })
 }
 
-fn read<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow>>(document: &'a str) -> Result<T, Problem> {
+fn read<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow>>(document: &'a str) -> Result<T, Error> {
     let row: W = serde_json::from_str(document).map_err(|_| damaged())?;
-    T::try_from(row).map_err(|invalid| Problem::invalid(invalid.field, invalid.to_string()))
+    T::try_from(row).map_err(|invalid| Error::invalid(invalid.field, invalid.to_string()))
 }
 
 /// An id, a name or an owner.
-pub fn text(field: &str, text: &str) -> Result<(), Problem> {
-    Text::new(text).map(drop).map_err(|invalid| Problem::invalid(field, invalid.to_string()))
+pub fn text(field: &str, text: &str) -> Result<(), Error> {
+    Text::new(text).map(drop).map_err(|invalid| Error::invalid(field, invalid.to_string()))
 }
 
 /// The id of a thing that is made: it has to be found again at a path, in which these two mean something else however
 /// they are written (RFC 3986, 5.2.4; WHATWG URL, "double-dot URL path segment").
-pub fn addressable(kind: Kind, id: Option<&str>) -> Result<(), Problem> {
+pub fn addressable(kind: Kind, id: Option<&str>) -> Result<(), Error> {
     match id {
         Some("lookup") if kind == Kind::Key => {
-            Err(Problem::invalid("id", "expected another id than lookup: /v1/keys/lookup finds keys"))
+            Err(Error::invalid("id", "expected another id than lookup: /v1/keys/lookup finds keys"))
         }
-        Some("." | "..") => Err(Problem::invalid("id", "expected an id other than . and .., which no path can name")),
+        Some("." | "..") => Err(Error::invalid("id", "expected an id other than . and .., which no path can name")),
         _ => Ok(()),
     }
 }
 
 /// Ids of APIs.
-pub fn ids(field: &str, list: Option<&[String]>) -> Result<(), Problem> {
+pub fn ids(field: &str, list: Option<&[String]>) -> Result<(), Error> {
     entries(field, list, |entry| Text::new(entry).is_ok(), "an id of 1 to 256 bytes without control characters")
 }
 
 /// Hosts of a match.
-pub fn hosts(field: &str, list: Option<&[String]>) -> Result<(), Problem> {
+pub fn hosts(field: &str, list: Option<&[String]>) -> Result<(), Error> {
     entries(field, list, |entry| HostPattern::parse(entry).is_some(), "a host name, or *. and a domain")
 }
 
 /// The path of a match.
-pub fn prefix(field: &str, path: &str) -> Result<(), Problem> {
+pub fn prefix(field: &str, path: &str) -> Result<(), Error> {
     match PathPrefix::parse(path) {
         Some(_) => Ok(()),
         None => {
             let detail = "expected an absolute path that can be read only one way, without *, braces, blanks and query, as \
                           /payments/1.0";
-            Err(Problem::invalid(field, detail))
+            Err(Error::invalid(field, detail))
         }
     }
 }
 
 /// Addresses and ranges.
-pub fn ranges(field: &str, list: Option<&[String]>) -> Result<(), Problem> {
+pub fn ranges(field: &str, list: Option<&[String]>) -> Result<(), Error> {
     entries(field, list, |entry| parse_range(entry).is_some(), "an IP address, or a range as 192.0.2.0/24")
 }
 
 /// Referers.
-pub fn referers(field: &str, list: Option<&[String]>) -> Result<(), Problem> {
+pub fn referers(field: &str, list: Option<&[String]>) -> Result<(), Error> {
     entries(
         field,
         list,
@@ -96,30 +95,30 @@ pub fn referers(field: &str, list: Option<&[String]>) -> Result<(), Problem> {
 }
 
 /// Methods of an operation.
-pub fn methods(field: &str, list: Option<&[String]>) -> Result<(), Problem> {
+pub fn methods(field: &str, list: Option<&[String]>) -> Result<(), Error> {
     let is_method =
         |entry: &str| !entry.is_empty() && entry.len() <= 32 && entry.bytes().all(|b| b.is_ascii_uppercase());
     if list.is_some_and(|list| list.len() > MAX_METHODS) {
-        return Err(Problem::invalid(field, format!("expected at most {MAX_METHODS} methods")));
+        return Err(Error::invalid(field, format!("expected at most {MAX_METHODS} methods")));
     }
     entries(field, list, is_method, "a method in capitals, as GET")
 }
 
 /// The path of an operation.
-pub fn template(field: &str, path: &str) -> Result<(), Problem> {
+pub fn template(field: &str, path: &str) -> Result<(), Error> {
     match PathTemplate::parse(path) {
         Some(_) => Ok(()),
-        None => Err(Problem::invalid(field, "expected a path as /orders/* (one segment) or /orders/** (any rest)")),
+        None => Err(Error::invalid(field, "expected a path as /orders/* (one segment) or /orders/** (any rest)")),
     }
 }
 
-fn entries(field: &str, list: Option<&[String]>, good: impl Fn(&str) -> bool, expected: &str) -> Result<(), Problem> {
+fn entries(field: &str, list: Option<&[String]>, good: impl Fn(&str) -> bool, expected: &str) -> Result<(), Error> {
     let list = list.unwrap_or_default();
     if list.len() > MAX_LIST_ENTRIES {
-        return Err(Problem::invalid(field, format!("expected at most {MAX_LIST_ENTRIES} entries")));
+        return Err(Error::invalid(field, format!("expected at most {MAX_LIST_ENTRIES} entries")));
     }
     match list.iter().position(|entry| !good(entry)) {
-        Some(place) => Err(Problem::invalid(format!("{field}[{place}]"), format!("expected {expected}"))),
+        Some(place) => Err(Error::invalid(format!("{field}[{place}]"), format!("expected {expected}"))),
         None => Ok(()),
     }
 }

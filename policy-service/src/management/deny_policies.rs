@@ -1,18 +1,15 @@
 //! Deny policies: what is refused whatever its key says.
 
-use axum::http::StatusCode;
 use keygate::policy::{rows, wire};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
     check,
+    error::Error,
     resource::{Resource, document, plain_row},
 };
-use crate::{
-    problem::Problem,
-    store::{Change, Kind, NewRow, Store, deny_target::target, listed::Column},
-};
+use crate::port::{Database, Kind, NewRow, Transaction, list::Column, target::target};
 
 /// A deny policy. What it names need not exist yet; `applies` then says so.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -73,22 +70,22 @@ impl Resource for DenyPolicy {
         &mut self.etag
     }
 
-    fn complete(&mut self, _: Option<&Self>) -> Result<(), Problem> {
+    fn complete(&mut self, _: Option<&Self>) -> Result<(), Error> {
         self.etag = None;
         self.applies = None;
         self.invert = self.invert.or(Some(false));
         Ok(())
     }
 
-    fn check(&self) -> Result<(), Problem> {
+    fn check(&self) -> Result<(), Error> {
         check::row::<wire::DenyPolicyRow<'_>, rows::DenyPolicy>(&self.row()?.document)
     }
 
-    fn row(&self) -> Result<NewRow, Problem> {
+    fn row(&self) -> Result<NewRow, Error> {
         plain_row(self, self.id.clone().unwrap_or_default())
     }
 
-    async fn complement(store: &Store, items: &mut [Self]) -> Result<(), Problem> {
+    async fn complement(store: &dyn Database, items: &mut [Self]) -> Result<(), Error> {
         let documents = items.iter().map(document).collect::<Result<Vec<_>, _>>()?;
         for (item, applies) in items.iter_mut().zip(store.applies(&documents).await?) {
             item.applies = Some(applies);
@@ -98,8 +95,8 @@ impl Resource for DenyPolicy {
 
     /// Two deny policies of one type and value are refused: who deletes the one would think that nothing is denied any
     /// more.
-    async fn check_beside(&self, change: &mut Change, held: Option<&Self>) -> Result<(), Problem> {
-        let target = |policy: &Self| Ok::<_, Problem>(target(&policy.row()?.document));
+    async fn check_beside(&self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
+        let target = |policy: &Self| Ok::<_, Error>(target(&policy.row()?.document));
         let Some(new) = target(self)? else { return Ok(()) };
         if held.map(target).transpose()?.flatten().is_some_and(|before| before == new) {
             return Ok(());
@@ -108,7 +105,7 @@ impl Resource for DenyPolicy {
             None => Ok(()),
             Some(other) => {
                 let detail = format!("the deny policy {other:?} is about the same already; change or delete that one");
-                Err(Problem::field(StatusCode::CONFLICT, "value", detail))
+                Err(Error::conflict_in("value", detail))
             }
         }
     }

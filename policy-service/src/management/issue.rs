@@ -9,15 +9,12 @@ use utoipa::ToSchema;
 
 use super::{
     check,
+    error::Error,
     keys::{Key, KeyState, KeyType},
     pipeline::{Origin, Outcome, add, create},
-    resource::{Resource as _, put, random},
+    resource::{Resource as _, put},
 };
-use crate::{
-    clock::unix_seconds,
-    problem::Problem,
-    store::{Change, Kind},
-};
+use crate::port::{Act, Kind, Transaction};
 
 /// Random bytes of a key: 256 bits, more than enough never to be guessed.
 const KEY_BYTES: usize = 32;
@@ -83,13 +80,13 @@ impl fmt::Debug for IssuedKey {
 }
 
 /// Issues a key to an application.
-pub async fn issue(change: &mut Change, application: &str, issue: Issue) -> Result<IssuedKey, Problem> {
+pub async fn issue(change: &mut dyn Transaction, application: &str, issue: Issue) -> Result<IssuedKey, Error> {
     check::addressable(Kind::Key, issue.id.as_deref())?;
     if change.find(Kind::Application, application).await?.is_none_or(|held| held.kept_block.is_some()) {
-        return Err(Problem::not_found(Kind::Application, application));
+        return Err(Error::not_found(Kind::Application, application));
     }
-    let now = unix_seconds();
-    let (key, digest) = new_key()?;
+    let now = change.act().now;
+    let (key, digest) = new_key(change.act())?;
     let stored = Key {
         sha256: Some(digest.to_hex()),
         id: issue.id,
@@ -108,34 +105,34 @@ pub async fn issue(change: &mut Change, application: &str, issue: Issue) -> Resu
     match create(change, stored, Origin::Client).await? {
         Outcome::Created(stored) => Ok(IssuedKey { key, stored, replaces: None }),
         // 256 random bits were there before: the random generator cannot be trusted.
-        Outcome::Held(_) => Err(Problem::conflict("this key was issued before; try again")),
+        Outcome::Held(_) => Err(Error::conflict("this key was issued before; try again")),
     }
 }
 
 /// Issues a key that takes the place of another: same application, type and restrictions.
-pub async fn regenerate(change: &mut Change, id: &str, asked: Regenerate) -> Result<IssuedKey, Problem> {
+pub async fn regenerate(change: &mut dyn Transaction, id: &str, asked: Regenerate) -> Result<IssuedKey, Error> {
     check::addressable(Kind::Key, asked.id.as_deref())?;
-    let held = change.find(Kind::Key, id).await?.ok_or_else(|| Problem::not_found(Kind::Key, id))?;
+    let held = change.find(Kind::Key, id).await?.ok_or_else(|| Error::not_found(Kind::Key, id))?;
     let old = Key::shown(&held)?;
     if old.state != Some(KeyState::Active) {
-        return Err(Problem::conflict("this key is revoked; issue a new one to its application"));
+        return Err(Error::conflict("this key is revoked; issue a new one to its application"));
     }
     // Of its lifetime only the end of the overlap is left, and there is a key in its place.
     if let Some(next) = &old.replaced_by {
-        return Err(Problem::conflict(format!(
+        return Err(Error::conflict(format!(
             "this key was regenerated before, as {next:?}; regenerate that one, or issue a new one to its application"
         )));
     }
     let overlap = asked.overlap_seconds.unwrap_or(0);
     if !(0..=MAX_OVERLAP_SECONDS).contains(&overlap) {
-        return Err(Problem::invalid("overlap_seconds", format!("expected 0 to {MAX_OVERLAP_SECONDS}")));
+        return Err(Error::invalid("overlap_seconds", format!("expected 0 to {MAX_OVERLAP_SECONDS}")));
     }
-    let now = unix_seconds();
+    let now = change.act().now;
     let expires_at = expiry(now, asked.expires_in, asked.expires_at)?.or(old.expires_at);
     if expires_at.is_some_and(|time| time <= now) {
-        return Err(Problem::invalid("expires_in", "the old key has expired; say how long the new one is good"));
+        return Err(Error::invalid("expires_in", "the old key has expired; say how long the new one is good"));
     }
-    let (key, digest) = new_key()?;
+    let (key, digest) = new_key(change.act())?;
     let stored = Key { sha256: Some(digest.to_hex()), id: asked.id, expires_at, ..old.clone() };
     let stored = add(change, stored).await?;
 
@@ -151,29 +148,29 @@ pub async fn regenerate(change: &mut Change, id: &str, asked: Regenerate) -> Res
 }
 
 /// Revokes a key, for ever.
-pub async fn revoke(change: &mut Change, id: &str) -> Result<Key, Problem> {
-    let held = change.find(Kind::Key, id).await?.ok_or_else(|| Problem::not_found(Kind::Key, id))?;
+pub async fn revoke(change: &mut dyn Transaction, id: &str) -> Result<Key, Error> {
+    let held = change.find(Kind::Key, id).await?.ok_or_else(|| Error::not_found(Kind::Key, id))?;
     let revoked = Key { state: Some(KeyState::Revoked), ..Key::shown(&held)? };
     put(change, &held, &revoked).await?;
     Ok(revoked)
 }
 
-fn new_key() -> Result<(String, Digest), Problem> {
-    let key = format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(random::<KEY_BYTES>()?));
+fn new_key(act: &Act) -> Result<(String, Digest), Error> {
+    let key = format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(act.random::<KEY_BYTES>()?));
     let digest = Digest::of(key.as_bytes());
     Ok((key, digest))
 }
 
-fn expiry(now: i64, expires_in: Option<i64>, expires_at: Option<i64>) -> Result<Option<i64>, Problem> {
+fn expiry(now: i64, expires_in: Option<i64>, expires_at: Option<i64>) -> Result<Option<i64>, Error> {
     match (expires_in, expires_at) {
         (None, None) => Ok(None),
-        (Some(_), Some(_)) => Err(Problem::invalid("expires_in", "expected only one of expires_in and expires_at")),
+        (Some(_), Some(_)) => Err(Error::invalid("expires_in", "expected only one of expires_in and expires_at")),
         (Some(seconds), None) => {
             now.checked_add(seconds).filter(|time| seconds > 0 && *time <= MAX_UNIX_SECONDS).map(Some).ok_or_else(
-                || Problem::invalid("expires_in", "expected a positive number of seconds, to the year 9999 at most"),
+                || Error::invalid("expires_in", "expected a positive number of seconds, to the year 9999 at most"),
             )
         }
-        (None, Some(time)) if time <= now => Err(Problem::invalid("expires_at", "expected a time that is not over")),
+        (None, Some(time)) if time <= now => Err(Error::invalid("expires_at", "expected a time that is not over")),
         (None, Some(time)) => Ok(Some(time)),
     }
 }

@@ -11,12 +11,10 @@ use utoipa::ToSchema;
 
 use super::{
     check,
+    error::Error,
     resource::{Reference, Resource, plain_row},
 };
-use crate::{
-    problem::Problem,
-    store::{Change, Kind, NewRow, Store, Version, listed::Column, usage},
-};
+use crate::port::{Database, Kind, NewRow, Transaction, Version, list::Column};
 
 /// A key, without the key itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -108,25 +106,25 @@ impl Resource for Key {
         &mut self.etag
     }
 
-    fn complete(&mut self, held: Option<&Self>) -> Result<(), Problem> {
+    fn complete(&mut self, held: Option<&Self>) -> Result<(), Error> {
         let given = self.sha256.take().or_else(|| held.and_then(|held| held.sha256.clone()));
         let digest = given.as_deref().and_then(Digest::from_hex).ok_or_else(|| {
-            Problem::invalid("sha256", "expected the SHA-256 of the key's bytes as 64 hexadecimal digits")
+            Error::invalid("sha256", "expected the SHA-256 of the key's bytes as 64 hexadecimal digits")
         })?;
         self.sha256 = Some(digest.to_hex());
         self.application = self.application.take().or_else(|| held.and_then(|held| held.application.clone()));
         if self.application.is_none() {
-            return Err(Problem::invalid("application", "it is missing; expected an id"));
+            return Err(Error::invalid("application", "it is missing; expected an id"));
         }
         if let Some(held) = held {
             if self.sha256 != held.sha256 {
-                return Err(Problem::invalid("sha256", "it cannot be changed; this would be another key"));
+                return Err(Error::invalid("sha256", "it cannot be changed; this would be another key"));
             }
             if self.application != held.application {
-                return Err(Problem::invalid("application", "it cannot be changed; issue another key"));
+                return Err(Error::invalid("application", "it cannot be changed; issue another key"));
             }
             if held.state == Some(KeyState::Revoked) && self.state == Some(KeyState::Active) {
-                return Err(Problem::conflict("this key is revoked, which is final; issue another key"));
+                return Err(Error::conflict("this key is revoked, which is final; issue another key"));
             }
         }
         self.last_used = None;
@@ -137,14 +135,14 @@ impl Resource for Key {
         Ok(())
     }
 
-    fn check(&self) -> Result<(), Problem> {
+    fn check(&self) -> Result<(), Error> {
         check::ids("apis", self.apis.as_deref())?;
         check::ranges("permitted_ips", self.permitted_ips.as_deref())?;
         check::referers("permitted_referers", self.permitted_referers.as_deref())?;
         if let (Some(from), Some(until)) = (self.not_before, self.expires_at)
             && from >= until
         {
-            return Err(Problem::invalid("expires_at", "expected a time after not_before"));
+            return Err(Error::invalid("expires_at", "expected a time after not_before"));
         }
         check::key(&self.row()?.document)
     }
@@ -153,25 +151,25 @@ impl Resource for Key {
         self.sha256.clone().unwrap_or_default()
     }
 
-    fn row(&self) -> Result<NewRow, Problem> {
+    fn row(&self) -> Result<NewRow, Error> {
         let row = plain_row(self, self.id.clone().unwrap_or_default())?;
         Ok(NewRow { application: self.application.clone(), ..row })
     }
 
     /// A digest that was revoked stays revoked, also after its row is deleted: whoever has the key still has it.
-    async fn check_beside(&self, change: &mut Change, held: Option<&Self>) -> Result<(), Problem> {
+    async fn check_beside(&self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
         if held.is_some() || change.revoked(&[&self.identity()]).await?.is_empty() {
             return Ok(());
         }
-        Err(Problem::conflict("key was revoked, which is final; issue another key"))
+        Err(Error::conflict("key was revoked, which is final; issue another key"))
     }
 
-    async fn settle(&mut self, _: &mut Change, held: Option<&Self>) -> Result<(), Problem> {
+    async fn settle(&mut self, _: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
         self.replaced_by = held.and_then(|held| held.replaced_by.clone());
         Ok(())
     }
 
-    async fn complement(store: &Store, items: &mut [Self]) -> Result<(), Problem> {
+    async fn complement(store: &dyn Database, items: &mut [Self]) -> Result<(), Error> {
         let ids: Vec<&str> = items.iter().filter_map(|key| key.id.as_deref()).collect();
         let used: HashMap<String, i64> =
             store.last_used(&ids).await?.into_iter().map(|used| (used.id, used.last_used)).collect();
@@ -181,9 +179,9 @@ impl Resource for Key {
         Ok(())
     }
 
-    async fn remove(change: &mut Change, held: &Version) -> Result<Option<Self>, Problem> {
+    async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {
         change.remove(held).await?;
-        Ok(usage::forget_key(change.connection(), &held.id).await.map(|()| None)?)
+        Ok(change.forget_key(&held.id).await.map(|()| None)?)
     }
 
     fn references(&self) -> Vec<Reference> {

@@ -3,13 +3,11 @@
 use keygate::policy::{MAX_APIS, MAX_DENY_POLICIES, MAX_PLANS};
 
 use super::{
+    error::Error,
     quota::review::review_plan,
     resource::{Resource, is_just_so, new_id, put},
 };
-use crate::{
-    problem::Problem,
-    store::{Change, Kind, Version},
-};
+use crate::port::{Kind, Transaction, Version};
 
 /// What became of something that was sent.
 #[derive(Debug)]
@@ -30,9 +28,13 @@ pub enum Origin {
 }
 
 /// Creates what is sent. What is already there just so is left as it is.
-pub async fn create<R: Resource>(change: &mut Change, mut sent: R, origin: Origin) -> Result<Outcome<R>, Problem> {
+pub async fn create<R: Resource>(
+    change: &mut dyn Transaction,
+    mut sent: R,
+    origin: Origin,
+) -> Result<Outcome<R>, Error> {
     let given = sent.id().is_some();
-    let id = sent.id().get_or_insert(new_id(R::PREFIX)?).clone();
+    let id = sent.id().get_or_insert(new_id(change.act(), R::PREFIX)?).clone();
     sent.complete(None)?;
     sent.check()?;
     if let Some(held) = find_same(change, &sent, given.then_some(id.as_str())).await? {
@@ -59,8 +61,8 @@ pub async fn create<R: Resource>(change: &mut Change, mut sent: R, origin: Origi
 }
 
 /// Adds a thing that was made here: its id may be taken, what it names is taken over from another one as it is.
-pub async fn add<R: Resource>(change: &mut Change, mut made: R) -> Result<R, Problem> {
-    let id = made.id().get_or_insert(new_id(R::PREFIX)?).clone();
+pub async fn add<R: Resource>(change: &mut dyn Transaction, mut made: R) -> Result<R, Error> {
+    let id = made.id().get_or_insert(new_id(change.act(), R::PREFIX)?).clone();
     made.complete(None)?;
     made.check()?;
     match find_same(change, &made, Some(&id)).await? {
@@ -69,7 +71,7 @@ pub async fn add<R: Resource>(change: &mut Change, mut made: R) -> Result<R, Pro
     }
 }
 
-async fn insert<R: Resource>(change: &mut Change, complete: R) -> Result<R, Problem> {
+async fn insert<R: Resource>(change: &mut dyn Transaction, complete: R) -> Result<R, Error> {
     check_room_for(change, R::KIND, 1)?;
     complete.check_beside(change, None).await?;
     change.insert(&complete.row()?).await?;
@@ -78,10 +80,10 @@ async fn insert<R: Resource>(change: &mut Change, complete: R) -> Result<R, Prob
 
 /// What has the id that is given, or the same name in the feed.
 async fn find_same<R: Resource>(
-    change: &mut Change,
+    change: &mut dyn Transaction,
     sent: &R,
     given: Option<&str>,
-) -> Result<Option<Version>, Problem> {
+) -> Result<Option<Version>, Error> {
     if let Some(id) = given
         && let Some(held) = change.find(R::KIND, id).await?
     {
@@ -91,10 +93,10 @@ async fn find_same<R: Resource>(
 }
 
 /// Replaces the thing with this id.
-pub async fn replace<R: Resource>(change: &mut Change, id: &str, mut sent: R) -> Result<R, Problem> {
-    let held = change.find(R::KIND, id).await?.ok_or_else(|| Problem::not_found(R::KIND, id))?;
+pub async fn replace<R: Resource>(change: &mut dyn Transaction, id: &str, mut sent: R) -> Result<R, Error> {
+    let held = change.find(R::KIND, id).await?.ok_or_else(|| Error::not_found(R::KIND, id))?;
     if sent.id().get_or_insert(id.to_owned()) != id {
-        return Err(Problem::invalid("id", "expected the id of the path, or none: an id cannot be changed"));
+        return Err(Error::invalid("id", "expected the id of the path, or none: an id cannot be changed"));
     }
     let shown = R::shown(&held)?;
     sent.complete(Some(&shown))?;
@@ -113,7 +115,7 @@ pub async fn replace<R: Resource>(change: &mut Change, id: &str, mut sent: R) ->
 }
 
 /// Makes it as an import has it, whether or not it is there.
-pub async fn put_any<R: Resource>(change: &mut Change, mut sent: R) -> Result<(), Problem> {
+pub async fn put_any<R: Resource>(change: &mut dyn Transaction, mut sent: R) -> Result<(), Error> {
     let given = sent.id().clone();
     match find_same(change, &sent, given.as_deref()).await? {
         Some(held) => replace(change, &held.id, sent).await.map(drop),
@@ -121,7 +123,7 @@ pub async fn put_any<R: Resource>(change: &mut Change, mut sent: R) -> Result<()
     }
 }
 
-async fn check_references<R: Resource>(change: &mut Change, sent: &R) -> Result<(), Problem> {
+async fn check_references<R: Resource>(change: &mut dyn Transaction, sent: &R) -> Result<(), Error> {
     for reference in sent.references() {
         // Of a thing that was deleted only its block is there.
         if change.find(reference.kind, &reference.id).await?.is_none_or(|held| held.kept_block.is_some()) {
@@ -131,8 +133,8 @@ async fn check_references<R: Resource>(change: &mut Change, sent: &R) -> Result<
     Ok(())
 }
 
-fn already_there<R: Resource>(id: &str) -> Problem {
-    Problem::conflict(format!(
+fn already_there<R: Resource>(id: &str) -> Error {
+    Error::conflict(format!(
         "there is already another {noun} with the id {id:?}; PUT {path}/{{id}} changes it",
         noun = R::KIND.noun(),
         path = R::PATH
@@ -140,7 +142,7 @@ fn already_there<R: Resource>(id: &str) -> Problem {
 }
 
 /// Checks that there is room for `more`: the filter holds these decoded and refuses a policy with too many.
-pub fn check_room_for(change: &Change, kind: Kind, more: usize) -> Result<(), Problem> {
+pub fn check_room_for(change: &dyn Transaction, kind: Kind, more: usize) -> Result<(), Error> {
     let most = match kind {
         Kind::Api => MAX_APIS,
         Kind::Plan => MAX_PLANS,
@@ -150,5 +152,5 @@ pub fn check_room_for(change: &Change, kind: Kind, more: usize) -> Result<(), Pr
     if usize::try_from(change.count(kind)).is_ok_and(|count| count.saturating_add(more) <= most) {
         return Ok(());
     }
-    Err(Problem::conflict(format!("a gateway takes at most {most} {}", kind.list())))
+    Err(Error::conflict(format!("a gateway takes at most {most} {}", kind.list())))
 }

@@ -5,13 +5,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    body, check,
+    check,
+    error::Error,
+    object,
     resource::{Resource, plain_row},
 };
-use crate::{
-    problem::Problem,
-    store::{Change, Kind, NewRow, Version, read},
-};
+use crate::port::{Kind, NewRow, Transaction, Version};
 
 /// A usage plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -21,16 +20,16 @@ pub struct Plan {
     #[serde(default)]
     pub id: Option<String>,
     /// How much may be used.
-    #[serde(default, deserialize_with = "body::objects", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object::objects", skip_serializing_if = "Option::is_none")]
     pub limits: Option<Vec<Limit>>,
     /// How much may be used at once.
-    #[serde(default, deserialize_with = "body::object", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object::object", skip_serializing_if = "Option::is_none")]
     pub burst: Option<Limit>,
     /// Whether a used-up limit refuses; true unless given.
     #[serde(default)]
     pub stop_on_quota_reach: Option<bool>,
     /// The only operations that it opens; any unless given, none if empty.
-    #[serde(default, deserialize_with = "body::objects", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object::objects", skip_serializing_if = "Option::is_none")]
     pub operations: Option<Vec<Operation>>,
     /// Names this version of the row, for `if-match`. What a client sends here is ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,13 +83,13 @@ impl Resource for Plan {
         &mut self.etag
     }
 
-    fn complete(&mut self, _: Option<&Self>) -> Result<(), Problem> {
+    fn complete(&mut self, _: Option<&Self>) -> Result<(), Error> {
         self.etag = None;
         self.stop_on_quota_reach = self.stop_on_quota_reach.or(Some(true));
         Ok(())
     }
 
-    fn check(&self) -> Result<(), Problem> {
+    fn check(&self) -> Result<(), Error> {
         for (place, operation) in self.operations.iter().flatten().enumerate() {
             check::methods(&format!("operations[{place}].methods"), operation.methods.as_deref())?;
             check::template(&format!("operations[{place}].path"), &operation.path)?;
@@ -98,14 +97,14 @@ impl Resource for Plan {
         check::row::<wire::PlanRow<'_>, rows::Plan>(&self.row()?.document)
     }
 
-    fn row(&self) -> Result<NewRow, Problem> {
+    fn row(&self) -> Result<NewRow, Error> {
         plain_row(self, self.id.clone().unwrap_or_default())
     }
 
     /// A plan in use stays: what names a plan that is not there is denied.
-    async fn remove(change: &mut Change, held: &Version) -> Result<Option<Self>, Problem> {
-        match read::of_plan(change.connection(), &held.id).await? {
-            Some(user) => Err(Problem::conflict(format!(
+    async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {
+        match change.of_plan(&held.id).await? {
+            Some(user) => Err(Error::conflict(format!(
                 "{} {:?} has this plan, and perhaps others have; give them another one first",
                 user.kind.noun(),
                 user.id

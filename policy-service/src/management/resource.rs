@@ -6,10 +6,8 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{
-    problem::Problem,
-    store::{Change, Kind, NewRow, Store, Version, listed::Column},
-};
+use super::error::Error;
+use crate::port::{self, Act, Database, Kind, NewRow, Transaction, Version, list::Column};
 
 /// A thing that is managed: what a client sends, and with everything filled in, what it is shown.
 pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static {
@@ -38,10 +36,10 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
 
     /// Fills in what was left out: from the thing that it replaces where a default could open what was closed (a state),
     /// else with the defaults.
-    fn complete(&mut self, held: Option<&Self>) -> Result<(), Problem>;
+    fn complete(&mut self, held: Option<&Self>) -> Result<(), Error>;
 
     /// Checks everything that needs no database; `self` is complete.
-    fn check(&self) -> Result<(), Problem>;
+    fn check(&self) -> Result<(), Error>;
 
     /// What the feed calls it.
     fn identity(&self) -> String {
@@ -49,38 +47,38 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
     }
 
     /// The row of the database; `self` is complete.
-    fn row(&self) -> Result<NewRow, Problem>;
+    fn row(&self) -> Result<NewRow, Error>;
 
     /// What a version of it shows to clients.
-    fn shown(version: &Version) -> Result<Self, Problem> {
+    fn shown(version: &Version) -> Result<Self, Error> {
         serde_json::from_str(&version.document).map_err(|_| damaged())
     }
 
     /// Fills in, of a complete thing that is about to be put, what follows from the rest of the database.
     fn settle(
         &mut self,
-        _change: &mut Change,
+        _change: &mut dyn Transaction,
         _held: Option<&Self>,
-    ) -> impl Future<Output = Result<(), Problem>> + Send {
+    ) -> impl Future<Output = Result<(), Error>> + Send {
         async { Ok(()) }
     }
 
     /// Adds to things that are shown what is no part of the policy.
-    fn complement(_store: &Store, _items: &mut [Self]) -> impl Future<Output = Result<(), Problem>> + Send {
+    fn complement(_store: &dyn Database, _items: &mut [Self]) -> impl Future<Output = Result<(), Error>> + Send {
         async { Ok(()) }
     }
 
     /// Checks a complete thing against the others of its kind; `held` is the thing that it replaces.
     fn check_beside(
         &self,
-        _change: &mut Change,
+        _change: &mut dyn Transaction,
         _held: Option<&Self>,
-    ) -> impl Future<Output = Result<(), Problem>> + Send {
+    ) -> impl Future<Output = Result<(), Error>> + Send {
         async { Ok(()) }
     }
 
     /// Closes a complete thing that a client makes, if it could be a way round a block.
-    fn restrain(&mut self, _change: &mut Change) -> impl Future<Output = Result<(), Problem>> + Send {
+    fn restrain(&mut self, _change: &mut dyn Transaction) -> impl Future<Output = Result<(), Error>> + Send {
         async { Ok(()) }
     }
 
@@ -90,12 +88,15 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
     }
 
     /// Takes it away with what belongs to it; what has to stay of it is returned.
-    fn remove(change: &mut Change, held: &Version) -> impl Future<Output = Result<Option<Self>, Problem>> + Send {
+    fn remove(
+        change: &mut dyn Transaction,
+        held: &Version,
+    ) -> impl Future<Output = Result<Option<Self>, Error>> + Send {
         async { Ok(change.remove(held).await.map(|()| None)?) }
     }
 
     /// Why a thing cannot be created beside one with the same name in the feed; `None`: nothing special.
-    fn refuse_again(_held: &Version) -> Option<Problem> {
+    fn refuse_again(_held: &Version) -> Option<Error> {
         None
     }
 }
@@ -118,14 +119,14 @@ impl Reference {
     }
 
     /// It is not there.
-    pub fn missing(&self) -> Problem {
+    pub fn missing(&self) -> Error {
         let Self { field, kind, id } = self;
-        Problem::invalid(field, format!("there is no {} with the id {id:?}; create it first", kind.noun()))
+        Error::invalid(field, format!("there is no {} with the id {id:?}; create it first", kind.noun()))
     }
 }
 
 /// A row of the database with nothing but id and document.
-pub fn plain_row<R: Resource>(resource: &R, id: String) -> Result<NewRow, Problem> {
+pub fn plain_row<R: Resource>(resource: &R, id: String) -> Result<NewRow, Error> {
     Ok(NewRow {
         kind: R::KIND,
         identity: resource.identity(),
@@ -141,24 +142,24 @@ pub fn plain_row<R: Resource>(resource: &R, id: String) -> Result<NewRow, Proble
 }
 
 /// `row` as JSON.
-pub fn document(row: &impl Serialize) -> Result<String, Problem> {
+pub fn document(row: &impl Serialize) -> Result<String, Error> {
     serde_json::to_string(row).map_err(|_| damaged())
 }
 
 /// What the database holds cannot be shown.
-pub fn damaged() -> Problem {
-    crate::store::Error::Damaged("a document is not what this program writes").into()
+pub fn damaged() -> Error {
+    port::Error::Damaged("a document is not what this program writes").into()
 }
 
 /// Whether a thing is in the database as it was sent, or as it follows from what was sent.
-pub(super) fn is_just_so<R: Resource>(held: &Version, sent: &R) -> Result<bool, Problem> {
+pub(super) fn is_just_so<R: Resource>(held: &Version, sent: &R) -> Result<bool, Error> {
     let row = sent.row()?;
     Ok(row.document == held.document && row.kept_block == held.kept_block)
 }
 
 /// Puts `sent`, which is complete, in the place of `held`, unless it is just so already. What it names is not looked
 /// for: to close something must always be possible.
-pub async fn put<R: Resource>(change: &mut Change, held: &Version, sent: &R) -> Result<(), Problem> {
+pub async fn put<R: Resource>(change: &mut dyn Transaction, held: &Version, sent: &R) -> Result<(), Error> {
     if is_just_so(held, sent)? {
         return Ok(());
     }
@@ -166,14 +167,7 @@ pub async fn put<R: Resource>(change: &mut Change, held: &Version, sent: &R) -> 
 }
 
 /// A new id: the prefix and 96 random bits.
-pub fn new_id(prefix: &str) -> Result<String, Problem> {
-    let bytes: [u8; 12] = random()?;
+pub fn new_id(act: &Act, prefix: &str) -> Result<String, Error> {
+    let bytes: [u8; 12] = act.random()?;
     Ok(bytes.iter().fold(prefix.to_owned(), |id, byte| format!("{id}{byte:02x}")))
-}
-
-/// Random bytes from the operating system.
-pub fn random<const N: usize>() -> Result<[u8; N], Problem> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| crate::store::Error::Unavailable(error.to_string()))?;
-    Ok(bytes)
 }

@@ -11,13 +11,11 @@ use utoipa::ToSchema;
 use super::{
     block::{Block, Blockable},
     check,
+    error::Error,
     quota::limited::{self, Limited},
     resource::{Reference, Resource, damaged, document},
 };
-use crate::{
-    problem::Problem,
-    store::{Change, Kind, NewRow, Version, listed::Column, read, usage::Pair},
-};
+use crate::port::{Kind, NewRow, Transaction, Version, list::Column, usage::Pair};
 
 /// Joins application and API to one name. It is a control character, which no id has, so no two pairs have the same.
 const SEPARATOR: char = '\u{1f}';
@@ -146,7 +144,7 @@ impl Resource for Subscription {
         &mut self.etag
     }
 
-    fn complete(&mut self, held: Option<&Self>) -> Result<(), Problem> {
+    fn complete(&mut self, held: Option<&Self>) -> Result<(), Error> {
         if let Some(held) = held {
             if held.deleted {
                 return Err(kept_block());
@@ -157,17 +155,17 @@ impl Resource for Subscription {
             self.application = self.application.take().or_else(|| held.application.clone());
             self.api = self.api.take().or_else(|| held.api.clone());
             if !kept(&mut self.application, &held.application) {
-                return Err(Problem::invalid("application", "it cannot be changed; create another subscription"));
+                return Err(Error::invalid("application", "it cannot be changed; create another subscription"));
             }
             if !kept(&mut self.api, &held.api) {
-                return Err(Problem::invalid("api", "it cannot be changed; create another subscription"));
+                return Err(Error::invalid("api", "it cannot be changed; create another subscription"));
             }
         }
         self.used_up_until = None;
         self.etag = None;
         for (field, value) in [("application", &self.application), ("api", &self.api)] {
             if value.is_none() {
-                return Err(Problem::invalid(field, "it is missing; expected an id"));
+                return Err(Error::invalid(field, "it is missing; expected an id"));
             }
         }
         self.state = self.state.or(held.and_then(|held| held.state)).or(Some(SubscriptionState::Unblocked));
@@ -175,7 +173,7 @@ impl Resource for Subscription {
             && self.block() != Some(block)
             && self.block() != Some(Block::Blocked)
         {
-            return Err(Problem::conflict(format!(
+            return Err(Error::conflict(format!(
                 "this subscription is {}; only unblock, and block with another state, change a block",
                 block.as_str()
             )));
@@ -184,7 +182,7 @@ impl Resource for Subscription {
         Ok(())
     }
 
-    fn check(&self) -> Result<(), Problem> {
+    fn check(&self) -> Result<(), Error> {
         check::text("id", self.id.as_deref().unwrap_or_default())?;
         check::row::<wire::SubscriptionRow<'_>, rows::Subscription<'_>>(&self.row()?.document)
     }
@@ -194,7 +192,7 @@ impl Resource for Subscription {
         format!("{}{SEPARATOR}{}", part(&self.application), part(&self.api))
     }
 
-    fn row(&self) -> Result<NewRow, Problem> {
+    fn row(&self) -> Result<NewRow, Error> {
         let Self { id, application, api, state, plan, used_up_until, before, kept_owner, .. } = self.clone();
         // A block that was kept is shown as BLOCKED whatever it was: without a subscription there is no sandbox either.
         let kept_block = self.deleted.then(|| self.block()).flatten().map(|block| block.as_str().to_owned());
@@ -213,7 +211,7 @@ impl Resource for Subscription {
         })
     }
 
-    fn shown(version: &Version) -> Result<Self, Problem> {
+    fn shown(version: &Version) -> Result<Self, Error> {
         let Document { application, api, state, plan, used_up_until } =
             serde_json::from_str(&version.document).map_err(|_| damaged())?;
         let kept = version.kept_block.as_deref().map(|block| Block::parse(block).unwrap_or_default().into());
@@ -224,14 +222,14 @@ impl Resource for Subscription {
         Ok(Self { id, application, api, state, plan, used_up_until, deleted, etag: None, before, kept_owner })
     }
 
-    async fn settle(&mut self, change: &mut Change, held: Option<&Self>) -> Result<(), Problem> {
+    async fn settle(&mut self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
         limited::settle(change, self, held).await
     }
 
     /// While an owner is blocked at an API, or with an application, a new subscription of that owner lets nothing pass.
-    async fn restrain(&mut self, change: &mut Change) -> Result<(), Problem> {
+    async fn restrain(&mut self, change: &mut dyn Transaction) -> Result<(), Error> {
         let part = |value: &Option<String>| value.clone().unwrap_or_default();
-        if !read::is_owner_blocked(change.connection(), &part(&self.application), &part(&self.api)).await? {
+        if !change.is_owner_blocked(&part(&self.application), &part(&self.api)).await? {
             return Ok(());
         }
         match self.state {
@@ -250,17 +248,17 @@ impl Resource for Subscription {
         application.chain(api).chain(plan).collect()
     }
 
-    fn refuse_again(held: &Version) -> Option<Problem> {
+    fn refuse_again(held: &Version) -> Option<Error> {
         let shown = Self::shown(held).ok()?;
         if shown.deleted {
             return Some(kept_block());
         }
         shown
             .block()
-            .map(|_| Problem::conflict(format!("this subscription ({:?}) is blocked; unblock it first", held.id)))
+            .map(|_| Error::conflict(format!("this subscription ({:?}) is blocked; unblock it first", held.id)))
     }
 
-    async fn remove(change: &mut Change, held: &Version) -> Result<Option<Self>, Problem> {
+    async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {
         let shown = Self::shown(held)?;
         if shown.deleted {
             return Ok(Some(shown));
@@ -269,7 +267,7 @@ impl Resource for Subscription {
             return Ok(change.remove(held).await.map(|()| None)?);
         }
         // Nothing of its plan stays: the plan may go, the block does not need it.
-        let kept_owner = read::owner_of(change.connection(), shown.application.as_deref().unwrap_or_default()).await?;
+        let kept_owner = change.owner_of(shown.application.as_deref().unwrap_or_default()).await?;
         let kept = Self { plan: None, used_up_until: None, deleted: true, before: None, kept_owner, ..shown };
         change.replace(held, &kept.row()?).await?;
         Ok(Some(kept))
@@ -308,6 +306,6 @@ impl Limited for Subscription {
     }
 }
 
-fn kept_block() -> Problem {
-    Problem::conflict("this subscription was deleted while it was blocked, and the block stays; unblock it first")
+fn kept_block() -> Error {
+    Error::conflict("this subscription was deleted while it was blocked, and the block stays; unblock it first")
 }

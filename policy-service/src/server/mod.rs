@@ -32,26 +32,25 @@ pub use listener::{bind, listen, serve};
 use self::peer::{Busy, Peer};
 use crate::{
     auth::{Administrator, Gateways},
+    clock::act_of_service,
     feed::{self, Feed},
     guesses::{self, Guesses},
-    management, openapi,
-    problem::Problem,
-    request_id,
-    store::Store,
-    usage,
+    http::{openapi, problem::Problem, request_id},
+    port::Store,
+    routes::{self, usage},
 };
 
 /// All routes.
 pub fn router(store: Store, feed: Feed, administrator: Administrator) -> Router {
     let credentials = Credentials { administrator: administrator.clone(), gateways: feed.gateways() };
-    let management = management::router()
+    let management = routes::router()
         .merge(usage::billing())
-        .layer(middleware::from_fn(management::told::log))
-        .layer(middleware::from_fn(management::finish))
-        .layer(middleware::from_fn_with_state(administrator, management::authorize))
+        .layer(middleware::from_fn(routes::told::log))
+        .layer(middleware::from_fn(routes::run_to_completion))
+        .layer(middleware::from_fn_with_state(administrator, routes::authorize))
         .with_state(store.clone());
     let reporting = usage::reporting()
-        .layer(middleware::from_fn(management::finish))
+        .layer(middleware::from_fn(routes::run_to_completion))
         .layer(middleware::from_fn_with_state(feed.gateways(), usage::authorize))
         .with_state(store.clone());
     let health = OpenApiRouter::new().routes(routes!(health)).routes(routes!(writer_health)).with_state(store);
@@ -130,7 +129,7 @@ async fn health() -> &'static str {
     (status = 507, description = "the disk is full; the feed goes on", body = Problem),
 ))]
 async fn writer_health(State(store): State<Store>) -> Result<&'static str, Problem> {
-    store.check_writer().await?;
+    store.check_writer(&act_of_service()).await?;
     Ok("ok\n")
 }
 

@@ -12,83 +12,80 @@
 #[macro_use]
 mod conditions;
 
-use serde::de::DeserializeOwned;
-use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
+use std::collections::BTreeSet;
 
-use super::{Kind, State, Store};
+use async_trait::async_trait;
+use serde::de::DeserializeOwned;
+use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
+
+use super::{fault::Fault, history, state::read_state};
+use crate::port::{Error, Kind, Mark, PageRows, Scope, Snapshot, State};
 
 /// Bytes of documents in one page: far below the 32 MiB that Envoy takes as the body of a callout, and some eight
 /// times what 5,000 ordinary rows have.
 const MAX_PAGE_BYTES: usize = 8 << 20;
 
-/// Why a revision cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The revision is too old, or there never was one.
-    #[error("revision {0} cannot be read any more, or not yet")]
-    Gone(i64),
-    /// A cursor is of a revision that this database never had, or has with other content.
-    #[error("this cursor is of another history of this database, at revision {0}")]
-    OtherHistory(i64),
-    /// The database.
-    #[error(transparent)]
-    Store(#[from] super::Error),
-}
-
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Store(error.into())
-    }
-}
-
-/// Which rows a reader sees.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// All.
-    All,
-    /// These APIs and what reaches them: a JSON array of their ids.
-    Apis(String),
-}
-
-/// Rows of one page.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Rows {
-    /// Documents by kind, one per line: JSON of this program has no line ends.
-    texts: [String; 6],
-    /// How many there are.
-    pub count: i64,
-    /// Where to go on: the `seq` of the last row; `None` when that was all.
-    pub next: Option<i64>,
-}
-
-impl Rows {
-    /// Kind and document of each.
-    pub fn iter(&self) -> impl Iterator<Item = (Kind, &str)> {
-        let kinds = Kind::ALL.into_iter().zip(&self.texts);
-        kinds.flat_map(|(kind, text)| text.lines().map(move |document| (kind, document)))
-    }
-}
-
 /// A consistent view of the database, for the length of one page.
 #[derive(Debug)]
 pub struct Reader {
     transaction: Transaction<'static, Sqlite>,
-    /// Where the policy stands in this view.
-    pub state: State,
+    state: State,
 }
 
-impl Store {
-    /// A view of the database as it is now.
-    pub async fn reader(&self) -> Result<Reader, Error> {
-        let mut transaction = self.readers.begin().await?;
-        let state = State::read(&mut transaction).await?;
-        Ok(Reader { transaction, state })
+#[async_trait]
+impl Snapshot for Reader {
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    async fn full(&mut self, scope: &Scope, at: i64, after: i64, limit: usize) -> Result<PageRows, Error> {
+        Ok(self.full_page(scope, at, after, limit).await?)
+    }
+
+    async fn removed(
+        &mut self,
+        scope: &Scope,
+        since: i64,
+        at: i64,
+        after: i64,
+        limit: usize,
+    ) -> Result<PageRows, Error> {
+        Ok(self.removed_page(scope, [since, at, after], limit).await?)
+    }
+
+    async fn changed(
+        &mut self,
+        scope: &Scope,
+        since: i64,
+        at: i64,
+        after: i64,
+        limit: usize,
+    ) -> Result<PageRows, Error> {
+        Ok(self.changed_page(scope, [since, at, after], limit).await?)
+    }
+
+    async fn document_at(&mut self, kind: Kind, identity: &str, at: i64) -> Result<Option<String>, Error> {
+        Ok(self.stored_document(kind, identity, at).await?)
+    }
+
+    async fn word(&mut self, revision: i64) -> Result<i64, Error> {
+        Ok(history::word_at(&mut self.transaction, &self.state, revision).await?)
+    }
+
+    async fn check_mark(&mut self, mark: &Mark) -> Result<(), Error> {
+        Ok(history::check_mark(&mut self.transaction, &self.state, mark).await?)
     }
 }
 
 impl Reader {
-    /// At most `limit` rows of the whole policy at revision `at`, from the first after `after`.
-    pub async fn full(&mut self, scope: &Scope, at: i64, after: i64, limit: usize) -> Result<Rows, Error> {
+    /// A view of the database as it is now.
+    pub async fn begin(readers: &SqlitePool) -> Result<Self, Fault> {
+        let mut transaction = readers.begin().await?;
+        let state = read_state(&mut transaction).await?;
+        Ok(Self { transaction, state })
+    }
+
+    async fn full_page(&mut self, scope: &Scope, at: i64, after: i64, limit: usize) -> Result<PageRows, Fault> {
         self.check(at)?;
         match scope {
             Scope::All => {
@@ -100,6 +97,7 @@ impl Reader {
                 self.rows(ALL, "[]", [at, at, after], limit).await
             }
             Scope::Apis(apis) => {
+                let apis = json(apis)?;
                 const LIMITED: &str = concat!(
                     "SELECT seq, kind, document FROM version v WHERE seq > ?3 AND ",
                     held!("v", "?2"),
@@ -107,21 +105,17 @@ impl Reader {
                     in_scope!("?2"),
                     " ORDER BY seq LIMIT ?5"
                 );
-                self.rows(LIMITED, apis, [at, at, after], limit).await
+                self.rows(LIMITED, &apis, [at, at, after], limit).await
             }
         }
     }
 
-    /// At most `limit` rows that held at revision `since` and have no successor at revision `at`, from the first after
-    /// `after`.
-    pub async fn removed(
+    async fn removed_page(
         &mut self,
         scope: &Scope,
-        since: i64,
-        at: i64,
-        after: i64,
+        [since, at, after]: [i64; 3],
         limit: usize,
-    ) -> Result<Rows, Error> {
+    ) -> Result<PageRows, Fault> {
         self.check(since)?;
         self.check(at)?;
         match scope {
@@ -135,7 +129,8 @@ impl Reader {
                 self.rows(ALL, "[]", [since, at, after], limit).await
             }
             Scope::Apis(apis) => {
-                self.check_openness(apis, since, at).await?;
+                let apis = json(apis)?;
+                self.check_openness(&apis, since, at).await?;
                 const LIMITED: &str = concat!(
                     "WITH ",
                     moved!(),
@@ -154,20 +149,17 @@ impl Reader {
                     reached!("v.application", "?2"),
                     " ORDER BY seq LIMIT ?5"
                 );
-                self.rows(LIMITED, apis, [since, at, after], limit).await
+                self.rows(LIMITED, &apis, [since, at, after], limit).await
             }
         }
     }
 
-    /// At most `limit` rows that hold at revision `at` and did not at revision `since`, from the first after `after`.
-    pub async fn changed(
+    async fn changed_page(
         &mut self,
         scope: &Scope,
-        since: i64,
-        at: i64,
-        after: i64,
+        [since, at, after]: [i64; 3],
         limit: usize,
-    ) -> Result<Rows, Error> {
+    ) -> Result<PageRows, Fault> {
         self.check(since)?;
         self.check(at)?;
         match scope {
@@ -182,7 +174,8 @@ impl Reader {
                 self.rows(ALL, "[]", [since, at, after], limit).await
             }
             Scope::Apis(apis) => {
-                self.check_openness(apis, since, at).await?;
+                let apis = json(apis)?;
+                self.check_openness(&apis, since, at).await?;
                 const LIMITED: &str = concat!(
                     "WITH ",
                     moved!(),
@@ -204,18 +197,12 @@ impl Reader {
                     reached!("v.application", "?1"),
                     " ORDER BY seq LIMIT ?5"
                 );
-                self.rows(LIMITED, apis, [since, at, after], limit).await
+                self.rows(LIMITED, &apis, [since, at, after], limit).await
             }
         }
     }
 
-    /// The connection, for reading what is beside the policy.
-    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
-        &mut self.transaction
-    }
-
-    /// The document of `kind` that the feed knew as `identity` at revision `at`.
-    pub async fn held(&mut self, kind: Kind, identity: &str, at: i64) -> Result<Option<String>, Error> {
+    async fn stored_document(&mut self, kind: Kind, identity: &str, at: i64) -> Result<Option<String>, Fault> {
         const HELD: &str = concat!(
             "SELECT document FROM version v WHERE until_revision IS NULL AND kind = ?1 AND identity = ?3",
             " AND from_revision <= ?2 UNION ALL",
@@ -227,18 +214,18 @@ impl Reader {
         Ok(row.fetch_optional(&mut *self.transaction).await?.map(|row| row.try_get(0)).transpose()?)
     }
 
-    fn check(&self, revision: i64) -> Result<(), Error> {
+    fn check(&self, revision: i64) -> Result<(), Fault> {
         let readable = self.state.horizon..=self.state.revision;
-        if readable.contains(&revision) { Ok(()) } else { Err(Error::Gone(revision)) }
+        if readable.contains(&revision) { Ok(()) } else { Err(Error::Gone(revision).into()) }
     }
 
     /// When an API of the scope begins or ceases to let in applications without a subscription, nearly every
     /// application comes or goes: too much for a delta, so the reader begins anew.
-    async fn check_openness(&mut self, apis: &str, since: i64, at: i64) -> Result<(), Error> {
+    async fn check_openness(&mut self, apis: &str, since: i64, at: i64) -> Result<(), Fault> {
         const OPEN: &str = concat!("SELECT ", open!("?1"), " = ", open!("?2"));
         let row = sqlx::query(OPEN).bind(since).bind(at).bind(0).bind(apis);
         let same: bool = row.fetch_one(&mut *self.transaction).await?.try_get(0)?;
-        if same { Ok(()) } else { Err(Error::Gone(since)) }
+        if same { Ok(()) } else { Err(Error::Gone(since).into()) }
     }
 
     /// The rows of `statement`, which takes `?1` to `?5`: two revisions, the `seq` to go on from, the scope, the limit.
@@ -251,7 +238,7 @@ impl Reader {
         apis: &str,
         [first, second, after]: [i64; 3],
         limit: usize,
-    ) -> Result<Rows, Error> {
+    ) -> Result<PageRows, Fault> {
         let places =
             format!("SELECT json_group_array(seq), json_group_array(octet_length(document)) FROM ({statement})");
         let query = sqlx::query(&places).bind(first).bind(second).bind(after).bind(apis);
@@ -262,8 +249,9 @@ impl Reader {
             return Err(damaged());
         }
         let taken = found.get(..fitting(&sizes)).unwrap_or_default();
-        let Some(last) = taken.last() else { return Ok(Rows::default()) };
-        let mut page = Rows { count: i64::try_from(taken.len()).unwrap_or(i64::MAX), ..self.documents(taken).await? };
+        let Some(last) = taken.last() else { return Ok(PageRows::default()) };
+        let mut page =
+            PageRows { count: i64::try_from(taken.len()).unwrap_or(i64::MAX), ..self.documents(taken).await? };
         let cut = taken.len() < found.len();
         if cut || (found.len() >= limit && self.any(statement, apis, [first, second, *last]).await?) {
             page.next = Some(*last);
@@ -272,7 +260,7 @@ impl Reader {
     }
 
     /// The documents of these versions.
-    async fn documents(&mut self, versions: &[i64]) -> Result<Rows, Error> {
+    async fn documents(&mut self, versions: &[i64]) -> Result<PageRows, Fault> {
         let texts = Kind::ALL.map(|kind| {
             format!("group_concat(document, char(10)) FILTER (WHERE kind = {}) AS {}", kind.number(), kind.list())
         });
@@ -282,7 +270,7 @@ impl Reader {
         );
         let versions = serde_json::to_string(versions).map_err(|_| damaged())?;
         let row = sqlx::query(&joined).bind(versions).fetch_one(&mut *self.transaction).await?;
-        let mut page = Rows::default();
+        let mut page = PageRows::default();
         for (text, kind) in page.texts.iter_mut().zip(Kind::ALL) {
             *text = row.try_get::<Option<String>, _>(kind.list())?.unwrap_or_default();
         }
@@ -290,7 +278,7 @@ impl Reader {
     }
 
     /// Whether `statement` has any row after a place.
-    async fn any(&mut self, statement: &'static str, apis: &str, values: [i64; 3]) -> Result<bool, Error> {
+    async fn any(&mut self, statement: &'static str, apis: &str, values: [i64; 3]) -> Result<bool, Fault> {
         let query = values.into_iter().fold(sqlx::query(statement), |query, value| query.bind(value));
         Ok(query.bind(apis).bind(1).fetch_optional(&mut *self.transaction).await?.is_some())
     }
@@ -307,13 +295,18 @@ fn fitting(sizes: &[usize]) -> usize {
     sizes.iter().take_while(fits).count()
 }
 
+/// The ids of a scope, as the statements take them: a JSON array.
+fn json(apis: &BTreeSet<String>) -> Result<String, Fault> {
+    serde_json::to_string(apis).map_err(|_| damaged())
+}
+
 /// A list of numbers as SQLite writes it.
-fn list<T: DeserializeOwned>(json: &str) -> Result<Vec<T>, Error> {
+fn list<T: DeserializeOwned>(json: &str) -> Result<Vec<T>, Fault> {
     serde_json::from_str(json).map_err(|_| damaged())
 }
 
-fn damaged() -> Error {
-    Error::Store(super::Error::Damaged("a list of places cannot be read"))
+fn damaged() -> Fault {
+    Error::Damaged("a list of places cannot be read").into()
 }
 
 #[cfg(test)]

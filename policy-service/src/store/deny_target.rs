@@ -1,73 +1,51 @@
-//! What the current deny policies are about: which two of them deny the same, and which of them name something that is
-//! not there.
-//!
-//! A row is read with the filter's own parser, so addresses are compared here as the filter compares them. Whether two
-//! such policies are refused is decided in management.
+//! The table of what the current deny policies are about ([`crate::port::target`]): which two of them deny the same, and
+//! which of them name something that is not there.
 
-use keygate::policy::{
-    rows::{DenyPolicy, DenyTarget},
-    wire,
-};
+use keygate::policy::rows::DenyTarget;
 use sqlx::{Row as _, SqliteConnection, SqlitePool};
 
-use super::{Error, Kind, Store, change::Change};
+use super::fault::Fault;
+use crate::port::{
+    Kind,
+    target::{parse, target},
+};
 
-fn parse(document: &str) -> Option<DenyTarget> {
-    let row = serde_json::from_str::<wire::DenyPolicyRow<'_>>(document).ok()?;
-    DenyPolicy::try_from(row).ok().map(|policy| policy.target)
-}
-
-/// The kind and the value, in one form for all spellings; `None`: the filter cannot read the row.
-pub fn target(document: &str) -> Option<String> {
-    Some(match parse(document)? {
-        DenyTarget::Range(range) => format!("address {}", range.trunc()),
-        DenyTarget::Application(id) => format!("application {}", id.as_str()),
-        DenyTarget::Api(id) => format!("api {}", id.as_str()),
-        DenyTarget::Owner(owner) => format!("user {}", owner.as_str()),
-    })
-}
-
-impl Store {
-    /// Whether the rows of deny policies speak of something that is there, one answer for each. An address always is.
-    pub async fn applies(&self, documents: &[String]) -> Result<Vec<bool>, Error> {
-        const BY_ID: &str = "SELECT EXISTS (SELECT 1 FROM version WHERE until_revision IS NULL AND kind = ? AND id = ? \
+/// Whether the rows of deny policies speak of something that is there, one answer for each. An address always is.
+pub async fn applies(connection: &mut SqliteConnection, documents: &[String]) -> Result<Vec<bool>, Fault> {
+    const BY_ID: &str = "SELECT EXISTS (SELECT 1 FROM version WHERE until_revision IS NULL AND kind = ? AND id = ? \
                              AND kept_block IS NULL)";
-        const BY_OWNER: &str = "SELECT EXISTS (SELECT 1 FROM version WHERE until_revision IS NULL AND kind = 2 \
+    const BY_OWNER: &str = "SELECT EXISTS (SELECT 1 FROM version WHERE until_revision IS NULL AND kind = 2 \
                                 AND kept_block IS NULL AND json_extract(document, '$.owner') = ?)";
-        let mut connection = self.readers.acquire().await?;
-        let mut applies = Vec::with_capacity(documents.len());
-        for document in documents {
-            let there = match parse(document) {
-                None => Some(false),
-                Some(DenyTarget::Range(_)) => Some(true),
-                Some(DenyTarget::Owner(owner)) => {
-                    let found = sqlx::query_scalar(BY_OWNER).bind(owner.as_str().to_owned());
-                    found.fetch_optional(&mut *connection).await?
-                }
-                Some(DenyTarget::Application(id)) => {
-                    let found = sqlx::query_scalar(BY_ID).bind(Kind::Application.number()).bind(id.as_str().to_owned());
-                    found.fetch_optional(&mut *connection).await?
-                }
-                Some(DenyTarget::Api(id)) => {
-                    let found = sqlx::query_scalar(BY_ID).bind(Kind::Api.number()).bind(id.as_str().to_owned());
-                    found.fetch_optional(&mut *connection).await?
-                }
-            };
-            applies.push(there.unwrap_or(false));
-        }
-        Ok(applies)
+    let mut applies = Vec::with_capacity(documents.len());
+    for document in documents {
+        let there = match parse(document) {
+            None => Some(false),
+            Some(DenyTarget::Range(_)) => Some(true),
+            Some(DenyTarget::Owner(owner)) => {
+                let found = sqlx::query_scalar(BY_OWNER).bind(owner.as_str().to_owned());
+                found.fetch_optional(&mut *connection).await?
+            }
+            Some(DenyTarget::Application(id)) => {
+                let found = sqlx::query_scalar(BY_ID).bind(Kind::Application.number()).bind(id.as_str().to_owned());
+                found.fetch_optional(&mut *connection).await?
+            }
+            Some(DenyTarget::Api(id)) => {
+                let found = sqlx::query_scalar(BY_ID).bind(Kind::Api.number()).bind(id.as_str().to_owned());
+                found.fetch_optional(&mut *connection).await?
+            }
+        };
+        applies.push(there.unwrap_or(false));
     }
+    Ok(applies)
 }
 
-impl Change {
-    /// Another deny policy than `policy` that is about the same.
-    pub async fn denied_by(&mut self, target: &str, policy: &str) -> Result<Option<String>, Error> {
-        let found = sqlx::query_scalar("SELECT policy FROM deny_target WHERE target = ? AND policy <> ? LIMIT 1");
-        Ok(found.bind(target).bind(policy).fetch_optional(self.connection()).await?)
-    }
+/// Another deny policy than `policy` that is about `target`.
+pub async fn denied_by(connection: &mut SqliteConnection, target: &str, policy: &str) -> Result<Option<String>, Fault> {
+    let found = sqlx::query_scalar("SELECT policy FROM deny_target WHERE target = ? AND policy <> ? LIMIT 1");
+    Ok(found.bind(target).bind(policy).fetch_optional(connection).await?)
 }
 
-pub(super) async fn add(connection: &mut SqliteConnection, policy: &str, document: &str) -> Result<(), Error> {
+pub(super) async fn add(connection: &mut SqliteConnection, policy: &str, document: &str) -> Result<(), Fault> {
     let Some(target) = target(document) else { return Ok(()) };
     sqlx::query("INSERT INTO deny_target (target, policy) VALUES (?, ?)")
         .bind(target)
@@ -77,13 +55,13 @@ pub(super) async fn add(connection: &mut SqliteConnection, policy: &str, documen
     Ok(())
 }
 
-pub(super) async fn remove(connection: &mut SqliteConnection, policy: &str) -> Result<(), Error> {
+pub(super) async fn remove(connection: &mut SqliteConnection, policy: &str) -> Result<(), Fault> {
     sqlx::query("DELETE FROM deny_target WHERE policy = ?").bind(policy).execute(connection).await?;
     Ok(())
 }
 
 /// Fills the table of a database from before there was one.
-pub(super) async fn fill(writer: &SqlitePool) -> Result<(), Error> {
+pub(super) async fn fill(writer: &SqlitePool) -> Result<(), Fault> {
     const EMPTY: &str = "SELECT NOT EXISTS (SELECT 1 FROM deny_target)";
     const POLICIES: &str = "SELECT id, document FROM version WHERE until_revision IS NULL AND kind = ?";
     if !sqlx::query_scalar::<_, bool>(EMPTY).fetch_one(writer).await? {

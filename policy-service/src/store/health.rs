@@ -10,7 +10,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Error, Ordering, Store, space, usage};
+use super::{Ordering, SqliteStore, space, transaction::SqliteTransaction, usage};
+use crate::port::{Act, Error, Transaction as _};
 
 /// How long another program may hold the lock before changes count as refused.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -28,9 +29,9 @@ pub(super) enum Found {
 /// When the last check ended, and what it found. Checks wait for each other here.
 pub(super) type Checked = Mutex<Option<(Instant, Found)>>;
 
-impl Store {
+impl SqliteStore {
     /// Whether a change would be taken now.
-    pub async fn check_writer(&self) -> Result<(), Error> {
+    pub async fn check_changes(&self, act: &Act) -> Result<(), Error> {
         let asked = Instant::now();
         self.place.check()?;
         let mut checked = self.checked.lock().await;
@@ -47,7 +48,7 @@ impl Store {
                 _ => {}
             }
         }
-        let result = self.look(is_doubtful || space::is_little(self.place.file())).await;
+        let result = self.look(act, is_doubtful || space::is_little(self.place.file())).await;
         let found = match &result {
             Ok(()) => Some(Found::Good),
             Err(Error::Busy) => Some(Found::Locked),
@@ -58,10 +59,10 @@ impl Store {
         result
     }
 
-    async fn look(&self, is_doubtful: bool) -> Result<(), Error> {
+    async fn look(&self, act: &Act, is_doubtful: bool) -> Result<(), Error> {
         loop {
             let before = self.begun.load(Ordering::Relaxed);
-            if let Ok(result) = timeout(LOCK_TIMEOUT, self.probe(is_doubtful)).await {
+            if let Ok(result) = timeout(LOCK_TIMEOUT, self.probe(act, is_doubtful)).await {
                 return result;
             }
             // Changes of this service that wait for each other are no failure.
@@ -72,17 +73,17 @@ impl Store {
     }
 
     /// Begins a change; where it is doubtful whether one can be written, writes as much as one, and takes it away again.
-    async fn probe(&self, is_doubtful: bool) -> Result<(), Error> {
-        let mut change = self.change().await?;
+    async fn probe(&self, act: &Act, is_doubtful: bool) -> Result<(), Error> {
+        let mut change = SqliteTransaction::begin(self, act.clone()).await?;
         if is_doubtful {
             usage::write_probe(change.connection()).await?;
-            change.keep();
-            change.commit().await?;
+            change.commit_without_revision();
+            Box::new(change).commit().await?;
             // In a transaction of its own: what comes and goes in one is never written.
-            change = self.change().await?;
+            change = SqliteTransaction::begin(self, act.clone()).await?;
             usage::remove_probe(change.connection()).await?;
-            change.keep();
+            change.commit_without_revision();
         }
-        change.commit().await.map(drop)
+        Box::new(change).commit().await.map(drop)
     }
 }

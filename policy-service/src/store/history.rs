@@ -2,7 +2,7 @@
 //!
 //! A database that was put back from a backup has lost the end of its history, and makes the same revisions again with
 //! other content. A gateway that holds a lost revision would never hear of what came in its place. Its cursor shows the
-//! loss ([`super::mark`]): then the policy gets a new epoch, and all gateways fetch it anew. This module says what is
+//! loss ([`Mark`]): then the policy gets a new epoch, and all gateways fetch it anew. This module says what is
 //! lost and renews the epoch; it knows nothing of HTTP.
 
 use std::time::Duration;
@@ -10,11 +10,11 @@ use std::time::Duration;
 use sqlx::SqliteConnection;
 
 use super::{
-    Error, Latest, State, Store,
-    as_of::{self, Reader},
-    mark::Mark,
-    new_epoch,
+    SqliteStore,
+    fault::Fault,
+    state::{new_epoch, read_state},
 };
+use crate::port::{Act, Actor, Error, Latest, Mark, Renewal, State};
 
 /// Pause between two renewals that follow from revisions that are not there.
 const LOST_PAUSE: Duration = Duration::from_secs(60);
@@ -48,51 +48,36 @@ impl Finding {
     }
 }
 
-/// An epoch that was renewed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Renewal {
-    /// The epoch before.
-    pub before: String,
-    /// The epoch now.
-    pub now: String,
+/// The random word of a revision, in a view of which `state` is known.
+pub async fn word_at(connection: &mut SqliteConnection, state: &State, revision: i64) -> Result<i64, Fault> {
+    if revision == state.revision {
+        return Ok(state.word);
+    }
+    Ok(word(connection, revision).await?.ok_or(Error::Gone(revision))?)
 }
 
-impl Reader {
-    /// The random word of a revision.
-    pub async fn word(&mut self, revision: i64) -> Result<i64, as_of::Error> {
-        if revision == self.state.revision {
-            return Ok(self.state.word);
-        }
-        word(self.connection(), revision).await?.ok_or(as_of::Error::Gone(revision))
-    }
-
-    /// Checks that the database has the revision that `mark` speaks of.
-    pub async fn check_mark(&mut self, mark: &Mark) -> Result<(), as_of::Error> {
-        let state = self.state.clone();
-        match finding(self.connection(), &state, mark).await? {
-            Finding::Had => Ok(()),
-            Finding::Earlier | Finding::Lost | Finding::Foreign => Err(as_of::Error::OtherHistory(mark.revision)),
-        }
+/// Checks that the database has the revision that `mark` speaks of.
+pub async fn check_mark(connection: &mut SqliteConnection, state: &State, mark: &Mark) -> Result<(), Fault> {
+    match finding(connection, state, mark).await? {
+        Finding::Had => Ok(()),
+        Finding::Earlier | Finding::Lost | Finding::Foreign => Err(Error::OtherHistory(mark.revision).into()),
     }
 }
 
-impl Store {
-    /// Gives the policy a new epoch if `mark` shows that a part of its history is lost. If the last renewal was a moment
-    /// ago, the loss is noted and [`Store::follow`] renews the epoch later: the gateway that showed the mark begins anew and
-    /// does not show it again, and it refuses a lower revision of the same epoch. `now` is Unix time.
-    pub async fn renew_if_lost(&self, mark: &Mark, now: i64) -> Result<Option<Renewal>, Error> {
+impl SqliteStore {
+    pub(super) async fn renew_after(&self, mark: &Mark, act: &Act) -> Result<Option<Renewal>, Fault> {
         // Most marks that come here are of an earlier epoch: they must not wait for the writer.
         let mut reader = self.readers.acquire().await?;
-        let state = State::read(&mut reader).await?;
+        let state = read_state(&mut reader).await?;
         let found = finding(&mut reader, &state, mark).await?;
-        if !is_due(found, &state, now) && (found != Finding::Lost || state.is_lost) {
+        if !is_due(found, &state, act.now) && (found != Finding::Lost || state.is_lost) {
             return Ok(None);
         }
         drop(reader);
-        let mut transaction = self.begin().await?;
-        let state = State::read(&mut transaction).await?;
+        let mut transaction = self.lock().await?;
+        let state = read_state(&mut transaction).await?;
         let finding = finding(&mut transaction, &state, mark).await?;
-        if !is_due(finding, &state, now) {
+        if !is_due(finding, &state, act.now) {
             if finding == Finding::Lost {
                 note_loss(&mut transaction).await?;
                 transaction.commit().await?;
@@ -102,17 +87,16 @@ impl Store {
         if finding == Finding::Foreign {
             remember(&mut transaction, &mark.epoch).await?;
         }
-        let renewed = renew(&mut transaction, &state, state.renewals, Some(now)).await?;
+        let renewed = renew(&mut transaction, &state, state.renewals, act).await?;
         transaction.commit().await?;
         self.announce(&renewed);
         Ok(Some(Renewal { before: state.epoch, now: renewed.epoch }))
     }
 
-    /// Gives the policy a new epoch, so that gateways fetch it anew whatever revision they hold. Returns the epoch.
-    pub async fn renew_epoch(&self) -> Result<String, Error> {
-        let mut transaction = self.begin().await?;
-        let state = State::read(&mut transaction).await?;
-        let renewed = renew(&mut transaction, &state, state.renewals, None).await?;
+    pub(super) async fn renew_at_once(&self, act: &Act) -> Result<String, Fault> {
+        let mut transaction = self.lock().await?;
+        let state = read_state(&mut transaction).await?;
+        let renewed = renew(&mut transaction, &state, state.renewals, act).await?;
         transaction.commit().await?;
         self.announce(&renewed);
         Ok(renewed.epoch)
@@ -120,25 +104,25 @@ impl Store {
 
     /// Compares the database with what was `held` of it before it was read. If another process has put a backup in its
     /// place, or a loss was noted, the policy gets a new epoch as soon as the pause is over.
-    pub(super) async fn follow(&self, held: &Latest, now: i64) -> Result<(), Error> {
-        let state = self.state().await?;
+    pub(super) async fn follow(&self, held: &Latest, act: &Act) -> Result<(), Fault> {
+        let state = read_state(&mut *self.readers.acquire().await?).await?;
         let has_gone_back = self.has_gone_back(held, &state).await?;
-        let has_loss_due = state.is_lost && is_due(Finding::Lost, &state, now);
+        let has_loss_due = state.is_lost && is_due(Finding::Lost, &state, act.now);
         if !has_gone_back && !has_loss_due {
             self.announce(&state);
             return Ok(());
         }
-        let mut transaction = self.begin().await?;
-        let before = State::read(&mut transaction).await?;
+        let mut transaction = self.lock().await?;
+        let before = read_state(&mut transaction).await?;
         if !has_gone_back && !before.is_lost {
             // Another process was quicker.
             self.announce(&before);
             return Ok(());
         }
-        let state = if is_due(Finding::Lost, &before, now) {
+        let state = if is_due(Finding::Lost, &before, act.now) {
             remember(&mut transaction, &held.epoch).await?;
             let renewals = before.renewals.max(held.renewals);
-            renew(&mut transaction, &before, renewals, Some(now)).await?
+            renew(&mut transaction, &before, renewals, act).await?
         } else {
             note_loss(&mut transaction).await?;
             before
@@ -154,7 +138,7 @@ impl Store {
         Ok(())
     }
 
-    async fn has_gone_back(&self, held: &Latest, state: &State) -> Result<bool, Error> {
+    async fn has_gone_back(&self, held: &Latest, state: &State) -> Result<bool, Fault> {
         if (state.renewals, state.revision) < (held.renewals, held.revision) {
             return Ok(true);
         }
@@ -172,7 +156,7 @@ fn is_due(finding: Finding, state: &State, now: i64) -> bool {
     u64::try_from(since).map_or(true, |since| since >= pause.as_secs())
 }
 
-async fn finding(connection: &mut SqliteConnection, state: &State, mark: &Mark) -> Result<Finding, Error> {
+async fn finding(connection: &mut SqliteConnection, state: &State, mark: &Mark) -> Result<Finding, Fault> {
     if mark.epoch != state.epoch {
         let known = sqlx::query("SELECT 1 FROM earlier_epoch WHERE epoch = ?").bind(&mark.epoch);
         let known = known.fetch_optional(connection).await?.is_some();
@@ -186,22 +170,18 @@ async fn finding(connection: &mut SqliteConnection, state: &State, mark: &Mark) 
     Ok(if word == Some(mark.word) { Finding::Had } else { Finding::Lost })
 }
 
-async fn word(connection: &mut SqliteConnection, revision: i64) -> Result<Option<i64>, Error> {
+async fn word(connection: &mut SqliteConnection, revision: i64) -> Result<Option<i64>, Fault> {
     let word = sqlx::query_scalar("SELECT word FROM revision_word WHERE revision = ?").bind(revision);
     Ok(word.fetch_optional(connection).await?)
 }
 
 /// Writes a new epoch and remembers the one before. The past stays readable for pages of the new one.
-async fn renew(
-    connection: &mut SqliteConnection,
-    before: &State,
-    renewals: i64,
-    by_itself: Option<i64>,
-) -> Result<State, Error> {
+async fn renew(connection: &mut SqliteConnection, before: &State, renewals: i64, act: &Act) -> Result<State, Fault> {
     let state = State {
         epoch: new_epoch()?,
         renewals: renewals.saturating_add(1),
-        renewed_at: by_itself.unwrap_or(before.renewed_at),
+        // Renewals that somebody asked for count for no pause.
+        renewed_at: if act.actor == Actor::Service { act.now } else { before.renewed_at },
         is_lost: false,
         ..before.clone()
     };
@@ -212,7 +192,7 @@ async fn renew(
         .bind(state.renewed_at)
         .execute(connection)
         .await?;
-    // An audit entry (kind `policy`, action `renew_epoch`, actor `service`) belongs here, in the same transaction.
+    // An audit entry (kind `policy`, action `renew_epoch`, the actor of `act`) belongs here, in the same transaction.
     Ok(state)
 }
 
@@ -221,18 +201,19 @@ pub(super) async fn replace(
     connection: &mut SqliteConnection,
     before: &State,
     restored: &State,
-) -> Result<State, Error> {
+    act: &Act,
+) -> Result<State, Fault> {
     remember(connection, &before.epoch).await?;
-    renew(connection, restored, before.renewals.max(restored.renewals), None).await
+    renew(connection, restored, before.renewals.max(restored.renewals), act).await
 }
 
-async fn note_loss(connection: &mut SqliteConnection) -> Result<(), Error> {
+async fn note_loss(connection: &mut SqliteConnection) -> Result<(), Fault> {
     sqlx::query("UPDATE history SET is_lost = 1").execute(connection).await?;
     Ok(())
 }
 
 /// Remembers an earlier epoch, and forgets the oldest beyond [`MAX_EARLIER_EPOCHS`].
-async fn remember(connection: &mut SqliteConnection, epoch: &str) -> Result<(), Error> {
+async fn remember(connection: &mut SqliteConnection, epoch: &str) -> Result<(), Fault> {
     sqlx::query("INSERT OR IGNORE INTO earlier_epoch (epoch) VALUES (?)").bind(epoch).execute(&mut *connection).await?;
     sqlx::query("DELETE FROM earlier_epoch WHERE number <= (SELECT max(number) FROM earlier_epoch) - ?")
         .bind(MAX_EARLIER_EPOCHS)

@@ -1,158 +1,53 @@
 //! Lists of what holds now: filtered, sorted, counted, from where another page ended.
 //!
 //! The table `listed` has what rows are found by, without their documents. So a list costs at most one walk through it,
-//! and only the rows of the page are read. What a client may ask for is decided in [`crate::management::list`].
+//! and only the rows of the page are read. What a client may ask for is decided by the routes.
 
-use sqlx::{QueryBuilder, Row as _, Sqlite};
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
-use super::{Error, Kind, State, Store, Version};
+use super::{
+    fault::Fault,
+    state::{read_state, read_version},
+};
+use crate::port::{
+    Kind,
+    list::{Column, Filter, Key, Page, Place, Sort},
+};
 
 /// The states that nearly all rows have. The index of states leaves them out, by a condition of just these words.
 const USUAL_STATES: [&str; 3] = ["ACTIVE", "PUBLISHED", "UNBLOCKED"];
 
-/// Which rows a list has.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Only those in this state.
-    pub state: Option<String>,
-    /// Only those of this type.
-    pub r#type: Option<String>,
-    /// Only those of this owner; of keys and subscriptions, whose application is of this owner.
-    pub owner: Option<String>,
-    /// Only those of this application.
-    pub application: Option<String>,
-    /// Only those of this API.
-    pub api: Option<String>,
-    /// Only those of this plan.
-    pub plan: Option<String>,
-    /// Only the one that the feed knows by this name.
-    pub identity: Option<String>,
-    /// Only those whose id or name has this part.
-    pub part: Option<String>,
-    /// Only keys that were not used at this time or later.
-    pub last_used_before: Option<i64>,
-}
-
-/// What a list can be sorted by. Rows with the same value are in the order of their ids.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Column {
-    /// The id.
-    Id,
-    /// The latest change.
-    Changed,
-    /// The name.
-    Name,
-    /// The state.
-    State,
-    /// The type.
-    Type,
-    /// The owner.
-    Owner,
-    /// The application.
-    Application,
-    /// The API.
-    Api,
-    /// The plan.
-    Plan,
-    /// The last use of a key.
-    LastUsed,
-}
-
-impl Column {
-    /// Its value, in SQL; never null, so that it can be compared.
-    fn sql(self) -> &'static str {
-        match self {
-            Self::Id => "l.id",
-            Self::Changed => "l.seq",
-            Self::Name => "coalesce(l.name, '')",
-            Self::State => "coalesce(l.state, '')",
-            Self::Type => "coalesce(l.type, '')",
-            Self::Owner => "coalesce(l.owner, '')",
-            Self::Application => "coalesce(l.application, '')",
-            Self::Api => "coalesce(l.api, '')",
-            Self::Plan => "coalesce(l.plan, '')",
-            Self::LastUsed => "coalesce(l.last_used, 0)",
-        }
-    }
-
-    /// Whether its values are numbers.
-    pub fn is_number(self) -> bool {
-        matches!(self, Self::Changed | Self::LastUsed)
-    }
-}
-
-/// The order of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sort {
-    /// What it is by.
-    pub column: Column,
-    /// The greatest first.
-    pub descending: bool,
-}
-
-/// What a row is sorted by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Key {
-    /// A text.
-    Text(String),
-    /// A number.
-    Number(i64),
-}
-
-/// Where a page ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// What its last row was sorted by.
-    pub key: Key,
-    /// The id of that row.
-    pub id: String,
-}
-
-/// A page of a list.
-#[derive(Clone, Debug)]
-pub struct Page {
-    /// Its rows.
-    pub rows: Vec<Version>,
-    /// Where it ends, if there is more.
-    pub next: Option<Place>,
-    /// How many rows the whole list has.
-    pub total: i64,
-}
-
-impl Store {
-    /// At most `limit` rows of `kind` from the first after `after`.
-    pub async fn list(
-        &self,
-        kind: Kind,
-        filter: &Filter,
-        sort: Sort,
-        after: Option<&Place>,
-        limit: u32,
-    ) -> Result<Page, Error> {
-        let mut connection = self.readers.acquire().await?;
-        let mut query = page(kind, filter, sort, after, limit.saturating_add(1));
-        let found = query.build().fetch_all(&mut *connection).await?;
-        let more = u32::try_from(found.len()).is_ok_and(|found| found > limit);
-        let shown = found.get(..found.len().saturating_sub(usize::from(more))).unwrap_or_default();
-        let place = |row: &sqlx::sqlite::SqliteRow| -> Result<Place, Error> {
-            let key = if sort.column.is_number() {
-                Key::Number(row.try_get("sorted")?)
-            } else {
-                Key::Text(row.try_get("sorted")?)
-            };
-            Ok(Place { key, id: row.try_get("id")? })
-        };
-        let next = shown.last().filter(|_| more).map(place).transpose()?;
-        let rows = shown.iter().map(Version::from_row).collect::<Result<_, _>>()?;
-        let total = if *filter == Filter::default() {
-            State::read(&mut connection).await?.count(kind)
+/// At most `limit` rows of `kind` from the first after `after`.
+pub async fn list(
+    connection: &mut SqliteConnection,
+    kind: Kind,
+    filter: &Filter,
+    sort: Sort,
+    after: Option<&Place>,
+    limit: u32,
+) -> Result<Page, Fault> {
+    let mut query = page(kind, filter, sort, after, limit.saturating_add(1));
+    let found = query.build().fetch_all(&mut *connection).await?;
+    let more = u32::try_from(found.len()).is_ok_and(|found| found > limit);
+    let shown = found.get(..found.len().saturating_sub(usize::from(more))).unwrap_or_default();
+    let place = |row: &sqlx::sqlite::SqliteRow| -> Result<Place, Fault> {
+        let key = if sort.column.is_number() {
+            Key::Number(row.try_get("sorted")?)
         } else {
-            let mut query = QueryBuilder::new("SELECT count(*) ");
-            conditions(&mut query, kind, filter);
-            query.build_query_scalar().fetch_one(&mut *connection).await?
+            Key::Text(row.try_get("sorted")?)
         };
-        Ok(Page { rows, next, total })
-    }
+        Ok(Place { key, id: row.try_get("id")? })
+    };
+    let next = shown.last().filter(|_| more).map(place).transpose()?;
+    let rows = shown.iter().map(read_version).collect::<Result<_, _>>()?;
+    let total = if *filter == Filter::default() {
+        read_state(connection).await?.count(kind)
+    } else {
+        let mut query = QueryBuilder::new("SELECT count(*) ");
+        conditions(&mut query, kind, filter);
+        query.build_query_scalar().fetch_one(&mut *connection).await?
+    };
+    Ok(Page { rows, next, total })
 }
 
 /// The statement of a page: first its places, then their rows, so that no other row is read.
@@ -163,7 +58,7 @@ fn page<'q>(
     after: Option<&'q Place>,
     limit: u32,
 ) -> QueryBuilder<'q, Sqlite> {
-    let (value, order) = (column.sql(), if descending { "DESC" } else { "ASC" });
+    let (value, order) = (value(column), if descending { "DESC" } else { "ASC" });
     let mut query =
         QueryBuilder::new(format!("SELECT v.*, place.sorted FROM (SELECT l.seq, l.id AS place, {value} AS sorted "));
     conditions(&mut query, kind, filter);
@@ -185,6 +80,22 @@ fn page<'q>(
         ") place CROSS JOIN version v ON v.seq = place.seq ORDER BY place.sorted {order}, place.place {order}"
     ));
     query
+}
+
+/// The value of a column, in SQL; never null, so that it can be compared.
+fn value(column: Column) -> &'static str {
+    match column {
+        Column::Id => "l.id",
+        Column::Changed => "l.seq",
+        Column::Name => "coalesce(l.name, '')",
+        Column::State => "coalesce(l.state, '')",
+        Column::Type => "coalesce(l.type, '')",
+        Column::Owner => "coalesce(l.owner, '')",
+        Column::Application => "coalesce(l.application, '')",
+        Column::Api => "coalesce(l.api, '')",
+        Column::Plan => "coalesce(l.plan, '')",
+        Column::LastUsed => "coalesce(l.last_used, 0)",
+    }
 }
 
 /// Where the rows of a list are found, in SQL, and on which conditions.
@@ -253,13 +164,14 @@ fn pattern(part: &str) -> String {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::store::{Settings, SqliteStore};
 
     /// Rare values are found by an index, and of a walk through all rows no document is read that is not shown.
     #[tokio::test]
     async fn lists_use_indexes_and_read_only_what_they_show() {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", directory.path().join("policy.db").display());
-        let store = Store::open(&url, super::super::Settings::default()).await.unwrap();
+        let store = SqliteStore::open(&url, Settings::default()).await.unwrap();
         let some = || Some("a".to_owned());
         let all = Filter::default;
         let columns = [

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Error;
+use crate::port::Error;
 
 /// The database and the files that SQLite keeps beside it while it is open. Without the second, the latest changes are
 /// lost; without the third, two programs do not see each other's locks.

@@ -3,12 +3,17 @@
 //! A batch is written as a few statements over all of its rows, not row by row: it is one transaction, and everyone who
 //! wants to change the policy waits for it. What is too old goes with each batch, so that there is no task of its own.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use keygate::usage::report::ALLOWED;
 use serde::Serialize;
 use sqlx::{Row as _, Sqlite, SqliteConnection};
 
-use super::{Error, Store, Version};
+use super::{fault::Fault, state::read_version};
+use crate::port::{
+    Error, Scope, Version,
+    usage::{KeyUsed, Pair, UsageFilter, UsageRow, Used, Windows},
+};
 
 /// How long a batch's id is remembered, in seconds. A gateway repeats what was not answered as soon as it can; it would
 /// have to be cut off for two days after its batch had arrived to be counted twice. A fleet of 1,000 gateways that each
@@ -20,121 +25,53 @@ const KEEP_TOTALS: i64 = 62 * 86_400;
 /// Hourly rows that a batch takes away at most; more than it brings, so the table shrinks when less is kept.
 const TIDIED_AT_ONCE: i64 = 10_000;
 
-/// One row of usage. An empty text stands for none.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct UsageRow {
-    /// The application.
-    pub application: String,
-    /// The API.
-    pub api: String,
-    /// The hour's first second, Unix time.
-    pub hour: i64,
-    /// The subscription's plan.
-    pub plan: String,
-    /// `allowed`, or the reason why not.
-    pub outcome: String,
-    /// How many.
-    pub requests: i64,
-}
-
-/// A key and when it was used last, in Unix seconds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct KeyUsed {
-    /// Its id.
-    pub id: String,
-    /// When.
-    pub last_used: i64,
-}
-
-/// Which rows are asked for.
-#[derive(Clone, Debug, Default)]
-pub struct UsageFilter {
-    /// Only those of this application.
-    pub application: Option<String>,
-    /// Only those of this API.
-    pub api: Option<String>,
-    /// Only hours that begin at this time or later.
-    pub from: Option<i64>,
-    /// Only hours that begin before this time.
-    pub to: Option<i64>,
-}
-
-/// The day and the month of UTC in which a time lies: first second, and the first second after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Windows {
-    /// The day.
-    pub day: (i64, i64),
-    /// The month.
-    pub month: (i64, i64),
-}
-
-/// What an application used of an API, or of all: requests let through in the day and the month.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Used {
-    /// Today.
-    pub day: i64,
-    /// This month.
-    pub month: i64,
-}
-
-/// An application and an API; an empty one means all.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
-pub struct Pair {
-    /// The application.
-    pub application: String,
-    /// The API.
-    pub api: String,
-}
-
-impl Store {
-    /// At most `limit` rows in the order of application, API, hour, plan and outcome, from the first after `after`.
-    pub async fn usage(
-        &self,
-        filter: &UsageFilter,
-        after: Option<&UsageRow>,
-        limit: u32,
-    ) -> Result<Vec<UsageRow>, Error> {
-        let mut query = sqlx::QueryBuilder::<Sqlite>::new("SELECT * FROM usage WHERE true");
-        if let Some(application) = &filter.application {
-            query.push(" AND application = ").push_bind(application);
-        }
-        if let Some(api) = &filter.api {
-            query.push(" AND api = ").push_bind(api);
-        }
-        if let Some(from) = filter.from {
-            query.push(" AND hour >= ").push_bind(from);
-        }
-        if let Some(to) = filter.to {
-            query.push(" AND hour < ").push_bind(to);
-        }
-        if let Some(UsageRow { application, api, hour, plan, outcome, .. }) = after {
-            query.push(" AND (application, api, hour, plan, outcome) > (").push_bind(application).push(", ");
-            query.push_bind(api).push(", ").push_bind(hour).push(", ").push_bind(plan).push(", ");
-            query.push_bind(outcome).push(")");
-        }
-        query.push(" ORDER BY application, api, hour, plan, outcome LIMIT ").push_bind(limit);
-        let rows = query.build().fetch_all(&mut *self.readers.acquire().await?).await?;
-        let row = |row: &sqlx::sqlite::SqliteRow| {
-            Ok(UsageRow {
-                application: row.try_get("application")?,
-                api: row.try_get("api")?,
-                hour: row.try_get("hour")?,
-                plan: row.try_get("plan")?,
-                outcome: row.try_get("outcome")?,
-                requests: row.try_get("requests")?,
-            })
-        };
-        rows.iter().map(row).collect()
+/// At most `limit` rows in the order of application, API, hour, plan and outcome, from the first after `after`.
+pub async fn list(
+    connection: &mut SqliteConnection,
+    filter: &UsageFilter,
+    after: Option<&UsageRow>,
+    limit: u32,
+) -> Result<Vec<UsageRow>, Fault> {
+    let mut query = sqlx::QueryBuilder::<Sqlite>::new("SELECT * FROM usage WHERE true");
+    if let Some(application) = &filter.application {
+        query.push(" AND application = ").push_bind(application);
     }
-
-    /// When those of the keys `ids` were used last that ever were.
-    pub async fn last_used(&self, ids: &[&str]) -> Result<Vec<KeyUsed>, Error> {
-        let rows = sqlx::query("SELECT id, last_used FROM key_use WHERE id IN (SELECT value FROM json_each(?))")
-            .bind(serde_json::json!(ids).to_string())
-            .fetch_all(&mut *self.readers.acquire().await?)
-            .await?;
-        rows.iter().map(|row| Ok(KeyUsed { id: row.try_get("id")?, last_used: row.try_get("last_used")? })).collect()
+    if let Some(api) = &filter.api {
+        query.push(" AND api = ").push_bind(api);
     }
+    if let Some(from) = filter.from {
+        query.push(" AND hour >= ").push_bind(from);
+    }
+    if let Some(to) = filter.to {
+        query.push(" AND hour < ").push_bind(to);
+    }
+    if let Some(UsageRow { application, api, hour, plan, outcome, .. }) = after {
+        query.push(" AND (application, api, hour, plan, outcome) > (").push_bind(application).push(", ");
+        query.push_bind(api).push(", ").push_bind(hour).push(", ").push_bind(plan).push(", ");
+        query.push_bind(outcome).push(")");
+    }
+    query.push(" ORDER BY application, api, hour, plan, outcome LIMIT ").push_bind(limit);
+    let rows = query.build().fetch_all(connection).await?;
+    let row = |row: &sqlx::sqlite::SqliteRow| {
+        Ok(UsageRow {
+            application: row.try_get("application")?,
+            api: row.try_get("api")?,
+            hour: row.try_get("hour")?,
+            plan: row.try_get("plan")?,
+            outcome: row.try_get("outcome")?,
+            requests: row.try_get("requests")?,
+        })
+    };
+    rows.iter().map(row).collect()
+}
+
+/// When those of the keys `ids` were used last that ever were.
+pub async fn last_used(connection: &mut SqliteConnection, ids: &[&str]) -> Result<Vec<KeyUsed>, Fault> {
+    let rows = sqlx::query("SELECT id, last_used FROM key_use WHERE id IN (SELECT value FROM json_each(?))")
+        .bind(serde_json::json!(ids).to_string())
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| Ok(KeyUsed { id: row.try_get("id")?, last_used: row.try_get("last_used")? })).collect()
 }
 
 /// Notes that a batch of a gateway was taken; `false`: it was taken before.
@@ -143,7 +80,7 @@ pub async fn take_batch(
     gateway: &str,
     batch: &str,
     now: i64,
-) -> Result<bool, Error> {
+) -> Result<bool, Fault> {
     let noted = sqlx::query("INSERT OR IGNORE INTO usage_batch (gateway, batch, received_at) VALUES (?, ?, ?)")
         .bind(gateway)
         .bind(batch)
@@ -157,7 +94,7 @@ pub async fn take_batch(
 const PROBE_BYTES: i64 = 16 << 10;
 
 /// Writes a row that stands for no batch: to see whether a change could be written. No gateway has an empty name.
-pub async fn write_probe(connection: &mut SqliteConnection) -> Result<(), Error> {
+pub async fn write_probe(connection: &mut SqliteConnection) -> Result<(), Fault> {
     // One of a probe that could not be taken away.
     remove_probe(&mut *connection).await?;
     sqlx::query("INSERT INTO usage_batch (gateway, batch, received_at) VALUES ('', hex(randomblob(?)), 0)")
@@ -168,20 +105,20 @@ pub async fn write_probe(connection: &mut SqliteConnection) -> Result<(), Error>
 }
 
 /// Takes it away again.
-pub async fn remove_probe(connection: &mut SqliteConnection) -> Result<(), Error> {
+pub async fn remove_probe(connection: &mut SqliteConnection) -> Result<(), Fault> {
     sqlx::query("DELETE FROM usage_batch WHERE gateway = ''").execute(connection).await?;
     Ok(())
 }
 
 /// When a gateway reported last, and the room that it had left then.
-pub async fn room(connection: &mut SqliteConnection, gateway: &str) -> Result<Option<(i64, i64)>, Error> {
+pub async fn room(connection: &mut SqliteConnection, gateway: &str) -> Result<Option<(i64, i64)>, Fault> {
     let row = sqlx::query("SELECT reported_at, room FROM usage_room WHERE gateway = ?").bind(gateway);
     let row = row.fetch_optional(connection).await?;
     row.map(|row| Ok((row.try_get("reported_at")?, row.try_get("room")?))).transpose()
 }
 
 /// Notes that a gateway reports now, and the room that it has left.
-pub async fn set_room(connection: &mut SqliteConnection, gateway: &str, now: i64, room: i64) -> Result<(), Error> {
+pub async fn set_room(connection: &mut SqliteConnection, gateway: &str, now: i64, room: i64) -> Result<(), Fault> {
     sqlx::query("INSERT OR REPLACE INTO usage_room (gateway, reported_at, room) VALUES (?, ?, ?)")
         .bind(gateway)
         .bind(now)
@@ -192,7 +129,7 @@ pub async fn set_room(connection: &mut SqliteConnection, gateway: &str, now: i64
 }
 
 /// Adds rows to those that are there. A sum that would pass 2^63 - 1 stays there: nothing is lost of the other rows.
-pub async fn add(connection: &mut SqliteConnection, rows: &[UsageRow]) -> Result<(), Error> {
+pub async fn add(connection: &mut SqliteConnection, rows: &[UsageRow]) -> Result<(), Fault> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -208,29 +145,43 @@ pub async fn add(connection: &mut SqliteConnection, rows: &[UsageRow]) -> Result
     .bind(&rows)
     .execute(&mut *connection)
     .await?;
-    // By API, and over all APIs of the application; of the day and of the month.
+    let totals: Vec<Total<'_>> = totals(&counted);
     sqlx::query(
-        "WITH allowed AS (SELECT value->>'application' AS application, value->>'api' AS api, value->>'hour' AS hour, \
-         value->>'requests' AS requests FROM json_each(?) \
-         WHERE value->>'outcome' = 'allowed' AND value->>'application' <> ''), \
-         windows AS (SELECT *, 1 AS per, unixepoch(hour, 'unixepoch', 'start of day') AS start FROM allowed \
-         UNION ALL SELECT *, 2, unixepoch(hour, 'unixepoch', 'start of month') FROM allowed), \
-         totals AS (SELECT application, api, per, start, requests FROM windows \
-         UNION ALL SELECT application, '', per, start, requests FROM windows) \
-         INSERT INTO usage_total (application, api, per, start, requests) \
-         SELECT application, api, per, start, sum(requests) FROM totals WHERE true \
-         GROUP BY application, api, per, start \
+        "INSERT INTO usage_total (application, api, per, start, requests) \
+         SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?) WHERE true \
          ON CONFLICT DO UPDATE SET requests = iif(requests > 9223372036854775807 - excluded.requests, \
          9223372036854775807, requests + excluded.requests)",
     )
-    .bind(json(&counted)?)
+    .bind(json(&totals)?)
     .execute(connection)
     .await?;
     Ok(())
 }
 
+/// Application, API, 1 for a day or 2 for a month, its first second, requests.
+type Total<'r> = (&'r str, &'r str, i64, i64, i64);
+
+/// What rows add to the totals by which limits are checked: by API, and over all APIs of the application, which is the empty
+/// API; of the day and of the month.
+fn totals<'r>(rows: &[&'r UsageRow]) -> Vec<Total<'r>> {
+    let mut totals: BTreeMap<(&str, &str, i64, i64), i64> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.outcome == ALLOWED && !row.application.is_empty()) {
+        let Windows { day, month } = Windows::of(row.hour);
+        for (api, (per, start)) in
+            [row.api.as_str(), ""].into_iter().flat_map(|api| [(api, (1, day.0)), (api, (2, month.0))])
+        {
+            let total = totals.entry((&row.application, api, per, start)).or_default();
+            *total = total.saturating_add(row.requests);
+        }
+    }
+    totals
+        .into_iter()
+        .map(|((application, api, per, start), requests)| (application, api, per, start, requests))
+        .collect()
+}
+
 /// The rows that count for the plans of their application: not those of an hour that began before it was made again.
-async fn counted<'r>(connection: &mut SqliteConnection, rows: &'r [UsageRow]) -> Result<Vec<&'r UsageRow>, Error> {
+async fn counted<'r>(connection: &mut SqliteConnection, rows: &'r [UsageRow]) -> Result<Vec<&'r UsageRow>, Fault> {
     let applications: HashSet<&str> = rows.iter().map(|row| row.application.as_str()).collect();
     let made = sqlx::query_as::<_, (String, Option<i64>)>(
         "SELECT application, made_at FROM usage_cut WHERE application IN (SELECT value FROM json_each(?))",
@@ -244,12 +195,16 @@ async fn counted<'r>(connection: &mut SqliteConnection, rows: &'r [UsageRow]) ->
     Ok(rows.iter().filter(counts).collect())
 }
 
-/// Notes when keys were used last; keys that are not there, or that reach none of `apis` (a JSON array), are left out.
+/// Notes when keys were used last; keys that are not there, or that reach nothing of `scope`, are left out.
 /// Returns how many were taken.
-pub async fn touch(connection: &mut SqliteConnection, keys: &[KeyUsed], apis: Option<&str>) -> Result<u64, Error> {
+pub async fn touch(connection: &mut SqliteConnection, keys: &[KeyUsed], scope: &Scope) -> Result<u64, Fault> {
     if keys.is_empty() {
         return Ok(0);
     }
+    let apis = match scope {
+        Scope::All => None,
+        Scope::Apis(apis) => Some(json(&**apis)?),
+    };
     let touched = sqlx::query(
         "INSERT INTO key_use (id, last_used) SELECT value->>'id', max(value->>'last_used') FROM json_each(?1) \
          JOIN version k ON k.until_revision IS NULL AND k.kind = 3 AND k.id = value->>'id' \
@@ -269,14 +224,14 @@ pub async fn touch(connection: &mut SqliteConnection, keys: &[KeyUsed], apis: Op
 }
 
 /// Forgets when a key was used: it is not there any more, and another may get its id.
-pub async fn forget_key(connection: &mut SqliteConnection, id: &str) -> Result<(), Error> {
+pub async fn forget_key(connection: &mut SqliteConnection, id: &str) -> Result<(), Fault> {
     sqlx::query("DELETE FROM key_use WHERE id = ?").bind(id).execute(connection).await?;
     Ok(())
 }
 
 /// Forgets how much an application used of its plans: it is gone, and another may get its id. Hourly rows stay, for bills.
 /// What is reported of it from now on uses up nothing of the other one's plans.
-pub async fn forget_totals(connection: &mut SqliteConnection, application: &str, now: i64) -> Result<(), Error> {
+pub async fn forget_totals(connection: &mut SqliteConnection, application: &str, now: i64) -> Result<(), Fault> {
     sqlx::query("DELETE FROM usage_total WHERE application = ?").bind(application).execute(&mut *connection).await?;
     sqlx::query("INSERT OR REPLACE INTO usage_cut (application, deleted_at) VALUES (?, ?)")
         .bind(application)
@@ -287,7 +242,7 @@ pub async fn forget_totals(connection: &mut SqliteConnection, application: &str,
 }
 
 /// Takes away what is too old: hourly rows after `days`, and what nobody looks at any more.
-pub async fn tidy(connection: &mut SqliteConnection, now: i64, days: i64) -> Result<(), Error> {
+pub async fn tidy(connection: &mut SqliteConnection, now: i64, days: i64) -> Result<(), Fault> {
     sqlx::query("DELETE FROM usage_batch WHERE received_at < ?")
         .bind(now.saturating_sub(REMEMBER_BATCHES))
         .execute(&mut *connection)
@@ -306,24 +261,12 @@ pub async fn tidy(connection: &mut SqliteConnection, now: i64, days: i64) -> Res
     Ok(())
 }
 
-/// The day and the month that `now` lies in.
-pub async fn windows(connection: &mut SqliteConnection, now: i64) -> Result<Windows, Error> {
-    let row = sqlx::query(
-        "SELECT unixepoch(?1, 'unixepoch', 'start of day'), unixepoch(?1, 'unixepoch', 'start of day', '+1 day'), \
-         unixepoch(?1, 'unixepoch', 'start of month'), unixepoch(?1, 'unixepoch', 'start of month', '+1 month')",
-    )
-    .bind(now)
-    .fetch_one(connection)
-    .await?;
-    Ok(Windows { day: (row.try_get(0)?, row.try_get(1)?), month: (row.try_get(2)?, row.try_get(3)?) })
-}
-
 /// What was used by each of `pairs`, as far as anything was.
 pub async fn used(
     connection: &mut SqliteConnection,
     pairs: &[Pair],
     windows: &Windows,
-) -> Result<Vec<(Pair, Used)>, Error> {
+) -> Result<Vec<(Pair, Used)>, Fault> {
     let rows = sqlx::query(
         "SELECT t.application, t.api, max(iif(per = 1, requests, 0)) AS day, max(iif(per = 2, requests, 0)) AS month \
          FROM json_each(?1) JOIN usage_total t ON t.application = value->>'application' AND t.api = value->>'api' \
@@ -342,7 +285,7 @@ pub async fn used(
 }
 
 /// The subscriptions of `pairs`, and the applications where the API is empty, that have a plan.
-pub async fn with_plans(connection: &mut SqliteConnection, pairs: &[Pair]) -> Result<Vec<Version>, Error> {
+pub async fn with_plans(connection: &mut SqliteConnection, pairs: &[Pair]) -> Result<Vec<Version>, Fault> {
     let rows = sqlx::query(
         // CROSS JOIN and the unary plus: from the pairs to their rows, never through all rows that have a plan.
         "SELECT v.* FROM json_each(?1) CROSS JOIN version v ON v.until_revision IS NULL AND v.kind = 4 \
@@ -354,11 +297,11 @@ pub async fn with_plans(connection: &mut SqliteConnection, pairs: &[Pair]) -> Re
     .bind(json(pairs)?)
     .fetch_all(connection)
     .await?;
-    rows.iter().map(Version::from_row).collect()
+    rows.iter().map(read_version).collect()
 }
 
 /// The subscriptions and applications of a plan that are marked as used up.
-pub async fn used_up(connection: &mut SqliteConnection, plan: &str) -> Result<Vec<Version>, Error> {
+pub async fn used_up(connection: &mut SqliteConnection, plan: &str) -> Result<Vec<Version>, Fault> {
     let rows = sqlx::query(
         "SELECT * FROM version WHERE until_revision IS NULL AND plan IS NOT NULL \
          AND json_extract(document, '$.used_up_until') IS NOT NULL AND plan = ?",
@@ -366,7 +309,7 @@ pub async fn used_up(connection: &mut SqliteConnection, plan: &str) -> Result<Ve
     .bind(plan)
     .fetch_all(connection)
     .await?;
-    rows.iter().map(Version::from_row).collect()
+    rows.iter().map(read_version).collect()
 }
 
 /// The subscriptions and applications of a plan that are not marked and have used so much in the day or in the month.
@@ -375,7 +318,7 @@ pub async fn reached(
     plan: &str,
     windows: &Windows,
     [day, month]: [Option<i64>; 2],
-) -> Result<Vec<Version>, Error> {
+) -> Result<Vec<Version>, Fault> {
     let rows = sqlx::query(
         "SELECT v.* FROM version v WHERE v.until_revision IS NULL AND v.plan = ?1 \
          AND json_extract(v.document, '$.used_up_until') IS NULL AND EXISTS (SELECT 1 FROM usage_total t \
@@ -389,9 +332,9 @@ pub async fn reached(
     .bind(month)
     .fetch_all(connection)
     .await?;
-    rows.iter().map(Version::from_row).collect()
+    rows.iter().map(read_version).collect()
 }
 
-fn json(value: &(impl Serialize + ?Sized)) -> Result<String, Error> {
-    serde_json::to_string(value).map_err(|_| Error::Damaged("usage that is no JSON"))
+fn json(value: &(impl Serialize + ?Sized)) -> Result<String, Fault> {
+    serde_json::to_string(value).map_err(|_| Error::Damaged("usage that is no JSON").into())
 }

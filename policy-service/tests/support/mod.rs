@@ -13,14 +13,20 @@
 pub mod follower;
 pub mod program;
 
-use std::{path::Path, sync::LazyLock, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use jsonschema::Validator;
 use policy_service::{
     auth::{Administrator, Gateways},
+    clock,
     feed::{self, Feed},
+    port::{Act, Actor, Store},
     server,
-    store::{self, Store},
+    store::{self, SqliteStore},
 };
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
 use serde_json::{Value, json};
@@ -55,6 +61,8 @@ impl Default for Options {
 pub struct Service {
     pub url: String,
     pub store: Store,
+    /// The same, with what only SQLite has.
+    pub sqlite: Arc<SqliteStore>,
     pub stopping: CancellationToken,
     pub client: reqwest::Client,
     pub serving: JoinHandle<()>,
@@ -123,10 +131,9 @@ impl Service {
     /// A service of the database in `directory`; without one it makes it.
     pub async fn in_directory(directory: tempfile::TempDir, options: Options) -> Self {
         let url = format!("sqlite:{}", directory.path().join("policy.db").display());
-        let store =
-            Store::open(&url, store::Settings { history_rows: options.history_rows, ..store::Settings::default() })
-                .await
-                .unwrap();
+        let settings = store::Settings { history_rows: options.history_rows, ..store::Settings::default() };
+        let sqlite = Arc::new(SqliteStore::open(&url, settings).await.unwrap());
+        let store: Store = Arc::clone(&sqlite) as Store;
         let stopping = CancellationToken::new();
         let gateways = Gateways::parse(options.gateways, options.gateway_apis).unwrap();
         let settings =
@@ -136,7 +143,7 @@ impl Service {
         let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serving = tokio::spawn(server::serve(listener, router, stopping.clone()));
-        Self { url, store, stopping, client: client(), serving, directory }
+        Self { url, store, sqlite, stopping, client: client(), serving, directory }
     }
 
     /// A connection of its own to the database, past the service.
@@ -217,6 +224,11 @@ impl Service {
         let subscription = json!({"id": "s-1", "application": "app-1", "api": "api-1"});
         self.post("/v1/subscriptions", subscription).await.expect(201);
     }
+}
+
+/// What the administrator does now.
+pub fn act() -> Act {
+    clock::act(Actor::Administrator)
 }
 
 pub fn client() -> reqwest::Client {

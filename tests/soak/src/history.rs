@@ -17,7 +17,7 @@ use std::{collections::HashMap, time::Duration};
 
 use crate::policy::{Fact, Right, State, Subject, decide, facts};
 
-/// The filter's longest pause after failures.
+/// The filter's longest pause after failures (docs/operations.md, "Faults of the feed").
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// Number of recent disturbances that may still matter. One or two happen at once.
 const MOST_AT_ONCE: usize = 16;

@@ -81,7 +81,8 @@ impl Right {
     }
 }
 
-/// The right answer, if `state` gives the state of each fact. The order of the rules is that of `docs/decision.md`.
+/// The right answer, if `state` gives the state of each fact. The order of the rules is that of the table in
+/// `docs/decision.md`.
 pub fn decide(subject: Subject, state: impl Fn(Fact) -> State) -> Right {
     if state(Fact::Api(subject.api)) != State::Open {
         return Right::Refused("700700");

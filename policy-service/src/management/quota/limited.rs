@@ -1,15 +1,14 @@
 //! Until when the plan of one thing is used up, by the usage that its limits count. Knows no kind of thing but plans.
 
 use crate::{
-    clock::unix_seconds,
     management::{
+        error::Error,
         plans::{Plan, Unit},
         resource::Resource,
     },
-    problem::Problem,
-    store::{
-        Change, Kind,
-        usage::{self, Pair, Used, Windows},
+    port::{
+        Kind, Transaction,
+        usage::{Pair, Used, Windows},
     },
 };
 
@@ -25,14 +24,14 @@ pub trait Limited: Resource + PartialEq {
 
 /// Gives `sent` the mark that its plan and usage ask for. A mark whose time is over stays in a row that says the same
 /// otherwise, so that sending it again changes nothing.
-pub async fn settle<R: Limited>(change: &mut Change, sent: &mut R, held: Option<&R>) -> Result<(), Problem> {
-    let now = unix_seconds();
+pub async fn settle<R: Limited>(change: &mut dyn Transaction, sent: &mut R, held: Option<&R>) -> Result<(), Error> {
+    let now = change.act().now;
     let until = match sent.plan().map(str::to_owned) {
         None => None,
         Some(id) => {
             let plan = find_plan(change, &id).await?;
-            let windows = usage::windows(change.connection(), now).await?;
-            let used = usage::used(change.connection(), &[sent.pair()], &windows).await?;
+            let windows = Windows::of(now);
+            let used = change.used(&[sent.pair()], &windows).await?;
             let used = used.into_iter().next().map(|(_, used)| used).unwrap_or_default();
             plan.and_then(|plan| used_up_until(&plan, &used, &windows))
         }
@@ -50,7 +49,7 @@ pub async fn settle<R: Limited>(change: &mut Change, sent: &mut R, held: Option<
 }
 
 /// The plan with this id, if there is one.
-pub(super) async fn find_plan(change: &mut Change, id: &str) -> Result<Option<Plan>, Problem> {
+pub(super) async fn find_plan(change: &mut dyn Transaction, id: &str) -> Result<Option<Plan>, Error> {
     change.find(Kind::Plan, id).await?.as_ref().map(Plan::shown).transpose()
 }
 

@@ -5,40 +5,39 @@ use std::collections::HashMap;
 
 use super::limited::{Limited, find_plan, used_up_until};
 use crate::{
-    clock::unix_seconds,
     management::{
         applications::Application,
+        error::Error,
         plans::{Plan, Unit},
         resource::{Resource as _, put},
         subscriptions::Subscription,
     },
-    problem::Problem,
-    store::{
-        Change, Kind, Version,
-        usage::{self, Pair, Used, Windows},
+    port::{
+        Kind, Transaction, Version,
+        usage::{Pair, Used, Windows},
     },
 };
 
 /// Marks those of `pairs` whose limit is reached, and takes away marks that hold no more.
-pub async fn review_pairs(change: &mut Change, pairs: &[Pair], now: i64) -> Result<(), Problem> {
+pub async fn review_pairs(change: &mut dyn Transaction, pairs: &[Pair]) -> Result<(), Error> {
     if pairs.is_empty() {
         return Ok(());
     }
-    let versions = usage::with_plans(change.connection(), pairs).await?;
-    review(change, &versions, now).await
+    let versions = change.with_plans(pairs).await?;
+    review(change, &versions).await
 }
 
 /// Looks again at what is marked under a plan that was changed, and at what has used as much as it now allows.
-pub async fn review_plan(change: &mut Change, id: &str) -> Result<(), Problem> {
-    let now = unix_seconds();
+pub async fn review_plan(change: &mut dyn Transaction, id: &str) -> Result<(), Error> {
+    let now = change.act().now;
     let Some(plan) = find_plan(change, id).await? else { return Ok(()) };
-    let mut versions = usage::used_up(change.connection(), id).await?;
+    let mut versions = change.used_up(id).await?;
     let least = [Unit::Day, Unit::Month].map(|unit| least(&plan, unit));
     if least != [None, None] {
-        let windows = usage::windows(change.connection(), now).await?;
-        versions.extend(usage::reached(change.connection(), id, &windows, least).await?);
+        let windows = Windows::of(now);
+        versions.extend(change.reached(id, &windows, least).await?);
     }
-    review(change, &versions, now).await
+    review(change, &versions).await
 }
 
 /// The lowest limit of a plan by this unit that refuses.
@@ -48,11 +47,12 @@ fn least(plan: &Plan, unit: Unit) -> Option<i64> {
     Some(i64::try_from(least).unwrap_or(i64::MAX))
 }
 
-async fn review(change: &mut Change, versions: &[Version], now: i64) -> Result<(), Problem> {
+async fn review(change: &mut dyn Transaction, versions: &[Version]) -> Result<(), Error> {
     if versions.is_empty() {
         return Ok(());
     }
-    let windows = usage::windows(change.connection(), now).await?;
+    let now = change.act().now;
+    let windows = Windows::of(now);
     let mut pairs = Vec::with_capacity(versions.len());
     for version in versions {
         pairs.push(match version.kind {
@@ -60,7 +60,7 @@ async fn review(change: &mut Change, versions: &[Version], now: i64) -> Result<(
             _ => Subscription::shown(version)?.pair(),
         });
     }
-    let used: HashMap<Pair, Used> = usage::used(change.connection(), &pairs, &windows).await?.into_iter().collect();
+    let used: HashMap<Pair, Used> = change.used(&pairs, &windows).await?.into_iter().collect();
     let mut plans = HashMap::new();
     for (version, pair) in versions.iter().zip(&pairs) {
         let used = used.get(pair).cloned().unwrap_or_default();
@@ -82,10 +82,10 @@ struct Review {
 impl Review {
     async fn apply<R: Limited>(
         &self,
-        change: &mut Change,
+        change: &mut dyn Transaction,
         held: &Version,
         plans: &mut HashMap<String, Option<Plan>>,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), Error> {
         let mut shown = R::shown(held)?;
         let Some(id) = shown.plan().map(str::to_owned) else { return Ok(()) };
         if !plans.contains_key(&id) {

@@ -2,7 +2,7 @@
 //!
 //! They are macros because SQLite's statements have to be constant text, and the same condition is asked of two revisions
 //! and several tables. Parameters are the same everywhere: `?1` and `?2` are revisions, `?3` the `seq` to go on from, `?4`
-//! the APIs of the scope as a JSON array, `?5` the limit. Kinds stand as numbers, see [`super::Kind::number`].
+//! the APIs of the scope as a JSON array, `?5` the limit. Kinds stand as numbers, see [`crate::port::Kind::number`].
 
 /// The condition that a version held at revision `at`. The unary plus keeps SQLite from leaving the order of `seq`.
 macro_rules! held {

@@ -12,22 +12,23 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    NoQuery, answer,
-    applications::Application,
-    begin,
-    block::{self, Block, Blockable},
-    body::{Nothing, OptionalJson},
-    id_of,
-    issue::{self, Issue, IssuedKey, Regenerate},
-    keys::Key,
-    location,
-    resource::Resource as _,
-    subscriptions::Subscription,
+    Caller, NoQuery, answer, begin, id_of, location,
     tag::{self, IfMatch},
 };
 use crate::{
-    problem::Problem,
-    store::{Change, Kind, Store},
+    http::{
+        body::{Nothing, OptionalJson},
+        problem::Problem,
+    },
+    management::{
+        applications::Application,
+        block::{self, Block, Blockable},
+        issue::{self, Issue, IssuedKey, Regenerate},
+        keys::Key,
+        resource::Resource as _,
+        subscriptions::Subscription,
+    },
+    port::{Database, Kind, Store, Transaction},
 };
 
 type Id = Result<Path<String>, PathRejection>;
@@ -43,13 +44,14 @@ type Id = Result<Path<String>, PathRejection>;
 ))]
 async fn issue_key(
     State(store): State<Store>,
+    caller: Caller,
     _: NoQuery,
     id: Id,
     OptionalJson(asked): OptionalJson<Issue>,
 ) -> Result<Response, Problem> {
     let id = id_of(id)?;
-    let mut change = store.change().await?;
-    let issued = issue::issue(&mut change, &id, asked).await?;
+    let mut change = store.begin(caller.act()).await?;
+    let issued = issue::issue(&mut *change, &id, asked).await?;
     created(change, issued).await
 }
 
@@ -64,19 +66,20 @@ async fn issue_key(
 ))]
 async fn regenerate_key(
     State(store): State<Store>,
+    caller: Caller,
     _: NoQuery,
     id: Id,
     if_match: IfMatch,
     OptionalJson(asked): OptionalJson<Regenerate>,
 ) -> Result<Response, Problem> {
     let id = id_of(id)?;
-    let mut change = begin(&store, Kind::Key, &id, &if_match).await?;
-    let issued = issue::regenerate(&mut change, &id, asked).await?;
+    let mut change = begin(&*store, caller, Kind::Key, &id, &if_match).await?;
+    let issued = issue::regenerate(&mut *change, &id, asked).await?;
     created(change, issued).await
 }
 
-async fn created(mut change: Change, mut issued: IssuedKey) -> Result<Response, Problem> {
-    let mut headers = tag::put_on(&mut change, &mut issued.stored).await?;
+async fn created(mut change: Box<dyn Transaction>, mut issued: IssuedKey) -> Result<Response, Problem> {
+    let mut headers = tag::put_on(&mut *change, &mut issued.stored).await?;
     let accepted = tag::commit(change, &mut headers, tag::state_of(&issued.stored)).await?;
     let place = location(Key::PATH, issued.stored.id.as_deref().unwrap_or_default());
     // The key is in this answer and must be kept nowhere.
@@ -92,15 +95,16 @@ async fn created(mut change: Change, mut issued: IssuedKey) -> Result<Response, 
 ))]
 async fn revoke_key(
     State(store): State<Store>,
+    caller: Caller,
     _: NoQuery,
     id: Id,
     if_match: IfMatch,
     _: OptionalJson<Nothing>,
 ) -> Result<Response, Problem> {
     let id = id_of(id)?;
-    let mut change = begin(&store, Kind::Key, &id, &if_match).await?;
-    let revoked = issue::revoke(&mut change, &id).await?;
-    answer(change, revoked).await
+    let mut change = begin(&*store, caller, Kind::Key, &id, &if_match).await?;
+    let revoked = issue::revoke(&mut *change, &id).await?;
+    answer(&*store, change, revoked).await
 }
 
 /// Which block.
@@ -133,6 +137,7 @@ struct BlockingBody {
 ))]
 async fn block(
     State(store): State<Store>,
+    caller: Caller,
     id: Id,
     query: Result<Query<Blocking>, QueryRejection>,
     if_match: IfMatch,
@@ -146,22 +151,24 @@ async fn block(
     {
         return Err(Problem::invalid("state", "the query and the body name different states"));
     }
-    set_block::<Subscription>(&store, &id, &if_match, Some(blocking.state.or(body.state).unwrap_or_default())).await
+    set_block::<Subscription>(&*store, caller, &id, &if_match, Some(blocking.state.or(body.state).unwrap_or_default()))
+        .await
 }
 
 /// Puts a thing under a block, or ends any.
 async fn set_block<R: Blockable>(
-    store: &Store,
+    store: &dyn Database,
+    caller: Caller,
     id: &str,
     if_match: &IfMatch,
     block: Option<Block>,
 ) -> Result<Response, Problem> {
-    let mut change = begin(store, R::KIND, id, if_match).await?;
+    let mut change = begin(store, caller, R::KIND, id, if_match).await?;
     let shown: R = match block {
-        Some(block) => block::block(&mut change, id, block).await?,
-        None => block::unblock(&mut change, id).await?,
+        Some(block) => block::block(&mut *change, id, block).await?,
+        None => block::unblock(&mut *change, id).await?,
     };
-    answer(change, shown).await
+    answer(store, change, shown).await
 }
 
 /// Ends any block of a subscription: it is then UNBLOCKED, or ON_HOLD, REJECTED or pending if it was so before.
@@ -173,12 +180,13 @@ async fn set_block<R: Blockable>(
 ))]
 async fn unblock(
     State(store): State<Store>,
+    caller: Caller,
     _: NoQuery,
     id: Id,
     if_match: IfMatch,
     _: OptionalJson<Nothing>,
 ) -> Result<Response, Problem> {
-    set_block::<Subscription>(&store, &id_of(id)?, &if_match, None).await
+    set_block::<Subscription>(&*store, caller, &id_of(id)?, &if_match, None).await
 }
 
 /// Blocks an application.
@@ -190,12 +198,13 @@ async fn unblock(
 ))]
 async fn block_application(
     State(store): State<Store>,
+    caller: Caller,
     _: NoQuery,
     id: Id,
     if_match: IfMatch,
     _: OptionalJson<Nothing>,
 ) -> Result<Response, Problem> {
-    set_block::<Application>(&store, &id_of(id)?, &if_match, Some(Block::Blocked)).await
+    set_block::<Application>(&*store, caller, &id_of(id)?, &if_match, Some(Block::Blocked)).await
 }
 
 /// Ends the block of an application.
@@ -207,12 +216,13 @@ async fn block_application(
 ))]
 async fn unblock_application(
     State(store): State<Store>,
+    caller: Caller,
     _: NoQuery,
     id: Id,
     if_match: IfMatch,
     _: OptionalJson<Nothing>,
 ) -> Result<Response, Problem> {
-    set_block::<Application>(&store, &id_of(id)?, &if_match, None).await
+    set_block::<Application>(&*store, caller, &id_of(id)?, &if_match, None).await
 }
 
 /// All of them.

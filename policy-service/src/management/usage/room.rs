@@ -3,7 +3,7 @@
 //! The room of a gateway grows by [`MAX_RATE`] a second, and each report takes of it. It keeps a gateway that was broken
 //! into from writing bills and using up plans without end. It does not know what a gateway really served.
 
-use crate::store::usage::UsageRow;
+use crate::port::usage::UsageRow;
 
 /// Requests a second of all Envoys with one client id. One Envoy serves some 20,000 a second on each core, so this is
 /// a fleet of 50 cores at their limit.

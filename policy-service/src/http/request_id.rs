@@ -2,7 +2,7 @@
 //!
 //! A proxy in front gives it in `x-request-id`; where it gives none that can be used, one is made here. Everything that is
 //! logged while a request is answered stands in its span. A task of its own has to take the span along
-//! ([`crate::management::finish`]).
+//! ([`crate::routes::run_to_completion`]).
 
 use axum::{
     extract::Request,
@@ -12,7 +12,7 @@ use axum::{
 };
 use tracing::Instrument as _;
 
-use crate::problem::Problem;
+use super::problem::Problem;
 
 /// The header, of requests and answers.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

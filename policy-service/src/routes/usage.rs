@@ -1,12 +1,9 @@
 //! Usage: gateways report it, an administrator bills by it, and plans whose limit it reaches are marked as used up.
 //!
-//! [`take`] takes a report: a batch that is sent again counts nothing twice, and everything that one brings, with the
-//! marks that follow from it ([`crate::management::quota`]), is one transaction. [`room`] bounds what a gateway can have served, [`list`] shows usage by the hour. The shape of a report is the
+//! The rules of reports are in [`crate::management::usage`], [`hourly`] shows usage by the hour. The shape of a report is the
 //! filter's own, `keygate::usage::report`.
 
-pub mod list;
-pub mod room;
-pub mod take;
+pub mod hourly;
 
 use std::sync::Arc;
 
@@ -21,16 +18,17 @@ use keygate::usage::report::{Count, KeyUse, Receipt, Report};
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::list::{Asked, HourlyUsage};
+use self::hourly::{Asked, HourlyUsage};
+use super::list::Items;
 use crate::{
     auth::{Gateway, Gateways},
-    clock::unix_seconds,
+    clock::act_of_service,
+    http::{body::Json, problem::Problem},
     management::{
-        body::{Json, objects},
-        list::Items,
+        object::objects,
+        usage::take::{self, Reporter, Taken},
     },
-    problem::Problem,
-    store::Store,
+    port::Store,
 };
 
 /// Lets a request pass that carries a gateway's credentials, and tells which gateway it is.
@@ -83,7 +81,20 @@ async fn report(
     Extension(gateway): Extension<Gateway>,
     Json(sent): Json<Sent>,
 ) -> Result<Body<Receipt>, Problem> {
-    Ok(Body(take::take(&store, &gateway, &sent.into(), unix_seconds()).await?))
+    let reporter = Reporter { client_id: gateway.client_id(), scope: &gateway.scope };
+    let Taken { receipt, excess } = take::take(&*store, reporter, &sent.into(), act_of_service()).await?;
+    if excess.requests > 0 {
+        tracing::warn!(
+            ?gateway,
+            requests = excess.requests,
+            rows = excess.rows,
+            "a gateway reports more requests than it can have served since its last report; the excess was dropped"
+        );
+    }
+    if receipt.rejected > 0 {
+        tracing::info!(?gateway, rejected = receipt.rejected, "rows of a usage report were left out");
+    }
+    Ok(Body(receipt))
 }
 
 /// Usage by the hour, for billing.
@@ -98,7 +109,7 @@ async fn list_usage(
     query: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Body<Items<HourlyUsage>>, Problem> {
     let Query(asked) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
-    Ok(Body(list::list(&store, asked).await?))
+    Ok(Body(hourly::list(&*store, asked).await?))
 }
 
 /// What gateways may do.

@@ -30,7 +30,8 @@ impl Kind {
         i64::from(self as u8)
     }
 
-    pub(super) fn from_number(number: i64) -> Result<Self, Error> {
+    /// The kind with this number.
+    pub fn from_number(number: i64) -> Result<Self, Error> {
         Self::ALL.into_iter().find(|kind| kind.number() == number).ok_or(Error::Damaged("an unknown kind"))
     }
 

@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    management::list::{self, Items},
-    problem::Problem,
-    store::{
-        Store,
+    http::problem::Problem,
+    port::{
+        Database,
         usage::{UsageFilter, UsageRow},
     },
+    routes::list::{self, Items},
 };
 
 /// What is asked of usage.
@@ -70,7 +70,7 @@ impl From<UsageRow> for HourlyUsage {
 type Cursor = (String, String, i64, String, String);
 
 /// The page that is asked for.
-pub async fn list(store: &Store, asked: Asked) -> Result<Items<HourlyUsage>, Problem> {
+pub async fn list(store: &dyn Database, asked: Asked) -> Result<Items<HourlyUsage>, Problem> {
     let limit = list::limit(asked.limit.as_deref())?;
     let after = asked.cursor.as_deref().map(|text| decode(text).ok_or_else(list::bad_cursor)).transpose()?;
     let time = |name, text: Option<String>| text.as_deref().map(|text| list::time(name, text)).transpose();

@@ -11,55 +11,30 @@ use std::{
     },
 };
 
+use async_trait::async_trait;
 use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Error, Kind, State, Store, Version, api_match, deny_target, new_word, read};
+use super::{
+    SqliteStore, api_match, deny_target,
+    fault::Fault,
+    read,
+    state::{new_word, read_state},
+    usage,
+};
+use crate::port::{
+    self, Act, Error, Kind, Name, NewRow, Rows, Scope, State, UsageRows, Version,
+    places::Place,
+    usage::{KeyUsed, Pair, UsageRow, Used, Windows},
+};
 
-/// Rows in one statement: eleven values each, and SQLite takes 32,766.
-pub const MAX_ROWS_AT_ONCE: usize = 1_000;
-
-/// By what a row is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Name {
-    /// What management calls it.
-    Id,
-    /// What the feed calls it.
-    Identity,
-    /// What management calls it, of things that are there: of a deleted one a block may be left.
-    Present,
-}
-
-/// A row to be put.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewRow {
-    /// What it is.
-    pub kind: Kind,
-    /// What management calls it.
-    pub id: String,
-    /// What the feed calls it.
-    pub identity: String,
-    /// Of applications, keys and subscriptions.
-    pub application: Option<String>,
-    /// Of subscriptions.
-    pub api: Option<String>,
-    /// Of applications and subscriptions.
-    pub plan: Option<String>,
-    /// The block that stays of a deleted subscription.
-    pub kept_block: Option<String>,
-    /// The owner to whom a kept block applies.
-    pub kept_owner: Option<String>,
-    /// The state that a blocked subscription gets back.
-    pub state_before: Option<String>,
-    /// The row as the feed shows it, JSON.
-    pub document: String,
-}
-
-/// A change that has begun. Dropped without [`Change::commit`] it never was.
+/// A change that has begun.
 #[derive(Debug)]
-pub struct Change {
+pub struct SqliteTransaction {
     transaction: Transaction<'static, Sqlite>,
-    store: Store,
+    store: SqliteStore,
+    /// For the audit log, which [`SqliteTransaction::write_revision`] will write in this same transaction.
+    act: Act,
     state: State,
     /// Something of the policy was changed.
     dirty: bool,
@@ -93,12 +68,12 @@ impl Drop for Doubt {
     }
 }
 
-impl Change {
-    pub(super) async fn begin(store: &Store) -> Result<Self, Error> {
+impl SqliteTransaction {
+    pub(super) async fn begin(store: &SqliteStore, act: Act) -> Result<Self, Fault> {
         let doubt = Doubt { noted: Arc::clone(&store.doubtful), ended: false };
-        let mut transaction = store.begin().await?;
-        let state = State::read(&mut transaction).await?;
-        Ok(Self { transaction, store: store.clone(), state, dirty: false, keep: false, doubt, _turn: None })
+        let mut transaction = store.lock().await?;
+        let state = read_state(&mut transaction).await?;
+        Ok(Self { transaction, store: store.clone(), act, state, dirty: false, keep: false, doubt, _turn: None })
     }
 
     /// Keeps `turn` until the change has come to its end.
@@ -106,33 +81,12 @@ impl Change {
         Self { _turn: Some(turn), ..self }
     }
 
-    /// The connection, for reading what holds now with the functions of [`read`].
-    pub fn connection(&mut self) -> &mut SqliteConnection {
+    /// The connection, for the rest of this folder.
+    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
         &mut self.transaction
     }
 
-    /// The database that is changed, for reading what held before.
-    pub fn store(&self) -> &Store {
-        &self.store
-    }
-
-    /// How many rows of `kind` there are.
-    pub fn count(&self, kind: Kind) -> i64 {
-        self.state.count(kind)
-    }
-
-    /// The version of `kind` with this id.
-    pub async fn find(&mut self, kind: Kind, id: &str) -> Result<Option<Version>, Error> {
-        read::find(&mut self.transaction, kind, id).await
-    }
-
-    /// The version of `kind` that the feed knows by this name.
-    pub async fn find_identity(&mut self, kind: Kind, identity: &str) -> Result<Option<Version>, Error> {
-        read::find_identity(&mut self.transaction, kind, identity).await
-    }
-
-    /// Which of `values` the rows of `kind` have as their id or as their name in the feed.
-    pub async fn taken(&mut self, kind: Kind, name: Name, values: &[&str]) -> Result<HashSet<String>, Error> {
+    async fn find_existing(&mut self, kind: Kind, name: Name, values: &[&str]) -> Result<HashSet<String>, Fault> {
         let statement = match name {
             Name::Id => {
                 "SELECT id FROM version WHERE until_revision IS NULL AND kind = ? \
@@ -152,8 +106,7 @@ impl Change {
         Ok(found.await?.into_iter().collect())
     }
 
-    /// Which of these digests belong to keys that were revoked and deleted.
-    pub async fn revoked(&mut self, digests: &[&str]) -> Result<HashSet<String>, Error> {
+    async fn find_revoked(&mut self, digests: &[&str]) -> Result<HashSet<String>, Fault> {
         let digests = serde_json::json!(digests).to_string();
         let found = sqlx::query_scalar(
             "SELECT sha256 FROM revoked_key WHERE sha256 IN (SELECT value FROM json_each(?)) AND NOT EXISTS \
@@ -162,13 +115,7 @@ impl Change {
         Ok(found.bind(digests).fetch_all(&mut *self.transaction).await?.into_iter().collect())
     }
 
-    /// Adds a row that is not there.
-    pub async fn insert(&mut self, row: &NewRow) -> Result<(), Error> {
-        self.insert_all(std::slice::from_ref(row)).await
-    }
-
-    /// Adds rows that are not there, at most [`MAX_ROWS_AT_ONCE`] of them.
-    pub async fn insert_all(&mut self, rows: &[NewRow]) -> Result<(), Error> {
+    async fn insert_rows(&mut self, rows: &[NewRow]) -> Result<(), Fault> {
         if rows.is_empty() {
             return Ok(());
         }
@@ -205,14 +152,7 @@ impl Change {
         Ok(())
     }
 
-    /// Puts `row` in the place of `held`.
-    pub async fn replace(&mut self, held: &Version, row: &NewRow) -> Result<(), Error> {
-        self.remove(held).await?;
-        self.insert(row).await
-    }
-
-    /// Takes a row away.
-    pub async fn remove(&mut self, held: &Version) -> Result<(), Error> {
+    async fn remove_row(&mut self, held: &Version) -> Result<(), Fault> {
         let revision = self.revision();
         if held.kind == Kind::Key {
             read::remember_revoked(&mut self.transaction, held.seq).await?;
@@ -236,19 +176,7 @@ impl Change {
         Ok(())
     }
 
-    /// Whether something of the policy was changed, so that a new revision will be made.
-    pub fn is_dirty(&self) -> bool {
-        self.dirty
-    }
-
-    /// What was done through [`Change::connection`] is to stay, also if nothing of the policy was changed.
-    pub fn keep(&mut self) {
-        self.keep = true;
-    }
-
-    /// Makes the change durable and known to those who wait, and returns the revision: a new one if there was something
-    /// to change.
-    pub async fn commit(mut self) -> Result<i64, Error> {
+    async fn finish(mut self) -> Result<i64, Fault> {
         if !self.dirty {
             if self.keep {
                 self.store.place.check()?;
@@ -258,6 +186,17 @@ impl Change {
             self.doubt.ended = true;
             return Ok(self.state.revision);
         }
+        self.write_revision().await?;
+        self.store.place.check()?;
+        self.transaction.commit().await?;
+        self.doubt.dispel();
+        self.store.announce(&self.state);
+        tracing::debug!(revision = self.state.revision, "the policy was changed");
+        Ok(self.state.revision)
+    }
+
+    /// Writes what belongs to a new revision beside its rows.
+    async fn write_revision(&mut self) -> Result<(), Fault> {
         self.state.revision = self.revision();
         self.state.word = new_word()?;
         self.forget_the_far_past().await?;
@@ -282,12 +221,7 @@ impl Change {
         .bind(deny_policies)
         .execute(&mut *self.transaction)
         .await?;
-        self.store.place.check()?;
-        self.transaction.commit().await?;
-        self.doubt.dispel();
-        self.store.announce(&self.state);
-        tracing::debug!(revision = self.state.revision, "the policy was changed");
-        Ok(self.state.revision)
+        Ok(())
     }
 
     /// The revision that this change makes.
@@ -306,7 +240,7 @@ impl Change {
 
     /// Deletes the oldest versions that hold no more, beyond `history_rows`. Whole revisions go: all versions that ended
     /// at or before the new horizon.
-    async fn forget_the_far_past(&mut self) -> Result<(), Error> {
+    async fn forget_the_far_past(&mut self) -> Result<(), Fault> {
         let surplus = self.state.past.saturating_sub(self.store.settings.history_rows);
         if surplus <= 0 {
             return Ok(());
@@ -332,5 +266,142 @@ impl Change {
         self.state.past = self.state.past.saturating_sub(i64::try_from(forgotten).unwrap_or(i64::MAX));
         self.state.horizon = horizon;
         Ok(())
+    }
+}
+
+#[async_trait]
+impl port::Transaction for SqliteTransaction {
+    fn act(&self) -> &Act {
+        &self.act
+    }
+
+    fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    fn commit_without_revision(&mut self) {
+        self.keep = true;
+    }
+
+    async fn commit(self: Box<Self>) -> Result<i64, Error> {
+        Ok(self.finish().await?)
+    }
+}
+
+#[async_trait]
+impl Rows for SqliteTransaction {
+    fn count(&self, kind: Kind) -> i64 {
+        self.state.count(kind)
+    }
+
+    async fn find(&mut self, kind: Kind, id: &str) -> Result<Option<Version>, Error> {
+        Ok(read::find(self.connection(), kind, id).await?)
+    }
+
+    async fn find_identity(&mut self, kind: Kind, identity: &str) -> Result<Option<Version>, Error> {
+        Ok(read::find_identity(self.connection(), kind, identity).await?)
+    }
+
+    async fn existing(&mut self, kind: Kind, name: Name, values: &[&str]) -> Result<HashSet<String>, Error> {
+        Ok(self.find_existing(kind, name, values).await?)
+    }
+
+    async fn of_application(&mut self, application: &str) -> Result<Vec<Version>, Error> {
+        Ok(read::of_application(self.connection(), application).await?)
+    }
+
+    async fn of_api(&mut self, api: &str) -> Result<Vec<Version>, Error> {
+        Ok(read::of_api(self.connection(), api).await?)
+    }
+
+    async fn of_plan(&mut self, plan: &str) -> Result<Option<Version>, Error> {
+        Ok(read::of_plan(self.connection(), plan).await?)
+    }
+
+    async fn owner_of(&mut self, application: &str) -> Result<Option<String>, Error> {
+        Ok(read::owner_of(self.connection(), application).await?)
+    }
+
+    async fn has_blocked_application(&mut self, owner: &str) -> Result<bool, Error> {
+        Ok(read::has_blocked_application(self.connection(), owner).await?)
+    }
+
+    async fn is_owner_blocked(&mut self, application: &str, api: &str) -> Result<bool, Error> {
+        Ok(read::is_owner_blocked(self.connection(), application, api).await?)
+    }
+
+    async fn revoked(&mut self, digests: &[&str]) -> Result<HashSet<String>, Error> {
+        Ok(self.find_revoked(digests).await?)
+    }
+
+    async fn api_at(&mut self, places: &[Place], api: &str) -> Result<Option<(String, Place)>, Error> {
+        Ok(api_match::api_at(self.connection(), places, api).await?)
+    }
+
+    async fn denied_by(&mut self, target: &str, policy: &str) -> Result<Option<String>, Error> {
+        Ok(deny_target::denied_by(self.connection(), target, policy).await?)
+    }
+
+    async fn insert_all(&mut self, rows: &[NewRow]) -> Result<(), Error> {
+        Ok(self.insert_rows(rows).await?)
+    }
+
+    async fn remove(&mut self, stored: &Version) -> Result<(), Error> {
+        Ok(self.remove_row(stored).await?)
+    }
+}
+
+#[async_trait]
+impl UsageRows for SqliteTransaction {
+    async fn take_batch(&mut self, gateway: &str, batch: &str) -> Result<bool, Error> {
+        let now = self.act.now;
+        Ok(usage::take_batch(self.connection(), gateway, batch, now).await?)
+    }
+
+    async fn room(&mut self, gateway: &str) -> Result<Option<(i64, i64)>, Error> {
+        Ok(usage::room(self.connection(), gateway).await?)
+    }
+
+    async fn set_room(&mut self, gateway: &str, room: i64) -> Result<(), Error> {
+        let now = self.act.now;
+        Ok(usage::set_room(self.connection(), gateway, now, room).await?)
+    }
+
+    async fn add_usage(&mut self, rows: &[UsageRow]) -> Result<(), Error> {
+        Ok(usage::add(self.connection(), rows).await?)
+    }
+
+    async fn touch(&mut self, keys: &[KeyUsed], scope: &Scope) -> Result<u64, Error> {
+        Ok(usage::touch(self.connection(), keys, scope).await?)
+    }
+
+    async fn tidy_usage(&mut self) -> Result<(), Error> {
+        let (now, days) = (self.act.now, self.store.settings.usage_days);
+        Ok(usage::tidy(self.connection(), now, days).await?)
+    }
+
+    async fn used(&mut self, pairs: &[Pair], windows: &Windows) -> Result<Vec<(Pair, Used)>, Error> {
+        Ok(usage::used(self.connection(), pairs, windows).await?)
+    }
+
+    async fn with_plans(&mut self, pairs: &[Pair]) -> Result<Vec<Version>, Error> {
+        Ok(usage::with_plans(self.connection(), pairs).await?)
+    }
+
+    async fn used_up(&mut self, plan: &str) -> Result<Vec<Version>, Error> {
+        Ok(usage::used_up(self.connection(), plan).await?)
+    }
+
+    async fn reached(&mut self, plan: &str, windows: &Windows, least: [Option<i64>; 2]) -> Result<Vec<Version>, Error> {
+        Ok(usage::reached(self.connection(), plan, windows, least).await?)
+    }
+
+    async fn forget_key(&mut self, id: &str) -> Result<(), Error> {
+        Ok(usage::forget_key(self.connection(), id).await?)
+    }
+
+    async fn forget_totals(&mut self, application: &str) -> Result<(), Error> {
+        let now = self.act.now;
+        Ok(usage::forget_totals(self.connection(), application, now).await?)
     }
 }

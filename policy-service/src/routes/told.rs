@@ -12,14 +12,13 @@ use axum::{
 };
 use percent_encoding::percent_decode_str;
 
-use crate::guesses::Peer;
-
-/// Who may change anything: there is one so far.
-const ACTOR: &str = "administrator";
+use crate::{guesses::Peer, port::Actor};
 
 /// What an answer to a change says to the log.
 #[derive(Clone, Debug)]
 pub struct Accepted {
+    /// Who made it.
+    pub actor: Actor,
     /// The revision that it made; `None`: it was so already.
     pub revision: Option<i64>,
     /// The state of the row that came of it.
@@ -32,10 +31,10 @@ pub async fn log(request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let response = next.run(request).await;
     let accepted = response.extensions().get::<Accepted>();
-    if let Some(Accepted { revision: Some(revision), state }) = accepted {
+    if let Some(Accepted { actor, revision: Some(revision), state }) = accepted {
         let Deed { action, kind, id } = Deed::of(&method, &path, response.headers().get(header::LOCATION));
-        let state = state.as_deref();
-        tracing::info!(actor = ACTOR, %address, action, kind, id, state, revision, "a change was accepted");
+        let (actor, state) = (actor.name(), state.as_deref());
+        tracing::info!(actor, %address, action, kind, id, state, revision, "a change was accepted");
     }
     response
 }

@@ -9,7 +9,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::store;
+use crate::{management::error::Error, port};
 
 /// The media type of every error.
 pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -68,16 +68,6 @@ impl Problem {
         Self::field(StatusCode::BAD_REQUEST, name, detail)
     }
 
-    /// What was sent does not fit to what there is.
-    pub fn conflict(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::CONFLICT, detail)
-    }
-
-    /// There is nothing of this kind with this id.
-    pub fn not_found(kind: store::Kind, id: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, format!("there is no {} with the id {id:?}", kind.noun()))
-    }
-
     /// The credentials are absent or wrong; `challenge` is the value of `www-authenticate`.
     pub fn unauthorized(challenge: &'static str, detail: impl Into<String>) -> Self {
         Self { challenge: Some(challenge), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
@@ -105,26 +95,43 @@ impl std::fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-impl From<store::Error> for Problem {
-    fn from(error: store::Error) -> Self {
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let said = error.to_string();
+        match error {
+            Error::Invalid { field, detail } => Self { field, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) },
+            Error::Conflict { field, detail } => Self { field, ..Self::new(StatusCode::CONFLICT, detail) },
+            Error::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, said),
+            Error::Changed(_) => Self::new(StatusCode::PRECONDITION_FAILED, said),
+            Error::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<port::Error> for Problem {
+    fn from(error: port::Error) -> Self {
         let (status, detail) = match &error {
-            store::Error::Busy => (StatusCode::SERVICE_UNAVAILABLE, "the database is busy; try again"),
-            store::Error::Full => {
+            port::Error::Busy => (StatusCode::SERVICE_UNAVAILABLE, "the database is busy; try again"),
+            port::Error::Full => {
                 (StatusCode::INSUFFICIENT_STORAGE, "the disk is full; nothing was changed; the feed goes on")
             }
-            store::Error::Unavailable(_) => {
+            port::Error::Unavailable(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "the database cannot be read or written; nothing was changed")
             }
-            store::Error::Moved(_) => (
+            port::Error::Moved(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the file of the database was removed or replaced; nothing was changed; the feed goes on",
             ),
-            store::Error::Damaged(_)
-            | store::Error::Sql(_)
-            | store::Error::Migration(_)
-            | store::Error::Url(_)
-            | store::Error::Foreign(_)
-            | store::Error::NoPolicy => {
+            port::Error::Gone(_) | port::Error::OtherHistory(_) => {
+                return Self::new(StatusCode::GONE, format!("{error}; fetch the full policy"));
+            }
+            port::Error::Damaged(_)
+            | port::Error::Failed(_)
+            | port::Error::Later(_)
+            | port::Error::Migration(_)
+            | port::Error::Url(_)
+            | port::Error::Foreign(_)
+            | port::Error::NoPolicy => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "the service failed; its log says why; nothing was changed")
             }
         };

@@ -11,12 +11,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    NoQuery, applications::Application, body::Json, keys::Key, resource::Resource, subscriptions::Subscription, tag,
-};
+use super::NoQuery;
 use crate::{
-    problem::Problem,
-    store::{Kind, Store, Version},
+    http::{body::Json, problem::Problem},
+    management::{applications::Application, keys::Key, resource::Resource, subscriptions::Subscription, tag::etag},
+    port::{Database, Kind, Store, Version},
 };
 
 /// Bytes of a key: a gateway takes no longer one.
@@ -73,25 +72,25 @@ async fn look_up(State(store): State<Store>, _: NoQuery, Json(asked): Json<Looku
     let digest = asked.digest()?.to_hex();
     let version = store.find_identity(Kind::Key, &digest).await?;
     let version = version.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "there is no such key"))?;
-    let key: Key = shown(&store, &version).await?;
+    let key: Key = shown(&*store, &version).await?;
     let id = key.application.as_deref().unwrap_or_default();
     let application: Option<Application> = match store.find(Kind::Application, id).await? {
-        Some(version) => Some(shown(&store, &version).await?),
+        Some(version) => Some(shown(&*store, &version).await?),
         None => None,
     };
     let mut subscriptions = Vec::new();
     for version in store.subscriptions_of(id).await? {
-        subscriptions.push(shown(&store, &version).await?);
+        subscriptions.push(shown(&*store, &version).await?);
     }
     let owner = application.as_ref().and_then(|application| application.owner.clone());
     let found = Found { key, application, owner, subscriptions };
     Ok(([(header::CACHE_CONTROL, "no-store")], Body(found)).into_response())
 }
 
-async fn shown<R: Resource>(store: &Store, version: &Version) -> Result<R, Problem> {
+async fn shown<R: Resource>(store: &dyn Database, version: &Version) -> Result<R, Problem> {
     let mut shown = R::shown(version)?;
     R::complement(store, std::slice::from_mut(&mut shown)).await?;
-    *shown.etag() = Some(tag::etag(version));
+    *shown.etag() = Some(etag(version));
     Ok(shown)
 }
 

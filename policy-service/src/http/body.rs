@@ -3,59 +3,22 @@
 //! Whatever the `content-type` says, the body is read as JSON: `curl -d` says something else by default, and no browser
 //! can send an administrator's token across origins.
 
-use std::{fmt, marker::PhantomData, time::Duration};
+use std::time::Duration;
 
 use axum::{
     body::{Body, Bytes},
     extract::{FromRequest, Request},
     http::StatusCode,
 };
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
-};
+use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::problem::Problem;
+use super::problem::Problem;
+use crate::management::object::Object;
 
 /// Bytes of a body. The largest row has three lists of 1,000 entries of 256 bytes, 768 KB.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
 /// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A `T` that is written as an object. serde takes a list for a struct as well, field by field, which is no one's intention.
-#[derive(Debug)]
-pub struct Object<T>(pub T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
-            type Value = T;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map))
-            }
-        }
-
-        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
-    }
-}
-
-/// An object within another, or none: for `deserialize_with`.
-pub fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    Ok(Option::<Object<T>>::deserialize(deserializer)?.map(|Object(value)| value))
-}
-
-/// A list of objects, or none: for `deserialize_with`.
-pub fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<T>>, D::Error> {
-    let list = Option::<Vec<Object<T>>>::deserialize(deserializer)?;
-    Ok(list.map(|list| list.into_iter().map(|Object(value)| value).collect()))
-}
 
 /// A JSON body of the shape `T`.
 #[derive(Debug)]

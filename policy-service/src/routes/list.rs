@@ -1,4 +1,4 @@
-//! Lists in pages: what a client may ask of them, and cursors. How rows are found is in [`crate::store::listed`].
+//! Lists in pages: what a client may ask of them, and cursors. How rows are found is in the database.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use keygate::{digest::Digest, policy::MAX_UNIX_SECONDS};
@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{resource::Resource, tag};
 use crate::{
-    problem::Problem,
-    store::{
-        Store,
-        listed::{Column, Filter, Key, Place, Sort},
+    http::problem::Problem,
+    management::{resource::Resource, tag::etag},
+    port::{
+        Database,
+        list::{Column, Filter, Key, Place, Sort},
     },
 };
 
@@ -82,14 +82,14 @@ pub struct Items<T> {
 }
 
 /// The page that is asked for.
-pub async fn list<R: Resource>(store: &Store, listing: Listing) -> Result<Items<R>, Problem> {
+pub async fn list<R: Resource>(store: &dyn Database, listing: Listing) -> Result<Items<R>, Problem> {
     let limit = limit(listing.limit.as_deref())?;
     let (sort, name) = sort::<R>(listing.sort.as_deref())?;
     let after = listing.cursor.as_deref().map(|text| place(text, sort, &name).ok_or_else(bad_cursor)).transpose()?;
     let page = store.list(R::KIND, &filter::<R>(listing)?, sort, after.as_ref(), limit).await?;
     let mut items = page.rows.iter().map(R::shown).collect::<Result<Vec<_>, _>>()?;
     for (item, version) in items.iter_mut().zip(&page.rows) {
-        *item.etag() = Some(tag::etag(version));
+        *item.etag() = Some(etag(version));
     }
     R::complement(store, &mut items).await?;
     Ok(Items { items, next: page.next.map(|place| cursor(&place, &name)), total: Some(page.total) })

@@ -2,7 +2,7 @@
 //!
 //! A mark holds the random word of the revision and the database's epoch, and is signed together with the revision. The
 //! secret is the database's, so a copy of the database accepts the marks of the original. Whether the history of a mark
-//! is the one that the database has is decided in [`super::history`].
+//! is the one that the database has is decided by the database.
 
 use std::fmt;
 
@@ -42,7 +42,8 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
-    pub(super) fn new(bytes: &[u8]) -> Result<Self, Error> {
+    /// Takes the bytes of the secret.
+    pub fn new(bytes: &[u8]) -> Result<Self, Error> {
         Hmac::new_from_slice(bytes).map(Self).map_err(|_| Error::Damaged("the secret of cursors cannot be used"))
     }
 

@@ -1,0 +1,48 @@
+//! What a change is begun with: who makes it, when, and where its random numbers come from. Nothing below reads a clock.
+
+use super::Error;
+
+/// Who makes a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// Whoever holds the administrator's token.
+    Administrator,
+    /// An import from a file, run by somebody who may write the database.
+    Import,
+    /// The service itself: what follows from usage, or is due.
+    Service,
+}
+
+impl Actor {
+    /// The word in the log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Administrator => "administrator",
+            Self::Import => "import",
+            Self::Service => "service",
+        }
+    }
+}
+
+/// A source of random bytes. An error says why there are none.
+pub type Random = fn(&mut [u8]) -> Result<(), String>;
+
+/// Who makes a change, when, and with which random numbers. The transaction keeps it until it commits.
+#[derive(Clone, Debug)]
+pub struct Act {
+    /// Who.
+    pub actor: Actor,
+    /// When, Unix time.
+    pub now: i64,
+    /// What ids and keys are made of.
+    pub random: Random,
+}
+
+impl Act {
+    /// Random bytes.
+    pub fn random<const N: usize>(&self) -> Result<[u8; N], Error> {
+        let mut bytes = [0; N];
+        (self.random)(&mut bytes).map_err(Error::Unavailable)?;
+        Ok(bytes)
+    }
+}

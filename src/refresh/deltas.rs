@@ -1,7 +1,11 @@
 //! How a refresh goes on with a page of a delta: it is worked into the bank in use, and takes effect page by page.
 
+use std::time::Duration;
+
 use super::{
-    Around, Purpose, Refresh,
+    around::Around,
+    parts::Parts,
+    state::{Next, Purpose, Working},
     work::{Job, Work},
 };
 use crate::{
@@ -15,22 +19,21 @@ use crate::{
     },
 };
 
-impl Refresh {
-    pub(super) fn take_delta<S: Shared>(
+impl Parts {
+    pub fn take_delta<S: Shared>(
         &mut self,
         fetch: &Fetch,
         page: Box<Page>,
-        at_once: bool,
+        took: Duration,
         around: &mut Around<'_, S>,
-    ) -> Option<Fetch> {
+    ) -> Next {
         let fits = around.held.base().filter(|held| builds_on(&page.header, held));
         let Some(held) = fits.filter(|_| !around.held.is_unsound()) else {
             return self.begin_anew(fetch, "`base` is not the revision held", around);
         };
         if page.header.revision == page.header.base && page.header.next.is_none() && brings_nothing(&page) {
-            self.names.say(&page.unknown, around.report);
-            self.confirm(at_once, around);
-            return None;
+            self.complaints.say_unknown(&page.unknown, around.report);
+            return self.confirm(took, around).into();
         }
         let plans = around.held.catalogue().map(|catalogue| delta::new_plans(&page, catalogue)).unwrap_or_default();
         let (shared, source, max_bytes) = (around.shared, around.held.source(), self.settings.max_bytes);
@@ -48,24 +51,21 @@ impl Refresh {
         delta: Result<Delta, BuildError>,
         path: &str,
         around: &mut Around<'_, S>,
-    ) -> Option<Fetch> {
+    ) -> Next {
         match delta {
-            Ok(delta) => {
-                self.start(Work::new(page, Job::Delta(Box::new(delta))), path);
-                None
-            }
+            Ok(delta) => Working::new(Work::new(page, Job::Delta(Box::new(delta))), path).into(),
             Err(error) => self.build_failed(path, error, around),
         }
     }
 
     /// A page of a delta is in the store: its other part, the next page, or the end.
-    pub(super) fn delta_done<S: Shared>(
+    pub fn delta_done<S: Shared>(
         &mut self,
         delta: Delta,
         page: Box<Page>,
         path: &str,
         around: &mut Around<'_, S>,
-    ) -> Option<Fetch> {
+    ) -> Next {
         let is_before_plans = delta.is_before_plans();
         if let Err(error) = self.publish_delta(delta, &page.header, around) {
             return self.build_failed(path, error, around);
@@ -75,9 +75,9 @@ impl Refresh {
         }
         let header = page.header;
         let Some(next) = &header.next else {
-            self.applied(around);
+            let state = self.applied(around);
             self.say_conflicts(around);
-            return None;
+            return state.into();
         };
         let Header { epoch, revision, base, poll, .. } = header.clone();
         let purpose = Purpose::NextDelta { epoch, revision, base, poll };
@@ -85,7 +85,7 @@ impl Refresh {
     }
 
     /// The plans that a page brings are known now: all of it.
-    fn whole_delta<S: Shared>(&mut self, page: Box<Page>, path: &str, around: &mut Around<'_, S>) -> Option<Fetch> {
+    fn whole_delta<S: Shared>(&mut self, page: Box<Page>, path: &str, around: &mut Around<'_, S>) -> Next {
         let (shared, source) = (around.shared, around.held.source());
         let overtaken = BuildError::Merge(MergeError::Overtaken);
         let held = around.held.manifest().ok_or(overtaken);
@@ -100,7 +100,7 @@ impl Refresh {
         around: &mut Around<'_, S>,
     ) -> Result<(), BuildError> {
         let overtaken = BuildError::Merge(MergeError::Overtaken);
-        let generation = self.lease.as_mut().map(|lease| lease.next_generation()).ok_or(overtaken)?;
+        let generation = self.lead.next_generation().ok_or(overtaken)?;
         let held = around.held.base().ok_or(overtaken)?;
         delta.publish(around.shared, around.held.source(), held, header, generation, around.now_ms)?;
         around.held.look(around.shared);

@@ -618,7 +618,7 @@ fn a_feed_that_never_ends_is_given_up() {
     let mut vm = holding(&memory, "");
     vm.tick(&memory, 6_000);
     let number = Cell::new(0);
-    for _ in 0..super::MAX_PAGES + 2 {
+    for _ in 0..super::progress::MAX_PAGES + 2 {
         if vm.sent.is_none() {
             break;
         }

@@ -4,10 +4,7 @@
 //! is answered, the feed is well, and later polls ask for half the wait, down to one second and then for none. After ten
 //! minutes they ask for twice as long again. Nothing here sends a poll.
 
-use std::time::Duration;
-
-use super::{Around, Refresh};
-use crate::shared::Shared;
+use std::{fmt, time::Duration};
 
 /// How long polls ask for a shorter wait before they try a longer one.
 const LONGER_AFTER_MS: u64 = 600_000;
@@ -98,27 +95,26 @@ pub(super) struct Shortened {
     pub say: bool,
 }
 
-impl Refresh {
-    /// Asks for shorter waits where a held poll failed and the feed is well; whether the next poll may follow at once.
-    pub(super) fn shorten_waits<S: Shared>(&mut self, around: &mut Around<'_, S>) -> bool {
-        let Some(shortened) = self.waits.shorten(around.now_ms) else { return false };
-        if shortened.say {
-            let next = match shortened.next {
-                Some(wait) => format!("polls ask for {} s from now on", wait.as_secs()),
-                None => "polls ask for no wait from now on".to_owned(),
-            };
-            around.report.warn(format!(
-                "something between Envoy and the policy service ends answers that are held, here after {}.{} s of {} s: {}; \
-                 the policy is fresh, and {next}; let what stands between allow `policy.long_poll_ms` and \
-                 `policy.timeout_ms` together, or make `policy.long_poll_ms` shorter",
-                // In whole tenths: the module has no other use for the formatting of floats.
-                shortened.cut.held.as_secs(),
-                shortened.cut.held.subsec_millis() / 100,
-                shortened.cut.asked.as_secs(),
-                shortened.cut.by,
-            ));
+impl fmt::Display for Shortened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "something between Envoy and the policy service ends answers that are held, here after {}.{} s of {} s: {}; \
+             the policy is fresh, and ",
+            // In whole tenths: the module has no other use for the formatting of floats.
+            self.cut.held.as_secs(),
+            self.cut.held.subsec_millis() / 100,
+            self.cut.asked.as_secs(),
+            self.cut.by,
+        )?;
+        match self.next {
+            Some(wait) => write!(f, "polls ask for {} s from now on", wait.as_secs())?,
+            None => f.write_str("polls ask for no wait from now on")?,
         }
-        shortened.next.is_some()
+        f.write_str(
+            "; let what stands between allow `policy.long_poll_ms` and `policy.timeout_ms` together, or make \
+             `policy.long_poll_ms` shorter",
+        )
     }
 }
 

@@ -1,0 +1,261 @@
+//! What the state machine knows whatever is under way, and how a refresh begins, fails and ends. How it goes on with an
+//! answer is in `apply.rs` and `deltas.rs`.
+
+use std::time::Duration;
+
+use super::{
+    around::Around,
+    budget::Budget,
+    complaints::Complaints,
+    event::RefreshEvent,
+    lead::Lead,
+    neighbours::Neighbours,
+    pacing::Pacing,
+    progress::{MAX_PAGES, NotVisited, Progress},
+    state::{Fetching, Idle, Next, Purpose, State},
+    waits::Cut,
+};
+use crate::{
+    callout::{Fetch, Pending, answer::Failure, lines::Severity},
+    config::PolicySource,
+    shared::Shared,
+};
+
+/// All of the state machine but what is under way.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub settings: PolicySource,
+    pub lead: Lead,
+    pub complaints: Complaints,
+    pub pacing: Pacing,
+    pub progress: Progress,
+    pub neighbours: Neighbours,
+}
+
+impl Parts {
+    pub fn new(settings: PolicySource) -> Self {
+        Self {
+            lead: Lead::new(settings.proof_tag()),
+            complaints: Complaints::default(),
+            pacing: Pacing::new(&settings),
+            progress: Progress::default(),
+            neighbours: Neighbours::default(),
+            settings,
+        }
+    }
+
+    /// Somebody else refreshes.
+    pub fn follow(&mut self) -> State {
+        self.lead.lose();
+        self.progress.drop_begun();
+        self.neighbours = Neighbours::default();
+        State::Following
+    }
+
+    /// The lease was just taken.
+    pub fn lead<S: Shared>(&mut self, around: &Around<'_, S>) -> State {
+        self.progress.empty_runs(self.lead.last_generation());
+        State::Idle(Idle::new(around.now_ms, self.first_due(around)))
+    }
+
+    /// At once without a policy, or where the service may hold its answer back, since nobody waits for it now; else when the
+    /// policy held is an interval old.
+    fn first_due<S: Shared>(&mut self, around: &Around<'_, S>) -> u64 {
+        if self.may_probe(around) {
+            return around.now_ms;
+        }
+        let interval = u64::try_from(self.settings.refresh_interval.as_millis()).unwrap_or(u64::MAX);
+        let confirmed = around.held.manifest().filter(|_| !around.held.is_unsound());
+        confirmed.map_or(around.now_ms, |manifest| {
+            manifest.confirmed_at_ms.min(around.now_ms).saturating_add(interval).max(around.now_ms)
+        })
+    }
+
+    /// Whether a poll may follow a full policy at once: a service that holds its answer back then tells the next change
+    /// as soon as it happens.
+    pub fn may_probe<S: Shared>(&mut self, around: &Around<'_, S>) -> bool {
+        let pollable = around.held.manifest().is_some_and(|held| held.poll.is_some() || held.etag.is_some());
+        pollable && !self.progress.wants_full && self.pacing.may_probe(around.now_ms)
+    }
+
+    pub fn budget(&self) -> Budget {
+        if self.lead.serves() { Budget::SHARING } else { Budget::ALONE }
+    }
+
+    /// Empties what is not used any more, of this store and of stores that were left behind.
+    pub fn empty<S: Shared>(&mut self, around: &Around<'_, S>) {
+        let mut budget = self.budget();
+        let (shared, source) = (around.shared, around.held.source());
+        self.progress.empty(shared, source, &mut budget);
+        self.neighbours.tick(shared, source.id(), around.now_ms, &mut budget);
+    }
+
+    /// The first request of a refresh.
+    pub fn begin<S: Shared>(&mut self, around: &Around<'_, S>) -> Next {
+        self.pacing.begin(around.now_ms);
+        self.progress.begin();
+        let held = around.held.base().filter(|_| !self.progress.wants_full && !around.held.is_unsound());
+        let poll = held.and_then(|held| held.poll.clone());
+        let etag = held.filter(|_| poll.is_none()).and_then(|held| held.etag.clone());
+        // Long-polling needs a revision to wait from. After a failure an answer at once says that the feed is well again.
+        // So does an answer to whoever waits for the first policy, and one after a held poll that failed.
+        let can_wait = around.held.manifest().is_some()
+            && held.is_some()
+            && self.complaints.failures() == 0
+            && !self.pacing.waits.is_cut();
+        let wait = if can_wait { self.pacing.waits.next(around.now_ms) } else { None };
+        let purpose = if held.is_some() { Purpose::Poll } else { Purpose::Full };
+        let path = poll.unwrap_or_else(|| self.settings.path.clone());
+        self.fetch(path, etag, wait, purpose, around)
+    }
+
+    /// Whether the full policy is fetched at once because a VM has met damage in the one held.
+    pub fn repairs<S: Shared>(&mut self, state: &State, around: &mut Around<'_, S>) -> bool {
+        let can = match state {
+            State::Idle(_) => self.complaints.failures() == 0,
+            State::Fetching(fetching) => matches!(fetching.purpose, Purpose::Poll),
+            State::Following | State::Working(_) => false,
+        };
+        let repairs = can && around.held.is_damaged(around.shared) && self.pacing.may_restart(around.now_ms);
+        if repairs {
+            let line = "a part of the policy in shared data is damaged; it is fetched and built anew";
+            around.report.warn(line.to_owned());
+            self.progress.wants_full = true;
+        }
+        repairs
+    }
+
+    /// A full policy from the beginning of the feed: at once, but not more often than the interval.
+    pub fn begin_anew<S: Shared>(&mut self, fetch: &Fetch, why: &str, around: &mut Around<'_, S>) -> Next {
+        self.progress.wants_full = true;
+        self.progress.give_up_build(self.lead.last_generation());
+        if !self.pacing.may_restart(around.now_ms) {
+            let what = format!("{why}, although the feed was only just begun anew");
+            return self.refused(&fetch.path, &what, around);
+        }
+        let line = format!("the full policy is fetched: after GET {}, {why}", fetch.path);
+        self.complaints.say(around.now_ms, Severity::Info, line, around.report);
+        self.progress.begin();
+        self.fetch(self.settings.path.clone(), None, None, Purpose::Full, around)
+    }
+
+    fn fetch<S: Shared>(
+        &mut self,
+        path: String,
+        etag: Option<String>,
+        wait: Option<Duration>,
+        purpose: Purpose,
+        around: &Around<'_, S>,
+    ) -> Next {
+        let timeout = self.settings.timeout.saturating_add(wait.unwrap_or_default());
+        let fetch = Fetch { path, etag, wait, timeout };
+        Fetching { fetch, purpose, callout: Pending::new(timeout, around.now_ms) }.into()
+    }
+
+    /// The next page of the same revision; `path` is that of this one.
+    pub fn next_page<S: Shared>(
+        &mut self,
+        next: &str,
+        path: &str,
+        purpose: Purpose,
+        around: &mut Around<'_, S>,
+    ) -> Next {
+        match self.progress.visit(next) {
+            Ok(()) => self.fetch(next.to_owned(), None, None, purpose, around),
+            Err(NotVisited::TooMany) => {
+                self.refused(path, &format!("the policy has more than {MAX_PAGES} pages"), around)
+            }
+            Err(NotVisited::Again) => self.refused(path, "`next` leads to a page that was there before", around),
+        }
+    }
+
+    /// A fetch failed. A held poll that failed says nothing about the feed, so the next poll follows with the next tick and
+    /// asks without a wait. Not now: while Envoy still tells of the connection's end, its pool would give a request over
+    /// HTTP/2 to that same connection.
+    pub fn fail_fetch<S: Shared>(
+        &mut self,
+        fetch: &Fetch,
+        took: Duration,
+        failure: &Failure,
+        retry_after: Option<Duration>,
+        around: &mut Around<'_, S>,
+    ) -> Next {
+        match fetch.wait {
+            Some(asked) if failure.may_be_a_cut() && retry_after.is_none() => {
+                self.pacing.waits.cut(Cut { asked, held: took, by: failure.to_string() });
+                Idle::pause(around.now_ms, Duration::ZERO).into()
+            }
+            _ => self.fail(&fetch.path, failure, retry_after, around),
+        }
+    }
+
+    /// Nothing usable came: the policy held serves on, and the next try comes later and later.
+    pub fn fail<S: Shared>(
+        &mut self,
+        path: &str,
+        failure: &Failure,
+        retry_after: Option<Duration>,
+        around: &mut Around<'_, S>,
+    ) -> Next {
+        let is_refused = matches!(failure, Failure::Refused(_));
+        let is_loud = is_refused || *failure == Failure::NoCluster;
+        let severity = if is_loud { Severity::Error } else { Severity::Warn };
+        around.report.event(RefreshEvent::Failed);
+        let idle = self.complain(severity, path, &failure.to_string(), retry_after, around);
+        if is_refused { self.give_up_lease(idle, around).into() } else { idle.into() }
+    }
+
+    /// The policy service refused what this VM proves itself with. Where the policy has a name, others may prove themselves
+    /// otherwise, so it gives the lease up to them, and tries again when its pause is over and nobody has taken it.
+    fn give_up_lease<S: Shared>(&mut self, idle: Idle, around: &Around<'_, S>) -> State {
+        if self.settings.name.is_none() {
+            return State::Idle(idle);
+        }
+        self.lead.release_refused(idle.due_ms, around);
+        self.follow()
+    }
+
+    /// What was answered cannot be used.
+    pub fn refused<S: Shared>(&mut self, path: &str, what: &str, around: &mut Around<'_, S>) -> Next {
+        around.report.event(RefreshEvent::Refused);
+        self.complain(Severity::Warn, path, what, None, around).into()
+    }
+
+    /// Says what is wrong, once until a refresh goes well, and waits.
+    fn complain<S: Shared>(
+        &mut self,
+        severity: Severity,
+        path: &str,
+        what: &str,
+        retry_after: Option<Duration>,
+        around: &mut Around<'_, S>,
+    ) -> Idle {
+        self.complaints.add_failure();
+        self.pacing.waits.forget_cut();
+        self.pacing.forget_held_back();
+        self.progress.give_up_build(self.lead.last_generation());
+        let pause = self.pacing.pause(self.complaints.failures(), retry_after);
+        if self.complaints.is_new(what) {
+            let consequence = match around.held.manifest() {
+                Some(_) => "the policy held serves on",
+                None => "there is no policy yet, so requests are answered 503",
+            };
+            let line = format!(
+                "the policy was not refreshed: GET {path} of cluster \"{}\": {what}; {consequence}; next try in {} ms",
+                self.settings.cluster,
+                pause.as_millis(),
+            );
+            around.report.line(severity, line);
+        }
+        Idle::pause(around.now_ms, pause)
+    }
+
+    /// A refresh is over; `poll_at_once`: the service holds its answers back, so there is nothing to wait for.
+    pub fn finish<S: Shared>(&mut self, poll_at_once: bool, around: &mut Around<'_, S>) -> State {
+        self.complaints.recover(around.report);
+        self.progress.recover();
+        let poll_at_once = self.pacing.shorten_waits(around.now_ms, around.report) || poll_at_once;
+        let pause = if poll_at_once { Duration::ZERO } else { self.pacing.pause(0, None) };
+        State::Idle(Idle::pause(around.now_ms, pause))
+    }
+}

@@ -15,7 +15,7 @@ use std::{fs, path::PathBuf};
 
 use keygate::{
     policy::page::{Page, Row},
-    usage::report::{Count, KeyUse, Report},
+    usage::report::{Count, KeyUse, UsageReport},
 };
 
 fn file(name: &str) -> PathBuf {
@@ -81,7 +81,7 @@ fn a_usage_report_is_written_as_it_was() {
         requests: 5,
     };
     let least = Count { hour, outcome: "credential_missing".into(), requests: 1, ..Count::default() };
-    let report = Report {
+    let report = UsageReport {
         format: 1,
         batch: "golden-batch".into(),
         counts: vec![all, least],
@@ -94,5 +94,5 @@ fn a_usage_report_is_written_as_it_was() {
     }
     let golden = text("usage_report.json");
     assert_eq!(golden, written, "if that is meant: GOLDEN=write cargo test -p keygate --test golden");
-    assert_eq!(serde_json::from_str::<Report<'_>>(&golden).unwrap(), report);
+    assert_eq!(serde_json::from_str::<UsageReport<'_>>(&golden).unwrap(), report);
 }

@@ -7,9 +7,9 @@
 //! complete newer policy is published, nothing here touches what requests are decided by.
 
 mod apply;
-mod around;
 mod budget;
 mod complaints;
+mod context;
 mod deltas;
 mod event;
 mod lead;
@@ -27,7 +27,7 @@ mod work;
 #[cfg(test)]
 mod tests;
 
-pub use around::Around;
+pub use context::RefreshContext;
 pub use event::RefreshEvent;
 use parts::Parts;
 use state::{Next, Purpose, State};
@@ -38,7 +38,7 @@ use crate::{
         answer::{Answer, Failure},
     },
     config::PolicySource,
-    shared::{Shared, key::Source},
+    shared::{Shared, key::SourceId},
 };
 
 /// The state machine.
@@ -79,9 +79,9 @@ impl Refresh {
     }
 
     /// The callout of the last fetch could not be made.
-    pub fn not_sent<S: Shared>(&mut self, failure: Failure, around: &mut Around<'_, S>) {
-        self.step(around, |parts, state, around| match state {
-            State::Fetching(fetching) => parts.fail(&fetching.fetch.path, &failure, None, around),
+    pub fn not_sent<S: Shared>(&mut self, failure: Failure, context: &mut RefreshContext<'_, S>) {
+        self.step(context, |parts, state, context| match state {
+            State::Fetching(fetching) => parts.fail(&fetching.fetch.path, &failure, None, context),
             // It is asked for again when it is its turn.
             State::Working(mut working) => {
                 working.ahead.take().into_iter().for_each(|ahead| parts.progress.forget(&ahead.fetch.path));
@@ -92,39 +92,44 @@ impl Refresh {
     }
 
     /// What a fetch kept waiting goes on, now that it was sent.
-    pub fn carry_on<S: Shared>(&mut self, around: &mut Around<'_, S>) -> Option<Fetch> {
-        self.step(around, |parts, state, around| match state {
-            State::Working(working) => parts.work(working, around),
+    pub fn carry_on<S: Shared>(&mut self, context: &mut RefreshContext<'_, S>) -> Option<Fetch> {
+        self.step(context, |parts, state, context| match state {
+            State::Working(working) => parts.work(working, context),
             State::Fetching(_) | State::Idle(_) | State::Following => state.into(),
         })
     }
 
     /// Time has passed. `random` may be any number.
-    pub fn tick<S: Shared>(&mut self, random: u64, around: &mut Around<'_, S>) -> Option<Fetch> {
+    pub fn tick<S: Shared>(&mut self, random: u64, context: &mut RefreshContext<'_, S>) -> Option<Fetch> {
         self.parts.pacing.stir(random);
-        if !self.keep_lease(around) {
+        if !self.keep_lease(context) {
             return None;
         }
         // The poll behind one that was cut is this VM's, which alone knows that it has to ask without a wait.
         if self.should_offer() && !self.parts.pacing.waits.is_cut() {
-            self.offer(around.shared, around.held.source(), around.now_ms);
+            self.offer(context.shared, context.held.source(), context.now_ms);
             return None;
         }
-        self.parts.empty(around);
-        self.step(around, |parts, state, around| match state {
-            _ if parts.repairs(&state, around) => parts.begin(around),
-            State::Idle(idle) if idle.is_over(around.now_ms) => parts.begin(around),
-            State::Fetching(mut fetching) => match fetching.callout.never_answered(around.now_ms) {
-                Some(took) => parts.fail_fetch(&fetching.fetch, took, &Failure::NeverAnswered, None, around),
+        self.parts.empty(context);
+        self.step(context, |parts, state, context| match state {
+            _ if parts.repairs(&state, context) => parts.begin(context),
+            State::Idle(idle) if idle.is_over(context.now_ms) => parts.begin(context),
+            State::Fetching(mut fetching) => match fetching.callout.never_answered(context.now_ms) {
+                Some(took) => parts.fail_fetch(&fetching.fetch, took, &Failure::NeverAnswered, None, context),
                 None => State::Fetching(fetching).into(),
             },
-            State::Working(working) => parts.work(working, around),
+            State::Working(working) => parts.work(working, context),
             State::Idle(_) | State::Following => state.into(),
         })
     }
 
     /// A callout was answered. What nobody waits for any more is ignored.
-    pub fn answered<S: Shared>(&mut self, token: u32, answer: Answer, around: &mut Around<'_, S>) -> Option<Fetch> {
+    pub fn answered<S: Shared>(
+        &mut self,
+        token: u32,
+        answer: Answer,
+        context: &mut RefreshContext<'_, S>,
+    ) -> Option<Fetch> {
         if let State::Working(working) = &mut self.state
             && let Some(ahead) = working.ahead.as_mut().filter(|ahead| ahead.callout.is_answered_by(token))
         {
@@ -132,18 +137,18 @@ impl Refresh {
             return None;
         }
         let is_awaited = matches!(&self.state, State::Fetching(fetching) if fetching.callout.is_answered_by(token));
-        if !is_awaited || !self.keep_lease(around) {
+        if !is_awaited || !self.keep_lease(context) {
             return None;
         }
-        self.step(around, |parts, state, around| match state {
-            State::Fetching(fetching) => parts.answered(fetching, answer, around),
+        self.step(context, |parts, state, context| match state {
+            State::Fetching(fetching) => parts.answered(fetching, answer, context),
             // The lease was lost meanwhile and is taken again: nothing is being fetched under it.
             State::Working(_) | State::Idle(_) | State::Following => state.into(),
         })
     }
 
     /// This VM serves requests from now on: it gives the lease to one that does not, now or when nothing is half done.
-    pub fn serves_requests<S: Shared>(&mut self, shared: &S, source: &Source, now_ms: u64) {
+    pub fn serves_requests<S: Shared>(&mut self, shared: &S, source: &SourceId, now_ms: u64) {
         self.parts.lead.begin_to_serve();
         if self.should_offer() {
             self.offer(shared, source, now_ms);
@@ -151,7 +156,7 @@ impl Refresh {
     }
 
     /// Gives the lease back: what this VM was to refresh for has ended.
-    pub fn resign<S: Shared>(&mut self, shared: &S, source: &Source, now_ms: u64) {
+    pub fn resign<S: Shared>(&mut self, shared: &S, source: &SourceId, now_ms: u64) {
         self.parts.lead.release(shared, source, now_ms);
         self.state = self.parts.follow();
     }
@@ -160,25 +165,25 @@ impl Refresh {
     /// stored here, so nothing sees it between the two.
     fn step<S: Shared>(
         &mut self,
-        around: &mut Around<'_, S>,
-        step: impl FnOnce(&mut Parts, State, &mut Around<'_, S>) -> Next,
+        context: &mut RefreshContext<'_, S>,
+        step: impl FnOnce(&mut Parts, State, &mut RefreshContext<'_, S>) -> Next,
     ) -> Option<Fetch> {
-        let Next { state, fetch } = step(&mut self.parts, std::mem::take(&mut self.state), around);
+        let Next { state, fetch } = step(&mut self.parts, std::mem::take(&mut self.state), context);
         self.state = state;
         fetch
     }
 
     /// Holds the lease, or tries to; `false`: somebody else refreshes.
-    fn keep_lease<S: Shared>(&mut self, around: &Around<'_, S>) -> bool {
-        if self.parts.lead.keep(around) {
+    fn keep_lease<S: Shared>(&mut self, context: &RefreshContext<'_, S>) -> bool {
+        if self.parts.lead.keep(context) {
             return true;
         }
         if self.is_leader() {
             self.state = self.parts.follow();
         }
-        let is_taken = self.parts.lead.take(around);
+        let is_taken = self.parts.lead.take(context);
         if is_taken {
-            self.state = self.parts.lead(around);
+            self.state = self.parts.lead(context);
         }
         is_taken
     }
@@ -194,7 +199,7 @@ impl Refresh {
     }
 
     /// Gives the lease to a VM that serves no requests, if there is one; after a while it takes it again.
-    fn offer<S: Shared>(&mut self, shared: &S, source: &Source, now_ms: u64) {
+    fn offer<S: Shared>(&mut self, shared: &S, source: &SourceId, now_ms: u64) {
         self.parts.lead.offer(shared, source, now_ms);
         self.state = State::Following;
     }

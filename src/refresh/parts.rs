@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use super::{
-    around::Around,
     budget::Budget,
     complaints::Complaints,
+    context::RefreshContext,
     event::RefreshEvent,
     lead::Lead,
     neighbours::Neighbours,
@@ -53,29 +53,29 @@ impl Parts {
     }
 
     /// The lease was just taken.
-    pub fn lead<S: Shared>(&mut self, around: &Around<'_, S>) -> State {
+    pub fn lead<S: Shared>(&mut self, context: &RefreshContext<'_, S>) -> State {
         self.progress.empty_runs(self.lead.last_generation());
-        State::Idle(Idle::new(around.now_ms, self.first_due(around)))
+        State::Idle(Idle::new(context.now_ms, self.first_due(context)))
     }
 
     /// At once without a policy, or where the service may hold its answer back, since nobody waits for it now; else when the
     /// policy held is an interval old.
-    fn first_due<S: Shared>(&mut self, around: &Around<'_, S>) -> u64 {
-        if self.may_probe(around) {
-            return around.now_ms;
+    fn first_due<S: Shared>(&mut self, context: &RefreshContext<'_, S>) -> u64 {
+        if self.may_probe(context) {
+            return context.now_ms;
         }
         let interval = u64::try_from(self.settings.refresh_interval.as_millis()).unwrap_or(u64::MAX);
-        let confirmed = around.held.manifest().filter(|_| !around.held.is_unsound());
-        confirmed.map_or(around.now_ms, |manifest| {
-            manifest.confirmed_at_ms.min(around.now_ms).saturating_add(interval).max(around.now_ms)
+        let confirmed = context.held.manifest().filter(|_| !context.held.is_unsound());
+        confirmed.map_or(context.now_ms, |manifest| {
+            manifest.confirmed_at_ms.min(context.now_ms).saturating_add(interval).max(context.now_ms)
         })
     }
 
     /// Whether a poll may follow a full policy at once: a service that holds its answer back then tells the next change
     /// as soon as it happens.
-    pub fn may_probe<S: Shared>(&mut self, around: &Around<'_, S>) -> bool {
-        let pollable = around.held.manifest().is_some_and(|held| held.poll.is_some() || held.etag.is_some());
-        pollable && !self.progress.wants_full && self.pacing.may_probe(around.now_ms)
+    pub fn may_probe<S: Shared>(&mut self, context: &RefreshContext<'_, S>) -> bool {
+        let pollable = context.held.manifest().is_some_and(|held| held.poll.is_some() || held.etag.is_some());
+        pollable && !self.progress.wants_full && self.pacing.may_probe(context.now_ms)
     }
 
     pub fn budget(&self) -> Budget {
@@ -83,60 +83,60 @@ impl Parts {
     }
 
     /// Empties what is not used any more, of this store and of stores that were left behind.
-    pub fn empty<S: Shared>(&mut self, around: &Around<'_, S>) {
+    pub fn empty<S: Shared>(&mut self, context: &RefreshContext<'_, S>) {
         let mut budget = self.budget();
-        let (shared, source) = (around.shared, around.held.source());
+        let (shared, source) = (context.shared, context.held.source());
         self.progress.empty(shared, source, &mut budget);
-        self.neighbours.tick(shared, source.id(), around.now_ms, &mut budget);
+        self.neighbours.tick(shared, source.id(), context.now_ms, &mut budget);
     }
 
     /// The first request of a refresh.
-    pub fn begin<S: Shared>(&mut self, around: &Around<'_, S>) -> Next {
-        self.pacing.begin(around.now_ms);
+    pub fn begin<S: Shared>(&mut self, context: &RefreshContext<'_, S>) -> Next {
+        self.pacing.begin(context.now_ms);
         self.progress.begin();
-        let held = around.held.base().filter(|_| !self.progress.wants_full && !around.held.is_unsound());
+        let held = context.held.base().filter(|_| !self.progress.wants_full && !context.held.is_unsound());
         let poll = held.and_then(|held| held.poll.clone());
         let etag = held.filter(|_| poll.is_none()).and_then(|held| held.etag.clone());
         // Long-polling needs a revision to wait from. After a failure an answer at once says that the feed is well again.
         // So does an answer to whoever waits for the first policy, and one after a held poll that failed.
-        let can_wait = around.held.manifest().is_some()
+        let can_wait = context.held.manifest().is_some()
             && held.is_some()
             && self.complaints.failures() == 0
             && !self.pacing.waits.is_cut();
-        let wait = if can_wait { self.pacing.waits.next(around.now_ms) } else { None };
+        let wait = if can_wait { self.pacing.waits.next(context.now_ms) } else { None };
         let purpose = if held.is_some() { Purpose::Poll } else { Purpose::Full };
         let path = poll.unwrap_or_else(|| self.settings.path.clone());
-        self.fetch(path, etag, wait, purpose, around)
+        self.fetch(path, etag, wait, purpose, context)
     }
 
     /// Whether the full policy is fetched at once because a VM has met damage in the one held.
-    pub fn repairs<S: Shared>(&mut self, state: &State, around: &mut Around<'_, S>) -> bool {
+    pub fn repairs<S: Shared>(&mut self, state: &State, context: &mut RefreshContext<'_, S>) -> bool {
         let can = match state {
             State::Idle(_) => self.complaints.failures() == 0,
             State::Fetching(fetching) => matches!(fetching.purpose, Purpose::Poll),
             State::Following | State::Working(_) => false,
         };
-        let repairs = can && around.held.is_damaged(around.shared) && self.pacing.may_restart(around.now_ms);
+        let repairs = can && context.held.is_damaged(context.shared) && self.pacing.may_restart(context.now_ms);
         if repairs {
             let line = "a part of the policy in shared data is damaged; it is fetched and built anew";
-            around.report.warn(line.to_owned());
+            context.report.warn(line.to_owned());
             self.progress.wants_full = true;
         }
         repairs
     }
 
     /// A full policy from the beginning of the feed: at once, but not more often than the interval.
-    pub fn begin_anew<S: Shared>(&mut self, fetch: &Fetch, why: &str, around: &mut Around<'_, S>) -> Next {
+    pub fn begin_anew<S: Shared>(&mut self, fetch: &Fetch, why: &str, context: &mut RefreshContext<'_, S>) -> Next {
         self.progress.wants_full = true;
         self.progress.give_up_build(self.lead.last_generation());
-        if !self.pacing.may_restart(around.now_ms) {
+        if !self.pacing.may_restart(context.now_ms) {
             let what = format!("{why}, although the feed was only just begun anew");
-            return self.refused(&fetch.path, &what, around);
+            return self.refused(&fetch.path, &what, context);
         }
         let line = format!("the full policy is fetched: after GET {}, {why}", fetch.path);
-        self.complaints.say(around.now_ms, Severity::Info, line, around.report);
+        self.complaints.say(context.now_ms, Severity::Info, line, context.report);
         self.progress.begin();
-        self.fetch(self.settings.path.clone(), None, None, Purpose::Full, around)
+        self.fetch(self.settings.path.clone(), None, None, Purpose::Full, context)
     }
 
     fn fetch<S: Shared>(
@@ -145,11 +145,11 @@ impl Parts {
         etag: Option<String>,
         wait: Option<Duration>,
         purpose: Purpose,
-        around: &Around<'_, S>,
+        context: &RefreshContext<'_, S>,
     ) -> Next {
         let timeout = self.settings.timeout.saturating_add(wait.unwrap_or_default());
         let fetch = Fetch { path, etag, wait, timeout };
-        Fetching { fetch, purpose, callout: Pending::new(timeout, around.now_ms) }.into()
+        Fetching { fetch, purpose, callout: Pending::new(timeout, context.now_ms) }.into()
     }
 
     /// The next page of the same revision; `path` is that of this one.
@@ -158,14 +158,14 @@ impl Parts {
         next: &str,
         path: &str,
         purpose: Purpose,
-        around: &mut Around<'_, S>,
+        context: &mut RefreshContext<'_, S>,
     ) -> Next {
         match self.progress.visit(next) {
-            Ok(()) => self.fetch(next.to_owned(), None, None, purpose, around),
+            Ok(()) => self.fetch(next.to_owned(), None, None, purpose, context),
             Err(NotVisited::TooMany) => {
-                self.refused(path, &format!("the policy has more than {MAX_PAGES} pages"), around)
+                self.refused(path, &format!("the policy has more than {MAX_PAGES} pages"), context)
             }
-            Err(NotVisited::Again) => self.refused(path, "`next` leads to a page that was there before", around),
+            Err(NotVisited::Again) => self.refused(path, "`next` leads to a page that was there before", context),
         }
     }
 
@@ -178,14 +178,14 @@ impl Parts {
         took: Duration,
         failure: &Failure,
         retry_after: Option<Duration>,
-        around: &mut Around<'_, S>,
+        context: &mut RefreshContext<'_, S>,
     ) -> Next {
         match fetch.wait {
             Some(asked) if failure.may_be_a_cut() && retry_after.is_none() => {
                 self.pacing.waits.cut(Cut { asked, held: took, by: failure.to_string() });
-                Idle::pause(around.now_ms, Duration::ZERO).into()
+                Idle::pause(context.now_ms, Duration::ZERO).into()
             }
-            _ => self.fail(&fetch.path, failure, retry_after, around),
+            _ => self.fail(&fetch.path, failure, retry_after, context),
         }
     }
 
@@ -195,30 +195,30 @@ impl Parts {
         path: &str,
         failure: &Failure,
         retry_after: Option<Duration>,
-        around: &mut Around<'_, S>,
+        context: &mut RefreshContext<'_, S>,
     ) -> Next {
         let is_refused = matches!(failure, Failure::Refused(_));
         let is_loud = is_refused || *failure == Failure::NoCluster;
         let severity = if is_loud { Severity::Error } else { Severity::Warn };
-        around.report.event(RefreshEvent::Failed);
-        let idle = self.complain(severity, path, &failure.to_string(), retry_after, around);
-        if is_refused { self.give_up_lease(idle, around).into() } else { idle.into() }
+        context.report.event(RefreshEvent::Failed);
+        let idle = self.complain(severity, path, &failure.to_string(), retry_after, context);
+        if is_refused { self.give_up_lease(idle, context).into() } else { idle.into() }
     }
 
     /// The policy service refused what this VM proves itself with. Where the policy has a name, others may prove themselves
     /// otherwise, so it gives the lease up to them, and tries again when its pause is over and nobody has taken it.
-    fn give_up_lease<S: Shared>(&mut self, idle: Idle, around: &Around<'_, S>) -> State {
+    fn give_up_lease<S: Shared>(&mut self, idle: Idle, context: &RefreshContext<'_, S>) -> State {
         if self.settings.name.is_none() {
             return State::Idle(idle);
         }
-        self.lead.release_refused(idle.due_ms, around);
+        self.lead.release_refused(idle.due_ms, context);
         self.follow()
     }
 
     /// What was answered cannot be used.
-    pub fn refused<S: Shared>(&mut self, path: &str, what: &str, around: &mut Around<'_, S>) -> Next {
-        around.report.event(RefreshEvent::Refused);
-        self.complain(Severity::Warn, path, what, None, around).into()
+    pub fn refused<S: Shared>(&mut self, path: &str, what: &str, context: &mut RefreshContext<'_, S>) -> Next {
+        context.report.event(RefreshEvent::Refused);
+        self.complain(Severity::Warn, path, what, None, context).into()
     }
 
     /// Says what is wrong, once until a refresh goes well, and waits.
@@ -228,7 +228,7 @@ impl Parts {
         path: &str,
         what: &str,
         retry_after: Option<Duration>,
-        around: &mut Around<'_, S>,
+        context: &mut RefreshContext<'_, S>,
     ) -> Idle {
         self.complaints.add_failure();
         self.pacing.waits.forget_cut();
@@ -236,7 +236,7 @@ impl Parts {
         self.progress.give_up_build(self.lead.last_generation());
         let pause = self.pacing.pause(self.complaints.failures(), retry_after);
         if self.complaints.is_new(what) {
-            let consequence = match around.held.manifest() {
+            let consequence = match context.held.manifest() {
                 Some(_) => "the policy held serves on",
                 None => "there is no policy yet, so requests are answered 503",
             };
@@ -245,17 +245,17 @@ impl Parts {
                 self.settings.cluster,
                 pause.as_millis(),
             );
-            around.report.line(severity, line);
+            context.report.line(severity, line);
         }
-        Idle::pause(around.now_ms, pause)
+        Idle::pause(context.now_ms, pause)
     }
 
     /// A refresh is over; `poll_at_once`: the service holds its answers back, so there is nothing to wait for.
-    pub fn finish<S: Shared>(&mut self, poll_at_once: bool, around: &mut Around<'_, S>) -> State {
-        self.complaints.recover(around.report);
+    pub fn finish<S: Shared>(&mut self, poll_at_once: bool, context: &mut RefreshContext<'_, S>) -> State {
+        self.complaints.recover(context.report);
         self.progress.recover();
-        let poll_at_once = self.pacing.shorten_waits(around.now_ms, around.report) || poll_at_once;
+        let poll_at_once = self.pacing.shorten_waits(context.now_ms, context.report) || poll_at_once;
         let pause = if poll_at_once { Duration::ZERO } else { self.pacing.pause(0, None) };
-        State::Idle(Idle::pause(around.now_ms, pause))
+        State::Idle(Idle::pause(context.now_ms, pause))
     }
 }

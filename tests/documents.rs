@@ -30,7 +30,7 @@ use keygate::{
     config::{FIELDS, Replies, WhenAbsent},
     limit::Taking,
     reason::Reason,
-    request::head::Kind,
+    request::head::ReplyKind,
 };
 
 /// Where the sources of the policy service are.
@@ -134,7 +134,7 @@ fn the_table_of_grpc_statuses_is_that_of_the_code() {
         for (status, told) in statuses.iter().zip(told) {
             let status: u16 = status.trim().parse().expect("a status");
             let reason = *Reason::ALL.iter().find(|reason| reason.defaults().1 == status).expect("a reason");
-            let reply = reply::refuse(reason, &Replies::default(), Kind::Grpc, Duration::ZERO, Taking::default());
+            let reply = reply::refuse(reason, &Replies::default(), ReplyKind::Grpc, Duration::ZERO, Taking::default());
             assert_eq!(told.trim().parse().ok(), reply.grpc_status, "{status}");
             left.remove(&status);
         }

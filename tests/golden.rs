@@ -20,7 +20,7 @@ use keygate::{
     digest::Digest,
     policy::page::{Page, Row},
     shared::key::FORMAT,
-    usage::report::{Count, KeyUse, Report},
+    usage::report::{Count, KeyUse, UsageReport},
 };
 
 /// A digest of all that shared data has after `page_full.json` was fetched, under which [`FORMAT`].
@@ -109,7 +109,7 @@ fn a_usage_report_is_written_as_it_was() {
         requests: 5,
     };
     let least = Count { hour, outcome: "credential_missing".into(), requests: 1, ..Count::default() };
-    let report = Report {
+    let report = UsageReport {
         format: 1,
         batch: "golden-batch".into(),
         counts: vec![all, least],
@@ -122,5 +122,5 @@ fn a_usage_report_is_written_as_it_was() {
     }
     let golden = text("usage_report.json");
     assert_eq!(golden, written, "if that is meant: GOLDEN=write cargo test -p keygate --test golden");
-    assert_eq!(serde_json::from_str::<Report<'_>>(&golden).unwrap(), report);
+    assert_eq!(serde_json::from_str::<UsageReport<'_>>(&golden).unwrap(), report);
 }

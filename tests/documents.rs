@@ -233,3 +233,49 @@ fn every_file_that_is_named_as_proof_is_there() {
         assert!(!is_target || root().join(format!("tests/fuzz/targets/{target}.rs")).exists(), "{target}");
     }
 }
+
+/// `/v1/keys/{id}/revoke` is told by itself or by `/revoke`; lists and rows of the six kinds are told together.
+#[test]
+fn every_route_of_the_service_is_told() {
+    let folders = SERVICE.map(|folder| root().join(folder).join("..").join("tests/golden/openapi.json"));
+    let crates = root().join("crates").read_dir().into_iter().flatten().flatten();
+    let folders = folders.into_iter().chain(crates.map(|entry| entry.path().join("tests/golden/openapi.json")));
+    let golden = folders.into_iter().find(|path| path.exists()).expect("the golden description");
+    let golden = fs::read_to_string(golden).expect("text");
+    let paths: Vec<_> = golden.split('"').filter(|part| part.starts_with('/') && !part.contains(' ')).collect();
+    assert!(paths.len() > 15, "{paths:?}");
+    let document = read("docs/policy-service.md");
+    for path in paths {
+        let (list, _) = path.split_once("/{id}").unwrap_or((path, ""));
+        let last = path.rsplit('/').next().unwrap_or_default();
+        let is_told = if last == "{id}" {
+            document.contains(&format!("`{list}`"))
+        } else {
+            document.contains(path) || document.contains(&format!("`/{last}`"))
+        };
+        assert!(is_told, "docs/policy-service.md does not tell of {path}");
+    }
+}
+
+#[test]
+fn every_argument_of_the_service_is_told_with_its_default() {
+    let sources = sources::strings(&SERVICE);
+    let document = read("docs/policy-service.md");
+    let mut count = 0;
+    for argument in sources.split("#[arg(").skip(1) {
+        let argument = argument.split("pub ").next().unwrap_or_default();
+        let quoted =
+            |name: &str| argument.split(&format!("{name} = \"")).nth(1).and_then(|rest| rest.split('"').next());
+        let Some(variable) = quoted("env") else { continue };
+        let number = argument.split("default_value_t = ").nth(1).and_then(|rest| rest.split([',', ')']).next());
+        let default = quoted("default_value").map(code).or(number.map(|number| number.replace('_', "")));
+        let name = format!("| `--{}` |", variable.trim_start_matches("POLICY_").to_lowercase().replace('_', "-"));
+        let row = document.lines().find(|line| line.starts_with(&name)).unwrap_or_else(|| panic!("no row `{name}`"));
+        assert!(row.contains(&code(variable)), "{row}");
+        if let Some(default) = default {
+            assert!(row.contains(&format!("| {default} |")), "{row}: the default is {default}");
+        }
+        count += 1;
+    }
+    assert!(count >= 10, "{count} arguments");
+}

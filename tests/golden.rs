@@ -11,12 +11,20 @@
     reason = "only test code: a panic is how it reports"
 )]
 
+mod cases;
+
 use std::{fs, path::PathBuf};
 
+use cases::{core::Core, table::Group};
 use keygate::{
+    digest::Digest,
     policy::page::{Page, Row},
+    shared::key::FORMAT,
     usage::report::{Count, KeyUse, Report},
 };
+
+/// A digest of all that shared data has after `page_full.json` was fetched, under which [`FORMAT`].
+const PACKED: (u8, &str) = (5, "1dd127a47a991a2e451eaa425dc7647e82ccaad34827fc22ae81faf1fb65613f");
 
 fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("policy-service/tests/golden").join(name)
@@ -67,6 +75,26 @@ fn the_core_takes_every_page_and_every_row_of_it() {
         ];
         assert_eq!(removed, [usize::from(is_delta); 6], "{name}");
     }
+}
+
+/// Two versions of the module that pack differently must not read each other's entries.
+#[test]
+fn the_policy_is_packed_as_its_format_says() {
+    let group: Group = serde_json::from_str(r#"{"name": "golden", "cases": []}"#).unwrap();
+    let mut core = Core::new(&group);
+    let mut page: serde_json::Value = serde_json::from_str(&text("page_full.json")).unwrap();
+    // With it the next poll follows at once.
+    page["poll"].take();
+    core.refresh(&page);
+    let mut all = Vec::new();
+    for (key, value) in core.stored() {
+        for bytes in [key, value] {
+            all.extend_from_slice(&u64::try_from(bytes.len()).unwrap().to_be_bytes());
+            all.extend_from_slice(&bytes);
+        }
+    }
+    let packed = Digest::of(&all).to_hex();
+    assert_eq!(PACKED, (FORMAT, &*packed), "packed in another way: raise FORMAT, and write both numbers into PACKED");
 }
 
 #[test]

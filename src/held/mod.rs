@@ -185,12 +185,13 @@ impl Held {
             Ok(read) if self.policy.is_none() && read.as_ref().is_none_or(|read| read.value.is_empty()) => {
                 return Look::Same;
             }
-            Ok(Some(read)) => read.value,
-            Ok(None) => Vec::new(),
-            Err(_) => return self.refuse(),
+            Ok(read) => read.map(|read| read.value).unwrap_or_default(),
+            Err(_) => return self.mark_unsound(),
         };
-        let tried = !self.unsound || value.is_empty();
-        if tried && value == self.seen {
+        // Try again to adopt what could not be adopted. The catalogue may have been written in the meantime, but an empty
+        // manifest stays empty.
+        let tries_again = self.unsound && !value.is_empty();
+        if value == self.seen && !tries_again {
             return Look::Same;
         }
         let look = match self.adopt(&key, &value, shared) {
@@ -198,13 +199,13 @@ impl Held {
                 self.unsound = false;
                 look
             }
-            Err(Corrupt) => self.refuse(),
+            Err(Corrupt) => self.mark_unsound(),
         };
         self.seen = value;
         look
     }
 
-    fn refuse(&mut self) -> Look {
+    fn mark_unsound(&mut self) -> Look {
         self.unsound = true;
         Look::Unreadable
     }

@@ -57,6 +57,22 @@ struct Held {
     used: u64,
 }
 
+/// The tokens of a window.
+#[derive(Clone, Copy, Debug)]
+struct Tokens {
+    /// Taken by all VMs.
+    taken: u64,
+    /// The number of those that this VM holds unused.
+    held: u64,
+}
+
+impl Tokens {
+    /// Without those of this VM.
+    fn returned(self) -> Self {
+        Self { taken: self.taken.saturating_sub(self.held), held: 0 }
+    }
+}
+
 /// The result of asking shared data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
@@ -136,9 +152,9 @@ impl Counter {
     /// Takes a batch from shared data. If `stops`, it does not exceed the limit.
     pub(super) fn take<S: Shared>(&self, limit: u64, stops: bool, around: &mut Around<'_, S>) -> Asked {
         let known = self.held.get();
-        let result = self.exchange(around, |window, taken, tokens| {
+        let result = self.exchange(around, |window, tokens| {
             // The tokens of this VM may have been taken under another limit. So they are returned first.
-            let taken = taken.saturating_sub(tokens);
+            let taken = tokens.returned().taken;
             let left = limit.saturating_sub(taken);
             let batch = if stops && left == 0 {
                 0
@@ -147,7 +163,7 @@ impl Counter {
                 let before = if known.window == window { known.batch } else { 0 };
                 before.saturating_mul(2).clamp(1, most)
             };
-            (taken.saturating_add(batch), batch)
+            Tokens { taken: taken.saturating_add(batch), held: batch }
         });
         let Ok(held) = result else {
             around.notes.not_counted = around.notes.not_counted.saturating_add(1);
@@ -164,7 +180,7 @@ impl Counter {
         if has_looked || self.is_used_up(limit, around.now, around.tick) {
             return;
         }
-        if let Ok(held) = self.exchange(around, |_, taken, tokens| (taken, tokens)) {
+        if let Ok(held) = self.exchange(around, |_, tokens| tokens) {
             self.held.set(Held { batch: known.batch, checked: around.tick, ..held });
         }
     }
@@ -175,25 +191,22 @@ impl Counter {
             self.held.set(Held { tokens: 0, ..self.held.get() });
             return true;
         }
-        let result = self.exchange(around, |_, taken, tokens| (taken.saturating_sub(tokens), 0));
-        match result {
+        match self.exchange(around, |_, tokens| tokens.returned()) {
             Ok(held) => self.held.set(held),
             Err(_) => return false,
         }
         true
     }
 
-    /// Changes the count in shared data. `change` gets the window, the tokens taken in it by all VMs, and how many of
-    /// those this VM holds. It returns the new values of the last two.
+    /// Changes the count in shared data. `change` gets the window and the tokens of it, and returns the new tokens.
     fn exchange<S: Shared>(
         &self,
         around: &mut Around<'_, S>,
-        change: impl Fn(Window, u64, u64) -> (u64, u64),
+        change: impl Fn(Window, Tokens) -> Tokens,
     ) -> Result<Held, SharedError> {
         let key = around.source.key(Entry::Count(slot_of(&self.name)));
         let known = self.held.get();
-        let mut tries = 0..TRIES;
-        while tries.next().is_some() {
+        for _ in 0..TRIES {
             let read = around.shared.get(&key)?;
             let expected = Expected::of(read.as_ref());
             let mut noticed = Notes::default();
@@ -206,8 +219,8 @@ impl Counter {
                 None => Slot::default(),
             };
             let (window, before) = self.standing_count(&slot, known, around.now, &mut noticed);
-            let tokens = if known.window == window { known.tokens } else { 0 };
-            let (taken, held) = change(window, before, tokens);
+            let held = if known.window == window { known.tokens } else { 0 };
+            let Tokens { taken, held } = change(window, Tokens { taken: before, held });
             let done = Held { window, tokens: held, taken, batch: held, looked: around.tick, ..known };
             if taken == before && noticed == Notes::default() {
                 return Ok(done);

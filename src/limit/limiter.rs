@@ -70,39 +70,39 @@ impl Limiter {
     /// that is refused here, or for another reason (`passes` is false), takes none.
     pub fn take<S: Shared>(&self, shared: &S, quotas: &Quotas, now: u64, passes: bool) -> Taking {
         let tick = self.tick.get();
-        let used_up = || quotas.all.iter().find(|quota| quota.is_used_up(now, tick));
         let mut notes = self.notes.take();
         let mut around = Around { shared, source: &self.source, now, tick, notes: &mut notes };
-        let mut refused = used_up();
-        if refused.is_none() {
-            let mut asked = Vec::new();
-            refused = quotas.all.iter().find(|quota| !has_token(quota, &mut around, &mut asked));
-            if refused.is_some() || !passes {
-                // The request will not use these tokens, and another worker may need them.
-                asked.iter().for_each(|counter| {
-                    counter.give_back(&mut around);
-                });
-            } else {
-                counters(quotas).for_each(|counter| counter.use_token(tick));
-            }
-            asked.into_iter().for_each(|counter| self.list(counter, now));
-        }
-        if refused.is_some() {
+        let refused = first_used_up(quotas, now, tick).or_else(|| self.take_tokens(quotas, passes, &mut around));
+        let refused = refused.map(|quota| {
             // After this look, every worker reports the same first limit and the same `retry_after`.
-            for quota in &quotas.all {
-                quota.look(&mut around);
-            }
-            refused = used_up().or(refused);
-        }
+            quotas.all.iter().for_each(|quota| quota.look(&mut around));
+            first_used_up(quotas, now, tick).unwrap_or(quota)
+        });
         self.notes.set(notes);
         let standing = quotas.all.iter().filter_map(|quota| quota.standing(now)).reduce(Standing::tighter);
-        let refusal = refused.map(|quota| {
-            let used_up = |quota: &&Quota| quota.stops;
-            let standings = quotas.all.iter().filter(used_up).filter_map(|quota| quota.standing(now));
-            let resets = standings.filter(|standing| standing.remaining == 0).map(|standing| standing.reset);
-            Refusal { level: quota.level, retry_after: resets.max().unwrap_or(1) }
-        });
+        let refusal = refused.map(|quota| Refusal { level: quota.level, retry_after: retry_after(quotas, now) });
         Taking { refusal, standing }
+    }
+
+    /// Takes a token of each quota for a request, and uses them if the request passes. Returns the quota that refuses it.
+    fn take_tokens<'q, S: Shared>(
+        &self,
+        quotas: &'q Quotas,
+        passes: bool,
+        around: &mut Around<'_, S>,
+    ) -> Option<&'q Quota> {
+        let mut asked = Vec::new();
+        let refused = quotas.all.iter().find(|quota| !has_token(quota, around, &mut asked));
+        if refused.is_none() && passes {
+            counters(quotas).for_each(|counter| counter.use_token(around.tick));
+        } else {
+            // The request will not use these tokens, and another worker may need them.
+            asked.iter().for_each(|counter| {
+                counter.give_back(around);
+            });
+        }
+        asked.into_iter().for_each(|counter| self.list(counter, around.now));
+        refused
     }
 
     /// Adds a counter with unused tokens to the list, so that a later tick returns them.
@@ -135,6 +135,18 @@ impl Limiter {
         });
         notes
     }
+}
+
+/// The first quota that is known to be used up.
+fn first_used_up(quotas: &Quotas, now: u64, tick: u64) -> Option<&Quota> {
+    quotas.all.iter().find(|quota| quota.is_used_up(now, tick))
+}
+
+/// Seconds until the last window ends that refuses requests and is used up.
+fn retry_after(quotas: &Quotas, now: u64) -> u64 {
+    let standings = quotas.all.iter().filter(|quota| quota.stops).filter_map(|quota| quota.standing(now));
+    let resets = standings.filter(|standing| standing.remaining == 0).map(|standing| standing.reset);
+    resets.max().unwrap_or(1)
 }
 
 fn counters(quotas: &Quotas) -> impl Iterator<Item = &Rc<Counter>> {

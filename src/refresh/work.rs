@@ -120,30 +120,20 @@ impl Work {
         budget: &mut Budget,
         report: &mut Lines<RefreshEvent>,
     ) -> Result<(), BuildError> {
-        let all = self.next_row >= self.page.len();
-        let last_page = self.page.header.next.is_none();
-        // The rows of a full policy wait for its last page. The rows of a delta do not.
-        let deferred = matches!(&self.job, Job::Full(build) if all && !last_page && !build.is_full());
-        if deferred {
-            self.stage = Stage::Done;
-            return Ok(());
-        }
+        let has_all_rows = self.next_row >= self.page.len();
+        let is_last = has_all_rows && self.page.header.next.is_none();
+        let then = if has_all_rows { Stage::Done } else { Stage::Rows };
         let mut reject = |row| leave_out(&mut self.rejected, &row, report);
-        let step = match &mut self.job {
-            Job::Full(build) if !(all && last_page) => build.spill_next(shared, source)?,
-            Job::Full(build) => build.merge_next(shared, source, &mut reject)?,
-            Job::Delta(delta) => match delta.merge_next(shared, source, &mut reject)? {
-                true => Step::Shard,
-                false => Step::Done,
-            },
+        let (step, then) = match &mut self.job {
+            Job::Delta(delta) => (delta.merge_next(shared, source, &mut reject)?, then),
+            Job::Full(build) if is_last => (build.merge_next(shared, source, &mut reject)?, Stage::Check),
+            // The rows of a full policy wait for its last page, as long as there is room for them.
+            Job::Full(build) if has_all_rows && !build.is_full() => (Step::Done, then),
+            Job::Full(build) => (build.spill_next(shared, source)?, then),
         };
         budget.spend(step);
         if step == Step::Done {
-            self.stage = match (&self.job, all, last_page) {
-                (_, false, _) => Stage::Rows,
-                (Job::Full(_), true, true) => Stage::Check,
-                (_, true, _) => Stage::Done,
-            };
+            self.stage = then;
         }
         Ok(())
     }

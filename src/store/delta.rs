@@ -8,7 +8,7 @@
 
 use super::{
     batch::{Batch, Target},
-    build::{write_lists, write_manifest},
+    build::{Step, write_lists, write_manifest},
     error::{BuildError, MergeError},
     lists::Lists,
     manifest::{Manifest, Totals},
@@ -154,14 +154,15 @@ impl Delta {
         self.batch.is_full()
     }
 
-    /// Rewrites one shard. `false`: all changes have been written.
+    /// Rewrites one shard, until all changes have been written.
     pub fn merge_next(
         &mut self,
         shared: &impl Shared,
         source: &Source,
         rejected: &mut dyn FnMut(RejectedRow),
-    ) -> Result<bool, BuildError> {
-        Ok(self.batch.merge_next(shared, source, &mut self.totals, |_| Standing::Readable, rejected)?)
+    ) -> Result<Step, BuildError> {
+        let is_written = self.batch.merge_next(shared, source, &mut self.totals, |_| Standing::Readable, rejected)?;
+        Ok(if is_written { Step::Shard } else { Step::Done })
     }
 
     /// Publishes the page: writes the small lists, then the manifest. Only the last page sets the revision.

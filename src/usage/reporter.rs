@@ -100,40 +100,45 @@ impl Reporter {
     ) -> Option<Post> {
         self.random = random;
         self.entropy = Digest::of(&[&self.entropy.0[..], &random.to_le_bytes()].concat());
-        if let Some(waiting) = &mut self.waiting {
-            if waiting.callout.never_answered(around.now_ms).is_some() {
-                let waiting = self.waiting.take()?;
-                self.fail(&waiting.ledger, &Failure::NeverAnswered.to_string(), None, around);
-            }
+        if self.waiting.is_some() {
+            self.expire(around);
             return None;
         }
         let page = ledger::look(around.shared, around.source).ok()?;
-        let known = match &page.found {
-            Found::Ledger(ledger) => ledger,
-            Found::Nothing => {
-                page.replace(around.shared, around.source, &Ledger::new(around.now_ms, self.next_due(around.now_ms)));
-                return None;
-            }
-            Found::Damaged => {
-                say_damaged(around.report);
-                page.replace(around.shared, around.source, &Ledger::new(around.now_ms, self.next_due(around.now_ms)));
-                return None;
-            }
+        let Found::Ledger(known) = &page.found else {
+            self.begin_ledger(&page, around);
+            return None;
         };
-        let due_ms = self.due(known, crowded, around.now_ms);
-        let grace = if yields { GRACE_MS } else { 0 };
         if self.is_claimed(known, around.now_ms) {
             return None;
         }
-        if around.now_ms < due_ms.saturating_add(grace) {
-            // Tell the VMs that serve no requests that a report is due early.
-            if due_ms < known.due_ms {
-                page.replace(around.shared, around.source, &Ledger { due_ms, ..known.clone() });
-            }
-            return None;
+        let due_ms = self.due(known, crowded, around.now_ms);
+        let grace = if yields { GRACE_MS } else { 0 };
+        if around.now_ms >= due_ms.saturating_add(grace) {
+            let claimed = self.claim(&page, known, around)?;
+            return self.go_on(claimed, 0, around);
         }
-        let claimed = self.claim(&page, known, around)?;
-        self.go_on(claimed, 0, around)
+        // Tell the VMs that serve no requests that a report is due early.
+        if due_ms < known.due_ms {
+            page.replace(around.shared, around.source, &Ledger { due_ms, ..known.clone() });
+        }
+        None
+    }
+
+    /// Gives up the callout under way if it will not be answered any more.
+    fn expire<S: Shared>(&mut self, around: &mut Around<'_, S>) {
+        let now_ms = around.now_ms;
+        if let Some(waiting) = self.waiting.take_if(|waiting| waiting.callout.never_answered(now_ms).is_some()) {
+            self.fail(&waiting.ledger, &Failure::NeverAnswered.to_string(), None, around);
+        }
+    }
+
+    /// Writes the first ledger, or a new one in place of a damaged one.
+    fn begin_ledger<S: Shared>(&mut self, page: &Page, around: &mut Around<'_, S>) {
+        if page.found == Found::Damaged {
+            say_damaged(around.report);
+        }
+        page.replace(around.shared, around.source, &Ledger::new(around.now_ms, self.next_due(around.now_ms)));
     }
 
     /// Handles the answer to the last post.

@@ -17,7 +17,7 @@ use keygate::{
     held::Held,
     refresh::{Around, Refresh, RefreshEvent},
     request::head::Head,
-    shared::{key::Source, memory::Memory},
+    shared::{Shared as _, key::Source, memory::Memory},
 };
 use serde_json::{Value, json};
 
@@ -94,6 +94,12 @@ impl Core {
             _ => false,
         };
         assert!(report.events.iter().all(taken), "the policy is not taken as it is: {:?}", report.lines);
+    }
+
+    /// The entries of shared data, in the order of their keys.
+    pub fn stored(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let value = |key: &[u8]| self.memory.get(key).unwrap().unwrap().value;
+        self.memory.keys().into_iter().map(|key| (key.clone(), value(&key))).collect()
     }
 
     pub fn observe(&self, group: &Group, case: &Case) -> Observed {

@@ -17,6 +17,9 @@ impl Constants {
         let mut found = Self(BTreeMap::new());
         let mut left: Vec<_> = folders.iter().map(|folder| folder.to_path_buf()).collect();
         while let Some(path) = left.pop() {
+            if path.ends_with("tests") {
+                continue;
+            }
             if path.is_dir() {
                 left.extend(fs::read_dir(&path).expect("a folder").map(|entry| entry.expect("an entry").path()));
             } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {

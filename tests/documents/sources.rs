@@ -24,6 +24,9 @@ pub fn strings(folders: &[&str]) -> String {
     let mut text = String::new();
     let mut left: Vec<PathBuf> = folders.iter().map(|folder| super::root().join(folder)).collect();
     while let Some(path) = left.pop() {
+        if path.ends_with("tests") {
+            continue;
+        }
         if path.is_dir() {
             left.extend(fs::read_dir(&path).expect("a folder").map(|entry| entry.expect("an entry").path()));
         } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {

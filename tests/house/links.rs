@@ -1,5 +1,5 @@
-//! Documents lead where they say: each relative link and anchor of each `.md` file of the project resolves, each document of
-//! `docs/` can be reached from the README, and the README stays a door.
+//! Documents lead where they say: each relative link and anchor of each `.md` file of the project resolves, documents for
+//! developers name files that exist, the README leads to each document, and stays short.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -126,6 +126,52 @@ fn the_readme_is_a_door_and_leads_to_every_document() {
         let name = document.display().to_string();
         assert!(name == "README.md" || linked.contains(&name), "README.md does not lead to {name}");
     }
+}
+
+/// The files and folders that a text names in code, such as `src/policy/`, `wire.rs` or `tests/cases/*.json`.
+fn named(text: &str) -> Vec<String> {
+    let ends = [".rs", ".md", ".json", ".toml", ".yaml", ".sql", "/"];
+    let prose = prose(text).replace('\n', " ");
+    let spans = prose.split('`').skip(1).step_by(2);
+    let is_path = |span: &&str| {
+        let is_plain = span.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-*".contains(&byte));
+        is_plain && !span.starts_with('/') && ends.iter().any(|end| span.ends_with(end))
+    };
+    spans.filter(is_path).map(str::to_owned).collect()
+}
+
+/// All files and folders below a folder.
+fn paths(folder: &Path) -> Vec<PathBuf> {
+    let mut found = vec![folder.to_owned()];
+    let mut next = 0;
+    while let Some(path) = found.get(next).cloned() {
+        next += 1;
+        let is_ours = path.file_name().is_none_or(|name| !NOT_OURS.iter().any(|other| name == *other));
+        if path.is_dir() && is_ours {
+            found.extend(fs::read_dir(&path).expect("a folder").map(|entry| entry.expect("an entry").path()));
+        }
+    }
+    found
+}
+
+/// The walks of ARCHITECTURE.md are lists of files. If a file moves, its name there has to follow.
+#[test]
+fn every_file_that_a_document_for_developers_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let documents = ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "docs/development.md", "docs/performance.md"];
+    let text = |document| fs::read_to_string(root.join(document)).expect("it is there");
+    let folders = ["src", "crates", "policy-service", "tests", "docs", "envoy", "tools"];
+    let known: Vec<_> = folders.iter().flat_map(|folder| paths(&root.join(folder))).collect();
+    let mut count = 0;
+    for (document, name) in
+        documents.iter().flat_map(|document| named(&text(document)).into_iter().map(move |name| (document, name)))
+    {
+        let plain = name.split('*').next().unwrap_or_default().trim_end_matches('/');
+        let is_there = root.join(plain).exists() || known.iter().any(|path| path.ends_with(plain));
+        assert!(is_there, "{document} names {name}, which is not there");
+        count += 1;
+    }
+    assert!(count > 80, "{count} names");
 }
 
 #[test]

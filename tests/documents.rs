@@ -34,7 +34,7 @@ use keygate::{
 };
 
 /// Where the sources of the policy service are.
-const SERVICE: [&str; 2] = ["policy-service/src", "crates"];
+const SERVICE: [&str; 1] = ["crates"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

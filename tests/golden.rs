@@ -1,4 +1,4 @@
-//! Reads and writes the files of `policy-service/tests/golden/` with the filter's core. Each page is accepted with all
+//! Reads and writes the files of `crates/policy-service/tests/golden/` with the filter's core. Each page is accepted with all
 //! its rows, and a usage report is written byte for byte. The service has its own test of how it makes the pages.
 
 #![cfg(not(target_arch = "wasm32"))]
@@ -27,7 +27,7 @@ use keygate::{
 const PACKED: (u8, &str) = (5, "1dd127a47a991a2e451eaa425dc7647e82ccaad34827fc22ae81faf1fb65613f");
 
 fn file(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("policy-service/tests/golden").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("crates/policy-service/tests/golden").join(name)
 }
 
 fn text(name: &str) -> String {

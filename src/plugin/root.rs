@@ -38,7 +38,8 @@ const SOON_MS: u64 = 120;
 /// Minimum time between log lines about lost counts, in milliseconds. The metrics count every loss.
 const LOSS_SAID_EVERY_MS: u64 = 60_000;
 
-const NO_RANDOM: &str = "the host gives no random bytes (random_get), so no key is remembered: each request reads the policy in shared data";
+const NO_RANDOM: &str =
+    "the host gives no random bytes (random_get), so no key is cached: each request reads the policy in shared data";
 
 const UNNAMED: &str = "shared data has an old copy of this policy that no plugin has used for longer than `policy.stale_after_ms`; it decides as soon as the policy service has confirmed it";
 
@@ -114,7 +115,7 @@ impl Root {
                 Freshness::Fresh => host::log(LogLevel::Info, "the policy is fresh again"),
                 Freshness::Stale => host::log(
                     LogLevel::Warn,
-                    &format!("the policy is stale: it was last confirmed {seconds} s ago; it serves on"),
+                    &format!("the policy is stale: it was last confirmed {seconds} s ago; it stays in use"),
                 ),
                 Freshness::Expired => host::log(
                     LogLevel::Error,

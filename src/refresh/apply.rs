@@ -1,4 +1,4 @@
-//! How a refresh goes on with an answer, and how it ends.
+//! The steps after an answer: reading its pages, publishing the policy, and confirming the current one.
 
 use super::{
     around::Around,
@@ -28,7 +28,7 @@ use crate::{
 use std::time::Duration;
 
 impl Parts {
-    /// A request was answered. The work on its page begins at once, unless another request goes out first.
+    /// A request was answered. The work on its page begins at once, unless another request is sent first.
     pub fn answered<S: Shared>(&mut self, fetching: Fetching, answer: Answer, around: &mut Around<'_, S>) -> Next {
         let Fetching { fetch, purpose, callout } = fetching;
         let took = callout.took(around.now_ms);
@@ -39,7 +39,7 @@ impl Parts {
         }
     }
 
-    /// What an answer leads to: another request, work, or a pause.
+    /// Decides what follows an answer: another request, work, or a pause.
     fn go_on<S: Shared>(
         &mut self,
         fetch: &Fetch,
@@ -57,7 +57,7 @@ impl Parts {
             }
             Meaning::Gone(status) => self.begin_anew(fetch, &format!("the cursor is gone ({status})"), around),
             Meaning::Failure(failure, _) if self.progress.gives_up_cursor(fetch, &failure, &self.settings.path) => {
-                let why = format!("twice in a row the cursor led nowhere, last by this: {failure}");
+                let why = format!("the cursor failed twice in a row, last with: {failure}");
                 self.begin_anew(fetch, &why, around)
             }
             Meaning::Failure(failure, retry_after) => self.fail_fetch(fetch, took, &failure, retry_after, around),
@@ -89,7 +89,7 @@ impl Parts {
                 if header.epoch != epoch || header.revision != revision || header.base != base {
                     return self.refused(&fetch.path, "the page is of another revision than the one before it", around);
                 }
-                // Where to ask next time may be said on any page.
+                // Any page may set the cursor of the next poll.
                 header.poll = header.poll.take().or(poll);
                 self.take_delta(fetch, page, took, around)
             }
@@ -97,11 +97,9 @@ impl Parts {
                 self.take_full(fetch, page, etag, took, around)
             }
             Purpose::Poll => self.take_delta(fetch, page, took, around),
-            Purpose::Full => self.refused(
-                &fetch.path,
-                "`base` is set, so this is a delta, where a full policy was asked for",
-                around,
-            ),
+            Purpose::Full => {
+                self.refused(&fetch.path, "`base` is set, so this is a delta, but a full policy was requested", around)
+            }
         }
     }
 
@@ -116,7 +114,7 @@ impl Parts {
         if let Some(held) = around.held.standing() {
             if falls_back(&page.header, held) && around.held.unconfirmed().is_none() {
                 around.report.event(RefreshEvent::RefusedRollback);
-                let what = "`revision` is below the one held, and the epoch is the same; expected a higher `revision` or another `epoch`";
+                let what = "`revision` is below the current one, and the epoch is the same; expected a higher `revision` or another `epoch`";
                 return self.refused(&fetch.path, what, around);
             }
             let same = held.page.is_some() && page.header.next.is_none() && held.page == Some(page.digest());
@@ -133,7 +131,7 @@ impl Parts {
         self.start_full(fetch, page, Box::new(build), around)
     }
 
-    /// Takes one page, the first or a later one, into the build that it belongs to.
+    /// Adds a page, the first or a later one, to its build.
     fn start_full<S: Shared>(
         &mut self,
         fetch: &Fetch,
@@ -150,7 +148,8 @@ impl Parts {
         self.ask_ahead(working, next, around)
     }
 
-    /// Asks for the next page before the work on this one begins. What forbids it is said when it is its turn.
+    /// Requests the next page before the work on this one begins. If it may not be requested, the error is reported
+    /// when its turn comes.
     fn ask_ahead<S: Shared>(&mut self, mut working: Working, next: Option<String>, around: &Around<'_, S>) -> Next {
         let Some(path) = next.filter(|path| self.progress.visit(path).is_ok()) else { return working.into() };
         let fetch = Fetch { path, etag: None, wait: None, timeout: self.settings.timeout };
@@ -176,11 +175,11 @@ impl Parts {
         }
     }
 
-    /// A page is in the store: the next one, or the end.
+    /// A page is in the store. The next page follows, or the policy is published.
     fn page_done<S: Shared>(&mut self, working: Working, around: &mut Around<'_, S>) -> Next {
         let Working { work, path, ahead } = working;
         let Work { page, job, unknown, .. } = *work;
-        // A page that is worked in twice is told of with the second time.
+        // A page that is worked in twice is logged the second time.
         if !matches!(&job, Job::Delta(delta) if delta.is_before_plans()) {
             self.complaints.say_unknown(&unknown, around.report);
         }
@@ -193,7 +192,7 @@ impl Parts {
         }
     }
 
-    /// The next page of a full policy: asked for now, on its way, or there.
+    /// The next page of a full policy: not requested yet, on its way, or already here.
     fn next_of_full<S: Shared>(
         &mut self,
         next: &str,
@@ -216,13 +215,13 @@ impl Parts {
 
     fn publish_full<S: Shared>(&mut self, mut build: Build, path: &str, around: &mut Around<'_, S>) -> Next {
         let held = around.held.standing();
-        // A policy that waits to be confirmed says nothing of what the next one may drop.
+        // A policy that was never confirmed does not limit what the next one may drop.
         let known = held.filter(|_| around.held.unconfirmed().is_none());
         if let Some(shrunk) = build.drops_too_many(known, self.settings.max_removed_percent) {
             around.report.event(RefreshEvent::RefusedShrink);
             let what = format!(
-                "it would drop {} of {} known keys, more than `policy.max_removed_percent` ({}); a policy that says \
-                 `\"confirm_removal\": true` is let through",
+                "it would drop {} of {} known keys, more than `policy.max_removed_percent` ({}); a policy with \
+                 `\"confirm_removal\": true` is accepted",
                 shrunk.dropped, shrunk.known, self.settings.max_removed_percent
             );
             return self.refused(path, &what, around);
@@ -230,8 +229,8 @@ impl Parts {
         match build.publish(around.shared, around.held.source(), held, around.now_ms) {
             Ok(_) => {
                 self.progress.published(held);
-                // The poll after a full policy is paced even if the service held this answer, so that no feed is loaded
-                // all the time.
+                // A pause follows even if the service held this answer. Otherwise a feed could be polled without a
+                // pause.
                 self.pacing.forget_held_back();
                 let state = self.applied(around);
                 self.say_applied(around);
@@ -241,7 +240,7 @@ impl Parts {
         }
     }
 
-    /// A newer policy decides.
+    /// A newer policy was published.
     pub fn applied<S: Shared>(&mut self, around: &mut Around<'_, S>) -> State {
         let look = around.held.look(around.shared);
         around.report.event(RefreshEvent::Applied);
@@ -263,19 +262,19 @@ impl Parts {
         self.say_conflicts(around);
     }
 
-    /// Names APIs with the same match, of which only one is meant.
+    /// Names the APIs that have the same match. Only one of them is used.
     pub fn say_conflicts<S: Shared>(&mut self, around: &mut Around<'_, S>) {
         let Some(catalogue) = around.held.catalogue() else { return };
         for conflict in catalogue.conflicts().iter().take(10) {
             let line = format!(
-                "APIs \"{}\" and \"{}\" have the same match; \"{}\" is meant",
+                "APIs \"{}\" and \"{}\" have the same match; \"{}\" is used",
                 conflict.meant, conflict.shadowed, conflict.meant
             );
             self.complaints.say(around.now_ms, Severity::Warn, line, around.report);
         }
     }
 
-    /// The policy held is what there is: it is fresh. `took`: what the answer that says so took.
+    /// The current policy is up to date. `took` is how long the answer took that confirmed it.
     pub fn confirm<S: Shared>(&mut self, took: Duration, around: &mut Around<'_, S>) -> State {
         let (shared, source) = (around.shared, around.held.source());
         let confirmed = around.held.base().map(|held| {
@@ -289,7 +288,7 @@ impl Parts {
                 self.finish(self.pacing.polls_after(took), around)
             }
             Some(Err(MergeError::Overtaken)) => self.follow(),
-            // It cannot be noted down, or there is none after all: the next fetch is a full one.
+            // The confirmation could not be written, or the policy is missing after all. The next fetch is a full one.
             Some(Err(MergeError::Damaged | MergeError::Host)) | None => {
                 self.progress.wants_full = true;
                 self.finish(false, around)
@@ -303,7 +302,11 @@ impl Parts {
             BuildError::Merge(MergeError::Overtaken) => self.follow().into(),
             BuildError::Merge(MergeError::Damaged) => {
                 self.progress.wants_full = true;
-                self.refused(path, "what was written to shared data before is damaged; it is built anew", around)
+                self.refused(
+                    path,
+                    "an earlier part of the policy in shared data is damaged; the full policy is fetched again",
+                    around,
+                )
             }
             BuildError::Merge(MergeError::Host) => {
                 self.refused(path, "Envoy's shared data could not be read or written", around)
@@ -319,7 +322,7 @@ impl Parts {
     }
 }
 
-/// Within one epoch revisions never fall. Where either side has none, what comes later counts.
+/// Whether the revision falls within one epoch. If either side has no revision, it does not.
 fn falls_back(header: &Header, held: &Manifest) -> bool {
     header.epoch == held.epoch && matches!((header.revision, held.revision), (Some(new), Some(known)) if new < known)
 }

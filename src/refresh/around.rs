@@ -1,16 +1,15 @@
-//! What a call of the state machine works on. It decides nothing.
+//! The inputs and outputs that the shell passes to each call of the state machine.
 
 use super::event::RefreshEvent;
 use crate::{callout::lines::Lines, held::Held};
 
-/// What a call of the state machine works on: the time, the policy held, shared data, and what is to be said.
+/// The time, the current policy, shared data, and the lines to log.
 pub struct Around<'a, S> {
     /// Now, in milliseconds of Unix time.
     pub now_ms: u64,
     /// The policy as this VM holds it.
     pub held: &'a mut Held,
-    /// Shared data.
     pub shared: &'a S,
-    /// What is to be said.
+    /// The lines to log and the events to count.
     pub report: &'a mut Lines<RefreshEvent>,
 }

@@ -1,5 +1,5 @@
-//! What a refresh complains of: failures in a row, each said once until a refresh goes well, and lines that a feed brings
-//! about again and again.
+//! The failures of a refresh: each is logged once until a refresh succeeds. Lines that a feed causes again and again
+//! are logged once an hour.
 
 use std::collections::VecDeque;
 
@@ -9,31 +9,30 @@ use crate::{
     policy::unknown::UnknownFields,
 };
 
-/// Different failures in a row that are remembered as said.
+/// The number of different failures that are remembered as logged.
 const MAX_COMPLAINTS: usize = 16;
 
-/// What went wrong lately, and what was said of it.
+/// The failures since the last success, and what was logged.
 #[derive(Debug, Default)]
 pub(super) struct Complaints {
     failures: u32,
-    /// What was said since the last refresh that went well.
+    /// The failures that were logged since the last success.
     known: VecDeque<String>,
     said: Said,
     names: Names,
 }
 
 impl Complaints {
-    /// Failures in a row.
+    /// The number of failures in a row.
     pub fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// A refresh has failed.
     pub fn add_failure(&mut self) {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// Whether this was not said since the last refresh that went well. From now on it was.
+    /// Whether this was not logged since the last success. From now on it counts as logged.
     pub fn is_new(&mut self, what: &str) -> bool {
         if self.known.iter().any(|known| known == what) {
             return false;
@@ -45,7 +44,7 @@ impl Complaints {
         true
     }
 
-    /// The service answered something usable.
+    /// A refresh has succeeded.
     pub fn recover(&mut self, report: &mut Lines<RefreshEvent>) {
         if self.failures > 0 {
             report.line(Severity::Info, format!("the policy is refreshed again, after {} failures", self.failures));
@@ -54,12 +53,12 @@ impl Complaints {
         self.known.clear();
     }
 
-    /// Says a line, unless it was said within the last hour.
+    /// Logs a line unless it was logged within the last hour.
     pub fn say(&mut self, now_ms: u64, severity: Severity, line: String, report: &mut Lines<RefreshEvent>) {
         report.lines.extend(self.said.again(now_ms, severity, line));
     }
 
-    /// Counts a page that has unknown fields, and says each name that was not said before.
+    /// Counts a page that has unknown fields, and logs each name that was not logged before.
     pub fn say_unknown(&mut self, unknown: &UnknownFields, report: &mut Lines<RefreshEvent>) {
         self.names.say(unknown, report);
     }

@@ -1,4 +1,4 @@
-//! How a refresh goes on with a page of a delta: it is worked into the bank in use, and takes effect page by page.
+//! The steps after a page of a delta: it is worked into the bank in use and takes effect page by page.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ impl Parts {
     ) -> Next {
         let fits = around.held.base().filter(|held| builds_on(&page.header, held));
         let Some(held) = fits.filter(|_| !around.held.is_unsound()) else {
-            return self.begin_anew(fetch, "`base` is not the revision held", around);
+            return self.begin_anew(fetch, "`base` is not the current revision", around);
         };
         if page.header.revision == page.header.base && page.header.next.is_none() && brings_nothing(&page) {
             self.complaints.say_unknown(&page.unknown, around.report);
@@ -58,7 +58,7 @@ impl Parts {
         }
     }
 
-    /// A page of a delta is in the store: its other part, the next page, or the end.
+    /// A page of a delta is in the store. Its second pass, the next page or the end follows.
     pub fn delta_done<S: Shared>(
         &mut self,
         delta: Delta,
@@ -84,7 +84,7 @@ impl Parts {
         self.next_page(next, path, purpose, around)
     }
 
-    /// The plans that a page brings are known now: all of it.
+    /// The plans of a page are known now, so the whole page is worked in.
     fn whole_delta<S: Shared>(&mut self, page: Box<Page>, path: &str, around: &mut Around<'_, S>) -> Next {
         let (shared, source) = (around.shared, around.held.source());
         let overtaken = BuildError::Merge(MergeError::Overtaken);

@@ -1,4 +1,4 @@
-//! Who refreshes: taking the lease, keeping it, and giving it to a VM that serves no requests.
+//! Decides which VM refreshes: takes the lease, keeps it, and offers it to a VM that serves no requests.
 
 use super::around::Around;
 use crate::{
@@ -11,21 +11,21 @@ use crate::{
     store::manifest::Manifest,
 };
 
-/// How long a VM that the policy service refused leaves a free lease to those that prove themselves otherwise. They look
+/// How long a VM leaves a free lease to VMs with other credentials after the policy service refused its own. They look
 /// every 100 ms and wait for [`GRACE_MS`] at most.
 const REFUSED_GRACE_MS: u64 = 3_000;
 
-/// This VM's part in who refreshes.
+/// The lease as this VM sees it.
 #[derive(Debug)]
 pub(super) struct Lead {
-    /// Of what this VM proves itself with to the policy service.
+    /// A tag of the credentials that this VM sends to the policy service.
     proof_tag: u64,
     lease: Option<Lease>,
-    /// Since when the lease was found free, by a VM that does not hold it.
+    /// When this VM, without holding the lease, found it free.
     free_since_ms: Option<u64>,
-    /// This VM has served requests.
+    /// Whether this VM has served requests.
     serves: bool,
-    /// It offered the lease to others once.
+    /// Whether it has already offered the lease to others.
     offered: bool,
 }
 
@@ -46,13 +46,13 @@ impl Lead {
         self.serves = true;
     }
 
-    /// Renews the lease where this VM holds it; `false`: it does not, or not any more.
+    /// Renews the lease. `false` means that this VM does not hold it, or no longer.
     pub fn keep<S: Shared>(&mut self, around: &Around<'_, S>) -> bool {
         let (shared, source) = (around.shared, around.held.source());
         self.lease.as_mut().is_some_and(|lease| lease.keep(shared, source, around.now_ms))
     }
 
-    /// Takes the lease if it is free, and has been for as long as others may take it first.
+    /// Takes the lease if it has been free for so long that the VMs with precedence had time to take it.
     pub fn take<S: Shared>(&mut self, around: &Around<'_, S>) -> bool {
         let (shared, source, now_ms) = (around.shared, around.held.source(), around.now_ms);
         let Ok(slip) = lease::slip(shared, source) else { return false };
@@ -82,7 +82,7 @@ impl Lead {
         self.is_leader()
     }
 
-    /// A generation that nobody else ever had or will have; `None` without the lease.
+    /// A generation that no other VM ever had or will have. `None` without the lease.
     pub fn next_generation(&mut self) -> Option<u64> {
         self.lease.as_mut().map(Lease::next_generation)
     }
@@ -92,32 +92,32 @@ impl Lead {
         self.lease.as_ref().map(Lease::last_generation)
     }
 
-    /// Somebody else has the lease.
+    /// Another VM has the lease.
     pub fn lose(&mut self) {
         self.lease = None;
         self.free_since_ms = None;
     }
 
-    /// Gives the lease back.
     pub fn release<S: Shared>(&mut self, shared: &S, source: &Source, now_ms: u64) {
         if let Some(lease) = self.lease.take() {
             lease.release(shared, source, now_ms);
         }
     }
 
-    /// Gives the lease back because the policy service refused this VM, which does not try again before `until_ms`.
+    /// Gives the lease back because the policy service refused this VM. The VM does not try again before `until_ms`.
     pub fn release_refused<S: Shared>(&mut self, until_ms: u64, around: &Around<'_, S>) {
         if let Some(lease) = self.lease.take() {
             lease.release_refused(around.shared, around.held.source(), (self.proof_tag, until_ms), around.now_ms);
         }
     }
 
-    /// Whether this VM is still to offer the lease to those that serve no requests.
+    /// Whether this VM must still offer the lease to VMs that serve no requests.
     pub fn is_to_offer(&self) -> bool {
         self.serves && !self.offered
     }
 
-    /// Gives the lease to a VM that serves no requests, if there is one; after a while it takes it again.
+    /// Gives the lease to a VM that serves no requests, if there is one. Otherwise this VM takes it again after a
+    /// while.
     pub fn offer<S: Shared>(&mut self, shared: &S, source: &Source, now_ms: u64) {
         self.offered = true;
         self.release(shared, source, now_ms);

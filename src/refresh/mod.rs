@@ -1,10 +1,9 @@
-//! Refreshing the policy: when to fetch, how to go on with an answer, when to publish, and what to do when anything on
-//! the way fails.
+//! Decides when to fetch the policy, how to continue after an answer, when to publish, and what to do after a failure.
 //!
-//! [`Refresh`] is a state machine without clock, network or log: the shell tells it what time it is and what was answered,
-//! and carries out the [`Fetch`]es and writes the [`Lines`](crate::callout::lines::Lines) that it asks for. One VM of a
-//! process holds the lease and fetches; it is to be one that serves no requests, where the host has such a VM. Until a
-//! complete newer policy is published, nothing here touches what requests are decided by.
+//! [`Refresh`] is a state machine without a clock, network or log. The shell passes in the time and the answers,
+//! carries out the [`Fetch`]es, and writes the [`Lines`](crate::callout::lines::Lines). One VM of a process holds the
+//! lease and fetches. If the host has a VM that serves no requests, that VM should hold the lease. Requests are decided
+//! by the current policy until a complete newer one is published.
 
 mod apply;
 mod around;
@@ -41,7 +40,6 @@ use crate::{
     shared::{Shared, key::Source},
 };
 
-/// The state machine.
 #[derive(Debug)]
 pub struct Refresh {
     parts: Parts,
@@ -49,7 +47,7 @@ pub struct Refresh {
 }
 
 impl Refresh {
-    /// Follows at first.
+    /// The VM starts as a follower.
     pub fn new(settings: PolicySource) -> Self {
         Self { parts: Parts::new(settings), state: State::Following }
     }
@@ -59,12 +57,12 @@ impl Refresh {
         self.parts.lead.is_leader()
     }
 
-    /// Whether the next request is due within so many milliseconds.
+    /// Whether the next request is due within that many milliseconds.
     pub fn is_due_within(&self, milliseconds: u64, now_ms: u64) -> bool {
         matches!(&self.state, State::Idle(idle) if idle.due_ms <= now_ms.saturating_add(milliseconds))
     }
 
-    /// Whether work waits that should go on soon.
+    /// Whether work remains that should continue soon.
     pub fn is_busy(&self) -> bool {
         self.is_leader() && (matches!(self.state, State::Working(_)) || self.parts.progress.is_emptying())
     }
@@ -82,7 +80,7 @@ impl Refresh {
     pub fn not_sent<S: Shared>(&mut self, failure: Failure, around: &mut Around<'_, S>) {
         self.step(around, |parts, state, around| match state {
             State::Fetching(fetching) => parts.fail(&fetching.fetch.path, &failure, None, around),
-            // It is asked for again when it is its turn.
+            // The page is requested again when its turn comes.
             State::Working(mut working) => {
                 working.ahead.take().into_iter().for_each(|ahead| parts.progress.forget(&ahead.fetch.path));
                 working.into()
@@ -91,7 +89,7 @@ impl Refresh {
         });
     }
 
-    /// What a fetch kept waiting goes on, now that it was sent.
+    /// Continues the work that waited until the fetch was sent.
     pub fn carry_on<S: Shared>(&mut self, around: &mut Around<'_, S>) -> Option<Fetch> {
         self.step(around, |parts, state, around| match state {
             State::Working(working) => parts.work(working, around),
@@ -99,13 +97,14 @@ impl Refresh {
         })
     }
 
-    /// Time has passed. `random` may be any number.
+    /// Called on each tick. `random` may be any number.
     pub fn tick<S: Shared>(&mut self, random: u64, around: &mut Around<'_, S>) -> Option<Fetch> {
         self.parts.pacing.stir(random);
         if !self.keep_lease(around) {
             return None;
         }
-        // The poll behind one that was cut is this VM's, which alone knows that it has to ask without a wait.
+        // After a held poll was cut, only this VM knows that the next poll must ask for no wait. So it keeps the lease
+        // for that poll.
         if self.should_offer() && !self.parts.pacing.waits.is_cut() {
             self.offer(around.shared, around.held.source(), around.now_ms);
             return None;
@@ -123,7 +122,7 @@ impl Refresh {
         })
     }
 
-    /// A callout was answered. What nobody waits for any more is ignored.
+    /// A callout was answered. The answer is ignored if it is no longer expected.
     pub fn answered<S: Shared>(&mut self, token: u32, answer: Answer, around: &mut Around<'_, S>) -> Option<Fetch> {
         if let State::Working(working) = &mut self.state
             && let Some(ahead) = working.ahead.as_mut().filter(|ahead| ahead.callout.is_answered_by(token))
@@ -137,12 +136,13 @@ impl Refresh {
         }
         self.step(around, |parts, state, around| match state {
             State::Fetching(fetching) => parts.answered(fetching, answer, around),
-            // The lease was lost meanwhile and is taken again: nothing is being fetched under it.
+            // The lease was lost and taken again meanwhile. No fetch of the new lease is in progress yet.
             State::Working(_) | State::Idle(_) | State::Following => state.into(),
         })
     }
 
-    /// This VM serves requests from now on: it gives the lease to one that does not, now or when nothing is half done.
+    /// This VM serves requests from now on. It gives the lease to a VM that does not, at once or when no work is in
+    /// progress.
     pub fn serves_requests<S: Shared>(&mut self, shared: &S, source: &Source, now_ms: u64) {
         self.parts.lead.begin_to_serve();
         if self.should_offer() {
@@ -150,14 +150,14 @@ impl Refresh {
         }
     }
 
-    /// Gives the lease back: what this VM was to refresh for has ended.
+    /// Gives the lease back, because the plugin that this VM refreshes for has ended.
     pub fn resign<S: Shared>(&mut self, shared: &S, source: &Source, now_ms: u64) {
         self.parts.lead.release(shared, source, now_ms);
         self.state = self.parts.follow();
     }
 
-    /// One step: from a state, which it takes, to the next, which it must return. The parts do not see the state that is
-    /// stored here, so nothing sees it between the two.
+    /// Performs one step: it takes the state and must return the next one. The parts have no access to the stored
+    /// state, so nothing can see it during a step.
     fn step<S: Shared>(
         &mut self,
         around: &mut Around<'_, S>,
@@ -168,7 +168,7 @@ impl Refresh {
         fetch
     }
 
-    /// Holds the lease, or tries to; `false`: somebody else refreshes.
+    /// Keeps the lease, or tries to take it. `false` means that another VM refreshes.
     fn keep_lease<S: Shared>(&mut self, around: &Around<'_, S>) -> bool {
         if self.parts.lead.keep(around) {
             return true;
@@ -183,7 +183,7 @@ impl Refresh {
         is_taken
     }
 
-    /// Whether it holds the lease, serves requests, and would lose nothing that is half done.
+    /// Whether this VM holds the lease, serves requests, and has no work in progress that it would lose.
     fn should_offer(&self) -> bool {
         let is_idle = match &self.state {
             State::Idle(_) => true,
@@ -193,7 +193,8 @@ impl Refresh {
         self.parts.lead.is_to_offer() && is_idle && !self.parts.progress.is_emptying()
     }
 
-    /// Gives the lease to a VM that serves no requests, if there is one; after a while it takes it again.
+    /// Gives the lease to a VM that serves no requests, if there is one. Otherwise this VM takes it again after a
+    /// while.
     fn offer<S: Shared>(&mut self, shared: &S, source: &Source, now_ms: u64) {
         self.parts.lead.offer(shared, source, now_ms);
         self.state = State::Following;

@@ -1,5 +1,5 @@
-//! What the state machine knows whatever is under way, and how a refresh begins, fails and ends. How it goes on with an
-//! answer is in `apply.rs` and `deltas.rs`.
+//! The parts of the state machine that do not depend on the current state, and the steps that begin, fail and finish a
+//! refresh. The steps after an answer are in `apply.rs` and `deltas.rs`.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::{
     shared::Shared,
 };
 
-/// All of the state machine but what is under way.
+/// The state machine without its current state.
 #[derive(Debug)]
 pub(super) struct Parts {
     pub settings: PolicySource,
@@ -44,7 +44,7 @@ impl Parts {
         }
     }
 
-    /// Somebody else refreshes.
+    /// Another VM refreshes.
     pub fn follow(&mut self) -> State {
         self.lead.lose();
         self.progress.drop_begun();
@@ -58,8 +58,9 @@ impl Parts {
         State::Idle(Idle::new(around.now_ms, self.first_due(around)))
     }
 
-    /// At once without a policy, or where the service may hold its answer back, since nobody waits for it now; else when the
-    /// policy held is an interval old.
+    /// When the first request of a new leader is due. It is due at once if there is no policy. It is also due at once
+    /// if the service may hold its answer, because no poll of the previous leader is held any more. Otherwise it is due
+    /// when the current policy is an interval old.
     fn first_due<S: Shared>(&mut self, around: &Around<'_, S>) -> u64 {
         if self.may_probe(around) {
             return around.now_ms;
@@ -71,8 +72,8 @@ impl Parts {
         })
     }
 
-    /// Whether a poll may follow a full policy at once: a service that holds its answer back then tells the next change
-    /// as soon as it happens.
+    /// Whether a poll may follow a full policy at once. If the service holds its answer, the poll learns of the next
+    /// change as soon as it happens.
     pub fn may_probe<S: Shared>(&mut self, around: &Around<'_, S>) -> bool {
         let pollable = around.held.manifest().is_some_and(|held| held.poll.is_some() || held.etag.is_some());
         pollable && !self.progress.wants_full && self.pacing.may_probe(around.now_ms)
@@ -82,7 +83,7 @@ impl Parts {
         if self.lead.serves() { Budget::SHARING } else { Budget::ALONE }
     }
 
-    /// Empties what is not used any more, of this store and of stores that were left behind.
+    /// Removes what is no longer used from this store and from abandoned stores.
     pub fn empty<S: Shared>(&mut self, around: &Around<'_, S>) {
         let mut budget = self.budget();
         let (shared, source) = (around.shared, around.held.source());
@@ -97,8 +98,8 @@ impl Parts {
         let held = around.held.base().filter(|_| !self.progress.wants_full && !around.held.is_unsound());
         let poll = held.and_then(|held| held.poll.clone());
         let etag = held.filter(|_| poll.is_none()).and_then(|held| held.etag.clone());
-        // Long-polling needs a revision to wait from. After a failure an answer at once says that the feed is well again.
-        // So does an answer to whoever waits for the first policy, and one after a held poll that failed.
+        // Long polling needs a revision to wait from. After a failure, an answer without a wait shows that the feed
+        // works again. A VM without a policy and the poll after a cut one need an answer without a wait, too.
         let can_wait = around.held.manifest().is_some()
             && held.is_some()
             && self.complaints.failures() == 0
@@ -109,7 +110,7 @@ impl Parts {
         self.fetch(path, etag, wait, purpose, around)
     }
 
-    /// Whether the full policy is fetched at once because a VM has met damage in the one held.
+    /// Whether to fetch the full policy at once because a VM has found damage in the current one.
     pub fn repairs<S: Shared>(&mut self, state: &State, around: &mut Around<'_, S>) -> bool {
         let can = match state {
             State::Idle(_) => self.complaints.failures() == 0,
@@ -118,19 +119,19 @@ impl Parts {
         };
         let repairs = can && around.held.is_damaged(around.shared) && self.pacing.may_restart(around.now_ms);
         if repairs {
-            let line = "a part of the policy in shared data is damaged; it is fetched and built anew";
+            let line = "a part of the policy in shared data is damaged; the full policy is fetched again";
             around.report.warn(line.to_owned());
             self.progress.wants_full = true;
         }
         repairs
     }
 
-    /// A full policy from the beginning of the feed: at once, but not more often than the interval.
+    /// Fetches the full policy at once, but at most once in an interval.
     pub fn begin_anew<S: Shared>(&mut self, fetch: &Fetch, why: &str, around: &mut Around<'_, S>) -> Next {
         self.progress.wants_full = true;
         self.progress.give_up_build(self.lead.last_generation());
         if !self.pacing.may_restart(around.now_ms) {
-            let what = format!("{why}, although the feed was only just begun anew");
+            let what = format!("{why}, although the full policy was fetched less than an interval ago");
             return self.refused(&fetch.path, &what, around);
         }
         let line = format!("the full policy is fetched: after GET {}, {why}", fetch.path);
@@ -152,7 +153,7 @@ impl Parts {
         Fetching { fetch, purpose, callout: Pending::new(timeout, around.now_ms) }.into()
     }
 
-    /// The next page of the same revision; `path` is that of this one.
+    /// Requests the next page of the same revision. `path` is the path of the current page.
     pub fn next_page<S: Shared>(
         &mut self,
         next: &str,
@@ -165,13 +166,13 @@ impl Parts {
             Err(NotVisited::TooMany) => {
                 self.refused(path, &format!("the policy has more than {MAX_PAGES} pages"), around)
             }
-            Err(NotVisited::Again) => self.refused(path, "`next` leads to a page that was there before", around),
+            Err(NotVisited::Again) => self.refused(path, "`next` leads to a page that was fetched before", around),
         }
     }
 
-    /// A fetch failed. A held poll that failed says nothing about the feed, so the next poll follows with the next tick and
-    /// asks without a wait. Not now: while Envoy still tells of the connection's end, its pool would give a request over
-    /// HTTP/2 to that same connection.
+    /// A fetch failed. A held poll that failed says nothing about the feed, so the next poll follows with the next tick
+    /// and asks for no wait. It is not sent within this call: Envoy is still reporting the end of the connection, and
+    /// its pool would put a new HTTP/2 request on that same connection.
     pub fn fail_fetch<S: Shared>(
         &mut self,
         fetch: &Fetch,
@@ -189,7 +190,7 @@ impl Parts {
         }
     }
 
-    /// Nothing usable came: the policy held serves on, and the next try comes later and later.
+    /// No usable answer came. The current policy stays in use, and the pauses between attempts grow.
     pub fn fail<S: Shared>(
         &mut self,
         path: &str,
@@ -205,8 +206,9 @@ impl Parts {
         if is_refused { self.give_up_lease(idle, around).into() } else { idle.into() }
     }
 
-    /// The policy service refused what this VM proves itself with. Where the policy has a name, others may prove themselves
-    /// otherwise, so it gives the lease up to them, and tries again when its pause is over and nobody has taken it.
+    /// The policy service refused the credentials of this VM. If the policy has a name, other VMs may have other
+    /// credentials, so this VM gives the lease up to them. It tries again after its pause if no other VM has taken the
+    /// lease.
     fn give_up_lease<S: Shared>(&mut self, idle: Idle, around: &Around<'_, S>) -> State {
         if self.settings.name.is_none() {
             return State::Idle(idle);
@@ -215,13 +217,13 @@ impl Parts {
         self.follow()
     }
 
-    /// What was answered cannot be used.
+    /// The answer cannot be used.
     pub fn refused<S: Shared>(&mut self, path: &str, what: &str, around: &mut Around<'_, S>) -> Next {
         around.report.event(RefreshEvent::Refused);
         self.complain(Severity::Warn, path, what, None, around).into()
     }
 
-    /// Says what is wrong, once until a refresh goes well, and waits.
+    /// Logs the failure, once until a refresh succeeds, and pauses.
     fn complain<S: Shared>(
         &mut self,
         severity: Severity,
@@ -237,7 +239,7 @@ impl Parts {
         let pause = self.pacing.pause(self.complaints.failures(), retry_after);
         if self.complaints.is_new(what) {
             let consequence = match around.held.manifest() {
-                Some(_) => "the policy held serves on",
+                Some(_) => "the current policy stays in use",
                 None => "there is no policy yet, so requests are answered 503",
             };
             let line = format!(
@@ -250,7 +252,7 @@ impl Parts {
         Idle::pause(around.now_ms, pause)
     }
 
-    /// A refresh is over; `poll_at_once`: the service holds its answers back, so there is nothing to wait for.
+    /// A refresh has succeeded. If `poll_at_once`, the service holds its answers, so no pause is needed.
     pub fn finish<S: Shared>(&mut self, poll_at_once: bool, around: &mut Around<'_, S>) -> State {
         self.complaints.recover(around.report);
         self.progress.recover();

@@ -1,5 +1,5 @@
-//! How far the fetching of a policy has come: which pages were there, what was begun and is not published, what is to be
-//! emptied, and whether only the full policy will do.
+//! The progress of a fetch: the pages that were visited, the build that is not published, the data to remove, and
+//! whether a full policy is needed.
 
 use super::budget::Budget;
 use crate::{
@@ -9,24 +9,23 @@ use crate::{
     store::{batch::Target, emptying::Emptying, manifest::Manifest},
 };
 
-/// Pages of one revision. 10,000 pages of 5,000 rows are 50 million.
+/// The maximum number of pages of one revision. 10,000 pages of 5,000 rows are 50 million rows.
 pub(super) const MAX_PAGES: usize = 10_000;
 
-/// How far it has come.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// The policy held cannot be built on, so the next fetch is a full one.
+    /// Whether the next fetch must be a full one, because a delta cannot be applied to the current policy.
     pub wants_full: bool,
-    /// Pages of this refresh, by their paths.
+    /// The paths of the pages of this refresh.
     visited: Index,
-    /// Where a full policy was begun and not published yet.
+    /// Where a full policy is built that is not published yet.
     building: Option<Target>,
     emptying: Option<Emptying>,
-    /// The last cursor failed, in a way that another try may not mend.
+    /// Whether the last cursor failed in a way that another attempt may not fix.
     cursor_failed: bool,
 }
 
-/// Why a page is not asked for.
+/// Why a page is not requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotVisited {
     TooMany,
@@ -39,7 +38,7 @@ impl Progress {
         self.visited.clear();
     }
 
-    /// Notes a page that will be asked for.
+    /// Records a page that will be requested.
     pub fn visit(&mut self, path: &str) -> Result<(), NotVisited> {
         if self.visited.len() >= MAX_PAGES {
             return Err(NotVisited::TooMany);
@@ -51,13 +50,13 @@ impl Progress {
         Ok(())
     }
 
-    /// A page was not asked for after all.
+    /// The page was not requested after all.
     pub fn forget(&mut self, path: &str) {
         self.visited.remove(path.as_bytes());
     }
 
-    /// Whether a cursor has failed for the second time in a row, so that only the beginning of the feed, at `beginning`,
-    /// can help. Other failures may be due to something on the way, or may be over soon, so they do not count.
+    /// Whether a cursor has failed for the second time in a row, so that only the beginning of the feed, at
+    /// `beginning`, can help. Other failures do not count: a proxy may have caused them, or they may be over soon.
     pub fn gives_up_cursor(&mut self, fetch: &Fetch, failure: &Failure, beginning: &str) -> bool {
         let is_about_it = matches!(failure, Failure::Status(400 | 414 | 431 | 500) | Failure::Refused(403));
         let fails = is_about_it && fetch.path != beginning;
@@ -66,17 +65,17 @@ impl Progress {
         gives_up
     }
 
-    /// The service answered something usable.
+    /// A refresh has succeeded.
     pub fn recover(&mut self) {
         self.cursor_failed = false;
     }
 
-    /// A full policy is built here.
+    /// A full policy is being built here.
     pub fn build(&mut self, target: Target) {
         self.building = Some(target);
     }
 
-    /// A full policy that was begun will not be finished. `generation`: the last that was made under the lease.
+    /// The full policy in progress will not be finished. `generation` is the last one that was made under the lease.
     pub fn give_up_build(&mut self, generation: Option<u64>) {
         if let Some(target) = self.building.take() {
             self.emptying.get_or_insert_default().add_unfinished(target);
@@ -84,38 +83,38 @@ impl Progress {
         }
     }
 
-    /// Frees what full policies that will not be finished have laid down, of this lease or an older one.
+    /// Frees the runs of full policies that will not be finished, of this lease or an older one.
     pub fn empty_runs(&mut self, generation: Option<u64>) {
         let Some(generation) = generation else { return };
         self.emptying.get_or_insert_default().add_runs(generation);
     }
 
-    /// A full policy decides, instead of `old`, which is emptied.
+    /// A full policy was published and replaces `old`, whose shards are removed.
     pub fn published(&mut self, old: Option<&Manifest>) {
         self.building = None;
         self.emptying = old.map(Emptying::of);
         self.wants_full = false;
     }
 
-    /// Whether something is to be emptied.
+    /// Whether data is to be removed.
     pub fn is_emptying(&self) -> bool {
         self.emptying.is_some()
     }
 
-    /// Empties as much as the budget allows.
+    /// Removes as much as the budget allows.
     pub fn empty(&mut self, shared: &impl Shared, source: &Source, budget: &mut Budget) {
         while let Some(emptying) = &mut self.emptying
             && budget.is_left()
         {
             budget.spend_shard();
-            // What cannot be emptied now is overwritten by the next build, or emptied when it is done.
+            // What cannot be removed now is overwritten by the next build, or removed after it.
             if !emptying.empty_next(shared, source).unwrap_or(false) {
                 self.emptying = None;
             }
         }
     }
 
-    /// Somebody else refreshes: what was begun is theirs to end.
+    /// Another VM refreshes and finishes or removes what was begun.
     pub fn drop_begun(&mut self) {
         self.building = None;
         self.emptying = None;

@@ -1,5 +1,5 @@
-//! What is under way in a refresh. Each step takes a state by value and returns the next one with [`Next`], so that there is
-//! always exactly one, and what it holds (a build, an answer) is in one place.
+//! The state of a refresh. Each step takes a state by value and returns the next one in [`Next`]. So there is always
+//! exactly one state, and it alone owns the build and the answers in progress.
 
 use std::time::Duration;
 
@@ -9,34 +9,33 @@ use crate::{
     store::build::Build,
 };
 
-/// What a request is for.
+/// The purpose of a request.
 #[derive(Debug)]
 pub(super) enum Purpose {
-    /// A policy from the beginning of the feed.
+    /// The first page of a full policy.
     Full,
-    /// What came since the policy held.
+    /// The changes since the current policy.
     Poll,
     /// The next page of a full policy.
     NextFull(Box<Build>),
-    /// The next page of a delta of this revision.
+    /// The next page of a delta to this revision.
     NextDelta { epoch: String, revision: Option<u64>, base: Option<u64>, poll: Option<String> },
 }
 
-/// What is under way.
 #[derive(Debug, Default)]
 pub(super) enum State {
-    /// Somebody else refreshes.
+    /// Another VM refreshes.
     #[default]
     Following,
-    /// Nothing, until it is time.
+    /// Nothing is in progress until the next request is due.
     Idle(Idle),
-    /// Waiting for an answer.
+    /// A request waits for its answer.
     Fetching(Fetching),
-    /// Working a page into the store, while the one behind it may be on its way.
+    /// A page is being worked into the store. The next page may be on its way.
     Working(Working),
 }
 
-/// Waiting until it is time.
+/// A pause until the next request is due.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Idle {
     since_ms: u64,
@@ -53,7 +52,7 @@ impl Idle {
         Self::new(now_ms, now_ms.saturating_add(pause))
     }
 
-    /// A clock that is set back makes it time.
+    /// Whether the pause is over. It ends at once if the clock was set back.
     pub fn is_over(&self, now_ms: u64) -> bool {
         now_ms >= self.due_ms || now_ms < self.since_ms
     }
@@ -67,11 +66,11 @@ pub(super) struct Fetching {
     pub callout: Pending,
 }
 
-/// A page that is worked into the store.
+/// A page that is being worked into the store.
 #[derive(Debug)]
 pub(super) struct Working {
     pub work: Box<Work>,
-    /// Where the page came from.
+    /// The path of the page.
     pub path: String,
     pub ahead: Option<Ahead>,
 }
@@ -82,8 +81,8 @@ impl Working {
     }
 }
 
-/// The next page of a full policy, asked for before the work on this one begins: so the service is busy with it
-/// meanwhile. Its answer, at most [`crate::policy::MAX_PAGE_BYTES`], waits until its turn.
+/// The next page of a full policy. It is requested before the work on this page begins, so that the service prepares it
+/// meanwhile. Its answer has at most [`crate::policy::MAX_PAGE_BYTES`] and waits for its turn.
 #[derive(Debug)]
 pub(super) struct Ahead {
     pub fetch: Fetch,
@@ -91,7 +90,7 @@ pub(super) struct Ahead {
     pub answer: Option<Answer>,
 }
 
-/// What a step leads to: the next state, and a request to be sent.
+/// The result of a step: the next state, and a request to send.
 #[derive(Debug)]
 pub(super) struct Next {
     pub state: State,
@@ -111,7 +110,7 @@ impl From<Idle> for Next {
 }
 
 impl From<Fetching> for Next {
-    /// The request is to be sent.
+    /// The request must be sent.
     fn from(fetching: Fetching) -> Self {
         let fetch = Some(fetching.fetch.clone());
         Self { state: State::Fetching(fetching), fetch }

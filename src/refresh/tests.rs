@@ -1,4 +1,4 @@
-//! The refresh against a feed in memory: what must hold whatever the feed answers, and wherever it is cut.
+//! Tests of the refresh against a feed in memory, for every answer of the feed and for a cut at every write.
 
 #![allow(clippy::arithmetic_side_effects, reason = "a test that overflows has failed")]
 
@@ -53,7 +53,7 @@ fn config(policy: &str) -> Config {
     config::parse(json.as_bytes(), &|_| None).unwrap()
 }
 
-/// One VM: what it holds, and what it said.
+/// One VM with the policy that it holds and the lines that it logged.
 struct Vm {
     config: Config,
     refresh: Refresh,
@@ -61,7 +61,7 @@ struct Vm {
     lines: Vec<(Severity, String)>,
     events: Vec<RefreshEvent>,
     tokens: u32,
-    /// The callout under way.
+    /// The callout in progress.
     sent: Option<(u32, Fetch)>,
 }
 
@@ -112,7 +112,7 @@ impl Vm {
         self.ask(memory, now_ms, |refresh, around| refresh.answered(token, answer, around));
     }
 
-    /// Ticks and answers until nothing is under way any more; the paths that were asked for.
+    /// Ticks and answers until no callout is in progress. Returns the paths that were asked for.
     fn settle(&mut self, memory: &Memory, now_ms: u64, feed: &mut dyn FnMut(&Fetch) -> Answer) -> Vec<String> {
         let mut paths = Vec::new();
         for _ in 0..10_000 {
@@ -129,7 +129,7 @@ impl Vm {
         paths
     }
 
-    /// What a request with this key to `/a` gets.
+    /// The decision for a request to `/a` with this key.
     fn decide(&mut self, memory: &Memory, key: &str) -> String {
         self.held.look(memory);
         let head = Head::new(vec![(b":authority", b"h"), (b":path", b"/a"), (b"x-api-key", key.as_bytes())]);
@@ -155,7 +155,7 @@ fn key(name: &str) -> String {
     format!(r#"{{"sha256": "{}", "id": "k-{name}", "application": "app"}}"#, Digest::of(name.as_bytes()).to_hex())
 }
 
-/// A full policy in which these keys are good for `/a`.
+/// A full policy in which these keys may call `/a`.
 fn full(revision: u64, header: &str, keys: &[&str]) -> String {
     let keys: Vec<_> = keys.iter().map(|name| key(name)).collect();
     format!(
@@ -176,7 +176,7 @@ fn holding(memory: &Memory, policy: &str) -> Vm {
     vm
 }
 
-/// The same, on a thread that serves requests, where nobody else would refresh.
+/// The same on a thread that serves requests. No other VM would refresh.
 fn serving(memory: &Memory, policy: &str) -> Vm {
     let mut vm = holding(memory, policy);
     vm.serve(memory, 1_000);
@@ -201,7 +201,7 @@ fn the_first_policy_decides_at_once() {
     assert_eq!(other.decide(&memory, "good"), "allowed", "every VM of the process");
 }
 
-/// A VM remembers a key by its API's place in the catalogue.
+/// A VM caches a key by the place of its API in the catalogue.
 #[test]
 fn what_is_remembered_of_an_api_is_not_found_for_the_one_that_takes_its_place() {
     let policy = |revision: u64, [first, second]: [&str; 2]| {
@@ -278,7 +278,7 @@ fn whatever_the_feed_answers_the_policy_held_serves_on_and_one_line_says_why() {
         ("bad epoch", page(r#"{"format":1,"epoch":5}"#), "expected a string"),
         ("field twice", page(r#"{"format":1,"format":1}"#), "duplicate field"),
         ("revision 2^53", page(r#"{"format":1,"revision":9007199254740992}"#), "`revision`"),
-        ("rollback", page(&full(4, "", &["good"])), "below the one held"),
+        ("rollback", page(&full(4, "", &["good"])), "below the current one"),
         ("next elsewhere", page(&full(6, r#", "next": "//evil/x""#, &[])), "`next`"),
         ("next absolute", page(&full(6, r#", "next": "http://evil/x""#, &[])), "`next`"),
         ("poll elsewhere", page(&full(6, r#", "poll": "x""#, &[])), "`poll`"),
@@ -305,7 +305,7 @@ fn whatever_the_feed_answers_the_policy_held_serves_on_and_one_line_says_why() {
         assert_eq!(vm.decide(&memory, "bad"), "key_unknown", "{name}");
         let warnings: Vec<_> = vm.lines.iter().map(|(_, line)| line.as_str()).collect();
         assert_eq!(warnings.len(), 1, "{name}: {warnings:?}");
-        for part in [expected, "policy-service", "/poll", "serves on"] {
+        for part in [expected, "policy-service", "/poll", "stays in use"] {
             assert!(warnings[0].contains(part), "{name}: {part} in {}", warnings[0]);
         }
         let failed = vm.events.iter().any(|event| matches!(event, RefreshEvent::Failed | RefreshEvent::Refused));
@@ -387,14 +387,14 @@ fn what_every_refresh_brings_anew_is_said_once_in_an_hour_and_counted_each_time(
 
 #[test]
 fn retry_after_is_honoured_up_to_five_minutes() {
-    // The next try, in seconds; the failure was at second 6 and would be followed by one at 11.
+    // The second of the next attempt. The failure was at second 6; without the header the next attempt is at second 11.
     let honoured = [
         ("20", 26),
         ("3600", 306),
         ("1", 7),
         ("Thu, 01 Jan 1970 00:00:40 GMT", 40),
         ("Thu, 01 Jan 1970 01:00:00 GMT", 306),
-        // What is over is soon.
+        // A time in the past means: soon.
         ("Thu, 01 Jan 1970 00:00:01 GMT", 7),
         ("0", 7),
         ("x", 11),
@@ -568,7 +568,7 @@ fn pages_take_effect_together_or_not_at_all() {
     }
 }
 
-/// A page of a full policy with more rows than a slice of work has on a thread that serves requests.
+/// A page of a full policy with more rows than a slice of work holds on a thread that serves requests.
 fn long_page(next: &str, first: usize) -> String {
     let rows: Vec<String> = (first..first + 3_000).map(|number| key(&format!("key-{number}"))).collect();
     format!(r#"{{"format": 1, "revision": 6, "next": {next}, "confirm_removal": true, "keys": [{}]}}"#, rows.join(","))
@@ -741,7 +741,7 @@ fn a_vm_that_loses_the_lease_and_takes_it_again_with_one_answer_fetches_on() {
     let (mut first, mut second) = (Vm::new(""), Vm::new(""));
     first.tick(&memory, 1_000);
     assert!(first.sent.is_some() && first.refresh.is_leader());
-    // The first VM is held up, another takes its place and gives it back.
+    // The first VM is slow. The second takes the lead and gives it back.
     second.tick(&memory, 60_000);
     assert!(second.refresh.is_leader());
     second.refresh.resign(&memory, second.held.source(), 60_000);
@@ -809,7 +809,7 @@ fn a_refresh_that_is_cut_anywhere_leaves_the_old_policy_or_the_new_one() {
                 vm.refresh.answered(77, json(page.clone()), &mut around);
             }
         }
-        // Whoever comes next finds a policy that decides, and can go on from it.
+        // The next VM finds a policy that decides, and can continue from it.
         let mut next = Vm::new("");
         assert_eq!(next.decide(&memory, "good"), "allowed", "cut after {cut} writes");
         assert_eq!(next.decide(&memory, "bad"), "key_unknown", "cut after {cut} writes");
@@ -824,7 +824,7 @@ fn a_refresh_that_is_cut_anywhere_leaves_the_old_policy_or_the_new_one() {
     }
 }
 
-/// Shared data that takes no more writes after a while, as for a VM that has died.
+/// Shared data that fails every write after a number of writes, as for a VM that has died.
 struct Cutting<'a> {
     memory: &'a Memory,
     left: Cell<usize>,

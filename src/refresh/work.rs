@@ -1,4 +1,4 @@
-//! A page on its way into the store, in slices.
+//! Works a page into the store in slices.
 
 use super::{budget::Budget, event::RefreshEvent};
 use crate::{
@@ -13,10 +13,10 @@ use crate::{
     },
 };
 
-/// Rows that were left out and are named in the log, of each page; the others are counted.
+/// The rows that are left out and named in the log, for each page. The others are only counted.
 const LOGGED_ROWS: u64 = 5;
 
-/// What a page is worked into.
+/// The build or delta that takes the page.
 #[derive(Debug)]
 pub(super) enum Job {
     Full(Box<Build>),
@@ -30,7 +30,7 @@ pub(super) struct Work {
     pub job: Job,
     next_row: usize,
     rejected: u64,
-    /// Of the whole page, once its rows are taken.
+    /// The unknown fields of the whole page, complete after its rows are taken.
     pub unknown: UnknownFields,
     stage: Stage,
 }
@@ -49,7 +49,7 @@ impl Work {
         Self { page, job, next_row: 0, rejected: 0, unknown, stage: Stage::Rows }
     }
 
-    /// Works until the budget is used up; `true`: the page is done.
+    /// Works until the budget is used up. Returns `true` when the page is done.
     pub fn slice(
         &mut self,
         shared: &impl Shared,
@@ -73,7 +73,7 @@ impl Work {
         Ok(done)
     }
 
-    /// Says what was noticed of the page as a whole. A page that is worked in twice is told of with the second time.
+    /// Logs what was noticed about the page as a whole. A page that is worked in twice is logged the second time.
     fn tell(&mut self, report: &mut Lines<RefreshEvent>) {
         let mut differing = match &mut self.job {
             Job::Delta(delta) if delta.is_before_plans() => return,
@@ -157,11 +157,11 @@ impl Work {
     }
 }
 
-/// Counts a row that is left out, or parts of one, and names the first of a page.
+/// Counts a row, or parts of a row, that is left out, and logs the first ones of a page.
 fn leave_out(rejected: &mut u64, row: &RejectedRow, report: &mut Lines<RefreshEvent>) {
     let (what, count) = match row.why.problem {
         Problem::NeverApply(parts) => ("parts of a row of the policy are left out, and permit nothing", as_u64(parts)),
-        _ => ("a row of the policy is left out, and what it speaks of is not allowed", 1),
+        _ => ("a row of the policy is left out, so its key, application or subscription is not allowed", 1),
     };
     report.event(RefreshEvent::RowsRejected(count));
     if *rejected < LOGGED_ROWS {

@@ -1,4 +1,4 @@
-//! The packed format: what is written is read back, and no bytes, however damaged, are taken for something else.
+//! Tests of the packed format: reading returns what was written, and damaged bytes are never taken for another policy.
 
 #![allow(clippy::arithmetic_side_effects, reason = "a test that overflows has failed")]
 
@@ -52,7 +52,7 @@ fn a_manifest_is_read_back_and_no_damage_of_it_is_taken_for_one() {
     for end in 0..value.len() {
         assert_eq!(Manifest::read(b"key", &value[..end]), Err(Corrupt), "cut at {end}");
     }
-    // Behind a checksum that is right, as another program could write it: refused or read, never a panic.
+    // The checksum is right, as if another program had written the bytes. They are refused or read, and nothing panics.
     for index in 8..value.len() {
         for byte in 0..=255 {
             let mut value = value.clone();
@@ -112,7 +112,7 @@ fn records_behind_a_right_checksum_cannot_make_the_reader_panic() {
     }
 }
 
-/// Two records have one tag, and are told apart by the rest.
+/// Two records have the same tag. The rest of their keys tells them apart.
 #[test]
 fn a_lookup_finds_its_record_and_no_other() {
     let key = b"shard";
@@ -136,8 +136,8 @@ fn a_lookup_finds_its_record_and_no_other() {
     assert_eq!(empty.find(RecordKey { tag: 0, rest: b"" }), Ok(None));
 }
 
-/// What is damaged is not found, and nothing that is found is damaged; a record that is whole is still found where it can
-/// be told.
+/// A damaged record is not found, and no record that is found is damaged. A whole record is found as long as the damage
+/// does not hide it.
 #[test]
 fn every_damage_of_a_shard_is_noticed_by_whom_it_concerns() {
     let key = b"shard";
@@ -221,7 +221,7 @@ fn what_a_record_has_no_room_for_is_not_allowed_and_is_told() {
     let source = Source::new(Digest::of(b"source"));
     let mut totals = Totals::default();
     let mut rejected = Vec::new();
-    // Twice, as a delta that was cut is applied again.
+    // The batch is applied twice, as after a delta that was cut.
     for _ in 0..2 {
         let mut batch = Batch::new(target());
         batch.add_rows(&page, 0..page.len(), |_| true, &mut |row| panic!("{row}"), &mut Default::default());
@@ -248,7 +248,8 @@ fn what_a_record_has_no_room_for_is_not_allowed_and_is_told() {
     let line = rejected.last().unwrap().to_string();
     assert!(line.contains("application \"a\" and API \"api-4999-"), "{line}");
 
-    // What never was in the policy is the same to such a record; to another it is no subscription.
+    // Rows of this record were left out, so an API that was never in the policy looks like one of them. In a record
+    // that is whole it has no subscription.
     let (_, subscription) = record::find_subscription(record, b"never").unwrap();
     assert_eq!(subscription.unwrap().state, SubscriptionState::LeftOut);
     let part = |api| SubscriptionPart { api, state: SubscriptionState::Unblocked, plan: None, used_up_until: None };
@@ -262,7 +263,7 @@ fn a_subscription_is_found_in_a_record_of_any_length() {
     let state = SubscriptionState::Blocked;
     for count in [0, 1, 2, 63, 64, 65, 127, 128, 129, 200, 1_000] {
         for has_room in [true, false] {
-            // Odd numbers are subscribed to; the ids differ in length.
+            // The application is subscribed to the odd numbers. The ids differ in length.
             let ids: Vec<String> =
                 (0..count * 2 + 1).map(|number| format!("{number:05}{}", "x".repeat(number % 7))).collect();
             let odd = ids.iter().skip(1).step_by(2);
@@ -376,7 +377,7 @@ fn nobody_can_choose_ids_of_applications_that_lie_in_one_place() {
     let secret = |byte| Some(FingerprintKey::new([byte; 16]));
     let keys = [TagKey::new(secret(1), 1), TagKey::new(secret(1), 2), TagKey::new(secret(2), 1), TagKey::new(None, 1)];
     let ids: Vec<_> = (0..10_000u32).map(|number| format!("app-{number}")).collect();
-    // Those that lie in one shard of 16 under the first key, as an attacker who knew it would choose them.
+    // The ids that fall into one of 16 shards under the first key. An attacker who knew the key would choose them.
     let shard = |tags: TagKey, id: &str| shard_of(record::key_of_application(tags, id.as_bytes()).tag, MIN_SHARDS);
     let chosen: Vec<_> = ids.iter().filter(|id| shard(keys[0], id) == 3).collect();
     assert!((400..900).contains(&chosen.len()), "{}", chosen.len());

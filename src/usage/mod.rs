@@ -48,7 +48,7 @@ pub enum UsageEvent {
 
 /// Part of what was counted is lost.
 fn say_damaged(lines: &mut Lines<UsageEvent>) {
-    lines.line(Severity::Error, "a part of the usage counted in shared data is damaged; what it held is not reported");
+    lines.line(Severity::Error, "a part of the usage counted in shared data is damaged; its counts are not reported");
 }
 
 /// Context of a call: the time, shared data, and the output.

@@ -1,4 +1,4 @@
-//! Every refusal in every shape.
+//! Tests of every refusal in every response shape.
 
 use std::collections::BTreeSet;
 
@@ -140,7 +140,7 @@ fn what_is_over_a_limit_says_which_and_when_to_come_back() {
             assert_eq!(says(&reply), all, "{reason:?} {kind:?}");
         }
     }
-    // Within its limits, and refused for another reason: nothing is said of them.
+    // The request is within its limits and is refused for another reason. The reply says nothing of the limits.
     let within = Taking { refusal: None, standing: Some(standing) };
     let reply = refuse(Reason::PolicyUnavailable, &Replies::default(), Kind::Http, Duration::from_secs(5), within);
     assert_eq!(says(&reply), [Some("5".to_owned()), None, None, None]);

@@ -1,4 +1,5 @@
-//! The spool: a policy is the same however it was laid down, and nothing is read back that this build did not lay down.
+//! Tests of the spool: a policy is the same however its rows were spilled, and only runs that this build wrote are read
+//! back.
 
 #![allow(clippy::arithmetic_side_effects, reason = "a test that overflows has failed")]
 
@@ -19,7 +20,7 @@ fn source() -> Source {
     Source::new(Digest::of(b"source"))
 }
 
-/// Rows of which many concern one record, so that their order counts.
+/// A page in which many rows concern one record, so that their order counts.
 fn page() -> Page {
     let keys = (0..900u32).map(|number| {
         let sha256 = Digest::of(&(number % 600).to_le_bytes()).to_hex();
@@ -36,7 +37,7 @@ fn page() -> Page {
     Page::scan(json.into_bytes()).unwrap()
 }
 
-/// Lays down all that came, each time that so many rows have come.
+/// Adds all rows and spills whenever `every` further rows have arrived.
 fn spooled(memory: &Memory, generation: u64, every: usize) -> Spool {
     let page = page();
     let mut spool = Spool::new(target(generation));
@@ -57,7 +58,7 @@ fn spooled(memory: &Memory, generation: u64, every: usize) -> Spool {
     spool
 }
 
-/// Reads back all, and merges each partition when it is whole.
+/// Reads back all runs and merges each partition when it is complete.
 fn merged(memory: &Memory, mut spool: Spool) -> Result<Totals, BuildError> {
     let mut batch = Batch::new(spool.target);
     let mut totals = Totals::default();
@@ -74,7 +75,7 @@ fn merge(memory: &Memory, batch: &mut Batch, totals: &mut Totals) {
     while batch.merge_next(memory, &source(), totals, |_| Standing::Anything, &mut |row| panic!("{row}")).unwrap() {}
 }
 
-/// What is held of shards, and how often one was written.
+/// The shards in shared data, and how often each was written.
 fn shards(memory: &Memory) -> Vec<(Vec<u8>, Vec<u8>, u32)> {
     let keys = memory.keys().into_iter().filter(|key| !is_run(key));
     keys.map(|key| (key.clone(), memory.get(&key).unwrap().unwrap()))

@@ -220,6 +220,23 @@ fn every_limit_is_that_of_the_code() {
     assert!(count > 80, "{count} limits");
 }
 
+/// A constant that begins with `MAX_` bounds something that operators may meet.
+#[test]
+fn every_bound_of_the_code_is_told() {
+    // How far names may differ, and how long a search goes on after a store: nobody meets these.
+    let internal = ["MAX_SLIPS", "MAX_GAP"];
+    for (name, folders) in [("filter", &["src"][..]), ("service", &SERVICE)] {
+        let told = all_marked("docs/limits.md", name).concat();
+        let folders: Vec<_> = folders.iter().map(|folder| root().join(folder)).filter(|path| path.exists()).collect();
+        let folders: Vec<_> = folders.iter().map(AsRef::as_ref).collect();
+        let constants = Constants::read(&folders);
+        let bounds = constants.names().filter(|bound| bound.starts_with("MAX_") && !internal.contains(bound));
+        let is_told = |bound: &&str| told.contains(&code(bound)) || told.contains(&format!("::{bound}`"));
+        let missing: Vec<_> = bounds.filter(|bound| !is_told(bound)).collect();
+        assert!(missing.is_empty(), "docs/limits.md does not tell of {missing:?} of the {name}");
+    }
+}
+
 #[test]
 fn every_file_that_is_named_as_proof_is_there() {
     let text = read("SECURITY.md");

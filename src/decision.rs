@@ -1,7 +1,7 @@
 //! The decision: turns the facts about a request, the policy and the time into a permit or a denial.
 //!
 //! [`decide`] checks the rules one after the other, in the order of `docs/decision.md`. The first rule that applies decides.
-//! The result depends only on the arguments. The decision asks the policy through [`Policy`]. It asks for facts that
+//! The result depends only on the arguments. The decision asks the policy through [`PolicyLookup`]. It asks for facts that
 //! cost a host call (the time, the client's address, route metadata) through [`Facts`], and only if a rule needs them.
 
 mod again;
@@ -20,10 +20,10 @@ pub use identity::{EMERGENCY, Identity};
 use crate::{
     catalogue::{Addressed, Catalogue},
     config::{ApiSource, Config, OnPolicyUnavailable, UnknownApi},
-    credential::{self, Carried, Credential, Found},
+    credential::{self, Candidates, Carried, Credential},
     digest::Digest,
     limit::{
-        Level, Taking,
+        LimitOwner, Taking,
         quota::{Plans, Quotas},
     },
     policy::{
@@ -45,7 +45,7 @@ pub trait Facts {
 }
 
 /// The current policy, as the decision sees it.
-pub trait Policy {
+pub trait PolicyLookup {
     /// The small lists of the policy.
     fn catalogue(&self) -> &Catalogue;
     /// Whether the policy is so old that it allows nothing any more.
@@ -53,7 +53,7 @@ pub trait Policy {
     /// The policy's data about a key and about its application's subscription to `api`, an API of this catalogue. `key`
     /// is the key as the client sent it.
     fn subject(&self, key: &[u8], api: Addressed<'_>) -> Result<Option<Rc<Subject>>, Unreadable>;
-    /// Like [`Policy::subject`], for a key of which only the digest is known. Does not use the cache.
+    /// Like [`PolicyLookup::subject`], for a key of which only the digest is known. Does not use the cache.
     fn subject_of(&self, key: &Digest, api: &str) -> Result<Option<Rc<Subject>>, Unreadable>;
     /// The limits of the plans, bound to their counters.
     fn quotas<'s>(&self, subject: &'s Subject, api: &str, plans: &Plans<'_>) -> &'s Quotas;
@@ -191,7 +191,7 @@ pub fn parse_address(text: &str) -> Option<IpAddr> {
 }
 
 /// Decides one request. `policy` is `None` as long as there is no policy.
-pub fn decide<'p, P: Policy>(
+pub fn decide<'p, P: PolicyLookup>(
     head: &Head<'_>,
     config: &Config,
     policy: Option<&'p P>,
@@ -203,7 +203,7 @@ pub fn decide<'p, P: Policy>(
     decision
 }
 
-fn check<'p, P: Policy>(
+fn check<'p, P: PolicyLookup>(
     head: &Head<'_>,
     config: &Config,
     policy: Option<&'p P>,
@@ -222,20 +222,8 @@ fn check<'p, P: Policy>(
     let place = place_of(head);
     let Some(policy) = policy else { return check_without_policy(&found, config, emergency, place.is_ok()) };
     let (host, path) = place?;
-
-    let addressed = find_api(&host, config, policy.catalogue(), &path, facts);
-    let find_anew = |path: &RequestPath<'_>| find_api_anew(&host, config, policy.catalogue(), path, facts);
-    if readings_differ(&path, |path| find_anew(path).map(|found| found.number)) {
-        return Err(Reason::PathAmbiguous.into());
-    }
-    let permit = match addressed {
-        None if config.unknown_api == UnknownApi::Deny => return Err(Reason::ApiNotFound.into()),
-        None => Permit::UnknownApi,
-        Some(addressed) => {
-            known.api = Some(addressed.api);
-            check_api(head, config, policy, facts, &host, &path, &found, emergency, addressed, known)?
-        }
-    };
+    let asked = Asked { head, config, policy, facts, host, path, found, emergency };
+    let permit = asked.check(known)?;
     if policy.is_expired() && !emergency {
         return Err(Denial::Expired(permit));
     }
@@ -245,7 +233,7 @@ fn check<'p, P: Policy>(
 /// The rules without a policy. If requests may pass without a policy, or an emergency key may, a request is still
 /// refused for the reasons that need no policy.
 fn check_without_policy(
-    found: &Found<'_>,
+    found: &Candidates<'_>,
     config: &Config,
     emergency: bool,
     place_is_clear: bool,
@@ -267,7 +255,7 @@ fn check_without_policy(
     }
 }
 
-fn is_emergency(found: &Found<'_>, config: &Config) -> bool {
+fn is_emergency(found: &Candidates<'_>, config: &Config) -> bool {
     let keys = &config.emergency.allow_keys;
     !keys.is_empty()
         && matches!(found.resolve(config.ambiguous_credentials),
@@ -295,86 +283,112 @@ fn readings_differ<T: PartialEq>(path: &RequestPath<'_>, read: impl Fn(&RequestP
     }
 }
 
-/// [`find_api`], not inlined, for the few paths that have several readings.
-#[inline(never)]
-fn find_api_anew<'p>(
-    host: &Host<'_>,
-    config: &Config,
-    catalogue: &'p Catalogue,
-    path: &RequestPath<'_>,
-    facts: &impl Facts,
-) -> Option<Addressed<'p>> {
-    find_api(host, config, catalogue, path, facts)
-}
-
-#[inline(always)]
-fn find_api<'p>(
-    host: &Host<'_>,
-    config: &Config,
-    catalogue: &'p Catalogue,
-    path: &RequestPath<'_>,
-    facts: &impl Facts,
-) -> Option<Addressed<'p>> {
-    match &config.api {
-        ApiSource::Match => catalogue.find(host, path),
-        ApiSource::Fixed(id) => catalogue.find_by_id(id, Some(path)),
-        ApiSource::RouteMetadata { namespace, key } => {
-            let id = facts.route_metadata(namespace, key)?;
-            catalogue.find_by_id(std::str::from_utf8(&id).ok()?, Some(path))
-        }
-    }
-}
-
-/// The rules from the API's state on.
-#[expect(clippy::too_many_arguments, reason = "the straight line of the decision, cut where the API is known")]
-fn check_api<'p, P: Policy>(
-    head: &Head<'_>,
-    config: &Config,
+/// A request, the policy, and the facts that are known before the API.
+struct Asked<'a, 'p, P, F> {
+    head: &'a Head<'a>,
+    config: &'a Config,
     policy: &'p P,
-    facts: &impl Facts,
-    host: &Host<'_>,
-    path: &RequestPath<'_>,
-    found: &Found<'_>,
+    facts: &'a F,
+    host: Host<'a>,
+    path: RequestPath<'a>,
+    found: Candidates<'a>,
+    /// Whether the request has an emergency key.
     emergency: bool,
-    addressed: Addressed<'p>,
-    known: &mut Decision<'p>,
-) -> Result<Permit, Denial> {
-    let api = addressed.api;
-    check_state(api)?;
-    if api.security == Security::None {
-        return Ok(Permit::Open);
-    }
-    if emergency {
-        check_endpoint(api, KeyType::Production)?;
-        return Ok(Permit::Emergency);
-    }
-    let key = match found.resolve(config.ambiguous_credentials) {
-        Credential::Absent => return Err(Reason::CredentialMissing.into()),
-        Credential::Malformed => return Err(Reason::CredentialMalformed.into()),
-        Credential::Ambiguous => return Err(Reason::CredentialAmbiguous.into()),
-        Credential::Present(key) => key,
-    };
-    let subject = policy.subject(key, addressed)?.ok_or(Reason::KeyUnknown)?;
-    let subject: &Subject = known.subject.insert(subject);
-    check_key(&subject.key, facts)?;
-    check_deny_policies(subject, api, policy.catalogue(), facts)?;
-    restrictions::check(subject, api, head, facts)?;
-    let plans = check_subscription(subject, api, policy.catalogue())?;
-    check_endpoint(api, subject.key.key_type)?;
-    if let Some(operations) = plans.subscription.and_then(|plan| plan.operations.as_ref()) {
-        let find = |path: &RequestPath<'_>, prefix| find_operation(operations, head, path.below(prefix));
-        let find_anew = |path: &RequestPath<'_>| {
-            find_api_anew(host, config, policy.catalogue(), path, facts).and_then(|found| find(path, found.prefix))
-        };
-        if readings_differ(path, find_anew) {
+}
+
+impl<'p, P: PolicyLookup, F: Facts> Asked<'_, 'p, P, F> {
+    /// Checks the rules from the API on.
+    #[inline(always)]
+    fn check(&self, known: &mut Decision<'p>) -> Result<Permit, Denial> {
+        let addressed = self.find_api(&self.path);
+        if readings_differ(&self.path, |path| self.find_api_anew(path).map(|found| found.number)) {
             return Err(Reason::PathAmbiguous.into());
         }
-        find(path, addressed.prefix).ok_or(Reason::OperationNotPermitted)?;
+        match addressed {
+            None if self.config.unknown_api == UnknownApi::Deny => Err(Reason::ApiNotFound.into()),
+            None => Ok(Permit::UnknownApi),
+            Some(addressed) => {
+                known.api = Some(addressed.api);
+                self.check_api(addressed, known)
+            }
+        }
     }
-    let passes = !policy.is_expired() || config.on_policy_unavailable == OnPolicyUnavailable::Allow;
-    known.limits = take(subject, api, &plans, policy, facts, passes);
-    check_limits(known.limits)?;
-    Ok(Permit::Key)
+
+    #[inline(always)]
+    fn find_api(&self, path: &RequestPath<'_>) -> Option<Addressed<'p>> {
+        let catalogue = self.policy.catalogue();
+        match &self.config.api {
+            ApiSource::Match => catalogue.find(&self.host, path),
+            ApiSource::Fixed(id) => catalogue.find_by_id(id, Some(path)),
+            ApiSource::RouteMetadata { namespace, key } => {
+                let id = self.facts.route_metadata(namespace, key)?;
+                catalogue.find_by_id(std::str::from_utf8(&id).ok()?, Some(path))
+            }
+        }
+    }
+
+    /// [`Asked::find_api`], not inlined, for the few paths that have several readings.
+    #[inline(never)]
+    fn find_api_anew(&self, path: &RequestPath<'_>) -> Option<Addressed<'p>> {
+        self.find_api(path)
+    }
+
+    /// Checks the rules from the API's state on.
+    #[inline(always)]
+    fn check_api(&self, addressed: Addressed<'p>, known: &mut Decision<'p>) -> Result<Permit, Denial> {
+        let api = addressed.api;
+        check_state(api)?;
+        if api.security == Security::None {
+            return Ok(Permit::Open);
+        }
+        if self.emergency {
+            check_endpoint(api, KeyType::Production)?;
+            return Ok(Permit::Emergency);
+        }
+        let key = match self.found.resolve(self.config.ambiguous_credentials) {
+            Credential::Absent => return Err(Reason::CredentialMissing.into()),
+            Credential::Malformed => return Err(Reason::CredentialMalformed.into()),
+            Credential::Ambiguous => return Err(Reason::CredentialAmbiguous.into()),
+            Credential::Present(key) => key,
+        };
+        let subject = self.policy.subject(key, addressed)?.ok_or(Reason::KeyUnknown)?;
+        let subject: &Subject = known.subject.insert(subject);
+        check_key(&subject.key, self.facts)?;
+        check_deny_policies(subject, api, self.policy.catalogue(), self.facts)?;
+        restrictions::check(subject, api, self.head, self.facts)?;
+        let plans = check_subscription(subject, api, self.policy.catalogue())?;
+        check_endpoint(api, subject.key.key_type)?;
+        if let Some(operations) = plans.subscription.and_then(|plan| plan.operations.as_ref()) {
+            self.check_operations(operations, addressed)?;
+        }
+        known.limits = self.take(subject, api, &plans);
+        check_limits(known.limits)?;
+        Ok(Permit::Key)
+    }
+
+    /// Refuses a request that no operation of the plan permits.
+    fn check_operations(&self, operations: &[Operation], addressed: Addressed<'p>) -> Result<(), Reason> {
+        let find = |path: &RequestPath<'_>, prefix| find_operation(operations, self.head, path.below(prefix));
+        let find_anew = |path: &RequestPath<'_>| self.find_api_anew(path).and_then(|found| find(path, found.prefix));
+        if readings_differ(&self.path, find_anew) {
+            return Err(Reason::PathAmbiguous);
+        }
+        find(&self.path, addressed.prefix).ok_or(Reason::OperationNotPermitted)?;
+        Ok(())
+    }
+
+    /// Counts a request that no rule has refused so far.
+    fn take(&self, subject: &Subject, api: &Api, plans: &Plans<'_>) -> Taking {
+        if plans.subscription.is_none() && plans.application.is_none() {
+            return Taking::default();
+        }
+        let quotas = self.policy.quotas(subject, api.id.as_str(), plans);
+        if quotas.is_empty() {
+            return Taking::default();
+        }
+        let passes = !self.policy.is_expired() || self.config.on_policy_unavailable == OnPolicyUnavailable::Allow;
+        self.policy.take(quotas, self.facts.now(), passes)
+    }
 }
 
 fn check_state(api: &Api) -> Result<(), Reason> {
@@ -461,27 +475,11 @@ fn find_operation(operations: &[Operation], head: &Head<'_>, rest: &[u8]) -> Opt
     operations.iter().position(|operation| operation.path.matches(&segments) && opens(&operation.methods))
 }
 
-/// Counts a request that no rule has refused so far.
-fn take<P: Policy>(
-    subject: &Subject,
-    api: &Api,
-    plans: &Plans<'_>,
-    policy: &P,
-    facts: &impl Facts,
-    passes: bool,
-) -> Taking {
-    if plans.subscription.is_none() && plans.application.is_none() {
-        return Taking::default();
-    }
-    let quotas = policy.quotas(subject, api.id.as_str(), plans);
-    if quotas.is_empty() { Taking::default() } else { policy.take(quotas, facts.now(), passes) }
-}
-
 fn check_limits(limits: Taking) -> Result<(), Reason> {
     Err(match limits.refusal.map(|refusal| refusal.level) {
         None => return Ok(()),
-        Some(Level::Burst) => Reason::BurstExceeded,
-        Some(Level::Subscription) => Reason::QuotaExceeded,
-        Some(Level::Application) => Reason::ApplicationQuotaExceeded,
+        Some(LimitOwner::Burst) => Reason::BurstExceeded,
+        Some(LimitOwner::Subscription) => Reason::QuotaExceeded,
+        Some(LimitOwner::Application) => Reason::ApplicationQuotaExceeded,
     })
 }

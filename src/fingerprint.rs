@@ -1,13 +1,14 @@
-//! How a VM knows a key again that it has seen: a fingerprint of key and API under a secret of this VM. And how the shards of
-//! a policy know an application: a tag of its id, under a secret of the VM that built the policy.
+//! Secret hashes of one VM. A fingerprint of key and API identifies a cached key, under a secret of this VM. A tag of
+//! an application's id determines its shard, under a secret of the VM that built the policy.
 //!
-//! It is SipHash-2-4 with 128 bits: a tenth of what SHA-256 takes for a key of usual length, and as nobody knows the
-//! secret, nobody can look for a key with the fingerprint of another. One that is guessed is that of one of the 4,096 cached
-//! keys with a probability of 2^-116. It never leaves the VM, and the policy is asked by digests alone.
+//! Both are SipHash-2-4 with 128 bits, which takes a tenth of the time of SHA-256 for a key of usual length. Nobody
+//! else knows the secret, so nobody can search for a key with the fingerprint of another. A guessed fingerprint is that
+//! of one of the 4,096 cached keys with a probability of 2^-116. Fingerprints never leave the VM, and look-ups in the
+//! policy use digests only.
 
 use std::fmt;
 
-/// What makes the fingerprints of one VM: 16 random bytes that nobody else knows.
+/// The secret for the fingerprints of one VM: 16 random bytes.
 #[derive(Clone, Copy)]
 pub struct FingerprintKey(u64, u64);
 
@@ -17,26 +18,25 @@ impl fmt::Debug for FingerprintKey {
     }
 }
 
-/// A fingerprint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint(pub u64, pub u64);
 
 impl FingerprintKey {
-    /// `random` is from a source that nobody can foresee.
+    /// `random` must come from an unpredictable source.
     pub const fn new(random: [u8; 16]) -> Self {
         let number = u128::from_le_bytes(random);
         Self(low(number), low(number >> 64))
     }
 
-    /// The fingerprint of a key, as its client sends it, for the API of this number. Key's length and number come first, so
-    /// that no two pairs read the same.
+    /// The fingerprint of a key, as its client sends it, and the API with this number. The key's length and the number
+    /// come first, so that no two pairs give the same input.
     pub(crate) fn of(self, key: &[u8], api: u32) -> Fingerprint {
         hash(self, (key.len() as u64) << 32 | u64::from(api), key)
     }
 }
 
-/// What makes the tags of applications in a store. Without a secret, ids could be chosen that all have one tag, or
-/// all belong into one shard, and each of them would be as slow to find as all together.
+/// The secret for the tags of applications in a store. Without a secret, somebody could choose ids that all have the
+/// same tag or belong to the same shard, so that finding one of them is as slow as reading all.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct TagKey(u64, u64);
 
@@ -47,11 +47,11 @@ impl fmt::Debug for TagKey {
 }
 
 impl TagKey {
-    /// Bytes of it in the manifest.
+    /// Size in the manifest.
     pub const BYTES: usize = 16;
 
-    /// Of this generation, from the VM's secret. Where the host gives no random bytes there is none, and whoever knows how
-    /// often a policy was built could foresee the tags.
+    /// Derives the tag key of a generation from the VM's secret. If the host gives no random bytes there is no secret.
+    /// Then anybody who knows how often a policy was built can predict the tags.
     pub fn new(secret: Option<FingerprintKey>, generation: u64) -> Self {
         let secret = secret.unwrap_or(FingerprintKey(0, 0));
         let Fingerprint(low, high) = hash(secret, generation, b"tags of applications");
@@ -64,12 +64,12 @@ impl TagKey {
         u32::from_le_bytes([a, b, c, d])
     }
 
-    /// As it stands in the manifest.
+    /// The form in the manifest.
     pub fn to_bytes(self) -> [u8; Self::BYTES] {
         (u128::from(self.1) << 64 | u128::from(self.0)).to_le_bytes()
     }
 
-    /// As it was read from the manifest.
+    /// Reads the form in the manifest.
     pub fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
         let number = u128::from_le_bytes(bytes);
         Self(low(number), low(number >> 64))
@@ -81,7 +81,7 @@ const fn low(number: u128) -> u64 {
     number as u64
 }
 
-/// The next eight bytes, and what is behind them. The last word is filled up with zeros; how many bytes there are is said
+/// The next eight bytes, and the bytes after them. The last word is padded with zeros; the length of the text is hashed
 /// elsewhere.
 fn next_word(bytes: &[u8]) -> (u64, &[u8]) {
     match bytes.split_first_chunk() {
@@ -90,7 +90,7 @@ fn next_word(bytes: &[u8]) -> (u64, &[u8]) {
     }
 }
 
-/// SipHash of a word and the bytes behind it. A function of its own that all share, so that its state stays in registers.
+/// SipHash of a word and the bytes after it. One shared function, not inlined, so that its state stays in registers.
 #[inline(never)]
 fn hash(key: FingerprintKey, first: u64, bytes: &[u8]) -> Fingerprint {
     let mut sip = Sip::new(key);
@@ -98,12 +98,11 @@ fn hash(key: FingerprintKey, first: u64, bytes: &[u8]) -> Fingerprint {
     sip.finish()
 }
 
-/// The state of SipHash.
 struct Sip(u64, u64, u64, u64);
 
 impl Sip {
     fn new(FingerprintKey(low, high): FingerprintKey) -> Self {
-        // "somepseudorandomlygeneratedbytes", as its authors have it; 0xee is for 128 bits.
+        // "somepseudorandomlygeneratedbytes", as its authors define it. 0xee selects 128 bits.
         Self(
             low ^ 0x736f_6d65_7073_6575,
             high ^ 0x646f_7261_6e64_6f6d ^ 0xee,

@@ -1,28 +1,29 @@
 //! keygate: a proxy-wasm filter for Envoy that checks API keys and subscription blocks from memory.
 //!
-//! In reading order. The core is pure: it calls no host, reads no clock and writes no log, and builds without the feature
-//! `plugin`.
+//! The core is pure: it calls no host, reads no clock and writes no log, and builds without the feature `plugin`. Its
+//! modules in reading order:
 //!
-//! - [`policy`]: what a policy consists of, and how its pages are read
+//! - [`policy`]: the rows of a policy, and the parser of its pages
 //! - [`config`]: the plugin configuration
-//! - [`digest`]: all that is known of a key
-//! - [`fingerprint`]: how a VM knows a key again
-//! - [`equal`]: whether two slices are the same
+//! - [`digest`]: the SHA-256 of a key
+//! - [`fingerprint`]: keyed hashes of keys and ids, with secrets of one VM
+//! - [`equal`]: the comparison of two slices
+//! - [`index`]: a map from names to places in a list
 //! - [`shared`]: shared data of the process: its port, its keys, packed bytes, the lease
-//! - [`naming`]: names that others wrote, as messages repeat them
-//! - [`request`]: parts of a request, and the patterns they are held against
-//! - [`credential`]: where a request carries its key
-//! - [`catalogue`]: which API a request belongs to, and the other small lists
-//! - [`limit`]: how much of their plans is used up
-//! - [`subject`]: what a policy says of a key, its application and a subscription
-//! - [`reason`], [`decision`]: permit or denial, and why
-//! - [`answer`]: what follows from it
-//! - [`open`]: streams that are open, to be decided anew
+//! - [`naming`]: names in messages
+//! - [`request`]: the parts of a request, and the patterns that they are matched with
+//! - [`credential`]: the sources of a request's key
+//! - [`catalogue`]: the APIs and the other small lists of a policy
+//! - [`limit`]: the limits of plans
+//! - [`subject`]: a key with its application and a subscription
+//! - [`reason`], [`decision`]: the decision and its reason
+//! - [`answer`]: the consequences of a decision
+//! - [`open`]: open streams, which are decided again
 //! - [`store`]: the policy in shared data
 //! - [`held`]: the policy as one VM holds it
-//! - [`callout`]: a request to the policy service and its answer
-//! - [`refresh`]: how it is kept fresh
-//! - [`usage`]: what was used, counted and reported
+//! - [`callout`]: requests to the policy service, and their answers
+//! - [`refresh`]: the refresh of the policy
+//! - [`usage`]: the counts of usage and their reports
 //!
 //! The shell, `plugin`, turns Envoy's callbacks into calls of the core.
 
@@ -51,6 +52,6 @@ pub mod store;
 pub mod subject;
 pub mod usage;
 
-// The unit tests are those of the core: without the shell they link without a host.
+// The unit tests test only the core. Without the shell they link without a host.
 #[cfg(all(feature = "plugin", not(test)))]
 mod plugin;

@@ -1,4 +1,4 @@
-//! What follows from a decision: what is counted, what is answered, which headers change, what is annotated. It decides nothing.
+//! The consequences of a decision: counters, the reply, header edits, and annotations. It decides nothing.
 
 pub mod annotation;
 pub mod edit;

@@ -1,7 +1,7 @@
-//! What the policy service answered, and why that is nothing that could be used.
+//! The answers of the policy service, and the reasons why an answer cannot be used.
 //!
-//! Which settings to look at stands in the messages, since an operator reads them at night. What a peer sent is never
-//! quoted but for Envoy's own words about a connection.
+//! The messages name the settings to check, because an operator reads them at night. They never quote a peer, except
+//! Envoy's own words about a connection.
 
 use std::{fmt, time::Duration};
 
@@ -9,13 +9,13 @@ use crate::policy::error::InvalidPage;
 
 /// Longest `retry-after` that is honoured.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
-/// Bytes of Envoy's words that are quoted.
+/// Maximum length of a quotation from Envoy, in bytes.
 const MAX_QUOTED_BYTES: usize = 160;
 
-/// An answer as it came: header values as bytes.
+/// An answer in its original form: header values as bytes.
 #[derive(Debug, Default)]
 pub struct Answer {
-    /// `:status`; `None` if the callout was reset or its body was larger than the host takes.
+    /// `:status`. `None` if the callout was reset or its body was larger than the host accepts.
     pub status: Option<u16>,
     /// `content-type`.
     pub content_type: Vec<u8>,
@@ -27,24 +27,23 @@ pub struct Answer {
     pub preference_applied: Vec<u8>,
     /// `content-encoding`.
     pub content_encoding: Vec<u8>,
-    /// It has a `date`, which servers and proxies write, but not the Envoy that made the callout.
+    /// Whether it has a `date`. Servers and proxies write one, but not the Envoy that made the callout.
     pub has_date: bool,
-    /// The body.
     pub body: Vec<u8>,
 }
 
-/// Why there is nothing that could be used.
+/// Why an answer cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The cluster of the configuration does not exist.
     NoCluster,
-    /// Envoy could not send: no healthy host, or a circuit breaker.
+    /// Envoy could not send the request: no healthy host, or a circuit breaker.
     NotSent,
-    /// Neither answer nor time-out came.
+    /// Neither an answer nor a timeout came.
     NeverAnswered,
     /// The connection was reset, or the body was too large.
     Reset,
-    /// Envoy's own answer: could not connect, or nothing came in time.
+    /// Envoy's own answer: the connection failed, or no answer came in time.
     Envoy(u16, String),
     /// The gateway's credentials were refused.
     Refused(u16),
@@ -54,14 +53,14 @@ pub enum Failure {
     ContentEncoding(&'static str),
     /// Another content type.
     ContentType,
-    /// No page that could be used.
+    /// Not a valid page.
     Page(InvalidPage),
     /// `304` to a request that was not conditional.
     UnaskedNotModified,
 }
 
 impl Failure {
-    /// Whether something on the way may have ended a held poll so, while the feed is well: 408, 502, 503, 504, a reset, a
+    /// Whether something in between may have ended a held poll, although the feed works: 408, 502, 503, 504, a reset, a
     /// close (Envoy's 503) or silence.
     pub fn may_be_a_cut(&self) -> bool {
         matches!(self, Self::NeverAnswered | Self::Reset | Self::Envoy(..) | Self::Status(408 | 502 | 503 | 504))
@@ -104,7 +103,7 @@ impl fmt::Display for Failure {
 }
 
 impl Answer {
-    /// Whether the service says that it held the answer back.
+    /// Whether the service says that it held the answer.
     pub fn waited(&self) -> bool {
         let mut preferences = self.preference_applied.split(|&byte| byte == b',' || byte == b';');
         preferences.any(|preference| {
@@ -113,7 +112,8 @@ impl Answer {
         })
     }
 
-    /// Why an answer with another status is none, and how long to wait before the next try if it says so.
+    /// Why an answer with another status cannot be used, and how long to wait before the next attempt, if the answer
+    /// says so.
     pub fn failure(&self, now: u64) -> (Failure, Option<Duration>) {
         let failure = match self.status {
             None => Failure::Reset,
@@ -129,7 +129,7 @@ impl Answer {
     }
 }
 
-/// Seconds, or a date of HTTP.
+/// Parses seconds or an HTTP date.
 fn retry_after(value: &[u8], now: u64) -> Option<Duration> {
     let text = std::str::from_utf8(value).ok()?.trim();
     let wait = match text.parse::<u64>() {
@@ -143,7 +143,7 @@ fn retry_after(value: &[u8], now: u64) -> Option<Duration> {
     Some(wait.min(MAX_RETRY_AFTER))
 }
 
-/// What Envoy itself says of a callout, to tell a dead peer from one that answers 503.
+/// Envoy's own words about a callout. They distinguish a dead peer from one that answers 503.
 fn envoys_words(body: &[u8]) -> Option<String> {
     let known = [
         &b"upstream connect error"[..],

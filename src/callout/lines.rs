@@ -1,32 +1,32 @@
-//! What the core has to say: lines of the log, and events for the metrics. How they are written is the shell's business.
+//! Output of the core: lines for the log, and events for the metrics. The shell writes both.
 //!
-//! A line that a feed brings about again and again is said once in an hour, and counted each time. Failures are not said
-//! through [`Said`]; they are said once until it goes well again.
+//! A line that a feed causes again and again is logged once an hour and counted each time. [`Said`] does not handle
+//! failures. A failure is logged once until it is over.
 
 use std::collections::VecDeque;
 
-/// How long a line is not said again.
+/// How long a line is not repeated, in milliseconds.
 const SILENT_MS: u64 = 3_600_000;
-/// Lines that are remembered, of some 200 bytes each; beyond them the oldest may be said again.
+/// Number of lines that are remembered, of some 200 bytes each. If there are more, the oldest may be logged again.
 const MAX_LINES: usize = 64;
 
-/// How loud a line of the log is.
+/// Severity of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// For the record.
+    /// Information only.
     Info,
-    /// Somebody should look.
+    /// An operator should look at it.
     Warn,
-    /// Somebody has to act.
+    /// An operator has to act.
     Error,
 }
 
-/// What the shell is to say.
+/// Output for the shell.
 #[derive(Debug)]
 pub struct Lines<E> {
-    /// Lines of the log.
+    /// Lines for the log.
     pub lines: Vec<(Severity, String)>,
-    /// For the metrics.
+    /// Events for the metrics.
     pub events: Vec<E>,
 }
 
@@ -50,14 +50,14 @@ impl<E> Lines<E> {
     }
 }
 
-/// What was said lately: lines with the time at which they were said.
+/// Recently logged lines, each with its time.
 #[derive(Debug, Default)]
 pub(crate) struct Said {
     lines: VecDeque<(u64, String)>,
 }
 
 impl Said {
-    /// The line, unless it was said within the last hour. A clock that was set back lets it be said.
+    /// Returns the line, unless it was logged within the last hour. If the clock was set back, the line is returned.
     pub fn again(&mut self, now_ms: u64, level: Severity, line: String) -> Option<(Severity, String)> {
         self.lines.retain(|(then, _)| now_ms.checked_sub(*then).is_some_and(|since| since < SILENT_MS));
         if self.lines.iter().any(|(_, known)| *known == line) {

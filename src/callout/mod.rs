@@ -1,7 +1,7 @@
-//! A request to the policy service and its answer, for policy and usage alike: what is asked, what was answered, when to try
-//! again, and what is said of it.
+//! Requests to the policy service and their answers, for the policy and for usage: the request, the answer, the time of
+//! the next attempt, and the log lines.
 //!
-//! Which requests are made, and what follows from an answer, is decided by those who make them. The shell sends them.
+//! The callers decide which requests to make and how to react to an answer. The shell sends the requests.
 
 pub mod answer;
 pub mod lines;
@@ -9,10 +9,10 @@ pub mod schedule;
 
 use std::time::Duration;
 
-/// On top of a callout's own time-out, before it counts as never answered.
+/// Time after a callout's own timeout until the callout counts as never answered.
 pub const NEVER: Duration = Duration::from_secs(2);
 
-/// How long a VM that serves requests leaves what is due (a free lease, a report of usage) to the VM that serves none, in
+/// How long a VM that serves requests leaves work (a free lease, a due usage report) to the VM that serves none, in
 /// milliseconds. The main thread's VM looks every 100 ms.
 pub const GRACE_MS: u64 = 1_000;
 
@@ -25,7 +25,7 @@ pub struct Fetch {
     pub etag: Option<String>,
     /// `prefer: wait=…`, whole seconds.
     pub wait: Option<Duration>,
-    /// Bound on the whole callout.
+    /// Time limit of the whole callout.
     pub timeout: Duration,
 }
 
@@ -36,16 +36,16 @@ pub struct Post {
     pub path: String,
     /// JSON.
     pub body: Vec<u8>,
-    /// Bound on the whole callout.
+    /// Time limit of the whole callout.
     pub timeout: Duration,
 }
 
-/// A callout that is not answered yet.
+/// A callout without an answer yet.
 #[derive(Debug)]
 pub(crate) struct Pending {
     sent_ms: u64,
     timeout: Duration,
-    /// The host's number of it, once it was made.
+    /// The host's number of the callout, once it was made.
     token: Option<u32>,
 }
 
@@ -67,7 +67,7 @@ impl Pending {
         Duration::from_millis(now_ms.saturating_sub(self.sent_ms))
     }
 
-    /// How long it has waited, when no answer will come any more. If the clock was set back, the wait begins anew.
+    /// How long it has waited, if no answer can come any more. If the clock was set back, the wait begins again.
     pub fn never_answered(&mut self, now_ms: u64) -> Option<Duration> {
         self.sent_ms = self.sent_ms.min(now_ms);
         let took = self.took(now_ms);

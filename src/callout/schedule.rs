@@ -5,14 +5,14 @@ use std::time::Duration;
 /// Longest pause after failures, unless the interval itself is longer.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
-/// Fewest milliseconds by which jitter shortens a pause, as far as a tenth of it allows: whoever waits looks every 10 ms, so
-/// it is over by then.
+/// Jitter shortens a pause by at least this many milliseconds, if a tenth of the pause allows it. A VM looks every 10
+/// ms, so it notices the end of the pause within the interval.
 const LEAST_JITTER_MS: u64 = 10;
-/// Shortest pause that a `retry-after` makes, unless the interval itself is shorter.
+/// Shortest pause after a `retry-after`, unless the interval itself is shorter.
 const LEAST_RETRY: Duration = Duration::from_secs(1);
 
-/// The pause before the next fetch, after so many failures in a row, or what the service asked for. Jitter shortens it by
-/// up to a tenth; `random` may be any number.
+/// The pause before the next request, after this many failures in a row. `retry_after` overrides it. Jitter shortens it
+/// by up to a tenth. `random` may be any number.
 pub fn pause(interval: Duration, failures: u32, retry_after: Option<Duration>, random: u64) -> Duration {
     if let Some(after) = retry_after {
         return after.max(interval.min(LEAST_RETRY));
@@ -34,7 +34,7 @@ mod tests {
         for random in [0, 1, 499, 500, 12345, u64::MAX] {
             for interval in [100, 150, 1_000, 5_000] {
                 let pause = pause(Duration::from_millis(interval), 0, None, random).as_millis();
-                // And the tick in which it is seen to be over.
+                // Plus the tick that notices the end of the pause.
                 let (least, most) = (u128::from(interval) * 9 / 10, u128::from(interval) - 10);
                 assert!((least..=most).contains(&pause), "{interval}: {pause}");
             }

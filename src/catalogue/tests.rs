@@ -1,4 +1,4 @@
-//! The index of APIs, held against the rule that it is an index of; and rows for the same thing.
+//! Tests of the index of APIs against the plain rule that it implements, and of several rows for one thing.
 
 use super::*;
 use crate::{credential::tests::Random, policy::page::Page};
@@ -8,8 +8,8 @@ fn catalogue(page: &str) -> Catalogue {
     Catalogue::new(page.catalogue)
 }
 
-/// The rule, said plainly: of all that match, the most specific host (exact, longest wildcard, any), then the longest
-/// path, then the smallest id.
+/// The rule without an index. Of all APIs that match, the most specific host wins (exact, longest wildcard, any), then
+/// the longest path, then the smallest id.
 fn plainly(rows: &[(String, Option<&str>, &str)], host: &str, path: &str) -> Option<String> {
     let rank = |pattern: Option<&str>| match pattern {
         None => Some(0),

@@ -1,4 +1,4 @@
-//! Tables of configurations: what each means, and with which words each wrong one is refused.
+//! Tables of configurations: the meaning of each valid one, and the error of each invalid one.
 
 #![allow(clippy::arithmetic_side_effects, reason = "test code: a panic is a failed test")]
 
@@ -32,7 +32,7 @@ fn config(json: &str) -> Result<Config, String> {
     parse(json.as_bytes(), &environment).map_err(|error| error.to_string())
 }
 
-/// A configuration that is complete but for `fields`, which begin with a comma or are empty.
+/// A complete configuration with further `fields`, which begin with a comma or are empty.
 fn with(fields: &str) -> String {
     format!(r#"{{"policy": {{"cluster": "c"}}{fields}}}"#)
 }
@@ -42,7 +42,7 @@ fn with_policy(fields: &str) -> String {
     format!(r#"{{"policy": {{"cluster": "c"{fields}}}}}"#)
 }
 
-/// Holds each configuration to the sentence that refuses it.
+/// Checks the error of each configuration.
 fn check_refused(cases: &[(&str, &str)]) {
     for (json, expected) in cases {
         assert_eq!(config(json).map(|_| "accepted"), Err((*expected).to_owned()), "{json}");

@@ -1,4 +1,5 @@
-//! What the table of cases cannot ask for: the parts of a header with a scheme, any bytes, and what a log may see.
+//! Tests of what the table of cases cannot express: the parts of a header with a scheme, arbitrary bytes, and the
+//! secrets that a log must not show.
 
 #![allow(clippy::arithmetic_side_effects, reason = "a test that overflows has failed")]
 
@@ -10,20 +11,20 @@ pub(crate) struct Random(pub u64);
 impl Random {
     /// A number below `bound`.
     pub fn below(&mut self, bound: usize) -> usize {
-        // Xorshift, by Marsaglia.
+        // Marsaglia's Xorshift.
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         usize::try_from(self.0 % u64::try_from(bound).unwrap()).unwrap()
     }
 
-    /// Up to `most` pieces of `pieces`, in a row.
+    /// Fewer than `most` of the `pieces`, one after the other.
     pub fn text(&mut self, pieces: &[&[u8]], most: usize) -> Vec<u8> {
         (0..self.below(most)).flat_map(|_| pieces[self.below(pieces.len())].to_vec()).collect()
     }
 }
 
-/// Sources of every kind, two of which share a header.
+/// Sources of every kind. Two of them share a header.
 pub(crate) fn every_source() -> Vec<CredentialSource> {
     let name = |name: &str| name.to_owned();
     vec![
@@ -37,7 +38,7 @@ pub(crate) fn every_source() -> Vec<CredentialSource> {
     ]
 }
 
-/// Pieces that requests are made of: what the readers look for, and what could lead them astray.
+/// The pieces of the requests: separators that the readers look for, and text that could mislead them.
 const PIECES: &[&[u8]] = &[
     b"q",
     b"c",
@@ -72,7 +73,7 @@ const PIECES: &[&[u8]] = &[
     b"q%20r",
 ];
 
-/// The head of a request made of such pieces; `use_head` sees it.
+/// Passes to `use_head` the head of a request that is made of these pieces.
 pub(crate) fn with_random_head(random: &mut Random, use_head: impl FnOnce(&Head<'_>)) {
     let target = [b"/p", &b"?"[..random.below(2)], &random.text(PIECES, 12)].concat();
     let names: [&[u8]; 6] = [b"k", b"authorization", b"x", b"cookie", b"cookie", b"other"];

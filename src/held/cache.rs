@@ -1,31 +1,31 @@
-//! What one VM remembers of recent requests: the inputs of their decisions, never the decisions.
+//! The cache of one VM for recent requests. It contains the inputs of decisions, never decisions.
 //!
-//! An entry is one key and one API, and a key with long lists of restrictions is not kept, so its size is bounded. A key enters when it comes for the second time: those that
-//! come once, however many, pay for no entry and push nobody out. Keys that the policy does not know never enter it, so a
-//! flood of them evicts nothing either. No key is kept, nor its digest: a fingerprint tells it, of which this VM alone has
-//! the secret.
+//! An entry is for one key and one API. A key with long lists of restrictions is not cached, so the size is bounded. A
+//! key is cached on its second request; the first only leaves a note of four bytes. So keys that come once, however
+//! many, cost no entry and evict nothing. Unknown keys are never cached, so a flood of them evicts nothing either. The
+//! cache contains neither keys nor their digests, only fingerprints under a secret of this VM.
 
 use std::rc::Rc;
 
 use crate::{fingerprint::Fingerprint, subject::Subject};
 
-/// Entries that a fingerprint may be among; the one that was asked for least lately makes room.
+/// Entries of one set. A new entry evicts the least recently used one of its set.
 const WAYS: usize = 8;
-/// Groups of so many: 4,096 entries of 24 bytes, and subjects of some 300 bytes, are 1.3 MB for each VM.
+/// Sets. 4,096 entries of 24 bytes, and subjects of some 300 bytes, are 1.3 MB for each VM.
 const SETS: usize = 512;
-/// Bytes of a key's restrictions up to which the key is kept: 4,096 keys with as many are 8 MiB for each VM. A key with
-/// more is read with each request. 50 referers of 30 characters, or 100 addresses, are kept.
+/// Size limit of the restrictions of a cached key: 4,096 keys of this size are 8 MiB for each VM. A key with more is
+/// read with each request. 50 referers of 30 characters, or 100 addresses, fit.
 const MAX_RESTRICTIONS_BYTES: usize = 2 << 10;
-/// Places in which it is noted which keys came lately: one for each entry, four bytes each, 16 KiB for each VM.
+/// Number of notes about recent keys: one for each entry, four bytes each, 16 KiB for each VM.
 const NOTES: usize = WAYS * SETS;
 
-type Entry = Option<(Fingerprint, Rc<Subject>)>;
+type CacheSlot = Option<(Fingerprint, Rc<Subject>)>;
 
 #[derive(Debug)]
 pub(super) struct Cache {
-    /// Set by set, in each what was asked for last in front; none until the first key is kept.
-    entries: Vec<Entry>,
-    /// A part of the fingerprint of the last key that came by each place.
+    /// Set after set, each with the most recently used entry first. Empty until the first key is cached.
+    entries: Vec<CacheSlot>,
+    /// For each note: a part of the fingerprint of the last key that used it.
     notes: Box<[u32]>,
 }
 
@@ -39,15 +39,15 @@ impl Cache {
     #[inline(always)]
     pub fn get(&mut self, fingerprint: Fingerprint) -> Option<Rc<Subject>> {
         let set = self.set(fingerprint)?;
-        let is_it = |entry: &Entry| matches!(entry, Some((known, _)) if *known == fingerprint);
+        let is_it = |entry: &CacheSlot| matches!(entry, Some((known, _)) if *known == fingerprint);
         let way = set.iter().position(is_it)?;
         bring_to_front(set, way);
         let (_, subject) = set.first()?.as_ref()?;
         Some(subject.clone())
     }
 
-    /// Keeps what was just read, if its key has come before. A part of its fingerprint tells: one that is mistaken for
-    /// another's is kept a request too early, no more.
+    /// Caches a subject if its key has come before, which a part of its fingerprint tells. If another key has the same
+    /// part, the subject is cached one request too early, which does no harm.
     pub fn keep(&mut self, fingerprint: Fingerprint, subject: &Rc<Subject>) {
         let restrictions = subject.key.restrictions.as_ref().map_or(0, |restrictions| restrictions.bytes());
         if restrictions > MAX_RESTRICTIONS_BYTES {
@@ -70,20 +70,20 @@ impl Cache {
         }
     }
 
-    fn set(&mut self, fingerprint: Fingerprint) -> Option<&mut [Entry]> {
+    fn set(&mut self, fingerprint: Fingerprint) -> Option<&mut [CacheSlot]> {
         let [a, b, ..] = fingerprint.0.to_le_bytes();
         let number = usize::from(u16::from_le_bytes([a, b])) % SETS;
         self.entries.as_chunks_mut::<WAYS>().0.get_mut(number).map(|set| &mut set[..])
     }
 
-    /// Forgets all entries; which keys come often is still true.
+    /// Removes all entries. The notes about frequent keys stay valid.
     pub fn clear(&mut self) {
         self.entries.clear();
     }
 }
 
-/// One entry goes first; those before it keep their order.
-fn bring_to_front(set: &mut [Entry], way: usize) {
+/// Moves one entry to the front. The entries before it keep their order.
+fn bring_to_front(set: &mut [CacheSlot], way: usize) {
     for way in (0..way).rev() {
         if let Some([one, other]) = set.get_mut(way..).and_then(|rest| rest.first_chunk_mut()) {
             std::mem::swap(one, other);

@@ -1,8 +1,8 @@
-//! The policy as one VM holds it: the manifest it last read, the catalogue decoded, a cache of recent subjects.
+//! The policy as one VM holds it: the last manifest, the decoded catalogue, and a cache of recent subjects.
 //!
-//! A VM looks at the manifest by its tick, and again before it denies because something was not found: it may be one
-//! change behind. What it cannot read leaves it with what it had, marked as unsound, and then a miss is no proof that a
-//! key is unknown.
+//! A VM looks at the manifest on each tick, and again before it denies a request because of missing data, because it
+//! may be one change behind. If it cannot read a new policy it keeps the current one and marks itself as unsound. Then
+//! a miss does not prove that a key is unknown.
 
 mod cache;
 mod unnamed;
@@ -29,7 +29,7 @@ use crate::{
     shared::{
         Corrupt, Expected, Shared,
         bytes::{self, Write},
-        key::{Entry, Kind, Place, SHARD_KEY_BYTES, Source, shard_of},
+        key::{SHARD_KEY_BYTES, ShardAddress, ShardKind, SharedEntry, SourceId, shard_of},
         lease,
         slip::Version,
     },
@@ -44,67 +44,69 @@ use crate::{
 
 /// The policy as one VM holds it.
 #[derive(Debug)]
-pub struct Held {
-    source: Source,
-    policy: Option<Policy>,
-    /// The last manifest that could be read, whether or not what it names could be adopted.
-    standing: Option<Manifest>,
-    /// What must not decide before it is confirmed: it was in shared data, and nobody named it, when this VM began.
+pub struct PolicyView {
+    source: SourceId,
+    policy: Option<Loaded>,
+    /// The last manifest that could be read, whether or not its policy could be adopted.
+    found: Option<Manifest>,
+    /// The policy that must not decide before it is confirmed: when this VM began, it was in shared data but no VM had
+    /// used it for long.
     unnamed: Option<Version>,
-    /// The manifest's bytes as they were last seen, adopted or not.
+    /// The last bytes of the manifest, whether adopted or not.
     seen: Vec<u8>,
-    /// What was last seen could not be adopted.
+    /// Whether these bytes could not be adopted.
     unsound: bool,
-    /// The secret of this VM; without one it remembers nobody.
+    /// The secret of this VM. `None`: nothing is cached.
     fingerprints: Option<FingerprintKey>,
-    /// It outlives every policy, so that windows do.
+    /// The limiter survives a change of the policy, so that windows continue.
     limiter: Limiter,
-    /// What was read last of shared data: where the next is read to, unless somebody keeps it.
+    /// Memory for the next subject that is read from shared data. It still has the last one, unless the cache or a
+    /// request has kept that.
     subject: RefCell<Rc<Subject>>,
 }
 
 #[derive(Debug)]
-struct Policy {
+struct Loaded {
     manifest: Manifest,
     catalogue: Catalogue,
     cache: RefCell<Cache>,
     expired: Cell<bool>,
 }
 
-/// What looking at the manifest brought.
+/// The result of looking at the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// The same as before.
+    /// The manifest is unchanged.
     Same,
-    /// Another policy, or the same one confirmed.
+    /// The VM has adopted another policy, or a confirmation of the same one.
     Adopted {
-        /// Whether the catalogue is another one.
+        /// Whether the catalogue has changed.
         catalogue_changed: bool,
     },
-    /// It cannot be read; what was held before serves on.
+    /// The policy cannot be read. The current one stays in use.
     Unreadable,
 }
 
-/// How good the policy held still is.
+/// The freshness of the current policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// Confirmed lately.
+    /// Confirmed recently.
     Fresh,
-    /// Served, and reported.
+    /// Still in use, but reported as stale.
     Stale,
-    /// It allows nothing any more.
+    /// The policy allows nothing any more.
     Expired,
 }
 
-impl Held {
-    /// Nothing held yet. Without a secret it reads what it is asked from shared data each time.
-    pub fn new(source: Source, fingerprints: Option<FingerprintKey>) -> Self {
+impl PolicyView {
+    /// A view without a policy. Without a secret nothing is cached.
+    pub fn new(source: SourceId, fingerprints: Option<FingerprintKey>) -> Self {
         let limiter = Limiter::new(source.clone());
         let subject = RefCell::default();
         Self {
             source,
             policy: None,
-            standing: None,
+            found: None,
             unnamed: None,
             seen: Vec::new(),
             unsound: false,
@@ -114,82 +116,82 @@ impl Held {
         }
     }
 
-    /// Makes the policy in shared data wait until it is confirmed, if no VM has named it for longer than `stale_after`.
-    /// To be called once, before the first look; whether it has to wait.
+    /// Makes the policy in shared data wait for its confirmation, if no VM has used it for longer than `stale_after`.
+    /// Returns whether it must wait. Call this once, before the first look.
     pub fn distrust_unnamed(&mut self, shared: &impl Shared, now_ms: u64, stale_after: Duration) -> bool {
-        let key = self.source.key(Entry::Manifest);
+        let key = self.source.key(SharedEntry::Manifest);
         let found = shared.get(&key).ok().flatten().and_then(|read| Manifest::read(&key, &read.value).ok());
         let slip = lease::slip(shared, &self.source).ok().flatten();
         self.unnamed = found.and_then(|found| unnamed::unnamed(slip.as_ref(), found.version(), now_ms, stale_after));
         self.unnamed.is_some()
     }
 
-    /// The secret of this VM, if the host gave it one.
+    /// The secret of this VM, if the host gave one.
     pub fn secret(&self) -> Option<FingerprintKey> {
         self.fingerprints
     }
 
-    /// Where the policy comes from.
-    pub fn source(&self) -> &Source {
+    pub fn source(&self) -> &SourceId {
         &self.source
     }
 
-    /// The manifest of the policy held.
+    /// The manifest of the current policy.
     pub fn manifest(&self) -> Option<&Manifest> {
         self.policy.as_ref().map(|policy| &policy.manifest)
     }
 
-    /// The manifest that stands in shared data as far as it can be read: what the next policy replaces.
-    pub fn standing(&self) -> Option<&Manifest> {
-        self.standing.as_ref()
+    /// The last readable manifest in shared data, which the next policy replaces.
+    pub fn manifest_found(&self) -> Option<&Manifest> {
+        self.found.as_ref()
     }
 
-    /// The manifest that the next answer of the feed can confirm or build on: of the policy held, or of one that waits to
-    /// be confirmed.
+    /// The manifest that the next answer of the feed can confirm or build on: that of the current policy, or of one
+    /// that waits for its confirmation.
     pub fn base(&self) -> Option<&Manifest> {
         self.manifest().or(self.unconfirmed())
     }
 
-    /// The manifest of a policy that waits to be confirmed.
+    /// The manifest of a policy that waits for its confirmation.
     pub fn unconfirmed(&self) -> Option<&Manifest> {
-        let standing = self.standing.as_ref().filter(|_| self.policy.is_none());
-        standing.filter(|standing| self.unnamed == Some(standing.version()))
+        let found = self.found.as_ref().filter(|_| self.policy.is_none());
+        found.filter(|found| self.unnamed == Some(found.version()))
     }
 
-    /// What is counted of its limits.
+    /// The counters of the policy's limits.
     pub fn limiter(&self) -> &Limiter {
         &self.limiter
     }
 
-    /// The catalogue of the policy held.
+    /// The catalogue of the current policy.
     pub fn catalogue(&self) -> Option<&Catalogue> {
         self.policy.as_ref().map(|policy| &policy.catalogue)
     }
 
-    /// Whether what stands in shared data could not be adopted.
+    /// Whether the policy in shared data could not be adopted.
     pub fn is_unsound(&self) -> bool {
         self.unsound
     }
 
-    /// Whether shared data still says what was adopted.
+    /// Whether shared data still has the manifest that this VM has seen.
     pub fn is_current(&self, shared: &impl Shared) -> bool {
-        let read = shared.get(&self.source.key(Entry::Manifest));
+        let read = shared.get(&self.source.key(SharedEntry::Manifest));
         matches!(read, Ok(read) if read.as_ref().map_or(&[][..], |read| &read.value) == self.seen)
     }
 
-    /// Reads the manifest and adopts what it says.
+    /// Reads the manifest and adopts its policy.
     pub fn look(&mut self, shared: &impl Shared) -> Look {
-        let key = self.source.key(Entry::Manifest);
+        let key = self.source.key(SharedEntry::Manifest);
         let value = match shared.get(&key) {
             Ok(read) if self.policy.is_none() && read.as_ref().is_none_or(|read| read.value.is_empty()) => {
                 return Look::Same;
             }
-            Ok(Some(read)) => read.value,
-            Ok(None) => Vec::new(),
-            Err(_) => return self.refuse(),
+            Ok(read) => read.map(|read| read.value).unwrap_or_default(),
+            Err(_) => return self.mark_unsound(),
         };
-        let tried = !self.unsound || value.is_empty();
-        if tried && value == self.seen {
+        // Try again to adopt what could not be adopted. The catalogue may have been written in the meantime, but an empty
+        // manifest stays empty.
+        let tries_again = self.unsound && !value.is_empty();
+        if value == self.seen && !tries_again {
             return Look::Same;
         }
         let look = match self.adopt(&key, &value, shared) {
@@ -197,20 +199,20 @@ impl Held {
                 self.unsound = false;
                 look
             }
-            Err(Corrupt) => self.refuse(),
+            Err(Corrupt) => self.mark_unsound(),
         };
         self.seen = value;
         look
     }
 
-    fn refuse(&mut self) -> Look {
+    fn mark_unsound(&mut self) -> Look {
         self.unsound = true;
         Look::Unreadable
     }
 
     fn adopt(&mut self, key: &[u8], value: &[u8], shared: &impl Shared) -> Result<Look, Corrupt> {
         let manifest = Manifest::read(key, value)?;
-        self.standing = Some(manifest.clone());
+        self.found = Some(manifest.clone());
         if self.unconfirmed().is_some() {
             return Ok(Look::Same);
         }
@@ -223,11 +225,11 @@ impl Held {
                 Ok(Look::Adopted { catalogue_changed: false })
             }
             _ => {
-                let key = self.source.key(Entry::Catalogue(manifest.catalogue_slot));
+                let key = self.source.key(SharedEntry::Catalogue(manifest.catalogue_slot));
                 let read = shared.get(&key).ok().flatten().ok_or(Corrupt)?;
                 let rows: CatalogueRows = lists::read_rows(&key, &read.value, manifest.catalogue_generation)?;
                 let expired = self.policy.as_ref().is_some_and(|policy| policy.expired.get());
-                self.policy = Some(Policy {
+                self.policy = Some(Loaded {
                     manifest,
                     catalogue: Catalogue::new(rows),
                     cache: RefCell::default(),
@@ -238,7 +240,7 @@ impl Held {
         }
     }
 
-    /// Notes how good the policy still is at this time; `None` while there is none.
+    /// Updates and returns age and freshness at this time. `None` if there is no policy.
     pub fn age(
         &self,
         now_ms: u64,
@@ -256,46 +258,46 @@ impl Held {
         Some((age, freshness))
     }
 
-    /// Tells whoever refreshes that something of this policy is damaged.
+    /// Reports damage in the current policy to the VM that refreshes.
     pub fn report_damage(&self, shared: &impl Shared) {
         let Some(manifest) = self.manifest() else { return };
-        let key = self.source.key(Entry::Damage);
+        let key = self.source.key(SharedEntry::Damage);
         let Ok(read) = shared.get(&key) else { return };
         let mut value = bytes::unsealed();
         value.put_varint(manifest.sequence);
         bytes::seal(&key, &mut value);
         if read.as_ref().is_none_or(|read| read.value != value) {
-            // If this fails the next request that meets the damage tells it again.
+            // If this fails, the next request that finds the damage reports it again.
             let _ = shared.set(&key, &value, Expected::of(read.as_ref()));
         }
     }
 
-    /// Whether a VM has met damage in the policy held.
+    /// Whether a VM has reported damage in the current policy.
     pub fn is_damaged(&self, shared: &impl Shared) -> bool {
-        let key = self.source.key(Entry::Damage);
+        let key = self.source.key(SharedEntry::Damage);
         let Ok(Some(read)) = shared.get(&key) else { return false };
         let sequence = bytes::open(&key, &read.value).and_then(|mut reader| reader.varint());
         sequence.is_ok_and(|sequence| self.manifest().is_some_and(|manifest| manifest.sequence == sequence))
     }
 
-    /// The policy as the decision asks it; `None` while there is none.
-    pub fn view<'h, S: Shared>(&'h self, shared: &'h S) -> Option<View<'h, S>> {
-        Some(View { policy: self.policy.as_ref()?, held: self, shared })
+    /// The policy as the decision sees it. `None` if there is no policy.
+    pub fn lookup<'h, S: Shared>(&'h self, shared: &'h S) -> Option<Lookup<'h, S>> {
+        Some(Lookup { policy: self.policy.as_ref()?, held: self, shared })
     }
 }
 
-/// A value of shared data, behind the key that it stands under.
+/// A key of shared data and its value.
 type Named = ([u8; SHARD_KEY_BYTES], Vec<u8>);
 
-/// The policy held, with the shared data that its records are in.
+/// The current policy, with the shared data that contains its records.
 #[derive(Debug)]
-pub struct View<'h, S> {
-    policy: &'h Policy,
-    held: &'h Held,
+pub struct Lookup<'h, S> {
+    policy: &'h Loaded,
+    held: &'h PolicyView,
     shared: &'h S,
 }
 
-impl<S: Shared> decision::Policy for View<'_, S> {
+impl<S: Shared> decision::PolicyLookup for Lookup<'_, S> {
     fn catalogue(&self) -> &Catalogue {
         &self.policy.catalogue
     }
@@ -305,7 +307,7 @@ impl<S: Shared> decision::Policy for View<'_, S> {
     }
 
     fn subject(&self, key: &[u8], addressed: Addressed<'_>) -> Result<Option<Rc<Subject>>, Unreadable> {
-        // The cache lives no longer than the catalogue in which the API has this number.
+        // Cache and catalogue are replaced together, so the API's number is valid for all entries of the cache.
         let fingerprint = self.held.fingerprints.map(|fingerprints| fingerprints.of(key, addressed.number));
         if let Some(fingerprint) = fingerprint
             && let Some(subject) = self.policy.cache.borrow_mut().get(fingerprint)
@@ -315,7 +317,7 @@ impl<S: Shared> decision::Policy for View<'_, S> {
         let found = self.read_subject(&Digest::of(key), addressed.api.id.as_str()).map_err(|Corrupt| Unreadable)?;
         match found {
             Some(subject) => {
-                // Kept only when whole: an application that is missing may be on its way.
+                // Cache only complete subjects, because a missing application may still arrive.
                 if let Some(fingerprint) = fingerprint
                     && subject.application.is_some()
                 {
@@ -345,8 +347,8 @@ impl<S: Shared> decision::Policy for View<'_, S> {
     }
 }
 
-impl<S: Shared> View<'_, S> {
-    /// What shared data says of a key, whatever is remembered; `None` where it says nothing.
+impl<S: Shared> Lookup<'_, S> {
+    /// Reads the subject of a key from shared data, without the cache. `None` if the policy does not have the key.
     pub fn read_subject(&self, digest: &Digest, api: &str) -> Result<Option<Rc<Subject>>, Corrupt> {
         let mut place = self.held.subject.borrow_mut();
         if Rc::get_mut(&mut place).is_none() {
@@ -355,13 +357,13 @@ impl<S: Shared> View<'_, S> {
         let subject = Rc::get_mut(&mut place).ok_or(Corrupt)?;
         {
             let wanted = record::key_of_key(digest);
-            let keys = self.read_shard(Kind::Keys, wanted)?;
+            let keys = self.read_shard(ShardKind::Keys, wanted)?;
             let Some(record) = self.find(&keys, wanted)? else { return Ok(None) };
             subject.begin(record::read_key(record)?);
-            // The shard is let go of here, so that the next is read to the same memory.
+            // The shard is dropped here, so that the next one is read into the same memory.
         }
         let wanted = record::key_of_application(self.policy.manifest.tags, subject.application_id());
-        let applications = self.read_shard(Kind::Applications, wanted)?;
+        let applications = self.read_shard(ShardKind::Applications, wanted)?;
         if let Some(record) = self.find(&applications, wanted)? {
             let (application, subscription) = record::find_subscription(record, api.as_bytes())?;
             subject.complete(application, subscription);
@@ -369,20 +371,20 @@ impl<S: Shared> View<'_, S> {
         Ok(Some(place.clone()))
     }
 
-    /// The shard of the bank in use that this record would be in.
-    fn read_shard(&self, kind: Kind, wanted: RecordKey<'_>) -> Result<Option<Named>, Corrupt> {
+    /// The shard of the current bank for this record.
+    fn read_shard(&self, kind: ShardKind, wanted: RecordKey<'_>) -> Result<Option<Named>, Corrupt> {
         let manifest = &self.policy.manifest;
         let shards = match kind {
-            Kind::Keys => manifest.key_shards,
-            Kind::Applications => manifest.application_shards,
+            ShardKind::Keys => manifest.key_shards,
+            ShardKind::Applications => manifest.application_shards,
         };
-        let place = Place { bank: manifest.bank, kind, number: shard_of(wanted.tag, shards) };
+        let place = ShardAddress { bank: manifest.bank, kind, number: shard_of(wanted.tag, shards) };
         let key = self.held.source.shard(place);
         let read = self.shared.get(&key).map_err(|_| Corrupt)?;
         Ok(read.map(|read| (key, read.value)))
     }
 
-    /// A record of a shard; one of another generation has none.
+    /// Finds a record in a shard. A shard of another generation counts as empty.
     fn find<'v>(&self, shard: &'v Option<Named>, wanted: RecordKey<'_>) -> Result<Option<&'v [u8]>, Corrupt> {
         let Some((key, value)) = shard else { return Ok(None) };
         match Shard::open(key, value)? {

@@ -1,4 +1,4 @@
-//! What one VM makes of its plans: windows, levels, what is left, whose count it is.
+//! Tests of limits within one VM: windows, levels, remaining requests, and which count a request takes from.
 
 #![allow(clippy::arithmetic_side_effects, reason = "a test that overflows has failed")]
 
@@ -12,26 +12,26 @@ use super::{
 use crate::{
     digest::Digest,
     policy::{rows::Plan, wire},
-    shared::{Shared, key::Source, memory::Memory},
+    shared::{Shared, key::SourceId, memory::Memory},
 };
 
-/// 2025-06-01T00:00:00Z, the beginning of a window of every unit.
+/// 2025-06-01T00:00:00Z. A window of every unit begins here.
 const NOW: u64 = 1_748_736_000;
 
 fn plan(json: &str) -> Plan {
     Plan::try_from(serde_json::from_str::<wire::PlanRow<'_>>(json).unwrap()).unwrap()
 }
 
-/// A plan of one limit.
+/// A plan with one limit.
 fn per(requests: u64, unit: &str) -> Plan {
     plan(&format!(r#"{{"id": "p", "limits": [{{"requests": {requests}, "per": "{unit}"}}]}}"#))
 }
 
-fn source() -> Source {
-    Source::new(Digest::of(b"source"))
+fn source() -> SourceId {
+    SourceId::new(Digest::of(b"source"))
 }
 
-/// A VM that counts.
+/// A VM that counts requests.
 struct Vm(Limiter);
 
 impl Vm {
@@ -39,7 +39,7 @@ impl Vm {
         Self(Limiter::new(source()))
     }
 
-    /// One request of `app` to `api`, of a key that was not seen before.
+    /// Sends one request of `app` to `api` with a new key.
     fn ask(&self, shared: &impl Shared, plans: &Plans<'_>, now: u64) -> Taking {
         self.ask_as(shared, plans, Subscriber { application: b"app", api: "api" }, now)
     }
@@ -49,7 +49,7 @@ impl Vm {
         self.0.take(shared, self.0.quotas(&bound, subscriber, plans), now, true)
     }
 
-    /// How many of so many requests of one key pass.
+    /// Sends that many requests with one key and returns how many pass.
     fn pass(&self, shared: &impl Shared, plans: &Plans<'_>, now: u64, requests: u64) -> u64 {
         let bound = Bound::default();
         let quotas = self.0.quotas(&bound, Subscriber { application: b"app", api: "api" }, plans);
@@ -61,9 +61,9 @@ fn of(plan: &Plan) -> Plans<'_> {
     Plans { subscription: Some(plan), ..Plans::default() }
 }
 
-/// Level, seconds to wait; limit, remaining, reset.
-fn seen(taking: Taking) -> (Option<(Level, u64)>, (u64, u64, u64)) {
-    let Standing { limit, remaining, reset } = taking.standing.unwrap();
+/// The level and the seconds to wait of a refusal; then limit, remaining and reset.
+fn seen(taking: Taking) -> (Option<(LimitOwner, u64)>, (u64, u64, u64)) {
+    let Remaining { limit, remaining, reset } = taking.remaining.unwrap();
     (taking.refusal.map(|refusal| (refusal.level, refusal.retry_after)), (limit, remaining, reset))
 }
 
@@ -74,7 +74,7 @@ fn a_small_limit_is_exact_and_says_what_is_left() {
     for remaining in [2, 1, 0] {
         assert_eq!(seen(vm.ask(&memory, &of(&plan), NOW + 10)), (None, (3, remaining, 50)));
     }
-    let over = (Some((Level::Subscription, 50)), (3, 0, 50));
+    let over = (Some((LimitOwner::Subscription, 50)), (3, 0, 50));
     assert_eq!(seen(vm.ask(&memory, &of(&plan), NOW + 10)), over);
     assert_eq!(seen(Vm::new().ask(&memory, &of(&plan), NOW + 10)), over, "another worker, another key");
     assert_eq!(vm.pass(&memory, &of(&plan), NOW + 59, 9), 0, "until the last second");
@@ -99,20 +99,20 @@ fn levels_are_looked_at_in_order_and_a_refused_request_is_counted_nowhere() {
     let plans = Plans { application: Some(&app), ..of(&rich) };
     let (memory, vm) = (Memory::default(), Vm::new());
     assert_eq!(vm.pass(&memory, &plans, NOW, 2), 2);
-    // The burst is used up, and nothing else is asked.
-    assert_eq!(seen(vm.ask(&memory, &plans, NOW)), (Some((Level::Burst, 1)), (2, 0, 1)));
-    // In the next second one more passes, and then the minute is used up; the burst has one left.
+    // The burst is used up, so the other limits are not asked.
+    assert_eq!(seen(vm.ask(&memory, &plans, NOW)), (Some((LimitOwner::Burst, 1)), (2, 0, 1)));
+    // In the next second one more request passes and uses up the minute. The burst has one left.
     assert_eq!(seen(vm.ask(&memory, &plans, NOW + 1)), (None, (3, 0, 59)));
-    assert_eq!(seen(vm.ask(&memory, &plans, NOW + 1)), (Some((Level::Subscription, 59)), (3, 0, 59)));
-    // In the next minute one more passes, and then the application is used up.
+    assert_eq!(seen(vm.ask(&memory, &plans, NOW + 1)), (Some((LimitOwner::Subscription, 59)), (3, 0, 59)));
+    // In the next minute one more request passes and uses up the application's limit.
     assert_eq!(seen(vm.ask(&memory, &plans, NOW + 60)), (None, (4, 0, 3_540)));
-    assert_eq!(seen(vm.ask(&memory, &plans, NOW + 60)), (Some((Level::Application, 3_540)), (4, 0, 3_540)));
+    assert_eq!(seen(vm.ask(&memory, &plans, NOW + 60)), (Some((LimitOwner::Application, 3_540)), (4, 0, 3_540)));
     assert_eq!(vm.pass(&memory, &plans, NOW + 60, 100), 0);
-    // What was refused took nothing: of the minute two are left, of the burst one.
+    // The refused requests took nothing: the minute has two left, the burst one.
     let subscriber = Subscriber { application: b"app", api: "api" };
     let (bound, alone) = (Bound::default(), of(&rich));
     let quotas = vm.0.quotas(&bound, subscriber, &alone);
-    let left: Vec<_> = quotas.all.iter().filter_map(|quota| quota.standing(NOW + 60)).map(|s| s.remaining).collect();
+    let left: Vec<_> = quotas.all.iter().filter_map(|quota| quota.remaining(NOW + 60)).map(|s| s.remaining).collect();
     assert_eq!(left, [1, 2]);
     assert_eq!(vm.pass(&memory, &alone, NOW + 61, 9), 2);
 }
@@ -123,10 +123,10 @@ fn where_two_are_used_up_the_first_is_named_and_the_later_waited_for() {
         plan(r#"{"id": "p", "burst": {"requests": 2, "per": "second"}, "limits": [{"requests": 2, "per": "minute"}]}"#);
     let (memory, vm) = (Memory::default(), Vm::new());
     assert_eq!(vm.pass(&memory, &of(&both), NOW, 2), 2);
-    assert_eq!(seen(vm.ask(&memory, &of(&both), NOW)), (Some((Level::Burst, 60)), (2, 0, 60)));
+    assert_eq!(seen(vm.ask(&memory, &of(&both), NOW)), (Some((LimitOwner::Burst, 60)), (2, 0, 60)));
     let other = Vm::new();
-    assert_eq!(other.ask(&memory, &of(&both), NOW).refusal.unwrap().level, Level::Burst, "another worker");
-    assert_eq!(seen(vm.ask(&memory, &of(&both), NOW + 1)), (Some((Level::Subscription, 59)), (2, 0, 59)));
+    assert_eq!(other.ask(&memory, &of(&both), NOW).refusal.unwrap().level, LimitOwner::Burst, "another worker");
+    assert_eq!(seen(vm.ask(&memory, &of(&both), NOW + 1)), (Some((LimitOwner::Subscription, 59)), (2, 0, 59)));
 }
 
 #[test]
@@ -142,14 +142,15 @@ fn every_worker_names_the_first_that_is_used_up_and_waits_for_the_last() {
     for (vm, plans, subscriber) in [(&one, &both, api("1")), (&one, &both, api("1")), (&two, &alone, api("2"))] {
         assert_eq!(vm.ask_as(&memory, plans, subscriber, NOW).refusal, None);
     }
-    // The second knows of the application's alone that nothing is left, the first of the subscription's, the third of none.
+    // The second VM knows that the application's own limit is used up, the first knows it of the subscription's, and
+    // the third of neither.
     assert!(two.ask_as(&memory, &alone, api("2"), NOW).refusal.is_some());
     let month = 30 * 24 * 3_600;
     for (number, vm) in [&two, &one, &three, &two, &one, &three].into_iter().enumerate() {
         let taking = vm.ask_as(&memory, &both, api("1"), NOW);
-        let expected = Refusal { level: Level::Subscription, retry_after: month };
+        let expected = Refusal { level: LimitOwner::Subscription, retry_after: month };
         assert_eq!(taking.refusal, Some(expected), "{number}");
-        assert_eq!(taking.standing, Some(Standing { limit: 3, remaining: 0, reset: month }), "{number}");
+        assert_eq!(taking.remaining, Some(Remaining { limit: 3, remaining: 0, reset: month }), "{number}");
     }
 }
 
@@ -158,9 +159,9 @@ fn the_smallest_share_is_spoken_of() {
     for (limits, expected) in [
         (r#"[{"requests": 10, "per": "minute"}, {"requests": 30, "per": "hour"}]"#, (10, 9, 60)),
         (r#"[{"requests": 30, "per": "minute"}, {"requests": 10, "per": "hour"}]"#, (10, 9, 3_600)),
-        // The same share: the one that keeps it longer.
+        // Both have the same share left. The limit with the longer window is reported.
         (r#"[{"requests": 10, "per": "minute"}, {"requests": 10, "per": "day"}]"#, (10, 9, 86_400)),
-        // Of two for one unit the stricter counts.
+        // Of two limits for one unit the stricter one counts.
         (
             r#"[{"requests": 40, "per": "day"}, {"requests": 20, "per": "day"}, {"requests": 50, "per": "day"}]"#,
             (20, 19, 86_400),
@@ -170,7 +171,7 @@ fn the_smallest_share_is_spoken_of() {
         let found = seen(Vm::new().ask(&Memory::default(), &of(&plan), NOW));
         assert_eq!(found, (None, expected), "{limits}");
     }
-    // A limit of 2^40 is compared as exactly as any.
+    // A limit of 2^40 is compared as exactly as a small one.
     let huge = format!(
         r#"{{"id": "p", "limits": [{{"requests": {}, "per": "second"}}, {{"requests": 2, "per": "day"}}]}}"#,
         1u64 << 40
@@ -184,7 +185,7 @@ fn a_plan_that_does_not_stop_counts_on_but_its_burst_refuses() {
     let (memory, vm, soft) = (Memory::default(), Vm::new(), plan(soft));
     assert_eq!(vm.pass(&memory, &of(&soft), NOW, 10), 10);
     assert_eq!(seen(vm.ask(&memory, &of(&soft), NOW)), (None, (3, 0, 3_600)));
-    // It counted beyond its limit: under a plan that stops at 12, one is left.
+    // The VM counted beyond its limit. A plan that stops at 12 has one request left.
     let hard = per(12, "hour");
     assert_eq!(vm.pass(&memory, &of(&hard), NOW, 9), 1);
     let burst = r#"{"id": "p", "stop_on_quota_reach": false, "burst": {"requests": 2, "per": "second"}}"#;
@@ -222,8 +223,8 @@ fn what_the_policy_marks_is_used_up_until_then_behind_the_burst() {
     let (memory, vm, plan) = (Memory::default(), Vm::new(), plan(json));
     let plans = Plans { subscription_used_up_until: Some(NOW + 100), ..of(&plan) };
     assert_eq!(seen(vm.ask(&memory, &of(&plan), NOW)), (None, (1, 0, 1)));
-    assert_eq!(seen(vm.ask(&memory, &plans, NOW)), (Some((Level::Burst, 100)), (90, 0, 100)));
-    assert_eq!(seen(vm.ask(&memory, &plans, NOW + 99)), (Some((Level::Subscription, 1)), (90, 0, 1)));
+    assert_eq!(seen(vm.ask(&memory, &plans, NOW)), (Some((LimitOwner::Burst, 100)), (90, 0, 100)));
+    assert_eq!(seen(vm.ask(&memory, &plans, NOW + 99)), (Some((LimitOwner::Subscription, 1)), (90, 0, 1)));
     assert_eq!(vm.ask(&memory, &plans, NOW + 100).refusal, None);
 }
 
@@ -248,9 +249,9 @@ fn what_a_refused_request_took_of_other_counts_is_there_for_others() {
     let both = Plans { subscription: Some(&one), ..over_all };
     let x = Subscriber { application: b"app", api: "x" };
     assert_eq!(Vm::new().ask_as(&memory, &both, x, NOW).refusal, None);
-    // Each of these workers finds x used up after it has found the burst open.
+    // Each of these workers finds the burst open and then finds x used up.
     for _ in 0..4 {
-        assert_eq!(Vm::new().ask_as(&memory, &both, x, NOW).refusal.unwrap().level, Level::Subscription);
+        assert_eq!(Vm::new().ask_as(&memory, &both, x, NOW).refusal.unwrap().level, LimitOwner::Subscription);
     }
     let vm = Vm::new();
     let y = || vm.ask_as(&memory, &over_all, Subscriber { application: b"app", api: "y" }, NOW).refusal.is_none();

@@ -1,22 +1,23 @@
-//! How much work is done in one go, so that a refresh never holds a thread for long.
+//! Limits the work of one step, so that a refresh never blocks a thread for long.
 
 use crate::store::build::Step;
 
-/// How much may be done in one go.
+/// The work that one step may do. The unit is a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     left: usize,
 }
 
-/// A shard costs as much as so many rows: 8 µs against 0.6.
+/// The cost of a shard in rows: 8 µs against 0.6 µs.
 const ROWS_PER_SHARD: usize = 12;
-/// So many bytes of packed changes, laid down or read back, cost as much as a row: as those of a shard.
+/// Bytes of packed changes, spilled or read back, that cost as much as a row, derived from the bytes and the cost of a
+/// shard.
 const BYTES_PER_ROW: usize = 340;
 
 impl Budget {
-    /// On a thread that serves no requests: some 50 ms, so that ticks and the lease go on.
+    /// For a thread that serves no requests: some 50 ms, so that ticks and the lease continue.
     pub const ALONE: Self = Self { left: 80_000 };
-    /// On a thread that serves requests, every 10 ms: some 1 ms.
+    /// For a thread that serves requests, every 10 ms: some 1 ms.
     pub const SHARING: Self = Self { left: 1_600 };
 
     pub(super) fn is_left(&self) -> bool {

@@ -1,7 +1,11 @@
-//! How a refresh goes on with a page of a delta: it is worked into the bank in use, and takes effect page by page.
+//! The steps after a page of a delta: it is worked into the bank in use and takes effect page by page.
+
+use std::time::Duration;
 
 use super::{
-    Around, Purpose, Refresh,
+    context::RefreshContext,
+    parts::Parts,
+    state::{Next, Purpose, Working},
     work::{Job, Work},
 };
 use crate::{
@@ -15,31 +19,30 @@ use crate::{
     },
 };
 
-impl Refresh {
-    pub(super) fn take_delta<S: Shared>(
+impl Parts {
+    pub fn take_delta<S: Shared>(
         &mut self,
         fetch: &Fetch,
         page: Box<Page>,
-        at_once: bool,
-        around: &mut Around<'_, S>,
-    ) -> Option<Fetch> {
-        let fits = around.held.base().filter(|held| builds_on(&page.header, held));
-        let Some(held) = fits.filter(|_| !around.held.is_unsound()) else {
-            return self.begin_anew(fetch, "`base` is not the revision held", around);
+        took: Duration,
+        context: &mut RefreshContext<'_, S>,
+    ) -> Next {
+        let fits = context.held.base().filter(|held| builds_on(&page.header, held));
+        let Some(held) = fits.filter(|_| !context.held.is_unsound()) else {
+            return self.begin_anew(fetch, "`base` is not the current revision", context);
         };
         if page.header.revision == page.header.base && page.header.next.is_none() && brings_nothing(&page) {
-            self.names.say(&page.unknown, around.report);
-            self.confirm(at_once, around);
-            return None;
+            self.complaints.say_unknown(&page.unknown, context.report);
+            return self.confirm(took, context).into();
         }
-        let plans = around.held.catalogue().map(|catalogue| delta::new_plans(&page, catalogue)).unwrap_or_default();
-        let (shared, source, max_bytes) = (around.shared, around.held.source(), self.settings.max_bytes);
+        let plans = context.held.catalogue().map(|catalogue| delta::new_plans(&page, catalogue)).unwrap_or_default();
+        let (shared, source, max_bytes) = (context.shared, context.held.source(), self.settings.max_bytes);
         let delta = if plans.is_empty() {
             Delta::new(&page, held, shared, source, max_bytes)
         } else {
             Delta::before_plans(&page, plans, held, shared, source, max_bytes)
         };
-        self.start_delta(page, delta, &fetch.path, around)
+        self.start_delta(page, delta, &fetch.path, context)
     }
 
     fn start_delta<S: Shared>(
@@ -47,63 +50,60 @@ impl Refresh {
         page: Box<Page>,
         delta: Result<Delta, BuildError>,
         path: &str,
-        around: &mut Around<'_, S>,
-    ) -> Option<Fetch> {
+        context: &mut RefreshContext<'_, S>,
+    ) -> Next {
         match delta {
-            Ok(delta) => {
-                self.start(Work::new(page, Job::Delta(Box::new(delta))), path);
-                None
-            }
-            Err(error) => self.build_failed(path, error, around),
+            Ok(delta) => Working::new(Work::new(page, Job::Delta(Box::new(delta))), path).into(),
+            Err(error) => self.build_failed(path, error, context),
         }
     }
 
-    /// A page of a delta is in the store: its other part, the next page, or the end.
-    pub(super) fn delta_done<S: Shared>(
+    /// A page of a delta is in the store. Its second pass, the next page or the end follows.
+    pub fn delta_done<S: Shared>(
         &mut self,
         delta: Delta,
         page: Box<Page>,
         path: &str,
-        around: &mut Around<'_, S>,
-    ) -> Option<Fetch> {
+        context: &mut RefreshContext<'_, S>,
+    ) -> Next {
         let is_before_plans = delta.is_before_plans();
-        if let Err(error) = self.publish_delta(delta, &page.header, around) {
-            return self.build_failed(path, error, around);
+        if let Err(error) = self.publish_delta(delta, &page.header, context) {
+            return self.build_failed(path, error, context);
         }
         if is_before_plans {
-            return self.whole_delta(page, path, around);
+            return self.whole_delta(page, path, context);
         }
         let header = page.header;
         let Some(next) = &header.next else {
-            self.applied(around);
-            self.say_conflicts(around);
-            return None;
+            let state = self.applied(context);
+            self.say_conflicts(context);
+            return state.into();
         };
         let Header { epoch, revision, base, poll, .. } = header.clone();
         let purpose = Purpose::NextDelta { epoch, revision, base, poll };
-        self.next_page(next, path, purpose, around)
+        self.next_page(next, path, purpose, context)
     }
 
-    /// The plans that a page brings are known now: all of it.
-    fn whole_delta<S: Shared>(&mut self, page: Box<Page>, path: &str, around: &mut Around<'_, S>) -> Option<Fetch> {
-        let (shared, source) = (around.shared, around.held.source());
+    /// The plans of a page are known now, so the whole page is worked in.
+    fn whole_delta<S: Shared>(&mut self, page: Box<Page>, path: &str, context: &mut RefreshContext<'_, S>) -> Next {
+        let (shared, source) = (context.shared, context.held.source());
         let overtaken = BuildError::Merge(MergeError::Overtaken);
-        let held = around.held.manifest().ok_or(overtaken);
+        let held = context.held.manifest().ok_or(overtaken);
         let delta = held.and_then(|held| Delta::new(&page, held, shared, source, self.settings.max_bytes));
-        self.start_delta(page, delta, path, around)
+        self.start_delta(page, delta, path, context)
     }
 
     fn publish_delta<S: Shared>(
         &mut self,
         delta: Delta,
         header: &Header,
-        around: &mut Around<'_, S>,
+        context: &mut RefreshContext<'_, S>,
     ) -> Result<(), BuildError> {
         let overtaken = BuildError::Merge(MergeError::Overtaken);
-        let generation = self.lease.as_mut().map(|lease| lease.next_generation()).ok_or(overtaken)?;
-        let held = around.held.base().ok_or(overtaken)?;
-        delta.publish(around.shared, around.held.source(), held, header, generation, around.now_ms)?;
-        around.held.look(around.shared);
+        let generation = self.lead.next_generation().ok_or(overtaken)?;
+        let held = context.held.base().ok_or(overtaken)?;
+        delta.publish(context.shared, context.held.source(), held, header, generation, context.now_ms)?;
+        context.held.look(context.shared);
         Ok(())
     }
 }

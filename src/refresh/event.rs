@@ -1,19 +1,18 @@
-//! What happens in a refresh, for the metrics.
+//! Events of a refresh for the metrics.
 
 use std::time::Duration;
 
-/// What happened, for the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefreshEvent {
     /// A newer policy decides.
     Applied,
-    /// The policy held was confirmed.
+    /// The current policy was confirmed.
     NotModified,
-    /// Nothing usable was answered.
+    /// No usable answer.
     Failed,
-    /// What was answered was refused: a rollback, a shrunken policy, pages that do not belong together.
+    /// The answer was refused: a rollback, a shrunken policy, or pages that do not fit together.
     Refused,
-    /// So many rows were left out.
+    /// This many rows were left out.
     RowsRejected(u64),
     /// A page has fields that keygate does not know.
     UnknownFields,
@@ -21,6 +20,6 @@ pub enum RefreshEvent {
     RefusedRollback,
     /// A policy that drops too many keys was refused.
     RefusedShrink,
-    /// A refresh took so long, from its first request to the policy that decides, without the wait of a long poll.
+    /// Duration of a refresh, from its first request to the policy that decides, without the wait of a long poll.
     Took(Duration),
 }

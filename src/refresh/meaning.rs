@@ -1,4 +1,4 @@
-//! What an answer to a request for the policy means. What follows from it is not said here.
+//! The meaning of an answer to a request for the policy. Other files decide what follows.
 
 use std::time::Duration;
 
@@ -7,24 +7,23 @@ use crate::{
     policy::page::Page,
 };
 
-/// Bytes of an `etag` that is kept; a longer one is forgotten.
+/// Size limit of an `etag` in bytes. A longer one is dropped.
 const MAX_ETAG_BYTES: usize = 256;
 
-/// What an answer means.
 #[derive(Debug)]
 pub(super) enum Meaning {
-    /// The policy held is what there is.
+    /// The current policy is still valid.
     NotModified,
-    /// A page, with the `etag` that it came with.
+    /// A page with the `etag` of its answer.
     Page(Box<Page>, Option<String>),
-    /// The cursor is of no use any more: the status that says so.
+    /// The cursor is no longer valid. Contains the status of the answer.
     Gone(u16),
-    /// Nothing that could be used.
+    /// The answer cannot be used. If it has a `retry-after`, contains that too.
     Failure(Failure, Option<Duration>),
 }
 
 impl Meaning {
-    /// What an answer means. `now` is Unix time in seconds, for a `retry-after` that is a date.
+    /// `now` is Unix time in seconds, for a `retry-after` that is a date.
     pub fn of(answer: Answer, now: u64) -> Self {
         if answer.status == Some(200)
             && let Some(name) = compression(&answer.content_encoding)
@@ -47,7 +46,7 @@ impl Meaning {
     }
 }
 
-/// The name of the compression, or `None` for a plain body. The log repeats usual names only.
+/// The name of the compression. `None` for a plain body. Only usual names are logged.
 fn compression(content_encoding: &[u8]) -> Option<&'static str> {
     let value = content_encoding.trim_ascii();
     if value.is_empty() || value.eq_ignore_ascii_case(b"identity") {

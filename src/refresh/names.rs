@@ -1,17 +1,17 @@
-//! Names of unknown fields that were said: each once.
+//! Names of unknown fields that were logged. Each is logged once.
 
 use super::event::RefreshEvent;
 use crate::{callout::lines::Lines, policy::unknown::UnknownFields};
 
-/// Names that are said by one VM, each of at most 64 characters.
+/// Maximum number of names that one VM logs. Each has at most 64 characters.
 const MAX_NAMES: usize = 64;
 
-/// What was said.
+/// The names that were logged.
 #[derive(Debug, Default)]
 pub(super) struct Names(Vec<String>);
 
 impl Names {
-    /// Counts a page that has unknown fields, and says each name that was not said before.
+    /// Counts a page with unknown fields, and logs each name that was not logged before.
     pub fn say(&mut self, unknown: &UnknownFields, report: &mut Lines<RefreshEvent>) {
         if unknown.is_empty() {
             return;

@@ -1,7 +1,7 @@
-//! The stores of this process beside the one that is refreshed: which of them nobody names any more, and clearing those.
+//! The other stores of this process: detects stores that no VM uses any more, and clears them.
 //!
-//! A store counts as left behind when several rounds have passed in which nobody named it. Rounds are counted, and not the
-//! time since, so that a clock that leaps ahead, or a process that was stopped for a while, ends no store that is in use.
+//! A store counts as abandoned after several rounds in which no VM named it. Rounds are counted, not time. So a store
+//! in use is not cleared if a clock jumps ahead or a process was stopped for a while.
 
 use super::budget::Budget;
 use crate::{
@@ -12,23 +12,23 @@ use crate::{
     },
 };
 
-/// How often whoever refreshes names its store.
+/// How often the refreshing VM names its store.
 const ROUND_MS: u64 = 20_000;
-/// Rounds in a row in which nobody has named a store that is left behind: two minutes. A policy is refreshed by somebody
-/// within 35 s, even where the policy service refuses every VM in turn.
+/// Number of rounds in a row without a naming after which a store counts as abandoned: two minutes. Some VM refreshes a
+/// policy within 35 s, even if the policy service refuses every VM in turn.
 const ROUNDS: u8 = 6;
 
-/// What the VM that refreshes knows of them.
+/// State of the VM that refreshes.
 #[derive(Debug, Default)]
 pub(super) struct Neighbours {
     round_ms: Option<u64>,
-    /// How often in a row each was found unchanged.
+    /// For each store, the number of rounds in a row in which it was unchanged.
     unchanged: Vec<(Named, u8)>,
     clearing: Option<(Named, Clearing)>,
 }
 
 impl Neighbours {
-    /// Time has passed. What fails is tried again in the next round.
+    /// Does the work of a tick. A failed step is tried again in the next round.
     pub fn tick(&mut self, shared: &impl Shared, own: StoreId, now_ms: u64, budget: &mut Budget) {
         if self.clear(shared, budget).is_err() {
             self.clearing = None;
@@ -53,7 +53,7 @@ impl Neighbours {
         self.unchanged = others.map(|store| (store, rounds(&store))).collect();
     }
 
-    /// Begins with a store that is left behind, one at a time.
+    /// Begins to clear an abandoned store, one at a time.
     fn begin(&mut self, shared: &impl Shared, now_ms: u64) {
         let left_behind = self.unchanged.iter().find(|(_, rounds)| *rounds >= ROUNDS).map(|(store, _)| *store);
         let Some(store) = left_behind.filter(|_| self.clearing.is_none()) else { return };

@@ -1,10 +1,10 @@
-//! The refresh against a feed in memory: what must hold whatever the feed answers, and wherever it is cut.
+//! Tests of the refresh against a feed in memory, for every answer of the feed and for a cut at every write.
 
 #![allow(clippy::arithmetic_side_effects, reason = "a test that overflows has failed")]
 
 use std::{cell::Cell, collections::BTreeMap, net::IpAddr, time::Duration};
 
-use super::{Around, Refresh, RefreshEvent};
+use super::{Refresh, RefreshContext, RefreshEvent};
 use crate::{
     callout::{
         Fetch,
@@ -15,11 +15,11 @@ use crate::{
     decision::{self, Facts},
     digest::Digest,
     fingerprint::FingerprintKey,
-    held::Held,
+    held::PolicyView,
     request::head::Head,
     shared::{
         Shared,
-        key::{Entry, Source},
+        key::{SharedEntry, SourceId},
         memory::Memory,
     },
 };
@@ -53,15 +53,15 @@ fn config(policy: &str) -> Config {
     config::parse(json.as_bytes(), &|_| None).unwrap()
 }
 
-/// One VM: what it holds, and what it said.
+/// One VM with the policy that it holds and the lines that it logged.
 struct Vm {
     config: Config,
     refresh: Refresh,
-    held: Held,
+    held: PolicyView,
     lines: Vec<(Severity, String)>,
     events: Vec<RefreshEvent>,
     tokens: u32,
-    /// The callout under way.
+    /// The callout in progress.
     sent: Option<(u32, Fetch)>,
 }
 
@@ -70,7 +70,7 @@ impl Vm {
         let config = config(policy);
         Self {
             refresh: Refresh::new(config.policy.clone()),
-            held: Held::new(Source::new(Digest::of(b"source")), Some(FingerprintKey::new([7; 16]))),
+            held: PolicyView::new(SourceId::new(Digest::of(b"source")), Some(FingerprintKey::new([7; 16]))),
             lines: Vec::new(),
             events: Vec::new(),
             tokens: 0,
@@ -83,16 +83,16 @@ impl Vm {
         &mut self,
         memory: &Memory,
         now_ms: u64,
-        ask: impl FnOnce(&mut Refresh, &mut Around<'_, Memory>) -> Option<Fetch>,
+        ask: impl FnOnce(&mut Refresh, &mut RefreshContext<'_, Memory>) -> Option<Fetch>,
     ) {
         let mut report = Lines::default();
-        let mut around = Around { now_ms, held: &mut self.held, shared: memory, report: &mut report };
-        let mut wanted = ask(&mut self.refresh, &mut around);
+        let mut context = RefreshContext { now_ms, held: &mut self.held, shared: memory, report: &mut report };
+        let mut wanted = ask(&mut self.refresh, &mut context);
         while let Some(fetch) = wanted {
             self.tokens += 1;
             self.refresh.sent(self.tokens);
             self.sent = Some((self.tokens, fetch));
-            wanted = self.refresh.carry_on(&mut around);
+            wanted = self.refresh.carry_on(&mut context);
         }
         self.lines.extend(report.lines);
         self.events.extend(report.events);
@@ -104,15 +104,15 @@ impl Vm {
 
     fn tick(&mut self, memory: &Memory, now_ms: u64) {
         self.held.look(memory);
-        self.ask(memory, now_ms, |refresh, around| refresh.tick(0, around));
+        self.ask(memory, now_ms, |refresh, context| refresh.tick(0, context));
     }
 
     fn answer(&mut self, memory: &Memory, now_ms: u64, answer: Answer) {
         let (token, _) = self.sent.take().expect("a callout is under way");
-        self.ask(memory, now_ms, |refresh, around| refresh.answered(token, answer, around));
+        self.ask(memory, now_ms, |refresh, context| refresh.answered(token, answer, context));
     }
 
-    /// Ticks and answers until nothing is under way any more; the paths that were asked for.
+    /// Ticks and answers until no callout is in progress. Returns the paths that were asked for.
     fn settle(&mut self, memory: &Memory, now_ms: u64, feed: &mut dyn FnMut(&Fetch) -> Answer) -> Vec<String> {
         let mut paths = Vec::new();
         for _ in 0..10_000 {
@@ -129,11 +129,11 @@ impl Vm {
         paths
     }
 
-    /// What a request with this key to `/a` gets.
+    /// The decision for a request to `/a` with this key.
     fn decide(&mut self, memory: &Memory, key: &str) -> String {
         self.held.look(memory);
         let head = Head::new(vec![(b":authority", b"h"), (b":path", b"/a"), (b"x-api-key", key.as_bytes())]);
-        let view = self.held.view(memory);
+        let view = self.held.lookup(memory);
         match decision::decide(&head, &self.config, view.as_ref(), &Nothing).verdict {
             Ok(_) => "allowed".to_owned(),
             Err(denial) => denial.reason().as_str().to_owned(),
@@ -155,7 +155,7 @@ fn key(name: &str) -> String {
     format!(r#"{{"sha256": "{}", "id": "k-{name}", "application": "app"}}"#, Digest::of(name.as_bytes()).to_hex())
 }
 
-/// A full policy in which these keys are good for `/a`.
+/// A full policy in which these keys may call `/a`.
 fn full(revision: u64, header: &str, keys: &[&str]) -> String {
     let keys: Vec<_> = keys.iter().map(|name| key(name)).collect();
     format!(
@@ -176,7 +176,7 @@ fn holding(memory: &Memory, policy: &str) -> Vm {
     vm
 }
 
-/// The same, on a thread that serves requests, where nobody else would refresh.
+/// The same on a thread that serves requests. No other VM would refresh.
 fn serving(memory: &Memory, policy: &str) -> Vm {
     let mut vm = holding(memory, policy);
     vm.serve(memory, 1_000);
@@ -201,7 +201,7 @@ fn the_first_policy_decides_at_once() {
     assert_eq!(other.decide(&memory, "good"), "allowed", "every VM of the process");
 }
 
-/// A VM remembers a key by its API's place in the catalogue.
+/// A VM caches a key by the place of its API in the catalogue.
 #[test]
 fn what_is_remembered_of_an_api_is_not_found_for_the_one_that_takes_its_place() {
     let policy = |revision: u64, [first, second]: [&str; 2]| {
@@ -278,7 +278,7 @@ fn whatever_the_feed_answers_the_policy_held_serves_on_and_one_line_says_why() {
         ("bad epoch", page(r#"{"format":1,"epoch":5}"#), "expected a string"),
         ("field twice", page(r#"{"format":1,"format":1}"#), "duplicate field"),
         ("revision 2^53", page(r#"{"format":1,"revision":9007199254740992}"#), "`revision`"),
-        ("rollback", page(&full(4, "", &["good"])), "below the one held"),
+        ("rollback", page(&full(4, "", &["good"])), "below the current one"),
         ("next elsewhere", page(&full(6, r#", "next": "//evil/x""#, &[])), "`next`"),
         ("next absolute", page(&full(6, r#", "next": "http://evil/x""#, &[])), "`next`"),
         ("poll elsewhere", page(&full(6, r#", "poll": "x""#, &[])), "`poll`"),
@@ -305,7 +305,7 @@ fn whatever_the_feed_answers_the_policy_held_serves_on_and_one_line_says_why() {
         assert_eq!(vm.decide(&memory, "bad"), "key_unknown", "{name}");
         let warnings: Vec<_> = vm.lines.iter().map(|(_, line)| line.as_str()).collect();
         assert_eq!(warnings.len(), 1, "{name}: {warnings:?}");
-        for part in [expected, "policy-service", "/poll", "serves on"] {
+        for part in [expected, "policy-service", "/poll", "stays in use"] {
             assert!(warnings[0].contains(part), "{name}: {part} in {}", warnings[0]);
         }
         let failed = vm.events.iter().any(|event| matches!(event, RefreshEvent::Failed | RefreshEvent::Refused));
@@ -387,14 +387,14 @@ fn what_every_refresh_brings_anew_is_said_once_in_an_hour_and_counted_each_time(
 
 #[test]
 fn retry_after_is_honoured_up_to_five_minutes() {
-    // The next try, in seconds; the failure was at second 6 and would be followed by one at 11.
+    // The second of the next attempt. The failure was at second 6; without the header the next attempt is at second 11.
     let honoured = [
         ("20", 26),
         ("3600", 306),
         ("1", 7),
         ("Thu, 01 Jan 1970 00:00:40 GMT", 40),
         ("Thu, 01 Jan 1970 01:00:00 GMT", 306),
-        // What is over is soon.
+        // A time in the past means: soon.
         ("Thu, 01 Jan 1970 00:00:01 GMT", 7),
         ("0", 7),
         ("x", 11),
@@ -433,8 +433,8 @@ fn a_callout_that_is_never_answered_or_never_sent_is_tried_again() {
     }
     vm.sent = None;
     for (failure, words) in [(Failure::NoCluster, "`policy.cluster`"), (Failure::NotSent, "healthy host")] {
-        vm.ask(&memory, now_ms, |refresh, around| {
-            refresh.not_sent(failure, around);
+        vm.ask(&memory, now_ms, |refresh, context| {
+            refresh.not_sent(failure, context);
             None
         });
         assert!(vm.lines.last().unwrap().1.contains(words), "{:?}", vm.lines);
@@ -568,7 +568,7 @@ fn pages_take_effect_together_or_not_at_all() {
     }
 }
 
-/// A page of a full policy with more rows than a slice of work has on a thread that serves requests.
+/// A page of a full policy with more rows than a slice of work holds on a thread that serves requests.
 fn long_page(next: &str, first: usize) -> String {
     let rows: Vec<String> = (first..first + 3_000).map(|number| key(&format!("key-{number}"))).collect();
     format!(r#"{{"format": 1, "revision": 6, "next": {next}, "confirm_removal": true, "keys": [{}]}}"#, rows.join(","))
@@ -605,8 +605,8 @@ fn a_page_asked_for_early_that_fails_or_was_never_sent_changes_nothing() {
     vm.tick(&memory, 6_000);
     vm.answer(&memory, 6_000, json(long_page(r#""/2""#, 0)));
     let mut report = Lines::default();
-    let mut around = Around { now_ms: 6_000, held: &mut vm.held, shared: &memory, report: &mut report };
-    vm.refresh.not_sent(Failure::NotSent, &mut around);
+    let mut context = RefreshContext { now_ms: 6_000, held: &mut vm.held, shared: &memory, report: &mut report };
+    vm.refresh.not_sent(Failure::NotSent, &mut context);
     vm.sent = None;
     let asked = vm.settle(&memory, 6_000, &mut |_| json(long_page("null", 3_000)));
     assert_eq!(asked, ["/2"], "it is asked for again when it is its turn: {:?}", vm.lines);
@@ -618,7 +618,7 @@ fn a_feed_that_never_ends_is_given_up() {
     let mut vm = holding(&memory, "");
     vm.tick(&memory, 6_000);
     let number = Cell::new(0);
-    for _ in 0..super::MAX_PAGES + 2 {
+    for _ in 0..super::progress::MAX_PAGES + 2 {
         if vm.sent.is_none() {
             break;
         }
@@ -741,7 +741,7 @@ fn a_vm_that_loses_the_lease_and_takes_it_again_with_one_answer_fetches_on() {
     let (mut first, mut second) = (Vm::new(""), Vm::new(""));
     first.tick(&memory, 1_000);
     assert!(first.sent.is_some() && first.refresh.is_leader());
-    // The first VM is held up, another takes its place and gives it back.
+    // The first VM is slow. The second takes the lead and gives it back.
     second.tick(&memory, 60_000);
     assert!(second.refresh.is_leader());
     second.refresh.resign(&memory, second.held.source(), 60_000);
@@ -802,14 +802,14 @@ fn a_refresh_that_is_cut_anywhere_leaves_the_old_policy_or_the_new_one() {
         for now_ms in (3_000..9_000).step_by(10) {
             let mut report = Lines::default();
             vm.held.look(&memory);
-            let mut around = Around { now_ms, held: &mut vm.held, shared: &cutting, report: &mut report };
-            let sent = vm.refresh.tick(0, &mut around).is_some();
+            let mut context = RefreshContext { now_ms, held: &mut vm.held, shared: &cutting, report: &mut report };
+            let sent = vm.refresh.tick(0, &mut context).is_some();
             if sent {
                 vm.refresh.sent(77);
-                vm.refresh.answered(77, json(page.clone()), &mut around);
+                vm.refresh.answered(77, json(page.clone()), &mut context);
             }
         }
-        // Whoever comes next finds a policy that decides, and can go on from it.
+        // The next VM finds a policy that decides, and can continue from it.
         let mut next = Vm::new("");
         assert_eq!(next.decide(&memory, "good"), "allowed", "cut after {cut} writes");
         assert_eq!(next.decide(&memory, "bad"), "key_unknown", "cut after {cut} writes");
@@ -824,7 +824,7 @@ fn a_refresh_that_is_cut_anywhere_leaves_the_old_policy_or_the_new_one() {
     }
 }
 
-/// Shared data that takes no more writes after a while, as for a VM that has died.
+/// Shared data that fails every write after a number of writes, as for a VM that has died.
 struct Cutting<'a> {
     memory: &'a Memory,
     left: Cell<usize>,
@@ -869,7 +869,7 @@ fn damaged_shared_data_never_allows_and_heals() {
             memory.overwrite(&entry, &value);
         }
     }
-    let manifest = vm.held.source().key(Entry::Manifest);
+    let manifest = vm.held.source().key(SharedEntry::Manifest);
     memory.overwrite(&manifest, b"garbage");
     assert_eq!(vm.decide(&memory, "good"), "allowed", "what it held is whole");
     assert_eq!(vm.decide(&memory, "bad"), "policy_unavailable", "a miss proves nothing now");

@@ -1,37 +1,33 @@
-//! How long polls ask the policy service to hold its answer, where something on the way ends held answers early.
+//! The wait that polls ask the policy service for, if something in between ends held answers early.
 //!
-//! A held poll that fails says nothing about the feed. The next poll follows with the next tick and asks without a wait. If that one
-//! is answered, the feed is well, and later polls ask for half the wait, down to one second and then for none. After ten
-//! minutes they ask for twice as long again. Nothing here sends a poll.
+//! A held poll that fails says nothing about the feed. The next poll follows with the next tick and asks for no wait.
+//! If that one is answered, the feed works, and later polls ask for half the wait, down to one second and then for
+//! none. After ten minutes they ask for twice the wait again. Nothing here sends a poll.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use super::{Around, Refresh};
-use crate::shared::Shared;
-
-/// How long polls ask for a shorter wait before they try a longer one.
+/// How long polls ask for a shorter wait before they try a longer one, in milliseconds.
 const LONGER_AFTER_MS: u64 = 600_000;
-/// The shortest wait; `prefer: wait` has whole seconds.
+/// The shortest wait. `prefer: wait` has whole seconds.
 const SHORTEST: Duration = Duration::from_secs(1);
 
 /// A held poll that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cut {
-    /// What it asked for.
+    /// The wait that it asked for.
     pub asked: Duration,
-    /// How long it was held.
     pub held: Duration,
     /// What ended it, in words.
     pub by: String,
 }
 
-/// How long polls ask for.
+/// The wait of polls.
 #[derive(Debug)]
 pub(super) struct Waits {
     /// `policy.long_poll_ms`.
     longest: Option<Duration>,
     current: Option<Duration>,
-    /// When the current wait was chosen; `None` while it is the longest.
+    /// When the current wait was chosen. `None` if it is the longest.
     chosen_ms: Option<u64>,
     cut: Option<Cut>,
     is_said: bool,
@@ -42,7 +38,7 @@ impl Waits {
         Self { longest, current: longest, chosen_ms: None, cut: None, is_said: false }
     }
 
-    /// The wait of the next poll. A clock that was set back makes it a longer one.
+    /// The wait of the next poll. If the clock was set back, a longer wait is tried.
     pub fn next(&mut self, now_ms: u64) -> Option<Duration> {
         if let (Some(longest), Some(chosen_ms)) = (self.longest, self.chosen_ms)
             && now_ms.checked_sub(chosen_ms).is_none_or(|since| since >= LONGER_AFTER_MS)
@@ -54,23 +50,23 @@ impl Waits {
         self.current
     }
 
-    /// A held poll has failed.
+    /// Records that a held poll has failed.
     pub fn cut(&mut self, cut: Cut) {
         self.cut = Some(cut);
     }
 
-    /// Whether the last poll was held and has failed, so that the next one asks without a wait.
+    /// Whether the last poll was held and has failed, so that the next one asks for no wait.
     pub fn is_cut(&self) -> bool {
         self.cut.is_some()
     }
 
-    /// The poll without a wait has failed, too: so it was not the wait.
+    /// The poll without a wait has failed too, so the wait was not the reason.
     pub fn forget_cut(&mut self) {
         self.cut = None;
     }
 
-    /// The poll without a wait was answered, so later polls ask for half the wait. `None`: no poll was cut. It is said once
-    /// until the longest wait is held again.
+    /// The poll without a wait was answered, so later polls ask for half the wait. `None` if no poll was cut. This is
+    /// logged once, until a poll with the longest wait is held again.
     pub fn shorten(&mut self, now_ms: u64) -> Option<Shortened> {
         let cut = self.cut.take()?;
         let half = Duration::from_secs(cut.asked.as_secs() / 2);
@@ -80,7 +76,7 @@ impl Waits {
         Some(Shortened { cut, next: self.current, say })
     }
 
-    /// A poll with the longest wait was held to its end.
+    /// Records that a poll with this wait was held. The longest wait, held to its end, re-enables the log line.
     pub fn held(&mut self, wait: Duration, took: Duration) {
         if Some(wait) == self.longest && took.saturating_add(SHORTEST) >= wait {
             self.is_said = false;
@@ -88,37 +84,36 @@ impl Waits {
     }
 }
 
-/// What follows from a held poll that failed while the feed is well.
+/// The consequences of a held poll that failed although the feed works.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Shortened {
     pub cut: Cut,
-    /// What later polls ask for.
+    /// The wait of later polls.
     pub next: Option<Duration>,
-    /// Whether it is to be said.
+    /// Whether to log it.
     pub say: bool,
 }
 
-impl Refresh {
-    /// Asks for shorter waits where a held poll failed and the feed is well; whether the next poll may follow at once.
-    pub(super) fn shorten_waits<S: Shared>(&mut self, around: &mut Around<'_, S>) -> bool {
-        let Some(shortened) = self.waits.shorten(around.now_ms) else { return false };
-        if shortened.say {
-            let next = match shortened.next {
-                Some(wait) => format!("polls ask for {} s from now on", wait.as_secs()),
-                None => "polls ask for no wait from now on".to_owned(),
-            };
-            around.report.warn(format!(
-                "something between Envoy and the policy service ends answers that are held, here after {}.{} s of {} s: {}; \
-                 the policy is fresh, and {next}; let what stands between allow `policy.long_poll_ms` and \
-                 `policy.timeout_ms` together, or make `policy.long_poll_ms` shorter",
-                // In whole tenths: the module has no other use for the formatting of floats.
-                shortened.cut.held.as_secs(),
-                shortened.cut.held.subsec_millis() / 100,
-                shortened.cut.asked.as_secs(),
-                shortened.cut.by,
-            ));
+impl fmt::Display for Shortened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "something between Envoy and the policy service ends held answers, here after {}.{} s of {} s: {}; the policy \
+             is fresh, and ",
+            // In tenths of a second, as integers: the module needs no formatting of floats elsewhere.
+            self.cut.held.as_secs(),
+            self.cut.held.subsec_millis() / 100,
+            self.cut.asked.as_secs(),
+            self.cut.by,
+        )?;
+        match self.next {
+            Some(wait) => write!(f, "polls ask for {} s from now on", wait.as_secs())?,
+            None => f.write_str("polls ask for no wait from now on")?,
         }
-        shortened.next.is_some()
+        f.write_str(
+            "; raise its time limit to `policy.long_poll_ms` and `policy.timeout_ms` together, or lower \
+             `policy.long_poll_ms`",
+        )
     }
 }
 

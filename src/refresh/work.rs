@@ -1,10 +1,10 @@
-//! A page on its way into the store, in slices.
+//! Works a page into the store in slices.
 
-use super::{Budget, RefreshEvent};
+use super::{budget::Budget, event::RefreshEvent};
 use crate::{
     callout::lines::Lines,
     policy::{error::RejectedRow, page::Page, rows::Problem, unknown::UnknownFields},
-    shared::{Shared, as_u64, key::Source},
+    shared::{Shared, as_u64, key::SourceId},
     store::{
         build::{Build, Step},
         delta::Delta,
@@ -13,10 +13,10 @@ use crate::{
     },
 };
 
-/// Rows that were left out and are named in the log, of each page; the others are counted.
+/// The rows that are left out and named in the log, for each page. The others are only counted.
 const LOGGED_ROWS: u64 = 5;
 
-/// What a page is worked into.
+/// The build or delta that takes the page.
 #[derive(Debug)]
 pub(super) enum Job {
     Full(Box<Build>),
@@ -30,7 +30,7 @@ pub(super) struct Work {
     pub job: Job,
     next_row: usize,
     rejected: u64,
-    /// Of the whole page, once its rows are taken.
+    /// The unknown fields of the whole page, complete after its rows are taken.
     pub unknown: UnknownFields,
     stage: Stage,
 }
@@ -49,11 +49,11 @@ impl Work {
         Self { page, job, next_row: 0, rejected: 0, unknown, stage: Stage::Rows }
     }
 
-    /// Works until the budget is used up; `true`: the page is done.
+    /// Works until the budget is used up. Returns `true` when the page is done.
     pub fn slice(
         &mut self,
         shared: &impl Shared,
-        source: &Source,
+        source: &SourceId,
         held: Option<&Manifest>,
         budget: &mut Budget,
         report: &mut Lines<RefreshEvent>,
@@ -73,7 +73,7 @@ impl Work {
         Ok(done)
     }
 
-    /// Says what was noticed of the page as a whole. A page that is worked in twice is told of with the second time.
+    /// Logs what was noticed about the page as a whole. A page that is worked in twice is logged the second time.
     fn tell(&mut self, report: &mut Lines<RefreshEvent>) {
         let mut differing = match &mut self.job {
             Job::Delta(delta) if delta.is_before_plans() => return,
@@ -116,34 +116,24 @@ impl Work {
     fn merge(
         &mut self,
         shared: &impl Shared,
-        source: &Source,
+        source: &SourceId,
         budget: &mut Budget,
         report: &mut Lines<RefreshEvent>,
     ) -> Result<(), BuildError> {
-        let all = self.next_row >= self.page.len();
-        let last_page = self.page.header.next.is_none();
-        // Rows of a full policy wait for its last page, those of a delta do not.
-        let deferred = matches!(&self.job, Job::Full(build) if all && !last_page && !build.is_full());
-        if deferred {
-            self.stage = Stage::Done;
-            return Ok(());
-        }
+        let has_all_rows = self.next_row >= self.page.len();
+        let is_last = has_all_rows && self.page.header.next.is_none();
+        let then = if has_all_rows { Stage::Done } else { Stage::Rows };
         let mut reject = |row| leave_out(&mut self.rejected, &row, report);
-        let step = match &mut self.job {
-            Job::Full(build) if !(all && last_page) => build.spill_next(shared, source)?,
-            Job::Full(build) => build.merge_next(shared, source, &mut reject)?,
-            Job::Delta(delta) => match delta.merge_next(shared, source, &mut reject)? {
-                true => Step::Shard,
-                false => Step::Done,
-            },
+        let (step, then) = match &mut self.job {
+            Job::Delta(delta) => (delta.merge_next(shared, source, &mut reject)?, then),
+            Job::Full(build) if is_last => (build.merge_next(shared, source, &mut reject)?, Stage::Check),
+            // The rows of a full policy wait for its last page, as long as there is room for them.
+            Job::Full(build) if has_all_rows && !build.is_full() => (Step::Done, then),
+            Job::Full(build) => (build.spill_next(shared, source)?, then),
         };
         budget.spend(step);
         if step == Step::Done {
-            self.stage = match (&self.job, all, last_page) {
-                (_, false, _) => Stage::Rows,
-                (Job::Full(_), true, true) => Stage::Check,
-                (_, true, _) => Stage::Done,
-            };
+            self.stage = then;
         }
         Ok(())
     }
@@ -151,7 +141,7 @@ impl Work {
     fn check(
         &mut self,
         shared: &impl Shared,
-        source: &Source,
+        source: &SourceId,
         held: Option<&Manifest>,
         budget: &mut Budget,
     ) -> Result<(), BuildError> {
@@ -167,11 +157,11 @@ impl Work {
     }
 }
 
-/// Counts a row that is left out, or parts of one, and names the first of a page.
+/// Counts a row, or parts of a row, that is left out, and logs the first ones of a page.
 fn leave_out(rejected: &mut u64, row: &RejectedRow, report: &mut Lines<RefreshEvent>) {
     let (what, count) = match row.why.problem {
         Problem::NeverApply(parts) => ("parts of a row of the policy are left out, and permit nothing", as_u64(parts)),
-        _ => ("a row of the policy is left out, and what it speaks of is not allowed", 1),
+        _ => ("a row of the policy is left out, so its key, application or subscription is not allowed", 1),
     };
     report.event(RefreshEvent::RowsRejected(count));
     if *rejected < LOGGED_ROWS {

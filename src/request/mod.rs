@@ -1,6 +1,6 @@
-//! Parts of a request, in the one form in which they are compared, and the patterns that they are held against.
+//! The parts of a request in the form in which they are compared, and the patterns that they are matched with.
 //!
-//! Nothing here knows a policy or decides anything.
+//! It knows no policy and decides nothing.
 
 pub mod head;
 pub mod hostname;

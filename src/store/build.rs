@@ -11,7 +11,7 @@ use super::{
     error::{BuildError, MergeError},
     lists::Lists,
     manifest::{Manifest, Totals},
-    merge::Standing,
+    merge::Precondition,
     record,
     shard::Shard,
     shards_for,
@@ -28,7 +28,7 @@ use crate::{
     },
     shared::{
         Expected, Shared, as_u64,
-        key::{Bank, Entry, Kind, Place, Source, shard_of},
+        key::{Bank, ShardAddress, ShardKind, SharedEntry, SourceId, shard_of},
     },
 };
 
@@ -44,8 +44,7 @@ pub struct Build {
     spool: Spool,
     /// Changes that were read back from the spool.
     batch: Batch,
-    /// Whether the batch is being merged.
-    merging: bool,
+    phase: Phase,
     lists: Lists,
     totals: Totals,
     header: Header,
@@ -58,6 +57,15 @@ pub struct Build {
     /// Number of keys of the current policy that the new one also has, of the shards checked so far.
     kept: u64,
     checked_shards: u32,
+}
+
+/// What [`Build::merge_next`] does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Reads spilled changes back into the batch.
+    Reading,
+    /// Writes the shards of the batch.
+    Writing,
 }
 
 /// The work done in one step.
@@ -97,7 +105,7 @@ impl Build {
         Self {
             spool: Spool::new(target),
             batch: Batch::new(target),
-            merging: false,
+            phase: Phase::Reading,
             lists: Lists::default(),
             totals: Totals::default(),
             header: first.header.clone(),
@@ -163,7 +171,7 @@ impl Build {
     }
 
     /// Spills a part of the changes in memory, until there is room for more.
-    pub fn spill_next(&mut self, shared: &impl Shared, source: &Source) -> Result<Step, BuildError> {
+    pub fn spill_next(&mut self, shared: &impl Shared, source: &SourceId) -> Result<Step, BuildError> {
         self.check_size()?;
         Ok(self.spool.spill_next(shared, source)?.map_or(Step::Done, Step::Changes))
     }
@@ -173,28 +181,32 @@ impl Build {
     pub fn merge_next(
         &mut self,
         shared: &impl Shared,
-        source: &Source,
+        source: &SourceId,
         rejected: &mut dyn FnMut(RejectedRow),
     ) -> Result<Step, BuildError> {
         self.check_size()?;
-        if !self.merging {
-            let (merging, bytes) = match self.spool.read_next(shared, source, &mut self.batch)? {
-                ReadBack::Run(bytes) => (self.batch.is_full(), bytes),
-                ReadBack::Partition(bytes) => (true, bytes),
-                ReadBack::Nothing => return Ok(Step::Done),
-            };
-            self.merging = merging;
-            return Ok(Step::Changes(bytes));
+        match (self.phase, self.batch.next_place()) {
+            (Phase::Writing, Some(place)) => {
+                let written = &self.written;
+                let precondition =
+                    |place| if written.has(place) { Precondition::Written } else { Precondition::Anything };
+                self.batch.merge_next(shared, source, &mut self.totals, precondition, rejected)?;
+                self.written.add(place);
+                Ok(Step::Shard)
+            }
+            (Phase::Reading, _) | (Phase::Writing, None) => self.read_next(shared, source),
         }
-        let Some(place) = self.batch.next_place() else {
-            self.merging = false;
-            return Ok(Step::Changes(0));
+    }
+
+    /// Reads some spilled changes back into the batch, which is written when it is full or has a whole partition.
+    fn read_next(&mut self, shared: &impl Shared, source: &SourceId) -> Result<Step, BuildError> {
+        let (is_complete, bytes) = match self.spool.read_next(shared, source, &mut self.batch)? {
+            ReadBack::Run(bytes) => (self.batch.is_full(), bytes),
+            ReadBack::Partition(bytes) => (true, bytes),
+            ReadBack::Nothing => return Ok(Step::Done),
         };
-        let written = &self.written;
-        let standing = |place| if written.has(place) { Standing::Written } else { Standing::Anything };
-        self.batch.merge_next(shared, source, &mut self.totals, standing, rejected)?;
-        self.written.add(place);
-        Ok(Step::Shard)
+        self.phase = if is_complete { Phase::Writing } else { Phase::Reading };
+        Ok(Step::Changes(bytes))
     }
 
     /// Looks up the keys of one shard of the current policy in the new policy. `false`: all keys were looked up, or the
@@ -202,37 +214,35 @@ impl Build {
     pub fn check_next(
         &mut self,
         shared: &impl Shared,
-        source: &Source,
+        source: &SourceId,
         held: Option<&Manifest>,
     ) -> Result<bool, BuildError> {
-        let Some(held) = held.filter(|held| held.totals.keys > GUARDED_KEYS && !self.confirm_removal) else {
-            return Ok(false);
-        };
-        if self.checked_shards >= held.key_shards {
-            return Ok(false);
-        }
-        let place = Place { bank: held.bank, kind: Kind::Keys, number: self.checked_shards };
+        let next = |held: &&Manifest| self.checked_shards < held.key_shards;
+        let Some(held) = self.guarded(held).filter(next) else { return Ok(false) };
+        let place = ShardAddress { bank: held.bank, kind: ShardKind::Keys, number: self.checked_shards };
         self.checked_shards = self.checked_shards.saturating_add(1);
         let keys = keys_of(shared, source, place, held.generation)?;
         let target = self.batch.target();
-        let mut new: Option<(u32, Vec<Digest>)> = None;
-        for key in keys {
-            let number = shard_of(record::key_of_key(&key).tag, target.key_shards);
-            // Both policies are in the order of digests, so one shard of the new policy is used until the next one
-            // begins.
-            if new.as_ref().is_none_or(|(known, _)| *known != number) {
-                let place = Place { bank: target.bank, kind: Kind::Keys, number };
-                new = Some((number, keys_of(shared, source, place, target.generation)?));
-            }
-            let kept = new.as_ref().is_some_and(|(_, keys)| keys.binary_search(&key).is_ok());
-            self.kept = self.kept.saturating_add(u64::from(kept));
+        let number_of = |key: &Digest| shard_of(record::key_of_key(key).tag, target.key_shards);
+        // Both policies are in the order of digests, so the keys of one shard of the new policy follow each other.
+        for keys in keys.chunk_by(|key, next| number_of(key) == number_of(next)) {
+            let Some(number) = keys.first().map(number_of) else { continue };
+            let place = ShardAddress { bank: target.bank, kind: ShardKind::Keys, number };
+            let new = keys_of(shared, source, place, target.generation)?;
+            let kept = keys.iter().filter(|key| new.binary_search(key).is_ok()).count();
+            self.kept = self.kept.saturating_add(as_u64(kept));
         }
         Ok(true)
     }
 
+    /// The current policy, if the new one may not drop too many of its keys.
+    fn guarded<'m>(&self, held: Option<&'m Manifest>) -> Option<&'m Manifest> {
+        held.filter(|held| held.totals.keys > GUARDED_KEYS && !self.confirm_removal)
+    }
+
     /// Whether the new policy drops more than `max_removed_percent` of the known keys.
     pub fn drops_too_many(&self, held: Option<&Manifest>, max_removed_percent: u8) -> Option<Shrunk> {
-        let held = held.filter(|held| held.totals.keys > GUARDED_KEYS && !self.confirm_removal)?;
+        let held = self.guarded(held)?;
         let dropped = held.totals.keys.saturating_sub(self.kept);
         let too_many = dropped.saturating_mul(100) > held.totals.keys.saturating_mul(u64::from(max_removed_percent));
         (too_many && max_removed_percent < 100).then_some(Shrunk { known: held.totals.keys, dropped })
@@ -242,7 +252,7 @@ impl Build {
     pub fn publish(
         &mut self,
         shared: &impl Shared,
-        source: &Source,
+        source: &SourceId,
         held: Option<&Manifest>,
         now_ms: u64,
     ) -> Result<Manifest, BuildError> {
@@ -290,13 +300,13 @@ pub struct Shrunk {
 /// Writes the small lists into an idle slot if they take at most `room` bytes. Returns their size.
 pub(super) fn write_lists(
     shared: &impl Shared,
-    source: &Source,
+    source: &SourceId,
     lists: &Lists,
     slot: Bank,
     generation: u64,
     room: u64,
 ) -> Result<u64, BuildError> {
-    let key = source.key(Entry::Catalogue(slot));
+    let key = source.key(SharedEntry::Catalogue(slot));
     let value = lists.write(&key, generation)?;
     if as_u64(value.len()) > room {
         return Err(BuildError::TooLarge);
@@ -309,11 +319,11 @@ pub(super) fn write_lists(
 /// Replaces the manifest `held`. If another VM has replaced it meanwhile, its manifest stays.
 pub fn write_manifest(
     shared: &impl Shared,
-    source: &Source,
+    source: &SourceId,
     manifest: &Manifest,
     held: Option<&Manifest>,
 ) -> Result<(), MergeError> {
-    let key = source.key(Entry::Manifest);
+    let key = source.key(SharedEntry::Manifest);
     let read = shared.get(&key)?;
     let known = read.as_ref().and_then(|read| Manifest::read(&key, &read.value).ok());
     // A manifest that cannot be read has no owner, so it is replaced.
@@ -326,8 +336,13 @@ pub fn write_manifest(
     Ok(())
 }
 
-fn keys_of(shared: &impl Shared, source: &Source, place: Place, generation: u64) -> Result<Vec<Digest>, BuildError> {
-    let key = source.key(Entry::Shard(place));
+fn keys_of(
+    shared: &impl Shared,
+    source: &SourceId,
+    place: ShardAddress,
+    generation: u64,
+) -> Result<Vec<Digest>, BuildError> {
+    let key = source.key(SharedEntry::Shard(place));
     let Some(read) = shared.get(&key)? else { return Ok(Vec::new()) };
     // A shard that cannot be read has no keys to keep.
     let Ok(Some(mut shard)) = Shard::open(&key, &read.value) else { return Ok(Vec::new()) };
@@ -347,21 +362,21 @@ struct Bitmap {
 }
 
 impl Bitmap {
-    fn position(place: Place) -> (usize, u64) {
+    fn position(place: ShardAddress) -> (usize, u64) {
         let kind = match place.kind {
-            Kind::Keys => 0,
-            Kind::Applications => MAX_SHARDS,
+            ShardKind::Keys => 0,
+            ShardKind::Applications => MAX_SHARDS,
         };
         let bit = place.number.saturating_add(kind);
         (usize::try_from(bit / 64).unwrap_or(usize::MAX), 1 << (bit % 64))
     }
 
-    fn has(&self, place: Place) -> bool {
+    fn has(&self, place: ShardAddress) -> bool {
         let (word, mask) = Self::position(place);
         self.words.get(word).is_some_and(|word| word & mask != 0)
     }
 
-    fn add(&mut self, place: Place) {
+    fn add(&mut self, place: ShardAddress) {
         let (word, mask) = Self::position(place);
         if self.words.len() <= word {
             self.words.resize(word.saturating_add(1), 0);

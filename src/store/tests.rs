@@ -1,4 +1,4 @@
-//! The packed format: what is written is read back, and no bytes, however damaged, are taken for something else.
+//! Tests of the packed format: reading returns what was written, and damaged bytes are never taken for another policy.
 
 #![allow(clippy::arithmetic_side_effects, reason = "a test that overflows has failed")]
 
@@ -7,7 +7,7 @@ use super::{
     batch::{Batch, Target},
     error::MergeError,
     manifest::{Manifest, Totals},
-    merge::Standing,
+    merge::Precondition,
     record::{self, ApplicationRecord, SubscriptionPart},
     shard::{RecordKey, Shard, ShardWriter},
     shards_for,
@@ -18,7 +18,7 @@ use crate::{
     policy::{SubscriptionState, page::Page},
     shared::{
         Corrupt, Expected, Shared, bytes,
-        key::{Bank, Entry, FORMAT, Kind, Place, SHARD_KEY_BYTES, Source, shard_of},
+        key::{Bank, FORMAT, SHARD_KEY_BYTES, ShardAddress, ShardKind, SharedEntry, SourceId, shard_of},
         memory::Memory,
     },
 };
@@ -52,7 +52,7 @@ fn a_manifest_is_read_back_and_no_damage_of_it_is_taken_for_one() {
     for end in 0..value.len() {
         assert_eq!(Manifest::read(b"key", &value[..end]), Err(Corrupt), "cut at {end}");
     }
-    // Behind a checksum that is right, as another program could write it: refused or read, never a panic.
+    // The checksum is right, as if another program had written the bytes. They are refused or read, and nothing panics.
     for index in 8..value.len() {
         for byte in 0..=255 {
             let mut value = value.clone();
@@ -78,7 +78,7 @@ fn records_behind_a_right_checksum_cannot_make_the_reader_panic() {
                   "application": "app", "type": "SANDBOX", "not_before": 1, "expires_at": 253402300799,
                   "apis": ["a"], "permitted_ips": ["10.0.0.0/8", "::1"], "permitted_referers": ["*.example.com/*"]}]}"#;
     let memory = Memory::default();
-    let source = Source::new(Digest::of(b"source"));
+    let source = SourceId::new(Digest::of(b"source"));
     fill(&memory, &source, page);
     let mut shard_keys = memory.keys();
     shard_keys.retain(|key| key.len() == SHARD_KEY_BYTES);
@@ -112,7 +112,7 @@ fn records_behind_a_right_checksum_cannot_make_the_reader_panic() {
     }
 }
 
-/// Two records have one tag, and are told apart by the rest.
+/// Two records have the same tag. The rest of their keys tells them apart.
 #[test]
 fn a_lookup_finds_its_record_and_no_other() {
     let key = b"shard";
@@ -136,8 +136,8 @@ fn a_lookup_finds_its_record_and_no_other() {
     assert_eq!(empty.find(RecordKey { tag: 0, rest: b"" }), Ok(None));
 }
 
-/// What is damaged is not found, and nothing that is found is damaged; a record that is whole is still found where it can
-/// be told.
+/// A damaged record is not found, and no record that is found is damaged. A whole record is found as long as the damage
+/// does not hide it.
 #[test]
 fn every_damage_of_a_shard_is_noticed_by_whom_it_concerns() {
     let key = b"shard";
@@ -181,19 +181,21 @@ fn target() -> Target {
     }
 }
 
-fn fill(memory: &Memory, source: &Source, page: &str) -> Totals {
+fn fill(memory: &Memory, source: &SourceId, page: &str) -> Totals {
     let page = Page::scan(page.as_bytes().to_vec()).unwrap();
     let mut batch = Batch::new(target());
     batch.add_rows(&page, 0..page.len(), |_| true, &mut |row| panic!("{row}"), &mut Default::default());
     let mut totals = Totals::default();
-    while batch.merge_next(memory, source, &mut totals, |_| Standing::Anything, &mut |row| panic!("{row}")).unwrap() {}
+    while batch.merge_next(memory, source, &mut totals, |_| Precondition::Anything, &mut |row| panic!("{row}")).unwrap()
+    {
+    }
     totals
 }
 
 #[test]
 fn totals_count_what_is_there_however_often_it_is_written() {
     let memory = Memory::default();
-    let source = Source::new(Digest::of(b"source"));
+    let source = SourceId::new(Digest::of(b"source"));
     let page = r#"{"format": 1, "applications": [{"id": "a"}, {"id": "b"}, {"id": "a", "name": "again"}],
         "subscriptions": [{"application": "a", "api": "x"}, {"application": "a", "api": "x", "state": "BLOCKED"},
                           {"application": "c", "api": "x"}]}"#;
@@ -218,16 +220,16 @@ fn what_a_record_has_no_room_for_is_not_allowed_and_is_told() {
     let page = format!(r#"{{"format": 1, "applications": [{{"id": "a"}}], "subscriptions": [{}]}}"#, rows.join(","));
     let page = Page::scan(page.into_bytes()).unwrap();
     let memory = Memory::default();
-    let source = Source::new(Digest::of(b"source"));
+    let source = SourceId::new(Digest::of(b"source"));
     let mut totals = Totals::default();
     let mut rejected = Vec::new();
-    // Twice, as a delta that was cut is applied again.
+    // The batch is applied twice, as after a delta that was cut.
     for _ in 0..2 {
         let mut batch = Batch::new(target());
         batch.add_rows(&page, 0..page.len(), |_| true, &mut |row| panic!("{row}"), &mut Default::default());
         rejected.clear();
         let mut reject = |row| rejected.push(row);
-        while batch.merge_next(&memory, &source, &mut totals, |_| Standing::Anything, &mut reject).unwrap() {}
+        while batch.merge_next(&memory, &source, &mut totals, |_| Precondition::Anything, &mut reject).unwrap() {}
     }
     let [entry] = memory.keys().try_into().unwrap();
     let value = memory.get(&entry).unwrap().unwrap().value;
@@ -248,7 +250,8 @@ fn what_a_record_has_no_room_for_is_not_allowed_and_is_told() {
     let line = rejected.last().unwrap().to_string();
     assert!(line.contains("application \"a\" and API \"api-4999-"), "{line}");
 
-    // What never was in the policy is the same to such a record; to another it is no subscription.
+    // Rows of this record were left out, so an API that was never in the policy looks like one of them. In a record
+    // that is whole it has no subscription.
     let (_, subscription) = record::find_subscription(record, b"never").unwrap();
     assert_eq!(subscription.unwrap().state, SubscriptionState::LeftOut);
     let part = |api| SubscriptionPart { api, state: SubscriptionState::Unblocked, plan: None, used_up_until: None };
@@ -262,7 +265,7 @@ fn a_subscription_is_found_in_a_record_of_any_length() {
     let state = SubscriptionState::Blocked;
     for count in [0, 1, 2, 63, 64, 65, 127, 128, 129, 200, 1_000] {
         for has_room in [true, false] {
-            // Odd numbers are subscribed to; the ids differ in length.
+            // The application is subscribed to the odd numbers. The ids differ in length.
             let ids: Vec<String> =
                 (0..count * 2 + 1).map(|number| format!("{number:05}{}", "x".repeat(number % 7))).collect();
             let odd = ids.iter().skip(1).step_by(2);
@@ -288,32 +291,32 @@ fn a_subscription_is_found_in_a_record_of_any_length() {
 #[test]
 fn a_writer_that_was_overtaken_stops_and_changes_nothing() {
     let memory = Memory::default();
-    let source = Source::new(Digest::of(b"source"));
+    let source = SourceId::new(Digest::of(b"source"));
     let page = Page::scan(br#"{"format": 1, "applications": [{"id": "a"}]}"#.to_vec()).unwrap();
     let mut batch = Batch::new(target());
     batch.add_rows(&page, 0..1, |_| true, &mut |row| panic!("{row}"), &mut Default::default());
     let place = batch.next_place().unwrap();
-    let key = source.key(Entry::Shard(place));
-    for (generation, standing, expected) in [
-        (10, Standing::Anything, Err(MergeError::Overtaken)),
-        (8, Standing::Written, Err(MergeError::Damaged)),
-        (8, Standing::Anything, Ok(true)),
+    let key = source.key(SharedEntry::Shard(place));
+    for (generation, precondition, expected) in [
+        (10, Precondition::Anything, Err(MergeError::Overtaken)),
+        (8, Precondition::Written, Err(MergeError::Damaged)),
+        (8, Precondition::Anything, Ok(true)),
     ] {
         let newer = ShardWriter::new(generation).finish(&key);
         memory.overwrite(&key, &newer);
         let mut batch = Batch::new(target());
         batch.add_rows(&page, 0..1, |_| true, &mut |row| panic!("{row}"), &mut Default::default());
-        let merged = batch.merge_next(&memory, &source, &mut Totals::default(), |_| standing, &mut |_| {});
+        let merged = batch.merge_next(&memory, &source, &mut Totals::default(), |_| precondition, &mut |_| {});
         assert_eq!(merged, expected, "generation {generation}");
         assert_eq!(memory.get(&key).unwrap().unwrap().value == newer, expected.is_err());
     }
-    for (damage, standing) in
-        [(&b"garbage"[..], Standing::Readable), (b"garbage", Standing::Written), (b"", Standing::Written)]
+    for (damage, precondition) in
+        [(&b"garbage"[..], Precondition::Readable), (b"garbage", Precondition::Written), (b"", Precondition::Written)]
     {
         memory.overwrite(&key, damage);
         let mut batch = Batch::new(target());
         batch.add_rows(&page, 0..1, |_| true, &mut |row| panic!("{row}"), &mut Default::default());
-        let merged = batch.merge_next(&memory, &source, &mut Totals::default(), |_| standing, &mut |_| {});
+        let merged = batch.merge_next(&memory, &source, &mut Totals::default(), |_| precondition, &mut |_| {});
         assert_eq!(merged, Err(MergeError::Damaged));
     }
 }
@@ -333,16 +336,17 @@ fn shards_follow_the_order_of_digests_and_cover_their_range() {
 
 #[test]
 fn keys_of_shared_data_come_from_a_finite_set_and_no_two_entries_share_one() {
-    let source = Source::new(Digest::of(b"source"));
-    let mut entries = vec![Entry::Manifest, Entry::Lease, Entry::Damage, Entry::Usage];
-    entries.extend([Bank::A, Bank::B].map(Entry::Catalogue));
-    entries.extend([(0, 0), (0, 1), (1, 0), (255, 4_095)].map(|(partition, run)| Entry::Run { partition, run }));
-    entries.extend([0, 1, u16::MAX].map(Entry::UsageSlot));
-    entries.extend([0, 1, u32::MAX, u32::MAX - 1].map(Entry::Count));
+    let source = SourceId::new(Digest::of(b"source"));
+    let mut entries = vec![SharedEntry::Manifest, SharedEntry::Lease, SharedEntry::Damage, SharedEntry::Usage];
+    entries.extend([Bank::A, Bank::B].map(SharedEntry::Catalogue));
+    entries.extend([(0, 0), (0, 1), (1, 0), (255, 4_095)].map(|(partition, run)| SharedEntry::Run { partition, run }));
+    entries.extend([0, 1, u16::MAX].map(SharedEntry::UsageSlot));
+    entries.extend([0, 1, u32::MAX, u32::MAX - 1].map(SharedEntry::Count));
     for bank in [Bank::A, Bank::B] {
-        for kind in [Kind::Keys, Kind::Applications] {
+        for kind in [ShardKind::Keys, ShardKind::Applications] {
             entries.extend(
-                [0, 1, 10, 255, 256, 65_535, MAX_SHARDS].map(|number| Entry::Shard(Place { bank, kind, number })),
+                [0, 1, 10, 255, 256, 65_535, MAX_SHARDS]
+                    .map(|number| SharedEntry::Shard(ShardAddress { bank, kind, number })),
             );
         }
     }
@@ -355,7 +359,7 @@ fn keys_of_shared_data_come_from_a_finite_set_and_no_two_entries_share_one() {
     keys.sort();
     keys.dedup();
     assert_eq!(keys.len(), entries.len());
-    let other = Source::new(Digest::of(b"other"));
+    let other = SourceId::new(Digest::of(b"other"));
     assert!(entries.iter().all(|entry| !keys.contains(&other.key(*entry).to_vec())), "another source's");
 }
 
@@ -376,7 +380,7 @@ fn nobody_can_choose_ids_of_applications_that_lie_in_one_place() {
     let secret = |byte| Some(FingerprintKey::new([byte; 16]));
     let keys = [TagKey::new(secret(1), 1), TagKey::new(secret(1), 2), TagKey::new(secret(2), 1), TagKey::new(None, 1)];
     let ids: Vec<_> = (0..10_000u32).map(|number| format!("app-{number}")).collect();
-    // Those that lie in one shard of 16 under the first key, as an attacker who knew it would choose them.
+    // The ids that fall into one of 16 shards under the first key. An attacker who knew the key would choose them.
     let shard = |tags: TagKey, id: &str| shard_of(record::key_of_application(tags, id.as_bytes()).tag, MIN_SHARDS);
     let chosen: Vec<_> = ids.iter().filter(|id| shard(keys[0], id) == 3).collect();
     assert!((400..900).contains(&chosen.len()), "{}", chosen.len());

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     callout::lines::Lines,
     reason::Reason,
-    shared::{Corrupt, Shared, key::Source},
+    shared::{Corrupt, Shared, key::SourceId},
     subject::Subject,
 };
 
@@ -42,7 +42,7 @@ const FULL_FOR_TICKS: u64 = 10;
 #[derive(Debug, Default)]
 pub struct Counting {
     tallies: HashMap<usize, Tally, BuildHasherDefault<AddressHasher>>,
-    waiting: Vec<Waiting>,
+    waiting: Vec<PendingRow>,
     /// For each slot, the number of the last flush that skips it. Empty before the first flush.
     full_until: Vec<u64>,
     /// Requests whose rows found no place even in `waiting`: one row for each outcome and hour.
@@ -56,7 +56,7 @@ pub struct Counting {
 
 /// A waiting row, and the number that determines its slots.
 #[derive(Debug)]
-struct Waiting {
+struct PendingRow {
     counted: Counted,
     spread: u64,
 }
@@ -102,7 +102,13 @@ impl Counting {
 
     /// Moves the counts into shared data. Returns true if slots of the first level are full, so that a report should
     /// follow soon.
-    pub fn tick(&mut self, now_ms: u64, shared: &impl Shared, source: &Source, report: &mut Lines<UsageEvent>) -> bool {
+    pub fn tick(
+        &mut self,
+        now_ms: u64,
+        shared: &impl Shared,
+        source: &SourceId,
+        report: &mut Lines<UsageEvent>,
+    ) -> bool {
         self.now_seconds = now_ms / 1_000;
         self.fold();
         if self.unattributed > 0 {
@@ -150,65 +156,92 @@ impl Counting {
     }
 
     /// Writes the waiting rows into the slots, level by level.
-    fn flush(&mut self, shared: &impl Shared, source: &Source, report: &mut Lines<UsageEvent>) -> bool {
-        let this_hour = self.hour();
+    fn flush(&mut self, shared: &impl Shared, source: &SourceId, report: &mut Lines<UsageEvent>) -> bool {
         let mut left = std::mem::take(&mut self.waiting);
         let mut budget = MAX_SLOTS_PER_TICK;
         let mut crowded = false;
         self.flushes = self.flushes.saturating_add(1);
-        let flushes = self.flushes;
         self.full_until.resize(SLOTS.into(), 0);
         for level in 0..LEVEL_COUNT {
-            let mut slots: Vec<(u16, Vec<Waiting>)> = (0..SLOTS).map(|number| (number, Vec::new())).collect();
-            for row in left.drain(..) {
-                if let Some((_, rows)) = slots.get_mut(usize::from(slot::place(level, row.spread))) {
-                    rows.push(row);
-                }
-            }
-            slots.retain(|(_, rows)| !rows.is_empty());
-            let first = usize::try_from(flushes).ok().and_then(|flushes| flushes.checked_rem(slots.len()));
-            slots.rotate_left(first.unwrap_or(0));
-            for (number, rows) in slots {
-                let full_until = self.full_until.get(usize::from(number)).copied().unwrap_or(0);
-                if flushes <= full_until {
-                    left.extend(rows);
-                    continue;
-                }
-                let Some(rest) = budget.checked_sub(1) else {
-                    self.waiting.extend(rows);
-                    continue;
-                };
-                budget = rest;
-                match put(shared, source, number, rows.iter().map(|row| &row.counted), this_hour, report) {
-                    Some(fits) => {
-                        let before = left.len();
-                        left.extend(rows.into_iter().zip(fits).filter(|(_, fits)| !fits).map(|(row, _)| row));
-                        if left.len() > before {
-                            let until = flushes.saturating_add(FULL_FOR_TICKS);
-                            self.full_until.get_mut(usize::from(number)).into_iter().for_each(|full| *full = until);
-                        }
-                    }
-                    None => self.waiting.extend(rows),
-                }
-            }
+            left = self.flush_level(level, left, &mut budget, shared, source, report);
             crowded |= !left.is_empty();
         }
-        self.merge(left, report);
+        self.give_up(left, report);
         self.put_merged(shared, source, report);
         crowded
     }
 
+    /// Puts rows into the slots of one level. Returns those for which their slots have no room. Rows whose slots are not
+    /// written in this tick wait.
+    fn flush_level(
+        &mut self,
+        level: usize,
+        rows: Vec<PendingRow>,
+        budget: &mut usize,
+        shared: &impl Shared,
+        source: &SourceId,
+        report: &mut Lines<UsageEvent>,
+    ) -> Vec<PendingRow> {
+        let this_hour = self.hour();
+        let mut left = Vec::new();
+        for (number, rows) in self.by_slot(level, rows) {
+            if self.skips(number) {
+                left.extend(rows);
+                continue;
+            }
+            let can_write = *budget > 0;
+            *budget = budget.saturating_sub(1);
+            let counted = rows.iter().map(|row| &row.counted);
+            match can_write.then(|| put(shared, source, number, counted, this_hour, report)).flatten() {
+                Some(fits) => {
+                    let before = left.len();
+                    left.extend(rows.into_iter().zip(fits).filter(|(_, fits)| !fits).map(|(row, _)| row));
+                    if left.len() > before {
+                        self.skip(number);
+                    }
+                }
+                None => self.waiting.extend(rows),
+            }
+        }
+        left
+    }
+
+    /// Rows by their slots in a level. Each flush begins with a different slot.
+    fn by_slot(&self, level: usize, rows: Vec<PendingRow>) -> Vec<(u16, Vec<PendingRow>)> {
+        let mut slots: Vec<(u16, Vec<PendingRow>)> = (0..SLOTS).map(|number| (number, Vec::new())).collect();
+        for row in rows {
+            if let Some((_, rows)) = slots.get_mut(usize::from(slot::place(level, row.spread))) {
+                rows.push(row);
+            }
+        }
+        slots.retain(|(_, rows)| !rows.is_empty());
+        let first = usize::try_from(self.flushes).ok().and_then(|flushes| flushes.checked_rem(slots.len()));
+        slots.rotate_left(first.unwrap_or(0));
+        slots
+    }
+
+    /// Whether this flush skips a slot because it was full.
+    fn skips(&self, number: u16) -> bool {
+        self.full_until.get(usize::from(number)).is_some_and(|until| self.flushes <= *until)
+    }
+
+    /// The next flushes skip a slot that is full.
+    fn skip(&mut self, number: u16) {
+        let until = self.flushes.saturating_add(FULL_FOR_TICKS);
+        self.full_until.get_mut(usize::from(number)).into_iter().for_each(|full| *full = until);
+    }
+
     /// No slot has room. The requests are kept, but their combinations are given up. The last uses of keys are dropped.
-    fn merge(&mut self, left: Vec<Waiting>, report: &mut Lines<UsageEvent>) {
-        let given_up = left.into_iter().fold(0, |sum: u64, Waiting { counted: (row, value), .. }| {
-            sum.saturating_add(merge(&mut self.merged, &row, value))
+    fn give_up(&mut self, left: Vec<PendingRow>, report: &mut Lines<UsageEvent>) {
+        let given_up = left.into_iter().fold(0, |sum: u64, PendingRow { counted: (row, value), .. }| {
+            sum.saturating_add(add_unattributed(&mut self.merged, &row, value))
         });
         if given_up > 0 {
             report.event(UsageEvent::Unattributed(given_up));
         }
     }
 
-    fn put_merged(&mut self, shared: &impl Shared, source: &Source, report: &mut Lines<UsageEvent>) {
+    fn put_merged(&mut self, shared: &impl Shared, source: &SourceId, report: &mut Lines<UsageEvent>) {
         if self.merged.is_empty() {
             return;
         }
@@ -222,17 +255,17 @@ impl Counting {
 
 /// Adds a row to the waiting rows. If there are too many, gives up its combination. Returns the number of requests
 /// concerned.
-fn wait(waiting: &mut Vec<Waiting>, merged: &mut Vec<Counted>, row: Vec<u8>, value: u64) -> u64 {
+fn wait(waiting: &mut Vec<PendingRow>, merged: &mut Vec<Counted>, row: Vec<u8>, value: u64) -> u64 {
     if waiting.len() >= MAX_WAITING {
-        return merge(merged, &row, value);
+        return add_unattributed(merged, &row, value);
     }
     let spread = row::spread(&row);
-    waiting.push(Waiting { counted: (row.into_boxed_slice(), value), spread });
+    waiting.push(PendingRow { counted: (row.into_boxed_slice(), value), spread });
     0
 }
 
 /// Adds a row's requests to those without a combination. Returns their number.
-fn merge(merged: &mut Vec<Counted>, row: &[u8], value: u64) -> u64 {
+fn add_unattributed(merged: &mut Vec<Counted>, row: &[u8], value: u64) -> u64 {
     match row::unattributed(row) {
         Ok(Some(row)) => {
             match merged.iter_mut().find(|(known, _)| **known == *row) {
@@ -248,7 +281,7 @@ fn merge(merged: &mut Vec<Counted>, row: &[u8], value: u64) -> u64 {
 /// Adds rows to a slot. Returns for each row whether it had room, or `None` if the slot could not be written.
 fn put<'a>(
     shared: &impl Shared,
-    source: &Source,
+    source: &SourceId,
     number: u16,
     rows: impl Iterator<Item = &'a Counted>,
     this_hour: u32,

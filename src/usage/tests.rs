@@ -1,4 +1,5 @@
-//! Usage as a whole, over shared data in memory: whatever dies, is lost or comes twice, what was counted arrives once.
+//! Tests of usage as a whole with shared data in memory: every count arrives once, even if VMs die and answers are lost
+//! or come twice.
 #![allow(clippy::arithmetic_side_effects, reason = "tests")]
 
 use std::{
@@ -9,9 +10,9 @@ use std::{
 };
 
 use super::{
-    Around, Usage, UsageEvent,
+    Usage, UsageContext, UsageEvent,
     count::Counting,
-    ledger::{self, Found, Stage},
+    ledger::{self, LedgerRead, Stage},
     report::{self, HOUR, Receipt},
     row, slot,
 };
@@ -24,7 +25,7 @@ use crate::{
     config::{PolicySource, UsageReports},
     digest::Digest,
     reason::Reason,
-    shared::{Expected, Shared, SharedError, Versioned, key::Source, memory::Memory},
+    shared::{Expected, Shared, SharedError, Versioned, key::SourceId, memory::Memory},
     subject::{Key, Subject, Subscription},
 };
 
@@ -33,8 +34,8 @@ const START_MS: u64 = 1_748_736_000_000;
 const TICK_MS: u64 = 100;
 const INTERVAL: Duration = Duration::from_secs(60);
 
-fn source() -> Source {
-    Source::new(Digest::of(b"usage"))
+fn source() -> SourceId {
+    SourceId::new(Digest::of(b"usage"))
 }
 
 fn usage() -> Usage {
@@ -58,7 +59,7 @@ fn usage() -> Usage {
     Usage::new(&policy, &UsageReports { path: "/v1/usage".into(), interval: INTERVAL })
 }
 
-/// A key `k-<application>` of an application, with a subscription under a plan.
+/// A key `k-<application>` of an application that has a subscription under a plan.
 fn subject(application: &str) -> Rc<Subject> {
     let id: String = format!("k-{application}").chars().take(256).collect();
     let subscription = Subscription { plan: Some(&b"gold"[..]), ..Subscription::default() };
@@ -69,7 +70,7 @@ fn subject(application: &str) -> Rc<Subject> {
     ))
 }
 
-/// Shared data that fails for good after so many calls, as for a VM that dies there.
+/// Shared data that fails for good after a number of calls, as for a VM that dies there.
 struct Cut<'m> {
     memory: &'m Memory,
     left: Cell<u64>,
@@ -105,7 +106,7 @@ impl Shared for Cut<'_> {
 
 type Sums = BTreeMap<(String, String), u64>;
 
-/// A policy service: adds up, and counts a batch once.
+/// A policy service that adds up the counts and counts each batch once.
 #[derive(Default)]
 struct Service {
     batches: BTreeSet<String>,
@@ -119,7 +120,7 @@ impl Service {
     fn take(&mut self, post: &Post) -> Answer {
         self.posts += 1;
         assert!(post.body.len() <= 256 << 10, "{} bytes", post.body.len());
-        let report: report::Report<'_> = serde_json::from_slice(&post.body).unwrap();
+        let report: report::UsageReport<'_> = serde_json::from_slice(&post.body).unwrap();
         report.check(u64::MAX / 2).unwrap_or_else(|wrong| panic!("{wrong}"));
         let repeated = !self.batches.insert(report.batch.to_string());
         if !repeated {
@@ -142,16 +143,16 @@ fn answer(status: u16, body: &str) -> Answer {
     Answer { status: Some(status), body: body.as_bytes().to_vec(), ..Answer::default() }
 }
 
-/// Some VMs of one process, and what their reporting said.
+/// Some VMs of one process, and the lines that their reporting logged.
 struct Process {
     memory: Memory,
     now_ms: u64,
-    /// How often its VMs tick: ten times a second, or more seldom where only time has to pass.
+    /// The time between two ticks of its VMs: 100 ms, or longer where only time has to pass.
     step_ms: u64,
     vms: Vec<Usage>,
-    /// Callouts under way: which VM's, when they were sent, and what.
+    /// The callouts in progress: the number of the VM and the report.
     posts: Vec<(usize, Post)>,
-    /// Whose were answered.
+    /// The VMs whose callouts were answered.
     senders: BTreeSet<usize>,
     lines: RefCell<Vec<String>>,
     events: RefCell<Vec<UsageEvent>>,
@@ -173,18 +174,18 @@ impl Process {
         }
     }
 
-    /// Calls a VM; the first serves no requests.
+    /// Calls one VM. The first VM serves no requests.
     fn call(
         &mut self,
         vm: usize,
         calls: u64,
-        ask: impl FnOnce(&mut Usage, &mut Around<'_, Cut<'_>>) -> Option<Post>,
+        ask: impl FnOnce(&mut Usage, &mut UsageContext<'_, Cut<'_>>) -> Option<Post>,
     ) -> bool {
         let shared = Cut::new(&self.memory, calls);
         let mut report = Lines::default();
         let source = source();
-        let mut around = Around { now_ms: self.now_ms, shared: &shared, source: &source, report: &mut report };
-        let post = ask(&mut self.vms[vm], &mut around);
+        let mut context = UsageContext { now_ms: self.now_ms, shared: &shared, source: &source, report: &mut report };
+        let post = ask(&mut self.vms[vm], &mut context);
         let cut = shared.is_cut();
         self.lines.borrow_mut().extend(report.lines.into_iter().map(|(_, line)| line));
         self.events.borrow_mut().extend(report.events);
@@ -198,10 +199,10 @@ impl Process {
 
     fn tick(&mut self, vm: usize, calls: u64) -> bool {
         let random = self.now_ms.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ vm as u64;
-        self.call(vm, calls, |usage, around| usage.tick(random, vm > 0, around))
+        self.call(vm, calls, |usage, context| usage.tick(random, vm > 0, context))
     }
 
-    /// Dies, and begins anew.
+    /// Replaces the VM by a new one, as if it had died.
     fn replace(&mut self, vm: usize) {
         self.vms[vm] = usage();
         self.posts.retain(|(other, _)| *other != vm);
@@ -211,16 +212,16 @@ impl Process {
         (0..requests).for_each(|_| self.vms[vm].counting.count(subject, "payments-1.0", refused));
     }
 
-    /// Answers what is under way.
+    /// Answers the callouts in progress.
     fn answer(&mut self, mut service: impl FnMut(&Post) -> Answer) {
         while let Some((vm, post)) = self.posts.pop() {
             let answer = service(&post);
             self.senders.insert(vm);
-            self.call(vm, u64::MAX, |usage, around| usage.answered(&answer, around));
+            self.call(vm, u64::MAX, |usage, context| usage.answered(&answer, context));
         }
     }
 
-    /// Lets time pass, while the service answers.
+    /// Lets time pass while the service answers.
     fn run(&mut self, time: Duration, service: &mut Service) {
         self.run_with(time, |post| service.take(post));
     }
@@ -295,7 +296,7 @@ fn the_vm_that_serves_no_requests_reports_and_others_do_when_it_is_gone() {
     assert_eq!(senders.len(), 1);
 }
 
-/// Shared data as it was.
+/// A copy of shared data.
 fn copy(memory: &Memory) -> Memory {
     let copied = Memory::default();
     for key in memory.keys() {
@@ -304,10 +305,10 @@ fn copy(memory: &Memory) -> Memory {
     copied
 }
 
-/// What one report takes, cut at every call of shared data; the VM that was cut begins anew, or never comes back.
+/// One report, cut at every call of shared data. The VM that was cut starts again or never comes back.
 #[test]
 fn a_reporter_may_die_at_every_step() {
-    // More than one batch, so that the way from one to the next is cut too.
+    // More than one batch, so that the step from one to the next is cut too.
     let mut filled = Process::new(2);
     filled.run(Duration::from_secs(1), &mut Service::default());
     filled.count(1, &subject("app-1"), None, 7);
@@ -326,7 +327,7 @@ fn a_reporter_may_die_at_every_step() {
                 let mut died = process.tick(0, calls);
                 if let Some((_, post)) = process.posts.pop() {
                     let answer = service.take(&post);
-                    died |= lost_answer || process.call(0, calls, |usage, around| usage.answered(&answer, around));
+                    died |= lost_answer || process.call(0, calls, |usage, context| usage.answered(&answer, context));
                     whole = lost_answer;
                 }
                 if died {
@@ -405,7 +406,7 @@ fn what_cannot_be_kept_apart_is_counted_all_the_same() {
     let mut service = Service::default();
     let mut counted = 0;
     process.step_ms = 5_000;
-    // Every application is another one, for hours, with long names, and nobody takes it.
+    // For hours each request is of another application with a long name, and no service takes the reports.
     for round in 0..12_u64 {
         for number in 0..1_500 {
             process.count(1, &subject(&format!("application-{round}-{number:060}")), None, 1);
@@ -437,7 +438,7 @@ fn a_report_has_an_end_however_slow_its_answers_and_however_busy_its_workers() {
         process.now_ms += TICK_MS;
         process.tick(0, u64::MAX);
         process.tick(1, u64::MAX);
-        // Answered when the workers have counted more.
+        // The answer comes after the workers have counted more.
         process.count(1, &subject, None, 1);
         process.tick(1, u64::MAX);
         process.answer(|post| service.take(post));
@@ -542,8 +543,8 @@ fn a_callout_that_cannot_be_made_or_is_never_answered_is_tried_again() {
         panic!("nothing was sent")
     };
     let post = sent(&mut process);
-    process.call(0, u64::MAX, |usage, around| {
-        usage.not_sent(Failure::NoCluster, around);
+    process.call(0, u64::MAX, |usage, context| {
+        usage.not_sent(Failure::NoCluster, context);
         None
     });
     assert_eq!(process.said("`policy.cluster` has to name one"), 1);
@@ -618,9 +619,9 @@ fn old_hours_become_one_only_when_there_is_no_room() {
     };
     let hours = || {
         slot::change(&memory, &source, 0, &[], |slot, _| slot.freeze(1));
-        let mut report = report::Report::default();
-        let read = memory.get(&source.key(crate::shared::key::Entry::UsageSlot(0))).unwrap().unwrap();
-        let slot = slot::Slot::read(&source.key(crate::shared::key::Entry::UsageSlot(0)), &read.value).unwrap();
+        let mut report = report::UsageReport::default();
+        let read = memory.get(&source.key(crate::shared::key::SharedEntry::UsageSlot(0))).unwrap().unwrap();
+        let slot = slot::Slot::read(&source.key(crate::shared::key::SharedEntry::UsageSlot(0)), &read.value).unwrap();
         slot.frozen_in(1).iter().for_each(|(row, value)| row::tell(&mut report, row, *value).unwrap());
         let of_app = report.counts.iter().filter(|count| count.application.as_deref() == Some("app"));
         of_app.map(|count| (count.hour / HOUR, count.requests)).collect::<Vec<_>>()
@@ -633,14 +634,14 @@ fn old_hours_become_one_only_when_there_is_no_room() {
 
 #[test]
 fn what_stands_in_shared_data_is_read_whatever_it_is() {
-    // Nothing here may panic; what is written is read back.
+    // Arbitrary bytes do not panic, and a written value is read back.
     let mut value = Vec::new();
     for byte in 0..=255_u8 {
         value.push(byte);
         let _ = slot::Slot::read(b"key", &value);
         let _ = row::unattributed(&value);
         let _ = row::split_hour(&value);
-        let _ = row::tell(&mut report::Report::default(), &value, 1);
+        let _ = row::tell(&mut report::UsageReport::default(), &value, 1);
     }
     for level in 0..9 {
         assert!(slot::place(level, u64::MAX) < slot::SLOTS || level >= slot::LEVEL_COUNT);
@@ -661,7 +662,7 @@ fn the_ids_of_batches_are_never_the_same() {
         for number in 0..5 {
             process.count(0, &subject(&format!("app-{number}")), None, 1);
             process.run_with(2 * INTERVAL, |post| {
-                let report: report::Report<'_> = serde_json::from_slice(&post.body).unwrap();
+                let report: report::UsageReport<'_> = serde_json::from_slice(&post.body).unwrap();
                 assert!(ids.insert(report.batch.to_string()), "{}", report.batch);
                 Service::default().take(post)
             });
@@ -682,11 +683,11 @@ fn the_keys_of_shared_data_are_a_finite_set() {
     process.run(5 * INTERVAL, &mut Service::default());
     assert!(process.memory.keys().len() <= usize::from(slot::SLOTS) + 1);
     let page = ledger::look(&process.memory, &source()).unwrap();
-    assert!(matches!(page.found, Found::Ledger(ledger) if ledger.stage == Stage::Done));
+    assert!(matches!(page.found, LedgerRead::Ledger(ledger) if ledger.stage == Stage::Done));
     assert!(process.memory.bytes() < 86 * 64, "what has arrived is let go: {} bytes", process.memory.bytes());
 }
 
-/// Random numbers that a failure can be repeated with (SplitMix64).
+/// Random numbers from a known seed, so that a failure can be repeated (SplitMix64).
 struct Dice(u64);
 
 impl Dice {
@@ -699,7 +700,7 @@ impl Dice {
     }
 }
 
-/// Requests, ticks, deaths at any call, lost answers and late ones, in any order.
+/// Requests, ticks, deaths at any call, lost answers and late answers, in any order.
 #[test]
 fn whatever_happens_in_any_order_what_was_counted_arrives_once() {
     for seed in 0..60 {
@@ -707,7 +708,7 @@ fn whatever_happens_in_any_order_what_was_counted_arrives_once() {
         let mut process = Process::new(3);
         let mut service = Service::default();
         let subjects: Vec<_> = (0..6).map(|number| subject(&format!("app-{number}"))).collect();
-        // What was certainly put into shared data, and what may have been.
+        // The counts that certainly reached shared data, and the counts that may have.
         let (mut certain, mut perhaps) = (0_u64, 0_u64);
         let mut unflushed = [0_u64; 3];
         for _ in 0..600 {
@@ -736,7 +737,7 @@ fn whatever_happens_in_any_order_what_was_counted_arrives_once() {
                 9 => process.answer(|post| service.take(post)),
                 10 => process.answer(|_| answer(503, "no healthy upstream")),
                 _ => process.answer(|post| {
-                    // It arrives, and nobody hears of it.
+                    // The report arrives, but the answer is lost.
                     service.take(post);
                     Answer::default()
                 }),

@@ -101,7 +101,6 @@ const FILTER: House = House {
     ],
     upward: &[],
     back: &[
-        ("refresh", "refresh", "the state machine holds parts (said, waits, work) that take its context and change it"),
         ("usage", "usage", "it holds parts (count, reporter) that take its context"),
         ("plugin", "plugin", "what one configuration has in a VM stands where the VM begins"),
         ("decision", "decision", "the rules of a decision and of deciding anew are the same functions"),

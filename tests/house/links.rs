@@ -1,5 +1,5 @@
-//! Documents lead where they say: each relative link and anchor of each `.md` file of the project resolves, each document of
-//! `docs/` can be reached from the README, and the README stays a door.
+//! Checks that each relative link and anchor of each `.md` file of the project resolves, that documents for developers
+//! name files that exist, and that the README links to each document and stays short.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,12 +7,12 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// The README says what this is and where the rest stands: two screens and the two commands.
+/// The README describes the project in two screens with two commands, and links to the rest.
 const README_LINES: usize = 170;
-/// Folders that Git does not know.
+/// Folders that Git ignores.
 const NOT_OURS: [&str; 2] = ["target", "node_modules"];
 
-/// The documents below a folder, by their path from the project's.
+/// The documents below a folder, by their path from the project's folder.
 fn documents(root: &Path) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
     let mut left = vec![PathBuf::new()];
@@ -34,7 +34,7 @@ fn documents(root: &Path) -> BTreeMap<PathBuf, String> {
     found
 }
 
-/// The text without its blocks of code, where `#` and `](` mean something else.
+/// The text without its blocks of code, where `#` and `](` have another meaning.
 fn prose(text: &str) -> String {
     let mut is_code = false;
     let lines = text.lines().filter(|line| {
@@ -64,7 +64,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
 /// The relative links of a document.
 fn links(text: &str) -> Vec<String> {
     let prose = prose(text);
-    // A link in code is shown, not made.
+    // A link in code is not a link.
     let outside: String = prose.split('`').step_by(2).collect::<Vec<_>>().join("`");
     let links = outside.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     links.filter(|link| !link.contains("://") && !link.starts_with("mailto:")).map(str::to_owned).collect()
@@ -82,7 +82,7 @@ fn plain(path: &Path) -> PathBuf {
     plain
 }
 
-/// What is wrong with the links of these documents. `exists` says whether there is another file or folder.
+/// The errors in the links of these documents. `exists` tells whether another file or folder exists.
 fn wrong(documents: &BTreeMap<PathBuf, String>, exists: impl Fn(&Path) -> bool) -> Vec<String> {
     let mut wrong = Vec::new();
     for (document, text) in documents {
@@ -126,6 +126,52 @@ fn the_readme_is_a_door_and_leads_to_every_document() {
         let name = document.display().to_string();
         assert!(name == "README.md" || linked.contains(&name), "README.md does not lead to {name}");
     }
+}
+
+/// The files and folders that a text names in code, such as `src/policy/`, `wire.rs` or `tests/cases/*.json`.
+fn named(text: &str) -> Vec<String> {
+    let ends = [".rs", ".md", ".json", ".toml", ".yaml", ".sql", "/"];
+    let prose = prose(text).replace('\n', " ");
+    let spans = prose.split('`').skip(1).step_by(2);
+    let is_path = |span: &&str| {
+        let is_plain = span.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-*".contains(&byte));
+        is_plain && !span.starts_with('/') && ends.iter().any(|end| span.ends_with(end))
+    };
+    spans.filter(is_path).map(str::to_owned).collect()
+}
+
+/// All files and folders below a folder.
+fn paths(folder: &Path) -> Vec<PathBuf> {
+    let mut found = vec![folder.to_owned()];
+    let mut next = 0;
+    while let Some(path) = found.get(next).cloned() {
+        next += 1;
+        let is_ours = path.file_name().is_none_or(|name| !NOT_OURS.iter().any(|other| name == *other));
+        if path.is_dir() && is_ours {
+            found.extend(fs::read_dir(&path).expect("a folder").map(|entry| entry.expect("an entry").path()));
+        }
+    }
+    found
+}
+
+/// The walks of ARCHITECTURE.md are lists of files. If a file moves, its name there must be changed.
+#[test]
+fn every_file_that_a_document_for_developers_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let documents = ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "docs/development.md", "docs/performance.md"];
+    let text = |document| fs::read_to_string(root.join(document)).expect("it is there");
+    let folders = ["src", "crates", "policy-service", "tests", "docs", "envoy", "tools"];
+    let known: Vec<_> = folders.iter().flat_map(|folder| paths(&root.join(folder))).collect();
+    let mut count = 0;
+    for (document, name) in
+        documents.iter().flat_map(|document| named(&text(document)).into_iter().map(move |name| (document, name)))
+    {
+        let plain = name.split('*').next().unwrap_or_default().trim_end_matches('/');
+        let is_there = root.join(plain).exists() || known.iter().any(|path| path.ends_with(plain));
+        assert!(is_there, "{document} names {name}, which is not there");
+        count += 1;
+    }
+    assert!(count > 80, "{count} names");
 }
 
 #[test]

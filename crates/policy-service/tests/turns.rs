@@ -25,9 +25,9 @@ use support::{Service, program::Program};
 const CONNECTIONS: usize = 32;
 /// Blocks and unblocks meanwhile.
 const BLOCKS: usize = 40;
-/// Within which a block is answered. The program of the tests is not optimized and shares the machine with others; the
-/// optimized one has 500 ms; without turns a block took 4 s here and failed.
-const SOON: Duration = Duration::from_secs(2);
+/// Reports that may be taken between a block and its answer: the one that is being written, and those whose answers are on
+/// their way. Seconds would depend on what else the machine does. Without turns a block waits for all connections.
+const MOST_REPORTS: usize = CONNECTIONS / 4;
 
 /// A report as large as one may be: as many rows as fit.
 fn full_report(batch: &str) -> String {
@@ -110,12 +110,12 @@ async fn a_block_is_answered_soon_while_gateways_send_full_reports() {
         assert!(begun.elapsed() < Duration::from_secs(60), "no report is taken");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let mut times = Vec::new();
+    let mut waited_for = Vec::new();
     for number in 0..BLOCKS {
         let action = if number % 2 == 0 { "block" } else { "unblock" };
-        let begun = Instant::now();
+        let before = taken.load(Ordering::SeqCst);
         let (status, said) = service.post(&format!("/v1/subscriptions/s-1/{action}"), json!({})).await;
-        times.push(begun.elapsed());
+        waited_for.push(taken.load(Ordering::SeqCst) - before);
         assert_eq!(status, 200, "{said}");
     }
     let during = taken.load(Ordering::SeqCst);
@@ -123,7 +123,6 @@ async fn a_block_is_answered_soon_while_gateways_send_full_reports() {
     for reporter in reporters {
         reporter.abort();
     }
-    times.sort_unstable();
-    assert!(times[BLOCKS - 1] < SOON, "{times:?}");
+    assert!(waited_for.iter().all(|reports| *reports <= MOST_REPORTS), "{waited_for:?}");
     assert!(during > 3, "reports are taken meanwhile");
 }

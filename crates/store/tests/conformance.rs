@@ -267,6 +267,37 @@ async fn a_row_is_found_by_each_of_its_names(opened: &Opened) {
     }
 }
 
+async fn every_column_of_a_row_is_read_as_it_was_written(opened: &Opened) {
+    let store = &opened.store;
+    let new = NewRow {
+        plan: Some("p".to_owned()),
+        kept_block: Some("BLOCKED".to_owned()),
+        kept_owner: Some("o".to_owned()),
+        state_before: Some("ON_HOLD".to_owned()),
+        ..subscription("s", "app", "a", "BLOCKED")
+    };
+    put(store, std::slice::from_ref(&new)).await;
+    let found = store.find(Kind::Subscription, "s").await.unwrap().unwrap();
+    assert_eq!(store.find_identity(Kind::Subscription, &new.identity).await.unwrap(), Some(found.clone()));
+    assert!(begin(store).await.of_plan("p").await.unwrap().is_some());
+    // Without `..`: a new column does not compile before it is compared here.
+    let management::port::Version {
+        seq: _,
+        from_revision: _,
+        kind,
+        id,
+        application,
+        api,
+        kept_block,
+        kept_owner,
+        state_before,
+        document,
+    } = found;
+    let NewRow { identity, plan, .. } = new.clone();
+    let read = NewRow { kind, id, identity, application, api, plan, kept_block, kept_owner, state_before, document };
+    assert_eq!(read, new);
+}
+
 async fn a_revision_is_read_as_it_was_in_pages_of_any_size(opened: &Opened) {
     let store = &opened.store;
     let before =
@@ -633,6 +664,7 @@ macro_rules! conformance {
             changes_come_one_after_the_other,
             those_who_wait_are_told_of_what_can_be_read,
             a_row_is_found_by_each_of_its_names,
+            every_column_of_a_row_is_read_as_it_was_written,
             a_revision_is_read_as_it_was_in_pages_of_any_size,
             a_snapshot_does_not_change,
             a_limited_reader_sees_what_reaches_its_apis,

@@ -1,4 +1,4 @@
-//! What must hold of every request, whatever its bytes: no credential is left, all else is.
+//! Tests that hold for every request, whatever its bytes: the edits remove every credential and change nothing else.
 
 #![allow(clippy::arithmetic_side_effects, reason = "a test that overflows has failed")]
 
@@ -12,10 +12,10 @@ use crate::{
     subject::{Key, Subject},
 };
 
-/// An edit that outlives its handing over; without a value it removes.
+/// An edit as an owned value. An edit without a value removes the header.
 type Done = (String, Option<Vec<u8>>);
 
-/// What `edit` hands over.
+/// The edits that `edit` passes to its callback.
 fn collect(edit: impl FnOnce(&mut dyn FnMut(Edit<'_>))) -> Vec<Done> {
     let mut edits = Vec::new();
     edit(&mut |edit| {
@@ -32,7 +32,7 @@ fn removed(head: &Head<'_>, sources: &[CredentialSource]) -> Vec<Done> {
     collect(|mut edit| remove_credentials(head, sources, carried, &mut edit))
 }
 
-/// The headers that the host has afterwards.
+/// The headers that the upstream gets after the edits.
 fn apply<'a>(head: &Head<'a>, edits: &'a [Done]) -> Vec<(&'a [u8], &'a [u8])> {
     let names = [":path", "k", "authorization", "x", "cookie", "other", "f", "g"];
     let mut headers: Vec<(&[u8], &[u8])> = Vec::new();
@@ -57,7 +57,7 @@ fn values<'a>(head: &Head<'a>, name: &'static str) -> Vec<&'a [u8]> {
     head.values(name.as_bytes()).collect()
 }
 
-/// All cookies of a head, in order, without the blanks around them.
+/// All cookies of a head in order, without the blanks around them.
 fn cookies(head: &Head<'_>) -> Vec<Vec<u8>> {
     let lines = values(head, "cookie");
     let cookies = lines.iter().flat_map(|line| line.split(|&byte| byte == b';')).map(<[u8]>::trim_ascii);

@@ -1,4 +1,4 @@
-//! What a configuration means.
+//! Tests of what a valid configuration means.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn header(name: &str) -> CredentialSource {
     CredentialSource::Header { name: name.to_owned() }
 }
 
-/// The contract's defaults, written out once more by hand.
+/// The contract's defaults, written out a second time by hand.
 fn defaults() -> Config {
     let text = |text: &str| text.to_owned();
     Config {
@@ -64,7 +64,7 @@ fn defaults() -> Config {
     }
 }
 
-/// Holds `json` to the defaults as `change` changes them.
+/// Checks that `json` means the defaults after `change`.
 fn check(json: &str, change: impl FnOnce(&mut Config)) {
     let mut expected = defaults();
     change(&mut expected);
@@ -181,7 +181,7 @@ fn durations_and_shares_reach_to_their_bounds() {
     check(&with_policy(r#", "stale_after_ms": 0"#), |c| c.policy.stale_after = ms(0));
     check(&with_policy(r#", "startup_hold_ms": 0"#), |c| c.policy.startup_hold = ms(0));
     check(&with_policy(r#", "expire_after_ms": 0"#), |c| c.policy.expire_after = None);
-    // Sooner than it is stale: an operator's choice.
+    // The policy expires before it counts as stale. The operator may choose so.
     check(&with_policy(r#", "expire_after_ms": 35000"#), |c| c.policy.expire_after = Some(ms(35_000)));
     check(&with_policy(r#", "long_poll_ms": 0"#), |c| c.policy.long_poll = None);
     check(&with_policy(r#", "long_poll_ms": 1"#), |c| c.policy.long_poll = Some(ms(1_000)));
@@ -232,7 +232,7 @@ fn secrets_come_from_the_text_or_from_the_environment() {
             config.policy.headers = vec![("authorization".into(), value.into()), ("x-b".into(), "b".into())];
         });
     }
-    // As `printf 'id:<secret>' | base64` says.
+    // The output of `printf 'id:<secret>' | base64`.
     let cases = [
         (r#""id""#, r#""a:b c""#, "Basic aWQ6YTpiIGM="),
         (r#""id""#, r#"" ""#, "Basic aWQ6IA=="),

@@ -1,9 +1,9 @@
-//! JSON that is no configuration: other types, ranges, names, and what cannot go together.
+//! Tests of JSON that is not a configuration: wrong types, ranges, names, and settings that exclude each other.
 
 use super::check_refused as check;
 
 #[test]
-#[rustfmt::skip] // one case, then what is said about it
+#[rustfmt::skip] // a case, then its error
 fn a_value_of_another_type_is_refused_where_it_stands() {
     check(&[
         ("[]",
@@ -64,7 +64,7 @@ fn a_value_of_another_type_is_refused_where_it_stands() {
 }
 
 #[test]
-#[rustfmt::skip] // one case, then what is said about it
+#[rustfmt::skip] // a case, then its error
 fn values_out_of_range_are_refused_with_the_range() {
     check(&[
         (r#"{"policy": {"cluster": ""}}"#,
@@ -187,7 +187,7 @@ fn values_out_of_range_are_refused_with_the_range() {
 }
 
 #[test]
-#[rustfmt::skip] // one case, then what is said about it
+#[rustfmt::skip] // a case, then its error
 fn unknown_and_repeated_fields_are_refused_by_name() {
     check(&[
         (r#"{"polcy": {"cluster": "c"}}"#,
@@ -230,7 +230,7 @@ fn unknown_and_repeated_fields_are_refused_by_name() {
 }
 
 #[test]
-#[rustfmt::skip] // one case, then what is said about it
+#[rustfmt::skip] // a case, then its error
 fn sources_of_credentials_are_each_one_place_and_all_different() {
     check(&[
         (r#"{"policy": {"cluster": "c"}, "credential_sources": []}"#,
@@ -271,7 +271,7 @@ fn sources_of_credentials_are_each_one_place_and_all_different() {
 }
 
 #[test]
-#[rustfmt::skip] // one case, then what is said about it
+#[rustfmt::skip] // a case, then its error
 fn a_header_has_one_use() {
     check(&[
         (r#"{"policy": {"cluster": "c"}, "forward": {"owner": "X-Key-Id"}}"#,
@@ -302,7 +302,7 @@ fn a_header_has_one_use() {
 }
 
 #[test]
-#[rustfmt::skip] // one case, then what is said about it
+#[rustfmt::skip] // a case, then its error
 fn facts_are_known_ones_and_each_is_there_once() {
     check(&[
         (r#"{"policy": {"cluster": "c"}, "annotate": "reason"}"#,

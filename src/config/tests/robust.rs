@@ -1,14 +1,15 @@
-//! What no bytes at all may do: panic, tell a secret, or give one result here and another there.
+//! Tests with arbitrary bytes. No input makes the parser panic, puts a secret into an error, or gives two different
+//! results.
 
 use std::collections::HashSet;
 
 use super::{config, environment, with};
 use crate::config::{MAX_CONFIG_BYTES, json, parse};
 
-/// Bytes that turn JSON into something else, or into other JSON.
+/// Bytes that make JSON invalid or change its meaning.
 const BYTES: [u8; 12] = *b"\"\\{}[],:0 \n\xff";
 
-/// Long enough that no other text holds any five bytes of it by chance.
+/// Each secret is long enough that no other text holds five of its bytes by chance.
 const SECRETS: [&str; 7] = [
     "zQ7vK2xW9Lp3",
     "Jy4ZqX8wPuT6",
@@ -19,10 +20,10 @@ const SECRETS: [&str; 7] = [
     "60303AE22B998861BCE3B28F33EEC1BE758A213C86C93C076DBE9F558C11C752",
 ];
 
-/// What the environment holds.
+/// The value of the environment variable.
 const FROM_ENVIRONMENT: &str = "from-env";
 
-/// A configuration with a secret wherever one can be, and one of each kind of value.
+/// A configuration with a secret in every place that takes one, and with one value of each kind.
 fn planted() -> String {
     let [name, value, id, secret, number, deny, allow] = SECRETS;
     format!(
@@ -46,7 +47,7 @@ fn each_mutation(text: &str, mut hold: impl FnMut(&[u8])) {
     }
 }
 
-/// All runs of five bytes of the secrets, and of what is made from them.
+/// All runs of five bytes of the secrets and of the values derived from them.
 fn parts() -> HashSet<Vec<u8>> {
     let made = config(&planted()).unwrap().policy.authorization.unwrap().replace("Basic ", "");
     let windows = |secret: &str| -> Vec<Vec<u8>> { secret.as_bytes().windows(5).map(<[u8]>::to_vec).collect() };
@@ -77,11 +78,11 @@ fn no_mutation_panics_or_tells_a_secret_or_depends_on_anything_else() {
             }
         }
     });
-    // Most break the text, some only change a name or a secret.
+    // Most changes break the text. Some only change a name or a secret.
     assert!(refused > 10_000 && accepted > 1_000, "{refused} refused, {accepted} accepted");
 }
 
-/// What `serde_json` takes, but for the depth and for numbers beyond `f64`.
+/// The parser accepts the JSON that `serde_json` accepts, except for the depth and for numbers beyond `f64`.
 #[test]
 fn json_is_what_others_call_json() {
     let check = |bytes: &[u8]| {
@@ -146,7 +147,7 @@ fn nothing_large_is_read_far() {
     assert!(error.ends_with("found a list of 1001, expected a list of 0 to 1000 digests"), "{error}");
 }
 
-/// The wire form of a `google.protobuf.Struct` with one string in it; the value is as long as it takes for `entry` bytes.
+/// The wire form of a `google.protobuf.Struct` that holds one string. The entry takes `entry` bytes.
 fn wire_struct(name: &str, entry: usize) -> Vec<u8> {
     let field = |tag: u8, bytes: &[u8]| {
         let length = bytes.len();
@@ -160,7 +161,7 @@ fn wire_struct(name: &str, entry: usize) -> Vec<u8> {
 
 #[test]
 fn a_struct_is_told_apart_from_broken_json() {
-    // Lengths that are blanks to JSON, control characters, letters, and longer than one byte.
+    // These lengths, read as JSON, are blanks, control characters or letters; some take more than one byte.
     for name in ["policy", "emergency", "forwarding", "proxy-headers", "a"] {
         for entry in [9, 10, 13, 25, 32, 34, 91, 123, 127, 200, 9_999] {
             let bytes = wire_struct(name, entry);

@@ -1,9 +1,9 @@
-//! What stands under `policy.headers`, `policy.credentials` and `emergency`, and is wrong.
+//! Tests of wrong values under `policy.headers`, `policy.credentials` and `emergency`.
 
 use super::check_refused as check;
 
 #[test]
-#[rustfmt::skip] // one case, then what is said about it
+#[rustfmt::skip] // a case, then its error
 fn what_is_secret_is_refused_by_kind_and_length() {
     check(&[
         (r#"{"policy": {"cluster": "c", "headers": []}}"#,
@@ -78,7 +78,7 @@ fn what_is_secret_is_refused_by_kind_and_length() {
 }
 
 #[test]
-#[rustfmt::skip] // one case, then what is said about it
+#[rustfmt::skip] // a case, then its error
 fn a_variable_that_holds_no_secret_is_refused_without_repeating_its_name() {
     check(&[
         (r#"{"policy": {"cluster": "c", "headers": {"a": {"env": "MISSING"}}}}"#,

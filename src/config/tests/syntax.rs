@@ -1,9 +1,9 @@
-//! Text that is no JSON.
+//! Tests of text that is not JSON.
 
 use super::check_refused as check;
 
 #[test]
-#[rustfmt::skip] // one case, then what is said about it
+#[rustfmt::skip] // a case, then its error
 fn text_that_is_no_json_is_refused_where_it_stops_being_one() {
     check(&[
         ("",

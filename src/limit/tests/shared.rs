@@ -1,4 +1,4 @@
-//! Counts in shared data: what it costs, several workers on it, and what becomes of it when it is damaged.
+//! Tests of counts in shared data: their cost, several workers, and damaged counts.
 
 use std::cell::{Cell, RefCell};
 
@@ -14,16 +14,16 @@ use super::{
 };
 use crate::{
     policy::rows::{Plan, Unit},
-    shared::{Expected, Shared, SharedError, Versioned, key::Entry, memory::Memory},
+    shared::{Expected, Shared, SharedError, Versioned, key::SharedEntry, memory::Memory},
 };
 
-/// Shared data that counts its calls, loses some races and can fail.
+/// Shared data that counts its calls and can be made to lose races or to fail.
 #[derive(Default)]
 struct Host {
     memory: Memory,
     sets: Cell<u64>,
     gets: Cell<u64>,
-    /// So many sets to come are lost to somebody else.
+    /// So many of the next sets fail because another VM wrote first.
     races: Cell<u32>,
     broken: Cell<bool>,
 }
@@ -118,7 +118,10 @@ fn races_are_tried_again_a_bounded_number_of_times_and_then_refused() {
     host.races.set(15);
     assert_eq!(vm.ask(&host, &of(&plan), NOW).refusal, None);
     host.races.set(16);
-    assert_eq!(vm.ask(&host, &of(&plan), NOW).refusal, Some(Refusal { level: Level::Subscription, retry_after: 1 }));
+    assert_eq!(
+        vm.ask(&host, &of(&plan), NOW).refusal,
+        Some(Refusal { level: LimitOwner::Subscription, retry_after: 1 })
+    );
     assert_eq!(host.races.get(), 0);
     assert_eq!(vm.pass(&host, &of(&plan), NOW, 9), 4, "nothing was taken");
     host.broken.set(true);
@@ -180,7 +183,8 @@ fn a_slot_is_bounded_and_what_ended_makes_room_before_what_has_not() {
     assert_eq!(slot.put(&name(203), Count { end: NOW + 9_999, taken: 3 }, NOW), 1, "full");
     assert_eq!(slot.find(&name(3), NOW), None, "the one that ends soonest");
     assert!(slot.find(&name(4), NOW).is_some() && slot.find(&name(203), NOW).is_some());
-    // What ends later than any window can was written under another clock, and does not stay for years.
+    // A count that ends later than any window can was written under another clock. It is not found, and its place is
+    // free.
     let mut slot = Slot::default();
     for number in 0..128 {
         slot.put(&name(number), Count { end: NOW + 32 * 86_400, taken: 7 }, NOW);
@@ -188,7 +192,7 @@ fn a_slot_is_bounded_and_what_ended_makes_room_before_what_has_not() {
     assert_eq!(slot.find(&name(5), NOW), None);
     assert_eq!(slot.put(&name(200), Count { end: NOW + 1, taken: 1 }, NOW), 0);
     assert_eq!(slot.finish(b"key").len(), 8 + 32);
-    // Of those that end together the one that was used least.
+    // Of the counts that end together the least used one is evicted.
     let mut slot = Slot::default();
     for number in 0..128 {
         slot.put(&name(number), Count { end: NOW + 60, taken: if number == 77 { 1 } else { 5 } }, NOW);
@@ -229,7 +233,7 @@ fn a_clock_that_was_set_back_begins_anew_and_a_worker_that_is_ahead_is_followed(
     assert_eq!(behind.pass(&memory, &of(&plan), NOW - hour, 9), 0);
 }
 
-/// Steps of a simple generator; the same numbers each time.
+/// A simple generator that gives the same numbers in each run.
 struct Random(RefCell<u64>);
 
 impl Random {
@@ -254,15 +258,15 @@ fn however_workers_interleave_no_more_pass_than_the_limit_and_hardly_fewer() {
         let mut now_ms = NOW * 1000;
         let mut next_tick: Vec<u64> = workers.iter().map(|_| now_ms + random.below(100)).collect();
         let (mut window, mut asked, mut passed, mut full) = (Window::of(unit.1, NOW), 0, 0, 0);
-        // Some workers are busier than others, and which ones changes.
+        // Some workers get more requests than others, and the busiest worker changes.
         let mut favourite = 0;
         while full < 4 {
-            // Some 200 steps to a window, and in each so much that the limit is asked for three times over.
+            // A window has about 200 steps, and together they ask for about three times the limit.
             now_ms += random.below((window.end - window.begin) * 1000 / 100);
             let now = now_ms / 1000;
             if !window.contains(now) {
                 assert!(passed <= limit, "round {round}: {passed} of {limit}");
-                // Whoever asked for twice as much as there was got nearly all of it.
+                // A worker that asked for at least twice the limit got nearly all of it.
                 if asked >= 2 * limit {
                     let least = limit - limit * 2 / 100;
                     assert!(passed >= least, "round {round}: {passed} of {limit} with {} workers", workers.len());
@@ -296,6 +300,6 @@ fn however_workers_interleave_no_more_pass_than_the_limit_and_hardly_fewer() {
 
 #[test]
 fn the_keys_of_counts_are_those_of_the_slots() {
-    let key = |number| String::from_utf8_lossy(&source().key(Entry::Count(number))).into_owned();
+    let key = |number| String::from_utf8_lossy(&source().key(SharedEntry::Count(number))).into_owned();
     assert!(key(0).ends_with("/count/0") && key(SLOTS - 1).ends_with("/count/16383"), "{}", key(0));
 }

@@ -1,12 +1,12 @@
-//! What a request meets between two writes of a delta: what the policy before it says or what the one behind it says, and
-//! nothing else.
+//! Tests of requests between two writes of a delta: each is decided by the old policy or by the new one, and by nothing
+//! else.
 
 use super::*;
 
-/// Applications by name: before the delta, what the delta says of them, and what each of both decides.
+/// One application, with its rows before and after the delta and with the decisions for both.
 struct Case {
     name: &'static str,
-    /// The end of the application's row, and of its subscription's.
+    /// The last fields of the application's row and of its subscription's row.
     before: (&'static str, &'static str),
     after: (&'static str, &'static str),
     decided: (&'static str, &'static str),
@@ -83,7 +83,7 @@ const CASES: &[Case] = &[
 
 const LIMITS: &str = r#""limits": [{"requests": 1000000, "per": "month"}]"#;
 
-/// The rows of all cases, as they are before or after.
+/// The rows of all cases, before or after the delta.
 fn rows(side: impl Fn(&Case) -> (&'static str, &'static str)) -> String {
     let (mut applications, mut subscriptions) = (Vec::new(), Vec::new());
     for (number, case) in CASES.iter().enumerate() {
@@ -119,7 +119,7 @@ fn delta() -> String {
 }
 
 fn decided(memory: &Memory) -> Vec<String> {
-    // A VM that has looked, and remembers nothing.
+    // A VM that has read the policy and has cached nothing.
     (0..CASES.len()).map(|number| Vm::new("").decide(memory, &format!("key-{number}"))).collect()
 }
 
@@ -137,12 +137,12 @@ fn a_delta_that_is_cut_anywhere_refuses_and_allows_only_what_one_of_both_policie
         let steps = Cell::new(0);
         let cutting = Cutting { memory: &memory, left: Cell::new(cut), steps: &steps };
         let mut report = Lines::default();
-        let mut around = Around { now_ms: 6_000, held: &mut vm.held, shared: &cutting, report: &mut report };
+        let mut context = RefreshContext { now_ms: 6_000, held: &mut vm.held, shared: &cutting, report: &mut report };
         let (token, _) = vm.sent.take().unwrap();
-        vm.refresh.answered(token, json(delta()), &mut around);
+        vm.refresh.answered(token, json(delta()), &mut context);
         for now_ms in 6_001..6_010 {
-            let mut around = Around { now_ms, held: &mut vm.held, shared: &cutting, report: &mut report };
-            vm.refresh.tick(0, &mut around);
+            let mut context = RefreshContext { now_ms, held: &mut vm.held, shared: &cutting, report: &mut report };
+            vm.refresh.tick(0, &mut context);
         }
         for (case, found) in CASES.iter().zip(decided(&memory)) {
             let (before, after) = case.decided;

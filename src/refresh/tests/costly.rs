@@ -1,15 +1,15 @@
-//! Rows that would make a request cost too much: each bound is kept, and one past it is refused or left out, as what it
-//! speaks of asks for.
+//! Tests of rows that would make a request too expensive. A row at each bound is kept. One above it is left out, or its
+//! page is refused where a missing row could allow too much.
 
 use super::*;
 
-/// What a page does with such a row.
+/// What a page with such a row does.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Taken,
-    /// The page is refused, since without the row it could allow too much.
+    /// The page is refused, because it could allow too much without the row.
     Refused(&'static str),
-    /// The row, or what was said in it, is left out.
+    /// The row, or the part of it, is left out.
     LeftOut(&'static str),
 }
 
@@ -19,7 +19,7 @@ fn list(entries: impl Iterator<Item = String>) -> String {
     entries.map(|entry| format!("\"{entry}\"")).collect::<Vec<_>>().join(",")
 }
 
-/// A page with more of an API, of a plan's operation and of a key.
+/// A page with additional fields of an API, of a plan's operation and of a key.
 fn page([api, operation, key_row]: [&str; 3]) -> String {
     format!(
         r#"{{"format": 1, "revision": 6, "apis": [{{"id": "a", "match": [{{{api}}}]}}],
@@ -83,7 +83,7 @@ fn what_would_make_a_request_cost_too_much_is_bounded_and_told() {
     }
 }
 
-/// Decided for a request with these headers `referer`.
+/// The decision for a request with these `referer` headers.
 fn decided(referers: &[&str]) -> &'static str {
     let memory = Memory::default();
     let mut vm = holding(&memory, "");
@@ -94,7 +94,7 @@ fn decided(referers: &[&str]) -> &'static str {
     let mut headers: Vec<(&[u8], &[u8])> = vec![(b":authority", b"h"), (b":path", b"/a"), (b"x-api-key", b"good")];
     headers.extend(referers.iter().map(|referer| (&b"referer"[..], referer.as_bytes())));
     vm.held.look(&memory);
-    let view = vm.held.view(&memory);
+    let view = vm.held.lookup(&memory);
     match decision::decide(&Head::new(headers), &vm.config, view.as_ref(), &Nothing).verdict {
         Ok(_) => "allowed",
         Err(denial) => denial.reason().as_str(),

@@ -1,8 +1,9 @@
-//! Two rows of one page for the same thing: the last one counts, and where they differ the log says so, once a page.
+//! Tests of two rows of one page for the same thing: the last one counts. If they differ, the log says so once for each
+//! page.
 
 use super::*;
 
-/// The lines about rows that differ.
+/// The log lines about rows that differ.
 fn differing(vm: &Vm) -> Vec<&str> {
     vm.lines.iter().map(|(_, line)| line.as_str()).filter(|line| line.contains("from an earlier row")).collect()
 }
@@ -11,7 +12,7 @@ fn key_row(fields: &str) -> String {
     format!(r#"{{"sha256": "{}", {fields}}}"#, Digest::of(b"twice").to_hex())
 }
 
-/// A VM that held revision 5 and was answered with this after it.
+/// A VM that held revision 5 and then got this answer.
 fn answered(memory: &Memory, header: &str, rows: &str) -> Vm {
     let mut vm = holding(memory, "");
     vm.tick(memory, 7_000);
@@ -21,7 +22,7 @@ fn answered(memory: &Memory, header: &str, rows: &str) -> Vm {
     vm
 }
 
-/// A list, its rows, and what the log names, if they differ.
+/// A list, its rows, and the name in the log line if the rows differ.
 fn cases() -> Vec<(&'static str, Vec<String>, Option<&'static str>)> {
     let row = |row: &str| row.to_owned();
     let first = key_row(r#""id": "k-1", "application": "app""#);
@@ -111,7 +112,7 @@ fn cases() -> Vec<(&'static str, Vec<String>, Option<&'static str>)> {
 fn rows_of_one_page_that_differ_are_told_once() {
     for (list, rows, expected) in cases() {
         for header in ["", r#""poll": "/poll","#, r#""base": 5, "poll": "/poll","#] {
-            // An API stays, so that the catalogue is one of a policy that serves.
+            // One API stays, so that the policy can serve.
             let rows = format!(r#""{list}": [{}]"#, rows.join(","));
             let vm = answered(&Memory::default(), header, &rows);
             let lines = differing(&vm);

@@ -1,8 +1,9 @@
-//! Held polls that something on the way ends: the feed is asked at once without a wait, and that answer counts.
+//! Tests of held polls that something between Envoy and the service ends: the VM asks again at once without a hold, and
+//! uses that answer.
 
 use super::*;
 
-/// A VM whose first held poll is under way since second 1, and how long it asks to be held.
+/// A VM whose first held poll began at second 1, and the hold that it asks for.
 fn polling(memory: &Memory) -> Vm {
     let mut vm = holding(memory, "");
     vm.tick(memory, 1_000);
@@ -86,7 +87,7 @@ fn waits_are_halved_until_they_are_held_and_it_is_said_once() {
     let memory = Memory::default();
     let mut vm = polling(&memory);
     let (mut now_ms, mut asked) = (1_000, Vec::new());
-    // Something on the way allows 5 s.
+    // Something between Envoy and the service allows 5 s.
     for _ in 0..40 {
         let Some((_, fetch)) = vm.sent.clone() else {
             now_ms += 100;

@@ -1,8 +1,9 @@
-//! What a full policy lays down in shared data while it comes: freed when it decides, and when it never will.
+//! Tests of the runs that a full policy stores in shared data while it arrives: they are freed when it decides and when
+//! it is given up.
 
 use super::*;
 
-/// More than memory has room for: twelve keys with 400 KiB each.
+/// A page that is too large for memory: twelve keys of 400 KiB each.
 fn large_page(next: &str) -> Answer {
     let referers = vec![format!(r#""example.com/{}""#, "x".repeat(400)); 1_000].join(",");
     let keys: Vec<_> = (0..12)
@@ -14,13 +15,13 @@ fn large_page(next: &str) -> Answer {
     json(format!(r#"{{"format": 1, "revision": 6, {API}, {next} "keys": [{}]}}"#, keys.join(",")))
 }
 
-/// Bytes of runs in shared data.
+/// The bytes of all runs in shared data.
 fn laid_down(memory: &Memory) -> usize {
     let runs = memory.keys().into_iter().filter(|key| key.windows(5).any(|part| part == b"/run/"));
     runs.map(|key| memory.get(&key).unwrap().unwrap().value.len()).sum()
 }
 
-/// A VM that waits for the second page, with the first one laid down.
+/// A VM that has stored the first page and waits for the second.
 fn half_way(memory: &Memory) -> Vm {
     let mut vm = Vm::new("");
     vm.tick(memory, 1_000);

@@ -1,8 +1,9 @@
-//! Matches and operations that can never apply: each is left out and counted, its neighbours hold, and the list stays one.
+//! Tests of matches and operations that can never apply: each is left out and counted, and the other parts of its row
+//! stay.
 
 use super::*;
 
-/// A path as it stands in a match and in an operation, and whether it is kept there.
+/// A path, and whether it is kept in a match and in an operation.
 const PATHS: [(&str, bool, bool); 27] = [
     ("/x", true, true),
     ("/", true, true),
@@ -33,7 +34,7 @@ const PATHS: [(&str, bool, bool); 27] = [
     ("/x?", false, false),
 ];
 
-/// A VM that was answered with this page after revision 5, and how many rows, or parts of rows, it left out.
+/// A VM that got this page after revision 5, and how many rows or parts of rows it left out.
 fn answered(body: &str) -> (Memory, Vm, u64) {
     let memory = Memory::default();
     let mut vm = holding(&memory, "");

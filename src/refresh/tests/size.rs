@@ -1,9 +1,9 @@
-//! `policy.max_bytes`: what is larger is refused with the setting's name, early where the page says so, and what it took is
-//! given back.
+//! Tests of `policy.max_bytes`: a larger policy is refused with the setting's name, early if the page announces its
+//! size, and its memory is freed.
 
 use super::*;
 
-/// Keys of 400 KiB each, by number.
+/// Keys of 400 KiB each, with these numbers.
 fn large_keys(numbers: std::ops::Range<u32>) -> String {
     let referers = vec![format!(r#""example.com/{}""#, "x".repeat(400)); 1_000].join(",");
     let keys: Vec<_> = numbers
@@ -15,19 +15,19 @@ fn large_keys(numbers: std::ops::Range<u32>) -> String {
     keys.join(",")
 }
 
-/// Bytes in shared data.
+/// The bytes of all values in shared data.
 fn taken(memory: &Memory) -> usize {
     memory.keys().iter().map(|key| memory.get(key).unwrap().unwrap().value.len()).sum()
 }
 
-/// Works until nothing is left to do, one tick after the other.
+/// Ticks until no work is left.
 fn rest(vm: &mut Vm, memory: &Memory, now_ms: u64) {
     while vm.sent.is_none() && vm.refresh.is_busy() {
         vm.tick(memory, now_ms);
     }
 }
 
-/// The lines that name the setting.
+/// The log lines that name the setting.
 fn named(vm: &Vm) -> Vec<&str> {
     vm.lines.iter().map(|(_, line)| line.as_str()).filter(|line| line.contains("`policy.max_bytes`")).collect()
 }
@@ -40,7 +40,7 @@ fn a_full_policy_that_never_ends_is_refused_and_its_memory_is_given_back() {
     let mut most = 0;
     let mut pages = 0;
     vm.tick(&memory, 7_000);
-    // The cursor is of no use any more, so the full policy is fetched.
+    // The service no longer knows the cursor, so the full policy is fetched.
     vm.answer(&memory, 7_000, status(410));
     vm.settle(&memory, 7_000, &mut |_| {
         pages += 1;
@@ -69,7 +69,7 @@ fn a_policy_may_take_exactly_the_bound_and_not_a_byte_more() {
     vm.answer(&memory, 7_000, json(body.clone()));
     rest(&mut vm, &memory, 7_000);
     let bytes = vm.held.manifest().unwrap().totals.bytes;
-    // Rows fit; the small lists do not; a few shards do; nothing does.
+    // First everything fits; then the small lists do not; then only a few shards do; then nothing does.
     for (max_bytes, taken_whole) in
         [(bytes, true), (bytes - 1, false), (bytes - 60, false), (bytes / 2, false), (1, false)]
     {
@@ -99,14 +99,14 @@ fn counts_may_refuse_early_and_are_not_believed_otherwise() {
         (r#"{}"#.to_owned(), 2, None),
         (r#"{"keys": "many"}"#.to_owned(), 2, None),
         (r#"{"keys": -1}"#.to_owned(), 1, None),
-        // They say less than there is.
+        // The counts are smaller than the lists.
         (r#"{"keys": 1}"#.to_owned(), 12, Some("packed, it takes more")),
         (r#"{"keys": 0, "applications": 0, "subscriptions": 0}"#.to_owned(), 12, Some("packed, it takes more")),
-        // They say more than there is, but as many short rows would have room.
+        // The counts are larger than the lists, but that many short rows would fit.
         (format!(r#"{{"keys": {}}}"#, MAX / 40), 1, None),
         (format!(r#"{{"applications": {}}}"#, MAX / 12), 1, None),
         (format!(r#"{{"subscriptions": {}}}"#, MAX / 12), 1, None),
-        // No such rows would.
+        // That many rows cannot fit, however short they are.
         (format!(r#"{{"keys": {}}}"#, MAX / 40 + 1), 1, Some("`counts` announces 25001 keys")),
         (format!(r#"{{"applications": {}}}"#, MAX / 12 + 1), 1, Some("`counts` announces")),
         (format!(r#"{{"keys": 12500, "subscriptions": {}}}"#, MAX / 24 + 1), 1, Some("`counts` announces")),
@@ -160,7 +160,7 @@ fn a_policy_that_grew_too_large_by_deltas_makes_no_new_records_and_takes_every_b
         vm.held.manifest().unwrap().totals.bytes
     };
     let grown = say(&mut vm, 5, &format!(r#""keys": [{}]"#, large_keys(0..12)));
-    // What concerns one shard goes in as a whole.
+    // The changes of one shard are applied as a whole.
     assert!((1_000_000..2_500_000).contains(&grown), "{grown}");
     assert!(named(&vm)[0].contains("`keys`") && named(&vm)[0].contains("`sha256` is new"), "{:?}", vm.lines);
     let left_out = |vm: &Vm| vm.events.iter().filter(|event| matches!(event, RefreshEvent::RowsRejected(1))).count();
@@ -172,16 +172,16 @@ fn a_policy_that_grew_too_large_by_deltas_makes_no_new_records_and_takes_every_b
         r#""subscriptions": [{"application": "nobody", "api": "a"}]"#.to_owned(),
     ];
     for (base, rows) in (6..).zip(new) {
-        // A shard that had no record is there now, with none.
+        // A shard that had no record exists now and has none.
         assert!(say(&mut vm, base, &rows) <= grown + 100, "{rows}");
-        // The same line is said once in an hour.
+        // The same line is logged once an hour.
         assert_eq!(named(&vm).len(), usize::from(base > 6), "{rows}: {:?}", vm.lines);
     }
     assert_eq!(left_out(&vm), before + 3, "{:?}", vm.events);
     assert_eq!(vm.decide(&memory, "good"), "allowed");
     assert_eq!(vm.decide(&memory, "new"), "key_unknown");
 
-    // What concerns records that are there, and the small lists, still arrive.
+    // Changes of existing records and of the small lists still arrive.
     let blocked = r#""subscriptions": [{"application": "app", "api": "a", "state": "BLOCKED"}]"#;
     let unblocked = r#""subscriptions": [{"application": "app", "api": "a"}]"#;
     for (base, (rows, expected)) in (9..).zip([

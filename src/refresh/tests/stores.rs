@@ -1,16 +1,16 @@
-//! A policy that several configurations name, and one that nobody has named for long: who may refresh it, and when it may
-//! decide.
+//! Tests of a policy that several configurations share and of one that no configuration has named for long: which VM
+//! may refresh it, and when it may decide.
 
 use super::*;
 
 const NAMED: &str = r#", "name": "edge", "long_poll_ms": 0"#;
 
-/// A VM that shows this secret.
+/// A VM that authenticates with this secret.
 fn with_secret(secret: &str) -> Vm {
     Vm::new(&format!(r#"{NAMED}, "credentials": {{"client_id": "g", "client_secret": "{secret}"}}"#))
 }
 
-/// Lets VMs tick for some seconds, each asking a feed of its own; who was answered, second by second.
+/// Lets the VMs tick for some seconds, each with a feed of its own. Returns which VM was answered in which second.
 fn run(memory: &Memory, vms: &mut [(&mut Vm, u16)], seconds: std::ops::Range<u64>) -> Vec<(u64, usize)> {
     let mut answered = Vec::new();
     for now_ms in (seconds.start * 1_000..seconds.end * 1_000).step_by(100) {
@@ -45,7 +45,8 @@ fn a_vm_whose_secret_is_refused_gives_the_lease_to_one_with_another_and_does_not
     assert!(new.refresh.is_leader() && !old.refresh.is_leader());
     assert!(asked.len() > 20, "the other one goes on: {asked:?}");
     assert_eq!(old.decide(&memory, "good"), "allowed");
-    // The one with the good secret ends without a word: the other one tries, although it was refused long ago.
+    // The VM with the good secret ends without releasing the lease. The other VM tries again, although it was refused
+    // long ago.
     let asked = run(&memory, &mut [(&mut old, 304)], 140..160);
     assert!(asked.len() > 1, "{asked:?}");
 }
@@ -57,14 +58,14 @@ fn a_vm_whose_secret_is_refused_tries_again_where_nobody_has_another() {
     one.tick(&memory, 1_000);
     one.settle(&memory, 1_000, &mut |_| json(full(5, r#", "poll": "/poll""#, &["good"])));
     let asked = run(&memory, &mut [(&mut one, 403), (&mut other, 403)], 2..60);
-    // Pauses of 5, 10, 20 and 30 s; a VM that has waited in vain for another's may come between.
+    // The pauses are 5, 10, 20 and 30 s. A VM that has waited in vain for the other one may ask in between.
     assert!((3..=9).contains(&asked.len()), "{asked:?}");
     let asked = run(&memory, &mut [(&mut one, 304), (&mut other, 304)], 60..100);
     assert!(asked.len() > 1, "it is well again: {asked:?}");
     assert_eq!(one.decide(&memory, "good"), "allowed");
 }
 
-/// Every VM of the process has ended, and this one begins with the same configuration.
+/// Every VM of the process has ended. A new one begins with the same configuration.
 fn begun(memory: &Memory, now_ms: u64) -> Vm {
     let mut vm = Vm::new("");
     vm.held.distrust_unnamed(memory, now_ms, Duration::from_secs(60));
@@ -99,7 +100,7 @@ fn a_copy_that_nobody_has_named_for_long_decides_when_it_is_confirmed() {
         let (mut vm, mut other) = (begun(&memory, now_ms), begun(&memory, now_ms));
         assert_eq!(vm.decide(&memory, "good"), before, "{name}");
         vm.tick(&memory, now_ms);
-        // One that begins while the first holds the lease.
+        // A VM that begins while the first one holds the lease.
         let mut third = begun(&memory, now_ms);
         assert_eq!(third.decide(&memory, "good"), before, "{name}");
         let sent = vm.sent.as_ref().map(|(_, fetch)| fetch.wait);
@@ -115,10 +116,10 @@ fn a_copy_that_nobody_has_named_for_long_decides_when_it_is_confirmed() {
     }
 }
 
-/// A VM whose policy lies in a store of its own.
+/// A VM whose policy is in a store of its own.
 fn of_store(store: &[u8]) -> Vm {
     let mut vm = Vm::new("");
-    vm.held = Held::new(Source::new(Digest::of(store)), Some(FingerprintKey::new([7; 16])));
+    vm.held = PolicyView::new(SourceId::new(Digest::of(store)), Some(FingerprintKey::new([7; 16])));
     vm
 }
 
@@ -132,7 +133,7 @@ fn a_store_that_nobody_names_any_more_is_emptied_and_no_other_one() {
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let memory = Memory::default();
     let (mut old, mut beside, mut vm) = (of_store(b"old"), of_store(b"beside"), of_store(b"new"));
-    // Two full policies one after the other, so that both banks were used, and a third one that is not finished.
+    // Two full policies one after the other use both banks. A third one is not finished.
     for revision in [1, 2] {
         old.tick(&memory, revision * 100_000);
         old.settle(&memory, revision * 100_000, &mut |_| json(page(revision, &names)));
@@ -149,7 +150,7 @@ fn a_store_that_nobody_names_any_more_is_emptied_and_no_other_one() {
             vm.tick(&memory, now_ms);
             vm.settle(&memory, now_ms, &mut { small });
         }
-        // A clock that leaps ahead, and a process that stands still for an hour, are no reason.
+        // Neither a clock that jumps ahead nor a process that stops for an hour makes the policy distrusted.
         let leapt = now_ms + 3_600_000;
         if now_ms == 320_000 {
             beside.tick(&memory, leapt);
@@ -163,7 +164,7 @@ fn a_store_that_nobody_names_any_more_is_emptied_and_no_other_one() {
     for vm in [&mut beside, &mut vm] {
         assert_eq!(vm.decide(&memory, "good"), "allowed");
     }
-    // The same configuration comes back: it begins as one that never was.
+    // The same configuration comes back. It begins like a new one.
     let mut again = of_store(b"old");
     assert!(!again.held.distrust_unnamed(&memory, 570_000, Duration::from_secs(60)));
     assert_eq!(again.decide(&memory, "key-7"), "policy_unavailable");

@@ -1,8 +1,9 @@
-//! Fields that keygate does not know: wherever they stand on a page, the page is counted and each name is said once.
+//! Tests of fields that keygate does not know: wherever they are on a page, the page is counted and each name is logged
+//! once.
 
 use super::*;
 
-/// A page of one of each row, in which `field` stands beside the others at the place of this number.
+/// A page with one row of each kind. `field` is added at the place with this number.
 fn page(place: usize, field: &str, delta: bool) -> String {
     let at = |number: usize| if number == place { format!("{field}, ") } else { String::new() };
     let base = if delta { r#""base": 5, "poll": "/poll2""# } else { r#""poll": "/poll""# };
@@ -34,7 +35,7 @@ fn page(place: usize, field: &str, delta: bool) -> String {
     )
 }
 
-/// Where the log says that each of these places is.
+/// The names of these places in the log.
 const PLACES: [&str; 14] = [
     "of the page itself",
     "in `counts`",
@@ -52,17 +53,17 @@ const PLACES: [&str; 14] = [
     "in `removed`",
 ];
 
-/// In a full policy what it says of removals is not looked at.
+/// The removals of a full policy are not looked at.
 const PLACES_OF_REMOVALS: [usize; 2] = [12, 13];
 
-/// The lines about unknown fields, and how many pages had some.
+/// The log lines about unknown fields, and the number of pages that had some.
 fn unknown(vm: &Vm) -> (Vec<&str>, usize) {
     let lines = vm.lines.iter().map(|(_, line)| line.as_str());
     let pages = vm.events.iter().filter(|event| **event == RefreshEvent::UnknownFields);
     (lines.filter(|line| line.contains("does not know")).collect(), pages.count())
 }
 
-/// A VM that held revision 5 and was answered with this.
+/// A VM that held revision 5 and then got this answer.
 fn answered(body: &str) -> Vm {
     let memory = Memory::default();
     let mut vm = holding(&memory, "");

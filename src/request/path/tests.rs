@@ -1,4 +1,4 @@
-//! Tests of paths: how they are read, which are refused, and what patterns match.
+//! Tests of how paths are read, which paths are refused, and which paths a pattern matches.
 
 use super::*;
 
@@ -77,7 +77,7 @@ fn a_path_that_could_be_read_two_ways_is_refused() {
         "/a/.%2e/b",
         "/%252e",
         "/%2541",
-        // The digits behind it are escaped themselves: once decoded it is an escape all the same.
+        // The digits after the `%` are escaped too. After decoding this is an escape all the same.
         "/%25%34%31",
         "/%25%32f",
         "/%252%66",
@@ -105,12 +105,12 @@ fn a_path_that_could_be_read_two_ways_is_refused() {
         "/a/..%c2%a0/b",
         "/a/.%e3%80%80",
         "/a/..%e2%80%83;x/b",
-        // Whoever drops parameters reads two slashes.
+        // A server that drops parameters reads two slashes.
         "/;x/a",
         "/a/;/b",
         "/a/%3b/b",
         "/a/%3Bx;y/b",
-        // In another width, and in more bytes than they need.
+        // Fullwidth characters, and overlong encodings.
         "/a\u{ff0f}b",
         "/a%ef%bc%8fb",
         "/a%EF%BC%8Fb",

@@ -1,4 +1,5 @@
-//! The spool: a policy is the same however it was laid down, and nothing is read back that this build did not lay down.
+//! Tests of the spool: a policy is the same however its rows were spilled, and only runs that this build wrote are read
+//! back.
 
 #![allow(clippy::arithmetic_side_effects, reason = "a test that overflows has failed")]
 
@@ -8,18 +9,18 @@ use crate::{
     fingerprint::TagKey,
     policy::page::Page,
     shared::{key::Bank, memory::Memory},
-    store::{MAX_SHARDS, MIN_SHARDS, change, emptying::Emptying, manifest::Totals, merge::Standing, record},
+    store::{MAX_SHARDS, MIN_SHARDS, change, emptying::Emptying, manifest::Totals, merge::Precondition, record},
 };
 
 fn target(generation: u64) -> Target {
     Target { bank: Bank::A, generation, key_shards: 500, application_shards: MIN_SHARDS, tags: TagKey::default() }
 }
 
-fn source() -> Source {
-    Source::new(Digest::of(b"source"))
+fn source() -> SourceId {
+    SourceId::new(Digest::of(b"source"))
 }
 
-/// Rows of which many concern one record, so that their order counts.
+/// A page in which many rows concern one record, so that their order counts.
 fn page() -> Page {
     let keys = (0..900u32).map(|number| {
         let sha256 = Digest::of(&(number % 600).to_le_bytes()).to_hex();
@@ -36,7 +37,7 @@ fn page() -> Page {
     Page::scan(json.into_bytes()).unwrap()
 }
 
-/// Lays down all that came, each time that so many rows have come.
+/// Adds all rows and spills whenever `every` further rows have arrived.
 fn spooled(memory: &Memory, generation: u64, every: usize) -> Spool {
     let page = page();
     let mut spool = Spool::new(target(generation));
@@ -57,7 +58,7 @@ fn spooled(memory: &Memory, generation: u64, every: usize) -> Spool {
     spool
 }
 
-/// Reads back all, and merges each partition when it is whole.
+/// Reads back all runs and merges each partition when it is complete.
 fn merged(memory: &Memory, mut spool: Spool) -> Result<Totals, BuildError> {
     let mut batch = Batch::new(spool.target);
     let mut totals = Totals::default();
@@ -71,10 +72,11 @@ fn merged(memory: &Memory, mut spool: Spool) -> Result<Totals, BuildError> {
 }
 
 fn merge(memory: &Memory, batch: &mut Batch, totals: &mut Totals) {
-    while batch.merge_next(memory, &source(), totals, |_| Standing::Anything, &mut |row| panic!("{row}")).unwrap() {}
+    while batch.merge_next(memory, &source(), totals, |_| Precondition::Anything, &mut |row| panic!("{row}")).unwrap() {
+    }
 }
 
-/// What is held of shards, and how often one was written.
+/// The shards in shared data, and how often each was written.
 fn shards(memory: &Memory) -> Vec<(Vec<u8>, Vec<u8>, u32)> {
     let keys = memory.keys().into_iter().filter(|key| !is_run(key));
     keys.map(|key| (key.clone(), memory.get(&key).unwrap().unwrap()))
@@ -198,7 +200,7 @@ fn a_shard_lies_in_one_partition_and_partitions_are_of_one_kind() {
             for tag in (0..=u32::MAX).step_by(99_991) {
                 let key = record::key_of_application(TagKey::default(), b"");
                 let key = crate::store::shard::RecordKey { tag, ..key };
-                let number = partition(target, Change { operation, key, payload: b"" });
+                let number = partition(target, RecordChange { operation, key, payload: b"" });
                 assert!((first..first + 128).contains(&number), "{shards}: {tag} in {number}");
                 assert_eq!(*of_shard.entry(shard_of(tag, shards)).or_insert(number), number, "{shards}: {tag}");
             }
@@ -220,7 +222,7 @@ fn what_there_is_no_room_for_is_refused() {
     let memory = Memory::default();
     let mut spool = Spool::new(target(3));
     let key = record::key_of_application(TagKey::default(), b"a");
-    let change = Change { operation: change::Operation::RemoveApplication, key, payload: b"" };
+    let change = RecordChange { operation: change::Operation::RemoveApplication, key, payload: b"" };
     for _ in 0..MAX_RUNS {
         spool.add(change);
         assert!(spool.spill_next(&memory, &source()).unwrap().is_some());

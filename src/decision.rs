@@ -127,7 +127,7 @@ fn readings_differ<T: PartialEq>(path: &RequestPath<'_>, read: impl Fn(&RequestP
     }
 }
 
-/// A request that a policy is asked about, with what is known of it before its API is.
+/// A request, the policy, and the facts that are known before the API.
 struct Asked<'a, 'p, P, F> {
     head: &'a Head<'a>,
     config: &'a Config,
@@ -136,12 +136,12 @@ struct Asked<'a, 'p, P, F> {
     host: Host<'a>,
     path: RequestPath<'a>,
     found: Candidates<'a>,
-    /// It carries an emergency key.
+    /// Whether the request has an emergency key.
     emergency: bool,
 }
 
 impl<'p, P: PolicyLookup, F: Facts> Asked<'_, 'p, P, F> {
-    /// The rules from the API on.
+    /// Checks the rules from the API on.
     #[inline(always)]
     fn check(&self, known: &mut Decision<'p>) -> Result<Permit, Denial> {
         let addressed = self.find_api(&self.path);
@@ -177,7 +177,7 @@ impl<'p, P: PolicyLookup, F: Facts> Asked<'_, 'p, P, F> {
         self.find_api(path)
     }
 
-    /// The rules from the API's state on.
+    /// Checks the rules from the API's state on.
     #[inline(always)]
     fn check_api(&self, addressed: Addressed<'p>, known: &mut Decision<'p>) -> Result<Permit, Denial> {
         let api = addressed.api;
@@ -210,7 +210,7 @@ impl<'p, P: PolicyLookup, F: Facts> Asked<'_, 'p, P, F> {
         Ok(Permit::Key)
     }
 
-    /// Refuses what no operation of the plan opens.
+    /// Refuses a request that no operation of the plan permits.
     fn check_operations(&self, operations: &[Operation], addressed: Addressed<'p>) -> Result<(), Reason> {
         let find = |path: &RequestPath<'_>, prefix| find_operation(operations, self.head, path.below(prefix));
         let find_anew = |path: &RequestPath<'_>| self.find_api_anew(path).and_then(|found| find(path, found.prefix));

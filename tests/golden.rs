@@ -1,4 +1,4 @@
-//! Reads and writes the files of `policy-service/tests/golden/` with the filter's core. Each page is accepted with all
+//! Reads and writes the files of `crates/policy-service/tests/golden/` with the filter's core. Each page is accepted with all
 //! its rows, and a usage report is written byte for byte. The service has its own test of how it makes the pages.
 
 #![cfg(not(target_arch = "wasm32"))]
@@ -23,11 +23,11 @@ use keygate::{
     usage::report::{Count, KeyUse, UsageReport},
 };
 
-/// A digest of all that shared data has after `page_full.json` was fetched, under which [`FORMAT`].
+/// The SHA-256 of shared data after the filter has fetched `page_full.json`, with the [`FORMAT`] that it belongs to.
 const PACKED: (u8, &str) = (5, "1dd127a47a991a2e451eaa425dc7647e82ccaad34827fc22ae81faf1fb65613f");
 
 fn file(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("policy-service/tests/golden").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("crates/policy-service/tests/golden").join(name)
 }
 
 fn text(name: &str) -> String {
@@ -77,13 +77,13 @@ fn the_core_takes_every_page_and_every_row_of_it() {
     }
 }
 
-/// Two versions of the module that pack differently must not read each other's entries.
+/// If two versions of the module pack differently, they must not read each other's entries.
 #[test]
 fn the_policy_is_packed_as_its_format_says() {
     let group: Group = serde_json::from_str(r#"{"name": "golden", "cases": []}"#).unwrap();
     let mut core = Core::new(&group);
     let mut page: serde_json::Value = serde_json::from_str(&text("page_full.json")).unwrap();
-    // With it the next poll follows at once.
+    // With a `poll` the next poll would follow at once.
     page["poll"].take();
     core.refresh(&page);
     let mut all = Vec::new();

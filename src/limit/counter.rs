@@ -67,7 +67,7 @@ struct Tokens {
 }
 
 impl Tokens {
-    /// Without those of this VM.
+    /// The tokens after this VM has given its own back.
     fn returned(self) -> Self {
         Self { taken: self.taken.saturating_sub(self.held), held: 0 }
     }

@@ -100,7 +100,7 @@ const FILTER: House = House {
         ),
     ],
     upward: &[],
-    back: &[("plugin", "plugin", "what one configuration has in a VM stands where the VM begins")],
+    back: &[],
 };
 
 /// The rules of the policy service and the port to its database, from the ground up.

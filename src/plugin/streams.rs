@@ -12,8 +12,9 @@ use std::{
 };
 
 use super::{
-    Plugin, host,
+    host,
     http::{self, Action},
+    instance::Plugin,
 };
 use crate::answer::edit;
 

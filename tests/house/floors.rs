@@ -100,11 +100,7 @@ const FILTER: House = House {
         ),
     ],
     upward: &[],
-    back: &[
-        ("usage", "usage", "it holds parts (count, reporter) that take its context"),
-        ("plugin", "plugin", "what one configuration has in a VM stands where the VM begins"),
-        ("decision", "decision", "the rules of a decision and of deciding anew are the same functions"),
-    ],
+    back: &[],
 };
 
 /// The rules of the policy service and the port to its database, from the ground up.

@@ -30,11 +30,11 @@ use keygate::{
     config::{FIELDS, Replies, WhenAbsent},
     limit::Taking,
     reason::Reason,
-    request::head::Kind,
+    request::head::ReplyKind,
 };
 
 /// The folders with the sources of the policy service.
-const SERVICE: [&str; 2] = ["policy-service/src", "crates"];
+const SERVICE: [&str; 1] = ["crates"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -134,7 +134,7 @@ fn the_table_of_grpc_statuses_is_that_of_the_code() {
         for (status, told) in statuses.iter().zip(told) {
             let status: u16 = status.trim().parse().expect("a status");
             let reason = *Reason::ALL.iter().find(|reason| reason.defaults().1 == status).expect("a reason");
-            let reply = reply::refuse(reason, &Replies::default(), Kind::Grpc, Duration::ZERO, Taking::default());
+            let reply = reply::refuse(reason, &Replies::default(), ReplyKind::Grpc, Duration::ZERO, Taking::default());
             assert_eq!(told.trim().parse().ok(), reply.grpc_status, "{status}");
             left.remove(&status);
         }
@@ -218,6 +218,23 @@ fn every_limit_is_that_of_the_code() {
         }
     }
     assert!(count > 80, "{count} limits");
+}
+
+/// A constant that begins with `MAX_` bounds something that operators may meet.
+#[test]
+fn every_bound_of_the_code_is_told() {
+    // How far names may differ, and how long a search goes on after a store: nobody meets these.
+    let internal = ["MAX_SLIPS", "MAX_GAP"];
+    for (name, folders) in [("filter", &["src"][..]), ("service", &SERVICE)] {
+        let told = all_marked("docs/limits.md", name).concat();
+        let folders: Vec<_> = folders.iter().map(|folder| root().join(folder)).filter(|path| path.exists()).collect();
+        let folders: Vec<_> = folders.iter().map(AsRef::as_ref).collect();
+        let constants = Constants::read(&folders);
+        let bounds = constants.names().filter(|bound| bound.starts_with("MAX_") && !internal.contains(bound));
+        let is_told = |bound: &&str| told.contains(&code(bound)) || told.contains(&format!("::{bound}`"));
+        let missing: Vec<_> = bounds.filter(|bound| !is_told(bound)).collect();
+        assert!(missing.is_empty(), "docs/limits.md does not tell of {missing:?} of the {name}");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Reads and writes the files of `policy-service/tests/golden/` with the filter's core. Each page is accepted with all
+//! Reads and writes the files of `crates/policy-service/tests/golden/` with the filter's core. Each page is accepted with all
 //! its rows, and a usage report is written byte for byte. The service has its own test of how it makes the pages.
 
 #![cfg(not(target_arch = "wasm32"))]
@@ -20,14 +20,14 @@ use keygate::{
     digest::Digest,
     policy::page::{Page, Row},
     shared::key::FORMAT,
-    usage::report::{Count, KeyUse, Report},
+    usage::report::{Count, KeyUse, UsageReport},
 };
 
 /// The SHA-256 of shared data after the filter has fetched `page_full.json`, with the [`FORMAT`] that it belongs to.
 const PACKED: (u8, &str) = (5, "1dd127a47a991a2e451eaa425dc7647e82ccaad34827fc22ae81faf1fb65613f");
 
 fn file(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("policy-service/tests/golden").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("crates/policy-service/tests/golden").join(name)
 }
 
 fn text(name: &str) -> String {
@@ -109,7 +109,7 @@ fn a_usage_report_is_written_as_it_was() {
         requests: 5,
     };
     let least = Count { hour, outcome: "credential_missing".into(), requests: 1, ..Count::default() };
-    let report = Report {
+    let report = UsageReport {
         format: 1,
         batch: "golden-batch".into(),
         counts: vec![all, least],
@@ -122,5 +122,5 @@ fn a_usage_report_is_written_as_it_was() {
     }
     let golden = text("usage_report.json");
     assert_eq!(golden, written, "if that is meant: GOLDEN=write cargo test -p keygate --test golden");
-    assert_eq!(serde_json::from_str::<Report<'_>>(&golden).unwrap(), report);
+    assert_eq!(serde_json::from_str::<UsageReport<'_>>(&golden).unwrap(), report);
 }

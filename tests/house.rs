@@ -10,6 +10,8 @@
     reason = "only test code: a panic is how it reports"
 )]
 
+#[path = "house/crates.rs"]
+mod crates;
 #[path = "house/floors.rs"]
 mod floors;
 #[path = "house/imports.rs"]
@@ -106,6 +108,26 @@ fn the_core_knows_neither_shell_nor_clock_nor_log() {
 }
 
 #[test]
+fn the_policy_service_reads_the_clock_and_random_numbers_in_one_place() {
+    // Bodies, polls and locks take time, which is measured where they wait.
+    let of_rules =
+        ["SystemTime", "Instant::now", "getrandom", "std::env", "std::fs", "std::process", "tracing::", "println!"];
+    for (folder, forbidden) in [
+        ("crates/management/src", &of_rules[..]),
+        ("crates/store/src", &["SystemTime", "std::env"]),
+        ("crates/policy-service/src", &["SystemTime"]),
+    ] {
+        for (path, text) in sources(folder) {
+            let code = code(&text);
+            let is_clock = path.ends_with("policy-service/src/clock.rs");
+            for word in forbidden {
+                assert!(is_clock || is_test(&path) || !code.contains(word), "{}: {word}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
 fn only_one_place_knows_replies() {
     for (path, text) in sources("src") {
         if path.ends_with("reply.rs") || is_test(&path) {
@@ -118,7 +140,7 @@ fn only_one_place_knows_replies() {
 
 #[test]
 fn every_file_says_what_it_is_for_and_stays_a_walk() {
-    for folder in ["src", "tests", "policy-service/src", "tools"] {
+    for folder in ["src", "tests", "crates", "tools"] {
         for (path, text) in sources(folder) {
             assert!(text.starts_with("//! "), "{} does not begin with what it is for", path.display());
             let lines = text.lines().count();
@@ -129,7 +151,14 @@ fn every_file_says_what_it_is_for_and_stays_a_walk() {
 
 #[test]
 fn every_dependency_has_its_reason_beside_it() {
-    let manifests = ["Cargo.toml", "policy-service/Cargo.toml", "tools/hint/Cargo.toml", "tools/trim/Cargo.toml"];
+    let manifests = [
+        "Cargo.toml",
+        "crates/management/Cargo.toml",
+        "crates/policy-service/Cargo.toml",
+        "crates/store/Cargo.toml",
+        "tools/hint/Cargo.toml",
+        "tools/trim/Cargo.toml",
+    ];
     let of_tools = ["tools/wasm-runner/Cargo.toml"];
     let of_tests =
         ["tests/e2e/Cargo.toml", "tests/fuzz/Cargo.toml", "tests/soak/Cargo.toml", "tests/soak/trap/Cargo.toml"];

@@ -187,17 +187,20 @@ pub enum SubscriptionState {
 }
 
 impl SubscriptionState {
+    /// The word of each state in a row. A policy service may write these words and no others.
+    pub const WORDS: [(&'static str, Self); 7] = [
+        ("UNBLOCKED", Self::Unblocked),
+        ("BLOCKED", Self::Blocked),
+        ("PROD_ONLY_BLOCKED", Self::ProdOnlyBlocked),
+        ("ON_HOLD", Self::OnHold),
+        ("REJECTED", Self::Rejected),
+        ("TIER_UPDATE_PENDING", Self::TierUpdatePending),
+        ("DELETE_PENDING", Self::DeletePending),
+    ];
+
     pub(crate) fn parse(text: Option<&str>) -> Self {
-        match text {
-            None | Some("UNBLOCKED") => Self::Unblocked,
-            Some("TIER_UPDATE_PENDING") => Self::TierUpdatePending,
-            Some("DELETE_PENDING") => Self::DeletePending,
-            Some("BLOCKED") => Self::Blocked,
-            Some("PROD_ONLY_BLOCKED") => Self::ProdOnlyBlocked,
-            Some("ON_HOLD") => Self::OnHold,
-            Some("REJECTED") => Self::Rejected,
-            Some(_) => Self::Unknown,
-        }
+        let Some(text) = text else { return Self::default() };
+        Self::WORDS.iter().find(|(word, _)| *word == text).map_or(Self::Unknown, |(_, state)| *state)
     }
 }
 

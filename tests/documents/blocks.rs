@@ -101,11 +101,7 @@ fn every_make_target_and_test_that_the_prose_names_is_there() {
         }
         for (place, name) in text.match_indices("--test ").map(|(at, word)| (at, &text[at + word.len()..])) {
             let name: String = name.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-            let paths = [
-                format!("tests/{name}.rs"),
-                format!("tests/{name}/main.rs"),
-                format!("policy-service/tests/{name}.rs"),
-            ];
+            let paths = [format!("tests/{name}.rs"), format!("tests/{name}/main.rs")];
             let of_crates = root().join("crates").read_dir().into_iter().flatten().flatten();
             let mut of_crates = of_crates.map(|entry| entry.path().join(format!("tests/{name}.rs")));
             let is_there = paths.iter().any(|path| root().join(path).exists()) || of_crates.any(|path| path.exists());

@@ -43,6 +43,10 @@ impl Constants {
         }
     }
 
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// The value of `NAME`, or of `file::NAME` if several files have one.
     pub fn value(&self, name: &str) -> Result<u128, String> {
         let (place, name) = name.rsplit_once("::").unwrap_or(("", name));

@@ -1,0 +1,195 @@
+//! Applications: who sends requests.
+
+use keygate::policy::{rows, wire};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    block::{Block, Blockable},
+    check,
+    error::Error,
+    limited::{self, Limited},
+    resource::{Reference, Resource, damaged, plain_row, put},
+    subscriptions::Subscription,
+};
+use crate::port::{Kind, NewRow, Transaction, Version, list::Column, usage::Pair};
+
+/// An application.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Application {
+    /// 1 to 256 bytes without control characters; made if it is left out.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whom it belongs to; deny policies of type USER speak of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// ACTIVE unless given.
+    #[serde(default)]
+    pub state: Option<ApplicationState>,
+    /// The plan that counts over all its APIs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// Until when its plan is used up, Unix time: the end of the day or month. It comes from the usage reported; what a
+    /// client sends here is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
+    pub used_up_until: Option<i64>,
+    /// It was deleted while it was blocked; the block stays until it is unblocked.
+    #[serde(skip_deserializing, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
+    /// Names this version of the row, for `if-match`. What a client sends here is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
+    pub etag: Option<String>,
+}
+
+/// Whether an application may call anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ApplicationState {
+    /// It may.
+    Active,
+    /// It may not.
+    Blocked,
+}
+
+impl ApplicationState {
+    const BLOCKED: &str = "BLOCKED";
+}
+
+fn kept_block() -> Error {
+    Error::conflict("this application was deleted while it was blocked, and the block stays; unblock it first")
+}
+
+impl Blockable for Application {
+    fn is_kept(&self) -> bool {
+        self.deleted
+    }
+
+    /// An application is blocked as a whole.
+    fn blocked(self, _: Block) -> Self {
+        Self { state: Some(ApplicationState::Blocked), ..self }
+    }
+
+    fn unblocked(self) -> Self {
+        Self { state: Some(ApplicationState::Active), ..self }
+    }
+}
+
+impl Resource for Application {
+    const KIND: Kind = Kind::Application;
+    const PREFIX: &'static str = "app-";
+    const PATH: &'static str = "/v1/applications";
+    const FILTERS: &'static [&'static str] = &["state", "owner", "plan"];
+    const STATES: &'static [&'static str] = &["ACTIVE", "BLOCKED"];
+    const SORTS: &'static [(&'static str, Column)] =
+        &[("name", Column::Name), ("owner", Column::Owner), ("plan", Column::Plan), ("state", Column::State)];
+
+    fn id(&mut self) -> &mut Option<String> {
+        &mut self.id
+    }
+
+    fn etag(&mut self) -> &mut Option<String> {
+        &mut self.etag
+    }
+
+    fn complete(&mut self, held: Option<&Self>) -> Result<(), Error> {
+        if held.is_some_and(|held| held.deleted) {
+            return Err(kept_block());
+        }
+        self.etag = None;
+        let is_blocked = held.is_some_and(|held| held.state == Some(ApplicationState::Blocked));
+        if is_blocked && self.state == Some(ApplicationState::Active) {
+            return Err(Error::conflict("this application is blocked; only unblock ends a block"));
+        }
+        self.state = self.state.or(held.and_then(|held| held.state)).or(Some(ApplicationState::Active));
+        self.used_up_until = None;
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        check::row::<wire::ApplicationRow<'_>, rows::Application<'_>>(&self.row()?.document)
+    }
+
+    fn row(&self) -> Result<NewRow, Error> {
+        let id = self.id.clone().unwrap_or_default();
+        let kept_block = self.deleted.then(|| ApplicationState::BLOCKED.to_owned());
+        // The feed shows what is kept as any blocked application.
+        let fed = Self { deleted: false, etag: None, ..self.clone() };
+        let row = plain_row(&fed, id.clone())?;
+        Ok(NewRow { application: Some(id), plan: self.plan.clone(), kept_block, ..row })
+    }
+
+    fn shown(version: &Version) -> Result<Self, Error> {
+        let shown: Self = serde_json::from_str(&version.document).map_err(|_| damaged())?;
+        Ok(Self { deleted: version.kept_block.is_some(), ..shown })
+    }
+
+    fn refuse_again(held: &Version) -> Option<Error> {
+        held.kept_block.as_ref().map(|_| kept_block())
+    }
+
+    async fn settle(&mut self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
+        limited::settle(change, self, held).await
+    }
+
+    /// While an application of an owner is blocked, a new one of that owner is, too: it is no way round the block.
+    async fn restrain(&mut self, change: &mut dyn Transaction) -> Result<(), Error> {
+        if let Some(owner) = &self.owner
+            && change.has_blocked_application(owner).await?
+        {
+            self.state = Some(ApplicationState::Blocked);
+        }
+        Ok(())
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        self.plan.iter().map(|plan| Reference::new("plan", Kind::Plan, plan)).collect()
+    }
+
+    /// Its keys and subscriptions go with it. Blocks stay, so that an application that comes back under the same id does
+    /// not escape them.
+    async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {
+        let shown = Self::shown(held)?;
+        if shown.deleted {
+            return Ok(Some(shown));
+        }
+        for dependent in change.of_application(&held.id).await? {
+            match dependent.kind {
+                Kind::Subscription => Subscription::remove(change, &dependent).await.map(drop)?,
+                _ => {
+                    change.remove(&dependent).await?;
+                    change.forget_key(&dependent.id).await?;
+                }
+            }
+        }
+        // What is billed stays. An application that is made under the same id has used nothing.
+        change.forget_totals(&held.id).await?;
+        if shown.state != Some(ApplicationState::Blocked) {
+            return Ok(change.remove(held).await.map(|()| None)?);
+        }
+        // Nothing of its plan stays: the plan may go, the block does not need it.
+        let kept = Self { plan: None, used_up_until: None, deleted: true, ..shown };
+        put(change, held, &kept).await?;
+        Ok(Some(kept))
+    }
+}
+
+impl Limited for Application {
+    fn plan(&self) -> Option<&str> {
+        self.plan.as_deref()
+    }
+
+    /// Over all its APIs.
+    fn pair(&self) -> Pair {
+        Pair { application: self.id.clone().unwrap_or_default(), api: String::new() }
+    }
+
+    fn mark(&mut self) -> &mut Option<i64> {
+        &mut self.used_up_until
+    }
+}

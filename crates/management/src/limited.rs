@@ -1,0 +1,105 @@
+//! Plans that are used up: until when the plan of one thing is, by the usage that its limits count.
+//!
+//! Shorter limits than a day are counted in each Envoy and are over before a report could help. A limit counts what was let
+//! through in the day or month of UTC that is under way, whatever the plan was at the time; a subscription's plan counts per
+//! application and API, an application's over all its APIs. The mark in a row carries the end of its window and ends by
+//! itself; every gateway refuses by it. Nothing here counts or decides about requests, and no kind of thing but plans is
+//! known here. [`crate::review`] looks again at the things that a report or a changed plan concerns.
+
+use crate::{
+    error::Error,
+    plans::{Plan, Unit},
+    port::{
+        Kind, Transaction,
+        usage::{Pair, Used, Windows},
+    },
+    resource::Resource,
+};
+
+/// Something whose plan can be used up.
+pub trait Limited: Resource + PartialEq {
+    /// Its plan.
+    fn plan(&self) -> Option<&str>;
+    /// Whose usage counts.
+    fn pair(&self) -> Pair;
+    /// Until when it is used up, Unix time.
+    fn mark(&mut self) -> &mut Option<i64>;
+}
+
+/// Gives `sent` the mark that its plan and usage ask for. A mark whose time is over stays in a row that says the same
+/// otherwise, so that sending it again changes nothing.
+pub async fn settle<R: Limited>(change: &mut dyn Transaction, sent: &mut R, held: Option<&R>) -> Result<(), Error> {
+    let now = change.act().now;
+    let until = match sent.plan().map(str::to_owned) {
+        None => None,
+        Some(id) => {
+            let plan = find_plan(change, &id).await?;
+            let windows = Windows::of(now);
+            let used = change.used(&[sent.pair()], &windows).await?;
+            let used = used.into_iter().next().map(|(_, used)| used).unwrap_or_default();
+            plan.and_then(|plan| used_up_until(&plan, &used, &windows))
+        }
+    };
+    *sent.mark() = until;
+    if let Some(mut held) = held.cloned()
+        && let Some(over) = held.mark().filter(|mark| *mark <= now && until.is_none())
+    {
+        *sent.mark() = Some(over);
+        if *sent != held {
+            *sent.mark() = None;
+        }
+    }
+    Ok(())
+}
+
+/// The plan with this id, if there is one.
+pub(super) async fn find_plan(change: &mut dyn Transaction, id: &str) -> Result<Option<Plan>, Error> {
+    change.find(Kind::Plan, id).await?.as_ref().map(Plan::shown).transpose()
+}
+
+/// The end of the longest window whose limit is reached; `None`: none is, or the plan only counts.
+pub(super) fn used_up_until(plan: &Plan, used: &Used, windows: &Windows) -> Option<i64> {
+    if plan.stop_on_quota_reach == Some(false) {
+        return None;
+    }
+    let ends = plan.limits.iter().flatten().filter_map(|limit| {
+        let (used, end) = match limit.per {
+            Unit::Day => (used.day, windows.day.1),
+            Unit::Month => (used.month, windows.month.1),
+            Unit::Second | Unit::Minute | Unit::Hour => return None,
+        };
+        (used.unsigned_abs() >= limit.requests).then_some(end)
+    });
+    ends.max()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_limit_is_reached_exactly_when_as_much_was_used() {
+        let windows = Windows { day: (0, 86_400), month: (0, 2_678_400) };
+        let (day, month) = (Some(windows.day.1), Some(windows.month.1));
+        let limits = |limits| json!({"limits": limits});
+        for (plan, used_day, used_month, until) in [
+            (limits(json!([{"requests": 20, "per": "month"}])), 0, 19, None),
+            (limits(json!([{"requests": 20, "per": "month"}])), 0, 20, month),
+            (limits(json!([{"requests": 20, "per": "month"}])), 20, 21, month),
+            (limits(json!([{"requests": 20, "per": "day"}])), 19, 500, None),
+            (limits(json!([{"requests": 20, "per": "day"}])), 20, 500, day),
+            (limits(json!([{"requests": 20, "per": "day"}, {"requests": 9, "per": "month"}])), 20, 20, month),
+            (limits(json!([{"requests": 20, "per": "day"}, {"requests": 21, "per": "month"}])), 20, 20, day),
+            (limits(json!([{"requests": 1, "per": "hour"}, {"requests": 1, "per": "second"}])), 500, 500, None),
+            (json!({"stop_on_quota_reach": false, "limits": [{"requests": 1, "per": "month"}]}), 500, 500, None),
+            (json!({"burst": {"requests": 1, "per": "month"}}), 500, 500, None),
+            (json!({}), 500, 500, None),
+        ] {
+            let parsed: Plan = serde_json::from_value(plan.clone()).unwrap();
+            let used = Used { day: used_day, month: used_month };
+            assert_eq!(used_up_until(&parsed, &used, &windows), until, "{plan} {used:?}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! From a thing that was sent to a row of the database: the order in which it is filled in, checked and put.
+
+use keygate::policy::{MAX_APIS, MAX_DENY_POLICIES, MAX_PLANS};
+
+use super::{
+    error::Error,
+    resource::{Resource, is_just_so, new_id, put},
+    review::review_plan,
+};
+use crate::port::{Kind, Transaction, Version};
+
+/// What became of something that was sent.
+#[derive(Debug)]
+pub enum Outcome<R> {
+    /// It is new.
+    Created(R),
+    /// It was there just so, or was changed in place.
+    Held(R),
+}
+
+/// Whose rows are put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A client's, one by one.
+    Client,
+    /// An import's: they were accepted when they were made, and an import of all gives the same policy.
+    Import,
+}
+
+/// Creates what is sent. What is already there just so is left as it is.
+pub async fn create<R: Resource>(
+    change: &mut dyn Transaction,
+    mut sent: R,
+    origin: Origin,
+) -> Result<Outcome<R>, Error> {
+    let given = sent.id().is_some();
+    let id = sent.id().get_or_insert(new_id(change.act(), R::PREFIX)?).clone();
+    sent.complete(None)?;
+    sent.check()?;
+    if let Some(held) = find_same(change, &sent, given.then_some(id.as_str())).await? {
+        if !given {
+            *sent.id() = Some(held.id.clone());
+        }
+        let mut restrained = sent.clone();
+        restrained.restrain(change).await?;
+        // It may have been made before the block that restrains it now, or after it.
+        for mut sent in [sent, restrained] {
+            sent.settle(change, Some(&R::shown(&held)?)).await?;
+            if held.id == sent.row()?.id && is_just_so(&held, &sent)? {
+                return Ok(Outcome::Held(sent));
+            }
+        }
+        return Err(R::refuse_again(&held).unwrap_or_else(|| already_there::<R>(&held.id)));
+    }
+    check_references(change, &sent).await?;
+    if origin == Origin::Client {
+        sent.restrain(change).await?;
+    }
+    sent.settle(change, None).await?;
+    insert(change, sent).await.map(Outcome::Created)
+}
+
+/// Adds a thing that was made here: its id may be taken, what it names is taken over from another one as it is.
+pub async fn add<R: Resource>(change: &mut dyn Transaction, mut made: R) -> Result<R, Error> {
+    let id = made.id().get_or_insert(new_id(change.act(), R::PREFIX)?).clone();
+    made.complete(None)?;
+    made.check()?;
+    match find_same(change, &made, Some(&id)).await? {
+        Some(held) => Err(already_there::<R>(&held.id)),
+        None => insert(change, made).await,
+    }
+}
+
+async fn insert<R: Resource>(change: &mut dyn Transaction, complete: R) -> Result<R, Error> {
+    check_room_for(change, R::KIND, 1)?;
+    complete.check_beside(change, None).await?;
+    change.insert(&complete.row()?).await?;
+    Ok(complete)
+}
+
+/// What has the id that is given, or the same name in the feed.
+async fn find_same<R: Resource>(
+    change: &mut dyn Transaction,
+    sent: &R,
+    given: Option<&str>,
+) -> Result<Option<Version>, Error> {
+    if let Some(id) = given
+        && let Some(held) = change.find(R::KIND, id).await?
+    {
+        return Ok(Some(held));
+    }
+    Ok(change.find_identity(R::KIND, &sent.identity()).await?)
+}
+
+/// Replaces the thing with this id.
+pub async fn replace<R: Resource>(change: &mut dyn Transaction, id: &str, mut sent: R) -> Result<R, Error> {
+    let held = change.find(R::KIND, id).await?.ok_or_else(|| Error::not_found(R::KIND, id))?;
+    if sent.id().get_or_insert(id.to_owned()) != id {
+        return Err(Error::invalid("id", "expected the id of the path, or none: an id cannot be changed"));
+    }
+    let shown = R::shown(&held)?;
+    sent.complete(Some(&shown))?;
+    sent.check()?;
+    sent.settle(change, Some(&shown)).await?;
+    if !is_just_so(&held, &sent)? {
+        check_references(change, &sent).await?;
+        sent.check_beside(change, Some(&shown)).await?;
+    }
+    put(change, &held, &sent).await?;
+    if R::KIND == Kind::Plan {
+        // A limit that was raised, or does not refuse any more, ends what it had used up; one that was lowered may be reached.
+        review_plan(change, id).await?;
+    }
+    Ok(sent)
+}
+
+/// Makes it as an import has it, whether or not it is there.
+pub async fn put_any<R: Resource>(change: &mut dyn Transaction, mut sent: R) -> Result<(), Error> {
+    let given = sent.id().clone();
+    match find_same(change, &sent, given.as_deref()).await? {
+        Some(held) => replace(change, &held.id, sent).await.map(drop),
+        None => create(change, sent, Origin::Import).await.map(drop),
+    }
+}
+
+async fn check_references<R: Resource>(change: &mut dyn Transaction, sent: &R) -> Result<(), Error> {
+    for reference in sent.references() {
+        // Of a thing that was deleted only its block is there.
+        if change.find(reference.kind, &reference.id).await?.is_none_or(|held| held.kept_block.is_some()) {
+            return Err(reference.missing());
+        }
+    }
+    Ok(())
+}
+
+fn already_there<R: Resource>(id: &str) -> Error {
+    Error::conflict(format!(
+        "there is already another {noun} with the id {id:?}; PUT {path}/{{id}} changes it",
+        noun = R::KIND.noun(),
+        path = R::PATH
+    ))
+}
+
+/// Checks that there is room for `more`: the filter holds these decoded and refuses a policy with too many.
+pub fn check_room_for(change: &dyn Transaction, kind: Kind, more: usize) -> Result<(), Error> {
+    let most = match kind {
+        Kind::Api => MAX_APIS,
+        Kind::Plan => MAX_PLANS,
+        Kind::DenyPolicy => MAX_DENY_POLICIES,
+        Kind::Application | Kind::Key | Kind::Subscription => return Ok(()),
+    };
+    if usize::try_from(change.count(kind)).is_ok_and(|count| count.saturating_add(more) <= most) {
+        return Ok(());
+    }
+    Err(Error::conflict(format!("a gateway takes at most {most} {}", kind.list())))
+}

@@ -1,0 +1,356 @@
+//! Subscriptions: which application may use which API, and blocks.
+//!
+//! A block concerns one pair of application and API and outlives the subscription: a blocked subscription that is deleted
+//! stays as a kept block. It is shown with `deleted`, the feed shows it as BLOCKED, subscribing again is refused, and only
+//! `unblock` ends it.
+
+use keygate::policy::{self, rows, wire};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    block::{Block, Blockable},
+    check,
+    error::Error,
+    limited::{self, Limited},
+    resource::{Reference, Resource, damaged, document},
+};
+use crate::port::{Kind, NewRow, Transaction, Version, list::Column, usage::Pair};
+
+/// Joins application and API to one name. It is a control character, which no id has, so no two pairs have the same.
+const SEPARATOR: char = '\u{1f}';
+
+/// One application's subscription to one API.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Subscription {
+    /// 1 to 256 bytes without control characters; made if it is left out.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// The application. It cannot be changed.
+    #[serde(default)]
+    pub application: Option<String>,
+    /// The API. It cannot be changed.
+    #[serde(default)]
+    pub api: Option<String>,
+    /// UNBLOCKED unless given; a PUT that leaves it out changes nothing of it.
+    #[serde(default)]
+    pub state: Option<SubscriptionState>,
+    /// The plan of its requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// Until when its plan is used up, Unix time: the end of the day or month. It comes from the usage reported; what a
+    /// client sends here is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
+    pub used_up_until: Option<i64>,
+    /// It was deleted while it was blocked; the block stays until it is unblocked.
+    #[serde(skip_deserializing, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
+    /// Names this version of the row, for `if-match`. What a client sends here is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
+    pub etag: Option<String>,
+    /// The state that it gets back when its block ends; `None`: UNBLOCKED.
+    #[serde(skip)]
+    pub before: Option<SubscriptionState>,
+    /// Of a kept block: whom the application belonged to.
+    #[serde(skip)]
+    pub kept_owner: Option<String>,
+}
+
+/// The state of a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum SubscriptionState {
+    /// Both key types pass.
+    Unblocked,
+    /// Neither key type passes.
+    Blocked,
+    /// Only sandbox keys pass.
+    ProdOnlyBlocked,
+    /// Not approved yet; nothing passes.
+    OnHold,
+    /// Not approved; nothing passes.
+    Rejected,
+    /// Passes under the old plan.
+    TierUpdatePending,
+    /// Passes until it is gone.
+    DeletePending,
+}
+
+/// The words of the states, as the filter reads them.
+const STATES: [&str; policy::SubscriptionState::WORDS.len()] = {
+    let [unblocked, blocked, prod_only_blocked, on_hold, rejected, tier_update_pending, delete_pending] =
+        policy::SubscriptionState::WORDS;
+    [unblocked.0, blocked.0, prod_only_blocked.0, on_hold.0, rejected.0, tier_update_pending.0, delete_pending.0]
+};
+
+impl From<Block> for SubscriptionState {
+    fn from(block: Block) -> Self {
+        match block {
+            Block::Blocked => Self::Blocked,
+            Block::ProdOnlyBlocked => Self::ProdOnlyBlocked,
+        }
+    }
+}
+
+impl Subscription {
+    /// What it gets back when a block of it ends.
+    fn before_block(&self) -> Option<SubscriptionState> {
+        self.before.or(self.state.and_then(SubscriptionState::before_block))
+    }
+
+    /// The block that it is under.
+    pub fn block(&self) -> Option<Block> {
+        match self.state {
+            Some(SubscriptionState::Blocked) => Some(Block::Blocked),
+            Some(SubscriptionState::ProdOnlyBlocked) => Some(Block::ProdOnlyBlocked),
+            _ => None,
+        }
+    }
+}
+
+impl SubscriptionState {
+    /// What `unblock` gives back to a subscription that had this state before it was blocked.
+    fn before_block(self) -> Option<Self> {
+        match self {
+            Self::Unblocked | Self::Blocked | Self::ProdOnlyBlocked => None,
+            Self::OnHold | Self::Rejected | Self::TierUpdatePending | Self::DeletePending => Some(self),
+        }
+    }
+}
+
+/// The row as the feed shows it.
+#[derive(Serialize, Deserialize)]
+struct Document {
+    application: Option<String>,
+    api: Option<String>,
+    state: Option<SubscriptionState>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    plan: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    used_up_until: Option<i64>,
+}
+
+impl Resource for Subscription {
+    const KIND: Kind = Kind::Subscription;
+    const PREFIX: &'static str = "sub-";
+    const PATH: &'static str = "/v1/subscriptions";
+    const FILTERS: &'static [&'static str] = &["application", "owner", "api", "state", "plan"];
+    const STATES: &'static [&'static str] = &STATES;
+    const SORTS: &'static [(&'static str, Column)] =
+        &[("application", Column::Application), ("api", Column::Api), ("plan", Column::Plan), ("state", Column::State)];
+
+    fn id(&mut self) -> &mut Option<String> {
+        &mut self.id
+    }
+
+    fn etag(&mut self) -> &mut Option<String> {
+        &mut self.etag
+    }
+
+    fn complete(&mut self, held: Option<&Self>) -> Result<(), Error> {
+        if let Some(held) = held {
+            if held.deleted {
+                return Err(kept_block());
+            }
+            let kept = |sent: &mut Option<String>, held: &Option<String>| {
+                *sent.get_or_insert_default() == *held.as_deref().unwrap_or_default()
+            };
+            self.application = self.application.take().or_else(|| held.application.clone());
+            self.api = self.api.take().or_else(|| held.api.clone());
+            if !kept(&mut self.application, &held.application) {
+                return Err(Error::invalid("application", "it cannot be changed; create another subscription"));
+            }
+            if !kept(&mut self.api, &held.api) {
+                return Err(Error::invalid("api", "it cannot be changed; create another subscription"));
+            }
+        }
+        self.used_up_until = None;
+        self.etag = None;
+        for (field, value) in [("application", &self.application), ("api", &self.api)] {
+            if value.is_none() {
+                return Err(Error::invalid(field, "it is missing; expected an id"));
+            }
+        }
+        self.state = self.state.or(held.and_then(|held| held.state)).or(Some(SubscriptionState::Unblocked));
+        if let Some(block) = held.and_then(Self::block)
+            && self.block() != Some(block)
+            && self.block() != Some(Block::Blocked)
+        {
+            return Err(Error::conflict(format!(
+                "this subscription is {}; only unblock, and block with another state, change a block",
+                block.as_str()
+            )));
+        }
+        self.before = self.block().and(held.and_then(Self::before_block));
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        check::text("id", self.id.as_deref().unwrap_or_default())?;
+        check::row::<wire::SubscriptionRow<'_>, rows::Subscription<'_>>(&self.row()?.document)
+    }
+
+    fn identity(&self) -> String {
+        let part = |value: &Option<String>| value.clone().unwrap_or_default();
+        format!("{}{SEPARATOR}{}", part(&self.application), part(&self.api))
+    }
+
+    fn row(&self) -> Result<NewRow, Error> {
+        let Self { id, application, api, state, plan, used_up_until, before, kept_owner, .. } = self.clone();
+        // A block that was kept is shown as BLOCKED whatever it was: without a subscription there is no sandbox either.
+        let kept_block = self.deleted.then(|| self.block()).flatten().map(|block| block.as_str().to_owned());
+        let state = if kept_block.is_some() { Some(SubscriptionState::Blocked) } else { state };
+        Ok(NewRow {
+            kind: Kind::Subscription,
+            id: id.unwrap_or_default(),
+            identity: self.identity(),
+            application: application.clone(),
+            api: api.clone(),
+            plan: plan.clone(),
+            kept_owner: kept_owner.filter(|_| kept_block.is_some()),
+            kept_block,
+            state_before: before.as_ref().map(document).transpose()?,
+            document: document(&Document { application, api, state, plan, used_up_until })?,
+        })
+    }
+
+    fn shown(version: &Version) -> Result<Self, Error> {
+        let Document { application, api, state, plan, used_up_until } =
+            serde_json::from_str(&version.document).map_err(|_| damaged())?;
+        let kept = version.kept_block.as_deref().map(|block| Block::parse(block).unwrap_or_default().into());
+        let id = Some(version.id.clone());
+        let before = version.state_before.as_deref().and_then(|state| serde_json::from_str(state).ok());
+        let (state, deleted) = (kept.or(state), kept.is_some());
+        let kept_owner = version.kept_owner.clone();
+        Ok(Self { id, application, api, state, plan, used_up_until, deleted, etag: None, before, kept_owner })
+    }
+
+    async fn settle(&mut self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
+        limited::settle(change, self, held).await
+    }
+
+    /// While an owner is blocked at an API, or with an application, a new subscription of that owner lets nothing pass.
+    async fn restrain(&mut self, change: &mut dyn Transaction) -> Result<(), Error> {
+        let part = |value: &Option<String>| value.clone().unwrap_or_default();
+        if !change.is_owner_blocked(&part(&self.application), &part(&self.api)).await? {
+            return Ok(());
+        }
+        match self.state {
+            // When its own block ends it waits all the same.
+            Some(SubscriptionState::Blocked) => self.before = Some(SubscriptionState::OnHold),
+            Some(SubscriptionState::OnHold | SubscriptionState::Rejected) => {}
+            _ => self.state = Some(SubscriptionState::OnHold),
+        }
+        Ok(())
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        let application = self.application.iter().map(|id| Reference::new("application", Kind::Application, id));
+        let api = self.api.iter().map(|id| Reference::new("api", Kind::Api, id));
+        let plan = self.plan.iter().map(|id| Reference::new("plan", Kind::Plan, id));
+        application.chain(api).chain(plan).collect()
+    }
+
+    fn refuse_again(held: &Version) -> Option<Error> {
+        let shown = Self::shown(held).ok()?;
+        if shown.deleted {
+            return Some(kept_block());
+        }
+        shown
+            .block()
+            .map(|_| Error::conflict(format!("this subscription ({:?}) is blocked; unblock it first", held.id)))
+    }
+
+    async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {
+        let shown = Self::shown(held)?;
+        if shown.deleted {
+            return Ok(Some(shown));
+        }
+        if shown.block().is_none() {
+            return Ok(change.remove(held).await.map(|()| None)?);
+        }
+        // Nothing of its plan stays: the plan may go, the block does not need it.
+        let kept_owner = change.owner_of(shown.application.as_deref().unwrap_or_default()).await?;
+        let kept = Self { plan: None, used_up_until: None, deleted: true, before: None, kept_owner, ..shown };
+        change.replace(held, &kept.row()?).await?;
+        Ok(Some(kept))
+    }
+}
+
+impl Blockable for Subscription {
+    fn is_kept(&self) -> bool {
+        self.deleted
+    }
+
+    fn blocked(self, block: Block) -> Self {
+        Self { before: self.before_block(), state: Some(block.into()), ..self }
+    }
+
+    fn unblocked(self) -> Self {
+        if self.block().is_none() {
+            return self;
+        }
+        Self { state: self.before.or(Some(SubscriptionState::Unblocked)), before: None, ..self }
+    }
+}
+
+impl Limited for Subscription {
+    fn plan(&self) -> Option<&str> {
+        self.plan.as_deref()
+    }
+
+    fn pair(&self) -> Pair {
+        let part = |value: &Option<String>| value.clone().unwrap_or_default();
+        Pair { application: part(&self.application), api: part(&self.api) }
+    }
+
+    fn mark(&mut self) -> &mut Option<i64> {
+        &mut self.used_up_until
+    }
+}
+
+fn kept_block() -> Error {
+    Error::conflict("this subscription was deleted while it was blocked, and the block stays; unblock it first")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use utoipa::PartialSchema as _;
+
+    use super::*;
+
+    /// A word that only the service knew would deny at every gateway.
+    #[test]
+    fn the_service_and_the_filter_have_the_same_words() {
+        let schema = serde_json::to_value(SubscriptionState::schema()).unwrap();
+        let of_service: Vec<&str> = schema["enum"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        let of_filter: Vec<&str> = policy::SubscriptionState::WORDS.iter().map(|(word, _)| *word).collect();
+        assert_eq!(of_service, of_filter);
+        assert_eq!(STATES, *of_filter);
+    }
+
+    #[test]
+    fn each_state_has_the_word_that_the_filter_reads_as_this_state() {
+        for (word, read) in policy::SubscriptionState::WORDS {
+            let state: SubscriptionState = serde_json::from_value(json!(word)).expect(word);
+            let expected = match state {
+                SubscriptionState::Unblocked => policy::SubscriptionState::Unblocked,
+                SubscriptionState::Blocked => policy::SubscriptionState::Blocked,
+                SubscriptionState::ProdOnlyBlocked => policy::SubscriptionState::ProdOnlyBlocked,
+                SubscriptionState::OnHold => policy::SubscriptionState::OnHold,
+                SubscriptionState::Rejected => policy::SubscriptionState::Rejected,
+                SubscriptionState::TierUpdatePending => policy::SubscriptionState::TierUpdatePending,
+                SubscriptionState::DeletePending => policy::SubscriptionState::DeletePending,
+            };
+            assert_eq!(read, expected, "{word}");
+            assert_eq!(serde_json::to_value(state).expect(word), json!(word));
+            let row = json!({"application": "a", "api": "b", "state": word}).to_string();
+            let row: wire::SubscriptionRow<'_> = serde_json::from_str(&row).expect(word);
+            assert_eq!(rows::Subscription::try_from(row).expect(word).state, expected, "{word}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! `backup` and `restore`: the database to a file and back, while the service runs.
+//!
+//! Each file is written beside its place under another name, and takes its place when it is whole and on the disk. What is
+//! copied, and what a running service notices of it, is known in [`store::copy`].
+
+use std::{
+    error::Error,
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    cli::{Backup, Restore},
+    clock::act,
+    stderr,
+};
+use management::port::{Actor, Error as Failure, Upkeep as _};
+use store::{Settings, SqliteStore, beside, copy};
+
+/// Only its owner may read a copy, as the database itself.
+const OWNER_ALONE: u32 = 0o600;
+
+/// A file that is being written. It is gone when this is dropped, with the files that SQLite puts beside it.
+struct Part(PathBuf);
+
+impl Part {
+    /// An empty file beside `place`.
+    fn beside(place: &Path) -> io::Result<Self> {
+        let part = beside(place, &format!(".{}.part", std::process::id()));
+        OpenOptions::new().write(true).create_new(true).mode(OWNER_ALONE).open(&part)?;
+        Ok(Self(part))
+    }
+
+    /// Gives the file its name, once it is on the disk.
+    fn keep(self, place: &Path) -> io::Result<()> {
+        File::open(&self.0)?.sync_all()?;
+        fs::rename(&self.0, place)?;
+        let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder)?.sync_all()
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        for end in ["", "-wal", "-shm", "-journal"] {
+            // Most of them are not there.
+            let _ = fs::remove_file(beside(&self.0, end));
+        }
+    }
+}
+
+/// Writes the database to a file.
+pub async fn backup(arguments: &Backup) -> Result<(), Box<dyn Error>> {
+    let from = arguments.database.file()?;
+    let (from, to) = (from.as_path(), arguments.file.as_path());
+    let named = |error: Failure| format!("--database (POLICY_DATABASE) {}: {error}", arguments.database.url);
+    if !from.exists() {
+        return Err(named_file(&arguments.database.url, from).into());
+    }
+    check_target(from, to).await?;
+    let part = Part::beside(to).map_err(|error| format!("{} cannot be written: {error}", to.display()))?;
+    copy::copy(from, &part.0).await.map_err(named)?;
+    part.keep(to).map_err(|error| format!("{} cannot be written: {error}", to.display()))?;
+    stderr::say(format_args!("the database is in {}", to.display()));
+    Ok(())
+}
+
+/// What is wrong with a database that is not there.
+fn named_file(url: &str, file: &Path) -> String {
+    format!("--database (POLICY_DATABASE) {url}: there is no file {}", file.display())
+}
+
+/// Refuses to replace a database that is in use, and what is no backup.
+async fn check_target(from: &Path, to: &Path) -> Result<(), String> {
+    if !to.exists() {
+        return Ok(());
+    }
+    let is_same = fs::canonicalize(from).ok() == fs::canonicalize(to).ok();
+    if is_same || beside(to, "-wal").exists() || beside(to, "-shm").exists() {
+        return Err(format!("{} is a database that may be in use; expected another file", to.display()));
+    }
+    match copy::holds_policy(to).await {
+        Ok(true) => Ok(()),
+        _ => Err(format!("{} is there and is no backup; expected a new file or an earlier backup", to.display())),
+    }
+}
+
+/// Puts a backup in the place of what the database holds.
+pub async fn restore(arguments: &Restore) -> Result<(), Box<dyn Error>> {
+    let (file, place) = (arguments.file.as_path(), arguments.database.file()?);
+    let named = |error: Failure| match error {
+        Failure::Later(_) => {
+            format!("{} was written by a later version of policy-service; nothing was changed", file.display())
+        }
+        error => format!("{}: {error}; nothing was changed", file.display()),
+    };
+    if !file.is_file() {
+        return Err(format!("{} is no file; nothing was changed", file.display()).into());
+    }
+    let part = Part::beside(&place).map_err(|error| format!("nothing can be written beside the database: {error}"))?;
+    copy::copy(file, &part.0).await.map_err(named)?;
+    // The copy is brought to this version's schema; the backup stays as it is.
+    let url = format!("sqlite:{}", part.0.display());
+    let settings = Settings { bulk: true, must_exist: true, ..Settings::default() };
+    SqliteStore::open(&url, settings).await.map_err(named)?.close().await;
+    let store = arguments.database.open(Settings { bulk: true, ..Settings::default() }).await?;
+    let restored = store.restore(&part.0, &act(Actor::Administrator)).await;
+    store.close().await;
+    let state = restored.map_err(|error| format!("{}: {error}; nothing was changed", arguments.database.url))?;
+    stderr::say(format_args!(
+        "the database is what {} holds, at revision {}; the epoch is {} now; gateways will fetch the whole policy anew",
+        file.display(),
+        state.revision,
+        state.epoch
+    ));
+    Ok(())
+}

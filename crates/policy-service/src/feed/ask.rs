@@ -1,0 +1,145 @@
+//! What a gateway asks of the feed, and the links that lead it on.
+//!
+//! Links are queries on the feed's path: `since` for a delta, and for a further page `revision`, `after` and, in a
+//! delta, `part`. Each carries the epoch as this gateway knows it, so that a link that was made under another epoch, or
+//! for a gateway that saw other APIs, is answered with 410 and the gateway begins anew. Each also carries a signed mark,
+//! which tells the histories of one epoch apart ([`Mark`]). Links of earlier versions have no mark.
+
+use std::fmt;
+
+use keygate::policy::MAX_REVISION;
+use serde::Deserialize;
+
+use crate::http::problem::Problem;
+use management::port::{Mark, Secret};
+
+/// Where the feed begins.
+pub const PATH: &str = "/v1/policy";
+
+/// The query as it is sent; what is not known is ignored, so that links may grow.
+#[derive(Debug, Default, Deserialize)]
+pub struct Query {
+    epoch: Option<String>,
+    since: Option<String>,
+    revision: Option<String>,
+    part: Option<String>,
+    after: Option<String>,
+    mark: Option<String>,
+}
+
+/// The part of a delta that a page begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// What is taken away; it comes first.
+    Removed,
+    /// What is there now.
+    Changed,
+}
+
+impl Part {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Removed => "removed",
+            Self::Changed => "changed",
+        }
+    }
+}
+
+/// Where a further page goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The revision of the first page.
+    pub revision: i64,
+    /// The part; a full policy has only one.
+    pub part: Part,
+    /// The place in it.
+    pub after: i64,
+}
+
+/// What a gateway asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The epoch that it holds; `None`: it does not say.
+    pub epoch: Option<String>,
+    /// The revision that it holds; `None`: it asks for everything.
+    pub since: Option<i64>,
+    /// The place of a further page.
+    pub place: Option<Place>,
+    /// The history that this is about, at the revision of the further page, else at `since`; `None`: the link says nothing
+    /// of it.
+    pub mark: Option<Mark>,
+}
+
+impl Ask {
+    /// Reads a query. A mark that `secret` did not sign is answered with 410.
+    pub fn read(query: Query, secret: &Secret) -> Result<Self, Problem> {
+        let since = query.since.as_deref().map(|text| number("since", text)).transpose()?;
+        let revision = query.revision.as_deref().map(|text| number("revision", text)).transpose()?;
+        let after = query.after.as_deref().map(|text| number("after", text)).transpose()?;
+        let part = match query.part.as_deref() {
+            None => Part::Changed,
+            Some("changed") => Part::Changed,
+            Some("removed") => Part::Removed,
+            Some(_) => return Err(Problem::parameter("part", "expected removed or changed")),
+        };
+        let place = match (revision, after) {
+            (None, None) => None,
+            (Some(revision), Some(after)) => Some(Place { revision, part, after }),
+            (None, Some(_)) => return Err(Problem::parameter("revision", "a further page needs revision and after")),
+            (Some(_), None) => return Err(Problem::parameter("after", "a further page needs revision and after")),
+        };
+        if let (Some(since), Some(place)) = (since, place)
+            && since > place.revision
+        {
+            return Err(Problem::parameter("since", "expected a revision that is not above the page's"));
+        }
+        let mark = match (query.mark, place.map(|place| place.revision).or(since)) {
+            (Some(text), Some(revision)) => {
+                let mark = secret.read(&text, revision);
+                Some(mark.ok_or_else(|| super::gone("the mark of this cursor was not made by this service"))?)
+            }
+            // Who asks for everything needs no mark.
+            (None, _) | (_, None) => None,
+        };
+        Ok(Self { epoch: query.epoch, since, place, mark })
+    }
+}
+
+impl fmt::Display for Ask {
+    /// The query, with its question mark. Epochs are hexadecimal digits and need no escapes; any other is never written,
+    /// only read.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = '?';
+        let mut argument = |name: &str, value: &dyn fmt::Display| {
+            write!(f, "{separator}{name}={value}")?;
+            separator = '&';
+            Ok(())
+        };
+        if let Some(since) = self.since {
+            argument("since", &since)?;
+        }
+        if let Some(place) = self.place {
+            argument("revision", &place.revision)?;
+            if self.since.is_some() {
+                argument("part", &place.part.as_str())?;
+            }
+            argument("after", &place.after)?;
+        }
+        if let Some(epoch) = &self.epoch {
+            argument("epoch", epoch)?;
+        }
+        match &self.mark {
+            Some(mark) => argument("mark", mark),
+            None => Ok(()),
+        }
+    }
+}
+
+fn number(name: &str, text: &str) -> Result<i64, Problem> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse::<u64>()
+        .ok()
+        .filter(|number| digits && *number <= MAX_REVISION)
+        .and_then(|number| i64::try_from(number).ok())
+        .ok_or_else(|| Problem::parameter(name, "expected an integer from 0 to 2^53 - 1"))
+}

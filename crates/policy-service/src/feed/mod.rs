@@ -1,0 +1,282 @@
+//! The feed: `GET /v1/policy`, what gateways hold.
+//!
+//! A gateway gets the whole policy in pages and then deltas on the revision that it holds. A poll with `prefer: wait` is
+//! answered as soon as there is something new for this gateway: a waiting one costs a task that sleeps on the revision.
+//! The first to ask after a change makes the answer for all that hold the same revision ([`shared`]).
+
+pub mod ask;
+pub mod page;
+pub mod prefer;
+pub mod shared;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Bytes,
+    extract::{Query, State as Shared, rejection::QueryRejection},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use sha2::{Digest as _, Sha256};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    ask::Ask,
+    page::{Links, Source},
+    shared::Pages,
+};
+use crate::{
+    auth::{Gateway, Gateways},
+    clock::act_of_service,
+    http::problem::Problem,
+};
+use management::port::{Error, Latest, Mark, Scope, Store};
+
+/// Filters that send it resolve references; those before it take absolute paths alone.
+const KEYGATE_VERSION: HeaderName = HeaderName::from_static("keygate-version");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// How the feed is served.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Rows on one page.
+    pub page_rows: usize,
+    /// Whether pages say `confirm_removal`.
+    pub confirm_removal: bool,
+    /// The longest that an answer is held.
+    pub max_wait: Duration,
+}
+
+/// What the feed works with.
+#[derive(Clone, Debug)]
+pub struct Feed {
+    store: Store,
+    gateways: Arc<Gateways>,
+    settings: Settings,
+    pages: Arc<Pages>,
+    stopping: CancellationToken,
+}
+
+impl Feed {
+    /// A feed of `store` for `gateways`; long polls end when `stopping` is cancelled.
+    pub fn new(store: Store, gateways: Gateways, settings: Settings, stopping: CancellationToken) -> Self {
+        Self { store, gateways: Arc::new(gateways), settings, pages: Arc::default(), stopping }
+    }
+
+    /// Who may read it.
+    pub fn gateways(&self) -> Arc<Gateways> {
+        Arc::clone(&self.gateways)
+    }
+
+    /// What `gateway`, which sent these `headers`, is told by, under the policy's `epoch`.
+    fn source(&self, gateway: &Gateway, headers: &HeaderMap, epoch: &str) -> Source {
+        Source {
+            scope: gateway.scope.clone(),
+            epoch: scoped_epoch(epoch, &gateway.scope),
+            rows: self.settings.page_rows,
+            confirm_removal: self.settings.confirm_removal,
+            links: if headers.contains_key(KEYGATE_VERSION) { Links::Query } else { Links::Absolute },
+            secret: self.store.secret().clone(),
+        }
+    }
+}
+
+/// A limited gateway's policy is another policy, so it has another epoch: when its APIs are changed in the
+/// configuration, what it holds is of another epoch and it begins anew.
+fn scoped_epoch(epoch: &str, scope: &Scope) -> String {
+    match scope {
+        Scope::All => epoch.to_owned(),
+        Scope::Apis(apis) => {
+            let mut digest = Sha256::new();
+            digest.update(epoch);
+            // The set as a list, in the order of its ids.
+            digest.update(serde_json::json!(apis).to_string());
+            digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        }
+    }
+}
+
+/// What a gateway is answered.
+#[derive(Clone, Debug)]
+struct Answer {
+    /// A page, JSON; `None`: nothing is new.
+    body: Option<Bytes>,
+    /// Names what the gateway then holds.
+    etag: HeaderValue,
+}
+
+/// The policy, or what changed in it.
+#[utoipa::path(
+    get, path = "/v1/policy", tag = "feed", operation_id = "read_policy", security(("gateway" = []), ("gateway_secret" = [])),
+    params(
+        ("since" = Option<u64>, Query, description = "the revision held; without it the full policy is sent"),
+        ("epoch" = Option<String>, Query, description = "the epoch held; another than the policy's is answered with 410"),
+        ("revision" = Option<u64>, Query, description = "of a further page, as `next` gives it"),
+        ("part" = Option<String>, Query, description = "of a further page, as `next` gives it"),
+        ("after" = Option<u64>, Query, description = "of a further page, as `next` gives it"),
+        ("mark" = Option<String>, Query, description = "the history that the link belongs to, as `next` and `poll` give it"),
+        ("prefer" = Option<String>, Header, description = "`wait=25`: hold the answer until there is something new"),
+        ("keygate-version" = Option<String>, Header, description = "with it `next` and `poll` are queries alone, to be resolved against the path asked; without it they are absolute paths"),
+        ("if-none-match" = Option<String>, Header, description = "the `etag` of an answer to the same link: 304 if it would be the same"),
+    ),
+    responses(
+        (status = 200, description = "a page of the policy, or of a delta on `since`", body = Object),
+        (status = 304, description = "nothing is new"),
+        (status = 400, description = "a parameter cannot be read", body = Problem),
+        (status = 401, description = "not a gateway's credentials", body = Problem),
+        (status = 410, description = "`since` or the page is too old, or of another epoch or history: fetch the full policy", body = Problem),
+    )
+)]
+pub async fn policy(
+    Shared(feed): Shared<Feed>,
+    headers: HeaderMap,
+    query: Result<Query<ask::Query>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let gateway = feed.gateways.check(&headers)?.clone();
+    let Query(query) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
+    let ask = Ask::read(query, feed.store.secret())?;
+    let wait = prefer::wait(&headers, feed.settings.max_wait);
+    let answer = feed.answer(&gateway, &ask, &headers, wait).await?;
+    let mut response = match answer.body {
+        Some(body) => ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response(),
+        None => StatusCode::NOT_MODIFIED.into_response(),
+    };
+    let fields = response.headers_mut();
+    fields.insert(header::ETAG, answer.etag);
+    fields.insert(header::VARY, HeaderValue::from_static("authorization, prefer, keygate-version"));
+    // Only the gateway that asked may keep an answer, and it asks each time whether it is still good.
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    // Whoever is told so asks again at once: not what a service that is about to stop wants.
+    if wait.is_some() && !feed.stopping.is_cancelled() {
+        fields.insert(PREFERENCE_APPLIED, HeaderValue::from_static("wait"));
+    }
+    Ok(response)
+}
+
+impl Feed {
+    /// The answer, as soon as there is something new, or when the wait is over.
+    async fn answer(
+        &self,
+        gateway: &Gateway,
+        ask: &Ask,
+        headers: &HeaderMap,
+        wait: Option<Duration>,
+    ) -> Result<Answer, Problem> {
+        let deadline = wait.and_then(|wait| Instant::now().checked_add(wait));
+        let mut revisions = self.store.revisions();
+        loop {
+            // Seen before the database is read: a change in between wakes the wait below at once. A poll for which
+            // nothing is new never reads the database at all.
+            let latest = revisions.borrow_and_update().clone();
+            let over = deadline.is_none_or(|deadline| Instant::now() >= deadline) || self.stopping.is_cancelled();
+            if let Some(answer) = self.answer_now(gateway, ask, headers, &latest, over).await? {
+                return Ok(answer);
+            }
+            let Some(deadline) = deadline else { continue };
+            tokio::select! {
+                _ = timeout_at(deadline, revisions.changed()) => {}
+                () = self.stopping.cancelled() => {}
+            }
+        }
+    }
+
+    /// The answer as of now. `None`: nothing is new, and the wait is not `over`.
+    async fn answer_now(
+        &self,
+        gateway: &Gateway,
+        ask: &Ask,
+        headers: &HeaderMap,
+        latest: &Latest,
+        over: bool,
+    ) -> Result<Option<Answer>, Problem> {
+        let source = self.source(gateway, headers, &latest.epoch);
+        if ask.epoch.as_ref().is_some_and(|epoch| *epoch != source.epoch) {
+            if let Some(mark) = &ask.mark {
+                self.renew_if_lost(gateway, mark).await;
+            }
+            return Err(gone("this is of another epoch"));
+        }
+        let etag_of_latest = || etag(&source, latest.revision, latest.word);
+        let nothing_new = match (ask.since, ask.place) {
+            (_, Some(_)) => false,
+            (Some(since), None) => since == latest.revision && ask.mark.as_ref().is_none_or(|mark| latest.has(mark)),
+            (None, None) => names(headers, &etag_of_latest()),
+        };
+        if nothing_new {
+            return Ok(over.then(|| Answer { body: None, etag: etag_of_latest() }));
+        }
+        let page = match (self.pages.page(&self.store, &source, latest, ask).await, &ask.mark) {
+            (Err(error @ Error::OtherHistory(_)), Some(mark)) => {
+                self.renew_if_lost(gateway, mark).await;
+                return Err(problem(error));
+            }
+            (page, _) => page.map_err(problem)?,
+        };
+        // A change that this gateway does not see is nothing new; when the wait is over it is told the revision.
+        if page.empty && ask.since.is_some() && ask.place.is_none() && !over {
+            return Ok(None);
+        }
+        let etag = etag(&source, page.mark.revision, page.mark.word);
+        // The same answer again: the one with this tag, to the same link.
+        if names(headers, &etag) {
+            return Ok((over || ask.place.is_some()).then_some(Answer { body: None, etag }));
+        }
+        Ok(Some(Answer { etag, body: Some(page.body) }))
+    }
+
+    /// Gives the policy a new epoch if `mark` is of a history that the database has lost. The gateway is sent to the full
+    /// policy whether or not this succeeds.
+    async fn renew_if_lost(&self, gateway: &Gateway, mark: &Mark) {
+        match self.store.renew_if_lost(mark, &act_of_service()).await {
+            Ok(None) => {}
+            Ok(Some(renewal)) => tracing::warn!(
+                gateway = gateway.client_id(),
+                revision = mark.revision,
+                before = renewal.before,
+                epoch = renewal.now,
+                "a gateway holds a revision that this database has lost: it was put back from a backup, or is a copy of \
+                 another database; the policy has a new epoch now, and gateways fetch it anew"
+            ),
+            Err(error) => tracing::error!(
+                %error,
+                gateway = gateway.client_id(),
+                revision = mark.revision,
+                "a gateway holds a revision that this database has lost, and the epoch could not be renewed"
+            ),
+        }
+    }
+}
+
+/// The entity tag of a revision with this random word. It names the answer together with the link, which is the same for
+/// all its pages. A database that was put back can reach the same revision with other content, and with another word.
+fn etag(source: &Source, revision: i64, word: i64) -> HeaderValue {
+    let links = match source.links {
+        Links::Query => ".q",
+        Links::Absolute => "",
+    };
+    let tag = format!("\"{}.{revision}.{word:016x}{links}\"", source.epoch);
+    HeaderValue::try_from(tag).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+/// Whether `if-none-match` names `etag`.
+fn names(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|tag| tag.trim())
+        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag.as_bytes())
+}
+
+fn gone(detail: &str) -> Problem {
+    Problem::new(StatusCode::GONE, format!("{detail}; fetch the full policy from {}", ask::PATH))
+}
+
+fn problem(error: Error) -> Problem {
+    match error {
+        Error::Gone(_) | Error::OtherHistory(_) => gone(&error.to_string()),
+        error => error.into(),
+    }
+}

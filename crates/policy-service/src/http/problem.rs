@@ -1,0 +1,159 @@
+//! Errors as clients see them, RFC 9457: the only place that knows statuses and bodies.
+//!
+//! A problem never repeats a credential, and what went wrong inside is told to the log, not to the client.
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use management::{error::Error, port};
+
+/// The media type of every error.
+pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+/// When to come back after a busy database, in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// An error: `application/problem+json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Problem {
+    /// Always `about:blank`: the status says what kind of problem it is.
+    #[serde(rename = "type")]
+    type_uri: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What is wrong and what would be right.
+    detail: String,
+    /// The field of the request that it is about, as `match[0].path`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    /// The `x-request-id` of the answer, by which the log is searched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = true, value_type = String)]
+    request_id: Option<Box<str>>,
+    #[serde(skip)]
+    challenge: Option<&'static str>,
+}
+
+impl Problem {
+    /// A problem of this status; `detail` says what is wrong and what would be right.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            type_uri: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: detail.into(),
+            field: None,
+            request_id: None,
+            challenge: None,
+        }
+    }
+
+    /// A problem with one field of the body or one parameter.
+    pub fn field(status: StatusCode, field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { field: Some(field.into()), ..Self::new(status, detail) }
+    }
+
+    /// What was sent is well-formed but cannot be accepted.
+    pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::field(StatusCode::UNPROCESSABLE_ENTITY, field, detail)
+    }
+
+    /// A parameter of the query cannot be used.
+    pub fn parameter(name: &str, detail: impl Into<String>) -> Self {
+        Self::field(StatusCode::BAD_REQUEST, name, detail)
+    }
+
+    /// The credentials are absent or wrong; `challenge` is the value of `www-authenticate`.
+    pub fn unauthorized(challenge: &'static str, detail: impl Into<String>) -> Self {
+        Self { challenge: Some(challenge), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
+    }
+
+    /// With the name of the request that it answers.
+    pub fn with_request_id(self, id: &str) -> Self {
+        Self { request_id: Some(id.into()), ..self }
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.field {
+            Some(field) => write!(f, "{field}: {}", self.detail),
+            None => f.write_str(&self.detail),
+        }
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let said = error.to_string();
+        match error {
+            Error::Invalid { field, detail } => Self { field, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) },
+            Error::Conflict { field, detail } => Self { field, ..Self::new(StatusCode::CONFLICT, detail) },
+            Error::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, said),
+            Error::Changed(_) => Self::new(StatusCode::PRECONDITION_FAILED, said),
+            Error::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<port::Error> for Problem {
+    fn from(error: port::Error) -> Self {
+        let (status, detail) = match &error {
+            port::Error::Busy => (StatusCode::SERVICE_UNAVAILABLE, "the database is busy; try again"),
+            port::Error::Full => {
+                (StatusCode::INSUFFICIENT_STORAGE, "the disk is full; nothing was changed; the feed goes on")
+            }
+            port::Error::Unavailable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "the database cannot be read or written; nothing was changed")
+            }
+            port::Error::Moved(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the file of the database was removed or replaced; nothing was changed; the feed goes on",
+            ),
+            port::Error::Gone(_) | port::Error::OtherHistory(_) => {
+                return Self::new(StatusCode::GONE, format!("{error}; fetch the full policy"));
+            }
+            port::Error::Damaged(_)
+            | port::Error::Failed(_)
+            | port::Error::Later(_)
+            | port::Error::Migration(_)
+            | port::Error::Url(_)
+            | port::Error::Foreign(_)
+            | port::Error::NoPolicy => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "the service failed; its log says why; nothing was changed")
+            }
+        };
+        tracing::error!(%error, status = status.as_u16(), "a request failed");
+        Self::new(status, detail)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        // Strings and a number: there is nothing that could fail.
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
+        if let Some(challenge) = self.challenge {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        // The request is not known here; its name is added where it is (`request_id`).
+        response.extensions_mut().insert(self);
+        response
+    }
+}

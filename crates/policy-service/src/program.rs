@@ -1,0 +1,147 @@
+//! The program: reads the command line, opens the database, serves until it is told to stop.
+
+use std::{
+    error::Error,
+    io::{IsTerminal as _, Write as _},
+    process::ExitCode,
+    time::Duration,
+};
+
+use crate::{
+    auth::{Administrator, Gateways},
+    backup,
+    cli::{Cli, Command, Database, Serve},
+    clock::{act, act_of_service},
+    feed::{self, Feed},
+    import, server, stderr,
+};
+use management::port::{Actor, Store, places::Clash};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// Characters of an administrator's token below which the log warns of it: 16 at random have more than 90 bits.
+const SHORT_TOKEN: usize = 16;
+
+/// Runs the program, which says `version` of itself, until it is told to stop.
+#[tokio::main]
+pub async fn run(version: &'static str) -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        // Else a line that cannot be written is told with `eprintln!`, which then ends what has logged it.
+        .log_internal_errors(false)
+        .with_env_filter(filter)
+        .init();
+    let arguments = Cli::read(version);
+    if let Err(error) = outlive_a_full_file() {
+        tracing::warn!(%error, "a file that reaches the limit of its size will end this program");
+    }
+    let result = match arguments.command {
+        Command::Serve(arguments) => serve(arguments, version).await,
+        Command::Import(arguments) => import::run(&arguments).await,
+        Command::Backup(arguments) => backup::backup(&arguments).await,
+        Command::Restore(arguments) => backup::restore(&arguments).await,
+        Command::RenewEpoch(arguments) => renew_epoch(&arguments.database).await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            stderr::say(format_args!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
+    server::descriptors::raise();
+    let administrator = Administrator::new(&arguments.admin_token)?;
+    if arguments.admin_token.len() < SHORT_TOKEN {
+        tracing::warn!(
+            "POLICY_ADMIN_TOKEN has fewer than {SHORT_TOKEN} characters and can be guessed; make a longer one at random"
+        );
+    }
+    let gateways = Gateways::parse(&arguments.gateways, arguments.gateway_apis.as_deref())?;
+    gateways.check_apart(&administrator)?;
+    let settings = store::Settings {
+        history_rows: arguments.history_rows.into(),
+        usage_days: arguments.usage_days.into(),
+        ..store::Settings::default()
+    };
+    let store: Store = arguments.database.open(settings).await?;
+    let stopping = CancellationToken::new();
+    let feed_settings = feed::Settings {
+        page_rows: usize::try_from(arguments.page_rows)?,
+        confirm_removal: arguments.confirm_removal,
+        max_wait: Duration::from_secs(arguments.max_wait.into()),
+    };
+    let feed = Feed::new(store.clone(), gateways, feed_settings, stopping.clone());
+    let router = server::router(store.clone(), feed, administrator);
+
+    warn_of_clashes(&store).await?;
+    let listener = server::listen(&arguments.listen)
+        .await
+        .map_err(|error| format!("--listen (POLICY_LISTEN): cannot listen on {}: {error}", arguments.listen))?;
+    let state = store.state().await?;
+    let what = if store.is_new() { "a new database was made" } else { "the database was opened" };
+    tracing::info!(database = arguments.database.url, revision = state.revision, "{what}");
+    let address = listener.local_addr()?;
+    // Whoever reads the line below may send a signal at once.
+    stop_on_signal(stopping.clone())?;
+    // The one line on stdout; whoever started the service reads the port from it. It may be closed already.
+    let _ = writeln!(std::io::stdout(), "listening on http://{address}");
+    tracing::info!(version, %address, revision = state.revision, epoch = state.epoch, "serving");
+
+    let watch = tokio::spawn({
+        let store = store.clone();
+        async move { store.watch(act_of_service).await }
+    });
+    server::serve(listener, router, stopping).await;
+    watch.abort();
+    store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Names APIs that were stored with one match before such APIs were refused.
+async fn warn_of_clashes(store: &Store) -> Result<(), Box<dyn Error>> {
+    for Clash { meant, shadowed, place } in store.clashes().await? {
+        tracing::warn!(
+            meant,
+            shadowed,
+            "two APIs have the match {place}; gateways take the first for all requests; change the match of one of them"
+        );
+    }
+    Ok(())
+}
+
+/// Keeps SIGXFSZ from ending the program: a write beyond the limit of a file's size is then an error like a full disk.
+fn outlive_a_full_file() -> std::io::Result<()> {
+    const SIGXFSZ: i32 = 25;
+    // The handler stays; nobody waits for the signal.
+    signal(SignalKind::from_raw(SIGXFSZ)).map(drop)
+}
+
+fn stop_on_signal(stopping: CancellationToken) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        stopping.cancel();
+    });
+    Ok(())
+}
+
+async fn renew_epoch(database: &Database) -> Result<(), Box<dyn Error>> {
+    // A name that is mistyped must not make an empty database and be told as a success.
+    let store: Store = database.open(store::Settings { must_exist: true, ..store::Settings::default() }).await?;
+    let epoch = store.renew_epoch(&act(Actor::Administrator)).await?;
+    store.close().await;
+    stderr::say(format_args!("the epoch is {epoch} now; gateways will fetch the whole policy anew"));
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! Lists in pages: what a client may ask of them, and cursors. How rows are found is in the database.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use keygate::{digest::Digest, policy::MAX_UNIX_SECONDS};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::http::problem::Problem;
+use management::{
+    port::{
+        Database,
+        list::{Column, Filter, Key, Place, Sort},
+    },
+    resource::Resource,
+    tag::etag,
+};
+
+/// Items of a page, unless it is asked for more or fewer.
+const DEFAULT_LIMIT: u32 = 100;
+/// Most items of a page. The largest are 1 MB each, the usual ones 200 bytes.
+const MAX_LIMIT: u32 = 1_000;
+
+/// Bytes of what a list is filtered by: ids, names and owners have no more.
+const MAX_VALUE_BYTES: usize = 256;
+/// Bytes of a cursor: the longest value and the longest id, each byte of them escaped in JSON (6) and in base64 (4/3),
+/// and the sort.
+const MAX_CURSOR_BYTES: usize = 2 * MAX_VALUE_BYTES * 8 + 256;
+
+/// What is asked of a list.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Listing {
+    /// Items of this page; 100 unless given.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
+    limit: Option<String>,
+    /// `next` of the page before, with the same `sort`.
+    #[param(max_length = 4352)]
+    cursor: Option<String>,
+    /// Only those whose id or name has this part; ASCII letters in either case.
+    #[param(min_length = 1, max_length = 256)]
+    q: Option<String>,
+    /// Only those of this application, see [`Resource::FILTERS`].
+    #[param(ignore)]
+    application: Option<String>,
+    /// Only those to this API.
+    #[param(ignore)]
+    api: Option<String>,
+    /// Only those in this state, see [`Resource::STATES`].
+    #[param(ignore)]
+    state: Option<String>,
+    /// Only those of this owner.
+    #[param(ignore)]
+    owner: Option<String>,
+    /// Only those of this plan.
+    #[param(ignore)]
+    plan: Option<String>,
+    /// Only those of this type, see [`Resource::TYPES`].
+    #[param(ignore)]
+    r#type: Option<String>,
+    /// Only the key with this digest.
+    #[param(ignore)]
+    sha256: Option<String>,
+    /// Only keys that were last used before this time, or never.
+    #[param(ignore)]
+    last_used_before: Option<String>,
+    /// What it is sorted by, see [`Resource::SORTS`].
+    #[param(ignore)]
+    sort: Option<String>,
+}
+
+/// A page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Items<T> {
+    /// In the order that was asked for; in the order of their ids unless it was.
+    pub items: Vec<T>,
+    /// The `cursor` of the next page; null when this is the last.
+    pub next: Option<String>,
+    /// How many the whole list has; lists of usage do not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<i64>,
+}
+
+/// The page that is asked for.
+pub async fn list<R: Resource>(store: &dyn Database, listing: Listing) -> Result<Items<R>, Problem> {
+    let limit = limit(listing.limit.as_deref())?;
+    let (sort, name) = sort::<R>(listing.sort.as_deref())?;
+    let after = listing.cursor.as_deref().map(|text| place(text, sort, &name).ok_or_else(bad_cursor)).transpose()?;
+    let page = store.list(R::KIND, &filter::<R>(listing)?, sort, after.as_ref(), limit).await?;
+    let mut items = page.rows.iter().map(R::shown).collect::<Result<Vec<_>, _>>()?;
+    for (item, version) in items.iter_mut().zip(&page.rows) {
+        *item.etag() = Some(etag(version));
+    }
+    R::complement(store, &mut items).await?;
+    Ok(Items { items, next: page.next.map(|place| cursor(&place, &name)), total: Some(page.total) })
+}
+
+/// What it is filtered by; a parameter that this kind has not, or that cannot be a value of it, is refused.
+fn filter<R: Resource>(listing: Listing) -> Result<Filter, Problem> {
+    let Listing { q, application, api, state, owner, plan, r#type, sha256, last_used_before, .. } = listing;
+    let own = [
+        ("application", &application),
+        ("api", &api),
+        ("state", &state),
+        ("owner", &owner),
+        ("plan", &plan),
+        ("type", &r#type),
+        ("sha256", &sha256),
+        ("last_used_before", &last_used_before),
+    ];
+    for (name, given) in own.into_iter().filter(|(_, given)| given.is_some()) {
+        if !R::FILTERS.contains(&name) {
+            return Err(Problem::parameter(name, format!("{} are not listed by {name}; leave it out", R::KIND.list())));
+        }
+        if given.as_ref().is_some_and(|given| given.len() > MAX_VALUE_BYTES) {
+            return Err(Problem::parameter(name, format!("expected at most {MAX_VALUE_BYTES} bytes")));
+        }
+    }
+    for (name, given, words) in [("state", &state, R::STATES), ("type", &r#type, R::TYPES)] {
+        if given.as_deref().is_some_and(|given| !words.contains(&given)) {
+            return Err(Problem::parameter(name, format!("expected one of {}", words.join(", "))));
+        }
+    }
+    if q.as_ref().is_some_and(|part| !(1..=MAX_VALUE_BYTES).contains(&part.len())) {
+        return Err(Problem::parameter("q", format!("expected 1 to {MAX_VALUE_BYTES} bytes")));
+    }
+    let digest = |text: String| {
+        let digest = Digest::from_hex(&text).map(|digest| digest.to_hex());
+        digest.ok_or_else(|| Problem::parameter("sha256", "expected 64 hexadecimal digits"))
+    };
+    let identity = sha256.map(digest).transpose()?;
+    let last_used_before = last_used_before.map(|text| time("last_used_before", &text)).transpose()?;
+    Ok(Filter { state, r#type, owner, application, api, plan, identity, part: q, last_used_before })
+}
+
+/// The order that is asked for, and its name.
+fn sort<R: Resource>(asked: Option<&str>) -> Result<(Sort, String), Problem> {
+    let asked = asked.unwrap_or("id");
+    let (name, descending) = asked.strip_prefix('-').map_or((asked, false), |name| (name, true));
+    let found = R::SORTS.iter().chain(SORTS).find(|(other, _)| *other == name);
+    let column = found.map(|(_, column)| *column).ok_or_else(|| {
+        let names: Vec<&str> = SORTS.iter().chain(R::SORTS).map(|(name, _)| *name).collect();
+        Problem::parameter("sort", format!("expected one of {}, or -id and so on for the reverse", names.join(", ")))
+    })?;
+    Ok((Sort { column, descending }, asked.to_owned()))
+}
+
+/// What lists of every kind can be sorted by.
+const SORTS: &[(&str, Column)] = &[("id", Column::Id), ("changed", Column::Changed)];
+
+/// A place in a list as a cursor: with its sort, since in another order it is no place.
+fn cursor(place: &Place, sort: &str) -> String {
+    let key = match &place.key {
+        Key::Text(text) => json!(text),
+        Key::Number(number) => json!(number),
+    };
+    URL_SAFE_NO_PAD.encode(json!([sort, key, place.id]).to_string())
+}
+
+fn place(cursor: &str, sort: Sort, name: &str) -> Option<Place> {
+    if cursor.len() > MAX_CURSOR_BYTES {
+        return None;
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+    let (of, key, id): (String, Value, String) = serde_json::from_slice(&bytes).ok()?;
+    let key = match key {
+        Value::String(text) if !sort.column.is_number() => Key::Text(text),
+        Value::Number(number) if sort.column.is_number() => Key::Number(number.as_i64()?),
+        _ => return None,
+    };
+    (of == name).then_some(Place { key, id })
+}
+
+/// How many items a page has.
+pub fn limit(asked: Option<&str>) -> Result<u32, Problem> {
+    let Some(text) = asked else { return Ok(DEFAULT_LIMIT) };
+    let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+    limit.ok_or_else(|| Problem::parameter("limit", format!("expected an integer from 1 to {MAX_LIMIT}")))
+}
+
+/// A cursor that was not given out.
+pub fn bad_cursor() -> Problem {
+    Problem::parameter("cursor", "expected the `next` of another page, with the same sort")
+}
+
+/// A time in a parameter.
+pub fn time(name: &str, text: &str) -> Result<i64, Problem> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let time = text.parse().ok().filter(|time| digits && (0..=MAX_UNIX_SECONDS).contains(time));
+    time.ok_or_else(|| Problem::parameter(name, "expected Unix time in seconds, as 1748736000"))
+}

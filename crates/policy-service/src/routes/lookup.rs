@@ -1,0 +1,104 @@
+//! Whose a key is: found by the key itself or by its digest. The key is hashed here and kept nowhere.
+
+use axum::{
+    Json as Body,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use keygate::digest::Digest;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::NoQuery;
+use crate::http::{body::Json, problem::Problem};
+use management::{
+    applications::Application,
+    keys::Key,
+    port::{Database, Kind, Store, Version},
+    resource::Resource,
+    subscriptions::Subscription,
+    tag::etag,
+};
+
+/// Bytes of a key: a gateway takes no longer one.
+const MAX_KEY_BYTES: usize = 4_096;
+
+/// Which key: one of the two.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Lookup {
+    /// The key as clients send it, 1 to 4096 bytes.
+    #[serde(default)]
+    #[schema(write_only)]
+    key: Option<String>,
+    /// Its SHA-256, 64 hexadecimal digits.
+    #[serde(default)]
+    sha256: Option<String>,
+}
+
+/// Whose a key is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Found {
+    /// The key's row.
+    pub key: Key,
+    /// Its application; null where it is gone.
+    pub application: Option<Application>,
+    /// The owner of the application.
+    pub owner: Option<String>,
+    /// All subscriptions of the application.
+    pub subscriptions: Vec<Subscription>,
+}
+
+impl Lookup {
+    fn digest(self) -> Result<Digest, Problem> {
+        match (self.key, self.sha256) {
+            (Some(key), None) if (1..=MAX_KEY_BYTES).contains(&key.len()) => Ok(Digest::of(key.as_bytes())),
+            (Some(_), None) => Err(Problem::invalid("key", format!("expected 1 to {MAX_KEY_BYTES} bytes"))),
+            (None, Some(sha256)) => Digest::from_hex(&sha256).ok_or_else(|| {
+                Problem::invalid("sha256", "expected the SHA-256 of the key's bytes as 64 hexadecimal digits")
+            }),
+            (None, None) => Err(Problem::invalid("key", "it is missing; expected key or sha256")),
+            (Some(_), Some(_)) => Err(Problem::invalid("sha256", "expected only one of key and sha256")),
+        }
+    }
+}
+
+/// Finds a key, its application, and what it may use.
+#[utoipa::path(post, path = "/v1/keys/lookup", tag = "keys", operation_id = "look_up_key", request_body = Lookup, responses(
+    (status = 200, description = "whose it is", body = Found),
+    (status = 401, description = "not the administrator's token", body = Problem),
+    (status = 404, description = "there is no such key", body = Problem),
+    (status = 422, description = "a field cannot be used; `field` says which", body = Problem),
+))]
+async fn look_up(State(store): State<Store>, _: NoQuery, Json(asked): Json<Lookup>) -> Result<Response, Problem> {
+    let digest = asked.digest()?.to_hex();
+    let version = store.find_identity(Kind::Key, &digest).await?;
+    let version = version.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "there is no such key"))?;
+    let key: Key = shown(&*store, &version).await?;
+    let id = key.application.as_deref().unwrap_or_default();
+    let application: Option<Application> = match store.find(Kind::Application, id).await? {
+        Some(version) => Some(shown(&*store, &version).await?),
+        None => None,
+    };
+    let mut subscriptions = Vec::new();
+    for version in store.subscriptions_of(id).await? {
+        subscriptions.push(shown(&*store, &version).await?);
+    }
+    let owner = application.as_ref().and_then(|application| application.owner.clone());
+    let found = Found { key, application, owner, subscriptions };
+    Ok(([(header::CACHE_CONTROL, "no-store")], Body(found)).into_response())
+}
+
+async fn shown<R: Resource>(store: &dyn Database, version: &Version) -> Result<R, Problem> {
+    let mut shown = R::shown(version)?;
+    R::complement(store, std::slice::from_mut(&mut shown)).await?;
+    *shown.etag() = Some(etag(version));
+    Ok(shown)
+}
+
+/// The route.
+pub fn router() -> OpenApiRouter<Store> {
+    OpenApiRouter::new().routes(routes!(look_up))
+}

@@ -1,0 +1,131 @@
+//! The routes of the management API: what an administrator does.
+//!
+//! Handlers are thin: each reads its request, makes one change by the rules and answers. A change that has begun is
+//! finished whether or not the client still listens ([`run_to_completion`]), so that those who wait for it are told.
+
+pub mod actions;
+pub mod list;
+pub mod lookup;
+pub mod resources;
+pub mod tag;
+pub mod told;
+pub mod usage;
+
+use axum::{
+    Extension, Json as Body,
+    extract::{FromRequestParts, Path, Request, State, rejection::PathRejection},
+    http::{HeaderValue, StatusCode, request::Parts},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use tracing::Instrument as _;
+use utoipa_axum::router::OpenApiRouter;
+
+use self::tag::IfMatch;
+use crate::{auth::Administrator, clock::act, http::problem::Problem};
+use management::{
+    error::Error,
+    port::{Act, Actor, Database, Kind, Store, Transaction},
+    resource::Resource,
+};
+
+/// What stands in a path as it is (RFC 3986, unreserved).
+const PATH_SEGMENT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Lets a request pass that carries the administrator's token, and notes who asks.
+pub async fn authorize(
+    State(administrator): State<Administrator>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    administrator.check(request.headers())?;
+    request.extensions_mut().insert(Caller(Actor::Administrator));
+    Ok(next.run(request).await)
+}
+
+/// Runs a request to its end, also when its client goes away: a commit without its announcement would leave gateways
+/// waiting.
+pub async fn run_to_completion(request: Request, next: Next) -> Result<Response, Problem> {
+    tokio::spawn(next.run(request).in_current_span())
+        .await
+        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the service failed; its log says why"))
+}
+
+/// The id in a path.
+fn id_of(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
+    path.map(|Path(id)| id).map_err(|rejection| Problem::parameter("id", rejection.body_text()))
+}
+
+/// Who asks. Handlers of changes take it, and so does a route that nobody has authorised: it answers 401.
+#[derive(Clone, Debug)]
+pub struct Caller(Actor);
+
+impl Caller {
+    /// What the caller does now.
+    pub fn act(self) -> Act {
+        act(self.0)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let caller = parts.extensions.get::<Self>().cloned();
+        caller.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "this route asks for credentials"))
+    }
+}
+
+/// Begins a change of a row that is there, as the version that `if_match` names.
+async fn begin(
+    store: &dyn Database,
+    caller: Caller,
+    kind: Kind,
+    id: &str,
+    if_match: &IfMatch,
+) -> Result<Box<dyn Transaction>, Problem> {
+    let mut change = store.begin(caller.act()).await?;
+    let stored = change.find(kind, id).await?.ok_or_else(|| Error::not_found(kind, id))?;
+    if_match.0.check(&stored)?;
+    Ok(change)
+}
+
+/// Commits a change and answers with the row that came of it.
+async fn answer<R: Resource>(
+    store: &dyn Database,
+    mut change: Box<dyn Transaction>,
+    mut shown: R,
+) -> Result<Response, Problem> {
+    let mut headers = tag::put_on(&mut *change, &mut shown).await?;
+    R::complement(store, std::slice::from_mut(&mut shown)).await?;
+    let accepted = tag::commit(change, &mut headers, tag::state_of(&shown)).await?;
+    Ok((headers, Extension(accepted), Body(shown)).into_response())
+}
+
+/// A request without a query. What a client says there and nobody reads would be dropped silently.
+#[derive(Debug)]
+pub struct NoQuery;
+
+impl<S: Sync> FromRequestParts<S> for NoQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let name = |query: &str| query.split(['&', '=']).next().unwrap_or_default().to_owned();
+        match parts.uri.query().filter(|query| !query.is_empty()) {
+            None => Ok(Self),
+            Some(query) => Err(Problem::parameter(&name(query), "nothing here takes this parameter; leave it out")),
+        }
+    }
+}
+
+/// Where a thing is found.
+fn location(path: &str, id: &str) -> HeaderValue {
+    let place = format!("{path}/{}", utf8_percent_encode(id, &PATH_SEGMENT));
+    HeaderValue::try_from(place).unwrap_or(HeaderValue::from_static("/"))
+}
+
+/// All routes of management, without authentication.
+pub fn router() -> OpenApiRouter<Store> {
+    OpenApiRouter::new().merge(resources::router()).merge(actions::router()).merge(lookup::router())
+}

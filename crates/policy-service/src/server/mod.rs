@@ -1,0 +1,139 @@
+//! The HTTP server: its routes here, its connections and their limits in the modules.
+//!
+//! Connections are served by hyper directly, because `axum::serve` has no limits of its own: a client that does not send
+//! its request, does not read its answer, or opens connections without end must not take the service from others.
+//! [`listener`] accepts connections, [`budget`] decides which of them may stay and [`idle`] for how long, [`peer`] applies
+//! both to what is open, and [`connection`] serves one of them.
+
+pub mod budget;
+pub mod connection;
+pub mod descriptors;
+pub mod idle;
+mod listener;
+mod paced;
+pub mod peer;
+mod tally;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Request, State},
+    http::{StatusCode, header},
+    middleware::{self, Next},
+    response::Response,
+    routing::get,
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub use listener::{bind, listen, serve};
+
+use self::peer::{Busy, Peer};
+use crate::{
+    auth::{Administrator, Gateways},
+    clock::act_of_service,
+    feed::{self, Feed},
+    guesses::{self, Guesses},
+    http::{openapi, problem::Problem, request_id},
+    routes::{self, usage},
+};
+use management::port::Store;
+
+/// All routes.
+pub fn router(store: Store, feed: Feed, administrator: Administrator) -> Router {
+    let credentials = Credentials { administrator: administrator.clone(), gateways: feed.gateways() };
+    let management = routes::router()
+        .merge(usage::billing())
+        .layer(middleware::from_fn(routes::told::log))
+        .layer(middleware::from_fn(routes::run_to_completion))
+        .layer(middleware::from_fn_with_state(administrator, routes::authorize))
+        .with_state(store.clone());
+    let reporting = usage::reporting()
+        .layer(middleware::from_fn(routes::run_to_completion))
+        .layer(middleware::from_fn_with_state(feed.gateways(), usage::authorize))
+        .with_state(store.clone());
+    let health = OpenApiRouter::new().routes(routes!(health)).routes(routes!(writer_health)).with_state(store);
+    let feed = OpenApiRouter::new().routes(routes!(feed::policy)).with_state(feed);
+    let (router, openapi) = OpenApiRouter::with_openapi(openapi::description())
+        .merge(health)
+        .merge(feed)
+        .merge(reporting)
+        .merge(management)
+        .split_for_parts();
+    // All answers share it: nobody takes memory by asking for it often.
+    let openapi = Bytes::from(openapi::document(&openapi).to_string());
+    router
+        .route(
+            "/openapi.json",
+            get(move || {
+                let body = openapi.clone();
+                async move { ([(header::CONTENT_TYPE, "application/json")], body) }
+            }),
+        )
+        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path; see /openapi.json") })
+        .method_not_allowed_fallback(|request: Request| async move {
+            let detail = format!("{} is not possible here; the allow header says what is", request.method());
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+        })
+        .layer(middleware::from_fn_with_state(credentials, prove))
+        .layer(middleware::from_fn_with_state(Guesses::default(), guesses::slow))
+        .layer(middleware::map_response(secure))
+        .layer(middleware::from_fn(request_id::name))
+}
+
+/// All credentials. Which of them a route takes is the route's business.
+#[derive(Clone, Debug)]
+struct Credentials {
+    administrator: Administrator,
+    gateways: Arc<Gateways>,
+}
+
+/// Takes the connection of a request with a good credential out of the budget of unproven ones.
+///
+/// An unproven connection is at work only until its request is decided. While a wrong credential waits, or while an answer
+/// is taken, it may be evicted as any idle one.
+async fn prove(State(credentials): State<Credentials>, mut request: Request, next: Next) -> Response {
+    // Handlers may outlive the connection, so they do not get it.
+    let Some(peer) = request.extensions_mut().remove::<Arc<Peer>>() else { return next.run(request).await };
+    let busy = Busy::new(&peer);
+    if !peer.is_proven() {
+        let headers = request.headers();
+        if credentials.administrator.check(headers).is_ok() || credentials.gateways.check(headers).is_ok() {
+            peer.prove();
+        }
+    }
+    let mut response = next.run(request).await;
+    if peer.is_proven() {
+        response.extensions_mut().insert(Arc::new(busy));
+    }
+    response
+}
+
+/// Whether the service answers.
+///
+/// The feed goes on when nothing can be written, so a full disk is no reason to take the service from its gateways.
+#[utoipa::path(get, path = "/healthz", tag = "health", operation_id = "check_health", security(()), responses(
+    (status = 200, description = "it does", body = String, content_type = "text/plain", example = "ok\n"),
+))]
+async fn health() -> &'static str {
+    "ok\n"
+}
+
+/// Whether changes can be written.
+#[utoipa::path(get, path = "/healthz/write", tag = "health", operation_id = "check_writer", security(()), responses(
+    (status = 200, description = "they can", body = String, content_type = "text/plain",
+        example = "ok\n"),
+    (status = 503, description = "they cannot: another program holds the lock for more than a second, or the file at the \
+        path is no longer the one that is open; the feed goes on", body = Problem),
+    (status = 507, description = "the disk is full; the feed goes on", body = Problem),
+))]
+async fn writer_health(State(store): State<Store>) -> Result<&'static str, Problem> {
+    store.check_writer(&act_of_service()).await?;
+    Ok("ok\n")
+}
+
+async fn secure(mut response: Response) -> Response {
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
+    response
+}

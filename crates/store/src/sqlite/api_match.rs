@@ -1,0 +1,88 @@
+//! The table of hosts and paths of the current APIs ([`management::port::places`]).
+
+use sqlx::{Row as _, SqliteConnection, SqlitePool, sqlite::SqliteRow};
+
+use super::fault::Fault;
+use management::port::{
+    Error, Kind,
+    places::{Clash, Place, places},
+};
+
+/// Clashes that are told of one by one.
+const MAX_TOLD: u32 = 20;
+
+/// Some of the APIs that stand at one place.
+pub async fn clashes(connection: &mut SqliteConnection) -> Result<Vec<Clash>, Fault> {
+    let rows = sqlx::query(
+        "SELECT a.api AS meant, b.api AS shadowed, host, path FROM api_match a JOIN api_match b USING (host, path) \
+         WHERE a.api < b.api ORDER BY host, path LIMIT ?",
+    )
+    .bind(MAX_TOLD)
+    .fetch_all(connection)
+    .await?;
+    let clash = |row: &SqliteRow| {
+        let place = Place { host: row.try_get("host")?, path: row.try_get("path")? };
+        Ok(Clash { meant: row.try_get("meant")?, shadowed: row.try_get("shadowed")?, place })
+    };
+    rows.iter().map(clash).collect()
+}
+
+/// Another API than `api` that stands at one of `places`.
+pub async fn api_at(
+    connection: &mut SqliteConnection,
+    places: &[Place],
+    api: &str,
+) -> Result<Option<(String, Place)>, Fault> {
+    let row = sqlx::query(
+        "SELECT m.api, m.host, m.path FROM json_each(?1) CROSS JOIN api_match m \
+         ON m.host = value->>0 AND m.path = value->>1 WHERE m.api <> ?2 LIMIT 1",
+    )
+    .bind(json(places)?)
+    .bind(api)
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| Ok((row.try_get("api")?, Place { host: row.try_get("host")?, path: row.try_get("path")? })))
+        .transpose()
+}
+
+pub(super) async fn add(connection: &mut SqliteConnection, api: &str, document: &str) -> Result<(), Fault> {
+    let places = places(document);
+    if places.is_empty() {
+        return Ok(());
+    }
+    sqlx::query("INSERT INTO api_match (host, path, api) SELECT value->>0, value->>1, ? FROM json_each(?)")
+        .bind(api)
+        .bind(json(&places)?)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn remove(connection: &mut SqliteConnection, api: &str) -> Result<(), Fault> {
+    sqlx::query("DELETE FROM api_match WHERE api = ?").bind(api).execute(connection).await?;
+    Ok(())
+}
+
+/// Fills the table of a database from before there was one.
+pub(super) async fn fill(writer: &SqlitePool) -> Result<(), Fault> {
+    const EMPTY: &str = "SELECT NOT EXISTS (SELECT 1 FROM api_match)";
+    const APIS: &str = "SELECT id, document FROM version WHERE until_revision IS NULL AND kind = ?";
+    if !sqlx::query_scalar::<_, bool>(EMPTY).fetch_one(writer).await? {
+        return Ok(());
+    }
+    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+    // Another process may have filled it meanwhile.
+    if sqlx::query_scalar::<_, bool>(EMPTY).fetch_one(&mut *transaction).await? {
+        for row in sqlx::query(APIS).bind(Kind::Api.number()).fetch_all(&mut *transaction).await? {
+            let (api, document): (String, String) = (row.try_get("id")?, row.try_get("document")?);
+            add(&mut transaction, &api, &document).await?;
+        }
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+fn json(places: &[Place]) -> Result<String, Fault> {
+    let pairs: Vec<_> = places.iter().map(|place| (&place.host, &place.path)).collect();
+    serde_json::to_string(&pairs).map_err(|_| Error::Damaged("places that are no JSON").into())
+}

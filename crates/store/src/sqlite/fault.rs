@@ -1,0 +1,64 @@
+//! Errors of SQLite and sqlx, on their way to being errors of the port.
+
+use management::port::Error;
+
+/// An error inside this folder. `?` makes one of whatever sqlx returns, and an [`Error`] of it where the port begins.
+#[derive(Debug)]
+pub struct Fault(Error);
+
+impl From<Fault> for Error {
+    fn from(Fault(error): Fault) -> Self {
+        error
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Self {
+        // Primary result codes, https://www.sqlite.org/rescode.html; the upper bytes only refine them.
+        const BUSY: u32 = 5;
+        const LOCKED: u32 = 6;
+        const READONLY: u32 = 8;
+        const IOERR: u32 = 10;
+        const FULL: u32 = 13;
+        const CANTOPEN: u32 = 14;
+        const NOTADB: u32 = 26;
+        const PRIMARY: u32 = 0xff;
+        Self(match &error {
+            sqlx::Error::PoolTimedOut => Error::Busy,
+            sqlx::Error::Database(database) => {
+                let code = database.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or_default();
+                match code & PRIMARY {
+                    BUSY | LOCKED => Error::Busy,
+                    FULL => Error::Full,
+                    // A write beyond the limit of a file's size is EFBIG, which SQLite tells as any other failure.
+                    IOERR if has_file_limit() => Error::Full,
+                    READONLY | IOERR | CANTOPEN | NOTADB => Error::Unavailable(database.message().to_owned()),
+                    _ => Error::Failed(error.into()),
+                }
+            }
+            _ => Error::Failed(error.into()),
+        })
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for Fault {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        Self(match error {
+            sqlx::migrate::MigrateError::VersionMissing(_) => Error::Later(error.into()),
+            _ => Error::Migration(error.into()),
+        })
+    }
+}
+
+/// Whether the system limits the size of files of this process (`ulimit -f`, `LimitFSIZE=`).
+fn has_file_limit() -> bool {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let soft = limits.lines().find_map(|line| line.strip_prefix("Max file size")?.split_whitespace().next());
+    soft.is_some_and(|soft| soft != "unlimited")
+}

@@ -1,0 +1,223 @@
+//! Which history the database has, and what follows when a cursor shows another.
+//!
+//! A database that was put back from a backup has lost the end of its history, and makes the same revisions again with
+//! other content. A gateway that holds a lost revision would never hear of what came in its place. Its cursor shows the
+//! loss ([`Mark`]): then the policy gets a new epoch, and all gateways fetch it anew. This module says what is
+//! lost and renews the epoch; it knows nothing of HTTP.
+
+use std::time::Duration;
+
+use sqlx::SqliteConnection;
+
+use super::{
+    SqliteStore,
+    fault::Fault,
+    state::{new_epoch, read_state},
+};
+use management::port::{Act, Actor, Error, Latest, Mark, Renewal, State};
+
+/// Pause between two renewals that follow from revisions that are not there.
+const LOST_PAUSE: Duration = Duration::from_secs(60);
+/// Pause between two renewals that follow from epochs that are not known. Gateways of another epoch begin anew without a
+/// renewal, so there is no haste; two copies of a database that are asked by turns show each other unknown epochs for
+/// ever.
+const FOREIGN_PAUSE: Duration = Duration::from_secs(3_600);
+/// Earlier epochs that are remembered: 16 hours of renewals at one a minute, in 50 KB.
+const MAX_EARLIER_EPOCHS: i64 = 1_000;
+
+/// How a mark relates to the database's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finding {
+    /// The database has this revision, or has forgotten so old ones.
+    Had,
+    /// The mark is of an earlier epoch.
+    Earlier,
+    /// The mark is of this epoch, but the database never had this revision, or has another one of this number.
+    Lost,
+    /// The database signed the mark, but under an epoch that it does not know.
+    Foreign,
+}
+
+impl Finding {
+    fn pause(self) -> Option<Duration> {
+        match self {
+            Self::Had | Self::Earlier => None,
+            Self::Lost => Some(LOST_PAUSE),
+            Self::Foreign => Some(FOREIGN_PAUSE),
+        }
+    }
+}
+
+/// The random word of a revision, in a view of which `state` is known.
+pub async fn word_at(connection: &mut SqliteConnection, state: &State, revision: i64) -> Result<i64, Fault> {
+    if revision == state.revision {
+        return Ok(state.word);
+    }
+    Ok(word(connection, revision).await?.ok_or(Error::Gone(revision))?)
+}
+
+/// Checks that the database has the revision that `mark` speaks of.
+pub async fn check_mark(connection: &mut SqliteConnection, state: &State, mark: &Mark) -> Result<(), Fault> {
+    match finding(connection, state, mark).await? {
+        Finding::Had => Ok(()),
+        Finding::Earlier | Finding::Lost | Finding::Foreign => Err(Error::OtherHistory(mark.revision).into()),
+    }
+}
+
+impl SqliteStore {
+    pub(super) async fn renew_after(&self, mark: &Mark, act: &Act) -> Result<Option<Renewal>, Fault> {
+        // Most marks that come here are of an earlier epoch: they must not wait for the writer.
+        let mut reader = self.readers.acquire().await?;
+        let state = read_state(&mut reader).await?;
+        let found = finding(&mut reader, &state, mark).await?;
+        if !is_due(found, &state, act.now) && (found != Finding::Lost || state.is_lost) {
+            return Ok(None);
+        }
+        drop(reader);
+        let mut transaction = self.lock().await?;
+        let state = read_state(&mut transaction).await?;
+        let finding = finding(&mut transaction, &state, mark).await?;
+        if !is_due(finding, &state, act.now) {
+            if finding == Finding::Lost {
+                note_loss(&mut transaction).await?;
+                transaction.commit().await?;
+            }
+            return Ok(None);
+        }
+        if finding == Finding::Foreign {
+            remember(&mut transaction, &mark.epoch).await?;
+        }
+        let renewed = renew(&mut transaction, &state, state.renewals, act).await?;
+        transaction.commit().await?;
+        self.announce(&renewed);
+        Ok(Some(Renewal { before: state.epoch, now: renewed.epoch }))
+    }
+
+    pub(super) async fn renew_at_once(&self, act: &Act) -> Result<String, Fault> {
+        let mut transaction = self.lock().await?;
+        let state = read_state(&mut transaction).await?;
+        let renewed = renew(&mut transaction, &state, state.renewals, act).await?;
+        transaction.commit().await?;
+        self.announce(&renewed);
+        Ok(renewed.epoch)
+    }
+
+    /// Compares the database with what was `held` of it before it was read. If another process has put a backup in its
+    /// place, or a loss was noted, the policy gets a new epoch as soon as the pause is over.
+    pub(super) async fn follow(&self, held: &Latest, act: &Act) -> Result<(), Fault> {
+        let state = read_state(&mut *self.readers.acquire().await?).await?;
+        let has_gone_back = self.has_gone_back(held, &state).await?;
+        let has_loss_due = state.is_lost && is_due(Finding::Lost, &state, act.now);
+        if !has_gone_back && !has_loss_due {
+            self.announce(&state);
+            return Ok(());
+        }
+        let mut transaction = self.lock().await?;
+        let before = read_state(&mut transaction).await?;
+        if !has_gone_back && !before.is_lost {
+            // Another process was quicker.
+            self.announce(&before);
+            return Ok(());
+        }
+        let state = if is_due(Finding::Lost, &before, act.now) {
+            remember(&mut transaction, &held.epoch).await?;
+            let renewals = before.renewals.max(held.renewals);
+            renew(&mut transaction, &before, renewals, act).await?
+        } else {
+            note_loss(&mut transaction).await?;
+            before
+        };
+        transaction.commit().await?;
+        let why = if has_gone_back {
+            "another database was put in the place of this one while the service ran; gateways fetch the policy anew"
+        } else {
+            "a gateway held a revision that this database has lost, soon after another loss; gateways fetch the policy anew"
+        };
+        tracing::warn!(was = held.revision, revision = state.revision, epoch = state.epoch, "{why}");
+        self.latest.send_replace(Latest::of(&state));
+        Ok(())
+    }
+
+    async fn has_gone_back(&self, held: &Latest, state: &State) -> Result<bool, Fault> {
+        if (state.renewals, state.revision) < (held.renewals, held.revision) {
+            return Ok(true);
+        }
+        if state.revision == held.revision || state.epoch != held.epoch || held.revision < state.horizon {
+            return Ok(state.revision == held.revision && state.word != held.word);
+        }
+        Ok(word(&mut *self.readers.acquire().await?, held.revision).await? != Some(held.word))
+    }
+}
+
+/// Whether the epoch is to be renewed now. A clock that was put back ends the pause.
+fn is_due(finding: Finding, state: &State, now: i64) -> bool {
+    let Some(pause) = finding.pause() else { return false };
+    let since = now.saturating_sub(state.renewed_at);
+    u64::try_from(since).map_or(true, |since| since >= pause.as_secs())
+}
+
+async fn finding(connection: &mut SqliteConnection, state: &State, mark: &Mark) -> Result<Finding, Fault> {
+    if mark.epoch != state.epoch {
+        let known = sqlx::query("SELECT 1 FROM earlier_epoch WHERE epoch = ?").bind(&mark.epoch);
+        let known = known.fetch_optional(connection).await?.is_some();
+        return Ok(if known { Finding::Earlier } else { Finding::Foreign });
+    }
+    // What is too old is answered with 410 for that reason alone.
+    if mark.revision < state.horizon {
+        return Ok(Finding::Had);
+    }
+    let word = if mark.revision == state.revision { Some(state.word) } else { word(connection, mark.revision).await? };
+    Ok(if word == Some(mark.word) { Finding::Had } else { Finding::Lost })
+}
+
+async fn word(connection: &mut SqliteConnection, revision: i64) -> Result<Option<i64>, Fault> {
+    let word = sqlx::query_scalar("SELECT word FROM revision_word WHERE revision = ?").bind(revision);
+    Ok(word.fetch_optional(connection).await?)
+}
+
+/// Writes a new epoch and remembers the one before. The past stays readable for pages of the new one.
+async fn renew(connection: &mut SqliteConnection, before: &State, renewals: i64, act: &Act) -> Result<State, Fault> {
+    let state = State {
+        epoch: new_epoch()?,
+        renewals: renewals.saturating_add(1),
+        // Renewals that somebody asked for count for no pause.
+        renewed_at: if act.actor == Actor::Service { act.now } else { before.renewed_at },
+        is_lost: false,
+        ..before.clone()
+    };
+    remember(connection, &before.epoch).await?;
+    sqlx::query("UPDATE policy_state SET epoch = ?").bind(&state.epoch).execute(&mut *connection).await?;
+    sqlx::query("UPDATE history SET renewals = ?, renewed_at = ?, is_lost = 0")
+        .bind(state.renewals)
+        .bind(state.renewed_at)
+        .execute(connection)
+        .await?;
+    // An audit entry (kind `policy`, action `renew_epoch`, the actor of `act`) belongs here, in the same transaction.
+    Ok(state)
+}
+
+/// Gives the rows of another history, which were just put in the place of this one, an epoch of their own.
+pub(super) async fn replace(
+    connection: &mut SqliteConnection,
+    before: &State,
+    restored: &State,
+    act: &Act,
+) -> Result<State, Fault> {
+    remember(connection, &before.epoch).await?;
+    renew(connection, restored, before.renewals.max(restored.renewals), act).await
+}
+
+async fn note_loss(connection: &mut SqliteConnection) -> Result<(), Fault> {
+    sqlx::query("UPDATE history SET is_lost = 1").execute(connection).await?;
+    Ok(())
+}
+
+/// Remembers an earlier epoch, and forgets the oldest beyond [`MAX_EARLIER_EPOCHS`].
+async fn remember(connection: &mut SqliteConnection, epoch: &str) -> Result<(), Fault> {
+    sqlx::query("INSERT OR IGNORE INTO earlier_epoch (epoch) VALUES (?)").bind(epoch).execute(&mut *connection).await?;
+    sqlx::query("DELETE FROM earlier_epoch WHERE number <= (SELECT max(number) FROM earlier_epoch) - ?")
+        .bind(MAX_EARLIER_EPOCHS)
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,243 @@
+//! Lists of what holds now: filtered, sorted, counted, from where another page ended.
+//!
+//! The table `listed` has what rows are found by, without their documents. So a list costs at most one walk through it,
+//! and only the rows of the page are read. What a client may ask for is decided by the routes.
+
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+
+use super::{
+    fault::Fault,
+    state::{read_state, read_version},
+};
+use management::port::{
+    Kind,
+    list::{Column, Filter, Key, Page, Place, Sort},
+};
+
+/// The states that nearly all rows have. The index of states leaves them out, by a condition of just these words.
+const USUAL_STATES: [&str; 3] = ["ACTIVE", "PUBLISHED", "UNBLOCKED"];
+
+/// At most `limit` rows of `kind` from the first after `after`.
+pub async fn list(
+    connection: &mut SqliteConnection,
+    kind: Kind,
+    filter: &Filter,
+    sort: Sort,
+    after: Option<&Place>,
+    limit: u32,
+) -> Result<Page, Fault> {
+    let mut query = page(kind, filter, sort, after, limit.saturating_add(1));
+    let found = query.build().fetch_all(&mut *connection).await?;
+    let more = u32::try_from(found.len()).is_ok_and(|found| found > limit);
+    let shown = found.get(..found.len().saturating_sub(usize::from(more))).unwrap_or_default();
+    let place = |row: &sqlx::sqlite::SqliteRow| -> Result<Place, Fault> {
+        let key = if sort.column.is_number() {
+            Key::Number(row.try_get("sorted")?)
+        } else {
+            Key::Text(row.try_get("sorted")?)
+        };
+        Ok(Place { key, id: row.try_get("id")? })
+    };
+    let next = shown.last().filter(|_| more).map(place).transpose()?;
+    let rows = shown.iter().map(read_version).collect::<Result<_, _>>()?;
+    let total = if *filter == Filter::default() {
+        read_state(connection).await?.count(kind)
+    } else {
+        let mut query = QueryBuilder::new("SELECT count(*) ");
+        conditions(&mut query, kind, filter);
+        query.build_query_scalar().fetch_one(&mut *connection).await?
+    };
+    Ok(Page { rows, next, total })
+}
+
+/// The statement of a page: first its places, then their rows, so that no other row is read.
+fn page<'q>(
+    kind: Kind,
+    filter: &'q Filter,
+    Sort { column, descending }: Sort,
+    after: Option<&'q Place>,
+    limit: u32,
+) -> QueryBuilder<'q, Sqlite> {
+    let (value, order) = (value(column), if descending { "DESC" } else { "ASC" });
+    let mut query =
+        QueryBuilder::new(format!("SELECT v.*, place.sorted FROM (SELECT l.seq, l.id AS place, {value} AS sorted "));
+    conditions(&mut query, kind, filter);
+    if let Some(Place { key, id }) = after {
+        let than = if descending { "<" } else { ">" };
+        query.push(format_args!(" AND ({value}, l.id) {than} ("));
+        match key {
+            Key::Text(text) => query.push_bind(text),
+            Key::Number(number) => query.push_bind(number),
+        };
+        query.push(", ").push_bind(id).push(")");
+        // It follows from the above, and begins the walk where the other page ended.
+        if column == Column::Id {
+            query.push(format_args!(" AND l.id {than} ")).push_bind(id);
+        }
+    }
+    query.push(format_args!(" ORDER BY sorted {order}, l.id {order} LIMIT ")).push_bind(limit);
+    query.push(format_args!(
+        ") place CROSS JOIN version v ON v.seq = place.seq ORDER BY place.sorted {order}, place.place {order}"
+    ));
+    query
+}
+
+/// The value of a column, in SQL; never null, so that it can be compared.
+fn value(column: Column) -> &'static str {
+    match column {
+        Column::Id => "l.id",
+        Column::Changed => "l.seq",
+        Column::Name => "coalesce(l.name, '')",
+        Column::State => "coalesce(l.state, '')",
+        Column::Type => "coalesce(l.type, '')",
+        Column::Owner => "coalesce(l.owner, '')",
+        Column::Application => "coalesce(l.application, '')",
+        Column::Api => "coalesce(l.api, '')",
+        Column::Plan => "coalesce(l.plan, '')",
+        Column::LastUsed => "coalesce(l.last_used, 0)",
+    }
+}
+
+/// Where the rows of a list are found, in SQL, and on which conditions.
+fn conditions<'q>(query: &mut QueryBuilder<'q, Sqlite>, kind: Kind, filter: &'q Filter) {
+    let is_unusual = filter.state.as_deref().is_some_and(|state| !USUAL_STATES.contains(&state));
+    // SQLite knows nothing of how often a value is there, and would rather walk through all rows of the kind.
+    let has_owner = !matches!(kind, Kind::Key | Kind::Subscription);
+    let index = match (&filter.owner, is_unusual) {
+        (Some(_), _) if has_owner => "INDEXED BY listed_by_owner",
+        (None, true) => "INDEXED BY listed_by_state",
+        _ => "",
+    };
+    query.push(format_args!("FROM listed l {index} WHERE l.kind = ")).push_bind(kind.number());
+    for (column, value) in
+        [("state", &filter.state), ("type", &filter.r#type), ("api", &filter.api), ("plan", &filter.plan)]
+    {
+        if let Some(value) = value {
+            query.push(format_args!(" AND l.{column} = ")).push_bind(value);
+        }
+    }
+    match &filter.owner {
+        None => {}
+        Some(owner) if has_owner => {
+            query.push(" AND l.owner = ").push_bind(owner);
+        }
+        Some(owner) => {
+            query.push(" AND l.id IN (SELECT v.id FROM listed a INDEXED BY listed_by_owner CROSS JOIN version v ");
+            query.push("ON v.application = a.id AND v.until_revision IS NULL AND v.kind = ").push_bind(kind.number());
+            query.push(" WHERE a.kind = 2 AND a.owner = ").push_bind(owner).push(")");
+        }
+    }
+    if is_unusual {
+        query.push(" AND l.state NOT IN ('ACTIVE', 'PUBLISHED', 'UNBLOCKED')");
+    }
+    for (column, value) in [("application", &filter.application), ("identity", &filter.identity)] {
+        if let Some(value) = value {
+            query.push(" AND l.id IN (SELECT id FROM version WHERE until_revision IS NULL AND kind = ");
+            query.push_bind(kind.number()).push(format_args!(" AND {column} = ")).push_bind(value).push(")");
+        }
+    }
+    if let Some(part) = &filter.part {
+        let pattern = pattern(part);
+        query.push(" AND (l.id LIKE ").push_bind(pattern.clone()).push(" ESCAPE '\\' OR l.name LIKE ");
+        query.push_bind(pattern).push(" ESCAPE '\\')");
+    }
+    if let Some(time) = filter.last_used_before {
+        query.push(" AND (l.last_used IS NULL OR l.last_used < ");
+        query.push_bind(time).push(")");
+    }
+}
+
+/// What `LIKE` takes for "has this part".
+fn pattern(part: &str) -> String {
+    let mut pattern = String::from("%");
+    for character in part.chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::sqlite::{Settings, SqliteStore};
+
+    /// Rare values are found by an index, and of a walk through all rows no document is read that is not shown.
+    #[tokio::test]
+    async fn lists_use_indexes_and_read_only_what_they_show() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", directory.path().join("policy.db").display());
+        let store = SqliteStore::open(&url, Settings::default()).await.unwrap();
+        let some = || Some("a".to_owned());
+        let all = Filter::default;
+        let columns = [
+            Column::Id,
+            Column::Changed,
+            Column::Name,
+            Column::State,
+            Column::Type,
+            Column::Owner,
+            Column::Application,
+            Column::Api,
+            Column::Plan,
+            Column::LastUsed,
+        ];
+        for (kind, filter, way) in [
+            (Kind::Key, all(), "l USING PRIMARY KEY (kind=?)"),
+            (
+                Kind::Key,
+                Filter { plan: some(), part: some(), last_used_before: Some(5), ..all() },
+                "l USING PRIMARY KEY (kind=?)",
+            ),
+            (Kind::Key, Filter { state: Some("ACTIVE".to_owned()), ..all() }, "l USING PRIMARY KEY (kind=?)"),
+            (
+                Kind::Key,
+                Filter { state: Some("BLOCKED".to_owned()), part: some(), ..all() },
+                "INDEX listed_by_state (kind=? AND state=?)",
+            ),
+            (
+                Kind::Application,
+                Filter { owner: some(), ..all() },
+                "l USING INDEX listed_by_owner (kind=? AND owner=?)",
+            ),
+            (Kind::Key, Filter { owner: some(), ..all() }, "INDEX listed_by_owner (kind=? AND owner=?)"),
+            (Kind::Key, Filter { owner: some(), ..all() }, "INDEX version_by_application (application=? AND kind=?)"),
+            (Kind::Subscription, Filter { owner: some(), ..all() }, "l USING PRIMARY KEY (kind=? AND id=?)"),
+            (
+                Kind::Application,
+                Filter { owner: some(), state: Some("BLOCKED".to_owned()), ..all() },
+                "INDEX listed_by_owner",
+            ),
+            (
+                Kind::Key,
+                Filter { application: some(), part: some(), ..all() },
+                "INDEX version_by_application (application=? AND kind=?)",
+            ),
+            (Kind::Key, Filter { identity: some(), ..all() }, "INDEX version_by_identity (kind=? AND identity=?)"),
+        ] {
+            for column in columns {
+                let sort = Sort { column, descending: true };
+                let statement = page(kind, &filter, sort, None, 10).into_sql();
+                let plan = sqlx::query(&format!("EXPLAIN QUERY PLAN {statement}"))
+                    .fetch_all(&mut *store.readers.acquire().await.unwrap())
+                    .await
+                    .unwrap();
+                let plan: Vec<String> = plan.iter().map(|step| step.get("detail")).collect();
+                assert!(plan.iter().any(|step| step.contains(way)), "{filter:?} {column:?}: {plan:?}");
+                let scans = |step: &&String| step.starts_with("SCAN") && *step != "SCAN place";
+                assert_eq!(plan.iter().find(scans), None, "{filter:?} {column:?}: {plan:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_is_looked_for_as_it_is() {
+        for (part, expected) in [("a", "%a%"), ("50%", "%50\\%%"), ("a_b", "%a\\_b%"), ("\\", "%\\\\%")] {
+            assert_eq!(pattern(part), expected);
+        }
+    }
+}

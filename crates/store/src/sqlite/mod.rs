@@ -1,0 +1,160 @@
+//! The port on SQLite: one file that holds the policy, its revision and its recent past.
+//!
+//! One connection writes and a few read. WAL with synchronous=FULL: a change that was acknowledged is on the disk, so
+//! SIGKILL between any two requests loses nothing. Those who wait for changes listen to the watch in [`SqliteStore`]. What
+//! the rows mean is not known here. [`open`] opens the file, [`transaction`] writes versions, [`read`] finds what holds now,
+//! [`as_of`] what held at a revision. [`history`] notices a database that was put back from a backup. Usage ([`usage`])
+//! stands beside the policy and makes no revisions. Everything private to SQLite stays in this folder.
+
+mod api_match;
+mod as_of;
+pub mod copy;
+mod deny_target;
+mod fault;
+mod health;
+mod history;
+mod listed;
+mod open;
+mod place;
+mod read;
+mod space;
+mod state;
+mod transaction;
+mod upkeep;
+mod usage;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use async_trait::async_trait;
+use sqlx::{Sqlite, SqlitePool, Transaction, pool::PoolConnection};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout,
+};
+
+use self::{as_of::Reader, fault::Fault, open::BUSY_TIMEOUT, place::Place, transaction::SqliteTransaction};
+use management::port::{self, Act, Changes, Database, Error, History, Latest, Mark, Renewal, Secret, Snapshot, State};
+
+pub use open::file_of;
+pub use place::beside;
+
+/// How the database is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How many versions that hold no more are kept, so that gateways can catch up by deltas.
+    pub history_rows: i64,
+    /// How many days hourly rows of usage are kept.
+    pub usage_days: i64,
+    /// Whether many rows will be written: more memory, fewer checkpoints.
+    pub bulk: bool,
+    /// Whether the file has to be there.
+    pub must_exist: bool,
+}
+
+impl Default for Settings {
+    /// 100,000 versions of some 400 bytes are 40 MB, and as many changes as a busy day has. 400 days are a year of bills
+    /// and a month to dispute the last one.
+    fn default() -> Self {
+        Self { history_rows: 100_000, usage_days: 400, bulk: false, must_exist: false }
+    }
+}
+
+/// The open database.
+#[derive(Clone, Debug)]
+pub struct SqliteStore {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    settings: Settings,
+    latest: watch::Sender<Latest>,
+    secret: Secret,
+    /// The last change did not come to its end. Most were refused for what they said; `check_writer` finds out.
+    doubtful: Arc<AtomicBool>,
+    /// How many write transactions of this service have got the lock.
+    begun: Arc<AtomicU64>,
+    /// It was made when it was opened.
+    is_new: bool,
+    /// Reports of usage wait here for each other, so that at most one of them waits for the writer or has it.
+    reports: Arc<Semaphore>,
+    place: Place,
+    checked: Arc<health::Checked>,
+}
+
+impl SqliteStore {
+    /// Lets the file grow to so many pages of 4 KiB and no further, as on a full disk.
+    pub async fn limit_pages(&self, pages: u32) -> Result<(), Error> {
+        let limited = sqlx::query(&format!("PRAGMA max_page_count = {pages}")).execute(&self.writer).await;
+        limited.map_err(Fault::from)?;
+        Ok(())
+    }
+
+    /// A connection that reads.
+    async fn reader(&self) -> Result<PoolConnection<Sqlite>, Fault> {
+        Ok(self.readers.acquire().await?)
+    }
+
+    /// Begins a write transaction, unless what it writes would be lost.
+    async fn lock(&self) -> Result<Transaction<'static, Sqlite>, Fault> {
+        self.place.check()?;
+        // IMMEDIATE: a transaction that reads first and writes later could fail in between for another writer.
+        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        Ok(transaction)
+    }
+
+    /// Tells those who wait, once what is new can be read. Changes may be announced out of order.
+    fn announce(&self, state: &State) {
+        self.latest.send_if_modified(|held| {
+            let newer = (state.renewals, state.revision) > (held.renewals, held.revision);
+            if newer {
+                *held = Latest::of(state);
+            }
+            newer
+        });
+    }
+}
+
+impl Database for SqliteStore {}
+
+#[async_trait]
+impl Changes for SqliteStore {
+    async fn begin(&self, act: Act) -> Result<Box<dyn port::Transaction>, Error> {
+        Ok(Box::new(SqliteTransaction::begin(self, act).await?))
+    }
+
+    async fn begin_report(&self, act: Act) -> Result<Box<dyn port::Transaction>, Error> {
+        let turn = timeout(BUSY_TIMEOUT, Arc::clone(&self.reports).acquire_owned()).await;
+        // Nobody closes the semaphore.
+        let turn = turn.ok().and_then(Result::ok).ok_or(Error::Busy)?;
+        Ok(Box::new(SqliteTransaction::begin(self, act).await?.with_turn(turn)))
+    }
+}
+
+#[async_trait]
+impl History for SqliteStore {
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Error> {
+        Ok(Box::new(Reader::begin(&self.readers).await?))
+    }
+
+    fn revisions(&self) -> watch::Receiver<Latest> {
+        self.latest.subscribe()
+    }
+
+    fn waiting(&self) -> usize {
+        self.latest.receiver_count()
+    }
+
+    fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    async fn renew_if_lost(&self, mark: &Mark, act: &Act) -> Result<Option<Renewal>, Error> {
+        Ok(self.renew_after(mark, act).await?)
+    }
+
+    async fn renew_epoch(&self, act: &Act) -> Result<String, Error> {
+        Ok(self.renew_at_once(act).await?)
+    }
+}

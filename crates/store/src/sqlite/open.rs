@@ -1,0 +1,167 @@
+//! Opening the file: what SQLite is asked for, which files are refused, who may read them.
+
+use std::{
+    fs::{OpenOptions, Permissions},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::Path,
+    str::FromStr as _,
+    sync::Arc,
+    time::Duration,
+};
+
+use sqlx::{
+    Connection as _, Database, Sqlite, SqliteConnection, TransactionManager as _,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use tokio::sync::{Semaphore, watch};
+
+use super::{
+    Settings, SqliteStore, api_match, deny_target,
+    fault::Fault,
+    place::{Place, beside},
+    state::{new_epoch, read_state},
+};
+use management::port::{Error, Latest, Secret};
+
+/// How long a statement waits for another process's lock, and a request for a connection. Gateways give a callout 5 s.
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
+/// Rows that SQLite's thread may be ahead of their reader: with sqlx's 50 the two wake each other a hundred times a page.
+const ROW_BUFFER: usize = 1_000;
+/// Connections that read: SQLite reads are short and bound by the processor.
+const READERS: u32 = 4;
+/// Page cache of each connection, KiB (negative is SQLite's way to say so): 5 x 16 MiB in all.
+const CACHE_KIB: &str = "-16384";
+/// The same when many rows are written: digests are random, so every page of their index is touched again and again.
+const BULK_CACHE_KIB: &str = "-524288";
+/// Pages of 4 KiB in the write-ahead log after which they are moved into the database: SQLite's own default.
+const CHECKPOINT_PAGES: &str = "1000";
+/// The same when many rows are written: 512 MiB, so that pages that are written often are moved seldom.
+const BULK_CHECKPOINT_PAGES: &str = "131072";
+impl SqliteStore {
+    /// Opens the database at `url` (`sqlite:policy.db`), makes it if there is none and brings it up to date.
+    pub async fn open(url: &str, settings: Settings) -> Result<Self, Error> {
+        Ok(Self::open_file(url, settings).await?)
+    }
+
+    async fn open_file(url: &str, settings: Settings) -> Result<Self, Fault> {
+        let file = file_of(url)?;
+        let options = SqliteConnectOptions::from_str(url)
+            .map_err(|_| Error::Url(url.to_owned()))?
+            // It is made below. A connection that is opened later must not make another one where it is gone.
+            .create_if_missing(false)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .row_buffer_size(ROW_BUFFER)
+            .pragma("cache_size", if settings.bulk { BULK_CACHE_KIB } else { CACHE_KIB })
+            .pragma("wal_autocheckpoint", if settings.bulk { BULK_CHECKPOINT_PAGES } else { CHECKPOINT_PAGES });
+        let pool = || {
+            let pool = SqlitePoolOptions::new().acquire_timeout(BUSY_TIMEOUT).test_before_acquire(false);
+            // Connections stay: one that is opened later could be to another file.
+            let pool = pool.idle_timeout(None).max_lifetime(None);
+            pool.after_release(|connection, _| Box::pin(is_usable(connection)))
+        };
+        let named = |fault: Fault| match fault.into() {
+            Error::Unavailable(what) => Error::Unavailable(format!("{file}: {what}")),
+            other => other,
+        };
+        // One connection and no more: writers wait here, in order, and not in SQLite's busy loop.
+        if belongs_to_another(url).await.map_err(named)? {
+            return Err(Error::Foreign(file.to_owned()).into());
+        }
+        // An empty file is what a start leaves that was ended before it made the tables.
+        let is_new = std::fs::metadata(options.get_filename()).map_or(true, |metadata| metadata.len() == 0);
+        keep_private(options.get_filename(), settings.must_exist);
+        let opened = pool().max_connections(1).connect_with(options.clone()).await;
+        let writer = opened.map_err(|error| named(error.into()))?;
+        sqlx::migrate!("src/sqlite/migrations").run(&writer).await?;
+        sqlx::query("INSERT OR IGNORE INTO policy_state VALUES (1, ?, 0, 0, 0, 0, 0, 0, 0, 0, 0)")
+            .bind(new_epoch()?)
+            .execute(&writer)
+            .await?;
+        // A new database has no word yet.
+        sqlx::query("INSERT OR IGNORE INTO revision_word SELECT revision, random() FROM policy_state")
+            .execute(&writer)
+            .await?;
+        api_match::fill(&writer).await?;
+        deny_target::fill(&writer).await?;
+        let secret: Vec<u8> = sqlx::query_scalar("SELECT secret FROM history").fetch_one(&writer).await?;
+        let secret = Secret::new(&secret)?;
+        let file = options.get_filename().to_owned();
+        let readers = pool().max_connections(READERS).min_connections(READERS);
+        let readers = readers.connect_with(options.pragma("query_only", "ON")).await?;
+        let state = read_state(&mut *readers.acquire().await?).await?;
+        let latest = watch::Sender::new(Latest::of(&state));
+        let (doubtful, begun, checked) = Default::default();
+        let place = Place::of(&file);
+        Ok(Self {
+            writer,
+            readers,
+            settings,
+            latest,
+            secret,
+            doubtful,
+            begun,
+            is_new,
+            reports: Arc::new(Semaphore::new(1)),
+            place,
+            checked,
+        })
+    }
+}
+
+/// The file that a database's URL names.
+pub fn file_of(url: &str) -> Result<&str, Error> {
+    let rest = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
+    let (file, options) = rest.map_or(("", ""), |rest| rest.split_once('?').unwrap_or((rest, "")));
+    // In memory each connection would have a database of its own, and nothing would be kept.
+    if file.is_empty() || file.ends_with('/') || file.contains(":memory:") || options.contains("memory") {
+        return Err(Error::Url(url.to_owned()));
+    }
+    Ok(file)
+}
+
+/// Makes the database its owner's alone, before SQLite opens it: the files that SQLite puts beside it get its permissions.
+/// Files that an earlier version left open to others are closed.
+fn keep_private(file: &Path, must_exist: bool) {
+    const OWNER_ALONE: u32 = 0o600;
+    if !must_exist {
+        // A file that is there stays as it is. What else is wrong with it SQLite says better.
+        let _ = OpenOptions::new().write(true).create_new(true).mode(OWNER_ALONE).open(file);
+    }
+    for end in ["", "-wal", "-shm"] {
+        let beside = beside(file, end);
+        let Ok(held) = std::fs::metadata(&beside) else { continue };
+        if held.permissions().mode() & 0o777 == OWNER_ALONE || !held.is_file() {
+            continue;
+        }
+        if let Err(error) = std::fs::set_permissions(&beside, Permissions::from_mode(OWNER_ALONE)) {
+            tracing::warn!(%error, "others may read the database, and its permissions cannot be changed");
+        }
+    }
+}
+
+/// Whether another program has put tables into the file. It is only read: to open it for writing changes it.
+async fn belongs_to_another(url: &str) -> Result<bool, Fault> {
+    let options = SqliteConnectOptions::from_str(url).map_err(|_| Error::Url(url.to_owned()))?.read_only(true);
+    // What is not there, or is empty, is nobody's.
+    if !std::fs::metadata(options.get_filename()).is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0) {
+        return Ok(false);
+    }
+    // Others keep migrations so too; alone they are what is left where this program was killed while it made its tables.
+    let tables = "SELECT count(*) > 0 AND sum(name = 'policy_state') = 0 FROM sqlite_master \
+                  WHERE type = 'table' AND name NOT LIKE 'sqlite^_%' ESCAPE '^' AND name <> '_sqlx_migrations'";
+    let mut connection = SqliteConnection::connect_with(&options.busy_timeout(BUSY_TIMEOUT)).await?;
+    let foreign = sqlx::query_scalar::<_, Option<bool>>(tables).fetch_one(&mut connection).await?;
+    connection.close().await?;
+    Ok(foreign.unwrap_or(false))
+}
+
+/// Whether a connection may be used again: not if a transaction of it is left open. SQLite ends one by itself where the
+/// disk is full or fails; what sqlx then rolls back is gone, which it takes for a failure, and nothing could begin on this
+/// connection any more.
+async fn is_usable(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // A transaction that was dropped is rolled back before this is answered.
+    connection.ping().await?;
+    Ok(<Sqlite as Database>::TransactionManager::get_transaction_depth(connection) == 0)
+}

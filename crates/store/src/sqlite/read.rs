@@ -1,0 +1,158 @@
+//! Finding what holds now: by id, by the feed's name, by whom it belongs to. Lists are in [`super::listed`].
+
+use async_trait::async_trait;
+use sqlx::SqliteConnection;
+
+use super::{
+    SqliteStore, api_match, deny_target,
+    fault::Fault,
+    listed,
+    state::{read_state, read_version},
+    usage,
+};
+use management::port::{
+    Error, Kind, Present, State, Version,
+    list::{Filter, Page, Place, Sort},
+    places::Clash,
+    usage::{KeyUsed, UsageFilter, UsageRow},
+};
+
+#[async_trait]
+impl Present for SqliteStore {
+    async fn state(&self) -> Result<State, Error> {
+        Ok(read_state(&mut *self.reader().await?).await?)
+    }
+
+    async fn find(&self, kind: Kind, id: &str) -> Result<Option<Version>, Error> {
+        Ok(find(&mut *self.reader().await?, kind, id).await?)
+    }
+
+    async fn find_identity(&self, kind: Kind, identity: &str) -> Result<Option<Version>, Error> {
+        Ok(find_identity(&mut *self.reader().await?, kind, identity).await?)
+    }
+
+    async fn subscriptions_of(&self, application: &str) -> Result<Vec<Version>, Error> {
+        let all = of_application(&mut *self.reader().await?, application).await?;
+        Ok(all.into_iter().filter(|version| version.kind == Kind::Subscription).collect())
+    }
+
+    async fn list(
+        &self,
+        kind: Kind,
+        filter: &Filter,
+        sort: Sort,
+        after: Option<&Place>,
+        limit: u32,
+    ) -> Result<Page, Error> {
+        Ok(listed::list(&mut *self.reader().await?, kind, filter, sort, after, limit).await?)
+    }
+
+    async fn applies(&self, documents: &[String]) -> Result<Vec<bool>, Error> {
+        Ok(deny_target::applies(&mut *self.reader().await?, documents).await?)
+    }
+
+    async fn clashes(&self) -> Result<Vec<Clash>, Error> {
+        Ok(api_match::clashes(&mut *self.reader().await?).await?)
+    }
+
+    async fn usage(&self, filter: &UsageFilter, after: Option<&UsageRow>, limit: u32) -> Result<Vec<UsageRow>, Error> {
+        Ok(usage::list(&mut *self.reader().await?, filter, after, limit).await?)
+    }
+
+    async fn last_used(&self, ids: &[&str]) -> Result<Vec<KeyUsed>, Error> {
+        Ok(usage::last_used(&mut *self.reader().await?, ids).await?)
+    }
+}
+
+/// The version of `kind` with this id.
+pub async fn find(connection: &mut SqliteConnection, kind: Kind, id: &str) -> Result<Option<Version>, Fault> {
+    let row = sqlx::query("SELECT * FROM version WHERE until_revision IS NULL AND kind = ? AND id = ?")
+        .bind(kind.number())
+        .bind(id)
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(read_version).transpose()
+}
+
+/// The version of `kind` that the feed knows by this name.
+pub async fn find_identity(
+    connection: &mut SqliteConnection,
+    kind: Kind,
+    identity: &str,
+) -> Result<Option<Version>, Fault> {
+    let row = sqlx::query("SELECT * FROM version WHERE until_revision IS NULL AND kind = ? AND identity = ?")
+        .bind(kind.number())
+        .bind(identity)
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(read_version).transpose()
+}
+
+/// All keys and subscriptions of an application.
+pub async fn of_application(connection: &mut SqliteConnection, application: &str) -> Result<Vec<Version>, Fault> {
+    let rows = sqlx::query("SELECT * FROM version WHERE until_revision IS NULL AND application = ? AND kind IN (?, ?)")
+        .bind(application)
+        .bind(Kind::Key.number())
+        .bind(Kind::Subscription.number())
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(read_version).collect()
+}
+
+/// All subscriptions to an API.
+pub async fn of_api(connection: &mut SqliteConnection, api: &str) -> Result<Vec<Version>, Fault> {
+    let rows = sqlx::query("SELECT * FROM version WHERE until_revision IS NULL AND api = ?")
+        .bind(api)
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(read_version).collect()
+}
+
+/// One application or subscription that names this plan.
+pub async fn of_plan(connection: &mut SqliteConnection, plan: &str) -> Result<Option<Version>, Fault> {
+    let row = sqlx::query("SELECT * FROM version WHERE until_revision IS NULL AND plan = ? LIMIT 1")
+        .bind(plan)
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(read_version).transpose()
+}
+
+/// Remembers the digest of the key in this row, if it is revoked: the row goes, or is replaced.
+pub async fn remember_revoked(connection: &mut SqliteConnection, seq: i64) -> Result<(), Fault> {
+    sqlx::query(
+        "INSERT OR IGNORE INTO revoked_key SELECT identity FROM version \
+         WHERE seq = ? AND kind = 3 AND json_extract(document, '$.state') = 'REVOKED'",
+    )
+    .bind(seq)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Whom an application belongs to.
+pub async fn owner_of(connection: &mut SqliteConnection, application: &str) -> Result<Option<String>, Fault> {
+    let owner = sqlx::query_scalar::<_, Option<String>>("SELECT owner FROM listed WHERE kind = 2 AND id = ?");
+    Ok(owner.bind(application).fetch_optional(connection).await?.flatten())
+}
+
+/// Whether an application of this owner is blocked. One that was deleted counts while its block is kept.
+pub async fn has_blocked_application(connection: &mut SqliteConnection, owner: &str) -> Result<bool, Fault> {
+    let found = "SELECT EXISTS (SELECT 1 FROM listed INDEXED BY listed_by_owner \
+                 WHERE kind = 2 AND owner = ? AND state = 'BLOCKED')";
+    Ok(sqlx::query_scalar(found).bind(owner).fetch_one(connection).await?)
+}
+
+/// Whether the owner of `application` is blocked: one of the owner's applications is, or a subscription of one to `api`. A
+/// kept block counts as well, for who was the owner when the subscription was deleted.
+pub async fn is_owner_blocked(connection: &mut SqliteConnection, application: &str, api: &str) -> Result<bool, Fault> {
+    let Some(owner) = owner_of(connection, application).await? else { return Ok(false) };
+    if has_blocked_application(connection, &owner).await? {
+        return Ok(true);
+    }
+    let found = "SELECT EXISTS (SELECT 1 FROM listed l INDEXED BY listed_by_owner CROSS JOIN version s \
+                 ON s.application = l.id AND s.kind = 4 AND s.api = ?2 \
+                 WHERE l.kind = 2 AND l.owner = ?1 AND s.until_revision IS NULL AND s.kept_owner IS NULL \
+                 AND coalesce(s.kept_block, json_extract(s.document, '$.state')) IN ('BLOCKED', 'PROD_ONLY_BLOCKED')) \
+                 OR EXISTS (SELECT 1 FROM version WHERE until_revision IS NULL AND kept_owner = ?1 AND api = ?2)";
+    Ok(sqlx::query_scalar(found).bind(owner).bind(api).fetch_one(connection).await?)
+}

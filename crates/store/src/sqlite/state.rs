@@ -1,0 +1,63 @@
+//! Where the policy stands, and rows of the policy, as SQLite has them; the random numbers of a history.
+
+use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
+
+use super::fault::Fault;
+use management::port::{Error, Kind, State, Version};
+
+/// Where the policy stands.
+pub async fn read_state(connection: &mut SqliteConnection) -> Result<State, Fault> {
+    let row = sqlx::query(
+        "SELECT policy_state.*, renewals, renewed_at, is_lost, word FROM policy_state, history \
+         JOIN revision_word ON revision_word.revision = policy_state.revision",
+    )
+    .fetch_one(connection)
+    .await?;
+    let mut counts = [0; 6];
+    for (count, kind) in counts.iter_mut().zip(Kind::ALL) {
+        *count = row.try_get(kind.list())?;
+    }
+    Ok(State {
+        epoch: row.try_get("epoch")?,
+        revision: row.try_get("revision")?,
+        horizon: row.try_get("horizon")?,
+        past: row.try_get("past")?,
+        word: row.try_get("word")?,
+        renewals: row.try_get("renewals")?,
+        renewed_at: row.try_get("renewed_at")?,
+        is_lost: row.try_get("is_lost")?,
+        counts,
+    })
+}
+
+/// A row of the table `version`.
+pub fn read_version(row: &SqliteRow) -> Result<Version, Fault> {
+    Ok(Version {
+        seq: row.try_get("seq")?,
+        kind: Kind::from_number(row.try_get("kind")?)?,
+        id: row.try_get("id")?,
+        application: row.try_get("application")?,
+        api: row.try_get("api")?,
+        kept_block: row.try_get("kept_block")?,
+        kept_owner: row.try_get("kept_owner")?,
+        state_before: row.try_get("state_before")?,
+        from_revision: row.try_get("from_revision")?,
+        document: row.try_get("document")?,
+    })
+}
+
+/// 128 random bits in hexadecimal.
+pub fn new_epoch() -> Result<String, Fault> {
+    Ok(random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The random word of a new revision.
+pub fn new_word() -> Result<i64, Fault> {
+    random().map(i64::from_be_bytes)
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Fault> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| Error::Unavailable(error.to_string()))?;
+    Ok(bytes)
+}

@@ -1,0 +1,407 @@
+//! One change: a write transaction that ends in exactly one new revision, or in none if nothing was changed.
+//!
+//! Rows are never overwritten: the version that held gets its end, and a new one begins. What lies too far back is
+//! deleted as part of the change, so that the past stays bounded without a task of its own.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{
+    SqliteStore, api_match, deny_target,
+    fault::Fault,
+    read,
+    state::{new_word, read_state},
+    usage,
+};
+use management::port::{
+    self, Act, Error, Kind, Name, NewRow, Rows, Scope, State, UsageRows, Version,
+    places::Place,
+    usage::{KeyUsed, Pair, UsageRow, Used, Windows},
+};
+
+/// A change that has begun.
+#[derive(Debug)]
+pub struct SqliteTransaction {
+    transaction: Transaction<'static, Sqlite>,
+    store: SqliteStore,
+    /// For the audit log, which [`SqliteTransaction::write_revision`] will write in this same transaction.
+    act: Act,
+    state: State,
+    /// Something of the policy was changed.
+    dirty: bool,
+    /// Something beside the policy was changed.
+    keep: bool,
+    doubt: Doubt,
+    /// Of a report: the next one may wait for the writer once this one has ended.
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+/// Notes that a change was dropped before its end.
+#[derive(Debug)]
+struct Doubt {
+    noted: Arc<AtomicBool>,
+    ended: bool,
+}
+
+impl Doubt {
+    /// It has come to its end: what it wrote is on the disk.
+    fn dispel(&mut self) {
+        self.ended = true;
+        self.noted.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Doubt {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.noted.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl SqliteTransaction {
+    pub(super) async fn begin(store: &SqliteStore, act: Act) -> Result<Self, Fault> {
+        let doubt = Doubt { noted: Arc::clone(&store.doubtful), ended: false };
+        let mut transaction = store.lock().await?;
+        let state = read_state(&mut transaction).await?;
+        Ok(Self { transaction, store: store.clone(), act, state, dirty: false, keep: false, doubt, _turn: None })
+    }
+
+    /// Keeps `turn` until the change has come to its end.
+    pub(super) fn with_turn(self, turn: OwnedSemaphorePermit) -> Self {
+        Self { _turn: Some(turn), ..self }
+    }
+
+    /// The connection, for the rest of this folder.
+    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
+    }
+
+    async fn find_existing(&mut self, kind: Kind, name: Name, values: &[&str]) -> Result<HashSet<String>, Fault> {
+        let statement = match name {
+            Name::Id => {
+                "SELECT id FROM version WHERE until_revision IS NULL AND kind = ? \
+                 AND id IN (SELECT value FROM json_each(?))"
+            }
+            Name::Present => {
+                "SELECT id FROM version WHERE until_revision IS NULL AND kind = ? AND kept_block IS NULL \
+                 AND id IN (SELECT value FROM json_each(?))"
+            }
+            Name::Identity => {
+                "SELECT identity FROM version WHERE until_revision IS NULL AND kind = ? \
+                 AND identity IN (SELECT value FROM json_each(?))"
+            }
+        };
+        let values = serde_json::json!(values).to_string();
+        let found = sqlx::query_scalar(statement).bind(kind.number()).bind(values).fetch_all(&mut *self.transaction);
+        Ok(found.await?.into_iter().collect())
+    }
+
+    async fn find_revoked(&mut self, digests: &[&str]) -> Result<HashSet<String>, Fault> {
+        let digests = serde_json::json!(digests).to_string();
+        let found = sqlx::query_scalar(
+            "SELECT sha256 FROM revoked_key WHERE sha256 IN (SELECT value FROM json_each(?)) AND NOT EXISTS \
+             (SELECT 1 FROM version WHERE until_revision IS NULL AND kind = 3 AND identity = sha256)",
+        );
+        Ok(found.bind(digests).fetch_all(&mut *self.transaction).await?.into_iter().collect())
+    }
+
+    async fn insert_rows(&mut self, rows: &[NewRow]) -> Result<(), Fault> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let revision = self.revision();
+        let mut query = sqlx::QueryBuilder::<Sqlite>::new(
+            "INSERT INTO version (kind, id, identity, application, api, plan, kept_block, kept_owner, \
+             state_before, from_revision, document) ",
+        );
+        query.push_values(rows, |mut values, row| {
+            values
+                .push_bind(row.kind.number())
+                .push_bind(&row.id)
+                .push_bind(&row.identity)
+                .push_bind(&row.application)
+                .push_bind(&row.api)
+                .push_bind(&row.plan)
+                .push_bind(&row.kept_block)
+                .push_bind(&row.kept_owner)
+                .push_bind(&row.state_before)
+                .push_bind(revision)
+                .push_bind(&row.document);
+        });
+        query.build().execute(&mut *self.transaction).await?;
+        for row in rows {
+            self.add_to_count(row.kind, 1);
+            if row.kind == Kind::Api {
+                api_match::add(&mut self.transaction, &row.id, &row.document).await?;
+            }
+            if row.kind == Kind::DenyPolicy {
+                deny_target::add(&mut self.transaction, &row.id, &row.document).await?;
+            }
+        }
+        self.dirty = true;
+        Ok(())
+    }
+
+    async fn remove_row(&mut self, held: &Version) -> Result<(), Fault> {
+        let revision = self.revision();
+        if held.kind == Kind::Key {
+            read::remember_revoked(&mut self.transaction, held.seq).await?;
+        }
+        // What this same change brought never held at any revision.
+        let statement = if held.from_revision == revision {
+            "DELETE FROM version WHERE seq = ?2"
+        } else {
+            self.state.past = self.state.past.saturating_add(1);
+            "UPDATE version SET until_revision = ?1 WHERE seq = ?2"
+        };
+        sqlx::query(statement).bind(revision).bind(held.seq).execute(&mut *self.transaction).await?;
+        if held.kind == Kind::Api {
+            api_match::remove(&mut self.transaction, &held.id).await?;
+        }
+        if held.kind == Kind::DenyPolicy {
+            deny_target::remove(&mut self.transaction, &held.id).await?;
+        }
+        self.add_to_count(held.kind, -1);
+        self.dirty = true;
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<i64, Fault> {
+        if !self.dirty {
+            if self.keep {
+                self.store.place.check()?;
+                self.transaction.commit().await?;
+                self.doubt.dispel();
+            }
+            self.doubt.ended = true;
+            return Ok(self.state.revision);
+        }
+        self.write_revision().await?;
+        self.store.place.check()?;
+        self.transaction.commit().await?;
+        self.doubt.dispel();
+        self.store.announce(&self.state);
+        tracing::debug!(revision = self.state.revision, "the policy was changed");
+        Ok(self.state.revision)
+    }
+
+    /// Writes what belongs to a new revision beside its rows.
+    async fn write_revision(&mut self) -> Result<(), Fault> {
+        self.state.revision = self.revision();
+        self.state.word = new_word()?;
+        self.forget_the_far_past().await?;
+        sqlx::query("INSERT INTO revision_word (revision, word) VALUES (?, ?)")
+            .bind(self.state.revision)
+            .bind(self.state.word)
+            .execute(&mut *self.transaction)
+            .await?;
+        let [apis, applications, keys, subscriptions, plans, deny_policies] = self.state.counts;
+        sqlx::query(
+            "UPDATE policy_state SET revision = ?, horizon = ?, past = ?, apis = ?, applications = ?, keys = ?, \
+             subscriptions = ?, plans = ?, deny_policies = ?",
+        )
+        .bind(self.state.revision)
+        .bind(self.state.horizon)
+        .bind(self.state.past)
+        .bind(apis)
+        .bind(applications)
+        .bind(keys)
+        .bind(subscriptions)
+        .bind(plans)
+        .bind(deny_policies)
+        .execute(&mut *self.transaction)
+        .await?;
+        Ok(())
+    }
+
+    /// The revision that this change makes.
+    fn revision(&self) -> i64 {
+        // A million changes a second would take 285 years to the end of the numbers that JSON carries.
+        self.state.revision.saturating_add(1)
+    }
+
+    fn add_to_count(&mut self, kind: Kind, change: i64) {
+        for (count, other) in self.state.counts.iter_mut().zip(Kind::ALL) {
+            if other == kind {
+                *count = count.saturating_add(change);
+            }
+        }
+    }
+
+    /// Deletes the oldest versions that hold no more, beyond `history_rows`. Whole revisions go: all versions that ended
+    /// at or before the new horizon.
+    async fn forget_the_far_past(&mut self) -> Result<(), Fault> {
+        let surplus = self.state.past.saturating_sub(self.store.settings.history_rows);
+        if surplus <= 0 {
+            return Ok(());
+        }
+        let horizon: Option<i64> = sqlx::query(
+            "SELECT until_revision FROM version WHERE until_revision IS NOT NULL ORDER BY until_revision LIMIT 1 OFFSET ?",
+        )
+        .bind(surplus.saturating_sub(1))
+        .fetch_optional(&mut *self.transaction)
+        .await?
+        .map(|row| row.try_get(0))
+        .transpose()?;
+        let Some(horizon) = horizon else { return Ok(()) };
+        let forgotten = sqlx::query("DELETE FROM version WHERE until_revision <= ?")
+            .bind(horizon)
+            .execute(&mut *self.transaction)
+            .await?
+            .rows_affected();
+        sqlx::query("DELETE FROM revision_word WHERE revision < ?")
+            .bind(horizon)
+            .execute(&mut *self.transaction)
+            .await?;
+        self.state.past = self.state.past.saturating_sub(i64::try_from(forgotten).unwrap_or(i64::MAX));
+        self.state.horizon = horizon;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl port::Transaction for SqliteTransaction {
+    fn act(&self) -> &Act {
+        &self.act
+    }
+
+    fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    fn commit_without_revision(&mut self) {
+        self.keep = true;
+    }
+
+    async fn commit(self: Box<Self>) -> Result<i64, Error> {
+        Ok(self.finish().await?)
+    }
+}
+
+#[async_trait]
+impl Rows for SqliteTransaction {
+    fn count(&self, kind: Kind) -> i64 {
+        self.state.count(kind)
+    }
+
+    async fn find(&mut self, kind: Kind, id: &str) -> Result<Option<Version>, Error> {
+        Ok(read::find(self.connection(), kind, id).await?)
+    }
+
+    async fn find_identity(&mut self, kind: Kind, identity: &str) -> Result<Option<Version>, Error> {
+        Ok(read::find_identity(self.connection(), kind, identity).await?)
+    }
+
+    async fn existing(&mut self, kind: Kind, name: Name, values: &[&str]) -> Result<HashSet<String>, Error> {
+        Ok(self.find_existing(kind, name, values).await?)
+    }
+
+    async fn of_application(&mut self, application: &str) -> Result<Vec<Version>, Error> {
+        Ok(read::of_application(self.connection(), application).await?)
+    }
+
+    async fn of_api(&mut self, api: &str) -> Result<Vec<Version>, Error> {
+        Ok(read::of_api(self.connection(), api).await?)
+    }
+
+    async fn of_plan(&mut self, plan: &str) -> Result<Option<Version>, Error> {
+        Ok(read::of_plan(self.connection(), plan).await?)
+    }
+
+    async fn owner_of(&mut self, application: &str) -> Result<Option<String>, Error> {
+        Ok(read::owner_of(self.connection(), application).await?)
+    }
+
+    async fn has_blocked_application(&mut self, owner: &str) -> Result<bool, Error> {
+        Ok(read::has_blocked_application(self.connection(), owner).await?)
+    }
+
+    async fn is_owner_blocked(&mut self, application: &str, api: &str) -> Result<bool, Error> {
+        Ok(read::is_owner_blocked(self.connection(), application, api).await?)
+    }
+
+    async fn revoked(&mut self, digests: &[&str]) -> Result<HashSet<String>, Error> {
+        Ok(self.find_revoked(digests).await?)
+    }
+
+    async fn api_at(&mut self, places: &[Place], api: &str) -> Result<Option<(String, Place)>, Error> {
+        Ok(api_match::api_at(self.connection(), places, api).await?)
+    }
+
+    async fn denied_by(&mut self, target: &str, policy: &str) -> Result<Option<String>, Error> {
+        Ok(deny_target::denied_by(self.connection(), target, policy).await?)
+    }
+
+    async fn insert_all(&mut self, rows: &[NewRow]) -> Result<(), Error> {
+        Ok(self.insert_rows(rows).await?)
+    }
+
+    async fn remove(&mut self, stored: &Version) -> Result<(), Error> {
+        Ok(self.remove_row(stored).await?)
+    }
+}
+
+#[async_trait]
+impl UsageRows for SqliteTransaction {
+    async fn take_batch(&mut self, gateway: &str, batch: &str) -> Result<bool, Error> {
+        let now = self.act.now;
+        Ok(usage::take_batch(self.connection(), gateway, batch, now).await?)
+    }
+
+    async fn room(&mut self, gateway: &str) -> Result<Option<(i64, i64)>, Error> {
+        Ok(usage::room(self.connection(), gateway).await?)
+    }
+
+    async fn set_room(&mut self, gateway: &str, room: i64) -> Result<(), Error> {
+        let now = self.act.now;
+        Ok(usage::set_room(self.connection(), gateway, now, room).await?)
+    }
+
+    async fn add_usage(&mut self, rows: &[UsageRow]) -> Result<(), Error> {
+        Ok(usage::add(self.connection(), rows).await?)
+    }
+
+    async fn touch(&mut self, keys: &[KeyUsed], scope: &Scope) -> Result<u64, Error> {
+        Ok(usage::touch(self.connection(), keys, scope).await?)
+    }
+
+    async fn tidy_usage(&mut self) -> Result<(), Error> {
+        let (now, days) = (self.act.now, self.store.settings.usage_days);
+        Ok(usage::tidy(self.connection(), now, days).await?)
+    }
+
+    async fn used(&mut self, pairs: &[Pair], windows: &Windows) -> Result<Vec<(Pair, Used)>, Error> {
+        Ok(usage::used(self.connection(), pairs, windows).await?)
+    }
+
+    async fn with_plans(&mut self, pairs: &[Pair]) -> Result<Vec<Version>, Error> {
+        Ok(usage::with_plans(self.connection(), pairs).await?)
+    }
+
+    async fn used_up(&mut self, plan: &str) -> Result<Vec<Version>, Error> {
+        Ok(usage::used_up(self.connection(), plan).await?)
+    }
+
+    async fn reached(&mut self, plan: &str, windows: &Windows, least: [Option<i64>; 2]) -> Result<Vec<Version>, Error> {
+        Ok(usage::reached(self.connection(), plan, windows, least).await?)
+    }
+
+    async fn forget_key(&mut self, id: &str) -> Result<(), Error> {
+        Ok(usage::forget_key(self.connection(), id).await?)
+    }
+
+    async fn forget_totals(&mut self, application: &str) -> Result<(), Error> {
+        let now = self.act.now;
+        Ok(usage::forget_totals(self.connection(), application, now).await?)
+    }
+}

@@ -1,0 +1,66 @@
+//! How the database is: whether it takes changes, what other processes did to it, and its end.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::SqliteStore;
+use management::port::{Act, Error, Upkeep};
+
+/// How often is looked whether the last connection has ended. Where another program has the database open the log stays, so
+/// after half a second nobody waits any more.
+const CLOSING_LOOKS: u32 = 50;
+/// The pause before the next look.
+const CLOSING_PAUSE: Duration = Duration::from_millis(10);
+/// How often the revision is looked up for changes that another process made (`import`, a second service).
+const FOREIGN_CHANGES_INTERVAL: Duration = Duration::from_millis(500);
+
+#[async_trait]
+impl Upkeep for SqliteStore {
+    fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    async fn check_writer(&self, act: &Act) -> Result<(), Error> {
+        self.check_changes(act).await
+    }
+
+    async fn watch(&self, act: fn() -> Act) {
+        let mut ticks = tokio::time::interval(FOREIGN_CHANGES_INTERVAL);
+        let mut was_in_place = true;
+        loop {
+            ticks.tick().await;
+            let found = self.place.check();
+            let is_in_place = found.is_ok();
+            match found {
+                Ok(()) if was_in_place => {}
+                Ok(()) => tracing::warn!("the files of the database are in their place again; changes are taken"),
+                Err(error) if was_in_place => {
+                    tracing::error!(%error, "changes are refused; put the files back, or stop the service and restore a backup");
+                }
+                Err(_) => {}
+            }
+            was_in_place = is_in_place;
+            let held = self.latest.borrow().clone();
+            if let Err(error) = self.follow(&held, &act()).await.map_err(Error::from) {
+                tracing::warn!(%error, "the revision could not be read");
+            }
+        }
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        // Closing the last connection would do it too, but one whose request was given up may end a moment later.
+        if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.writer).await {
+            tracing::warn!(%error, "the write-ahead log stays beside the file; the next start reads it");
+        }
+        self.writer.close().await;
+        // Such a one is then the last, and removes the log. The program must not end while it does.
+        for _ in 0..CLOSING_LOOKS {
+            if !self.place.has_log() {
+                return;
+            }
+            tokio::time::sleep(CLOSING_PAUSE).await;
+        }
+    }
+}

@@ -115,7 +115,7 @@ fn every_link_between_documents_leads_somewhere() {
 }
 
 #[test]
-fn the_readme_is_a_door_and_leads_to_every_document() {
+fn the_readme_is_short_and_links_to_every_document() {
     let documents = documents(Path::new(env!("CARGO_MANIFEST_DIR")));
     let readme = documents.get(Path::new("README.md")).expect("README.md is there");
     let lines = readme.lines().count();
@@ -175,7 +175,7 @@ fn every_file_that_a_document_for_developers_names_is_there() {
 }
 
 #[test]
-fn a_link_that_leads_nowhere_is_told() {
+fn a_broken_link_is_reported() {
     let two = |text: &str| {
         let other = "# A heading\n\n## It's `code`, twice\n## It's `code`, twice\n\n```sh\n# no heading\n```\n";
         let documents = [("README.md", text), ("docs/other.md", other)];

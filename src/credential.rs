@@ -1,6 +1,6 @@
 //! Finds the key in a request. A credential is absent, malformed, ambiguous or present, so it is never an `Option`.
 //!
-//! [`find`] collects the values of the configured sources, in their order. [`Found::resolve`] turns them into one
+//! [`find`] collects the values of the configured sources, in their order. [`Candidates::resolve`] turns them into one
 //! [`Credential`]. [`crate::answer::edit`] removes them from the request. Values are bytes, and no value is ever logged.
 
 use std::borrow::Cow;
@@ -25,7 +25,7 @@ pub const MAX_CANDIDATES: usize = 16;
 
 /// The values of the configured sources in one request.
 #[derive(Debug, Default)]
-pub struct Found<'a> {
+pub struct Candidates<'a> {
     /// The first value. Most requests have only this one, and then nothing is allocated.
     first: Option<Candidate<'a>>,
     /// Further values that differ from it, in the order of the sources.
@@ -94,7 +94,7 @@ impl std::fmt::Debug for Credential<'_> {
     }
 }
 
-impl<'a> Found<'a> {
+impl<'a> Candidates<'a> {
     #[inline(always)]
     fn push(&mut self, value: Cow<'a, [u8]>) {
         if value.is_empty() {
@@ -202,8 +202,8 @@ impl<'a> Found<'a> {
 }
 
 /// Collects the values of the sources of a request.
-pub fn find<'a>(head: &Head<'a>, sources: &[CredentialSource]) -> Found<'a> {
-    let mut found = Found::default();
+pub fn find<'a>(head: &Head<'a>, sources: &[CredentialSource]) -> Candidates<'a> {
+    let mut found = Candidates::default();
     for (place, source) in sources.iter().enumerate() {
         match source {
             CredentialSource::Header { name } => {

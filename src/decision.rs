@@ -1,7 +1,7 @@
 //! The decision: turns the facts about a request, the policy and the time into a permit or a denial.
 //!
 //! [`decide`] checks the rules one after the other, in the order of `docs/decision.md`. The first rule that applies decides.
-//! The result depends only on the arguments. The decision asks the policy through [`Policy`]. It asks for facts that
+//! The result depends only on the arguments. The decision asks the policy through [`PolicyLookup`]. It asks for facts that
 //! cost a host call (the time, the client's address, route metadata) through [`Facts`], and only if a rule needs them.
 
 mod again;
@@ -20,10 +20,10 @@ pub use identity::{EMERGENCY, Identity};
 use crate::{
     catalogue::{Addressed, Catalogue},
     config::{ApiSource, Config, OnPolicyUnavailable, UnknownApi},
-    credential::{self, Carried, Credential, Found},
+    credential::{self, Candidates, Carried, Credential},
     digest::Digest,
     limit::{
-        Level, Taking,
+        LimitOwner, Taking,
         quota::{Plans, Quotas},
     },
     policy::{
@@ -45,7 +45,7 @@ pub trait Facts {
 }
 
 /// The current policy, as the decision sees it.
-pub trait Policy {
+pub trait PolicyLookup {
     /// The small lists of the policy.
     fn catalogue(&self) -> &Catalogue;
     /// Whether the policy is so old that it allows nothing any more.
@@ -53,7 +53,7 @@ pub trait Policy {
     /// The policy's data about a key and about its application's subscription to `api`, an API of this catalogue. `key`
     /// is the key as the client sent it.
     fn subject(&self, key: &[u8], api: Addressed<'_>) -> Result<Option<Rc<Subject>>, Unreadable>;
-    /// Like [`Policy::subject`], for a key of which only the digest is known. Does not use the cache.
+    /// Like [`PolicyLookup::subject`], for a key of which only the digest is known. Does not use the cache.
     fn subject_of(&self, key: &Digest, api: &str) -> Result<Option<Rc<Subject>>, Unreadable>;
     /// The limits of the plans, bound to their counters.
     fn quotas<'s>(&self, subject: &'s Subject, api: &str, plans: &Plans<'_>) -> &'s Quotas;
@@ -191,7 +191,7 @@ pub fn parse_address(text: &str) -> Option<IpAddr> {
 }
 
 /// Decides one request. `policy` is `None` as long as there is no policy.
-pub fn decide<'p, P: Policy>(
+pub fn decide<'p, P: PolicyLookup>(
     head: &Head<'_>,
     config: &Config,
     policy: Option<&'p P>,
@@ -203,7 +203,7 @@ pub fn decide<'p, P: Policy>(
     decision
 }
 
-fn check<'p, P: Policy>(
+fn check<'p, P: PolicyLookup>(
     head: &Head<'_>,
     config: &Config,
     policy: Option<&'p P>,
@@ -233,7 +233,7 @@ fn check<'p, P: Policy>(
 /// The rules without a policy. If requests may pass without a policy, or an emergency key may, a request is still
 /// refused for the reasons that need no policy.
 fn check_without_policy(
-    found: &Found<'_>,
+    found: &Candidates<'_>,
     config: &Config,
     emergency: bool,
     place_is_clear: bool,
@@ -255,7 +255,7 @@ fn check_without_policy(
     }
 }
 
-fn is_emergency(found: &Found<'_>, config: &Config) -> bool {
+fn is_emergency(found: &Candidates<'_>, config: &Config) -> bool {
     let keys = &config.emergency.allow_keys;
     !keys.is_empty()
         && matches!(found.resolve(config.ambiguous_credentials),
@@ -283,7 +283,7 @@ fn readings_differ<T: PartialEq>(path: &RequestPath<'_>, read: impl Fn(&RequestP
     }
 }
 
-/// A request that a policy is asked about, with what is known of it before its API is.
+/// A request, the policy, and the facts that are known before the API.
 struct Asked<'a, 'p, P, F> {
     head: &'a Head<'a>,
     config: &'a Config,
@@ -291,13 +291,13 @@ struct Asked<'a, 'p, P, F> {
     facts: &'a F,
     host: Host<'a>,
     path: RequestPath<'a>,
-    found: Found<'a>,
-    /// It carries an emergency key.
+    found: Candidates<'a>,
+    /// Whether the request has an emergency key.
     emergency: bool,
 }
 
-impl<'p, P: Policy, F: Facts> Asked<'_, 'p, P, F> {
-    /// The rules from the API on.
+impl<'p, P: PolicyLookup, F: Facts> Asked<'_, 'p, P, F> {
+    /// Checks the rules from the API on.
     #[inline(always)]
     fn check(&self, known: &mut Decision<'p>) -> Result<Permit, Denial> {
         let addressed = self.find_api(&self.path);
@@ -333,7 +333,7 @@ impl<'p, P: Policy, F: Facts> Asked<'_, 'p, P, F> {
         self.find_api(path)
     }
 
-    /// The rules from the API's state on.
+    /// Checks the rules from the API's state on.
     #[inline(always)]
     fn check_api(&self, addressed: Addressed<'p>, known: &mut Decision<'p>) -> Result<Permit, Denial> {
         let api = addressed.api;
@@ -366,7 +366,7 @@ impl<'p, P: Policy, F: Facts> Asked<'_, 'p, P, F> {
         Ok(Permit::Key)
     }
 
-    /// Refuses what no operation of the plan opens.
+    /// Refuses a request that no operation of the plan permits.
     fn check_operations(&self, operations: &[Operation], addressed: Addressed<'p>) -> Result<(), Reason> {
         let find = |path: &RequestPath<'_>, prefix| find_operation(operations, self.head, path.below(prefix));
         let find_anew = |path: &RequestPath<'_>| self.find_api_anew(path).and_then(|found| find(path, found.prefix));
@@ -478,8 +478,8 @@ fn find_operation(operations: &[Operation], head: &Head<'_>, rest: &[u8]) -> Opt
 fn check_limits(limits: Taking) -> Result<(), Reason> {
     Err(match limits.refusal.map(|refusal| refusal.level) {
         None => return Ok(()),
-        Some(Level::Burst) => Reason::BurstExceeded,
-        Some(Level::Subscription) => Reason::QuotaExceeded,
-        Some(Level::Application) => Reason::ApplicationQuotaExceeded,
+        Some(LimitOwner::Burst) => Reason::BurstExceeded,
+        Some(LimitOwner::Subscription) => Reason::QuotaExceeded,
+        Some(LimitOwner::Application) => Reason::ApplicationQuotaExceeded,
     })
 }

@@ -1,6 +1,6 @@
-//! The tables of the documents, held to the code, and the commands of their blocks, held to what runs them: nobody can read
-//! there anything else than what the programs do. If a table differs, the right one is printed. Whether links lead somewhere is
-//! for `tests/house/links.rs`; the page and the report have tests of their own.
+//! Compares the tables of the documents with the code, and the commands of their blocks with the tests that run them,
+//! so that the documents and the programs agree. If a table differs, the test prints the right one.
+//! `tests/house/links.rs` checks the links. The page and the report have tests of their own.
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(
     clippy::panic,
@@ -30,10 +30,10 @@ use keygate::{
     config::{FIELDS, Replies, WhenAbsent},
     limit::Taking,
     reason::Reason,
-    request::head::Kind,
+    request::head::ReplyKind,
 };
 
-/// Where the sources of the policy service are.
+/// The folders with the sources of the policy service.
 const SERVICE: [&str; 1] = ["crates"];
 
 fn root() -> &'static Path {
@@ -44,7 +44,7 @@ fn read(document: &str) -> String {
     fs::read_to_string(root().join(document)).unwrap_or_else(|error| panic!("{document}: {error}"))
 }
 
-/// What stands in a document between each `<!-- name -->` and its `<!-- /name -->`.
+/// The parts of a document between each `<!-- name -->` and its `<!-- /name -->`.
 fn all_marked(document: &str, name: &str) -> Vec<String> {
     let text = read(document);
     let (begin, end) = (format!("<!-- {name} -->"), format!("<!-- /{name} -->"));
@@ -55,7 +55,7 @@ fn all_marked(document: &str, name: &str) -> Vec<String> {
     found
 }
 
-/// A table as Markdown; a bar in a cell is escaped.
+/// A table as Markdown. A bar in a cell is escaped.
 fn table<const N: usize>(columns: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
     let line = |cells: [String; N]| format!("| {} |", cells.map(|cell| cell.replace('|', "\\|")).join(" | "));
     let mut lines = vec![line(columns.map(str::to_owned)), format!("|{}", "---|".repeat(N))];
@@ -63,7 +63,7 @@ fn table<const N: usize>(columns: [&str; N], rows: impl Iterator<Item = [String;
     lines.join("\n")
 }
 
-/// The rows of a table, without its head.
+/// The rows of a table without its head.
 fn rows(table: &str) -> impl Iterator<Item = Vec<&str>> {
     table.lines().skip(2).map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect())
 }
@@ -134,7 +134,7 @@ fn the_table_of_grpc_statuses_is_that_of_the_code() {
         for (status, told) in statuses.iter().zip(told) {
             let status: u16 = status.trim().parse().expect("a status");
             let reason = *Reason::ALL.iter().find(|reason| reason.defaults().1 == status).expect("a reason");
-            let reply = reply::refuse(reason, &Replies::default(), Kind::Grpc, Duration::ZERO, Taking::default());
+            let reply = reply::refuse(reason, &Replies::default(), ReplyKind::Grpc, Duration::ZERO, Taking::default());
             assert_eq!(told.trim().parse().ok(), reply.grpc_status, "{status}");
             left.remove(&status);
         }
@@ -179,7 +179,7 @@ fn every_log_line_of_the_documents_is_one_of_the_code() {
     }
 }
 
-/// What the table of faults quotes of a log line; what stands in it for a number or a name is left out.
+/// The quotations from log lines in the table of faults. Numbers and names in them are left out.
 #[test]
 fn the_words_of_the_table_of_faults_are_those_of_the_code() {
     let words = sources::strings(&["src"]);
@@ -189,7 +189,7 @@ fn the_words_of_the_table_of_faults_are_those_of_the_code() {
     assert!(quoted.len() > 12, "{quoted:?}");
     for quoted in quoted {
         for part in quoted.trim_matches('`').split('…').map(str::trim) {
-            // The number is that of a constant.
+            // The number is the value of a constant.
             let part = part.trim_start_matches("more than 10000 ");
             assert!(words.contains(part), "docs/operations.md: no text of src/ has \"{part}\"");
         }
@@ -251,7 +251,8 @@ fn every_file_that_is_named_as_proof_is_there() {
     }
 }
 
-/// `/v1/keys/{id}/revoke` is told by itself or by `/revoke`; lists and rows of the six kinds are told together.
+/// A document may name `/v1/keys/{id}/revoke` in full or as `/revoke`. The routes of lists and rows of the six kinds
+/// are described together.
 #[test]
 fn every_route_of_the_service_is_told() {
     let folders = SERVICE.map(|folder| root().join(folder).join("..").join("tests/golden/openapi.json"));

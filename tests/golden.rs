@@ -20,10 +20,10 @@ use keygate::{
     digest::Digest,
     policy::page::{Page, Row},
     shared::key::FORMAT,
-    usage::report::{Count, KeyUse, Report},
+    usage::report::{Count, KeyUse, UsageReport},
 };
 
-/// A digest of all that shared data has after `page_full.json` was fetched, under which [`FORMAT`].
+/// The SHA-256 of shared data after the filter has fetched `page_full.json`, with the [`FORMAT`] that it belongs to.
 const PACKED: (u8, &str) = (5, "1dd127a47a991a2e451eaa425dc7647e82ccaad34827fc22ae81faf1fb65613f");
 
 fn file(name: &str) -> PathBuf {
@@ -77,13 +77,13 @@ fn the_core_takes_every_page_and_every_row_of_it() {
     }
 }
 
-/// Two versions of the module that pack differently must not read each other's entries.
+/// If two versions of the module pack differently, they must not read each other's entries.
 #[test]
 fn the_policy_is_packed_as_its_format_says() {
     let group: Group = serde_json::from_str(r#"{"name": "golden", "cases": []}"#).unwrap();
     let mut core = Core::new(&group);
     let mut page: serde_json::Value = serde_json::from_str(&text("page_full.json")).unwrap();
-    // With it the next poll follows at once.
+    // With a `poll` the next poll would follow at once.
     page["poll"].take();
     core.refresh(&page);
     let mut all = Vec::new();
@@ -109,7 +109,7 @@ fn a_usage_report_is_written_as_it_was() {
         requests: 5,
     };
     let least = Count { hour, outcome: "credential_missing".into(), requests: 1, ..Count::default() };
-    let report = Report {
+    let report = UsageReport {
         format: 1,
         batch: "golden-batch".into(),
         counts: vec![all, least],
@@ -122,5 +122,5 @@ fn a_usage_report_is_written_as_it_was() {
     }
     let golden = text("usage_report.json");
     assert_eq!(golden, written, "if that is meant: GOLDEN=write cargo test -p keygate --test golden");
-    assert_eq!(serde_json::from_str::<Report<'_>>(&golden).unwrap(), report);
+    assert_eq!(serde_json::from_str::<UsageReport<'_>>(&golden).unwrap(), report);
 }

@@ -12,7 +12,7 @@ mod schemas;
 
 use keygate::usage::report::{
     Count, HOUR, KeyUse, MAX_AHEAD, MAX_BATCH_BYTES, MAX_COUNTS, MAX_KEYS, MAX_OUTCOME_BYTES, MAX_REQUESTS, Receipt,
-    ReceiptIn, Report,
+    ReceiptIn, UsageReport,
 };
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ const NOW: u64 = 1_748_736_123;
 
 /// Whether the core accepts a report.
 fn is_taken(report: &Value) -> bool {
-    serde_json::from_value::<Report<'_>>(report.clone()).is_ok_and(|report| report.check(NOW).is_ok())
+    serde_json::from_value::<UsageReport<'_>>(report.clone()).is_ok_and(|report| report.check(NOW).is_ok())
 }
 
 /// A report with a row of each kind, in which one field has another value.
@@ -40,7 +40,7 @@ fn with(list: &str, field: &str, value: Value) -> Value {
 fn the_schema_and_the_tables_have_the_fields_of_the_code() {
     let schema = schemas::schema(DOCUMENT);
     let values = [
-        ("report", serde_json::to_value(Report::default()), "src/usage/report.rs Report"),
+        ("report", serde_json::to_value(UsageReport::default()), "src/usage/report.rs UsageReport"),
         ("count", serde_json::to_value(Count::default()), "src/usage/report.rs Count"),
         ("key_use", serde_json::to_value(KeyUse::default()), "src/usage/report.rs KeyUse"),
         ("receipt", serde_json::to_value(Receipt::default()), "src/usage/report.rs Receipt"),

@@ -28,13 +28,13 @@ pub fn annotate<'a>(
     let more = of_refusals.iter().filter(|fact| !facts.contains(fact));
     let known = decision.known(permit);
     for fact in facts.iter().chain(more) {
-        let standing = decision.limits.standing;
+        let remaining = decision.limits.remaining;
         let value = match fact {
             Fact::Reason => Some(Cow::Borrowed(reason.map_or("allowed", Reason::as_str).as_bytes())),
             Fact::Revision => revision().map(number),
-            Fact::Limit => standing.map(|standing| number(standing.limit)),
-            Fact::Remaining => standing.map(|standing| number(standing.remaining)),
-            Fact::Reset => standing.map(|standing| number(standing.reset)),
+            Fact::Limit => remaining.map(|remaining| number(remaining.limit)),
+            Fact::Remaining => remaining.map(|remaining| number(remaining.remaining)),
+            Fact::Reset => remaining.map(|remaining| number(remaining.reset)),
             about_caller => known.fact(*about_caller).map(Cow::Borrowed),
         };
         if let Some(value) = value {

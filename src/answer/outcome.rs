@@ -16,7 +16,7 @@ use crate::{
     decision::{Decision, Denial, Identity, Permit},
     limit::Taking,
     reason::Reason,
-    request::head::{Head, Kind},
+    request::head::{Head, ReplyKind},
 };
 
 /// The consequences of a decision.
@@ -25,7 +25,7 @@ pub struct Outcome<'a> {
     /// What the metrics count. Each request counts once.
     pub counted: Counted,
     /// Changes of the request's headers.
-    pub change: Change<'a>,
+    pub change: RequestEdits<'a>,
     /// Why the request passes. `None` if it does not pass, or would not outside shadow mode.
     pub permit: Option<Permit>,
     /// Why the request does not pass, or would not outside shadow mode.
@@ -34,9 +34,9 @@ pub struct Outcome<'a> {
     pub reply: Option<Cow<'a, Reply>>,
 }
 
-/// Changes of a request. [`Change::edits`] lists them in full.
+/// Changes of a request. [`RequestEdits::edits`] lists them in full.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Change<'a> {
+pub struct RequestEdits<'a> {
     /// Sources whose credentials are removed.
     pub without: Carried,
     /// The identity to set in the `forward` headers. `None` leaves these headers alone, because the request does not go
@@ -44,7 +44,7 @@ pub struct Change<'a> {
     pub identity: Option<Identity<'a>>,
 }
 
-impl Change<'_> {
+impl RequestEdits<'_> {
     /// Calls `edit` for each change of the request's headers, in order.
     pub fn edits(&self, head: &Head<'_>, config: &Config, mut edit: impl FnMut(Edit<'_>)) {
         edit::remove_credentials(head, &config.credential_sources, self.without, &mut edit);
@@ -88,13 +88,13 @@ pub fn follow<'a>(head: &Head<'_>, config: &Config, replies: &'a Prepared, decis
 fn pass<'a>(config: &Config, decision: &'a Decision<'_>, counted: Counted, permit: Permit) -> Outcome<'a> {
     let goes = permit.looked_at_credential() && config.mode == Mode::Enforce && !config.forward.credential;
     let without = if goes { decision.carried } else { Carried::default() };
-    let change = Change { without, identity: Some(decision.identity(permit)) };
+    let change = RequestEdits { without, identity: Some(decision.identity(permit)) };
     Outcome { counted, change, permit: Some(permit), reason: None, reply: None }
 }
 
 /// In shadow mode a request that would be refused passes without an identity.
 fn would_refuse<'a>(reason: Reason) -> Outcome<'a> {
-    let change = Change { identity: Some(Identity::default()), ..Change::default() };
+    let change = RequestEdits { identity: Some(Identity::default()), ..RequestEdits::default() };
     Outcome { counted: Counted::Refused(reason), change, permit: None, reason: Some(reason), reply: None }
 }
 
@@ -115,12 +115,12 @@ fn refuse_by<'a>(
 ) -> Outcome<'a> {
     let kind = head.kind();
     // The header fields of a limit differ from request to request.
-    let is_usual = kind == Kind::Http && limits.refusal.is_none();
+    let is_usual = kind == ReplyKind::Http && limits.refusal.is_none();
     let prepared = replies.find(reason).filter(|_| is_usual).map(Cow::Borrowed);
     let make = || Cow::Owned(reply::refuse(reason, &config.replies, kind, config.policy.refresh_interval, limits));
-    let change = Change { without: carried, identity: None };
+    let change = RequestEdits { without: carried, identity: None };
     let mut reply = prepared.unwrap_or_else(make);
-    if kind == Kind::Http
+    if kind == ReplyKind::Http
         && config.replies.format == ReplyFormat::Problem
         && let Some(id) = head.values(b"x-request-id").next()
     {

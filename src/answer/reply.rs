@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use crate::{
     config::{Replies, ReplyFormat},
-    limit::{Standing, Taking},
+    limit::{Remaining, Taking},
     reason::Reason,
-    request::head::Kind,
+    request::head::ReplyKind,
 };
 
 /// A reply for a reason, before an operator's overrides.
@@ -146,7 +146,7 @@ pub struct Prepared(Vec<(Reason, Reply)>);
 impl Prepared {
     /// `interval` is the value of `retry-after`.
     pub fn new(replies: &Replies, interval: Duration) -> Self {
-        let reply = |reason| refuse(reason, replies, Kind::Http, interval, Taking::default());
+        let reply = |reason| refuse(reason, replies, ReplyKind::Http, interval, Taking::default());
         Self(Reason::ALL.iter().map(|&reason| (reason, reply(reason))).collect())
     }
 
@@ -158,7 +158,7 @@ impl Prepared {
 
 /// The reply to a refused request. `interval` is the value of `retry-after`, unless the request is over a limit. Then
 /// `limits` determines it, and the reply also contains the state of the limit.
-pub fn refuse(reason: Reason, replies: &Replies, kind: Kind, interval: Duration, limits: Taking) -> Reply {
+pub fn refuse(reason: Reason, replies: &Replies, kind: ReplyKind, interval: Duration, limits: Taking) -> Reply {
     let template = reason.template();
     let changed = replies.overrides.iter().find(|(of, _)| *of == reason).map(|(_, changed)| changed);
     let status = changed.and_then(|changed| changed.status).unwrap_or(template.status);
@@ -172,12 +172,12 @@ pub fn refuse(reason: Reason, replies: &Replies, kind: Kind, interval: Duration,
     // A cached refusal would be wrong: the same request may pass a moment later.
     headers.push(("cache-control", "no-store".to_owned()));
     let (sent_status, body, grpc) = match kind {
-        Kind::Http => {
+        ReplyKind::Http => {
             headers.push(("content-type", replies.format.content_type().to_owned()));
             (status, body(replies.format, reason, status, code, message, description), None)
         }
-        Kind::Grpc => (status, message.as_bytes().to_vec(), Some(grpc_status(status))),
-        Kind::GrpcWithParameters => {
+        ReplyKind::Grpc => (status, message.as_bytes().to_vec(), Some(grpc_status(status))),
+        ReplyKind::GrpcWithParameters => {
             headers.push(("content-type", "application/grpc".to_owned()));
             headers.push(("grpc-status", grpc_status(status).to_string()));
             headers.push(("grpc-message", grpc_message(message)));
@@ -189,7 +189,7 @@ pub fn refuse(reason: Reason, replies: &Replies, kind: Kind, interval: Duration,
         429 | 503 => headers.push(("retry-after", seconds_up(retry_after).to_string())),
         _ => {}
     }
-    if let (Some(_), Some(Standing { limit, remaining, reset })) = (limits.refusal, limits.standing) {
+    if let (Some(_), Some(Remaining { limit, remaining, reset })) = (limits.refusal, limits.remaining) {
         headers.push(("ratelimit-limit", limit.to_string()));
         headers.push(("ratelimit-remaining", remaining.to_string()));
         headers.push(("ratelimit-reset", reset.to_string()));

@@ -44,7 +44,7 @@ pub enum Problem {
     TooDeep,
     /// A value or character of the wrong kind.
     Unexpected {
-        found: Found,
+        found: FoundValue,
         expected: Expected,
     },
     UnknownField {
@@ -67,7 +67,7 @@ pub enum Problem {
     AuthorizationTwice,
     /// `policy.expire_after_ms` is shorter than the age that a policy reaches in normal operation.
     ExpiresTooSoon {
-        found: Found,
+        found: FoundValue,
         /// The smallest allowed value, in milliseconds.
         least_ms: u64,
         /// The setting that dominates the minimum, in words. The rest of the minimum is twice `policy.timeout_ms`.
@@ -100,7 +100,7 @@ pub enum VariableProblem {
 
 /// What stands in the text. Secrets appear without their content.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum FoundValue {
     /// `null`.
     Null,
     /// `true` or `false`; `None` if the value is secret.
@@ -204,7 +204,7 @@ impl Fault {
     }
 }
 
-impl Found {
+impl FoundValue {
     /// Describes a string or a field's name at `path`.
     pub(super) fn string(text: &str, path: &Path) -> Self {
         Self::String { length: text.chars().count(), text: (!path.is_hidden()).then(|| shown(text)) }

@@ -2,7 +2,7 @@
 
 use super::{
     error::{Expected, Fault},
-    read::{Item, Place, Rule},
+    read::{Item, Location, Rule},
 };
 
 /// Size limit of the name of a header, cookie or query argument, and of a scheme, in bytes. Real names have fewer than
@@ -37,14 +37,14 @@ pub(super) fn request_header(item: &Item<'_>) -> Result<String, Fault> {
 }
 
 /// The name of a header of the callouts, in lower case; `place` is where it stands.
-pub(super) fn callout_header(name: &str, place: &Place) -> Result<String, Fault> {
+pub(super) fn callout_header(name: &str, place: &Location) -> Result<String, Fault> {
     if !TOKEN.fits(name) {
         return Err(place.unexpected_text(name, TOKEN.expected()));
     }
     other_than(name, place, NOT_IN_CALLOUTS)
 }
 
-fn other_than(name: &str, place: &Place, reserved: &'static [&'static str]) -> Result<String, Fault> {
+fn other_than(name: &str, place: &Location, reserved: &'static [&'static str]) -> Result<String, Fault> {
     let lower = name.to_ascii_lowercase();
     if reserved.contains(&lower.as_str()) {
         return Err(place.unexpected_text(name, Expected::HeaderOtherThan(reserved)));

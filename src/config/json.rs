@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::{
-    error::{Expected, Fault, Found, Problem},
+    error::{Expected, Fault, FoundValue, Problem},
     place::{MAX_DEPTH, Path},
 };
 
@@ -180,7 +180,7 @@ impl<'t> Parser<'t> {
     fn escape(&mut self, path: &Path) -> Result<char, Fault> {
         let at = self.at;
         let refused = |expected| {
-            Fault::new(at, path, Problem::Unexpected { found: Found::Escape, expected: Expected::Is(expected) })
+            Fault::new(at, path, Problem::Unexpected { found: FoundValue::Escape, expected: Expected::Is(expected) })
         };
         self.advance(1);
         for (letter, meant) in [
@@ -241,7 +241,7 @@ impl<'t> Parser<'t> {
     }
 
     fn unexpected(&self, path: &Path, expected: &'static str) -> Fault {
-        let found = Found::next(self.rest().chars().next(), path);
+        let found = FoundValue::next(self.rest().chars().next(), path);
         Fault::new(self.at, path, Problem::Unexpected { found, expected: Expected::Is(expected) })
     }
 }

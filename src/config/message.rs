@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::{
     MAX_CONFIG_BYTES,
-    error::{Expected, Found, InvalidConfig, Problem, VariableProblem},
+    error::{Expected, FoundValue, InvalidConfig, Problem, VariableProblem},
     place::{MAX_DEPTH, counted},
 };
 
@@ -35,7 +35,7 @@ impl fmt::Display for Problem {
                  google.protobuf.StringValue",
             ),
             Self::TooDeep => write!(f, "found more than {MAX_DEPTH} levels of lists and objects, expected at most {MAX_DEPTH}"),
-            Self::Unexpected { found: Found::Null, expected } => {
+            Self::Unexpected { found: FoundValue::Null, expected } => {
                 write!(f, "found null, expected {expected} (null is not the same as left out)")
             }
             Self::Unexpected { found, expected } => write!(f, "found {found}, expected {expected}"),
@@ -84,7 +84,7 @@ impl fmt::Display for VariableProblem {
     }
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for FoundValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Null => f.write_str("null"),

@@ -23,7 +23,7 @@ mod warnings;
 
 use std::{fmt, time::Duration};
 
-pub use error::{Expected, Found, InvalidConfig, Position, Problem, VariableProblem};
+pub use error::{Expected, FoundValue, InvalidConfig, Position, Problem, VariableProblem};
 pub use fields::{FIELDS, Field, WhenAbsent};
 pub use parse::{MAX_CONFIG_BYTES, MAX_DURATION_MS, MAX_POLICY_BYTES, parse};
 

@@ -11,7 +11,7 @@ use super::{
     error::{Fault, InvalidConfig, Problem},
     fields, json,
     place::Path,
-    read::{Item, Object, Place, Rule, TEXT},
+    read::{Item, Location, Object, Rule, TEXT},
     refusal, request,
     secret::{self, Environment},
 };
@@ -150,7 +150,7 @@ fn policy(item: &Item<'_>, env: Environment<'_>) -> Result<PolicySource, Fault> 
         Some(given) => Cow::Borrowed(given.text(&AUTHORITY)?),
         None => authority::of_cluster(name).ok_or_else(|| {
             let path = item.place.path.field("authority");
-            Place { at: cluster.place.at, path }.fault(Problem::ClusterIsNoAuthority)
+            Location { at: cluster.place.at, path }.fault(Problem::ClusterIsNoAuthority)
         })?,
     };
     let policy_name = object.find("name").map(|given| given.text(&POLICY_NAME)).transpose()?;

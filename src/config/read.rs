@@ -3,7 +3,7 @@
 //! This file knows only shapes and ranges. [`super::parse`] knows what they mean.
 
 use super::{
-    error::{Expected, Fault, Found, Problem},
+    error::{Expected, Fault, FoundValue, Problem},
     json::{Member, Node, Value},
     place::Path,
 };
@@ -42,23 +42,23 @@ pub(super) const TEXT: Rule = Rule {
 
 /// The offset in the text and the path of a value.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct Location {
     pub at: usize,
     pub path: Path,
 }
 
-impl Place {
+impl Location {
     pub fn fault(&self, problem: Problem) -> Fault {
         Fault::new(self.at, &self.path, problem)
     }
 
     /// An error about `text`, a string or a field's name at this place.
     pub fn unexpected_text(&self, text: &str, expected: Expected) -> Fault {
-        self.fault(Problem::Unexpected { found: Found::string(text, &self.path), expected })
+        self.fault(Problem::Unexpected { found: FoundValue::string(text, &self.path), expected })
     }
 }
 
-impl Found {
+impl FoundValue {
     /// Describes a value at `path`.
     fn value(value: &Value<'_>, path: &Path) -> Self {
         match value {
@@ -76,7 +76,7 @@ impl Found {
 
 /// A value and its place.
 pub(super) struct Item<'n> {
-    pub place: Place,
+    pub place: Location,
     pub value: &'n Value<'n>,
 }
 
@@ -86,12 +86,12 @@ impl<'n> Item<'n> {
     }
 
     fn new(node: &'n Node<'n>, path: Path) -> Self {
-        Self { place: Place { at: node.at, path }, value: &node.value }
+        Self { place: Location { at: node.at, path }, value: &node.value }
     }
 
     /// Describes the value for a message.
-    pub fn found(&self) -> Found {
-        Found::value(self.value, &self.place.path)
+    pub fn found(&self) -> FoundValue {
+        FoundValue::value(self.value, &self.place.path)
     }
 
     pub fn refuse(&self, expected: Expected) -> Fault {
@@ -147,7 +147,7 @@ impl<'n> Item<'n> {
     }
 
     /// The fields of an object whose field names the operator chooses: at most `max`. `of` describes them for messages.
-    pub fn map(&self, of: &'static str, max: usize) -> Result<Vec<Entry<'n>>, Fault> {
+    pub fn map(&self, of: &'static str, max: usize) -> Result<Vec<ObjectField<'n>>, Fault> {
         self.entries()
             .filter(|entries| entries.len() <= max)
             .ok_or_else(|| self.refuse_container(Expected::Map { of, max }))
@@ -170,9 +170,11 @@ impl<'n> Item<'n> {
         Ok(Object { place: self.place.clone(), entries })
     }
 
-    fn entries(&self) -> Option<Vec<Entry<'n>>> {
+    fn entries(&self) -> Option<Vec<ObjectField<'n>>> {
         match self.value {
-            Value::Object(members) => Some(members.iter().map(|member| Entry::new(member, &self.place.path)).collect()),
+            Value::Object(members) => {
+                Some(members.iter().map(|member| ObjectField::new(member, &self.place.path)).collect())
+            }
             _ => None,
         }
     }
@@ -197,16 +199,16 @@ fn whole(text: &str) -> Option<u64> {
 }
 
 /// One field of an object.
-pub(super) struct Entry<'n> {
+pub(super) struct ObjectField<'n> {
     pub name: &'n str,
-    pub name_place: Place,
+    pub name_place: Location,
     pub item: Item<'n>,
 }
 
-impl<'n> Entry<'n> {
+impl<'n> ObjectField<'n> {
     fn new(member: &'n Member<'n>, outer: &Path) -> Self {
         let path = outer.field(&member.name);
-        let name_place = Place { at: member.at, path: path.clone() };
+        let name_place = Location { at: member.at, path: path.clone() };
         Self { name: &member.name, name_place, item: Item::new(&member.node, path) }
     }
 
@@ -220,8 +222,8 @@ impl<'n> Entry<'n> {
 
 /// An object whose field names have been checked.
 pub(super) struct Object<'n> {
-    pub place: Place,
-    entries: Vec<Entry<'n>>,
+    pub place: Location,
+    entries: Vec<ObjectField<'n>>,
 }
 
 impl<'n> Object<'n> {
@@ -236,7 +238,7 @@ impl<'n> Object<'n> {
     }
 
     /// All fields, in the order of the text.
-    pub fn entries(&self) -> &[Entry<'n>] {
+    pub fn entries(&self) -> &[ObjectField<'n>] {
         &self.entries
     }
 }

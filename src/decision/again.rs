@@ -3,18 +3,20 @@
 //! Limits and the request's own path, method and headers are not checked again. They were checked when the stream
 //! began.
 
-use super::{Denial, Facts, Policy, check_deny_policies, check_endpoint, check_key, check_state, check_subscription};
+use super::{
+    Denial, Facts, PolicyLookup, check_deny_policies, check_endpoint, check_key, check_state, check_subscription,
+};
 use crate::{digest::Digest, policy::Security, reason::Reason};
 
 /// Decides again about an open stream of this key to this API. If the policy cannot be read, the stream stays open.
-pub fn decide_again<P: Policy>(key: &Digest, api: &str, policy: &P, facts: &impl Facts) -> Result<(), Reason> {
+pub fn decide_again<P: PolicyLookup>(key: &Digest, api: &str, policy: &P, facts: &impl Facts) -> Result<(), Reason> {
     match check(key, api, policy, facts) {
         Err(Denial::Rule(reason)) => Err(reason),
         Ok(()) | Err(Denial::NoPolicy | Denial::Expired(_) | Denial::Unreadable) => Ok(()),
     }
 }
 
-fn check<P: Policy>(key: &Digest, api: &str, policy: &P, facts: &impl Facts) -> Result<(), Denial> {
+fn check<P: PolicyLookup>(key: &Digest, api: &str, policy: &P, facts: &impl Facts) -> Result<(), Denial> {
     let catalogue = policy.catalogue();
     let api = catalogue.find_by_id(api, None).ok_or(Reason::ApiNotFound)?.api;
     check_state(api)?;

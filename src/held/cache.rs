@@ -19,12 +19,12 @@ const MAX_RESTRICTIONS_BYTES: usize = 2 << 10;
 /// Number of notes about recent keys: one for each entry, four bytes each, 16 KiB for each VM.
 const NOTES: usize = WAYS * SETS;
 
-type Entry = Option<(Fingerprint, Rc<Subject>)>;
+type CacheSlot = Option<(Fingerprint, Rc<Subject>)>;
 
 #[derive(Debug)]
 pub(super) struct Cache {
     /// Set after set, each with the most recently used entry first. Empty until the first key is cached.
-    entries: Vec<Entry>,
+    entries: Vec<CacheSlot>,
     /// For each note: a part of the fingerprint of the last key that used it.
     notes: Box<[u32]>,
 }
@@ -39,7 +39,7 @@ impl Cache {
     #[inline(always)]
     pub fn get(&mut self, fingerprint: Fingerprint) -> Option<Rc<Subject>> {
         let set = self.set(fingerprint)?;
-        let is_it = |entry: &Entry| matches!(entry, Some((known, _)) if *known == fingerprint);
+        let is_it = |entry: &CacheSlot| matches!(entry, Some((known, _)) if *known == fingerprint);
         let way = set.iter().position(is_it)?;
         bring_to_front(set, way);
         let (_, subject) = set.first()?.as_ref()?;
@@ -70,7 +70,7 @@ impl Cache {
         }
     }
 
-    fn set(&mut self, fingerprint: Fingerprint) -> Option<&mut [Entry]> {
+    fn set(&mut self, fingerprint: Fingerprint) -> Option<&mut [CacheSlot]> {
         let [a, b, ..] = fingerprint.0.to_le_bytes();
         let number = usize::from(u16::from_le_bytes([a, b])) % SETS;
         self.entries.as_chunks_mut::<WAYS>().0.get_mut(number).map(|set| &mut set[..])
@@ -83,7 +83,7 @@ impl Cache {
 }
 
 /// Moves one entry to the front. The entries before it keep their order.
-fn bring_to_front(set: &mut [Entry], way: usize) {
+fn bring_to_front(set: &mut [CacheSlot], way: usize) {
     for way in (0..way).rev() {
         if let Some([one, other]) = set.get_mut(way..).and_then(|rest| rest.first_chunk_mut()) {
             std::mem::swap(one, other);

@@ -29,7 +29,7 @@ use crate::{
     shared::{
         Corrupt, Expected, Shared,
         bytes::{self, Write},
-        key::{Entry, Kind, Place, SHARD_KEY_BYTES, Source, shard_of},
+        key::{SHARD_KEY_BYTES, ShardAddress, ShardKind, SharedEntry, SourceId, shard_of},
         lease,
         slip::Version,
     },
@@ -44,11 +44,11 @@ use crate::{
 
 /// The policy as one VM holds it.
 #[derive(Debug)]
-pub struct Held {
-    source: Source,
-    policy: Option<Policy>,
+pub struct PolicyView {
+    source: SourceId,
+    policy: Option<Loaded>,
     /// The last manifest that could be read, whether or not its policy could be adopted.
-    standing: Option<Manifest>,
+    found: Option<Manifest>,
     /// The policy that must not decide before it is confirmed: when this VM began, it was in shared data but no VM had
     /// used it for long.
     unnamed: Option<Version>,
@@ -66,7 +66,7 @@ pub struct Held {
 }
 
 #[derive(Debug)]
-struct Policy {
+struct Loaded {
     manifest: Manifest,
     catalogue: Catalogue,
     cache: RefCell<Cache>,
@@ -98,15 +98,15 @@ pub enum Freshness {
     Expired,
 }
 
-impl Held {
+impl PolicyView {
     /// A view without a policy. Without a secret nothing is cached.
-    pub fn new(source: Source, fingerprints: Option<FingerprintKey>) -> Self {
+    pub fn new(source: SourceId, fingerprints: Option<FingerprintKey>) -> Self {
         let limiter = Limiter::new(source.clone());
         let subject = RefCell::default();
         Self {
             source,
             policy: None,
-            standing: None,
+            found: None,
             unnamed: None,
             seen: Vec::new(),
             unsound: false,
@@ -119,7 +119,7 @@ impl Held {
     /// Makes the policy in shared data wait for its confirmation, if no VM has used it for longer than `stale_after`.
     /// Returns whether it must wait. Call this once, before the first look.
     pub fn distrust_unnamed(&mut self, shared: &impl Shared, now_ms: u64, stale_after: Duration) -> bool {
-        let key = self.source.key(Entry::Manifest);
+        let key = self.source.key(SharedEntry::Manifest);
         let found = shared.get(&key).ok().flatten().and_then(|read| Manifest::read(&key, &read.value).ok());
         let slip = lease::slip(shared, &self.source).ok().flatten();
         self.unnamed = found.and_then(|found| unnamed::unnamed(slip.as_ref(), found.version(), now_ms, stale_after));
@@ -131,7 +131,7 @@ impl Held {
         self.fingerprints
     }
 
-    pub fn source(&self) -> &Source {
+    pub fn source(&self) -> &SourceId {
         &self.source
     }
 
@@ -141,8 +141,8 @@ impl Held {
     }
 
     /// The last readable manifest in shared data, which the next policy replaces.
-    pub fn standing(&self) -> Option<&Manifest> {
-        self.standing.as_ref()
+    pub fn manifest_found(&self) -> Option<&Manifest> {
+        self.found.as_ref()
     }
 
     /// The manifest that the next answer of the feed can confirm or build on: that of the current policy, or of one
@@ -153,8 +153,8 @@ impl Held {
 
     /// The manifest of a policy that waits for its confirmation.
     pub fn unconfirmed(&self) -> Option<&Manifest> {
-        let standing = self.standing.as_ref().filter(|_| self.policy.is_none());
-        standing.filter(|standing| self.unnamed == Some(standing.version()))
+        let found = self.found.as_ref().filter(|_| self.policy.is_none());
+        found.filter(|found| self.unnamed == Some(found.version()))
     }
 
     /// The counters of the policy's limits.
@@ -174,13 +174,13 @@ impl Held {
 
     /// Whether shared data still has the manifest that this VM has seen.
     pub fn is_current(&self, shared: &impl Shared) -> bool {
-        let read = shared.get(&self.source.key(Entry::Manifest));
+        let read = shared.get(&self.source.key(SharedEntry::Manifest));
         matches!(read, Ok(read) if read.as_ref().map_or(&[][..], |read| &read.value) == self.seen)
     }
 
     /// Reads the manifest and adopts its policy.
     pub fn look(&mut self, shared: &impl Shared) -> Look {
-        let key = self.source.key(Entry::Manifest);
+        let key = self.source.key(SharedEntry::Manifest);
         let value = match shared.get(&key) {
             Ok(read) if self.policy.is_none() && read.as_ref().is_none_or(|read| read.value.is_empty()) => {
                 return Look::Same;
@@ -212,7 +212,7 @@ impl Held {
 
     fn adopt(&mut self, key: &[u8], value: &[u8], shared: &impl Shared) -> Result<Look, Corrupt> {
         let manifest = Manifest::read(key, value)?;
-        self.standing = Some(manifest.clone());
+        self.found = Some(manifest.clone());
         if self.unconfirmed().is_some() {
             return Ok(Look::Same);
         }
@@ -225,11 +225,11 @@ impl Held {
                 Ok(Look::Adopted { catalogue_changed: false })
             }
             _ => {
-                let key = self.source.key(Entry::Catalogue(manifest.catalogue_slot));
+                let key = self.source.key(SharedEntry::Catalogue(manifest.catalogue_slot));
                 let read = shared.get(&key).ok().flatten().ok_or(Corrupt)?;
                 let rows: CatalogueRows = lists::read_rows(&key, &read.value, manifest.catalogue_generation)?;
                 let expired = self.policy.as_ref().is_some_and(|policy| policy.expired.get());
-                self.policy = Some(Policy {
+                self.policy = Some(Loaded {
                     manifest,
                     catalogue: Catalogue::new(rows),
                     cache: RefCell::default(),
@@ -261,7 +261,7 @@ impl Held {
     /// Reports damage in the current policy to the VM that refreshes.
     pub fn report_damage(&self, shared: &impl Shared) {
         let Some(manifest) = self.manifest() else { return };
-        let key = self.source.key(Entry::Damage);
+        let key = self.source.key(SharedEntry::Damage);
         let Ok(read) = shared.get(&key) else { return };
         let mut value = bytes::unsealed();
         value.put_varint(manifest.sequence);
@@ -274,15 +274,15 @@ impl Held {
 
     /// Whether a VM has reported damage in the current policy.
     pub fn is_damaged(&self, shared: &impl Shared) -> bool {
-        let key = self.source.key(Entry::Damage);
+        let key = self.source.key(SharedEntry::Damage);
         let Ok(Some(read)) = shared.get(&key) else { return false };
         let sequence = bytes::open(&key, &read.value).and_then(|mut reader| reader.varint());
         sequence.is_ok_and(|sequence| self.manifest().is_some_and(|manifest| manifest.sequence == sequence))
     }
 
     /// The policy as the decision sees it. `None` if there is no policy.
-    pub fn view<'h, S: Shared>(&'h self, shared: &'h S) -> Option<View<'h, S>> {
-        Some(View { policy: self.policy.as_ref()?, held: self, shared })
+    pub fn lookup<'h, S: Shared>(&'h self, shared: &'h S) -> Option<Lookup<'h, S>> {
+        Some(Lookup { policy: self.policy.as_ref()?, held: self, shared })
     }
 }
 
@@ -291,13 +291,13 @@ type Named = ([u8; SHARD_KEY_BYTES], Vec<u8>);
 
 /// The current policy, with the shared data that contains its records.
 #[derive(Debug)]
-pub struct View<'h, S> {
-    policy: &'h Policy,
-    held: &'h Held,
+pub struct Lookup<'h, S> {
+    policy: &'h Loaded,
+    held: &'h PolicyView,
     shared: &'h S,
 }
 
-impl<S: Shared> decision::Policy for View<'_, S> {
+impl<S: Shared> decision::PolicyLookup for Lookup<'_, S> {
     fn catalogue(&self) -> &Catalogue {
         &self.policy.catalogue
     }
@@ -347,7 +347,7 @@ impl<S: Shared> decision::Policy for View<'_, S> {
     }
 }
 
-impl<S: Shared> View<'_, S> {
+impl<S: Shared> Lookup<'_, S> {
     /// Reads the subject of a key from shared data, without the cache. `None` if the policy does not have the key.
     pub fn read_subject(&self, digest: &Digest, api: &str) -> Result<Option<Rc<Subject>>, Corrupt> {
         let mut place = self.held.subject.borrow_mut();
@@ -357,13 +357,13 @@ impl<S: Shared> View<'_, S> {
         let subject = Rc::get_mut(&mut place).ok_or(Corrupt)?;
         {
             let wanted = record::key_of_key(digest);
-            let keys = self.read_shard(Kind::Keys, wanted)?;
+            let keys = self.read_shard(ShardKind::Keys, wanted)?;
             let Some(record) = self.find(&keys, wanted)? else { return Ok(None) };
             subject.begin(record::read_key(record)?);
             // The shard is dropped here, so that the next one is read into the same memory.
         }
         let wanted = record::key_of_application(self.policy.manifest.tags, subject.application_id());
-        let applications = self.read_shard(Kind::Applications, wanted)?;
+        let applications = self.read_shard(ShardKind::Applications, wanted)?;
         if let Some(record) = self.find(&applications, wanted)? {
             let (application, subscription) = record::find_subscription(record, api.as_bytes())?;
             subject.complete(application, subscription);
@@ -372,13 +372,13 @@ impl<S: Shared> View<'_, S> {
     }
 
     /// The shard of the current bank for this record.
-    fn read_shard(&self, kind: Kind, wanted: RecordKey<'_>) -> Result<Option<Named>, Corrupt> {
+    fn read_shard(&self, kind: ShardKind, wanted: RecordKey<'_>) -> Result<Option<Named>, Corrupt> {
         let manifest = &self.policy.manifest;
         let shards = match kind {
-            Kind::Keys => manifest.key_shards,
-            Kind::Applications => manifest.application_shards,
+            ShardKind::Keys => manifest.key_shards,
+            ShardKind::Applications => manifest.application_shards,
         };
-        let place = Place { bank: manifest.bank, kind, number: shard_of(wanted.tag, shards) };
+        let place = ShardAddress { bank: manifest.bank, kind, number: shard_of(wanted.tag, shards) };
         let key = self.held.source.shard(place);
         let read = self.shared.get(&key).map_err(|_| Corrupt)?;
         Ok(read.map(|read| (key, read.value)))

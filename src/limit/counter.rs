@@ -7,7 +7,7 @@
 use std::{cell::Cell, fmt};
 
 use super::{
-    Standing,
+    Remaining,
     slot::{Count, Name, SKEW, Slot, slot_of},
     window::Window,
 };
@@ -15,7 +15,7 @@ use crate::{
     policy::rows::Unit,
     shared::{
         Expected, Shared, SharedError,
-        key::{Entry, Source},
+        key::{SharedEntry, SourceId},
     },
 };
 
@@ -33,13 +33,13 @@ const TRIES: u32 = 16;
 pub struct Counter {
     name: Name,
     unit: Unit,
-    held: Cell<Held>,
+    held: Cell<UnusedTokens>,
     /// Whether the limiter has this counter on its list of those that hold tokens.
     pub(super) listed: Cell<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Held {
+struct UnusedTokens {
     window: Window,
     /// The limit under which tokens were last taken.
     limit: u64,
@@ -67,7 +67,7 @@ struct Tokens {
 }
 
 impl Tokens {
-    /// Without those of this VM.
+    /// The tokens after this VM has given its own back.
     fn returned(self) -> Self {
         Self { taken: self.taken.saturating_sub(self.held), held: 0 }
     }
@@ -96,9 +96,9 @@ pub struct Notes {
 }
 
 /// Context of a call: shared data, the current time, and the events to report.
-pub(super) struct Around<'a, S> {
+pub(super) struct CountContext<'a, S> {
     pub shared: &'a S,
-    pub source: &'a Source,
+    pub source: &'a SourceId,
     pub now: u64,
     pub tick: u64,
     pub notes: &'a mut Notes,
@@ -125,17 +125,17 @@ impl Counter {
     /// Uses a token, if there is one.
     pub(super) fn use_token(&self, tick: u64) {
         let held = self.held.get();
-        self.held.set(Held { tokens: held.tokens.saturating_sub(1), used: tick, ..held });
+        self.held.set(UnusedTokens { tokens: held.tokens.saturating_sub(1), used: tick, ..held });
     }
 
-    pub(super) fn standing(&self, limit: u64, now: u64) -> Standing {
+    pub(super) fn remaining(&self, limit: u64, now: u64) -> Remaining {
         let held = self.held.get();
         let (window, used) = if held.window.contains(now) {
             (held.window, held.taken.saturating_sub(held.tokens))
         } else {
             (Window::of(self.unit, now), 0)
         };
-        Standing { limit, remaining: limit.saturating_sub(used), reset: window.left(now) }
+        Remaining { limit, remaining: limit.saturating_sub(used), reset: window.left(now) }
     }
 
     /// Whether the counter has no usable tokens: it has none, or their window has ended.
@@ -150,9 +150,9 @@ impl Counter {
     }
 
     /// Takes a batch from shared data. If `stops`, it does not exceed the limit.
-    pub(super) fn take<S: Shared>(&self, limit: u64, stops: bool, around: &mut Around<'_, S>) -> Asked {
+    pub(super) fn take<S: Shared>(&self, limit: u64, stops: bool, context: &mut CountContext<'_, S>) -> Asked {
         let known = self.held.get();
-        let result = self.exchange(around, |window, tokens| {
+        let result = self.exchange(context, |window, tokens| {
             // The tokens of this VM may have been taken under another limit. So they are returned first.
             let taken = tokens.returned().taken;
             let left = limit.saturating_sub(taken);
@@ -166,32 +166,32 @@ impl Counter {
             Tokens { taken: taken.saturating_add(batch), held: batch }
         });
         let Ok(held) = result else {
-            around.notes.not_counted = around.notes.not_counted.saturating_add(1);
+            context.notes.not_counted = context.notes.not_counted.saturating_add(1);
             return Asked::NotCounted;
         };
-        self.held.set(Held { limit, ..held });
+        self.held.set(UnusedTokens { limit, ..held });
         if held.tokens > 0 { Asked::Taken } else { Asked::UsedUp }
     }
 
     /// Reads how much all VMs have taken, at most once per tick. If the read fails, the known state remains.
-    pub(super) fn look<S: Shared>(&self, limit: u64, around: &mut Around<'_, S>) {
+    pub(super) fn look<S: Shared>(&self, limit: u64, context: &mut CountContext<'_, S>) {
         let known = self.held.get();
-        let has_looked = known.checked == around.tick && known.window.contains(around.now);
-        if has_looked || self.is_used_up(limit, around.now, around.tick) {
+        let has_looked = known.checked == context.tick && known.window.contains(context.now);
+        if has_looked || self.is_used_up(limit, context.now, context.tick) {
             return;
         }
-        if let Ok(held) = self.exchange(around, |_, tokens| tokens) {
-            self.held.set(Held { batch: known.batch, checked: around.tick, ..held });
+        if let Ok(held) = self.exchange(context, |_, tokens| tokens) {
+            self.held.set(UnusedTokens { batch: known.batch, checked: context.tick, ..held });
         }
     }
 
     /// Returns unused tokens. `false`: the return failed and the VM still holds them.
-    pub(super) fn give_back<S: Shared>(&self, around: &mut Around<'_, S>) -> bool {
-        if self.is_empty(around.now) {
-            self.held.set(Held { tokens: 0, ..self.held.get() });
+    pub(super) fn give_back<S: Shared>(&self, context: &mut CountContext<'_, S>) -> bool {
+        if self.is_empty(context.now) {
+            self.held.set(UnusedTokens { tokens: 0, ..self.held.get() });
             return true;
         }
-        match self.exchange(around, |_, tokens| tokens.returned()) {
+        match self.exchange(context, |_, tokens| tokens.returned()) {
             Ok(held) => self.held.set(held),
             Err(_) => return false,
         }
@@ -201,13 +201,13 @@ impl Counter {
     /// Changes the count in shared data. `change` gets the window and the tokens of it, and returns the new tokens.
     fn exchange<S: Shared>(
         &self,
-        around: &mut Around<'_, S>,
+        context: &mut CountContext<'_, S>,
         change: impl Fn(Window, Tokens) -> Tokens,
-    ) -> Result<Held, SharedError> {
-        let key = around.source.key(Entry::Count(slot_of(&self.name)));
+    ) -> Result<UnusedTokens, SharedError> {
+        let key = context.source.key(SharedEntry::Count(slot_of(&self.name)));
         let known = self.held.get();
         for _ in 0..TRIES {
-            let read = around.shared.get(&key)?;
+            let read = context.shared.get(&key)?;
             let expected = Expected::of(read.as_ref());
             let mut noticed = Notes::default();
             let mut slot = match read.map(|read| Slot::open(&key, read.value)) {
@@ -218,17 +218,17 @@ impl Counter {
                 }
                 None => Slot::default(),
             };
-            let (window, before) = self.standing_count(&slot, known, around.now, &mut noticed);
+            let (window, before) = self.current_count(&slot, known, context.now, &mut noticed);
             let held = if known.window == window { known.tokens } else { 0 };
             let Tokens { taken, held } = change(window, Tokens { taken: before, held });
-            let done = Held { window, tokens: held, taken, batch: held, looked: around.tick, ..known };
+            let done = UnusedTokens { window, tokens: held, taken, batch: held, looked: context.tick, ..known };
             if taken == before && noticed == Notes::default() {
                 return Ok(done);
             }
-            noticed.evicted = slot.put(&self.name, Count { end: window.end, taken }, around.now);
-            match around.shared.set(&key, &slot.finish(&key), expected) {
+            noticed.evicted = slot.put(&self.name, Count { end: window.end, taken }, context.now);
+            match context.shared.set(&key, &slot.finish(&key), expected) {
                 Ok(()) => {
-                    around.notes.add(noticed);
+                    context.notes.add(noticed);
                     return Ok(done);
                 }
                 Err(SharedError::Raced) => {}
@@ -239,7 +239,7 @@ impl Counter {
     }
 
     /// The current window, and the tokens taken in it.
-    fn standing_count(&self, slot: &Slot, known: Held, now: u64, noticed: &mut Notes) -> (Window, u64) {
+    fn current_count(&self, slot: &Slot, known: UnusedTokens, now: u64, noticed: &mut Notes) -> (Window, u64) {
         let window = Window::of(self.unit, now);
         let next = Window::of(self.unit, now.saturating_add(SKEW));
         match slot.find(&self.name, now) {

@@ -8,12 +8,12 @@ use std::{
 use hashbrown::HashMap;
 
 use super::{
-    Refusal, Standing, Taking,
-    counter::{Around, Asked, Counter, Notes},
+    Refusal, Remaining, Taking,
+    counter::{Asked, CountContext, Counter, Notes},
     quota::{self, Bound, Counting, Plans, Quota, Quotas, Subscriber},
     slot::Name,
 };
-use crate::shared::{Shared, key::Source};
+use crate::shared::{Shared, key::SourceId};
 
 /// Counters that a VM finds by name, at 200 bytes each: 3 MB. If there are more, the VM forgets all of them. Counters
 /// of cached keys survive, and a new counter asks shared data.
@@ -26,7 +26,7 @@ const GIVING_PER_TICK: usize = 128;
 
 #[derive(Debug)]
 pub struct Limiter {
-    source: Source,
+    source: SourceId,
     counters: RefCell<HashMap<Name, Rc<Counter>>>,
     /// Counters that may hold tokens.
     holding: RefCell<Vec<Rc<Counter>>>,
@@ -35,7 +35,7 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    pub fn new(source: Source) -> Self {
+    pub fn new(source: SourceId) -> Self {
         Self {
             source,
             counters: RefCell::default(),
@@ -71,17 +71,17 @@ impl Limiter {
     pub fn take<S: Shared>(&self, shared: &S, quotas: &Quotas, now: u64, passes: bool) -> Taking {
         let tick = self.tick.get();
         let mut notes = self.notes.take();
-        let mut around = Around { shared, source: &self.source, now, tick, notes: &mut notes };
-        let refused = first_used_up(quotas, now, tick).or_else(|| self.take_tokens(quotas, passes, &mut around));
+        let mut context = CountContext { shared, source: &self.source, now, tick, notes: &mut notes };
+        let refused = first_used_up(quotas, now, tick).or_else(|| self.take_tokens(quotas, passes, &mut context));
         let refused = refused.map(|quota| {
             // After this look, every worker reports the same first limit and the same `retry_after`.
-            quotas.all.iter().for_each(|quota| quota.look(&mut around));
+            quotas.all.iter().for_each(|quota| quota.look(&mut context));
             first_used_up(quotas, now, tick).unwrap_or(quota)
         });
         self.notes.set(notes);
-        let standing = quotas.all.iter().filter_map(|quota| quota.standing(now)).reduce(Standing::tighter);
+        let remaining = quotas.all.iter().filter_map(|quota| quota.remaining(now)).reduce(Remaining::tighter);
         let refusal = refused.map(|quota| Refusal { level: quota.level, retry_after: retry_after(quotas, now) });
-        Taking { refusal, standing }
+        Taking { refusal, remaining }
     }
 
     /// Takes a token of each quota for a request, and uses them if the request passes. Returns the quota that refuses it.
@@ -89,19 +89,19 @@ impl Limiter {
         &self,
         quotas: &'q Quotas,
         passes: bool,
-        around: &mut Around<'_, S>,
+        context: &mut CountContext<'_, S>,
     ) -> Option<&'q Quota> {
         let mut asked = Vec::new();
-        let refused = quotas.all.iter().find(|quota| !has_token(quota, around, &mut asked));
+        let refused = quotas.all.iter().find(|quota| !has_token(quota, context, &mut asked));
         if refused.is_none() && passes {
-            counters(quotas).for_each(|counter| counter.use_token(around.tick));
+            counters(quotas).for_each(|counter| counter.use_token(context.tick));
         } else {
             // The request will not use these tokens, and another worker may need them.
             asked.iter().for_each(|counter| {
-                counter.give_back(around);
+                counter.give_back(context);
             });
         }
-        asked.into_iter().for_each(|counter| self.list(counter, around.now));
+        asked.into_iter().for_each(|counter| self.list(counter, context.now));
         refused
     }
 
@@ -120,13 +120,13 @@ impl Limiter {
         let tick = self.tick.get().saturating_add(1);
         self.tick.set(tick);
         let mut notes = self.notes.take();
-        let mut around = Around { shared, source: &self.source, now, tick, notes: &mut notes };
+        let mut context = CountContext { shared, source: &self.source, now, tick, notes: &mut notes };
         let mut giving = 0..GIVING_PER_TICK;
         self.holding.borrow_mut().retain(|counter| {
             let keep = if counter.is_empty(now) {
                 false
             } else if counter.is_idle(tick) && giving.next().is_some() {
-                !counter.give_back(&mut around)
+                !counter.give_back(&mut context)
             } else {
                 true
             };
@@ -144,8 +144,8 @@ fn first_used_up(quotas: &Quotas, now: u64, tick: u64) -> Option<&Quota> {
 
 /// Seconds until the last window ends that refuses requests and is used up.
 fn retry_after(quotas: &Quotas, now: u64) -> u64 {
-    let standings = quotas.all.iter().filter(|quota| quota.stops).filter_map(|quota| quota.standing(now));
-    let resets = standings.filter(|standing| standing.remaining == 0).map(|standing| standing.reset);
+    let all_remaining = quotas.all.iter().filter(|quota| quota.stops).filter_map(|quota| quota.remaining(now));
+    let resets = all_remaining.filter(|remaining| remaining.remaining == 0).map(|remaining| remaining.reset);
     resets.max().unwrap_or(1)
 }
 
@@ -157,17 +157,21 @@ fn counters(quotas: &Quotas) -> impl Iterator<Item = &Rc<Counter>> {
 }
 
 /// Whether a request can pass a quota. If this VM has no token, it asks shared data and adds the counter to `asked`.
-fn has_token<'q, S: Shared>(quota: &'q Quota, around: &mut Around<'_, S>, asked: &mut Vec<&'q Rc<Counter>>) -> bool {
+fn has_token<'q, S: Shared>(
+    quota: &'q Quota,
+    context: &mut CountContext<'_, S>,
+    asked: &mut Vec<&'q Rc<Counter>>,
+) -> bool {
     let counter = match &quota.source {
         Counting::Here(counter) => counter,
         // The caller has already checked whether the policy says that it is used up.
         Counting::Elsewhere(_) => return true,
     };
-    if counter.has_token(quota.limit, around.now) {
+    if counter.has_token(quota.limit, context.now) {
         return true;
     }
     asked.push(counter);
-    match counter.take(quota.limit, quota.stops, around) {
+    match counter.take(quota.limit, quota.stops, context) {
         Asked::Taken => true,
         Asked::UsedUp | Asked::NotCounted => !quota.stops,
     }

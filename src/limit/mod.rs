@@ -25,7 +25,7 @@ use std::cmp::Ordering;
 
 /// The owner of a limit, in the order in which limits are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
+pub enum LimitOwner {
     Burst,
     Subscription,
     Application,
@@ -33,7 +33,7 @@ pub enum Level {
 
 /// How far a limit is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct Remaining {
     /// Requests per window.
     pub limit: u64,
     /// Requests that are left in this window, as far as this VM knows.
@@ -42,7 +42,7 @@ pub struct Standing {
     pub reset: u64,
 }
 
-impl Standing {
+impl Remaining {
     /// The one with the smaller share left. If the shares are equal, the one with the later reset.
     fn tighter(self, other: Self) -> Self {
         let share = |a: Self, b: Self| u128::from(a.remaining).saturating_mul(b.limit.into());
@@ -61,13 +61,13 @@ pub struct Taking {
     /// The request is over a limit.
     pub refusal: Option<Refusal>,
     /// State of the limit with the smallest share left. `None` if there is no limit.
-    pub standing: Option<Standing>,
+    pub remaining: Option<Remaining>,
 }
 
 /// A request over a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    pub level: Level,
+    pub level: LimitOwner,
     /// Seconds until the last of the used-up windows ends. No request passes before.
     pub retry_after: u64,
 }

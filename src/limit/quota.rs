@@ -6,8 +6,8 @@
 use std::{cell::OnceCell, rc::Rc};
 
 use super::{
-    Level, Standing,
-    counter::{Around, Counter},
+    LimitOwner, Remaining,
+    counter::{CountContext, Counter},
     slot::Name,
 };
 use crate::{
@@ -65,7 +65,7 @@ impl PartialEq for Bound {
 
 #[derive(Debug)]
 pub(super) struct Quota {
-    pub level: Level,
+    pub level: LimitOwner,
     /// Requests per window.
     pub limit: u64,
     /// Whether the quota refuses requests over the limit.
@@ -92,19 +92,19 @@ impl Quota {
     }
 
     /// Reads from shared data how much all VMs have taken.
-    pub fn look<S: Shared>(&self, around: &mut Around<'_, S>) {
+    pub fn look<S: Shared>(&self, context: &mut CountContext<'_, S>) {
         if let Counting::Here(counter) = &self.source {
-            counter.look(self.limit, around);
+            counter.look(self.limit, context);
         }
     }
 
     /// How far the limit is used up. `None` if the policy's mark has ended.
-    pub fn standing(&self, now: u64) -> Option<Standing> {
+    pub fn remaining(&self, now: u64) -> Option<Remaining> {
         match &self.source {
-            Counting::Here(counter) => Some(counter.standing(self.limit, now)),
+            Counting::Here(counter) => Some(counter.remaining(self.limit, now)),
             Counting::Elsewhere(until) => {
                 let reset = until.checked_sub(now).filter(|left| *left > 0)?;
-                Some(Standing { limit: self.limit, remaining: 0, reset })
+                Some(Remaining { limit: self.limit, remaining: 0, reset })
             }
         }
     }
@@ -119,8 +119,8 @@ pub(super) fn quotas(
 ) -> Quotas {
     let Plans { subscription, subscription_used_up_until, application, application_used_up_until } = *plans;
     let sides = [
-        (Level::Subscription, subscription, subscription_used_up_until),
-        (Level::Application, application, application_used_up_until),
+        (LimitOwner::Subscription, subscription, subscription_used_up_until),
+        (LimitOwner::Application, application, application_used_up_until),
     ];
     let mut all = Vec::new();
     let mut count = |side, level, limit: Limit, stops| {
@@ -129,7 +129,7 @@ pub(super) fn quotas(
     };
     for (side, plan, _) in sides {
         let burst = plan.and_then(|plan| plan.burst);
-        all.extend(burst.map(|burst| count(side, Level::Burst, burst, true)));
+        all.extend(burst.map(|burst| count(side, LimitOwner::Burst, burst, true)));
     }
     for (level, plan, used_up_until) in sides {
         let Some(plan) = plan else { continue };
@@ -151,12 +151,12 @@ fn strictest(limits: &[Limit]) -> impl Iterator<Item = Limit> {
 
 /// The name of a count. Each id follows its length, so no two subscribers share a name. A subscription's count is for
 /// one API, an application's count for all APIs.
-fn name(side: Level, level: Level, unit: Unit, Subscriber { application, api }: Subscriber<'_>) -> Name {
+fn name(side: LimitOwner, level: LimitOwner, unit: Unit, Subscriber { application, api }: Subscriber<'_>) -> Name {
     let kind = match (side, level) {
-        (Level::Application, Level::Burst) => 0,
-        (_, Level::Burst) => 1,
-        (_, Level::Subscription) => 2,
-        (_, Level::Application) => 3,
+        (LimitOwner::Application, LimitOwner::Burst) => 0,
+        (_, LimitOwner::Burst) => 1,
+        (_, LimitOwner::Subscription) => 2,
+        (_, LimitOwner::Application) => 3,
     };
     let unit = match unit {
         Unit::Second => 0,
@@ -166,7 +166,7 @@ fn name(side: Level, level: Level, unit: Unit, Subscriber { application, api }: 
         Unit::Month => 4,
     };
     let mut bytes = vec![kind, unit];
-    let api = if side == Level::Application { None } else { Some(api.as_bytes()) };
+    let api = if side == LimitOwner::Application { None } else { Some(api.as_bytes()) };
     for id in [Some(application), api].into_iter().flatten() {
         bytes.extend(u64::try_from(id.len()).unwrap_or(u64::MAX).to_le_bytes());
         bytes.extend_from_slice(id);

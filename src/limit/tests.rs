@@ -12,7 +12,7 @@ use super::{
 use crate::{
     digest::Digest,
     policy::{rows::Plan, wire},
-    shared::{Shared, key::Source, memory::Memory},
+    shared::{Shared, key::SourceId, memory::Memory},
 };
 
 /// 2025-06-01T00:00:00Z. A window of every unit begins here.
@@ -27,8 +27,8 @@ fn per(requests: u64, unit: &str) -> Plan {
     plan(&format!(r#"{{"id": "p", "limits": [{{"requests": {requests}, "per": "{unit}"}}]}}"#))
 }
 
-fn source() -> Source {
-    Source::new(Digest::of(b"source"))
+fn source() -> SourceId {
+    SourceId::new(Digest::of(b"source"))
 }
 
 /// A VM that counts requests.
@@ -62,8 +62,8 @@ fn of(plan: &Plan) -> Plans<'_> {
 }
 
 /// The level and the seconds to wait of a refusal; then limit, remaining and reset.
-fn seen(taking: Taking) -> (Option<(Level, u64)>, (u64, u64, u64)) {
-    let Standing { limit, remaining, reset } = taking.standing.unwrap();
+fn seen(taking: Taking) -> (Option<(LimitOwner, u64)>, (u64, u64, u64)) {
+    let Remaining { limit, remaining, reset } = taking.remaining.unwrap();
     (taking.refusal.map(|refusal| (refusal.level, refusal.retry_after)), (limit, remaining, reset))
 }
 
@@ -74,7 +74,7 @@ fn a_small_limit_is_exact_and_says_what_is_left() {
     for remaining in [2, 1, 0] {
         assert_eq!(seen(vm.ask(&memory, &of(&plan), NOW + 10)), (None, (3, remaining, 50)));
     }
-    let over = (Some((Level::Subscription, 50)), (3, 0, 50));
+    let over = (Some((LimitOwner::Subscription, 50)), (3, 0, 50));
     assert_eq!(seen(vm.ask(&memory, &of(&plan), NOW + 10)), over);
     assert_eq!(seen(Vm::new().ask(&memory, &of(&plan), NOW + 10)), over, "another worker, another key");
     assert_eq!(vm.pass(&memory, &of(&plan), NOW + 59, 9), 0, "until the last second");
@@ -100,19 +100,19 @@ fn levels_are_looked_at_in_order_and_a_refused_request_is_counted_nowhere() {
     let (memory, vm) = (Memory::default(), Vm::new());
     assert_eq!(vm.pass(&memory, &plans, NOW, 2), 2);
     // The burst is used up, so the other limits are not asked.
-    assert_eq!(seen(vm.ask(&memory, &plans, NOW)), (Some((Level::Burst, 1)), (2, 0, 1)));
+    assert_eq!(seen(vm.ask(&memory, &plans, NOW)), (Some((LimitOwner::Burst, 1)), (2, 0, 1)));
     // In the next second one more request passes and uses up the minute. The burst has one left.
     assert_eq!(seen(vm.ask(&memory, &plans, NOW + 1)), (None, (3, 0, 59)));
-    assert_eq!(seen(vm.ask(&memory, &plans, NOW + 1)), (Some((Level::Subscription, 59)), (3, 0, 59)));
+    assert_eq!(seen(vm.ask(&memory, &plans, NOW + 1)), (Some((LimitOwner::Subscription, 59)), (3, 0, 59)));
     // In the next minute one more request passes and uses up the application's limit.
     assert_eq!(seen(vm.ask(&memory, &plans, NOW + 60)), (None, (4, 0, 3_540)));
-    assert_eq!(seen(vm.ask(&memory, &plans, NOW + 60)), (Some((Level::Application, 3_540)), (4, 0, 3_540)));
+    assert_eq!(seen(vm.ask(&memory, &plans, NOW + 60)), (Some((LimitOwner::Application, 3_540)), (4, 0, 3_540)));
     assert_eq!(vm.pass(&memory, &plans, NOW + 60, 100), 0);
     // The refused requests took nothing: the minute has two left, the burst one.
     let subscriber = Subscriber { application: b"app", api: "api" };
     let (bound, alone) = (Bound::default(), of(&rich));
     let quotas = vm.0.quotas(&bound, subscriber, &alone);
-    let left: Vec<_> = quotas.all.iter().filter_map(|quota| quota.standing(NOW + 60)).map(|s| s.remaining).collect();
+    let left: Vec<_> = quotas.all.iter().filter_map(|quota| quota.remaining(NOW + 60)).map(|s| s.remaining).collect();
     assert_eq!(left, [1, 2]);
     assert_eq!(vm.pass(&memory, &alone, NOW + 61, 9), 2);
 }
@@ -123,10 +123,10 @@ fn where_two_are_used_up_the_first_is_named_and_the_later_waited_for() {
         plan(r#"{"id": "p", "burst": {"requests": 2, "per": "second"}, "limits": [{"requests": 2, "per": "minute"}]}"#);
     let (memory, vm) = (Memory::default(), Vm::new());
     assert_eq!(vm.pass(&memory, &of(&both), NOW, 2), 2);
-    assert_eq!(seen(vm.ask(&memory, &of(&both), NOW)), (Some((Level::Burst, 60)), (2, 0, 60)));
+    assert_eq!(seen(vm.ask(&memory, &of(&both), NOW)), (Some((LimitOwner::Burst, 60)), (2, 0, 60)));
     let other = Vm::new();
-    assert_eq!(other.ask(&memory, &of(&both), NOW).refusal.unwrap().level, Level::Burst, "another worker");
-    assert_eq!(seen(vm.ask(&memory, &of(&both), NOW + 1)), (Some((Level::Subscription, 59)), (2, 0, 59)));
+    assert_eq!(other.ask(&memory, &of(&both), NOW).refusal.unwrap().level, LimitOwner::Burst, "another worker");
+    assert_eq!(seen(vm.ask(&memory, &of(&both), NOW + 1)), (Some((LimitOwner::Subscription, 59)), (2, 0, 59)));
 }
 
 #[test]
@@ -148,9 +148,9 @@ fn every_worker_names_the_first_that_is_used_up_and_waits_for_the_last() {
     let month = 30 * 24 * 3_600;
     for (number, vm) in [&two, &one, &three, &two, &one, &three].into_iter().enumerate() {
         let taking = vm.ask_as(&memory, &both, api("1"), NOW);
-        let expected = Refusal { level: Level::Subscription, retry_after: month };
+        let expected = Refusal { level: LimitOwner::Subscription, retry_after: month };
         assert_eq!(taking.refusal, Some(expected), "{number}");
-        assert_eq!(taking.standing, Some(Standing { limit: 3, remaining: 0, reset: month }), "{number}");
+        assert_eq!(taking.remaining, Some(Remaining { limit: 3, remaining: 0, reset: month }), "{number}");
     }
 }
 
@@ -223,8 +223,8 @@ fn what_the_policy_marks_is_used_up_until_then_behind_the_burst() {
     let (memory, vm, plan) = (Memory::default(), Vm::new(), plan(json));
     let plans = Plans { subscription_used_up_until: Some(NOW + 100), ..of(&plan) };
     assert_eq!(seen(vm.ask(&memory, &of(&plan), NOW)), (None, (1, 0, 1)));
-    assert_eq!(seen(vm.ask(&memory, &plans, NOW)), (Some((Level::Burst, 100)), (90, 0, 100)));
-    assert_eq!(seen(vm.ask(&memory, &plans, NOW + 99)), (Some((Level::Subscription, 1)), (90, 0, 1)));
+    assert_eq!(seen(vm.ask(&memory, &plans, NOW)), (Some((LimitOwner::Burst, 100)), (90, 0, 100)));
+    assert_eq!(seen(vm.ask(&memory, &plans, NOW + 99)), (Some((LimitOwner::Subscription, 1)), (90, 0, 1)));
     assert_eq!(vm.ask(&memory, &plans, NOW + 100).refusal, None);
 }
 
@@ -251,7 +251,7 @@ fn what_a_refused_request_took_of_other_counts_is_there_for_others() {
     assert_eq!(Vm::new().ask_as(&memory, &both, x, NOW).refusal, None);
     // Each of these workers finds the burst open and then finds x used up.
     for _ in 0..4 {
-        assert_eq!(Vm::new().ask_as(&memory, &both, x, NOW).refusal.unwrap().level, Level::Subscription);
+        assert_eq!(Vm::new().ask_as(&memory, &both, x, NOW).refusal.unwrap().level, LimitOwner::Subscription);
     }
     let vm = Vm::new();
     let y = || vm.ask_as(&memory, &over_all, Subscriber { application: b"app", api: "y" }, NOW).refusal.is_none();

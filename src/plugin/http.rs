@@ -3,7 +3,7 @@
 use std::{borrow::Cow, net::IpAddr, time::Duration};
 
 use super::{
-    FAST_TICK, Plugin, Waiting,
+    FAST_TICK, HeldRequest, Plugin,
     host::{self, LocalResponse, SharedData},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     limit::Taking,
     open::{OpenStream, OpenStreams, STREAMS_OF_A_TICK},
     reason::Reason,
-    request::head::{Head, Kind},
+    request::head::{Head, ReplyKind},
 };
 
 /// What the host does with the request next. The numbers are those of the ABI.
@@ -63,7 +63,7 @@ fn handle(plugin: &Plugin, context: u32, arrival: Arrival) -> Action {
     let mut has_looked = false;
     loop {
         let held = plugin.held.borrow();
-        let view = held.view(&SharedData);
+        let view = held.lookup(&SharedData);
         let decision = decision::decide(&head, &plugin.config, view.as_ref(), &HostFacts);
         // The missing data may be in a newer policy that this VM has not looked at yet.
         if has_looked || !decision.is_miss() || held.is_current(&SharedData) {
@@ -127,7 +127,7 @@ fn remember(open: &mut OpenStreams, plugin: &Plugin, context: u32, head: &Head<'
 /// Decides some open streams again. Returns those that are no longer allowed, each with the reason.
 pub(super) fn decide_again(plugin: &Plugin, open: &mut OpenStreams) -> Vec<(u32, Reason)> {
     let held = plugin.held.borrow();
-    let Some(view) = held.view(&SharedData) else { return Vec::new() };
+    let Some(view) = held.lookup(&SharedData) else { return Vec::new() };
     let mut refused = Vec::new();
     for _ in 0..STREAMS_OF_A_TICK {
         let Some((context, stream)) = open.take_next() else { break };
@@ -153,7 +153,7 @@ fn wait(plugin: &Plugin, context: u32) -> Action {
     let hold = u64::try_from(plugin.config.policy.startup_hold.as_millis()).unwrap_or(u64::MAX);
     let since_ms = host::now_ms();
     let until_ms = since_ms.saturating_add(hold);
-    plugin.waiting.borrow_mut().push(Waiting { context, since_ms, until_ms });
+    plugin.waiting.borrow_mut().push(HeldRequest { context, since_ms, until_ms });
     plugin.tick_every(FAST_TICK);
     Action::Pause
 }
@@ -168,7 +168,13 @@ fn annotate(plugin: &Plugin, decision: &Decision<'_>, permit: Option<Permit>, re
 /// The host must not start a plugin without a valid configuration. If it does, the plugin refuses every request.
 pub(super) fn refuse_unconfigured() -> Action {
     let limits = Taking::default();
-    send(&reply::refuse(Reason::PolicyUnavailable, &Replies::default(), Kind::Http, Duration::from_secs(1), limits));
+    send(&reply::refuse(
+        Reason::PolicyUnavailable,
+        &Replies::default(),
+        ReplyKind::Http,
+        Duration::from_secs(1),
+        limits,
+    ));
     Action::Pause
 }
 

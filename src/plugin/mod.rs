@@ -16,7 +16,9 @@ use std::{
     time::Duration,
 };
 
-use crate::{answer::reply::Prepared, config::Config, held::Held, open::OpenStreams, refresh::Refresh, usage::Usage};
+use crate::{
+    answer::reply::Prepared, config::Config, held::PolicyView, open::OpenStreams, refresh::Refresh, usage::Usage,
+};
 use metrics::Metrics;
 
 /// How often a VM looks at the manifest. A block takes effect with this delay at most.
@@ -29,13 +31,13 @@ const FAST_TICK: Duration = Duration::from_millis(10);
 struct Plugin {
     config: Config,
     replies: Prepared,
-    held: RefCell<Held>,
+    held: RefCell<PolicyView>,
     refresh: RefCell<Refresh>,
     metrics: Metrics,
     /// `None` if usage is not reported.
     usage: Option<RefCell<Usage>>,
     /// Requests that wait for the very first policy.
-    waiting: RefCell<Vec<Waiting>>,
+    waiting: RefCell<Vec<HeldRequest>>,
     /// Open streams. `None` if streams are not to be closed.
     open: Option<RefCell<OpenStreams>>,
     tick: Cell<Duration>,
@@ -44,7 +46,7 @@ struct Plugin {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Waiting {
+struct HeldRequest {
     context: u32,
     /// Beginning of the wait, in milliseconds of Unix time.
     since_ms: u64,

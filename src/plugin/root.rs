@@ -9,7 +9,7 @@ use std::{
 use proxy_wasm::traits::{Context, RootContext};
 
 use super::{
-    FAST_TICK, Plugin, TICK, Waiting,
+    FAST_TICK, HeldRequest, Plugin, TICK,
     host::{self, CalloutError, LogLevel, SharedData},
     http,
     metrics::Metrics,
@@ -24,11 +24,11 @@ use crate::{
     },
     config::{self, Mode, PolicySource},
     fingerprint::FingerprintKey,
-    held::{Freshness, Held},
+    held::{Freshness, PolicyView},
     limit::counter::Notes,
-    refresh::{Around, Refresh, RefreshEvent},
+    refresh::{Refresh, RefreshContext, RefreshEvent},
     request::head::Head,
-    shared::key::Source,
+    shared::key::SourceId,
     usage::{self, Usage},
 };
 
@@ -60,21 +60,21 @@ impl Root {
     }
 
     /// Calls the refresh, and carries out the requests that it wants.
-    fn refresh(&mut self, ask: impl FnOnce(&mut Refresh, &mut Around<'_, SharedData>) -> Option<Fetch>) {
+    fn refresh(&mut self, ask: impl FnOnce(&mut Refresh, &mut RefreshContext<'_, SharedData>) -> Option<Fetch>) {
         let Some(plugin) = self.plugin.clone() else { return };
         let now_ms = host::now_ms();
         let mut report = Lines::default();
         {
             let mut held = plugin.held.borrow_mut();
             let mut refresh = plugin.refresh.borrow_mut();
-            let mut around = Around { now_ms, held: &mut held, shared: &SharedData, report: &mut report };
-            let mut wanted = ask(&mut refresh, &mut around);
+            let mut context = RefreshContext { now_ms, held: &mut held, shared: &SharedData, report: &mut report };
+            let mut wanted = ask(&mut refresh, &mut context);
             while let Some(fetch) = wanted {
                 match send(&plugin.config.policy, &fetch) {
                     Ok(token) => refresh.sent(token),
-                    Err(failure) => refresh.not_sent(failure, &mut around),
+                    Err(failure) => refresh.not_sent(failure, &mut context),
                 }
-                wanted = refresh.carry_on(&mut around);
+                wanted = refresh.carry_on(&mut context);
             }
         }
         self.say(&plugin, &report, now_ms);
@@ -147,13 +147,13 @@ impl Root {
     fn answer_waiting(&self, plugin: &Rc<Plugin>, now_ms: u64) {
         let has_policy = plugin.held.borrow().manifest().is_some();
         // If the clock was set back, the wait ends.
-        let done = |waiting: &Waiting| has_policy || now_ms >= waiting.until_ms || now_ms < waiting.since_ms;
+        let done = |waiting: &HeldRequest| has_policy || now_ms >= waiting.until_ms || now_ms < waiting.since_ms;
         let (ready, left) = plugin.waiting.take().into_iter().partition::<Vec<_>, _>(done);
         plugin.waiting.replace(left);
         if ready.is_empty() {
             return;
         }
-        for Waiting { context, .. } in ready {
+        for HeldRequest { context, .. } in ready {
             // A stream that has ended meanwhile has no context any more.
             if host::set_effective_context(context) {
                 http::go_on(plugin, context);
@@ -186,18 +186,22 @@ impl Root {
     }
 
     /// Calls usage if it is reported, and carries out the request that it wants.
-    fn usage(&self, ask: impl FnOnce(&mut Usage, &mut usage::Around<'_, SharedData>) -> Option<Post>) {
+    fn usage(&self, ask: impl FnOnce(&mut Usage, &mut usage::UsageContext<'_, SharedData>) -> Option<Post>) {
         let Some(plugin) = &self.plugin else { return };
         let Some(usage) = &plugin.usage else { return };
         let mut report = Lines::default();
         let held = plugin.held.borrow();
-        let mut around =
-            usage::Around { now_ms: host::now_ms(), shared: &SharedData, source: held.source(), report: &mut report };
+        let mut context = usage::UsageContext {
+            now_ms: host::now_ms(),
+            shared: &SharedData,
+            source: held.source(),
+            report: &mut report,
+        };
         let mut usage = usage.borrow_mut();
-        if let Some(post) = ask(&mut usage, &mut around) {
+        if let Some(post) = ask(&mut usage, &mut context) {
             match send_post(&plugin.config.policy, &post) {
                 Ok(token) => usage.sent(token),
-                Err(failure) => usage.not_sent(failure, &mut around),
+                Err(failure) => usage.not_sent(failure, &mut context),
             }
         }
         for (level, line) in &report.lines {
@@ -216,9 +220,9 @@ impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _trailers: usize) {
         let answer = read_answer(headers, body_size);
         if self.reports_usage_with(token) {
-            return self.usage(|usage, around| usage.answered(&answer, around));
+            return self.usage(|usage, context| usage.answered(&answer, context));
         }
-        self.refresh(|refresh, around| refresh.answered(token, answer, around));
+        self.refresh(|refresh, context| refresh.answered(token, answer, context));
     }
 }
 
@@ -245,7 +249,7 @@ impl RootContext for Root {
         if fingerprints.is_none() {
             host::log(LogLevel::Warn, NO_RANDOM);
         }
-        let mut held = Held::new(Source::new(config.policy.identity()), fingerprints);
+        let mut held = PolicyView::new(SourceId::new(config.policy.identity()), fingerprints);
         // A configured name asserts that the stored policy is the right one, even if no plugin has used it for long.
         if config.policy.name.is_none() && held.distrust_unnamed(&SharedData, host::now_ms(), config.policy.stale_after)
         {
@@ -273,14 +277,14 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         self.settle();
         let random = host::now_ns();
-        self.refresh(|refresh, around| {
-            around.held.look(around.shared);
-            refresh.tick(random, around)
+        self.refresh(|refresh, context| {
+            context.held.look(context.shared);
+            refresh.tick(random, context)
         });
         self.close_streams();
         let yields = |plugin: &Rc<Plugin>| plugin.serves.get() || !plugin.refresh.borrow().is_leader();
         let yields = self.plugin.as_ref().is_some_and(yields);
-        self.usage(|usage, around| usage.tick(random, yields, around));
+        self.usage(|usage, context| usage.tick(random, yields, context));
     }
 }
 

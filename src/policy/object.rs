@@ -14,7 +14,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{
-    text::{Entry, Str},
+    text::{ListItem, Str},
     unknown::UnknownFields,
 };
 
@@ -54,7 +54,7 @@ read_plain!(
     Option<Str<'a>>,
     Option<&'a RawValue>,
     Option<Vec<&'a RawValue>>,
-    Option<Vec<Entry<'a>>>,
+    Option<Vec<ListItem<'a>>>,
     Option<Vec<Str<'a>>>,
 );
 

@@ -49,56 +49,56 @@ impl<'de: 'a, 'a> Deserialize<'de> for Str<'a> {
 /// entries remain valid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct Entry<'a>(pub Option<Cow<'a, str>>);
+pub struct ListItem<'a>(pub Option<Cow<'a, str>>);
 
-impl<'a> From<&'a str> for Entry<'a> {
+impl<'a> From<&'a str> for ListItem<'a> {
     fn from(text: &'a str) -> Self {
         Self(Some(Cow::Borrowed(text)))
     }
 }
 
-impl From<String> for Entry<'_> {
+impl From<String> for ListItem<'_> {
     fn from(text: String) -> Self {
         Self(Some(Cow::Owned(text)))
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Entry<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for ListItem<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct EntryVisitor;
         impl<'de> Visitor<'de> for EntryVisitor {
-            type Value = Entry<'de>;
+            type Value = ListItem<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a value")
             }
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Entry(Some(Cow::Borrowed(text))))
+                Ok(ListItem(Some(Cow::Borrowed(text))))
             }
             fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Entry(Some(Cow::Owned(text.to_owned()))))
+                Ok(ListItem(Some(Cow::Owned(text.to_owned()))))
             }
             fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-                Ok(Entry(None))
+                Ok(ListItem(None))
             }
             fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-                Ok(Entry(None))
+                Ok(ListItem(None))
             }
             fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-                Ok(Entry(None))
+                Ok(ListItem(None))
             }
             fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-                Ok(Entry(None))
+                Ok(ListItem(None))
             }
             fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Entry(None))
+                Ok(ListItem(None))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
                 while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Entry(None))
+                Ok(ListItem(None))
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Entry(None))
+                Ok(ListItem(None))
             }
         }
         deserializer.deserialize_any(EntryVisitor)

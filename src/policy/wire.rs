@@ -11,13 +11,13 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::object::read_object;
-pub use super::text::{Entry, Str};
+pub use super::text::{ListItem, Str};
 
 /// The version of the page's shape: the value of `format`.
 pub const FORMAT: u64 = 1;
 
 /// A list of strings. Absent or null means "any"; an empty list means "none".
-pub type List<'a> = Option<Vec<Entry<'a>>>;
+pub type List<'a> = Option<Vec<ListItem<'a>>>;
 
 /// An API.
 #[derive(Clone, Debug, PartialEq, Serialize)]

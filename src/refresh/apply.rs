@@ -1,7 +1,7 @@
 //! The steps after an answer: reading its pages, publishing the policy, and confirming the current one.
 
 use super::{
-    around::Around,
+    context::RefreshContext,
     event::RefreshEvent,
     meaning::Meaning,
     parts::Parts,
@@ -29,12 +29,17 @@ use std::time::Duration;
 
 impl Parts {
     /// A request was answered. The work on its page begins at once, unless another request is sent first.
-    pub fn answered<S: Shared>(&mut self, fetching: Fetching, answer: Answer, around: &mut Around<'_, S>) -> Next {
+    pub fn answered<S: Shared>(
+        &mut self,
+        fetching: Fetching,
+        answer: Answer,
+        context: &mut RefreshContext<'_, S>,
+    ) -> Next {
         let Fetching { fetch, purpose, callout } = fetching;
-        let took = callout.took(around.now_ms);
-        self.pacing.answered(fetch.wait, took, answer.waited(), around.now_ms);
-        match self.go_on(&fetch, purpose, answer, took, around) {
-            Next { state: State::Working(working), fetch: None } => self.work(working, around),
+        let took = callout.took(context.now_ms);
+        self.pacing.answered(fetch.wait, took, answer.waited(), context.now_ms);
+        match self.go_on(&fetch, purpose, answer, took, context) {
+            Next { state: State::Working(working), fetch: None } => self.work(working, context),
             next => next,
         }
     }
@@ -46,24 +51,24 @@ impl Parts {
         purpose: Purpose,
         answer: Answer,
         took: Duration,
-        around: &mut Around<'_, S>,
+        context: &mut RefreshContext<'_, S>,
     ) -> Next {
         let conditional = matches!(purpose, Purpose::Poll);
-        match Meaning::of(answer, around.now_ms / 1000) {
-            Meaning::NotModified if conditional => self.confirm(took, around).into(),
-            Meaning::NotModified => self.fail(&fetch.path, &Failure::UnaskedNotModified, None, around),
+        match Meaning::of(answer, context.now_ms / 1000) {
+            Meaning::NotModified if conditional => self.confirm(took, context).into(),
+            Meaning::NotModified => self.fail(&fetch.path, &Failure::UnaskedNotModified, None, context),
             Meaning::Gone(status) if matches!(purpose, Purpose::Full) || fetch.path == self.settings.path => {
-                self.fail(&fetch.path, &Failure::Status(status), None, around)
+                self.fail(&fetch.path, &Failure::Status(status), None, context)
             }
-            Meaning::Gone(status) => self.begin_anew(fetch, &format!("the cursor is gone ({status})"), around),
+            Meaning::Gone(status) => self.begin_anew(fetch, &format!("the cursor is gone ({status})"), context),
             Meaning::Failure(failure, _) if self.progress.gives_up_cursor(fetch, &failure, &self.settings.path) => {
                 let why = format!("the cursor failed twice in a row, last with: {failure}");
-                self.begin_anew(fetch, &why, around)
+                self.begin_anew(fetch, &why, context)
             }
-            Meaning::Failure(failure, retry_after) => self.fail_fetch(fetch, took, &failure, retry_after, around),
+            Meaning::Failure(failure, retry_after) => self.fail_fetch(fetch, took, &failure, retry_after, context),
             Meaning::Page(mut page, etag) => {
                 page.header.resolve_cursors(&fetch.path);
-                self.take_page(fetch, purpose, page, etag, took, around)
+                self.take_page(fetch, purpose, page, etag, took, context)
             }
         }
     }
@@ -75,30 +80,38 @@ impl Parts {
         mut page: Box<Page>,
         etag: Option<String>,
         took: Duration,
-        around: &mut Around<'_, S>,
+        context: &mut RefreshContext<'_, S>,
     ) -> Next {
         match purpose {
             Purpose::NextFull(build) => {
                 if !build.goes_on(&page.header) {
-                    return self.refused(&fetch.path, "the page is of another revision than the one before it", around);
+                    return self.refused(
+                        &fetch.path,
+                        "the page is of another revision than the one before it",
+                        context,
+                    );
                 }
-                self.start_full(fetch, page, build, around)
+                self.start_full(fetch, page, build, context)
             }
             Purpose::NextDelta { epoch, revision, base, poll } => {
                 let header = &mut page.header;
                 if header.epoch != epoch || header.revision != revision || header.base != base {
-                    return self.refused(&fetch.path, "the page is of another revision than the one before it", around);
+                    return self.refused(
+                        &fetch.path,
+                        "the page is of another revision than the one before it",
+                        context,
+                    );
                 }
                 // Any page may set the cursor of the next poll.
                 header.poll = header.poll.take().or(poll);
-                self.take_delta(fetch, page, took, around)
+                self.take_delta(fetch, page, took, context)
             }
             Purpose::Full | Purpose::Poll if page.header.base.is_none() => {
-                self.take_full(fetch, page, etag, took, around)
+                self.take_full(fetch, page, etag, took, context)
             }
-            Purpose::Poll => self.take_delta(fetch, page, took, around),
+            Purpose::Poll => self.take_delta(fetch, page, took, context),
             Purpose::Full => {
-                self.refused(&fetch.path, "`base` is set, so this is a delta, but a full policy was requested", around)
+                self.refused(&fetch.path, "`base` is set, so this is a delta, but a full policy was requested", context)
             }
         }
     }
@@ -109,26 +122,32 @@ impl Parts {
         page: Box<Page>,
         etag: Option<String>,
         took: Duration,
-        around: &mut Around<'_, S>,
+        context: &mut RefreshContext<'_, S>,
     ) -> Next {
-        if let Some(held) = around.held.standing() {
-            if falls_back(&page.header, held) && around.held.unconfirmed().is_none() {
-                around.report.event(RefreshEvent::RefusedRollback);
+        if let Some(held) = context.held.manifest_found() {
+            if falls_back(&page.header, held) && context.held.unconfirmed().is_none() {
+                context.report.event(RefreshEvent::RefusedRollback);
                 let what = "`revision` is below the current one, and the epoch is the same; expected a higher `revision` or another `epoch`";
-                return self.refused(&fetch.path, what, around);
+                return self.refused(&fetch.path, what, context);
             }
             let same = held.page.is_some() && page.header.next.is_none() && held.page == Some(page.digest());
-            if same && !self.progress.wants_full && !around.held.is_unsound() {
-                return self.confirm(took, around).into();
+            if same && !self.progress.wants_full && !context.held.is_unsound() {
+                return self.confirm(took, context).into();
             }
         }
         if let Some(what) = size::announced_too_large(&page.header, self.settings.max_bytes) {
-            return self.refused(&fetch.path, &what, around);
+            return self.refused(&fetch.path, &what, context);
         }
         let Some(generation) = self.lead.next_generation() else { return self.follow().into() };
-        let build =
-            Build::new(&page, etag, around.held.standing(), generation, self.settings.max_bytes, around.held.secret());
-        self.start_full(fetch, page, Box::new(build), around)
+        let build = Build::new(
+            &page,
+            etag,
+            context.held.manifest_found(),
+            generation,
+            self.settings.max_bytes,
+            context.held.secret(),
+        );
+        self.start_full(fetch, page, Box::new(build), context)
     }
 
     /// Adds a page, the first or a later one, to its build.
@@ -137,58 +156,63 @@ impl Parts {
         fetch: &Fetch,
         page: Box<Page>,
         mut build: Box<Build>,
-        around: &mut Around<'_, S>,
+        context: &mut RefreshContext<'_, S>,
     ) -> Next {
         self.progress.build(build.target());
         if let Err(error) = build.begin_page(&page) {
-            return self.build_failed(&fetch.path, error, around);
+            return self.build_failed(&fetch.path, error, context);
         }
         let next = page.header.next.clone();
         let working = Working::new(Work::new(page, Job::Full(build)), &fetch.path);
-        self.ask_ahead(working, next, around)
+        self.ask_ahead(working, next, context)
     }
 
     /// Requests the next page before the work on this one begins. If it may not be requested, the error is reported
     /// when its turn comes.
-    fn ask_ahead<S: Shared>(&mut self, mut working: Working, next: Option<String>, around: &Around<'_, S>) -> Next {
+    fn ask_ahead<S: Shared>(
+        &mut self,
+        mut working: Working,
+        next: Option<String>,
+        context: &RefreshContext<'_, S>,
+    ) -> Next {
         let Some(path) = next.filter(|path| self.progress.visit(path).is_ok()) else { return working.into() };
         let fetch = Fetch { path, etag: None, wait: None, timeout: self.settings.timeout };
-        let callout = Pending::new(fetch.timeout, around.now_ms);
+        let callout = Pending::new(fetch.timeout, context.now_ms);
         working.ahead = Some(Ahead { fetch: fetch.clone(), callout, answer: None });
         Next { state: State::Working(working), fetch: Some(fetch) }
     }
 
     /// One slice of work.
-    pub fn work<S: Shared>(&mut self, mut working: Working, around: &mut Around<'_, S>) -> Next {
+    pub fn work<S: Shared>(&mut self, mut working: Working, context: &mut RefreshContext<'_, S>) -> Next {
         let mut budget = self.budget();
-        let held = around.held.standing();
+        let held = context.held.manifest_found();
         let mut report = Lines::default();
-        let done = working.work.slice(around.shared, around.held.source(), held, &mut budget, &mut report);
-        around.report.events.append(&mut report.events);
+        let done = working.work.slice(context.shared, context.held.source(), held, &mut budget, &mut report);
+        context.report.events.append(&mut report.events);
         for (severity, line) in report.lines {
-            self.complaints.say(around.now_ms, severity, line, around.report);
+            self.complaints.say(context.now_ms, severity, line, context.report);
         }
         match done {
             Ok(false) => working.into(),
-            Ok(true) => self.page_done(working, around),
-            Err(error) => self.build_failed(&working.path, error, around),
+            Ok(true) => self.page_done(working, context),
+            Err(error) => self.build_failed(&working.path, error, context),
         }
     }
 
     /// A page is in the store. The next page follows, or the policy is published.
-    fn page_done<S: Shared>(&mut self, working: Working, around: &mut Around<'_, S>) -> Next {
+    fn page_done<S: Shared>(&mut self, working: Working, context: &mut RefreshContext<'_, S>) -> Next {
         let Working { work, path, ahead } = working;
         let Work { page, job, unknown, .. } = *work;
         // A page that is worked in twice is logged the second time.
         if !matches!(&job, Job::Delta(delta) if delta.is_before_plans()) {
-            self.complaints.say_unknown(&unknown, around.report);
+            self.complaints.say_unknown(&unknown, context.report);
         }
         match job {
             Job::Full(build) => match &page.header.next {
-                Some(next) => self.next_of_full(next, &path, build, ahead, around),
-                None => self.publish_full(*build, &path, around),
+                Some(next) => self.next_of_full(next, &path, build, ahead, context),
+                None => self.publish_full(*build, &path, context),
             },
-            Job::Delta(delta) => self.delta_done(*delta, page, &path, around),
+            Job::Delta(delta) => self.delta_done(*delta, page, &path, context),
         }
     }
 
@@ -199,105 +223,110 @@ impl Parts {
         path: &str,
         build: Box<Build>,
         ahead: Option<Ahead>,
-        around: &mut Around<'_, S>,
+        context: &mut RefreshContext<'_, S>,
     ) -> Next {
         let purpose = Purpose::NextFull(build);
         match ahead {
-            None => self.next_page(next, path, purpose, around),
+            None => self.next_page(next, path, purpose, context),
             Some(Ahead { fetch, callout, answer: None }) => {
                 State::Fetching(Fetching { fetch, purpose, callout }).into()
             }
             Some(Ahead { fetch, answer: Some(answer), .. }) => {
-                self.go_on(&fetch, purpose, answer, Duration::MAX, around)
+                self.go_on(&fetch, purpose, answer, Duration::MAX, context)
             }
         }
     }
 
-    fn publish_full<S: Shared>(&mut self, mut build: Build, path: &str, around: &mut Around<'_, S>) -> Next {
-        let held = around.held.standing();
+    fn publish_full<S: Shared>(&mut self, mut build: Build, path: &str, context: &mut RefreshContext<'_, S>) -> Next {
+        let held = context.held.manifest_found();
         // A policy that was never confirmed does not limit what the next one may drop.
-        let known = held.filter(|_| around.held.unconfirmed().is_none());
+        let known = held.filter(|_| context.held.unconfirmed().is_none());
         if let Some(shrunk) = build.drops_too_many(known, self.settings.max_removed_percent) {
-            around.report.event(RefreshEvent::RefusedShrink);
+            context.report.event(RefreshEvent::RefusedShrink);
             let what = format!(
                 "it would drop {} of {} known keys, more than `policy.max_removed_percent` ({}); a policy with \
                  `\"confirm_removal\": true` is accepted",
                 shrunk.dropped, shrunk.known, self.settings.max_removed_percent
             );
-            return self.refused(path, &what, around);
+            return self.refused(path, &what, context);
         }
-        match build.publish(around.shared, around.held.source(), held, around.now_ms) {
+        match build.publish(context.shared, context.held.source(), held, context.now_ms) {
             Ok(_) => {
                 self.progress.published(held);
                 // A pause follows even if the service held this answer. Otherwise a feed could be polled without a
                 // pause.
                 self.pacing.forget_held_back();
-                let state = self.applied(around);
-                self.say_applied(around);
+                let state = self.applied(context);
+                self.say_applied(context);
                 state.into()
             }
-            Err(error) => self.build_failed(path, error, around),
+            Err(error) => self.build_failed(path, error, context),
         }
     }
 
     /// A newer policy was published.
-    pub fn applied<S: Shared>(&mut self, around: &mut Around<'_, S>) -> State {
-        let look = around.held.look(around.shared);
-        around.report.event(RefreshEvent::Applied);
-        around.report.event(RefreshEvent::Took(self.pacing.took(around.now_ms)));
-        self.progress.wants_full |= around.held.manifest().is_some_and(batch::is_crowded) || look == Look::Unreadable;
-        let at_once = self.pacing.is_held_back() || self.may_probe(around);
-        self.finish(at_once, around)
+    pub fn applied<S: Shared>(&mut self, context: &mut RefreshContext<'_, S>) -> State {
+        let look = context.held.look(context.shared);
+        context.report.event(RefreshEvent::Applied);
+        context.report.event(RefreshEvent::Took(self.pacing.took(context.now_ms)));
+        self.progress.wants_full |= context.held.manifest().is_some_and(batch::is_crowded) || look == Look::Unreadable;
+        let at_once = self.pacing.is_held_back() || self.may_probe(context);
+        self.finish(at_once, context)
     }
 
-    fn say_applied<S: Shared>(&mut self, around: &mut Around<'_, S>) {
-        let Some(manifest) = around.held.manifest() else { return };
+    fn say_applied<S: Shared>(&mut self, context: &mut RefreshContext<'_, S>) {
+        let Some(manifest) = context.held.manifest() else { return };
         let revision = manifest.revision.map_or("without revision".to_owned(), |number| format!("revision {number}"));
         let totals = manifest.totals;
         let line = format!(
             "the policy decides, {revision}: {} APIs, {} applications, {} keys, {} subscriptions, {} bytes",
             totals.apis, totals.applications, totals.keys, totals.subscriptions, totals.bytes
         );
-        self.complaints.say(around.now_ms, Severity::Info, line, around.report);
-        self.say_conflicts(around);
+        self.complaints.say(context.now_ms, Severity::Info, line, context.report);
+        self.say_conflicts(context);
     }
 
     /// Names the APIs that have the same match. Only one of them is used.
-    pub fn say_conflicts<S: Shared>(&mut self, around: &mut Around<'_, S>) {
-        let Some(catalogue) = around.held.catalogue() else { return };
+    pub fn say_conflicts<S: Shared>(&mut self, context: &mut RefreshContext<'_, S>) {
+        let Some(catalogue) = context.held.catalogue() else { return };
         for conflict in catalogue.conflicts().iter().take(10) {
             let line = format!(
                 "APIs \"{}\" and \"{}\" have the same match; \"{}\" is used",
                 conflict.meant, conflict.shadowed, conflict.meant
             );
-            self.complaints.say(around.now_ms, Severity::Warn, line, around.report);
+            self.complaints.say(context.now_ms, Severity::Warn, line, context.report);
         }
     }
 
     /// The current policy is up to date. `took` is how long the answer took that confirmed it.
-    pub fn confirm<S: Shared>(&mut self, took: Duration, around: &mut Around<'_, S>) -> State {
-        let (shared, source) = (around.shared, around.held.source());
-        let confirmed = around.held.base().map(|held| {
-            let manifest = Manifest { confirmed_at_ms: around.now_ms, ..held.clone() };
+    pub fn confirm<S: Shared>(&mut self, took: Duration, context: &mut RefreshContext<'_, S>) -> State {
+        let (shared, source) = (context.shared, context.held.source());
+        let confirmed = context.held.base().map(|held| {
+            let manifest = Manifest { confirmed_at_ms: context.now_ms, ..held.clone() };
             build::write_manifest(shared, source, &manifest, Some(held))
         });
         match confirmed {
             Some(Ok(())) => {
-                around.held.look(shared);
-                around.report.event(RefreshEvent::NotModified);
-                self.finish(self.pacing.polls_after(took), around)
+                context.held.look(shared);
+                context.report.event(RefreshEvent::NotModified);
+                self.finish(self.pacing.polls_after(took), context)
             }
             Some(Err(MergeError::Overtaken)) => self.follow(),
             // The confirmation could not be written, or the policy is missing after all. The next fetch is a full one.
             Some(Err(MergeError::Damaged | MergeError::Host)) | None => {
                 self.progress.wants_full = true;
-                self.finish(false, around)
+                self.finish(false, context)
             }
         }
     }
 
     /// A page could not be worked into the store.
-    pub fn build_failed<S: Shared>(&mut self, path: &str, error: BuildError, around: &mut Around<'_, S>) -> Next {
+    pub fn build_failed<S: Shared>(
+        &mut self,
+        path: &str,
+        error: BuildError,
+        context: &mut RefreshContext<'_, S>,
+    ) -> Next {
         match error {
             BuildError::Merge(MergeError::Overtaken) => self.follow().into(),
             BuildError::Merge(MergeError::Damaged) => {
@@ -305,18 +334,18 @@ impl Parts {
                 self.refused(
                     path,
                     "an earlier part of the policy in shared data is damaged; the full policy is fetched again",
-                    around,
+                    context,
                 )
             }
             BuildError::Merge(MergeError::Host) => {
-                self.refused(path, "Envoy's shared data could not be read or written", around)
+                self.refused(path, "Envoy's shared data could not be read or written", context)
             }
             BuildError::TooLarge => {
                 let what = format!("packed, it takes more than `policy.max_bytes` ({})", self.settings.max_bytes);
-                self.refused(path, &what, around)
+                self.refused(path, &what, context)
             }
             BuildError::TooLong(what) => {
-                self.refused(path, &format!("`{}` is longer than its limit of {}", what.list, what.limit), around)
+                self.refused(path, &format!("`{}` is longer than its limit of {}", what.list, what.limit), context)
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    around::Around,
+    context::RefreshContext,
     parts::Parts,
     state::{Next, Purpose, Working},
     work::{Job, Work},
@@ -25,24 +25,24 @@ impl Parts {
         fetch: &Fetch,
         page: Box<Page>,
         took: Duration,
-        around: &mut Around<'_, S>,
+        context: &mut RefreshContext<'_, S>,
     ) -> Next {
-        let fits = around.held.base().filter(|held| builds_on(&page.header, held));
-        let Some(held) = fits.filter(|_| !around.held.is_unsound()) else {
-            return self.begin_anew(fetch, "`base` is not the current revision", around);
+        let fits = context.held.base().filter(|held| builds_on(&page.header, held));
+        let Some(held) = fits.filter(|_| !context.held.is_unsound()) else {
+            return self.begin_anew(fetch, "`base` is not the current revision", context);
         };
         if page.header.revision == page.header.base && page.header.next.is_none() && brings_nothing(&page) {
-            self.complaints.say_unknown(&page.unknown, around.report);
-            return self.confirm(took, around).into();
+            self.complaints.say_unknown(&page.unknown, context.report);
+            return self.confirm(took, context).into();
         }
-        let plans = around.held.catalogue().map(|catalogue| delta::new_plans(&page, catalogue)).unwrap_or_default();
-        let (shared, source, max_bytes) = (around.shared, around.held.source(), self.settings.max_bytes);
+        let plans = context.held.catalogue().map(|catalogue| delta::new_plans(&page, catalogue)).unwrap_or_default();
+        let (shared, source, max_bytes) = (context.shared, context.held.source(), self.settings.max_bytes);
         let delta = if plans.is_empty() {
             Delta::new(&page, held, shared, source, max_bytes)
         } else {
             Delta::before_plans(&page, plans, held, shared, source, max_bytes)
         };
-        self.start_delta(page, delta, &fetch.path, around)
+        self.start_delta(page, delta, &fetch.path, context)
     }
 
     fn start_delta<S: Shared>(
@@ -50,11 +50,11 @@ impl Parts {
         page: Box<Page>,
         delta: Result<Delta, BuildError>,
         path: &str,
-        around: &mut Around<'_, S>,
+        context: &mut RefreshContext<'_, S>,
     ) -> Next {
         match delta {
             Ok(delta) => Working::new(Work::new(page, Job::Delta(Box::new(delta))), path).into(),
-            Err(error) => self.build_failed(path, error, around),
+            Err(error) => self.build_failed(path, error, context),
         }
     }
 
@@ -64,46 +64,46 @@ impl Parts {
         delta: Delta,
         page: Box<Page>,
         path: &str,
-        around: &mut Around<'_, S>,
+        context: &mut RefreshContext<'_, S>,
     ) -> Next {
         let is_before_plans = delta.is_before_plans();
-        if let Err(error) = self.publish_delta(delta, &page.header, around) {
-            return self.build_failed(path, error, around);
+        if let Err(error) = self.publish_delta(delta, &page.header, context) {
+            return self.build_failed(path, error, context);
         }
         if is_before_plans {
-            return self.whole_delta(page, path, around);
+            return self.whole_delta(page, path, context);
         }
         let header = page.header;
         let Some(next) = &header.next else {
-            let state = self.applied(around);
-            self.say_conflicts(around);
+            let state = self.applied(context);
+            self.say_conflicts(context);
             return state.into();
         };
         let Header { epoch, revision, base, poll, .. } = header.clone();
         let purpose = Purpose::NextDelta { epoch, revision, base, poll };
-        self.next_page(next, path, purpose, around)
+        self.next_page(next, path, purpose, context)
     }
 
     /// The plans of a page are known now, so the whole page is worked in.
-    fn whole_delta<S: Shared>(&mut self, page: Box<Page>, path: &str, around: &mut Around<'_, S>) -> Next {
-        let (shared, source) = (around.shared, around.held.source());
+    fn whole_delta<S: Shared>(&mut self, page: Box<Page>, path: &str, context: &mut RefreshContext<'_, S>) -> Next {
+        let (shared, source) = (context.shared, context.held.source());
         let overtaken = BuildError::Merge(MergeError::Overtaken);
-        let held = around.held.manifest().ok_or(overtaken);
+        let held = context.held.manifest().ok_or(overtaken);
         let delta = held.and_then(|held| Delta::new(&page, held, shared, source, self.settings.max_bytes));
-        self.start_delta(page, delta, path, around)
+        self.start_delta(page, delta, path, context)
     }
 
     fn publish_delta<S: Shared>(
         &mut self,
         delta: Delta,
         header: &Header,
-        around: &mut Around<'_, S>,
+        context: &mut RefreshContext<'_, S>,
     ) -> Result<(), BuildError> {
         let overtaken = BuildError::Merge(MergeError::Overtaken);
         let generation = self.lead.next_generation().ok_or(overtaken)?;
-        let held = around.held.base().ok_or(overtaken)?;
-        delta.publish(around.shared, around.held.source(), held, header, generation, around.now_ms)?;
-        around.held.look(around.shared);
+        let held = context.held.base().ok_or(overtaken)?;
+        delta.publish(context.shared, context.held.source(), held, header, generation, context.now_ms)?;
+        context.held.look(context.shared);
         Ok(())
     }
 }

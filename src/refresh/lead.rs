@@ -1,11 +1,11 @@
 //! Decides which VM refreshes: takes the lease, keeps it, and offers it to a VM that serves no requests.
 
-use super::around::Around;
+use super::context::RefreshContext;
 use crate::{
     callout::GRACE_MS,
     shared::{
         Shared, SharedError,
-        key::Source,
+        key::SourceId,
         lease::{self, Applicant, Lease},
     },
     store::manifest::Manifest,
@@ -47,14 +47,14 @@ impl Lead {
     }
 
     /// Renews the lease. `false` means that this VM does not hold it, or no longer.
-    pub fn keep<S: Shared>(&mut self, around: &Around<'_, S>) -> bool {
-        let (shared, source) = (around.shared, around.held.source());
-        self.lease.as_mut().is_some_and(|lease| lease.keep(shared, source, around.now_ms))
+    pub fn keep<S: Shared>(&mut self, context: &RefreshContext<'_, S>) -> bool {
+        let (shared, source) = (context.shared, context.held.source());
+        self.lease.as_mut().is_some_and(|lease| lease.keep(shared, source, context.now_ms))
     }
 
     /// Takes the lease if it has been free for so long that the VMs with precedence had time to take it.
-    pub fn take<S: Shared>(&mut self, around: &Around<'_, S>) -> bool {
-        let (shared, source, now_ms) = (around.shared, around.held.source(), around.now_ms);
+    pub fn take<S: Shared>(&mut self, context: &RefreshContext<'_, S>) -> bool {
+        let (shared, source, now_ms) = (context.shared, context.held.source(), context.now_ms);
         let Ok(slip) = lease::slip(shared, source) else { return false };
         let slip = slip.unwrap_or_default();
         if slip.is_held(now_ms) {
@@ -71,9 +71,9 @@ impl Lead {
             return false;
         }
         let applicant = Applicant {
-            generation: around.held.standing().map_or(0, |manifest| manifest.generation),
+            generation: context.held.manifest_found().map_or(0, |manifest| manifest.generation),
             proof_tag: self.proof_tag,
-            unnamed: around.held.unconfirmed().map(Manifest::version),
+            unnamed: context.held.unconfirmed().map(Manifest::version),
         };
         match Lease::acquire(shared, source, now_ms, applicant) {
             Ok(lease) => self.lease = lease,
@@ -98,16 +98,16 @@ impl Lead {
         self.free_since_ms = None;
     }
 
-    pub fn release<S: Shared>(&mut self, shared: &S, source: &Source, now_ms: u64) {
+    pub fn release<S: Shared>(&mut self, shared: &S, source: &SourceId, now_ms: u64) {
         if let Some(lease) = self.lease.take() {
             lease.release(shared, source, now_ms);
         }
     }
 
     /// Gives the lease back because the policy service refused this VM. The VM does not try again before `until_ms`.
-    pub fn release_refused<S: Shared>(&mut self, until_ms: u64, around: &Around<'_, S>) {
+    pub fn release_refused<S: Shared>(&mut self, until_ms: u64, context: &RefreshContext<'_, S>) {
         if let Some(lease) = self.lease.take() {
-            lease.release_refused(around.shared, around.held.source(), (self.proof_tag, until_ms), around.now_ms);
+            lease.release_refused(context.shared, context.held.source(), (self.proof_tag, until_ms), context.now_ms);
         }
     }
 
@@ -118,7 +118,7 @@ impl Lead {
 
     /// Gives the lease to a VM that serves no requests, if there is one. Otherwise this VM takes it again after a
     /// while.
-    pub fn offer<S: Shared>(&mut self, shared: &S, source: &Source, now_ms: u64) {
+    pub fn offer<S: Shared>(&mut self, shared: &S, source: &SourceId, now_ms: u64) {
         self.offered = true;
         self.release(shared, source, now_ms);
         self.free_since_ms = Some(now_ms);

@@ -6,9 +6,9 @@
 //! by the current policy until a complete newer one is published.
 
 mod apply;
-mod around;
 mod budget;
 mod complaints;
+mod context;
 mod deltas;
 mod event;
 mod lead;
@@ -26,7 +26,7 @@ mod work;
 #[cfg(test)]
 mod tests;
 
-pub use around::Around;
+pub use context::RefreshContext;
 pub use event::RefreshEvent;
 use parts::Parts;
 use state::{Next, Purpose, State};
@@ -37,7 +37,7 @@ use crate::{
         answer::{Answer, Failure},
     },
     config::PolicySource,
-    shared::{Shared, key::Source},
+    shared::{Shared, key::SourceId},
 };
 
 #[derive(Debug)]
@@ -77,9 +77,9 @@ impl Refresh {
     }
 
     /// The callout of the last fetch could not be made.
-    pub fn not_sent<S: Shared>(&mut self, failure: Failure, around: &mut Around<'_, S>) {
-        self.step(around, |parts, state, around| match state {
-            State::Fetching(fetching) => parts.fail(&fetching.fetch.path, &failure, None, around),
+    pub fn not_sent<S: Shared>(&mut self, failure: Failure, context: &mut RefreshContext<'_, S>) {
+        self.step(context, |parts, state, context| match state {
+            State::Fetching(fetching) => parts.fail(&fetching.fetch.path, &failure, None, context),
             // The page is requested again when its turn comes.
             State::Working(mut working) => {
                 working.ahead.take().into_iter().for_each(|ahead| parts.progress.forget(&ahead.fetch.path));
@@ -90,40 +90,45 @@ impl Refresh {
     }
 
     /// Continues the work that waited until the fetch was sent.
-    pub fn carry_on<S: Shared>(&mut self, around: &mut Around<'_, S>) -> Option<Fetch> {
-        self.step(around, |parts, state, around| match state {
-            State::Working(working) => parts.work(working, around),
+    pub fn carry_on<S: Shared>(&mut self, context: &mut RefreshContext<'_, S>) -> Option<Fetch> {
+        self.step(context, |parts, state, context| match state {
+            State::Working(working) => parts.work(working, context),
             State::Fetching(_) | State::Idle(_) | State::Following => state.into(),
         })
     }
 
     /// Called on each tick. `random` may be any number.
-    pub fn tick<S: Shared>(&mut self, random: u64, around: &mut Around<'_, S>) -> Option<Fetch> {
+    pub fn tick<S: Shared>(&mut self, random: u64, context: &mut RefreshContext<'_, S>) -> Option<Fetch> {
         self.parts.pacing.stir(random);
-        if !self.keep_lease(around) {
+        if !self.keep_lease(context) {
             return None;
         }
         // After a held poll was cut, only this VM knows that the next poll must ask for no wait. So it keeps the lease
         // for that poll.
         if self.should_offer() && !self.parts.pacing.waits.is_cut() {
-            self.offer(around.shared, around.held.source(), around.now_ms);
+            self.offer(context.shared, context.held.source(), context.now_ms);
             return None;
         }
-        self.parts.empty(around);
-        self.step(around, |parts, state, around| match state {
-            _ if parts.repairs(&state, around) => parts.begin(around),
-            State::Idle(idle) if idle.is_over(around.now_ms) => parts.begin(around),
-            State::Fetching(mut fetching) => match fetching.callout.never_answered(around.now_ms) {
-                Some(took) => parts.fail_fetch(&fetching.fetch, took, &Failure::NeverAnswered, None, around),
+        self.parts.empty(context);
+        self.step(context, |parts, state, context| match state {
+            _ if parts.repairs(&state, context) => parts.begin(context),
+            State::Idle(idle) if idle.is_over(context.now_ms) => parts.begin(context),
+            State::Fetching(mut fetching) => match fetching.callout.never_answered(context.now_ms) {
+                Some(took) => parts.fail_fetch(&fetching.fetch, took, &Failure::NeverAnswered, None, context),
                 None => State::Fetching(fetching).into(),
             },
-            State::Working(working) => parts.work(working, around),
+            State::Working(working) => parts.work(working, context),
             State::Idle(_) | State::Following => state.into(),
         })
     }
 
     /// A callout was answered. The answer is ignored if it is no longer expected.
-    pub fn answered<S: Shared>(&mut self, token: u32, answer: Answer, around: &mut Around<'_, S>) -> Option<Fetch> {
+    pub fn answered<S: Shared>(
+        &mut self,
+        token: u32,
+        answer: Answer,
+        context: &mut RefreshContext<'_, S>,
+    ) -> Option<Fetch> {
         if let State::Working(working) = &mut self.state
             && let Some(ahead) = working.ahead.as_mut().filter(|ahead| ahead.callout.is_answered_by(token))
         {
@@ -131,11 +136,11 @@ impl Refresh {
             return None;
         }
         let is_awaited = matches!(&self.state, State::Fetching(fetching) if fetching.callout.is_answered_by(token));
-        if !is_awaited || !self.keep_lease(around) {
+        if !is_awaited || !self.keep_lease(context) {
             return None;
         }
-        self.step(around, |parts, state, around| match state {
-            State::Fetching(fetching) => parts.answered(fetching, answer, around),
+        self.step(context, |parts, state, context| match state {
+            State::Fetching(fetching) => parts.answered(fetching, answer, context),
             // The lease was lost and taken again meanwhile. No fetch of the new lease is in progress yet.
             State::Working(_) | State::Idle(_) | State::Following => state.into(),
         })
@@ -143,7 +148,7 @@ impl Refresh {
 
     /// This VM serves requests from now on. It gives the lease to a VM that does not, at once or when no work is in
     /// progress.
-    pub fn serves_requests<S: Shared>(&mut self, shared: &S, source: &Source, now_ms: u64) {
+    pub fn serves_requests<S: Shared>(&mut self, shared: &S, source: &SourceId, now_ms: u64) {
         self.parts.lead.begin_to_serve();
         if self.should_offer() {
             self.offer(shared, source, now_ms);
@@ -151,7 +156,7 @@ impl Refresh {
     }
 
     /// Gives the lease back, because the plugin that this VM refreshes for has ended.
-    pub fn resign<S: Shared>(&mut self, shared: &S, source: &Source, now_ms: u64) {
+    pub fn resign<S: Shared>(&mut self, shared: &S, source: &SourceId, now_ms: u64) {
         self.parts.lead.release(shared, source, now_ms);
         self.state = self.parts.follow();
     }
@@ -160,25 +165,25 @@ impl Refresh {
     /// state, so nothing can see it during a step.
     fn step<S: Shared>(
         &mut self,
-        around: &mut Around<'_, S>,
-        step: impl FnOnce(&mut Parts, State, &mut Around<'_, S>) -> Next,
+        context: &mut RefreshContext<'_, S>,
+        step: impl FnOnce(&mut Parts, State, &mut RefreshContext<'_, S>) -> Next,
     ) -> Option<Fetch> {
-        let Next { state, fetch } = step(&mut self.parts, std::mem::take(&mut self.state), around);
+        let Next { state, fetch } = step(&mut self.parts, std::mem::take(&mut self.state), context);
         self.state = state;
         fetch
     }
 
     /// Keeps the lease, or tries to take it. `false` means that another VM refreshes.
-    fn keep_lease<S: Shared>(&mut self, around: &Around<'_, S>) -> bool {
-        if self.parts.lead.keep(around) {
+    fn keep_lease<S: Shared>(&mut self, context: &RefreshContext<'_, S>) -> bool {
+        if self.parts.lead.keep(context) {
             return true;
         }
         if self.is_leader() {
             self.state = self.parts.follow();
         }
-        let is_taken = self.parts.lead.take(around);
+        let is_taken = self.parts.lead.take(context);
         if is_taken {
-            self.state = self.parts.lead(around);
+            self.state = self.parts.lead(context);
         }
         is_taken
     }
@@ -195,7 +200,7 @@ impl Refresh {
 
     /// Gives the lease to a VM that serves no requests, if there is one. Otherwise this VM takes it again after a
     /// while.
-    fn offer<S: Shared>(&mut self, shared: &S, source: &Source, now_ms: u64) {
+    fn offer<S: Shared>(&mut self, shared: &S, source: &SourceId, now_ms: u64) {
         self.parts.lead.offer(shared, source, now_ms);
         self.state = State::Following;
     }

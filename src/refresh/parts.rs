@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use super::{
-    around::Around,
     budget::Budget,
     complaints::Complaints,
+    context::RefreshContext,
     event::RefreshEvent,
     lead::Lead,
     neighbours::Neighbours,
@@ -53,30 +53,30 @@ impl Parts {
     }
 
     /// The lease was just taken.
-    pub fn lead<S: Shared>(&mut self, around: &Around<'_, S>) -> State {
+    pub fn lead<S: Shared>(&mut self, context: &RefreshContext<'_, S>) -> State {
         self.progress.empty_runs(self.lead.last_generation());
-        State::Idle(Idle::new(around.now_ms, self.first_due(around)))
+        State::Idle(Idle::new(context.now_ms, self.first_due(context)))
     }
 
     /// When the first request of a new leader is due. It is due at once if there is no policy. It is also due at once
     /// if the service may hold its answer, because no poll of the previous leader is held any more. Otherwise it is due
     /// when the current policy is an interval old.
-    fn first_due<S: Shared>(&mut self, around: &Around<'_, S>) -> u64 {
-        if self.may_probe(around) {
-            return around.now_ms;
+    fn first_due<S: Shared>(&mut self, context: &RefreshContext<'_, S>) -> u64 {
+        if self.may_probe(context) {
+            return context.now_ms;
         }
         let interval = u64::try_from(self.settings.refresh_interval.as_millis()).unwrap_or(u64::MAX);
-        let confirmed = around.held.manifest().filter(|_| !around.held.is_unsound());
-        confirmed.map_or(around.now_ms, |manifest| {
-            manifest.confirmed_at_ms.min(around.now_ms).saturating_add(interval).max(around.now_ms)
+        let confirmed = context.held.manifest().filter(|_| !context.held.is_unsound());
+        confirmed.map_or(context.now_ms, |manifest| {
+            manifest.confirmed_at_ms.min(context.now_ms).saturating_add(interval).max(context.now_ms)
         })
     }
 
     /// Whether a poll may follow a full policy at once. If the service holds its answer, the poll learns of the next
     /// change as soon as it happens.
-    pub fn may_probe<S: Shared>(&mut self, around: &Around<'_, S>) -> bool {
-        let pollable = around.held.manifest().is_some_and(|held| held.poll.is_some() || held.etag.is_some());
-        pollable && !self.progress.wants_full && self.pacing.may_probe(around.now_ms)
+    pub fn may_probe<S: Shared>(&mut self, context: &RefreshContext<'_, S>) -> bool {
+        let pollable = context.held.manifest().is_some_and(|held| held.poll.is_some() || held.etag.is_some());
+        pollable && !self.progress.wants_full && self.pacing.may_probe(context.now_ms)
     }
 
     pub fn budget(&self) -> Budget {
@@ -84,60 +84,60 @@ impl Parts {
     }
 
     /// Removes what is no longer used from this store and from abandoned stores.
-    pub fn empty<S: Shared>(&mut self, around: &Around<'_, S>) {
+    pub fn empty<S: Shared>(&mut self, context: &RefreshContext<'_, S>) {
         let mut budget = self.budget();
-        let (shared, source) = (around.shared, around.held.source());
+        let (shared, source) = (context.shared, context.held.source());
         self.progress.empty(shared, source, &mut budget);
-        self.neighbours.tick(shared, source.id(), around.now_ms, &mut budget);
+        self.neighbours.tick(shared, source.id(), context.now_ms, &mut budget);
     }
 
     /// The first request of a refresh.
-    pub fn begin<S: Shared>(&mut self, around: &Around<'_, S>) -> Next {
-        self.pacing.begin(around.now_ms);
+    pub fn begin<S: Shared>(&mut self, context: &RefreshContext<'_, S>) -> Next {
+        self.pacing.begin(context.now_ms);
         self.progress.begin();
-        let held = around.held.base().filter(|_| !self.progress.wants_full && !around.held.is_unsound());
+        let held = context.held.base().filter(|_| !self.progress.wants_full && !context.held.is_unsound());
         let poll = held.and_then(|held| held.poll.clone());
         let etag = held.filter(|_| poll.is_none()).and_then(|held| held.etag.clone());
         // Long polling needs a revision to wait from. After a failure, an answer without a wait shows that the feed
         // works again. A VM without a policy and the poll after a cut one need an answer without a wait, too.
-        let can_wait = around.held.manifest().is_some()
+        let can_wait = context.held.manifest().is_some()
             && held.is_some()
             && self.complaints.failures() == 0
             && !self.pacing.waits.is_cut();
-        let wait = if can_wait { self.pacing.waits.next(around.now_ms) } else { None };
+        let wait = if can_wait { self.pacing.waits.next(context.now_ms) } else { None };
         let purpose = if held.is_some() { Purpose::Poll } else { Purpose::Full };
         let path = poll.unwrap_or_else(|| self.settings.path.clone());
-        self.fetch(path, etag, wait, purpose, around)
+        self.fetch(path, etag, wait, purpose, context)
     }
 
     /// Whether to fetch the full policy at once because a VM has found damage in the current one.
-    pub fn repairs<S: Shared>(&mut self, state: &State, around: &mut Around<'_, S>) -> bool {
+    pub fn repairs<S: Shared>(&mut self, state: &State, context: &mut RefreshContext<'_, S>) -> bool {
         let can = match state {
             State::Idle(_) => self.complaints.failures() == 0,
             State::Fetching(fetching) => matches!(fetching.purpose, Purpose::Poll),
             State::Following | State::Working(_) => false,
         };
-        let repairs = can && around.held.is_damaged(around.shared) && self.pacing.may_restart(around.now_ms);
+        let repairs = can && context.held.is_damaged(context.shared) && self.pacing.may_restart(context.now_ms);
         if repairs {
             let line = "a part of the policy in shared data is damaged; the full policy is fetched again";
-            around.report.warn(line.to_owned());
+            context.report.warn(line.to_owned());
             self.progress.wants_full = true;
         }
         repairs
     }
 
     /// Fetches the full policy at once, but at most once in an interval.
-    pub fn begin_anew<S: Shared>(&mut self, fetch: &Fetch, why: &str, around: &mut Around<'_, S>) -> Next {
+    pub fn begin_anew<S: Shared>(&mut self, fetch: &Fetch, why: &str, context: &mut RefreshContext<'_, S>) -> Next {
         self.progress.wants_full = true;
         self.progress.give_up_build(self.lead.last_generation());
-        if !self.pacing.may_restart(around.now_ms) {
+        if !self.pacing.may_restart(context.now_ms) {
             let what = format!("{why}, although the full policy was fetched less than an interval ago");
-            return self.refused(&fetch.path, &what, around);
+            return self.refused(&fetch.path, &what, context);
         }
         let line = format!("the full policy is fetched: after GET {}, {why}", fetch.path);
-        self.complaints.say(around.now_ms, Severity::Info, line, around.report);
+        self.complaints.say(context.now_ms, Severity::Info, line, context.report);
         self.progress.begin();
-        self.fetch(self.settings.path.clone(), None, None, Purpose::Full, around)
+        self.fetch(self.settings.path.clone(), None, None, Purpose::Full, context)
     }
 
     fn fetch<S: Shared>(
@@ -146,11 +146,11 @@ impl Parts {
         etag: Option<String>,
         wait: Option<Duration>,
         purpose: Purpose,
-        around: &Around<'_, S>,
+        context: &RefreshContext<'_, S>,
     ) -> Next {
         let timeout = self.settings.timeout.saturating_add(wait.unwrap_or_default());
         let fetch = Fetch { path, etag, wait, timeout };
-        Fetching { fetch, purpose, callout: Pending::new(timeout, around.now_ms) }.into()
+        Fetching { fetch, purpose, callout: Pending::new(timeout, context.now_ms) }.into()
     }
 
     /// Requests the next page of the same revision. `path` is the path of the current page.
@@ -159,14 +159,14 @@ impl Parts {
         next: &str,
         path: &str,
         purpose: Purpose,
-        around: &mut Around<'_, S>,
+        context: &mut RefreshContext<'_, S>,
     ) -> Next {
         match self.progress.visit(next) {
-            Ok(()) => self.fetch(next.to_owned(), None, None, purpose, around),
+            Ok(()) => self.fetch(next.to_owned(), None, None, purpose, context),
             Err(NotVisited::TooMany) => {
-                self.refused(path, &format!("the policy has more than {MAX_PAGES} pages"), around)
+                self.refused(path, &format!("the policy has more than {MAX_PAGES} pages"), context)
             }
-            Err(NotVisited::Again) => self.refused(path, "`next` leads to a page that was fetched before", around),
+            Err(NotVisited::Again) => self.refused(path, "`next` leads to a page that was fetched before", context),
         }
     }
 
@@ -179,14 +179,14 @@ impl Parts {
         took: Duration,
         failure: &Failure,
         retry_after: Option<Duration>,
-        around: &mut Around<'_, S>,
+        context: &mut RefreshContext<'_, S>,
     ) -> Next {
         match fetch.wait {
             Some(asked) if failure.may_be_a_cut() && retry_after.is_none() => {
                 self.pacing.waits.cut(Cut { asked, held: took, by: failure.to_string() });
-                Idle::pause(around.now_ms, Duration::ZERO).into()
+                Idle::pause(context.now_ms, Duration::ZERO).into()
             }
-            _ => self.fail(&fetch.path, failure, retry_after, around),
+            _ => self.fail(&fetch.path, failure, retry_after, context),
         }
     }
 
@@ -196,31 +196,31 @@ impl Parts {
         path: &str,
         failure: &Failure,
         retry_after: Option<Duration>,
-        around: &mut Around<'_, S>,
+        context: &mut RefreshContext<'_, S>,
     ) -> Next {
         let is_refused = matches!(failure, Failure::Refused(_));
         let is_loud = is_refused || *failure == Failure::NoCluster;
         let severity = if is_loud { Severity::Error } else { Severity::Warn };
-        around.report.event(RefreshEvent::Failed);
-        let idle = self.complain(severity, path, &failure.to_string(), retry_after, around);
-        if is_refused { self.give_up_lease(idle, around).into() } else { idle.into() }
+        context.report.event(RefreshEvent::Failed);
+        let idle = self.complain(severity, path, &failure.to_string(), retry_after, context);
+        if is_refused { self.give_up_lease(idle, context).into() } else { idle.into() }
     }
 
     /// The policy service refused the credentials of this VM. If the policy has a name, other VMs may have other
     /// credentials, so this VM gives the lease up to them. It tries again after its pause if no other VM has taken the
     /// lease.
-    fn give_up_lease<S: Shared>(&mut self, idle: Idle, around: &Around<'_, S>) -> State {
+    fn give_up_lease<S: Shared>(&mut self, idle: Idle, context: &RefreshContext<'_, S>) -> State {
         if self.settings.name.is_none() {
             return State::Idle(idle);
         }
-        self.lead.release_refused(idle.due_ms, around);
+        self.lead.release_refused(idle.due_ms, context);
         self.follow()
     }
 
     /// The answer cannot be used.
-    pub fn refused<S: Shared>(&mut self, path: &str, what: &str, around: &mut Around<'_, S>) -> Next {
-        around.report.event(RefreshEvent::Refused);
-        self.complain(Severity::Warn, path, what, None, around).into()
+    pub fn refused<S: Shared>(&mut self, path: &str, what: &str, context: &mut RefreshContext<'_, S>) -> Next {
+        context.report.event(RefreshEvent::Refused);
+        self.complain(Severity::Warn, path, what, None, context).into()
     }
 
     /// Logs the failure, once until a refresh succeeds, and pauses.
@@ -230,7 +230,7 @@ impl Parts {
         path: &str,
         what: &str,
         retry_after: Option<Duration>,
-        around: &mut Around<'_, S>,
+        context: &mut RefreshContext<'_, S>,
     ) -> Idle {
         self.complaints.add_failure();
         self.pacing.waits.forget_cut();
@@ -238,7 +238,7 @@ impl Parts {
         self.progress.give_up_build(self.lead.last_generation());
         let pause = self.pacing.pause(self.complaints.failures(), retry_after);
         if self.complaints.is_new(what) {
-            let consequence = match around.held.manifest() {
+            let consequence = match context.held.manifest() {
                 Some(_) => "the current policy stays in use",
                 None => "there is no policy yet, so requests are answered 503",
             };
@@ -247,17 +247,17 @@ impl Parts {
                 self.settings.cluster,
                 pause.as_millis(),
             );
-            around.report.line(severity, line);
+            context.report.line(severity, line);
         }
-        Idle::pause(around.now_ms, pause)
+        Idle::pause(context.now_ms, pause)
     }
 
     /// A refresh has succeeded. If `poll_at_once`, the service holds its answers, so no pause is needed.
-    pub fn finish<S: Shared>(&mut self, poll_at_once: bool, around: &mut Around<'_, S>) -> State {
-        self.complaints.recover(around.report);
+    pub fn finish<S: Shared>(&mut self, poll_at_once: bool, context: &mut RefreshContext<'_, S>) -> State {
+        self.complaints.recover(context.report);
         self.progress.recover();
-        let poll_at_once = self.pacing.shorten_waits(around.now_ms, around.report) || poll_at_once;
+        let poll_at_once = self.pacing.shorten_waits(context.now_ms, context.report) || poll_at_once;
         let pause = if poll_at_once { Duration::ZERO } else { self.pacing.pause(0, None) };
-        State::Idle(Idle::pause(around.now_ms, pause))
+        State::Idle(Idle::pause(context.now_ms, pause))
     }
 }

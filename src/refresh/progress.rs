@@ -5,7 +5,7 @@ use super::budget::Budget;
 use crate::{
     callout::{Fetch, answer::Failure},
     index::Index,
-    shared::{Shared, key::Source},
+    shared::{Shared, key::SourceId},
     store::{batch::Target, emptying::Emptying, manifest::Manifest},
 };
 
@@ -102,7 +102,7 @@ impl Progress {
     }
 
     /// Removes as much as the budget allows.
-    pub fn empty(&mut self, shared: &impl Shared, source: &Source, budget: &mut Budget) {
+    pub fn empty(&mut self, shared: &impl Shared, source: &SourceId, budget: &mut Budget) {
         while let Some(emptying) = &mut self.emptying
             && budget.is_left()
         {

@@ -4,7 +4,7 @@
 
 use std::{cell::Cell, collections::BTreeMap, net::IpAddr, time::Duration};
 
-use super::{Around, Refresh, RefreshEvent};
+use super::{Refresh, RefreshContext, RefreshEvent};
 use crate::{
     callout::{
         Fetch,
@@ -15,11 +15,11 @@ use crate::{
     decision::{self, Facts},
     digest::Digest,
     fingerprint::FingerprintKey,
-    held::Held,
+    held::PolicyView,
     request::head::Head,
     shared::{
         Shared,
-        key::{Entry, Source},
+        key::{SharedEntry, SourceId},
         memory::Memory,
     },
 };
@@ -57,7 +57,7 @@ fn config(policy: &str) -> Config {
 struct Vm {
     config: Config,
     refresh: Refresh,
-    held: Held,
+    held: PolicyView,
     lines: Vec<(Severity, String)>,
     events: Vec<RefreshEvent>,
     tokens: u32,
@@ -70,7 +70,7 @@ impl Vm {
         let config = config(policy);
         Self {
             refresh: Refresh::new(config.policy.clone()),
-            held: Held::new(Source::new(Digest::of(b"source")), Some(FingerprintKey::new([7; 16]))),
+            held: PolicyView::new(SourceId::new(Digest::of(b"source")), Some(FingerprintKey::new([7; 16]))),
             lines: Vec::new(),
             events: Vec::new(),
             tokens: 0,
@@ -83,16 +83,16 @@ impl Vm {
         &mut self,
         memory: &Memory,
         now_ms: u64,
-        ask: impl FnOnce(&mut Refresh, &mut Around<'_, Memory>) -> Option<Fetch>,
+        ask: impl FnOnce(&mut Refresh, &mut RefreshContext<'_, Memory>) -> Option<Fetch>,
     ) {
         let mut report = Lines::default();
-        let mut around = Around { now_ms, held: &mut self.held, shared: memory, report: &mut report };
-        let mut wanted = ask(&mut self.refresh, &mut around);
+        let mut context = RefreshContext { now_ms, held: &mut self.held, shared: memory, report: &mut report };
+        let mut wanted = ask(&mut self.refresh, &mut context);
         while let Some(fetch) = wanted {
             self.tokens += 1;
             self.refresh.sent(self.tokens);
             self.sent = Some((self.tokens, fetch));
-            wanted = self.refresh.carry_on(&mut around);
+            wanted = self.refresh.carry_on(&mut context);
         }
         self.lines.extend(report.lines);
         self.events.extend(report.events);
@@ -104,12 +104,12 @@ impl Vm {
 
     fn tick(&mut self, memory: &Memory, now_ms: u64) {
         self.held.look(memory);
-        self.ask(memory, now_ms, |refresh, around| refresh.tick(0, around));
+        self.ask(memory, now_ms, |refresh, context| refresh.tick(0, context));
     }
 
     fn answer(&mut self, memory: &Memory, now_ms: u64, answer: Answer) {
         let (token, _) = self.sent.take().expect("a callout is under way");
-        self.ask(memory, now_ms, |refresh, around| refresh.answered(token, answer, around));
+        self.ask(memory, now_ms, |refresh, context| refresh.answered(token, answer, context));
     }
 
     /// Ticks and answers until no callout is in progress. Returns the paths that were asked for.
@@ -133,7 +133,7 @@ impl Vm {
     fn decide(&mut self, memory: &Memory, key: &str) -> String {
         self.held.look(memory);
         let head = Head::new(vec![(b":authority", b"h"), (b":path", b"/a"), (b"x-api-key", key.as_bytes())]);
-        let view = self.held.view(memory);
+        let view = self.held.lookup(memory);
         match decision::decide(&head, &self.config, view.as_ref(), &Nothing).verdict {
             Ok(_) => "allowed".to_owned(),
             Err(denial) => denial.reason().as_str().to_owned(),
@@ -433,8 +433,8 @@ fn a_callout_that_is_never_answered_or_never_sent_is_tried_again() {
     }
     vm.sent = None;
     for (failure, words) in [(Failure::NoCluster, "`policy.cluster`"), (Failure::NotSent, "healthy host")] {
-        vm.ask(&memory, now_ms, |refresh, around| {
-            refresh.not_sent(failure, around);
+        vm.ask(&memory, now_ms, |refresh, context| {
+            refresh.not_sent(failure, context);
             None
         });
         assert!(vm.lines.last().unwrap().1.contains(words), "{:?}", vm.lines);
@@ -605,8 +605,8 @@ fn a_page_asked_for_early_that_fails_or_was_never_sent_changes_nothing() {
     vm.tick(&memory, 6_000);
     vm.answer(&memory, 6_000, json(long_page(r#""/2""#, 0)));
     let mut report = Lines::default();
-    let mut around = Around { now_ms: 6_000, held: &mut vm.held, shared: &memory, report: &mut report };
-    vm.refresh.not_sent(Failure::NotSent, &mut around);
+    let mut context = RefreshContext { now_ms: 6_000, held: &mut vm.held, shared: &memory, report: &mut report };
+    vm.refresh.not_sent(Failure::NotSent, &mut context);
     vm.sent = None;
     let asked = vm.settle(&memory, 6_000, &mut |_| json(long_page("null", 3_000)));
     assert_eq!(asked, ["/2"], "it is asked for again when it is its turn: {:?}", vm.lines);
@@ -802,11 +802,11 @@ fn a_refresh_that_is_cut_anywhere_leaves_the_old_policy_or_the_new_one() {
         for now_ms in (3_000..9_000).step_by(10) {
             let mut report = Lines::default();
             vm.held.look(&memory);
-            let mut around = Around { now_ms, held: &mut vm.held, shared: &cutting, report: &mut report };
-            let sent = vm.refresh.tick(0, &mut around).is_some();
+            let mut context = RefreshContext { now_ms, held: &mut vm.held, shared: &cutting, report: &mut report };
+            let sent = vm.refresh.tick(0, &mut context).is_some();
             if sent {
                 vm.refresh.sent(77);
-                vm.refresh.answered(77, json(page.clone()), &mut around);
+                vm.refresh.answered(77, json(page.clone()), &mut context);
             }
         }
         // The next VM finds a policy that decides, and can continue from it.
@@ -869,7 +869,7 @@ fn damaged_shared_data_never_allows_and_heals() {
             memory.overwrite(&entry, &value);
         }
     }
-    let manifest = vm.held.source().key(Entry::Manifest);
+    let manifest = vm.held.source().key(SharedEntry::Manifest);
     memory.overwrite(&manifest, b"garbage");
     assert_eq!(vm.decide(&memory, "good"), "allowed", "what it held is whole");
     assert_eq!(vm.decide(&memory, "bad"), "policy_unavailable", "a miss proves nothing now");

@@ -4,7 +4,7 @@ use super::{budget::Budget, event::RefreshEvent};
 use crate::{
     callout::lines::Lines,
     policy::{error::RejectedRow, page::Page, rows::Problem, unknown::UnknownFields},
-    shared::{Shared, as_u64, key::Source},
+    shared::{Shared, as_u64, key::SourceId},
     store::{
         build::{Build, Step},
         delta::Delta,
@@ -53,7 +53,7 @@ impl Work {
     pub fn slice(
         &mut self,
         shared: &impl Shared,
-        source: &Source,
+        source: &SourceId,
         held: Option<&Manifest>,
         budget: &mut Budget,
         report: &mut Lines<RefreshEvent>,
@@ -116,7 +116,7 @@ impl Work {
     fn merge(
         &mut self,
         shared: &impl Shared,
-        source: &Source,
+        source: &SourceId,
         budget: &mut Budget,
         report: &mut Lines<RefreshEvent>,
     ) -> Result<(), BuildError> {
@@ -141,7 +141,7 @@ impl Work {
     fn check(
         &mut self,
         shared: &impl Shared,
-        source: &Source,
+        source: &SourceId,
         held: Option<&Manifest>,
         budget: &mut Budget,
     ) -> Result<(), BuildError> {

@@ -24,7 +24,7 @@ pub struct Head<'a> {
 
 /// The kind of reply that the client understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ReplyKind {
     /// A status, headers and a body.
     Http,
     /// A gRPC reply, which Envoy makes itself for `application/grpc`, alone or followed by `+`.
@@ -100,12 +100,12 @@ impl<'a> Head<'a> {
     }
 
     /// The kind of reply that the client understands.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ReplyKind {
         let content_type = self.values(b"content-type").next().unwrap_or_default();
         match content_type.strip_prefix(b"application/grpc").map(<[u8]>::first) {
-            Some(None | Some(b'+')) => Kind::Grpc,
-            Some(Some(b';')) => Kind::GrpcWithParameters,
-            _ => Kind::Http,
+            Some(None | Some(b'+')) => ReplyKind::Grpc,
+            Some(Some(b';')) => ReplyKind::GrpcWithParameters,
+            _ => ReplyKind::Http,
         }
     }
 }
@@ -188,13 +188,13 @@ mod tests {
     #[test]
     fn grpc_is_what_its_content_type_says() {
         for (content_type, expected) in [
-            ("application/grpc", Kind::Grpc),
-            ("application/grpc+proto", Kind::Grpc),
-            ("application/grpc;charset=x", Kind::GrpcWithParameters),
-            ("application/grpc-web", Kind::Http),
-            ("application/grpcx", Kind::Http),
-            ("application/json", Kind::Http),
-            ("", Kind::Http),
+            ("application/grpc", ReplyKind::Grpc),
+            ("application/grpc+proto", ReplyKind::Grpc),
+            ("application/grpc;charset=x", ReplyKind::GrpcWithParameters),
+            ("application/grpc-web", ReplyKind::Http),
+            ("application/grpcx", ReplyKind::Http),
+            ("application/json", ReplyKind::Http),
+            ("", ReplyKind::Http),
         ] {
             let head = Head::new(vec![(b"content-type", content_type.as_bytes())]);
             assert_eq!(head.kind(), expected, "{content_type}");

@@ -10,7 +10,7 @@ pub const FORMAT: u8 = 5;
 /// Identifies the policy of entries in shared data: a digest of all settings that decide what the feed answers. Plugins
 /// share a policy if and only if their sources are equal.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Source {
+pub struct SourceId {
     id: StoreId,
     prefix: EntryKey,
 }
@@ -18,7 +18,7 @@ pub struct Source {
 /// Distinguishes the stores of different policies: the first bytes of the digest.
 pub type StoreId = [u8; STORE_ID_BYTES];
 
-impl Source {
+impl SourceId {
     /// The source for a digest over cluster, authority, path, headers and credentials.
     pub fn new(digest: Digest) -> Self {
         Self::of(digest.0.first_chunk().copied().unwrap_or_default())
@@ -36,20 +36,20 @@ impl Source {
         self.id
     }
 
-    pub fn key(&self, entry: Entry) -> EntryKey {
+    pub fn key(&self, entry: SharedEntry) -> EntryKey {
         let mut key = self.prefix;
         match entry {
-            Entry::Manifest => key.push(b"manifest"),
-            Entry::Lease => key.push(b"lease"),
-            Entry::Damage => key.push(b"damage"),
-            Entry::Usage => key.push(b"usage"),
-            Entry::UsageSlot(number) => key.push_number(b"usage/", number.into()),
-            Entry::Count(slot) => key.push_number(b"count/", slot),
-            Entry::Run { partition, run } => {
+            SharedEntry::Manifest => key.push(b"manifest"),
+            SharedEntry::Lease => key.push(b"lease"),
+            SharedEntry::Damage => key.push(b"damage"),
+            SharedEntry::Usage => key.push(b"usage"),
+            SharedEntry::UsageSlot(number) => key.push_number(b"usage/", number.into()),
+            SharedEntry::Count(slot) => key.push_number(b"count/", slot),
+            SharedEntry::Run { partition, run } => {
                 key.push_number(b"run/", u32::from(partition) << 16 | u32::from(run));
             }
-            Entry::Catalogue(slot) => key.push_number(b"catalogue/", slot.index().into()),
-            Entry::Shard(place) => return EntryKey::of(&self.shard(place)),
+            SharedEntry::Catalogue(slot) => key.push_number(b"catalogue/", slot.index().into()),
+            SharedEntry::Shard(place) => return EntryKey::of(&self.shard(place)),
         }
         key
     }
@@ -57,7 +57,7 @@ impl Source {
     /// The key of a shard. Shards are most of shared data, and they are what requests read. So their keys are short: a
     /// key of this length is stored inside the node of the host's map. A longer key would be stored elsewhere and cost
     /// another memory access.
-    pub fn shard(&self, Place { bank, kind, number }: Place) -> [u8; SHARD_KEY_BYTES] {
+    pub fn shard(&self, ShardAddress { bank, kind, number }: ShardAddress) -> [u8; SHARD_KEY_BYTES] {
         let mut key = *b"keygate/..............";
         let [_, _, _, _, _, _, _, _, format, source @ .., a, b, c] = &mut key;
         *format = FORMAT << 2 | kind.number() | bank.index();
@@ -67,7 +67,7 @@ impl Source {
     }
 }
 
-impl fmt::Debug for Source {
+impl fmt::Debug for SourceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&String::from_utf8_lossy(&self.prefix))
     }
@@ -128,7 +128,7 @@ impl Deref for EntryKey {
 
 /// The entries of one policy in shared data. The set is finite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum SharedEntry {
     /// The current bank, and all facts about the policy as a whole.
     Manifest,
     /// The VM that refreshes the policy.
@@ -141,7 +141,7 @@ pub enum Entry {
     Usage,
     /// Counted usage.
     UsageSlot(u16),
-    Shard(Place),
+    Shard(ShardAddress),
     /// Part of the changes of a full policy that is being loaded. There are 256 partitions with several runs each.
     Run {
         /// A partition of a [`spool`](crate::store::spool).
@@ -155,9 +155,9 @@ pub enum Entry {
 
 /// The address of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ShardAddress {
     pub bank: Bank,
-    pub kind: Kind,
+    pub kind: ShardKind,
     /// Number of the shard within its bank.
     pub number: u32,
 }
@@ -189,14 +189,14 @@ impl Bank {
 
 /// The content of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum ShardKind {
     /// Keys by digest.
     Keys,
     /// Applications with their subscriptions.
     Applications,
 }
 
-impl Kind {
+impl ShardKind {
     /// An even number, so that the bank can be added.
     fn number(self) -> u8 {
         match self {

@@ -6,7 +6,7 @@
 
 use super::{
     Expected, Shared, SharedError,
-    key::{Entry, Source},
+    key::{SharedEntry, SourceId},
     slip::{LEASE_MS, Slip, Version},
 };
 
@@ -34,13 +34,13 @@ pub struct Applicant {
 }
 
 /// The current slip of the lease. `None` if there is none that can be read.
-pub fn slip(shared: &impl Shared, source: &Source) -> Result<Option<Slip>, SharedError> {
-    let key = source.key(Entry::Lease);
+pub fn slip(shared: &impl Shared, source: &SourceId) -> Result<Option<Slip>, SharedError> {
+    let key = source.key(SharedEntry::Lease);
     Ok(shared.get(&key)?.and_then(|read| Slip::read(&key, &read.value).ok()))
 }
 
 /// Whether any VM holds the lease.
-pub fn is_held(shared: &impl Shared, source: &Source, now_ms: u64) -> Result<bool, SharedError> {
+pub fn is_held(shared: &impl Shared, source: &SourceId, now_ms: u64) -> Result<bool, SharedError> {
     Ok(slip(shared, source)?.is_some_and(|slip| slip.is_held(now_ms)))
 }
 
@@ -48,11 +48,11 @@ impl Lease {
     /// Takes the lease if no VM holds it.
     pub fn acquire(
         shared: &impl Shared,
-        source: &Source,
+        source: &SourceId,
         now_ms: u64,
         applicant: Applicant,
     ) -> Result<Option<Self>, SharedError> {
-        let key = source.key(Entry::Lease);
+        let key = source.key(SharedEntry::Lease);
         let read = shared.get(&key)?;
         let slip = read.as_ref().and_then(|read| Slip::read(&key, &read.value).ok());
         if slip.as_ref().is_some_and(|slip| slip.is_held(now_ms)) {
@@ -74,7 +74,7 @@ impl Lease {
     }
 
     /// Renews the lease when it is time. `false`: another VM has it now.
-    pub fn keep(&mut self, shared: &impl Shared, source: &Source, now_ms: u64) -> bool {
+    pub fn keep(&mut self, shared: &impl Shared, source: &SourceId, now_ms: u64) -> bool {
         if self.slip.is_held(now_ms) && self.slip.expires_at_ms.saturating_sub(now_ms) > RENEW_BELOW_MS {
             return true;
         }
@@ -83,7 +83,7 @@ impl Lease {
     }
 
     /// Gives the lease back.
-    pub fn release(mut self, shared: &impl Shared, source: &Source, now_ms: u64) {
+    pub fn release(mut self, shared: &impl Shared, source: &SourceId, now_ms: u64) {
         self.slip.expires_at_ms = now_ms;
         // If this fails, the lease expires by itself.
         let _ = self.replace(shared, source);
@@ -91,15 +91,15 @@ impl Lease {
 
     /// Gives the lease back because the policy service refused this VM's credentials. `refused` has their tag and the
     /// time before which they are not tried again.
-    pub fn release_refused(mut self, shared: &impl Shared, source: &Source, refused: (u64, u64), now_ms: u64) {
+    pub fn release_refused(mut self, shared: &impl Shared, source: &SourceId, refused: (u64, u64), now_ms: u64) {
         let (proof_tag, until_ms) = refused;
         self.slip.refuse(proof_tag, until_ms);
         self.release(shared, source, now_ms);
     }
 
     /// Replaces an older state of this lease in shared data.
-    fn replace(&self, shared: &impl Shared, source: &Source) -> bool {
-        let key = source.key(Entry::Lease);
+    fn replace(&self, shared: &impl Shared, source: &SourceId) -> bool {
+        let key = source.key(SharedEntry::Lease);
         let Ok(Some(read)) = shared.get(&key) else { return false };
         Slip::read(&key, &read.value).is_ok_and(|slip| slip.sequence == self.slip.sequence)
             && shared.set(&key, &self.slip.write(&key), Expected::Version(read.cas)).is_ok()
@@ -130,8 +130,8 @@ mod tests {
 
     const NOW: u64 = 1_000_000;
 
-    fn source() -> Source {
-        Source::new(Digest::of(b"source"))
+    fn source() -> SourceId {
+        SourceId::new(Digest::of(b"source"))
     }
 
     #[test]

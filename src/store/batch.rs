@@ -6,10 +6,10 @@
 
 use super::{
     FULL_BYTES,
-    change::{self, Change, Operation},
+    change::{self, Operation, RecordChange},
     error::MergeError,
     manifest::{Manifest, Totals},
-    merge::{self, Standing},
+    merge::{self, Precondition},
 };
 use crate::{
     fingerprint::TagKey,
@@ -22,7 +22,7 @@ use crate::{
     shared::{
         Corrupt, Expected, Shared, as_u64,
         bytes::Reader,
-        key::{Bank, Entry, Kind, Place, Source, shard_of},
+        key::{Bank, ShardAddress, ShardKind, SharedEntry, SourceId, shard_of},
     },
 };
 
@@ -54,10 +54,10 @@ impl From<&Manifest> for Target {
 }
 
 impl Target {
-    pub fn shards(&self, kind: Kind) -> u32 {
+    pub fn shards(&self, kind: ShardKind) -> u32 {
         match kind {
-            Kind::Keys => self.key_shards,
-            Kind::Applications => self.application_shards,
+            ShardKind::Keys => self.key_shards,
+            ShardKind::Applications => self.application_shards,
         }
     }
 }
@@ -142,7 +142,7 @@ impl Batch {
         change::of_removed(self.target.tags, removed, &mut |change| self.add(change));
     }
 
-    fn add(&mut self, change: Change<'_>) {
+    fn add(&mut self, change: RecordChange<'_>) {
         self.note(change, self.packed.len());
         change.put(&mut self.packed);
     }
@@ -152,13 +152,13 @@ impl Batch {
         let mut reader = Reader::new(packed);
         while !reader.is_empty() {
             let before = packed.len().saturating_sub(reader.rest().len());
-            self.note(Change::read(&mut reader)?, self.packed.len().saturating_add(before));
+            self.note(RecordChange::read(&mut reader)?, self.packed.len().saturating_add(before));
         }
         self.packed.extend_from_slice(packed);
         Ok(())
     }
 
-    fn note(&mut self, change: Change<'_>, start: usize) {
+    fn note(&mut self, change: RecordChange<'_>, start: usize) {
         // A batch is merged long before its bytes exceed 32 bits: one page has at most 32 MiB.
         let start = u32::try_from(start).unwrap_or(u32::MAX);
         self.changes.push(Packed { operation: change.operation, tag: change.key.tag, start });
@@ -166,7 +166,7 @@ impl Batch {
     }
 
     /// The shard that is merged next.
-    pub fn next_place(&mut self) -> Option<Place> {
+    pub fn next_place(&mut self) -> Option<ShardAddress> {
         if !self.sorted {
             self.sort();
         }
@@ -184,9 +184,9 @@ impl Batch {
         self.sorted = true;
     }
 
-    fn place(&self, change: &Packed) -> Place {
+    fn place(&self, change: &Packed) -> ShardAddress {
         let kind = change.operation.kind();
-        Place { bank: self.target.bank, kind, number: shard_of(change.tag, self.target.shards(kind)) }
+        ShardAddress { bank: self.target.bank, kind, number: shard_of(change.tag, self.target.shards(kind)) }
     }
 
     /// Rewrites one shard with all its changes. `false`: nothing was left to do. Rows for which a record has no room go
@@ -194,9 +194,9 @@ impl Batch {
     pub fn merge_next(
         &mut self,
         shared: &impl Shared,
-        source: &Source,
+        source: &SourceId,
         totals: &mut Totals,
-        standing: impl FnOnce(Place) -> Standing,
+        precondition: impl FnOnce(ShardAddress) -> Precondition,
         rejected: &mut dyn FnMut(RejectedRow),
     ) -> Result<bool, MergeError> {
         let Some(place) = self.next_place() else { return Ok(false) };
@@ -209,13 +209,13 @@ impl Batch {
             changes.push(unpack(&self.packed, change)?);
         }
 
-        let key = source.key(Entry::Shard(place));
+        let key = source.key(SharedEntry::Shard(place));
         let read = shared.get(&key)?;
-        let standing = standing(place);
-        let old = merge::old_shard(&key, read.as_ref().map(|read| &*read.value), self.target.generation, standing)?;
+        let precondition = precondition(place);
+        let old = merge::old_shard(&key, read.as_ref().map(|read| &*read.value), self.target.generation, precondition)?;
         let old_bytes = if old.is_some() { read.as_ref().map_or(0, |read| read.value.len()) } else { 0 };
         // In an idle bank, records of this generation can only come from rows of the same policy.
-        let is_one_policy = standing != Standing::Readable;
+        let is_one_policy = precondition != Precondition::Readable;
         let differing = &mut self.differing;
         let has_room = totals.bytes < self.max_bytes;
         let mut notes = merge::Notes { totals, rejected, differing, is_one_policy, has_room };
@@ -230,7 +230,7 @@ impl Batch {
     }
 }
 
-fn unpack(packed: &[u8], change: Packed) -> Result<Change<'_>, Corrupt> {
+fn unpack(packed: &[u8], change: Packed) -> Result<RecordChange<'_>, Corrupt> {
     let start = usize::try_from(change.start).map_err(|_| Corrupt)?;
-    Change::read(&mut Reader::new(packed.get(start..).ok_or(Corrupt)?))
+    RecordChange::read(&mut Reader::new(packed.get(start..).ok_or(Corrupt)?))
 }

@@ -11,7 +11,7 @@ use super::{
     error::{BuildError, MergeError},
     lists::Lists,
     manifest::{Manifest, Totals},
-    merge::Standing,
+    merge::Precondition,
     record,
     shard::Shard,
     shards_for,
@@ -28,7 +28,7 @@ use crate::{
     },
     shared::{
         Expected, Shared, as_u64,
-        key::{Bank, Entry, Kind, Place, Source, shard_of},
+        key::{Bank, ShardAddress, ShardKind, SharedEntry, SourceId, shard_of},
     },
 };
 
@@ -171,7 +171,7 @@ impl Build {
     }
 
     /// Spills a part of the changes in memory, until there is room for more.
-    pub fn spill_next(&mut self, shared: &impl Shared, source: &Source) -> Result<Step, BuildError> {
+    pub fn spill_next(&mut self, shared: &impl Shared, source: &SourceId) -> Result<Step, BuildError> {
         self.check_size()?;
         Ok(self.spool.spill_next(shared, source)?.map_or(Step::Done, Step::Changes))
     }
@@ -181,15 +181,16 @@ impl Build {
     pub fn merge_next(
         &mut self,
         shared: &impl Shared,
-        source: &Source,
+        source: &SourceId,
         rejected: &mut dyn FnMut(RejectedRow),
     ) -> Result<Step, BuildError> {
         self.check_size()?;
         match (self.phase, self.batch.next_place()) {
             (Phase::Writing, Some(place)) => {
                 let written = &self.written;
-                let standing = |place| if written.has(place) { Standing::Written } else { Standing::Anything };
-                self.batch.merge_next(shared, source, &mut self.totals, standing, rejected)?;
+                let precondition =
+                    |place| if written.has(place) { Precondition::Written } else { Precondition::Anything };
+                self.batch.merge_next(shared, source, &mut self.totals, precondition, rejected)?;
                 self.written.add(place);
                 Ok(Step::Shard)
             }
@@ -198,7 +199,7 @@ impl Build {
     }
 
     /// Reads some spilled changes back into the batch, which is written when it is full or has a whole partition.
-    fn read_next(&mut self, shared: &impl Shared, source: &Source) -> Result<Step, BuildError> {
+    fn read_next(&mut self, shared: &impl Shared, source: &SourceId) -> Result<Step, BuildError> {
         let (is_complete, bytes) = match self.spool.read_next(shared, source, &mut self.batch)? {
             ReadBack::Run(bytes) => (self.batch.is_full(), bytes),
             ReadBack::Partition(bytes) => (true, bytes),
@@ -213,12 +214,12 @@ impl Build {
     pub fn check_next(
         &mut self,
         shared: &impl Shared,
-        source: &Source,
+        source: &SourceId,
         held: Option<&Manifest>,
     ) -> Result<bool, BuildError> {
         let next = |held: &&Manifest| self.checked_shards < held.key_shards;
         let Some(held) = self.guarded(held).filter(next) else { return Ok(false) };
-        let place = Place { bank: held.bank, kind: Kind::Keys, number: self.checked_shards };
+        let place = ShardAddress { bank: held.bank, kind: ShardKind::Keys, number: self.checked_shards };
         self.checked_shards = self.checked_shards.saturating_add(1);
         let keys = keys_of(shared, source, place, held.generation)?;
         let target = self.batch.target();
@@ -226,7 +227,7 @@ impl Build {
         // Both policies are in the order of digests, so the keys of one shard of the new policy follow each other.
         for keys in keys.chunk_by(|key, next| number_of(key) == number_of(next)) {
             let Some(number) = keys.first().map(number_of) else { continue };
-            let place = Place { bank: target.bank, kind: Kind::Keys, number };
+            let place = ShardAddress { bank: target.bank, kind: ShardKind::Keys, number };
             let new = keys_of(shared, source, place, target.generation)?;
             let kept = keys.iter().filter(|key| new.binary_search(key).is_ok()).count();
             self.kept = self.kept.saturating_add(as_u64(kept));
@@ -251,7 +252,7 @@ impl Build {
     pub fn publish(
         &mut self,
         shared: &impl Shared,
-        source: &Source,
+        source: &SourceId,
         held: Option<&Manifest>,
         now_ms: u64,
     ) -> Result<Manifest, BuildError> {
@@ -299,13 +300,13 @@ pub struct Shrunk {
 /// Writes the small lists into an idle slot if they take at most `room` bytes. Returns their size.
 pub(super) fn write_lists(
     shared: &impl Shared,
-    source: &Source,
+    source: &SourceId,
     lists: &Lists,
     slot: Bank,
     generation: u64,
     room: u64,
 ) -> Result<u64, BuildError> {
-    let key = source.key(Entry::Catalogue(slot));
+    let key = source.key(SharedEntry::Catalogue(slot));
     let value = lists.write(&key, generation)?;
     if as_u64(value.len()) > room {
         return Err(BuildError::TooLarge);
@@ -318,11 +319,11 @@ pub(super) fn write_lists(
 /// Replaces the manifest `held`. If another VM has replaced it meanwhile, its manifest stays.
 pub fn write_manifest(
     shared: &impl Shared,
-    source: &Source,
+    source: &SourceId,
     manifest: &Manifest,
     held: Option<&Manifest>,
 ) -> Result<(), MergeError> {
-    let key = source.key(Entry::Manifest);
+    let key = source.key(SharedEntry::Manifest);
     let read = shared.get(&key)?;
     let known = read.as_ref().and_then(|read| Manifest::read(&key, &read.value).ok());
     // A manifest that cannot be read has no owner, so it is replaced.
@@ -335,8 +336,13 @@ pub fn write_manifest(
     Ok(())
 }
 
-fn keys_of(shared: &impl Shared, source: &Source, place: Place, generation: u64) -> Result<Vec<Digest>, BuildError> {
-    let key = source.key(Entry::Shard(place));
+fn keys_of(
+    shared: &impl Shared,
+    source: &SourceId,
+    place: ShardAddress,
+    generation: u64,
+) -> Result<Vec<Digest>, BuildError> {
+    let key = source.key(SharedEntry::Shard(place));
     let Some(read) = shared.get(&key)? else { return Ok(Vec::new()) };
     // A shard that cannot be read has no keys to keep.
     let Ok(Some(mut shard)) = Shard::open(&key, &read.value) else { return Ok(Vec::new()) };
@@ -356,21 +362,21 @@ struct Bitmap {
 }
 
 impl Bitmap {
-    fn position(place: Place) -> (usize, u64) {
+    fn position(place: ShardAddress) -> (usize, u64) {
         let kind = match place.kind {
-            Kind::Keys => 0,
-            Kind::Applications => MAX_SHARDS,
+            ShardKind::Keys => 0,
+            ShardKind::Applications => MAX_SHARDS,
         };
         let bit = place.number.saturating_add(kind);
         (usize::try_from(bit / 64).unwrap_or(usize::MAX), 1 << (bit % 64))
     }
 
-    fn has(&self, place: Place) -> bool {
+    fn has(&self, place: ShardAddress) -> bool {
         let (word, mask) = Self::position(place);
         self.words.get(word).is_some_and(|word| word & mask != 0)
     }
 
-    fn add(&mut self, place: Place) {
+    fn add(&mut self, place: ShardAddress) {
         let (word, mask) = Self::position(place);
         if self.words.len() <= word {
             self.words.resize(word.saturating_add(1), 0);

@@ -22,7 +22,7 @@ use crate::{
     shared::{
         Corrupt,
         bytes::{Reader, Write},
-        key::Kind,
+        key::ShardKind,
     },
     subject,
 };
@@ -50,11 +50,11 @@ impl Operation {
     ];
 
     /// The kind of record that the operation changes.
-    pub fn kind(self) -> Kind {
+    pub fn kind(self) -> ShardKind {
         match self {
-            Self::PutKey | Self::RemoveKey => Kind::Keys,
+            Self::PutKey | Self::RemoveKey => ShardKind::Keys,
             Self::PutApplication | Self::RemoveApplication | Self::PutSubscription | Self::RemoveSubscription => {
-                Kind::Applications
+                ShardKind::Applications
             }
         }
     }
@@ -62,13 +62,13 @@ impl Operation {
 
 /// A change and its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Change<'a> {
+pub(super) struct RecordChange<'a> {
     pub operation: Operation,
     pub key: RecordKey<'a>,
     pub payload: &'a [u8],
 }
 
-impl<'a> Change<'a> {
+impl<'a> RecordChange<'a> {
     /// Appends the change to packed changes.
     pub fn put(&self, out: &mut Vec<u8>) {
         out.push(self.operation as u8);
@@ -86,7 +86,7 @@ impl<'a> Change<'a> {
 }
 
 /// Receives changes, in their original order.
-pub(super) type Take<'t> = &'t mut dyn FnMut(Change<'_>);
+pub(super) type Take<'t> = &'t mut dyn FnMut(RecordChange<'_>);
 
 /// The changes for those rows of a range of a page that `wanted` selects. Rows that are left out go to `rejected`, and
 /// the names of unknown fields to `unknown`.
@@ -115,12 +115,12 @@ pub(super) fn of_rows(
             Ok(Row::Application(row)) => {
                 subject::Application::from(&row).put(&mut payload);
                 let key = record::key_of_application(tags, row.id.as_bytes());
-                take(Change { operation: Operation::PutApplication, key, payload: &payload });
+                take(RecordChange { operation: Operation::PutApplication, key, payload: &payload });
             }
             Ok(Row::Subscription(row)) => {
                 SubscriptionPart::from(&row).put(&mut payload);
                 let key = record::key_of_application(tags, row.application.as_bytes());
-                take(Change { operation: Operation::PutSubscription, key, payload: &payload });
+                take(RecordChange { operation: Operation::PutSubscription, key, payload: &payload });
             }
             Err(row) => {
                 leave_out(tags, &row.concerns, take);
@@ -133,15 +133,15 @@ pub(super) fn of_rows(
 /// The changes for the removals of a delta.
 pub(super) fn of_removed(tags: TagKey, removed: &Removed, take: Take<'_>) {
     for digest in &removed.keys {
-        take(Change { operation: Operation::RemoveKey, key: record::key_of_key(digest), payload: &[] });
+        take(RecordChange { operation: Operation::RemoveKey, key: record::key_of_key(digest), payload: &[] });
     }
     for (application, api) in &removed.subscriptions {
         let key = record::key_of_application(tags, application.as_bytes());
-        take(Change { operation: Operation::RemoveSubscription, key, payload: api.as_bytes() });
+        take(RecordChange { operation: Operation::RemoveSubscription, key, payload: api.as_bytes() });
     }
     for application in &removed.applications {
         let key = record::key_of_application(tags, application.as_bytes());
-        take(Change { operation: Operation::RemoveApplication, key, payload: &[] });
+        take(RecordChange { operation: Operation::RemoveApplication, key, payload: &[] });
     }
 }
 
@@ -150,12 +150,12 @@ pub fn takes(key: &Key<'_>) -> bool {
     put_key(&mut Vec::new(), key).is_ok()
 }
 
-fn put_key<'a>(payload: &'a mut Vec<u8>, key: &'a Key<'_>) -> Result<Change<'a>, InvalidRow> {
+fn put_key<'a>(payload: &'a mut Vec<u8>, key: &'a Key<'_>) -> Result<RecordChange<'a>, InvalidRow> {
     record::put_key(payload, key);
     if payload.len() > MAX_KEY_BYTES {
         return Err(InvalidRow { field: "keys", problem: Problem::TooLarge });
     }
-    Ok(Change { operation: Operation::PutKey, key: record::key_of_key(&key.digest), payload })
+    Ok(RecordChange { operation: Operation::PutKey, key: record::key_of_key(&key.digest), payload })
 }
 
 /// The subject of a bad row must not be allowed, whatever an older row says.
@@ -163,11 +163,11 @@ fn leave_out(tags: TagKey, concerns: &Concerns, take: Take<'_>) {
     match concerns {
         Concerns::Nothing => {}
         Concerns::Key(digest) => {
-            take(Change { operation: Operation::RemoveKey, key: record::key_of_key(digest), payload: &[] });
+            take(RecordChange { operation: Operation::RemoveKey, key: record::key_of_key(digest), payload: &[] });
         }
         Concerns::Application(id) => {
             let key = record::key_of_application(tags, id.as_bytes());
-            take(Change { operation: Operation::RemoveApplication, key, payload: &[] });
+            take(RecordChange { operation: Operation::RemoveApplication, key, payload: &[] });
         }
         // The subscription is not removed, because an API may be open without a subscription.
         Concerns::Subscription { application, api } => {
@@ -175,7 +175,7 @@ fn leave_out(tags: TagKey, concerns: &Concerns, take: Take<'_>) {
             let mut payload = Vec::new();
             SubscriptionPart { api, state, plan: None, used_up_until: None }.put(&mut payload);
             let key = record::key_of_application(tags, application.as_bytes());
-            take(Change { operation: Operation::PutSubscription, key, payload: &payload });
+            take(RecordChange { operation: Operation::PutSubscription, key, payload: &payload });
         }
     }
 }
@@ -191,24 +191,25 @@ mod tests {
         let mut changes = Vec::new();
         for (tag, operation) in (0..).zip(Operation::ALL) {
             for (rest, payload) in [(&b""[..], &b""[..]), (b"rest", b"payload"), (&long, &long)] {
-                changes.push(Change { operation, key: RecordKey { tag: tag << 30 | tag, rest }, payload });
+                changes.push(RecordChange { operation, key: RecordKey { tag: tag << 30 | tag, rest }, payload });
             }
         }
         changes.iter().for_each(|change| change.put(&mut packed));
         let mut reader = Reader::new(&packed);
         for change in changes {
-            assert_eq!(Change::read(&mut reader), Ok(change));
+            assert_eq!(RecordChange::read(&mut reader), Ok(change));
         }
         assert_eq!(reader.finish(), Ok(()));
 
         let mut one = Vec::new();
-        Change { operation: Operation::PutKey, key: RecordKey { tag: 1, rest: b"r" }, payload: b"p" }.put(&mut one);
+        RecordChange { operation: Operation::PutKey, key: RecordKey { tag: 1, rest: b"r" }, payload: b"p" }
+            .put(&mut one);
         for end in 0..one.len() {
-            assert_eq!(Change::read(&mut Reader::new(&one[..end])), Err(Corrupt), "cut at {end}");
+            assert_eq!(RecordChange::read(&mut Reader::new(&one[..end])), Err(Corrupt), "cut at {end}");
         }
         for number in 6..=u8::MAX {
             one[0] = number;
-            assert_eq!(Change::read(&mut Reader::new(&one)), Err(Corrupt), "operation {number}");
+            assert_eq!(RecordChange::read(&mut Reader::new(&one)), Err(Corrupt), "operation {number}");
         }
     }
 }

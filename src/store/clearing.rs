@@ -15,7 +15,7 @@ use crate::{
     limit::slot::{SLOTS, Slot},
     shared::{
         Expected, Shared, SharedError,
-        key::{Bank, Entry, Kind, Place, Source, StoreId},
+        key::{Bank, ShardAddress, ShardKind, SharedEntry, SourceId, StoreId},
         lease::{Applicant, Lease},
     },
 };
@@ -23,7 +23,7 @@ use crate::{
 /// A store that is being cleared.
 #[derive(Debug)]
 pub struct Clearing {
-    source: Source,
+    source: SourceId,
     /// Entries of this generation or an older one have no owner.
     generation: u64,
     next: Next,
@@ -33,7 +33,7 @@ pub struct Clearing {
 #[derive(Debug)]
 enum Next {
     /// The shard, and the number of shards directly before it that were never set.
-    Shard(Place, u32),
+    Shard(ShardAddress, u32),
     Catalogue(Bank),
     Runs(Runs),
     Count(u32),
@@ -44,8 +44,12 @@ enum Next {
 const MAX_GAP: u32 = 4 * MIN_SHARDS;
 
 /// The order in which shards are cleared.
-const SHARDS: [(Bank, Kind); 4] =
-    [(Bank::A, Kind::Keys), (Bank::A, Kind::Applications), (Bank::B, Kind::Keys), (Bank::B, Kind::Applications)];
+const SHARDS: [(Bank, ShardKind); 4] = [
+    (Bank::A, ShardKind::Keys),
+    (Bank::A, ShardKind::Applications),
+    (Bank::B, ShardKind::Keys),
+    (Bank::B, ShardKind::Applications),
+];
 
 impl Clearing {
     /// Removes the policy from a store. `None` if a VM refreshes it, because then a configuration still uses it.
@@ -53,8 +57,8 @@ impl Clearing {
     /// The lease keeps all other VMs away meanwhile. All remaining entries are older than those of the next holder of
     /// the lease, so they can be cleared while that holder works.
     pub fn begin(shared: &impl Shared, id: StoreId, now_ms: u64) -> Result<Option<Self>, SharedError> {
-        let source = Source::of(id);
-        let key = source.key(Entry::Manifest);
+        let source = SourceId::of(id);
+        let key = source.key(SharedEntry::Manifest);
         let read = shared.get(&key)?;
         let manifest = read.as_ref().and_then(|read| Manifest::read(&key, &read.value).ok());
         let generation = manifest.map_or(0, |manifest| manifest.generation);
@@ -67,7 +71,7 @@ impl Clearing {
         };
         lease.release(shared, &source, now_ms);
         taken_out?;
-        let next = Next::Shard(Place { bank: Bank::A, kind: Kind::Keys, number: 0 }, 0);
+        let next = Next::Shard(ShardAddress { bank: Bank::A, kind: ShardKind::Keys, number: 0 }, 0);
         Ok(Some(Self { source, generation, next }))
     }
 
@@ -76,7 +80,7 @@ impl Clearing {
         let next = match &self.next {
             Next::Shard(place, gap) => self.clear_shard(shared, *place, *gap)?,
             Next::Catalogue(slot) => {
-                let key = self.source.key(Entry::Catalogue(*slot));
+                let key = self.source.key(SharedEntry::Catalogue(*slot));
                 emptying::empty(shared, &key, self.generation, |value| lists::generation(&key, value).ok())?;
                 match slot {
                     Bank::A => Next::Catalogue(Bank::B),
@@ -96,7 +100,7 @@ impl Clearing {
 
     /// Counts have no generation. A slot without counts is not an empty value, because that would count as damage.
     fn clear_counts(&self, shared: &impl Shared, slot: u32) -> Result<(), SharedError> {
-        let key = self.source.key(Entry::Count(slot));
+        let key = self.source.key(SharedEntry::Count(slot));
         let Some(read) = shared.get(&key)? else { return Ok(()) };
         match shared.set(&key, &Slot::default().finish(&key), Expected::Version(read.cas)) {
             Ok(()) | Err(SharedError::Raced) => Ok(()),
@@ -104,18 +108,19 @@ impl Clearing {
         }
     }
 
-    fn clear_shard(&self, shared: &impl Shared, place: Place, gap: u32) -> Result<Next, SharedError> {
-        let key = self.source.key(Entry::Shard(place));
+    fn clear_shard(&self, shared: &impl Shared, place: ShardAddress, gap: u32) -> Result<Next, SharedError> {
+        let key = self.source.key(SharedEntry::Shard(place));
         let was_there = emptying::empty(shared, &key, self.generation, |value| {
             Shard::open(&key, value).ok().flatten().map(|shard| shard.generation)
         })?;
         let gap = if was_there { 0 } else { gap.saturating_add(1) };
         let number = place.number.saturating_add(1);
         if gap < MAX_GAP && number < MAX_SHARDS {
-            return Ok(Next::Shard(Place { number, ..place }, gap));
+            return Ok(Next::Shard(ShardAddress { number, ..place }, gap));
         }
         let done = SHARDS.iter().position(|known| *known == (place.bank, place.kind));
         let next = done.and_then(|done| SHARDS.get(done.saturating_add(1)));
-        Ok(next.map_or(Next::Catalogue(Bank::A), |&(bank, kind)| Next::Shard(Place { bank, kind, number: 0 }, 0)))
+        Ok(next
+            .map_or(Next::Catalogue(Bank::A), |&(bank, kind)| Next::Shard(ShardAddress { bank, kind, number: 0 }, 0)))
     }
 }

@@ -12,7 +12,7 @@ use super::{
     error::{BuildError, MergeError},
     lists::Lists,
     manifest::{Manifest, Totals},
-    merge::Standing,
+    merge::Precondition,
 };
 use crate::{
     catalogue::Catalogue,
@@ -27,7 +27,7 @@ use crate::{
     },
     shared::{
         Shared, as_u64,
-        key::{Entry, Source},
+        key::{SharedEntry, SourceId},
     },
 };
 
@@ -88,7 +88,7 @@ impl Delta {
         page: &Page,
         held: &Manifest,
         shared: &impl Shared,
-        source: &Source,
+        source: &SourceId,
         max_bytes: u64,
     ) -> Result<Self, BuildError> {
         let removed = &page.removed;
@@ -110,7 +110,7 @@ impl Delta {
         plans: Index,
         held: &Manifest,
         shared: &impl Shared,
-        source: &Source,
+        source: &SourceId,
         max_bytes: u64,
     ) -> Result<Self, BuildError> {
         let (mut lists, bytes) = read_lists(held, shared, source)?;
@@ -158,10 +158,11 @@ impl Delta {
     pub fn merge_next(
         &mut self,
         shared: &impl Shared,
-        source: &Source,
+        source: &SourceId,
         rejected: &mut dyn FnMut(RejectedRow),
     ) -> Result<Step, BuildError> {
-        let is_written = self.batch.merge_next(shared, source, &mut self.totals, |_| Standing::Readable, rejected)?;
+        let is_written =
+            self.batch.merge_next(shared, source, &mut self.totals, |_| Precondition::Readable, rejected)?;
         Ok(if is_written { Step::Shard } else { Step::Done })
     }
 
@@ -169,7 +170,7 @@ impl Delta {
     pub fn publish(
         mut self,
         shared: &impl Shared,
-        source: &Source,
+        source: &SourceId,
         held: &Manifest,
         header: &Header,
         generation: u64,
@@ -201,8 +202,8 @@ impl Delta {
     }
 }
 
-fn read_lists(held: &Manifest, shared: &impl Shared, source: &Source) -> Result<(Lists, u64), BuildError> {
-    let key = source.key(Entry::Catalogue(held.catalogue_slot));
+fn read_lists(held: &Manifest, shared: &impl Shared, source: &SourceId) -> Result<(Lists, u64), BuildError> {
+    let key = source.key(SharedEntry::Catalogue(held.catalogue_slot));
     let read = shared.get(&key)?.ok_or(MergeError::Damaged)?;
     let lists = Lists::read(&key, &read.value, held.catalogue_generation).map_err(MergeError::from)?;
     Ok((lists, as_u64(read.value.len())))

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::shared::{
     Expected, Shared, SharedError,
-    key::{Bank, Entry, Kind, Place, Source},
+    key::{Bank, ShardAddress, ShardKind, SharedEntry, SourceId},
 };
 
 /// The entries that must still be emptied.
@@ -23,7 +23,7 @@ pub struct Emptying {
     /// Generation of the policy in that bank.
     generation: u64,
     /// For each kind, the number of shards of the bank that are left.
-    shards: Vec<(Kind, u32)>,
+    shards: Vec<(ShardKind, u32)>,
     runs: Option<Runs>,
 }
 
@@ -41,7 +41,7 @@ impl Emptying {
         Self {
             bank: old.bank,
             generation: old.generation,
-            shards: vec![(Kind::Keys, old.key_shards), (Kind::Applications, old.application_shards)],
+            shards: vec![(ShardKind::Keys, old.key_shards), (ShardKind::Applications, old.application_shards)],
             runs: None,
         }
     }
@@ -53,7 +53,7 @@ impl Emptying {
         }
         self.bank = target.bank;
         self.generation = self.generation.max(target.generation);
-        let shards = [Kind::Keys, Kind::Applications].map(|kind| (kind, target.shards(kind)));
+        let shards = [ShardKind::Keys, ShardKind::Applications].map(|kind| (kind, target.shards(kind)));
         self.shards.extend(shards);
     }
 
@@ -63,12 +63,12 @@ impl Emptying {
     }
 
     /// Empties one entry. `false`: all entries are empty.
-    pub fn empty_next(&mut self, shared: &impl Shared, source: &Source) -> Result<bool, SharedError> {
+    pub fn empty_next(&mut self, shared: &impl Shared, source: &SourceId) -> Result<bool, SharedError> {
         match (self.shards.last_mut(), self.runs) {
             (Some((kind, left)), _) => match left.checked_sub(1) {
                 Some(number) => {
                     *left = number;
-                    let key = source.key(Entry::Shard(Place { bank: self.bank, kind: *kind, number }));
+                    let key = source.key(SharedEntry::Shard(ShardAddress { bank: self.bank, kind: *kind, number }));
                     empty(shared, &key, self.generation, |value| {
                         Shard::open(&key, value).ok().flatten().map(|shard| shard.generation)
                     })?;
@@ -88,9 +88,9 @@ impl Runs {
     }
 
     /// A partition's runs are written one after the other. So after the first run that was never set there are no more.
-    pub fn empty_next(self, shared: &impl Shared, source: &Source) -> Result<Option<Self>, SharedError> {
+    pub fn empty_next(self, shared: &impl Shared, source: &SourceId) -> Result<Option<Self>, SharedError> {
         let Self { generation, partition, run } = self;
-        let key = source.key(Entry::Run { partition, run });
+        let key = source.key(SharedEntry::Run { partition, run });
         let was_there = empty(shared, &key, generation, |value| spool::open(&key, value).ok().map(|(known, _)| known))?;
         let next = run.saturating_add(1);
         if was_there && next < MAX_RUNS {

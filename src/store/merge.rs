@@ -3,7 +3,7 @@
 //! Pure: values in, values out. `batch.rs` selects the changes of a shard, reads the shard and sets it.
 
 use super::{
-    change::{Change, Operation},
+    change::{Operation, RecordChange},
     error::MergeError,
     manifest::Totals,
     record::{self, ApplicationRecord, MAX_APPLICATION_BYTES, NO_ROOM, SubscriptionPart},
@@ -18,13 +18,13 @@ use crate::{
         left_out::Concerns,
         rows::{InvalidRow, Problem},
     },
-    shared::{Corrupt, as_u64, bytes::Reader, key::Kind},
+    shared::{Corrupt, as_u64, bytes::Reader, key::ShardKind},
     subject,
 };
 
 /// The required content of a shard before it is rewritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Precondition {
     /// Any content. Content of another generation, or unreadable content, counts as empty.
     Anything,
     /// Empty or readable, because the bank is in use.
@@ -39,7 +39,7 @@ pub(super) fn old_shard<'a>(
     key: &[u8],
     value: Option<&'a [u8]>,
     generation: u64,
-    standing: Standing,
+    precondition: Precondition,
 ) -> Result<Option<Shard<'a>>, MergeError> {
     let whole = |value| {
         let shard = Shard::open(key, value)?;
@@ -48,14 +48,14 @@ pub(super) fn old_shard<'a>(
     };
     let shard = match value.map(whole) {
         Some(Ok(shard)) => shard,
-        Some(Err(Corrupt)) if standing != Standing::Anything => return Err(MergeError::Damaged),
+        Some(Err(Corrupt)) if precondition != Precondition::Anything => return Err(MergeError::Damaged),
         Some(Err(Corrupt)) | None => None,
     };
     if shard.is_some_and(|shard| shard.generation > generation) {
         return Err(MergeError::Overtaken);
     }
     let shard = shard.filter(|shard| shard.generation == generation);
-    if shard.is_none() && standing == Standing::Written {
+    if shard.is_none() && precondition == Precondition::Written {
         return Err(MergeError::Damaged);
     }
     Ok(shard)
@@ -77,7 +77,7 @@ pub(super) struct Notes<'n> {
 /// Walks through old records and changes side by side. Both are sorted by key.
 pub(super) fn merge(
     mut old: Option<Shard<'_>>,
-    changes: &[Change<'_>],
+    changes: &[RecordChange<'_>],
     generation: u64,
     notes: &mut Notes<'_>,
 ) -> Result<ShardWriter, MergeError> {
@@ -116,11 +116,11 @@ fn next<'a>(shard: &mut Option<Shard<'a>>) -> Result<Option<Record<'a>>, Corrupt
 /// The record after all its changes. `None` if it is removed.
 fn change_record(
     known: Option<&[u8]>,
-    changes: &[Change<'_>],
+    changes: &[RecordChange<'_>],
     notes: &mut Notes<'_>,
 ) -> Result<Option<Vec<u8>>, Corrupt> {
     let Notes { totals, rejected, differing, is_one_policy, .. } = notes;
-    if changes.first().is_some_and(|change| change.operation.kind() == Kind::Keys) {
+    if changes.first().is_some_and(|change| change.operation.kind() == ShardKind::Keys) {
         compare_keys(known.filter(|_| *is_one_policy), changes, differing);
         let last = changes.last().filter(|change| change.operation == Operation::PutKey);
         count(&mut totals.keys, u64::from(known.is_some()), u64::from(last.is_some()));
@@ -149,7 +149,7 @@ fn change_record(
 }
 
 /// Notes keys that differ from the row before them.
-fn compare_keys(known: Option<&[u8]>, changes: &[Change<'_>], differing: &mut Differing) {
+fn compare_keys(known: Option<&[u8]>, changes: &[RecordChange<'_>], differing: &mut Differing) {
     let mut before = known;
     for change in changes.iter().filter(|change| change.operation == Operation::PutKey) {
         if before.is_some_and(|before| before != change.payload) {
@@ -214,7 +214,7 @@ enum Room {
 /// Changes an application's record. Returns the API of a subscription for which there is no room.
 fn change_application<'a>(
     record: &mut ApplicationRecord<'a>,
-    change: &Change<'a>,
+    change: &RecordChange<'a>,
     room: Room,
     brought: &mut Brought,
     differing: &mut Differing,

@@ -262,10 +262,10 @@ pub const NO_ROOM: SubscriptionPart<'static> =
     SubscriptionPart { api: b"", state: SubscriptionState::LeftOut, plan: None, used_up_until: None };
 
 /// An application and one of its subscriptions, each if the record has it.
-pub type Found<'a> = (Option<Application<&'a [u8]>>, Option<Subscription<&'a [u8]>>);
+pub type Matched<'a> = (Option<Application<&'a [u8]>>, Option<Subscription<&'a [u8]>>);
 
 /// The data for a request with an uncached key: the application, and its subscription to one API.
-pub fn find_subscription<'a>(record: &'a [u8], wanted: &[u8]) -> Result<Found<'a>, Corrupt> {
+pub fn find_subscription<'a>(record: &'a [u8], wanted: &[u8]) -> Result<Matched<'a>, Corrupt> {
     let Opened { application, runs, parts } = Opened::read(record)?;
     let behind = |run: &Offset| {
         let mut reader = Reader::new(parts.rest());

@@ -13,12 +13,12 @@ use std::{cmp::Ordering, mem};
 use super::{
     FULL_BYTES,
     batch::{Batch, Target},
-    change::Change,
+    change::RecordChange,
     error::{BuildError, MergeError},
 };
 use crate::shared::{
     Corrupt, Expected, Shared, as_u64, bytes,
-    key::{Entry, Kind, Source, shard_of},
+    key::{ShardKind, SharedEntry, SourceId, shard_of},
 };
 
 /// Partitions of each kind. A run then has some 16 KiB, or 32 KiB if one kind comes after the other. With a million
@@ -70,7 +70,7 @@ impl Spool {
         Self { target, partitions, bytes: 0, taken: 0, next: 0 }
     }
 
-    pub(super) fn add(&mut self, change: Change<'_>) {
+    pub(super) fn add(&mut self, change: RecordChange<'_>) {
         let index = partition(self.target, change);
         // `partition` returns only numbers that exist.
         let Some(Partition { memory, .. }) = self.partitions.get_mut(index) else { return };
@@ -92,7 +92,7 @@ impl Spool {
     }
 
     /// Spills one run of one partition. Returns its size, or `None` if nothing is left in memory.
-    pub fn spill_next(&mut self, shared: &impl Shared, source: &Source) -> Result<Option<usize>, BuildError> {
+    pub fn spill_next(&mut self, shared: &impl Shared, source: &SourceId) -> Result<Option<usize>, BuildError> {
         let generation = self.target.generation;
         let Some((number, partition)) = self.seek(|partition| !partition.memory.is_empty()) else {
             self.bytes = 0;
@@ -101,7 +101,7 @@ impl Spool {
         if partition.runs >= MAX_RUNS {
             return Err(BuildError::TooLarge);
         }
-        let key = source.key(Entry::Run { partition: number, run: partition.runs });
+        let key = source.key(SharedEntry::Run { partition: number, run: partition.runs });
         let read = shared.get(&key)?;
         // A run that an older build left, or that cannot be read, counts as empty.
         let known = read.as_ref().and_then(|read| open(&key, &read.value).ok());
@@ -119,7 +119,7 @@ impl Spool {
     pub fn read_next(
         &mut self,
         shared: &impl Shared,
-        source: &Source,
+        source: &SourceId,
         batch: &mut Batch,
     ) -> Result<ReadBack, BuildError> {
         let generation = self.target.generation;
@@ -127,7 +127,7 @@ impl Spool {
         let Some((number, partition)) = self.seek(waits) else { return Ok(ReadBack::Nothing) };
         let mut bytes = 0;
         if partition.read < partition.runs {
-            let key = source.key(Entry::Run { partition: number, run: partition.read });
+            let key = source.key(SharedEntry::Run { partition: number, run: partition.read });
             partition.read = partition.read.saturating_add(1);
             let read = shared.get(&key)?.ok_or(MergeError::Damaged)?;
             let (known, packed) = open(&key, &read.value)?;
@@ -157,14 +157,14 @@ impl Spool {
 }
 
 /// The partition of a change. Partitions of keys come first. All changes of a shard are in one partition.
-fn partition(target: Target, change: Change<'_>) -> usize {
+fn partition(target: Target, change: RecordChange<'_>) -> usize {
     let kind = change.operation.kind();
     let shards = target.shards(kind);
     let shard = shard_of(change.key.tag, shards);
     let scaled = shard.saturating_mul(PARTITIONS_OF_A_KIND.into()).checked_div(shards).unwrap_or(0);
     let first = match kind {
-        Kind::Keys => 0,
-        Kind::Applications => PARTITIONS_OF_A_KIND,
+        ShardKind::Keys => 0,
+        ShardKind::Applications => PARTITIONS_OF_A_KIND,
     };
     usize::try_from(scaled).unwrap_or(usize::MAX).saturating_add(first.into())
 }

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     callout::lines::Lines,
     reason::Reason,
-    shared::{Corrupt, Shared, key::Source},
+    shared::{Corrupt, Shared, key::SourceId},
     subject::Subject,
 };
 
@@ -42,7 +42,7 @@ const FULL_FOR_TICKS: u64 = 10;
 #[derive(Debug, Default)]
 pub struct Counting {
     tallies: HashMap<usize, Tally, BuildHasherDefault<AddressHasher>>,
-    waiting: Vec<Waiting>,
+    waiting: Vec<PendingRow>,
     /// For each slot, the number of the last flush that skips it. Empty before the first flush.
     full_until: Vec<u64>,
     /// Requests whose rows found no place even in `waiting`: one row for each outcome and hour.
@@ -56,7 +56,7 @@ pub struct Counting {
 
 /// A waiting row, and the number that determines its slots.
 #[derive(Debug)]
-struct Waiting {
+struct PendingRow {
     counted: Counted,
     spread: u64,
 }
@@ -102,7 +102,13 @@ impl Counting {
 
     /// Moves the counts into shared data. Returns true if slots of the first level are full, so that a report should
     /// follow soon.
-    pub fn tick(&mut self, now_ms: u64, shared: &impl Shared, source: &Source, report: &mut Lines<UsageEvent>) -> bool {
+    pub fn tick(
+        &mut self,
+        now_ms: u64,
+        shared: &impl Shared,
+        source: &SourceId,
+        report: &mut Lines<UsageEvent>,
+    ) -> bool {
         self.now_seconds = now_ms / 1_000;
         self.fold();
         if self.unattributed > 0 {
@@ -150,7 +156,7 @@ impl Counting {
     }
 
     /// Writes the waiting rows into the slots, level by level.
-    fn flush(&mut self, shared: &impl Shared, source: &Source, report: &mut Lines<UsageEvent>) -> bool {
+    fn flush(&mut self, shared: &impl Shared, source: &SourceId, report: &mut Lines<UsageEvent>) -> bool {
         let mut left = std::mem::take(&mut self.waiting);
         let mut budget = MAX_SLOTS_PER_TICK;
         let mut crowded = false;
@@ -170,12 +176,12 @@ impl Counting {
     fn flush_level(
         &mut self,
         level: usize,
-        rows: Vec<Waiting>,
+        rows: Vec<PendingRow>,
         budget: &mut usize,
         shared: &impl Shared,
-        source: &Source,
+        source: &SourceId,
         report: &mut Lines<UsageEvent>,
-    ) -> Vec<Waiting> {
+    ) -> Vec<PendingRow> {
         let this_hour = self.hour();
         let mut left = Vec::new();
         for (number, rows) in self.by_slot(level, rows) {
@@ -201,8 +207,8 @@ impl Counting {
     }
 
     /// Rows by their slots in a level. Each flush begins with a different slot.
-    fn by_slot(&self, level: usize, rows: Vec<Waiting>) -> Vec<(u16, Vec<Waiting>)> {
-        let mut slots: Vec<(u16, Vec<Waiting>)> = (0..SLOTS).map(|number| (number, Vec::new())).collect();
+    fn by_slot(&self, level: usize, rows: Vec<PendingRow>) -> Vec<(u16, Vec<PendingRow>)> {
+        let mut slots: Vec<(u16, Vec<PendingRow>)> = (0..SLOTS).map(|number| (number, Vec::new())).collect();
         for row in rows {
             if let Some((_, rows)) = slots.get_mut(usize::from(slot::place(level, row.spread))) {
                 rows.push(row);
@@ -226,8 +232,8 @@ impl Counting {
     }
 
     /// No slot has room. The requests are kept, but their combinations are given up. The last uses of keys are dropped.
-    fn give_up(&mut self, left: Vec<Waiting>, report: &mut Lines<UsageEvent>) {
-        let given_up = left.into_iter().fold(0, |sum: u64, Waiting { counted: (row, value), .. }| {
+    fn give_up(&mut self, left: Vec<PendingRow>, report: &mut Lines<UsageEvent>) {
+        let given_up = left.into_iter().fold(0, |sum: u64, PendingRow { counted: (row, value), .. }| {
             sum.saturating_add(add_unattributed(&mut self.merged, &row, value))
         });
         if given_up > 0 {
@@ -235,7 +241,7 @@ impl Counting {
         }
     }
 
-    fn put_merged(&mut self, shared: &impl Shared, source: &Source, report: &mut Lines<UsageEvent>) {
+    fn put_merged(&mut self, shared: &impl Shared, source: &SourceId, report: &mut Lines<UsageEvent>) {
         if self.merged.is_empty() {
             return;
         }
@@ -249,12 +255,12 @@ impl Counting {
 
 /// Adds a row to the waiting rows. If there are too many, gives up its combination. Returns the number of requests
 /// concerned.
-fn wait(waiting: &mut Vec<Waiting>, merged: &mut Vec<Counted>, row: Vec<u8>, value: u64) -> u64 {
+fn wait(waiting: &mut Vec<PendingRow>, merged: &mut Vec<Counted>, row: Vec<u8>, value: u64) -> u64 {
     if waiting.len() >= MAX_WAITING {
         return add_unattributed(merged, &row, value);
     }
     let spread = row::spread(&row);
-    waiting.push(Waiting { counted: (row.into_boxed_slice(), value), spread });
+    waiting.push(PendingRow { counted: (row.into_boxed_slice(), value), spread });
     0
 }
 
@@ -275,7 +281,7 @@ fn add_unattributed(merged: &mut Vec<Counted>, row: &[u8], value: u64) -> u64 {
 /// Adds rows to a slot. Returns for each row whether it had room, or `None` if the slot could not be written.
 fn put<'a>(
     shared: &impl Shared,
-    source: &Source,
+    source: &SourceId,
     number: u16,
     rows: impl Iterator<Item = &'a Counted>,
     this_hour: u32,

@@ -8,7 +8,7 @@ use super::slot::SLOTS;
 use crate::shared::{
     Corrupt, Expected, Shared, SharedError,
     bytes::{self, Write as _},
-    key::{Entry, Source},
+    key::{SharedEntry, SourceId},
 };
 
 /// Slots of one batch. 4 × 57 KB of JSON (see [`super::slot::MAX_SLOT_BYTES`]) are less than 256 KiB.
@@ -90,7 +90,7 @@ impl Ledger {
 
 /// The result of reading the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum LedgerRead {
     Ledger(Ledger),
     Nothing,
     /// The entry cannot be read.
@@ -99,32 +99,32 @@ pub enum Found {
 
 /// A ledger as it was read. It can be replaced if no other VM has replaced it since.
 #[derive(Debug)]
-pub struct Page {
-    pub found: Found,
+pub struct VersionedLedger {
+    pub found: LedgerRead,
     expected: Expected,
 }
 
-pub fn look(shared: &impl Shared, source: &Source) -> Result<Page, SharedError> {
-    let key = source.key(Entry::Usage);
+pub fn look(shared: &impl Shared, source: &SourceId) -> Result<VersionedLedger, SharedError> {
+    let key = source.key(SharedEntry::Usage);
     let read = shared.get(&key)?;
     let found = match &read {
-        None => Found::Nothing,
-        Some(read) => Ledger::read(&key, &read.value).map_or(Found::Damaged, Found::Ledger),
+        None => LedgerRead::Nothing,
+        Some(read) => Ledger::read(&key, &read.value).map_or(LedgerRead::Damaged, LedgerRead::Ledger),
     };
-    Ok(Page { found, expected: Expected::of(read.as_ref()) })
+    Ok(VersionedLedger { found, expected: Expected::of(read.as_ref()) })
 }
 
-impl Page {
+impl VersionedLedger {
     /// Replaces the ledger by `next`. `false`: another VM was faster, or the host failed.
-    pub fn replace(&self, shared: &impl Shared, source: &Source, next: &Ledger) -> bool {
-        let key = source.key(Entry::Usage);
+    pub fn replace(&self, shared: &impl Shared, source: &SourceId, next: &Ledger) -> bool {
+        let key = source.key(SharedEntry::Usage);
         shared.set(&key, &next.write(&key), self.expected).is_ok()
     }
 }
 
 /// Writes `next` if the ledger is still `known`.
-pub fn advance(shared: &impl Shared, source: &Source, known: &Ledger, next: &Ledger) -> bool {
+pub fn advance(shared: &impl Shared, source: &SourceId, known: &Ledger, next: &Ledger) -> bool {
     look(shared, source).is_ok_and(|page| {
-        matches!(&page.found, Found::Ledger(found) if found == known) && page.replace(shared, source, next)
+        matches!(&page.found, LedgerRead::Ledger(found) if found == known) && page.replace(shared, source, next)
     })
 }

@@ -31,7 +31,7 @@ use crate::{
     },
     config::{PolicySource, UsageReports},
     decision::Decision,
-    shared::{Shared, key::Source},
+    shared::{Shared, key::SourceId},
 };
 use count::Counting;
 use reporter::Reporter;
@@ -52,12 +52,12 @@ fn say_damaged(lines: &mut Lines<UsageEvent>) {
 }
 
 /// Context of a call: the time, shared data, and the output.
-pub struct Around<'a, S> {
+pub struct UsageContext<'a, S> {
     /// In milliseconds of Unix time.
     pub now_ms: u64,
     pub shared: &'a S,
     /// The policy whose usage is counted.
-    pub source: &'a Source,
+    pub source: &'a SourceId,
     pub report: &'a mut Lines<UsageEvent>,
 }
 
@@ -85,9 +85,9 @@ impl Usage {
 
     /// Moves counts to shared data and does the reporting that is due. `random` may be any number. `yields`: this VM
     /// leaves due work to other VMs for a while, because it serves requests or because another VM refreshes the policy.
-    pub fn tick<S: Shared>(&mut self, random: u64, yields: bool, around: &mut Around<'_, S>) -> Option<Post> {
-        let crowded = self.counting.tick(around.now_ms, around.shared, around.source, around.report);
-        self.reporter.tick(random, yields, crowded, around)
+    pub fn tick<S: Shared>(&mut self, random: u64, yields: bool, context: &mut UsageContext<'_, S>) -> Option<Post> {
+        let crowded = self.counting.tick(context.now_ms, context.shared, context.source, context.report);
+        self.reporter.tick(random, yields, crowded, context)
     }
 
     /// Whether the answer with this token is for a report.
@@ -101,12 +101,12 @@ impl Usage {
     }
 
     /// The callout of the last post could not be made.
-    pub fn not_sent<S: Shared>(&mut self, failure: Failure, around: &mut Around<'_, S>) {
-        self.reporter.not_sent(failure, around);
+    pub fn not_sent<S: Shared>(&mut self, failure: Failure, context: &mut UsageContext<'_, S>) {
+        self.reporter.not_sent(failure, context);
     }
 
     /// Handles the answer to the last post.
-    pub fn answered<S: Shared>(&mut self, answer: &Answer, around: &mut Around<'_, S>) -> Option<Post> {
-        self.reporter.answered(answer, around)
+    pub fn answered<S: Shared>(&mut self, answer: &Answer, context: &mut UsageContext<'_, S>) -> Option<Post> {
+        self.reporter.answered(answer, context)
     }
 }

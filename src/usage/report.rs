@@ -2,7 +2,7 @@
 //!
 //! The filter writes these types and the policy service reads them, so both agree on the shape. A report is a batch
 //! with a unique id; a service that receives the same id again counts nothing twice. Unknown fields are ignored.
-//! [`Report::check`] checks the whole report and says which place is wrong and what would be right.
+//! [`UsageReport::check`] checks the whole report and says which place is wrong and what would be right.
 
 #![warn(missing_docs)]
 
@@ -34,7 +34,7 @@ pub const MAX_AHEAD: u64 = 86_400;
 
 /// The report of a gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report<'a> {
+pub struct UsageReport<'a> {
     /// [`FORMAT`].
     pub format: u32,
     /// The batch's id: 1 to [`MAX_BATCH_BYTES`] visible ASCII characters.
@@ -158,7 +158,7 @@ impl fmt::Display for InvalidReport {
 
 impl std::error::Error for InvalidReport {}
 
-impl Report<'_> {
+impl UsageReport<'_> {
     /// Checks the whole report. `now` is Unix time in seconds.
     ///
     /// # Errors
@@ -245,7 +245,7 @@ mod tests {
     }
 
     fn check(report: Value) -> Result<(), String> {
-        let report: Report<'_> = serde_json::from_value(report).map_err(|error| error.to_string())?;
+        let report: UsageReport<'_> = serde_json::from_value(report).map_err(|error| error.to_string())?;
         report.check(NOW).map_err(|error| error.field)
     }
 

@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use super::{
-    Around, UsageEvent,
-    ledger::{self, Found, ID_BYTES, Ledger, MAX_BATCH_SLOTS, Page, Stage},
-    report::{FORMAT, ReceiptIn, Report},
+    UsageContext, UsageEvent,
+    ledger::{self, ID_BYTES, Ledger, LedgerRead, MAX_BATCH_SLOTS, Stage, VersionedLedger},
+    report::{FORMAT, ReceiptIn, UsageReport},
     row, say_damaged,
     slot::{self, Changed, SLOTS},
 };
@@ -39,7 +39,7 @@ pub struct Reporter {
     cluster: String,
     interval: Duration,
     timeout: Duration,
-    waiting: Option<Waiting>,
+    waiting: Option<InFlightBatch>,
     failures: u32,
     last_failure: Option<String>,
     /// Hash over the times of this VM's ticks, to the nanosecond. Batch ids are made from it.
@@ -49,7 +49,7 @@ pub struct Reporter {
 
 /// A batch that was sent.
 #[derive(Debug)]
-struct Waiting {
+struct InFlightBatch {
     ledger: Ledger,
     requests: u64,
     callout: Pending,
@@ -84,9 +84,9 @@ impl Reporter {
     }
 
     /// The callout of the last post could not be made.
-    pub fn not_sent<S: Shared>(&mut self, failure: Failure, around: &mut Around<'_, S>) {
+    pub fn not_sent<S: Shared>(&mut self, failure: Failure, context: &mut UsageContext<'_, S>) {
         if let Some(waiting) = self.waiting.take() {
-            self.fail(&waiting.ledger, &failure.to_string(), None, around);
+            self.fail(&waiting.ledger, &failure.to_string(), None, context);
         }
     }
 
@@ -96,113 +96,113 @@ impl Reporter {
         random: u64,
         yields: bool,
         crowded: bool,
-        around: &mut Around<'_, S>,
+        context: &mut UsageContext<'_, S>,
     ) -> Option<Post> {
         self.random = random;
         self.entropy = Digest::of(&[&self.entropy.0[..], &random.to_le_bytes()].concat());
         if self.waiting.is_some() {
-            self.expire(around);
+            self.expire(context);
             return None;
         }
-        let page = ledger::look(around.shared, around.source).ok()?;
-        let Found::Ledger(known) = &page.found else {
-            self.begin_ledger(&page, around);
+        let page = ledger::look(context.shared, context.source).ok()?;
+        let LedgerRead::Ledger(known) = &page.found else {
+            self.begin_ledger(&page, context);
             return None;
         };
-        if self.is_claimed(known, around.now_ms) {
+        if self.is_claimed(known, context.now_ms) {
             return None;
         }
-        let due_ms = self.due(known, crowded, around.now_ms);
+        let due_ms = self.due(known, crowded, context.now_ms);
         let grace = if yields { GRACE_MS } else { 0 };
-        if around.now_ms >= due_ms.saturating_add(grace) {
-            let claimed = self.claim(&page, known, around)?;
-            return self.go_on(claimed, 0, around);
+        if context.now_ms >= due_ms.saturating_add(grace) {
+            let claimed = self.claim(&page, known, context)?;
+            return self.go_on(claimed, 0, context);
         }
         // Tell the VMs that serve no requests that a report is due early.
         if due_ms < known.due_ms {
-            page.replace(around.shared, around.source, &Ledger { due_ms, ..known.clone() });
+            page.replace(context.shared, context.source, &Ledger { due_ms, ..known.clone() });
         }
         None
     }
 
     /// Gives up the callout under way if it will not be answered any more.
-    fn expire<S: Shared>(&mut self, around: &mut Around<'_, S>) {
-        let now_ms = around.now_ms;
+    fn expire<S: Shared>(&mut self, context: &mut UsageContext<'_, S>) {
+        let now_ms = context.now_ms;
         if let Some(waiting) = self.waiting.take_if(|waiting| waiting.callout.never_answered(now_ms).is_some()) {
-            self.fail(&waiting.ledger, &Failure::NeverAnswered.to_string(), None, around);
+            self.fail(&waiting.ledger, &Failure::NeverAnswered.to_string(), None, context);
         }
     }
 
     /// Writes the first ledger, or a new one in place of a damaged one.
-    fn begin_ledger<S: Shared>(&mut self, page: &Page, around: &mut Around<'_, S>) {
-        if page.found == Found::Damaged {
-            say_damaged(around.report);
+    fn begin_ledger<S: Shared>(&mut self, page: &VersionedLedger, context: &mut UsageContext<'_, S>) {
+        if page.found == LedgerRead::Damaged {
+            say_damaged(context.report);
         }
-        page.replace(around.shared, around.source, &Ledger::new(around.now_ms, self.next_due(around.now_ms)));
+        page.replace(context.shared, context.source, &Ledger::new(context.now_ms, self.next_due(context.now_ms)));
     }
 
     /// Handles the answer to the last post.
-    pub fn answered<S: Shared>(&mut self, answer: &Answer, around: &mut Around<'_, S>) -> Option<Post> {
-        let Waiting { ledger, requests, .. } = self.waiting.take()?;
-        match Verdict::of(answer, &ledger.id, around.now_ms / 1_000) {
+    pub fn answered<S: Shared>(&mut self, answer: &Answer, context: &mut UsageContext<'_, S>) -> Option<Post> {
+        let InFlightBatch { ledger, requests, .. } = self.waiting.take()?;
+        match Verdict::of(answer, &ledger.id, context.now_ms / 1_000) {
             Verdict::Taken { rejected } => {
-                around.report.event(UsageEvent::Reported);
+                context.report.event(UsageEvent::Reported);
                 if self.failures > 0 {
                     let line = format!("usage is reported again, after {} failures", self.failures);
-                    around.report.line(Severity::Info, line);
+                    context.report.line(Severity::Info, line);
                 }
                 if rejected > 0 {
                     let line = format!(
                         "the policy service left out {rejected} rows of a usage report: this gateway may not report on them"
                     );
-                    around.report.line(Severity::Warn, line);
+                    context.report.line(Severity::Warn, line);
                 }
                 (self.failures, self.last_failure) = (0, None);
-                self.done(ledger, around)
+                self.done(ledger, context)
             }
             Verdict::Refused(status) => {
-                around.report.event(UsageEvent::Failed);
+                context.report.event(UsageEvent::Failed);
                 let line = format!(
                     "a usage report was refused for good ({status}), and its {requests} requests are not reported: \
                      POST {} of cluster \"{}\"; the policy service's log or answer says why",
                     self.path, self.cluster
                 );
-                around.report.line(Severity::Error, line);
-                self.done(ledger, around)
+                context.report.line(Severity::Error, line);
+                self.done(ledger, context)
             }
             Verdict::Failed(what, retry_after) => {
-                self.fail(&ledger, &what, retry_after, around);
+                self.fail(&ledger, &what, retry_after, context);
                 None
             }
         }
     }
 
     /// Finishes a batch: drops its frozen rows and starts the next one.
-    fn done<S: Shared>(&mut self, ledger: Ledger, around: &mut Around<'_, S>) -> Option<Post> {
-        let claimed_until_ms = self.claim_end(around.now_ms);
+    fn done<S: Shared>(&mut self, ledger: Ledger, context: &mut UsageContext<'_, S>) -> Option<Post> {
+        let claimed_until_ms = self.claim_end(context.now_ms);
         let next = Ledger { stage: Stage::Done, claimed_until_ms, ..ledger.clone() };
-        if !ledger::advance(around.shared, around.source, &ledger, &next) {
+        if !ledger::advance(context.shared, context.source, &ledger, &next) {
             return None;
         }
         // Continue behind the slots of this batch. Earlier slots wait for the next report, so this one comes to an end.
         let first = next.slots.last().map_or(0, |last| last.saturating_add(1));
-        self.go_on(next, first, around)
+        self.go_on(next, first, context)
     }
 
     /// Continues at the state of the ledger, which this VM has claimed. A new batch takes slots from `first` on.
-    fn go_on<S: Shared>(&mut self, mut known: Ledger, first: u16, around: &mut Around<'_, S>) -> Option<Post> {
+    fn go_on<S: Shared>(&mut self, mut known: Ledger, first: u16, context: &mut UsageContext<'_, S>) -> Option<Post> {
         if known.stage == Stage::Done {
-            known = self.begin(known, first, around)?;
+            known = self.begin(known, first, context)?;
         }
         if known.stage == Stage::Freezing {
-            known = self.freeze(known, around)?;
+            known = self.freeze(known, context)?;
         }
-        self.send(known, around)
+        self.send(known, context)
     }
 
     /// Records the next batch, or that there is nothing to report.
-    fn begin<S: Shared>(&mut self, known: Ledger, first: u16, around: &mut Around<'_, S>) -> Option<Ledger> {
-        let (shared, source) = (around.shared, around.source);
+    fn begin<S: Shared>(&mut self, known: Ledger, first: u16, context: &mut UsageContext<'_, S>) -> Option<Ledger> {
+        let (shared, source) = (context.shared, context.source);
         for number in &known.slots {
             // If this fails, the next batch of that slot clears it.
             let _ = slot::change(shared, source, *number, &[], |slot, _| slot.clear(known.number));
@@ -214,23 +214,23 @@ impl Reporter {
         };
         let slots: Vec<u16> = (first..SLOTS).filter(is_used).take(MAX_BATCH_SLOTS).collect();
         let next = if slots.is_empty() {
-            let due_ms = self.next_due(around.now_ms);
-            Ledger { slots, ended_ms: around.now_ms, due_ms, claimed_until_ms: 0, ..known.clone() }
+            let due_ms = self.next_due(context.now_ms);
+            Ledger { slots, ended_ms: context.now_ms, due_ms, claimed_until_ms: 0, ..known.clone() }
         } else {
             let number = known.number.saturating_add(1);
-            let id = self.id(number, around);
+            let id = self.id(number, context);
             Ledger { number, stage: Stage::Freezing, id, slots, ..known.clone() }
         };
         let noted = ledger::advance(shared, source, &known, &next);
         Some(next).filter(|next| noted && next.stage == Stage::Freezing)
     }
 
-    fn freeze<S: Shared>(&mut self, known: Ledger, around: &mut Around<'_, S>) -> Option<Ledger> {
-        let (shared, source) = (around.shared, around.source);
+    fn freeze<S: Shared>(&mut self, known: Ledger, context: &mut UsageContext<'_, S>) -> Option<Ledger> {
+        let (shared, source) = (context.shared, context.source);
         for number in &known.slots {
             match slot::change(shared, source, *number, &[], |slot, _| slot.freeze(known.number)) {
                 Changed::Done(()) => {}
-                Changed::Anew(()) => say_damaged(around.report),
+                Changed::Anew(()) => say_damaged(context.report),
                 Changed::Failed => {
                     // The next tick continues, in this VM or another.
                     let next = Ledger { claimed_until_ms: 0, ..known.clone() };
@@ -244,30 +244,31 @@ impl Reporter {
     }
 
     /// Builds the batch from its slots. Frozen parts do not change, so every build gives the same batch.
-    fn send<S: Shared>(&mut self, known: Ledger, around: &mut Around<'_, S>) -> Option<Post> {
+    fn send<S: Shared>(&mut self, known: Ledger, context: &mut UsageContext<'_, S>) -> Option<Post> {
         let mut rows: Vec<(Box<[u8]>, u64)> = Vec::new();
         for number in &known.slots {
-            let taken = slot::with(around.shared, around.source, *number, |slot| {
+            let taken = slot::with(context.shared, context.source, *number, |slot| {
                 rows.extend(slot.frozen_in(known.number).iter().map(|(row, value)| (Box::from(*row), *value)));
             });
             if taken.is_err() {
-                say_damaged(around.report);
+                say_damaged(context.report);
             }
         }
-        let mut report = Report { format: FORMAT, batch: known.id.as_str().into(), ..Report::default() };
+        let mut report = UsageReport { format: FORMAT, batch: known.id.as_str().into(), ..UsageReport::default() };
         for (row, value) in &rows {
             // The row has passed its checksum. If it cannot be read, another version wrote it.
             if row::tell(&mut report, row, *value).is_err() {
-                say_damaged(around.report);
+                say_damaged(context.report);
             }
         }
         if report.counts.is_empty() && report.keys.is_empty() {
-            return self.done(known, around);
+            return self.done(known, context);
         }
         let requests = report.counts.iter().fold(0, |sum: u64, count| sum.saturating_add(count.requests));
         // The report holds only strings and numbers, so this cannot fail.
         let body = serde_json::to_vec(&report).unwrap_or_default();
-        self.waiting = Some(Waiting { ledger: known, requests, callout: Pending::new(self.timeout, around.now_ms) });
+        self.waiting =
+            Some(InFlightBatch { ledger: known, requests, callout: Pending::new(self.timeout, context.now_ms) });
         Some(Post { path: self.path.clone(), body, timeout: self.timeout })
     }
 
@@ -277,9 +278,9 @@ impl Reporter {
         ledger: &Ledger,
         what: &str,
         retry_after: Option<Duration>,
-        around: &mut Around<'_, S>,
+        context: &mut UsageContext<'_, S>,
     ) {
-        around.report.event(UsageEvent::Failed);
+        context.report.event(UsageEvent::Failed);
         self.failures = self.failures.saturating_add(1);
         let pause = schedule::pause(self.interval, self.failures, retry_after, self.random);
         if self.last_failure.as_deref() != Some(what) {
@@ -289,17 +290,22 @@ impl Reporter {
                 self.cluster,
                 pause.as_millis(),
             );
-            around.report.line(Severity::Warn, line);
+            context.report.line(Severity::Warn, line);
             self.last_failure = Some(what.to_owned());
         }
-        let due_ms = around.now_ms.saturating_add(millis(pause));
+        let due_ms = context.now_ms.saturating_add(millis(pause));
         let next = Ledger { due_ms, claimed_until_ms: 0, ..ledger.clone() };
-        ledger::advance(around.shared, around.source, ledger, &next);
+        ledger::advance(context.shared, context.source, ledger, &next);
     }
 
-    fn claim<S: Shared>(&self, page: &Page, known: &Ledger, around: &Around<'_, S>) -> Option<Ledger> {
-        let claimed = Ledger { claimed_until_ms: self.claim_end(around.now_ms), ..known.clone() };
-        page.replace(around.shared, around.source, &claimed).then_some(claimed)
+    fn claim<S: Shared>(
+        &self,
+        page: &VersionedLedger,
+        known: &Ledger,
+        context: &UsageContext<'_, S>,
+    ) -> Option<Ledger> {
+        let claimed = Ledger { claimed_until_ms: self.claim_end(context.now_ms), ..known.clone() };
+        page.replace(context.shared, context.source, &claimed).then_some(claimed)
     }
 
     fn claim_end(&self, now_ms: u64) -> u64 {
@@ -329,9 +335,9 @@ impl Reporter {
     }
 
     /// A unique id: a hash over the times of many ticks, the source and the number.
-    fn id<S: Shared>(&self, number: u64, around: &Around<'_, S>) -> String {
-        let source = around.source.key(crate::shared::key::Entry::Usage);
-        let bytes = [&self.entropy.0[..], &source, &number.to_le_bytes(), &around.now_ms.to_le_bytes()].concat();
+    fn id<S: Shared>(&self, number: u64, context: &UsageContext<'_, S>) -> String {
+        let source = context.source.key(crate::shared::key::SharedEntry::Usage);
+        let bytes = [&self.entropy.0[..], &source, &number.to_le_bytes(), &context.now_ms.to_le_bytes()].concat();
         Digest::of(&bytes).to_hex().chars().take(ID_BYTES).collect()
     }
 }

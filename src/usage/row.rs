@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::report::{Count, HOUR, KeyUse, MAX_REQUESTS, Report};
+use super::report::{Count, HOUR, KeyUse, MAX_REQUESTS, UsageReport};
 use crate::{
     digest::Digest,
     shared::{
@@ -104,7 +104,7 @@ fn read(row: &[u8]) -> Result<Row<'_>, Corrupt> {
 }
 
 /// Appends a row with its value to a report.
-pub fn tell<'a>(report: &mut Report<'a>, row: &'a [u8], value: u64) -> Result<(), Corrupt> {
+pub fn tell<'a>(report: &mut UsageReport<'a>, row: &'a [u8], value: u64) -> Result<(), Corrupt> {
     match read(row)? {
         Row::Key(id) => report.keys.push(KeyUse { id: Cow::Borrowed(id), last_used: value }),
         Row::Requests(Combination { pair, plan, outcome }, hour) => report.counts.push(Count {

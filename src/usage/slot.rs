@@ -9,7 +9,7 @@ use super::row;
 use crate::shared::{
     Corrupt, Expected, Shared, SharedError,
     bytes::{self, Reader, Write as _},
-    key::{Entry, Source},
+    key::{SharedEntry, SourceId},
 };
 
 /// Rows of one part. See [`MAX_SLOT_BYTES`].
@@ -196,12 +196,12 @@ pub type Counted = (Box<[u8]>, u64);
 /// Changes a slot, despite concurrent writers. `alter` may add `rows` to it.
 pub fn change<T>(
     shared: &impl Shared,
-    source: &Source,
+    source: &SourceId,
     number: u16,
     rows: &[Row<'_>],
     alter: impl for<'s> Fn(&mut Slot<'s>, &'s [Row<'s>]) -> T,
 ) -> Changed<T> {
-    let key = source.key(Entry::UsageSlot(number));
+    let key = source.key(SharedEntry::UsageSlot(number));
     for _ in 0..ATTEMPTS {
         let Ok(read) = shared.get(&key) else { return Changed::Failed };
         let value = read.as_ref().map_or(&[][..], |read| &read.value);
@@ -223,11 +223,11 @@ pub fn change<T>(
 /// Reads a slot. A slot that is damaged or cannot be read gives `Corrupt`.
 pub fn with<T>(
     shared: &impl Shared,
-    source: &Source,
+    source: &SourceId,
     number: u16,
     look: impl FnOnce(&Slot<'_>) -> T,
 ) -> Result<T, Corrupt> {
-    let key = source.key(Entry::UsageSlot(number));
+    let key = source.key(SharedEntry::UsageSlot(number));
     let read = shared.get(&key).map_err(|_| Corrupt)?;
     Ok(look(&Slot::read(&key, read.as_ref().map_or(&[][..], |read| &read.value))?))
 }

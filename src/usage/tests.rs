@@ -10,9 +10,9 @@ use std::{
 };
 
 use super::{
-    Around, Usage, UsageEvent,
+    Usage, UsageContext, UsageEvent,
     count::Counting,
-    ledger::{self, Found, Stage},
+    ledger::{self, LedgerRead, Stage},
     report::{self, HOUR, Receipt},
     row, slot,
 };
@@ -25,7 +25,7 @@ use crate::{
     config::{PolicySource, UsageReports},
     digest::Digest,
     reason::Reason,
-    shared::{Expected, Shared, SharedError, Versioned, key::Source, memory::Memory},
+    shared::{Expected, Shared, SharedError, Versioned, key::SourceId, memory::Memory},
     subject::{Key, Subject, Subscription},
 };
 
@@ -34,8 +34,8 @@ const START_MS: u64 = 1_748_736_000_000;
 const TICK_MS: u64 = 100;
 const INTERVAL: Duration = Duration::from_secs(60);
 
-fn source() -> Source {
-    Source::new(Digest::of(b"usage"))
+fn source() -> SourceId {
+    SourceId::new(Digest::of(b"usage"))
 }
 
 fn usage() -> Usage {
@@ -120,7 +120,7 @@ impl Service {
     fn take(&mut self, post: &Post) -> Answer {
         self.posts += 1;
         assert!(post.body.len() <= 256 << 10, "{} bytes", post.body.len());
-        let report: report::Report<'_> = serde_json::from_slice(&post.body).unwrap();
+        let report: report::UsageReport<'_> = serde_json::from_slice(&post.body).unwrap();
         report.check(u64::MAX / 2).unwrap_or_else(|wrong| panic!("{wrong}"));
         let repeated = !self.batches.insert(report.batch.to_string());
         if !repeated {
@@ -179,13 +179,13 @@ impl Process {
         &mut self,
         vm: usize,
         calls: u64,
-        ask: impl FnOnce(&mut Usage, &mut Around<'_, Cut<'_>>) -> Option<Post>,
+        ask: impl FnOnce(&mut Usage, &mut UsageContext<'_, Cut<'_>>) -> Option<Post>,
     ) -> bool {
         let shared = Cut::new(&self.memory, calls);
         let mut report = Lines::default();
         let source = source();
-        let mut around = Around { now_ms: self.now_ms, shared: &shared, source: &source, report: &mut report };
-        let post = ask(&mut self.vms[vm], &mut around);
+        let mut context = UsageContext { now_ms: self.now_ms, shared: &shared, source: &source, report: &mut report };
+        let post = ask(&mut self.vms[vm], &mut context);
         let cut = shared.is_cut();
         self.lines.borrow_mut().extend(report.lines.into_iter().map(|(_, line)| line));
         self.events.borrow_mut().extend(report.events);
@@ -199,7 +199,7 @@ impl Process {
 
     fn tick(&mut self, vm: usize, calls: u64) -> bool {
         let random = self.now_ms.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ vm as u64;
-        self.call(vm, calls, |usage, around| usage.tick(random, vm > 0, around))
+        self.call(vm, calls, |usage, context| usage.tick(random, vm > 0, context))
     }
 
     /// Replaces the VM by a new one, as if it had died.
@@ -217,7 +217,7 @@ impl Process {
         while let Some((vm, post)) = self.posts.pop() {
             let answer = service(&post);
             self.senders.insert(vm);
-            self.call(vm, u64::MAX, |usage, around| usage.answered(&answer, around));
+            self.call(vm, u64::MAX, |usage, context| usage.answered(&answer, context));
         }
     }
 
@@ -327,7 +327,7 @@ fn a_reporter_may_die_at_every_step() {
                 let mut died = process.tick(0, calls);
                 if let Some((_, post)) = process.posts.pop() {
                     let answer = service.take(&post);
-                    died |= lost_answer || process.call(0, calls, |usage, around| usage.answered(&answer, around));
+                    died |= lost_answer || process.call(0, calls, |usage, context| usage.answered(&answer, context));
                     whole = lost_answer;
                 }
                 if died {
@@ -543,8 +543,8 @@ fn a_callout_that_cannot_be_made_or_is_never_answered_is_tried_again() {
         panic!("nothing was sent")
     };
     let post = sent(&mut process);
-    process.call(0, u64::MAX, |usage, around| {
-        usage.not_sent(Failure::NoCluster, around);
+    process.call(0, u64::MAX, |usage, context| {
+        usage.not_sent(Failure::NoCluster, context);
         None
     });
     assert_eq!(process.said("`policy.cluster` has to name one"), 1);
@@ -619,9 +619,9 @@ fn old_hours_become_one_only_when_there_is_no_room() {
     };
     let hours = || {
         slot::change(&memory, &source, 0, &[], |slot, _| slot.freeze(1));
-        let mut report = report::Report::default();
-        let read = memory.get(&source.key(crate::shared::key::Entry::UsageSlot(0))).unwrap().unwrap();
-        let slot = slot::Slot::read(&source.key(crate::shared::key::Entry::UsageSlot(0)), &read.value).unwrap();
+        let mut report = report::UsageReport::default();
+        let read = memory.get(&source.key(crate::shared::key::SharedEntry::UsageSlot(0))).unwrap().unwrap();
+        let slot = slot::Slot::read(&source.key(crate::shared::key::SharedEntry::UsageSlot(0)), &read.value).unwrap();
         slot.frozen_in(1).iter().for_each(|(row, value)| row::tell(&mut report, row, *value).unwrap());
         let of_app = report.counts.iter().filter(|count| count.application.as_deref() == Some("app"));
         of_app.map(|count| (count.hour / HOUR, count.requests)).collect::<Vec<_>>()
@@ -641,7 +641,7 @@ fn what_stands_in_shared_data_is_read_whatever_it_is() {
         let _ = slot::Slot::read(b"key", &value);
         let _ = row::unattributed(&value);
         let _ = row::split_hour(&value);
-        let _ = row::tell(&mut report::Report::default(), &value, 1);
+        let _ = row::tell(&mut report::UsageReport::default(), &value, 1);
     }
     for level in 0..9 {
         assert!(slot::place(level, u64::MAX) < slot::SLOTS || level >= slot::LEVEL_COUNT);
@@ -662,7 +662,7 @@ fn the_ids_of_batches_are_never_the_same() {
         for number in 0..5 {
             process.count(0, &subject(&format!("app-{number}")), None, 1);
             process.run_with(2 * INTERVAL, |post| {
-                let report: report::Report<'_> = serde_json::from_slice(&post.body).unwrap();
+                let report: report::UsageReport<'_> = serde_json::from_slice(&post.body).unwrap();
                 assert!(ids.insert(report.batch.to_string()), "{}", report.batch);
                 Service::default().take(post)
             });
@@ -683,7 +683,7 @@ fn the_keys_of_shared_data_are_a_finite_set() {
     process.run(5 * INTERVAL, &mut Service::default());
     assert!(process.memory.keys().len() <= usize::from(slot::SLOTS) + 1);
     let page = ledger::look(&process.memory, &source()).unwrap();
-    assert!(matches!(page.found, Found::Ledger(ledger) if ledger.stage == Stage::Done));
+    assert!(matches!(page.found, LedgerRead::Ledger(ledger) if ledger.stage == Stage::Done));
     assert!(process.memory.bytes() < 86 * 64, "what has arrived is let go: {} bytes", process.memory.bytes());
 }
 

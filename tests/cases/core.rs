@@ -14,10 +14,10 @@ use keygate::{
     decision::{self, Facts},
     digest::Digest,
     fingerprint::FingerprintKey,
-    held::Held,
-    refresh::{Around, Refresh, RefreshEvent},
+    held::PolicyView,
+    refresh::{Refresh, RefreshContext, RefreshEvent},
     request::head::Head,
-    shared::{Shared as _, key::Source, memory::Memory},
+    shared::{Shared as _, key::SourceId, memory::Memory},
 };
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ pub struct Core {
     config: Config,
     replies: Prepared,
     memory: Memory,
-    held: Held,
+    held: PolicyView,
     refresh: Refresh,
     now_ms: u64,
 }
@@ -45,7 +45,7 @@ impl Core {
         let json = group.configuration(&json!({"cluster": "policy-service"})).to_string();
         let config = config::parse(json.as_bytes(), &|_| None)
             .unwrap_or_else(|error| panic!("{}: the configuration is refused: {error}", group.name));
-        let held = Held::new(Source::new(Digest::of(b"cases")), Some(FingerprintKey::new([7; 16])));
+        let held = PolicyView::new(SourceId::new(Digest::of(b"cases")), Some(FingerprintKey::new([7; 16])));
         let refresh = Refresh::new(config.policy.clone());
         let replies = Prepared::new(&config.replies, config.policy.refresh_interval);
         let mut core = Self { config, replies, memory: Memory::default(), held, refresh, now_ms: NOW * 1000 };
@@ -74,12 +74,12 @@ impl Core {
         let mut answer = Some(answer);
         self.now_ms += 3_600_000;
         loop {
-            let mut around =
-                Around { now_ms: self.now_ms, held: &mut self.held, shared: &self.memory, report: &mut report };
-            match (self.refresh.tick(0, &mut around), answer.take()) {
+            let mut context =
+                RefreshContext { now_ms: self.now_ms, held: &mut self.held, shared: &self.memory, report: &mut report };
+            match (self.refresh.tick(0, &mut context), answer.take()) {
                 (Some(_), Some(answer)) => {
                     self.refresh.sent(1);
-                    self.refresh.answered(1, answer, &mut around);
+                    self.refresh.answered(1, answer, &mut context);
                 }
                 (None, None) if self.refresh.is_busy() => {}
                 (None, None) => break,
@@ -115,7 +115,7 @@ impl Core {
         let head = Head::new(headers.clone());
         let facts = Given { address: sent.address.as_deref(), route: sent.route.as_ref() };
 
-        let view = self.held.view(&self.memory);
+        let view = self.held.lookup(&self.memory);
         let decision = decision::decide(&head, &self.config, view.as_ref(), &facts);
         let outcome = outcome::follow(&head, &self.config, &self.replies, &decision);
         let mut annotations = BTreeMap::new();

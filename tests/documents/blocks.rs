@@ -1,11 +1,12 @@
-//! The commands in the blocks of the documents: each is run by a test or a make target. Those of `console` blocks are played
-//! against a running stack (`tests/e2e/tests/gateway/documents.rs`), which says for the others what runs them.
+//! Checks that each command in the blocks of the documents is run by a test or is a make target.
+//! `tests/e2e/tests/gateway/documents.rs` runs the commands of `console` blocks against a running stack, and names the
+//! tests that run the others.
 
 use std::path::PathBuf;
 
 use super::{read, root};
 
-/// How a command of an `sh` block begins, and the test that runs it, with a word of it there.
+/// The beginning of a command of an `sh` block, the test that runs it, and a word of that test.
 const RUN_BY: [(&str, &str, &str); 1] = [(
     "envoy -c envoy/standalone/envoy.yaml --config-yaml",
     "tests/e2e/tests/gateway/wasm_service.rs",
@@ -39,7 +40,7 @@ fn prose(text: &str) -> String {
     text.split("```").step_by(2).collect::<Vec<_>>().join(" ").replace('\n', " ")
 }
 
-/// The lines of the blocks of a language, with their numbers.
+/// The lines of all blocks of a language, with their line numbers.
 fn block_lines<'t>(text: &'t str, language: &str) -> Vec<(usize, &'t str)> {
     let mut inside = false;
     let mut lines = Vec::new();
@@ -57,7 +58,7 @@ fn has_target(makefile: &str, name: &str) -> bool {
     makefile.lines().any(|line| line.split_once(':').is_some_and(|(target, _)| target == name))
 }
 
-/// The targets of `VARIABLE=value make a b`; none of another command.
+/// The targets of `VARIABLE=value make a b`. Another command has none.
 fn targets(command: &str) -> impl Iterator<Item = &str> {
     let words = command.split('#').next().unwrap_or_default().split_whitespace().filter(|word| !word.contains('='));
     let mut words = words.peekable();

@@ -1,4 +1,4 @@
-//! The constants of a source tree, by name, with their values as numbers. Reads text, as far as rustfmt writes it: integers,
+//! The constants of a source tree, by name, with their values as numbers. It reads text in rustfmt's format: integers,
 //! sums, products, shifts, other constants and `Duration`s. A duration is a number of milliseconds.
 
 use std::{collections::BTreeMap, fs, path::Path};
@@ -9,7 +9,6 @@ struct Declared {
     expression: String,
 }
 
-/// All constants below some folders.
 pub struct Constants(BTreeMap<String, Vec<Declared>>);
 
 impl Constants {
@@ -65,7 +64,7 @@ impl Constants {
         if let Some(seconds) = text.strip_prefix("Duration::from_secs") {
             return Some(self.sum(seconds)? * 1_000);
         }
-        // The operator that binds least comes first.
+        // The operator with the lowest precedence comes first.
         let parts = split(text, &[" << "]).or_else(|| split(text, &[" - ", " + "])).or_else(|| split(text, &[" * "]));
         let Some((left, operator, right)) = parts else { return self.one(text) };
         let (left, right) = (self.sum(left)?, self.sum(right)?);
@@ -85,7 +84,7 @@ impl Constants {
     }
 }
 
-/// The text around the last of the operators that stands in no parentheses.
+/// The text around the last of the operators that is not in parentheses.
 fn split<'t>(text: &'t str, operators: &[&'static str]) -> Option<(&'t str, &'static str, &'t str)> {
     let found = operators.iter().flat_map(|operator| text.match_indices(operator).map(|(at, _)| (at, *operator)));
     let outside = found.filter(|(at, _)| text[..*at].matches('(').count() == text[..*at].matches(')').count());

@@ -1,10 +1,10 @@
-//! What the sources say to operators: the names of metrics, and texts. Reads text, as far as rustfmt writes it.
+//! The names of metrics and the texts in the sources. It reads text in rustfmt's format.
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use keygate::reason::Reason;
 
-/// Name and kind of each metric that `src/plugin/metrics.rs` defines.
+/// The name and kind of each metric that `src/plugin/metrics.rs` defines.
 pub fn metrics() -> BTreeSet<(String, String)> {
     let text = super::read("src/plugin/metrics.rs");
     let literals = |begin: &'static str| {
@@ -19,7 +19,7 @@ pub fn metrics() -> BTreeSet<(String, String)> {
     found
 }
 
-/// The sources below some folders but their tests, with each text on one line and its quotes as they are printed.
+/// The sources below some folders without their tests. Each text is on one line, with its quotes as they are printed.
 pub fn strings(folders: &[&str]) -> String {
     let mut text = String::new();
     let mut left: Vec<PathBuf> = folders.iter().map(|folder| super::root().join(folder)).collect();
@@ -36,7 +36,7 @@ pub fn strings(folders: &[&str]) -> String {
             text.extend(code.map(|line| line.strip_suffix('\\').map_or_else(|| format!("{line}\n"), str::to_owned)));
         }
     }
-    // A text goes on behind the blanks that begin its next line.
+    // A text continues after the blanks at the beginning of its next line.
     let mut joined = String::with_capacity(text.len());
     for word in text.split_inclusive(' ').filter(|word| *word != " ") {
         joined.push_str(word);

@@ -1,4 +1,4 @@
-//! The table of subscription states and key types: each cell is decided by the core, and compared with what it says.
+//! The table of subscription states and key types: each cell is compared with the decision of the core.
 
 use keygate::reason::Reason;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use super::{
     rows,
 };
 
-/// What a request gets for a subscription's state and a key's type: `allow` or the code.
+/// The result for a request with this state of the subscription and type of the key: `allow` or the code.
 fn decided(state: Option<&str>, kind: Option<&str>) -> String {
     let subscriptions: Vec<Value> =
         state.into_iter().map(|state| json!({"application": "shop", "api": "api", "state": state})).collect();

@@ -1,5 +1,5 @@
-//! Documents lead where they say: each relative link and anchor of each `.md` file of the project resolves, documents for
-//! developers name files that exist, the README leads to each document, and stays short.
+//! Checks that each relative link and anchor of each `.md` file of the project resolves, that documents for developers
+//! name files that exist, and that the README links to each document and stays short.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,12 +7,12 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// The README says what this is and where the rest stands: two screens and the two commands.
+/// The README describes the project in two screens with two commands, and links to the rest.
 const README_LINES: usize = 170;
-/// Folders that Git does not know.
+/// Folders that Git ignores.
 const NOT_OURS: [&str; 2] = ["target", "node_modules"];
 
-/// The documents below a folder, by their path from the project's.
+/// The documents below a folder, by their path from the project's folder.
 fn documents(root: &Path) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
     let mut left = vec![PathBuf::new()];
@@ -34,7 +34,7 @@ fn documents(root: &Path) -> BTreeMap<PathBuf, String> {
     found
 }
 
-/// The text without its blocks of code, where `#` and `](` mean something else.
+/// The text without its blocks of code, where `#` and `](` have another meaning.
 fn prose(text: &str) -> String {
     let mut is_code = false;
     let lines = text.lines().filter(|line| {
@@ -64,7 +64,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
 /// The relative links of a document.
 fn links(text: &str) -> Vec<String> {
     let prose = prose(text);
-    // A link in code is shown, not made.
+    // A link in code is not a link.
     let outside: String = prose.split('`').step_by(2).collect::<Vec<_>>().join("`");
     let links = outside.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     links.filter(|link| !link.contains("://") && !link.starts_with("mailto:")).map(str::to_owned).collect()
@@ -82,7 +82,7 @@ fn plain(path: &Path) -> PathBuf {
     plain
 }
 
-/// What is wrong with the links of these documents. `exists` says whether there is another file or folder.
+/// The errors in the links of these documents. `exists` tells whether another file or folder exists.
 fn wrong(documents: &BTreeMap<PathBuf, String>, exists: impl Fn(&Path) -> bool) -> Vec<String> {
     let mut wrong = Vec::new();
     for (document, text) in documents {
@@ -154,7 +154,7 @@ fn paths(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The walks of ARCHITECTURE.md are lists of files. If a file moves, its name there has to follow.
+/// The walks of ARCHITECTURE.md are lists of files. If a file moves, its name there must be changed.
 #[test]
 fn every_file_that_a_document_for_developers_names_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -22,7 +22,7 @@ fn every_refusal_says_the_same_in_every_shape() {
     for &reason in Reason::ALL {
         let (code, status, message) = reason.defaults();
         for format in FORMATS {
-            let reply = refuse(reason, &replies(format), Kind::Http, Duration::from_secs(5), Taking::default());
+            let reply = refuse(reason, &replies(format), ReplyKind::Http, Duration::from_secs(5), Taking::default());
             let body: Value = serde_json::from_slice(&reply.body).unwrap();
             let fields: &[(&str, Value)] = match format {
                 ReplyFormat::Wso2 => &[("code", code.into()), ("message", message.into())],
@@ -40,7 +40,8 @@ fn every_refusal_says_the_same_in_every_shape() {
             assert_eq!(header(&reply, "retry-after").is_some(), [429, 503].contains(&status), "{reason:?}");
             assert_eq!(header(&reply, "content-type"), Some(format.content_type()));
         }
-        let reply = refuse(reason, &replies(ReplyFormat::Wso2), Kind::Grpc, Duration::from_secs(5), Taking::default());
+        let reply =
+            refuse(reason, &replies(ReplyFormat::Wso2), ReplyKind::Grpc, Duration::from_secs(5), Taking::default());
         let grpc = [(400, 3), (401, 16), (403, 7), (404, 12), (429, 8), (503, 14)];
         let expected = grpc.iter().find(|(http, _)| *http == status).map(|(_, grpc)| *grpc);
         assert_eq!(reply.grpc_status, expected, "{reason:?}");
@@ -49,7 +50,7 @@ fn every_refusal_says_the_same_in_every_shape() {
         let reply = refuse(
             reason,
             &replies(ReplyFormat::Wso2),
-            Kind::GrpcWithParameters,
+            ReplyKind::GrpcWithParameters,
             Duration::from_secs(5),
             Taking::default(),
         );
@@ -79,7 +80,7 @@ fn retry_after_is_in_whole_seconds_rounded_up_and_never_zero() {
         let reply = refuse(
             Reason::ApiBlocked,
             &Replies::default(),
-            Kind::Http,
+            ReplyKind::Http,
             Duration::from_millis(millis),
             Taking::default(),
         );
@@ -95,12 +96,12 @@ fn texts_of_an_operator_stay_texts() {
     for format in FORMATS {
         let mut replies = replies(format);
         replies.overrides.push((Reason::KeyUnknown, change.clone()));
-        let reply = refuse(Reason::KeyUnknown, &replies, Kind::Http, Duration::ZERO, Taking::default());
+        let reply = refuse(Reason::KeyUnknown, &replies, ReplyKind::Http, Duration::ZERO, Taking::default());
         let body: Value = serde_json::from_slice(&reply.body).unwrap();
         let texts = body.as_object().unwrap().values().filter(|value| *value == hostile).count();
         assert_eq!((reply.status, texts), (418, 2), "{body}");
         assert_eq!(
-            refuse(Reason::KeyRevoked, &replies, Kind::Http, Duration::ZERO, Taking::default()).status,
+            refuse(Reason::KeyRevoked, &replies, ReplyKind::Http, Duration::ZERO, Taking::default()).status,
             401,
             "others are not changed"
         );
@@ -125,31 +126,33 @@ fn a_status_without_a_word_in_grpc_is_unknown() {
 
 #[test]
 fn what_is_over_a_limit_says_which_and_when_to_come_back() {
-    use crate::limit::{Level, Refusal};
-    let standing = Standing { limit: 5000, remaining: 0, reset: 17 };
-    let over =
-        Taking { refusal: Some(Refusal { level: Level::Subscription, retry_after: 42 }), standing: Some(standing) };
+    use crate::limit::{LimitOwner, Refusal};
+    let remaining = Remaining { limit: 5000, remaining: 0, reset: 17 };
+    let over = Taking {
+        refusal: Some(Refusal { level: LimitOwner::Subscription, retry_after: 42 }),
+        remaining: Some(remaining),
+    };
     let says = |reply: &Reply| {
         ["retry-after", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"]
             .map(|name| header(reply, name).map(str::to_owned))
     };
     let all = ["42", "5000", "0", "17"].map(|value| Some(value.to_owned()));
     for reason in [Reason::BurstExceeded, Reason::QuotaExceeded, Reason::ApplicationQuotaExceeded] {
-        for kind in [Kind::Http, Kind::Grpc, Kind::GrpcWithParameters] {
+        for kind in [ReplyKind::Http, ReplyKind::Grpc, ReplyKind::GrpcWithParameters] {
             let reply = refuse(reason, &Replies::default(), kind, Duration::from_secs(5), over);
             assert_eq!(says(&reply), all, "{reason:?} {kind:?}");
         }
     }
     // The request is within its limits and is refused for another reason. The reply says nothing of the limits.
-    let within = Taking { refusal: None, standing: Some(standing) };
-    let reply = refuse(Reason::PolicyUnavailable, &Replies::default(), Kind::Http, Duration::from_secs(5), within);
+    let within = Taking { refusal: None, remaining: Some(remaining) };
+    let reply = refuse(Reason::PolicyUnavailable, &Replies::default(), ReplyKind::Http, Duration::from_secs(5), within);
     assert_eq!(says(&reply), [Some("5".to_owned()), None, None, None]);
 }
 
 #[test]
 fn no_refusal_is_stored_by_a_cache() {
     for &reason in Reason::ALL {
-        for kind in [Kind::Http, Kind::Grpc, Kind::GrpcWithParameters] {
+        for kind in [ReplyKind::Http, ReplyKind::Grpc, ReplyKind::GrpcWithParameters] {
             let reply = refuse(reason, &Replies::default(), kind, Duration::from_secs(5), Taking::default());
             assert_eq!(header(&reply, "cache-control"), Some("no-store"), "{reason:?} {kind:?}");
         }
@@ -162,7 +165,7 @@ fn a_problem_names_its_occurrence_by_a_uuid_and_by_nothing_else() {
         refuse(
             Reason::KeyUnknown,
             &replies(ReplyFormat::Problem),
-            Kind::Http,
+            ReplyKind::Http,
             Duration::from_secs(5),
             Taking::default(),
         )

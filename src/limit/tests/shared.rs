@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     policy::rows::{Plan, Unit},
-    shared::{Expected, Shared, SharedError, Versioned, key::Entry, memory::Memory},
+    shared::{Expected, Shared, SharedError, Versioned, key::SharedEntry, memory::Memory},
 };
 
 /// Shared data that counts its calls and can be made to lose races or to fail.
@@ -118,7 +118,10 @@ fn races_are_tried_again_a_bounded_number_of_times_and_then_refused() {
     host.races.set(15);
     assert_eq!(vm.ask(&host, &of(&plan), NOW).refusal, None);
     host.races.set(16);
-    assert_eq!(vm.ask(&host, &of(&plan), NOW).refusal, Some(Refusal { level: Level::Subscription, retry_after: 1 }));
+    assert_eq!(
+        vm.ask(&host, &of(&plan), NOW).refusal,
+        Some(Refusal { level: LimitOwner::Subscription, retry_after: 1 })
+    );
     assert_eq!(host.races.get(), 0);
     assert_eq!(vm.pass(&host, &of(&plan), NOW, 9), 4, "nothing was taken");
     host.broken.set(true);
@@ -297,6 +300,6 @@ fn however_workers_interleave_no_more_pass_than_the_limit_and_hardly_fewer() {
 
 #[test]
 fn the_keys_of_counts_are_those_of_the_slots() {
-    let key = |number| String::from_utf8_lossy(&source().key(Entry::Count(number))).into_owned();
+    let key = |number| String::from_utf8_lossy(&source().key(SharedEntry::Count(number))).into_owned();
     assert!(key(0).ends_with("/count/0") && key(SLOTS - 1).ends_with("/count/16383"), "{}", key(0));
 }

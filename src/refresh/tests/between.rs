@@ -137,12 +137,12 @@ fn a_delta_that_is_cut_anywhere_refuses_and_allows_only_what_one_of_both_policie
         let steps = Cell::new(0);
         let cutting = Cutting { memory: &memory, left: Cell::new(cut), steps: &steps };
         let mut report = Lines::default();
-        let mut around = Around { now_ms: 6_000, held: &mut vm.held, shared: &cutting, report: &mut report };
+        let mut context = RefreshContext { now_ms: 6_000, held: &mut vm.held, shared: &cutting, report: &mut report };
         let (token, _) = vm.sent.take().unwrap();
-        vm.refresh.answered(token, json(delta()), &mut around);
+        vm.refresh.answered(token, json(delta()), &mut context);
         for now_ms in 6_001..6_010 {
-            let mut around = Around { now_ms, held: &mut vm.held, shared: &cutting, report: &mut report };
-            vm.refresh.tick(0, &mut around);
+            let mut context = RefreshContext { now_ms, held: &mut vm.held, shared: &cutting, report: &mut report };
+            vm.refresh.tick(0, &mut context);
         }
         for (case, found) in CASES.iter().zip(decided(&memory)) {
             let (before, after) = case.decided;

@@ -94,7 +94,7 @@ fn decided(referers: &[&str]) -> &'static str {
     let mut headers: Vec<(&[u8], &[u8])> = vec![(b":authority", b"h"), (b":path", b"/a"), (b"x-api-key", b"good")];
     headers.extend(referers.iter().map(|referer| (&b"referer"[..], referer.as_bytes())));
     vm.held.look(&memory);
-    let view = vm.held.view(&memory);
+    let view = vm.held.lookup(&memory);
     match decision::decide(&Head::new(headers), &vm.config, view.as_ref(), &Nothing).verdict {
         Ok(_) => "allowed",
         Err(denial) => denial.reason().as_str(),

@@ -119,7 +119,7 @@ fn a_copy_that_nobody_has_named_for_long_decides_when_it_is_confirmed() {
 /// A VM whose policy is in a store of its own.
 fn of_store(store: &[u8]) -> Vm {
     let mut vm = Vm::new("");
-    vm.held = Held::new(Source::new(Digest::of(store)), Some(FingerprintKey::new([7; 16])));
+    vm.held = PolicyView::new(SourceId::new(Digest::of(store)), Some(FingerprintKey::new([7; 16])));
     vm
 }
 

@@ -9,15 +9,15 @@ use crate::{
     fingerprint::TagKey,
     policy::page::Page,
     shared::{key::Bank, memory::Memory},
-    store::{MAX_SHARDS, MIN_SHARDS, change, emptying::Emptying, manifest::Totals, merge::Standing, record},
+    store::{MAX_SHARDS, MIN_SHARDS, change, emptying::Emptying, manifest::Totals, merge::Precondition, record},
 };
 
 fn target(generation: u64) -> Target {
     Target { bank: Bank::A, generation, key_shards: 500, application_shards: MIN_SHARDS, tags: TagKey::default() }
 }
 
-fn source() -> Source {
-    Source::new(Digest::of(b"source"))
+fn source() -> SourceId {
+    SourceId::new(Digest::of(b"source"))
 }
 
 /// A page in which many rows concern one record, so that their order counts.
@@ -72,7 +72,8 @@ fn merged(memory: &Memory, mut spool: Spool) -> Result<Totals, BuildError> {
 }
 
 fn merge(memory: &Memory, batch: &mut Batch, totals: &mut Totals) {
-    while batch.merge_next(memory, &source(), totals, |_| Standing::Anything, &mut |row| panic!("{row}")).unwrap() {}
+    while batch.merge_next(memory, &source(), totals, |_| Precondition::Anything, &mut |row| panic!("{row}")).unwrap() {
+    }
 }
 
 /// The shards in shared data, and how often each was written.
@@ -199,7 +200,7 @@ fn a_shard_lies_in_one_partition_and_partitions_are_of_one_kind() {
             for tag in (0..=u32::MAX).step_by(99_991) {
                 let key = record::key_of_application(TagKey::default(), b"");
                 let key = crate::store::shard::RecordKey { tag, ..key };
-                let number = partition(target, Change { operation, key, payload: b"" });
+                let number = partition(target, RecordChange { operation, key, payload: b"" });
                 assert!((first..first + 128).contains(&number), "{shards}: {tag} in {number}");
                 assert_eq!(*of_shard.entry(shard_of(tag, shards)).or_insert(number), number, "{shards}: {tag}");
             }
@@ -221,7 +222,7 @@ fn what_there_is_no_room_for_is_refused() {
     let memory = Memory::default();
     let mut spool = Spool::new(target(3));
     let key = record::key_of_application(TagKey::default(), b"a");
-    let change = Change { operation: change::Operation::RemoveApplication, key, payload: b"" };
+    let change = RecordChange { operation: change::Operation::RemoveApplication, key, payload: b"" };
     for _ in 0..MAX_RUNS {
         spool.add(change);
         assert!(spool.spill_next(&memory, &source()).unwrap().is_some());

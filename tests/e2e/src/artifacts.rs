@@ -1,4 +1,4 @@
-//! Where the programs and files under test are. Nothing is built or installed from here: the Makefile does that.
+//! The paths of the programs and files under test. Nothing is built or installed here: the Makefile does that.
 
 use std::{env, path::PathBuf};
 
@@ -12,33 +12,33 @@ pub fn root() -> PathBuf {
     root
 }
 
-/// The filter: `KEYGATE_WASM`, or what `make build` leaves.
+/// The filter: `KEYGATE_WASM`, or the output of `make build`.
 pub fn filter() -> Result<PathBuf> {
     existing("KEYGATE_WASM", "target/keygate.wasm", "run `make build`")
 }
 
-/// The policy service: `POLICY_SERVICE`, or what `make build` leaves.
+/// The policy service: `POLICY_SERVICE`, or the output of `make build`.
 pub fn policy_service() -> Result<PathBuf> {
     existing("POLICY_SERVICE", "target/release/policy-service", "run `make build`")
 }
 
-/// Envoy: `ENVOY`, or what `make` brings.
+/// Envoy: `ENVOY`, or the one that `make` installs.
 pub fn envoy() -> Result<PathBuf> {
     existing("ENVOY", ".tools/bin/envoy", "run `make envoy`, or name a binary: ENVOY=<path>")
 }
 
-/// Redis, which tests alone want: `REDIS_SERVER`, or what `make e2e` brings.
+/// Redis, which only tests use: `REDIS_SERVER`, or the one that `make e2e` installs.
 pub fn redis_server() -> Result<PathBuf> {
     let remedy = "run `tools/need redis-server`, or name a binary: REDIS_SERVER=<path>";
     existing("REDIS_SERVER", ".tools/bin/redis-server", remedy)
 }
 
-/// nginx, which tests alone want: `NGINX`, or what `make e2e` brings.
+/// nginx, which only tests use: `NGINX`, or the one that `make e2e` installs.
 pub fn nginx() -> Result<PathBuf> {
     existing("NGINX", ".tools/bin/nginx", "run `tools/need nginx`, or name a binary: NGINX=<path>")
 }
 
-/// The configuration that is shipped, and that everything here runs.
+/// The shipped configuration.
 pub fn envoy_yaml() -> PathBuf {
     root().join("envoy/standalone/envoy.yaml")
 }

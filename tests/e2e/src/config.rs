@@ -1,20 +1,19 @@
-//! The configuration that Envoy is started with: the file that is shipped, with single texts replaced.
+//! The configuration of Envoy: a shipped file with single texts replaced.
 //!
-//! Every replacement names the text that must stand in the file exactly once. So a test cannot go on silently with a
+//! Every replacement names a text that must occur exactly once in the file. So a test cannot silently use a
 //! configuration that it did not change, and the shipped file cannot drift away from the tests.
 
 use std::{fs, net::SocketAddr, path::Path};
 
 use crate::{Error, Result, artifacts};
 
-/// Where the parts of one stack are.
+/// The addresses and paths of one stack.
 #[derive(Clone, Copy, Debug)]
 pub struct Places<'a> {
-    /// Port of the gateway on loopback; 0: Envoy chooses.
+    /// Port of the gateway on loopback. 0: Envoy chooses.
     pub gateway: u16,
-    /// Port of the admin interface on loopback; 0: Envoy chooses.
+    /// Port of the admin interface on loopback. 0: Envoy chooses.
     pub admin: u16,
-    /// The policy service.
     pub policy: SocketAddr,
     /// The production upstream.
     pub upstream: SocketAddr,
@@ -22,34 +21,32 @@ pub struct Places<'a> {
     pub sandbox: SocketAddr,
     /// The filter's module.
     pub filter: &'a Path,
-    /// Where the access log goes.
     pub access_log: &'a Path,
 }
 
-/// A configuration on its way to Envoy.
+/// A configuration that is prepared for Envoy.
 #[derive(Clone, Debug)]
 pub struct EnvoyConfig {
     text: String,
 }
 
 impl EnvoyConfig {
-    /// `envoy/standalone/envoy.yaml`, as it is shipped.
+    /// `envoy/standalone/envoy.yaml` as shipped.
     pub fn shipped() -> Result<Self> {
         Self::of(&artifacts::envoy_yaml())
     }
 
-    /// The configuration in that file.
+    /// The configuration in this file.
     pub fn of(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).map_err(Error::io(format!("reading {}", path.display())))?;
         Ok(Self { text })
     }
 
-    /// Any other.
     pub fn new(text: String) -> Self {
         Self { text }
     }
 
-    /// With `from`, which must stand in it exactly once, replaced by `to`.
+    /// Replaces `from` by `to`. `from` must occur exactly once.
     pub fn replace(self, from: &str, to: &str) -> Result<Self> {
         match self.text.matches(from).count() {
             1 => Ok(Self { text: self.text.replacen(from, to, 1) }),
@@ -57,7 +54,7 @@ impl EnvoyConfig {
         }
     }
 
-    /// With the addresses, ports and paths of one stack.
+    /// Sets the addresses, ports and paths of one stack.
     pub fn place(self, places: &Places<'_>) -> Result<Self> {
         let port = |port: u16| format!("address: 127.0.0.1, port_value: {port}");
         self.replace("address: 0.0.0.0, port_value: 10000", &port(places.gateway))?
@@ -69,8 +66,8 @@ impl EnvoyConfig {
             .replace("path: /dev/stdout", &format!("path: {}", places.access_log.display()))
     }
 
-    /// Without its listeners, which Envoy reads from `file` instead and reads again whenever another is moved there; and
-    /// what is to stand in it. Everything between the lines `listeners:` and `clusters:` is a listener.
+    /// Removes the listeners. Envoy reads them from `file` instead, and again whenever another file is moved there.
+    /// Also returns the listeners. Everything between the lines `listeners:` and `clusters:` is a listener.
     pub fn listeners_in(self, file: &Path) -> Result<(Self, String)> {
         let (begin, end) = ("static_resources:\n  listeners:\n", "\n  clusters:\n");
         let missing = |text: &str| Error::NotReplaced { text: text.to_owned(), found: 0 };
@@ -86,7 +83,6 @@ impl EnvoyConfig {
         Ok((Self { text }, format!("resources:{listeners}\n")))
     }
 
-    /// The text.
     pub fn as_str(&self) -> &str {
         &self.text
     }

@@ -1,5 +1,5 @@
-//! A proxy in front of the policy service that ends answers which take too long, in every way in which a proxy or a
-//! network does that: with an answer of its own, a close, a reset, or silence. It also remembers what was asked.
+//! A proxy in front of the policy service that ends answers which take too long, in the ways in which proxies and
+//! networks do that: with an answer of its own, a close, a reset, or silence. It also records the requests.
 //!
 //! It speaks HTTP/1.1 and closes each connection after its answer. It never changes an answer of the policy service.
 
@@ -19,23 +19,23 @@ use tokio::{
 
 use crate::{Error, Result};
 
-/// Longest request head. A callout of the filter has a few hundred bytes.
+/// The longest request head. A callout of the filter has a few hundred bytes.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
-/// Longest request body: the most that the policy service takes of a usage report.
+/// The longest request body: the largest usage report that the policy service accepts.
 const MAX_BODY_BYTES: usize = 1 << 20;
-/// Bytes of an answer that are passed on at once.
+/// The size of the buffer in which an answer is passed on.
 const BUFFER_BYTES: usize = 16 * 1024;
 
-/// How an answer ends that took too long.
+/// How an answer ends that takes too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// The proxy answers itself: status and body.
+    /// The proxy answers itself, with this status and body.
     Answer(u16, &'static str),
     /// The connection is closed (FIN).
     Close,
     /// The connection is reset (RST).
     Reset,
-    /// The connection stays open, and nothing ever comes: a NAT or firewall has forgotten it.
+    /// The connection stays open and nothing arrives any more, as if a NAT or firewall had forgotten it.
     Silence,
 }
 
@@ -56,7 +56,7 @@ impl Cut {
 }
 
 impl Cut {
-    /// As a report calls it.
+    /// The name in a report.
     pub fn name(self) -> &'static str {
         match self {
             Self::Answer(408, _) => "cut by 408",
@@ -70,19 +70,18 @@ impl Cut {
     }
 }
 
-/// One request that came.
+/// A request that came.
 #[derive(Clone, Debug)]
 pub struct Asked {
     /// When its head was read.
     pub at: Instant,
-    /// Its head.
     pub head: String,
-    /// When its answer was cut; `None`: it was not, or not yet.
+    /// When its answer was cut. `None` if it was not cut, or not yet.
     pub cut_at: Option<Instant>,
 }
 
 impl Asked {
-    /// Its target: path and query.
+    /// The target: path and query.
     pub fn target(&self) -> &str {
         self.head.split(' ').nth(1).unwrap_or_default()
     }
@@ -96,7 +95,7 @@ impl Asked {
     }
 }
 
-/// The proxy, running; it ends when this value is dropped.
+/// A running proxy. It ends when this value is dropped.
 pub struct Cutter {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -110,20 +109,20 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// How an answer ends that takes longer than this.
+    /// How an answer ends that takes longer than the time.
     rule: Option<(Cut, Duration)>,
     asked: Vec<Asked>,
 }
 
 impl Shared {
     fn open(&self) -> MutexGuard<'_, State> {
-        // A poisoned lock is a test that failed elsewhere; its data is whole.
+        // A poisoned lock means that another test failed. The data is whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Cutter {
-    /// Starts one on a free port of loopback, in front of `service`. At first it passes everything on.
+    /// Starts a proxy on a free port of loopback, in front of `service`. At first it passes everything on.
     pub async fn start(service: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(Error::io("listening"))?;
         let address = listener.local_addr().map_err(Error::io("listening"))?;
@@ -132,22 +131,20 @@ impl Cutter {
         Ok(Self { address, shared, server })
     }
 
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Requests that come from now on are cut so when their answer has not begun after that time.
+    /// Sets how later requests are cut whose answer has not begun after the time.
     pub fn cut(&self, rule: Option<(Cut, Duration)>) {
         self.shared.open().rule = rule;
     }
 
-    /// All requests so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.shared.open().asked.clone()
     }
 
-    /// How many answers were cut so far.
+    /// The number of answers that were cut so far.
     pub fn cuts(&self) -> usize {
         self.shared.open().asked.iter().filter(|asked| asked.cut_at.is_some()).count()
     }
@@ -162,7 +159,7 @@ impl Drop for Cutter {
 async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     while let Ok((client, _)) = listener.accept().await {
         let shared = Arc::clone(&shared);
-        // A connection that breaks is what the client sees of it.
+        // A broken connection is seen by the client.
         tokio::spawn(async move { converse(client, &shared).await.ok() });
     }
 }
@@ -237,7 +234,7 @@ fn body_bytes(head: &str) -> io::Result<usize> {
     }
 }
 
-/// The head, with the wish that the service closes the connection: so the end of its answer is the end of the bytes.
+/// Adds a header that makes the service close the connection, so that the end of its answer is the end of the stream.
 fn last_on_its_connection(head: &str) -> String {
     head.replacen("\r\n", "\r\nconnection: close\r\n", 1)
 }

@@ -1,4 +1,4 @@
-//! Waiting for something to become true: by looking again and again until a deadline, never by sleeping and hoping.
+//! Waits until a condition is true: by checking it again and again until a deadline, never by sleeping alone.
 
 use std::{
     fmt,
@@ -7,12 +7,13 @@ use std::{
 
 use crate::{Error, Result};
 
-/// Pause between two looks. Short against every bound that is tested (the shortest is a second), long against the cost
-/// of a look (a request on loopback, well under a millisecond).
+/// The pause between two checks. It is short against every tested bound (the shortest is a second) and long against the
+/// cost of a check (a request on loopback, well under a millisecond).
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Looks until `look` gives `Ok`, and says how long that took; after `within` it is [`Error::Deadline`] with the last
-/// look's error. There is always one look after the deadline, so a slow look is not taken for a late change.
+/// Checks until `look` returns `Ok`, and returns how long that took. After `within` it returns [`Error::Deadline`] with
+/// the last error of `look`. There is always one check after the deadline, so that a slow check is not taken for a late
+/// change.
 pub async fn eventually<T, E, F>(what: impl Into<String>, within: Duration, mut look: F) -> Result<(T, Duration)>
 where
     E: fmt::Display,

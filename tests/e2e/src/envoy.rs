@@ -1,4 +1,4 @@
-//! Envoy, real, and what it tells of itself: statistics, access log, log, and what its threads use.
+//! A real Envoy, with its statistics, access log and log.
 
 use std::{
     fs,
@@ -19,19 +19,19 @@ use crate::{
     process::{self, Process},
 };
 
-/// Worker threads unless a test wants more: the least with which "on every worker" says something.
+/// Worker threads by default. Two is the smallest number for which "on every worker" means something.
 const WORKERS: usize = 2;
-/// How long Envoy may take to serve. It compiles the module once; on a slow, busy machine that is seconds.
+/// How long Envoy may take to start. It compiles the module once, which takes seconds on a slow, busy machine.
 const STARTING: Duration = Duration::from_secs(60);
 
-/// What Envoy tells of its Wasm VMs.
+/// Envoy's counters of its Wasm VMs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vms {
-    /// Made since the start.
+    /// Created since the start.
     pub created: u64,
     /// Alive now.
     pub active: u64,
-    /// Made anew because one died, tried or done.
+    /// Replacements of VMs that died, successful or not.
     pub reloads: u64,
 }
 
@@ -40,9 +40,9 @@ pub struct Vms {
 pub struct Launch {
     /// `POLICY_CLIENT_SECRET`.
     pub secret: Option<&'static str>,
-    /// Worker threads.
+    /// The number of worker threads.
     pub workers: usize,
-    /// More arguments.
+    /// Additional arguments.
     pub arguments: Vec<String>,
 }
 
@@ -52,7 +52,6 @@ impl Default for Launch {
     }
 }
 
-/// A running Envoy.
 pub struct Envoy {
     process: Process,
     id: u32,
@@ -63,11 +62,11 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    /// Starts Envoy on `config` with its files in `folder`, and waits until it serves. Envoy ending instead is
-    /// [`Error::Exited`] with its log.
+    /// Starts Envoy on `config` with its files in `folder`, and waits until it serves. If Envoy ends instead, the error
+    /// is [`Error::Exited`] with its log.
     pub async fn start(folder: &Path, config: &EnvoyConfig, launch: &Launch, access_log: &Path) -> Result<Self> {
         let admin_file = folder.join("admin-address");
-        // Left by an Envoy that ran here before, it would name a port that is not ours.
+        // An old file would name the port of another Envoy.
         let _ = fs::remove_file(&admin_file);
         let mut command = command(folder, config, launch.secret)?;
         command.args(["--concurrency", &launch.workers.to_string(), "--file-flush-interval-msec", "50"]);
@@ -84,7 +83,7 @@ impl Envoy {
         Ok(Self { process, id, workers: launch.workers, gateway, admin, access_log: access_log.to_owned() })
     }
 
-    /// Runs Envoy on a `config` that it is expected to refuse: how it ended, and its log.
+    /// Runs Envoy on a `config` that it must refuse. Returns its exit status and its log.
     pub async fn refuse(folder: &Path, config: &EnvoyConfig, args: &[&str]) -> Result<(ExitStatus, String)> {
         let mut command = command(folder, config, Some("a secret"))?;
         command.args(args);
@@ -99,22 +98,22 @@ impl Envoy {
         Ok((status, process.log()))
     }
 
-    /// Its process, which is also the id of its main thread.
+    /// The process id, which is also the id of its main thread.
     pub fn id(&self) -> u32 {
         self.id
     }
 
-    /// How many worker threads it has.
+    /// The number of worker threads.
     pub fn workers(&self) -> usize {
         self.workers
     }
 
-    /// Where requests go.
+    /// The address for requests.
     pub fn gateway(&self) -> SocketAddr {
         self.gateway
     }
 
-    /// Where the admin interface is.
+    /// The address of the admin interface.
     pub fn admin(&self) -> SocketAddr {
         self.admin
     }
@@ -124,14 +123,14 @@ impl Envoy {
         stats(self.admin, filter).await
     }
 
-    /// The counter or gauge `name`; 0 if Envoy does not have it (yet).
+    /// The counter or gauge `name`, or 0 if Envoy does not have it (yet).
     pub async fn stat(&self, name: &str) -> Result<u64> {
         let stats = self.stats(&format!("^{}$", name.replace('.', "\\."))).await?;
         Ok(stats.first().map_or(0, |(_, value)| *value))
     }
 
-    /// What its VMs have been through. Two that are equal, with requests to every worker between them, say that no VM
-    /// died: a dead one is made anew by the next request.
+    /// The counters of its VMs. If they are equal before and after requests to every worker, no VM died: the next
+    /// request would replace a dead one.
     pub async fn vms(&self) -> Result<Vms> {
         Ok(Vms {
             created: self.stat("wasm.envoy.wasm.runtime.v8.created").await?,
@@ -140,7 +139,7 @@ impl Envoy {
         })
     }
 
-    /// Everything Envoy and the filter have logged since the folder was made.
+    /// The log of Envoy and the filter since the folder was created.
     pub fn log(&self) -> String {
         self.process.log()
     }
@@ -155,7 +154,7 @@ impl Envoy {
         self.process.check()
     }
 
-    /// Ends it as an operator would.
+    /// Ends it with SIGTERM, as an operator does.
     pub async fn stop(&mut self) {
         self.process.stop().await;
     }
@@ -175,7 +174,7 @@ fn command(folder: &Path, config: &EnvoyConfig, secret: Option<&str>) -> Result<
     let file = folder.join("envoy.yaml");
     fs::write(&file, config.as_str()).map_err(Error::io(format!("writing {}", file.display())))?;
     let mut command = Command::new(artifacts::envoy()?);
-    // Without hot restart Envoy takes no shared memory, which it would leave behind when it is killed, and several run
+    // Without hot restart Envoy uses no shared memory. So nothing is left behind when it is killed, and several can run
     // side by side.
     command.arg("-c").arg(&file).arg("--disable-hot-restart").env_remove("POLICY_CLIENT_SECRET");
     if let Some(secret) = secret {
@@ -184,7 +183,7 @@ fn command(folder: &Path, config: &EnvoyConfig, secret: Option<&str>) -> Result<
     Ok(command)
 }
 
-/// Admin interface and gateway of an Envoy that serves.
+/// The addresses of the admin interface and the gateway of an Envoy that serves.
 async fn addresses(admin_file: &Path) -> Result<(SocketAddr, SocketAddr)> {
     let starting = |found: &str| Error::unexpected("envoy's start", "a served listener", found);
     let admin: SocketAddr =

@@ -1,73 +1,64 @@
-//! What can go wrong while a stack is started or asked. Each error says what was wanted and what to do about it.
+//! The errors while a stack is started or asked. Each error says what was expected and how to fix it.
 
 use std::{fmt, io, path::PathBuf, time::Duration};
 
-/// The result of everything in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What went wrong.
 #[derive(Debug)]
 pub enum Error {
-    /// Something that has to be built or installed first is not there.
+    /// Something is missing that must be built or installed first.
     Missing {
-        /// Its path.
         path: PathBuf,
         /// How to get it.
         remedy: &'static str,
     },
     /// A port is in use.
     PortTaken {
-        /// The port.
         port: u16,
         /// The variable that changes it.
         variable: &'static str,
-        /// Who has it, if that can be known.
+        /// The process that uses it, if known.
         holder: Option<String>,
     },
-    /// A text that is to be replaced in a configuration is not there exactly as often as it should be.
+    /// A text to replace does not occur exactly once in a configuration.
     NotReplaced {
-        /// The text.
         text: String,
-        /// How often it is there.
+        /// How often it occurs.
         found: usize,
     },
     /// A program ended that should be running.
     Exited {
-        /// The program.
         program: &'static str,
         /// How it ended.
         status: String,
         /// The end of its log.
         log: String,
     },
-    /// Something did not become true in time.
+    /// A condition did not become true in time.
     Deadline {
-        /// What was waited for.
+        /// The condition.
         what: String,
-        /// How long.
         waited: Duration,
-        /// What was seen last.
+        /// The result of the last check.
         last: String,
     },
     /// An HTTP exchange failed.
     Http {
-        /// What was asked.
+        /// The request.
         what: String,
         /// The client's error.
         error: String,
     },
-    /// An answer is not what it should be.
+    /// An answer is not as expected.
     Unexpected {
-        /// What was asked.
+        /// The request.
         what: String,
-        /// What was expected.
         expected: String,
-        /// What came.
         found: String,
     },
-    /// The operating system refused something.
+    /// The operating system refused a call.
     Io {
-        /// What was tried.
+        /// The action that failed.
         what: String,
         /// The system's error.
         error: io::Error,
@@ -75,12 +66,11 @@ pub enum Error {
 }
 
 impl Error {
-    /// [`Error::Unexpected`].
     pub fn unexpected(what: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> Self {
         Self::Unexpected { what: what.into(), expected: expected.into(), found: found.into() }
     }
 
-    /// For `map_err`: what was tried when an I/O error came.
+    /// For `map_err`: adds the action that failed to an I/O error.
     pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |error| Self::Io { what, error }

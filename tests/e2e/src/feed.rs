@@ -1,7 +1,7 @@
-//! A policy service made of answers: whatever a test wants, down to the bytes, and a count of who asked.
+//! A policy service whose answers a test chooses, down to the bytes. It records the requests.
 //!
-//! It speaks just enough HTTP/1.1 to be asked by Envoy, and closes each connection after its answer, so an answer may be
-//! cut short.
+//! It speaks just enough HTTP/1.1 for Envoy's requests, and closes each connection after its answer, so that an answer
+//! can be truncated.
 
 use std::{
     net::SocketAddr,
@@ -20,7 +20,7 @@ use crate::{Error, Result};
 /// The longest request head that is read. Envoy's callouts have a few hundred bytes.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// A running feed; it ends when this value is dropped.
+/// A running feed. It ends when this value is dropped.
 pub struct Feed {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -34,7 +34,7 @@ struct State {
 }
 
 impl Feed {
-    /// Starts one on a free port of loopback. Until it is told something, it closes every connection without a word.
+    /// Starts a feed on a free port of loopback. Until it has an answer, it closes every connection without one.
     pub async fn start() -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(Error::io("listening"))?;
         let address = listener.local_addr().map_err(Error::io("listening"))?;
@@ -43,12 +43,11 @@ impl Feed {
         Ok(Self { address, state, server })
     }
 
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on every request gets these bytes.
+    /// Sets the bytes that every later request gets.
     pub fn answer(&self, bytes: impl Into<Vec<u8>>) {
         lock(&self.state).answer = bytes.into();
     }
@@ -65,7 +64,7 @@ impl Drop for Feed {
     }
 }
 
-/// A page as it should be.
+/// The answer with this page.
 pub fn page(page: &Value) -> Vec<u8> {
     answer("200 OK", "application/json", &page.to_string())
 }
@@ -77,7 +76,7 @@ pub fn answer(status: &str, content_type: &str, body: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-/// The first half of `answer`: its head promises more than comes.
+/// The first half of `answer`. Its head promises more bytes than come.
 pub fn truncated(mut answer: Vec<u8>) -> Vec<u8> {
     let head = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").map_or(0, |at| at.saturating_add(4));
     let body = answer.len().saturating_sub(head);
@@ -88,7 +87,7 @@ pub fn truncated(mut answer: Vec<u8>) -> Vec<u8> {
 async fn serve(listener: TcpListener, state: Arc<Mutex<State>>) {
     while let Ok((stream, _)) = listener.accept().await {
         let state = Arc::clone(&state);
-        // A connection that breaks is the other side's affair; the test sees it in what it asked for.
+        // A broken connection is seen by the other side, and by the test that waits for its answer.
         tokio::spawn(async move { converse(stream, &state).await.ok() });
     }
 }
@@ -111,6 +110,6 @@ async fn converse(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Resul
 }
 
 fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
-    // A poisoned lock is a test that failed elsewhere; its data is whole.
+    // A poisoned lock means that another test failed. The data is whole.
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
-//! A small HTTP/1.1 client in which a connection is a value: a request goes over the connection that the test chose, and
-//! so to the worker that accepted it.
+//! A small HTTP/1.1 client in which a connection is a value: a test chooses the connection of a request, and with it
+//! the worker that has accepted the connection.
 
 use std::{fmt, net::SocketAddr};
 
@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 use crate::{Error, Result};
 
-/// A request with an empty body or one of JSON.
+/// A request with an empty body or a JSON body.
 #[derive(Clone, Debug)]
 pub struct Ask {
     method: &'static str,
@@ -25,33 +25,32 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// `method` on `target` (a path with its query).
+    /// A request with `method` for `target` (a path with its query).
     pub fn new(method: &'static str, target: impl Into<String>) -> Self {
         Self { method, target: target.into(), headers: Vec::new(), body: None }
     }
 
-    /// A GET.
     pub fn get(target: impl Into<String>) -> Self {
         Self::new("GET", target)
     }
 
-    /// With one more header; its value may be any bytes that HTTP can carry.
+    /// Adds a header. Its value may be any bytes that HTTP can carry.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.push((name.to_owned(), value.as_ref().to_vec()));
         self
     }
 
-    /// With an API key in `x-api-key`.
+    /// Adds an API key in `x-api-key`.
     pub fn key(self, key: &str) -> Self {
         self.header("x-api-key", key)
     }
 
-    /// With a JSON body.
+    /// Sets a JSON body.
     pub fn json(self, body: Value) -> Self {
         self.text(body.to_string())
     }
 
-    /// With a body that is JSON already.
+    /// Sets a body that is already JSON text.
     pub fn text(mut self, body: impl Into<Bytes>) -> Self {
         self.body = Some(body.into());
         self
@@ -84,29 +83,27 @@ impl fmt::Display for Ask {
     }
 }
 
-/// An answer, whole.
+/// A complete answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The status.
     pub status: StatusCode,
-    /// The headers.
     pub headers: HeaderMap,
-    /// The body, decoded as UTF-8 with what is not replaced.
+    /// The body. Bytes that are not UTF-8 are replaced.
     pub body: String,
 }
 
 impl Answer {
-    /// A header's value, if it is there and text.
+    /// The value of a header, if it exists and is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The body as JSON; null where it is none.
+    /// The body as JSON, or null if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
 
-    /// `code` of a refusal in the default format.
+    /// The `code` of a refusal in the default format.
     pub fn code(&self) -> Option<String> {
         Some(self.json().get("code")?.as_str()?.to_owned())
     }
@@ -118,14 +115,14 @@ impl fmt::Display for Answer {
     }
 }
 
-/// One open connection.
+/// An open connection.
 pub struct Connection {
     address: SocketAddr,
     sender: SendRequest<Full<Bytes>>,
 }
 
 impl Connection {
-    /// Opens a connection; nothing is sent yet.
+    /// Opens a connection. Nothing is sent yet.
     pub async fn open(address: SocketAddr) -> Result<Self> {
         let failed = |error: &dyn fmt::Display| Error::Http {
             what: format!("connecting to {address}"),
@@ -134,7 +131,7 @@ impl Connection {
         let stream = TcpStream::connect(address).await.map_err(|error| failed(&error))?;
         stream.set_nodelay(true).map_err(|error| failed(&error))?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
-        // Ends with the connection; its errors reach whoever waits for an answer.
+        // The task ends with the connection. Its errors reach the caller that waits for an answer.
         tokio::spawn(connection);
         Ok(Self { address, sender })
     }

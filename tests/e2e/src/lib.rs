@@ -1,12 +1,13 @@
-//! The running stack: policy service, Envoy with the filter, two upstreams; and what tests need to look at it.
+//! A running stack (policy service, Envoy with the filter, two upstreams) and the tools with which tests observe it.
 //!
-//! Everything here runs the real programs as they are shipped: `target/keygate.wasm`, `target/release/policy-service`
-//! and `envoy/standalone/envoy.yaml`, in which only addresses, ports and paths are replaced. Traffic stays on loopback.
-//! All that is started dies with the [`Stack`] or, at the latest, with the process. Nothing in here decides anything:
-//! what must be true stands in [`story`] and in the tests.
+//! The programs are the real ones as shipped: `target/keygate.wasm`, `target/release/policy-service` and
+//! `envoy/standalone/envoy.yaml`, in which only addresses, ports and paths are replaced. The traffic stays on loopback.
+//! Everything that is started ends with the [`Stack`] or, at the latest, with the process. This crate decides nothing:
+//! the expectations are in [`story`] and in the tests.
 //!
-//! In reading order: [`stack`] puts together [`policy_service`], [`envoy`] and [`upstream`]; [`feed`] is a policy
-//! service that answers whatever a test wants, [`cutter`] a proxy that ends answers which take too long; [`http`] and [`workers`] are the client.
+//! In reading order: [`stack`] combines [`policy_service`], [`envoy`] and [`upstream`]. [`feed`] is a policy service
+//! whose answers a test chooses, and [`cutter`] is a proxy that ends answers which take too long. [`http`] and
+//! [`workers`] are the client.
 
 pub mod artifacts;
 pub mod config;

@@ -1,4 +1,4 @@
-//! The policy service, real, and its management API as an administrator calls it.
+//! A real policy service, and its management API as an administrator calls it.
 
 use std::{
     collections::BTreeMap,
@@ -24,12 +24,12 @@ pub const ADMIN_TOKEN: &str = "demo-administrator";
 pub const GATEWAY_ID: &str = "gateway-1";
 /// The gateway's secret.
 pub const GATEWAY_SECRET: &str = "demo-gateway-secret";
-/// The files of a database, by the ends of their names.
+/// The files of a database.
 const DATABASE_FILES: [&str; 3] = ["policy.db", "policy.db-wal", "policy.db-shm"];
 /// How long the service may take to answer.
 const STARTING: Duration = Duration::from_secs(30);
 
-/// A policy service, running or not; its database stays when it is killed and started again.
+/// A policy service, running or not. Its database stays when it is killed and started again.
 pub struct PolicyService {
     folder: PathBuf,
     address: SocketAddr,
@@ -38,12 +38,12 @@ pub struct PolicyService {
 }
 
 impl PolicyService {
-    /// Starts one on `port` of loopback with its files in `folder`, and waits until it answers.
+    /// Starts a service on `port` of loopback with its files in `folder`, and waits until it answers.
     pub async fn start(folder: &Path, port: u16) -> Result<Self> {
         Self::start_with(folder, port, &[]).await
     }
 
-    /// The same, with these variables in its environment instead of or beside its own.
+    /// The same with these variables in its environment, which are added to the defaults or replace them.
     pub async fn start_with(folder: &Path, port: u16, variables: &[(&'static str, String)]) -> Result<Self> {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let variables = variables.iter().cloned().collect();
@@ -74,30 +74,30 @@ impl PolicyService {
         Ok(())
     }
 
-    /// From the next start on its environment has this variable.
+    /// Sets a variable of its environment, from the next start on.
     pub fn set(&mut self, variable: &'static str, value: impl Into<String>) {
         self.variables.insert(variable, value.into());
     }
 
-    /// Copies its database into the folder `backup`, which is made. The service must not run.
+    /// Copies its database into the new folder `backup`. The service must not run.
     pub fn back_up(&self, backup: &Path) -> Result<()> {
         fs::create_dir_all(backup).map_err(Error::io(format!("making {}", backup.display())))?;
         copy_database(&self.folder, backup)
     }
 
-    /// Puts the database in the folder `backup` in the place of its own. The service must not run.
+    /// Replaces its database by the one in the folder `backup`. The service must not run.
     pub fn put_back(&self, backup: &Path) -> Result<()> {
         copy_database(backup, &self.folder)
     }
 
-    /// Ends it the way a crash does.
+    /// Ends it with SIGKILL, like a crash.
     pub async fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().await;
         }
     }
 
-    /// Ends it as an operator would.
+    /// Ends it with SIGTERM, as an operator does.
     pub async fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.stop().await;
@@ -109,7 +109,7 @@ impl PolicyService {
         self.process.as_mut().map_or(Ok(()), Process::check)
     }
 
-    /// Puts the rows of the policy pages in `file` into its database, as an operator would, while it serves.
+    /// Imports the rows of the policy pages in `file` into its database while it serves, as an operator does.
     pub async fn import(&self, file: &Path) -> Result<()> {
         let mut command = Command::new(artifacts::policy_service()?);
         command.args(["import", "--database", &self.database()]).arg(file).kill_on_drop(true);
@@ -125,27 +125,26 @@ impl PolicyService {
         format!("sqlite:{}", self.folder.join("policy.db").display())
     }
 
-    /// Its process, while it runs.
+    /// The process id while it runs.
     pub fn id(&self) -> Option<u32> {
         self.process.as_ref()?.id()
     }
 
-    /// Where it listens, or would.
+    /// The address on which it listens when it runs.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What it has logged.
     pub fn log(&self) -> String {
         crate::process::read(&self.folder.join("policy-service.log"))
     }
 
-    /// A call of the management API, with the administrator's token.
+    /// Calls the management API with the administrator's token.
     pub async fn call(&self, ask: Ask) -> Result<Answer> {
         http::send(self.address, &ask.header("authorization", format!("Bearer {ADMIN_TOKEN}"))).await
     }
 
-    /// A POST to the management API that must succeed; its answer.
+    /// Sends a POST that must succeed to the management API, and returns the answer.
     pub async fn post(&self, path: &str, body: Option<Value>) -> Result<Value> {
         let mut ask = Ask::new("POST", path);
         if let Some(body) = body {
@@ -160,11 +159,12 @@ impl PolicyService {
     }
 }
 
-/// Copies a database as an operator who stopped the service would: each file that is there, and none that is left over.
+/// Copies a database as an operator does after stopping the service. A file that does not exist in `from` is removed
+/// from the target.
 fn copy_database(from: &Path, to: &Path) -> Result<()> {
     for file in DATABASE_FILES {
         let (from, to) = (from.join(file), to.join(file));
-        // The only error is that there was none.
+        // The only possible error is that there was none.
         let _ = fs::remove_file(&to);
         if from.is_file() {
             fs::copy(&from, &to).map_err(Error::io(format!("copying {}", from.display())))?;

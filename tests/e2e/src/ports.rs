@@ -1,4 +1,4 @@
-//! Ports on loopback: a free one, and who holds one that is taken.
+//! Free ports on loopback, and the process that holds a port that is taken.
 
 use std::{
     fs,
@@ -11,14 +11,15 @@ use procfs::process::{FDTarget, all_processes};
 
 use crate::{Error, Result};
 
-/// Where free ports are looked for, as far as the kernel gives none of them away by itself.
+/// The range in which free ports are searched, apart from the ports that the kernel assigns by itself.
 const OURS: Range<u16> = 15_000..32_000;
 
-/// How many ports this process has asked for.
+/// The number of ports that this process has asked for.
 static ASKED: AtomicU32 = AtomicU32::new(0);
 
-/// A port that nobody listens on, never the same one twice. It is not reserved, but the kernel gives it to nobody who only
-/// wants any port, as each connection does: one of those was taken between being found here and being bound by Envoy.
+/// A port on which no process listens. Each call returns another one. It is not reserved, but the kernel does not
+/// assign it to a process that wants any port. Without this, a new connection took a port after it was found here and
+/// before Envoy bound it.
 pub fn free() -> Result<u16> {
     let ours = OURS.start..OURS.end.min(first_of_kernel());
     let count = u32::from(ours.end.saturating_sub(ours.start));
@@ -35,13 +36,13 @@ pub fn free() -> Result<u16> {
     Ok(listener.local_addr().map_err(Error::io("looking for a free port"))?.port())
 }
 
-/// The first port that the kernel gives to whoever wants any.
+/// The first port that the kernel assigns to a process that wants any port.
 fn first_of_kernel() -> u16 {
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(OURS.end)
 }
 
-/// An error that names `variable` and, if it can be known, the process, when somebody listens on `port`.
+/// If a process listens on `port`, an error that names `variable` and, if known, the process.
 pub fn check(port: u16, variable: &'static str) -> Result<()> {
     match TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)) {
         Ok(_) => Ok(()),
@@ -49,7 +50,7 @@ pub fn check(port: u16, variable: &'static str) -> Result<()> {
     }
 }
 
-/// `envoy (process 4711)`, as far as /proc lets us see.
+/// `envoy (process 4711)`, as far as /proc can be read.
 fn holder(port: u16) -> Option<String> {
     let sockets = procfs::net::tcp().ok()?.into_iter().chain(procfs::net::tcp6().unwrap_or_default());
     let inodes: Vec<u64> = sockets

@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 
 use crate::{Error, Result};
 
-/// How long a process may take to end when it is asked to.
+/// How long a process may take to end after SIGTERM.
 const ENDING: Duration = Duration::from_secs(5);
 /// How much of a log an error shows.
 const LOG_TAIL_BYTES: usize = 4_000;
@@ -29,17 +29,18 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command`, with its output added to the file `log`.
+    /// Starts `command` and appends its output to the file `log`.
     pub fn start(program: &'static str, mut command: Command, log: PathBuf) -> Result<Self> {
         let open = || File::options().create(true).append(true).open(&log);
         let output = open().map_err(Error::io(format!("opening {}", log.display())))?;
         let errors = output.try_clone().map_err(Error::io("opening a log twice"))?;
-        // A group of its own: an interrupt from the terminal reaches only the stack, which ends its parts in order.
+        // It has a process group of its own. So an interrupt from the terminal reaches only the stack, which ends its
+        // parts in order.
         command.stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0).kill_on_drop(true);
         let parent = nix::unistd::getpid();
         let dies_with_parent = move || {
             prctl::set_pdeathsig(signal::Signal::SIGKILL)?;
-            // The parent may have died before that line; then nobody would ever send the signal.
+            // The parent may have died before the line above. Then the signal would never be sent.
             if nix::unistd::getppid() == parent { Ok(()) } else { Err(std::io::ErrorKind::NotFound.into()) }
         };
         // SAFETY: between fork and exec only async-signal-safe calls are made: prctl and getppid.
@@ -48,7 +49,7 @@ impl Process {
         Ok(Self { program, child, log })
     }
 
-    /// The process id, while it runs.
+    /// The process id while it runs.
     pub fn id(&self) -> Option<u32> {
         self.child.id()
     }
@@ -66,15 +67,15 @@ impl Process {
         }
     }
 
-    /// Waits until it ends by itself; its exit status, or `None` if it does not within `within`.
+    /// Waits until it ends by itself. Returns its exit status, or `None` if it does not end within `within`.
     pub async fn ended(&mut self, within: Duration) -> Option<std::process::ExitStatus> {
         tokio::time::timeout(within, self.child.wait()).await.ok()?.ok()
     }
 
-    /// Ends it as an operator would (SIGTERM), and by force if it takes too long.
+    /// Ends it with SIGTERM, as an operator does, and by force if that takes too long.
     pub async fn stop(&mut self) {
         if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
-            // It may have ended by itself by now; then there is nothing to stop.
+            // It may have ended by itself already. Then there is nothing to stop.
             let _ = signal::kill(Pid::from_raw(pid), signal::Signal::SIGTERM);
         }
         if self.ended(ENDING).await.is_none() {
@@ -82,23 +83,23 @@ impl Process {
         }
     }
 
-    /// Ends it the way a crash does: SIGKILL.
+    /// Ends it with SIGKILL, like a crash.
     pub async fn kill(&mut self) {
-        // The only error is that it has ended already.
+        // The only possible error is that it has already ended.
         let _ = self.child.kill().await;
     }
 
-    /// Everything it has written.
+    /// Its output so far.
     pub fn log(&self) -> String {
         read(&self.log)
     }
 }
 
 impl Drop for Process {
-    /// Kills it and waits until it is gone, so that whoever drops a stack may say that nothing is left of it.
+    /// Kills it and waits until it is gone, so that no process is left after a stack was dropped.
     fn drop(&mut self) {
         let begun = Instant::now();
-        // An error says that it has ended already.
+        // An error means that it has already ended.
         let _ = self.child.start_kill();
         while matches!(self.child.try_wait(), Ok(None)) && begun.elapsed() < ENDING {
             thread::sleep(Duration::from_millis(5));
@@ -106,7 +107,7 @@ impl Drop for Process {
     }
 }
 
-/// The file's text; what is not UTF-8 is replaced, and a file that is not there is empty.
+/// The text of a file. Bytes that are not UTF-8 are replaced. A missing file is empty.
 pub fn read(path: &Path) -> String {
     fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }

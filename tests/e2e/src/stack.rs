@@ -1,4 +1,4 @@
-//! One stack: policy service, two upstreams, Envoy with the filter, each in its place and ready.
+//! One stack: policy service, two upstreams, and Envoy with the filter, started and ready.
 
 use std::{
     env, fs,
@@ -15,18 +15,16 @@ use crate::{
     upstream::Upstream,
 };
 
-/// What a stack is to be like. The default is what is shipped, on free ports.
+/// The options of a stack. The default is the shipped configuration on free ports.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where everything listens.
     pub ports: Ports,
-    /// The configuration to start from, one of those that are shipped.
+    /// The shipped configuration to start from.
     pub shipped: PathBuf,
-    /// Texts of the shipped configuration to replace, each of which must stand there exactly once.
+    /// Replacements in the shipped configuration. Each text must occur exactly once.
     pub edits: Vec<(&'static str, String)>,
-    /// Where the policy comes from.
     pub policy: Policy,
-    /// Variables of the policy service's environment, instead of or beside its own.
+    /// Variables of the policy service's environment, which are added to the defaults or replace them.
     pub variables: Vec<(&'static str, String)>,
     /// How Envoy is started.
     pub launch: Launch,
@@ -42,41 +40,41 @@ impl Default for Options {
 }
 
 impl Options {
-    /// With that secret as `POLICY_CLIENT_SECRET`, or none.
+    /// Sets or removes `POLICY_CLIENT_SECRET`.
     pub fn secret(mut self, secret: Option<&'static str>) -> Self {
         self.launch.secret = secret;
         self
     }
 
-    /// With so many worker threads.
+    /// Sets the number of worker threads.
     pub fn workers(mut self, workers: usize) -> Self {
         self.launch.workers = workers;
         self
     }
 
-    /// With that variable in the policy service's environment.
+    /// Sets a variable of the policy service's environment.
     pub fn variable(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.variables.push((name, value.into()));
         self
     }
 
-    /// With one more text replaced.
+    /// Adds a replacement.
     pub fn edit(mut self, from: &'static str, to: impl Into<String>) -> Self {
         self.edits.push((from, to.into()));
         self
     }
 }
 
-/// Where the policy comes from.
+/// The origin of the policy.
 #[derive(Clone, Copy, Debug)]
 pub enum Policy {
-    /// From the real policy service, which the stack starts.
+    /// The real policy service, which the stack starts.
     Service,
-    /// From this address, where a test answers or nobody does.
+    /// This address, on which a test or no process listens.
     At(SocketAddr),
 }
 
-/// Ports on loopback; 0 is a free one.
+/// Ports on loopback. 0 is a free one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ports {
     /// `GATEWAY_PORT`: requests.
@@ -92,7 +90,7 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// The ports of the shipped configuration, or those that the environment names; all must be free.
+    /// The ports of the shipped configuration, or those of the environment. All must be free.
     pub fn from_environment() -> Result<Self> {
         Ok(Self {
             gateway: port("GATEWAY_PORT", 10000)?,
@@ -104,7 +102,7 @@ impl Ports {
     }
 }
 
-/// A stack. What it has started ends with it.
+/// A stack. Everything that it started ends with it.
 pub struct Stack {
     folder: PathBuf,
     access_log: PathBuf,
@@ -148,14 +146,13 @@ impl Stack {
         Ok(())
     }
 
-    /// Ends Envoy.
     pub async fn stop_envoy(&mut self) {
         if let Some(mut envoy) = self.envoy.take() {
             envoy.stop().await;
         }
     }
 
-    /// The configuration that Envoy runs, or would.
+    /// The configuration for Envoy.
     pub fn config(&self) -> Result<EnvoyConfig> {
         let policy = match (self.options.policy, &self.policy) {
             (Policy::At(address), _) => address,
@@ -174,12 +171,12 @@ impl Stack {
         self.options.edits.iter().try_fold(config, |config, (from, to)| config.replace(from, to))
     }
 
-    /// Envoy; an error if it has not been started.
+    /// Envoy, or an error if it has not been started.
     pub fn envoy(&self) -> Result<&Envoy> {
         self.envoy.as_ref().ok_or_else(|| not_started("envoy"))
     }
 
-    /// The policy service; an error if there is none.
+    /// The policy service, or an error if there is none.
     pub fn policy(&self) -> Result<&PolicyService> {
         self.policy.as_ref().ok_or_else(|| not_started("the policy service"))
     }
@@ -189,7 +186,7 @@ impl Stack {
         self.policy.as_mut().ok_or_else(|| not_started("the policy service"))
     }
 
-    /// Where all files are.
+    /// The folder with all files.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -200,7 +197,7 @@ impl Stack {
         self.envoy.as_mut().map_or(Ok(()), Envoy::check)
     }
 
-    /// Ends everything, the gateway first, so that no request meets half a stack.
+    /// Ends everything, the gateway first, so that no request reaches half a stack.
     pub async fn stop(mut self) {
         self.stop_envoy().await;
         if let Some(mut policy) = self.policy.take() {

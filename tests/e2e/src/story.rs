@@ -1,7 +1,7 @@
-//! The story that keygate is about, as data: two APIs, an application with a production and a sandbox key, another
-//! application beside it, and what each call answers before, during and after a block.
+//! The demo story as data: two APIs, an application with a production and a sandbox key, another application, and the
+//! answer to each call before, during and after a block.
 //!
-//! `make run` prints it, `make demo` plays it with curl, and a test holds every worker of a real Envoy against it.
+//! `make run` prints it, `make demo` runs it with curl, and a test checks every worker of a real Envoy with it.
 
 use std::{fmt, net::SocketAddr};
 
@@ -13,7 +13,7 @@ use crate::{
     policy_service::{ADMIN_TOKEN, PolicyService},
 };
 
-/// The keys of the demo, in clear: the only place that has them, since the service stores digests.
+/// The keys of the demo in clear. No other place has them, because the service stores digests.
 #[derive(Clone, Debug)]
 pub struct Keys {
     /// `shop`, production.
@@ -69,7 +69,6 @@ pub async fn new_key(policy: &PolicyService, application: &str, key: Value) -> R
     text("key").zip(text("id")).ok_or_else(|| Error::unexpected(path, "`key` and `id`", "an answer without them"))
 }
 
-/// Who calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// `shop` with its production key.
@@ -80,14 +79,14 @@ pub enum Caller {
     Partner,
     /// `visitor`, which has no subscription.
     Visitor,
-    /// Somebody with a key that was never given out.
+    /// A caller with a key that was never issued.
     Stranger,
-    /// Somebody without a key.
+    /// A caller without a key.
     Nobody,
 }
 
 impl Caller {
-    /// The key that is sent.
+    /// The key that the caller sends.
     pub fn key(self, keys: &Keys) -> Option<&str> {
         match self {
             Self::Production => Some(&keys.production),
@@ -99,7 +98,7 @@ impl Caller {
         }
     }
 
-    /// As a reader would call it.
+    /// The name for a reader.
     pub fn name(self) -> &'static str {
         match self {
             Self::Production => "shop's production key",
@@ -112,7 +111,7 @@ impl Caller {
     }
 }
 
-/// What a call answers.
+/// The expected answer to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
     /// 200 from the upstream's endpoint of that name.
@@ -122,7 +121,7 @@ pub enum Expected {
 }
 
 impl Expected {
-    /// Whether an answer with this status and body is what was expected.
+    /// Whether an answer with this status and body is the expected one.
     pub fn is(self, status: u16, body: &Value) -> bool {
         let text = |field: &str| body.get(field).and_then(Value::as_str);
         match self {
@@ -146,11 +145,8 @@ impl fmt::Display for Expected {
 /// One call through the gateway.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
-    /// Who calls.
     pub caller: Caller,
-    /// What is called.
     pub path: &'static str,
-    /// What comes back.
     pub expected: Expected,
 }
 
@@ -164,14 +160,13 @@ impl Call {
     }
 }
 
-/// A change, and what is true after it.
+/// A change, and the calls after it.
 #[derive(Clone, Copy, Debug)]
 pub struct Scene {
-    /// What it shows.
     pub title: &'static str,
-    /// The POST to the management API that it begins with.
+    /// The POST to the management API with which the scene begins.
     pub change: Option<&'static str>,
-    /// What is then true; each call of each scene.
+    /// The calls that then have the expected answer.
     pub calls: &'static [Call],
 }
 
@@ -182,14 +177,14 @@ pub const PAYMENTS: &str = "/payments/1.0/list";
 
 const PRODUCTION: Expected = Expected::Reaches("production");
 const SANDBOX: Expected = Expected::Reaches("sandbox");
-/// What a blocked subscription answers.
+/// The answer for a blocked subscription.
 pub const BLOCKED: Expected = Expected::Refused(401, "900907", "The requested API is temporarily blocked");
 
 const fn call(caller: Caller, path: &'static str, expected: Expected) -> Call {
     Call { caller, path, expected }
 }
 
-/// What `shop` gets from `orders`, with what no block of `shop` and `orders` may ever change.
+/// The answers of `orders` to `shop`, and the calls that no block of `shop` and `orders` may ever change.
 const fn calls(production: Expected, sandbox: Expected) -> [Call; 5] {
     [
         call(Caller::Production, ORDERS, production),
@@ -200,7 +195,6 @@ const fn calls(production: Expected, sandbox: Expected) -> [Call; 5] {
     ]
 }
 
-/// The story.
 pub const SCENES: &[Scene] = &[
     Scene {
         title: "Allowed: both keys of `shop` reach both APIs, the sandbox key the sandbox",
@@ -233,13 +227,12 @@ pub const SCENES: &[Scene] = &[
     },
 ];
 
-/// The story's calls as lines for a shell, on one stack.
+/// The calls of the story as shell lines, for one stack.
 pub struct Lines<'a> {
-    /// Where the gateway is.
+    /// The address of the gateway.
     pub gateway: SocketAddr,
-    /// Where the policy service is.
+    /// The address of the policy service.
     pub policy: SocketAddr,
-    /// The keys.
     pub keys: &'a Keys,
 }
 

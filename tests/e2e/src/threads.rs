@@ -1,6 +1,6 @@
-//! CPU time of each thread of a process: who does the work, and who had to wait for a processor.
+//! CPU time of each thread of a process: how much it worked, and how long it waited for a processor.
 //!
-//! The kernel adds what a running thread uses when it switches the thread out, so up to a tick of it may be missing.
+//! The kernel adds the time of a running thread when it switches the thread out, so up to a tick may be missing.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,13 +8,13 @@ use procfs::process::{Process, Schedstat};
 
 use crate::{Error, Result};
 
-/// CPU time used so far by each thread, under the thread's name; the first thread is `main`. Threads of one name are
+/// The CPU time of each thread so far, by the thread's name. The first thread is `main`. Threads with the same name are
 /// added up.
 pub fn used(process: u32) -> Result<BTreeMap<String, Duration>> {
     of_each(process, |schedule| schedule.sum_exec_runtime)
 }
 
-/// How long each thread has waited for a processor so far, though it could have run; names as in [`used`].
+/// How long each thread was ready but had no processor. The names are those of [`used`].
 pub fn waited(process: u32) -> Result<BTreeMap<String, Duration>> {
     of_each(process, |schedule| schedule.run_delay)
 }
@@ -26,7 +26,7 @@ fn of_each(process: u32, nanoseconds: impl Fn(&Schedstat) -> u64) -> Result<BTre
     let id = i32::try_from(process).unwrap_or(i32::MAX);
     let mut times: BTreeMap<String, Duration> = BTreeMap::new();
     for task in Process::new(id).map_err(failed)?.tasks().map_err(failed)? {
-        // A thread that ends meanwhile is not there to be read.
+        // The thread may have ended meanwhile.
         let Ok(task) = task else { continue };
         let (Ok(stat), Ok(schedule)) = (task.stat(), task.schedstat()) else { continue };
         let name = if task.tid == id { "main".to_owned() } else { stat.comm };

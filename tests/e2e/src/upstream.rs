@@ -1,4 +1,5 @@
-//! An upstream that answers with what it got: method, path with query, headers, and which endpoint it is.
+//! An upstream that answers with the request that it received (method, path with query, headers) and with the name of
+//! its endpoint.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -8,27 +9,26 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{Error, Result};
 
-/// A running upstream; it ends when this value is dropped.
+/// A running upstream. It ends when this value is dropped.
 pub struct Upstream {
     address: SocketAddr,
     server: JoinHandle<()>,
 }
 
 impl Upstream {
-    /// Starts one on `port` of loopback (0: a free one) that calls itself `endpoint`.
+    /// Starts an upstream on `port` of loopback (0: a free one) with the name `endpoint`.
     pub async fn start(endpoint: &'static str, port: u16) -> Result<Self> {
         let listener =
             TcpListener::bind(("127.0.0.1", port)).await.map_err(Error::io(format!("listening on {port}")))?;
         let address = listener.local_addr().map_err(Error::io("listening"))?;
         let router = Router::new().fallback(async move |request: Request| echo(endpoint, &request));
         let server = tokio::spawn(async move {
-            // Serves until it is aborted; an error of one connection ends only that.
+            // It serves until it is aborted. An error of one connection ends only that connection.
             let _ = axum::serve(listener, router).await;
         });
         Ok(Self { address, server })
     }
 
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -1,5 +1,5 @@
-//! The file that `make run` leaves for a shell: the addresses, the token and the keys that the documents' commands use.
-//! Only its owner may read it. It says nothing about how a stack is started.
+//! The file of variables that `make run` writes for a shell: the addresses, the token and the keys that the documents'
+//! commands use. Only its owner may read it.
 
 use std::{
     fmt::Write as _,
@@ -17,10 +17,10 @@ use crate::{
 
 /// Its name in the folder of the stack.
 const NAME: &str = "env";
-/// Read and write for its owner alone: it holds keys.
+/// Only its owner may read and write it, because it contains keys.
 const MODE: u32 = 0o600;
 
-/// Writes the file into the folder of `stack`, and says where it is.
+/// Writes the file into the folder of `stack`, and returns its path.
 pub fn write(stack: &Stack, keys: &Keys) -> Result<PathBuf> {
     let variables = [
         ("GATEWAY", format!("http://{}", stack.envoy()?.gateway())),
@@ -34,7 +34,7 @@ pub fn write(stack: &Stack, keys: &Keys) -> Result<PathBuf> {
         ("VISITOR_KEY", keys.visitor.clone()),
     ];
     let path = stack.folder().join(NAME);
-    // The folder was emptied, so a file that is there was put there by somebody else: it is not written to.
+    // The folder was emptied, so another process has created a file that exists now. Such a file is not written to.
     let mut file = File::options()
         .write(true)
         .create_new(true)
@@ -45,7 +45,7 @@ pub fn write(stack: &Stack, keys: &Keys) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The line that a reader types to have the variables.
+/// The command that sets the variables in a shell.
 pub fn source(path: &Path) -> String {
     let path = path.display().to_string();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
@@ -61,7 +61,7 @@ fn exports(variables: &[(&str, String)]) -> String {
     text
 }
 
-/// A word for a shell, whatever is in it.
+/// Any text as a quoted word of a shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

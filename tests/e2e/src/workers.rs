@@ -1,7 +1,7 @@
-//! One connection to each of Envoy's workers, so that "every worker answers like this" can be asked and not guessed.
+//! One connection to each of Envoy's workers, so that a test can ask every worker instead of guessing.
 //!
-//! A connection stays with the worker that accepted it. Which one that was is told by Envoy's own counters
-//! (`listener.….worker_N.downstream_cx_total`): a connection is opened, and the counter that rises names its worker.
+//! A connection stays with the worker that accepted it. Envoy's counters (`listener.….worker_N.downstream_cx_total`)
+//! tell which one that was: a connection is opened, and the counter that rises names its worker.
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -13,8 +13,8 @@ use crate::{
     story::Expected,
 };
 
-/// Connections tried until a worker has one. The kernel spreads them by hash: with four workers, missing one of them
-/// 128 times in a row has a chance of 10^-16.
+/// The number of connections that are tried until a worker has one. The kernel spreads them by hash. With four workers,
+/// the probability of missing one of them 128 times in a row is 10^-16.
 const ATTEMPTS: usize = 128;
 /// How long Envoy may take to accept a connection.
 const ACCEPTING: Duration = Duration::from_secs(10);
@@ -27,7 +27,8 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Connects to every worker of `envoy`. Nothing else may connect to its gateway meanwhile, or while a request is sent.
+    /// Connects to every worker of `envoy`. No other connection to its gateway may be opened meanwhile, or while a
+    /// request is sent.
     pub async fn connect(envoy: &Envoy) -> Result<Self> {
         let (gateway, admin) = (envoy.gateway(), envoy.admin());
         let workers = accepted(admin).await?.into_keys();
@@ -60,12 +61,12 @@ impl Workers {
         Err(unexpected(&format!("a connection to {worker}"), "only others"))
     }
 
-    /// How many workers there are.
+    /// The number of workers.
     pub fn count(&self) -> usize {
         self.connections.len()
     }
 
-    /// Sends `ask` to each worker; an error if an answer is not `expected`.
+    /// Sends `ask` to each worker. An answer that is not `expected` is an error.
     pub async fn expect(&mut self, ask: &Ask, expected: Expected) -> Result<()> {
         for (worker, answer) in self.send(ask).await? {
             if !expected.is(answer.status.as_u16(), &answer.json()) {
@@ -76,8 +77,8 @@ impl Workers {
         Ok(())
     }
 
-    /// Sends `ask` to each worker, one after the other; the answers with the workers' names. A connection that Envoy has
-    /// closed, as it does when it refuses a request before its end, is opened anew.
+    /// Sends `ask` to each worker, one after the other, and returns the answers with the workers' names. If Envoy has
+    /// closed a connection, as it does when it refuses a request before its end, a new one is opened.
     pub async fn send(&mut self, ask: &Ask) -> Result<Vec<(String, Answer)>> {
         let workers: Vec<String> = self.connections.keys().cloned().collect();
         let mut answers = Vec::new();
@@ -96,7 +97,7 @@ impl Workers {
     }
 }
 
-/// Connections accepted so far, by worker.
+/// The connections accepted so far, by worker.
 async fn accepted(admin: SocketAddr) -> Result<BTreeMap<String, u64>> {
     let stats = envoy::stats(admin, "worker_.*downstream_cx_total").await?;
     let of_worker = |(name, value): (String, u64)| {

@@ -14,14 +14,14 @@ use keygate::{
         lines::Lines,
     },
     config::{self, Config},
-    decision::{self, Facts, Permit, Policy as _},
+    decision::{self, Facts, Permit, PolicyLookup as _},
     digest::Digest,
     fingerprint::FingerprintKey,
-    held::Held,
+    held::PolicyView,
     policy::{ApplicationState, KeyState, KeyType, SubscriptionState, page::Page},
-    refresh::{Around, Refresh, RefreshEvent},
+    refresh::{Refresh, RefreshContext, RefreshEvent},
     request::head::Head,
-    shared::{key::Source, memory::Memory},
+    shared::{key::SourceId, memory::Memory},
 };
 use serde_json::json;
 
@@ -131,7 +131,7 @@ impl Seen {
 struct Vm {
     config: Config,
     memory: Memory,
-    held: Held,
+    held: PolicyView,
     refresh: Refresh,
     now_ms: u64,
 }
@@ -140,16 +140,16 @@ impl Vm {
     fn new() -> Self {
         let json = json!({"policy": {"cluster": "c", "max_removed_percent": 90}}).to_string();
         let config = config::parse(json.as_bytes(), &|_| None).unwrap();
-        let held = Held::new(Source::new(Digest::of(b"feed")), Some(FingerprintKey::new([7; 16])));
+        let held = PolicyView::new(SourceId::new(Digest::of(b"feed")), Some(FingerprintKey::new([7; 16])));
         let refresh = Refresh::new(config.policy.clone());
         Self { config, memory: Memory::default(), held, refresh, now_ms: NOW * 1000 }
     }
 
-    fn run(&mut self, step: impl FnOnce(&mut Refresh, &mut Around<'_, Memory>) -> Option<Fetch>) -> Step {
+    fn run(&mut self, step: impl FnOnce(&mut Refresh, &mut RefreshContext<'_, Memory>) -> Option<Fetch>) -> Step {
         let mut report = Lines::default();
-        let mut around =
-            Around { now_ms: self.now_ms, held: &mut self.held, shared: &self.memory, report: &mut report };
-        let fetch = step(&mut self.refresh, &mut around);
+        let mut context =
+            RefreshContext { now_ms: self.now_ms, held: &mut self.held, shared: &self.memory, report: &mut report };
+        let fetch = step(&mut self.refresh, &mut context);
         report.lines.iter().for_each(|(_, line)| check_line(line));
         (report.events, fetch)
     }
@@ -158,7 +158,7 @@ impl Vm {
     fn next_fetch(&mut self) -> Fetch {
         let latest = self.now_ms + u64::try_from(MAX_RETRY_AFTER.as_millis()).unwrap() + 60_000;
         while self.now_ms <= latest {
-            if let (_, Some(fetch)) = self.run(|refresh, around| refresh.tick(0, around)) {
+            if let (_, Some(fetch)) = self.run(|refresh, context| refresh.tick(0, context)) {
                 return fetch;
             }
             self.now_ms += 1_000;
@@ -175,10 +175,10 @@ impl Vm {
 
     fn answer(&mut self, answer: Answer, max_slices: usize) -> Step {
         self.refresh.sent(1);
-        let (mut events, mut fetch) = self.run(|refresh, around| refresh.answered(1, answer, around));
+        let (mut events, mut fetch) = self.run(|refresh, context| refresh.answered(1, answer, context));
         let mut slices = 0;
         while fetch.is_none() && self.refresh.is_busy() && slices < max_slices {
-            let (more, next) = self.run(|refresh, around| refresh.tick(0, around));
+            let (more, next) = self.run(|refresh, context| refresh.tick(0, context));
             events.extend(more);
             fetch = next;
             slices += 1;
@@ -188,11 +188,11 @@ impl Vm {
     }
 
     fn check(&self, model: &Model, seen: &Seen) {
-        let mut fresh = Held::new(self.held.source().clone(), None);
+        let mut fresh = PolicyView::new(self.held.source().clone(), None);
         fresh.look(&self.memory);
         for held in [&self.held, &fresh] {
             assert!(!held.is_unsound());
-            let Some(view) = held.view(&self.memory) else {
+            let Some(view) = held.lookup(&self.memory) else {
                 assert!(model.digests().next().is_none() && model.apis.is_empty(), "the policy is lost");
                 continue;
             };
@@ -220,8 +220,8 @@ impl Vm {
 
     /// The main property again, from the model alone: a request passes only with an active key of an active application
     /// whose subscription permits the key's type.
-    fn check_permits(&self, held: &Held, model: &Model) {
-        let view = held.view(&self.memory);
+    fn check_permits(&self, held: &PolicyView, model: &Model) {
+        let view = held.lookup(&self.memory);
         let paths: BTreeSet<&[u8]> =
             model.apis.values().flat_map(|api| &api.matches).map(|by| by.path.as_bytes()).take(8).collect();
         for path in paths {

@@ -8,17 +8,17 @@ use std::{collections::BTreeSet, sync::LazyLock};
 use keygate::{
     answer::{
         edit::Edit,
-        outcome::{self, Change},
+        outcome::{self, RequestEdits},
         reply::Prepared,
     },
     config::{self, Ambiguous, Config},
     credential::{self, Credential},
     decision::{self, Denial, Facts},
     digest::Digest,
-    held::Held,
+    held::PolicyView,
     reason::Reason,
     request::{head::Head, path::RequestPath},
-    shared::{key::Source, memory::Memory},
+    shared::{key::SourceId, memory::Memory},
 };
 use serde_json::json;
 
@@ -88,8 +88,8 @@ fn check_headers(headers: &Headers, config: &Config) {
     }
 
     let memory = Memory::default();
-    let held = Held::new(Source::new(Digest::of(b"head")), None);
-    let view = held.view(&memory);
+    let held = PolicyView::new(SourceId::new(Digest::of(b"head")), None);
+    let view = held.lookup(&memory);
     let decision = decision::decide(&before, config, view.as_ref(), &Nothing);
     assert_eq!(decision.verdict, Err(Denial::NoPolicy));
     let replies = Prepared::new(&config.replies, config.policy.refresh_interval);
@@ -109,7 +109,7 @@ fn check_headers(headers: &Headers, config: &Config) {
     assert!(!reply.headers.iter().any(|(_, value)| value.contains(char::is_control)), "a header that ends early");
 }
 
-fn check_change(headers: &Headers, config: &Config, change: &Change<'_>, passes: bool) {
+fn check_change(headers: &Headers, config: &Config, change: &RequestEdits<'_>, passes: bool) {
     let after = changed(headers, config, change);
     let left = credential::find(&head(&after), &config.credential_sources);
     assert_eq!(left.resolve(Ambiguous::Reject), Credential::Absent, "a credential is left");
@@ -156,7 +156,7 @@ fn check_head(head: &Head<'_>) {
 }
 
 /// Carries out the change like the host.
-fn changed(headers: &Headers, config: &Config, change: &Change<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn changed(headers: &Headers, config: &Config, change: &RequestEdits<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut after = headers.to_vec();
     change.edits(&head(headers), config, |edit| match edit {
         Edit::Remove(name) => after.retain(|(given, _)| given != name.as_bytes()),

@@ -11,14 +11,14 @@ use keygate::{
     request::referer::RefererPattern,
     shared::{
         Corrupt, Shared, bytes,
-        key::{Entry, Kind, Place, Source},
+        key::{ShardAddress, ShardKind, SharedEntry, SourceId},
     },
     store::{
         batch::{Batch, Target},
         build::{Build, Step},
         error::{BuildError, MergeError},
         manifest::Totals,
-        merge::Standing,
+        merge::Precondition,
         record::{self, ApplicationRecord},
         shard::{Shard, ShardWriter},
     },
@@ -143,7 +143,7 @@ fn check_record(record: &[u8]) {
 /// Damage after the checksum is detected: no content is read that was not there before. An edit is a position and a
 /// byte. A position beyond the end truncates the value.
 fn check_damaged(edits: &[u8]) {
-    let source = Source::new(Digest::of(b"shard"));
+    let source = SourceId::new(Digest::of(b"shard"));
     let memory = good(&source);
     let keys = memory.keys();
     for key in &keys {
@@ -177,7 +177,7 @@ fn check_damaged(edits: &[u8]) {
 /// A run may have any content. It is either read to its end or stops the load, and the resulting shards can be opened.
 fn check_run(body: &[u8]) {
     const GENERATION: u64 = 1;
-    let source = Source::new(Digest::of(b"shard"));
+    let source = SourceId::new(Digest::of(b"shard"));
     let memory = Memory::default();
     let page = page();
     let mut build = Build::new(&page, None, None, GENERATION, u64::MAX, None);
@@ -204,7 +204,7 @@ fn check_run(body: &[u8]) {
     }
 }
 
-fn good(source: &Source) -> Memory {
+fn good(source: &SourceId) -> Memory {
     let memory = Memory::default();
     fill(&memory, source, &page());
     memory
@@ -219,7 +219,7 @@ fn page() -> Page {
     Page::scan(page.into_bytes()).unwrap()
 }
 
-fn fill(memory: &Memory, source: &Source, page: &Page) {
+fn fill(memory: &Memory, source: &SourceId, page: &Page) {
     let target = Target {
         bank: Bank::A,
         generation: 1,
@@ -229,7 +229,7 @@ fn fill(memory: &Memory, source: &Source, page: &Page) {
     };
     let mut batch = Batch::new(target);
     batch.add_rows(page, 0..page.len(), |_| true, &mut |_| {}, &mut Default::default());
-    while batch.merge_next(memory, source, &mut Totals::default(), |_| Standing::Anything, &mut |_| {}).unwrap() {}
+    while batch.merge_next(memory, source, &mut Totals::default(), |_| Precondition::Anything, &mut |_| {}).unwrap() {}
 }
 
 /// The shards of the table of cases, and some damage.
@@ -242,11 +242,11 @@ pub fn seeds() -> Vec<Vec<u8>> {
         }
     }
     for page in cases::all_groups().into_iter().filter_map(|(_, group)| group.page(NOW)) {
-        let source = Source::new(Digest::of(b"shard"));
+        let source = SourceId::new(Digest::of(b"shard"));
         let memory = Memory::default();
         fill(&memory, &source, &Page::scan(page.to_string().into_bytes()).unwrap());
-        for kind in [Kind::Keys, Kind::Applications] {
-            let key = source.key(Entry::Shard(Place { bank: Bank::A, kind, number: 0 }));
+        for kind in [ShardKind::Keys, ShardKind::Applications] {
+            let key = source.key(SharedEntry::Shard(ShardAddress { bank: Bank::A, kind, number: 0 }));
             let Some(read) = memory.get(&key).unwrap() else { continue };
             seeds.push([b"\0", &read.value[8..]].concat());
         }

@@ -12,12 +12,12 @@ use keygate::{
     decision::{self, Denial, Facts, Permit},
     digest::Digest,
     fingerprint::FingerprintKey,
-    held::Held,
-    refresh::{Around, Refresh},
+    held::PolicyView,
+    refresh::{Refresh, RefreshContext},
     request::head::Head,
     shared::{
         Shared, bytes,
-        key::{Entry, Source},
+        key::{SharedEntry, SourceId},
         lease,
         memory::Memory,
     },
@@ -31,8 +31,8 @@ const ALLOWED: [(&str, &str); 2] = [("/a", "good"), ("/b", "good")];
 const REFUSED: [(&str, &str); 5] =
     [("/a", "blocked"), ("/b", "nobody's"), ("/b", "revoked"), ("/closed", "good"), ("/b", "orphan")];
 
-fn source() -> Source {
-    Source::new(Digest::of(b"stored"))
+fn source() -> SourceId {
+    SourceId::new(Digest::of(b"stored"))
 }
 
 fn page(revision: u64) -> Value {
@@ -53,7 +53,7 @@ fn page(revision: u64) -> Value {
 
 struct Vm {
     config: Config,
-    held: Held,
+    held: PolicyView,
     refresh: Refresh,
 }
 
@@ -62,15 +62,15 @@ impl Vm {
         let json = json!({"policy": {"cluster": "c"}, "on_policy_unavailable": "deny"}).to_string();
         let config = config::parse(json.as_bytes(), &|_| None).unwrap();
         let refresh = Refresh::new(config.policy.clone());
-        Self { config, held: Held::new(source(), Some(FingerprintKey::new([7; 16]))), refresh }
+        Self { config, held: PolicyView::new(source(), Some(FingerprintKey::new([7; 16]))), refresh }
     }
 
     /// One tick. Every request to the feed is answered with this page.
     fn tick(&mut self, memory: &Memory, now_ms: u64, page: &Value) {
         let mut report = Lines::default();
         self.held.look(memory);
-        let mut around = Around { now_ms, held: &mut self.held, shared: memory, report: &mut report };
-        let mut fetch = self.refresh.tick(0, &mut around);
+        let mut context = RefreshContext { now_ms, held: &mut self.held, shared: memory, report: &mut report };
+        let mut fetch = self.refresh.tick(0, &mut context);
         while fetch.is_some() {
             self.refresh.sent(1);
             let answer = Answer {
@@ -79,7 +79,7 @@ impl Vm {
                 body: page.to_string().into_bytes(),
                 ..Answer::default()
             };
-            fetch = self.refresh.answered(1, answer, &mut around);
+            fetch = self.refresh.answered(1, answer, &mut context);
         }
         report.lines.iter().for_each(|(_, line)| check_line(line));
     }
@@ -88,7 +88,7 @@ impl Vm {
         let head = Head::new(vec![(b":authority", b"h"), (b":path", path.as_bytes()), (b"x-api-key", key.as_bytes())]);
         // Like the shell: try again after a miss, because the data may have arrived.
         for again in [false, true] {
-            let view = self.held.view(memory);
+            let view = self.held.lookup(memory);
             let decision = decision::decide(&head, &self.config, view.as_ref(), &Now);
             let (verdict, is_miss) = (decision.verdict, decision.is_miss());
             drop(decision);
@@ -228,7 +228,7 @@ fn check_alone(key: &[u8], value: &[u8]) {
         assert!(again.plans.iter().all(|plan| rows.plans.contains(plan)));
     }
     let memory = Memory::default();
-    let entry = source().key(Entry::Lease);
+    let entry = source().key(SharedEntry::Lease);
     memory.overwrite(&entry, value);
     for now_ms in [0, NOW * 1000, u64::MAX] {
         let is_held = lease::is_held(&memory, &source(), now_ms).unwrap();

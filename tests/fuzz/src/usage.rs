@@ -8,12 +8,12 @@ use keygate::{
     digest::Digest,
     shared::{
         Corrupt, Shared as _, bytes,
-        key::{Entry, Source},
+        key::{SharedEntry, SourceId},
         memory::Memory,
     },
     usage::{
-        ledger::{self, Found, Ledger},
-        report::{HOUR, MAX_COUNTS, MAX_KEYS, MAX_REQUESTS, Report},
+        ledger::{self, Ledger, LedgerRead},
+        report::{HOUR, MAX_COUNTS, MAX_KEYS, MAX_REQUESTS, UsageReport},
         row::{self, Combination},
         slot::{self, Changed},
     },
@@ -31,11 +31,11 @@ pub fn check(input: &[u8]) {
     }
 }
 
-fn source() -> Source {
-    Source::new(Digest::of(b"usage"))
+fn source() -> SourceId {
+    SourceId::new(Digest::of(b"usage"))
 }
 
-fn with_entry(entry: Entry, body: &[u8]) -> (Memory, Vec<u8>) {
+fn with_entry(entry: SharedEntry, body: &[u8]) -> (Memory, Vec<u8>) {
     let (memory, key) = (Memory::default(), source().key(entry));
     let mut value = bytes::unsealed();
     value.extend_from_slice(body);
@@ -54,7 +54,7 @@ fn rows(memory: &Memory) -> Option<BTreeMap<Vec<u8>, u64>> {
     slot::with(memory, &source(), 0, |slot| slot.frozen_in(slot_batch(memory)).iter().for_each(&mut take)).ok()?;
     // The rows of a copy are frozen in a higher batch, which makes the open rows visible.
     let copy = Memory::default();
-    let key = source().key(Entry::UsageSlot(0));
+    let key = source().key(SharedEntry::UsageSlot(0));
     copy.overwrite(&key, &memory.get(&key).unwrap()?.value);
     slot::change(&copy, &source(), 0, &[], |slot, _| slot.freeze(u64::MAX));
     let is_last = slot_batch(memory) == u64::MAX;
@@ -66,7 +66,7 @@ fn rows(memory: &Memory) -> Option<BTreeMap<Vec<u8>, u64>> {
 }
 
 fn slot_batch(memory: &Memory) -> u64 {
-    let key = source().key(Entry::UsageSlot(0));
+    let key = source().key(SharedEntry::UsageSlot(0));
     let value = memory.get(&key).unwrap().unwrap().value;
     bytes::open(&key, &value).and_then(|mut reader| reader.varint()).unwrap_or_default()
 }
@@ -74,14 +74,14 @@ fn slot_batch(memory: &Memory) -> u64 {
 /// A slot is read or is damaged. Written again, it has the same content. An added row is in it. Each row can be
 /// reported or is damaged.
 fn check_slot(body: &[u8]) {
-    let (memory, _) = with_entry(Entry::UsageSlot(0), body);
+    let (memory, _) = with_entry(SharedEntry::UsageSlot(0), body);
     let Some(before) = rows(&memory) else {
         // The slot is started anew, and the result says so.
         let changed = slot::change(&memory, &source(), 0, &[], |_, _| ());
         assert_eq!(changed, Changed::Anew(()));
         return;
     };
-    let mut report = Report::default();
+    let mut report = UsageReport::default();
     for (row, value) in &before {
         let told = row::tell(&mut report, row, *value);
         assert_eq!(told, row::unattributed(row).map(drop), "told or damaged");
@@ -107,23 +107,23 @@ fn check_slot(body: &[u8]) {
 
 /// A ledger that can be read can be written and read again unchanged. A ledger that cannot be read is reported.
 fn check_ledger(body: &[u8]) {
-    let (memory, _) = with_entry(Entry::Usage, body);
+    let (memory, _) = with_entry(SharedEntry::Usage, body);
     let page = ledger::look(&memory, &source()).unwrap();
     match &page.found {
-        Found::Ledger(found) => {
+        LedgerRead::Ledger(found) => {
             assert!(page.replace(&memory, &source(), found));
-            assert_eq!(ledger::look(&memory, &source()).unwrap().found, Found::Ledger(found.clone()));
+            assert_eq!(ledger::look(&memory, &source()).unwrap().found, LedgerRead::Ledger(found.clone()));
             assert!(ledger::advance(&memory, &source(), found, &Ledger::new(1, 2)));
             assert!(!ledger::advance(&memory, &source(), found, found) || *found == Ledger::new(1, 2));
         }
-        Found::Damaged => assert!(page.replace(&memory, &source(), &Ledger::new(1, 2)), "it can be begun anew"),
-        Found::Nothing => panic!("something stands there"),
+        LedgerRead::Damaged => assert!(page.replace(&memory, &source(), &Ledger::new(1, 2)), "it can be begun anew"),
+        LedgerRead::Nothing => panic!("something stands there"),
     }
 }
 
 /// A report is either refused in one short line, or is within its limits and can be written and read again unchanged.
 fn check_report(json: &[u8]) {
-    let Ok(report) = serde_json::from_slice::<Report<'_>>(json) else { return };
+    let Ok(report) = serde_json::from_slice::<UsageReport<'_>>(json) else { return };
     match report.check(NOW) {
         Err(error) => check_line(&error.to_string()),
         Ok(()) => {
@@ -133,7 +133,7 @@ fn check_report(json: &[u8]) {
         }
     }
     let written = serde_json::to_vec(&report).unwrap();
-    assert_eq!(serde_json::from_slice::<Report<'_>>(&written).unwrap(), report);
+    assert_eq!(serde_json::from_slice::<UsageReport<'_>>(&written).unwrap(), report);
 }
 
 /// Slots and ledgers as the filter writes them, and reports.
@@ -150,19 +150,19 @@ pub fn seeds() -> Vec<Vec<u8>> {
         }
     }
     let mut seeds = vec![b"\0".to_vec(), b"\x01".to_vec()];
-    let body = |entry: Entry| memory.get(&source.key(entry)).unwrap().unwrap().value[8..].to_vec();
+    let body = |entry: SharedEntry| memory.get(&source.key(entry)).unwrap().unwrap().value[8..].to_vec();
     let rows: Vec<(&[u8], u64)> = rows.iter().map(|(row, value)| (&**row, *value)).collect();
     for count in [1, 4, rows.len()] {
         let add = slot::change(&memory, &source, 0, &rows[..count], |slot, rows| {
             rows.iter().for_each(|(row, value)| assert!(slot.add(row, *value, hour)));
         });
         assert_eq!(add, Changed::Done(()));
-        seeds.push([&b"\0"[..], &body(Entry::UsageSlot(0))].concat());
+        seeds.push([&b"\0"[..], &body(SharedEntry::UsageSlot(0))].concat());
         slot::change(&memory, &source, 0, &[], |slot, _| slot.freeze(count as u64));
-        seeds.push([&b"\0"[..], &body(Entry::UsageSlot(0))].concat());
+        seeds.push([&b"\0"[..], &body(SharedEntry::UsageSlot(0))].concat());
     }
     ledger::look(&memory, &source).unwrap().replace(&memory, &source, &Ledger::new(NOW * 1000, NOW * 1000 + 5));
-    seeds.push([&b"\x01"[..], &body(Entry::Usage)].concat());
+    seeds.push([&b"\x01"[..], &body(SharedEntry::Usage)].concat());
     seeds.push(b"\x01\x07\x02\x05\x06\x01x\x02\x01\x02".to_vec());
     let count = format!(
         r#"{{"hour":{},"application":"app","api":"a","plan":null,"outcome":"allowed","requests":5}}"#,

@@ -12,7 +12,7 @@ use std::{fs, panic, path::Path};
 
 use keygate::{
     policy::{page::Page, unknown::UnknownFields},
-    usage::report::Report,
+    usage::report::UsageReport,
 };
 use keygate_fuzz::{TARGETS, Target};
 use serde_json::Value;
@@ -116,7 +116,7 @@ fn what_is_taken_as_a_report_is_valid_by_the_documented_schema() {
     let mut taken = 0;
     // The first byte is the kind of the input.
     for input in inputs.iter().filter_map(|input| input.split_first().filter(|(kind, _)| *kind % 3 == 2)) {
-        let Ok(report) = serde_json::from_slice::<Report<'_>>(input.1) else { continue };
+        let Ok(report) = serde_json::from_slice::<UsageReport<'_>>(input.1) else { continue };
         let Ok(json) = serde_json::from_slice::<Value>(input.1) else { continue };
         if report.check(1_748_736_123).is_ok() {
             assert!(validator.is_valid(&json), "{json}");

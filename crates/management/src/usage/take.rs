@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::HashSet};
 
-use keygate::usage::report::{Count, Receipt, Report};
+use keygate::usage::report::{Count, Receipt, UsageReport};
 
 use super::room::{self, Excess};
 use crate::{
@@ -34,7 +34,12 @@ pub struct Taken {
 
 /// Takes a report. When this returns, the report is on the disk, and the marks that follow from it are in the feed. A batch
 /// that was taken before changes nothing.
-pub async fn take(store: &dyn Database, gateway: Reporter<'_>, report: &Report<'_>, act: Act) -> Result<Taken, Error> {
+pub async fn take(
+    store: &dyn Database,
+    gateway: Reporter<'_>,
+    report: &UsageReport<'_>,
+    act: Act,
+) -> Result<Taken, Error> {
     let now = act.now;
     report.check(now.unsigned_abs()).map_err(|wrong| Error::invalid(wrong.field, wrong.expected.to_string()))?;
     let mut change = store.begin_report(act).await?;
@@ -63,7 +68,7 @@ pub async fn take(store: &dyn Database, gateway: Reporter<'_>, report: &Report<'
 }
 
 /// What the gateway may report. What it could not tell apart may be of any API, so a limited one says nothing of it.
-fn rows(gateway: Reporter<'_>, report: &Report<'_>) -> Vec<UsageRow> {
+fn rows(gateway: Reporter<'_>, report: &UsageReport<'_>) -> Vec<UsageRow> {
     let may = |count: &&Count<'_>| match count.api.as_deref() {
         Some(api) => gateway.scope.has(api),
         None => *gateway.scope == Scope::All,
@@ -80,7 +85,7 @@ fn rows(gateway: Reporter<'_>, report: &Report<'_>) -> Vec<UsageRow> {
     report.counts.iter().filter(may).map(row).collect()
 }
 
-fn keys(report: &Report<'_>) -> Vec<KeyUsed> {
+fn keys(report: &UsageReport<'_>) -> Vec<KeyUsed> {
     report.keys.iter().map(|key| KeyUsed { id: key.id.to_string(), last_used: signed(key.last_used) }).collect()
 }
 

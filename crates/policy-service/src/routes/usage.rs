@@ -14,7 +14,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use keygate::usage::report::{Count, KeyUse, Receipt, Report};
+use keygate::usage::report::{Count, KeyUse, Receipt, UsageReport};
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -53,7 +53,7 @@ struct Sent {
     keys: Option<Vec<KeyUse<'static>>>,
 }
 
-impl From<Sent> for Report<'static> {
+impl From<Sent> for UsageReport<'static> {
     fn from(Sent { format, batch, counts, keys }: Sent) -> Self {
         Self { format, batch: batch.into(), counts: counts.unwrap_or_default(), keys: keys.unwrap_or_default() }
     }

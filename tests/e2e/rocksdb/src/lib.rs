@@ -1,19 +1,19 @@
-//! Stands in the place of the crate `rocksdb` while the end-to-end tests are compiled. `limitador` 0.14 has the storage they
-//! want, Redis, only together with the one on disk: without the feature `disk_storage` its `redis_storage` does not compile,
-//! and with it comes RocksDB, which is minutes of C++ that no test calls.
+//! Replaces the crate `rocksdb` when the end-to-end tests are compiled. The tests use the Redis storage of `limitador`
+//! 0.14, which compiles only together with the storage on disk: without the feature `disk_storage` its `redis_storage`
+//! does not compile. That feature needs RocksDB, which is minutes of C++ that no test calls.
 //!
-//! So here is as much of its interface as `limitador` names, and no database: none can be opened, so there is no value of its
-//! type, and what one would do with it needs no body. It goes when `limitador` compiles without.
+//! So this crate has only the part of the interface that `limitador` names, and no database. A database cannot be
+//! opened, so its type has no value and its methods need no body. This crate can be removed when `limitador` compiles
+//! without RocksDB.
 
 use std::{convert::Infallible, error, fmt, marker::PhantomData, path::Path};
 
-/// A key and its value.
 pub type Entry = (Box<[u8]>, Box<[u8]>);
 
 /// The database that `limitador` opens.
 pub type DB = DBWithThreadMode<MultiThreaded>;
 
-/// A database. There is none.
+/// A database. No value of it exists.
 pub struct DBWithThreadMode<Mode> {
     none: Infallible,
     _mode: PhantomData<Mode>,
@@ -54,31 +54,30 @@ impl<Mode> DBWithThreadMode<Mode> {
     }
 }
 
-/// Where an iterator begins.
+/// The position at which an iterator begins.
 pub enum IteratorMode {
-    /// With the first key.
     Start,
 }
 
-/// How a database would be opened: all of it is forgotten.
+/// The options of a database. They are ignored.
 #[derive(Default)]
 pub struct Options;
 
 impl Options {
-    /// Forgotten.
+    /// Ignored.
     pub fn create_if_missing(&mut self, _create: bool) {}
 
-    /// Forgotten.
+    /// Ignored.
     pub fn set_compression_type(&mut self, _compression: DBCompressionType) {}
 
-    /// Forgotten.
+    /// Ignored.
     pub fn set_compaction_filter<F>(&mut self, _name: &str, _filter: F)
     where
         F: FnMut(u32, &[u8], &[u8]) -> CompactionDecision,
     {
     }
 
-    /// Forgotten.
+    /// Ignored.
     pub fn set_merge_operator_associative<F>(&mut self, _name: &str, _merge: F)
     where
         F: Fn(&[u8], Option<&[u8]>, &MergeOperands) -> Option<Vec<u8>>,
@@ -86,23 +85,19 @@ impl Options {
     }
 }
 
-/// How data would be compressed.
+/// The compression of data.
 pub enum DBCompressionType {
-    /// Not at all.
     None,
-    /// With bzip2.
     Bz2,
 }
 
-/// What a compaction would do with a value.
+/// The result of a compaction for a value.
 pub enum CompactionDecision {
-    /// Keep it.
     Keep,
-    /// Remove it.
     Remove,
 }
 
-/// What would be merged into a value.
+/// The operands of a merge.
 pub struct MergeOperands(Infallible);
 
 impl<'a> IntoIterator for &'a MergeOperands {
@@ -114,12 +109,11 @@ impl<'a> IntoIterator for &'a MergeOperands {
     }
 }
 
-/// That there is no database here.
+/// No database can be opened.
 #[derive(Debug)]
 pub struct Error;
 
 impl Error {
-    /// What kind of error it is.
     pub fn kind(&self) -> ErrorKind {
         ErrorKind::NotSupported
     }
@@ -133,13 +127,12 @@ impl fmt::Display for Error {
 
 impl error::Error for Error {}
 
-/// Kinds of errors.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The one kind there is here.
+    /// The only kind that occurs.
     NotSupported,
-    /// Never.
+    /// Does not occur.
     TimedOut,
-    /// Never.
+    /// Does not occur.
     TryAgain,
 }

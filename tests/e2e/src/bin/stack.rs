@@ -1,5 +1,5 @@
-//! `stack run` keeps the whole stack in the foreground and prints lines to try; `stack demo` plays the same lines once,
-//! checks every answer and fails if one is wrong. Both are called by the Makefile.
+//! `stack run` keeps the whole stack in the foreground and prints commands to try. `stack demo` runs the same commands
+//! once, checks every answer, and fails if one is wrong. The Makefile calls both.
 
 use std::{
     io::Write as _,
@@ -21,14 +21,14 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-/// How long a change may take to be seen: the shipped refresh interval and a second. A long poll is much quicker.
+/// How long a change may take: the shipped refresh interval and a second. A long poll is much faster.
 const SEEN_WITHIN: Duration = Duration::from_secs(6);
-/// How often a part that ended by itself, or an interrupted caller, is looked for.
+/// The pause between two checks for a part that has ended and for an interrupted caller.
 const WATCH: Duration = Duration::from_millis(500);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    // When make, or whoever called, is killed, this process is asked to end, and its children go with it.
+    // When make or another caller is killed, this process gets SIGTERM, and its children end with it.
     if let Err(error) = prctl::set_pdeathsig(Signal::SIGTERM) {
         say(&format!("this stack may outlive its caller: {error}"));
     }
@@ -50,8 +50,8 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Runs `work` until it ends or somebody wants it to: an interrupt, a termination, a terminal that closes. Dropping it
-/// ends everything it has started.
+/// Runs `work` until it ends, or until this process is interrupted, terminated or loses its terminal. Dropping `work`
+/// ends everything that it started.
 async fn interruptible(work: impl Future<Output = Result<()>>) -> Result<()> {
     let caller = Caller::here();
     let listen = |kind| signal(kind).map_err(Error::io("listening to signals"));
@@ -69,10 +69,10 @@ async fn interruptible(work: impl Future<Output = Result<()>>) -> Result<()> {
     Ok(())
 }
 
-/// The process that started this one, and the signals that it wants to handle itself.
+/// The parent process, and the signals that it handles itself.
 ///
-/// A make that is interrupted alone (`kill -INT`, not Ctrl-C, which reaches all of us) tells nobody and waits for its
-/// recipe for ever. But it lets go of its handler then, and that can be seen.
+/// If only make is interrupted (`kill -INT`, unlike Ctrl-C, which reaches the whole group), it tells no child and waits
+/// for its recipe forever. But it resets its signal handler then, and that can be observed.
 struct Caller {
     pid: i32,
     handled: u64,
@@ -84,7 +84,7 @@ impl Caller {
         Self { pid, handled: handled(pid) }
     }
 
-    /// Comes true when the caller no longer handles a signal that it handled before.
+    /// Completes when the caller no longer handles a signal that it handled before.
     async fn interrupted(&self) {
         let ends = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
         let bit = |signal: Signal| 1_u64.checked_shl((signal as u32).saturating_sub(1)).unwrap_or_default();
@@ -95,7 +95,7 @@ impl Caller {
     }
 }
 
-/// The signals that `pid` has handlers for, one bit each; none if it is gone.
+/// The signals for which `pid` has handlers, as a bit set. Zero if the process is gone.
 fn handled(pid: i32) -> u64 {
     procfs::process::Process::new(pid).and_then(|process| process.status()).map_or(0, |status| status.sigcgt)
 }
@@ -103,7 +103,7 @@ fn handled(pid: i32) -> u64 {
 async fn run() -> Result<()> {
     let ports = Ports::from_environment()?;
     say("starting the policy service, two upstreams and Envoy with keygate …");
-    // Two stacks on one machine need not only other ports but other files, too.
+    // Two stacks on one machine need different ports and different files.
     let name = std::env::var("STACK_NAME").unwrap_or_else(|_| "run".to_owned());
     let (mut stack, keys) = story::stage(&name, Options { ports, ..Options::default() }).await?;
     print_story(&stack, &keys)?;
@@ -169,7 +169,7 @@ async fn demo() -> Result<()> {
         for call in scene.calls {
             let line = lines.call(call);
             say(&format!("$ {line}   # {}", call.caller.name()));
-            // Only what a change has just made true may need a moment.
+            // Only the effects of the last change may take a moment.
             let left = SEEN_WITHIN.saturating_sub(changed.elapsed());
             let (answer, waited) = eventually(line.clone(), left, async || {
                 let answer = shell(&line).await?;
@@ -193,7 +193,7 @@ fn lines<'a>(stack: &Stack, keys: &'a Keys) -> Result<Lines<'a>> {
     Ok(Lines { gateway: stack.envoy()?.gateway(), policy: stack.policy()?.address(), keys })
 }
 
-/// What curl printed: status and body.
+/// The output of curl: status and body.
 struct Answer {
     status: u16,
     body: String,
@@ -211,7 +211,7 @@ impl std::fmt::Display for Answer {
     }
 }
 
-/// Runs a line as a user would, in a shell.
+/// Runs a line in a shell, as a user does.
 async fn shell(line: &str) -> Result<Answer> {
     let output = Command::new("sh").args(["-c", line]).kill_on_drop(true).output().await;
     let output = output.map_err(Error::io("running sh"))?;
@@ -231,7 +231,7 @@ fn wrong(line: &str, expected: &str, found: &Answer) -> Error {
     Error::unexpected(line, expected, found.to_string())
 }
 
-/// Prints a line; a reader that has gone away is no reason to leave the stack half started.
+/// Prints a line. If the reader has gone, the stack is started all the same.
 fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }

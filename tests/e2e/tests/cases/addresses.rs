@@ -1,4 +1,4 @@
-//! The client's address under the configuration that is shipped: what a client writes about itself changes nothing.
+//! The client's address with the shipped configuration: nothing that a client writes about itself changes it.
 
 use std::{fs, net::SocketAddr, path::Path};
 
@@ -12,7 +12,7 @@ use crate::{
     wire,
 };
 
-/// Headers in which proxies tell of a client.
+/// Headers in which proxies name a client.
 const TOLD: [&str; 8] = [
     "x-forwarded-for",
     "X-Forwarded-For",
@@ -80,7 +80,7 @@ async fn a_forged_address_changes_nothing_under_the_shipped_configuration() {
         }
         let twice = [(name, "203.0.113.9"), (name, "203.0.113.9")];
         assert_eq!(status(gateway, "there-key", &twice).await, not_permitted, "{name} twice");
-        // Nor does it bring anybody under a deny policy.
+        // Such a header does not bring the client under a deny policy either.
         assert_eq!(status(gateway, "any-key", &[(name, "203.0.113.66")]).await.0, 200, "{name}");
     }
     stack.stop().await;

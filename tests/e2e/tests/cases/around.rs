@@ -1,5 +1,5 @@
-//! What docs/envoy.md says of the things that stand around the filter: other filters, routes and proxies. Each test shows the
-//! trouble and what to do about it. What ends an open stream is in the tests of the gateway.
+//! What docs/envoy.md says about other filters, routes and proxies around the filter. Each test shows a problem and its
+//! solution. The tests of the gateway show what ends an open stream.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ use crate::{
 
 const KEY: (&str, &[u8]) = ("x-api-key", b"good-key");
 
-/// One API with an operation, a plan of ten requests and a good key; `config` differs from the least configuration.
+/// One API with an operation, a plan of ten requests and a good key. `config` is added to the minimal configuration.
 fn group(config: Value) -> Group {
     serde_json::from_value(json!({"name": "around", "cases": [], "config": config, "policy": {
         "apis": [{"id": "api", "match": [{"path": "/api"}]}],
@@ -34,7 +34,7 @@ fn filter(config: Value) -> Value {
     keygate(&group(config).configuration(&json!({"cluster": "policy", "path": "/page"})))
 }
 
-/// An Envoy with these listeners, all of which ask for one policy.
+/// An Envoy with these listeners, which all use one policy.
 async fn gateway(name: &str, listeners: &[Listener]) -> Gateway {
     let feed = Feed::start().await;
     feed.put("/page", Page::Always(group(json!({})).page(0).unwrap()));
@@ -58,7 +58,7 @@ fn header(got: &Got, name: &str) -> Option<String> {
     value.map(|value| String::from_utf8(value.clone()).unwrap())
 }
 
-/// Only what a keygate has marked goes on.
+/// Only requests that a keygate has marked pass.
 fn guard() -> Value {
     let marked =
         json!({"filter_state": {"key": "wasm.keygate.reason", "string_match": {"safe_regex": {"regex": ".+"}}}});
@@ -69,7 +69,7 @@ fn guard() -> Value {
     }})
 }
 
-/// A route for `/api/moved` on which Envoy follows the upstream's redirects itself.
+/// A route for `/api/moved` on which Envoy itself follows the upstream's redirects.
 fn follows() -> Value {
     json!({"match": {"prefix": "/api/moved"}, "route": {"cluster": "production", "internal_redirect_policy": {}}})
 }
@@ -79,10 +79,10 @@ async fn an_internal_redirect_is_decided_anew() {
     let one = |config: Value| Listener { filters: vec![filter(config)], routes: vec![follows()], manager: json!({}) };
     let listeners = [one(json!({})), one(json!({"forward": {"credential": true}}))];
     let gateway = gateway("cases-internal-redirect", &listeners).await;
-    // The key was removed before the first request went upstream.
+    // The key was removed before the first request went upstream, so the second one has none.
     let answer = send(&gateway, 0, "GET", "/api/moved", &[KEY]).await;
     assert_eq!((answer.status, &*code(&answer)), (401, "900902"));
-    // Where the key stays, one request is two of the plan.
+    // Where the key stays, the redirected request counts twice for the plan.
     let before = gateway.envoy.stat("wasmcustom.keygate.allowed").await.unwrap();
     let answer = send(&gateway, 1, "GET", "/api/moved", &[KEY, (CASE, b"followed")]).await;
     assert_eq!(got(&answer).map(|got| got.target), Some(b"/api/there".to_vec()), "{answer:?}");
@@ -90,7 +90,7 @@ async fn an_internal_redirect_is_decided_anew() {
     let lines = gateway.log_lines(2).await;
     let told: Vec<_> = lines.iter().map(|line| (&line["details"], &line["remaining"])).collect();
     assert_eq!(told, [(&json!("internal_redirect"), &json!("8")), (&json!("via_upstream"), &json!("7"))]);
-    // Without `internal_redirect_policy` the client follows, with its key.
+    // Without `internal_redirect_policy` the client follows the redirect, with its key.
     let answer = send(&gateway, 0, "GET", "/api/there", &[KEY]).await;
     assert_eq!(answer.status, 200);
 }
@@ -103,7 +103,7 @@ async fn of_two_keygates_in_one_chain_the_second_finds_no_key() {
         routes: Vec::new(),
         manager: json!({}),
     };
-    // The second one is missing, as on a worker whose VM could not be made; the guard is the shipped one.
+    // The second filter is missing, as on a worker whose VM could not be created. The guard is the shipped one.
     let mut missing = pair(keeps.clone(), json!({}));
     missing.filters[1]["disabled"] = json!(true);
     missing.filters.push(guard());
@@ -111,11 +111,11 @@ async fn of_two_keygates_in_one_chain_the_second_finds_no_key() {
     let gateway = gateway("cases-two-keygates", &listeners).await;
     let answer = send(&gateway, 0, "GET", "/api/x", &[KEY]).await;
     assert_eq!((answer.status, &*code(&answer)), (401, "900902"));
-    // Both decide where the first one keeps the key, and both count.
+    // If the first filter keeps the key, both decide and both count.
     let answer = send(&gateway, 1, "GET", "/api/x", &[KEY, (CASE, b"both")]).await;
     assert_eq!(answer.status, 200);
     assert_eq!(gateway.log_lines(1).await[0]["remaining"], "7");
-    // A guard behind both takes the first one's mark for the second's.
+    // A guard behind both takes the first filter's mark for the second one's.
     assert_eq!(send(&gateway, 2, "GET", "/api/x", &[KEY]).await.status, 200);
 }
 
@@ -200,7 +200,7 @@ async fn a_cors_filter_behind_keygate_sees_no_refused_request() {
     let gateway = gateway("cases-cors-behind", &listeners).await;
     let origin = ("origin", &b"https://shop.example"[..]);
     let preflight = [origin, ("access-control-request-method", b"GET")];
-    // Behind, behind with `allow_preflight`, before.
+    // The CORS filter is behind keygate, behind it with `allow_preflight`, and before it.
     for (at, status, readable) in [(0, 401, false), (1, 200, false), (2, 200, true)] {
         assert_eq!(send(&gateway, at, "OPTIONS", "/api/x", &preflight).await.status, status, "{at}");
         let refused = send(&gateway, at, "GET", "/api/x", &[origin]).await;
@@ -221,7 +221,7 @@ async fn what_envoy_answers_before_keygate_keeps_its_key_and_only_a_path_without
         let location = answer.header("location").map(|value| String::from_utf8(value.to_vec()).unwrap());
         assert_eq!(location.is_some_and(|location| location.contains("apikey=good-key")), at == 0);
     }
-    // This log names the whole path; keygate never saw the request.
+    // This log has the whole path. keygate never saw the request.
     for line in gateway.log_lines(2).await {
         assert!(line["path"].as_str().unwrap().contains("apikey=good-key"), "{line}");
         assert_eq!(line["reason"], Value::Null, "{line}");

@@ -1,6 +1,6 @@
-//! keygate beside Envoy's native `envoy.filters.http.api_key_auth`, where the two have the same feature: keys in headers,
-//! query and cookies, hidden from the upstream, and the client's name forwarded. The same requests go through both, and
-//! every difference stands here with its reason: one more, or one less, fails.
+//! Compares keygate with Envoy's native `envoy.filters.http.api_key_auth` where both have the same feature: keys in
+//! headers, query and cookies, hidden from the upstream, and the client's name forwarded. The same requests go through
+//! both. Every difference is listed here with its reason. The test fails if there is one more or one less.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::{
     wire,
 };
 
-/// What a request comes to, as one line: what the upstream got, or the status of the refusal.
+/// The result of a request as one line: the request that the upstream received, or the status of the refusal.
 fn seen(answer: &wire::Answer) -> String {
     let Some(got) = got(answer) else { return answer.status.to_string() };
     let shown = ["x-api-key", "authorization", "cookie", "x-application-id"];
@@ -24,8 +24,8 @@ fn seen(answer: &wire::Answer) -> String {
     format!("{}{headers}", String::from_utf8_lossy(&got.target))
 }
 
-/// A request: target and headers; and, where the two differ, what keygate makes of it, what the native filter does, and
-/// why that is so.
+/// The target and headers of a request. Where the two filters differ, also the result of keygate, the result of the
+/// native filter, and the reason.
 struct Pair {
     name: &'static str,
     target: &'static str,

@@ -15,16 +15,16 @@ use crate::servers::{Feed, Upstream};
 
 /// How long policies and logs may take.
 pub const WITHIN: Duration = Duration::from_secs(60);
-/// Facts that the access log has.
+/// The facts in the access log.
 #[rustfmt::skip]
 pub const FACTS: [&str; 12] = [
     "reason", "application_id", "application_name", "owner", "key_id", "api_id", "key_type", "plan", "revision",
     "limit", "remaining", "reset",
 ];
-/// Which case a request is of; for the access log.
+/// The header with the number of the case, for the access log.
 pub const CASE: &str = "x-case";
 
-/// What one listener is to be like.
+/// The parts of one listener that differ.
 #[derive(Clone, Debug, Default)]
 pub struct Listener {
     /// HTTP filters before the router.
@@ -35,17 +35,16 @@ pub struct Listener {
     pub manager: Value,
 }
 
-/// A running Envoy with its servers. What it has started ends with it.
+/// A running Envoy with its servers. Everything that it started ends with it.
 pub struct Gateway {
     pub envoy: Envoy,
     pub feed: Feed,
-    /// Where each listener listens.
     pub addresses: Vec<SocketAddr>,
     _upstreams: [Upstream; 2],
 }
 
 impl Gateway {
-    /// Starts one with these listeners, with all files in `target/stack/<name>`.
+    /// Starts an Envoy with these listeners, with all files in `target/stack/<name>`.
     pub async fn start(name: &str, feed: Feed, listeners: &[Listener]) -> Self {
         let folder = artifacts::root().join("target/stack").join(name);
         let _ = fs::remove_dir_all(&folder);
@@ -83,7 +82,7 @@ impl Gateway {
         Self { envoy, feed, addresses, _upstreams: upstreams }
     }
 
-    /// Waits until so many policies decide.
+    /// Waits until that many policies were applied.
     pub async fn applied(&self, policies: u64) {
         eventually("the policies", WITHIN, async || {
             let applied =
@@ -104,7 +103,7 @@ impl Gateway {
     }
 }
 
-/// keygate with this configuration, in VMs that all of this Envoy's listeners share.
+/// keygate with this configuration, in VMs that all listeners of this Envoy share.
 pub fn keygate(configuration: &Value) -> Value {
     json!({
         "name": "keygate",

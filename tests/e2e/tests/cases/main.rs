@@ -1,9 +1,9 @@
-//! The table of cases (`tests/cases`) through a real Envoy, and what only a real Envoy can show: forged addresses,
-//! protocols, the native filter for API keys beside ours.
+//! Runs the table of cases (`tests/cases`) through a real Envoy, and tests what only a real Envoy can show: forged
+//! addresses, protocols, and Envoy's own filter for API keys beside keygate.
 //!
-//! Every group of the table is a listener of its own, all of them in one Envoy, and each fetches its own policy from
-//! [`servers`]. Requests are written byte by byte ([`wire`]), so that they arrive as they stand in the table. What Envoy
-//! did is read from the answer, from the head that the upstream got, from the access log and from the statistics.
+//! Every group of the table is a listener of its own. All are in one Envoy, and each fetches its own policy from
+//! [`servers`]. Requests are written byte by byte ([`wire`]), so they arrive exactly as in the table. The results are
+//! read from the answer, from the head that the upstream received, from the access log and from the statistics.
 #![allow(
     missing_docs,
     unreachable_pub,

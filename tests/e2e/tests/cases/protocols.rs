@@ -1,4 +1,4 @@
-//! Requests that are more than a request and an answer: upgrades to websocket, CONNECT, gRPC over HTTP/2.
+//! Requests beyond a plain request and answer: upgrades to WebSocket, CONNECT, gRPC over HTTP/2.
 
 use http_body_util::Empty;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ const WEBSOCKET: [(&str, &[u8]); 6] = [
     ("x-key-type", b"SANDBOX"),
 ];
 
-/// An Envoy that lets websockets and tunnels through, in front of one API with a good, a blocked and a sandbox key.
+/// An Envoy that passes WebSockets and tunnels, in front of one API with a good, a blocked and a sandbox key.
 async fn gateway(name: &str, config: Value) -> Gateway {
     let group: Group = serde_json::from_value(json!({"name": name, "cases": [], "config": config, "policy": {
         "apis": [{"id": "api", "match": [{"path": "/api"}]}, {"id": "open", "match": [{"path": "/open"}], "security": "none"},
@@ -119,7 +119,7 @@ async fn an_upgrade_over_http2_is_decided_like_any_request() {
 
 #[tokio::test]
 async fn connect_and_requests_without_a_path_are_refused_and_do_no_harm() {
-    // Where the filter is told to let anything pass that belongs to no API, a request without a path still does not.
+    // A request without a path is refused, even if the configuration lets requests pass that belong to no API.
     for (number, config) in
         [json!({}), json!({"unknown_api": "allow"}), json!({"allow_preflight": true})].into_iter().enumerate()
     {

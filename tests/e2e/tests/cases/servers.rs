@@ -1,4 +1,5 @@
-//! The two servers behind Envoy: a policy service with a page at each path, and upstreams that answer with what they got.
+//! The two servers behind Envoy: a policy service with a page at each path, and upstreams that answer with the request
+//! that they received.
 
 use std::{
     collections::BTreeMap,
@@ -26,17 +27,17 @@ pub const ECHO: &str = "x-echo";
 /// The header that names the upstream.
 pub const ENDPOINT: &str = "x-endpoint";
 
-/// What a request's target begins with that an upstream answers by a redirect.
+/// An upstream answers by a redirect if the request line has this target.
 pub const MOVED: &str = " /api/moved";
 
-/// What stands at one path of the feed.
+/// The answers at one path of the feed.
 #[derive(Clone, Debug)]
 pub enum Page {
-    /// This page, always.
+    /// Always this page.
     Always(Value),
-    /// This page, once; afterwards nothing is answered that could be used.
+    /// This page once, then no usable answer.
     Once(Value),
-    /// A full policy of revision 1, then the delta on each revision; nothing new behind the last.
+    /// A full policy of revision 1, then the delta after each revision, and no changes after the last one.
     Revisions(Vec<Value>),
 }
 
@@ -76,13 +77,13 @@ impl Feed {
             ([(CONTENT_TYPE, "application/json")], page).into_response()
         });
         let server = tokio::spawn(async move {
-            // Serves until it is aborted; an error of one connection ends only that.
+            // It serves until it is aborted. An error of one connection ends only that connection.
             let _ = axum::serve(listener, router).await;
         });
         Self { address, pages, server }
     }
 
-    /// From now on this stands at `path`.
+    /// Sets the answers at `path` from now on.
     pub fn put(&self, path: &str, page: Page) {
         self.pages.lock().unwrap().insert(path.to_owned(), page);
     }
@@ -94,7 +95,7 @@ impl Drop for Feed {
     }
 }
 
-/// An upstream that takes any bytes for a request and sends its head back in [`ECHO`].
+/// An upstream that accepts any bytes as a request and returns its head in [`ECHO`].
 pub struct Upstream {
     pub address: SocketAddr,
     server: JoinHandle<()>,
@@ -144,16 +145,16 @@ async fn converse(mut stream: TcpStream, endpoint: &str) -> std::io::Result<()> 
     stream.shutdown().await
 }
 
-/// What an upstream got: request line's target, and headers.
+/// The request that an upstream received: the target of its request line, and its headers.
 #[derive(Clone, Debug)]
 pub struct Got {
     pub endpoint: String,
     pub target: Vec<u8>,
-    /// Names in lower case.
+    /// The names are in lower case.
     pub headers: Vec<(String, Vec<u8>)>,
 }
 
-/// What the upstream got, if the answer is an upstream's.
+/// The request that the upstream received, if the answer came from an upstream.
 pub fn got(answer: &wire::Answer) -> Option<Got> {
     let endpoint = String::from_utf8(answer.header(ENDPOINT)?.to_vec()).unwrap();
     let (pairs, _) = answer.header(ECHO)?.as_chunks::<2>();

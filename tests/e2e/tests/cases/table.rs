@@ -1,4 +1,4 @@
-//! The whole table through Envoy: each case with what is expected of it, and with what the core makes of it.
+//! The whole table through Envoy: the result of each case is compared with the expected one and with the core's.
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +21,7 @@ use crate::{
     wire,
 };
 
-/// Headers of an answer that are Envoy's own.
+/// Headers of an answer that Envoy itself adds.
 const ENVOYS: [&str; 8] = [
     "server",
     "date",
@@ -32,14 +32,14 @@ const ENVOYS: [&str; 8] = [
     "grpc-status",
     "grpc-message",
 ];
-/// Ticks of a VM: every 100 ms. So many after its time every VM has noticed that its policy has expired.
+/// Every VM has noticed after this time that its policy has expired. A VM ticks every 100 ms.
 const NOTICED: Duration = Duration::from_millis(1000);
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// One case that was asked, and the answer.
+/// A case that was asked, and the answer.
 struct Asked<'a> {
     group: &'a Group,
     file: &'a str,
@@ -47,7 +47,7 @@ struct Asked<'a> {
     answer: wire::Answer,
 }
 
-/// All headers of a request, `number` being that of its case.
+/// All headers of a request. `number` is the number of its case.
 fn headers<'a>(sent: &'a Sent, number: &'a str) -> Vec<(&'a str, &'a [u8])> {
     let mut headers: Vec<(&str, &[u8])> = vec![("host", sent.authority.as_bytes()), ("connection", b"close")];
     headers.push((CASE, number.as_bytes()));
@@ -78,7 +78,7 @@ async fn ask(protocol: Protocol, address: SocketAddr, sent: &Sent, number: usize
     }
 }
 
-/// Routes for the cases whose API stands in metadata: by the case's number, with and without the sandbox.
+/// Routes for the cases whose API comes from metadata: by the case's number, with and without the sandbox.
 fn metadata_routes(group: &Group, first_case: usize) -> Vec<Value> {
     let mut routes = Vec::new();
     for (index, case) in group.cases.iter().enumerate() {
@@ -93,7 +93,7 @@ fn metadata_routes(group: &Group, first_case: usize) -> Vec<Value> {
     routes
 }
 
-/// Whether a case can be had in this way.
+/// Whether the case can be sent in this way.
 fn is_possible(group: &Group, case: &Case, protocol: Protocol) -> bool {
     let over_protocol = matches!(protocol, Protocol::Http2) || case.not_http1.is_none();
     group.native.is_none() && case.native.is_none() && over_protocol
@@ -111,7 +111,7 @@ async fn every_case_that_http2_can_say_holds_over_it() {
     assert!(asked > 650, "{asked} cases");
 }
 
-/// Runs the table through an Envoy; how many cases of it were asked.
+/// Runs the table through an Envoy. Returns the number of cases that were asked.
 async fn run(name: &str, protocol: Protocol) -> usize {
     let groups = all_groups();
     let feed = Feed::start().await;
@@ -168,12 +168,12 @@ async fn run(name: &str, protocol: Protocol) -> usize {
     asked.len()
 }
 
-/// Waits until the policies that are to be expired are.
+/// Waits until the policies that must expire have expired.
 async fn expire(groups: &[(&str, Group)], gateway: &Gateway) {
     let longest = groups.iter().filter(|(_, group)| group.expired);
     let longest = longest.filter_map(|(_, group)| group.config.get("policy")?.get("expire_after_ms")?.as_u64()).max();
     let due = SystemTime::now() + Duration::from_millis(longest.unwrap_or(0)) + NOTICED;
-    // None of them is counted or logged as a case: nobody asks for anything meanwhile.
+    // No request is sent meanwhile, so none is counted or logged.
     let late = async || if SystemTime::now() >= due { Ok(()) } else { Err("not yet due") };
     eventually("the policies to expire", WITHIN, late).await.unwrap();
     assert_eq!(counted(gateway).await, BTreeMap::new());
@@ -199,7 +199,7 @@ fn observed(answer: &wire::Answer, line: &Value) -> Observed {
     }
 }
 
-/// Where Envoy and the core do not agree, whatever was expected.
+/// The differences between Envoy and the core, whatever the case expects.
 fn differences(envoy: &Observed, core: &Observed) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut same = |what: &str, envoy: String, core: String| {
@@ -207,7 +207,7 @@ fn differences(envoy: &Observed, core: &Observed) -> Vec<String> {
             wrong.push(format!("{what}: {envoy} in Envoy, {core} on the core"));
         }
     };
-    // Seconds that are left of a window or a mark are others whenever it is asked.
+    // The remaining seconds of a window or a mark differ between two requests.
     let annotations = |observed: &Observed| {
         let mut annotations = observed.annotations.clone();
         annotations.get_mut("reset").into_iter().for_each(String::clear);
@@ -217,7 +217,7 @@ fn differences(envoy: &Observed, core: &Observed) -> Vec<String> {
     let reply = |observed: &Observed| {
         let reply = observed.reply.as_ref()?;
         let grpc = reply.grpc_status;
-        // On gRPC the host says all of it in its own way.
+        // For gRPC the host writes the content type in its own way.
         let mut headers = reply.headers.clone();
         headers.retain(|(name, _)| grpc.is_none() || name != "content-type");
         let limited = reply.status == 429 || grpc == Some(8);
@@ -225,7 +225,7 @@ fn differences(envoy: &Observed, core: &Observed) -> Vec<String> {
         headers.sort();
         let status = grpc.map_or(reply.status, |_| 0);
         let mut body = String::from_utf8_lossy(&reply.body).into_owned();
-        // Envoy makes an id for each request; on the core there is none.
+        // Envoy creates an id for each request. The core has none.
         if let Some(at) = body.find(r#","instance":"urn:uuid:"#) {
             body.replace_range(at.., "}");
         }
@@ -235,7 +235,7 @@ fn differences(envoy: &Observed, core: &Observed) -> Vec<String> {
     wrong
 }
 
-/// Keys that the access log holds though nothing says that they stay.
+/// Keys that the access log contains although the case does not say that they stay.
 fn left_in_log(group: &Group, case: &Case, line: &Value) -> Vec<String> {
     if case.expectation().credential_kept {
         return Vec::new();
@@ -245,7 +245,7 @@ fn left_in_log(group: &Group, case: &Case, line: &Value) -> Vec<String> {
     keys.filter(|key| texts.iter().any(|text| text.contains(key))).map(|key| format!("{key} is in the log")).collect()
 }
 
-/// keygate's counters of requests that are not 0.
+/// The filter's counters of requests that are not 0.
 async fn counted(gateway: &Gateway) -> BTreeMap<String, u64> {
     let stats = gateway.envoy.stats("^wasmcustom.keygate.(allowed|denied|would_deny)").await.unwrap();
     let name = |name: String| name.trim_start_matches("wasmcustom.keygate.").to_owned();

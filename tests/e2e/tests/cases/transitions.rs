@@ -1,4 +1,4 @@
-//! A subscription taken from each state to each other by deltas, in an Envoy that serves meanwhile.
+//! Deltas that take a subscription from each state to each other one, in an Envoy that serves meanwhile.
 
 use std::time::Duration;
 
@@ -12,12 +12,13 @@ use crate::{
     wire,
 };
 
-/// A delta is fetched within an interval of 100 ms, and seen by every worker within a tick of 100 ms.
+/// A delta is fetched within an interval of 100 ms, and every worker has it within a tick of 100 ms. The rest is for a
+/// busy machine.
 const WITHIN: Duration = Duration::from_secs(10);
-/// Connections that all have to say the same: with two workers, that all are with one has a chance of 2^-7.
+/// Connections that must all get the same answer. With two workers, all are on one with a probability of 2^-7.
 const CONNECTIONS: usize = 8;
 
-/// Whether each connection gets what is expected.
+/// Checks that each connection gets the expected answers.
 async fn look(gateway: &Gateway, requests: &[(Sent, String)]) -> Result<(), String> {
     for (sent, expected) in requests {
         let key = &sent.headers.iter().find(|(name, _)| name == "x-api-key").unwrap().1;
@@ -39,7 +40,7 @@ async fn look(gateway: &Gateway, requests: &[(Sent, String)]) -> Result<(), Stri
     Ok(())
 }
 
-/// The reason of a code, of those that a subscription's state can have.
+/// The reason with this code, among the reasons that a subscription's state can cause.
 fn reason_of(code: &str) -> String {
     match code {
         "900907" => "subscription_blocked".to_owned(),

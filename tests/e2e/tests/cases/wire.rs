@@ -1,4 +1,5 @@
-//! HTTP/1.1 byte by byte: requests as they are given, answers as they come; and HTTP/2 as far as a client can say it.
+//! HTTP/1.1 byte by byte: requests are sent unchanged, and answers are read as they arrive. Also HTTP/2, as far as a
+//! client can express a request in it.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -13,11 +14,10 @@ use tokio::{
 /// How long an answer may take.
 const WITHIN: Duration = Duration::from_secs(20);
 
-/// An answer.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
     pub status: u16,
-    /// Names in lower case.
+    /// The names are in lower case.
     pub headers: Vec<(String, Vec<u8>)>,
     pub body: Vec<u8>,
 }
@@ -29,7 +29,7 @@ impl Answer {
     }
 }
 
-/// A request's head: its line, then headers, names and values as they are.
+/// A request's head: the request line and the headers, with names and values unchanged.
 pub fn head(method: &str, target: &[u8], headers: &[(&str, &[u8])]) -> Vec<u8> {
     let mut head = [method.as_bytes(), b" ", target, b" HTTP/1.1\r\n"].concat();
     for (name, value) in headers {
@@ -39,11 +39,11 @@ pub fn head(method: &str, target: &[u8], headers: &[(&str, &[u8])]) -> Vec<u8> {
     head
 }
 
-/// Sends a request over a connection of its own, and reads the answer: to the end of its body, since Envoy leaves a
-/// connection that it has answered on open for a second.
+/// Sends a request over a connection of its own, and reads the answer to the end of its body. Envoy keeps the
+/// connection open for a second after the answer.
 pub async fn send(address: SocketAddr, request: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    // An answer may come, and the connection end, before all of a bad request is written.
+    // Envoy may answer a bad request and close the connection before the request is written completely.
     let _ = stream.write_all(request).await;
     let read = tokio::time::timeout(WITHIN, answer(&mut stream, request.starts_with(b"HEAD "))).await;
     read.unwrap_or_else(|_| panic!("no end of the answer to {}", request.escape_ascii()))
@@ -69,7 +69,7 @@ pub async fn answer(stream: &mut TcpStream, to_head: bool) -> Answer {
     }
 }
 
-/// Sends a request over HTTP/2 with a connection of its own; `None` if it cannot be said in HTTP/2.
+/// Sends a request over HTTP/2 with a connection of its own. `None` if HTTP/2 cannot express it.
 pub async fn send_http2(
     address: SocketAddr,
     method: &str,
@@ -78,16 +78,16 @@ pub async fn send_http2(
     headers: &[(&str, &[u8])],
 ) -> Option<Answer> {
     let target = std::str::from_utf8(target).ok().filter(|target| target.starts_with('/'))?;
-    // Envoy ends a connection whose `:authority` names a user, before any filter.
+    // Envoy closes a connection whose `:authority` has user information, before any filter runs.
     if authority.contains('@') {
         return None;
     }
-    // HTTP/2 has one host: `:authority`, and Envoy drops a `host` beside it.
+    // HTTP/2 has one host, `:authority`. Envoy drops a `host` header beside it.
     if headers.iter().filter(|(name, _)| *name == "host").count() > 1 {
         return None;
     }
     let uri: hyper::Uri = format!("http://{authority}{target}").parse().ok()?;
-    // A parser that read it another way would send another request.
+    // If the parser reads the URI in another way, the client would send another request.
     let same =
         uri.path_and_query().is_some_and(|given| given.as_str() == target) && uri.authority()?.as_str() == authority;
     let mut request = hyper::Request::builder().method(method).uri(uri);
@@ -98,12 +98,12 @@ pub async fn send_http2(
     Some(exchange_http2(address, request).await)
 }
 
-/// Sends a request over an HTTP/2 connection of its own, and reads the answer; of a tunnel only its head.
+/// Sends a request over an HTTP/2 connection of its own, and reads the answer. Of a tunnel it reads only the head.
 pub async fn exchange_http2(address: SocketAddr, request: hyper::Request<Empty<Bytes>>) -> Answer {
     let tunnel = request.method() == hyper::Method::CONNECT;
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-    // Ends with the connection; its errors reach whoever waits for an answer.
+    // The task ends with the connection. Its errors reach the caller that waits for an answer.
     let connection = tokio::spawn(connection);
     let asked = format!("{request:?}");
     let response = tokio::time::timeout(WITHIN, sender.send_request(request))

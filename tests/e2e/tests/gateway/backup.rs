@@ -1,5 +1,5 @@
-//! The database of the policy service is put back from a backup: gateways that are ahead of it hear of it by themselves.
-//! No block that is made afterwards is lost, every change arrives, and what only the lost history said is gone.
+//! The database of the policy service is restored from a backup. Gateways that are ahead of it notice by themselves. No
+//! later block is lost, every change arrives, and the changes of the lost history are gone.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::listeners::Load;
 
-/// How long a change may take: pauses after failures while the service was away, and a full policy.
+/// How long a change may take: the pauses after failures while the service was down, and a full policy.
 const SEEN_WITHIN: Duration = Duration::from_secs(10);
 
 const REACHES: Expected = Expected::Reaches("production");
@@ -28,7 +28,7 @@ struct Ahead {
     stack: Stack,
     workers: Workers,
     keys: Keys,
-    /// A key that only the lost history knows.
+    /// A key that exists only in the lost history.
     late: String,
     backup: PathBuf,
     /// The revision in the backup.
@@ -63,7 +63,7 @@ impl Ahead {
         Self { stack, workers, keys, late, backup, revision }
     }
 
-    /// Ends the service and puts the backup in the place of its database.
+    /// Stops the service and replaces its database by the backup.
     async fn put_back(&mut self) {
         let policy = self.stack.policy_mut().unwrap();
         policy.stop().await;
@@ -74,7 +74,7 @@ impl Ahead {
         becomes(&mut self.workers, key, path, expected).await;
     }
 
-    /// What the database says now, and nothing of what was lost.
+    /// The gateway decides by the database, and nothing of the lost history remains.
     async fn is_as_the_database_says(&mut self) {
         let (late, partner) = (self.late.clone(), self.keys.partner.clone());
         self.becomes(&partner, ORDERS, REACHES).await;
@@ -101,7 +101,7 @@ async fn held(stack: &Stack) -> u64 {
     stack.envoy().unwrap().stat("wasmcustom.keygate.policy.revision").await.unwrap()
 }
 
-/// Makes revisions by making applications.
+/// Creates revisions by creating applications.
 async fn changes(policy: &PolicyService, name: &str, count: usize) {
     for number in 0..count {
         let id = format!("{name}-{number}");
@@ -112,12 +112,12 @@ async fn changes(policy: &PolicyService, name: &str, count: usize) {
 #[tokio::test]
 async fn a_block_that_the_restored_history_has_overtaken_is_in_force() {
     let mut ahead = Ahead::start("backup-overtaken").await;
-    // What no history ever changes is allowed all the time.
+    // Both histories allow these requests, so they are allowed all the time.
     let always = vec![(Ask::get(PAYMENTS).key(&ahead.keys.production), REACHES)];
     let load = Load::start(ahead.stack.envoy().unwrap().gateway().port(), always);
     ahead.put_back().await;
     {
-        // Where the gateway does not ask: so it sees neither the block's revision nor any other below its own.
+        // The gateway does not ask this port, so it sees neither the revision of the block nor any other below its own.
         let elsewhere = ports::free().unwrap();
         let mut policy = PolicyService::start(ahead.stack.folder(), elsewhere).await.unwrap();
         policy.post("/v1/subscriptions/shop-orders/block", None).await.unwrap();
@@ -140,7 +140,7 @@ async fn changes_arrive_while_the_restored_revision_is_below_the_gateways() {
     let load = Load::start(ahead.stack.envoy().unwrap().gateway().port(), always);
     ahead.put_back().await;
     ahead.stack.policy_mut().unwrap().restart().await.unwrap();
-    // Before anything is changed, and after one change, of three that the gateway is ahead.
+    // Before any change, and after one change. The gateway is three revisions ahead.
     ahead.is_as_the_database_says().await;
     ahead.stack.policy().unwrap().post("/v1/subscriptions/shop-orders/block", None).await.unwrap();
     let production = ahead.keys.production.clone();
@@ -161,7 +161,7 @@ async fn the_same_backup_put_back_twice_is_noticed_twice() {
     changes(ahead.stack.policy().unwrap(), "first", 2).await;
     ahead.becomes(&production, ORDERS, BLOCKED).await;
 
-    // The block is lost with the history that had it; one that is made afterwards is not.
+    // A block in the lost history is lost. A later block is not.
     ahead.put_back().await;
     ahead.stack.policy_mut().unwrap().restart().await.unwrap();
     ahead.becomes(&production, ORDERS, REACHES).await;

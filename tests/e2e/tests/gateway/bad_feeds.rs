@@ -1,4 +1,4 @@
-//! A feed that answers anything but a policy: the last good policy stays, the log says what came, and no VM dies.
+//! A feed whose answers are no policy: the last good policy stays in use, the log names the fault, and no VM dies.
 
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,8 @@ use keygate_e2e::{
 };
 use serde_json::{Value, json};
 
-/// Within this the filter asks again, whatever happened last: the interval is short here and no case fails twice in a
-/// row, since a good answer comes between.
+/// The filter asks again within this time. The interval is short here, and no case fails twice in a row, because a good
+/// answer comes between.
 const SEEN_WITHIN: Duration = Duration::from_secs(10);
 const KEY: &str = "a-good-key";
 const REACHES: Expected = Expected::Reaches("production");
@@ -31,7 +31,7 @@ fn policy(revision: u64) -> Value {
     })
 }
 
-/// SHA-256 of [`KEY`], as `printf %s a-good-key | sha256sum` prints it.
+/// The SHA-256 of [`KEY`], as `printf %s a-good-key | sha256sum` prints it.
 fn digest() -> &'static str {
     "dba2fb0354a274d0683d1b22454b7dbee741385afce3155904f2f302d456f49b"
 }
@@ -103,10 +103,10 @@ async fn a_bad_answer_changes_nothing_is_logged_and_kills_no_vm() {
         .await
         .unwrap();
         println!("{name}: {}", envoy.log()[logged..].trim());
-        // The last good policy serves on: it allows whom it allowed, and nobody else.
+        // The last good policy stays in use: it allows the same keys and no others.
         workers.expect(&good, REACHES).await.unwrap_or_else(|error| panic!("after {name}: {error}"));
         workers.expect(&bad, UNKNOWN).await.unwrap_or_else(|error| panic!("after {name}: {error}"));
-        // And a good answer is taken again, so the case was the answer's fault.
+        // A good answer is accepted again, so the answer of the case was the cause.
         let revision = 10 + number as u64;
         feed.answer(feed::page(&policy(revision)));
         revision_is(&stack, revision).await;
@@ -136,7 +136,7 @@ async fn retry_after_is_honoured() {
             Instant::now()
         };
         let (first, second) = (when(before + 1).await, when(before + 2).await);
-        // Less what looking takes; without the header the pause would be 100 ms.
+        // Less the time of the checks. Without the header the pause would be 100 ms.
         assert!(second - first >= Duration::from_millis(2_500), "{status}: {:?}", second - first);
         feed.answer(feed::page(&policy(before + 10)));
         revision_is(&stack, before + 10).await;
@@ -154,7 +154,7 @@ async fn a_bad_answer_before_any_policy_leaves_the_gateway_closed() {
     let mut workers = Workers::connect(stack.envoy().unwrap()).await.unwrap();
     let closed = Expected::Refused(503, "900424", "Policy unavailable");
     workers.expect(&Ask::get("/a").key(KEY), closed).await.unwrap();
-    // The feed was asked the way the configuration says.
+    // The requests to the feed follow the configuration.
     let asked = feed.asked();
     let first = asked.first().expect("the feed was asked").to_ascii_lowercase();
     assert!(first.starts_with("get /v1/policy http/1.1\r\n"), "{first}");

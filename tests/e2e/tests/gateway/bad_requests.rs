@@ -1,4 +1,4 @@
-//! Requests that no honest client sends: each gets a refusal, and no VM dies of them.
+//! Requests that no honest client sends: each is refused, and no VM dies.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -16,13 +16,13 @@ use tokio::{
 
 const SEEN_WITHIN: Duration = Duration::from_secs(10);
 
-/// Sends `request` byte by byte as it is, and reads the head of what comes: its status and all of it.
+/// Sends `request` as these bytes, and reads the status and the whole head of the answer.
 async fn raw(address: SocketAddr, request: &[u8]) -> (u16, String) {
     let mut stream = BufReader::new(TcpStream::connect(address).await.unwrap());
     stream.write_all(request).await.unwrap();
     let mut head = Vec::new();
     let read = async {
-        // Not to the end of the stream: Envoy keeps a refused connection open for a second.
+        // Reads only the head, because Envoy keeps a refused connection open for a second.
         while !head.ends_with(b"\r\n\r\n") && stream.read_until(b'\n', &mut head).await.unwrap() > 0 {}
     };
     tokio::time::timeout(SEEN_WITHIN, read).await.expect("an answer in time");
@@ -70,7 +70,7 @@ async fn hostile_requests_are_refused_and_no_vm_dies() {
         ("50 headers of the same name", head(orders, &b"x-api-key: k\r\n".repeat(50)), &[401]),
     ];
     for (name, request, statuses) in cases {
-        // Several times, so that both workers meet it.
+        // Several times, so that both workers receive it.
         for _ in 0..8 {
             let (status, answer) = raw(envoy.gateway(), request).await;
             assert!(statuses.contains(&status), "{name}: {answer:?}");

@@ -1,4 +1,4 @@
-//! Configurations: every one that is shipped is accepted by Envoy, and a wrong one is refused with its place.
+//! Tests of configurations: Envoy accepts every shipped one, and refuses a wrong one with the place of the error.
 
 use std::{
     fs,
@@ -7,7 +7,7 @@ use std::{
 
 use keygate_e2e::{Options, Stack, artifacts, config::EnvoyConfig, envoy::Envoy, ports, stack::Policy};
 
-/// A stack that is never started: its folder, and the configuration it would have.
+/// The folder and the configuration of a stack that is never started.
 async fn stack(name: &str, edits: Vec<(&'static str, String)>) -> (Stack, EnvoyConfig) {
     let nobody = ([127, 0, 0, 1], ports::free().unwrap()).into();
     let stack =
@@ -40,7 +40,7 @@ async fn a_wrong_plugin_configuration_stops_envoy_and_names_path_line_and_column
         ),
     ];
     for (number, (name, from, to, words)) in cases.iter().enumerate() {
-        // Starting and validating are the same to an operator, since both run the filter's own check.
+        // Starting and validating behave the same, because both run the filter's own check.
         let args = if number == 0 { &[][..] } else { &["--mode", "validate"] };
         let (stack, config) = stack(&format!("configuration-{name}"), vec![(*from, (*to).to_owned())]).await;
         let (status, log) = Envoy::refuse(stack.folder(), &config, args).await.unwrap();
@@ -63,7 +63,7 @@ async fn a_struct_in_place_of_a_string_is_refused_with_a_line_that_says_so() {
     assert!(log.contains("StringValue"), "{log}");
 }
 
-/// All files in `envoy/` that Envoy itself reads; the others are for what wraps it.
+/// All files in `envoy/` that Envoy itself reads. The other files configure the programs around it.
 fn shipped(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -87,7 +87,7 @@ async fn every_shipped_configuration_is_accepted_by_envoy() {
         let (status, log) =
             Envoy::refuse(stack.folder(), &EnvoyConfig::new(text), &["--mode", "validate"]).await.unwrap();
         assert!(status.success(), "{}: {log}", file.display());
-        // tools/trim has written the commit into the module, or that it is unknown.
+        // tools/trim has written the commit, or `unknown`, into the module.
         let version = format!("keygate {} (commit ", env!("CARGO_PKG_VERSION"));
         let (_, commit) =
             log.split_once(&version).unwrap_or_else(|| panic!("{}: no `{version}` in {log}", file.display()));

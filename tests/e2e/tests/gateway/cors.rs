@@ -1,4 +1,5 @@
-//! Envoy's CORS filter before keygate, as docs/envoy.md has it: preflights need no key, and a page can read a refusal.
+//! Envoy's CORS filter before keygate, as docs/envoy.md describes it: preflights need no key, and a page can read a
+//! refusal.
 
 use std::time::Duration;
 
@@ -55,7 +56,7 @@ async fn before_keygate_the_cors_filter_answers_preflights_and_marks_refusals() 
         assert_eq!(answer.status, status, "{name}: {answer}");
         assert_eq!(answer.header("access-control-allow-origin"), Some(ORIGIN), "{name}: {:?}", answer.headers);
     }
-    // Another origin is given nothing, and what is no preflight needs its key.
+    // Another origin is permitted nothing. A request that is not a preflight needs its key.
     let other = Ask::get(ORDERS).key(&keys.production).header("origin", "https://other.example");
     assert_eq!(http::send(envoy.gateway(), &other).await.unwrap().header("access-control-allow-origin"), None);
     let bare = http::send(envoy.gateway(), &Ask::new("OPTIONS", ORDERS)).await.unwrap();

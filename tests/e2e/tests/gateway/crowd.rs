@@ -1,8 +1,8 @@
-//! A block while the policy service has all to do that it may be asked to do: thousands of connections that say nothing,
-//! full reports of usage on all connections of a fleet, and held polls. The administrator has the answer within a second,
+//! A block while the policy service is under its maximum permitted load: thousands of connections that send nothing,
+//! full usage reports on all connections of a fleet, and held polls. The administrator gets the answer within a second,
 //! and every worker of Envoy refuses within two.
 //!
-//! `make load` plays it in full, `make test` in a small form.
+//! `make load` runs it in full, `make test` in a small form.
 
 use std::{
     collections::VecDeque,
@@ -31,28 +31,28 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 
-/// Within which a change has its answer, and within which every worker decides by it; both from when it is sent.
+/// The time limits, both from when the change is sent: until its answer, and until every worker decides by it.
 const ANSWERED: Duration = Duration::from_secs(1);
 const SEEN: Duration = Duration::from_secs(2);
 /// `gateway-1:demo-gateway-secret`.
 const GATEWAY: &str = "Basic Z2F0ZXdheS0xOmRlbW8tZ2F0ZXdheS1zZWNyZXQ=";
-/// Descriptors of this process for all but the silent connections.
+/// File descriptors of this process for everything but the silent connections.
 const RESERVED: u64 = 400;
-/// For how long a silent connection is held before another takes its place: the service ends it after 30 s.
+/// How long a silent connection is kept before another one replaces it. The service ends it after 30 s.
 const HELD: Duration = Duration::from_secs(20);
-/// How often some of them are replaced.
+/// The pause between two replacements.
 const REPLACING: Duration = Duration::from_millis(50);
 
-/// How much there is to do.
+/// The load.
 struct Crowd {
     silent: usize,
     reporters: usize,
     polls: usize,
-    /// Blocks and unblocks, in turn.
+    /// The number of alternating blocks and unblocks.
     changes: usize,
 }
 
-/// What a silent connection sends before it falls silent, in turn.
+/// What a silent connection sends before it falls silent.
 fn opening(number: usize) -> &'static [u8] {
     match number % 4 {
         0 => b"",
@@ -62,7 +62,7 @@ fn opening(number: usize) -> &'static [u8] {
     }
 }
 
-/// Opens a silent connection. Every second one comes from one address, the others from two hundred.
+/// Opens a silent connection. Every second one comes from one address, the others from two hundred addresses.
 async fn open(service: SocketAddr, number: usize) -> Option<TcpStream> {
     let socket = TcpSocket::new_v4().unwrap();
     if number.is_multiple_of(2) {
@@ -70,13 +70,13 @@ async fn open(service: SocketAddr, number: usize) -> Option<TcpStream> {
         socket.bind(SocketAddr::from(([127, 0, 8, last], 0))).unwrap();
     }
     let mut stream = timeout(Duration::from_secs(10), socket.connect(service)).await.ok()?.ok()?;
-    // It may have been closed already.
+    // The service may have closed it already.
     let _ = stream.write_all(opening(number)).await;
     Some(stream)
 }
 
-/// Opens `count` silent connections and holds them; all the time some are replaced, so that each is younger than the
-/// service's limit. `held` says how many there are.
+/// Opens `count` silent connections and keeps them. Some are replaced all the time, so that each is younger than the
+/// service's limit. `held` is the number of open ones.
 async fn be_silent(service: SocketAddr, count: usize, held: Arc<AtomicUsize>) {
     let mut all: VecDeque<TcpStream> = VecDeque::new();
     let mut number = 0;
@@ -102,7 +102,7 @@ async fn be_silent(service: SocketAddr, count: usize, held: Arc<AtomicUsize>) {
     }
 }
 
-/// A report as large as one may be; its id is `BATCH`.
+/// A report of the maximum size. Its id is `BATCH`.
 fn full_report() -> String {
     let hour = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 3_600 * 3_600;
     let row = |number| json!({"hour": hour, "application": format!("app-{number}"), "api": "orders-1.0", "outcome": "allowed", "requests": 1});
@@ -110,7 +110,7 @@ fn full_report() -> String {
     json!({"format": 1, "batch": "BATCH", "counts": counts}).to_string()
 }
 
-/// Reports as fast as it is answered. `taken` counts what was taken.
+/// Sends the next report as soon as the last one is answered. `taken` counts the accepted ones.
 async fn report(service: SocketAddr, name: usize, taken: Arc<AtomicUsize>) {
     let mut connection = Connection::open(service).await.unwrap();
     let report = full_report();
@@ -121,14 +121,14 @@ async fn report(service: SocketAddr, name: usize, taken: Arc<AtomicUsize>) {
             Ok(answer) if answer.status == 200 => {
                 taken.fetch_add(1, Ordering::SeqCst);
             }
-            // 503: it waited too long; a gateway sends it again.
+            // 503: the report waited too long. A gateway sends it again.
             Ok(answer) => assert_eq!(answer.status, 503, "{answer}"),
             Err(_) => connection = Connection::open(service).await.unwrap(),
         }
     }
 }
 
-/// Follows the policy as a gateway does: a poll is held until there is something new. `answered` counts the deltas.
+/// Follows the policy as a gateway does: a poll is held until there is a change. `answered` counts the deltas.
 async fn follow(service: SocketAddr, answered: Arc<AtomicUsize>) {
     let mut connection = Connection::open(service).await.unwrap();
     let mut target = "/v1/policy".to_owned();
@@ -148,11 +148,11 @@ async fn follow(service: SocketAddr, answered: Arc<AtomicUsize>) {
     }
 }
 
-/// Ends its tasks.
+/// Aborts its tasks when dropped.
 struct Tasks(Vec<JoinHandle<()>>);
 
 impl Tasks {
-    /// An error of one of them is the test's.
+    /// Fails the test if one of the tasks has failed.
     async fn check(&mut self) {
         for task in &mut self.0 {
             if task.is_finished() {
@@ -168,21 +168,21 @@ impl Drop for Tasks {
     }
 }
 
-/// The median, the 99th of a hundred, and the slowest.
+/// The median, the 99th percentile and the maximum.
 fn summary(times: &mut [Duration]) -> [Duration; 3] {
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() * percent).div_ceil(100).saturating_sub(1)];
     [at(50), at(99), times[times.len() - 1]]
 }
 
-/// Sends a change; when its answer came.
+/// Sends a change and returns when its answer came.
 async fn change(policy: &PolicyService, action: &str) -> Duration {
     let begun = Instant::now();
     policy.post(&format!("/v1/subscriptions/shop-orders/{action}"), None).await.unwrap();
     begun.elapsed()
 }
 
-/// Blocks and unblocks while `crowd` is there.
+/// Blocks and unblocks under the load of `crowd`.
 async fn play(name: &str, crowd: Crowd) {
     assert_eq!((GATEWAY_ID, GATEWAY_SECRET), ("gateway-1", "demo-gateway-secret"));
     let (stack, keys) = story::stage(name, Options::default()).await.unwrap();
@@ -237,7 +237,7 @@ async fn play(name: &str, crowd: Crowd) {
     stack.stop().await;
 }
 
-/// As many descriptors as this process may have, less what it needs besides.
+/// Raises the limit of file descriptors. Returns how many are free for silent connections.
 fn room() -> usize {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
@@ -249,7 +249,7 @@ async fn a_block_is_quick_in_a_small_crowd() {
     play("crowd-small", Crowd { silent: room().min(2_000), reporters: 32, polls: 20, changes: 8 }).await;
 }
 
-/// Too heavy to run beside other tests: `make load`.
+/// Too heavy to run beside other tests: `make load` runs it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "`make load` runs it, by itself"]
 async fn a_block_is_quick_in_a_full_crowd() {

@@ -1,6 +1,6 @@
-//! The commands in the `console` blocks of all documents, played one after the other against `stack run`, as a reader plays
-//! them after `make run`: with the file of variables that it leaves, in a shell, in the order of the document. Each must print
-//! what the document shows. The few commands that cannot be played so are named here, with the test that runs them.
+//! Runs the commands in the `console` blocks of all documents against `stack run`, as a reader runs them after `make
+//! run`: in a shell with the file of variables, in the order of the document. Each must print what the document shows.
+//! The few commands that cannot be run this way are named here with the test that runs them.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
 
@@ -9,36 +9,37 @@ use tokio::process::Command;
 
 use super::run::{ports_of, ready, stack};
 
-/// How long a change may take to be seen at the gateway, as `make run` says.
+/// How long a change may take to reach the gateway, as `make run` says.
 const SEEN_WITHIN: Duration = Duration::from_secs(6);
-/// How long one command may take; a held poll of the documents takes 2 s.
+/// How long one command may take. A held poll of the documents takes 2 s.
 const COMMAND_WITHIN: Duration = Duration::from_secs(20);
-/// A word of so many letters and digits is an id, a key, a digest or a mark: another in each run. Without a digit it
-/// must be twice as long, since `subscription_required` is none; of keys, one in a thousand has no digit.
+/// A word with this many letters and digits is an id, a key, a digest or a mark, and differs in each run. A word
+/// without a digit must be twice as long, because `subscription_required` is none of these. One key in a thousand has
+/// no digit.
 const RANDOM_WORD: usize = 16;
-/// A number of so many digits is a time.
+/// A number with this many digits is a time.
 const TIME_DIGITS: usize = 10;
 /// Headers whose values differ between two runs.
 const CHANGING_HEADERS: [&str; 5] = ["date", "content-length", "retry-after", "ratelimit-reset", "etag"];
 /// The shipped ports, which the documents show.
 const SHOWN_PORTS: [(&str, &str); 3] = [("GATEWAY_PORT", "10000"), ("ADMIN_PORT", "9901"), ("POLICY_PORT", "8085")];
 
-/// Documents that are played in one stack, in this order.
+/// Documents that are run in one stack, in this order.
 const OF_THE_GATEWAY: [&str; 4] = ["README.md", "docs/plans.md", "docs/operations.md", "docs/configuration.md"];
-/// Those that need a stack to themselves, since the lists that they show have nothing but what they made.
+/// Documents that need a stack of their own, because the lists that they show contain only what they created.
 const OF_THE_POLICY_SERVICE: [&str; 1] = ["docs/policy-service.md"];
 
-/// How commands begin that are not played, why, and the test that runs them.
+/// The beginnings of commands that are not run, the reason, and the test that runs them.
 const NOT_PLAYED: [(&str, &str, &str); 5] = [
     ("make run", "it is running; what it prints is compared by itself", "documents.rs"),
     (". target/stack/run/env", "this stack has another name; its own file is in every command", "documents.rs"),
     ("envoy -c envoy.yaml --mode validate", "shows a mistake in a file of the reader", "configurations.rs"),
     ("export POLICY_ADMIN_TOKEN=", "for the next", "documents.rs"),
-    // The tests of the policy service start it so.
+    // The tests of the policy service start it this way.
     ("policy-service serve", "another service, on a fixed port", "run.rs"),
 ];
 
-/// A command of a document, and what is shown below it.
+/// A command of a document, and the output shown below it.
 struct Shown {
     place: String,
     command: String,
@@ -65,7 +66,7 @@ fn commands(document: &str) -> Vec<Shown> {
     found
 }
 
-/// The text with a star for each word that is another in every run.
+/// The text with a star in place of each word that differs in every run.
 fn without_chance(text: &str) -> String {
     let mut without = String::new();
     for line in text.replace('\r', "").trim_end().lines() {
@@ -95,7 +96,7 @@ fn is_chance(word: &str) -> bool {
     is_random || (word.len() >= TIME_DIGITS && digits == word.len())
 }
 
-/// Whether `found` is what is shown, where `…`, with or without blanks around it, stands for anything.
+/// Whether `found` matches `shown`, in which `…`, with or without blanks around it, stands for any text.
 fn is_as_shown(shown: &str, found: &str) -> bool {
     let (shown, found) = (without_chance(&shown.replace(" … ", "…")), without_chance(found));
     let mut parts = shown.split('…');
@@ -112,7 +113,7 @@ fn is_as_shown(shown: &str, found: &str) -> bool {
 
 /// A running `stack run`, as a reader has it in another terminal.
 struct Reader {
-    /// What the shell knows: the file of variables, and what the document has set since.
+    /// The shell's variables: the file of variables, and the assignments of the document so far.
     knows: String,
     folder: PathBuf,
 }
@@ -124,14 +125,15 @@ impl Reader {
         shell.args(["-c", &script]).current_dir(&self.folder).env_clear().kill_on_drop(true);
         shell.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         let output = tokio::time::timeout(COMMAND_WITHIN, shell.output()).await.expect("an answer in time").unwrap();
-        // As in a terminal: what a shell complains of is seen, too. curl's progress is not, since it is no terminal's.
+        // Error messages of the shell and of curl are output, as in a terminal. curl shows no progress, because it has
+        // no terminal.
         let complaints = String::from_utf8_lossy(&output.stderr);
         let complaints = complaints.lines().filter(|line| line.starts_with("sh: ") || line.starts_with("curl: "));
         let complaints: String = complaints.map(|line| format!("{line}\n")).collect();
         complaints + &String::from_utf8_lossy(&output.stdout)
     }
 
-    /// Plays an assignment once, and keeps the value for the commands behind it.
+    /// Runs an assignment once, and keeps the value for later commands.
     async fn assign(&mut self, name: &str, shown: &Shown) {
         let Shown { place, command, printed } = shown;
         assert!(printed.is_empty(), "{place}: an assignment prints nothing");
@@ -140,8 +142,8 @@ impl Reader {
         self.knows.push_str(&format!("\n{name}='{}'", value.replace('\'', r"'\''")));
     }
 
-    /// Plays a command until it prints what is shown. Only a call of the gateway may need a moment; any other is played
-    /// once, since `eventually` with no time looks once.
+    /// Runs a command until it prints what is shown. Only a call of the gateway may take a moment. Any other command is
+    /// run once, because `eventually` with no time looks once.
     async fn play(&mut self, shown: &Shown) {
         if let Some(name) = assigned(&shown.command) {
             return self.assign(name, shown).await;
@@ -158,7 +160,7 @@ impl Reader {
     }
 }
 
-/// `NAME` of `NAME=…`, which the commands behind it use.
+/// The `NAME` of `NAME=…`, which later commands use.
 fn assigned(command: &str) -> Option<&str> {
     let (name, _) = command.split_once('=')?;
     let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
@@ -179,7 +181,7 @@ async fn play(documents: &[&str], name: &str) {
     let mode = fs::metadata(file).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o600, "{file} has keys, and its mode is {mode:o}");
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    // The only error is that there was none.
+    // The only possible error is that there was none.
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
     let mut reader = Reader { knows: source.to_owned(), folder };

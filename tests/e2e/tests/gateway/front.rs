@@ -1,5 +1,5 @@
-//! The policy service with the demo data, and what may stand in front of it: a proxy that remembers what was asked and
-//! ends answers, another Envoy, nginx. The gateways that ask it are stacks of their own.
+//! The policy service with the demo data, and what can be in front of it: a proxy that records requests and ends
+//! answers, another Envoy, nginx. The gateways have stacks of their own.
 
 use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -44,7 +44,7 @@ impl Front {
         self.stack.policy_mut().unwrap()
     }
 
-    /// The targets of all callouts for the policy from the `first` on, in order.
+    /// The targets of all callouts for the policy, from the `first` on, in order.
     pub fn polls(&self, first: usize) -> Vec<String> {
         let asked = self.cutter.asked();
         let targets = asked.iter().skip(first).map(|asked| asked.target().to_owned());
@@ -52,7 +52,7 @@ impl Front {
     }
 }
 
-/// What a gateway is like that asks for its policy there.
+/// The options of a gateway that asks for its policy at this address.
 pub fn asks(address: SocketAddr) -> Options {
     Options { policy: Policy::At(address), ..Options::default() }
 }
@@ -95,15 +95,15 @@ fn socket(address: SocketAddr) -> Value {
     json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}})
 }
 
-/// nginx in front of the policy service, as a program of this test: on a free port of loopback, with all its files in
-/// `target/stack/<name>`. It knows nothing of an nginx that runs as a service.
+/// nginx in front of the policy service, started by this test: on a free port of loopback, with all its files in
+/// `target/stack/<name>`. It does not touch an nginx that runs as a service.
 pub struct Nginx {
     pub address: SocketAddr,
     _process: Process,
 }
 
 impl Nginx {
-    /// `location` is what stands in its only location beside `proxy_pass`.
+    /// `location` is the text of its only location, beside `proxy_pass`.
     pub async fn start(name: &str, service: SocketAddr, location: &str) -> Self {
         let folder = folder(name);
         let address = SocketAddr::from(([127, 0, 0, 1], ports::free().unwrap()));
@@ -121,7 +121,8 @@ impl Nginx {
         let file = folder.join("nginx.conf");
         fs::write(&file, config).unwrap();
         let mut command = Command::new(artifacts::nginx().unwrap());
-        // Run by root, it would give its worker another user, who cannot reach these files; without a master there is none.
+        // If root runs nginx, it gives its worker another user, who cannot reach these files. Without a master there is
+        // no worker process.
         command.arg("-p").arg(&folder).arg("-c").arg(&file).args(["-e", &errors, "-g", "master_process off;"]);
         let mut process = Process::start("nginx", command, folder.join("nginx.log")).unwrap();
         let (listens, _) = eventually("nginx to listen", STARTING, async || match process.check() {

@@ -1,5 +1,5 @@
-//! The gauges of a policy: when it was last confirmed, how old it is also where there never was one, and two policies of one
-//! process that do not overwrite each other's.
+//! The gauges of a policy: when it was last confirmed; its age, even if there was never a policy; and two policies of
+//! one process that do not overwrite each other's gauges.
 
 use std::time::{Duration, SystemTime};
 
@@ -30,7 +30,7 @@ fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// A gauge; an error where there is none of that name.
+/// A gauge, or an error if there is none with that name.
 async fn gauge(envoy: &Envoy, name: &str) -> Result<u64, String> {
     let full = format!("wasmcustom.keygate.policy.{name}");
     let found = envoy.stats(&format!("^{}$", full.replace('.', "\\."))).await.map_err(|error| error.to_string())?;
@@ -55,7 +55,7 @@ async fn confirmed_at_is_the_time_of_the_last_confirmation_and_stands_still_when
     .await
     .unwrap();
     assert!((begun..=now()).contains(&first), "{first}, from {begun} to {}", now());
-    // Nothing changes, and each poll that is answered confirms it.
+    // Nothing changes, and each answered poll confirms the policy.
     eventually("a later confirmation", SEEN_WITHIN, async || match confirmed(&stack).await? {
         at if at > first + 1 && at <= now() => Ok(()),
         at => Err(at.to_string()),
@@ -130,7 +130,7 @@ async fn two_policies_with_names_have_gauges_of_their_own() {
     })
     .await
     .unwrap();
-    // And they stay so, while both refresh.
+    // They stay the same while both refresh.
     let begun = now();
     let mut looks = 0;
     eventually("some seconds of looks", SEEN_WITHIN, async || {

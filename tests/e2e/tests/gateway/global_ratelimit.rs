@@ -1,5 +1,6 @@
-//! One quota over several Envoys (`envoy/global-ratelimit/envoy.yaml`): keygate says who asks, rate limit servers count, all of
-//! them in one Redis. Requests come one after another: how exact a count is under many at once is the server's own.
+//! One quota over several Envoys (`envoy/global-ratelimit/envoy.yaml`): keygate identifies the application, and rate
+//! limit servers count in one Redis. The requests come one after the other. How exact the count is under concurrency
+//! depends on the server.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -17,11 +18,11 @@ use serde_json::json;
 
 use crate::{ratelimit_server::RateLimitServer, redis::Redis};
 
-/// How long anything may take here on a machine that has other things to do.
+/// A generous time limit for a busy machine.
 const WITHIN: Duration = Duration::from_secs(20);
 /// The quota of the plan `gold`.
 const QUOTA: u64 = 20;
-/// Its window, which begins with the first request that is counted: far longer than a test.
+/// Its window, which begins with the first counted request. It is far longer than a test.
 const DAY: u64 = 86_400;
 
 const COUNTED: &str = "/orders/1.0/list";
@@ -35,7 +36,7 @@ fn quota() -> Limit {
     Limit::new("keygate", QUOTA, DAY, [condition], variables)
 }
 
-/// `shop` and `desk` may call the API of the plan and one without; the keys are their names.
+/// `shop` and `desk` may call the API with the plan and one without. Their names are their keys.
 async fn policy() -> Feed {
     let keys = ["shop", "desk"]
         .map(|name| json!({"sha256": Digest::of(name.as_bytes()).to_hex(), "id": name, "application": name}));
@@ -62,7 +63,7 @@ async fn policy() -> Feed {
     feed
 }
 
-/// An Envoy on the shipped file whose workers have the policy; nothing is counted by that.
+/// An Envoy with the shipped file whose workers have the policy. No request has been counted yet.
 async fn gateway(name: &str, feed: &Feed, server: SocketAddr, edits: Vec<(&'static str, String)>) -> Stack {
     let shipped = artifacts::root().join("envoy/global-ratelimit/envoy.yaml");
     let options = Options { policy: Policy::At(feed.address()), shipped, edits, ..Options::default() }
@@ -87,7 +88,7 @@ async fn two_envoys_with_a_server_each_let_one_quota_pass_and_count_nothing_else
     let redis = Redis::start("global-redis").await;
     let (first, second) =
         tokio::join!(RateLimitServer::start(quota(), &redis), RateLimitServer::start(quota(), &redis));
-    // On a machine that has other things to do an answer may take longer than is shipped; then the request would pass.
+    // On a busy machine an answer may take longer than the shipped timeout, and the request would pass.
     let patient = || vec![("timeout: 0.1s", format!("timeout: {}s", WITHIN.as_secs()))];
     let (one, two) = tokio::join!(
         gateway("global-one", &feed, first.address(), patient()),
@@ -95,7 +96,8 @@ async fn two_envoys_with_a_server_each_let_one_quota_pass_and_count_nothing_else
     );
     let both = [&one, &two];
 
-    // Refused by keygate, so not counted; and nobody counts for another application, or as another plan.
+    // keygate refuses these requests, so they are not counted. A client can count neither for another application nor
+    // under another plan.
     for number in 0..30 {
         let answer = ask(both[number % 2], Ask::get(COUNTED).key("nobody").header("x-application-id", "shop")).await;
         assert_eq!(answer.status, 401, "{answer}");
@@ -118,14 +120,14 @@ async fn two_envoys_with_a_server_each_let_one_quota_pass_and_count_nothing_else
     }
     assert_eq!(passed, [QUOTA / 2; 2]);
 
-    // Neither another application, nor the same one without a plan.
+    // Neither another application nor a request without a plan is limited.
     for stack in both {
         for (path, key) in [(COUNTED, "desk"), (UNPLANNED, "shop")] {
             let answer = ask(stack, Ask::get(path).key(key)).await;
             assert_eq!(answer.status, 200, "{path} {key}: {answer}");
         }
     }
-    // Every decision was a server's: none is what Envoy does without one.
+    // A server made every decision. None is Envoy's fallback without a server.
     for stack in both {
         let errors = stack.envoy().unwrap().stats(r"ratelimit\.(error|failure_mode_allowed)").await.unwrap();
         assert!(errors.iter().all(|(_, value)| *value == 0), "{errors:?}");

@@ -1,8 +1,8 @@
-//! The guard behind the filter: a request that keygate has not decided goes nowhere.
+//! The guard behind the filter: a request that keygate has not decided is refused.
 
 use keygate_e2e::{Options, Stack, http::Ask, ports, stack::Policy, story::ORDERS, workers::Workers};
 
-/// A filter that is switched off stands for every way in which a worker can skip it without a word.
+/// A disabled filter stands for every way in which a worker can skip the filter silently.
 #[tokio::test]
 async fn what_the_filter_has_not_marked_is_refused_on_every_worker() {
     let nobody = ([127, 0, 0, 1], ports::free().unwrap()).into();
@@ -10,7 +10,7 @@ async fn what_the_filter_has_not_marked_is_refused_on_every_worker() {
         .edit("          - name: keygate\n", "          - name: keygate\n            disabled: true\n");
     let stack = Stack::start("guard", options).await.unwrap();
     let mut workers = Workers::connect(stack.envoy().unwrap()).await.unwrap();
-    // Nor can a client mark its requests itself.
+    // A client cannot mark its requests itself either.
     let asks = [
         Ask::get(ORDERS),
         Ask::get(ORDERS).key("a-key").header("wasm.keygate.reason", "allowed").header("x-application-id", "shop"),

@@ -1,4 +1,4 @@
-//! What a key may and may not do, and what upstream and logs get to know of it.
+//! What a key may do, and what the upstream and the logs learn of it.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ async fn each_refusal_of_a_key_has_a_code_of_its_own() {
     let (stack, keys) = story::stage("keys-codes", Options::default()).await.unwrap();
     let policy = stack.policy().unwrap();
     let mut workers = Workers::connect(stack.envoy().unwrap()).await.unwrap();
-    // Asked as long as the deadline allows: a change needs its moment, and `expired` needs its second.
+    // Asks until the deadline, because a change takes a moment and a key expires only with its second.
     let mut holds = async |key: Option<&str>, expected: Expected| {
         let ask = key.map_or_else(|| Ask::get(ORDERS), |key| Ask::get(ORDERS).key(key));
         let what = format!("{expected} on every worker");
@@ -40,7 +40,7 @@ async fn each_refusal_of_a_key_has_a_code_of_its_own() {
     holds(Some(&revoked), Expected::Refused(401, "900904", "Access Token Inactive")).await;
     holds(Some(&expired), Expected::Refused(401, "900903", "Access Token Expired")).await;
     holds(Some(&keys.visitor), Expected::Refused(403, "900908", "Resource forbidden")).await;
-    // What is refused is refused for its own sake.
+    // Only these keys are refused. The other keys still work.
     holds(Some(&late), REACHES).await;
     holds(Some(&keys.production), REACHES).await;
     stack.stop().await;
@@ -58,7 +58,7 @@ async fn upstream_learns_who_calls_from_keygate_alone_and_never_the_key() {
     eventually("the policy", SEEN_WITHIN, async || workers.expect(&production, REACHES).await).await.unwrap();
     for (worker, answer) in workers.send(&production).await.unwrap() {
         let echo = answer.json();
-        // A forged type leads nowhere: the key's own decides.
+        // A forged type has no effect: the type of the key decides.
         assert_eq!(echo["endpoint"], "production", "{worker}");
         assert_eq!(echo["path"], format!("{ORDERS}?a=1&b=%20"), "{worker}");
         assert_eq!(echo["headers"]["x-application-id"], json!(["shop"]), "{worker}");

@@ -1,5 +1,5 @@
-//! Limits of plans in a real Envoy with four workers: how exactly they hold under full load, and what clients see of them
-//! under the shipped configuration.
+//! Limits of plans in a real Envoy with four workers: their exactness under full load, and what clients see of them
+//! with the shipped configuration.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 /// How long a policy may take to arrive.
 const WITHIN: Duration = Duration::from_secs(20);
-/// Open connections: more than enough for each of four workers to have some.
+/// Open connections: enough that each of four workers has some.
 const CONNECTIONS: usize = 32;
 
 fn limited() -> Ask {
@@ -30,7 +30,7 @@ fn unlimited() -> Ask {
     Ask::get("/orders/1.0").key("unlimited-key")
 }
 
-/// An Envoy with four workers and a policy in which one key is under that plan and the other under none.
+/// An Envoy with four workers and a policy with two keys: one under the plan, the other under none.
 async fn gateway(name: &str, plan: Value) -> (Stack, Feed) {
     let key = |clear: &str, application: &str| json!({"sha256": Digest::of(clear.as_bytes()).to_hex(), "id": clear, "application": application});
     let mut plan = plan;
@@ -48,7 +48,7 @@ async fn gateway(name: &str, plan: Value) -> (Stack, Feed) {
     let options = Options { policy: Policy::At(feed.address()), ..Options::default() }.workers(4);
     let stack = Stack::start(name, options).await.unwrap();
     let gateway = stack.envoy().unwrap().gateway();
-    // Every worker knows the policy when a connection to each does; the unlimited key is not counted.
+    // Every worker has the policy when a connection to each gets an answer. The unlimited key is not counted.
     for mut connection in connect(gateway).await {
         eventually("the policy", WITHIN, async || {
             let answer = connection.send(&unlimited()).await.map_err(|error| error.to_string())?;
@@ -68,8 +68,8 @@ async fn connect(gateway: SocketAddr) -> Vec<Connection> {
     connections
 }
 
-/// Asks over all connections at once, each until `done` says so of an answer; how many answers there were, and how many of
-/// them let a request pass.
+/// Asks over all connections at once, each until `done` accepts an answer. Returns the number of answers, and how many
+/// of them let a request pass.
 async fn load(gateway: SocketAddr, done: impl Fn(&Answer) -> bool + Clone + Send + 'static) -> (usize, usize) {
     let mut clients = Vec::new();
     for mut connection in connect(gateway).await {
@@ -98,12 +98,12 @@ async fn four_workers_under_full_load_let_as_many_pass_as_the_limit_says() {
     const LIMIT: usize = 6_000;
     let (stack, _feed) = gateway("limits-load", json!({"limits": [{"requests": LIMIT, "per": "month"}]})).await;
     let gateway = stack.envoy().unwrap().gateway();
-    // Each connection asks until it is refused: then its worker has found the limit used up.
+    // Each connection asks until it is refused. Its worker has then found the limit used up.
     let refused = |answer: &Answer| answer.status == 429;
     let (_, mut passed) = load(gateway, refused).await;
     println!("{passed} of {LIMIT}");
     assert!((LIMIT * 98 / 100..=LIMIT).contains(&passed), "{passed} of {LIMIT}");
-    // What idle workers held goes back, and then the limit is reached to the last request, and not passed.
+    // Idle workers give their unused part back. Then the limit is reached exactly.
     eventually("the last request", WITHIN, async || {
         passed += load(gateway, refused).await.1;
         if passed >= LIMIT { Ok(()) } else { Err(passed) }
@@ -131,7 +131,8 @@ async fn windows_of_a_second_hold_and_begin_anew_under_full_load() {
     })
     .await
     .unwrap();
-    // By the second in which Envoy began with a request: at most one request of each worker is decided in the next.
+    // Requests by the second in which Envoy received them. At most one request of each worker is decided in the next
+    // second.
     let mut windows: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for line in lines.iter().filter(|line| line["application_id"] == "limited") {
         let second = line["time"].as_str().unwrap().split('.').next().unwrap();
@@ -143,8 +144,8 @@ async fn windows_of_a_second_hold_and_begin_anew_under_full_load() {
     assert!(windows.len() >= 5, "{windows:?}");
     for (number, (asked, passed)) in windows.values().enumerate() {
         assert!(*passed <= LIMIT * 101 / 100, "{windows:?}");
-        // The first and the last second are cut, and a machine that is too busy to ask for much more than the limit shows
-        // nothing about its use.
+        // The first and the last second are incomplete. A machine that is too busy to send many more requests than the
+        // limit proves nothing about its use.
         if number > 0 && number + 1 < windows.len() && *asked >= LIMIT * 3 / 2 {
             assert!(*passed >= LIMIT * 98 / 100, "{windows:?}");
         }

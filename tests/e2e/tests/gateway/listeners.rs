@@ -1,4 +1,4 @@
-//! An Envoy whose listeners come from a file, so that a test can replace them while clients ask; and such clients.
+//! An Envoy whose listeners come from a file, so that a test can replace them under load, and the clients for it.
 
 use std::{
     fs,
@@ -21,11 +21,11 @@ use keygate_e2e::{
     story::Expected,
 };
 
-/// How long anything may take here on a machine that has other things to do.
+/// A generous time limit for a busy machine.
 pub const WITHIN: Duration = Duration::from_secs(60);
-/// An answer that takes longer is none.
+/// An answer that takes longer counts as missing.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
-/// Clients that ask at once.
+/// The number of concurrent clients.
 const CLIENTS: usize = 12;
 
 /// An Envoy whose listeners come from a file.
@@ -33,9 +33,9 @@ pub struct Gateway {
     pub stack: Stack,
     pub envoy: Envoy,
     file: PathBuf,
-    /// What stands in the file at the start.
+    /// The file's text at the start.
     pub listener: String,
-    /// Where that listens.
+    /// The port of that listener.
     pub port: u16,
 }
 
@@ -58,14 +58,14 @@ impl Gateway {
         Self { stack, envoy, file, listener, port }
     }
 
-    /// Another listener beside the first one: the same text under another name on a port of its own.
+    /// A second listener: the same text with another name and a port of its own.
     pub fn beside(&self, listener: &str, name: &str) -> (String, u16) {
         let port = ports::free().unwrap();
         let listener = once(listener, "name: gateway\n", &format!("name: {name}\n"));
         (once(&listener, &format!("port_value: {}", self.port), &format!("port_value: {port}")), port)
     }
 
-    /// Lets Envoy read other listeners, and waits until it has taken them.
+    /// Replaces the listeners, and waits until Envoy has taken the new ones.
     pub async fn listen(&self, listeners: &str) {
         let updated = "listener_manager.lds.update_success";
         let before = self.envoy.stat(updated).await.unwrap();
@@ -83,7 +83,7 @@ impl Gateway {
         .unwrap();
     }
 
-    /// Waits until the listeners that were replaced are gone, with their VMs.
+    /// Waits until the replaced listeners and their VMs are gone.
     pub async fn drained(&self) {
         eventually("the listeners that were replaced to be gone", WITHIN, async || {
             match self.envoy.stat("listener_manager.total_filter_chains_draining").await.unwrap()
@@ -97,7 +97,7 @@ impl Gateway {
         .unwrap();
     }
 
-    /// Waits until this is answered so.
+    /// Waits until the request gets the expected answer.
     pub async fn answers(&self, port: u16, key: &str, path: &str, expected: Expected) {
         let address = ([127, 0, 0, 1], port).into();
         eventually(format!("{path} to be answered: {expected}"), WITHIN, async || {
@@ -115,13 +115,13 @@ impl Gateway {
     }
 }
 
-/// The text with `from`, which must stand in it exactly once, replaced by `to`.
+/// The text with `from` replaced by `to`. `from` must occur exactly once.
 pub fn once(text: &str, from: &str, to: &str) -> String {
     assert_eq!(text.matches(from).count(), 1, "{from:?} in {text}");
     text.replace(from, to)
 }
 
-/// Clients that ask without a pause, and note what was answered otherwise.
+/// Clients that ask without a pause, and record unexpected answers.
 pub struct Load {
     stop: Arc<AtomicBool>,
     asked: Arc<AtomicUsize>,
@@ -145,12 +145,12 @@ impl Load {
         load
     }
 
-    /// How many answers were right so far.
+    /// The number of expected answers so far.
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
     }
 
-    /// Ends it; how many answers were right, and there must be no other.
+    /// Stops the clients. Returns the number of expected answers, and fails if there was any other.
     pub async fn end(self) -> usize {
         self.stop.store(true, Ordering::Relaxed);
         for client in self.clients {
@@ -174,7 +174,7 @@ async fn converse(
     while !stop.load(Ordering::Relaxed) && !connection.is_closed() {
         match tokio::time::timeout(ANSWERED_WITHIN, connection.send(ask)).await {
             Err(_) => return Err(format!("{ask}: no answer")),
-            // A connection that is closed is a client's to open again; that happens between requests.
+            // Envoy closed the connection between two requests. The client opens a new one.
             Ok(Err(_)) => return Ok(()),
             Ok(Ok(answer)) if expected.is(answer.status.as_u16(), &answer.json()) => {
                 asked.fetch_add(1, Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! A real Envoy with two workers, the real policy service and a real client: what must hold of all of them together.
-//! Each test has a stack of its own, whose files stay in `target/stack/<name>`.
+//! Tests of a real Envoy with two workers, the real policy service and a real client together. Each test has a stack of
+//! its own, whose files stay in `target/stack/<name>`.
 #![allow(
     missing_docs,
     clippy::unwrap_used,

@@ -1,6 +1,6 @@
-//! Who refreshes: the thread that serves no requests, however the lease began. Envoy's own log says on which thread a
-//! callout was made, and the kernel who did the work. Nothing here is timed: CPU time is compared between threads that were
-//! given the same requests.
+//! The VM on the thread that serves no requests refreshes, whichever VM had the lease first. Envoy's log names the
+//! thread of each callout, and the kernel counts the work of each thread. No test depends on time: CPU time is compared
+//! between threads that got the same requests.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,17 +19,17 @@ use keygate_e2e::{
 };
 use serde_json::json;
 
-/// How long anything may take here on a machine that has other things to do.
+/// A generous time limit for a busy machine.
 const WITHIN: Duration = Duration::from_secs(60);
-/// Keys of the large change. Making their pages into shards takes a VM some 0.2 s.
+/// The keys of the large change. A VM needs about 0.2 s to make shards of their pages.
 const KEYS: usize = 60_000;
-/// Keys in one of its pages, as the policy service's own pages have rows.
+/// The keys on one of its pages, as many as the policy service's own pages have.
 const KEYS_PER_PAGE: usize = 5_000;
-/// Rounds of requests in which nothing is refreshed, to know what a tick costs.
+/// Rounds of requests without a refresh, to measure the cost of a tick.
 const QUIET_ROUNDS: u32 = 200;
 
-/// Pause between rounds of requests while the change is loaded: a load that lets the threads' work be told apart, however
-/// long a busy machine takes.
+/// The pause between rounds of requests while the change is loaded. The load is low enough to tell the work of the
+/// threads apart, however long a busy machine takes.
 const PACE: Duration = Duration::from_millis(50);
 
 /// CPU time by thread.
@@ -37,7 +37,7 @@ type Used = BTreeMap<String, Duration>;
 
 const REACHES: Expected = Expected::Reaches("production");
 
-/// Four workers that have all served requests, and a policy that is asked for again and again.
+/// Four workers that have all served requests, and a policy that is polled often.
 async fn stage(name: &str) -> (Stack, Keys, Workers) {
     let options = Options::default()
         .workers(4)
@@ -45,7 +45,7 @@ async fn stage(name: &str) -> (Stack, Keys, Workers) {
         .edit(r#""long_poll_ms": 25000"#, r#""long_poll_ms": 0"#);
     let (stack, keys) = story::stage(name, options).await.unwrap();
     let envoy = stack.envoy().unwrap();
-    // From now on Envoy logs each request and each callout, with its cluster, under the id of the thread that makes it.
+    // From now on Envoy logs each request and each callout with its cluster and the id of its thread.
     http::send(envoy.admin(), &Ask::new("POST", "/logging?router=debug")).await.unwrap();
     let mut workers = Workers::connect(envoy).await.unwrap();
     let ask = Ask::get(ORDERS).key(&keys.production);
@@ -53,7 +53,7 @@ async fn stage(name: &str) -> (Stack, Keys, Workers) {
     (stack, keys, workers)
 }
 
-/// The threads that have sent something to `cluster`, in the order in which they did, from the log's byte `from`.
+/// The threads that have sent a request to `cluster`, in order, from byte `from` of the log.
 fn senders(stack: &Stack, cluster: &str, from: usize) -> Vec<u32> {
     let log = stack.envoy().unwrap().log();
     let line = format!("cluster '{cluster}' match for URL");
@@ -66,7 +66,7 @@ async fn callouts_and_pages_are_the_main_threads_while_four_workers_serve() {
     let (stack, keys, mut workers) = stage("main-thread").await;
     let envoy = stack.envoy().unwrap();
     let main = envoy.id();
-    // Whoever began: a worker that serves gives the lease away, and it stays where it then is.
+    // If a worker that serves began, it gives the lease away. The lease then stays there.
     let ask = Ask::get(ORDERS).key(&keys.production);
     eventually("the main thread to ask for the policy", WITHIN, async || {
         workers.expect(&ask, REACHES).await.unwrap();
@@ -117,7 +117,7 @@ async fn callouts_and_pages_are_the_main_threads_while_four_workers_serve() {
     println!("{rounds} rounds of requests: the main thread used {loading:?}, the workers {serving:?}");
     println!("{QUIET_ROUNDS} rounds without a change: the main thread used {ticking:?}");
     assert!(loading > 10 * ticking, "the change was no work for the main thread: {loading:?}, else {ticking:?}");
-    // Each worker had the same requests, so one that also made pages into shards would stand out by as much again.
+    // Each worker got the same requests, so a worker that also made shards would have used that much more time.
     let uneven = *serving.iter().max().unwrap() - *serving.iter().min().unwrap();
     assert!(uneven < loading, "a worker did more than the others: {serving:?}, the main thread {loading:?}");
     stack.stop().await;

@@ -1,4 +1,4 @@
-//! The policy service is away, was never there, or does not know the gateway.
+//! The policy service is down, was never up, or does not know the gateway.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use keygate_e2e::{
     workers::Workers,
 };
 
-/// How long the filter may take to notice that the service is back: failures double the pause, up to 30 s.
+/// How long the filter may take to notice that the service is back. Failures double the pause, up to 30 s.
 const BACK_WITHIN: Duration = Duration::from_secs(40);
 /// How long a change or a log line may take.
 const SEEN_WITHIN: Duration = Duration::from_secs(6);
@@ -23,7 +23,7 @@ fn quick() -> Options {
     Options::default().edit(r#""refresh_interval_ms": 5000"#, r#""refresh_interval_ms": 200"#)
 }
 
-/// Waits for a line of Envoy's log that has all of `words`.
+/// Waits for a line of Envoy's log that contains all of `words`.
 async fn logged(stack: &Stack, words: &[&str]) -> String {
     let envoy = stack.envoy().unwrap();
     let (line, _) = eventually(format!("a log line with {words:?}"), SEEN_WITHIN, async || {
@@ -104,7 +104,7 @@ async fn a_request_waits_for_the_very_first_policy_and_not_longer_than_it_may() 
     let begun = std::time::Instant::now();
     let answer = http::send(stack.envoy().unwrap().gateway(), &Ask::get(ORDERS).key("k")).await.unwrap();
     assert!(UNAVAILABLE.is(answer.status.as_u16(), &answer.json()), "{answer}");
-    // `startup_hold_ms` and the ticks around it.
+    // `startup_hold_ms`, and the ticks around it.
     assert!(begun.elapsed() < Duration::from_secs(3), "held for {:?}", begun.elapsed());
     stack.stop().await;
 }
@@ -126,7 +126,8 @@ async fn a_missing_secret_is_refused_at_the_start() {
     let options = Options::default().secret(None);
     match Stack::start("outage-no-secret", options).await {
         Err(Error::Exited { log, .. }) => {
-            // By its place: the name could be the secret itself, put there by mistake.
+            // The log names the place and not the variable, because its name could be the secret itself, put there by
+            // mistake.
             let words = ["policy.credentials.client_secret.env", "line 5", "not set", "environment"];
             assert!(log.lines().any(|line| words.iter().all(|word| line.contains(word))), "{log}");
         }

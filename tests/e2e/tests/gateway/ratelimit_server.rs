@@ -1,5 +1,6 @@
-//! A server of Envoy's rate limit protocol, as thin as it can be: the protocol is `envoy-types`, the count is `limitador`, and
-//! limits are written as in Limitador's own file. It has no count of its own, only Redis's, so several of them hold one quota.
+//! A minimal server of Envoy's rate limit protocol. The protocol comes from `envoy-types`, the counting from
+//! `limitador`, and limits are written as in Limitador's own file. The counts are only in Redis, so several servers
+//! enforce one quota.
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
@@ -18,15 +19,15 @@ use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 
 use crate::redis::Redis;
 
-/// A running server; it ends when it is killed or dropped.
+/// A running server. It ends when it is killed or dropped.
 pub struct RateLimitServer {
     address: SocketAddr,
     server: JoinHandle<()>,
 }
 
 impl RateLimitServer {
-    /// One on a free port of loopback, with that limit, and with a connection of its own to `redis`. Limitador has a storage
-    /// that keeps counts for a while before it tells Redis; this one asks Redis each time.
+    /// Starts a server on a free port of loopback with this limit and with its own connection to `redis`. Limitador has
+    /// a storage that keeps counts for a while before it sends them to Redis. This server asks Redis each time.
     pub async fn start(limit: Limit, redis: &Redis) -> Self {
         let storage = AsyncRedisStorage::new(&redis.url()).await.unwrap();
         let limiter = AsyncRateLimiter::new_with_storage(Box::new(storage));
@@ -38,7 +39,6 @@ impl RateLimitServer {
         Self { address, server: tokio::spawn(async move { serving.await.unwrap() }) }
     }
 
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -63,7 +63,7 @@ impl RateLimitService for Service {
         let descriptors = entries.map(|entries| entries.into_iter().map(|entry| (entry.key, entry.value)).collect());
         let mut context = Context::from(HashMap::new());
         context.list_binding("descriptors".to_owned(), descriptors.collect());
-        // Envoy leaves 0 where it means 1.
+        // Envoy sends 0 when it means 1.
         let hits = u64::from(request.hits_addend).max(1);
         let checked = self.0.check_rate_limited_and_update(&request.domain.into(), &context, hits).await;
         let limited = checked.map_err(|error| Status::internal(error.to_string()))?.limited;

@@ -1,5 +1,5 @@
-//! A Redis server that lives as long as a test: on a free port of loopback, with its files in `target/stack/<name>`. It writes
-//! nothing to disk, reads no configuration of the machine's, and knows nothing of a Redis that runs there as a service.
+//! A Redis server for one test: on a free port of loopback, with its files in `target/stack/<name>`. It writes nothing
+//! to disk, reads no configuration of the machine, and does not touch a Redis that runs as a service.
 
 use std::{fs, time::Duration};
 
@@ -10,17 +10,18 @@ use tokio::{
     process::Command,
 };
 
-/// How long it may take to answer. It has nothing to load, so that is a slow machine's time to start a process.
+/// How long the server may take to answer. It loads no data, so this is the time that a slow machine needs to start a
+/// process.
 const STARTING: Duration = Duration::from_secs(30);
 
-/// A running server; it is killed when it is dropped, and by the kernel when this process dies.
+/// A running server. It is killed when it is dropped, and by the kernel when this process dies.
 pub struct Redis {
     port: u16,
     _process: Process,
 }
 
 impl Redis {
-    /// Starts an empty one, and waits until it answers.
+    /// Starts an empty server, and waits until it answers.
     pub async fn start(name: &str) -> Self {
         let folder = artifacts::root().join("target/stack").join(name);
         let _ = fs::remove_dir_all(&folder);
@@ -40,7 +41,7 @@ impl Redis {
         Self { port, _process: process }
     }
 
-    /// Where clients find it.
+    /// The URL for clients.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }

@@ -1,5 +1,5 @@
-//! Configurations and modules that are replaced under load, and two of them alive at once on one `vm_id`: no request is
-//! decided otherwise than the policy says, and none is left without an answer.
+//! Configurations and modules that are replaced under load, and two of them in use at once on one `vm_id`. Every
+//! request is answered, and decided by the policy.
 
 use std::{fs, path::PathBuf};
 
@@ -16,7 +16,7 @@ const REACHES: Expected = Expected::Reaches("production");
 const BLOCKED: Expected = Expected::Refused(401, "900907", "The requested API is temporarily blocked");
 const UNKNOWN: Expected = Expected::Refused(401, "900901", "Invalid Credentials");
 
-/// With `partner`'s subscription to the orders blocked.
+/// A gateway on which the subscription of `partner` to the orders is blocked.
 async fn start(name: &str) -> (Gateway, Keys) {
     let prepared = Gateway::prepare(name, Options::default()).await;
     let policy = prepared.0.policy().unwrap();
@@ -27,7 +27,7 @@ async fn start(name: &str) -> (Gateway, Keys) {
     (gateway, keys)
 }
 
-/// Another version of the module: the same code in other bytes.
+/// Another version of the module: the same code with different bytes.
 fn other_module(stack: &Stack) -> PathBuf {
     let path = stack.folder().join("other.wasm");
     let mut module = fs::read(artifacts::filter().unwrap()).unwrap();
@@ -74,7 +74,7 @@ async fn listeners_are_replaced_under_load_and_every_answer_is_what_the_policy_s
     }
     let asked = load.end().await;
     println!("{asked} answers through 8 updates");
-    // The new VMs refresh as those before them did.
+    // The new VMs refresh as the old ones did.
     gateway.stack.policy().unwrap().post("/v1/subscriptions/shop-orders/block", None).await.unwrap();
     gateway.answers(gateway.port, &keys.production, ORDERS, BLOCKED).await;
     assert_eq!(gateway.envoy.vms().await.unwrap().reloads, 0, "no VM died");
@@ -86,20 +86,20 @@ async fn two_versions_of_the_module_on_one_vm_id_decide_by_one_policy() {
     let (mut gateway, keys) = start("replaced-two").await;
     let other = other_module(&gateway.stack).display().to_string();
     let (listener, second) = gateway.beside(&with_module(&gateway.listener, &other), "second");
-    // Nobody could give the second one a policy but the first one's memory.
+    // The policy service is down, so the second one can have the policy only from shared memory.
     gateway.stack.policy_mut().unwrap().kill().await;
     gateway.listen(&format!("{}{}", gateway.listener, listener.replace("resources:\n", ""))).await;
     gateway.answers(second, &keys.production, ORDERS, REACHES).await;
     gateway.answers(second, &keys.partner, ORDERS, BLOCKED).await;
 
-    // Whichever of them refreshes, both know.
+    // Either of them may refresh. Both get the new policy.
     gateway.stack.policy_mut().unwrap().restart().await.unwrap();
     gateway.stack.policy().unwrap().post("/v1/subscriptions/shop-payments/block", None).await.unwrap();
     for port in [gateway.port, second] {
         gateway.answers(port, &keys.production, PAYMENTS, BLOCKED).await;
         gateway.answers(port, &keys.production, ORDERS, REACHES).await;
     }
-    // And the one that is left goes on alone.
+    // The remaining one continues alone.
     gateway.listen(&listener).await;
     gateway.stack.policy().unwrap().post("/v1/subscriptions/shop-payments/unblock", None).await.unwrap();
     gateway.answers(second, &keys.production, PAYMENTS, REACHES).await;

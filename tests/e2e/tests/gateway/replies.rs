@@ -1,4 +1,4 @@
-//! What a client sees of a refusal, and what an operator's counters see of it, when Envoy itself has passed it on.
+//! What a client receives after a refusal, and what the counters show, when Envoy itself has processed it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,7 +15,7 @@ const SEEN_WITHIN: Duration = Duration::from_secs(6);
 
 const REACHES: Expected = Expected::Reaches("production");
 
-/// What is asked, the status, and headers with their values, or none.
+/// The name of the case, the request, the status, and headers with their values, or `None` if they must be absent.
 type Case<'a> = (&'a str, Ask, u16, &'a [(&'a str, Option<&'a str>)]);
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn a_refusal_is_what_its_kind_of_request_understands() {
             }
             let body = !name.starts_with("HEAD") && !name.starts_with("gRPC");
             assert_eq!(!answer.body.is_empty(), body, "{name}, {worker}: {answer}");
-            // What the client sent is not told back to it.
+            // The answer does not repeat what the client sent.
             for secret in ["nowhere", "orders", &keys.visitor, &keys.production] {
                 assert!(!answer.body.contains(secret), "{name}, {worker}: {answer}");
             }
@@ -55,7 +55,7 @@ async fn a_refusal_is_what_its_kind_of_request_understands() {
     stack.stop().await;
 }
 
-/// keygate's counters of decisions.
+/// The filter's counters of decisions.
 async fn decisions(envoy: &Envoy) -> BTreeMap<String, u64> {
     let stats = envoy.stats("^wasmcustom.keygate.(allowed|denied|would_deny)").await.unwrap();
     stats.into_iter().map(|(name, value)| (name.replace("wasmcustom.keygate.", ""), value)).collect()

@@ -1,5 +1,5 @@
-//! The gateway's secret is rotated: its listener is replaced by one with another. With `policy.name` one store goes through
-//! it; without, a copy that was left behind decides nothing before it is confirmed.
+//! The gateway's secret is rotated by replacing its listener with one that has the new secret. With `policy.name` both
+//! use one store. Without it, an abandoned copy decides nothing before it is confirmed.
 
 use std::time::{Duration, SystemTime};
 
@@ -20,16 +20,16 @@ use crate::{
 
 const OLD: &str = "rotation-secret-old-4801";
 const NEW: &str = "rotation-secret-new-4802";
-/// How long a change may take, and how long until somebody with good credentials refreshes.
+/// How long a change may take, and how long it may take until a VM with good credentials refreshes.
 const SEEN_WITHIN: Duration = Duration::from_secs(10);
-/// `policy.stale_after_ms` where it is waited for.
+/// `policy.stale_after_ms` where a test waits for it.
 const STALE_MS: u64 = 2_000;
 
 const REACHES: Expected = Expected::Reaches("production");
 const BLOCKED: Expected = Expected::Refused(401, "900907", "The requested API is temporarily blocked");
 const UNAVAILABLE: Expected = Expected::Refused(503, "900424", "Policy unavailable");
 
-/// The policy service with the demo data, which knows these secrets of the gateway.
+/// The policy service with the demo data. It knows these secrets of the gateway.
 async fn service(name: &str, secrets: &[&str]) -> Front {
     Front::start(name, Options::default().variable("POLICY_GATEWAYS", gateways(secrets))).await
 }
@@ -59,12 +59,12 @@ fn both(one: &str, other: &str) -> String {
     format!("{one}{}", other.replace("resources:\n", ""))
 }
 
-/// What one request to this port is answered, over a connection of its own.
+/// The answer to one request to this port, over a connection of its own.
 async fn answer(port: u16, ask: &Ask) -> keygate_e2e::http::Answer {
     Connection::open(([127, 0, 0, 1], port).into()).await.unwrap().send(ask).await.unwrap()
 }
 
-/// Blocks and unblocks, and waits until each port answers so.
+/// Blocks and unblocks, and waits until each port gives the right answer.
 async fn changes_arrive(front: &Front, gateway: &Gateway, ports: &[u16]) {
     for (change, expected) in [("block", BLOCKED), ("unblock", REACHES)].into_iter().cycle().take(4) {
         front.policy().post(&format!("/v1/subscriptions/shop-orders/{change}"), None).await.unwrap();
@@ -124,7 +124,7 @@ async fn with_a_name_one_store_goes_through_a_rotation_and_limits_go_on() {
     front.stack.stop().await;
 }
 
-/// As [`changes_arrive`], for the subscription that has no plan.
+/// Like [`changes_arrive`], for the subscription that has no plan.
 async fn changes_arrive_without_limit(front: &Front, gateway: &Gateway) {
     for (change, expected) in [("block", BLOCKED), ("unblock", REACHES)] {
         front.policy().post(&format!("/v1/subscriptions/shop-payments/{change}"), None).await.unwrap();
@@ -140,7 +140,7 @@ async fn with_a_name_the_policy_serves_while_the_feed_refuses_the_new_secret_and
     gateway.answers(gateway.port, &front.keys.production, PAYMENTS, REACHES).await;
     let load = Load::start(gateway.port, always.clone());
 
-    // Nobody is left who knows the old secret, and the service does not know the new one.
+    // Only the new secret is in use, and the service does not know it.
     gateway.listen(&rotated(&gateway)).await;
     gateway.drained().await;
     eventually("the refusal in the log", SEEN_WITHIN, async || {
@@ -151,12 +151,12 @@ async fn with_a_name_the_policy_serves_while_the_feed_refuses_the_new_secret_and
     .await
     .unwrap();
 
-    // Another one beside it has good credentials: it refreshes for both, however often a change comes.
+    // A second listener has good credentials. It refreshes for both, however many changes come.
     let (second, port) = gateway.beside(&gateway.listener, "second");
     gateway.listen(&both(&rotated(&gateway), &second)).await;
     changes_arrive(&front, &gateway, &[gateway.port, port]).await;
 
-    // The service learns the new secret, and the old one is needed no more.
+    // The service learns the new secret, and the old one is no longer needed.
     front.policy_mut().set("POLICY_GATEWAYS", gateways(&[OLD, NEW]));
     front.policy_mut().stop().await;
     front.policy_mut().restart().await.unwrap();
@@ -169,7 +169,7 @@ async fn with_a_name_the_policy_serves_while_the_feed_refuses_the_new_secret_and
     front.stack.stop().await;
 }
 
-/// Waits until so much time has passed: nothing can be looked at meanwhile, since it is about nobody looking.
+/// Waits for that long. The test cannot look meanwhile, because no request may use the store.
 async fn wait(milliseconds: u64) {
     let due = SystemTime::now() + Duration::from_millis(milliseconds);
     let passed = async || if SystemTime::now() >= due { Ok(()) } else { Err("not yet") };
@@ -187,7 +187,7 @@ async fn without_a_name_a_copy_that_was_left_behind_decides_nothing_before_it_is
     let (key, port) = (front.keys.production.clone(), gateway.port);
     gateway.answers(port, &key, ORDERS, REACHES).await;
 
-    // The old copy says that the orders are open. Nobody names it any more, and they are blocked.
+    // The old copy allows the orders. No configuration names it any more, and the orders are blocked.
     let new = rotated(&gateway);
     gateway.listen(&new).await;
     gateway.drained().await;
@@ -195,7 +195,7 @@ async fn without_a_name_a_copy_that_was_left_behind_decides_nothing_before_it_is
     gateway.answers(port, &key, ORDERS, BLOCKED).await;
     wait(STALE_MS + 1_000).await;
 
-    // Back to the old secret, on a port of its own, which is asked from before it is there.
+    // Back to the old secret, on a port of its own. Clients ask there before it exists.
     let (old, second) = gateway.beside(&gateway.listener, "second");
     let load = Load::start(second, vec![(Ask::get(ORDERS).key(&key), BLOCKED)]);
     gateway.listen(&both(&new, &old)).await;
@@ -203,7 +203,7 @@ async fn without_a_name_a_copy_that_was_left_behind_decides_nothing_before_it_is
     let asked = load.end().await;
     println!("{asked} answers of a copy that had been left behind");
 
-    // The same with the service away: then there is nothing to decide by.
+    // The same with the service down. Then no policy can decide.
     gateway.listen(&new).await;
     gateway.drained().await;
     wait(STALE_MS + 1_000).await;
@@ -213,7 +213,7 @@ async fn without_a_name_a_copy_that_was_left_behind_decides_nothing_before_it_is
     gateway.listen(&both(&new, &old)).await;
     gateway.answers(third, &key, PAYMENTS, UNAVAILABLE).await;
     load.end().await;
-    // The one that was named all the time decides on.
+    // The store that was in use all the time still decides.
     gateway.answers(port, &key, PAYMENTS, REACHES).await;
     gateway.stop().await;
     front.stack.stop().await;

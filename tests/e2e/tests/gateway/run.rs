@@ -1,5 +1,5 @@
-//! `stack run`, which is what `make run` starts: however it is ended, nothing of it is left running; and a port that is
-//! taken is named, not fought over.
+//! `stack run`, which `make run` starts: however it ends, it leaves no process running. If a port is taken, the error
+//! names it.
 
 use std::{fs, net::TcpListener, path::Path, process::Stdio, time::Duration};
 
@@ -13,7 +13,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-/// How long the stack may take to come up or to end.
+/// How long the stack may take to start or to end.
 const WITHIN: Duration = Duration::from_secs(60);
 
 const PORTS: [&str; 5] = ["GATEWAY_PORT", "ADMIN_PORT", "POLICY_PORT", "UPSTREAM_PORT", "SANDBOX_PORT"];
@@ -34,7 +34,7 @@ pub fn ports_of(command: &Command, variable: &str) -> String {
     chosen.unwrap().1.unwrap().to_str().unwrap().to_owned()
 }
 
-/// Reads what it prints until it is ready.
+/// Reads its output until it is ready.
 pub async fn ready(child: &mut Child) -> String {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut printed = String::new();
@@ -52,7 +52,7 @@ pub async fn ready(child: &mut Child) -> String {
     printed
 }
 
-/// All processes that come from `pid`.
+/// All descendants of the process `pid`.
 fn descendants(pid: i32) -> Vec<i32> {
     let processes: Vec<_> = procfs::process::all_processes().unwrap().flatten().filter_map(|p| p.stat().ok()).collect();
     let mut found = vec![pid];
@@ -65,7 +65,7 @@ fn descendants(pid: i32) -> Vec<i32> {
     found.split_off(1)
 }
 
-/// Waits until none of them runs; one that only waits for its parent to take note has ended.
+/// Waits until none of them runs. A zombie has ended.
 async fn all_gone(pids: &[i32]) {
     let runs = |pid: &i32| {
         procfs::process::Process::new(*pid).and_then(|process| process.stat()).is_ok_and(|stat| stat.state != 'Z')
@@ -100,10 +100,10 @@ async fn nothing_survives_an_interrupt_a_termination_a_closed_terminal_or_a_kill
 async fn nothing_survives_a_make_that_is_ended_alone() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let makefile = folder.join("run.mk");
-    // The path may have blanks.
+    // The path may contain blanks.
     fs::write(&makefile, concat!("run:\n\t@exec '", env!("CARGO_BIN_EXE_stack"), "' run\n")).unwrap();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGKILL] {
-        // As from a terminal, also where these tests run under nohup, whose children ignore a hang-up.
+        // The signals have their default handlers, as in a terminal. Under nohup, children would ignore a hang-up.
         let make = ["--default-signal=HUP,INT,TERM", "make", "-f"];
         let mut make = stack("env", "run-make").args(make).arg(&makefile).spawn().unwrap();
         ready(&mut make).await;

@@ -1,5 +1,6 @@
-//! No secret is told: keys in every source, the gateway's credentials, digests, the administrator's token. They are sent
-//! and configured wherever they can be, and then searched for in all that Envoy, the filter and the policy service say.
+//! No secret leaks: keys in every source, the gateway's credentials, digests, the administrator's token. They are sent
+//! and configured in every place that takes them, and then searched for in all output of Envoy, the filter and the
+//! policy service.
 
 use std::{fs, time::Duration};
 
@@ -19,7 +20,7 @@ use serde_json::Value;
 const SEEN_WITHIN: Duration = Duration::from_secs(6);
 const REACHES: Expected = Expected::Reaches("production");
 
-/// A value of `policy.headers`: it stands in Envoy's configuration in clear.
+/// A value of `policy.headers`, which is in Envoy's configuration in clear.
 const HEADER: &str = "header-secret-4711-of-the-gateway";
 /// Keys in clear with their digests, as `printf %s KEY | sha256sum` prints them.
 const DENIED: (&str, &str) =
@@ -27,7 +28,7 @@ const DENIED: (&str, &str) =
 const ALLOWED: (&str, &str) =
     ("emergency-allowed-key-0816", "693ba4323dba97b23f85b743735e423b2df345f4287e173cb9fc872d53a704c1");
 
-/// Requests with this key in each source there is, each in a form of its own.
+/// Requests with this key in each source, each in a different form.
 fn in_every_source(key: &str) -> Vec<Ask> {
     let basic = |user: &str, password: &str| format!("Basic {}", base64(&format!("{user}:{password}")));
     vec![
@@ -39,7 +40,7 @@ fn in_every_source(key: &str) -> Vec<Ask> {
         Ask::get(ORDERS).header("cookie", format!("a=1; api_key={key}; b=2")),
         Ask::new("POST", ORDERS).header("content-type", "application/grpc").key(key),
         Ask::new("HEAD", ORDERS).key(key),
-        // Where no API is, where the path is refused, and beside another one.
+        // Requests without an API, with a refused path, and with a second key.
         Ask::get(format!("/nowhere?apikey={key}")),
         Ask::get(format!("{ORDERS}/%252e?apikey={key}")),
         Ask::get(ORDERS).key(key).header("apikey", "another-key-beside-it-4712"),
@@ -71,7 +72,7 @@ fn options() -> Options {
         .edit(r#""path": "/v1/policy","#, format!(r#""path": "/v1/policy", "headers": {{"x-gateway": "{HEADER}"}},"#))
 }
 
-/// What was found of the secrets in what somebody said.
+/// The secrets that were found in this output.
 fn found(place: &str, said: &str, secrets: &[String]) -> Vec<String> {
     secrets
         .iter()
@@ -114,7 +115,7 @@ async fn nothing_that_anybody_says_holds_a_secret() {
         }
     }
     assert!(allowed > 50 && refused > 50, "{allowed} allowed, {refused} refused: not every source is looked at");
-    // The upstream says what it was sent: so much for what reaches it.
+    // The upstream echoes the request, so its answers show whether a secret reaches it.
     secrets.extend(secrets.clone().iter().map(|key| base64(&format!("somebody:{key}"))));
     secrets.extend(["another-key-beside-it-4712", GATEWAY_SECRET, HEADER].map(str::to_owned));
     secrets.push(base64(&format!("gateway-1:{GATEWAY_SECRET}")));
@@ -125,7 +126,7 @@ async fn nothing_that_anybody_says_holds_a_secret() {
     }
     let mut leaks = found("a reply, or what reached the upstream", &said, &secrets);
 
-    // What goes wrong is said in words: a service that is away, and one that knows the gateway no more.
+    // Faults are logged: a service that is down, and one that no longer knows the gateway.
     stack.policy_mut().unwrap().kill().await;
     let envoy = stack.envoy().unwrap();
     eventually("a failure in the log", SEEN_WITHIN, async || {
@@ -156,7 +157,7 @@ async fn nothing_that_anybody_says_holds_a_secret() {
         let text = String::from_utf8_lossy(&fs::read(stack.folder().join(file)).unwrap()).into_owned();
         leaks.extend(found(file, &text, &secrets));
     }
-    // The service's database has digests, and neither keys nor anybody's credentials.
+    // The service's database has digests, but neither keys nor credentials in clear.
     let is_digest = |secret: &&String| secret.len() == 64;
     let clear: Vec<String> = secrets.iter().filter(|secret| !is_digest(secret)).cloned().collect();
     for file in fs::read_dir(stack.folder()).unwrap().map(|entry| entry.unwrap().path()) {
@@ -166,8 +167,8 @@ async fn nothing_that_anybody_says_holds_a_secret() {
     }
     assert!(leaks.is_empty(), "{leaks:#?}");
 
-    // Envoy shows its configuration to whoever reaches its admin interface (SECURITY.md): what stands in it in clear, but
-    // not what comes from the environment.
+    // Envoy shows its configuration to everyone who can reach its admin interface (SECURITY.md). That includes the
+    // values in it, but not the values of the environment.
     let dump = http::send(envoy.admin(), &Ask::get("/config_dump")).await.unwrap().body;
     assert!(dump.contains(HEADER), "SECURITY.md says so");
     assert!(!dump.contains(GATEWAY_SECRET), "a secret from the environment is in the configuration");

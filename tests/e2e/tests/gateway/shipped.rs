@@ -1,5 +1,6 @@
-//! What every configuration in `envoy/` must say wherever it has keygate: nothing passes unmarked, a client's address is
-//! its own, the module can do no more than it does, and a poll may be held for as long as the filter asks. That Envoy takes them is shown in `configurations`.
+//! What every configuration in `envoy/` must have wherever it uses keygate: only marked requests pass, the client's
+//! address cannot be forged, the module has no more capabilities than it uses, and a poll may be held for as long as
+//! the filter asks. `configurations` shows that Envoy accepts them.
 
 use std::{collections::BTreeSet, fs, time::Duration};
 
@@ -9,13 +10,13 @@ use serde_json::{Value, json};
 const CONNECTION_MANAGER: &str =
     "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
-/// Which serves no requests, so that nothing needs to stand behind it.
+/// This service serves no requests, so it needs no guard behind it.
 const SERVICE: &str = "type.googleapis.com/envoy.extensions.wasm.v3.WasmService";
-/// After how many seconds the policy service closes a connection that is idle.
+/// After how many idle seconds the policy service closes a connection.
 const SERVICE_CLOSES_IDLE: u64 = 60;
-/// How many seconds a stream may outlive a block: an hour at the very most, after which a policy expires by default.
+/// How many seconds a stream may outlive a block: an hour at most, after which a policy expires by default.
 const LONGEST_STREAM: u64 = 3_600;
-/// How long the first poll may take to be held.
+/// How long it may take until the first poll is held.
 const WITHIN: Duration = Duration::from_secs(10);
 const RBAC: &str = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC";
 
@@ -47,7 +48,7 @@ fn documents() -> Vec<(String, Value)> {
     found
 }
 
-/// Every value in `document` whose `@type` is this.
+/// Every value in `document` with this `@type`.
 fn of_type<'a>(document: &'a Value, name: &str, found: &mut Vec<&'a Value>) {
     if document["@type"] == name {
         found.push(document);
@@ -63,7 +64,7 @@ fn is_keygate(filter: &Value) -> bool {
     filter["typed_config"]["@type"] == WASM && filter["typed_config"].to_string().contains("keygate.wasm")
 }
 
-/// What the guard says: only what keygate has marked goes on.
+/// The guard: only requests that keygate has marked pass.
 fn guard() -> Value {
     json!({
         "@type": RBAC,
@@ -120,7 +121,7 @@ fn before_every_keygate_request_trailers_are_dropped_and_its_streams_have_an_end
     assert!(looked_at >= 2, "{looked_at} connection managers");
 }
 
-/// A protobuf duration as YAML has it, in whole seconds.
+/// A protobuf duration in whole seconds, as YAML has it.
 fn seconds(value: &Value) -> u64 {
     value.as_str().and_then(|text| text.strip_suffix('s')).and_then(|text| text.parse().ok()).unwrap_or_else(|| {
         panic!("{value} is no number of seconds");
@@ -158,7 +159,7 @@ fn the_policys_cluster_notices_a_dead_connection_before_a_poll_times_out() {
     assert!(looked_at >= 2, "{looked_at} configurations");
 }
 
-/// Whether the kernel has a probe of keepalive to come on an established connection to this port of loopback.
+/// Whether the kernel will send a keepalive probe on an established connection to this port of loopback.
 fn is_probed(port: u16) -> bool {
     let table = fs::read_to_string("/proc/net/tcp").unwrap();
     let remote = format!(":{port:04X}");
@@ -181,8 +182,8 @@ async fn the_connection_of_a_poll_that_is_held_is_probed() {
     stack.stop().await;
 }
 
-/// The functions that Envoy calls in the module, and those that the module can call, but for those of which the
-/// whole-filter tests hold that it never does: the SDK links them all the same.
+/// The functions that Envoy calls in the module, and those that the module can call. Functions that the whole-filter
+/// tests prove it never calls are left out, although the SDK links them.
 fn capabilities() -> BTreeSet<String> {
     let module = walrus::Module::from_file(artifacts::filter().unwrap()).unwrap();
     let calls = module.imports.iter().map(|import| import.name.clone());

@@ -1,4 +1,4 @@
-//! The story, on every worker: a block is seen everywhere in time, and concerns one application and one API.
+//! The story on every worker: a block takes effect everywhere in time, and only for one application and one API.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ async fn check_all(workers: &mut Workers, keys: &Keys, calls: &[Call]) -> Result
     Ok(())
 }
 
-/// Plays the story with `options`; every change is seen by every worker within `bound`.
+/// Plays the story with `options`. Every change must reach every worker within `bound`.
 async fn play(name: &str, options: Options, bound: Duration) {
     let (stack, keys) = story::stage(name, options).await.unwrap();
     let mut workers = Workers::connect(stack.envoy().unwrap()).await.unwrap();
@@ -30,7 +30,7 @@ async fn play(name: &str, options: Options, bound: Duration) {
         let changed = Instant::now();
         eventually(scene.title, bound, async || check_all(&mut workers, &keys, scene.calls).await).await.unwrap();
         println!("{}: on every worker after {:?}", scene.title, changed.elapsed());
-        // And it stays so: nothing flaps between an old policy and a new one.
+        // The answers stay the same: no worker goes back to an old policy.
         for _ in 0..REPEATS {
             check_all(&mut workers, &keys, scene.calls).await.unwrap();
         }
@@ -51,7 +51,7 @@ async fn every_change_is_seen_by_every_worker_within_the_interval_without_long_p
     play("story-interval", options, Duration::from_secs(1 + 1)).await;
 }
 
-/// While a block comes and goes, what it does not concern answers 200 on every single request.
+/// While a block comes and goes, every request that it does not concern gets 200.
 #[tokio::test]
 async fn a_block_never_touches_another_subscription_not_even_for_a_moment() {
     let (stack, keys) = story::stage("story-untouched", Options::default()).await.unwrap();

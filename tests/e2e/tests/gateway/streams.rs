@@ -1,6 +1,6 @@
-//! What Envoy does for keygate beyond a request's head: trailers that a client sends, and streams that are open when a block
-//! comes. The shipped configurations drop the first and bound the second. What keygate itself does with trailers, and with open
-//! streams if it is told to close them, is here too.
+//! What Envoy does for keygate beyond a request's head: trailers that a client sends, and streams that are open when a
+//! block comes. The shipped configurations drop trailers and limit the duration of streams. What keygate itself does
+//! with trailers, and with open streams if it is configured to close them, is tested here too.
 
 use std::{
     convert::Infallible,
@@ -40,19 +40,19 @@ use tokio::{
 
 /// How long the policy, a block and the access log may take.
 const WITHIN: Duration = Duration::from_secs(20);
-/// What the shipped configurations say, and what stands there instead so that a test sees the end.
+/// The bound of the shipped configurations, and the shorter one with which a test can see the end.
 const SHIPPED_BOUND: &str = "max_stream_duration: 600s";
 const BOUND: Duration = Duration::from_secs(6);
-/// The same for the route's timeout, which is shorter in both cases.
+/// The shorter timeout of the route. It is shorter than the bound in both cases.
 const ROUTE_TIMEOUT: Duration = Duration::from_secs(1);
-/// The route to the production endpoint, as it is shipped.
+/// The shipped route to the production endpoint.
 const SHIPPED_ROUTE: &str =
     "              - match: { prefix: / }\n                route: { cluster: upstream, timeout: 15s }\n";
-/// How much later than its bound a stream may end on a machine that has other things to do.
+/// How much later than its bound a stream may end on a busy machine.
 const SLACK: Duration = Duration::from_secs(8);
-/// How often the upstreams say something on a stream that stays open.
+/// The pause between two messages of the upstreams on an open stream.
 const TICK: Duration = Duration::from_millis(100);
-/// Where the HTTP/1.1 upstream of WebSockets is.
+/// The path of the HTTP/1.1 upstream with WebSockets.
 const SOCKET: &str = "/orders/1.0/socket";
 /// A request that the HTTP/2 upstream answers without an end.
 const ENDLESS: &str = "/orders/1.0/endless";
@@ -61,7 +61,7 @@ const EVENTS: &str = "/orders/1.0/events";
 
 type Body = BoxBody<Bytes, Infallible>;
 
-/// An upstream of one protocol; it ends when this value is dropped.
+/// An upstream of one protocol. It ends when this value is dropped.
 struct Upstream {
     address: SocketAddr,
     server: JoinHandle<()>,
@@ -74,21 +74,21 @@ impl Drop for Upstream {
 }
 
 impl Upstream {
-    /// HTTP/2: answers with the headers and trailers that it got, or without an end.
+    /// HTTP/2: answers with the headers and trailers that it received, or without an end.
     async fn http2() -> Self {
         let (listener, address) = listen().await;
         let server = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let connection = server::conn::http2::Builder::new(TokioExecutor::new())
                     .serve_connection(TokioIo::new(stream), service_fn(answer));
-                // A connection that breaks is the other side's affair.
+                // A broken connection is seen by the other side.
                 tokio::spawn(async move { connection.await.ok() });
             }
         });
         Self { address, server }
     }
 
-    /// HTTP/1.1: switches protocols, and then says something at each tick.
+    /// HTTP/1.1: switches protocols, and then sends a message at each tick.
     async fn socket() -> Self {
         let (listener, address) = listen().await;
         let server = tokio::spawn(async move {
@@ -139,7 +139,7 @@ async fn speak(mut stream: TcpStream) -> std::io::Result<()> {
     }
 }
 
-/// Both configurations that are shipped. A rate limit server does not answer; requests pass uncounted.
+/// Both shipped configurations. The rate limit server does not answer, so requests pass uncounted.
 fn shipped() -> [(&'static str, Options); 2] {
     let of = |folder: &str| -> PathBuf { artifacts::root().join("envoy").join(folder).join("envoy.yaml") };
     let (standalone, global) = (of("standalone"), of("global-ratelimit"));
@@ -148,7 +148,7 @@ fn shipped() -> [(&'static str, Options); 2] {
     [("standalone", Options { shipped: standalone, ..Options::default() }), ("global-ratelimit", global)]
 }
 
-/// A stack whose production endpoint is `http2`, but for [`SOCKET`], which is `socket`.
+/// A stack whose production endpoint is `http2`, except for [`SOCKET`], which is `socket`.
 async fn stage(name: &str, options: Options, http2: &Upstream, socket: &Upstream) -> (Stack, Keys) {
     let timeout = format!("timeout: {}s", ROUTE_TIMEOUT.as_secs());
     let routes = [
@@ -209,7 +209,7 @@ fn request(method: &str, target: &str, key: &str) -> hyper::http::request::Build
 async fn http2_to(address: SocketAddr) -> http2::SendRequest<Body> {
     let stream = TcpStream::connect(address).await.unwrap();
     let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-    // Ends with the connection; its errors reach whoever waits for an answer.
+    // The task ends with the connection. Its errors reach the caller that waits for an answer.
     tokio::spawn(connection);
     sender
 }
@@ -223,7 +223,7 @@ async fn http1_to(address: SocketAddr) -> http1::SendRequest<Body> {
     sender
 }
 
-/// What a client could want the upstream to believe, or should not show it.
+/// Trailers that forge an identity or carry the key, and harmless ones.
 fn trailers(key: &str) -> HeaderMap {
     let all = [
         ("x-application-id", "forged"),
@@ -273,7 +273,7 @@ async fn no_trailer_of_a_request_reaches_an_upstream() {
     }
 }
 
-/// Of a configuration that does not drop all trailers, keygate itself removes those that would forge an identity or show
+/// If a configuration does not drop all trailers, keygate itself removes those that would forge an identity or contain
 /// the key. The others arrive.
 #[tokio::test]
 async fn no_trailer_forges_an_identity_where_trailers_are_not_dropped() {
@@ -291,22 +291,22 @@ async fn no_trailer_forges_an_identity_where_trailers_are_not_dropped() {
         let got = response.into_body().collect().await.unwrap().to_bytes();
         let got: Value = serde_json::from_slice(&got).unwrap();
         let names: Vec<_> = got["trailers"].as_object().unwrap().keys().collect();
-        // `authorization` is no source of this configuration.
+        // `authorization` is not a source of this configuration.
         assert_eq!(names, ["authorization", "x-checksum", "x-forwarded-for"], "body {text:?}: {got}");
     }
     stack.stop().await;
 }
 
-/// A stream that is open: whether it goes on, told by what the upstream says.
+/// An open stream. It counts as open as long as messages of the upstream arrive.
 enum Open {
-    /// What comes over HTTP/2; `_request` keeps a request without an end, which would end with it.
+    /// The answer over HTTP/2. `_request` keeps the endless request open, which would end when dropped.
     Http2 { said: Incoming, _request: Option<Sender<Bytes, Infallible>> },
-    /// What comes after the answer that switched protocols.
+    /// The connection after the answer that switched protocols.
     Socket(TcpStream),
 }
 
 impl Open {
-    /// Waits for the next thing that is said; `false`: the stream has ended.
+    /// Waits for the next message. `false` means that the stream has ended.
     async fn goes_on(&mut self) -> bool {
         let next = async {
             match self {
@@ -349,7 +349,7 @@ impl Open {
     }
 }
 
-/// The access log's `details` of the request for `path` with this method that was allowed and took at least `least`.
+/// The access log's `details` of the allowed request for `path` with this method that took at least `least`.
 async fn details(stack: &Stack, method: &str, path: &str, least: Duration) -> String {
     let took =
         |line: &Value| line["duration_ms"].as_u64().is_some_and(|took| u128::from(took) + 100 >= least.as_millis());
@@ -387,14 +387,14 @@ async fn a_stream_that_is_open_outlives_a_block_and_then_ends_at_its_bound() {
         .unwrap();
         assert!(begun.elapsed() < BOUND, "the block came too late to be seen: {:?}", begun.elapsed());
 
-        // A request that has arrived in full is ended by its route.
+        // A request that has arrived in full is ended by its route's timeout.
         while download.goes_on().await {
             assert!(begun.elapsed() < ROUTE_TIMEOUT + SLACK, "{name}: a download goes on");
         }
         // Envoy rounds its timers.
         assert!(begun.elapsed() >= ROUTE_TIMEOUT - TICK, "{name}: {:?}", begun.elapsed());
         assert_eq!(details(&stack, "GET", ENDLESS, ROUTE_TIMEOUT).await, "response_timeout", "{name}");
-        // Others are served on after the block, and longer than the route's timeout.
+        // The others stay open after the block, and for longer than the route's timeout.
         for (kind, stream) in &mut streams {
             assert!(stream.goes_on().await, "{name}, {kind}");
             while stream.goes_on().await {
@@ -409,7 +409,8 @@ async fn a_stream_that_is_open_outlives_a_block_and_then_ends_at_its_bound() {
     }
 }
 
-/// With `close_streams` an open stream ends with what allowed it, whatever its kind; another key's goes on.
+/// With `close_streams` an open stream of any kind ends with the block of its subscription. The stream of another key
+/// stays open.
 #[tokio::test]
 async fn a_stream_that_is_open_ends_with_a_block_where_streams_are_closed() {
     let (http2, socket) = (Upstream::http2().await, Upstream::socket().await);

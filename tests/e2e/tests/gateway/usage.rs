@@ -1,4 +1,5 @@
-//! Usage through the real policy service: what was asked is billed exactly, and a quota holds across Envoys and restarts.
+//! Usage through the real policy service: the requests are billed exactly, and a quota holds across Envoys and
+//! restarts.
 
 use std::time::Duration;
 
@@ -13,12 +14,12 @@ use keygate_e2e::{
 };
 use serde_json::{Value, json};
 
-/// How long a change may take to be seen.
+/// How long a change may take.
 const SEEN_WITHIN: Duration = Duration::from_secs(6);
-/// One interval of reports, the grace of a second that workers leave the main thread, and a slow machine.
+/// One interval of reports, the second that workers leave to the main thread, and time for a slow machine.
 const REPORTED_WITHIN: Duration = Duration::from_secs(8);
 
-/// As it is shipped, but reporting every second.
+/// The shipped configuration with a report every second.
 fn hasty() -> Options {
     Options::default().edit(r#""interval_ms": 60000"#, r#""interval_ms": 1000"#)
 }
@@ -29,7 +30,7 @@ async fn call(policy: &PolicyService, ask: Ask) -> Value {
     answer.json()
 }
 
-/// Requests of an application with that outcome that are billed.
+/// The billed requests of an application with this outcome.
 async fn billed(policy: &PolicyService, application: &str, outcome: &str) -> u64 {
     let page = call(policy, Ask::get(format!("/v1/usage?application={application}&limit=1000"))).await;
     let items = page["items"].as_array().unwrap().iter();
@@ -42,7 +43,7 @@ async fn what_is_asked_is_billed_exactly() {
     let policy = stack.policy().unwrap();
     let mut workers = Workers::connect(stack.envoy().unwrap()).await.unwrap();
     let allowed = Ask::get(ORDERS).key(&keys.production);
-    // The first may wait for the policy; it is billed too.
+    // The first request may wait for the policy. It is billed, too.
     let mut sent = 0;
     for _ in 0..150 {
         sent += workers.send(&allowed).await.unwrap().iter().filter(|(_, answer)| answer.status == 200).count();
@@ -67,7 +68,7 @@ async fn what_is_asked_is_billed_exactly() {
     let used =
         |application: &str| keys.iter().any(|key| key["application"] == application && key["last_used"].is_u64());
     assert_eq!([used("shop"), used("visitor"), used("partner")], [true, true, false]);
-    // Nothing more comes of it: a later report has only what came later.
+    // Later reports have only later requests.
     workers.send(&Ask::get(ORDERS).key(&partner)).await.unwrap();
     eventually("the next report", REPORTED_WITHIN, async || match billed(policy, "partner", "allowed").await {
         0 => Err("nothing is billed"),
@@ -82,7 +83,7 @@ async fn what_is_asked_is_billed_exactly() {
 #[tokio::test]
 async fn a_monthly_quota_holds_across_envoys_and_a_restart() {
     const QUOTA: u64 = 200;
-    // What an Envoy may let pass in the test's time before it refuses by its own count, and somewhat less.
+    // A bit less than the requests that one Envoy would let pass by its own count within the test's time.
     const BY_ITSELF: usize = 100;
     let mut first = Stack::prepare("usage-quota", hasty()).await.unwrap();
     let keys = story::load(first.policy().unwrap()).await.unwrap();
@@ -104,7 +105,7 @@ async fn a_monthly_quota_holds_across_envoys_and_a_restart() {
             _ => panic!("{answer}"),
         }
     };
-    // Fewer than the quota in each, and in the first a part before it is started again.
+    // Each Envoy gets fewer requests than the quota. The first one is restarted in between.
     for _ in 0..80 {
         passes(&first).await.unwrap();
         passes(&second).await.unwrap();
@@ -125,7 +126,8 @@ async fn a_monthly_quota_holds_across_envoys_and_a_restart() {
     eventually("the mark", REPORTED_WITHIN, async || if marked().await { Ok(()) } else { Err("there is none") })
         .await
         .unwrap();
-    // Within one report and one refresh both refuse, with what is left of the month; the other subscription goes on.
+    // Within one report and one refresh both Envoys refuse until the end of the month. The other subscription still
+    // works.
     for stack in [&first, &second] {
         let mut passed = 0;
         eventually("the quota to be used up", SEEN_WITHIN, async || match passes(stack).await {
@@ -138,7 +140,7 @@ async fn a_monthly_quota_holds_across_envoys_and_a_restart() {
         .await
         .unwrap();
         assert!(passed < BY_ITSELF, "{passed} requests passed");
-        // The next request may meet a worker that has not looked yet.
+        // The next request may reach a worker that has not looked yet.
         eventually("to hear how long it lasts", SEEN_WITHIN, async || {
             let answer = http::send(stack.envoy().unwrap().gateway(), &ask).await.unwrap();
             let Some(seconds) = answer.header("retry-after") else { return Err("it passes") };
@@ -152,7 +154,7 @@ async fn a_monthly_quota_holds_across_envoys_and_a_restart() {
             http::send(stack.envoy().unwrap().gateway(), &Ask::get(PAYMENTS).key(&keys.production)).await.unwrap();
         assert!(Expected::Reaches("production").is(other.status.as_u16(), &other.json()), "{other}");
     }
-    // Restarted, it still does: the mark stands in the policy.
+    // After a restart it still refuses, because the policy says that the quota is used up.
     second.start_envoy().await.unwrap();
     assert!(passes(&second).await.is_err());
     second.stop().await;

@@ -1,4 +1,4 @@
-//! keygate as a service beside the filters (`envoy/standalone/wasm-service.yaml`): the policy is fetched, and kept, while
+//! keygate as a service beside the filters (`envoy/standalone/wasm-service.yaml`): the policy is fetched and kept while
 //! no listener has a filter.
 
 use std::{fs, path::PathBuf, time::Duration};
@@ -14,7 +14,7 @@ use keygate_e2e::{
     story::{self, Expected, Keys, ORDERS, PAYMENTS},
 };
 
-/// How long anything may take here on a machine that has other things to do.
+/// A generous time limit for a busy machine.
 const WITHIN: Duration = Duration::from_secs(60);
 
 const REACHES: Expected = Expected::Reaches("production");
@@ -50,14 +50,14 @@ impl Gateway {
         Self { stack, keys, envoy, listeners, listener }
     }
 
-    /// Lets Envoy read other listeners. It looks when a file is moved there, so that it never sees half of one.
+    /// Replaces the listeners. Envoy looks when a file is moved there, so it never sees half a file.
     fn listen(&self, listeners: &str) {
         let new = self.listeners.with_extension("new");
         fs::write(&new, listeners).unwrap();
         fs::rename(new, &self.listeners).unwrap();
     }
 
-    /// Takes the listener away, and waits until so many VMs are left.
+    /// Removes the listener, and waits until `left` VMs are left.
     async fn close(&self, left: u64) {
         self.listen("resources: []\n");
         eventually(format!("only {left} VMs to be left"), WITHIN, async || {
@@ -68,7 +68,7 @@ impl Gateway {
         .unwrap();
     }
 
-    /// The first answer to `shop`'s production key for each of `paths`, as soon as somebody listens.
+    /// The first answers to `shop`'s production key for each of `paths`, as soon as a listener exists.
     async fn answers<const N: usize>(&self, paths: [&str; N]) -> [Answer; N] {
         let address = self.envoy.gateway();
         let (mut connection, _) =
@@ -96,7 +96,7 @@ async fn the_service_refreshes_without_a_listener_and_the_first_request_is_decid
     for answer in gateway.answers([ORDERS, PAYMENTS]).await {
         assert_is(&answer, REACHES);
     }
-    // What is left: the VM of the main thread, and the one that others are made from.
+    // The VM of the main thread and the base VM are left.
     gateway.close(2).await;
 
     let revision = "wasmcustom.keygate.policy.revision";
@@ -117,7 +117,7 @@ async fn the_service_refreshes_without_a_listener_and_the_first_request_is_decid
     gateway.stop().await;
 }
 
-/// What stands in several files says the same in each.
+/// Values that several files share are the same in each.
 #[test]
 fn all_shipped_vms_are_permitted_the_same_and_are_of_one_kind() {
     let block = |file: &str, key: &str| {
@@ -138,7 +138,7 @@ fn all_shipped_vms_are_permitted_the_same_and_are_of_one_kind() {
     }
 }
 
-/// The same without the service: what it is there for.
+/// The same without the service, to show its purpose.
 #[tokio::test]
 async fn without_the_service_the_policy_goes_with_the_last_listener() {
     let mut gateway = Gateway::start("service-without", false).await;

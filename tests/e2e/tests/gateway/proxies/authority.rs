@@ -1,5 +1,5 @@
-//! The authority of callouts, made from the cluster's name: a mesh names its clusters `outbound|PORT|SUBSET|HOST`, and a proxy
-//! in front of the policy service finds it by `HOST:PORT`.
+//! The authority of callouts, which is derived from the cluster's name. A mesh names its clusters
+//! `outbound|PORT|SUBSET|HOST`, and a proxy in front of the policy service expects `HOST:PORT`.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::front::{self, Front};
 
-/// How long a change may take to be seen.
+/// How long a change may take.
 const SEEN_WITHIN: Duration = Duration::from_secs(6);
 const CLUSTER: &str = "outbound|8085||policy.ns.svc.cluster.local";
 const AUTHORITY: &str = "policy.ns.svc.cluster.local:8085";
@@ -27,7 +27,7 @@ const HTTP_2: &str = "          http2_protocol_options: {}\n";
 const REACHES: Expected = Expected::Reaches("production");
 const BLOCKED: Expected = Expected::Refused(401, "900907", "The requested API is temporarily blocked");
 
-/// With the policy's cluster under another name.
+/// The options with another name for the policy's cluster.
 fn named(options: Options, cluster: &str) -> Options {
     options
         .edit("  - name: policy-service\n", format!("  - name: \"{cluster}\"\n"))
@@ -38,7 +38,7 @@ fn named(options: Options, cluster: &str) -> Options {
 #[tokio::test]
 async fn a_mesh_clusters_name_becomes_an_authority_that_a_proxy_finds_over_http_1_and_http_2() {
     let front = Front::start("authority-service", Options::default()).await;
-    // It knows this authority and no other.
+    // This proxy knows only this authority.
     let envoy = front::envoy(
         "authority-envoy",
         front.policy().address(),

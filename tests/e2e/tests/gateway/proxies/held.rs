@@ -1,7 +1,8 @@
-//! Answers that are held back are ended by something on the way, and the service is well all the time: the policy stays
-//! fresh, nobody is refused, nothing counts as a failure, the log names the setting once, and a block arrives at once.
+//! A proxy ends held answers while the service works all the time. The policy stays fresh, no request is refused,
+//! nothing counts as a failure, the log names the setting once, and a block arrives at once.
 //!
-//! Each kind of proxy has a gateway of its own in front of one policy service, and all are watched at the same time.
+//! Each kind of proxy has a gateway of its own in front of one policy service. All gateways are watched at the same
+//! time.
 
 use std::{
     net::SocketAddr,
@@ -31,24 +32,24 @@ const WAIT_MS: u64 = 4_000;
 const TIMEOUT_MS: u64 = 1_000;
 const EXPIRES_MS: u64 = WAIT_MS + 2 * TIMEOUT_MS;
 const INTERVAL_MS: u64 = 200;
-/// When answers are ended: longer than a wait of one second, shorter than one of two.
+/// When answers are ended: after more than a wait of one second, and less than one of two.
 const CUT_AFTER: Duration = Duration::from_millis(1_500);
-/// Shorter than any wait: only answers that are not held at all arrive.
+/// Shorter than any wait: only answers that are not held arrive.
 const CUT_SOON: Duration = Duration::from_millis(600);
-/// How long nothing changes: the policy would have expired, and the wait is as short as it gets.
+/// The time without changes. The policy would have expired by then, and the wait has become as short as possible.
 const QUIET: Duration = Duration::from_millis(EXPIRES_MS + 6_000);
-/// How old the policy may be at the end of that: a wait of a second, and a slow machine.
+/// The maximum age of the policy after that: a wait of a second, and time for a slow machine.
 const FRESH_MS: u64 = 3_000;
 /// How long the first policy may take.
 const FIRST: Duration = Duration::from_secs(10);
-/// How long a block may take: a wait that is held tells it at once, and an interval is no longer.
+/// How long a block may take. A held poll reports it at once, and an interval is not longer.
 const BLOCKED_WITHIN: Duration = Duration::from_secs(2);
-/// And how long the quickest of several: an interval, two looks of 100 ms, and a slow machine.
+/// How long the fastest of several blocks may take: an interval, two checks of 100 ms, and time for a slow machine.
 const QUICKEST_WITHIN: Duration = Duration::from_millis(600);
-/// The protocol of the policy's cluster, as it is shipped and otherwise.
+/// The protocol of the policy's cluster: as shipped, and the other one.
 const HTTP_1: &str = "          http_protocol_options: {}\n";
 const HTTP_2: &str = "          http2_protocol_options: {}\n";
-/// Pause between two looks.
+/// Pause between two checks.
 const LOOK: Duration = Duration::from_millis(100);
 
 const REACHES: Expected = Expected::Reaches("production");
@@ -68,7 +69,7 @@ struct Gateway {
     name: String,
     stack: Stack,
     workers: Workers,
-    /// How long something on the way may say that it took, in seconds.
+    /// The time in seconds that the log may name for the answer that was ended.
     took: std::ops::RangeInclusive<f64>,
     wrong: Vec<String>,
 }
@@ -82,7 +83,7 @@ impl Gateway {
         eventually(format!("{name}: the first policy"), FIRST, async || workers.expect(&ask, REACHES).await)
             .await
             .unwrap();
-        // Rounded either way; or, where nothing comes, what the callout itself is bounded by.
+        // The time is rounded either way. If no answer comes, the callout's own timeout bounds it.
         let seconds = cut_after.as_secs_f64();
         let took = (seconds - 1.0).max(0.1)..=(WAIT_MS + TIMEOUT_MS) as f64 / 1_000.0 + 0.5;
         Self { name, stack, workers, took, wrong }
@@ -125,13 +126,13 @@ impl Gateway {
         }
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         let confirmed = self.gauge("policy.confirmed_at").await;
-        // Seconds that are cut off, and a look of the gauge.
+        // The seconds are rounded down, and the gauge is updated once per check.
         if now.saturating_sub(confirmed) > FRESH_MS / 1_000 + 2 {
             self.note(format!("confirmed_at is {confirmed}, now is {now}"));
         }
     }
 
-    /// Nothing was a failure, and one line says what is wrong with what.
+    /// Nothing counted as a failure, and one log line names the cause and the setting.
     async fn said(&mut self) {
         for counter in ["refresh.failed", "refresh.refused"] {
             let count = self.gauge(counter).await;
@@ -159,7 +160,7 @@ impl Gateway {
         }
     }
 
-    /// How long it takes until every worker answers so.
+    /// How long it takes until every worker answers as expected.
     async fn takes(&mut self, keys: &Keys, expected: Expected) -> Duration {
         let ask = Ask::get(ORDERS).key(&keys.production);
         let workers = &mut self.workers;
@@ -173,7 +174,7 @@ impl Gateway {
     }
 }
 
-/// Numbers of seconds in a line of the log.
+/// The numbers of seconds in a line of the log.
 fn seconds(line: &str) -> Vec<f64> {
     let words: Vec<&str> =
         line.split(|char: char| char.is_whitespace() || matches!(char, ',' | ';' | '(' | ')')).collect();
@@ -181,7 +182,7 @@ fn seconds(line: &str) -> Vec<f64> {
     words.windows(2).filter(|pair| unit(pair[1])).filter_map(|pair| pair[0].parse().ok()).collect()
 }
 
-/// Watches all of them, blocks and unblocks, and fails with all that was wrong.
+/// Watches all gateways, blocks and unblocks, and fails with everything that was wrong.
 async fn watch(mut gateways: Vec<Gateway>, policy: &PolicyService, keys: &Keys) {
     let each = gateways.drain(..).map(|mut gateway| {
         let keys = keys.clone();
@@ -223,7 +224,7 @@ async fn watch(mut gateways: Vec<Gateway>, policy: &PolicyService, keys: &Keys) 
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// A gateway behind a proxy that cuts as the rule says. The full policy is never held, so it arrives.
+/// A gateway behind a proxy that cuts by `rule`. The full policy is never held, so it arrives.
 async fn cutting(front: &Front, name: String, rule: (Cut, Duration)) -> (Cutter, Gateway) {
     let cutter = Cutter::start(front.policy().address()).await.unwrap();
     cutter.cut(Some(rule));
@@ -231,8 +232,8 @@ async fn cutting(front: &Front, name: String, rule: (Cut, Duration)) -> (Cutter,
     (cutter, gateway)
 }
 
-/// What was asked, and when: the poll behind one that was cut follows at once, and asks for no wait; the waits become
-/// shorter, and what can be held is held.
+/// Checks what was asked, and when. The poll after a cut one follows at once and asks for no wait. The waits become
+/// shorter, and an answer that can be held is held.
 fn asked(name: &str, cutter: &Cutter, (cut, after): (Cut, Duration)) -> Vec<String> {
     let mut wrong = Vec::new();
     let asked = cutter.asked();
@@ -250,8 +251,8 @@ fn asked(name: &str, cutter: &Cutter, (cut, after): (Cut, Duration)) -> Vec<Stri
     let mut cuts = 0;
     for (at, pair) in polls.windows(2).enumerate() {
         let Some(cut_at) = pair[0].cut_at else { continue };
-        // A worker that came first gave the lease to the main thread's VM meanwhile, which asked before this poll was cut: nobody
-        // waits for it any more.
+        // A worker that came first has given the lease to the VM of the main thread. That VM asked before this poll was
+        // cut, so no VM waits for this poll any more.
         if pair[1].at < cut_at {
             continue;
         }
@@ -259,7 +260,7 @@ fn asked(name: &str, cutter: &Cutter, (cut, after): (Cut, Duration)) -> Vec<Stri
         if let Some(wait) = wait(at + 1) {
             wrong.push(format!("{name}: after a poll that was cut comes one that asks for {wait} s"));
         }
-        // What is silent is given up when its own time is over, and not when the proxy forgot it.
+        // A silent connection is given up after the callout's own timeout, not when the proxy forgets it.
         let pause = pair[1].at.saturating_duration_since(cut_at);
         if cut != Cut::Silence && pause > Duration::from_millis(800) {
             wrong.push(format!("{name}: after a poll that was cut nothing was asked for {pause:?}"));
@@ -302,8 +303,8 @@ async fn whatever_cuts_held_answers_the_policy_stays_fresh_and_a_block_comes_at_
     front.stack.stop().await;
 }
 
-/// Over HTTP/2 a poll is a stream of a connection that the next poll would be given, too: whatever ends an idle connection
-/// ends a held poll, and the next one needs a connection of its own.
+/// With HTTP/2 a poll is a stream on a connection, and the next poll would be put on the same connection. A proxy that
+/// ends idle connections therefore ends a held poll, and the next poll needs a new connection.
 #[tokio::test]
 async fn an_http_2_connection_that_is_ended_while_a_poll_is_held_is_no_failure() {
     let front = Front::start("proxies-http2-service", Options::default()).await;
@@ -322,8 +323,8 @@ async fn an_http_2_connection_that_is_ended_while_a_poll_is_held_is_no_failure()
     front.stack.stop().await;
 }
 
-/// A proxy of connections before `service` that ends each one, from both sides, on which nothing came for so long. It ends
-/// with the test's runtime.
+/// A TCP proxy before `service` that ends a connection on both sides when no data came for `limit`. It ends with the
+/// test's runtime.
 async fn idle_limit(service: SocketAddr, limit: Duration, resets: bool) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -351,7 +352,7 @@ async fn idle_limit(service: SocketAddr, limit: Duration, resets: bool) -> Socke
     address
 }
 
-/// Passes on what was read; `false`: the connection is at its end.
+/// Passes on the bytes that were read. `false` means that the connection has ended.
 async fn pass(read: std::io::Result<usize>, bytes: &[u8], to: &mut TcpStream) -> bool {
     match read {
         Ok(0) | Err(_) => false,
@@ -377,7 +378,7 @@ async fn behind_an_envoy_and_an_nginx_whose_time_is_shorter_than_a_long_poll_the
             watch(gateways, front.policy(), &front.keys).await;
         })
         .await;
-    // It was the proxies that ended answers, in the way that the tests with a proxy of their own play.
+    // The proxies ended answers in the same ways as the test proxy of the other tests.
     assert!(envoy.stat("cluster.policy.upstream_rq_timeout").await.unwrap() > 0, "Envoy ended no answer");
     front.stack.stop().await;
 }

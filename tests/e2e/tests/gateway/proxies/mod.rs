@@ -1,5 +1,5 @@
-//! The policy service behind a proxy: one that ends answers which it finds too long, one that strips a path prefix, one
-//! that finds the service by its authority.
+//! The policy service behind a proxy that ends long answers, behind one that strips a path prefix, and behind one that
+//! finds the service by its authority.
 
 mod authority;
 mod held;

@@ -1,5 +1,5 @@
-//! The policy service below a path prefix that a proxy strips: pages and deltas of several pages arrive, the full policy is
-//! fetched once, and usage is reported below the same prefix.
+//! The policy service below a path prefix that a proxy strips. Pages and deltas of several pages arrive, the full
+//! policy is fetched once, and usage is reported below the same prefix.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ use serde_json::json;
 
 use crate::front::{self, Front};
 
-/// How long a change may take to be seen.
+/// How long a change may take.
 const SEEN_WITHIN: Duration = Duration::from_secs(6);
-/// One interval of reports, the grace of a second that workers leave the main thread, and a slow machine.
+/// One interval of reports, the second that workers leave to the main thread, and time for a slow machine.
 const REPORTED_WITHIN: Duration = Duration::from_secs(10);
-/// Rows on a page of the feed: the demo data has a dozen.
+/// Rows on a page of the feed. The demo data has about a dozen.
 const PAGE_ROWS: &str = "2";
 
 const REACHES: Expected = Expected::Reaches("production");
@@ -51,7 +51,7 @@ async fn pages_deltas_and_usage_pass_a_proxy_that_strips_a_path_prefix() {
     let pages = targets();
     assert!(pages.len() > 4, "{pages:?}");
 
-    // A delta, and one of several pages: an application goes, with its keys and subscriptions.
+    // A delta of one page, and one of several pages: an application is deleted with its keys and subscriptions.
     policy.post("/v1/subscriptions/shop-orders/block", None).await.unwrap();
     becomes(&front.keys.production, ORDERS, BLOCKED).await;
     becomes(&front.keys.production, PAYMENTS, REACHES).await;

@@ -1,4 +1,4 @@
-//! What a decision asks for: facts about a request, and the current policy.
+//! The inputs of a decision: facts about a request, and the current policy.
 
 use std::{
     net::{IpAddr, SocketAddr},

@@ -1,4 +1,4 @@
-//! Single rules, for a request and for an open stream alike. Their order is not decided here.
+//! Single rules, for requests and for open streams. Their callers decide the order.
 
 use super::facts::Facts;
 use crate::{

@@ -1,4 +1,4 @@
-//! What a decision says: a permit or a denial, and what was found on the way. It decides nothing.
+//! The output of a decision: a permit or a denial, and the facts found on the way. It decides nothing.
 
 use std::rc::Rc;
 

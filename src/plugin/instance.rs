@@ -1,4 +1,4 @@
-//! The state of one plugin configuration in one VM. What happens to it is decided by those who call it.
+//! The state of one plugin configuration in one VM. Its callers decide what happens to it.
 
 use std::{
     cell::{Cell, RefCell},

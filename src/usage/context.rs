@@ -1,4 +1,4 @@
-//! What a call of usage works on, and what it says. It counts nothing.
+//! The inputs and outputs of each call of usage. It counts nothing.
 
 use crate::{
     callout::lines::{Lines, Severity},
@@ -15,7 +15,7 @@ pub enum UsageEvent {
     Unattributed(u64),
 }
 
-/// Part of what was counted is lost.
+/// Some counts were lost.
 pub(super) fn say_damaged(lines: &mut Lines<UsageEvent>) {
     lines.line(Severity::Error, "a part of the usage counted in shared data is damaged; its counts are not reported");
 }

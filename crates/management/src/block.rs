@@ -1,6 +1,6 @@
 //! Blocking and unblocking, the same for everything that can be blocked.
 //!
-//! Only these two change a block; what else must leave it alone is in [`Resource::complete`].
+//! Only these two change a block; what else must leave it alone is in [`Resource::fill_defaults`].
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -93,8 +93,8 @@ impl Resource for DenyPolicy {
         Ok(())
     }
 
-    /// Two deny policies of one type and value are refused: who deletes the one would think that nothing is denied any
-    /// more.
+    /// Two deny policies of one type and value are refused. Otherwise somebody who deletes one of them would think that
+    /// nothing is denied any more.
     async fn check_beside(&self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
         let target = |policy: &Self| Ok::<_, Error>(target(&policy.row()?.document));
         let Some(new) = target(self)? else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! From a thing that was sent to a row of the database: the order in which it is filled in, checked and put.
+//! The way from a request body to a row: the order in which a thing is filled in, validated and stored.
 
 use keygate::policy::{MAX_APIS, MAX_DENY_POLICIES, MAX_PLANS};
 
@@ -27,7 +27,7 @@ pub enum Origin {
     Import,
 }
 
-/// Creates what is sent. What is already there just so is left as it is.
+/// Creates a thing. If the same thing exists already, nothing is changed.
 pub async fn create<R: Resource>(
     change: &mut dyn Transaction,
     mut sent: R,
@@ -60,7 +60,7 @@ pub async fn create<R: Resource>(
     insert(change, sent).await.map(Outcome::Created)
 }
 
-/// Adds a thing that was made here: its id may be taken, what it names is taken over from another one as it is.
+/// Adds a thing that the rules made from another one. Its id may be in use; its references are not checked again.
 pub async fn add<R: Resource>(change: &mut dyn Transaction, mut made: R) -> Result<R, Error> {
     let id = made.id().get_or_insert(new_id(change.act(), R::PREFIX)?).clone();
     made.fill_defaults(None)?;
@@ -78,7 +78,7 @@ async fn insert<R: Resource>(change: &mut dyn Transaction, complete: R) -> Resul
     Ok(complete)
 }
 
-/// What has the id that is given, or the same name in the feed.
+/// The row with the given id, or with the same name in the feed.
 async fn find_same<R: Resource>(
     change: &mut dyn Transaction,
     sent: &R,
@@ -108,7 +108,7 @@ pub async fn replace<R: Resource>(change: &mut dyn Transaction, id: &str, mut se
     }
     put(change, &held, &sent).await?;
     if R::KIND == Kind::Plan {
-        // A limit that was raised, or does not refuse any more, ends what it had used up; one that was lowered may be reached.
+        // A raised limit may end marks; a lowered limit may be reached now.
         review_plan(change, id).await?;
     }
     Ok(sent)

@@ -101,7 +101,7 @@ impl Resource for Plan {
         plain_row(self, self.id.clone().unwrap_or_default())
     }
 
-    /// A plan in use stays: what names a plan that is not there is denied.
+    /// A plan in use cannot be deleted: gateways deny requests under a plan that is missing.
     async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {
         match change.of_plan(&held.id).await? {
             Some(user) => Err(Error::conflict(format!(

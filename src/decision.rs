@@ -5,190 +5,34 @@
 //! cost a host call (the time, the client's address, route metadata) through [`Facts`], and only if a rule needs them.
 
 mod again;
+mod facts;
 mod identity;
 mod restrictions;
-
-use std::{
-    net::{IpAddr, SocketAddr},
-    rc::Rc,
-};
+mod rules;
+mod verdict;
 
 pub use again::decide_again;
-use identity::Caller;
+pub use facts::{Facts, PolicyLookup, Unreadable, parse_address};
 pub use identity::{EMERGENCY, Identity};
+use rules::{
+    check_deny_policies, check_endpoint, check_key, check_limits, check_state, check_subscription, find_operation,
+};
+pub use verdict::{Decision, Denial, Permit};
 
 use crate::{
-    catalogue::{Addressed, Catalogue},
+    catalogue::Addressed,
     config::{ApiSource, Config, OnPolicyUnavailable, UnknownApi},
-    credential::{self, Candidates, Carried, Credential},
+    credential::{self, Candidates, Credential},
     digest::Digest,
-    limit::{
-        LimitOwner, Taking,
-        quota::{Plans, Quotas},
-    },
+    limit::{Taking, quota::Plans},
     policy::{
-        ApiState, ApplicationState, KeyState, KeyType, Security, SubscriptionState,
+        KeyType, Security,
         rows::{Api, Operation},
     },
     reason::Reason,
-    request::{head::Head, hostname::Host, path::RequestPath, template::Segments},
-    subject::{Key, Subject},
+    request::{head::Head, hostname::Host, path::RequestPath},
+    subject::Subject,
 };
-
-/// Facts about a request that cost a host call.
-pub trait Facts {
-    /// Now, in Unix seconds.
-    fn now(&self) -> u64;
-    /// The client's address. `None` if the host does not know it.
-    fn address(&self) -> Option<IpAddr>;
-    fn route_metadata(&self, namespace: &str, key: &str) -> Option<Vec<u8>>;
-}
-
-/// The current policy, as the decision sees it.
-pub trait PolicyLookup {
-    /// The small lists of the policy.
-    fn catalogue(&self) -> &Catalogue;
-    /// Whether the policy is so old that it allows nothing any more.
-    fn is_expired(&self) -> bool;
-    /// The policy's data about a key and about its application's subscription to `api`, an API of this catalogue. `key`
-    /// is the key as the client sent it.
-    fn subject(&self, key: &[u8], api: Addressed<'_>) -> Result<Option<Rc<Subject>>, Unreadable>;
-    /// Like [`PolicyLookup::subject`], for a key of which only the digest is known. Does not use the cache.
-    fn subject_of(&self, key: &Digest, api: &str) -> Result<Option<Rc<Subject>>, Unreadable>;
-    /// The limits of the plans, bound to their counters.
-    fn quotas<'s>(&self, subject: &'s Subject, api: &str, plans: &Plans<'_>) -> &'s Quotas;
-    /// Counts a request. A request that does not pass, because of a limit or another rule (`passes` is false), is not
-    /// counted.
-    fn take(&self, quotas: &Quotas, now: u64, passes: bool) -> Taking;
-}
-
-/// The policy's data cannot be read: it is damaged, or another program wrote it. Such data allows nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unreadable;
-
-/// The result of a decision, and the facts found on the way.
-#[derive(Debug)]
-pub struct Decision<'p> {
-    /// Whether the request passes.
-    pub verdict: Result<Permit, Denial>,
-    /// The API of the request.
-    pub api: Option<&'p Api>,
-    /// The key, its application and the subscription.
-    pub subject: Option<Rc<Subject>>,
-    /// State of the limits of the plans.
-    pub limits: Taking,
-    /// The sources that carry a credential.
-    pub carried: Carried,
-}
-
-/// Why a request passes. Only [`decide`] makes a permit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Permit {
-    Preflight,
-    /// The request belongs to no API, and the configuration allows such requests.
-    UnknownApi,
-    /// The API requires no credential.
-    Open,
-    /// The request has an emergency key.
-    Emergency,
-    Key,
-    /// There is no policy, and the configuration lets requests pass without one.
-    WithoutPolicy,
-}
-
-impl Permit {
-    /// Whether the decision used the credential. Such a credential is removed from the request.
-    pub fn looked_at_credential(self) -> bool {
-        matches!(self, Self::Emergency | Self::Key | Self::WithoutPolicy)
-    }
-}
-
-/// Why a request does not pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Denial {
-    /// A rule refuses the request.
-    Rule(Reason),
-    NoPolicy,
-    /// The policy would allow the request, but it has expired.
-    Expired(Permit),
-    Unreadable,
-}
-
-impl Denial {
-    /// The reason that clients and logs see.
-    pub fn reason(self) -> Reason {
-        match self {
-            Self::Rule(reason) => reason,
-            Self::NoPolicy | Self::Expired(_) | Self::Unreadable => Reason::PolicyUnavailable,
-        }
-    }
-}
-
-impl From<Reason> for Denial {
-    fn from(reason: Reason) -> Self {
-        Self::Rule(reason)
-    }
-}
-
-impl From<Unreadable> for Denial {
-    fn from(_: Unreadable) -> Self {
-        Self::Unreadable
-    }
-}
-
-impl<'p> Decision<'p> {
-    /// A refusal without further facts.
-    pub fn of(denial: Denial) -> Self {
-        Self { verdict: Err(denial), api: None, subject: None, limits: Taking::default(), carried: Carried::default() }
-    }
-
-    /// Whether the decision did not find something that a newer policy may have.
-    pub fn is_miss(&self) -> bool {
-        matches!(
-            self.verdict,
-            Err(Denial::NoPolicy
-                | Denial::Unreadable
-                | Denial::Rule(
-                    Reason::KeyUnknown
-                    | Reason::SubscriptionMissing
-                    | Reason::ApiNotFound
-                    // The subscription may name a plan that is new in the same policy.
-                    | Reason::SubscriptionInactive,
-                ))
-        )
-    }
-
-    /// The identity of the caller, as far as it is known.
-    pub fn known(&self, permit: Option<Permit>) -> Identity<'_> {
-        let caller = match &self.subject {
-            _ if permit == Some(Permit::Emergency) => Caller::Emergency,
-            Some(subject) => Caller::Subject(subject),
-            // Only an emergency key can fail this rule without a subject. The decision knows the subject of any other key
-            // before it checks the endpoint.
-            None if self.verdict == Err(Denial::Rule(Reason::EndpointMissing)) => Caller::Emergency,
-            None => Caller::Unknown,
-        };
-        Identity { caller, api: self.api }
-    }
-
-    /// The identity for the upstream if the request passes. It is empty unless a key was checked.
-    pub fn identity(&self, permit: Permit) -> Identity<'_> {
-        match permit {
-            Permit::Key | Permit::Emergency => self.known(Some(permit)),
-            Permit::Preflight | Permit::UnknownApi | Permit::Open | Permit::WithoutPolicy => Identity::default(),
-        }
-    }
-}
-
-/// Parses Envoy's `source.address`: an address with a port. An IPv4-mapped IPv6 address becomes the IPv4 address.
-/// `None` if the text is no address, such as the path of a socket.
-pub fn parse_address(text: &str) -> Option<IpAddr> {
-    let address = match text.parse::<SocketAddr>() {
-        Ok(socket) => socket.ip(),
-        Err(_) => text.parse().ok()?,
-    };
-    Some(address.to_canonical())
-}
 
 /// Decides one request. `policy` is `None` as long as there is no policy.
 pub fn decide<'p, P: PolicyLookup>(
@@ -389,97 +233,4 @@ impl<'p, P: PolicyLookup, F: Facts> Asked<'_, 'p, P, F> {
         let passes = !self.policy.is_expired() || self.config.on_policy_unavailable == OnPolicyUnavailable::Allow;
         self.policy.take(quotas, self.facts.now(), passes)
     }
-}
-
-fn check_state(api: &Api) -> Result<(), Reason> {
-    match api.state {
-        ApiState::Blocked => Err(Reason::ApiBlocked),
-        ApiState::NotFound => Err(Reason::ApiNotFound),
-        ApiState::Served => Ok(()),
-    }
-}
-
-fn check_key<T>(key: &Key<T>, facts: &impl Facts) -> Result<(), Reason> {
-    if key.state == KeyState::Revoked {
-        return Err(Reason::KeyRevoked);
-    }
-    if key.not_before.is_none() && key.expires_at.is_none() {
-        return Ok(());
-    }
-    let now = facts.now();
-    if key.not_before.is_some_and(|begin| now < begin) {
-        return Err(Reason::KeyNotYetValid);
-    }
-    if key.expires_at.is_some_and(|end| now >= end) {
-        return Err(Reason::KeyExpired);
-    }
-    Ok(())
-}
-
-fn check_deny_policies(subject: &Subject, api: &Api, catalogue: &Catalogue, facts: &impl Facts) -> Result<(), Reason> {
-    if catalogue.has_deny_policies()
-        && catalogue.denies(subject.application_id(), api.id.as_str(), subject.owner(), || facts.address())
-    {
-        return Err(Reason::DeniedByPolicy);
-    }
-    Ok(())
-}
-
-#[inline(always)]
-fn check_subscription<'p>(subject: &Subject, api: &Api, catalogue: &'p Catalogue) -> Result<Plans<'p>, Reason> {
-    let application = subject.application.as_ref().ok_or(Reason::SubscriptionMissing)?;
-    if application.state == ApplicationState::Blocked {
-        return Err(Reason::ApplicationBlocked);
-    }
-    if subject.subscription.is_none() && api.subscription_required {
-        return Err(Reason::SubscriptionMissing);
-    }
-    if let Some(subscription) = &subject.subscription {
-        match subscription.state {
-            SubscriptionState::Unblocked | SubscriptionState::TierUpdatePending | SubscriptionState::DeletePending => {}
-            SubscriptionState::Blocked => return Err(Reason::SubscriptionBlocked),
-            SubscriptionState::ProdOnlyBlocked if subject.key.key_type == KeyType::Sandbox => {}
-            SubscriptionState::ProdOnlyBlocked => return Err(Reason::SubscriptionBlocked),
-            SubscriptionState::OnHold | SubscriptionState::Rejected | SubscriptionState::Unknown => {
-                return Err(Reason::SubscriptionInactive);
-            }
-            SubscriptionState::LeftOut => return Err(Reason::SubscriptionMissing),
-        }
-    }
-    let find_plan = |id: Option<&[u8]>| match id {
-        None => Ok(None),
-        Some(id) => catalogue.plan(id).map(Some).ok_or(Reason::SubscriptionInactive),
-    };
-    Ok(Plans {
-        application: find_plan(subject.application_plan())?,
-        application_used_up_until: application.used_up_until,
-        subscription: find_plan(subject.plan())?,
-        subscription_used_up_until: subject.subscription.as_ref().and_then(|subscription| subscription.used_up_until),
-    })
-}
-
-fn check_endpoint(api: &Api, key_type: KeyType) -> Result<(), Reason> {
-    let has_endpoint = match key_type {
-        KeyType::Production => api.production,
-        KeyType::Sandbox => api.sandbox,
-    };
-    if has_endpoint { Ok(()) } else { Err(Reason::EndpointMissing) }
-}
-
-/// Position of the first operation that permits the method and the rest of the path behind the API's prefix.
-fn find_operation(operations: &[Operation], head: &Head<'_>, rest: &[u8]) -> Option<usize> {
-    // HEAD is permitted where GET is, because a server answers it with the header fields of a GET.
-    let is_open = |method: &String| method.as_bytes() == head.method || head.method == b"HEAD" && method == "GET";
-    let opens = |methods: &Option<Vec<String>>| methods.as_ref().is_none_or(|methods| methods.iter().any(is_open));
-    let segments = Segments::of(rest);
-    operations.iter().position(|operation| operation.path.matches(&segments) && opens(&operation.methods))
-}
-
-fn check_limits(limits: Taking) -> Result<(), Reason> {
-    Err(match limits.refusal.map(|refusal| refusal.level) {
-        None => return Ok(()),
-        Some(LimitOwner::Burst) => Reason::BurstExceeded,
-        Some(LimitOwner::Subscription) => Reason::QuotaExceeded,
-        Some(LimitOwner::Application) => Reason::ApplicationQuotaExceeded,
-    })
 }

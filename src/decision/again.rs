@@ -4,7 +4,9 @@
 //! began.
 
 use super::{
-    Denial, Facts, PolicyLookup, check_deny_policies, check_endpoint, check_key, check_state, check_subscription,
+    facts::{Facts, PolicyLookup},
+    rules::{check_deny_policies, check_endpoint, check_key, check_state, check_subscription},
+    verdict::Denial,
 };
 use crate::{digest::Digest, policy::Security, reason::Reason};
 

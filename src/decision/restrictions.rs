@@ -1,6 +1,6 @@
 //! Checks the restrictions of a key on a request: addresses, referers and APIs.
 
-use super::Facts;
+use super::facts::Facts;
 use crate::{
     equal::equal,
     policy::rows::Api,

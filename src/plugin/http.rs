@@ -3,8 +3,8 @@
 use std::{borrow::Cow, net::IpAddr, time::Duration};
 
 use super::{
-    FAST_TICK, HeldRequest, Plugin,
     host::{self, LocalResponse, SharedData},
+    instance::{FAST_TICK, HeldRequest, Plugin},
 };
 use crate::{
     answer::{

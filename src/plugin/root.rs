@@ -9,9 +9,10 @@ use std::{
 use proxy_wasm::traits::{Context, RootContext};
 
 use super::{
-    FAST_TICK, HeldRequest, Plugin, TICK,
-    host::{self, CalloutError, LogLevel, SharedData},
+    callouts,
+    host::{self, LogLevel, SharedData},
     http,
+    instance::{FAST_TICK, HeldRequest, Plugin, TICK},
     metrics::Metrics,
     streams, version,
 };
@@ -19,15 +20,13 @@ use crate::{
     answer::reply::Prepared,
     callout::{
         Fetch, Post,
-        answer::{Answer, Failure},
         lines::{Lines, Severity},
     },
-    config::{self, Mode, PolicySource},
+    config::{self, Mode},
     fingerprint::FingerprintKey,
     held::{Freshness, PolicyView},
     limit::counter::Notes,
     refresh::{Refresh, RefreshContext, RefreshEvent},
-    request::head::Head,
     shared::key::SourceId,
     usage::{self, Usage},
 };
@@ -70,7 +69,7 @@ impl Root {
             let mut context = RefreshContext { now_ms, held: &mut held, shared: &SharedData, report: &mut report };
             let mut wanted = ask(&mut refresh, &mut context);
             while let Some(fetch) = wanted {
-                match send(&plugin.config.policy, &fetch) {
+                match callouts::send(&plugin.config.policy, &fetch) {
                     Ok(token) => refresh.sent(token),
                     Err(failure) => refresh.not_sent(failure, &mut context),
                 }
@@ -199,7 +198,7 @@ impl Root {
         };
         let mut usage = usage.borrow_mut();
         if let Some(post) = ask(&mut usage, &mut context) {
-            match send_post(&plugin.config.policy, &post) {
+            match callouts::send_post(&plugin.config.policy, &post) {
                 Ok(token) => usage.sent(token),
                 Err(failure) => usage.not_sent(failure, &mut context),
             }
@@ -218,7 +217,7 @@ impl Root {
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _trailers: usize) {
-        let answer = read_answer(headers, body_size);
+        let answer = callouts::read_answer(headers, body_size);
         if self.reports_usage_with(token) {
             return self.usage(|usage, context| usage.answered(&answer, context));
         }
@@ -308,65 +307,5 @@ impl From<&Severity> for LogLevel {
             Severity::Warn => Self::Warn,
             Severity::Error => Self::Error,
         }
-    }
-}
-
-fn send(policy: &PolicySource, fetch: &Fetch) -> Result<u32, Failure> {
-    let wait = fetch.wait.map(|wait| format!("wait={}", wait.as_secs()));
-    let mut headers = head(policy, "GET", &fetch.path);
-    let optional = [("if-none-match", &fetch.etag), ("prefer", &wait)];
-    headers.extend(optional.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))));
-    callout(policy, headers, None, fetch.timeout)
-}
-
-fn send_post(policy: &PolicySource, post: &Post) -> Result<u32, Failure> {
-    let mut headers = head(policy, "POST", &post.path);
-    headers.push(("content-type", "application/json"));
-    callout(policy, headers, Some(&post.body), post.timeout)
-}
-
-/// The headers of every request to the policy service.
-fn head<'a>(policy: &'a PolicySource, method: &'a str, path: &'a str) -> Vec<(&'a str, &'a str)> {
-    let mut headers = vec![
-        (":method", method),
-        (":path", path),
-        (":authority", policy.authority.as_str()),
-        ("accept", "application/json"),
-        ("user-agent", version::USER_AGENT),
-        ("keygate-version", version::VERSION),
-    ];
-    headers.extend(policy.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    headers.extend(policy.authorization.iter().map(|value| ("authorization", value.as_str())));
-    headers
-}
-
-fn callout(
-    policy: &PolicySource,
-    headers: Vec<(&str, &str)>,
-    body: Option<&[u8]>,
-    timeout: Duration,
-) -> Result<u32, Failure> {
-    host::callout(&policy.cluster, headers, body, timeout).map_err(|error| match error {
-        CalloutError::BadArgument => Failure::NoCluster,
-        CalloutError::InternalFailure => Failure::NotSent,
-    })
-}
-
-/// Reads the answer that Envoy delivers. Without headers the callout was reset, and neither headers nor body may be
-/// read.
-fn read_answer(headers: usize, body_size: usize) -> Answer {
-    let Some(bytes) = (headers > 0).then(host::callout_headers).flatten() else { return Answer::default() };
-    let Ok(head) = Head::parse(&bytes) else { return Answer::default() };
-    let value = |name: &[u8]| head.values(name).next().unwrap_or_default().to_vec();
-    let status = std::str::from_utf8(&value(b":status")).ok().and_then(|status| status.parse().ok());
-    Answer {
-        status,
-        content_type: value(b"content-type"),
-        etag: value(b"etag"),
-        retry_after: value(b"retry-after"),
-        preference_applied: value(b"preference-applied"),
-        content_encoding: value(b"content-encoding"),
-        has_date: head.values(b"date").next().is_some(),
-        body: host::callout_body(body_size),
     }
 }

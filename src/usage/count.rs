@@ -12,10 +12,9 @@ use std::{
 use hashbrown::HashMap;
 
 use super::{
-    UsageEvent,
+    context::{UsageEvent, say_damaged},
     report::{ALLOWED, HOUR},
     row::{self, Combination},
-    say_damaged,
     slot::{self, Changed, Counted, LEVEL_COUNT, SLOTS, UNATTRIBUTED},
 };
 use crate::{

@@ -12,6 +12,7 @@
 //! Nothing here enforces limits. The decision enforces limits inside one Envoy. A limit across Envoys comes back from
 //! the policy service as a mark in the policy.
 
+mod context;
 pub mod count;
 pub mod ledger;
 pub mod report;
@@ -27,39 +28,14 @@ use crate::{
     callout::{
         Post,
         answer::{Answer, Failure},
-        lines::{Lines, Severity},
     },
     config::{PolicySource, UsageReports},
     decision::Decision,
-    shared::{Shared, key::SourceId},
+    shared::Shared,
 };
+pub use context::{UsageContext, UsageEvent};
 use count::Counting;
 use reporter::Reporter;
-
-/// Events for the metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UsageEvent {
-    Reported,
-    /// A batch could not be sent, or the service did not accept it.
-    Failed,
-    /// This many requests were counted without application and API, because there was no room.
-    Unattributed(u64),
-}
-
-/// Part of what was counted is lost.
-fn say_damaged(lines: &mut Lines<UsageEvent>) {
-    lines.line(Severity::Error, "a part of the usage counted in shared data is damaged; its counts are not reported");
-}
-
-/// Context of a call: the time, shared data, and the output.
-pub struct UsageContext<'a, S> {
-    /// In milliseconds of Unix time.
-    pub now_ms: u64,
-    pub shared: &'a S,
-    /// The policy whose usage is counted.
-    pub source: &'a SourceId,
-    pub report: &'a mut Lines<UsageEvent>,
-}
 
 /// Usage in one VM: its counts, and its part in reporting.
 #[derive(Debug)]

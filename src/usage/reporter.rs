@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use super::{
-    UsageContext, UsageEvent,
+    context::{UsageContext, UsageEvent, say_damaged},
     ledger::{self, ID_BYTES, Ledger, LedgerRead, MAX_BATCH_SLOTS, Stage, VersionedLedger},
     report::{FORMAT, ReceiptIn, UsageReport},
-    row, say_damaged,
+    row,
     slot::{self, Changed, SLOTS},
 };
 use crate::{

@@ -108,7 +108,7 @@ impl Resource for Api {
         &mut self.etag
     }
 
-    fn complete(&mut self, held: Option<&Self>) -> Result<(), Error> {
+    fn fill_defaults(&mut self, held: Option<&Self>) -> Result<(), Error> {
         self.etag = None;
         self.state = self.state.or(held.and_then(|held| held.state)).or(Some(ApiState::Published));
         self.security = self.security.or(Some(Security::ApiKey));
@@ -116,7 +116,7 @@ impl Resource for Api {
         Ok(())
     }
 
-    fn check(&self) -> Result<(), Error> {
+    fn validate(&self) -> Result<(), Error> {
         for (place, entry) in self.matches.iter().flatten().enumerate() {
             check::hosts(&format!("match[{place}].hosts"), entry.hosts.as_deref())?;
             check::prefix(&format!("match[{place}].path"), &entry.path)?;

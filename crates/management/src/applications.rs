@@ -97,7 +97,7 @@ impl Resource for Application {
         &mut self.etag
     }
 
-    fn complete(&mut self, held: Option<&Self>) -> Result<(), Error> {
+    fn fill_defaults(&mut self, held: Option<&Self>) -> Result<(), Error> {
         if held.is_some_and(|held| held.deleted) {
             return Err(kept_block());
         }
@@ -111,7 +111,7 @@ impl Resource for Application {
         Ok(())
     }
 
-    fn check(&self) -> Result<(), Error> {
+    fn validate(&self) -> Result<(), Error> {
         check::row::<wire::ApplicationRow<'_>, rows::Application<'_>>(&self.row()?.document)
     }
 
@@ -133,7 +133,7 @@ impl Resource for Application {
         held.kept_block.as_ref().map(|_| kept_block())
     }
 
-    async fn settle(&mut self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
+    async fn derive_from_database(&mut self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
         limited::settle(change, self, held).await
     }
 

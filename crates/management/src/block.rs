@@ -1,6 +1,6 @@
 //! Blocking and unblocking, the same for everything that can be blocked.
 //!
-//! Only these two change a block; what else must leave it alone is in [`Resource::complete`].
+//! Only these two functions change a block. [`Resource::fill_defaults`] keeps other changes from doing so.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -55,7 +55,7 @@ pub async fn block<R: Blockable>(change: &mut dyn Transaction, id: &str, block: 
     Ok(blocked)
 }
 
-/// Ends any block; without one it changes nothing. What was kept of a deleted thing is then gone.
+/// Ends any block. Without a block it changes nothing. The kept block of a deleted thing is removed.
 pub async fn unblock<R: Blockable>(change: &mut dyn Transaction, id: &str) -> Result<R, Error> {
     let held = find::<R>(change, id).await?;
     let shown = R::shown(&held)?;

@@ -70,14 +70,14 @@ impl Resource for DenyPolicy {
         &mut self.etag
     }
 
-    fn complete(&mut self, _: Option<&Self>) -> Result<(), Error> {
+    fn fill_defaults(&mut self, _: Option<&Self>) -> Result<(), Error> {
         self.etag = None;
         self.applies = None;
         self.invert = self.invert.or(Some(false));
         Ok(())
     }
 
-    fn check(&self) -> Result<(), Error> {
+    fn validate(&self) -> Result<(), Error> {
         check::row::<wire::DenyPolicyRow<'_>, rows::DenyPolicy>(&self.row()?.document)
     }
 
@@ -85,7 +85,7 @@ impl Resource for DenyPolicy {
         plain_row(self, self.id.clone().unwrap_or_default())
     }
 
-    async fn complement(store: &dyn Database, items: &mut [Self]) -> Result<(), Error> {
+    async fn add_to_view(store: &dyn Database, items: &mut [Self]) -> Result<(), Error> {
         let documents = items.iter().map(document).collect::<Result<Vec<_>, _>>()?;
         for (item, applies) in items.iter_mut().zip(store.applies(&documents).await?) {
             item.applies = Some(applies);
@@ -93,8 +93,8 @@ impl Resource for DenyPolicy {
         Ok(())
     }
 
-    /// Two deny policies of one type and value are refused: who deletes the one would think that nothing is denied any
-    /// more.
+    /// Two deny policies of one type and value are refused. Otherwise somebody who deletes one of them would think that
+    /// nothing is denied any more.
     async fn check_beside(&self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
         let target = |policy: &Self| Ok::<_, Error>(target(&policy.row()?.document));
         let Some(new) = target(self)? else { return Ok(()) };

@@ -18,9 +18,9 @@ use crate::port::{Act, Kind, Transaction};
 
 /// Random bytes of a key: 256 bits, more than enough never to be guessed.
 const KEY_BYTES: usize = 32;
-/// What keys begin with, so that scanners for leaked secrets know them.
+/// The prefix of keys, by which scanners for leaked secrets find them.
 const KEY_PREFIX: &str = "kg_";
-/// The longest overlap, 366 days: who needs longer issues a second key.
+/// The longest overlap, 366 days. For a longer one, issue a second key.
 const MAX_OVERLAP_SECONDS: i64 = 366 * 86_400;
 
 /// What is asked of a new key.

@@ -106,7 +106,7 @@ impl Resource for Key {
         &mut self.etag
     }
 
-    fn complete(&mut self, held: Option<&Self>) -> Result<(), Error> {
+    fn fill_defaults(&mut self, held: Option<&Self>) -> Result<(), Error> {
         let given = self.sha256.take().or_else(|| held.and_then(|held| held.sha256.clone()));
         let digest = given.as_deref().and_then(Digest::from_hex).ok_or_else(|| {
             Error::invalid("sha256", "expected the SHA-256 of the key's bytes as 64 hexadecimal digits")
@@ -135,7 +135,7 @@ impl Resource for Key {
         Ok(())
     }
 
-    fn check(&self) -> Result<(), Error> {
+    fn validate(&self) -> Result<(), Error> {
         check::ids("apis", self.apis.as_deref())?;
         check::ranges("permitted_ips", self.permitted_ips.as_deref())?;
         check::referers("permitted_referers", self.permitted_referers.as_deref())?;
@@ -164,12 +164,12 @@ impl Resource for Key {
         Err(Error::conflict("key was revoked, which is final; issue another key"))
     }
 
-    async fn settle(&mut self, _: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
+    async fn derive_from_database(&mut self, _: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
         self.replaced_by = held.and_then(|held| held.replaced_by.clone());
         Ok(())
     }
 
-    async fn complement(store: &dyn Database, items: &mut [Self]) -> Result<(), Error> {
+    async fn add_to_view(store: &dyn Database, items: &mut [Self]) -> Result<(), Error> {
         let ids: Vec<&str> = items.iter().filter_map(|key| key.id.as_deref()).collect();
         let used: HashMap<String, i64> =
             store.last_used(&ids).await?.into_iter().map(|used| (used.id, used.last_used)).collect();

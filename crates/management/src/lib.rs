@@ -1,9 +1,9 @@
 //! The rules of the policy service: what may be changed, and what follows from a change.
 //!
 //! Nothing here knows HTTP or SQL, reads a clock or draws random numbers. The database stands behind the traits of [`port`];
-//! who makes a change, when, and with which random numbers is an [`port::Act`], which a change is begun with.
+//! a change begins with an [`port::Act`], which says who makes it, when, and with which random numbers.
 //!
-//! The six kinds of things are [`resource::Resource`]s, and [`pipeline`] is the way of each from what was sent to a row.
+//! Each of the six kinds of things is a [`resource::Resource`]. [`pipeline`] takes one from the request body to a row.
 
 pub mod apis;
 pub mod applications;

@@ -1,4 +1,4 @@
-//! From a thing that was sent to a row of the database: the order in which it is filled in, checked and put.
+//! The way from a request body to a row: the order in which a thing is filled in, validated and stored.
 
 use keygate::policy::{MAX_APIS, MAX_DENY_POLICIES, MAX_PLANS};
 
@@ -27,7 +27,7 @@ pub enum Origin {
     Import,
 }
 
-/// Creates what is sent. What is already there just so is left as it is.
+/// Creates a thing. If the same thing exists already, nothing is changed.
 pub async fn create<R: Resource>(
     change: &mut dyn Transaction,
     mut sent: R,
@@ -35,8 +35,8 @@ pub async fn create<R: Resource>(
 ) -> Result<Outcome<R>, Error> {
     let given = sent.id().is_some();
     let id = sent.id().get_or_insert(new_id(change.act(), R::PREFIX)?).clone();
-    sent.complete(None)?;
-    sent.check()?;
+    sent.fill_defaults(None)?;
+    sent.validate()?;
     if let Some(held) = find_same(change, &sent, given.then_some(id.as_str())).await? {
         if !given {
             *sent.id() = Some(held.id.clone());
@@ -45,7 +45,7 @@ pub async fn create<R: Resource>(
         restrained.restrain(change).await?;
         // It may have been made before the block that restrains it now, or after it.
         for mut sent in [sent, restrained] {
-            sent.settle(change, Some(&R::shown(&held)?)).await?;
+            sent.derive_from_database(change, Some(&R::shown(&held)?)).await?;
             if held.id == sent.row()?.id && is_just_so(&held, &sent)? {
                 return Ok(Outcome::Held(sent));
             }
@@ -56,15 +56,15 @@ pub async fn create<R: Resource>(
     if origin == Origin::Client {
         sent.restrain(change).await?;
     }
-    sent.settle(change, None).await?;
+    sent.derive_from_database(change, None).await?;
     insert(change, sent).await.map(Outcome::Created)
 }
 
-/// Adds a thing that was made here: its id may be taken, what it names is taken over from another one as it is.
+/// Adds a thing that the rules made from another one. Its id may be in use; its references are not checked again.
 pub async fn add<R: Resource>(change: &mut dyn Transaction, mut made: R) -> Result<R, Error> {
     let id = made.id().get_or_insert(new_id(change.act(), R::PREFIX)?).clone();
-    made.complete(None)?;
-    made.check()?;
+    made.fill_defaults(None)?;
+    made.validate()?;
     match find_same(change, &made, Some(&id)).await? {
         Some(held) => Err(already_there::<R>(&held.id)),
         None => insert(change, made).await,
@@ -78,7 +78,7 @@ async fn insert<R: Resource>(change: &mut dyn Transaction, complete: R) -> Resul
     Ok(complete)
 }
 
-/// What has the id that is given, or the same name in the feed.
+/// The row with the given id, or with the same name in the feed.
 async fn find_same<R: Resource>(
     change: &mut dyn Transaction,
     sent: &R,
@@ -99,16 +99,16 @@ pub async fn replace<R: Resource>(change: &mut dyn Transaction, id: &str, mut se
         return Err(Error::invalid("id", "expected the id of the path, or none: an id cannot be changed"));
     }
     let shown = R::shown(&held)?;
-    sent.complete(Some(&shown))?;
-    sent.check()?;
-    sent.settle(change, Some(&shown)).await?;
+    sent.fill_defaults(Some(&shown))?;
+    sent.validate()?;
+    sent.derive_from_database(change, Some(&shown)).await?;
     if !is_just_so(&held, &sent)? {
         check_references(change, &sent).await?;
         sent.check_beside(change, Some(&shown)).await?;
     }
     put(change, &held, &sent).await?;
     if R::KIND == Kind::Plan {
-        // A limit that was raised, or does not refuse any more, ends what it had used up; one that was lowered may be reached.
+        // A raised limit may end marks; a lowered limit may be reached now.
         review_plan(change, id).await?;
     }
     Ok(sent)

@@ -83,13 +83,13 @@ impl Resource for Plan {
         &mut self.etag
     }
 
-    fn complete(&mut self, _: Option<&Self>) -> Result<(), Error> {
+    fn fill_defaults(&mut self, _: Option<&Self>) -> Result<(), Error> {
         self.etag = None;
         self.stop_on_quota_reach = self.stop_on_quota_reach.or(Some(true));
         Ok(())
     }
 
-    fn check(&self) -> Result<(), Error> {
+    fn validate(&self) -> Result<(), Error> {
         for (place, operation) in self.operations.iter().flatten().enumerate() {
             check::methods(&format!("operations[{place}].methods"), operation.methods.as_deref())?;
             check::template(&format!("operations[{place}].path"), &operation.path)?;
@@ -101,7 +101,7 @@ impl Resource for Plan {
         plain_row(self, self.id.clone().unwrap_or_default())
     }
 
-    /// A plan in use stays: what names a plan that is not there is denied.
+    /// A plan in use cannot be deleted: gateways deny requests under a plan that is missing.
     async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {
         match change.of_plan(&held.id).await? {
             Some(user) => Err(Error::conflict(format!(

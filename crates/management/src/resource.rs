@@ -1,8 +1,8 @@
 //! What the six kinds of things have in common: how they are filled in, checked, kept and shown.
 //!
 //! A [`Resource`] is what a client sends. Completed with an id and defaults it becomes the row of the feed, and that row
-//! has to be good for the filter's own parser, so whatever is accepted is a row that the filter will take. The order in
-//! which the hooks are called is [`super::pipeline`]'s.
+//! has to be good for the filter's own parser, so whatever is accepted is a row that the filter will take. The hooks
+//! are declared in the order in which [`super::pipeline`] calls them.
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -36,10 +36,10 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
 
     /// Fills in what was left out: from the thing that it replaces where a default could open what was closed (a state),
     /// else with the defaults.
-    fn complete(&mut self, held: Option<&Self>) -> Result<(), Error>;
+    fn fill_defaults(&mut self, held: Option<&Self>) -> Result<(), Error>;
 
     /// Checks everything that needs no database; `self` is complete.
-    fn check(&self) -> Result<(), Error>;
+    fn validate(&self) -> Result<(), Error>;
 
     /// What the feed calls it.
     fn identity(&self) -> String {
@@ -54,17 +54,22 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
         serde_json::from_str(&version.document).map_err(|_| damaged())
     }
 
+    /// What must be there when it is put.
+    fn references(&self) -> Vec<Reference> {
+        Vec::new()
+    }
+
+    /// Closes a complete thing that a client makes, if it could be a way round a block.
+    fn restrain(&mut self, _change: &mut dyn Transaction) -> impl Future<Output = Result<(), Error>> + Send {
+        async { Ok(()) }
+    }
+
     /// Fills in, of a complete thing that is about to be put, what follows from the rest of the database.
-    fn settle(
+    fn derive_from_database(
         &mut self,
         _change: &mut dyn Transaction,
         _held: Option<&Self>,
     ) -> impl Future<Output = Result<(), Error>> + Send {
-        async { Ok(()) }
-    }
-
-    /// Adds to things that are shown what is no part of the policy.
-    fn complement(_store: &dyn Database, _items: &mut [Self]) -> impl Future<Output = Result<(), Error>> + Send {
         async { Ok(()) }
     }
 
@@ -77,14 +82,9 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
         async { Ok(()) }
     }
 
-    /// Closes a complete thing that a client makes, if it could be a way round a block.
-    fn restrain(&mut self, _change: &mut dyn Transaction) -> impl Future<Output = Result<(), Error>> + Send {
-        async { Ok(()) }
-    }
-
-    /// What must be there when it is put.
-    fn references(&self) -> Vec<Reference> {
-        Vec::new()
+    /// Why a thing cannot be created beside one with the same name in the feed; `None`: nothing special.
+    fn refuse_again(_held: &Version) -> Option<Error> {
+        None
     }
 
     /// Takes it away with what belongs to it; what has to stay of it is returned.
@@ -95,9 +95,9 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
         async { Ok(change.remove(held).await.map(|()| None)?) }
     }
 
-    /// Why a thing cannot be created beside one with the same name in the feed; `None`: nothing special.
-    fn refuse_again(_held: &Version) -> Option<Error> {
-        None
+    /// Adds to things that are shown what is no part of the policy.
+    fn add_to_view(_store: &dyn Database, _items: &mut [Self]) -> impl Future<Output = Result<(), Error>> + Send {
+        async { Ok(()) }
     }
 }
 

@@ -150,7 +150,7 @@ impl Resource for Subscription {
         &mut self.etag
     }
 
-    fn complete(&mut self, held: Option<&Self>) -> Result<(), Error> {
+    fn fill_defaults(&mut self, held: Option<&Self>) -> Result<(), Error> {
         if let Some(held) = held {
             if held.deleted {
                 return Err(kept_block());
@@ -188,7 +188,7 @@ impl Resource for Subscription {
         Ok(())
     }
 
-    fn check(&self) -> Result<(), Error> {
+    fn validate(&self) -> Result<(), Error> {
         check::text("id", self.id.as_deref().unwrap_or_default())?;
         check::row::<wire::SubscriptionRow<'_>, rows::Subscription<'_>>(&self.row()?.document)
     }
@@ -228,7 +228,7 @@ impl Resource for Subscription {
         Ok(Self { id, application, api, state, plan, used_up_until, deleted, etag: None, before, kept_owner })
     }
 
-    async fn settle(&mut self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
+    async fn derive_from_database(&mut self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
         limited::settle(change, self, held).await
     }
 

@@ -16,7 +16,7 @@ use super::Error;
 const TAG_BYTES: usize = 16;
 /// Characters of a mark. An epoch has 32 bytes, so a mark has 75 characters.
 const MAX_MARK_CHARACTERS: usize = 256;
-/// What is signed begins with this, so that the secret can sign other things later.
+/// The prefix of the signed bytes, so that the secret can sign other things later.
 const CONTEXT: &[u8] = b"keygate cursor 1\0";
 
 /// A mark that was signed by the database's secret.

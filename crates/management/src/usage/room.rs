@@ -1,4 +1,4 @@
-//! How many requests a gateway can have served since its last report: what it reports beyond that is dropped.
+//! Bounds how many requests a gateway can have served since its last report. Reported requests beyond the bound are dropped.
 //!
 //! The room of a gateway grows by [`MAX_RATE`] a second, and each report takes of it. It keeps a gateway that was broken
 //! into from writing bills and using up plans without end. It does not know what a gateway really served.
@@ -21,7 +21,7 @@ pub fn at(now: i64, before: Option<(i64, i64)>) -> i64 {
     left.saturating_add(elapsed.saturating_mul(MAX_RATE)).clamp(0, LONGEST.saturating_mul(MAX_RATE))
 }
 
-/// What of a report was beyond the room.
+/// The part of a report that was beyond the bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Excess {
     /// Rows that were cut or left out.

@@ -1,4 +1,4 @@
-//! Taking a report: once, whole, and only what its gateway may say.
+//! Takes a usage report: once, as a whole, and only the rows that its gateway may report.
 
 use std::{borrow::Cow, collections::HashSet};
 
@@ -67,7 +67,7 @@ pub async fn take(
     Ok(Taken { receipt, excess })
 }
 
-/// What the gateway may report. What it could not tell apart may be of any API, so a limited one says nothing of it.
+/// The rows that the gateway may report. A row without an API may be of any API, so a limited gateway may not report it.
 fn rows(gateway: Reporter<'_>, report: &UsageReport<'_>) -> Vec<UsageRow> {
     let may = |count: &&Count<'_>| match count.api.as_deref() {
         Some(api) => gateway.scope.has(api),
@@ -89,7 +89,7 @@ fn keys(report: &UsageReport<'_>) -> Vec<KeyUsed> {
     report.keys.iter().map(|key| KeyUsed { id: key.id.to_string(), last_used: signed(key.last_used) }).collect()
 }
 
-/// Whose limits may be reached now: each pair, and each application over all its APIs.
+/// The pairs whose limits may be reached now: each application and API, and each application over all its APIs.
 fn pairs(rows: &[UsageRow]) -> Vec<Pair> {
     let allowed = rows.iter().filter(|row| row.outcome == keygate::usage::report::ALLOWED && !row.api.is_empty());
     let both = allowed.flat_map(|row| {

@@ -47,7 +47,7 @@ impl Part {
 
 /// Where a further page goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Cursor {
     /// The revision of the first page.
     pub revision: i64,
     /// The part; a full policy has only one.
@@ -64,7 +64,7 @@ pub struct Ask {
     /// The revision that it holds; `None`: it asks for everything.
     pub since: Option<i64>,
     /// The place of a further page.
-    pub place: Option<Place>,
+    pub place: Option<Cursor>,
     /// The history that this is about, at the revision of the further page, else at `since`; `None`: the link says nothing
     /// of it.
     pub mark: Option<Mark>,
@@ -84,7 +84,7 @@ impl Ask {
         };
         let place = match (revision, after) {
             (None, None) => None,
-            (Some(revision), Some(after)) => Some(Place { revision, part, after }),
+            (Some(revision), Some(after)) => Some(Cursor { revision, part, after }),
             (None, Some(_)) => return Err(Problem::parameter("revision", "a further page needs revision and after")),
             (Some(_), None) => return Err(Problem::parameter("after", "a further page needs revision and after")),
         };

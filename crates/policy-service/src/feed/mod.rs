@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     ask::Ask,
-    page::{Links, Source},
+    page::{GatewayView, Links},
     shared::Pages,
 };
 use crate::{
@@ -70,8 +70,8 @@ impl Feed {
     }
 
     /// What `gateway`, which sent these `headers`, is told by, under the policy's `epoch`.
-    fn source(&self, gateway: &Gateway, headers: &HeaderMap, epoch: &str) -> Source {
-        Source {
+    fn source(&self, gateway: &Gateway, headers: &HeaderMap, epoch: &str) -> GatewayView {
+        GatewayView {
             scope: gateway.scope.clone(),
             epoch: scoped_epoch(epoch, &gateway.scope),
             rows: self.settings.page_rows,
@@ -250,7 +250,7 @@ impl Feed {
 
 /// The entity tag of a revision with this random word. It names the answer together with the link, which is the same for
 /// all its pages. A database that was put back can reach the same revision with other content, and with another word.
-fn etag(source: &Source, revision: i64, word: i64) -> HeaderValue {
+fn etag(source: &GatewayView, revision: i64, word: i64) -> HeaderValue {
     let links = match source.links {
         Links::Query => ".q",
         Links::Absolute => "",

@@ -10,12 +10,12 @@ use keygate::policy::wire::{
 };
 use serde::Deserialize;
 
-use super::ask::{Ask, PATH, Part, Place};
+use super::ask::{Ask, Cursor, PATH, Part};
 use management::port::{Error, Kind, Mark, PageRows, Scope, Secret, Snapshot, State};
 
 /// What is the same on all pages for one gateway.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct GatewayView {
     /// What the gateway sees.
     pub scope: Scope,
     /// The epoch as it knows it.
@@ -41,31 +41,31 @@ pub enum Links {
 
 /// A page, ready to be sent.
 #[derive(Clone, Debug)]
-pub struct Page {
+pub struct FeedPage {
     /// JSON.
     pub body: Bytes,
     /// The revision and the history that it belongs to.
     pub mark: Mark,
     /// Where it goes on.
-    pub next: Option<Place>,
+    pub next: Option<Cursor>,
     /// Whether a delta of one page says nothing but the revision.
     pub empty: bool,
 }
 
 /// The page that is asked for, from the database as `snapshot` sees it.
-pub async fn build(source: &Source, snapshot: &mut dyn Snapshot, ask: &Ask) -> Result<Page, Error> {
+pub async fn build(source: &GatewayView, snapshot: &mut dyn Snapshot, ask: &Ask) -> Result<FeedPage, Error> {
     if let Some(mark) = &ask.mark {
         snapshot.check_mark(mark).await?;
     }
     let part = if ask.since.is_some() { Part::Removed } else { Part::Changed };
-    let place = ask.place.unwrap_or(Place { revision: snapshot.state().revision, part, after: 0 });
+    let place = ask.place.unwrap_or(Cursor { revision: snapshot.state().revision, part, after: 0 });
     let (removed, changed) = match ask.since {
         None => (PageRows::default(), snapshot.full(&source.scope, place.revision, place.after, source.rows).await?),
         Some(since) => delta(source, snapshot, since, place).await?,
     };
     let next = match (removed.next, changed.next) {
-        (Some(after), _) => Some(Place { part: Part::Removed, after, ..place }),
-        (None, Some(after)) => Some(Place { part: Part::Changed, after, ..place }),
+        (Some(after), _) => Some(Cursor { part: Part::Removed, after, ..place }),
+        (None, Some(after)) => Some(Cursor { part: Part::Changed, after, ..place }),
         (None, None) => None,
     };
     let word = snapshot.word(place.revision).await?;
@@ -107,16 +107,16 @@ pub async fn build(source: &Source, snapshot: &mut dyn Snapshot, ask: &Ask) -> R
     page.removed = (gone != Removed::default()).then_some(gone);
     let empty = next.is_none() && page.removed.is_none() && is_empty(&page);
     let body = serde_json::to_vec(&page).map_err(|_| damaged())?;
-    Ok(Page { body: body.into(), mark, next, empty })
+    Ok(FeedPage { body: body.into(), mark, next, empty })
 }
 
 async fn delta(
-    source: &Source,
+    source: &GatewayView,
     snapshot: &mut dyn Snapshot,
     since: i64,
-    place: Place,
+    place: Cursor,
 ) -> Result<(PageRows, PageRows), Error> {
-    let Place { revision, part, after } = place;
+    let Cursor { revision, part, after } = place;
     let (removed, after) = match part {
         Part::Removed => (snapshot.removed(&source.scope, since, revision, after, source.rows).await?, 0),
         Part::Changed => (PageRows::default(), after),
@@ -132,7 +132,7 @@ async fn delta(
 
 /// Keys that a limited gateway held and that are now bound to other APIs: as they were held.
 async fn held_keys(
-    source: &Source,
+    source: &GatewayView,
     snapshot: &mut dyn Snapshot,
     since: Option<i64>,
     changed: &PageRows,
@@ -152,7 +152,7 @@ fn count(state: &State) -> Counts {
     Counts { keys: count(Kind::Key), applications: count(Kind::Application), subscriptions: count(Kind::Subscription) }
 }
 
-fn add<'a>(page: &mut PageOut<'a>, source: &Source, kind: Kind, document: &'a str) -> Result<(), Error> {
+fn add<'a>(page: &mut PageOut<'a>, source: &GatewayView, kind: Kind, document: &'a str) -> Result<(), Error> {
     match kind {
         Kind::Api => page.apis.push(parse::<ApiRow<'_>>(document)?),
         Kind::Application => page.applications.push(parse::<ApplicationRow<'_>>(document)?),
@@ -169,7 +169,7 @@ fn add<'a>(page: &mut PageOut<'a>, source: &Source, kind: Kind, document: &'a st
     Ok(())
 }
 
-fn remove<'a>(gone: &mut Removed<'a>, source: &Source, kind: Kind, document: &'a str) -> Result<(), Error> {
+fn remove<'a>(gone: &mut Removed<'a>, source: &GatewayView, kind: Kind, document: &'a str) -> Result<(), Error> {
     let ids = |list: &mut Option<Vec<Str<'a>>>, id| list.get_or_insert_default().push(id);
     match kind {
         Kind::Api => ids(&mut gone.apis, parse::<ApiRow<'_>>(document)?.id),
@@ -191,7 +191,7 @@ fn remove<'a>(gone: &mut Removed<'a>, source: &Source, kind: Kind, document: &'a
 }
 
 /// Whether a key opens any API that the gateway sees.
-fn reaches(source: &Source, key: &KeyRow<'_>) -> bool {
+fn reaches(source: &GatewayView, key: &KeyRow<'_>) -> bool {
     let (Scope::Apis(_), Some(bound)) = (&source.scope, &key.apis) else { return true };
     bound.iter().filter_map(|entry| entry.0.as_deref()).any(|api| source.scope.has(api))
 }
@@ -205,7 +205,7 @@ fn is_empty(page: &PageOut<'_>) -> bool {
         && page.deny_policies.is_empty()
 }
 
-fn link(source: &Source, mark: &Mark, since: Option<i64>, place: Option<Place>) -> Str<'static> {
+fn link(source: &GatewayView, mark: &Mark, since: Option<i64>, place: Option<Cursor>) -> Str<'static> {
     let ask = Ask { epoch: Some(source.epoch.clone()), since, place, mark: Some(mark.clone()) };
     match source.links {
         Links::Query => ask.to_string().into(),

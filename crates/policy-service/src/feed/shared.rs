@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 
 use super::{
     ask::Ask,
-    page::{self, Links, Page, Source},
+    page::{self, FeedPage, GatewayView, Links},
 };
 use management::port::{Error, Latest, Store};
 
@@ -24,7 +24,7 @@ const MAX_PAGES: usize = 16;
 /// What was asked and how links are written, and for a first page the latest revision with its random word. A further page
 /// names its revision itself, with a mark. The epoch in it also names what the gateway sees.
 type Key = (Option<(i64, i64)>, Links, Ask);
-type Cell = Arc<OnceCell<Page>>;
+type Cell = Arc<OnceCell<FeedPage>>;
 
 /// The latest pages.
 #[derive(Debug, Default)]
@@ -35,10 +35,10 @@ impl Pages {
     pub async fn page(
         self: &Arc<Self>,
         store: &Store,
-        source: &Source,
+        source: &GatewayView,
         latest: &Latest,
         ask: &Ask,
-    ) -> Result<Page, Error> {
+    ) -> Result<FeedPage, Error> {
         let page = self.make(store, source, latest, ask.clone()).await?;
         if let Some(place) = page.next {
             let (pages, store, source, latest) = (Arc::clone(self), store.clone(), source.clone(), latest.clone());
@@ -50,7 +50,7 @@ impl Pages {
         Ok(page)
     }
 
-    async fn make(&self, store: &Store, source: &Source, latest: &Latest, ask: Ask) -> Result<Page, Error> {
+    async fn make(&self, store: &Store, source: &GatewayView, latest: &Latest, ask: Ask) -> Result<FeedPage, Error> {
         let ask = Ask { epoch: Some(source.epoch.clone()), ..ask };
         let first = ask.place.is_none().then_some((latest.revision, latest.word));
         let cell = self.cell((first, source.links, ask.clone()));

@@ -175,7 +175,7 @@ fn made_new<R: Resource>(act: &Act, sent: &R) -> Result<NewRow, Refused> {
     if sent.id().is_none() {
         *sent.id() = Some(new_id(act, R::PREFIX)?);
     }
-    sent.complete(None)?;
-    sent.check()?;
+    sent.fill_defaults(None)?;
+    sent.validate()?;
     sent.row()
 }

@@ -37,7 +37,7 @@ const FORMAT: &str = "1";
 
 /// A page in the file; what is not rows is ignored.
 #[derive(Deserialize)]
-struct Page {
+struct ImportPage {
     #[serde(default)]
     format: Option<Box<RawValue>>,
     #[serde(default)]
@@ -100,7 +100,7 @@ async fn import(store: &Store, reader: impl Read, progress: &mut Progress) -> Re
     let mut waiting = Rows::default();
     // What names something that is not there yet waits for the end: a page of the feed may name what a later one has.
     let mut deferred = Rows::default();
-    for (page, number) in serde_json::Deserializer::from_reader(reader).into_iter::<Page>().zip(1..) {
+    for (page, number) in serde_json::Deserializer::from_reader(reader).into_iter::<ImportPage>().zip(1..) {
         let page = page.map_err(|error| format!("page {number} cannot be read: {error}"))?;
         if page.base.is_some() || page.removed.is_some() {
             return Err(format!("page {number} is a delta (it has `base` or `removed`); expected a full policy").into());
@@ -143,7 +143,7 @@ impl Rows {
         [plans, apis, applications, keys, subscriptions, deny_policies].iter().map(|rows| rows.len()).sum()
     }
 
-    fn extend(&mut self, page: Page, number: u64) {
+    fn extend(&mut self, page: ImportPage, number: u64) {
         let rows = |rows: Option<Vec<Box<RawValue>>>| {
             rows.into_iter().flatten().enumerate().map(move |(place, text)| Row { page: number, place, text })
         };

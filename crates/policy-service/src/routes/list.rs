@@ -92,7 +92,7 @@ pub async fn list<R: Resource>(store: &dyn Database, listing: Listing) -> Result
     for (item, version) in items.iter_mut().zip(&page.rows) {
         *item.etag() = Some(etag(version));
     }
-    R::complement(store, &mut items).await?;
+    R::add_to_view(store, &mut items).await?;
     Ok(Items { items, next: page.next.map(|place| cursor(&place, &name)), total: Some(page.total) })
 }
 

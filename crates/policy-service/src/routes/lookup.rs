@@ -93,7 +93,7 @@ async fn look_up(State(store): State<Store>, _: NoQuery, Json(asked): Json<Looku
 
 async fn shown<R: Resource>(store: &dyn Database, version: &Version) -> Result<R, Problem> {
     let mut shown = R::shown(version)?;
-    R::complement(store, std::slice::from_mut(&mut shown)).await?;
+    R::add_to_view(store, std::slice::from_mut(&mut shown)).await?;
     *shown.etag() = Some(etag(version));
     Ok(shown)
 }

@@ -98,7 +98,7 @@ async fn answer<R: Resource>(
     mut shown: R,
 ) -> Result<Response, Problem> {
     let mut headers = tag::put_on(&mut *change, &mut shown).await?;
-    R::complement(store, std::slice::from_mut(&mut shown)).await?;
+    R::add_to_view(store, std::slice::from_mut(&mut shown)).await?;
     let accepted = tag::commit(change, &mut headers, tag::state_of(&shown)).await?;
     Ok((headers, Extension(accepted), Body(shown)).into_response())
 }

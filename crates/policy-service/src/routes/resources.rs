@@ -44,7 +44,7 @@ async fn find<R: Resource>(store: &dyn Database, id: Result<Path<String>, PathRe
     let id = id_of(id)?;
     let version = store.find(R::KIND, &id).await?.ok_or_else(|| Error::not_found(R::KIND, &id))?;
     let mut shown = R::shown(&version)?;
-    R::complement(store, std::slice::from_mut(&mut shown)).await?;
+    R::add_to_view(store, std::slice::from_mut(&mut shown)).await?;
     *shown.etag() = Some(etag(&version));
     Ok((tag::header_of(&mut shown), Body(shown)).into_response())
 }

@@ -1,7 +1,7 @@
 //! Whole copies of a database: one that is made while others write to it, and one that takes the place of all rows while
 //! a service serves them.
 //!
-//! What a file is called and where it lies is the caller's business.
+//! The caller chooses the names and places of files.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use management::port::{Act, Error, Latest, State};
 const KEPT: [&str; 2] = ["earlier_epoch", "revoked_key"];
 
 /// Writes a copy of the database `from` to `to`, which must be an empty file. The copy is the database at one moment,
-/// whoever writes meanwhile; what is in the write-ahead log is in it.
+/// even if others write meanwhile, and includes the write-ahead log.
 pub async fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     Ok(copy_file(from, to).await?)
 }

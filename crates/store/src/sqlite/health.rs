@@ -18,7 +18,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a good answer is given again without another look: anybody may ask, and each look takes the lock and may write.
 const GOOD_FOR: Duration = Duration::from_millis(100);
 
-/// What a check found that others may be told, too.
+/// The result of a check, as far as it holds for other requests, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Good,
@@ -79,7 +79,7 @@ impl SqliteStore {
             usage::write_probe(change.connection()).await?;
             change.commit_without_revision();
             Box::new(change).commit().await?;
-            // In a transaction of its own: what comes and goes in one is never written.
+            // In a second transaction: a row that is added and deleted in one transaction is never written.
             change = SqliteTransaction::begin(self, act.clone()).await?;
             usage::remove_probe(change.connection()).await?;
             change.commit_without_revision();

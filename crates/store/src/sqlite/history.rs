@@ -1,4 +1,4 @@
-//! Which history the database has, and what follows when a cursor shows another.
+//! Compares the history of the database with the one that a cursor shows, and renews the epoch if they differ.
 //!
 //! A database that was put back from a backup has lost the end of its history, and makes the same revisions again with
 //! other content. A gateway that holds a lost revision would never hear of what came in its place. Its cursor shows the
@@ -162,7 +162,7 @@ async fn finding(connection: &mut SqliteConnection, state: &State, mark: &Mark) 
         let known = known.fetch_optional(connection).await?.is_some();
         return Ok(if known { Finding::Earlier } else { Finding::Foreign });
     }
-    // What is too old is answered with 410 for that reason alone.
+    // The feed answers 410 for a revision before the horizon, whatever its mark says.
     if mark.revision < state.horizon {
         return Ok(Finding::Had);
     }
@@ -180,7 +180,7 @@ async fn renew(connection: &mut SqliteConnection, before: &State, renewals: i64,
     let state = State {
         epoch: new_epoch()?,
         renewals: renewals.saturating_add(1),
-        // Renewals that somebody asked for count for no pause.
+        // An operator's renewal starts no pause.
         renewed_at: if act.actor == Actor::Service { act.now } else { before.renewed_at },
         is_lost: false,
         ..before.clone()

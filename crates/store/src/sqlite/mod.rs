@@ -1,8 +1,8 @@
 //! The port on SQLite: one file that holds the policy, its revision and its recent past.
 //!
 //! One connection writes and a few read. WAL with synchronous=FULL: a change that was acknowledged is on the disk, so
-//! SIGKILL between any two requests loses nothing. Those who wait for changes listen to the watch in [`SqliteStore`]. What
-//! the rows mean is not known here. [`open`] opens the file, [`transaction`] writes versions, [`read`] finds what holds now,
+//! SIGKILL between any two requests loses nothing. Long polls wait on the watch in [`SqliteStore`]. This folder does not
+//! know what the rows mean. [`open`] opens the file, [`transaction`] writes versions, [`read`] finds what holds now,
 //! [`as_of`] what held at a revision. [`history`] notices a database that was put back from a backup. Usage ([`usage`])
 //! stands beside the policy and makes no revisions. Everything private to SQLite stays in this folder.
 
@@ -70,7 +70,8 @@ pub struct SqliteStore {
     settings: Settings,
     latest: watch::Sender<Latest>,
     secret: Secret,
-    /// The last change did not come to its end. Most were refused for what they said; `check_writer` finds out.
+    /// The last change was dropped before it committed. Usually the rules refused it; `check_writer` finds out whether the
+    /// database was the reason.
     doubtful: Arc<AtomicBool>,
     /// How many write transactions of this service have got the lock.
     begun: Arc<AtomicU64>,
@@ -104,7 +105,8 @@ impl SqliteStore {
         Ok(transaction)
     }
 
-    /// Tells those who wait, once what is new can be read. Changes may be announced out of order.
+    /// Wakes the polls that wait for a new revision. The revision can be read before this is called. Calls may come out of
+    /// order.
     fn announce(&self, state: &State) {
         self.latest.send_if_modified(|held| {
             let newer = (state.renewals, state.revision) > (held.renewals, held.revision);

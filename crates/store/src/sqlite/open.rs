@@ -1,4 +1,4 @@
-//! Opening the file: what SQLite is asked for, which files are refused, who may read them.
+//! Opens the file: SQLite's settings, the files that are refused, and the permissions.
 
 use std::{
     fs::{OpenOptions, Permissions},
@@ -57,7 +57,7 @@ impl SqliteStore {
             .pragma("wal_autocheckpoint", if settings.bulk { BULK_CHECKPOINT_PAGES } else { CHECKPOINT_PAGES });
         let pool = || {
             let pool = SqlitePoolOptions::new().acquire_timeout(BUSY_TIMEOUT).test_before_acquire(false);
-            // Connections stay: one that is opened later could be to another file.
+            // Connections are never replaced: a new one could open another file of the same name.
             let pool = pool.idle_timeout(None).max_lifetime(None);
             pool.after_release(|connection, _| Box::pin(is_usable(connection)))
         };
@@ -69,7 +69,7 @@ impl SqliteStore {
         if belongs_to_another(url).await.map_err(named)? {
             return Err(Error::Foreign(file.to_owned()).into());
         }
-        // An empty file is what a start leaves that was ended before it made the tables.
+        // A start that was killed before it made the tables leaves an empty file.
         let is_new = std::fs::metadata(options.get_filename()).map_or(true, |metadata| metadata.len() == 0);
         keep_private(options.get_filename(), settings.must_exist);
         let opened = pool().max_connections(1).connect_with(options.clone()).await;
@@ -126,7 +126,7 @@ pub fn file_of(url: &str) -> Result<&str, Error> {
 fn keep_private(file: &Path, must_exist: bool) {
     const OWNER_ALONE: u32 = 0o600;
     if !must_exist {
-        // A file that is there stays as it is. What else is wrong with it SQLite says better.
+        // An existing file is left as it is. SQLite reports any other problem better.
         let _ = OpenOptions::new().write(true).create_new(true).mode(OWNER_ALONE).open(file);
     }
     for end in ["", "-wal", "-shm"] {
@@ -144,11 +144,12 @@ fn keep_private(file: &Path, must_exist: bool) {
 /// Whether another program has put tables into the file. It is only read: to open it for writing changes it.
 async fn belongs_to_another(url: &str) -> Result<bool, Fault> {
     let options = SqliteConnectOptions::from_str(url).map_err(|_| Error::Url(url.to_owned()))?.read_only(true);
-    // What is not there, or is empty, is nobody's.
+    // A missing or empty file belongs to no program.
     if !std::fs::metadata(options.get_filename()).is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0) {
         return Ok(false);
     }
-    // Others keep migrations so too; alone they are what is left where this program was killed while it made its tables.
+    // Other programs have this table of migrations, too. If there is nothing else, this program was killed while it made its
+    // tables.
     let tables = "SELECT count(*) > 0 AND sum(name = 'policy_state') = 0 FROM sqlite_master \
                   WHERE type = 'table' AND name NOT LIKE 'sqlite^_%' ESCAPE '^' AND name <> '_sqlx_migrations'";
     let mut connection = SqliteConnection::connect_with(&options.busy_timeout(BUSY_TIMEOUT)).await?;

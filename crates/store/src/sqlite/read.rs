@@ -1,4 +1,4 @@
-//! Finding what holds now: by id, by the feed's name, by whom it belongs to. Lists are in [`super::listed`].
+//! Finds current rows: by id, by the feed's name, by application, API, plan and owner. Lists are in [`super::listed`].
 
 use async_trait::async_trait;
 use sqlx::SqliteConnection;

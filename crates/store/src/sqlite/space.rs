@@ -13,7 +13,7 @@ use super::beside;
 /// Less than this is little: sixteen times what a change writes.
 const LITTLE_BYTES: u64 = 1 << 20;
 
-/// Whether there is little room for `file` and the log of its latest changes. What cannot be found out is little.
+/// Whether there is little room for `file` and the log of its latest changes. If that cannot be found out, the answer is yes.
 pub fn is_little(file: &Path) -> bool {
     let free = statvfs(file).map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
     let Some(limit) = getrlimit(Resource::Fsize).current else { return free < LITTLE_BYTES };

@@ -1,7 +1,7 @@
 //! One change: a write transaction that ends in exactly one new revision, or in none if nothing was changed.
 //!
-//! Rows are never overwritten: the version that held gets its end, and a new one begins. What lies too far back is
-//! deleted as part of the change, so that the past stays bounded without a task of its own.
+//! Rows are never overwritten: the current version gets its last revision, and a new version begins. The change also deletes
+//! versions that are too old, so no background task is needed.
 
 use std::{
     collections::HashSet,
@@ -53,7 +53,7 @@ struct Doubt {
 }
 
 impl Doubt {
-    /// It has come to its end: what it wrote is on the disk.
+    /// The change was committed to the disk.
     fn dispel(&mut self) {
         self.ended = true;
         self.noted.store(false, Ordering::Relaxed);
@@ -157,7 +157,7 @@ impl SqliteTransaction {
         if held.kind == Kind::Key {
             read::remember_revoked(&mut self.transaction, held.seq).await?;
         }
-        // What this same change brought never held at any revision.
+        // A row of this same change was part of no revision.
         let statement = if held.from_revision == revision {
             "DELETE FROM version WHERE seq = ?2"
         } else {

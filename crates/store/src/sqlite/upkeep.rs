@@ -1,4 +1,4 @@
-//! How the database is: whether it takes changes, what other processes did to it, and its end.
+//! Health, changes by other processes, and closing.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ impl Upkeep for SqliteStore {
 
     async fn close(&self) {
         self.readers.close().await;
-        // Closing the last connection would do it too, but one whose request was given up may end a moment later.
+        // Closing the last connection does it, too. But a connection whose request was cancelled may close a moment later.
         if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.writer).await {
             tracing::warn!(%error, "the write-ahead log stays beside the file; the next start reads it");
         }

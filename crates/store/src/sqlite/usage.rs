@@ -1,7 +1,7 @@
-//! Usage in the database: taking batches, adding up, looking up. What a limit makes of it is not known here.
+//! Usage in the database: takes batches, adds up, looks up. It knows no limits.
 //!
 //! A batch is written as a few statements over all of its rows, not row by row: it is one transaction, and everyone who
-//! wants to change the policy waits for it. What is too old goes with each batch, so that there is no task of its own.
+//! wants to change the policy waits for it. Each batch also deletes rows that are too old, so no background task is needed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

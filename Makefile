@@ -134,7 +134,7 @@ endif
 .PHONY: test-policy-service
 test-policy-service:
 	$(title) 'the policy service'
-	cargo test $(LOCKED) -p management -p store -p policy-service
+	cargo test $(LOCKED) -p management -p store -p testkit -p policy-service
 
 .PHONY: test-soak
 test-soak:

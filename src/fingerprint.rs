@@ -35,7 +35,7 @@ impl FingerprintKey {
     }
 }
 
-/// The secret for the tags of applications in a store. Without a secret, somebody could choose ids that all have the
+/// The secret for the tags of applications in a store. Without a secret, an attacker could choose ids that all have the
 /// same tag or belong to the same shard, so that finding one of them is as slow as reading all.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct TagKey(u64, u64);
@@ -76,7 +76,7 @@ impl TagKey {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
+#[expect(clippy::cast_possible_truncation, reason = "only the low half is needed")]
 const fn low(number: u128) -> u64 {
     number as u64
 }
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_siphash_of_its_authors() {
+    fn it_computes_the_siphash_of_its_authors() {
         let bytes: Vec<u8> = (0..64).collect();
         for (length, expected) in VECTORS {
             assert_eq!(u128::from_be_bytes(siphash(&bytes[..length])), expected, "{length} bytes");

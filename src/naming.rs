@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_name_is_told_and_none_that_is_far() {
+    fn the_nearest_name_is_suggested_and_a_distant_one_is_not() {
         let known = ["id", "application", "api", "state", "expires_at", "deny_policies", "type"];
         for (name, expected) in [
             ("status", Some("state")),
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_is_cut_between_characters() {
+    fn a_long_name_is_cut_between_characters() {
         for (text, expected) in [
             (String::new(), String::new()),
             ("é".repeat(64), "é".repeat(64)),

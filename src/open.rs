@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn the_number_of_open_streams_is_bounded() {
         let mut open = OpenStreams::default();
         let limit = u32::try_from(MAX_STREAMS).unwrap();
         assert!((0..limit).all(|context| open.add(context, stream(""))));

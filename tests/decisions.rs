@@ -48,7 +48,7 @@ fn the_codes_that_the_table_expects_are_those_of_every_reason() {
     assert_eq!(REPLIES, Reason::ALL.iter().map(of).collect::<Vec<_>>());
 }
 
-/// A reason that no case expects is one that no rule gives.
+/// Otherwise a reason could exist that no rule gives.
 #[test]
 fn every_reason_is_expected_by_a_case() {
     let groups = all_groups();

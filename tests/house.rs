@@ -1,5 +1,5 @@
-//! Rules for the sources themselves: which module may call which (`house/floors.rs`), how a file begins, and where links lead
-//! (`house/links.rs`). Nothing here tests behaviour.
+//! Rules for the sources: which module may import which (`house/floors.rs`), which crate may depend on which
+//! (`house/crates.rs`), how a file begins, and that links work (`house/links.rs`). No behaviour is tested here.
 
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(
@@ -109,7 +109,8 @@ fn the_core_knows_neither_shell_nor_clock_nor_log() {
 
 #[test]
 fn the_policy_service_reads_the_clock_and_random_numbers_in_one_place() {
-    // Bodies, polls and locks take time, which is measured where they wait.
+    // The rules may not measure time either. The other crates may, because request bodies, polls and locks have time
+    // limits.
     let of_rules =
         ["SystemTime", "Instant::now", "getrandom", "std::env", "std::fs", "std::process", "tracing::", "println!"];
     for (folder, forbidden) in [
@@ -139,7 +140,7 @@ fn only_one_place_knows_replies() {
 }
 
 #[test]
-fn every_file_says_what_it_is_for_and_stays_a_walk() {
+fn every_file_begins_with_its_purpose_and_stays_short() {
     for folder in ["src", "tests", "crates", "tools"] {
         for (path, text) in sources(folder) {
             assert!(text.starts_with("//! "), "{} does not begin with what it is for", path.display());
@@ -156,6 +157,7 @@ fn every_dependency_has_its_reason_beside_it() {
         "crates/management/Cargo.toml",
         "crates/policy-service/Cargo.toml",
         "crates/store/Cargo.toml",
+        "crates/testkit/Cargo.toml",
         "tools/hint/Cargo.toml",
         "tools/trim/Cargo.toml",
     ];

@@ -305,7 +305,7 @@ fn bad_pages() -> Vec<Value> {
 }
 
 #[test]
-fn what_the_filter_refuses_or_leaves_out_the_schema_refuses() {
+fn the_schema_refuses_every_page_that_the_filter_refuses_in_whole_or_part() {
     let validator = schemas::validator("docs/policy-page");
     for page in bad_pages() {
         let text = page.to_string();
@@ -317,7 +317,7 @@ fn what_the_filter_refuses_or_leaves_out_the_schema_refuses() {
 
 /// The nearest valid neighbours of the bad pages.
 #[test]
-fn what_only_permits_nothing_is_valid() {
+fn a_page_whose_faults_only_permit_less_is_valid() {
     let validator = schemas::validator("docs/policy-page");
     let entries = json!(["a", 5, null, ["b"], {"c": 1}, true, ""]);
     let full = "x".repeat(MAX_TEXT_BYTES);

@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_service_asks_for_counts_whatever_the_interval() {
+    fn retry_after_counts_for_any_interval() {
         for (interval, after, expected) in
             [(5_000, 90_000, 90_000), (30_000, 2_000, 2_000), (5_000, 0, 1_000), (100, 0, 100), (100, 2_000, 2_000)]
         {

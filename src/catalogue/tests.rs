@@ -79,7 +79,7 @@ fn of_two_rows_for_the_same_thing_the_last_counts() {
 }
 
 #[test]
-fn a_match_that_two_apis_have_is_told_and_means_the_smaller_id() {
+fn of_two_apis_with_one_match_the_smaller_id_is_used_and_reported() {
     for ids in [["b", "c", "a"], ["a", "b", "c"], ["c", "b", "a"]] {
         let apis = ids.map(|id| format!(r#"{{"id": "{id}", "match": [{{"path": "/x"}}]}}"#));
         let catalogue = catalogue(&format!(r#""apis": [{}]"#, apis.join(",")));
@@ -91,7 +91,7 @@ fn a_match_that_two_apis_have_is_told_and_means_the_smaller_id() {
 }
 
 #[test]
-fn the_address_is_asked_for_only_where_a_rule_needs_it() {
+fn the_address_is_read_only_if_a_rule_needs_it() {
     let asked = std::cell::Cell::new(0_usize);
     let ask = || {
         asked.set(asked.get().saturating_add(1));

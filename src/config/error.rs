@@ -98,7 +98,7 @@ pub enum VariableProblem {
     },
 }
 
-/// What stands in the text. Secrets appear without their content.
+/// The value that the text has. Secrets appear without their content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FoundValue {
     /// `null`.

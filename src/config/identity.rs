@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn what_tells_policies_apart_is_the_name_or_else_the_headers_and_credentials() {
+    fn a_policy_is_identified_by_its_name_or_else_by_headers_and_credentials() {
         let secret = |secret: &str| format!(r#", "credentials": {{"client_id": "g", "client_secret": "{secret}"}}"#);
         let header = |value: &str| format!(r#", "headers": {{"x-tenant": "{value}"}}"#);
         let named = |rest: &str| format!(r#", "name": "edge"{rest}"#);

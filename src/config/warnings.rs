@@ -36,7 +36,7 @@ mod tests {
     use crate::config;
 
     #[test]
-    fn what_is_hardly_meant_is_told_and_the_rest_is_not() {
+    fn settings_that_are_probably_mistakes_are_reported_and_others_are_not() {
         for (policy, sources, expected) in [
             ("", "", &[][..]),
             (r#", "stale_after_ms": 35000"#, "", &[]),

@@ -128,7 +128,7 @@ fn basic() -> CredentialSource {
 }
 
 #[test]
-fn what_is_no_escape_stands_for_itself_and_is_told() {
+fn an_invalid_escape_is_kept_and_reported() {
     for (value, expected, well_formed) in [
         ("", &b""[..], true),
         ("a+b", b"a+b", true),
@@ -197,7 +197,7 @@ fn a_source_that_holds_something_is_never_forgotten() {
 }
 
 #[test]
-fn a_log_sees_no_key() {
+fn no_key_reaches_a_log() {
     let head = Head::new(vec![(b"k", b"a-secret"), (b":path", b"/?q=another")]);
     let found = find(&head, &every_source());
     let text = format!("{found:?} {:?}", found.resolve(Ambiguous::First));

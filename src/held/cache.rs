@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_come_once_push_nobody_out() {
+    fn keys_that_come_once_evict_no_other_key() {
         let mut cache = Cache::default();
         (0..3).for_each(|_| _ = ask(&mut cache, 0));
         let kept = (1..100_000).filter(|&number| {
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_least_lately_makes_room() {
+    fn the_least_recently_used_key_is_evicted() {
         let mut cache = Cache::default();
         let number_of = |number: usize| SECRET.of(&number.to_le_bytes(), API).0 % SETS as u64;
         let one_set: Vec<_> = (0..).filter(|&number| number_of(number) == 3).take(WAYS + 1).collect();
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn half_as_many_keys_as_it_has_entries_find_room() {
+    fn the_cache_has_room_for_half_as_many_keys_as_entries() {
         let mut cache = Cache::default();
         let keys = WAYS * SETS / 2;
         let mut random = 1usize;

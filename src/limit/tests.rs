@@ -118,7 +118,7 @@ fn levels_are_looked_at_in_order_and_a_refused_request_is_counted_nowhere() {
 }
 
 #[test]
-fn where_two_are_used_up_the_first_is_named_and_the_later_waited_for() {
+fn if_two_limits_are_used_up_the_first_is_named_and_the_later_end_counts() {
     let both =
         plan(r#"{"id": "p", "burst": {"requests": 2, "per": "second"}, "limits": [{"requests": 2, "per": "minute"}]}"#);
     let (memory, vm) = (Memory::default(), Vm::new());
@@ -130,7 +130,7 @@ fn where_two_are_used_up_the_first_is_named_and_the_later_waited_for() {
 }
 
 #[test]
-fn every_worker_names_the_first_that_is_used_up_and_waits_for_the_last() {
+fn every_worker_names_the_first_limit_used_up_and_the_last_end() {
     let subscription =
         plan(r#"{"id": "s", "limits": [{"requests": 2, "per": "hour"}], "burst": {"requests": 9, "per": "day"}}"#);
     let application = per(3, "month");
@@ -155,7 +155,7 @@ fn every_worker_names_the_first_that_is_used_up_and_waits_for_the_last() {
 }
 
 #[test]
-fn the_smallest_share_is_spoken_of() {
+fn the_limit_with_the_smallest_share_left_is_reported() {
     for (limits, expected) in [
         (r#"[{"requests": 10, "per": "minute"}, {"requests": 30, "per": "hour"}]"#, (10, 9, 60)),
         (r#"[{"requests": 30, "per": "minute"}, {"requests": 10, "per": "hour"}]"#, (10, 9, 3_600)),
@@ -218,7 +218,7 @@ fn no_two_subscribers_share_a_count() {
 }
 
 #[test]
-fn what_the_policy_marks_is_used_up_until_then_behind_the_burst() {
+fn a_subscription_that_the_policy_marks_is_used_up_until_that_time() {
     let json = r#"{"id": "p", "burst": {"requests": 1, "per": "second"}, "limits": [{"requests": 9, "per": "minute"}, {"requests": 90, "per": "month"}]}"#;
     let (memory, vm, plan) = (Memory::default(), Vm::new(), plan(json));
     let plans = Plans { subscription_used_up_until: Some(NOW + 100), ..of(&plan) };
@@ -241,7 +241,7 @@ fn a_request_that_does_not_pass_anyway_is_not_counted() {
 }
 
 #[test]
-fn what_a_refused_request_took_of_other_counts_is_there_for_others() {
+fn tokens_that_a_refused_request_took_are_there_for_others() {
     let (memory, burst, one) =
         (Memory::default(), r#"{"id": "p", "burst": {"requests": 5, "per": "second"}}"#, per(1, "day"));
     let burst = plan(burst);
@@ -259,7 +259,7 @@ fn what_a_refused_request_took_of_other_counts_is_there_for_others() {
 }
 
 #[test]
-fn a_changed_limit_goes_on_with_the_count() {
+fn a_changed_limit_keeps_the_count() {
     let (memory, vm) = (Memory::default(), Vm::new());
     assert_eq!(vm.pass(&memory, &of(&per(10, "hour")), NOW, 99), 10);
     assert_eq!(vm.pass(&memory, &of(&per(15, "hour")), NOW, 99), 5, "raised");

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn any_time_has_a_window_that_ends_behind_it() {
+    fn every_time_is_before_the_end_of_its_window() {
         for now in [0, 1, DAY - 1, MAX_UNIX_SECONDS.unsigned_abs(), u64::MAX] {
             for unit in [Unit::Second, Unit::Minute, Unit::Hour, Unit::Day, Unit::Month] {
                 let window = Window::of(unit, now);

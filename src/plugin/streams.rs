@@ -4,7 +4,7 @@
 //! keygate needs only the number of a stream. So when the module is trimmed, these four functions replace the SDK's
 //! exports with the same names. They pass events of root contexts on to the SDK.
 
-#![allow(unsafe_code, reason = "the names of exports are")]
+#![allow(unsafe_code, reason = "`no_mangle`, which the exports need, is unsafe")]
 
 use std::{
     cell::{Cell, RefCell},

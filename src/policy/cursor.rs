@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_a_query_nor_an_absolute_path_is_no_cursor() {
+    fn a_cursor_is_a_query_or_an_absolute_path() {
         let long = format!("?{}", "x".repeat(MAX_CURSOR_BYTES));
         for text in [
             "",

@@ -42,7 +42,7 @@ mod tests {
     use crate::policy::page::Page;
 
     #[test]
-    fn what_is_wrong_is_said_without_the_value_that_is_there() {
+    fn an_error_does_not_repeat_the_wrong_value() {
         let values = [
             r#""hunter2""#,
             r#""expected hunter2""#,

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_concerns_what_it_names_whatever_else_is_wrong_with_it() {
+    fn a_bad_row_still_has_the_subject_that_it_names() {
         let text = |text: &str| Text::new(text.to_owned()).unwrap();
         let digest = Digest::of(b"key");
         let key = format!(r#"{{"id": [], "sha256": "{}", "application": 1e999, "id": 2}}"#, digest.to_hex());

@@ -230,7 +230,7 @@ mod tests {
     use crate::policy::wire::{KeyRow, PlanRow, SubscriptionRow};
 
     #[test]
-    fn an_object_is_read_whatever_the_order_and_beside_fields_that_nobody_knows() {
+    fn an_object_is_read_in_any_order_and_with_unknown_fields() {
         let expected: SubscriptionRow<'_> = serde_json::from_str(r#"{"application": "a", "api": "b"}"#).unwrap();
         for json in [
             r#"{"api": "b", "application": "a"}"#,
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_such_object_is_refused_and_named() {
+    fn another_type_or_a_missing_field_is_refused_and_named() {
         let whole = r#"{"application": "a", "api": "b"}"#;
         for (json, expected) in [
             (r#"["a", "b"]"#, "expected a JSON object"),

@@ -203,7 +203,7 @@ fn the_first_policy_decides_at_once() {
 
 /// A VM caches a key by the place of its API in the catalogue.
 #[test]
-fn what_is_remembered_of_an_api_is_not_found_for_the_one_that_takes_its_place() {
+fn a_key_cached_for_an_api_is_not_found_for_the_api_that_takes_its_place() {
     let policy = |revision: u64, [first, second]: [&str; 2]| {
         format!(
             r#"{{"format": 1, "revision": {revision},
@@ -226,7 +226,7 @@ fn what_is_remembered_of_an_api_is_not_found_for_the_one_that_takes_its_place() 
 }
 
 #[test]
-fn whatever_the_feed_answers_the_policy_held_serves_on_and_one_line_says_why() {
+fn after_any_bad_answer_the_current_policy_stays_and_one_line_says_why() {
     type Case = (&'static str, Answer, &'static str);
     let page = |body: &str| json(body);
     let truncated = full(6, "", &["good"]);
@@ -314,7 +314,7 @@ fn whatever_the_feed_answers_the_policy_held_serves_on_and_one_line_says_why() {
 }
 
 #[test]
-fn a_failure_that_goes_on_is_said_once_and_tried_later_and_later() {
+fn a_lasting_failure_is_logged_once_and_the_pauses_grow() {
     let memory = Memory::default();
     let mut vm = holding(&memory, "");
     let mut tries = Vec::new();
@@ -333,7 +333,7 @@ fn a_failure_that_goes_on_is_said_once_and_tried_later_and_later() {
 }
 
 #[test]
-fn a_feed_that_is_gone_from_its_beginning_is_told_by_the_status_that_came() {
+fn a_feed_without_a_first_page_is_logged_with_its_status() {
     for code in [404, 410] {
         let memory = Memory::default();
         let mut vm = Vm::new("");
@@ -346,7 +346,7 @@ fn a_feed_that_is_gone_from_its_beginning_is_told_by_the_status_that_came() {
 }
 
 #[test]
-fn failures_that_take_turns_are_each_said_once() {
+fn alternating_failures_are_each_logged_once() {
     let memory = Memory::default();
     let mut vm = holding(&memory, "");
     let codes = [500, 401, 502];
@@ -363,7 +363,7 @@ fn failures_that_take_turns_are_each_said_once() {
 }
 
 #[test]
-fn what_every_refresh_brings_anew_is_said_once_in_an_hour_and_counted_each_time() {
+fn a_fault_in_every_refresh_is_logged_once_an_hour_and_counted_each_time() {
     let memory = Memory::default();
     let mut vm = Vm::new("");
     let bad = full(5, r#", "next": "/2""#, &["good"]).replace("\"keys\": [", "\"keys\": [{\"sha256\": \"x\"},");
@@ -497,7 +497,7 @@ fn the_next_request_goes_where_the_delta_says_on_any_page_and_else_to_the_beginn
 }
 
 #[test]
-fn a_delta_may_be_answered_where_the_feed_begins_if_it_builds_on_what_is_held() {
+fn the_first_page_of_the_feed_may_be_a_delta_on_the_current_policy() {
     let blocked = r#""subscriptions": [{"application": "app", "api": "a", "state": "BLOCKED"}]"#;
     for (base, expected) in [(5, "subscription_blocked"), (4, "allowed")] {
         let memory = Memory::default();
@@ -590,7 +590,7 @@ fn the_next_page_is_asked_for_before_the_work_on_this_one() {
 }
 
 #[test]
-fn a_page_asked_for_early_that_fails_or_was_never_sent_changes_nothing() {
+fn a_page_requested_early_that_fails_or_was_never_sent_changes_nothing() {
     let memory = Memory::default();
     let mut vm = serving(&memory, "");
     vm.tick(&memory, 6_000);
@@ -631,7 +631,7 @@ fn a_feed_that_never_ends_is_given_up() {
 }
 
 #[test]
-fn a_policy_that_drops_too_many_keys_needs_to_say_so() {
+fn a_policy_that_drops_too_many_keys_must_confirm_it() {
     let names: Vec<String> = (0..200).map(|number| format!("key-{number}")).collect();
     let keys = |count: usize| names.iter().take(count).map(String::as_str).collect::<Vec<_>>();
     let others: Vec<String> = (0..200).map(|number| format!("other-{number}")).collect();
@@ -773,7 +773,7 @@ fn a_vm_that_serves_gives_the_lease_to_one_that_does_not_and_takes_it_where_ther
 }
 
 #[test]
-fn what_is_half_done_is_finished_before_the_lease_is_offered() {
+fn work_in_progress_is_finished_before_the_lease_is_offered() {
     let memory = Memory::default();
     let mut vm = Vm::new("");
     vm.tick(&memory, 1_000);

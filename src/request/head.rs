@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_serializes_is_read_back() {
+    fn the_maps_of_the_host_are_read_back() {
         let headers: Vec<(&[u8], &[u8])> =
             vec![(b":path", b"/a?b"), (b":authority", b"h"), (b"x", b"1"), (b"x", b"\xff"), (b":method", b"late")];
         let bytes = serialize(&headers);

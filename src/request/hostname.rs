@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_host_with_or_without_port_is_none() {
+    fn text_that_is_not_one_host_with_an_optional_port_is_refused() {
         for authority in [
             "",
             ".",
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn the_short_way_reads_what_the_long_one_reads() {
+    fn the_fast_way_reads_the_same_as_the_slow_one() {
         for number in 0..9usize.pow(6) {
             let mut rest = number;
             let mut next = || {

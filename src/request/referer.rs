@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_is_searched_for_where_a_piece_stands_between_two_stars() {
+    fn a_pattern_with_a_piece_between_two_stars_needs_a_search() {
         for (pattern, expected) in [
             ("a.test/*", false),
             ("*.a.test/*", false),
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern_is_refused() {
+    fn an_invalid_pattern_is_refused() {
         for pattern in ["", "/path", "a b/", "a\\b", "user@host/", "*********/", &"a".repeat(MAX_PATTERN_BYTES + 1)] {
             assert_eq!(RefererPattern::parse(pattern), None, "{pattern}");
         }

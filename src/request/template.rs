@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_template_is_refused() {
+    fn an_invalid_template_is_refused() {
         for template in [
             "", "orders", "/**/a", "/a*", "/a/***", "/a//b", "/a?b", "/../a", "/a b", "/a{b}", "/{a}b", "/{}", "/{a",
             "/a}", "/{a}{b}", "/{{a}}",

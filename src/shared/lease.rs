@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_taken_from_nobody_who_renews_it_and_is_not_held_for_ever_by_another_clock() {
+    fn a_renewed_lease_is_not_taken_and_a_wrong_clock_does_not_keep_it() {
         let source = source();
         for (other, held) in [
             (NOW, true),
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_refused_is_remembered_until_it_tries_again() {
+    fn a_refused_vm_is_remembered_until_it_tries_again() {
         let (memory, source) = (Memory::default(), source());
         let take = |proof_tag, now_ms| {
             let applicant = Applicant { proof_tag, ..Applicant::default() };

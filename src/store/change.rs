@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packed_changes_are_read_back_and_what_is_no_change_is_corrupt() {
+    fn packed_changes_are_read_back_and_other_bytes_are_corrupt() {
         let long = [7; 300];
         let mut packed = Vec::new();
         let mut changes = Vec::new();

@@ -70,7 +70,7 @@ fn a_manifest_is_read_back_and_no_damage_of_it_is_taken_for_one() {
 }
 
 #[test]
-fn records_behind_a_right_checksum_cannot_make_the_reader_panic() {
+fn any_records_with_a_right_checksum_do_not_panic_the_reader() {
     let page = r#"{"format": 1,
         "applications": [{"id": "app", "name": "n", "owner": "o", "state": "BLOCKED", "plan": "p", "used_up_until": 5}],
         "subscriptions": [{"application": "app", "api": "a", "state": "ON_HOLD", "plan": "p", "used_up_until": 253402300799}],
@@ -139,7 +139,7 @@ fn a_lookup_finds_its_record_and_no_other() {
 /// A damaged record is not found, and no record that is found is damaged. A whole record is found as long as the damage
 /// does not hide it.
 #[test]
-fn every_damage_of_a_shard_is_noticed_by_whom_it_concerns() {
+fn every_damage_of_a_shard_is_noticed_by_the_lookups_that_it_concerns() {
     let key = b"shard";
     let records = [(1, &b"rest of one"[..], &b"the first value"[..]), (7, b"of two", b"the second, a longer value")];
     let mut writer = ShardWriter::new(3);
@@ -193,7 +193,7 @@ fn fill(memory: &Memory, source: &SourceId, page: &str) -> Totals {
 }
 
 #[test]
-fn totals_count_what_is_there_however_often_it_is_written() {
+fn totals_count_each_row_once_however_often_it_is_written() {
     let memory = Memory::default();
     let source = SourceId::new(Digest::of(b"source"));
     let page = r#"{"format": 1, "applications": [{"id": "a"}, {"id": "b"}, {"id": "a", "name": "again"}],
@@ -211,7 +211,7 @@ fn long(begin: &str) -> String {
 }
 
 #[test]
-fn what_a_record_has_no_room_for_is_not_allowed_and_is_told() {
+fn subscriptions_that_do_not_fit_into_a_record_are_not_allowed_and_are_reported() {
     const APIS: u32 = 5_000;
     let api = |number: u32| long(&format!("api-{number}-"));
     let rows: Vec<_> = (0..APIS)
@@ -376,7 +376,7 @@ fn the_map_in_memory_keeps_the_hosts_rules() {
 }
 
 #[test]
-fn nobody_can_choose_ids_of_applications_that_lie_in_one_place() {
+fn chosen_ids_of_applications_do_not_share_one_shard() {
     let secret = |byte| Some(FingerprintKey::new([byte; 16]));
     let keys = [TagKey::new(secret(1), 1), TagKey::new(secret(1), 2), TagKey::new(secret(2), 1), TagKey::new(None, 1)];
     let ids: Vec<_> = (0..10_000u32).map(|number| format!("app-{number}")).collect();

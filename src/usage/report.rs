@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_gateway_may_say_is_taken() {
+    fn every_valid_report_is_accepted() {
         for report in [
             report(vec![count()], vec![json!({"id": "k-81", "last_used": NOW})]),
             report(vec![], vec![]),
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_by_its_place() {
+    fn an_error_names_its_place() {
         let with = |name: &str, value: Value| {
             let mut row = count();
             row[name] = value;

@@ -1,6 +1,6 @@
 //! Tests of usage as a whole with shared data in memory: every count arrives once, even if VMs die and answers are lost
 //! or come twice.
-#![allow(clippy::arithmetic_side_effects, reason = "tests")]
+#![allow(clippy::arithmetic_side_effects, reason = "a test that overflows has failed")]
 
 use std::{
     cell::{Cell, RefCell},
@@ -401,7 +401,7 @@ fn a_service_that_is_away_for_hours_gets_all_of_it() {
 }
 
 #[test]
-fn what_cannot_be_kept_apart_is_counted_all_the_same() {
+fn requests_that_cannot_be_distinguished_are_counted_all_the_same() {
     let mut process = Process::new(2);
     let mut service = Service::default();
     let mut counted = 0;
@@ -449,7 +449,7 @@ fn a_report_has_an_end_however_slow_its_answers_and_however_busy_its_workers() {
 }
 
 #[test]
-fn many_combinations_are_reported_before_their_time() {
+fn many_combinations_are_reported_early() {
     let mut process = Process::new(2);
     let mut service = Service::default();
     process.run(Duration::from_secs(2), &mut service);
@@ -499,7 +499,7 @@ fn the_largest_batch_stays_within_its_bound() {
 }
 
 #[test]
-fn a_batch_that_is_refused_for_good_makes_room_and_is_told() {
+fn a_batch_that_is_refused_for_good_makes_room_and_is_logged() {
     for (status, refused) in [
         (400, true),
         (413, true),
@@ -556,7 +556,7 @@ fn a_callout_that_cannot_be_made_or_is_never_answered_is_tried_again() {
 }
 
 #[test]
-fn damage_is_told_and_loses_no_more_than_was_damaged() {
+fn damage_is_logged_and_loses_only_the_damaged_counts() {
     let keys: Vec<Vec<u8>> = {
         let mut process = Process::new(1);
         process.count(0, &subject("app-1"), None, 1);
@@ -702,7 +702,7 @@ impl Dice {
 
 /// Requests, ticks, deaths at any call, lost answers and late answers, in any order.
 #[test]
-fn whatever_happens_in_any_order_what_was_counted_arrives_once() {
+fn every_count_arrives_once_after_any_events_in_any_order() {
     for seed in 0..60 {
         let mut dice = Dice(seed);
         let mut process = Process::new(3);

@@ -10,7 +10,6 @@
 //! further checks beside its own expectation: see [`check`].
 #![allow(
     dead_code,
-    missing_docs,
     unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,

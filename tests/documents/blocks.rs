@@ -110,3 +110,23 @@ fn every_make_target_and_test_that_the_prose_names_is_there() {
     }
     assert!(count > 10, "{count} targets");
 }
+
+/// `policy-service backup FILE` and the like: a test of the program, or of a stack, runs each.
+#[test]
+fn every_command_of_the_service_that_the_prose_names_is_run_by_a_test() {
+    let tests: String = ["crates/policy-service/tests", "policy-service/tests", "tests/e2e/src"]
+        .iter()
+        .flat_map(|folder| root().join(folder).read_dir().into_iter().flatten().flatten())
+        .filter_map(|entry| std::fs::read_to_string(entry.path()).ok())
+        .collect();
+    let mut count = 0;
+    for document in documents() {
+        let text = prose(&read(&document));
+        for code in text.split('`').skip(1).step_by(2).filter_map(|code| code.strip_prefix("policy-service ")) {
+            let command = code.split(' ').next().unwrap_or_default();
+            assert!(tests.contains(&format!("\"{command}\"")), "{document}: no test runs `policy-service {code}`");
+            count += 1;
+        }
+    }
+    assert!(count > 4, "{count} commands");
+}

@@ -43,7 +43,7 @@ fn faults() -> Vec<(&'static str, Answer, &'static str)> {
 }
 
 #[test]
-fn a_fault_changes_nothing_and_is_told_once() {
+fn a_fault_changes_nothing_and_is_logged_once() {
     let mut unsaid = Vec::new();
     for (name, fault, word) in faults() {
         let (mut envoy, service) = running(&Page::demo(1));

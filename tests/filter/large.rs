@@ -100,7 +100,7 @@ fn a_large_policy_is_replaced_all_at_once() {
 }
 
 #[test]
-fn a_worker_that_has_to_refresh_does_so_all_the_same() {
+fn a_worker_without_another_vm_refreshes_itself() {
     let service = Service::saying(Answer::status(500, ""));
     let mut envoy = Envoy::new(configuration([])).feed(service.feed()).started();
     envoy.main().kill();

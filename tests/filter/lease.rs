@@ -255,7 +255,7 @@ fn while_a_policy_changes_each_worker_decides_by_the_old_one_or_the_new_one() {
 /// Envoy ends a replaced listener some time after the new one serves, and with it the root context that fetched.
 /// Regression, found by the soak: no VM fetched for up to 5 s, until the lease had expired by itself.
 #[test]
-fn what_is_replaced_gives_the_lease_back_at_once() {
+fn a_replaced_plugin_gives_the_lease_back_at_once() {
     let quick = [("policy/refresh_interval_ms", json!(500)), ("policy/long_poll_ms", json!(0))];
     let (mut envoy, service) = running_with(configuration(quick.clone()), &Page::demo(1));
     for (revision, realm) in [(2, "a"), (4, "b")] {
@@ -275,7 +275,7 @@ fn what_is_replaced_gives_the_lease_back_at_once() {
 
 /// If no VM waits for the answer, a change is seen after an interval at the earliest.
 #[test]
-fn whoever_takes_over_waits_for_the_service_at_once() {
+fn a_vm_that_takes_over_long_polls_at_once() {
     let service = Service::new(&Page::demo(1).with("poll", "/v1/policy?since=1"));
     let mut envoy = Envoy::new(configuration([])).feed(service.feed()).started();
     envoy.run_for(Duration::from_secs(20));

@@ -150,7 +150,7 @@ fn a_vm_that_dies_takes_with_it_no_more_than_its_batch() {
 }
 
 #[test]
-fn what_is_refused_for_another_reason_is_not_counted() {
+fn requests_refused_for_another_reason_are_not_counted() {
     let blocked = |revision, state: &str| {
         let row = json!({"application": "app-1", "api": "payments-1.0", "plan": "gold", "state": state});
         page(revision, &per(2, "day")).row("subscriptions", row)
@@ -186,7 +186,7 @@ fn an_expired_policy_counts_only_what_it_lets_pass() {
 }
 
 #[test]
-fn damaged_counts_are_told_and_windows_go_on_from_what_is_known() {
+fn damaged_counts_are_logged_and_windows_continue_from_the_last_known_count() {
     let (mut envoy, _service) = running(&page(1, &per(5, "day")));
     assert_eq!(pass(&mut envoy, 1, 3, "quota_exceeded"), 3);
     envoy.tamper(|data| {
@@ -228,7 +228,7 @@ fn no_fault_of_shared_data_lets_more_pass_than_the_limit() {
 }
 
 #[test]
-fn where_nothing_can_be_counted_nothing_passes_that_has_a_limit() {
+fn if_counting_fails_no_request_with_a_limit_passes() {
     let (mut envoy, _service) = running(&page(1, &per(100, "day")));
     assert_eq!(pass(&mut envoy, 1, 1, "quota_exceeded"), 1);
     envoy.worker(1).faults(|faults| faults.always("proxy_set_shared_data", Fault::Return(Status::CasMismatch)));

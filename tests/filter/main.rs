@@ -11,8 +11,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
-    clippy::missing_safety_doc,
-    missing_docs
+    clippy::missing_safety_doc
 )]
 
 mod decisions;

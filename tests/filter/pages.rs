@@ -33,7 +33,7 @@ fn a_bad_row_is_left_out_and_its_neighbours_stay() {
 
 /// The bad row, the request that depends on it, and the rest of the page about the same thing.
 #[test]
-fn what_a_bad_row_speaks_of_is_not_allowed_by_an_older_row_either() {
+fn the_subject_of_a_bad_row_is_not_allowed_by_an_older_row_either() {
     let bad = [
         ("keys", json!({"sha256": sha256(PRODUCTION_KEY), "id": "", "application": "app-1"}), "401 key_unknown"),
         ("keys", json!({"sha256": sha256(PRODUCTION_KEY), "id": 5, "application": "app-1"}), "401 key_unknown"),
@@ -76,7 +76,7 @@ fn what_a_bad_row_speaks_of_is_not_allowed_by_an_older_row_either() {
 }
 
 #[test]
-fn one_key_for_two_applications_is_told() {
+fn one_key_for_two_applications_is_logged() {
     let row = |id: &str, application: &str| json!({"sha256": sha256("twice"), "id": id, "application": application});
     let page = Page::demo(1).with("poll", "/v1/policy?since=1");
     let (mut envoy, service) = running(&page.row("keys", row("k-8", "app-2")).row("keys", row("k-9", "app-1")));

@@ -271,7 +271,7 @@ fn live(seed: u64) {
 }
 
 #[test]
-fn lives_without_end_end_well() {
+fn random_lives_of_an_envoy_break_no_rule() {
     for seed in 0..SEEDS {
         live(seed);
     }

@@ -1,5 +1,5 @@
-//! Any plugin can write to shared data. Whatever is stored under the filter's keys, at any moment: nothing is allowed
-//! that the policy refuses, no VM dies, and the next policy repairs the damage.
+//! Any plugin can write to shared data. No bytes under the filter's keys, at any moment, make the filter allow what the
+//! policy refuses or kill a VM, and the next policy repairs the damage.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -115,7 +115,7 @@ fn damaged_entries_never_allow_what_the_policy_refuses() {
 
 /// With a valid checksum, changed bytes may mean anything. So this test does not check verdicts.
 #[test]
-fn what_a_checksum_does_not_catch_kills_nothing() {
+fn damage_with_a_right_checksum_kills_no_vm() {
     let (mut envoy, _service) = running(&page(1));
     let good = envoy.shared_data("");
     for (key, value) in &good {

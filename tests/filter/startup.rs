@@ -108,7 +108,7 @@ fn a_client_that_leaves_while_it_waits_is_forgotten() {
 }
 
 #[test]
-fn what_is_allowed_without_a_policy_carries_no_identity() {
+fn a_request_allowed_without_a_policy_carries_no_identity() {
     let changes = [("on_policy_unavailable", json!("allow"))];
     let mut envoy = Envoy::new(configuration(changes)).feed(|_| Answer::ConnectionRefused).started();
     let request = payments().header("x-application-id", "forged").header("x-key-type", "SANDBOX");

@@ -64,7 +64,7 @@ fn a_worker_follows_within_its_tick_once_the_policy_is_there() {
 }
 
 #[test]
-fn what_leaves_the_policy_is_refused() {
+fn keys_and_apis_that_leave_the_policy_are_refused() {
     let (mut envoy, service) = running(&Page::demo(1));
     check(&mut envoy, &[("/payments/1.0", PRODUCTION_KEY, "allowed"), ("/payments/1.0", OTHER_KEY, "allowed")]);
     let page = Page::new(2)

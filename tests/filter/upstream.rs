@@ -12,7 +12,7 @@ fn header(exchange: &Exchange, name: &str) -> Option<String> {
 }
 
 #[test]
-fn the_credential_is_removed_wherever_it_stands() {
+fn the_credential_is_removed_wherever_it_is() {
     let sources = json!([
         {"header": "x-api-key"}, {"query": "apikey"}, {"header": "authorization", "scheme": "Bearer"}, {"cookie": "api_key"}
     ]);
@@ -36,7 +36,7 @@ fn the_credential_is_removed_wherever_it_stands() {
 }
 
 #[test]
-fn the_credential_stays_where_it_is_told_to_or_is_not_looked_at() {
+fn the_credential_stays_if_configured_or_if_it_is_not_checked() {
     let keep = [("forward/credential", json!(true))];
     let (mut envoy, _service) = running_with(configuration(keep), &Page::demo(1));
     let exchange = envoy.worker(1).request(Request::get("/payments/1.0").key(PRODUCTION_KEY));
@@ -151,7 +151,7 @@ fn facts_are_annotated_on_allow_and_on_refusal() {
 }
 
 #[test]
-fn shadow_lets_everything_pass_and_says_what_it_would_have_done() {
+fn shadow_lets_everything_pass_and_annotates_the_refusal() {
     let (mut envoy, _service) = running_with(configuration([("mode", json!("shadow"))]), &Page::demo(1));
     let wrong = Request::get("/payments/1.0?apikey=some-wrong-key-here").header("x-key-id", "forged");
     let exchange = envoy.worker(1).request(wrong);

@@ -1,5 +1,4 @@
-//! Usage: what requests count as, and that each report arrives exactly once, whatever VM dies and whatever answer is
-//! lost.
+//! Usage: how requests are counted, and that each report arrives exactly once even if VMs die and answers are lost.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -105,7 +104,7 @@ fn payments(key: &str) -> Request {
 }
 
 #[test]
-fn without_being_asked_nothing_is_counted_or_reported() {
+fn without_the_setting_nothing_is_counted_or_reported() {
     let (mut envoy, reports) = started(configuration([]), &Page::demo(1));
     envoy.worker(1).request(payments(PRODUCTION_KEY));
     envoy.run_for(3 * REPORTED);
@@ -114,7 +113,7 @@ fn without_being_asked_nothing_is_counted_or_reported() {
 }
 
 #[test]
-fn a_request_counts_where_it_is_known_who_asked_for_what() {
+fn a_request_counts_if_its_subject_and_api_are_known() {
     let page = Page::demo(1)
         .row("plans", json!({"id": "gold", "operations": [{"methods": ["GET"], "path": "/**"}]}))
         .row("apis", json!({"id": "open", "match": [{"path": "/open"}], "security": "none"}))
@@ -304,7 +303,7 @@ fn a_vm_that_traps_loses_no_more_than_it_had_counted_since_its_last_tick() {
 }
 
 #[test]
-fn a_new_configuration_goes_on_with_what_was_counted() {
+fn a_new_configuration_keeps_the_counts() {
     let (mut envoy, reports) = started(reporting(), &Page::demo(1));
     (0..10).for_each(|_| drop(envoy.worker(1).request(payments(PRODUCTION_KEY))));
     envoy.run_for(TICKS);

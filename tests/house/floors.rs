@@ -331,7 +331,7 @@ fn an_import_is_seen_however_it_is_written() {
 }
 
 #[test]
-fn what_is_wrong_is_told() {
+fn every_violation_is_reported() {
     let house = |upward, back| House {
         folder: "",
         floors: &[("low", &[]), ("middle", &["low"]), ("high", &["low", "middle"])],

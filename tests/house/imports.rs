@@ -23,7 +23,7 @@ pub struct Crate {
 struct Named {
     path: Vec<String>,
     is_public: bool,
-    /// Whether it stands in a `use` statement. Otherwise it is a path in the code.
+    /// Whether it is in a `use` statement. Otherwise it is a path in the code.
     is_use: bool,
 }
 

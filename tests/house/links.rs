@@ -115,7 +115,7 @@ fn every_link_between_documents_leads_somewhere() {
 }
 
 #[test]
-fn the_readme_is_a_door_and_leads_to_every_document() {
+fn the_readme_is_short_and_links_to_every_document() {
     let documents = documents(Path::new(env!("CARGO_MANIFEST_DIR")));
     let readme = documents.get(Path::new("README.md")).expect("README.md is there");
     let lines = readme.lines().count();
@@ -174,8 +174,29 @@ fn every_file_that_a_document_for_developers_names_is_there() {
     assert!(count > 80, "{count} names");
 }
 
+/// Types, functions and fields that a rename would leave behind in ARCHITECTURE.md.
 #[test]
-fn a_link_that_leads_nowhere_is_told() {
+fn every_name_that_architecture_shows_is_in_the_sources() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = prose(&fs::read_to_string(root.join("ARCHITECTURE.md")).expect("it is there"));
+    let files = ["src", "crates", "tests"].iter().flat_map(|folder| paths(&root.join(folder)));
+    let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    let sources: String = files.map(|path| fs::read_to_string(path).expect("a source is text")).collect();
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words: BTreeSet<&str> = sources.split(|c: char| !is_letter(c)).collect();
+    let mut count = 0;
+    for span in text.split('`').skip(1).step_by(2) {
+        let name = span.rsplit("::").next().unwrap_or_default().trim_end_matches('!');
+        if !name.is_empty() && name.chars().all(is_letter) {
+            assert!(words.contains(name), "ARCHITECTURE.md shows `{span}`, which no source has");
+            count += 1;
+        }
+    }
+    assert!(count > 30, "{count} names");
+}
+
+#[test]
+fn a_broken_link_is_reported() {
     let two = |text: &str| {
         let other = "# A heading\n\n## It's `code`, twice\n## It's `code`, twice\n\n```sh\n# no heading\n```\n";
         let documents = [("README.md", text), ("docs/other.md", other)];

@@ -70,7 +70,7 @@ fn arguments(head: &Head<'_>) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn no_credential_is_left_and_all_else_is() {
+fn every_credential_is_removed_and_everything_else_stays() {
     let (sources, mut random) = (every_source(), Random(7));
     let mut touched = 0;
     for _ in 0..20_000 {

@@ -109,7 +109,7 @@ fn texts_of_an_operator_stay_texts() {
 }
 
 #[test]
-fn a_grpc_message_is_a_header_whatever_an_operator_writes() {
+fn any_text_of_an_operator_makes_a_valid_grpc_message_header() {
     for (message, expected) in
         [("No", "No"), ("100 %", "100 %25"), ("größe\r\n", "gr%C3%B6%C3%9Fe%0D%0A"), ("~ \u{7f}", "~ %7F")]
     {
@@ -125,7 +125,7 @@ fn a_status_without_a_word_in_grpc_is_unknown() {
 }
 
 #[test]
-fn what_is_over_a_limit_says_which_and_when_to_come_back() {
+fn a_reply_over_a_limit_names_the_limit_and_the_time_to_retry() {
     use crate::limit::{LimitOwner, Refusal};
     let remaining = Remaining { limit: 5000, remaining: 0, reset: 17 };
     let over = Taking {

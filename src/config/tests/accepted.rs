@@ -72,7 +72,7 @@ fn check(json: &str, change: impl FnOnce(&mut Config)) {
 }
 
 #[test]
-fn what_is_left_out_has_the_contracts_default() {
+fn a_missing_field_has_the_contracts_default() {
     check(&with(""), |_| {});
     check("\n\t {\"policy\"\r\n:{\"cluster\":\"c\"}}\n", |_| {});
     check(&with(r#", "forward": {}, "replies": {}, "emergency": {}"#), |_| {});
@@ -161,7 +161,7 @@ fn the_contracts_example_is_accepted() {
 }
 
 #[test]
-fn usage_is_reported_only_where_it_is_asked_for() {
+fn usage_is_reported_only_if_it_is_configured() {
     let reports = |path: &str, ms| Some(UsageReports { path: path.to_owned(), interval: Duration::from_millis(ms) });
     check(&with(r#", "usage": {}"#), |c| c.usage = reports("/v1/usage", 60_000));
     check(&with(r#", "usage": {"path": "/x/usage"}"#), |c| c.usage = reports("/x/usage", 60_000));
@@ -275,7 +275,7 @@ fn header_names_lose_their_case_and_other_names_keep_it() {
 }
 
 #[test]
-fn choices_are_what_they_are_called() {
+fn each_choice_has_its_documented_name() {
     check(&with(r#", "ambiguous_credentials": "first""#), |c| c.ambiguous_credentials = Ambiguous::First);
     check(&with(r#", "unknown_api": "allow""#), |c| c.unknown_api = UnknownApi::Allow);
     check(&with(r#", "allow_preflight": true"#), |c| c.allow_preflight = true);
@@ -316,7 +316,7 @@ fn every_reason_can_be_overridden() {
 }
 
 #[test]
-fn emergency_digests_are_sorted_and_each_is_there_once() {
+fn emergency_digests_are_sorted_and_unique() {
     let (low, high) = ("0a".repeat(32), "FF".repeat(32));
     let json = format!(r#", "emergency": {{"deny_keys": ["{high}", "{low}", "{}"]}}"#, high.to_lowercase());
     check(&with(&json), |config| config.emergency.deny_keys = vec![Digest([10; 32]), Digest([255; 32])]);

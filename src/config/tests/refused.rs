@@ -231,7 +231,7 @@ fn unknown_and_repeated_fields_are_refused_by_name() {
 
 #[test]
 #[rustfmt::skip] // a case, then its error
-fn sources_of_credentials_are_each_one_place_and_all_different() {
+fn each_source_of_a_credential_names_one_place_and_no_two_are_equal() {
     check(&[
         (r#"{"policy": {"cluster": "c"}, "credential_sources": []}"#,
          "credential_sources, line 1, column 52: found an empty list, expected a list of 1 to 16 sources"),
@@ -303,7 +303,7 @@ fn a_header_has_one_use() {
 
 #[test]
 #[rustfmt::skip] // a case, then its error
-fn facts_are_known_ones_and_each_is_there_once() {
+fn facts_are_known_and_each_is_listed_once() {
     check(&[
         (r#"{"policy": {"cluster": "c"}, "annotate": "reason"}"#,
          "annotate, line 1, column 42: found a string of 6 characters, expected a list of 0 to 12 facts"),

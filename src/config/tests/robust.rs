@@ -84,7 +84,7 @@ fn no_mutation_panics_or_tells_a_secret_or_depends_on_anything_else() {
 
 /// The parser accepts the JSON that `serde_json` accepts, except for the depth and for numbers beyond `f64`.
 #[test]
-fn json_is_what_others_call_json() {
+fn the_parser_accepts_the_json_that_serde_json_accepts() {
     let check = |bytes: &[u8]| {
         let Ok(text) = str::from_utf8(bytes) else { return };
         let (ours, theirs) = (json::parse(text).is_ok(), serde_json::from_str::<serde_json::Value>(text).is_ok());
@@ -102,7 +102,7 @@ fn json_is_what_others_call_json() {
 }
 
 #[test]
-fn nothing_large_is_read_far() {
+fn large_and_deep_texts_are_refused_early() {
     let over = " ".repeat(MAX_CONFIG_BYTES + 1);
     assert_eq!(
         config(&over).unwrap_err(),

@@ -4,7 +4,7 @@ use super::check_refused as check;
 
 #[test]
 #[rustfmt::skip] // a case, then its error
-fn what_is_secret_is_refused_by_kind_and_length() {
+fn a_wrong_secret_is_described_by_kind_and_length() {
     check(&[
         (r#"{"policy": {"cluster": "c", "headers": []}}"#,
          "policy.headers, line 1, column 40: found an empty list, expected an object of at most 16 headers"),

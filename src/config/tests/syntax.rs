@@ -4,7 +4,7 @@ use super::check_refused as check;
 
 #[test]
 #[rustfmt::skip] // a case, then its error
-fn text_that_is_no_json_is_refused_where_it_stops_being_one() {
+fn text_that_is_not_json_is_refused_at_its_first_wrong_byte() {
     check(&[
         ("",
          r#"configuration, line 1, column 1: empty, expected JSON text; policy.cluster is required: {"policy": {"cluster": "<an Envoy cluster>"}}"#),

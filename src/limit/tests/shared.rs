@@ -61,7 +61,7 @@ fn a_hot_key_asks_shared_data_once_in_a_batch_and_a_refused_one_once_in_a_tick()
 }
 
 #[test]
-fn what_lies_unused_goes_back_and_others_may_use_it() {
+fn unused_tokens_go_back_and_others_may_use_them() {
     let (memory, idle, busy) = (Memory::default(), Vm::new(), Vm::new());
     let plan = per(100_000, "hour");
     assert_eq!(idle.pass(&memory, &of(&plan), NOW, 1_000), 1_000);
@@ -89,7 +89,7 @@ fn workers_that_fall_silent_at_the_worst_moment_hold_no_more_than_two_percent() 
 }
 
 #[test]
-fn what_is_in_use_does_not_go_back_and_what_has_ended_is_dropped() {
+fn tokens_in_use_do_not_go_back_and_ended_windows_are_dropped() {
     let (host, vm, plan) = (Host::default(), Vm::new(), per(100_000, "second"));
     vm.pass(&host, &of(&plan), NOW, 1_000);
     let sets = host.sets.get();
@@ -136,7 +136,7 @@ fn plan_soft() -> Plan {
 }
 
 #[test]
-fn every_damage_of_a_count_is_noticed_and_the_window_goes_on_from_what_the_vm_knows() {
+fn every_damage_of_a_count_is_noticed_and_the_window_continues_from_the_known_count() {
     let plan = per(5, "hour");
     let fresh = || {
         let (memory, vm) = (Memory::default(), Vm::new());
@@ -167,7 +167,7 @@ fn every_damage_of_a_count_is_noticed_and_the_window_goes_on_from_what_the_vm_kn
 }
 
 #[test]
-fn a_slot_is_bounded_and_what_ended_makes_room_before_what_has_not() {
+fn a_slot_is_bounded_and_ended_counts_are_evicted_first() {
     let name = |number: u8| [number; 16];
     let mut slot = Slot::default();
     for number in 0..128 {
@@ -207,7 +207,7 @@ fn a_slot_is_bounded_and_what_ended_makes_room_before_what_has_not() {
 }
 
 #[test]
-fn however_many_subscribers_there_are_their_counts_lie_in_the_slots() {
+fn the_counts_of_many_subscribers_stay_in_the_slots() {
     let (memory, vm, one) = (Memory::default(), Vm::new(), per(1, "second"));
     for number in 0..20_000 {
         let application = format!("app-{number}");

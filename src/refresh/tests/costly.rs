@@ -31,7 +31,7 @@ fn page([api, operation, key_row]: [&str; 3]) -> String {
 }
 
 #[test]
-fn what_would_make_a_request_cost_too_much_is_bounded_and_told() {
+fn rows_that_make_a_request_expensive_are_bounded_and_reported() {
     let path = |segments: usize| format!(r#""path": "{}""#, "/a".repeat(segments));
     let host = |labels: usize| format!(r#""path": "/a", "hosts": ["*{}"]"#, ".a".repeat(labels));
     let methods = |count: u8| format!(r#", "methods": [{}]"#, list((0..count).map(|number| format!("M{number}"))));

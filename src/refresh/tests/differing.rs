@@ -109,7 +109,7 @@ fn cases() -> Vec<(&'static str, Vec<String>, Option<&'static str>)> {
 }
 
 #[test]
-fn rows_of_one_page_that_differ_are_told_once() {
+fn differing_rows_of_one_page_are_logged_once() {
     for (list, rows, expected) in cases() {
         for header in ["", r#""poll": "/poll","#, r#""base": 5, "poll": "/poll","#] {
             // One API stays, so that the policy can serve.
@@ -151,7 +151,7 @@ fn a_row_that_a_later_page_changes_differs_from_nothing() {
 }
 
 #[test]
-fn a_page_that_brings_plans_is_told_of_once() {
+fn a_page_with_new_plans_is_logged_once() {
     let rows = r#""plans": [{"id": "p"}], "subscriptions": [{"application": "app", "api": "a", "plan": "p"},
         {"application": "app", "api": "a", "state": "BLOCKED"}]"#;
     let vm = answered(&Memory::default(), r#""base": 5, "poll": "/poll","#, rows);
@@ -159,7 +159,7 @@ fn a_page_that_brings_plans_is_told_of_once() {
 }
 
 #[test]
-fn rows_that_differ_are_found_when_a_policy_was_laid_down_in_runs_too() {
+fn differing_rows_are_found_in_spilled_policies_too() {
     let memory = Memory::default();
     let mut vm = Vm::new("");
     vm.tick(&memory, 1_000);

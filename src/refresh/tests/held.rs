@@ -83,7 +83,7 @@ fn an_answer_that_took_half_the_wait_was_held_whatever_its_headers_say() {
 }
 
 #[test]
-fn waits_are_halved_until_they_are_held_and_it_is_said_once() {
+fn waits_are_halved_until_they_are_held_and_it_is_logged_once() {
     let memory = Memory::default();
     let mut vm = polling(&memory);
     let (mut now_ms, mut asked) = (1_000, Vec::new());
@@ -113,7 +113,7 @@ fn waits_are_halved_until_they_are_held_and_it_is_said_once() {
 }
 
 #[test]
-fn a_block_that_comes_while_polls_are_cut_is_in_force_with_the_poll_that_follows() {
+fn a_block_while_polls_are_cut_arrives_with_the_next_poll() {
     let memory = Memory::default();
     let mut vm = polling(&memory);
     vm.answer(&memory, 16_000, status(504));
@@ -129,7 +129,7 @@ fn a_block_that_comes_while_polls_are_cut_is_in_force_with_the_poll_that_follows
 }
 
 #[test]
-fn what_says_something_about_the_feed_is_a_failure_whether_it_was_held_or_not() {
+fn an_answer_about_the_feed_is_a_failure_whether_it_was_held_or_not() {
     for (name, answer) in [
         ("500", status(500)),
         ("401", status(401)),
@@ -188,7 +188,7 @@ fn cursors_go_on_at_the_path_that_was_asked() {
 }
 
 #[test]
-fn apis_with_the_same_match_are_told_of_when_a_delta_brings_the_second() {
+fn apis_with_the_same_match_are_logged_when_a_delta_adds_the_second() {
     let memory = Memory::default();
     let mut vm = holding(&memory, "");
     vm.tick(&memory, 6_000);

@@ -34,7 +34,7 @@ fn half_way(memory: &Memory) -> Vm {
 }
 
 #[test]
-fn what_was_laid_down_is_freed_when_the_policy_decides_or_fails() {
+fn runs_are_freed_when_the_policy_decides_or_fails() {
     for (second, decides) in [
         (json(format!(r#"{{"format": 1, "revision": 6, "keys": [{}]}}"#, key("good"))), true),
         (status(500), false),
@@ -57,7 +57,7 @@ fn what_was_laid_down_is_freed_when_the_policy_decides_or_fails() {
 }
 
 #[test]
-fn what_a_vm_laid_down_that_died_is_freed_by_the_next_that_leads() {
+fn the_runs_of_a_dead_vm_are_freed_by_the_next_leader() {
     let memory = Memory::default();
     drop(half_way(&memory));
     let mut next = Vm::new("");

@@ -60,7 +60,7 @@ fn entry(path: &str) -> String {
 }
 
 #[test]
-fn what_can_never_apply_is_left_out_and_counted_and_its_neighbours_hold() {
+fn a_part_that_can_never_apply_is_left_out_and_counted_and_the_others_stay() {
     for header in ["", r#""base": 5, "poll": "/poll","#] {
         for (path, in_match, in_operation) in PATHS {
             let good = entry("/a");
@@ -83,7 +83,7 @@ fn what_can_never_apply_is_left_out_and_counted_and_its_neighbours_hold() {
 }
 
 #[test]
-fn a_list_of_which_nothing_is_left_permits_nothing() {
+fn a_list_without_usable_parts_permits_nothing() {
     let bad: Vec<_> = PATHS.iter().filter(|(_, in_match, in_operation)| !in_match && !in_operation).collect();
     let bad: Vec<_> = bad.into_iter().map(|(path, ..)| entry(path)).collect();
     let count = u64::try_from(bad.len()).unwrap();
@@ -102,7 +102,7 @@ fn a_list_of_which_nothing_is_left_permits_nothing() {
 }
 
 #[test]
-fn a_host_that_no_request_has_is_counted_and_its_neighbours_hold() {
+fn a_host_that_no_request_has_is_counted_and_the_others_stay() {
     for host in ["*", "*.", "*x", "a.*.b", "http://x", "", "x y", "a..b", "a:b:c", "[::1", "x/y"] {
         for (hosts, expected) in [(format!(r#""{host}", "h""#), "allowed"), (format!(r#""{host}""#), "api_not_found")] {
             let matches = format!(r#"{{"path": "/a", "hosts": [{hosts}]}}"#);

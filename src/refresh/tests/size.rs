@@ -92,7 +92,7 @@ fn a_policy_may_take_exactly_the_bound_and_not_a_byte_more() {
 }
 
 #[test]
-fn counts_may_refuse_early_and_are_not_believed_otherwise() {
+fn counts_may_refuse_a_policy_early_and_have_no_other_effect() {
     const MAX: u64 = 1_000_000;
     for (counts, keys, expected) in [
         (r#"{"keys": 1}"#.to_owned(), 2, None),
@@ -133,7 +133,7 @@ fn counts_may_refuse_early_and_are_not_believed_otherwise() {
 }
 
 #[test]
-fn what_counts_announce_is_refused_before_another_page_is_asked_for() {
+fn announced_counts_are_refused_before_the_next_page_is_requested() {
     let memory = Memory::default();
     let mut vm = Vm::new("");
     vm.tick(&memory, 1_000);
@@ -207,7 +207,7 @@ fn a_policy_that_grew_too_large_by_deltas_makes_no_new_records_and_takes_every_b
 }
 
 #[test]
-fn what_the_small_lists_take_is_counted_however_they_came() {
+fn the_size_of_the_small_lists_is_always_counted() {
     let apis = |name: &str| {
         let rows = (0..50).map(|number| format!(r#"{{"id": "api-{number}", "name": "{}"}}"#, name.repeat(20)));
         rows.collect::<Vec<_>>().join(",")

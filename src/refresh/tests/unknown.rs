@@ -75,7 +75,7 @@ fn answered(body: &str) -> Vm {
 }
 
 #[test]
-fn an_unknown_field_is_counted_and_said_wherever_it_stands() {
+fn an_unknown_field_is_counted_and_logged_wherever_it_is() {
     let fields = [
         (r#""status": "BLOCKED""#, "`status`"),
         (r#""expires": 1"#, "`expires`"),
@@ -105,7 +105,7 @@ fn an_unknown_field_is_counted_and_said_wherever_it_stands() {
 }
 
 #[test]
-fn the_name_that_was_probably_meant_is_told() {
+fn a_similar_known_name_is_suggested() {
     for (place, field, meant) in [
         (0, r#""denyPolicies": []"#, Some("deny_policies")),
         (0, r#""subscription": []"#, Some("subscriptions")),
@@ -127,7 +127,7 @@ fn the_name_that_was_probably_meant_is_told() {
 }
 
 #[test]
-fn five_names_of_a_page_are_said_once_and_no_more_than_a_vm_remembers() {
+fn five_names_of_a_page_are_logged_once_and_a_vm_remembers_a_bounded_number() {
     let memory = Memory::default();
     let mut vm = holding(&memory, "");
     let mut revision = 5;
@@ -189,7 +189,7 @@ fn each_page_of_a_policy_counts_and_neither_the_same_bytes_again_nor_nothing_new
 }
 
 #[test]
-fn a_name_of_any_length_makes_a_short_line_and_no_digest_is_said() {
+fn a_name_of_any_length_makes_a_short_line_and_no_digest_is_logged() {
     let sha256 = Digest::of(b"secret").to_hex();
     for (name, parts) in [
         ("x".repeat(1_000_000), ["xxx", "…`"]),

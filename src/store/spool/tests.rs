@@ -94,7 +94,7 @@ fn runs(memory: &Memory) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 #[test]
-fn a_policy_is_the_same_however_often_it_is_laid_down_and_each_shard_is_written_once() {
+fn a_policy_is_the_same_however_often_it_is_spilled_and_each_shard_is_written_once() {
     let page = page();
     let direct = Memory::default();
     let mut batch = Batch::new(target(3));
@@ -152,7 +152,7 @@ fn find(runs: &[(Vec<u8>, Vec<u8>)], wanted: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_build_replaces_what_older_ones_left_and_stops_before_what_a_newer_one_writes() {
+fn a_build_replaces_older_runs_and_stops_at_newer_ones() {
     for (left, is_newer) in [(2, false), (4, true)] {
         let memory = Memory::default();
         spooled(&memory, left, 100);
@@ -176,7 +176,7 @@ fn a_build_replaces_what_older_ones_left_and_stops_before_what_a_newer_one_write
 }
 
 #[test]
-fn what_a_build_that_was_never_finished_left_is_emptied_but_nothing_newer() {
+fn the_runs_of_an_unfinished_build_are_freed_but_no_newer_ones() {
     for (left, empty) in [(2, true), (3, true), (4, false)] {
         let memory = Memory::default();
         spooled(&memory, left, 50);
@@ -209,7 +209,7 @@ fn a_shard_lies_in_one_partition_and_partitions_are_of_one_kind() {
 }
 
 #[test]
-fn memory_is_not_kept_for_partitions_that_were_laid_down() {
+fn spilled_partitions_keep_no_memory() {
     let memory = Memory::default();
     let mut spool = spooled(&memory, 3, 10);
     while spool.spill_next(&memory, &source()).unwrap().is_some() {}
@@ -218,7 +218,7 @@ fn memory_is_not_kept_for_partitions_that_were_laid_down() {
 }
 
 #[test]
-fn what_there_is_no_room_for_is_refused() {
+fn changes_beyond_the_last_run_are_refused() {
     let memory = Memory::default();
     let mut spool = Spool::new(target(3));
     let key = record::key_of_application(TagKey::default(), b"a");

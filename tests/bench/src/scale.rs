@@ -191,10 +191,10 @@ fn request(key: usize) -> Vec<u8> {
     load::request("api.example.com", &population::path(key), &population::key(key))
 }
 
-/// For figures. Counts and bytes here are far below 2^52.
+/// For figures.
 fn float(number: impl TryInto<u64>) -> f64 {
     let number: u64 = number.try_into().unwrap_or_default();
-    #[expect(clippy::cast_precision_loss, reason = "see above")]
+    #[expect(clippy::cast_precision_loss, reason = "counts and bytes here are far below 2^52")]
     let float = number as f64;
     float
 }

@@ -12,14 +12,9 @@
 pub mod artifacts;
 pub mod config;
 pub mod cutter;
-pub mod deadline;
 pub mod envoy;
-pub mod error;
 pub mod feed;
-pub mod http;
 pub mod policy_service;
-pub mod ports;
-pub mod process;
 pub mod stack;
 pub mod story;
 pub mod threads;
@@ -27,5 +22,5 @@ pub mod upstream;
 pub mod variables;
 pub mod workers;
 
-pub use error::{Error, Result};
 pub use stack::{Options, Stack};
+pub use testkit::{Error, Result, deadline, error, http, ports, process};

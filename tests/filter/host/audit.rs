@@ -186,7 +186,7 @@ pub fn digests_of(answer: &Answer) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn the_audit_sees_what_it_is_there_for() {
+fn the_audit_finds_each_kind_of_violation() {
     use super::{
         requests::Request,
         status::LogLevel,

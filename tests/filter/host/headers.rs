@@ -124,7 +124,7 @@ fn replacing_leaves_one_line_and_puts_it_last() {
 }
 
 #[test]
-fn a_damaged_map_is_none() {
+fn a_damaged_map_is_refused() {
     let mut bytes = [("a", "1")].into_iter().collect::<Headers>().to_abi();
     bytes.pop();
     assert_eq!(Headers::from_abi(&bytes), None);

@@ -53,7 +53,7 @@ fn check_bounds(config: &Config) {
     assert!(policy.max_removed_percent <= 100);
     assert!((1..=config::MAX_POLICY_BYTES).contains(&policy.max_bytes));
     assert!(!policy.cluster.is_empty());
-    // A line break here would let somebody else write a request.
+    // A line break here would let the configuration inject a request.
     let headers = policy.headers.iter().flat_map(|(name, value)| [name, value]);
     for text in headers.chain([&policy.path, &policy.authority]).chain(&policy.authorization) {
         assert!(!text.contains(['\r', '\n', '\0']), "a header that ends early");

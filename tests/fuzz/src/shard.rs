@@ -2,7 +2,6 @@
 //!
 //! The first byte of an input is its kind. 2: changes of a full policy that is being loaded, after a valid checksum.
 //! Any other even byte: the content of a shard after a valid checksum. Odd: damage of a good shard.
-//! any other even one, as what stands in a shard behind one; odd, as damage to a good shard.
 
 use keygate::shared::{key::Bank, memory::Memory};
 use keygate::{

@@ -95,7 +95,7 @@ fn is_taken_whole(bytes: &[u8]) -> bool {
 }
 
 #[test]
-fn what_the_filter_takes_whole_is_valid_by_the_documented_schema() {
+fn a_page_that_the_filter_accepts_is_valid_by_the_documented_schema() {
     let validator = schema("policy-page");
     let inputs = inputs("page");
     let mut taken = 0;
@@ -110,7 +110,7 @@ fn what_the_filter_takes_whole_is_valid_by_the_documented_schema() {
 }
 
 #[test]
-fn what_is_taken_as_a_report_is_valid_by_the_documented_schema() {
+fn a_report_that_is_accepted_is_valid_by_the_documented_schema() {
     let validator = schema("usage-report");
     let inputs = inputs("usage");
     let mut taken = 0;

@@ -219,7 +219,7 @@ fn linker(engine: &Engine, module: &Module) -> Result<Linker<World>, Error> {
     Ok(linker)
 }
 
-#[expect(clippy::too_many_arguments, reason = "the ABI's")]
+#[expect(clippy::too_many_arguments, reason = "the ABI has them")]
 fn http_call(
     mut call: Call<'_>,
     _cluster: u32,

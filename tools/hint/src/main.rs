@@ -9,7 +9,7 @@
 //! The tool must run after all other tools that change code. It knows as much of Envoy as playing needs, and nothing
 //! about the benchmarks.
 
-#![allow(clippy::arithmetic_side_effects, reason = "what overflows where a module is built ends that, and no more")]
+#![allow(clippy::arithmetic_side_effects, reason = "an overflow fails the build of a module and nothing else")]
 
 mod branches;
 mod host;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use testkit::deadline::eventually;
 
 use super::{TOKEN, client, digest};
 
@@ -70,6 +71,7 @@ impl Prepared {
         let log = self.directory.path().join("log");
         let mut command = self.build();
         command.stdout(Stdio::piped()).stderr(File::options().create(true).append(true).open(&log).unwrap());
+        testkit::process::die_with_parent(&mut command);
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -134,14 +136,11 @@ impl Program {
 
     /// Waits until it has logged a line with this text.
     pub async fn logs(&self, text: &str) -> String {
-        let begun = Instant::now();
-        loop {
-            if let Some(line) = self.log().lines().find(|line| line.contains(text)) {
-                return line.to_owned();
-            }
-            assert!(begun.elapsed() < SOON, "no line with {text:?}: {}", self.log());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let look = async || {
+            let log = self.log();
+            log.lines().find(|line| line.contains(text)).map(str::to_owned).ok_or(log)
+        };
+        eventually(format!("a line with {text:?}"), SOON, look).await.unwrap().0
     }
 
     /// A POST of the administrator: status and body.

@@ -5,14 +5,13 @@
 //! [`servers`]. Requests are written byte by byte ([`wire`]), so they arrive exactly as in the table. The results are
 //! read from the answer, from the head that the upstream received, from the access log and from the statistics.
 #![allow(
-    missing_docs,
     unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
-    reason = "only test code: what cannot happen fails the test, and tests are named for what they hold"
+    reason = "only test code: a panic is how it reports, and a test's name says what it checks"
 )]
 
 mod addresses;

@@ -106,7 +106,7 @@ async fn every_case_holds_over_http1_and_as_it_does_on_the_core() {
 }
 
 #[tokio::test]
-async fn every_case_that_http2_can_say_holds_over_it() {
+async fn every_case_that_http2_can_express_holds_over_http2() {
     let asked = run("cases-http2", Protocol::Http2).await;
     assert!(asked > 650, "{asked} cases");
 }

@@ -230,7 +230,7 @@ fn every_document_with_commands_is_played() {
 }
 
 #[test]
-fn what_differs_is_seen_and_what_chance_decides_is_not() {
+fn differences_are_found_and_random_words_are_ignored() {
     let same = [
         ("HTTP/1.1 200 OK", "HTTP/1.1 200 OK\r\n"),
         ("{\"id\":\"k-d2eb3e9b5f8bb4eb4b5e37db\"}", "{\"id\":\"k-ffffffffffffffff00000000\"}\n"),

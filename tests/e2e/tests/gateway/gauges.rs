@@ -77,7 +77,7 @@ async fn confirmed_at_is_the_time_of_the_last_confirmation_and_stands_still_when
 }
 
 #[tokio::test]
-async fn where_there_never_was_a_policy_the_age_grows_and_nothing_is_confirmed() {
+async fn without_any_policy_the_age_grows_and_nothing_is_confirmed() {
     let nobody = ([127, 0, 0, 1], ports::free().unwrap()).into();
     let stack =
         Stack::start("gauges-never", Options { policy: Policy::At(nobody), ..Options::default() }).await.unwrap();

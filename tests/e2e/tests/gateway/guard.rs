@@ -4,7 +4,7 @@ use keygate_e2e::{Options, Stack, http::Ask, ports, stack::Policy, story::ORDERS
 
 /// A disabled filter stands for every way in which a worker can skip the filter silently.
 #[tokio::test]
-async fn what_the_filter_has_not_marked_is_refused_on_every_worker() {
+async fn a_request_that_the_filter_has_not_marked_is_refused_on_every_worker() {
     let nobody = ([127, 0, 0, 1], ports::free().unwrap()).into();
     let options = Options { policy: Policy::At(nobody), ..Options::default() }
         .edit("          - name: keygate\n", "          - name: keygate\n            disabled: true\n");

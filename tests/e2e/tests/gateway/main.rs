@@ -1,13 +1,12 @@
 //! Tests of a real Envoy with two workers, the real policy service and a real client together. Each test has a stack of
 //! its own, whose files stay in `target/stack/<name>`.
 #![allow(
-    missing_docs,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
-    reason = "only test code: what cannot happen fails the test, and tests are named for what they hold"
+    reason = "only test code: a panic is how it reports, and a test's name says what it checks"
 )]
 
 mod backup;

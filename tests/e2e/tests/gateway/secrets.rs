@@ -89,7 +89,7 @@ async fn digest(policy: &keygate_e2e::policy_service::PolicyService, application
 }
 
 #[tokio::test]
-async fn nothing_that_anybody_says_holds_a_secret() {
+async fn no_output_contains_a_secret() {
     let (mut stack, keys) = story::stage("secrets", options()).await.unwrap();
     let envoy = stack.envoy().unwrap();
     http::send(envoy.admin(), &Ask::new("POST", "/logging?wasm=trace")).await.unwrap();

@@ -215,7 +215,7 @@ fn the_module_is_given_exactly_the_capabilities_that_it_uses() {
 }
 
 #[tokio::test]
-async fn what_is_not_allowed_cannot_be_called() {
+async fn a_capability_that_is_not_allowed_cannot_be_used() {
     let nobody = ([127, 0, 0, 1], ports::free().unwrap()).into();
     let options =
         Options { policy: Policy::At(nobody), ..Options::default() }.edit("                    environ_get: {}\n", "");

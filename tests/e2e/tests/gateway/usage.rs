@@ -38,7 +38,7 @@ async fn billed(policy: &PolicyService, application: &str, outcome: &str) -> u64
 }
 
 #[tokio::test]
-async fn what_is_asked_is_billed_exactly() {
+async fn requests_are_billed_exactly() {
     let (stack, keys) = story::stage("usage-billed", hasty()).await.unwrap();
     let policy = stack.policy().unwrap();
     let mut workers = Workers::connect(stack.envoy().unwrap()).await.unwrap();

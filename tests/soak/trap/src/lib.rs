@@ -4,8 +4,8 @@
 //! Envoy finds a callback by the name of its export. The soak gives [`soak_on_request_headers`] the name of keygate's
 //! own callback. It calls that callback when it does not trap.
 
-#![allow(unsafe_code, reason = "a callback that Envoy calls, and the one that it stands before")]
-#![allow(clippy::disallowed_methods, reason = "this is no part of the filter")]
+#![allow(unsafe_code, reason = "it exports a callback to Envoy and calls keygate's")]
+#![allow(clippy::disallowed_methods, reason = "this is not part of the filter")]
 
 use proxy_wasm::{hostcalls, types::MapType};
 

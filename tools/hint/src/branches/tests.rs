@@ -1,6 +1,6 @@
 //! Hints follow the counts, concern the right branches, and change nothing else.
 
-#![allow(clippy::indexing_slicing, reason = "a test that reaches too far has failed")]
+#![allow(clippy::indexing_slicing, reason = "a test that indexes out of bounds has failed")]
 
 use wasmi::{Engine, Instance, Linker, Store};
 use wasmparser::KnownCustom;

@@ -5,7 +5,7 @@
 //! time, and `String`s. It derives the benchmark's population by its rule (see `population.rs` there); its
 //! configuration is the number of keys. It cannot refresh its policy, and it has one reply for all refusals.
 
-#![allow(clippy::disallowed_methods, reason = "the SDK's own accessors are what is measured here")]
+#![allow(clippy::disallowed_methods, reason = "this filter measures the SDK's own accessors")]
 
 use std::{collections::HashMap, rc::Rc};
 

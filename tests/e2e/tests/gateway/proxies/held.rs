@@ -281,7 +281,7 @@ fn asked(name: &str, cutter: &Cutter, (cut, after): (Cut, Duration)) -> Vec<Stri
 }
 
 #[tokio::test]
-async fn whatever_cuts_held_answers_the_policy_stays_fresh_and_a_block_comes_at_once() {
+async fn however_held_answers_are_cut_the_policy_stays_fresh_and_a_block_arrives_at_once() {
     let front = Front::start("proxies-service", Options::default()).await;
     let mut rules: Vec<_> = Cut::ALL.map(|cut| (cut, CUT_AFTER)).to_vec();
     rules.push((Cut::Answer(504, ""), CUT_SOON));

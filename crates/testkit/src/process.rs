@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::Stdio,
     thread,
@@ -37,14 +38,7 @@ impl Process {
         // It has a process group of its own. So an interrupt from the terminal reaches only the stack, which ends its
         // parts in order.
         command.stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0).kill_on_drop(true);
-        let parent = nix::unistd::getpid();
-        let dies_with_parent = move || {
-            prctl::set_pdeathsig(signal::Signal::SIGKILL)?;
-            // The parent may have died before the line above. Then the signal would never be sent.
-            if nix::unistd::getppid() == parent { Ok(()) } else { Err(std::io::ErrorKind::NotFound.into()) }
-        };
-        // SAFETY: between fork and exec only async-signal-safe calls are made: prctl and getppid.
-        unsafe { command.pre_exec(dies_with_parent) };
+        die_with_parent(command.as_std_mut());
         let child = command.spawn().map_err(Error::io(format!("starting {program}")))?;
         Ok(Self { program, child, log })
     }
@@ -105,6 +99,18 @@ impl Drop for Process {
             thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// Makes the kernel kill the program of `command` when the thread that starts it ends.
+pub fn die_with_parent(command: &mut std::process::Command) {
+    let parent = nix::unistd::getpid();
+    let dies_with_parent = move || {
+        prctl::set_pdeathsig(signal::Signal::SIGKILL)?;
+        // The parent may have died before the line above. Then the signal would never be sent.
+        if nix::unistd::getppid() == parent { Ok(()) } else { Err(std::io::ErrorKind::NotFound.into()) }
+    };
+    // SAFETY: between fork and exec only async-signal-safe calls are made: prctl and getppid.
+    unsafe { command.pre_exec(dies_with_parent) };
 }
 
 /// The text of a file. Bytes that are not UTF-8 are replaced. A missing file is empty.

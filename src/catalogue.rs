@@ -8,7 +8,7 @@ use std::{cell::LazyCell, iter::successors, net::IpAddr};
 use crate::{
     index::{Index, List},
     policy::{
-        page::{CatalogueRows, SmallRow},
+        page::{CatalogueRow, CatalogueRows},
         rows::{Api, DenyPolicy, DenyTarget, Plan},
     },
     request::{
@@ -241,7 +241,7 @@ fn bounded(path: &[u8], longest: usize) -> usize {
     slashes.nth(MAX_PREFIX_SEGMENTS).unwrap_or(longest).min(longest)
 }
 
-fn list_of<T: SmallRow>(rows: Vec<T>) -> List<T> {
+fn list_of<T: CatalogueRow>(rows: Vec<T>) -> List<T> {
     let mut list = List::default();
     for row in rows {
         let id = row.id().to_owned();

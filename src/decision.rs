@@ -205,7 +205,7 @@ impl<'p, P: PolicyLookup, F: Facts> Asked<'_, 'p, P, F> {
         if let Some(operations) = plans.subscription.and_then(|plan| plan.operations.as_ref()) {
             self.check_operations(operations, addressed)?;
         }
-        known.limits = self.take(subject, api, &plans);
+        known.limits = self.spend_tokens(subject, api, &plans);
         check_limits(known.limits)?;
         Ok(Permit::Key)
     }
@@ -222,7 +222,7 @@ impl<'p, P: PolicyLookup, F: Facts> Asked<'_, 'p, P, F> {
     }
 
     /// Counts a request that no rule has refused so far.
-    fn take(&self, subject: &Subject, api: &Api, plans: &Plans<'_>) -> Taking {
+    fn spend_tokens(&self, subject: &Subject, api: &Api, plans: &Plans<'_>) -> Taking {
         if plans.subscription.is_none() && plans.application.is_none() {
             return Taking::default();
         }
@@ -231,6 +231,6 @@ impl<'p, P: PolicyLookup, F: Facts> Asked<'_, 'p, P, F> {
             return Taking::default();
         }
         let passes = !self.policy.is_expired() || self.config.on_policy_unavailable == OnPolicyUnavailable::Allow;
-        self.policy.take(quotas, self.facts.now(), passes)
+        self.policy.spend_tokens(quotas, self.facts.now(), passes)
     }
 }

@@ -67,7 +67,7 @@ impl<'t> Parser<'t> {
     }
 
     /// Steps over `word` if the text goes on with it.
-    fn take(&mut self, word: &str) -> bool {
+    fn skip(&mut self, word: &str) -> bool {
         let next = self.rest().starts_with(word);
         if next {
             self.advance(word.len());
@@ -89,9 +89,9 @@ impl<'t> Parser<'t> {
             Some(b'[') => self.list(path, levels)?,
             Some(b'"') => Value::String(self.string(path)?),
             Some(b'-' | b'0'..=b'9') => Value::Number(self.number(path)?),
-            _ if self.take("null") => Value::Null,
-            _ if self.take("true") => Value::Boolean(true),
-            _ if self.take("false") => Value::Boolean(false),
+            _ if self.skip("null") => Value::Null,
+            _ if self.skip("true") => Value::Boolean(true),
+            _ if self.skip("false") => Value::Boolean(false),
             _ => return Err(self.unexpected(path, "a JSON value")),
         };
         Ok(Node { at, value })
@@ -100,7 +100,7 @@ impl<'t> Parser<'t> {
     fn object(&mut self, path: &Path, levels: usize) -> Result<Value<'t>, Fault> {
         let levels = self.deeper(path, levels)?;
         let mut members = Vec::new();
-        if self.take("}") {
+        if self.skip("}") {
             return Ok(Value::Object(members));
         }
         loop {
@@ -112,16 +112,16 @@ impl<'t> Parser<'t> {
             let name = self.string(path)?;
             let inside = path.field(&name);
             self.blanks();
-            if !self.take(":") {
+            if !self.skip(":") {
                 return Err(self.unexpected(&inside, "`:`"));
             }
             let node = self.value(&inside, levels)?;
             members.push(Member { at, name, node });
             self.blanks();
-            if self.take("}") {
+            if self.skip("}") {
                 return Ok(Value::Object(members));
             }
-            if !self.take(",") {
+            if !self.skip(",") {
                 return Err(self.unexpected(path, "`,` or `}`"));
             }
         }
@@ -130,16 +130,16 @@ impl<'t> Parser<'t> {
     fn list(&mut self, path: &Path, levels: usize) -> Result<Value<'t>, Fault> {
         let levels = self.deeper(path, levels)?;
         let mut entries = Vec::new();
-        if self.take("]") {
+        if self.skip("]") {
             return Ok(Value::List(entries));
         }
         loop {
             entries.push(self.value(&path.index(entries.len()), levels)?);
             self.blanks();
-            if self.take("]") {
+            if self.skip("]") {
                 return Ok(Value::List(entries));
             }
-            if !self.take(",") {
+            if !self.skip(",") {
                 return Err(self.unexpected(path, "`,` or `]`"));
             }
         }
@@ -193,16 +193,16 @@ impl<'t> Parser<'t> {
             ("r", '\r'),
             ("t", '\t'),
         ] {
-            if self.take(letter) {
+            if self.skip(letter) {
                 return Ok(meant);
             }
         }
-        if !self.take("u") {
+        if !self.skip("u") {
             return Err(refused(r#"one of \" \\ \/ \b \f \n \r \t \u"#));
         }
         let first = self.hex().ok_or_else(|| refused(r"four hexadecimal digits after \u"))?;
         let second = match first {
-            0xd800..=0xdbff if self.take("\\u") => self.hex(),
+            0xd800..=0xdbff if self.skip("\\u") => self.hex(),
             _ => None,
         };
         let mut decoded = char::decode_utf16([first].into_iter().chain(second));
@@ -220,15 +220,15 @@ impl<'t> Parser<'t> {
 
     fn number(&mut self, path: &Path) -> Result<&'t str, Fault> {
         let from = self.at;
-        self.take("-");
-        if !self.take("0") {
+        self.skip("-");
+        if !self.skip("0") {
             self.digits(path)?;
         }
-        if self.take(".") {
+        if self.skip(".") {
             self.digits(path)?;
         }
-        if self.take("e") || self.take("E") {
-            let _ = self.take("+") || self.take("-");
+        if self.skip("e") || self.skip("E") {
+            let _ = self.skip("+") || self.skip("-");
             self.digits(path)?;
         }
         Ok(self.text.get(from..self.at).unwrap_or_default())

@@ -39,7 +39,7 @@ pub trait PolicyLookup {
     fn quotas<'s>(&self, subject: &'s Subject, api: &str, plans: &Plans<'_>) -> &'s Quotas;
     /// Counts a request. A request that does not pass, because of a limit or another rule (`passes` is false), is not
     /// counted.
-    fn take(&self, quotas: &Quotas, now: u64, passes: bool) -> Taking;
+    fn spend_tokens(&self, quotas: &Quotas, now: u64, passes: bool) -> Taking;
 }
 
 /// The policy's data cannot be read: it is damaged, or another program wrote it. Such data allows nothing.

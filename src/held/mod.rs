@@ -342,8 +342,8 @@ impl<S: Shared> decision::PolicyLookup for Lookup<'_, S> {
         self.held.limiter.quotas(&subject.quotas, subscriber, plans)
     }
 
-    fn take(&self, quotas: &Quotas, now: u64, passes: bool) -> Taking {
-        self.held.limiter.take(self.shared, quotas, now, passes)
+    fn spend_tokens(&self, quotas: &Quotas, now: u64, passes: bool) -> Taking {
+        self.held.limiter.spend_tokens(self.shared, quotas, now, passes)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A count in one VM: the tokens that the VM has taken and not used, and the state of the count that it last saw in
 //! shared data.
 //!
-//! A request that finds a token makes no host call. Only [`Counter::take`] takes tokens from shared data, and only
+//! A request that finds a token makes no host call. Only [`Counter::take_batch`] takes tokens from shared data, and only
 //! [`Counter::give_back`] returns them.
 
 use std::{cell::Cell, fmt};
@@ -150,7 +150,7 @@ impl Counter {
     }
 
     /// Takes a batch from shared data. If `stops`, it does not exceed the limit.
-    pub(super) fn take<S: Shared>(&self, limit: u64, stops: bool, context: &mut CountContext<'_, S>) -> Asked {
+    pub(super) fn take_batch<S: Shared>(&self, limit: u64, stops: bool, context: &mut CountContext<'_, S>) -> Asked {
         let known = self.held.get();
         let result = self.exchange(context, |window, tokens| {
             // The tokens of this VM may have been taken under another limit. So they are returned first.

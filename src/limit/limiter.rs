@@ -68,7 +68,7 @@ impl Limiter {
 
     /// Checks a request against its quotas at this Unix second. A request that passes takes a token of each. A request
     /// that is refused here, or for another reason (`passes` is false), takes none.
-    pub fn take<S: Shared>(&self, shared: &S, quotas: &Quotas, now: u64, passes: bool) -> Taking {
+    pub fn spend_tokens<S: Shared>(&self, shared: &S, quotas: &Quotas, now: u64, passes: bool) -> Taking {
         let tick = self.tick.get();
         let mut notes = self.notes.take();
         let mut context = CountContext { shared, source: &self.source, now, tick, notes: &mut notes };
@@ -171,7 +171,7 @@ fn has_token<'q, S: Shared>(
         return true;
     }
     asked.push(counter);
-    match counter.take(quota.limit, quota.stops, context) {
+    match counter.take_batch(quota.limit, quota.stops, context) {
         Asked::Taken => true,
         Asked::UsedUp | Asked::NotCounted => !quota.stops,
     }

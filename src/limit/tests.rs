@@ -46,14 +46,14 @@ impl Vm {
 
     fn ask_as(&self, shared: &impl Shared, plans: &Plans<'_>, subscriber: Subscriber<'_>, now: u64) -> Taking {
         let bound = Bound::default();
-        self.0.take(shared, self.0.quotas(&bound, subscriber, plans), now, true)
+        self.0.spend_tokens(shared, self.0.quotas(&bound, subscriber, plans), now, true)
     }
 
     /// Sends that many requests with one key and returns how many pass.
     fn pass(&self, shared: &impl Shared, plans: &Plans<'_>, now: u64, requests: u64) -> u64 {
         let bound = Bound::default();
         let quotas = self.0.quotas(&bound, Subscriber { application: b"app", api: "api" }, plans);
-        (0..requests).map(|_| u64::from(self.0.take(shared, quotas, now, true).refusal.is_none())).sum()
+        (0..requests).map(|_| u64::from(self.0.spend_tokens(shared, quotas, now, true).refusal.is_none())).sum()
     }
 }
 
@@ -234,10 +234,10 @@ fn a_request_that_does_not_pass_anyway_is_not_counted() {
     let (bound, plans) = (Bound::default(), of(&two));
     let quotas = vm.0.quotas(&bound, Subscriber { application: b"app", api: "api" }, &plans);
     for _ in 0..9 {
-        assert_eq!(seen(vm.0.take(&memory, quotas, NOW, false)), (None, (2, 2, 3_600)));
+        assert_eq!(seen(vm.0.spend_tokens(&memory, quotas, NOW, false)), (None, (2, 2, 3_600)));
     }
     assert_eq!(vm.pass(&memory, &plans, NOW, 9), 2);
-    assert!(vm.0.take(&memory, quotas, NOW, false).refusal.is_some(), "what is over a limit is, whatever else");
+    assert!(vm.0.spend_tokens(&memory, quotas, NOW, false).refusal.is_some(), "what is over a limit is, whatever else");
 }
 
 #[test]

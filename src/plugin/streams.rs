@@ -63,7 +63,7 @@ impl Streams {
 
     /// Removes a stream. A second call does not find it.
     #[inline(always)]
-    fn take(&self, context: u32) -> Option<Stream> {
+    fn remove_stream(&self, context: u32) -> Option<Stream> {
         if let Some(newest) = self.newest.get()
             && newest.context == context
         {
@@ -79,7 +79,7 @@ impl Streams {
     }
 
     /// Removes a plugin. Returns whether this was the root context of one.
-    fn remove(&self, context: u32) -> bool {
+    fn remove_plugin(&self, context: u32) -> bool {
         let mut plugins = self.plugins.borrow_mut();
         let place = plugins.iter().position(|(root, _)| *root == context);
         place.map(|place| plugins.swap_remove(place)).is_some()
@@ -89,7 +89,7 @@ impl Streams {
 /// Assigns the streams of this root context to `plugin`.
 pub(super) fn serve(root: u32, plugin: Rc<Plugin>) {
     STREAMS.with(|streams| {
-        streams.remove(root);
+        streams.remove_plugin(root);
         streams.plugins.borrow_mut().push((root, plugin));
     });
 }
@@ -107,7 +107,7 @@ extern "C" fn keygate_on_context_create(context: u32, root: u32) {
 /// The headers of a request have arrived.
 #[unsafe(no_mangle)]
 extern "C" fn keygate_on_request_headers(context: u32, _headers: usize, _end_of_stream: u32) -> Action {
-    let plugin = STREAMS.with(|streams| streams.take(context).and_then(|stream| streams.plugin(stream.root)));
+    let plugin = STREAMS.with(|streams| streams.remove_stream(context).and_then(|stream| streams.plugin(stream.root)));
     match plugin {
         Some(plugin) => http::answer(&plugin, context),
         None => http::refuse_unconfigured(),
@@ -130,7 +130,7 @@ extern "C" fn keygate_on_request_trailers(_context: u32, _trailers: usize) -> Ac
 #[unsafe(no_mangle)]
 extern "C" fn keygate_on_delete(context: u32) {
     STREAMS.with(|streams| {
-        if streams.take(context).is_some() {
+        if streams.remove_stream(context).is_some() {
             return;
         }
         if streams
@@ -141,7 +141,7 @@ extern "C" fn keygate_on_delete(context: u32) {
         {
             return;
         }
-        if streams.remove(context) {
+        if streams.remove_plugin(context) {
             host::sdk_deletes_root(context);
         }
     });

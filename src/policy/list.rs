@@ -27,7 +27,7 @@ impl RowKind {
 
 /// A small list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SmallList {
+pub enum CatalogueList {
     /// `apis`.
     Apis,
     /// `plans`.
@@ -36,7 +36,7 @@ pub enum SmallList {
     DenyPolicies,
 }
 
-impl SmallList {
+impl CatalogueList {
     /// The list's name in the page.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -14,18 +14,18 @@ use super::{
     differing::Differing,
     error::{InvalidPage, RejectedRow},
     left_out::Concerns,
-    list::{RowKind, SmallList},
+    list::{CatalogueList, RowKind},
     object,
     raw::{parse, place},
     rows::{Application, InvalidRow, Key, Subscription},
-    small::SmallRows,
+    small::CatalogueReader,
     unknown::UnknownFields,
     wire,
 };
 
 use crate::{digest::Digest, index::Index};
 
-pub use super::small::{CatalogueRows, SmallRow};
+pub use super::small::{CatalogueRow, CatalogueRows};
 
 /// Byte order marks of UTF-8, UTF-16 (both orders) and UTF-32 (one order; the other begins like UTF-16).
 const BYTE_ORDER_MARKS: [&[u8]; 4] = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff"];
@@ -44,7 +44,7 @@ pub struct Page {
     pub unknown: UnknownFields,
     /// Rows of the small lists with parts that can never apply. Only these parts are left out.
     pub left_out: Vec<RejectedRow>,
-    small_rows: Vec<(SmallList, String, Range<usize>)>,
+    catalogue_rows: Vec<(CatalogueList, String, Range<usize>)>,
     rows: Vec<(RowKind, Range<usize>)>,
 }
 
@@ -117,9 +117,10 @@ impl Page {
             return Err(InvalidPage::Format(page.format));
         }
         let header = header(&page, &mut unknown)?;
-        let mut small = SmallRows { body: &body, places: Vec::new(), left_out: Vec::new(), unknown: &mut unknown };
+        let mut small =
+            CatalogueReader { body: &body, places: Vec::new(), left_out: Vec::new(), unknown: &mut unknown };
         let catalogue = small.read_all(page.apis, page.plans, page.deny_policies)?;
-        let SmallRows { places: small_rows, left_out, .. } = small;
+        let CatalogueReader { places: catalogue_rows, left_out, .. } = small;
         let removed = match page.removed {
             Some(raw) if header.base.is_some() => {
                 let invalid = |error| InvalidPage::Json(format!("`removed`: {}", describe(&error, " of it")));
@@ -136,12 +137,12 @@ impl Page {
         ] {
             rows.extend(list.unwrap_or_default().into_iter().map(|raw| (kind, place(&body, raw))));
         }
-        Ok(Self { header, catalogue, removed, unknown, left_out, small_rows, rows, body })
+        Ok(Self { header, catalogue, removed, unknown, left_out, catalogue_rows, rows, body })
     }
 
     /// The rows of the small lists as they stand in the page: list, id and JSON.
-    pub fn small_rows(&self) -> impl Iterator<Item = (SmallList, &str, &str)> {
-        let rows = self.small_rows.iter();
+    pub fn catalogue_rows(&self) -> impl Iterator<Item = (CatalogueList, &str, &str)> {
+        let rows = self.catalogue_rows.iter();
         rows.map(|(list, id, place)| (*list, id.as_str(), self.body.get(place.clone()).unwrap_or_default()))
     }
 
@@ -149,7 +150,7 @@ impl Page {
     pub fn differing(&self) -> Differing {
         let mut differing = Differing::default();
         let mut known = Index::default();
-        for (number, (list, id, json)) in self.small_rows().enumerate() {
+        for (number, (list, id, json)) in self.catalogue_rows().enumerate() {
             let name = format!("{} {id}", list.as_str());
             let before = known.insert(name.as_bytes(), number);
             if before.is_some_and(|before| self.small_row(before) != json) {
@@ -160,7 +161,7 @@ impl Page {
     }
 
     fn small_row(&self, number: usize) -> &str {
-        let place = self.small_rows.get(number).map(|(_, _, place)| place.clone());
+        let place = self.catalogue_rows.get(number).map(|(_, _, place)| place.clone());
         place.and_then(|place| self.body.get(place)).unwrap_or_default()
     }
 

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::{
     error::{InvalidPage, RejectedRow},
     left_out::Concerns,
-    list::SmallList,
+    list::CatalogueList,
     object::Read,
     raw::{parse, place},
     rows::{Api, DenyPolicy, InvalidRow, Plan, Problem},
@@ -25,7 +25,7 @@ pub struct CatalogueRows {
     pub deny_policies: Vec<DenyPolicy>,
 }
 
-pub trait SmallRow {
+pub trait CatalogueRow {
     fn id(&self) -> &str;
 
     /// The parts that are left out of this row.
@@ -34,7 +34,7 @@ pub trait SmallRow {
     }
 }
 
-impl SmallRow for Api {
+impl CatalogueRow for Api {
     fn id(&self) -> &str {
         self.id.as_str()
     }
@@ -44,7 +44,7 @@ impl SmallRow for Api {
     }
 }
 
-impl SmallRow for Plan {
+impl CatalogueRow for Plan {
     fn id(&self) -> &str {
         self.id.as_str()
     }
@@ -54,7 +54,7 @@ impl SmallRow for Plan {
     }
 }
 
-impl SmallRow for DenyPolicy {
+impl CatalogueRow for DenyPolicy {
     fn id(&self) -> &str {
         self.id.as_str()
     }
@@ -65,10 +65,10 @@ fn never_apply(field: &'static str, parts: usize) -> Option<InvalidRow> {
 }
 
 /// Reads the rows of the small lists, one list after the other.
-pub(super) struct SmallRows<'p> {
+pub(super) struct CatalogueReader<'p> {
     pub body: &'p str,
     /// List, id and place of each row.
-    pub places: Vec<(SmallList, String, Range<usize>)>,
+    pub places: Vec<(CatalogueList, String, Range<usize>)>,
     /// Rows with parts that are left out.
     pub left_out: Vec<RejectedRow>,
     pub unknown: &'p mut UnknownFields,
@@ -76,7 +76,7 @@ pub(super) struct SmallRows<'p> {
 
 type Raw<'p> = Option<Vec<&'p RawValue>>;
 
-impl<'p> SmallRows<'p> {
+impl<'p> CatalogueReader<'p> {
     pub fn read_all(
         &mut self,
         apis: Raw<'p>,
@@ -84,16 +84,17 @@ impl<'p> SmallRows<'p> {
         deny_policies: Raw<'p>,
     ) -> Result<CatalogueRows, InvalidPage> {
         Ok(CatalogueRows {
-            apis: self.read::<wire::ApiRow<'_>, Api>(SmallList::Apis, apis)?,
-            plans: self.read::<wire::PlanRow<'_>, Plan>(SmallList::Plans, plans)?,
-            deny_policies: self.read::<wire::DenyPolicyRow<'_>, DenyPolicy>(SmallList::DenyPolicies, deny_policies)?,
+            apis: self.read::<wire::ApiRow<'_>, Api>(CatalogueList::Apis, apis)?,
+            plans: self.read::<wire::PlanRow<'_>, Plan>(CatalogueList::Plans, plans)?,
+            deny_policies: self
+                .read::<wire::DenyPolicyRow<'_>, DenyPolicy>(CatalogueList::DenyPolicies, deny_policies)?,
         })
     }
 
-    fn read<W, T>(&mut self, list: SmallList, rows: Raw<'p>) -> Result<Vec<T>, InvalidPage>
+    fn read<W, T>(&mut self, list: CatalogueList, rows: Raw<'p>) -> Result<Vec<T>, InvalidPage>
     where
         W: Read<'p>,
-        T: TryFrom<W, Error = InvalidRow> + SmallRow,
+        T: TryFrom<W, Error = InvalidRow> + CatalogueRow,
     {
         let rows = rows.unwrap_or_default();
         if rows.len() > list.limit() {

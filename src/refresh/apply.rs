@@ -68,12 +68,12 @@ impl Parts {
             Meaning::Failure(failure, retry_after) => self.fail_fetch(fetch, took, &failure, retry_after, context),
             Meaning::Page(mut page, etag) => {
                 page.header.resolve_cursors(&fetch.path);
-                self.take_page(fetch, purpose, page, etag, took, context)
+                self.accept_page(fetch, purpose, page, etag, took, context)
             }
         }
     }
 
-    fn take_page<S: Shared>(
+    fn accept_page<S: Shared>(
         &mut self,
         fetch: &Fetch,
         purpose: Purpose,
@@ -104,19 +104,19 @@ impl Parts {
                 }
                 // Any page may set the cursor of the next poll.
                 header.poll = header.poll.take().or(poll);
-                self.take_delta(fetch, page, took, context)
+                self.accept_delta(fetch, page, took, context)
             }
             Purpose::Full | Purpose::Poll if page.header.base.is_none() => {
-                self.take_full(fetch, page, etag, took, context)
+                self.accept_full(fetch, page, etag, took, context)
             }
-            Purpose::Poll => self.take_delta(fetch, page, took, context),
+            Purpose::Poll => self.accept_delta(fetch, page, took, context),
             Purpose::Full => {
                 self.refused(&fetch.path, "`base` is set, so this is a delta, but a full policy was requested", context)
             }
         }
     }
 
-    fn take_full<S: Shared>(
+    fn accept_full<S: Shared>(
         &mut self,
         fetch: &Fetch,
         page: Box<Page>,

@@ -20,7 +20,7 @@ use crate::{
 };
 
 impl Parts {
-    pub fn take_delta<S: Shared>(
+    pub fn accept_delta<S: Shared>(
         &mut self,
         fetch: &Fetch,
         page: Box<Page>,
@@ -113,5 +113,5 @@ fn builds_on(header: &Header, held: &Manifest) -> bool {
 }
 
 fn brings_nothing(page: &Page) -> bool {
-    page.is_empty() && page.small_rows().next().is_none() && page.removed == Default::default()
+    page.is_empty() && page.catalogue_rows().next().is_none() && page.removed == Default::default()
 }

@@ -53,7 +53,7 @@ impl Lead {
     }
 
     /// Takes the lease if it has been free for so long that the VMs with precedence had time to take it.
-    pub fn take<S: Shared>(&mut self, context: &RefreshContext<'_, S>) -> bool {
+    pub fn acquire<S: Shared>(&mut self, context: &RefreshContext<'_, S>) -> bool {
         let (shared, source, now_ms) = (context.shared, context.held.source(), context.now_ms);
         let Ok(slip) = lease::slip(shared, source) else { return false };
         let slip = slip.unwrap_or_default();

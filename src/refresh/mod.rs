@@ -181,7 +181,7 @@ impl Refresh {
         if self.is_leader() {
             self.state = self.parts.follow();
         }
-        let is_taken = self.parts.lead.take(context);
+        let is_taken = self.parts.lead.acquire(context);
         if is_taken {
             self.state = self.parts.lead(context);
         }

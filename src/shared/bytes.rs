@@ -33,7 +33,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `count` bytes.
-    pub fn take(&mut self, count: usize) -> Result<&'a [u8], Corrupt> {
+    pub fn next_bytes(&mut self, count: usize) -> Result<&'a [u8], Corrupt> {
         let (taken, rest) = self.rest.split_at_checked(count).ok_or(Corrupt)?;
         self.rest = rest;
         Ok(taken)
@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
             }
             _ => usize::try_from(self.varint()?).map_err(|_| Corrupt)?,
         };
-        self.take(size)
+        self.next_bytes(size)
     }
 
     /// Text after its length.

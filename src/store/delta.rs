@@ -10,7 +10,7 @@ use super::{
     batch::{Batch, Target},
     build::{Step, write_lists, write_manifest},
     error::{BuildError, MergeError},
-    lists::Lists,
+    lists::CatalogueJson,
     manifest::{Manifest, Totals},
     merge::Precondition,
 };
@@ -21,7 +21,7 @@ use crate::{
         ApplicationState, SubscriptionState, Text,
         differing::Differing,
         error::RejectedRow,
-        list::SmallList,
+        list::CatalogueList,
         page::{Header, Page, Row},
         unknown::UnknownFields,
     },
@@ -37,7 +37,7 @@ pub struct Delta {
     batch: Batch,
     totals: Totals,
     /// The small lists after this page, if the page changes them, and their size before it.
-    lists: Option<(Lists, u64)>,
+    lists: Option<(CatalogueJson, u64)>,
     part: Part,
 }
 
@@ -75,8 +75,8 @@ impl Part {
 
 /// Plans of this page that the current policy does not have. Empty if the page has no other rows.
 pub fn new_plans(page: &Page, held: &Catalogue) -> Index {
-    let rows = page.small_rows().filter(|_| !page.is_empty());
-    rows.filter(|(list, id, _)| *list == SmallList::Plans && held.plan(id.as_bytes()).is_none())
+    let rows = page.catalogue_rows().filter(|_| !page.is_empty());
+    rows.filter(|(list, id, _)| *list == CatalogueList::Plans && held.plan(id.as_bytes()).is_none())
         .map(|(_, id, _)| id)
         .collect()
 }
@@ -92,7 +92,7 @@ impl Delta {
         max_bytes: u64,
     ) -> Result<Self, BuildError> {
         let removed = &page.removed;
-        let changes_lists = page.small_rows().next().is_some()
+        let changes_lists = page.catalogue_rows().next().is_some()
             || !(removed.apis.is_empty() && removed.plans.is_empty() && removed.deny_policies.is_empty());
         let lists = if changes_lists {
             let (mut lists, bytes) = read_lists(held, shared, source)?;
@@ -114,11 +114,11 @@ impl Delta {
         max_bytes: u64,
     ) -> Result<Self, BuildError> {
         let (mut lists, bytes) = read_lists(held, shared, source)?;
-        lists.add(page, |list, id| list == SmallList::Plans && plans.contains(id.as_bytes()))?;
+        lists.add(page, |list, id| list == CatalogueList::Plans && plans.contains(id.as_bytes()))?;
         Ok(Self::of(page, held, Some((lists, bytes)), Part::Before(plans), max_bytes))
     }
 
-    fn of(page: &Page, held: &Manifest, lists: Option<(Lists, u64)>, part: Part, max_bytes: u64) -> Self {
+    fn of(page: &Page, held: &Manifest, lists: Option<(CatalogueJson, u64)>, part: Part, max_bytes: u64) -> Self {
         let mut batch = Batch::bounded(Target::from(held), max_bytes);
         batch.add_removed(&page.removed);
         Self { batch, totals: held.totals, lists, part }
@@ -202,9 +202,9 @@ impl Delta {
     }
 }
 
-fn read_lists(held: &Manifest, shared: &impl Shared, source: &SourceId) -> Result<(Lists, u64), BuildError> {
+fn read_lists(held: &Manifest, shared: &impl Shared, source: &SourceId) -> Result<(CatalogueJson, u64), BuildError> {
     let key = source.key(SharedEntry::Catalogue(held.catalogue_slot));
     let read = shared.get(&key)?.ok_or(MergeError::Damaged)?;
-    let lists = Lists::read(&key, &read.value, held.catalogue_generation).map_err(MergeError::from)?;
+    let lists = CatalogueJson::read(&key, &read.value, held.catalogue_generation).map_err(MergeError::from)?;
     Ok((lists, as_u64(read.value.len())))
 }

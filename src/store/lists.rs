@@ -8,7 +8,7 @@ use crate::{
     index::List,
     policy::{
         MAX_PAGE_BYTES,
-        list::SmallList,
+        list::CatalogueList,
         page::{CatalogueRows, Page},
         wire,
     },
@@ -17,19 +17,19 @@ use crate::{
 
 /// The rows of the small lists by id, as JSON.
 #[derive(Debug, Default)]
-pub struct Lists {
+pub struct CatalogueJson {
     apis: List<String>,
     plans: List<String>,
     deny_policies: List<String>,
 }
 
-impl Lists {
+impl CatalogueJson {
     /// Applies the removals of a page, then adds its rows.
     pub fn apply(&mut self, page: &Page) -> Result<(), TooLong> {
         for (list, ids) in [
-            (SmallList::Apis, &page.removed.apis),
-            (SmallList::Plans, &page.removed.plans),
-            (SmallList::DenyPolicies, &page.removed.deny_policies),
+            (CatalogueList::Apis, &page.removed.apis),
+            (CatalogueList::Plans, &page.removed.plans),
+            (CatalogueList::DenyPolicies, &page.removed.deny_policies),
         ] {
             let rows = self.list(list);
             ids.iter().for_each(|id| rows.remove(id));
@@ -38,8 +38,8 @@ impl Lists {
     }
 
     /// Adds those rows of a page that `wanted` selects.
-    pub fn add(&mut self, page: &Page, wanted: impl Fn(SmallList, &str) -> bool) -> Result<(), TooLong> {
-        for (list, id, json) in page.small_rows().filter(|(list, id, _)| wanted(*list, id)) {
+    pub fn add(&mut self, page: &Page, wanted: impl Fn(CatalogueList, &str) -> bool) -> Result<(), TooLong> {
+        for (list, id, json) in page.catalogue_rows().filter(|(list, id, _)| wanted(*list, id)) {
             let rows = self.list(list);
             rows.insert(id, json.to_owned());
             if rows.len() > list.limit() {
@@ -49,11 +49,11 @@ impl Lists {
         Ok(())
     }
 
-    fn list(&mut self, list: SmallList) -> &mut List<String> {
+    fn list(&mut self, list: CatalogueList) -> &mut List<String> {
         match list {
-            SmallList::Apis => &mut self.apis,
-            SmallList::Plans => &mut self.plans,
-            SmallList::DenyPolicies => &mut self.deny_policies,
+            CatalogueList::Apis => &mut self.apis,
+            CatalogueList::Plans => &mut self.plans,
+            CatalogueList::DenyPolicies => &mut self.deny_policies,
         }
     }
 
@@ -66,9 +66,9 @@ impl Lists {
     pub fn write(&self, key: &[u8], generation: u64) -> Result<Vec<u8>, TooLong> {
         let mut json = format!("{{\"format\":{}", wire::FORMAT);
         for (list, rows) in [
-            (SmallList::Apis, &self.apis),
-            (SmallList::Plans, &self.plans),
-            (SmallList::DenyPolicies, &self.deny_policies),
+            (CatalogueList::Apis, &self.apis),
+            (CatalogueList::Plans, &self.plans),
+            (CatalogueList::DenyPolicies, &self.deny_policies),
         ] {
             json.push_str(",\"");
             json.push_str(list.as_str());

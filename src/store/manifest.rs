@@ -120,12 +120,16 @@ impl Manifest {
                 apis: reader.varint()?,
                 bytes: reader.varint()?,
             },
-            tags: TagKey::from_bytes(reader.take(TagKey::BYTES)?.try_into().map_err(|_| Corrupt)?),
+            tags: TagKey::from_bytes(reader.next_bytes(TagKey::BYTES)?.try_into().map_err(|_| Corrupt)?),
             epoch: reader.text()?.to_owned(),
             revision: reader.optional_varint()?,
             poll: reader.optional_text()?.map(str::to_owned),
             etag: reader.optional_text()?.map(str::to_owned),
-            page: if reader.flag()? { Some(Digest(reader.take(32)?.try_into().map_err(|_| Corrupt)?)) } else { None },
+            page: if reader.flag()? {
+                Some(Digest(reader.next_bytes(32)?.try_into().map_err(|_| Corrupt)?))
+            } else {
+                None
+            },
         };
         reader.finish()?;
         Ok(manifest)

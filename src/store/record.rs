@@ -269,7 +269,7 @@ pub fn find_subscription<'a>(record: &'a [u8], wanted: &[u8]) -> Result<Matched<
     let Opened { application, runs, parts } = Opened::read(record)?;
     let behind = |run: &Offset| {
         let mut reader = Reader::new(parts.rest());
-        reader.take(place(*run)).and_then(|_| reader.sized()).is_ok_and(|first| first <= wanted)
+        reader.next_bytes(place(*run)).and_then(|_| reader.sized()).is_ok_and(|first| first <= wanted)
     };
     // The runs before this number begin at or before the wanted API.
     let run = runs.partition_point(behind);
@@ -323,7 +323,7 @@ impl<'a> Opened<'a> {
         let mut runs = &[][..];
         if flags & HAS_RUNS != 0 {
             let count = usize::try_from(reader.varint()?).map_err(|_| Corrupt)?;
-            (runs, _) = reader.take(count.checked_mul(size_of::<Offset>()).ok_or(Corrupt)?)?.as_chunks();
+            (runs, _) = reader.next_bytes(count.checked_mul(size_of::<Offset>()).ok_or(Corrupt)?)?.as_chunks();
         }
         Ok(Self { application, runs, parts: reader })
     }

@@ -57,7 +57,7 @@ fn decode(key: &[u8], value: &[u8]) -> Result<Vec<Named>, Corrupt> {
     let mut reader = bytes::open(key, value)?;
     let mut stores = Vec::new();
     while !reader.is_empty() && stores.len() < MAX_STORES {
-        let id = reader.take(size_of::<StoreId>())?.try_into().map_err(|_| Corrupt)?;
+        let id = reader.next_bytes(size_of::<StoreId>())?.try_into().map_err(|_| Corrupt)?;
         stores.push(Named { id, at_ms: reader.varint()? });
     }
     reader.finish()?;

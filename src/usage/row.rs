@@ -98,7 +98,7 @@ fn read(row: &[u8]) -> Result<Row<'_>, Corrupt> {
     }
     let pair = if reader.flag()? { Some((reader.text()?, reader.text()?)) } else { None };
     let (plan, outcome) = (reader.optional_text()?, reader.text()?);
-    let hour = u32::from_be_bytes(reader.take(HOUR_BYTES)?.try_into().map_err(|_| Corrupt)?);
+    let hour = u32::from_be_bytes(reader.next_bytes(HOUR_BYTES)?.try_into().map_err(|_| Corrupt)?);
     reader.finish()?;
     Ok(Row::Requests(Combination { pair, plan, outcome }, hour))
 }

@@ -117,7 +117,7 @@ struct Service {
 }
 
 impl Service {
-    fn take(&mut self, post: &Post) -> Answer {
+    fn accept_batch(&mut self, post: &Post) -> Answer {
         self.posts += 1;
         assert!(post.body.len() <= 256 << 10, "{} bytes", post.body.len());
         let report: report::UsageReport<'_> = serde_json::from_slice(&post.body).unwrap();
@@ -223,7 +223,7 @@ impl Process {
 
     /// Lets time pass while the service answers.
     fn run(&mut self, time: Duration, service: &mut Service) {
-        self.run_with(time, |post| service.take(post));
+        self.run_with(time, |post| service.accept_batch(post));
     }
 
     fn run_with(&mut self, time: Duration, mut service: impl FnMut(&Post) -> Answer) {
@@ -279,7 +279,7 @@ fn the_vm_that_serves_no_requests_reports_and_others_do_when_it_is_gone() {
                 process.tick(vm, u64::MAX);
             }
             senders.extend(process.posts.iter().map(|(vm, _)| *vm));
-            process.answer(|post| Service::default().take(post));
+            process.answer(|post| Service::default().accept_batch(post));
         }
         assert_eq!(senders, [0]);
     }
@@ -291,7 +291,7 @@ fn the_vm_that_serves_no_requests_reports_and_others_do_when_it_is_gone() {
             process.tick(vm, u64::MAX);
         }
         senders.extend(process.posts.iter().map(|(vm, _)| *vm));
-        process.answer(|post| Service::default().take(post));
+        process.answer(|post| Service::default().accept_batch(post));
     }
     assert_eq!(senders.len(), 1);
 }
@@ -326,7 +326,7 @@ fn a_reporter_may_die_at_every_step() {
                 process.now_ms += 62_000;
                 let mut died = process.tick(0, calls);
                 if let Some((_, post)) = process.posts.pop() {
-                    let answer = service.take(&post);
+                    let answer = service.accept_batch(&post);
                     died |= lost_answer || process.call(0, calls, |usage, context| usage.answered(&answer, context));
                     whole = lost_answer;
                 }
@@ -338,7 +338,7 @@ fn a_reporter_may_die_at_every_step() {
                     for _ in 0..60 {
                         process.now_ms += 5_000;
                         process.tick(1, u64::MAX);
-                        process.answer(|post| service.take(post));
+                        process.answer(|post| service.accept_batch(post));
                     }
                     assert_eq!(service.total(), 707, "cut after {calls} calls, {lost_answer}");
                 }
@@ -362,7 +362,7 @@ fn an_answer_that_is_lost_counts_nothing_twice() {
     let mut posts = 0;
     process.run_with(10 * INTERVAL, |post| {
         posts += 1;
-        let receipt = service.take(post);
+        let receipt = service.accept_batch(post);
         match posts {
             1 => Answer::default(),
             2 => answer(504, "upstream request timeout"),
@@ -441,7 +441,7 @@ fn a_report_has_an_end_however_slow_its_answers_and_however_busy_its_workers() {
         // The answer comes after the workers have counted more.
         process.count(1, &subject, None, 1);
         process.tick(1, u64::MAX);
-        process.answer(|post| service.take(post));
+        process.answer(|post| service.accept_batch(post));
     }
     assert!(service.posts <= 2, "{}", service.posts);
     process.run(2 * INTERVAL, &mut service);
@@ -664,7 +664,7 @@ fn the_ids_of_batches_are_never_the_same() {
             process.run_with(2 * INTERVAL, |post| {
                 let report: report::UsageReport<'_> = serde_json::from_slice(&post.body).unwrap();
                 assert!(ids.insert(report.batch.to_string()), "{}", report.batch);
-                Service::default().take(post)
+                Service::default().accept_batch(post)
             });
         }
     }
@@ -734,11 +734,11 @@ fn every_count_arrives_once_after_any_events_in_any_order() {
                         certain += std::mem::take(&mut unflushed[vm]);
                     }
                 }
-                9 => process.answer(|post| service.take(post)),
+                9 => process.answer(|post| service.accept_batch(post)),
                 10 => process.answer(|_| answer(503, "no healthy upstream")),
                 _ => process.answer(|post| {
                     // The report arrives, but the answer is lost.
-                    service.take(post);
+                    service.accept_batch(post);
                     Answer::default()
                 }),
             }

@@ -292,7 +292,7 @@ fn however_workers_interleave_no_more_pass_than_the_limit_and_hardly_fewer() {
                 let (worker, plans) = (&workers[number].0, of(&plan));
                 let quotas = worker.quotas(&bounds[number], subscriber, &plans);
                 asked += 1;
-                passed += u64::from(worker.take(&host, quotas, now, true).refusal.is_none());
+                passed += u64::from(worker.spend_tokens(&host, quotas, now, true).refusal.is_none());
             }
         }
     }

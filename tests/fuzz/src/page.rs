@@ -75,10 +75,10 @@ fn check_lists(page: &Page) {
     assert!(lists.apis.len() <= MAX_APIS && lists.plans.len() <= MAX_PLANS);
     assert!(lists.deny_policies.len() <= MAX_DENY_POLICIES);
     let (mut apis, mut plans, mut deny_policies) = (lists.apis.iter(), lists.plans.iter(), lists.deny_policies.iter());
-    for (list, id, json) in page.small_rows() {
+    for (list, id, json) in page.catalogue_rows() {
         let alone = Page::scan(format!(r#"{{"format":1,"{}":[{json}]}}"#, list.as_str()).into_bytes()).unwrap();
         let again = &alone.catalogue;
-        assert_eq!(alone.small_rows().map(|(_, id, _)| id.to_owned()).collect::<Vec<_>>(), [id]);
+        assert_eq!(alone.catalogue_rows().map(|(_, id, _)| id.to_owned()).collect::<Vec<_>>(), [id]);
         let same = match (again.apis.first(), again.plans.first(), again.deny_policies.first()) {
             (Some(api), ..) => apis.next().is_some_and(|known: &Api| known == api),
             (_, Some(plan), _) => plans.next().is_some_and(|known: &Plan| known == plan),

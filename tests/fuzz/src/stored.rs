@@ -218,7 +218,7 @@ fn check_alone(key: &[u8], value: &[u8]) {
     }
     if let Ok(mut reader) = bytes::open(key, value)
         && let Ok(generation) = reader.u64()
-        && let Ok(read) = lists::Lists::read(key, value, generation)
+        && let Ok(read) = lists::CatalogueJson::read(key, value, generation)
     {
         let rows = lists::read_rows(key, value, generation).expect("the same bytes");
         // Of two rows with the same id the last one counts, and the lists are written in order.

@@ -1,6 +1,6 @@
 //! Output of the core: lines for the log, and events for the metrics. The shell writes both.
 //!
-//! A line that a feed causes again and again is logged once an hour and counted each time. [`Said`] does not handle
+//! A line that a feed causes again and again is logged once an hour and counted each time. `Said` does not handle
 //! failures. A failure is logged once until it is over.
 
 use std::collections::VecDeque;

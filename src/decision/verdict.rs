@@ -23,7 +23,7 @@ pub struct Decision<'p> {
     pub carried: Carried,
 }
 
-/// Why a request passes. Only [`decide`] makes a permit.
+/// Why a request passes. Only [`decide`](super::decide) makes a permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permit {
     Preflight,

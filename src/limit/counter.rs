@@ -1,8 +1,8 @@
 //! A count in one VM: the tokens that the VM has taken and not used, and the state of the count that it last saw in
 //! shared data.
 //!
-//! A request that finds a token makes no host call. Only [`Counter::take_batch`] takes tokens from shared data, and only
-//! [`Counter::give_back`] returns them.
+//! A request that finds a token makes no host call. Only `Counter::take_batch` takes tokens from shared data, and only
+//! `Counter::give_back` returns them.
 
 use std::{cell::Cell, fmt};
 
@@ -91,7 +91,7 @@ pub struct Notes {
     pub evicted: u64,
     /// Counts that were missing.
     pub lost: u64,
-    /// Requests that could not be counted.
+    /// Requests that could not be counted. They are refused, except by a limit that does not stop requests.
     pub not_counted: u64,
 }
 
@@ -263,8 +263,8 @@ impl fmt::Display for Notes {
         write!(
             f,
             "limits: {damaged} slots of counts were damaged, {evicted} counts were evicted from full slots, {lost} counts \
-             were missing; their windows continue from the last known count. {not_counted} requests could not be counted \
-             and were refused"
+             were missing; their windows continue from the last known count. {not_counted} requests could not be \
+             counted; where a limit stops requests, they were refused"
         )
     }
 }

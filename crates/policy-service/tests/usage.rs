@@ -12,7 +12,7 @@ mod support;
 
 use std::{
     sync::LazyLock,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use reqwest::Method;
@@ -21,9 +21,21 @@ use support::{Answer, Options, Service, TOKEN, digest, send};
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
+/// Seconds that a test with one service takes at the most, also on a busy machine.
+const LONGEST_TEST: u64 = 10;
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// Starts the service, not within the last seconds of an hour: what the service counts and what a test expects are then of
+/// the same hour.
+async fn start() -> Service {
+    let left = HOUR - now() % HOUR;
+    if left <= LONGEST_TEST {
+        tokio::time::sleep(Duration::from_secs(left)).await;
+    }
+    Service::start().await
 }
 
 /// The hour in which the tests began, so that they may go on into the next.
@@ -63,7 +75,7 @@ async fn total(service: &Service, outcome: &str) -> u64 {
 
 #[tokio::test]
 async fn what_is_reported_is_billed_by_the_hour() {
-    let service = Service::start().await;
+    let service = start().await;
     service.seed().await;
     let before = this_hour() - HOUR;
     let mut earlier = count("app-1", "api-1", "allowed", 7);
@@ -107,7 +119,7 @@ async fn what_is_reported_is_billed_by_the_hour() {
 
 #[tokio::test]
 async fn pages_of_usage_leave_nothing_out_and_say_nothing_twice() {
-    let service = Service::start().await;
+    let service = start().await;
     let counts: Vec<_> =
         (0..25).map(|number| count(&format!("app-{}", number % 5), &format!("api-{number}"), "allowed", 1)).collect();
     report(&service, &batch("b-1", counts)).await;
@@ -130,7 +142,7 @@ async fn pages_of_usage_leave_nothing_out_and_say_nothing_twice() {
 
 #[tokio::test]
 async fn a_batch_counts_once() {
-    let service = Service::start().await;
+    let service = start().await;
     let first = batch("b-1", vec![count("app-1", "api-1", "allowed", 10)]);
     assert_eq!(report(&service, &first).await["repeated"], false);
     for _ in 0..3 {
@@ -147,7 +159,7 @@ async fn a_batch_counts_once() {
 
 #[tokio::test]
 async fn reports_that_come_at_once_are_all_counted() {
-    let service = Service::start().await;
+    let service = start().await;
     let sends = (0..20).map(|number| {
         // Each batch twice.
         let request = service.request(Method::POST, "/v1/usage").basic_auth("gw", Some("secret"));
@@ -162,7 +174,7 @@ async fn reports_that_come_at_once_are_all_counted() {
 
 #[tokio::test]
 async fn only_gateways_report_and_only_the_administrator_reads() {
-    let service = Service::start().await;
+    let service = start().await;
     let body = batch("b-1", vec![count("app-1", "api-1", "allowed", 1)]);
     let post = || service.request(Method::POST, "/v1/usage").json(&body);
     for request in [post(), post().bearer_auth(TOKEN), post().basic_auth("gw", Some("wrong"))] {
@@ -179,7 +191,7 @@ async fn only_gateways_report_and_only_the_administrator_reads() {
 
 #[tokio::test]
 async fn a_report_that_is_wrong_is_refused_whole_and_says_where() {
-    let service = Service::start().await;
+    let service = start().await;
     let with = |name: &str, value: Value| {
         let mut row = count("app-1", "api-1", "allowed", 1);
         row[name] = value;
@@ -238,7 +250,7 @@ async fn a_limited_gateway_reports_on_its_apis_only() {
 
 #[tokio::test]
 async fn keys_know_when_they_were_used_last() {
-    let service = Service::start().await;
+    let service = start().await;
     service.seed().await;
     let used = async |id: &str, batch: &str, last_used: u64| {
         let keys = json!([{"id": id, "last_used": last_used}, {"id": id, "last_used": last_used - 5}]);
@@ -264,7 +276,7 @@ async fn keys_know_when_they_were_used_last() {
 
 #[tokio::test]
 async fn what_is_too_old_goes() {
-    let service = Service::start().await;
+    let service = start().await;
     let old = |days: u64| {
         let mut row = count(&format!("app-{days}"), "api-1", "allowed", 1);
         row["hour"] = json!(this_hour() - days * DAY);
@@ -312,7 +324,7 @@ fn is_end_of_a_day(until: Option<u64>, days: u64) -> bool {
 
 #[tokio::test]
 async fn a_plan_that_is_used_up_is_marked_in_the_feed_as_one_change() {
-    let service = Service::start().await;
+    let service = start().await;
     seed_plans(&service).await;
     let before = service.revision().await;
     uses(&service, "b-1", "api-1", "allowed", 19).await;
@@ -342,7 +354,7 @@ async fn a_plan_that_is_used_up_is_marked_in_the_feed_as_one_change() {
 
 #[tokio::test]
 async fn a_mark_goes_with_what_it_came_from() {
-    let service = Service::start().await;
+    let service = start().await;
     seed_plans(&service).await;
     uses(&service, "b-1", "api-1", "allowed", 20).await;
     let until = mark(&service, "s-1").await;
@@ -390,7 +402,7 @@ async fn a_mark_goes_with_what_it_came_from() {
 
 #[tokio::test]
 async fn an_applications_plan_counts_over_all_its_apis() {
-    let service = Service::start().await;
+    let service = start().await;
     seed_plans(&service).await;
     service.put("/v1/subscriptions/s-1", json!({})).await.expect(200);
     service.put("/v1/applications/app-1", json!({"owner": "alice", "plan": "daily"})).await.expect(200);
@@ -423,7 +435,7 @@ async fn what_a_limited_gateway_reports_uses_up_only_what_it_may_report_on() {
 
 #[tokio::test]
 async fn a_limit_that_is_lowered_below_what_was_used_is_reached_at_once() {
-    let service = Service::start().await;
+    let service = start().await;
     seed_plans(&service).await;
     let limit = |requests: u64, per: &str, stop: bool| json!({"limits": [{"requests": requests, "per": per}], "stop_on_quota_reach": stop});
     service.put("/v1/subscriptions/s-2", json!({"plan": "large"})).await.expect(200);
@@ -455,7 +467,7 @@ async fn a_limit_that_is_lowered_below_what_was_used_is_reached_at_once() {
 
 #[tokio::test]
 async fn sums_stay_at_the_largest_number_and_other_reports_are_taken() {
-    let service = Service::start().await;
+    let service = start().await;
     service.seed().await;
     let full = i64::MAX - 5;
     report(&service, &batch("b-1", vec![count("app-1", "api-1", "allowed", 1)])).await;
@@ -476,7 +488,7 @@ async fn sums_stay_at_the_largest_number_and_other_reports_are_taken() {
 #[tokio::test]
 async fn a_gateway_cannot_report_more_than_it_can_have_served() {
     use management::usage::room::{FIRST, MAX_RATE};
-    let service = Service::start().await;
+    let service = start().await;
     service.seed().await;
     let first = u64::try_from(FIRST * MAX_RATE).unwrap();
     let large = 1_u64 << 40;
@@ -497,7 +509,7 @@ async fn a_gateway_cannot_report_more_than_it_can_have_served() {
 #[tokio::test]
 async fn an_application_that_is_made_again_has_used_nothing() {
     for blocked in [false, true] {
-        let service = Service::start().await;
+        let service = start().await;
         service.seed().await;
         let plan = |id: &str, limit: u64| json!({"id": id, "limits": [{"requests": limit, "per": "month"}]});
         service.post("/v1/plans", plan("small", 20)).await.expect(201);
@@ -558,7 +570,7 @@ async fn a_late_report_of_a_deleted_application_does_not_count_for_a_new_one_of_
         (&[BLOCK, DELETE, UNBLOCK, MAKE], true, true),
         (&[BLOCK, UNBLOCK], false, true),
     ] {
-        let service = Service::start().await;
+        let service = start().await;
         service.seed().await;
         let first = batch("before", vec![count("app-1", "api-1", "allowed", 100)]);
         assert_eq!(report(&service, &first).await["rejected"], 0);

@@ -7,9 +7,11 @@ use async_trait::async_trait;
 use super::SqliteStore;
 use management::port::{Act, Error, Upkeep};
 
-/// How often is looked whether the last connection has ended. Where another program has the database open the log stays, so
-/// after half a second nobody waits any more.
-const CLOSING_LOOKS: u32 = 50;
+/// How often `close` looks whether the last connection has ended: for two seconds in all. On a busy machine half a second
+/// was too short. If another program has the database open, the log stays, so `close` does not wait for ever.
+const CLOSING_LOOKS: u32 = 200;
+/// Looks in a row that find no log before it counts as removed.
+const LOOKS_WITHOUT_LOG: u32 = 5;
 /// The pause before the next look.
 const CLOSING_PAUSE: Duration = Duration::from_millis(10);
 /// How often the revision is looked up for changes that another process made (`import`, a second service).
@@ -55,9 +57,12 @@ impl Upkeep for SqliteStore {
             tracing::warn!(%error, "the write-ahead log stays beside the file; the next start reads it");
         }
         self.writer.close().await;
-        // Such a one is then the last, and removes the log. The program must not end while it does.
+        // Such a connection is then the last one, and removes the log. One that was just being opened makes the log again
+        // first. The program must not end meanwhile.
+        let mut without_log = 0u32;
         for _ in 0..CLOSING_LOOKS {
-            if !self.place.has_log() {
+            without_log = if self.place.has_log() { 0 } else { without_log.saturating_add(1) };
+            if without_log == LOOKS_WITHOUT_LOG {
                 return;
             }
             tokio::time::sleep(CLOSING_PAUSE).await;

@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use super::SqliteStore;
 use management::port::{Act, Error, Upkeep};
 
-/// How often `close` looks whether the last connection has ended: for two seconds in all. On a busy machine half a second
-/// was too short. If another program has the database open, the log stays, so `close` does not wait for ever.
-const CLOSING_LOOKS: u32 = 200;
+/// How often `close` looks whether the last connection has ended. If another program has the database open, the log stays,
+/// so after half a second `close` does not wait any more.
+const CLOSING_LOOKS: u32 = 50;
 /// Looks in a row that find no log before it counts as removed.
 const LOOKS_WITHOUT_LOG: u32 = 5;
 /// The pause before the next look.

@@ -150,7 +150,7 @@ impl Parts {
     ) -> Next {
         let timeout = self.settings.timeout.saturating_add(wait.unwrap_or_default());
         let fetch = Fetch { path, etag, wait, timeout };
-        Fetching { fetch, purpose, callout: Pending::new(timeout, context.now_ms) }.into()
+        Next::send(Fetching { fetch, purpose, callout: Pending::new(timeout, context.now_ms) })
     }
 
     /// Requests the next page of the same revision. `path` is the path of the current page.

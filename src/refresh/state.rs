@@ -97,6 +97,14 @@ pub(super) struct Next {
     pub fetch: Option<Fetch>,
 }
 
+impl Next {
+    /// Sends this request, and waits for its answer.
+    pub fn send(fetching: Fetching) -> Self {
+        let fetch = Some(fetching.fetch.clone());
+        Self { state: State::Fetching(fetching), fetch }
+    }
+}
+
 impl From<State> for Next {
     fn from(state: State) -> Self {
         Self { state, fetch: None }
@@ -106,14 +114,6 @@ impl From<State> for Next {
 impl From<Idle> for Next {
     fn from(idle: Idle) -> Self {
         State::Idle(idle).into()
-    }
-}
-
-impl From<Fetching> for Next {
-    /// The request must be sent.
-    fn from(fetching: Fetching) -> Self {
-        let fetch = Some(fetching.fetch.clone());
-        Self { state: State::Fetching(fetching), fetch }
     }
 }
 

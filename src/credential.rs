@@ -230,7 +230,8 @@ fn ends(sources: &[CredentialSource], name: &str, rest: &[u8]) -> bool {
     sources.iter().any(|source| taken(source, name, rest).is_some_and(|taken| !taken.is_empty()))
 }
 
-/// Whether a source reads its header by a scheme.
+/// Whether a source reads its header by a scheme. [`taken`] finds that out too, but it is not inlined, and most
+/// configurations have no such source.
 fn has_scheme(source: &CredentialSource) -> bool {
     matches!(source, CredentialSource::Scheme { .. } | CredentialSource::Basic { .. })
 }

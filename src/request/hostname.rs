@@ -70,24 +70,15 @@ impl<'a> Host<'a> {
 const LABEL: u8 = 0;
 const DOT: u8 = 1;
 const OTHER: u8 = 2;
-const HOST_BYTES: &[u8; 256] = &{
-    let mut bytes = [OTHER; 256];
-    let mut byte = 0u8;
-    loop {
-        let (cell, _) = bytes.split_at_mut(byte as usize + 1);
-        if let [.., cell] = cell {
-            *cell = match byte {
-                b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => LABEL,
-                b'.' => DOT,
-                _ => OTHER,
-            };
-        }
-        if byte == u8::MAX {
-            break bytes;
-        }
-        byte += 1;
+const HOST_BYTES: &[u8; 256] = byte_table!(class_of);
+
+const fn class_of(byte: u8) -> u8 {
+    match byte {
+        b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => LABEL,
+        b'.' => DOT,
+        _ => OTHER,
     }
-};
+}
 
 /// Whether this is the port of an authority. It may be empty.
 fn is_port(port: &[u8]) -> bool {

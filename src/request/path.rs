@@ -150,29 +150,19 @@ const SLASH: u8 = 0b0011;
 const OTHER: u8 = 0b0100;
 const QUESTION: u8 = 0b1000;
 
-/// The class of every byte, as a table, so that one load finds it.
-const PATH_BYTES: &[u8; 256] = &{
-    let mut bytes = [OTHER; 256];
-    let mut byte = 0u8;
-    loop {
-        let (cell, _) = bytes.split_at_mut(byte as usize + 1);
-        if let [.., cell] = cell {
-            *cell = match byte {
-                b'/' => SLASH,
-                b'.' => DOT,
-                b'?' => QUESTION,
-                // Path parameters need the slow check.
-                b';' => OTHER,
-                byte if is_plain(byte) => PLAIN,
-                _ => OTHER,
-            };
-        }
-        if byte == u8::MAX {
-            break bytes;
-        }
-        byte += 1;
+const PATH_BYTES: &[u8; 256] = byte_table!(class_of);
+
+const fn class_of(byte: u8) -> u8 {
+    match byte {
+        b'/' => SLASH,
+        b'.' => DOT,
+        b'?' => QUESTION,
+        // Path parameters need the slow check.
+        b';' => OTHER,
+        byte if is_plain(byte) => PLAIN,
+        _ => OTHER,
     }
-};
+}
 
 /// `.` and `..`, also before white space, because some file systems and frameworks cut off white space. A name that
 /// begins with `..` and an escaped blank counts as `..`, whatever follows.

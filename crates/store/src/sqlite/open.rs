@@ -10,7 +10,8 @@ use std::{
 };
 
 use sqlx::{
-    Connection as _, Database, Sqlite, SqliteConnection, TransactionManager as _,
+    Connection as _, Database, Sqlite, SqliteConnection, SqlitePool, TransactionManager as _,
+    pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::sync::{Semaphore, watch};
@@ -88,9 +89,9 @@ impl SqliteStore {
         let secret: Vec<u8> = sqlx::query_scalar("SELECT secret FROM history").fetch_one(&writer).await?;
         let secret = Secret::new(&secret)?;
         let file = options.get_filename().to_owned();
-        let readers = pool().max_connections(READERS).min_connections(READERS);
+        let readers = pool().max_connections(READERS);
         let readers = readers.connect_with(options.pragma("query_only", "ON")).await?;
-        let state = read_state(&mut *readers.acquire().await?).await?;
+        let state = read_state(&mut *all_at_once(&readers).await?).await?;
         let latest = watch::Sender::new(Latest::of(&state));
         let (doubtful, begun, checked) = Default::default();
         let place = Place::of(&file);
@@ -108,6 +109,17 @@ impl SqliteStore {
             checked,
         })
     }
+}
+
+/// Opens all connections of the pool, and returns one. The pool would open them in the background, also while the database
+/// is being closed, and a connection that opens then leaves a log beside the file.
+async fn all_at_once(readers: &SqlitePool) -> Result<PoolConnection<Sqlite>, Fault> {
+    let mut opened = readers.acquire().await?;
+    let mut others = Vec::new();
+    for _ in 1..READERS {
+        others.push(std::mem::replace(&mut opened, readers.acquire().await?));
+    }
+    Ok(opened)
 }
 
 /// The file that a database's URL names.

@@ -39,11 +39,6 @@ impl Place {
         &self.file
     }
 
-    /// Whether the write-ahead log is there. The last connection that ends removes it.
-    pub fn has_log(&self) -> bool {
-        beside(&self.file, "-wal").exists()
-    }
-
     /// Fails if a path no longer names the file that is open.
     pub fn check(&self) -> Result<(), Error> {
         for (end, opened) in ENDS.iter().zip(&self.opened) {

@@ -3,17 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::SqlitePool;
 
 use super::SqliteStore;
 use management::port::{Act, Error, Upkeep};
 
-/// How often `close` looks whether the last connection has ended. If another program has the database open, the log stays,
-/// so after half a second `close` does not wait any more.
-const CLOSING_LOOKS: u32 = 50;
-/// Looks in a row that find no log before it counts as removed.
-const LOOKS_WITHOUT_LOG: u32 = 5;
-/// The pause before the next look.
-const CLOSING_PAUSE: Duration = Duration::from_millis(10);
 /// How often the revision is looked up for changes that another process made (`import`, a second service).
 const FOREIGN_CHANGES_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -51,21 +45,27 @@ impl Upkeep for SqliteStore {
     }
 
     async fn close(&self) {
-        self.readers.close().await;
-        // Closing the last connection does it, too. But a connection whose request was cancelled may close a moment later.
+        close_pool(&self.readers).await;
+        // Closing the last connection does it, too, unless another program has the database open.
         if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.writer).await {
             tracing::warn!(%error, "the write-ahead log stays beside the file; the next start reads it");
         }
-        self.writer.close().await;
-        // Such a connection is then the last one, and removes the log. One that was just being opened makes the log again
-        // first. The program must not end meanwhile.
-        let mut without_log = 0u32;
-        for _ in 0..CLOSING_LOOKS {
-            without_log = if self.place.has_log() { 0 } else { without_log.saturating_add(1) };
-            if without_log == LOOKS_WITHOUT_LOG {
-                return;
-            }
-            tokio::time::sleep(CLOSING_PAUSE).await;
+        close_pool(&self.writer).await;
+    }
+}
+
+/// Closes all connections. The program may end then: the last one has removed the log.
+async fn close_pool(pool: &SqlitePool) {
+    // The pool's own `close` returns while connections are still being given back to it, and leaves those open. So all are
+    // taken first. One that cannot be opened or is not given back is none to close.
+    let mut taken = Vec::new();
+    for _ in 0..pool.options().get_max_connections() {
+        taken.extend(pool.acquire().await.ok());
+    }
+    for connection in taken {
+        if let Err(error) = connection.close().await {
+            tracing::warn!(%error, "a connection of the database was not closed well");
         }
     }
+    pool.close().await;
 }

@@ -37,7 +37,7 @@ title = @printf '\n== %s\n'
 .PHONY: help
 help: ## This list
 	@echo 'make <target>:'
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo 'Variables, as in make run GATEWAY_PORT=8080:'
 	@sed -n 's/^#   /  /p' $(firstword $(MAKEFILE_LIST))
 

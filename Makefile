@@ -8,7 +8,7 @@
 #   NGINX            an nginx binary for the end-to-end tests, instead of Debian's
 #   WASM_TOOLCHAIN   rustup or debian: how to build for wasm32 (detected if not given)
 #   STRICT_COMPILERS 1 to fail if rustc or wasm-opt is not the one in tools/compilers, instead of a warning
-#   CARGO_TARGET_DIR Cargo's working folder; the results of `make build` are under target/ all the same
+#   CARGO_TARGET_DIR Cargo's working folder; the results of `make build` are always under target/
 #   LOCKED           empty to let Cargo change Cargo.lock
 #   HINT             empty to build the module without tools/hint
 #   KEYGATE_COMMIT   the commit for version texts, if git does not know it (a tarball)
@@ -37,7 +37,7 @@ title = @printf '\n== %s\n'
 .PHONY: help
 help: ## This list
 	@echo 'make <target>:'
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo 'Variables, as in make run GATEWAY_PORT=8080:'
 	@sed -n 's/^#   /  /p' $(firstword $(MAKEFILE_LIST))
 

@@ -1,5 +1,7 @@
 //! What a change is begun with: who makes it, when, and where its random numbers come from. Nothing below reads a clock.
 
+use std::{net::IpAddr, sync::Arc};
+
 use super::Error;
 
 /// Who makes a change.
@@ -22,6 +24,28 @@ impl Actor {
             Self::Service => "service",
         }
     }
+
+    /// Who it is, in the audit log.
+    pub fn subject(&self) -> &str {
+        self.name()
+    }
+
+    /// The role in which it acts; the service and imports from a file have none.
+    pub fn role(&self) -> Option<&str> {
+        match self {
+            Self::Administrator => Some("administrator"),
+            Self::Import | Self::Service => None,
+        }
+    }
+}
+
+/// Where a change comes from. A change that no request asks for comes from nowhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The other end of the connection.
+    pub address: Option<IpAddr>,
+    /// The name of the request, as its answer has it in `x-request-id`.
+    pub request_id: Option<Arc<str>>,
 }
 
 /// A source of random bytes. An error says why there are none.
@@ -36,6 +60,8 @@ pub struct Act {
     pub now: i64,
     /// What ids and keys are made of.
     pub random: Random,
+    /// From where.
+    pub origin: Origin,
 }
 
 impl Act {

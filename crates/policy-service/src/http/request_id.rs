@@ -4,6 +4,8 @@
 //! logged while a request is answered stands in its span. A task of its own has to take the span along
 //! ([`crate::routes::run_to_completion`]).
 
+use std::sync::Arc;
+
 use axum::{
     extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue, header},
@@ -14,6 +16,10 @@ use tracing::Instrument as _;
 
 use super::problem::Problem;
 
+/// The name of a request, among its extensions.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub Arc<str>);
+
 /// The header, of requests and answers.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Bytes of a name that is taken over. Envoy's are UUIDs of 36.
@@ -22,8 +28,9 @@ const MAX_BYTES: usize = 128;
 const RANDOM_BYTES: usize = 16;
 
 /// Names a request and all that comes of it.
-pub async fn name(request: Request, next: Next) -> Response {
+pub async fn name(mut request: Request, next: Next) -> Response {
     let id = given(request.headers()).map_or_else(made, str::to_owned);
+    request.extensions_mut().insert(RequestId(id.as_str().into()));
     // Whatever of the log is wanted, its lines have the name.
     let span = tracing::error_span!("request", request_id = id);
     let mut response = next.run(request).instrument(span).await;

@@ -4,12 +4,15 @@
 //! finished whether or not the client still listens ([`run_to_completion`]), so that those who wait for it are told.
 
 pub mod actions;
+pub mod audit;
 pub mod list;
 pub mod lookup;
 pub mod resources;
 pub mod tag;
 pub mod told;
 pub mod usage;
+
+use std::sync::Arc;
 
 use axum::{
     Extension, Json as Body,
@@ -23,10 +26,15 @@ use tracing::Instrument as _;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::tag::IfMatch;
-use crate::{auth::Administrator, clock::act, http::problem::Problem};
+use crate::{
+    auth::Administrator,
+    clock::act_from,
+    guesses::Peer,
+    http::{problem::Problem, request_id::RequestId},
+};
 use management::{
     error::Error,
-    port::{Act, Actor, Database, Kind, Store, Transaction},
+    port::{Act, Actor, Database, Kind, Origin, Store, Transaction},
     resource::Resource,
 };
 
@@ -40,8 +48,18 @@ pub async fn authorize(
     next: Next,
 ) -> Result<Response, Problem> {
     administrator.check(request.headers())?;
-    request.extensions_mut().insert(Caller(Actor::Administrator));
+    let caller = Caller { actor: Actor::Administrator, origin: origin_of(&request) };
+    request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
+}
+
+/// Where a request comes from.
+fn origin_of(request: &Request) -> Origin {
+    let extensions = request.extensions();
+    Origin {
+        address: extensions.get::<Peer>().map(|peer| peer.0),
+        request_id: extensions.get::<RequestId>().map(|id| Arc::clone(&id.0)),
+    }
 }
 
 /// Runs a request to its end, also when its client goes away: a commit without its announcement would leave gateways
@@ -59,12 +77,15 @@ fn id_of(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
 
 /// Who asks. Handlers of changes take it, and so does a route that nobody has authorised: it answers 401.
 #[derive(Clone, Debug)]
-pub struct Caller(Actor);
+pub struct Caller {
+    actor: Actor,
+    origin: Origin,
+}
 
 impl Caller {
     /// What the caller does now.
     pub fn act(self) -> Act {
-        act(self.0)
+        act_from(self.actor, self.origin)
     }
 }
 
@@ -127,5 +148,9 @@ fn location(path: &str, id: &str) -> HeaderValue {
 
 /// All routes of management, without authentication.
 pub fn router() -> OpenApiRouter<Store> {
-    OpenApiRouter::new().merge(resources::router()).merge(actions::router()).merge(lookup::router())
+    OpenApiRouter::new()
+        .merge(resources::router())
+        .merge(actions::router())
+        .merge(lookup::router())
+        .merge(audit::router())
 }

@@ -22,7 +22,7 @@ const DEFAULT_LIMIT: u32 = 100;
 const MAX_LIMIT: u32 = 1_000;
 
 /// Bytes of what a list is filtered by: ids, names and owners have no more.
-const MAX_VALUE_BYTES: usize = 256;
+pub const MAX_VALUE_BYTES: usize = 256;
 /// Bytes of a cursor: the longest value and the longest id, each byte of them escaped in JSON (6) and in base64 (4/3),
 /// and the sort.
 const MAX_CURSOR_BYTES: usize = 2 * MAX_VALUE_BYTES * 8 + 256;

@@ -8,7 +8,7 @@
 #   NGINX            an nginx binary for the end-to-end tests, instead of Debian's
 #   WASM_TOOLCHAIN   rustup or debian: how to build for wasm32 (detected if not given)
 #   STRICT_COMPILERS 1 to fail if rustc or wasm-opt is not the one in tools/compilers, instead of a warning
-#   CARGO_TARGET_DIR Cargo's working folder; the results of `make build` are under target/ all the same
+#   CARGO_TARGET_DIR Cargo's working folder; the results of `make build` are always under target/
 #   LOCKED           empty to let Cargo change Cargo.lock
 #   HINT             empty to build the module without tools/hint
 #   KEYGATE_COMMIT   the commit for version texts, if git does not know it (a tarball)

@@ -1,5 +1,5 @@
-//! The clock of this machine and its random numbers, and the only place that reads either for what is stored. How long
-//! things take is measured where they happen.
+//! The clock of this machine and its random numbers. Only this file reads them for stored data. Durations are measured
+//! where they matter.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,7 +14,7 @@ pub fn unix_seconds() -> i64 {
         .unwrap_or_default()
 }
 
-/// What `actor` does now, without a request that asks for it.
+/// An act of `actor` at the current time, without a request that asks for it.
 pub fn act(actor: Actor) -> Act {
     act_from(actor, Origin::default())
 }
@@ -25,7 +25,7 @@ pub fn act_from(actor: Actor, origin: Origin) -> Act {
     Act { actor, now: unix_seconds(), random, origin }
 }
 
-/// What the service does now by itself.
+/// An act of the service itself at the current time.
 pub fn act_of_service() -> Act {
     act(Actor::Service)
 }

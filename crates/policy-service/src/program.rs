@@ -141,7 +141,7 @@ fn stop_on_signal(stopping: CancellationToken) -> std::io::Result<()> {
 async fn renew_epoch(database: &Database) -> Result<(), Box<dyn Error>> {
     // A mistyped name must not create an empty database and report success.
     let store: Store = database.open(store::Settings { must_exist: true, ..store::Settings::default() }).await?;
-    let epoch = store.renew_epoch(&act(Actor::Administrator)).await?;
+    let epoch = store.renew_epoch(&act(Actor::administrator())).await?;
     store.close().await;
     stderr::say(format_args!("the new epoch is {epoch}; gateways will fetch the full policy"));
     Ok(())

@@ -1,28 +1,6 @@
 //! What a change is begun with: who makes it, when, and where its random numbers come from. Nothing below reads a clock.
 
-use super::Error;
-
-/// Who makes a change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Actor {
-    /// Whoever holds the administrator's token.
-    Administrator,
-    /// An import from a file, run by somebody who may write the database.
-    Import,
-    /// The service itself: what follows from usage, or is due.
-    Service,
-}
-
-impl Actor {
-    /// The word in the log.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Administrator => "administrator",
-            Self::Import => "import",
-            Self::Service => "service",
-        }
-    }
-}
+use super::{Actor, Error};
 
 /// A source of random bytes. An error says why there are none.
 pub type Random = fn(&mut [u8]) -> Result<(), String>;

@@ -5,6 +5,7 @@
 //! suite of tests that every database passes (`crates/store/tests/conformance.rs`).
 
 mod act;
+mod actor;
 mod error;
 mod kind;
 pub mod list;
@@ -22,7 +23,8 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 pub use self::{
-    act::{Act, Actor, Random},
+    act::{Act, Random},
+    actor::{Actor, Principal, Role},
     error::{Cause, Error},
     kind::Kind,
     mark::{Mark, Secret},

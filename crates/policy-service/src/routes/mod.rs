@@ -41,7 +41,7 @@ pub async fn authorize(
     next: Next,
 ) -> Result<Response, Problem> {
     administrator.check(request.headers())?;
-    request.extensions_mut().insert(Caller(Actor::Administrator));
+    request.extensions_mut().insert(Caller(Actor::administrator()));
     Ok(next.run(request).await)
 }
 

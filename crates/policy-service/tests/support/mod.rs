@@ -228,7 +228,7 @@ impl Service {
 
 /// What the administrator does now.
 pub fn act() -> Act {
-    clock::act(Actor::Administrator)
+    clock::act(Actor::administrator())
 }
 
 pub fn client() -> reqwest::Client {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    auth::{Administrator, Gateways},
+    auth::{Administrator, Credentials, Gateways},
     backup,
     cli::{Cli, Command, Database, Serve},
     clock::{act, act_of_service},
@@ -76,8 +76,8 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
         confirm_removal: arguments.confirm_removal,
         max_wait: Duration::from_secs(arguments.max_wait.into()),
     };
-    let feed = Feed::new(store.clone(), gateways, feed_settings, stopping.clone());
-    let router = server::router(store.clone(), feed, administrator);
+    let feed = Feed::new(store.clone(), feed_settings, stopping.clone());
+    let router = server::router(store.clone(), feed, Credentials::new(administrator, gateways.into()));
 
     warn_of_clashes(&store).await?;
     let listener = server::listen(&arguments.listen)

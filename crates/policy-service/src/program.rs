@@ -67,6 +67,7 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
     let settings = store::Settings {
         history_rows: arguments.history_rows.into(),
         usage_days: arguments.usage_days.into(),
+        audit_days: arguments.audit_days.into(),
         ..store::Settings::default()
     };
     let store: Store = arguments.database.open(settings).await?;

@@ -11,10 +11,13 @@
     reason = "tests"
 )]
 
+#[path = "conformance/audit.rs"]
+mod audit;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use management::port::{
-    Act, Actor, Error, Kind, Name, NewRow, Scope, Snapshot, Store, Transaction,
+    Act, Actor, Error, Kind, Name, NewRow, Origin, Scope, Snapshot, Store, Transaction,
     list::{Column, Filter, Sort},
     places::places,
     target::target,
@@ -50,6 +53,7 @@ fn act(actor: Actor, now: i64) -> Act {
             bytes.fill(7);
             Ok(())
         },
+        origin: Origin::default(),
     }
 }
 
@@ -654,6 +658,8 @@ async fn rows_of_plans_are_found_by_what_was_used(opened: &Opened) {
     assert!(change.reached("gold", &windows, [Some(1), Some(1)]).await.unwrap().is_empty());
 }
 
+use audit::*;
+
 /// Tests of one database, each with a database of its own.
 macro_rules! conformance {
     ($database:ident) => {
@@ -678,7 +684,11 @@ macro_rules! conformance {
             a_gateway_has_room_and_its_batches_are_known,
             the_last_use_of_a_key_is_kept_while_it_is_there,
             rows_of_plans_are_found_by_what_was_used,
-        ], 3: [the_far_past_is_forgotten]);
+            each_revision_has_one_entry_that_says_who_did_what,
+            what_is_no_part_of_the_policy_has_entries_without_a_revision,
+            an_import_is_counted,
+            entries_are_found_by_what_people_look_for,
+        ], 3: [the_far_past_is_forgotten, entries_stay_when_rows_and_history_go]);
     };
     ($database:ident, $($history_rows:literal: [$($property:ident),* $(,)?]),*) => {
         mod $database {

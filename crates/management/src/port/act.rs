@@ -1,6 +1,17 @@
 //! What a change is begun with: who makes it, when, and where its random numbers come from. Nothing below reads a clock.
 
+use std::{net::IpAddr, sync::Arc};
+
 use super::{Actor, Error};
+
+/// Where a change comes from. A change that no request asks for comes from nowhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The other end of the connection.
+    pub address: Option<IpAddr>,
+    /// The name of the request, as its answer has it in `x-request-id`.
+    pub request_id: Option<Arc<str>>,
+}
 
 /// A source of random bytes. An error says why there are none.
 pub type Random = fn(&mut [u8]) -> Result<(), String>;
@@ -14,6 +25,8 @@ pub struct Act {
     pub now: i64,
     /// What ids and keys are made of.
     pub random: Random,
+    /// From where.
+    pub origin: Origin,
 }
 
 impl Act {

@@ -76,13 +76,11 @@ impl Actor {
         }
     }
 
-    /// The role in the log and in audit entries. Only somebody who may write the database can run an import, so it counts as
-    /// an administrator.
-    pub fn role(&self) -> &'static str {
+    /// The role in the log and in audit entries. The service and imports from a file have none.
+    pub fn role(&self) -> Option<&'static str> {
         match self {
-            Self::Principal(principal) => principal.role.as_str(),
-            Self::Import => Role::Administrator.as_str(),
-            Self::Service => "service",
+            Self::Principal(principal) => Some(principal.role.as_str()),
+            Self::Import | Self::Service => None,
         }
     }
 }

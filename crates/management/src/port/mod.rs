@@ -1,11 +1,12 @@
 //! The port: what the rules and the feed need of a database, and nothing of how it is done.
 //!
 //! A database is a [`Database`]: it tells what holds now ([`Present`]), what held at a revision ([`History`], [`Snapshot`]),
-//! takes changes ([`Changes`], [`Transaction`]), and says how it is ([`Upkeep`]). What each promise means is held by one
+//! takes changes ([`Changes`], [`Transaction`]), keeps who made them ([`audit`]), and says how it is ([`Upkeep`]). What each promise means is held by one
 //! suite of tests that every database passes (`crates/store/tests/conformance.rs`).
 
 mod act;
 mod actor;
+pub mod audit;
 mod error;
 mod kind;
 pub mod list;
@@ -23,7 +24,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 pub use self::{
-    act::{Act, Random},
+    act::{Act, Origin, Random},
     actor::{Actor, Principal, Role},
     error::{Cause, Error},
     kind::Kind,
@@ -33,6 +34,7 @@ pub use self::{
     state::{Latest, Renewal, State},
 };
 use self::{
+    audit::{AuditLog, Record},
     list::{Filter, Page, Sort},
     places::{Clash, Place},
     usage::{KeyUsed, Pair, UsageFilter, UsageRow, Used, Windows},
@@ -45,7 +47,7 @@ pub type Store = Arc<dyn Database>;
 pub const MAX_ROWS_AT_ONCE: usize = 1_000;
 
 /// An open database.
-pub trait Database: Present + History + Changes + Upkeep {}
+pub trait Database: Present + History + Changes + Upkeep + AuditLog {}
 
 /// What holds now.
 #[async_trait]
@@ -179,7 +181,7 @@ pub trait Upkeep: Send + Sync {
 
 /// A change that has begun. Dropped without [`Transaction::commit`] it never was.
 #[async_trait]
-pub trait Transaction: Rows + UsageRows {
+pub trait Transaction: Rows + UsageRows + Record {
     /// Who makes it, when, and with which random numbers.
     fn act(&self) -> &Act;
 

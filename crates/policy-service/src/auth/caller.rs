@@ -2,6 +2,8 @@
 //!
 //! A route that [`super::permission::TABLE`] does not have refuses everybody.
 
+use std::sync::Arc;
+
 use axum::{
     extract::{FromRequestParts, MatchedPath},
     http::{StatusCode, request::Parts},
@@ -12,8 +14,12 @@ use super::{
     identity::{Flaw, Identity},
     permission::{self, May, Who},
 };
-use crate::{clock::act, http::problem::Problem};
-use management::port::{Act, Actor, Principal};
+use crate::{
+    clock::act_from,
+    guesses::Peer,
+    http::{problem::Problem, request_id::RequestId},
+};
+use management::port::{Act, Actor, Origin, Principal};
 
 const TOKEN_CHALLENGE: &str = "Bearer realm=\"policy-service management\"";
 const GATEWAY_CHALLENGE: &str = "Basic realm=\"policy-service feed\", charset=\"UTF-8\", Bearer";
@@ -22,6 +28,7 @@ const GATEWAY_CHALLENGE: &str = "Basic realm=\"policy-service feed\", charset=\"
 #[derive(Clone, Debug)]
 pub struct Caller {
     who: Authenticated,
+    origin: Origin,
 }
 
 #[derive(Clone, Debug)]
@@ -33,11 +40,12 @@ enum Authenticated {
 impl Caller {
     /// An act of this caller at the current time.
     pub fn act(self) -> Act {
-        act(match self.who {
+        let actor = match self.who {
             Authenticated::Principal { principal, .. } => Actor::Principal(principal),
             // Gateways change nothing of the policy: what follows from their reports is the service's.
             Authenticated::Gateway(_) => Actor::Service,
-        })
+        };
+        act_from(actor, self.origin)
     }
 
     /// The gateway that calls.
@@ -64,16 +72,20 @@ impl<S: Sync> FromRequestParts<S> for Caller {
         let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
         let operation = permission::find(parts.method.as_str(), path).ok_or_else(nobody_may)?;
         let identity = parts.extensions.get::<Identity>().cloned().unwrap_or(Identity::Nobody(Flaw::Missing));
+        let origin = Origin {
+            address: parts.extensions.get::<Peer>().map(|peer| peer.0),
+            request_id: parts.extensions.get::<RequestId>().map(|id| Arc::clone(&id.0)),
+        };
         match (&operation.who, identity) {
             (_, Identity::Unknown(problem)) => Err(*problem),
             (Who::Anyone, _) => Err(nobody_may()),
-            (Who::Gateways, Identity::Gateway(gateway)) => Ok(Self { who: Authenticated::Gateway(gateway) }),
+            (Who::Gateways, Identity::Gateway(gateway)) => Ok(Self { who: Authenticated::Gateway(gateway), origin }),
             (Who::Gateways, Identity::Nobody(flaw)) => Err(not_a_gateway(flaw)),
             (Who::Gateways, Identity::Principal { .. }) => Err(not_a_gateway(Flaw::Wrong)),
             (Who::Roles(_), Identity::Nobody(flaw)) => Err(not_a_principal(flaw)),
             (Who::Roles(_), Identity::Gateway(_)) => Err(not_a_principal(Flaw::Wrong)),
             (Who::Roles(_), Identity::Principal { principal, expires_at }) => match operation.may(principal.role) {
-                May::Yes | May::Own => Ok(Self { who: Authenticated::Principal { principal, expires_at } }),
+                May::Yes | May::Own => Ok(Self { who: Authenticated::Principal { principal, expires_at }, origin }),
                 May::Forbidden | May::Hidden => Err(nobody_may()),
             },
         }

@@ -5,6 +5,7 @@
 //! for the change is notified.
 
 pub mod actions;
+pub mod audit;
 pub mod list;
 pub mod lookup;
 pub mod resources;
@@ -96,5 +97,9 @@ fn location(path: &str, id: &str) -> HeaderValue {
 
 /// All routes of management, without authentication.
 pub fn router() -> OpenApiRouter<Store> {
-    OpenApiRouter::new().merge(resources::router()).merge(actions::router()).merge(lookup::router())
+    OpenApiRouter::new()
+        .merge(resources::router())
+        .merge(actions::router())
+        .merge(lookup::router())
+        .merge(audit::router())
 }

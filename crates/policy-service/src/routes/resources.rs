@@ -86,8 +86,7 @@ async fn remove<R: Resource>(
 ) -> Result<Response, Problem> {
     let id = id_of(id)?;
     let mut change = begin(store, caller, R::KIND, &id, if_match).await?;
-    let held = change.find(R::KIND, &id).await?.ok_or_else(|| Error::not_found(R::KIND, &id))?;
-    if let Some(kept) = R::remove(&mut *change, &held).await? {
+    if let Some(kept) = pipeline::remove::<R>(&mut *change, &id).await? {
         return answer(store, change, kept).await;
     }
     let mut headers = HeaderMap::new();

@@ -10,9 +10,9 @@ use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use super::{SqliteStore, fault::Fault, history, open::BUSY_TIMEOUT, state::read_state};
 use management::port::{Act, Error, Latest, State};
 
-/// Tables to which a restore adds rows and from which it takes none: a revoked key stays revoked, and an epoch that was
-/// once is never new.
-const KEPT: [&str; 2] = ["earlier_epoch", "revoked_key"];
+/// Tables to which a restore adds rows and from which it takes none: a revoked key stays revoked, an epoch that was once is
+/// never new, and the audit log is only added to.
+const KEPT: [&str; 4] = ["earlier_epoch", "revoked_key", "audit", "audit_also"];
 
 /// Writes a copy of the database `from` to `to`, which must be an empty file. The copy is the database at one moment,
 /// even if others write meanwhile, and includes the write-ahead log.
@@ -72,6 +72,14 @@ impl SqliteStore {
                 "earlier_epoch" => "INSERT OR IGNORE INTO main.earlier_epoch (epoch) \
                                     SELECT epoch FROM backup.earlier_epoch ORDER BY number"
                     .to_owned(),
+                // Entries that the database has not get new places behind those that it has.
+                "audit" => {
+                    let columns = "word, at, actor, role, address, request_id, action, kind, id, revision, before, after, \
+                                   reason, counts, also_total";
+                    format!(
+                        "INSERT OR IGNORE INTO main.audit ({columns}) SELECT {columns} FROM backup.audit ORDER BY seq"
+                    )
+                }
                 kept if KEPT.contains(&kept) => {
                     format!("INSERT OR IGNORE INTO main.{table} SELECT * FROM backup.{table}")
                 }

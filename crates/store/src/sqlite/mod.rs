@@ -3,11 +3,12 @@
 //! One connection writes and a few read. WAL with synchronous=FULL: a change that was acknowledged is on the disk, so
 //! SIGKILL between any two requests loses nothing. Long polls wait on the watch in [`SqliteStore`]. This folder does not
 //! know what the rows mean. [`open`] opens the file, [`transaction`] writes versions, [`read`] finds what holds now,
-//! [`as_of`] what held at a revision. [`history`] notices a database that was put back from a backup. Usage ([`usage`])
+//! [`as_of`] what held at a revision. [`audit`] keeps who changed what. [`history`] notices a database that was put back from a backup. Usage ([`usage`])
 //! stands beside the policy and makes no revisions. Everything private to SQLite stays in this folder.
 
 mod api_match;
 mod as_of;
+mod audit;
 pub mod copy;
 mod deny_target;
 mod fault;
@@ -48,6 +49,8 @@ pub struct Settings {
     pub history_rows: i64,
     /// How many days hourly rows of usage are kept.
     pub usage_days: i64,
+    /// How many days entries of the audit log are kept; 0: for ever.
+    pub audit_days: i64,
     /// Whether many rows will be written: more memory, fewer checkpoints.
     pub bulk: bool,
     /// Whether the file has to be there.
@@ -58,7 +61,7 @@ impl Default for Settings {
     /// 100,000 versions of some 400 bytes are 40 MB, and as many changes as a busy day has. 400 days are a year of bills
     /// and a month to dispute the last one.
     fn default() -> Self {
-        Self { history_rows: 100_000, usage_days: 400, bulk: false, must_exist: false }
+        Self { history_rows: 100_000, usage_days: 400, audit_days: 0, bulk: false, must_exist: false }
     }
 }
 

@@ -153,7 +153,7 @@ const POLICY_SERVICE: House = House {
         ("backup", &["cli", "clock", "stderr"]),
         ("import", &["cli", "clock", "stderr"]),
         ("http", &[]),
-        ("auth", &["http"]),
+        ("auth", &["clock", "http"]),
         ("routes", &["auth", "clock", "guesses", "http"]),
         ("feed", &["auth", "clock", "http"]),
         ("server", &["auth", "clock", "feed", "guesses", "http", "routes"]),

@@ -19,7 +19,7 @@ pub fn act(actor: Actor) -> Act {
     act_from(actor, Origin::default())
 }
 
-/// What `actor` does now, by the request that comes from `origin`.
+/// An act of `actor` at the current time, by the request that comes from `origin`.
 pub fn act_from(actor: Actor, origin: Origin) -> Act {
     let random = |bytes: &mut [u8]| getrandom::fill(bytes).map_err(|error| error.to_string());
     Act { actor, now: unix_seconds(), random, origin }

@@ -58,7 +58,7 @@ fn act(actor: Actor, now: i64) -> Act {
 }
 
 async fn begin(store: &Store) -> Box<dyn Transaction> {
-    store.begin(act(Actor::Administrator, NOW)).await.unwrap()
+    store.begin(act(Actor::administrator(), NOW)).await.unwrap()
 }
 
 /// A row of this kind. The columns by which the database finds it come from its document.
@@ -205,7 +205,7 @@ async fn what_is_beside_the_policy_makes_no_revision(opened: &Opened) {
 }
 
 async fn a_change_knows_who_makes_it_and_when(opened: &Opened) {
-    for actor in [Actor::Administrator, Actor::Import, Actor::Service] {
+    for actor in [Actor::administrator(), Actor::Import, Actor::Service] {
         let change = opened.store.begin(act(actor.clone(), NOW + 5)).await.unwrap();
         assert_eq!((&change.act().actor, change.act().now), (&actor, NOW + 5));
         assert_eq!(change.act().random::<2>().unwrap(), [7, 7]);
@@ -235,7 +235,7 @@ async fn those_who_wait_are_told_of_what_can_be_read(opened: &Opened) {
     assert_eq!((latest.revision, latest.word, &latest.epoch), (revision, state.word, &state.epoch));
     drop(begin(store).await);
     assert!(!revisions.has_changed().unwrap(), "nothing is new");
-    let renewed = store.renew_epoch(&act(Actor::Administrator, NOW)).await.unwrap();
+    let renewed = store.renew_epoch(&act(Actor::administrator(), NOW)).await.unwrap();
     assert_eq!(revisions.borrow_and_update().epoch, renewed);
 }
 

@@ -2,42 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::Error;
-
-/// Who makes a change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Actor {
-    /// The holder of the administrator's token.
-    Administrator,
-    /// An import from a file, run by a person who may write the database.
-    Import,
-    /// The service itself, for what follows from usage or is due.
-    Service,
-}
-
-impl Actor {
-    /// The actor's name in the log.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Administrator => "administrator",
-            Self::Import => "import",
-            Self::Service => "service",
-        }
-    }
-
-    /// Who it is, in the audit log.
-    pub fn subject(&self) -> &str {
-        self.name()
-    }
-
-    /// The role in which it acts; the service and imports from a file have none.
-    pub fn role(&self) -> Option<&str> {
-        match self {
-            Self::Administrator => Some("administrator"),
-            Self::Import | Self::Service => None,
-        }
-    }
-}
+use super::{Actor, Error};
 
 /// Where a change comes from. A change that no request asks for comes from nowhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

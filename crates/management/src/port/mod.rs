@@ -5,6 +5,7 @@
 //! `crates/store/tests/conformance.rs`, says what each promise means. Every database must pass it.
 
 mod act;
+mod actor;
 pub mod audit;
 mod error;
 mod kind;
@@ -23,7 +24,8 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 pub use self::{
-    act::{Act, Actor, Origin, Random},
+    act::{Act, Origin, Random},
+    actor::{Actor, Principal, Role},
     error::{Cause, Error},
     kind::Kind,
     mark::{Mark, Secret},

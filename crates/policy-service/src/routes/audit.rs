@@ -15,10 +15,10 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    Caller, PATH_SEGMENT,
+    PATH_SEGMENT,
     list::{self, Items, MAX_VALUE_BYTES},
 };
-use crate::http::problem::Problem;
+use crate::{auth::Caller, http::problem::Problem};
 use management::port::{
     Error, Store,
     audit::{Action, Also, AuditFilter, Entry, Subject},

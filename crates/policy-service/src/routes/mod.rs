@@ -13,11 +13,9 @@ pub mod tag;
 pub mod told;
 pub mod usage;
 
-use std::sync::Arc;
-
 use axum::{
     Extension, Json as Body,
-    extract::{FromRequestParts, Path, Request, State, rejection::PathRejection},
+    extract::{FromRequestParts, Path, Request, rejection::PathRejection},
     http::{HeaderValue, StatusCode, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
@@ -27,41 +25,15 @@ use tracing::Instrument as _;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::tag::IfMatch;
-use crate::{
-    auth::Administrator,
-    clock::act_from,
-    guesses::Peer,
-    http::{problem::Problem, request_id::RequestId},
-};
+use crate::{auth::Caller, http::problem::Problem};
 use management::{
     error::Error,
-    port::{Act, Actor, Database, Kind, Origin, Store, Transaction},
+    port::{Database, Kind, Store, Transaction},
     resource::Resource,
 };
 
 /// Characters that need no escape in a path (RFC 3986, unreserved).
 const PATH_SEGMENT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// Accepts a request that carries the administrator's token, and notes the caller.
-pub async fn authorize(
-    State(administrator): State<Administrator>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
-    administrator.check(request.headers())?;
-    let caller = Caller { actor: Actor::Administrator, origin: origin_of(&request) };
-    request.extensions_mut().insert(caller);
-    Ok(next.run(request).await)
-}
-
-/// Where a request comes from.
-fn origin_of(request: &Request) -> Origin {
-    let extensions = request.extensions();
-    Origin {
-        address: extensions.get::<Peer>().map(|peer| peer.0),
-        request_id: extensions.get::<RequestId>().map(|id| Arc::clone(&id.0)),
-    }
-}
 
 /// Runs a request to its end even if its client disconnects. A commit without its announcement would leave gateways
 /// waiting.
@@ -73,30 +45,6 @@ pub async fn run_to_completion(request: Request, next: Next) -> Result<Response,
 
 fn id_of(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
     path.map(|Path(id)| id).map_err(|rejection| Problem::parameter("id", rejection.body_text()))
-}
-
-/// The authenticated caller. Handlers of changes take it as a parameter, so a route that is mounted without
-/// authentication answers 401.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    actor: Actor,
-    origin: Origin,
-}
-
-impl Caller {
-    /// An act of this caller at the current time.
-    pub fn act(self) -> Act {
-        act_from(self.actor, self.origin)
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Caller {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let caller = parts.extensions.get::<Self>().cloned();
-        caller.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "this route asks for credentials"))
-    }
 }
 
 /// Begins a change of an existing row, if it still is the version that `if_match` names.

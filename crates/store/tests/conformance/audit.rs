@@ -106,9 +106,9 @@ pub async fn an_import_is_counted(opened: &Opened) {
 pub async fn entries_are_found_by_what_people_look_for(opened: &Opened) {
     let store = &opened.store;
     for (now, who, rows) in [
-        (NOW, Actor::Administrator, vec![application("a", "o", "ACTIVE"), key("k", "a", "ACTIVE")]),
+        (NOW, Actor::administrator(), vec![application("a", "o", "ACTIVE"), key("k", "a", "ACTIVE")]),
         (NOW + 1, Actor::Service, vec![application("k", "o", "ACTIVE")]),
-        (NOW + 2, Actor::Administrator, vec![key("k", "a", "REVOKED")]),
+        (NOW + 2, Actor::administrator(), vec![key("k", "a", "REVOKED")]),
     ] {
         let mut change = store.begin(act(who, now)).await.unwrap();
         for row in rows {

@@ -106,7 +106,7 @@ pub async fn restore(arguments: &Restore) -> Result<(), Box<dyn Error>> {
     let settings = Settings { bulk: true, must_exist: true, ..Settings::default() };
     SqliteStore::open(&url, settings).await.map_err(named)?.close().await;
     let store = arguments.database.open(Settings { bulk: true, ..Settings::default() }).await?;
-    let restored = store.restore(&part.0, &act(Actor::Administrator)).await;
+    let restored = store.restore(&part.0, &act(Actor::administrator())).await;
     store.close().await;
     let state = restored.map_err(|error| format!("{}: {error}; nothing was changed", arguments.database.url))?;
     stderr::say(format_args!(

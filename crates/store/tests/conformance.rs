@@ -11,10 +11,13 @@
     reason = "tests"
 )]
 
+#[path = "conformance/audit.rs"]
+mod audit;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use management::port::{
-    Act, Actor, Error, Kind, Name, NewRow, Scope, Snapshot, Store, Transaction,
+    Act, Actor, Error, Kind, Name, NewRow, Origin, Scope, Snapshot, Store, Transaction,
     list::{Column, Filter, Sort},
     places::places,
     target::target,
@@ -50,11 +53,12 @@ fn act(actor: Actor, now: i64) -> Act {
             bytes.fill(7);
             Ok(())
         },
+        origin: Origin::default(),
     }
 }
 
 async fn begin(store: &Store) -> Box<dyn Transaction> {
-    store.begin(act(Actor::Administrator, NOW)).await.unwrap()
+    store.begin(act(Actor::administrator(), NOW)).await.unwrap()
 }
 
 /// A row of this kind. The columns by which the database finds it come from its document.
@@ -201,7 +205,7 @@ async fn what_is_beside_the_policy_makes_no_revision(opened: &Opened) {
 }
 
 async fn a_change_knows_who_makes_it_and_when(opened: &Opened) {
-    for actor in [Actor::Administrator, Actor::Import, Actor::Service] {
+    for actor in [Actor::administrator(), Actor::Import, Actor::Service] {
         let change = opened.store.begin(act(actor.clone(), NOW + 5)).await.unwrap();
         assert_eq!((&change.act().actor, change.act().now), (&actor, NOW + 5));
         assert_eq!(change.act().random::<2>().unwrap(), [7, 7]);
@@ -231,7 +235,7 @@ async fn those_who_wait_are_told_of_what_can_be_read(opened: &Opened) {
     assert_eq!((latest.revision, latest.word, &latest.epoch), (revision, state.word, &state.epoch));
     drop(begin(store).await);
     assert!(!revisions.has_changed().unwrap(), "nothing is new");
-    let renewed = store.renew_epoch(&act(Actor::Administrator, NOW)).await.unwrap();
+    let renewed = store.renew_epoch(&act(Actor::administrator(), NOW)).await.unwrap();
     assert_eq!(revisions.borrow_and_update().epoch, renewed);
 }
 
@@ -655,6 +659,8 @@ async fn rows_of_plans_are_found_by_what_was_used(opened: &Opened) {
     assert!(change.reached("gold", &windows, [Some(1), Some(1)]).await.unwrap().is_empty());
 }
 
+use audit::*;
+
 /// The tests of one database. Each test has a database of its own.
 macro_rules! conformance {
     ($database:ident) => {
@@ -679,7 +685,11 @@ macro_rules! conformance {
             a_gateway_has_room_and_its_batches_are_known,
             the_last_use_of_a_key_is_kept_while_it_is_there,
             rows_of_plans_are_found_by_what_was_used,
-        ], 3: [the_far_past_is_forgotten]);
+            each_revision_has_one_entry_that_says_who_did_what,
+            what_is_no_part_of_the_policy_has_entries_without_a_revision,
+            an_import_is_counted,
+            entries_are_found_by_what_people_look_for,
+        ], 3: [the_far_past_is_forgotten, entries_stay_when_rows_and_history_go]);
     };
     ($database:ident, $($history_rows:literal: [$($property:ident),* $(,)?]),*) => {
         mod $database {

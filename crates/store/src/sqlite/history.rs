@@ -10,11 +10,14 @@ use std::time::Duration;
 use sqlx::SqliteConnection;
 
 use super::{
-    SqliteStore,
+    SqliteStore, audit,
     fault::Fault,
-    state::{new_epoch, read_state},
+    state::{new_epoch, new_word, read_state},
 };
-use management::port::{Act, Actor, Error, Latest, Mark, Renewal, State};
+use management::{
+    audit::of_epoch,
+    port::{Act, Actor, Error, Latest, Mark, Renewal, State, audit::Action},
+};
 
 /// Pause between two renewals because of lost revisions.
 const LOST_PAUSE: Duration = Duration::from_secs(60);
@@ -190,9 +193,10 @@ async fn renew(connection: &mut SqliteConnection, before: &State, renewals: i64,
     sqlx::query("UPDATE history SET renewals = ?, renewed_at = ?, is_lost = 0")
         .bind(state.renewals)
         .bind(state.renewed_at)
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
-    // The audit entry (kind `policy`, action `renew_epoch`, the actor of `act`) belongs here, in the same transaction.
+    let entry = of_epoch(act, Action::RenewEpoch, &before.epoch, &state.epoch);
+    audit::write(connection, &entry, new_word()?).await?;
     Ok(state)
 }
 
@@ -204,7 +208,10 @@ pub(super) async fn replace(
     act: &Act,
 ) -> Result<State, Fault> {
     remember(connection, &before.epoch).await?;
-    renew(connection, restored, before.renewals.max(restored.renewals), act).await
+    let state = renew(connection, restored, before.renewals.max(restored.renewals), act).await?;
+    let entry = of_epoch(act, Action::Restore, &before.epoch, &state.epoch);
+    audit::write(connection, &entry, new_word()?).await?;
+    Ok(state)
 }
 
 async fn note_loss(connection: &mut SqliteConnection) -> Result<(), Fault> {

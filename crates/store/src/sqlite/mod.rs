@@ -3,11 +3,12 @@
 //! One connection writes and a few read. WAL with synchronous=FULL puts an acknowledged change on the disk, so SIGKILL
 //! between two requests loses nothing. Long polls wait for the watch channel in [`SqliteStore`]. This folder does not
 //! know what the rows mean. [`open`] opens the file, [`transaction`] writes versions, [`read`] finds current rows,
-//! [`as_of`] finds past ones. [`history`] notices a restored backup. Usage ([`usage`]) is stored beside the policy and
+//! [`as_of`] finds past ones. [`audit`] keeps who changed what. [`history`] notices a restored backup. Usage ([`usage`]) is stored beside the policy and
 //! makes no revisions. Everything specific to SQLite stays in this folder.
 
 mod api_match;
 mod as_of;
+mod audit;
 pub mod copy;
 mod deny_target;
 mod fault;
@@ -48,6 +49,8 @@ pub struct Settings {
     pub history_rows: i64,
     /// Number of days for which hourly usage is kept.
     pub usage_days: i64,
+    /// Number of days for which entries of the audit log are kept; 0 keeps them for ever.
+    pub audit_days: i64,
     /// Whether many rows will be written: uses more memory and fewer checkpoints.
     pub bulk: bool,
     /// Whether the file must exist already.
@@ -59,7 +62,7 @@ impl Default for Settings {
     /// dispute the last one.
     /// and a month to dispute the last one.
     fn default() -> Self {
-        Self { history_rows: 100_000, usage_days: 400, bulk: false, must_exist: false }
+        Self { history_rows: 100_000, usage_days: 400, audit_days: 0, bulk: false, must_exist: false }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A database is a [`Database`]: it tells what holds now ([`Present`]), what held at a revision ([`History`], [`Snapshot`]),
 //! takes changes ([`Changes`], [`Transaction`]), and says how it is ([`Upkeep`]). What each promise means is held by one
-//! suite of tests that every database passes (`crates/store/tests/conformance.rs`).
+//! suite of tests that every database passes (`crates/store/tests/conformance`).
 
 mod act;
 mod error;

@@ -5,48 +5,14 @@
 //! loss ([`Mark`]): then the policy gets a new epoch, and all gateways fetch it anew. This module says what is
 //! lost and renews the epoch; it knows nothing of HTTP.
 
-use std::time::Duration;
-
 use sqlx::SqliteConnection;
 
-use super::{
-    SqliteStore,
-    fault::Fault,
-    state::{new_epoch, read_state},
+use super::{SqliteStore, fault::Fault, state::read_state};
+use crate::{
+    loss::{Finding, GONE_BACK, LOSS_DUE, MAX_EARLIER_EPOCHS},
+    random::new_epoch,
 };
 use management::port::{Act, Actor, Error, Latest, Mark, Renewal, State};
-
-/// Pause between two renewals that follow from revisions that are not there.
-const LOST_PAUSE: Duration = Duration::from_secs(60);
-/// Pause between two renewals that follow from epochs that are not known. Gateways of another epoch begin anew without a
-/// renewal, so there is no haste; two copies of a database that are asked by turns show each other unknown epochs for
-/// ever.
-const FOREIGN_PAUSE: Duration = Duration::from_secs(3_600);
-/// Earlier epochs that are remembered: 16 hours of renewals at one a minute, in 50 KB.
-const MAX_EARLIER_EPOCHS: i64 = 1_000;
-
-/// How a mark relates to the database's history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Finding {
-    /// The database has this revision, or has forgotten so old ones.
-    Had,
-    /// The mark is of an earlier epoch.
-    Earlier,
-    /// The mark is of this epoch, but the database never had this revision, or has another one of this number.
-    Lost,
-    /// The database signed the mark, but under an epoch that it does not know.
-    Foreign,
-}
-
-impl Finding {
-    fn pause(self) -> Option<Duration> {
-        match self {
-            Self::Had | Self::Earlier => None,
-            Self::Lost => Some(LOST_PAUSE),
-            Self::Foreign => Some(FOREIGN_PAUSE),
-        }
-    }
-}
 
 /// The random word of a revision, in a view of which `state` is known.
 pub async fn word_at(connection: &mut SqliteConnection, state: &State, revision: i64) -> Result<i64, Fault> {
@@ -70,14 +36,14 @@ impl SqliteStore {
         let mut reader = self.readers.acquire().await?;
         let state = read_state(&mut reader).await?;
         let found = finding(&mut reader, &state, mark).await?;
-        if !is_due(found, &state, act.now) && (found != Finding::Lost || state.is_lost) {
+        if !found.is_due(&state, act.now) && (found != Finding::Lost || state.is_lost) {
             return Ok(None);
         }
         drop(reader);
         let mut transaction = self.lock().await?;
         let state = read_state(&mut transaction).await?;
         let finding = finding(&mut transaction, &state, mark).await?;
-        if !is_due(finding, &state, act.now) {
+        if !finding.is_due(&state, act.now) {
             if finding == Finding::Lost {
                 note_loss(&mut transaction).await?;
                 transaction.commit().await?;
@@ -107,7 +73,7 @@ impl SqliteStore {
     pub(super) async fn follow(&self, held: &Latest, act: &Act) -> Result<(), Fault> {
         let state = read_state(&mut *self.readers.acquire().await?).await?;
         let has_gone_back = self.has_gone_back(held, &state).await?;
-        let has_loss_due = state.is_lost && is_due(Finding::Lost, &state, act.now);
+        let has_loss_due = state.is_lost && Finding::Lost.is_due(&state, act.now);
         if !has_gone_back && !has_loss_due {
             self.announce(&state);
             return Ok(());
@@ -119,7 +85,7 @@ impl SqliteStore {
             self.announce(&before);
             return Ok(());
         }
-        let state = if is_due(Finding::Lost, &before, act.now) {
+        let state = if Finding::Lost.is_due(&before, act.now) {
             remember(&mut transaction, &held.epoch).await?;
             let renewals = before.renewals.max(held.renewals);
             renew(&mut transaction, &before, renewals, act).await?
@@ -128,11 +94,7 @@ impl SqliteStore {
             before
         };
         transaction.commit().await?;
-        let why = if has_gone_back {
-            "another database was put in the place of this one while the service ran; gateways fetch the policy anew"
-        } else {
-            "a gateway held a revision that this database has lost, soon after another loss; gateways fetch the policy anew"
-        };
+        let why = if has_gone_back { GONE_BACK } else { LOSS_DUE };
         tracing::warn!(was = held.revision, revision = state.revision, epoch = state.epoch, "{why}");
         self.latest.send_replace(Latest::of(&state));
         Ok(())
@@ -147,13 +109,6 @@ impl SqliteStore {
         }
         Ok(word(&mut *self.readers.acquire().await?, held.revision).await? != Some(held.word))
     }
-}
-
-/// Whether the epoch is to be renewed now. A clock that was put back ends the pause.
-fn is_due(finding: Finding, state: &State, now: i64) -> bool {
-    let Some(pause) = finding.pause() else { return false };
-    let since = now.saturating_sub(state.renewed_at);
-    u64::try_from(since).map_or(true, |since| since >= pause.as_secs())
 }
 
 async fn finding(connection: &mut SqliteConnection, state: &State, mark: &Mark) -> Result<Finding, Fault> {

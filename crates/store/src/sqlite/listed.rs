@@ -9,13 +9,11 @@ use super::{
     fault::Fault,
     state::{read_state, read_version},
 };
+use crate::lists::{USUAL_STATES, pattern, value};
 use management::port::{
     Kind,
     list::{Column, Filter, Key, Page, Place, Sort},
 };
-
-/// The states that nearly all rows have. The index of states leaves them out, by a condition of just these words.
-const USUAL_STATES: [&str; 3] = ["ACTIVE", "PUBLISHED", "UNBLOCKED"];
 
 /// At most `limit` rows of `kind` from the first after `after`.
 pub async fn list(
@@ -82,22 +80,6 @@ fn page<'q>(
     query
 }
 
-/// The value of a column, in SQL; never null, so that it can be compared.
-fn value(column: Column) -> &'static str {
-    match column {
-        Column::Id => "l.id",
-        Column::Changed => "l.seq",
-        Column::Name => "coalesce(l.name, '')",
-        Column::State => "coalesce(l.state, '')",
-        Column::Type => "coalesce(l.type, '')",
-        Column::Owner => "coalesce(l.owner, '')",
-        Column::Application => "coalesce(l.application, '')",
-        Column::Api => "coalesce(l.api, '')",
-        Column::Plan => "coalesce(l.plan, '')",
-        Column::LastUsed => "coalesce(l.last_used, 0)",
-    }
-}
-
 /// Where the rows of a list are found, in SQL, and on which conditions.
 fn conditions<'q>(query: &mut QueryBuilder<'q, Sqlite>, kind: Kind, filter: &'q Filter) {
     let is_unusual = filter.state.as_deref().is_some_and(|state| !USUAL_STATES.contains(&state));
@@ -147,24 +129,11 @@ fn conditions<'q>(query: &mut QueryBuilder<'q, Sqlite>, kind: Kind, filter: &'q 
     }
 }
 
-/// What `LIKE` takes for "has this part".
-fn pattern(part: &str) -> String {
-    let mut pattern = String::from("%");
-    for character in part.chars() {
-        if matches!(character, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(character);
-    }
-    pattern.push('%');
-    pattern
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::sqlite::{Settings, SqliteStore};
+    use crate::{Settings, SqliteStore};
 
     /// Rare values are found by an index, and of a walk through all rows no document is read that is not shown.
     #[tokio::test]
@@ -231,13 +200,6 @@ mod tests {
                 let scans = |step: &&String| step.starts_with("SCAN") && *step != "SCAN place";
                 assert_eq!(plan.iter().find(scans), None, "{filter:?} {column:?}: {plan:?}");
             }
-        }
-    }
-
-    #[test]
-    fn a_part_is_looked_for_as_it_is() {
-        for (part, expected) in [("a", "%a%"), ("50%", "%50\\%%"), ("a_b", "%a\\_b%"), ("\\", "%\\\\%")] {
-            assert_eq!(pattern(part), expected);
         }
     }
 }

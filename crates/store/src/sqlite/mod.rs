@@ -36,31 +36,11 @@ use tokio::{
 };
 
 use self::{as_of::Reader, fault::Fault, open::BUSY_TIMEOUT, place::Place, transaction::SqliteTransaction};
+use crate::{Settings, announce::announce};
 use management::port::{self, Act, Changes, Database, Error, History, Latest, Mark, Renewal, Secret, Snapshot, State};
 
 pub use open::file_of;
 pub use place::beside;
-
-/// How the database is kept.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// How many versions that hold no more are kept, so that gateways can catch up by deltas.
-    pub history_rows: i64,
-    /// How many days hourly rows of usage are kept.
-    pub usage_days: i64,
-    /// Whether many rows will be written: more memory, fewer checkpoints.
-    pub bulk: bool,
-    /// Whether the file has to be there.
-    pub must_exist: bool,
-}
-
-impl Default for Settings {
-    /// 100,000 versions of some 400 bytes are 40 MB, and as many changes as a busy day has. 400 days are a year of bills
-    /// and a month to dispute the last one.
-    fn default() -> Self {
-        Self { history_rows: 100_000, usage_days: 400, bulk: false, must_exist: false }
-    }
-}
 
 /// The open database.
 #[derive(Clone, Debug)]
@@ -105,16 +85,9 @@ impl SqliteStore {
         Ok(transaction)
     }
 
-    /// Wakes the polls that wait for a new revision. The revision can be read before this is called. Calls may come out of
-    /// order.
+    /// Wakes the polls that wait for a new revision.
     fn announce(&self, state: &State) {
-        self.latest.send_if_modified(|held| {
-            let newer = (state.renewals, state.revision) > (held.renewals, held.revision);
-            if newer {
-                *held = Latest::of(state);
-            }
-            newer
-        });
+        announce(&self.latest, state);
     }
 }
 

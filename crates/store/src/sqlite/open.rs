@@ -20,8 +20,9 @@ use super::{
     Settings, SqliteStore, api_match, deny_target,
     fault::Fault,
     place::{Place, beside},
-    state::{new_epoch, read_state},
+    state::read_state,
 };
+use crate::random::new_epoch;
 use management::port::{Error, Latest, Secret};
 
 /// How long a statement waits for another process's lock, and a request for a connection. Gateways give a callout 5 s.

@@ -3,27 +3,17 @@
 //! A batch is written as a few statements over all of its rows, not row by row: it is one transaction, and everyone who
 //! wants to change the policy waits for it. Each batch also deletes rows that are too old, so no background task is needed.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
-use keygate::usage::report::ALLOWED;
 use serde::Serialize;
 use sqlx::{Row as _, Sqlite, SqliteConnection};
 
 use super::{fault::Fault, state::read_version};
+use crate::totals::{KEEP_TOTALS, REMEMBER_BATCHES, TIDIED_AT_ONCE, Total, counts, totals};
 use management::port::{
     Error, Scope, Version,
     usage::{KeyUsed, Pair, UsageFilter, UsageRow, Used, Windows},
 };
-
-/// How long a batch's id is remembered, in seconds. A gateway repeats what was not answered as soon as it can; it would
-/// have to be cut off for two days after its batch had arrived to be counted twice. A fleet of 1,000 gateways that each
-/// report every minute leaves 3 million ids of some 60 bytes.
-const REMEMBER_BATCHES: i64 = 48 * 3_600;
-/// How long totals are kept, in seconds: the month that is under way, and the one before for reports that come late. As long
-/// it is known that an application was deleted.
-const KEEP_TOTALS: i64 = 62 * 86_400;
-/// Hourly rows that a batch takes away at most; more than it brings, so the table shrinks when less is kept.
-const TIDIED_AT_ONCE: i64 = 10_000;
 
 /// At most `limit` rows in the order of application, API, hour, plan and outcome, from the first after `after`.
 pub async fn list(
@@ -158,28 +148,6 @@ pub async fn add(connection: &mut SqliteConnection, rows: &[UsageRow]) -> Result
     Ok(())
 }
 
-/// Application, API, 1 for a day or 2 for a month, its first second, requests.
-type Total<'r> = (&'r str, &'r str, i64, i64, i64);
-
-/// What rows add to the totals by which limits are checked: by API, and over all APIs of the application, which is the empty
-/// API; of the day and of the month.
-fn totals<'r>(rows: &[&'r UsageRow]) -> Vec<Total<'r>> {
-    let mut totals: BTreeMap<(&str, &str, i64, i64), i64> = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.outcome == ALLOWED && !row.application.is_empty()) {
-        let Windows { day, month } = Windows::of(row.hour);
-        for (api, (per, start)) in
-            [row.api.as_str(), ""].into_iter().flat_map(|api| [(api, (1, day.0)), (api, (2, month.0))])
-        {
-            let total = totals.entry((&row.application, api, per, start)).or_default();
-            *total = total.saturating_add(row.requests);
-        }
-    }
-    totals
-        .into_iter()
-        .map(|((application, api, per, start), requests)| (application, api, per, start, requests))
-        .collect()
-}
-
 /// The rows that count for the plans of their application: not those of an hour that began before it was made again.
 async fn counted<'r>(connection: &mut SqliteConnection, rows: &'r [UsageRow]) -> Result<Vec<&'r UsageRow>, Fault> {
     let applications: HashSet<&str> = rows.iter().map(|row| row.application.as_str()).collect();
@@ -188,11 +156,7 @@ async fn counted<'r>(connection: &mut SqliteConnection, rows: &'r [UsageRow]) ->
     );
     let made = made.bind(json(&applications)?).fetch_all(connection).await?;
     let made: HashMap<String, Option<i64>> = made.into_iter().collect();
-    let counts = |row: &&UsageRow| match made.get(&row.application) {
-        None => true,
-        Some(made_at) => made_at.is_some_and(|made_at| made_at <= row.hour),
-    };
-    Ok(rows.iter().filter(counts).collect())
+    Ok(rows.iter().filter(|row| counts(&made, row)).collect())
 }
 
 /// Notes when keys were used last; keys that are not there, or that reach nothing of `scope`, are left out.

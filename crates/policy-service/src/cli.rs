@@ -1,6 +1,6 @@
 //! The command line: every argument, its variable and its default.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf};
 
 use clap::{
     Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
@@ -8,8 +8,8 @@ use clap::{
 };
 
 use crate::stderr;
-use management::port::Error;
-use store::{Settings, SqliteStore};
+use management::port::{Error, Store};
+use store::Settings;
 
 /// The policy service of keygate: manages APIs, applications, keys and subscriptions, and feeds them to gateways.
 #[derive(Debug, Parser)]
@@ -83,25 +83,50 @@ pub enum Command {
 }
 
 /// Where the database is.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Args)]
 pub struct Database {
-    /// The SQLite file, made if there is none.
-    #[arg(long = "database", env = "POLICY_DATABASE", default_value = "sqlite:policy.db", value_name = "URL")]
-    pub url: String,
+    /// The SQLite file, made if there is none, or a PostgreSQL database, as postgres://USER:PASSWORD@HOST/DATABASE. A
+    /// password is better given by the variable, or in the file that PGPASSFILE names.
+    #[arg(long = "database", env = "POLICY_DATABASE", hide_env_values = true, default_value = "sqlite:policy.db",
+          value_name = "URL")]
+    url: String,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Database").field(&self.shown()).finish()
+    }
 }
 
 impl Database {
-    /// The file that it names.
-    pub fn file(&self) -> Result<PathBuf, Error> {
-        store::file_of(&self.url).map(PathBuf::from)
+    /// Opens it; an error says where it was to be.
+    pub async fn open(&self, settings: Settings) -> Result<Store, String> {
+        store::open(&self.url, settings).await.map_err(|error| self.named(error))
     }
 
-    /// Opens it; an error says where it was to be.
-    pub async fn open(&self, settings: Settings) -> Result<Arc<SqliteStore>, String> {
-        SqliteStore::open(&self.url, settings).await.map(Arc::new).map_err(|error| match error {
+    /// Its URL, without a password.
+    pub fn shown(&self) -> String {
+        store::shown(&self.url)
+    }
+
+    /// Its URL, if it is a file. Else an error that says how such a database is copied.
+    pub fn file_url(&self) -> Result<&str, String> {
+        if store::postgres::is_url(&self.url) {
+            return Err(format!(
+                "--database (POLICY_DATABASE) {}: PostgreSQL has programs for this, pg_dump and pg_restore; \
+                 docs/operations.md says how",
+                self.shown()
+            ));
+        }
+        Ok(&self.url)
+    }
+
+    /// What an error of the database is told as.
+    pub fn named(&self, error: Error) -> String {
+        match error {
             Error::Url(_) => error.to_string(),
-            _ => format!("--database (POLICY_DATABASE) {}: {error}", self.url),
-        })
+            _ => format!("--database (POLICY_DATABASE) {}: {error}", self.shown()),
+        }
     }
 }
 
@@ -150,8 +175,8 @@ pub struct Serve {
     pub confirm_removal: bool,
 }
 
-impl std::fmt::Debug for Serve {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Serve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Serve").field("listen", &self.listen).field("database", &self.database).finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
-//! Who may ask: the administrator and the gateways.
+//! Authentication of the administrator and of the gateways.
 //!
-//! Secrets are kept as SHA-256 digests and compared in constant time, each request against all of them, so the time of an
-//! answer tells nothing. `Debug` shows no secret. What a gateway sees is its [`Scope`].
+//! The service keeps secrets as SHA-256 digests. It compares each request in constant time with all of them, so the
+//! time of an answer reveals nothing. `Debug` shows no secret. A gateway's [`Scope`] says which APIs it sees.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,15 +22,14 @@ use subtle::{Choice, ConstantTimeEq as _};
 use crate::http::problem::Problem;
 use management::port::Scope;
 
-/// Bytes of a client id or a secret.
+/// Maximum length of a client id or a secret, in bytes.
 pub const MAX_CREDENTIAL_BYTES: usize = 1_024;
-/// Gateways of one service; each request to the feed is held against all.
+/// Maximum number of gateways. Each request to the feed is compared with all of them.
 pub const MAX_GATEWAYS: usize = 1_000;
 
 const ADMINISTRATOR_CHALLENGE: &str = "Bearer realm=\"policy-service management\"";
 const GATEWAY_CHALLENGE: &str = "Basic realm=\"policy-service feed\", charset=\"UTF-8\", Bearer";
 
-/// A secret's digest.
 #[derive(Clone, Copy)]
 struct SecretDigest([u8; 32]);
 
@@ -44,54 +43,54 @@ impl SecretDigest {
     }
 }
 
-/// Why credentials in the configuration cannot be used. It names clients, never secrets.
+/// Why the credentials in the configuration are rejected. The message names clients, never secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCredentials {
-    /// The administrator's token.
+    /// The administrator's token is empty, too long, or not visible ASCII.
     #[error(
         "--admin-token (POLICY_ADMIN_TOKEN): expected a token of 1 to {MAX_CREDENTIAL_BYTES} visible ASCII characters"
     )]
     Token,
-    /// An entry of the list of gateways.
+    /// An entry of the list of gateways is malformed.
     #[error(
         "--gateways (POLICY_GATEWAYS): gateway {0} (counted from 1) is not client_id:client_secret, each of 1 to \
          {MAX_CREDENTIAL_BYTES} bytes, without blanks around them"
     )]
     Gateway(usize),
-    /// Too many of them.
+    /// The list of gateways is too long.
     #[error("--gateways (POLICY_GATEWAYS): there are more than {MAX_GATEWAYS} gateways")]
     TooManyGateways,
-    /// A secret that does not tell who sends it.
+    /// Two gateways have the same secret.
     #[error(
         "--gateways (POLICY_GATEWAYS): gateways {0:?} and {1:?} have the same secret; sent as Bearer it would not tell \
          them apart"
     )]
     SharedSecret(String, String),
-    /// A gateway that could do everything.
+    /// A gateway's secret is the administrator's token.
     #[error(
         "--gateways (POLICY_GATEWAYS): the secret of gateway {0:?} is the administrator's token \
          (POLICY_ADMIN_TOKEN); expected another"
     )]
     AdministratorsToken(String),
-    /// The list of limited gateways.
+    /// The list of limited gateways is not the expected JSON.
     #[error(
         "--gateway-apis (POLICY_GATEWAY_APIS): expected a JSON object of lists of API ids, as {{\"edge-1\": [\"payments-1.0\"]}}: {0}"
     )]
     Limits(String),
-    /// An id that no API has.
+    /// A limited gateway lists an API id that no API can have.
     #[error(
         "--gateway-apis (POLICY_GATEWAY_APIS): an API of gateway {0:?} is {1:?}, expected an id of 1 to 256 bytes \
          without control characters"
     )]
     Api(String, String),
-    /// A limit for a gateway that there is not.
+    /// A limit names a gateway that does not exist.
     #[error(
         "--gateway-apis (POLICY_GATEWAY_APIS): gateway {0:?} is limited to some APIs, but no gateway has that client_id"
     )]
     UnknownGateway(String),
 }
 
-/// The administrator's token.
+/// The administrator, known by a token.
 #[derive(Clone)]
 pub struct Administrator(SecretDigest);
 
@@ -102,7 +101,7 @@ impl fmt::Debug for Administrator {
 }
 
 impl Administrator {
-    /// Takes the token.
+    /// Checks the token's length and characters.
     pub fn new(token: &str) -> Result<Self, InvalidCredentials> {
         let visible = token.bytes().all(|byte| byte.is_ascii_graphic());
         if token.is_empty() || token.len() > MAX_CREDENTIAL_BYTES || !visible {
@@ -111,7 +110,7 @@ impl Administrator {
         Ok(Self(SecretDigest::of(token)))
     }
 
-    /// Lets a request pass that carries the token as `authorization: Bearer`.
+    /// Accepts a request if its `authorization: Bearer` header is the administrator's token.
     pub fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let refuse = |detail: &str| Err(Problem::unauthorized(ADMINISTRATOR_CHALLENGE, detail));
         match given(headers) {
@@ -123,17 +122,17 @@ impl Administrator {
     }
 }
 
-/// One gateway that may read the feed.
+/// A gateway that may read the feed.
 #[derive(Clone)]
 pub struct Gateway {
     client_id: String,
     secret: SecretDigest,
-    /// What it sees.
+    /// Which APIs it sees.
     pub scope: Scope,
 }
 
 impl Gateway {
-    /// The name under which it is known.
+    /// The name in its credentials.
     pub fn client_id(&self) -> &str {
         &self.client_id
     }
@@ -145,13 +144,13 @@ impl fmt::Debug for Gateway {
     }
 }
 
-/// All gateways.
+/// All configured gateways.
 #[derive(Clone, Debug)]
 pub struct Gateways(Vec<Gateway>);
 
 impl Gateways {
-    /// Takes `client_id:client_secret[,…]` and, as JSON, the APIs of those that are limited. A client may stand there
-    /// twice with different secrets, so that secrets can be changed one gateway at a time.
+    /// Parses `client_id:client_secret[,…]` and, as JSON, the APIs of the limited gateways. A client id may appear
+    /// twice with different secrets, so that an operator can change secrets one gateway at a time.
     pub fn parse(gateways: &str, limits: Option<&str>) -> Result<Self, InvalidCredentials> {
         let limits = parse_limits(limits.unwrap_or_default())?;
         let mut parsed: Vec<Gateway> = Vec::new();
@@ -178,7 +177,7 @@ impl Gateways {
         }
     }
 
-    /// Checks that no gateway has the administrator's token for its secret.
+    /// Rejects a gateway whose secret is the administrator's token.
     pub fn check_apart(&self, administrator: &Administrator) -> Result<(), InvalidCredentials> {
         match self.0.iter().find(|gateway| gateway.secret.matches(&administrator.0).into()) {
             Some(gateway) => Err(InvalidCredentials::AdministratorsToken(gateway.client_id.clone())),
@@ -186,7 +185,7 @@ impl Gateways {
         }
     }
 
-    /// The gateway that sends a request: by HTTP Basic, or by its secret as Bearer.
+    /// Returns the gateway that sends a request. It identifies itself by HTTP Basic, or by its secret as Bearer.
     pub fn check(&self, headers: &HeaderMap) -> Result<&Gateway, Problem> {
         let refuse = |detail: &str| Err(Problem::unauthorized(GATEWAY_CHALLENGE, detail));
         let (client_id, secret) = match given(headers) {
@@ -207,7 +206,7 @@ impl Gateways {
     }
 }
 
-/// The APIs of limited gateways; an empty text limits none.
+/// Parses the APIs of the limited gateways. An empty text limits no gateway.
 fn parse_limits(text: &str) -> Result<BTreeMap<String, Arc<BTreeSet<String>>>, InvalidCredentials> {
     if text.trim().is_empty() {
         return Ok(BTreeMap::new());
@@ -222,7 +221,8 @@ fn parse_limits(text: &str) -> Result<BTreeMap<String, Arc<BTreeSet<String>>>, I
     Ok(limits.into_iter().map(|(client_id, apis)| (client_id, set(apis))).collect())
 }
 
-/// Lists by client_id, each of which stands there once: of two, one would be for nothing, and nobody could tell which.
+/// Lists of APIs by client id. A client id that appears twice is an error, because one of its two lists would have no
+/// effect.
 struct Limits(BTreeMap<String, Vec<String>>);
 
 impl<'de> Deserialize<'de> for Limits {
@@ -240,7 +240,7 @@ impl<'de> Deserialize<'de> for Limits {
                 let mut lists = BTreeMap::new();
                 while let Some((client_id, apis)) = map.next_entry::<String, Vec<String>>()? {
                     if lists.contains_key(&client_id) {
-                        return Err(serde::de::Error::custom(format_args!("{client_id:?} stands there twice")));
+                        return Err(serde::de::Error::custom(format_args!("{client_id:?} appears twice")));
                     }
                     lists.insert(client_id, apis);
                 }
@@ -254,7 +254,7 @@ impl<'de> Deserialize<'de> for Limits {
 
 fn parse_gateway(entry: &str) -> Option<Gateway> {
     let (client_id, secret) = entry.split_once(':')?;
-    // What is around a name would belong to it, and the gateway could never send it so.
+    // Blanks around a name or a secret would become part of it, and a Bearer header cannot carry them.
     let good = |text: &str| {
         !text.is_empty()
             && text.len() <= MAX_CREDENTIAL_BYTES
@@ -268,7 +268,7 @@ fn parse_gateway(entry: &str) -> Option<Gateway> {
     })
 }
 
-/// What a request carries: nothing, something to check, or something that cannot be read.
+/// The credential of a request: missing, unreadable, or something to check.
 enum Given {
     Nothing,
     Unusable,

@@ -1,5 +1,5 @@
-//! The clock of this machine and its random numbers, and the only place that reads either for what is stored. How long
-//! things take is measured where they happen.
+//! The clock of this machine and its random numbers. Only this file reads them for stored data. Durations are measured
+//! where they matter.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,12 +14,12 @@ pub fn unix_seconds() -> i64 {
         .unwrap_or_default()
 }
 
-/// What `actor` does now.
+/// An act of `actor` at the current time.
 pub fn act(actor: Actor) -> Act {
     Act { actor, now: unix_seconds(), random: |bytes| getrandom::fill(bytes).map_err(|error| error.to_string()) }
 }
 
-/// What the service does now by itself.
+/// An act of the service itself at the current time.
 pub fn act_of_service() -> Act {
     act(Actor::Service)
 }

@@ -1,4 +1,4 @@
-//! The program: reads the command line, opens the database, serves until it is told to stop.
+//! The program: reads the command line, opens the database, and serves until it is told to stop.
 
 use std::{
     error::Error,
@@ -20,17 +20,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-/// Characters of an administrator's token below which the log warns of it: 16 at random have more than 90 bits.
+/// Characters of an administrator's token below which the log warns. 16 random characters have more than 90 bits.
 const SHORT_TOKEN: usize = 16;
 
-/// Runs the program, which says `version` of itself, until it is told to stop.
+/// Runs a command of the program. `version` is what the program reports as its version.
 #[tokio::main]
 pub async fn run(version: &'static str) -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        // Else a line that cannot be written is told with `eprintln!`, which then ends what has logged it.
+        // Otherwise the logger reports a line that it cannot write with `eprintln!`, which then panics.
         .log_internal_errors(false)
         .with_env_filter(filter)
         .init();
@@ -87,9 +87,10 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
     let what = if store.is_new() { "a new database was made" } else { "the database was opened" };
     tracing::info!(database = arguments.database.shown(), revision = state.revision, "{what}");
     let address = listener.local_addr()?;
-    // Whoever reads the line below may send a signal at once.
+    // A supervisor that reads the line below may send a signal at once.
     stop_on_signal(stopping.clone())?;
-    // The one line on stdout; whoever started the service reads the port from it. It may be closed already.
+    // The only line on stdout; the process that started the service reads the port from it. stdout may be closed
+    // already.
     let _ = writeln!(std::io::stdout(), "listening on http://{address}");
     tracing::info!(version, %address, revision = state.revision, epoch = state.epoch, "serving");
 
@@ -104,7 +105,7 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Names APIs that were stored with one match before such APIs were refused.
+/// Logs pairs of APIs with the same match, which were stored before such APIs were refused.
 async fn warn_of_clashes(store: &Store) -> Result<(), Box<dyn Error>> {
     for Clash { meant, shadowed, place } in store.clashes().await? {
         tracing::warn!(
@@ -116,10 +117,10 @@ async fn warn_of_clashes(store: &Store) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Keeps SIGXFSZ from ending the program: a write beyond the limit of a file's size is then an error like a full disk.
+/// Ignores SIGXFSZ, which would end the program. A write beyond the file size limit then is an error like a full disk.
 fn outlive_a_full_file() -> std::io::Result<()> {
     const SIGXFSZ: i32 = 25;
-    // The handler stays; nobody waits for the signal.
+    // The handler stays registered; nothing waits for the signal.
     signal(SignalKind::from_raw(SIGXFSZ)).map(drop)
 }
 
@@ -138,10 +139,10 @@ fn stop_on_signal(stopping: CancellationToken) -> std::io::Result<()> {
 }
 
 async fn renew_epoch(database: &Database) -> Result<(), Box<dyn Error>> {
-    // A name that is mistyped must not make an empty database and be told as a success.
+    // A mistyped name must not create an empty database and report success.
     let store = database.open(store::Settings { must_exist: true, ..store::Settings::default() }).await?;
     let epoch = store.renew_epoch(&act(Actor::Administrator)).await?;
     store.close().await;
-    stderr::say(format_args!("the epoch is {epoch} now; gateways will fetch the whole policy anew"));
+    stderr::say(format_args!("the new epoch is {epoch}; gateways will fetch the full policy"));
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// Notes that a change was dropped before its end.
+/// Notes that a change was dropped before it committed.
 #[derive(Debug)]
 pub struct Doubt {
     noted: Arc<AtomicBool>,
@@ -24,7 +24,7 @@ impl Doubt {
         self.ended = true;
     }
 
-    /// The change was committed to the disk.
+    /// Called after the commit.
     pub fn dispel(&mut self) {
         self.ended = true;
         self.noted.store(false, Ordering::Relaxed);

@@ -1,7 +1,7 @@
-//! The databases of the policy service: implementations of the port ([`management::port`]), one folder each.
+//! Databases of the policy service: implementations of the port ([`management::port`]), one folder each.
 //!
-//! A further database is a folder beside [`sqlite`] and [`postgres`], and a line in `tests/conformance`, which says what each
-//! must do. What the databases share is no SQL: how a loss is judged, what usage adds up to, how long a page is.
+//! To add a database, add a folder beside [`sqlite`] and [`postgres`] and a line in `tests/conformance`, which tests every
+//! database. They share everything that is not SQL: how a loss is judged, how usage adds up, how much fits on a page.
 
 mod announce;
 mod doubt;

@@ -2,10 +2,10 @@
 
 use management::port::list::Column;
 
-/// The states that nearly all rows have. The index of states leaves them out, by a condition of just these words.
+/// The states of nearly all rows. The index of states excludes them by a condition with exactly these words.
 pub const USUAL_STATES: [&str; 3] = ["ACTIVE", "PUBLISHED", "UNBLOCKED"];
 
-/// The value of a column, in SQL; never null, so that it can be compared.
+/// The value of a column in SQL. It is never null, so it can be compared.
 pub fn value(column: Column) -> &'static str {
     match column {
         Column::Id => "l.id",
@@ -21,7 +21,7 @@ pub fn value(column: Column) -> &'static str {
     }
 }
 
-/// What `LIKE` takes for "has this part".
+/// The `LIKE` pattern for texts that contain `part`.
 pub fn pattern(part: &str) -> String {
     let mut pattern = String::from("%");
     for character in part.chars() {

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use management::port::State;
 
-/// Pause between two renewals that follow from revisions that are not there.
+/// Pause between two renewals because of lost revisions.
 const LOST_PAUSE: Duration = Duration::from_secs(60);
-/// Pause between two renewals that follow from epochs that are not known. Gateways of another epoch begin anew without a
-/// renewal, so there is no haste; two copies of a database that are asked by turns show each other unknown epochs for
-/// ever.
+/// Pause between two renewals because of unknown epochs. It can be long, because gateways with another epoch start over
+/// without a renewal. Without it, two copies of a database that a gateway asks in turns would show each other unknown
+/// epochs for ever.
 const FOREIGN_PAUSE: Duration = Duration::from_secs(3_600);
-/// Earlier epochs that are remembered: 16 hours of renewals at one a minute, in 50 KB.
+/// Maximum number of remembered epochs: 16 hours of one renewal a minute, in 50 KB.
 pub const MAX_EARLIER_EPOCHS: i64 = 1_000;
 /// What the log says when the epoch is renewed because a revision that this process had read is gone.
 pub const GONE_BACK: &str =
@@ -19,16 +19,16 @@ pub const GONE_BACK: &str =
 pub const LOSS_DUE: &str =
     "a gateway held a revision that this database has lost, soon after another loss; gateways fetch the policy anew";
 
-/// How a mark relates to the database's history.
+/// The relation of a mark to the database's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// The database has this revision, or has forgotten so old ones.
+    /// The database has this revision, or it is older than the kept past.
     Had,
-    /// The mark is of an earlier epoch.
+    /// The mark belongs to an earlier epoch.
     Earlier,
-    /// The mark is of this epoch, but the database never had this revision, or has another one of this number.
+    /// The mark belongs to this epoch, but the database never had this revision or has another one with this number.
     Lost,
-    /// The database signed the mark, but under an epoch that it does not know.
+    /// The database's secret signed the mark, but the database does not know its epoch.
     Foreign,
 }
 
@@ -41,7 +41,7 @@ impl Finding {
         }
     }
 
-    /// Whether the epoch is to be renewed now. A clock that was put back ends the pause.
+    /// Whether to renew the epoch now. A clock that was set back ends the pause.
     pub fn is_due(self, state: &State, now: i64) -> bool {
         let Some(pause) = self.pause() else { return false };
         let since = now.saturating_sub(state.renewed_at);

@@ -1,10 +1,11 @@
 //! How many rows fit on one page of the feed.
 
-/// Bytes of documents in one page: far below the 32 MiB that Envoy takes as the body of a callout, and some eight
-/// times what 5,000 ordinary rows have.
+/// Maximum length of the documents in one page, in bytes. It is far below the 32 MiB that Envoy accepts as the body of
+/// a callout, and some eight times the length of 5,000 ordinary rows.
 const MAX_PAGE_BYTES: usize = 8 << 20;
 
-/// How many documents of these sizes fit into a page: all that begin before it is full, so at least one.
+/// How many documents of these sizes fit into a page. Every document that begins before the page is full fits, so at
+/// least one does.
 pub fn fitting(sizes: &[usize]) -> usize {
     let mut bytes = 0usize;
     let fits = |size: &&usize| {

@@ -2,12 +2,12 @@
 
 use management::port::Error;
 
-/// 128 random bits in hexadecimal.
+/// Makes a new epoch: 128 random bits in hexadecimal.
 pub fn new_epoch() -> Result<String, Error> {
     Ok(bytes::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// The random word of a new revision.
+/// Makes the random word of a new revision.
 pub fn new_word() -> Result<i64, Error> {
     bytes().map(i64::from_be_bytes)
 }

@@ -1,11 +1,11 @@
 //! How a database is kept, whichever it is.
 
-/// How the database is kept.
+/// Settings of the database.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// How many versions that hold no more are kept, so that gateways can catch up by deltas.
+    /// Number of past versions that are kept, so that gateways can catch up by deltas.
     pub history_rows: i64,
-    /// How many days hourly rows of usage are kept.
+    /// Number of days for which hourly usage is kept.
     pub usage_days: i64,
     /// Whether many rows will be written: SQLite takes more memory, and makes fewer checkpoints.
     pub bulk: bool,
@@ -14,7 +14,8 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// 100,000 versions of some 400 bytes are 40 MB, and as many changes as a busy day has. 400 days are a year of bills
+    /// 100,000 versions of some 400 bytes take 40 MB and cover a busy day. 400 days are a year of bills and a month to
+    /// dispute the last one.
     /// and a month to dispute the last one.
     fn default() -> Self {
         Self { history_rows: 100_000, usage_days: 400, bulk: false, must_exist: false }

@@ -5,21 +5,22 @@ use std::collections::{BTreeMap, HashMap};
 use keygate::usage::report::ALLOWED;
 use management::port::usage::{UsageRow, Windows};
 
-/// How long a batch's id is remembered, in seconds. A gateway repeats what was not answered as soon as it can; it would
-/// have to be cut off for two days after its batch had arrived to be counted twice. A fleet of 1,000 gateways that each
-/// report every minute leaves 3 million ids of some 60 bytes.
+/// How long a batch's id is remembered, in seconds. A gateway repeats an unanswered batch as soon as it can. A batch
+/// would be counted twice only if its gateway was cut off for two days after the batch had arrived. A fleet of 1,000
+/// gateways that each report every minute leaves 3 million ids of some 60 bytes.
 pub const REMEMBER_BATCHES: i64 = 48 * 3_600;
-/// How long totals are kept, in seconds: the month that is under way, and the one before for reports that come late. As long
-/// it is known that an application was deleted.
+/// How long totals are kept, in seconds: the current month, and the previous one for late reports. Deleted applications
+/// are remembered for the same time.
 pub const KEEP_TOTALS: i64 = 62 * 86_400;
-/// Hourly rows that a batch takes away at most; more than it brings, so the table shrinks when less is kept.
+/// Maximum number of hourly rows that a batch deletes. It is more than a batch adds, so the table shrinks after the
+/// limit is lowered.
 pub const TIDIED_AT_ONCE: i64 = 10_000;
 
-/// Application, API, 1 for a day or 2 for a month, its first second, requests.
+/// Application, API, 1 for a day or 2 for a month, its first second, number of requests.
 pub type Total<'r> = (&'r str, &'r str, i64, i64, i64);
 
-/// What rows add to the totals by which limits are checked: by API, and over all APIs of the application, which is the empty
-/// API; of the day and of the month.
+/// What rows add to the totals by which limits are checked: for each API, and for all APIs of the application (the
+/// empty API); for the day and for the month.
 pub fn totals<'r>(rows: &[&'r UsageRow]) -> Vec<Total<'r>> {
     let mut totals: BTreeMap<(&str, &str, i64, i64), i64> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.outcome == ALLOWED && !row.application.is_empty()) {

@@ -1,20 +1,20 @@
-//! What a change is begun with: who makes it, when, and where its random numbers come from. Nothing below reads a clock.
+//! The context of a change: who makes it, when, and with which random numbers. Nothing below reads a clock.
 
 use super::Error;
 
 /// Who makes a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
-    /// Whoever holds the administrator's token.
+    /// The holder of the administrator's token.
     Administrator,
-    /// An import from a file, run by somebody who may write the database.
+    /// An import from a file, run by a person who may write the database.
     Import,
-    /// The service itself: what follows from usage, or is due.
+    /// The service itself, for what follows from usage or is due.
     Service,
 }
 
 impl Actor {
-    /// The word in the log.
+    /// The actor's name in the log.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Administrator => "administrator",
@@ -24,17 +24,16 @@ impl Actor {
     }
 }
 
-/// A source of random bytes. An error says why there are none.
+/// A source of random bytes, or the reason why there are none.
 pub type Random = fn(&mut [u8]) -> Result<(), String>;
 
-/// Who makes a change, when, and with which random numbers. The transaction keeps it until it commits.
+/// The context of a change. The transaction keeps it until it commits.
 #[derive(Clone, Debug)]
 pub struct Act {
-    /// Who.
     pub actor: Actor,
-    /// When, Unix time.
+    /// The time, in Unix seconds.
     pub now: i64,
-    /// What ids and keys are made of.
+    /// The source of random bytes for ids and keys.
     pub random: Random,
 }
 

@@ -1,9 +1,9 @@
-//! The HTTP server: its routes here, its connections and their limits in the modules.
+//! The HTTP server: routes in this file, connections and their limits in the modules.
 //!
-//! Connections are served by hyper directly, because `axum::serve` has no limits of its own: a client that does not send
-//! its request, does not read its answer, or opens connections without end must not take the service from others.
-//! [`listener`] accepts connections, [`budget`] decides which of them may stay and [`idle`] for how long, [`peer`] applies
-//! both to what is open, and [`connection`] serves one of them.
+//! hyper serves the connections directly, because `axum::serve` has no limits: a client that does not send its request,
+//! does not read its answer, or opens connections without end must not take the service from others. [`listener`]
+//! accepts connections. [`budget`] decides which of them may stay, and [`idle`] for how long. [`peer`] applies both
+//! decisions to the open connections. [`connection`] serves one connection.
 
 pub mod budget;
 pub mod connection;
@@ -61,7 +61,7 @@ pub fn router(store: Store, feed: Feed, administrator: Administrator) -> Router 
         .merge(reporting)
         .merge(management)
         .split_for_parts();
-    // All answers share it: nobody takes memory by asking for it often.
+    // One text for all answers, so that frequent requests for it take no memory.
     let openapi = Bytes::from(openapi::document(&openapi).to_string());
     router
         .route(
@@ -71,7 +71,7 @@ pub fn router(store: Store, feed: Feed, administrator: Administrator) -> Router 
                 async move { ([(header::CONTENT_TYPE, "application/json")], body) }
             }),
         )
-        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path; see /openapi.json") })
+        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "no route has this path; see /openapi.json") })
         .method_not_allowed_fallback(|request: Request| async move {
             let detail = format!("{} is not possible here; the allow header says what is", request.method());
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
@@ -82,19 +82,19 @@ pub fn router(store: Store, feed: Feed, administrator: Administrator) -> Router 
         .layer(middleware::from_fn(request_id::name))
 }
 
-/// All credentials. Which of them a route takes is the route's business.
+/// The credentials of all callers. Each route checks which of them it accepts.
 #[derive(Clone, Debug)]
 struct Credentials {
     administrator: Administrator,
     gateways: Arc<Gateways>,
 }
 
-/// Takes the connection of a request with a good credential out of the budget of unproven ones.
+/// Takes a connection out of the budget of unproven ones if a request carries a valid credential.
 ///
-/// An unproven connection is at work only until its request is decided. While a wrong credential waits, or while an answer
-/// is taken, it may be evicted as any idle one.
+/// An unproven connection is busy only until its request is decided. While a wrong credential is delayed, or while the
+/// client reads its answer, the connection counts as idle and may be evicted.
 async fn prove(State(credentials): State<Credentials>, mut request: Request, next: Next) -> Response {
-    // Handlers may outlive the connection, so they do not get it.
+    // Handlers may outlive the connection, so they do not get the peer.
     let Some(peer) = request.extensions_mut().remove::<Arc<Peer>>() else { return next.run(request).await };
     let busy = Busy::new(&peer);
     if !peer.is_proven() {
@@ -112,9 +112,9 @@ async fn prove(State(credentials): State<Credentials>, mut request: Request, nex
 
 /// Whether the service answers.
 ///
-/// The feed goes on when nothing can be written, so a full disk is no reason to take the service from its gateways.
+/// A full disk does not change the answer. The service still feeds gateways then, so a load balancer must keep it.
 #[utoipa::path(get, path = "/healthz", tag = "health", operation_id = "check_health", security(()), responses(
-    (status = 200, description = "it does", body = String, content_type = "text/plain", example = "ok\n"),
+    (status = 200, description = "the service answers", body = String, content_type = "text/plain", example = "ok\n"),
 ))]
 async fn health() -> &'static str {
     "ok\n"
@@ -122,11 +122,11 @@ async fn health() -> &'static str {
 
 /// Whether changes can be written.
 #[utoipa::path(get, path = "/healthz/write", tag = "health", operation_id = "check_writer", security(()), responses(
-    (status = 200, description = "they can", body = String, content_type = "text/plain",
+    (status = 200, description = "changes can be written", body = String, content_type = "text/plain",
         example = "ok\n"),
-    (status = 503, description = "they cannot: another program holds the lock for more than a second, or the file at the \
-        path is no longer the one that is open; the feed goes on", body = Problem),
-    (status = 507, description = "the disk is full; the feed goes on", body = Problem),
+    (status = 503, description = "another program has held the lock for more than a second, or the database file was \
+        removed or replaced; gateways are still served", body = Problem),
+    (status = 507, description = "the disk is full; gateways are still served", body = Problem),
 ))]
 async fn writer_health(State(store): State<Store>) -> Result<&'static str, Problem> {
     store.check_writer(&act_of_service()).await?;

@@ -5,7 +5,7 @@ use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 use super::fault::Fault;
 use management::port::{Kind, State, Version};
 
-/// Where the policy stands.
+/// Reads the state of the policy.
 pub async fn read_state(connection: &mut SqliteConnection) -> Result<State, Fault> {
     let row = sqlx::query(
         "SELECT policy_state.*, renewals, renewed_at, is_lost, word FROM policy_state, history \
@@ -30,7 +30,7 @@ pub async fn read_state(connection: &mut SqliteConnection) -> Result<State, Faul
     })
 }
 
-/// A row of the table `version`.
+/// Reads a row of the table `version`.
 pub fn read_version(row: &SqliteRow) -> Result<Version, Fault> {
     Ok(Version {
         seq: row.try_get("seq")?,

@@ -6,7 +6,7 @@ use management::port::Store;
 use store::{PostgresStore, Settings, SqliteStore};
 use testkit::postgres::Postgres;
 
-/// A database of its own for one test. What it lies in goes with it.
+/// A test's own database. It is deleted with the directory.
 pub struct Opened {
     pub store: Store,
     _place: Option<tempfile::TempDir>,

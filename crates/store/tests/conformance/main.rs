@@ -1,7 +1,7 @@
 //! What every database behind the port must do: one list of properties, run for each implementation. A further database is a
 //! function in `databases.rs` that makes one, and a line at the end of this file.
 //!
-//! The properties speak through the traits of `management::port` alone.
+//! The properties use only the traits of `management::port`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -60,7 +60,8 @@ pub async fn a_limited_reader_sees_what_reaches_its_apis(opened: &Opened) {
     let first = put(store, &[seen.clone(), hidden.clone()].concat()).await;
     assert_eq!(read(store, &only(&["a"]), Part::Full, first, 2).await.unwrap(), documents(&seen));
     assert!(read(store, &only(&[]), Part::Full, first, 2).await.unwrap().is_empty());
-    // What begins to reach it comes along, though it is older; what ceases to goes, though it still holds.
+    // Rows that start to reach the scope are added even if they are older. Rows that stop reaching it are removed even
+    // if they are current.
     let new = subscription("u", "other", "a", "UNBLOCKED");
     let second = put(store, std::slice::from_ref(&new)).await;
     let came = [hidden[1].clone(), hidden[2].clone(), new.clone()];

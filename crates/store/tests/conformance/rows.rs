@@ -58,7 +58,7 @@ pub async fn every_column_of_a_row_is_read_as_it_was_written(opened: &Opened) {
     let found = store.find(Kind::Subscription, "s").await.unwrap().unwrap();
     assert_eq!(store.find_identity(Kind::Subscription, &new.identity).await.unwrap(), Some(found.clone()));
     assert!(begin(store).await.of_plan("p").await.unwrap().is_some());
-    // Without `..`: a new column does not compile before it is compared here.
+    // Without `..`, so that a new column does not compile before it is compared here.
     let management::port::Version {
         seq: _,
         from_revision: _,
@@ -126,7 +126,7 @@ pub async fn blocks_of_an_owner_are_found(opened: &Opened) {
     }
     assert!(!change.has_blocked_application("o").await.unwrap());
     drop(change);
-    // A deleted subscription leaves its block, for who was the owner then.
+    // A deleted subscription leaves a block for its owner at that time.
     let kept = NewRow {
         kept_block: Some("BLOCKED".to_owned()),
         kept_owner: Some("p".to_owned()),

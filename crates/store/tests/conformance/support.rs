@@ -5,7 +5,7 @@ use std::sync::Arc;
 use management::port::{Act, Actor, Error, Kind, NewRow, Scope, Store, Transaction};
 use serde_json::{Value, json};
 
-/// 2025-06-01T00:00:00Z, when all that a test does is done, unless it says something else.
+/// 2025-06-01T00:00:00Z, the time of all acts of a test unless it names another.
 pub const NOW: i64 = 1_748_736_000;
 pub const DAY: i64 = 86_400;
 
@@ -24,7 +24,7 @@ pub async fn begin(store: &Store) -> Box<dyn Transaction> {
     store.begin(act(Actor::Administrator, NOW)).await.unwrap()
 }
 
-/// A row of this kind. What the database finds it by is taken from its document.
+/// A row of this kind. The columns by which the database finds it come from its document.
 pub fn row(kind: Kind, id: &str, document: Value) -> NewRow {
     let text = |name: &str| document.get(name).and_then(Value::as_str).map(str::to_owned);
     let identity = match kind {
@@ -65,13 +65,13 @@ pub fn subscription(id: &str, application: &str, api: &str, state: &str) -> NewR
     row(Kind::Subscription, id, json!({"application": application, "api": api, "state": state}))
 }
 
-/// A digest that belongs to nothing but `id`.
+/// A digest for `id`.
 pub fn digest(id: &str) -> String {
     let hexadecimal: String = id.bytes().map(|byte| format!("{byte:02x}")).collect();
     format!("{hexadecimal:0>64}")
 }
 
-/// Puts rows in one change. Returns its revision.
+/// Writes rows in one change. Returns its revision.
 pub async fn put(store: &Store, rows: &[NewRow]) -> i64 {
     let mut change = begin(store).await;
     for row in rows {
@@ -83,7 +83,7 @@ pub async fn put(store: &Store, rows: &[NewRow]) -> i64 {
     change.commit().await.unwrap()
 }
 
-/// Takes a row away in one change. Returns its revision.
+/// Removes a row in one change. Returns its revision.
 pub async fn remove(store: &Store, kind: Kind, id: &str) -> i64 {
     let mut change = begin(store).await;
     let stored = change.find(kind, id).await.unwrap().unwrap();
@@ -95,7 +95,7 @@ pub fn only(apis: &[&str]) -> Scope {
     Scope::Apis(Arc::new(apis.iter().map(|api| (*api).to_owned()).collect()))
 }
 
-/// Which rows are asked for.
+/// Which rows to read.
 #[derive(Clone, Copy)]
 pub enum Part {
     Full,
@@ -103,7 +103,7 @@ pub enum Part {
     Changed(i64),
 }
 
-/// All documents of a part of the policy at a revision, read in pages of `limit` rows.
+/// Reads all documents of a part of the policy at a revision, in pages of `limit` rows.
 pub async fn read(store: &Store, scope: &Scope, part: Part, at: i64, limit: usize) -> Result<Vec<String>, Error> {
     let mut snapshot = store.snapshot().await?;
     let mut documents = Vec::new();

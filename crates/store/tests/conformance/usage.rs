@@ -24,7 +24,7 @@ fn used_row(application: &str, api: &str, hour: i64, outcome: &str, requests: i6
     }
 }
 
-/// Adds usage, at a time. Returns nothing, since usage makes no revision.
+/// Adds usage at a time. It makes no revision.
 async fn add(store: &Store, now: i64, rows: &[UsageRow]) {
     let mut report = store.begin_report(act(Actor::Service, now)).await.unwrap();
     report.add_usage(rows).await.unwrap();
@@ -33,7 +33,7 @@ async fn add(store: &Store, now: i64, rows: &[UsageRow]) {
     report.commit().await.unwrap();
 }
 
-/// Requests of the day and of the month.
+/// The requests of the day and of the month.
 async fn used(store: &Store, application: &str, api: &str, now: i64) -> (i64, i64) {
     let pair = Pair { application: application.to_owned(), api: api.to_owned() };
     let found = begin(store).await.used(std::slice::from_ref(&pair), &Windows::of(now)).await.unwrap();
@@ -59,7 +59,7 @@ pub async fn usage_adds_up_by_hour_day_and_month(opened: &Opened) {
     let rows = store.usage(&filter, None, 10).await.unwrap();
     assert_eq!(rows, [used_row("app", "a", first, "allowed", 9), used_row("app", "a", first, "blocked", 100)]);
     assert_eq!(store.usage(&filter, rows.first(), 10).await.unwrap(), rows[1..]);
-    // A sum that would be too large stays where it can be.
+    // A sum that would overflow stays at the maximum.
     add(store, NOW, &[used_row("app", "a", first, "allowed", i64::MAX)]).await;
     assert_eq!(used(store, "app", "a", first).await.0, i64::MAX);
 }
@@ -148,7 +148,7 @@ pub async fn rows_of_plans_are_found_by_what_was_used(opened: &Opened) {
     {
         assert_eq!(ids(change.reached("gold", &windows, least).await.unwrap()), expected, "{least:?}");
     }
-    // An application that is made again has used nothing.
+    // An application that is created again starts with no usage.
     change.forget_totals("a").await.unwrap();
     assert!(change.reached("gold", &windows, [Some(1), Some(1)]).await.unwrap().is_empty());
 }

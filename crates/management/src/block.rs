@@ -9,7 +9,10 @@ use super::{
     error::Error,
     resource::{Resource, put},
 };
-use crate::port::{Transaction, Version};
+use crate::port::{
+    Transaction, Version,
+    audit::{Action, Deed},
+};
 
 /// A block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -51,6 +54,7 @@ pub trait Blockable: Resource + PartialEq {
 pub async fn block<R: Blockable>(change: &mut dyn Transaction, id: &str, block: Block) -> Result<R, Error> {
     let held = find::<R>(change, id).await?;
     let blocked = R::shown(&held)?.blocked(block);
+    change.record(Deed::of_row(Action::Block, R::KIND, id));
     put(change, &held, &blocked).await?;
     Ok(blocked)
 }
@@ -63,6 +67,7 @@ pub async fn unblock<R: Blockable>(change: &mut dyn Transaction, id: &str) -> Re
     if unblocked == shown {
         return Ok(shown);
     }
+    change.record(Deed::of_row(Action::Unblock, R::KIND, id));
     if unblocked.is_kept() {
         change.remove(&held).await?;
     } else {

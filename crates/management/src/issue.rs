@@ -14,7 +14,10 @@ use super::{
     pipeline::{Origin, Outcome, add, create},
     resource::{Resource as _, put},
 };
-use crate::port::{Act, Kind, Transaction};
+use crate::port::{
+    Act, Kind, Transaction,
+    audit::{Action, Deed},
+};
 
 /// Random bytes of a key: 256 bits, so that nobody can guess one.
 const KEY_BYTES: usize = 32;
@@ -104,7 +107,10 @@ pub async fn issue(change: &mut dyn Transaction, application: &str, issue: Issue
         etag: None,
     };
     match create(change, stored, Origin::Client).await? {
-        Outcome::Created(stored) => Ok(IssuedKey { key, stored, replaces: None }),
+        Outcome::Created(stored) => {
+            change.record(Deed::of_row(Action::Issue, Kind::Key, stored.id.as_deref().unwrap_or_default()));
+            Ok(IssuedKey { key, stored, replaces: None })
+        }
         // The same 256 random bits occurred before, so the random generator cannot be trusted.
         Outcome::Held(_) => Err(Error::conflict("this key was issued before; try again")),
     }
@@ -145,6 +151,8 @@ pub async fn regenerate(change: &mut dyn Transaction, id: &str, asked: Regenerat
         retired.expires_at = Some(retired.expires_at.unwrap_or(i64::MAX).min(end));
     }
     put(change, &held, &retired).await?;
+    // The new key stands in the entry as what came along.
+    change.record(Deed::of_row(Action::Regenerate, Kind::Key, id));
     Ok(IssuedKey { key, stored, replaces: Some(id.to_owned()) })
 }
 
@@ -152,6 +160,7 @@ pub async fn regenerate(change: &mut dyn Transaction, id: &str, asked: Regenerat
 pub async fn revoke(change: &mut dyn Transaction, id: &str) -> Result<Key, Error> {
     let held = change.find(Kind::Key, id).await?.ok_or_else(|| Error::not_found(Kind::Key, id))?;
     let revoked = Key { state: Some(KeyState::Revoked), ..Key::shown(&held)? };
+    change.record(Deed::of_row(Action::Revoke, Kind::Key, id));
     put(change, &held, &revoked).await?;
     Ok(revoked)
 }

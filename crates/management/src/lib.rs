@@ -7,6 +7,7 @@
 
 pub mod apis;
 pub mod applications;
+pub mod audit;
 pub mod block;
 pub mod check;
 pub mod deny_policies;

@@ -7,7 +7,10 @@ use super::{
     resource::{Resource, is_just_so, new_id, put},
     review::review_plan,
 };
-use crate::port::{Kind, Transaction, Version};
+use crate::port::{
+    Kind, Transaction, Version,
+    audit::{Action, Deed},
+};
 
 /// The result of storing an object.
 #[derive(Debug)]
@@ -58,6 +61,7 @@ pub async fn create<R: Resource>(
         sent.restrain(change).await?;
     }
     sent.derive_from_database(change, None).await?;
+    change.record(Deed::of_row(Action::Create, R::KIND, &id));
     insert(change, sent).await.map(Outcome::Created)
 }
 
@@ -107,12 +111,20 @@ pub async fn replace<R: Resource>(change: &mut dyn Transaction, id: &str, mut se
         check_references(change, &sent).await?;
         sent.check_beside(change, Some(&shown)).await?;
     }
+    change.record(Deed::of_row(Action::Replace, R::KIND, id));
     put(change, &held, &sent).await?;
     if R::KIND == Kind::Plan {
         // A raised limit may end marks. A lowered limit may be reached now.
         review_plan(change, id).await?;
     }
     Ok(sent)
+}
+
+/// Deletes the object with this id and everything that belongs to it. Returns what has to stay.
+pub async fn remove<R: Resource>(change: &mut dyn Transaction, id: &str) -> Result<Option<R>, Error> {
+    let held = change.find(R::KIND, id).await?.ok_or_else(|| Error::not_found(R::KIND, id))?;
+    change.record(Deed::of_row(Action::Delete, R::KIND, id));
+    R::remove(change, &held).await
 }
 
 /// Writes an object as an import has it, whether it exists or not.

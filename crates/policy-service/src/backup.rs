@@ -108,7 +108,7 @@ pub async fn restore(arguments: &Restore) -> Result<(), Box<dyn Error>> {
     SqliteStore::open(&copied, settings).await.map_err(named)?.close().await;
     let settings = Settings { bulk: true, ..Settings::default() };
     let store = SqliteStore::open(url, settings).await.map_err(|error| arguments.database.named(error))?;
-    let restored = store.restore(&part.0, &act(Actor::Administrator)).await;
+    let restored = store.restore(&part.0, &act(Actor::administrator())).await;
     store.close().await;
     let state = restored.map_err(|error| format!("{url}: {error}; nothing was changed"))?;
     stderr::say(format_args!(

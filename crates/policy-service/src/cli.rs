@@ -176,6 +176,10 @@ pub struct Serve {
     #[arg(long, env = "POLICY_USAGE_DAYS", default_value_t = 400, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=3_660))]
     pub usage_days: u32,
+    /// Days for which entries of the audit log are kept; 0: for ever.
+    #[arg(long, env = "POLICY_AUDIT_DAYS", default_value_t = 0, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(0..=36_500))]
+    pub audit_days: u32,
     /// Tell gateways to accept a full policy that drops most of the keys that they know. They refuse it otherwise.
     #[arg(long, env = "POLICY_CONFIRM_REMOVAL", value_parser = clap::builder::BoolishValueParser::new(),
           action = clap::ArgAction::SetTrue)]

@@ -3,7 +3,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use management::port::{Act, Actor};
+use management::port::{Act, Actor, Origin};
 
 /// The time, in Unix seconds.
 pub fn unix_seconds() -> i64 {
@@ -14,9 +14,15 @@ pub fn unix_seconds() -> i64 {
         .unwrap_or_default()
 }
 
-/// An act of `actor` at the current time.
+/// An act of `actor` at the current time, without a request that asks for it.
 pub fn act(actor: Actor) -> Act {
-    Act { actor, now: unix_seconds(), random: |bytes| getrandom::fill(bytes).map_err(|error| error.to_string()) }
+    act_from(actor, Origin::default())
+}
+
+/// An act of `actor` at the current time, by the request that comes from `origin`.
+pub fn act_from(actor: Actor, origin: Origin) -> Act {
+    let random = |bytes: &mut [u8]| getrandom::fill(bytes).map_err(|error| error.to_string());
+    Act { actor, now: unix_seconds(), random, origin }
 }
 
 /// An act of the service itself at the current time.

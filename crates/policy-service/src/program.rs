@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    auth::{Administrator, Gateways},
+    auth::{Administrator, Credentials, Gateways},
     backup,
     cli::{Cli, Command, Database, Serve},
     clock::{act, act_of_service},
@@ -67,6 +67,7 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
     let settings = store::Settings {
         history_rows: arguments.history_rows.into(),
         usage_days: arguments.usage_days.into(),
+        audit_days: arguments.audit_days.into(),
         ..store::Settings::default()
     };
     let store = arguments.database.open(settings).await?;
@@ -76,8 +77,8 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
         confirm_removal: arguments.confirm_removal,
         max_wait: Duration::from_secs(arguments.max_wait.into()),
     };
-    let feed = Feed::new(store.clone(), gateways, feed_settings, stopping.clone());
-    let router = server::router(store.clone(), feed, administrator);
+    let feed = Feed::new(store.clone(), feed_settings, stopping.clone());
+    let router = server::router(store.clone(), feed, Credentials::new(administrator, gateways.into()));
 
     warn_of_clashes(&store).await?;
     let listener = server::listen(&arguments.listen)
@@ -141,7 +142,7 @@ fn stop_on_signal(stopping: CancellationToken) -> std::io::Result<()> {
 async fn renew_epoch(database: &Database) -> Result<(), Box<dyn Error>> {
     // A mistyped name must not create an empty database and report success.
     let store = database.open(store::Settings { must_exist: true, ..store::Settings::default() }).await?;
-    let epoch = store.renew_epoch(&act(Actor::Administrator)).await?;
+    let epoch = store.renew_epoch(&act(Actor::administrator())).await?;
     store.close().await;
     stderr::say(format_args!("the new epoch is {epoch}; gateways will fetch the full policy"));
     Ok(())

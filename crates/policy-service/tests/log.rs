@@ -99,7 +99,7 @@ async fn each_accepted_change_is_one_line_of_the_log() {
         }
         let [line] = lines[..] else { panic!("{method} {path}: {lines:?}") };
         let revision = format!("revision={}", revision.unwrap());
-        for says in ["actor=\"administrator\"", "address=127.0.0.1", says, &revision] {
+        for says in ["actor=\"administrator\" role=\"administrator\"", "address=127.0.0.1", says, &revision] {
             assert!(line.contains(says), "{says}: {line}");
         }
     }

@@ -7,6 +7,8 @@ pub struct Settings {
     pub history_rows: i64,
     /// Number of days for which hourly usage is kept.
     pub usage_days: i64,
+    /// Number of days for which entries of the audit log are kept; 0 keeps them for ever.
+    pub audit_days: i64,
     /// Whether many rows will be written: SQLite takes more memory, and makes fewer checkpoints.
     pub bulk: bool,
     /// Whether the database has to be there.
@@ -18,6 +20,6 @@ impl Default for Settings {
     /// dispute the last one.
     /// and a month to dispute the last one.
     fn default() -> Self {
-        Self { history_rows: 100_000, usage_days: 400, bulk: false, must_exist: false }
+        Self { history_rows: 100_000, usage_days: 400, audit_days: 0, bulk: false, must_exist: false }
     }
 }

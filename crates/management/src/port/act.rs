@@ -1,27 +1,16 @@
 //! The context of a change: who makes it, when, and with which random numbers. Nothing below reads a clock.
 
-use super::Error;
+use std::{net::IpAddr, sync::Arc};
 
-/// Who makes a change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Actor {
-    /// The holder of the administrator's token.
-    Administrator,
-    /// An import from a file, run by a person who may write the database.
-    Import,
-    /// The service itself, for what follows from usage or is due.
-    Service,
-}
+use super::{Actor, Error};
 
-impl Actor {
-    /// The actor's name in the log.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Administrator => "administrator",
-            Self::Import => "import",
-            Self::Service => "service",
-        }
-    }
+/// Where a change comes from. A change that no request asks for comes from nowhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The other end of the connection.
+    pub address: Option<IpAddr>,
+    /// The name of the request, as its answer has it in `x-request-id`.
+    pub request_id: Option<Arc<str>>,
 }
 
 /// A source of random bytes, or the reason why there are none.
@@ -35,6 +24,8 @@ pub struct Act {
     pub now: i64,
     /// The source of random bytes for ids and keys.
     pub random: Random,
+    /// From where.
+    pub origin: Origin,
 }
 
 impl Act {

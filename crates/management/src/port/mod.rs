@@ -1,10 +1,12 @@
 //! The port: what the rules and the feed need from a database, independent of how a database does it.
 //!
 //! A [`Database`] answers what exists now ([`Present`]) and what existed at a revision ([`History`], [`Snapshot`]). It
-//! takes changes ([`Changes`], [`Transaction`]) and reports its health ([`Upkeep`]). One suite of tests,
-//! `crates/store/tests/conformance`, says what each promise means. Every database must pass it.
+//! takes changes ([`Changes`], [`Transaction`]), keeps the audit log ([`audit`]) and reports its health ([`Upkeep`]). One
+//! suite of tests, `crates/store/tests/conformance`, says what each promise means. Every database must pass it.
 
 mod act;
+mod actor;
+pub mod audit;
 mod error;
 mod kind;
 pub mod list;
@@ -22,7 +24,8 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 pub use self::{
-    act::{Act, Actor, Random},
+    act::{Act, Origin, Random},
+    actor::{Actor, Principal, Role},
     error::{Cause, Error},
     kind::Kind,
     mark::{Mark, Secret},
@@ -31,6 +34,7 @@ pub use self::{
     state::{Latest, Renewal, State},
 };
 use self::{
+    audit::{AuditLog, Record},
     list::{Filter, Page, Sort},
     places::{Clash, Place},
     usage::{KeyUsed, Pair, UsageFilter, UsageRow, Used, Windows},
@@ -43,7 +47,7 @@ pub type Store = Arc<dyn Database>;
 pub const MAX_ROWS_AT_ONCE: usize = 1_000;
 
 /// An open database.
-pub trait Database: Present + History + Changes + Upkeep {}
+pub trait Database: Present + History + Changes + Upkeep + AuditLog {}
 
 /// What exists now.
 #[async_trait]
@@ -177,7 +181,7 @@ pub trait Upkeep: Send + Sync {
 
 /// A change in progress. If it is dropped without [`Transaction::commit`], it has no effect.
 #[async_trait]
-pub trait Transaction: Rows + UsageRows {
+pub trait Transaction: Rows + UsageRows + Record {
     /// The context of the change.
     fn act(&self) -> &Act;
 

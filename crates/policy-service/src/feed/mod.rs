@@ -28,7 +28,7 @@ use self::{
     shared::Pages,
 };
 use crate::{
-    auth::{Gateway, Gateways},
+    auth::{Caller, Gateway},
     clock::act_of_service,
     http::problem::Problem,
 };
@@ -53,7 +53,6 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct Feed {
     store: Store,
-    gateways: Arc<Gateways>,
     settings: Settings,
     pages: Arc<Pages>,
     stopping: CancellationToken,
@@ -61,13 +60,8 @@ pub struct Feed {
 
 impl Feed {
     /// Serves `store` to `gateways`. Long polls end when `stopping` is cancelled.
-    pub fn new(store: Store, gateways: Gateways, settings: Settings, stopping: CancellationToken) -> Self {
-        Self { store, gateways: Arc::new(gateways), settings, pages: Arc::default(), stopping }
-    }
-
-    /// The gateways that may read the feed.
-    pub fn gateways(&self) -> Arc<Gateways> {
-        Arc::clone(&self.gateways)
+    pub fn new(store: Store, settings: Settings, stopping: CancellationToken) -> Self {
+        Self { store, settings, pages: Arc::default(), stopping }
     }
 
     /// What `gateway` sees under the policy's `epoch`. Its `headers` decide how links are written.
@@ -131,10 +125,11 @@ struct Answer {
 )]
 pub async fn policy(
     Shared(feed): Shared<Feed>,
+    caller: Caller,
     headers: HeaderMap,
     query: Result<Query<ask::Query>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let gateway = feed.gateways.check(&headers)?.clone();
+    let gateway = caller.gateway()?;
     let Query(query) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
     let ask = Ask::read(query, feed.store.secret())?;
     let wait = prefer::wait(&headers, feed.settings.max_wait);
@@ -240,7 +235,7 @@ impl Feed {
         match self.store.renew_if_lost(mark, &act_of_service()).await {
             Ok(None) => {}
             Ok(Some(renewal)) => tracing::warn!(
-                gateway = gateway.client_id(),
+                gateway = gateway.client_id,
                 revision = mark.revision,
                 before = renewal.before,
                 epoch = renewal.now,
@@ -249,7 +244,7 @@ impl Feed {
             ),
             Err(error) => tracing::error!(
                 %error,
-                gateway = gateway.client_id(),
+                gateway = gateway.client_id,
                 revision = mark.revision,
                 "a gateway holds a revision that this database has lost, and the epoch could not be renewed"
             ),

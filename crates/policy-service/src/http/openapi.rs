@@ -44,12 +44,16 @@ pub fn description() -> utoipa::openapi::OpenApi {
 }
 
 /// The whole document, as JSON text.
-pub fn document(handlers: &utoipa::openapi::OpenApi) -> Arc<str> {
+pub fn document(
+    handlers: &utoipa::openapi::OpenApi,
+    permission: fn(method: &str, path: &str) -> Option<Value>,
+) -> Arc<str> {
     // The document consists of strings, numbers and lists, so serialisation cannot fail.
     let mut document = serde_json::to_value(handlers).unwrap_or_default();
     for (path, operations) in members(&mut document, "/paths") {
         for (method, operation) in members(operations, "") {
             complete(path, method, operation);
+            insert(operation, "", "x-permission", permission(&method.to_uppercase(), path).unwrap_or_default());
         }
     }
     refer(&mut document);
@@ -124,7 +128,8 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         }
         add("default", "any other error");
     }
-    let is_management = path.starts_with("/v1/") && !["/v1/usage", "/v1/policy", "/v1/keys/lookup"].contains(&path);
+    let is_management =
+        path.starts_with("/v1/") && !["/v1/usage", "/v1/policy", "/v1/keys/lookup", "/v1/audit"].contains(&path);
     for (status, response) in responses.iter_mut() {
         if is_management && status.starts_with('2') {
             if path.contains('{') || method != "get" {

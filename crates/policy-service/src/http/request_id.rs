@@ -4,6 +4,8 @@
 //! log lines of a request are written in a span with its id. A spawned task must take the span along
 //! ([`crate::routes::run_to_completion`]).
 
+use std::sync::Arc;
+
 use axum::{
     extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue, header},
@@ -14,6 +16,10 @@ use tracing::Instrument as _;
 
 use super::problem::Problem;
 
+/// The id of a request, as an extension of the request.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub Arc<str>);
+
 /// The header, in requests and in answers.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Maximum length of an id that the service takes over, in bytes. Envoy's ids are UUIDs of 36 bytes.
@@ -22,8 +28,9 @@ const MAX_BYTES: usize = 128;
 const RANDOM_BYTES: usize = 16;
 
 /// Gives a request its id, and adds it to the answer and the log lines.
-pub async fn name(request: Request, next: Next) -> Response {
+pub async fn name(mut request: Request, next: Next) -> Response {
     let id = given(request.headers()).map_or_else(made, str::to_owned);
+    request.extensions_mut().insert(RequestId(id.as_str().into()));
     // At the level of errors, so that no log filter removes the span and its id.
     let span = tracing::error_span!("request", request_id = id);
     let mut response = next.run(request).instrument(span).await;

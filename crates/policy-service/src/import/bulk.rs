@@ -8,7 +8,10 @@ use management::{
     error::Error as Refused,
     object::Object,
     pipeline::{check_room_for, put_any},
-    port::{Act, Actor, Kind, MAX_ROWS_AT_ONCE, Name, NewRow, Store, Transaction},
+    port::{
+        Act, Actor, Kind, MAX_ROWS_AT_ONCE, Name, NewRow, Store, Transaction,
+        audit::{Action, Deed},
+    },
     resource::{Reference, Resource, new_id},
 };
 
@@ -45,7 +48,7 @@ impl<'s> Bulk<'s> {
             let done = chunk.len();
             let (mut change, before) = match self.change.take() {
                 Some(begun) => begun,
-                None => (self.store.begin(act(Actor::Import)).await?, 0),
+                None => (self.begin().await?, 0),
             };
             deferred.extend(self.put_chunk::<R>(&mut *change, chunk, last).await?);
             let rows_in_change = before.saturating_add(done);
@@ -54,6 +57,13 @@ impl<'s> Bulk<'s> {
                 self.commit().await?;
             }
         }
+    }
+
+    /// Begins a transaction whose audit entry counts rows instead of naming them.
+    async fn begin(&self) -> Result<Box<dyn Transaction>, Refused> {
+        let mut change = self.store.begin(act(Actor::Import)).await?;
+        change.record(Deed::of_policy(Action::Import, None));
+        Ok(change)
     }
 
     /// Commits the transaction in progress.

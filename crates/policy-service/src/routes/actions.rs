@@ -11,12 +11,15 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    Caller, NoQuery, answer, begin, id_of, location,
+    NoQuery, answer, begin, id_of, location,
     tag::{self, IfMatch},
 };
-use crate::http::{
-    body::{Nothing, OptionalJson},
-    problem::Problem,
+use crate::{
+    auth::Caller,
+    http::{
+        body::{Nothing, OptionalJson},
+        problem::Problem,
+    },
 };
 use management::{
     applications::Application,

@@ -12,7 +12,10 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::NoQuery;
-use crate::http::{body::Json, problem::Problem};
+use crate::{
+    auth::Caller,
+    http::{body::Json, problem::Problem},
+};
 use management::{
     applications::Application,
     keys::Key,
@@ -71,7 +74,12 @@ impl Lookup {
     (status = 404, description = "there is no such key", body = Problem),
     (status = 422, description = "a field cannot be used; `field` says which", body = Problem),
 ))]
-async fn look_up(State(store): State<Store>, _: NoQuery, Json(asked): Json<Lookup>) -> Result<Response, Problem> {
+async fn look_up(
+    State(store): State<Store>,
+    _: Caller,
+    _: NoQuery,
+    Json(asked): Json<Lookup>,
+) -> Result<Response, Problem> {
     let digest = asked.digest()?.to_hex();
     let version = store.find_identity(Kind::Key, &digest).await?;
     let version = version.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "there is no such key"))?;

@@ -5,6 +5,7 @@
 //! for the change is notified.
 
 pub mod actions;
+pub mod audit;
 pub mod list;
 pub mod lookup;
 pub mod resources;
@@ -14,7 +15,7 @@ pub mod usage;
 
 use axum::{
     Extension, Json as Body,
-    extract::{FromRequestParts, Path, Request, State, rejection::PathRejection},
+    extract::{FromRequestParts, Path, Request, rejection::PathRejection},
     http::{HeaderValue, StatusCode, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
@@ -24,26 +25,15 @@ use tracing::Instrument as _;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::tag::IfMatch;
-use crate::{auth::Administrator, clock::act, http::problem::Problem};
+use crate::{auth::Caller, http::problem::Problem};
 use management::{
     error::Error,
-    port::{Act, Actor, Database, Kind, Store, Transaction},
+    port::{Database, Kind, Store, Transaction},
     resource::Resource,
 };
 
 /// Characters that need no escape in a path (RFC 3986, unreserved).
 const PATH_SEGMENT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// Accepts a request that carries the administrator's token, and notes the caller.
-pub async fn authorize(
-    State(administrator): State<Administrator>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
-    administrator.check(request.headers())?;
-    request.extensions_mut().insert(Caller(Actor::Administrator));
-    Ok(next.run(request).await)
-}
 
 /// Runs a request to its end even if its client disconnects. A commit without its announcement would leave gateways
 /// waiting.
@@ -55,27 +45,6 @@ pub async fn run_to_completion(request: Request, next: Next) -> Result<Response,
 
 fn id_of(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
     path.map(|Path(id)| id).map_err(|rejection| Problem::parameter("id", rejection.body_text()))
-}
-
-/// The authenticated caller. Handlers of changes take it as a parameter, so a route that is mounted without
-/// authentication answers 401.
-#[derive(Clone, Debug)]
-pub struct Caller(Actor);
-
-impl Caller {
-    /// An act of this caller at the current time.
-    pub fn act(self) -> Act {
-        act(self.0)
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Caller {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let caller = parts.extensions.get::<Self>().cloned();
-        caller.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "this route asks for credentials"))
-    }
 }
 
 /// Begins a change of an existing row, if it still is the version that `if_match` names.
@@ -128,5 +97,9 @@ fn location(path: &str, id: &str) -> HeaderValue {
 
 /// All routes of management, without authentication.
 pub fn router() -> OpenApiRouter<Store> {
-    OpenApiRouter::new().merge(resources::router()).merge(actions::router()).merge(lookup::router())
+    OpenApiRouter::new()
+        .merge(resources::router())
+        .merge(actions::router())
+        .merge(lookup::router())
+        .merge(audit::router())
 }

@@ -11,14 +11,17 @@ use axum::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    Caller, NoQuery, answer, begin, id_of,
+    NoQuery, answer, begin, id_of,
     list::{self, Items, Listing},
     location,
     tag::{self, IfMatch},
 };
-use crate::http::{
-    body::{Json, Nothing, OptionalJson},
-    problem::Problem,
+use crate::{
+    auth::Caller,
+    http::{
+        body::{Json, Nothing, OptionalJson},
+        problem::Problem,
+    },
 };
 use management::{
     apis, applications, check, deny_policies,
@@ -83,8 +86,7 @@ async fn remove<R: Resource>(
 ) -> Result<Response, Problem> {
     let id = id_of(id)?;
     let mut change = begin(store, caller, R::KIND, &id, if_match).await?;
-    let held = change.find(R::KIND, &id).await?.ok_or_else(|| Error::not_found(R::KIND, &id))?;
-    if let Some(kept) = R::remove(&mut *change, &held).await? {
+    if let Some(kept) = pipeline::remove::<R>(&mut *change, &id).await? {
         return answer(store, change, kept).await;
     }
     let mut headers = HeaderMap::new();
@@ -109,6 +111,7 @@ macro_rules! resource_handlers {
             ))]
             pub(super) async fn list(
                 State(store): State<Store>,
+                _: Caller,
                 query: Result<Query<Listing>, QueryRejection>,
             ) -> Result<Body<Items<$resource>>, Problem> {
                 super::list(&*store, query).await
@@ -139,6 +142,7 @@ macro_rules! resource_handlers {
             ))]
             pub(super) async fn find(
                 State(store): State<Store>,
+                _: Caller,
                 _: NoQuery,
                 id: Result<Path<String>, PathRejection>,
             ) -> Result<Response, Problem> {

@@ -36,8 +36,8 @@ pub async fn log(request: Request, next: Next) -> Response {
     let accepted = response.extensions().get::<Accepted>();
     if let Some(Accepted { actor, revision: Some(revision), state }) = accepted {
         let Deed { action, kind, id } = Deed::of(&method, &path, response.headers().get(header::LOCATION));
-        let (actor, state) = (actor.name(), state.as_deref());
-        tracing::info!(actor, %address, action, kind, id, state, revision, "a change was accepted");
+        let (actor, role, state) = (actor.subject(), actor.role(), state.as_deref());
+        tracing::info!(actor, role, %address, action, kind, id, state, revision, "a change was accepted");
     }
     response
 }

@@ -6,14 +6,10 @@
 
 pub mod hourly;
 
-use std::sync::Arc;
-
 use axum::{
-    Extension, Json as Body,
-    extract::{Query, Request, State, rejection::QueryRejection},
+    Json as Body,
+    extract::{Query, State, rejection::QueryRejection},
     http::StatusCode,
-    middleware::Next,
-    response::Response,
 };
 use keygate::usage::report::{Count, KeyUse, Receipt, UsageReport};
 use serde::Deserialize;
@@ -22,7 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use self::hourly::{Asked, HourlyUsage};
 use super::list::Items;
 use crate::{
-    auth::{Gateway, Gateways},
+    auth::Caller,
     clock::act_of_service,
     http::{body::Json, problem::Problem},
 };
@@ -31,17 +27,6 @@ use management::{
     port::Store,
     usage::take::{self, Reporter, Taken},
 };
-
-/// Accepts a request with a gateway's credentials, and notes the gateway.
-pub async fn authorize(
-    State(gateways): State<Arc<Gateways>>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
-    let gateway = gateways.check(request.headers())?.clone();
-    request.extensions_mut().insert(gateway);
-    Ok(next.run(request).await)
-}
 
 /// A report as it arrives. Its rows must be objects.
 #[derive(Debug, Deserialize)]
@@ -77,12 +62,9 @@ impl From<Sent> for UsageReport<'static> {
     (status = 413, description = "the body has more than 1 MiB", body = Problem),
     (status = 422, description = "a field cannot be used; `field` says which; no row is accepted", body = Problem),
 ))]
-async fn report(
-    State(store): State<Store>,
-    Extension(gateway): Extension<Gateway>,
-    Json(sent): Json<Sent>,
-) -> Result<Body<Receipt>, Problem> {
-    let reporter = Reporter { client_id: gateway.client_id(), scope: &gateway.scope };
+async fn report(State(store): State<Store>, caller: Caller, Json(sent): Json<Sent>) -> Result<Body<Receipt>, Problem> {
+    let gateway = caller.gateway()?;
+    let reporter = Reporter { client_id: &gateway.client_id, scope: &gateway.scope };
     let Taken { receipt, excess } = take::take(&*store, reporter, &sent.into(), act_of_service()).await?;
     if excess.requests > 0 {
         tracing::warn!(
@@ -107,6 +89,7 @@ async fn report(
 ))]
 async fn list_usage(
     State(store): State<Store>,
+    _: Caller,
     query: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Body<Items<HourlyUsage>>, Problem> {
     let Query(asked) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;

@@ -31,7 +31,7 @@ pub use listener::{bind, listen, serve};
 
 use self::peer::{Busy, Peer};
 use crate::{
-    auth::{Administrator, Gateways},
+    auth::{Credentials, permission},
     clock::act_of_service,
     feed::{self, Feed},
     guesses::{self, Guesses},
@@ -41,18 +41,13 @@ use crate::{
 use management::port::Store;
 
 /// All routes.
-pub fn router(store: Store, feed: Feed, administrator: Administrator) -> Router {
-    let credentials = Credentials { administrator: administrator.clone(), gateways: feed.gateways() };
+pub fn router(store: Store, feed: Feed, credentials: Credentials) -> Router {
     let management = routes::router()
         .merge(usage::billing())
         .layer(middleware::from_fn(routes::told::log))
         .layer(middleware::from_fn(routes::run_to_completion))
-        .layer(middleware::from_fn_with_state(administrator, routes::authorize))
         .with_state(store.clone());
-    let reporting = usage::reporting()
-        .layer(middleware::from_fn(routes::run_to_completion))
-        .layer(middleware::from_fn_with_state(feed.gateways(), usage::authorize))
-        .with_state(store.clone());
+    let reporting = usage::reporting().layer(middleware::from_fn(routes::run_to_completion)).with_state(store.clone());
     let health = OpenApiRouter::new().routes(routes!(health)).routes(routes!(writer_health)).with_state(store);
     let feed = OpenApiRouter::new().routes(routes!(feed::policy)).with_state(feed);
     let (router, openapi) = OpenApiRouter::with_openapi(openapi::description())
@@ -62,7 +57,7 @@ pub fn router(store: Store, feed: Feed, administrator: Administrator) -> Router 
         .merge(management)
         .split_for_parts();
     // One text for all answers, so that frequent requests for it take no memory.
-    let openapi = Bytes::from(openapi::document(&openapi).to_string());
+    let openapi = Bytes::from(openapi::document(&openapi, permission::described).to_string());
     router
         .route(
             "/openapi.json",
@@ -82,26 +77,19 @@ pub fn router(store: Store, feed: Feed, administrator: Administrator) -> Router 
         .layer(middleware::from_fn(request_id::name))
 }
 
-/// The credentials of all callers. Each route checks which of them it accepts.
-#[derive(Clone, Debug)]
-struct Credentials {
-    administrator: Administrator,
-    gateways: Arc<Gateways>,
-}
-
-/// Takes a connection out of the budget of unproven ones if a request carries a valid credential.
+/// Finds out who sends a request, and takes a connection out of the budget of unproven ones if a request carries a valid credential.
 ///
 /// An unproven connection is busy only until its request is decided. While a wrong credential is delayed, or while the
 /// client reads its answer, the connection counts as idle and may be evicted.
 async fn prove(State(credentials): State<Credentials>, mut request: Request, next: Next) -> Response {
+    let identity = credentials.identify(request.headers()).await;
+    let is_proven = identity.is_proven();
+    request.extensions_mut().insert(identity);
     // Handlers may outlive the connection, so they do not get the peer.
     let Some(peer) = request.extensions_mut().remove::<Arc<Peer>>() else { return next.run(request).await };
     let busy = Busy::new(&peer);
-    if !peer.is_proven() {
-        let headers = request.headers();
-        if credentials.administrator.check(headers).is_ok() || credentials.gateways.check(headers).is_ok() {
-            peer.prove();
-        }
+    if is_proven && !peer.is_proven() {
+        peer.prove();
     }
     let mut response = next.run(request).await;
     if peer.is_proven() {

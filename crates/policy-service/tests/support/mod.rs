@@ -22,7 +22,7 @@ use std::{
 use jsonschema::Validator;
 use management::port::{Act, Actor, Store};
 use policy_service::{
-    auth::{Administrator, Gateways},
+    auth::{Administrator, Credentials, Gateways},
     clock,
     feed::{self, Feed},
     server,
@@ -138,8 +138,9 @@ impl Service {
         let gateways = Gateways::parse(options.gateways, options.gateway_apis).unwrap();
         let settings =
             feed::Settings { page_rows: options.page_rows, confirm_removal: false, max_wait: Duration::from_secs(50) };
-        let feed = Feed::new(store.clone(), gateways, settings, stopping.clone());
-        let router = server::router(store.clone(), feed, Administrator::new(TOKEN).unwrap());
+        let feed = Feed::new(store.clone(), settings, stopping.clone());
+        let credentials = Credentials::new(Administrator::new(TOKEN).unwrap(), gateways.into());
+        let router = server::router(store.clone(), feed, credentials);
         let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serving = tokio::spawn(server::serve(listener, router, stopping.clone()));
@@ -228,7 +229,7 @@ impl Service {
 
 /// An act of the administrator at the current time.
 pub fn act() -> Act {
-    clock::act(Actor::Administrator)
+    clock::act(Actor::administrator())
 }
 
 pub fn client() -> reqwest::Client {

@@ -19,6 +19,16 @@ impl From<Error> for Fault {
     }
 }
 
+/// Of the rules that make an audit entry: only what the database holds can be wrong.
+impl From<management::error::Error> for Fault {
+    fn from(error: management::error::Error) -> Self {
+        Self(match error {
+            management::error::Error::Store(error) => error,
+            other => Error::Failed(other.into()),
+        })
+    }
+}
+
 impl From<sqlx::Error> for Fault {
     fn from(error: sqlx::Error) -> Self {
         Self(match error {

@@ -6,16 +6,19 @@
 use sqlx::PgConnection;
 
 use super::{
-    PostgresStore,
+    PostgresStore, audit,
     fault::Fault,
     notify,
     state::{lock_state, read_state},
 };
 use crate::{
     loss::{Finding, GONE_BACK, LOSS_DUE, MAX_EARLIER_EPOCHS},
-    random::new_epoch,
+    random::{new_epoch, new_word},
 };
-use management::port::{Act, Actor, Error, Latest, Mark, Renewal, State};
+use management::{
+    audit::of_epoch,
+    port::{Act, Actor, Error, Latest, Mark, Renewal, State, audit::Action},
+};
 
 /// The random word of a revision, in a view of which `state` is known.
 pub async fn word_at(connection: &mut PgConnection, state: &State, revision: i64) -> Result<i64, Fault> {
@@ -129,8 +132,9 @@ impl PostgresStore {
             .bind(state.renewed_at)
             .execute(&mut *connection)
             .await?;
-        notify::tell(connection, &self.channel, &state).await?;
-        // An audit entry (kind `policy`, action `renew_epoch`, the actor of `act`) belongs here, in the same transaction.
+        notify::tell(&mut *connection, &self.channel, &state).await?;
+        let entry = of_epoch(act, Action::RenewEpoch, &before.epoch, &state.epoch);
+        audit::write(connection, &entry, new_word()?).await?;
         Ok(state)
     }
 }

@@ -3,12 +3,13 @@
 //! Every change locks one row first (`policy_state`), so changes come one after the other, whoever makes them, and the
 //! revision is taken from that row. Changes of one service wait for each other in this process, on its one connection that
 //! writes. [`notify`] tells the other services of a new revision. This folder does not know what the rows mean. [`open`]
-//! connects, [`transaction`] writes versions, [`read`] finds what holds now, [`as_of`] what held at a revision, [`history`]
-//! notices a database that was put back from a backup. Usage ([`usage`]) stands beside the policy and makes no revisions.
+//! connects, [`transaction`] writes versions, [`read`] finds what holds now, [`as_of`] what held at a revision, [`audit`]
+//! keeps who changed what, [`history`] notices a database that was put back from a backup. Usage ([`usage`]) stands beside the policy and makes no revisions.
 //! Everything private to PostgreSQL stays in this folder.
 
 mod api_match;
 mod as_of;
+mod audit;
 mod deny_target;
 mod fault;
 mod health;

@@ -167,9 +167,11 @@ async fn bring_up_to_date(connection: &mut PgConnection, url: &str, settings: Se
     .bind(random::bytes::<32>()?.to_vec())
     .execute(&mut *connection)
     .await?;
-    sqlx::query("INSERT INTO revision_word SELECT revision, word FROM policy_state ON CONFLICT DO NOTHING")
-        .execute(&mut *connection)
-        .await?;
+    sqlx::query(
+        "INSERT INTO revision_word (revision, word) SELECT revision, word FROM policy_state ON CONFLICT DO NOTHING",
+    )
+    .execute(&mut *connection)
+    .await?;
     sqlx::query("SELECT pg_advisory_unlock($1)").bind(MIGRATION_LOCK).execute(&mut *connection).await?;
     Ok(made.rows_affected() == 1)
 }

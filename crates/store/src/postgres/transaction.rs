@@ -10,10 +10,14 @@ use async_trait::async_trait;
 use sqlx::{PgConnection, Postgres, Transaction};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{PostgresStore, api_match, deny_target, fault::Fault, notify, read, state::lock_state, text::texts, usage};
+use super::{
+    PostgresStore, api_match, audit, deny_target, fault::Fault, notify, read, state::lock_state, text::texts, usage,
+};
 use crate::{doubt::Doubt, random::new_word};
+use management::audit::Journal;
 use management::port::{
     self, Act, Error, Kind, Name, NewRow, Rows, Scope, State, UsageRows, Version,
+    audit::{Deed, Record},
     places::Place,
     usage::{KeyUsed, Pair, UsageRow, Used, Windows},
 };
@@ -26,8 +30,9 @@ const FORGOTTEN_AT_ONCE: i64 = 10_000;
 pub struct PostgresTransaction {
     transaction: Transaction<'static, Postgres>,
     store: PostgresStore,
-    /// For the audit log, which [`PostgresTransaction::write_revision`] will write in this same transaction.
     act: Act,
+    /// What the audit log says of the change.
+    journal: Journal,
     state: State,
     /// The greatest place of all versions that ever were.
     seq: i64,
@@ -46,7 +51,8 @@ impl PostgresTransaction {
         let mut transaction = store.begin_writing().await?;
         let (state, seq) = lock_state(&mut transaction).await?;
         store.begun.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { transaction, store: store.clone(), act, state, seq, dirty: false, keep: false, doubt, _turn: None })
+        let (journal, store) = (Journal::default(), store.clone());
+        Ok(Self { transaction, store, act, journal, state, seq, dirty: false, keep: false, doubt, _turn: None })
     }
 
     /// Keeps `turn` until the change has come to its end.
@@ -117,6 +123,7 @@ impl PostgresTransaction {
         .await?;
         self.seq = self.seq.saturating_add(i64::try_from(rows.len()).unwrap_or(i64::MAX));
         for row in rows {
+            self.journal.put(row);
             self.add_to_count(row.kind, 1);
             if row.kind == Kind::Api {
                 api_match::add(&mut self.transaction, &row.id, &row.document).await?;
@@ -131,6 +138,7 @@ impl PostgresTransaction {
 
     async fn remove_row(&mut self, held: &Version) -> Result<(), Fault> {
         let revision = self.revision();
+        self.journal.take(held);
         if held.kind == Kind::Key {
             read::remember_revoked(&mut self.transaction, held.seq).await?;
         }
@@ -156,6 +164,7 @@ impl PostgresTransaction {
     async fn finish(mut self) -> Result<i64, Fault> {
         if !self.dirty {
             if self.keep {
+                self.write_entry(None, new_word()?).await?;
                 self.transaction.commit().await?;
                 self.doubt.dispel();
             }
@@ -175,10 +184,11 @@ impl PostgresTransaction {
         self.state.revision = self.revision();
         self.state.word = new_word()?;
         self.forget_the_far_past().await?;
+        self.write_entry(Some(self.state.revision), self.state.word).await?;
         let [apis, applications, keys, subscriptions, plans, deny_policies] = self.state.counts;
         sqlx::query(
             r#"
-            WITH word AS (INSERT INTO revision_word (revision, word) VALUES ($1, $2))
+            WITH word AS (INSERT INTO revision_word (revision, word, at) VALUES ($1, $2, $14))
             UPDATE policy_state SET revision = $1, word = $2, horizon = $3, past = $4, seq = $5, apis = $6,
                 applications = $7, keys = $8, subscriptions = $9, plans = $10, deny_policies = $11
             RETURNING pg_notify($12, $13)"#,
@@ -196,9 +206,18 @@ impl PostgresTransaction {
         .bind(deny_policies)
         .bind(&*self.store.channel)
         .bind(notify::payload(&self.state))
+        .bind(self.act.now)
         .execute(&mut *self.transaction)
         .await?;
         Ok(())
+    }
+
+    /// Writes the entry of the audit log, if the change has one.
+    async fn write_entry(&mut self, revision: Option<i64>, word: i64) -> Result<(), Fault> {
+        let journal = std::mem::take(&mut self.journal);
+        let Some(entry) = journal.entry(&self.act, revision)? else { return Ok(()) };
+        audit::write(&mut self.transaction, &entry, word).await?;
+        audit::forget(&mut self.transaction, self.act.now, self.store.settings.audit_days).await
     }
 
     /// The revision that this change makes.
@@ -260,6 +279,12 @@ impl port::Transaction for PostgresTransaction {
 
     async fn commit(self: Box<Self>) -> Result<i64, Error> {
         Ok(self.finish().await?)
+    }
+}
+
+impl Record for PostgresTransaction {
+    fn record(&mut self, deed: Deed) {
+        self.journal.state(deed);
     }
 }
 

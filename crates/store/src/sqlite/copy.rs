@@ -9,9 +9,9 @@ use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use super::{SqliteStore, fault::Fault, history, open::BUSY_TIMEOUT, state::read_state};
 use management::port::{Act, Error, Latest, State};
 
-/// Tables to which a restore adds rows without removing any. So a revoked key stays revoked, and an epoch never comes
-/// back as a new one.
-const KEPT: [&str; 2] = ["earlier_epoch", "revoked_key"];
+/// Tables to which a restore adds rows without removing any. So a revoked key stays revoked, an epoch never comes back as
+/// a new one, and the audit log only grows.
+const KEPT: [&str; 4] = ["earlier_epoch", "revoked_key", "audit", "audit_also"];
 
 /// Writes a copy of the database `from` to `to`, which must be an empty file. The copy shows the database at one
 /// moment, even if others write meanwhile, and includes the write-ahead log.
@@ -71,6 +71,14 @@ impl SqliteStore {
                 "earlier_epoch" => "INSERT OR IGNORE INTO main.earlier_epoch (epoch) \
                                     SELECT epoch FROM backup.earlier_epoch ORDER BY number"
                     .to_owned(),
+                // Entries that the database has not get new places behind those that it has.
+                "audit" => {
+                    let columns = "word, at, actor, role, address, request_id, action, kind, id, revision, before, after, \
+                                   reason, counts, also_total";
+                    format!(
+                        "INSERT OR IGNORE INTO main.audit ({columns}) SELECT {columns} FROM backup.audit ORDER BY seq"
+                    )
+                }
                 kept if KEPT.contains(&kept) => {
                     format!("INSERT OR IGNORE INTO main.{table} SELECT * FROM backup.{table}")
                 }

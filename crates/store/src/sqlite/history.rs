@@ -7,12 +7,15 @@
 
 use sqlx::SqliteConnection;
 
-use super::{SqliteStore, fault::Fault, state::read_state};
+use super::{SqliteStore, audit, fault::Fault, state::read_state};
 use crate::{
     loss::{Finding, GONE_BACK, LOSS_DUE, MAX_EARLIER_EPOCHS},
-    random::new_epoch,
+    random::{new_epoch, new_word},
 };
-use management::port::{Act, Actor, Error, Latest, Mark, Renewal, State};
+use management::{
+    audit::of_epoch,
+    port::{Act, Actor, Error, Latest, Mark, Renewal, State, audit::Action},
+};
 
 /// The random word of a revision, in a view whose `state` is known.
 pub async fn word_at(connection: &mut SqliteConnection, state: &State, revision: i64) -> Result<i64, Fault> {
@@ -145,9 +148,10 @@ async fn renew(connection: &mut SqliteConnection, before: &State, renewals: i64,
     sqlx::query("UPDATE history SET renewals = ?, renewed_at = ?, is_lost = 0")
         .bind(state.renewals)
         .bind(state.renewed_at)
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
-    // The audit entry (kind `policy`, action `renew_epoch`, the actor of `act`) belongs here, in the same transaction.
+    let entry = of_epoch(act, Action::RenewEpoch, &before.epoch, &state.epoch);
+    audit::write(connection, &entry, new_word()?).await?;
     Ok(state)
 }
 
@@ -159,7 +163,10 @@ pub(super) async fn replace(
     act: &Act,
 ) -> Result<State, Fault> {
     remember(connection, &before.epoch).await?;
-    renew(connection, restored, before.renewals.max(restored.renewals), act).await
+    let state = renew(connection, restored, before.renewals.max(restored.renewals), act).await?;
+    let entry = of_epoch(act, Action::Restore, &before.epoch, &state.epoch);
+    audit::write(connection, &entry, new_word()?).await?;
+    Ok(state)
 }
 
 async fn note_loss(connection: &mut SqliteConnection) -> Result<(), Fault> {

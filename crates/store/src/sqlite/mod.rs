@@ -3,11 +3,12 @@
 //! One connection writes and a few read. WAL with synchronous=FULL puts an acknowledged change on the disk, so SIGKILL
 //! between two requests loses nothing. Long polls wait for the watch channel in [`SqliteStore`]. This folder does not
 //! know what the rows mean. [`open`] opens the file, [`transaction`] writes versions, [`read`] finds current rows,
-//! [`as_of`] finds past ones. [`history`] notices a restored backup. Usage ([`usage`]) is stored beside the policy and
+//! [`as_of`] finds past ones. [`audit`] keeps who changed what. [`history`] notices a restored backup. Usage ([`usage`]) is stored beside the policy and
 //! makes no revisions. Everything specific to SQLite stays in this folder.
 
 mod api_match;
 mod as_of;
+mod audit;
 pub mod copy;
 mod deny_target;
 mod fault;

@@ -85,7 +85,7 @@ impl SqliteStore {
             .execute(&writer)
             .await?;
         // A new database has no word for its revision yet.
-        sqlx::query("INSERT OR IGNORE INTO revision_word SELECT revision, random() FROM policy_state")
+        sqlx::query("INSERT OR IGNORE INTO revision_word (revision, word) SELECT revision, random() FROM policy_state")
             .execute(&writer)
             .await?;
         api_match::fill(&writer).await?;

@@ -9,10 +9,12 @@ use async_trait::async_trait;
 use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{SqliteStore, api_match, deny_target, fault::Fault, read, state::read_state, usage};
+use super::{SqliteStore, api_match, audit, deny_target, fault::Fault, read, state::read_state, usage};
 use crate::{doubt::Doubt, random::new_word};
+use management::audit::Journal;
 use management::port::{
     self, Act, Error, Kind, Name, NewRow, Rows, Scope, State, UsageRows, Version,
+    audit::{Deed, Record},
     places::Place,
     usage::{KeyUsed, Pair, UsageRow, Used, Windows},
 };
@@ -22,8 +24,9 @@ use management::port::{
 pub struct SqliteTransaction {
     transaction: Transaction<'static, Sqlite>,
     store: SqliteStore,
-    /// For the audit log, which [`SqliteTransaction::write_revision`] will write in this same transaction.
     act: Act,
+    /// What the entry in the audit log is made of.
+    journal: Journal,
     state: State,
     /// Whether the policy was changed.
     dirty: bool,
@@ -39,7 +42,8 @@ impl SqliteTransaction {
         let doubt = Doubt::begin(&store.doubtful);
         let mut transaction = store.lock().await?;
         let state = read_state(&mut transaction).await?;
-        Ok(Self { transaction, store: store.clone(), act, state, dirty: false, keep: false, doubt, _turn: None })
+        let (journal, store) = (Journal::default(), store.clone());
+        Ok(Self { transaction, store, act, journal, state, dirty: false, keep: false, doubt, _turn: None })
     }
 
     /// Keeps `turn` until the change ends.
@@ -106,6 +110,7 @@ impl SqliteTransaction {
         });
         query.build().execute(&mut *self.transaction).await?;
         for row in rows {
+            self.journal.put(row);
             self.add_to_count(row.kind, 1);
             if row.kind == Kind::Api {
                 api_match::add(&mut self.transaction, &row.id, &row.document).await?;
@@ -120,6 +125,7 @@ impl SqliteTransaction {
 
     async fn remove_row(&mut self, held: &Version) -> Result<(), Fault> {
         let revision = self.revision();
+        self.journal.take(held);
         if held.kind == Kind::Key {
             read::remember_revoked(&mut self.transaction, held.seq).await?;
         }
@@ -145,6 +151,7 @@ impl SqliteTransaction {
     async fn finish(mut self) -> Result<i64, Fault> {
         if !self.dirty {
             if self.keep {
+                self.write_entry(None, new_word()?).await?;
                 self.store.place.check()?;
                 self.transaction.commit().await?;
                 self.doubt.dispel();
@@ -166,9 +173,11 @@ impl SqliteTransaction {
         self.state.revision = self.revision();
         self.state.word = new_word()?;
         self.forget_the_far_past().await?;
-        sqlx::query("INSERT INTO revision_word (revision, word) VALUES (?, ?)")
+        self.write_entry(Some(self.state.revision), self.state.word).await?;
+        sqlx::query("INSERT INTO revision_word (revision, word, at) VALUES (?, ?, ?)")
             .bind(self.state.revision)
             .bind(self.state.word)
+            .bind(self.act.now)
             .execute(&mut *self.transaction)
             .await?;
         let [apis, applications, keys, subscriptions, plans, deny_policies] = self.state.counts;
@@ -188,6 +197,14 @@ impl SqliteTransaction {
         .execute(&mut *self.transaction)
         .await?;
         Ok(())
+    }
+
+    /// Writes the entry of the audit log, if the change has one.
+    async fn write_entry(&mut self, revision: Option<i64>, word: i64) -> Result<(), Fault> {
+        let journal = std::mem::take(&mut self.journal);
+        let Some(entry) = journal.entry(&self.act, revision)? else { return Ok(()) };
+        audit::write(&mut self.transaction, &entry, word).await?;
+        audit::forget(&mut self.transaction, self.act.now, self.store.settings.audit_days).await
     }
 
     /// The revision that this change makes.
@@ -251,6 +268,12 @@ impl port::Transaction for SqliteTransaction {
 
     async fn commit(self: Box<Self>) -> Result<i64, Error> {
         Ok(self.finish().await?)
+    }
+}
+
+impl Record for SqliteTransaction {
+    fn record(&mut self, deed: Deed) {
+        self.journal.state(deed);
     }
 }
 

@@ -46,7 +46,7 @@ pub async fn what_is_beside_the_policy_makes_no_revision(opened: &Opened) {
 }
 
 pub async fn a_change_knows_who_makes_it_and_when(opened: &Opened) {
-    for actor in [Actor::Administrator, Actor::Import, Actor::Service] {
+    for actor in [Actor::administrator(), Actor::Import, Actor::Service] {
         let change = opened.store.begin(act(actor.clone(), NOW + 5)).await.unwrap();
         assert_eq!((&change.act().actor, change.act().now), (&actor, NOW + 5));
         assert_eq!(change.act().random::<2>().unwrap(), [7, 7]);
@@ -76,6 +76,6 @@ pub async fn those_who_wait_are_told_of_what_can_be_read(opened: &Opened) {
     assert_eq!((latest.revision, latest.word, &latest.epoch), (revision, state.word, &state.epoch));
     drop(begin(store).await);
     assert!(!revisions.has_changed().unwrap(), "nothing is new");
-    let renewed = store.renew_epoch(&act(Actor::Administrator, NOW)).await.unwrap();
+    let renewed = store.renew_epoch(&act(Actor::administrator(), NOW)).await.unwrap();
     assert_eq!(revisions.borrow_and_update().epoch, renewed);
 }

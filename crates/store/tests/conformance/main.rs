@@ -11,6 +11,7 @@
     reason = "tests"
 )]
 
+mod audit;
 mod changes;
 mod databases;
 mod past;
@@ -22,6 +23,11 @@ mod usage;
 macro_rules! conformance {
     ($database:ident) => {
         conformance!($database:
+            audit::each_revision_has_one_entry_that_says_who_did_what(100_000),
+            audit::what_is_no_part_of_the_policy_has_entries_without_a_revision(100_000),
+            audit::an_import_is_counted(100_000),
+            audit::entries_are_found_by_what_people_look_for(100_000),
+            audit::entries_stay_when_rows_and_history_go(3),
             changes::a_change_is_one_revision_or_none(100_000),
             changes::what_is_beside_the_policy_makes_no_revision(100_000),
             changes::a_change_knows_who_makes_it_and_when(100_000),

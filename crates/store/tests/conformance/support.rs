@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use management::port::{Act, Actor, Error, Kind, NewRow, Scope, Store, Transaction};
+use management::port::{Act, Actor, Error, Kind, NewRow, Origin, Scope, Store, Transaction};
 use serde_json::{Value, json};
 
 /// 2025-06-01T00:00:00Z, the time of all acts of a test unless it names another.
@@ -17,11 +17,12 @@ pub fn act(actor: Actor, now: i64) -> Act {
             bytes.fill(7);
             Ok(())
         },
+        origin: Origin::default(),
     }
 }
 
 pub async fn begin(store: &Store) -> Box<dyn Transaction> {
-    store.begin(act(Actor::Administrator, NOW)).await.unwrap()
+    store.begin(act(Actor::administrator(), NOW)).await.unwrap()
 }
 
 /// A row of this kind. The columns by which the database finds it come from its document.

@@ -13,7 +13,7 @@ use crate::{
     support::{DAY, NOW, act, api, application, begin, key, only, put, row, subscription},
 };
 
-fn used_row(application: &str, api: &str, hour: i64, outcome: &str, requests: i64) -> UsageRow {
+pub fn used_row(application: &str, api: &str, hour: i64, outcome: &str, requests: i64) -> UsageRow {
     UsageRow {
         application: application.to_owned(),
         api: api.to_owned(),
@@ -25,7 +25,7 @@ fn used_row(application: &str, api: &str, hour: i64, outcome: &str, requests: i6
 }
 
 /// Adds usage at a time. It makes no revision.
-async fn add(store: &Store, now: i64, rows: &[UsageRow]) {
+pub async fn add(store: &Store, now: i64, rows: &[UsageRow]) {
     let mut report = store.begin_report(act(Actor::Service, now)).await.unwrap();
     report.add_usage(rows).await.unwrap();
     report.tidy_usage().await.unwrap();

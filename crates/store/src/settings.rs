@@ -1,4 +1,4 @@
-//! How a database is kept, whichever it is.
+//! Settings that all databases share.
 
 /// Settings of the database.
 #[derive(Clone, Copy, Debug)]
@@ -9,16 +9,15 @@ pub struct Settings {
     pub usage_days: i64,
     /// Number of days for which entries of the audit log are kept; 0 keeps them for ever.
     pub audit_days: i64,
-    /// Whether many rows will be written: SQLite takes more memory, and makes fewer checkpoints.
+    /// Whether many rows will be written: SQLite then uses more memory and fewer checkpoints.
     pub bulk: bool,
-    /// Whether the database has to be there.
+    /// Whether the database must exist already.
     pub must_exist: bool,
 }
 
 impl Default for Settings {
     /// 100,000 versions of some 400 bytes take 40 MB and cover a busy day. 400 days are a year of bills and a month to
     /// dispute the last one.
-    /// and a month to dispute the last one.
     fn default() -> Self {
         Self { history_rows: 100_000, usage_days: 400, audit_days: 0, bulk: false, must_exist: false }
     }

@@ -13,6 +13,8 @@
 
 #[path = "conformance/audit.rs"]
 mod audit;
+#[path = "conformance/past.rs"]
+mod past;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -660,6 +662,7 @@ async fn rows_of_plans_are_found_by_what_was_used(opened: &Opened) {
 }
 
 use audit::*;
+use past::*;
 
 /// The tests of one database. Each test has a database of its own.
 macro_rules! conformance {
@@ -689,6 +692,9 @@ macro_rules! conformance {
             what_is_no_part_of_the_policy_has_entries_without_a_revision,
             an_import_is_counted,
             entries_are_found_by_what_people_look_for,
+            what_differs_between_two_revisions_is_what_changed,
+            the_last_that_was_known_of_a_thing_is_found_by_its_name,
+            revisions_are_listed_with_what_made_them,
         ], 3: [the_far_past_is_forgotten, entries_stay_when_rows_and_history_go]);
     };
     ($database:ident, $($history_rows:literal: [$($property:ident),* $(,)?]),*) => {

@@ -12,10 +12,12 @@ mod audit;
 pub mod copy;
 mod deny_target;
 mod fault;
+mod forget;
 mod health;
 mod history;
 mod listed;
 mod open;
+mod past;
 mod place;
 mod read;
 mod space;
@@ -47,6 +49,8 @@ pub use place::beside;
 pub struct Settings {
     /// Number of past versions that are kept, so that gateways can catch up by deltas.
     pub history_rows: i64,
+    /// Number of days for which past versions are kept, of those that `history_rows` keeps; 0 sets no such limit.
+    pub history_days: i64,
     /// Number of days for which hourly usage is kept.
     pub usage_days: i64,
     /// Number of days for which entries of the audit log are kept; 0 keeps them for ever.
@@ -62,7 +66,7 @@ impl Default for Settings {
     /// dispute the last one.
     /// and a month to dispute the last one.
     fn default() -> Self {
-        Self { history_rows: 100_000, usage_days: 400, audit_days: 0, bulk: false, must_exist: false }
+        Self { history_rows: 100_000, history_days: 0, usage_days: 400, audit_days: 0, bulk: false, must_exist: false }
     }
 }
 

@@ -164,7 +164,7 @@ impl Resource for Key {
         if held.is_some() || change.revoked(&[&self.identity()]).await?.is_empty() {
             return Ok(());
         }
-        Err(Error::conflict("this key was revoked, which is final; issue another key"))
+        Err(Error::conflict("key was revoked, which is final; issue another key"))
     }
 
     async fn derive_from_database(&mut self, _: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {

@@ -1,15 +1,5 @@
 //! `backup` and `restore` while the program runs; the address that it listens on; its log lines about the database at
 //! the start.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::{
     fs,
@@ -18,9 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::{TOKEN, digest, program::Program};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, SqliteConnection};
-use support::{TOKEN, digest, program::Program};
 
 /// Runs the program on the database of `service`.
 fn run(service: &Program, arguments: &[&str]) -> (bool, String) {
@@ -92,20 +82,20 @@ async fn what_cannot_be_backed_up_or_restored_is_refused_and_changes_nothing() {
     for (arguments, says) in [
         (&["backup", "policy.db"][..], "in use"),
         (&["backup", "./policy.db"], "in use"),
-        (&["backup", "text"], "no backup"),
-        (&["backup", "other.db"], "no backup"),
-        (&["backup", "folder"], "no backup"),
+        (&["backup", "text"], "not a backup"),
+        (&["backup", "other.db"], "not a backup"),
+        (&["backup", "folder"], "not a backup"),
         (&["backup", "nowhere/b.db"], "nowhere/b.db"),
         (&["backup", "--database", "sqlite:mistyped.db", "b.db"], "mistyped.db"),
-        (&["backup", "--database", "sqlite:other.db", "b.db"], "no database of policy-service"),
-        (&["backup", "--database", "sqlite:empty", "b.db"], "no database of policy-service"),
+        (&["backup", "--database", "sqlite:other.db", "b.db"], "not a database of policy-service"),
+        (&["backup", "--database", "sqlite:empty", "b.db"], "not a database of policy-service"),
         (&["backup", "--database", "postgres://x", "b.db"], "sqlite:FILE"),
         (&["backup"], "FILE"),
         (&["restore", "mistyped.db"], "mistyped.db"),
         (&["restore", "folder"], "folder"),
         (&["restore", "text"], "text"),
-        (&["restore", "empty"], "no database of policy-service"),
-        (&["restore", "other.db"], "no database of policy-service"),
+        (&["restore", "empty"], "not a database of policy-service"),
+        (&["restore", "other.db"], "not a database of policy-service"),
         (&["restore", "later.db"], "later version"),
         (&["restore", "damaged.db"], "damaged.db"),
         (&["restore", "--database", "sqlite:other.db", "later.db"], "later version"),

@@ -1,21 +1,11 @@
 //! History and the way back: revisions, differences, and a restore that lifts no block, revives no key and removes no deny
 //! policy.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::collections::BTreeSet;
 
+use crate::support::{Options, Service, dice::Dice, digest};
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::{Options, Service, dice::Dice, digest};
 
 async fn restore(service: &Service, revision: i64, lift_blocks: bool) -> Value {
     let asked = json!({"revision": revision, "lift_blocks": lift_blocks});
@@ -414,7 +404,7 @@ async fn old_history_goes_when_days_are_given() {
         let store = store::SqliteStore::open(&url, settings).await.unwrap();
         let store: management::port::Store = std::sync::Arc::new(store);
         for (age, requests) in [(5, 1), (2, 2), (0, 3), (0, 4)] {
-            let act = support::act();
+            let act = crate::support::act();
             let act = management::port::Act { now: act.now - age * DAY, ..act };
             let mut change = store.begin(act).await.unwrap();
             let limits = json!({"id": "p", "limits": [{"requests": requests, "per": "day"}]});

@@ -1,15 +1,5 @@
 //! The audit log is the policy's own story: after a thousand random calls, with SIGKILLs of the program in between, each
 //! revision has exactly one entry, and the entries replayed give the stored rows.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::{
     collections::BTreeMap,
@@ -20,9 +10,9 @@ use std::{
     time::Duration,
 };
 
+use crate::support::{TOKEN, dice::Dice, program::Program};
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::{TOKEN, dice::Dice, program::Program};
 
 const CALLS: usize = 1_000;
 /// The program is killed after each of so many parts of the calls.

@@ -154,9 +154,23 @@ const MANAGEMENT: House = House {
 /// The databases of the policy service: a folder each.
 const STORE: House = House {
     folder: "crates/store/src",
-    floors: &[("sqlite", &[])],
+    floors: &[
+        ("announce", &[]),
+        ("doubt", &[]),
+        ("lists", &[]),
+        ("loss", &[]),
+        ("pages", &[]),
+        ("random", &[]),
+        ("settings", &[]),
+        ("totals", &[]),
+        ("sqlite", &["announce", "doubt", "lists", "loss", "pages", "random", "totals"]),
+        ("postgres", &["announce", "doubt", "lists", "loss", "pages", "random", "totals"]),
+    ],
     upward: &[],
-    back: &[("sqlite", "sqlite", "the open database stands where the folder begins, and each file adds to it")],
+    back: &[
+        ("sqlite", "sqlite", "the open database stands where the folder begins, and each file adds to it"),
+        ("postgres", "postgres", "the open database stands where the folder begins, and each file adds to it"),
+    ],
 };
 
 /// The program of the policy service, from the ground up.

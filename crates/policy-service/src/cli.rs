@@ -1,6 +1,6 @@
 //! The command line: every argument, its variable and its default.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf};
 
 use clap::{
     Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
@@ -8,8 +8,8 @@ use clap::{
 };
 
 use crate::stderr;
-use management::port::Error;
-use store::{Settings, SqliteStore};
+use management::port::{Error, Store};
+use store::Settings;
 
 /// The policy service of keygate: manages APIs, applications, keys and subscriptions, and feeds them to gateways.
 #[derive(Debug, Parser)]
@@ -84,25 +84,55 @@ pub enum Command {
 }
 
 /// The database argument.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Args)]
 pub struct Database {
-    /// The SQLite file; it is created if it does not exist.
-    #[arg(long = "database", env = "POLICY_DATABASE", default_value = "sqlite:policy.db", value_name = "URL")]
-    pub url: String,
+    /// The SQLite file, created if it does not exist, or a PostgreSQL database, as postgres://USER:PASSWORD@HOST/DATABASE.
+    /// Give a password by the variable or in the file that PGPASSFILE names: every user of the machine can read arguments.
+    #[arg(
+        long = "database",
+        env = "POLICY_DATABASE",
+        hide_env_values = true,
+        default_value = "sqlite:policy.db",
+        value_name = "URL"
+    )]
+    url: String,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Database").field(&self.shown()).finish()
+    }
 }
 
 impl Database {
-    /// The file that the URL names.
-    pub fn file(&self) -> Result<PathBuf, Error> {
-        store::file_of(&self.url).map(PathBuf::from)
+    /// Opens the database. Errors name the argument.
+    pub async fn open(&self, settings: Settings) -> Result<Store, String> {
+        store::open(&self.url, settings).await.map_err(|error| self.named(error))
     }
 
-    /// Opens the database. Errors name the argument.
-    pub async fn open(&self, settings: Settings) -> Result<Arc<SqliteStore>, String> {
-        SqliteStore::open(&self.url, settings).await.map(Arc::new).map_err(|error| match error {
+    /// Its URL, without a password.
+    pub fn shown(&self) -> String {
+        store::shown(&self.url)
+    }
+
+    /// Its URL, if it is a file. Else an error that says how such a database is copied.
+    pub fn file_url(&self) -> Result<&str, String> {
+        if store::postgres::is_url(&self.url) {
+            return Err(format!(
+                "--database (POLICY_DATABASE) {}: PostgreSQL has programs for this, pg_dump and pg_restore; \
+                 docs/operations.md says how",
+                self.shown()
+            ));
+        }
+        Ok(&self.url)
+    }
+
+    /// What an error of the database is told as.
+    pub fn named(&self, error: Error) -> String {
+        match error {
             Error::Url(_) => error.to_string(),
-            _ => format!("--database (POLICY_DATABASE) {}: {error}", self.url),
-        })
+            _ => format!("--database (POLICY_DATABASE) {}: {error}", self.shown()),
+        }
     }
 }
 
@@ -113,6 +143,7 @@ pub struct Serve {
     #[arg(long, env = "POLICY_LISTEN", default_value = "127.0.0.1:8085", value_name = "HOST:PORT",
           value_parser = parse_listen)]
     pub listen: String,
+    /// The database.
     #[command(flatten)]
     pub database: Database,
     /// The administrator's token, sent as `authorization: Bearer` to the management API. Prefer the variable, because
@@ -159,8 +190,8 @@ pub struct Serve {
     pub confirm_removal: bool,
 }
 
-impl std::fmt::Debug for Serve {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Serve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Serve").field("listen", &self.listen).field("database", &self.database).finish_non_exhaustive()
     }
 }
@@ -178,6 +209,7 @@ fn parse_listen(text: &str) -> Result<String, &'static str> {
 /// Arguments of `import`.
 #[derive(Debug, Args)]
 pub struct Import {
+    /// The database.
     #[command(flatten)]
     pub database: Database,
     /// The file with the pages; `-` is the standard input.
@@ -187,6 +219,7 @@ pub struct Import {
 /// Arguments of `backup`.
 #[derive(Debug, Args)]
 pub struct Backup {
+    /// The database.
     #[command(flatten)]
     pub database: Database,
     /// The file to write; only its owner may read it.
@@ -196,6 +229,7 @@ pub struct Backup {
 /// Arguments of `restore`.
 #[derive(Debug, Args)]
 pub struct Restore {
+    /// The database.
     #[command(flatten)]
     pub database: Database,
     /// The backup to restore.
@@ -205,6 +239,7 @@ pub struct Restore {
 /// Arguments of `renew-epoch`.
 #[derive(Debug, Args)]
 pub struct RenewEpoch {
+    /// The database.
     #[command(flatten)]
     pub database: Database,
 }

@@ -71,7 +71,7 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
         audit_days: arguments.audit_days.into(),
         ..store::Settings::default()
     };
-    let store: Store = arguments.database.open(settings).await?;
+    let store = arguments.database.open(settings).await?;
     let stopping = CancellationToken::new();
     let feed_settings = feed::Settings {
         page_rows: usize::try_from(arguments.page_rows)?,
@@ -87,7 +87,7 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
         .map_err(|error| format!("--listen (POLICY_LISTEN): cannot listen on {}: {error}", arguments.listen))?;
     let state = store.state().await?;
     let what = if store.is_new() { "a new database was made" } else { "the database was opened" };
-    tracing::info!(database = arguments.database.url, revision = state.revision, "{what}");
+    tracing::info!(database = arguments.database.shown(), revision = state.revision, "{what}");
     let address = listener.local_addr()?;
     // A supervisor that reads the line below may send a signal at once.
     stop_on_signal(stopping.clone())?;
@@ -142,7 +142,7 @@ fn stop_on_signal(stopping: CancellationToken) -> std::io::Result<()> {
 
 async fn renew_epoch(database: &Database) -> Result<(), Box<dyn Error>> {
     // A mistyped name must not create an empty database and report success.
-    let store: Store = database.open(store::Settings { must_exist: true, ..store::Settings::default() }).await?;
+    let store = database.open(store::Settings { must_exist: true, ..store::Settings::default() }).await?;
     let epoch = store.renew_epoch(&act(Actor::administrator())).await?;
     store.close().await;
     stderr::say(format_args!("the new epoch is {epoch}; gateways will fetch the full policy"));

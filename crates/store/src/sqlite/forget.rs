@@ -3,7 +3,8 @@
 
 use sqlx::SqliteConnection;
 
-use super::{Settings, fault::Fault};
+use super::fault::Fault;
+use crate::Settings;
 use management::port::State;
 
 const SECONDS_OF_A_DAY: i64 = 86_400;

@@ -3,25 +3,14 @@
 //! Rows are never overwritten. The current version gets its last revision, and a new version begins. The change also
 //! deletes versions that are too old, so no background task is needed.
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::collections::HashSet;
 
 use async_trait::async_trait;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{
-    SqliteStore, api_match, audit, deny_target,
-    fault::Fault,
-    forget, read,
-    state::{new_word, read_state},
-    usage,
-};
+use super::{SqliteStore, api_match, audit, deny_target, fault::Fault, forget, read, state::read_state, usage};
+use crate::{doubt::Doubt, random::new_word};
 use management::audit::Journal;
 use management::port::{
     self, Act, Error, Kind, Name, NewRow, Rows, Scope, State, UsageRows, Version,
@@ -48,32 +37,9 @@ pub struct SqliteTransaction {
     _turn: Option<OwnedSemaphorePermit>,
 }
 
-/// Notes that a change was dropped before it committed.
-#[derive(Debug)]
-struct Doubt {
-    noted: Arc<AtomicBool>,
-    ended: bool,
-}
-
-impl Doubt {
-    /// Called after the commit.
-    fn dispel(&mut self) {
-        self.ended = true;
-        self.noted.store(false, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Doubt {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.noted.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
 impl SqliteTransaction {
     pub(super) async fn begin(store: &SqliteStore, act: Act) -> Result<Self, Fault> {
-        let doubt = Doubt { noted: Arc::clone(&store.doubtful), ended: false };
+        let doubt = Doubt::begin(&store.doubtful);
         let mut transaction = store.lock().await?;
         let state = read_state(&mut transaction).await?;
         let (journal, store) = (Journal::default(), store.clone());
@@ -190,7 +156,7 @@ impl SqliteTransaction {
                 self.transaction.commit().await?;
                 self.doubt.dispel();
             }
-            self.doubt.ended = true;
+            self.doubt.end();
             return Ok(self.state.revision);
         }
         self.write_revision().await?;

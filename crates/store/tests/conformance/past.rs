@@ -1,148 +1,121 @@
-//! What every database does with the kept past: revisions, differences, rows as they were.
+//! The past: revisions, deltas, scopes, and which history they belong to.
 
-use management::port::{
-    Version,
-    audit::{Action, Deed},
-    past::{Difference, Made},
+use management::port::{Actor, Error, Kind, Scope, Snapshot};
+
+use crate::{
+    databases::Opened,
+    support::{NOW, Part, act, api, application, documents, key, only, put, read, remove, subscription},
 };
 
-use super::*;
-
-async fn differences(store: &Store, from: i64, to: i64) -> Vec<(Kind, String, Option<String>, Option<String>)> {
-    let (mut all, mut after) = (Vec::new(), None);
-    loop {
-        // Pages of two: where one ends must not matter.
-        let page = store.differences(from, to, after.as_ref(), 2).await.unwrap();
-        let document = |version: Option<Version>| version.map(|version| version.document);
-        all.extend(
-            page.differences
-                .into_iter()
-                .map(|Difference { kind, id, before, after }| (kind, id, document(before), document(after))),
-        );
-        match page.next {
-            Some(next) => after = Some(next),
-            None => return all,
-        }
+pub async fn a_revision_is_read_as_it_was_in_pages_of_any_size(opened: &Opened) {
+    let store = &opened.store;
+    let before =
+        [api("a", "/a"), api("b", "/b"), api("c", "/c"), application("app", "o", "ACTIVE"), key("k", "app", "ACTIVE")];
+    let first = put(store, &before).await;
+    let new = [application("app", "p", "ACTIVE"), api("d", "/d")];
+    put(store, &new).await;
+    let second = remove(store, Kind::Api, "b").await;
+    let after = [api("a", "/a"), api("c", "/c"), new[0].clone(), key("k", "app", "ACTIVE"), new[1].clone()];
+    for limit in [1, 2, 3, 100] {
+        let of = async |part, at| read(store, &Scope::All, part, at, limit).await.unwrap();
+        assert_eq!(of(Part::Full, first).await, documents(&before), "{limit}");
+        assert_eq!(of(Part::Full, second).await, documents(&after), "{limit}");
+        assert_eq!(of(Part::Removed(first), second).await, documents(&before[1..2]), "{limit}");
+        assert_eq!(of(Part::Changed(first), second).await, documents(&new), "{limit}");
+        assert!(of(Part::Changed(second), second).await.is_empty(), "{limit}");
     }
+    let mut snapshot = store.snapshot().await.unwrap();
+    for (at, expected) in
+        [(first, Some(before[3].document.clone())), (second, Some(new[0].document.clone())), (0, None)]
+    {
+        assert_eq!(snapshot.document_at(Kind::Application, "app", at).await.unwrap(), expected, "{at}");
+    }
+    assert!(matches!(read(store, &Scope::All, Part::Full, second + 1, 5).await, Err(Error::Gone(_))), "not yet");
 }
 
-pub async fn what_differs_between_two_revisions_is_what_changed(opened: &Opened) {
+pub async fn a_snapshot_does_not_change(opened: &Opened) {
     let store = &opened.store;
-    // What there was at each revision, by a model.
-    let mut models: Vec<BTreeMap<(i64, String), String>> = vec![BTreeMap::new()];
-    let mut number = 7_u64;
-    let mut dice = |below: u64| {
-        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (number >> 33) % below
-    };
-    for step in 0..60 {
-        let mut model = models.last().unwrap().clone();
-        let mut change = begin(store).await;
-        for _ in 0..=dice(3) {
-            let id = format!("id-{}", dice(5));
-            let row = match dice(3) {
-                0 => application(&id, &format!("owner-{}", dice(3)), "ACTIVE"),
-                1 => key(&id, "id-0", ["ACTIVE", "REVOKED"][usize::try_from(dice(2)).unwrap()]),
-                _ => subscription(&id, &id, &format!("api-{}", dice(2)), "UNBLOCKED"),
-            };
-            let name = (row.kind.number(), id.clone());
-            let stored = change.find(row.kind, &id).await.unwrap();
-            match (stored, dice(4)) {
-                (Some(stored), 0) => {
-                    change.remove(&stored).await.unwrap();
-                    model.remove(&name);
-                }
-                (Some(stored), _) => {
-                    change.replace(&stored, &row).await.unwrap();
-                    model.insert(name, row.document);
-                }
-                (None, _) => {
-                    change.insert(&row).await.unwrap();
-                    model.insert(name, row.document);
-                }
-            }
-        }
-        let revision = change.commit().await.unwrap();
-        assert_eq!(usize::try_from(revision).unwrap(), step + 1);
-        models.push(model);
-    }
-    for (from, to) in [(0, 60), (60, 0), (3, 4), (20, 50), (50, 20), (60, 60), (59, 60), (0, 1)] {
-        let (before, after) = (&models[from], &models[to]);
-        let names: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).collect();
-        let expected: Vec<_> = names
-            .into_iter()
-            .filter(|name| before.get(*name) != after.get(*name))
-            .map(|name| {
-                let kind = Kind::from_number(name.0).unwrap();
-                (kind, name.1.clone(), before.get(name).cloned(), after.get(name).cloned())
-            })
-            .collect();
-        let [from, to] = [from, to].map(|revision| i64::try_from(revision).unwrap());
-        assert_eq!(differences(store, from, to).await, expected, "{from} {to}");
-    }
-    // A change sees the past without what it does itself.
-    let mut change = begin(store).await;
-    let touched = change.touched_since(40).await.unwrap();
-    for (kind, id) in &touched {
-        if let Some(stored) = change.find(*kind, id).await.unwrap() {
-            change.remove(&stored).await.unwrap();
-        }
-    }
-    change.insert(&api("new", "/new")).await.unwrap();
-    assert_eq!(change.touched_since(40).await.unwrap(), touched);
-    for kind in [Kind::Application, Kind::Key, Kind::Subscription] {
-        let ids: Vec<String> = (0..5).map(|number| format!("id-{number}")).collect();
-        let held = change.held_at(40, kind, &ids).await.unwrap().into_iter();
-        let mut held: Vec<_> = held.map(|version| ((kind.number(), version.id), version.document)).collect();
-        held.sort();
-        let expected = models[40].iter().filter(|((of, _), _)| *of == kind.number());
-        assert_eq!(held, expected.map(|(name, document)| (name.clone(), document.clone())).collect::<Vec<_>>());
-    }
-    drop(change);
-    for revision in [61, -1] {
-        assert!(matches!(store.differences(revision, 60, None, 2).await, Err(Error::Gone(_))), "{revision}");
-        assert!(matches!(begin(store).await.touched_since(revision).await, Err(Error::Gone(_))), "{revision}");
-    }
+    let revision = put(store, &[api("a", "/a")]).await;
+    let mut snapshot: Box<dyn Snapshot> = store.snapshot().await.unwrap();
+    let later = put(store, &[api("b", "/b")]).await;
+    assert_eq!(snapshot.state().revision, revision);
+    assert_eq!(snapshot.full(&Scope::All, revision, 0, 9).await.unwrap().count, 1);
+    assert!(matches!(snapshot.full(&Scope::All, later, 0, 9).await, Err(Error::Gone(_))));
 }
 
-pub async fn the_last_that_was_known_of_a_thing_is_found_by_its_name(opened: &Opened) {
+pub async fn a_limited_reader_sees_what_reaches_its_apis(opened: &Opened) {
     let store = &opened.store;
-    put(store, &[application("a", "o", "ACTIVE"), key("k", "a", "ACTIVE")]).await;
-    put(store, &[key("k", "a", "REVOKED")]).await;
-    let mut change = begin(store).await;
-    let last = change.last_past(Kind::Key, &digest("k")).await.unwrap().unwrap();
-    assert!(last.document.contains("ACTIVE"), "{last:?}");
-    let stored = change.find(Kind::Key, "k").await.unwrap().unwrap();
-    change.remove(&stored).await.unwrap();
-    // Also what this change itself took away.
-    let last = change.last_past(Kind::Key, &digest("k")).await.unwrap().unwrap();
-    assert!(last.document.contains("REVOKED"), "{last:?}");
-    assert_eq!(change.last_past(Kind::Key, &digest("other")).await.unwrap(), None);
+    let seen = [
+        api("a", "/a"),
+        application("app", "o", "ACTIVE"),
+        key("k", "app", "ACTIVE"),
+        subscription("s", "app", "a", "UNBLOCKED"),
+    ];
+    let hidden = [
+        api("b", "/b"),
+        application("other", "o", "ACTIVE"),
+        key("l", "other", "ACTIVE"),
+        subscription("t", "other", "b", "UNBLOCKED"),
+    ];
+    let first = put(store, &[seen.clone(), hidden.clone()].concat()).await;
+    assert_eq!(read(store, &only(&["a"]), Part::Full, first, 2).await.unwrap(), documents(&seen));
+    assert!(read(store, &only(&[]), Part::Full, first, 2).await.unwrap().is_empty());
+    // Rows that start to reach the scope are added even if they are older. Rows that stop reaching it are removed even
+    // if they are current.
+    let new = subscription("u", "other", "a", "UNBLOCKED");
+    let second = put(store, std::slice::from_ref(&new)).await;
+    let came = [hidden[1].clone(), hidden[2].clone(), new.clone()];
+    assert_eq!(read(store, &only(&["a"]), Part::Changed(first), second, 1).await.unwrap(), documents(&came));
+    let third = remove(store, Kind::Subscription, "u").await;
+    assert_eq!(read(store, &only(&["a"]), Part::Removed(second), third, 1).await.unwrap(), documents(&came));
 }
 
-pub async fn revisions_are_listed_with_what_made_them(opened: &Opened) {
+pub async fn the_far_past_is_forgotten(opened: &Opened) {
     let store = &opened.store;
-    put(store, &[application("a", "o", "ACTIVE")]).await;
-    let mut change = store.begin(act(Actor::Service, NOW + 1)).await.unwrap();
-    change.record(Deed::of_row(Action::Block, Kind::Application, "a"));
-    let stored = change.find(Kind::Application, "a").await.unwrap().unwrap();
-    change.replace(&stored, &application("a", "o", "BLOCKED")).await.unwrap();
-    change.commit().await.unwrap();
-    // It makes no revision, so it is in the audit log alone.
-    store.renew_epoch(&act(Actor::Service, NOW)).await.unwrap();
-    let some = |text: &str| Some(text.to_owned());
-    let made = |revision, at, actor: &str, action: &str| Made {
-        revision,
-        at: Some(at),
-        actor: some(actor),
-        action: some(action),
-        kind: some("application"),
-        id: some("a"),
-    };
-    let (first, second) = (made(1, NOW, "administrator", "create"), made(2, NOW + 1, "service", "block"));
-    assert_eq!(store.made(None, false, 10).await.unwrap(), [first.clone(), second.clone()]);
-    assert_eq!(store.made(None, true, 10).await.unwrap(), [second.clone(), first.clone()]);
-    assert_eq!(store.made(Some(1), false, 10).await.unwrap(), std::slice::from_ref(&second));
-    assert_eq!(store.made(Some(2), true, 10).await.unwrap(), std::slice::from_ref(&first));
-    assert_eq!(store.made(None, false, 1).await.unwrap(), [first]);
+    for number in 0..10 {
+        put(store, &[api("a", &format!("/{number}"))]).await;
+    }
+    let state = store.state().await.unwrap();
+    assert_eq!((state.revision, state.past), (10, 3));
+    assert_eq!(read(store, &Scope::All, Part::Full, state.horizon, 9).await.unwrap().len(), 1);
+    for at in [0, state.horizon - 1] {
+        assert!(matches!(read(store, &Scope::All, Part::Full, at, 9).await, Err(Error::Gone(gone)) if gone == at));
+    }
+    let mut snapshot = store.snapshot().await.unwrap();
+    assert!(matches!(snapshot.word(state.horizon - 1).await, Err(Error::Gone(_))));
+}
+
+pub async fn a_mark_shows_which_history_it_is_of(opened: &Opened) {
+    let store = &opened.store;
+    put(store, &[api("a", "/a")]).await;
+    put(store, &[api("b", "/b")]).await;
+    let state = store.state().await.unwrap();
+    let mut snapshot = store.snapshot().await.unwrap();
+    let earlier = snapshot.word(1).await.unwrap();
+    let mark = |epoch: &str, revision, word| store.secret().mark(epoch, revision, word);
+    for (mark, is_had) in [
+        (mark(&state.epoch, 2, state.word), true),
+        (mark(&state.epoch, 1, earlier), true),
+        (mark(&state.epoch, 2, state.word ^ 1), false),
+        (mark(&state.epoch, 1, earlier ^ 1), false),
+        (mark(&state.epoch, 3, 0), false),
+        (mark("another", 2, state.word), false),
+    ] {
+        match snapshot.check_mark(&mark).await {
+            Ok(()) => assert!(is_had, "{mark:?}"),
+            Err(Error::OtherHistory(revision)) => assert!(!is_had && revision == mark.revision, "{mark:?}"),
+            Err(other) => panic!("{mark:?}: {other}"),
+        }
+    }
+    drop(snapshot);
+
+    let service = |now| act(Actor::Service, now);
+    let renew = async |mark, now| store.renew_if_lost(&mark, &service(now)).await.unwrap();
+    assert_eq!(renew(mark(&state.epoch, 2, state.word), NOW).await, None, "nothing is lost");
+    let renewed = renew(mark(&state.epoch, 3, 0), NOW).await.unwrap();
+    assert_eq!(renewed.before, state.epoch);
+    assert_eq!(store.state().await.unwrap().epoch, renewed.now);
+    assert_eq!(renew(mark(&state.epoch, 3, 0), NOW).await, None, "it is remembered as an earlier epoch");
+    assert_eq!(renew(mark(&renewed.now, 9, 0), NOW + 59).await, None, "at most once a minute");
+    assert!(renew(mark(&renewed.now, 9, 0), NOW + 60).await.is_some());
 }

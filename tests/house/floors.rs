@@ -111,6 +111,7 @@ const MANAGEMENT: House = House {
         ("object", &[]),
         ("error", &["port"]),
         ("tag", &["error", "port"]),
+        ("once", &["error", "port"]),
         ("resource", &["error", "port"]),
         ("check", &["error", "port", "resource"]),
         ("block", &["error", "port", "resource"]),

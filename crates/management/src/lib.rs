@@ -16,6 +16,7 @@ pub mod issue;
 pub mod keys;
 pub mod limited;
 pub mod object;
+pub mod once;
 pub mod pipeline;
 pub mod plans;
 pub mod port;

@@ -6,6 +6,7 @@
 
 mod act;
 mod actor;
+pub mod answers;
 pub mod audit;
 mod error;
 mod kind;
@@ -35,6 +36,7 @@ pub use self::{
     state::{Latest, Renewal, State},
 };
 use self::{
+    answers::{AnswerRows, Answers},
     audit::{AuditLog, Record},
     list::{Filter, Page, Sort},
     past::{Past, PastRows},
@@ -49,7 +51,7 @@ pub type Store = Arc<dyn Database>;
 pub const MAX_ROWS_AT_ONCE: usize = 1_000;
 
 /// An open database.
-pub trait Database: Present + History + Changes + Upkeep + AuditLog + Past {}
+pub trait Database: Present + History + Changes + Upkeep + AuditLog + Past + Answers {}
 
 /// What exists now.
 #[async_trait]
@@ -183,7 +185,7 @@ pub trait Upkeep: Send + Sync {
 
 /// A change in progress. If it is dropped without [`Transaction::commit`], it has no effect.
 #[async_trait]
-pub trait Transaction: Rows + UsageRows + Record + PastRows {
+pub trait Transaction: Rows + UsageRows + Record + PastRows + AnswerRows {
     /// The context of the change.
     fn act(&self) -> &Act;
 

@@ -44,6 +44,7 @@ use management::port::Store;
 pub fn router(store: Store, feed: Feed, credentials: Credentials) -> Router {
     let management = routes::router()
         .merge(usage::billing())
+        .layer(middleware::from_fn_with_state(store.clone(), routes::once::guard))
         .layer(middleware::from_fn(routes::told::log))
         .layer(middleware::from_fn(routes::run_to_completion))
         .with_state(store.clone());

@@ -22,6 +22,7 @@ mod find;
 mod log;
 mod lost_updates;
 mod management;
+mod once;
 mod permissions;
 mod problems;
 mod process;

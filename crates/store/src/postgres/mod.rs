@@ -7,6 +7,7 @@
 //! [`audit`] keeps the audit log, and [`history`] notices a restored backup. Usage ([`usage`]) is stored beside the
 //! policy and makes no revisions. Everything specific to PostgreSQL stays in this folder.
 
+mod answers;
 mod api_match;
 mod as_of;
 mod audit;

@@ -11,6 +11,7 @@
     reason = "tests"
 )]
 
+mod answers;
 mod audit;
 mod changes;
 mod databases;
@@ -24,6 +25,9 @@ mod way_back;
 macro_rules! conformance {
     ($database:ident) => {
         conformance!($database:
+            answers::an_answer_is_found_by_its_actor_and_key_for_its_time(100_000),
+            answers::a_change_knows_the_revision_that_it_makes(100_000),
+            answers::of_racing_requests_with_one_key_one_is_done(100_000),
             audit::each_revision_has_one_entry_that_says_who_did_what(100_000),
             audit::what_is_no_part_of_the_policy_has_entries_without_a_revision(100_000),
             audit::an_import_is_counted(100_000),

@@ -1,14 +1,4 @@
 //! The program itself: kills and restarts, stops, wrong arguments, imports and a renewed epoch.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -17,10 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::{TOKEN, client, digest, follower::check};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, SqliteConnection};
-use support::{TOKEN, client, digest, follower::check};
 
 const SOON: Duration = Duration::from_secs(20);
 

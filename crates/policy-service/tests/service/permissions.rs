@@ -1,21 +1,11 @@
 //! Who may do what: the table of roles and operations, against the OpenAPI document and against the running service.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::collections::BTreeSet;
 
+use crate::support::{Service, TOKEN, send};
 use policy_service::auth::permission::{self, TABLE, Who};
 use reqwest::Method;
 use serde_json::Value;
-use support::{Service, TOKEN, send};
 use tokio::task::JoinSet;
 
 /// Method and path of each operation in the OpenAPI document, with what is said of it.

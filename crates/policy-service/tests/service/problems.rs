@@ -1,18 +1,8 @@
 //! Malformed requests. Each gets a problem that says what is expected, and the service continues.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
 
-mod support;
-
+use crate::support::{Service, TOKEN, send};
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::{Service, TOKEN, send};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -195,7 +185,7 @@ async fn heads_that_are_too_large_or_no_http_end_their_connection_only() {
 async fn a_database_that_is_locked_is_503_and_the_feed_goes_on() {
     let service = Service::start().await;
     service.seed().await;
-    let change = service.store.begin(support::act()).await.unwrap();
+    let change = service.store.begin(crate::support::act()).await.unwrap();
     let answer = service.post("/v1/plans", json!({})).await.expect_problem(503, None);
     assert_eq!(answer.header("retry-after"), "1");
     service.feed("/v1/policy").await.expect(200);

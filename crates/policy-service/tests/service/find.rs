@@ -1,17 +1,7 @@
 //! Finding rows: filters, orders, cursors and totals of lists, and the owner of a key.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
 
-mod support;
-
+use crate::support::{Service, digest};
 use serde_json::{Value, json};
-use support::{Service, digest};
 
 async fn service() -> Service {
     let service = Service::start().await;
@@ -167,7 +157,7 @@ async fn pages(service: &Service, path: &str, limit: usize) -> (Vec<String>, Vec
 async fn use_keys(service: &Service, batch: &str, keys: Value) {
     let report = json!({"format": 1, "batch": batch, "keys": keys});
     let request = service.request(reqwest::Method::POST, "/v1/usage").basic_auth("gw", Some("secret"));
-    support::send(request.json(&report)).await.expect(200);
+    crate::support::send(request.json(&report)).await.expect(200);
 }
 
 /// A service with plans, names and last uses.

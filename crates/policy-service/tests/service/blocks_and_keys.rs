@@ -1,20 +1,10 @@
 //! Blocks outlive the objects that they block. The service shows a key only once.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::support::{Service, digest};
 use keygate::digest::Digest;
 use serde_json::{Value, json};
-use support::{Service, digest};
 
 /// The state that the feed gives the subscription of `app-1` to `api-1`.
 async fn fed(service: &Service) -> Value {

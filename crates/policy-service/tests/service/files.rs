@@ -1,14 +1,4 @@
 //! The files of the database are removed, replaced or locked by another program while the service runs.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::{
     fs,
@@ -16,9 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::program::Program;
 use serde_json::json;
 use sqlx::{Connection as _, SqliteConnection};
-use support::program::Program;
 
 async fn connect(directory: &Path) -> SqliteConnection {
     SqliteConnection::connect(&format!("sqlite:{}", directory.join("policy.db").display())).await.unwrap()

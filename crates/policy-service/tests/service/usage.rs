@@ -1,23 +1,13 @@
 //! Usage: a batch counts once, unauthorised rows are dropped, totals add up, and used-up plans are marked.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::{
     sync::LazyLock,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use crate::support::{Answer, Options, Service, TOKEN, digest, send};
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::{Answer, Options, Service, TOKEN, digest, send};
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
@@ -580,7 +570,7 @@ async fn a_late_report_of_a_deleted_application_does_not_count_for_a_new_one_of_
                 MAKE => service.post("/v1/applications", application).await.expect(201),
                 IMPORT => {
                     // As an import does, which inserts many rows at once.
-                    let mut change = service.store.begin(support::act()).await.unwrap();
+                    let mut change = service.store.begin(crate::support::act()).await.unwrap();
                     let row = management::port::NewRow {
                         kind: management::port::Kind::Application,
                         id: "app-1".to_owned(),

@@ -1,15 +1,5 @@
 //! Databases that were restored from a backup, or that are copies of another. Cursors reveal it, and the policy gets a
 //! new epoch, so that no gateway continues with a lost history.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::{
     path::Path,
@@ -17,12 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::{Options, Service, follower::Follower, send};
 use management::port::{self, Act, Actor, Mark, Store};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, SqliteConnection, migrate::Migrate as _};
 use store::SqliteStore;
-use support::{Options, Service, follower::Follower, send};
 
 /// Longer than a running service needs to notice a change by another process.
 const SOON: Duration = Duration::from_secs(10);
@@ -309,7 +299,7 @@ async fn open(directory: &Path, name: &str) -> Store {
 
 /// Makes a revision.
 async fn revision(store: &Store) {
-    let mut change = store.begin(support::act()).await.unwrap();
+    let mut change = store.begin(crate::support::act()).await.unwrap();
     let plan = port::NewRow {
         kind: port::Kind::Plan,
         id: format!("plan-{}", store.state().await.unwrap().revision),
@@ -328,7 +318,7 @@ async fn revision(store: &Store) {
 
 /// An act of the service at this time.
 fn service_at(now: i64) -> Act {
-    Act { actor: Actor::Service, now, ..support::act() }
+    Act { actor: Actor::Service, now, ..crate::support::act() }
 }
 
 /// The mark of the latest revision.

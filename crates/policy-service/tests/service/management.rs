@@ -1,20 +1,10 @@
 //! The management API: every endpoint, the rejected requests, and that a request makes a revision exactly if it changes
 //! something.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
 
-mod support;
-
+use crate::support::{Service, digest};
 use management::port;
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::{Service, digest};
 
 /// A kind of object: its path, a body that creates one, the expected answer, and a body that changes it.
 struct Case {
@@ -196,7 +186,7 @@ async fn apis_that_were_stored_with_the_same_match_can_be_changed_but_clash_nowh
         state_before: None,
         document: json!({"id": id, "match": [{"path": "/a"}]}).to_string(),
     };
-    let mut change = service.store.begin(support::act()).await.unwrap();
+    let mut change = service.store.begin(crate::support::act()).await.unwrap();
     change.insert_all(&[row("b"), row("a"), row("c")]).await.unwrap();
     change.commit().await.unwrap();
     service.post("/v1/apis", json!({"id": "d", "match": [{"path": "/d"}]})).await.expect(201);

@@ -1,15 +1,5 @@
 //! `backup` and `restore` while the program runs; the address that it listens on; its log lines about the database at
 //! the start.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::{
     fs,
@@ -18,9 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::{TOKEN, digest, program::Program};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, SqliteConnection};
-use support::{TOKEN, digest, program::Program};
 
 /// Runs the program on the database of `service`.
 fn run(service: &Program, arguments: &[&str]) -> (bool, String) {

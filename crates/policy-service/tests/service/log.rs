@@ -1,18 +1,8 @@
 //! The program's log: one line for each accepted change, none if nothing changed, and no secret.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
 
-mod support;
-
+use crate::support::{TOKEN, digest, program::Program};
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::{TOKEN, digest, program::Program};
 
 const LINE: &str = "a change was accepted";
 

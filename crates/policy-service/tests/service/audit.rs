@@ -1,18 +1,8 @@
 //! The audit log over HTTP: what each operation leaves in it, who may find it how, and what never stands in it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
 
-mod support;
-
+use crate::support::{Answer, Service, TOKEN, digest, program::Program, send};
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::{Answer, Service, TOKEN, digest, program::Program, send};
 
 async fn entries(service: &Service, query: &str) -> Vec<Value> {
     service.get(&format!("/v1/audit?limit=1000&{query}")).await.expect(200).whole()["items"].as_array().unwrap().clone()
@@ -189,7 +179,7 @@ async fn the_service_and_imports_are_actors_of_their_own() {
     service.seed().await;
     service.post("/v1/plans", json!({"id": "p", "limits": [{"requests": 1, "per": "month"}]})).await.expect(201);
     service.put("/v1/subscriptions/s-1", json!({"plan": "p"})).await.expect(200);
-    let hour = support::act().now / 3_600 * 3_600;
+    let hour = crate::support::act().now / 3_600 * 3_600;
     let counts = json!([{"hour": hour, "application": "app-1", "api": "api-1", "outcome": "allowed", "requests": 5}]);
     let report = json!({"format": 1, "batch": "b", "counts": counts});
     send(service.request(Method::POST, "/v1/usage").bearer_auth("secret").json(&report)).await.expect(200);
@@ -308,7 +298,7 @@ async fn old_entries_go_when_days_are_given() {
         let store = store::SqliteStore::open(&url, settings).await.unwrap();
         let store: management::port::Store = std::sync::Arc::new(store);
         for (age, id) in [(3, "a"), (1, "b"), (0, "c")] {
-            let act = support::act();
+            let act = crate::support::act();
             let act = management::port::Act { now: act.now - age * DAY - age, ..act };
             let mut change = store.begin(act).await.unwrap();
             let sent: management::plans::Plan = serde_json::from_value(json!({"id": id})).unwrap();
@@ -329,7 +319,7 @@ async fn restoring_a_backup_keeps_what_was_done_since() {
     service.back_up(&backup).await;
     service.post("/v1/applications/app-1/block", Value::Null).await.expect(200);
     let before = entries(&service, "").await;
-    service.sqlite.restore(&backup, &support::act()).await.unwrap();
+    service.sqlite.restore(&backup, &crate::support::act()).await.unwrap();
     assert_eq!(service.get("/v1/applications/app-1").await.json()["state"], "ACTIVE");
     let after = entries(&service, "").await;
     assert_eq!(after[..before.len()], before);
@@ -339,7 +329,7 @@ async fn restoring_a_backup_keeps_what_was_done_since() {
     // Another database takes over what the backup's log has.
     let other = Service::start().await;
     other.post("/v1/plans", json!({"id": "p"})).await.expect(201);
-    other.sqlite.restore(&backup, &support::act()).await.unwrap();
+    other.sqlite.restore(&backup, &crate::support::act()).await.unwrap();
     let words: Vec<Value> = entries(&other, "").await.iter().map(|entry| entry["id"].clone()).collect();
     assert_eq!(
         words,

@@ -1,21 +1,11 @@
 //! The feed: authentication, full policies, deltas, long polls, limited gateways, and when a reader must start over.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::time::{Duration, Instant};
 
+use crate::support::{Answer, Options, Service, TOKEN, digest, follower::check, send};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use support::{Answer, Options, Service, TOKEN, digest, follower::check, send};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// Longer than anything here takes, and shorter than a held poll.
@@ -282,7 +272,7 @@ async fn who_comes_from_elsewhere_is_sent_to_the_beginning() {
     service.feed(&format!("/v1/policy?since={}", latest - 1)).await.expect(200);
     // After a renewed epoch.
     service.feed(&format!("/v1/policy?since={latest}&epoch={epoch}")).await.expect(304);
-    let renewed = service.store.renew_epoch(&support::act()).await.unwrap();
+    let renewed = service.store.renew_epoch(&crate::support::act()).await.unwrap();
     service.feed(&format!("/v1/policy?since={latest}&epoch={epoch}")).await.expect_problem(410, None);
     assert_eq!(service.feed("/v1/policy").await.json()["epoch"], renewed);
 }

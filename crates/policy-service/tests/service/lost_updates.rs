@@ -1,18 +1,8 @@
 //! Changes by clients that have not seen the latest version. A block stays, and `if-match` rejects the change.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
 
-mod support;
-
+use crate::support::{Answer, Service, TOKEN, send};
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::{Answer, Service, TOKEN, send};
 
 async fn with_if_match(service: &Service, method: Method, path: &str, tag: &str, body: &Value) -> Answer {
     let request = service.request(method, path).bearer_auth(TOKEN).header("if-match", tag);

@@ -1,15 +1,5 @@
 //! Request ids: `x-request-id` in answers, log lines and problems. For every described operation also the revision of
 //! its change and the log line about a rejected credential.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::{
     collections::BTreeSet,
@@ -17,9 +7,9 @@ use std::{
     time::Duration,
 };
 
+use crate::support::{Service, TOKEN, digest, program::Program, send};
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::{Service, TOKEN, digest, program::Program, send};
 
 #[tokio::test]
 async fn a_request_keeps_its_name_if_it_can_stand_in_a_line() {

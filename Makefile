@@ -134,6 +134,7 @@ endif
 .PHONY: test-policy-service
 test-policy-service:
 	$(title) 'the policy service'
+	@tools/need detect-secrets
 	cargo test $(LOCKED) -p management -p store -p testkit -p policy-service
 
 .PHONY: test-soak

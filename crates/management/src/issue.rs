@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use keygate::{digest::Digest, policy::MAX_UNIX_SECONDS};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -10,16 +9,13 @@ use utoipa::ToSchema;
 use super::{
     check,
     error::Error,
+    key_form,
     keys::{Key, KeyState, KeyType},
     pipeline::{Origin, Outcome, add, create},
     resource::{Resource as _, put},
 };
 use crate::port::{Act, Kind, Transaction};
 
-/// Random bytes of a key: 256 bits, more than enough never to be guessed.
-const KEY_BYTES: usize = 32;
-/// The prefix of keys, by which scanners for leaked secrets find them.
-const KEY_PREFIX: &str = "kg_";
 /// The longest overlap, 366 days. For a longer one, issue a second key.
 const MAX_OVERLAP_SECONDS: i64 = 366 * 86_400;
 
@@ -86,7 +82,7 @@ pub async fn issue(change: &mut dyn Transaction, application: &str, issue: Issue
         return Err(Error::not_found(Kind::Application, application));
     }
     let now = change.act().now;
-    let (key, digest) = new_key(change.act())?;
+    let (key, digest) = new_key(change.act(), issue.key_type)?;
     let stored = Key {
         sha256: Some(digest.to_hex()),
         id: issue.id,
@@ -104,7 +100,7 @@ pub async fn issue(change: &mut dyn Transaction, application: &str, issue: Issue
     };
     match create(change, stored, Origin::Client).await? {
         Outcome::Created(stored) => Ok(IssuedKey { key, stored, replaces: None }),
-        // 256 random bits were there before: the random generator cannot be trusted.
+        // 160 random bits were there before: the random generator cannot be trusted.
         Outcome::Held(_) => Err(Error::conflict("this key was issued before; try again")),
     }
 }
@@ -132,7 +128,7 @@ pub async fn regenerate(change: &mut dyn Transaction, id: &str, asked: Regenerat
     if expires_at.is_some_and(|time| time <= now) {
         return Err(Error::invalid("expires_in", "the old key has expired; say how long the new one is good"));
     }
-    let (key, digest) = new_key(change.act())?;
+    let (key, digest) = new_key(change.act(), old.key_type)?;
     let stored = Key { sha256: Some(digest.to_hex()), id: asked.id, expires_at, ..old.clone() };
     let stored = add(change, stored).await?;
 
@@ -155,8 +151,8 @@ pub async fn revoke(change: &mut dyn Transaction, id: &str) -> Result<Key, Error
     Ok(revoked)
 }
 
-fn new_key(act: &Act) -> Result<(String, Digest), Error> {
-    let key = format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(act.random::<KEY_BYTES>()?));
+fn new_key(act: &Act, key_type: Option<KeyType>) -> Result<(String, Digest), Error> {
+    let key = key_form::new_key(act, key_type.unwrap_or(KeyType::Production))?;
     let digest = Digest::of(key.as_bytes());
     Ok((key, digest))
 }

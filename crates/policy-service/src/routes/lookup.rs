@@ -15,6 +15,7 @@ use super::NoQuery;
 use crate::http::{body::Json, problem::Problem};
 use management::{
     applications::Application,
+    key_form::Form,
     keys::Key,
     port::{Database, Kind, Store, Version},
     resource::Resource,
@@ -73,9 +74,13 @@ impl Lookup {
     (status = 422, description = "a field cannot be used; `field` says which", body = Problem),
 ))]
 async fn look_up(State(store): State<Store>, _: NoQuery, Json(asked): Json<Lookup>) -> Result<Response, Problem> {
+    let unknown = match asked.key.as_deref().map(Form::of) {
+        Some(Form::Mistyped) => "there is no such key: it was mistyped or cut, since its checksum is wrong",
+        _ => "there is no such key",
+    };
     let digest = asked.digest()?.to_hex();
     let version = store.find_identity(Kind::Key, &digest).await?;
-    let version = version.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "there is no such key"))?;
+    let version = version.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, unknown))?;
     let key: Key = shown(&*store, &version).await?;
     let id = key.application.as_deref().unwrap_or_default();
     let application: Option<Application> = match store.find(Kind::Application, id).await? {

@@ -7,9 +7,15 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use crate::stderr;
+use crate::{
+    secret_files::{Files, variable_of_file},
+    stderr,
+};
 use management::port::Error;
 use store::{Settings, SqliteStore};
+
+/// The exit code of a wrong command line, as clap's own.
+const WRONG_USAGE: i32 = 2;
 
 /// The policy service of keygate: manages APIs, applications, keys and subscriptions, and feeds them to gateways.
 #[derive(Debug, Parser)]
@@ -24,20 +30,40 @@ impl Cli {
     /// Reads the command line, or ends the program. An error names the variables of the arguments that it is about.
     /// `--version` prints `version`.
     pub fn read(version: &'static str) -> Self {
-        let matches = Self::command().version(version).try_get_matches();
-        matches.and_then(|matches| Self::from_arg_matches(&matches)).unwrap_or_else(|error| {
-            let variables = variables(&error);
-            if variables.is_empty() {
-                error.exit();
-            }
-            // It ends with a line break of its own.
-            stderr::say(error.to_string().trim_end());
-            for (argument, variable) in variables {
-                stderr::say(format_args!("note: {argument} can also be given by the variable {variable}"));
-            }
-            std::process::exit(error.exit_code())
-        })
+        let name = std::env::args().nth(1).unwrap_or_default();
+        let (command, files) = Files::read(Self::command().version(version), &name);
+        let matches = command.try_get_matches().unwrap_or_else(|error| refuse(&error));
+        if let Err(wrong) = files.check(&matches) {
+            stderr::say(format_args!("error: {wrong}"));
+            std::process::exit(WRONG_USAGE);
+        }
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| refuse(&error))
     }
+}
+
+/// Ends the program with what is wrong on its command line.
+fn refuse(error: &clap::Error) -> ! {
+    let variables = variables(error);
+    if variables.is_empty() {
+        error.exit();
+    }
+    // It ends with a line break of its own.
+    stderr::say(error.to_string().trim_end());
+    for (argument, variable) in variables {
+        let file = match is_secret(&variable) {
+            true => format!(", or by {}, the path of a file that holds it", variable_of_file(&variable)),
+            false => String::new(),
+        };
+        stderr::say(format_args!("note: {argument} can also be given by the variable {variable}{file}"));
+    }
+    std::process::exit(error.exit_code())
+}
+
+/// Whether an argument of any subcommand has this variable and hides its values.
+fn is_secret(variable: &str) -> bool {
+    let command = Cli::command();
+    let mut arguments = command.get_subcommands().flat_map(clap::Command::get_arguments);
+    arguments.any(|argument| argument.is_hide_env_values_set() && argument.get_env().is_some_and(|env| env == variable))
 }
 
 /// The arguments that an error is about, and their variables.
@@ -86,7 +112,13 @@ pub enum Command {
 #[derive(Clone, Debug, Args)]
 pub struct Database {
     /// The SQLite file, made if there is none.
-    #[arg(long = "database", env = "POLICY_DATABASE", default_value = "sqlite:policy.db", value_name = "URL")]
+    #[arg(
+        long = "database",
+        env = "POLICY_DATABASE",
+        hide_env_values = true,
+        default_value = "sqlite:policy.db",
+        value_name = "URL"
+    )]
     pub url: String,
 }
 

@@ -1,7 +1,7 @@
 //! The policy service of keygate: an administrator manages APIs, applications, keys and subscriptions; gateways hold
 //! them as a policy that the service feeds to them.
 //!
-//! In reading order: [`program`] is the program, [`cli`] its command line, [`server`] accepts connections, [`routes`] are
+//! In reading order: [`program`] is the program, [`cli`] its command line, [`secret_files`] what of it may stand in files, [`server`] accepts connections, [`routes`] are
 //! the requests of the administrator and [`feed`] those of gateways, [`http`] is what both share, [`auth`] says who may use
 //! them, [`guesses`] what wrong credentials cost, [`clock`] tells the date. The crate [`management`] has
 //! the rules by which the policy is changed, the crate [`store`] keeps it with its recent past in one SQLite file, behind the
@@ -22,5 +22,6 @@ pub mod http;
 pub mod import;
 pub mod program;
 pub mod routes;
+pub mod secret_files;
 pub mod server;
 pub mod stderr;

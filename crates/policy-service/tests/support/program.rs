@@ -50,6 +50,11 @@ impl Prepared {
         self
     }
 
+    /// Where it will run.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// The command, with nothing of this process's own settings.
     pub fn build(&self) -> Command {
         let mut command = Command::new("sh");

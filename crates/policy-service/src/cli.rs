@@ -144,6 +144,17 @@ pub struct Serve {
     #[arg(long, env = "POLICY_LISTEN", default_value = "127.0.0.1:8085", value_name = "HOST:PORT",
           value_parser = parse_listen)]
     pub listen: String,
+    /// Name or address, and port, for gateways alone: the feed and reports of usage are then served here, and no more where
+    /// `--listen` says.
+    #[arg(long, env = "POLICY_FEED_LISTEN", value_name = "HOST:PORT", value_parser = parse_listen)]
+    pub feed_listen: Option<String>,
+    /// The service's certificate and those that lead to its root, a file in PEM: all listeners then speak TLS. It is read
+    /// again when it changes.
+    #[arg(long, env = "POLICY_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of the certificate, a file in PEM without a passphrase.
+    #[arg(long, env = "POLICY_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// The database.
     #[command(flatten)]
     pub database: Database,

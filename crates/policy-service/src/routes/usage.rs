@@ -31,6 +31,9 @@ use management::{
     usage::take::{self, Reporter, Taken},
 };
 
+/// Where gateways report, and where the administrator reads.
+pub const PATH: &str = "/v1/usage";
+
 /// Lets a request pass that carries a gateway's credentials, and tells which gateway it is.
 pub async fn authorize(
     State(gateways): State<Arc<Gateways>>,

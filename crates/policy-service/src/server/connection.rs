@@ -11,7 +11,11 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -61,6 +65,20 @@ impl Host {
         Self { builder, router, stopping }
     }
 
+    /// Makes the handshake of TLS, within the time for the first request, and serves the connection to its end.
+    pub async fn converse_over_tls(self, stream: TcpStream, acceptor: TlsAcceptor, peer: Arc<Peer>) {
+        let stopping = self.stopping.clone();
+        let shaken = tokio::select! {
+            shaken = shake_hands(stream, acceptor) => shaken,
+            () = peer.evicted() => None,
+            () = peer.expired() => None,
+            () = stopping.cancelled() => None,
+        };
+        if let Some(stream) = shaken {
+            self.converse(stream, peer).await;
+        }
+    }
+
     /// Serves a connection to its end. `stream` may be anything that carries bytes.
     pub async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Arc<Peer>) {
         let answering = Arc::clone(&peer);
@@ -96,6 +114,43 @@ impl Host {
             }
         }
     }
+}
+
+/// The first byte of TLS: a record of a handshake.
+const HANDSHAKE: u8 = 22;
+/// What a client gets that speaks plain HTTP to TLS. Nothing of its request is read before it.
+const NOT_TLS: &str =
+    r#"{"type":"about:blank","title":"Bad Request","status":400,"detail":"this port speaks TLS; ask it by https:"}"#;
+
+/// The stream under TLS; `None` if there will be none.
+async fn shake_hands(stream: TcpStream, acceptor: TlsAcceptor) -> Option<TlsStream<TcpStream>> {
+    let mut first = [HANDSHAKE];
+    stream.peek(&mut first).await.ok()?;
+    // Every method of HTTP begins with a letter.
+    if first.iter().all(u8::is_ascii_alphabetic) {
+        tell_of_tls(stream).await;
+        return None;
+    }
+    match acceptor.accept(stream).await {
+        Ok(stream) => Some(stream),
+        Err(error) => {
+            tracing::debug!(%error, "a TLS handshake failed");
+            None
+        }
+    }
+}
+
+async fn tell_of_tls(mut stream: TcpStream) {
+    let answer = format!(
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\
+         content-length: {}\r\n\r\n{NOT_TLS}",
+        NOT_TLS.len()
+    );
+    // The client may be gone.
+    let _ = stream.write_all(answer.as_bytes()).await;
+    let _ = stream.shutdown().await;
+    // A socket that is closed with bytes unread is reset, and its answer with it.
+    let _ = tokio::io::copy(&mut stream.take(MAX_HEAD_BYTES as u64), &mut tokio::io::sink()).await;
 }
 
 /// Lets a connection end that was told to. A poll that arrived in the last moment is held as any other.

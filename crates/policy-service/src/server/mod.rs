@@ -13,6 +13,7 @@ mod listener;
 mod paced;
 pub mod peer;
 mod tally;
+pub mod tls;
 
 use std::sync::Arc;
 
@@ -23,11 +24,11 @@ use axum::{
     http::{StatusCode, header},
     middleware::{self, Next},
     response::Response,
-    routing::get,
+    routing::{any, get},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use listener::{bind, listen, serve};
+pub use listener::{Door, bind, listen, serve, serve_all};
 
 use self::peer::{Busy, Peer};
 use crate::{
@@ -42,44 +43,97 @@ use management::port::Store;
 
 /// All routes.
 pub fn router(store: Store, feed: Feed, administrator: Administrator) -> Router {
-    let credentials = Credentials { administrator: administrator.clone(), gateways: feed.gateways() };
-    let management = routes::router()
-        .merge(usage::billing())
-        .layer(middleware::from_fn(routes::told::log))
-        .layer(middleware::from_fn(routes::run_to_completion))
-        .layer(middleware::from_fn_with_state(administrator, routes::authorize))
-        .with_state(store.clone());
-    let reporting = usage::reporting()
-        .layer(middleware::from_fn(routes::run_to_completion))
-        .layer(middleware::from_fn_with_state(feed.gateways(), usage::authorize))
-        .with_state(store.clone());
-    let health = OpenApiRouter::new().routes(routes!(health)).routes(routes!(writer_health)).with_state(store);
-    let feed = OpenApiRouter::new().routes(routes!(feed::policy)).with_state(feed);
-    let (router, openapi) = OpenApiRouter::with_openapi(openapi::description())
-        .merge(health)
-        .merge(feed)
-        .merge(reporting)
-        .merge(management)
-        .split_for_parts();
-    // All answers share it: nobody takes memory by asking for it often.
-    let openapi = Bytes::from(openapi::document(&openapi).to_string());
-    router
-        .route(
-            "/openapi.json",
-            get(move || {
-                let body = openapi.clone();
-                async move { ([(header::CONTENT_TYPE, "application/json")], body) }
-            }),
-        )
-        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path; see /openapi.json") })
-        .method_not_allowed_fallback(|request: Request| async move {
-            let detail = format!("{} is not possible here; the allow header says what is", request.method());
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
-        })
-        .layer(middleware::from_fn_with_state(credentials, prove))
-        .layer(middleware::from_fn_with_state(Guesses::default(), guesses::slow))
-        .layer(middleware::map_response(secure))
-        .layer(middleware::from_fn(request_id::name))
+    let Parts { around, document, health, management, feed } = Parts::new(store, feed, administrator);
+    around.put(Router::new().merge(health).merge(management).merge(feed).merge(document))
+}
+
+/// The routes of two listeners: management, and the feed with the reports of usage. Both tell their health.
+pub fn routers(store: Store, feed: Feed, administrator: Administrator) -> (Router, Router) {
+    let Parts { around, document, health, management, feed } = Parts::new(store, feed, administrator);
+    let elsewhere =
+        || async { Problem::new(StatusCode::NOT_FOUND, "this is served at another address: --feed-listen") };
+    let mut managing = Router::new().merge(health).merge(management).merge(document);
+    for path in [feed::ask::PATH, usage::PATH] {
+        managing = managing.route(path, any(elsewhere));
+    }
+    let feeding = Router::new().merge(feed).route("/healthz", get(self::health));
+    (around.put(managing), around.put(feeding))
+}
+
+/// The routes by where they may be served.
+struct Parts {
+    around: Around,
+    document: Router,
+    health: Router,
+    management: Router,
+    feed: Router,
+}
+
+impl Parts {
+    fn new(store: Store, feed: Feed, administrator: Administrator) -> Self {
+        let credentials = Credentials { administrator: administrator.clone(), gateways: feed.gateways() };
+        let around = Around { credentials, guesses: Guesses::default() };
+        let gateways = feed.gateways();
+        let managing = |router: OpenApiRouter<Store>| {
+            router
+                .layer(middleware::from_fn(routes::told::log))
+                .layer(middleware::from_fn(routes::run_to_completion))
+                .layer(middleware::from_fn_with_state(administrator.clone(), routes::authorize))
+                .with_state(store.clone())
+        };
+        let reporting = usage::reporting()
+            .layer(middleware::from_fn(routes::run_to_completion))
+            .layer(middleware::from_fn_with_state(gateways, usage::authorize))
+            .with_state(store.clone());
+        let health = OpenApiRouter::new().routes(routes!(health)).routes(routes!(writer_health));
+        let feed = OpenApiRouter::new().routes(routes!(feed::policy)).with_state(feed);
+        let mut openapi = openapi::description();
+        let mut described = |router: OpenApiRouter| {
+            let (router, part) = router.split_for_parts();
+            openapi.merge(part);
+            router
+        };
+        let health = described(health.with_state(store.clone()));
+        let feed = described(feed.merge(reporting).merge(managing(usage::billing())));
+        let management = described(managing(routes::router()));
+        Self { around, document: document(&openapi), health, management, feed }
+    }
+}
+
+/// The description of all routes. All answers share it: nobody takes memory by asking for it often.
+fn document(openapi: &utoipa::openapi::OpenApi) -> Router {
+    let text = Bytes::from(openapi::document(openapi).to_string());
+    Router::new().route(
+        "/openapi.json",
+        get(move || {
+            let body = text.clone();
+            async move { ([(header::CONTENT_TYPE, "application/json")], body) }
+        }),
+    )
+}
+
+/// What stands around the routes of each listener.
+#[derive(Clone)]
+struct Around {
+    credentials: Credentials,
+    guesses: Guesses,
+}
+
+impl Around {
+    fn put(&self, router: Router) -> Router {
+        router
+            .fallback(|| async {
+                Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path; see /openapi.json")
+            })
+            .method_not_allowed_fallback(|request: Request| async move {
+                let detail = format!("{} is not possible here; the allow header says what is", request.method());
+                Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+            })
+            .layer(middleware::from_fn_with_state(self.credentials.clone(), prove))
+            .layer(middleware::from_fn_with_state(self.guesses.clone(), guesses::slow))
+            .layer(middleware::map_response(secure))
+            .layer(middleware::from_fn(request_id::name))
+    }
 }
 
 /// All credentials. Which of them a route takes is the route's business.

@@ -10,6 +10,7 @@
     reason = "only tests"
 )]
 
+pub mod certificates;
 pub mod follower;
 pub mod program;
 

@@ -134,7 +134,7 @@ const MANAGEMENT: House = House {
 /// The databases of the policy service: a folder each.
 const STORE: House = House {
     folder: "crates/store/src",
-    floors: &[("sqlite", &[])],
+    floors: &[("times", &[]), ("sqlite", &["times"])],
     upward: &[],
     back: &[("sqlite", "sqlite", "the open database stands where the folder begins, and each file adds to it")],
 };
@@ -145,17 +145,18 @@ const POLICY_SERVICE: House = House {
     floors: &[
         ("stderr", &[]),
         ("clock", &[]),
-        ("guesses", &[]),
+        ("metrics", &[]),
+        ("guesses", &["metrics"]),
         ("secret_files", &[]),
         ("cli", &["secret_files", "stderr"]),
         ("backup", &["cli", "clock", "stderr"]),
         ("import", &["cli", "clock", "stderr"]),
         ("http", &[]),
         ("auth", &["http"]),
-        ("routes", &["auth", "clock", "guesses", "http"]),
+        ("routes", &["auth", "clock", "guesses", "http", "metrics"]),
         ("feed", &["auth", "clock", "http"]),
-        ("server", &["auth", "clock", "feed", "guesses", "http", "routes"]),
-        ("program", &["auth", "backup", "cli", "clock", "feed", "import", "server", "stderr"]),
+        ("server", &["auth", "clock", "feed", "guesses", "http", "metrics", "routes"]),
+        ("program", &["auth", "backup", "cli", "clock", "feed", "import", "metrics", "server", "stderr"]),
         // `bin` names the library by its crate.
         ("bin", &[]),
     ],

@@ -14,6 +14,7 @@ use crate::{
     clock::{act, act_of_service},
     feed::{self, Feed},
     import,
+    metrics::Metrics,
     server::{
         self, Door,
         tls::{Files, Tls},
@@ -85,7 +86,9 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
     let tls = open_tls(&arguments)?;
 
     warn_of_clashes(&store).await?;
-    let doors = open_doors(&arguments, tls.as_ref(), store.clone(), feed, administrator).await?;
+    let metrics = Metrics::new()?;
+    let served = Served { store: store.clone(), feed, administrator, metrics: metrics.clone() };
+    let doors = open_doors(&arguments, tls.as_ref(), served).await?;
     let state = store.state().await?;
     let what = if store.is_new() { "a new database was made" } else { "the database was opened" };
     tracing::info!(database = arguments.database.url, revision = state.revision, "{what}");
@@ -99,7 +102,7 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
         let store = store.clone();
         async move { store.watch(act_of_service).await }
     });
-    server::serve_all(doors, stopping).await;
+    server::serve_all(doors, metrics, stopping).await;
     watch.abort();
     if let Some(reading_again) = reading_again {
         reading_again.abort();
@@ -117,25 +120,28 @@ fn open_tls(arguments: &Serve) -> Result<Option<Tls>, String> {
     opened.map(Some).map_err(|error| format!("--tls-cert (POLICY_TLS_CERT), --tls-key (POLICY_TLS_KEY): {error}"))
 }
 
-/// The listeners with their routes: one for all, or one for management and one for the feed.
-async fn open_doors(
-    arguments: &Serve,
-    tls: Option<&Tls>,
+/// What is served.
+struct Served {
     store: Store,
     feed: Feed,
     administrator: Administrator,
-) -> Result<Vec<Door>, String> {
+    metrics: Metrics,
+}
+
+/// The listeners with their routes: one for all, or one for management and one for the feed.
+async fn open_doors(arguments: &Serve, tls: Option<&Tls>, served: Served) -> Result<Vec<Door>, String> {
     let listen = async |argument: &str, variable: &str, address: &str| {
         let listening = server::listen(address).await;
         listening.map_err(|error| format!("{argument} ({variable}): cannot listen on {address}: {error}"))
     };
+    let Served { store, feed, administrator, metrics } = served;
     let listener = listen("--listen", "POLICY_LISTEN", &arguments.listen).await?;
     let door = |listener, router| Door { listener, router, tls: tls.cloned() };
     let Some(address) = &arguments.feed_listen else {
-        return Ok(vec![door(listener, server::router(store, feed, administrator))]);
+        return Ok(vec![door(listener, server::router(store, feed, administrator, metrics))]);
     };
     let of_feed = listen("--feed-listen", "POLICY_FEED_LISTEN", address).await?;
-    let (managing, feeding) = server::routers(store, feed, administrator);
+    let (managing, feeding) = server::routers(store, feed, administrator, metrics);
     Ok(vec![door(listener, managing), door(of_feed, feeding)])
 }
 

@@ -36,6 +36,7 @@ async fn each_listener_has_its_routes_and_no_others() {
         (Method::GET, "/healthz", false, None, 200, 200),
         (Method::GET, "/healthz/write", false, None, 200, 404),
         (Method::GET, "/openapi.json", false, None, 200, 404),
+        (Method::GET, "/metrics", false, None, 200, 404),
         (Method::GET, "/v1/apis", false, None, 200, 404),
         (Method::GET, "/v1/keys/k-1", false, None, 200, 404),
         (Method::POST, "/v1/subscriptions/s-1/block", false, None, 200, 404),

@@ -19,9 +19,12 @@ use std::{
     time::Duration,
 };
 
-use policy_service::server::{
-    self, Door,
-    tls::{Files, Tls},
+use policy_service::{
+    metrics::Metrics,
+    server::{
+        self, Door,
+        tls::{Files, Tls},
+    },
 };
 use reqwest::{Version, tls};
 use support::{
@@ -172,6 +175,7 @@ async fn plain_http_to_a_port_of_tls_is_told_so() {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("this port speaks TLS"), "{sent}: {answer}");
+        assert!(answer.contains("\r\nx-request-id: ") && answer.contains("\"request_id\":\""), "{answer}");
     }
     for sent in [&b"\x16\x03\x01\x00\x05hello"[..], &[0; 500], b"\x80\x2e\x01\x03\x01"] {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -197,7 +201,7 @@ async fn a_handshake_that_does_not_end_ends_its_connection_and_holds_up_nobody()
     let router = axum::Router::new().route("/healthz", axum::routing::get(|| async { "ok" }));
     let stopping = CancellationToken::new();
     let door = Door { listener, router, tls: Some(Tls::open(files).unwrap()) };
-    let serving = tokio::spawn(server::serve_all(vec![door], stopping.clone()));
+    let serving = tokio::spawn(server::serve_all(vec![door], Metrics::new().unwrap(), stopping.clone()));
 
     let mut held = Vec::new();
     for number in 0..200 {

@@ -3,5 +3,6 @@
 //! A second database is a folder beside [`sqlite`] and a line in `tests/conformance.rs`, which says what each must do.
 
 pub mod sqlite;
+mod times;
 
 pub use self::sqlite::{Settings, SqliteStore, beside, copy, file_of};

@@ -18,6 +18,7 @@ use management::port::{
     list::{Column, Filter, Sort},
     places::places,
     target::target,
+    times::Operation,
     usage::{KeyUsed, Pair, UsageFilter, UsageRow, Used, Windows},
 };
 use serde_json::{Value, json};
@@ -233,6 +234,24 @@ async fn those_who_wait_are_told_of_what_can_be_read(opened: &Opened) {
     assert!(!revisions.has_changed().unwrap(), "nothing is new");
     let renewed = store.renew_epoch(&act(Actor::Administrator, NOW)).await.unwrap();
     assert_eq!(revisions.borrow_and_update().epoch, renewed);
+}
+
+async fn its_times_are_told(opened: &Opened) {
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let store = &opened.store;
+    store.observe(Arc::new(move |operation, took| told.send((operation, took)).unwrap()));
+    let mut operations =
+        || std::iter::from_fn(|| heard.try_recv().ok()).map(|(operation, _)| operation).collect::<Vec<_>>();
+    store.find(Kind::Api, "a").await.unwrap();
+    assert_eq!(operations(), [Operation::Read]);
+    let snapshot = store.snapshot().await.unwrap();
+    assert_eq!(operations(), [], "it is read from still");
+    drop(snapshot);
+    assert_eq!(operations(), [Operation::Read]);
+    put(store, &[api("a", "/a")]).await;
+    assert_eq!(operations(), [Operation::Begin, Operation::Write]);
+    drop(begin(store).await);
+    assert_eq!(operations(), [Operation::Begin], "nothing was written");
 }
 
 async fn a_row_is_found_by_each_of_its_names(opened: &Opened) {
@@ -663,6 +682,7 @@ macro_rules! conformance {
             a_change_knows_who_makes_it_and_when,
             changes_come_one_after_the_other,
             those_who_wait_are_told_of_what_can_be_read,
+            its_times_are_told,
             a_row_is_found_by_each_of_its_names,
             every_column_of_a_row_is_read_as_it_was_written,
             a_revision_is_read_as_it_was_in_pages_of_any_size,

@@ -14,6 +14,7 @@ mod row;
 mod scope;
 mod state;
 pub mod target;
+pub mod times;
 pub mod usage;
 
 use std::{collections::HashSet, fmt, sync::Arc};
@@ -170,6 +171,9 @@ pub trait Upkeep: Send + Sync {
     /// Looks for changes that another process made, and for what is due, for ever. `act` says who does what is due, and
     /// when.
     async fn watch(&self, act: fn() -> Act);
+
+    /// Tells `observer` how long its operations take, from now on.
+    fn observe(&self, _observer: times::Observer) {}
 
     /// Closes it; what was written is then where a backup finds it.
     async fn close(&self);

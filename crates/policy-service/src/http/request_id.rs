@@ -51,7 +51,8 @@ fn given(headers: &HeaderMap) -> Option<&str> {
     ((1..=MAX_BYTES).contains(&text.len()) && text.bytes().all(is_sane)).then_some(text)
 }
 
-fn made() -> String {
+/// A name for a request that brings none.
+pub fn made() -> String {
     let mut bytes = [0; RANDOM_BYTES];
     // Without random numbers requests are answered all the same; their names are then alike.
     let _ = getrandom::fill(&mut bytes);

@@ -5,7 +5,11 @@
 
 use std::{convert::Infallible, pin::Pin, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, http::Response};
+use axum::{
+    Router,
+    body::Body,
+    http::{Response, StatusCode},
+};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -24,7 +28,13 @@ use super::{
     paced::Paced,
     peer::{Busy, Peer, Working},
 };
-use crate::guesses;
+use crate::{
+    guesses,
+    http::{
+        problem::Problem,
+        request_id::{self, REQUEST_ID},
+    },
+};
 
 /// How long a connection may take to end after it was told to, once its requests have their answers.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
@@ -118,10 +128,6 @@ impl Host {
 
 /// The first byte of TLS: a record of a handshake.
 const HANDSHAKE: u8 = 22;
-/// What a client gets that speaks plain HTTP to TLS. Nothing of its request is read before it.
-const NOT_TLS: &str =
-    r#"{"type":"about:blank","title":"Bad Request","status":400,"detail":"this port speaks TLS; ask it by https:"}"#;
-
 /// The stream under TLS; `None` if there will be none.
 async fn shake_hands(stream: TcpStream, acceptor: TlsAcceptor) -> Option<TlsStream<TcpStream>> {
     let mut first = [HANDSHAKE];
@@ -140,11 +146,15 @@ async fn shake_hands(stream: TcpStream, acceptor: TlsAcceptor) -> Option<TlsStre
     }
 }
 
+/// Answers a client that speaks plain HTTP. Nothing of its request is read before.
 async fn tell_of_tls(mut stream: TcpStream) {
+    let id = request_id::made();
+    let problem = Problem::new(StatusCode::BAD_REQUEST, "this port speaks TLS; ask it by https:").with_request_id(&id);
+    let body = serde_json::to_string(&problem).unwrap_or_default();
     let answer = format!(
-        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\
-         content-length: {}\r\n\r\n{NOT_TLS}",
-        NOT_TLS.len()
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n{REQUEST_ID}: {id}\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
     );
     // The client may be gone.
     let _ = stream.write_all(answer.as_bytes()).await;

@@ -24,6 +24,7 @@ use super::{
     tally::Tally,
     tls::Tls,
 };
+use crate::metrics::Metrics;
 
 /// How long sent bytes may wait for the client to take them.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -80,17 +81,17 @@ pub struct Door {
 }
 
 /// Serves `router` on `listener` in plain HTTP until `stopping` is cancelled, then lets what has begun come to its end.
-pub async fn serve(listener: TcpListener, router: Router, stopping: CancellationToken) {
-    serve_all(vec![Door { listener, router, tls: None }], stopping).await;
+pub async fn serve(listener: TcpListener, router: Router, metrics: Metrics, stopping: CancellationToken) {
+    serve_all(vec![Door { listener, router, tls: None }], metrics, stopping).await;
 }
 
 /// Serves all `doors` until `stopping` is cancelled, then lets what has begun come to its end. They share the budget of
 /// connections, since they share the descriptors.
-pub async fn serve_all(doors: Vec<Door>, stopping: CancellationToken) {
+pub async fn serve_all(doors: Vec<Door>, metrics: Metrics, stopping: CancellationToken) {
     let limits = Limits::of_descriptors(descriptors::limit());
     tracing::debug!(?limits, "connections");
     let shared = Arc::new(Shared {
-        connections: Connections::new(limits),
+        connections: Connections::new(limits, metrics),
         room: Arc::new(Semaphore::new(limits.total())),
         pace: Mutex::new(Pace::new(&limits)),
     });

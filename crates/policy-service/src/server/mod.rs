@@ -23,7 +23,7 @@ use axum::{
     extract::{Request, State},
     http::{StatusCode, header},
     middleware::{self, Next},
-    response::Response,
+    response::{IntoResponse as _, Response},
     routing::{any, get},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -37,19 +37,20 @@ use crate::{
     feed::{self, Feed},
     guesses::{self, Guesses},
     http::{openapi, problem::Problem, request_id},
+    metrics::{self, Metrics},
     routes::{self, usage},
 };
 use management::port::Store;
 
 /// All routes.
-pub fn router(store: Store, feed: Feed, administrator: Administrator) -> Router {
-    let Parts { around, document, health, management, feed } = Parts::new(store, feed, administrator);
+pub fn router(store: Store, feed: Feed, administrator: Administrator, metrics: Metrics) -> Router {
+    let Parts { around, document, health, management, feed } = Parts::new(store, feed, administrator, metrics);
     around.put(Router::new().merge(health).merge(management).merge(feed).merge(document))
 }
 
 /// The routes of two listeners: management, and the feed with the reports of usage. Both tell their health.
-pub fn routers(store: Store, feed: Feed, administrator: Administrator) -> (Router, Router) {
-    let Parts { around, document, health, management, feed } = Parts::new(store, feed, administrator);
+pub fn routers(store: Store, feed: Feed, administrator: Administrator, metrics: Metrics) -> (Router, Router) {
+    let Parts { around, document, health, management, feed } = Parts::new(store, feed, administrator, metrics);
     let elsewhere =
         || async { Problem::new(StatusCode::NOT_FOUND, "this is served at another address: --feed-listen") };
     let mut managing = Router::new().merge(health).merge(management).merge(document);
@@ -70,13 +71,14 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(store: Store, feed: Feed, administrator: Administrator) -> Self {
+    fn new(store: Store, feed: Feed, administrator: Administrator, metrics: Metrics) -> Self {
+        metrics.watch(&store);
         let credentials = Credentials { administrator: administrator.clone(), gateways: feed.gateways() };
-        let around = Around { credentials, guesses: Guesses::default() };
+        let around = Around { credentials, guesses: Guesses::new(metrics.clone()), metrics: metrics.clone() };
         let gateways = feed.gateways();
         let managing = |router: OpenApiRouter<Store>| {
             router
-                .layer(middleware::from_fn(routes::told::log))
+                .layer(middleware::from_fn_with_state(metrics.clone(), routes::told::log))
                 .layer(middleware::from_fn(routes::run_to_completion))
                 .layer(middleware::from_fn_with_state(administrator.clone(), routes::authorize))
                 .with_state(store.clone())
@@ -86,6 +88,7 @@ impl Parts {
             .layer(middleware::from_fn_with_state(gateways, usage::authorize))
             .with_state(store.clone());
         let health = OpenApiRouter::new().routes(routes!(health)).routes(routes!(writer_health));
+        let counted = OpenApiRouter::new().routes(routes!(read_metrics)).with_state((store.clone(), metrics.clone()));
         let feed = OpenApiRouter::new().routes(routes!(feed::policy)).with_state(feed);
         let mut openapi = openapi::description();
         let mut described = |router: OpenApiRouter| {
@@ -93,7 +96,7 @@ impl Parts {
             openapi.merge(part);
             router
         };
-        let health = described(health.with_state(store.clone()));
+        let health = described(health.with_state(store.clone()).merge(counted));
         let feed = described(feed.merge(reporting).merge(managing(usage::billing())));
         let management = described(managing(routes::router()));
         Self { around, document: document(&openapi), health, management, feed }
@@ -117,6 +120,7 @@ fn document(openapi: &utoipa::openapi::OpenApi) -> Router {
 struct Around {
     credentials: Credentials,
     guesses: Guesses,
+    metrics: Metrics,
 }
 
 impl Around {
@@ -132,6 +136,7 @@ impl Around {
             .layer(middleware::from_fn_with_state(self.credentials.clone(), prove))
             .layer(middleware::from_fn_with_state(self.guesses.clone(), guesses::slow))
             .layer(middleware::map_response(secure))
+            .layer(middleware::from_fn_with_state(self.metrics.clone(), metrics::count))
             .layer(middleware::from_fn(request_id::name))
     }
 }
@@ -185,6 +190,18 @@ async fn health() -> &'static str {
 async fn writer_health(State(store): State<Store>) -> Result<&'static str, Problem> {
     store.check_writer(&act_of_service()).await?;
     Ok("ok\n")
+}
+
+/// What the service counts of itself, for Prometheus. It names no client, no application and no API.
+#[utoipa::path(get, path = "/metrics", tag = "health", operation_id = "read_metrics", security(()), responses(
+    (status = 200, description = "all metrics, in Prometheus's text format", body = String, content_type = "text/plain"),
+))]
+async fn read_metrics(State((store, metrics)): State<(Store, Metrics)>) -> Result<Response, Problem> {
+    let text = metrics.text(&store).map_err(|error| {
+        tracing::error!(%error, "the metrics cannot be written");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the service failed; its log says why")
+    })?;
+    Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())
 }
 
 async fn secure(mut response: Response) -> Response {

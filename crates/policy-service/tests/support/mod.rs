@@ -26,6 +26,7 @@ use policy_service::{
     auth::{Administrator, Gateways},
     clock,
     feed::{self, Feed},
+    metrics::Metrics,
     server,
 };
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
@@ -140,10 +141,11 @@ impl Service {
         let settings =
             feed::Settings { page_rows: options.page_rows, confirm_removal: false, max_wait: Duration::from_secs(50) };
         let feed = Feed::new(store.clone(), gateways, settings, stopping.clone());
-        let router = server::router(store.clone(), feed, Administrator::new(TOKEN).unwrap());
+        let metrics = Metrics::new().unwrap();
+        let router = server::router(store.clone(), feed, Administrator::new(TOKEN).unwrap(), metrics.clone());
         let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let serving = tokio::spawn(server::serve(listener, router, stopping.clone()));
+        let serving = tokio::spawn(server::serve(listener, router, metrics, stopping.clone()));
         Self { url, store, sqlite, stopping, client: client(), serving, directory }
     }
 

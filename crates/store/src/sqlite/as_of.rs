@@ -19,7 +19,8 @@ use serde::de::DeserializeOwned;
 use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 
 use super::{fault::Fault, history, state::read_state};
-use management::port::{Error, Kind, Mark, PageRows, Scope, Snapshot, State};
+use crate::times::{Timed, Times};
+use management::port::{Error, Kind, Mark, PageRows, Scope, Snapshot, State, times::Operation};
 
 /// Bytes of documents in one page: far below the 32 MiB that Envoy takes as the body of a callout, and some eight
 /// times what 5,000 ordinary rows have.
@@ -30,6 +31,7 @@ const MAX_PAGE_BYTES: usize = 8 << 20;
 pub struct Reader {
     transaction: Transaction<'static, Sqlite>,
     state: State,
+    _time: Timed<()>,
 }
 
 #[async_trait]
@@ -79,10 +81,11 @@ impl Snapshot for Reader {
 
 impl Reader {
     /// A view of the database as it is now.
-    pub async fn begin(readers: &SqlitePool) -> Result<Self, Fault> {
+    pub async fn begin(readers: &SqlitePool, times: &Times) -> Result<Self, Fault> {
         let mut transaction = readers.begin().await?;
+        let _time = times.of(Operation::Read, ());
         let state = read_state(&mut transaction).await?;
-        Ok(Self { transaction, state })
+        Ok(Self { transaction, state, _time })
     }
 
     async fn full_page(&mut self, scope: &Scope, at: i64, after: i64, limit: usize) -> Result<PageRows, Fault> {

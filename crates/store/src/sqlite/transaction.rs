@@ -9,6 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Instant,
 };
 
 use async_trait::async_trait;
@@ -25,6 +26,7 @@ use super::{
 use management::port::{
     self, Act, Error, Kind, Name, NewRow, Rows, Scope, State, UsageRows, Version,
     places::Place,
+    times::Operation,
     usage::{KeyUsed, Pair, UsageRow, Used, Windows},
 };
 
@@ -41,6 +43,7 @@ pub struct SqliteTransaction {
     /// Something beside the policy was changed.
     keep: bool,
     doubt: Doubt,
+    begun: Instant,
     /// Of a report: the next one may wait for the writer once this one has ended.
     _turn: Option<OwnedSemaphorePermit>,
 }
@@ -73,7 +76,17 @@ impl SqliteTransaction {
         let doubt = Doubt { noted: Arc::clone(&store.doubtful), ended: false };
         let mut transaction = store.lock().await?;
         let state = read_state(&mut transaction).await?;
-        Ok(Self { transaction, store: store.clone(), act, state, dirty: false, keep: false, doubt, _turn: None })
+        Ok(Self {
+            transaction,
+            store: store.clone(),
+            act,
+            state,
+            dirty: false,
+            keep: false,
+            doubt,
+            begun: Instant::now(),
+            _turn: None,
+        })
     }
 
     /// Keeps `turn` until the change has come to its end.
@@ -182,6 +195,7 @@ impl SqliteTransaction {
                 self.store.place.check()?;
                 self.transaction.commit().await?;
                 self.doubt.dispel();
+                self.store.times.tell(Operation::Write, self.begun);
             }
             self.doubt.ended = true;
             return Ok(self.state.revision);
@@ -190,6 +204,7 @@ impl SqliteTransaction {
         self.store.place.check()?;
         self.transaction.commit().await?;
         self.doubt.dispel();
+        self.store.times.tell(Operation::Write, self.begun);
         self.store.announce(&self.state);
         tracing::debug!(revision = self.state.revision, "the policy was changed");
         Ok(self.state.revision)

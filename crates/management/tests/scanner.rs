@@ -7,7 +7,7 @@ use std::{fs, path::Path, process::Command};
 use management::{
     key_form::{PATTERN, new_key},
     keys::KeyType,
-    port::{Act, Actor},
+    port::{Act, Actor, Origin},
 };
 use serde_json::Value;
 
@@ -26,8 +26,9 @@ fn a_secret_scanner_finds_keys_wherever_they_stand() {
     assert!(plugin.contains(PATTERN), "the document has another expression than the code: {plugin}");
 
     let act = Act {
-        actor: Actor::Administrator,
+        actor: Actor::Service,
         now: 0,
+        origin: Origin::default(),
         random: |bytes| getrandom::fill(bytes).map_err(|error| error.to_string()),
     };
     let key = |key_type| new_key(&act, key_type).unwrap();

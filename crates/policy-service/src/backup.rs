@@ -1,7 +1,7 @@
-//! `backup` and `restore`: the database to a file and back, while the service runs.
+//! `backup` and `restore`: copy the database to a file and back while the service runs.
 //!
-//! Each file is written beside its place under another name, and takes its place when it is whole and on the disk. What is
-//! copied, and what a running service notices of it, is known in [`store::copy`].
+//! Each file is written under another name in the same directory. It gets its own name when it is complete and on the
+//! disk. [`store::copy`] knows what is copied, and what a running service notices of it.
 
 use std::{
     error::Error,
@@ -19,21 +19,21 @@ use crate::{
 use management::port::{Actor, Error as Failure, Upkeep as _};
 use store::{Settings, SqliteStore, beside, copy};
 
-/// Only its owner may read a copy, as the database itself.
+/// Only the owner may read a copy, as for the database itself.
 const OWNER_ALONE: u32 = 0o600;
 
-/// A file that is being written. It is gone when this is dropped, with the files that SQLite puts beside it.
+/// A file that is being written. Dropping it removes it, with the files that SQLite puts beside it.
 struct Part(PathBuf);
 
 impl Part {
-    /// An empty file beside `place`.
+    /// Creates an empty file beside `place`.
     fn beside(place: &Path) -> io::Result<Self> {
         let part = beside(place, &format!(".{}.part", std::process::id()));
         OpenOptions::new().write(true).create_new(true).mode(OWNER_ALONE).open(&part)?;
         Ok(Self(part))
     }
 
-    /// Gives the file its name, once it is on the disk.
+    /// Flushes the file to the disk and gives it its name.
     fn keep(self, place: &Path) -> io::Result<()> {
         File::open(&self.0)?.sync_all()?;
         fs::rename(&self.0, place)?;
@@ -45,7 +45,7 @@ impl Part {
 impl Drop for Part {
     fn drop(&mut self) {
         for end in ["", "-wal", "-shm", "-journal"] {
-            // Most of them are not there.
+            // Most of these files do not exist.
             let _ = fs::remove_file(beside(&self.0, end));
         }
     }
@@ -63,16 +63,16 @@ pub async fn backup(arguments: &Backup) -> Result<(), Box<dyn Error>> {
     let part = Part::beside(to).map_err(|error| format!("{} cannot be written: {error}", to.display()))?;
     copy::copy(from, &part.0).await.map_err(named)?;
     part.keep(to).map_err(|error| format!("{} cannot be written: {error}", to.display()))?;
-    stderr::say(format_args!("the database is in {}", to.display()));
+    stderr::say(format_args!("the database was written to {}", to.display()));
     Ok(())
 }
 
-/// What is wrong with a database that is not there.
+/// The error for a database file that does not exist.
 fn named_file(url: &str, file: &Path) -> String {
     format!("--database (POLICY_DATABASE) {url}: there is no file {}", file.display())
 }
 
-/// Refuses to replace a database that is in use, and what is no backup.
+/// Rejects a target that is a database in use, and a file that is not a backup.
 async fn check_target(from: &Path, to: &Path) -> Result<(), String> {
     if !to.exists() {
         return Ok(());
@@ -83,11 +83,11 @@ async fn check_target(from: &Path, to: &Path) -> Result<(), String> {
     }
     match copy::holds_policy(to).await {
         Ok(true) => Ok(()),
-        _ => Err(format!("{} is there and is no backup; expected a new file or an earlier backup", to.display())),
+        _ => Err(format!("{} exists and is not a backup; expected a new file or an earlier backup", to.display())),
     }
 }
 
-/// Puts a backup in the place of what the database holds.
+/// Replaces the content of the database by a backup.
 pub async fn restore(arguments: &Restore) -> Result<(), Box<dyn Error>> {
     let (file, place) = (arguments.file.as_path(), arguments.database.file()?);
     let named = |error: Failure| match error {
@@ -97,20 +97,20 @@ pub async fn restore(arguments: &Restore) -> Result<(), Box<dyn Error>> {
         error => format!("{}: {error}; nothing was changed", file.display()),
     };
     if !file.is_file() {
-        return Err(format!("{} is no file; nothing was changed", file.display()).into());
+        return Err(format!("{} is not a file; nothing was changed", file.display()).into());
     }
-    let part = Part::beside(&place).map_err(|error| format!("nothing can be written beside the database: {error}"))?;
+    let part = Part::beside(&place).map_err(|error| format!("no file can be written beside the database: {error}"))?;
     copy::copy(file, &part.0).await.map_err(named)?;
-    // The copy is brought to this version's schema; the backup stays as it is.
+    // Migrate the copy to this version's schema. The backup stays as it is.
     let url = format!("sqlite:{}", part.0.display());
     let settings = Settings { bulk: true, must_exist: true, ..Settings::default() };
     SqliteStore::open(&url, settings).await.map_err(named)?.close().await;
     let store = arguments.database.open(Settings { bulk: true, ..Settings::default() }).await?;
-    let restored = store.restore(&part.0, &act(Actor::Administrator)).await;
+    let restored = store.restore(&part.0, &act(Actor::administrator())).await;
     store.close().await;
     let state = restored.map_err(|error| format!("{}: {error}; nothing was changed", arguments.database.url))?;
     stderr::say(format_args!(
-        "the database is what {} holds, at revision {}; the epoch is {} now; gateways will fetch the whole policy anew",
+        "the database now has the content of {}, at revision {}; its new epoch is {}; gateways will fetch the full policy",
         file.display(),
         state.revision,
         state.epoch

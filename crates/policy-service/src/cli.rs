@@ -27,8 +27,8 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// Reads the command line, or ends the program. An error names the variables of the arguments that it is about.
-    /// `--version` prints `version`.
+    /// Reads the command line, or ends the program. Errors name the variables of the arguments. `--version` prints
+    /// `version`.
     pub fn read(version: &'static str) -> Self {
         let name = std::env::args().nth(1).unwrap_or_default();
         let (command, files) = Files::read(Self::command().version(version), &name);
@@ -47,7 +47,7 @@ fn refuse(error: &clap::Error) -> ! {
     if variables.is_empty() {
         error.exit();
     }
-    // It ends with a line break of its own.
+    // The error ends with a line break already.
     stderr::say(error.to_string().trim_end());
     for (argument, variable) in variables {
         let file = match is_secret(&variable) {
@@ -66,7 +66,7 @@ fn is_secret(variable: &str) -> bool {
     arguments.any(|argument| argument.is_hide_env_values_set() && argument.get_env().is_some_and(|env| env == variable))
 }
 
-/// The arguments that an error is about, and their variables.
+/// The arguments that an error names, with their variables.
 fn variables(error: &clap::Error) -> Vec<(String, String)> {
     if !matches!(
         error.kind(),
@@ -88,30 +88,31 @@ fn variables(error: &clap::Error) -> Vec<(String, String)> {
 pub enum Command {
     /// Serve the feed for gateways and the management API.
     Serve(Serve),
-    /// Put the rows of policy pages into the database, also while the service runs.
+    /// Write the rows of policy pages into the database, also while the service runs.
     ///
-    /// FILE holds one or more pages as the feed writes them, one after the other (NDJSON is fine). Rows that are there
-    /// with other content are replaced, rows that are there as they are cost nothing, nothing is removed.
+    /// FILE holds one or more pages as the feed writes them, one after the other (NDJSON is fine). A row that exists
+    /// with other content is replaced. A row that exists with the same content changes nothing. No row is removed.
     Import(Import),
     /// Write the database to a file, also while the service runs.
     ///
-    /// An earlier backup of this name is replaced once the new one is whole.
+    /// An earlier backup with this name is replaced when the new one is complete.
     Backup(Backup),
-    /// Put a backup in the place of all that the database holds, also while the service runs.
+    /// Replace everything in the database by a backup, also while the service runs.
     ///
-    /// What was changed since the backup is lost, blocks as well. The epoch is renewed, so that all gateways fetch the whole
-    /// policy. A backup of an earlier version is brought up to date; one of a later version is refused.
+    /// All changes since the backup are lost, including blocks. The service renews the epoch, so that all gateways
+    /// fetch the full policy. A backup of an earlier version is migrated; one of a later version is refused.
     Restore(Restore),
-    /// Give the database a new epoch, so that all gateways fetch the whole policy anew.
+    /// Give the database a new epoch, so that all gateways fetch the full policy again.
     ///
-    /// Nobody needs this after a backup was put back: the service notices it by the cursors of its gateways.
+    /// This is not needed after a restored backup: the service notices the restored database by the cursors of its
+    /// gateways.
     RenewEpoch(RenewEpoch),
 }
 
-/// Where the database is.
+/// The database argument.
 #[derive(Clone, Debug, Args)]
 pub struct Database {
-    /// The SQLite file, made if there is none.
+    /// The SQLite file; it is created if it does not exist.
     #[arg(
         long = "database",
         env = "POLICY_DATABASE",
@@ -123,12 +124,12 @@ pub struct Database {
 }
 
 impl Database {
-    /// The file that it names.
+    /// The file that the URL names.
     pub fn file(&self) -> Result<PathBuf, Error> {
         store::file_of(&self.url).map(PathBuf::from)
     }
 
-    /// Opens it; an error says where it was to be.
+    /// Opens the database. Errors name the argument.
     pub async fn open(&self, settings: Settings) -> Result<Arc<SqliteStore>, String> {
         SqliteStore::open(&self.url, settings).await.map(Arc::new).map_err(|error| match error {
             Error::Url(_) => error.to_string(),
@@ -140,7 +141,7 @@ impl Database {
 /// Arguments of `serve`.
 #[derive(Args)]
 pub struct Serve {
-    /// Name or address, and port, to listen on; port 0 takes a free one, and the first line on stdout says which.
+    /// Host name or address, and port, to listen on. Port 0 takes a free port; the first line on stdout names it.
     #[arg(long, env = "POLICY_LISTEN", default_value = "127.0.0.1:8085", value_name = "HOST:PORT",
           value_parser = parse_listen)]
     pub listen: String,
@@ -155,31 +156,31 @@ pub struct Serve {
     /// The private key of the certificate, a file in PEM without a passphrase.
     #[arg(long, env = "POLICY_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
-    /// The database.
     #[command(flatten)]
     pub database: Database,
-    /// The administrator's token, sent as `authorization: Bearer` to the management API. Better given by the variable:
-    /// arguments can be read by every user of the machine.
+    /// The administrator's token, sent as `authorization: Bearer` to the management API. Prefer the variable, because
+    /// every user of the machine can read arguments.
     #[arg(long, env = "POLICY_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub admin_token: String,
-    /// Gateways that may read the feed, as client_id:client_secret[,…]. A client_id may stand there twice while its
-    /// secret is being changed. Better given by the variable.
+    /// Gateways that may read the feed, as client_id:client_secret[,…]. A client_id may appear twice while its secret
+    /// is being changed. Prefer the variable.
     #[arg(long, env = "POLICY_GATEWAYS", hide_env_values = true, value_name = "ID:SECRET,…")]
     pub gateways: String,
     /// Gateways that see only some APIs, and the applications, keys and subscriptions that reach them: a JSON object
-    /// from client_id to a list of API ids. The others see everything.
+    /// from client_id to a list of API ids. Other gateways see everything.
     #[arg(long, env = "POLICY_GATEWAY_APIS", value_name = r#"{"ID":["API",…],…}"#)]
     pub gateway_apis: Option<String>,
-    /// Rows on one page of the feed.
+    /// Maximum number of rows on one page of the feed.
     #[arg(long, env = "POLICY_PAGE_ROWS", default_value_t = 5_000, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=50_000))]
     pub page_rows: u32,
-    /// The longest that a poll is held, in seconds; 0 holds none. Proxies between must wait longer; their usual limit is 60.
+    /// The longest time for which a poll is held, in seconds; 0 holds none. Proxies between must wait longer; their
+    /// usual limit is 60.
     #[arg(long, env = "POLICY_MAX_WAIT", default_value_t = 50, value_name = "SECONDS",
           value_parser = clap::value_parser!(u32).range(0..=3_600))]
     pub max_wait: u32,
-    /// Replaced and removed rows that are remembered, so that gateways can catch up by deltas. A gateway that was away
-    /// for more changes than these fetches the whole policy.
+    /// Number of replaced and removed rows that are remembered, so that gateways can catch up by deltas. A gateway that
+    /// missed more changes fetches the full policy.
     #[arg(long, env = "POLICY_HISTORY_ROWS", default_value_t = 100_000, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub history_rows: u32,
@@ -187,7 +188,11 @@ pub struct Serve {
     #[arg(long, env = "POLICY_USAGE_DAYS", default_value_t = 400, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=3_660))]
     pub usage_days: u32,
-    /// Tell gateways to accept a full policy that drops most of the keys they know, which they otherwise refuse.
+    /// Days for which entries of the audit log are kept; 0: for ever.
+    #[arg(long, env = "POLICY_AUDIT_DAYS", default_value_t = 0, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(0..=36_500))]
+    pub audit_days: u32,
+    /// Tell gateways to accept a full policy that drops most of the keys that they know. They refuse it otherwise.
     #[arg(long, env = "POLICY_CONFIRM_REMOVAL", value_parser = clap::builder::BoolishValueParser::new(),
           action = clap::ArgAction::SetTrue)]
     pub confirm_removal: bool,
@@ -199,12 +204,12 @@ impl std::fmt::Debug for Serve {
     }
 }
 
-/// Checks the shape of `HOST:PORT`; whether there is such a host is found out when it is listened on.
+/// Checks the shape of `HOST:PORT`. Whether the host exists shows when the service listens on it.
 fn parse_listen(text: &str) -> Result<String, &'static str> {
     let (host, port) = text.rsplit_once(':').unwrap_or_default();
     let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
     if host.is_empty() || !is_port {
-        return Err("expected a name or an address, and a port, as localhost:8085 or [::1]:8085");
+        return Err("expected a name or an address and a port, such as localhost:8085 or [::1]:8085");
     }
     Ok(text.to_owned())
 }
@@ -212,37 +217,33 @@ fn parse_listen(text: &str) -> Result<String, &'static str> {
 /// Arguments of `import`.
 #[derive(Debug, Args)]
 pub struct Import {
-    /// The database.
     #[command(flatten)]
     pub database: Database,
-    /// The pages; `-` is the standard input.
+    /// The file with the pages; `-` is the standard input.
     pub file: PathBuf,
 }
 
 /// Arguments of `backup`.
 #[derive(Debug, Args)]
 pub struct Backup {
-    /// The database.
     #[command(flatten)]
     pub database: Database,
-    /// The file that is written; only its owner may read it.
+    /// The file to write; only its owner may read it.
     pub file: PathBuf,
 }
 
 /// Arguments of `restore`.
 #[derive(Debug, Args)]
 pub struct Restore {
-    /// The database.
     #[command(flatten)]
     pub database: Database,
-    /// The backup.
+    /// The backup to restore.
     pub file: PathBuf,
 }
 
 /// Arguments of `renew-epoch`.
 #[derive(Debug, Args)]
 pub struct RenewEpoch {
-    /// The database.
     #[command(flatten)]
     pub database: Database,
 }

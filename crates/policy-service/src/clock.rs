@@ -1,9 +1,9 @@
-//! The clock of this machine and its random numbers, and the only place that reads either for what is stored. How long
-//! things take is measured where they happen.
+//! The clock of this machine and its random numbers. Only this file reads them for stored data. Durations are measured
+//! where they matter.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use management::port::{Act, Actor};
+use management::port::{Act, Actor, Origin};
 
 /// The time, in Unix seconds.
 pub fn unix_seconds() -> i64 {
@@ -14,12 +14,18 @@ pub fn unix_seconds() -> i64 {
         .unwrap_or_default()
 }
 
-/// What `actor` does now.
+/// An act of `actor` at the current time, without a request that asks for it.
 pub fn act(actor: Actor) -> Act {
-    Act { actor, now: unix_seconds(), random: |bytes| getrandom::fill(bytes).map_err(|error| error.to_string()) }
+    act_from(actor, Origin::default())
 }
 
-/// What the service does now by itself.
+/// An act of `actor` at the current time, by the request that comes from `origin`.
+pub fn act_from(actor: Actor, origin: Origin) -> Act {
+    let random = |bytes: &mut [u8]| getrandom::fill(bytes).map_err(|error| error.to_string());
+    Act { actor, now: unix_seconds(), random, origin }
+}
+
+/// An act of the service itself at the current time.
 pub fn act_of_service() -> Act {
     act(Actor::Service)
 }

@@ -1,7 +1,7 @@
-//! Wrong credentials: they are logged, and after some of them from one address each further one waits.
+//! Logs wrong credentials, and delays them after some have come from one address.
 //!
-//! A right credential never waits, whoever else guesses from the same address: behind a proxy all clients have one. A
-//! request without a credential is no guess. Whether a credential is right is decided in [`crate::auth`].
+//! A valid credential is never delayed, even if others guess from the same address: behind a proxy all clients share
+//! one. A request without a credential is not a guess. [`crate::auth`] decides whether a credential is valid.
 
 use std::{
     collections::HashMap,
@@ -25,19 +25,21 @@ use crate::metrics::Metrics;
 
 /// Wrong credentials of one address in one [`WINDOW`] that are answered at once and logged one by one.
 pub const FREE: u32 = 10;
-/// The time over which they are counted.
+/// The time over which wrong credentials are counted.
 const WINDOW: Duration = Duration::from_secs(60);
-/// How long each further one waits. With 10,000 connections that is 10,000 guesses a second, and a token of 16 characters
+/// The delay of each further one. With 10,000 connections that is 10,000 guesses a second, and a token of 16 characters
 /// has more than 2^90 values.
 const WAIT: Duration = Duration::from_secs(1);
-/// Addresses that are counted at once, of some 100 bytes each: 1 MB. Further ones share one count.
+/// Maximum number of addresses that are counted separately. At some 100 bytes each, 1 MB. Further addresses share one
+/// count.
 const MAX_ADDRESSES: usize = 10_000;
 
-/// Where a request comes from: the other end of its connection.
+/// The address of the client's end of the connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
 
-/// One window of one address. Who tells the number at the end has it too, since another window may have begun by then.
+/// The count of one address in one window. The task that reports it at the end holds a copy, because another window may
+/// have begun by then.
 #[derive(Clone, Debug)]
 struct Count {
     begun: Instant,
@@ -53,12 +55,12 @@ impl Count {
         now.saturating_duration_since(self.begun) >= WINDOW
     }
 
-    /// Counts one more; how many there were, with this one.
+    /// Counts one more and returns the new number.
     fn add(&self) -> u32 {
         self.wrong.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
-    /// How many were not logged one by one.
+    /// Number of wrong credentials that were not logged one by one.
     fn more(&self) -> u32 {
         self.wrong.load(Ordering::Relaxed).saturating_sub(FREE)
     }
@@ -71,21 +73,21 @@ pub struct Guesses {
     metrics: Metrics,
 }
 
-/// An IPv6 client has a whole /64, and an IPv4 address may be written as IPv6.
+/// What counts as one address: an IPv6 client has a whole /64, and an IPv4 address may be written as IPv6.
 fn group(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address.to_canonical() else { return address.to_canonical() };
     IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)))
 }
 
 impl Guesses {
-    /// None yet; each is counted in `metrics` as well.
+    /// No counts yet. Each wrong credential is counted in `metrics` as well.
     pub fn new(metrics: Metrics) -> Self {
         Self { counts: Arc::default(), metrics }
     }
 
-    /// Counts a wrong credential; returns how many there were in the window of this address, with this one, and the window.
+    /// Counts a wrong credential. Returns the number in the address's window, including this one, and the window.
     fn count(&self, address: IpAddr, now: Instant) -> (u32, Count) {
-        // Counting cannot leave the map half done.
+        // No code panics while it holds the lock.
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut address = group(address);
         if counts.len() >= MAX_ADDRESSES && !counts.contains_key(&address) {
@@ -102,7 +104,7 @@ impl Guesses {
     }
 }
 
-/// Tells at the end of a window how many were not logged one by one.
+/// Logs, at the end of a window, how many wrong credentials were not logged one by one.
 async fn tell_later(address: IpAddr, window: Count) {
     if let Some(end) = window.begun.checked_add(WINDOW) {
         tokio::time::sleep_until(end).await;
@@ -110,7 +112,7 @@ async fn tell_later(address: IpAddr, window: Count) {
     tracing::warn!(%address, more = window.more(), "more credentials were refused within a minute");
 }
 
-/// Lets wrong credentials wait, and logs them.
+/// Delays and logs wrong credentials.
 pub async fn slow(State(guesses): State<Guesses>, request: Request, next: Next) -> Response {
     let has_credential = request.headers().contains_key(header::AUTHORIZATION);
     if !has_credential {

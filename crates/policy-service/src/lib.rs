@@ -1,14 +1,15 @@
-//! The policy service of keygate: an administrator manages APIs, applications, keys and subscriptions; gateways hold
-//! them as a policy that the service feeds to them.
+//! The policy service of keygate. An administrator manages APIs, applications, keys and subscriptions. The service
+//! feeds them to gateways as a policy.
 //!
-//! In reading order: [`program`] is the program, [`cli`] its command line, [`secret_files`] what of it may stand in files, [`server`] accepts connections, [`routes`] are
-//! the requests of the administrator and [`feed`] those of gateways, [`http`] is what both share, [`auth`] says who may use
-//! them, [`guesses`] what wrong credentials cost, [`metrics`] what is counted, [`clock`] tells the date. The crate [`management`] has
-//! the rules by which the policy is changed, the crate [`store`] keeps it with its recent past in one SQLite file, behind the
-//! traits of [`management::port`]. [`import`] brings many rows at once, [`backup`] writes the whole database to a file and
-//! takes it back.
+//! In reading order: [`program`] is the program and [`cli`] its command line; [`secret_files`] reads
+//! secrets from files. [`server`] accepts connections.
+//! [`routes`] serves the requests of the administrator and [`feed`] those of gateways; [`http`] is what both share.
+//! [`auth`] checks credentials, [`guesses`] delays wrong ones, [`metrics`] counts, and [`clock`] reads the time. The crate [`management`]
+//! has the rules by which the policy changes. The crate [`store`] keeps the policy and its recent past in one SQLite
+//! file, behind the traits of [`management::port`]. [`import`] writes many rows at once. [`backup`] copies the whole
+//! database to a file and back.
 //!
-//! What a page looks like is not defined here: it is `keygate::policy::wire`, which the filter reads with.
+//! The page format is not defined here but in `keygate::policy::wire`, which the filter reads with.
 
 #![deny(clippy::print_stderr, clippy::print_stdout, reason = "they end the program where nothing can be written")]
 

@@ -1,4 +1,4 @@
-//! The program: reads the command line, opens the database, serves until it is told to stop.
+//! The program: reads the command line, opens the database, and serves until it is told to stop.
 
 use std::{
     error::Error,
@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    auth::{Administrator, Gateways},
+    auth::{Administrator, Credentials, Gateways},
     backup,
     cli::{Cli, Command, Database, Serve},
     clock::{act, act_of_service},
@@ -26,17 +26,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-/// Characters of an administrator's token below which the log warns of it: 16 at random have more than 90 bits.
+/// Characters of an administrator's token below which the log warns. 16 random characters have more than 90 bits.
 const SHORT_TOKEN: usize = 16;
 
-/// Runs the program, which says `version` of itself, until it is told to stop.
+/// Runs a command of the program. `version` is what the program reports as its version.
 #[tokio::main]
 pub async fn run(version: &'static str) -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        // Else a line that cannot be written is told with `eprintln!`, which then ends what has logged it.
+        // Otherwise the logger reports a line that it cannot write with `eprintln!`, which then panics.
         .log_internal_errors(false)
         .with_env_filter(filter)
         .init();
@@ -73,6 +73,7 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
     let settings = store::Settings {
         history_rows: arguments.history_rows.into(),
         usage_days: arguments.usage_days.into(),
+        audit_days: arguments.audit_days.into(),
         ..store::Settings::default()
     };
     let store: Store = arguments.database.open(settings).await?;
@@ -82,17 +83,18 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
         confirm_removal: arguments.confirm_removal,
         max_wait: Duration::from_secs(arguments.max_wait.into()),
     };
-    let feed = Feed::new(store.clone(), gateways, feed_settings, stopping.clone());
+    let feed = Feed::new(store.clone(), feed_settings, stopping.clone());
     let tls = open_tls(&arguments)?;
 
     warn_of_clashes(&store).await?;
     let metrics = Metrics::new()?;
-    let served = Served { store: store.clone(), feed, administrator, metrics: metrics.clone() };
+    let credentials = Credentials::new(administrator, gateways.into());
+    let served = Served { store: store.clone(), feed, credentials, metrics: metrics.clone() };
     let doors = open_doors(&arguments, tls.as_ref(), served).await?;
     let state = store.state().await?;
     let what = if store.is_new() { "a new database was made" } else { "the database was opened" };
     tracing::info!(database = arguments.database.url, revision = state.revision, "{what}");
-    // Whoever reads the lines below may send a signal at once.
+    // A supervisor that reads the lines below may send a signal at once.
     stop_on_signal(stopping.clone())?;
     say_where(&doors, tls.is_some())?;
     tracing::info!(version, revision = state.revision, epoch = state.epoch, "serving");
@@ -124,7 +126,7 @@ fn open_tls(arguments: &Serve) -> Result<Option<Tls>, String> {
 struct Served {
     store: Store,
     feed: Feed,
-    administrator: Administrator,
+    credentials: Credentials,
     metrics: Metrics,
 }
 
@@ -134,14 +136,14 @@ async fn open_doors(arguments: &Serve, tls: Option<&Tls>, served: Served) -> Res
         let listening = server::listen(address).await;
         listening.map_err(|error| format!("{argument} ({variable}): cannot listen on {address}: {error}"))
     };
-    let Served { store, feed, administrator, metrics } = served;
+    let Served { store, feed, credentials, metrics } = served;
     let listener = listen("--listen", "POLICY_LISTEN", &arguments.listen).await?;
     let door = |listener, router| Door { listener, router, tls: tls.cloned() };
     let Some(address) = &arguments.feed_listen else {
-        return Ok(vec![door(listener, server::router(store, feed, administrator, metrics))]);
+        return Ok(vec![door(listener, server::router(store, feed, credentials, metrics))]);
     };
     let of_feed = listen("--feed-listen", "POLICY_FEED_LISTEN", address).await?;
-    let (managing, feeding) = server::routers(store, feed, administrator, metrics);
+    let (managing, feeding) = server::routers(store, feed, credentials, metrics);
     Ok(vec![door(listener, managing), door(of_feed, feeding)])
 }
 
@@ -157,7 +159,7 @@ fn say_where(doors: &[Door], is_tls: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Names APIs that were stored with one match before such APIs were refused.
+/// Logs pairs of APIs with the same match, which were stored before such APIs were refused.
 async fn warn_of_clashes(store: &Store) -> Result<(), Box<dyn Error>> {
     for Clash { meant, shadowed, place } in store.clashes().await? {
         tracing::warn!(
@@ -169,10 +171,10 @@ async fn warn_of_clashes(store: &Store) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Keeps SIGXFSZ from ending the program: a write beyond the limit of a file's size is then an error like a full disk.
+/// Ignores SIGXFSZ, which would end the program. A write beyond the file size limit then is an error like a full disk.
 fn outlive_a_full_file() -> std::io::Result<()> {
     const SIGXFSZ: i32 = 25;
-    // The handler stays; nobody waits for the signal.
+    // The handler stays registered; nothing waits for the signal.
     signal(SignalKind::from_raw(SIGXFSZ)).map(drop)
 }
 
@@ -191,10 +193,10 @@ fn stop_on_signal(stopping: CancellationToken) -> std::io::Result<()> {
 }
 
 async fn renew_epoch(database: &Database) -> Result<(), Box<dyn Error>> {
-    // A name that is mistyped must not make an empty database and be told as a success.
+    // A mistyped name must not create an empty database and report success.
     let store: Store = database.open(store::Settings { must_exist: true, ..store::Settings::default() }).await?;
-    let epoch = store.renew_epoch(&act(Actor::Administrator)).await?;
+    let epoch = store.renew_epoch(&act(Actor::administrator())).await?;
     store.close().await;
-    stderr::say(format_args!("the epoch is {epoch} now; gateways will fetch the whole policy anew"));
+    stderr::say(format_args!("the new epoch is {epoch}; gateways will fetch the full policy"));
     Ok(())
 }

@@ -1,10 +1,10 @@
-//! Words for the operator. What cannot be written is lost: a full disk, a closed pipe or a file at the limit of its size must
-//! not end the program (as `eprintln!` does), and must not make a failure of something that is done. The log of the service
-//! is made in `main`, by the same rule.
+//! Messages for the operator. If a message cannot be written, it is lost. A full disk, a closed pipe or a file at its
+//! size limit must not end the program (`eprintln!` would), and must not turn a success into a failure. `program` sets
+//! up the log by the same rule.
 
 use std::{fmt::Display, io::Write as _};
 
-/// Writes a line to stderr, if that is possible.
+/// Writes a line to stderr, if possible.
 pub fn say(words: impl Display) {
     let _ = writeln!(std::io::stderr(), "{words}");
 }

@@ -8,7 +8,7 @@ use regex::Regex;
 use super::{ALPHABET, Form, PATTERN, new_key};
 use crate::{
     keys::KeyType,
-    port::{Act, Actor},
+    port::{Act, Actor, Origin},
 };
 
 /// Keys of a usual run.
@@ -16,8 +16,9 @@ const MANY: usize = 100_000;
 
 fn act() -> Act {
     Act {
-        actor: Actor::Administrator,
+        actor: Actor::Service,
         now: 0,
+        origin: Origin::default(),
         random: |bytes| getrandom::fill(bytes).map_err(|error| error.to_string()),
     }
 }

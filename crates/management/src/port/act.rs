@@ -1,41 +1,31 @@
-//! What a change is begun with: who makes it, when, and where its random numbers come from. Nothing below reads a clock.
+//! The context of a change: who makes it, when, and with which random numbers. Nothing below reads a clock.
 
-use super::Error;
+use std::{net::IpAddr, sync::Arc};
 
-/// Who makes a change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Actor {
-    /// Whoever holds the administrator's token.
-    Administrator,
-    /// An import from a file, run by somebody who may write the database.
-    Import,
-    /// The service itself: what follows from usage, or is due.
-    Service,
+use super::{Actor, Error};
+
+/// Where a change comes from. A change that no request asks for comes from nowhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The other end of the connection.
+    pub address: Option<IpAddr>,
+    /// The name of the request, as its answer has it in `x-request-id`.
+    pub request_id: Option<Arc<str>>,
 }
 
-impl Actor {
-    /// The word in the log.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Administrator => "administrator",
-            Self::Import => "import",
-            Self::Service => "service",
-        }
-    }
-}
-
-/// A source of random bytes. An error says why there are none.
+/// A source of random bytes, or the reason why there are none.
 pub type Random = fn(&mut [u8]) -> Result<(), String>;
 
-/// Who makes a change, when, and with which random numbers. The transaction keeps it until it commits.
+/// The context of a change. The transaction keeps it until it commits.
 #[derive(Clone, Debug)]
 pub struct Act {
-    /// Who.
     pub actor: Actor,
-    /// When, Unix time.
+    /// The time, in Unix seconds.
     pub now: i64,
-    /// What ids and keys are made of.
+    /// The source of random bytes for ids and keys.
     pub random: Random,
+    /// From where.
+    pub origin: Origin,
 }
 
 impl Act {

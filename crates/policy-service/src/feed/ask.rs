@@ -1,8 +1,8 @@
-//! What a gateway asks of the feed, and the links that lead it on.
+//! What a gateway asks of the feed, and the links to further pages and polls.
 //!
-//! Links are queries on the feed's path: `since` for a delta, and for a further page `revision`, `after` and, in a
-//! delta, `part`. Each carries the epoch as this gateway knows it, so that a link that was made under another epoch, or
-//! for a gateway that saw other APIs, is answered with 410 and the gateway begins anew. Each also carries a signed mark,
+//! Links are queries on the feed's path: `since` for a delta; `revision`, `after` and, in a delta, `part` for a further
+//! page. Each link carries the epoch as this gateway knows it. If a link was made under another epoch, or for a gateway
+//! that saw other APIs, the service answers 410 and the gateway starts over. Each link also carries a signed mark,
 //! which tells the histories of one epoch apart ([`Mark`]). Links of earlier versions have no mark.
 
 use std::fmt;
@@ -13,10 +13,10 @@ use serde::Deserialize;
 use crate::http::problem::Problem;
 use management::port::{Mark, Secret};
 
-/// Where the feed begins.
+/// The path of the feed.
 pub const PATH: &str = "/v1/policy";
 
-/// The query as it is sent; what is not known is ignored, so that links may grow.
+/// The query as sent. Unknown parameters are ignored, so that later versions can add some.
 #[derive(Debug, Default, Deserialize)]
 pub struct Query {
     epoch: Option<String>,
@@ -27,12 +27,12 @@ pub struct Query {
     mark: Option<String>,
 }
 
-/// The part of a delta that a page begins with.
+/// The part of a delta in which a page begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// What is taken away; it comes first.
+    /// Removed rows; they come first.
     Removed,
-    /// What is there now.
+    /// Rows that exist now.
     Changed,
 }
 
@@ -45,33 +45,33 @@ impl Part {
     }
 }
 
-/// Where a further page goes on.
+/// Where a further page begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
     /// The revision of the first page.
     pub revision: i64,
-    /// The part; a full policy has only one.
+    /// The part; a full policy has only `Changed`.
     pub part: Part,
-    /// The place in it.
+    /// The position in the part.
     pub after: i64,
 }
 
-/// What a gateway asks.
+/// A request to the feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// The epoch that it holds; `None`: it does not say.
+    /// The epoch that the gateway holds, if it says so.
     pub epoch: Option<String>,
-    /// The revision that it holds; `None`: it asks for everything.
+    /// The revision that the gateway holds; `None` asks for the full policy.
     pub since: Option<i64>,
-    /// The place of a further page.
+    /// The start of a further page.
     pub place: Option<Cursor>,
-    /// The history that this is about, at the revision of the further page, else at `since`; `None`: the link says nothing
-    /// of it.
+    /// The history that the gateway follows, at the revision of the further page or else at `since`. `None` if the link
+    /// does not name it.
     pub mark: Option<Mark>,
 }
 
 impl Ask {
-    /// Reads a query. A mark that `secret` did not sign is answered with 410.
+    /// Parses a query. A mark that `secret` did not sign is answered with 410.
     pub fn read(query: Query, secret: &Secret) -> Result<Self, Problem> {
         let since = query.since.as_deref().map(|text| number("since", text)).transpose()?;
         let revision = query.revision.as_deref().map(|text| number("revision", text)).transpose()?;
@@ -98,7 +98,7 @@ impl Ask {
                 let mark = secret.read(&text, revision);
                 Some(mark.ok_or_else(|| super::gone("the mark of this cursor was not made by this service"))?)
             }
-            // Who asks for everything needs no mark.
+            // A request for the full policy needs no mark.
             (None, _) | (_, None) => None,
         };
         Ok(Self { epoch: query.epoch, since, place, mark })
@@ -106,8 +106,8 @@ impl Ask {
 }
 
 impl fmt::Display for Ask {
-    /// The query, with its question mark. Epochs are hexadecimal digits and need no escapes; any other is never written,
-    /// only read.
+    /// Writes the query with its question mark. The service writes only its own epochs, which are hexadecimal and need
+    /// no escapes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = '?';
         let mut argument = |name: &str, value: &dyn fmt::Display| {

@@ -1,8 +1,9 @@
-//! The feed: `GET /v1/policy`, what gateways hold.
+//! The feed: `GET /v1/policy`, from which gateways load the policy.
 //!
-//! A gateway gets the whole policy in pages and then deltas on the revision that it holds. A poll with `prefer: wait` is
-//! answered as soon as there is something new for this gateway: a waiting one costs a task that sleeps on the revision.
-//! The first to ask after a change makes the answer for all that hold the same revision ([`shared`]).
+//! A gateway loads the whole policy in pages, and then deltas on the revision that it holds. The service answers a poll
+//! with `prefer: wait` as soon as this gateway has something new to load. A waiting poll costs a task that sleeps until
+//! the revision changes. After a change, the first gateway that asks makes the page for all gateways with the same
+//! revision ([`shared`]).
 
 pub mod ask;
 pub mod page;
@@ -27,49 +28,43 @@ use self::{
     shared::Pages,
 };
 use crate::{
-    auth::{Gateway, Gateways},
+    auth::{Caller, Gateway},
     clock::act_of_service,
     http::problem::Problem,
 };
 use management::port::{Error, Latest, Mark, Scope, Store};
 
-/// Filters that send it resolve references; those before it take absolute paths alone.
+/// Filters that send this header resolve relative references. Earlier filters accept absolute paths only.
 const KEYGATE_VERSION: HeaderName = HeaderName::from_static("keygate-version");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// How the feed is served.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Rows on one page.
+    /// Maximum number of rows on a page.
     pub page_rows: usize,
     /// Whether pages say `confirm_removal`.
     pub confirm_removal: bool,
-    /// The longest that an answer is held.
+    /// Maximum time for which an answer is held.
     pub max_wait: Duration,
 }
 
-/// What the feed works with.
+/// The state of the feed.
 #[derive(Clone, Debug)]
 pub struct Feed {
     store: Store,
-    gateways: Arc<Gateways>,
     settings: Settings,
     pages: Arc<Pages>,
     stopping: CancellationToken,
 }
 
 impl Feed {
-    /// A feed of `store` for `gateways`; long polls end when `stopping` is cancelled.
-    pub fn new(store: Store, gateways: Gateways, settings: Settings, stopping: CancellationToken) -> Self {
-        Self { store, gateways: Arc::new(gateways), settings, pages: Arc::default(), stopping }
+    /// Serves `store` to `gateways`. Long polls end when `stopping` is cancelled.
+    pub fn new(store: Store, settings: Settings, stopping: CancellationToken) -> Self {
+        Self { store, settings, pages: Arc::default(), stopping }
     }
 
-    /// Who may read it.
-    pub fn gateways(&self) -> Arc<Gateways> {
-        Arc::clone(&self.gateways)
-    }
-
-    /// What `gateway`, which sent these `headers`, is told by, under the policy's `epoch`.
+    /// What `gateway` sees under the policy's `epoch`. Its `headers` decide how links are written.
     fn source(&self, gateway: &Gateway, headers: &HeaderMap, epoch: &str) -> GatewayView {
         GatewayView {
             scope: gateway.scope.clone(),
@@ -82,58 +77,59 @@ impl Feed {
     }
 }
 
-/// A limited gateway's policy is another policy, so it has another epoch: when its APIs are changed in the
-/// configuration, what it holds is of another epoch and it begins anew.
+/// The epoch for a limited gateway. Its policy differs from the whole policy, so it has an epoch of its own. If an
+/// operator changes the gateway's APIs, the epoch changes and the gateway starts over.
 fn scoped_epoch(epoch: &str, scope: &Scope) -> String {
     match scope {
         Scope::All => epoch.to_owned(),
         Scope::Apis(apis) => {
             let mut digest = Sha256::new();
             digest.update(epoch);
-            // The set as a list, in the order of its ids.
+            // The set serialises as a list in the order of the ids.
             digest.update(serde_json::json!(apis).to_string());
             digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
         }
     }
 }
 
-/// What a gateway is answered.
+/// An answer to a gateway.
 #[derive(Clone, Debug)]
 struct Answer {
-    /// A page, JSON; `None`: nothing is new.
+    /// A page as JSON; `None` if nothing is new.
     body: Option<Bytes>,
-    /// Names what the gateway then holds.
+    /// Names the revision that the gateway then holds.
     etag: HeaderValue,
 }
 
-/// The policy, or what changed in it.
+/// Reads the policy, or its changes since a revision.
 #[utoipa::path(
     get, path = "/v1/policy", tag = "feed", operation_id = "read_policy", security(("gateway" = []), ("gateway_secret" = [])),
     params(
-        ("since" = Option<u64>, Query, description = "the revision held; without it the full policy is sent"),
-        ("epoch" = Option<String>, Query, description = "the epoch held; another than the policy's is answered with 410"),
-        ("revision" = Option<u64>, Query, description = "of a further page, as `next` gives it"),
-        ("part" = Option<String>, Query, description = "of a further page, as `next` gives it"),
-        ("after" = Option<u64>, Query, description = "of a further page, as `next` gives it"),
-        ("mark" = Option<String>, Query, description = "the history that the link belongs to, as `next` and `poll` give it"),
+        ("since" = Option<u64>, Query, description = "the revision that the gateway holds; without it the answer is the full policy"),
+        ("epoch" = Option<String>, Query, description = "the epoch that the gateway holds; 410 if it is not the policy's"),
+        ("revision" = Option<u64>, Query, description = "part of the link to a further page, see `next`"),
+        ("part" = Option<String>, Query, description = "part of the link to a further page, see `next`"),
+        ("after" = Option<u64>, Query, description = "part of the link to a further page, see `next`"),
+        ("mark" = Option<String>, Query, description = "the history that the link belongs to; part of `next` and `poll`"),
         ("prefer" = Option<String>, Header, description = "`wait=25`: hold the answer until there is something new"),
-        ("keygate-version" = Option<String>, Header, description = "with it `next` and `poll` are queries alone, to be resolved against the path asked; without it they are absolute paths"),
-        ("if-none-match" = Option<String>, Header, description = "the `etag` of an answer to the same link: 304 if it would be the same"),
+        ("keygate-version" = Option<String>, Header, description = "with it, `next` and `poll` are queries, to be resolved against the requested path; without it, they are absolute paths"),
+        ("if-none-match" = Option<String>, Header, description = "the `etag` of an earlier answer to the same link; 304 if the answer has not changed"),
     ),
     responses(
         (status = 200, description = "a page of the policy, or of a delta on `since`", body = Object),
         (status = 304, description = "nothing is new"),
         (status = 400, description = "a parameter cannot be read", body = Problem),
         (status = 401, description = "not a gateway's credentials", body = Problem),
-        (status = 410, description = "`since` or the page is too old, or of another epoch or history: fetch the full policy", body = Problem),
+        (status = 410, description = "`since` or the page is too old, or belongs to another epoch or history; fetch the full policy", body = Problem),
     )
 )]
 pub async fn policy(
     Shared(feed): Shared<Feed>,
+    caller: Caller,
     headers: HeaderMap,
     query: Result<Query<ask::Query>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let gateway = feed.gateways.check(&headers)?.clone();
+    let gateway = caller.gateway()?;
     let Query(query) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
     let ask = Ask::read(query, feed.store.secret())?;
     let wait = prefer::wait(&headers, feed.settings.max_wait);
@@ -145,9 +141,9 @@ pub async fn policy(
     let fields = response.headers_mut();
     fields.insert(header::ETAG, answer.etag);
     fields.insert(header::VARY, HeaderValue::from_static("authorization, prefer, keygate-version"));
-    // Only the gateway that asked may keep an answer, and it asks each time whether it is still good.
+    // Only the gateway may store the answer, and it must revalidate it each time.
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    // Whoever is told so asks again at once: not what a service that is about to stop wants.
+    // A gateway that sees this header asks again at once. A service that is about to stop must avoid that.
     if wait.is_some() && !feed.stopping.is_cancelled() {
         fields.insert(PREFERENCE_APPLIED, HeaderValue::from_static("wait"));
     }
@@ -155,7 +151,7 @@ pub async fn policy(
 }
 
 impl Feed {
-    /// The answer, as soon as there is something new, or when the wait is over.
+    /// Answers as soon as something is new, or when the wait is over.
     async fn answer(
         &self,
         gateway: &Gateway,
@@ -166,8 +162,8 @@ impl Feed {
         let deadline = wait.and_then(|wait| Instant::now().checked_add(wait));
         let mut revisions = self.store.revisions();
         loop {
-            // Seen before the database is read: a change in between wakes the wait below at once. A poll for which
-            // nothing is new never reads the database at all.
+            // Read the revision before the database, so that a change in between ends the wait below at once. A poll
+            // without news never reads the database.
             let latest = revisions.borrow_and_update().clone();
             let over = deadline.is_none_or(|deadline| Instant::now() >= deadline) || self.stopping.is_cancelled();
             if let Some(answer) = self.answer_now(gateway, ask, headers, &latest, over).await? {
@@ -181,7 +177,7 @@ impl Feed {
         }
     }
 
-    /// The answer as of now. `None`: nothing is new, and the wait is not `over`.
+    /// The current answer. `None` if nothing is new and the wait is not `over`.
     async fn answer_now(
         &self,
         gateway: &Gateway,
@@ -195,7 +191,7 @@ impl Feed {
             if let Some(mark) = &ask.mark {
                 self.renew_if_lost(gateway, mark).await;
             }
-            return Err(gone("this is of another epoch"));
+            return Err(gone("the link belongs to another epoch"));
         }
         let etag_of_latest = || etag(&source, latest.revision, latest.word);
         let nothing_new = match (ask.since, ask.place) {
@@ -213,25 +209,26 @@ impl Feed {
             }
             (page, _) => page.map_err(problem)?,
         };
-        // A change that this gateway does not see is nothing new; when the wait is over it is told the revision.
+        // A change that this gateway does not see is not news. When the wait is over, the gateway gets the new
+        // revision.
         if page.empty && ask.since.is_some() && ask.place.is_none() && !over {
             return Ok(None);
         }
         let etag = etag(&source, page.mark.revision, page.mark.word);
-        // The same answer again: the one with this tag, to the same link.
+        // The gateway already has this answer to this link.
         if names(headers, &etag) {
             return Ok((over || ask.place.is_some()).then_some(Answer { body: None, etag }));
         }
         Ok(Some(Answer { etag, body: Some(page.body) }))
     }
 
-    /// Gives the policy a new epoch if `mark` is of a history that the database has lost. The gateway is sent to the full
-    /// policy whether or not this succeeds.
+    /// Renews the epoch if `mark` belongs to a history that the database has lost. Even if this fails, the gateway is
+    /// told to load the full policy.
     async fn renew_if_lost(&self, gateway: &Gateway, mark: &Mark) {
         match self.store.renew_if_lost(mark, &act_of_service()).await {
             Ok(None) => {}
             Ok(Some(renewal)) => tracing::warn!(
-                gateway = gateway.client_id(),
+                gateway = gateway.client_id,
                 revision = mark.revision,
                 before = renewal.before,
                 epoch = renewal.now,
@@ -240,7 +237,7 @@ impl Feed {
             ),
             Err(error) => tracing::error!(
                 %error,
-                gateway = gateway.client_id(),
+                gateway = gateway.client_id,
                 revision = mark.revision,
                 "a gateway holds a revision that this database has lost, and the epoch could not be renewed"
             ),
@@ -248,8 +245,9 @@ impl Feed {
     }
 }
 
-/// The entity tag of a revision with this random word. It names the answer together with the link, which is the same for
-/// all its pages. A database that was put back can reach the same revision with other content, and with another word.
+/// The entity tag of a revision with this random word. Together with the link, which is the same for all its pages, it
+/// identifies the answer. A restored database can reach the same revision with other content, but then the word
+/// differs.
 fn etag(source: &GatewayView, revision: i64, word: i64) -> HeaderValue {
     let links = match source.links {
         Links::Query => ".q",

@@ -1,7 +1,7 @@
-//! Pages as they travel: documents of the store into the page's shape, which is the filter's own.
+//! Builds pages: turns stored documents into the page's shape, which the filter defines.
 //!
-//! A document is read into the filter's row type before it is written, so a page never holds what the filter could not
-//! read. For a limited gateway, keys that are bound to other APIs are left out here.
+//! Each document passes through the filter's row type, so a page never contains a row that the filter could not read.
+//! This file also leaves out keys that are bound to APIs that a limited gateway does not see.
 
 use axum::body::Bytes;
 use keygate::policy::wire::{
@@ -13,29 +13,29 @@ use serde::Deserialize;
 use super::ask::{Ask, Cursor, PATH, Part};
 use management::port::{Error, Kind, Mark, PageRows, Scope, Secret, Snapshot, State};
 
-/// What is the same on all pages for one gateway.
+/// What all pages for one gateway have in common.
 #[derive(Clone, Debug)]
 pub struct GatewayView {
     /// What the gateway sees.
     pub scope: Scope,
-    /// The epoch as it knows it.
+    /// The epoch as the gateway knows it.
     pub epoch: String,
-    /// Rows on one page.
+    /// Maximum number of rows on a page.
     pub rows: usize,
     /// Whether pages say `confirm_removal`.
     pub confirm_removal: bool,
-    /// What links begin with.
+    /// How links are written.
     pub links: Links,
-    /// What signs the marks of links.
+    /// Signs the marks of links.
     pub secret: Secret,
 }
 
 /// How links are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Links {
-    /// As a query alone, so that the feed may stand behind any path prefix.
+    /// As a query alone, so that the feed may be behind any path prefix.
     Query,
-    /// As an absolute path, for callers that know nothing else.
+    /// As an absolute path, for clients that resolve nothing else.
     Absolute,
 }
 
@@ -44,15 +44,15 @@ pub enum Links {
 pub struct FeedPage {
     /// JSON.
     pub body: Bytes,
-    /// The revision and the history that it belongs to.
+    /// The revision and the history of the page.
     pub mark: Mark,
-    /// Where it goes on.
+    /// Where the next page begins.
     pub next: Option<Cursor>,
-    /// Whether a delta of one page says nothing but the revision.
+    /// Whether this is a delta of one page that only names a revision.
     pub empty: bool,
 }
 
-/// The page that is asked for, from the database as `snapshot` sees it.
+/// Builds the requested page from `snapshot`.
 pub async fn build(source: &GatewayView, snapshot: &mut dyn Snapshot, ask: &Ask) -> Result<FeedPage, Error> {
     if let Some(mark) = &ask.mark {
         snapshot.check_mark(mark).await?;
@@ -96,7 +96,7 @@ pub async fn build(source: &GatewayView, snapshot: &mut dyn Snapshot, ask: &Ask)
         add(&mut page, source, kind, document)?;
     }
     if first_of_full && next.is_none() && page.counts.is_none() {
-        // What reaches a limited gateway is counted only where it is all there.
+        // The rows for a limited gateway are counted only if the page has all of them.
         let count = |rows: usize| u64::try_from(rows).unwrap_or(u64::MAX);
         page.counts = Some(Counts {
             keys: count(page.keys.len()),
@@ -121,7 +121,7 @@ async fn delta(
         Part::Removed => (snapshot.removed(&source.scope, since, revision, after, source.rows).await?, 0),
         Part::Changed => (PageRows::default(), after),
     };
-    // What is taken away comes first, and whole, so that whatever comes again comes after.
+    // All removed rows come before the changed ones, so that a row can be removed and added again.
     let room = source.rows.saturating_sub(usize::try_from(removed.count).unwrap_or(usize::MAX)).max(1);
     let changed = match removed.next {
         Some(_) => PageRows::default(),
@@ -130,7 +130,7 @@ async fn delta(
     Ok((removed, changed))
 }
 
-/// Keys that a limited gateway held and that are now bound to other APIs: as they were held.
+/// The keys that a limited gateway held and that are now bound to other APIs, as they were before.
 async fn held_keys(
     source: &GatewayView,
     snapshot: &mut dyn Snapshot,

@@ -1,10 +1,10 @@
-//! `prefer: wait=…` (RFC 7240): how long a client wants its answer held.
+//! Parses `prefer: wait=…` (RFC 7240): how long a client wants its answer to be held.
 
 use std::time::Duration;
 
 use axum::http::HeaderMap;
 
-/// The wait asked for, at most `max`; `None` if none was asked for that can be understood. Of several the first counts.
+/// The requested wait, at most `max`. The first one counts; `None` if it is missing or not understood.
 pub fn wait(headers: &HeaderMap, max: Duration) -> Option<Duration> {
     headers
         .get_all("prefer")
@@ -16,7 +16,7 @@ pub fn wait(headers: &HeaderMap, max: Duration) -> Option<Duration> {
             name.trim().eq_ignore_ascii_case("wait").then(|| value.trim().trim_matches('"'))
         })
         .filter(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
-        // Digits that do not fit are a very long wait.
+        // A number that does not fit is a very long wait.
         .map(|digits| Duration::from_secs(digits.parse().unwrap_or(u64::MAX)).min(max))
         .filter(|wait| !wait.is_zero())
 }

@@ -1,9 +1,9 @@
-//! Pages that were made a moment ago, or are being made: for gateways that ask for the same, and ahead of those that will
-//! ask for the next.
+//! A cache of pages that were built a moment ago or are being built. Gateways that ask for the same page share it, and
+//! the next page is built ahead.
 //!
-//! After a change all waiting gateways that hold the same revision want the same delta: the first makes it, the others
-//! wait for it. While a gateway reads a page of a full policy, the next one is made. What a page says never changes, as
-//! its revision is part of what is asked, so nothing here becomes wrong; it only becomes old, and the oldest goes.
+//! After a change, all waiting gateways with the same revision want the same delta. The first request builds it, the
+//! others wait for it. While a gateway reads one page of a full policy, the service builds the next. The revision is
+//! part of the key, so a cached page never becomes wrong. When the cache is full, the oldest page goes.
 
 use std::{
     collections::VecDeque,
@@ -18,11 +18,11 @@ use super::{
 };
 use management::port::{Error, Latest, Store};
 
-/// Pages kept at once. At most 8 MiB each and usually half of one, so 8 MB.
+/// Maximum number of cached pages. A page has at most 8 MiB and usually 0.5 MiB, so they take about 8 MB.
 const MAX_PAGES: usize = 16;
 
-/// What was asked and how links are written, and for a first page the latest revision with its random word. A further page
-/// names its revision itself, with a mark. The epoch in it also names what the gateway sees.
+/// The request, how links are written and, for a first page, the latest revision with its random word. A further page
+/// names its revision itself, by its mark. The epoch in the request also identifies what the gateway sees.
 type Key = (Option<(i64, i64)>, Links, Ask);
 type Cell = Arc<OnceCell<FeedPage>>;
 
@@ -31,7 +31,7 @@ type Cell = Arc<OnceCell<FeedPage>>;
 pub struct Pages(Mutex<VecDeque<(Key, Cell)>>);
 
 impl Pages {
-    /// The page that is asked for; a first page is of the revision `latest` or a later one.
+    /// Returns the requested page. A first page has the revision `latest` or a later one.
     pub async fn page(
         self: &Arc<Self>,
         store: &Store,
@@ -42,9 +42,9 @@ impl Pages {
         let page = self.make(store, source, latest, ask.clone()).await?;
         if let Some(place) = page.next {
             let (pages, store, source, latest) = (Arc::clone(self), store.clone(), source.clone(), latest.clone());
-            // Just as the link says it.
+            // Exactly the request that the link makes.
             let next = Ask { place: Some(place), mark: Some(page.mark.clone()), ..ask.clone() };
-            // The gateway that asks for this page is told of an error.
+            // An error is lost here. The gateway that asks for the page gets it.
             tokio::spawn(async move { pages.make(&store, &source, &latest, next).await.map(drop) });
         }
         Ok(page)

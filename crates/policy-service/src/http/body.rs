@@ -1,7 +1,7 @@
-//! Reading bodies: JSON with limits on size and time, and an error that names the field.
+//! Reads request bodies: JSON with limits on size and time. Errors name the field.
 //!
-//! Whatever the `content-type` says, the body is read as JSON: `curl -d` says something else by default, and no browser
-//! can send an administrator's token across origins.
+//! The service reads every body as JSON, whatever its `content-type` says, because `curl -d` sends another type by
+//! default. This opens no way for cross-origin requests: no browser sends an administrator's token across origins.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use super::problem::Problem;
 use management::object::Object;
 
-/// Bytes of a body. The largest row has three lists of 1,000 entries of 256 bytes, 768 KB.
+/// Maximum length of a body, in bytes. The largest row has three lists of 1,000 entries of 256 bytes, 768 KB.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
 /// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,7 +32,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
     }
 }
 
-/// A JSON body of the shape `T`, or none, which is the same as `{}`.
+/// A JSON body of the shape `T`. An empty body counts as `{}`.
 #[derive(Debug)]
 pub struct OptionalJson<T>(pub T);
 
@@ -45,7 +45,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for OptionalJson<T> {
     }
 }
 
-/// A body without a field: `{}`, or none at all.
+/// A body without fields: `{}`, or no body.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
@@ -90,7 +90,8 @@ fn not_json(error: &serde_json::Error) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, format!("the body is not JSON: {error}"))
 }
 
-/// What serde says is wrong at `path`. Of a field that is missing or doubled it gives the place of the object.
+/// The problem for what serde rejects at `path`. For a missing or duplicate field, serde's path is that of the object
+/// around it.
 fn invalid(path: &str, message: &str) -> Problem {
     let path = if path == "." { "" } else { path };
     let named = ["missing field `", "duplicate field `"].iter().find_map(|prefix| message.strip_prefix(prefix));

@@ -1,4 +1,4 @@
-//! What all routes share of HTTP: bodies, errors, the names of requests, the description. Knows no route.
+//! HTTP that all routes share: bodies, errors, request ids and the OpenAPI document. Knows no route.
 
 pub mod body;
 pub mod openapi;

@@ -1,7 +1,8 @@
-//! The OpenAPI document: what the handlers say of themselves, and what is the same for many of them.
+//! The OpenAPI document: the descriptions of the handlers, completed by what is the same for many of them.
 //!
-//! The handlers name what is particular to them. Added here is what follows from the kind of an operation (a body can be too
-//! large, a database busy), and what the derived schemas cannot say. `tests/openapi.rs` holds real answers against it.
+//! Each handler describes what is particular to it. This file adds what follows from the kind of an operation (a body
+//! can be too large, the database can be busy) and what the derived schemas cannot express. `tests/openapi.rs` compares
+//! real answers with the document.
 
 use std::sync::Arc;
 
@@ -37,24 +38,28 @@ impl Modify for Schemes {
     }
 }
 
-/// The document that the handlers are added to.
+/// The document without any route.
 pub fn description() -> utoipa::openapi::OpenApi {
     Description::openapi()
 }
 
-/// The whole document, as text.
-pub fn document(handlers: &utoipa::openapi::OpenApi) -> Arc<str> {
-    // Strings, numbers and lists: there is nothing that could fail.
+/// The whole document, as JSON text.
+pub fn document(
+    handlers: &utoipa::openapi::OpenApi,
+    permission: fn(method: &str, path: &str) -> Option<Value>,
+) -> Arc<str> {
+    // The document consists of strings, numbers and lists, so serialisation cannot fail.
     let mut document = serde_json::to_value(handlers).unwrap_or_default();
     for (path, operations) in members(&mut document, "/paths") {
         for (method, operation) in members(operations, "") {
             complete(path, method, operation);
+            insert(operation, "", "x-permission", permission(&method.to_uppercase(), path).unwrap_or_default());
         }
     }
     refer(&mut document);
     flatten(&mut document, "/components/schemas/IssuedKey");
     let deleted = json!({"type": "boolean", "readOnly": true,
-        "description": "It was deleted while it was blocked; the block stays until it is unblocked. Absent: it was not."});
+        "description": "True if the object was deleted while it was blocked. The block stays until an unblock. Absent if it was not deleted."});
     for schema in ["Application", "Subscription"] {
         insert(&mut document, &format!("/components/schemas/{schema}/properties"), "deleted", deleted.clone());
     }
@@ -69,14 +74,13 @@ pub fn document(handlers: &utoipa::openapi::OpenApi) -> Arc<str> {
     document.to_string().into()
 }
 
-/// Describes a row that is sent apart from one that is shown: the `id` may be left out of the first, and is always in the
-/// second, as gateways need it.
+/// Splits a row's schema into one for requests and one for answers. The `id` is optional in requests. It is always
+/// present in answers, because gateways need it.
 fn tell_sent_from_shown(document: &mut Value, name: &str) {
     let place = format!("/components/schemas/{name}");
     let Some(sent) = document.pointer(&place).cloned() else { return };
     insert(document, "/components/schemas", &format!("New{name}"), sent);
-    let id =
-        json!({"type": "string", "description": "1 to 256 bytes without control characters; made if none was given."});
+    let id = json!({"type": "string", "description": "1 to 256 bytes without control characters; the service makes one if the request has none."});
     insert(document, &format!("{place}/properties"), "id", id);
     if let Some(shown) = document.pointer_mut(&place).and_then(Value::as_object_mut) {
         let required = shown.entry("required").or_insert_with(|| json!([]));
@@ -93,7 +97,7 @@ fn tell_sent_from_shown(document: &mut Value, name: &str) {
     }
 }
 
-/// Adds to an operation the answers that its kind can have.
+/// Adds the answers that every operation of this kind can have.
 fn complete(path: &str, method: &str, operation: &mut Value) {
     let body = operation.get("requestBody").is_some();
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
@@ -103,18 +107,18 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     let is_action = ["/block", "/unblock", "/revoke", "/regenerate"].iter().any(|end| path.ends_with(end));
     let is_conditional = matches!(method, "put" | "delete") || is_action;
     if is_conditional {
-        add("412", "the row is another version than `if-match` names");
+        add("412", "the stored row is not the version that `if-match` names");
         add("422", "a field of the body cannot be used; `field` says which");
     }
     if path.starts_with("/v1/") && method != "get" {
         add("400", "a parameter or the body cannot be used");
     }
     if path.contains('{') {
-        add("400", "the id is no UTF-8");
+        add("400", "the id is not UTF-8");
     }
     if body {
         add("400", "the body is not JSON");
-        add("408", "the body took too long");
+        add("408", "the body did not arrive in time");
         add("413", "the body is too large");
     }
     if path.starts_with("/v1/") {
@@ -124,20 +128,21 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         }
         add("default", "any other error");
     }
-    let is_management = path.starts_with("/v1/") && !["/v1/usage", "/v1/policy", "/v1/keys/lookup"].contains(&path);
+    let is_management =
+        path.starts_with("/v1/") && !["/v1/usage", "/v1/policy", "/v1/keys/lookup", "/v1/audit"].contains(&path);
     for (status, response) in responses.iter_mut() {
         if is_management && status.starts_with('2') {
             if path.contains('{') || method != "get" {
-                let etag = json!({"description": "the version of the row, if one is there; for `if-match`", "schema": {"type": "string"}});
+                let etag = json!({"description": "the version of the row, to be sent as `if-match`; absent if the row was deleted", "schema": {"type": "string"}});
                 insert(response, "", "headers", json!({"etag": etag}));
             }
             if method != "get" {
-                let revision = json!({"description": "the revision of the policy that has the change", "schema": {"type": "integer"}});
+                let revision = json!({"description": "the revision of the policy that contains the change", "schema": {"type": "integer"}});
                 insert(response, "/headers", "x-policy-revision", revision);
             }
         }
         insert(response, "", "headers", response.get("headers").cloned().unwrap_or_else(|| json!({})));
-        let request_id = json!({"description": "the name of the request: its own, or one that was made",
+        let request_id = json!({"description": "the request's own `x-request-id`, or one that the service made",
             "schema": {"type": "string"}});
         insert(response, "/headers", "x-request-id", request_id);
         if status.starts_with(['4', '5', 'd'])
@@ -150,7 +155,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     if is_conditional && let Some(operation) = operation.as_object_mut() {
         let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
         let if_match = json!({"name": "if-match", "in": "header", "required": false, "schema": {"type": "string"},
-            "description": "An `etag`: the row is changed only if it is still this version."});
+            "description": "An `etag`. The service changes the row only if it still is this version."});
         parameters.as_array_mut().into_iter().for_each(|parameters| parameters.push(if_match.clone()));
     }
 }
@@ -159,7 +164,7 @@ fn problem() -> Value {
     json!({"schema": {"$ref": "#/components/schemas/Problem"}})
 }
 
-/// Lets lists refer to the schema of their items, which they have within them otherwise.
+/// Replaces the schema of items inside each list's schema by a reference.
 fn refer(document: &mut Value) {
     for (name, schema) in members(document, "/components/schemas") {
         if let Some(item) = name.strip_prefix("Items_") {
@@ -168,8 +173,8 @@ fn refer(document: &mut Value) {
     }
 }
 
-/// Makes one object of a schema that is put together of others: each of those says that it has no other properties, so
-/// nothing would ever fit to all.
+/// Merges the parts of a composed schema into one object. Each part forbids other properties, so no value could match
+/// all parts.
 fn flatten(document: &mut Value, place: &str) {
     let parts = document.pointer_mut(place).and_then(|schema| schema.get_mut("allOf")).map(Value::take);
     let (mut properties, mut required) = (Map::new(), Vec::new());
@@ -187,12 +192,12 @@ fn flatten(document: &mut Value, place: &str) {
     insert(document, place, "required", required.into());
 }
 
-/// The members of the object at a place of the document; none if there is none.
+/// The members of the object at `place`; none if there is no object.
 fn members<'v>(document: &'v mut Value, place: &str) -> impl Iterator<Item = (&'v String, &'v mut Value)> {
     document.pointer_mut(place).and_then(Value::as_object_mut).into_iter().flatten()
 }
 
-/// Adds a member to the object at a place of the document.
+/// Adds a member to the object at `place`.
 fn insert(document: &mut Value, place: &str, name: &str, value: Value) {
     if let Some(object) = document.pointer_mut(place).and_then(Value::as_object_mut) {
         object.insert(name.to_owned(), value);

@@ -1,6 +1,6 @@
-//! Errors as clients see them, RFC 9457: the only place that knows statuses and bodies.
+//! Errors as clients see them (RFC 9457). Only this file knows their statuses and bodies.
 //!
-//! A problem never repeats a credential, and what went wrong inside is told to the log, not to the client.
+//! A problem never repeats a credential. The log gets the cause of an internal error; the client does not.
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -13,7 +13,7 @@ use management::{error::Error, port};
 
 /// The media type of every error.
 pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
-/// When to come back after a busy database, in seconds.
+/// Seconds after which a client may retry when the database is busy.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// An error: `application/problem+json`.
@@ -26,12 +26,12 @@ pub struct Problem {
     title: &'static str,
     /// The HTTP status.
     status: u16,
-    /// What is wrong and what would be right.
+    /// What is wrong, and what the service expects.
     detail: String,
-    /// The field of the request that it is about, as `match[0].path`.
+    /// The field of the request that is wrong, such as `match[0].path`.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
-    /// The `x-request-id` of the answer, by which the log is searched.
+    /// The answer's `x-request-id`, to search the log for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = true, value_type = String)]
     request_id: Option<Box<str>>,
@@ -40,7 +40,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of this status; `detail` says what is wrong and what would be right.
+    /// A problem with this status. `detail` says what is wrong and what the service expects.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             type_uri: "about:blank",
@@ -53,12 +53,12 @@ impl Problem {
         }
     }
 
-    /// A problem with one field of the body or one parameter.
+    /// A problem with one field of the body or with one parameter.
     pub fn field(status: StatusCode, field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { field: Some(field.into()), ..Self::new(status, detail) }
     }
 
-    /// What was sent is well-formed but cannot be accepted.
+    /// The request is well-formed, but a field has an invalid value.
     pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::field(StatusCode::UNPROCESSABLE_ENTITY, field, detail)
     }
@@ -68,17 +68,16 @@ impl Problem {
         Self::field(StatusCode::BAD_REQUEST, name, detail)
     }
 
-    /// The credentials are absent or wrong; `challenge` is the value of `www-authenticate`.
+    /// The credentials are missing or wrong. `challenge` is the value of `www-authenticate`.
     pub fn unauthorized(challenge: &'static str, detail: impl Into<String>) -> Self {
         Self { challenge: Some(challenge), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
     }
 
-    /// With the name of the request that it answers.
+    /// Adds the id of the request that the problem answers.
     pub fn with_request_id(self, id: &str) -> Self {
         Self { request_id: Some(id.into()), ..self }
     }
 
-    /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
@@ -113,14 +112,14 @@ impl From<port::Error> for Problem {
         let (status, detail) = match &error {
             port::Error::Busy => (StatusCode::SERVICE_UNAVAILABLE, "the database is busy; try again"),
             port::Error::Full => {
-                (StatusCode::INSUFFICIENT_STORAGE, "the disk is full; nothing was changed; the feed goes on")
+                (StatusCode::INSUFFICIENT_STORAGE, "the disk is full; nothing was changed; gateways are still served")
             }
             port::Error::Unavailable(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "the database cannot be read or written; nothing was changed")
             }
             port::Error::Moved(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "the file of the database was removed or replaced; nothing was changed; the feed goes on",
+                "the database file was removed or replaced; nothing was changed; gateways are still served",
             ),
             port::Error::Gone(_) | port::Error::OtherHistory(_) => {
                 return Self::new(StatusCode::GONE, format!("{error}; fetch the full policy"));
@@ -143,7 +142,7 @@ impl From<port::Error> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.status();
-        // Strings and a number: there is nothing that could fail.
+        // A problem consists of strings and a number, so serialisation cannot fail.
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
         if let Some(challenge) = self.challenge {
@@ -152,7 +151,7 @@ impl IntoResponse for Problem {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
-        // The request is not known here; its name is added where it is (`request_id`).
+        // The request's id is not known here. `request_id` adds it.
         response.extensions_mut().insert(self);
         response
     }

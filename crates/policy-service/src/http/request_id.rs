@@ -1,8 +1,10 @@
-//! The name of a request: in its answer, in each line of the log that is written for it, and in each problem.
+//! Request ids: in the answer, in each log line that is written for the request, and in each problem.
 //!
-//! A proxy in front gives it in `x-request-id`; where it gives none that can be used, one is made here. Everything that is
-//! logged while a request is answered stands in its span. A task of its own has to take the span along
+//! A proxy in front may send the id as `x-request-id`. If it sends none, or an unusable one, the service makes one. The
+//! log lines of a request are written in a span with its id. A spawned task must take the span along
 //! ([`crate::routes::run_to_completion`]).
+
+use std::sync::Arc;
 
 use axum::{
     extract::Request,
@@ -14,17 +16,22 @@ use tracing::Instrument as _;
 
 use super::problem::Problem;
 
-/// The header, of requests and answers.
+/// The id of a request, as an extension of the request.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub Arc<str>);
+
+/// The header, in requests and in answers.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Bytes of a name that is taken over. Envoy's are UUIDs of 36.
+/// Maximum length of an id that the service takes over, in bytes. Envoy's ids are UUIDs of 36 bytes.
 const MAX_BYTES: usize = 128;
-/// Random bytes of a name that is made: two in 2^64 requests are the same.
+/// Random bytes of an id that the service makes. Two of 2^64 requests share an id.
 const RANDOM_BYTES: usize = 16;
 
-/// Names a request and all that comes of it.
-pub async fn name(request: Request, next: Next) -> Response {
+/// Gives a request its id, and adds it to the answer and the log lines.
+pub async fn name(mut request: Request, next: Next) -> Response {
     let id = given(request.headers()).map_or_else(made, str::to_owned);
-    // Whatever of the log is wanted, its lines have the name.
+    request.extensions_mut().insert(RequestId(id.as_str().into()));
+    // At the level of errors, so that no log filter removes the span and its id.
     let span = tracing::error_span!("request", request_id = id);
     let mut response = next.run(request).instrument(span).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -42,7 +49,7 @@ pub async fn name(request: Request, next: Next) -> Response {
     response
 }
 
-/// The name that the client gives, if it gives one that can stand in a line of a log.
+/// The id that the client sends, if it is safe in a log line.
 fn given(headers: &HeaderMap) -> Option<&str> {
     let mut all = headers.get_all(REQUEST_ID).iter();
     let (Some(value), None) = (all.next(), all.next()) else { return None };
@@ -54,7 +61,7 @@ fn given(headers: &HeaderMap) -> Option<&str> {
 /// A name for a request that brings none.
 pub fn made() -> String {
     let mut bytes = [0; RANDOM_BYTES];
-    // Without random numbers requests are answered all the same; their names are then alike.
+    // If random numbers fail, requests are still answered. They then share one id.
     let _ = getrandom::fill(&mut bytes);
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

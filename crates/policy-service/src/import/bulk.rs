@@ -1,4 +1,4 @@
-//! Putting many rows of one kind: what is new goes in together, what is there already one by one.
+//! Writes many rows of one kind: new rows together, existing ones one by one.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,21 +8,24 @@ use management::{
     error::Error as Refused,
     object::Object,
     pipeline::{check_room_for, put_any},
-    port::{Act, Actor, Kind, MAX_ROWS_AT_ONCE, Name, NewRow, Store, Transaction},
+    port::{
+        Act, Actor, Kind, MAX_ROWS_AT_ONCE, Name, NewRow, Store, Transaction,
+        audit::{Action, Deed},
+    },
     resource::{Reference, Resource, new_id},
 };
 
-/// Ids that are remembered as being there: 64 bytes each, so 64 MB.
+/// Maximum number of ids that are remembered as existing. At 64 bytes each, 64 MB.
 const MAX_KNOWN: usize = 1_000_000;
 
 /// An import's view of the database.
 pub struct Bulk<'s> {
     store: &'s Store,
     progress: &'s mut Progress,
-    /// The change that is under way, and its rows.
+    /// The transaction in progress and the number of its rows.
     change: Option<(Box<dyn Transaction>, usize)>,
-    /// What was found to be there. Another process may take it away while this one runs; then rows name what is not
-    /// there, which denies.
+    /// Ids that exist, by kind. If another process deletes one while this import runs, rows may name an object that
+    /// does not exist. Such rows deny.
     known: HashMap<Kind, HashSet<String>>,
 }
 
@@ -32,7 +35,8 @@ impl<'s> Bulk<'s> {
         Self { store, progress, change: None, known: HashMap::new() }
     }
 
-    /// Puts `rows`; what names something that is not there is returned, or refused if this is the `last` time.
+    /// Writes `rows`. Returns rows that name an object that does not exist yet, or rejects them if this is the `last`
+    /// attempt.
     pub async fn put<R: Resource>(&mut self, rows: Vec<Row>, last: bool) -> Result<Vec<Row>, Refused> {
         let mut deferred = Vec::new();
         let mut rows = rows.into_iter();
@@ -44,7 +48,7 @@ impl<'s> Bulk<'s> {
             let done = chunk.len();
             let (mut change, before) = match self.change.take() {
                 Some(begun) => begun,
-                None => (self.store.begin(act(Actor::Import)).await?, 0),
+                None => (self.begin().await?, 0),
             };
             deferred.extend(self.put_chunk::<R>(&mut *change, chunk, last).await?);
             let rows_in_change = before.saturating_add(done);
@@ -55,7 +59,14 @@ impl<'s> Bulk<'s> {
         }
     }
 
-    /// Ends the change that is under way.
+    /// Begins a transaction whose audit entry counts rows instead of naming them.
+    async fn begin(&self) -> Result<Box<dyn Transaction>, Refused> {
+        let mut change = self.store.begin(act(Actor::Import)).await?;
+        change.record(Deed::of_policy(Action::Import, None));
+        Ok(change)
+    }
+
+    /// Commits the transaction in progress.
     pub async fn commit(&mut self) -> Result<(), Refused> {
         if let Some((change, rows)) = self.change.take() {
             change.commit().await?;
@@ -91,8 +102,8 @@ impl<'s> Bulk<'s> {
         Ok(deferred)
     }
 
-    /// Puts rows that name only what is there. Rows that do not fit beside others are returned, or refused if this is the
-    /// `last` time: a later row may change the others.
+    /// Writes rows that name only existing objects. Returns rows that conflict with others, because a later row may
+    /// change those. Rejects them if this is the `last` attempt.
     async fn put_candidates<R: Resource>(
         &mut self,
         change: &mut dyn Transaction,
@@ -115,7 +126,8 @@ impl<'s> Bulk<'s> {
         };
         let (mut fresh, mut others) = (Vec::with_capacity(complete.len()), Vec::new());
         for (row, sent, new) in complete {
-            // Both are noted, so that of two rows for the same thing the second is put in the place of the first.
+            // Both inserts must run (`&`, not `&&`). Then of two rows for the same object, the second replaces the
+            // first.
             let first = ids.insert(new.id.clone()) & identities.insert(new.identity.clone());
             if first && !R::COMPARED && !revoked.contains(&new.identity) {
                 fresh.push(new)
@@ -142,7 +154,7 @@ impl<'s> Bulk<'s> {
         Ok(deferred)
     }
 
-    /// Which of the things that rows name are not there.
+    /// Which of the objects that rows name do not exist.
     async fn missing(
         &mut self,
         change: &mut dyn Transaction,
@@ -169,7 +181,7 @@ impl<'s> Bulk<'s> {
     }
 }
 
-/// The row of the database that `sent` makes when it is new.
+/// The database row of `sent` if it is new.
 fn made_new<R: Resource>(act: &Act, sent: &R) -> Result<NewRow, Refused> {
     let mut sent = sent.clone();
     if sent.id().is_none() {

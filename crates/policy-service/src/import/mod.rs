@@ -1,9 +1,9 @@
-//! `import`: the rows of policy pages into the database, many at once.
+//! `import`: writes the rows of policy pages into the database, many at once.
 //!
-//! A file holds one or more pages as the feed writes them, one after the other, so what `curl` saved of a feed can be put
-//! back, and a generator can write one page per line. Every [`ROWS_PER_CHANGE`] rows are one change under one revision:
-//! a service on the same database goes on serving and changing, and an import that was broken off can simply be run
-//! again. A row that is refused is reported with its place and leaves the others alone.
+//! A file holds one or more pages as the feed writes them, one after the other. So an operator can import what `curl`
+//! saved of a feed, and a generator can write one page per line. Each batch of [`ROWS_PER_CHANGE`] rows is one change
+//! with one revision. A service on the same database keeps serving and changing meanwhile. An import that was
+//! interrupted can simply run again. A rejected row is reported with its place and does not affect the others.
 
 mod bulk;
 mod progress;
@@ -26,16 +26,16 @@ use management::{
 };
 use store::Settings;
 
-/// Rows in one change: at some 10 µs a row the writer is taken for 0.2 s. A service on the same database that wants to
-/// write meanwhile waits for up to 4 s.
+/// Rows in one change. At some 10 µs a row, the import holds the writer for 0.2 s. A service on the same database waits
+/// up to 4 s for the writer.
 const ROWS_PER_CHANGE: usize = 20_000;
-/// Refused rows that are reported one by one.
+/// Maximum number of rejected rows that are reported one by one.
 const MAX_REPORTS: u64 = 20;
 
-/// The one version of the page's shape, as it is written.
+/// The only version of the page format, as pages spell it.
 const FORMAT: &str = "1";
 
-/// A page in the file; what is not rows is ignored.
+/// A page in the file. Members other than rows are ignored.
 #[derive(Deserialize)]
 struct ImportPage {
     #[serde(default)]
@@ -58,14 +58,14 @@ struct ImportPage {
     deny_policies: Option<Vec<Box<RawValue>>>,
 }
 
-/// A row and where it stood.
+/// A row and its place in the file.
 struct Row {
     page: u64,
     place: usize,
     text: Box<RawValue>,
 }
 
-/// Rows that wait for their change, in the order in which they name each other.
+/// Rows that wait for their change. A kind comes after the kinds that it refers to.
 #[derive(Default)]
 struct Rows {
     plans: Vec<Row>,
@@ -98,7 +98,7 @@ async fn import(store: &Store, reader: impl Read, progress: &mut Progress) -> Re
     let reader = progress.count(reader);
     let mut bulk = Bulk::new(store, progress);
     let mut waiting = Rows::default();
-    // What names something that is not there yet waits for the end: a page of the feed may name what a later one has.
+    // Rows that name an object that does not exist yet wait for the end, because a later page may have it.
     let mut deferred = Rows::default();
     for (page, number) in serde_json::Deserializer::from_reader(reader).into_iter::<ImportPage>().zip(1..) {
         let page = page.map_err(|error| format!("page {number} cannot be read: {error}"))?;
@@ -118,7 +118,7 @@ async fn import(store: &Store, reader: impl Read, progress: &mut Progress) -> Re
     Ok(())
 }
 
-/// Puts `rows`; what names something that is not there goes to `deferred`, or is refused.
+/// Writes `rows`. A row that names an object that does not exist goes to `deferred`; without `deferred` it is rejected.
 async fn put(bulk: &mut Bulk<'_>, rows: Rows, deferred: Option<&mut Rows>) -> Result<(), Refused> {
     let last = deferred.is_none();
     let left = Rows {
@@ -129,7 +129,7 @@ async fn put(bulk: &mut Bulk<'_>, rows: Rows, deferred: Option<&mut Rows>) -> Re
         subscriptions: bulk.put::<Subscription>(rows.subscriptions, last).await?,
         deny_policies: bulk.put::<DenyPolicy>(rows.deny_policies, last).await?,
     };
-    // The next page may be long in coming; nobody else shall wait for it.
+    // Release the writer, because the next page may take long to arrive.
     bulk.commit().await?;
     if let Some(deferred) = deferred {
         deferred.append(left);
@@ -166,7 +166,7 @@ impl Rows {
 }
 
 impl Row {
-    /// Where the row stood, for messages.
+    /// The place of the row, for messages.
     fn describe<R: Resource>(&self) -> String {
         format!("page {}, {}[{}]", self.page, R::KIND.list(), self.place)
     }

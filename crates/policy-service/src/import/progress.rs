@@ -1,4 +1,4 @@
-//! What an import tells its operator: on stderr, once a second and at the end.
+//! Reports the progress of an import on stderr, once a second and at the end.
 
 use std::{
     cell::Cell,
@@ -11,10 +11,10 @@ use std::{
 use super::MAX_REPORTS;
 use crate::stderr;
 
-/// Pause between two lines.
+/// Time between two reports.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How far an import is.
+/// The progress of an import.
 #[derive(Debug)]
 pub struct Progress {
     started: Instant,
@@ -41,18 +41,18 @@ impl<R: Read> Read for Counted<R> {
 }
 
 impl Progress {
-    /// Begins, with so many bytes to read if that is known.
+    /// Starts with the number of bytes to read, if it is known.
     pub fn new(bytes: Option<u64>) -> Self {
         let now = Instant::now();
         Self { started: now, told: now, bytes, read: Rc::default(), rows: 0, refused: 0 }
     }
 
-    /// A reader whose bytes count.
+    /// Wraps a reader so that its bytes are counted.
     pub fn count<R>(&self, inner: R) -> Counted<R> {
         Counted { inner, read: Rc::clone(&self.read) }
     }
 
-    /// So many rows more are done.
+    /// Counts rows that are done.
     pub fn add(&mut self, rows: usize) {
         self.rows = self.rows.saturating_add(u64::try_from(rows).unwrap_or_default());
         if self.told.elapsed() >= INTERVAL {
@@ -61,13 +61,13 @@ impl Progress {
         }
     }
 
-    /// A row is refused.
+    /// Counts a rejected row and reports it.
     pub fn refuse(&mut self, place: &str, reason: &str) {
         self.refused = self.refused.saturating_add(1);
         if self.refused <= MAX_REPORTS {
             stderr::say(format_args!("refused: {place}: {reason}"));
         } else if self.refused == MAX_REPORTS.saturating_add(1) {
-            stderr::say("refused: more, which are only counted");
+            stderr::say("refused: further rows, which are only counted");
         }
     }
 
@@ -79,12 +79,12 @@ impl Progress {
         stderr::say(format_args!("{percent}{} rows, {rate} rows/s, {seconds} s", self.rows));
     }
 
-    /// The last words; an error if rows were refused.
+    /// Reports the result. Returns an error if rows were rejected.
     pub fn finish(&self) -> Result<(), Box<dyn Error>> {
         self.tell();
         match self.refused {
             0 => Ok(()),
-            refused => Err(format!("{refused} rows were refused, the others are imported").into()),
+            refused => Err(format!("{refused} rows were refused; the others were imported").into()),
         }
     }
 }

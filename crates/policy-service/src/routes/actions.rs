@@ -1,5 +1,4 @@
-//! What can be done beside creating, changing and deleting: issuing, revoking and regenerating keys, blocking and
-//! unblocking subscriptions and applications.
+//! Actions on rows: issue, revoke and regenerate keys; block and unblock subscriptions and applications.
 
 use axum::{
     Extension, Json as Body,
@@ -12,12 +11,15 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    Caller, NoQuery, answer, begin, id_of, location,
+    NoQuery, answer, begin, id_of, location,
     tag::{self, IfMatch},
 };
-use crate::http::{
-    body::{Nothing, OptionalJson},
-    problem::Problem,
+use crate::{
+    auth::Caller,
+    http::{
+        body::{Nothing, OptionalJson},
+        problem::Problem,
+    },
 };
 use management::{
     applications::Application,
@@ -34,7 +36,7 @@ type Id = Result<Path<String>, PathRejection>;
 /// Issues a key to an application.
 #[utoipa::path(post, path = "/v1/applications/{id}/keys", tag = "keys", params(("id" = String, Path)),
     request_body = Option<Issue>, responses(
-    (status = 201, description = "the key, in its only appearance", body = IssuedKey),
+    (status = 201, description = "the key; the service shows it only this once", body = IssuedKey),
     (status = 401, description = "not the administrator's token", body = Problem),
     (status = 404, description = "there is no such application", body = Problem),
     (status = 409, description = "another key has this id", body = Problem),
@@ -53,13 +55,13 @@ async fn issue_key(
     created(change, issued).await
 }
 
-/// Puts a new key in the place of one.
+/// Replaces a key by a new one.
 #[utoipa::path(post, path = "/v1/keys/{id}/regenerate", tag = "keys", params(("id" = String, Path)),
     request_body = Option<Regenerate>, responses(
-    (status = 201, description = "the new key, in its only appearance", body = IssuedKey),
+    (status = 201, description = "the new key; the service shows it only this once", body = IssuedKey),
     (status = 401, description = "not the administrator's token", body = Problem),
     (status = 404, description = "there is no such key", body = Problem),
-    (status = 409, description = "the key is revoked, or another one has the new id", body = Problem),
+    (status = 409, description = "the key is revoked, or another key has the new id", body = Problem),
     (status = 422, description = "a field cannot be used; `field` says which", body = Problem),
 ))]
 async fn regenerate_key(
@@ -80,14 +82,14 @@ async fn created(mut change: Box<dyn Transaction>, mut issued: IssuedKey) -> Res
     let mut headers = tag::put_on(&mut *change, &mut issued.stored).await?;
     let accepted = tag::commit(change, &mut headers, tag::state_of(&issued.stored)).await?;
     let place = location(Key::PATH, issued.stored.id.as_deref().unwrap_or_default());
-    // The key is in this answer and must be kept nowhere.
+    // The answer contains the key, so no cache may store it.
     let fields = [(header::LOCATION, place), (header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"))];
     Ok((StatusCode::CREATED, Extension(accepted), headers, fields, Body(issued)).into_response())
 }
 
-/// Revokes a key, for ever.
+/// Revokes a key for ever.
 #[utoipa::path(post, path = "/v1/keys/{id}/revoke", tag = "keys", params(("id" = String, Path)), responses(
-    (status = 200, description = "it is revoked; no new revision if it was before", body = Key),
+    (status = 200, description = "the key is revoked; no new revision if it was already", body = Key),
     (status = 401, description = "not the administrator's token", body = Problem),
     (status = 404, description = "there is no such key", body = Problem),
 ))]
@@ -105,21 +107,21 @@ async fn revoke_key(
     answer(&*store, change, revoked).await
 }
 
-/// Which block.
+/// The block that the query asks for.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Blocking {
-    /// BLOCKED unless given here or in the body.
+    /// BLOCKED unless the query or the body names another state.
     #[param(inline)]
     state: Option<Block>,
 }
 
-/// Which block, in the body.
+/// The block that the body asks for.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct BlockingBody {
-    /// BLOCKED unless given here or in the query. Given in both, it must be the same.
+    /// BLOCKED unless the query or the body names another state. If both name one, it must be the same.
     #[serde(default)]
     state: Option<Block>,
 }
@@ -127,8 +129,8 @@ struct BlockingBody {
 /// Blocks a subscription.
 #[utoipa::path(post, path = "/v1/subscriptions/{id}/block", tag = "subscriptions", operation_id = "block_subscription",
     params(("id" = String, Path), Blocking), request_body = Option<BlockingBody>, responses(
-    (status = 200, description = "it is blocked so; no new revision if it was before", body = Subscription),
-    (status = 400, description = "not a block", body = Problem),
+    (status = 200, description = "the subscription is in this state; no new revision if it was already", body = Subscription),
+    (status = 400, description = "`state` is not a blocked state", body = Problem),
     (status = 401, description = "not the administrator's token", body = Problem),
     (status = 404, description = "there is no such subscription", body = Problem),
     (status = 422, description = "a field of the body cannot be used", body = Problem),
@@ -153,7 +155,7 @@ async fn block(
         .await
 }
 
-/// Puts a thing under a block, or ends any.
+/// Blocks a row, or ends its block if `block` is `None`.
 async fn set_block<R: Blockable>(
     store: &dyn Database,
     caller: Caller,
@@ -169,10 +171,11 @@ async fn set_block<R: Blockable>(
     answer(store, change, shown).await
 }
 
-/// Ends any block of a subscription: it is then UNBLOCKED, or ON_HOLD, REJECTED or pending if it was so before.
+/// Ends any block of a subscription. It is then UNBLOCKED, or again ON_HOLD, REJECTED or pending if it was so before
+/// the block.
 #[utoipa::path(post, path = "/v1/subscriptions/{id}/unblock", tag = "subscriptions", operation_id = "unblock_subscription",
     params(("id" = String, Path)), responses(
-    (status = 200, description = "it is not blocked; no new revision if it was not before", body = Subscription),
+    (status = 200, description = "the subscription is not blocked; no new revision if it was not blocked before", body = Subscription),
     (status = 401, description = "not the administrator's token", body = Problem),
     (status = 404, description = "there is no such subscription", body = Problem),
 ))]
@@ -190,7 +193,7 @@ async fn unblock(
 /// Blocks an application.
 #[utoipa::path(post, path = "/v1/applications/{id}/block", tag = "applications", operation_id = "block_application",
     params(("id" = String, Path)), responses(
-    (status = 200, description = "it is blocked; no new revision if it was before", body = Application),
+    (status = 200, description = "the application is blocked; no new revision if it was already", body = Application),
     (status = 401, description = "not the administrator's token", body = Problem),
     (status = 404, description = "there is no such application", body = Problem),
 ))]
@@ -208,7 +211,7 @@ async fn block_application(
 /// Ends the block of an application.
 #[utoipa::path(post, path = "/v1/applications/{id}/unblock", tag = "applications", operation_id = "unblock_application",
     params(("id" = String, Path)), responses(
-    (status = 200, description = "it is not blocked; no new revision if it was not before", body = Application),
+    (status = 200, description = "the application is not blocked; no new revision if it was not blocked before", body = Application),
     (status = 401, description = "not the administrator's token", body = Problem),
     (status = 404, description = "there is no such application", body = Problem),
 ))]
@@ -223,7 +226,7 @@ async fn unblock_application(
     set_block::<Application>(&*store, caller, &id_of(id)?, &if_match, None).await
 }
 
-/// All of them.
+/// All routes of actions.
 pub fn router() -> OpenApiRouter<Store> {
     OpenApiRouter::new()
         .routes(routes!(issue_key))

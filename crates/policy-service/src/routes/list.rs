@@ -1,4 +1,4 @@
-//! Lists in pages: what a client may ask of them, and cursors. How rows are found is in the database.
+//! Lists in pages: parameters and cursors. The database finds the rows.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use keygate::{digest::Digest, policy::MAX_UNIX_SECONDS};
@@ -16,18 +16,18 @@ use management::{
     tag::etag,
 };
 
-/// Items of a page, unless it is asked for more or fewer.
+/// Items of a page if the client names no limit.
 const DEFAULT_LIMIT: u32 = 100;
-/// Most items of a page. The largest are 1 MB each, the usual ones 200 bytes.
+/// Maximum number of items on a page. The largest items have 1 MB each, usual ones 200 bytes.
 const MAX_LIMIT: u32 = 1_000;
 
-/// Bytes of what a list is filtered by: ids, names and owners have no more.
-const MAX_VALUE_BYTES: usize = 256;
-/// Bytes of a cursor: the longest value and the longest id, each byte of them escaped in JSON (6) and in base64 (4/3),
-/// and the sort.
+/// Maximum length of a filter's value, in bytes. Ids, names and owners are no longer than this.
+pub const MAX_VALUE_BYTES: usize = 256;
+/// Maximum length of a cursor, in bytes. It holds the longest value and the longest id, each byte escaped in JSON (6)
+/// and encoded in base64 (4/3), and the sort.
 const MAX_CURSOR_BYTES: usize = 2 * MAX_VALUE_BYTES * 8 + 256;
 
-/// What is asked of a list.
+/// Parameters of a list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -35,37 +35,37 @@ pub struct Listing {
     /// Items of this page; 100 unless given.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
     limit: Option<String>,
-    /// `next` of the page before, with the same `sort`.
+    /// `next` of the previous page, with the same `sort`.
     #[param(max_length = 4352)]
     cursor: Option<String>,
-    /// Only those whose id or name has this part; ASCII letters in either case.
+    /// Only items whose id or name contains this text; ASCII letters match in either case.
     #[param(min_length = 1, max_length = 256)]
     q: Option<String>,
-    /// Only those of this application, see [`Resource::FILTERS`].
+    /// Only items of this application, see [`Resource::FILTERS`].
     #[param(ignore)]
     application: Option<String>,
-    /// Only those to this API.
+    /// Only items of this API.
     #[param(ignore)]
     api: Option<String>,
-    /// Only those in this state, see [`Resource::STATES`].
+    /// Only items in this state, see [`Resource::STATES`].
     #[param(ignore)]
     state: Option<String>,
-    /// Only those of this owner.
+    /// Only items of this owner.
     #[param(ignore)]
     owner: Option<String>,
-    /// Only those of this plan.
+    /// Only items of this plan.
     #[param(ignore)]
     plan: Option<String>,
-    /// Only those of this type, see [`Resource::TYPES`].
+    /// Only items of this type, see [`Resource::TYPES`].
     #[param(ignore)]
     r#type: Option<String>,
     /// Only the key with this digest.
     #[param(ignore)]
     sha256: Option<String>,
-    /// Only keys that were last used before this time, or never.
+    /// Only keys whose last use is before this time, and keys that were never used.
     #[param(ignore)]
     last_used_before: Option<String>,
-    /// What it is sorted by, see [`Resource::SORTS`].
+    /// The order of the list, see [`Resource::SORTS`].
     #[param(ignore)]
     sort: Option<String>,
 }
@@ -73,16 +73,16 @@ pub struct Listing {
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Items<T> {
-    /// In the order that was asked for; in the order of their ids unless it was.
+    /// In the requested order; by id unless the request names another.
     pub items: Vec<T>,
-    /// The `cursor` of the next page; null when this is the last.
+    /// The `cursor` of the next page; null on the last page.
     pub next: Option<String>,
-    /// How many the whole list has; lists of usage do not say it.
+    /// Number of items in the whole list. Lists of usage omit it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<i64>,
 }
 
-/// The page that is asked for.
+/// Answers with the requested page.
 pub async fn list<R: Resource>(store: &dyn Database, listing: Listing) -> Result<Items<R>, Problem> {
     let limit = limit(listing.limit.as_deref())?;
     let (sort, name) = sort::<R>(listing.sort.as_deref())?;
@@ -96,7 +96,7 @@ pub async fn list<R: Resource>(store: &dyn Database, listing: Listing) -> Result
     Ok(Items { items, next: page.next.map(|place| cursor(&place, &name)), total: Some(page.total) })
 }
 
-/// What it is filtered by; a parameter that this kind has not, or that cannot be a value of it, is refused.
+/// Makes the filter. Rejects a parameter that this kind of object does not have, and a value that is not valid for it.
 fn filter<R: Resource>(listing: Listing) -> Result<Filter, Problem> {
     let Listing { q, application, api, state, owner, plan, r#type, sha256, last_used_before, .. } = listing;
     let own = [
@@ -111,7 +111,10 @@ fn filter<R: Resource>(listing: Listing) -> Result<Filter, Problem> {
     ];
     for (name, given) in own.into_iter().filter(|(_, given)| given.is_some()) {
         if !R::FILTERS.contains(&name) {
-            return Err(Problem::parameter(name, format!("{} are not listed by {name}; leave it out", R::KIND.list())));
+            return Err(Problem::parameter(
+                name,
+                format!("{} cannot be filtered by {name}; leave it out", R::KIND.list()),
+            ));
         }
         if given.as_ref().is_some_and(|given| given.len() > MAX_VALUE_BYTES) {
             return Err(Problem::parameter(name, format!("expected at most {MAX_VALUE_BYTES} bytes")));
@@ -134,22 +137,26 @@ fn filter<R: Resource>(listing: Listing) -> Result<Filter, Problem> {
     Ok(Filter { state, r#type, owner, application, api, plan, identity, part: q, last_used_before })
 }
 
-/// The order that is asked for, and its name.
+/// Parses the requested order. Returns it with its name.
 fn sort<R: Resource>(asked: Option<&str>) -> Result<(Sort, String), Problem> {
     let asked = asked.unwrap_or("id");
     let (name, descending) = asked.strip_prefix('-').map_or((asked, false), |name| (name, true));
     let found = R::SORTS.iter().chain(SORTS).find(|(other, _)| *other == name);
     let column = found.map(|(_, column)| *column).ok_or_else(|| {
         let names: Vec<&str> = SORTS.iter().chain(R::SORTS).map(|(name, _)| *name).collect();
-        Problem::parameter("sort", format!("expected one of {}, or -id and so on for the reverse", names.join(", ")))
+        Problem::parameter(
+            "sort",
+            format!("expected one of {}, or one of them after a minus for descending order, as -id", names.join(", ")),
+        )
     })?;
     Ok((Sort { column, descending }, asked.to_owned()))
 }
 
-/// What lists of every kind can be sorted by.
+/// Orders that lists of every kind have.
 const SORTS: &[(&str, Column)] = &[("id", Column::Id), ("changed", Column::Changed)];
 
-/// A place in a list as a cursor: with its sort, since in another order it is no place.
+/// Encodes a position in a list as a cursor. The cursor includes the order, because a position means nothing in another
+/// order.
 fn cursor(place: &Place, sort: &str) -> String {
     let key = match &place.key {
         Key::Text(text) => json!(text),
@@ -172,21 +179,21 @@ fn place(cursor: &str, sort: Sort, name: &str) -> Option<Place> {
     (of == name).then_some(Place { key, id })
 }
 
-/// How many items a page has.
+/// Parses the number of items on a page.
 pub fn limit(asked: Option<&str>) -> Result<u32, Problem> {
     let Some(text) = asked else { return Ok(DEFAULT_LIMIT) };
     let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
     limit.ok_or_else(|| Problem::parameter("limit", format!("expected an integer from 1 to {MAX_LIMIT}")))
 }
 
-/// A cursor that was not given out.
+/// The error for a cursor that the service did not issue.
 pub fn bad_cursor() -> Problem {
     Problem::parameter("cursor", "expected the `next` of another page, with the same sort")
 }
 
-/// A time in a parameter.
+/// Parses a time in a parameter.
 pub fn time(name: &str, text: &str) -> Result<i64, Problem> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let time = text.parse().ok().filter(|time| digits && (0..=MAX_UNIX_SECONDS).contains(time));
-    time.ok_or_else(|| Problem::parameter(name, "expected Unix time in seconds, as 1748736000"))
+    time.ok_or_else(|| Problem::parameter(name, "expected Unix time in seconds, such as 1748736000"))
 }

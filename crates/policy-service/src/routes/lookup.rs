@@ -1,4 +1,4 @@
-//! Whose a key is: found by the key itself or by its digest. The key is hashed here and kept nowhere.
+//! Finds the owner of a key by the key itself or by its digest. The service hashes the key here and stores it nowhere.
 
 use axum::{
     Json as Body,
@@ -12,7 +12,10 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::NoQuery;
-use crate::http::{body::Json, problem::Problem};
+use crate::{
+    auth::Caller,
+    http::{body::Json, problem::Problem},
+};
 use management::{
     applications::Application,
     key_form::Form,
@@ -23,10 +26,10 @@ use management::{
     tag::etag,
 };
 
-/// Bytes of a key: a gateway takes no longer one.
+/// Maximum length of a key, in bytes. Gateways accept no longer key.
 const MAX_KEY_BYTES: usize = 4_096;
 
-/// Which key: one of the two.
+/// The key to find: exactly one of the two fields.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Lookup {
@@ -34,17 +37,16 @@ pub struct Lookup {
     #[serde(default)]
     #[schema(write_only)]
     key: Option<String>,
-    /// Its SHA-256, 64 hexadecimal digits.
+    /// The key's SHA-256, 64 hexadecimal digits.
     #[serde(default)]
     sha256: Option<String>,
 }
 
-/// Whose a key is.
+/// A key and everything it belongs to.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Found {
-    /// The key's row.
     pub key: Key,
-    /// Its application; null where it is gone.
+    /// The key's application; null if it was deleted.
     pub application: Option<Application>,
     /// The owner of the application.
     pub owner: Option<String>,
@@ -66,14 +68,19 @@ impl Lookup {
     }
 }
 
-/// Finds a key, its application, and what it may use.
+/// Finds a key, its application and the application's subscriptions.
 #[utoipa::path(post, path = "/v1/keys/lookup", tag = "keys", operation_id = "look_up_key", request_body = Lookup, responses(
-    (status = 200, description = "whose it is", body = Found),
+    (status = 200, description = "the key, its application, owner and subscriptions", body = Found),
     (status = 401, description = "not the administrator's token", body = Problem),
     (status = 404, description = "there is no such key", body = Problem),
     (status = 422, description = "a field cannot be used; `field` says which", body = Problem),
 ))]
-async fn look_up(State(store): State<Store>, _: NoQuery, Json(asked): Json<Lookup>) -> Result<Response, Problem> {
+async fn look_up(
+    State(store): State<Store>,
+    _: Caller,
+    _: NoQuery,
+    Json(asked): Json<Lookup>,
+) -> Result<Response, Problem> {
     let unknown = match asked.key.as_deref().map(Form::of) {
         Some(Form::Mistyped) => "there is no such key: it was mistyped or cut, since its checksum is wrong",
         _ => "there is no such key",
@@ -103,7 +110,6 @@ async fn shown<R: Resource>(store: &dyn Database, version: &Version) -> Result<R
     Ok(shown)
 }
 
-/// The route.
 pub fn router() -> OpenApiRouter<Store> {
     OpenApiRouter::new().routes(routes!(look_up))
 }

@@ -1,9 +1,11 @@
-//! The routes of the management API: what an administrator does.
+//! The routes of the management API, which administrators use.
 //!
-//! Handlers are thin: each reads its request, makes one change by the rules and answers. A change that has begun is
-//! finished whether or not the client still listens ([`run_to_completion`]), so that those who wait for it are told.
+//! Handlers are thin: each reads its request, makes one change by the rules of [`management`] and answers. The service
+//! completes a change that has begun even if the client disconnects ([`run_to_completion`]), so that everyone who waits
+//! for the change is notified.
 
 pub mod actions;
+pub mod audit;
 pub mod list;
 pub mod lookup;
 pub mod resources;
@@ -13,7 +15,7 @@ pub mod usage;
 
 use axum::{
     Extension, Json as Body,
-    extract::{FromRequestParts, Path, Request, State, rejection::PathRejection},
+    extract::{FromRequestParts, Path, Request, rejection::PathRejection},
     http::{HeaderValue, StatusCode, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
@@ -23,28 +25,17 @@ use tracing::Instrument as _;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::tag::IfMatch;
-use crate::{auth::Administrator, clock::act, http::problem::Problem};
+use crate::{auth::Caller, http::problem::Problem};
 use management::{
     error::Error,
-    port::{Act, Actor, Database, Kind, Store, Transaction},
+    port::{Database, Kind, Store, Transaction},
     resource::Resource,
 };
 
-/// What stands in a path as it is (RFC 3986, unreserved).
+/// Characters that need no escape in a path (RFC 3986, unreserved).
 const PATH_SEGMENT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Lets a request pass that carries the administrator's token, and notes who asks.
-pub async fn authorize(
-    State(administrator): State<Administrator>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
-    administrator.check(request.headers())?;
-    request.extensions_mut().insert(Caller(Actor::Administrator));
-    Ok(next.run(request).await)
-}
-
-/// Runs a request to its end, also when its client goes away: a commit without its announcement would leave gateways
+/// Runs a request to its end even if its client disconnects. A commit without its announcement would leave gateways
 /// waiting.
 pub async fn run_to_completion(request: Request, next: Next) -> Result<Response, Problem> {
     tokio::spawn(next.run(request).in_current_span())
@@ -52,32 +43,11 @@ pub async fn run_to_completion(request: Request, next: Next) -> Result<Response,
         .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the service failed; its log says why"))
 }
 
-/// The id in a path.
 fn id_of(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
     path.map(|Path(id)| id).map_err(|rejection| Problem::parameter("id", rejection.body_text()))
 }
 
-/// Who asks. Handlers of changes take it, and so does a route that nobody has authorised: it answers 401.
-#[derive(Clone, Debug)]
-pub struct Caller(Actor);
-
-impl Caller {
-    /// What the caller does now.
-    pub fn act(self) -> Act {
-        act(self.0)
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Caller {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let caller = parts.extensions.get::<Self>().cloned();
-        caller.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "this route asks for credentials"))
-    }
-}
-
-/// Begins a change of a row that is there, as the version that `if_match` names.
+/// Begins a change of an existing row, if it still is the version that `if_match` names.
 async fn begin(
     store: &dyn Database,
     caller: Caller,
@@ -91,7 +61,7 @@ async fn begin(
     Ok(change)
 }
 
-/// Commits a change and answers with the row that came of it.
+/// Commits a change and answers with the resulting row.
 async fn answer<R: Resource>(
     store: &dyn Database,
     mut change: Box<dyn Transaction>,
@@ -103,7 +73,7 @@ async fn answer<R: Resource>(
     Ok((headers, Extension(accepted), Body(shown)).into_response())
 }
 
-/// A request without a query. What a client says there and nobody reads would be dropped silently.
+/// Rejects a request with a query. Otherwise the service would ignore what the client asks for there.
 #[derive(Debug)]
 pub struct NoQuery;
 
@@ -114,12 +84,12 @@ impl<S: Sync> FromRequestParts<S> for NoQuery {
         let name = |query: &str| query.split(['&', '=']).next().unwrap_or_default().to_owned();
         match parts.uri.query().filter(|query| !query.is_empty()) {
             None => Ok(Self),
-            Some(query) => Err(Problem::parameter(&name(query), "nothing here takes this parameter; leave it out")),
+            Some(query) => Err(Problem::parameter(&name(query), "this route takes no parameters; leave it out")),
         }
     }
 }
 
-/// Where a thing is found.
+/// The value of `location` for a row.
 fn location(path: &str, id: &str) -> HeaderValue {
     let place = format!("{path}/{}", utf8_percent_encode(id, &PATH_SEGMENT));
     HeaderValue::try_from(place).unwrap_or(HeaderValue::from_static("/"))
@@ -127,5 +97,9 @@ fn location(path: &str, id: &str) -> HeaderValue {
 
 /// All routes of management, without authentication.
 pub fn router() -> OpenApiRouter<Store> {
-    OpenApiRouter::new().merge(resources::router()).merge(actions::router()).merge(lookup::router())
+    OpenApiRouter::new()
+        .merge(resources::router())
+        .merge(actions::router())
+        .merge(lookup::router())
+        .merge(audit::router())
 }

@@ -1,6 +1,6 @@
-//! The five routes that each kind of thing has: list, create, find, replace, delete.
+//! The five routes of each kind of object: list, create, find, replace, delete.
 //!
-//! A handler reads its request, makes one change by the rules ([`management`]) and answers.
+//! A handler reads its request, makes one change by the rules of [`management`] and answers.
 
 use axum::{
     Extension, Json as Body,
@@ -11,14 +11,17 @@ use axum::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    Caller, NoQuery, answer, begin, id_of,
+    NoQuery, answer, begin, id_of,
     list::{self, Items, Listing},
     location,
     tag::{self, IfMatch},
 };
-use crate::http::{
-    body::{Json, Nothing, OptionalJson},
-    problem::Problem,
+use crate::{
+    auth::Caller,
+    http::{
+        body::{Json, Nothing, OptionalJson},
+        problem::Problem,
+    },
 };
 use management::{
     apis, applications, check, deny_policies,
@@ -83,8 +86,7 @@ async fn remove<R: Resource>(
 ) -> Result<Response, Problem> {
     let id = id_of(id)?;
     let mut change = begin(store, caller, R::KIND, &id, if_match).await?;
-    let held = change.find(R::KIND, &id).await?.ok_or_else(|| Error::not_found(R::KIND, &id))?;
-    if let Some(kept) = R::remove(&mut *change, &held).await? {
+    if let Some(kept) = pipeline::remove::<R>(&mut *change, &id).await? {
         return answer(store, change, kept).await;
     }
     let mut headers = HeaderMap::new();
@@ -92,7 +94,7 @@ async fn remove<R: Resource>(
     Ok((StatusCode::NO_CONTENT, Extension(accepted), headers).into_response())
 }
 
-/// The five handlers that every kind of thing has.
+/// The five handlers of one kind of object.
 macro_rules! resource_handlers {
     (
         $module:ident, $resource:ty, $tag:literal, $all:literal, $one:literal, $name:literal,
@@ -103,12 +105,13 @@ macro_rules! resource_handlers {
 
             #[utoipa::path(get, path = $all, tag = $tag, operation_id = concat!("list_", $name),
                 params(Listing, $($filters)*), responses(
-                (status = 200, description = "a page of them", body = Items<$resource>),
+                (status = 200, description = "a page of the list", body = Items<$resource>),
                 (status = 400, description = "a parameter cannot be used", body = Problem),
                 (status = 401, description = "not the administrator's token", body = Problem),
             ))]
             pub(super) async fn list(
                 State(store): State<Store>,
+                _: Caller,
                 query: Result<Query<Listing>, QueryRejection>,
             ) -> Result<Body<Items<$resource>>, Problem> {
                 super::list(&*store, query).await
@@ -116,10 +119,10 @@ macro_rules! resource_handlers {
 
             #[utoipa::path(post, path = $all, tag = $tag, operation_id = concat!("create_", $name),
                 request_body = $resource, responses(
-                (status = 201, description = "it is made", body = $resource),
-                (status = 200, description = "it is there just so already; no new revision", body = $resource),
+                (status = 201, description = "created", body = $resource),
+                (status = 200, description = "it exists already with the same content; no new revision", body = $resource),
                 (status = 401, description = "not the administrator's token", body = Problem),
-                (status = 409, description = "another one with this name is there, or it is blocked", body = Problem),
+                (status = 409, description = "it exists with other content, or it is blocked", body = Problem),
                 (status = 422, description = "a field cannot be used; `field` says which", body = Problem),
             ))]
             pub(super) async fn create(
@@ -133,12 +136,13 @@ macro_rules! resource_handlers {
 
             #[utoipa::path(get, path = $one, tag = $tag, operation_id = concat!("find_", $name),
                 params(("id" = String, Path)), responses(
-                (status = 200, description = "it", body = $resource),
+                (status = 200, description = "the object", body = $resource),
                 (status = 401, description = "not the administrator's token", body = Problem),
-                (status = 404, description = "there is none with this id", body = Problem),
+                (status = 404, description = "there is no object with this id", body = Problem),
             ))]
             pub(super) async fn find(
                 State(store): State<Store>,
+                _: Caller,
                 _: NoQuery,
                 id: Result<Path<String>, PathRejection>,
             ) -> Result<Response, Problem> {
@@ -147,10 +151,10 @@ macro_rules! resource_handlers {
 
             #[utoipa::path(put, path = $one, tag = $tag, operation_id = concat!("replace_", $name),
                 params(("id" = String, Path)), request_body = $resource, responses(
-                (status = 200, description = "it is so now; no new revision if it was so before", body = $resource),
+                (status = 200, description = "replaced; no new revision if the content is the same", body = $resource),
                 (status = 401, description = "not the administrator's token", body = Problem),
-                (status = 404, description = "there is none with this id", body = Problem),
-                (status = 409, description = "it cannot become so", body = Problem),
+                (status = 404, description = "there is no object with this id", body = Problem),
+                (status = 409, description = "the stored object does not allow this change, or another object is in conflict with it", body = Problem),
                 (status = 422, description = "a field cannot be used; `field` says which", body = Problem),
             ))]
             pub(super) async fn replace(
@@ -166,10 +170,10 @@ macro_rules! resource_handlers {
 
             #[utoipa::path(delete, path = $one, tag = $tag, operation_id = concat!("delete_", $name),
                 params(("id" = String, Path)), responses(
-                (status = 204, description = "it is gone, with what belongs to it"),
+                (status = 204, description = "deleted, with everything that belongs to it"),
                 $($removal)*
                 (status = 401, description = "not the administrator's token", body = Problem),
-                (status = 404, description = "there is none with this id", body = Problem),
+                (status = 404, description = "there is no object with this id", body = Problem),
             ))]
             pub(super) async fn remove(
                 State(store): State<Store>,
@@ -186,8 +190,8 @@ macro_rules! resource_handlers {
 }
 
 resource_handlers!(api_handlers, apis::Api, "apis", "/v1/apis", "/v1/apis/{id}", "api", filters(
-        ("state" = Option<String>, Query, description = "Only those in this state."),
-        ("sort" = Option<String>, Query, description = "What it is sorted by, each from the least, or with `-` before it from the greatest: id, changed, name, state; by id unless given."),
+        ("state" = Option<String>, Query, description = "Only items in this state."),
+        ("sort" = Option<String>, Query, description = "The order: id, changed, name or state, ascending, or descending with `-` before the name; id unless given."),
     ), removal());
 resource_handlers!(
     application_handlers,
@@ -197,12 +201,12 @@ resource_handlers!(
     "/v1/applications/{id}",
     "application",
     filters(
-        ("state" = Option<String>, Query, description = "Only those in this state, ACTIVE or BLOCKED."),
-        ("owner" = Option<String>, Query, description = "Only those of this owner."),
-        ("plan" = Option<String>, Query, description = "Only those of this plan."),
-        ("sort" = Option<String>, Query, description = "What it is sorted by, each from the least, or with `-` before it from the greatest: id, changed, name, owner, plan, state; by id unless given."),
+        ("state" = Option<String>, Query, description = "Only items in this state, ACTIVE or BLOCKED."),
+        ("owner" = Option<String>, Query, description = "Only items of this owner."),
+        ("plan" = Option<String>, Query, description = "Only items of this plan."),
+        ("sort" = Option<String>, Query, description = "The order: id, changed, name, owner, plan or state, ascending, or descending with `-` before the name; id unless given."),
     ),
-    removal((status = 200, description = "a block stays of it", body = applications::Application),)
+    removal((status = 200, description = "the object was blocked: it is deleted, but its block stays", body = applications::Application),)
 );
 resource_handlers!(
     key_handlers,
@@ -212,13 +216,13 @@ resource_handlers!(
     "/v1/keys/{id}",
     "key",
     filters(
-        ("application" = Option<String>, Query, description = "Only those of this application."),
-        ("owner" = Option<String>, Query, description = "Only those whose application is of this owner."),
-        ("state" = Option<String>, Query, description = "Only those in this state, ACTIVE or REVOKED."),
-        ("type" = Option<String>, Query, description = "Only those of this type, PRODUCTION or SANDBOX."),
-        ("sha256" = Option<String>, Query, description = "Only the one with this digest."),
-        ("last_used_before" = Option<u64>, Query, description = "Only those whose last use is before this time, Unix seconds; those that were never used are among them."),
-        ("sort" = Option<String>, Query, description = "What it is sorted by, each from the least, or with `-` before it from the greatest: id, changed, application, last_used, state, type; by id unless given."),
+        ("application" = Option<String>, Query, description = "Only items of this application."),
+        ("owner" = Option<String>, Query, description = "Only items whose application is of this owner."),
+        ("state" = Option<String>, Query, description = "Only items in this state, ACTIVE or REVOKED."),
+        ("type" = Option<String>, Query, description = "Only items of this type, PRODUCTION or SANDBOX."),
+        ("sha256" = Option<String>, Query, description = "Only the key with this digest."),
+        ("last_used_before" = Option<u64>, Query, description = "Only keys whose last use is before this time, in Unix seconds, and keys that were never used."),
+        ("sort" = Option<String>, Query, description = "The order: id, changed, application, last_used, state or type, ascending, or descending with `-` before the name; id unless given."),
     ),
     removal()
 );
@@ -230,14 +234,14 @@ resource_handlers!(
     "/v1/subscriptions/{id}",
     "subscription",
     filters(
-        ("application" = Option<String>, Query, description = "Only those of this application."),
-        ("owner" = Option<String>, Query, description = "Only those whose application is of this owner."),
-        ("api" = Option<String>, Query, description = "Only those to this API."),
-        ("state" = Option<String>, Query, description = "Only those in this state."),
-        ("plan" = Option<String>, Query, description = "Only those of this plan."),
-        ("sort" = Option<String>, Query, description = "What it is sorted by, each from the least, or with `-` before it from the greatest: id, changed, api, application, plan, state; by id unless given."),
+        ("application" = Option<String>, Query, description = "Only items of this application."),
+        ("owner" = Option<String>, Query, description = "Only items whose application is of this owner."),
+        ("api" = Option<String>, Query, description = "Only items of this API."),
+        ("state" = Option<String>, Query, description = "Only items in this state."),
+        ("plan" = Option<String>, Query, description = "Only items of this plan."),
+        ("sort" = Option<String>, Query, description = "The order: id, changed, api, application, plan or state, ascending, or descending with `-` before the name; id unless given."),
     ),
-    removal((status = 200, description = "a block stays of it", body = subscriptions::Subscription),)
+    removal((status = 200, description = "the object was blocked: it is deleted, but its block stays", body = subscriptions::Subscription),)
 );
 resource_handlers!(
     plan_handlers,
@@ -247,9 +251,9 @@ resource_handlers!(
     "/v1/plans/{id}",
     "plan",
     filters(
-        ("sort" = Option<String>, Query, description = "What it is sorted by, each from the least, or with `-` before it from the greatest: id, changed; by id unless given."),
+        ("sort" = Option<String>, Query, description = "The order: id or changed, ascending, or descending with `-` before the name; id unless given."),
     ),
-    removal((status = 409, description = "it is in use", body = Problem),)
+    removal((status = 409, description = "an application or a subscription uses the plan", body = Problem),)
 );
 resource_handlers!(
     deny_policy_handlers,
@@ -259,13 +263,13 @@ resource_handlers!(
     "/v1/deny-policies/{id}",
     "deny_policy",
     filters(
-        ("type" = Option<String>, Query, description = "Only those of this type."),
-        ("sort" = Option<String>, Query, description = "What it is sorted by, each from the least, or with `-` before it from the greatest: id, changed, type; by id unless given."),
+        ("type" = Option<String>, Query, description = "Only items of this type."),
+        ("sort" = Option<String>, Query, description = "The order: id, changed or type, ascending, or descending with `-` before the name; id unless given."),
     ),
     removal()
 );
 
-/// All of them.
+/// All routes of resources.
 pub fn router() -> OpenApiRouter<Store> {
     macro_rules! both {
         ($module:ident) => {

@@ -1,6 +1,8 @@
-//! One line of the log for each accepted change: who made it, from where, what it did, and which revision it made.
+//! Writes one log line for each accepted change: who made it, from which address, what it did, and which revision it
+//! made.
 //!
-//! A line has ids and states, and no other content of a row. Keys and tokens are in no path, so none can be in a line.
+//! A line contains ids and states, and no other content of a row. Keys and tokens are never in a path, so they are
+//! never in a line.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -15,18 +17,18 @@ use percent_encoding::percent_decode_str;
 use crate::{guesses::Peer, metrics::Metrics};
 use management::port::Actor;
 
-/// What an answer to a change says to the log.
+/// What the handler of a change tells the log.
 #[derive(Clone, Debug)]
 pub struct Accepted {
-    /// Who made it.
+    /// Who made the change.
     pub actor: Actor,
-    /// The revision that it made; `None`: it was so already.
+    /// The revision that the change made; `None` if nothing changed.
     pub revision: Option<i64>,
-    /// The state of the row that came of it.
+    /// The state of the resulting row.
     pub state: Option<String>,
 }
 
-/// Logs and counts what the answer says of an accepted change.
+/// Logs and counts an accepted change.
 pub async fn log(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
     let address = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -35,8 +37,8 @@ pub async fn log(State(metrics): State<Metrics>, request: Request, next: Next) -
     if let Some(Accepted { actor, revision: Some(revision), state }) = accepted {
         let Deed { action, kind, id } = Deed::of(&method, &path, response.headers().get(header::LOCATION));
         metrics.count_change(kind, action);
-        let (actor, state) = (actor.name(), state.as_deref());
-        tracing::info!(actor, %address, action, kind, id, state, revision, "a change was accepted");
+        let (actor, role, state) = (actor.subject(), actor.role(), state.as_deref());
+        tracing::info!(actor, role, %address, action, kind, id, state, revision, "a change was accepted");
     }
     response
 }
@@ -50,7 +52,7 @@ struct Deed<'p> {
 }
 
 impl<'p> Deed<'p> {
-    /// What a request did. `made` is where the row is that it made.
+    /// Derives the words from the request. `made` is the `location` of a new row.
     fn of(method: &Method, path: &'p str, made: Option<&HeaderValue>) -> Self {
         let mut parts = path.trim_start_matches("/v1/").split('/');
         let (list, id, last) = (parts.next().unwrap_or_default(), parts.next(), parts.next());

@@ -1,41 +1,43 @@
-//! How many connections there may be, and which one is closed to make room for another.
+//! Limits the number of connections, and chooses the connection to close when another needs its place.
 //!
-//! A connection is unproven until a request with a good credential arrives on it. Unproven connections have a budget of
-//! their own, in all and for each address. If a budget is full, the oldest idle connection in it is closed, or the oldest
-//! one if all are at work; the new one is never refused, because behind a proxy all clients share one address. This file decides only: it knows no socket, no
-//! clock and no log. The order of events stands for the time.
+//! A connection is unproven until a request with a valid credential arrives on it. Unproven connections have a budget
+//! of their own, in total and for each address. If a budget is full, the oldest idle connection in it is closed; if
+//! none is idle, the oldest one. The new connection is never refused, because behind a proxy all clients share one
+//! address.
+//!
+//! This file only decides: it knows no socket, no clock and no log. The order of events stands for the time.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::{IpAddr, Ipv6Addr},
 };
 
-/// Descriptors that are not for connections: the database's five connections have three files each, the runtime and the
-/// standard streams some ten, an accepted connection that is being closed one.
+/// Descriptors that are not available for connections: three files for each of the database's five connections, some
+/// ten for the runtime and the standard streams, and one for an accepted connection that is being closed.
 const RESERVED: usize = 64;
-/// Proven connections at most: some thousand gateways, each with one or two. At about 20 KB each, 200 MB.
+/// Maximum number of proven connections: some thousand gateways with one or two each. At about 20 KB each, 200 MB.
 const MAX_PROVEN: usize = 10_000;
-/// Unproven connections at most. At about 20 KB each, 80 MB.
+/// Maximum number of unproven connections. At about 20 KB each, 80 MB.
 const MAX_UNPROVEN: usize = 4_096;
-/// Of the room that there is, one part in so many is for unproven connections, at most. Half of the 960 that 1,024
-/// descriptors leave is 480: thousands of new connections a second each have some milliseconds to prove themselves.
+/// Unproven connections get at most this part of the room: one half. Of the 960 that 1,024 descriptors leave, that is
+/// 480. Even with thousands of new connections a second, each then has some milliseconds to prove itself.
 const UNPROVEN_SHARE: usize = 2;
-/// The least room that is assumed: with fewer descriptors the service would not have started.
+/// The least room that is assumed. With fewer descriptors the service could not have started.
 const MIN_ROOM: usize = 16;
 
-/// How many connections there may be.
+/// Maximum numbers of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections that have proved themselves.
+    /// Proven connections.
     pub proven: usize,
-    /// Connections that have not.
+    /// Unproven connections.
     pub unproven: usize,
-    /// Of those, from one address: half, so that one address never displaces all others.
+    /// Unproven connections from one address: half of all, so that one address never displaces all others.
     pub per_address: usize,
 }
 
 impl Limits {
-    /// The limits that fit into so many descriptors.
+    /// The limits for a number of file descriptors.
     pub fn of_descriptors(descriptors: u64) -> Self {
         let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
         let room = descriptors.saturating_sub(RESERVED).max(MIN_ROOM);
@@ -44,7 +46,7 @@ impl Limits {
         Self { proven, unproven, per_address: unproven / 2 }
     }
 
-    /// All connections at once.
+    /// All connections together.
     pub fn total(&self) -> usize {
         self.proven.saturating_add(self.unproven)
     }
@@ -58,16 +60,16 @@ pub struct Id(u64);
 struct Connection {
     address: IpAddr,
     proven: bool,
-    /// Requests that are being answered.
+    /// Number of requests in progress.
     busy: usize,
-    /// When it became idle; meaningful while `busy` is 0.
+    /// When the connection became idle; meaningful while `busy` is 0.
     idle_since: u64,
 }
 
 /// Unproven connections, the oldest first: an [`Id`] is also the time at which its connection was opened.
 ///
-/// They are not ordered by their last request. Otherwise a few hundred connections with many requests each would make a
-/// new connection the oldest one before its first request is read.
+/// They are not ordered by their last request. Otherwise a few hundred busy connections could make a new connection the
+/// oldest one before its first request is read.
 #[derive(Debug, Default)]
 struct Unproven {
     all: BTreeSet<Id>,
@@ -103,12 +105,12 @@ impl Unproven {
 #[derive(Debug)]
 pub struct Budget {
     limits: Limits,
-    /// Counts the events.
+    /// Number of events so far.
     now: u64,
     connections: HashMap<Id, Connection>,
     unproven: Unproven,
     addresses: HashMap<IpAddr, Unproven>,
-    /// By the time at which they became idle.
+    /// Idle proven connections, by the time at which they became idle.
     idle_proven: BTreeMap<u64, Id>,
 }
 
@@ -131,7 +133,7 @@ impl Budget {
         (self.connections.len().saturating_sub(unproven), unproven)
     }
 
-    /// A connection was opened. Returns its number and the connection that has to be closed for it.
+    /// Registers a new connection. Returns its number, and the connection to close for it, if any.
     pub fn open(&mut self, address: IpAddr) -> (Id, Option<Id>) {
         let address = network(address);
         let of_address = self.addresses.get(&address).filter(|held| held.all.len() >= self.limits.per_address);
@@ -148,7 +150,7 @@ impl Budget {
         (id, victim)
     }
 
-    /// A request begins on a connection. One that was closed meanwhile is not heard of again.
+    /// A request begins on a connection. Ignored if the connection was closed meanwhile.
     pub fn begin(&mut self, id: Id) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.busy = connection.busy.saturating_add(1);
@@ -166,8 +168,8 @@ impl Budget {
         }
     }
 
-    /// A connection carries a request with a good credential. Returns the connection that has to be closed because there
-    /// are too many that did so.
+    /// A valid credential arrived on a connection. Returns the connection to close if there are now too many proven
+    /// ones.
     pub fn prove(&mut self, id: Id) -> Option<Id> {
         if self.connections.get(&id).is_none_or(|connection| connection.proven) {
             return None;
@@ -193,8 +195,8 @@ impl Budget {
         self.connections.remove(&id);
     }
 
-    /// The connection to close so that another descriptor becomes free: an unproven one if there is one, else the oldest
-    /// idle one. `None`: every connection is proven and at work.
+    /// Returns the connection to close so that a descriptor becomes free: an unproven one if there is one, else the
+    /// oldest idle one. `None` if all connections are proven and busy.
     pub fn make_room(&mut self) -> Option<Id> {
         let victim = self.unproven.victim().or_else(|| self.idle_proven.values().next().copied())?;
         self.close(victim);
@@ -220,7 +222,7 @@ impl Budget {
         }
     }
 
-    /// Takes an unproven connection out of the budget of those.
+    /// Removes a connection from the budget of unproven connections.
     fn forget_unproven(&mut self, id: Id) {
         let Some(connection) = self.connections.get(&id) else { return };
         self.unproven.remove(id);
@@ -233,7 +235,7 @@ impl Budget {
     }
 }
 
-/// What counts as one address: a whole IPv4 address, and the network of 64 bits that one IPv6 client has.
+/// What counts as one address: a whole IPv4 address, or the 64-bit network that one IPv6 client has.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

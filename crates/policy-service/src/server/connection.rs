@@ -1,7 +1,8 @@
-//! One connection: serves its requests, and ends it when it has been idle for too long or its place is needed.
+//! Serves one connection, and ends it when it was idle for too long or its place is needed.
 //!
-//! hyper's own time-outs begin too late: after the first bytes have told HTTP/1 from 2. In HTTP/2 they know only whether
-//! the other side answers pings. So [`idle`](super::idle) decides by requests, in both protocols.
+//! hyper's own time-outs are not enough. They begin only after the first bytes have told HTTP/1 from HTTP/2, and in
+//! HTTP/2 they only check whether the client answers pings. So [`idle`](super::idle) decides by requests, in both
+//! protocols.
 
 use std::{convert::Infallible, pin::Pin, pin::pin, sync::Arc, time::Duration};
 
@@ -36,17 +37,17 @@ use crate::{
     },
 };
 
-/// How long a connection may take to end after it was told to, once its requests have their answers.
+/// How long a connection may take to end after the shutdown began and its requests were answered.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long requests may take to end after the service was told to stop.
+/// How long requests may take to end after the service begins to stop.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of a request's head.
+/// Maximum length of a request's head, in bytes.
 const MAX_HEAD_BYTES: usize = 16 << 10;
-/// Requests at once on one HTTP/2 connection; a client with more opens another. With the 4,096 connections that may be
-/// unproven, and about 2 KB for a request that was refused, 800 MB at the very worst.
+/// Maximum number of concurrent requests on one HTTP/2 connection. A client that needs more opens another connection. A
+/// refused request takes about 2 KB, so the 4,096 unproven connections take at most 800 MB.
 const MAX_STREAMS: u32 = 100;
 
-/// What serves a connection.
+/// What all connections share.
 #[derive(Clone)]
 pub struct Host {
     builder: auto::Builder<TokioExecutor>,
@@ -89,7 +90,7 @@ impl Host {
         }
     }
 
-    /// Serves a connection to its end. `stream` may be anything that carries bytes.
+    /// Serves a connection until it ends. `stream` may be any stream of bytes.
     pub async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Arc<Peer>) {
         let answering = Arc::clone(&peer);
         let router = self.router;
@@ -106,12 +107,12 @@ impl Host {
             () = peer.expired() => End::Expired,
             () = self.stopping.cancelled() => End::Stopping,
         };
-        // A client that never asked has no answer to lose.
+        // A client that never sent a request loses no answer.
         if peer.activity() == Activity::Silent {
             return;
         }
         match end {
-            // Its place is needed at once: nothing more is sent.
+            // The place is needed at once, so nothing more is sent.
             End::Evicted if !peer.is_proven() => {}
             End::Evicted | End::Expired => {
                 connection.as_mut().graceful_shutdown();
@@ -119,7 +120,7 @@ impl Host {
             }
             End::Stopping => {
                 connection.as_mut().graceful_shutdown();
-                // The listener tells of those that do not end in time.
+                // The listener logs that some requests did not end.
                 let _ = tokio::time::timeout(STOP_TIMEOUT, connection).await;
             }
         }
@@ -128,6 +129,7 @@ impl Host {
 
 /// The first byte of TLS: a record of a handshake.
 const HANDSHAKE: u8 = 22;
+
 /// The stream under TLS; `None` if there will be none.
 async fn shake_hands(stream: TcpStream, acceptor: TlsAcceptor) -> Option<TlsStream<TcpStream>> {
     let mut first = [HANDSHAKE];
@@ -163,7 +165,7 @@ async fn tell_of_tls(mut stream: TcpStream) {
     let _ = tokio::io::copy(&mut stream.take(MAX_HEAD_BYTES as u64), &mut tokio::io::sink()).await;
 }
 
-/// Lets a connection end that was told to. A poll that arrived in the last moment is held as any other.
+/// Waits for a connection that is shutting down. A poll that arrived at the last moment is held like any other.
 async fn finish(mut connection: Pin<&mut impl Future>, peer: &Peer, stopping: &CancellationToken) {
     loop {
         let ended = tokio::time::timeout(END_TIMEOUT, connection.as_mut()).await.is_ok();

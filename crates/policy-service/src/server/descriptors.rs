@@ -1,11 +1,11 @@
-//! The limit on file descriptors: each connection needs one, and the limit that a shell gives is often 1,024.
+//! The limit on file descriptors. Each connection needs one, and a shell's default is often 1,024.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors that are counted on where there is no limit.
+/// Assumed number of descriptors if there is no limit.
 const PLENTY: u64 = 1 << 20;
 
-/// Raises the limit to the most that this process may have.
+/// Raises the limit to the process's hard limit.
 pub fn raise() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current == maximum {
@@ -17,7 +17,7 @@ pub fn raise() {
     }
 }
 
-/// The limit that holds.
+/// The current limit.
 pub fn limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(PLENTY)
 }

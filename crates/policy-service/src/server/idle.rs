@@ -1,27 +1,27 @@
-//! When a connection has been idle for too long. This file decides only: it knows no socket and no clock.
+//! Decides when a connection has been idle for too long. Knows no socket and no clock.
 //!
-//! Only requests count. Half a preface, half a head and answered pings are not requests.
+//! Only requests count as activity. Part of a preface, part of a head, and answered pings do not.
 
 use std::time::Duration;
 
-/// How long a client may take for the head of its first request, from the moment its connection was accepted.
+/// How long a client may take to send the head of its first request after its connection was accepted.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a connection may be without a request, or without taking anything of an answer.
+/// How long a connection may stay open without a request, or without reading an answer.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What happens on a connection. Times are counted from the moment it was opened.
+/// The activity of a connection. Times count from the moment it was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activity {
     /// No request has arrived yet.
     Silent,
-    /// A request has no answer yet. A held poll is such a request.
+    /// A request is not answered yet. A held poll is such a request.
     Working,
-    /// The last request began or ended at this time, or the last part of an answer was taken.
+    /// The time at which the last request began or ended, or the client took the last part of an answer.
     IdleSince(Duration),
 }
 
 impl Activity {
-    /// When the connection is to be closed if nothing else happens. `None`: not while this goes on.
+    /// When to close the connection if nothing else happens; `None` while a request is in progress.
     pub fn expiry(self) -> Option<Duration> {
         match self {
             Self::Silent => Some(HEAD_TIMEOUT),

@@ -26,28 +26,29 @@ use super::{
 };
 use crate::metrics::Metrics;
 
-/// How long sent bytes may wait for the client to take them.
+/// How long sent bytes may wait for the client's acknowledgement.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a connection that was closed to make room may take to be gone, before another one is closed.
+/// How long to wait until a connection that was closed to make room is gone. Then another one is closed.
 const ROOM_PAUSE: Duration = Duration::from_millis(20);
 
-/// While connections are evicted, accepting pauses so often before the whole budget of an address was replaced. So a
-/// connection stays for at least 8 ms and is read from, however fast others come. More pauses would make the connections in
-/// the kernel's queue wait longer: with 1,024 descriptors (30 evictions a step) some 15,000 a second are accepted.
+/// Number of pauses while one address's whole budget is replaced. Because of them a connection stays open for at least
+/// 8 ms and is read, however fast others arrive. With more pauses, connections would wait longer in the kernel's queue.
+/// With 1,024 descriptors (30 evictions a step) some 15,000 connections a second are accepted.
 const PAUSES_TO_ANSWER: usize = 8;
-/// How long such a pause is: the runtime makes at most 2 ms of it, and reads from all connections in it.
+/// Length of one pause. The runtime extends it to at most 2 ms, and reads from all connections meanwhile.
 const EVICTION_PAUSE: Duration = Duration::from_millis(1);
-/// Connections that the kernel keeps until they are accepted (it may cap this: net.core.somaxconn). With a short queue a
-/// burst of strangers makes it drop a connection of the administrator, whose kernel tries again after a second.
+/// Length of the kernel's queue of connections (the kernel may cap it: net.core.somaxconn). With a short queue, a burst
+/// of connections from strangers makes the kernel drop one of the administrator, and the administrator's kernel retries
+/// only after a second.
 const BACKLOG: u32 = 4_096;
 
 static NOT_ACCEPTED: LazyLock<Arc<Tally>> =
-    LazyLock::new(|| Tally::new(|more| tracing::warn!(more, "accepting a connection failed again so many times")));
+    LazyLock::new(|| Tally::new(|more| tracing::warn!(more, "further connections could not be accepted")));
 static FULL: LazyLock<Arc<Tally>> =
-    LazyLock::new(|| Tally::new(|more| tracing::warn!(more, "new connections had to wait again so many times")));
+    LazyLock::new(|| Tally::new(|more| tracing::warn!(more, "new connections had to wait further times")));
 
-/// Listens on a name or an address with its port: on the first address of the name that can be had, IPv4 before IPv6.
-/// A name such as `localhost` has both, and most configurations write 127.0.0.1.
+/// Listens on a host and port: on the first address of the host that can be bound, IPv4 before IPv6. A name such as
+/// `localhost` has both, and most configurations write 127.0.0.1.
 pub async fn listen(host: &str) -> std::io::Result<TcpListener> {
     let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host(host).await?.collect();
     addresses.sort_by_key(SocketAddr::is_ipv6);
@@ -61,10 +62,9 @@ pub async fn listen(host: &str) -> std::io::Result<TcpListener> {
     result
 }
 
-/// Listens on `address`.
 pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A service that is started again does not wait for the connections of the one before.
+    // After a restart, the service can bind although connections of its predecessor still linger.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
@@ -137,7 +137,7 @@ async fn accept_all(door: Door, shared: Arc<Shared>, stopping: CancellationToken
     }
 }
 
-/// Sees to it that a connection has the time to send a request before newer ones take its place.
+/// Slows accepting down, so that each connection has the time to send a request before newer ones take its place.
 struct Pace {
     /// Evictions between two pauses.
     steps: usize,
@@ -171,7 +171,7 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>, connections: &Con
         }
         Err(error) => {
             if NOT_ACCEPTED.note() {
-                tracing::warn!(%error, "a connection could not be accepted; others are counted for a minute");
+                tracing::warn!(%error, "a connection could not be accepted; further ones are counted for a minute");
             }
             let errno = error.raw_os_error();
             if [Errno::MFILE, Errno::NFILE].iter().any(|none_free| errno == Some(none_free.raw_os_error())) {
@@ -183,7 +183,7 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>, connections: &Con
     }
 }
 
-/// Room for one more connection. While there is none, connections wait in the kernel's queue.
+/// Waits for room for one more connection. Meanwhile connections wait in the kernel's queue.
 async fn permit(room: &Arc<Semaphore>, connections: &Connections) -> Option<OwnedSemaphorePermit> {
     loop {
         if let Ok(permit) = Arc::clone(room).try_acquire_owned() {
@@ -200,7 +200,7 @@ async fn permit(room: &Arc<Semaphore>, connections: &Connections) -> Option<Owne
 }
 
 fn prepare(stream: &TcpStream) -> std::io::Result<()> {
-    // Answers are written whole: nothing is gained by waiting for more.
+    // Answers are written whole, so Nagle's algorithm would only delay them.
     stream.set_nodelay(true)?;
     SockRef::from(stream).set_tcp_user_timeout(Some(WRITE_TIMEOUT))
 }

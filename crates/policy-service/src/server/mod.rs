@@ -1,9 +1,9 @@
-//! The HTTP server: its routes here, its connections and their limits in the modules.
+//! The HTTP server: routes in this file, connections and their limits in the modules.
 //!
-//! Connections are served by hyper directly, because `axum::serve` has no limits of its own: a client that does not send
-//! its request, does not read its answer, or opens connections without end must not take the service from others.
-//! [`listener`] accepts connections, [`budget`] decides which of them may stay and [`idle`] for how long, [`peer`] applies
-//! both to what is open, and [`connection`] serves one of them.
+//! hyper serves the connections directly, because `axum::serve` has no limits: a client that does not send its request,
+//! does not read its answer, or opens connections without end must not take the service from others. [`listener`]
+//! accepts connections. [`budget`] decides which of them may stay, and [`idle`] for how long. [`peer`] applies both
+//! decisions to the open connections. [`connection`] serves one connection.
 
 pub mod budget;
 pub mod connection;
@@ -32,7 +32,7 @@ pub use listener::{Door, bind, listen, serve, serve_all};
 
 use self::peer::{Busy, Peer};
 use crate::{
-    auth::{Administrator, Gateways},
+    auth::{Credentials, permission},
     clock::act_of_service,
     feed::{self, Feed},
     guesses::{self, Guesses},
@@ -43,14 +43,14 @@ use crate::{
 use management::port::Store;
 
 /// All routes.
-pub fn router(store: Store, feed: Feed, administrator: Administrator, metrics: Metrics) -> Router {
-    let Parts { around, document, health, management, feed } = Parts::new(store, feed, administrator, metrics);
+pub fn router(store: Store, feed: Feed, credentials: Credentials, metrics: Metrics) -> Router {
+    let Parts { around, document, health, management, feed } = Parts::new(store, feed, credentials, metrics);
     around.put(Router::new().merge(health).merge(management).merge(feed).merge(document))
 }
 
 /// The routes of two listeners: management, and the feed with the reports of usage. Both tell their health.
-pub fn routers(store: Store, feed: Feed, administrator: Administrator, metrics: Metrics) -> (Router, Router) {
-    let Parts { around, document, health, management, feed } = Parts::new(store, feed, administrator, metrics);
+pub fn routers(store: Store, feed: Feed, credentials: Credentials, metrics: Metrics) -> (Router, Router) {
+    let Parts { around, document, health, management, feed } = Parts::new(store, feed, credentials, metrics);
     let elsewhere =
         || async { Problem::new(StatusCode::NOT_FOUND, "this is served at another address: --feed-listen") };
     let mut managing = Router::new().merge(health).merge(management).merge(document);
@@ -71,22 +71,17 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(store: Store, feed: Feed, administrator: Administrator, metrics: Metrics) -> Self {
+    fn new(store: Store, feed: Feed, credentials: Credentials, metrics: Metrics) -> Self {
         metrics.watch(&store);
-        let credentials = Credentials { administrator: administrator.clone(), gateways: feed.gateways() };
         let around = Around { credentials, guesses: Guesses::new(metrics.clone()), metrics: metrics.clone() };
-        let gateways = feed.gateways();
         let managing = |router: OpenApiRouter<Store>| {
             router
                 .layer(middleware::from_fn_with_state(metrics.clone(), routes::told::log))
                 .layer(middleware::from_fn(routes::run_to_completion))
-                .layer(middleware::from_fn_with_state(administrator.clone(), routes::authorize))
                 .with_state(store.clone())
         };
-        let reporting = usage::reporting()
-            .layer(middleware::from_fn(routes::run_to_completion))
-            .layer(middleware::from_fn_with_state(gateways, usage::authorize))
-            .with_state(store.clone());
+        let reporting =
+            usage::reporting().layer(middleware::from_fn(routes::run_to_completion)).with_state(store.clone());
         let health = OpenApiRouter::new().routes(routes!(health)).routes(routes!(writer_health));
         let counted = OpenApiRouter::new().routes(routes!(read_metrics)).with_state((store.clone(), metrics.clone()));
         let feed = OpenApiRouter::new().routes(routes!(feed::policy)).with_state(feed);
@@ -103,9 +98,9 @@ impl Parts {
     }
 }
 
-/// The description of all routes. All answers share it: nobody takes memory by asking for it often.
+/// The description of all routes. All answers share one text, so that frequent requests for it take no memory.
 fn document(openapi: &utoipa::openapi::OpenApi) -> Router {
-    let text = Bytes::from(openapi::document(openapi).to_string());
+    let text = Bytes::from(openapi::document(openapi, permission::described).to_string());
     Router::new().route(
         "/openapi.json",
         get(move || {
@@ -126,9 +121,7 @@ struct Around {
 impl Around {
     fn put(&self, router: Router) -> Router {
         router
-            .fallback(|| async {
-                Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path; see /openapi.json")
-            })
+            .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "no route has this path; see /openapi.json") })
             .method_not_allowed_fallback(|request: Request| async move {
                 let detail = format!("{} is not possible here; the allow header says what is", request.method());
                 Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
@@ -141,26 +134,19 @@ impl Around {
     }
 }
 
-/// All credentials. Which of them a route takes is the route's business.
-#[derive(Clone, Debug)]
-struct Credentials {
-    administrator: Administrator,
-    gateways: Arc<Gateways>,
-}
-
-/// Takes the connection of a request with a good credential out of the budget of unproven ones.
+/// Finds out who sends a request, and takes a connection out of the budget of unproven ones if a request carries a valid credential.
 ///
-/// An unproven connection is at work only until its request is decided. While a wrong credential waits, or while an answer
-/// is taken, it may be evicted as any idle one.
+/// An unproven connection is busy only until its request is decided. While a wrong credential is delayed, or while the
+/// client reads its answer, the connection counts as idle and may be evicted.
 async fn prove(State(credentials): State<Credentials>, mut request: Request, next: Next) -> Response {
-    // Handlers may outlive the connection, so they do not get it.
+    let identity = credentials.identify(request.headers()).await;
+    let is_proven = identity.is_proven();
+    request.extensions_mut().insert(identity);
+    // Handlers may outlive the connection, so they do not get the peer.
     let Some(peer) = request.extensions_mut().remove::<Arc<Peer>>() else { return next.run(request).await };
     let busy = Busy::new(&peer);
-    if !peer.is_proven() {
-        let headers = request.headers();
-        if credentials.administrator.check(headers).is_ok() || credentials.gateways.check(headers).is_ok() {
-            peer.prove();
-        }
+    if is_proven && !peer.is_proven() {
+        peer.prove();
     }
     let mut response = next.run(request).await;
     if peer.is_proven() {
@@ -171,9 +157,9 @@ async fn prove(State(credentials): State<Credentials>, mut request: Request, nex
 
 /// Whether the service answers.
 ///
-/// The feed goes on when nothing can be written, so a full disk is no reason to take the service from its gateways.
+/// A full disk does not change the answer. The service still feeds gateways then, so a load balancer must keep it.
 #[utoipa::path(get, path = "/healthz", tag = "health", operation_id = "check_health", security(()), responses(
-    (status = 200, description = "it does", body = String, content_type = "text/plain", example = "ok\n"),
+    (status = 200, description = "the service answers", body = String, content_type = "text/plain", example = "ok\n"),
 ))]
 async fn health() -> &'static str {
     "ok\n"
@@ -181,11 +167,11 @@ async fn health() -> &'static str {
 
 /// Whether changes can be written.
 #[utoipa::path(get, path = "/healthz/write", tag = "health", operation_id = "check_writer", security(()), responses(
-    (status = 200, description = "they can", body = String, content_type = "text/plain",
+    (status = 200, description = "changes can be written", body = String, content_type = "text/plain",
         example = "ok\n"),
-    (status = 503, description = "they cannot: another program holds the lock for more than a second, or the file at the \
-        path is no longer the one that is open; the feed goes on", body = Problem),
-    (status = 507, description = "the disk is full; the feed goes on", body = Problem),
+    (status = 503, description = "another program has held the lock for more than a second, or the database file was \
+        removed or replaced; gateways are still served", body = Problem),
+    (status = 507, description = "the disk is full; gateways are still served", body = Problem),
 ))]
 async fn writer_health(State(store): State<Store>) -> Result<&'static str, Problem> {
     store.check_writer(&act_of_service()).await?;

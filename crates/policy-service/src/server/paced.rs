@@ -1,4 +1,4 @@
-//! An answer's body in parts, so that the connection shows whether the client takes it.
+//! Sends an answer's body in parts, so that the connection knows whether the client reads it.
 
 use std::{
     pin::Pin,
@@ -11,10 +11,10 @@ use hyper::body::{Frame, SizeHint};
 
 use super::peer::{Busy, Peer};
 
-/// Bytes of an answer that are handed on at once. A client that takes fewer in the idle limit (1 KB a second) is idle.
+/// Maximum length of a part. A client that reads less than one part in the idle limit (1 KB a second) is idle.
 const FRAME_BYTES: usize = 64 << 10;
 
-/// The body.
+/// The body in parts.
 pub struct Paced {
     body: Body,
     rest: Bytes,
@@ -23,7 +23,7 @@ pub struct Paced {
 }
 
 impl Paced {
-    /// `busy` keeps the connection from being evicted until the body was taken.
+    /// `busy` protects the connection from eviction until the client has read the body.
     pub fn new(body: Body, peer: Arc<Peer>, busy: Option<Arc<Busy>>) -> Self {
         Self { body, rest: Bytes::new(), peer, _busy: busy }
     }

@@ -1,7 +1,7 @@
-//! All connections as the budget and the idle limit see them: which one is proven, which one is at work, which one goes.
+//! All open connections: which are proven, which are busy, and which one to close.
 //!
-//! This file applies the decisions of [`budget`](super::budget) and [`idle`](super::idle) to what is really open. It reads
-//! and writes no byte of a connection.
+//! This file applies the decisions of [`budget`](super::budget) and [`idle`](super::idle) to the open connections. It
+//! neither reads nor writes their bytes.
 
 use std::{
     collections::HashMap,
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::metrics::Metrics;
 
-/// All connections of the service.
+/// All open connections.
 #[derive(Debug)]
 pub struct Connections {
     registry: Mutex<Registry>,
@@ -34,7 +34,7 @@ pub struct Connections {
 #[derive(Debug)]
 struct Registry {
     budget: Budget,
-    /// Ends a connection.
+    /// Ends a connection when cancelled.
     ends: HashMap<Id, CancellationToken>,
 }
 
@@ -46,7 +46,7 @@ impl Registry {
 }
 
 impl Connections {
-    /// None yet.
+    /// No connections yet.
     pub fn new(limits: Limits, metrics: Metrics) -> Arc<Self> {
         let registry = Registry { budget: Budget::new(limits), ends: HashMap::new() };
         let evictions = Tally::new(|more| {
@@ -55,7 +55,8 @@ impl Connections {
         Arc::new(Self { registry: Mutex::new(registry), evictions, metrics })
     }
 
-    /// Adds a new connection. If its budget is full, the oldest idle one is evicted. The second value says whether one was.
+    /// Adds a new connection. If its budget is full, evicts the oldest idle one. The second value says whether it
+    /// evicted one.
     pub fn open(self: &Arc<Self>, address: IpAddr) -> (Arc<Peer>, bool) {
         let evicted = CancellationToken::new();
         let mut registry = self.lock();
@@ -75,7 +76,7 @@ impl Connections {
         (Arc::new(peer), victim.is_some())
     }
 
-    /// Evicts the oldest idle connection. `false`: every connection is at work.
+    /// Evicts the oldest idle connection. Returns `false` if every connection is busy.
     pub fn make_room(&self) -> bool {
         let mut registry = self.lock();
         let victim = registry.budget.make_room();
@@ -93,12 +94,14 @@ impl Connections {
             end.cancel();
         }
         if self.evictions.note() {
-            tracing::warn!("an idle connection was closed to make room for a new one; others are counted for a minute");
+            tracing::warn!(
+                "an idle connection was closed to make room for a new one; further ones are counted for a minute"
+            );
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Registry> {
-        // Nothing in there panics half-way.
+        // No code panics while it holds the lock.
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -106,7 +109,7 @@ impl Connections {
 /// The value of [`Peer::progress`] until a request arrives.
 const NO_REQUEST: u64 = u64::MAX;
 
-/// The other end of a connection, as far as the service has to know it.
+/// The client's end of a connection.
 #[derive(Debug)]
 pub struct Peer {
     connections: Arc<Connections>,
@@ -115,20 +118,21 @@ pub struct Peer {
     evicted: CancellationToken,
     opened: Instant,
     proven: AtomicBool,
-    /// Requests that have no answer yet.
+    /// Number of requests without an answer.
     working: AtomicUsize,
-    /// When a request began or ended, or a part of an answer was taken: milliseconds since the connection was opened.
+    /// When the last request began or ended, or the client read the last part of an answer: milliseconds since the
+    /// connection was opened.
     progress: AtomicU64,
 }
 
 impl Peer {
-    /// Where it is.
+    /// The client's address.
     pub fn address(&self) -> IpAddr {
         self.address
     }
 
-    /// It has sent a good credential: its connection leaves the budget of unproven ones. Each further request is checked all
-    /// the same.
+    /// Marks the connection as proven, because it sent a valid credential. It leaves the budget of unproven ones. Each
+    /// further request is checked all the same.
     pub fn prove(&self) {
         if !self.proven.swap(true, Ordering::Relaxed) {
             let mut registry = self.connections.lock();
@@ -137,18 +141,18 @@ impl Peer {
         }
     }
 
-    /// Whether it has sent a good credential.
+    /// Whether the connection has sent a valid credential.
     pub fn is_proven(&self) -> bool {
         self.proven.load(Ordering::Relaxed)
     }
 
-    /// A part of an answer is taken.
+    /// Notes that the client has read a part of an answer.
     pub fn note_progress(&self) {
         let passed = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(NO_REQUEST);
         self.progress.store(passed.min(NO_REQUEST - 1), Ordering::Relaxed);
     }
 
-    /// What happens on the connection now.
+    /// The current activity.
     pub fn activity(&self) -> Activity {
         if self.working.load(Ordering::Relaxed) > 0 {
             return Activity::Working;
@@ -166,14 +170,14 @@ impl Peer {
             let left = match self.activity().expiry() {
                 Some(expiry) if expiry <= passed => return,
                 Some(expiry) => expiry.saturating_sub(passed),
-                // Nothing is missed: after the work the limit begins anew.
+                // Waking late is harmless: the idle limit starts again when the request ends.
                 None => IDLE_TIMEOUT,
             };
             tokio::time::sleep(left).await;
         }
     }
 
-    /// Waits until the place of the connection is needed for another one.
+    /// Waits until another connection needs the place of this one.
     pub async fn evicted(&self) {
         self.evicted.cancelled().await;
     }
@@ -188,12 +192,12 @@ impl Drop for Peer {
     }
 }
 
-/// A request that takes up its connection, for the budget: such a connection is not evicted.
+/// A request that keeps its connection from being evicted, for the budget.
 #[derive(Debug)]
 pub struct Busy(Arc<Peer>);
 
 impl Busy {
-    /// The request begins.
+    /// Marks the beginning of the request.
     pub fn new(peer: &Arc<Peer>) -> Self {
         peer.connections.lock().budget.begin(peer.id);
         Self(Arc::clone(peer))
@@ -206,12 +210,12 @@ impl Drop for Busy {
     }
 }
 
-/// A request that has no answer yet, for the idle limit.
+/// A request without an answer, for the idle limit.
 #[derive(Debug)]
 pub struct Working(Arc<Peer>);
 
 impl Working {
-    /// The request begins.
+    /// Marks the beginning of the request.
     pub fn new(peer: &Arc<Peer>) -> Self {
         peer.working.fetch_add(1, Ordering::Relaxed);
         peer.note_progress();

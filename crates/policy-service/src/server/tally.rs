@@ -1,29 +1,29 @@
-//! Log lines for what may happen a thousand times a second: the first one is written at once, the others are counted, and
-//! a minute later one line tells their number.
+//! Limits log lines about events that may happen a thousand times a second. The first event is logged at once. The
+//! others are counted, and a minute later one line says how many there were.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-/// How long is counted.
+/// The time over which events are counted.
 pub const WINDOW: Duration = Duration::from_secs(60);
 
 /// Counts one kind of event.
 #[derive(Debug)]
 pub struct Tally {
-    /// What happened after the first event of this window; `None`: no window is open.
+    /// Events after the first one of this window; `None` if no window is open.
     more: Mutex<Option<u64>>,
     log: fn(u64),
 }
 
 impl Tally {
-    /// `log` writes the line about so many further events.
+    /// `log` writes the line about the further events.
     pub fn new(log: fn(u64)) -> Arc<Self> {
         Arc::new(Self { more: Mutex::new(None), log })
     }
 
-    /// Notes an event. `true`: it is the first, and the caller writes its line.
+    /// Counts an event. Returns `true` for the first one; its caller then logs it.
     pub fn note(self: &Arc<Self>) -> bool {
         let mut more = self.more.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(more) = more.as_mut() {

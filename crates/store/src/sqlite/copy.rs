@@ -1,7 +1,6 @@
-//! Whole copies of a database: one that is made while others write to it, and one that takes the place of all rows while
-//! a service serves them.
+//! Copies of whole databases: makes one while others write, and replaces all rows by one while a service reads them.
 //!
-//! The caller chooses the names and places of files.
+//! The caller chooses the names and places of the files.
 
 use std::path::Path;
 
@@ -10,12 +9,12 @@ use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use super::{SqliteStore, fault::Fault, history, open::BUSY_TIMEOUT, state::read_state};
 use management::port::{Act, Error, Latest, State};
 
-/// Tables to which a restore adds rows and from which it takes none: a revoked key stays revoked, and an epoch that was
-/// once is never new.
-const KEPT: [&str; 2] = ["earlier_epoch", "revoked_key"];
+/// Tables to which a restore adds rows without removing any. So a revoked key stays revoked, an epoch never comes back as
+/// a new one, and the audit log only grows.
+const KEPT: [&str; 4] = ["earlier_epoch", "revoked_key", "audit", "audit_also"];
 
-/// Writes a copy of the database `from` to `to`, which must be an empty file. The copy is the database at one moment,
-/// even if others write meanwhile, and includes the write-ahead log.
+/// Writes a copy of the database `from` to `to`, which must be an empty file. The copy shows the database at one
+/// moment, even if others write meanwhile, and includes the write-ahead log.
 pub async fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     Ok(copy_file(from, to).await?)
 }
@@ -49,8 +48,8 @@ async fn read(file: &Path) -> Result<SqliteConnection, Fault> {
 }
 
 impl SqliteStore {
-    /// Puts the rows of `backup`, a database of this schema, in the place of all rows, as one change under a new epoch:
-    /// all gateways fetch the policy anew. The secret that signs cursors stays where a service may know it.
+    /// Replaces all rows by those of `backup`, a database of this schema, in one change. The epoch is new, so all
+    /// gateways fetch the full policy. The secret that signs cursors stays, because a running service has it in memory.
     pub async fn restore(&self, backup: &Path, act: &Act) -> Result<State, Error> {
         Ok(self.take_rows_of(backup, act).await?)
     }
@@ -72,6 +71,14 @@ impl SqliteStore {
                 "earlier_epoch" => "INSERT OR IGNORE INTO main.earlier_epoch (epoch) \
                                     SELECT epoch FROM backup.earlier_epoch ORDER BY number"
                     .to_owned(),
+                // Entries that the database has not get new places behind those that it has.
+                "audit" => {
+                    let columns = "word, at, actor, role, address, request_id, action, kind, id, revision, before, after, \
+                                   reason, counts, also_total";
+                    format!(
+                        "INSERT OR IGNORE INTO main.audit ({columns}) SELECT {columns} FROM backup.audit ORDER BY seq"
+                    )
+                }
                 kept if KEPT.contains(&kept) => {
                     format!("INSERT OR IGNORE INTO main.{table} SELECT * FROM backup.{table}")
                 }

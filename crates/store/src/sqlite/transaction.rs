@@ -1,7 +1,7 @@
-//! One change: a write transaction that ends in exactly one new revision, or in none if nothing was changed.
+//! A change: one write transaction that makes exactly one new revision, or none if the policy did not change.
 //!
-//! Rows are never overwritten: the current version gets its last revision, and a new version begins. The change also deletes
-//! versions that are too old, so no background task is needed.
+//! Rows are never overwritten. The current version gets its last revision, and a new version begins. The change also
+//! deletes versions that are too old, so no background task is needed.
 
 use std::{
     collections::HashSet,
@@ -17,38 +17,41 @@ use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    SqliteStore, api_match, deny_target,
+    SqliteStore, api_match, audit, deny_target,
     fault::Fault,
     read,
     state::{new_word, read_state},
     usage,
 };
+use management::audit::Journal;
 use management::port::{
     self, Act, Error, Kind, Name, NewRow, Rows, Scope, State, UsageRows, Version,
+    audit::{Deed, Record},
     places::Place,
     times::Operation,
     usage::{KeyUsed, Pair, UsageRow, Used, Windows},
 };
 
-/// A change that has begun.
+/// A change in progress.
 #[derive(Debug)]
 pub struct SqliteTransaction {
     transaction: Transaction<'static, Sqlite>,
     store: SqliteStore,
-    /// For the audit log, which [`SqliteTransaction::write_revision`] will write in this same transaction.
     act: Act,
+    /// What the entry in the audit log is made of.
+    journal: Journal,
     state: State,
-    /// Something of the policy was changed.
+    /// Whether the policy was changed.
     dirty: bool,
-    /// Something beside the policy was changed.
+    /// Whether data beside the policy must be committed.
     keep: bool,
     doubt: Doubt,
     begun: Instant,
-    /// Of a report: the next one may wait for the writer once this one has ended.
+    /// A report's turn. The next report may wait for the writer when this one ends.
     _turn: Option<OwnedSemaphorePermit>,
 }
 
-/// Notes that a change was dropped before its end.
+/// Notes that a change was dropped before it committed.
 #[derive(Debug)]
 struct Doubt {
     noted: Arc<AtomicBool>,
@@ -56,7 +59,7 @@ struct Doubt {
 }
 
 impl Doubt {
-    /// The change was committed to the disk.
+    /// Called after the commit.
     fn dispel(&mut self) {
         self.ended = true;
         self.noted.store(false, Ordering::Relaxed);
@@ -76,20 +79,11 @@ impl SqliteTransaction {
         let doubt = Doubt { noted: Arc::clone(&store.doubtful), ended: false };
         let mut transaction = store.lock().await?;
         let state = read_state(&mut transaction).await?;
-        Ok(Self {
-            transaction,
-            store: store.clone(),
-            act,
-            state,
-            dirty: false,
-            keep: false,
-            doubt,
-            begun: Instant::now(),
-            _turn: None,
-        })
+        let (journal, store, begun) = (Journal::default(), store.clone(), Instant::now());
+        Ok(Self { transaction, store, act, journal, state, dirty: false, keep: false, doubt, begun, _turn: None })
     }
 
-    /// Keeps `turn` until the change has come to its end.
+    /// Keeps `turn` until the change ends.
     pub(super) fn with_turn(self, turn: OwnedSemaphorePermit) -> Self {
         Self { _turn: Some(turn), ..self }
     }
@@ -153,6 +147,7 @@ impl SqliteTransaction {
         });
         query.build().execute(&mut *self.transaction).await?;
         for row in rows {
+            self.journal.put(row);
             self.add_to_count(row.kind, 1);
             if row.kind == Kind::Api {
                 api_match::add(&mut self.transaction, &row.id, &row.document).await?;
@@ -167,10 +162,11 @@ impl SqliteTransaction {
 
     async fn remove_row(&mut self, held: &Version) -> Result<(), Fault> {
         let revision = self.revision();
+        self.journal.take(held);
         if held.kind == Kind::Key {
             read::remember_revoked(&mut self.transaction, held.seq).await?;
         }
-        // A row of this same change was part of no revision.
+        // A row that this same change made belongs to no revision.
         let statement = if held.from_revision == revision {
             "DELETE FROM version WHERE seq = ?2"
         } else {
@@ -192,6 +188,7 @@ impl SqliteTransaction {
     async fn finish(mut self) -> Result<i64, Fault> {
         if !self.dirty {
             if self.keep {
+                self.write_entry(None, new_word()?).await?;
                 self.store.place.check()?;
                 self.transaction.commit().await?;
                 self.doubt.dispel();
@@ -210,14 +207,16 @@ impl SqliteTransaction {
         Ok(self.state.revision)
     }
 
-    /// Writes what belongs to a new revision beside its rows.
+    /// Writes the data of a new revision other than its rows.
     async fn write_revision(&mut self) -> Result<(), Fault> {
         self.state.revision = self.revision();
         self.state.word = new_word()?;
         self.forget_the_far_past().await?;
-        sqlx::query("INSERT INTO revision_word (revision, word) VALUES (?, ?)")
+        self.write_entry(Some(self.state.revision), self.state.word).await?;
+        sqlx::query("INSERT INTO revision_word (revision, word, at) VALUES (?, ?, ?)")
             .bind(self.state.revision)
             .bind(self.state.word)
+            .bind(self.act.now)
             .execute(&mut *self.transaction)
             .await?;
         let [apis, applications, keys, subscriptions, plans, deny_policies] = self.state.counts;
@@ -239,9 +238,17 @@ impl SqliteTransaction {
         Ok(())
     }
 
+    /// Writes the entry of the audit log, if the change has one.
+    async fn write_entry(&mut self, revision: Option<i64>, word: i64) -> Result<(), Fault> {
+        let journal = std::mem::take(&mut self.journal);
+        let Some(entry) = journal.entry(&self.act, revision)? else { return Ok(()) };
+        audit::write(&mut self.transaction, &entry, word).await?;
+        audit::forget(&mut self.transaction, self.act.now, self.store.settings.audit_days).await
+    }
+
     /// The revision that this change makes.
     fn revision(&self) -> i64 {
-        // A million changes a second would take 285 years to the end of the numbers that JSON carries.
+        // At a million changes a second, JSON's exact integers last for 285 years.
         self.state.revision.saturating_add(1)
     }
 
@@ -253,8 +260,8 @@ impl SqliteTransaction {
         }
     }
 
-    /// Deletes the oldest versions that hold no more, beyond `history_rows`. Whole revisions go: all versions that ended
-    /// at or before the new horizon.
+    /// Deletes the oldest past versions beyond `history_rows`. It deletes whole revisions: all versions that ended at
+    /// or before the new horizon.
     async fn forget_the_far_past(&mut self) -> Result<(), Fault> {
         let surplus = self.state.past.saturating_sub(self.store.settings.history_rows);
         if surplus <= 0 {
@@ -300,6 +307,12 @@ impl port::Transaction for SqliteTransaction {
 
     async fn commit(self: Box<Self>) -> Result<i64, Error> {
         Ok(self.finish().await?)
+    }
+}
+
+impl Record for SqliteTransaction {
+    fn record(&mut self, deed: Deed) {
+        self.journal.state(deed);
     }
 }
 

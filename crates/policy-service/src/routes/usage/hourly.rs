@@ -1,4 +1,4 @@
-//! Usage by the hour, in pages: what bills are made of.
+//! Lists usage by the hour, in pages, for billing.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
@@ -13,42 +13,42 @@ use management::port::{
     usage::{UsageFilter, UsageRow},
 };
 
-/// What is asked of usage.
+/// Parameters of the list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Asked {
-    /// Only of this application.
+    /// Only usage of this application.
     application: Option<String>,
-    /// Only of this API.
+    /// Only usage of this API.
     api: Option<String>,
-    /// Only hours that begin at this time or later, Unix seconds.
+    /// Only hours that begin at this time or later, in Unix seconds.
     #[param(value_type = Option<u64>)]
     from: Option<String>,
-    /// Only hours that begin before this time, Unix seconds.
+    /// Only hours that begin before this time, in Unix seconds.
     #[param(value_type = Option<u64>)]
     to: Option<String>,
     /// Items of this page; 100 unless given.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
     limit: Option<String>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     cursor: Option<String>,
 }
 
-/// Requests of one application to one API within one hour, with one outcome.
+/// The number of requests of one application to one API within one hour, with one outcome.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HourlyUsage {
-    /// The hour's first second, Unix time.
+    /// The first second of the hour, Unix time.
     pub hour: i64,
-    /// The application; null where a gateway could not keep combinations apart.
+    /// The application; null if a gateway could not keep combinations apart.
     pub application: Option<String>,
-    /// The API; null where the application is.
+    /// The API; null if the application is null.
     pub api: Option<String>,
     /// The subscription's plan.
     pub plan: Option<String>,
-    /// `allowed`, or the reason why not.
+    /// `allowed`, or the reason of the denial.
     pub outcome: String,
-    /// How many.
+    /// Number of requests.
     pub requests: i64,
 }
 
@@ -66,10 +66,10 @@ impl From<UsageRow> for HourlyUsage {
     }
 }
 
-/// Where a page ended.
+/// The last row of a page.
 type Cursor = (String, String, i64, String, String);
 
-/// The page that is asked for.
+/// Answers with the requested page.
 pub async fn list(store: &dyn Database, asked: Asked) -> Result<Items<HourlyUsage>, Problem> {
     let limit = list::limit(asked.limit.as_deref())?;
     let after = asked.cursor.as_deref().map(|text| decode(text).ok_or_else(list::bad_cursor)).transpose()?;

@@ -1,4 +1,4 @@
-//! Who goes when there is no room.
+//! Which connection is closed when there is no room.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -42,7 +42,7 @@ fn the_oldest_idle_one_of_the_address_goes() {
     let second = opened(&mut budget, 1);
     let (third, victim) = budget.open(from(1));
     assert_eq!(victim, Some(first), "the other address's is older, and has done nothing wrong");
-    // A request that has ended makes no connection younger.
+    // A request that has ended does not make its connection younger.
     budget.begin(second);
     budget.end(second);
     assert_eq!(budget.open(from(1)).1, Some(second));

@@ -1,0 +1,116 @@
+//! The one extractor of who calls: it authenticates a request and looks up what the caller may do on this route.
+//!
+//! A route that [`super::permission::TABLE`] does not have refuses everybody.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{FromRequestParts, MatchedPath},
+    http::{StatusCode, request::Parts},
+};
+
+use super::{
+    gateway::Gateway,
+    identity::{Flaw, Identity},
+    permission::{self, May, Who},
+};
+use crate::{
+    clock::act_from,
+    guesses::Peer,
+    http::{problem::Problem, request_id::RequestId},
+};
+use management::port::{Act, Actor, Origin, Principal};
+
+const TOKEN_CHALLENGE: &str = "Bearer realm=\"policy-service management\"";
+const GATEWAY_CHALLENGE: &str = "Basic realm=\"policy-service feed\", charset=\"UTF-8\", Bearer";
+
+/// The authenticated caller of a route, who may use it for some rows at least. Which rows those are, the rules decide.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    who: Authenticated,
+    origin: Origin,
+}
+
+#[derive(Clone, Debug)]
+enum Authenticated {
+    Principal { principal: Principal, expires_at: Option<i64> },
+    Gateway(Gateway),
+}
+
+impl Caller {
+    /// An act of this caller at the current time.
+    pub fn act(self) -> Act {
+        let actor = match self.who {
+            Authenticated::Principal { principal, .. } => Actor::Principal(principal),
+            // Gateways change nothing of the policy: what follows from their reports is the service's.
+            Authenticated::Gateway(_) => Actor::Service,
+        };
+        act_from(actor, self.origin)
+    }
+
+    /// The gateway that calls.
+    pub fn gateway(self) -> Result<Gateway, Problem> {
+        match self.who {
+            Authenticated::Gateway(gateway) => Ok(gateway),
+            Authenticated::Principal { .. } => Err(not_a_gateway(Flaw::Wrong)),
+        }
+    }
+
+    /// The principal that calls, and when its token ends.
+    pub fn principal(&self) -> Result<(&Principal, Option<i64>), Problem> {
+        match &self.who {
+            Authenticated::Principal { principal, expires_at } => Ok((principal, *expires_at)),
+            Authenticated::Gateway(_) => Err(not_a_principal(Flaw::Wrong)),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        let operation = permission::find(parts.method.as_str(), path).ok_or_else(nobody_may)?;
+        let identity = parts.extensions.get::<Identity>().cloned().unwrap_or(Identity::Nobody(Flaw::Missing));
+        let origin = Origin {
+            address: parts.extensions.get::<Peer>().map(|peer| peer.0),
+            request_id: parts.extensions.get::<RequestId>().map(|id| Arc::clone(&id.0)),
+        };
+        match (&operation.who, identity) {
+            (_, Identity::Unknown(problem)) => Err(*problem),
+            (Who::Anyone, _) => Err(nobody_may()),
+            (Who::Gateways, Identity::Gateway(gateway)) => Ok(Self { who: Authenticated::Gateway(gateway), origin }),
+            (Who::Gateways, Identity::Nobody(flaw)) => Err(not_a_gateway(flaw)),
+            (Who::Gateways, Identity::Principal { .. }) => Err(not_a_gateway(Flaw::Wrong)),
+            (Who::Roles(_), Identity::Nobody(flaw)) => Err(not_a_principal(flaw)),
+            (Who::Roles(_), Identity::Gateway(_)) => Err(not_a_principal(Flaw::Wrong)),
+            (Who::Roles(_), Identity::Principal { principal, expires_at }) => match operation.may(principal.role) {
+                May::Yes | May::Own => Ok(Self { who: Authenticated::Principal { principal, expires_at }, origin }),
+                May::Forbidden | May::Hidden => Err(nobody_may()),
+            },
+        }
+    }
+}
+
+/// Nobody uses a route that has no row in the table, or is open without a caller.
+fn nobody_may() -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "this route takes no caller")
+}
+
+fn not_a_principal(flaw: Flaw) -> Problem {
+    let detail = match flaw {
+        Flaw::Missing => "send a token as authorization: Bearer",
+        Flaw::Unreadable => "the authorization header cannot be read; send Bearer and the token",
+        Flaw::Wrong => "this is not a valid token",
+    };
+    Problem::unauthorized(TOKEN_CHALLENGE, detail)
+}
+
+fn not_a_gateway(flaw: Flaw) -> Problem {
+    let detail = match flaw {
+        Flaw::Missing => "send the gateway's credentials: HTTP Basic, or its secret as Bearer",
+        Flaw::Unreadable => "the authorization header cannot be read; send Basic or Bearer",
+        Flaw::Wrong => "these are not the credentials of a gateway",
+    };
+    Problem::unauthorized(GATEWAY_CHALLENGE, detail)
+}

@@ -138,9 +138,24 @@ const MANAGEMENT: House = House {
 /// The databases of the policy service: a folder each.
 const STORE: House = House {
     folder: "crates/store/src",
-    floors: &[("times", &[]), ("sqlite", &["times"])],
+    floors: &[
+        ("announce", &[]),
+        ("doubt", &[]),
+        ("lists", &[]),
+        ("loss", &[]),
+        ("pages", &[]),
+        ("random", &[]),
+        ("settings", &[]),
+        ("times", &[]),
+        ("totals", &[]),
+        ("sqlite", &["announce", "doubt", "lists", "loss", "pages", "random", "times", "totals"]),
+        ("postgres", &["announce", "doubt", "lists", "loss", "pages", "random", "times", "totals"]),
+    ],
     upward: &[],
-    back: &[("sqlite", "sqlite", "the open database stands where the folder begins, and each file adds to it")],
+    back: &[
+        ("sqlite", "sqlite", "the open database stands where the folder begins, and each file adds to it"),
+        ("postgres", "postgres", "the open database stands where the folder begins, and each file adds to it"),
+    ],
 };
 
 /// The program of the policy service, from the ground up.

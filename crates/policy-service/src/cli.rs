@@ -1,6 +1,6 @@
 //! The command line: every argument, its variable and its default.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf};
 
 use clap::{
     Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
@@ -11,8 +11,8 @@ use crate::{
     secret_files::{Files, variable_of_file},
     stderr,
 };
-use management::port::Error;
-use store::{Settings, SqliteStore};
+use management::port::{Error, Store};
+use store::Settings;
 
 /// The exit code of a wrong command line, as clap's own.
 const WRONG_USAGE: i32 = 2;
@@ -110,9 +110,10 @@ pub enum Command {
 }
 
 /// The database argument.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Args)]
 pub struct Database {
-    /// The SQLite file; it is created if it does not exist.
+    /// The SQLite file, created if it does not exist, or a PostgreSQL database, as postgres://USER:PASSWORD@HOST/DATABASE.
+    /// Give a password by the variable or in the file that PGPASSFILE names: every user of the machine can read arguments.
     #[arg(
         long = "database",
         env = "POLICY_DATABASE",
@@ -120,21 +121,44 @@ pub struct Database {
         default_value = "sqlite:policy.db",
         value_name = "URL"
     )]
-    pub url: String,
+    url: String,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Database").field(&self.shown()).finish()
+    }
 }
 
 impl Database {
-    /// The file that the URL names.
-    pub fn file(&self) -> Result<PathBuf, Error> {
-        store::file_of(&self.url).map(PathBuf::from)
+    /// Opens the database. Errors name the argument.
+    pub async fn open(&self, settings: Settings) -> Result<Store, String> {
+        store::open(&self.url, settings).await.map_err(|error| self.named(error))
     }
 
-    /// Opens the database. Errors name the argument.
-    pub async fn open(&self, settings: Settings) -> Result<Arc<SqliteStore>, String> {
-        SqliteStore::open(&self.url, settings).await.map(Arc::new).map_err(|error| match error {
+    /// Its URL, without a password.
+    pub fn shown(&self) -> String {
+        store::shown(&self.url)
+    }
+
+    /// Its URL, if it is a file. Else an error that says how such a database is copied.
+    pub fn file_url(&self) -> Result<&str, String> {
+        if store::postgres::is_url(&self.url) {
+            return Err(format!(
+                "--database (POLICY_DATABASE) {}: PostgreSQL has programs for this, pg_dump and pg_restore; \
+                 docs/operations.md says how",
+                self.shown()
+            ));
+        }
+        Ok(&self.url)
+    }
+
+    /// What an error of the database is told as.
+    pub fn named(&self, error: Error) -> String {
+        match error {
             Error::Url(_) => error.to_string(),
-            _ => format!("--database (POLICY_DATABASE) {}: {error}", self.url),
-        })
+            _ => format!("--database (POLICY_DATABASE) {}: {error}", self.shown()),
+        }
     }
 }
 
@@ -156,6 +180,7 @@ pub struct Serve {
     /// The private key of the certificate, a file in PEM without a passphrase.
     #[arg(long, env = "POLICY_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+    /// The database.
     #[command(flatten)]
     pub database: Database,
     /// The administrator's token, sent as `authorization: Bearer` to the management API. Prefer the variable, because
@@ -198,8 +223,8 @@ pub struct Serve {
     pub confirm_removal: bool,
 }
 
-impl std::fmt::Debug for Serve {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Serve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Serve").field("listen", &self.listen).field("database", &self.database).finish_non_exhaustive()
     }
 }
@@ -217,6 +242,7 @@ fn parse_listen(text: &str) -> Result<String, &'static str> {
 /// Arguments of `import`.
 #[derive(Debug, Args)]
 pub struct Import {
+    /// The database.
     #[command(flatten)]
     pub database: Database,
     /// The file with the pages; `-` is the standard input.
@@ -226,6 +252,7 @@ pub struct Import {
 /// Arguments of `backup`.
 #[derive(Debug, Args)]
 pub struct Backup {
+    /// The database.
     #[command(flatten)]
     pub database: Database,
     /// The file to write; only its owner may read it.
@@ -235,6 +262,7 @@ pub struct Backup {
 /// Arguments of `restore`.
 #[derive(Debug, Args)]
 pub struct Restore {
+    /// The database.
     #[command(flatten)]
     pub database: Database,
     /// The backup to restore.
@@ -244,6 +272,7 @@ pub struct Restore {
 /// Arguments of `renew-epoch`.
 #[derive(Debug, Args)]
 pub struct RenewEpoch {
+    /// The database.
     #[command(flatten)]
     pub database: Database,
 }

@@ -76,7 +76,7 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
         audit_days: arguments.audit_days.into(),
         ..store::Settings::default()
     };
-    let store: Store = arguments.database.open(settings).await?;
+    let store = arguments.database.open(settings).await?;
     let stopping = CancellationToken::new();
     let feed_settings = feed::Settings {
         page_rows: usize::try_from(arguments.page_rows)?,
@@ -93,7 +93,7 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
     let doors = open_doors(&arguments, tls.as_ref(), served).await?;
     let state = store.state().await?;
     let what = if store.is_new() { "a new database was made" } else { "the database was opened" };
-    tracing::info!(database = arguments.database.url, revision = state.revision, "{what}");
+    tracing::info!(database = arguments.database.shown(), revision = state.revision, "{what}");
     // A supervisor that reads the lines below may send a signal at once.
     stop_on_signal(stopping.clone())?;
     say_where(&doors, tls.is_some())?;
@@ -194,7 +194,7 @@ fn stop_on_signal(stopping: CancellationToken) -> std::io::Result<()> {
 
 async fn renew_epoch(database: &Database) -> Result<(), Box<dyn Error>> {
     // A mistyped name must not create an empty database and report success.
-    let store: Store = database.open(store::Settings { must_exist: true, ..store::Settings::default() }).await?;
+    let store = database.open(store::Settings { must_exist: true, ..store::Settings::default() }).await?;
     let epoch = store.renew_epoch(&act(Actor::administrator())).await?;
     store.close().await;
     stderr::say(format_args!("the new epoch is {epoch}; gateways will fetch the full policy"));

@@ -1,8 +1,8 @@
 //! The port: what the rules and the feed need from a database, independent of how a database does it.
 //!
 //! A [`Database`] answers what exists now ([`Present`]) and what existed at a revision ([`History`], [`Snapshot`]). It
-//! takes changes ([`Changes`], [`Transaction`]), keeps the audit log ([`audit`]) and reports its health ([`Upkeep`]). One suite of tests,
-//! `crates/store/tests/conformance.rs`, says what each promise means. Every database must pass it.
+//! takes changes ([`Changes`], [`Transaction`]), keeps the audit log ([`audit`]) and reports its health ([`Upkeep`]). One
+//! suite of tests, `crates/store/tests/conformance`, says what each promise means. Every database must pass it.
 
 mod act;
 mod actor;

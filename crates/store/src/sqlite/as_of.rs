@@ -19,12 +19,11 @@ use serde::de::DeserializeOwned;
 use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 
 use super::{fault::Fault, history, state::read_state};
-use crate::times::{Timed, Times};
+use crate::{
+    pages::fitting,
+    times::{Timed, Times},
+};
 use management::port::{Error, Kind, Mark, PageRows, Scope, Snapshot, State, times::Operation};
-
-/// Maximum length of the documents in one page, in bytes. It is far below the 32 MiB that Envoy accepts as the body of
-/// a callout, and some eight times the length of 5,000 ordinary rows.
-const MAX_PAGE_BYTES: usize = 8 << 20;
 
 /// A consistent view of the database while one page is built.
 #[derive(Debug)]
@@ -290,18 +289,6 @@ impl Reader {
     }
 }
 
-/// How many documents of these sizes fit into a page. Every document that begins before the page is full fits, so at
-/// least one does.
-fn fitting(sizes: &[usize]) -> usize {
-    let mut bytes = 0usize;
-    let fits = |size: &&usize| {
-        let begins = bytes < MAX_PAGE_BYTES;
-        bytes = bytes.saturating_add(**size);
-        begins
-    };
-    sizes.iter().take_while(fits).count()
-}
-
 /// The ids of a scope as a JSON array, for the statements.
 fn json(apis: &BTreeSet<String>) -> Result<String, Fault> {
     serde_json::to_string(apis).map_err(|_| damaged())
@@ -314,28 +301,4 @@ fn list<T: DeserializeOwned>(json: &str) -> Result<Vec<T>, Fault> {
 
 fn damaged() -> Fault {
     Error::Damaged("a list of places cannot be read").into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_takes_what_begins_before_it_is_full_and_never_nothing() {
-        const MAX: usize = MAX_PAGE_BYTES;
-        let cases: [(&[usize], usize); 9] = [
-            (&[], 0),
-            (&[1], 1),
-            (&[0, 0, 0], 3),
-            (&[MAX - 1, 1, 1], 2),
-            (&[MAX - 1, MAX, 1], 2),
-            (&[MAX, 1], 1),
-            (&[usize::MAX, usize::MAX], 1),
-            (&[1, 2, MAX, 1], 3),
-            (&[MAX - 1, 0, 0, 1, 0], 4),
-        ];
-        for (sizes, expected) in cases {
-            assert_eq!(fitting(sizes), expected, "{sizes:?}");
-        }
-    }
 }

@@ -40,37 +40,17 @@ use tokio::{
 };
 
 use self::{as_of::Reader, fault::Fault, open::BUSY_TIMEOUT, place::Place, transaction::SqliteTransaction};
-use crate::times::{Timed, Times};
+use crate::{
+    Settings,
+    announce::announce,
+    times::{Timed, Times},
+};
 use management::port::{
     self, Act, Changes, Database, Error, History, Latest, Mark, Renewal, Secret, Snapshot, State, times::Operation,
 };
 
 pub use open::file_of;
 pub use place::beside;
-
-/// Settings of the database.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Number of past versions that are kept, so that gateways can catch up by deltas.
-    pub history_rows: i64,
-    /// Number of days for which hourly usage is kept.
-    pub usage_days: i64,
-    /// Number of days for which entries of the audit log are kept; 0 keeps them for ever.
-    pub audit_days: i64,
-    /// Whether many rows will be written: uses more memory and fewer checkpoints.
-    pub bulk: bool,
-    /// Whether the file must exist already.
-    pub must_exist: bool,
-}
-
-impl Default for Settings {
-    /// 100,000 versions of some 400 bytes take 40 MB and cover a busy day. 400 days are a year of bills and a month to
-    /// dispute the last one.
-    /// and a month to dispute the last one.
-    fn default() -> Self {
-        Self { history_rows: 100_000, usage_days: 400, audit_days: 0, bulk: false, must_exist: false }
-    }
-}
 
 /// The open database.
 #[derive(Clone, Debug)]
@@ -118,16 +98,9 @@ impl SqliteStore {
         Ok(transaction)
     }
 
-    /// Wakes the polls that wait for a new revision. The revision must be readable before the call. Calls may arrive
-    /// out of order.
+    /// Wakes the polls that wait for a new revision.
     fn announce(&self, state: &State) {
-        self.latest.send_if_modified(|held| {
-            let newer = (state.renewals, state.revision) > (held.renewals, held.revision);
-            if newer {
-                *held = Latest::of(state);
-            }
-            newer
-        });
+        announce(&self.latest, state);
     }
 }
 

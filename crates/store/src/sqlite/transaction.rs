@@ -3,26 +3,14 @@
 //! Rows are never overwritten. The current version gets its last revision, and a new version begins. The change also
 //! deletes versions that are too old, so no background task is needed.
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
-};
+use std::{collections::HashSet, time::Instant};
 
 use async_trait::async_trait;
 use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{
-    SqliteStore, api_match, audit, deny_target,
-    fault::Fault,
-    read,
-    state::{new_word, read_state},
-    usage,
-};
+use super::{SqliteStore, api_match, audit, deny_target, fault::Fault, read, state::read_state, usage};
+use crate::{doubt::Doubt, random::new_word};
 use management::audit::Journal;
 use management::port::{
     self, Act, Error, Kind, Name, NewRow, Rows, Scope, State, UsageRows, Version,
@@ -51,32 +39,9 @@ pub struct SqliteTransaction {
     _turn: Option<OwnedSemaphorePermit>,
 }
 
-/// Notes that a change was dropped before it committed.
-#[derive(Debug)]
-struct Doubt {
-    noted: Arc<AtomicBool>,
-    ended: bool,
-}
-
-impl Doubt {
-    /// Called after the commit.
-    fn dispel(&mut self) {
-        self.ended = true;
-        self.noted.store(false, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Doubt {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.noted.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
 impl SqliteTransaction {
     pub(super) async fn begin(store: &SqliteStore, act: Act) -> Result<Self, Fault> {
-        let doubt = Doubt { noted: Arc::clone(&store.doubtful), ended: false };
+        let doubt = Doubt::begin(&store.doubtful);
         let mut transaction = store.lock().await?;
         let state = read_state(&mut transaction).await?;
         let (journal, store, begun) = (Journal::default(), store.clone(), Instant::now());
@@ -194,7 +159,7 @@ impl SqliteTransaction {
                 self.doubt.dispel();
                 self.store.times.tell(Operation::Write, self.begun);
             }
-            self.doubt.ended = true;
+            self.doubt.end();
             return Ok(self.state.revision);
         }
         self.write_revision().await?;

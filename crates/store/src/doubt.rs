@@ -1,0 +1,40 @@
+//! Whether the last change was dropped before it committed. Usually the rules refused it; the check of the writer finds out
+//! whether the database was the reason.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+/// Notes that a change was dropped before it committed.
+#[derive(Debug)]
+pub struct Doubt {
+    noted: Arc<AtomicBool>,
+    ended: bool,
+}
+
+impl Doubt {
+    /// A change begins. If it is dropped, `noted` is set.
+    pub fn begin(noted: &Arc<AtomicBool>) -> Self {
+        Self { noted: Arc::clone(noted), ended: false }
+    }
+
+    /// The change came to its end without anything that had to be written.
+    pub fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// Called after the commit.
+    pub fn dispel(&mut self) {
+        self.ended = true;
+        self.noted.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Doubt {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.noted.store(true, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Whether a change would be taken now, as `/healthz/write` tells.
+//!
+//! A check takes the lock as a change does, after the changes that wait already. It writes only if the last change failed:
+//! then it finds out whether a change could be written.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
+
+use super::{Ordering, PostgresStore, transaction::PostgresTransaction, usage};
+use management::port::{Act, Error, Transaction as _};
+
+/// How long another program may hold the lock before changes count as refused.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a result is given again without another look: anybody may ask, and each look takes the lock and may write.
+const GOOD_FOR: Duration = Duration::from_millis(100);
+
+/// When the last good check ended. Checks wait for each other here.
+pub(super) type Checked = Mutex<Option<Instant>>;
+
+impl PostgresStore {
+    /// Whether a change would be taken now.
+    pub(super) async fn check_changes(&self, act: &Act) -> Result<(), Error> {
+        let mut checked = self.checked.lock().await;
+        let is_doubtful = self.doubtful.load(Ordering::Relaxed);
+        let is_recent = checked.is_some_and(|ended| ended.elapsed() < GOOD_FOR);
+        if is_recent && !is_doubtful {
+            return Ok(());
+        }
+        let result = self.try_changes(act, is_doubtful).await;
+        *checked = result.is_ok().then(Instant::now);
+        result
+    }
+
+    async fn try_changes(&self, act: &Act, is_doubtful: bool) -> Result<(), Error> {
+        loop {
+            let before = self.begun.load(Ordering::Relaxed);
+            if let Ok(result) = timeout(LOCK_TIMEOUT, self.probe(act, is_doubtful)).await {
+                return result;
+            }
+            // Changes of this service that wait for each other are no failure.
+            if self.begun.load(Ordering::Relaxed) == before {
+                return Err(self.why_away().await.unwrap_or(Error::Busy));
+            }
+        }
+    }
+
+    /// Begins a change; where it is doubtful whether one can be written, writes as much as one, and takes it away again.
+    async fn probe(&self, act: &Act, is_doubtful: bool) -> Result<(), Error> {
+        let mut change = PostgresTransaction::begin(self, act.clone()).await?;
+        if is_doubtful {
+            usage::write_probe(change.connection()).await?;
+            change.commit_without_revision();
+            Box::new(change).commit().await?;
+            change = PostgresTransaction::begin(self, act.clone()).await?;
+            usage::remove_probe(change.connection()).await?;
+            change.commit_without_revision();
+        }
+        Box::new(change).commit().await.map(drop)
+    }
+}

@@ -1,0 +1,166 @@
+//! The port on PostgreSQL: any number of services on one database are one service.
+//!
+//! Every change locks one row first (`policy_state`), so changes come one after the other, whoever makes them, and the
+//! revision is taken from that row. Changes of one service wait for each other in this process, on its one connection that
+//! writes. [`notify`] tells the other services of a new revision. This folder does not know what the rows mean. [`open`]
+//! connects, [`transaction`] writes versions, [`read`] finds what holds now, [`as_of`] what held at a revision, [`audit`]
+//! keeps who changed what, [`history`] notices a database that was put back from a backup. Usage ([`usage`]) stands beside the policy and makes no revisions.
+//! Everything private to PostgreSQL stays in this folder.
+
+mod api_match;
+mod as_of;
+mod audit;
+mod deny_target;
+mod fault;
+mod health;
+mod history;
+mod listed;
+mod notify;
+mod open;
+mod read;
+mod state;
+mod text;
+mod transaction;
+mod upkeep;
+mod url;
+mod usage;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use sqlx::{PgPool, Postgres, Transaction, pool::PoolConnection, postgres::PgConnectOptions};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout,
+};
+
+use self::{as_of::Reader, fault::Fault, open::BUSY_TIMEOUT, transaction::PostgresTransaction};
+use crate::{
+    Settings,
+    announce::announce,
+    times::{Timed, Times},
+};
+use management::port::{
+    self, Act, Changes, Database, Error, History, Latest, Mark, Renewal, Secret, Snapshot, State, times::Operation,
+};
+
+pub use url::{is_url, shown};
+
+/// The open database.
+#[derive(Clone)]
+pub struct PostgresStore {
+    writer: PgPool,
+    readers: PgPool,
+    /// Of the one connection that hears notifications.
+    listeners: PgPool,
+    /// How a further connection is opened. It has the password, and is never shown.
+    options: PgConnectOptions,
+    settings: Settings,
+    latest: watch::Sender<Latest>,
+    secret: Secret,
+    /// Under which name services tell each other.
+    channel: Arc<str>,
+    doubtful: Arc<AtomicBool>,
+    /// How many write transactions of this service have got the lock.
+    begun: Arc<AtomicU64>,
+    /// It was made when it was opened.
+    is_new: bool,
+    /// Reports of usage wait here for each other, so that at most one of them waits for the writer or has it.
+    reports: Arc<Semaphore>,
+    checked: Arc<health::Checked>,
+    times: Times,
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl PostgresStore {
+    /// A connection that reads.
+    async fn reader(&self) -> Result<Timed<PoolConnection<Postgres>>, Fault> {
+        match self.readers.acquire().await {
+            Ok(reader) => Ok(self.times.of(Operation::Read, reader)),
+            Err(error) => Err(self.explain(error).await),
+        }
+    }
+
+    /// Begins a transaction that sees the database as it is now, and never otherwise.
+    async fn begin_reading(&self) -> Result<Transaction<'static, Postgres>, Fault> {
+        match self.readers.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await {
+            Ok(transaction) => Ok(transaction),
+            Err(error) => Err(self.explain(error).await),
+        }
+    }
+
+    /// Begins a transaction that writes, after those of this service that have begun before. It has no lock yet.
+    async fn begin_writing(&self) -> Result<Transaction<'static, Postgres>, Fault> {
+        match self.writer.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await {
+            Ok(transaction) => Ok(transaction),
+            Err(error) => Err(self.explain(error).await),
+        }
+    }
+
+    /// A pool says the same of connections that are all in use and of a server that is away.
+    async fn explain(&self, error: sqlx::Error) -> Fault {
+        match error {
+            sqlx::Error::PoolTimedOut => self.why_away().await.map_or(Fault::from(error), Fault::from),
+            error => error.into(),
+        }
+    }
+
+    /// Wakes the polls that wait for a new revision.
+    fn announce(&self, state: &State) {
+        announce(&self.latest, state);
+    }
+}
+
+impl Database for PostgresStore {}
+
+#[async_trait]
+impl Changes for PostgresStore {
+    async fn begin(&self, act: Act) -> Result<Box<dyn port::Transaction>, Error> {
+        Ok(Box::new(PostgresTransaction::begin(self, act).await?))
+    }
+
+    async fn begin_report(&self, act: Act) -> Result<Box<dyn port::Transaction>, Error> {
+        let turn = timeout(BUSY_TIMEOUT, Arc::clone(&self.reports).acquire_owned()).await;
+        // Nobody closes the semaphore.
+        let turn = turn.ok().and_then(Result::ok).ok_or(Error::Busy)?;
+        Ok(Box::new(PostgresTransaction::begin(self, act).await?.with_turn(turn)))
+    }
+}
+
+#[async_trait]
+impl History for PostgresStore {
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Error> {
+        Ok(Box::new(Reader::begin(self).await?))
+    }
+
+    fn revisions(&self) -> watch::Receiver<Latest> {
+        self.latest.subscribe()
+    }
+
+    fn waiting(&self) -> usize {
+        self.latest.receiver_count()
+    }
+
+    fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    async fn renew_if_lost(&self, mark: &Mark, act: &Act) -> Result<Option<Renewal>, Error> {
+        Ok(self.renew_after(mark, act).await?)
+    }
+
+    async fn renew_epoch(&self, act: &Act) -> Result<String, Error> {
+        Ok(self.renew_at_once(act).await?)
+    }
+}

@@ -13,6 +13,7 @@
 mod support;
 
 mod audit;
+mod audit_replay;
 mod backup;
 mod blocks_and_keys;
 mod feed;
@@ -31,3 +32,4 @@ mod restored;
 mod secret_files;
 mod tls;
 mod usage;
+mod way_back;

@@ -11,6 +11,7 @@
 )]
 
 pub mod certificates;
+pub mod dice;
 pub mod follower;
 pub mod program;
 

@@ -5,10 +5,10 @@ use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use super::{fault::Fault, text::texts};
 use management::port::places::{Clash, Place, places};
 
-/// Clashes that are told of one by one.
+/// Maximum number of clashes that are reported one by one.
 const MAX_TOLD: i64 = 20;
 
-/// Some of the APIs that stand at one place.
+/// Returns some pairs of APIs with the same place.
 pub async fn clashes(connection: &mut PgConnection) -> Result<Vec<Clash>, Fault> {
     let rows = sqlx::query(
         r#"
@@ -27,7 +27,7 @@ pub async fn clashes(connection: &mut PgConnection) -> Result<Vec<Clash>, Fault>
     rows.iter().map(clash).collect()
 }
 
-/// Another API than `api` that stands at one of `places`.
+/// Finds another API than `api` with one of the matches `places`.
 pub async fn api_at(
     connection: &mut PgConnection,
     places: &[Place],

@@ -12,6 +12,7 @@ pub mod postgres;
 mod random;
 mod settings;
 pub mod sqlite;
+mod times;
 mod totals;
 
 use std::sync::Arc;

@@ -44,8 +44,14 @@ use tokio::{
 };
 
 use self::{as_of::Reader, fault::Fault, open::BUSY_TIMEOUT, state::lock_state, transaction::PostgresTransaction};
-use crate::{Settings, announce::announce};
-use management::port::{self, Act, Changes, Database, Error, History, Latest, Mark, Renewal, Secret, Snapshot, State};
+use crate::{
+    Settings,
+    announce::announce,
+    times::{Timed, Times},
+};
+use management::port::{
+    self, Act, Changes, Database, Error, History, Latest, Mark, Renewal, Secret, Snapshot, State, times::Operation,
+};
 
 pub use url::{is_url, shown};
 
@@ -74,6 +80,7 @@ pub struct PostgresStore {
     /// Usage reports wait here for each other, so that at most one of them waits for the writer or has it.
     reports: Arc<Semaphore>,
     checked: Arc<health::Checked>,
+    times: Times,
 }
 
 impl fmt::Debug for PostgresStore {
@@ -84,9 +91,9 @@ impl fmt::Debug for PostgresStore {
 
 impl PostgresStore {
     /// Takes a connection that reads.
-    async fn reader(&self) -> Result<PoolConnection<Postgres>, Fault> {
+    async fn reader(&self) -> Result<Timed<PoolConnection<Postgres>>, Fault> {
         match self.readers.acquire().await {
-            Ok(reader) => Ok(reader),
+            Ok(reader) => Ok(self.times.of(Operation::Read, reader)),
             Err(error) => Err(self.explain(error).await),
         }
     }

@@ -97,7 +97,7 @@ impl SqliteStore {
         let readers = readers.connect_with(options.pragma("query_only", "ON")).await?;
         let state = read_state(&mut *all_at_once(&readers).await?).await?;
         let latest = watch::Sender::new(Latest::of(&state));
-        let (doubtful, begun, checked) = Default::default();
+        let (doubtful, begun, checked, times) = Default::default();
         let place = Place::of(&file);
         Ok(Self {
             writer,
@@ -111,6 +111,7 @@ impl SqliteStore {
             reports: Arc::new(Semaphore::new(1)),
             place,
             checked,
+            times,
         })
     }
 }

@@ -5,6 +5,8 @@
 pub struct Settings {
     /// Number of past versions that are kept, so that gateways can catch up by deltas.
     pub history_rows: i64,
+    /// Number of days for which past versions are kept, of those that `history_rows` keeps; 0 sets no such limit.
+    pub history_days: i64,
     /// Number of days for which hourly usage is kept.
     pub usage_days: i64,
     /// Number of days for which entries of the audit log are kept; 0 keeps them for ever.
@@ -19,6 +21,6 @@ impl Default for Settings {
     /// 100,000 versions of some 400 bytes take 40 MB and cover a busy day. 400 days are a year of bills and a month to
     /// dispute the last one.
     fn default() -> Self {
-        Self { history_rows: 100_000, usage_days: 400, audit_days: 0, bulk: false, must_exist: false }
+        Self { history_rows: 100_000, history_days: 0, usage_days: 400, audit_days: 0, bulk: false, must_exist: false }
     }
 }

@@ -11,7 +11,8 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    PostgresStore, api_match, audit, deny_target, fault::Fault, notify, read, state::lock_state, text::texts, usage,
+    PostgresStore, api_match, audit, deny_target, fault::Fault, forget, notify, read, state::lock_state, text::texts,
+    usage,
 };
 use crate::{doubt::Doubt, random::new_word};
 use management::audit::Journal;
@@ -21,10 +22,6 @@ use management::port::{
     places::Place,
     usage::{KeyUsed, Pair, UsageRow, Used, Windows},
 };
-
-/// Maximum number of past versions that one change deletes, apart from completing a revision. It is more than changes
-/// add.
-const FORGOTTEN_AT_ONCE: i64 = 10_000;
 
 /// A change in progress.
 #[derive(Debug)]
@@ -235,32 +232,21 @@ impl PostgresTransaction {
         }
     }
 
-    /// Deletes the oldest past versions beyond `history_rows`. It deletes whole revisions: all versions that ended at
-    /// or before the new horizon.
+    /// Deletes past versions that are too many or too old.
     async fn forget_the_far_past(&mut self) -> Result<(), Fault> {
-        let surplus = self.state.past.saturating_sub(self.store.settings.history_rows).min(FORGOTTEN_AT_ONCE);
-        if surplus <= 0 {
+        let settings = self.store.settings;
+        let Some(horizon) = forget::horizon(&mut self.transaction, &self.state, settings, self.act.now).await? else {
             return Ok(());
-        }
-        let horizon: Option<i64> = sqlx::query_scalar(
-            "SELECT until_revision FROM version WHERE until_revision IS NOT NULL ORDER BY until_revision LIMIT 1 OFFSET $1",
-        )
-        .bind(surplus.saturating_sub(1))
-        .fetch_optional(&mut *self.transaction)
-        .await?;
-        let Some(horizon) = horizon else { return Ok(()) };
-        let forgotten = sqlx::query("DELETE FROM version WHERE until_revision <= $1")
-            .bind(horizon)
-            .execute(&mut *self.transaction)
-            .await?
-            .rows_affected();
-        sqlx::query("DELETE FROM revision_word WHERE revision < $1")
-            .bind(horizon)
-            .execute(&mut *self.transaction)
-            .await?;
-        self.state.past = self.state.past.saturating_sub(i64::try_from(forgotten).unwrap_or(i64::MAX));
+        };
+        let forgotten = forget::up_to(&mut self.transaction, horizon).await?;
+        self.state.past = self.state.past.saturating_sub(forgotten);
         self.state.horizon = horizon;
         Ok(())
+    }
+
+    /// The policy before this change.
+    pub(super) fn state(&self) -> &State {
+        &self.state
     }
 }
 

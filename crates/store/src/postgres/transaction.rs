@@ -4,16 +4,13 @@
 //! Rows are never overwritten. The current version gets its last revision, and a new version begins. The change also
 //! deletes versions that are too old, so no background task is needed.
 
-use std::{collections::HashSet, sync::atomic::Ordering};
+use std::{collections::HashSet, time::Duration};
 
 use async_trait::async_trait;
 use sqlx::{PgConnection, Postgres, Transaction};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{
-    PostgresStore, api_match, audit, deny_target, fault::Fault, forget, notify, read, state::lock_state, text::texts,
-    usage,
-};
+use super::{PostgresStore, api_match, audit, deny_target, fault::Fault, forget, notify, read, text::texts, usage};
 use crate::{doubt::Doubt, random::new_word};
 use management::audit::Journal;
 use management::port::{
@@ -44,11 +41,9 @@ pub struct PostgresTransaction {
 }
 
 impl PostgresTransaction {
-    pub(super) async fn begin(store: &PostgresStore, act: Act) -> Result<Self, Fault> {
+    pub(super) async fn begin(store: &PostgresStore, act: Act, limit: Duration) -> Result<Self, Fault> {
         let doubt = Doubt::begin(&store.doubtful);
-        let mut transaction = store.begin_writing().await?;
-        let (state, seq) = lock_state(&mut transaction).await?;
-        store.begun.fetch_add(1, Ordering::Relaxed);
+        let (transaction, state, seq) = store.begin_writing(limit).await?;
         let (journal, store) = (Journal::default(), store.clone());
         Ok(Self { transaction, store, act, journal, state, seq, dirty: false, keep: false, doubt, _turn: None })
     }

@@ -140,14 +140,15 @@ const STORE: House = House {
     floors: &[
         ("announce", &[]),
         ("doubt", &[]),
+        ("entries", &[]),
         ("lists", &[]),
         ("loss", &[]),
         ("pages", &[]),
         ("random", &[]),
         ("settings", &[]),
         ("totals", &[]),
-        ("sqlite", &["announce", "doubt", "lists", "loss", "pages", "random", "totals"]),
-        ("postgres", &["announce", "doubt", "lists", "loss", "pages", "random", "totals"]),
+        ("sqlite", &["announce", "doubt", "entries", "lists", "loss", "pages", "random", "settings", "totals"]),
+        ("postgres", &["announce", "doubt", "entries", "lists", "loss", "pages", "random", "settings", "totals"]),
     ],
     upward: &[],
     back: &[

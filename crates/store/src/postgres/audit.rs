@@ -9,18 +9,11 @@ use super::{
     fault::Fault,
     text::{text, texts},
 };
+use crate::entries::{MAX_ALSO_SHOWN, MAX_ENTRIES_BYTES, MAX_FORGOTTEN, SECONDS_OF_A_DAY, size};
 use management::port::{
     Error,
     audit::{Also, AuditFilter, AuditLog, Entry, EntryPage},
 };
-
-/// Rows of `also` that are shown of one entry; of some 500 bytes each, 5 MB. All of them are stored and found by their ids.
-const MAX_ALSO_SHOWN: i64 = 10_000;
-/// Bytes after which a page ends.
-const MAX_ENTRIES_BYTES: usize = 8 << 20;
-/// Entries that one change deletes because of their age. A change adds one, so what has piled up goes in time.
-const MAX_FORGOTTEN: i64 = 1_000;
-const SECONDS_OF_A_DAY: i64 = 86_400;
 
 /// Writes an entry. `word` is that of its revision, or a new random one.
 pub(super) async fn write(connection: &mut PgConnection, entry: &Entry, word: i64) -> Result<(), Fault> {
@@ -203,12 +196,4 @@ fn read(row: &PgRow) -> Result<Entry, Fault> {
         also: Vec::new(),
         also_total: row.try_get("also_total")?,
     })
-}
-
-/// Bytes of what is shown, about.
-fn size(entry: &Entry) -> usize {
-    let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    let also =
-        entry.also.iter().map(|also| length(&also.before).saturating_add(length(&also.after)).saturating_add(64));
-    also.fold(length(&entry.before).saturating_add(length(&entry.after)), usize::saturating_add)
 }

@@ -12,15 +12,13 @@ use tokio::{
 };
 
 use super::{PostgresStore, fault::Fault, notify, state::read_state, url};
+pub use crate::settings::BUSY_TIMEOUT;
 use crate::{Settings, random};
 use management::port::{Error, Latest, Secret};
 
-/// How long a statement waits for another's lock, how long it may take, and how long a request waits for a connection, as with
-/// SQLite. Gateways give a callout 5 s.
-pub const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long a transaction may wait for its service, with a lock that all services wait for. A service that is stopped or cut
 /// off loses its transaction then. An import reads the next row meanwhile, which takes microseconds.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+const TRANSACTION_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a start waits for another that is bringing the database up to date.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long a server may take to let in one connection, where it is asked whether it is there at all.
@@ -95,7 +93,7 @@ fn pool(options: &PgConnectOptions, connections: u32) -> PgPool {
 
 /// Set by statements, not with the connection: pgbouncer refuses options that it does not know.
 async fn set_limits(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let (busy, idle) = (BUSY_TIMEOUT.as_millis(), IDLE_TIMEOUT.as_millis());
+    let (busy, idle) = (BUSY_TIMEOUT.as_millis(), TRANSACTION_IDLE_TIMEOUT.as_millis());
     let settings = format!(
         "SET lock_timeout = {busy}; SET statement_timeout = {busy}; SET idle_in_transaction_session_timeout = {idle}; \
          SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"

@@ -20,6 +20,7 @@ pub mod pipeline;
 pub mod plans;
 pub mod port;
 pub mod resource;
+pub mod restore;
 pub mod review;
 pub mod subscriptions;
 pub mod tag;

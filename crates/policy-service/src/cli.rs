@@ -172,6 +172,10 @@ pub struct Serve {
     #[arg(long, env = "POLICY_HISTORY_ROWS", default_value_t = 100_000, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub history_rows: u32,
+    /// Days for which replaced and removed rows are remembered, of those that --history-rows keeps; 0: no limit of days.
+    #[arg(long, env = "POLICY_HISTORY_DAYS", default_value_t = 0, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(0..=36_500))]
+    pub history_days: u32,
     /// Days for which hourly usage is kept.
     #[arg(long, env = "POLICY_USAGE_DAYS", default_value_t = 400, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=3_660))]

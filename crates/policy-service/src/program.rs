@@ -66,6 +66,7 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
     gateways.check_apart(&administrator)?;
     let settings = store::Settings {
         history_rows: arguments.history_rows.into(),
+        history_days: arguments.history_days.into(),
         usage_days: arguments.usage_days.into(),
         audit_days: arguments.audit_days.into(),
         ..store::Settings::default()

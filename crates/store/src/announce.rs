@@ -1,9 +1,9 @@
-//! Wakes those who wait for a new revision.
+//! Wakes the polls that wait for a new revision.
 
 use management::port::{Latest, State};
 use tokio::sync::watch;
 
-/// Wakes the polls that wait for a new revision. The revision can be read before this is called. Calls may come out of
+/// Wakes the polls that wait for a new revision. The revision must be readable before the call. Calls may arrive out of
 /// order.
 pub fn announce(latest: &watch::Sender<Latest>, state: &State) {
     latest.send_if_modified(|held| {

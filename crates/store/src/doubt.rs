@@ -1,5 +1,5 @@
-//! Whether the last change was dropped before it committed. Usually the rules refused it; the check of the writer finds out
-//! whether the database was the reason.
+//! Notes whether the last change was dropped before it committed. Usually the rules rejected it; the writer's health
+//! check finds out whether the database was the reason.
 
 use std::sync::{
     Arc,
@@ -14,12 +14,12 @@ pub struct Doubt {
 }
 
 impl Doubt {
-    /// A change begins. If it is dropped, `noted` is set.
+    /// A change begins. If it is dropped, sets `noted`.
     pub fn begin(noted: &Arc<AtomicBool>) -> Self {
         Self { noted: Arc::clone(noted), ended: false }
     }
 
-    /// The change came to its end without anything that had to be written.
+    /// The change ended without data to write.
     pub fn end(&mut self) {
         self.ended = true;
     }

@@ -2,15 +2,16 @@
 
 use management::port::audit::Entry;
 
-/// Rows of `also` that are shown of one entry; of some 500 bytes each, 5 MB. All of them are stored and found by their ids.
+/// Maximum number of rows of `also` that one entry shows: 5 MB at some 500 bytes each. All rows are stored, and their
+/// ids can be searched.
 pub const MAX_ALSO_SHOWN: i64 = 10_000;
-/// Bytes after which a page ends.
+/// Length in bytes after which a page ends.
 pub const MAX_ENTRIES_BYTES: usize = 8 << 20;
-/// Entries that one change deletes because of their age. A change adds one, so what has piled up goes in time.
+/// Maximum number of old entries that one change deletes. A change adds one entry, so a backlog shrinks.
 pub const MAX_FORGOTTEN: i64 = 1_000;
 pub const SECONDS_OF_A_DAY: i64 = 86_400;
 
-/// Bytes of what is shown, about.
+/// The approximate length of the shown parts, in bytes.
 pub fn size(entry: &Entry) -> usize {
     let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let also =

@@ -1,7 +1,7 @@
 //! Databases of the policy service: implementations of the port ([`management::port`]), one folder each.
 //!
-//! To add a database, add a folder beside [`sqlite`] and [`postgres`] and a line in `tests/conformance`, which tests every
-//! database. They share everything that is not SQL: how a loss is judged, how usage adds up, how much fits on a page.
+//! To add a database, add a folder beside [`sqlite`] and [`postgres`] and a line in `tests/conformance`, which tests
+//! every database. The databases share everything that is not SQL: judging a loss, adding up usage, the size of a page.
 
 mod announce;
 mod doubt;
@@ -25,8 +25,8 @@ pub use self::{
     sqlite::{SqliteStore, beside, copy, file_of},
 };
 
-/// Opens the database at `url`, `sqlite:FILE` or `postgres://HOST/DATABASE`, and brings it up to date. SQLite's file is made
-/// if there is none.
+/// Opens the database at `url`, `sqlite:FILE` or `postgres://HOST/DATABASE`, and migrates it. Creates SQLite's file if
+/// it does not exist.
 pub async fn open(url: &str, settings: Settings) -> Result<Store, Error> {
     if postgres::is_url(url) {
         return Ok(Arc::new(PostgresStore::open(url, settings).await?));
@@ -34,7 +34,7 @@ pub async fn open(url: &str, settings: Settings) -> Result<Store, Error> {
     Ok(Arc::new(SqliteStore::open(url, settings).await?))
 }
 
-/// The URL as messages and logs may show it: without user, password and options.
+/// The URL for messages and logs, without user, password and options.
 pub fn shown(url: &str) -> String {
     if postgres::is_url(url) { postgres::shown(url) } else { url.to_owned() }
 }

@@ -1,4 +1,4 @@
-//! What lists are sorted and searched by, in words that all databases have.
+//! Columns and patterns for lists, in SQL that all databases understand.
 
 use management::port::list::Column;
 

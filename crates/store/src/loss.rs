@@ -1,4 +1,4 @@
-//! What a cursor shows of the history it comes from, and how soon a loss renews the epoch.
+//! Decides what a cursor reveals about the database's history, and how soon a loss renews the epoch.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ const LOST_PAUSE: Duration = Duration::from_secs(60);
 const FOREIGN_PAUSE: Duration = Duration::from_secs(3_600);
 /// Maximum number of remembered epochs: 16 hours of one renewal a minute, in 50 KB.
 pub const MAX_EARLIER_EPOCHS: i64 = 1_000;
-/// What the log says when the epoch is renewed because a revision that this process had read is gone.
+/// The log line for a renewal because a revision that this process had read is gone.
 pub const GONE_BACK: &str =
     "another database was put in the place of this one while the service ran; gateways fetch the policy anew";
-/// What the log says when a noted loss is due.
+/// The log line for a noted loss when its pause is over.
 pub const LOSS_DUE: &str =
     "a gateway held a revision that this database has lost, soon after another loss; gateways fetch the policy anew";
 

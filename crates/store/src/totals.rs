@@ -1,4 +1,4 @@
-//! What rows of usage add up to, and how long usage is kept. It knows no limits.
+//! Adds up rows of usage, and says how long usage is kept. Knows no limits.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -38,8 +38,8 @@ pub fn totals<'r>(rows: &[&'r UsageRow]) -> Vec<Total<'r>> {
         .collect()
 }
 
-/// Whether a row counts for the plans of its application: not that of an hour that began before the application was made again.
-/// `made` has the applications that were deleted, and when they were made again.
+/// Whether a row counts for the plans of its application. Rows of an hour that began before the application was created
+/// again do not count. `made` has the deleted applications, with the time when each was created again.
 pub fn counts(made: &HashMap<String, Option<i64>>, row: &UsageRow) -> bool {
     match made.get(&row.application) {
         None => true,

@@ -11,6 +11,7 @@ mod error;
 mod kind;
 pub mod list;
 mod mark;
+pub mod past;
 pub mod places;
 mod row;
 mod scope;
@@ -36,6 +37,7 @@ pub use self::{
 use self::{
     audit::{AuditLog, Record},
     list::{Filter, Page, Sort},
+    past::{Past, PastRows},
     places::{Clash, Place},
     usage::{KeyUsed, Pair, UsageFilter, UsageRow, Used, Windows},
 };
@@ -47,7 +49,7 @@ pub type Store = Arc<dyn Database>;
 pub const MAX_ROWS_AT_ONCE: usize = 1_000;
 
 /// An open database.
-pub trait Database: Present + History + Changes + Upkeep + AuditLog {}
+pub trait Database: Present + History + Changes + Upkeep + AuditLog + Past {}
 
 /// What exists now.
 #[async_trait]
@@ -181,7 +183,7 @@ pub trait Upkeep: Send + Sync {
 
 /// A change in progress. If it is dropped without [`Transaction::commit`], it has no effect.
 #[async_trait]
-pub trait Transaction: Rows + UsageRows + Record {
+pub trait Transaction: Rows + UsageRows + Record + PastRows {
     /// The context of the change.
     fn act(&self) -> &Act;
 

@@ -140,7 +140,7 @@ impl TryFrom<Entry> for AuditEntry {
     }
 }
 
-fn raw(text: Option<String>) -> Result<Option<Box<RawValue>>, Error> {
+pub(super) fn raw(text: Option<String>) -> Result<Option<Box<RawValue>>, Error> {
     let raw = text.map(RawValue::from_string).transpose();
     raw.map_err(|_| Error::Damaged("an entry of the audit log is no JSON"))
 }

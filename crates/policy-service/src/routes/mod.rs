@@ -6,6 +6,7 @@
 
 pub mod actions;
 pub mod audit;
+pub mod history;
 pub mod list;
 pub mod lookup;
 pub mod resources;
@@ -102,4 +103,5 @@ pub fn router() -> OpenApiRouter<Store> {
         .merge(actions::router())
         .merge(lookup::router())
         .merge(audit::router())
+        .merge(history::router())
 }

@@ -56,6 +56,7 @@ impl<'p> Deed<'p> {
         let mut parts = path.trim_start_matches("/v1/").split('/');
         let (list, id, last) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
         let (action, list) = match last {
+            None if list == "restore" => ("restore", "policy"),
             Some("keys") => ("issue", "keys"),
             Some(action) => (action, list),
             None if method == Method::PUT => ("replace", list),
@@ -87,6 +88,7 @@ mod tests {
             (Method::POST, "/v1/keys/k/revoke", None, "revoke", "key", "k"),
             (Method::POST, "/v1/subscriptions/s/block", None, "block", "subscription", "s"),
             (Method::POST, "/v1/applications/app/unblock", None, "unblock", "application", "app"),
+            (Method::POST, "/v1/restore", None, "restore", "policy", ""),
             (Method::PUT, "/v1/plans/p", None, "replace", "plan", "p"),
             (Method::DELETE, "/v1/plans/%C3%A4", None, "delete", "plan", "ä"),
         ] {

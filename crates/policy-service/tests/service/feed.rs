@@ -284,7 +284,7 @@ async fn an_epoch_that_another_service_has_given_is_known_here_before_it_is_hear
     service.seed().await;
     let url = format!("sqlite:{}", service.directory.path().join("policy.db").display());
     let other = store::open(&url, store::Settings::default()).await.unwrap();
-    let renewed = other.renew_epoch(&support::act()).await.unwrap();
+    let renewed = other.renew_epoch(&crate::support::act()).await.unwrap();
     // Nobody has told this service.
     assert_ne!(service.store.revisions().borrow().epoch, renewed);
     let revision = service.revision().await;

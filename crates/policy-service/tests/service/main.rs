@@ -13,6 +13,7 @@
 mod support;
 
 mod audit;
+mod audit_replay;
 mod backup;
 mod blocks_and_keys;
 mod feed;
@@ -27,3 +28,4 @@ mod process;
 mod requests;
 mod restored;
 mod usage;
+mod way_back;

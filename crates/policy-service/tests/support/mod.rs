@@ -10,6 +10,7 @@
     reason = "only tests"
 )]
 
+pub mod dice;
 pub mod follower;
 pub mod program;
 

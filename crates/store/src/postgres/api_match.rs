@@ -6,7 +6,7 @@ use super::{fault::Fault, text::texts};
 use crate::lists::MAX_TOLD;
 use management::port::places::{Clash, Place, places};
 
-/// Some of the APIs that stand at one place.
+/// Returns some pairs of APIs with the same place.
 pub async fn clashes(connection: &mut PgConnection) -> Result<Vec<Clash>, Fault> {
     let rows = sqlx::query(
         r#"
@@ -25,7 +25,7 @@ pub async fn clashes(connection: &mut PgConnection) -> Result<Vec<Clash>, Fault>
     rows.iter().map(clash).collect()
 }
 
-/// Another API than `api` that stands at one of `places`.
+/// Finds another API than `api` with one of the matches `places`.
 pub async fn api_at(
     connection: &mut PgConnection,
     places: &[Place],

@@ -1,5 +1,5 @@
-//! The table of what the current deny policies are about ([`management::port::target`]): which two of them deny the same, and
-//! which of them name something that is not there.
+//! The table of the targets of the current deny policies ([`management::port::target`]). It shows which two policies
+//! have the same target, and which policies name an object that does not exist.
 
 use keygate::policy::rows::DenyTarget;
 use sqlx::PgConnection;
@@ -10,7 +10,7 @@ use management::port::{
     target::{parse, target},
 };
 
-/// Whether the rows of deny policies speak of something that is there, one answer for each. An address always is.
+/// Answers for each deny policy whether the object that it names exists. An address always exists.
 pub async fn applies(connection: &mut PgConnection, documents: &[String]) -> Result<Vec<bool>, Fault> {
     const BY_ID: &str = r#"
         SELECT EXISTS (SELECT FROM version
@@ -40,7 +40,7 @@ pub async fn applies(connection: &mut PgConnection, documents: &[String]) -> Res
     Ok(applies)
 }
 
-/// Another deny policy than `policy` that is about `target`.
+/// Finds another deny policy than `policy` with this target.
 pub async fn denied_by(connection: &mut PgConnection, target: &str, policy: &str) -> Result<Option<String>, Fault> {
     let found = sqlx::query_scalar("SELECT policy FROM deny_target WHERE target = $1 AND policy <> $2 LIMIT 1");
     Ok(found.bind(target).bind(policy).fetch_optional(connection).await?)

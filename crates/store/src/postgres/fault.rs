@@ -1,9 +1,9 @@
-//! Errors of PostgreSQL and sqlx, on their way to being errors of the port. None of them repeats a password: the server's
-//! messages name users and databases, and those of sockets name nothing.
+//! Turns errors of PostgreSQL and sqlx into errors of the port. No error contains a password: the server's messages
+//! name only users and databases, and errors of sockets name nothing.
 
 use management::port::Error;
 
-/// An error inside this folder. `?` makes one of whatever sqlx returns, and an [`Error`] of it where the port begins.
+/// An error inside this folder. `?` converts errors of sqlx into it, and it converts into an [`Error`] of the port.
 #[derive(Debug)]
 pub struct Fault(Error);
 
@@ -19,7 +19,7 @@ impl From<Error> for Fault {
     }
 }
 
-/// Of the rules that make an audit entry: only what the database holds can be wrong.
+/// An error of the rules while they make an audit entry. Only stored data can be wrong there.
 impl From<management::error::Error> for Fault {
     fn from(error: management::error::Error) -> Self {
         Self(match error {
@@ -46,7 +46,7 @@ impl From<sqlx::Error> for Fault {
     }
 }
 
-/// By the codes of <https://www.postgresql.org/docs/15/errcodes-appendix.html>.
+/// Maps the codes of <https://www.postgresql.org/docs/15/errcodes-appendix.html>.
 fn of_server(error: Box<dyn sqlx::error::DatabaseError>) -> Error {
     const LOCK_NOT_AVAILABLE: &str = "55P03";
     const QUERY_CANCELED: &str = "57014";
@@ -56,7 +56,7 @@ fn of_server(error: Box<dyn sqlx::error::DatabaseError>) -> Error {
     const READ_ONLY: &str = "25006";
     const IDLE_IN_TRANSACTION: &str = "25P03";
     const INSUFFICIENT_PRIVILEGE: &str = "42501";
-    // Of whole classes the first two characters.
+    // For whole classes, the first two characters.
     const NO_CONNECTION: &str = "08";
     const NOT_AUTHORIZED: &str = "28";
     const NO_SUCH_DATABASE: &str = "3D";

@@ -1,7 +1,7 @@
-//! Whether a change would be taken now, as `/healthz/write` tells.
+//! Whether a change would be accepted now, for `/healthz/write`.
 //!
-//! A check takes the lock as a change does, after the changes that wait already. It writes only if the last change failed:
-//! then it finds out whether a change could be written.
+//! A check takes the lock like a change, after the changes that wait already. It writes only if the last change failed,
+//! to find out whether a change can be written.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use tokio::{sync::Mutex, time::Instant};
 use super::{BUSY_TIMEOUT, Ordering, PostgresStore, transaction::PostgresTransaction, usage};
 use management::port::{Act, Error, Transaction as _};
 
-/// How long another program may hold the lock before changes count as refused.
+/// How long another program may hold the lock before the check says that changes fail.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a result is given again without another look: anybody may ask, and each look takes the lock and may write.
+/// How long a result is reused. Anybody may ask, and each check takes the lock and may write.
 const GOOD_FOR: Duration = Duration::from_millis(100);
 
-/// When the last good check ended. Checks wait for each other here.
+/// The end of the last good check. Checks wait for each other here.
 pub(super) type Checked = Mutex<Option<Instant>>;
 
 impl PostgresStore {
-    /// Whether a change would be taken now.
+    /// Whether a change would be accepted now.
     pub(super) async fn check_changes(&self, act: &Act) -> Result<(), Error> {
         let mut checked = self.checked.lock().await;
         let is_doubtful = self.doubtful.load(Ordering::Relaxed);
@@ -45,7 +45,7 @@ impl PostgresStore {
         }
     }
 
-    /// Begins a change; where it is doubtful whether one can be written, writes as much as one, and takes it away again.
+    /// Begins a change. If it is doubtful whether a change can be written, writes as much as one and removes it again.
     async fn probe(&self, act: &Act, is_doubtful: bool) -> Result<(), Error> {
         let mut change = PostgresTransaction::begin(self, act.clone(), LOCK_TIMEOUT).await?;
         if is_doubtful {

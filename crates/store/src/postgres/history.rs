@@ -1,7 +1,7 @@
-//! Compares the history of the database with the one that a cursor shows, and renews the epoch if they differ.
+//! Compares the database's history with the history in a cursor, and renews the epoch if they differ.
 //!
-//! A database that was put back from a backup has lost the end of its history, and makes the same revisions again with
-//! other content. What that means, and how soon it is mended, is decided in [`crate::loss`].
+//! A database that was restored from a backup has lost its latest revisions, and it makes revisions with the same
+//! numbers again. [`crate::loss`] decides what this means, and how soon the epoch is renewed.
 
 use sqlx::PgConnection;
 
@@ -15,7 +15,7 @@ use management::{
     port::{Act, Actor, Error, Latest, Mark, Renewal, State, audit::Action},
 };
 
-/// The random word of a revision, in a view of which `state` is known.
+/// The random word of a revision, in a view whose `state` is known.
 pub async fn word_at(connection: &mut PgConnection, state: &State, revision: i64) -> Result<i64, Fault> {
     if revision == state.revision {
         return Ok(state.word);
@@ -23,7 +23,7 @@ pub async fn word_at(connection: &mut PgConnection, state: &State, revision: i64
     Ok(word(connection, revision).await?.ok_or(Error::Gone(revision))?)
 }
 
-/// Checks that the database has the revision that `mark` speaks of.
+/// Checks that the database has the revision that `mark` names.
 pub async fn check_mark(connection: &mut PgConnection, state: &State, mark: &Mark) -> Result<(), Fault> {
     match finding(connection, state, mark).await? {
         Finding::Had => Ok(()),
@@ -33,7 +33,7 @@ pub async fn check_mark(connection: &mut PgConnection, state: &State, mark: &Mar
 
 impl PostgresStore {
     pub(super) async fn renew_after(&self, mark: &Mark, act: &Act) -> Result<Option<Renewal>, Fault> {
-        // Most marks that come here are of an earlier epoch: they must not wait for the writer.
+        // Most of these marks belong to an earlier epoch. They must not wait for the writer.
         let mut reader = self.reader().await?;
         let state = read_state(&mut reader).await?;
         let found = finding(&mut reader, &state, mark).await?;
@@ -67,8 +67,8 @@ impl PostgresStore {
         Ok(renewed.epoch)
     }
 
-    /// Compares the database with what was `held` of it before it was read. If somebody has put a backup in its place, or a
-    /// loss was noted, the policy gets a new epoch as soon as the pause is over.
+    /// Compares the database with what was `held` before it was read. If a backup was restored meanwhile, or a loss was
+    /// noted, renews the epoch when the pause is over.
     pub(super) async fn follow(&self, held: &Latest, act: &Act) -> Result<(), Fault> {
         let mut reader = self.reader().await?;
         let state = read_state(&mut reader).await?;
@@ -80,7 +80,7 @@ impl PostgresStore {
             return Ok(());
         }
         let (mut transaction, before, _) = self.begin_writing(BUSY_TIMEOUT).await?;
-        // Another replica may have been quicker: with the lock, it is what it will stay.
+        // Another replica may have renewed it already. While this one holds the lock, the state cannot change.
         let has_gone_back = has_gone_back && before.renewals <= held.renewals;
         if !has_gone_back && !before.is_lost {
             self.announce(&before);
@@ -101,7 +101,7 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// Writes a new epoch and remembers the one before. The past stays readable for pages of the new one.
+    /// Writes a new epoch and remembers the old one. The past stays readable under the new epoch.
     async fn renew(
         &self,
         connection: &mut PgConnection,
@@ -165,7 +165,7 @@ async fn note_loss(connection: &mut PgConnection) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Remembers an earlier epoch, and forgets the oldest beyond [`MAX_EARLIER_EPOCHS`].
+/// Remembers an earlier epoch, and forgets the oldest ones beyond [`MAX_EARLIER_EPOCHS`].
 async fn remember(connection: &mut PgConnection, epoch: &str) -> Result<(), Fault> {
     sqlx::query(
         r#"

@@ -1,7 +1,7 @@
-//! Lists of what holds now: filtered, sorted, counted, from where another page ended.
+//! Lists of current rows: filtered, sorted, counted, and continued after an earlier page.
 //!
-//! The table `listed` has what rows are found by, without their documents. So a list costs at most one walk through it,
-//! and only the rows of the page are read. What a client may ask for is decided by the routes.
+//! The table `listed` has the columns by which rows are found, without the documents. So a list scans this table at
+//! most once, and reads only the rows of its page. The routes decide what a client may ask for.
 
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _, postgres::PgRow};
 
@@ -16,7 +16,7 @@ use management::port::{
     list::{Column, Filter, Key, Page, Place, Sort},
 };
 
-/// At most `limit` rows of `kind` from the first after `after`.
+/// Returns at most `limit` rows of `kind` that come after `after`.
 pub async fn list(
     connection: &mut PgConnection,
     kind: Kind,
@@ -49,7 +49,7 @@ pub async fn list(
     Ok(Page { rows, next, total })
 }
 
-/// The statement of a page: first its places, then their rows, so that no other row is read.
+/// The statement of a page. It finds the positions first and then reads their rows, so no other row is read.
 fn page<'q>(
     kind: Kind,
     filter: &'q Filter,
@@ -69,7 +69,7 @@ fn page<'q>(
             Key::Number(number) => query.push_bind(number),
         };
         query.push(", ").push_bind(text(id)).push(")");
-        // It follows from the above, and begins the walk where the other page ended.
+        // This follows from the condition above. It makes PostgreSQL start where the earlier page ended.
         if column == Column::Id {
             query.push(format_args!(" AND l.id {than} ")).push_bind(text(id));
         }
@@ -81,7 +81,7 @@ fn page<'q>(
     query
 }
 
-/// Where the rows of a list are found, in SQL, and on which conditions.
+/// The table and conditions of a list, in SQL.
 fn conditions<'q>(query: &mut QueryBuilder<'q, Postgres>, kind: Kind, filter: &'q Filter) {
     query.push("FROM listed l WHERE l.kind = ").push_bind(kind.number());
     for (column, value) in

@@ -1,22 +1,24 @@
-//! The port on PostgreSQL: any number of services on one database are one service.
+//! The port on PostgreSQL. Any number of services on one database act as one service.
 //!
-//! Every change locks one row first (`policy_state`), so changes come one after the other, whoever makes them, and the
-//! revision is taken from that row. Changes of one service wait for each other in this process, on its one connection that
-//! writes. [`notify`] tells the other services of a new revision. This folder does not know what the rows mean. [`open`]
-//! connects, [`transaction`] writes versions, [`read`] finds what holds now, [`as_of`] what held at a revision, [`audit`]
-//! keeps who changed what, [`history`] notices a database that was put back from a backup. Usage ([`usage`]) stands beside the policy and makes no revisions.
-//! Everything private to PostgreSQL stays in this folder.
+//! Every change first locks one row (`policy_state`) and takes its revision from there. So changes are serial,
+//! whichever service makes them. Changes of one service wait for each other in this process, on its only writing
+//! connection. [`notify`] tells the other services of a new revision. This folder does not know what the rows mean.
+//! [`open`] connects, [`transaction`] writes versions, [`read`] finds current rows, [`as_of`] finds past ones,
+//! [`audit`] keeps the audit log, and [`history`] notices a restored backup. Usage ([`usage`]) is stored beside the
+//! policy and makes no revisions. Everything specific to PostgreSQL stays in this folder.
 
 mod api_match;
 mod as_of;
 mod audit;
 mod deny_target;
 mod fault;
+mod forget;
 mod health;
 mod history;
 mod listed;
 mod notify;
 mod open;
+mod past;
 mod read;
 mod state;
 mod text;
@@ -55,21 +57,21 @@ const SHORT_WAIT: Duration = Duration::from_millis(100);
 pub struct PostgresStore {
     writer: PgPool,
     readers: PgPool,
-    /// Of the one connection that hears notifications.
+    /// The connection that receives notifications.
     listeners: PgPool,
-    /// How a further connection is opened. It has the password, and is never shown.
+    /// How further connections are opened. It contains the password and is never shown.
     options: PgConnectOptions,
     settings: Settings,
     latest: watch::Sender<Latest>,
     secret: Secret,
-    /// Under which name services tell each other.
+    /// The channel on which services notify each other.
     channel: Arc<str>,
     doubtful: Arc<AtomicBool>,
-    /// How many write transactions of this service have got the lock.
+    /// Number of write transactions of this service that have got the lock.
     begun: Arc<AtomicU64>,
-    /// It was made when it was opened.
+    /// The database was created when it was opened.
     is_new: bool,
-    /// Reports of usage wait here for each other, so that at most one of them waits for the writer or has it.
+    /// Usage reports wait here for each other, so that at most one of them waits for the writer or has it.
     reports: Arc<Semaphore>,
     checked: Arc<health::Checked>,
 }
@@ -81,7 +83,7 @@ impl fmt::Debug for PostgresStore {
 }
 
 impl PostgresStore {
-    /// A connection that reads.
+    /// Takes a connection that reads.
     async fn reader(&self) -> Result<PoolConnection<Postgres>, Fault> {
         match self.readers.acquire().await {
             Ok(reader) => Ok(reader),
@@ -89,7 +91,7 @@ impl PostgresStore {
         }
     }
 
-    /// Begins a transaction that sees the database as it is now, and never otherwise.
+    /// Begins a transaction that reads one snapshot of the database.
     async fn begin_reading(&self) -> Result<Transaction<'static, Postgres>, Fault> {
         match self.readers.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await {
             Ok(transaction) => Ok(transaction),
@@ -118,7 +120,7 @@ impl PostgresStore {
         Ok((transaction, state, seq))
     }
 
-    /// A pool says the same of connections that are all in use and of a server that is away.
+    /// Tells a busy pool from a server that is away. sqlx reports the same error for both.
     async fn explain(&self, error: sqlx::Error) -> Fault {
         match error {
             sqlx::Error::PoolTimedOut => self.why_away().await.map_or(Fault::from(error), Fault::from),
@@ -142,7 +144,7 @@ impl Changes for PostgresStore {
 
     async fn begin_report(&self, act: Act) -> Result<Box<dyn port::Transaction>, Error> {
         let turn = timeout(BUSY_TIMEOUT, Arc::clone(&self.reports).acquire_owned()).await;
-        // Nobody closes the semaphore.
+        // The semaphore is never closed.
         let turn = turn.ok().and_then(Result::ok).ok_or(Error::Busy)?;
         Ok(Box::new(PostgresTransaction::begin(self, act, BUSY_TIMEOUT).await?.with_turn(turn)))
     }

@@ -1,31 +1,32 @@
-//! Tells the other services on this database of a new revision, and hears of theirs.
+//! Notifies the other services on this database of a new revision, and receives their notifications.
 //!
-//! A notification is sent in the transaction of the change, so PostgreSQL delivers it when the change can be read, or never.
-//! One may still get lost, while a connection is down. So the revision is also looked up at every tick of
-//! [`super::upkeep`].
+//! A notification is sent in the transaction of the change. So PostgreSQL delivers it only when the change can be read.
+//! A notification may be lost while a connection is down. So [`super::upkeep`] also looks up the revision at every
+//! tick.
 
 use sqlx::{PgConnection, PgPool, postgres::PgListener};
 
 use super::fault::Fault;
 use management::port::{Latest, State};
 
-/// The name under which services of one database and schema tell each other.
+/// The channel for the services of one database and schema.
 pub async fn channel(connection: &mut PgConnection) -> Result<String, Fault> {
     Ok(sqlx::query_scalar("SELECT 'keygate_' || md5(current_schema())").fetch_one(connection).await?)
 }
 
-/// Tells of `state` when the transaction commits.
+/// Notifies the other services of `state` when the transaction commits.
 pub async fn tell(connection: &mut PgConnection, channel: &str, state: &State) -> Result<(), Fault> {
     sqlx::query("SELECT pg_notify($1, $2)").bind(channel).bind(payload(state)).execute(connection).await?;
     Ok(())
 }
 
-/// What a notification says of the state: how often the epoch was renewed, and the revision.
+/// The content of a notification: how many times the epoch was renewed, and the revision.
 pub fn payload(state: &State) -> String {
     format!("{} {}", state.renewals, state.revision)
 }
 
-/// Whether a notification tells of something that is not held yet. If it cannot be read, it may.
+/// Whether a notification announces a state that is newer than the current one. An unreadable notification counts as
+/// newer.
 pub fn is_news(payload: &str, held: &Latest) -> bool {
     let told = payload
         .split_once(' ')
@@ -33,7 +34,7 @@ pub fn is_news(payload: &str, held: &Latest) -> bool {
     told.is_none_or(|told| told > (held.renewals, held.revision))
 }
 
-/// A connection that hears notifications of `channel`, from now on.
+/// A connection that receives notifications of `channel` from now on.
 pub async fn listen(pool: &PgPool, channel: &str) -> Result<PgListener, sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.eager_reconnect(false);

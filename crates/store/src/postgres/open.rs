@@ -1,4 +1,4 @@
-//! Connects: the settings of connections, the databases that are refused, and migrations, which one service at a time runs.
+//! Connects: settings of connections, rejected databases, and migrations, which one service at a time runs.
 
 use std::time::Duration;
 
@@ -16,22 +16,24 @@ pub use crate::settings::BUSY_TIMEOUT;
 use crate::{Settings, random};
 use management::port::{Error, Latest, Secret};
 
-/// How long a transaction may wait for its service, with a lock that all services wait for. A service that is stopped or cut
-/// off loses its transaction then. An import reads the next row meanwhile, which takes microseconds.
+/// How long a transaction may be idle while it holds the lock for which all services wait. A service that is stopped or
+/// cut off then loses its transaction. An import needs only microseconds between two rows.
 const TRANSACTION_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a start waits for another that is bringing the database up to date.
+/// How long a start waits for another service that migrates the database.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(600);
-/// How long a server may take to let in one connection, where it is asked whether it is there at all.
+/// How long a server may take to accept the first connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Connections that read. With the one that writes and the one that listens these are 10 of the 100 that PostgreSQL has.
+/// Number of connections that read. With the writing and the listening one, these are 10 of PostgreSQL's default of
+/// 100.
 const READERS: u32 = 8;
-/// The advisory lock under which the database is made and brought up to date. Any number does that no other program takes.
+/// The advisory lock for creating and migrating the database. Any number works that no other program uses.
 const MIGRATION_LOCK: i64 = 0x6b65_7967_6174_6501;
-/// How often it is asked which process of the server answers.
+/// How many times the pooler check asks which server process answers.
 const POOLER_ROUNDS: usize = 3;
 
 impl PostgresStore {
-    /// Opens the database at `url` (`postgres://HOST/DATABASE`), makes the tables if there are none and brings them up to date.
+    /// Opens the database at `url` (`postgres://HOST/DATABASE`). Creates the tables if there are none, and migrates
+    /// them.
     pub async fn open(url: &str, settings: Settings) -> Result<Self, Error> {
         let options = url::parse(url)?;
         Ok(Self::open_with(options, url, settings).await?)
@@ -40,9 +42,9 @@ impl PostgresStore {
     async fn open_with(options: PgConnectOptions, url: &str, settings: Settings) -> Result<Self, Fault> {
         let options = options
             .application_name("keygate policy-service")
-            // pgbouncer does not know it, and no number of this program is a float.
+            // pgbouncer does not know this parameter, and this program stores no floats.
             .extra_float_digits(None)
-            // Their values may be anything.
+            // A logged statement could contain any value, including secrets.
             .disable_statement_logging();
         let mut connection = connect(&options).await?;
         refuse_pooler(&mut connection, &options).await?;
@@ -53,7 +55,7 @@ impl PostgresStore {
         connection.close().await?;
         let (doubtful, begun, checked) = Default::default();
         Ok(Self {
-            // One connection and no more: writers of this service wait here, in order.
+            // Exactly one connection, so that writers of this service wait here in order.
             writer: pool(&options, 1),
             readers: pool(&options, READERS),
             listeners: pool(&options, 1),
@@ -70,11 +72,11 @@ impl PostgresStore {
         })
     }
 
-    /// Why no connection can be opened now. Nothing: one can be.
+    /// Why no connection can be opened now. `None` if one can be.
     pub(super) async fn why_away(&self) -> Option<Error> {
         match connect(&self.options).await {
             Ok(connection) => {
-                // It was only to see whether it opens.
+                // The connection was only a test.
                 let _ = connection.close().await;
                 None
             }
@@ -91,7 +93,7 @@ fn pool(options: &PgConnectOptions, connections: u32) -> PgPool {
         .connect_lazy_with(options.clone())
 }
 
-/// Set by statements, not with the connection: pgbouncer refuses options that it does not know.
+/// Set by statements and not by connection parameters, because pgbouncer rejects parameters that it does not know.
 async fn set_limits(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let (busy, idle) = (BUSY_TIMEOUT.as_millis(), TRANSACTION_IDLE_TIMEOUT.as_millis());
     let settings = format!(
@@ -108,9 +110,9 @@ async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Fault> {
     Ok(connection.map_err(|_| late())??)
 }
 
-/// Refuses a pooler that gives each transaction another connection of the server, as pgbouncer with `pool_mode = transaction`:
-/// neither limits on statements nor notifications hold there. Two connections that are open at once then speak to one
-/// process of the server, or one connection to two.
+/// Rejects a pooler that gives each transaction another server connection, such as pgbouncer with `pool_mode =
+/// transaction`. Behind it, neither limits on statements nor notifications work. It is recognised if two open
+/// connections reach the same server process, or one connection reaches two.
 async fn refuse_pooler(first: &mut PgConnection, options: &PgConnectOptions) -> Result<(), Fault> {
     let mut second = connect(options).await?;
     let mut seen = Vec::new();
@@ -130,15 +132,15 @@ async fn refuse_pooler(first: &mut PgConnection, options: &PgConnectOptions) -> 
     .into())
 }
 
-/// The process of the server that answers. A simple query: a prepared one may not be known where it is executed.
+/// The server process that answers. This is a simple query, because a prepared one may be unknown where it is executed.
 async fn process(connection: &mut PgConnection) -> Result<String, Fault> {
     use sqlx::Row as _;
     let row = connection.fetch_one(sqlx::raw_sql("SELECT pg_backend_pid()::text")).await?;
     Ok(row.try_get(0)?)
 }
 
-/// Makes the tables or brings them up to date. Services that start at once wait for each other here. Returns whether there were
-/// none.
+/// Creates or migrates the tables. Services that start at the same time wait for each other here. Returns whether the
+/// tables are new.
 async fn bring_up_to_date(connection: &mut PgConnection, url: &str, settings: Settings) -> Result<bool, Fault> {
     let wait = format!("SET lock_timeout = {}", MIGRATION_TIMEOUT.as_millis());
     connection.execute(sqlx::raw_sql(&wait)).await?;
@@ -153,7 +155,7 @@ async fn bring_up_to_date(connection: &mut PgConnection, url: &str, settings: Se
         Tables::None if settings.must_exist => return Err(Error::NoPolicy.into()),
         Tables::None | Tables::Ours => {}
     }
-    // It would take a lock of its own beside this one.
+    // Otherwise sqlx takes another lock of its own.
     sqlx::migrate!("src/postgres/migrations").set_locking(false).run_direct(&mut *connection).await?;
     let made = sqlx::query(
         r#"
@@ -174,7 +176,7 @@ async fn bring_up_to_date(connection: &mut PgConnection, url: &str, settings: Se
     Ok(made.rows_affected() == 1)
 }
 
-/// Whose tables the schema has.
+/// To which program the tables in the schema belong.
 enum Tables {
     None,
     Ours,
@@ -182,7 +184,7 @@ enum Tables {
 }
 
 async fn tables(connection: &mut PgConnection) -> Result<Tables, Fault> {
-    // Other programs have sqlx's table of migrations, too. Tables of extensions belong to no program.
+    // Other programs may use sqlx's table of migrations as well. Tables of extensions belong to no program.
     let (all, ours): (i64, bool) = sqlx::query_as(
         r#"
         SELECT count(*), coalesce(bool_or(c.relname = 'policy_state'), false)

@@ -65,7 +65,7 @@ impl Present for PostgresStore {
     }
 }
 
-/// The version of `kind` with this id.
+/// Finds the version of `kind` with this id.
 pub async fn find(connection: &mut PgConnection, kind: Kind, id: &str) -> Result<Option<Version>, Fault> {
     let row = sqlx::query("SELECT * FROM version WHERE until_revision IS NULL AND kind = $1 AND id = $2")
         .bind(kind.number())
@@ -75,7 +75,7 @@ pub async fn find(connection: &mut PgConnection, kind: Kind, id: &str) -> Result
     row.as_ref().map(read_version).transpose()
 }
 
-/// The version of `kind` that the feed knows by this name.
+/// Finds the version of `kind` with this name in the feed.
 pub async fn find_identity(
     connection: &mut PgConnection,
     kind: Kind,
@@ -89,7 +89,7 @@ pub async fn find_identity(
     row.as_ref().map(read_version).transpose()
 }
 
-/// All keys and subscriptions of an application.
+/// Finds all keys and subscriptions of an application.
 pub async fn of_application(connection: &mut PgConnection, application: &str) -> Result<Vec<Version>, Fault> {
     let rows =
         sqlx::query("SELECT * FROM version WHERE until_revision IS NULL AND application = $1 AND kind IN (3, 4)")
@@ -99,7 +99,7 @@ pub async fn of_application(connection: &mut PgConnection, application: &str) ->
     rows.iter().map(read_version).collect()
 }
 
-/// All subscriptions to an API.
+/// Finds all subscriptions to an API.
 pub async fn of_api(connection: &mut PgConnection, api: &str) -> Result<Vec<Version>, Fault> {
     let rows = sqlx::query("SELECT * FROM version WHERE until_revision IS NULL AND api = $1")
         .bind(text(api))
@@ -108,7 +108,7 @@ pub async fn of_api(connection: &mut PgConnection, api: &str) -> Result<Vec<Vers
     rows.iter().map(read_version).collect()
 }
 
-/// One application or subscription that names this plan.
+/// Finds one application or subscription that has this plan.
 pub async fn of_plan(connection: &mut PgConnection, plan: &str) -> Result<Option<Version>, Fault> {
     let row = sqlx::query("SELECT * FROM version WHERE until_revision IS NULL AND plan = $1 LIMIT 1")
         .bind(text(plan))
@@ -117,7 +117,7 @@ pub async fn of_plan(connection: &mut PgConnection, plan: &str) -> Result<Option
     row.as_ref().map(read_version).transpose()
 }
 
-/// Remembers the digest of the key in this row, if it is revoked: the row goes, or is replaced.
+/// If this row is a revoked key, remembers its digest before the row is removed or replaced.
 pub async fn remember_revoked(connection: &mut PgConnection, seq: i64) -> Result<(), Fault> {
     sqlx::query(
         r#"
@@ -131,20 +131,20 @@ pub async fn remember_revoked(connection: &mut PgConnection, seq: i64) -> Result
     Ok(())
 }
 
-/// Whom an application belongs to.
+/// The owner of an application.
 pub async fn owner_of(connection: &mut PgConnection, application: &str) -> Result<Option<String>, Fault> {
     let owner = sqlx::query_scalar::<_, Option<String>>("SELECT owner FROM listed WHERE kind = 2 AND id = $1");
     Ok(owner.bind(text(application)).fetch_optional(connection).await?.flatten())
 }
 
-/// Whether an application of this owner is blocked. One that was deleted counts while its block is kept.
+/// Whether an application of this owner is blocked. The kept block of a deleted application counts.
 pub async fn has_blocked_application(connection: &mut PgConnection, owner: &str) -> Result<bool, Fault> {
     let found = "SELECT EXISTS (SELECT FROM listed WHERE kind = 2 AND owner = $1 AND state = 'BLOCKED')";
     Ok(sqlx::query_scalar(found).bind(text(owner)).fetch_one(connection).await?)
 }
 
-/// Whether the owner of `application` is blocked: one of the owner's applications is, or a subscription of one to `api`. A
-/// kept block counts as well, for who was the owner when the subscription was deleted.
+/// Whether the owner of `application` is blocked: another application of the owner is blocked, or its subscription to
+/// `api` is. A kept block counts for the owner at the time when the subscription was deleted.
 pub async fn is_owner_blocked(connection: &mut PgConnection, application: &str, api: &str) -> Result<bool, Fault> {
     let Some(owner) = owner_of(connection, application).await? else { return Ok(false) };
     if has_blocked_application(connection, &owner).await? {

@@ -1,16 +1,16 @@
-//! Where the policy stands, and rows of the policy, as PostgreSQL has them.
+//! Reads the state and the versions of the policy from PostgreSQL.
 
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 
 use super::fault::Fault;
 use management::port::{Kind, State, Version};
 
-/// Where the policy stands.
+/// The state of the policy.
 pub async fn read_state(connection: &mut PgConnection) -> Result<State, Fault> {
     of_row(&sqlx::query("SELECT * FROM policy_state").fetch_one(connection).await?)
 }
 
-/// The same, and no other change begins before this one has ended. Also returns the greatest `seq`.
+/// Reads the state and locks it until the transaction ends. Also returns the greatest `seq`.
 pub async fn lock_state(connection: &mut PgConnection) -> Result<(State, i64), Fault> {
     let row = sqlx::query("SELECT * FROM policy_state FOR UPDATE").fetch_one(connection).await?;
     Ok((of_row(&row)?, row.try_get("seq")?))
@@ -34,7 +34,7 @@ fn of_row(row: &PgRow) -> Result<State, Fault> {
     })
 }
 
-/// A row of the table `version`.
+/// Reads a row of the table `version`.
 pub fn read_version(row: &PgRow) -> Result<Version, Fault> {
     Ok(Version {
         seq: row.try_get("seq")?,

@@ -1,8 +1,8 @@
-//! One change: a write transaction that ends in exactly one new revision, or in none if nothing was changed.
+//! A change: one write transaction that makes exactly one new revision, or none if the policy did not change.
 //!
-//! It first locks the row that says where the policy stands, and takes the revision and the places of its versions from there.
-//! Rows are never overwritten: the current version gets its last revision, and a new version begins. The change also deletes
-//! versions that are too old, so no background task is needed.
+//! It first locks the row with the policy's state, and takes the revision and the positions of its versions from there.
+//! Rows are never overwritten. The current version gets its last revision, and a new version begins. The change also
+//! deletes versions that are too old, so no background task is needed.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use sqlx::{PgConnection, Postgres, Transaction};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{PostgresStore, api_match, audit, deny_target, fault::Fault, notify, read, text::texts, usage};
+use super::{PostgresStore, api_match, audit, deny_target, fault::Fault, forget, notify, read, text::texts, usage};
 use crate::{doubt::Doubt, random::new_word};
 use management::audit::Journal;
 use management::port::{
@@ -20,26 +20,23 @@ use management::port::{
     usage::{KeyUsed, Pair, UsageRow, Used, Windows},
 };
 
-/// Versions that hold no more and are deleted by one change at most; more than changes bring. The whole of a revision goes.
-const FORGOTTEN_AT_ONCE: i64 = 10_000;
-
-/// A change that has begun.
+/// A change in progress.
 #[derive(Debug)]
 pub struct PostgresTransaction {
     transaction: Transaction<'static, Postgres>,
     store: PostgresStore,
     act: Act,
-    /// What the audit log says of the change.
+    /// Collects the entry for the audit log.
     journal: Journal,
     state: State,
-    /// The greatest place of all versions that ever were.
+    /// The greatest position of all versions that ever existed.
     seq: i64,
-    /// Something of the policy was changed.
+    /// Whether the policy was changed.
     dirty: bool,
-    /// Something beside the policy was changed.
+    /// Whether data beside the policy must be committed.
     keep: bool,
     doubt: Doubt,
-    /// Of a report: the next one may wait for the writer once this one has ended.
+    /// A report's turn. The next report may wait for the writer when this one ends.
     _turn: Option<OwnedSemaphorePermit>,
 }
 
@@ -51,7 +48,7 @@ impl PostgresTransaction {
         Ok(Self { transaction, store, act, journal, state, seq, dirty: false, keep: false, doubt, _turn: None })
     }
 
-    /// Keeps `turn` until the change has come to its end.
+    /// Keeps `turn` until the change ends.
     pub(super) fn with_turn(self, turn: OwnedSemaphorePermit) -> Self {
         Self { _turn: Some(turn), ..self }
     }
@@ -138,7 +135,7 @@ impl PostgresTransaction {
         if held.kind == Kind::Key {
             read::remember_revoked(&mut self.transaction, held.seq).await?;
         }
-        // A row of this same change was part of no revision.
+        // A row that this same change made belongs to no revision.
         if held.from_revision == revision {
             sqlx::query("DELETE FROM version WHERE seq = $1").bind(held.seq).execute(&mut *self.transaction).await?;
         } else {
@@ -175,7 +172,7 @@ impl PostgresTransaction {
         Ok(self.state.revision)
     }
 
-    /// Writes what belongs to a new revision beside its rows, and tells other services of it.
+    /// Writes the data of a new revision other than its rows, and notifies the other services.
     async fn write_revision(&mut self) -> Result<(), Fault> {
         self.state.revision = self.revision();
         self.state.word = new_word()?;
@@ -218,7 +215,7 @@ impl PostgresTransaction {
 
     /// The revision that this change makes.
     fn revision(&self) -> i64 {
-        // A million changes a second would take 285 years to the end of the numbers that JSON carries.
+        // At a million changes a second, JSON's exact integers last for 285 years.
         self.state.revision.saturating_add(1)
     }
 
@@ -230,32 +227,21 @@ impl PostgresTransaction {
         }
     }
 
-    /// Deletes the oldest versions that hold no more, beyond `history_rows`. Whole revisions go: all versions that ended
-    /// at or before the new horizon.
+    /// Deletes past versions that are too many or too old.
     async fn forget_the_far_past(&mut self) -> Result<(), Fault> {
-        let surplus = self.state.past.saturating_sub(self.store.settings.history_rows).min(FORGOTTEN_AT_ONCE);
-        if surplus <= 0 {
+        let settings = self.store.settings;
+        let Some(horizon) = forget::horizon(&mut self.transaction, &self.state, settings, self.act.now).await? else {
             return Ok(());
-        }
-        let horizon: Option<i64> = sqlx::query_scalar(
-            "SELECT until_revision FROM version WHERE until_revision IS NOT NULL ORDER BY until_revision LIMIT 1 OFFSET $1",
-        )
-        .bind(surplus.saturating_sub(1))
-        .fetch_optional(&mut *self.transaction)
-        .await?;
-        let Some(horizon) = horizon else { return Ok(()) };
-        let forgotten = sqlx::query("DELETE FROM version WHERE until_revision <= $1")
-            .bind(horizon)
-            .execute(&mut *self.transaction)
-            .await?
-            .rows_affected();
-        sqlx::query("DELETE FROM revision_word WHERE revision < $1")
-            .bind(horizon)
-            .execute(&mut *self.transaction)
-            .await?;
-        self.state.past = self.state.past.saturating_sub(i64::try_from(forgotten).unwrap_or(i64::MAX));
+        };
+        let forgotten = forget::up_to(&mut self.transaction, horizon).await?;
+        self.state.past = self.state.past.saturating_sub(forgotten);
         self.state.horizon = horizon;
         Ok(())
+    }
+
+    /// The policy before this change.
+    pub(super) fn state(&self) -> &State {
+        &self.state
     }
 }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{PostgresStore, notify};
 use management::port::{Act, Error, Upkeep};
 
-/// How often the revision is looked up, for a notification that got lost.
+/// How often the revision is looked up, in case a notification was lost.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 #[async_trait]
@@ -52,7 +52,7 @@ impl PostgresStore {
         }
     }
 
-    /// Looks when another service tells that there is something new.
+    /// Looks for a new revision when another service announces one.
     async fn hear(&self, act: fn() -> Act) {
         loop {
             if let Err(error) = self.hear_until_it_fails(act).await {
@@ -65,7 +65,7 @@ impl PostgresStore {
     async fn hear_until_it_fails(&self, act: fn() -> Act) -> Result<(), sqlx::Error> {
         let mut listener = notify::listen(&self.listeners, &self.channel).await?;
         self.look(act).await;
-        // Nothing: the connection is gone.
+        // `None` if the connection is gone.
         while let Some(notification) = listener.try_recv().await? {
             let is_news = notify::is_news(notification.payload(), &self.latest.borrow());
             if is_news {
@@ -75,7 +75,7 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// What fails here is tried, and logged, at the next tick.
+    /// Errors are ignored here. The next tick tries again and logs them.
     async fn look(&self, act: fn() -> Act) {
         let held = self.latest.borrow().clone();
         let _ = self.follow(&held, &act()).await;

@@ -1,5 +1,5 @@
-//! The URL of a PostgreSQL database: which texts are one, what is shown of it, and what is refused before anything is logged.
-//! It may hold a password, so no error and no log line repeats it.
+//! The URL of a PostgreSQL database: recognises it, shows it without secrets, and rejects invalid ones before anything
+//! is logged. A URL may contain a password, so no error and no log line repeats it.
 
 use std::str::FromStr as _;
 
@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 use management::port::Error;
 
 const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
-/// The parameters that sqlx knows. Of others it logs the values, and a mistyped `password` is one.
+/// The parameters that sqlx knows. sqlx logs the values of unknown parameters, which may be a mistyped `password`.
 const PARAMETERS: [&str; 16] = [
     "sslmode",
     "ssl-mode",
@@ -28,7 +28,7 @@ const PARAMETERS: [&str; 16] = [
     "application_name",
 ];
 
-/// Whether it is the URL of a PostgreSQL database.
+/// Whether a text is the URL of a PostgreSQL database.
 pub fn is_url(url: &str) -> bool {
     SCHEMES.iter().any(|scheme| url.starts_with(scheme))
 }
@@ -45,7 +45,7 @@ pub fn shown(url: &str) -> String {
     }
 }
 
-/// How connections are opened.
+/// The options with which connections are opened.
 pub fn parse(url: &str) -> Result<PgConnectOptions, Error> {
     let refused = || {
         let scheme = SCHEMES.iter().find(|scheme| url.starts_with(**scheme)).unwrap_or(&"");

@@ -1,7 +1,7 @@
-//! Usage in the database: takes batches, adds up, looks up. It knows no limits.
+//! Usage in the database: stores batches, adds up counts and looks them up. Knows no limits.
 //!
-//! A batch is written as a few statements over all of its rows, not row by row: it is one transaction, and everyone who
-//! wants to change the policy waits for it. Each batch also deletes rows that are too old, so no background task is needed.
+//! A batch is written by a few statements over all of its rows, not row by row. It is one transaction, and every change
+//! of the policy waits for it. Each batch also deletes rows that are too old, so no background task is needed.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,7 +18,7 @@ use management::port::{
     usage::{KeyUsed, Pair, UsageFilter, UsageRow, Used, Windows},
 };
 
-/// At most `limit` rows in the order of application, API, hour, plan and outcome, from the first after `after`.
+/// Returns at most `limit` rows that come after `after`, in the order of application, API, hour, plan and outcome.
 pub async fn list(
     connection: &mut PgConnection,
     filter: &UsageFilter,
@@ -58,7 +58,7 @@ pub async fn list(
     rows.iter().map(row).collect()
 }
 
-/// When those of the keys `ids` were used last that ever were.
+/// When the keys `ids` were last used. Keys that were never used are missing.
 pub async fn last_used(connection: &mut PgConnection, ids: &[&str]) -> Result<Vec<KeyUsed>, Fault> {
     let rows = sqlx::query("SELECT id, last_used FROM key_use WHERE id = ANY ($1)")
         .bind(texts(ids.iter().copied()))
@@ -67,7 +67,7 @@ pub async fn last_used(connection: &mut PgConnection, ids: &[&str]) -> Result<Ve
     rows.iter().map(|row| Ok(KeyUsed { id: row.try_get("id")?, last_used: row.try_get("last_used")? })).collect()
 }
 
-/// Notes that a batch of a gateway was taken; `false`: it was taken before.
+/// Notes that a gateway's batch was accepted. Returns `false` if it was accepted before.
 pub async fn take_batch(connection: &mut PgConnection, gateway: &str, batch: &str, now: i64) -> Result<bool, Fault> {
     let noted =
         sqlx::query("INSERT INTO usage_batch (gateway, batch, received_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
@@ -79,12 +79,13 @@ pub async fn take_batch(connection: &mut PgConnection, gateway: &str, batch: &st
     Ok(noted.rows_affected() == 1)
 }
 
-/// Rows that a probe writes: with their index some 200 KiB, 25 pages. A change of one row writes some 10.
+/// Number of rows that a probe writes: with their index some 200 KiB, 25 pages. A change of one row writes some 10
+/// pages.
 const PROBE_ROWS: i64 = 1_000;
 
-/// Writes rows that stand for no batch: to see whether a change could be written. No gateway has an empty name.
+/// Writes rows that are no batch, to see whether a change can be written. No gateway has an empty name.
 pub async fn write_probe(connection: &mut PgConnection) -> Result<(), Fault> {
-    // Those of a probe that could not be taken away.
+    // Rows that an earlier probe could not remove.
     remove_probe(&mut *connection).await?;
     sqlx::query(
         r#"
@@ -97,13 +98,13 @@ pub async fn write_probe(connection: &mut PgConnection) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Takes them away again.
+/// Removes the probe's rows.
 pub async fn remove_probe(connection: &mut PgConnection) -> Result<(), Fault> {
     sqlx::query("DELETE FROM usage_batch WHERE gateway = ''").execute(connection).await?;
     Ok(())
 }
 
-/// When a gateway reported last, and the room that it had left then.
+/// When a gateway last reported, and the room that it had left then.
 pub async fn room(connection: &mut PgConnection, gateway: &str) -> Result<Option<(i64, i64)>, Fault> {
     let row = sqlx::query_as("SELECT reported_at, room FROM usage_room WHERE gateway = $1").bind(text(gateway));
     Ok(row.fetch_optional(connection).await?)
@@ -124,13 +125,13 @@ pub async fn set_room(connection: &mut PgConnection, gateway: &str, now: i64, ro
     Ok(())
 }
 
-/// Adds rows to those that are there. A sum that would pass 2^63 - 1 stays there: nothing is lost of the other rows.
+/// Adds the counts to the stored rows. A sum beyond 2^63 - 1 stays at that value, so that the other rows are not lost.
 pub async fn add(connection: &mut PgConnection, rows: &[UsageRow]) -> Result<(), Fault> {
     if rows.is_empty() {
         return Ok(());
     }
     let counted = counted(&mut *connection, rows).await?;
-    // PostgreSQL does not change one row twice in a statement.
+    // PostgreSQL cannot change one row twice in a statement.
     let mut sums: BTreeMap<(&str, &str, i64, &str, &str), i64> = BTreeMap::new();
     for row in rows {
         let sum = sums.entry((&row.application, &row.api, row.hour, &row.plan, &row.outcome)).or_default();
@@ -171,7 +172,8 @@ pub async fn add(connection: &mut PgConnection, rows: &[UsageRow]) -> Result<(),
     Ok(())
 }
 
-/// The rows that count for the plans of their application: not those of an hour that began before it was made again.
+/// The rows that count for the plans of their application. Rows of an hour that began before the application was
+/// created again do not count.
 async fn counted<'r>(connection: &mut PgConnection, rows: &'r [UsageRow]) -> Result<Vec<&'r UsageRow>, Fault> {
     let made = sqlx::query_as::<_, (String, Option<i64>)>(
         "SELECT application, made_at FROM usage_cut WHERE application = ANY ($1)",
@@ -181,8 +183,8 @@ async fn counted<'r>(connection: &mut PgConnection, rows: &'r [UsageRow]) -> Res
     Ok(rows.iter().filter(|row| counts(&made, row)).collect())
 }
 
-/// Notes when keys were used last; keys that are not there, or that reach nothing of `scope`, are left out.
-/// Returns how many were taken.
+/// Notes when keys were last used. Leaves out keys that do not exist or that reach nothing of `scope`. Returns the
+/// number of keys that were noted.
 pub async fn touch(connection: &mut PgConnection, keys: &[KeyUsed], scope: &Scope) -> Result<u64, Fault> {
     if keys.is_empty() {
         return Ok(0);
@@ -214,14 +216,14 @@ pub async fn touch(connection: &mut PgConnection, keys: &[KeyUsed], scope: &Scop
     Ok(touched.rows_affected())
 }
 
-/// Forgets when a key was used: it is not there any more, and another may get its id.
+/// Forgets when a key was last used, because the key is gone and another may get its id.
 pub async fn forget_key(connection: &mut PgConnection, id: &str) -> Result<(), Fault> {
     sqlx::query("DELETE FROM key_use WHERE id = $1").bind(text(id)).execute(connection).await?;
     Ok(())
 }
 
-/// Forgets how much an application used of its plans: it is gone, and another may get its id. Hourly rows stay, for bills.
-/// What is reported of it from now on uses up nothing of the other one's plans.
+/// Forgets how much of its plans an application has used, because it is gone and another may get its id. Hourly rows
+/// stay, for bills. Usage of the old application that is reported later does not count for the plans of the new one.
 pub async fn forget_totals(connection: &mut PgConnection, application: &str, now: i64) -> Result<(), Fault> {
     sqlx::query("DELETE FROM usage_total WHERE application = $1").bind(application).execute(&mut *connection).await?;
     sqlx::query(
@@ -236,7 +238,7 @@ pub async fn forget_totals(connection: &mut PgConnection, application: &str, now
     Ok(())
 }
 
-/// Takes away what is too old: hourly rows after `days`, and what nobody looks at any more.
+/// Deletes what is too old: hourly rows after `days`, and other data that is not read any more.
 pub async fn tidy(connection: &mut PgConnection, now: i64, days: i64) -> Result<(), Fault> {
     sqlx::query("DELETE FROM usage_batch WHERE received_at < $1")
         .bind(now.saturating_sub(REMEMBER_BATCHES))
@@ -257,7 +259,7 @@ pub async fn tidy(connection: &mut PgConnection, now: i64, days: i64) -> Result<
     Ok(())
 }
 
-/// What was used by each of `pairs`, as far as anything was.
+/// Returns the usage of each of `pairs` that has any.
 pub async fn used(
     connection: &mut PgConnection,
     pairs: &[Pair],
@@ -286,7 +288,7 @@ pub async fn used(
     rows.iter().map(row).collect()
 }
 
-/// The subscriptions of `pairs`, and the applications where the API is empty, that have a plan.
+/// Finds the subscriptions of `pairs` that have a plan, and the applications if the API of the pair is empty.
 pub async fn with_plans(connection: &mut PgConnection, pairs: &[Pair]) -> Result<Vec<Version>, Fault> {
     let (applications, apis) = columns(pairs);
     let rows = sqlx::query(
@@ -306,7 +308,7 @@ pub async fn with_plans(connection: &mut PgConnection, pairs: &[Pair]) -> Result
     rows.iter().map(read_version).collect()
 }
 
-/// The subscriptions and applications of a plan that are marked as used up.
+/// Finds the subscriptions and applications of a plan that are marked as used up.
 pub async fn used_up(connection: &mut PgConnection, plan: &str) -> Result<Vec<Version>, Fault> {
     let rows = sqlx::query(
         r#"
@@ -319,7 +321,8 @@ pub async fn used_up(connection: &mut PgConnection, plan: &str) -> Result<Vec<Ve
     rows.iter().map(read_version).collect()
 }
 
-/// The subscriptions and applications of a plan that are not marked and have used so much in the day or in the month.
+/// Finds the subscriptions and applications of a plan that are not marked and have used at least so much in the day or
+/// the month.
 pub async fn reached(
     connection: &mut PgConnection,
     plan: &str,

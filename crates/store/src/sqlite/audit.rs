@@ -1,5 +1,5 @@
-//! The audit log: entries are written with their change, read in pages, and deleted when they are older than
-//! `audit_days`. What stands in an entry is decided by [`management::audit`].
+//! The audit log: writes an entry with each change, reads entries in pages, and deletes entries that are older than
+//! `audit_days`. [`management::audit`] decides what an entry contains.
 
 use async_trait::async_trait;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection, sqlite::SqliteRow};
@@ -11,7 +11,7 @@ use management::port::{
     audit::{Also, AuditFilter, AuditLog, Entry, EntryPage},
 };
 
-/// Writes an entry. `word` is that of its revision, or a new random one.
+/// Writes an entry. `word` is the random word of its revision, or a new one.
 pub(super) async fn write(connection: &mut SqliteConnection, entry: &Entry, word: i64) -> Result<(), Fault> {
     sqlx::query(
         "INSERT INTO audit (word, at, actor, role, address, request_id, action, kind, id, revision, before, after, reason, \
@@ -76,7 +76,7 @@ impl AuditLog for SqliteStore {
         newest_first: bool,
         limit: u32,
     ) -> Result<EntryPage, Error> {
-        // One view: an entry must not go between its own row and what it brought along.
+        // Read in one snapshot, so that an entry is not deleted between its own row and its `also` rows.
         let mut view = self.readers.begin().await.map_err(Fault::from)?;
         Ok(page(&mut view, filter, after, newest_first, limit).await?)
     }

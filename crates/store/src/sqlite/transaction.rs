@@ -6,10 +6,10 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
+use sqlx::{Sqlite, SqliteConnection, Transaction};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{SqliteStore, api_match, audit, deny_target, fault::Fault, read, state::read_state, usage};
+use super::{SqliteStore, api_match, audit, deny_target, fault::Fault, forget, read, state::read_state, usage};
 use crate::{doubt::Doubt, random::new_word};
 use management::audit::Journal;
 use management::port::{
@@ -221,34 +221,21 @@ impl SqliteTransaction {
         }
     }
 
-    /// Deletes the oldest past versions beyond `history_rows`. It deletes whole revisions: all versions that ended at
-    /// or before the new horizon.
+    /// Deletes past versions that are too many or too old.
     async fn forget_the_far_past(&mut self) -> Result<(), Fault> {
-        let surplus = self.state.past.saturating_sub(self.store.settings.history_rows);
-        if surplus <= 0 {
+        let settings = self.store.settings;
+        let Some(horizon) = forget::horizon(&mut self.transaction, &self.state, settings, self.act.now).await? else {
             return Ok(());
-        }
-        let horizon: Option<i64> = sqlx::query(
-            "SELECT until_revision FROM version WHERE until_revision IS NOT NULL ORDER BY until_revision LIMIT 1 OFFSET ?",
-        )
-        .bind(surplus.saturating_sub(1))
-        .fetch_optional(&mut *self.transaction)
-        .await?
-        .map(|row| row.try_get(0))
-        .transpose()?;
-        let Some(horizon) = horizon else { return Ok(()) };
-        let forgotten = sqlx::query("DELETE FROM version WHERE until_revision <= ?")
-            .bind(horizon)
-            .execute(&mut *self.transaction)
-            .await?
-            .rows_affected();
-        sqlx::query("DELETE FROM revision_word WHERE revision < ?")
-            .bind(horizon)
-            .execute(&mut *self.transaction)
-            .await?;
-        self.state.past = self.state.past.saturating_sub(i64::try_from(forgotten).unwrap_or(i64::MAX));
+        };
+        let forgotten = forget::up_to(&mut self.transaction, horizon).await?;
+        self.state.past = self.state.past.saturating_sub(forgotten);
         self.state.horizon = horizon;
         Ok(())
+    }
+
+    /// The policy before this change.
+    pub(super) fn state(&self) -> &State {
+        &self.state
     }
 }
 

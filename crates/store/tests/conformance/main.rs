@@ -18,6 +18,7 @@ mod past;
 mod rows;
 mod support;
 mod usage;
+mod way_back;
 
 /// The properties as tests of one database, each with a database of its own that keeps so many versions that hold no more.
 macro_rules! conformance {
@@ -49,6 +50,9 @@ macro_rules! conformance {
             usage::a_gateway_has_room_and_its_batches_are_known(100_000),
             usage::the_last_use_of_a_key_is_kept_while_it_is_there(100_000),
             usage::rows_of_plans_are_found_by_what_was_used(100_000),
+            way_back::what_differs_between_two_revisions_is_what_changed(100_000),
+            way_back::the_last_that_was_known_of_a_thing_is_found_by_its_name(100_000),
+            way_back::revisions_are_listed_with_what_made_them(100_000),
         );
     };
     ($database:ident: $($module:ident::$property:ident($history_rows:literal),)*) => {

@@ -1,8 +1,8 @@
-//! The policy as it was at a revision, and what changed between two, a page at a time.
+//! Reads the policy at a revision, and the changes between two revisions, one page at a time.
 //!
-//! Each page reads exactly the versions that held at the revision of the first page, whatever was written since: why that is
-//! right stands at the same module of SQLite. A view is a transaction that reads only, on one snapshot of the database.
-//! When the past has been forgotten up to beyond the revision ([`Error::Gone`]), the reader has to begin anew.
+//! Each page contains exactly the versions that existed at the revision of the first page, whatever was written since.
+//! The same module for SQLite explains why this is correct. A view is a read-only transaction on one snapshot of the
+//! database. If the revision has been forgotten meanwhile ([`Error::Gone`]), the reader starts over.
 
 mod statements;
 
@@ -22,14 +22,14 @@ use super::{
 use crate::pages::fitting;
 use management::port::{Error, Kind, Mark, PageRows, Scope, Snapshot, State};
 
-/// A consistent view of the database, for the length of one page.
+/// A consistent view of the database while one page is built.
 #[derive(Debug)]
 pub struct Reader {
     transaction: Transaction<'static, Postgres>,
     state: State,
 }
 
-/// Which rows are asked for: the statement for all of them, and the one for a scope.
+/// The part to read: the statement for all rows, and the one for a scope.
 #[derive(Clone, Copy)]
 struct Part {
     all: &'static str,
@@ -86,14 +86,14 @@ impl Snapshot for Reader {
 }
 
 impl Reader {
-    /// A view of the database as it is now.
+    /// Opens a view of the database as it is now.
     pub(super) async fn begin(store: &PostgresStore) -> Result<Self, Fault> {
         let mut transaction = store.begin_reading().await?;
         let state = read_state(&mut transaction).await?;
         Ok(Self { transaction, state })
     }
 
-    /// A page of a part. `since` and `at` are the same for a full policy.
+    /// Reads a page of a part. `since` and `at` are equal for a full policy.
     async fn page(
         &mut self,
         part: Part,
@@ -125,7 +125,7 @@ impl Reader {
         Ok(page)
     }
 
-    /// The places and sizes of at most `limit` rows from the first after `after`.
+    /// Returns positions and sizes of at most `limit` rows that come after `after`.
     async fn places(&mut self, asked: &Asked<'_>, after: i64, limit: usize) -> Result<Vec<Found>, Fault> {
         let query = sqlx::query(asked.statement).bind(asked.since).bind(asked.at).bind(after);
         let query = query.bind(asked.limited.map(|(apis, _)| apis));
@@ -138,7 +138,7 @@ impl Reader {
         found.collect()
     }
 
-    /// The documents of these versions.
+    /// Reads the documents of these versions.
     async fn documents(&mut self, versions: &[i64]) -> Result<PageRows, Fault> {
         let row = sqlx::query(DOCUMENTS).bind(versions).fetch_one(&mut *self.transaction).await?;
         let mut page = PageRows::default();
@@ -158,8 +158,9 @@ impl Reader {
         if readable.contains(&revision) { Ok(()) } else { Err(Error::Gone(revision).into()) }
     }
 
-    /// Whether an API of the scope lets in applications without a subscription. When one begins or ceases to, nearly every
-    /// application comes or goes: too much for a delta, so the reader begins anew.
+    /// Whether an API of the scope admits applications without a subscription. Fails with [`Error::Gone`] if an API
+    /// started or stopped doing so. Then nearly every application appears or disappears, which is too much for a delta,
+    /// so the reader starts over.
     async fn openness(&mut self, apis: &[String], since: i64, at: i64) -> Result<bool, Fault> {
         let (then, now): (bool, bool) =
             sqlx::query_as(OPEN).bind(since).bind(at).bind(apis).fetch_one(&mut *self.transaction).await?;
@@ -167,16 +168,16 @@ impl Reader {
     }
 }
 
-/// What a statement is asked for, from any place.
+/// The parameters of a statement other than the position.
 struct Asked<'a> {
     statement: &'static str,
-    /// The APIs of the scope, and whether one lets in applications without a subscription.
+    /// The APIs of the scope, and whether one admits applications without a subscription.
     limited: Option<&'a (Vec<String>, bool)>,
     since: i64,
     at: i64,
 }
 
-/// A row of a page, before it is read.
+/// A row of a page, before its document is read.
 struct Found {
     seq: i64,
     size: usize,

@@ -1,11 +1,11 @@
-//! The statements on the past, whole. Parameters are the same everywhere: `$1` and `$2` are revisions, `$3` the `seq` to go on
-//! from, `$4` the APIs of the scope, `$5` the limit, `$6` whether an API of the scope lets in applications without a
-//! subscription at these revisions. Kinds stand as numbers, see [`management::port::Kind::number`].
+//! Complete statements about the past. The parameters always mean the same: `$1` and `$2` are revisions, `$3` is the
+//! last `seq`, `$4` the APIs of the scope, `$5` the limit, and `$6` says whether an API of the scope admits
+//! applications without a subscription at these revisions. Kinds are numbers, see [`management::port::Kind::number`].
 //!
-//! A version held at revision R if `from_revision <= R` and `until_revision` is null or greater than R. An application
-//! reached the scope at R if it had a subscription to one of its APIs, or if `$6`. A unary plus keeps PostgreSQL from
-//! an index: rows of a delta are found by revision, and the order of `seq` would lead it through the whole table. A subquery
-//! with `LIMIT 1` instead of `EXISTS` keeps it from reading all subscriptions first.
+//! A version existed at revision R if `from_revision <= R` and `until_revision` is null or greater than R. An
+//! application reached the scope at R if it had a subscription to one of its APIs, or if `$6`. A unary plus keeps
+//! PostgreSQL from using an index. Rows of a delta are found by revision; the order of `seq` would make PostgreSQL scan
+//! the whole table. A subquery with `LIMIT 1` instead of `EXISTS` keeps it from reading all subscriptions first.
 
 /// The whole policy at `$2`.
 pub const FULL: &str = r#"
@@ -29,8 +29,8 @@ pub const FULL_LIMITED: &str = r#"
                 LIMIT 1)))
     ORDER BY v.seq LIMIT $5"#;
 
-/// What held at `$1` and has no successor at `$2`. A key that now belongs to another application is another thing: who sees
-/// it may have changed.
+/// Rows that existed at `$1` and have no successor at `$2`. A key that belongs to another application now counts as
+/// another object, because other gateways may see it.
 pub const REMOVED: &str = r#"
     SELECT v.seq, octet_length(v.document) AS size FROM version v
     WHERE v.until_revision > $1 AND v.until_revision <= $2 AND +v.from_revision <= $1 AND +v.seq > $3
@@ -46,7 +46,7 @@ pub const REMOVED: &str = r#"
                 AND n.from_revision <= $2 AND n.until_revision > $2)
     ORDER BY +v.seq LIMIT $5"#;
 
-/// The same of a scope, and keys and applications that still hold but no longer reach it.
+/// The same for a scope, including current keys and applications that no longer reach it.
 pub const REMOVED_LIMITED: &str = r#"
     WITH moved (application) AS (
         SELECT application FROM version
@@ -87,8 +87,8 @@ pub const REMOVED_LIMITED: &str = r#"
             LIMIT 1) IS NULL
     ORDER BY seq LIMIT $5"#;
 
-/// What holds at `$2` and did not at `$1`. `seq` rises with the revision, so the first version after `$1` is where to begin;
-/// if there is none, nothing is found.
+/// Rows that exist at `$2` and did not at `$1`. `seq` increases with the revision, so the scan starts at the first
+/// version after `$1`. If there is none, nothing is found.
 pub const CHANGED: &str = r#"
     SELECT v.seq, octet_length(v.document) AS size FROM version v
     WHERE v.seq >= (
@@ -99,7 +99,7 @@ pub const CHANGED: &str = r#"
         AND ($4::text[] IS NULL AND $6::bool IS NULL)
     ORDER BY v.seq LIMIT $5"#;
 
-/// The same of a scope, and keys and applications that are older but did not reach it.
+/// The same for a scope, including older keys and applications that did not reach it before.
 pub const CHANGED_LIMITED: &str = r#"
     WITH moved (application) AS (
         SELECT application FROM version
@@ -135,7 +135,7 @@ pub const CHANGED_LIMITED: &str = r#"
             LIMIT 1) IS NULL
     ORDER BY seq LIMIT $5"#;
 
-/// Whether an API of the scope let in applications without a subscription, at `$1` and at `$2`.
+/// Whether an API of the scope admitted applications without a subscription, at `$1` and at `$2`.
 pub const OPEN: &str = r#"
     SELECT
         coalesce(bool_or(a.from_revision <= $1 AND (a.until_revision IS NULL OR a.until_revision > $1)), false),
@@ -144,7 +144,7 @@ pub const OPEN: &str = r#"
     WHERE a.kind = 1 AND a.identity = ANY ($3) AND a.document::jsonb -> 'subscription_required' = 'false'
         AND (a.until_revision IS NULL OR a.until_revision IS NOT NULL AND a.until_revision > least($1, $2))"#;
 
-/// The documents of the versions `$1`, one text for each kind.
+/// The documents of the versions `$1`, as one text for each kind.
 pub const DOCUMENTS: &str = r#"
     SELECT
         string_agg(document, chr(10) ORDER BY seq) FILTER (WHERE kind = 1) AS apis,
@@ -155,7 +155,7 @@ pub const DOCUMENTS: &str = r#"
         string_agg(document, chr(10) ORDER BY seq) FILTER (WHERE kind = 6) AS deny_policies
     FROM version WHERE seq = ANY ($1)"#;
 
-/// The document of kind `$1` that the feed knew as `$3` at revision `$2`.
+/// The document of kind `$1` with the name `$3` in the feed at revision `$2`.
 pub const DOCUMENT_AT: &str = r#"
     SELECT document FROM version
     WHERE until_revision IS NULL AND kind = $1 AND identity = $3 AND from_revision <= $2

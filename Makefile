@@ -7,6 +7,7 @@
 #   REDIS_SERVER     a Redis binary for the end-to-end tests, instead of Debian's
 #   NGINX            an nginx binary for the end-to-end tests, instead of Debian's
 #   POSTGRES_BIN     the folder of PostgreSQL's programs for the tests, instead of Debian's
+#   PGBOUNCER        a pgbouncer binary for the tests, instead of Debian's
 #   WASM_TOOLCHAIN   rustup or debian: how to build for wasm32 (detected if not given)
 #   STRICT_COMPILERS 1 to fail if rustc or wasm-opt is not the one in tools/compilers, instead of a warning
 #   CARGO_TARGET_DIR Cargo's working folder; the results of `make build` are always under target/
@@ -154,7 +155,7 @@ test-filter:
 .PHONY: test-policy-service
 test-policy-service:
 	$(title) 'the policy service'
-	@tools/need postgresql
+	@tools/need detect-secrets postgresql pgbouncer
 	$(give_way) cargo test $(LOCKED) $(SERVICE_TESTS)
 
 .PHONY: test-soak
@@ -215,6 +216,18 @@ fuzz: ## Each parser of foreign bytes under libFuzzer, for FUZZ_SECONDS each
 test-fuzz:
 	$(title) 'what fuzzing must hold, on its seeds and on what it found'
 	cargo test $(LOCKED) -p keygate-fuzz
+
+# --- the policy service under load ------------------------------------------------------------------------------------
+#
+#   SERVICE_SECONDS=60 SERVICE_RATE=200 SERVICE_GATEWAYS=50 SERVICE_KILL=10   the load; seconds between kills, 0 for none
+#   SERVICE_KEYS=1000000   keys of the large policy, 0 for none
+#   SERVICE_DATABASE=postgres   only this database (or sqlite)
+
+.PHONY: bench-service
+bench-service: policy-service ## The policy service under load on both databases, replicas killed; a million keys; five minutes
+	@tools/need postgresql
+	cargo build --release $(LOCKED) -p keygate-replicas
+	@exec "$$KEYGATE_WORK/release/bench-service"
 
 # --- the soak --------------------------------------------------------------------------------------------------------
 #

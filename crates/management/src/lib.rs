@@ -13,6 +13,7 @@ pub mod check;
 pub mod deny_policies;
 pub mod error;
 pub mod issue;
+pub mod key_form;
 pub mod keys;
 pub mod limited;
 pub mod object;

@@ -17,6 +17,8 @@ use crate::{
 pub const REMEMBERED: i64 = 86_400;
 /// Answers that are remembered of one actor: more than one a second all day, of some 500 bytes each, 50 MB.
 pub const MAX_ANSWERS: i64 = 100_000;
+/// Old answers that one change deletes. A change keeps one, so a backlog shrinks.
+pub const MAX_ANSWERS_FORGOTTEN: i64 = 1_000;
 
 /// By what the answers to an actor are known. A subject that has another role meanwhile does not see the earlier ones.
 pub fn owner(actor: &Actor) -> String {

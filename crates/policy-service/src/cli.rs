@@ -7,9 +7,15 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use crate::stderr;
+use crate::{
+    secret_files::{Files, variable_of_file},
+    stderr,
+};
 use management::port::{Error, Store};
 use store::Settings;
+
+/// The exit code of a wrong command line, as clap's own.
+const WRONG_USAGE: i32 = 2;
 
 /// The policy service of keygate: manages APIs, applications, keys and subscriptions, and feeds them to gateways.
 #[derive(Debug, Parser)]
@@ -24,20 +30,40 @@ impl Cli {
     /// Reads the command line, or ends the program. Errors name the variables of the arguments. `--version` prints
     /// `version`.
     pub fn read(version: &'static str) -> Self {
-        let matches = Self::command().version(version).try_get_matches();
-        matches.and_then(|matches| Self::from_arg_matches(&matches)).unwrap_or_else(|error| {
-            let variables = variables(&error);
-            if variables.is_empty() {
-                error.exit();
-            }
-            // The error ends with a line break already.
-            stderr::say(error.to_string().trim_end());
-            for (argument, variable) in variables {
-                stderr::say(format_args!("note: {argument} can also be given by the variable {variable}"));
-            }
-            std::process::exit(error.exit_code())
-        })
+        let name = std::env::args().nth(1).unwrap_or_default();
+        let (command, files) = Files::read(Self::command().version(version), &name);
+        let matches = command.try_get_matches().unwrap_or_else(|error| refuse(&error));
+        if let Err(wrong) = files.check(&matches) {
+            stderr::say(format_args!("error: {wrong}"));
+            std::process::exit(WRONG_USAGE);
+        }
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| refuse(&error))
     }
+}
+
+/// Ends the program with what is wrong on its command line.
+fn refuse(error: &clap::Error) -> ! {
+    let variables = variables(error);
+    if variables.is_empty() {
+        error.exit();
+    }
+    // The error ends with a line break already.
+    stderr::say(error.to_string().trim_end());
+    for (argument, variable) in variables {
+        let file = match is_secret(&variable) {
+            true => format!(", or by {}, the path of a file that holds it", variable_of_file(&variable)),
+            false => String::new(),
+        };
+        stderr::say(format_args!("note: {argument} can also be given by the variable {variable}{file}"));
+    }
+    std::process::exit(error.exit_code())
+}
+
+/// Whether an argument of any subcommand has this variable and hides its values.
+fn is_secret(variable: &str) -> bool {
+    let command = Cli::command();
+    let mut arguments = command.get_subcommands().flat_map(clap::Command::get_arguments);
+    arguments.any(|argument| argument.is_hide_env_values_set() && argument.get_env().is_some_and(|env| env == variable))
 }
 
 /// The arguments that an error names, with their variables.
@@ -127,7 +153,7 @@ impl Database {
         Ok(&self.url)
     }
 
-    /// What an error of the database is told as.
+    /// The message for an error of the database, with the argument that is wrong.
     pub fn named(&self, error: Error) -> String {
         match error {
             Error::Url(_) => error.to_string(),
@@ -143,6 +169,17 @@ pub struct Serve {
     #[arg(long, env = "POLICY_LISTEN", default_value = "127.0.0.1:8085", value_name = "HOST:PORT",
           value_parser = parse_listen)]
     pub listen: String,
+    /// Name or address, and port, for gateways alone: the feed and reports of usage are then served here, and no more where
+    /// `--listen` says.
+    #[arg(long, env = "POLICY_FEED_LISTEN", value_name = "HOST:PORT", value_parser = parse_listen)]
+    pub feed_listen: Option<String>,
+    /// The service's certificate and those that lead to its root, a file in PEM: all listeners then speak TLS. It is read
+    /// again when it changes.
+    #[arg(long, env = "POLICY_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of the certificate, a file in PEM without a passphrase.
+    #[arg(long, env = "POLICY_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// The database.
     #[command(flatten)]
     pub database: Database,

@@ -168,6 +168,7 @@ async fn each_operation_answers_as_it_is_described() {
     for (who, method, path, at, body, status) in [
         (Nobody, "get", "/healthz", "", Value::Null, 200),
         (Nobody, "get", "/healthz/write", "", Value::Null, 200),
+        (Nobody, "get", "/metrics", "", Value::Null, 200),
         (
             Administrator,
             "post",

@@ -5,6 +5,7 @@
 
 mod announce;
 mod doubt;
+mod entries;
 mod lists;
 mod loss;
 mod pages;
@@ -12,6 +13,7 @@ pub mod postgres;
 mod random;
 mod settings;
 pub mod sqlite;
+mod times;
 mod totals;
 
 use std::sync::Arc;

@@ -18,6 +18,7 @@ mod row;
 mod scope;
 mod state;
 pub mod target;
+pub mod times;
 pub mod usage;
 
 use std::{collections::HashSet, fmt, sync::Arc};
@@ -178,6 +179,9 @@ pub trait Upkeep: Send + Sync {
 
     /// Runs for ever: notices changes by other processes, and does what is due in the name of `act`.
     async fn watch(&self, act: fn() -> Act);
+
+    /// Tells `observer` how long each operation takes, from now on.
+    fn observe(&self, _observer: times::Observer) {}
 
     /// Closes the database. A backup of the file then has everything.
     async fn close(&self);

@@ -18,6 +18,7 @@ use crate::{
 };
 use management::{
     applications::Application,
+    key_form::Form,
     keys::Key,
     port::{Database, Kind, Store, Version},
     resource::Resource,
@@ -80,9 +81,13 @@ async fn look_up(
     _: NoQuery,
     Json(asked): Json<Lookup>,
 ) -> Result<Response, Problem> {
+    let unknown = match asked.key.as_deref().map(Form::of) {
+        Some(Form::Mistyped) => "there is no such key: it was mistyped or cut, since its checksum is wrong",
+        _ => "there is no such key",
+    };
     let digest = asked.digest()?.to_hex();
     let version = store.find_identity(Kind::Key, &digest).await?;
-    let version = version.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "there is no such key"))?;
+    let version = version.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, unknown))?;
     let key: Key = shown(&*store, &version).await?;
     let id = key.application.as_deref().unwrap_or_default();
     let application: Option<Application> = match store.find(Kind::Application, id).await? {

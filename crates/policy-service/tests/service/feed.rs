@@ -277,6 +277,23 @@ async fn who_comes_from_elsewhere_is_sent_to_the_beginning() {
     assert_eq!(service.feed("/v1/policy").await.json()["epoch"], renewed);
 }
 
+/// Without this, a gateway that comes from a service that has heard of a new epoch to one that has not would fetch everything.
+#[tokio::test]
+async fn an_epoch_that_another_service_has_given_is_known_here_before_it_is_heard_of() {
+    let service = Service::start().await;
+    service.seed().await;
+    let url = format!("sqlite:{}", service.directory.path().join("policy.db").display());
+    let other = store::open(&url, store::Settings::default()).await.unwrap();
+    let renewed = other.renew_epoch(&crate::support::act()).await.unwrap();
+    // Nobody has told this service.
+    assert_ne!(service.store.revisions().borrow().epoch, renewed);
+    let revision = service.revision().await;
+    service.feed(&format!("/v1/policy?since={revision}&epoch={renewed}")).await.expect(304);
+    let page = service.feed(&format!("/v1/policy?since={}&epoch={renewed}", revision - 1)).await.expect(200).json();
+    assert_eq!((&page["epoch"], &page["base"]), (&json!(renewed), &json!(revision - 1)));
+    service.feed(&format!("/v1/policy?since={revision}&epoch=unknown")).await.expect_problem(410, None);
+}
+
 #[tokio::test]
 async fn a_question_that_cannot_be_read_is_named() {
     let service = Service::start().await;

@@ -132,6 +132,14 @@ async fn a_lookup_says_whose_a_key_is() {
         let answer = service.post("/v1/keys/lookup", asked).await.expect_problem(status, field);
         assert!(!answer.text.contains("nobodys"), "{}", answer.text);
     }
+    for (key, mistyped) in [
+        ("kg_live_0000000000000000000000000000keAmu", false),
+        ("kg_live_0000000000000000000000000000keAmv", true),
+        ("kg_2KfWRuIjcjP6xrgW4PTVMz6WtVBVlY8mPCZey9L-PXU", false),
+    ] {
+        let answer = service.post("/v1/keys/lookup", json!({"key": key})).await.expect_problem(404, None);
+        assert_eq!(answer.text.contains("mistyped"), mistyped, "{}", answer.text);
+    }
     let revision = service.revision().await;
     service.post("/v1/keys/lookup", json!({"sha256": digest(1)})).await.expect(200);
     assert_eq!(service.revision().await, revision);

@@ -4,13 +4,13 @@ use async_trait::async_trait;
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 
 use super::{PostgresStore, fault::Fault, text::text, transaction::PostgresTransaction};
-use management::port::{
-    Error, Transaction as _,
-    answers::{Answer, AnswerRows, Answers},
+use management::{
+    once::MAX_ANSWERS_FORGOTTEN,
+    port::{
+        Error, Transaction as _,
+        answers::{Answer, AnswerRows, Answers},
+    },
 };
-
-/// Answers that one change deletes because of their age. A change keeps one, so what has piled up goes in time.
-const MAX_ANSWERS_FORGOTTEN: i64 = 1_000;
 
 #[async_trait]
 impl Answers for PostgresStore {

@@ -5,12 +5,9 @@
 
 use std::time::Duration;
 
-use tokio::{
-    sync::Mutex,
-    time::{Instant, timeout},
-};
+use tokio::{sync::Mutex, time::Instant};
 
-use super::{Ordering, PostgresStore, transaction::PostgresTransaction, usage};
+use super::{BUSY_TIMEOUT, Ordering, PostgresStore, transaction::PostgresTransaction, usage};
 use management::port::{Act, Error, Transaction as _};
 
 /// How long another program may hold the lock before the check says that changes fail.
@@ -36,26 +33,26 @@ impl PostgresStore {
     }
 
     async fn try_changes(&self, act: &Act, is_doubtful: bool) -> Result<(), Error> {
+        let asked = Instant::now();
         loop {
             let before = self.begun.load(Ordering::Relaxed);
-            if let Ok(result) = timeout(LOCK_TIMEOUT, self.probe(act, is_doubtful)).await {
+            let result = self.probe(act, is_doubtful).await;
+            // Changes of this service that wait for each other are no failure.
+            let is_queue = self.begun.load(Ordering::Relaxed) != before && asked.elapsed() < BUSY_TIMEOUT;
+            if !matches!(result, Err(Error::Busy)) || !is_queue {
                 return result;
-            }
-            // The lock is busy because this service's own changes wait for each other, which is no failure.
-            if self.begun.load(Ordering::Relaxed) == before {
-                return Err(self.why_away().await.unwrap_or(Error::Busy));
             }
         }
     }
 
     /// Begins a change. If it is doubtful whether a change can be written, writes as much as one and removes it again.
     async fn probe(&self, act: &Act, is_doubtful: bool) -> Result<(), Error> {
-        let mut change = PostgresTransaction::begin(self, act.clone()).await?;
+        let mut change = PostgresTransaction::begin(self, act.clone(), LOCK_TIMEOUT).await?;
         if is_doubtful {
             usage::write_probe(change.connection()).await?;
             change.commit_without_revision();
             Box::new(change).commit().await?;
-            change = PostgresTransaction::begin(self, act.clone()).await?;
+            change = PostgresTransaction::begin(self, act.clone(), LOCK_TIMEOUT).await?;
             usage::remove_probe(change.connection()).await?;
             change.commit_without_revision();
         }

@@ -5,12 +5,7 @@
 
 use sqlx::PgConnection;
 
-use super::{
-    PostgresStore, audit,
-    fault::Fault,
-    notify,
-    state::{lock_state, read_state},
-};
+use super::{PostgresStore, audit, fault::Fault, notify, open::BUSY_TIMEOUT, state::read_state};
 use crate::{
     loss::{Finding, GONE_BACK, LOSS_DUE, MAX_EARLIER_EPOCHS},
     random::{new_epoch, new_word},
@@ -46,8 +41,7 @@ impl PostgresStore {
             return Ok(None);
         }
         drop(reader);
-        let mut transaction = self.begin_writing().await?;
-        let (state, _) = lock_state(&mut transaction).await?;
+        let (mut transaction, state, _) = self.begin_writing(BUSY_TIMEOUT).await?;
         let finding = finding(&mut transaction, &state, mark).await?;
         if !finding.is_due(&state, act.now) {
             if finding == Finding::Lost {
@@ -66,8 +60,7 @@ impl PostgresStore {
     }
 
     pub(super) async fn renew_at_once(&self, act: &Act) -> Result<String, Fault> {
-        let mut transaction = self.begin_writing().await?;
-        let (state, _) = lock_state(&mut transaction).await?;
+        let (mut transaction, state, _) = self.begin_writing(BUSY_TIMEOUT).await?;
         let renewed = self.renew(&mut transaction, &state, state.renewals, act).await?;
         transaction.commit().await?;
         self.announce(&renewed);
@@ -86,8 +79,7 @@ impl PostgresStore {
             self.announce(&state);
             return Ok(());
         }
-        let mut transaction = self.begin_writing().await?;
-        let (before, _) = lock_state(&mut transaction).await?;
+        let (mut transaction, before, _) = self.begin_writing(BUSY_TIMEOUT).await?;
         // Another replica may have renewed it already. While this one holds the lock, the state cannot change.
         let has_gone_back = has_gone_back && before.renewals <= held.renewals;
         if !has_gone_back && !before.is_lost {

@@ -34,20 +34,30 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
-use sqlx::{PgPool, Postgres, Transaction, pool::PoolConnection, postgres::PgConnectOptions};
+use sqlx::{Executor as _, PgPool, Postgres, Transaction, pool::PoolConnection, postgres::PgConnectOptions};
 use tokio::{
     sync::{Semaphore, watch},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
-use self::{as_of::Reader, fault::Fault, open::BUSY_TIMEOUT, transaction::PostgresTransaction};
-use crate::{Settings, announce::announce};
-use management::port::{self, Act, Changes, Database, Error, History, Latest, Mark, Renewal, Secret, Snapshot, State};
+use self::{as_of::Reader, fault::Fault, open::BUSY_TIMEOUT, state::lock_state, transaction::PostgresTransaction};
+use crate::{
+    Settings,
+    announce::announce,
+    times::{Timed, Times},
+};
+use management::port::{
+    self, Act, Changes, Database, Error, History, Latest, Mark, Renewal, Secret, Snapshot, State, times::Operation,
+};
 
 pub use url::{is_url, shown};
+
+/// A wait for the connection that writes that is not taken off the wait for the lock: telling the server costs as long.
+const SHORT_WAIT: Duration = Duration::from_millis(100);
 
 /// The open database.
 #[derive(Clone)]
@@ -71,6 +81,7 @@ pub struct PostgresStore {
     /// Usage reports wait here for each other, so that at most one of them waits for the writer or has it.
     reports: Arc<Semaphore>,
     checked: Arc<health::Checked>,
+    times: Times,
 }
 
 impl fmt::Debug for PostgresStore {
@@ -81,9 +92,9 @@ impl fmt::Debug for PostgresStore {
 
 impl PostgresStore {
     /// Takes a connection that reads.
-    async fn reader(&self) -> Result<PoolConnection<Postgres>, Fault> {
+    async fn reader(&self) -> Result<Timed<PoolConnection<Postgres>>, Fault> {
         match self.readers.acquire().await {
-            Ok(reader) => Ok(reader),
+            Ok(reader) => Ok(self.times.of(Operation::Read, reader)),
             Err(error) => Err(self.explain(error).await),
         }
     }
@@ -96,12 +107,25 @@ impl PostgresStore {
         }
     }
 
-    /// Begins a transaction that writes, after earlier ones of this service. It has no lock yet.
-    async fn begin_writing(&self) -> Result<Transaction<'static, Postgres>, Fault> {
-        match self.writer.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await {
-            Ok(transaction) => Ok(transaction),
-            Err(error) => Err(self.explain(error).await),
+    /// Begins a transaction that writes, after those of this service that have begun before, and locks the row that says
+    /// where the policy stands. Waits no longer than `limit` for all of that. Also returns the greatest `seq`.
+    async fn begin_writing(&self, limit: Duration) -> Result<(Transaction<'static, Postgres>, State, i64), Fault> {
+        let begun = Instant::now();
+        // Nothing is cut off that the server is still busy with: it would go on with it, on the one connection that writes.
+        let transaction = timeout(limit, self.writer.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")).await;
+        let mut transaction = match transaction.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+            Ok(transaction) => transaction,
+            Err(error) => return Err(self.explain(error).await),
+        };
+        let waited = begun.elapsed();
+        if limit < BUSY_TIMEOUT || waited > SHORT_WAIT {
+            let left = limit.saturating_sub(waited).max(SHORT_WAIT);
+            let setting = format!("SET LOCAL lock_timeout = {}", left.as_millis());
+            transaction.execute(sqlx::raw_sql(&setting)).await?;
         }
+        let (state, seq) = lock_state(&mut transaction).await?;
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        Ok((transaction, state, seq))
     }
 
     /// Tells a busy pool from a server that is away. sqlx reports the same error for both.
@@ -123,14 +147,14 @@ impl Database for PostgresStore {}
 #[async_trait]
 impl Changes for PostgresStore {
     async fn begin(&self, act: Act) -> Result<Box<dyn port::Transaction>, Error> {
-        Ok(Box::new(PostgresTransaction::begin(self, act).await?))
+        Ok(Box::new(PostgresTransaction::begin(self, act, BUSY_TIMEOUT).await?))
     }
 
     async fn begin_report(&self, act: Act) -> Result<Box<dyn port::Transaction>, Error> {
         let turn = timeout(BUSY_TIMEOUT, Arc::clone(&self.reports).acquire_owned()).await;
         // The semaphore is never closed.
         let turn = turn.ok().and_then(Result::ok).ok_or(Error::Busy)?;
-        Ok(Box::new(PostgresTransaction::begin(self, act).await?.with_turn(turn)))
+        Ok(Box::new(PostgresTransaction::begin(self, act, BUSY_TIMEOUT).await?.with_turn(turn)))
     }
 }
 

@@ -4,22 +4,23 @@
 //! Rows are never overwritten. The current version gets its last revision, and a new version begins. The change also
 //! deletes versions that are too old, so no background task is needed.
 
-use std::{collections::HashSet, sync::atomic::Ordering};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use sqlx::{PgConnection, Postgres, Transaction};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{
-    PostgresStore, api_match, audit, deny_target, fault::Fault, forget, notify, read, state::lock_state, text::texts,
-    usage,
-};
+use super::{PostgresStore, api_match, audit, deny_target, fault::Fault, forget, notify, read, text::texts, usage};
 use crate::{doubt::Doubt, random::new_word};
 use management::audit::Journal;
 use management::port::{
     self, Act, Error, Kind, Name, NewRow, Rows, Scope, State, UsageRows, Version,
     audit::{Deed, Record},
     places::Place,
+    times::Operation,
     usage::{KeyUsed, Pair, UsageRow, Used, Windows},
 };
 
@@ -39,18 +40,19 @@ pub struct PostgresTransaction {
     /// Whether data beside the policy must be committed.
     keep: bool,
     doubt: Doubt,
+    begun: Instant,
     /// A report's turn. The next report may wait for the writer when this one ends.
     _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl PostgresTransaction {
-    pub(super) async fn begin(store: &PostgresStore, act: Act) -> Result<Self, Fault> {
+    pub(super) async fn begin(store: &PostgresStore, act: Act, limit: Duration) -> Result<Self, Fault> {
         let doubt = Doubt::begin(&store.doubtful);
-        let mut transaction = store.begin_writing().await?;
-        let (state, seq) = lock_state(&mut transaction).await?;
-        store.begun.fetch_add(1, Ordering::Relaxed);
-        let (journal, store) = (Journal::default(), store.clone());
-        Ok(Self { transaction, store, act, journal, state, seq, dirty: false, keep: false, doubt, _turn: None })
+        let asked = Instant::now();
+        let (transaction, state, seq) = store.begin_writing(limit).await?;
+        store.times.tell(Operation::Begin, asked);
+        let (journal, store, begun) = (Journal::default(), store.clone(), Instant::now());
+        Ok(Self { transaction, store, act, journal, state, seq, dirty: false, keep: false, doubt, begun, _turn: None })
     }
 
     /// Keeps `turn` until the change ends.
@@ -165,6 +167,7 @@ impl PostgresTransaction {
                 self.write_entry(None, new_word()?).await?;
                 self.transaction.commit().await?;
                 self.doubt.dispel();
+                self.store.times.tell(Operation::Write, self.begun);
             }
             self.doubt.end();
             return Ok(self.state.revision);
@@ -172,6 +175,7 @@ impl PostgresTransaction {
         self.write_revision().await?;
         self.transaction.commit().await?;
         self.doubt.dispel();
+        self.store.times.tell(Operation::Write, self.begun);
         self.store.announce(&self.state);
         tracing::debug!(revision = self.state.revision, "the policy was changed");
         Ok(self.state.revision)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{PostgresStore, notify};
-use management::port::{Act, Error, Upkeep};
+use management::port::{Act, Error, Upkeep, times::Observer};
 
 /// How often the revision is looked up, in case a notification was lost.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -18,6 +18,10 @@ impl Upkeep for PostgresStore {
 
     async fn check_writer(&self, act: &Act) -> Result<(), Error> {
         self.check_changes(act).await
+    }
+
+    fn observe(&self, observer: Observer) {
+        self.times.observe(observer);
     }
 
     async fn watch(&self, act: fn() -> Act) {

@@ -19,14 +19,18 @@ use serde::de::DeserializeOwned;
 use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 
 use super::{fault::Fault, history, state::read_state};
-use crate::pages::fitting;
-use management::port::{Error, Kind, Mark, PageRows, Scope, Snapshot, State};
+use crate::{
+    pages::fitting,
+    times::{Timed, Times},
+};
+use management::port::{Error, Kind, Mark, PageRows, Scope, Snapshot, State, times::Operation};
 
 /// A consistent view of the database while one page is built.
 #[derive(Debug)]
 pub struct Reader {
     transaction: Transaction<'static, Sqlite>,
     state: State,
+    _time: Timed<()>,
 }
 
 #[async_trait]
@@ -76,10 +80,11 @@ impl Snapshot for Reader {
 
 impl Reader {
     /// Opens a view of the database as it is now.
-    pub async fn begin(readers: &SqlitePool) -> Result<Self, Fault> {
+    pub async fn begin(readers: &SqlitePool, times: &Times) -> Result<Self, Fault> {
         let mut transaction = readers.begin().await?;
+        let _time = times.of(Operation::Read, ());
         let state = read_state(&mut transaction).await?;
-        Ok(Self { transaction, state })
+        Ok(Self { transaction, state, _time })
     }
 
     async fn full_page(&mut self, scope: &Scope, at: i64, after: i64, limit: usize) -> Result<PageRows, Fault> {

@@ -27,9 +27,12 @@ mod transaction;
 mod upkeep;
 mod usage;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 use async_trait::async_trait;
@@ -40,8 +43,14 @@ use tokio::{
 };
 
 use self::{as_of::Reader, fault::Fault, open::BUSY_TIMEOUT, place::Place, transaction::SqliteTransaction};
-use crate::{Settings, announce::announce};
-use management::port::{self, Act, Changes, Database, Error, History, Latest, Mark, Renewal, Secret, Snapshot, State};
+use crate::{
+    Settings,
+    announce::announce,
+    times::{Timed, Times},
+};
+use management::port::{
+    self, Act, Changes, Database, Error, History, Latest, Mark, Renewal, Secret, Snapshot, State, times::Operation,
+};
 
 pub use open::file_of;
 pub use place::beside;
@@ -65,6 +74,7 @@ pub struct SqliteStore {
     reports: Arc<Semaphore>,
     place: Place,
     checked: Arc<health::Checked>,
+    times: Times,
 }
 
 impl SqliteStore {
@@ -76,15 +86,17 @@ impl SqliteStore {
     }
 
     /// Takes a connection that reads.
-    async fn reader(&self) -> Result<PoolConnection<Sqlite>, Fault> {
-        Ok(self.readers.acquire().await?)
+    async fn reader(&self) -> Result<Timed<PoolConnection<Sqlite>>, Fault> {
+        Ok(self.times.of(Operation::Read, self.readers.acquire().await?))
     }
 
     /// Begins a write transaction. Fails if its data would be lost.
     async fn lock(&self) -> Result<Transaction<'static, Sqlite>, Fault> {
         self.place.check()?;
+        let begun = Instant::now();
         // IMMEDIATE, because a transaction that reads first and writes later could fail because of another writer.
         let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        self.times.tell(Operation::Begin, begun);
         self.begun.fetch_add(1, Ordering::Relaxed);
         Ok(transaction)
     }
@@ -114,7 +126,7 @@ impl Changes for SqliteStore {
 #[async_trait]
 impl History for SqliteStore {
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Error> {
-        Ok(Box::new(Reader::begin(&self.readers).await?))
+        Ok(Box::new(Reader::begin(&self.readers, &self.times).await?))
     }
 
     fn revisions(&self) -> watch::Receiver<Latest> {

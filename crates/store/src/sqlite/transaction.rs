@@ -3,7 +3,7 @@
 //! Rows are never overwritten. The current version gets its last revision, and a new version begins. The change also
 //! deletes versions that are too old, so no background task is needed.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Instant};
 
 use async_trait::async_trait;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
@@ -16,6 +16,7 @@ use management::port::{
     self, Act, Error, Kind, Name, NewRow, Rows, Scope, State, UsageRows, Version,
     audit::{Deed, Record},
     places::Place,
+    times::Operation,
     usage::{KeyUsed, Pair, UsageRow, Used, Windows},
 };
 
@@ -33,6 +34,7 @@ pub struct SqliteTransaction {
     /// Whether data beside the policy must be committed.
     keep: bool,
     doubt: Doubt,
+    begun: Instant,
     /// A report's turn. The next report may wait for the writer when this one ends.
     _turn: Option<OwnedSemaphorePermit>,
 }
@@ -42,8 +44,8 @@ impl SqliteTransaction {
         let doubt = Doubt::begin(&store.doubtful);
         let mut transaction = store.lock().await?;
         let state = read_state(&mut transaction).await?;
-        let (journal, store) = (Journal::default(), store.clone());
-        Ok(Self { transaction, store, act, journal, state, dirty: false, keep: false, doubt, _turn: None })
+        let (journal, store, begun) = (Journal::default(), store.clone(), Instant::now());
+        Ok(Self { transaction, store, act, journal, state, dirty: false, keep: false, doubt, begun, _turn: None })
     }
 
     /// Keeps `turn` until the change ends.
@@ -155,6 +157,7 @@ impl SqliteTransaction {
                 self.store.place.check()?;
                 self.transaction.commit().await?;
                 self.doubt.dispel();
+                self.store.times.tell(Operation::Write, self.begun);
             }
             self.doubt.end();
             return Ok(self.state.revision);
@@ -163,6 +166,7 @@ impl SqliteTransaction {
         self.store.place.check()?;
         self.transaction.commit().await?;
         self.doubt.dispel();
+        self.store.times.tell(Operation::Write, self.begun);
         self.store.announce(&self.state);
         tracing::debug!(revision = self.state.revision, "the policy was changed");
         Ok(self.state.revision)

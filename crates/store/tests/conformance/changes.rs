@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use management::port::{Actor, Kind};
+use management::port::{Actor, Kind, times::Operation};
 
 use crate::{
     databases::Opened,
@@ -78,4 +78,22 @@ pub async fn those_who_wait_are_told_of_what_can_be_read(opened: &Opened) {
     assert!(!revisions.has_changed().unwrap(), "nothing is new");
     let renewed = store.renew_epoch(&act(Actor::administrator(), NOW)).await.unwrap();
     assert_eq!(revisions.borrow_and_update().epoch, renewed);
+}
+
+pub async fn its_times_are_told(opened: &Opened) {
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let store = &opened.store;
+    store.observe(Arc::new(move |operation, took| told.send((operation, took)).unwrap()));
+    let mut operations =
+        || std::iter::from_fn(|| heard.try_recv().ok()).map(|(operation, _)| operation).collect::<Vec<_>>();
+    store.find(Kind::Api, "a").await.unwrap();
+    assert_eq!(operations(), [Operation::Read]);
+    let snapshot = store.snapshot().await.unwrap();
+    assert_eq!(operations(), [], "it is read from still");
+    drop(snapshot);
+    assert_eq!(operations(), [Operation::Read]);
+    put(store, &[api("a", "/a")]).await;
+    assert_eq!(operations(), [Operation::Begin, Operation::Write]);
+    drop(begin(store).await);
+    assert_eq!(operations(), [Operation::Begin], "nothing was written");
 }

@@ -38,6 +38,7 @@ macro_rules! conformance {
             changes::a_change_knows_who_makes_it_and_when(100_000),
             changes::changes_come_one_after_the_other(100_000),
             changes::those_who_wait_are_told_of_what_can_be_read(100_000),
+            changes::its_times_are_told(100_000),
             rows::a_row_is_found_by_each_of_its_names(100_000),
             rows::every_column_of_a_row_is_read_as_it_was_written(100_000),
             rows::a_revoked_key_stays_revoked_when_its_row_is_gone(100_000),

@@ -19,14 +19,15 @@ use super::{
     state::read_state,
     text::{text, texts},
 };
-use crate::pages::fitting;
-use management::port::{Error, Kind, Mark, PageRows, Scope, Snapshot, State};
+use crate::{pages::fitting, times::Timed};
+use management::port::{Error, Kind, Mark, PageRows, Scope, Snapshot, State, times::Operation};
 
 /// A consistent view of the database while one page is built.
 #[derive(Debug)]
 pub struct Reader {
     transaction: Transaction<'static, Postgres>,
     state: State,
+    _time: Timed<()>,
 }
 
 /// The part to read: the statement for all rows, and the one for a scope.
@@ -90,7 +91,8 @@ impl Reader {
     pub(super) async fn begin(store: &PostgresStore) -> Result<Self, Fault> {
         let mut transaction = store.begin_reading().await?;
         let state = read_state(&mut transaction).await?;
-        Ok(Self { transaction, state })
+        let _time = store.times.of(Operation::Read, ());
+        Ok(Self { transaction, state, _time })
     }
 
     /// Reads a page of a part. `since` and `at` are equal for a full policy.

@@ -53,7 +53,7 @@ impl PostgresStore {
         let secret: Vec<u8> = sqlx::query_scalar("SELECT secret FROM policy_state").fetch_one(&mut connection).await?;
         let channel = notify::channel(&mut connection).await?.into();
         connection.close().await?;
-        let (doubtful, begun, checked) = Default::default();
+        let (doubtful, begun, checked, times) = Default::default();
         Ok(Self {
             // Exactly one connection, so that writers of this service wait here in order.
             writer: pool(&options, 1),
@@ -69,6 +69,7 @@ impl PostgresStore {
             is_new,
             reports: Semaphore::new(1).into(),
             checked,
+            times,
         })
     }
 

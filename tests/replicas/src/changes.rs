@@ -1,4 +1,4 @@
-//! The administrators: each makes one change after the other, at any of the replicas, and remembers what was acknowledged.
+//! The administrators: each makes one change after the other, at any replica, and records acknowledged changes.
 
 use std::{
     collections::BTreeSet,
@@ -20,10 +20,10 @@ use tokio::sync::Semaphore;
 
 use crate::replicas::TOKEN;
 
-/// How long an answer may take before the administrator asks another replica.
+/// How long an administrator waits for an answer before asking another replica.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A change that was acknowledged.
+/// An acknowledged change.
 #[derive(Clone, Copy, Debug)]
 pub struct Change {
     pub revision: i64,
@@ -32,20 +32,20 @@ pub struct Change {
     pub replica: usize,
 }
 
-/// What was acknowledged.
+/// The record of acknowledged changes.
 #[derive(Debug, Default)]
 pub struct Book {
     pub changes: Mutex<Vec<Change>>,
-    /// Digests of keys that were made.
+    /// Digests of created keys.
     pub keys: Mutex<BTreeSet<String>>,
-    /// Digests of keys that were revoked. A revoked key stays revoked.
+    /// Digests of revoked keys. A revoked key stays revoked.
     pub revoked: Mutex<BTreeSet<String>>,
-    /// Requests that got no answer, or 503.
+    /// Number of requests without an answer, or with 503.
     pub failed: AtomicU64,
     pub stop: AtomicBool,
 }
 
-/// A connection to each replica.
+/// One connection to each replica.
 pub struct Client {
     addresses: Vec<SocketAddr>,
     open: Vec<Option<Connection>>,
@@ -56,7 +56,7 @@ impl Client {
         Self { addresses: addresses.to_vec(), open: addresses.iter().map(|_| None).collect() }
     }
 
-    /// The answer of a replica. A connection that has failed is opened again by the next request.
+    /// Returns the answer of a replica. The next request opens a failed connection again.
     pub async fn send(&mut self, replica: usize, ask: &Ask, patience: Duration) -> Result<Answer> {
         let mut connection = match self.open[replica].take().filter(|connection| !connection.is_closed()) {
             Some(connection) => connection,
@@ -73,12 +73,12 @@ impl Client {
     }
 }
 
-/// A digest that belongs to `number`.
+/// A digest for `number`.
 pub fn digest(number: u64) -> String {
     format!("{:064x}", u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
 }
 
-/// What there is before the load: an API, and an application that is subscribed to it.
+/// Creates an API, and an application with a subscription, before the load.
 pub async fn seed(address: SocketAddr) -> Result<()> {
     let mut client = Client::new(&[address]);
     for (path, body) in [
@@ -102,8 +102,8 @@ fn post(path: &str, body: Value) -> Ask {
     Ask::new("POST", path).header("authorization", TOKEN).json(body)
 }
 
-/// Makes changes until the book says stop: keys, of which each fourth is revoked at once. `due` has a permit for each
-/// that is due; without it the next one always is.
+/// Makes changes until the book says stop: creates keys and revokes each fourth one at once. `due` has a permit for
+/// each due change; without `due`, changes follow at once.
 pub async fn administrate(book: &Book, addresses: &[SocketAddr], first: u64, due: Option<&Semaphore>) -> Result<()> {
     let mut client = Client::new(addresses);
     let mut replica = usize::try_from(first).unwrap_or_default() % addresses.len();
@@ -130,12 +130,13 @@ pub async fn administrate(book: &Book, addresses: &[SocketAddr], first: u64, due
 
 async fn wait(due: Option<&Semaphore>) {
     if let Some(due) = due {
-        // Nobody closes it.
+        // The semaphore is never closed.
         let _ = due.acquire().await.map(tokio::sync::SemaphorePermit::forget);
     }
 }
 
-/// Asks for a change until it is acknowledged, by one replica or another: what is so already is acknowledged, too.
+/// Repeats a change at different replicas until it is acknowledged. A change that had already happened counts as
+/// acknowledged.
 async fn change(book: &Book, client: &mut Client, replica: &mut usize, ask: &Ask) -> Result<()> {
     loop {
         *replica = (*replica + 1) % client.addresses.len();

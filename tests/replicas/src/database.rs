@@ -1,4 +1,4 @@
-//! A database for one run, the plain commits that it makes, and its rows past the service.
+//! A database for one run, the rate of its plain commits, and its rows, read without the service.
 
 use std::{
     collections::BTreeSet,
@@ -25,7 +25,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A database that keeps its promises: what is committed is on the disk.
+/// A durable database: committed data is on the disk.
 pub struct Database {
     pub kind: Kind,
     pub url: String,
@@ -36,7 +36,7 @@ pub struct Database {
 
 impl Database {
     pub async fn start(kind: Kind, service: &Path) -> Result<Self> {
-        // Beside the sources, not in a temporary folder: that may be memory.
+        // Beside the sources, because a temporary folder may be in memory.
         std::fs::create_dir_all("target").map_err(Error::io("making target"))?;
         let folder = tempfile::Builder::new().prefix("bench-service-").tempdir_in("target");
         let folder = folder.map_err(Error::io("making a folder"))?;
@@ -56,7 +56,7 @@ impl Database {
         Ok(Self { kind, url, service, folder, server })
     }
 
-    /// Commits a second, of one row each, one after the other, in a table of their own.
+    /// Sequential commits per second, with one row each, in a separate table.
     pub async fn floor(&self, during: Duration) -> Result<f64> {
         match &self.server {
             Some(server) => {
@@ -90,7 +90,7 @@ impl Database {
         }
     }
 
-    /// Number of kind and identity of every current row.
+    /// Kind number and identity of every current row.
     pub async fn rows(&self) -> Result<BTreeSet<(i64, String)>> {
         const ROWS: &str = "SELECT CAST(kind AS BIGINT), identity FROM version WHERE until_revision IS NULL";
         let rows = match self.kind {

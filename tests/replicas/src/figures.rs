@@ -1,8 +1,8 @@
-//! Figures of many samples.
+//! Summarises many samples.
 
 use std::{fmt, time::Duration};
 
-/// The middle and the end of some delays.
+/// Median, 99th percentile and maximum of delays.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Delays {
     pub count: usize,
@@ -30,10 +30,10 @@ impl fmt::Display for Delays {
     }
 }
 
-/// How fast something goes.
+/// The rate and the delays of an operation.
 #[derive(Clone, Copy, Debug)]
 pub struct Speed {
-    /// Each second.
+    /// Operations per second.
     pub rate: f64,
     pub delays: Delays,
 }

@@ -1,4 +1,4 @@
-//! The gateways: each holds the policy, waits for what is new at one replica, and goes to another one when that is gone.
+//! The gateways: each holds the policy, polls one replica, and changes to another one when that is gone.
 
 use std::{
     collections::BTreeMap,
@@ -18,10 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a poll is held.
 const WAIT: &str = "wait=25";
 
-/// Number of kind and identity → row.
+/// From kind number and identity to row.
 pub type Policy = BTreeMap<(i64, String), Value>;
 
-/// A revision that has arrived at a gateway: the one before, itself, when, and from which replica.
+/// The arrival of a revision at a gateway: the previous revision, the new one, the time, and the replica.
 pub struct Arrival {
     pub base: i64,
     pub revision: i64,
@@ -35,17 +35,17 @@ pub struct Follower {
     pub policy: Policy,
     pub revision: i64,
     pub arrivals: Vec<Arrival>,
-    /// Answers of 410.
+    /// Number of 410 answers.
     pub gone: usize,
-    /// Full policies.
+    /// Number of full policies.
     pub full: usize,
-    /// Polls that got no answer, or 503.
+    /// Number of polls without an answer, or with 503.
     pub failed: usize,
     poll: Option<String>,
 }
 
 impl Follower {
-    /// Follows until `last` says a revision, and it is held.
+    /// Follows the feed until it holds the revision that `last` names.
     pub async fn follow(
         mut self,
         addresses: Vec<SocketAddr>,
@@ -59,7 +59,7 @@ impl Follower {
             }
             let path = self.poll.clone().unwrap_or_else(|| "/v1/policy".to_owned());
             let ask = Ask::get(path).header("authorization", GATEWAY).header("prefer", WAIT);
-            // A gateway that holds the last revision would wait in vain.
+            // A gateway with the last revision would wait in vain.
             let answer = tokio::select! {
                 answer = client.send(replica, &ask, PATIENCE) => answer,
                 _ = last.changed() => continue,
@@ -124,13 +124,13 @@ impl Follower {
     }
 }
 
-/// The policy as it is now, fetched anew.
+/// Fetches the current full policy.
 pub async fn fetch(address: SocketAddr, revision: i64) -> Result<Policy> {
     let (_, last) = watch::channel(Some(revision));
     Ok(Follower { revision: -1, ..Follower::default() }.follow(vec![address], 0, last).await?.policy)
 }
 
-/// What the feed calls a row, as the database writes it.
+/// The name of a row in the feed, in the database's form.
 fn identity(kind: i64, row: &Value) -> String {
     let text = |name: &str| row[name].as_str().unwrap_or_default();
     match kind {

@@ -1,6 +1,6 @@
-//! `bench-service` runs the policy service under load, on PostgreSQL with two replicas, one of which is killed again and again,
-//! and on SQLite with one service. It checks that nothing acknowledged is lost, and prints rates and delays as a table. Then
-//! it times pages, deltas and lists of a million keys. The Makefile calls it (`make bench-service`).
+//! `bench-service` runs the policy service under load: on PostgreSQL with two replicas, one of which is killed
+//! repeatedly, and on SQLite with one service. It checks that no acknowledged change is lost, and prints rates and
+//! delays as a table. Then it measures pages, deltas and lists with a million keys. `make bench-service` calls it.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
@@ -25,25 +25,25 @@ use crate::database::{Database, Kind};
 /// Runs the policy service under load.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Seconds of the load.
+    /// Duration of the load in seconds.
     #[arg(long, env = "SERVICE_SECONDS", default_value_t = 60)]
     seconds: u64,
-    /// Changes a second on PostgreSQL.
+    /// Changes per second on PostgreSQL.
     #[arg(long, env = "SERVICE_RATE", default_value_t = 200)]
     rate: u64,
-    /// Gateways that hold polls.
+    /// Number of gateways that hold polls.
     #[arg(long, env = "SERVICE_GATEWAYS", default_value_t = 50)]
     gateways: usize,
-    /// Seconds between two kills of a replica; 0: none.
+    /// Seconds between two kills of a replica; 0 for none.
     #[arg(long, env = "SERVICE_KILL", default_value_t = 10)]
     kill: u64,
-    /// Keys of the large policy; 0: none.
+    /// Keys of the large policy; 0 for none.
     #[arg(long, env = "SERVICE_KEYS", default_value_t = 1_000_000)]
     keys: u64,
     /// Only this database: postgres or sqlite.
     #[arg(long, env = "SERVICE_DATABASE")]
     database: Option<Kind>,
-    /// The service.
+    /// The policy service's program.
     #[arg(long, env = "POLICY_SERVICE", default_value = "target/release/policy-service")]
     service: PathBuf,
 }
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints everything. Returns whether everything held that has to.
+/// Prints all results. Returns whether all required properties held.
 async fn run(arguments: &Arguments) -> Result<bool> {
     let mut held = true;
     println!("| database | measure | measured |\n|---|---|---|");
@@ -81,7 +81,7 @@ async fn run(arguments: &Arguments) -> Result<bool> {
             "changes without polls, as fast as it goes",
             format!("{fast} ({:.0} % of the floor)", 100.0 * fast.rate / floor),
         );
-        // A tenth of what one service of SQLite makes of this disk is left for the polls' share of the processor.
+        // On SQLite at most half of the rate without polls, because polls need processor time as well.
         let rate = match kind {
             Kind::Postgres => arguments.rate,
             Kind::Sqlite => arguments.rate.min((fast.rate * 0.5) as u64).max(1),

@@ -1,4 +1,4 @@
-//! A million keys: how long pages, deltas and lists take.
+//! A million keys: the time for pages, deltas and lists.
 
 use std::{
     io::Write as _,
@@ -20,15 +20,15 @@ use crate::{
     row,
 };
 
-/// No answer may take longer.
+/// Maximum time for an answer.
 const LIMIT: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Rows on a page of the import.
+/// Rows of one imported page.
 const PAGE: u64 = 10_000;
-/// Changes of the delta that is timed.
+/// Number of changes in the measured delta.
 const CHANGES: u64 = 300;
 
-/// Imports the policy and times questions about it. Returns whether each took less than a second.
+/// Imports the policy and measures queries on it. Returns whether each took less than a second.
 pub async fn measure(kind: Kind, keys: u64, service: &Path) -> Result<bool> {
     let database = Database::start(kind, service).await?;
     let begun = Instant::now();
@@ -59,7 +59,7 @@ pub async fn measure(kind: Kind, keys: u64, service: &Path) -> Result<bool> {
     }
     for (name, path) in lists(keys) {
         let mut slowest = Duration::ZERO;
-        // The second time what was read is in memory, as it is for a console that is in use. The first time counts as well.
+        // The second time the rows are in memory, as for a console in use. The first time counts as well.
         for _ in 0..2 {
             let (took, _) = ask(&mut client, TOKEN, &path).await?;
             slowest = slowest.max(took);
@@ -70,7 +70,7 @@ pub async fn measure(kind: Kind, keys: u64, service: &Path) -> Result<bool> {
     Ok(all_soon)
 }
 
-/// What people look for.
+/// Typical searches.
 fn lists(keys: u64) -> Vec<(&'static str, String)> {
     let middle = keys / 2;
     let digest = digest(middle);
@@ -105,7 +105,7 @@ async fn ask(client: &mut Client, who: &str, path: &str) -> Result<(Duration, An
     Err(Error::Unexpected { what: path.to_owned(), expected: "2xx".to_owned(), found: answer.to_string() })
 }
 
-/// Reads pages to the last one: the slowest, how many, where to go on, and how long all took.
+/// Reads pages to the last one. Returns the slowest time, the number of pages, the next link, and the total time.
 async fn pages(client: &mut Client, who: &str, path: &str) -> Result<(Duration, usize, String, Duration)> {
     let (begun, mut slowest, mut count, mut path) = (Instant::now(), Duration::ZERO, 0, path.to_owned());
     loop {
@@ -124,7 +124,7 @@ async fn pages(client: &mut Client, who: &str, path: &str) -> Result<(Duration, 
     }
 }
 
-/// Changes some rows: new keys, revoked ones, and blocked subscriptions. Returns how many changes these are.
+/// Changes some rows: new keys, revoked keys, and blocked subscriptions. Returns the number of changes.
 async fn changes(client: &mut Client, first: u64) -> Result<u64> {
     let mut made = 0;
     for number in first..first + CHANGES {
@@ -145,7 +145,8 @@ async fn changes(client: &mut Client, first: u64) -> Result<u64> {
     Ok(made)
 }
 
-/// Two keys for each application, one subscription, a hundred owners to a ten thousandth of the applications each.
+/// Two keys and one subscription for each application. Each of a hundred owners has a ten thousandth of the
+/// applications.
 fn import(database: &Database, keys: u64) -> Result<()> {
     let mut child = Command::new(&database.service)
         .args(["import", "--database", &database.url, "-"])

@@ -1,4 +1,4 @@
-//! Services on one database, and their addresses, which stay when one is killed and started again.
+//! Services on one database. Their addresses stay the same when one is killed and started again.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -58,7 +58,7 @@ impl Replicas {
         Process::start("policy-service", command, log.clone())
     }
 
-    /// Kills one like a crash, and starts it again.
+    /// Kills a service like a crash, and starts it again.
     pub async fn kill(&self, number: usize) -> Result<()> {
         let mut running = self.running[number].lock().await;
         running.kill().await;
@@ -67,7 +67,7 @@ impl Replicas {
         serves(self.addresses[number]).await
     }
 
-    /// The lines of all logs that tell of something.
+    /// The lines in all logs that contain a text.
     pub async fn logs(&self) -> String {
         let mut all = String::new();
         for running in &self.running {

@@ -1,4 +1,4 @@
-//! The runs: changes as fast as it goes, changes and polls while replicas are killed, and one change at a time.
+//! The runs: changes at full speed, changes and polls while replicas are killed, and one change at a time.
 
 use std::{
     collections::BTreeMap,
@@ -17,14 +17,14 @@ use crate::{
     replicas::{GATEWAY, Replicas, TOKEN},
 };
 
-/// Administrators at once. Writers wait for each other in the service, so a few keep it busy.
+/// Number of administrators. Writers wait for each other in the service, so a few keep it busy.
 const WRITERS: u64 = 16;
-/// How far the numbers of the administrators' keys are apart.
+/// Distance between the numbers of the administrators' keys.
 const APART: u64 = 10_000_000;
-/// How long gateways may take for the last revision.
+/// How long gateways may take to get the last revision.
 const CATCHING_UP: Duration = Duration::from_secs(60);
 
-/// What is to be done under load.
+/// The settings of a run under load.
 pub struct Load {
     pub rate: u64,
     pub during: Duration,
@@ -32,13 +32,13 @@ pub struct Load {
     pub kill: Option<Duration>,
 }
 
-/// What was seen under load.
+/// The results of a run under load.
 pub struct Found {
     load: String,
     speed: Speed,
     failed: u64,
     kills: usize,
-    /// From a change's request to a poll's answer at another replica, and at the same.
+    /// From the request of a change to the answer of a poll at another replica, and at the same one.
     other: Delays,
     same: Delays,
     polls: usize,
@@ -80,7 +80,7 @@ fn replicas_of(database: &Database) -> usize {
     }
 }
 
-/// Changes as fast as it goes, without any poll.
+/// Makes changes at full speed, without polls.
 pub async fn without_polls(database: &Database, during: Duration) -> Result<Speed> {
     let replicas = Replicas::start(database, replicas_of(database)).await?;
     seed(replicas.addresses[0]).await?;
@@ -110,7 +110,7 @@ async fn finished(tasks: &mut JoinSet<Result<()>>) -> Result<()> {
     Ok(())
 }
 
-/// Changes at a rate, while gateways hold polls and replicas are killed.
+/// Makes changes at a fixed rate while gateways hold polls and replicas are killed.
 pub async fn under_load(database: &Database, load: &Load) -> Result<Found> {
     let replicas = Arc::new(Replicas::start(database, replicas_of(database)).await?);
     let count = replicas.addresses.len();
@@ -120,7 +120,7 @@ pub async fn under_load(database: &Database, load: &Load) -> Result<Found> {
         let follower = Follower::default().follow(replicas.addresses.clone(), number % count, last.clone());
         followers.spawn(follower);
     }
-    // All hold a policy before the first change.
+    // All gateways hold a policy before the first change.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let book = Arc::new(Book::default());
     let due = Arc::new(tokio::sync::Semaphore::new(0));
@@ -150,7 +150,7 @@ pub async fn under_load(database: &Database, load: &Load) -> Result<Found> {
     finished(&mut writers).await?;
     let changes = book.changes.lock().map_err(poisoned)?.clone();
     let revision = changes.iter().map(|change| change.revision).max().unwrap_or_default();
-    // Every gateway is told when to stop: when it holds all that was acknowledged.
+    // Each gateway stops when it holds all acknowledged changes.
     said.send_replace(Some(revision));
     let mut ended = Vec::new();
     let all = async {
@@ -176,7 +176,7 @@ async fn judge(
     let stored = database.rows().await?;
     let latest = followers.iter().map(|follower| follower.revision).max().unwrap_or_default();
     let policy = fetch(replicas.addresses[0], latest).await?;
-    // The feed's rows are the database's, and each gateway's are the feed's, to the last field.
+    // The feed must equal the database's rows, and each gateway's policy must equal the feed, in every field.
     let is_whole = stored.iter().eq(policy.keys());
     let differ = followers.iter().filter(|follower| follower.policy != policy).count();
     let is_revoked = |digest: &String| policy.get(&(3, digest.clone())).is_some_and(|key| key["state"] == "REVOKED");
@@ -208,7 +208,7 @@ async fn judge(
         differ: differ + usize::from(!is_whole),
         gone: followers.iter().map(|follower| follower.gone).sum(),
         full: followers.iter().map(|follower| follower.full.saturating_sub(1)).sum(),
-        // A change that was asked for again may have been made by the request without an answer.
+        // A repeated change may have been made by the request that got no answer.
         revisions: by_revision.len() + usize::try_from(book.failed.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
             >= changes.len(),
     })
@@ -218,7 +218,8 @@ fn taken<T: Clone>(of: &Mutex<T>) -> Result<T> {
     Ok(of.lock().map_err(poisoned)?.clone())
 }
 
-/// From the request of each change to its first arrival in an answer, for each gateway: at other replicas, and at the same.
+/// From the request of each change to its first arrival in an answer, for each gateway: at other replicas, and at the
+/// same one.
 fn delays(changes: &BTreeMap<i64, Change>, followers: &[Follower]) -> (Delays, Delays) {
     let (mut other, mut same) = (Vec::new(), Vec::new());
     for Arrival { base, revision, at, replica } in followers.iter().flat_map(|follower| &follower.arrivals) {
@@ -230,7 +231,7 @@ fn delays(changes: &BTreeMap<i64, Change>, followers: &[Follower]) -> (Delays, D
     (Delays::of(&other), Delays::of(&same))
 }
 
-/// Kills one replica after the other. Returns how often.
+/// Kills one replica after the other. Returns the number of kills.
 async fn kill_again_and_again(replicas: Arc<Replicas>, load: &Load) -> Result<usize> {
     let Some(every) = load.kill else { return Ok(0) };
     let begun = Instant::now();
@@ -246,7 +247,8 @@ async fn kill_again_and_again(replicas: Arc<Replicas>, load: &Load) -> Result<us
     }
 }
 
-/// One change after the other, each when the one before has arrived: from its answer to that of a poll at the other replica.
+/// One change after the other, each after the previous one has arrived. Measures from its answer to the answer of a
+/// poll at the other replica.
 pub async fn one_at_a_time(database: &Database, count: u64) -> Result<Delays> {
     let replicas = Replicas::start(database, 2).await?;
     let (mut here, mut there) = (Client::new(&replicas.addresses), Client::new(&replicas.addresses));
@@ -259,7 +261,7 @@ pub async fn one_at_a_time(database: &Database, count: u64) -> Result<Delays> {
         let change = authorized(Ask::new("POST", "/v1/keys"), TOKEN).json(body);
         let poll = authorized(Ask::get(format!("/v1/policy?since={revision}")), GATEWAY).header("prefer", "wait=25");
         let changed = async {
-            // The poll is held by then.
+            // By then the poll is held.
             tokio::time::sleep(Duration::from_millis(50)).await;
             let answer = here.send(0, &change, patience).await;
             (answer, Instant::now())

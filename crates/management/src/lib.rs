@@ -5,6 +5,7 @@
 //!
 //! Each of the six kinds of things is a [`resource::Resource`]. [`pipeline`] takes one from the request body to a row.
 
+pub mod accounts;
 pub mod apis;
 pub mod applications;
 pub mod audit;

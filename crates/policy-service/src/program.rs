@@ -78,7 +78,7 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
         max_wait: Duration::from_secs(arguments.max_wait.into()),
     };
     let feed = Feed::new(store.clone(), feed_settings, stopping.clone());
-    let router = server::router(store.clone(), feed, Credentials::new(administrator, gateways.into()));
+    let router = server::router(store.clone(), feed, Credentials::new(administrator, gateways, store.clone()));
 
     warn_of_clashes(&store).await?;
     let listener = server::listen(&arguments.listen)

@@ -137,7 +137,8 @@ fn has_parameter(parameters: &[&Value], name: &str) -> bool {
 /// Whether an operation changes a row that is there.
 fn changes_a_row(method: &str, path: &str) -> bool {
     let actions = ["/block", "/unblock", "/revoke", "/regenerate"];
-    method == "put" || method == "delete" || actions.iter().any(|action| path.ends_with(action))
+    let is_beside = ["/v1/tokens", "/v1/gateways"].iter().any(|begin| path.starts_with(begin));
+    !is_beside && (method == "put" || method == "delete") || actions.iter().any(|action| path.ends_with(action))
 }
 
 /// Who asks.
@@ -270,6 +271,12 @@ async fn each_operation_answers_as_it_is_described() {
         (Administrator, "get", "/v1/deny-policies/{id}", "x", Value::Null, 200),
         (Administrator, "put", "/v1/deny-policies/{id}", "x", json!({"type": "USER", "value": "u"}), 200),
         (Administrator, "delete", "/v1/deny-policies/{id}", "x", Value::Null, 204),
+        (Administrator, "get", "/v1/me", "", Value::Null, 200),
+        (Administrator, "post", "/v1/tokens", "", json!({"role": "auditor", "subject": "a", "expires_in": 5}), 201),
+        (Administrator, "post", "/v1/tokens", "", json!({"role": "auditor"}), 422),
+        (Administrator, "get", "/v1/tokens", "?limit=1", Value::Null, 200),
+        (Administrator, "get", "/v1/tokens", "?limit=0", Value::Null, 400),
+        (Administrator, "delete", "/v1/tokens/{id}", "none", Value::Null, 404),
     ] {
         let target = if path.contains('{') { path.replace("{id}", at) } else { format!("{path}{at}") };
         // The query of an action stands behind it.

@@ -11,6 +11,8 @@
     reason = "tests"
 )]
 
+#[path = "conformance/accounts.rs"]
+mod accounts;
 #[path = "conformance/audit.rs"]
 mod audit;
 
@@ -658,6 +660,7 @@ async fn rows_of_plans_are_found_by_what_was_used(opened: &Opened) {
     assert!(change.reached("gold", &windows, [Some(1), Some(1)]).await.unwrap().is_empty());
 }
 
+use accounts::*;
 use audit::*;
 
 /// Tests of one database, each with a database of its own.
@@ -688,6 +691,9 @@ macro_rules! conformance {
             what_is_no_part_of_the_policy_has_entries_without_a_revision,
             an_import_is_counted,
             entries_are_found_by_what_people_look_for,
+            tokens_are_found_by_their_secret_until_they_are_removed,
+            a_gateway_has_several_credentials_whose_scope_changes,
+            those_who_wait_are_told_of_changed_accounts,
         ], 3: [the_far_past_is_forgotten, entries_stay_when_rows_and_history_go]);
     };
     ($database:ident, $($history_rows:literal: [$($property:ident),* $(,)?]),*) => {

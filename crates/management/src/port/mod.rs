@@ -4,6 +4,7 @@
 //! takes changes ([`Changes`], [`Transaction`]), keeps who made them ([`audit`]), and says how it is ([`Upkeep`]). What each promise means is held by one
 //! suite of tests that every database passes (`crates/store/tests/conformance.rs`).
 
+pub mod accounts;
 mod act;
 mod actor;
 pub mod audit;
@@ -24,6 +25,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 pub use self::{
+    accounts::{AccountRows, Accounts},
     act::{Act, Origin, Random},
     actor::{Actor, Principal, Role},
     error::{Cause, Error},
@@ -47,7 +49,7 @@ pub type Store = Arc<dyn Database>;
 pub const MAX_ROWS_AT_ONCE: usize = 1_000;
 
 /// An open database.
-pub trait Database: Present + History + Changes + Upkeep + AuditLog {}
+pub trait Database: Present + History + Changes + Upkeep + AuditLog + Accounts {}
 
 /// What holds now.
 #[async_trait]
@@ -181,7 +183,7 @@ pub trait Upkeep: Send + Sync {
 
 /// A change that has begun. Dropped without [`Transaction::commit`] it never was.
 #[async_trait]
-pub trait Transaction: Rows + UsageRows + Record {
+pub trait Transaction: Rows + UsageRows + AccountRows + Record {
     /// Who makes it, when, and with which random numbers.
     fn act(&self) -> &Act;
 

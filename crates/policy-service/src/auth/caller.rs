@@ -19,7 +19,7 @@ use crate::{
     guesses::Peer,
     http::{problem::Problem, request_id::RequestId},
 };
-use management::port::{Act, Actor, Origin, Principal};
+use management::port::{Act, Actor, Origin, Principal, Role};
 
 const TOKEN_CHALLENGE: &str = "Bearer realm=\"policy-service management\"";
 const GATEWAY_CHALLENGE: &str = "Basic realm=\"policy-service feed\", charset=\"UTF-8\", Bearer";
@@ -85,8 +85,11 @@ impl<S: Sync> FromRequestParts<S> for Caller {
             (Who::Roles(_), Identity::Nobody(flaw)) => Err(not_a_principal(flaw)),
             (Who::Roles(_), Identity::Gateway(_)) => Err(not_a_principal(Flaw::Wrong)),
             (Who::Roles(_), Identity::Principal { principal, expires_at }) => match operation.may(principal.role) {
+                // Rows have no owners yet, so nothing is an owner's own.
+                _ if matches!(principal.role, Role::Publisher | Role::Subscriber) && path != "/v1/me" => Err(hidden()),
                 May::Yes | May::Own => Ok(Self { who: Authenticated::Principal { principal, expires_at }, origin }),
-                May::Forbidden | May::Hidden => Err(nobody_may()),
+                May::Forbidden => Err(forbidden(principal.role)),
+                May::Hidden => Err(hidden()),
             },
         }
     }
@@ -95,6 +98,16 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 /// Nobody uses a route that has no row in the table, or is open without a caller.
 fn nobody_may() -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "this route takes no caller")
+}
+
+/// The role sees what this is about, and may not do it.
+fn forbidden(role: Role) -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, format!("the role {} may not do this", role.as_str()))
+}
+
+/// The role sees nothing here, as if there were nothing.
+fn hidden() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "your role sees nothing at this path")
 }
 
 fn not_a_principal(flaw: Flaw) -> Problem {

@@ -105,7 +105,9 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         responses.entry(status).or_insert_with(|| json!({"description": description, "content": {JSON: problem()}}));
     };
     let is_action = ["/block", "/unblock", "/revoke", "/regenerate"].iter().any(|end| path.ends_with(end));
-    let is_conditional = matches!(method, "put" | "delete") || is_action;
+    // Tokens and credentials of gateways are no rows of the policy, and have no etag.
+    let is_beside = ["/v1/tokens", "/v1/gateways", "/v1/me"].iter().any(|begin| path.starts_with(begin));
+    let is_conditional = !is_beside && (matches!(method, "put" | "delete") || is_action);
     if is_conditional {
         add("412", "the stored row is not the version that `if-match` names");
         add("422", "a field of the body cannot be used; `field` says which");
@@ -128,8 +130,9 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         }
         add("default", "any other error");
     }
-    let is_management =
-        path.starts_with("/v1/") && !["/v1/usage", "/v1/policy", "/v1/keys/lookup", "/v1/audit"].contains(&path);
+    let is_management = path.starts_with("/v1/")
+        && !is_beside
+        && !["/v1/usage", "/v1/policy", "/v1/keys/lookup", "/v1/audit"].contains(&path);
     for (status, response) in responses.iter_mut() {
         if is_management && status.starts_with('2') {
             if path.contains('{') || method != "get" {

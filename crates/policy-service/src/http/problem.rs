@@ -100,7 +100,8 @@ impl From<Error> for Problem {
         match error {
             Error::Invalid { field, detail } => Self { field, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) },
             Error::Conflict { field, detail } => Self { field, ..Self::new(StatusCode::CONFLICT, detail) },
-            Error::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, said),
+            Error::Forbidden { field, detail } => Self { field, ..Self::new(StatusCode::FORBIDDEN, detail) },
+            Error::NotFound { .. } | Error::NoSuch(..) => Self::new(StatusCode::NOT_FOUND, said),
             Error::Changed(_) => Self::new(StatusCode::PRECONDITION_FAILED, said),
             Error::Store(error) => error.into(),
         }

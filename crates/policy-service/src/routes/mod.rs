@@ -4,6 +4,7 @@
 //! completes a change that has begun even if the client disconnects ([`run_to_completion`]), so that everyone who waits
 //! for the change is notified.
 
+pub mod accounts;
 pub mod actions;
 pub mod audit;
 pub mod list;
@@ -101,5 +102,6 @@ pub fn router() -> OpenApiRouter<Store> {
         .merge(resources::router())
         .merge(actions::router())
         .merge(lookup::router())
+        .merge(accounts::router())
         .merge(audit::router())
 }

@@ -59,6 +59,14 @@ pub async fn commit(
     Ok(Accepted { actor, revision: made.then_some(revision), state })
 }
 
+/// Commits a change of what stands beside the policy; `headers` then say the latest revision.
+pub async fn commit_beside(change: Box<dyn Transaction>, headers: &mut HeaderMap) -> Result<Accepted, Problem> {
+    let actor = change.act().actor.clone();
+    let revision = change.commit().await?;
+    headers.insert(REVISION, HeaderValue::from(revision));
+    Ok(Accepted { actor, revision: Some(revision), state: None })
+}
+
 /// The state of a row, if its kind has states.
 pub fn state_of<R: Resource>(shown: &R) -> Option<String> {
     Some(serde_json::to_value(shown).ok()?.get("state")?.as_str()?.to_owned())

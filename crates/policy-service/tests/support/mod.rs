@@ -139,7 +139,7 @@ impl Service {
         let settings =
             feed::Settings { page_rows: options.page_rows, confirm_removal: false, max_wait: Duration::from_secs(50) };
         let feed = Feed::new(store.clone(), settings, stopping.clone());
-        let credentials = Credentials::new(Administrator::new(TOKEN).unwrap(), gateways.into());
+        let credentials = Credentials::new(Administrator::new(TOKEN).unwrap(), gateways, store.clone());
         let router = server::router(store.clone(), feed, credentials);
         let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

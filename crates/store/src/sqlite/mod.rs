@@ -6,6 +6,7 @@
 //! [`as_of`] what held at a revision. [`audit`] keeps who changed what. [`history`] notices a database that was put back from a backup. Usage ([`usage`])
 //! stands beside the policy and makes no revisions. Everything private to SQLite stays in this folder.
 
+mod accounts;
 mod api_match;
 mod as_of;
 mod audit;
@@ -72,6 +73,8 @@ pub struct SqliteStore {
     readers: SqlitePool,
     settings: Settings,
     latest: watch::Sender<Latest>,
+    /// How often tokens and credentials were changed.
+    accounts: watch::Sender<i64>,
     secret: Secret,
     /// The last change was dropped before it committed. Usually the rules refused it; `check_writer` finds out whether the
     /// database was the reason.
@@ -117,6 +120,15 @@ impl SqliteStore {
                 *held = Latest::of(state);
             }
             newer
+        });
+    }
+
+    /// Wakes those who wait for a change of tokens and credentials.
+    fn announce_accounts(&self, changes: i64) {
+        self.accounts.send_if_modified(|held| {
+            let differs = changes != *held;
+            *held = changes;
+            differs
         });
     }
 }

@@ -16,7 +16,7 @@ use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    SqliteStore, api_match, audit, deny_target,
+    SqliteStore, accounts, api_match, audit, deny_target,
     fault::Fault,
     read,
     state::{new_word, read_state},
@@ -44,6 +44,8 @@ pub struct SqliteTransaction {
     /// Something beside the policy was changed.
     keep: bool,
     doubt: Doubt,
+    /// How often tokens and credentials were changed, if this change did so.
+    accounts: Option<i64>,
     /// Of a report: the next one may wait for the writer once this one has ended.
     _turn: Option<OwnedSemaphorePermit>,
 }
@@ -77,7 +79,18 @@ impl SqliteTransaction {
         let mut transaction = store.lock().await?;
         let state = read_state(&mut transaction).await?;
         let (journal, store) = (Journal::default(), store.clone());
-        Ok(Self { transaction, store, act, journal, state, dirty: false, keep: false, doubt, _turn: None })
+        Ok(Self {
+            transaction,
+            store,
+            act,
+            journal,
+            state,
+            dirty: false,
+            keep: false,
+            doubt,
+            accounts: None,
+            _turn: None,
+        })
     }
 
     /// Keeps `turn` until the change has come to its end.
@@ -88,6 +101,12 @@ impl SqliteTransaction {
     /// The connection, for the rest of this folder.
     pub(super) fn connection(&mut self) -> &mut SqliteConnection {
         &mut self.transaction
+    }
+
+    /// Notes that tokens or credentials are changed, for those who wait for it.
+    pub(super) async fn note_accounts(&mut self) -> Result<(), Fault> {
+        self.accounts = Some(accounts::count_change(&mut self.transaction).await?);
+        Ok(())
     }
 
     async fn find_existing(&mut self, kind: Kind, name: Name, values: &[&str]) -> Result<HashSet<String>, Fault> {
@@ -189,6 +208,7 @@ impl SqliteTransaction {
                 self.store.place.check()?;
                 self.transaction.commit().await?;
                 self.doubt.dispel();
+                self.accounts.into_iter().for_each(|changes| self.store.announce_accounts(changes));
             }
             self.doubt.ended = true;
             return Ok(self.state.revision);
@@ -198,6 +218,7 @@ impl SqliteTransaction {
         self.transaction.commit().await?;
         self.doubt.dispel();
         self.store.announce(&self.state);
+        self.accounts.into_iter().for_each(|changes| self.store.announce_accounts(changes));
         tracing::debug!(revision = self.state.revision, "the policy was changed");
         Ok(self.state.revision)
     }

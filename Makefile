@@ -8,7 +8,7 @@
 #   NGINX            an nginx binary for the end-to-end tests, instead of Debian's
 #   WASM_TOOLCHAIN   rustup or debian: how to build for wasm32 (detected if not given)
 #   STRICT_COMPILERS 1 to fail if rustc or wasm-opt is not the one in tools/compilers, instead of a warning
-#   CARGO_TARGET_DIR Cargo's working folder; the results of `make build` are under target/ all the same
+#   CARGO_TARGET_DIR Cargo's working folder; the results of `make build` are always under target/
 #   LOCKED           empty to let Cargo change Cargo.lock
 #   HINT             empty to build the module without tools/hint
 #   KEYGATE_COMMIT   the commit for version texts, if git does not know it (a tarball)
@@ -37,7 +37,7 @@ title = @printf '\n== %s\n'
 .PHONY: help
 help: ## This list
 	@echo 'make <target>:'
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo 'Variables, as in make run GATEWAY_PORT=8080:'
 	@sed -n 's/^#   /  /p' $(firstword $(MAKEFILE_LIST))
 
@@ -54,10 +54,31 @@ demo: build stack envoy ## The same, run once: every call with its answer; fails
 	@tools/need curl
 	@exec "$$KEYGATE_WORK/debug/stack" demo
 
-# The cheapest tests first, so that errors show early.
+# The cheapest tests first, so that errors show early. Then all is built. Then the tests of real Envoys, which mostly wait,
+# run beside the others, which compute and give way to them. The output of a group is printed when the group has ended.
 .PHONY: test
-test: test-core test-tools test-fuzz test-filter test-policy-service test-soak test-wasm e2e ## All tests
+test: ## All tests
+	@$(MAKE) test-core test-tools test-fuzz test-soak test-wasm build envoy built-tests
+	@$(MAKE) -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) SIDE_BY_SIDE=1 \
+		e2e test-filter test-policy-service
 	$(title) 'all tests passed'
+
+.PHONY: built-tests
+built-tests:
+	$(title) 'compiling the other tests'
+	cargo test $(LOCKED) --no-run $(FILTER_TESTS)
+	cargo test $(LOCKED) --no-run $(SERVICE_TESTS)
+	cargo test $(LOCKED) --no-run $(E2E_TESTS)
+
+FILTER_TESTS := -p keygate --test filter
+SERVICE_TESTS := -p management -p store -p testkit -p policy-service
+E2E_TESTS := -p keygate-e2e
+
+ifdef SIDE_BY_SIDE
+give_way := nice -n 5
+# These two one after the other, although two groups run at once.
+test-policy-service: | test-filter
+endif
 
 .PHONY: lint
 lint: ## Formatting, Clippy (the core alone, with the shell, the whole workspace with its tests), cargo-deny
@@ -126,15 +147,13 @@ test-tools:
 
 .PHONY: test-filter
 test-filter:
-ifneq ($(wildcard tests/filter/main.rs tests/filter.rs),)
 	$(title) 'the whole filter, natively, against a host made for it'
-	cargo test $(LOCKED) -p keygate --test filter
-endif
+	$(give_way) cargo test $(LOCKED) $(FILTER_TESTS)
 
 .PHONY: test-policy-service
 test-policy-service:
 	$(title) 'the policy service'
-	cargo test $(LOCKED) -p management -p store -p testkit -p policy-service
+	$(give_way) cargo test $(LOCKED) $(SERVICE_TESTS)
 
 .PHONY: test-soak
 test-soak:
@@ -143,21 +162,19 @@ test-soak:
 
 .PHONY: test-wasm
 test-wasm:
-ifneq ($(wildcard tests/wasm.rs),)
 	$(title) 'the core as wasm32, in Node'
 	@tools/need node wasm-bindgen
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(CURDIR)/.tools/bin/wasm-bindgen-test-runner \
 	    tools/wasm-cargo test $(LOCKED) -p keygate --no-default-features --test wasm
-endif
 
 # These tests mostly wait, for timeouts and pauses: on two cores four at once take 74 s instead of 117.
 E2E_THREADS ?= $(shell cores=$$(nproc); echo $$((cores > 4 ? cores : 4)))
 
 .PHONY: e2e
-e2e: build envoy ## The end-to-end tests alone
+e2e: $(if $(SIDE_BY_SIDE),,build envoy) ## The end-to-end tests alone
 	$(title) 'the filter in a real Envoy, with the real policy service'
 	@tools/need openssl redis-server nginx
-	RUST_TEST_THREADS=$(E2E_THREADS) cargo test $(LOCKED) -p keygate-e2e
+	RUST_TEST_THREADS=$(E2E_THREADS) cargo test $(LOCKED) $(E2E_TESTS)
 
 # --- other versions of Envoy -----------------------------------------------------------------------------------------
 #

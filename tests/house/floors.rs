@@ -121,6 +121,10 @@ const MANAGEMENT: House = House {
         ("subscriptions", &["block", "check", "error", "limited", "port", "resource"]),
         ("applications", &["block", "check", "error", "limited", "port", "resource", "subscriptions"]),
         ("apis", &["check", "error", "keys", "object", "port", "resource", "subscriptions"]),
+        (
+            "audit",
+            &["apis", "applications", "deny_policies", "error", "keys", "plans", "port", "resource", "subscriptions"],
+        ),
         ("review", &["applications", "error", "limited", "plans", "port", "resource", "subscriptions"]),
         ("pipeline", &["error", "port", "resource", "review"]),
         ("issue", &["check", "error", "keys", "pipeline", "port", "resource"]),

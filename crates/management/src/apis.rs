@@ -1,4 +1,4 @@
-//! APIs: what requests may be sent to.
+//! APIs: the targets of requests.
 
 use keygate::policy::{rows, wire};
 use serde::{Deserialize, Serialize};
@@ -22,31 +22,32 @@ use crate::port::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Api {
-    /// 1 to 256 bytes without control characters; made if it is left out.
+    /// 1 to 256 bytes without control characters; the service makes one if it is left out.
     #[serde(default)]
     pub id: Option<String>,
-    /// For people.
+    /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// For people.
+    /// A version for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// PUBLISHED unless given.
     #[serde(default)]
     pub state: Option<ApiState>,
-    /// Which requests belong to it; without any, only a gateway that is told the API's id finds it.
+    /// The requests that belong to the API. Without matches, only a gateway that is configured with the API's id finds
+    /// it.
     #[serde(rename = "match", default, deserialize_with = "object::objects", skip_serializing_if = "Option::is_none")]
     pub matches: Option<Vec<Match>>,
     /// `api_key` unless given.
     #[serde(default)]
     pub security: Option<Security>,
-    /// Whether an application must be subscribed; true unless given.
+    /// Whether an application needs a subscription; true unless given.
     #[serde(default)]
     pub subscription_required: Option<bool>,
-    /// Key types that it has an endpoint for; any unless given, none if empty.
+    /// Key types for which the API has an endpoint. If absent, any type; if empty, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Vec<KeyType>>,
-    /// Names this version of the row, for `if-match`. What a client sends here is ignored.
+    /// Identifies this version of the row, for `if-match`. The service ignores what a client sends here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(read_only)]
     pub etag: Option<String>,
@@ -56,38 +57,38 @@ pub struct Api {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ApiState {
-    /// Not found yet.
+    /// Requests do not find it yet.
     Created,
-    /// Served.
+    /// Serves requests.
     Prototyped,
-    /// Served.
+    /// Serves requests.
     Published,
-    /// 503 for everyone.
+    /// Answers 503 to everyone.
     Blocked,
-    /// Served.
+    /// Serves requests.
     Deprecated,
-    /// Not found any more.
+    /// Requests do not find it any more.
     Retired,
 }
 
-/// What an API asks of a request.
+/// The credential that an API requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Security {
-    /// A key.
+    /// An API key.
     ApiKey,
-    /// Nothing.
+    /// No credential.
     None,
 }
 
-/// Requests that belong to an API.
+/// A set of requests that belong to an API.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Match {
-    /// Host names, or `*.suffix`; any unless given.
+    /// Host names, or `*.` and a domain; any host unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hosts: Option<Vec<String>>,
-    /// The beginning of the path, as `/payments/1.0`.
+    /// The beginning of the path, such as `/payments/1.0`.
     pub path: String,
 }
 
@@ -128,8 +129,9 @@ impl Resource for Api {
         plain_row(self, self.id.clone().unwrap_or_default())
     }
 
-    /// Two APIs with the same match are refused: gateways would send all their requests to one of the two. Places that the
-    /// API has already are not looked at, so an API that was stored beside another one can still be closed.
+    /// Rejects a second API with the same match, because gateways would send all requests to one of the two. Matches
+    /// that the API had before are not checked, so an API that was stored in conflict with another can still be
+    /// blocked.
     async fn check_beside(&self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
         let document = |api: &Self| api.row().map(|row| row.document);
         let before = held.map(document).transpose()?.map_or_else(Vec::new, |document| places(&document));
@@ -141,8 +143,8 @@ impl Resource for Api {
         }
     }
 
-    /// Its subscriptions go with it. Blocks stay, so that an API that comes back does not lift them; keys that are bound
-    /// to it stay bound.
+    /// Deletes the subscriptions to the API as well. Blocks stay, so that re-creating the API does not lift them. Keys
+    /// that are bound to the API stay bound.
     async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {
         for subscription in change.of_api(&held.id).await? {
             Subscription::remove(change, &subscription).await?;

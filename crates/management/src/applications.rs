@@ -1,4 +1,4 @@
-//! Applications: who sends requests.
+//! Applications: the senders of requests.
 
 use keygate::policy::{rows, wire};
 use serde::{Deserialize, Serialize};
@@ -18,42 +18,42 @@ use crate::port::{Kind, NewRow, Transaction, Version, list::Column, usage::Pair}
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Application {
-    /// 1 to 256 bytes without control characters; made if it is left out.
+    /// 1 to 256 bytes without control characters; the service makes one if it is left out.
     #[serde(default)]
     pub id: Option<String>,
-    /// For people.
+    /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Whom it belongs to; deny policies of type USER speak of it.
+    /// The owner; deny policies of type USER refer to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// ACTIVE unless given.
     #[serde(default)]
     pub state: Option<ApplicationState>,
-    /// The plan that counts over all its APIs.
+    /// The plan for the requests to all APIs together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
-    /// Until when its plan is used up, Unix time: the end of the day or month. It comes from the usage reported; what a
-    /// client sends here is ignored.
+    /// The time until which the plan is used up: the end of the day or month, Unix time. The service derives it from
+    /// the reported usage, and ignores what a client sends here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(read_only)]
     pub used_up_until: Option<i64>,
-    /// It was deleted while it was blocked; the block stays until it is unblocked.
+    /// True if the application was deleted while it was blocked. The block stays until an unblock.
     #[serde(skip_deserializing, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
-    /// Names this version of the row, for `if-match`. What a client sends here is ignored.
+    /// Identifies this version of the row, for `if-match`. The service ignores what a client sends here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(read_only)]
     pub etag: Option<String>,
 }
 
-/// Whether an application may call anything.
+/// Whether an application may call APIs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ApplicationState {
-    /// It may.
+    /// It may call APIs.
     Active,
-    /// It may not.
+    /// It may not call any API.
     Blocked,
 }
 
@@ -70,7 +70,7 @@ impl Blockable for Application {
         self.deleted
     }
 
-    /// An application is blocked as a whole.
+    /// Applications have only one kind of block.
     fn blocked(self, _: Block) -> Self {
         Self { state: Some(ApplicationState::Blocked), ..self }
     }
@@ -118,7 +118,7 @@ impl Resource for Application {
     fn row(&self) -> Result<NewRow, Error> {
         let id = self.id.clone().unwrap_or_default();
         let kept_block = self.deleted.then(|| ApplicationState::BLOCKED.to_owned());
-        // The feed shows what is kept as any blocked application.
+        // Gateways see a deleted application whose block stays as an ordinary blocked application.
         let fed = Self { deleted: false, etag: None, ..self.clone() };
         let row = plain_row(&fed, id.clone())?;
         Ok(NewRow { application: Some(id), plan: self.plan.clone(), kept_block, ..row })
@@ -137,7 +137,8 @@ impl Resource for Application {
         limited::settle(change, self, held).await
     }
 
-    /// While an application of an owner is blocked, a new one of that owner is, too: it is no way round the block.
+    /// While an application of an owner is blocked, blocks each new application of that owner, so that a new one is no
+    /// way round the block.
     async fn restrain(&mut self, change: &mut dyn Transaction) -> Result<(), Error> {
         if let Some(owner) = &self.owner
             && change.has_blocked_application(owner).await?
@@ -151,8 +152,8 @@ impl Resource for Application {
         self.plan.iter().map(|plan| Reference::new("plan", Kind::Plan, plan)).collect()
     }
 
-    /// Its keys and subscriptions go with it. Blocks stay, so that an application that comes back under the same id does
-    /// not escape them.
+    /// Deletes the keys and subscriptions as well. Blocks stay, so that an application that is created again with the
+    /// same id does not escape them.
     async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {
         let shown = Self::shown(held)?;
         if shown.deleted {
@@ -167,12 +168,12 @@ impl Resource for Application {
                 }
             }
         }
-        // What is billed stays. An application that is made under the same id has used nothing.
+        // Billed usage stays. A later application with the same id starts with no usage.
         change.forget_totals(&held.id).await?;
         if shown.state != Some(ApplicationState::Blocked) {
             return Ok(change.remove(held).await.map(|()| None)?);
         }
-        // Nothing of its plan stays: the plan may go, the block does not need it.
+        // The block does not need the plan, so the plan may be deleted.
         let kept = Self { plan: None, used_up_until: None, deleted: true, ..shown };
         put(change, held, &kept).await?;
         Ok(Some(kept))
@@ -184,7 +185,7 @@ impl Limited for Application {
         self.plan.as_deref()
     }
 
-    /// Over all its APIs.
+    /// An application's plan counts the requests to all APIs.
     fn pair(&self) -> Pair {
         Pair { application: self.id.clone().unwrap_or_default(), api: String::new() }
     }

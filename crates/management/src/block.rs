@@ -1,6 +1,6 @@
-//! Blocking and unblocking, the same for everything that can be blocked.
+//! Blocking and unblocking, for every kind of object that can be blocked.
 //!
-//! Only these two functions change a block. [`Resource::fill_defaults`] keeps other changes from doing so.
+//! Only these two functions change a block. [`Resource::fill_defaults`] keeps a block through every other change.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -18,15 +18,15 @@ use crate::port::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Block {
-    /// Neither key type passes.
+    /// Requests with either key type are denied.
     #[default]
     Blocked,
-    /// Only sandbox keys pass.
+    /// Only requests with sandbox keys pass.
     ProdOnlyBlocked,
 }
 
 impl Block {
-    /// As it is written.
+    /// The state's word in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Blocked => "BLOCKED",
@@ -34,23 +34,23 @@ impl Block {
         }
     }
 
-    /// The block that is written so.
+    /// Parses the state's word.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Blocked, Self::ProdOnlyBlocked].into_iter().find(|block| block.as_str() == text)
     }
 }
 
-/// What can be blocked, and stays as a kept block when it is deleted meanwhile.
+/// An object that can be blocked. If it is deleted while it is blocked, its block stays (a "kept block").
 pub trait Blockable: Resource + PartialEq {
-    /// It was deleted, and only its block is there.
+    /// Whether this is only the kept block of a deleted object.
     fn is_kept(&self) -> bool;
-    /// The same under this block.
+    /// The same object with this block.
     fn blocked(self, block: Block) -> Self;
-    /// The same without a block, as it was before.
+    /// The same object without a block, in its state before the block.
     fn unblocked(self) -> Self;
 }
 
-/// Blocks the thing with this id, or changes its block.
+/// Blocks the object with this id, or changes its block.
 pub async fn block<R: Blockable>(change: &mut dyn Transaction, id: &str, block: Block) -> Result<R, Error> {
     let held = find::<R>(change, id).await?;
     let blocked = R::shown(&held)?.blocked(block);
@@ -59,7 +59,7 @@ pub async fn block<R: Blockable>(change: &mut dyn Transaction, id: &str, block: 
     Ok(blocked)
 }
 
-/// Ends any block. Without a block it changes nothing. The kept block of a deleted thing is removed.
+/// Ends any block. An object without a block does not change. The kept block of a deleted object is removed.
 pub async fn unblock<R: Blockable>(change: &mut dyn Transaction, id: &str) -> Result<R, Error> {
     let held = find::<R>(change, id).await?;
     let shown = R::shown(&held)?;

@@ -1,4 +1,4 @@
-//! Deny policies: what is refused whatever its key says.
+//! Deny policies: requests that are denied whatever their key allows.
 
 use keygate::policy::{rows, wire};
 use serde::{Deserialize, Serialize};
@@ -11,33 +11,33 @@ use super::{
 };
 use crate::port::{Database, Kind, NewRow, Transaction, list::Column, target::target};
 
-/// A deny policy. What it names need not exist yet; `applies` then says so.
+/// A deny policy. It may name an object that does not exist yet; `applies` is then false.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DenyPolicy {
-    /// 1 to 256 bytes without control characters; made if it is left out.
+    /// 1 to 256 bytes without control characters; the service makes one if it is left out.
     #[serde(default)]
     pub id: Option<String>,
-    /// What `value` is.
+    /// The type of `value`.
     #[serde(rename = "type")]
     pub target: DenyType,
-    /// An address, a range as `198.51.100.0/24`, or an id.
+    /// An address, a range such as `198.51.100.0/24`, or an id.
     pub value: String,
-    /// Denies all but the value; false unless given.
+    /// If true, denies everything except the value; false unless given.
     #[serde(default)]
     pub invert: Option<bool>,
-    /// Names this version of the row, for `if-match`. What a client sends here is ignored.
+    /// Identifies this version of the row, for `if-match`. The service ignores what a client sends here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(read_only)]
     pub etag: Option<String>,
-    /// Whether the API, application or owner that it names is there; true for addresses. What a client sends here is
-    /// ignored.
+    /// Whether the API, application or owner that it names exists; true for addresses. The service ignores what a
+    /// client sends here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(read_only)]
     pub applies: Option<bool>,
 }
 
-/// What a deny policy is about.
+/// The type of a deny policy's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum DenyType {
@@ -93,8 +93,8 @@ impl Resource for DenyPolicy {
         Ok(())
     }
 
-    /// Two deny policies of one type and value are refused. Otherwise somebody who deletes one of them would think that
-    /// nothing is denied any more.
+    /// Rejects a second deny policy with the same type and value. Otherwise an administrator who deletes one of the two
+    /// would think that nothing is denied any more.
     async fn check_beside(&self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
         let target = |policy: &Self| Ok::<_, Error>(target(&policy.row()?.document));
         let Some(new) = target(self)? else { return Ok(()) };
@@ -104,7 +104,8 @@ impl Resource for DenyPolicy {
         match change.denied_by(&new, self.id.as_deref().unwrap_or_default()).await? {
             None => Ok(()),
             Some(other) => {
-                let detail = format!("the deny policy {other:?} is about the same already; change or delete that one");
+                let detail =
+                    format!("the deny policy {other:?} has the same type and value already; change or delete that one");
                 Err(Error::conflict_in("value", detail))
             }
         }

@@ -1,4 +1,4 @@
-//! Why the rules refuse a change. The routes make HTTP answers of these errors; nothing here knows a status.
+//! Why the rules reject a change. The routes turn these errors into HTTP answers; nothing here knows a status.
 
 use std::fmt;
 
@@ -22,19 +22,19 @@ impl Thing {
     }
 }
 
-/// Why a change was not made. An error never holds a credential.
+/// Why a change was rejected. An error never contains a credential.
 #[derive(Debug)]
 pub enum Error {
-    /// What was sent can be read, but cannot be accepted.
+    /// A field of the input is not valid.
     Invalid {
-        /// The field that is wrong, as `match[0].path`; `None`: no single field is.
+        /// The field, such as `match[0].path`; `None` if no single field is wrong.
         field: Option<String>,
-        /// What is wrong, and what would be right.
+        /// What is wrong, and what is expected.
         detail: String,
     },
-    /// There is no such thing.
+    /// The object does not exist.
     NotFound {
-        /// What was looked for.
+        /// Its kind.
         kind: Kind,
         /// Its id.
         id: String,
@@ -48,36 +48,36 @@ pub enum Error {
         /// What the actor may not do, and who may.
         detail: String,
     },
-    /// What was sent does not fit what is stored.
+    /// The input is in conflict with stored objects.
     Conflict {
-        /// The field that does not fit; `None`: no single field.
+        /// The field that is in conflict; `None` if no single field is.
         field: Option<String>,
-        /// What does not fit, and what to do.
+        /// What is in conflict, and what to do.
         detail: String,
     },
-    /// The row is not the version that the change expects.
+    /// The row is not the version that the client expects.
     Changed(Kind),
-    /// The database.
+    /// The database failed.
     Store(port::Error),
 }
 
 impl Error {
-    /// `field` cannot be used; `detail` says what would be right.
+    /// `field` is not valid; `detail` says what is expected.
     pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::Invalid { field: Some(field.into()), detail: detail.into() }
     }
 
-    /// What was sent does not fit what is stored.
+    /// The input is in conflict with stored objects.
     pub fn conflict(detail: impl Into<String>) -> Self {
         Self::Conflict { field: None, detail: detail.into() }
     }
 
-    /// The value of `field` does not fit what is stored.
+    /// The value of `field` is in conflict with stored objects.
     pub fn conflict_in(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::Conflict { field: Some(field.into()), detail: detail.into() }
     }
 
-    /// There is no `kind` with this id.
+    /// No object of this kind has this id.
     pub fn not_found(kind: Kind, id: &str) -> Self {
         Self::NotFound { kind, id: id.to_owned() }
     }
@@ -97,7 +97,7 @@ impl Error {
         Self::Forbidden { field: Some(field.into()), detail: detail.into() }
     }
 
-    /// Whether what was sent is refused. Otherwise the database failed, and the same may be accepted later.
+    /// Whether the input was rejected. Otherwise the database failed, and the same input may succeed later.
     pub fn is_refusal(&self) -> bool {
         !matches!(self, Self::Store(_))
     }

@@ -1,4 +1,4 @@
-//! Issuing keys: the only place where a key is in clear, between the random generator and the answer.
+//! Issues keys. Only here a key exists in clear, between the random generator and the answer.
 
 use std::fmt;
 
@@ -19,59 +19,60 @@ use crate::port::{
     audit::{Action, Deed},
 };
 
-/// Random bytes of a key: 256 bits, more than enough never to be guessed.
+/// Random bytes of a key: 256 bits, so that nobody can guess one.
 const KEY_BYTES: usize = 32;
-/// The prefix of keys, by which scanners for leaked secrets find them.
+/// The prefix of keys, so that scanners for leaked secrets find them.
 const KEY_PREFIX: &str = "kg_";
-/// The longest overlap, 366 days. For a longer one, issue a second key.
+/// The longest overlap, 366 days. For a longer one, issue a second key instead.
 const MAX_OVERLAP_SECONDS: i64 = 366 * 86_400;
 
-/// What is asked of a new key.
+/// The properties of a new key.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Issue {
-    /// A public handle, for logs; made if it is left out.
+    /// A public handle, for logs; the service makes one if it is left out.
     pub id: Option<String>,
     /// PRODUCTION unless given.
     #[serde(rename = "type")]
     pub key_type: Option<KeyType>,
-    /// First second in which it is good, Unix time; at once unless given.
+    /// First second in which the key is valid, Unix time; valid at once unless given.
     pub not_before: Option<i64>,
-    /// How many seconds from now it is good; for ever unless this or `expires_at` is given.
+    /// Number of seconds for which the key is valid from now; for ever unless this or `expires_at` is given.
     pub expires_in: Option<i64>,
-    /// First second in which it is good no more, Unix time.
+    /// First second in which the key is not valid any more, Unix time.
     pub expires_at: Option<i64>,
-    /// The only APIs that it opens; any unless given, none if empty.
+    /// The only APIs that the key opens. If absent, any; if empty, none.
     pub apis: Option<Vec<String>>,
-    /// Addresses and ranges that it may be used from; any unless given, none if empty.
+    /// Addresses and ranges from which the key may be used. If absent, any; if empty, none.
     pub permitted_ips: Option<Vec<String>>,
-    /// Referers that it may be used from; any unless given, none if empty.
+    /// Referers from which the key may be used. If absent, any; if empty, none.
     pub permitted_referers: Option<Vec<String>>,
 }
 
-/// What is asked of a key that takes another's place.
+/// The properties of a key that replaces another.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Regenerate {
-    /// For so many seconds both keys work; 0 unless given: the old one is revoked at once.
+    /// Number of seconds in which both keys are valid; 0 unless given, which revokes the old key at once.
     pub overlap_seconds: Option<i64>,
-    /// The new key's public handle; made if it is left out.
+    /// The new key's public handle; the service makes one if it is left out.
     pub id: Option<String>,
-    /// How many seconds from now the new key is good; as long as the old one unless this or `expires_at` is given.
+    /// Number of seconds for which the new key is valid from now. Unless this or `expires_at` is given, the new key
+    /// expires when the old one would have.
     pub expires_in: Option<i64>,
-    /// First second in which the new key is good no more, Unix time.
+    /// First second in which the new key is not valid any more, Unix time.
     pub expires_at: Option<i64>,
 }
 
-/// A key with the key itself, in its only appearance.
+/// A new key, with the key itself.
 #[derive(Serialize, ToSchema)]
 pub struct IssuedKey {
-    /// The key: give it to the client now, it cannot be shown again.
+    /// The key itself. Give it to the client now: the service cannot show it again.
     pub key: String,
-    /// What is stored of it.
+    /// The stored part of the key.
     #[serde(flatten)]
     pub stored: Key,
-    /// The id of the key whose place it takes.
+    /// The id of the key that it replaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
 }
@@ -110,12 +111,12 @@ pub async fn issue(change: &mut dyn Transaction, application: &str, issue: Issue
             change.record(Deed::of_row(Action::Issue, Kind::Key, stored.id.as_deref().unwrap_or_default()));
             Ok(IssuedKey { key, stored, replaces: None })
         }
-        // 256 random bits were there before: the random generator cannot be trusted.
+        // The same 256 random bits occurred before, so the random generator cannot be trusted.
         Outcome::Held(_) => Err(Error::conflict("this key was issued before; try again")),
     }
 }
 
-/// Issues a key that takes the place of another: same application, type and restrictions.
+/// Issues a key that replaces another, with the same application, type and restrictions.
 pub async fn regenerate(change: &mut dyn Transaction, id: &str, asked: Regenerate) -> Result<IssuedKey, Error> {
     check::addressable(Kind::Key, asked.id.as_deref())?;
     let held = change.find(Kind::Key, id).await?.ok_or_else(|| Error::not_found(Kind::Key, id))?;
@@ -123,7 +124,7 @@ pub async fn regenerate(change: &mut dyn Transaction, id: &str, asked: Regenerat
     if old.state != Some(KeyState::Active) {
         return Err(Error::conflict("this key is revoked; issue a new one to its application"));
     }
-    // Of its lifetime only the end of the overlap is left, and there is a key in its place.
+    // The old key now lives only until the end of the overlap, and it already has a successor.
     if let Some(next) = &old.replaced_by {
         return Err(Error::conflict(format!(
             "this key was regenerated before, as {next:?}; regenerate that one, or issue a new one to its application"
@@ -136,7 +137,7 @@ pub async fn regenerate(change: &mut dyn Transaction, id: &str, asked: Regenerat
     let now = change.act().now;
     let expires_at = expiry(now, asked.expires_in, asked.expires_at)?.or(old.expires_at);
     if expires_at.is_some_and(|time| time <= now) {
-        return Err(Error::invalid("expires_in", "the old key has expired; say how long the new one is good"));
+        return Err(Error::invalid("expires_in", "the old key has expired; expected the lifetime of the new one"));
     }
     let (key, digest) = new_key(change.act())?;
     let stored = Key { sha256: Some(digest.to_hex()), id: asked.id, expires_at, ..old.clone() };
@@ -155,7 +156,7 @@ pub async fn regenerate(change: &mut dyn Transaction, id: &str, asked: Regenerat
     Ok(IssuedKey { key, stored, replaces: Some(id.to_owned()) })
 }
 
-/// Revokes a key, for ever.
+/// Revokes a key for ever.
 pub async fn revoke(change: &mut dyn Transaction, id: &str) -> Result<Key, Error> {
     let held = change.find(Kind::Key, id).await?.ok_or_else(|| Error::not_found(Kind::Key, id))?;
     let revoked = Key { state: Some(KeyState::Revoked), ..Key::shown(&held)? };
@@ -179,7 +180,7 @@ fn expiry(now: i64, expires_in: Option<i64>, expires_at: Option<i64>) -> Result<
                 || Error::invalid("expires_in", "expected a positive number of seconds, to the year 9999 at most"),
             )
         }
-        (None, Some(time)) if time <= now => Err(Error::invalid("expires_at", "expected a time that is not over")),
+        (None, Some(time)) if time <= now => Err(Error::invalid("expires_at", "expected a time in the future")),
         (None, Some(time)) => Ok(Some(time)),
     }
 }

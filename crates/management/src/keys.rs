@@ -1,6 +1,7 @@
-//! Keys: imported by their digest, issued, revoked, regenerated.
+//! Keys: imported by their digest, issued, regenerated and revoked.
 //!
-//! A key exists in clear only in the answer that issues it. What is stored is its digest. A revoked key never becomes
+//! A key exists in clear only in the answer that issues it. The service stores its digest. A revoked key never becomes
+//! active again, because everyone who has learnt it still has it.
 //! active again: whoever it leaked to still has it.
 
 use std::collections::HashMap;
@@ -23,7 +24,7 @@ pub struct Key {
     /// SHA-256 of the key's bytes, 64 hexadecimal digits. It cannot be changed.
     #[serde(default)]
     pub sha256: Option<String>,
-    /// A public handle, for logs; 1 to 256 bytes without control characters; made if it is left out.
+    /// A public handle, for logs; 1 to 256 bytes without control characters; the service makes one if it is left out.
     #[serde(default)]
     pub id: Option<String>,
     /// The application that it belongs to. It cannot be changed.
@@ -32,39 +33,41 @@ pub struct Key {
     /// PRODUCTION unless given.
     #[serde(rename = "type", default)]
     pub key_type: Option<KeyType>,
-    /// ACTIVE unless given; a PUT that leaves it out changes nothing of it.
+    /// ACTIVE unless given. A PUT without it keeps the stored state.
     #[serde(default)]
     pub state: Option<KeyState>,
-    /// First second in which it is good, Unix time.
+    /// First second in which the key is valid, Unix time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<i64>,
-    /// First second in which it is good no more, Unix time.
+    /// First second in which the key is not valid any more, Unix time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
-    /// The only APIs that it opens; any unless given, none if empty.
+    /// The only APIs that the key opens. If absent, any; if empty, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub apis: Option<Vec<String>>,
-    /// Addresses and ranges that it may be used from; any unless given, none if empty.
+    /// Addresses and ranges from which the key may be used. If absent, any; if empty, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permitted_ips: Option<Vec<String>>,
-    /// Referers that it may be used from, as `example.com/*`; any unless given, none if empty.
+    /// Referers from which the key may be used, such as `example.com/*`. If absent, any; if empty, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permitted_referers: Option<Vec<String>>,
-    /// When a gateway last saw it used, Unix time; absent: no gateway reported it. What a client sends here is ignored.
+    /// When a gateway last saw the key used, Unix time; absent if no gateway has reported it. The service ignores what
+    /// a client sends here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(read_only)]
     pub last_used: Option<i64>,
-    /// The id of the key that takes its place; absent: it was not regenerated. What a client sends here is ignored.
+    /// The id of the key that replaces this one; absent if it was not regenerated. The service ignores what a client
+    /// sends here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(read_only)]
     pub replaced_by: Option<String>,
-    /// Names this version of the row, for `if-match`. What a client sends here is ignored.
+    /// Identifies this version of the row, for `if-match`. The service ignores what a client sends here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(read_only)]
     pub etag: Option<String>,
 }
 
-/// What a key is for.
+/// The kind of endpoint that a key opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum KeyType {
@@ -78,9 +81,9 @@ pub enum KeyType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum KeyState {
-    /// It may.
+    /// It may be used.
     Active,
-    /// Never again.
+    /// It may never be used again.
     Revoked,
 }
 
@@ -156,7 +159,7 @@ impl Resource for Key {
         Ok(NewRow { application: self.application.clone(), ..row })
     }
 
-    /// A digest that was revoked stays revoked, also after its row is deleted: whoever has the key still has it.
+    /// Rejects a revoked digest, even after its row was deleted, because everyone who has the key still has it.
     async fn check_beside(&self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
         if held.is_some() || change.revoked(&[&self.identity()]).await?.is_empty() {
             return Ok(());

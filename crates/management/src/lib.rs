@@ -1,9 +1,9 @@
-//! The rules of the policy service: what may be changed, and what follows from a change.
+//! The rules of the policy service: which changes are allowed, and what follows from a change.
 //!
-//! Nothing here knows HTTP or SQL, reads a clock or draws random numbers. The database stands behind the traits of [`port`];
-//! a change begins with an [`port::Act`], which says who makes it, when, and with which random numbers.
+//! Nothing here knows HTTP or SQL, reads a clock or draws random numbers. The database is behind the traits of
+//! [`port`]. A change begins with an [`port::Act`]: who makes it, when, and with which random numbers.
 //!
-//! Each of the six kinds of things is a [`resource::Resource`]. [`pipeline`] takes one from the request body to a row.
+//! Each of the six kinds of objects is a [`resource::Resource`]. [`pipeline`] turns a request body into a row.
 
 pub mod accounts;
 pub mod apis;

@@ -1,10 +1,11 @@
-//! Plans that are used up: until when the plan of one thing is, by the usage that its limits count.
+//! Computes until when a plan is used up, from the usage that its limits count.
 //!
-//! Shorter limits than a day are counted in each Envoy and are over before a report could help. A limit counts what was let
-//! through in the day or month of UTC that is under way, whatever the plan was at the time; a subscription's plan counts per
-//! application and API, an application's over all its APIs. The mark in a row carries the end of its window and ends by
-//! itself; every gateway refuses by it. Nothing here counts or decides about requests, and no kind of thing but plans is
-//! known here. [`crate::review`] looks again at the things that a report or a changed plan concerns.
+//! Only daily and longer limits are computed here. Each Envoy counts shorter limits itself, and they are over before a
+//! report could help. A limit counts the requests that were allowed in the current day or month of UTC, whatever the
+//! plan was at the time. A subscription's plan counts per application and API; an application's plan counts over all
+//! its APIs. The mark in a row holds the end of its window, so it ends by itself. Every gateway denies requests by it.
+//! This file neither counts requests nor decides about them. It knows no kind of object except plans. [`crate::review`]
+//! re-checks the objects that a report or a changed plan affects.
 
 use crate::{
     error::Error,
@@ -16,18 +17,18 @@ use crate::{
     resource::Resource,
 };
 
-/// Something whose plan can be used up.
+/// An object whose plan can be used up.
 pub trait Limited: Resource + PartialEq {
-    /// Its plan.
+    /// The id of its plan.
     fn plan(&self) -> Option<&str>;
-    /// Whose usage counts.
+    /// The application and API whose usage counts.
     fn pair(&self) -> Pair;
-    /// Until when it is used up, Unix time.
+    /// The time until which the plan is used up, Unix time.
     fn mark(&mut self) -> &mut Option<i64>;
 }
 
-/// Gives `sent` the mark that its plan and usage ask for. A mark whose time is over stays in a row that says the same
-/// otherwise, so that sending it again changes nothing.
+/// Sets the mark of `sent` by its plan and usage. A mark that is over stays if the row is otherwise unchanged, so that
+/// sending the row again changes nothing.
 pub async fn settle<R: Limited>(change: &mut dyn Transaction, sent: &mut R, held: Option<&R>) -> Result<(), Error> {
     let now = change.act().now;
     let until = match sent.plan().map(str::to_owned) {
@@ -52,12 +53,12 @@ pub async fn settle<R: Limited>(change: &mut dyn Transaction, sent: &mut R, held
     Ok(())
 }
 
-/// The plan with this id, if there is one.
+/// Finds a plan by id.
 pub(super) async fn find_plan(change: &mut dyn Transaction, id: &str) -> Result<Option<Plan>, Error> {
     change.find(Kind::Plan, id).await?.as_ref().map(Plan::shown).transpose()
 }
 
-/// The end of the longest window whose limit is reached; `None`: none is, or the plan only counts.
+/// The end of the longest window whose limit is reached. `None` if no limit is, or if the plan only counts.
 pub(super) fn used_up_until(plan: &Plan, used: &Used, windows: &Windows) -> Option<i64> {
     if plan.stop_on_quota_reach == Some(false) {
         return None;

@@ -1,4 +1,4 @@
-//! JSON objects that are read as structs. serde also reads a struct from a list; these readers refuse one.
+//! Deserialises structs from JSON objects only. serde alone also accepts a list.
 
 use std::{fmt, marker::PhantomData};
 
@@ -7,7 +7,7 @@ use serde::{
     de::{MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-/// A `T` that is written as an object. A list of its fields in their order is refused.
+/// A `T` that must be an object. A list of its fields in order is rejected.
 #[derive(Debug)]
 pub struct Object<T>(pub T);
 
@@ -31,7 +31,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// An object within another, or none: for `deserialize_with`.
+/// A nested object, or none: for `deserialize_with`.
 pub fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     Ok(Option::<Object<T>>::deserialize(deserializer)?.map(|Object(value)| value))
 }

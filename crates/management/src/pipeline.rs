@@ -1,4 +1,4 @@
-//! The way from a request body to a row: the order in which a thing is filled in, validated and stored.
+//! From a request body to a row: the order in which an object is completed, validated and stored.
 
 use keygate::policy::{MAX_APIS, MAX_DENY_POLICIES, MAX_PLANS};
 
@@ -12,25 +12,26 @@ use crate::port::{
     audit::{Action, Deed},
 };
 
-/// What became of something that was sent.
+/// The result of storing an object.
 #[derive(Debug)]
 pub enum Outcome<R> {
-    /// It is new.
+    /// The object is new.
     Created(R),
-    /// It was there just so, or was changed in place.
+    /// The object existed with the same content, or was changed in place.
     Held(R),
 }
 
-/// Whose rows are put.
+/// Who sends the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A client's, one by one.
+    /// A client; restrictions for new objects apply.
     Client,
-    /// An import's: they were accepted when they were made, and an import of all gives the same policy.
+    /// An import. Its rows passed the restrictions when they were made, and importing all rows must give the same
+    /// policy.
     Import,
 }
 
-/// Creates a thing. If the same thing exists already, nothing is changed.
+/// Creates an object. If the same object exists already, nothing changes.
 pub async fn create<R: Resource>(
     change: &mut dyn Transaction,
     mut sent: R,
@@ -46,7 +47,7 @@ pub async fn create<R: Resource>(
         }
         let mut restrained = sent.clone();
         restrained.restrain(change).await?;
-        // It may have been made before the block that restrains it now, or after it.
+        // The same object may have been created before the block that restrains it now, or after it.
         for mut sent in [sent, restrained] {
             sent.derive_from_database(change, Some(&R::shown(&held)?)).await?;
             if held.id == sent.row()?.id && is_just_so(&held, &sent)? {
@@ -64,7 +65,7 @@ pub async fn create<R: Resource>(
     insert(change, sent).await.map(Outcome::Created)
 }
 
-/// Adds a thing that the rules made from another one. Its id may be in use; its references are not checked again.
+/// Adds an object that the rules derived from another. Its id may be in use. Its references are not checked again.
 pub async fn add<R: Resource>(change: &mut dyn Transaction, mut made: R) -> Result<R, Error> {
     let id = made.id().get_or_insert(new_id(change.act(), R::PREFIX)?).clone();
     made.fill_defaults(None)?;
@@ -82,7 +83,7 @@ async fn insert<R: Resource>(change: &mut dyn Transaction, complete: R) -> Resul
     Ok(complete)
 }
 
-/// The row with the given id, or with the same name in the feed.
+/// Finds the row with the given id, or with the same name in the feed.
 async fn find_same<R: Resource>(
     change: &mut dyn Transaction,
     sent: &R,
@@ -96,7 +97,7 @@ async fn find_same<R: Resource>(
     Ok(change.find_identity(R::KIND, &sent.identity()).await?)
 }
 
-/// Replaces the thing with this id.
+/// Replaces the object with this id.
 pub async fn replace<R: Resource>(change: &mut dyn Transaction, id: &str, mut sent: R) -> Result<R, Error> {
     let held = change.find(R::KIND, id).await?.ok_or_else(|| Error::not_found(R::KIND, id))?;
     if sent.id().get_or_insert(id.to_owned()) != id {
@@ -113,20 +114,20 @@ pub async fn replace<R: Resource>(change: &mut dyn Transaction, id: &str, mut se
     change.record(Deed::of_row(Action::Replace, R::KIND, id));
     put(change, &held, &sent).await?;
     if R::KIND == Kind::Plan {
-        // A raised limit may end marks; a lowered limit may be reached now.
+        // A raised limit may end marks. A lowered limit may be reached now.
         review_plan(change, id).await?;
     }
     Ok(sent)
 }
 
-/// Takes the thing with this id away, with what belongs to it; what has to stay of it is returned.
+/// Deletes the object with this id and everything that belongs to it. Returns what has to stay.
 pub async fn remove<R: Resource>(change: &mut dyn Transaction, id: &str) -> Result<Option<R>, Error> {
     let held = change.find(R::KIND, id).await?.ok_or_else(|| Error::not_found(R::KIND, id))?;
     change.record(Deed::of_row(Action::Delete, R::KIND, id));
     R::remove(change, &held).await
 }
 
-/// Makes it as an import has it, whether or not it is there.
+/// Writes an object as an import has it, whether it exists or not.
 pub async fn put_any<R: Resource>(change: &mut dyn Transaction, mut sent: R) -> Result<(), Error> {
     let given = sent.id().clone();
     match find_same(change, &sent, given.as_deref()).await? {
@@ -137,7 +138,7 @@ pub async fn put_any<R: Resource>(change: &mut dyn Transaction, mut sent: R) -> 
 
 async fn check_references<R: Resource>(change: &mut dyn Transaction, sent: &R) -> Result<(), Error> {
     for reference in sent.references() {
-        // Of a thing that was deleted only its block is there.
+        // A kept block is not an object that others may name.
         if change.find(reference.kind, &reference.id).await?.is_none_or(|held| held.kept_block.is_some()) {
             return Err(reference.missing());
         }
@@ -147,13 +148,13 @@ async fn check_references<R: Resource>(change: &mut dyn Transaction, sent: &R) -
 
 fn already_there<R: Resource>(id: &str) -> Error {
     Error::conflict(format!(
-        "there is already another {noun} with the id {id:?}; PUT {path}/{{id}} changes it",
+        "another {noun} with the id {id:?} exists already; PUT {path}/{{id}} changes it",
         noun = R::KIND.noun(),
         path = R::PATH
     ))
 }
 
-/// Checks that there is room for `more`: the filter holds these decoded and refuses a policy with too many.
+/// Checks that `more` objects fit. The filter holds objects of this kind decoded and rejects a policy with too many.
 pub fn check_room_for(change: &dyn Transaction, kind: Kind, more: usize) -> Result<(), Error> {
     let most = match kind {
         Kind::Api => MAX_APIS,

@@ -1,4 +1,4 @@
-//! Plans: how much may be used, and which operations.
+//! Plans: limits on requests, and allowed operations.
 
 use keygate::policy::{rows, wire};
 use serde::{Deserialize, Serialize};
@@ -16,34 +16,34 @@ use crate::port::{Kind, NewRow, Transaction, Version};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// 1 to 256 bytes without control characters; made if it is left out.
+    /// 1 to 256 bytes without control characters; the service makes one if it is left out.
     #[serde(default)]
     pub id: Option<String>,
-    /// How much may be used.
+    /// Numbers of requests per day, month and so on.
     #[serde(default, deserialize_with = "object::objects", skip_serializing_if = "Option::is_none")]
     pub limits: Option<Vec<Limit>>,
-    /// How much may be used at once.
+    /// A further limit, for a short window. It always denies requests when it is reached.
     #[serde(default, deserialize_with = "object::object", skip_serializing_if = "Option::is_none")]
     pub burst: Option<Limit>,
-    /// Whether a used-up limit refuses; true unless given.
+    /// Whether a limit that is reached denies requests; true unless given.
     #[serde(default)]
     pub stop_on_quota_reach: Option<bool>,
-    /// The only operations that it opens; any unless given, none if empty.
+    /// The only operations that the plan allows. If absent, any; if empty, none.
     #[serde(default, deserialize_with = "object::objects", skip_serializing_if = "Option::is_none")]
     pub operations: Option<Vec<Operation>>,
-    /// Names this version of the row, for `if-match`. What a client sends here is ignored.
+    /// Identifies this version of the row, for `if-match`. The service ignores what a client sends here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(read_only)]
     pub etag: Option<String>,
 }
 
-/// So many requests in each window of one unit.
+/// A number of requests in each window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limit {
-    /// How many, at least 1.
+    /// Number of requests, at least 1.
     pub requests: u64,
-    /// The window, of UTC.
+    /// The window, in UTC.
     pub per: Unit,
 }
 
@@ -59,7 +59,7 @@ pub enum Unit {
     Month,
 }
 
-/// Methods and a path.
+/// Requests by method and path.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Operation {
@@ -101,11 +101,11 @@ impl Resource for Plan {
         plain_row(self, self.id.clone().unwrap_or_default())
     }
 
-    /// A plan in use cannot be deleted: gateways deny requests under a plan that is missing.
+    /// Rejects deleting a plan in use, because gateways deny requests under a missing plan.
     async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {
         match change.of_plan(&held.id).await? {
             Some(user) => Err(Error::conflict(format!(
-                "{} {:?} has this plan, and perhaps others have; give them another one first",
+                "{} {:?} has this plan, and others may have it; give them another plan first",
                 user.kind.noun(),
                 user.id
             ))),

@@ -1,7 +1,7 @@
-//! What the six kinds of things have in common: how they are filled in, checked, kept and shown.
+//! What the six kinds of objects have in common: how they are completed, validated, stored and shown.
 //!
-//! A [`Resource`] is what a client sends. Completed with an id and defaults it becomes the row of the feed, and that row
-//! has to be good for the filter's own parser, so whatever is accepted is a row that the filter will take. The hooks
+//! A [`Resource`] is the body that a client sends. Completed with an id and defaults, it becomes the row of the feed.
+//! The filter's own parser must accept this row, so the filter accepts every row that the service accepts. The hooks
 //! are declared in the order in which [`super::pipeline`] calls them.
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -9,62 +9,63 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::error::Error;
 use crate::port::{self, Act, Database, Kind, NewRow, Transaction, Version, list::Column};
 
-/// A thing that is managed: what a client sends, and with everything filled in, what it is shown.
+/// An object of the management API: as a client sends it, and completed as the service shows it.
 pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static {
-    /// What it is.
+    /// The kind of object.
     const KIND: Kind;
-    /// The beginning of ids that are made.
+    /// The prefix of ids that the service makes.
     const PREFIX: &'static str;
-    /// Where it is managed.
+    /// The path of its routes.
     const PATH: &'static str;
-    /// What a list of them can be filtered by.
+    /// The parameters that filter its list.
     const FILTERS: &'static [&'static str] = &[];
-    /// The states that it can be in, as a list is asked for them.
+    /// The states that its list can be filtered by.
     const STATES: &'static [&'static str] = &[];
-    /// The types that it can be of, as a list is asked for them.
+    /// The types that its list can be filtered by.
     const TYPES: &'static [&'static str] = &[];
-    /// What a list of them can be sorted by, besides their ids and their latest change.
+    /// The orders of its list, besides id and latest change.
     const SORTS: &'static [(&'static str, Column)] = &[];
-    /// Whether it is compared with others of its kind ([`Resource::check_beside`]), so that many cannot be put at once.
+    /// Whether it is compared with others of its kind ([`Resource::check_beside`]). Such objects cannot be stored many
+    /// at once.
     const COMPARED: bool = false;
 
-    /// Its id, if the client gives one.
+    /// Its id, if the client sends one.
     fn id(&mut self) -> &mut Option<String>;
 
-    /// Names the version that is shown ([`super::tag`]); no part of the row.
+    /// Identifies the version that is shown ([`super::tag`]). It is not part of the row.
     fn etag(&mut self) -> &mut Option<String>;
 
-    /// Fills in what was left out: from the thing that it replaces where a default could open what was closed (a state),
-    /// else with the defaults.
+    /// Fills in missing fields. A field whose default could open what was closed (a state) comes from the object that
+    /// is replaced; others get their defaults.
     fn fill_defaults(&mut self, held: Option<&Self>) -> Result<(), Error>;
 
-    /// Checks everything that needs no database; `self` is complete.
+    /// Checks everything that needs no database. `self` is complete.
     fn validate(&self) -> Result<(), Error>;
 
-    /// What the feed calls it.
+    /// Its name in the feed.
     fn identity(&self) -> String {
         self.clone().id().take().unwrap_or_default()
     }
 
-    /// The row of the database; `self` is complete.
+    /// Its database row. `self` is complete.
     fn row(&self) -> Result<NewRow, Error>;
 
-    /// What a version of it shows to clients.
+    /// The object that a stored version shows to clients.
     fn shown(version: &Version) -> Result<Self, Error> {
         serde_json::from_str(&version.document).map_err(|_| damaged())
     }
 
-    /// What must be there when it is put.
+    /// The objects that must exist when it is stored.
     fn references(&self) -> Vec<Reference> {
         Vec::new()
     }
 
-    /// Closes a complete thing that a client makes, if it could be a way round a block.
+    /// Closes a new object of a client if it could be a way round a block. `self` is complete.
     fn restrain(&mut self, _change: &mut dyn Transaction) -> impl Future<Output = Result<(), Error>> + Send {
         async { Ok(()) }
     }
 
-    /// Fills in, of a complete thing that is about to be put, what follows from the rest of the database.
+    /// Fills in what follows from the rest of the database, before it is stored. `self` is complete.
     fn derive_from_database(
         &mut self,
         _change: &mut dyn Transaction,
@@ -73,7 +74,7 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
         async { Ok(()) }
     }
 
-    /// Checks a complete thing against the others of its kind; `held` is the thing that it replaces.
+    /// Checks it against others of its kind. `self` is complete; `held` is the object that it replaces.
     fn check_beside(
         &self,
         _change: &mut dyn Transaction,
@@ -82,12 +83,12 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
         async { Ok(()) }
     }
 
-    /// Why a thing cannot be created beside one with the same name in the feed; `None`: nothing special.
+    /// A special reason why it cannot be created again beside `_held`, which has the same name in the feed.
     fn refuse_again(_held: &Version) -> Option<Error> {
         None
     }
 
-    /// Takes it away with what belongs to it; what has to stay of it is returned.
+    /// Removes it and everything that belongs to it. Returns what has to stay, a kept block.
     fn remove(
         change: &mut dyn Transaction,
         held: &Version,
@@ -95,37 +96,37 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
         async { Ok(change.remove(held).await.map(|()| None)?) }
     }
 
-    /// Adds to things that are shown what is no part of the policy.
+    /// Adds data that is not part of the policy to objects before they are shown.
     fn add_to_view(_store: &dyn Database, _items: &mut [Self]) -> impl Future<Output = Result<(), Error>> + Send {
         async { Ok(()) }
     }
 }
 
-/// Something that another thing names.
+/// A reference to another object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reference {
-    /// The field that names it.
+    /// The field with the reference.
     pub field: String,
-    /// What it is.
+    /// The kind of the other object.
     pub kind: Kind,
-    /// Its id.
+    /// The other object's id.
     pub id: String,
 }
 
 impl Reference {
-    /// Field `field` names the `kind` with this id.
+    /// Field `field` refers to the `kind` with this id.
     pub fn new(field: impl Into<String>, kind: Kind, id: impl Into<String>) -> Self {
         Self { field: field.into(), kind, id: id.into() }
     }
 
-    /// It is not there.
+    /// The error for a reference to an object that does not exist.
     pub fn missing(&self) -> Error {
         let Self { field, kind, id } = self;
         Error::invalid(field, format!("there is no {} with the id {id:?}; create it first", kind.noun()))
     }
 }
 
-/// A row of the database with nothing but id and document.
+/// A database row with only an id and a document.
 pub fn plain_row<R: Resource>(resource: &R, id: String) -> Result<NewRow, Error> {
     Ok(NewRow {
         kind: R::KIND,
@@ -146,19 +147,19 @@ pub fn document(row: &impl Serialize) -> Result<String, Error> {
     serde_json::to_string(row).map_err(|_| damaged())
 }
 
-/// What the database holds cannot be shown.
+/// The error for a stored document that cannot be shown.
 pub fn damaged() -> Error {
     port::Error::Damaged("a document is not what this program writes").into()
 }
 
-/// Whether a thing is in the database as it was sent, or as it follows from what was sent.
+/// Whether the stored object equals `sent`.
 pub(super) fn is_just_so<R: Resource>(held: &Version, sent: &R) -> Result<bool, Error> {
     let row = sent.row()?;
     Ok(row.document == held.document && row.kept_block == held.kept_block)
 }
 
-/// Puts `sent`, which is complete, in the place of `held`, unless it is just so already. What it names is not looked
-/// for: to close something must always be possible.
+/// Replaces `held` by `sent`, which is complete, unless they are equal. References are not checked, because closing an
+/// object must always be possible.
 pub async fn put<R: Resource>(change: &mut dyn Transaction, held: &Version, sent: &R) -> Result<(), Error> {
     if is_just_so(held, sent)? {
         return Ok(());

@@ -1,5 +1,5 @@
-//! Marks that hold no more, and limits that are reached now: what a report of usage or a changed plan concerns is looked at
-//! again. Knows the two kinds of things that have a plan.
+//! Re-checks marks of used-up plans after a report of usage or a change of a plan. Knows the two kinds of objects that
+//! have a plan.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::{
     subscriptions::Subscription,
 };
 
-/// Marks those of `pairs` whose limit is reached, and takes away marks that hold no more.
+/// Marks those of `pairs` whose limit is reached, and removes marks that do not hold any more.
 pub async fn review_pairs(change: &mut dyn Transaction, pairs: &[Pair]) -> Result<(), Error> {
     if pairs.is_empty() {
         return Ok(());
@@ -25,7 +25,7 @@ pub async fn review_pairs(change: &mut dyn Transaction, pairs: &[Pair]) -> Resul
     review(change, &versions).await
 }
 
-/// Looks again at what is marked under a plan that was changed, and at what has used as much as it now allows.
+/// Re-checks the objects that are marked under a changed plan, and those that reach its new limits.
 pub async fn review_plan(change: &mut dyn Transaction, id: &str) -> Result<(), Error> {
     let now = change.act().now;
     let Some(plan) = find_plan(change, id).await? else { return Ok(()) };
@@ -38,7 +38,7 @@ pub async fn review_plan(change: &mut dyn Transaction, id: &str) -> Result<(), E
     review(change, &versions).await
 }
 
-/// The lowest limit of a plan by this unit that refuses.
+/// The lowest limit of a plan for this unit that denies requests.
 fn least(plan: &Plan, unit: Unit) -> Option<i64> {
     let limits = plan.limits.iter().flatten().filter(|limit| limit.per == unit).map(|limit| limit.requests);
     let least = limits.min().filter(|_| plan.stop_on_quota_reach != Some(false))?;
@@ -92,7 +92,7 @@ impl Review {
         }
         let plan = plans.get(&id).and_then(Option::as_ref);
         let until = plan.and_then(|plan| used_up_until(plan, &self.used, &self.windows));
-        // A mark whose time is over needs no taking away.
+        // A mark that is over has no effect and can stay.
         if shown.mark().filter(|mark| *mark > self.now) == until {
             return Ok(());
         }

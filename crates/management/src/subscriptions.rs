@@ -1,8 +1,8 @@
-//! Subscriptions: which application may use which API, and blocks.
+//! Subscriptions: which application may use which API, and blocks of them.
 //!
-//! A block concerns one pair of application and API and outlives the subscription: a blocked subscription that is deleted
-//! stays as a kept block. It is shown with `deleted`, the feed shows it as BLOCKED, subscribing again is refused, and only
-//! `unblock` ends it.
+//! A block concerns one pair of application and API, and it outlives the subscription. If a blocked subscription is
+//! deleted, a kept block stays: the API shows it with `deleted`, the feed shows it as BLOCKED, a new subscription of
+//! the pair is rejected, and only `unblock` ends it.
 
 use keygate::policy::{self, rows, wire};
 use serde::{Deserialize, Serialize};
@@ -17,14 +17,14 @@ use super::{
 };
 use crate::port::{Kind, NewRow, Transaction, Version, list::Column, usage::Pair};
 
-/// Joins application and API to one name. It is a control character, which no id has, so no two pairs have the same.
+/// Joins application and API to one name. No id contains a control character, so no two pairs have the same name.
 const SEPARATOR: char = '\u{1f}';
 
-/// One application's subscription to one API.
+/// The subscription of one application to one API.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Subscription {
-    /// 1 to 256 bytes without control characters; made if it is left out.
+    /// 1 to 256 bytes without control characters; the service makes one if it is left out.
     #[serde(default)]
     pub id: Option<String>,
     /// The application. It cannot be changed.
@@ -33,28 +33,28 @@ pub struct Subscription {
     /// The API. It cannot be changed.
     #[serde(default)]
     pub api: Option<String>,
-    /// UNBLOCKED unless given; a PUT that leaves it out changes nothing of it.
+    /// UNBLOCKED unless given. A PUT without it keeps the stored state.
     #[serde(default)]
     pub state: Option<SubscriptionState>,
-    /// The plan of its requests.
+    /// The plan for its requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
-    /// Until when its plan is used up, Unix time: the end of the day or month. It comes from the usage reported; what a
-    /// client sends here is ignored.
+    /// The time until which the plan is used up: the end of the day or month, Unix time. The service derives it from
+    /// the reported usage, and ignores what a client sends here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(read_only)]
     pub used_up_until: Option<i64>,
-    /// It was deleted while it was blocked; the block stays until it is unblocked.
+    /// True if the subscription was deleted while it was blocked. The block stays until an unblock.
     #[serde(skip_deserializing, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
-    /// Names this version of the row, for `if-match`. What a client sends here is ignored.
+    /// Identifies this version of the row, for `if-match`. The service ignores what a client sends here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(read_only)]
     pub etag: Option<String>,
-    /// The state that it gets back when its block ends; `None`: UNBLOCKED.
+    /// The state that it gets back when its block ends; `None` for UNBLOCKED.
     #[serde(skip)]
     pub before: Option<SubscriptionState>,
-    /// Of a kept block: whom the application belonged to.
+    /// For a kept block: the owner of the application at that time.
     #[serde(skip)]
     pub kept_owner: Option<String>,
 }
@@ -63,23 +63,23 @@ pub struct Subscription {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum SubscriptionState {
-    /// Both key types pass.
+    /// Requests with either key type pass.
     Unblocked,
-    /// Neither key type passes.
+    /// Requests with either key type are denied.
     Blocked,
-    /// Only sandbox keys pass.
+    /// Only requests with sandbox keys pass.
     ProdOnlyBlocked,
-    /// Not approved yet; nothing passes.
+    /// Not approved yet; requests are denied.
     OnHold,
-    /// Not approved; nothing passes.
+    /// Rejected; requests are denied.
     Rejected,
-    /// Passes under the old plan.
+    /// Requests pass under the old plan.
     TierUpdatePending,
-    /// Passes until it is gone.
+    /// Requests pass until the subscription is deleted.
     DeletePending,
 }
 
-/// The words of the states, as the filter reads them.
+/// The words of the states, from the filter.
 const STATES: [&str; policy::SubscriptionState::WORDS.len()] = {
     let [unblocked, blocked, prod_only_blocked, on_hold, rejected, tier_update_pending, delete_pending] =
         policy::SubscriptionState::WORDS;
@@ -96,12 +96,12 @@ impl From<Block> for SubscriptionState {
 }
 
 impl Subscription {
-    /// What it gets back when a block of it ends.
+    /// The state to restore when a block of this subscription ends.
     fn before_block(&self) -> Option<SubscriptionState> {
         self.before.or(self.state.and_then(SubscriptionState::before_block))
     }
 
-    /// The block that it is under.
+    /// The block of this subscription.
     pub fn block(&self) -> Option<Block> {
         match self.state {
             Some(SubscriptionState::Blocked) => Some(Block::Blocked),
@@ -112,7 +112,7 @@ impl Subscription {
 }
 
 impl SubscriptionState {
-    /// What `unblock` gives back to a subscription that had this state before it was blocked.
+    /// The state that `unblock` restores, if this was the state before the block.
     fn before_block(self) -> Option<Self> {
         match self {
             Self::Unblocked | Self::Blocked | Self::ProdOnlyBlocked => None,
@@ -200,7 +200,8 @@ impl Resource for Subscription {
 
     fn row(&self) -> Result<NewRow, Error> {
         let Self { id, application, api, state, plan, used_up_until, before, kept_owner, .. } = self.clone();
-        // A block that was kept is shown as BLOCKED whatever it was: without a subscription there is no sandbox either.
+        // A kept block is shown as BLOCKED, even if only production keys were blocked, because without a subscription
+        // sandbox keys are denied as well.
         let kept_block = self.deleted.then(|| self.block()).flatten().map(|block| block.as_str().to_owned());
         let state = if kept_block.is_some() { Some(SubscriptionState::Blocked) } else { state };
         Ok(NewRow {
@@ -232,14 +233,15 @@ impl Resource for Subscription {
         limited::settle(change, self, held).await
     }
 
-    /// While an owner is blocked at an API, or with an application, a new subscription of that owner lets nothing pass.
+    /// While an owner is blocked at an API, or has a blocked application, puts each new subscription of that owner on
+    /// hold.
     async fn restrain(&mut self, change: &mut dyn Transaction) -> Result<(), Error> {
         let part = |value: &Option<String>| value.clone().unwrap_or_default();
         if !change.is_owner_blocked(&part(&self.application), &part(&self.api)).await? {
             return Ok(());
         }
         match self.state {
-            // When its own block ends it waits all the same.
+            // When its own block ends, it is still on hold.
             Some(SubscriptionState::Blocked) => self.before = Some(SubscriptionState::OnHold),
             Some(SubscriptionState::OnHold | SubscriptionState::Rejected) => {}
             _ => self.state = Some(SubscriptionState::OnHold),
@@ -272,7 +274,7 @@ impl Resource for Subscription {
         if shown.block().is_none() {
             return Ok(change.remove(held).await.map(|()| None)?);
         }
-        // Nothing of its plan stays: the plan may go, the block does not need it.
+        // The block does not need the plan, so the plan may be deleted.
         let kept_owner = change.owner_of(shown.application.as_deref().unwrap_or_default()).await?;
         let kept = Self { plan: None, used_up_until: None, deleted: true, before: None, kept_owner, ..shown };
         change.replace(held, &kept.row()?).await?;
@@ -323,7 +325,7 @@ mod tests {
 
     use super::*;
 
-    /// A word that only the service knew would deny at every gateway.
+    /// A state that only the service knew would deny requests at every gateway.
     #[test]
     fn the_service_and_the_filter_have_the_same_words() {
         let schema = serde_json::to_value(SubscriptionState::schema()).unwrap();

@@ -1,5 +1,5 @@
-//! Versions of rows: each has an etag, and a change may name the one that it expects, so that nobody overwrites a change
-//! that they have not seen. Which changes a row takes at all is decided in [`super::resource`].
+//! Versions of rows: each row has an etag, and a change may name the etag that it expects. So no client overwrites a
+//! change that it has not seen. [`super::resource`] decides which changes a row accepts at all.
 
 use std::fmt::Write as _;
 
@@ -8,10 +8,11 @@ use sha2::{Digest as _, Sha256};
 use super::error::Error;
 use crate::port::Version;
 
-/// Bytes of the digest in an etag: 64 bits, which tell two contents apart that a restored database gave one number.
+/// Length of the digest in an etag, in bytes. 64 bits tell two contents apart that a restored database gave the same
+/// number.
 const DIGEST_BYTES: usize = 8;
 
-/// The etag of a row, with its quotes. It changes with every change of the row and never comes back.
+/// The etag of a row, with its quotes. Every change of the row changes it, and no value comes back.
 pub fn etag(version: &Version) -> String {
     let digest = Sha256::digest(version.document.as_bytes());
     let mut tag = format!("\"{:x}-", version.seq);
@@ -23,17 +24,17 @@ pub fn etag(version: &Version) -> String {
     tag
 }
 
-/// The etags of which a row must have one before it is changed: the values of `if-match`. `None`: any version will do.
+/// The etags in `if-match`. The row must have one of them before it is changed. `None` accepts any version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expected(pub Option<Vec<String>>);
 
 impl Expected {
-    /// Refuses the change if the row is another version than the expected ones. A weak tag (`W/"…"`) and a tag without its
-    /// quotes match nothing (RFC 9110, 13.1.1).
+    /// Rejects the change if the row has none of the expected etags. A weak tag (`W/"…"`) and a tag without quotes
+    /// match nothing (RFC 9110, 13.1.1).
     pub fn check(&self, stored: &Version) -> Result<(), Error> {
         let Some(values) = &self.0 else { return Ok(()) };
         let tag = etag(stored);
-        // A tag of this service has no comma, so splitting neither joins nor cuts one.
+        // No tag of this service contains a comma, so splitting cannot break one.
         let mut named = values.iter().flat_map(|value| value.split(','));
         if named.any(|name| matches!(name.trim(), "*") || name.trim() == tag) {
             return Ok(());

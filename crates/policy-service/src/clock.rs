@@ -14,7 +14,7 @@ pub fn unix_seconds() -> i64 {
         .unwrap_or_default()
 }
 
-/// An act of `actor` at the current time.
+/// An act of `actor` at the current time, without a request that asks for it.
 pub fn act(actor: Actor) -> Act {
     act_from(actor, Origin::default())
 }

@@ -1,4 +1,5 @@
-//! `backup` and `restore` beside the running program; where it listens, and what it says of its database at start.
+//! `backup` and `restore` while the program runs; the address that it listens on; its log lines about the database at
+//! the start.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -26,7 +27,7 @@ fn run(service: &Program, arguments: &[&str]) -> (bool, String) {
     service.another(arguments).run()
 }
 
-/// Runs SQL in a file that nobody else has open.
+/// Runs SQL on a file that no other process has open.
 async fn sql(file: &Path, statement: &str) {
     let url = format!("sqlite:{}?mode=rwc", file.display());
     let mut connection = SqliteConnection::connect(&url).await.unwrap();
@@ -61,7 +62,7 @@ async fn a_backup_of_a_running_service_has_the_latest_change_and_is_its_owners_a
         assert!(plans(&copy).await.contains(&round.to_owned()));
         let (page, of_copy) = (service.policy("/v1/policy").await, copy.policy("/v1/policy").await);
         assert_eq!((&page["epoch"], &page["revision"]), (&of_copy["epoch"], &of_copy["revision"]));
-        // Its own service has it open: it is no backup any more.
+        // A service has this file open, so it counts as a database in use and not as a backup.
         let (success, said) = run(&service, &["backup", "backup.db"]);
         assert!(!success && said.contains("in use"), "{said}");
         copy.signal("-TERM");
@@ -91,20 +92,20 @@ async fn what_cannot_be_backed_up_or_restored_is_refused_and_changes_nothing() {
     for (arguments, says) in [
         (&["backup", "policy.db"][..], "in use"),
         (&["backup", "./policy.db"], "in use"),
-        (&["backup", "text"], "no backup"),
-        (&["backup", "other.db"], "no backup"),
-        (&["backup", "folder"], "no backup"),
+        (&["backup", "text"], "not a backup"),
+        (&["backup", "other.db"], "not a backup"),
+        (&["backup", "folder"], "not a backup"),
         (&["backup", "nowhere/b.db"], "nowhere/b.db"),
         (&["backup", "--database", "sqlite:mistyped.db", "b.db"], "mistyped.db"),
-        (&["backup", "--database", "sqlite:other.db", "b.db"], "no database of policy-service"),
-        (&["backup", "--database", "sqlite:empty", "b.db"], "no database of policy-service"),
+        (&["backup", "--database", "sqlite:other.db", "b.db"], "not a database of policy-service"),
+        (&["backup", "--database", "sqlite:empty", "b.db"], "not a database of policy-service"),
         (&["backup", "--database", "postgres://x", "b.db"], "sqlite:FILE"),
         (&["backup"], "FILE"),
         (&["restore", "mistyped.db"], "mistyped.db"),
         (&["restore", "folder"], "folder"),
         (&["restore", "text"], "text"),
-        (&["restore", "empty"], "no database of policy-service"),
-        (&["restore", "other.db"], "no database of policy-service"),
+        (&["restore", "empty"], "not a database of policy-service"),
+        (&["restore", "other.db"], "not a database of policy-service"),
         (&["restore", "later.db"], "later version"),
         (&["restore", "damaged.db"], "damaged.db"),
         (&["restore", "--database", "sqlite:other.db", "later.db"], "later version"),
@@ -128,7 +129,7 @@ async fn a_restore_beside_the_running_service_is_in_the_feed_and_gateways_begin_
         assert_eq!(service.post(path, json!({})).await.0, 200);
     }
     assert_eq!(service.post("/v1/plans", json!({"id": "lost"})).await.0, 201);
-    // A key that is revoked and gone stays revoked.
+    // A revoked key that was deleted stays revoked.
     let key = json!({"id": "k-2", "application": "app-1", "sha256": digest(2)});
     assert_eq!(service.post("/v1/keys", key.clone()).await.0, 201);
     assert_eq!(service.post("/v1/keys/k-2/revoke", json!({})).await.0, 200);
@@ -146,7 +147,7 @@ async fn a_restore_beside_the_running_service_is_in_the_feed_and_gateways_begin_
     assert_eq!(page["subscriptions"][0]["state"], "UNBLOCKED");
     assert!(plans(&service).await.is_empty());
     assert_eq!(service.post("/v1/keys", key).await.0, 409);
-    // Changes go on, and the cursors are still this database's.
+    // Later changes are accepted, and cursors of this database stay valid.
     assert_eq!(service.post("/v1/plans", json!({"id": "new"})).await.0, 201);
     let poll = page["poll"].as_str().unwrap();
     assert_eq!(service.policy(poll).await["revision"], 5);

@@ -1,4 +1,4 @@
-//! Blocks, which outlive what they block, and keys, which are shown once.
+//! Blocks outlive the objects that they block. The service shows a key only once.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -91,7 +91,7 @@ async fn no_way_round_a_block() {
                 service.delete("/v1/apis/api-1").await.expect(204);
                 service.post("/v1/apis", json!({"id": "api-1"})).await.expect(201);
             }
-            // Without a subscription there is no sandbox either, so the feed closes it whole.
+            // Without a subscription sandbox keys are denied as well, so the feed shows BLOCKED.
             assert_eq!(fed(&service).await, if deleted { "BLOCKED" } else { block }, "{way}");
             service.post("/v1/subscriptions", again.clone()).await.expect_problem(409, None);
             service
@@ -122,7 +122,7 @@ async fn no_way_round_a_block() {
 async fn a_block_concerns_one_pair_only() {
     let service = Service::start().await;
     service.seed().await;
-    // Ids that could be taken for one another if they were joined.
+    // Ids that would give the same name if they were joined without a separator.
     for api in ["b", "a b", "b\u{20}c"] {
         service.post("/v1/apis", json!({"id": api})).await.expect(201);
     }
@@ -248,12 +248,12 @@ async fn regenerating_lets_the_old_key_work_for_the_overlap_and_no_longer() {
         service.post("/v1/applications/app-1/keys", json!({"id": "k-3", "expires_in": 5})).await.expect(201).json();
     service.post("/v1/keys/k-3/regenerate", json!({"overlap_seconds": 60})).await.expect(201);
     assert_eq!(service.get("/v1/keys/k-3").await.json()["expires_at"], short["expires_at"]);
-    // Without an overlap the old one is revoked.
+    // Without an overlap the old key is revoked.
     service.post("/v1/keys/k-2/regenerate", Value::Null).await.expect(201);
     assert_eq!(service.get("/v1/keys/k-2").await.json()["state"], "REVOKED");
 }
 
-/// What is left of an overlap is no lifetime for a key that takes the old one's place.
+/// The old key's remaining overlap does not count as the lifetime of a key that replaces it.
 #[tokio::test]
 async fn a_key_is_regenerated_once_and_then_its_successor() {
     let service = Service::start().await;
@@ -266,7 +266,7 @@ async fn a_key_is_regenerated_once_and_then_its_successor() {
         service.post(&path, json!({"overlap_seconds": 60, "id": next})).await.expect(201);
         let shown = service.get(&format!("/v1/keys/{old}")).await.json();
         assert_eq!(shown["replaced_by"], next);
-        // Saying it again, or sending what is shown, changes nothing of it.
+        // Repeating the request, or sending the answer back, changes nothing.
         let revision = service.revision().await;
         for body in [shown.clone(), json!({"expires_at": shown["expires_at"], "replaced_by": "k-9"})] {
             assert_eq!(service.put(&format!("/v1/keys/{old}"), body).await.expect(200).json(), shown);
@@ -282,7 +282,7 @@ async fn a_key_is_regenerated_once_and_then_its_successor() {
     assert!(!service.feed("/v1/policy").await.text.contains("replaced_by"));
 }
 
-/// A key that is accepted and then left out by every gateway would be the worst of both.
+/// The worst case would be a key that the service accepts and every gateway then leaves out.
 #[tokio::test]
 async fn a_key_that_gateways_would_leave_out_is_refused() {
     let service = Service::start().await;
@@ -350,10 +350,10 @@ async fn a_revoked_key_does_not_come_back_after_its_row_is_deleted() {
     }
 }
 
-/// What a new subscription of an owner becomes, whatever was blocked of the owner before, and however it is gone.
+/// The state of a new subscription of an owner, after different blocks of that owner and different ends of them.
 #[tokio::test]
 async fn a_second_application_of_the_owner_is_no_way_round_a_block() {
-    /// What is done before the new subscription is made: requests of the administrator, a method and a path.
+    /// The administrator's requests before the new subscription, as method and path.
     type Before = &'static [(&'static str, &'static str)];
     const BLOCK: (&str, &str) = ("POST", "/v1/subscriptions/s-1/block");
     const BLOCK_PRODUCTION: (&str, &str) = ("POST", "/v1/subscriptions/s-1/block?state=PROD_ONLY_BLOCKED");
@@ -406,7 +406,7 @@ async fn a_second_application_of_the_owner_is_no_way_round_a_block() {
             }
             let made =
                 service.post("/v1/applications", application.clone()).await.expect(if early { 200 } else { 201 });
-            // A new application has no other state in which it lets nothing pass.
+            // A new application can only be ACTIVE or BLOCKED, so it is blocked to let nothing pass.
             let of_application = before.contains(&BLOCK_APPLICATION) && !before.contains(&UNBLOCK_APPLICATION);
             let is_blocked = of_application && *owner == "alice" && !early;
             assert_eq!(made.json()["state"], if is_blocked { "BLOCKED" } else { "ACTIVE" }, "{name}");
@@ -417,7 +417,7 @@ async fn a_second_application_of_the_owner_is_no_way_round_a_block() {
             let fed =
                 page["subscriptions"].as_array().unwrap().iter().find(|row| row["application"] == "app-2").unwrap();
             assert_eq!(fed["state"], *state, "{name}");
-            // The same again is there just so.
+            // The same request again changes nothing.
             let revision = service.revision().await;
             assert_eq!(service.post("/v1/subscriptions", asked).await.expect(200).json()["state"], *state, "{name}");
             assert_eq!(service.revision().await, revision, "{name}");
@@ -425,7 +425,7 @@ async fn a_second_application_of_the_owner_is_no_way_round_a_block() {
     }
 }
 
-/// Whatever state a new subscription is asked for: while the owner is blocked it lets nothing pass, and a person may let it.
+/// A new subscription of a blocked owner lets nothing pass, whatever state it asks for. Only a person can open it.
 #[tokio::test]
 async fn a_subscription_on_hold_is_opened_by_nobody_but_a_person() {
     for (asked, state, after_unblock) in [
@@ -439,7 +439,7 @@ async fn a_subscription_on_hold_is_opened_by_nobody_but_a_person() {
     ] {
         let service = Service::start().await;
         service.seed().await;
-        // One that was there before stays as it is, and one without an owner is nobody's.
+        // A subscription from before the block keeps its state. An application without an owner is not affected.
         for (id, owner) in [("app-2", Some("alice")), ("app-3", Some("alice")), ("app-4", None)] {
             service.post("/v1/applications", json!({"id": id, "owner": owner})).await.expect(201);
         }
@@ -454,7 +454,7 @@ async fn a_subscription_on_hold_is_opened_by_nobody_but_a_person() {
         for _ in 0..2 {
             let shown = service.post("/v1/subscriptions/s-2/unblock", Value::Null).await.expect(200).json();
             assert_eq!(shown["state"], after_unblock, "{asked}");
-            // The end of the other block opens nothing.
+            // The end of the first block does not open the second subscription.
             service.post("/v1/subscriptions/s-1/unblock", Value::Null).await.expect(200);
         }
         let opened = service.put("/v1/subscriptions/s-2", json!({"state": "UNBLOCKED"})).await.expect(200).json();

@@ -1,5 +1,5 @@
-//! Connections on which nobody proves who they are: thousands of them, against the real program. Management and gateways
-//! find a place all the same.
+//! Thousands of unauthenticated connections against the real program. The administrator and the gateways must still be
+//! served.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -31,7 +31,7 @@ const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 /// A PING frame.
 const PING: &[u8] = &[0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
 
-/// What a connection sends before it falls silent, in turn.
+/// What a connection sends before it falls silent; the number selects one.
 fn opening(number: usize) -> Vec<u8> {
     match number % 5 {
         0 => Vec::new(),
@@ -42,19 +42,19 @@ fn opening(number: usize) -> Vec<u8> {
     }
 }
 
-/// A wrong credential. From the eleventh on each waits a second for its answer, and must not keep its place meanwhile.
+/// A wrong credential. From the eleventh on, each waits a second for its answer. It must not keep its place meanwhile.
 fn guess(_: usize) -> Vec<u8> {
     b"GET /v1/apis HTTP/1.1\r\nhost: h\r\nauthorization: Bearer guess\r\n\r\n".to_vec()
 }
 
-/// What the connection of this number sends before it falls silent.
+/// What the connection with this number sends before it falls silent.
 type Opening = fn(usize) -> Vec<u8>;
 
-/// Where strangers come from. The addresses are all of the loopback network.
+/// The addresses of the clients, all in the loopback network.
 #[derive(Clone, Copy)]
 enum From {
     OneAddress,
-    /// Each from the next one of so many.
+    /// Connections use this number of addresses in turn.
     Addresses(usize),
 }
 
@@ -69,20 +69,21 @@ impl From {
     }
 }
 
-/// Opens `count` connections and keeps them. One that the other side has closed stays open at this end.
+/// Opens `count` connections and keeps them. A connection that the service has closed stays open at this end.
 async fn hold(address: SocketAddr, count: usize, from: From, opening: Opening) -> Vec<TcpStream> {
     let mut held = Vec::with_capacity(count);
     while held.len() < count {
         let batch = (held.len()..count).take(50);
         let connecting = batch.map(|number| async move {
             let mut stream = from.socket(number).connect(address).await.expect("a place in the queue");
-            // It may have been closed already.
+            // The service may have closed it already.
             let _ = stream.write_all(&opening(number)).await;
             stream
         });
         held.extend(connected(connecting).await);
         if held.len() % 1_000 == 0 {
-            // The service has accepted them all: how many it holds is tested here, not how fast this machine accepts.
+            // Wait until the service has accepted them all. The test checks how many it holds, not how fast this
+            // machine accepts.
             let request = support::client().get(format!("http://{address}/healthz")).send();
             assert_eq!(request.await.expect("an answer").status(), 200);
         }
@@ -90,7 +91,7 @@ async fn hold(address: SocketAddr, count: usize, from: From, opening: Opening) -
     held
 }
 
-/// Makes all of them at once.
+/// Opens all connections at the same time.
 async fn connected(futures: impl Iterator<Item = impl Future<Output = TcpStream> + Send + 'static>) -> Vec<TcpStream> {
     let tasks: Vec<_> = futures.map(tokio::spawn).collect();
     let mut done = Vec::with_capacity(tasks.len());
@@ -100,14 +101,14 @@ async fn connected(futures: impl Iterator<Item = impl Future<Output = TcpStream>
     done
 }
 
-/// As many descriptors as this process may have, less what it needs besides.
+/// The number of descriptors that this process may use for connections.
 fn room() -> usize {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
     usize::try_from(maximum.unwrap_or(1 << 20)).unwrap().saturating_sub(300)
 }
 
-/// The time that a block, or an unblock, takes on a connection of its own.
+/// The time that a block or an unblock takes on a new connection.
 async fn block(program: &Program, action: &str) -> Duration {
     let begun = Instant::now();
     let url = format!("{}/v1/subscriptions/s-1/{action}", program.url);
@@ -117,7 +118,7 @@ async fn block(program: &Program, action: &str) -> Duration {
     begun.elapsed()
 }
 
-/// A gateway between two polls: its connection is open and idle.
+/// A gateway between two polls. Its connection is open and idle.
 struct Resting(TcpStream);
 
 impl Resting {
@@ -127,12 +128,12 @@ impl Resting {
         gateway
     }
 
-    /// Asks on the same connection.
+    /// Sends a request on the same connection.
     async fn ask(&mut self) {
         let head = b"GET /v1/policy?since=0 HTTP/1.1\r\nhost: h\r\nauthorization: Basic Z3c6c2VjcmV0\r\n\r\n";
         self.0.write_all(head).await.unwrap();
         let mut answer = Vec::new();
-        // The page ends the answer.
+        // The page is the end of the answer.
         while !answer.ends_with(b"}") {
             let count = self.0.read_buf(&mut answer).await.unwrap();
             assert!(count > 0, "the connection of a gateway was closed");
@@ -141,10 +142,10 @@ impl Resting {
     }
 }
 
-/// Gateways that hold a poll meanwhile.
+/// Number of gateways that hold a poll meanwhile.
 const POLLS: usize = 50;
 
-/// Holds connections while the administrator blocks and unblocks, gateways hold polls, and a gateway starts.
+/// Holds connections while the administrator blocks and unblocks, gateways hold polls, and one gateway starts.
 async fn management_and_gateways_find_a_place(program: Program, count: usize, from: From, opening: Opening) {
     program.seed().await;
     let address: SocketAddr = program.url.trim_start_matches("http://").parse().unwrap();
@@ -157,14 +158,14 @@ async fn management_and_gateways_find_a_place(program: Program, count: usize, fr
             let request = client.get(&feed).basic_auth("gw", Some("secret"));
             request.header("prefer", format!("wait={wait}")).send()
         };
-        // The gateway is known from now on.
+        // This request proves the gateway's connection.
         assert_eq!(ask(0).await.unwrap().status(), 304);
         polls.push(tokio::spawn(ask(50)));
     }
     let mut resting = Resting::start(address).await;
     let mut flood = tokio::spawn(hold(address, count, from, opening));
     let mut slowest = Duration::ZERO;
-    // While they come: nothing is changed for the gateways that wait.
+    // While connections arrive, unblocks change nothing, so the polls stay held.
     let held = loop {
         tokio::select! {
             held = &mut flood => break held.unwrap(),
@@ -178,7 +179,7 @@ async fn management_and_gateways_find_a_place(program: Program, count: usize, fr
             panic!("a poll ended: {:?}\n{}", poll.await.unwrap(), program.log());
         }
     }
-    // And while all of them are there.
+    // The same while all connections are open.
     for _ in 0..20 {
         slowest = slowest.max(block(&program, "unblock").await);
     }
@@ -200,7 +201,7 @@ async fn management_and_gateways_find_a_place(program: Program, count: usize, fr
     drop(held);
 }
 
-/// With the descriptors that the system allows, and with the 1,024 that a shell often gives.
+/// With the descriptors that the system allows, and with the 1,024 that are a usual default of shells.
 #[tokio::test]
 async fn connections_without_credentials_take_nobody_the_place() {
     let count = room().min(20_000);
@@ -230,11 +231,12 @@ async fn the_limit_on_descriptors_is_raised_to_what_it_may_be() {
     assert!(program.log().contains("limit on file descriptors was raised"), "{}", program.log());
 }
 
-/// What a client does until its connection is closed, and after how many seconds it has to be.
+/// What a client does until its connection is closed, and the seconds within which the service must close it.
 struct Idler {
     name: &'static str,
     sends: &'static [u8],
-    /// Sends a ping every ten seconds. Nothing here lives for the 60 s after which the service sends one of its own.
+    /// Sends a ping every ten seconds. No connection of this test lives for the 60 s after which the service itself
+    /// sends one.
     pings: bool,
     ends: std::ops::RangeInclusive<u64>,
 }
@@ -258,7 +260,7 @@ async fn no_connection_outlives_its_limit() {
         if idler.pings {
             stream.write_all(SETTINGS).await.unwrap();
         }
-        // It is accepted, and what it sent is read, before time passes.
+        // Ensures that the connection was accepted and its bytes were read before time passes.
         send(service.request(reqwest::Method::GET, "/healthz")).await.expect(200);
         let (mut from, mut to) = stream.into_split();
         time::pause();
@@ -267,7 +269,7 @@ async fn no_connection_outlives_its_limit() {
             while idler.pings && to.write_all(PING).await.is_ok() {
                 time::sleep(Duration::from_secs(10)).await;
             }
-            // The other half must stay open.
+            // The sending half must stay open.
             std::future::pending::<()>().await;
         });
         let mut sink = [0; 4096];
@@ -285,7 +287,7 @@ async fn told_to_stop_the_service_does_not_wait_for_those_who_never_asked() {
     let service = Service::start().await;
     let address = service.url.trim_start_matches("http://").parse().unwrap();
     let held = hold(address, 50, From::OneAddress, opening).await;
-    // All of them are accepted, and what they sent is read.
+    // All connections were accepted, and their bytes were read.
     send(service.request(reqwest::Method::GET, "/healthz")).await.expect(200);
     time::sleep(Duration::from_millis(100)).await;
     service.stopping.cancel();
@@ -295,9 +297,9 @@ async fn told_to_stop_the_service_does_not_wait_for_those_who_never_asked() {
 
 #[tokio::test]
 async fn an_answer_that_nobody_takes_ends_its_connection() {
-    // An HTTP/2 client that permits no byte of a body: SETTINGS_INITIAL_WINDOW_SIZE 0.
+    // An HTTP/2 client that does not accept any byte of a body: SETTINGS_INITIAL_WINDOW_SIZE 0.
     let settings = [&[0, 0, 6, 4, 0, 0, 0, 0, 0][..], &[0, 4, 0, 0, 0, 0]].concat();
-    // HEADERS, END_STREAM and END_HEADERS, stream 1: GET http /openapi.json, and an authority.
+    // HEADERS, END_STREAM and END_HEADERS, stream 1: GET http /openapi.json with an authority.
     let path = b"/openapi.json";
     let mut block = vec![0x82, 0x86, 0x04, u8::try_from(path.len()).unwrap()];
     block.extend(path);

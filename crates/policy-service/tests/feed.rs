@@ -1,4 +1,4 @@
-//! The feed: who may read it, full policies, deltas, long polls, limited gateways, and where a reader is sent back.
+//! The feed: authentication, full policies, deltas, long polls, limited gateways, and when a reader must start over.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use support::{Answer, Options, Service, TOKEN, digest, follower::check, send};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// Longer than anything here takes, shorter than a wait that was not ended.
+/// Longer than anything here takes, and shorter than a held poll.
 const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test]
@@ -119,7 +119,7 @@ async fn pages_are_full_and_the_last_one_says_so() {
     }
 }
 
-/// Callers that send `keygate-version` resolve references; others join them to the authority and nothing else.
+/// Clients that send `keygate-version` resolve references. Other clients only append them to the authority.
 #[tokio::test]
 async fn links_are_queries_alone_for_those_who_resolve_them_and_absolute_for_others() {
     let limits = Some(r#"{"edge": ["api-1"]}"#);
@@ -138,7 +138,7 @@ async fn links_are_queries_alone_for_those_who_resolve_them_and_absolute_for_oth
             let mut path = format!("/v1/policy{since}");
             let mut pages = 0;
             while !path.is_empty() {
-                // The same page by turns, so that one made for the other kind of caller is at hand.
+                // Ask for the same page in turns, so that the page for the other kind of client is cached.
                 let absolute = send(ask(&path, None)).await.expect(200);
                 let alone = send(ask(&path, Some("0.1.0"))).await.expect(200);
                 assert_eq!(send(ask(&path, Some(""))).await.expect(200).text, alone.text);
@@ -206,7 +206,8 @@ async fn a_delta_says_only_what_changed() {
     }
     assert!(page.get("removed").is_none() && page.get("counts").is_none());
     assert!(answer.text.len() < 400, "{} bytes for one block", answer.text.len());
-    // What came and went in between is not spoken of; what went is.
+    // A plan that was created and deleted in between is not in the delta from before it. It is in the delta from
+    // between.
     service.post("/v1/plans", json!({"id": "short-lived"})).await.expect(201);
     service.delete("/v1/plans/short-lived").await.expect(204);
     service.delete("/v1/applications/app-1").await.expect(204);
@@ -233,7 +234,7 @@ async fn nothing_new_is_304_with_the_tag_of_what_is_held() {
     for other in ["\"other\"", "", &tag.trim_matches('"')[1..]] {
         send(service.poll("/v1/policy").header("if-none-match", other)).await.expect(200);
     }
-    // Of a delta it is the tag of that delta, not of the full policy alone; what cannot be answered stays so.
+    // The tag of a delta is that of the full policy at its revision. An unanswerable request stays an error.
     let delta = service.feed("/v1/policy?since=2").await.expect(200).header("etag").to_owned();
     assert_eq!(delta, tag);
     for (query, tag, status) in [
@@ -271,7 +272,7 @@ async fn who_comes_from_elsewhere_is_sent_to_the_beginning() {
     ] {
         service.feed(&path).await.expect_problem(410, None);
     }
-    // Changes beyond what is remembered.
+    // More changes than the service remembers.
     for number in 0..8 {
         service.put("/v1/applications/app-1", json!({"name": number.to_string()})).await.expect(200);
     }
@@ -279,7 +280,7 @@ async fn who_comes_from_elsewhere_is_sent_to_the_beginning() {
     service.feed(&format!("/v1/policy?revision={revision}&after=1")).await.expect_problem(410, None);
     let latest = service.revision().await;
     service.feed(&format!("/v1/policy?since={}", latest - 1)).await.expect(200);
-    // A renewed epoch.
+    // After a renewed epoch.
     service.feed(&format!("/v1/policy?since={latest}&epoch={epoch}")).await.expect(304);
     let renewed = service.store.renew_epoch(&support::act()).await.unwrap();
     service.feed(&format!("/v1/policy?since={latest}&epoch={epoch}")).await.expect_problem(410, None);
@@ -417,7 +418,7 @@ async fn a_limited_gateway_sees_only_what_reaches_its_apis() {
     assert_ne!(page["epoch"], service.feed("/v1/policy").await.json()["epoch"], "it is another policy");
     assert_eq!(page["counts"], json!({"keys": 1, "applications": 1, "subscriptions": 1}));
 
-    // What does not concern it does not wake it; what does, does.
+    // Only a change that concerns the gateway wakes it.
     let poll = page["poll"].as_str().unwrap().to_owned();
     let waits = held(edge(&poll));
     waiting(&service, 1).await;
@@ -431,7 +432,7 @@ async fn a_limited_gateway_sees_only_what_reaches_its_apis() {
     assert_eq!((&delta["keys"][0]["id"], &delta["keys"][0]["state"]), (&json!("k-2"), &json!("REVOKED")));
     assert!(!delta.to_string().contains(&digest(3)), "{delta}");
 
-    // Nothing for it, but the revision has gone on: when the wait is over it is told so.
+    // A revision without changes for this gateway: it gets the new revision when the wait is over.
     let revision = service.revision().await;
     service.post("/v1/subscriptions/s-2/unblock", Value::Null).await.expect(200);
     let poll = delta["poll"].as_str().unwrap();
@@ -439,16 +440,16 @@ async fn a_limited_gateway_sees_only_what_reaches_its_apis() {
     assert_eq!((&told["base"], &told["revision"]), (&json!(revision), &json!(revision + 1)));
     assert_eq!((&told["subscriptions"], told.get("removed")), (&json!([]), None));
 
-    // Another gateway's links are not its own.
+    // A gateway cannot use the links of another gateway.
     let others = service.feed("/v1/policy").await.json()["poll"].as_str().unwrap().to_owned();
     send(edge(&others)).await.expect_problem(410, None);
 }
 
-/// What is announced is what comes, whichever way a gateway is limited and a key is bound.
+/// The counts match the rows that are sent, for different scopes of gateways and bindings of keys.
 #[tokio::test]
 async fn counts_are_of_what_a_limited_gateway_is_sent() {
     for (apis, expected) in [
-        // Subscribed are app-1 and app-2; `open` asks for no subscription.
+        // app-1 and app-2 have subscriptions; `open` needs none.
         (r#"["api-1"]"#, [3, 2, 2]),
         (r#"["api-1", "api-2"]"#, [4, 2, 3]),
         (r#"["api-2"]"#, [2, 1, 1]),
@@ -479,7 +480,7 @@ async fn counts_are_of_what_a_limited_gateway_is_sent() {
             let key = json!({"id": id, "application": application, "sha256": digest(number), "apis": apis});
             service.post("/v1/keys", key).await.expect(201);
         }
-        // What was there does not count.
+        // A deleted key does not count.
         service.post("/v1/keys", json!({"id": "k-7", "application": "app-1", "sha256": digest(7)})).await.expect(201);
         service.delete("/v1/keys/k-7").await.expect(204);
 

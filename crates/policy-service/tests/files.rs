@@ -1,4 +1,4 @@
-//! What happens to the files of the database while the program runs: removed, replaced, locked by another program.
+//! The files of the database are removed, replaced or locked by another program while the service runs.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -28,7 +28,7 @@ fn moved(directory: &Path, name: &str) {
     fs::rename(directory.join(name), directory.join(format!("{name}.away"))).unwrap();
 }
 
-/// Another file, whole and of the same content, takes the place of `name`.
+/// Replaces `name` by another complete file with the same content.
 fn replaced(directory: &Path, name: &str) {
     fs::copy(directory.join(name), directory.join("other")).unwrap();
     fs::rename(directory.join("other"), directory.join(name)).unwrap();

@@ -1,4 +1,4 @@
-//! Finding rows: what lists are filtered and sorted by, their cursors and totals, and whose a key is.
+//! Finding rows: filters, orders, cursors and totals of lists, and the owner of a key.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -29,7 +29,7 @@ async fn service() -> Service {
     service.post("/v1/subscriptions/s-2/block?state=PROD_ONLY_BLOCKED", Value::Null).await.expect(200);
     service.post("/v1/subscriptions/s-3/block", Value::Null).await.expect(200);
     service.post("/v1/subscriptions/s-4/block?state=PROD_ONLY_BLOCKED", Value::Null).await.expect(200);
-    // Its block stays, and it is found by it.
+    // The kept block can still be found.
     service.delete("/v1/subscriptions/s-4").await.expect(200);
     service
 }
@@ -66,7 +66,7 @@ async fn lists_find_by_digest_state_and_owner() {
             found["items"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
         assert_eq!(found, ids, "{path}");
     }
-    // Pages go on within what was asked for.
+    // Further pages keep the filter.
     let first = service.get("/v1/applications?owner=alice&limit=1").await.expect(200).json();
     let next = first["next"].as_str().unwrap();
     let second = service.get(&format!("/v1/applications?owner=alice&limit=1&cursor={next}")).await.expect(200).json();
@@ -147,7 +147,7 @@ async fn a_lookup_says_whose_a_key_is() {
     assert_eq!(service.revision().await, revision);
 }
 
-/// Ids of a list, page by page of `limit`, and what each page says of the total.
+/// The ids of a list, read in pages of `limit`, and the total that each page names.
 async fn pages(service: &Service, path: &str, limit: usize) -> (Vec<String>, Vec<i64>) {
     let (mut ids, mut totals, mut cursor) = (Vec::new(), Vec::new(), String::new());
     loop {
@@ -210,7 +210,8 @@ async fn rich() -> Service {
     service
 }
 
-/// Whatever a list is asked for: all of it comes, in order, in pages of any size, and each page says how many there are.
+/// Every combination of filter and order returns all rows, in order, in pages of any size, and each page names the
+/// total.
 #[tokio::test]
 async fn lists_filter_sort_and_count_in_pages_of_any_size() {
     let service = rich().await;
@@ -265,7 +266,7 @@ async fn lists_filter_sort_and_count_in_pages_of_any_size() {
     }
 }
 
-/// What is listed follows each change: nothing of a list is left of what is gone or was otherwise.
+/// Lists follow each change. No list shows deleted rows or old values.
 #[tokio::test]
 async fn lists_follow_what_is_changed() {
     let service = rich().await;
@@ -277,7 +278,7 @@ async fn lists_follow_what_is_changed() {
     service.delete("/v1/applications/app-3").await.expect(204);
     service.post("/v1/subscriptions/s-4/block", Value::Null).await.expect(200);
     service.delete("/v1/subscriptions/s-4").await.expect(200);
-    // What a key was used stays with it when its row is replaced, comes with reports, and goes with the key.
+    // The last use of a key survives a replacement of its row, changes by reports, and ends with the key.
     service.put("/v1/keys/k-3", json!({"type": "SANDBOX", "state": "REVOKED"})).await.expect(200);
     use_keys(
         &service,
@@ -298,7 +299,7 @@ async fn lists_follow_what_is_changed() {
         ("keys?type=SANDBOX", &["k-3"]),
         ("subscriptions?state=BLOCKED", &["s-4"]),
         ("subscriptions?state=UNBLOCKED", &["s-1", "s-2"]),
-        // Nothing of its plan stays.
+        // A kept block has no plan.
         ("subscriptions?plan=gold", &["s-2"]),
         ("subscriptions?sort=id", &["s-1", "s-2", "s-4"]),
     ] {
@@ -311,7 +312,7 @@ async fn lists_follow_what_is_changed() {
     }
 }
 
-/// A page goes on behind the place where the other one ended, also if that row is gone or new ones have come.
+/// A page continues after the end of the other one, even if that row was deleted or new rows have come.
 #[tokio::test]
 async fn a_cursor_is_a_place_and_no_number() {
     let service = rich().await;
@@ -324,7 +325,7 @@ async fn a_cursor_is_a_place_and_no_number() {
     let page = service.get(&format!("/v1/applications?sort=owner&cursor={next}")).await.expect(200).json();
     let ids: Vec<&str> = page["items"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
     assert_eq!((ids, &page["total"]), (vec!["app-6", "app-2", "app-5", "app-4"], &json!(6)));
-    // In another order it is no place, nor is what nobody gave out.
+    // A cursor from another order is invalid, and so is one that the service did not make.
     for query in [
         format!("cursor={next}"),
         format!("sort=-owner&cursor={next}"),
@@ -339,7 +340,7 @@ async fn a_cursor_is_a_place_and_no_number() {
     }
 }
 
-/// What the description says of a list is what it takes.
+/// The description of each list names exactly the parameters that the list accepts.
 #[tokio::test]
 async fn lists_take_the_parameters_that_are_described() {
     let service = service().await;

@@ -1,8 +1,9 @@
-//! What others build on, as files: the OpenAPI document, one page of each kind, and a usage report, in `tests/golden/`.
+//! Golden files of the public interfaces: the OpenAPI document, one page of each kind and a usage report, in
+//! `tests/golden/`.
 //!
-//! A test that fails here says that an interface has changed. If that was meant, write the files anew and look at the
+//! A test fails here if an interface has changed. If the change was intended, write the files again and review the
 //! difference: `GOLDEN=write cargo test -p policy-service --test golden`. The filter reads the same files
-//! (`tests/golden.rs` of the workspace). What differs from run to run (epoch, mark, times) is replaced.
+//! (`tests/golden.rs` of the workspace). Values that differ from run to run (epoch, mark, times) are replaced.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod support;
@@ -13,12 +14,12 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use support::{Options, Service, digest, follower::check, send};
 
-/// In the place of an epoch, of a mark, and of the time until which a plan is used up.
+/// Stands for an epoch, a mark, and the time until which a plan is used up.
 const EPOCH: &str = "00000000000000000000000000000000";
 const MARK: &str = "0000000000000000";
 const USED_UP_UNTIL: &str = "4102444800";
 
-/// Compares `text` with a file, or writes it.
+/// Compares `text` with a file, or writes the file.
 #[track_caller]
 fn golden(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
@@ -44,7 +45,7 @@ fn differing<'a>(one: &'a str, other: &'a str) -> Option<(usize, (&'a str, &'a s
     Some((number.saturating_add(1), (one.unwrap_or("(nothing)"), other.unwrap_or("(nothing)"))))
 }
 
-/// A page as it is sent, with a line for each row, and without what no other run has.
+/// A page as sent, with a line for each row, and without values that differ from run to run.
 fn page(text: &str, epoch: &str) -> String {
     check(text);
     let mut text = text.replace(epoch, EPOCH);
@@ -62,8 +63,8 @@ fn page(text: &str, epoch: &str) -> String {
     text.replace(":[{", ":[\n{").replace("},{", "},\n{").replace("}],", "}\n],") + "\n"
 }
 
-/// Two APIs, plans, applications, keys, subscriptions and deny policies: of each one that says as little as it can, and one
-/// that says all.
+/// Two APIs, plans, applications, keys, subscriptions and deny policies. One of each has the fewest fields, the other
+/// has all.
 async fn fill(service: &Service) {
     let limits = json!([{"requests": 5, "per": "month"}, {"requests": 9, "per": "hour"}]);
     let operations = json!([{"methods": ["GET", "HEAD"], "path": "/orders/{id}"}, {"path": "/status"}]);
@@ -100,13 +101,13 @@ async fn fill(service: &Service) {
     ] {
         service.post(&format!("/v1/{path}"), row).await.expect(201);
     }
-    // Of a subscription the plan counts for its pair, of an application over all APIs: either is used up.
+    // A subscription's plan counts for its pair, an application's plan for all APIs. Both are used up.
     let sent = usage_report();
     let answer = send(service.request(Method::POST, "/v1/usage").basic_auth("gw", Some("secret")).body(sent)).await;
     assert_eq!(answer.expect(200).json(), json!({"batch": "golden-batch", "repeated": false, "rejected": 0}));
 }
 
-/// The report of the file, of now.
+/// The report in the file, with the current time.
 fn usage_report() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/usage_report.json");
     let mut report: Value = serde_json::from_str(&fs::read_to_string(path).expect("it is there")).unwrap();
@@ -124,7 +125,7 @@ fn usage_report() -> String {
 async fn the_description_of_the_api_is_what_it_was() {
     let service = Service::start().await;
     let mut document = send(service.request(Method::GET, "/openapi.json")).await.expect(200).whole();
-    // It changes with each release, and says nothing of the interface.
+    // The version changes with each release and is not part of the interface.
     document["info"]["version"] = json!("0.0.0");
     golden("openapi.json", &(serde_json::to_string_pretty(&document).unwrap() + "\n"));
 }

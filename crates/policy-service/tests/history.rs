@@ -1,5 +1,5 @@
-//! Readers among changes: whatever is changed while they fetch pages, what they hold is exactly the policy of the
-//! revision that they were told, at every revision that they come by.
+//! Readers during changes. While a reader fetches pages, other changes are made. At every revision that it reaches, the
+//! reader must hold exactly the policy of that revision.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,7 +20,7 @@ use support::{
     follower::{Follower, Policy, identity},
 };
 
-/// Random numbers that a failure can be repeated with (SplitMix64).
+/// Random numbers from a seed, so that a failure can be repeated (SplitMix64).
 struct Dice(u64);
 
 impl Dice {
@@ -39,7 +39,7 @@ impl Dice {
 
 const STATES: &[&str] = &["UNBLOCKED", "BLOCKED", "PROD_ONLY_BLOCKED", "ON_HOLD", "REJECTED", "DELETE_PENDING"];
 
-/// One thing that an administrator might do; many of them cannot be done or change nothing.
+/// A random act of an administrator. Many of them fail or change nothing.
 fn operation(dice: &mut Dice) -> (Method, String, Value) {
     let (api, app, key) = (dice.roll(4), dice.roll(6), dice.roll(12));
     let subscription = format!("/v1/subscriptions/s-{}-{}", dice.roll(6), dice.roll(4));
@@ -97,7 +97,7 @@ fn operation(dice: &mut Dice) -> (Method, String, Value) {
     }
 }
 
-/// The policy as management shows it, all lists read to their ends, and all that management shows, which is more.
+/// The policy as the management API shows it, and all rows that the API shows, which are more.
 async fn managed(service: &Service) -> (Policy, Vec<Value>) {
     let (mut policy, mut shown) = (Policy::new(), Vec::new());
     for (list, path) in [
@@ -114,7 +114,7 @@ async fn managed(service: &Service) -> (Policy, Vec<Value>) {
             for row in page["items"].as_array().unwrap() {
                 shown.push(row.clone());
                 let mut row = row.clone();
-                // No part of the policy.
+                // These fields are not part of the policy.
                 for (of, name) in [("applications", "deleted"), ("deny_policies", "applies")] {
                     row.as_object_mut().filter(|_| list == of).map(|fields| fields.remove(name));
                 }
@@ -136,7 +136,7 @@ async fn managed(service: &Service) -> (Policy, Vec<Value>) {
     (policy, shown)
 }
 
-/// What a gateway sees that is limited to `apis`, said in another way than the service says it.
+/// What a gateway with the scope `apis` sees, computed differently than in the service.
 fn limited(policy: &Policy, apis: &[&str]) -> Policy {
     let is_seen = |id: &Value| apis.contains(&id.as_str().unwrap());
     let rows = |list: &'static str| policy.iter().filter(move |((of, _), _)| *of == list).map(|(_, row)| row);
@@ -197,7 +197,7 @@ async fn run(seed: u64, history_rows: i64) -> usize {
         }
     }
     for (follower, _) in &mut followers {
-        // The first may end a policy that was on its way.
+        // The first call may finish a policy that was being loaded.
         follower.follow(&service).await;
         follower.follow(&service).await;
         assert_eq!(follower.held.as_ref().unwrap().0, service.revision().await);
@@ -229,7 +229,7 @@ async fn what_a_reader_holds_is_the_policy_of_its_revision() {
     }
 }
 
-/// With nearly no past, readers are sent back to the beginning, and still never hold anything else.
+/// With almost no past, readers must often start over, and still never hold a wrong policy.
 #[tokio::test]
 async fn a_reader_that_comes_too_late_begins_anew_and_is_right_again() {
     let restarts = run(99, 8).await;

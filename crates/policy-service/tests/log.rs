@@ -1,4 +1,4 @@
-//! The log of the program: a line for each accepted change, none for what changes nothing, and no secret.
+//! The program's log: one line for each accepted change, none if nothing changed, and no secret.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -110,12 +110,12 @@ async fn each_accepted_change_is_one_line_of_the_log() {
     }
 }
 
-/// What the shell does so that nothing can be written to the log, with the reason.
+/// Shell commands that make the log unwritable, with the error that results.
 const NO_LOG: [(&str, &str); 4] = [
     ("its disk is full", "exec 2>/dev/full"),
     ("it is closed", "exec 2>&-"),
     ("nobody reads it any more", "rm -f pipe && mkfifo pipe && { : <pipe & } && exec 2>pipe"),
-    // 8 MiB is more than the database has here.
+    // 8 MiB is more than the database needs here.
     ("its file has reached the limit of its size", "truncate -s 9M full && ulimit -f 16384 && exec 2>>full"),
 ];
 
@@ -129,7 +129,7 @@ async fn a_log_that_cannot_be_written_ends_nothing() {
             let request = service.client.get(format!("{}/v1/apis", service.url)).bearer_auth("wrong");
             assert_eq!(request.send().await.unwrap().status(), 401, "{why}: {number}");
         }
-        // An error of the service's own is logged, too.
+        // An internal error of the service is logged as well.
         let file = service.directory().join("policy.db");
         let away = service.directory().join("away");
         std::fs::rename(&file, &away).unwrap();

@@ -1,4 +1,4 @@
-//! Changes by those who have not seen the latest one: a block stays, and `if-match` refuses them.
+//! Changes by clients that have not seen the latest version. A block stays, and `if-match` rejects the change.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -71,7 +71,7 @@ async fn a_put_does_not_unblock_an_application_and_deleting_it_keeps_the_block()
     service.post("/v1/applications", json!({"id": "app-1"})).await.expect(201);
 }
 
-/// Each way to change a row, with the etag of the version before, of another row, and with the right one.
+/// Each way to change a row, with the etag of an earlier version, with that of another row, and with the right one.
 #[tokio::test]
 async fn if_match_refuses_who_has_not_seen_the_latest_version() {
     for (read, method, change, body, status) in [
@@ -162,7 +162,7 @@ async fn what_nobody_reads_of_a_query_is_refused() {
     }
 }
 
-/// Every operation with a body, and a field that it does not know: at the top and inside.
+/// Every operation with a body, with an unknown field at the top level and in nested objects.
 #[tokio::test]
 async fn no_field_of_a_body_is_dropped() {
     let service = Service::start().await;

@@ -1,5 +1,5 @@
-//! What an administrator does: every endpoint, what is refused, and that a revision is made exactly where something
-//! changed.
+//! The management API: every endpoint, the rejected requests, and that a request makes a revision exactly if it changes
+//! something.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,7 +16,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use support::{Service, digest};
 
-/// A kind of thing: where it is managed, a body that makes one, what is shown of it, and a body that changes it.
+/// A kind of object: its path, a body that creates one, the expected answer, and a body that changes it.
 struct Case {
     path: &'static str,
     sent: Value,
@@ -120,8 +120,8 @@ async fn each_thing_is_made_shown_changed_listed_and_deleted() {
     }
 }
 
-/// An API that is there, one that is sent beside it, and whether it is refused: places are compared as the filter compares
-/// them.
+/// An existing API's match, a new API's match, and whether the service rejects it. The service compares matches like
+/// the filter.
 const MATCHES: &[(&str, &str, bool)] = &[
     (r#"[{"path": "/a"}]"#, r#"[{"path": "/a"}]"#, true),
     (r#"[{"path": "/a"}]"#, r#"[{"path": "/a/"}]"#, true),
@@ -145,7 +145,7 @@ const MATCHES: &[(&str, &str, bool)] = &[
     (r#"[{"path": "/a", "hosts": []}]"#, r#"[{"path": "/a", "hosts": []}]"#, false),
     ("[]", "[]", false),
     ("null", "null", false),
-    // One API may say the same twice.
+    // One API may name the same match twice.
     (r#"[{"path": "/b"}]"#, r#"[{"path": "/a"}, {"path": "/a/"}]"#, false),
 ];
 
@@ -169,7 +169,7 @@ async fn two_apis_with_the_same_match_are_refused() {
                 let answer = answer.expect_problem(409, Some("match"));
                 assert!(answer.text.contains(r#"\"first\""#), "{}", answer.text);
             }
-            // The first may be sent again, changed and moved; then its place is free.
+            // The first API may be sent again, changed and moved. Its old match is then free.
             service.post("/v1/apis", first).await.expect(200);
             let closed = json!({"state": "BLOCKED", "match": matches(there)});
             service.put("/v1/apis/first", closed).await.expect(200);
@@ -203,7 +203,7 @@ async fn apis_that_were_stored_with_the_same_match_can_be_changed_but_clash_nowh
     let clashes = service.store.clashes().await.unwrap();
     let pairs: Vec<_> = clashes.iter().map(|clash| (clash.meant.as_str(), clash.shadowed.as_str())).collect();
     assert_eq!(pairs, [("a", "b"), ("a", "c"), ("b", "c")]);
-    // To close one must be possible.
+    // Closing an API must always be possible.
     let closed = json!({"state": "BLOCKED", "match": [{"path": "/a"}]});
     service.put("/v1/apis/b", closed).await.expect(200);
     let more = json!({"match": [{"path": "/a"}, {"path": "/d"}]});
@@ -247,7 +247,7 @@ async fn lists_go_on_where_the_page_before_ended() {
         let items = page["items"].as_array().unwrap();
         assert!(items.len() <= 10);
         seen.extend(items.iter().map(|item| item["id"].as_str().unwrap().to_owned()));
-        // What is added behind the reader does not move what is before it.
+        // Rows that are added before the reader's position do not shift the pages.
         let body = json!({"id": format!("k-00-{}", seen.len()), "application": "app-2", "sha256": digest(200 + seen.len() as u64)});
         service.post("/v1/keys", body).await.expect(201);
         match page["next"].as_str() {
@@ -297,12 +297,12 @@ async fn what_is_refused_changes_nothing_and_names_its_field() {
         (apis, json!({"match": [{"path": "/a?b"}]}), "match[0].path"),
         (apis, json!({"match": [{"path": "/a", "hosts": ["ok.example", "*"]}]}), "match[0].hosts[1]"),
         (apis, json!({"match": {}}), "match"),
-        // A list is no object, though its entries could be taken for the fields.
+        // A list is not an object, even if its entries fit the fields in order.
         (apis, json!({"match": [[["a.example"], "/a"]]}), "match[0]"),
         (plans, json!({"limits": [[5, "day"]]}), "limits[0]"),
         (plans, json!({"burst": [5, "second"]}), "burst"),
         (plans, json!({"operations": [{"path": "/a"}, [["GET"], "/b"]]}), "operations[1]"),
-        // No path names them.
+        // No path can name these ids.
         (apis, json!({"id": "."}), "id"),
         (keys, key(json!({"id": ".."})), "id"),
         (keys, key(json!({"id": "lookup"})), "id"),
@@ -363,7 +363,7 @@ async fn what_is_refused_changes_nothing_and_names_its_field() {
 async fn what_goes_with_what_is_deleted() {
     let service = seeded().await;
     service.put("/v1/applications/app-1", json!({"plan": "gold"})).await.expect(200);
-    // A plan in use stays.
+    // A plan in use is not deleted.
     service.delete("/v1/plans/gold").await.expect_problem(409, None);
     service.post("/v1/subscriptions", json!({"id": "s-2", "application": "app-2", "api": "api-1"})).await.expect(201);
     let before = service.revision().await;
@@ -374,7 +374,7 @@ async fn what_goes_with_what_is_deleted() {
     }
     service.get("/v1/subscriptions/s-2").await.expect(200);
     service.delete("/v1/plans/gold").await.expect(204);
-    // What comes back is new: it has no keys and no subscriptions.
+    // Objects with the same ids are new ones: they have no keys and no subscriptions.
     service.post("/v1/applications", json!({"id": "app-1"})).await.expect(201);
     assert_eq!(service.get("/v1/keys?application=app-1").await.json()["items"], json!([]));
     service.delete("/v1/apis/api-1").await.expect(204);
@@ -387,7 +387,7 @@ async fn a_key_that_is_bound_to_an_api_stays_bound_when_the_api_goes() {
     service.put("/v1/keys/k-1", json!({"apis": ["api-1"]})).await.expect(200);
     service.delete("/v1/apis/api-1").await.expect(204);
     assert_eq!(service.get("/v1/keys/k-1").await.json()["apis"], json!(["api-1"]));
-    // It can still be revoked and regenerated.
+    // The key can still be revoked and regenerated.
     let new = service.post("/v1/keys/k-1/regenerate", Value::Null).await.expect(201).json();
     assert_eq!(new["apis"], json!(["api-1"]));
     assert_eq!(service.get("/v1/keys/k-1").await.json()["state"], "REVOKED");
@@ -406,14 +406,14 @@ async fn what_makes_a_thing_itself_cannot_be_changed() {
     ] {
         service.put(path, body).await.expect_problem(422, Some(field));
     }
-    // The same key or subscription under another id is the same thing all the same.
+    // The same digest or pair under another id is still the same key or subscription.
     service
         .post("/v1/keys", json!({"id": "k-2", "application": "app-1", "sha256": digest(1)}))
         .await
         .expect_problem(409, None);
     let again = json!({"id": "s-2", "application": "app-1", "api": "api-1"});
     service.post("/v1/subscriptions", again).await.expect_problem(409, None);
-    // Without an id it is simply there already.
+    // Without an id, the request finds the existing subscription.
     let held = service.post("/v1/subscriptions", json!({"application": "app-1", "api": "api-1"})).await.expect(200);
     assert_eq!(held.json()["id"], "s-1");
 }
@@ -494,14 +494,14 @@ async fn a_deny_policy_that_names_nothing_says_so() {
         assert!(!service.feed("/v1/policy").await.text.contains("applies"));
         service.delete("/v1/deny-policies/d").await.expect(204);
     }
-    // It is said of what holds now.
+    // `applies` follows the current state.
     service.post("/v1/deny-policies", json!({"id": "d", "type": "APPLICATION", "value": "app-1"})).await.expect(201);
     service.post("/v1/applications/app-1/block", Value::Null).await.expect(200);
     service.delete("/v1/applications/app-1").await.expect(200);
     assert_eq!(service.get("/v1/deny-policies/d").await.json()["applies"], false);
 }
 
-/// A key without an id is one that no gateway takes.
+/// Gateways accept no key without an id.
 #[tokio::test]
 async fn a_key_always_has_an_id() {
     let service = seeded().await;

@@ -1,4 +1,4 @@
-//! The OpenAPI document against the service: each operation answers as it is described there.
+//! Compares the OpenAPI document with the service: each operation must answer as described.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,7 +16,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use support::{Answer, Options, Service, TOKEN, digest, send};
 
-/// Where `value` is not what `schema` says.
+/// The differences between `value` and `schema`.
 fn wrong(document: &Value, schema: &Value, value: &Value) -> Vec<String> {
     let mut schema = schema.clone();
     schema["components"] = document["components"].clone();
@@ -25,7 +25,7 @@ fn wrong(document: &Value, schema: &Value, value: &Value) -> Vec<String> {
     validator.iter_errors(value).map(|error| format!("body{}: {error}", error.instance_path())).collect()
 }
 
-/// What is sent is said, also where a schema leaves room for more.
+/// Forbids undescribed properties where a schema would allow them.
 fn close(schema: &mut Value) {
     match schema {
         Value::Object(keywords) => {
@@ -66,7 +66,7 @@ fn rules_or_one(rule: &Value) -> Vec<&str> {
         .map_or_else(|| vec![rule.as_str().unwrap()], |rules| rules.iter().map(|rule| rule.as_str().unwrap()).collect())
 }
 
-/// The operations of a document: path, method, and what is said of it.
+/// The operations of a document: path, method and description.
 fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
     let paths = document["paths"].as_object().unwrap().iter();
     paths
@@ -106,7 +106,7 @@ async fn the_description_is_one_that_clients_can_be_made_from() {
         assert_eq!(filters, expected, "{name}");
         let blockable = ["/v1/applications/{id}", "/v1/subscriptions/{id}"];
         let deletes = method == "delete" && blockable.contains(&path);
-        // They answer with 201, and need no body.
+        // These operations answer 201 and need no body.
         let issues = path.ends_with("{id}/keys") || path.ends_with("/regenerate");
         assert_eq!(operation["responses"].get("200").is_some(), (method != "delete" && !issues) || deletes, "{name}");
         if let Some(body) = operation.get("requestBody") {
@@ -134,14 +134,14 @@ fn has_parameter(parameters: &[&Value], name: &str) -> bool {
     parameters.iter().any(|parameter| parameter["name"] == name)
 }
 
-/// Whether an operation changes a row that is there.
+/// Whether an operation changes an existing row.
 fn changes_a_row(method: &str, path: &str) -> bool {
     let actions = ["/block", "/unblock", "/revoke", "/regenerate"];
     let is_beside = ["/v1/tokens", "/v1/gateways"].iter().any(|begin| path.starts_with(begin));
     !is_beside && (method == "put" || method == "delete") || actions.iter().any(|action| path.ends_with(action))
 }
 
-/// Who asks.
+/// The caller of a request.
 #[derive(Clone, Copy)]
 enum As {
     Nobody,
@@ -249,6 +249,9 @@ async fn each_operation_answers_as_it_is_described() {
         (Administrator, "delete", "/v1/subscriptions/{id}", "x", Value::Null, 200),
         (Administrator, "get", "/v1/subscriptions", "?api=x", Value::Null, 200),
         (Administrator, "post", "/v1/subscriptions", "", json!({"application": "x", "api": "x"}), 409),
+        (Administrator, "get", "/v1/audit", "", Value::Null, 200),
+        (Administrator, "get", "/v1/audit", "?limit=2&sort=-seq", Value::Null, 200),
+        (Administrator, "get", "/v1/audit", "?kind=x", Value::Null, 400),
         (Gateway, "get", "/v1/policy", "", Value::Null, 200),
         (Gateway, "get", "/v1/policy", "?since=1", Value::Null, 200),
         (Gateway, "get", "/v1/policy", "?since=x", Value::Null, 400),
@@ -279,7 +282,7 @@ async fn each_operation_answers_as_it_is_described() {
         (Administrator, "delete", "/v1/tokens/{id}", "none", Value::Null, 404),
     ] {
         let target = if path.contains('{') { path.replace("{id}", at) } else { format!("{path}{at}") };
-        // The query of an action stands behind it.
+        // The query comes after the action in the path.
         let target = match target.split_once("?state=").and_then(|(before, rest)| Some((before, rest.split_once('/')?)))
         {
             Some((before, (state, action))) => format!("{before}/{action}?state={state}"),
@@ -304,7 +307,7 @@ async fn each_operation_answers_as_it_is_described() {
     assert!(left.is_empty(), "not tried: {left:?}");
 }
 
-/// Checks that an answer is described: its status, its media type and its body.
+/// Checks that the status, the media type and the body of an answer are described.
 fn check(document: &Value, method: &str, path: &str, answer: &Answer) {
     let name = format!("{method} {path}: {}", answer.status);
     let response = &document["paths"][path][method]["responses"][answer.status.to_string()];
@@ -320,7 +323,7 @@ fn check(document: &Value, method: &str, path: &str, answer: &Answer) {
     assert!(found.is_empty(), "{name}: {found:?} in {body}");
 }
 
-/// A row that is shown always has an id, since gateways take none without; one that is sent may leave it out.
+/// An answer always contains the id, because gateways need it. A request may leave it out.
 #[tokio::test]
 async fn an_id_is_optional_only_in_what_is_sent() {
     let document = document(&Service::start().await).await;

@@ -1,4 +1,4 @@
-//! Requests that are no requests: each gets a problem that says what would be right, and the service goes on.
+//! Malformed requests. Each gets a problem that says what is expected, and the service continues.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -47,7 +47,7 @@ async fn management_is_for_the_administrator_alone() {
                 if let Some(authorization) = authorization {
                     request = request.header("authorization", authorization);
                 }
-                // All at once: from the 11th on, a wrong credential waits a second.
+                // Send all at once, because each wrong credential from the 11th on waits a second.
                 let name = format!("{method} {path} {authorization:?}");
                 asked.spawn(async move { (name, send(request).await) });
             }
@@ -92,7 +92,7 @@ async fn bodies_that_cannot_be_read_are_problems() {
     let large = format!("{{\"id\": \"{}\"}}", "x".repeat(1 << 20));
     send(service.request(Method::POST, "/v1/plans").bearer_auth(TOKEN).body(large)).await.expect_problem(413, None);
     assert_eq!(service.revision().await, 0);
-    // Whatever the body is said to be, as `curl -d` says it.
+    // The service reads JSON whatever the content type says, for example that of `curl -d`.
     let form = service.request(Method::POST, "/v1/plans").bearer_auth(TOKEN);
     send(form.header("content-type", "application/x-www-form-urlencoded").body("{\"id\": \"x\"}")).await.expect(201);
 }
@@ -143,7 +143,7 @@ async fn health_and_description_need_no_credentials() {
     for path in ["/healthz", "/healthz/write"] {
         assert_eq!(send(service.request(Method::GET, path)).await.expect(200).text, "ok\n", "{path}");
     }
-    // A change that was refused leaves nothing behind that could not be written to.
+    // A rejected change must not leave the writer blocked.
     service.post("/v1/plans", json!({"id": ""})).await.expect(422);
     send(service.request(Method::GET, "/healthz/write")).await.expect(200);
     let answer = send(service.request(Method::GET, "/openapi.json")).await.expect(200);
@@ -167,7 +167,7 @@ async fn health_and_description_need_no_credentials() {
     ] {
         assert!(described["paths"][path].is_object(), "{path}");
     }
-    // Every reference leads somewhere.
+    // Every reference has a target.
     let text = answer.text;
     for reference in text.split("\"$ref\":\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
         assert!(described.pointer(reference).is_some(), "{reference}");
@@ -182,7 +182,7 @@ async fn heads_that_are_too_large_or_no_http_end_their_connection_only() {
         [format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(1 << 20)), "\0\0\0".repeat(9_000), "GET\r\n\r\n".into()]
     {
         let mut stream = TcpStream::connect(&address).await.unwrap();
-        // The other side may close before it has read everything.
+        // The service may close the connection before it has read everything.
         let _ = stream.write_all(bytes.as_bytes()).await;
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;

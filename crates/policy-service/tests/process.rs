@@ -1,4 +1,4 @@
-//! The program itself: killed and started again, stopped, started wrongly; import and a new epoch.
+//! The program itself: kills and restarts, stops, wrong arguments, imports and a renewed epoch.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -24,7 +24,7 @@ use support::{TOKEN, client, digest, follower::check};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// The program with a database in `directory`, and nothing of this process's own settings.
+/// The program with a database in `directory`, without the settings of this process.
 fn program(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_policy-service"));
     command.args(arguments).env_clear().current_dir(directory);
@@ -33,7 +33,7 @@ fn program(directory: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// A running program. It is killed when it is dropped.
+/// A running program. It is killed when this is dropped.
 struct Running {
     child: Child,
     url: String,
@@ -45,13 +45,13 @@ impl Running {
         Self::of(program(directory, &["serve"]))
     }
 
-    /// Its files may not grow beyond so many bytes from now on, or as they like.
+    /// Limits the size of its files to this number of bytes from now on, or lifts the limit.
     fn limit_files(&self, bytes: &str) {
         let arguments = ["--pid".to_owned(), self.child.id().to_string(), format!("--fsize={bytes}:")];
         assert!(Command::new("prlimit").args(arguments).status().unwrap().success());
     }
 
-    /// Whether changes can be written, as the service says.
+    /// The status of `/healthz/write`.
     async fn writes(&self) -> u16 {
         self.client.get(format!("{}/healthz/write", self.url)).send().await.unwrap().status().as_u16()
     }
@@ -127,7 +127,8 @@ async fn killed_after_any_answer_it_has_lost_nothing() {
     }
 }
 
-/// Killed while requests are under way: what was answered is there; what was not may be, whole.
+/// Kills the program while requests are in progress. Acknowledged changes must exist; other changes exist completely or
+/// not at all.
 #[tokio::test]
 async fn killed_in_the_middle_it_has_kept_what_it_answered() {
     let directory = tempfile::tempdir().unwrap();
@@ -173,7 +174,7 @@ async fn told_to_stop_it_ends_well_and_soon_with_a_poll_held() {
         service.signal(signal);
         assert!(service.ended().success(), "{signal}");
         assert!(begun.elapsed() < Duration::from_secs(9), "{signal} took {:?}", begun.elapsed());
-        // The poll was answered, or its connection not yet accepted.
+        // The poll was answered, or its connection was not accepted yet.
         if let Ok(response) = poll.await.unwrap() {
             assert_eq!(response.status(), 304);
         }
@@ -221,7 +222,7 @@ fn what_it_cannot_start_with_is_said_without_a_secret() {
         let (success, text) = ends(directory.path(), &["serve"], variables);
         assert!(!success && text.contains(says), "{variables:?}: {text}");
         assert!(!text.contains("hush"), "{text}");
-        // Whoever set it by the one finds it by the other.
+        // The message names the variable and the argument, because an operator may have used either.
         let variable = variables[0].0;
         let argument = format!("--{}", variable.trim_start_matches("POLICY_").to_lowercase().replace('_', "-"));
         assert!(text.contains(variable) && text.contains(&argument), "{variables:?}: {text}");
@@ -262,11 +263,11 @@ async fn a_disk_that_was_full_is_written_again_as_soon_as_there_is_room() {
         for number in 0..5 {
             let (status, said) = service.post("/v1/applications", application(1_000 * round + made + number)).await;
             assert!(clear(status), "round {round}: {said}");
-            // A small one may find room.
+            // A small write may still find room.
             let status = report("while-it-is-full").await.unwrap().status();
             assert!(status == 200 || clear(status), "round {round}: {status}");
         }
-        // Now there is room for nothing, and the service says so.
+        // Now no write finds room, and the service reports it.
         service.limit_files("1");
         assert!(clear(report("while-it-is-full-2").await.unwrap().status()), "round {round}");
         let status = service.writes().await;
@@ -283,7 +284,7 @@ async fn a_disk_that_was_full_is_written_again_as_soon_as_there_is_room() {
     }
 }
 
-/// Whether a change would be taken is known before one has failed, and a small write that finds room is no proof.
+/// The check must notice a full disk before a change has failed. A small write that finds room proves nothing.
 #[tokio::test]
 async fn a_disk_without_room_for_a_change_is_told() {
     let directory = tempfile::tempdir().unwrap();
@@ -292,7 +293,7 @@ async fn a_disk_without_room_for_a_change_is_told() {
     assert_eq!(service.writes().await, 200);
     service.limit_files("1");
     let begun = Instant::now();
-    // A good answer is given again for a moment.
+    // A good result is reused for a moment.
     while service.writes().await != 507 {
         assert!(begun.elapsed() < SOON, "no change has failed yet, and none would be taken");
     }
@@ -325,7 +326,7 @@ fn a_database_that_cannot_be_is_an_error_that_says_what_would_be_right() {
     let said = import(directory.path(), "{}");
     assert!(said.0, "{}", said.1);
     std::fs::rename(directory.path().join("policy.db"), &foreign).unwrap();
-    // A file of another program, as it writes it: one byte of it changed would be one too many.
+    // A file of another program, byte for byte. Not one byte may change.
     let other = directory.path().join("other.db");
     let made = tokio::runtime::Runtime::new().unwrap();
     made.block_on(async {
@@ -370,12 +371,12 @@ fn every_argument_has_its_variable_and_takes_what_is_said_of_it() {
     let (success, text) = ends(directory.path(), &["serve", "--help"], &[]);
     assert!(success);
     for value in ["true", "1", "on", "false", "0", "off"] {
-        // It gets as far as the address, which it cannot have.
+        // It fails only at the address, which it cannot bind.
         let variables = [("POLICY_CONFIRM_REMOVAL", value), ("POLICY_LISTEN", "192.0.2.1:1")];
         let (_, text) = ends(directory.path(), &["serve"], &variables);
         assert!(text.contains("cannot listen"), "{value}: {text}");
     }
-    // An empty list limits nobody.
+    // An empty list limits no gateway.
     let variables = [("POLICY_GATEWAY_APIS", ""), ("POLICY_LISTEN", "192.0.2.1:1")];
     assert!(ends(directory.path(), &["serve"], &variables).1.contains("cannot listen"));
     for (argument, variable) in [
@@ -429,7 +430,7 @@ async fn an_import_beside_the_service_is_in_the_feed() {
     let service = Running::start(directory.path());
     let poll = service.client.get(format!("{}/v1/policy?since=0", service.url)).basic_auth("gw", Some("secret"));
     let poll = tokio::spawn(poll.header("prefer", "wait=40").send());
-    // Rows come before what they name, in one page and over pages.
+    // Rows come before the rows that they refer to, within a page and across pages.
     let keys: Vec<Value> = (0..2_500)
         .map(|number| json!({"sha256": digest(number), "id": format!("k-{number}"), "application": "app-1"}))
         .collect();
@@ -449,7 +450,7 @@ async fn an_import_beside_the_service_is_in_the_feed() {
     let (success, said) = import(directory.path(), &text);
     assert!(success, "{said}");
     assert_eq!(service.policy("/v1/policy").await["revision"], revision, "the same again is no change");
-    // What the feed writes can be put into another database.
+    // Pages of the feed can be imported into another database.
     let other = tempfile::tempdir().unwrap();
     let (success, said) = import(other.path(), &page.to_string());
     assert!(success, "{said}");
@@ -487,7 +488,7 @@ fn an_import_leaves_out_what_is_wrong_and_says_where_it_stood() {
     assert!(!success && said.contains("none.json"), "{said}");
 }
 
-/// Of an application that was deleted while it was blocked only the block is there.
+/// A deleted application whose block stays has only the block.
 #[tokio::test]
 async fn an_import_gives_no_key_to_a_deleted_application() {
     let directory = tempfile::tempdir().unwrap();
@@ -517,8 +518,8 @@ async fn an_import_brings_no_revoked_key_back() {
     assert!(!success && said.contains("keys[0]: key was revoked") && said.contains("1 rows were refused"), "{said}");
 }
 
-/// A short token is warned of. From the 11th wrong one on, wrong ones wait a second, right ones do not, and the log does not
-/// grow with them.
+/// The log warns of a short token. Wrong credentials from the 11th on wait a second, valid ones do not, and the log
+/// does not grow with them.
 #[tokio::test]
 async fn short_tokens_are_warned_of_and_guesses_wait() {
     let directory = tempfile::tempdir().unwrap();
@@ -584,7 +585,7 @@ fn an_import_refuses_another_format() {
     }
 }
 
-/// The database holds digests of keys, and who owns what: nobody else on the machine reads it.
+/// The database holds digests of keys and the names of owners, so only its owner may read it.
 #[tokio::test]
 async fn the_files_of_the_database_are_their_owners_alone() {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -633,7 +634,8 @@ async fn an_import_refuses_the_second_api_of_a_match_whatever_the_order() {
     let api = |id: &str, path: &str| json!({"id": id, "match": [{"path": path}]});
     let (success, said) = import(directory.path(), &json!({"apis": [api("a", "/1"), api("b", "/2")]}).to_string());
     assert!(success, "{said}");
-    // `c` comes before the row that frees its place; `d` wants one that `a` takes later, and `e` one that is not free.
+    // `c` comes before the row that frees its match. `d` wants a match that `a` takes later, and `e` one that is not
+    // free.
     let apis = json!({"apis": [api("c", "/1"), api("a", "/3"), api("d", "/3"), api("e", "/2")]});
     let (success, said) = import(directory.path(), &apis.to_string());
     assert!(!success);
@@ -688,7 +690,7 @@ async fn a_new_epoch_is_another_policy() {
 fn the_version_names_the_commit_or_says_that_it_is_unknown() {
     let folder = tempfile::tempdir().unwrap();
     let output = program(folder.path(), &["--version"]).output().unwrap();
-    // Cargo has the variable where `make` built the program, and so has this test.
+    // If `make` built the program, Cargo passes the variable to it and to this test.
     let commit = option_env!("KEYGATE_COMMIT").unwrap_or("unknown");
     let expected = format!("policy-service {} (commit {commit})\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);

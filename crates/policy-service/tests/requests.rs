@@ -1,5 +1,5 @@
-//! Requests by name: `x-request-id` in answers, in the log and in problems; and for every operation of the description, the
-//! revision of what it changed and a line for a credential that was refused.
+//! Request ids: `x-request-id` in answers, log lines and problems. For every described operation also the revision of
+//! its change and the log line about a rejected credential.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -53,18 +53,18 @@ async fn a_request_keeps_its_name_if_it_can_stand_in_a_line() {
             }
         }
     }
-    // Two names are no name, and two that are made differ.
+    // Two ids in one request are ignored. Two ids that the service makes differ.
     let twice = || service.request(Method::GET, "/healthz").header("x-request-id", "a").header("x-request-id", "b");
     let (one, other) = (send(twice()).await, send(twice()).await);
     assert!(!["a", "b", other.header("x-request-id")].contains(&one.header("x-request-id")));
-    // What else a problem says stays.
+    // The other fields of the problem stay.
     let answer = send(service.request(Method::GET, "/v1/apis")).await.expect_problem(401, None);
     assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"policy-service management\"");
     let length: usize = answer.header("content-length").parse().unwrap();
     assert_eq!(length, answer.text.len());
 }
 
-/// One request of each operation of management that changes something: its path in the description, and how it is asked.
+/// One request for each operation that changes something: its path in the description, and the request.
 fn changes() -> Vec<(Method, &'static str, &'static str, Value)> {
     let post = |described, path, body| (Method::POST, described, path, body);
     let put = |described, path, body| (Method::PUT, described, path, body);
@@ -98,7 +98,7 @@ fn changes() -> Vec<(Method, &'static str, &'static str, Value)> {
     ]
 }
 
-/// Operations of the description: method and path.
+/// The operations of the description: method and path.
 async fn operations(service: &Program) -> BTreeSet<(String, String)> {
     let description: Value = serde_json::from_str(&service.get("/openapi.json").await.1).unwrap();
     let paths = description["paths"].as_object().unwrap().iter();
@@ -113,7 +113,7 @@ async fn operations(service: &Program) -> BTreeSet<(String, String)> {
 async fn every_operation_that_changes_something_says_its_revision_and_its_name_in_answer_and_log() {
     let service = Program::start();
     let mut described = operations(&service).await;
-    // What changes nothing of the policy.
+    // Remove operations that do not change the policy.
     described.retain(|(method, path)| method != "GET" && !["/v1/usage", "/v1/keys/lookup"].contains(&path.as_str()));
     for (number, (method, path, asked, body)) in changes().into_iter().enumerate() {
         let before = service.policy("/v1/policy").await["revision"].as_i64().unwrap();
@@ -126,7 +126,7 @@ async fn every_operation_that_changes_something_says_its_revision_and_its_name_i
             let status = response.status().as_u16();
             let revision = response.headers().get("x-policy-revision").map(|value| value.to_str().unwrap().to_owned());
             assert_eq!(response.headers()["x-request-id"], name.as_str());
-            // Again it is so already, or gone, or another key would be made.
+            // The repeated request changes nothing, fails, or makes another key.
             assert!((200..300).contains(&status) || repeated, "{method} {asked}: {status}");
             if status >= 300 {
                 assert_eq!(response.json::<Value>().await.unwrap()["request_id"], name.as_str());
@@ -148,7 +148,7 @@ async fn every_operation_with_a_credential_logs_one_that_it_refuses() {
         if !path.starts_with("/v1/") {
             continue;
         }
-        // From an address of its own, since ten a minute have a line each.
+        // From an address of its own, because only ten lines a minute are logged for each address.
         let address = IpAddr::V4(Ipv4Addr::new(127, 0, 7, u8::try_from(number + 1).unwrap()));
         let client =
             reqwest::Client::builder().no_proxy().local_address(address).timeout(Duration::from_secs(20)).build();

@@ -1,5 +1,5 @@
-//! A database that was put back from a backup, or that is a copy of another one: cursors show it, and the policy gets a new
-//! epoch, so that no gateway goes on with a history that is lost.
+//! Databases that were restored from a backup, or that are copies of another. Cursors reveal it, and the policy gets a
+//! new epoch, so that no gateway continues with a lost history.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -24,11 +24,11 @@ use sqlx::{Connection as _, SqliteConnection, migrate::Migrate as _};
 use store::SqliteStore;
 use support::{Options, Service, follower::Follower, send};
 
-/// Longer than a running service takes to see a change of another process.
+/// Longer than a running service needs to notice a change by another process.
 const SOON: Duration = Duration::from_secs(10);
 const HOUR: i64 = 3_600;
 
-/// `edge` sees one API, and so has an epoch of its own. Pages are small, so that a policy has several.
+/// `edge` sees one API, and so has an epoch of its own. Pages are small, so a policy has several.
 const OPTIONS: Options = Options {
     page_rows: 3,
     history_rows: 100_000,
@@ -49,7 +49,7 @@ fn ask(service: &Service, gateway: &str, path: &str) -> RequestBuilder {
     service.request(Method::GET, path).basic_auth(gateway, Some(secret))
 }
 
-/// The links of a full policy, as they stand: `next` of the first page, and `poll` of the last.
+/// The links of a full policy: `next` of the first page, and `poll` of the last.
 async fn links(service: &Service, gateway: &str) -> (String, String) {
     let mut path = "/v1/policy".to_owned();
     let mut first = None;
@@ -67,30 +67,30 @@ async fn epoch(service: &Service) -> String {
     service.store.state().await.unwrap().epoch
 }
 
-/// `link` with the value of `mark` as `change` makes it.
+/// `link`, with its `mark` replaced by the result of `change`.
 fn with_mark(link: &str, change: impl Fn(&str) -> String) -> String {
     let (rest, mark) = link.split_once("&mark=").unwrap();
     assert!(!mark.contains('&'));
     format!("{rest}&mark={}", change(mark))
 }
 
-/// The links that a gateway may show.
+/// Links that a gateway may send.
 struct Links {
-    /// Of revision 7, which is lost.
+    /// From revision 7, which is lost.
     poll: String,
-    /// Of a page of revision 7.
+    /// From a page of revision 7.
     next: String,
-    /// Of revision 4, which is in the backup.
+    /// From revision 4, which is in the backup.
     saved: String,
-    /// Of revision 7 of another database.
+    /// From revision 7 of another database.
     foreign: String,
 }
 
-/// A change to a link before it is shown.
+/// A change to a link before it is sent.
 type Edit = fn(&Links) -> String;
 
-/// A gateway holds revision 7. The backup of revision 4 is put back, and so many changes are made. Then a cursor is
-/// shown: what it is answered, and whether the policy gets a new epoch.
+/// A gateway holds revision 7. The backup of revision 4 is restored, and then a number of changes is made. The gateway
+/// sends a cursor. Each case names the expected status and whether the policy gets a new epoch.
 const CURSORS: &[(&str, &str, u32, Edit, u16, bool)] = &[
     ("overtaken by the restored history", "gw", 4, |links| links.poll.clone(), 410, true),
     ("at the same number as the restored history", "gw", 3, |links| links.poll.clone(), 410, true),
@@ -156,14 +156,14 @@ async fn a_cursor_of_a_lost_history_is_410_and_makes_a_new_epoch_and_no_other_do
         assert_eq!(service.revision().await, 4 + i64::from(*made));
         let before = epoch(&service).await;
         let cursor = edit(&Links { poll, next, saved, foreign: foreign.clone() });
-        // Of many gateways only one brings the new epoch.
+        // One gateway of many is enough to renew the epoch.
         for _ in 0..3 {
             let answer = send(ask(&service, gateway, &cursor)).await;
             assert_eq!(answer.status, *status, "{name}: {}", answer.text);
         }
         let after = epoch(&service).await;
         assert_eq!(after != before, *renews, "{name}");
-        // Where the mark is good the gateway hears of the block, and the epoch stays from then on.
+        // If the mark is valid, the gateway learns of the block, and the epoch stays.
         let (_, poll) = links(&service, gateway).await;
         send(ask(&service, gateway, &poll)).await.expect(304);
         assert_eq!(epoch(&service).await, after, "{name}");
@@ -181,7 +181,8 @@ async fn a_gateway_that_follows_holds_what_the_restored_database_says_each_time(
     all.follow(&service).await;
     edge.follow(&service).await;
     let mut service = service;
-    // The same backup, four times within a minute; the gateways are below the restored revision, at it, and above it.
+    // The same backup is restored four times within a minute. The gateways are below the restored revision, at it, and
+    // above it.
     for (made, state) in [(1, "BLOCKED"), (4, "PROD_ONLY_BLOCKED"), (2, "BLOCKED"), (2, "PROD_ONLY_BLOCKED")] {
         service = service.put_back(&backup, OPTIONS).await;
         service.post(&format!("/v1/subscriptions/s-1/block?state={state}"), Value::Null).await.expect(200);
@@ -222,7 +223,7 @@ async fn a_mark_of_a_forgotten_revision_is_410_and_the_epoch_stays() {
     assert_eq!(epoch(&service).await, before);
 }
 
-/// As `sqlite3 policy.db '.restore backup'` does it: within the file that is open.
+/// Restores like `sqlite3 policy.db '.restore backup'`: inside the open file.
 async fn restore_in_place(service: &Service, backup: &Path) {
     let url = format!("sqlite:{}", service.directory.path().join("policy.db").display());
     let mut connection = SqliteConnection::connect(&url).await.unwrap();
@@ -250,7 +251,7 @@ async fn a_backup_put_back_under_the_running_service_is_noticed_without_any_curs
         let waits = tokio::spawn(send(ask(&service, "gw", &poll).header("prefer", "wait=30")));
         let begun = Instant::now();
         restore_in_place(&service, &backup).await;
-        // A held poll ends, too.
+        // A held poll ends as well.
         waits.await.unwrap().expect(410);
         assert!(begun.elapsed() < SOON);
         let after = service.feed("/v1/policy").await.expect(200).json();
@@ -260,8 +261,8 @@ async fn a_backup_put_back_under_the_running_service_is_noticed_without_any_curs
     watch.abort();
 }
 
-/// A gateway that was answered 410 fetches the full policy and shows no cursor until it has taken one; it refuses a lower
-/// revision of the same epoch. So one cursor must be enough, also where the epoch cannot be renewed at once.
+/// After a 410 a gateway fetches the full policy, and sends no cursor until it has loaded one. It rejects a lower
+/// revision of the same epoch. So one cursor must be enough, even if the epoch cannot be renewed at once.
 #[tokio::test]
 async fn a_loss_soon_after_another_one_renews_the_epoch_later_without_another_cursor() {
     let service = Service::with(OPTIONS).await;
@@ -272,7 +273,7 @@ async fn a_loss_soon_after_another_one_renews_the_epoch_later_without_another_cu
     let (_, lost) = links(&service, "gw").await;
     let service = service.put_back(&backup, OPTIONS).await;
     service.feed(&lost).await.expect(410);
-    // This backup has the time of the renewal.
+    // This backup contains the time of the renewal.
     service.back_up(&service.directory.path().join("later")).await;
     changes(&service, 3).await;
     let (_, lost) = links(&service, "gw").await;
@@ -282,7 +283,7 @@ async fn a_loss_soon_after_another_one_renews_the_epoch_later_without_another_cu
     service.feed(&lost).await.expect(410);
     assert_eq!(epoch(&service).await, before, "at most once a minute");
 
-    // A minute passes.
+    // Move the renewal a minute into the past.
     let url = format!("sqlite:{}", service.directory.path().join("policy.db").display());
     let mut connection = SqliteConnection::connect(&url).await.unwrap();
     sqlx::raw_sql("UPDATE history SET renewed_at = renewed_at - 60").execute(&mut connection).await.unwrap();
@@ -294,7 +295,7 @@ async fn a_loss_soon_after_another_one_renews_the_epoch_later_without_another_cu
         assert!(begun.elapsed() < SOON, "the epoch stays");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // Once.
+    // The epoch is renewed only once.
     let after = epoch(&service).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(epoch(&service).await, after);
@@ -325,7 +326,7 @@ async fn revision(store: &Store) {
     change.commit().await.unwrap();
 }
 
-/// What the service does by itself at this time.
+/// An act of the service at this time.
 fn service_at(now: i64) -> Act {
     Act { actor: Actor::Service, now, ..support::act() }
 }
@@ -336,7 +337,7 @@ async fn mark(store: &Store) -> Mark {
     store.secret().mark(&state.epoch, state.revision, state.word)
 }
 
-/// A store, and a copy of it that made another revision of the same number.
+/// A store, and a copy of it that made another revision with the same number.
 async fn copies(directory: &Path) -> (Store, Store) {
     let original = open(directory, "original").await;
     revision(&original).await;
@@ -354,7 +355,7 @@ async fn two_copies_that_take_turns_do_not_renew_without_end() {
     let (original, copy) = copies(directory.path()).await;
     let begin = 1_800_000_000;
     let (mut renewals, mut first) = (0, None);
-    // Three hours of a gateway that is sent from one to the other each second, and holds what the last one told it.
+    // For three hours a gateway changes between the two every second, with the cursor that the other one sent.
     for second in 0..3 * HOUR {
         let (told, asked) = if second % 2 == 0 { (&original, &copy) } else { (&copy, &original) };
         if let Some(renewal) = asked.renew_if_lost(&mark(told).await, &service_at(begin + second)).await.unwrap() {
@@ -373,7 +374,7 @@ async fn a_second_loss_is_answered_by_a_new_epoch_a_minute_after_the_first() {
     let (original, copy) = copies(directory.path()).await;
     let begin = 1_800_000_000;
     assert!(original.renew_if_lost(&mark(&copy).await, &service_at(begin)).await.unwrap().is_some());
-    // A backup that was taken after the renewal loses another revision.
+    // A backup from after the renewal loses another revision.
     original.close().await;
     std::fs::copy(directory.path().join("original"), directory.path().join("backup")).unwrap();
     let original = open(directory.path(), "original").await;
@@ -384,7 +385,7 @@ async fn a_second_loss_is_answered_by_a_new_epoch_a_minute_after_the_first() {
         let renewal = restored.renew_if_lost(&lost, &service_at(begin + second)).await.unwrap();
         assert_eq!(renewal.is_some(), renews, "after {second} s");
     }
-    // A clock that was put back does not hold it up.
+    // A clock that was set back does not delay the renewal.
     revision(&restored).await;
     let mine = mark(&restored).await;
     let lost = restored.secret().mark(&mine.epoch, mine.revision, mine.word ^ 1);

@@ -1,5 +1,5 @@
-//! Clients that take their time: each gets a clear end within its bound, and nobody else waits for them. Time is made to
-//! pass here as soon as nobody has anything to do.
+//! Slow clients. Each is ended within its limit, with a clear answer, and does not delay others. In these tests time
+//! advances whenever all tasks are idle.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -21,7 +21,8 @@ use tokio::{
     time::{self, Instant},
 };
 
-/// Sends `begun` at once and then one byte of `x` a second until the other side answers or closes: what came, and when.
+/// Sends `begun` at once and then one byte of `x` a second until the service answers or closes. Returns the answer and
+/// the time.
 async fn trickle(service: &Service, begun: &str) -> (String, Duration) {
     let stream = TcpStream::connect(service.url.trim_start_matches("http://")).await.unwrap();
     let (mut from, mut to) = stream.into_split();
@@ -35,7 +36,7 @@ async fn trickle(service: &Service, begun: &str) -> (String, Duration) {
     });
     let mut answer = Vec::new();
     let mut chunk = [0; 4096];
-    // An answer is whole when its problem is; a connection that is closed without one ends, too.
+    // The answer is complete when its problem is. A connection may also close without an answer.
     while !answer.ends_with(b"}") {
         match from.read(&mut chunk).await {
             Ok(0) | Err(_) => break,

@@ -1,4 +1,4 @@
-//! Changes and reports of usage at the one writer: a change does not wait until all gateways have reported.
+//! Changes and usage reports at the single writer. A change does not wait until all gateways have reported.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -21,15 +21,16 @@ use std::{
 use serde_json::{Value, json};
 use support::{Service, program::Program};
 
-/// Gateways' connections that report as fast as they are answered.
+/// Number of connections of gateways that report as fast as the service answers.
 const CONNECTIONS: usize = 32;
-/// Blocks and unblocks meanwhile.
+/// Number of blocks and unblocks meanwhile.
 const BLOCKS: usize = 40;
-/// Reports that may be taken between a block and its answer: the one that is being written, and those whose answers are on
-/// their way. Seconds would depend on what else the machine does. Without turns a block waits for all connections.
+/// Maximum number of reports between a block and its answer: the report that is being written, and those whose answers
+/// are on their way. A limit in seconds would depend on the load of the machine. Without turns, a block waits for all
+/// connections.
 const MOST_REPORTS: usize = CONNECTIONS / 4;
 
-/// A report as large as one may be: as many rows as fit.
+/// A report with the maximum number of rows.
 fn full_report(batch: &str) -> String {
     let hour = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 3_600 * 3_600;
     let counts: Vec<Value> = (0..keygate::usage::report::MAX_COUNTS)
@@ -38,7 +39,7 @@ fn full_report(batch: &str) -> String {
     json!({"format": 1, "batch": batch, "counts": counts}).to_string()
 }
 
-/// However many reports wait, a change that comes after them waits for one of them at most.
+/// However many reports wait, a later change waits for at most one of them.
 #[tokio::test]
 async fn a_change_comes_before_the_reports_that_wait() {
     let service = Service::start().await;
@@ -57,7 +58,7 @@ async fn a_change_comes_before_the_reports_that_wait() {
             })
         })
         .collect();
-    // All of them are in the queue, since this runtime has one thread.
+    // All of them are queued, because this runtime has one thread.
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }

@@ -1,4 +1,4 @@
-//! Usage: a batch counts once, whoever may not report is left out, bills add up, and a plan that is used up is marked.
+//! Usage: a batch counts once, unauthorised rows are dropped, totals add up, and used-up plans are marked.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -21,15 +21,14 @@ use support::{Answer, Options, Service, TOKEN, digest, send};
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
-/// Seconds that a test with one service takes at the most, also on a busy machine.
+/// Maximum number of seconds that a test with one service takes, even on a busy machine.
 const LONGEST_TEST: u64 = 10;
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// Starts the service, not within the last seconds of an hour: what the service counts and what a test expects are then of
-/// the same hour.
+/// Starts the service, but not in the last seconds of an hour, so that the service and the test count in the same hour.
 async fn start() -> Service {
     let left = HOUR - now() % HOUR;
     if left <= LONGEST_TEST {
@@ -38,7 +37,7 @@ async fn start() -> Service {
     Service::start().await
 }
 
-/// The hour in which the tests began, so that they may go on into the next.
+/// The hour in which the tests began. Some tests may continue into the next one.
 fn this_hour() -> u64 {
     static BEGUN: LazyLock<u64> = LazyLock::new(now);
     *BEGUN / HOUR * HOUR
@@ -67,7 +66,7 @@ async fn items(service: &Service, query: &str) -> Vec<Value> {
     answer["items"].as_array().unwrap().clone()
 }
 
-/// Requests of that outcome in all of usage.
+/// The number of requests with this outcome in all usage.
 async fn total(service: &Service, outcome: &str) -> u64 {
     let items = items(service, "?limit=1000").await;
     items.iter().filter(|item| item["outcome"] == outcome).map(|item| item["requests"].as_u64().unwrap()).sum()
@@ -87,9 +86,9 @@ async fn what_is_reported_is_billed_by_the_hour() {
         count("app-1", "api-1", "allowed", 100),
         earlier.clone(),
         planless.clone(),
-        // The same again: they add up.
+        // The same counts in another batch are added.
         count("app-1", "api-1", "allowed", 23),
-        // What is not there any more was used all the same.
+        // Usage of deleted objects counts as well.
         count("app-9", "api-9", "allowed", 1),
         unknown.clone(),
     ];
@@ -148,7 +147,7 @@ async fn a_batch_counts_once() {
     for _ in 0..3 {
         assert_eq!(report(&service, &first).await, json!({"batch": "b-1", "repeated": true, "rejected": 0}));
     }
-    // The id decides, not what it says; and a gateway's ids are its own.
+    // The id identifies a batch, not its content. Each gateway has ids of its own.
     report(&service, &batch("b-1", vec![count("app-1", "api-1", "allowed", 99)])).await;
     assert_eq!(total(&service, "allowed").await, 10);
     let other = report_as(&service, "other", "other-secret", &first).await.expect(200).json();
@@ -161,7 +160,7 @@ async fn a_batch_counts_once() {
 async fn reports_that_come_at_once_are_all_counted() {
     let service = start().await;
     let sends = (0..20).map(|number| {
-        // Each batch twice.
+        // Send each batch twice.
         let request = service.request(Method::POST, "/v1/usage").basic_auth("gw", Some("secret"));
         let body = batch(&format!("b-{}", number / 2), vec![count("app-1", "api-1", "allowed", 1)]);
         tokio::spawn(send(request.json(&body)))
@@ -181,7 +180,7 @@ async fn only_gateways_report_and_only_the_administrator_reads() {
         let answer = send(request).await.expect_problem(401, None);
         assert!(answer.header("www-authenticate").starts_with("Basic "));
     }
-    // Who it is comes before what it says.
+    // The service checks the credentials before the content.
     send(service.request(Method::POST, "/v1/usage").body("{")).await.expect_problem(401, None);
     send(post().bearer_auth("secret")).await.expect(200);
     let get = service.request(Method::GET, "/v1/usage").basic_auth("gw", Some("secret"));
@@ -221,7 +220,7 @@ async fn a_report_that_is_wrong_is_refused_whole_and_says_where() {
     let request = service.request(Method::POST, "/v1/usage").basic_auth("gw", Some("secret"));
     send(request.body(" ".repeat((1 << 20) + 1))).await.expect_problem(413, None);
     assert_eq!(items(&service, "").await, Vec::<Value>::new());
-    // The id was not used up by what was refused.
+    // The rejected report has not used up the id.
     assert_eq!(report(&service, &batch("b-1", vec![])).await["repeated"], false);
 }
 
@@ -263,12 +262,12 @@ async fn keys_know_when_they_were_used_last() {
     used("k-1", "b-2", time - 50).await;
     assert_eq!(service.get("/v1/keys").await.json()["items"][0]["last_used"], time, "a later use stays");
     assert_eq!(used("k-2", "b-3", time).await["rejected"], 1, "there is no such key");
-    // It is shown, and neither stored with the key nor fed to gateways.
+    // The last use is shown, but neither stored in the key's row nor fed to gateways.
     let shown = service.get("/v1/keys/k-1").await.json();
     service.put("/v1/keys/k-1", shown).await.expect(200);
     assert_eq!(service.revision().await, 4);
     assert!(!service.feed("/v1/policy").await.text.contains("last_used"));
-    // Another key of the same id was never used.
+    // A later key with the same id was never used.
     service.delete("/v1/keys/k-1").await.expect(204);
     service.post("/v1/keys", json!({"id": "k-1", "application": "app-1", "sha256": digest(3)})).await.expect(201);
     assert!(service.get("/v1/keys/k-1").await.json().get("last_used").is_none());
@@ -287,7 +286,7 @@ async fn what_is_too_old_goes() {
     assert_eq!(left, ["app-399"]);
 }
 
-/// An API and an application more, and plans: `small` has 20 requests a month.
+/// Adds an API, an application and plans: `small` has 20 requests a month.
 async fn seed_plans(service: &Service) {
     service.seed().await;
     for (id, requests, per) in [("small", 20, "month"), ("large", 1_000, "month"), ("daily", 20, "day")] {
@@ -299,7 +298,7 @@ async fn seed_plans(service: &Service) {
     service.put("/v1/subscriptions/s-1", json!({"plan": "small"})).await.expect(200);
 }
 
-/// The mark of a subscription, as management and the feed show it.
+/// The mark of a subscription, which the API and the feed must both show.
 async fn mark(service: &Service, id: &str) -> Option<u64> {
     let shown = service.get(&format!("/v1/subscriptions/{id}")).await.expect(200).json();
     let page = service.feed("/v1/policy").await.expect(200).json();
@@ -317,7 +316,7 @@ async fn uses(service: &Service, id: &str, api: &str, outcome: &str, requests: u
     report(service, &batch(id, vec![count("app-1", api, outcome, requests)])).await;
 }
 
-/// Whether `until` is the end of a day of UTC that is not over, at most so many days from now.
+/// Whether `until` is the end of a current or future day of UTC, at most this many days from now.
 fn is_end_of_a_day(until: Option<u64>, days: u64) -> bool {
     until.is_some_and(|until| until % DAY == 0 && until > now() && until <= now() + days * DAY)
 }
@@ -343,7 +342,7 @@ async fn a_plan_that_is_used_up_is_marked_in_the_feed_as_one_change() {
     assert_eq!(delta["subscriptions"], json!([row]));
     assert!(delta.get("removed").is_none() && delta["applications"].as_array().unwrap().is_empty(), "{delta}");
 
-    // What is used up stays so without a further change, whatever comes, and however often.
+    // A used-up plan stays so without a further change, whatever reports arrive.
     for id in ["b-4", "b-5"] {
         uses(&service, id, "api-1", "allowed", 3).await;
     }
@@ -360,7 +359,7 @@ async fn a_mark_goes_with_what_it_came_from() {
     let until = mark(&service, "s-1").await;
     assert!(until.is_some());
 
-    // Another plan, and back.
+    // Changing to another plan and back.
     service.put("/v1/subscriptions/s-1", json!({"plan": "large"})).await.expect(200);
     assert_eq!(mark(&service, "s-1").await, None);
     service.put("/v1/subscriptions/s-1", json!({"plan": "small"})).await.expect(200);
@@ -369,7 +368,7 @@ async fn a_mark_goes_with_what_it_came_from() {
     assert_eq!(mark(&service, "s-1").await, None, "no plan, no limit");
     service.put("/v1/subscriptions/s-1", json!({"plan": "small"})).await.expect(200);
 
-    // A plan that is changed, in one revision.
+    // Changing the plan itself takes one revision.
     let before = service.revision().await;
     let limit = |requests: u64, stop: bool| json!({"limits": [{"requests": requests, "per": "month"}], "stop_on_quota_reach": stop});
     service.put("/v1/plans/small", limit(20, true)).await.expect(200);
@@ -383,7 +382,7 @@ async fn a_mark_goes_with_what_it_came_from() {
     service.put("/v1/plans/small", limit(21, true)).await.expect(200);
     uses(&service, "b-3", "api-1", "allowed", 1).await;
 
-    // Blocks, sending it again, deleting and subscribing anew.
+    // Blocking, sending the row again, deleting and subscribing again.
     service.post("/v1/subscriptions/s-1/block", Value::Null).await.expect(200);
     assert_eq!(mark(&service, "s-1").await, until);
     service.post("/v1/subscriptions/s-1/unblock", Value::Null).await.expect(200);
@@ -409,7 +408,7 @@ async fn an_applications_plan_counts_over_all_its_apis() {
     let before = service.revision().await;
     uses(&service, "b-1", "api-1", "allowed", 10).await;
     uses(&service, "b-2", "api-2", "allowed", 9).await;
-    // Not of today, and nobody's.
+    // Usage of yesterday, and usage without an application.
     let mut yesterday = count("app-1", "api-1", "allowed", 500);
     yesterday["hour"] = json!(this_hour() - 25 * HOUR);
     let nobodys = json!({"hour": this_hour(), "outcome": "allowed", "requests": 500});
@@ -495,7 +494,7 @@ async fn a_gateway_cannot_report_more_than_it_can_have_served() {
     let counts = vec![count("app-1", "api-1", "allowed", 7), count("app-1", "api-1", "plan_missing", large)];
     assert_eq!(report(&service, &batch("b-1", counts)).await["rejected"], 1);
     assert_eq!((total(&service, "allowed").await, total(&service, "plan_missing").await), (7, first - 7));
-    // What it may report grows with the seconds since; another gateway has its own.
+    // A gateway's room grows with the seconds since its last report. Another gateway has its own room.
     let counts = vec![count("app-1", "api-1", "allowed", large)];
     report(&service, &batch("b-2", counts)).await;
     let grown = total(&service, "allowed").await;
@@ -530,7 +529,7 @@ async fn an_application_that_is_made_again_has_used_nothing() {
         service.post("/v1/applications", json!({"id": "app-1", "plan": "small"})).await.expect(201);
         let subscription = json!({"id": "s-1", "application": "app-1", "api": "api-1", "plan": "small"});
         service.post("/v1/subscriptions", subscription).await.expect(201);
-        // A late report of the old one.
+        // A late report about the old application.
         report(&service, &batch("b-late", vec![count("app-1", "api-1", "allowed", 20)])).await;
         let unused = async || {
             for path in ["/v1/applications/app-1", "/v1/subscriptions/s-1"] {
@@ -538,7 +537,7 @@ async fn an_application_that_is_made_again_has_used_nothing() {
             }
         };
         unused().await;
-        // As if all of this were an hour ago.
+        // Move all of this an hour into the past.
         let mut connection = service.connection().await;
         sqlx::query("UPDATE usage_cut SET made_at = made_at - 3600").execute(&mut connection).await.unwrap();
         report(&service, &batch("b-2", vec![count("app-1", "api-1", "allowed", 19)])).await;
@@ -551,7 +550,8 @@ async fn an_application_that_is_made_again_has_used_nothing() {
     }
 }
 
-/// What is counted of the plans of an application: all of it, but nothing of an hour that began before it was made again.
+/// Only hours that began after the application was created again count for its plans. If it was not created again, all
+/// hours count.
 #[tokio::test]
 async fn a_late_report_of_a_deleted_application_does_not_count_for_a_new_one_of_its_id() {
     const MAKE: &str = "make";
@@ -579,7 +579,7 @@ async fn a_late_report_of_a_deleted_application_does_not_count_for_a_new_one_of_
             match *step {
                 MAKE => service.post("/v1/applications", application).await.expect(201),
                 IMPORT => {
-                    // The way of an import, which puts many rows at once.
+                    // As an import does, which inserts many rows at once.
                     let mut change = service.store.begin(support::act()).await.unwrap();
                     let row = management::port::NewRow {
                         kind: management::port::Kind::Application,
@@ -601,7 +601,7 @@ async fn a_late_report_of_a_deleted_application_does_not_count_for_a_new_one_of_
                 action => service.post(&format!("/v1/applications/app-1/{action}"), Value::Null).await,
             };
         }
-        // An hour long past, the one in which all of this happens, and the next two.
+        // An hour long ago, the hour of this test, and the next two.
         let this = now() / HOUR * HOUR;
         let hours = [(this - 5 * HOUR, 1_u64), (this, 10), (this + HOUR, 1_000), (this + 2 * HOUR, 10_000)];
         for (number, (hour, requests)) in hours.into_iter().enumerate() {
@@ -624,7 +624,7 @@ async fn a_late_report_of_a_deleted_application_does_not_count_for_a_new_one_of_
         for api in ["", "api-1"] {
             assert_eq!(used(api).fetch_one(&mut connection).await.unwrap(), expected, "{steps:?}, {api:?}");
         }
-        // Bills have all of it.
+        // Bills include all of them.
         assert_eq!(total(&service, "allowed").await, 11_111, "{steps:?}");
     }
 }

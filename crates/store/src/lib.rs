@@ -1,6 +1,6 @@
-//! The databases of the policy service: implementations of the port ([`management::port`]), one folder each.
+//! Databases of the policy service: implementations of the port ([`management::port`]), one folder each.
 //!
-//! A second database is a folder beside [`sqlite`] and a line in `tests/conformance.rs`, which says what each must do.
+//! To add a database, add a folder beside [`sqlite`] and a line in `tests/conformance.rs`, which tests every database.
 
 pub mod sqlite;
 

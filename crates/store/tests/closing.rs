@@ -1,10 +1,10 @@
-//! A database that is closed leaves one file. It says nothing of databases that other programs hold open.
+//! Closing a database leaves one file. Databases that other programs have open are not tested here.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use management::port::Upkeep as _;
 use store::sqlite::{Settings, SqliteStore};
 
-/// Openings in a row. One in five left its log when the pool was trusted to close all of its connections.
+/// Number of consecutive openings. One in five left its log while the pool was trusted to close all of its connections.
 const OPENINGS: usize = 40;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
-//! What every database behind the port must do: one list of properties, run for each implementation. A second database adds
-//! a line at the end of this file, with the function that opens it.
+//! The required properties of every database behind the port. All of them run for each implementation. To add a
+//! database, add a line at the end of this file with the function that opens it.
 //!
-//! The properties speak through the traits of `management::port` alone.
+//! The properties use only the traits of `management::port`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -28,17 +28,17 @@ use management::port::{
 use serde_json::{Value, json};
 use store::sqlite::{Settings, SqliteStore};
 
-/// 2025-06-01T00:00:00Z, when all that a test does is done, unless it says something else.
+/// 2025-06-01T00:00:00Z, the time of all acts of a test unless it names another.
 const NOW: i64 = 1_748_736_000;
 const DAY: i64 = 86_400;
 
-/// A database of its own for one test. What it lies in goes with it.
+/// A test's own database. It is deleted with the directory.
 struct Opened {
     store: Store,
     _place: tempfile::TempDir,
 }
 
-/// So many versions that hold no more are kept.
+/// Number of past versions that are kept.
 async fn sqlite(history_rows: i64) -> Opened {
     let place = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", place.path().join("policy.db").display());
@@ -63,7 +63,7 @@ async fn begin(store: &Store) -> Box<dyn Transaction> {
     store.begin(act(Actor::administrator(), NOW)).await.unwrap()
 }
 
-/// A row of this kind. What the database finds it by is taken from its document.
+/// A row of this kind. The columns by which the database finds it come from its document.
 fn row(kind: Kind, id: &str, document: Value) -> NewRow {
     let text = |name: &str| document.get(name).and_then(Value::as_str).map(str::to_owned);
     let identity = match kind {
@@ -104,13 +104,13 @@ fn subscription(id: &str, application: &str, api: &str, state: &str) -> NewRow {
     row(Kind::Subscription, id, json!({"application": application, "api": api, "state": state}))
 }
 
-/// A digest that belongs to nothing but `id`.
+/// A digest for `id`.
 fn digest(id: &str) -> String {
     let hexadecimal: String = id.bytes().map(|byte| format!("{byte:02x}")).collect();
     format!("{hexadecimal:0>64}")
 }
 
-/// Puts rows in one change. Returns its revision.
+/// Writes rows in one change. Returns its revision.
 async fn put(store: &Store, rows: &[NewRow]) -> i64 {
     let mut change = begin(store).await;
     for row in rows {
@@ -122,7 +122,7 @@ async fn put(store: &Store, rows: &[NewRow]) -> i64 {
     change.commit().await.unwrap()
 }
 
-/// Takes a row away in one change. Returns its revision.
+/// Removes a row in one change. Returns its revision.
 async fn remove(store: &Store, kind: Kind, id: &str) -> i64 {
     let mut change = begin(store).await;
     let stored = change.find(kind, id).await.unwrap().unwrap();
@@ -134,7 +134,7 @@ fn only(apis: &[&str]) -> Scope {
     Scope::Apis(Arc::new(apis.iter().map(|api| (*api).to_owned()).collect()))
 }
 
-/// Which rows are asked for.
+/// Which rows to read.
 #[derive(Clone, Copy)]
 enum Part {
     Full,
@@ -142,7 +142,7 @@ enum Part {
     Changed(i64),
 }
 
-/// All documents of a part of the policy at a revision, read in pages of `limit` rows.
+/// Reads all documents of a part of the policy at a revision, in pages of `limit` rows.
 async fn read(store: &Store, scope: &Scope, part: Part, at: i64, limit: usize) -> Result<Vec<String>, Error> {
     let mut snapshot = store.snapshot().await?;
     let mut documents = Vec::new();
@@ -286,7 +286,7 @@ async fn every_column_of_a_row_is_read_as_it_was_written(opened: &Opened) {
     let found = store.find(Kind::Subscription, "s").await.unwrap().unwrap();
     assert_eq!(store.find_identity(Kind::Subscription, &new.identity).await.unwrap(), Some(found.clone()));
     assert!(begin(store).await.of_plan("p").await.unwrap().is_some());
-    // Without `..`: a new column does not compile before it is compared here.
+    // Without `..`, so that a new column does not compile before it is compared here.
     let management::port::Version {
         seq: _,
         from_revision: _,
@@ -357,7 +357,8 @@ async fn a_limited_reader_sees_what_reaches_its_apis(opened: &Opened) {
     let first = put(store, &[seen.clone(), hidden.clone()].concat()).await;
     assert_eq!(read(store, &only(&["a"]), Part::Full, first, 2).await.unwrap(), documents(&seen));
     assert!(read(store, &only(&[]), Part::Full, first, 2).await.unwrap().is_empty());
-    // What begins to reach it comes along, though it is older; what ceases to goes, though it still holds.
+    // Rows that start to reach the scope are added even if they are older. Rows that stop reaching it are removed even
+    // if they are current.
     let new = subscription("u", "other", "a", "UNBLOCKED");
     let second = put(store, std::slice::from_ref(&new)).await;
     let came = [hidden[1].clone(), hidden[2].clone(), new.clone()];
@@ -466,7 +467,7 @@ async fn blocks_of_an_owner_are_found(opened: &Opened) {
     }
     assert!(!change.has_blocked_application("o").await.unwrap());
     drop(change);
-    // A deleted subscription leaves its block, for who was the owner then.
+    // A deleted subscription leaves a block for its owner at that time.
     let kept = NewRow {
         kept_block: Some("BLOCKED".to_owned()),
         kept_owner: Some("p".to_owned()),
@@ -531,7 +532,7 @@ fn used_row(application: &str, api: &str, hour: i64, outcome: &str, requests: i6
     }
 }
 
-/// Adds usage, at a time. Returns nothing, since usage makes no revision.
+/// Adds usage at a time. It makes no revision.
 async fn add(store: &Store, now: i64, rows: &[UsageRow]) {
     let mut report = store.begin_report(act(Actor::Service, now)).await.unwrap();
     report.add_usage(rows).await.unwrap();
@@ -540,7 +541,7 @@ async fn add(store: &Store, now: i64, rows: &[UsageRow]) {
     report.commit().await.unwrap();
 }
 
-/// Requests of the day and of the month.
+/// The requests of the day and of the month.
 async fn used(store: &Store, application: &str, api: &str, now: i64) -> (i64, i64) {
     let pair = Pair { application: application.to_owned(), api: api.to_owned() };
     let found = begin(store).await.used(std::slice::from_ref(&pair), &Windows::of(now)).await.unwrap();
@@ -566,7 +567,7 @@ async fn usage_adds_up_by_hour_day_and_month(opened: &Opened) {
     let rows = store.usage(&filter, None, 10).await.unwrap();
     assert_eq!(rows, [used_row("app", "a", first, "allowed", 9), used_row("app", "a", first, "blocked", 100)]);
     assert_eq!(store.usage(&filter, rows.first(), 10).await.unwrap(), rows[1..]);
-    // A sum that would be too large stays where it can be.
+    // A sum that would overflow stays at the maximum.
     add(store, NOW, &[used_row("app", "a", first, "allowed", i64::MAX)]).await;
     assert_eq!(used(store, "app", "a", first).await.0, i64::MAX);
 }
@@ -655,7 +656,7 @@ async fn rows_of_plans_are_found_by_what_was_used(opened: &Opened) {
     {
         assert_eq!(ids(change.reached("gold", &windows, least).await.unwrap()), expected, "{least:?}");
     }
-    // An application that is made again has used nothing.
+    // An application that is created again starts with no usage.
     change.forget_totals("a").await.unwrap();
     assert!(change.reached("gold", &windows, [Some(1), Some(1)]).await.unwrap().is_empty());
 }
@@ -663,7 +664,7 @@ async fn rows_of_plans_are_found_by_what_was_used(opened: &Opened) {
 use accounts::*;
 use audit::*;
 
-/// Tests of one database, each with a database of its own.
+/// The tests of one database. Each test has a database of its own.
 macro_rules! conformance {
     ($database:ident) => {
         conformance!($database, 100_000: [

@@ -14,14 +14,14 @@ use crate::{Error, Result, population::Population};
 /// Pages between two lines of progress.
 const PAGES_PER_LINE: usize = 50;
 
-/// A service that serves the population. If this build of the service cannot use the database, it is made anew.
+/// A service that serves the population. If this build of the service cannot use the database, it is created again.
 pub async fn start(folder: &Path, population: Population) -> Result<PolicyService> {
     let folder = folder.join(format!("policy-{}", population.keys()));
     let complete = folder.join("complete");
     if complete.exists() {
         match PolicyService::start(&folder, ports::free()?).await {
             Ok(service) => return Ok(service),
-            Err(error) => eprintln!("the database is made anew, since the service does not start on it: {error}"),
+            Err(error) => eprintln!("the database is created again, because the service does not start on it: {error}"),
         }
     }
     let _ = fs::remove_dir_all(&folder);

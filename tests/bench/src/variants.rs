@@ -122,7 +122,7 @@ pub struct Variant {
     pub keys: Keys,
     /// The status of every answer.
     pub status: u16,
-    /// What the answer's body must have in it.
+    /// Text that the answer's body must contain.
     pub body: &'static str,
     /// The request that an upstream must have received. `None` if no request gets that far.
     pub made: Option<Made>,

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     audit,
     callout::{Answer, Callout},
+    cores::Cores,
     requests::{Exchange, Outcome, Phase, Request},
     shared_data::SharedData,
     status::LogLevel,
@@ -89,6 +90,9 @@ impl Envoy {
 
     /// Loads the configuration: canary VMs first, then the main thread and each worker.
     pub fn start(mut self) -> Result<Self, Refusal> {
+        if let Some(cores) = Cores::here() {
+            cores.keep_to_one();
+        }
         for plugin in 0..self.plugins.len() {
             let mut canary = self.new_vm(0, plugin);
             let configuration = self.plugins[plugin].configuration.clone();
@@ -240,6 +244,7 @@ impl Envoy {
         meanwhile: impl FnOnce(&mut Self),
     ) -> Vec<Vec<Exchange>> {
         let mut running = Vec::new();
+        let cores = Cores::here();
         for thread in 1..=self.workers {
             let position = self.position(thread, 0).expect("a VM for each worker");
             let root = self.root(position, 0).expect("a root context in each VM");
@@ -247,6 +252,9 @@ impl Envoy {
             let tickets = Arc::new(std::sync::Mutex::new(Vec::new()));
             let theirs = tickets.clone();
             self.vms[position].send(move || {
+                if let Some(cores) = cores {
+                    cores.use_all();
+                }
                 let served = (0..rounds).map(|round| worker::begin(root, request(thread, round)));
                 *theirs.lock().expect("nobody else writes tickets") = served.collect();
                 0

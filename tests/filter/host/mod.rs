@@ -12,6 +12,7 @@
 
 mod audit;
 mod callout;
+mod cores;
 mod envoy;
 mod exports;
 mod faults;

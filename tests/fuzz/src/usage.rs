@@ -76,7 +76,7 @@ fn slot_batch(memory: &Memory) -> u64 {
 fn check_slot(body: &[u8]) {
     let (memory, _) = with_entry(SharedEntry::UsageSlot(0), body);
     let Some(before) = rows(&memory) else {
-        // The slot is started anew, and the result says so.
+        // The slot starts empty, and the result says so.
         let changed = slot::change(&memory, &source(), 0, &[], |_, _| ());
         assert_eq!(changed, Changed::Anew(()));
         return;

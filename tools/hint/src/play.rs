@@ -4,7 +4,6 @@
 //! have usual properties: a key in a header, about ten headers, a path with or without a query. None is refused,
 //! because code that refuses should be moved away. For the same reason the policy has nothing that only some policies
 //! have: plans, restrictions, times, deny policies, APIs by host. Durations are measured in Envoy, not here.
-//! policies have: plans, restrictions, times, deny policies, APIs by host. How long anything takes is measured in Envoy.
 
 use keygate::digest::Digest;
 

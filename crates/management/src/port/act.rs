@@ -1,4 +1,4 @@
-//! What a change is begun with: who makes it, when, and where its random numbers come from. Nothing below reads a clock.
+//! The context of a change: who makes it, when, and with which random numbers. Nothing below reads a clock.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -13,17 +13,16 @@ pub struct Origin {
     pub request_id: Option<Arc<str>>,
 }
 
-/// A source of random bytes. An error says why there are none.
+/// A source of random bytes, or the reason why there are none.
 pub type Random = fn(&mut [u8]) -> Result<(), String>;
 
-/// Who makes a change, when, and with which random numbers. The transaction keeps it until it commits.
+/// The context of a change. The transaction keeps it until it commits.
 #[derive(Clone, Debug)]
 pub struct Act {
-    /// Who.
     pub actor: Actor,
-    /// When, Unix time.
+    /// The time, in Unix seconds.
     pub now: i64,
-    /// What ids and keys are made of.
+    /// The source of random bytes for ids and keys.
     pub random: Random,
     /// From where.
     pub origin: Origin,

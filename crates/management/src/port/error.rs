@@ -1,48 +1,48 @@
-//! Why the database did not do what was asked: the cases that somebody can do something about, and the rest.
+//! Errors of the database. Each case that somebody can act on has a variant of its own.
 
 /// The error of another library.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why the database did not do what was asked.
+/// Why the database failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Another writer holds the lock, or no connection was free; the same request may succeed later.
+    /// Another writer holds the lock, or no connection was free. The same request may succeed later.
     #[error("the database is busy")]
     Busy,
-    /// The disk, the quota on it, or a file as large as it may be, is full.
+    /// The disk is full, or a quota or a limit on file sizes is reached.
     #[error("the disk of the database is full")]
     Full,
     /// The database cannot be read or written.
     #[error("the database cannot be read or written: {0}")]
     Unavailable(String),
-    /// A path of the database names another file than the one that is open, or none: what is written would be lost.
+    /// The path of the database now names another file than the open one, or no file. Written data would be lost.
     #[error("the database that is open is no longer at its path ({0})")]
     Moved(String),
-    /// The URL names no database.
+    /// The URL does not name a database file.
     #[error("--database (POLICY_DATABASE) is {0:?}, expected sqlite:FILE, as sqlite:policy.db")]
     Url(String),
-    /// The file is another program's.
+    /// The file belongs to another program.
     #[error("{0} is a database of another program; nothing in it was changed")]
     Foreign(String),
-    /// The file is no database of this program, or an empty one.
-    #[error("this is no database of policy-service")]
+    /// The file is not a database of this program, or is empty.
+    #[error("this is not a database of policy-service")]
     NoPolicy,
-    /// What the database holds is not what this program writes.
+    /// The database contains data that this program never writes.
     #[error("the database is damaged: {0}")]
     Damaged(&'static str),
     /// A later version of this program wrote the database.
     #[error("the database cannot be brought up to date: {0}")]
     Later(Cause),
-    /// The database could not be brought up to date.
+    /// The schema could not be migrated.
     #[error("the database cannot be brought up to date: {0}")]
     Migration(Cause),
-    /// The revision is too old, or there never was one.
+    /// The revision is too old, or does not exist.
     #[error("revision {0} cannot be read any more, or not yet")]
     Gone(i64),
-    /// A cursor is of a revision that this database never had, or has with other content.
-    #[error("this cursor is of another history of this database, at revision {0}")]
+    /// A cursor names a revision that this database never had, or had with other content.
+    #[error("this cursor belongs to another history of this database, at revision {0}")]
     OtherHistory(i64),
-    /// Anything else; a mistake in this program.
+    /// Any other error: a fault of this program.
     #[error(transparent)]
     Failed(Cause),
 }

@@ -1,8 +1,8 @@
-//! What the rows of the policy are, by number, name and word.
+//! The kinds of rows of the policy, with their numbers and words.
 
 use super::Error;
 
-/// What the rows are. The numbers stand in the database.
+/// The kind of a row. The database stores its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
@@ -25,7 +25,7 @@ impl Kind {
     pub const ALL: [Self; 6] =
         [Self::Api, Self::Application, Self::Key, Self::Subscription, Self::Plan, Self::DenyPolicy];
 
-    /// The number in the database.
+    /// The kind's number in the database.
     pub fn number(self) -> i64 {
         i64::from(self as u8)
     }
@@ -35,7 +35,7 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.number() == number).ok_or(Error::Damaged("an unknown kind"))
     }
 
-    /// The word in messages: `an application` and so on, without the article.
+    /// The kind's word in messages, without an article.
     pub fn noun(self) -> &'static str {
         match self {
             Self::Api => "API",

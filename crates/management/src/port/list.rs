@@ -1,37 +1,36 @@
-//! Lists of what holds now: how they are filtered and sorted, and where a page of one ends. What a client may ask for is
-//! decided by the routes.
+//! Lists of current rows: filters, orders and positions. The routes decide what a client may ask for.
 
 use super::Version;
 
-/// Which rows a list has.
+/// Which rows a list contains.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Only those in this state.
+    /// Only rows in this state.
     pub state: Option<String>,
-    /// Only those of this type.
+    /// Only rows of this type.
     pub r#type: Option<String>,
-    /// Only those of this owner; of keys and subscriptions, whose application is of this owner.
+    /// Only rows of this owner. For keys and subscriptions, it is the owner of their application.
     pub owner: Option<String>,
-    /// Only those of this application.
+    /// Only rows of this application.
     pub application: Option<String>,
-    /// Only those of this API.
+    /// Only rows of this API.
     pub api: Option<String>,
-    /// Only those of this plan.
+    /// Only rows of this plan.
     pub plan: Option<String>,
-    /// Only the one that the feed knows by this name.
+    /// Only the row with this name in the feed.
     pub identity: Option<String>,
-    /// Only those whose id or name has this part.
+    /// Only rows whose id or name contains this text.
     pub part: Option<String>,
     /// Only keys that were not used at this time or later.
     pub last_used_before: Option<i64>,
 }
 
-/// What a list can be sorted by. Rows with the same value are in the order of their ids.
+/// What a list can be sorted by. Rows with the same value are sorted by id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Column {
     /// The id.
     Id,
-    /// The latest change.
+    /// The revision of the latest change.
     Changed,
     /// The name.
     Name,
@@ -52,7 +51,7 @@ pub enum Column {
 }
 
 impl Column {
-    /// Whether its values are numbers.
+    /// Whether the column's values are numbers.
     pub fn is_number(self) -> bool {
         matches!(self, Self::Changed | Self::LastUsed)
     }
@@ -61,13 +60,13 @@ impl Column {
 /// The order of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sort {
-    /// What it is by.
+    /// The column to sort by.
     pub column: Column,
-    /// The greatest first.
+    /// Whether the greatest value comes first.
     pub descending: bool,
 }
 
-/// What a row is sorted by.
+/// The value that a row is sorted by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Key {
     /// A text.
@@ -76,10 +75,10 @@ pub enum Key {
     Number(i64),
 }
 
-/// Where a page ended.
+/// The end of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// What its last row was sorted by.
+    /// The value that its last row is sorted by.
     pub key: Key,
     /// The id of that row.
     pub id: String,
@@ -88,10 +87,10 @@ pub struct Place {
 /// A page of a list.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// Its rows.
+    /// The rows.
     pub rows: Vec<Version>,
-    /// Where it ends, if there is more.
+    /// The end of this page, if there are more rows.
     pub next: Option<Place>,
-    /// How many rows the whole list has.
+    /// Number of rows in the whole list.
     pub total: i64,
 }

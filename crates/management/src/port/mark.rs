@@ -1,8 +1,8 @@
-//! Marks: the part of a cursor that says which history its revision belongs to.
+//! Marks: the part of a cursor that identifies the history that its revision belongs to.
 //!
-//! A mark holds the random word of the revision and the database's epoch, and is signed together with the revision. The
-//! secret is the database's, so a copy of the database accepts the marks of the original. Whether the history of a mark
-//! is the one that the database has is decided by the database.
+//! A mark contains the random word of the revision and the database's epoch, and is signed together with the revision.
+//! The secret belongs to the database, so a copy of the database accepts the marks of the original. The database
+//! decides whether it still has the history of a mark.
 
 use std::fmt;
 
@@ -12,9 +12,9 @@ use sha2::Sha256;
 
 use super::Error;
 
-/// Bytes of the signature: 128 bits, so that nobody guesses one.
+/// Length of the signature in bytes: 128 bits, so that nobody can guess one.
 const TAG_BYTES: usize = 16;
-/// Characters of a mark. An epoch has 32 bytes, so a mark has 75 characters.
+/// Maximum number of characters of a mark. An epoch has 32 bytes, so a mark has 75 characters.
 const MAX_MARK_CHARACTERS: usize = 256;
 /// The prefix of the signed bytes, so that the secret can sign other things later.
 const CONTEXT: &[u8] = b"keygate cursor 1\0";
@@ -22,7 +22,7 @@ const CONTEXT: &[u8] = b"keygate cursor 1\0";
 /// A mark that was signed by the database's secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// The revision that it was made for.
+    /// The revision for which it was made.
     pub revision: i64,
     /// The random word of that revision.
     pub word: i64,
@@ -31,7 +31,7 @@ pub struct Mark {
     tag: [u8; TAG_BYTES],
 }
 
-/// The secret of a database, ready to sign.
+/// A database's secret, ready to sign.
 #[derive(Clone)]
 pub struct Secret(Hmac<Sha256>);
 
@@ -42,7 +42,7 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
-    /// Takes the bytes of the secret.
+    /// Makes the secret from its bytes.
     pub fn new(bytes: &[u8]) -> Result<Self, Error> {
         Hmac::new_from_slice(bytes).map(Self).map_err(|_| Error::Damaged("the secret of cursors cannot be used"))
     }
@@ -57,7 +57,7 @@ impl Secret {
         Mark { revision, word, epoch: epoch.to_owned(), tag }
     }
 
-    /// Reads the mark of a cursor that speaks of `revision`. `None`: this secret did not sign it for that revision.
+    /// Parses the mark of a cursor that names `revision`. `None` if this secret did not sign it for that revision.
     pub fn read(&self, text: &str, revision: i64) -> Option<Mark> {
         if text.len() > MAX_MARK_CHARACTERS {
             return None;
@@ -81,7 +81,7 @@ impl Secret {
 }
 
 impl fmt::Display for Mark {
-    /// Letters, digits, `-` and `_`: they stand in a query as they are.
+    /// Uses letters, digits, `-` and `_` only, which need no escape in a query.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = [&self.tag[..], &self.word.to_be_bytes(), self.epoch.as_bytes()].concat();
         f.write_str(&URL_SAFE_NO_PAD.encode(bytes))

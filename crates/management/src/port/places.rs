@@ -1,7 +1,7 @@
-//! Hosts and paths of APIs: which two APIs would be meant by the same requests.
+//! Hosts and paths of APIs, to find APIs that the same requests would match.
 //!
-//! A row of an API is read with the filter's own parser, so hosts and paths are compared here as the filter compares
-//! them. Whether a clash is refused is decided by the rules.
+//! The filter's own parser reads the row, so hosts and paths are compared here as the filter compares them. The rules
+//! decide whether a clash is rejected.
 
 use keygate::{
     policy::{rows, wire},
@@ -11,7 +11,7 @@ use keygate::{
 /// One host and one path of an API, in the form in which they are compared.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// A name, or a suffix that begins with a dot; empty: any host.
+    /// A name, or a suffix that begins with a dot; empty for any host.
     pub host: String,
     /// The path, without a slash at its end.
     pub path: String,
@@ -26,18 +26,18 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// Two APIs at one place.
+/// Two APIs with the same place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clash {
-    /// The API with the smaller id, which gateways take to be meant.
+    /// The API with the smaller id. Gateways send the requests to this one.
     pub meant: String,
-    /// The other one.
+    /// The other API.
     pub shadowed: String,
-    /// Where.
+    /// The place that both have.
     pub place: Place,
 }
 
-/// The places of an API, each once; `document` is its row. A row that the filter cannot read has none.
+/// The distinct places of an API. `document` is its row. A row that the filter cannot read has none.
 pub fn places(document: &str) -> Vec<Place> {
     let row = serde_json::from_str::<wire::ApiRow<'_>>(document).ok();
     let Some(api) = row.and_then(|row| rows::Api::try_from(row).ok()) else { return Vec::new() };
@@ -57,7 +57,7 @@ pub fn places(document: &str) -> Vec<Place> {
     places
 }
 
-/// The parser lets through only ASCII.
+/// The parser accepts only ASCII.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -1,34 +1,34 @@
-//! Rows of the policy: as they are put, and as they are stored.
+//! Rows of the policy, before and after they are stored.
 
 use super::Kind;
 
-/// By what a row is known.
+/// A name of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Name {
-    /// What management calls it.
+    /// The id in the management API.
     Id,
-    /// What the feed calls it.
+    /// The name in the feed.
     Identity,
-    /// What management calls it, of things that are there: of a deleted one a block may be left.
+    /// The id in the management API, of objects that exist. The kept block of a deleted object does not count.
     Present,
 }
 
-/// A row to be put.
+/// A row to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRow {
     /// What it is.
     pub kind: Kind,
-    /// What management calls it.
+    /// The id in the management API.
     pub id: String,
-    /// What the feed calls it.
+    /// The name in the feed.
     pub identity: String,
-    /// Of applications, keys and subscriptions.
+    /// For applications, keys and subscriptions.
     pub application: Option<String>,
-    /// Of subscriptions.
+    /// For subscriptions.
     pub api: Option<String>,
-    /// Of applications and subscriptions.
+    /// For applications and subscriptions.
     pub plan: Option<String>,
-    /// The block that stays of a deleted application or subscription.
+    /// The kept block of a deleted application or subscription.
     pub kept_block: Option<String>,
     /// The owner to whom a kept block applies.
     pub kept_owner: Option<String>,
@@ -38,44 +38,44 @@ pub struct NewRow {
     pub document: String,
 }
 
-/// A row as it holds now.
+/// The current version of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
-    /// Its place in the order of all changes.
+    /// Its position in the order of all changes.
     pub seq: i64,
     /// What it is.
     pub kind: Kind,
-    /// What management calls it.
+    /// The id in the management API.
     pub id: String,
-    /// Of applications, keys and subscriptions.
+    /// For applications, keys and subscriptions.
     pub application: Option<String>,
-    /// Of subscriptions.
+    /// For subscriptions.
     pub api: Option<String>,
-    /// The block that stays of a deleted application or subscription.
+    /// The kept block of a deleted application or subscription.
     pub kept_block: Option<String>,
     /// The owner to whom that block applies.
     pub kept_owner: Option<String>,
     /// The state that a blocked subscription gets back.
     pub state_before: Option<String>,
-    /// The revision that brought it.
+    /// The revision that made it.
     pub from_revision: i64,
     /// The row as the feed shows it, JSON.
     pub document: String,
 }
 
-/// Rows of one page of the feed.
+/// The rows of one page of the feed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct PageRows {
-    /// Documents in the order of [`Kind::ALL`], one a line: JSON of this program has no line ends.
+    /// Documents in the order of [`Kind::ALL`], one a line. The JSON of this program contains no line breaks.
     pub texts: [String; 6],
-    /// How many there are.
+    /// Number of documents.
     pub count: i64,
-    /// Where to go on: the `seq` of the last row; `None` when that was all.
+    /// The `seq` of the last row, after which the next page begins; `None` if there are no more rows.
     pub next: Option<i64>,
 }
 
 impl PageRows {
-    /// Kind and document of each.
+    /// The kind and the document of each row.
     pub fn iter(&self) -> impl Iterator<Item = (Kind, &str)> {
         let kinds = Kind::ALL.into_iter().zip(&self.texts);
         kinds.flat_map(|(kind, text)| text.lines().map(move |document| (kind, document)))

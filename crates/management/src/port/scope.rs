@@ -1,18 +1,18 @@
-//! Which rows a gateway sees.
+//! The part of the policy that a gateway sees.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-/// Which rows a gateway sees.
+/// The part of the policy that a gateway sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// All.
+    /// All rows.
     All,
-    /// These APIs, by their ids, and the applications, keys and subscriptions that reach them.
+    /// These APIs, and the applications, keys and subscriptions that reach them.
     Apis(Arc<BTreeSet<String>>),
 }
 
 impl Scope {
-    /// Whether it has this API.
+    /// Whether this API is in the scope.
     pub fn has(&self, api: &str) -> bool {
         match self {
             Self::All => true,

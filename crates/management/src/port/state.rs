@@ -1,27 +1,27 @@
-//! Where the policy stands: its epoch, its latest revision, how much there is.
+//! The state of the policy: its epoch, its latest revision and the number of its rows.
 
 use super::{Kind, Mark};
 
-/// Where the policy stands.
+/// The state of the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
-    /// Which policy this is.
+    /// The epoch, which identifies the policy.
     pub epoch: String,
     /// The latest revision.
     pub revision: i64,
     /// The oldest revision that can still be read.
     pub horizon: i64,
-    /// How many versions hold no more.
+    /// Number of versions that are no longer current.
     pub past: i64,
     /// The random word of the latest revision.
     pub word: i64,
-    /// How often the epoch was renewed.
+    /// How many times the epoch was renewed.
     pub renewals: i64,
     /// When the service last renewed it by itself, Unix time.
     pub renewed_at: i64,
-    /// A revision is lost, and the epoch is to be renewed when the pause is over.
+    /// A revision is lost. The epoch is to be renewed when the pause is over.
     pub is_lost: bool,
-    /// How many rows there are, in the order of [`Kind::ALL`].
+    /// Number of rows of each kind, in the order of [`Kind::ALL`].
     pub counts: [i64; 6],
 }
 
@@ -32,37 +32,37 @@ impl State {
     }
 }
 
-/// The latest revision and the epoch that it belongs to.
+/// The latest revision and its epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Latest {
-    /// Which policy this is.
+    /// The epoch, which identifies the policy.
     pub epoch: String,
     /// The revision.
     pub revision: i64,
     /// Its random word.
     pub word: i64,
-    /// How often the epoch was renewed: of two epochs the one with more is the later.
+    /// How many times the epoch was renewed. The epoch with the higher number is the later one.
     pub renewals: i64,
 }
 
 impl Latest {
-    /// The latest of `state`.
+    /// The latest revision of `state`.
     pub fn of(state: &State) -> Self {
         let State { epoch, revision, word, renewals, .. } = state.clone();
         Self { epoch, revision, word, renewals }
     }
 
-    /// Whether `mark` is of just this.
+    /// Whether `mark` belongs to exactly this revision.
     pub fn has(&self, mark: &Mark) -> bool {
         (&self.epoch, self.revision, self.word) == (&mark.epoch, mark.revision, mark.word)
     }
 }
 
-/// An epoch that was renewed.
+/// A renewal of the epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Renewal {
-    /// The epoch before.
+    /// The previous epoch.
     pub before: String,
-    /// The epoch now.
+    /// The new epoch.
     pub now: String,
 }

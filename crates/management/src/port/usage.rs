@@ -1,40 +1,40 @@
-//! Usage: hourly rows, when keys were used last, and what was used of a plan in a day and a month.
+//! Usage: hourly rows, the last use of keys, and the usage of plans in a day and a month.
 
 use keygate::{limit::window::Window, policy::rows::Unit};
 use serde::Serialize;
 
-/// One row of usage. An empty text stands for none.
+/// One row of usage. An empty text means that there is no value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct UsageRow {
     /// The application.
     pub application: String,
     /// The API.
     pub api: String,
-    /// The hour's first second, Unix time.
+    /// The first second of the hour, Unix time.
     pub hour: i64,
     /// The subscription's plan.
     pub plan: String,
-    /// `allowed`, or the reason why not.
+    /// `allowed`, or the reason of the denial.
     pub outcome: String,
-    /// How many.
+    /// Number of requests.
     pub requests: i64,
 }
 
-/// A key and when it was used last, in Unix seconds.
+/// A key and the time of its last use, in Unix seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct KeyUsed {
     /// Its id.
     pub id: String,
-    /// When.
+    /// The time.
     pub last_used: i64,
 }
 
-/// Which rows are asked for.
+/// Which rows of usage to return.
 #[derive(Clone, Debug, Default)]
 pub struct UsageFilter {
-    /// Only those of this application.
+    /// Only rows of this application.
     pub application: Option<String>,
-    /// Only those of this API.
+    /// Only rows of this API.
     pub api: Option<String>,
     /// Only hours that begin at this time or later.
     pub from: Option<i64>,
@@ -42,7 +42,7 @@ pub struct UsageFilter {
     pub to: Option<i64>,
 }
 
-/// The day and the month of UTC in which a time lies: first second, and the first second after.
+/// The day and the month of UTC that contain a time: the first second, and the first second after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Windows {
     /// The day.
@@ -52,7 +52,7 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// The day and the month that `now` lies in, Unix time. A time before 1970 counts as its first second.
+    /// The day and the month that contain `now`, Unix time. A time before 1970 counts as the first second of 1970.
     pub fn of(now: i64) -> Self {
         let of = |unit| {
             let Window { begin, end } = Window::of(unit, now.max(0).unsigned_abs());
@@ -64,7 +64,7 @@ impl Windows {
     }
 }
 
-/// What an application used of an API, or of all: requests let through in the day and the month.
+/// Allowed requests of an application to one API, or to all, in the current day and month.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Used {
     /// Today.
@@ -73,7 +73,7 @@ pub struct Used {
     pub month: i64,
 }
 
-/// An application and an API; an empty one means all.
+/// An application and an API. An empty API means all APIs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Pair {
     /// The application.

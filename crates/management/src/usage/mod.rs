@@ -1,4 +1,4 @@
-//! The rules of usage reports: [`take`] takes a report, [`room`] bounds what a gateway can have served.
+//! The rules for usage reports: [`take`] accepts a report, [`room`] limits what a gateway can report.
 
 pub mod room;
 pub mod take;

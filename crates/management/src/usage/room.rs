@@ -1,36 +1,37 @@
-//! Bounds how many requests a gateway can have served since its last report. Reported requests beyond the bound are dropped.
+//! Limits how many requests a gateway can report. Reported requests beyond the limit are dropped.
 //!
-//! The room of a gateway grows by [`MAX_RATE`] a second, and each report takes of it. It keeps a gateway that was broken
+//! The room of a gateway grows by [`MAX_RATE`] a second, and each report uses some of it. The limit stops a compromised
+//! gateway from writing unlimited bills and using up plans. It does not know what a gateway really served.
 //! into from writing bills and using up plans without end. It does not know what a gateway really served.
 
 use crate::port::usage::UsageRow;
 
-/// Requests a second of all Envoys with one client id. One Envoy serves some 20,000 a second on each core, so this is
-/// a fleet of 50 cores at their limit.
+/// Requests a second of all Envoys with one client id. One Envoy serves some 20,000 a second on each core, so this is a
+/// fleet of 50 fully loaded cores.
 pub const MAX_RATE: i64 = 1_000_000;
-/// Seconds for which the room grows at most: the time for which batches are remembered, so 1.7e11 requests.
+/// Maximum number of seconds for which the room grows: as long as batches are remembered. That is 1.7e11 requests.
 pub const LONGEST: i64 = 48 * 3_600;
-/// Seconds that a gateway may have served before its first report, which come from before this table too.
+/// Seconds of room before a gateway's first report. They also cover requests from before this table existed.
 pub const FIRST: i64 = 3_600;
 
-/// The room at `now` of a gateway that had `left` at `reported_at`; `None`: it never reported.
+/// The room at `now` of a gateway that had `left` at `reported_at`; `None` if it never reported.
 pub fn at(now: i64, before: Option<(i64, i64)>) -> i64 {
     let (reported_at, left) = before.unwrap_or((now.saturating_sub(FIRST), 0));
-    // A clock that was set back gives no room and takes none.
+    // A clock that was set back neither adds room nor removes any.
     let elapsed = now.saturating_sub(reported_at).clamp(0, LONGEST);
     left.saturating_add(elapsed.saturating_mul(MAX_RATE)).clamp(0, LONGEST.saturating_mul(MAX_RATE))
 }
 
-/// The part of a report that was beyond the bound.
+/// The part of a report beyond the limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Excess {
-    /// Rows that were cut or left out.
+    /// Rows that were cut or dropped.
     pub rows: u64,
     /// Requests that were dropped.
     pub requests: i64,
 }
 
-/// Cuts `rows` to `room`, the later ones first, and takes them from it.
+/// Cuts `rows` to `room`, the last ones first, and subtracts them from it.
 pub fn cut(rows: &mut Vec<UsageRow>, room: &mut i64) -> Excess {
     let mut excess = Excess::default();
     for row in rows.iter_mut() {

@@ -1,4 +1,4 @@
-//! Takes a usage report: once, as a whole, and only the rows that its gateway may report.
+//! Accepts a usage report once and as a whole, and only the rows that its gateway may report.
 
 use std::{borrow::Cow, collections::HashSet};
 
@@ -17,23 +17,23 @@ use crate::{
 /// The gateway that sends a report.
 #[derive(Clone, Copy, Debug)]
 pub struct Reporter<'g> {
-    /// The name under which it is known.
+    /// The gateway's name.
     pub client_id: &'g str,
-    /// What it sees.
+    /// What the gateway sees.
     pub scope: &'g Scope,
 }
 
-/// What became of a report.
+/// The result of a report.
 #[derive(Debug)]
 pub struct Taken {
-    /// What the gateway is told.
+    /// The answer to the gateway.
     pub receipt: Receipt,
-    /// What was dropped because the gateway cannot have served so much.
+    /// The dropped part, which the gateway cannot have served.
     pub excess: Excess,
 }
 
-/// Takes a report. When this returns, the report is on the disk, and the marks that follow from it are in the feed. A batch
-/// that was taken before changes nothing.
+/// Accepts a report. When this returns, the report is on the disk and the resulting marks are in the feed. A repeated
+/// batch changes nothing.
 pub async fn take(
     store: &dyn Database,
     gateway: Reporter<'_>,
@@ -59,7 +59,7 @@ pub async fn take(
     change.commit_without_revision();
     change.commit().await?;
 
-    // The same key may stand there twice.
+    // A report may name a key twice.
     let distinct = keys.iter().map(|key| &key.id).collect::<HashSet<_>>().len();
     let unknown = distinct.saturating_sub(usize::try_from(touched).unwrap_or(usize::MAX));
     let rejected = u64::try_from(out_of_scope.saturating_add(unknown)).unwrap_or(u64::MAX).saturating_add(excess.rows);
@@ -67,7 +67,8 @@ pub async fn take(
     Ok(Taken { receipt, excess })
 }
 
-/// The rows that the gateway may report. A row without an API may be of any API, so a limited gateway may not report it.
+/// The rows that the gateway may report. A row without an API may belong to any API, so a limited gateway may not
+/// report it.
 fn rows(gateway: Reporter<'_>, report: &UsageReport<'_>) -> Vec<UsageRow> {
     let may = |count: &&Count<'_>| match count.api.as_deref() {
         Some(api) => gateway.scope.has(api),
@@ -99,7 +100,7 @@ fn pairs(rows: &[UsageRow]) -> Vec<Pair> {
     both.collect::<HashSet<_>>().into_iter().collect()
 }
 
-/// Checked before: it is far below 2^63.
+/// The number was checked before; it is far below 2^63.
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -16,7 +16,7 @@ use tracing::Instrument as _;
 
 use super::problem::Problem;
 
-/// The name of a request, among its extensions.
+/// The id of a request, as an extension of the request.
 #[derive(Clone, Debug)]
 pub struct RequestId(pub Arc<str>);
 

@@ -59,7 +59,7 @@ impl<'s> Bulk<'s> {
         }
     }
 
-    /// Begins a change, whose entry in the audit log counts its rows.
+    /// Begins a transaction whose audit entry counts rows instead of naming them.
     async fn begin(&self) -> Result<Box<dyn Transaction>, Refused> {
         let mut change = self.store.begin(act(Actor::Import)).await?;
         change.record(Deed::of_policy(Action::Import, None));

@@ -16,7 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     PATH_SEGMENT,
-    list::{self, Items},
+    list::{self, Items, MAX_VALUE_BYTES},
 };
 use crate::{auth::Caller, http::problem::Problem};
 use management::port::{
@@ -25,8 +25,6 @@ use management::port::{
 };
 
 const NDJSON: &str = "application/x-ndjson";
-/// Bytes of an id, an actor, and a word.
-const MAX_VALUE_BYTES: usize = 256;
 
 /// What is asked of the audit log.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]

@@ -22,7 +22,7 @@ const DEFAULT_LIMIT: u32 = 100;
 const MAX_LIMIT: u32 = 1_000;
 
 /// Maximum length of a filter's value, in bytes. Ids, names and owners are no longer than this.
-const MAX_VALUE_BYTES: usize = 256;
+pub const MAX_VALUE_BYTES: usize = 256;
 /// Maximum length of a cursor, in bytes. It holds the longest value and the longest id, each byte escaped in JSON (6)
 /// and encoded in base64 (4/3), and the sort.
 const MAX_CURSOR_BYTES: usize = 2 * MAX_VALUE_BYTES * 8 + 256;

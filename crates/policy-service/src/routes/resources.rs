@@ -136,7 +136,7 @@ macro_rules! resource_handlers {
 
             #[utoipa::path(get, path = $one, tag = $tag, operation_id = concat!("find_", $name),
                 params(("id" = String, Path)), responses(
-                (status = 200, description = "it", body = $resource),
+                (status = 200, description = "the object", body = $resource),
                 (status = 401, description = "not the administrator's token", body = Problem),
                 (status = 404, description = "there is no object with this id", body = Problem),
             ))]

@@ -45,7 +45,7 @@ impl From<Sent> for UsageReport<'static> {
     }
 }
 
-/// Takes a report of usage.
+/// Accepts a usage report.
 #[utoipa::path(post, path = "/v1/usage", tag = "usage", operation_id = "report_usage", security(("gateway" = []), ("gateway_secret" = [])),
     request_body(content = Object, content_type = "application/json", description =
         "a batch of counts under an id that was never used before; times are Unix seconds; `application` and `api` are \

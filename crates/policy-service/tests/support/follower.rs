@@ -1,5 +1,5 @@
-//! A gateway as the contract describes it: it holds a policy, full or by deltas, page by page. Every page goes through
-//! the filter's own reader first.
+//! A gateway as the contract describes it. It loads a policy, in full or by deltas, page by page. Every page first
+//! passes through the filter's own reader.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use super::{Answer, Service, send};
 
-/// List and identity → row.
+/// From list and identity to row.
 pub type Policy = BTreeMap<(&'static str, String), Value>;
 
 const LISTS: [&str; 6] = ["apis", "applications", "keys", "subscriptions", "plans", "deny_policies"];
 
-/// What the feed calls a row.
+/// The name of a row in the feed.
 pub fn identity(list: &str, row: &Value) -> String {
     match list {
         "keys" => row["sha256"].as_str().unwrap().to_owned(),
@@ -26,12 +26,12 @@ pub fn identity(list: &str, row: &Value) -> String {
 pub struct Follower {
     pub client_id: &'static str,
     pub secret: &'static str,
-    /// What is held, and its revision.
+    /// The loaded rows and their revision.
     pub held: Option<(i64, Policy)>,
-    /// How often it had to begin anew.
+    /// How many times it started over.
     pub restarts: usize,
     poll: Option<String>,
-    /// A policy that has not arrived whole: where it goes on, and its rows so far.
+    /// A policy that is not complete yet: the next page, and the rows so far.
     arriving: Option<(String, Policy)>,
 }
 
@@ -40,7 +40,7 @@ impl Follower {
         Self { client_id, secret, ..Self::default() }
     }
 
-    /// Fetches one page. True when a revision is whole.
+    /// Fetches one page. Returns true when a revision is complete.
     pub async fn step(&mut self, service: &Service) -> bool {
         let path = match (&self.arriving, &self.poll) {
             (Some((next, _)), _) => next.clone(),
@@ -61,7 +61,7 @@ impl Follower {
         }
     }
 
-    /// Fetches pages until a revision is whole.
+    /// Fetches pages until a revision is complete.
     pub async fn follow(&mut self, service: &Service) {
         while !self.step(service).await {}
     }
@@ -106,7 +106,7 @@ impl Follower {
     }
 }
 
-/// Checks that the filter takes the page and every row of it.
+/// Checks that the filter accepts the page and every row of it.
 pub fn check(text: &str) {
     let page = Page::scan(text.as_bytes().to_vec()).unwrap_or_else(|error| panic!("{error:?}: {text}"));
     let mut unknown = page.unknown.clone();

@@ -1,5 +1,5 @@
-//! A service in this process with a database of its own, a client that speaks HTTP to it, and a gateway that follows the
-//! feed. Each test file uses a part of it.
+//! A service in this process with its own database, an HTTP client for it, and a gateway that follows the feed. Each
+//! test file uses a part of this module.
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(
     clippy::unwrap_used,
@@ -42,7 +42,7 @@ static PAGE: LazyLock<Validator> = LazyLock::new(|| {
 
 pub const TOKEN: &str = "the-administrators-token";
 
-/// How the service of a test differs from the usual one.
+/// How the service of a test differs from the default.
 #[derive(Clone, Copy)]
 pub struct Options {
     pub page_rows: usize,
@@ -61,7 +61,7 @@ impl Default for Options {
 pub struct Service {
     pub url: String,
     pub store: Store,
-    /// The same, with what only SQLite has.
+    /// The same store, with its SQLite-specific functions.
     pub sqlite: Arc<SqliteStore>,
     pub stopping: CancellationToken,
     pub client: reqwest::Client,
@@ -78,7 +78,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The body without the `etag` of its rows: most tests compare rows by what was sent.
+    /// The body without the `etag` of its rows, because most tests compare rows with the sent ones.
     pub fn json(&self) -> Value {
         let mut body = self.whole();
         for row in body.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten() {
@@ -88,7 +88,7 @@ impl Answer {
         body
     }
 
-    /// The body as it is.
+    /// The unchanged body.
     pub fn whole(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
@@ -97,14 +97,14 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// The answer, if it has this status.
+    /// Checks the status and returns the answer.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text);
         self
     }
 
-    /// Checks that this is a problem in its documented shape, and that it speaks of `field`.
+    /// Checks that the answer is a problem in its documented shape that names `field`.
     #[track_caller]
     pub fn expect_problem(self, status: u16, field: Option<&str>) -> Self {
         let answer = self.expect(status);
@@ -128,7 +128,7 @@ impl Service {
         Self::in_directory(tempfile::tempdir().unwrap(), options).await
     }
 
-    /// A service of the database in `directory`; without one it makes it.
+    /// Starts a service on the database in `directory`, which is created if it does not exist.
     pub async fn in_directory(directory: tempfile::TempDir, options: Options) -> Self {
         let url = format!("sqlite:{}", directory.path().join("policy.db").display());
         let settings = store::Settings { history_rows: options.history_rows, ..store::Settings::default() };
@@ -147,7 +147,7 @@ impl Service {
         Self { url, store, sqlite, stopping, client: client(), serving, directory }
     }
 
-    /// A connection of its own to the database, past the service.
+    /// A connection of its own to the database, outside the service.
     pub async fn connection(&self) -> SqliteConnection {
         let url = format!("sqlite:{}", self.directory.path().join("policy.db").display());
         SqliteConnection::connect(&url).await.unwrap()
@@ -160,7 +160,7 @@ impl Service {
         connection.close().await.unwrap();
     }
 
-    /// Stops the service, puts the backup `file` in the place of its database, and starts it again.
+    /// Stops the service, replaces its database by the backup `file`, and starts it again.
     pub async fn put_back(self, file: &Path, options: Options) -> Self {
         self.stopping.cancel();
         self.serving.await.unwrap();
@@ -175,7 +175,7 @@ impl Service {
         self.client.request(method, format!("{}{path}", self.url))
     }
 
-    /// A request of the administrator; a body of `null` is none.
+    /// A request of the administrator. A body of `null` means no body.
     pub async fn admin(&self, method: Method, path: &str, body: Value) -> Answer {
         let request = self.request(method, path).bearer_auth(TOKEN);
         send(if body.is_null() { request } else { request.json(&body) }).await
@@ -202,7 +202,7 @@ impl Service {
         self.request(Method::GET, path).basic_auth("gw", Some("secret"))
     }
 
-    /// Asks for a page as the unlimited gateway. Each page that comes is valid by its documented schema.
+    /// Fetches a page as the unlimited gateway. Each page must match its documented schema.
     pub async fn feed(&self, path: &str) -> Answer {
         let answer = send(self.poll(path)).await;
         if answer.status == 200 {
@@ -227,7 +227,7 @@ impl Service {
     }
 }
 
-/// What the administrator does now.
+/// An act of the administrator at the current time.
 pub fn act() -> Act {
     clock::act(Actor::administrator())
 }

@@ -1,4 +1,4 @@
-//! The program itself, in a process of its own, with a database of its own.
+//! The program in its own process, with its own database.
 
 use std::{
     fs::{self, File},
@@ -17,40 +17,40 @@ use super::{TOKEN, client, digest};
 /// How long the program may take to start or to write a line.
 const SOON: Duration = Duration::from_secs(20);
 
-/// How the program is to be started.
+/// How to start the program.
 pub struct Prepared {
     directory: Arc<tempfile::TempDir>,
     arguments: Vec<String>,
-    /// What the shell does before the program takes its place.
+    /// Shell commands that run before the program replaces the shell.
     before: String,
     variables: Vec<(String, Option<String>)>,
 }
 
 impl Prepared {
-    /// At most so many descriptors, which the program cannot change.
+    /// The limit on descriptors, which the program cannot raise.
     pub fn limit_descriptors(&mut self, descriptors: u32) -> &mut Self {
         self.limit_descriptors_softly(descriptors, descriptors)
     }
 
-    /// So many descriptors, and so many if the program asks for more.
+    /// The soft and the hard limit on descriptors.
     pub fn limit_descriptors_softly(&mut self, soft: u32, hard: u32) -> &mut Self {
         self.before.push_str(&format!("ulimit -Sn {soft} && ulimit -Hn {hard} && "));
         self
     }
 
-    /// Does something else in the shell before the program starts.
+    /// Runs shell commands before the program starts.
     pub fn before(&mut self, command: &str) -> &mut Self {
         self.before.push_str(&format!("{command} && "));
         self
     }
 
-    /// Sets a variable, or takes it away.
+    /// Sets or removes a variable.
     pub fn variable(&mut self, name: &str, value: Option<&str>) -> &mut Self {
         self.variables.push((name.to_owned(), value.map(str::to_owned)));
         self
     }
 
-    /// The command, with nothing of this process's own settings.
+    /// The command, without the settings of this process.
     pub fn build(&self) -> Command {
         let mut command = Command::new("sh");
         command.arg("-c").arg(format!("{}exec \"$0\" \"$@\"", self.before)).arg(env!("CARGO_BIN_EXE_policy-service"));
@@ -66,7 +66,7 @@ impl Prepared {
         command
     }
 
-    /// Starts it, and waits until it listens.
+    /// Starts the program and waits until it listens.
     pub fn start(&self) -> Program {
         let log = self.directory.path().join("log");
         let mut command = self.build();
@@ -82,7 +82,7 @@ impl Prepared {
         Program { directory: Arc::clone(&self.directory), child, log, url, client: client() }
     }
 
-    /// Runs it to its end: whether it succeeded, and all that it wrote.
+    /// Runs the program to its end. Returns whether it succeeded, and its output.
     pub fn run(&self) -> (bool, String) {
         let output = self.build().output().unwrap();
         let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
@@ -90,7 +90,7 @@ impl Prepared {
     }
 }
 
-/// A running program. It is killed when it is dropped.
+/// A running program. It is killed when this is dropped.
 pub struct Program {
     directory: Arc<tempfile::TempDir>,
     child: Child,
@@ -100,7 +100,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// A program that is still to be started, in a directory of its own.
+    /// A program that has not been started yet, in its own directory.
     pub fn command(arguments: &[&str]) -> Prepared {
         Self::beside(Arc::new(tempfile::tempdir().unwrap()), arguments)
     }
@@ -110,17 +110,17 @@ impl Program {
         Prepared { directory, arguments, before: String::new(), variables: Vec::new() }
     }
 
-    /// Serves.
+    /// Starts it with `serve`.
     pub fn start() -> Self {
         Self::command(&["serve"]).start()
     }
 
-    /// Another run of the program on the same database.
+    /// Starts the program again on the same database.
     pub fn another(&self, arguments: &[&str]) -> Prepared {
         Self::beside(Arc::clone(&self.directory), arguments)
     }
 
-    /// Where its files are.
+    /// The directory of its files.
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
@@ -129,12 +129,12 @@ impl Program {
         self.child.id()
     }
 
-    /// What it has logged.
+    /// Its log so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    /// Waits until it has logged a line with this text.
+    /// Waits until the log contains a line with this text.
     pub async fn logs(&self, text: &str) -> String {
         let look = async || {
             let log = self.log();
@@ -143,14 +143,14 @@ impl Program {
         eventually(format!("a line with {text:?}"), SOON, look).await.unwrap().0
     }
 
-    /// A POST of the administrator: status and body.
+    /// A POST of the administrator. Returns status and body.
     pub async fn post(&self, path: &str, body: Value) -> (u16, Value) {
         let request = self.client.post(format!("{}{path}", self.url)).bearer_auth(TOKEN).json(&body);
         let response = request.send().await.unwrap();
         (response.status().as_u16(), response.json().await.unwrap_or_default())
     }
 
-    /// A GET without a credential: status and body.
+    /// A GET without a credential. Returns status and body.
     pub async fn get(&self, path: &str) -> (u16, String) {
         let response = self.client.get(format!("{}{path}", self.url)).send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())

@@ -8,10 +8,10 @@ use management::port::{
     places::{Clash, Place, places},
 };
 
-/// Clashes that are told of one by one.
+/// Maximum number of clashes that are reported one by one.
 const MAX_TOLD: u32 = 20;
 
-/// Some of the APIs that stand at one place.
+/// Returns some pairs of APIs with the same place.
 pub async fn clashes(connection: &mut SqliteConnection) -> Result<Vec<Clash>, Fault> {
     let rows = sqlx::query(
         "SELECT a.api AS meant, b.api AS shadowed, host, path FROM api_match a JOIN api_match b USING (host, path) \
@@ -27,7 +27,7 @@ pub async fn clashes(connection: &mut SqliteConnection) -> Result<Vec<Clash>, Fa
     rows.iter().map(clash).collect()
 }
 
-/// Another API than `api` that stands at one of `places`.
+/// Finds another API than `api` with one of the places.
 pub async fn api_at(
     connection: &mut SqliteConnection,
     places: &[Place],
@@ -63,7 +63,7 @@ pub(super) async fn remove(connection: &mut SqliteConnection, api: &str) -> Resu
     Ok(())
 }
 
-/// Fills the table of a database from before there was one.
+/// Fills the table in a database that was created before the table existed.
 pub(super) async fn fill(writer: &SqlitePool) -> Result<(), Fault> {
     const EMPTY: &str = "SELECT NOT EXISTS (SELECT 1 FROM api_match)";
     const APIS: &str = "SELECT id, document FROM version WHERE until_revision IS NULL AND kind = ?";

@@ -1,13 +1,13 @@
-//! The policy as it was at a revision, and what changed between two, a page at a time.
+//! Reads the policy at a revision, and the changes between two revisions, one page at a time.
 //!
-//! Why a policy that is read in pages while it changes is right: each page reads exactly the versions that held at the
-//! revision of the first page, whatever was written since. `seq` orders them; a version that a later change brings has a
-//! later `from_revision` and is passed over, one that a later change ends still held at this revision and is read. So the
-//! pages together are the policy of that revision, each row once, and a delta on that revision goes on from there. When
-//! the past has been forgotten up to beyond the revision ([`Error::Gone`]), the reader has to begin anew.
+//! A reader may read the policy in pages while it changes. Each page contains exactly the versions that existed at the
+//! revision of the first page, whatever was written since. `seq` orders the versions. A version that a later change
+//! made has a later `from_revision` and is skipped. A version that a later change ended still existed at this revision
+//! and is read. So the pages together are the policy of that revision, each row once, and a delta on that revision
+//! continues from there. If the revision has been forgotten meanwhile ([`Error::Gone`]), the reader starts over.
 //!
-//! A limited reader sees the APIs that it is given, and the applications, keys and subscriptions that reach them; what
-//! reaches an API is asked for the revision in question too.
+//! A limited reader sees the APIs of its scope, and the applications, keys and subscriptions that reach them. Whether
+//! they reach an API is decided at the same revision.
 
 #[macro_use]
 mod conditions;
@@ -21,11 +21,11 @@ use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 use super::{fault::Fault, history, state::read_state};
 use management::port::{Error, Kind, Mark, PageRows, Scope, Snapshot, State};
 
-/// Bytes of documents in one page: far below the 32 MiB that Envoy takes as the body of a callout, and some eight
-/// times what 5,000 ordinary rows have.
+/// Maximum length of the documents in one page, in bytes. It is far below the 32 MiB that Envoy accepts as the body of
+/// a callout, and some eight times the length of 5,000 ordinary rows.
 const MAX_PAGE_BYTES: usize = 8 << 20;
 
-/// A consistent view of the database, for the length of one page.
+/// A consistent view of the database while one page is built.
 #[derive(Debug)]
 pub struct Reader {
     transaction: Transaction<'static, Sqlite>,
@@ -78,7 +78,7 @@ impl Snapshot for Reader {
 }
 
 impl Reader {
-    /// A view of the database as it is now.
+    /// Opens a view of the database as it is now.
     pub async fn begin(readers: &SqlitePool) -> Result<Self, Fault> {
         let mut transaction = readers.begin().await?;
         let state = read_state(&mut transaction).await?;
@@ -139,7 +139,8 @@ impl Reader {
                     in_scope!("?1"),
                     " AND NOT ",
                     succeeded!(),
-                    // What belongs to an application that no longer reaches the scope goes, though it still holds.
+                    // Removes what belongs to an application that no longer reaches the scope, even if it is still
+                    // current.
                     " UNION SELECT seq, kind, document FROM version v WHERE +seq > ?3 AND kind IN (2, 3)",
                     " AND application IN (SELECT application FROM moved) AND ",
                     held!("v", "?1"),
@@ -185,7 +186,7 @@ impl Reader {
                     held!("v", "?2"),
                     " AND ",
                     in_scope!("?2"),
-                    // What belongs to an application that reaches the scope only now comes along, though it is older.
+                    // Adds what belongs to an application that reaches the scope only now, even if it is older.
                     " UNION SELECT seq, kind, document FROM version v WHERE +seq > ?3 AND kind IN (2, 3)",
                     " AND application IN (SELECT application FROM moved) AND ",
                     held!("v", "?1"),
@@ -219,8 +220,9 @@ impl Reader {
         if readable.contains(&revision) { Ok(()) } else { Err(Error::Gone(revision).into()) }
     }
 
-    /// When an API of the scope begins or ceases to let in applications without a subscription, nearly every
-    /// application comes or goes: too much for a delta, so the reader begins anew.
+    /// Fails with [`Error::Gone`] if an API of the scope started or stopped admitting applications without a
+    /// subscription. Then nearly every application appears or disappears, which is too much for a delta, so the reader
+    /// starts over.
     async fn check_openness(&mut self, apis: &str, since: i64, at: i64) -> Result<(), Fault> {
         const OPEN: &str = concat!("SELECT ", open!("?1"), " = ", open!("?2"));
         let row = sqlx::query(OPEN).bind(since).bind(at).bind(0).bind(apis);
@@ -228,10 +230,10 @@ impl Reader {
         if same { Ok(()) } else { Err(Error::Gone(since).into()) }
     }
 
-    /// The rows of `statement`, which takes `?1` to `?5`: two revisions, the `seq` to go on from, the scope, the limit.
+    /// Runs `statement` with `?1` to `?5`: two revisions, the last `seq`, the scope and the limit.
     ///
-    /// Places and sizes come first, then the documents that fit, joined to one text per kind: handing over 5,000 rows one
-    /// by one takes longer than reading them, and having SQLite add up their sizes takes longest.
+    /// It first reads positions and sizes, and then the documents that fit, joined to one text per kind. Handing over
+    /// 5,000 rows one by one takes longer than reading them. Adding up the sizes in SQLite takes longest.
     async fn rows(
         &mut self,
         statement: &'static str,
@@ -244,7 +246,8 @@ impl Reader {
         let query = sqlx::query(&places).bind(first).bind(second).bind(after).bind(apis);
         let row = query.bind(i64::try_from(limit).unwrap_or(i64::MAX)).fetch_one(&mut *self.transaction).await?;
         let (found, sizes): (Vec<i64>, Vec<usize>) = (list(row.try_get(0)?)?, list(row.try_get(1)?)?);
-        // The last one is where the next page begins; the order is the statement's, which an aggregate need not keep.
+        // The next page begins after the last position. The statement orders the rows, but an aggregate need not keep
+        // the order.
         if !found.is_sorted() {
             return Err(damaged());
         }
@@ -259,7 +262,7 @@ impl Reader {
         Ok(page)
     }
 
-    /// The documents of these versions.
+    /// Reads the documents of these versions.
     async fn documents(&mut self, versions: &[i64]) -> Result<PageRows, Fault> {
         let texts = Kind::ALL.map(|kind| {
             format!("group_concat(document, char(10)) FILTER (WHERE kind = {}) AS {}", kind.number(), kind.list())
@@ -277,14 +280,15 @@ impl Reader {
         Ok(page)
     }
 
-    /// Whether `statement` has any row after a place.
+    /// Whether `statement` has any row after a position.
     async fn any(&mut self, statement: &'static str, apis: &str, values: [i64; 3]) -> Result<bool, Fault> {
         let query = values.into_iter().fold(sqlx::query(statement), |query, value| query.bind(value));
         Ok(query.bind(apis).bind(1).fetch_optional(&mut *self.transaction).await?.is_some())
     }
 }
 
-/// How many documents of these sizes fit into a page: all that begin before it is full, so at least one.
+/// How many documents of these sizes fit into a page. Every document that begins before the page is full fits, so at
+/// least one does.
 fn fitting(sizes: &[usize]) -> usize {
     let mut bytes = 0usize;
     let fits = |size: &&usize| {
@@ -295,12 +299,12 @@ fn fitting(sizes: &[usize]) -> usize {
     sizes.iter().take_while(fits).count()
 }
 
-/// The ids of a scope, as the statements take them: a JSON array.
+/// The ids of a scope as a JSON array, for the statements.
 fn json(apis: &BTreeSet<String>) -> Result<String, Fault> {
     serde_json::to_string(apis).map_err(|_| damaged())
 }
 
-/// A list of numbers as SQLite writes it.
+/// Parses a JSON list of numbers from SQLite.
 fn list<T: DeserializeOwned>(json: &str) -> Result<Vec<T>, Fault> {
     serde_json::from_str(json).map_err(|_| damaged())
 }

@@ -6,16 +6,14 @@ use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
 use super::{SqliteStore, fault::Fault};
 use management::port::{
-    Error,
+    Error, MAX_ROWS_AT_ONCE,
     audit::{Also, AuditFilter, AuditLog, Entry, EntryPage},
 };
 
-/// Rows of `also` in one statement: six values each, and SQLite takes 32,766.
-const MAX_ALSO_AT_ONCE: usize = 1_000;
 /// Rows of `also` that are shown of one entry; of some 500 bytes each, 5 MB. All of them are stored and found by their ids.
 const MAX_ALSO_SHOWN: i64 = 10_000;
 /// Bytes after which a page ends.
-const MAX_PAGE_BYTES: usize = 8 << 20;
+const MAX_ENTRIES_BYTES: usize = 8 << 20;
 /// Entries that one change deletes because of their age. A change adds one, so what has piled up goes in time.
 const MAX_FORGOTTEN: i64 = 1_000;
 const SECONDS_OF_A_DAY: i64 = 86_400;
@@ -44,7 +42,7 @@ pub(super) async fn write(connection: &mut SqliteConnection, entry: &Entry, word
     .execute(&mut *connection)
     .await?;
     let mut number = 0_i64;
-    for some in entry.also.chunks(MAX_ALSO_AT_ONCE) {
+    for some in entry.also.chunks(MAX_ROWS_AT_ONCE) {
         let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO audit_also (word, number, kind, id, before, after) ");
         query.push_values(some, |mut values, also| {
             number = number.saturating_add(1);
@@ -103,7 +101,7 @@ async fn page(
     let rows = found.build().fetch_all(&mut *connection).await?;
     let (mut page, mut bytes) = (EntryPage::default(), 0_usize);
     for row in &rows {
-        if page.entries.len() >= limit || bytes >= MAX_PAGE_BYTES {
+        if page.entries.len() >= limit || bytes >= MAX_ENTRIES_BYTES {
             page.next = page.entries.last().map(|entry| entry.seq);
             break;
         }

@@ -1,7 +1,6 @@
-//! Whole copies of a database: one that is made while others write to it, and one that takes the place of all rows while
-//! a service serves them.
+//! Copies of whole databases: makes one while others write, and replaces all rows by one while a service reads them.
 //!
-//! The caller chooses the names and places of files.
+//! The caller chooses the names and places of the files.
 
 use std::path::Path;
 
@@ -10,16 +9,16 @@ use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use super::{SqliteStore, fault::Fault, history, open::BUSY_TIMEOUT, state::read_state};
 use management::port::{Act, Error, Latest, State};
 
-/// Tables to which a restore adds rows and from which it takes none: a revoked key stays revoked, an epoch that was once is
-/// never new, and the audit log is only added to.
+/// Tables to which a restore adds rows without removing any. So a revoked key stays revoked, an epoch never comes back as
+/// a new one, and the audit log only grows.
 const KEPT: [&str; 4] = ["earlier_epoch", "revoked_key", "audit", "audit_also"];
 
 /// Tables that a restore leaves as they are, unless the database is new: a token that was revoked since the backup stays
 /// revoked.
 const LEFT: [&str; 3] = ["token", "gateway_credential", "account_state"];
 
-/// Writes a copy of the database `from` to `to`, which must be an empty file. The copy is the database at one moment,
-/// even if others write meanwhile, and includes the write-ahead log.
+/// Writes a copy of the database `from` to `to`, which must be an empty file. The copy shows the database at one
+/// moment, even if others write meanwhile, and includes the write-ahead log.
 pub async fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     Ok(copy_file(from, to).await?)
 }
@@ -53,8 +52,8 @@ async fn read(file: &Path) -> Result<SqliteConnection, Fault> {
 }
 
 impl SqliteStore {
-    /// Puts the rows of `backup`, a database of this schema, in the place of all rows, as one change under a new epoch:
-    /// all gateways fetch the policy anew. The secret that signs cursors stays where a service may know it.
+    /// Replaces all rows by those of `backup`, a database of this schema, in one change. The epoch is new, so all
+    /// gateways fetch the full policy. The secret that signs cursors stays, because a running service has it in memory.
     pub async fn restore(&self, backup: &Path, act: &Act) -> Result<State, Error> {
         Ok(self.take_rows_of(backup, act).await?)
     }

@@ -1,5 +1,5 @@
-//! The table of what the current deny policies are about ([`management::port::target`]): which two of them deny the same, and
-//! which of them name something that is not there.
+//! The table of the targets of the current deny policies ([`management::port::target`]). It shows which two policies
+//! have the same target, and which policies name an object that does not exist.
 
 use keygate::policy::rows::DenyTarget;
 use sqlx::{Row as _, SqliteConnection, SqlitePool};
@@ -10,7 +10,7 @@ use management::port::{
     target::{parse, target},
 };
 
-/// Whether the rows of deny policies speak of something that is there, one answer for each. An address always is.
+/// Answers for each deny policy whether the object that it names exists. An address always exists.
 pub async fn applies(connection: &mut SqliteConnection, documents: &[String]) -> Result<Vec<bool>, Fault> {
     const BY_ID: &str = "SELECT EXISTS (SELECT 1 FROM version WHERE until_revision IS NULL AND kind = ? AND id = ? \
                              AND kept_block IS NULL)";
@@ -39,7 +39,7 @@ pub async fn applies(connection: &mut SqliteConnection, documents: &[String]) ->
     Ok(applies)
 }
 
-/// Another deny policy than `policy` that is about `target`.
+/// Finds another deny policy than `policy` with this target.
 pub async fn denied_by(connection: &mut SqliteConnection, target: &str, policy: &str) -> Result<Option<String>, Fault> {
     let found = sqlx::query_scalar("SELECT policy FROM deny_target WHERE target = ? AND policy <> ? LIMIT 1");
     Ok(found.bind(target).bind(policy).fetch_optional(connection).await?)
@@ -60,7 +60,7 @@ pub(super) async fn remove(connection: &mut SqliteConnection, policy: &str) -> R
     Ok(())
 }
 
-/// Fills the table of a database from before there was one.
+/// Fills the table in a database that was created before the table existed.
 pub(super) async fn fill(writer: &SqlitePool) -> Result<(), Fault> {
     const EMPTY: &str = "SELECT NOT EXISTS (SELECT 1 FROM deny_target)";
     const POLICIES: &str = "SELECT id, document FROM version WHERE until_revision IS NULL AND kind = ?";

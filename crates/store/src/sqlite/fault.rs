@@ -1,8 +1,8 @@
-//! Errors of SQLite and sqlx, on their way to being errors of the port.
+//! Turns errors of SQLite and sqlx into errors of the port.
 
 use management::port::Error;
 
-/// An error inside this folder. `?` makes one of whatever sqlx returns, and an [`Error`] of it where the port begins.
+/// An error inside this folder. `?` converts errors of sqlx into it, and it converts into an [`Error`] of the port.
 #[derive(Debug)]
 pub struct Fault(Error);
 
@@ -30,7 +30,7 @@ impl From<management::error::Error> for Fault {
 
 impl From<sqlx::Error> for Fault {
     fn from(error: sqlx::Error) -> Self {
-        // Primary result codes, https://www.sqlite.org/rescode.html; the upper bytes only refine them.
+        // Primary result codes, https://www.sqlite.org/rescode.html. The upper bits only refine them.
         const BUSY: u32 = 5;
         const LOCKED: u32 = 6;
         const READONLY: u32 = 8;
@@ -46,7 +46,8 @@ impl From<sqlx::Error> for Fault {
                 match code & PRIMARY {
                     BUSY | LOCKED => Error::Busy,
                     FULL => Error::Full,
-                    // A write beyond the limit of a file's size is EFBIG, which SQLite tells as any other failure.
+                    // A write beyond the file size limit fails with EFBIG, which SQLite reports like any other I/O
+                    // error.
                     IOERR if has_file_limit() => Error::Full,
                     READONLY | IOERR | CANTOPEN | NOTADB => Error::Unavailable(database.message().to_owned()),
                     _ => Error::Failed(error.into()),
@@ -66,7 +67,7 @@ impl From<sqlx::migrate::MigrateError> for Fault {
     }
 }
 
-/// Whether the system limits the size of files of this process (`ulimit -f`, `LimitFSIZE=`).
+/// Whether the system limits the size of this process's files (`ulimit -f`, `LimitFSIZE=`).
 fn has_file_limit() -> bool {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let soft = limits.lines().find_map(|line| line.strip_prefix("Max file size")?.split_whitespace().next());

@@ -1,7 +1,7 @@
-//! Whether a change would be taken now, as `/healthz/write` tells.
+//! Whether a change would be accepted now, for `/healthz/write`.
 //!
-//! A check takes the lock as a change does, after the changes that wait already. It writes only if the last change failed
-//! or there is little room: then it finds out whether a change could be written.
+//! A check takes the lock like a change, after the changes that wait already. It writes only if the last change failed
+//! or little room is left, to find out whether a change can be written.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use tokio::{
 use super::{Ordering, SqliteStore, space, transaction::SqliteTransaction, usage};
 use management::port::{Act, Error, Transaction as _};
 
-/// How long another program may hold the lock before changes count as refused.
+/// How long another program may hold the lock before the check says that changes fail.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a good answer is given again without another look: anybody may ask, and each look takes the lock and may write.
+/// How long a good result is reused. Anybody may ask, and each check takes the lock and may write.
 const GOOD_FOR: Duration = Duration::from_millis(100);
 
-/// The result of a check, as far as it holds for other requests, too.
+/// The result of a check, as far as it applies to other requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Good,
@@ -26,11 +26,11 @@ pub(super) enum Found {
     Full,
 }
 
-/// When the last check ended, and what it found. Checks wait for each other here.
+/// The end and the result of the last check. Checks wait for each other here.
 pub(super) type Checked = Mutex<Option<(Instant, Found)>>;
 
 impl SqliteStore {
-    /// Whether a change would be taken now.
+    /// Whether a change would be accepted now.
     pub async fn check_changes(&self, act: &Act) -> Result<(), Error> {
         let asked = Instant::now();
         self.place.check()?;
@@ -65,21 +65,22 @@ impl SqliteStore {
             if let Ok(result) = timeout(LOCK_TIMEOUT, self.probe(act, is_doubtful)).await {
                 return result;
             }
-            // Changes of this service that wait for each other are no failure.
+            // The lock is busy because this service's own changes wait for each other, which is no failure.
             if self.begun.load(Ordering::Relaxed) == before {
                 return Err(Error::Busy);
             }
         }
     }
 
-    /// Begins a change; where it is doubtful whether one can be written, writes as much as one, and takes it away again.
+    /// Begins a change. If it is doubtful whether a change can be written, writes as much as one and removes it again.
     async fn probe(&self, act: &Act, is_doubtful: bool) -> Result<(), Error> {
         let mut change = SqliteTransaction::begin(self, act.clone()).await?;
         if is_doubtful {
             usage::write_probe(change.connection()).await?;
             change.commit_without_revision();
             Box::new(change).commit().await?;
-            // In a second transaction: a row that is added and deleted in one transaction is never written.
+            // The removal needs a second transaction. A row that is added and deleted in one transaction is never
+            // written.
             change = SqliteTransaction::begin(self, act.clone()).await?;
             usage::remove_probe(change.connection()).await?;
             change.commit_without_revision();

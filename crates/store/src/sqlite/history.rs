@@ -1,9 +1,9 @@
-//! Compares the history of the database with the one that a cursor shows, and renews the epoch if they differ.
+//! Compares the database's history with the history in a cursor, and renews the epoch if they differ.
 //!
-//! A database that was put back from a backup has lost the end of its history, and makes the same revisions again with
-//! other content. A gateway that holds a lost revision would never hear of what came in its place. Its cursor shows the
-//! loss ([`Mark`]): then the policy gets a new epoch, and all gateways fetch it anew. This module says what is
-//! lost and renews the epoch; it knows nothing of HTTP.
+//! A database that was restored from a backup has lost its latest revisions, and it makes revisions with the same
+//! numbers again. A gateway that holds a lost revision would never learn what replaced it. Its cursor reveals the loss
+//! ([`Mark`]). The policy then gets a new epoch, and all gateways fetch the full policy. This file detects the loss and
+//! renews the epoch. It knows no HTTP.
 
 use std::time::Duration;
 
@@ -19,25 +19,25 @@ use management::{
     port::{Act, Actor, Error, Latest, Mark, Renewal, State, audit::Action},
 };
 
-/// Pause between two renewals that follow from revisions that are not there.
+/// Pause between two renewals because of lost revisions.
 const LOST_PAUSE: Duration = Duration::from_secs(60);
-/// Pause between two renewals that follow from epochs that are not known. Gateways of another epoch begin anew without a
-/// renewal, so there is no haste; two copies of a database that are asked by turns show each other unknown epochs for
-/// ever.
+/// Pause between two renewals because of unknown epochs. It can be long, because gateways with another epoch start over
+/// without a renewal. Without it, two copies of a database that a gateway asks in turns would show each other unknown
+/// epochs for ever.
 const FOREIGN_PAUSE: Duration = Duration::from_secs(3_600);
-/// Earlier epochs that are remembered: 16 hours of renewals at one a minute, in 50 KB.
+/// Maximum number of remembered epochs: 16 hours of one renewal a minute, in 50 KB.
 const MAX_EARLIER_EPOCHS: i64 = 1_000;
 
-/// How a mark relates to the database's history.
+/// The relation of a mark to the database's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Finding {
-    /// The database has this revision, or has forgotten so old ones.
+    /// The database has this revision, or it is older than the kept past.
     Had,
-    /// The mark is of an earlier epoch.
+    /// The mark belongs to an earlier epoch.
     Earlier,
-    /// The mark is of this epoch, but the database never had this revision, or has another one of this number.
+    /// The mark belongs to this epoch, but the database never had this revision or has another one with this number.
     Lost,
-    /// The database signed the mark, but under an epoch that it does not know.
+    /// The database's secret signed the mark, but the database does not know its epoch.
     Foreign,
 }
 
@@ -51,7 +51,7 @@ impl Finding {
     }
 }
 
-/// The random word of a revision, in a view of which `state` is known.
+/// The random word of a revision, in a view whose `state` is known.
 pub async fn word_at(connection: &mut SqliteConnection, state: &State, revision: i64) -> Result<i64, Fault> {
     if revision == state.revision {
         return Ok(state.word);
@@ -59,7 +59,7 @@ pub async fn word_at(connection: &mut SqliteConnection, state: &State, revision:
     Ok(word(connection, revision).await?.ok_or(Error::Gone(revision))?)
 }
 
-/// Checks that the database has the revision that `mark` speaks of.
+/// Checks that the database has the revision that `mark` names.
 pub async fn check_mark(connection: &mut SqliteConnection, state: &State, mark: &Mark) -> Result<(), Fault> {
     match finding(connection, state, mark).await? {
         Finding::Had => Ok(()),
@@ -69,7 +69,7 @@ pub async fn check_mark(connection: &mut SqliteConnection, state: &State, mark: 
 
 impl SqliteStore {
     pub(super) async fn renew_after(&self, mark: &Mark, act: &Act) -> Result<Option<Renewal>, Fault> {
-        // Most marks that come here are of an earlier epoch: they must not wait for the writer.
+        // Most of these marks belong to an earlier epoch. They must not wait for the writer.
         let mut reader = self.readers.acquire().await?;
         let state = read_state(&mut reader).await?;
         let found = finding(&mut reader, &state, mark).await?;
@@ -105,8 +105,8 @@ impl SqliteStore {
         Ok(renewed.epoch)
     }
 
-    /// Compares the database with what was `held` of it before it was read. If another process has put a backup in its
-    /// place, or a loss was noted, the policy gets a new epoch as soon as the pause is over.
+    /// Compares the database with what was `held` before it was read. If another process has restored a backup, or a
+    /// loss was noted, renews the epoch when the pause is over.
     pub(super) async fn follow(&self, held: &Latest, act: &Act) -> Result<(), Fault> {
         let state = read_state(&mut *self.readers.acquire().await?).await?;
         let has_gone_back = self.has_gone_back(held, &state).await?;
@@ -118,7 +118,7 @@ impl SqliteStore {
         let mut transaction = self.lock().await?;
         let before = read_state(&mut transaction).await?;
         if !has_gone_back && !before.is_lost {
-            // Another process was quicker.
+            // Another process has renewed it already.
             self.announce(&before);
             return Ok(());
         }
@@ -152,7 +152,7 @@ impl SqliteStore {
     }
 }
 
-/// Whether the epoch is to be renewed now. A clock that was put back ends the pause.
+/// Whether to renew the epoch now. A clock that was set back ends the pause.
 fn is_due(finding: Finding, state: &State, now: i64) -> bool {
     let Some(pause) = finding.pause() else { return false };
     let since = now.saturating_sub(state.renewed_at);
@@ -178,7 +178,7 @@ async fn word(connection: &mut SqliteConnection, revision: i64) -> Result<Option
     Ok(word.fetch_optional(connection).await?)
 }
 
-/// Writes a new epoch and remembers the one before. The past stays readable for pages of the new one.
+/// Writes a new epoch and remembers the old one. The past stays readable under the new epoch.
 async fn renew(connection: &mut SqliteConnection, before: &State, renewals: i64, act: &Act) -> Result<State, Fault> {
     let state = State {
         epoch: new_epoch()?,
@@ -200,7 +200,7 @@ async fn renew(connection: &mut SqliteConnection, before: &State, renewals: i64,
     Ok(state)
 }
 
-/// Gives the rows of another history, which were just put in the place of this one, an epoch of their own.
+/// Gives rows of another history, which have just replaced the rows of this one, an epoch of their own.
 pub(super) async fn replace(
     connection: &mut SqliteConnection,
     before: &State,
@@ -219,7 +219,7 @@ async fn note_loss(connection: &mut SqliteConnection) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Remembers an earlier epoch, and forgets the oldest beyond [`MAX_EARLIER_EPOCHS`].
+/// Remembers an earlier epoch, and forgets the oldest ones beyond [`MAX_EARLIER_EPOCHS`].
 async fn remember(connection: &mut SqliteConnection, epoch: &str) -> Result<(), Fault> {
     sqlx::query("INSERT OR IGNORE INTO earlier_epoch (epoch) VALUES (?)").bind(epoch).execute(&mut *connection).await?;
     sqlx::query("DELETE FROM earlier_epoch WHERE number <= (SELECT max(number) FROM earlier_epoch) - ?")

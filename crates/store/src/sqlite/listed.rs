@@ -1,7 +1,7 @@
-//! Lists of what holds now: filtered, sorted, counted, from where another page ended.
+//! Lists of current rows: filtered, sorted, counted, and continued after an earlier page.
 //!
-//! The table `listed` has what rows are found by, without their documents. So a list costs at most one walk through it,
-//! and only the rows of the page are read. What a client may ask for is decided by the routes.
+//! The table `listed` has the columns by which rows are found, without the documents. So a list scans this table at
+//! most once, and reads only the rows of its page. The routes decide what a client may ask for.
 
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
@@ -14,10 +14,10 @@ use management::port::{
     list::{Column, Filter, Key, Page, Place, Sort},
 };
 
-/// The states that nearly all rows have. The index of states leaves them out, by a condition of just these words.
+/// The states of nearly all rows. The index of states excludes them by a condition with exactly these words.
 const USUAL_STATES: [&str; 3] = ["ACTIVE", "PUBLISHED", "UNBLOCKED"];
 
-/// At most `limit` rows of `kind` from the first after `after`.
+/// Returns at most `limit` rows of `kind` that come after `after`.
 pub async fn list(
     connection: &mut SqliteConnection,
     kind: Kind,
@@ -50,7 +50,7 @@ pub async fn list(
     Ok(Page { rows, next, total })
 }
 
-/// The statement of a page: first its places, then their rows, so that no other row is read.
+/// The statement of a page. It finds the positions first and then reads their rows, so no other row is read.
 fn page<'q>(
     kind: Kind,
     filter: &'q Filter,
@@ -70,7 +70,7 @@ fn page<'q>(
             Key::Number(number) => query.push_bind(number),
         };
         query.push(", ").push_bind(id).push(")");
-        // It follows from the above, and begins the walk where the other page ended.
+        // This follows from the condition above. It makes SQLite start where the earlier page ended.
         if column == Column::Id {
             query.push(format_args!(" AND l.id {than} ")).push_bind(id);
         }
@@ -82,7 +82,7 @@ fn page<'q>(
     query
 }
 
-/// The value of a column, in SQL; never null, so that it can be compared.
+/// The value of a column in SQL. It is never null, so it can be compared.
 fn value(column: Column) -> &'static str {
     match column {
         Column::Id => "l.id",
@@ -98,10 +98,10 @@ fn value(column: Column) -> &'static str {
     }
 }
 
-/// Where the rows of a list are found, in SQL, and on which conditions.
+/// The table, index and conditions of a list, in SQL.
 fn conditions<'q>(query: &mut QueryBuilder<'q, Sqlite>, kind: Kind, filter: &'q Filter) {
     let is_unusual = filter.state.as_deref().is_some_and(|state| !USUAL_STATES.contains(&state));
-    // SQLite knows nothing of how often a value is there, and would rather walk through all rows of the kind.
+    // SQLite does not know how rare a value is, and would scan all rows of the kind instead.
     let has_owner = !matches!(kind, Kind::Key | Kind::Subscription);
     let index = match (&filter.owner, is_unusual) {
         (Some(_), _) if has_owner => "INDEXED BY listed_by_owner",
@@ -147,7 +147,7 @@ fn conditions<'q>(query: &mut QueryBuilder<'q, Sqlite>, kind: Kind, filter: &'q 
     }
 }
 
-/// What `LIKE` takes for "has this part".
+/// The `LIKE` pattern for texts that contain `part`.
 fn pattern(part: &str) -> String {
     let mut pattern = String::from("%");
     for character in part.chars() {
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
     use crate::sqlite::{Settings, SqliteStore};
 
-    /// Rare values are found by an index, and of a walk through all rows no document is read that is not shown.
+    /// An index finds rare values, and a scan reads no document that the page does not show.
     #[tokio::test]
     async fn lists_use_indexes_and_read_only_what_they_show() {
         let directory = tempfile::tempdir().unwrap();

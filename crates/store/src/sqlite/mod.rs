@@ -1,10 +1,10 @@
-//! The port on SQLite: one file that holds the policy, its revision and its recent past.
+//! The port on SQLite: one file with the policy, its revision and its recent past.
 //!
-//! One connection writes and a few read. WAL with synchronous=FULL: a change that was acknowledged is on the disk, so
-//! SIGKILL between any two requests loses nothing. Long polls wait on the watch in [`SqliteStore`]. This folder does not
-//! know what the rows mean. [`open`] opens the file, [`transaction`] writes versions, [`read`] finds what holds now,
-//! [`as_of`] what held at a revision. [`audit`] keeps who changed what. [`history`] notices a database that was put back from a backup. Usage ([`usage`])
-//! stands beside the policy and makes no revisions. Everything private to SQLite stays in this folder.
+//! One connection writes and a few read. WAL with synchronous=FULL puts an acknowledged change on the disk, so SIGKILL
+//! between two requests loses nothing. Long polls wait for the watch channel in [`SqliteStore`]. This folder does not
+//! know what the rows mean. [`open`] opens the file, [`transaction`] writes versions, [`read`] finds current rows,
+//! [`as_of`] finds past ones. [`audit`] keeps who changed what. [`history`] notices a restored backup. Usage ([`usage`]) is stored beside the policy and
+//! makes no revisions. Everything specific to SQLite stays in this folder.
 
 mod accounts;
 mod api_match;
@@ -43,23 +43,24 @@ use management::port::{self, Act, Changes, Database, Error, History, Latest, Mar
 pub use open::file_of;
 pub use place::beside;
 
-/// How the database is kept.
+/// Settings of the database.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// How many versions that hold no more are kept, so that gateways can catch up by deltas.
+    /// Number of past versions that are kept, so that gateways can catch up by deltas.
     pub history_rows: i64,
-    /// How many days hourly rows of usage are kept.
+    /// Number of days for which hourly usage is kept.
     pub usage_days: i64,
-    /// How many days entries of the audit log are kept; 0: for ever.
+    /// Number of days for which entries of the audit log are kept; 0 keeps them for ever.
     pub audit_days: i64,
-    /// Whether many rows will be written: more memory, fewer checkpoints.
+    /// Whether many rows will be written: uses more memory and fewer checkpoints.
     pub bulk: bool,
-    /// Whether the file has to be there.
+    /// Whether the file must exist already.
     pub must_exist: bool,
 }
 
 impl Default for Settings {
-    /// 100,000 versions of some 400 bytes are 40 MB, and as many changes as a busy day has. 400 days are a year of bills
+    /// 100,000 versions of some 400 bytes take 40 MB and cover a busy day. 400 days are a year of bills and a month to
+    /// dispute the last one.
     /// and a month to dispute the last one.
     fn default() -> Self {
         Self { history_rows: 100_000, usage_days: 400, audit_days: 0, bulk: false, must_exist: false }
@@ -76,43 +77,43 @@ pub struct SqliteStore {
     /// How often tokens and credentials were changed.
     accounts: watch::Sender<i64>,
     secret: Secret,
-    /// The last change was dropped before it committed. Usually the rules refused it; `check_writer` finds out whether the
-    /// database was the reason.
+    /// The last change was dropped before it committed. Usually the rules rejected it; `check_writer` finds out whether
+    /// the database was the reason.
     doubtful: Arc<AtomicBool>,
-    /// How many write transactions of this service have got the lock.
+    /// Number of write transactions of this service that have got the lock.
     begun: Arc<AtomicU64>,
-    /// It was made when it was opened.
+    /// The database was created when it was opened.
     is_new: bool,
-    /// Reports of usage wait here for each other, so that at most one of them waits for the writer or has it.
+    /// Usage reports wait here for each other, so that at most one of them waits for the writer or has it.
     reports: Arc<Semaphore>,
     place: Place,
     checked: Arc<health::Checked>,
 }
 
 impl SqliteStore {
-    /// Lets the file grow to so many pages of 4 KiB and no further, as on a full disk.
+    /// Limits the file to this many pages of 4 KiB, as a full disk would.
     pub async fn limit_pages(&self, pages: u32) -> Result<(), Error> {
         let limited = sqlx::query(&format!("PRAGMA max_page_count = {pages}")).execute(&self.writer).await;
         limited.map_err(Fault::from)?;
         Ok(())
     }
 
-    /// A connection that reads.
+    /// Takes a connection that reads.
     async fn reader(&self) -> Result<PoolConnection<Sqlite>, Fault> {
         Ok(self.readers.acquire().await?)
     }
 
-    /// Begins a write transaction, unless what it writes would be lost.
+    /// Begins a write transaction. Fails if its data would be lost.
     async fn lock(&self) -> Result<Transaction<'static, Sqlite>, Fault> {
         self.place.check()?;
-        // IMMEDIATE: a transaction that reads first and writes later could fail in between for another writer.
+        // IMMEDIATE, because a transaction that reads first and writes later could fail because of another writer.
         let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         self.begun.fetch_add(1, Ordering::Relaxed);
         Ok(transaction)
     }
 
-    /// Wakes the polls that wait for a new revision. The revision can be read before this is called. Calls may come out of
-    /// order.
+    /// Wakes the polls that wait for a new revision. The revision must be readable before the call. Calls may arrive
+    /// out of order.
     fn announce(&self, state: &State) {
         self.latest.send_if_modified(|held| {
             let newer = (state.renewals, state.revision) > (held.renewals, held.revision);
@@ -143,7 +144,7 @@ impl Changes for SqliteStore {
 
     async fn begin_report(&self, act: Act) -> Result<Box<dyn port::Transaction>, Error> {
         let turn = timeout(BUSY_TIMEOUT, Arc::clone(&self.reports).acquire_owned()).await;
-        // Nobody closes the semaphore.
+        // The semaphore is never closed.
         let turn = turn.ok().and_then(Result::ok).ok_or(Error::Busy)?;
         Ok(Box::new(SqliteTransaction::begin(self, act).await?.with_turn(turn)))
     }

@@ -1,4 +1,4 @@
-//! Opens the file: SQLite's settings, the files that are refused, and the permissions.
+//! Opens the file: settings of SQLite, rejected files and permissions.
 
 use std::{
     fs::{OpenOptions, Permissions},
@@ -24,22 +24,24 @@ use super::{
 };
 use management::port::{Error, Latest, Secret};
 
-/// How long a statement waits for another process's lock, and a request for a connection. Gateways give a callout 5 s.
+/// How long a statement waits for another process's lock, and how long a request waits for a connection. Gateways give
+/// a callout 5 s.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
-/// Rows that SQLite's thread may be ahead of their reader: with sqlx's 50 the two wake each other a hundred times a page.
+/// Number of rows that SQLite's thread may be ahead of the reader. With sqlx's default of 50, the two wake each other a
+/// hundred times a page.
 const ROW_BUFFER: usize = 1_000;
-/// Connections that read: SQLite reads are short and bound by the processor.
+/// Number of connections that read. Reads are short and bound by the processor.
 const READERS: u32 = 4;
-/// Page cache of each connection, KiB (negative is SQLite's way to say so): 5 x 16 MiB in all.
+/// Page cache of each connection in KiB, negative by SQLite's convention: 5 x 16 MiB in total.
 const CACHE_KIB: &str = "-16384";
-/// The same when many rows are written: digests are random, so every page of their index is touched again and again.
+/// The same for bulk writes. Digests are random, so every page of their index is used again and again.
 const BULK_CACHE_KIB: &str = "-524288";
-/// Pages of 4 KiB in the write-ahead log after which they are moved into the database: SQLite's own default.
+/// Number of 4-KiB pages in the write-ahead log after which SQLite moves them into the database: SQLite's own default.
 const CHECKPOINT_PAGES: &str = "1000";
-/// The same when many rows are written: 512 MiB, so that pages that are written often are moved seldom.
+/// The same for bulk writes: 512 MiB, so that frequently written pages are moved rarely.
 const BULK_CHECKPOINT_PAGES: &str = "131072";
 impl SqliteStore {
-    /// Opens the database at `url` (`sqlite:policy.db`), makes it if there is none and brings it up to date.
+    /// Opens the database at `url` (`sqlite:policy.db`). Creates it if it does not exist, and migrates it.
     pub async fn open(url: &str, settings: Settings) -> Result<Self, Error> {
         Ok(Self::open_file(url, settings).await?)
     }
@@ -48,7 +50,8 @@ impl SqliteStore {
         let file = file_of(url)?;
         let options = SqliteConnectOptions::from_str(url)
             .map_err(|_| Error::Url(url.to_owned()))?
-            // It is made below. A connection that is opened later must not make another one where it is gone.
+            // `keep_private` creates the file. A connection that opens later must not create another file after the
+            // first is gone.
             .create_if_missing(false)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
@@ -58,7 +61,7 @@ impl SqliteStore {
             .pragma("wal_autocheckpoint", if settings.bulk { BULK_CHECKPOINT_PAGES } else { CHECKPOINT_PAGES });
         let pool = || {
             let pool = SqlitePoolOptions::new().acquire_timeout(BUSY_TIMEOUT).test_before_acquire(false);
-            // Connections are never replaced: a new one could open another file of the same name.
+            // Connections are never replaced, because a new one could open another file with the same name.
             let pool = pool.idle_timeout(None).max_lifetime(None);
             pool.after_release(|connection, _| Box::pin(is_usable(connection)))
         };
@@ -66,11 +69,11 @@ impl SqliteStore {
             Error::Unavailable(what) => Error::Unavailable(format!("{file}: {what}")),
             other => other,
         };
-        // One connection and no more: writers wait here, in order, and not in SQLite's busy loop.
+        // Exactly one connection, so that writers wait here in order and not in SQLite's busy loop.
         if belongs_to_another(url).await.map_err(named)? {
             return Err(Error::Foreign(file.to_owned()).into());
         }
-        // A start that was killed before it made the tables leaves an empty file.
+        // If an earlier start was killed before it created the tables, the file exists but is empty.
         let is_new = std::fs::metadata(options.get_filename()).map_or(true, |metadata| metadata.len() == 0);
         keep_private(options.get_filename(), settings.must_exist);
         let opened = pool().max_connections(1).connect_with(options.clone()).await;
@@ -80,7 +83,7 @@ impl SqliteStore {
             .bind(new_epoch()?)
             .execute(&writer)
             .await?;
-        // A new database has no word yet.
+        // A new database has no word for its revision yet.
         sqlx::query("INSERT OR IGNORE INTO revision_word (revision, word) SELECT revision, random() FROM policy_state")
             .execute(&writer)
             .await?;
@@ -113,8 +116,8 @@ impl SqliteStore {
     }
 }
 
-/// Opens all connections of the pool, and returns one. The pool would open them in the background, also while the database
-/// is being closed, and a connection that opens then leaves a log beside the file.
+/// Opens all connections of the pool and returns one. Otherwise the pool opens them in the background, even while the
+/// database is being closed, and such a connection leaves a log beside the file.
 async fn all_at_once(readers: &SqlitePool) -> Result<PoolConnection<Sqlite>, Fault> {
     let mut opened = readers.acquire().await?;
     let mut others = Vec::new();
@@ -124,23 +127,23 @@ async fn all_at_once(readers: &SqlitePool) -> Result<PoolConnection<Sqlite>, Fau
     Ok(opened)
 }
 
-/// The file that a database's URL names.
+/// The file that a database URL names.
 pub fn file_of(url: &str) -> Result<&str, Error> {
     let rest = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
     let (file, options) = rest.map_or(("", ""), |rest| rest.split_once('?').unwrap_or((rest, "")));
-    // In memory each connection would have a database of its own, and nothing would be kept.
+    // In memory, each connection would have a database of its own, and nothing would be kept.
     if file.is_empty() || file.ends_with('/') || file.contains(":memory:") || options.contains("memory") {
         return Err(Error::Url(url.to_owned()));
     }
     Ok(file)
 }
 
-/// Makes the database its owner's alone, before SQLite opens it: the files that SQLite puts beside it get its permissions.
-/// Files that an earlier version left open to others are closed.
+/// Makes the database readable by its owner only, before SQLite opens it. The files that SQLite puts beside it get the
+/// same permissions. Also fixes files that an earlier version left open to others.
 fn keep_private(file: &Path, must_exist: bool) {
     const OWNER_ALONE: u32 = 0o600;
     if !must_exist {
-        // An existing file is left as it is. SQLite reports any other problem better.
+        // An existing file stays as it is. SQLite reports all other problems better.
         let _ = OpenOptions::new().write(true).create_new(true).mode(OWNER_ALONE).open(file);
     }
     for end in ["", "-wal", "-shm"] {
@@ -155,15 +158,15 @@ fn keep_private(file: &Path, must_exist: bool) {
     }
 }
 
-/// Whether another program has put tables into the file. It is only read: to open it for writing changes it.
+/// Whether the file has tables of another program. Opens it read-only, because opening it for writing changes it.
 async fn belongs_to_another(url: &str) -> Result<bool, Fault> {
     let options = SqliteConnectOptions::from_str(url).map_err(|_| Error::Url(url.to_owned()))?.read_only(true);
     // A missing or empty file belongs to no program.
     if !std::fs::metadata(options.get_filename()).is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0) {
         return Ok(false);
     }
-    // Other programs have this table of migrations, too. If there is nothing else, this program was killed while it made its
-    // tables.
+    // Other programs may use this table of migrations as well. If the file has no other table, this program was killed
+    // while it created its tables.
     let tables = "SELECT count(*) > 0 AND sum(name = 'policy_state') = 0 FROM sqlite_master \
                   WHERE type = 'table' AND name NOT LIKE 'sqlite^_%' ESCAPE '^' AND name <> '_sqlx_migrations'";
     let mut connection = SqliteConnection::connect_with(&options.busy_timeout(BUSY_TIMEOUT)).await?;
@@ -172,11 +175,10 @@ async fn belongs_to_another(url: &str) -> Result<bool, Fault> {
     Ok(foreign.unwrap_or(false))
 }
 
-/// Whether a connection may be used again: not if a transaction of it is left open. SQLite ends one by itself where the
-/// disk is full or fails; what sqlx then rolls back is gone, which it takes for a failure, and nothing could begin on this
-/// connection any more.
+/// Whether a connection may be used again. If the disk is full or fails, SQLite rolls a transaction back by itself.
+/// sqlx's own rollback then fails, and no transaction could begin on this connection any more.
 async fn is_usable(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-    // A transaction that was dropped is rolled back before this is answered.
+    // sqlx rolls a dropped transaction back before it answers.
     connection.ping().await?;
     Ok(<Sqlite as Database>::TransactionManager::get_transaction_depth(connection) == 0)
 }

@@ -1,8 +1,8 @@
-//! The files of the open database, compared with the files that are at their paths now.
+//! Checks that the paths of the database still name the open files.
 //!
-//! SQLite goes on with a file that was removed or replaced: it writes to a file that no path names any more, and with the
-//! program's end all of that is lost. So changes are refused as soon as a path names another file. Nothing is opened
-//! here, since closing a file would drop the locks of SQLite.
+//! SQLite keeps using a file that was removed or replaced. It writes to a file that no path names any more, and all of
+//! that is lost when the program ends. So changes are refused as soon as a path names another file. This code opens no
+//! file, because closing a file would drop SQLite's locks.
 
 use std::{
     ffi::OsString,
@@ -13,10 +13,10 @@ use std::{
 use management::port::Error;
 
 /// The database and the files that SQLite keeps beside it while it is open. Without the second, the latest changes are
-/// lost; without the third, two programs do not see each other's locks.
+/// lost. Without the third, two programs do not see each other's locks.
 const ENDS: [&str; 3] = ["", "-wal", "-shm"];
 
-/// Which file it is, wherever it is: the device and the number on it.
+/// Identifies a file independent of its path: the device and the inode number.
 type Identity = (u64, u64);
 
 /// The files of an open database.
@@ -27,19 +27,19 @@ pub struct Place {
 }
 
 impl Place {
-    /// The files that were just opened: a connection to `file` has read from it.
+    /// Notes the files that were just opened. A connection to `file` must have read from it.
     pub fn of(file: &Path) -> Self {
-        // A service that changes its directory, or gets another one mounted over it, still means the same path.
+        // The path stays the same if the service changes its directory or another file system is mounted over it.
         let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         Self { opened: ENDS.map(|end| identity(&beside(&file, end))), file }
     }
 
-    /// The database itself.
+    /// The database file itself.
     pub fn file(&self) -> &Path {
         &self.file
     }
 
-    /// Fails if a path no longer names the file that is open.
+    /// Fails if a path no longer names the open file.
     pub fn check(&self) -> Result<(), Error> {
         for (end, opened) in ENDS.iter().zip(&self.opened) {
             let path = beside(&self.file, end);

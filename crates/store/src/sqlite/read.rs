@@ -64,7 +64,7 @@ impl Present for SqliteStore {
     }
 }
 
-/// The version of `kind` with this id.
+/// Finds the version of `kind` with this id.
 pub async fn find(connection: &mut SqliteConnection, kind: Kind, id: &str) -> Result<Option<Version>, Fault> {
     let row = sqlx::query("SELECT * FROM version WHERE until_revision IS NULL AND kind = ? AND id = ?")
         .bind(kind.number())
@@ -74,7 +74,7 @@ pub async fn find(connection: &mut SqliteConnection, kind: Kind, id: &str) -> Re
     row.as_ref().map(read_version).transpose()
 }
 
-/// The version of `kind` that the feed knows by this name.
+/// Finds the version of `kind` with this name in the feed.
 pub async fn find_identity(
     connection: &mut SqliteConnection,
     kind: Kind,
@@ -88,7 +88,7 @@ pub async fn find_identity(
     row.as_ref().map(read_version).transpose()
 }
 
-/// All keys and subscriptions of an application.
+/// Finds all keys and subscriptions of an application.
 pub async fn of_application(connection: &mut SqliteConnection, application: &str) -> Result<Vec<Version>, Fault> {
     let rows = sqlx::query("SELECT * FROM version WHERE until_revision IS NULL AND application = ? AND kind IN (?, ?)")
         .bind(application)
@@ -99,7 +99,7 @@ pub async fn of_application(connection: &mut SqliteConnection, application: &str
     rows.iter().map(read_version).collect()
 }
 
-/// All subscriptions to an API.
+/// Finds all subscriptions to an API.
 pub async fn of_api(connection: &mut SqliteConnection, api: &str) -> Result<Vec<Version>, Fault> {
     let rows = sqlx::query("SELECT * FROM version WHERE until_revision IS NULL AND api = ?")
         .bind(api)
@@ -108,7 +108,7 @@ pub async fn of_api(connection: &mut SqliteConnection, api: &str) -> Result<Vec<
     rows.iter().map(read_version).collect()
 }
 
-/// One application or subscription that names this plan.
+/// Finds one application or subscription with this plan.
 pub async fn of_plan(connection: &mut SqliteConnection, plan: &str) -> Result<Option<Version>, Fault> {
     let row = sqlx::query("SELECT * FROM version WHERE until_revision IS NULL AND plan = ? LIMIT 1")
         .bind(plan)
@@ -117,7 +117,7 @@ pub async fn of_plan(connection: &mut SqliteConnection, plan: &str) -> Result<Op
     row.as_ref().map(read_version).transpose()
 }
 
-/// Remembers the digest of the key in this row, if it is revoked: the row goes, or is replaced.
+/// If this row is a revoked key, remembers its digest before the row is removed or replaced.
 pub async fn remember_revoked(connection: &mut SqliteConnection, seq: i64) -> Result<(), Fault> {
     sqlx::query(
         "INSERT OR IGNORE INTO revoked_key SELECT identity FROM version \
@@ -129,21 +129,21 @@ pub async fn remember_revoked(connection: &mut SqliteConnection, seq: i64) -> Re
     Ok(())
 }
 
-/// Whom an application belongs to.
+/// The owner of an application.
 pub async fn owner_of(connection: &mut SqliteConnection, application: &str) -> Result<Option<String>, Fault> {
     let owner = sqlx::query_scalar::<_, Option<String>>("SELECT owner FROM listed WHERE kind = 2 AND id = ?");
     Ok(owner.bind(application).fetch_optional(connection).await?.flatten())
 }
 
-/// Whether an application of this owner is blocked. One that was deleted counts while its block is kept.
+/// Whether an application of this owner is blocked. The kept block of a deleted application counts.
 pub async fn has_blocked_application(connection: &mut SqliteConnection, owner: &str) -> Result<bool, Fault> {
     let found = "SELECT EXISTS (SELECT 1 FROM listed INDEXED BY listed_by_owner \
                  WHERE kind = 2 AND owner = ? AND state = 'BLOCKED')";
     Ok(sqlx::query_scalar(found).bind(owner).fetch_one(connection).await?)
 }
 
-/// Whether the owner of `application` is blocked: one of the owner's applications is, or a subscription of one to `api`. A
-/// kept block counts as well, for who was the owner when the subscription was deleted.
+/// Whether the owner of `application` is blocked: one of the owner's applications is, or a subscription of one of them
+/// to `api`. A kept block counts for the owner at the time when the subscription was deleted.
 pub async fn is_owner_blocked(connection: &mut SqliteConnection, application: &str, api: &str) -> Result<bool, Fault> {
     let Some(owner) = owner_of(connection, application).await? else { return Ok(false) };
     if has_blocked_application(connection, &owner).await? {

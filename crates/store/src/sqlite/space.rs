@@ -1,5 +1,5 @@
-//! How much room the disk and the limit on the size of files leave for the database. It only looks: whether a change can be
-//! written is known by writing, and [`super::health`] does so where the room is little.
+//! Whether the disk and the file size limit leave room for the database. This is only an estimate. [`super::health`]
+//! finds out by writing when there is little room.
 
 use std::path::Path;
 
@@ -10,10 +10,10 @@ use rustix::{
 
 use super::beside;
 
-/// Less than this is little: sixteen times what a change writes.
+/// Less room than this counts as little: sixteen times what a change writes.
 const LITTLE_BYTES: u64 = 1 << 20;
 
-/// Whether there is little room for `file` and the log of its latest changes. If that cannot be found out, the answer is yes.
+/// Whether there is little room for `file` and its write-ahead log. Returns `true` if it cannot be determined.
 pub fn is_little(file: &Path) -> bool {
     let free = statvfs(file).map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
     let Some(limit) = getrlimit(Resource::Fsize).current else { return free < LITTLE_BYTES };

@@ -1,11 +1,11 @@
-//! Where the policy stands, and rows of the policy, as SQLite has them; the random numbers of a history.
+//! Reads the state and the versions of the policy from SQLite, and makes the random numbers of a history.
 
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
 use super::fault::Fault;
 use management::port::{Error, Kind, State, Version};
 
-/// Where the policy stands.
+/// Reads the state of the policy.
 pub async fn read_state(connection: &mut SqliteConnection) -> Result<State, Fault> {
     let row = sqlx::query(
         "SELECT policy_state.*, renewals, renewed_at, is_lost, word FROM policy_state, history \
@@ -30,7 +30,7 @@ pub async fn read_state(connection: &mut SqliteConnection) -> Result<State, Faul
     })
 }
 
-/// A row of the table `version`.
+/// Reads a row of the table `version`.
 pub fn read_version(row: &SqliteRow) -> Result<Version, Fault> {
     Ok(Version {
         seq: row.try_get("seq")?,
@@ -46,12 +46,12 @@ pub fn read_version(row: &SqliteRow) -> Result<Version, Fault> {
     })
 }
 
-/// 128 random bits in hexadecimal.
+/// Makes a new epoch: 128 random bits in hexadecimal.
 pub fn new_epoch() -> Result<String, Fault> {
     Ok(random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// The random word of a new revision.
+/// Makes the random word of a new revision.
 pub fn new_word() -> Result<i64, Fault> {
     random().map(i64::from_be_bytes)
 }

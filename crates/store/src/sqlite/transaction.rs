@@ -1,7 +1,7 @@
-//! One change: a write transaction that ends in exactly one new revision, or in none if nothing was changed.
+//! A change: one write transaction that makes exactly one new revision, or none if the policy did not change.
 //!
-//! Rows are never overwritten: the current version gets its last revision, and a new version begins. The change also deletes
-//! versions that are too old, so no background task is needed.
+//! Rows are never overwritten. The current version gets its last revision, and a new version begins. The change also
+//! deletes versions that are too old, so no background task is needed.
 
 use std::{
     collections::HashSet,
@@ -30,7 +30,7 @@ use management::port::{
     usage::{KeyUsed, Pair, UsageRow, Used, Windows},
 };
 
-/// A change that has begun.
+/// A change in progress.
 #[derive(Debug)]
 pub struct SqliteTransaction {
     transaction: Transaction<'static, Sqlite>,
@@ -39,18 +39,18 @@ pub struct SqliteTransaction {
     /// What the entry in the audit log is made of.
     journal: Journal,
     state: State,
-    /// Something of the policy was changed.
+    /// Whether the policy was changed.
     dirty: bool,
-    /// Something beside the policy was changed.
+    /// Whether data beside the policy must be committed.
     keep: bool,
     doubt: Doubt,
     /// How often tokens and credentials were changed, if this change did so.
     accounts: Option<i64>,
-    /// Of a report: the next one may wait for the writer once this one has ended.
+    /// A report's turn. The next report may wait for the writer when this one ends.
     _turn: Option<OwnedSemaphorePermit>,
 }
 
-/// Notes that a change was dropped before its end.
+/// Notes that a change was dropped before it committed.
 #[derive(Debug)]
 struct Doubt {
     noted: Arc<AtomicBool>,
@@ -58,7 +58,7 @@ struct Doubt {
 }
 
 impl Doubt {
-    /// The change was committed to the disk.
+    /// Called after the commit.
     fn dispel(&mut self) {
         self.ended = true;
         self.noted.store(false, Ordering::Relaxed);
@@ -93,7 +93,7 @@ impl SqliteTransaction {
         })
     }
 
-    /// Keeps `turn` until the change has come to its end.
+    /// Keeps `turn` until the change ends.
     pub(super) fn with_turn(self, turn: OwnedSemaphorePermit) -> Self {
         Self { _turn: Some(turn), ..self }
     }
@@ -182,7 +182,7 @@ impl SqliteTransaction {
         if held.kind == Kind::Key {
             read::remember_revoked(&mut self.transaction, held.seq).await?;
         }
-        // A row of this same change was part of no revision.
+        // A row that this same change made belongs to no revision.
         let statement = if held.from_revision == revision {
             "DELETE FROM version WHERE seq = ?2"
         } else {
@@ -223,7 +223,7 @@ impl SqliteTransaction {
         Ok(self.state.revision)
     }
 
-    /// Writes what belongs to a new revision beside its rows.
+    /// Writes the data of a new revision other than its rows.
     async fn write_revision(&mut self) -> Result<(), Fault> {
         self.state.revision = self.revision();
         self.state.word = new_word()?;
@@ -264,7 +264,7 @@ impl SqliteTransaction {
 
     /// The revision that this change makes.
     fn revision(&self) -> i64 {
-        // A million changes a second would take 285 years to the end of the numbers that JSON carries.
+        // At a million changes a second, JSON's exact integers last for 285 years.
         self.state.revision.saturating_add(1)
     }
 
@@ -276,8 +276,8 @@ impl SqliteTransaction {
         }
     }
 
-    /// Deletes the oldest versions that hold no more, beyond `history_rows`. Whole revisions go: all versions that ended
-    /// at or before the new horizon.
+    /// Deletes the oldest past versions beyond `history_rows`. It deletes whole revisions: all versions that ended at
+    /// or before the new horizon.
     async fn forget_the_far_past(&mut self) -> Result<(), Fault> {
         let surplus = self.state.past.saturating_sub(self.store.settings.history_rows);
         if surplus <= 0 {

@@ -1,4 +1,4 @@
-//! Health, changes by other processes, and closing.
+//! Health checks, changes by other processes, and closing.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use sqlx::SqlitePool;
 use super::{SqliteStore, accounts, fault::Fault};
 use management::port::{Act, Error, Upkeep};
 
-/// How often the revision is looked up for changes that another process made (`import`, a second service).
+/// How often the service looks for changes by another process (`import`, a second service).
 const FOREIGN_CHANGES_INTERVAL: Duration = Duration::from_millis(500);
 
 #[async_trait]
@@ -50,7 +50,7 @@ impl Upkeep for SqliteStore {
 
     async fn close(&self) {
         close_pool(&self.readers).await;
-        // Closing the last connection does it, too, unless another program has the database open.
+        // Closing the last connection does this too, unless another program has the database open.
         if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.writer).await {
             tracing::warn!(%error, "the write-ahead log stays beside the file; the next start reads it");
         }
@@ -64,10 +64,10 @@ impl SqliteStore {
     }
 }
 
-/// Closes all connections. The program may end then: the last one has removed the log.
+/// Closes all connections. The program may end afterwards, because the last connection removes the log.
 async fn close_pool(pool: &SqlitePool) {
-    // The pool's own `close` returns while connections are still being given back to it, and leaves those open. So all are
-    // taken first. One that cannot be opened or is not given back is none to close.
+    // The pool's own `close` returns while connections are still being returned to the pool, and leaves those open. So
+    // this takes all connections first. A connection that cannot be opened or is not returned needs no closing.
     let mut taken = Vec::new();
     for _ in 0..pool.options().get_max_connections() {
         taken.extend(pool.acquire().await.ok());

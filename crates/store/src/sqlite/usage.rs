@@ -1,7 +1,7 @@
-//! Usage in the database: takes batches, adds up, looks up. It knows no limits.
+//! Usage in the database: stores batches, adds up counts and looks them up. Knows no limits.
 //!
-//! A batch is written as a few statements over all of its rows, not row by row: it is one transaction, and everyone who
-//! wants to change the policy waits for it. Each batch also deletes rows that are too old, so no background task is needed.
+//! A batch is written by a few statements over all of its rows, not row by row. It is one transaction, and every change
+//! of the policy waits for it. Each batch also deletes rows that are too old, so no background task is needed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -15,17 +15,18 @@ use management::port::{
     usage::{KeyUsed, Pair, UsageFilter, UsageRow, Used, Windows},
 };
 
-/// How long a batch's id is remembered, in seconds. A gateway repeats what was not answered as soon as it can; it would
-/// have to be cut off for two days after its batch had arrived to be counted twice. A fleet of 1,000 gateways that each
-/// report every minute leaves 3 million ids of some 60 bytes.
+/// How long a batch's id is remembered, in seconds. A gateway repeats an unanswered batch as soon as it can. A batch
+/// would be counted twice only if its gateway was cut off for two days after the batch had arrived. A fleet of 1,000
+/// gateways that each report every minute leaves 3 million ids of some 60 bytes.
 const REMEMBER_BATCHES: i64 = 48 * 3_600;
-/// How long totals are kept, in seconds: the month that is under way, and the one before for reports that come late. As long
-/// it is known that an application was deleted.
+/// How long totals are kept, in seconds: the current month, and the previous one for late reports. Deleted applications
+/// are remembered for the same time.
 const KEEP_TOTALS: i64 = 62 * 86_400;
-/// Hourly rows that a batch takes away at most; more than it brings, so the table shrinks when less is kept.
+/// Maximum number of hourly rows that a batch deletes. It is more than a batch adds, so the table shrinks after the
+/// limit is lowered.
 const TIDIED_AT_ONCE: i64 = 10_000;
 
-/// At most `limit` rows in the order of application, API, hour, plan and outcome, from the first after `after`.
+/// Returns at most `limit` rows that come after `after`, in the order of application, API, hour, plan and outcome.
 pub async fn list(
     connection: &mut SqliteConnection,
     filter: &UsageFilter,
@@ -65,7 +66,7 @@ pub async fn list(
     rows.iter().map(row).collect()
 }
 
-/// When those of the keys `ids` were used last that ever were.
+/// When the keys `ids` were last used. Keys that were never used are missing.
 pub async fn last_used(connection: &mut SqliteConnection, ids: &[&str]) -> Result<Vec<KeyUsed>, Fault> {
     let rows = sqlx::query("SELECT id, last_used FROM key_use WHERE id IN (SELECT value FROM json_each(?))")
         .bind(serde_json::json!(ids).to_string())
@@ -74,7 +75,7 @@ pub async fn last_used(connection: &mut SqliteConnection, ids: &[&str]) -> Resul
     rows.iter().map(|row| Ok(KeyUsed { id: row.try_get("id")?, last_used: row.try_get("last_used")? })).collect()
 }
 
-/// Notes that a batch of a gateway was taken; `false`: it was taken before.
+/// Notes that a gateway's batch was accepted. Returns `false` if it was accepted before.
 pub async fn take_batch(
     connection: &mut SqliteConnection,
     gateway: &str,
@@ -90,12 +91,13 @@ pub async fn take_batch(
     Ok(noted.rows_affected() == 1)
 }
 
-/// What a probe writes, in hexadecimal, into the table and its index: 64 KiB, 16 pages. A change of one row writes some 10.
+/// Length of a probe's data, in hexadecimal, in the table and its index: 64 KiB, 16 pages. A change of one row writes
+/// some 10 pages.
 const PROBE_BYTES: i64 = 16 << 10;
 
-/// Writes a row that stands for no batch: to see whether a change could be written. No gateway has an empty name.
+/// Writes a row that is no batch, to see whether a change can be written. No gateway has an empty name.
 pub async fn write_probe(connection: &mut SqliteConnection) -> Result<(), Fault> {
-    // One of a probe that could not be taken away.
+    // A row that an earlier probe could not remove.
     remove_probe(&mut *connection).await?;
     sqlx::query("INSERT INTO usage_batch (gateway, batch, received_at) VALUES ('', hex(randomblob(?)), 0)")
         .bind(PROBE_BYTES)
@@ -104,13 +106,13 @@ pub async fn write_probe(connection: &mut SqliteConnection) -> Result<(), Fault>
     Ok(())
 }
 
-/// Takes it away again.
+/// Removes the probe's row.
 pub async fn remove_probe(connection: &mut SqliteConnection) -> Result<(), Fault> {
     sqlx::query("DELETE FROM usage_batch WHERE gateway = ''").execute(connection).await?;
     Ok(())
 }
 
-/// When a gateway reported last, and the room that it had left then.
+/// When a gateway last reported, and the room that it had left then.
 pub async fn room(connection: &mut SqliteConnection, gateway: &str) -> Result<Option<(i64, i64)>, Fault> {
     let row = sqlx::query("SELECT reported_at, room FROM usage_room WHERE gateway = ?").bind(gateway);
     let row = row.fetch_optional(connection).await?;
@@ -128,7 +130,7 @@ pub async fn set_room(connection: &mut SqliteConnection, gateway: &str, now: i64
     Ok(())
 }
 
-/// Adds rows to those that are there. A sum that would pass 2^63 - 1 stays there: nothing is lost of the other rows.
+/// Adds the counts to the stored rows. A sum beyond 2^63 - 1 stays at that value, so that the other rows are not lost.
 pub async fn add(connection: &mut SqliteConnection, rows: &[UsageRow]) -> Result<(), Fault> {
     if rows.is_empty() {
         return Ok(());
@@ -158,11 +160,11 @@ pub async fn add(connection: &mut SqliteConnection, rows: &[UsageRow]) -> Result
     Ok(())
 }
 
-/// Application, API, 1 for a day or 2 for a month, its first second, requests.
+/// Application, API, 1 for a day or 2 for a month, its first second, number of requests.
 type Total<'r> = (&'r str, &'r str, i64, i64, i64);
 
-/// What rows add to the totals by which limits are checked: by API, and over all APIs of the application, which is the empty
-/// API; of the day and of the month.
+/// What rows add to the totals by which limits are checked: for each API, and for all APIs of the application (the
+/// empty API); for the day and for the month.
 fn totals<'r>(rows: &[&'r UsageRow]) -> Vec<Total<'r>> {
     let mut totals: BTreeMap<(&str, &str, i64, i64), i64> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.outcome == ALLOWED && !row.application.is_empty()) {
@@ -180,7 +182,8 @@ fn totals<'r>(rows: &[&'r UsageRow]) -> Vec<Total<'r>> {
         .collect()
 }
 
-/// The rows that count for the plans of their application: not those of an hour that began before it was made again.
+/// The rows that count for the plans of their application. Rows of an hour that began before the application was
+/// created again do not count.
 async fn counted<'r>(connection: &mut SqliteConnection, rows: &'r [UsageRow]) -> Result<Vec<&'r UsageRow>, Fault> {
     let applications: HashSet<&str> = rows.iter().map(|row| row.application.as_str()).collect();
     let made = sqlx::query_as::<_, (String, Option<i64>)>(
@@ -195,8 +198,8 @@ async fn counted<'r>(connection: &mut SqliteConnection, rows: &'r [UsageRow]) ->
     Ok(rows.iter().filter(counts).collect())
 }
 
-/// Notes when keys were used last; keys that are not there, or that reach nothing of `scope`, are left out.
-/// Returns how many were taken.
+/// Notes when keys were last used. Leaves out keys that do not exist or that reach nothing of `scope`. Returns the
+/// number of keys that were noted.
 pub async fn touch(connection: &mut SqliteConnection, keys: &[KeyUsed], scope: &Scope) -> Result<u64, Fault> {
     if keys.is_empty() {
         return Ok(0);
@@ -223,14 +226,14 @@ pub async fn touch(connection: &mut SqliteConnection, keys: &[KeyUsed], scope: &
     Ok(touched.rows_affected())
 }
 
-/// Forgets when a key was used: it is not there any more, and another may get its id.
+/// Forgets when a key was last used, because the key is gone and another may get its id.
 pub async fn forget_key(connection: &mut SqliteConnection, id: &str) -> Result<(), Fault> {
     sqlx::query("DELETE FROM key_use WHERE id = ?").bind(id).execute(connection).await?;
     Ok(())
 }
 
-/// Forgets how much an application used of its plans: it is gone, and another may get its id. Hourly rows stay, for bills.
-/// What is reported of it from now on uses up nothing of the other one's plans.
+/// Forgets how much of its plans an application has used, because it is gone and another may get its id. Hourly rows
+/// stay, for bills. Usage of the old application that is reported later does not count for the plans of the new one.
 pub async fn forget_totals(connection: &mut SqliteConnection, application: &str, now: i64) -> Result<(), Fault> {
     sqlx::query("DELETE FROM usage_total WHERE application = ?").bind(application).execute(&mut *connection).await?;
     sqlx::query("INSERT OR REPLACE INTO usage_cut (application, deleted_at) VALUES (?, ?)")
@@ -241,7 +244,7 @@ pub async fn forget_totals(connection: &mut SqliteConnection, application: &str,
     Ok(())
 }
 
-/// Takes away what is too old: hourly rows after `days`, and what nobody looks at any more.
+/// Deletes what is too old: hourly rows after `days`, and other data that is not read any more.
 pub async fn tidy(connection: &mut SqliteConnection, now: i64, days: i64) -> Result<(), Fault> {
     sqlx::query("DELETE FROM usage_batch WHERE received_at < ?")
         .bind(now.saturating_sub(REMEMBER_BATCHES))
@@ -261,7 +264,7 @@ pub async fn tidy(connection: &mut SqliteConnection, now: i64, days: i64) -> Res
     Ok(())
 }
 
-/// What was used by each of `pairs`, as far as anything was.
+/// Returns the usage of each of `pairs` that has any.
 pub async fn used(
     connection: &mut SqliteConnection,
     pairs: &[Pair],
@@ -284,10 +287,11 @@ pub async fn used(
     rows.iter().map(row).collect()
 }
 
-/// The subscriptions of `pairs`, and the applications where the API is empty, that have a plan.
+/// Finds the subscriptions of `pairs` that have a plan, and the applications if the API of the pair is empty.
 pub async fn with_plans(connection: &mut SqliteConnection, pairs: &[Pair]) -> Result<Vec<Version>, Fault> {
     let rows = sqlx::query(
-        // CROSS JOIN and the unary plus: from the pairs to their rows, never through all rows that have a plan.
+        // CROSS JOIN and the unary plus make SQLite go from the pairs to their rows, and not scan all rows that have a
+        // plan.
         "SELECT v.* FROM json_each(?1) CROSS JOIN version v ON v.until_revision IS NULL AND v.kind = 4 \
          AND v.identity = value->>'application' || char(31) || (value->>'api') \
          WHERE value->>'api' <> '' AND +v.plan IS NOT NULL \
@@ -300,7 +304,7 @@ pub async fn with_plans(connection: &mut SqliteConnection, pairs: &[Pair]) -> Re
     rows.iter().map(read_version).collect()
 }
 
-/// The subscriptions and applications of a plan that are marked as used up.
+/// Finds the subscriptions and applications of a plan that are marked as used up.
 pub async fn used_up(connection: &mut SqliteConnection, plan: &str) -> Result<Vec<Version>, Fault> {
     let rows = sqlx::query(
         "SELECT * FROM version WHERE until_revision IS NULL AND plan IS NOT NULL \
@@ -312,7 +316,8 @@ pub async fn used_up(connection: &mut SqliteConnection, plan: &str) -> Result<Ve
     rows.iter().map(read_version).collect()
 }
 
-/// The subscriptions and applications of a plan that are not marked and have used so much in the day or in the month.
+/// Finds the subscriptions and applications of a plan that are not marked and have used at least so much in the day or
+/// the month.
 pub async fn reached(
     connection: &mut SqliteConnection,
     plan: &str,

@@ -231,7 +231,7 @@ fn wrong(line: &str, expected: &str, found: &Answer) -> Error {
     Error::unexpected(line, expected, found.to_string())
 }
 
-/// Prints a line. If the reader has gone, the stack is started all the same.
+/// Prints a line. If the reader has gone, the stack still starts.
 fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }

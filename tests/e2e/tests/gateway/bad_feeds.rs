@@ -1,4 +1,4 @@
-//! A feed whose answers are no policy: the last good policy stays in use, the log names the fault, and no VM dies.
+//! A feed whose answers are not a policy: the last good policy stays in use, the log names the fault, and no VM dies.
 
 use std::time::{Duration, Instant};
 

@@ -1,10 +1,10 @@
-//! The conditions that statements on the past are made of, as pieces of SQL.
+//! Conditions for statements about the past, as pieces of SQL.
 //!
-//! They are macros because SQLite's statements have to be constant text, and the same condition is asked of two revisions
-//! and several tables. Parameters are the same everywhere: `?1` and `?2` are revisions, `?3` the `seq` to go on from, `?4`
-//! the APIs of the scope as a JSON array, `?5` the limit. Kinds stand as numbers, see [`management::port::Kind::number`].
+//! They are macros because sqlx needs constant statements, and the same condition applies to two revisions and several
+//! tables. The parameters always mean the same: `?1` and `?2` are revisions, `?3` is the last `seq`, `?4` the APIs of
+//! the scope as a JSON array, `?5` the limit. Kinds are numbers, see [`management::port::Kind::number`].
 
-/// The condition that a version held at revision `at`. The unary plus keeps SQLite from leaving the order of `seq`.
+/// A version existed at revision `at`. The unary plus makes SQLite read in the order of `seq`.
 macro_rules! held {
     ($table:literal, $at:literal) => {
         concat!(
@@ -23,8 +23,8 @@ macro_rules! held {
     };
 }
 
-/// The condition that an API of the scope let in applications without a subscription at revision `$at`. What holds and
-/// what held are asked for apart, because each has its own index.
+/// An API of the scope admitted applications without a subscription at revision `$at`. Current and past versions have
+/// separate conditions, because each has its own index.
 macro_rules! open {
     ($at:literal) => {
         concat!(
@@ -42,8 +42,8 @@ macro_rules! open {
     };
 }
 
-/// The condition that an application reached an API of the scope at revision `$at`: it was subscribed to one, or one
-/// asks for no subscription.
+/// An application reached an API of the scope at revision `$at`: it was subscribed to one, or one needs no
+/// subscription.
 macro_rules! reached {
     ($application:literal, $at:literal) => {
         concat!(
@@ -60,7 +60,7 @@ macro_rules! reached {
     };
 }
 
-/// The condition that a version is within the scope at revision `$at`. Plans and deny policies always are.
+/// A version is in the scope at revision `$at`. Plans and deny policies always are.
 macro_rules! in_scope {
     ($at:literal) => {
         concat!(
@@ -73,8 +73,8 @@ macro_rules! in_scope {
     };
 }
 
-/// The condition that the same thing holds at revision `?2`. A key that now belongs to another application is another
-/// thing: who sees it may have changed.
+/// The same object exists at revision `?2`. A key that belongs to another application now counts as another object,
+/// because other gateways may see it.
 macro_rules! succeeded {
     () => {
         concat!(
@@ -88,8 +88,8 @@ macro_rules! succeeded {
     };
 }
 
-/// The condition that a version came after revision `?1` and after the place `?3`, as one bound on `seq`, which rises with
-/// the revision: of two bounds SQLite may take the wrong one and read the whole table.
+/// A version came after revision `?1` and after position `?3`, as one bound on `seq`, which increases with the
+/// revision. Given two bounds, SQLite may choose the wrong one and read the whole table.
 macro_rules! came_since {
     () => {
         concat!(
@@ -99,7 +99,7 @@ macro_rules! came_since {
     };
 }
 
-/// The table of applications that subscribed to an API of the scope, or ceased to, between `?1` and `?2`.
+/// The applications that subscribed to an API of the scope, or stopped, between `?1` and `?2`.
 macro_rules! moved {
     () => {
         concat!(

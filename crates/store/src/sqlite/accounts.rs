@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 use tokio::sync::watch;
 
-use super::{SqliteStore, fault::Fault, transaction::SqliteTransaction};
+use super::{SqliteStore, fault::Fault};
 use management::port::{
     Error, Principal, Role, Scope,
-    accounts::{AccountPage, AccountRows, Accounts, Credential, SecretHash, Token},
+    accounts::{AccountPage, Accounts, Credential, SecretHash, Token},
 };
 
 #[async_trait]
@@ -41,48 +41,6 @@ impl Accounts for SqliteStore {
     }
 }
 
-#[async_trait]
-impl AccountRows for SqliteTransaction {
-    async fn count_tokens(&mut self) -> Result<i64, Error> {
-        Ok(count(self.connection(), "token").await?)
-    }
-
-    async fn add_token(&mut self, token: &Token, secret: &SecretHash) -> Result<(), Error> {
-        insert_token(self.connection(), token, secret).await?;
-        Ok(self.note_accounts().await?)
-    }
-
-    async fn remove_token(&mut self, id: &str) -> Result<Option<Token>, Error> {
-        let removed = find(self.connection(), "DELETE FROM token WHERE id = ? RETURNING *", id, token).await?;
-        self.note_accounts().await?;
-        Ok(removed)
-    }
-
-    async fn count_credentials(&mut self) -> Result<i64, Error> {
-        Ok(count(self.connection(), "gateway_credential").await?)
-    }
-
-    async fn add_credential(&mut self, credential: &Credential, secret: &SecretHash) -> Result<(), Error> {
-        insert_credential(self.connection(), credential, secret).await?;
-        Ok(self.note_accounts().await?)
-    }
-
-    async fn set_scope(&mut self, id: &str, scope: &Scope) -> Result<Option<Credential>, Error> {
-        let found = "SELECT * FROM gateway_credential WHERE id = ?";
-        let before = find(self.connection(), found, id, credential).await?;
-        update_scope(self.connection(), id, scope).await?;
-        self.note_accounts().await?;
-        Ok(before)
-    }
-
-    async fn remove_credential(&mut self, id: &str) -> Result<Option<Credential>, Error> {
-        let removed = "DELETE FROM gateway_credential WHERE id = ? RETURNING *";
-        let removed = find(self.connection(), removed, id, credential).await?;
-        self.note_accounts().await?;
-        Ok(removed)
-    }
-}
-
 /// How often the accounts were changed.
 pub async fn changes(connection: &mut SqliteConnection) -> Result<i64, Fault> {
     Ok(sqlx::query_scalar("SELECT changes FROM account_state").fetch_one(connection).await?)
@@ -94,7 +52,11 @@ pub async fn count_change(connection: &mut SqliteConnection) -> Result<i64, Faul
     Ok(counted.fetch_one(connection).await?)
 }
 
-async fn insert_token(connection: &mut SqliteConnection, token: &Token, secret: &SecretHash) -> Result<(), Fault> {
+pub(super) async fn insert_token(
+    connection: &mut SqliteConnection,
+    token: &Token,
+    secret: &SecretHash,
+) -> Result<(), Fault> {
     let statement = "INSERT INTO token (id, secret, role, subject, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)";
     sqlx::query(statement)
         .bind(&token.id)
@@ -108,7 +70,7 @@ async fn insert_token(connection: &mut SqliteConnection, token: &Token, secret: 
     Ok(())
 }
 
-async fn insert_credential(
+pub(super) async fn insert_credential(
     connection: &mut SqliteConnection,
     credential: &Credential,
     secret: &SecretHash,
@@ -127,13 +89,13 @@ async fn insert_credential(
     Ok(())
 }
 
-async fn update_scope(connection: &mut SqliteConnection, id: &str, scope: &Scope) -> Result<(), Fault> {
+pub(super) async fn update_scope(connection: &mut SqliteConnection, id: &str, scope: &Scope) -> Result<(), Fault> {
     let update = sqlx::query("UPDATE gateway_credential SET apis = ? WHERE id = ?").bind(json(scope)).bind(id);
     update.execute(connection).await?;
     Ok(())
 }
 
-async fn find<T>(
+pub(super) async fn find<T>(
     connection: &mut SqliteConnection,
     statement: &str,
     value: &str,
@@ -143,7 +105,7 @@ async fn find<T>(
     row.as_ref().map(read).transpose()
 }
 
-async fn count(connection: &mut SqliteConnection, table: &str) -> Result<i64, Fault> {
+pub(super) async fn count(connection: &mut SqliteConnection, table: &str) -> Result<i64, Fault> {
     Ok(sqlx::query_scalar(&format!("SELECT count(*) FROM {table}")).fetch_one(connection).await?)
 }
 
@@ -164,7 +126,7 @@ async fn page<T>(
     Ok(AccountPage { items, more: rows.len() > limit, total: count(connection, table).await? })
 }
 
-fn token(row: &SqliteRow) -> Result<Token, Fault> {
+pub(super) fn token(row: &SqliteRow) -> Result<Token, Fault> {
     let role: &str = row.try_get("role")?;
     Ok(Token {
         id: row.try_get("id")?,
@@ -174,7 +136,7 @@ fn token(row: &SqliteRow) -> Result<Token, Fault> {
     })
 }
 
-fn credential(row: &SqliteRow) -> Result<Credential, Fault> {
+pub(super) fn credential(row: &SqliteRow) -> Result<Credential, Fault> {
     let apis: Option<&str> = row.try_get("apis")?;
     let set = |text| {
         let set: BTreeSet<String> =

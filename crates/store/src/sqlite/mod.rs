@@ -6,6 +6,7 @@
 //! [`as_of`] finds past ones. [`audit`] keeps who changed what. [`history`] notices a restored backup. Usage ([`usage`]) is stored beside the policy and
 //! makes no revisions. Everything specific to SQLite stays in this folder.
 
+mod account_rows;
 mod accounts;
 mod api_match;
 mod as_of;

@@ -209,8 +209,20 @@ fn counts(counts: &HashMap<Kind, [u64; 3]>) -> String {
 }
 
 fn version(row: &NewRow) -> Version {
-    let NewRow { kind, id, application, api, kept_block, kept_owner, state_before, document, .. } = row.clone();
-    Version { seq: 0, kind, id, application, api, kept_block, kept_owner, state_before, from_revision: 0, document }
+    let NewRow { kind, id, application, api, kept_block, kept_owner, state_before, beside, document, .. } = row.clone();
+    Version {
+        seq: 0,
+        kind,
+        id,
+        application,
+        api,
+        kept_block,
+        kept_owner,
+        state_before,
+        beside,
+        from_revision: 0,
+        document,
+    }
 }
 
 /// A row as clients are shown it, without its etag.

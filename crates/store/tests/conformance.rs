@@ -15,6 +15,8 @@
 mod accounts;
 #[path = "conformance/audit.rs"]
 mod audit;
+#[path = "conformance/sight.rs"]
+mod sight;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -81,6 +83,7 @@ fn row(kind: Kind, id: &str, document: Value) -> NewRow {
         plan: text("plan"),
         kept_block: None,
         kept_owner: None,
+        beside: None,
         state_before: None,
         document: document.to_string(),
     }
@@ -279,6 +282,7 @@ async fn every_column_of_a_row_is_read_as_it_was_written(opened: &Opened) {
         plan: Some("p".to_owned()),
         kept_block: Some("BLOCKED".to_owned()),
         kept_owner: Some("o".to_owned()),
+        beside: Some("{}".to_owned()),
         state_before: Some("ON_HOLD".to_owned()),
         ..subscription("s", "app", "a", "BLOCKED")
     };
@@ -296,11 +300,13 @@ async fn every_column_of_a_row_is_read_as_it_was_written(opened: &Opened) {
         api,
         kept_block,
         kept_owner,
+        beside,
         state_before,
         document,
     } = found;
     let NewRow { identity, plan, .. } = new.clone();
-    let read = NewRow { kind, id, identity, application, api, plan, kept_block, kept_owner, state_before, document };
+    let read =
+        NewRow { kind, id, identity, application, api, plan, kept_block, kept_owner, state_before, beside, document };
     assert_eq!(read, new);
 }
 
@@ -663,6 +669,7 @@ async fn rows_of_plans_are_found_by_what_was_used(opened: &Opened) {
 
 use accounts::*;
 use audit::*;
+use sight::*;
 
 /// The tests of one database. Each test has a database of its own.
 macro_rules! conformance {
@@ -695,6 +702,8 @@ macro_rules! conformance {
             tokens_are_found_by_their_secret_until_they_are_removed,
             a_gateway_has_several_credentials_whose_scope_changes,
             those_who_wait_are_told_of_changed_accounts,
+            who_is_limited_sees_only_what_reaches_them,
+            usage_is_seen_by_whose_application_or_api_it_is_of,
         ], 3: [the_far_past_is_forgotten, entries_stay_when_rows_and_history_go]);
     };
     ($database:ident, $($history_rows:literal: [$($property:ident),* $(,)?]),*) => {

@@ -15,6 +15,7 @@ mod mark;
 pub mod places;
 mod row;
 mod scope;
+pub mod sight;
 mod state;
 pub mod target;
 pub mod usage;
@@ -39,17 +40,18 @@ use self::{
     audit::{AuditLog, Record},
     list::{Filter, Page, Sort},
     places::{Clash, Place},
+    sight::{SightRows, Sights},
     usage::{KeyUsed, Pair, UsageFilter, UsageRow, Used, Windows},
 };
 
 /// An open database, shared by all its users.
 pub type Store = Arc<dyn Database>;
 
-/// Maximum number of rows for one [`Rows::insert_all`]: eleven values each, and SQLite accepts 32,766.
+/// Maximum number of rows for one [`Rows::insert_all`]: twelve values each, and SQLite accepts 32,766.
 pub const MAX_ROWS_AT_ONCE: usize = 1_000;
 
 /// An open database.
-pub trait Database: Present + History + Changes + Upkeep + AuditLog + Accounts {}
+pub trait Database: Present + History + Changes + Upkeep + AuditLog + Accounts + Sights {}
 
 /// What exists now.
 #[async_trait]
@@ -183,7 +185,7 @@ pub trait Upkeep: Send + Sync {
 
 /// A change in progress. If it is dropped without [`Transaction::commit`], it has no effect.
 #[async_trait]
-pub trait Transaction: Rows + UsageRows + AccountRows + Record {
+pub trait Transaction: Rows + UsageRows + AccountRows + SightRows + Record {
     /// The context of the change.
     fn act(&self) -> &Act;
 

@@ -5,21 +5,22 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{FromRequestParts, MatchedPath},
+    extract::{FromRequestParts, MatchedPath, Path},
     http::{StatusCode, request::Parts},
 };
 
 use super::{
+    credentials::Credentials,
     gateway::Gateway,
     identity::{Flaw, Identity},
-    permission::{self, May, Who},
+    permission::{self, May, Operation, Who},
 };
 use crate::{
     clock::act_from,
     guesses::Peer,
     http::{problem::Problem, request_id::RequestId},
 };
-use management::port::{Act, Actor, Origin, Principal, Role};
+use management::port::{Act, Actor, Origin, Principal};
 
 const TOKEN_CHALLENGE: &str = "Bearer realm=\"policy-service management\"";
 const GATEWAY_CHALLENGE: &str = "Basic realm=\"policy-service feed\", charset=\"UTF-8\", Bearer";
@@ -40,12 +41,16 @@ enum Authenticated {
 impl Caller {
     /// An act of this caller at the current time.
     pub fn act(self) -> Act {
-        let actor = match self.who {
-            Authenticated::Principal { principal, .. } => Actor::Principal(principal),
+        act_from(self.actor(), self.origin)
+    }
+
+    /// Who calls, to the rules.
+    pub fn actor(&self) -> Actor {
+        match &self.who {
+            Authenticated::Principal { principal, .. } => Actor::Principal(principal.clone()),
             // Gateways change nothing of the policy: what follows from their reports is the service's.
             Authenticated::Gateway(_) => Actor::Service,
-        };
-        act_from(actor, self.origin)
+        }
     }
 
     /// The gateway that calls.
@@ -85,10 +90,8 @@ impl<S: Sync> FromRequestParts<S> for Caller {
             (Who::Roles(_), Identity::Nobody(flaw)) => Err(not_a_principal(flaw)),
             (Who::Roles(_), Identity::Gateway(_)) => Err(not_a_principal(Flaw::Wrong)),
             (Who::Roles(_), Identity::Principal { principal, expires_at }) => match operation.may(principal.role) {
-                // Rows have no owners yet, so nothing is an owner's own.
-                _ if matches!(principal.role, Role::Publisher | Role::Subscriber) && path != "/v1/me" => Err(hidden()),
                 May::Yes | May::Own => Ok(Self { who: Authenticated::Principal { principal, expires_at }, origin }),
-                May::Forbidden => Err(forbidden(principal.role)),
+                May::Forbidden => Err(refused(parts, operation, principal).await),
                 May::Hidden => Err(hidden()),
             },
         }
@@ -100,9 +103,19 @@ fn nobody_may() -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "this route takes no caller")
 }
 
-/// The role sees what this is about, and may not do it.
-fn forbidden(role: Role) -> Problem {
-    Problem::new(StatusCode::FORBIDDEN, format!("the role {} may not do this", role.as_str()))
+/// Why a role may not do this: a row that it does not see is not there for it.
+async fn refused(parts: &mut Parts, operation: &Operation, principal: Principal) -> Problem {
+    let forbidden = format!("the role {} may not do this", principal.role.as_str());
+    let forbidden = Problem::new(StatusCode::FORBIDDEN, forbidden);
+    let (Some(kind), true) = (operation.kind, operation.path.contains("{id}")) else { return forbidden };
+    let credentials = parts.extensions.get::<Credentials>().cloned();
+    let id = Path::<String>::from_request_parts(parts, &()).await;
+    let (Some(credentials), Ok(Path(id))) = (credentials, id) else { return hidden() };
+    match credentials.sees(principal, kind, &id).await {
+        Ok(true) => forbidden,
+        Ok(false) => management::error::Error::not_found(kind, &id).into(),
+        Err(error) => error.into(),
+    }
 }
 
 /// The role sees nothing here, as if there were nothing.

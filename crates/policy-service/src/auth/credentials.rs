@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use management::{
+    access,
     accounts::{hash, is_good},
     port::{
-        Actor, Error, Principal, Role, Store,
+        Actor, Error, Kind, Principal, Role, Store,
         accounts::{Credential, SecretHash, Token},
     },
 };
@@ -57,6 +58,11 @@ impl Credentials {
             Ok(found) => found.unwrap_or(Identity::Nobody(Flaw::Wrong)),
             Err(error) => Identity::Unknown(Box::new(error.into())),
         }
+    }
+
+    /// Whether a principal sees the row of `kind` with this id.
+    pub async fn sees(&self, principal: Principal, kind: Kind, id: &str) -> Result<bool, Error> {
+        self.store.sees(kind, id, &access::sight(&Actor::Principal(principal), kind)).await
     }
 
     /// Whose the secret is among those in the database. It is looked up at each request, so what is revoked is so at once.

@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod actions;
+pub mod approval;
 pub mod audit;
 pub mod list;
 pub mod lookup;
@@ -28,7 +29,7 @@ use utoipa_axum::router::OpenApiRouter;
 use self::tag::IfMatch;
 use crate::{auth::Caller, http::problem::Problem};
 use management::{
-    error::Error,
+    access,
     port::{Database, Kind, Store, Transaction},
     resource::Resource,
 };
@@ -57,7 +58,7 @@ async fn begin(
     if_match: &IfMatch,
 ) -> Result<Box<dyn Transaction>, Problem> {
     let mut change = store.begin(caller.act()).await?;
-    let stored = change.find(kind, id).await?.ok_or_else(|| Error::not_found(kind, id))?;
+    let stored = access::find_own(&mut *change, kind, id).await?;
     if_match.0.check(&stored)?;
     Ok(change)
 }
@@ -103,5 +104,6 @@ pub fn router() -> OpenApiRouter<Store> {
         .merge(actions::router())
         .merge(lookup::router())
         .merge(accounts::router())
+        .merge(approval::router())
         .merge(audit::router())
 }

@@ -20,6 +20,8 @@ mod listed;
 mod open;
 mod place;
 mod read;
+mod sight;
+mod sight_rows;
 mod space;
 mod state;
 mod transaction;

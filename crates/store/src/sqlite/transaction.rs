@@ -145,7 +145,7 @@ impl SqliteTransaction {
         let revision = self.revision();
         let mut query = sqlx::QueryBuilder::<Sqlite>::new(
             "INSERT INTO version (kind, id, identity, application, api, plan, kept_block, kept_owner, \
-             state_before, from_revision, document) ",
+             state_before, beside, from_revision, document) ",
         );
         query.push_values(rows, |mut values, row| {
             values
@@ -158,6 +158,7 @@ impl SqliteTransaction {
                 .push_bind(&row.kept_block)
                 .push_bind(&row.kept_owner)
                 .push_bind(&row.state_before)
+                .push_bind(&row.beside)
                 .push_bind(revision)
                 .push_bind(&row.document);
         });

@@ -9,7 +9,7 @@ use keygate::usage::report::ALLOWED;
 use serde::Serialize;
 use sqlx::{Row as _, Sqlite, SqliteConnection};
 
-use super::{fault::Fault, state::read_version};
+use super::{fault::Fault, sight::restrict_usage, state::read_version};
 use management::port::{
     Error, Scope, Version,
     usage::{KeyUsed, Pair, UsageFilter, UsageRow, Used, Windows},
@@ -40,6 +40,7 @@ pub async fn list(
     if let Some(api) = &filter.api {
         query.push(" AND api = ").push_bind(api);
     }
+    restrict_usage(&mut query, &filter.sight);
     if let Some(from) = filter.from {
         query.push(" AND hour >= ").push_bind(from);
     }

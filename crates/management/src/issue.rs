@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use keygate::{digest::Digest, policy::MAX_UNIX_SECONDS};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -10,6 +9,7 @@ use utoipa::ToSchema;
 use super::{
     access, check,
     error::Error,
+    key_form,
     keys::{Key, KeyState, KeyType},
     pipeline::{Origin, Outcome, add, create},
     resource::{Resource as _, put},
@@ -19,10 +19,6 @@ use crate::port::{
     audit::{Action, Deed},
 };
 
-/// Random bytes of a key: 256 bits, so that nobody can guess one.
-const KEY_BYTES: usize = 32;
-/// The prefix of keys, so that scanners for leaked secrets find them.
-const KEY_PREFIX: &str = "kg_";
 /// The longest overlap, 366 days. For a longer one, issue a second key instead.
 const MAX_OVERLAP_SECONDS: i64 = 366 * 86_400;
 
@@ -90,7 +86,7 @@ pub async fn issue(change: &mut dyn Transaction, application: &str, issue: Issue
         return Err(Error::not_found(Kind::Application, application));
     }
     let now = change.act().now;
-    let (key, digest) = new_key(change.act())?;
+    let (key, digest) = new_key(change.act(), issue.key_type)?;
     let stored = Key {
         sha256: Some(digest.to_hex()),
         id: issue.id,
@@ -111,7 +107,7 @@ pub async fn issue(change: &mut dyn Transaction, application: &str, issue: Issue
             change.record(Deed::of_row(Action::Issue, Kind::Key, stored.id.as_deref().unwrap_or_default()));
             Ok(IssuedKey { key, stored, replaces: None })
         }
-        // The same 256 random bits occurred before, so the random generator cannot be trusted.
+        // The same 160 random bits occurred before, so the random generator cannot be trusted.
         Outcome::Held(_) => Err(Error::conflict("this key was issued before; try again")),
     }
 }
@@ -139,7 +135,7 @@ pub async fn regenerate(change: &mut dyn Transaction, id: &str, asked: Regenerat
     if expires_at.is_some_and(|time| time <= now) {
         return Err(Error::invalid("expires_in", "the old key has expired; expected the lifetime of the new one"));
     }
-    let (key, digest) = new_key(change.act())?;
+    let (key, digest) = new_key(change.act(), old.key_type)?;
     let stored = Key { sha256: Some(digest.to_hex()), id: asked.id, expires_at, ..old.clone() };
     let stored = add(change, stored).await?;
 
@@ -151,7 +147,7 @@ pub async fn regenerate(change: &mut dyn Transaction, id: &str, asked: Regenerat
         retired.expires_at = Some(retired.expires_at.unwrap_or(i64::MAX).min(end));
     }
     put(change, &held, &retired).await?;
-    // The new key stands in the entry as what came along.
+    // The entry lists the new key in `also`.
     change.record(Deed::of_row(Action::Regenerate, Kind::Key, id));
     Ok(IssuedKey { key, stored, replaces: Some(id.to_owned()) })
 }
@@ -165,8 +161,8 @@ pub async fn revoke(change: &mut dyn Transaction, id: &str) -> Result<Key, Error
     Ok(revoked)
 }
 
-fn new_key(act: &Act) -> Result<(String, Digest), Error> {
-    let key = format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(act.random::<KEY_BYTES>()?));
+fn new_key(act: &Act, key_type: Option<KeyType>) -> Result<(String, Digest), Error> {
+    let key = key_form::new_key(act, key_type.unwrap_or(KeyType::Production))?;
     let digest = Digest::of(key.as_bytes());
     Ok((key, digest))
 }

@@ -17,7 +17,7 @@ use crate::{
     stderr,
 };
 use management::port::{Actor, Error as Failure, Upkeep as _};
-use store::{Settings, SqliteStore, beside, copy};
+use store::{Settings, SqliteStore, beside, copy, file_of};
 
 /// Only the owner may read a copy, as for the database itself.
 const OWNER_ALONE: u32 = 0o600;
@@ -53,11 +53,11 @@ impl Drop for Part {
 
 /// Writes the database to a file.
 pub async fn backup(arguments: &Backup) -> Result<(), Box<dyn Error>> {
-    let from = arguments.database.file()?;
-    let (from, to) = (from.as_path(), arguments.file.as_path());
-    let named = |error: Failure| format!("--database (POLICY_DATABASE) {}: {error}", arguments.database.url);
+    let url = arguments.database.file_url()?;
+    let (from, to) = (Path::new(file_of(url)?), arguments.file.as_path());
+    let named = |error: Failure| arguments.database.named(error);
     if !from.exists() {
-        return Err(named_file(&arguments.database.url, from).into());
+        return Err(named_file(url, from).into());
     }
     check_target(from, to).await?;
     let part = Part::beside(to).map_err(|error| format!("{} cannot be written: {error}", to.display()))?;
@@ -89,7 +89,8 @@ async fn check_target(from: &Path, to: &Path) -> Result<(), String> {
 
 /// Replaces the content of the database by a backup.
 pub async fn restore(arguments: &Restore) -> Result<(), Box<dyn Error>> {
-    let (file, place) = (arguments.file.as_path(), arguments.database.file()?);
+    let url = arguments.database.file_url()?;
+    let (file, place) = (arguments.file.as_path(), Path::new(file_of(url)?));
     let named = |error: Failure| match error {
         Failure::Later(_) => {
             format!("{} was written by a later version of policy-service; nothing was changed", file.display())
@@ -99,16 +100,17 @@ pub async fn restore(arguments: &Restore) -> Result<(), Box<dyn Error>> {
     if !file.is_file() {
         return Err(format!("{} is not a file; nothing was changed", file.display()).into());
     }
-    let part = Part::beside(&place).map_err(|error| format!("no file can be written beside the database: {error}"))?;
+    let part = Part::beside(place).map_err(|error| format!("no file can be written beside the database: {error}"))?;
     copy::copy(file, &part.0).await.map_err(named)?;
     // Migrate the copy to this version's schema. The backup stays as it is.
-    let url = format!("sqlite:{}", part.0.display());
+    let copied = format!("sqlite:{}", part.0.display());
     let settings = Settings { bulk: true, must_exist: true, ..Settings::default() };
-    SqliteStore::open(&url, settings).await.map_err(named)?.close().await;
-    let store = arguments.database.open(Settings { bulk: true, ..Settings::default() }).await?;
+    SqliteStore::open(&copied, settings).await.map_err(named)?.close().await;
+    let settings = Settings { bulk: true, ..Settings::default() };
+    let store = SqliteStore::open(url, settings).await.map_err(|error| arguments.database.named(error))?;
     let restored = store.restore(&part.0, &act(Actor::administrator())).await;
     store.close().await;
-    let state = restored.map_err(|error| format!("{}: {error}; nothing was changed", arguments.database.url))?;
+    let state = restored.map_err(|error| format!("{url}: {error}; nothing was changed"))?;
     stderr::say(format_args!(
         "the database now has the content of {}, at revision {}; its new epoch is {}; gateways will fetch the full policy",
         file.display(),

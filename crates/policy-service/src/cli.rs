@@ -1,15 +1,21 @@
 //! The command line: every argument, its variable and its default.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf};
 
 use clap::{
     Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use crate::stderr;
-use management::port::Error;
-use store::{Settings, SqliteStore};
+use crate::{
+    secret_files::{Files, variable_of_file},
+    stderr,
+};
+use management::port::{Error, Store};
+use store::Settings;
+
+/// The exit code of a wrong command line, as clap's own.
+const WRONG_USAGE: i32 = 2;
 
 /// The policy service of keygate: manages APIs, applications, keys and subscriptions, and feeds them to gateways.
 #[derive(Debug, Parser)]
@@ -24,20 +30,40 @@ impl Cli {
     /// Reads the command line, or ends the program. Errors name the variables of the arguments. `--version` prints
     /// `version`.
     pub fn read(version: &'static str) -> Self {
-        let matches = Self::command().version(version).try_get_matches();
-        matches.and_then(|matches| Self::from_arg_matches(&matches)).unwrap_or_else(|error| {
-            let variables = variables(&error);
-            if variables.is_empty() {
-                error.exit();
-            }
-            // The error ends with a line break already.
-            stderr::say(error.to_string().trim_end());
-            for (argument, variable) in variables {
-                stderr::say(format_args!("note: {argument} can also be given by the variable {variable}"));
-            }
-            std::process::exit(error.exit_code())
-        })
+        let name = std::env::args().nth(1).unwrap_or_default();
+        let (command, files) = Files::read(Self::command().version(version), &name);
+        let matches = command.try_get_matches().unwrap_or_else(|error| refuse(&error));
+        if let Err(wrong) = files.check(&matches) {
+            stderr::say(format_args!("error: {wrong}"));
+            std::process::exit(WRONG_USAGE);
+        }
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| refuse(&error))
     }
+}
+
+/// Ends the program with what is wrong on its command line.
+fn refuse(error: &clap::Error) -> ! {
+    let variables = variables(error);
+    if variables.is_empty() {
+        error.exit();
+    }
+    // The error ends with a line break already.
+    stderr::say(error.to_string().trim_end());
+    for (argument, variable) in variables {
+        let file = match is_secret(&variable) {
+            true => format!(", or by {}, the path of a file that holds it", variable_of_file(&variable)),
+            false => String::new(),
+        };
+        stderr::say(format_args!("note: {argument} can also be given by the variable {variable}{file}"));
+    }
+    std::process::exit(error.exit_code())
+}
+
+/// Whether an argument of any subcommand has this variable and hides its values.
+fn is_secret(variable: &str) -> bool {
+    let command = Cli::command();
+    let mut arguments = command.get_subcommands().flat_map(clap::Command::get_arguments);
+    arguments.any(|argument| argument.is_hide_env_values_set() && argument.get_env().is_some_and(|env| env == variable))
 }
 
 /// The arguments that an error names, with their variables.
@@ -84,25 +110,55 @@ pub enum Command {
 }
 
 /// The database argument.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Args)]
 pub struct Database {
-    /// The SQLite file; it is created if it does not exist.
-    #[arg(long = "database", env = "POLICY_DATABASE", default_value = "sqlite:policy.db", value_name = "URL")]
-    pub url: String,
+    /// The SQLite file, created if it does not exist, or a PostgreSQL database, as postgres://USER:PASSWORD@HOST/DATABASE.
+    /// Give a password by the variable or in the file that PGPASSFILE names: every user of the machine can read arguments.
+    #[arg(
+        long = "database",
+        env = "POLICY_DATABASE",
+        hide_env_values = true,
+        default_value = "sqlite:policy.db",
+        value_name = "URL"
+    )]
+    url: String,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Database").field(&self.shown()).finish()
+    }
 }
 
 impl Database {
-    /// The file that the URL names.
-    pub fn file(&self) -> Result<PathBuf, Error> {
-        store::file_of(&self.url).map(PathBuf::from)
+    /// Opens the database. Errors name the argument.
+    pub async fn open(&self, settings: Settings) -> Result<Store, String> {
+        store::open(&self.url, settings).await.map_err(|error| self.named(error))
     }
 
-    /// Opens the database. Errors name the argument.
-    pub async fn open(&self, settings: Settings) -> Result<Arc<SqliteStore>, String> {
-        SqliteStore::open(&self.url, settings).await.map(Arc::new).map_err(|error| match error {
+    /// Its URL, without a password.
+    pub fn shown(&self) -> String {
+        store::shown(&self.url)
+    }
+
+    /// Its URL, if it is a file. Else an error that says how such a database is copied.
+    pub fn file_url(&self) -> Result<&str, String> {
+        if store::postgres::is_url(&self.url) {
+            return Err(format!(
+                "--database (POLICY_DATABASE) {}: PostgreSQL has programs for this, pg_dump and pg_restore; \
+                 docs/operations.md says how",
+                self.shown()
+            ));
+        }
+        Ok(&self.url)
+    }
+
+    /// The message for an error of the database, with the argument that is wrong.
+    pub fn named(&self, error: Error) -> String {
+        match error {
             Error::Url(_) => error.to_string(),
-            _ => format!("--database (POLICY_DATABASE) {}: {error}", self.url),
-        })
+            _ => format!("--database (POLICY_DATABASE) {}: {error}", self.shown()),
+        }
     }
 }
 
@@ -113,6 +169,18 @@ pub struct Serve {
     #[arg(long, env = "POLICY_LISTEN", default_value = "127.0.0.1:8085", value_name = "HOST:PORT",
           value_parser = parse_listen)]
     pub listen: String,
+    /// Name or address, and port, for gateways alone: the feed and reports of usage are then served here, and no more where
+    /// `--listen` says.
+    #[arg(long, env = "POLICY_FEED_LISTEN", value_name = "HOST:PORT", value_parser = parse_listen)]
+    pub feed_listen: Option<String>,
+    /// The service's certificate and those that lead to its root, a file in PEM: all listeners then speak TLS. It is read
+    /// again when it changes.
+    #[arg(long, env = "POLICY_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of the certificate, a file in PEM without a passphrase.
+    #[arg(long, env = "POLICY_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// The database.
     #[command(flatten)]
     pub database: Database,
     /// The administrator's token, sent as `authorization: Bearer` to the management API. Prefer the variable, because
@@ -141,6 +209,10 @@ pub struct Serve {
     #[arg(long, env = "POLICY_HISTORY_ROWS", default_value_t = 100_000, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub history_rows: u32,
+    /// Days for which replaced and removed rows are remembered, of those that --history-rows keeps; 0: no limit of days.
+    #[arg(long, env = "POLICY_HISTORY_DAYS", default_value_t = 0, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(0..=36_500))]
+    pub history_days: u32,
     /// Days for which hourly usage is kept.
     #[arg(long, env = "POLICY_USAGE_DAYS", default_value_t = 400, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=3_660))]
@@ -155,8 +227,8 @@ pub struct Serve {
     pub confirm_removal: bool,
 }
 
-impl std::fmt::Debug for Serve {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Serve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Serve").field("listen", &self.listen).field("database", &self.database).finish_non_exhaustive()
     }
 }
@@ -174,6 +246,7 @@ fn parse_listen(text: &str) -> Result<String, &'static str> {
 /// Arguments of `import`.
 #[derive(Debug, Args)]
 pub struct Import {
+    /// The database.
     #[command(flatten)]
     pub database: Database,
     /// The file with the pages; `-` is the standard input.
@@ -183,6 +256,7 @@ pub struct Import {
 /// Arguments of `backup`.
 #[derive(Debug, Args)]
 pub struct Backup {
+    /// The database.
     #[command(flatten)]
     pub database: Database,
     /// The file to write; only its owner may read it.
@@ -192,6 +266,7 @@ pub struct Backup {
 /// Arguments of `restore`.
 #[derive(Debug, Args)]
 pub struct Restore {
+    /// The database.
     #[command(flatten)]
     pub database: Database,
     /// The backup to restore.
@@ -201,6 +276,7 @@ pub struct Restore {
 /// Arguments of `renew-epoch`.
 #[derive(Debug, Args)]
 pub struct RenewEpoch {
+    /// The database.
     #[command(flatten)]
     pub database: Database,
 }

@@ -21,6 +21,8 @@ use axum::{
 };
 use tokio::time::Instant;
 
+use crate::metrics::Metrics;
+
 /// Wrong credentials of one address in one [`WINDOW`] that are answered at once and logged one by one.
 pub const FREE: u32 = 10;
 /// The time over which wrong credentials are counted.
@@ -65,8 +67,11 @@ impl Count {
 }
 
 /// The wrong credentials of the last minute, by address.
-#[derive(Clone, Debug, Default)]
-pub struct Guesses(Arc<Mutex<HashMap<IpAddr, Count>>>);
+#[derive(Clone, Debug)]
+pub struct Guesses {
+    counts: Arc<Mutex<HashMap<IpAddr, Count>>>,
+    metrics: Metrics,
+}
 
 /// What counts as one address: an IPv6 client has a whole /64, and an IPv4 address may be written as IPv6.
 fn group(address: IpAddr) -> IpAddr {
@@ -75,10 +80,15 @@ fn group(address: IpAddr) -> IpAddr {
 }
 
 impl Guesses {
+    /// No counts yet. Each wrong credential is counted in `metrics` as well.
+    pub fn new(metrics: Metrics) -> Self {
+        Self { counts: Arc::default(), metrics }
+    }
+
     /// Counts a wrong credential. Returns the number in the address's window, including this one, and the window.
     fn count(&self, address: IpAddr, now: Instant) -> (u32, Count) {
         // No code panics while it holds the lock.
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut address = group(address);
         if counts.len() >= MAX_ADDRESSES && !counts.contains_key(&address) {
             counts.retain(|_, count| !count.is_over(now));
@@ -114,6 +124,7 @@ pub async fn slow(State(guesses): State<Guesses>, request: Request, next: Next) 
     if response.status() != StatusCode::UNAUTHORIZED {
         return response;
     }
+    guesses.metrics.count_refused();
     let (wrong, window) = guesses.count(address, Instant::now());
     if wrong <= FREE {
         tracing::warn!(%address, %method, path, "a credential was refused");
@@ -133,7 +144,7 @@ mod tests {
 
     #[test]
     fn addresses_are_counted_apart_and_a_minute_long() {
-        let (guesses, start) = (Guesses::default(), Instant::now());
+        let (guesses, start) = (Guesses::new(Metrics::new().unwrap()), Instant::now());
         for (address, after, count) in [
             ("192.0.2.1", 0, 1),
             ("192.0.2.1", 59, 2),
@@ -151,7 +162,7 @@ mod tests {
 
     #[test]
     fn what_was_not_logged_one_by_one_is_told_of_its_own_window() {
-        let (guesses, start) = (Guesses::default(), Instant::now());
+        let (guesses, start) = (Guesses::new(Metrics::new().unwrap()), Instant::now());
         let address = "192.0.2.1".parse().unwrap();
         let windows: Vec<_> = (0..5_000).map(|_| guesses.count(address, start).1).collect();
         let eleventh = windows.get(10).unwrap();
@@ -162,12 +173,12 @@ mod tests {
 
     #[test]
     fn the_map_does_not_grow_without_end() {
-        let (guesses, start) = (Guesses::default(), Instant::now());
+        let (guesses, start) = (Guesses::new(Metrics::new().unwrap()), Instant::now());
         let address = |number: u32| IpAddr::V4(Ipv4Addr::from_bits(number));
         for number in 1..=u32::try_from(MAX_ADDRESSES).unwrap() + 5 {
             guesses.count(address(number), start);
         }
-        assert!(guesses.0.lock().unwrap().len() <= MAX_ADDRESSES + 1);
+        assert!(guesses.counts.lock().unwrap().len() <= MAX_ADDRESSES + 1);
         assert_eq!(guesses.count(address(u32::MAX), start).0, 6, "those without room share one count");
         assert_eq!(guesses.count(address(u32::MAX), start + WINDOW).0, 1);
     }

@@ -1,9 +1,10 @@
 //! The policy service of keygate. An administrator manages APIs, applications, keys and subscriptions. The service
 //! feeds them to gateways as a policy.
 //!
-//! In reading order: [`program`] is the program and [`cli`] its command line. [`server`] accepts connections.
+//! In reading order: [`program`] is the program and [`cli`] its command line; [`secret_files`] reads
+//! secrets from files. [`server`] accepts connections.
 //! [`routes`] serves the requests of the administrator and [`feed`] those of gateways; [`http`] is what both share.
-//! [`auth`] checks credentials, [`guesses`] delays wrong ones, and [`clock`] reads the time. The crate [`management`]
+//! [`auth`] checks credentials, [`guesses`] delays wrong ones, [`metrics`] counts, and [`clock`] reads the time. The crate [`management`]
 //! has the rules by which the policy changes. The crate [`store`] keeps the policy and its recent past in one SQLite
 //! file, behind the traits of [`management::port`]. [`import`] writes many rows at once. [`backup`] copies the whole
 //! database to a file and back.
@@ -20,7 +21,9 @@ pub mod feed;
 pub mod guesses;
 pub mod http;
 pub mod import;
+pub mod metrics;
 pub mod program;
 pub mod routes;
+pub mod secret_files;
 pub mod server;
 pub mod stderr;

@@ -2,7 +2,7 @@
 
 use std::{
     error::Error,
-    io::{IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
     time::Duration,
 };
@@ -13,7 +13,13 @@ use crate::{
     cli::{Cli, Command, Database, Serve},
     clock::{act, act_of_service},
     feed::{self, Feed},
-    import, server, stderr,
+    import,
+    metrics::Metrics,
+    server::{
+        self, Door,
+        tls::{Files, Tls},
+    },
+    stderr,
 };
 use management::port::{Actor, Store, places::Clash};
 use tokio::signal::unix::{SignalKind, signal};
@@ -66,11 +72,12 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
     gateways.check_apart(&administrator)?;
     let settings = store::Settings {
         history_rows: arguments.history_rows.into(),
+        history_days: arguments.history_days.into(),
         usage_days: arguments.usage_days.into(),
         audit_days: arguments.audit_days.into(),
         ..store::Settings::default()
     };
-    let store: Store = arguments.database.open(settings).await?;
+    let store = arguments.database.open(settings).await?;
     let stopping = CancellationToken::new();
     let feed_settings = feed::Settings {
         page_rows: usize::try_from(arguments.page_rows)?,
@@ -78,31 +85,78 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
         max_wait: Duration::from_secs(arguments.max_wait.into()),
     };
     let feed = Feed::new(store.clone(), feed_settings, stopping.clone());
-    let router = server::router(store.clone(), feed, Credentials::new(administrator, gateways, store.clone()));
+    let tls = open_tls(&arguments)?;
 
     warn_of_clashes(&store).await?;
-    let listener = server::listen(&arguments.listen)
-        .await
-        .map_err(|error| format!("--listen (POLICY_LISTEN): cannot listen on {}: {error}", arguments.listen))?;
+    let metrics = Metrics::new()?;
+    let credentials = Credentials::new(administrator, gateways, store.clone());
+    let served = Served { store: store.clone(), feed, credentials, metrics: metrics.clone() };
+    let doors = open_doors(&arguments, tls.as_ref(), served).await?;
     let state = store.state().await?;
     let what = if store.is_new() { "a new database was made" } else { "the database was opened" };
-    tracing::info!(database = arguments.database.url, revision = state.revision, "{what}");
-    let address = listener.local_addr()?;
-    // A supervisor that reads the line below may send a signal at once.
+    tracing::info!(database = arguments.database.shown(), revision = state.revision, "{what}");
+    // A supervisor that reads the lines below may send a signal at once.
     stop_on_signal(stopping.clone())?;
-    // The only line on stdout; the process that started the service reads the port from it. stdout may be closed
-    // already.
-    let _ = writeln!(std::io::stdout(), "listening on http://{address}");
-    tracing::info!(version, %address, revision = state.revision, epoch = state.epoch, "serving");
+    say_where(&doors, tls.is_some())?;
+    tracing::info!(version, revision = state.revision, epoch = state.epoch, "serving");
 
+    let reading_again = tls.map(|tls| tokio::spawn(tls.watch()));
     let watch = tokio::spawn({
         let store = store.clone();
         async move { store.watch(act_of_service).await }
     });
-    server::serve(listener, router, stopping).await;
+    server::serve_all(doors, metrics, stopping).await;
     watch.abort();
+    if let Some(reading_again) = reading_again {
+        reading_again.abort();
+    }
     store.close().await;
     tracing::info!("stopped");
+    Ok(())
+}
+
+fn open_tls(arguments: &Serve) -> Result<Option<Tls>, String> {
+    let (Some(certificate), Some(key)) = (arguments.tls_cert.clone(), arguments.tls_key.clone()) else {
+        return Ok(None);
+    };
+    let opened = Tls::open(Files { certificate, key });
+    opened.map(Some).map_err(|error| format!("--tls-cert (POLICY_TLS_CERT), --tls-key (POLICY_TLS_KEY): {error}"))
+}
+
+/// What is served.
+struct Served {
+    store: Store,
+    feed: Feed,
+    credentials: Credentials,
+    metrics: Metrics,
+}
+
+/// The listeners with their routes: one for all, or one for management and one for the feed.
+async fn open_doors(arguments: &Serve, tls: Option<&Tls>, served: Served) -> Result<Vec<Door>, String> {
+    let listen = async |argument: &str, variable: &str, address: &str| {
+        let listening = server::listen(address).await;
+        listening.map_err(|error| format!("{argument} ({variable}): cannot listen on {address}: {error}"))
+    };
+    let Served { store, feed, credentials, metrics } = served;
+    let listener = listen("--listen", "POLICY_LISTEN", &arguments.listen).await?;
+    let door = |listener, router| Door { listener, router, tls: tls.cloned() };
+    let Some(address) = &arguments.feed_listen else {
+        return Ok(vec![door(listener, server::router(store, feed, credentials, metrics))]);
+    };
+    let of_feed = listen("--feed-listen", "POLICY_FEED_LISTEN", address).await?;
+    let (managing, feeding) = server::routers(store, feed, credentials, metrics);
+    Ok(vec![door(listener, managing), door(of_feed, feeding)])
+}
+
+/// The lines on stdout, one for each listener; whoever started the service reads the ports from them. It may be closed
+/// already.
+fn say_where(doors: &[Door], is_tls: bool) -> io::Result<()> {
+    let scheme = if is_tls { "https" } else { "http" };
+    for (door, what) in doors.iter().zip(["listening", "listening for gateways"]) {
+        let address = door.listener.local_addr()?;
+        let _ = writeln!(io::stdout(), "{what} on {scheme}://{address}");
+        tracing::info!(%address, scheme, "{what}");
+    }
     Ok(())
 }
 
@@ -141,7 +195,7 @@ fn stop_on_signal(stopping: CancellationToken) -> std::io::Result<()> {
 
 async fn renew_epoch(database: &Database) -> Result<(), Box<dyn Error>> {
     // A mistyped name must not create an empty database and report success.
-    let store: Store = database.open(store::Settings { must_exist: true, ..store::Settings::default() }).await?;
+    let store = database.open(store::Settings { must_exist: true, ..store::Settings::default() }).await?;
     let epoch = store.renew_epoch(&act(Actor::administrator())).await?;
     store.close().await;
     stderr::say(format_args!("the new epoch is {epoch}; gateways will fetch the full policy"));

@@ -170,6 +170,7 @@ async fn each_operation_answers_as_it_is_described() {
     for (who, method, path, at, body, status) in [
         (Nobody, "get", "/healthz", "", Value::Null, 200),
         (Nobody, "get", "/healthz/write", "", Value::Null, 200),
+        (Nobody, "get", "/metrics", "", Value::Null, 200),
         (
             Administrator,
             "post",
@@ -257,6 +258,15 @@ async fn each_operation_answers_as_it_is_described() {
         (Administrator, "get", "/v1/audit", "", Value::Null, 200),
         (Administrator, "get", "/v1/audit", "?limit=2&sort=-seq", Value::Null, 200),
         (Administrator, "get", "/v1/audit", "?kind=x", Value::Null, 400),
+        (Administrator, "get", "/v1/revisions", "", Value::Null, 200),
+        (Administrator, "get", "/v1/revisions", "?limit=1&sort=-revision", Value::Null, 200),
+        (Administrator, "get", "/v1/diff", "?from=1&limit=1", Value::Null, 200),
+        (Administrator, "get", "/v1/diff", "?from=0", Value::Null, 200),
+        (Administrator, "get", "/v1/diff", "?from=99", Value::Null, 410),
+        (Administrator, "get", "/v1/diff", "", Value::Null, 400),
+        (Administrator, "post", "/v1/restore", "", json!({"revision": 1, "dry_run": true}), 200),
+        (Administrator, "post", "/v1/restore", "", json!({"revision": 99}), 410),
+        (Administrator, "post", "/v1/restore", "", json!({"revision": true}), 422),
         (Gateway, "get", "/v1/policy", "", Value::Null, 200),
         (Gateway, "get", "/v1/policy", "?since=1", Value::Null, 200),
         (Gateway, "get", "/v1/policy", "?since=x", Value::Null, 400),

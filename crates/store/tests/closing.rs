@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use management::port::Upkeep as _;
-use store::sqlite::{Settings, SqliteStore};
+use store::{Settings, SqliteStore};
 
 /// Number of consecutive openings. One in five left its log while the pool was trusted to close all of its connections.
 const OPENINGS: usize = 40;

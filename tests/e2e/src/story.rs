@@ -216,12 +216,12 @@ pub const SCENES: &[Scene] = &[
         calls: &calls(BLOCKED, BLOCKED),
     },
     Scene {
-        title: "Blocked for production only: the sandbox key goes on",
+        title: "Blocked for production only: the sandbox key still works",
         change: Some("/v1/subscriptions/shop-orders/block?state=PROD_ONLY_BLOCKED"),
         calls: &calls(BLOCKED, SANDBOX),
     },
     Scene {
-        title: "Unblocked: all is as before",
+        title: "Unblocked: everything works as before",
         change: Some("/v1/subscriptions/shop-orders/unblock"),
         calls: &calls(PRODUCTION, SANDBOX),
     },

@@ -19,7 +19,9 @@ pub enum Error {
     #[error("the database that is open is no longer at its path ({0})")]
     Moved(String),
     /// The URL does not name a database file.
-    #[error("--database (POLICY_DATABASE) is {0:?}, expected sqlite:FILE, as sqlite:policy.db")]
+    #[error(
+        "--database (POLICY_DATABASE) is {0:?}, expected sqlite:FILE, as sqlite:policy.db, or postgres://USER@HOST/DATABASE"
+    )]
     Url(String),
     /// The file belongs to another program.
     #[error("{0} is a database of another program; nothing in it was changed")]

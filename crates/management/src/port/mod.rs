@@ -1,8 +1,8 @@
 //! The port: what the rules and the feed need from a database, independent of how a database does it.
 //!
 //! A [`Database`] answers what exists now ([`Present`]) and what existed at a revision ([`History`], [`Snapshot`]). It
-//! takes changes ([`Changes`], [`Transaction`]), keeps the audit log ([`audit`]) and reports its health ([`Upkeep`]). One suite of tests,
-//! `crates/store/tests/conformance.rs`, says what each promise means. Every database must pass it.
+//! takes changes ([`Changes`], [`Transaction`]), keeps the audit log ([`audit`]) and reports its health ([`Upkeep`]). One
+//! suite of tests, `crates/store/tests/conformance`, says what each promise means. Every database must pass it.
 
 pub mod accounts;
 mod act;
@@ -12,12 +12,14 @@ mod error;
 mod kind;
 pub mod list;
 mod mark;
+pub mod past;
 pub mod places;
 mod row;
 mod scope;
 pub mod sight;
 mod state;
 pub mod target;
+pub mod times;
 pub mod usage;
 
 use std::{collections::HashSet, fmt, sync::Arc};
@@ -39,6 +41,7 @@ pub use self::{
 use self::{
     audit::{AuditLog, Record},
     list::{Filter, Page, Sort},
+    past::{Past, PastRows},
     places::{Clash, Place},
     sight::{SightRows, Sights},
     usage::{KeyUsed, Pair, UsageFilter, UsageRow, Used, Windows},
@@ -51,7 +54,7 @@ pub type Store = Arc<dyn Database>;
 pub const MAX_ROWS_AT_ONCE: usize = 1_000;
 
 /// An open database.
-pub trait Database: Present + History + Changes + Upkeep + AuditLog + Accounts + Sights {}
+pub trait Database: Present + History + Changes + Upkeep + AuditLog + Past + Accounts + Sights {}
 
 /// What exists now.
 #[async_trait]
@@ -179,13 +182,16 @@ pub trait Upkeep: Send + Sync {
     /// Runs for ever: notices changes by other processes, and does what is due in the name of `act`.
     async fn watch(&self, act: fn() -> Act);
 
+    /// Tells `observer` how long each operation takes, from now on.
+    fn observe(&self, _observer: times::Observer) {}
+
     /// Closes the database. A backup of the file then has everything.
     async fn close(&self);
 }
 
 /// A change in progress. If it is dropped without [`Transaction::commit`], it has no effect.
 #[async_trait]
-pub trait Transaction: Rows + UsageRows + AccountRows + SightRows + Record {
+pub trait Transaction: Rows + UsageRows + AccountRows + SightRows + Record + PastRows {
     /// The context of the change.
     fn act(&self) -> &Act;
 

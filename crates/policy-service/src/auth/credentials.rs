@@ -1,4 +1,4 @@
-//! All credentials, and whose a request has. The credentials of the configuration are compared before the database is asked.
+//! The credentials of all callers. A request is compared with the configured credentials before the database is asked.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ impl Credentials {
         Self { administrator, gateways: Arc::new(gateways), store }
     }
 
-    /// Who sends a request with these headers.
+    /// Identifies the sender of a request with these headers.
     pub async fn identify(&self, headers: &HeaderMap) -> Identity {
         let (client_id, secret) = match given(headers) {
             Given::Nothing => return Identity::Nobody(Flaw::Missing),

@@ -186,8 +186,15 @@ impl Feed {
         latest: &Latest,
         over: bool,
     ) -> Result<Option<Answer>, Problem> {
-        let source = self.source(gateway, headers, &latest.epoch);
-        if ask.epoch.as_ref().is_some_and(|epoch| *epoch != source.epoch) {
+        let is_other = |source: &GatewayView| ask.epoch.as_ref().is_some_and(|epoch| *epoch != source.epoch);
+        let mut latest = latest.clone();
+        let mut source = self.source(gateway, headers, &latest.epoch);
+        if is_other(&source) {
+            // Another service on this database may have renewed the epoch, and this one not heard of it yet.
+            latest = Latest::of(&self.store.state().await?);
+            source = self.source(gateway, headers, &latest.epoch);
+        }
+        if is_other(&source) {
             if let Some(mark) = &ask.mark {
                 self.renew_if_lost(gateway, mark).await;
             }
@@ -202,7 +209,7 @@ impl Feed {
         if nothing_new {
             return Ok(over.then(|| Answer { body: None, etag: etag_of_latest() }));
         }
-        let page = match (self.pages.page(&self.store, &source, latest, ask).await, &ask.mark) {
+        let page = match (self.pages.page(&self.store, &source, &latest, ask).await, &ask.mark) {
             (Err(error @ Error::OtherHistory(_)), Some(mark)) => {
                 self.renew_if_lost(gateway, mark).await;
                 return Err(problem(error));

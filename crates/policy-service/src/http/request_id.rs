@@ -58,7 +58,8 @@ fn given(headers: &HeaderMap) -> Option<&str> {
     ((1..=MAX_BYTES).contains(&text.len()) && text.bytes().all(is_sane)).then_some(text)
 }
 
-fn made() -> String {
+/// A name for a request that brings none.
+pub fn made() -> String {
     let mut bytes = [0; RANDOM_BYTES];
     // If random numbers fail, requests are still answered. They then share one id.
     let _ = getrandom::fill(&mut bytes);

@@ -86,7 +86,7 @@ pub async fn run(arguments: &Import) -> Result<(), Box<dyn Error>> {
         let bytes = file.metadata().ok().map(|metadata| metadata.len());
         (Box::new(file), bytes)
     };
-    let store: Store = arguments.database.open(Settings { bulk: true, ..Settings::default() }).await?;
+    let store = arguments.database.open(Settings { bulk: true, ..Settings::default() }).await?;
     let mut progress = Progress::new(bytes);
     let result = import(&store, BufReader::with_capacity(1 << 20, reader), &mut progress).await;
     store.close().await;

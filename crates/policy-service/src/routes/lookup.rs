@@ -19,6 +19,7 @@ use crate::{
 use management::{
     access,
     applications::Application,
+    key_form::Form,
     keys::Key,
     port::{Actor, Database, Kind, Store, Version},
     resource::Resource,
@@ -81,9 +82,13 @@ async fn look_up(
     _: NoQuery,
     Json(asked): Json<Lookup>,
 ) -> Result<Response, Problem> {
+    let unknown = match asked.key.as_deref().map(Form::of) {
+        Some(Form::Mistyped) => "there is no such key: it was mistyped or cut, since its checksum is wrong",
+        _ => "there is no such key",
+    };
     let digest = asked.digest()?.to_hex();
     let version = store.find_identity(Kind::Key, &digest).await?;
-    let none = || Problem::new(StatusCode::NOT_FOUND, "there is no such key");
+    let none = || Problem::new(StatusCode::NOT_FOUND, unknown);
     let version = version.ok_or_else(none)?;
     let mut key: Key = shown(&*store, &version).await?;
     let actor = caller.actor();

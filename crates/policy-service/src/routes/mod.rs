@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod actions;
 pub mod approval;
 pub mod audit;
+pub mod history;
 pub mod list;
 pub mod lookup;
 pub mod resources;
@@ -106,4 +107,5 @@ pub fn router() -> OpenApiRouter<Store> {
         .merge(accounts::router())
         .merge(approval::router())
         .merge(audit::router())
+        .merge(history::router())
 }

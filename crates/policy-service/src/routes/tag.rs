@@ -67,6 +67,12 @@ pub async fn commit_beside(change: Box<dyn Transaction>, headers: &mut HeaderMap
     Ok(Accepted { actor, revision: Some(revision), state: None })
 }
 
+/// The revision that the headers of a committed change say.
+pub fn revision_of(headers: &HeaderMap) -> i64 {
+    let text = headers.get(REVISION).and_then(|value| value.to_str().ok());
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
 /// The state of a row, if its kind has states.
 pub fn state_of<R: Resource>(shown: &R) -> Option<String> {
     Some(serde_json::to_value(shown).ok()?.get("state")?.as_str()?.to_owned())

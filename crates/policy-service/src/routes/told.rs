@@ -7,14 +7,14 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use axum::{
-    extract::Request,
+    extract::{Request, State},
     http::{HeaderValue, Method, header},
     middleware::Next,
     response::Response,
 };
 use percent_encoding::percent_decode_str;
 
-use crate::guesses::Peer;
+use crate::{guesses::Peer, metrics::Metrics};
 use management::port::Actor;
 
 /// What the handler of a change tells the log.
@@ -28,14 +28,15 @@ pub struct Accepted {
     pub state: Option<String>,
 }
 
-/// Logs an accepted change.
-pub async fn log(request: Request, next: Next) -> Response {
+/// Logs and counts an accepted change.
+pub async fn log(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
     let address = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let response = next.run(request).await;
     let accepted = response.extensions().get::<Accepted>();
     if let Some(Accepted { actor, revision: Some(revision), state }) = accepted {
         let Deed { action, kind, id } = Deed::of(&method, &path, response.headers().get(header::LOCATION));
+        metrics.count_change(kind, action);
         let (actor, role, state) = (actor.subject(), actor.role(), state.as_deref());
         tracing::info!(actor, role, %address, action, kind, id, state, revision, "a change was accepted");
     }
@@ -56,6 +57,7 @@ impl<'p> Deed<'p> {
         let mut parts = path.trim_start_matches("/v1/").split('/');
         let (list, id, last) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
         let (action, list) = match last {
+            None if list == "restore" => ("restore", "policy"),
             Some("keys") => ("issue", "keys"),
             Some(action) => (action, list),
             None if method == Method::PUT => ("replace", list),
@@ -87,6 +89,7 @@ mod tests {
             (Method::POST, "/v1/keys/k/revoke", None, "revoke", "key", "k"),
             (Method::POST, "/v1/subscriptions/s/block", None, "block", "subscription", "s"),
             (Method::POST, "/v1/applications/app/unblock", None, "unblock", "application", "app"),
+            (Method::POST, "/v1/restore", None, "restore", "policy", ""),
             (Method::PUT, "/v1/plans/p", None, "replace", "plan", "p"),
             (Method::DELETE, "/v1/plans/%C3%A4", None, "delete", "plan", "ä"),
         ] {

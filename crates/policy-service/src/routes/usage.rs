@@ -29,6 +29,9 @@ use management::{
     usage::take::{self, Reporter, Taken},
 };
 
+/// The path of reports by gateways, and of usage for bills.
+pub const PATH: &str = "/v1/usage";
+
 /// A report as it arrives. Its rows must be objects.
 #[derive(Debug, Deserialize)]
 struct Sent {

@@ -127,6 +127,12 @@ impl Budget {
         }
     }
 
+    /// How many connections are proven, and how many are not.
+    pub fn counts(&self) -> (usize, usize) {
+        let unproven = self.unproven.all.len();
+        (self.connections.len().saturating_sub(unproven), unproven)
+    }
+
     /// Registers a new connection. Returns its number, and the connection to close for it, if any.
     pub fn open(&mut self, address: IpAddr) -> (Id, Option<Id>) {
         let address = network(address);
@@ -168,8 +174,7 @@ impl Budget {
         if self.connections.get(&id).is_none_or(|connection| connection.proven) {
             return None;
         }
-        let proven = self.connections.len().saturating_sub(self.unproven.all.len());
-        let full = proven >= self.limits.proven;
+        let full = self.counts().0 >= self.limits.proven;
         let victim = if full { self.idle_proven.values().next().copied() } else { None };
         if let Some(victim) = victim {
             self.close(victim);

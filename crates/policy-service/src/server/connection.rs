@@ -6,13 +6,21 @@
 
 use std::{convert::Infallible, pin::Pin, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, http::Response};
+use axum::{
+    Router,
+    body::Body,
+    http::{Response, StatusCode},
+};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -21,7 +29,13 @@ use super::{
     paced::Paced,
     peer::{Busy, Peer, Working},
 };
-use crate::guesses;
+use crate::{
+    guesses,
+    http::{
+        problem::Problem,
+        request_id::{self, REQUEST_ID},
+    },
+};
 
 /// How long a connection may take to end after the shutdown began and its requests were answered.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
@@ -62,6 +76,20 @@ impl Host {
         Self { builder, router, stopping }
     }
 
+    /// Makes the handshake of TLS, within the time for the first request, and serves the connection to its end.
+    pub async fn converse_over_tls(self, stream: TcpStream, acceptor: TlsAcceptor, peer: Arc<Peer>) {
+        let stopping = self.stopping.clone();
+        let shaken = tokio::select! {
+            shaken = shake_hands(stream, acceptor) => shaken,
+            () = peer.evicted() => None,
+            () = peer.expired() => None,
+            () = stopping.cancelled() => None,
+        };
+        if let Some(stream) = shaken {
+            self.converse(stream, peer).await;
+        }
+    }
+
     /// Serves a connection until it ends. `stream` may be any stream of bytes.
     pub async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Arc<Peer>) {
         let answering = Arc::clone(&peer);
@@ -97,6 +125,44 @@ impl Host {
             }
         }
     }
+}
+
+/// The first byte of TLS: a record of a handshake.
+const HANDSHAKE: u8 = 22;
+
+/// The stream under TLS; `None` if there will be none.
+async fn shake_hands(stream: TcpStream, acceptor: TlsAcceptor) -> Option<TlsStream<TcpStream>> {
+    let mut first = [HANDSHAKE];
+    stream.peek(&mut first).await.ok()?;
+    // Every method of HTTP begins with a letter.
+    if first.iter().all(u8::is_ascii_alphabetic) {
+        tell_of_tls(stream).await;
+        return None;
+    }
+    match acceptor.accept(stream).await {
+        Ok(stream) => Some(stream),
+        Err(error) => {
+            tracing::debug!(%error, "a TLS handshake failed");
+            None
+        }
+    }
+}
+
+/// Answers a client that speaks plain HTTP. Nothing of its request is read before.
+async fn tell_of_tls(mut stream: TcpStream) {
+    let id = request_id::made();
+    let problem = Problem::new(StatusCode::BAD_REQUEST, "this port speaks TLS; ask it by https:").with_request_id(&id);
+    let body = serde_json::to_string(&problem).unwrap_or_default();
+    let answer = format!(
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n{REQUEST_ID}: {id}\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    // The client may be gone.
+    let _ = stream.write_all(answer.as_bytes()).await;
+    let _ = stream.shutdown().await;
+    // A socket that is closed with bytes unread is reset, and its answer with it.
+    let _ = tokio::io::copy(&mut stream.take(MAX_HEAD_BYTES as u64), &mut tokio::io::sink()).await;
 }
 
 /// Waits for a connection that is shutting down. A poll that arrived at the last moment is held like any other.

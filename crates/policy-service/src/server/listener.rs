@@ -1,4 +1,4 @@
-//! Accepts connections, within the budget, until the service is told to stop.
+//! Accepts connections, within one budget for all listeners, until the service is told to stop.
 
 use std::{
     net::SocketAddr,
@@ -11,7 +11,8 @@ use rustix::io::Errno;
 use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +22,9 @@ use super::{
     descriptors,
     peer::Connections,
     tally::Tally,
+    tls::Tls,
 };
+use crate::metrics::Metrics;
 
 /// How long sent bytes may wait for the client's acknowledgement.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -67,35 +70,70 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves `router` on `listener` until `stopping` is cancelled, then waits for the requests in progress.
-pub async fn serve(listener: TcpListener, router: Router, stopping: CancellationToken) {
+/// A listener, and what it serves.
+pub struct Door {
+    /// Where connections come in.
+    pub listener: TcpListener,
+    /// What is served on them.
+    pub router: Router,
+    /// `None`: plain HTTP.
+    pub tls: Option<Tls>,
+}
+
+/// Serves `router` on `listener` in plain HTTP until `stopping` is cancelled, then lets what has begun come to its end.
+pub async fn serve(listener: TcpListener, router: Router, metrics: Metrics, stopping: CancellationToken) {
+    serve_all(vec![Door { listener, router, tls: None }], metrics, stopping).await;
+}
+
+/// Serves all `doors` until `stopping` is cancelled, then lets what has begun come to its end. They share the budget of
+/// connections, since they share the descriptors.
+pub async fn serve_all(doors: Vec<Door>, metrics: Metrics, stopping: CancellationToken) {
     let limits = Limits::of_descriptors(descriptors::limit());
     tracing::debug!(?limits, "connections");
-    let connections = Connections::new(limits);
+    let shared = Arc::new(Shared {
+        connections: Connections::new(limits, metrics),
+        room: Arc::new(Semaphore::new(limits.total())),
+        pace: Mutex::new(Pace::new(&limits)),
+    });
+    let accepting: JoinSet<()> =
+        doors.into_iter().map(|door| accept_all(door, Arc::clone(&shared), stopping.clone())).collect();
+    accepting.join_all().await;
+    let all = u32::try_from(limits.total()).unwrap_or(u32::MAX);
+    // Each connection ends itself within the same time.
+    if !matches!(tokio::time::timeout(STOP_TIMEOUT, shared.room.acquire_many(all)).await, Ok(Ok(_))) {
+        tracing::warn!("some requests did not end in time");
+    }
+}
+
+/// What all listeners share.
+struct Shared {
+    connections: Arc<Connections>,
+    room: Arc<Semaphore>,
+    pace: Mutex<Pace>,
+}
+
+/// Accepts the connections of one door.
+async fn accept_all(door: Door, shared: Arc<Shared>, stopping: CancellationToken) {
+    let Door { listener, router, tls } = door;
     let host = Host::new(router, stopping.clone());
-    let room = Arc::new(Semaphore::new(limits.total()));
-    let mut pace = Pace::new(&limits);
     loop {
         let accepted = tokio::select! {
             () = stopping.cancelled() => break,
-            accepted = accept(&listener, &room, &connections) => accepted,
+            accepted = accept(&listener, &shared.room, &shared.connections) => accepted,
         };
         let Some((stream, address, permit)) = accepted else { continue };
-        let (peer, evicted) = connections.open(address.ip());
-        let host = host.clone();
+        let (peer, evicted) = shared.connections.open(address.ip());
+        let (host, tls) = (host.clone(), tls.clone());
         tokio::spawn(async move {
-            host.converse(stream, peer).await;
+            match tls {
+                Some(tls) => host.converse_over_tls(stream, tls.acceptor(), peer).await,
+                None => host.converse(stream, peer).await,
+            }
             drop(permit);
         });
         if evicted {
-            pace.keep().await;
+            shared.pace.lock().await.keep().await;
         }
-    }
-    drop(listener);
-    let all = u32::try_from(limits.total()).unwrap_or(u32::MAX);
-    // Each connection ends within the same time.
-    if !matches!(tokio::time::timeout(STOP_TIMEOUT, room.acquire_many(all)).await, Ok(Ok(_))) {
-        tracing::warn!("some requests did not end in time");
     }
 }
 

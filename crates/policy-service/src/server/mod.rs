@@ -13,6 +13,7 @@ mod listener;
 mod paced;
 pub mod peer;
 mod tally;
+pub mod tls;
 
 use std::sync::Arc;
 
@@ -22,12 +23,12 @@ use axum::{
     extract::{Request, State},
     http::{StatusCode, header},
     middleware::{self, Next},
-    response::Response,
-    routing::get,
+    response::{IntoResponse as _, Response},
+    routing::{any, get},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use listener::{bind, listen, serve};
+pub use listener::{Door, bind, listen, serve, serve_all};
 
 use self::peer::{Busy, Peer};
 use crate::{
@@ -36,45 +37,101 @@ use crate::{
     feed::{self, Feed},
     guesses::{self, Guesses},
     http::{openapi, problem::Problem, request_id},
+    metrics::{self, Metrics},
     routes::{self, usage},
 };
 use management::port::Store;
 
 /// All routes.
-pub fn router(store: Store, feed: Feed, credentials: Credentials) -> Router {
-    let management = routes::router()
-        .merge(usage::billing())
-        .layer(middleware::from_fn(routes::told::log))
-        .layer(middleware::from_fn(routes::run_to_completion))
-        .with_state(store.clone());
-    let reporting = usage::reporting().layer(middleware::from_fn(routes::run_to_completion)).with_state(store.clone());
-    let health = OpenApiRouter::new().routes(routes!(health)).routes(routes!(writer_health)).with_state(store);
-    let feed = OpenApiRouter::new().routes(routes!(feed::policy)).with_state(feed);
-    let (router, openapi) = OpenApiRouter::with_openapi(openapi::description())
-        .merge(health)
-        .merge(feed)
-        .merge(reporting)
-        .merge(management)
-        .split_for_parts();
-    // One text for all answers, so that frequent requests for it take no memory.
-    let openapi = Bytes::from(openapi::document(&openapi, permission::described).to_string());
-    router
-        .route(
-            "/openapi.json",
-            get(move || {
-                let body = openapi.clone();
-                async move { ([(header::CONTENT_TYPE, "application/json")], body) }
-            }),
-        )
-        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "no route has this path; see /openapi.json") })
-        .method_not_allowed_fallback(|request: Request| async move {
-            let detail = format!("{} is not possible here; the allow header says what is", request.method());
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
-        })
-        .layer(middleware::from_fn_with_state(credentials, prove))
-        .layer(middleware::from_fn_with_state(Guesses::default(), guesses::slow))
-        .layer(middleware::map_response(secure))
-        .layer(middleware::from_fn(request_id::name))
+pub fn router(store: Store, feed: Feed, credentials: Credentials, metrics: Metrics) -> Router {
+    let Parts { around, document, health, management, feed } = Parts::new(store, feed, credentials, metrics);
+    around.put(Router::new().merge(health).merge(management).merge(feed).merge(document))
+}
+
+/// The routes of two listeners: management, and the feed with the reports of usage. Both tell their health.
+pub fn routers(store: Store, feed: Feed, credentials: Credentials, metrics: Metrics) -> (Router, Router) {
+    let Parts { around, document, health, management, feed } = Parts::new(store, feed, credentials, metrics);
+    let elsewhere =
+        || async { Problem::new(StatusCode::NOT_FOUND, "this is served at another address: --feed-listen") };
+    let mut managing = Router::new().merge(health).merge(management).merge(document);
+    for path in [feed::ask::PATH, usage::PATH] {
+        managing = managing.route(path, any(elsewhere));
+    }
+    let feeding = Router::new().merge(feed).route("/healthz", get(self::health));
+    (around.put(managing), around.put(feeding))
+}
+
+/// The routes by where they may be served.
+struct Parts {
+    around: Around,
+    document: Router,
+    health: Router,
+    management: Router,
+    feed: Router,
+}
+
+impl Parts {
+    fn new(store: Store, feed: Feed, credentials: Credentials, metrics: Metrics) -> Self {
+        metrics.watch(&store);
+        let around = Around { credentials, guesses: Guesses::new(metrics.clone()), metrics: metrics.clone() };
+        let managing = |router: OpenApiRouter<Store>| {
+            router
+                .layer(middleware::from_fn_with_state(metrics.clone(), routes::told::log))
+                .layer(middleware::from_fn(routes::run_to_completion))
+                .with_state(store.clone())
+        };
+        let reporting =
+            usage::reporting().layer(middleware::from_fn(routes::run_to_completion)).with_state(store.clone());
+        let health = OpenApiRouter::new().routes(routes!(health)).routes(routes!(writer_health));
+        let counted = OpenApiRouter::new().routes(routes!(read_metrics)).with_state((store.clone(), metrics.clone()));
+        let feed = OpenApiRouter::new().routes(routes!(feed::policy)).with_state(feed);
+        let mut openapi = openapi::description();
+        let mut described = |router: OpenApiRouter| {
+            let (router, part) = router.split_for_parts();
+            openapi.merge(part);
+            router
+        };
+        let health = described(health.with_state(store.clone()).merge(counted));
+        let feed = described(feed.merge(reporting).merge(managing(usage::billing())));
+        let management = described(managing(routes::router()));
+        Self { around, document: document(&openapi), health, management, feed }
+    }
+}
+
+/// The description of all routes. All answers share one text, so that frequent requests for it take no memory.
+fn document(openapi: &utoipa::openapi::OpenApi) -> Router {
+    let text = Bytes::from(openapi::document(openapi, permission::described).to_string());
+    Router::new().route(
+        "/openapi.json",
+        get(move || {
+            let body = text.clone();
+            async move { ([(header::CONTENT_TYPE, "application/json")], body) }
+        }),
+    )
+}
+
+/// What stands around the routes of each listener.
+#[derive(Clone)]
+struct Around {
+    credentials: Credentials,
+    guesses: Guesses,
+    metrics: Metrics,
+}
+
+impl Around {
+    fn put(&self, router: Router) -> Router {
+        router
+            .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "no route has this path; see /openapi.json") })
+            .method_not_allowed_fallback(|request: Request| async move {
+                let detail = format!("{} is not possible here; the allow header says what is", request.method());
+                Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+            })
+            .layer(middleware::from_fn_with_state(self.credentials.clone(), prove))
+            .layer(middleware::from_fn_with_state(self.guesses.clone(), guesses::slow))
+            .layer(middleware::map_response(secure))
+            .layer(middleware::from_fn_with_state(self.metrics.clone(), metrics::count))
+            .layer(middleware::from_fn(request_id::name))
+    }
 }
 
 /// Finds out who sends a request, and takes a connection out of the budget of unproven ones if a request carries a valid credential.
@@ -120,6 +177,18 @@ async fn health() -> &'static str {
 async fn writer_health(State(store): State<Store>) -> Result<&'static str, Problem> {
     store.check_writer(&act_of_service()).await?;
     Ok("ok\n")
+}
+
+/// What the service counts of itself, for Prometheus. It names no client, no application and no API.
+#[utoipa::path(get, path = "/metrics", tag = "health", operation_id = "read_metrics", security(()), responses(
+    (status = 200, description = "all metrics, in Prometheus's text format", body = String, content_type = "text/plain"),
+))]
+async fn read_metrics(State((store, metrics)): State<(Store, Metrics)>) -> Result<Response, Problem> {
+    let text = metrics.text(&store).map_err(|error| {
+        tracing::error!(%error, "the metrics cannot be written");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the service failed; its log says why")
+    })?;
+    Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())
 }
 
 async fn secure(mut response: Response) -> Response {

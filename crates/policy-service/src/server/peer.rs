@@ -21,12 +21,14 @@ use super::{
     idle::{Activity, IDLE_TIMEOUT},
     tally::Tally,
 };
+use crate::metrics::Metrics;
 
 /// All open connections.
 #[derive(Debug)]
 pub struct Connections {
     registry: Mutex<Registry>,
     evictions: Arc<Tally>,
+    metrics: Metrics,
 }
 
 #[derive(Debug)]
@@ -36,14 +38,21 @@ struct Registry {
     ends: HashMap<Id, CancellationToken>,
 }
 
+impl Registry {
+    fn tell(&self, metrics: &Metrics) {
+        let (proven, unproven) = self.budget.counts();
+        metrics.set_connections(proven, unproven);
+    }
+}
+
 impl Connections {
     /// No connections yet.
-    pub fn new(limits: Limits) -> Arc<Self> {
+    pub fn new(limits: Limits, metrics: Metrics) -> Arc<Self> {
         let registry = Registry { budget: Budget::new(limits), ends: HashMap::new() };
         let evictions = Tally::new(|more| {
             tracing::warn!(more, "further idle connections were closed to make room for new ones");
         });
-        Arc::new(Self { registry: Mutex::new(registry), evictions })
+        Arc::new(Self { registry: Mutex::new(registry), evictions, metrics })
     }
 
     /// Adds a new connection. If its budget is full, evicts the oldest idle one. The second value says whether it
@@ -75,7 +84,9 @@ impl Connections {
         victim.is_some()
     }
 
+    /// Ends what has come to the registry: tells the counts, and evicts.
     fn evict(&self, mut registry: MutexGuard<'_, Registry>, victim: Option<Id>) {
+        registry.tell(&self.metrics);
         let Some(victim) = victim else { return };
         let end = registry.ends.remove(&victim);
         drop(registry);
@@ -177,6 +188,7 @@ impl Drop for Peer {
         let mut registry = self.connections.lock();
         registry.budget.close(self.id);
         registry.ends.remove(&self.id);
+        registry.tell(&self.connections.metrics);
     }
 }
 

@@ -40,17 +40,26 @@ impl Follower {
         Self { client_id, secret, ..Self::default() }
     }
 
-    /// Fetches one page. Returns true when a revision is complete.
-    pub async fn step(&mut self, service: &Service) -> bool {
-        let path = match (&self.arriving, &self.poll) {
+    /// What it asks for next.
+    pub fn path(&self) -> String {
+        match (&self.arriving, &self.poll) {
             (Some((next, _)), _) => next.clone(),
             (None, Some(poll)) => poll.clone(),
             (None, None) => "/v1/policy".to_owned(),
-        };
-        let answer =
-            send(service.request(reqwest::Method::GET, &path).basic_auth(self.client_id, Some(self.secret))).await;
+        }
+    }
+
+    /// Fetches one page. Returns true when a revision is complete.
+    pub async fn step(&mut self, service: &Service) -> bool {
+        let request = service.request(reqwest::Method::GET, &self.path());
+        let answer = send(request.basic_auth(self.client_id, Some(self.secret))).await;
+        self.receive(&answer)
+    }
+
+    /// Takes an answer to what it asked for. True when a revision is whole.
+    pub fn receive(&mut self, answer: &Answer) -> bool {
         match answer.status {
-            200 => self.take(&answer),
+            200 => self.take(answer),
             304 => true,
             410 => {
                 self.restarts += 1;

@@ -10,6 +10,8 @@
     reason = "only tests"
 )]
 
+pub mod certificates;
+pub mod dice;
 pub mod follower;
 pub mod program;
 
@@ -25,6 +27,7 @@ use policy_service::{
     auth::{Administrator, Credentials, Gateways},
     clock,
     feed::{self, Feed},
+    metrics::Metrics,
     server,
 };
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
@@ -140,10 +143,11 @@ impl Service {
             feed::Settings { page_rows: options.page_rows, confirm_removal: false, max_wait: Duration::from_secs(50) };
         let feed = Feed::new(store.clone(), settings, stopping.clone());
         let credentials = Credentials::new(Administrator::new(TOKEN).unwrap(), gateways, store.clone());
-        let router = server::router(store.clone(), feed, credentials);
+        let metrics = Metrics::new().unwrap();
+        let router = server::router(store.clone(), feed, credentials, metrics.clone());
         let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let serving = tokio::spawn(server::serve(listener, router, stopping.clone()));
+        let serving = tokio::spawn(server::serve(listener, router, metrics, stopping.clone()));
         Self { url, store, sqlite, stopping, client: client(), serving, directory }
     }
 

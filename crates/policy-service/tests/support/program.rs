@@ -50,6 +50,11 @@ impl Prepared {
         self
     }
 
+    /// The folder in which it will run.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// The command, without the settings of this process.
     pub fn build(&self) -> Command {
         let mut command = Command::new("sh");

@@ -19,17 +19,18 @@ use serde::de::DeserializeOwned;
 use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 
 use super::{fault::Fault, history, state::read_state};
-use management::port::{Error, Kind, Mark, PageRows, Scope, Snapshot, State};
-
-/// Maximum length of the documents in one page, in bytes. It is far below the 32 MiB that Envoy accepts as the body of
-/// a callout, and some eight times the length of 5,000 ordinary rows.
-const MAX_PAGE_BYTES: usize = 8 << 20;
+use crate::{
+    pages::fitting,
+    times::{Timed, Times},
+};
+use management::port::{Error, Kind, Mark, PageRows, Scope, Snapshot, State, times::Operation};
 
 /// A consistent view of the database while one page is built.
 #[derive(Debug)]
 pub struct Reader {
     transaction: Transaction<'static, Sqlite>,
     state: State,
+    _time: Timed<()>,
 }
 
 #[async_trait]
@@ -79,10 +80,11 @@ impl Snapshot for Reader {
 
 impl Reader {
     /// Opens a view of the database as it is now.
-    pub async fn begin(readers: &SqlitePool) -> Result<Self, Fault> {
+    pub async fn begin(readers: &SqlitePool, times: &Times) -> Result<Self, Fault> {
         let mut transaction = readers.begin().await?;
+        let _time = times.of(Operation::Read, ());
         let state = read_state(&mut transaction).await?;
-        Ok(Self { transaction, state })
+        Ok(Self { transaction, state, _time })
     }
 
     async fn full_page(&mut self, scope: &Scope, at: i64, after: i64, limit: usize) -> Result<PageRows, Fault> {
@@ -287,18 +289,6 @@ impl Reader {
     }
 }
 
-/// How many documents of these sizes fit into a page. Every document that begins before the page is full fits, so at
-/// least one does.
-fn fitting(sizes: &[usize]) -> usize {
-    let mut bytes = 0usize;
-    let fits = |size: &&usize| {
-        let begins = bytes < MAX_PAGE_BYTES;
-        bytes = bytes.saturating_add(**size);
-        begins
-    };
-    sizes.iter().take_while(fits).count()
-}
-
 /// The ids of a scope as a JSON array, for the statements.
 fn json(apis: &BTreeSet<String>) -> Result<String, Fault> {
     serde_json::to_string(apis).map_err(|_| damaged())
@@ -311,28 +301,4 @@ fn list<T: DeserializeOwned>(json: &str) -> Result<Vec<T>, Fault> {
 
 fn damaged() -> Fault {
     Error::Damaged("a list of places cannot be read").into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_takes_what_begins_before_it_is_full_and_never_nothing() {
-        const MAX: usize = MAX_PAGE_BYTES;
-        let cases: [(&[usize], usize); 9] = [
-            (&[], 0),
-            (&[1], 1),
-            (&[0, 0, 0], 3),
-            (&[MAX - 1, 1, 1], 2),
-            (&[MAX - 1, MAX, 1], 2),
-            (&[MAX, 1], 1),
-            (&[usize::MAX, usize::MAX], 1),
-            (&[1, 2, MAX, 1], 3),
-            (&[MAX - 1, 0, 0, 1, 0], 4),
-        ];
-        for (sizes, expected) in cases {
-            assert_eq!(fitting(sizes), expected, "{sizes:?}");
-        }
-    }
 }

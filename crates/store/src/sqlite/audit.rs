@@ -1,5 +1,5 @@
-//! The audit log: entries are written with their change, read in pages, and deleted when they are older than
-//! `audit_days`. What stands in an entry is decided by [`management::audit`].
+//! The audit log: writes an entry with each change, reads entries in pages, and deletes entries that are older than
+//! `audit_days`. [`management::audit`] decides what an entry contains.
 
 use async_trait::async_trait;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection, sqlite::SqliteRow};
@@ -10,15 +10,16 @@ use management::port::{
     audit::{Also, AuditFilter, AuditLog, Entry, EntryPage},
 };
 
-/// Rows of `also` that are shown of one entry; of some 500 bytes each, 5 MB. All of them are stored and found by their ids.
+/// Maximum number of rows of `also` that one entry shows: 5 MB at some 500 bytes each. All rows are stored, and their
+/// ids can be searched.
 const MAX_ALSO_SHOWN: i64 = 10_000;
-/// Bytes after which a page ends.
+/// Length in bytes after which a page ends.
 const MAX_ENTRIES_BYTES: usize = 8 << 20;
-/// Entries that one change deletes because of their age. A change adds one, so what has piled up goes in time.
+/// Maximum number of old entries that one change deletes. A change adds one entry, so a backlog shrinks.
 const MAX_FORGOTTEN: i64 = 1_000;
 const SECONDS_OF_A_DAY: i64 = 86_400;
 
-/// Writes an entry. `word` is that of its revision, or a new random one.
+/// Writes an entry. `word` is the random word of its revision, or a new one.
 pub(super) async fn write(connection: &mut SqliteConnection, entry: &Entry, word: i64) -> Result<(), Fault> {
     sqlx::query(
         "INSERT INTO audit (word, at, actor, role, address, request_id, action, kind, id, revision, before, after, reason, \
@@ -83,7 +84,7 @@ impl AuditLog for SqliteStore {
         newest_first: bool,
         limit: u32,
     ) -> Result<EntryPage, Error> {
-        // One view: an entry must not go between its own row and what it brought along.
+        // Read in one snapshot, so that an entry is not deleted between its own row and its `also` rows.
         let mut view = self.readers.begin().await.map_err(Fault::from)?;
         Ok(page(&mut view, filter, after, newest_first, limit).await?)
     }
@@ -194,7 +195,7 @@ fn read(row: &SqliteRow) -> Result<Entry, Fault> {
     })
 }
 
-/// Bytes of what is shown, about.
+/// The approximate length of the shown parts, in bytes.
 fn size(entry: &Entry) -> usize {
     let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let also =

@@ -5,51 +5,17 @@
 //! ([`Mark`]). The policy then gets a new epoch, and all gateways fetch the full policy. This file detects the loss and
 //! renews the epoch. It knows no HTTP.
 
-use std::time::Duration;
-
 use sqlx::SqliteConnection;
 
-use super::{
-    SqliteStore, audit,
-    fault::Fault,
-    state::{new_epoch, new_word, read_state},
+use super::{SqliteStore, audit, fault::Fault, state::read_state};
+use crate::{
+    loss::{Finding, GONE_BACK, LOSS_DUE, MAX_EARLIER_EPOCHS},
+    random::{new_epoch, new_word},
 };
 use management::{
     audit::of_epoch,
     port::{Act, Actor, Error, Latest, Mark, Renewal, State, audit::Action},
 };
-
-/// Pause between two renewals because of lost revisions.
-const LOST_PAUSE: Duration = Duration::from_secs(60);
-/// Pause between two renewals because of unknown epochs. It can be long, because gateways with another epoch start over
-/// without a renewal. Without it, two copies of a database that a gateway asks in turns would show each other unknown
-/// epochs for ever.
-const FOREIGN_PAUSE: Duration = Duration::from_secs(3_600);
-/// Maximum number of remembered epochs: 16 hours of one renewal a minute, in 50 KB.
-const MAX_EARLIER_EPOCHS: i64 = 1_000;
-
-/// The relation of a mark to the database's history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Finding {
-    /// The database has this revision, or it is older than the kept past.
-    Had,
-    /// The mark belongs to an earlier epoch.
-    Earlier,
-    /// The mark belongs to this epoch, but the database never had this revision or has another one with this number.
-    Lost,
-    /// The database's secret signed the mark, but the database does not know its epoch.
-    Foreign,
-}
-
-impl Finding {
-    fn pause(self) -> Option<Duration> {
-        match self {
-            Self::Had | Self::Earlier => None,
-            Self::Lost => Some(LOST_PAUSE),
-            Self::Foreign => Some(FOREIGN_PAUSE),
-        }
-    }
-}
 
 /// The random word of a revision, in a view whose `state` is known.
 pub async fn word_at(connection: &mut SqliteConnection, state: &State, revision: i64) -> Result<i64, Fault> {
@@ -73,14 +39,14 @@ impl SqliteStore {
         let mut reader = self.readers.acquire().await?;
         let state = read_state(&mut reader).await?;
         let found = finding(&mut reader, &state, mark).await?;
-        if !is_due(found, &state, act.now) && (found != Finding::Lost || state.is_lost) {
+        if !found.is_due(&state, act.now) && (found != Finding::Lost || state.is_lost) {
             return Ok(None);
         }
         drop(reader);
         let mut transaction = self.lock().await?;
         let state = read_state(&mut transaction).await?;
         let finding = finding(&mut transaction, &state, mark).await?;
-        if !is_due(finding, &state, act.now) {
+        if !finding.is_due(&state, act.now) {
             if finding == Finding::Lost {
                 note_loss(&mut transaction).await?;
                 transaction.commit().await?;
@@ -110,7 +76,7 @@ impl SqliteStore {
     pub(super) async fn follow(&self, held: &Latest, act: &Act) -> Result<(), Fault> {
         let state = read_state(&mut *self.readers.acquire().await?).await?;
         let has_gone_back = self.has_gone_back(held, &state).await?;
-        let has_loss_due = state.is_lost && is_due(Finding::Lost, &state, act.now);
+        let has_loss_due = state.is_lost && Finding::Lost.is_due(&state, act.now);
         if !has_gone_back && !has_loss_due {
             self.announce(&state);
             return Ok(());
@@ -122,7 +88,7 @@ impl SqliteStore {
             self.announce(&before);
             return Ok(());
         }
-        let state = if is_due(Finding::Lost, &before, act.now) {
+        let state = if Finding::Lost.is_due(&before, act.now) {
             remember(&mut transaction, &held.epoch).await?;
             let renewals = before.renewals.max(held.renewals);
             renew(&mut transaction, &before, renewals, act).await?
@@ -131,11 +97,7 @@ impl SqliteStore {
             before
         };
         transaction.commit().await?;
-        let why = if has_gone_back {
-            "another database was put in the place of this one while the service ran; gateways fetch the policy anew"
-        } else {
-            "a gateway held a revision that this database has lost, soon after another loss; gateways fetch the policy anew"
-        };
+        let why = if has_gone_back { GONE_BACK } else { LOSS_DUE };
         tracing::warn!(was = held.revision, revision = state.revision, epoch = state.epoch, "{why}");
         self.latest.send_replace(Latest::of(&state));
         Ok(())
@@ -150,13 +112,6 @@ impl SqliteStore {
         }
         Ok(word(&mut *self.readers.acquire().await?, held.revision).await? != Some(held.word))
     }
-}
-
-/// Whether to renew the epoch now. A clock that was set back ends the pause.
-fn is_due(finding: Finding, state: &State, now: i64) -> bool {
-    let Some(pause) = finding.pause() else { return false };
-    let since = now.saturating_sub(state.renewed_at);
-    u64::try_from(since).map_or(true, |since| since >= pause.as_secs())
 }
 
 async fn finding(connection: &mut SqliteConnection, state: &State, mark: &Mark) -> Result<Finding, Fault> {

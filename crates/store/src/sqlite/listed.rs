@@ -10,13 +10,11 @@ use super::{
     sight::restrict,
     state::{read_state, read_version},
 };
+use crate::lists::{USUAL_STATES, pattern, value};
 use management::port::{
     Kind,
     list::{Column, Filter, Key, Page, Place, Sort},
 };
-
-/// The states of nearly all rows. The index of states excludes them by a condition with exactly these words.
-const USUAL_STATES: [&str; 3] = ["ACTIVE", "PUBLISHED", "UNBLOCKED"];
 
 /// Returns at most `limit` rows of `kind` that come after `after`.
 pub async fn list(
@@ -83,22 +81,6 @@ fn page<'q>(
     query
 }
 
-/// The value of a column in SQL. It is never null, so it can be compared.
-fn value(column: Column) -> &'static str {
-    match column {
-        Column::Id => "l.id",
-        Column::Changed => "l.seq",
-        Column::Name => "coalesce(l.name, '')",
-        Column::State => "coalesce(l.state, '')",
-        Column::Type => "coalesce(l.type, '')",
-        Column::Owner => "coalesce(l.owner, '')",
-        Column::Application => "coalesce(l.application, '')",
-        Column::Api => "coalesce(l.api, '')",
-        Column::Plan => "coalesce(l.plan, '')",
-        Column::LastUsed => "coalesce(l.last_used, 0)",
-    }
-}
-
 /// The table, index and conditions of a list, in SQL.
 fn conditions<'q>(query: &mut QueryBuilder<'q, Sqlite>, kind: Kind, filter: &'q Filter) {
     let is_unusual = filter.state.as_deref().is_some_and(|state| !USUAL_STATES.contains(&state));
@@ -149,24 +131,11 @@ fn conditions<'q>(query: &mut QueryBuilder<'q, Sqlite>, kind: Kind, filter: &'q 
     }
 }
 
-/// The `LIKE` pattern for texts that contain `part`.
-fn pattern(part: &str) -> String {
-    let mut pattern = String::from("%");
-    for character in part.chars() {
-        if matches!(character, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(character);
-    }
-    pattern.push('%');
-    pattern
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::sqlite::{Settings, SqliteStore};
+    use crate::{Settings, SqliteStore};
 
     /// An index finds rare values, and a scan reads no document that the page does not show.
     #[tokio::test]
@@ -233,13 +202,6 @@ mod tests {
                 let scans = |step: &&String| step.starts_with("SCAN") && *step != "SCAN place";
                 assert_eq!(plan.iter().find(scans), None, "{filter:?} {column:?}: {plan:?}");
             }
-        }
-    }
-
-    #[test]
-    fn a_part_is_looked_for_as_it_is() {
-        for (part, expected) in [("a", "%a%"), ("50%", "%50\\%%"), ("a_b", "%a\\_b%"), ("\\", "%\\\\%")] {
-            assert_eq!(pattern(part), expected);
         }
     }
 }

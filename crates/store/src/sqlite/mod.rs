@@ -14,10 +14,12 @@ mod audit;
 pub mod copy;
 mod deny_target;
 mod fault;
+mod forget;
 mod health;
 mod history;
 mod listed;
 mod open;
+mod past;
 mod place;
 mod read;
 mod sight;
@@ -28,9 +30,12 @@ mod transaction;
 mod upkeep;
 mod usage;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 use async_trait::async_trait;
@@ -41,34 +46,17 @@ use tokio::{
 };
 
 use self::{as_of::Reader, fault::Fault, open::BUSY_TIMEOUT, place::Place, transaction::SqliteTransaction};
-use management::port::{self, Act, Changes, Database, Error, History, Latest, Mark, Renewal, Secret, Snapshot, State};
+use crate::{
+    Settings,
+    announce::announce,
+    times::{Timed, Times},
+};
+use management::port::{
+    self, Act, Changes, Database, Error, History, Latest, Mark, Renewal, Secret, Snapshot, State, times::Operation,
+};
 
 pub use open::file_of;
 pub use place::beside;
-
-/// Settings of the database.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Number of past versions that are kept, so that gateways can catch up by deltas.
-    pub history_rows: i64,
-    /// Number of days for which hourly usage is kept.
-    pub usage_days: i64,
-    /// Number of days for which entries of the audit log are kept; 0 keeps them for ever.
-    pub audit_days: i64,
-    /// Whether many rows will be written: uses more memory and fewer checkpoints.
-    pub bulk: bool,
-    /// Whether the file must exist already.
-    pub must_exist: bool,
-}
-
-impl Default for Settings {
-    /// 100,000 versions of some 400 bytes take 40 MB and cover a busy day. 400 days are a year of bills and a month to
-    /// dispute the last one.
-    /// and a month to dispute the last one.
-    fn default() -> Self {
-        Self { history_rows: 100_000, usage_days: 400, audit_days: 0, bulk: false, must_exist: false }
-    }
-}
 
 /// The open database.
 #[derive(Clone, Debug)]
@@ -91,6 +79,7 @@ pub struct SqliteStore {
     reports: Arc<Semaphore>,
     place: Place,
     checked: Arc<health::Checked>,
+    times: Times,
 }
 
 impl SqliteStore {
@@ -102,29 +91,24 @@ impl SqliteStore {
     }
 
     /// Takes a connection that reads.
-    async fn reader(&self) -> Result<PoolConnection<Sqlite>, Fault> {
-        Ok(self.readers.acquire().await?)
+    async fn reader(&self) -> Result<Timed<PoolConnection<Sqlite>>, Fault> {
+        Ok(self.times.of(Operation::Read, self.readers.acquire().await?))
     }
 
     /// Begins a write transaction. Fails if its data would be lost.
     async fn lock(&self) -> Result<Transaction<'static, Sqlite>, Fault> {
         self.place.check()?;
+        let begun = Instant::now();
         // IMMEDIATE, because a transaction that reads first and writes later could fail because of another writer.
         let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        self.times.tell(Operation::Begin, begun);
         self.begun.fetch_add(1, Ordering::Relaxed);
         Ok(transaction)
     }
 
-    /// Wakes the polls that wait for a new revision. The revision must be readable before the call. Calls may arrive
-    /// out of order.
+    /// Wakes the polls that wait for a new revision.
     fn announce(&self, state: &State) {
-        self.latest.send_if_modified(|held| {
-            let newer = (state.renewals, state.revision) > (held.renewals, held.revision);
-            if newer {
-                *held = Latest::of(state);
-            }
-            newer
-        });
+        announce(&self.latest, state);
     }
 
     /// Wakes those who wait for a change of tokens and credentials.
@@ -156,7 +140,7 @@ impl Changes for SqliteStore {
 #[async_trait]
 impl History for SqliteStore {
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Error> {
-        Ok(Box::new(Reader::begin(&self.readers).await?))
+        Ok(Box::new(Reader::begin(&self.readers, &self.times).await?))
     }
 
     fn revisions(&self) -> watch::Receiver<Latest> {

@@ -20,8 +20,9 @@ use super::{
     Settings, SqliteStore, accounts, api_match, deny_target,
     fault::Fault,
     place::{Place, beside},
-    state::{new_epoch, read_state},
+    state::read_state,
 };
+use crate::random::new_epoch;
 use management::port::{Error, Latest, Secret};
 
 /// How long a statement waits for another process's lock, and how long a request waits for a connection. Gateways give
@@ -97,7 +98,7 @@ impl SqliteStore {
         let state = read_state(&mut *all_at_once(&readers).await?).await?;
         let latest = watch::Sender::new(Latest::of(&state));
         let accounts = watch::Sender::new(accounts::changes(&mut *readers.acquire().await?).await?);
-        let (doubtful, begun, checked) = Default::default();
+        let (doubtful, begun, checked, times) = Default::default();
         let place = Place::of(&file);
         Ok(Self {
             writer,
@@ -112,6 +113,7 @@ impl SqliteStore {
             reports: Arc::new(Semaphore::new(1)),
             place,
             checked,
+            times,
         })
     }
 }
@@ -133,7 +135,9 @@ pub fn file_of(url: &str) -> Result<&str, Error> {
     let (file, options) = rest.map_or(("", ""), |rest| rest.split_once('?').unwrap_or((rest, "")));
     // In memory, each connection would have a database of its own, and nothing would be kept.
     if file.is_empty() || file.ends_with('/') || file.contains(":memory:") || options.contains("memory") {
-        return Err(Error::Url(url.to_owned()));
+        // What stands before the @ of another kind of URL may be a password.
+        let shown = url.split_once("://").filter(|(scheme, _)| *scheme != "sqlite");
+        return Err(Error::Url(shown.map_or_else(|| url.to_owned(), |(scheme, _)| format!("{scheme}://…"))));
     }
     Ok(file)
 }

@@ -1,9 +1,9 @@
-//! Reads the state and the versions of the policy from SQLite, and makes the random numbers of a history.
+//! Where the policy stands, and rows of the policy, as SQLite has them.
 
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
 use super::fault::Fault;
-use management::port::{Error, Kind, State, Version};
+use management::port::{Kind, State, Version};
 
 /// Reads the state of the policy.
 pub async fn read_state(connection: &mut SqliteConnection) -> Result<State, Fault> {
@@ -45,20 +45,4 @@ pub fn read_version(row: &SqliteRow) -> Result<Version, Fault> {
         from_revision: row.try_get("from_revision")?,
         document: row.try_get("document")?,
     })
-}
-
-/// Makes a new epoch: 128 random bits in hexadecimal.
-pub fn new_epoch() -> Result<String, Fault> {
-    Ok(random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// Makes the random word of a new revision.
-pub fn new_word() -> Result<i64, Fault> {
-    random().map(i64::from_be_bytes)
-}
-
-fn random<const N: usize>() -> Result<[u8; N], Fault> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| Error::Unavailable(error.to_string()))?;
-    Ok(bytes)
 }

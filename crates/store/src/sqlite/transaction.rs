@@ -3,30 +3,22 @@
 //! Rows are never overwritten. The current version gets its last revision, and a new version begins. The change also
 //! deletes versions that are too old, so no background task is needed.
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{collections::HashSet, time::Instant};
 
 use async_trait::async_trait;
-use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
+use sqlx::{Sqlite, SqliteConnection, Transaction};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    SqliteStore, accounts, api_match, audit, deny_target,
-    fault::Fault,
-    read,
-    state::{new_word, read_state},
-    usage,
+    SqliteStore, accounts, api_match, audit, deny_target, fault::Fault, forget, read, state::read_state, usage,
 };
+use crate::{doubt::Doubt, random::new_word};
 use management::audit::Journal;
 use management::port::{
     self, Act, Error, Kind, Name, NewRow, Rows, Scope, State, UsageRows, Version,
     audit::{Deed, Record},
     places::Place,
+    times::Operation,
     usage::{KeyUsed, Pair, UsageRow, Used, Windows},
 };
 
@@ -46,39 +38,17 @@ pub struct SqliteTransaction {
     doubt: Doubt,
     /// How often tokens and credentials were changed, if this change did so.
     accounts: Option<i64>,
+    begun: Instant,
     /// A report's turn. The next report may wait for the writer when this one ends.
     _turn: Option<OwnedSemaphorePermit>,
 }
 
-/// Notes that a change was dropped before it committed.
-#[derive(Debug)]
-struct Doubt {
-    noted: Arc<AtomicBool>,
-    ended: bool,
-}
-
-impl Doubt {
-    /// Called after the commit.
-    fn dispel(&mut self) {
-        self.ended = true;
-        self.noted.store(false, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Doubt {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.noted.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
 impl SqliteTransaction {
     pub(super) async fn begin(store: &SqliteStore, act: Act) -> Result<Self, Fault> {
-        let doubt = Doubt { noted: Arc::clone(&store.doubtful), ended: false };
+        let doubt = Doubt::begin(&store.doubtful);
         let mut transaction = store.lock().await?;
         let state = read_state(&mut transaction).await?;
-        let (journal, store) = (Journal::default(), store.clone());
+        let (journal, store, begun) = (Journal::default(), store.clone(), Instant::now());
         Ok(Self {
             transaction,
             store,
@@ -89,6 +59,7 @@ impl SqliteTransaction {
             keep: false,
             doubt,
             accounts: None,
+            begun,
             _turn: None,
         })
     }
@@ -210,14 +181,16 @@ impl SqliteTransaction {
                 self.transaction.commit().await?;
                 self.doubt.dispel();
                 self.accounts.into_iter().for_each(|changes| self.store.announce_accounts(changes));
+                self.store.times.tell(Operation::Write, self.begun);
             }
-            self.doubt.ended = true;
+            self.doubt.end();
             return Ok(self.state.revision);
         }
         self.write_revision().await?;
         self.store.place.check()?;
         self.transaction.commit().await?;
         self.doubt.dispel();
+        self.store.times.tell(Operation::Write, self.begun);
         self.store.announce(&self.state);
         self.accounts.into_iter().for_each(|changes| self.store.announce_accounts(changes));
         tracing::debug!(revision = self.state.revision, "the policy was changed");
@@ -277,34 +250,21 @@ impl SqliteTransaction {
         }
     }
 
-    /// Deletes the oldest past versions beyond `history_rows`. It deletes whole revisions: all versions that ended at
-    /// or before the new horizon.
+    /// Deletes past versions that are too many or too old.
     async fn forget_the_far_past(&mut self) -> Result<(), Fault> {
-        let surplus = self.state.past.saturating_sub(self.store.settings.history_rows);
-        if surplus <= 0 {
+        let settings = self.store.settings;
+        let Some(horizon) = forget::horizon(&mut self.transaction, &self.state, settings, self.act.now).await? else {
             return Ok(());
-        }
-        let horizon: Option<i64> = sqlx::query(
-            "SELECT until_revision FROM version WHERE until_revision IS NOT NULL ORDER BY until_revision LIMIT 1 OFFSET ?",
-        )
-        .bind(surplus.saturating_sub(1))
-        .fetch_optional(&mut *self.transaction)
-        .await?
-        .map(|row| row.try_get(0))
-        .transpose()?;
-        let Some(horizon) = horizon else { return Ok(()) };
-        let forgotten = sqlx::query("DELETE FROM version WHERE until_revision <= ?")
-            .bind(horizon)
-            .execute(&mut *self.transaction)
-            .await?
-            .rows_affected();
-        sqlx::query("DELETE FROM revision_word WHERE revision < ?")
-            .bind(horizon)
-            .execute(&mut *self.transaction)
-            .await?;
-        self.state.past = self.state.past.saturating_sub(i64::try_from(forgotten).unwrap_or(i64::MAX));
+        };
+        let forgotten = forget::up_to(&mut self.transaction, horizon).await?;
+        self.state.past = self.state.past.saturating_sub(forgotten);
         self.state.horizon = horizon;
         Ok(())
+    }
+
+    /// The policy before this change.
+    pub(super) fn state(&self) -> &State {
+        &self.state
     }
 }
 

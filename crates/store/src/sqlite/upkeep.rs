@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sqlx::SqlitePool;
 
 use super::{SqliteStore, accounts, fault::Fault};
-use management::port::{Act, Error, Upkeep};
+use management::port::{Act, Error, Upkeep, times::Observer};
 
 /// How often the service looks for changes by another process (`import`, a second service).
 const FOREIGN_CHANGES_INTERVAL: Duration = Duration::from_millis(500);
@@ -19,6 +19,10 @@ impl Upkeep for SqliteStore {
 
     async fn check_writer(&self, act: &Act) -> Result<(), Error> {
         self.check_changes(act).await
+    }
+
+    fn observe(&self, observer: Observer) {
+        self.times.observe(observer);
     }
 
     async fn watch(&self, act: fn() -> Act) {

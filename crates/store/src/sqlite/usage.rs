@@ -3,28 +3,17 @@
 //! A batch is written by a few statements over all of its rows, not row by row. It is one transaction, and every change
 //! of the policy waits for it. Each batch also deletes rows that are too old, so no background task is needed.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
-use keygate::usage::report::ALLOWED;
 use serde::Serialize;
 use sqlx::{Row as _, Sqlite, SqliteConnection};
 
 use super::{fault::Fault, sight::restrict_usage, state::read_version};
+use crate::totals::{KEEP_TOTALS, REMEMBER_BATCHES, TIDIED_AT_ONCE, Total, counts, totals};
 use management::port::{
     Error, Scope, Version,
     usage::{KeyUsed, Pair, UsageFilter, UsageRow, Used, Windows},
 };
-
-/// How long a batch's id is remembered, in seconds. A gateway repeats an unanswered batch as soon as it can. A batch
-/// would be counted twice only if its gateway was cut off for two days after the batch had arrived. A fleet of 1,000
-/// gateways that each report every minute leaves 3 million ids of some 60 bytes.
-const REMEMBER_BATCHES: i64 = 48 * 3_600;
-/// How long totals are kept, in seconds: the current month, and the previous one for late reports. Deleted applications
-/// are remembered for the same time.
-const KEEP_TOTALS: i64 = 62 * 86_400;
-/// Maximum number of hourly rows that a batch deletes. It is more than a batch adds, so the table shrinks after the
-/// limit is lowered.
-const TIDIED_AT_ONCE: i64 = 10_000;
 
 /// Returns at most `limit` rows that come after `after`, in the order of application, API, hour, plan and outcome.
 pub async fn list(
@@ -161,28 +150,6 @@ pub async fn add(connection: &mut SqliteConnection, rows: &[UsageRow]) -> Result
     Ok(())
 }
 
-/// Application, API, 1 for a day or 2 for a month, its first second, number of requests.
-type Total<'r> = (&'r str, &'r str, i64, i64, i64);
-
-/// What rows add to the totals by which limits are checked: for each API, and for all APIs of the application (the
-/// empty API); for the day and for the month.
-fn totals<'r>(rows: &[&'r UsageRow]) -> Vec<Total<'r>> {
-    let mut totals: BTreeMap<(&str, &str, i64, i64), i64> = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.outcome == ALLOWED && !row.application.is_empty()) {
-        let Windows { day, month } = Windows::of(row.hour);
-        for (api, (per, start)) in
-            [row.api.as_str(), ""].into_iter().flat_map(|api| [(api, (1, day.0)), (api, (2, month.0))])
-        {
-            let total = totals.entry((&row.application, api, per, start)).or_default();
-            *total = total.saturating_add(row.requests);
-        }
-    }
-    totals
-        .into_iter()
-        .map(|((application, api, per, start), requests)| (application, api, per, start, requests))
-        .collect()
-}
-
 /// The rows that count for the plans of their application. Rows of an hour that began before the application was
 /// created again do not count.
 async fn counted<'r>(connection: &mut SqliteConnection, rows: &'r [UsageRow]) -> Result<Vec<&'r UsageRow>, Fault> {
@@ -192,11 +159,7 @@ async fn counted<'r>(connection: &mut SqliteConnection, rows: &'r [UsageRow]) ->
     );
     let made = made.bind(json(&applications)?).fetch_all(connection).await?;
     let made: HashMap<String, Option<i64>> = made.into_iter().collect();
-    let counts = |row: &&UsageRow| match made.get(&row.application) {
-        None => true,
-        Some(made_at) => made_at.is_some_and(|made_at| made_at <= row.hour),
-    };
-    Ok(rows.iter().filter(counts).collect())
+    Ok(rows.iter().filter(|row| counts(&made, row)).collect())
 }
 
 /// Notes when keys were last used. Leaves out keys that do not exist or that reach nothing of `scope`. Returns the

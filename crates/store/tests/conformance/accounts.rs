@@ -1,11 +1,16 @@
 //! What every database does with tokens and credentials of gateways.
 
+use std::sync::Arc;
+
 use management::port::{
-    Principal, Role,
+    Principal, Role, Scope,
     accounts::{Credential, SecretHash, Token},
 };
 
-use super::*;
+use crate::{
+    databases::Opened,
+    support::{NOW, application, begin, put},
+};
 
 fn token(id: &str, role: Role, expires_at: Option<i64>) -> Token {
     let principal = Principal { role, subject: format!("of {id}") };

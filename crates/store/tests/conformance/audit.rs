@@ -1,8 +1,16 @@
 //! What every database does with the audit log.
 
-use management::port::audit::{Action, AuditFilter, Deed, Entry, Subject};
+use management::port::{
+    Actor, Kind, Store,
+    audit::{Action, AuditFilter, Deed, Entry, Subject},
+};
+use serde_json::{Value, json};
 
-use super::*;
+use crate::{
+    databases::Opened,
+    support::{NOW, act, api, application, begin, key, put, remove},
+    usage::{add, used_row},
+};
 
 async fn entries(store: &Store, filter: AuditFilter) -> Vec<Entry> {
     let (mut all, mut after) = (Vec::new(), None);

@@ -1,8 +1,17 @@
 //! What every database does with owners: which rows somebody sees, in lists, look-ups and usage.
 
-use management::port::sight::{Reach, Sight};
+use management::port::{
+    Actor, Kind, NewRow, Store,
+    list::{Column, Filter, Sort},
+    sight::{Reach, Sight},
+    usage::{UsageFilter, UsageRow},
+};
+use serde_json::{Value, json};
 
-use super::*;
+use crate::{
+    databases::Opened,
+    support::{NOW, act, api, application, begin, key, put, subscription},
+};
 
 fn owned(row: NewRow, owner: &str) -> NewRow {
     NewRow { beside: Some(json!({ "owner": owner }).to_string()), ..row }

@@ -129,7 +129,7 @@ For the commands of README.md and docs/, in another terminal:
 
   {source}
 
-Lines to try, in another terminal. A change reaches the gateway within six seconds, as a rule at once.",
+Commands to try, in another terminal. A change reaches the gateway within six seconds, usually at once.",
         gateway = lines.gateway,
         policy = lines.policy,
         admin = stack.envoy()?.admin(),

@@ -1,0 +1,168 @@
+//! What the service counts of itself, for Prometheus, in its text format.
+//!
+//! No label has a value that a client, an application or an API could bring: routes are named by their template, statuses by
+//! their class, and a method that HTTP does not know is `other`. Connections, polls and the revision are asked for when
+//! somebody reads them. Gateways by their state, and the lag of the slowest, belong beside them as soon as the service
+//! knows gateways.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{Method, StatusCode},
+    middleware::Next,
+    response::Response,
+};
+use prometheus::{
+    Encoder as _, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, core::Collector,
+};
+
+use management::port::{Store, times::Operation};
+
+/// Upper bounds of the histogram of database times, in seconds: from a row that is in memory to the longest wait for a lock.
+const SECONDS: [f64; 9] = [0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
+
+/// All counts. Clones share them.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    requests: IntCounterVec,
+    changes: IntCounterVec,
+    refused: IntCounter,
+    connections: IntGaugeVec,
+    database: HistogramVec,
+    revision: IntGauge,
+    polls: IntGauge,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Metrics {
+    /// Nothing was counted yet. An error says that two metrics have one name, which a test would notice.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new_custom(Some("policy_service".to_owned()), None)?;
+        let opts = Opts::new;
+        let database = HistogramOpts::new(
+            "database_seconds",
+            "Time that the database took: `read`, `begin` (waiting until a change may begin) and `write` (a change until \
+             it is on the disk)",
+        );
+        let inner = Inner {
+            requests: registered(
+                &registry,
+                IntCounterVec::new(
+                    opts(
+                        "requests_total",
+                        "Requests that were answered, by the template of their route (`none`: no route)",
+                    ),
+                    &["route", "method", "status"],
+                )?,
+            )?,
+            changes: registered(
+                &registry,
+                IntCounterVec::new(opts("changes_total", "Changes that made a revision"), &["kind", "action"])?,
+            )?,
+            refused: registered(
+                &registry,
+                IntCounter::with_opts(opts("refused_credentials_total", "Wrong credentials"))?,
+            )?,
+            connections: registered(
+                &registry,
+                IntGaugeVec::new(
+                    opts("connections", "Open connections: `proven` once a good credential came, else `unproven`"),
+                    &["state"],
+                )?,
+            )?,
+            database: registered(&registry, HistogramVec::new(database.buckets(SECONDS.to_vec()), &["operation"])?)?,
+            revision: registered(
+                &registry,
+                IntGauge::with_opts(opts("revision", "The latest revision of the policy"))?,
+            )?,
+            polls: registered(
+                &registry,
+                IntGauge::with_opts(opts("polls_held", "Polls of gateways that wait for a new revision"))?,
+            )?,
+            registry,
+        };
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Counts what `store` takes from now on.
+    pub fn watch(&self, store: &Store) {
+        let metrics = self.clone();
+        store.observe(Arc::new(move |operation: Operation, took: Duration| {
+            metrics.0.database.with_label_values(&[operation.name()]).observe(took.as_secs_f64());
+        }));
+    }
+
+    /// A wrong credential was refused.
+    pub fn count_refused(&self) {
+        self.0.refused.inc();
+    }
+
+    /// A change was accepted. Both words are of the interface.
+    pub fn count_change(&self, kind: &str, action: &str) {
+        self.0.changes.with_label_values(&[kind, action]).inc();
+    }
+
+    /// So many connections are open.
+    pub fn set_connections(&self, proven: usize, unproven: usize) {
+        for (state, count) in [("proven", proven), ("unproven", unproven)] {
+            self.0.connections.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// All of it, in Prometheus's text format.
+    pub fn text(&self, store: &Store) -> prometheus::Result<Vec<u8>> {
+        self.0.polls.set(i64::try_from(store.waiting()).unwrap_or(i64::MAX));
+        self.0.revision.set(store.revisions().borrow().revision);
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.0.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+fn registered<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> prometheus::Result<C> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+/// Counts a request once it has its answer.
+pub async fn count(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = word(request.method());
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    metrics.0.requests.with_label_values(&[route, method, class(response.status())]).inc();
+    response
+}
+
+fn word(method: &Method) -> &'static str {
+    let known = [
+        (Method::GET, "GET"),
+        (Method::HEAD, "HEAD"),
+        (Method::POST, "POST"),
+        (Method::PUT, "PUT"),
+        (Method::DELETE, "DELETE"),
+        (Method::PATCH, "PATCH"),
+        (Method::OPTIONS, "OPTIONS"),
+    ];
+    known.iter().find(|(known, _)| known == method).map_or("other", |(_, word)| word)
+}
+
+fn class(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        100..=199 => "1xx",
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        _ => "5xx",
+    }
+}

@@ -1,0 +1,224 @@
+//! TLS of the service itself: a certificate and its key, read again when their files change.
+//!
+//! The files are looked at once a second, and their contents count, not their times: a mounted secret is a link that is
+//! moved. A new pair is taken when it was the same in two looks, because the two files of a pair are replaced one after
+//! the other. A pair that cannot be used changes nothing: what was taken before serves on, and the log says so once.
+//! Handshakes have no limit of their own here; they count as a connection's first request ([`idle`](super::idle)).
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use sha2::{Digest as _, Sha256};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        self, InconsistentKeys, ServerConfig,
+        crypto::ring,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+        version::{TLS12, TLS13},
+    },
+};
+
+/// Bytes of one of the files: a chain of ten certificates of 6 KiB in PEM, which is more than any client takes.
+const MAX_PEM_BYTES: u64 = 64 << 10;
+/// Pause between two looks at the files.
+const LOOK: Duration = Duration::from_secs(1);
+/// What is spoken over TLS, the best first.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// Where certificate and key are.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// The certificate and those that lead to its root, in PEM.
+    pub certificate: PathBuf,
+    /// Its private key, in PEM.
+    pub key: PathBuf,
+}
+
+/// Why certificate and key cannot be used. Nothing of the key is in it.
+#[derive(Debug, thiserror::Error)]
+pub enum Invalid {
+    /// A file cannot be read.
+    #[error("{0} cannot be read: {1}")]
+    Unreadable(PathBuf, io::Error),
+    /// It is no certificate and no key.
+    #[error("{0} has more than {MAX_PEM_BYTES} bytes")]
+    TooLarge(PathBuf),
+    /// There is none.
+    #[error("{0} has no certificate in PEM")]
+    NoCertificate(PathBuf),
+    /// There is none.
+    #[error("{0} has no private key in PEM, or one with a passphrase")]
+    NoKey(PathBuf),
+    /// They are of two pairs.
+    #[error("the certificate of {0} and the key of {1} do not belong together")]
+    Apart(PathBuf, PathBuf),
+    /// rustls knows no use for them.
+    #[error("the certificate of {0} with the key of {1} cannot be used: {2}")]
+    Unusable(PathBuf, PathBuf, rustls::Error),
+}
+
+/// What both files hold.
+struct Pair {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+}
+
+impl Pair {
+    fn read(files: &Files) -> Result<Self, Invalid> {
+        Ok(Self { certificate: read(&files.certificate)?, key: read(&files.key)? })
+    }
+
+    /// A digest over both, by which a change is noticed.
+    fn digest(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        digest.update(Sha256::digest(&self.certificate));
+        digest.update(Sha256::digest(&self.key));
+        digest.finalize().into()
+    }
+
+    fn configuration(&self, files: &Files) -> Result<Arc<ServerConfig>, Invalid> {
+        let both = || (files.certificate.clone(), files.key.clone());
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.certificate).collect();
+        let chain = chain.ok().filter(|chain| !chain.is_empty());
+        let chain = chain.ok_or_else(|| Invalid::NoCertificate(files.certificate.clone()))?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| Invalid::NoKey(files.key.clone()))?;
+        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let made = builder
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
+        let mut made = made.map_err(|error| match (error, both()) {
+            (rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch), (certificate, key)) => {
+                Invalid::Apart(certificate, key)
+            }
+            (error, (certificate, key)) => Invalid::Unusable(certificate, key, error),
+        })?;
+        made.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+        Ok(Arc::new(made))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Invalid> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_PEM_BYTES.saturating_add(1)).read_to_end(&mut bytes));
+    match read {
+        Ok(count) if u64::try_from(count).unwrap_or(u64::MAX) > MAX_PEM_BYTES => Err(Invalid::TooLarge(path.into())),
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(Invalid::Unreadable(path.into(), error)),
+    }
+}
+
+/// The pair that new connections get. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    files: Files,
+    current: Arc<RwLock<Arc<ServerConfig>>>,
+    /// The digest of what was taken at first.
+    first: [u8; 32],
+}
+
+impl Tls {
+    /// Reads the pair.
+    pub fn open(files: Files) -> Result<Self, Invalid> {
+        let pair = Pair::read(&files)?;
+        let current = pair.configuration(&files)?;
+        Ok(Self { files, current: Arc::new(RwLock::new(current)), first: pair.digest() })
+    }
+
+    /// Makes the handshake of one new connection.
+    pub fn acceptor(&self) -> TlsAcceptor {
+        // A write is one assignment, which cannot be left half done.
+        TlsAcceptor::from(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Takes a new pair whenever there is one, for ever.
+    pub async fn watch(self) {
+        let mut looks = Looks { known: self.first, seen: self.first, was_unreadable: false };
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let files = self.files.clone();
+            // A file on a network may be long in coming.
+            let Ok(read) = tokio::task::spawn_blocking(move || Pair::read(&files)).await else { continue };
+            match looks.judge(read) {
+                Some(Ok(pair)) => match pair.configuration(&self.files) {
+                    Ok(made) => {
+                        *self.current.write().unwrap_or_else(PoisonError::into_inner) = made;
+                        tracing::info!(certificate = %self.files.certificate.display(), "a new certificate is used");
+                    }
+                    Err(error) => refused(&error),
+                },
+                Some(Err(error)) => refused(&error),
+                None => {}
+            }
+        }
+    }
+}
+
+fn refused(error: &Invalid) {
+    tracing::error!(%error, "a new certificate is refused; the one before is used on");
+}
+
+/// What was seen of the files.
+struct Looks {
+    /// The pair that was judged last, good or not.
+    known: [u8; 32],
+    /// The pair of the last look.
+    seen: [u8; 32],
+    was_unreadable: bool,
+}
+
+impl Looks {
+    /// What a look found, if something is to be done about it: a pair that is new and was the same in the look before, or an
+    /// error that follows on none.
+    fn judge(&mut self, read: Result<Pair, Invalid>) -> Option<Result<Pair, Invalid>> {
+        let pair = match read {
+            Ok(pair) => pair,
+            Err(error) => return (!std::mem::replace(&mut self.was_unreadable, true)).then_some(Err(error)),
+        };
+        self.was_unreadable = false;
+        let digest = pair.digest();
+        let is_steady = std::mem::replace(&mut self.seen, digest) == digest;
+        if !is_steady || digest == self.known {
+            return None;
+        }
+        self.known = digest;
+        Some(Ok(pair))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_is_judged_once_and_when_it_has_come_to_rest() {
+        let pair = |word: u8| Ok(Pair { certificate: vec![word], key: vec![word] });
+        let gone = || Err(Invalid::TooLarge(PathBuf::new()));
+        let known = Pair { certificate: vec![0], key: vec![0] }.digest();
+        let mut looks = Looks { known, seen: known, was_unreadable: false };
+        for (step, (read, judged)) in [
+            (pair(0), None),
+            (pair(1), None),
+            (pair(2), None),
+            (pair(2), Some(true)),
+            (pair(2), None),
+            (gone(), Some(false)),
+            (gone(), None),
+            (pair(2), None),
+            (gone(), Some(false)),
+            (pair(0), None),
+            (pair(0), Some(true)),
+            (pair(0), None),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            assert_eq!(looks.judge(read).map(|judged| judged.is_ok()), judged, "step {step}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The tests of the service as one program: each file has a module. Tests that need the machine or the process for
+//! themselves (many descriptors, long turns, a million bytes) are programs of their own beside it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod audit;
+mod audit_replay;
+mod backup;
+mod blocks_and_keys;
+mod feed;
+mod files;
+mod find;
+mod listeners;
+mod log;
+mod lost_updates;
+mod management;
+mod metrics;
+mod owners;
+mod permissions;
+mod problems;
+mod process;
+mod requests;
+mod restored;
+mod roles;
+mod secret_files;
+mod tls;
+mod tokens;
+mod usage;
+mod way_back;

@@ -1,0 +1,52 @@
+//! Reads the state and the versions of the policy from PostgreSQL.
+
+use sqlx::{PgConnection, Row as _, postgres::PgRow};
+
+use super::fault::Fault;
+use management::port::{Kind, State, Version};
+
+/// The state of the policy.
+pub async fn read_state(connection: &mut PgConnection) -> Result<State, Fault> {
+    of_row(&sqlx::query("SELECT * FROM policy_state").fetch_one(connection).await?)
+}
+
+/// Reads the state and locks it until the transaction ends. Also returns the greatest `seq`.
+pub async fn lock_state(connection: &mut PgConnection) -> Result<(State, i64), Fault> {
+    let row = sqlx::query("SELECT * FROM policy_state FOR UPDATE").fetch_one(connection).await?;
+    Ok((of_row(&row)?, row.try_get("seq")?))
+}
+
+fn of_row(row: &PgRow) -> Result<State, Fault> {
+    let mut counts = [0; 6];
+    for (count, kind) in counts.iter_mut().zip(Kind::ALL) {
+        *count = row.try_get(kind.list())?;
+    }
+    Ok(State {
+        epoch: row.try_get("epoch")?,
+        revision: row.try_get("revision")?,
+        horizon: row.try_get("horizon")?,
+        past: row.try_get("past")?,
+        word: row.try_get("word")?,
+        renewals: row.try_get("renewals")?,
+        renewed_at: row.try_get("renewed_at")?,
+        is_lost: row.try_get("is_lost")?,
+        counts,
+    })
+}
+
+/// Reads a row of the table `version`.
+pub fn read_version(row: &PgRow) -> Result<Version, Fault> {
+    Ok(Version {
+        seq: row.try_get("seq")?,
+        kind: Kind::from_number(row.try_get::<i16, _>("kind")?.into())?,
+        id: row.try_get("id")?,
+        application: row.try_get("application")?,
+        api: row.try_get("api")?,
+        kept_block: row.try_get("kept_block")?,
+        kept_owner: row.try_get("kept_owner")?,
+        state_before: row.try_get("state_before")?,
+        beside: row.try_get("beside")?,
+        from_revision: row.try_get("from_revision")?,
+        document: row.try_get("document")?,
+    })
+}

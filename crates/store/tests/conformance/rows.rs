@@ -1,0 +1,184 @@
+//! Current rows: found by each of their names, and in lists.
+
+use management::port::{
+    Kind, Name, NewRow,
+    list::{Column, Filter, Sort},
+    places::places,
+    target::target,
+};
+use serde_json::json;
+
+use crate::{
+    databases::Opened,
+    support::{api, application, begin, digest, key, put, remove, row, subscription},
+};
+
+pub async fn a_row_is_found_by_each_of_its_names(opened: &Opened) {
+    let store = &opened.store;
+    let kept = NewRow { kept_block: Some("BLOCKED".to_owned()), ..application("gone", "o", "BLOCKED") };
+    put(store, &[api("a", "/a"), application("app", "o", "ACTIVE"), kept, key("k", "app", "ACTIVE")]).await;
+    put(store, &[subscription("s", "app", "a", "UNBLOCKED"), row(Kind::Plan, "p", json!({"id": "p"}))]).await;
+
+    let stored = store.find(Kind::Key, "k").await.unwrap().unwrap();
+    assert_eq!((stored.kind, stored.id.as_str(), stored.from_revision), (Kind::Key, "k", 1));
+    assert_eq!(stored.document, key("k", "app", "ACTIVE").document, "to the byte");
+    assert_eq!(store.find_identity(Kind::Key, &digest("k")).await.unwrap(), Some(stored.clone()));
+    assert_eq!(store.find(Kind::Api, "k").await.unwrap(), None, "an id is of one kind");
+    assert_eq!(store.subscriptions_of("app").await.unwrap().len(), 1);
+
+    let mut change = begin(store).await;
+    assert_eq!(change.find(Kind::Key, "k").await.unwrap(), Some(stored.clone()));
+    assert_eq!(change.find_identity(Kind::Key, &digest("k")).await.unwrap(), Some(stored));
+    assert_eq!(change.of_application("app").await.unwrap().len(), 2);
+    assert_eq!(change.of_api("a").await.unwrap().len(), 1);
+    assert_eq!(change.of_plan("p").await.unwrap(), None);
+    for (name, values, expected) in [
+        (Name::Id, vec!["app", "gone", "x"], vec!["app", "gone"]),
+        (Name::Present, vec!["app", "gone", "x"], vec!["app"]),
+        (Name::Identity, vec!["app", "k"], vec!["app"]),
+        (Name::Id, vec![], vec![]),
+    ] {
+        let found = change.existing(Kind::Application, name, &values).await.unwrap();
+        let mut found: Vec<_> = found.iter().map(String::as_str).collect();
+        found.sort_unstable();
+        assert_eq!(found, expected, "{name:?} {values:?}");
+    }
+}
+
+pub async fn every_column_of_a_row_is_read_as_it_was_written(opened: &Opened) {
+    let store = &opened.store;
+    let new = NewRow {
+        plan: Some("p".to_owned()),
+        kept_block: Some("BLOCKED".to_owned()),
+        kept_owner: Some("o".to_owned()),
+        beside: Some("{}".to_owned()),
+        state_before: Some("ON_HOLD".to_owned()),
+        ..subscription("s", "app", "a", "BLOCKED")
+    };
+    put(store, std::slice::from_ref(&new)).await;
+    let found = store.find(Kind::Subscription, "s").await.unwrap().unwrap();
+    assert_eq!(store.find_identity(Kind::Subscription, &new.identity).await.unwrap(), Some(found.clone()));
+    assert!(begin(store).await.of_plan("p").await.unwrap().is_some());
+    // Without `..`, so that a new column does not compile before it is compared here.
+    let management::port::Version {
+        seq: _,
+        from_revision: _,
+        kind,
+        id,
+        application,
+        api,
+        kept_block,
+        kept_owner,
+        beside,
+        state_before,
+        document,
+    } = found;
+    let NewRow { identity, plan, .. } = new.clone();
+    let read =
+        NewRow { kind, id, identity, application, api, plan, kept_block, kept_owner, state_before, beside, document };
+    assert_eq!(read, new);
+}
+
+pub async fn a_revoked_key_stays_revoked_when_its_row_is_gone(opened: &Opened) {
+    let store = &opened.store;
+    put(store, &[application("app", "o", "ACTIVE"), key("k", "app", "REVOKED"), key("l", "app", "ACTIVE")]).await;
+    let revoked = async |id: &str| !begin(store).await.revoked(&[&digest(id)]).await.unwrap().is_empty();
+    assert!(!revoked("k").await, "its row says so itself");
+    remove(store, Kind::Key, "k").await;
+    remove(store, Kind::Key, "l").await;
+    assert!(revoked("k").await);
+    assert!(!revoked("l").await);
+}
+
+pub async fn rows_that_mean_the_same_are_found(opened: &Opened) {
+    let store = &opened.store;
+    let deny =
+        |id: &str, kind: &str, value: &str| row(Kind::DenyPolicy, id, json!({"id": id, "type": kind, "value": value}));
+    let policies =
+        [deny("d", "IP_RANGE", "192.0.2.7/24"), deny("e", "APPLICATION", "app"), deny("f", "USER", "nobody")];
+    put(store, &[api("a", "/a"), application("app", "o", "ACTIVE")]).await;
+    put(store, &policies).await;
+    let mut change = begin(store).await;
+    let same = places(&api("x", "/a").document);
+    assert_eq!(change.api_at(&same, "x").await.unwrap().map(|(api, _)| api).as_deref(), Some("a"));
+    assert_eq!(change.api_at(&same, "a").await.unwrap(), None, "itself is no other");
+    assert_eq!(change.api_at(&places(&api("x", "/x").document), "x").await.unwrap(), None);
+    let range = target(&deny("x", "IP_RANGE", "192.0.2.0/24").document).unwrap();
+    assert_eq!(change.denied_by(&range, "x").await.unwrap().as_deref(), Some("d"));
+    assert_eq!(change.denied_by(&range, "d").await.unwrap(), None);
+    change.insert_all(&[api("b", "/a")]).await.unwrap();
+    change.commit().await.unwrap();
+    let clashes = store.clashes().await.unwrap();
+    assert_eq!(clashes.iter().map(|clash| (&*clash.meant, &*clash.shadowed)).collect::<Vec<_>>(), [("a", "b")]);
+    let applies = store.applies(&policies.map(|policy| policy.document)).await.unwrap();
+    assert_eq!(applies, [true, true, false]);
+}
+
+pub async fn blocks_of_an_owner_are_found(opened: &Opened) {
+    let store = &opened.store;
+    put(store, &[api("a", "/a"), api("b", "/b"), application("one", "o", "ACTIVE"), application("two", "o", "ACTIVE")])
+        .await;
+    put(store, &[application("new", "p", "ACTIVE"), subscription("s", "one", "a", "BLOCKED")]).await;
+    let mut change = begin(store).await;
+    assert_eq!(change.owner_of("one").await.unwrap().as_deref(), Some("o"));
+    assert_eq!(change.owner_of("nobody").await.unwrap(), None);
+    for (application, api, expected) in
+        [("two", "a", true), ("two", "b", false), ("new", "a", false), ("nobody", "a", false)]
+    {
+        assert_eq!(change.is_owner_blocked(application, api).await.unwrap(), expected, "{application} {api}");
+    }
+    assert!(!change.has_blocked_application("o").await.unwrap());
+    drop(change);
+    // A deleted subscription leaves a block for its owner at that time.
+    let kept = NewRow {
+        kept_block: Some("BLOCKED".to_owned()),
+        kept_owner: Some("p".to_owned()),
+        ..subscription("s", "one", "a", "BLOCKED")
+    };
+    put(store, &[kept, application("two", "o", "BLOCKED")]).await;
+    let mut change = begin(store).await;
+    assert!(change.has_blocked_application("o").await.unwrap());
+    for (application, api, expected) in [("one", "b", true), ("new", "a", true), ("new", "b", false)] {
+        assert_eq!(change.is_owner_blocked(application, api).await.unwrap(), expected, "{application} {api}");
+    }
+}
+
+pub async fn lists_are_filtered_sorted_and_counted(opened: &Opened) {
+    let store = &opened.store;
+    let rows: Vec<NewRow> = [("a", "x", "ACTIVE"), ("b", "y", "BLOCKED"), ("c", "x", "BLOCKED"), ("d%", "z", "ACTIVE")]
+        .map(|(id, owner, state)| application(id, owner, state))
+        .into();
+    put(store, &rows).await;
+    put(store, &[key("k", "a", "ACTIVE"), key("l", "b", "ACTIVE")]).await;
+    let some = |text: &str| Some(text.to_owned());
+    let all = Filter::default;
+    let by = |column, descending| Sort { column, descending };
+    for (kind, filter, sort, expected) in [
+        (Kind::Application, all(), by(Column::Id, false), vec!["a", "b", "c", "d%"]),
+        (Kind::Application, all(), by(Column::Id, true), vec!["d%", "c", "b", "a"]),
+        (Kind::Application, all(), by(Column::Owner, false), vec!["a", "c", "b", "d%"]),
+        (Kind::Application, all(), by(Column::Changed, true), vec!["d%", "c", "b", "a"]),
+        (Kind::Application, Filter { state: some("BLOCKED"), ..all() }, by(Column::Id, false), vec!["b", "c"]),
+        (Kind::Application, Filter { owner: some("x"), ..all() }, by(Column::State, true), vec!["c", "a"]),
+        (Kind::Application, Filter { part: some("%"), ..all() }, by(Column::Id, false), vec!["d%"]),
+        (Kind::Key, Filter { owner: some("x"), ..all() }, by(Column::Id, false), vec!["k"]),
+        (Kind::Key, Filter { application: some("b"), ..all() }, by(Column::Id, false), vec!["l"]),
+        (Kind::Key, Filter { identity: Some(digest("l")), ..all() }, by(Column::Id, false), vec!["l"]),
+        (Kind::Key, Filter { last_used_before: Some(1), ..all() }, by(Column::LastUsed, false), vec!["k", "l"]),
+        (Kind::Plan, all(), by(Column::Id, false), vec![]),
+    ] {
+        for limit in [1, 2, 100] {
+            let (mut found, mut after) = (Vec::new(), None);
+            loop {
+                let page = store.list(kind, &filter, sort, after.as_ref(), limit).await.unwrap();
+                assert_eq!(usize::try_from(page.total).unwrap(), expected.len(), "{filter:?}");
+                found.extend(page.rows.into_iter().map(|version| version.id));
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(found, expected, "{kind:?} {filter:?} {sort:?} by {limit}");
+        }
+    }
+}

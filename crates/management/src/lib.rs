@@ -5,8 +5,11 @@
 //!
 //! Each of the six kinds of objects is a [`resource::Resource`]. [`pipeline`] turns a request body into a row.
 
+pub mod access;
+pub mod accounts;
 pub mod apis;
 pub mod applications;
+pub mod approval;
 pub mod audit;
 pub mod block;
 pub mod check;

@@ -104,8 +104,11 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     let mut add = |status: &str, description: &str| {
         responses.entry(status).or_insert_with(|| json!({"description": description, "content": {JSON: problem()}}));
     };
-    let is_action = ["/block", "/unblock", "/revoke", "/regenerate"].iter().any(|end| path.ends_with(end));
-    let is_conditional = matches!(method, "put" | "delete") || is_action;
+    let is_action =
+        ["/block", "/unblock", "/revoke", "/regenerate", "/approve", "/reject"].iter().any(|end| path.ends_with(end));
+    // Tokens and credentials of gateways are no rows of the policy, and have no etag.
+    let is_beside = ["/v1/tokens", "/v1/gateways", "/v1/me"].iter().any(|begin| path.starts_with(begin));
+    let is_conditional = !is_beside && (matches!(method, "put" | "delete") || is_action);
     if is_conditional {
         add("412", "the stored row is not the version that `if-match` names");
         add("422", "a field of the body cannot be used; `field` says which");
@@ -121,6 +124,11 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     }
     if path.starts_with("/v1/") && method != "get" {
         add("400", "a parameter or the body cannot be used");
+    }
+    let is_for_roles = path.starts_with("/v1/") && path != "/v1/policy" && (path, method) != ("/v1/usage", "post");
+    if is_for_roles {
+        add("403", "the role of the token may not do this with what it sees (`x-permission`)");
+        add("404", "the role of the token does not see this");
     }
     if path.contains('{') {
         add("400", "the id is not UTF-8");
@@ -138,6 +146,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         add("default", "any other error");
     }
     let is_management = path.starts_with("/v1/")
+        && !is_beside
         && !["/v1/usage", "/v1/policy", "/v1/keys/lookup", "/v1/audit", "/v1/revisions", "/v1/diff"].contains(&path);
     for (status, response) in responses.iter_mut() {
         if is_management && status.starts_with('2') {

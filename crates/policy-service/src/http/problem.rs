@@ -115,7 +115,10 @@ impl From<Error> for Problem {
             Error::Conflict { field, detail } => {
                 Self { field: field.map(Into::into), ..Self::new(StatusCode::CONFLICT, detail) }
             }
-            Error::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, said),
+            Error::Forbidden { field, detail } => {
+                Self { field: field.map(Into::into), ..Self::new(StatusCode::FORBIDDEN, detail) }
+            }
+            Error::NotFound { .. } | Error::NoSuch(..) => Self::new(StatusCode::NOT_FOUND, said),
             Error::Changed(_) => Self::new(StatusCode::PRECONDITION_FAILED, said),
             Error::Done => Self::new(StatusCode::CONFLICT, said),
             Error::OtherRequest => Self::invalid("idempotency-key", said),

@@ -4,7 +4,9 @@
 //! completes a change that has begun even if the client disconnects ([`run_to_completion`]), so that everyone who waits
 //! for the change is notified.
 
+pub mod accounts;
 pub mod actions;
+pub mod approval;
 pub mod audit;
 pub mod history;
 pub mod list;
@@ -29,7 +31,7 @@ use utoipa_axum::router::OpenApiRouter;
 use self::tag::{IfMatch, Told};
 use crate::{auth::Caller, http::problem::Problem};
 use management::{
-    error::Error,
+    access,
     port::{Database, Kind, Store, Transaction},
     resource::{Resource, document},
 };
@@ -58,7 +60,7 @@ async fn begin(
     if_match: &IfMatch,
 ) -> Result<Box<dyn Transaction>, Problem> {
     let mut change = store.begin(caller.act()).await?;
-    let stored = change.find(kind, id).await?.ok_or_else(|| Error::not_found(kind, id))?;
+    let stored = access::find_own(&mut *change, kind, id).await?;
     if_match.0.check(&stored)?;
     Ok(change)
 }
@@ -118,6 +120,8 @@ pub fn router() -> OpenApiRouter<Store> {
         .merge(resources::router())
         .merge(actions::router())
         .merge(lookup::router())
+        .merge(accounts::router())
+        .merge(approval::router())
         .merge(audit::router())
         .merge(history::router())
 }

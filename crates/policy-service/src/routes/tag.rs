@@ -80,6 +80,25 @@ pub async fn commit_once(
     state: Option<String>,
     told: Told<'_>,
 ) -> Result<Accepted, Problem> {
+    let is_stored = store(&mut *change, headers, told).await?;
+    Ok(Accepted { is_stored, ..commit(change, headers, state).await? })
+}
+
+/// Commits a change as [`commit_beside`] does, and with it that the secret `issued` was answered, if the request is to be done
+/// once.
+pub async fn commit_issued(
+    mut change: Box<dyn Transaction>,
+    headers: &mut HeaderMap,
+    place: &HeaderValue,
+    issued: &str,
+) -> Result<Accepted, Problem> {
+    let told = Told { status: StatusCode::CREATED, location: Some(place), body: None, issued: Some(issued) };
+    let is_stored = store(&mut *change, headers, told).await?;
+    Ok(Accepted { is_stored, ..commit_beside(change, headers).await? })
+}
+
+/// Stores the answer of a change that is about to be committed, if its request is to be done once.
+async fn store(change: &mut dyn Transaction, headers: &HeaderMap, told: Told<'_>) -> Result<bool, Problem> {
     let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
     let answer = Answer {
         status: told.status.as_u16(),
@@ -89,8 +108,15 @@ pub async fn commit_once(
         issued: told.issued.map(str::to_owned),
         ..Answer::default()
     };
-    let is_stored = once::keep(&mut *change, answer).await?;
-    Ok(Accepted { is_stored, ..commit(change, headers, state).await? })
+    Ok(once::keep(change, answer).await?)
+}
+
+/// Commits a change of what stands beside the policy; `headers` then say the latest revision.
+pub async fn commit_beside(change: Box<dyn Transaction>, headers: &mut HeaderMap) -> Result<Accepted, Problem> {
+    let actor = change.act().actor.clone();
+    let revision = change.commit().await?;
+    headers.insert(REVISION, HeaderValue::from(revision));
+    Ok(Accepted { actor, revision: Some(revision), state: None, is_stored: false })
 }
 
 /// The state of a row, if its kind has states.

@@ -143,6 +143,7 @@ async fn prove(State(credentials): State<Credentials>, mut request: Request, nex
     let identity = credentials.identify(request.headers()).await;
     let is_proven = identity.is_proven();
     request.extensions_mut().insert(identity);
+    request.extensions_mut().insert(credentials);
     // Handlers may outlive the connection, so they do not get the peer.
     let Some(peer) = request.extensions_mut().remove::<Arc<Peer>>() else { return next.run(request).await };
     let busy = Busy::new(&peer);

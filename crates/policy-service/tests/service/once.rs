@@ -80,6 +80,22 @@ async fn an_issued_key_is_not_shown_again() {
 }
 
 #[tokio::test]
+async fn a_token_is_not_shown_again() {
+    let service = Service::start().await;
+    let body = json!({"role": "auditor", "subject": "eve"});
+    let first = once(&service, "/v1/tokens", "one", &body).await.expect(201);
+    let issued = first.json();
+    let again = once(&service, "/v1/tokens", "one", &body).await.expect_problem(409, None);
+    assert_eq!((&again.json()["id"], again.header("location")), (&issued["id"], first.header("location")));
+    assert!(!again.text.contains(issued["token"].as_str().unwrap()), "{}", again.text);
+    assert_eq!(service.get("/v1/tokens").await.json()["items"].as_array().unwrap().len(), 1);
+    // Another caller's key is another key.
+    let other = service.post("/v1/tokens", json!({"role": "administrator", "subject": "bob"})).await.expect(201).json();
+    let request = service.request(Method::POST, "/v1/tokens").bearer_auth(other["token"].as_str().unwrap());
+    send(request.header("idempotency-key", "one").json(&body)).await.expect(201);
+}
+
+#[tokio::test]
 async fn a_key_names_one_request_alone() {
     let service = Service::start().await;
     service.seed().await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{PostgresStore, notify};
+use super::{PostgresStore, accounts, fault::Fault, notify};
 use management::port::{Act, Error, Upkeep, times::Observer};
 
 /// How often the revision is looked up, in case a notification was lost.
@@ -44,6 +44,7 @@ impl PostgresStore {
             ticks.tick().await;
             let held = self.latest.borrow().clone();
             let found = self.follow(&held, &act()).await.map_err(Error::from);
+            self.look_at_accounts().await;
             match &found {
                 Ok(()) if is_there => {}
                 Ok(()) => tracing::warn!("the database answers again"),
@@ -69,14 +70,30 @@ impl PostgresStore {
     async fn hear_until_it_fails(&self, act: fn() -> Act) -> Result<(), sqlx::Error> {
         let mut listener = notify::listen(&self.listeners, &self.channel).await?;
         self.look(act).await;
+        self.look_at_accounts().await;
         // `None` if the connection is gone.
         while let Some(notification) = listener.try_recv().await? {
+            if notification.payload() == notify::ACCOUNTS {
+                self.look_at_accounts().await;
+                continue;
+            }
             let is_news = notify::is_news(notification.payload(), &self.latest.borrow());
             if is_news {
                 self.look(act).await;
             }
         }
         Ok(())
+    }
+
+    /// Looks how often tokens and credentials were changed. Errors are ignored here: what is looked up next says them.
+    async fn look_at_accounts(&self) {
+        if let Ok(changes) = self.count_account_changes().await {
+            self.announce_accounts(changes);
+        }
+    }
+
+    async fn count_account_changes(&self) -> Result<i64, Fault> {
+        accounts::changes(&mut *self.reader().await?).await
     }
 
     /// Errors are ignored here. The next tick tries again and logs them.

@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::Executor as _;
+use tokio::time::timeout;
 
-use super::{PostgresStore, notify};
+use super::{PostgresStore, notify, open::BUSY_TIMEOUT};
 use management::port::{Act, Error, Upkeep, times::Observer};
 
+/// After so long without a notification, the listening connection is checked.
+const SILENCE: Duration = Duration::from_secs(60);
 /// How often the revision is looked up, in case a notification was lost.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -69,14 +73,19 @@ impl PostgresStore {
     async fn hear_until_it_fails(&self, act: fn() -> Act) -> Result<(), sqlx::Error> {
         let mut listener = notify::listen(&self.listeners, &self.channel).await?;
         self.look(act).await;
-        // `None` if the connection is gone.
-        while let Some(notification) = listener.try_recv().await? {
+        loop {
+            let Ok(heard) = timeout(SILENCE, listener.try_recv()).await else {
+                // A server that vanished says nothing either.
+                timeout(BUSY_TIMEOUT, listener.execute("SELECT 1")).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+                continue;
+            };
+            // `None` if the connection is gone.
+            let Some(notification) = heard? else { return Ok(()) };
             let is_news = notify::is_news(notification.payload(), &self.latest.borrow());
             if is_news {
                 self.look(act).await;
             }
         }
-        Ok(())
     }
 
     /// Errors are ignored here. The next tick tries again and logs them.

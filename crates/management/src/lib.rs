@@ -12,6 +12,7 @@ pub mod block;
 pub mod check;
 pub mod deny_policies;
 pub mod error;
+pub mod import;
 pub mod issue;
 pub mod key_form;
 pub mod keys;

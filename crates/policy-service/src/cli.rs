@@ -249,6 +249,15 @@ pub struct Import {
     /// The database.
     #[command(flatten)]
     pub database: Database,
+    /// Changes nothing, and says what would be changed. Other changes wait meanwhile.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Removes what the file does not have, unless a row is refused. Blocks and deny policies stay.
+    #[arg(long)]
+    pub replace: bool,
+    /// Lets rows lift and weaken blocks, and `--replace` remove deny policies.
+    #[arg(long)]
+    pub lift_blocks: bool,
     /// The file with the pages; `-` is the standard input.
     pub file: PathBuf,
 }

@@ -7,6 +7,7 @@
 pub mod actions;
 pub mod audit;
 pub mod history;
+pub mod import;
 pub mod list;
 pub mod lookup;
 pub mod resources;
@@ -104,4 +105,5 @@ pub fn router() -> OpenApiRouter<Store> {
         .merge(lookup::router())
         .merge(audit::router())
         .merge(history::router())
+        .merge(import::router())
 }

@@ -55,8 +55,13 @@ pub async fn commit(
 ) -> Result<Accepted, Problem> {
     let (made, actor) = (change.is_dirty(), change.act().actor.clone());
     let revision = change.commit().await?;
-    headers.insert(REVISION, HeaderValue::from(revision));
+    put_revision(headers, revision);
     Ok(Accepted { actor, revision: made.then_some(revision), state })
+}
+
+/// Adds a revision to the headers.
+pub fn put_revision(headers: &mut HeaderMap, revision: i64) {
+    headers.insert(REVISION, HeaderValue::from(revision));
 }
 
 /// The revision that the headers of a committed change say.

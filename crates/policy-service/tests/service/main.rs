@@ -19,6 +19,7 @@ mod blocks_and_keys;
 mod feed;
 mod files;
 mod find;
+mod import;
 mod listeners;
 mod log;
 mod lost_updates;

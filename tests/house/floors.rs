@@ -175,6 +175,7 @@ const STORE: House = House {
     floors: &[
         ("announce", &[]),
         ("doubt", &[]),
+        ("entries", &[]),
         ("lists", &[]),
         ("loss", &[]),
         ("pages", &[]),
@@ -182,8 +183,14 @@ const STORE: House = House {
         ("settings", &[]),
         ("times", &[]),
         ("totals", &[]),
-        ("sqlite", &["announce", "doubt", "lists", "loss", "pages", "random", "times", "totals"]),
-        ("postgres", &["announce", "doubt", "lists", "loss", "pages", "random", "times", "totals"]),
+        (
+            "sqlite",
+            &["announce", "doubt", "entries", "lists", "loss", "pages", "random", "settings", "times", "totals"],
+        ),
+        (
+            "postgres",
+            &["announce", "doubt", "entries", "lists", "loss", "pages", "random", "settings", "times", "totals"],
+        ),
     ],
     upward: &[],
     back: &[

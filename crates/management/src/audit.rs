@@ -1,8 +1,8 @@
-//! The entry that a change leaves in the audit log, made of the rows that it touched.
+//! Makes the audit log's entry for a change from the rows that the change touched.
 //!
-//! Each database keeps a [`Journal`] in its transaction, tells it of each row that goes or comes, and writes the entry when
-//! it commits. So no rule can forget the entry: a rule only states what the change is ([`Deed`]). What is written is what
-//! clients are shown of a row. A key is in no row, so none can be in an entry.
+//! Each database keeps a [`Journal`] in its transaction, tells it about each row that is removed or stored, and writes
+//! the entry when it commits. So no rule can forget the entry: a rule only states what the change is ([`Deed`]). An
+//! entry contains rows as clients see them. No row contains a key, so no entry can.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -24,17 +24,17 @@ use crate::{
     subscriptions::Subscription,
 };
 
-/// What a change has touched so far.
+/// Everything that a change has touched so far.
 #[derive(Debug, Default)]
 pub struct Journal {
     deed: Option<Deed>,
-    /// In the order in which they were touched first.
+    /// In the order of their first touch.
     things: Vec<Thing>,
-    /// Where each thing stands.
+    /// The index of each object in `things`.
     places: HashMap<(Kind, String), usize>,
-    /// Made, changed and removed, by kind: of changes that are counted.
+    /// For changes that are counted: numbers of created, changed and removed rows by kind.
     counts: HashMap<Kind, [u64; 3]>,
-    /// Rows that were taken away and not yet put again: of changes that are counted.
+    /// For changes that are counted: rows that were removed and not stored again yet.
     taken: HashSet<(Kind, String)>,
 }
 
@@ -53,7 +53,7 @@ impl Thing {
         self.before.as_ref().map(content) != self.after.as_ref().map(content)
     }
 
-    /// What a change that touches it first does, if nobody says it.
+    /// The action of a change that touches this object first, if no rule states it.
     fn action(&self) -> Action {
         match (&self.before, &self.after) {
             (None, _) => Action::Create,
@@ -64,19 +64,20 @@ impl Thing {
 }
 
 impl Journal {
-    /// States what the change is. The last word counts, but what is done to the policy as a whole stays.
+    /// States what the change is. A later statement replaces an earlier one, except that an action on the policy as a
+    /// whole stays.
     pub fn state(&mut self, deed: Deed) {
         if !self.is_counted() {
             self.deed = Some(deed);
         }
     }
 
-    /// Whether rows are counted instead of named: there may be a million of them.
+    /// Whether rows are counted instead of listed, because there may be a million of them.
     fn is_counted(&self) -> bool {
         self.deed.as_ref().is_some_and(|deed| deed.subject == Subject::Policy)
     }
 
-    /// A row was put.
+    /// A row was stored.
     pub fn put(&mut self, row: &NewRow) {
         let name = (row.kind, row.id.clone());
         if self.is_counted() {
@@ -98,7 +99,7 @@ impl Journal {
         }
     }
 
-    /// A row was taken away.
+    /// A row was removed.
     pub fn take(&mut self, stored: &Version) {
         let name = (stored.kind, stored.id.clone());
         if self.is_counted() {
@@ -121,8 +122,8 @@ impl Journal {
         self.things.push(thing);
     }
 
-    /// The entry of a change that made `revision`, or that changed only what stands beside the policy. `None`: such a change
-    /// is not told, as a report of usage.
+    /// The entry of a change that made `revision`, or that changed only data beside the policy. `None` for changes that
+    /// are not logged, such as a usage report.
     pub fn entry(self, act: &Act, revision: Option<i64>) -> Result<Option<Entry>, Error> {
         let is_beside = self.deed.as_ref().is_some_and(|deed| deed.subject.is_beside_policy());
         if revision.is_none() && !is_beside {
@@ -135,7 +136,7 @@ impl Journal {
             let first = things.first()?;
             Some(Deed::of_row(first.action(), first.kind, &first.id))
         });
-        // Rows were put as they were: still a revision, so still an entry.
+        // Rows were stored with their old content. The change still made a revision, so it gets an entry.
         let deed = deed.unwrap_or_else(|| Deed::of_policy(Action::Replace, None));
         let main = things.iter().position(|thing| {
             deed.subject == Subject::Row(thing.kind) && deed.id.as_deref() == Some(thing.id.as_str())
@@ -170,7 +171,7 @@ impl Journal {
     }
 }
 
-/// An entry with nothing but who made it, when and from where.
+/// An entry that only says who made it, when and from where.
 pub fn by(act: &Act) -> Entry {
     Entry {
         at: act.now,
@@ -182,7 +183,7 @@ pub fn by(act: &Act) -> Entry {
     }
 }
 
-/// The entry of a renewed epoch, or of a backup that took the place of the policy.
+/// The entry for a renewed epoch or a restored backup.
 pub fn of_epoch(act: &Act, action: Action, before: &str, after: &str) -> Entry {
     let epoch = |epoch: &str| Some(serde_json::json!({ "epoch": epoch }).to_string());
     Entry {
@@ -194,7 +195,7 @@ pub fn of_epoch(act: &Act, action: Action, before: &str, after: &str) -> Entry {
     }
 }
 
-/// `{"keys": {"made": 1, "changed": 0, "removed": 0}, …}`, the kinds that have any.
+/// `{"keys": {"made": 1, "changed": 0, "removed": 0}, …}`, with the kinds that occur.
 fn counts(counts: &HashMap<Kind, [u64; 3]>) -> String {
     let mut text = String::from("{");
     for kind in Kind::ALL {
@@ -213,7 +214,7 @@ fn version(row: &NewRow) -> Version {
     Version { seq: 0, kind, id, application, api, kept_block, kept_owner, state_before, from_revision: 0, document }
 }
 
-/// A row as clients are shown it, without its etag.
+/// A row as clients see it, without its etag.
 pub fn shown_as_json(row: Option<&Version>) -> Result<Option<String>, Error> {
     fn shown<R: Resource>(version: &Version) -> Result<String, Error> {
         document(&R::shown(version)?)
@@ -227,6 +228,6 @@ pub fn shown_as_json(row: Option<&Version>) -> Result<Option<String>, Error> {
         Kind::Plan => shown::<Plan>(version),
         Kind::DenyPolicy => shown::<DenyPolicy>(version),
     };
-    // A row that an earlier program wrote otherwise can be changed all the same.
+    // A row that an earlier program stored in another form must still be changeable.
     Ok(Some(shown.unwrap_or_else(|_| version.document.clone())))
 }

@@ -147,7 +147,7 @@ pub async fn regenerate(change: &mut dyn Transaction, id: &str, asked: Regenerat
         retired.expires_at = Some(retired.expires_at.unwrap_or(i64::MAX).min(end));
     }
     put(change, &held, &retired).await?;
-    // The new key stands in the entry as what came along.
+    // The entry lists the new key in `also`.
     change.record(Deed::of_row(Action::Regenerate, Kind::Key, id));
     Ok(IssuedKey { key, stored, replaces: Some(id.to_owned()) })
 }

@@ -153,7 +153,7 @@ impl Database {
         Ok(&self.url)
     }
 
-    /// What an error of the database is told as.
+    /// The message for an error of the database, with the argument that is wrong.
     pub fn named(&self, error: Error) -> String {
         match error {
             Error::Url(_) => error.to_string(),

@@ -1,15 +1,16 @@
-//! Who makes a change: a principal with a role, an import, or the service itself. What a role may do is decided by the rules.
+//! The actors of changes: a principal with a role, an import, or the service itself. The rules decide what a role may
+//! do.
 
 use super::Error;
 
-/// What somebody is to the service. The words stand in the database.
+/// The role of a principal. The database stores its word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Does everything.
+    /// May do everything.
     Administrator,
     /// Owns APIs and plans.
     Publisher,
-    /// Owns applications, with their keys and subscriptions.
+    /// Owns applications with their keys and subscriptions.
     Subscriber,
     /// Sees everything, and blocks.
     Operator,
@@ -21,7 +22,7 @@ impl Role {
     /// All roles.
     pub const ALL: [Self; 5] = [Self::Administrator, Self::Publisher, Self::Subscriber, Self::Operator, Self::Auditor];
 
-    /// The word in JSON, in the log and in the database.
+    /// The role's word in JSON, in the log and in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Administrator => "administrator",
@@ -32,7 +33,7 @@ impl Role {
         }
     }
 
-    /// The role with this word in the database.
+    /// Parses a word from the database.
     pub fn parse(word: &str) -> Result<Self, Error> {
         Self::ALL.into_iter().find(|role| role.as_str() == word).ok_or(Error::Damaged("an unknown role"))
     }
@@ -41,25 +42,25 @@ impl Role {
 /// A person, a team or a program, and its role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// What it may do.
+    /// What the principal may do.
     pub role: Role,
-    /// Its name: what it makes is owned by this subject.
+    /// The principal's name. Objects that it creates belong to this subject.
     pub subject: String,
 }
 
-/// Who makes a change.
+/// The actor of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
-    /// Somebody with a token.
+    /// A caller with a token.
     Principal(Principal),
-    /// An import from a file, run by somebody who may write the database.
+    /// An import from a file, run by a person who may write the database.
     Import,
-    /// The service itself: what follows from usage, or is due.
+    /// The service itself, for what follows from usage or is due.
     Service,
 }
 
 impl Actor {
-    /// The subject of the first administrator, who has the token of the configuration, and of who runs a command.
+    /// The subject of the first administrator, whose token is in the configuration, and of a person who runs a command.
     pub const FIRST: &str = "administrator";
 
     /// The first administrator.

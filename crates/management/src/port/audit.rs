@@ -1,7 +1,8 @@
-//! The audit log: who changed what, when, from where, and what it was before and after.
+//! The audit log: who changed what, when and from where, and the state before and after.
 //!
-//! An entry is written in the transaction of its change ([`crate::audit::Journal`] makes it), so there is none without a
-//! change and no revision without one. Entries are never changed. They stay when rows and history go.
+//! An entry is written in the transaction of its change ([`crate::audit::Journal`] makes it). So there is no entry
+//! without a change, and no revision without an entry. Entries never change. They stay when rows and history are
+//! deleted.
 
 use std::fmt;
 
@@ -9,7 +10,7 @@ use async_trait::async_trait;
 
 use super::{Error, Kind};
 
-/// What was done.
+/// What a change did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "they say it themselves")]
 pub enum Action {
@@ -49,7 +50,7 @@ impl Action {
         Self::RenewEpoch,
     ];
 
-    /// The word in an entry.
+    /// The action's word in an entry.
     pub fn word(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -75,9 +76,9 @@ impl Action {
 pub enum Subject {
     /// A row of the policy.
     Row(Kind),
-    /// A token of a principal; no part of the policy.
+    /// A token of a principal, which is not part of the policy.
     Token,
-    /// A gateway's credential; no part of the policy.
+    /// A gateway's credential, which is not part of the policy.
     GatewayCredential,
     /// The policy as a whole.
     Policy,
@@ -97,7 +98,7 @@ impl Subject {
         Self::Policy,
     ];
 
-    /// The word in an entry.
+    /// The subject's word in an entry.
     pub fn word(self) -> &'static str {
         match self {
             Self::Row(Kind::Api) => "api",
@@ -112,26 +113,26 @@ impl Subject {
         }
     }
 
-    /// Whether it stands beside the policy, so that a change of it makes an entry without a revision.
+    /// Whether it is not part of the policy, so that its entry has no revision.
     pub fn is_beside_policy(self) -> bool {
         matches!(self, Self::Token | Self::GatewayCredential)
     }
 }
 
-/// What a change is, as its rule states it. The rows that it concerns are found by the journal.
+/// What a change is, as its rule states it. The journal finds the rows that it touches.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Deed {
-    /// What is done.
+    /// The action.
     pub action: Action,
-    /// What it is done to.
+    /// The subject of the action.
     pub subject: Subject,
-    /// The id of that.
+    /// The subject's id.
     pub id: Option<String>,
-    /// Why, in the words of the actor.
+    /// The reason, in the words of the actor.
     pub reason: Option<String>,
-    /// What it was, as JSON without any secret; only of what is no row.
+    /// The earlier state as JSON without any secret; only for subjects that are not rows.
     pub before: Option<String>,
-    /// What it is now, as JSON without any secret; only of what is no row.
+    /// The new state as JSON without any secret; only for subjects that are not rows.
     pub after: Option<String>,
 }
 
@@ -142,17 +143,17 @@ impl fmt::Debug for Deed {
 }
 
 impl Deed {
-    /// `action` is done to the row of `kind` with this id.
+    /// `action` on the row of `kind` with this id.
     pub fn of_row(action: Action, kind: Kind, id: &str) -> Self {
         Self::of(action, Subject::Row(kind), Some(id))
     }
 
-    /// `action` is done to the policy as a whole. The entry then counts rows instead of naming them.
+    /// `action` on the policy as a whole. The entry then counts rows instead of listing them.
     pub fn of_policy(action: Action, id: Option<&str>) -> Self {
         Self::of(action, Subject::Policy, id)
     }
 
-    /// `action` is done to something that stands beside the policy; `before` and `after` are JSON without any secret.
+    /// `action` on a subject that is not part of the policy. `before` and `after` are JSON without any secret.
     pub fn beside_policy(
         action: Action,
         subject: Subject,
@@ -173,85 +174,85 @@ impl Deed {
     }
 }
 
-/// What else a change concerned.
+/// A further object that a change touched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Also {
-    /// What it is, [`Subject::word`].
+    /// The object's kind, [`Subject::word`].
     pub kind: String,
     /// Its id.
     pub id: String,
-    /// What it was, JSON; `None`: it was not there.
+    /// The earlier state, JSON; `None` if it did not exist.
     pub before: Option<String>,
-    /// What it is now, JSON; `None`: it is gone.
+    /// The new state, JSON; `None` if it was removed.
     pub after: Option<String>,
 }
 
 /// An entry of the audit log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
-    /// Its place in the log; the database gives it.
+    /// The position in the log, from the database.
     pub seq: i64,
-    /// When, Unix time.
+    /// The time, in Unix seconds.
     pub at: i64,
-    /// Who: a subject, or `service`.
+    /// The actor: a subject, or `service`.
     pub actor: String,
-    /// The role in which the actor did it.
+    /// The actor's role.
     pub role: Option<String>,
-    /// From where.
+    /// The caller's address.
     pub address: Option<String>,
-    /// The request that asked for it.
+    /// The id of the request.
     pub request_id: Option<String>,
-    /// What was done, [`Action::word`].
+    /// The action, [`Action::word`].
     pub action: String,
-    /// What it was done to, [`Subject::word`].
+    /// The subject's kind, [`Subject::word`].
     pub kind: String,
-    /// The id of that.
+    /// The subject's id.
     pub id: Option<String>,
-    /// The revision that the change made; `None`: it made none.
+    /// The revision that the change made, if any.
     pub revision: Option<i64>,
-    /// What it was, JSON; `None`: it was not there.
+    /// The earlier state, JSON; `None` if it did not exist.
     pub before: Option<String>,
-    /// What it is now, JSON; `None`: it is gone.
+    /// The new state, JSON; `None` if it was removed.
     pub after: Option<String>,
-    /// Why.
+    /// The reason.
     pub reason: Option<String>,
-    /// How many rows an import or a restore made, changed and removed, JSON.
+    /// For an import or a restore: numbers of created, changed and removed rows, JSON.
     pub counts: Option<String>,
-    /// What else the change concerned; of a long list the beginning.
+    /// Further objects that the change touched; only the first ones of a long list.
     pub also: Vec<Also>,
-    /// How many the whole list has.
+    /// Number of all further objects.
     pub also_total: i64,
 }
 
-/// Which entries are asked for.
+/// Which entries to return.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// Only those about this kind ([`Subject::word`]); with an id, also those in which it stands in `also`.
+    /// Only entries about this kind ([`Subject::word`]). With an id, also entries that name it in `also`.
     pub kind: Option<String>,
-    /// Only those about this id, or in which it stands in `also`.
+    /// Only entries about this id, or that name it in `also`.
     pub id: Option<String>,
-    /// Only those of this actor.
+    /// Only entries of this actor.
     pub actor: Option<String>,
-    /// Only those of this action ([`Action::word`]).
+    /// Only entries with this action ([`Action::word`]).
     pub action: Option<String>,
-    /// Only those at this time or later.
+    /// Only entries at this time or later.
     pub from: Option<i64>,
-    /// Only those before this time.
+    /// Only entries before this time.
     pub to: Option<i64>,
 }
 
-/// The entry of a change that is under way.
+/// The entry of a change in progress.
 pub trait Record: Send {
-    /// States what the change is; the last word counts, but what is done to the policy as a whole stays. A change of rows
-    /// for which nothing is stated gets an entry that follows from its first row.
+    /// States what the change is. A later statement replaces an earlier one, except that an action on the policy as a
+    /// whole stays. If no rule states anything, the entry follows from the first row.
     fn record(&mut self, deed: Deed);
 }
 
 /// The audit log.
 #[async_trait]
 pub trait AuditLog: Send + Sync {
-    /// At most `limit` entries from the first after the place `after`, in the order in which they were written, or in the
-    /// reverse of it. A page may be shorter: it ends early where its entries are large.
+    /// Returns at most `limit` entries that come after `after`, in the order in which they were written or in reverse.
+    /// A page may be shorter, because it also ends when its entries are long.
     async fn entries(
         &self,
         filter: &AuditFilter,
@@ -264,8 +265,8 @@ pub trait AuditLog: Send + Sync {
 /// A page of the audit log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EntryPage {
-    /// Its entries.
+    /// The entries.
     pub entries: Vec<Entry>,
-    /// The `seq` of its last entry, if there is more.
+    /// The `seq` of the last entry, if there are more.
     pub next: Option<i64>,
 }

@@ -1,58 +1,58 @@
-//! The kept past: which revisions there are, what differs between two of them, and rows as they were.
+//! The kept past: which revisions exist, what differs between two of them, and earlier rows.
 
 use async_trait::async_trait;
 
 use super::{Error, Kind, Version};
 
-/// A revision that can still be read, and what made it. What is not known is `None`: the revision is older than the audit
-/// log, or its entry was too old.
+/// A revision that can still be read, and the change that made it. Unknown fields are `None`: the revision is older
+/// than the audit log, or its entry was deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Made {
     /// The revision.
     pub revision: i64,
-    /// When it was made, Unix time.
+    /// The time, in Unix seconds.
     pub at: Option<i64>,
-    /// Who made it.
+    /// The actor.
     pub actor: Option<String>,
-    /// What was done.
+    /// The action.
     pub action: Option<String>,
-    /// What it was done to.
+    /// The kind of the object that was changed.
     pub kind: Option<String>,
-    /// The id of that.
+    /// The object's id.
     pub id: Option<String>,
 }
 
-/// A thing that is not the same at two revisions.
+/// An object that differs between two revisions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
     /// Its id.
     pub id: String,
-    /// How it was at the first revision; `None`: it was not there.
+    /// Its state at the first revision; `None` if it did not exist.
     pub before: Option<Version>,
-    /// How it was at the second one; `None`: it was not there.
+    /// Its state at the second revision; `None` if it did not exist.
     pub after: Option<Version>,
 }
 
-/// Some of the differences, in the order of kinds and ids.
+/// Some of the differences, sorted by kind and id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DifferencePage {
     /// The differences.
     pub differences: Vec<Difference>,
-    /// Kind and id of the last thing that was looked at, if there is more.
+    /// Kind and id of the last compared object, if there are more.
     pub next: Option<(Kind, String)>,
 }
 
-/// The kept past, outside of a change.
+/// Reads the kept past, outside of a change.
 #[async_trait]
 pub trait Past: Send + Sync {
-    /// At most `limit` of the revisions that can still be read, from the first after the revision `after`, in their order or in
-    /// the reverse of it.
+    /// Returns at most `limit` of the revisions that can still be read and that come after the revision `after`, in
+    /// their order or in reverse.
     async fn made(&self, after: Option<i64>, newest_first: bool, limit: u32) -> Result<Vec<Made>, Error>;
 
-    /// Some `limit` things that are not the same at the revisions `from` and `to`, from the first after `after`. Either revision
-    /// may be the later one. A page may be shorter, or even empty.
+    /// Compares some `limit` objects that come after `after`, and returns those that differ between the revisions
+    /// `from` and `to`. Either revision may be the later one. A page may be shorter, or even empty.
     async fn differences(
         &self,
         from: i64,
@@ -62,16 +62,16 @@ pub trait Past: Send + Sync {
     ) -> Result<DifferencePage, Error>;
 }
 
-/// The kept past, within a change.
+/// Reads the kept past within a change.
 #[async_trait]
 pub trait PastRows: Send {
-    /// The kinds and ids of all that was put or taken away after `revision` and before this change, in the order of kinds and
-    /// ids.
+    /// Returns the kinds and ids of all objects that were stored or removed after `revision` and before this change,
+    /// sorted by kind and id.
     async fn touched_since(&mut self, revision: i64) -> Result<Vec<(Kind, String)>, Error>;
 
-    /// The versions of `kind` with these ids that held at `revision`.
+    /// Finds the versions of `kind` with these ids at `revision`.
     async fn held_at(&mut self, revision: i64, kind: Kind, ids: &[String]) -> Result<Vec<Version>, Error>;
 
-    /// The latest version that holds no more of what the feed knew by this name.
+    /// Finds the latest past version with this name in the feed.
     async fn last_past(&mut self, kind: Kind, identity: &str) -> Result<Option<Version>, Error>;
 }

@@ -1,8 +1,9 @@
-//! A way back: the rows of an earlier revision, as one new change.
+//! Restores the rows of an earlier revision, as one new change.
 //!
-//! What was not there then is taken away, and what was is put back as far as [`rules`] permit. The order keeps every row
-//! beside what it names: subscriptions and keys go before applications and APIs, and come after them. A thing that cannot be
-//! put back stays as it is, and is told. Whether the change is committed, the caller decides: dropped, it is a preview.
+//! Removes objects that did not exist then, and restores those that did, as far as [`rules`] permit. The order keeps
+//! references valid: subscriptions and keys are removed before applications and APIs, and restored after them. An
+//! object that cannot be restored stays as it is and is reported. The caller decides whether to commit the change; a
+//! dropped change is a preview.
 
 mod rules;
 #[cfg(test)]
@@ -32,47 +33,48 @@ use crate::{
     subscriptions::Subscription,
 };
 
-/// Things of which the rows are read at once.
+/// Number of objects whose rows are read together.
 const CHUNK: usize = 500;
-/// Things that one restore looks at. It is one transaction, so other changes wait for it: some 0.1 ms for each.
+/// Maximum number of objects that one restore compares. It is one transaction for which other changes wait, at some 0.1
+/// ms for each object.
 const MAX_RESTORED: usize = 2_000_000;
-/// Things that stay otherwise than they were and are named; 100 bytes each. The others are counted.
+/// Maximum number of objects without restoration that are listed, at 100 bytes each. Further ones are only counted.
 const MAX_KEPT_NAMED: usize = 1_000;
 
-/// How many things of one kind.
+/// Numbers of changed objects of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Count {
-    /// Made again.
+    /// Created again.
     pub made: u64,
     /// Changed back.
     pub changed: u64,
-    /// Taken away.
+    /// Removed.
     pub removed: u64,
 }
 
-/// Something that is not as it was.
+/// An object that is not as it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Kept {
-    /// What it is.
+    /// Its kind.
     pub kind: &'static str,
     /// Its id.
     pub id: String,
-    /// Why.
+    /// The reason.
     pub because: String,
 }
 
-/// What a restore did.
+/// The result of a restore.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restored {
-    /// How many things it changed, by the names of their lists.
+    /// Numbers of changed objects, by the names of their lists.
     pub counts: BTreeMap<&'static str, Count>,
-    /// What is not as it was; the first of it.
+    /// Objects that are not as they were; only the first ones.
     pub kept: Vec<Kept>,
-    /// How much that is in all.
+    /// Number of all such objects.
     pub kept_total: u64,
 }
 
-/// Puts the rows of `revision` back. `lift` lets it lift blocks and deny policies.
+/// Restores the rows of `revision`. `lift` lets it lift blocks and remove deny policies.
 pub async fn restore(change: &mut dyn Transaction, revision: i64, lift: bool) -> Result<Restored, Error> {
     change.record(Deed::of_policy(Action::Restore, Some(&revision.to_string())));
     let touched = change.touched_since(revision).await?;
@@ -115,7 +117,7 @@ struct Way<'c> {
 }
 
 impl Way<'_> {
-    /// Takes away what was not there then.
+    /// Removes objects that did not exist then.
     async fn take_away<R: Restore>(&mut self, ids: &[String]) -> Result<(), Error> {
         for some in ids.chunks(CHUNK) {
             let then = self.change.held_at(self.revision, R::KIND, some).await?;
@@ -140,7 +142,7 @@ impl Way<'_> {
                 Kind::Subscription => block::unblock::<Subscription>(self.change, &held.id).await.map(drop)?,
                 Kind::Api | Kind::Key | Kind::Plan | Kind::DenyPolicy => {}
             }
-            // The kept block of a deleted thing is gone with that.
+            // The kept block of a deleted object was removed with the object.
             match self.change.find(R::KIND, &held.id).await? {
                 Some(unblocked) => held = unblocked,
                 None => {
@@ -155,14 +157,14 @@ impl Way<'_> {
                 self.count::<R>(|count| &mut count.changed);
                 self.keep::<R>(&held.id, "its block stays, though it is gone; lift_blocks lets a restore lift it");
             }
-            // A plan in use.
+            // The plan is in use.
             Err(error) if error.is_refusal() => self.keep::<R>(&held.id, &error.to_string()),
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    /// Puts back what was there then and is otherwise now.
+    /// Restores objects that existed then and differ now.
     async fn put_back<R: Restore>(&mut self, ids: &[String]) -> Result<(), Error> {
         let mut waiting: Vec<(Version, String)> = Vec::new();
         for some in ids.chunks(CHUNK) {
@@ -170,7 +172,7 @@ impl Way<'_> {
                 waiting.extend(self.put_one_back::<R>(&then).await?.map(|because| (then, because)));
             }
         }
-        // What does not fit beside others fits perhaps when those are back.
+        // An object that is in conflict with others may fit after those are restored.
         loop {
             let before = waiting.len();
             let mut left = Vec::new();
@@ -188,7 +190,7 @@ impl Way<'_> {
         Ok(())
     }
 
-    /// Puts a thing back; `Some`: it does not fit beside others, for this reason.
+    /// Restores an object. `Some` is the reason why it is in conflict with others.
     async fn put_one_back<R: Restore>(&mut self, then: &Version) -> Result<Option<String>, Error> {
         let shown = R::shown(then)?;
         let by_id = self.change.find(R::KIND, &then.id).await?;
@@ -196,7 +198,7 @@ impl Way<'_> {
         if by_name.as_ref().is_some_and(|held| is_as_it_was(held, then)) {
             return Ok(None);
         }
-        // Something else has its id now.
+        // Another object has its id now.
         let other = by_id.as_ref().filter(|other| by_name.as_ref().is_none_or(|held| held.id != other.id));
         if other.is_some_and(is_blocked) && !self.lift {
             self.keep::<R>(&then.id, "a blocked one has its id now, and the block stays");
@@ -228,9 +230,9 @@ impl Way<'_> {
         Ok(None)
     }
 
-    /// Fills in what follows from the rest of the database. Returns why the row is not as it was.
+    /// Fills in what follows from the rest of the database. Returns the reason if the row is not as it was.
     async fn settle<R: Restore>(&mut self, row: &mut R, now: Option<&R>) -> Result<Option<String>, Error> {
-        // A key's successor is told by the row itself.
+        // A key's own row names its successor.
         if R::KIND != Kind::Key {
             row.derive_from_database(self.change, now).await?;
         }
@@ -242,13 +244,13 @@ impl Way<'_> {
         Ok((before != *row).then(|| "its owner is blocked; unblock or approve it by itself".to_owned()))
     }
 
-    /// Checks a row as one that a client sends.
+    /// Checks a row like one that a client sends.
     async fn check<R: Restore>(&mut self, row: &R, now: Option<&R>) -> Result<(), Error> {
         row.validate()?;
-        // A block needs nothing beside it.
+        // A block refers to nothing.
         let named = if row.is_only_a_block() { Vec::new() } else { row.references() };
         for reference in named {
-            // Keys stay bound to APIs that are gone.
+            // Keys stay bound to deleted APIs.
             let must_be_there = R::KIND != Kind::Key || reference.kind != Kind::Api;
             let held = self.change.find(reference.kind, &reference.id).await?;
             if must_be_there && held.is_none_or(|held| held.kept_block.is_some()) {
@@ -261,7 +263,7 @@ impl Way<'_> {
         row.check_beside(self.change, now).await
     }
 
-    /// Puts a row in the place of those that have its id or its name.
+    /// Replaces the rows that have its id or its name.
     async fn put<R: Restore>(
         &mut self,
         by_id: Option<Version>,
@@ -270,7 +272,7 @@ impl Way<'_> {
     ) -> Result<(), Error> {
         let is_of_another = by_name.as_ref().is_none_or(|held| held.id != row.id);
         if R::KIND == Kind::Key && is_of_another {
-            // What is noted of its use is another key's.
+            // The noted use belongs to another key.
             self.change.forget_key(&row.id).await?;
         }
         let other = by_name.as_ref().filter(|held| held.id != row.id);
@@ -317,7 +319,7 @@ fn is_just_so(held: &Version, row: &NewRow) -> bool {
     held.document == row.document && held.kept_block == row.kept_block && held.state_before == row.state_before
 }
 
-/// Whether a row is a subscription under a block, which its id must not lose.
+/// Whether a row is a subscription with a block, which must not lose its id.
 fn is_blocked(held: &Version) -> bool {
     held.kind == Kind::Subscription
         && Subscription::shown(held).is_ok_and(|subscription| subscription.block().is_some())

@@ -1,8 +1,8 @@
-//! What a restore puts back of one thing: pure rules, one kind after the other.
+//! What a restore brings back of one object: pure rules for each kind.
 //!
-//! A restore never lifts or weakens a block of a subscription, an application or an API, never removes a deny policy, never
-//! revives a key that was revoked or replaced, and never lengthens a key's life. `lift` lets it lift blocks and deny policies,
-//! and nothing else.
+//! A restore never lifts or weakens a block of a subscription, an application or an API. It never removes a deny
+//! policy, never revives a revoked or replaced key, and never lengthens a key's life. `lift` lets it lift blocks and
+//! remove deny policies, and nothing else.
 
 use crate::{
     apis::{Api, ApiState},
@@ -15,7 +15,7 @@ use crate::{
     subscriptions::{Subscription, SubscriptionState},
 };
 
-/// Why something stays otherwise than it was.
+/// Why an object is not as it was.
 pub type Because = &'static str;
 
 const BLOCK: Because = "its block stays; lift_blocks lets a restore lift it";
@@ -24,32 +24,33 @@ const REVOKED: Because = "the key was revoked since, which is final";
 const REPLACED: Because = "the key was replaced since, by regenerate";
 const LIFE: Because = "the life of a key is never lengthened";
 
-/// What is put in the place of what holds now.
+/// The decision about one object.
 #[derive(Debug, PartialEq)]
 pub enum Verdict<R> {
-    /// This row; with a reason, if it is not as it was.
+    /// Store this row; with a reason, if it is not as it was.
     Put(R, Option<Because>),
-    /// Nothing: what holds now stays, or nothing is there.
+    /// Change nothing: the current object stays, or none exists.
     Leave(Because),
 }
 
-/// A kind of things that can be put back.
+/// A kind of objects that can be restored.
 pub trait Restore: Resource + PartialEq {
-    /// `then`, as it may be put back. `known` is the latest that is known of the same thing, by the feed's name: as it is now, or,
+    /// Decides how `then` is restored. `known` is the latest known state with the same name in the feed: the current
+    /// state or, if it `is_gone`, the last one.
     /// if it `is_gone`, as it was last.
     fn put_back(then: Self, known: Option<&Self>, is_gone: bool, lift: bool) -> Verdict<Self>;
 
-    /// Why a thing that was not there then cannot go; `None`: it can.
+    /// The reason why an object that did not exist then must stay; `None` if it can be removed.
     fn stays(_now: &Self, _lift: bool) -> Option<Because> {
         None
     }
 
-    /// Whether it was deleted, and only its block is there.
+    /// Whether only the block of a deleted object is left.
     fn is_only_a_block(&self) -> bool {
         false
     }
 
-    /// Whether requests may pass by `self` that do not by `now`, for reasons that a block of the owner concerns.
+    /// Whether `self` may let requests pass that `now` does not, for reasons that a block of the owner concerns.
     fn opens(&self, _now: Option<&Self>) -> bool {
         false
     }
@@ -70,7 +71,7 @@ impl Restore for Api {
         Verdict::Put(then, None)
     }
 
-    /// Another API may stand behind its match.
+    /// Without it, another API may match its requests.
     fn stays(now: &Self, lift: bool) -> Option<Because> {
         (now.state == Some(ApiState::Blocked) && !lift).then_some(BLOCK)
     }
@@ -158,14 +159,14 @@ impl Restore for Key {
         if is_gone && let Some(because) = because {
             return Verdict::Leave(because);
         }
-        // Absent means for ever, from ever.
+        // An absent time means no bound.
         put.expires_at = [then.expires_at, known.expires_at].into_iter().flatten().min();
         put.not_before = then.not_before.max(known.not_before);
         if (put.expires_at, put.not_before) != (then.expires_at, then.not_before) {
             because = because.or(Some(LIFE));
         }
         match (put.not_before, put.expires_at) {
-            // Nothing of either life is in the other.
+            // The two lives do not overlap.
             (Some(from), Some(until)) if from >= until => Verdict::Leave(LIFE),
             _ => Verdict::Put(put, because),
         }

@@ -1,11 +1,12 @@
-//! Each rule of a restore, on both sides.
+//! Each rule of a restore, on both sides of its condition.
 
 use serde_json::{Value, json};
 
 use super::rules::{Restore, Verdict};
 use crate::{apis::Api, applications::Application, deny_policies::DenyPolicy, keys::Key, subscriptions::Subscription};
 
-/// What is put of `then` when `known` is the latest, and whether that is told; `None`: nothing is put.
+/// The stored row when `then` is restored and `known` is the latest state, and whether a reason is reported. `None` if
+/// nothing is stored.
 fn put<R: Restore>(then: &Value, known: &Value, is_gone: bool, lift: bool) -> Option<(Value, bool)> {
     let read = |row: &Value| serde_json::from_value::<R>(row.clone()).expect("a row");
     let known = (!known.is_null()).then(|| read(known));
@@ -28,7 +29,7 @@ fn blocks_are_neither_lifted_nor_weakened() {
         ("UNBLOCKED", "ON_HOLD", false, false, "UNBLOCKED"),
         ("UNBLOCKED", "BLOCKED", false, true, "UNBLOCKED"),
         ("PROD_ONLY_BLOCKED", "BLOCKED", false, true, "PROD_ONLY_BLOCKED"),
-        // It was unblocked before it was deleted: else its block would be there.
+        // It was unblocked before it was deleted. Otherwise its block would still exist.
         ("UNBLOCKED", "BLOCKED", true, false, "UNBLOCKED"),
     ] {
         let (row, is_told) = put::<Subscription>(&state(then), &state(now), is_gone, lift).expect("a row");
@@ -104,7 +105,7 @@ fn a_key_is_neither_revived_nor_given_a_longer_life() {
         (json!({"not_before": 9}), json!({}), false, Some(json!({"not_before": 9}))),
         (json!({"expires_at": 5}), json!({"not_before": 9}), false, None),
     ] {
-        // What lifts blocks changes nothing of this.
+        // Lifting blocks does not affect keys.
         for lift in [false, true] {
             let found = put::<Key>(&key(then.clone()), &key(known.clone()), is_gone, lift);
             let name = format!("{then} {known} {is_gone}");

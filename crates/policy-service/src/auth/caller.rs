@@ -1,6 +1,6 @@
-//! The one extractor of who calls: it authenticates a request and looks up what the caller may do on this route.
+//! The extractor for callers: authenticates a request and looks up what the caller may do on its route.
 //!
-//! A route that [`super::permission::TABLE`] does not have refuses everybody.
+//! A route without a row in [`super::permission::TABLE`] rejects every caller.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use management::port::{Act, Actor, Origin, Principal};
 const TOKEN_CHALLENGE: &str = "Bearer realm=\"policy-service management\"";
 const GATEWAY_CHALLENGE: &str = "Basic realm=\"policy-service feed\", charset=\"UTF-8\", Bearer";
 
-/// The authenticated caller of a route, who may use it for some rows at least. Which rows those are, the rules decide.
+/// The authenticated caller, who may use the route for some rows at least. The rules decide which rows these are.
 #[derive(Clone, Debug)]
 pub struct Caller {
     who: Authenticated,
@@ -42,7 +42,7 @@ impl Caller {
     pub fn act(self) -> Act {
         let actor = match self.who {
             Authenticated::Principal { principal, .. } => Actor::Principal(principal),
-            // Gateways change nothing of the policy: what follows from their reports is the service's.
+            // A gateway changes nothing of the policy. What follows from its reports is an act of the service.
             Authenticated::Gateway(_) => Actor::Service,
         };
         act_from(actor, self.origin)
@@ -56,7 +56,7 @@ impl Caller {
         }
     }
 
-    /// The principal that calls, and when its token ends.
+    /// The calling principal, and when its token expires.
     pub fn principal(&self) -> Result<(&Principal, Option<i64>), Problem> {
         match &self.who {
             Authenticated::Principal { principal, expires_at } => Ok((principal, *expires_at)),
@@ -92,9 +92,9 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// Nobody uses a route that has no row in the table, or is open without a caller.
+/// The answer for a route without a row in the table, and for a route that is open without credentials.
 fn nobody_may() -> Problem {
-    Problem::new(StatusCode::FORBIDDEN, "this route takes no caller")
+    Problem::new(StatusCode::FORBIDDEN, "nobody may use this route")
 }
 
 fn not_a_principal(flaw: Flaw) -> Problem {

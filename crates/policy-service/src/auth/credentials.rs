@@ -1,4 +1,4 @@
-//! All credentials, and whose a request has. The credentials of the configuration are compared before the database is asked.
+//! The credentials of all callers. A request is compared with the configured credentials before the database is asked.
 
 use std::sync::Arc;
 
@@ -21,12 +21,12 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// The credentials of the configuration.
+    /// The credentials in the configuration.
     pub fn new(administrator: Administrator, gateways: Arc<Gateways>) -> Self {
         Self { administrator, gateways }
     }
 
-    /// Who sends a request with these headers.
+    /// Identifies the sender of a request with these headers.
     pub async fn identify(&self, headers: &HeaderMap) -> Identity {
         let (client_id, secret) = match given(headers) {
             Given::Nothing => return Identity::Nobody(Flaw::Missing),

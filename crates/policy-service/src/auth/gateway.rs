@@ -1,4 +1,4 @@
-//! A gateway that has proven who it is.
+//! An authenticated gateway.
 
 use management::port::Scope;
 

@@ -1,4 +1,4 @@
-//! The gateways of the configuration. A request is compared with all of them, so the time of an answer reveals nothing.
+//! The configured gateways. Each request is compared with all of them, so the time of an answer reveals nothing.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

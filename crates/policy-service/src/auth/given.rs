@@ -1,4 +1,4 @@
-//! The credential that a request carries. Whether it is valid is decided elsewhere.
+//! The credential in a request. Other files check whether it is valid.
 
 use axum::http::{HeaderMap, header};
 use base64::{Engine as _, engine::general_purpose::STANDARD};

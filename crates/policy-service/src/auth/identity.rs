@@ -1,35 +1,35 @@
-//! Who sends a request, as its credential shows. What the caller may do is decided by [`super::permission`].
+//! The sender of a request, as its credential shows. [`super::permission`] decides what the caller may do.
 
 use super::gateway::Gateway;
 use crate::http::problem::Problem;
 use management::port::Principal;
 
-/// Who sends a request.
+/// The sender of a request.
 #[derive(Clone, Debug)]
 pub enum Identity {
     /// The request has no valid credential.
     Nobody(Flaw),
-    /// Somebody with a token.
+    /// A principal with a token.
     Principal {
-        /// Who.
+        /// The principal.
         principal: Principal,
-        /// When the token ends, Unix time; `None`: never.
+        /// When the token expires, Unix time; `None` if it does not.
         expires_at: Option<i64>,
     },
     /// A gateway.
     Gateway(Gateway),
-    /// The database could not be asked.
+    /// The database could not be read.
     Unknown(Box<Problem>),
 }
 
 /// Why a request has no valid credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
-    /// It has none.
+    /// There is no credential.
     Missing,
     /// The header cannot be read.
     Unreadable,
-    /// It was refused.
+    /// The credential is wrong.
     Wrong,
 }
 

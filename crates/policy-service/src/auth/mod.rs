@@ -1,8 +1,8 @@
-//! Who may ask for what: the first administrator, principals with tokens, and gateways.
+//! Authentication and permissions of the first administrator, of principals with tokens, and of gateways.
 //!
-//! [`credentials`] says whose a request is, [`permission`] what each role may do on each route, and [`caller`] is the
-//! extractor by which routes get both. Secrets are kept as digests ([`secret`]), and `Debug` shows none. Which rows a
-//! principal sees is decided by [`management::access`].
+//! [`credentials`] identifies the sender of a request, [`permission`] says what each role may do on each route, and
+//! [`caller`] is the extractor that gives routes both. Secrets are kept as digests ([`secret`]), and `Debug` shows
+//! none. [`management::access`] decides which rows a principal sees.
 
 mod administrator;
 mod caller;

@@ -1,8 +1,7 @@
-//! What each role may do on each route: one table. A route that is not in it refuses everybody, and the tests walk the OpenAPI
-//! document and ask for a row for each operation.
+//! What each role may do on each route, in one table. A route without a row rejects every caller. The tests require a
+//! row for each operation of the OpenAPI document.
 //!
-//! The table knows roles and routes. Which rows a role sees, and which of them are its own, is decided by
-//! [`management::access`].
+//! The table knows roles and routes. [`management::access`] decides which rows a role sees and which of them it owns.
 
 use management::port::{Kind, Role};
 use serde_json::{Value, json};
@@ -10,19 +9,19 @@ use serde_json::{Value, json};
 /// What a role may do on a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum May {
-    /// Everything, with the rows that it sees.
+    /// The whole route, for the rows that the role sees.
     Yes,
-    /// Everything, with its own rows.
+    /// The whole route, for the role's own rows.
     Own,
-    /// Nothing: 403 where it sees what this is about, else 404.
+    /// Nothing: 403 if the role sees the object, else 404.
     Forbidden,
-    /// Nothing, and it sees nothing of what this is about: 404.
+    /// Nothing, and the role does not see such objects: 404.
     Hidden,
 }
 
 use May::{Forbidden as No, Hidden, Own, Yes};
 
-/// Who uses a route.
+/// The callers of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
     /// Everybody, without a credential.
@@ -33,16 +32,16 @@ pub enum Who {
     Roles([May; 5]),
 }
 
-/// A route and who uses it.
+/// A route and its callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operation {
     /// The method.
     pub method: &'static str,
-    /// The path, as routes have it.
+    /// The path pattern of the route.
     pub path: &'static str,
-    /// What `{id}` in the path names, or what a list has.
+    /// The kind of object that `{id}` names, or that a list contains.
     pub kind: Option<Kind>,
-    /// Who uses it.
+    /// The callers.
     pub who: Who,
 }
 
@@ -71,8 +70,7 @@ const fn of(kind: Kind, method: &'static str, path: &'static str, answers: [May;
     Operation { method, path, kind: Some(kind), who: Who::Roles(answers) }
 }
 
-/// The table. Routes of which the service does not have all yet stand here as well: they have to be decided before they are
-/// there.
+/// The table. It also has rows for routes that do not exist yet, so that their permissions are decided first.
 #[rustfmt::skip]
 pub const TABLE: &[Operation] = &[
     open("GET", "/healthz"),
@@ -146,7 +144,7 @@ pub fn find(method: &str, path: &str) -> Option<&'static Operation> {
     TABLE.iter().find(|operation| operation.method == method && operation.path == path)
 }
 
-/// What the OpenAPI document says of a route, as `x-permission`.
+/// The permissions of a route for the OpenAPI document, as `x-permission`.
 pub fn described(method: &str, path: &str) -> Option<Value> {
     let word = |may| match may {
         May::Yes => "yes",

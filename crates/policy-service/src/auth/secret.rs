@@ -1,4 +1,4 @@
-//! Secrets as the service keeps them: SHA-256 digests, compared in constant time. `Debug` shows none.
+//! Secrets in memory: SHA-256 digests, compared in constant time. `Debug` shows none.
 
 use std::fmt;
 

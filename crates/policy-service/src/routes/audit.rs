@@ -1,6 +1,6 @@
-//! The audit log: who changed what, in pages, as a list or as one entry a line.
+//! The audit log over HTTP, in pages, as a JSON list or as one entry per line.
 //!
-//! What stands in an entry is decided in [`management::audit`]; which role may read it, where roles are known.
+//! [`management::audit`] decides what an entry contains. [`crate::auth::permission`] says which roles may read it.
 
 use axum::{
     Json as Body,
@@ -26,45 +26,45 @@ use management::port::{
 
 const NDJSON: &str = "application/x-ndjson";
 
-/// What is asked of the audit log.
+/// Parameters of the audit log.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Asked {
-    /// Only entries about this kind, as `subscription`; with `id`, also those in which it stands in `also`.
+    /// Only entries about this kind, such as `subscription`. With `id`, also entries that name it in `also`.
     kind: Option<String>,
-    /// Only entries about what has this id, or in which it stands in `also`.
+    /// Only entries about the object with this id, or that name it in `also`.
     id: Option<String>,
-    /// Only those of this actor.
+    /// Only entries of this actor.
     actor: Option<String>,
-    /// Only those of this action, as `block`.
+    /// Only entries with this action, such as `block`.
     action: Option<String>,
-    /// Only those at this time or later, Unix seconds.
+    /// Only entries at this time or later, in Unix seconds.
     #[param(value_type = Option<u64>)]
     from: Option<String>,
-    /// Only those before this time, Unix seconds.
+    /// Only entries before this time, in Unix seconds.
     #[param(value_type = Option<u64>)]
     to: Option<String>,
-    /// `seq` for the order in which they were written, which it is unless given; `-seq` for the latest first.
+    /// `seq` for the order in which entries were written (the default), or `-seq` for the latest first.
     sort: Option<String>,
     /// Items of this page; 100 unless given.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
     limit: Option<String>,
-    /// `next` of the page before, with the same `sort`.
+    /// `next` of the previous page, with the same `sort`.
     cursor: Option<String>,
 }
 
-/// What else a change concerned.
+/// A further object that a change touched.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AlsoChanged {
-    /// What it is.
+    /// Its kind.
     kind: String,
     /// Its id.
     id: String,
-    /// What it was; null: it was not there.
+    /// The earlier state; null if it did not exist.
     #[schema(value_type = Option<Object>)]
     before: Option<Box<RawValue>>,
-    /// What it is now; null: it is gone.
+    /// The new state; null if it was removed.
     #[schema(value_type = Option<Object>)]
     after: Option<Box<RawValue>>,
 }
@@ -72,41 +72,41 @@ pub struct AlsoChanged {
 /// An entry of the audit log.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuditEntry {
-    /// Its place in the log; rises.
+    /// The position in the log; it increases.
     seq: i64,
-    /// When, Unix time.
+    /// The time, in Unix seconds.
     at: i64,
-    /// Who; `service` for what the service did by itself.
+    /// The actor; `service` for acts of the service itself.
     actor: String,
-    /// The role in which the actor did it; null for the service and for imports from a file.
+    /// The actor's role; null for the service and for imports from a file.
     role: Option<String>,
-    /// From where; null if no connection asked for it.
+    /// The caller's address; null without a connection.
     address: Option<String>,
-    /// The `x-request-id` of the request that asked for it.
+    /// The `x-request-id` of the request.
     request_id: Option<String>,
-    /// What was done.
+    /// The action.
     action: String,
-    /// What it was done to.
+    /// The kind of the object.
     kind: String,
-    /// The id of that; null where the policy as a whole is meant.
+    /// The object's id; null for the policy as a whole.
     id: Option<String>,
-    /// The revision that the change made; null: it made none.
+    /// The revision that the change made; null if it made none.
     revision: Option<i64>,
-    /// What it was; null: it was not there.
+    /// The earlier state; null if it did not exist.
     #[schema(value_type = Option<Object>)]
     before: Option<Box<RawValue>>,
-    /// What it is now; null: it is gone.
+    /// The new state; null if it was removed.
     #[schema(value_type = Option<Object>)]
     after: Option<Box<RawValue>>,
-    /// Why, in the words of the actor.
+    /// The reason, in the words of the actor.
     reason: Option<String>,
-    /// Of an import or a restore: how many rows it made, changed and removed, by kind.
+    /// For an import or a restore: numbers of created, changed and removed rows by kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     counts: Option<Box<RawValue>>,
-    /// What else the change brought along; the first 10,000.
+    /// Further objects that the change touched; the first 10,000.
     also: Vec<AlsoChanged>,
-    /// How many there are in all, if that is more than `also` has.
+    /// Number of all further objects, if `also` does not have all.
     #[serde(skip_serializing_if = "Option::is_none")]
     also_total: Option<i64>,
 }
@@ -145,10 +145,10 @@ pub(super) fn raw(text: Option<String>) -> Result<Option<Box<RawValue>>, Error> 
     raw.map_err(|_| Error::Damaged("an entry of the audit log is no JSON"))
 }
 
-/// The audit log.
+/// Lists the audit log.
 #[utoipa::path(get, path = "/v1/audit", tag = "history", operation_id = "list_audit_entries", params(Asked), responses(
-    (status = 200, description = "a page of it; with `accept: application/x-ndjson` one entry a line, and the next page \
-        stands in the header `link`", content((Items<AuditEntry> = "application/json"), (String = "application/x-ndjson"))),
+    (status = 200, description = "a page of the log; with `accept: application/x-ndjson` one entry per line, and the next page \
+        in the `link` header", content((Items<AuditEntry> = "application/json"), (String = "application/x-ndjson"))),
     (status = 400, description = "a parameter cannot be used", body = Problem),
     (status = 401, description = "not the administrator's token", body = Problem),
 ))]
@@ -175,7 +175,7 @@ async fn list(
     Ok(answer)
 }
 
-/// Which entries are asked for.
+/// Parses which entries to return.
 fn filter(asked: &Asked) -> Result<AuditFilter, Problem> {
     let word = |name, given: &Option<String>, words: Vec<&str>| match given {
         Some(given) if !words.contains(&given.as_str()) => {
@@ -200,7 +200,7 @@ fn filter(asked: &Asked) -> Result<AuditFilter, Problem> {
     })
 }
 
-/// Whether a list is asked for in reverse; `name` is what it is sorted by.
+/// Whether the list is requested in reverse. `name` is the field that it is sorted by.
 pub(super) fn newest_first(name: &str, sort: Option<&str>) -> Result<bool, Problem> {
     match sort {
         None => Ok(false),
@@ -210,20 +210,20 @@ pub(super) fn newest_first(name: &str, sort: Option<&str>) -> Result<bool, Probl
     }
 }
 
-/// Where a page ended.
+/// Parses the position in a cursor.
 pub(super) fn place(cursor: &str) -> Result<i64, Problem> {
     let digits = cursor.bytes().all(|byte| byte.is_ascii_digit());
     cursor.parse().ok().filter(|_| digits).ok_or_else(list::bad_cursor)
 }
 
-/// Whether the client asks for one entry a line.
+/// Whether the client accepts one entry per line.
 fn wants_lines(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut types = values.flat_map(|value| value.split(','));
     types.any(|one| one.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(NDJSON)))
 }
 
-/// The page after this one, RFC 8288.
+/// The `link` header to the next page (RFC 8288).
 fn link(asked: &Asked, next: &str) -> String {
     let Asked { kind, id, actor, action, from, to, sort, limit, .. } = asked;
     let given = [
@@ -241,7 +241,7 @@ fn link(asked: &Asked, next: &str) -> String {
     format!("</v1/audit?cursor={next}{}>; rel=\"next\"", pairs.collect::<String>())
 }
 
-/// All of them.
+/// The routes of the audit log.
 pub fn router() -> OpenApiRouter<Store> {
     OpenApiRouter::new().routes(routes!(list))
 }

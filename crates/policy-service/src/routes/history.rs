@@ -1,6 +1,6 @@
-//! History and the way back: the revisions that are kept, what differs between two of them, and restoring one.
+//! History: the kept revisions, the differences between two of them, and restoring one.
 //!
-//! What a restore puts back is decided in [`management::restore`].
+//! [`management::restore`] decides what a restore brings back.
 
 use std::collections::BTreeMap;
 
@@ -37,39 +37,40 @@ use management::{
     restore::{self, Count, Kept},
 };
 
-/// Bytes of a cursor of differences: an id of 256 bytes, each escaped in JSON (6) and in base64 (4/3), and the kind.
+/// Maximum length of a cursor of differences, in bytes: an id of 256 bytes, each escaped in JSON (6) and encoded in
+/// base64 (4/3), and the kind.
 const MAX_DIFF_CURSOR_BYTES: usize = 256 * 8 + 64;
-/// Differences of a page, unless it is asked for fewer.
+/// Differences of a page if the client asks for no fewer.
 const DIFFERENCES: u32 = 1_000;
 
-/// What is asked of the revisions.
+/// Parameters of the list of revisions.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct AskedRevisions {
-    /// `revision` for the order in which they were made, which it is unless given; `-revision` for the latest first.
+    /// `revision` for the order in which they were made (the default), or `-revision` for the latest first.
     sort: Option<String>,
     /// Items of this page; 100 unless given.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
     limit: Option<String>,
-    /// `next` of the page before, with the same `sort`.
+    /// `next` of the previous page, with the same `sort`.
     cursor: Option<String>,
 }
 
-/// A revision that can be read and restored. What is null was not noted, or is no longer kept.
+/// A revision that can be read and restored. A field is null if it was not recorded or is no longer kept.
 #[derive(Debug, Serialize, ToSchema)]
 struct MadeRevision {
     /// The revision.
     revision: i64,
-    /// When it was made, Unix time.
+    /// The time, in Unix seconds.
     at: Option<i64>,
-    /// Who made it.
+    /// The actor of the change.
     actor: Option<String>,
-    /// What was done.
+    /// The action.
     action: Option<String>,
-    /// What it was done to.
+    /// The kind of the object.
     kind: Option<String>,
-    /// The id of that.
+    /// The object's id.
     id: Option<String>,
 }
 
@@ -79,9 +80,9 @@ impl From<Made> for MadeRevision {
     }
 }
 
-/// The revisions that can still be read.
+/// Lists the revisions that can still be read.
 #[utoipa::path(get, path = "/v1/revisions", tag = "history", operation_id = "list_revisions", params(AskedRevisions), responses(
-    (status = 200, description = "a page of them", body = Items<MadeRevision>),
+    (status = 200, description = "a page of revisions", body = Items<MadeRevision>),
     (status = 400, description = "a parameter cannot be used", body = Problem),
     (status = 401, description = "no valid token", body = Problem),
 ))]
@@ -103,7 +104,7 @@ async fn revisions(
     Ok(Body(Items { items: made.into_iter().map(MadeRevision::from).collect(), next, total: None }))
 }
 
-/// Between which revisions.
+/// Parameters of a comparison.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -111,79 +112,79 @@ struct AskedDiff {
     /// The first revision.
     #[param(value_type = u64)]
     from: Option<String>,
-    /// The second one, which may be the earlier; the latest unless given.
+    /// The second revision, which may be the earlier one; the latest unless given.
     #[param(value_type = Option<u64>)]
     to: Option<String>,
     /// Rows of this page; 1000 unless given.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
     limit: Option<String>,
-    /// `next` of the page before, with the same revisions.
+    /// `next` of the previous page, with the same revisions.
     #[param(max_length = 2112)]
     cursor: Option<String>,
 }
 
-/// A row that is there at the second revision only.
+/// A row that exists only at the second revision.
 #[derive(Debug, Serialize, ToSchema)]
 struct MadeRow {
-    /// What it is.
+    /// Its kind.
     kind: &'static str,
     /// Its id.
     id: String,
-    /// How it is there.
+    /// Its state at the second revision.
     #[schema(value_type = Object)]
     after: Option<Box<RawValue>>,
 }
 
-/// A row that is another at the second revision.
+/// A row that differs at the second revision.
 #[derive(Debug, Serialize, ToSchema)]
 struct ChangedRow {
-    /// What it is.
+    /// Its kind.
     kind: &'static str,
     /// Its id.
     id: String,
-    /// How it is at the first revision.
+    /// Its state at the first revision.
     #[schema(value_type = Object)]
     before: Option<Box<RawValue>>,
-    /// How it is at the second one.
+    /// Its state at the second revision.
     #[schema(value_type = Object)]
     after: Option<Box<RawValue>>,
 }
 
-/// A row that is there at the first revision only.
+/// A row that exists only at the first revision.
 #[derive(Debug, Serialize, ToSchema)]
 struct RemovedRow {
-    /// What it is.
+    /// Its kind.
     kind: &'static str,
     /// Its id.
     id: String,
-    /// How it is there.
+    /// Its state at the first revision.
     #[schema(value_type = Object)]
     before: Option<Box<RawValue>>,
 }
 
-/// What differs between two revisions.
+/// The differences between two revisions.
 #[derive(Debug, Serialize, ToSchema)]
 struct Diff {
     /// The first revision.
     from: i64,
-    /// The second one.
+    /// The second revision.
     to: i64,
-    /// Rows of the second alone.
+    /// Rows that exist only at the second revision.
     made: Vec<MadeRow>,
-    /// Rows of both that are not the same.
+    /// Rows that exist at both and differ.
     changed: Vec<ChangedRow>,
-    /// Rows of the first alone.
+    /// Rows that exist only at the first revision.
     removed: Vec<RemovedRow>,
-    /// The `cursor` of the next page; null when this is the last.
+    /// The `cursor` of the next page; null on the last page.
     next: Option<String>,
 }
 
-/// What differs between two revisions.
+/// Compares two revisions.
 #[utoipa::path(get, path = "/v1/diff", tag = "history", operation_id = "show_difference", params(AskedDiff), responses(
-    (status = 200, description = "a page of it; it may have fewer rows than `limit` though `next` is there", body = Diff),
+    (status = 200, description = "a page of differences; it may have fewer rows than `limit` even if `next` is not null", body = Diff),
     (status = 400, description = "a parameter cannot be used", body = Problem),
     (status = 401, description = "no valid token", body = Problem),
-    (status = 410, description = "a revision is not kept any more, or was not made yet; `field` says which", body = Problem),
+    (status = 410, description = "a revision is no longer kept, or does not exist yet; `field` says which", body = Problem),
 ))]
 async fn diff(
     State(store): State<Store>,
@@ -221,14 +222,14 @@ async fn diff(
     Ok(Body(diff))
 }
 
-/// A revision in a parameter.
+/// Parses a revision in a parameter.
 fn revision(name: &str, text: &str) -> Result<i64, Problem> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let revision = text.parse().ok().filter(|_| digits);
-    revision.ok_or_else(|| Problem::parameter(name, "expected a revision, as 42"))
+    revision.ok_or_else(|| Problem::parameter(name, "expected a revision, such as 42"))
 }
 
-/// A revision that cannot be read.
+/// The error for a revision that cannot be read.
 async fn not_kept(store: &dyn Database, name: &str, revision: i64) -> Result<Problem, Problem> {
     let port::State { horizon, revision: latest, .. } = store.state().await?;
     let detail = format!("revision {revision} is not kept, or was not made yet; kept are {horizon} to {latest}");
@@ -248,45 +249,45 @@ fn decode(cursor: &str) -> Option<(Kind, String)> {
     Some((Kind::from_number(kind).ok()?, id))
 }
 
-/// What is to be restored.
+/// What to restore.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AskedRestore {
-    /// The revision whose rows are put back.
+    /// The revision to restore.
     #[schema(minimum = 0)]
     revision: i64,
-    /// Whether nothing is changed, and the answer says what would be; false unless given.
+    /// True to change nothing and only answer what would change; false unless given.
     #[serde(default)]
     dry_run: bool,
-    /// Whether blocks and deny policies may be lifted; false unless given.
+    /// Whether the restore may lift blocks and remove deny policies; false unless given.
     #[serde(default)]
     lift_blocks: bool,
 }
 
-/// What a restore did, or would do.
+/// The result of a restore, or of its preview.
 #[derive(Debug, Serialize, ToSchema)]
 struct RestoredPolicy {
-    /// The revision that the policy is at now.
+    /// The policy's revision now.
     revision: i64,
-    /// The revision whose rows were put back.
+    /// The restored revision.
     restored: i64,
     /// Whether nothing was changed.
     dry_run: bool,
-    /// How many rows were made, changed and removed, by the names of their lists.
+    /// Numbers of created, changed and removed rows, by the names of their lists.
     #[schema(value_type = BTreeMap<String, Count>)]
     counts: BTreeMap<&'static str, Count>,
-    /// What is not as it was, and why; the first 1,000.
+    /// Objects that are not as they were, with the reason; the first 1,000.
     kept: Vec<Kept>,
-    /// How many that are in all.
+    /// Number of all such objects.
     kept_total: u64,
 }
 
-/// Puts the rows of an earlier revision back, as a new revision.
+/// Restores the rows of an earlier revision, as a new revision.
 #[utoipa::path(post, path = "/v1/restore", tag = "history", operation_id = "restore_revision", request_body = AskedRestore, responses(
-    (status = 200, description = "they are back, as far as the rules permit; no new revision if nothing differs", body = RestoredPolicy),
+    (status = 200, description = "restored, as far as the rules permit; no new revision if nothing differs", body = RestoredPolicy),
     (status = 401, description = "no valid token", body = Problem),
-    (status = 409, description = "too many rows differ, or gateways could not take so many", body = Problem),
-    (status = 410, description = "the revision is not kept any more, or was not made yet", body = Problem),
+    (status = 409, description = "too many rows differ, or gateways could not accept so many", body = Problem),
+    (status = 410, description = "the revision is no longer kept, or does not exist yet", body = Problem),
     (status = 422, description = "a field cannot be used; `field` says which", body = Problem),
 ))]
 async fn restore_revision(
@@ -323,7 +324,7 @@ async fn restore_revision(
     Ok((headers, Extension(accepted), Body(answer)).into_response())
 }
 
-/// All of them.
+/// The routes of history.
 pub fn router() -> OpenApiRouter<Store> {
     OpenApiRouter::new().routes(routes!(revisions)).routes(routes!(diff)).routes(routes!(restore_revision))
 }

@@ -1,4 +1,4 @@
-//! A database that goes away, comes back, takes no changes or is slow, while a service runs.
+//! A database that goes away, comes back, accepts no changes or is slow, while a service runs.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,10 @@ use testkit::{deadline::eventually, postgres::Postgres};
 use super::service::{database, name_of, serve};
 use crate::support::{digest, program::Program};
 
-/// How long it may take until a change of the weather is noticed.
+/// How long the service may take to notice a change of the database's state.
 const SOON: Duration = Duration::from_secs(30);
 
-/// The status of `/healthz/write`, and what it says.
+/// The status and the body of `/healthz/write`.
 async fn health(service: &Program) -> (u16, String) {
     service.get("/healthz/write").await
 }
@@ -62,7 +62,7 @@ async fn a_database_that_takes_no_changes_serves_the_feed() {
     service.seed().await;
     let server = Postgres::shared().unwrap();
     let name = name_of(&url);
-    // As a standby, and as a server that somebody is moving away from.
+    // Like a standby, or a server that is being replaced.
     let set = |setting: &str| {
         server.sql("postgres", &format!("ALTER DATABASE {name} {setting}")).unwrap();
         let end_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \

@@ -1,5 +1,5 @@
-//! The program with a real PostgreSQL: several services on one database, and databases that are away, not to be written, or
-//! not to be used.
+//! The program with a real PostgreSQL: several services on one database, and databases that are away, read-only or
+//! unusable.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,5 +1,5 @@
-//! pgbouncer between the service and the server: one that keeps a connection for a session is none of the service's business,
-//! and one that changes it between transactions is refused at start.
+//! pgbouncer between the service and the server. A pgbouncer that keeps a connection for a session works. One that
+//! changes it between transactions is rejected at the start.
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
@@ -8,7 +8,7 @@ use testkit::{deadline::eventually, ports, postgres::Postgres, process::Process}
 use super::service::{database, name_of, prepared};
 use crate::support::program::Program;
 
-/// A pgbouncer before the shared server, and the URL of `database` through it.
+/// A pgbouncer in front of the shared server, and the URL of `database` through it.
 async fn pooled(database: &str, mode: &str, folder: &Path) -> (Process, String) {
     let server = Postgres::shared().unwrap();
     let port = ports::free().unwrap();
@@ -17,7 +17,7 @@ async fn pooled(database: &str, mode: &str, folder: &Path) -> (Process, String) 
          auth_type = any\npool_mode = {mode}\nunix_socket_dir =\ndefault_pool_size = 30\n",
         server.port()
     );
-    // With auth_type = any it needs to be told whom to connect as.
+    // With auth_type = any, pgbouncer needs a user name for its connections.
     let settings = settings.replace("port=", "user=keygate port=");
     let file = folder.join("pgbouncer.ini");
     fs::write(&file, settings).unwrap();
@@ -40,7 +40,7 @@ fn is_root() -> bool {
     String::from_utf8(Command::new("id").arg("-u").output().unwrap().stdout).unwrap().trim() == "0"
 }
 
-/// `PGBOUNCER`, or the one that `tools/need pgbouncer` has put beside the sources.
+/// `PGBOUNCER`, or the one that `tools/need pgbouncer` installs.
 fn program() -> String {
     let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.tools/bin/pgbouncer");
     std::env::var("PGBOUNCER").unwrap_or_else(|_| ours.to_owned())

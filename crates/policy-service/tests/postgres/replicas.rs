@@ -11,7 +11,7 @@ use crate::support::{Answer, digest, follower::Follower, program::Program};
 /// How long anything may take that a test waits for.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Asks a service as a gateway that waits.
+/// Polls a service like a gateway.
 async fn ask(follower: &mut Follower, service: &Program, wait: u32) -> Option<bool> {
     let request = service.client.get(format!("{}{}", service.url, follower.path()));
     let request = request.basic_auth("gw", Some("secret")).header("prefer", format!("wait={wait}"));
@@ -94,7 +94,7 @@ async fn a_gateway_that_goes_from_one_to_another_loses_and_repeats_nothing() {
     };
     let revisions = std::sync::Mutex::new(0);
     let following = async {
-        // `Follower` refuses a delta that does not build on what it holds, and a row that comes twice in a full policy.
+        // `Follower` rejects a delta that does not build on its revision, and a row that occurs twice in a full policy.
         for round in 0.. {
             for (place, follower) in followers.iter_mut().enumerate() {
                 let service = &services[(round + place) % services.len()];
@@ -141,7 +141,7 @@ async fn a_service_that_is_killed_in_the_middle_loses_nothing_and_stops_nobody()
             killed.signal("-KILL");
         };
         tokio::join!(writes, kill);
-        // Nobody waits for what the dead one held.
+        // Changes do not wait for the lock of the dead service.
         let begun = std::time::Instant::now();
         assert_eq!(stays.make_key(round + 10).await.0, 201);
         assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
@@ -177,7 +177,7 @@ async fn a_listener_whose_connection_is_ended_misses_nothing_and_listens_again()
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                WHERE datname = current_database() AND query LIKE 'LISTEN %'";
     server.sql(name_of(&url), end).unwrap();
-    // At once, so that no listener is back: the look finds it.
+    // Immediately, so that no listener is connected again and the regular look-up must find it.
     assert_eq!(one.make_key(10).await.0, 201);
     let (status, page) = other.held_poll("/v1/policy?since=4", 10).await;
     assert_eq!((status, &page["keys"][0]["id"]), (200, &json!("k-10")));

@@ -7,7 +7,7 @@ use testkit::postgres::Postgres;
 
 use crate::support::{TOKEN, digest, program::Prepared, program::Program};
 
-/// A service that is still to be started, on the database `url`.
+/// A service that has not been started yet, on the database `url`.
 pub fn prepared(url: &str) -> Prepared {
     let mut prepared = Program::command(&["serve"]);
     prepared.variable("POLICY_DATABASE", Some(url));
@@ -19,7 +19,7 @@ pub fn serve(url: &str) -> Program {
     prepared(url).start()
 }
 
-/// A new database of the shared server.
+/// A new database on the shared server.
 pub fn database() -> String {
     Postgres::shared().unwrap().database().unwrap()
 }
@@ -30,7 +30,7 @@ pub fn name_of(url: &str) -> &str {
 }
 
 impl Program {
-    /// A POST that may fail, and takes no longer than `within`.
+    /// A POST that may fail and is given up after `within`.
     pub async fn try_post(&self, path: &str, body: Value, within: Duration) -> Option<u16> {
         let request = self.client.post(format!("{}{path}", self.url)).bearer_auth(TOKEN).json(&body).timeout(within);
         request.send().await.ok().map(|response| response.status().as_u16())
@@ -42,7 +42,7 @@ impl Program {
         self.post("/v1/keys", key).await
     }
 
-    /// A poll from `revision` that is held until there is something new, for up to `wait` seconds.
+    /// A poll from `revision` that is held for up to `wait` seconds until something is new.
     pub async fn held_poll(&self, path: &str, wait: u32) -> (u16, Value) {
         let request = self.client.get(format!("{}{path}", self.url)).basic_auth("gw", Some("secret"));
         let response = request.header("prefer", format!("wait={wait}")).send().await.unwrap();

@@ -1,4 +1,4 @@
-//! What the program says at start: databases that cannot be used, and no password anywhere.
+//! Messages at the start: unusable databases, and no password anywhere.
 
 use testkit::postgres::Postgres;
 
@@ -84,7 +84,7 @@ fn a_backup_is_a_matter_of_postgresqls_own_programs() {
     assert!(succeeded && said.contains("the new epoch is"), "{said}");
 }
 
-/// As docs/operations.md says it.
+/// As docs/operations.md describes it.
 #[tokio::test]
 async fn what_was_dumped_can_be_restored_and_is_another_policy() {
     let server = Postgres::shared().unwrap();

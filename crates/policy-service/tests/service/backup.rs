@@ -89,7 +89,7 @@ async fn what_cannot_be_backed_up_or_restored_is_refused_and_changes_nothing() {
         (&["backup", "--database", "sqlite:mistyped.db", "b.db"], "mistyped.db"),
         (&["backup", "--database", "sqlite:other.db", "b.db"], "not a database of policy-service"),
         (&["backup", "--database", "sqlite:empty", "b.db"], "not a database of policy-service"),
-        (&["backup", "--database", "postgres://x", "b.db"], "sqlite:FILE"),
+        (&["backup", "--database", "postgres://x", "b.db"], "pg_dump and pg_restore"),
         (&["backup"], "FILE"),
         (&["restore", "mistyped.db"], "mistyped.db"),
         (&["restore", "folder"], "folder"),

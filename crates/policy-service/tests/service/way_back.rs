@@ -1,4 +1,4 @@
-//! History and the way back: revisions, differences, and a restore that lifts no block, revives no key and removes no deny
+//! History and restore: revisions, differences, and a restore that lifts no block, revives no key and removes no deny
 //! policy.
 
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ fn kept(restored: &Value) -> BTreeSet<String> {
     rows.map(|row| format!("{} {}", row["kind"].as_str().unwrap(), row["id"].as_str().unwrap())).collect()
 }
 
-/// What the feed says, without what names the history.
+/// The policy in the feed, without what identifies the history.
 async fn policy(service: &Service) -> Value {
     let mut page = service.feed("/v1/policy").await.expect(200).whole();
     for name in ["revision", "poll", "epoch"] {
@@ -76,14 +76,14 @@ async fn what_was_done_is_taken_back_as_one_change() {
     let words = ["action", "kind", "id", "actor"].map(|name| entry[name].as_str().unwrap());
     assert_eq!(words, ["restore", "policy", &revision.to_string(), "administrator"]);
     assert_eq!((&entry["revision"], &entry["counts"]), (&json!(latest + 1), &counts), "{entry}");
-    // And back again: a restore is a change like any other.
+    // A restore is a change like any other, so it can be undone by another.
     let again = restore(&service, latest, false).await;
     assert_eq!(differing(&service, latest, latest + 2).await, kept(&again));
     assert_eq!(service.post("/v1/restore", json!({"revision": latest})).await.expect(200).whole()["counts"], json!({}));
     assert_eq!(service.revision().await, latest + 2, "what is so already makes no revision");
 }
 
-/// What was done since, what a restore leaves of it, and what is left with `lift_blocks`.
+/// The changes since, the state after a restore, and the state after a restore with `lift_blocks`.
 #[tokio::test]
 async fn a_restore_keeps_what_must_stay() {
     let get = Method::GET;
@@ -111,7 +111,7 @@ async fn a_restore_keeps_what_must_stay() {
         (vec![post("/v1/subscriptions/s-1/block"), delete(api)], s, state("BLOCKED"), state("UNBLOCKED")),
         (vec![post("/v1/applications/app-1/block")], app, state("BLOCKED"), state("ACTIVE")),
         (vec![post("/v1/applications/app-1/block"), delete(app)], app, state("BLOCKED"), state("ACTIVE")),
-        // The subscription of a blocked owner is made again, so it waits.
+        // The subscription of a blocked owner is created again, so it is on hold.
         (vec![post("/v1/applications/app-1/block"), delete(s)], s, state("ON_HOLD"), state("UNBLOCKED")),
         (vec![put(api, state("BLOCKED"))], api, state("BLOCKED"), state("PUBLISHED")),
         (vec![post("/v1/keys/k-1/revoke")], k, state("REVOKED"), state("REVOKED")),
@@ -145,7 +145,7 @@ async fn a_restore_keeps_what_must_stay() {
             json!({"expires_at": 4_000_000_000_u64}),
             json!({"expires_at": 4_000_000_000_u64}),
         ),
-        // The same digest under another id, revoked.
+        // The same digest under another id was revoked.
         (
             vec![
                 delete(k),
@@ -171,7 +171,7 @@ async fn a_restore_keeps_what_must_stay() {
             json!({"value": "alice"}),
             gone(),
         ),
-        // What is new and blocked stays blocked.
+        // A new and blocked subscription stays blocked.
         (
             vec![
                 (Method::POST, "/v1/apis".to_owned(), json!({"id": "api-2"})),
@@ -197,7 +197,7 @@ async fn a_restore_keeps_what_must_stay() {
             json!({"state": "BLOCKED", "deleted": true}),
             gone(),
         ),
-        // A blocked subscription that moved to the id of another one.
+        // A blocked subscription that moved to another one's id.
         (
             vec![
                 delete(s),
@@ -240,7 +240,8 @@ async fn a_restore_keeps_what_must_stay() {
     }
 }
 
-/// After random calls, a random revision: what differs from it is what the rules kept, and nothing is open that was closed.
+/// Random calls, then a restore of a random revision. Only objects that the rules kept differ from it, and nothing is
+/// open that was closed.
 #[tokio::test]
 async fn what_differs_from_the_restored_revision_is_what_the_rules_kept() {
     let mut dice = Dice::new(0xbac4_2024);
@@ -270,7 +271,7 @@ async fn what_differs_from_the_restored_revision_is_what_the_rules_kept() {
     assert_eq!(restores, 72);
 }
 
-/// Pairs, applications and APIs that are blocked, and deny policies.
+/// Blocked pairs, applications and APIs, and deny policies.
 async fn closed(service: &Service) -> BTreeSet<String> {
     let mut closed = BTreeSet::new();
     for (path, names) in [
@@ -344,7 +345,7 @@ async fn a_difference_has_the_rows_before_and_after() {
     let removed = &diff["removed"][0];
     assert_eq!((&removed["kind"], &removed["before"]["sha256"]), (&json!("key"), &json!(digest(1))));
     assert!(removed.get("after").is_none() && changed.get("etag").is_none(), "{diff}");
-    // The other way round, in pages.
+    // In the other direction, in pages.
     let (mut rows, mut cursor) = (0, String::new());
     loop {
         let page = service.get(&format!("/v1/diff?from=7&to=4&limit=1{cursor}")).await.expect(200).whole();
@@ -393,7 +394,7 @@ async fn what_is_not_kept_or_cannot_be_used_is_named() {
     assert_eq!(service.revision().await, 10);
 }
 
-/// History goes by its age, of what the number of rows keeps, and never what still holds.
+/// With `--history-days`, old history is deleted by age, but never current rows.
 #[tokio::test]
 async fn old_history_goes_when_days_are_given() {
     const DAY: i64 = 86_400;

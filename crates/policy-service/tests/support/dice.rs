@@ -1,11 +1,11 @@
-//! Random calls of the management API, the same each time.
+//! Random calls of the management API. They are the same in each run.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::digest;
 
-/// Numbers that look random and are the same each time (xorshift).
+/// Random numbers from a fixed seed (xorshift).
 pub struct Dice(u64);
 
 impl Dice {
@@ -28,7 +28,7 @@ impl Dice {
         of[usize::try_from(self.throw(of.len() as u64)).unwrap()]
     }
 
-    /// A call that may do something, may change nothing, or may be refused.
+    /// A call that may change something, may change nothing, or may be rejected.
     pub fn call(&mut self) -> (Method, String, Value) {
         let (api, application) = (self.id("api", 4), self.id("app", 4));
         let (key, subscription, plan) = (self.id("k", 8), self.id("s", 8), self.id("plan", 3));

@@ -1,5 +1,5 @@
-//! How far back the past is kept: by the number of past versions, and by their age. Whole revisions go: all versions that
-//! ended at or before the new horizon.
+//! Decides how far back the past is kept, by the number of past versions and by their age. Whole revisions are deleted:
+//! all versions that ended at or before the new horizon.
 
 use sqlx::PgConnection;
 
@@ -7,15 +7,17 @@ use super::fault::Fault;
 use crate::Settings;
 use management::port::State;
 
-/// Past versions that one change deletes because they are too many; more than changes bring. The whole of a revision goes.
+/// Maximum number of past versions that one change deletes because there are too many, apart from completing a
+/// revision. It is more than changes add.
 const FORGOTTEN_AT_ONCE: i64 = 10_000;
 const SECONDS_OF_A_DAY: i64 = 86_400;
-/// Revisions that one change looks at for their age. Each change makes one, so what has piled up goes in time.
+/// Maximum number of revisions whose age one change checks. Each change makes one revision, so a backlog shrinks.
 const LOOKED_AT: i64 = 1_000;
-/// Past versions that one change deletes because of their age: at 4 µs each, 0.2 s. One revision may have more.
+/// Maximum number of past versions that one change deletes because of their age: 0.2 s at 4 µs each. One revision may
+/// have more.
 const MAX_DELETED: i64 = 50_000;
 
-/// The oldest revision that is still to be read after this change; `None`: nothing is to go.
+/// The oldest revision that can still be read after this change; `None` if nothing is to be deleted.
 pub(super) async fn horizon(
     connection: &mut PgConnection,
     state: &State,
@@ -34,7 +36,7 @@ pub(super) async fn horizon(
     Ok(by_number.max(by_age).filter(|horizon| *horizon > state.horizon))
 }
 
-/// The revision that held at the time `oldest`, or one before it, if there is much to delete.
+/// The revision at the time `oldest`, or an earlier one if there is much to delete.
 async fn by_age(connection: &mut PgConnection, oldest: i64) -> Result<Option<i64>, Fault> {
     let held: Option<i64> = sqlx::query_scalar(
         "SELECT max(revision) FROM (SELECT revision, at FROM revision_word ORDER BY revision LIMIT $1) AS oldest WHERE at <= $2",
@@ -47,7 +49,7 @@ async fn by_age(connection: &mut PgConnection, oldest: i64) -> Result<Option<i64
     Ok(Some(end_of(connection, MAX_DELETED).await?.map_or(held, |full| held.min(full))))
 }
 
-/// The revision that ended the past version at this place, counted from the oldest.
+/// The revision that ended the past version at this position, counted from the oldest.
 async fn end_of(connection: &mut PgConnection, place: i64) -> Result<Option<i64>, Fault> {
     let ended = sqlx::query_scalar(
         "SELECT until_revision FROM version WHERE until_revision IS NOT NULL ORDER BY until_revision LIMIT 1 OFFSET $1",
@@ -55,7 +57,7 @@ async fn end_of(connection: &mut PgConnection, place: i64) -> Result<Option<i64>
     Ok(ended.bind(place).fetch_optional(connection).await?)
 }
 
-/// Deletes what ended at or before `horizon`. Returns how many versions that were.
+/// Deletes versions that ended at or before `horizon`. Returns their number.
 pub(super) async fn up_to(connection: &mut PgConnection, horizon: i64) -> Result<i64, Fault> {
     let deleted = sqlx::query("DELETE FROM version WHERE until_revision <= $1").bind(horizon);
     let deleted = deleted.execute(&mut *connection).await?.rows_affected();

@@ -1,5 +1,5 @@
-//! The kept past by ids: which revisions there are, what differs between two of them, rows as they were. The feed's own
-//! reading of the past is in [`super::as_of`].
+//! Reads the kept past by ids: which revisions exist, what differs between two of them, and earlier rows.
+//! [`super::as_of`] reads the past for the feed.
 
 use std::collections::HashMap;
 
@@ -17,18 +17,19 @@ use management::port::{
     past::{Difference, DifferencePage, Made, Past, PastRows},
 };
 
-/// Things that are looked at at once.
+/// Number of objects that are compared together.
 const CHUNK: usize = 100;
-/// Bytes of documents after which a page of differences ends.
+/// Length of documents in bytes after which a page of differences ends.
 const MAX_DIFFERENCES_BYTES: usize = 8 << 20;
 
-/// What was put or taken away after the revision `?1` up to the revision `?2`: kinds and ids, from the first after `?3`, `?4`.
+/// Kinds and ids of the objects that were stored or removed after the revision `?1` and up to `?2`, and that come after
+/// `?3`, `?4`.
 const TOUCHED: &str = "SELECT kind, id FROM version WHERE from_revision > ?1 AND from_revision <= ?2 \
                        AND (kind, id) > (?3, ?4) \
                        UNION SELECT kind, id FROM version WHERE until_revision > ?1 AND until_revision <= ?2 \
                        AND (kind, id) > (?3, ?4) ORDER BY kind, id LIMIT ?5";
 
-/// The versions of the kind `?1` with an id of the list `?2` that held at the revision `?3`. Each half has an index of its own.
+/// The versions of the kind `?1` with an id of the list `?2` at the revision `?3`. Each half uses an index of its own.
 const HELD: &str = "SELECT v.* FROM json_each(?2) CROSS JOIN version v INDEXED BY version_by_id \
                     ON v.kind = ?1 AND v.id = value AND v.until_revision IS NULL WHERE v.from_revision <= ?3 \
                     UNION ALL \
@@ -84,7 +85,7 @@ async fn made(
     newest_first: bool,
     limit: u32,
 ) -> Result<Vec<Made>, Fault> {
-    // Nothing made revision 0.
+    // No change made revision 0.
     const ALL: &str = "SELECT r.revision, nullif(r.at, 0) AS at, a.actor, a.action, a.kind, a.id FROM revision_word r \
                        LEFT JOIN audit a ON a.word = r.word WHERE r.revision > 0";
     let (statement, after) = if newest_first {
@@ -187,7 +188,7 @@ fn is_other(difference: &Difference) -> bool {
     difference.before.as_ref().map(content) != difference.after.as_ref().map(content)
 }
 
-/// Bytes of what is shown, about.
+/// The approximate length of the shown rows, in bytes.
 fn size(difference: &Difference) -> usize {
     let length = |version: &Option<Version>| version.as_ref().map_or(0, |version| version.document.len());
     length(&difference.before).saturating_add(length(&difference.after)).saturating_add(difference.id.len())

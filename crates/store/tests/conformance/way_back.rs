@@ -1,4 +1,4 @@
-//! What every database does with the kept past: revisions, differences, rows as they were.
+//! The kept past in every database: revisions, differences and earlier rows.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::{
 async fn differences(store: &Store, from: i64, to: i64) -> Vec<(Kind, String, Option<String>, Option<String>)> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        // Pages of two: where one ends must not matter.
+        // In pages of two, so that pages end at different places.
         let page = store.differences(from, to, after.as_ref(), 2).await.unwrap();
         let document = |version: Option<Version>| version.map(|version| version.document);
         all.extend(
@@ -33,7 +33,7 @@ async fn differences(store: &Store, from: i64, to: i64) -> Vec<(Kind, String, Op
 
 pub async fn what_differs_between_two_revisions_is_what_changed(opened: &Opened) {
     let store = &opened.store;
-    // What there was at each revision, by a model.
+    // The expected rows at each revision, from a model.
     let mut models: Vec<BTreeMap<(i64, String), String>> = vec![BTreeMap::new()];
     let mut number = 7_u64;
     let mut dice = |below: u64| {
@@ -85,7 +85,7 @@ pub async fn what_differs_between_two_revisions_is_what_changed(opened: &Opened)
         let [from, to] = [from, to].map(|revision| i64::try_from(revision).unwrap());
         assert_eq!(differences(store, from, to).await, expected, "{from} {to}");
     }
-    // A change sees the past without what it does itself.
+    // A change sees the past without its own changes.
     let mut change = begin(store).await;
     let touched = change.touched_since(40).await.unwrap();
     for (kind, id) in &touched {
@@ -119,7 +119,7 @@ pub async fn the_last_that_was_known_of_a_thing_is_found_by_its_name(opened: &Op
     assert!(last.document.contains("ACTIVE"), "{last:?}");
     let stored = change.find(Kind::Key, "k").await.unwrap().unwrap();
     change.remove(&stored).await.unwrap();
-    // Also what this change itself took away.
+    // Including rows that this change itself removed.
     let last = change.last_past(Kind::Key, &digest("k")).await.unwrap().unwrap();
     assert!(last.document.contains("REVOKED"), "{last:?}");
     assert_eq!(change.last_past(Kind::Key, &digest("other")).await.unwrap(), None);
@@ -133,7 +133,7 @@ pub async fn revisions_are_listed_with_what_made_them(opened: &Opened) {
     let stored = change.find(Kind::Application, "a").await.unwrap().unwrap();
     change.replace(&stored, &application("a", "o", "BLOCKED")).await.unwrap();
     change.commit().await.unwrap();
-    // It makes no revision, so it is in the audit log alone.
+    // It makes no revision, so only the audit log has it.
     store.renew_epoch(&act(Actor::Service, NOW)).await.unwrap();
     let some = |text: &str| Some(text.to_owned());
     let made = |revision, at, actor: &str, action: &str| Made {

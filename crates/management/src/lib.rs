@@ -24,6 +24,7 @@ pub mod port;
 pub mod resource;
 pub mod restore;
 pub mod review;
+pub mod stored;
 pub mod subscriptions;
 pub mod tag;
 pub mod usage;

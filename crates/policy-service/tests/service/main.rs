@@ -31,6 +31,7 @@ mod process;
 mod requests;
 mod restored;
 mod secret_files;
+mod stored;
 mod tls;
 mod usage;
 mod way_back;

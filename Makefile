@@ -217,6 +217,18 @@ test-fuzz:
 	$(title) 'what fuzzing must hold, on its seeds and on what it found'
 	cargo test $(LOCKED) -p keygate-fuzz
 
+# --- the policy service under load ------------------------------------------------------------------------------------
+#
+#   SERVICE_SECONDS=60 SERVICE_RATE=200 SERVICE_GATEWAYS=50 SERVICE_KILL=10   the load; seconds between kills, 0 for none
+#   SERVICE_KEYS=1000000   keys of the large policy, 0 for none
+#   SERVICE_DATABASE=postgres   only this database (or sqlite)
+
+.PHONY: bench-service
+bench-service: policy-service ## The policy service under load on both databases, replicas killed; a million keys; five minutes
+	@tools/need postgresql
+	cargo build --release $(LOCKED) -p keygate-replicas
+	@exec "$$KEYGATE_WORK/release/bench-service"
+
 # --- the soak --------------------------------------------------------------------------------------------------------
 #
 #   SOAK_SECONDS=60    how long (600)

@@ -162,8 +162,13 @@ fn every_dependency_has_its_reason_beside_it() {
         "tools/trim/Cargo.toml",
     ];
     let of_tools = ["tools/wasm-runner/Cargo.toml"];
-    let of_tests =
-        ["tests/e2e/Cargo.toml", "tests/fuzz/Cargo.toml", "tests/soak/Cargo.toml", "tests/soak/trap/Cargo.toml"];
+    let of_tests = [
+        "tests/e2e/Cargo.toml",
+        "tests/fuzz/Cargo.toml",
+        "tests/replicas/Cargo.toml",
+        "tests/soak/Cargo.toml",
+        "tests/soak/trap/Cargo.toml",
+    ];
     for manifest in manifests.iter().chain(&of_tools).chain(&of_tests) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(manifest);
         let text = fs::read_to_string(&path).expect("the manifest is there");

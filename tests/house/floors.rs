@@ -112,6 +112,7 @@ const MANAGEMENT: House = House {
         ("error", &["port"]),
         ("access", &["error", "port"]),
         ("tag", &["error", "port"]),
+        ("once", &["error", "port"]),
         ("resource", &["error", "port"]),
         ("check", &["error", "port", "resource"]),
         ("block", &["access", "error", "port", "resource"]),
@@ -161,6 +162,7 @@ const STORE: House = House {
     floors: &[
         ("announce", &[]),
         ("doubt", &[]),
+        ("entries", &[]),
         ("lists", &[]),
         ("loss", &[]),
         ("pages", &[]),
@@ -168,8 +170,14 @@ const STORE: House = House {
         ("settings", &[]),
         ("times", &[]),
         ("totals", &[]),
-        ("sqlite", &["announce", "doubt", "lists", "loss", "pages", "random", "times", "totals"]),
-        ("postgres", &["announce", "doubt", "lists", "loss", "pages", "random", "times", "totals"]),
+        (
+            "sqlite",
+            &["announce", "doubt", "entries", "lists", "loss", "pages", "random", "settings", "times", "totals"],
+        ),
+        (
+            "postgres",
+            &["announce", "doubt", "entries", "lists", "loss", "pages", "random", "settings", "times", "totals"],
+        ),
     ],
     upward: &[],
     back: &[

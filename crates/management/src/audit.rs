@@ -48,8 +48,10 @@ struct Thing {
 
 impl Thing {
     fn is_other(&self) -> bool {
-        let content =
-            |version: &Version| (version.document.clone(), version.kept_block.clone(), version.state_before.clone());
+        let content = |version: &Version| {
+            let Version { document, kept_block, state_before, beside, .. } = version.clone();
+            (document, kept_block, state_before, beside)
+        };
         self.before.as_ref().map(content) != self.after.as_ref().map(content)
     }
 

@@ -57,6 +57,12 @@ pub enum Error {
     },
     /// The row is not the version that the client expects.
     Changed(Kind),
+    /// The request was done before, under the same key.
+    Done,
+    /// Another request had the same key.
+    OtherRequest,
+    /// The actor has too many answers that are remembered.
+    TooManyAnswers,
     /// The database failed.
     Store(port::Error),
 }
@@ -124,6 +130,13 @@ impl fmt::Display for Error {
             Self::NotFound { kind, id } => write!(f, "there is no {} with the id {id:?}", kind.noun()),
             Self::Changed(kind) => {
                 write!(f, "this {} was changed since it was read; read it again (if-match)", kind.noun())
+            }
+            Self::Done => f.write_str("this request was done before, under the same idempotency-key"),
+            Self::OtherRequest => {
+                f.write_str("another request had this idempotency-key within the last 24 hours; take another key")
+            }
+            Self::TooManyAnswers => {
+                f.write_str("too many requests with an idempotency-key within 24 hours; send this one without it")
             }
             Self::Store(error) => error.fmt(f),
         }

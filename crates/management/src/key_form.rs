@@ -1,35 +1,35 @@
-//! The form of the keys that the service makes, so that a scanner finds one that leaked, and a typing error is told from
-//! an unknown key without asking anyone.
+//! The form of the keys that the service makes. Scanners can find leaked keys by it, and anybody can tell a typing
+//! error from an unknown key without a network.
 //!
-//! `kg_live_` or `kg_test_`, [`DIGITS`] digits of chance, and [`CHECK_DIGITS`] digits of the CRC-32 of all that stands before:
-//! one word of ASCII letters, digits and `_`. Nothing else depends on the form: the filter and the database know a key by
-//! its digest alone, so keys of the earlier form and keys that were imported go on. The word `live` or `test` is for
-//! people; the type of a key is what its row says.
+//! A key consists of `kg_live_` or `kg_test_`, [`DIGITS`] random digits, and [`CHECK_DIGITS`] digits of the CRC-32 of
+//! everything before. It is one word of ASCII letters, digits and `_`. Nothing else depends on the form: the filter and
+//! the database know a key only by its digest. So keys of the earlier form and imported keys stay valid. The word
+//! `live` or `test` is for people; the row of a key decides its type.
 
 use super::{error::Error, keys::KeyType};
 use crate::port::Act;
 
-/// What a secret scanner looks for.
+/// The expression for secret scanners.
 pub const PATTERN: &str = r"\bkg_(?:live|test)_[0-9A-Za-z]{33}\b";
 
-/// Most significant first.
+/// The digits, in ascending order.
 const ALPHABET: [u8; BASE] = *b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const BASE: usize = 62;
-/// Random bytes of a key: 160 bits.
+/// Number of random bytes of a key: 160 bits.
 const RANDOM_BYTES: usize = 20;
-/// Digits of those: 62^27 is 2^160.7.
+/// Number of random digits: 62^27 is 2^160.7.
 const DIGITS: usize = 27;
-/// Digits of the CRC-32: 62^6 is 2^35.7.
+/// Number of digits of the CRC-32: 62^6 is 2^35.7.
 const CHECK_DIGITS: usize = 6;
 
-/// What a text that was sent as a key can be.
+/// The form of a text that was sent as a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// It has the form, and its checksum is right.
     Whole,
-    /// It begins like a key of this form, and was mistyped or cut.
+    /// It begins like a key of this form, but was mistyped or cut.
     Mistyped,
-    /// It is of another form: an earlier one, or a key that was made elsewhere.
+    /// It has another form: the earlier one, or that of a key from elsewhere.
     Other,
 }
 
@@ -49,7 +49,7 @@ impl Form {
     }
 }
 
-/// A new key.
+/// Makes a new key.
 pub fn new_key(act: &Act, key_type: KeyType) -> Result<String, Error> {
     let mut key = prefix(key_type).to_owned();
     key.extend(digits::<DIGITS>(&act.random::<RANDOM_BYTES>()?));
@@ -68,14 +68,14 @@ fn checksum(told: &str) -> String {
     digits::<CHECK_DIGITS>(&crc32fast::hash(told.as_bytes()).to_be_bytes()).into_iter().collect()
 }
 
-/// The last `N` digits of the number that `bytes` are, most significant first: a long division by 62 for each digit.
+/// The last `N` digits of the number `bytes`, most significant first, by one long division by 62 for each digit.
 fn digits<const N: usize>(bytes: &[u8]) -> [char; N] {
     let mut number = bytes.to_vec();
     let mut text = ['0'; N];
     for place in text.iter_mut().rev() {
         let mut rest = 0_usize;
         for byte in &mut number {
-            // Both fit: the rest is below 62, and 62 * 256 is below 2^16.
+            // No overflow: the remainder is below 62, and 62 * 256 is below 2^16.
             let part = rest.saturating_mul(256).saturating_add(usize::from(*byte));
             *byte = u8::try_from(part / BASE).unwrap_or_default();
             rest = part % BASE;

@@ -20,6 +20,7 @@ pub mod key_form;
 pub mod keys;
 pub mod limited;
 pub mod object;
+pub mod once;
 pub mod pipeline;
 pub mod plans;
 pub mod port;

@@ -1,4 +1,4 @@
-//! The published expression in a real secret scanner, as the document says to use it: it finds keys wherever they stand,
+//! Runs the published expression in a real secret scanner, as the document describes. It must find keys in any text,
 //! and nothing else.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
@@ -11,7 +11,7 @@ use management::{
 };
 use serde_json::Value;
 
-/// The block of the document that has the plugin, without its indentation.
+/// The document's block with the plugin, without its indentation.
 fn plugin(document: &str) -> String {
     let (_, rest) = document.split_once("```python\n").unwrap();
     let (block, _) = rest.split_once("```").unwrap();

@@ -1,9 +1,8 @@
-//! What the service counts of itself, for Prometheus, in its text format.
+//! Metrics of the service in Prometheus's text format.
 //!
-//! No label has a value that a client, an application or an API could bring: routes are named by their template, statuses by
-//! their class, and a method that HTTP does not know is `other`. Connections, polls and the revision are asked for when
-//! somebody reads them. Gateways by their state, and the lag of the slowest, belong beside them as soon as the service
-//! knows gateways.
+//! No label has a value that a client, an application or an API can choose. A route is named by its template, a status
+//! by its class, and an unknown HTTP method is `other`. Connections, polls and the revision are read when the metrics
+//! are requested. Gateways by state, and the lag of the slowest one, belong here as soon as the service knows gateways.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -20,10 +19,10 @@ use prometheus::{
 
 use management::port::{Store, times::Operation};
 
-/// Upper bounds of the histogram of database times, in seconds: from a row that is in memory to the longest wait for a lock.
+/// Upper bounds of the histogram of database times, in seconds: from a row in memory to the longest wait for a lock.
 const SECONDS: [f64; 9] = [0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
 
-/// All counts. Clones share them.
+/// All metrics. Clones share them.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
 
@@ -45,7 +44,7 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    /// Nothing was counted yet. An error says that two metrics have one name, which a test would notice.
+    /// Creates the metrics. An error means that two metrics have one name, which a test would notice.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new_custom(Some("policy_service".to_owned()), None)?;
         let opts = Opts::new;
@@ -94,7 +93,7 @@ impl Metrics {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// Counts what `store` takes from now on.
+    /// Observes the times of `store` from now on.
     pub fn watch(&self, store: &Store) {
         let metrics = self.clone();
         store.observe(Arc::new(move |operation: Operation, took: Duration| {
@@ -102,24 +101,24 @@ impl Metrics {
         }));
     }
 
-    /// A wrong credential was refused.
+    /// Counts a wrong credential.
     pub fn count_refused(&self) {
         self.0.refused.inc();
     }
 
-    /// A change was accepted. Both words are of the interface.
+    /// Counts an accepted change. Both words are fixed words of the interface.
     pub fn count_change(&self, kind: &str, action: &str) {
         self.0.changes.with_label_values(&[kind, action]).inc();
     }
 
-    /// So many connections are open.
+    /// Sets the number of open connections.
     pub fn set_connections(&self, proven: usize, unproven: usize) {
         for (state, count) in [("proven", proven), ("unproven", unproven)] {
             self.0.connections.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
 
-    /// All of it, in Prometheus's text format.
+    /// All metrics in Prometheus's text format.
     pub fn text(&self, store: &Store) -> prometheus::Result<Vec<u8>> {
         self.0.polls.set(i64::try_from(store.waiting()).unwrap_or(i64::MAX));
         self.0.revision.set(store.revisions().borrow().revision);
@@ -134,7 +133,7 @@ fn registered<C: Collector + Clone + 'static>(registry: &Registry, collector: C)
     Ok(collector)
 }
 
-/// Counts a request once it has its answer.
+/// Counts a request after its answer.
 pub async fn count(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = word(request.method());

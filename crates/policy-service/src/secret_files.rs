@@ -1,8 +1,8 @@
-//! Secrets from files: each argument whose value is a secret has a second variable, `…_FILE`, the path of a file that holds
-//! it, as orchestrators mount secrets.
+//! Secrets from files. Each argument with a secret value has a second variable `…_FILE`: the path of a file with the
+//! value, as orchestrators mount secrets.
 //!
-//! Which arguments these are is not said here: they are the ones that hide the values of their variables from the help. A
-//! file is read once, at the start. Nothing here knows what the secrets are for.
+//! Secret arguments are those that hide the values of their variables in the help. A file is read once, at the start.
+//! This file does not know the purpose of the secrets.
 
 use std::{
     env,
@@ -14,31 +14,31 @@ use std::{
 
 use clap::{ArgMatches, Command, parser::ValueSource};
 
-/// Bytes of such a file. The longest secret is a list of 1,000 gateways: two texts of 1,024 bytes and two separators each,
-/// 2,050,000 bytes.
+/// Maximum length of such a file, in bytes. The longest secret is a list of 1,000 gateways: two texts of 1,024 bytes
+/// and two separators each, 2,050,000 bytes.
 const MAX_FILE_BYTES: u64 = 2_050_000;
-/// The end of the name of the second variable.
+/// The suffix of the second variable.
 const SUFFIX: &str = "_FILE";
 
-/// Why a secret cannot be taken from its file. It names variables and paths, and never what a file holds.
+/// Why a file with a secret is rejected. The message names variables and paths, and never the file's content.
 #[derive(Debug, thiserror::Error)]
 pub enum Wrong {
-    /// There is more than one value.
+    /// Both the value and its file are given.
     #[error("{0} and {0}{SUFFIX} (or the argument) are both given; expected one of them")]
     Both(String),
-    /// The variable is there and names no file.
+    /// The variable is set but empty.
     #[error("{0} is empty; expected the path of a file that holds the value of {1}")]
     NoPath(String, String),
     /// The file cannot be read.
     #[error("{0}: {1} cannot be read: {2}")]
     Unreadable(String, PathBuf, io::Error),
-    /// It is no secret.
+    /// The file is too long for a secret.
     #[error("{0}: {1} has more than {MAX_FILE_BYTES} bytes")]
     TooLarge(String, PathBuf),
-    /// It is no text.
+    /// The file is not UTF-8.
     #[error("{0}: {1} is not UTF-8")]
     NoText(String, PathBuf),
-    /// It holds nothing.
+    /// The file is empty.
     #[error("{0}: {1} is empty; expected the value of {2} in it")]
     Empty(String, PathBuf, String),
 }
@@ -48,17 +48,17 @@ pub fn variable_of_file(variable: &str) -> String {
     format!("{variable}{SUFFIX}")
 }
 
-/// What was found in files, for the arguments of one subcommand.
+/// The values from files, for the arguments of one subcommand.
 #[derive(Debug, Default)]
 pub struct Files {
-    /// The arguments whose value comes from a file, with their variables.
+    /// The arguments whose values come from files, with their variables.
     given: Vec<(String, String)>,
     wrong: Option<Wrong>,
 }
 
 impl Files {
-    /// Gives `command` the values that stand in files. `name` is the subcommand that is to be run. What is wrong is kept for
-    /// [`Files::check`], so that `--help` and a mistyped argument are told first.
+    /// Gives `command` the values from files. `name` is the subcommand that will run. Errors are kept for
+    /// [`Files::check`], so that `--help` and errors of arguments come first.
     pub fn read(command: Command, name: &str) -> (Command, Self) {
         let mut files = Self::default();
         if command.find_subcommand(name).is_none() {
@@ -77,14 +77,14 @@ impl Files {
     fn add(&mut self, command: Command, id: String, variable: String, path: OsString) -> Command {
         let value = value_of(&variable, PathBuf::from(path)).unwrap_or_else(|wrong| {
             self.wrong.get_or_insert(wrong);
-            // It is not used: `check` refuses.
+            // A placeholder; `check` rejects it.
             "-".to_owned()
         });
         self.given.push((id.clone(), variable));
         command.mut_arg(id, |argument| argument.required(false).default_value(value).hide_default_value(true))
     }
 
-    /// Says what is wrong with the files or beside them.
+    /// Reports what is wrong with the files or in combination with them.
     pub fn check(self, matches: &ArgMatches) -> Result<(), Wrong> {
         let Some((_, matches)) = matches.subcommand() else { return Ok(()) };
         for (id, variable) in self.given {
@@ -96,7 +96,7 @@ impl Files {
     }
 }
 
-/// The id and the variable of an argument that is a secret.
+/// The id and the variable of an argument with a secret value.
 fn secret(argument: &clap::Arg) -> Option<(String, String)> {
     let variable = argument.get_env().filter(|_| argument.is_hide_env_values_set())?;
     Some((argument.get_id().to_string(), variable.to_str()?.to_owned()))

@@ -123,6 +123,10 @@ async fn the_description_is_one_that_clients_can_be_made_from() {
             statuses.extend((method != "get").then_some("507"));
             let is_conditional = has_parameter(&parameters, "if-match");
             assert_eq!(is_conditional, changes_a_row(method, path), "{name}");
+            let is_once = has_parameter(&parameters, "idempotency-key");
+            let others = ["/v1/usage", "/v1/keys/lookup", "/v1/import"];
+            assert_eq!(is_once, method == "post" && !others.contains(&path), "{name}");
+            statuses.extend(is_once.then_some(["409", "422", "429"]).into_iter().flatten());
             statuses.extend(is_conditional.then_some("412"));
             statuses.extend(operation.get("requestBody").map(|_| ["400", "408", "413", "422"]).into_iter().flatten());
             statuses.extend(path.contains('{').then_some(["400", "404"]).into_iter().flatten());

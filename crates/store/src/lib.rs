@@ -5,6 +5,7 @@
 
 mod announce;
 mod doubt;
+mod entries;
 mod lists;
 mod loss;
 mod pages;

@@ -2,6 +2,9 @@
 
 use management::port::list::Column;
 
+/// Maximum number of clashes that are reported one by one.
+pub const MAX_TOLD: u32 = 20;
+
 /// The states of nearly all rows. The index of states excludes them by a condition with exactly these words.
 pub const USUAL_STATES: [&str; 3] = ["ACTIVE", "PUBLISHED", "UNBLOCKED"];
 

@@ -1,5 +1,11 @@
 //! Settings that all databases share.
 
+use std::time::Duration;
+
+/// How long a statement waits for the lock of another program or service, and a request for a connection. With PostgreSQL also
+/// how long a statement may take. Gateways give a callout 5 s.
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
+
 /// Settings of the database.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {

@@ -1,4 +1,4 @@
-//! Tells how long a database takes, the same for each of them. Nothing is kept here.
+//! Reports how long a database takes, in the same way for each database. Stores nothing.
 
 use std::{
     fmt,
@@ -9,7 +9,7 @@ use std::{
 
 use management::port::times::{Observer, Operation};
 
-/// Where a database tells its times. Clones tell the same observer; without one nothing is told.
+/// The observer of a database's times, if there is one. Clones share it.
 #[derive(Clone, Default)]
 pub struct Times(Arc<OnceLock<Observer>>);
 
@@ -20,25 +20,25 @@ impl fmt::Debug for Times {
 }
 
 impl Times {
-    /// Tells `observer` from now on. The first one stays.
+    /// Reports times to `observer` from now on. The first observer stays.
     pub fn observe(&self, observer: Observer) {
         self.0.get_or_init(|| observer);
     }
 
-    /// Tells how long an operation took that began then.
+    /// Reports the duration of an operation that began at `begun`.
     pub fn tell(&self, operation: Operation, begun: Instant) {
         if let Some(observer) = self.0.get() {
             observer(operation, begun.elapsed());
         }
     }
 
-    /// `held`, whose time is told when it is dropped.
+    /// Wraps `held`. The time until it is dropped is reported.
     pub fn of<T>(&self, operation: Operation, held: T) -> Timed<T> {
         Timed { held, operation, begun: Instant::now(), times: self.clone() }
     }
 }
 
-/// Something that is held for the length of an operation.
+/// A value that is held as long as its operation takes.
 #[derive(Debug)]
 pub struct Timed<T> {
     held: T,

@@ -1,4 +1,4 @@
-//! Many keys: no two alike, each of the published form, and none that is right after a change.
+//! Many keys: all different, all of the published form, and none valid after a change.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests")]
 
 use std::collections::HashSet;
@@ -11,7 +11,7 @@ use crate::{
     port::{Act, Actor, Origin},
 };
 
-/// Keys of a usual run.
+/// Number of keys in a usual run.
 const MANY: usize = 100_000;
 
 fn act() -> Act {
@@ -23,7 +23,7 @@ fn act() -> Act {
     }
 }
 
-/// The checksum by another road: numbers instead of a division of bytes, a CRC-32 bit by bit.
+/// Computes the checksum in another way: with numbers instead of a division of bytes, and a CRC-32 bit by bit.
 fn expected_sum(told: &str) -> String {
     let mut crc = u32::MAX;
     for byte in told.bytes() {
@@ -54,7 +54,7 @@ fn check(count: usize) {
         let (told, sum) = key.split_at(key.len() - 6);
         assert_eq!(sum, expected_sum(told), "{key}");
 
-        // One digit is another, and two neighbours change places, each at a place that differs from key to key.
+        // Changes one digit, or swaps two neighbours, at a place that differs from key to key.
         let place = 8 + number % (key.len() - 8);
         let mut other = key.clone().into_bytes();
         let digit = ALPHABET.iter().position(|digit| *digit == other[place]).unwrap();

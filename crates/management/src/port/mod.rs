@@ -7,6 +7,7 @@
 pub mod accounts;
 mod act;
 mod actor;
+pub mod answers;
 pub mod audit;
 mod error;
 mod kind;
@@ -39,6 +40,7 @@ pub use self::{
     state::{Latest, Renewal, State},
 };
 use self::{
+    answers::{AnswerRows, Answers},
     audit::{AuditLog, Record},
     list::{Filter, Page, Sort},
     past::{Past, PastRows},
@@ -54,7 +56,7 @@ pub type Store = Arc<dyn Database>;
 pub const MAX_ROWS_AT_ONCE: usize = 1_000;
 
 /// An open database.
-pub trait Database: Present + History + Changes + Upkeep + AuditLog + Past + Accounts + Sights {}
+pub trait Database: Present + History + Changes + Upkeep + AuditLog + Past + Answers + Accounts + Sights {}
 
 /// What exists now.
 #[async_trait]
@@ -191,7 +193,7 @@ pub trait Upkeep: Send + Sync {
 
 /// A change in progress. If it is dropped without [`Transaction::commit`], it has no effect.
 #[async_trait]
-pub trait Transaction: Rows + UsageRows + AccountRows + SightRows + Record + PastRows {
+pub trait Transaction: Rows + UsageRows + AccountRows + SightRows + Record + PastRows + AnswerRows {
     /// The context of the change.
     fn act(&self) -> &Act;
 

@@ -1,11 +1,11 @@
-//! How long a database takes: what is told to an observer as it happens, for metrics.
+//! How long the database takes. An observer receives each duration, for metrics.
 
 use std::{sync::Arc, time::Duration};
 
-/// What takes time.
+/// An operation of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Reading: from the moment a connection is held until it is given back.
+    /// Reading: as long as the connection is held.
     Read,
     /// Waiting until a change may begin.
     Begin,
@@ -14,10 +14,10 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// All of them.
+    /// All operations.
     pub const ALL: [Self; 3] = [Self::Read, Self::Begin, Self::Write];
 
-    /// Its word in metrics.
+    /// The operation's word in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -27,5 +27,5 @@ impl Operation {
     }
 }
 
-/// Hears of each operation that has ended.
+/// Receives each completed operation.
 pub type Observer = Arc<dyn Fn(Operation, Duration) + Send + Sync>;

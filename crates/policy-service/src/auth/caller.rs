@@ -20,7 +20,7 @@ use crate::{
     guesses::Peer,
     http::{problem::Problem, request_id::RequestId},
 };
-use management::port::{Act, Actor, Origin, Principal};
+use management::port::{Act, Actor, Origin, Principal, answers::Once};
 
 const TOKEN_CHALLENGE: &str = "Bearer realm=\"policy-service management\"";
 const GATEWAY_CHALLENGE: &str = "Basic realm=\"policy-service feed\", charset=\"UTF-8\", Bearer";
@@ -80,6 +80,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
         let origin = Origin {
             address: parts.extensions.get::<Peer>().map(|peer| peer.0),
             request_id: parts.extensions.get::<RequestId>().map(|id| Arc::clone(&id.0)),
+            once: parts.extensions.get::<Arc<Once>>().cloned(),
         };
         match (&operation.who, identity) {
             (_, Identity::Unknown(problem)) => Err(*problem),

@@ -113,6 +113,15 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         add("412", "the stored row is not the version that `if-match` names");
         add("422", "a field of the body cannot be used; `field` says which");
     }
+    let is_once = method == "post" && !["/v1/usage", "/v1/keys/lookup", "/v1/import"].contains(&path);
+    if is_once {
+        add(
+            "409",
+            "a request with this `idempotency-key` issued a secret, which is not shown again; `id` says of what",
+        );
+        add("422", "another request had this `idempotency-key`");
+        add("429", "the caller has too many requests with an `idempotency-key`");
+    }
     if path.starts_with("/v1/") && method != "get" {
         add("400", "a parameter or the body cannot be used");
     }
@@ -161,11 +170,15 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
             content.insert(PROBLEM.to_owned(), schema);
         }
     }
-    if is_conditional && let Some(operation) = operation.as_object_mut() {
+    let if_match = json!({"name": "if-match", "in": "header", "required": false, "schema": {"type": "string"},
+        "description": "An `etag`. The service changes the row only if it still is this version."});
+    let once = json!({"name": "idempotency-key", "in": "header", "required": false,
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        "description": "The client's word for this request. Sent again within 24 hours, it makes nothing twice and gets the same answer."});
+    for (_, parameter) in [(is_conditional, if_match), (is_once, once)].into_iter().filter(|(has, _)| *has) {
+        let Some(operation) = operation.as_object_mut() else { continue };
         let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
-        let if_match = json!({"name": "if-match", "in": "header", "required": false, "schema": {"type": "string"},
-            "description": "An `etag`. The service changes the row only if it still is this version."});
-        parameters.as_array_mut().into_iter().for_each(|parameters| parameters.push(if_match.clone()));
+        parameters.as_array_mut().into_iter().for_each(|parameters| parameters.push(parameter.clone()));
     }
 }
 

@@ -162,7 +162,7 @@ async fn create(
     let Token { id, role, subject, created_at, expires_at } = made.into();
     let issued = IssuedToken { id, token: secret.0, role, subject, created_at, expires_at };
     let place = location("/v1/tokens", &issued.id);
-    let done = commit(change).await?;
+    let done = commit_issued(change, &place, &issued.id).await?;
     Ok((StatusCode::CREATED, shown_once(place), done, Body(issued)).into_response())
 }
 
@@ -184,6 +184,17 @@ async fn delete(
     let mut change = store.begin(caller.act()).await?;
     accounts::revoke_token(&mut *change, &id).await?;
     Ok((StatusCode::NO_CONTENT, commit(change).await?).into_response())
+}
+
+/// Commits a change that makes a secret.
+pub async fn commit_issued(
+    change: Box<dyn Transaction>,
+    place: &HeaderValue,
+    id: &str,
+) -> Result<(Extension<super::told::Accepted>, HeaderMap), Problem> {
+    let mut headers = HeaderMap::new();
+    let accepted = tag::commit_issued(change, &mut headers, place, id).await?;
+    Ok((Extension(accepted), headers))
 }
 
 /// What is asked of a list of tokens or credentials.

@@ -12,7 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     NoQuery, answer, begin, id_of, location,
-    tag::{self, IfMatch},
+    tag::{self, IfMatch, Told},
 };
 use crate::{
     auth::Caller,
@@ -80,8 +80,11 @@ async fn regenerate_key(
 
 async fn created(mut change: Box<dyn Transaction>, mut issued: IssuedKey) -> Result<Response, Problem> {
     let mut headers = tag::put_on(&mut *change, &mut issued.stored).await?;
-    let accepted = tag::commit(change, &mut headers, tag::state_of(&issued.stored)).await?;
-    let place = location(Key::PATH, issued.stored.id.as_deref().unwrap_or_default());
+    let id = issued.stored.id.clone().unwrap_or_default();
+    let place = location(Key::PATH, &id);
+    // The key is stored nowhere, so the same request cannot get it again.
+    let told = Told { status: StatusCode::CREATED, location: Some(&place), body: None, issued: Some(&id) };
+    let accepted = tag::commit_once(change, &mut headers, tag::state_of(&issued.stored), told).await?;
     // The answer contains the key, so no cache may store it.
     let fields = [(header::LOCATION, place), (header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"))];
     Ok((StatusCode::CREATED, Extension(accepted), headers, fields, Body(issued)).into_response())

@@ -15,7 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     NoQuery,
-    accounts::{Paging, commit, shown_once},
+    accounts::{Paging, commit, commit_issued, shown_once},
     id_of,
     list::Items,
     location,
@@ -117,7 +117,7 @@ async fn create(
     let GatewayCredential { id, client_id, apis, created_at, expires_at } = made.into();
     let issued = IssuedGatewayCredential { id, client_id, client_secret: secret.0, apis, created_at, expires_at };
     let place = location("/v1/gateways/credentials", &issued.id);
-    let done = commit(change).await?;
+    let done = commit_issued(change, &place, &issued.id).await?;
     Ok((StatusCode::CREATED, shown_once(place), done, Body(issued)).into_response())
 }
 

@@ -12,15 +12,16 @@ pub mod credentials;
 pub mod history;
 pub mod list;
 pub mod lookup;
+pub mod once;
 pub mod resources;
 pub mod tag;
 pub mod told;
 pub mod usage;
 
 use axum::{
-    Extension, Json as Body,
+    Extension,
     extract::{FromRequestParts, Path, Request, rejection::PathRejection},
-    http::{HeaderValue, StatusCode, request::Parts},
+    http::{HeaderValue, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -28,12 +29,12 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tracing::Instrument as _;
 use utoipa_axum::router::OpenApiRouter;
 
-use self::tag::IfMatch;
+use self::tag::{IfMatch, Told};
 use crate::{auth::Caller, http::problem::Problem};
 use management::{
     access,
     port::{Database, Kind, Store, Transaction},
-    resource::Resource,
+    resource::{Resource, document},
 };
 
 /// Characters that need no escape in a path (RFC 3986, unreserved).
@@ -68,13 +69,28 @@ async fn begin(
 /// Commits a change and answers with the resulting row.
 async fn answer<R: Resource>(
     store: &dyn Database,
+    change: Box<dyn Transaction>,
+    shown: R,
+) -> Result<Response, Problem> {
+    answer_as(store, change, shown, StatusCode::OK, None).await
+}
+
+/// Commits a change and answers with the resulting row, this status and the place of the row.
+async fn answer_as<R: Resource>(
+    store: &dyn Database,
     mut change: Box<dyn Transaction>,
     mut shown: R,
+    status: StatusCode,
+    place: Option<HeaderValue>,
 ) -> Result<Response, Problem> {
     let mut headers = tag::put_on(&mut *change, &mut shown).await?;
     R::add_to_view(store, std::slice::from_mut(&mut shown)).await?;
-    let accepted = tag::commit(change, &mut headers, tag::state_of(&shown)).await?;
-    Ok((headers, Extension(accepted), Body(shown)).into_response())
+    let (state, body) = (tag::state_of(&shown), document(&shown)?);
+    let told = Told { status, location: place.as_ref(), body: Some(&body), issued: None };
+    let accepted = tag::commit_once(change, &mut headers, state, told).await?;
+    headers.extend(place.map(|place| (header::LOCATION, place)));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok((status, headers, Extension(accepted), body).into_response())
 }
 
 /// Rejects a request with a query. Otherwise the service would ignore what the client asks for there.

@@ -5,13 +5,13 @@
 use axum::{
     Extension, Json as Body,
     extract::{Path, Query, State, rejection::PathRejection, rejection::QueryRejection},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    NoQuery, answer, begin, id_of,
+    NoQuery, answer, answer_as, begin, id_of,
     list::{self, Items, Listing},
     location,
     tag::{self, IfMatch},
@@ -67,8 +67,7 @@ async fn create<R: Resource>(store: &dyn Database, caller: Caller, mut sent: R) 
     match pipeline::create(&mut *change, sent, pipeline::Origin::Client).await? {
         Outcome::Created(mut made) => {
             let place = location(R::PATH, made.id().as_deref().unwrap_or_default());
-            let answer = answer(store, change, made).await?;
-            Ok((StatusCode::CREATED, [(header::LOCATION, place)], answer).into_response())
+            answer_as(store, change, made, StatusCode::CREATED, Some(place)).await
         }
         Outcome::Held(held) => answer(store, change, held).await,
     }

@@ -76,6 +76,7 @@ impl Parts {
         let around = Around { credentials, guesses: Guesses::new(metrics.clone()), metrics: metrics.clone() };
         let managing = |router: OpenApiRouter<Store>| {
             router
+                .layer(middleware::from_fn_with_state(store.clone(), routes::once::guard))
                 .layer(middleware::from_fn_with_state(metrics.clone(), routes::told::log))
                 .layer(middleware::from_fn(routes::run_to_completion))
                 .with_state(store.clone())

@@ -1,9 +1,9 @@
-//! TLS of the service itself: a certificate and its key, read again when their files change.
+//! The service's own TLS: a certificate and its key, read again when their files change.
 //!
-//! The files are looked at once a second, and their contents count, not their times: a mounted secret is a link that is
-//! moved. A new pair is taken when it was the same in two looks, because the two files of a pair are replaced one after
-//! the other. A pair that cannot be used changes nothing: what was taken before serves on, and the log says so once.
-//! Handshakes have no limit of their own here; they count as a connection's first request ([`idle`](super::idle)).
+//! The service reads the files once a second and compares their contents, not their times, because a mounted secret is
+//! a link that is moved. It uses a new pair after two equal reads, because the two files of a pair are replaced one
+//! after the other. An unusable pair changes nothing: the previous pair stays in use, and the log says so once.
+//! Handshakes have no limit of their own. They count as a connection's first request ([`idle`](super::idle)).
 
 use std::{
     fs::File,
@@ -24,46 +24,47 @@ use tokio_rustls::{
     },
 };
 
-/// Bytes of one of the files: a chain of ten certificates of 6 KiB in PEM, which is more than any client takes.
+/// Maximum length of one file, in bytes: a chain of ten certificates of 6 KiB in PEM, which is more than any client
+/// accepts.
 const MAX_PEM_BYTES: u64 = 64 << 10;
-/// Pause between two looks at the files.
+/// Pause between two reads of the files.
 const LOOK: Duration = Duration::from_secs(1);
-/// What is spoken over TLS, the best first.
+/// The protocols over TLS, in order of preference.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// Where certificate and key are.
+/// The paths of certificate and key.
 #[derive(Clone, Debug)]
 pub struct Files {
-    /// The certificate and those that lead to its root, in PEM.
+    /// The certificate and its chain, in PEM.
     pub certificate: PathBuf,
     /// Its private key, in PEM.
     pub key: PathBuf,
 }
 
-/// Why certificate and key cannot be used. Nothing of the key is in it.
+/// Why a certificate and its key are rejected. The message contains nothing of the key.
 #[derive(Debug, thiserror::Error)]
 pub enum Invalid {
     /// A file cannot be read.
     #[error("{0} cannot be read: {1}")]
     Unreadable(PathBuf, io::Error),
-    /// It is no certificate and no key.
+    /// The file is too long for a certificate or a key.
     #[error("{0} has more than {MAX_PEM_BYTES} bytes")]
     TooLarge(PathBuf),
-    /// There is none.
+    /// The file contains no certificate.
     #[error("{0} has no certificate in PEM")]
     NoCertificate(PathBuf),
-    /// There is none.
+    /// The file contains no private key.
     #[error("{0} has no private key in PEM, or one with a passphrase")]
     NoKey(PathBuf),
-    /// They are of two pairs.
+    /// The key belongs to another certificate.
     #[error("the certificate of {0} and the key of {1} do not belong together")]
     Apart(PathBuf, PathBuf),
-    /// rustls knows no use for them.
+    /// rustls cannot use the pair.
     #[error("the certificate of {0} with the key of {1} cannot be used: {2}")]
     Unusable(PathBuf, PathBuf, rustls::Error),
 }
 
-/// What both files hold.
+/// The content of both files.
 struct Pair {
     certificate: Vec<u8>,
     key: Vec<u8>,
@@ -74,7 +75,7 @@ impl Pair {
         Ok(Self { certificate: read(&files.certificate)?, key: read(&files.key)? })
     }
 
-    /// A digest over both, by which a change is noticed.
+    /// A digest of both files, to notice changes.
     fn digest(&self) -> [u8; 32] {
         let mut digest = Sha256::new();
         digest.update(Sha256::digest(&self.certificate));
@@ -113,12 +114,12 @@ fn read(path: &Path) -> Result<Vec<u8>, Invalid> {
     }
 }
 
-/// The pair that new connections get. Clones share it.
+/// The pair for new connections. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Tls {
     files: Files,
     current: Arc<RwLock<Arc<ServerConfig>>>,
-    /// The digest of what was taken at first.
+    /// The digest of the first pair.
     first: [u8; 32],
 }
 
@@ -130,19 +131,19 @@ impl Tls {
         Ok(Self { files, current: Arc::new(RwLock::new(current)), first: pair.digest() })
     }
 
-    /// Makes the handshake of one new connection.
+    /// Accepts the handshake of one new connection.
     pub fn acceptor(&self) -> TlsAcceptor {
-        // A write is one assignment, which cannot be left half done.
+        // The lock cannot be poisoned halfway: a write is one assignment.
         TlsAcceptor::from(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// Takes a new pair whenever there is one, for ever.
+    /// Uses each new pair of the files, for ever.
     pub async fn watch(self) {
         let mut looks = Looks { known: self.first, seen: self.first, was_unreadable: false };
         loop {
             tokio::time::sleep(LOOK).await;
             let files = self.files.clone();
-            // A file on a network may be long in coming.
+            // A file on a network may take long to read.
             let Ok(read) = tokio::task::spawn_blocking(move || Pair::read(&files)).await else { continue };
             match looks.judge(read) {
                 Some(Ok(pair)) => match pair.configuration(&self.files) {
@@ -163,18 +164,18 @@ fn refused(error: &Invalid) {
     tracing::error!(%error, "a new certificate is refused; the one before is used on");
 }
 
-/// What was seen of the files.
+/// The results of earlier reads.
 struct Looks {
-    /// The pair that was judged last, good or not.
+    /// The pair that was judged last, valid or not.
     known: [u8; 32],
-    /// The pair of the last look.
+    /// The pair of the last read.
     seen: [u8; 32],
     was_unreadable: bool,
 }
 
 impl Looks {
-    /// What a look found, if something is to be done about it: a pair that is new and was the same in the look before, or an
-    /// error that follows on none.
+    /// Returns a result that needs an action: a new pair that was equal in two reads, or an error that does not repeat
+    /// the previous one.
     fn judge(&mut self, read: Result<Pair, Invalid>) -> Option<Result<Pair, Invalid>> {
         let pair = match read {
             Ok(pair) => pair,

@@ -1,4 +1,4 @@
-//! Two listeners: which routes each has, and that both share one budget of connections.
+//! Two listeners: the routes of each, and their shared budget of connections.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::{net::TcpStream, time};
 
-/// Where the feed is served, by the log.
+/// The address of the feed's listener, from the log.
 async fn feed_of(service: &Program) -> String {
     let line = service.logs("listening for gateways").await;
     format!("http://{}", line.split("address=").nth(1).unwrap().split(' ').next().unwrap())
@@ -48,7 +48,7 @@ async fn each_listener_has_its_routes_and_no_others() {
             assert_eq!(answer.status(), status, "{method} {url}{path}: {}", answer.text().await.unwrap());
         }
     }
-    // A change made at one is told to a poll held at the other.
+    // A change through one listener wakes a poll that the other one holds.
     let get = async |path: String, wait: &str| {
         let request =
             service.client.get(format!("{feed}{path}")).basic_auth("gw", Some("secret")).header("prefer", wait);
@@ -70,7 +70,7 @@ async fn without_a_listener_of_its_own_the_feed_is_served_beside_management() {
     assert_eq!(service.get("/healthz").await.0, 200);
 }
 
-/// 264 descriptors leave 200 connections for both. Strangers open more than that at each, and keep them.
+/// 264 descriptors leave 200 connections for both listeners. Strangers open more than that on each, and keep them open.
 #[tokio::test]
 async fn both_listeners_share_one_budget_of_connections() {
     let mut command = Program::command(&["serve", "--feed-listen", "127.0.0.1:0"]);

@@ -25,6 +25,7 @@ mod log;
 mod lost_updates;
 mod management;
 mod metrics;
+mod once;
 mod owners;
 mod permissions;
 mod problems;

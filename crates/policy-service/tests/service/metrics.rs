@@ -1,5 +1,4 @@
-//! `/metrics`: what is counted, that no name of a client, an application or an API is in it, and that the document has the
-//! same table.
+//! `/metrics`: the counts, the absence of names of clients, applications and APIs, and the document's table.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -92,7 +91,7 @@ async fn connections_are_counted_while_they_are_open() {
     unproven(1.0, 2.0).await;
 }
 
-/// The rows of the document's table: name without its prefix, labels, and what it says.
+/// The rows of the document's table: name without its prefix, labels, and description.
 fn documented() -> BTreeSet<(String, String)> {
     let text = include_str!("../../../../docs/operations.md");
     let (_, rest) = text.split_once("<!-- service metrics -->").unwrap();

@@ -1,4 +1,4 @@
-//! Secrets from files: what is taken, and what is refused with the names of variable and path and without the secret.
+//! Secrets from files: accepted files, and rejected ones, whose errors name variable and path but not the secret.
 
 use std::fs;
 
@@ -58,7 +58,7 @@ fn a_secret_that_cannot_be_taken_from_its_file_is_refused_by_variable_and_path()
         ("POLICY_GATEWAYS", Some(b"\n"), None, "POLICY_GATEWAYS_FILE: file.txt is empty"),
         ("POLICY_ADMIN_TOKEN", Some(b"tell-nobody\xff"), None, "POLICY_ADMIN_TOKEN_FILE: file.txt is not UTF-8"),
         ("POLICY_GATEWAYS", Some(long.as_bytes()), None, "POLICY_GATEWAYS_FILE: file.txt has more than 2050000 bytes"),
-        // What the value itself must be is said as for a variable.
+        // An invalid value gives the same error as in a variable.
         ("POLICY_ADMIN_TOKEN", Some(b"tell nobody"), None, "--admin-token (POLICY_ADMIN_TOKEN): expected a token"),
         ("POLICY_GATEWAYS", Some(b"tell-nobody"), None, "gateway 1 (counted from 1) is not client_id:client_secret"),
     ] {
@@ -89,7 +89,7 @@ fn a_file_concerns_only_the_commands_that_take_its_argument() {
     let service = Program::command(&["renew-epoch"]);
     let mut program = service;
     let (success, said) = program.variable("POLICY_ADMIN_TOKEN_FILE", Some("not there")).run();
-    // There is no database; it says nothing of the token.
+    // The database does not exist, and the error does not mention the token.
     assert!(!success && !said.contains("not there"), "{said}");
     for arguments in [&["--help"][..], &["serve", "--help"], &["--version"]] {
         let mut program = Program::command(arguments);

@@ -1,5 +1,5 @@
-//! TLS of the service itself, by real clients: both listeners, both protocols, certificates that change under load, slow
-//! handshakes, plain HTTP to a port of TLS, and pairs that cannot be used.
+//! The service's own TLS with real clients: both listeners, both protocols, certificates that change under load, slow
+//! handshakes, plain HTTP on a TLS port, and unusable pairs.
 
 use std::{
     fs,
@@ -38,7 +38,7 @@ fn prepared(root: &Root) -> Prepared {
     prepared
 }
 
-/// Where the feed is served, by the log.
+/// The address of the feed's listener, from the log.
 async fn feed_url(service: &Program) -> String {
     let line = service.logs("listening for gateways").await;
     let address = line.split("address=").nth(1).unwrap().split(' ').next().unwrap();
@@ -73,7 +73,7 @@ async fn a_new_pair_is_used_without_a_failed_request_and_a_bad_one_changes_nothi
     let url = format!("{}/v1/apis", service.url);
     let (failed, done, stop) =
         (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-    // One keeps its connection, the others make a new one for each request; they trust both roots.
+    // One client keeps its connection. The others open a new one for each request and trust both roots.
     let clients: Vec<_> = (0..4)
         .map(|number| {
             let client = if number == 0 { first.client() } else { first.client().pool_max_idle_per_host(0) };
@@ -99,7 +99,7 @@ async fn a_new_pair_is_used_without_a_failed_request_and_a_bad_one_changes_nothi
     assert!(accepts(&first).await && !accepts(&second).await);
 
     let refusals = || service.log().matches("a new certificate is refused").count();
-    // The key of another pair; then no key at all; then no file.
+    // The key of another pair, then no key, then no file.
     fs::write(service.directory().join("tls.key"), second.pair().1).unwrap();
     service.logs("do not belong together").await;
     fs::write(service.directory().join("tls.key"), "").unwrap();
@@ -172,7 +172,7 @@ async fn plain_http_to_a_port_of_tls_is_told_so() {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(sent).await.unwrap();
         let mut answer = Vec::new();
-        // It is closed, with an alert or without.
+        // The service closes the connection, with or without an alert.
         let _ = time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await.expect("its end");
         assert!(!answer.starts_with(b"HTTP"));
     }
@@ -180,7 +180,7 @@ async fn plain_http_to_a_port_of_tls_is_told_so() {
     assert_eq!(client.get(format!("{}/healthz", service.url)).send().await.unwrap().status(), 200);
 }
 
-/// A handshake that does not go on, in the program's own process, so that time can be made to pass.
+/// A handshake that stalls. It runs in this process, so that the test controls the time.
 #[tokio::test]
 async fn a_handshake_that_does_not_end_ends_its_connection_and_holds_up_nobody() {
     let directory = tempfile::tempdir().unwrap();
@@ -197,7 +197,7 @@ async fn a_handshake_that_does_not_end_ends_its_connection_and_holds_up_nobody()
     let mut held = Vec::new();
     for number in 0..200 {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        // The first byte of a record, half a record's head, or nothing.
+        // The first byte of a record, half of a record's head, or nothing.
         stream.write_all([&b"\x16"[..], b"\x16\x03\x01", b""][number % 3]).await.unwrap();
         held.push(stream);
     }
@@ -210,7 +210,7 @@ async fn a_handshake_that_does_not_end_ends_its_connection_and_holds_up_nobody()
     let (mut from, mut to) = silent.into_split();
     time::pause();
     let start = Instant::now();
-    // The head of a record of 16 KiB, and then a byte of it a second, which does not make the time longer.
+    // The head of a record of 16 KiB and then one byte a second, which does not extend the time limit.
     tokio::spawn(async move {
         let mut next = &b"\x16\x03\x01\x40\x00\x01\x00\x3f\xfc\x03\x03"[..];
         while to.write_all(next).await.is_ok() {

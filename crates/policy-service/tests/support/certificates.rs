@@ -1,4 +1,4 @@
-//! Certificates of a test: a root that nobody else knows, and pairs that it signs.
+//! Certificates for tests: a root of their own, and pairs that it signs.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -15,12 +15,12 @@ impl Root {
         Self(CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap())
     }
 
-    /// A client that trusts this root alone.
+    /// A client that trusts only this root.
     pub fn client(&self) -> ClientBuilder {
         self.trusted_by(Client::builder().no_proxy().timeout(Duration::from_secs(20)))
     }
 
-    /// A client that trusts this root, too.
+    /// Makes a client trust this root as well.
     pub fn trusted_by(&self, client: ClientBuilder) -> ClientBuilder {
         client.add_root_certificate(Certificate::from_pem(self.0.pem().as_bytes()).unwrap())
     }

@@ -3,10 +3,8 @@
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 
 use super::{fault::Fault, text::texts};
+use crate::lists::MAX_TOLD;
 use management::port::places::{Clash, Place, places};
-
-/// Maximum number of clashes that are reported one by one.
-const MAX_TOLD: i64 = 20;
 
 /// Returns some pairs of APIs with the same place.
 pub async fn clashes(connection: &mut PgConnection) -> Result<Vec<Clash>, Fault> {
@@ -17,7 +15,7 @@ pub async fn clashes(connection: &mut PgConnection) -> Result<Vec<Clash>, Fault>
         WHERE a.api < b.api
         ORDER BY host, path LIMIT $1"#,
     )
-    .bind(MAX_TOLD)
+    .bind(i64::from(MAX_TOLD))
     .fetch_all(connection)
     .await?;
     let clash = |row: &PgRow| {

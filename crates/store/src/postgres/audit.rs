@@ -9,19 +9,11 @@ use super::{
     fault::Fault,
     text::{text, texts},
 };
+use crate::entries::{MAX_ALSO_SHOWN, MAX_ENTRIES_BYTES, MAX_FORGOTTEN, SECONDS_OF_A_DAY, size};
 use management::port::{
     Error,
     audit::{Also, AuditFilter, AuditLog, Entry, EntryPage},
 };
-
-/// Maximum number of rows of `also` that one entry shows: 5 MB at some 500 bytes each. All rows are stored, and their
-/// ids can be searched.
-const MAX_ALSO_SHOWN: i64 = 10_000;
-/// Length in bytes after which a page ends.
-const MAX_ENTRIES_BYTES: usize = 8 << 20;
-/// Maximum number of old entries that one change deletes. A change adds one entry, so a backlog shrinks.
-const MAX_FORGOTTEN: i64 = 1_000;
-const SECONDS_OF_A_DAY: i64 = 86_400;
 
 /// Writes an entry. `word` is the random word of its revision, or a new one.
 pub(super) async fn write(connection: &mut PgConnection, entry: &Entry, word: i64) -> Result<(), Fault> {
@@ -204,12 +196,4 @@ fn read(row: &PgRow) -> Result<Entry, Fault> {
         also: Vec::new(),
         also_total: row.try_get("also_total")?,
     })
-}
-
-/// The approximate length of the shown parts, in bytes.
-fn size(entry: &Entry) -> usize {
-    let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    let also =
-        entry.also.iter().map(|also| length(&also.before).saturating_add(length(&also.after)).saturating_add(64));
-    also.fold(length(&entry.before).saturating_add(length(&entry.after)), usize::saturating_add)
 }

@@ -3,13 +3,11 @@
 use sqlx::{Row as _, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
 use super::fault::Fault;
+use crate::lists::MAX_TOLD;
 use management::port::{
     Error, Kind,
     places::{Clash, Place, places},
 };
-
-/// Maximum number of clashes that are reported one by one.
-const MAX_TOLD: u32 = 20;
 
 /// Returns some pairs of APIs with the same place.
 pub async fn clashes(connection: &mut SqliteConnection) -> Result<Vec<Clash>, Fault> {

@@ -8,6 +8,7 @@
 
 mod account_rows;
 mod accounts;
+mod answers;
 mod api_match;
 mod as_of;
 mod audit;

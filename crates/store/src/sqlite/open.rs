@@ -6,7 +6,6 @@ use std::{
     path::Path,
     str::FromStr as _,
     sync::Arc,
-    time::Duration,
 };
 
 use sqlx::{
@@ -23,11 +22,9 @@ use super::{
     state::read_state,
 };
 use crate::random::new_epoch;
+pub use crate::settings::BUSY_TIMEOUT;
 use management::port::{Error, Latest, Secret};
 
-/// How long a statement waits for another process's lock, and how long a request waits for a connection. Gateways give
-/// a callout 5 s.
-pub const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 /// Number of rows that SQLite's thread may be ahead of the reader. With sqlx's default of 50, the two wake each other a
 /// hundred times a page.
 const ROW_BUFFER: usize = 1_000;

@@ -1,0 +1,120 @@
+//! `bench-service` runs the policy service under load: on PostgreSQL with two replicas, one of which is killed
+//! repeatedly, and on SQLite with one service. It checks that no acknowledged change is lost, and prints rates and
+//! delays as a table. Then it measures pages, deltas and lists with a million keys. `make bench-service` calls it.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "a panic here is a benchmark that has failed"
+)]
+
+mod changes;
+mod database;
+mod figures;
+mod followers;
+mod million;
+mod replicas;
+mod run;
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::Parser;
+use testkit::Result;
+
+use crate::database::{Database, Kind};
+
+/// Runs the policy service under load.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Duration of the load in seconds.
+    #[arg(long, env = "SERVICE_SECONDS", default_value_t = 60)]
+    seconds: u64,
+    /// Changes per second on PostgreSQL.
+    #[arg(long, env = "SERVICE_RATE", default_value_t = 200)]
+    rate: u64,
+    /// Number of gateways that hold polls.
+    #[arg(long, env = "SERVICE_GATEWAYS", default_value_t = 50)]
+    gateways: usize,
+    /// Seconds between two kills of a replica; 0 for none.
+    #[arg(long, env = "SERVICE_KILL", default_value_t = 10)]
+    kill: u64,
+    /// Keys of the large policy; 0 for none.
+    #[arg(long, env = "SERVICE_KEYS", default_value_t = 1_000_000)]
+    keys: u64,
+    /// Only this database: postgres or sqlite.
+    #[arg(long, env = "SERVICE_DATABASE")]
+    database: Option<Kind>,
+    /// The policy service's program.
+    #[arg(long, env = "POLICY_SERVICE", default_value = "target/release/policy-service")]
+    service: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Runtime::new().map_err(testkit::Error::io("starting tokio"));
+    match runtime.and_then(|runtime| runtime.block_on(run(&arguments))) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            eprintln!("bench-service: what had to hold does not");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("bench-service: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints all results. Returns whether all required properties held.
+async fn run(arguments: &Arguments) -> Result<bool> {
+    let mut held = true;
+    println!("| database | measure | measured |\n|---|---|---|");
+    for kind in [Kind::Postgres, Kind::Sqlite] {
+        if arguments.database.is_some_and(|only| only != kind) {
+            continue;
+        }
+        let database = Database::start(kind, &arguments.service).await?;
+        let floor = database.floor(Duration::from_secs(5)).await?;
+        row(kind, "plain commits of one row, one after the other", format!("{floor:.0}/s"));
+        let fast = run::without_polls(&database, Duration::from_secs(10)).await?;
+        row(
+            kind,
+            "changes without polls, as fast as it goes",
+            format!("{fast} ({:.0} % of the floor)", 100.0 * fast.rate / floor),
+        );
+        // On SQLite at most half of the rate without polls, because polls need processor time as well.
+        let rate = match kind {
+            Kind::Postgres => arguments.rate,
+            Kind::Sqlite => arguments.rate.min((fast.rate * 0.5) as u64).max(1),
+        };
+        let load = run::Load {
+            rate,
+            during: Duration::from_secs(arguments.seconds),
+            gateways: arguments.gateways,
+            kill: (arguments.kill > 0).then(|| Duration::from_secs(arguments.kill)),
+        };
+        let found = run::under_load(&database, &load).await?;
+        for (measure, text) in found.rows() {
+            row(kind, &measure, text);
+        }
+        held &= found.is_right();
+        if kind == Kind::Postgres {
+            let idle = run::one_at_a_time(&database, 100).await?;
+            row(
+                kind,
+                "100 changes one at a time: from the answer to that of a poll at the other replica",
+                idle.to_string(),
+            );
+            held &= idle.p99_ms <= 200.0;
+        }
+        drop(database);
+        if arguments.keys > 0 {
+            held &= million::measure(kind, arguments.keys, &arguments.service).await?;
+        }
+    }
+    Ok(held)
+}
+
+/// Prints a row of the table.
+fn row(kind: Kind, measure: &str, text: impl std::fmt::Display) {
+    println!("| {kind} | {measure} | {text} |");
+}

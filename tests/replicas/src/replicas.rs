@@ -1,0 +1,84 @@
+//! Services on one database. Their addresses stay the same when one is killed and started again.
+
+use std::{net::SocketAddr, time::Duration};
+
+use testkit::{
+    Error, Result,
+    deadline::eventually,
+    http::{self, Ask},
+    ports,
+    process::Process,
+};
+use tokio::{process::Command, sync::Mutex};
+
+use crate::database::Database;
+
+pub const TOKEN: &str = "Bearer the-administrators-token";
+/// A gateway that sees everything, and one that sees one API.
+pub const GATEWAY: &str = "Bearer secret-of-a-gateway";
+pub const LIMITED: &str = "Bearer secret-of-another-gateway";
+const SOON: Duration = Duration::from_secs(30);
+
+/// Running services.
+pub struct Replicas {
+    pub addresses: Vec<SocketAddr>,
+    running: Vec<Mutex<Process>>,
+    commands: Vec<(String, std::path::PathBuf)>,
+    service: std::path::PathBuf,
+}
+
+impl Replicas {
+    pub async fn start(database: &Database, count: usize) -> Result<Self> {
+        let mut replicas = Self {
+            addresses: Vec::new(),
+            running: Vec::new(),
+            commands: Vec::new(),
+            service: database.service.clone(),
+        };
+        for number in 0..count {
+            let address = SocketAddr::from(([127, 0, 0, 1], ports::free()?));
+            let log = database.folder.path().join(format!("service-{number}.log"));
+            replicas.addresses.push(address);
+            replicas.commands.push((database.url.clone(), log));
+            replicas.running.push(Mutex::new(replicas.process(number)?));
+        }
+        for address in &replicas.addresses {
+            serves(*address).await?;
+        }
+        Ok(replicas)
+    }
+
+    fn process(&self, number: usize) -> Result<Process> {
+        let (url, log) = &self.commands[number];
+        let mut command = Command::new(&self.service);
+        command.arg("serve").env_clear().env("POLICY_DATABASE", url).env("RUST_LOG", "warn");
+        command.env("POLICY_LISTEN", self.addresses[number].to_string()).env("POLICY_ADMIN_TOKEN", &TOKEN[7..]);
+        command.env("POLICY_GATEWAYS", format!("all:{},limited:{}", &GATEWAY[7..], &LIMITED[7..]));
+        command.env("POLICY_GATEWAY_APIS", r#"{"limited":["api-1"]}"#);
+        Process::start("policy-service", command, log.clone())
+    }
+
+    /// Kills a service like a crash, and starts it again.
+    pub async fn kill(&self, number: usize) -> Result<()> {
+        let mut running = self.running[number].lock().await;
+        running.kill().await;
+        *running = self.process(number)?;
+        drop(running);
+        serves(self.addresses[number]).await
+    }
+
+    /// The lines in all logs that contain a text.
+    pub async fn logs(&self) -> String {
+        let mut all = String::new();
+        for running in &self.running {
+            all.push_str(&running.lock().await.log());
+        }
+        all
+    }
+}
+
+async fn serves(address: SocketAddr) -> Result<()> {
+    let look = async || http::send(address, &Ask::get("/healthz")).await.map(drop);
+    eventually::<_, Error, _>(format!("{address} serves"), SOON, look).await?;
+    Ok(())
+}

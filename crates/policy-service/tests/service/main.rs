@@ -16,6 +16,7 @@ mod audit;
 mod audit_replay;
 mod backup;
 mod blocks_and_keys;
+mod credentials;
 mod feed;
 mod files;
 mod find;

@@ -15,6 +15,7 @@ mod support;
 mod audit;
 mod audit_replay;
 mod backup;
+mod bad_input;
 mod blocks_and_keys;
 mod credentials;
 mod feed;

@@ -9,6 +9,7 @@ pub mod actions;
 pub mod approval;
 pub mod audit;
 pub mod history;
+pub mod import;
 pub mod list;
 pub mod lookup;
 pub mod once;
@@ -124,4 +125,5 @@ pub fn router() -> OpenApiRouter<Store> {
         .merge(approval::router())
         .merge(audit::router())
         .merge(history::router())
+        .merge(import::router())
 }

@@ -190,7 +190,10 @@ impl<'s> Bulk<'s> {
                     );
                 }
                 Ok(Object(sent)) => parsed.push((row, sent)),
-                Err(error) => self.refuse(row.place, Some(R::KIND), None, &error.to_string()),
+                Err(error) => {
+                    let field = field_of::<R>(row.text.get());
+                    self.refuse(row.place, Some(R::KIND), field.as_deref(), &error.to_string());
+                }
             }
         }
         let missing = self.missing(change, parsed.iter().flat_map(|(_, sent)| sent.references())).await?;
@@ -320,6 +323,21 @@ impl<'s> Bulk<'s> {
             }
         }
         Ok(missing)
+    }
+}
+
+/// The field on account of which a row cannot be read. Most rows can, so only such a row is read with its places.
+fn field_of<R: Resource>(text: &str) -> Option<String> {
+    let read = serde_path_to_error::deserialize::<_, Object<R>>(&mut serde_json::Deserializer::from_str(text));
+    let error = read.err()?;
+    let path = error.path().to_string();
+    // Of a field that stands there twice, the path is that of the object.
+    let message = error.inner().to_string();
+    let twice = message.strip_prefix("duplicate field `").and_then(|rest| rest.split_once('`'));
+    match twice {
+        Some((name, _)) if path == "." => Some(name.to_owned()),
+        Some((name, _)) => Some(format!("{path}.{name}")),
+        None => Some(path).filter(|path| path != "."),
     }
 }
 

@@ -84,9 +84,9 @@ async fn a_refused_row_is_told_with_its_line_and_leaves_the_others_alone() {
         ("{\"id\": \"a\"}", None, "missing field `kind`"),
         ("{\"kind\": \"apis\", \"id\": \"a\"}", None, "the kind is not one of api,"),
         ("{\"kind\": \"plan\", \"kind\": \"plan\"}", None, "duplicate field `kind`"),
-        ("{\"kind\": \"plan\", \"id\": \"a\", \"id\": \"b\"}", None, "duplicate field `id`"),
-        ("{\"kind\": \"plan\", \"id\": \"a\", \"name\": \"b\"}", None, "unknown field `name`"),
-        ("{\"kind\": \"application\", \"id\": 7}", None, "invalid type"),
+        ("{\"kind\": \"plan\", \"id\": \"a\", \"id\": \"b\"}", Some("id"), "duplicate field `id`"),
+        ("{\"kind\": \"plan\", \"id\": \"a\", \"name\": \"b\"}", Some("name"), "unknown field `name`"),
+        ("{\"kind\": \"application\", \"id\": 7}", Some("id"), "invalid type"),
         ("{\"kind\": \"application\", \"id\": \"a\\u0007\"}", Some("id"), "control character"),
         (
             "{\"kind\": \"key\", \"application\": \"app-1\", \"sha256\": \"00\"}",

@@ -124,12 +124,6 @@ pub fn put_revision(headers: &mut HeaderMap, revision: i64) {
     headers.insert(REVISION, HeaderValue::from(revision));
 }
 
-/// The revision that the headers of a committed change say.
-pub fn revision_of(headers: &HeaderMap) -> i64 {
-    let text = headers.get(REVISION).and_then(|value| value.to_str().ok());
-    text.and_then(|text| text.parse().ok()).unwrap_or_default()
-}
-
 /// The state of a row, if its kind has states.
 pub fn state_of<R: Resource>(shown: &R) -> Option<String> {
     Some(serde_json::to_value(shown).ok()?.get("state")?.as_str()?.to_owned())

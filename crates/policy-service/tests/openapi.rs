@@ -268,6 +268,8 @@ async fn each_operation_answers_as_it_is_described() {
         (Administrator, "get", "/v1/diff", "?from=0", Value::Null, 200),
         (Administrator, "get", "/v1/diff", "?from=99", Value::Null, 410),
         (Administrator, "get", "/v1/diff", "", Value::Null, 400),
+        (Administrator, "post", "/v1/import", "", json!({"kind": "plan", "id": "imported"}), 200),
+        (Administrator, "post", "/v1/import", "?label=", json!({"kind": "plan"}), 400),
         (Administrator, "post", "/v1/restore", "", json!({"revision": 1, "dry_run": true}), 200),
         (Administrator, "post", "/v1/restore", "", json!({"revision": 99}), 410),
         (Administrator, "post", "/v1/restore", "", json!({"revision": true}), 422),

@@ -11,7 +11,7 @@ pub mod prefer;
 pub mod proof;
 pub mod shared;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use axum::{
     body::Bytes,
@@ -57,13 +57,19 @@ pub struct Feed {
     store: Store,
     settings: Settings,
     pages: Arc<Pages>,
+    left_out: Arc<HashSet<String>>,
     stopping: CancellationToken,
 }
 
 impl Feed {
     /// Serves `store` to `gateways`. Long polls end when `stopping` is cancelled.
     pub fn new(store: Store, settings: Settings, stopping: CancellationToken) -> Self {
-        Self { store, settings, pages: Arc::default(), stopping }
+        Self { store, settings, pages: Arc::default(), left_out: Arc::default(), stopping }
+    }
+
+    /// Leaves these stored documents out, because the filter would refuse them.
+    pub fn leaving_out(self, documents: HashSet<String>) -> Self {
+        Self { left_out: documents.into(), ..self }
     }
 
     /// What `gateway` sees under the policy's `epoch`. Its `headers` decide how links are written.
@@ -74,6 +80,7 @@ impl Feed {
             rows: self.settings.page_rows,
             confirm_removal: self.settings.confirm_removal,
             links: if headers.contains_key(KEYGATE_VERSION) { Links::Query } else { Links::Absolute },
+            left_out: Arc::clone(&self.left_out),
             secret: self.store.secret().clone(),
         }
     }

@@ -10,6 +10,7 @@ pub mod approval;
 pub mod audit;
 pub mod credentials;
 pub mod history;
+pub mod import;
 pub mod list;
 pub mod lookup;
 pub mod once;
@@ -126,4 +127,5 @@ pub fn router() -> OpenApiRouter<Store> {
         .merge(approval::router())
         .merge(audit::router())
         .merge(history::router())
+        .merge(import::router())
 }

@@ -62,7 +62,7 @@ impl<'p> Deed<'p> {
         let mut parts = path.split('/');
         let (list, id, last) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
         let (action, list) = match last {
-            None if list == "restore" => ("restore", "policy"),
+            None if ["import", "restore"].contains(&list) => (list, "policy"),
             Some("keys") => ("issue", "keys"),
             Some(action) => (action, list),
             None if method == Method::PUT => ("replace", list),

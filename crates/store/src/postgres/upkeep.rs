@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::Executor as _;
+use tokio::time::timeout;
 
-use super::{PostgresStore, accounts, fault::Fault, notify};
+use super::{PostgresStore, accounts, fault::Fault, notify, open::BUSY_TIMEOUT};
 use management::port::{Act, Error, Upkeep, times::Observer};
 
+/// After so long without a notification, the listening connection is checked.
+const SILENCE: Duration = Duration::from_secs(60);
 /// How often the revision is looked up, in case a notification was lost.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -71,8 +75,14 @@ impl PostgresStore {
         let mut listener = notify::listen(&self.listeners, &self.channel).await?;
         self.look(act).await;
         self.look_at_accounts().await;
-        // `None` if the connection is gone.
-        while let Some(notification) = listener.try_recv().await? {
+        loop {
+            let Ok(heard) = timeout(SILENCE, listener.try_recv()).await else {
+                // A server that vanished says nothing either.
+                timeout(BUSY_TIMEOUT, listener.execute("SELECT 1")).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+                continue;
+            };
+            // `None` if the connection is gone.
+            let Some(notification) = heard? else { return Ok(()) };
             if notification.payload() == notify::ACCOUNTS {
                 self.look_at_accounts().await;
                 continue;
@@ -82,7 +92,6 @@ impl PostgresStore {
                 self.look(act).await;
             }
         }
-        Ok(())
     }
 
     /// Looks how often tokens and credentials were changed. Errors are ignored here: what is looked up next says them.

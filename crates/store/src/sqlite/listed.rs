@@ -14,6 +14,7 @@ use crate::lists::{USUAL_STATES, pattern, value};
 use management::port::{
     Kind,
     list::{Column, Filter, Key, Page, Place, Sort},
+    sight::{Reach, Sight},
 };
 
 /// Returns at most `limit` rows of `kind` that come after `after`.
@@ -86,7 +87,9 @@ fn conditions<'q>(query: &mut QueryBuilder<'q, Sqlite>, kind: Kind, filter: &'q 
     let is_unusual = filter.state.as_deref().is_some_and(|state| !USUAL_STATES.contains(&state));
     // SQLite does not know how rare a value is, and would scan all rows of the kind instead.
     let has_owner = !matches!(kind, Kind::Key | Kind::Subscription);
+    let is_own = matches!(&filter.sight, Sight::Only(reaches) if matches!(reaches.as_slice(), [Reach::Own(_)]));
     let index = match (&filter.owner, is_unusual) {
+        _ if is_own && has_owner => "INDEXED BY listed_by_owner",
         (Some(_), _) if has_owner => "INDEXED BY listed_by_owner",
         (None, true) => "INDEXED BY listed_by_state",
         _ => "",
@@ -145,6 +148,8 @@ mod tests {
         let store = SqliteStore::open(&url, Settings::default()).await.unwrap();
         let some = || Some("a".to_owned());
         let all = Filter::default;
+        let sees = |reach| Filter { sight: Sight::Only(vec![reach]), ..all() };
+        let own = || sees(Reach::Own("a".to_owned()));
         let columns = [
             Column::Id,
             Column::Changed,
@@ -178,6 +183,11 @@ mod tests {
             (Kind::Key, Filter { owner: some(), ..all() }, "INDEX listed_by_owner (kind=? AND owner=?)"),
             (Kind::Key, Filter { owner: some(), ..all() }, "INDEX version_by_application (application=? AND kind=?)"),
             (Kind::Subscription, Filter { owner: some(), ..all() }, "l USING PRIMARY KEY (kind=? AND id=?)"),
+            (Kind::Key, own(), "INDEX version_by_application (application=? AND kind=?)"),
+            (Kind::Key, own(), "l USING PRIMARY KEY (kind=? AND id=?)"),
+            (Kind::Subscription, own(), "INDEX version_by_kept_owner (kept_owner=?)"),
+            (Kind::Subscription, sees(Reach::ToApisOf("a".to_owned())), "INDEX version_by_api (api=?)"),
+            (Kind::Application, own(), "l USING INDEX listed_by_owner (kind=? AND owner=?)"),
             (
                 Kind::Application,
                 Filter { owner: some(), state: Some("BLOCKED".to_owned()), ..all() },

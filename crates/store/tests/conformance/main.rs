@@ -40,6 +40,7 @@ macro_rules! conformance {
             rows::a_revoked_key_stays_revoked_when_its_row_is_gone(100_000),
             rows::rows_that_mean_the_same_are_found(100_000),
             rows::blocks_of_an_owner_are_found(100_000),
+            rows::many_rows_go_as_each_would_alone(100_000),
             rows::lists_are_filtered_sorted_and_counted(100_000),
             past::a_revision_is_read_as_it_was_in_pages_of_any_size(100_000),
             past::a_snapshot_does_not_change(100_000),

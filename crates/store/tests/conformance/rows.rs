@@ -179,3 +179,42 @@ pub async fn lists_are_filtered_sorted_and_counted(opened: &Opened) {
         }
     }
 }
+
+pub async fn many_rows_go_as_each_would_alone(opened: &Opened) {
+    let store = &opened.store;
+    let deny =
+        |id: &str, value: &str| row(Kind::DenyPolicy, id, json!({"id": id, "type": "APPLICATION", "value": value}));
+    put(store, &[api("a", "/a"), api("b", "/b"), application("app", "o", "ACTIVE"), deny("d", "app")]).await;
+    put(store, &[key("k", "app", "REVOKED"), key("l", "app", "ACTIVE"), subscription("s", "app", "a", "UNBLOCKED")])
+        .await;
+    let mut change = begin(store).await;
+    // One that this change made itself goes without a trace.
+    change.insert(&subscription("t", "app", "b", "UNBLOCKED")).await.unwrap();
+    let mut gone = Vec::new();
+    for (kind, id) in [
+        (Kind::Api, "a"),
+        (Kind::DenyPolicy, "d"),
+        (Kind::Key, "k"),
+        (Kind::Key, "l"),
+        (Kind::Subscription, "s"),
+        (Kind::Subscription, "t"),
+    ] {
+        gone.push(change.find(kind, id).await.unwrap().unwrap());
+    }
+    change.remove_all(&gone).await.unwrap();
+    change.remove_all(&[]).await.unwrap();
+    let counts = [Kind::Api, Kind::DenyPolicy, Kind::Key, Kind::Subscription].map(|kind| change.count(kind));
+    assert_eq!(counts, [1, 0, 0, 0]);
+    assert_eq!(change.api_at(&places(&api("x", "/a").document), "x").await.unwrap(), None);
+    let denied = target(&deny("x", "app").document).unwrap();
+    assert_eq!(change.denied_by(&denied, "x").await.unwrap(), None);
+    assert_eq!(change.commit().await.unwrap(), 3);
+    let state = store.state().await.unwrap();
+    assert_eq!((state.past, state.counts), (5, [1, 1, 0, 0, 0, 0]));
+    let mut change = begin(store).await;
+    assert_eq!(change.revoked(&[&digest("k"), &digest("l")]).await.unwrap().len(), 1);
+    for one in gone {
+        assert_eq!(change.find(one.kind, &one.id).await.unwrap(), None);
+    }
+    assert!(change.find(Kind::Api, "b").await.unwrap().is_some());
+}

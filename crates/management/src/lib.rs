@@ -5,24 +5,30 @@
 //!
 //! Each of the six kinds of objects is a [`resource::Resource`]. [`pipeline`] turns a request body into a row.
 
+pub mod access;
+pub mod accounts;
 pub mod apis;
 pub mod applications;
+pub mod approval;
 pub mod audit;
 pub mod block;
 pub mod check;
 pub mod deny_policies;
 pub mod error;
+pub mod import;
 pub mod issue;
 pub mod key_form;
 pub mod keys;
 pub mod limited;
 pub mod object;
+pub mod once;
 pub mod pipeline;
 pub mod plans;
 pub mod port;
 pub mod resource;
 pub mod restore;
 pub mod review;
+pub mod stored;
 pub mod subscriptions;
 pub mod tag;
 pub mod usage;

@@ -11,6 +11,7 @@ use axum::{
     http::StatusCode,
 };
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use super::problem::Problem;
 use management::object::Object;
@@ -50,7 +51,8 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for OptionalJson<T> {
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
 
-async fn read(body: Body) -> Result<Bytes, Problem> {
+/// The bytes of a body.
+pub async fn read(body: Body) -> Result<Bytes, Problem> {
     match tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, MAX_BODY_BYTES)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) if is_too_large(&error) => {
@@ -80,7 +82,9 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let Object(value) = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let error = error.into_inner();
-        if error.is_data() { invalid(&path, &error.to_string()) } else { not_json(&error) }
+        // serde_json calls a number where a word must stand an error of syntax.
+        let is_json = || serde_json::from_slice::<Value>(bytes).is_ok();
+        if error.is_data() || is_json() { invalid(&path, &error.to_string()) } else { not_json(&error) }
     })?;
     deserializer.end().map_err(|error| not_json(&error))?;
     Ok(value)

@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{PostgresStore, fault::Fault, notify, state::read_state, url};
+use super::{PostgresStore, accounts, fault::Fault, notify, state::read_state, url};
 pub use crate::settings::BUSY_TIMEOUT;
 use crate::{Settings, random};
 use management::port::{Error, Latest, Secret};
@@ -52,6 +52,7 @@ impl PostgresStore {
         let state = read_state(&mut connection).await?;
         let secret: Vec<u8> = sqlx::query_scalar("SELECT secret FROM policy_state").fetch_one(&mut connection).await?;
         let channel = notify::channel(&mut connection).await?.into();
+        let accounts = watch::Sender::new(accounts::changes(&mut connection).await?);
         connection.close().await?;
         let (doubtful, begun, checked, times) = Default::default();
         Ok(Self {
@@ -63,6 +64,7 @@ impl PostgresStore {
             options,
             settings,
             latest: watch::Sender::new(Latest::of(&state)),
+            accounts,
             secret: Secret::new(&secret)?,
             channel,
             doubtful,

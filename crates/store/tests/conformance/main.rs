@@ -50,6 +50,7 @@ macro_rules! conformance {
             rows::every_column_of_a_row_is_read_as_it_was_written(100_000),
             rows::a_revoked_key_stays_revoked_when_its_row_is_gone(100_000),
             rows::rows_that_mean_the_same_are_found(100_000),
+            rows::a_text_with_a_nul_is_found_nowhere(100_000),
             rows::blocks_of_an_owner_are_found(100_000),
             rows::many_rows_go_as_each_would_alone(100_000),
             rows::lists_are_filtered_sorted_and_counted(100_000),

@@ -221,3 +221,31 @@ pub async fn many_rows_go_as_each_would_alone(opened: &Opened) {
     }
     assert!(change.find(Kind::Api, "b").await.unwrap().is_some());
 }
+
+/// PostgreSQL has no text with this character, and a client may ask for one.
+pub async fn a_text_with_a_nul_is_found_nowhere(opened: &Opened) {
+    let store = &opened.store;
+    put(store, &[application("a", "o", "ACTIVE"), key("k", "a", "ACTIVE")]).await;
+    assert_eq!(store.find(Kind::Key, "k\0").await.unwrap(), None);
+    assert_eq!(store.find_identity(Kind::Key, "\0").await.unwrap(), None);
+    assert!(store.subscriptions_of("a\0").await.unwrap().is_empty());
+    assert!(store.last_used(&["k\0"]).await.unwrap().is_empty());
+    let some = || Some("\0".to_owned());
+    let all = Filter::default;
+    for filter in [
+        Filter { state: some(), ..all() },
+        Filter { r#type: some(), ..all() },
+        Filter { owner: some(), ..all() },
+        Filter { application: some(), ..all() },
+        Filter { plan: some(), ..all() },
+        Filter { identity: some(), ..all() },
+        Filter { part: some(), ..all() },
+    ] {
+        let sort = Sort { column: Column::Id, descending: false };
+        assert_eq!(store.list(Kind::Key, &filter, sort, None, 10).await.unwrap().total, 0, "{filter:?}");
+    }
+    let mut change = begin(store).await;
+    assert_eq!(change.existing(Kind::Key, Name::Id, &["k\0", "k"]).await.unwrap().len(), 1);
+    assert!(!change.is_owner_blocked("a\0", "\0").await.unwrap());
+    assert!(change.of_plan("\0").await.unwrap().is_none());
+}

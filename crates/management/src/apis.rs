@@ -205,7 +205,15 @@ impl Resource for Api {
     /// Deletes the subscriptions to the API as well. Blocks stay, so that re-creating the API does not lift them. Keys
     /// that are bound to the API stay bound.
     async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {
+        let (mut blocked, mut others) = (Vec::new(), Vec::new());
         for subscription in change.of_api(&held.id).await? {
+            let shown = Subscription::shown(&subscription)?;
+            let stays = shown.deleted || shown.block().is_some();
+            if stays { blocked.push(subscription) } else { others.push(subscription) }
+        }
+        // Nearly all of them are not blocked, and one API may have tens of thousands.
+        change.remove_all(&others).await?;
+        for subscription in blocked {
             Subscription::remove(change, &subscription).await?;
         }
         Ok(change.remove(held).await.map(|()| None)?)

@@ -31,7 +31,8 @@ pub fn pattern(part: &str) -> String {
         if matches!(character, '%' | '_' | '\\') {
             pattern.push('\\');
         }
-        pattern.push(character);
+        // SQLite's LIKE ends at U+0000, and no stored text has a control character.
+        pattern.push(if character == '\0' { '\u{1}' } else { character });
     }
     pattern.push('%');
     pattern

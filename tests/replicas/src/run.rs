@@ -55,21 +55,20 @@ impl Found {
     }
 
     pub fn rows(&self) -> Vec<(String, String)> {
-        let load = &self.load;
-        vec![
-            (format!("changes under load: {load}"), self.speed.to_string()),
-            ("from a change's request to a poll's answer at another replica".to_owned(), self.other.to_string()),
-            ("the same at the same replica".to_owned(), self.same.to_string()),
-            (
-                "what had to hold".to_owned(),
-                format!(
-                    "{} kills, {} requests without an answer and asked again, {} answers to polls; acknowledged and lost: {}, \
-                     gateways whose rows differ from the database's: {}, answers of 410: {}, full policies after the first: {}, \
-                     one revision for each change: {}",
-                    self.kills, self.failed, self.polls, self.lost, self.differ, self.gone, self.full, self.revisions
-                ),
-            ),
-        ]
+        let mut rows = vec![(format!("changes under load: {}", self.load), self.speed.to_string())];
+        for (delays, place) in [(self.other, "another replica"), (self.same, "the same replica")] {
+            if delays.count > 0 {
+                rows.push((format!("from a change's request to a poll's answer at {place}"), delays.to_string()));
+            }
+        }
+        let held = format!(
+            "{} kills, {} requests without an answer and asked again, {} answers to polls; acknowledged and lost: {}, gateways \
+             whose rows differ from the database's: {}, answers of 410: {}, full policies after the first: {}, one revision \
+             for each change: {}",
+            self.kills, self.failed, self.polls, self.lost, self.differ, self.gone, self.full, self.revisions
+        );
+        rows.push(("what had to hold".to_owned(), held));
+        rows
     }
 }
 

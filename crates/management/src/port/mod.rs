@@ -266,6 +266,14 @@ pub trait Rows: fmt::Debug + Send {
 
     /// Removes a row.
     async fn remove(&mut self, stored: &Version) -> Result<(), Error>;
+
+    /// Removes rows. A database that asks a server for each statement does it in a few.
+    async fn remove_all(&mut self, stored: &[Version]) -> Result<(), Error> {
+        for one in stored {
+            self.remove(one).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Usage, within a change. Usage makes no revisions.

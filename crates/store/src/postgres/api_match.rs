@@ -67,8 +67,8 @@ pub(super) async fn add(connection: &mut PgConnection, api: &str, document: &str
     Ok(())
 }
 
-pub(super) async fn remove(connection: &mut PgConnection, api: &str) -> Result<(), Fault> {
-    sqlx::query("DELETE FROM api_match WHERE api = $1").bind(api).execute(connection).await?;
+pub(super) async fn remove(connection: &mut PgConnection, apis: &[String]) -> Result<(), Fault> {
+    sqlx::query("DELETE FROM api_match WHERE api = ANY ($1)").bind(apis).execute(connection).await?;
     Ok(())
 }
 

@@ -53,7 +53,7 @@ pub(super) async fn add(connection: &mut PgConnection, policy: &str, document: &
     Ok(())
 }
 
-pub(super) async fn remove(connection: &mut PgConnection, policy: &str) -> Result<(), Fault> {
-    sqlx::query("DELETE FROM deny_target WHERE policy = $1").bind(policy).execute(connection).await?;
+pub(super) async fn remove(connection: &mut PgConnection, policies: &[String]) -> Result<(), Fault> {
+    sqlx::query("DELETE FROM deny_target WHERE policy = ANY ($1)").bind(policies).execute(connection).await?;
     Ok(())
 }

@@ -117,15 +117,15 @@ pub async fn of_plan(connection: &mut PgConnection, plan: &str) -> Result<Option
     row.as_ref().map(read_version).transpose()
 }
 
-/// If this row is a revoked key, remembers its digest before the row is removed or replaced.
-pub async fn remember_revoked(connection: &mut PgConnection, seq: i64) -> Result<(), Fault> {
+/// Remembers the digests of revoked keys among these rows, before the rows are removed or replaced.
+pub async fn remember_revoked(connection: &mut PgConnection, seqs: &[i64]) -> Result<(), Fault> {
     sqlx::query(
         r#"
         INSERT INTO revoked_key
-        SELECT identity FROM version WHERE seq = $1 AND kind = 3 AND document::jsonb ->> 'state' = 'REVOKED'
+        SELECT identity FROM version WHERE seq = ANY ($1) AND kind = 3 AND document::jsonb ->> 'state' = 'REVOKED'
         ON CONFLICT DO NOTHING"#,
     )
-    .bind(seq)
+    .bind(seqs)
     .execute(connection)
     .await?;
     Ok(())

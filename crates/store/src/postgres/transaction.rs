@@ -26,6 +26,9 @@ use management::port::{
     usage::{KeyUsed, Pair, UsageRow, Used, Windows},
 };
 
+/// Rows that one statement removes: at some 50 µs each, 0.3 s of the 4 s that a statement may take.
+const REMOVED_AT_ONCE: usize = 5_000;
+
 /// A change in progress.
 #[derive(Debug)]
 pub struct PostgresTransaction {
@@ -162,28 +165,46 @@ impl PostgresTransaction {
         Ok(())
     }
 
-    async fn remove_row(&mut self, held: &Version) -> Result<(), Fault> {
+    async fn remove_rows(&mut self, held: &[Version]) -> Result<(), Fault> {
+        for some in held.chunks(REMOVED_AT_ONCE) {
+            self.remove_some(some).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_some(&mut self, held: &[Version]) -> Result<(), Fault> {
         let revision = self.revision();
-        self.journal.take(held);
-        if held.kind == Kind::Key {
-            read::remember_revoked(&mut self.transaction, held.seq).await?;
+        let ids = |kind| texts(held.iter().filter(|one| one.kind == kind).map(|one| one.id.as_str()));
+        if held.iter().any(|one| one.kind == Kind::Key) {
+            let places: Vec<i64> = held.iter().map(|one| one.seq).collect();
+            read::remember_revoked(&mut self.transaction, &places).await?;
         }
         // A row that this same change made belongs to no revision.
-        if held.from_revision == revision {
-            sqlx::query("DELETE FROM version WHERE seq = $1").bind(held.seq).execute(&mut *self.transaction).await?;
-        } else {
-            self.state.past = self.state.past.saturating_add(1);
-            let ended = sqlx::query("UPDATE version SET until_revision = $1 WHERE seq = $2");
-            ended.bind(revision).bind(held.seq).execute(&mut *self.transaction).await?;
+        let (own, past): (Vec<&Version>, Vec<&Version>) = held.iter().partition(|one| one.from_revision == revision);
+        if !own.is_empty() {
+            let places: Vec<i64> = own.iter().map(|one| one.seq).collect();
+            let deleted = sqlx::query("DELETE FROM version WHERE seq = ANY ($1)").bind(places);
+            deleted.execute(&mut *self.transaction).await?;
         }
-        if held.kind == Kind::Api {
-            api_match::remove(&mut self.transaction, &held.id).await?;
+        if !past.is_empty() {
+            let places: Vec<i64> = past.iter().map(|one| one.seq).collect();
+            let ended = sqlx::query("UPDATE version SET until_revision = $1 WHERE seq = ANY ($2)").bind(revision);
+            ended.bind(places).execute(&mut *self.transaction).await?;
+            self.state.past = self.state.past.saturating_add(i64::try_from(past.len()).unwrap_or(i64::MAX));
         }
-        if held.kind == Kind::DenyPolicy {
-            deny_target::remove(&mut self.transaction, &held.id).await?;
+        let apis = ids(Kind::Api);
+        if !apis.is_empty() {
+            api_match::remove(&mut self.transaction, &apis).await?;
         }
-        self.add_to_count(held.kind, -1);
-        self.dirty = true;
+        let policies = ids(Kind::DenyPolicy);
+        if !policies.is_empty() {
+            deny_target::remove(&mut self.transaction, &policies).await?;
+        }
+        for one in held {
+            self.journal.take(one);
+            self.add_to_count(one.kind, -1);
+            self.dirty = true;
+        }
         Ok(())
     }
 
@@ -366,7 +387,11 @@ impl Rows for PostgresTransaction {
     }
 
     async fn remove(&mut self, stored: &Version) -> Result<(), Error> {
-        Ok(self.remove_row(stored).await?)
+        Ok(self.remove_rows(std::slice::from_ref(stored)).await?)
+    }
+
+    async fn remove_all(&mut self, stored: &[Version]) -> Result<(), Error> {
+        Ok(self.remove_rows(stored).await?)
     }
 }
 

@@ -182,3 +182,70 @@ pub async fn lists_are_filtered_sorted_and_counted(opened: &Opened) {
         }
     }
 }
+
+pub async fn many_rows_go_as_each_would_alone(opened: &Opened) {
+    let store = &opened.store;
+    let deny =
+        |id: &str, value: &str| row(Kind::DenyPolicy, id, json!({"id": id, "type": "APPLICATION", "value": value}));
+    put(store, &[api("a", "/a"), api("b", "/b"), application("app", "o", "ACTIVE"), deny("d", "app")]).await;
+    put(store, &[key("k", "app", "REVOKED"), key("l", "app", "ACTIVE"), subscription("s", "app", "a", "UNBLOCKED")])
+        .await;
+    let mut change = begin(store).await;
+    // One that this change made itself goes without a trace.
+    change.insert(&subscription("t", "app", "b", "UNBLOCKED")).await.unwrap();
+    let mut gone = Vec::new();
+    for (kind, id) in [
+        (Kind::Api, "a"),
+        (Kind::DenyPolicy, "d"),
+        (Kind::Key, "k"),
+        (Kind::Key, "l"),
+        (Kind::Subscription, "s"),
+        (Kind::Subscription, "t"),
+    ] {
+        gone.push(change.find(kind, id).await.unwrap().unwrap());
+    }
+    change.remove_all(&gone).await.unwrap();
+    change.remove_all(&[]).await.unwrap();
+    let counts = [Kind::Api, Kind::DenyPolicy, Kind::Key, Kind::Subscription].map(|kind| change.count(kind));
+    assert_eq!(counts, [1, 0, 0, 0]);
+    assert_eq!(change.api_at(&places(&api("x", "/a").document), "x").await.unwrap(), None);
+    let denied = target(&deny("x", "app").document).unwrap();
+    assert_eq!(change.denied_by(&denied, "x").await.unwrap(), None);
+    assert_eq!(change.commit().await.unwrap(), 3);
+    let state = store.state().await.unwrap();
+    assert_eq!((state.past, state.counts), (5, [1, 1, 0, 0, 0, 0]));
+    let mut change = begin(store).await;
+    assert_eq!(change.revoked(&[&digest("k"), &digest("l")]).await.unwrap().len(), 1);
+    for one in gone {
+        assert_eq!(change.find(one.kind, &one.id).await.unwrap(), None);
+    }
+    assert!(change.find(Kind::Api, "b").await.unwrap().is_some());
+}
+
+/// PostgreSQL has no text with this character, and a client may ask for one.
+pub async fn a_text_with_a_nul_is_found_nowhere(opened: &Opened) {
+    let store = &opened.store;
+    put(store, &[application("a", "o", "ACTIVE"), key("k", "a", "ACTIVE")]).await;
+    assert_eq!(store.find(Kind::Key, "k\0").await.unwrap(), None);
+    assert_eq!(store.find_identity(Kind::Key, "\0").await.unwrap(), None);
+    assert!(store.subscriptions_of("a\0").await.unwrap().is_empty());
+    assert!(store.last_used(&["k\0"]).await.unwrap().is_empty());
+    let some = || Some("\0".to_owned());
+    let all = Filter::default;
+    for filter in [
+        Filter { state: some(), ..all() },
+        Filter { r#type: some(), ..all() },
+        Filter { owner: some(), ..all() },
+        Filter { application: some(), ..all() },
+        Filter { plan: some(), ..all() },
+        Filter { identity: some(), ..all() },
+        Filter { part: some(), ..all() },
+    ] {
+        let sort = Sort { column: Column::Id, descending: false };
+        assert_eq!(store.list(Kind::Key, &filter, sort, None, 10).await.unwrap().total, 0, "{filter:?}");
+    }
+    let mut change = begin(store).await;
+    assert_eq!(change.existing(Kind::Key, Name::Id, &["k\0", "k"]).await.unwrap().len(), 1);
+    assert!(!change.is_owner_blocked("a\0", "\0").await.unwrap());
+    assert!(change.of_plan("\0").await.unwrap().is_none());
+}

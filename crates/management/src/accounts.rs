@@ -8,7 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use keygate::{digest::Digest, policy::MAX_UNIX_SECONDS};
+use keygate::{
+    digest::Digest,
+    policy::{MAX_APIS, MAX_UNIX_SECONDS},
+};
 
 use super::{
     check,
@@ -23,8 +26,6 @@ use crate::port::{
 
 /// Maximum number of tokens, and of gateways' credentials, of one service: ten for each person of a large company.
 const MAX_ACCOUNTS: i64 = 100_000;
-/// Maximum number of APIs in the scope of a gateway, as many as a gateway accepts.
-const MAX_APIS: usize = keygate::policy::MAX_APIS;
 /// Number of random bytes of a secret: 256 bits.
 const SECRET_BYTES: usize = 32;
 /// The prefixes of secrets, so that scanners find them.

@@ -142,12 +142,13 @@ impl Resource for Key {
         check::ids("apis", self.apis.as_deref())?;
         check::ranges("permitted_ips", self.permitted_ips.as_deref())?;
         check::referers("permitted_referers", self.permitted_referers.as_deref())?;
+        check::key(&self.row()?.document)?;
         if let (Some(from), Some(until)) = (self.not_before, self.expires_at)
             && from >= until
         {
             return Err(Error::invalid("expires_at", "expected a time after not_before"));
         }
-        check::key(&self.row()?.document)
+        Ok(())
     }
 
     fn identity(&self) -> String {

@@ -109,28 +109,39 @@ async fn find_same<R: Resource>(
 }
 
 /// Replaces the object with this id.
-pub async fn replace<R: Resource>(change: &mut dyn Transaction, id: &str, mut sent: R) -> Result<R, Error> {
+pub async fn replace<R: Resource>(change: &mut dyn Transaction, id: &str, sent: R) -> Result<R, Error> {
     let held = access::find_own(change, R::KIND, id).await?;
+    Ok(replace_held(change, &held, sent).await?.0)
+}
+
+/// Replaces `held`. The second value says whether that changed anything.
+async fn replace_held<R: Resource>(
+    change: &mut dyn Transaction,
+    held: &Version,
+    mut sent: R,
+) -> Result<(R, bool), Error> {
+    let id = held.id.as_str();
     if sent.id().get_or_insert(id.to_owned()) != id {
         return Err(Error::invalid("id", "expected the id of the path, or none: an id cannot be changed"));
     }
-    let shown = R::shown(&held)?;
+    let shown = R::shown(held)?;
     sent.claim(&change.act().actor, Some(&shown))?;
     sent.fill_defaults(Some(&shown))?;
     sent.validate()?;
     sent.derive_from_database(change, Some(&shown)).await?;
-    if !is_just_so(&held, &sent)? {
+    let is_other = !is_just_so(held, &sent)?;
+    if is_other {
         // The object may keep the references that it had before, even if the actor does not see their targets now.
         check_references(change, &sent, &shown.references()).await?;
         sent.check_beside(change, Some(&shown)).await?;
     }
     change.record(Deed::of_row(Action::Replace, R::KIND, id));
-    put(change, &held, &sent).await?;
+    put(change, held, &sent).await?;
     if R::KIND == Kind::Plan {
         // A raised limit may end marks. A lowered limit may be reached now.
         review_plan(change, id).await?;
     }
-    Ok(sent)
+    Ok((sent, is_other))
 }
 
 /// Deletes the object with this id and everything that belongs to it. Returns what has to stay.
@@ -140,13 +151,33 @@ pub async fn remove<R: Resource>(change: &mut dyn Transaction, id: &str) -> Resu
     R::remove(change, &held).await
 }
 
+/// What became of a row of an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// It is new.
+    Made,
+    /// It replaced another version.
+    Changed,
+    /// It was there as it is.
+    Unchanged,
+}
+
 /// Writes an object as an import has it, whether it exists or not.
-pub async fn put_any<R: Resource>(change: &mut dyn Transaction, mut sent: R) -> Result<(), Error> {
+pub async fn put_any<R: Resource>(change: &mut dyn Transaction, mut sent: R) -> Result<Put, Error> {
     let given = sent.id().clone();
     match find_same(change, &sent, given.as_deref()).await? {
-        Some(held) => replace(change, &held.id, sent).await.map(drop),
-        None => create(change, sent, Origin::Import).await.map(drop),
+        Some(held) => {
+            let (_, is_other) = replace_held(change, &held, sent).await?;
+            Ok(if is_other { Put::Changed } else { Put::Unchanged })
+        }
+        None => create(change, sent, Origin::Import).await.map(|_| Put::Made),
     }
+}
+
+/// The row that is there for `sent`: with its id, or with its name in the feed.
+pub async fn find_held<R: Resource>(change: &mut dyn Transaction, sent: &mut R) -> Result<Option<Version>, Error> {
+    let given = sent.id().clone();
+    find_same(change, sent, given.as_deref()).await
 }
 
 async fn check_references<R: Resource>(

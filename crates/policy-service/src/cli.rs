@@ -93,6 +93,10 @@ pub enum Command {
     /// FILE holds one or more pages as the feed writes them, one after the other (NDJSON is fine). A row that exists
     /// with other content is replaced. A row that exists with the same content changes nothing. No row is removed.
     Import(Import),
+    /// Names the stored rows that gateways would refuse.
+    ///
+    /// At its start the service leaves these rows out of the feed, except deny policies.
+    Check(Check),
     /// Write the database to a file, also while the service runs.
     ///
     /// An earlier backup with this name is replaced when the new one is complete.
@@ -249,8 +253,25 @@ pub struct Import {
     /// The database.
     #[command(flatten)]
     pub database: Database,
+    /// Changes nothing, and says what would be changed. Other changes wait meanwhile.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Removes what the file does not have, unless a row is refused. Blocks and deny policies stay.
+    #[arg(long)]
+    pub replace: bool,
+    /// Lets rows lift and weaken blocks, and `--replace` remove deny policies.
+    #[arg(long)]
+    pub lift_blocks: bool,
     /// The file with the pages; `-` is the standard input.
     pub file: PathBuf,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The database.
+    #[command(flatten)]
+    pub database: Database,
 }
 
 /// Arguments of `backup`.

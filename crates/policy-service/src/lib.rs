@@ -27,3 +27,4 @@ pub mod routes;
 pub mod secret_files;
 pub mod server;
 pub mod stderr;
+pub mod stored;

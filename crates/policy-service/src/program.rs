@@ -19,7 +19,7 @@ use crate::{
         self, Door,
         tls::{Files, Tls},
     },
-    stderr,
+    stderr, stored,
 };
 use management::port::{Actor, Store, places::Clash};
 use tokio::signal::unix::{SignalKind, signal};
@@ -46,6 +46,7 @@ pub async fn run(version: &'static str) -> ExitCode {
     }
     let result = match arguments.command {
         Command::Serve(arguments) => serve(arguments, version).await,
+        Command::Check(arguments) => stored::check(&arguments).await,
         Command::Import(arguments) => import::run(&arguments).await,
         Command::Backup(arguments) => backup::backup(&arguments).await,
         Command::Restore(arguments) => backup::restore(&arguments).await,
@@ -84,7 +85,8 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
         confirm_removal: arguments.confirm_removal,
         max_wait: Duration::from_secs(arguments.max_wait.into()),
     };
-    let feed = Feed::new(store.clone(), feed_settings, stopping.clone());
+    let left_out = stored::warn(&store).await?;
+    let feed = Feed::new(store.clone(), feed_settings, stopping.clone()).leaving_out(left_out);
     let tls = open_tls(&arguments)?;
 
     warn_of_clashes(&store).await?;

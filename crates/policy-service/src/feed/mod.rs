@@ -8,9 +8,10 @@
 pub mod ask;
 pub mod page;
 pub mod prefer;
+pub mod proof;
 pub mod shared;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use axum::{
     body::Bytes,
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use self::{
     ask::Ask,
     page::{GatewayView, Links},
+    proof::Proof,
     shared::Pages,
 };
 use crate::{
@@ -55,13 +57,19 @@ pub struct Feed {
     store: Store,
     settings: Settings,
     pages: Arc<Pages>,
+    left_out: Arc<HashSet<String>>,
     stopping: CancellationToken,
 }
 
 impl Feed {
     /// Serves `store` to `gateways`. Long polls end when `stopping` is cancelled.
     pub fn new(store: Store, settings: Settings, stopping: CancellationToken) -> Self {
-        Self { store, settings, pages: Arc::default(), stopping }
+        Self { store, settings, pages: Arc::default(), left_out: Arc::default(), stopping }
+    }
+
+    /// Leaves these stored documents out, because the filter would refuse them.
+    pub fn leaving_out(self, documents: HashSet<String>) -> Self {
+        Self { left_out: documents.into(), ..self }
     }
 
     /// What `gateway` sees under the policy's `epoch`. Its `headers` decide how links are written.
@@ -72,6 +80,7 @@ impl Feed {
             rows: self.settings.page_rows,
             confirm_removal: self.settings.confirm_removal,
             links: if headers.contains_key(KEYGATE_VERSION) { Links::Query } else { Links::Absolute },
+            left_out: Arc::clone(&self.left_out),
             secret: self.store.secret().clone(),
         }
     }
@@ -133,7 +142,7 @@ pub async fn policy(
     let Query(query) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
     let ask = Ask::read(query, feed.store.secret())?;
     let wait = prefer::wait(&headers, feed.settings.max_wait);
-    let answer = feed.answer(&gateway, &ask, &headers, wait).await?;
+    let answer = feed.answer(gateway, &ask, &headers, wait).await?;
     let mut response = match answer.body {
         Some(body) => ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response(),
         None => StatusCode::NOT_MODIFIED.into_response(),
@@ -154,24 +163,27 @@ impl Feed {
     /// Answers as soon as something is new, or when the wait is over.
     async fn answer(
         &self,
-        gateway: &Gateway,
+        mut gateway: Gateway,
         ask: &Ask,
         headers: &HeaderMap,
         wait: Option<Duration>,
     ) -> Result<Answer, Problem> {
         let deadline = wait.and_then(|wait| Instant::now().checked_add(wait));
         let mut revisions = self.store.revisions();
+        let mut proof = Proof::new(&self.store);
         loop {
+            proof.check(&mut gateway).await?;
             // Read the revision before the database, so that a change in between ends the wait below at once. A poll
             // without news never reads the database.
             let latest = revisions.borrow_and_update().clone();
             let over = deadline.is_none_or(|deadline| Instant::now() >= deadline) || self.stopping.is_cancelled();
-            if let Some(answer) = self.answer_now(gateway, ask, headers, &latest, over).await? {
+            if let Some(answer) = self.answer_now(&gateway, ask, headers, &latest, over).await? {
                 return Ok(answer);
             }
             let Some(deadline) = deadline else { continue };
             tokio::select! {
                 _ = timeout_at(deadline, revisions.changed()) => {}
+                () = proof.may_be_over(&gateway) => {}
                 () = self.stopping.cancelled() => {}
             }
         }

@@ -3,6 +3,8 @@
 //! Each document passes through the filter's row type, so a page never contains a row that the filter could not read.
 //! This file also leaves out keys that are bound to APIs that a limited gateway does not see.
 
+use std::{collections::HashSet, sync::Arc};
+
 use axum::body::Bytes;
 use keygate::policy::wire::{
     ApiRow, ApplicationRow, Counts, DenyPolicyRow, FORMAT, KeyRow, PageOut, PlanRow, Removed, Str, SubscriptionId,
@@ -26,6 +28,8 @@ pub struct GatewayView {
     pub confirm_removal: bool,
     /// How links are written.
     pub links: Links,
+    /// Stored documents that the feed does without, because the filter would refuse them.
+    pub left_out: Arc<HashSet<String>>,
     /// Signs the marks of links.
     pub secret: Secret,
 }
@@ -74,7 +78,8 @@ pub async fn build(source: &GatewayView, snapshot: &mut dyn Snapshot, ask: &Ask)
     let counts = (first_of_full && source.scope == Scope::All).then(|| count(snapshot.state()));
 
     let mut gone = Removed::default();
-    for (kind, document) in removed.iter() {
+    let is_shown = |document: &str| !source.left_out.contains(document);
+    for (kind, document) in removed.iter().filter(|(_, document)| is_shown(document)) {
         remove(&mut gone, source, kind, document)?;
     }
     let held = held_keys(source, snapshot, ask.since, &changed).await?;
@@ -92,7 +97,7 @@ pub async fn build(source: &GatewayView, snapshot: &mut dyn Snapshot, ask: &Ask)
         confirm_removal: source.confirm_removal.then_some(true),
         ..PageOut::default()
     };
-    for (kind, document) in changed.iter() {
+    for (kind, document) in changed.iter().filter(|(_, document)| is_shown(document)) {
         add(&mut page, source, kind, document)?;
     }
     if first_of_full && next.is_none() && page.counts.is_none() {
@@ -140,7 +145,8 @@ async fn held_keys(
     let (Scope::Apis(_), Some(since)) = (&source.scope, since) else { return Ok(Vec::new()) };
     let mut held = Vec::new();
     for (kind, document) in changed.iter() {
-        if kind == Kind::Key && !reaches(source, &parse::<KeyRow<'_>>(document)?) {
+        if kind == Kind::Key && !source.left_out.contains(document) && !reaches(source, &parse::<KeyRow<'_>>(document)?)
+        {
             held.extend(snapshot.document_at(Kind::Key, &parse::<KeyRow<'_>>(document)?.sha256.0, since).await?);
         }
     }

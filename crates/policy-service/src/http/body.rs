@@ -11,6 +11,7 @@ use axum::{
     http::StatusCode,
 };
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use super::problem::Problem;
 use management::object::Object;
@@ -81,7 +82,9 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let Object(value) = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let error = error.into_inner();
-        if error.is_data() { invalid(&path, &error.to_string()) } else { not_json(&error) }
+        // serde_json calls a number where a word must stand an error of syntax.
+        let is_json = || serde_json::from_slice::<Value>(bytes).is_ok();
+        if error.is_data() || is_json() { invalid(&path, &error.to_string()) } else { not_json(&error) }
     })?;
     deserializer.end().map_err(|error| not_json(&error))?;
     Ok(value)

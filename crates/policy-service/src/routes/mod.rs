@@ -8,7 +8,9 @@ pub mod accounts;
 pub mod actions;
 pub mod approval;
 pub mod audit;
+pub mod credentials;
 pub mod history;
+pub mod import;
 pub mod list;
 pub mod lookup;
 pub mod once;
@@ -121,7 +123,9 @@ pub fn router() -> OpenApiRouter<Store> {
         .merge(actions::router())
         .merge(lookup::router())
         .merge(accounts::router())
+        .merge(credentials::router())
         .merge(approval::router())
         .merge(audit::router())
         .merge(history::router())
+        .merge(import::router())
 }

@@ -1,0 +1,380 @@
+//! Writes many rows of one kind: new rows together, existing ones one by one.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{
+    outcome::{Count, Outcome, Told, add},
+    row::{Options, Place, ROWS_PER_CHANGE, Row},
+};
+use crate::{
+    applications::Application,
+    block::{self, Block},
+    error::Error,
+    object::Object,
+    pipeline::{Put, check_room_for, find_held, put_any, remove},
+    port::{
+        Act, Kind, MAX_ROWS_AT_ONCE, Name, NewRow, Store, Transaction, Version,
+        audit::{Action, Deed},
+    },
+    resource::{Reference, Resource, new_id},
+    subscriptions::Subscription,
+};
+
+/// Maximum number of ids that are remembered as existing. At 64 bytes each, 64 MB.
+const MAX_KNOWN: usize = 1_000_000;
+
+/// An import's view of the database.
+pub struct Bulk<'s> {
+    store: &'s Store,
+    options: Options,
+    act: &'s (dyn Fn() -> Act + Send + Sync),
+    told: &'s mut dyn Told,
+    outcome: Outcome,
+    /// The transaction in progress and the number of its rows.
+    change: Option<(Box<dyn Transaction>, usize)>,
+    /// Ids that exist, by kind. If another process deletes one while this import runs, rows may name an object that
+    /// does not exist. Such rows deny.
+    known: HashMap<Kind, HashSet<String>>,
+    /// What the import names, by kind and by its name in the feed, if it replaces. At 100 bytes each, 100 MB for a million.
+    named: HashMap<Kind, HashSet<String>>,
+    /// Kept blocks. They are written as blocked objects, which are deleted at the end, when all that they name is there.
+    kept: Vec<(Kind, String)>,
+}
+
+impl<'s> Bulk<'s> {
+    /// An import into `store`.
+    pub fn new(
+        store: &'s Store,
+        options: Options,
+        act: &'s (dyn Fn() -> Act + Send + Sync),
+        told: &'s mut dyn Told,
+    ) -> Self {
+        let (outcome, change) = (Outcome::default(), None);
+        let (known, named, kept) = Default::default();
+        Self { store, options, act, told, outcome, change, known, named, kept }
+    }
+
+    /// The database.
+    pub fn store(&self) -> &'s Store {
+        self.store
+    }
+
+    /// Whether the import has a row with this name in the feed.
+    pub fn has_named(&self, kind: Kind, identity: &str) -> bool {
+        self.named.get(&kind).is_some_and(|named| named.contains(identity))
+    }
+
+    /// Whether nothing is to be changed.
+    pub fn is_dry_run(&self) -> bool {
+        self.options.dry_run
+    }
+
+    /// Whether blocks may be lifted.
+    pub fn lifts(&self) -> bool {
+        self.options.lift_blocks
+    }
+
+    /// What was done so far.
+    pub fn outcome(&mut self) -> &mut Outcome {
+        &mut self.outcome
+    }
+
+    /// Tells of a refused row.
+    pub fn refuse(&mut self, place: Place, kind: Option<Kind>, field: Option<&str>, because: &str) {
+        match kind {
+            Some(kind) => add(&mut self.outcome.of(kind).refused),
+            None => add(&mut self.outcome.unreadable),
+        }
+        self.told.refuse(place, kind, field, because);
+    }
+
+    fn refuse_row(&mut self, row: &Row, error: &Error) {
+        let field = match error {
+            Error::Invalid { field, .. } | Error::Conflict { field, .. } => field.as_deref(),
+            _ => None,
+        };
+        self.refuse(row.place, Some(row.kind), field, &error.to_string());
+    }
+
+    /// Writes `rows`. Returns rows that name an object that does not exist yet, or rejects them if this is the `last`
+    /// attempt.
+    pub async fn put<R: Resource>(&mut self, rows: Vec<Row>, last: bool) -> Result<Vec<Row>, Error> {
+        let mut deferred = Vec::new();
+        let mut rows = rows.into_iter();
+        loop {
+            let chunk: Vec<Row> = rows.by_ref().take(MAX_ROWS_AT_ONCE).collect();
+            if chunk.is_empty() {
+                return Ok(deferred);
+            }
+            let done = chunk.len();
+            let (mut change, before) = self.begun().await?;
+            deferred.extend(self.put_chunk::<R>(&mut *change, chunk, last).await?);
+            self.hold(change, before.saturating_add(done)).await?;
+        }
+    }
+
+    /// The transaction in progress and the number of its rows. It is begun if there is none; [`Bulk::hold`] takes it back.
+    /// Its audit entry counts rows instead of naming them.
+    pub async fn begun(&mut self) -> Result<(Box<dyn Transaction>, usize), Error> {
+        if let Some(begun) = self.change.take() {
+            return Ok(begun);
+        }
+        let mut change = self.store.begin((self.act)()).await?;
+        change.record(Deed::of_policy(Action::Import, None).because(self.options.label.clone()));
+        Ok((change, 0))
+    }
+
+    /// Keeps the transaction in progress, which has so many rows, and commits it once it is full.
+    pub async fn hold(&mut self, change: Box<dyn Transaction>, rows: usize) -> Result<(), Error> {
+        self.change = Some((change, rows));
+        if rows >= ROWS_PER_CHANGE { self.commit().await } else { Ok(()) }
+    }
+
+    /// Commits the transaction in progress, unless nothing is to be changed.
+    pub async fn commit(&mut self) -> Result<(), Error> {
+        if self.options.dry_run {
+            return Ok(());
+        }
+        if let Some((change, rows)) = self.change.take() {
+            let is_dirty = change.is_dirty();
+            let revision = change.commit().await?;
+            if is_dirty {
+                self.outcome.revision = Some(revision);
+            }
+            self.told.add(rows);
+        }
+        Ok(())
+    }
+
+    /// Deletes what stays only as a block: subscriptions before the applications whose deletion would take them along.
+    pub async fn end_kept(&mut self) -> Result<(), Error> {
+        for kind in [Kind::Subscription, Kind::Application] {
+            let kept: Vec<String> = self.kept.extract_if(.., |(of, _)| *of == kind).map(|(_, id)| id).collect();
+            for id in kept {
+                let (mut change, before) = self.begun().await?;
+                match kind {
+                    Kind::Application => drop(remove::<Application>(&mut *change, &id).await?),
+                    _ => drop(remove::<Subscription>(&mut *change, &id).await?),
+                }
+                self.hold(change, before.saturating_add(1)).await?;
+            }
+        }
+        self.commit().await
+    }
+
+    /// Whether what the import does not name is to be removed: not if a row was refused.
+    pub fn replaces(&self) -> bool {
+        self.options.replace && self.outcome.refused() == 0
+    }
+
+    /// What was done.
+    pub fn into_outcome(self) -> Outcome {
+        self.outcome
+    }
+
+    async fn put_chunk<R: Resource>(
+        &mut self,
+        change: &mut dyn Transaction,
+        chunk: Vec<Row>,
+        last: bool,
+    ) -> Result<Vec<Row>, Error> {
+        let mut parsed = Vec::with_capacity(chunk.len());
+        for row in chunk {
+            match serde_json::from_str::<Object<R>>(row.text.get()) {
+                Ok(Object(_)) if row.kept && !matches!(R::KIND, Kind::Application | Kind::Subscription) => {
+                    self.refuse(
+                        row.place,
+                        Some(R::KIND),
+                        Some("deleted"),
+                        "only applications and subscriptions keep blocks",
+                    );
+                }
+                Ok(Object(sent)) => parsed.push((row, sent)),
+                Err(error) => {
+                    let field = field_of::<R>(row.text.get());
+                    self.refuse(row.place, Some(R::KIND), field.as_deref(), &error.to_string());
+                }
+            }
+        }
+        let missing = self.missing(change, parsed.iter().flat_map(|(_, sent)| sent.references())).await?;
+        let mut deferred = Vec::new();
+        let mut candidates = Vec::with_capacity(parsed.len());
+        for (row, sent) in parsed {
+            match sent.references().iter().find(|reference| missing.contains(&(reference.kind, reference.id.clone()))) {
+                Some(reference) if last => self.refuse_row(&row, &reference.missing()),
+                Some(_) => deferred.push(row),
+                None => candidates.push((row, sent)),
+            }
+        }
+        deferred.extend(self.put_candidates(change, candidates, last).await?);
+        Ok(deferred)
+    }
+
+    /// Writes rows that name only existing objects. Returns rows that conflict with others, because a later row may
+    /// change those. Rejects them if this is the `last` attempt.
+    async fn put_candidates<R: Resource>(
+        &mut self,
+        change: &mut dyn Transaction,
+        candidates: Vec<(Row, R)>,
+        last: bool,
+    ) -> Result<Vec<Row>, Error> {
+        let mut complete = Vec::with_capacity(candidates.len());
+        for (row, sent) in candidates {
+            match made_new(change.act(), &sent) {
+                Ok(new) => complete.push((row, sent, new)),
+                Err(error) => self.refuse_row(&row, &error),
+            }
+        }
+        let names = |name: fn(&NewRow) -> &str| complete.iter().map(|(_, _, new)| name(new)).collect::<Vec<_>>();
+        let mut ids = change.existing(R::KIND, Name::Id, &names(|new| &new.id)).await?;
+        let mut identities = change.existing(R::KIND, Name::Identity, &names(|new| &new.identity)).await?;
+        let revoked = match R::KIND {
+            Kind::Key => change.revoked(&names(|new| &new.identity)).await?,
+            _ => HashSet::new(),
+        };
+        let (mut fresh, mut others) = (Vec::with_capacity(complete.len()), Vec::new());
+        for (row, sent, new) in complete {
+            // A refused row removes nothing, so only good ones are noted.
+            if self.options.replace {
+                self.named.entry(R::KIND).or_default().insert(new.identity.clone());
+            }
+            // Both inserts must run (`&`, not `&&`). Then of two rows for the same object, the second replaces the
+            // first.
+            let first = ids.insert(new.id.clone()) & identities.insert(new.identity.clone());
+            if first && !row.kept && !R::COMPARED && !revoked.contains(&new.identity) {
+                fresh.push(new)
+            } else {
+                others.push((row, sent))
+            }
+        }
+        check_room_for(change, R::KIND, fresh.len())?;
+        change.insert_all(&fresh).await?;
+        let made = &mut self.outcome.of(R::KIND).made;
+        *made = made.saturating_add(u64::try_from(fresh.len()).unwrap_or_default());
+        let known = self.known.entry(R::KIND).or_default();
+        if known.len() < MAX_KNOWN {
+            known.extend(fresh.into_iter().map(|new| new.id));
+        }
+        let mut deferred = Vec::new();
+        for (row, sent) in others {
+            match self.put_one(change, &row, sent).await {
+                Err(error) if R::COMPARED && !last && matches!(error, Error::Conflict { .. }) => deferred.push(row),
+                Err(error) if error.is_refusal() => self.refuse_row(&row, &error),
+                Err(error) => return Err(error),
+                Ok(put) => {
+                    let Count { made, changed, unchanged, .. } = self.outcome.of(R::KIND);
+                    add(match put {
+                        Put::Made => made,
+                        Put::Changed => changed,
+                        Put::Unchanged => unchanged,
+                    });
+                }
+            }
+        }
+        Ok(deferred)
+    }
+
+    /// Writes one row.
+    async fn put_one<R: Resource>(
+        &mut self,
+        change: &mut dyn Transaction,
+        row: &Row,
+        mut sent: R,
+    ) -> Result<Put, Error> {
+        let held = find_held(change, &mut sent).await?;
+        let is_block = held.as_ref().is_some_and(|held| held.kept_block.is_some());
+        if row.kept && is_block {
+            return Ok(Put::Unchanged);
+        }
+        let put = match (put_any(change, sent.clone()).await, &held) {
+            (Err(Error::Conflict { .. }), Some(held)) if self.options.lift_blocks && !row.kept => {
+                lift_and_put(change, held, sent.clone()).await
+            }
+            (put, _) => put,
+        };
+        if put.is_ok() && row.kept {
+            let id = find_held(change, &mut sent).await?.map(|held| held.id);
+            self.kept.extend(id.map(|id| (R::KIND, id)));
+        }
+        put
+    }
+
+    /// Which of the objects that rows name do not exist.
+    async fn missing(
+        &mut self,
+        change: &mut dyn Transaction,
+        references: impl Iterator<Item = Reference>,
+    ) -> Result<HashSet<(Kind, String)>, Error> {
+        let unknown: HashSet<(Kind, String)> = references
+            .map(|reference| (reference.kind, reference.id))
+            .filter(|(kind, id)| !self.known.get(kind).is_some_and(|known| known.contains(id)))
+            .collect();
+        let mut missing = HashSet::new();
+        for kind in Kind::ALL {
+            let ids: Vec<&str> = unknown.iter().filter(|(of, _)| *of == kind).map(|(_, id)| id.as_str()).collect();
+            if ids.is_empty() {
+                continue;
+            }
+            let found = change.existing(kind, Name::Present, &ids).await?;
+            missing.extend(ids.iter().filter(|id| !found.contains(**id)).map(|id| (kind, (*id).to_owned())));
+            let known = self.known.entry(kind).or_default();
+            if known.len() < MAX_KNOWN {
+                known.extend(found);
+            }
+        }
+        Ok(missing)
+    }
+}
+
+/// The field on account of which a row cannot be read. Most rows can, so only such a row is read with its places.
+fn field_of<R: Resource>(text: &str) -> Option<String> {
+    let read = serde_path_to_error::deserialize::<_, Object<R>>(&mut serde_json::Deserializer::from_str(text));
+    let error = read.err()?;
+    let path = error.path().to_string();
+    // Of a field that stands there twice, the path is that of the object.
+    let message = error.inner().to_string();
+    let twice = message.strip_prefix("duplicate field `").and_then(|rest| rest.split_once('`'));
+    match twice {
+        Some((name, _)) if path == "." => Some(name.to_owned()),
+        Some((name, _)) => Some(format!("{path}.{name}")),
+        None => Some(path).filter(|path| path != "."),
+    }
+}
+
+/// The database row of `sent` if it is new.
+fn made_new<R: Resource>(act: &Act, sent: &R) -> Result<NewRow, Error> {
+    let mut sent = sent.clone();
+    if sent.id().is_none() {
+        *sent.id() = Some(new_id(act, R::PREFIX)?);
+    }
+    sent.fill_defaults(None)?;
+    sent.validate()?;
+    sent.row()
+}
+
+/// Ends the block of `held`, and writes `sent` in its place. If that is refused all the same, the block stays.
+async fn lift_and_put<R: Resource>(change: &mut dyn Transaction, held: &Version, sent: R) -> Result<Put, Error> {
+    match R::KIND {
+        Kind::Application => drop(block::unblock::<Application>(change, &held.id).await?),
+        Kind::Subscription => drop(block::unblock::<Subscription>(change, &held.id).await?),
+        Kind::Api | Kind::Key | Kind::Plan | Kind::DenyPolicy => {}
+    }
+    let put = put_any(change, sent).await;
+    // A kept block is gone with its row, and what comes in its place was complete and names only what is there.
+    if put.is_err()
+        && let Some(block) = block_of::<R>(held)?
+        && change.find(R::KIND, &held.id).await?.is_some()
+    {
+        match R::KIND {
+            Kind::Application => drop(block::block::<Application>(change, &held.id, block).await?),
+            _ => drop(block::block::<Subscription>(change, &held.id, block).await?),
+        }
+    }
+    put
+}
+
+fn block_of<R: Resource>(held: &Version) -> Result<Option<Block>, Error> {
+    let shown = serde_json::to_value(R::shown(held)?).unwrap_or_default();
+    let may_be_blocked = matches!(R::KIND, Kind::Application | Kind::Subscription);
+    Ok(shown.get("state").and_then(|state| state.as_str()).filter(|_| may_be_blocked).and_then(Block::parse))
+}

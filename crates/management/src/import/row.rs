@@ -1,0 +1,114 @@
+//! A row of an import, as it arrives, and what the import may do with it.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use crate::port::{Kind, audit::Subject};
+
+/// Rows in one change. At some 10 µs a row, the import holds the writer for 0.2 s. A service on the same database waits up
+/// to 4 s for the writer.
+pub const ROWS_PER_CHANGE: usize = 20_000;
+/// Where a row stood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a page of a file: the page's number, and the place in its list.
+    Page(u64, usize),
+    /// On a line.
+    Line(u64),
+}
+
+impl Place {
+    /// In words; `kind` is that of the row.
+    pub fn describe(self, kind: Kind) -> String {
+        match self {
+            Self::Page(page, place) => format!("page {page}, {}[{place}]", kind.list()),
+            Self::Line(line) => format!("line {line}"),
+        }
+    }
+}
+
+/// A row, not read yet.
+#[derive(Debug)]
+pub struct Row {
+    /// Where it stood.
+    pub place: Place,
+    /// What it is.
+    pub kind: Kind,
+    /// The row as JSON.
+    pub text: Box<RawValue>,
+    /// It is the kept block of something that was deleted.
+    pub kept: bool,
+}
+
+/// A row on a line: its kind, and all other fields as they stand there.
+struct Line {
+    kind: Kind,
+    kept: bool,
+    text: String,
+}
+
+impl<'de> Deserialize<'de> for Line {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Members)
+    }
+}
+
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Line;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a row: an object with the field kind")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Line, A::Error> {
+        let (mut kind, mut kept, mut text) = (None, false, String::from("{"));
+        while let Some(name) = members.next_key::<String>()? {
+            match name.as_str() {
+                "kind" if kind.is_some() => return Err(A::Error::duplicate_field("kind")),
+                "kind" => kind = Some(members.next_value::<String>()?),
+                "deleted" => kept = members.next_value()?,
+                _ => {
+                    // Both are JSON again; whether a field stands there twice is found out when the row is read.
+                    let separator = if text.len() > 1 { "," } else { "" };
+                    let name = serde_json::Value::from(name);
+                    text.push_str(&format!("{separator}{name}:{}", members.next_value::<Box<RawValue>>()?));
+                }
+            }
+        }
+        text.push('}');
+        let word = kind.ok_or_else(|| A::Error::missing_field("kind"))?;
+        let kind = Kind::ALL.into_iter().find(|kind| Subject::Row(*kind).word() == word);
+        let words = || Kind::ALL.map(|kind| Subject::Row(kind).word()).join(", ");
+        let kind = kind.ok_or_else(|| A::Error::custom(format!("the kind is not one of {}", words())))?;
+        Ok(Line { kind, kept, text })
+    }
+}
+
+impl Row {
+    /// Reads a line: a JSON object, the row with a further field `kind`. `deleted` makes it a kept block.
+    pub fn of_line(number: u64, text: &str) -> Result<Self, String> {
+        let Line { kind, kept, text } = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let text = RawValue::from_string(text).map_err(|error| error.to_string())?;
+        Ok(Self { place: Place::Line(number), kind, text, kept })
+    }
+}
+
+/// What an import may do beside writing rows.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Change nothing, and tell what would be changed. All is one transaction, which is dropped: other changes wait for it.
+    pub dry_run: bool,
+    /// Remove what the import does not name, unless a row is refused.
+    pub replace: bool,
+    /// Lift and weaken blocks, and remove deny policies, where the rows say so.
+    pub lift_blocks: bool,
+    /// A word for the audit log.
+    pub label: Option<String>,
+}

@@ -1,7 +1,7 @@
-//! Who sees which rows, and whose rows they may change.
+//! Which rows an actor sees, and which of them it may change.
 //!
 //! Publishers own APIs and plans. Subscribers own applications, with their keys and subscriptions. The other roles see
-//! everything. A row without an owner is seen by those alone. Which role may do what at all is decided where routes are.
+//! everything. Only they see rows without an owner. The routes decide what a role may do at all.
 
 use super::error::Error;
 use crate::port::{
@@ -9,10 +9,10 @@ use crate::port::{
     sight::{Reach, Sight},
 };
 
-/// The state in which everybody with a role sees an API that has an owner.
+/// In this state, an API with an owner is visible to every role.
 const PUBLISHED: &str = "PUBLISHED";
 
-/// The subject of an actor who sees only a part, and its role. `None`: the actor sees everything.
+/// The subject and role of an actor with a limited view. `None` if the actor sees everything.
 pub fn limited(actor: &Actor) -> Option<(&Principal, Owns)> {
     let Actor::Principal(principal) = actor else { return None };
     match principal.role {
@@ -22,7 +22,7 @@ pub fn limited(actor: &Actor) -> Option<(&Principal, Owns)> {
     }
 }
 
-/// What a limited actor owns.
+/// What an actor with a limited view owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owns {
     /// APIs and plans.
@@ -31,7 +31,7 @@ pub enum Owns {
     Applications,
 }
 
-/// Which rows of `kind` an actor sees.
+/// The rows of `kind` that an actor sees.
 pub fn sight(actor: &Actor, kind: Kind) -> Sight {
     let Some((Principal { subject, .. }, owns)) = limited(actor) else { return Sight::All };
     let own = || Reach::Own(subject.clone());
@@ -45,7 +45,7 @@ pub fn sight(actor: &Actor, kind: Kind) -> Sight {
     })
 }
 
-/// Which rows of usage an actor sees.
+/// The rows of usage that an actor sees.
 pub fn sight_of_usage(actor: &Actor) -> Sight {
     let Some((Principal { subject, .. }, owns)) = limited(actor) else { return Sight::All };
     Sight::Only(vec![match owns {
@@ -54,7 +54,7 @@ pub fn sight_of_usage(actor: &Actor) -> Sight {
     }])
 }
 
-/// Whether the actor of a change sees a row that is there.
+/// Whether the actor of a change sees an existing row.
 pub async fn sees(change: &mut dyn Transaction, kind: Kind, id: &str) -> Result<bool, Error> {
     match sight(&change.act().actor, kind) {
         Sight::All => Ok(true),
@@ -62,16 +62,16 @@ pub async fn sees(change: &mut dyn Transaction, kind: Kind, id: &str) -> Result<
     }
 }
 
-/// The row with this id. What the actor does not see is not there.
+/// Finds a row by id. A row that the actor does not see counts as missing.
 pub async fn find(change: &mut dyn Transaction, kind: Kind, id: &str) -> Result<Version, Error> {
     let found = change.find(kind, id).await?.ok_or_else(|| Error::not_found(kind, id))?;
     if sees(change, kind, id).await? { Ok(found) } else { Err(Error::not_found(kind, id)) }
 }
 
-/// The row with this id, which the actor is about to change.
+/// Finds a row by id that the actor is about to change.
 pub async fn find_own(change: &mut dyn Transaction, kind: Kind, id: &str) -> Result<Version, Error> {
     let found = find(change, kind, id).await?;
-    // Of the other kinds, who is limited sees only own rows.
+    // Of the other kinds, an actor with a limited view sees only its own rows.
     if matches!(kind, Kind::Api | Kind::Plan)
         && let Some((Principal { subject, .. }, _)) = limited(&change.act().actor)
         && owner_beside(&found).as_deref() != Some(subject)
@@ -81,12 +81,12 @@ pub async fn find_own(change: &mut dyn Transaction, kind: Kind, id: &str) -> Res
     Ok(found)
 }
 
-/// Whom an API or a plan belongs to.
+/// The owner of an API or a plan.
 pub fn owner_beside(version: &Version) -> Option<String> {
     Some(beside(version, "owner")?.as_str()?.to_owned())
 }
 
-/// Fills in whom something belongs to that the actor makes or changes. Only an administrator says another owner.
+/// Sets the owner of an object that the actor creates or changes. Only an administrator may set another owner.
 pub fn claim(actor: &Actor, sent: &mut Option<String>, held: Option<&Option<String>>) -> Result<(), Error> {
     let Some((Principal { subject, .. }, _)) = limited(actor) else { return Ok(()) };
     if sent.as_ref().is_some_and(|owner| owner != subject) {
@@ -106,7 +106,7 @@ pub fn is_approved_by_hand(api: &Version) -> bool {
     beside(api, "approval").is_some_and(|approval| approval != "automatic")
 }
 
-/// A field that gateways do not know.
+/// Reads a field that gateways do not get.
 fn beside(version: &Version, field: &str) -> Option<serde_json::Value> {
     let mut beside: serde_json::Value = serde_json::from_str(version.beside.as_deref()?).ok()?;
     Some(beside.get_mut(field)?.take())

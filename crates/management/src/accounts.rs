@@ -1,6 +1,6 @@
-//! Tokens of principals and credentials of gateways: how they are made, changed and taken away.
+//! Creates, changes and deletes tokens of principals and credentials of gateways.
 //!
-//! A secret exists in clear only in the answer that shows it. What is stored is its SHA-256.
+//! A secret exists in clear only in the answer that shows it. The database stores its SHA-256.
 
 use std::{
     collections::BTreeSet,
@@ -24,15 +24,15 @@ use crate::port::{
     audit::{Action, Deed, Subject},
 };
 
-/// Tokens of one service, and as many credentials of gateways: ten for each person of a large company.
+/// Maximum number of tokens, and of gateways' credentials, of one service: ten for each person of a large company.
 const MAX_ACCOUNTS: i64 = 100_000;
-/// Random bytes of a secret: 256 bits.
+/// Number of random bytes of a secret: 256 bits.
 const SECRET_BYTES: usize = 32;
-/// The beginnings of secrets, so that scanners find them.
+/// The prefixes of secrets, so that scanners find them.
 const TOKEN_PREFIX: &str = "kgt_";
 const CREDENTIAL_PREFIX: &str = "kgg_";
 
-/// A secret in clear, which is shown once. `Debug` does not show it.
+/// A secret in clear, to be shown once. `Debug` does not show it.
 pub struct Secret(pub String);
 
 impl fmt::Debug for Secret {
@@ -57,17 +57,17 @@ impl Secret {
     }
 }
 
-/// What the database has of a secret.
+/// The stored form of a secret.
 pub fn hash(secret: &str) -> SecretHash {
     SecretHash(Digest::of(secret.as_bytes()).to_hex())
 }
 
-/// Whether something with this end is good at `now`.
+/// Whether something with this end is still valid at `now`.
 pub fn is_good(expires_at: Option<i64>, now: i64) -> bool {
     expires_at.is_none_or(|end| now < end)
 }
 
-/// Makes a token.
+/// Creates a token.
 pub async fn make_token(
     change: &mut dyn Transaction,
     role: Role,
@@ -89,7 +89,7 @@ pub async fn make_token(
     Ok((token, secret))
 }
 
-/// Takes a token away.
+/// Deletes a token.
 pub async fn revoke_token(change: &mut dyn Transaction, id: &str) -> Result<(), Error> {
     let token = change.remove_token(id).await?.ok_or_else(|| Error::no_such(Thing::Token, id))?;
     change.record(Deed::beside_policy(Action::Delete, Subject::Token, id, Some(token_shown(&token)), None));
@@ -97,7 +97,7 @@ pub async fn revoke_token(change: &mut dyn Transaction, id: &str) -> Result<(), 
     Ok(())
 }
 
-/// Makes a credential of a gateway.
+/// Creates a gateway's credential.
 pub async fn make_credential(
     change: &mut dyn Transaction,
     client_id: String,
@@ -105,7 +105,7 @@ pub async fn make_credential(
     expires_in: Option<i64>,
 ) -> Result<(Credential, Secret), Error> {
     check::text("client_id", &client_id)?;
-    // HTTP Basic ends the name at its first colon.
+    // HTTP Basic ends the user name at the first colon.
     if client_id.contains(':') {
         return Err(Error::invalid("client_id", "expected a name without a colon"));
     }
@@ -121,7 +121,7 @@ pub async fn make_credential(
     Ok((credential, secret))
 }
 
-/// Changes what the gateway of a credential sees.
+/// Changes the scope of a credential's gateway.
 pub async fn set_scope(change: &mut dyn Transaction, id: &str, apis: Option<Vec<String>>) -> Result<Credential, Error> {
     let scope = scope(apis)?;
     let before = change.set_scope(id, &scope).await?;
@@ -136,7 +136,7 @@ pub async fn set_scope(change: &mut dyn Transaction, id: &str, apis: Option<Vec<
     Ok(after)
 }
 
-/// Takes a credential of a gateway away.
+/// Deletes a gateway's credential.
 pub async fn revoke_credential(change: &mut dyn Transaction, id: &str) -> Result<(), Error> {
     let removed = change.remove_credential(id).await?;
     let removed = removed.ok_or_else(|| Error::no_such(Thing::GatewayCredential, id))?;
@@ -153,7 +153,7 @@ fn check_room(count: i64, what: &str) -> Result<(), Error> {
     Err(Error::conflict(format!("there are {MAX_ACCOUNTS} {what} already; delete those that nobody uses")))
 }
 
-/// When something is made, and when it ends.
+/// The times of creation and expiry.
 fn life(act: &Act, expires_in: Option<i64>) -> Result<(i64, Option<i64>), Error> {
     let Some(seconds) = expires_in else { return Ok((act.now, None)) };
     let end = act.now.checked_add(seconds).filter(|end| seconds > 0 && *end <= MAX_UNIX_SECONDS);
@@ -174,7 +174,7 @@ fn scope(apis: Option<Vec<String>>) -> Result<Scope, Error> {
     Ok(Scope::Apis(Arc::new(apis.into_iter().collect::<BTreeSet<_>>())))
 }
 
-/// The APIs of a scope as they are shown; `None`: all.
+/// The APIs of a scope, as shown; `None` for all.
 pub fn apis_of(scope: &Scope) -> Option<Vec<String>> {
     match scope {
         Scope::All => None,

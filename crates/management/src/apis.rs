@@ -47,11 +47,11 @@ pub struct Api {
     /// Key types for which the API has an endpoint. If absent, any type; if empty, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Vec<KeyType>>,
-    /// Whom it belongs to. Whoever makes an API without being an administrator owns it; without an owner only administrators,
-    /// operators and auditors see it. Gateways do not.
+    /// The owner. A caller who creates an API without being an administrator owns it. Only administrators, operators
+    /// and auditors see an API without an owner. Gateways do not get this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// Ids of the plans that subscribers may choose from. If absent or empty, they subscribe without a plan.
+    /// Ids of the plans from which subscribers choose. If absent or empty, they subscribe without a plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plans: Option<Vec<String>>,
     /// Whether new subscriptions wait for approval; `automatic` unless given.
@@ -67,13 +67,13 @@ pub struct Api {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Approval {
-    /// They let requests pass at once.
+    /// New subscriptions let requests pass at once.
     Automatic,
-    /// They are ON_HOLD until the publisher approves them.
+    /// New subscriptions are ON_HOLD until the publisher approves them.
     Manual,
 }
 
-/// What gateways do not know of an API.
+/// The fields of an API that gateways do not get.
 #[derive(Default, Serialize, Deserialize)]
 struct Beside {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -145,7 +145,7 @@ impl Resource for Api {
         access::claim(actor, &mut self.owner, held.map(|held| &held.owner))
     }
 
-    /// What gateways do not know stays where it is left out: pages that are imported do not have it.
+    /// Missing fields that gateways do not get keep their stored values, because imported pages do not have them.
     fn fill_defaults(&mut self, held: Option<&Self>) -> Result<(), Error> {
         self.etag = None;
         self.owner = self.owner.take().or_else(|| held?.owner.clone());
@@ -221,8 +221,8 @@ impl Resource for Api {
 }
 
 impl Api {
-    /// Rejects a match by which a publisher would take requests from another owner's API. A match inside another one takes
-    /// them, too. Rows without an owner are the administrators'.
+    /// Rejects a match by which a publisher would take requests from another owner's API, including a match inside
+    /// another one. Rows without an owner belong to the administrators.
     async fn check_others(&self, change: &mut dyn Transaction, new: &[Place]) -> Result<(), Error> {
         let Some((Principal { subject, .. }, _)) = access::limited(&change.act().actor) else { return Ok(()) };
         if new.is_empty() {
@@ -243,7 +243,7 @@ impl Api {
     }
 }
 
-/// The other API is named to those who see it, the match to all.
+/// The error names the other API only to callers who see it, and the match to everyone.
 fn same_match(other: &str, place: &Place, is_seen: bool) -> Error {
     let other = if is_seen { format!("the API {other:?}") } else { "another API".to_owned() };
     let detail = format!("{other} already has the match {place}; a request can belong to only one API");

@@ -98,7 +98,7 @@ impl Resource for Application {
         &mut self.etag
     }
 
-    /// A subscriber sets neither state nor plan: what is left out stays.
+    /// A subscriber sets neither state nor plan. Missing fields keep their stored values.
     fn claim(&mut self, actor: &Actor, held: Option<&Self>) -> Result<(), Error> {
         if access::limited(actor).is_none() {
             return Ok(());

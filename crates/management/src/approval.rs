@@ -1,6 +1,7 @@
-//! Approval of subscriptions to APIs whose publisher wants to see them first.
+//! Approves and rejects subscriptions to APIs whose publisher decides about each subscription.
 //!
-//! A subscription waits as ON_HOLD. If it is blocked meanwhile, the decision says what it gets back when the block ends.
+//! A subscription waits as ON_HOLD. If it is blocked meanwhile, the decision sets the state that it gets when the block
+//! ends.
 
 use super::{
     access,
@@ -13,12 +14,12 @@ use crate::port::{
     audit::{Action, Deed},
 };
 
-/// Approves a subscription: it is UNBLOCKED, or is so when its block ends. What is approved already does not change.
+/// Approves a subscription: it is UNBLOCKED now, or when its block ends. An approved subscription does not change.
 pub async fn approve(change: &mut dyn Transaction, id: &str, reason: Option<String>) -> Result<Subscription, Error> {
     decide(change, id, Action::Approve, SubscriptionState::Unblocked, reason).await
 }
 
-/// Rejects a subscription that waits. What is rejected already does not change.
+/// Rejects a waiting subscription. A rejected subscription does not change.
 pub async fn reject(change: &mut dyn Transaction, id: &str, reason: Option<String>) -> Result<Subscription, Error> {
     decide(change, id, Action::Reject, SubscriptionState::Rejected, reason).await
 }
@@ -56,7 +57,7 @@ async fn decide(
     Ok(after)
 }
 
-/// The feed shows a blocked subscription as before, so its document alone does not say that it has changed.
+/// The feed shows a blocked subscription as before, so its document does not reveal the change.
 async fn put_decided(
     change: &mut dyn Transaction,
     held: &crate::port::Version,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::port::{self, Kind};
 
-/// What stands beside the policy and has an id.
+/// An object with an id that is not part of the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Thing {
     /// A token of a principal.
@@ -39,11 +39,11 @@ pub enum Error {
         /// Its id.
         id: String,
     },
-    /// There is no such thing beside the policy.
+    /// No such object exists beside the policy.
     NoSuch(Thing, String),
-    /// The actor sees what this is about, and may not do it.
+    /// The actor sees the object but may not do this.
     Forbidden {
-        /// The field that only others may set; `None`: no single field.
+        /// The field that the actor may not set; `None` if no single field is wrong.
         field: Option<String>,
         /// What the actor may not do, and who may.
         detail: String,
@@ -57,11 +57,11 @@ pub enum Error {
     },
     /// The row is not the version that the client expects.
     Changed(Kind),
-    /// The request was done before, under the same key.
+    /// The same request with the same key was handled before.
     Done,
-    /// Another request had the same key.
+    /// Another request used the same key.
     OtherRequest,
-    /// The actor has too many answers that are remembered.
+    /// The actor has too many remembered answers.
     TooManyAnswers,
     /// The database failed.
     Store(port::Error),
@@ -88,7 +88,7 @@ impl Error {
         Self::NotFound { kind, id: id.to_owned() }
     }
 
-    /// There is no `thing` with this id.
+    /// No `thing` has this id.
     pub fn no_such(thing: Thing, id: &str) -> Self {
         Self::NoSuch(thing, id.to_owned())
     }

@@ -45,7 +45,7 @@ pub async fn create<R: Resource>(
     sent.fill_defaults(None)?;
     sent.validate()?;
     if is_limited {
-        // First, so that a conflict says nothing of objects that the actor does not see.
+        // Checked first, so that a conflict reveals nothing about objects that the actor does not see.
         check_references(change, &sent, &[]).await?;
     }
     if let Some(held) = find_same(change, &sent, given.then_some(id.as_str())).await? {
@@ -131,7 +131,7 @@ async fn replace_held<R: Resource>(
     sent.derive_from_database(change, Some(&shown)).await?;
     let is_other = !is_just_so(held, &sent)?;
     if is_other {
-        // What it named before it may go on to name, whoever sees it now.
+        // The object may keep the references that it had before, even if the actor does not see their targets now.
         check_references(change, &sent, &shown.references()).await?;
         sent.check_beside(change, Some(&shown)).await?;
     }

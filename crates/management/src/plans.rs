@@ -31,8 +31,8 @@ pub struct Plan {
     /// The only operations that the plan allows. If absent, any; if empty, none.
     #[serde(default, deserialize_with = "object::objects", skip_serializing_if = "Option::is_none")]
     pub operations: Option<Vec<Operation>>,
-    /// Whom it belongs to. Whoever makes a plan without being an administrator owns it; without an owner only administrators,
-    /// operators and auditors see it. Gateways do not.
+    /// The owner. A caller who creates a plan without being an administrator owns it. Only administrators, operators
+    /// and auditors see a plan without an owner. Gateways do not get this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// Identifies this version of the row, for `if-match`. The service ignores what a client sends here.
@@ -93,7 +93,7 @@ impl Resource for Plan {
         access::claim(actor, &mut self.owner, held.map(|held| &held.owner))
     }
 
-    /// The owner stays where it is left out: pages that are imported do not have it.
+    /// A missing owner keeps its stored value, because imported pages do not have it.
     fn fill_defaults(&mut self, held: Option<&Self>) -> Result<(), Error> {
         self.etag = None;
         self.owner = self.owner.take().or_else(|| held?.owner.clone());

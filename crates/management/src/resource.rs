@@ -35,8 +35,8 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
     /// Identifies the version that is shown ([`super::tag`]). It is not part of the row.
     fn etag(&mut self) -> &mut Option<String>;
 
-    /// Fills in whom the object belongs to, and rejects what the actor may not set. It sees what was sent, before defaults
-    /// are filled in; `held` is the object that it replaces.
+    /// Sets the owner, and rejects fields that the actor may not set. It gets the object before defaults are filled in;
+    /// `held` is the object that is replaced.
     fn claim(&mut self, _actor: &Actor, _held: Option<&Self>) -> Result<(), Error> {
         Ok(())
     }
@@ -117,7 +117,7 @@ pub struct Reference {
     pub kind: Kind,
     /// The other object's id.
     pub id: String,
-    /// Whether the actor may name it without seeing it.
+    /// Whether the actor may refer to it without seeing it.
     pub is_offered: bool,
 }
 
@@ -127,7 +127,7 @@ impl Reference {
         Self { field: field.into(), kind, id: id.into(), is_offered: false }
     }
 
-    /// The same, where another rule decides whether the actor may name it, seen or not.
+    /// The same for a reference that another rule permits, whether the actor sees the object or not.
     pub fn offered(self) -> Self {
         Self { is_offered: true, ..self }
     }

@@ -151,7 +151,7 @@ impl Resource for Subscription {
         &mut self.etag
     }
 
-    /// A subscriber sets no state, and keeps the plan where it is left out.
+    /// A subscriber sets no state. A missing plan keeps its stored value.
     fn claim(&mut self, actor: &Actor, held: Option<&Self>) -> Result<(), Error> {
         if access::limited(actor).is_none() {
             return Ok(());
@@ -272,7 +272,7 @@ impl Resource for Subscription {
         application.chain(api).chain(plan).collect()
     }
 
-    /// A subscriber takes one of the plans that the API offers, and none if it offers none.
+    /// A subscriber must choose one of the plans that the API offers, or no plan if it offers none.
     async fn check_beside(&self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
         if access::limited(&change.act().actor).is_none() || held.is_some_and(|held| held.plan == self.plan) {
             return Ok(());

@@ -41,7 +41,7 @@ impl Cli {
     }
 }
 
-/// Ends the program with what is wrong on its command line.
+/// Ends the program with an error about its command line.
 fn refuse(error: &clap::Error) -> ! {
     let variables = variables(error);
     if variables.is_empty() {
@@ -173,15 +173,15 @@ pub struct Serve {
     #[arg(long, env = "POLICY_LISTEN", default_value = "127.0.0.1:8085", value_name = "HOST:PORT",
           value_parser = parse_listen)]
     pub listen: String,
-    /// Name or address, and port, for gateways alone: the feed and reports of usage are then served here, and no more where
-    /// `--listen` says.
+    /// Name or address, and port, for gateways only. The feed and usage reports are then served here and not at
+    /// `--listen`.
     #[arg(long, env = "POLICY_FEED_LISTEN", value_name = "HOST:PORT", value_parser = parse_listen)]
     pub feed_listen: Option<String>,
-    /// The service's certificate and those that lead to its root, a file in PEM: all listeners then speak TLS. It is read
-    /// again when it changes.
+    /// The service's certificate and its chain, a PEM file. All listeners then speak TLS. The file is read again when
+    /// it changes.
     #[arg(long, env = "POLICY_TLS_CERT", value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
-    /// The private key of the certificate, a file in PEM without a passphrase.
+    /// The certificate's private key, a PEM file without a passphrase.
     #[arg(long, env = "POLICY_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
     /// The database.

@@ -125,7 +125,7 @@ fn open_tls(arguments: &Serve) -> Result<Option<Tls>, String> {
     opened.map(Some).map_err(|error| format!("--tls-cert (POLICY_TLS_CERT), --tls-key (POLICY_TLS_KEY): {error}"))
 }
 
-/// What is served.
+/// The served routes.
 struct Served {
     store: Store,
     feed: Feed,
@@ -150,8 +150,8 @@ async fn open_doors(arguments: &Serve, tls: Option<&Tls>, served: Served) -> Res
     Ok(vec![door(listener, managing), door(of_feed, feeding)])
 }
 
-/// The lines on stdout, one for each listener; whoever started the service reads the ports from them. It may be closed
-/// already.
+/// Writes the lines on stdout, one for each listener. The process that started the service reads the ports from them.
+/// stdout may be closed already.
 fn say_where(doors: &[Door], is_tls: bool) -> io::Result<()> {
     let scheme = if is_tls { "https" } else { "http" };
     for (door, what) in doors.iter().zip(["listening", "listening for gateways"]) {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// How long a statement waits for the lock of another program or service, and a request for a connection. With PostgreSQL also
-/// how long a statement may take. Gateways give a callout 5 s.
+/// How long a statement waits for another's lock, and a request for a connection. With PostgreSQL, also how long a
+/// statement may take. Gateways give a callout 5 s.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Settings of the database.

@@ -1,6 +1,7 @@
-//! Who may ask: tokens of principals and credentials of gateways. They stand beside the policy and make no revisions.
+//! Accounts: tokens of principals and credentials of gateways. They are not part of the policy and make no revisions.
 //!
-//! The database has a secret only as its digest, 64 hexadecimal digits of SHA-256. What a role may do is decided by the rules.
+//! The database stores a secret only as its digest, 64 hexadecimal digits of SHA-256. The rules decide what a role may
+//! do.
 
 use std::fmt;
 
@@ -14,15 +15,15 @@ use super::{Error, Principal, Scope};
 pub struct Token {
     /// Its id.
     pub id: String,
-    /// Whose it is.
+    /// The principal.
     pub principal: Principal,
-    /// When it was made, Unix time.
+    /// The time of creation, in Unix seconds.
     pub created_at: i64,
-    /// First second in which it is good no more, Unix time; `None`: it does not end.
+    /// First second in which it is not valid any more, Unix time; `None` if it does not expire.
     pub expires_at: Option<i64>,
 }
 
-/// A credential of a gateway, without its secret.
+/// A gateway's credential, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
     /// Its id.
@@ -31,9 +32,9 @@ pub struct Credential {
     pub client_id: String,
     /// What the gateway sees.
     pub scope: Scope,
-    /// When it was made, Unix time.
+    /// The time of creation, in Unix seconds.
     pub created_at: i64,
-    /// First second in which it is good no more, Unix time; `None`: it does not end.
+    /// First second in which it is not valid any more, Unix time; `None` if it does not expire.
     pub expires_at: Option<i64>,
 }
 
@@ -47,61 +48,61 @@ impl fmt::Debug for SecretHash {
     }
 }
 
-/// A page of a list, in the order of ids.
+/// A page of a list, sorted by id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountPage<T> {
-    /// Its items.
+    /// The items.
     pub items: Vec<T>,
-    /// Whether there are more.
+    /// Whether there are more items.
     pub more: bool,
-    /// How many the whole list has.
+    /// Number of items in the whole list.
     pub total: i64,
 }
 
-/// Who may ask, as it is now.
+/// Reads the current accounts.
 #[async_trait]
 pub trait Accounts: Send + Sync {
-    /// The token with this secret.
+    /// Finds the token with this secret.
     async fn token_of(&self, secret: &SecretHash) -> Result<Option<Token>, Error>;
 
-    /// At most `limit` tokens, from the first after the id `after`.
+    /// Returns at most `limit` tokens that come after the id `after`.
     async fn tokens(&self, after: Option<&str>, limit: u32) -> Result<AccountPage<Token>, Error>;
 
-    /// The credential with this secret.
+    /// Finds the credential with this secret.
     async fn credential_of(&self, secret: &SecretHash) -> Result<Option<Credential>, Error>;
 
-    /// The credential with this id.
+    /// Finds the credential with this id.
     async fn credential(&self, id: &str) -> Result<Option<Credential>, Error>;
 
-    /// At most `limit` credentials, from the first after the id `after`.
+    /// Returns at most `limit` credentials that come after the id `after`.
     async fn credentials(&self, after: Option<&str>, limit: u32) -> Result<AccountPage<Credential>, Error>;
 
-    /// How often tokens or credentials were changed, whenever it rises, also by another service on this database. What was
-    /// changed can be read by then.
+    /// Follows the number of changes of tokens and credentials, including those by other services on this database. The
+    /// changes can be read when the number rises.
     fn account_changes(&self) -> watch::Receiver<i64>;
 }
 
-/// Who may ask, within a change.
+/// Accounts within a change.
 #[async_trait]
 pub trait AccountRows: Send {
-    /// How many tokens there are.
+    /// Number of tokens.
     async fn count_tokens(&mut self) -> Result<i64, Error>;
 
-    /// Adds a token that is not there.
+    /// Adds a new token.
     async fn add_token(&mut self, token: &Token, secret: &SecretHash) -> Result<(), Error>;
 
-    /// Takes a token away, and returns it if it was there.
+    /// Deletes a token. Returns it if it existed.
     async fn remove_token(&mut self, id: &str) -> Result<Option<Token>, Error>;
 
-    /// How many credentials there are.
+    /// Number of credentials.
     async fn count_credentials(&mut self) -> Result<i64, Error>;
 
-    /// Adds a credential that is not there.
+    /// Adds a new credential.
     async fn add_credential(&mut self, credential: &Credential, secret: &SecretHash) -> Result<(), Error>;
 
-    /// Gives a credential another scope, and returns it as it was if it was there.
+    /// Sets the scope of a credential. Returns its earlier state if it existed.
     async fn set_scope(&mut self, id: &str, scope: &Scope) -> Result<Option<Credential>, Error>;
 
-    /// Takes a credential away, and returns it if it was there.
+    /// Deletes a credential. Returns it if it existed.
     async fn remove_credential(&mut self, id: &str) -> Result<Option<Credential>, Error>;
 }

@@ -11,7 +11,7 @@ pub struct Origin {
     pub address: Option<IpAddr>,
     /// The name of the request, as its answer has it in `x-request-id`.
     pub request_id: Option<Arc<str>>,
-    /// The name of the request, if it is to be done once.
+    /// The key and fingerprint of an idempotent request.
     pub once: Option<Arc<Once>>,
 }
 

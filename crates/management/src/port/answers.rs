@@ -1,22 +1,22 @@
-//! Answers that are remembered, so that a request that is sent again makes nothing twice.
+//! Remembered answers, so that a repeated request has no second effect.
 
 use async_trait::async_trait;
 
 use super::Error;
 
-/// What names a request that is to be done once.
+/// Identifies an idempotent request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Once {
-    /// The client's own word for it.
+    /// The client's key.
     pub key: String,
-    /// The digest of what is asked: method, path, query and body.
+    /// The digest of the request: method, path, query and body.
     pub fingerprint: [u8; 32],
 }
 
-/// What a request was answered.
+/// The answer to a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// The digest of what was asked.
+    /// The digest of the request.
     pub fingerprint: Vec<u8>,
     /// The status.
     pub status: u16,
@@ -24,36 +24,36 @@ pub struct Answer {
     pub location: Option<String>,
     /// The value of `etag`.
     pub etag: Option<String>,
-    /// The revision that the policy had then.
+    /// The policy's revision at that time.
     pub revision: i64,
-    /// The body, JSON; `None`: the answer held a secret that is not shown again.
+    /// The body, JSON; `None` if the answer contained a secret, which is not shown again.
     pub body: Option<String>,
-    /// The id of what that secret is of.
+    /// The id of the object with that secret.
     pub issued: Option<String>,
 }
 
 /// Remembered answers, outside of a change.
 #[async_trait]
 pub trait Answers: Send + Sync {
-    /// The answer to the request that `actor` named with this key after the time `since`.
+    /// Finds the answer to the request of `actor` with this key after the time `since`.
     async fn answer(&self, actor: &str, key: &str, since: i64) -> Result<Option<Answer>, Error>;
 }
 
 /// Remembered answers, within a change.
 #[async_trait]
 pub trait AnswerRows: Send {
-    /// The revision that the policy has when this change is committed now.
+    /// The policy's revision if this change is committed now.
     fn revision_then(&self) -> i64;
 
-    /// The answer to the request that `actor` named with this key after the time `since`.
+    /// Finds the answer to the request of `actor` with this key after the time `since`.
     async fn find_answer(&mut self, actor: &str, key: &str, since: i64) -> Result<Option<Answer>, Error>;
 
-    /// Whether `actor` has as many remembered answers.
+    /// Whether `actor` has at least this many remembered answers.
     async fn has_answers(&mut self, actor: &str, number: i64) -> Result<bool, Error>;
 
-    /// Remembers an answer, in the place of an older one of this key. The change is then kept, also without a revision.
+    /// Stores an answer and replaces an older one with this key. The change is then committed even without a revision.
     async fn keep_answer(&mut self, actor: &str, key: &str, answer: &Answer) -> Result<(), Error>;
 
-    /// Forgets answers that are not after the time `since`.
+    /// Deletes answers from `since` or earlier.
     async fn forget_answers(&mut self, since: i64) -> Result<(), Error>;
 }

@@ -23,7 +23,7 @@ pub struct Filter {
     pub part: Option<String>,
     /// Only keys that were not used at this time or later.
     pub last_used_before: Option<i64>,
-    /// Only those that who asks sees.
+    /// Only rows that the caller sees.
     pub sight: Sight,
 }
 

@@ -18,11 +18,11 @@ pub struct Place {
 }
 
 impl Place {
-    /// Whether some request that belongs to an API at `other` would belong to one at this place: a more specific host wins,
-    /// then the longer path.
+    /// Whether an API at this place would take some request from an API at `other`: a more specific host wins, then the
+    /// longer path.
     pub fn takes_from(&self, other: &Self) -> bool {
         let (host, path) = (covers(&other.host, &self.host), is_below(&self.path, &other.path));
-        // The same host: only a path inside the other one wins. A more specific one: any path that both have.
+        // With the same host, only a path inside the other one wins. With a more specific host, any common path does.
         host && (path || (self.host != other.host && is_below(&other.path, &self.path)))
     }
 }

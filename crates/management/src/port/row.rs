@@ -34,7 +34,7 @@ pub struct NewRow {
     pub kept_owner: Option<String>,
     /// The state that a blocked subscription gets back.
     pub state_before: Option<String>,
-    /// What management knows of it and gateways do not, JSON.
+    /// The fields that gateways do not get, JSON.
     pub beside: Option<String>,
     /// The row as the feed shows it, JSON.
     pub document: String,
@@ -59,7 +59,7 @@ pub struct Version {
     pub kept_owner: Option<String>,
     /// The state that a blocked subscription gets back.
     pub state_before: Option<String>,
-    /// What management knows of it and gateways do not, JSON.
+    /// The fields that gateways do not get, JSON.
     pub beside: Option<String>,
     /// The revision that made it.
     pub from_revision: i64,

@@ -1,47 +1,46 @@
-//! Which rows somebody sees, as data that a database can look up. Who sees what is decided by the rules
-//! ([`crate::access`]).
+//! Which rows a caller sees, as data for the database's conditions. The rules decide it ([`crate::access`]).
 
 use async_trait::async_trait;
 
 use super::{Error, Kind, places::Place};
 
-/// Which rows of one kind somebody sees.
+/// Which rows of one kind a caller sees.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Sight {
-    /// All.
+    /// All rows.
     #[default]
     All,
-    /// Those that at least one of these reaches. Without any, none.
+    /// Rows that match at least one of these reasons. Without a reason, no rows.
     Only(Vec<Reach>),
 }
 
-/// Rows that somebody sees for one reason.
+/// A reason for seeing rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// Rows of this owner; keys and subscriptions of applications of this owner. A kept block of a subscription is of
-    /// who was the owner when it was deleted.
+    /// Rows of this owner, and keys and subscriptions of this owner's applications. The kept block of a subscription
+    /// belongs to the owner at the time of its deletion.
     Own(String),
-    /// Subscriptions to APIs of this owner.
+    /// Subscriptions to this owner's APIs.
     ToApisOf(String),
-    /// Rows that have an owner.
+    /// Rows with an owner.
     Owned,
-    /// Rows that have an owner and are in this state.
+    /// Rows with an owner and this state.
     OwnedIn(&'static str),
 }
 
-/// Whether somebody sees a row, as it is now.
+/// Checks what a caller sees, outside of a change.
 #[async_trait]
 pub trait Sights: Send + Sync {
-    /// Whether the row of `kind` with this id is there and within `sight`.
+    /// Whether the row of `kind` with this id exists and is within `sight`.
     async fn sees(&self, kind: Kind, id: &str, sight: &Sight) -> Result<bool, Error>;
 }
 
-/// Whether somebody sees a row, within a change.
+/// Checks what a caller sees, within a change.
 #[async_trait]
 pub trait SightRows: Send {
-    /// Whether the row of `kind` with this id is there and within `sight`.
+    /// Whether the row of `kind` with this id exists and is within `sight`.
     async fn sees(&mut self, kind: Kind, id: &str, sight: &Sight) -> Result<bool, Error>;
 
-    /// The places of all APIs that are not of this owner, each with the id of its API.
+    /// The places of all APIs of other owners, each with the API's id.
     async fn places_of_others(&mut self, owner: &str) -> Result<Vec<(String, Place)>, Error>;
 }

@@ -42,7 +42,7 @@ pub struct UsageFilter {
     pub from: Option<i64>,
     /// Only hours that begin before this time.
     pub to: Option<i64>,
-    /// Only rows that who asks sees.
+    /// Only rows that the caller sees.
     pub sight: Sight,
 }
 

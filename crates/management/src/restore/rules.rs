@@ -57,7 +57,7 @@ pub trait Restore: Resource + PartialEq {
         false
     }
 
-    /// Closes it, if its owner is blocked: as a new one of that owner would be. Whether it was approved, the row itself says.
+    /// Closes it if its owner is blocked, like a new object of that owner. The row itself says whether it was approved.
     fn hold_back(&mut self, _change: &mut dyn Transaction) -> impl Future<Output = Result<(), Error>> + Send {
         async { Ok(()) }
     }

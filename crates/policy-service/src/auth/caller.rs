@@ -44,7 +44,7 @@ impl Caller {
         act_from(self.actor(), self.origin)
     }
 
-    /// Who calls, to the rules.
+    /// The caller, as the rules see it.
     pub fn actor(&self) -> Actor {
         match &self.who {
             Authenticated::Principal { principal, .. } => Actor::Principal(principal.clone()),
@@ -104,7 +104,7 @@ fn nobody_may() -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "nobody may use this route")
 }
 
-/// Why a role may not do this: a row that it does not see is not there for it.
+/// The refusal of a role. A row that it does not see counts as missing.
 async fn refused(parts: &mut Parts, operation: &Operation, principal: Principal) -> Problem {
     let forbidden = format!("the role {} may not do this", principal.role.as_str());
     let forbidden = Problem::new(StatusCode::FORBIDDEN, forbidden);
@@ -119,7 +119,7 @@ async fn refused(parts: &mut Parts, operation: &Operation, principal: Principal)
     }
 }
 
-/// The role sees nothing here, as if there were nothing.
+/// The role sees nothing here, so the answer is that of a missing row.
 fn hidden() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "your role sees nothing at this path")
 }

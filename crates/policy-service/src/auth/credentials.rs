@@ -31,7 +31,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// The credentials of the configuration, and those in the database.
+    /// The configured credentials, and those in the database.
     pub fn new(administrator: Administrator, gateways: Gateways, store: Store) -> Self {
         Self { administrator, gateways: Arc::new(gateways), store }
     }
@@ -44,7 +44,7 @@ impl Credentials {
             Given::Basic { user, password } => (Some(user), password),
             Given::Bearer(secret) => (None, secret),
         };
-        // The database has hashes of secrets with 256 random bits, so the time of its look-ups reveals none of them.
+        // The database looks up hashes of secrets with 256 random bits, so its timing reveals no secret.
         let stored = hash(&secret);
         let secret = SecretDigest::of(&secret);
         if client_id.is_none() && self.administrator.has(&secret) {
@@ -65,7 +65,8 @@ impl Credentials {
         self.store.sees(kind, id, &access::sight(&Actor::Principal(principal), kind)).await
     }
 
-    /// Whose the secret is among those in the database. It is looked up at each request, so what is revoked is so at once.
+    /// Finds the owner of a secret in the database. It is looked up for each request, so a revocation takes effect at
+    /// once.
     async fn find(&self, client_id: Option<&str>, secret: &SecretHash) -> Result<Option<Identity>, Error> {
         let now = unix_seconds();
         if client_id.is_none()

@@ -9,7 +9,7 @@ pub struct Gateway {
     pub client_id: String,
     /// Which APIs it sees.
     pub scope: Scope,
-    /// Its credential, if that is a row of the database and not of the configuration.
+    /// Its credential, if that is in the database and not in the configuration.
     pub row: Option<Row>,
 }
 
@@ -18,6 +18,6 @@ pub struct Gateway {
 pub struct Row {
     /// The id of the credential.
     pub id: String,
-    /// When it ends, Unix time; `None`: never.
+    /// When it expires, Unix time; `None` if it does not.
     pub expires_at: Option<i64>,
 }

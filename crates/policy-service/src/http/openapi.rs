@@ -106,7 +106,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     };
     let is_action =
         ["/block", "/unblock", "/revoke", "/regenerate", "/approve", "/reject"].iter().any(|end| path.ends_with(end));
-    // Tokens and credentials of gateways are no rows of the policy, and have no etag.
+    // Tokens and gateways' credentials are not rows of the policy and have no etag.
     let is_beside = ["/v1/tokens", "/v1/gateways", "/v1/me"].iter().any(|begin| path.starts_with(begin));
     let is_conditional = !is_beside && (matches!(method, "put" | "delete") || is_action);
     if is_conditional {

@@ -36,7 +36,7 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = true, value_type = String)]
     request_id: Option<Box<str>>,
-    /// The id of what the request made when it was done before.
+    /// The id of the object that the request created when it was first handled.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     id: Option<Box<str>>,
@@ -84,7 +84,7 @@ impl Problem {
         Self { request_id: Some(id.into()), ..self }
     }
 
-    /// Adds the id of what the problem is about.
+    /// Adds the id of the object.
     pub fn about(self, id: &str) -> Self {
         Self { id: Some(id.into()), ..self }
     }

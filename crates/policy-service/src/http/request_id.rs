@@ -58,7 +58,7 @@ fn given(headers: &HeaderMap) -> Option<&str> {
     ((1..=MAX_BYTES).contains(&text.len()) && text.bytes().all(is_sane)).then_some(text)
 }
 
-/// A name for a request that brings none.
+/// An id for a request without one.
 pub fn made() -> String {
     let mut bytes = [0; RANDOM_BYTES];
     // If random numbers fail, requests are still answered. They then share one id.

@@ -1,4 +1,4 @@
-//! Tokens of principals, and who has the token of a request.
+//! Tokens of principals, and `GET /v1/me`.
 
 use std::borrow::Cow;
 
@@ -30,11 +30,11 @@ use management::{
     port::{self, Principal, Role, Store, Transaction},
 };
 
-/// What somebody is to the service.
+/// The role of a principal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum RoleName {
-    /// Does everything.
+    /// May do everything.
     Administrator,
     /// Owns APIs and plans.
     Publisher,
@@ -70,20 +70,20 @@ impl From<Role> for RoleName {
     }
 }
 
-/// Who asks.
+/// The caller.
 #[derive(Debug, Serialize, ToSchema)]
 struct Me {
-    /// The name that owns what is made with this token.
+    /// The subject. It owns everything that is created with this token.
     subject: String,
-    /// What it may do.
+    /// The role.
     role: RoleName,
-    /// First second in which the token is good no more, Unix time; null: it does not end.
+    /// First second in which the token is not valid any more, Unix time; null if it does not expire.
     expires_at: Option<i64>,
 }
 
-/// Says whose the token of the request is.
+/// Shows the principal of the request's token.
 #[utoipa::path(get, path = "/v1/me", tag = "tokens", operation_id = "find_me", responses(
-    (status = 200, description = "whose the token is", body = Me),
+    (status = 200, description = "the principal of the token", body = Me),
     (status = 401, description = "not a valid token", body = Problem),
 ))]
 async fn me(caller: Caller, _: NoQuery) -> Result<Body<Me>, Problem> {
@@ -91,31 +91,32 @@ async fn me(caller: Caller, _: NoQuery) -> Result<Body<Me>, Problem> {
     Ok(Body(Me { subject: subject.clone(), role: (*role).into(), expires_at }))
 }
 
-/// What is asked of a new token.
+/// The properties of a new token.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewToken {
-    /// What its bearer may do.
+    /// The role of its bearer.
     role: RoleName,
-    /// A person, a team or a program; 1 to 256 bytes without control characters. It owns what is made with the token.
+    /// A person, a team or a program; 1 to 256 bytes without control characters. It owns everything that is created
+    /// with the token.
     subject: String,
-    /// How many seconds from now it is good; for ever unless given.
+    /// Number of seconds for which the token is valid; for ever unless given.
     #[serde(default)]
     expires_in: Option<i64>,
 }
 
-/// A token as it is shown, without its secret.
+/// A token, without its secret.
 #[derive(Debug, Serialize, ToSchema)]
 struct Token {
     /// Its id.
     id: String,
-    /// What its bearer may do.
+    /// The role of its bearer.
     role: RoleName,
-    /// The name that owns what is made with it.
+    /// The subject, which owns everything that is created with the token.
     subject: String,
-    /// When it was made, Unix time.
+    /// The time of creation, in Unix seconds.
     created_at: i64,
-    /// First second in which it is good no more, Unix time; null: it does not end.
+    /// First second in which it is not valid any more, Unix time; null if it does not expire.
     expires_at: Option<i64>,
 }
 
@@ -126,26 +127,26 @@ impl From<port::accounts::Token> for Token {
     }
 }
 
-/// A token with its secret, in its only appearance.
+/// A new token with its secret.
 #[derive(Serialize, ToSchema)]
 struct IssuedToken {
     /// Its id.
     id: String,
-    /// The token: send it as `authorization: Bearer`. It cannot be shown again.
+    /// The token itself, to be sent as `authorization: Bearer`. The service cannot show it again.
     token: String,
-    /// What its bearer may do.
+    /// The role of its bearer.
     role: RoleName,
-    /// The name that owns what is made with it.
+    /// The subject, which owns everything that is created with the token.
     subject: String,
-    /// When it was made, Unix time.
+    /// The time of creation, in Unix seconds.
     created_at: i64,
-    /// First second in which it is good no more, Unix time; null: it does not end.
+    /// First second in which it is not valid any more, Unix time; null if it does not expire.
     expires_at: Option<i64>,
 }
 
-/// Makes a token.
+/// Creates a token.
 #[utoipa::path(post, path = "/v1/tokens", tag = "tokens", operation_id = "create_token", request_body = NewToken, responses(
-    (status = 201, description = "the token, in its only appearance", body = IssuedToken),
+    (status = 201, description = "the token; the service shows it only this once", body = IssuedToken),
     (status = 401, description = "not a valid token", body = Problem),
     (status = 409, description = "there are too many tokens", body = Problem),
     (status = 422, description = "a field cannot be used; `field` says which", body = Problem),
@@ -166,10 +167,10 @@ async fn create(
     Ok((StatusCode::CREATED, shown_once(place), done, Body(issued)).into_response())
 }
 
-/// Takes a token away. Requests with it are refused at once.
+/// Revokes a token. Requests with it are refused at once.
 #[utoipa::path(delete, path = "/v1/tokens/{id}", tag = "tokens", operation_id = "delete_token",
     params(("id" = String, Path)), responses(
-    (status = 204, description = "it is revoked", body = ()),
+    (status = 204, description = "the token is revoked", body = ()),
     (status = 401, description = "not a valid token", body = Problem),
     (status = 404, description = "there is no such token", body = Problem),
 ))]
@@ -186,7 +187,7 @@ async fn delete(
     Ok((StatusCode::NO_CONTENT, commit(change).await?).into_response())
 }
 
-/// Commits a change that makes a secret.
+/// Commits a change that creates a secret.
 pub async fn commit_issued(
     change: Box<dyn Transaction>,
     place: &HeaderValue,
@@ -197,7 +198,7 @@ pub async fn commit_issued(
     Ok((Extension(accepted), headers))
 }
 
-/// What is asked of a list of tokens or credentials.
+/// Parameters of a list of tokens or credentials.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -205,13 +206,13 @@ pub struct Paging {
     /// Items of this page; 100 unless given.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
     limit: Option<String>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     #[param(max_length = 512)]
     cursor: Option<String>,
 }
 
 impl Paging {
-    /// After which id the page begins, and how many items it has.
+    /// Parses the id after which the page begins, and the number of items.
     pub fn read(query: Result<Query<Self>, QueryRejection>) -> Result<(Option<String>, u32), Problem> {
         let Query(asked) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
         let id = |text: String| {
@@ -222,7 +223,7 @@ impl Paging {
         Ok((after, list::limit(asked.limit.as_deref())?))
     }
 
-    /// A page of items whose ids are `id`.
+    /// Makes a page of the items with the ids `id`.
     pub fn items<T>(items: Vec<T>, more: bool, total: i64, id: impl Fn(&T) -> Cow<'_, str>) -> Items<T> {
         let next = items.last().filter(|_| more).map(|last| URL_SAFE_NO_PAD.encode(id(last).as_bytes()));
         Items { items, next, total: Some(total) }
@@ -231,7 +232,7 @@ impl Paging {
 
 /// Lists tokens, without their secrets.
 #[utoipa::path(get, path = "/v1/tokens", tag = "tokens", operation_id = "list_tokens", params(Paging), responses(
-    (status = 200, description = "a page of them, by their ids", body = Items<Token>),
+    (status = 200, description = "a page of tokens, sorted by id", body = Items<Token>),
     (status = 400, description = "a parameter cannot be used", body = Problem),
     (status = 401, description = "not a valid token", body = Problem),
 ))]
@@ -246,14 +247,14 @@ async fn list(
     Ok(Body(Paging::items(items, more, total, |token: &Token| Cow::Borrowed(token.id.as_str()))))
 }
 
-/// Commits a change of what stands beside the policy; the result goes into the answer.
+/// Commits a change that is not part of the policy. The result goes into the answer.
 pub async fn commit(change: Box<dyn Transaction>) -> Result<(Extension<super::told::Accepted>, HeaderMap), Problem> {
     let mut headers = HeaderMap::new();
     let accepted = tag::commit_beside(change, &mut headers).await?;
     Ok((Extension(accepted), headers))
 }
 
-/// The headers of an answer that has a secret: where its row is, and that nobody keeps it.
+/// The headers of an answer with a secret: its location, and that no cache may store it.
 pub fn shown_once(place: HeaderValue) -> [(header::HeaderName, HeaderValue); 2] {
     [(header::LOCATION, place), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))]
 }

@@ -82,7 +82,7 @@ async fn created(mut change: Box<dyn Transaction>, mut issued: IssuedKey) -> Res
     let mut headers = tag::put_on(&mut *change, &mut issued.stored).await?;
     let id = issued.stored.id.clone().unwrap_or_default();
     let place = location(Key::PATH, &id);
-    // The key is stored nowhere, so the same request cannot get it again.
+    // The key is not stored, so a repeated request cannot get it again.
     let told = Told { status: StatusCode::CREATED, location: Some(&place), body: None, issued: Some(&id) };
     let accepted = tag::commit_once(change, &mut headers, tag::state_of(&issued.stored), told).await?;
     // The answer contains the key, so no cache may store it.

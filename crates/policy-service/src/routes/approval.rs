@@ -1,4 +1,4 @@
-//! Approving and rejecting subscriptions that wait.
+//! Approves and rejects waiting subscriptions.
 
 use axum::{
     extract::{Path, State, rejection::PathRejection},
@@ -19,7 +19,7 @@ use management::{
     subscriptions::Subscription,
 };
 
-/// Why.
+/// The reason for a decision.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Decision {
@@ -36,13 +36,13 @@ impl Decision {
     }
 }
 
-/// Approves a subscription that waits: it lets requests pass, or does so when its block ends.
+/// Approves a waiting subscription. It lets requests pass now, or when its block ends.
 #[utoipa::path(post, path = "/v1/subscriptions/{id}/approve", tag = "subscriptions", operation_id = "approve_subscription",
     params(("id" = String, Path)), request_body = Option<Decision>, responses(
-    (status = 200, description = "it is approved; no new revision if it was before", body = Subscription),
+    (status = 200, description = "the subscription is approved; no new revision if it was already", body = Subscription),
     (status = 401, description = "not a valid token", body = Problem),
     (status = 404, description = "there is no such subscription", body = Problem),
-    (status = 409, description = "it does not wait for approval", body = Problem),
+    (status = 409, description = "the subscription does not wait for approval", body = Problem),
     (status = 422, description = "a field of the body cannot be used", body = Problem),
 ))]
 async fn approve(
@@ -59,13 +59,13 @@ async fn approve(
     answer(&*store, change, approved).await
 }
 
-/// Rejects a subscription that waits. Only approval lets it pass requests later.
+/// Rejects a waiting subscription. Only an approval lets it pass requests later.
 #[utoipa::path(post, path = "/v1/subscriptions/{id}/reject", tag = "subscriptions", operation_id = "reject_subscription",
     params(("id" = String, Path)), request_body = Option<Decision>, responses(
-    (status = 200, description = "it is rejected; no new revision if it was before", body = Subscription),
+    (status = 200, description = "the subscription is rejected; no new revision if it was already", body = Subscription),
     (status = 401, description = "not a valid token", body = Problem),
     (status = 404, description = "there is no such subscription", body = Problem),
-    (status = 409, description = "it does not wait for approval", body = Problem),
+    (status = 409, description = "the subscription does not wait for approval", body = Problem),
     (status = 422, description = "a field of the body cannot be used", body = Problem),
 ))]
 async fn reject(

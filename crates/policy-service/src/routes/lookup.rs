@@ -103,7 +103,8 @@ async fn look_up(
             subscriptions.push(shown(&*store, &version).await?);
         }
     }
-    // A publisher sees no keys but that of somebody who is subscribed to one of its APIs, and of that nothing of other APIs.
+    // A publisher sees a key only if its application is subscribed to one of the publisher's APIs, and nothing about
+    // other APIs.
     if !sees(&*store, &actor, Kind::Key, &version.id).await? {
         if subscriptions.is_empty() {
             return Err(none());

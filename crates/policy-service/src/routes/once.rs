@@ -1,8 +1,8 @@
-//! `idempotency-key`: a POST that is sent again within a day is done once and answered the same.
+//! `idempotency-key`: a POST that is sent again within a day takes effect once and gets the same answer.
 //!
 //! The key and a digest of the request travel with the act, and the answer is stored with the change
-//! ([`management::once`]). Here keys are read, and stored answers are given again: before the request is done, and after it
-//! failed because another one with its key was faster.
+//! ([`management::once`]). This file reads keys and repeats stored answers: before the request is handled, and after it
+//! failed because another request with its key was faster.
 
 use std::sync::Arc;
 
@@ -29,20 +29,20 @@ use management::{
     },
 };
 
-/// The header, in requests.
+/// The request header.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Bytes of a key.
+/// Maximum length of a key, in bytes.
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
-/// Routes whose body is a stream of any length. Sending it again changes nothing anyway.
+/// Routes with a streamed body of any length. Repeating such a request changes nothing anyway.
 const STREAMS: &[&str] = &["/v1/import"];
 
-/// Does a request with a key once.
+/// Handles a request with a key.
 pub async fn guard(State(store): State<Store>, request: Request, next: Next) -> Result<Response, Problem> {
     let is_once = request.method() == Method::POST && request.headers().contains_key(IDEMPOTENCY_KEY);
     if !is_once || STREAMS.contains(&request.uri().path()) {
         return Ok(next.run(request).await);
     }
-    // Whoever may not ask gets the answer of the route.
+    // A caller without permission gets the answer of the route.
     let Some(Identity::Principal { principal, .. }) = request.extensions().get::<Identity>() else {
         return Ok(next.run(request).await);
     };
@@ -62,7 +62,7 @@ pub async fn guard(State(store): State<Store>, request: Request, next: Next) -> 
     Ok(find(&store, &actor, &once).await?.unwrap_or(answer))
 }
 
-/// The key of a request.
+/// Parses the key of a request.
 fn key(headers: &HeaderMap) -> Result<String, Problem> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let value = values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok());
@@ -75,12 +75,12 @@ fn key(headers: &HeaderMap) -> Result<String, Problem> {
     })
 }
 
-/// What tells a request from another one: its method, its path with the query, and its body.
+/// Distinguishes requests: by method, path with query, and body.
 fn fingerprint(parts: &Parts, body: &[u8]) -> [u8; 32] {
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
     let mut digest = Sha256::new();
     digest.update(parts.method.as_str());
-    // Neither a method nor a path has a zero byte.
+    // Neither a method nor a path contains a zero byte.
     digest.update([0]);
     digest.update(target);
     digest.update([0]);
@@ -88,7 +88,7 @@ fn fingerprint(parts: &Parts, body: &[u8]) -> [u8; 32] {
     digest.finalize().into()
 }
 
-/// The answer to an earlier request with this key.
+/// Finds the answer to an earlier request with this key.
 async fn find(store: &Store, actor: &Actor, once: &Once) -> Result<Option<Response>, Problem> {
     let since = since(&act(actor.clone()));
     let Some(answer) = store.answer(&owner(actor), &once.key, since).await? else { return Ok(None) };
@@ -96,7 +96,7 @@ async fn find(store: &Store, actor: &Actor, once: &Once) -> Result<Option<Respon
     Ok(Some(again(answer)))
 }
 
-/// A stored answer, as it was given. A secret is not shown again.
+/// Repeats a stored answer. A secret is not shown again.
 fn again(answer: Answer) -> Response {
     let Answer { status, location, etag, revision, body, issued, .. } = answer;
     let mut response = match (body, issued) {

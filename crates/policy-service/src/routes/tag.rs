@@ -60,20 +60,20 @@ pub async fn commit(
     Ok(Accepted { actor, revision: made.then_some(revision), state, is_stored: false })
 }
 
-/// What the answer to a POST says beside its headers.
+/// The answer to a POST, apart from its headers.
 #[derive(Clone, Copy, Debug)]
 pub struct Told<'a> {
     /// The status.
     pub status: StatusCode,
-    /// Where the row is that was made.
+    /// The location of the new row.
     pub location: Option<&'a HeaderValue>,
-    /// The body, JSON; `None`: it holds a secret, which must be stored nowhere.
+    /// The body, JSON; `None` if it contains a secret, which must not be stored.
     pub body: Option<&'a str>,
-    /// The id of what the secret is of.
+    /// The id of the object with the secret.
     pub issued: Option<&'a str>,
 }
 
-/// Commits `change` as [`commit`] does, and with it the answer, if the request is to be done once.
+/// Commits `change` like [`commit`]. Stores the answer with it if the request is idempotent.
 pub async fn commit_once(
     mut change: Box<dyn Transaction>,
     headers: &mut HeaderMap,
@@ -84,8 +84,8 @@ pub async fn commit_once(
     Ok(Accepted { is_stored, ..commit(change, headers, state).await? })
 }
 
-/// Commits a change as [`commit_beside`] does, and with it that the secret `issued` was answered, if the request is to be done
-/// once.
+/// Commits a change like [`commit_beside`]. If the request is idempotent, notes with it that the secret `issued` was
+/// sent.
 pub async fn commit_issued(
     mut change: Box<dyn Transaction>,
     headers: &mut HeaderMap,
@@ -97,7 +97,7 @@ pub async fn commit_issued(
     Ok(Accepted { is_stored, ..commit_beside(change, headers).await? })
 }
 
-/// Stores the answer of a change that is about to be committed, if its request is to be done once.
+/// Stores the answer of a change before it is committed, if its request is idempotent.
 async fn store(change: &mut dyn Transaction, headers: &HeaderMap, told: Told<'_>) -> Result<bool, Problem> {
     let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
     let answer = Answer {
@@ -111,7 +111,7 @@ async fn store(change: &mut dyn Transaction, headers: &HeaderMap, told: Told<'_>
     Ok(once::keep(change, answer).await?)
 }
 
-/// Commits a change of what stands beside the policy; `headers` then say the latest revision.
+/// Commits a change that is not part of the policy, and adds the latest revision to `headers`.
 pub async fn commit_beside(change: Box<dyn Transaction>, headers: &mut HeaderMap) -> Result<Accepted, Problem> {
     let actor = change.act().actor.clone();
     let revision = change.commit().await?;

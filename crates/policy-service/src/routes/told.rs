@@ -26,7 +26,7 @@ pub struct Accepted {
     pub revision: Option<i64>,
     /// The state of the resulting row.
     pub state: Option<String>,
-    /// Whether the answer is stored, to be given again.
+    /// Whether the answer was stored for repetition.
     pub is_stored: bool,
 }
 

@@ -127,10 +127,10 @@ impl Host {
     }
 }
 
-/// The first byte of TLS: a record of a handshake.
+/// The first byte of a TLS connection: a handshake record.
 const HANDSHAKE: u8 = 22;
 
-/// The stream under TLS; `None` if there will be none.
+/// The stream inside TLS; `None` if the handshake fails.
 async fn shake_hands(stream: TcpStream, acceptor: TlsAcceptor) -> Option<TlsStream<TcpStream>> {
     let mut first = [HANDSHAKE];
     stream.peek(&mut first).await.ok()?;
@@ -148,7 +148,7 @@ async fn shake_hands(stream: TcpStream, acceptor: TlsAcceptor) -> Option<TlsStre
     }
 }
 
-/// Answers a client that speaks plain HTTP. Nothing of its request is read before.
+/// Answers a client that speaks plain HTTP, without reading its request.
 async fn tell_of_tls(mut stream: TcpStream) {
     let id = request_id::made();
     let problem = Problem::new(StatusCode::BAD_REQUEST, "this port speaks TLS; ask it by https:").with_request_id(&id);
@@ -161,7 +161,7 @@ async fn tell_of_tls(mut stream: TcpStream) {
     // The client may be gone.
     let _ = stream.write_all(answer.as_bytes()).await;
     let _ = stream.shutdown().await;
-    // A socket that is closed with bytes unread is reset, and its answer with it.
+    // Closing a socket with unread bytes resets it, and the client loses the answer.
     let _ = tokio::io::copy(&mut stream.take(MAX_HEAD_BYTES as u64), &mut tokio::io::sink()).await;
 }
 

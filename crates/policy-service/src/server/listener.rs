@@ -105,7 +105,7 @@ pub async fn serve_all(doors: Vec<Door>, metrics: Metrics, stopping: Cancellatio
     }
 }
 
-/// What all listeners share.
+/// The state that all listeners share.
 struct Shared {
     connections: Arc<Connections>,
     room: Arc<Semaphore>,

@@ -61,7 +61,7 @@ pub fn routers(store: Store, feed: Feed, credentials: Credentials, metrics: Metr
     (around.put(managing), around.put(feeding))
 }
 
-/// The routes by where they may be served.
+/// The routes, by the listeners that may serve them.
 struct Parts {
     around: Around,
     document: Router,
@@ -111,7 +111,7 @@ fn document(openapi: &utoipa::openapi::OpenApi) -> Router {
     )
 }
 
-/// What stands around the routes of each listener.
+/// The layers around the routes of each listener.
 #[derive(Clone)]
 struct Around {
     credentials: Credentials,
@@ -180,7 +180,7 @@ async fn writer_health(State(store): State<Store>) -> Result<&'static str, Probl
     Ok("ok\n")
 }
 
-/// What the service counts of itself, for Prometheus. It names no client, no application and no API.
+/// The service's metrics for Prometheus. They name no client, no application and no API.
 #[utoipa::path(get, path = "/metrics", tag = "health", operation_id = "read_metrics", security(()), responses(
     (status = 200, description = "all metrics, in Prometheus's text format", body = String, content_type = "text/plain"),
 ))]

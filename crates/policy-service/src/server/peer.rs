@@ -84,7 +84,7 @@ impl Connections {
         victim.is_some()
     }
 
-    /// Ends what has come to the registry: tells the counts, and evicts.
+    /// Finishes a change of the registry: reports the counts, and evicts.
     fn evict(&self, mut registry: MutexGuard<'_, Registry>, victim: Option<Id>) {
         registry.tell(&self.metrics);
         let Some(victim) = victim else { return };

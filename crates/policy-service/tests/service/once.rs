@@ -1,4 +1,4 @@
-//! Requests with an `idempotency-key`: done once, and answered the same.
+//! Requests with an `idempotency-key` take effect once and get the same answer.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ async fn once(service: &Service, path: &str, key: &str, body: &Value) -> Answer 
     send(if body.is_null() { request } else { request.json(body) }).await
 }
 
-/// What a client sees of an answer, but for the name of the request.
+/// The parts of an answer that a client sees, except the request id.
 fn seen(answer: &Answer) -> (u16, String, Vec<String>) {
     let headers = ["content-type", "location", "etag", "x-policy-revision"];
     (answer.status, answer.text.clone(), headers.map(|name| answer.header(name).to_owned()).to_vec())
@@ -26,7 +26,7 @@ async fn the_same_again_makes_nothing_twice_and_gets_the_same_answer() {
         ("/v1/applications", json!({"owner": "bob"}), 201),
         ("/v1/keys", json!({"application": "app-1", "sha256": digest(9)}), 201),
         ("/v1/deny-policies", json!({"type": "IP", "value": "::1"}), 201),
-        // It is there just so: no revision, and an answer all the same.
+        // The object exists already with this content: no revision, but an answer.
         ("/v1/applications", json!({"id": "app-1", "owner": "alice"}), 200),
         ("/v1/subscriptions/s-1/block?state=PROD_ONLY_BLOCKED", Value::Null, 200),
         ("/v1/subscriptions/s-1/unblock", Value::Null, 200),
@@ -38,7 +38,7 @@ async fn the_same_again_makes_nothing_twice_and_gets_the_same_answer() {
         service.seed().await;
         let first = once(&service, path, "one", &body).await.expect(status);
         let revision = service.revision().await;
-        // Whatever happened meanwhile.
+        // Whatever has changed meanwhile.
         service.post("/v1/plans", json!({"id": "meanwhile"})).await.expect(201);
         for _ in 0..3 {
             let again = once(&service, path, "one", &body).await;
@@ -52,7 +52,7 @@ async fn the_same_again_makes_nothing_twice_and_gets_the_same_answer() {
     }
 }
 
-/// A key is shown once: the same request gets its id, and no second key.
+/// A key is shown once. The repeated request gets its id, and makes no second key.
 #[tokio::test]
 async fn an_issued_key_is_not_shown_again() {
     let service = Service::start().await;
@@ -100,7 +100,7 @@ async fn a_token_is_not_shown_again() {
     assert_eq!((&again.json()["id"], again.header("location")), (&issued["id"], first.header("location")));
     assert!(!again.text.contains(issued["token"].as_str().unwrap()), "{}", again.text);
     assert_eq!(service.get("/v1/tokens").await.json()["items"].as_array().unwrap().len(), 1);
-    // Another caller's key is another key.
+    // Another caller's keys are separate.
     let other = service.post("/v1/tokens", json!({"role": "administrator", "subject": "bob"})).await.expect(201).json();
     let request = service.request(Method::POST, "/v1/tokens").bearer_auth(other["token"].as_str().unwrap());
     send(request.header("idempotency-key", "one").json(&body)).await.expect(201);
@@ -121,7 +121,7 @@ async fn a_key_names_one_request_alone() {
         once(&service, path, "one", &body).await.expect_problem(422, Some("idempotency-key"));
     }
     assert_eq!(service.revision().await, revision);
-    // Other methods have none: what they do twice is the same.
+    // Other methods ignore the header, because they are idempotent themselves.
     let put = service.request(Method::PUT, "/v1/plans/p").bearer_auth(TOKEN).header("idempotency-key", "one");
     send(put.json(&json!({}))).await.expect(404);
 }
@@ -150,7 +150,7 @@ async fn a_key_that_cannot_be_used_is_refused() {
     let twice = twice.header("idempotency-key", "a").header("idempotency-key", "b").json(&json!({}));
     send(twice).await.expect_problem(400, Some("idempotency-key"));
     once(&service, "/v1/plans", &"k".repeat(255), &json!({})).await.expect(201);
-    // Nobody learns of a key without a token.
+    // Nobody learns of an idempotency key without a token.
     let nobody = service.request(Method::POST, "/v1/plans").header("idempotency-key", "k".repeat(255));
     assert_eq!(send(nobody.json(&json!({}))).await.status, 401);
     assert_eq!(service.get("/v1/plans").await.json()["total"], 1);
@@ -166,14 +166,14 @@ async fn an_answer_is_forgotten_after_a_day() {
         let again = once(&service, "/v1/plans", "one", &json!({})).await.expect(201);
         assert_eq!(seen(&again) == seen(&first), is_same, "{age}");
     }
-    // What is over is deleted by the next one.
+    // The next request deletes expired answers.
     sqlx::query("UPDATE answer SET at = unixepoch() - 90000").execute(&mut connection).await.unwrap();
     once(&service, "/v1/plans", "two", &json!({})).await.expect(201);
     let left: Vec<String> = sqlx::query_scalar("SELECT key FROM answer").fetch_all(&mut connection).await.unwrap();
     assert_eq!(left, ["two"]);
 }
 
-/// Too many keys of one actor are refused. Without a key the same request passes.
+/// Too many keys of one actor are refused. The same request passes without a key.
 #[tokio::test]
 async fn an_actor_has_so_many_keys_a_day_and_no_more() {
     let service = Service::start().await;
@@ -186,7 +186,7 @@ async fn an_actor_has_so_many_keys_a_day_and_no_more() {
     service.post("/v1/plans", json!({})).await.expect(201);
 }
 
-/// Of requests that come at once, to two programs on one database, one makes a row and the others get its answer.
+/// Simultaneous requests to two programs on one database: one creates a row, and the others get its answer.
 #[tokio::test]
 async fn racing_requests_with_one_key_are_one_request() {
     let first = Program::start();
@@ -214,7 +214,7 @@ async fn racing_requests_with_one_key_are_one_request() {
     assert_eq!(plans["total"], 10, "{plans}");
 }
 
-/// Of keys that are issued at once, one is shown, and one is there.
+/// Simultaneous requests for a key: one key is shown, and only one exists.
 #[tokio::test]
 async fn racing_requests_issue_one_key() {
     let service = Service::start().await;

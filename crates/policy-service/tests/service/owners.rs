@@ -1,5 +1,5 @@
-//! Owners: what publishers and subscribers may do with their own rows, and what they cannot do to others'. Each test is a
-//! table of the calls that a client would try.
+//! Owners: what publishers and subscribers may do with their own rows, and what they cannot do with those of others.
+//! Each test is a table of calls that a client might try.
 
 use std::collections::HashMap;
 
@@ -42,7 +42,7 @@ impl Cast {
     }
 }
 
-/// One call and its answer: who, method, path, body, status, field, and what the text must not have.
+/// A call and its answer: caller, method, path, body, status, field, and words that the text must not contain.
 type Case = (&'static str, &'static str, &'static str, Value, u16, Option<&'static str>, &'static [&'static str]);
 
 async fn run(cast: &Cast, cases: Vec<Case>) {
@@ -102,7 +102,7 @@ async fn who_makes_something_owns_it_and_only_an_administrator_gives_it_away() {
         ],
     )
     .await;
-    // Gateways are told nothing of owners of APIs and plans.
+    // Gateways do not get the owners of APIs and plans.
     let page = cast.service.feed("/v1/policy").await.expect(200);
     assert!(!page.text.contains("pat") && !page.text.contains("pia"), "{}", page.text);
 }
@@ -127,7 +127,7 @@ async fn a_publisher_takes_no_requests_from_another_owner() {
     run(
         &cast,
         vec![
-            // The same match, inside another one, or a more specific host beside it.
+            // The same match, one inside another, or a more specific host beside it.
             (
                 "pat",
                 "POST",
@@ -145,7 +145,7 @@ async fn a_publisher_takes_no_requests_from_another_owner() {
             ("pat", "POST", "/v1/apis", api("x", json!(["h.example"]), "/shop"), 409, Some("match"), NOTHING),
             ("pat", "POST", "/v1/apis", api("x", any.clone(), "/none/in"), 409, Some("match"), any_other),
             ("pat", "PUT", "/v1/apis/mine", api("mine", any.clone(), "/shop/in"), 409, Some("match"), NOTHING),
-            // These take nothing.
+            // These matches take no requests from another API.
             ("pat", "POST", "/v1/apis", api("y1", json!(["*.example.com"]), "/payments"), 201, None, NOTHING),
             ("pat", "POST", "/v1/apis", api("y2", json!(["example.com"]), "/pay"), 201, None, NOTHING),
             ("pat", "POST", "/v1/apis", api("y3", any.clone(), "/pay"), 201, None, NOTHING),
@@ -164,7 +164,7 @@ async fn a_publisher_takes_no_requests_from_another_owner() {
         ],
     )
     .await;
-    // Who may see the other one is told which it is.
+    // A caller who may see the other API gets its id.
     let told = cast.ask("pat", "POST", "/v1/apis", api("x", any, "/shop/in")).await;
     assert!(told.text.contains("shop"), "{}", told.text);
 }
@@ -203,14 +203,14 @@ async fn a_subscriber_escapes_nothing() {
     run(
         &cast,
         vec![
-            // Another's application, and an API that is not seen, are not there.
+            // Another owner's application, and an invisible API, count as missing.
             ("sam", "POST", "/v1/subscriptions", subscribe("sues", "free", Value::Null), 404, None, sues),
             ("sam", "POST", "/v1/subscriptions", subscribe("nobodys", "free", Value::Null), 404, None, NOTHING),
             ("sam", "POST", "/v1/subscriptions", subscribe("mine", "draft", Value::Null), 404, None, &["pat"]),
             ("sam", "POST", "/v1/applications/sues/keys", json!({}), 404, None, sues),
             ("sam", "POST", "/v1/keys", json!({"application": "sues", "sha256": digest(1)}), 404, None, sues),
             ("sam", "GET", "/v1/subscriptions/sues-sub", Value::Null, 404, None, NOTHING),
-            // Ids that others have are taken, and that is all.
+            // Ids of other owners' objects are taken; nothing else is revealed.
             ("sam", "POST", "/v1/applications", json!({"id": "sues"}), 409, None, &["\"sue\"", "PUT"]),
             ("sam", "POST", "/v1/applications/mine/keys", json!({"id": "sues-key"}), 409, None, &["\"sues\""]),
             // Plans: one that the API offers, or none if it offers none.
@@ -249,7 +249,7 @@ async fn a_subscriber_escapes_nothing() {
             ("sam", "PUT", "/v1/subscriptions/s-paid", json!({}), 200, None, NOTHING),
             ("sam", "POST", "/v1/applications", json!({"id": "x", "plan": "gold"}), 403, Some("plan"), NOTHING),
             ("sam", "PUT", "/v1/applications/mine", json!({"plan": "gold"}), 403, Some("plan"), NOTHING),
-            // No state.
+            // A subscriber sets no state.
             (
                 "sam",
                 "POST",
@@ -275,7 +275,7 @@ async fn a_subscriber_escapes_nothing() {
             ("pat", "POST", "/v1/subscriptions/s-free/block", Value::Null, 200, None, NOTHING),
             ("sam", "POST", "/v1/subscriptions/s-free/unblock", Value::Null, 403, None, NOTHING),
             ("sam", "PUT", "/v1/subscriptions/s-free", json!({"state": "UNBLOCKED"}), 403, Some("state"), NOTHING),
-            // A block is not escaped by deleting, nor with another application.
+            // Neither a deletion nor another application escapes a block.
             ("sam", "DELETE", "/v1/subscriptions/s-free", Value::Null, 200, None, NOTHING),
             ("sam", "POST", "/v1/subscriptions", subscribe("mine", "free", Value::Null), 409, None, NOTHING),
             ("sam", "GET", "/v1/subscriptions/s-free", Value::Null, 200, None, NOTHING),
@@ -327,7 +327,7 @@ async fn a_look_up_and_usage_show_no_others() {
             assert_eq!(found["key"]["apis"], json!(["pats", "pias"]), "both are published");
         }
     }
-    // Not published any more: its id is nothing for other publishers.
+    // When the API is not published any more, its id counts as missing for other publishers.
     cast.ask("pia", "PUT", "/v1/apis/pias", json!({"state": "CREATED", "match": [{"path": "/pias"}]}))
         .await
         .expect(200);
@@ -387,7 +387,7 @@ async fn a_subscription_waits_until_its_publisher_decides() {
     let entries = cast.service.get("/v1/audit?kind=subscription&action=reject").await.json();
     assert_eq!(entries["items"][0]["reason"], "no contract");
     assert_eq!(entries["items"][0]["actor"], "pat");
-    // What was rejected or waited is so again after a block.
+    // A rejected or waiting subscription is so again after a block.
     for id in ["s", "t"] {
         let before = state(id).await;
         cast.ask("pat", "POST", &format!("/v1/subscriptions/{id}/block"), Value::Null).await.expect(200);
@@ -395,7 +395,7 @@ async fn a_subscription_waits_until_its_publisher_decides() {
         cast.ask("pat", "POST", &format!("/v1/subscriptions/{id}/unblock"), Value::Null).await.expect(200);
         assert_eq!(state(id).await, before);
     }
-    // What is approved while it is blocked stays blocked, and lets pass when the block ends.
+    // A subscription that is approved while it is blocked stays blocked, and lets requests pass when the block ends.
     cast.ask("pat", "POST", "/v1/subscriptions/s/block", Value::Null).await.expect(200);
     cast.ask("pat", "POST", approve, Value::Null).await.expect(200);
     assert_eq!(state("s").await, "BLOCKED");

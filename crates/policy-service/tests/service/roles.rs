@@ -1,4 +1,4 @@
-//! What each role is answered by each operation, on its own rows, on another owner's, and on rows without an owner. The
+//! The answers to each role for each operation, on its own rows, on another owner's, and on rows without an owner. The
 //! operations come from the OpenAPI document.
 
 use std::collections::BTreeSet;
@@ -9,22 +9,22 @@ use policy_service::auth::permission::{self, May, Operation, Who};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Whose a row is, for the principal that asks.
+/// The owner of a row, from the view of the calling principal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Row {
-    /// The publisher's or the subscriber's own.
+    /// The publisher's or the subscriber's own row.
     Own,
-    /// Another owner's, published if it is an API.
+    /// Another owner's row; an API is published.
     Foreign,
-    /// Another owner's API that is not published.
+    /// Another owner's unpublished API.
     Unpublished,
-    /// Nobody's.
+    /// A row without an owner.
     Unowned,
 }
 
 const ROWS: [Row; 4] = [Row::Foreign, Row::Unpublished, Row::Unowned, Row::Own];
 
-/// Whether a role sees a row: the contract, in words of its own.
+/// Whether a role sees a row, written independently of the code.
 fn sees(role: Role, kind: Kind, row: Row) -> bool {
     match (role, kind) {
         (Role::Administrator | Role::Operator | Role::Auditor, _) => true,
@@ -37,7 +37,7 @@ fn sees(role: Role, kind: Kind, row: Row) -> bool {
     }
 }
 
-/// Rows of one round, each kind in each of [`ROWS`], whose ids end in the round's number.
+/// The rows of one round: each kind in each of [`ROWS`]. Their ids end in the round's number.
 struct Round<'s> {
     service: &'s Service,
     number: u64,
@@ -57,7 +57,7 @@ impl Round<'_> {
         self.service.post("/v1/tokens", body).await.expect(201).json()["token"].as_str().unwrap().to_owned()
     }
 
-    /// Makes the rows of a kind, with what they name, as the administrator; `None`: of all kinds.
+    /// Creates the rows of a kind with everything that they refer to, as the administrator; `None` for all kinds.
     async fn make(&self, kind: Option<Kind>) {
         let needed = match kind {
             None => &Kind::ALL[..],
@@ -113,7 +113,7 @@ impl Round<'_> {
         }
     }
 
-    /// A body with which the operation does something.
+    /// A body with which the operation has an effect.
     fn body(&self, operation: &Operation, id: &str) -> Value {
         let new = format!("new-{}", self.number);
         match (operation.method, operation.path) {
@@ -142,7 +142,7 @@ async fn ask(service: &Service, token: &str, method: &str, path: &str, body: &Va
     send(if body.is_null() { request } else { request.json(body) }).await
 }
 
-/// What is expected: done, or one of the two refusals.
+/// The expected result: done, or one of the two refusals.
 fn expected(operation: &Operation, role: Role, row: Option<Row>) -> u16 {
     let may = operation.may(role);
     if may == May::Hidden {
@@ -157,7 +157,7 @@ fn expected(operation: &Operation, role: Role, row: Option<Row>) -> u16 {
     }
 }
 
-/// A problem without what differs from request to request.
+/// A problem without the parts that differ from request to request.
 fn plain(answer: &Answer, id: &str) -> String {
     let mut problem = answer.whole();
     problem.as_object_mut().unwrap().remove("request_id");
@@ -192,7 +192,8 @@ async fn each_role_is_answered_by_each_operation_as_the_table_says() {
                     asked += 1;
                     let name = format!("{} {method} {target} on {row:?}: {}", role.as_str(), answer.text);
                     let expected = expected(operation, role, *row);
-                    // What waits for nothing cannot be rejected, and of routes without rows the request is not a whole one.
+                    // A subscription that does not wait cannot be rejected. Requests to routes without rows are
+                    // incomplete here.
                     let is_done = answer.status < 300
                         || (path.ends_with("/reject") && answer.status == 409)
                         || (operation.kind.is_none() && matches!(answer.status, 400 | 404 | 422));
@@ -217,7 +218,7 @@ async fn each_role_is_answered_by_each_operation_as_the_table_says() {
     assert!(asked > 500 && refused > 200, "{asked} {refused}");
 }
 
-/// A refusal names nothing but what was asked for.
+/// A refusal names only the requested object.
 fn answer_says_nothing(round: &Round<'_>, answer: &Answer, id: &str, name: &str) {
     assert!(!answer.text.contains("another\""), "{name}");
     for kind in Kind::ALL {

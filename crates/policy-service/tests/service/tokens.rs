@@ -1,4 +1,4 @@
-//! Tokens: made, shown once, refused at once when they are revoked or over, on each service of a database.
+//! Tokens: created, shown once, and refused at once after they were revoked or expired, on each service of a database.
 
 use std::time::{Duration, Instant};
 
@@ -118,7 +118,7 @@ async fn what_cannot_be_a_token_is_refused_by_its_field() {
     assert_eq!(service.get("/v1/tokens").await.json()["total"], 0);
 }
 
-/// What one service revokes, another one on the same database refuses with the next request.
+/// A token that one service revokes is refused by another service on the same database with the next request.
 #[tokio::test]
 async fn a_token_is_revoked_on_each_service_at_once() {
     let one = Program::start();

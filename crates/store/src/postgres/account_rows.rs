@@ -1,4 +1,4 @@
-//! Tokens and credentials of gateways within a change. The statements are in [`super::accounts`].
+//! Tokens and gateways' credentials within a change. [`super::accounts`] has the statements.
 
 use async_trait::async_trait;
 

@@ -74,7 +74,7 @@ pub struct PostgresStore {
     options: PgConnectOptions,
     settings: Settings,
     latest: watch::Sender<Latest>,
-    /// How often tokens and credentials were changed.
+    /// The number of changes of tokens and credentials.
     accounts: watch::Sender<i64>,
     secret: Secret,
     /// The channel on which services notify each other.
@@ -147,7 +147,7 @@ impl PostgresStore {
         announce(&self.latest, state);
     }
 
-    /// Wakes those who wait for a change of tokens and credentials.
+    /// Wakes receivers that wait for a change of tokens and credentials.
     fn announce_accounts(&self, changes: i64) {
         self.accounts.send_if_modified(|held| {
             let differs = changes != *held;

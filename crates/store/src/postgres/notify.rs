@@ -25,7 +25,8 @@ pub fn payload(state: &State) -> String {
     format!("{} {}", state.renewals, state.revision)
 }
 
-/// The content of a notification of changed tokens or credentials. What it says is looked up, so a lost one does no harm.
+/// The content of a notification of changed tokens or credentials. The number is looked up as well, so a lost
+/// notification does no harm.
 pub const ACCOUNTS: &str = "accounts";
 
 /// Whether a notification announces a state that is newer than the current one. An unreadable notification counts as

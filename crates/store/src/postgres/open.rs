@@ -59,7 +59,7 @@ impl PostgresStore {
             // Exactly one connection, so that writers of this service wait here in order.
             writer: pool(&options, 1),
             readers: pool(&options, READERS),
-            // A second one takes the place of a connection whose server has vanished.
+            // A second connection replaces one whose server has vanished.
             listeners: pool(&options, 2),
             options,
             settings,

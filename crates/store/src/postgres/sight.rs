@@ -1,4 +1,4 @@
-//! Which rows somebody sees: the condition of lists, of look-ups and of usage. Who sees what is decided by the rules.
+//! Which rows a caller sees: conditions for lists, look-ups and usage. The rules decide what a caller sees.
 
 use async_trait::async_trait;
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _};
@@ -17,7 +17,7 @@ impl Sights for PostgresStore {
     }
 }
 
-/// Whether the row of `kind` with this id is there and within `sight`.
+/// Whether the row of `kind` with this id exists and is within `sight`.
 pub async fn sees(connection: &mut PgConnection, kind: Kind, id: &str, sight: &Sight) -> Result<bool, Fault> {
     let mut query = QueryBuilder::new("SELECT EXISTS (SELECT 1 FROM listed l WHERE l.kind = ");
     query.push_bind(kind.number()).push(" AND l.id = ").push_bind(text(id));
@@ -26,7 +26,7 @@ pub async fn sees(connection: &mut PgConnection, kind: Kind, id: &str, sight: &S
     Ok(query.build_query_scalar().fetch_one(connection).await?)
 }
 
-/// The places of all APIs that are not of this owner.
+/// The places of all APIs of other owners.
 pub async fn places_of_others(connection: &mut PgConnection, owner: &str) -> Result<Vec<(String, Place)>, Fault> {
     let statement = "SELECT m.api, m.host, m.path FROM api_match m JOIN listed l ON l.kind = 1 AND l.id = m.api \
                      WHERE l.owner IS DISTINCT FROM $1";
@@ -37,8 +37,8 @@ pub async fn places_of_others(connection: &mut PgConnection, owner: &str) -> Res
     rows.iter().map(place).collect()
 }
 
-/// Adds the condition that the row `l` of `listed` is within `sight`. One reason stands alone and not in an OR, so that
-/// PostgreSQL begins with the rows that it names.
+/// Adds the condition that the row `l` of `listed` is within `sight`. A single reason is added without OR, so that
+/// PostgreSQL starts with the rows that it names.
 pub(super) fn restrict<'q>(query: &mut QueryBuilder<'q, Postgres>, kind: Kind, sight: &'q Sight) {
     let Sight::Only(reaches) = sight else { return };
     query.push(" AND (");
@@ -80,8 +80,8 @@ fn reached<'q>(query: &mut QueryBuilder<'q, Postgres>, kind: Kind, reach: &'q Re
     }
 }
 
-/// Adds the condition that a row of usage is within `sight`. Of usage from before an application was deleted and made again
-/// under its id, the new owner sees nothing.
+/// Adds the condition that a row of usage is within `sight`. If an application was deleted and created again with its
+/// id, the new owner does not see the earlier usage.
 pub(super) fn restrict_usage<'q>(query: &mut QueryBuilder<'q, Postgres>, sight: &'q Sight) {
     let Sight::Only(reaches) = sight else { return };
     query.push(" AND (false");
@@ -100,7 +100,7 @@ pub(super) fn restrict_usage<'q>(query: &mut QueryBuilder<'q, Postgres>, sight: 
                     .push_bind(text(owner))
                     .push(")");
             }
-            // No row of usage has an owner or a state of its own.
+            // A row of usage has neither an owner nor a state.
             Reach::Owned | Reach::OwnedIn(_) => {}
         }
     }

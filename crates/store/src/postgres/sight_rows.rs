@@ -1,4 +1,4 @@
-//! Which rows somebody sees, within a change. The statements are in [`super::sight`].
+//! Which rows a caller sees, within a change. [`super::sight`] has the statements.
 
 use async_trait::async_trait;
 

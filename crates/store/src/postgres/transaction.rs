@@ -45,7 +45,7 @@ pub struct PostgresTransaction {
     /// Whether data beside the policy must be committed.
     keep: bool,
     doubt: Doubt,
-    /// How often tokens and credentials were changed, if this change did so.
+    /// The number of changes of tokens and credentials, if this change is one.
     accounts: Option<i64>,
     begun: Instant,
     /// A report's turn. The next report may wait for the writer when this one ends.
@@ -85,7 +85,7 @@ impl PostgresTransaction {
         &mut self.transaction
     }
 
-    /// Notes that tokens or credentials are changed, for those who wait for it, here and in other services.
+    /// Notes a change of tokens or credentials, for receivers in this and other services.
     pub(super) async fn note_accounts(&mut self) -> Result<(), Fault> {
         self.accounts = Some(accounts::count_change(&mut self.transaction).await?);
         let told = sqlx::query("SELECT pg_notify($1, $2)").bind(&*self.store.channel).bind(notify::ACCOUNTS);

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{PostgresStore, accounts, fault::Fault, notify, open::BUSY_TIMEOUT};
 use management::port::{Act, Error, Upkeep, times::Observer};
 
-/// After so long without a notification, the listening connection is checked.
+/// Time without a notification after which the listening connection is checked.
 const SILENCE: Duration = Duration::from_secs(60);
 /// How often the revision is looked up, in case a notification was lost.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -77,7 +77,7 @@ impl PostgresStore {
         self.look_at_accounts().await;
         loop {
             let Ok(heard) = timeout(SILENCE, listener.try_recv()).await else {
-                // A server that vanished says nothing either.
+                // A vanished server is silent as well.
                 timeout(BUSY_TIMEOUT, listener.execute("SELECT 1")).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
                 continue;
             };
@@ -94,7 +94,7 @@ impl PostgresStore {
         }
     }
 
-    /// Looks how often tokens and credentials were changed. Errors are ignored here: what is looked up next says them.
+    /// Reads the number of changes of tokens and credentials. Errors are ignored here; the next look-up reports them.
     async fn look_at_accounts(&self) {
         if let Ok(changes) = self.count_account_changes().await {
             self.announce_accounts(changes);

@@ -1,4 +1,4 @@
-//! Tokens and credentials of gateways. What they are good for is decided by the rules.
+//! Tokens and gateways' credentials. The rules decide what they permit.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -41,12 +41,12 @@ impl Accounts for SqliteStore {
     }
 }
 
-/// How often the accounts were changed.
+/// The number of changes of accounts.
 pub async fn changes(connection: &mut SqliteConnection) -> Result<i64, Fault> {
     Ok(sqlx::query_scalar("SELECT changes FROM account_state").fetch_one(connection).await?)
 }
 
-/// Notes that the accounts are changed; returns how often they were, with this time.
+/// Counts a change of accounts, and returns the new number.
 pub async fn count_change(connection: &mut SqliteConnection) -> Result<i64, Fault> {
     let counted = sqlx::query_scalar("UPDATE account_state SET changes = changes + 1 RETURNING changes");
     Ok(counted.fetch_one(connection).await?)

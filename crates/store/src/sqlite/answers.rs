@@ -1,4 +1,4 @@
-//! Remembered answers. How long and how many, the rules decide ([`management::once`]).
+//! Remembered answers. The rules decide how many there may be, and for how long ([`management::once`]).
 
 use async_trait::async_trait;
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};

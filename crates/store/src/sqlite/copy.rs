@@ -13,8 +13,8 @@ use management::port::{Act, Error, Latest, State};
 /// a new one, and the audit log only grows.
 const KEPT: [&str; 4] = ["earlier_epoch", "revoked_key", "audit", "audit_also"];
 
-/// Tables that a restore leaves as they are, unless the database is new: a token that was revoked since the backup stays
-/// revoked.
+/// Tables that a restore does not change, unless the database is new. So a token that was revoked since the backup
+/// stays revoked.
 const LEFT: [&str; 3] = ["token", "gateway_credential", "account_state"];
 
 /// Writes a copy of the database `from` to `to`, which must be an empty file. The copy shows the database at one

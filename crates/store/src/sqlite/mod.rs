@@ -66,7 +66,7 @@ pub struct SqliteStore {
     readers: SqlitePool,
     settings: Settings,
     latest: watch::Sender<Latest>,
-    /// How often tokens and credentials were changed.
+    /// The number of changes of tokens and credentials.
     accounts: watch::Sender<i64>,
     secret: Secret,
     /// The last change was dropped before it committed. Usually the rules rejected it; `check_writer` finds out whether
@@ -112,7 +112,7 @@ impl SqliteStore {
         announce(&self.latest, state);
     }
 
-    /// Wakes those who wait for a change of tokens and credentials.
+    /// Wakes receivers that wait for a change of tokens and credentials.
     fn announce_accounts(&self, changes: i64) {
         self.accounts.send_if_modified(|held| {
             let differs = changes != *held;

@@ -36,7 +36,7 @@ pub struct SqliteTransaction {
     /// Whether data beside the policy must be committed.
     keep: bool,
     doubt: Doubt,
-    /// How often tokens and credentials were changed, if this change did so.
+    /// The number of changes of tokens and credentials, if this change is one.
     accounts: Option<i64>,
     begun: Instant,
     /// A report's turn. The next report may wait for the writer when this one ends.
@@ -74,7 +74,7 @@ impl SqliteTransaction {
         &mut self.transaction
     }
 
-    /// Notes that tokens or credentials are changed, for those who wait for it.
+    /// Notes a change of tokens or credentials, for waiting receivers.
     pub(super) async fn note_accounts(&mut self) -> Result<(), Fault> {
         self.accounts = Some(accounts::count_change(&mut self.transaction).await?);
         Ok(())

@@ -1,4 +1,4 @@
-//! What every database does with tokens and credentials of gateways.
+//! Tokens and gateways' credentials in every database.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What every database does with remembered answers.
+//! Remembered answers in every database.
 
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ pub async fn a_change_knows_the_revision_that_it_makes(opened: &Opened) {
     assert_eq!(begin(&opened.store).await.revision_then(), 1);
 }
 
-/// Of requests with one key that come at the same time, one makes something.
+/// Of simultaneous requests with one key, only one has an effect.
 pub async fn of_racing_requests_with_one_key_one_is_done(opened: &Opened) {
     let tasks: Vec<_> = (0..8)
         .map(|number| {

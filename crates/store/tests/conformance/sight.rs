@@ -1,4 +1,4 @@
-//! What every database does with owners: which rows somebody sees, in lists, look-ups and usage.
+//! Owners in every database: the rows that a caller sees in lists, look-ups and usage.
 
 use management::port::{
     Actor, Kind, NewRow, Store,
@@ -31,8 +31,9 @@ fn to_apis_of(owner: &str) -> Reach {
     Reach::ToApisOf(owner.to_owned())
 }
 
-/// APIs `a` of pat (published), `b` of pia (published), `c` of pia (created), `d` of nobody; applications `s` of sam, `t` of
-/// sue; keys and subscriptions of both; a block that sue left at `a` with an application of sam's.
+/// The APIs `a` of pat (published), `b` of pia (published), `c` of pia (created) and `d` without an owner; the
+/// applications `s` of sam and `t` of sue, with keys and subscriptions; and a block that sue left at `a` with an
+/// application that is sam's now.
 async fn fill(store: &Store) {
     let kept = NewRow {
         kept_block: Some("BLOCKED".to_owned()),

@@ -5,15 +5,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    check,
+    access, check,
     error::Error,
     keys::KeyType,
     object,
-    resource::{Resource, plain_row},
+    resource::{Reference, Resource, damaged, document, plain_row},
     subscriptions::Subscription,
 };
 use crate::port::{
-    Kind, NewRow, Transaction, Version,
+    Actor, Kind, NewRow, Principal, Transaction, Version,
     list::Column,
     places::{Place, places},
 };
@@ -47,10 +47,41 @@ pub struct Api {
     /// Key types for which the API has an endpoint. If absent, any type; if empty, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Vec<KeyType>>,
+    /// Whom it belongs to. Whoever makes an API without being an administrator owns it; without an owner only administrators,
+    /// operators and auditors see it. Gateways do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Ids of the plans that subscribers may choose from. If absent or empty, they subscribe without a plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plans: Option<Vec<String>>,
+    /// Whether new subscriptions wait for approval; `automatic` unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
     /// Identifies this version of the row, for `if-match`. The service ignores what a client sends here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(read_only)]
     pub etag: Option<String>,
+}
+
+/// Whether new subscriptions wait for approval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Approval {
+    /// They let requests pass at once.
+    Automatic,
+    /// They are ON_HOLD until the publisher approves them.
+    Manual,
+}
+
+/// What gateways do not know of an API.
+#[derive(Default, Serialize, Deserialize)]
+struct Beside {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    plans: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    approval: Option<Approval>,
 }
 
 /// The lifecycle of an API.
@@ -96,9 +127,10 @@ impl Resource for Api {
     const KIND: Kind = Kind::Api;
     const PREFIX: &'static str = "api-";
     const PATH: &'static str = "/v1/apis";
-    const FILTERS: &'static [&'static str] = &["state"];
+    const FILTERS: &'static [&'static str] = &["state", "owner"];
     const STATES: &'static [&'static str] = &["CREATED", "PROTOTYPED", "PUBLISHED", "BLOCKED", "DEPRECATED", "RETIRED"];
-    const SORTS: &'static [(&'static str, Column)] = &[("name", Column::Name), ("state", Column::State)];
+    const SORTS: &'static [(&'static str, Column)] =
+        &[("name", Column::Name), ("owner", Column::Owner), ("state", Column::State)];
     const COMPARED: bool = true;
 
     fn id(&mut self) -> &mut Option<String> {
@@ -109,8 +141,16 @@ impl Resource for Api {
         &mut self.etag
     }
 
+    fn claim(&mut self, actor: &Actor, held: Option<&Self>) -> Result<(), Error> {
+        access::claim(actor, &mut self.owner, held.map(|held| &held.owner))
+    }
+
+    /// What gateways do not know stays where it is left out: pages that are imported do not have it.
     fn fill_defaults(&mut self, held: Option<&Self>) -> Result<(), Error> {
         self.etag = None;
+        self.owner = self.owner.take().or_else(|| held?.owner.clone());
+        self.plans = self.plans.take().or_else(|| held?.plans.clone());
+        self.approval = self.approval.or(held.and_then(|held| held.approval));
         self.state = self.state.or(held.and_then(|held| held.state)).or(Some(ApiState::Published));
         self.security = self.security.or(Some(Security::ApiKey));
         self.subscription_required = self.subscription_required.or(Some(true));
@@ -122,25 +162,44 @@ impl Resource for Api {
             check::hosts(&format!("match[{place}].hosts"), entry.hosts.as_deref())?;
             check::prefix(&format!("match[{place}].path"), &entry.path)?;
         }
+        self.owner.as_ref().map_or(Ok(()), |owner| check::text("owner", owner))?;
+        check::ids("plans", self.plans.as_deref())?;
         check::row::<wire::ApiRow<'_>, rows::Api>(&self.row()?.document)
     }
 
     fn row(&self) -> Result<NewRow, Error> {
-        plain_row(self, self.id.clone().unwrap_or_default())
+        let Self { owner, plans, approval, .. } = self.clone();
+        let fed = Self { owner: None, plans: None, approval: None, ..self.clone() };
+        let has_more = owner.is_some() || plans.is_some() || approval.is_some();
+        let beside = has_more.then_some(Beside { owner, plans, approval });
+        let row = plain_row(&fed, self.id.clone().unwrap_or_default())?;
+        Ok(NewRow { beside: beside.as_ref().map(document).transpose()?, ..row })
+    }
+
+    fn shown(version: &Version) -> Result<Self, Error> {
+        let shown: Self = serde_json::from_str(&version.document).map_err(|_| damaged())?;
+        let beside = version.beside.as_deref().map(serde_json::from_str).transpose().map_err(|_| damaged())?;
+        let Beside { owner, plans, approval } = beside.unwrap_or_default();
+        Ok(Self { owner, plans, approval, ..shown })
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        let plans = self.plans.iter().flatten().enumerate();
+        plans.map(|(place, id)| Reference::new(format!("plans[{place}]"), Kind::Plan, id)).collect()
     }
 
     /// Rejects a second API with the same match, because gateways would send all requests to one of the two. Matches
     /// that the API had before are not checked, so an API that was stored in conflict with another can still be
     /// blocked.
     async fn check_beside(&self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
-        let document = |api: &Self| api.row().map(|row| row.document);
-        let before = held.map(document).transpose()?.map_or_else(Vec::new, |document| places(&document));
-        let mut new = places(&document(self)?);
+        let row = |api: &Self| api.row().map(|row| row.document);
+        let before = held.map(row).transpose()?.map_or_else(Vec::new, |row| places(&row));
+        let mut new = places(&row(self)?);
         new.retain(|place| !before.contains(place));
-        match change.api_at(&new, self.id.as_deref().unwrap_or_default()).await? {
-            None => Ok(()),
-            Some((other, place)) => Err(same_match(&other, &place)),
+        if let Some((other, place)) = change.api_at(&new, self.id.as_deref().unwrap_or_default()).await? {
+            return Err(same_match(&other, &place, access::sees(change, Kind::Api, &other).await?));
         }
+        self.check_others(change, &new).await
     }
 
     /// Deletes the subscriptions to the API as well. Blocks stay, so that re-creating the API does not lift them. Keys
@@ -153,7 +212,32 @@ impl Resource for Api {
     }
 }
 
-fn same_match(other: &str, place: &Place) -> Error {
-    let detail = format!("the API {other:?} already has the match {place}; a request can belong to only one API");
+impl Api {
+    /// Rejects a match by which a publisher would take requests from another owner's API. A match inside another one takes
+    /// them, too. Rows without an owner are the administrators'.
+    async fn check_others(&self, change: &mut dyn Transaction, new: &[Place]) -> Result<(), Error> {
+        let Some((Principal { subject, .. }, _)) = access::limited(&change.act().actor) else { return Ok(()) };
+        if new.is_empty() {
+            return Ok(());
+        }
+        for (other, place) in change.places_of_others(&subject.clone()).await? {
+            let Some(taking) = new.iter().find(|new| new.takes_from(&place)) else { continue };
+            let detail = if access::sees(change, Kind::Api, &other).await? {
+                format!(
+                    "requests to {taking} are requests to the API {other:?} of another owner; an administrator may do this"
+                )
+            } else {
+                format!("requests to {taking} are requests to an API of another owner; an administrator may do this")
+            };
+            return Err(Error::conflict_in("match", detail));
+        }
+        Ok(())
+    }
+}
+
+/// The other API is named to those who see it, the match to all.
+fn same_match(other: &str, place: &Place, is_seen: bool) -> Error {
+    let other = if is_seen { format!("the API {other:?}") } else { "another API".to_owned() };
+    let detail = format!("{other} already has the match {place}; a request can belong to only one API");
     Error::conflict_in("match", detail)
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    access,
     block::{Block, Blockable},
     check,
     error::Error,
@@ -12,7 +13,7 @@ use super::{
     resource::{Reference, Resource, damaged, plain_row, put},
     subscriptions::Subscription,
 };
-use crate::port::{Kind, NewRow, Transaction, Version, list::Column, usage::Pair};
+use crate::port::{Actor, Kind, NewRow, Transaction, Version, list::Column, usage::Pair};
 
 /// An application.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -95,6 +96,22 @@ impl Resource for Application {
 
     fn etag(&mut self) -> &mut Option<String> {
         &mut self.etag
+    }
+
+    /// A subscriber sets neither state nor plan: what is left out stays.
+    fn claim(&mut self, actor: &Actor, held: Option<&Self>) -> Result<(), Error> {
+        if access::limited(actor).is_none() {
+            return Ok(());
+        }
+        access::claim(actor, &mut self.owner, held.map(|held| &held.owner))?;
+        if self.state.is_some() && self.state != held.and_then(|held| held.state) {
+            return Err(Error::forbidden_in("state", "you cannot set the state of an application; leave it out"));
+        }
+        if self.plan.is_some() && self.plan.as_ref() != held.and_then(|held| held.plan.as_ref()) {
+            return Err(Error::forbidden_in("plan", "you cannot give an application a plan; leave it out"));
+        }
+        self.plan = held.and_then(|held| held.plan.clone());
+        Ok(())
     }
 
     fn fill_defaults(&mut self, held: Option<&Self>) -> Result<(), Error> {

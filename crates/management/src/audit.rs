@@ -48,8 +48,10 @@ struct Thing {
 
 impl Thing {
     fn is_other(&self) -> bool {
-        let content =
-            |version: &Version| (version.document.clone(), version.kept_block.clone(), version.state_before.clone());
+        let content = |version: &Version| {
+            let Version { document, kept_block, state_before, beside, .. } = version.clone();
+            (document, kept_block, state_before, beside)
+        };
         self.before.as_ref().map(content) != self.after.as_ref().map(content)
     }
 
@@ -210,8 +212,20 @@ fn counts(counts: &HashMap<Kind, [u64; 3]>) -> String {
 }
 
 fn version(row: &NewRow) -> Version {
-    let NewRow { kind, id, application, api, kept_block, kept_owner, state_before, document, .. } = row.clone();
-    Version { seq: 0, kind, id, application, api, kept_block, kept_owner, state_before, from_revision: 0, document }
+    let NewRow { kind, id, application, api, kept_block, kept_owner, state_before, beside, document, .. } = row.clone();
+    Version {
+        seq: 0,
+        kind,
+        id,
+        application,
+        api,
+        kept_block,
+        kept_owner,
+        state_before,
+        beside,
+        from_revision: 0,
+        document,
+    }
 }
 
 /// A row as clients see it, without its etag.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    access,
     error::Error,
     resource::{Resource, put},
 };
@@ -77,5 +78,5 @@ pub async fn unblock<R: Blockable>(change: &mut dyn Transaction, id: &str) -> Re
 }
 
 async fn find<R: Blockable>(change: &mut dyn Transaction, id: &str) -> Result<Version, Error> {
-    change.find(R::KIND, id).await?.ok_or_else(|| Error::not_found(R::KIND, id))
+    access::find_own(change, R::KIND, id).await
 }

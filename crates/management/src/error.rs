@@ -4,6 +4,24 @@ use std::fmt;
 
 use crate::port::{self, Kind};
 
+/// What stands beside the policy and has an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thing {
+    /// A token of a principal.
+    Token,
+    /// A credential of a gateway.
+    GatewayCredential,
+}
+
+impl Thing {
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::GatewayCredential => "credential of a gateway",
+        }
+    }
+}
+
 /// Why a change was rejected. An error never contains a credential.
 #[derive(Debug)]
 pub enum Error {
@@ -21,6 +39,15 @@ pub enum Error {
         /// Its id.
         id: String,
     },
+    /// There is no such thing beside the policy.
+    NoSuch(Thing, String),
+    /// The actor sees what this is about, and may not do it.
+    Forbidden {
+        /// The field that only others may set; `None`: no single field.
+        field: Option<String>,
+        /// What the actor may not do, and who may.
+        detail: String,
+    },
     /// The input is in conflict with stored objects.
     Conflict {
         /// The field that is in conflict; `None` if no single field is.
@@ -30,6 +57,12 @@ pub enum Error {
     },
     /// The row is not the version that the client expects.
     Changed(Kind),
+    /// The request was done before, under the same key.
+    Done,
+    /// Another request had the same key.
+    OtherRequest,
+    /// The actor has too many answers that are remembered.
+    TooManyAnswers,
     /// The database failed.
     Store(port::Error),
 }
@@ -55,6 +88,21 @@ impl Error {
         Self::NotFound { kind, id: id.to_owned() }
     }
 
+    /// There is no `thing` with this id.
+    pub fn no_such(thing: Thing, id: &str) -> Self {
+        Self::NoSuch(thing, id.to_owned())
+    }
+
+    /// The actor may not do this.
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::Forbidden { field: None, detail: detail.into() }
+    }
+
+    /// The actor may not set `field` so.
+    pub fn forbidden_in(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::Forbidden { field: Some(field.into()), detail: detail.into() }
+    }
+
     /// Whether the input was rejected. Otherwise the database failed, and the same input may succeed later.
     pub fn is_refusal(&self) -> bool {
         !matches!(self, Self::Store(_))
@@ -70,13 +118,25 @@ impl From<port::Error> for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Invalid { field: Some(field), detail } | Self::Conflict { field: Some(field), detail } => {
+            Self::Invalid { field: Some(field), detail }
+            | Self::Forbidden { field: Some(field), detail }
+            | Self::Conflict { field: Some(field), detail } => {
                 write!(f, "{field}: {detail}")
             }
-            Self::Invalid { field: None, detail } | Self::Conflict { field: None, detail } => f.write_str(detail),
+            Self::Invalid { field: None, detail }
+            | Self::Forbidden { field: None, detail }
+            | Self::Conflict { field: None, detail } => f.write_str(detail),
+            Self::NoSuch(thing, id) => write!(f, "there is no {} with the id {id:?}", thing.noun()),
             Self::NotFound { kind, id } => write!(f, "there is no {} with the id {id:?}", kind.noun()),
             Self::Changed(kind) => {
                 write!(f, "this {} was changed since it was read; read it again (if-match)", kind.noun())
+            }
+            Self::Done => f.write_str("this request was done before, under the same idempotency-key"),
+            Self::OtherRequest => {
+                f.write_str("another request had this idempotency-key within the last 24 hours; take another key")
+            }
+            Self::TooManyAnswers => {
+                f.write_str("too many requests with an idempotency-key within 24 hours; send this one without it")
             }
             Self::Store(error) => error.fmt(f),
         }

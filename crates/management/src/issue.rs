@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    check,
+    access, check,
     error::Error,
     key_form,
     keys::{Key, KeyState, KeyType},
@@ -82,7 +82,7 @@ impl fmt::Debug for IssuedKey {
 /// Issues a key to an application.
 pub async fn issue(change: &mut dyn Transaction, application: &str, issue: Issue) -> Result<IssuedKey, Error> {
     check::addressable(Kind::Key, issue.id.as_deref())?;
-    if change.find(Kind::Application, application).await?.is_none_or(|held| held.kept_block.is_some()) {
+    if access::find(change, Kind::Application, application).await?.kept_block.is_some() {
         return Err(Error::not_found(Kind::Application, application));
     }
     let now = change.act().now;
@@ -115,7 +115,7 @@ pub async fn issue(change: &mut dyn Transaction, application: &str, issue: Issue
 /// Issues a key that replaces another, with the same application, type and restrictions.
 pub async fn regenerate(change: &mut dyn Transaction, id: &str, asked: Regenerate) -> Result<IssuedKey, Error> {
     check::addressable(Kind::Key, asked.id.as_deref())?;
-    let held = change.find(Kind::Key, id).await?.ok_or_else(|| Error::not_found(Kind::Key, id))?;
+    let held = access::find_own(change, Kind::Key, id).await?;
     let old = Key::shown(&held)?;
     if old.state != Some(KeyState::Active) {
         return Err(Error::conflict("this key is revoked; issue a new one to its application"));
@@ -154,7 +154,7 @@ pub async fn regenerate(change: &mut dyn Transaction, id: &str, asked: Regenerat
 
 /// Revokes a key for ever.
 pub async fn revoke(change: &mut dyn Transaction, id: &str) -> Result<Key, Error> {
-    let held = change.find(Kind::Key, id).await?.ok_or_else(|| Error::not_found(Kind::Key, id))?;
+    let held = access::find_own(change, Kind::Key, id).await?;
     let revoked = Key { state: Some(KeyState::Revoked), ..Key::shown(&held)? };
     change.record(Deed::of_row(Action::Revoke, Kind::Key, id));
     put(change, &held, &revoked).await?;

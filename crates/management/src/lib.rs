@@ -5,8 +5,11 @@
 //!
 //! Each of the six kinds of objects is a [`resource::Resource`]. [`pipeline`] turns a request body into a row.
 
+pub mod access;
+pub mod accounts;
 pub mod apis;
 pub mod applications;
+pub mod approval;
 pub mod audit;
 pub mod block;
 pub mod check;
@@ -18,6 +21,7 @@ pub mod key_form;
 pub mod keys;
 pub mod limited;
 pub mod object;
+pub mod once;
 pub mod pipeline;
 pub mod plans;
 pub mod port;

@@ -3,8 +3,9 @@
 use keygate::policy::{MAX_APIS, MAX_DENY_POLICIES, MAX_PLANS};
 
 use super::{
+    access,
     error::Error,
-    resource::{Resource, is_just_so, new_id, put},
+    resource::{Reference, Resource, is_just_so, new_id, put},
     review::review_plan,
 };
 use crate::port::{
@@ -38,10 +39,19 @@ pub async fn create<R: Resource>(
     origin: Origin,
 ) -> Result<Outcome<R>, Error> {
     let given = sent.id().is_some();
+    let is_limited = access::limited(&change.act().actor).is_some();
+    sent.claim(&change.act().actor, None)?;
     let id = sent.id().get_or_insert(new_id(change.act(), R::PREFIX)?).clone();
     sent.fill_defaults(None)?;
     sent.validate()?;
+    if is_limited {
+        // First, so that a conflict says nothing of objects that the actor does not see.
+        check_references(change, &sent, &[]).await?;
+    }
     if let Some(held) = find_same(change, &sent, given.then_some(id.as_str())).await? {
+        if !access::sees(change, R::KIND, &held.id).await? {
+            return Err(taken::<R>());
+        }
         if !given {
             *sent.id() = Some(held.id.clone());
         }
@@ -56,7 +66,7 @@ pub async fn create<R: Resource>(
         }
         return Err(R::refuse_again(&held).unwrap_or_else(|| already_there::<R>(&held.id)));
     }
-    check_references(change, &sent).await?;
+    check_references(change, &sent, &[]).await?;
     if origin == Origin::Client {
         sent.restrain(change).await?;
     }
@@ -71,6 +81,7 @@ pub async fn add<R: Resource>(change: &mut dyn Transaction, mut made: R) -> Resu
     made.fill_defaults(None)?;
     made.validate()?;
     match find_same(change, &made, Some(&id)).await? {
+        Some(held) if !access::sees(change, R::KIND, &held.id).await? => Err(taken::<R>()),
         Some(held) => Err(already_there::<R>(&held.id)),
         None => insert(change, made).await,
     }
@@ -99,7 +110,7 @@ async fn find_same<R: Resource>(
 
 /// Replaces the object with this id.
 pub async fn replace<R: Resource>(change: &mut dyn Transaction, id: &str, sent: R) -> Result<R, Error> {
-    let held = change.find(R::KIND, id).await?.ok_or_else(|| Error::not_found(R::KIND, id))?;
+    let held = access::find_own(change, R::KIND, id).await?;
     Ok(replace_held(change, &held, sent).await?.0)
 }
 
@@ -114,12 +125,14 @@ async fn replace_held<R: Resource>(
         return Err(Error::invalid("id", "expected the id of the path, or none: an id cannot be changed"));
     }
     let shown = R::shown(held)?;
+    sent.claim(&change.act().actor, Some(&shown))?;
     sent.fill_defaults(Some(&shown))?;
     sent.validate()?;
     sent.derive_from_database(change, Some(&shown)).await?;
     let is_other = !is_just_so(held, &sent)?;
     if is_other {
-        check_references(change, &sent).await?;
+        // What it named before it may go on to name, whoever sees it now.
+        check_references(change, &sent, &shown.references()).await?;
         sent.check_beside(change, Some(&shown)).await?;
     }
     change.record(Deed::of_row(Action::Replace, R::KIND, id));
@@ -133,7 +146,7 @@ async fn replace_held<R: Resource>(
 
 /// Deletes the object with this id and everything that belongs to it. Returns what has to stay.
 pub async fn remove<R: Resource>(change: &mut dyn Transaction, id: &str) -> Result<Option<R>, Error> {
-    let held = change.find(R::KIND, id).await?.ok_or_else(|| Error::not_found(R::KIND, id))?;
+    let held = access::find_own(change, R::KIND, id).await?;
     change.record(Deed::of_row(Action::Delete, R::KIND, id));
     R::remove(change, &held).await
 }
@@ -167,14 +180,30 @@ pub async fn find_held<R: Resource>(change: &mut dyn Transaction, sent: &mut R) 
     find_same(change, sent, given.as_deref()).await
 }
 
-async fn check_references<R: Resource>(change: &mut dyn Transaction, sent: &R) -> Result<(), Error> {
+async fn check_references<R: Resource>(
+    change: &mut dyn Transaction,
+    sent: &R,
+    before: &[Reference],
+) -> Result<(), Error> {
+    let is_limited = access::limited(&change.act().actor).is_some();
     for reference in sent.references() {
-        // A kept block is not an object that others may name.
-        if change.find(reference.kind, &reference.id).await?.is_none_or(|held| held.kept_block.is_some()) {
-            return Err(reference.missing());
+        // Only the block of a deleted object exists.
+        let found = change.find(reference.kind, &reference.id).await?.is_some_and(|held| held.kept_block.is_none());
+        if !is_limited {
+            if found { continue } else { return Err(reference.missing()) }
+        }
+        let was_named = before.iter().any(|other| (other.kind, &other.id) == (reference.kind, &reference.id));
+        let may_name = was_named || reference.is_offered || access::sees(change, reference.kind, &reference.id).await?;
+        if !(found && may_name) {
+            return Err(Error::not_found(reference.kind, &reference.id));
         }
     }
     Ok(())
+}
+
+/// An object that the actor does not see has this id, or this name in the feed.
+fn taken<R: Resource>() -> Error {
+    Error::conflict(format!("this id is taken, or this {} is there already; choose another", R::KIND.noun()))
 }
 
 fn already_there<R: Resource>(id: &str) -> Error {

@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    check,
+    access, check,
     error::Error,
     object,
-    resource::{Resource, plain_row},
+    resource::{Resource, damaged, plain_row},
 };
-use crate::port::{Kind, NewRow, Transaction, Version};
+use crate::port::{Actor, Kind, NewRow, Transaction, Version, list::Column};
 
 /// A usage plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -31,6 +31,10 @@ pub struct Plan {
     /// The only operations that the plan allows. If absent, any; if empty, none.
     #[serde(default, deserialize_with = "object::objects", skip_serializing_if = "Option::is_none")]
     pub operations: Option<Vec<Operation>>,
+    /// Whom it belongs to. Whoever makes a plan without being an administrator owns it; without an owner only administrators,
+    /// operators and auditors see it. Gateways do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// Identifies this version of the row, for `if-match`. The service ignores what a client sends here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(read_only)]
@@ -74,6 +78,8 @@ impl Resource for Plan {
     const KIND: Kind = Kind::Plan;
     const PREFIX: &'static str = "plan-";
     const PATH: &'static str = "/v1/plans";
+    const FILTERS: &'static [&'static str] = &["owner"];
+    const SORTS: &'static [(&'static str, Column)] = &[("owner", Column::Owner)];
 
     fn id(&mut self) -> &mut Option<String> {
         &mut self.id
@@ -83,8 +89,14 @@ impl Resource for Plan {
         &mut self.etag
     }
 
-    fn fill_defaults(&mut self, _: Option<&Self>) -> Result<(), Error> {
+    fn claim(&mut self, actor: &Actor, held: Option<&Self>) -> Result<(), Error> {
+        access::claim(actor, &mut self.owner, held.map(|held| &held.owner))
+    }
+
+    /// The owner stays where it is left out: pages that are imported do not have it.
+    fn fill_defaults(&mut self, held: Option<&Self>) -> Result<(), Error> {
         self.etag = None;
+        self.owner = self.owner.take().or_else(|| held?.owner.clone());
         self.stop_on_quota_reach = self.stop_on_quota_reach.or(Some(true));
         Ok(())
     }
@@ -94,21 +106,31 @@ impl Resource for Plan {
             check::methods(&format!("operations[{place}].methods"), operation.methods.as_deref())?;
             check::template(&format!("operations[{place}].path"), &operation.path)?;
         }
+        self.owner.as_ref().map_or(Ok(()), |owner| check::text("owner", owner))?;
         check::row::<wire::PlanRow<'_>, rows::Plan>(&self.row()?.document)
     }
 
     fn row(&self) -> Result<NewRow, Error> {
-        plain_row(self, self.id.clone().unwrap_or_default())
+        let fed = Self { owner: None, ..self.clone() };
+        let row = plain_row(&fed, self.id.clone().unwrap_or_default())?;
+        let beside = self.owner.as_ref().map(|owner| serde_json::json!({ "owner": owner }).to_string());
+        Ok(NewRow { beside, ..row })
+    }
+
+    fn shown(version: &Version) -> Result<Self, Error> {
+        let shown: Self = serde_json::from_str(&version.document).map_err(|_| damaged())?;
+        Ok(Self { owner: access::owner_beside(version), ..shown })
     }
 
     /// Rejects deleting a plan in use, because gateways deny requests under a missing plan.
     async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {
         match change.of_plan(&held.id).await? {
-            Some(user) => Err(Error::conflict(format!(
-                "{} {:?} has this plan, and others may have it; give them another plan first",
+            Some(user) if access::sees(change, user.kind, &user.id).await? => Err(Error::conflict(format!(
+                "{} {:?} has this plan, and perhaps others have; give them another one first",
                 user.kind.noun(),
                 user.id
             ))),
+            Some(_) => Err(Error::conflict("this plan is in use")),
             None => Ok(change.remove(held).await.map(|()| None)?),
         }
     }

@@ -7,7 +7,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::error::Error;
-use crate::port::{self, Act, Database, Kind, NewRow, Transaction, Version, list::Column};
+use crate::port::{self, Act, Actor, Database, Kind, NewRow, Transaction, Version, list::Column};
 
 /// An object of the management API: as a client sends it, and completed as the service shows it.
 pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static {
@@ -34,6 +34,12 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
 
     /// Identifies the version that is shown ([`super::tag`]). It is not part of the row.
     fn etag(&mut self) -> &mut Option<String>;
+
+    /// Fills in whom the object belongs to, and rejects what the actor may not set. It sees what was sent, before defaults
+    /// are filled in; `held` is the object that it replaces.
+    fn claim(&mut self, _actor: &Actor, _held: Option<&Self>) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Fills in missing fields. A field whose default could open what was closed (a state) comes from the object that
     /// is replaced; others get their defaults.
@@ -111,17 +117,24 @@ pub struct Reference {
     pub kind: Kind,
     /// The other object's id.
     pub id: String,
+    /// Whether the actor may name it without seeing it.
+    pub is_offered: bool,
 }
 
 impl Reference {
     /// Field `field` refers to the `kind` with this id.
     pub fn new(field: impl Into<String>, kind: Kind, id: impl Into<String>) -> Self {
-        Self { field: field.into(), kind, id: id.into() }
+        Self { field: field.into(), kind, id: id.into(), is_offered: false }
+    }
+
+    /// The same, where another rule decides whether the actor may name it, seen or not.
+    pub fn offered(self) -> Self {
+        Self { is_offered: true, ..self }
     }
 
     /// The error for a reference to an object that does not exist.
     pub fn missing(&self) -> Error {
-        let Self { field, kind, id } = self;
+        let Self { field, kind, id, .. } = self;
         Error::invalid(field, format!("there is no {} with the id {id:?}; create it first", kind.noun()))
     }
 }
@@ -138,6 +151,7 @@ pub fn plain_row<R: Resource>(resource: &R, id: String) -> Result<NewRow, Error>
         kept_block: None,
         kept_owner: None,
         state_before: None,
+        beside: None,
         document: document(resource)?,
     })
 }
@@ -155,7 +169,7 @@ pub fn damaged() -> Error {
 /// Whether the stored object equals `sent`.
 pub(super) fn is_just_so<R: Resource>(held: &Version, sent: &R) -> Result<bool, Error> {
     let row = sent.row()?;
-    Ok(row.document == held.document && row.kept_block == held.kept_block)
+    Ok(row.document == held.document && row.kept_block == held.kept_block && row.beside == held.beside)
 }
 
 /// Replaces `held` by `sent`, which is complete, unless they are equal. References are not checked, because closing an

@@ -9,13 +9,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    access,
     block::{Block, Blockable},
     check,
     error::Error,
     limited::{self, Limited},
     resource::{Reference, Resource, damaged, document},
 };
-use crate::port::{Kind, NewRow, Transaction, Version, list::Column, usage::Pair};
+use crate::port::{Actor, Kind, NewRow, Transaction, Version, list::Column, usage::Pair};
 
 /// Joins application and API to one name. No id contains a control character, so no two pairs have the same name.
 const SEPARATOR: char = '\u{1f}';
@@ -150,6 +151,18 @@ impl Resource for Subscription {
         &mut self.etag
     }
 
+    /// A subscriber sets no state, and keeps the plan where it is left out.
+    fn claim(&mut self, actor: &Actor, held: Option<&Self>) -> Result<(), Error> {
+        if access::limited(actor).is_none() {
+            return Ok(());
+        }
+        if self.state.is_some() && self.state != held.and_then(|held| held.state) {
+            return Err(Error::forbidden_in("state", "you cannot set the state of a subscription; leave it out"));
+        }
+        self.plan = self.plan.take().or_else(|| held?.plan.clone());
+        Ok(())
+    }
+
     fn fill_defaults(&mut self, held: Option<&Self>) -> Result<(), Error> {
         if let Some(held) = held {
             if held.deleted {
@@ -213,6 +226,7 @@ impl Resource for Subscription {
             plan: plan.clone(),
             kept_owner: kept_owner.filter(|_| kept_block.is_some()),
             kept_block,
+            beside: None,
             state_before: before.as_ref().map(document).transpose()?,
             document: document(&Document { application, api, state, plan, used_up_until })?,
         })
@@ -234,10 +248,12 @@ impl Resource for Subscription {
     }
 
     /// While an owner is blocked at an API, or has a blocked application, puts each new subscription of that owner on
-    /// hold.
+    /// hold. So does an API whose publisher approves each one.
     async fn restrain(&mut self, change: &mut dyn Transaction) -> Result<(), Error> {
         let part = |value: &Option<String>| value.clone().unwrap_or_default();
-        if !change.is_owner_blocked(&part(&self.application), &part(&self.api)).await? {
+        let api = change.find(Kind::Api, &part(&self.api)).await?;
+        let waits = api.as_ref().is_some_and(access::is_approved_by_hand);
+        if !waits && !change.is_owner_blocked(&part(&self.application), &part(&self.api)).await? {
             return Ok(());
         }
         match self.state {
@@ -252,8 +268,28 @@ impl Resource for Subscription {
     fn references(&self) -> Vec<Reference> {
         let application = self.application.iter().map(|id| Reference::new("application", Kind::Application, id));
         let api = self.api.iter().map(|id| Reference::new("api", Kind::Api, id));
-        let plan = self.plan.iter().map(|id| Reference::new("plan", Kind::Plan, id));
+        let plan = self.plan.iter().map(|id| Reference::new("plan", Kind::Plan, id).offered());
         application.chain(api).chain(plan).collect()
+    }
+
+    /// A subscriber takes one of the plans that the API offers, and none if it offers none.
+    async fn check_beside(&self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
+        if access::limited(&change.act().actor).is_none() || held.is_some_and(|held| held.plan == self.plan) {
+            return Ok(());
+        }
+        let offered = match change.find(Kind::Api, self.api.as_deref().unwrap_or_default()).await? {
+            Some(api) => access::plans_beside(&api),
+            None => Vec::new(),
+        };
+        match &self.plan {
+            None if offered.is_empty() => Ok(()),
+            None => Err(Error::invalid("plan", format!("expected one that the API offers: {}", offered.join(", ")))),
+            Some(plan) if offered.contains(plan) => Ok(()),
+            Some(plan) if access::sees(change, Kind::Plan, plan).await? => {
+                Err(Error::forbidden_in("plan", "the API does not offer this plan"))
+            }
+            Some(plan) => Err(Error::not_found(Kind::Plan, plan)),
+        }
     }
 
     fn refuse_again(held: &Version) -> Option<Error> {

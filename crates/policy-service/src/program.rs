@@ -91,7 +91,7 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
 
     warn_of_clashes(&store).await?;
     let metrics = Metrics::new()?;
-    let credentials = Credentials::new(administrator, gateways.into());
+    let credentials = Credentials::new(administrator, gateways, store.clone());
     let served = Served { store: store.clone(), feed, credentials, metrics: metrics.clone() };
     let doors = open_doors(&arguments, tls.as_ref(), served).await?;
     let state = store.state().await?;

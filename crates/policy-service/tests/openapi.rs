@@ -108,9 +108,14 @@ async fn the_description_is_one_that_clients_can_be_made_from() {
         let deletes = method == "delete" && blockable.contains(&path);
         // These operations answer 201 and need no body.
         let issues = path.ends_with("{id}/keys") || path.ends_with("/regenerate");
-        assert_eq!(operation["responses"].get("200").is_some(), (method != "delete" && !issues) || deletes, "{name}");
+        let shows_once = issues || method == "post" && ["/v1/tokens", "/v1/gateways/credentials"].contains(&path);
+        assert_eq!(
+            operation["responses"].get("200").is_some(),
+            (method != "delete" && !shows_once) || deletes,
+            "{name}"
+        );
         if let Some(body) = operation.get("requestBody") {
-            let optional = issues || path == "/v1/subscriptions/{id}/block";
+            let optional = issues || ["/block", "/approve", "/reject"].iter().any(|end| path.ends_with(end));
             assert_eq!(body["required"].as_bool().unwrap_or(false), !optional, "{name}: {body}");
         }
         if path.starts_with("/v1/") {
@@ -118,6 +123,10 @@ async fn the_description_is_one_that_clients_can_be_made_from() {
             statuses.extend((method != "get").then_some("507"));
             let is_conditional = has_parameter(&parameters, "if-match");
             assert_eq!(is_conditional, changes_a_row(method, path), "{name}");
+            let is_once = has_parameter(&parameters, "idempotency-key");
+            let others = ["/v1/usage", "/v1/keys/lookup", "/v1/import"];
+            assert_eq!(is_once, method == "post" && !others.contains(&path), "{name}");
+            statuses.extend(is_once.then_some(["409", "422", "429"]).into_iter().flatten());
             statuses.extend(is_conditional.then_some("412"));
             statuses.extend(operation.get("requestBody").map(|_| ["400", "408", "413", "422"]).into_iter().flatten());
             statuses.extend(path.contains('{').then_some(["400", "404"]).into_iter().flatten());
@@ -136,8 +145,9 @@ fn has_parameter(parameters: &[&Value], name: &str) -> bool {
 
 /// Whether an operation changes an existing row.
 fn changes_a_row(method: &str, path: &str) -> bool {
-    let actions = ["/block", "/unblock", "/revoke", "/regenerate"];
-    method == "put" || method == "delete" || actions.iter().any(|action| path.ends_with(action))
+    let actions = ["/block", "/unblock", "/revoke", "/regenerate", "/approve", "/reject"];
+    let is_beside = ["/v1/tokens", "/v1/gateways"].iter().any(|begin| path.starts_with(begin));
+    !is_beside && (method == "put" || method == "delete") || actions.iter().any(|action| path.ends_with(action))
 }
 
 /// The caller of a request.
@@ -285,6 +295,27 @@ async fn each_operation_answers_as_it_is_described() {
         (Administrator, "get", "/v1/deny-policies/{id}", "x", Value::Null, 200),
         (Administrator, "put", "/v1/deny-policies/{id}", "x", json!({"type": "USER", "value": "u"}), 200),
         (Administrator, "delete", "/v1/deny-policies/{id}", "x", Value::Null, 204),
+        (
+            Administrator,
+            "post",
+            "/v1/apis",
+            "",
+            json!({"id": "m", "owner": "pub", "approval": "manual", "plans": []}),
+            201,
+        ),
+        (Administrator, "post", "/v1/applications", "", json!({"id": "m"}), 201),
+        (Administrator, "post", "/v1/subscriptions", "", json!({"id": "m", "application": "m", "api": "m"}), 201),
+        (Administrator, "post", "/v1/subscriptions/{id}/reject", "m", json!({"reason": "no"}), 200),
+        (Administrator, "post", "/v1/subscriptions/{id}/approve", "m", Value::Null, 200),
+        (Administrator, "post", "/v1/subscriptions/{id}/approve", "none", Value::Null, 404),
+        (Administrator, "post", "/v1/subscriptions/{id}/reject", "m", Value::Null, 409),
+        (Administrator, "get", "/v1/apis", "?owner=pub", Value::Null, 200),
+        (Administrator, "get", "/v1/me", "", Value::Null, 200),
+        (Administrator, "post", "/v1/tokens", "", json!({"role": "auditor", "subject": "a", "expires_in": 5}), 201),
+        (Administrator, "post", "/v1/tokens", "", json!({"role": "auditor"}), 422),
+        (Administrator, "get", "/v1/tokens", "?limit=1", Value::Null, 200),
+        (Administrator, "get", "/v1/tokens", "?limit=0", Value::Null, 400),
+        (Administrator, "delete", "/v1/tokens/{id}", "none", Value::Null, 404),
     ] {
         let target = if path.contains('{') { path.replace("{id}", at) } else { format!("{path}{at}") };
         // The query comes after the action in the path.

@@ -43,7 +43,7 @@ impl Database {
         let service = service.canonicalize().map_err(Error::io(format!("looking for {}", service.display())))?;
         let (server, url) = match kind {
             Kind::Postgres => {
-                let server = Postgres::start(&["max_wal_size=4GB"])?;
+                let server = Postgres::start(&[])?;
                 let url = server.database()?;
                 (Some(server), url)
             }

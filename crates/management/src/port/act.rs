@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{Actor, Error};
+use super::{Actor, Error, answers::Once};
 
 /// Where a change comes from. A change that no request asks for comes from nowhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct Origin {
     pub address: Option<IpAddr>,
     /// The name of the request, as its answer has it in `x-request-id`.
     pub request_id: Option<Arc<str>>,
+    /// The name of the request, if it is to be done once.
+    pub once: Option<Arc<Once>>,
 }
 
 /// A source of random bytes, or the reason why there are none.

@@ -1,6 +1,6 @@
 //! Lists of current rows: filters, orders and positions. The routes decide what a client may ask for.
 
-use super::Version;
+use super::{Version, sight::Sight};
 
 /// Which rows a list contains.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Filter {
     pub part: Option<String>,
     /// Only keys that were not used at this time or later.
     pub last_used_before: Option<i64>,
+    /// Only those that who asks sees.
+    pub sight: Sight,
 }
 
 /// What a list can be sorted by. Rows with the same value are sorted by id.

@@ -4,8 +4,10 @@
 //! takes changes ([`Changes`], [`Transaction`]), keeps the audit log ([`audit`]) and reports its health ([`Upkeep`]). One
 //! suite of tests, `crates/store/tests/conformance`, says what each promise means. Every database must pass it.
 
+pub mod accounts;
 mod act;
 mod actor;
+pub mod answers;
 pub mod audit;
 mod error;
 mod kind;
@@ -15,6 +17,7 @@ pub mod past;
 pub mod places;
 mod row;
 mod scope;
+pub mod sight;
 mod state;
 pub mod target;
 pub mod times;
@@ -26,6 +29,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 pub use self::{
+    accounts::{AccountRows, Accounts},
     act::{Act, Origin, Random},
     actor::{Actor, Principal, Role},
     error::{Cause, Error},
@@ -36,21 +40,23 @@ pub use self::{
     state::{Latest, Renewal, State},
 };
 use self::{
+    answers::{AnswerRows, Answers},
     audit::{AuditLog, Record},
     list::{Filter, Page, Sort},
     past::{Past, PastRows},
     places::{Clash, Place},
+    sight::{SightRows, Sights},
     usage::{KeyUsed, Pair, UsageFilter, UsageRow, Used, Windows},
 };
 
 /// An open database, shared by all its users.
 pub type Store = Arc<dyn Database>;
 
-/// Maximum number of rows for one [`Rows::insert_all`]: eleven values each, and SQLite accepts 32,766.
+/// Maximum number of rows for one [`Rows::insert_all`]: twelve values each, and SQLite accepts 32,766.
 pub const MAX_ROWS_AT_ONCE: usize = 1_000;
 
 /// An open database.
-pub trait Database: Present + History + Changes + Upkeep + AuditLog + Past {}
+pub trait Database: Present + History + Changes + Upkeep + AuditLog + Past + Answers + Accounts + Sights {}
 
 /// What exists now.
 #[async_trait]
@@ -187,7 +193,7 @@ pub trait Upkeep: Send + Sync {
 
 /// A change in progress. If it is dropped without [`Transaction::commit`], it has no effect.
 #[async_trait]
-pub trait Transaction: Rows + UsageRows + Record + PastRows {
+pub trait Transaction: Rows + UsageRows + AccountRows + SightRows + Record + PastRows + AnswerRows {
     /// The context of the change.
     fn act(&self) -> &Act;
 

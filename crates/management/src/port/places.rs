@@ -17,6 +17,26 @@ pub struct Place {
     pub path: String,
 }
 
+impl Place {
+    /// Whether some request that belongs to an API at `other` would belong to one at this place: a more specific host wins,
+    /// then the longer path.
+    pub fn takes_from(&self, other: &Self) -> bool {
+        let (host, path) = (covers(&other.host, &self.host), is_below(&self.path, &other.path));
+        // The same host: only a path inside the other one wins. A more specific one: any path that both have.
+        host && (path || (self.host != other.host && is_below(&other.path, &self.path)))
+    }
+}
+
+/// Whether `wide` has all hosts that `narrow` has.
+fn covers(wide: &str, narrow: &str) -> bool {
+    wide.is_empty() || wide == narrow || (wide.starts_with('.') && narrow.ends_with(wide))
+}
+
+/// Whether each path that begins with `inner` begins with `outer`.
+fn is_below(inner: &str, outer: &str) -> bool {
+    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let star = if self.host.starts_with('.') { "*" } else { "" };
@@ -60,4 +80,39 @@ pub fn places(document: &str) -> Vec<Place> {
 /// The parser accepts only ASCII.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(text: &str) -> Place {
+        let (host, path) = text.split_once('/').map_or((text, ""), |(host, _)| text.split_at(host.len()));
+        Place { host: host.to_owned(), path: path.to_owned() }
+    }
+
+    #[test]
+    fn a_place_takes_requests_where_it_is_the_more_specific_of_two_that_meet() {
+        for (new, other, takes) in [
+            ("/a/b", "/a", true),
+            ("/a", "/a", true),
+            ("/a", "", true),
+            ("", "/a", false),
+            ("/ab", "/a", false),
+            ("/a", "/a/b", false),
+            ("h.example/a", "/a", true),
+            ("h.example", "/a", true),
+            ("h.example/a/b", "/a", true),
+            ("h.example/b", "/a", false),
+            ("/a/b", "h.example/a", false),
+            ("a.b.example/x", ".b.example/x", true),
+            (".a.b.example", ".b.example/x", true),
+            (".b.example/x/y", ".a.b.example/x", false),
+            ("b.example/x", ".b.example/x", false),
+            ("ab.example/x", ".b.example/x", false),
+            ("h.example/a", "i.example/a", false),
+        ] {
+            assert_eq!(place(new).takes_from(&place(other)), takes, "{new} from {other}");
+        }
+    }
 }

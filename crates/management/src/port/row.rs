@@ -34,6 +34,8 @@ pub struct NewRow {
     pub kept_owner: Option<String>,
     /// The state that a blocked subscription gets back.
     pub state_before: Option<String>,
+    /// What management knows of it and gateways do not, JSON.
+    pub beside: Option<String>,
     /// The row as the feed shows it, JSON.
     pub document: String,
 }
@@ -57,6 +59,8 @@ pub struct Version {
     pub kept_owner: Option<String>,
     /// The state that a blocked subscription gets back.
     pub state_before: Option<String>,
+    /// What management knows of it and gateways do not, JSON.
+    pub beside: Option<String>,
     /// The revision that made it.
     pub from_revision: i64,
     /// The row as the feed shows it, JSON.

@@ -3,6 +3,8 @@
 use keygate::{limit::window::Window, policy::rows::Unit};
 use serde::Serialize;
 
+use super::sight::Sight;
+
 /// One row of usage. An empty text means that there is no value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct UsageRow {
@@ -40,6 +42,8 @@ pub struct UsageFilter {
     pub from: Option<i64>,
     /// Only hours that begin before this time.
     pub to: Option<i64>,
+    /// Only rows that who asks sees.
+    pub sight: Sight,
 }
 
 /// The day and the month of UTC that contain a time: the first second, and the first second after.

@@ -240,7 +240,7 @@ impl Way<'_> {
             return Ok(None);
         }
         let before = row.clone();
-        row.restrain(self.change).await?;
+        row.hold_back(self.change).await?;
         Ok((before != *row).then(|| "its owner is blocked; unblock or approve it by itself".to_owned()))
     }
 
@@ -313,10 +313,14 @@ fn is_as_it_was(now: &Version, then: &Version) -> bool {
         && now.document == then.document
         && now.kept_block == then.kept_block
         && now.state_before == then.state_before
+        && now.beside == then.beside
 }
 
 fn is_just_so(held: &Version, row: &NewRow) -> bool {
-    held.document == row.document && held.kept_block == row.kept_block && held.state_before == row.state_before
+    held.document == row.document
+        && held.kept_block == row.kept_block
+        && held.state_before == row.state_before
+        && held.beside == row.beside
 }
 
 /// Whether a row is a subscription with a block, which must not lose its id.

@@ -9,8 +9,10 @@ use crate::{
     applications::{Application, ApplicationState},
     block::{Block, Blockable as _},
     deny_policies::DenyPolicy,
+    error::Error,
     keys::{Key, KeyState},
     plans::Plan,
+    port::Transaction,
     resource::Resource,
     subscriptions::{Subscription, SubscriptionState},
 };
@@ -53,6 +55,11 @@ pub trait Restore: Resource + PartialEq {
     /// Whether `self` may let requests pass that `now` does not, for reasons that a block of the owner concerns.
     fn opens(&self, _now: Option<&Self>) -> bool {
         false
+    }
+
+    /// Closes it, if its owner is blocked: as a new one of that owner would be. Whether it was approved, the row itself says.
+    fn hold_back(&mut self, _change: &mut dyn Transaction) -> impl Future<Output = Result<(), Error>> + Send {
+        async { Ok(()) }
     }
 }
 
@@ -98,6 +105,10 @@ impl Restore for Application {
         let is_open = |application: &Self| application.state == Some(ApplicationState::Active);
         is_open(self) && !now.is_some_and(is_open)
     }
+
+    async fn hold_back(&mut self, change: &mut dyn Transaction) -> Result<(), Error> {
+        self.restrain(change).await
+    }
 }
 
 impl Restore for Subscription {
@@ -127,6 +138,14 @@ impl Restore for Subscription {
         let is_open =
             |one: &Self| matches!(one.state, Some(Unblocked | TierUpdatePending | DeletePending)) && !one.deleted;
         is_open(self) && !now.is_some_and(is_open)
+    }
+
+    async fn hold_back(&mut self, change: &mut dyn Transaction) -> Result<(), Error> {
+        let part = |value: &Option<String>| value.clone().unwrap_or_default();
+        if change.is_owner_blocked(&part(&self.application), &part(&self.api)).await? {
+            self.state = Some(SubscriptionState::OnHold);
+        }
+        Ok(())
     }
 }
 

@@ -5,21 +5,22 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{FromRequestParts, MatchedPath},
+    extract::{FromRequestParts, MatchedPath, Path},
     http::{StatusCode, request::Parts},
 };
 
 use super::{
+    credentials::Credentials,
     gateway::Gateway,
     identity::{Flaw, Identity},
-    permission::{self, May, Who},
+    permission::{self, May, Operation, Who},
 };
 use crate::{
     clock::act_from,
     guesses::Peer,
     http::{problem::Problem, request_id::RequestId},
 };
-use management::port::{Act, Actor, Origin, Principal};
+use management::port::{Act, Actor, Origin, Principal, answers::Once};
 
 const TOKEN_CHALLENGE: &str = "Bearer realm=\"policy-service management\"";
 const GATEWAY_CHALLENGE: &str = "Basic realm=\"policy-service feed\", charset=\"UTF-8\", Bearer";
@@ -40,12 +41,16 @@ enum Authenticated {
 impl Caller {
     /// An act of this caller at the current time.
     pub fn act(self) -> Act {
-        let actor = match self.who {
-            Authenticated::Principal { principal, .. } => Actor::Principal(principal),
+        act_from(self.actor(), self.origin)
+    }
+
+    /// Who calls, to the rules.
+    pub fn actor(&self) -> Actor {
+        match &self.who {
+            Authenticated::Principal { principal, .. } => Actor::Principal(principal.clone()),
             // A gateway changes nothing of the policy. What follows from its reports is an act of the service.
             Authenticated::Gateway(_) => Actor::Service,
-        };
-        act_from(actor, self.origin)
+        }
     }
 
     /// The gateway that calls.
@@ -75,6 +80,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
         let origin = Origin {
             address: parts.extensions.get::<Peer>().map(|peer| peer.0),
             request_id: parts.extensions.get::<RequestId>().map(|id| Arc::clone(&id.0)),
+            once: parts.extensions.get::<Arc<Once>>().cloned(),
         };
         match (&operation.who, identity) {
             (_, Identity::Unknown(problem)) => Err(*problem),
@@ -86,7 +92,8 @@ impl<S: Sync> FromRequestParts<S> for Caller {
             (Who::Roles(_), Identity::Gateway(_)) => Err(not_a_principal(Flaw::Wrong)),
             (Who::Roles(_), Identity::Principal { principal, expires_at }) => match operation.may(principal.role) {
                 May::Yes | May::Own => Ok(Self { who: Authenticated::Principal { principal, expires_at }, origin }),
-                May::Forbidden | May::Hidden => Err(nobody_may()),
+                May::Forbidden => Err(refused(parts, operation, principal).await),
+                May::Hidden => Err(hidden()),
             },
         }
     }
@@ -95,6 +102,26 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 /// The answer for a route without a row in the table, and for a route that is open without credentials.
 fn nobody_may() -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "nobody may use this route")
+}
+
+/// Why a role may not do this: a row that it does not see is not there for it.
+async fn refused(parts: &mut Parts, operation: &Operation, principal: Principal) -> Problem {
+    let forbidden = format!("the role {} may not do this", principal.role.as_str());
+    let forbidden = Problem::new(StatusCode::FORBIDDEN, forbidden);
+    let (Some(kind), true) = (operation.kind, operation.path.contains("{id}")) else { return forbidden };
+    let credentials = parts.extensions.get::<Credentials>().cloned();
+    let id = Path::<String>::from_request_parts(parts, &()).await;
+    let (Some(credentials), Ok(Path(id))) = (credentials, id) else { return hidden() };
+    match credentials.sees(principal, kind, &id).await {
+        Ok(true) => forbidden,
+        Ok(false) => management::error::Error::not_found(kind, &id).into(),
+        Err(error) => error.into(),
+    }
+}
+
+/// The role sees nothing here, as if there were nothing.
+fn hidden() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "your role sees nothing at this path")
 }
 
 fn not_a_principal(flaw: Flaw) -> Problem {

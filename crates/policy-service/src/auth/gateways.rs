@@ -143,7 +143,7 @@ fn parse_gateway(entry: &str) -> Option<Configured> {
             && text.trim() == text
     };
     (good(client_id) && good(secret)).then(|| Configured {
-        gateway: Gateway { client_id: client_id.to_owned(), scope: Scope::All },
+        gateway: Gateway { client_id: client_id.to_owned(), scope: Scope::All, row: None },
         secret: SecretDigest::of(secret),
     })
 }

@@ -51,7 +51,8 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for OptionalJson<T> {
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
 
-async fn read(body: Body) -> Result<Bytes, Problem> {
+/// The bytes of a body.
+pub async fn read(body: Body) -> Result<Bytes, Problem> {
     match tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, MAX_BODY_BYTES)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) if is_too_large(&error) => {

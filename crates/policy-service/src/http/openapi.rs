@@ -104,14 +104,31 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     let mut add = |status: &str, description: &str| {
         responses.entry(status).or_insert_with(|| json!({"description": description, "content": {JSON: problem()}}));
     };
-    let is_action = ["/block", "/unblock", "/revoke", "/regenerate"].iter().any(|end| path.ends_with(end));
-    let is_conditional = matches!(method, "put" | "delete") || is_action;
+    let is_action =
+        ["/block", "/unblock", "/revoke", "/regenerate", "/approve", "/reject"].iter().any(|end| path.ends_with(end));
+    // Tokens and credentials of gateways are no rows of the policy, and have no etag.
+    let is_beside = ["/v1/tokens", "/v1/gateways", "/v1/me"].iter().any(|begin| path.starts_with(begin));
+    let is_conditional = !is_beside && (matches!(method, "put" | "delete") || is_action);
     if is_conditional {
         add("412", "the stored row is not the version that `if-match` names");
         add("422", "a field of the body cannot be used; `field` says which");
     }
+    let is_once = method == "post" && !["/v1/usage", "/v1/keys/lookup", "/v1/import"].contains(&path);
+    if is_once {
+        add(
+            "409",
+            "a request with this `idempotency-key` issued a secret, which is not shown again; `id` says of what",
+        );
+        add("422", "another request had this `idempotency-key`");
+        add("429", "the caller has too many requests with an `idempotency-key`");
+    }
     if path.starts_with("/v1/") && method != "get" {
         add("400", "a parameter or the body cannot be used");
+    }
+    let is_for_roles = path.starts_with("/v1/") && path != "/v1/policy" && (path, method) != ("/v1/usage", "post");
+    if is_for_roles {
+        add("403", "the role of the token may not do this with what it sees (`x-permission`)");
+        add("404", "the role of the token does not see this");
     }
     if path.contains('{') {
         add("400", "the id is not UTF-8");
@@ -129,6 +146,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         add("default", "any other error");
     }
     let is_management = path.starts_with("/v1/")
+        && !is_beside
         && !["/v1/usage", "/v1/policy", "/v1/keys/lookup", "/v1/audit", "/v1/revisions", "/v1/diff"].contains(&path);
     for (status, response) in responses.iter_mut() {
         if is_management && status.starts_with('2') {
@@ -152,11 +170,15 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
             content.insert(PROBLEM.to_owned(), schema);
         }
     }
-    if is_conditional && let Some(operation) = operation.as_object_mut() {
+    let if_match = json!({"name": "if-match", "in": "header", "required": false, "schema": {"type": "string"},
+        "description": "An `etag`. The service changes the row only if it still is this version."});
+    let once = json!({"name": "idempotency-key", "in": "header", "required": false,
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        "description": "The client's word for this request. Sent again within 24 hours, it makes nothing twice and gets the same answer."});
+    for (_, parameter) in [(is_conditional, if_match), (is_once, once)].into_iter().filter(|(has, _)| *has) {
+        let Some(operation) = operation.as_object_mut() else { continue };
         let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
-        let if_match = json!({"name": "if-match", "in": "header", "required": false, "schema": {"type": "string"},
-            "description": "An `etag`. The service changes the row only if it still is this version."});
-        parameters.as_array_mut().into_iter().for_each(|parameters| parameters.push(if_match.clone()));
+        parameters.as_array_mut().into_iter().for_each(|parameters| parameters.push(parameter.clone()));
     }
 }
 

@@ -27,14 +27,19 @@ pub struct Problem {
     /// The HTTP status.
     status: u16,
     /// What is wrong, and what the service expects.
-    detail: String,
+    detail: Box<str>,
     /// The field of the request that is wrong, such as `match[0].path`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    field: Option<String>,
+    #[schema(value_type = String)]
+    field: Option<Box<str>>,
     /// The answer's `x-request-id`, to search the log for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = true, value_type = String)]
     request_id: Option<Box<str>>,
+    /// The id of what the request made when it was done before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    id: Option<Box<str>>,
     #[serde(skip)]
     challenge: Option<&'static str>,
 }
@@ -46,16 +51,17 @@ impl Problem {
             type_uri: "about:blank",
             title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
-            detail: detail.into(),
+            detail: detail.into().into_boxed_str(),
             field: None,
             request_id: None,
+            id: None,
             challenge: None,
         }
     }
 
     /// A problem with one field of the body or with one parameter.
     pub fn field(status: StatusCode, field: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { field: Some(field.into()), ..Self::new(status, detail) }
+        Self { field: Some(field.into().into_boxed_str()), ..Self::new(status, detail) }
     }
 
     /// The request is well-formed, but a field has an invalid value.
@@ -78,6 +84,11 @@ impl Problem {
         Self { request_id: Some(id.into()), ..self }
     }
 
+    /// Adds the id of what the problem is about.
+    pub fn about(self, id: &str) -> Self {
+        Self { id: Some(id.into()), ..self }
+    }
+
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
@@ -98,10 +109,20 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let said = error.to_string();
         match error {
-            Error::Invalid { field, detail } => Self { field, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) },
-            Error::Conflict { field, detail } => Self { field, ..Self::new(StatusCode::CONFLICT, detail) },
-            Error::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, said),
+            Error::Invalid { field, detail } => {
+                Self { field: field.map(Into::into), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
+            }
+            Error::Conflict { field, detail } => {
+                Self { field: field.map(Into::into), ..Self::new(StatusCode::CONFLICT, detail) }
+            }
+            Error::Forbidden { field, detail } => {
+                Self { field: field.map(Into::into), ..Self::new(StatusCode::FORBIDDEN, detail) }
+            }
+            Error::NotFound { .. } | Error::NoSuch(..) => Self::new(StatusCode::NOT_FOUND, said),
             Error::Changed(_) => Self::new(StatusCode::PRECONDITION_FAILED, said),
+            Error::Done => Self::new(StatusCode::CONFLICT, said),
+            Error::OtherRequest => Self::invalid("idempotency-key", said),
+            Error::TooManyAnswers => Self::field(StatusCode::TOO_MANY_REQUESTS, "idempotency-key", said),
             Error::Store(error) => error.into(),
         }
     }

@@ -12,7 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     NoQuery, answer, begin, id_of, location,
-    tag::{self, IfMatch},
+    tag::{self, IfMatch, Told},
 };
 use crate::{
     auth::Caller,
@@ -37,7 +37,7 @@ type Id = Result<Path<String>, PathRejection>;
 #[utoipa::path(post, path = "/v1/applications/{id}/keys", tag = "keys", params(("id" = String, Path)),
     request_body = Option<Issue>, responses(
     (status = 201, description = "the key; the service shows it only this once", body = IssuedKey),
-    (status = 401, description = "not the administrator's token", body = Problem),
+    (status = 401, description = "not a valid token", body = Problem),
     (status = 404, description = "there is no such application", body = Problem),
     (status = 409, description = "another key has this id", body = Problem),
     (status = 422, description = "a field cannot be used; `field` says which", body = Problem),
@@ -59,7 +59,7 @@ async fn issue_key(
 #[utoipa::path(post, path = "/v1/keys/{id}/regenerate", tag = "keys", params(("id" = String, Path)),
     request_body = Option<Regenerate>, responses(
     (status = 201, description = "the new key; the service shows it only this once", body = IssuedKey),
-    (status = 401, description = "not the administrator's token", body = Problem),
+    (status = 401, description = "not a valid token", body = Problem),
     (status = 404, description = "there is no such key", body = Problem),
     (status = 409, description = "the key is revoked, or another key has the new id", body = Problem),
     (status = 422, description = "a field cannot be used; `field` says which", body = Problem),
@@ -80,8 +80,11 @@ async fn regenerate_key(
 
 async fn created(mut change: Box<dyn Transaction>, mut issued: IssuedKey) -> Result<Response, Problem> {
     let mut headers = tag::put_on(&mut *change, &mut issued.stored).await?;
-    let accepted = tag::commit(change, &mut headers, tag::state_of(&issued.stored)).await?;
-    let place = location(Key::PATH, issued.stored.id.as_deref().unwrap_or_default());
+    let id = issued.stored.id.clone().unwrap_or_default();
+    let place = location(Key::PATH, &id);
+    // The key is stored nowhere, so the same request cannot get it again.
+    let told = Told { status: StatusCode::CREATED, location: Some(&place), body: None, issued: Some(&id) };
+    let accepted = tag::commit_once(change, &mut headers, tag::state_of(&issued.stored), told).await?;
     // The answer contains the key, so no cache may store it.
     let fields = [(header::LOCATION, place), (header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"))];
     Ok((StatusCode::CREATED, Extension(accepted), headers, fields, Body(issued)).into_response())
@@ -90,7 +93,7 @@ async fn created(mut change: Box<dyn Transaction>, mut issued: IssuedKey) -> Res
 /// Revokes a key for ever.
 #[utoipa::path(post, path = "/v1/keys/{id}/revoke", tag = "keys", params(("id" = String, Path)), responses(
     (status = 200, description = "the key is revoked; no new revision if it was already", body = Key),
-    (status = 401, description = "not the administrator's token", body = Problem),
+    (status = 401, description = "not a valid token", body = Problem),
     (status = 404, description = "there is no such key", body = Problem),
 ))]
 async fn revoke_key(
@@ -131,7 +134,7 @@ struct BlockingBody {
     params(("id" = String, Path), Blocking), request_body = Option<BlockingBody>, responses(
     (status = 200, description = "the subscription is in this state; no new revision if it was already", body = Subscription),
     (status = 400, description = "`state` is not a blocked state", body = Problem),
-    (status = 401, description = "not the administrator's token", body = Problem),
+    (status = 401, description = "not a valid token", body = Problem),
     (status = 404, description = "there is no such subscription", body = Problem),
     (status = 422, description = "a field of the body cannot be used", body = Problem),
 ))]
@@ -176,7 +179,7 @@ async fn set_block<R: Blockable>(
 #[utoipa::path(post, path = "/v1/subscriptions/{id}/unblock", tag = "subscriptions", operation_id = "unblock_subscription",
     params(("id" = String, Path)), responses(
     (status = 200, description = "the subscription is not blocked; no new revision if it was not blocked before", body = Subscription),
-    (status = 401, description = "not the administrator's token", body = Problem),
+    (status = 401, description = "not a valid token", body = Problem),
     (status = 404, description = "there is no such subscription", body = Problem),
 ))]
 async fn unblock(
@@ -194,7 +197,7 @@ async fn unblock(
 #[utoipa::path(post, path = "/v1/applications/{id}/block", tag = "applications", operation_id = "block_application",
     params(("id" = String, Path)), responses(
     (status = 200, description = "the application is blocked; no new revision if it was already", body = Application),
-    (status = 401, description = "not the administrator's token", body = Problem),
+    (status = 401, description = "not a valid token", body = Problem),
     (status = 404, description = "there is no such application", body = Problem),
 ))]
 async fn block_application(
@@ -212,7 +215,7 @@ async fn block_application(
 #[utoipa::path(post, path = "/v1/applications/{id}/unblock", tag = "applications", operation_id = "unblock_application",
     params(("id" = String, Path)), responses(
     (status = 200, description = "the application is not blocked; no new revision if it was not blocked before", body = Application),
-    (status = 401, description = "not the administrator's token", body = Problem),
+    (status = 401, description = "not a valid token", body = Problem),
     (status = 404, description = "there is no such application", body = Problem),
 ))]
 async fn unblock_application(

@@ -150,7 +150,7 @@ pub(super) fn raw(text: Option<String>) -> Result<Option<Box<RawValue>>, Error> 
     (status = 200, description = "a page of the log; with `accept: application/x-ndjson` one entry per line, and the next page \
         in the `link` header", content((Items<AuditEntry> = "application/json"), (String = "application/x-ndjson"))),
     (status = 400, description = "a parameter cannot be used", body = Problem),
-    (status = 401, description = "not the administrator's token", body = Problem),
+    (status = 401, description = "not a valid token", body = Problem),
 ))]
 async fn list(
     State(store): State<Store>,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use axum::{
     Extension, Json as Body,
     extract::{Query, State, rejection::QueryRejection},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -20,7 +20,7 @@ use super::{
     NoQuery,
     audit::{newest_first, place, raw},
     list::{self, Items},
-    tag,
+    tag::{self, Told},
 };
 use crate::{
     auth::Caller,
@@ -34,6 +34,7 @@ use management::{
         audit::Subject,
         past::{Difference, Made},
     },
+    resource::document,
     restore::{self, Count, Kept},
 };
 
@@ -318,10 +319,12 @@ async fn restore_revision(
         answer.revision = store.state().await?.revision;
         return Ok(Body(answer).into_response());
     }
-    let mut headers = HeaderMap::new();
-    let accepted = tag::commit(change, &mut headers, None).await?;
-    answer.revision = tag::revision_of(&headers);
-    Ok((headers, Extension(accepted), Body(answer)).into_response())
+    answer.revision = change.revision_then();
+    let (mut headers, body) = (HeaderMap::new(), document(&answer)?);
+    let told = Told { status: StatusCode::OK, location: None, body: Some(&body), issued: None };
+    let accepted = tag::commit_once(change, &mut headers, None, told).await?;
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok((headers, Extension(accepted), body).into_response())
 }
 
 /// The routes of history.

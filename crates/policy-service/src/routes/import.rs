@@ -160,7 +160,7 @@ async fn import(
     };
     let mut headers = HeaderMap::new();
     tag::put_revision(&mut headers, state.revision);
-    let accepted = Accepted { actor, revision: outcome.revision, state: None };
+    let accepted = Accepted { actor, revision: outcome.revision, state: None, is_stored: false };
     Ok((headers, Extension(accepted), Body(answer)).into_response())
 }
 

@@ -11,6 +11,7 @@ use management::{
     port::{
         Database,
         list::{Column, Filter, Key, Place, Sort},
+        sight::Sight,
     },
     resource::Resource,
     tag::etag,
@@ -83,11 +84,11 @@ pub struct Items<T> {
 }
 
 /// Answers with the requested page.
-pub async fn list<R: Resource>(store: &dyn Database, listing: Listing) -> Result<Items<R>, Problem> {
+pub async fn list<R: Resource>(store: &dyn Database, sight: Sight, listing: Listing) -> Result<Items<R>, Problem> {
     let limit = limit(listing.limit.as_deref())?;
     let (sort, name) = sort::<R>(listing.sort.as_deref())?;
     let after = listing.cursor.as_deref().map(|text| place(text, sort, &name).ok_or_else(bad_cursor)).transpose()?;
-    let page = store.list(R::KIND, &filter::<R>(listing)?, sort, after.as_ref(), limit).await?;
+    let page = store.list(R::KIND, &Filter { sight, ..filter::<R>(listing)? }, sort, after.as_ref(), limit).await?;
     let mut items = page.rows.iter().map(R::shown).collect::<Result<Vec<_>, _>>()?;
     for (item, version) in items.iter_mut().zip(&page.rows) {
         *item.etag() = Some(etag(version));
@@ -134,7 +135,7 @@ fn filter<R: Resource>(listing: Listing) -> Result<Filter, Problem> {
     };
     let identity = sha256.map(digest).transpose()?;
     let last_used_before = last_used_before.map(|text| time("last_used_before", &text)).transpose()?;
-    Ok(Filter { state, r#type, owner, application, api, plan, identity, part: q, last_used_before })
+    Ok(Filter { state, r#type, owner, application, api, plan, identity, part: q, last_used_before, sight: Sight::All })
 }
 
 /// Parses the requested order. Returns it with its name.

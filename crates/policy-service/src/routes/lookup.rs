@@ -17,10 +17,11 @@ use crate::{
     http::{body::Json, problem::Problem},
 };
 use management::{
+    access,
     applications::Application,
     key_form::Form,
     keys::Key,
-    port::{Database, Kind, Store, Version},
+    port::{Actor, Database, Kind, Store, Version},
     resource::Resource,
     subscriptions::Subscription,
     tag::etag,
@@ -71,13 +72,13 @@ impl Lookup {
 /// Finds a key, its application and the application's subscriptions.
 #[utoipa::path(post, path = "/v1/keys/lookup", tag = "keys", operation_id = "look_up_key", request_body = Lookup, responses(
     (status = 200, description = "the key, its application, owner and subscriptions", body = Found),
-    (status = 401, description = "not the administrator's token", body = Problem),
+    (status = 401, description = "not a valid token", body = Problem),
     (status = 404, description = "there is no such key", body = Problem),
     (status = 422, description = "a field cannot be used; `field` says which", body = Problem),
 ))]
 async fn look_up(
     State(store): State<Store>,
-    _: Caller,
+    caller: Caller,
     _: NoQuery,
     Json(asked): Json<Lookup>,
 ) -> Result<Response, Problem> {
@@ -87,8 +88,10 @@ async fn look_up(
     };
     let digest = asked.digest()?.to_hex();
     let version = store.find_identity(Kind::Key, &digest).await?;
-    let version = version.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, unknown))?;
-    let key: Key = shown(&*store, &version).await?;
+    let none = || Problem::new(StatusCode::NOT_FOUND, unknown);
+    let version = version.ok_or_else(none)?;
+    let mut key: Key = shown(&*store, &version).await?;
+    let actor = caller.actor();
     let id = key.application.as_deref().unwrap_or_default();
     let application: Option<Application> = match store.find(Kind::Application, id).await? {
         Some(version) => Some(shown(&*store, &version).await?),
@@ -96,11 +99,32 @@ async fn look_up(
     };
     let mut subscriptions = Vec::new();
     for version in store.subscriptions_of(id).await? {
-        subscriptions.push(shown(&*store, &version).await?);
+        if sees(&*store, &actor, Kind::Subscription, &version.id).await? {
+            subscriptions.push(shown(&*store, &version).await?);
+        }
+    }
+    // A publisher sees no keys but that of somebody who is subscribed to one of its APIs, and of that nothing of other APIs.
+    if !sees(&*store, &actor, Kind::Key, &version.id).await? {
+        if subscriptions.is_empty() {
+            return Err(none());
+        }
+        if let Some(apis) = key.apis.take() {
+            let mut seen = Vec::new();
+            for id in apis {
+                if sees(&*store, &actor, Kind::Api, &id).await? {
+                    seen.push(id);
+                }
+            }
+            key.apis = Some(seen);
+        }
     }
     let owner = application.as_ref().and_then(|application| application.owner.clone());
     let found = Found { key, application, owner, subscriptions };
     Ok(([(header::CACHE_CONTROL, "no-store")], Body(found)).into_response())
+}
+
+async fn sees(store: &dyn Database, actor: &Actor, kind: Kind, id: &str) -> Result<bool, Problem> {
+    Ok(store.sees(kind, id, &access::sight(actor, kind)).await?)
 }
 
 async fn shown<R: Resource>(store: &dyn Database, version: &Version) -> Result<R, Problem> {

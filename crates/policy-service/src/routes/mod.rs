@@ -4,21 +4,24 @@
 //! completes a change that has begun even if the client disconnects ([`run_to_completion`]), so that everyone who waits
 //! for the change is notified.
 
+pub mod accounts;
 pub mod actions;
+pub mod approval;
 pub mod audit;
 pub mod history;
 pub mod import;
 pub mod list;
 pub mod lookup;
+pub mod once;
 pub mod resources;
 pub mod tag;
 pub mod told;
 pub mod usage;
 
 use axum::{
-    Extension, Json as Body,
+    Extension,
     extract::{FromRequestParts, Path, Request, rejection::PathRejection},
-    http::{HeaderValue, StatusCode, request::Parts},
+    http::{HeaderValue, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -26,12 +29,12 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tracing::Instrument as _;
 use utoipa_axum::router::OpenApiRouter;
 
-use self::tag::IfMatch;
+use self::tag::{IfMatch, Told};
 use crate::{auth::Caller, http::problem::Problem};
 use management::{
-    error::Error,
+    access,
     port::{Database, Kind, Store, Transaction},
-    resource::Resource,
+    resource::{Resource, document},
 };
 
 /// Characters that need no escape in a path (RFC 3986, unreserved).
@@ -58,7 +61,7 @@ async fn begin(
     if_match: &IfMatch,
 ) -> Result<Box<dyn Transaction>, Problem> {
     let mut change = store.begin(caller.act()).await?;
-    let stored = change.find(kind, id).await?.ok_or_else(|| Error::not_found(kind, id))?;
+    let stored = access::find_own(&mut *change, kind, id).await?;
     if_match.0.check(&stored)?;
     Ok(change)
 }
@@ -66,13 +69,28 @@ async fn begin(
 /// Commits a change and answers with the resulting row.
 async fn answer<R: Resource>(
     store: &dyn Database,
+    change: Box<dyn Transaction>,
+    shown: R,
+) -> Result<Response, Problem> {
+    answer_as(store, change, shown, StatusCode::OK, None).await
+}
+
+/// Commits a change and answers with the resulting row, this status and the place of the row.
+async fn answer_as<R: Resource>(
+    store: &dyn Database,
     mut change: Box<dyn Transaction>,
     mut shown: R,
+    status: StatusCode,
+    place: Option<HeaderValue>,
 ) -> Result<Response, Problem> {
     let mut headers = tag::put_on(&mut *change, &mut shown).await?;
     R::add_to_view(store, std::slice::from_mut(&mut shown)).await?;
-    let accepted = tag::commit(change, &mut headers, tag::state_of(&shown)).await?;
-    Ok((headers, Extension(accepted), Body(shown)).into_response())
+    let (state, body) = (tag::state_of(&shown), document(&shown)?);
+    let told = Told { status, location: place.as_ref(), body: Some(&body), issued: None };
+    let accepted = tag::commit_once(change, &mut headers, state, told).await?;
+    headers.extend(place.map(|place| (header::LOCATION, place)));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok((status, headers, Extension(accepted), body).into_response())
 }
 
 /// Rejects a request with a query. Otherwise the service would ignore what the client asks for there.
@@ -103,6 +121,8 @@ pub fn router() -> OpenApiRouter<Store> {
         .merge(resources::router())
         .merge(actions::router())
         .merge(lookup::router())
+        .merge(accounts::router())
+        .merge(approval::router())
         .merge(audit::router())
         .merge(history::router())
         .merge(import::router())

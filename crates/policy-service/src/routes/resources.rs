@@ -5,13 +5,13 @@
 use axum::{
     Extension, Json as Body,
     extract::{Path, Query, State, rejection::PathRejection, rejection::QueryRejection},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    NoQuery, answer, begin, id_of,
+    NoQuery, answer, answer_as, begin, id_of,
     list::{self, Items, Listing},
     location,
     tag::{self, IfMatch},
@@ -24,12 +24,12 @@ use crate::{
     },
 };
 use management::{
-    apis, applications, check, deny_policies,
+    access, apis, applications, check, deny_policies,
     error::Error,
     keys,
     pipeline::{self, Outcome},
     plans,
-    port::{Database, Store},
+    port::{Database, Store, sight::Sight},
     resource::Resource,
     subscriptions,
     tag::etag,
@@ -37,15 +37,24 @@ use management::{
 
 async fn list<R: Resource>(
     store: &dyn Database,
+    caller: &Caller,
     query: Result<Query<Listing>, QueryRejection>,
 ) -> Result<Body<Items<R>>, Problem> {
     let Query(listing) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
-    Ok(Body(list::list(store, listing).await?))
+    Ok(Body(list::list(store, access::sight(&caller.actor(), R::KIND), listing).await?))
 }
 
-async fn find<R: Resource>(store: &dyn Database, id: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
+async fn find<R: Resource>(
+    store: &dyn Database,
+    caller: &Caller,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
     let id = id_of(id)?;
     let version = store.find(R::KIND, &id).await?.ok_or_else(|| Error::not_found(R::KIND, &id))?;
+    let sight = access::sight(&caller.actor(), R::KIND);
+    if sight != Sight::All && !store.sees(R::KIND, &id, &sight).await? {
+        return Err(Error::not_found(R::KIND, &id).into());
+    }
     let mut shown = R::shown(&version)?;
     R::add_to_view(store, std::slice::from_mut(&mut shown)).await?;
     *shown.etag() = Some(etag(&version));
@@ -58,8 +67,7 @@ async fn create<R: Resource>(store: &dyn Database, caller: Caller, mut sent: R) 
     match pipeline::create(&mut *change, sent, pipeline::Origin::Client).await? {
         Outcome::Created(mut made) => {
             let place = location(R::PATH, made.id().as_deref().unwrap_or_default());
-            let answer = answer(store, change, made).await?;
-            Ok((StatusCode::CREATED, [(header::LOCATION, place)], answer).into_response())
+            answer_as(store, change, made, StatusCode::CREATED, Some(place)).await
         }
         Outcome::Held(held) => answer(store, change, held).await,
     }
@@ -107,21 +115,21 @@ macro_rules! resource_handlers {
                 params(Listing, $($filters)*), responses(
                 (status = 200, description = "a page of the list", body = Items<$resource>),
                 (status = 400, description = "a parameter cannot be used", body = Problem),
-                (status = 401, description = "not the administrator's token", body = Problem),
+                (status = 401, description = "not a valid token", body = Problem),
             ))]
             pub(super) async fn list(
                 State(store): State<Store>,
-                _: Caller,
+                caller: Caller,
                 query: Result<Query<Listing>, QueryRejection>,
             ) -> Result<Body<Items<$resource>>, Problem> {
-                super::list(&*store, query).await
+                super::list(&*store, &caller, query).await
             }
 
             #[utoipa::path(post, path = $all, tag = $tag, operation_id = concat!("create_", $name),
                 request_body = $resource, responses(
                 (status = 201, description = "created", body = $resource),
                 (status = 200, description = "it exists already with the same content; no new revision", body = $resource),
-                (status = 401, description = "not the administrator's token", body = Problem),
+                (status = 401, description = "not a valid token", body = Problem),
                 (status = 409, description = "it exists with other content, or it is blocked", body = Problem),
                 (status = 422, description = "a field cannot be used; `field` says which", body = Problem),
             ))]
@@ -137,22 +145,22 @@ macro_rules! resource_handlers {
             #[utoipa::path(get, path = $one, tag = $tag, operation_id = concat!("find_", $name),
                 params(("id" = String, Path)), responses(
                 (status = 200, description = "the object", body = $resource),
-                (status = 401, description = "not the administrator's token", body = Problem),
+                (status = 401, description = "not a valid token", body = Problem),
                 (status = 404, description = "there is no object with this id", body = Problem),
             ))]
             pub(super) async fn find(
                 State(store): State<Store>,
-                _: Caller,
+                caller: Caller,
                 _: NoQuery,
                 id: Result<Path<String>, PathRejection>,
             ) -> Result<Response, Problem> {
-                super::find::<$resource>(&*store, id).await
+                super::find::<$resource>(&*store, &caller, id).await
             }
 
             #[utoipa::path(put, path = $one, tag = $tag, operation_id = concat!("replace_", $name),
                 params(("id" = String, Path)), request_body = $resource, responses(
                 (status = 200, description = "replaced; no new revision if the content is the same", body = $resource),
-                (status = 401, description = "not the administrator's token", body = Problem),
+                (status = 401, description = "not a valid token", body = Problem),
                 (status = 404, description = "there is no object with this id", body = Problem),
                 (status = 409, description = "the stored object does not allow this change, or another object is in conflict with it", body = Problem),
                 (status = 422, description = "a field cannot be used; `field` says which", body = Problem),
@@ -172,7 +180,7 @@ macro_rules! resource_handlers {
                 params(("id" = String, Path)), responses(
                 (status = 204, description = "deleted, with everything that belongs to it"),
                 $($removal)*
-                (status = 401, description = "not the administrator's token", body = Problem),
+                (status = 401, description = "not a valid token", body = Problem),
                 (status = 404, description = "there is no object with this id", body = Problem),
             ))]
             pub(super) async fn remove(
@@ -191,7 +199,8 @@ macro_rules! resource_handlers {
 
 resource_handlers!(api_handlers, apis::Api, "apis", "/v1/apis", "/v1/apis/{id}", "api", filters(
         ("state" = Option<String>, Query, description = "Only items in this state."),
-        ("sort" = Option<String>, Query, description = "The order: id, changed, name or state, ascending, or descending with `-` before the name; id unless given."),
+        ("owner" = Option<String>, Query, description = "Only items of this owner."),
+        ("sort" = Option<String>, Query, description = "The order: id, changed, name, owner or state, ascending, or descending with `-` before the name; id unless given."),
     ), removal());
 resource_handlers!(
     application_handlers,
@@ -251,7 +260,8 @@ resource_handlers!(
     "/v1/plans/{id}",
     "plan",
     filters(
-        ("sort" = Option<String>, Query, description = "The order: id or changed, ascending, or descending with `-` before the name; id unless given."),
+        ("owner" = Option<String>, Query, description = "Only items of this owner."),
+        ("sort" = Option<String>, Query, description = "The order: id, changed or owner, ascending, or descending with `-` before the name; id unless given."),
     ),
     removal((status = 409, description = "an application or a subscription uses the plan", body = Problem),)
 );

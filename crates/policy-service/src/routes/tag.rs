@@ -6,10 +6,11 @@ use std::convert::Infallible;
 use crate::http::problem::Problem;
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderValue, header, request::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
 };
 use management::{
-    port::Transaction,
+    once,
+    port::{Transaction, answers::Answer},
     resource::Resource,
     tag::{Expected, etag},
 };
@@ -17,7 +18,7 @@ use management::{
 use super::told::Accepted;
 
 /// The header with the revision that a change made. If the change changed nothing, it is the latest revision.
-const REVISION: &str = "x-policy-revision";
+pub const REVISION: &str = "x-policy-revision";
 
 /// The versions that the `if-match` header names.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ pub async fn commit(
     let (made, actor) = (change.is_dirty(), change.act().actor.clone());
     let revision = change.commit().await?;
     put_revision(headers, revision);
-    Ok(Accepted { actor, revision: made.then_some(revision), state })
+    Ok(Accepted { actor, revision: made.then_some(revision), state, is_stored: false })
 }
 
 /// Adds a revision to the headers.
@@ -64,10 +65,63 @@ pub fn put_revision(headers: &mut HeaderMap, revision: i64) {
     headers.insert(REVISION, HeaderValue::from(revision));
 }
 
-/// The revision that the headers of a committed change say.
-pub fn revision_of(headers: &HeaderMap) -> i64 {
-    let text = headers.get(REVISION).and_then(|value| value.to_str().ok());
-    text.and_then(|text| text.parse().ok()).unwrap_or_default()
+/// What the answer to a POST says beside its headers.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// The status.
+    pub status: StatusCode,
+    /// Where the row is that was made.
+    pub location: Option<&'a HeaderValue>,
+    /// The body, JSON; `None`: it holds a secret, which must be stored nowhere.
+    pub body: Option<&'a str>,
+    /// The id of what the secret is of.
+    pub issued: Option<&'a str>,
+}
+
+/// Commits `change` as [`commit`] does, and with it the answer, if the request is to be done once.
+pub async fn commit_once(
+    mut change: Box<dyn Transaction>,
+    headers: &mut HeaderMap,
+    state: Option<String>,
+    told: Told<'_>,
+) -> Result<Accepted, Problem> {
+    let is_stored = store(&mut *change, headers, told).await?;
+    Ok(Accepted { is_stored, ..commit(change, headers, state).await? })
+}
+
+/// Commits a change as [`commit_beside`] does, and with it that the secret `issued` was answered, if the request is to be done
+/// once.
+pub async fn commit_issued(
+    mut change: Box<dyn Transaction>,
+    headers: &mut HeaderMap,
+    place: &HeaderValue,
+    issued: &str,
+) -> Result<Accepted, Problem> {
+    let told = Told { status: StatusCode::CREATED, location: Some(place), body: None, issued: Some(issued) };
+    let is_stored = store(&mut *change, headers, told).await?;
+    Ok(Accepted { is_stored, ..commit_beside(change, headers).await? })
+}
+
+/// Stores the answer of a change that is about to be committed, if its request is to be done once.
+async fn store(change: &mut dyn Transaction, headers: &HeaderMap, told: Told<'_>) -> Result<bool, Problem> {
+    let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+    let answer = Answer {
+        status: told.status.as_u16(),
+        location: told.location.and_then(text),
+        etag: headers.get(header::ETAG).and_then(text),
+        body: told.body.map(str::to_owned),
+        issued: told.issued.map(str::to_owned),
+        ..Answer::default()
+    };
+    Ok(once::keep(change, answer).await?)
+}
+
+/// Commits a change of what stands beside the policy; `headers` then say the latest revision.
+pub async fn commit_beside(change: Box<dyn Transaction>, headers: &mut HeaderMap) -> Result<Accepted, Problem> {
+    let actor = change.act().actor.clone();
+    let revision = change.commit().await?;
+    headers.insert(REVISION, HeaderValue::from(revision));
+    Ok(Accepted { actor, revision: Some(revision), state: None, is_stored: false })
 }
 
 /// The state of a row, if its kind has states.

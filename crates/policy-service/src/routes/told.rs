@@ -26,6 +26,8 @@ pub struct Accepted {
     pub revision: Option<i64>,
     /// The state of the resulting row.
     pub state: Option<String>,
+    /// Whether the answer is stored, to be given again.
+    pub is_stored: bool,
 }
 
 /// Logs and counts an accepted change.
@@ -34,7 +36,7 @@ pub async fn log(State(metrics): State<Metrics>, request: Request, next: Next) -
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let response = next.run(request).await;
     let accepted = response.extensions().get::<Accepted>();
-    if let Some(Accepted { actor, revision: Some(revision), state }) = accepted {
+    if let Some(Accepted { actor, revision: Some(revision), state, .. }) = accepted {
         let Deed { action, kind, id } = Deed::of(&method, &path, response.headers().get(header::LOCATION));
         metrics.count_change(kind, action);
         let (actor, role, state) = (actor.subject(), actor.role(), state.as_deref());

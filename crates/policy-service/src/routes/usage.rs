@@ -23,6 +23,7 @@ use crate::{
     http::{body::Json, problem::Problem},
 };
 use management::{
+    access,
     object::objects,
     port::Store,
     usage::take::{self, Reporter, Taken},
@@ -88,15 +89,15 @@ async fn report(State(store): State<Store>, caller: Caller, Json(sent): Json<Sen
     (status = 200, description = "a page of usage, in the order of application, API, hour, plan and outcome",
         body = Items<HourlyUsage>),
     (status = 400, description = "a parameter cannot be used", body = Problem),
-    (status = 401, description = "not the administrator's token", body = Problem),
+    (status = 401, description = "not a valid token", body = Problem),
 ))]
 async fn list_usage(
     State(store): State<Store>,
-    _: Caller,
+    caller: Caller,
     query: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Body<Items<HourlyUsage>>, Problem> {
     let Query(asked) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
-    Ok(Body(hourly::list(&*store, asked).await?))
+    Ok(Body(hourly::list(&*store, access::sight_of_usage(&caller.actor()), asked).await?))
 }
 
 /// Routes for gateways.

@@ -76,6 +76,7 @@ impl Parts {
         let around = Around { credentials, guesses: Guesses::new(metrics.clone()), metrics: metrics.clone() };
         let managing = |router: OpenApiRouter<Store>| {
             router
+                .layer(middleware::from_fn_with_state(store.clone(), routes::once::guard))
                 .layer(middleware::from_fn_with_state(metrics.clone(), routes::told::log))
                 .layer(middleware::from_fn(routes::run_to_completion))
                 .with_state(store.clone())
@@ -142,6 +143,7 @@ async fn prove(State(credentials): State<Credentials>, mut request: Request, nex
     let identity = credentials.identify(request.headers()).await;
     let is_proven = identity.is_proven();
     request.extensions_mut().insert(identity);
+    request.extensions_mut().insert(credentials);
     // Handlers may outlive the connection, so they do not get the peer.
     let Some(peer) = request.extensions_mut().remove::<Arc<Peer>>() else { return next.run(request).await };
     let busy = Busy::new(&peer);

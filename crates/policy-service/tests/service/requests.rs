@@ -73,8 +73,14 @@ fn changes() -> Vec<(Method, &'static str, &'static str, Value)> {
         post("/v1/applications/{id}/keys", "/v1/applications/app/keys", json!({"id": "k2"})),
         post("/v1/keys/{id}/regenerate", "/v1/keys/k2/regenerate", json!({"id": "k3"})),
         post("/v1/keys/{id}/revoke", "/v1/keys/k/revoke", Value::Null),
-        post("/v1/subscriptions", "/v1/subscriptions", json!({"id": "s", "application": "app", "api": "a"})),
+        post(
+            "/v1/subscriptions",
+            "/v1/subscriptions",
+            json!({"id": "s", "application": "app", "api": "a", "state": "ON_HOLD"}),
+        ),
         put("/v1/subscriptions/{id}", "/v1/subscriptions/s", json!({"plan": "p"})),
+        post("/v1/subscriptions/{id}/reject", "/v1/subscriptions/s/reject", Value::Null),
+        post("/v1/subscriptions/{id}/approve", "/v1/subscriptions/s/approve", Value::Null),
         post("/v1/subscriptions/{id}/block", "/v1/subscriptions/s/block", Value::Null),
         post("/v1/subscriptions/{id}/unblock", "/v1/subscriptions/s/unblock", Value::Null),
         post("/v1/deny-policies", "/v1/deny-policies", json!({"id": "d", "type": "IP", "value": "203.0.113.9"})),
@@ -105,7 +111,8 @@ async fn every_operation_that_changes_something_says_its_revision_and_its_name_i
     let service = Program::start();
     let mut described = operations(&service).await;
     // Remove operations that do not change the policy.
-    described.retain(|(method, path)| method != "GET" && !["/v1/usage", "/v1/keys/lookup"].contains(&path.as_str()));
+    let beside = ["/v1/usage", "/v1/keys/lookup", "/v1/tokens", "/v1/gateways"];
+    described.retain(|(method, path)| method != "GET" && !beside.iter().any(|begin| path.starts_with(begin)));
     for (number, (method, path, asked, body)) in changes().into_iter().enumerate() {
         let before = service.policy("/v1/policy").await["revision"].as_i64().unwrap();
         assert!(described.remove(&(method.to_string(), path.to_owned())), "{method} {path} is not described");

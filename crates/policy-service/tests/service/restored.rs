@@ -309,6 +309,7 @@ async fn revision(store: &Store) {
         plan: None,
         kept_block: None,
         kept_owner: None,
+        beside: None,
         state_before: None,
         document: "{}".to_owned(),
     };

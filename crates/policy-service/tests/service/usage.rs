@@ -580,6 +580,7 @@ async fn a_late_report_of_a_deleted_application_does_not_count_for_a_new_one_of_
                         plan: None,
                         kept_block: None,
                         kept_owner: None,
+                        beside: None,
                         state_before: None,
                         document: application.to_string(),
                     };

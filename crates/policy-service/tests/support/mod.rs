@@ -142,7 +142,7 @@ impl Service {
         let settings =
             feed::Settings { page_rows: options.page_rows, confirm_removal: false, max_wait: Duration::from_secs(50) };
         let feed = Feed::new(store.clone(), settings, stopping.clone());
-        let credentials = Credentials::new(Administrator::new(TOKEN).unwrap(), gateways.into());
+        let credentials = Credentials::new(Administrator::new(TOKEN).unwrap(), gateways, store.clone());
         let metrics = Metrics::new().unwrap();
         let router = server::router(store.clone(), feed, credentials, metrics.clone());
         let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();

@@ -7,6 +7,7 @@ use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _, postgres::PgRow};
 
 use super::{
     fault::Fault,
+    sight::restrict,
     state::{read_state, read_version},
     text::text,
 };
@@ -115,6 +116,7 @@ fn conditions<'q>(query: &mut QueryBuilder<'q, Postgres>, kind: Kind, filter: &'
         query.push(" AND (l.id ILIKE ").push_bind(pattern.clone()).push(" OR l.name ILIKE ");
         query.push_bind(pattern).push(")");
     }
+    restrict(query, kind, &filter.sight);
     if let Some(time) = filter.last_used_before {
         query.push(" AND (l.last_used IS NULL OR l.last_used < ");
         query.push_bind(time).push(")");

@@ -7,6 +7,9 @@
 //! [`audit`] keeps the audit log, and [`history`] notices a restored backup. Usage ([`usage`]) is stored beside the
 //! policy and makes no revisions. Everything specific to PostgreSQL stays in this folder.
 
+mod account_rows;
+mod accounts;
+mod answers;
 mod api_match;
 mod as_of;
 mod audit;
@@ -20,6 +23,8 @@ mod notify;
 mod open;
 mod past;
 mod read;
+mod sight;
+mod sight_rows;
 mod state;
 mod text;
 mod transaction;
@@ -69,6 +74,8 @@ pub struct PostgresStore {
     options: PgConnectOptions,
     settings: Settings,
     latest: watch::Sender<Latest>,
+    /// How often tokens and credentials were changed.
+    accounts: watch::Sender<i64>,
     secret: Secret,
     /// The channel on which services notify each other.
     channel: Arc<str>,
@@ -138,6 +145,15 @@ impl PostgresStore {
     /// Wakes the polls that wait for a new revision.
     fn announce(&self, state: &State) {
         announce(&self.latest, state);
+    }
+
+    /// Wakes those who wait for a change of tokens and credentials.
+    fn announce_accounts(&self, changes: i64) {
+        self.accounts.send_if_modified(|held| {
+            let differs = changes != *held;
+            *held = changes;
+            differs
+        });
     }
 }
 

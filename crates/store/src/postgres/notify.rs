@@ -25,6 +25,9 @@ pub fn payload(state: &State) -> String {
     format!("{} {}", state.renewals, state.revision)
 }
 
+/// The content of a notification of changed tokens or credentials. What it says is looked up, so a lost one does no harm.
+pub const ACCOUNTS: &str = "accounts";
+
 /// Whether a notification announces a state that is newer than the current one. An unreadable notification counts as
 /// newer.
 pub fn is_news(payload: &str, held: &Latest) -> bool {

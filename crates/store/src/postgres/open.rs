@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{PostgresStore, fault::Fault, notify, state::read_state, url};
+use super::{PostgresStore, accounts, fault::Fault, notify, state::read_state, url};
 pub use crate::settings::BUSY_TIMEOUT;
 use crate::{Settings, random};
 use management::port::{Error, Latest, Secret};
@@ -52,16 +52,19 @@ impl PostgresStore {
         let state = read_state(&mut connection).await?;
         let secret: Vec<u8> = sqlx::query_scalar("SELECT secret FROM policy_state").fetch_one(&mut connection).await?;
         let channel = notify::channel(&mut connection).await?.into();
+        let accounts = watch::Sender::new(accounts::changes(&mut connection).await?);
         connection.close().await?;
         let (doubtful, begun, checked, times) = Default::default();
         Ok(Self {
             // Exactly one connection, so that writers of this service wait here in order.
             writer: pool(&options, 1),
             readers: pool(&options, READERS),
-            listeners: pool(&options, 1),
+            // A second one takes the place of a connection whose server has vanished.
+            listeners: pool(&options, 2),
             options,
             settings,
             latest: watch::Sender::new(Latest::of(&state)),
+            accounts,
             secret: Secret::new(&secret)?,
             channel,
             doubtful,

@@ -183,8 +183,9 @@ fn by_id(versions: Vec<Version>) -> HashMap<String, Version> {
 }
 
 fn is_other(difference: &Difference) -> bool {
-    fn content(version: &Version) -> (&str, Option<&str>, Option<&str>) {
-        (&version.document, version.kept_block.as_deref(), version.state_before.as_deref())
+    fn content(version: &Version) -> (&str, [Option<&str>; 3]) {
+        let Version { document, kept_block, state_before, beside, .. } = version;
+        (document, [kept_block, state_before, beside].map(Option::as_deref))
     }
     difference.before.as_ref().map(content) != difference.after.as_ref().map(content)
 }

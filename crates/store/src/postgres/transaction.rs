@@ -13,7 +13,9 @@ use async_trait::async_trait;
 use sqlx::{PgConnection, Postgres, Transaction};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{PostgresStore, api_match, audit, deny_target, fault::Fault, forget, notify, read, text::texts, usage};
+use super::{
+    PostgresStore, accounts, api_match, audit, deny_target, fault::Fault, forget, notify, read, text::texts, usage,
+};
 use crate::{doubt::Doubt, random::new_word};
 use management::audit::Journal;
 use management::port::{
@@ -40,6 +42,8 @@ pub struct PostgresTransaction {
     /// Whether data beside the policy must be committed.
     keep: bool,
     doubt: Doubt,
+    /// How often tokens and credentials were changed, if this change did so.
+    accounts: Option<i64>,
     begun: Instant,
     /// A report's turn. The next report may wait for the writer when this one ends.
     _turn: Option<OwnedSemaphorePermit>,
@@ -52,7 +56,20 @@ impl PostgresTransaction {
         let (transaction, state, seq) = store.begin_writing(limit).await?;
         store.times.tell(Operation::Begin, asked);
         let (journal, store, begun) = (Journal::default(), store.clone(), Instant::now());
-        Ok(Self { transaction, store, act, journal, state, seq, dirty: false, keep: false, doubt, begun, _turn: None })
+        Ok(Self {
+            transaction,
+            store,
+            act,
+            journal,
+            state,
+            seq,
+            dirty: false,
+            keep: false,
+            doubt,
+            accounts: None,
+            begun,
+            _turn: None,
+        })
     }
 
     /// Keeps `turn` until the change ends.
@@ -63,6 +80,14 @@ impl PostgresTransaction {
     /// The connection, for the rest of this folder.
     pub(super) fn connection(&mut self) -> &mut PgConnection {
         &mut self.transaction
+    }
+
+    /// Notes that tokens or credentials are changed, for those who wait for it, here and in other services.
+    pub(super) async fn note_accounts(&mut self) -> Result<(), Fault> {
+        self.accounts = Some(accounts::count_change(&mut self.transaction).await?);
+        let told = sqlx::query("SELECT pg_notify($1, $2)").bind(&*self.store.channel).bind(notify::ACCOUNTS);
+        told.execute(&mut *self.transaction).await?;
+        Ok(())
     }
 
     async fn find_existing(&mut self, kind: Kind, name: Name, values: &[&str]) -> Result<HashSet<String>, Fault> {
@@ -99,12 +124,12 @@ impl PostgresTransaction {
         sqlx::query(
             r#"
             INSERT INTO version (seq, kind, id, identity, application, api, plan, kept_block, kept_owner, state_before,
-                document, from_revision)
+                beside, document, from_revision)
             SELECT $1 + place, kind, id, identity, application, api, plan, kept_block, kept_owner, state_before,
-                document, $2
+                beside, document, $2
             FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-                $10::text[], $11::text[], $12::text[]) WITH ORDINALITY
-                AS new (kind, id, identity, application, api, plan, kept_block, kept_owner, state_before, document, place)
+                $10::text[], $11::text[], $12::text[], $13::text[]) WITH ORDINALITY
+                AS new (kind, id, identity, application, api, plan, kept_block, kept_owner, state_before, beside, document, place)
             ORDER BY place"#,
         )
         .bind(self.seq)
@@ -118,6 +143,7 @@ impl PostgresTransaction {
         .bind(some(|row| &row.kept_block))
         .bind(some(|row| &row.kept_owner))
         .bind(some(|row| &row.state_before))
+        .bind(some(|row| &row.beside))
         .bind(texts(rows.iter().map(|row| row.document.as_str())))
         .execute(&mut *self.transaction)
         .await?;
@@ -168,6 +194,7 @@ impl PostgresTransaction {
                 self.transaction.commit().await?;
                 self.doubt.dispel();
                 self.store.times.tell(Operation::Write, self.begun);
+                self.accounts.into_iter().for_each(|changes| self.store.announce_accounts(changes));
             }
             self.doubt.end();
             return Ok(self.state.revision);
@@ -177,6 +204,7 @@ impl PostgresTransaction {
         self.doubt.dispel();
         self.store.times.tell(Operation::Write, self.begun);
         self.store.announce(&self.state);
+        self.accounts.into_iter().for_each(|changes| self.store.announce_accounts(changes));
         tracing::debug!(revision = self.state.revision, "the policy was changed");
         Ok(self.state.revision)
     }

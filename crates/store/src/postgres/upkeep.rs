@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::Executor as _;
+use tokio::time::timeout;
 
-use super::{PostgresStore, notify};
+use super::{PostgresStore, accounts, fault::Fault, notify, open::BUSY_TIMEOUT};
 use management::port::{Act, Error, Upkeep, times::Observer};
 
+/// After so long without a notification, the listening connection is checked.
+const SILENCE: Duration = Duration::from_secs(60);
 /// How often the revision is looked up, in case a notification was lost.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -44,6 +48,7 @@ impl PostgresStore {
             ticks.tick().await;
             let held = self.latest.borrow().clone();
             let found = self.follow(&held, &act()).await.map_err(Error::from);
+            self.look_at_accounts().await;
             match &found {
                 Ok(()) if is_there => {}
                 Ok(()) => tracing::warn!("the database answers again"),
@@ -69,14 +74,35 @@ impl PostgresStore {
     async fn hear_until_it_fails(&self, act: fn() -> Act) -> Result<(), sqlx::Error> {
         let mut listener = notify::listen(&self.listeners, &self.channel).await?;
         self.look(act).await;
-        // `None` if the connection is gone.
-        while let Some(notification) = listener.try_recv().await? {
+        self.look_at_accounts().await;
+        loop {
+            let Ok(heard) = timeout(SILENCE, listener.try_recv()).await else {
+                // A server that vanished says nothing either.
+                timeout(BUSY_TIMEOUT, listener.execute("SELECT 1")).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+                continue;
+            };
+            // `None` if the connection is gone.
+            let Some(notification) = heard? else { return Ok(()) };
+            if notification.payload() == notify::ACCOUNTS {
+                self.look_at_accounts().await;
+                continue;
+            }
             let is_news = notify::is_news(notification.payload(), &self.latest.borrow());
             if is_news {
                 self.look(act).await;
             }
         }
-        Ok(())
+    }
+
+    /// Looks how often tokens and credentials were changed. Errors are ignored here: what is looked up next says them.
+    async fn look_at_accounts(&self) {
+        if let Ok(changes) = self.count_account_changes().await {
+            self.announce_accounts(changes);
+        }
+    }
+
+    async fn count_account_changes(&self) -> Result<i64, Fault> {
+        accounts::changes(&mut *self.reader().await?).await
     }
 
     /// Errors are ignored here. The next tick tries again and logs them.

@@ -9,6 +9,7 @@ use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _, postgres::PgRow};
 
 use super::{
     fault::Fault,
+    sight::restrict_usage,
     state::read_version,
     text::{text, texts},
 };
@@ -32,6 +33,7 @@ pub async fn list(
     if let Some(api) = &filter.api {
         query.push(" AND api = ").push_bind(text(api));
     }
+    restrict_usage(&mut query, &filter.sight);
     if let Some(from) = filter.from {
         query.push(" AND hour >= ").push_bind(from);
     }

@@ -13,6 +13,10 @@ use management::port::{Act, Error, Latest, State};
 /// a new one, and the audit log only grows.
 const KEPT: [&str; 4] = ["earlier_epoch", "revoked_key", "audit", "audit_also"];
 
+/// Tables that a restore leaves as they are, unless the database is new: a token that was revoked since the backup stays
+/// revoked.
+const LEFT: [&str; 3] = ["token", "gateway_credential", "account_state"];
+
 /// Writes a copy of the database `from` to `to`, which must be an empty file. The copy shows the database at one
 /// moment, even if others write meanwhile, and includes the write-ahead log.
 pub async fn copy(from: &Path, to: &Path) -> Result<(), Error> {
@@ -67,6 +71,9 @@ impl SqliteStore {
         let tables = "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name <> '_sqlx_migrations' \
                       AND name NOT LIKE 'sqlite^_%' ESCAPE '^'";
         for table in sqlx::query_scalar::<_, String>(tables).fetch_all(&mut *transaction).await? {
+            if !self.is_new && LEFT.contains(&table.as_str()) {
+                continue;
+            }
             let statements = match table.as_str() {
                 "earlier_epoch" => "INSERT OR IGNORE INTO main.earlier_epoch (epoch) \
                                     SELECT epoch FROM backup.earlier_epoch ORDER BY number"

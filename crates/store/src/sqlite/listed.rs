@@ -7,6 +7,7 @@ use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::{
     fault::Fault,
+    sight::restrict,
     state::{read_state, read_version},
 };
 use crate::lists::{USUAL_STATES, pattern, value};
@@ -123,6 +124,7 @@ fn conditions<'q>(query: &mut QueryBuilder<'q, Sqlite>, kind: Kind, filter: &'q 
         query.push(" AND (l.id LIKE ").push_bind(pattern.clone()).push(" ESCAPE '\\' OR l.name LIKE ");
         query.push_bind(pattern).push(" ESCAPE '\\')");
     }
+    restrict(query, kind, &filter.sight);
     if let Some(time) = filter.last_used_before {
         query.push(" AND (l.last_used IS NULL OR l.last_used < ");
         query.push_bind(time).push(")");

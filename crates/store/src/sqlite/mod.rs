@@ -6,6 +6,9 @@
 //! [`as_of`] finds past ones. [`audit`] keeps who changed what. [`history`] notices a restored backup. Usage ([`usage`]) is stored beside the policy and
 //! makes no revisions. Everything specific to SQLite stays in this folder.
 
+mod account_rows;
+mod accounts;
+mod answers;
 mod api_match;
 mod as_of;
 mod audit;
@@ -20,6 +23,8 @@ mod open;
 mod past;
 mod place;
 mod read;
+mod sight;
+mod sight_rows;
 mod space;
 mod state;
 mod transaction;
@@ -61,6 +66,8 @@ pub struct SqliteStore {
     readers: SqlitePool,
     settings: Settings,
     latest: watch::Sender<Latest>,
+    /// How often tokens and credentials were changed.
+    accounts: watch::Sender<i64>,
     secret: Secret,
     /// The last change was dropped before it committed. Usually the rules rejected it; `check_writer` finds out whether
     /// the database was the reason.
@@ -103,6 +110,15 @@ impl SqliteStore {
     /// Wakes the polls that wait for a new revision.
     fn announce(&self, state: &State) {
         announce(&self.latest, state);
+    }
+
+    /// Wakes those who wait for a change of tokens and credentials.
+    fn announce_accounts(&self, changes: i64) {
+        self.accounts.send_if_modified(|held| {
+            let differs = changes != *held;
+            *held = changes;
+            differs
+        });
     }
 }
 

@@ -16,7 +16,7 @@ use sqlx::{
 use tokio::sync::{Semaphore, watch};
 
 use super::{
-    Settings, SqliteStore, api_match, deny_target,
+    Settings, SqliteStore, accounts, api_match, deny_target,
     fault::Fault,
     place::{Place, beside},
     state::read_state,
@@ -94,6 +94,7 @@ impl SqliteStore {
         let readers = readers.connect_with(options.pragma("query_only", "ON")).await?;
         let state = read_state(&mut *all_at_once(&readers).await?).await?;
         let latest = watch::Sender::new(Latest::of(&state));
+        let accounts = watch::Sender::new(accounts::changes(&mut *readers.acquire().await?).await?);
         let (doubtful, begun, checked, times) = Default::default();
         let place = Place::of(&file);
         Ok(Self {
@@ -101,6 +102,7 @@ impl SqliteStore {
             readers,
             settings,
             latest,
+            accounts,
             secret,
             doubtful,
             begun,

@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{SqliteStore, api_match, audit, deny_target, fault::Fault, forget, read, state::read_state, usage};
+use super::{
+    SqliteStore, accounts, api_match, audit, deny_target, fault::Fault, forget, read, state::read_state, usage,
+};
 use crate::{doubt::Doubt, random::new_word};
 use management::audit::Journal;
 use management::port::{
@@ -34,6 +36,8 @@ pub struct SqliteTransaction {
     /// Whether data beside the policy must be committed.
     keep: bool,
     doubt: Doubt,
+    /// How often tokens and credentials were changed, if this change did so.
+    accounts: Option<i64>,
     begun: Instant,
     /// A report's turn. The next report may wait for the writer when this one ends.
     _turn: Option<OwnedSemaphorePermit>,
@@ -45,7 +49,19 @@ impl SqliteTransaction {
         let mut transaction = store.lock().await?;
         let state = read_state(&mut transaction).await?;
         let (journal, store, begun) = (Journal::default(), store.clone(), Instant::now());
-        Ok(Self { transaction, store, act, journal, state, dirty: false, keep: false, doubt, begun, _turn: None })
+        Ok(Self {
+            transaction,
+            store,
+            act,
+            journal,
+            state,
+            dirty: false,
+            keep: false,
+            doubt,
+            accounts: None,
+            begun,
+            _turn: None,
+        })
     }
 
     /// Keeps `turn` until the change ends.
@@ -56,6 +72,12 @@ impl SqliteTransaction {
     /// The connection, for the rest of this folder.
     pub(super) fn connection(&mut self) -> &mut SqliteConnection {
         &mut self.transaction
+    }
+
+    /// Notes that tokens or credentials are changed, for those who wait for it.
+    pub(super) async fn note_accounts(&mut self) -> Result<(), Fault> {
+        self.accounts = Some(accounts::count_change(&mut self.transaction).await?);
+        Ok(())
     }
 
     async fn find_existing(&mut self, kind: Kind, name: Name, values: &[&str]) -> Result<HashSet<String>, Fault> {
@@ -94,7 +116,7 @@ impl SqliteTransaction {
         let revision = self.revision();
         let mut query = sqlx::QueryBuilder::<Sqlite>::new(
             "INSERT INTO version (kind, id, identity, application, api, plan, kept_block, kept_owner, \
-             state_before, from_revision, document) ",
+             state_before, beside, from_revision, document) ",
         );
         query.push_values(rows, |mut values, row| {
             values
@@ -107,6 +129,7 @@ impl SqliteTransaction {
                 .push_bind(&row.kept_block)
                 .push_bind(&row.kept_owner)
                 .push_bind(&row.state_before)
+                .push_bind(&row.beside)
                 .push_bind(revision)
                 .push_bind(&row.document);
         });
@@ -157,6 +180,7 @@ impl SqliteTransaction {
                 self.store.place.check()?;
                 self.transaction.commit().await?;
                 self.doubt.dispel();
+                self.accounts.into_iter().for_each(|changes| self.store.announce_accounts(changes));
                 self.store.times.tell(Operation::Write, self.begun);
             }
             self.doubt.end();
@@ -168,6 +192,7 @@ impl SqliteTransaction {
         self.doubt.dispel();
         self.store.times.tell(Operation::Write, self.begun);
         self.store.announce(&self.state);
+        self.accounts.into_iter().for_each(|changes| self.store.announce_accounts(changes));
         tracing::debug!(revision = self.state.revision, "the policy was changed");
         Ok(self.state.revision)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::SqlitePool;
 
-use super::SqliteStore;
+use super::{SqliteStore, accounts, fault::Fault};
 use management::port::{Act, Error, Upkeep, times::Observer};
 
 /// How often the service looks for changes by another process (`import`, a second service).
@@ -45,6 +45,10 @@ impl Upkeep for SqliteStore {
             if let Err(error) = self.follow(&held, &act()).await.map_err(Error::from) {
                 tracing::warn!(%error, "the revision could not be read");
             }
+            match self.count_account_changes().await.map_err(Error::from) {
+                Ok(changes) => self.announce_accounts(changes),
+                Err(error) => tracing::warn!(%error, "changes of tokens and credentials could not be read"),
+            }
         }
     }
 
@@ -55,6 +59,12 @@ impl Upkeep for SqliteStore {
             tracing::warn!(%error, "the write-ahead log stays beside the file; the next start reads it");
         }
         close_pool(&self.writer).await;
+    }
+}
+
+impl SqliteStore {
+    async fn count_account_changes(&self) -> Result<i64, Fault> {
+        accounts::changes(&mut *self.reader().await?).await
     }
 }
 

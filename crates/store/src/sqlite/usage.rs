@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 use sqlx::{Row as _, Sqlite, SqliteConnection};
 
-use super::{fault::Fault, state::read_version};
+use super::{fault::Fault, sight::restrict_usage, state::read_version};
 use crate::totals::{KEEP_TOTALS, REMEMBER_BATCHES, TIDIED_AT_ONCE, Total, counts, totals};
 use management::port::{
     Error, Scope, Version,
@@ -29,6 +29,7 @@ pub async fn list(
     if let Some(api) = &filter.api {
         query.push(" AND api = ").push_bind(api);
     }
+    restrict_usage(&mut query, &filter.sight);
     if let Some(from) = filter.from {
         query.push(" AND hour >= ").push_bind(from);
     }

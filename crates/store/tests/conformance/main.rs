@@ -11,11 +11,14 @@
     reason = "tests"
 )]
 
+mod accounts;
+mod answers;
 mod audit;
 mod changes;
 mod databases;
 mod past;
 mod rows;
+mod sight;
 mod support;
 mod usage;
 mod way_back;
@@ -24,6 +27,14 @@ mod way_back;
 macro_rules! conformance {
     ($database:ident) => {
         conformance!($database:
+            answers::an_answer_is_found_by_its_actor_and_key_for_its_time(100_000),
+            answers::a_change_knows_the_revision_that_it_makes(100_000),
+            answers::of_racing_requests_with_one_key_one_is_done(100_000),
+            accounts::tokens_are_found_by_their_secret_until_they_are_removed(100_000),
+            accounts::a_gateway_has_several_credentials_whose_scope_changes(100_000),
+            accounts::those_who_wait_are_told_of_changed_accounts(100_000),
+            sight::who_is_limited_sees_only_what_reaches_them(100_000),
+            sight::usage_is_seen_by_whose_application_or_api_it_is_of(100_000),
             audit::each_revision_has_one_entry_that_says_who_did_what(100_000),
             audit::what_is_no_part_of_the_policy_has_entries_without_a_revision(100_000),
             audit::an_import_is_counted(100_000),

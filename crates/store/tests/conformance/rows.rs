@@ -51,6 +51,7 @@ pub async fn every_column_of_a_row_is_read_as_it_was_written(opened: &Opened) {
         plan: Some("p".to_owned()),
         kept_block: Some("BLOCKED".to_owned()),
         kept_owner: Some("o".to_owned()),
+        beside: Some("{}".to_owned()),
         state_before: Some("ON_HOLD".to_owned()),
         ..subscription("s", "app", "a", "BLOCKED")
     };
@@ -68,11 +69,13 @@ pub async fn every_column_of_a_row_is_read_as_it_was_written(opened: &Opened) {
         api,
         kept_block,
         kept_owner,
+        beside,
         state_before,
         document,
     } = found;
     let NewRow { identity, plan, .. } = new.clone();
-    let read = NewRow { kind, id, identity, application, api, plan, kept_block, kept_owner, state_before, document };
+    let read =
+        NewRow { kind, id, identity, application, api, plan, kept_block, kept_owner, state_before, beside, document };
     assert_eq!(read, new);
 }
 

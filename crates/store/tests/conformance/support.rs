@@ -43,6 +43,7 @@ pub fn row(kind: Kind, id: &str, document: Value) -> NewRow {
         plan: text("plan"),
         kept_block: None,
         kept_owner: None,
+        beside: None,
         state_before: None,
         document: document.to_string(),
     }

@@ -10,6 +10,7 @@ use crate::{
 };
 use management::port::{
     Database,
+    sight::Sight,
     usage::{UsageFilter, UsageRow},
 };
 
@@ -70,7 +71,7 @@ impl From<UsageRow> for HourlyUsage {
 type Cursor = (String, String, i64, String, String);
 
 /// Answers with the requested page.
-pub async fn list(store: &dyn Database, asked: Asked) -> Result<Items<HourlyUsage>, Problem> {
+pub async fn list(store: &dyn Database, sight: Sight, asked: Asked) -> Result<Items<HourlyUsage>, Problem> {
     let limit = list::limit(asked.limit.as_deref())?;
     let after = asked.cursor.as_deref().map(|text| decode(text).ok_or_else(list::bad_cursor)).transpose()?;
     let time = |name, text: Option<String>| text.as_deref().map(|text| list::time(name, text)).transpose();
@@ -79,6 +80,7 @@ pub async fn list(store: &dyn Database, asked: Asked) -> Result<Items<HourlyUsag
         api: asked.api,
         from: time("from", asked.from)?,
         to: time("to", asked.to)?,
+        sight,
     };
     let mut rows = store.usage(&filter, after.as_ref(), limit.saturating_add(1)).await?;
     let more = u32::try_from(rows.len()).is_ok_and(|found| found > limit);

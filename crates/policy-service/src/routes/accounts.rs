@@ -1,0 +1,264 @@
+//! Tokens of principals, and who has the token of a request.
+
+use std::borrow::Cow;
+
+use axum::{
+    Extension, Json as Body,
+    extract::{Path, Query, State, rejection::PathRejection, rejection::QueryRejection},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    NoQuery, id_of,
+    list::{self, Items},
+    location, tag,
+};
+use crate::{
+    auth::Caller,
+    http::{
+        body::{Json, Nothing, OptionalJson},
+        problem::Problem,
+    },
+};
+use management::{
+    accounts,
+    port::{self, Principal, Role, Store, Transaction},
+};
+
+/// What somebody is to the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum RoleName {
+    /// Does everything.
+    Administrator,
+    /// Owns APIs and plans.
+    Publisher,
+    /// Owns applications, with their keys and subscriptions.
+    Subscriber,
+    /// Sees everything, and blocks.
+    Operator,
+    /// Sees everything, and changes nothing.
+    Auditor,
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::Administrator => Self::Administrator,
+            RoleName::Publisher => Self::Publisher,
+            RoleName::Subscriber => Self::Subscriber,
+            RoleName::Operator => Self::Operator,
+            RoleName::Auditor => Self::Auditor,
+        }
+    }
+}
+
+impl From<Role> for RoleName {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Administrator => Self::Administrator,
+            Role::Publisher => Self::Publisher,
+            Role::Subscriber => Self::Subscriber,
+            Role::Operator => Self::Operator,
+            Role::Auditor => Self::Auditor,
+        }
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Serialize, ToSchema)]
+struct Me {
+    /// The name that owns what is made with this token.
+    subject: String,
+    /// What it may do.
+    role: RoleName,
+    /// First second in which the token is good no more, Unix time; null: it does not end.
+    expires_at: Option<i64>,
+}
+
+/// Says whose the token of the request is.
+#[utoipa::path(get, path = "/v1/me", tag = "tokens", operation_id = "find_me", responses(
+    (status = 200, description = "whose the token is", body = Me),
+    (status = 401, description = "not a valid token", body = Problem),
+))]
+async fn me(caller: Caller, _: NoQuery) -> Result<Body<Me>, Problem> {
+    let (Principal { role, subject }, expires_at) = caller.principal()?;
+    Ok(Body(Me { subject: subject.clone(), role: (*role).into(), expires_at }))
+}
+
+/// What is asked of a new token.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewToken {
+    /// What its bearer may do.
+    role: RoleName,
+    /// A person, a team or a program; 1 to 256 bytes without control characters. It owns what is made with the token.
+    subject: String,
+    /// How many seconds from now it is good; for ever unless given.
+    #[serde(default)]
+    expires_in: Option<i64>,
+}
+
+/// A token as it is shown, without its secret.
+#[derive(Debug, Serialize, ToSchema)]
+struct Token {
+    /// Its id.
+    id: String,
+    /// What its bearer may do.
+    role: RoleName,
+    /// The name that owns what is made with it.
+    subject: String,
+    /// When it was made, Unix time.
+    created_at: i64,
+    /// First second in which it is good no more, Unix time; null: it does not end.
+    expires_at: Option<i64>,
+}
+
+impl From<port::accounts::Token> for Token {
+    fn from(token: port::accounts::Token) -> Self {
+        let port::accounts::Token { id, principal: Principal { role, subject }, created_at, expires_at } = token;
+        Self { id, role: role.into(), subject, created_at, expires_at }
+    }
+}
+
+/// A token with its secret, in its only appearance.
+#[derive(Serialize, ToSchema)]
+struct IssuedToken {
+    /// Its id.
+    id: String,
+    /// The token: send it as `authorization: Bearer`. It cannot be shown again.
+    token: String,
+    /// What its bearer may do.
+    role: RoleName,
+    /// The name that owns what is made with it.
+    subject: String,
+    /// When it was made, Unix time.
+    created_at: i64,
+    /// First second in which it is good no more, Unix time; null: it does not end.
+    expires_at: Option<i64>,
+}
+
+/// Makes a token.
+#[utoipa::path(post, path = "/v1/tokens", tag = "tokens", operation_id = "create_token", request_body = NewToken, responses(
+    (status = 201, description = "the token, in its only appearance", body = IssuedToken),
+    (status = 401, description = "not a valid token", body = Problem),
+    (status = 409, description = "there are too many tokens", body = Problem),
+    (status = 422, description = "a field cannot be used; `field` says which", body = Problem),
+))]
+async fn create(
+    State(store): State<Store>,
+    caller: Caller,
+    _: NoQuery,
+    Json(asked): Json<NewToken>,
+) -> Result<Response, Problem> {
+    let mut change = store.begin(caller.act()).await?;
+    let NewToken { role, subject, expires_in } = asked;
+    let (made, secret) = accounts::make_token(&mut *change, role.into(), subject, expires_in).await?;
+    let Token { id, role, subject, created_at, expires_at } = made.into();
+    let issued = IssuedToken { id, token: secret.0, role, subject, created_at, expires_at };
+    let place = location("/v1/tokens", &issued.id);
+    let done = commit_issued(change, &place, &issued.id).await?;
+    Ok((StatusCode::CREATED, shown_once(place), done, Body(issued)).into_response())
+}
+
+/// Takes a token away. Requests with it are refused at once.
+#[utoipa::path(delete, path = "/v1/tokens/{id}", tag = "tokens", operation_id = "delete_token",
+    params(("id" = String, Path)), responses(
+    (status = 204, description = "it is revoked", body = ()),
+    (status = 401, description = "not a valid token", body = Problem),
+    (status = 404, description = "there is no such token", body = Problem),
+))]
+async fn delete(
+    State(store): State<Store>,
+    caller: Caller,
+    _: NoQuery,
+    id: Result<Path<String>, PathRejection>,
+    _: OptionalJson<Nothing>,
+) -> Result<Response, Problem> {
+    let id = id_of(id)?;
+    let mut change = store.begin(caller.act()).await?;
+    accounts::revoke_token(&mut *change, &id).await?;
+    Ok((StatusCode::NO_CONTENT, commit(change).await?).into_response())
+}
+
+/// Commits a change that makes a secret.
+pub async fn commit_issued(
+    change: Box<dyn Transaction>,
+    place: &HeaderValue,
+    id: &str,
+) -> Result<(Extension<super::told::Accepted>, HeaderMap), Problem> {
+    let mut headers = HeaderMap::new();
+    let accepted = tag::commit_issued(change, &mut headers, place, id).await?;
+    Ok((Extension(accepted), headers))
+}
+
+/// What is asked of a list of tokens or credentials.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Paging {
+    /// Items of this page; 100 unless given.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
+    limit: Option<String>,
+    /// `next` of the page before.
+    #[param(max_length = 512)]
+    cursor: Option<String>,
+}
+
+impl Paging {
+    /// After which id the page begins, and how many items it has.
+    pub fn read(query: Result<Query<Self>, QueryRejection>) -> Result<(Option<String>, u32), Problem> {
+        let Query(asked) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
+        let id = |text: String| {
+            let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+            String::from_utf8(bytes).ok()
+        };
+        let after = asked.cursor.map(|text| id(text).ok_or_else(list::bad_cursor)).transpose()?;
+        Ok((after, list::limit(asked.limit.as_deref())?))
+    }
+
+    /// A page of items whose ids are `id`.
+    pub fn items<T>(items: Vec<T>, more: bool, total: i64, id: impl Fn(&T) -> Cow<'_, str>) -> Items<T> {
+        let next = items.last().filter(|_| more).map(|last| URL_SAFE_NO_PAD.encode(id(last).as_bytes()));
+        Items { items, next, total: Some(total) }
+    }
+}
+
+/// Lists tokens, without their secrets.
+#[utoipa::path(get, path = "/v1/tokens", tag = "tokens", operation_id = "list_tokens", params(Paging), responses(
+    (status = 200, description = "a page of them, by their ids", body = Items<Token>),
+    (status = 400, description = "a parameter cannot be used", body = Problem),
+    (status = 401, description = "not a valid token", body = Problem),
+))]
+async fn list(
+    State(store): State<Store>,
+    _: Caller,
+    query: Result<Query<Paging>, QueryRejection>,
+) -> Result<Body<Items<Token>>, Problem> {
+    let (after, limit) = Paging::read(query)?;
+    let port::accounts::AccountPage { items, more, total } = store.tokens(after.as_deref(), limit).await?;
+    let items = items.into_iter().map(Token::from).collect();
+    Ok(Body(Paging::items(items, more, total, |token: &Token| Cow::Borrowed(token.id.as_str()))))
+}
+
+/// Commits a change of what stands beside the policy; the result goes into the answer.
+pub async fn commit(change: Box<dyn Transaction>) -> Result<(Extension<super::told::Accepted>, HeaderMap), Problem> {
+    let mut headers = HeaderMap::new();
+    let accepted = tag::commit_beside(change, &mut headers).await?;
+    Ok((Extension(accepted), headers))
+}
+
+/// The headers of an answer that has a secret: where its row is, and that nobody keeps it.
+pub fn shown_once(place: HeaderValue) -> [(header::HeaderName, HeaderValue); 2] {
+    [(header::LOCATION, place), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))]
+}
+
+/// The routes.
+pub fn router() -> OpenApiRouter<Store> {
+    OpenApiRouter::new().routes(routes!(me)).routes(routes!(list, create)).routes(routes!(delete))
+}

@@ -1,0 +1,54 @@
+//! Tokens and credentials of gateways within a change. The statements are in [`super::accounts`].
+
+use async_trait::async_trait;
+
+use super::{
+    accounts::{count, credential, find, insert_credential, insert_token, token, update_scope},
+    transaction::PostgresTransaction,
+};
+use management::port::{
+    Error, Scope,
+    accounts::{AccountRows, Credential, SecretHash, Token},
+};
+
+#[async_trait]
+impl AccountRows for PostgresTransaction {
+    async fn count_tokens(&mut self) -> Result<i64, Error> {
+        Ok(count(self.connection(), "token").await?)
+    }
+
+    async fn add_token(&mut self, token: &Token, secret: &SecretHash) -> Result<(), Error> {
+        insert_token(self.connection(), token, secret).await?;
+        Ok(self.note_accounts().await?)
+    }
+
+    async fn remove_token(&mut self, id: &str) -> Result<Option<Token>, Error> {
+        let removed = find(self.connection(), "DELETE FROM token WHERE id = $1 RETURNING *", id, token).await?;
+        self.note_accounts().await?;
+        Ok(removed)
+    }
+
+    async fn count_credentials(&mut self) -> Result<i64, Error> {
+        Ok(count(self.connection(), "gateway_credential").await?)
+    }
+
+    async fn add_credential(&mut self, credential: &Credential, secret: &SecretHash) -> Result<(), Error> {
+        insert_credential(self.connection(), credential, secret).await?;
+        Ok(self.note_accounts().await?)
+    }
+
+    async fn set_scope(&mut self, id: &str, scope: &Scope) -> Result<Option<Credential>, Error> {
+        let found = "SELECT * FROM gateway_credential WHERE id = $1";
+        let before = find(self.connection(), found, id, credential).await?;
+        update_scope(self.connection(), id, scope).await?;
+        self.note_accounts().await?;
+        Ok(before)
+    }
+
+    async fn remove_credential(&mut self, id: &str) -> Result<Option<Credential>, Error> {
+        let removed = "DELETE FROM gateway_credential WHERE id = $1 RETURNING *";
+        let removed = find(self.connection(), removed, id, credential).await?;
+        self.note_accounts().await?;
+        Ok(removed)
+    }
+}

@@ -1,0 +1,108 @@
+//! Which rows somebody sees: the condition of lists, of look-ups and of usage. Who sees what is decided by the rules.
+
+use async_trait::async_trait;
+use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _};
+
+use super::{PostgresStore, fault::Fault, text::text};
+use management::port::{
+    Error, Kind,
+    places::Place,
+    sight::{Reach, Sight, Sights},
+};
+
+#[async_trait]
+impl Sights for PostgresStore {
+    async fn sees(&self, kind: Kind, id: &str, sight: &Sight) -> Result<bool, Error> {
+        Ok(sees(&mut *self.reader().await?, kind, id, sight).await?)
+    }
+}
+
+/// Whether the row of `kind` with this id is there and within `sight`.
+pub async fn sees(connection: &mut PgConnection, kind: Kind, id: &str, sight: &Sight) -> Result<bool, Fault> {
+    let mut query = QueryBuilder::new("SELECT EXISTS (SELECT 1 FROM listed l WHERE l.kind = ");
+    query.push_bind(kind.number()).push(" AND l.id = ").push_bind(text(id));
+    restrict(&mut query, kind, sight);
+    query.push(")");
+    Ok(query.build_query_scalar().fetch_one(connection).await?)
+}
+
+/// The places of all APIs that are not of this owner.
+pub async fn places_of_others(connection: &mut PgConnection, owner: &str) -> Result<Vec<(String, Place)>, Fault> {
+    let statement = "SELECT m.api, m.host, m.path FROM api_match m JOIN listed l ON l.kind = 1 AND l.id = m.api \
+                     WHERE l.owner IS DISTINCT FROM $1";
+    let rows = sqlx::query(statement).bind(text(owner)).fetch_all(connection).await?;
+    let place = |row: &sqlx::postgres::PgRow| {
+        Ok((row.try_get("api")?, Place { host: row.try_get("host")?, path: row.try_get("path")? }))
+    };
+    rows.iter().map(place).collect()
+}
+
+/// Adds the condition that the row `l` of `listed` is within `sight`. One reason stands alone and not in an OR, so that
+/// PostgreSQL begins with the rows that it names.
+pub(super) fn restrict<'q>(query: &mut QueryBuilder<'q, Postgres>, kind: Kind, sight: &'q Sight) {
+    let Sight::Only(reaches) = sight else { return };
+    query.push(" AND (");
+    for (number, reach) in reaches.iter().enumerate() {
+        if number > 0 {
+            query.push(" OR ");
+        }
+        reached(query, kind, reach);
+    }
+    if reaches.is_empty() {
+        query.push("false");
+    }
+    query.push(")");
+}
+
+fn reached<'q>(query: &mut QueryBuilder<'q, Postgres>, kind: Kind, reach: &'q Reach) {
+    match reach {
+        Reach::Own(owner) if matches!(kind, Kind::Key | Kind::Subscription) => {
+            query.push("l.id IN (SELECT v.id FROM listed a JOIN version v ");
+            query.push("ON v.application = a.id AND v.until_revision IS NULL AND v.kind = ").push_bind(kind.number());
+            query.push(" WHERE a.kind = 2 AND v.kept_block IS NULL AND a.owner = ").push_bind(text(owner));
+            query.push(" UNION ALL SELECT id FROM version WHERE until_revision IS NULL AND kind = ");
+            query.push_bind(kind.number()).push(" AND kept_owner = ").push_bind(text(owner)).push(")");
+        }
+        Reach::Own(owner) => {
+            query.push("l.owner = ").push_bind(text(owner));
+        }
+        Reach::ToApisOf(owner) => {
+            query.push("l.id IN (SELECT v.id FROM listed a JOIN version v ");
+            query.push("ON v.api = a.id AND v.until_revision IS NULL AND v.kind = ").push_bind(kind.number());
+            query.push(" WHERE a.kind = 1 AND a.owner = ").push_bind(text(owner)).push(")");
+        }
+        Reach::Owned => {
+            query.push("l.owner IS NOT NULL");
+        }
+        Reach::OwnedIn(state) => {
+            query.push("(l.owner IS NOT NULL AND l.state = ").push_bind(*state).push(")");
+        }
+    }
+}
+
+/// Adds the condition that a row of usage is within `sight`. Of usage from before an application was deleted and made again
+/// under its id, the new owner sees nothing.
+pub(super) fn restrict_usage<'q>(query: &mut QueryBuilder<'q, Postgres>, sight: &'q Sight) {
+    let Sight::Only(reaches) = sight else { return };
+    query.push(" AND (false");
+    for reach in reaches {
+        match reach {
+            Reach::Own(owner) => {
+                query
+                    .push(" OR (application IN (SELECT id FROM listed WHERE kind = 2 AND owner = ")
+                    .push_bind(text(owner));
+                query.push(") AND NOT EXISTS (SELECT 1 FROM usage_cut c WHERE c.application = usage.application ");
+                query.push("AND (c.made_at IS NULL OR usage.hour < c.made_at)))");
+            }
+            Reach::ToApisOf(owner) => {
+                query
+                    .push(" OR api IN (SELECT id FROM listed WHERE kind = 1 AND owner = ")
+                    .push_bind(text(owner))
+                    .push(")");
+            }
+            // No row of usage has an owner or a state of its own.
+            Reach::Owned | Reach::OwnedIn(_) => {}
+        }
+    }
+    query.push(")");
+}

@@ -8,7 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use keygate::{digest::Digest, policy::MAX_UNIX_SECONDS};
+use keygate::{
+    digest::Digest,
+    policy::{MAX_APIS, MAX_UNIX_SECONDS},
+};
 
 use super::{
     check,
@@ -21,10 +24,8 @@ use crate::port::{
     audit::{Action, Deed, Subject},
 };
 
-/// Tokens of one service, and credentials of gateways: ten for each person of a large company.
+/// Tokens of one service, and as many credentials of gateways: ten for each person of a large company.
 const MAX_ACCOUNTS: i64 = 100_000;
-/// APIs in the scope of a gateway: as many as a gateway takes.
-const MAX_APIS: usize = keygate::policy::MAX_APIS;
 /// Random bytes of a secret: 256 bits.
 const SECRET_BYTES: usize = 32;
 /// The beginnings of secrets, so that scanners find them.

@@ -316,6 +316,18 @@ async fn each_operation_answers_as_it_is_described() {
         (Administrator, "get", "/v1/tokens", "?limit=1", Value::Null, 200),
         (Administrator, "get", "/v1/tokens", "?limit=0", Value::Null, 400),
         (Administrator, "delete", "/v1/tokens/{id}", "none", Value::Null, 404),
+        (
+            Administrator,
+            "post",
+            "/v1/gateways/credentials",
+            "",
+            json!({"client_id": "g", "apis": [], "expires_in": 5}),
+            201,
+        ),
+        (Administrator, "post", "/v1/gateways/credentials", "", json!({"client_id": "g:h"}), 422),
+        (Administrator, "get", "/v1/gateways/credentials", "?limit=1", Value::Null, 200),
+        (Administrator, "put", "/v1/gateways/credentials/{id}", "none", json!({"apis": null}), 404),
+        (Administrator, "delete", "/v1/gateways/credentials/{id}", "none", Value::Null, 404),
     ] {
         let target = if path.contains('{') { path.replace("{id}", at) } else { format!("{path}{at}") };
         // The query comes after the action in the path.

@@ -133,6 +133,11 @@ fn not_a_principal(flaw: Flaw) -> Problem {
     Problem::unauthorized(TOKEN_CHALLENGE, detail)
 }
 
+/// The credential of a gateway is good no more.
+pub fn not_a_gateway_any_more() -> Problem {
+    not_a_gateway(Flaw::Wrong)
+}
+
 fn not_a_gateway(flaw: Flaw) -> Problem {
     let detail = match flaw {
         Flaw::Missing => "send the gateway's credentials: HTTP Basic, or its secret as Bearer",

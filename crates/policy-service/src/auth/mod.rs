@@ -16,8 +16,8 @@ pub mod permission;
 mod secret;
 
 pub use administrator::Administrator;
-pub use caller::Caller;
+pub use caller::{Caller, not_a_gateway_any_more as not_a_gateway};
 pub use credentials::Credentials;
-pub use gateway::Gateway;
+pub use gateway::{Gateway, Row};
 pub use gateways::Gateways;
 pub use identity::Identity;

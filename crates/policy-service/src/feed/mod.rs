@@ -8,6 +8,7 @@
 pub mod ask;
 pub mod page;
 pub mod prefer;
+pub mod proof;
 pub mod shared;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use self::{
     ask::Ask,
     page::{GatewayView, Links},
+    proof::Proof,
     shared::Pages,
 };
 use crate::{
@@ -140,7 +142,7 @@ pub async fn policy(
     let Query(query) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
     let ask = Ask::read(query, feed.store.secret())?;
     let wait = prefer::wait(&headers, feed.settings.max_wait);
-    let answer = feed.answer(&gateway, &ask, &headers, wait).await?;
+    let answer = feed.answer(gateway, &ask, &headers, wait).await?;
     let mut response = match answer.body {
         Some(body) => ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response(),
         None => StatusCode::NOT_MODIFIED.into_response(),
@@ -161,24 +163,27 @@ impl Feed {
     /// Answers as soon as something is new, or when the wait is over.
     async fn answer(
         &self,
-        gateway: &Gateway,
+        mut gateway: Gateway,
         ask: &Ask,
         headers: &HeaderMap,
         wait: Option<Duration>,
     ) -> Result<Answer, Problem> {
         let deadline = wait.and_then(|wait| Instant::now().checked_add(wait));
         let mut revisions = self.store.revisions();
+        let mut proof = Proof::new(&self.store);
         loop {
+            proof.check(&mut gateway).await?;
             // Read the revision before the database, so that a change in between ends the wait below at once. A poll
             // without news never reads the database.
             let latest = revisions.borrow_and_update().clone();
             let over = deadline.is_none_or(|deadline| Instant::now() >= deadline) || self.stopping.is_cancelled();
-            if let Some(answer) = self.answer_now(gateway, ask, headers, &latest, over).await? {
+            if let Some(answer) = self.answer_now(&gateway, ask, headers, &latest, over).await? {
                 return Ok(answer);
             }
             let Some(deadline) = deadline else { continue };
             tokio::select! {
                 _ = timeout_at(deadline, revisions.changed()) => {}
+                () = proof.may_be_over(&gateway) => {}
                 () = self.stopping.cancelled() => {}
             }
         }

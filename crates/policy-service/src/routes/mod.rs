@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod actions;
 pub mod approval;
 pub mod audit;
+pub mod credentials;
 pub mod history;
 pub mod import;
 pub mod list;
@@ -122,6 +123,7 @@ pub fn router() -> OpenApiRouter<Store> {
         .merge(actions::router())
         .merge(lookup::router())
         .merge(accounts::router())
+        .merge(credentials::router())
         .merge(approval::router())
         .merge(audit::router())
         .merge(history::router())

@@ -60,11 +60,6 @@ pub async fn commit(
     Ok(Accepted { actor, revision: made.then_some(revision), state, is_stored: false })
 }
 
-/// Adds a revision to the headers.
-pub fn put_revision(headers: &mut HeaderMap, revision: i64) {
-    headers.insert(REVISION, HeaderValue::from(revision));
-}
-
 /// What the answer to a POST says beside its headers.
 #[derive(Clone, Copy, Debug)]
 pub struct Told<'a> {
@@ -120,8 +115,19 @@ async fn store(change: &mut dyn Transaction, headers: &HeaderMap, told: Told<'_>
 pub async fn commit_beside(change: Box<dyn Transaction>, headers: &mut HeaderMap) -> Result<Accepted, Problem> {
     let actor = change.act().actor.clone();
     let revision = change.commit().await?;
-    headers.insert(REVISION, HeaderValue::from(revision));
+    put_revision(headers, revision);
     Ok(Accepted { actor, revision: Some(revision), state: None, is_stored: false })
+}
+
+/// Adds a revision to the headers.
+pub fn put_revision(headers: &mut HeaderMap, revision: i64) {
+    headers.insert(REVISION, HeaderValue::from(revision));
+}
+
+/// The revision that the headers of a committed change say.
+pub fn revision_of(headers: &HeaderMap) -> i64 {
+    let text = headers.get(REVISION).and_then(|value| value.to_str().ok());
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
 /// The state of a row, if its kind has states.

@@ -56,7 +56,10 @@ struct Deed<'p> {
 impl<'p> Deed<'p> {
     /// Derives the words from the request. `made` is the `location` of a new row.
     fn of(method: &Method, path: &'p str, made: Option<&HeaderValue>) -> Self {
-        let mut parts = path.trim_start_matches("/v1/").split('/');
+        let path = path.trim_start_matches("/v1/");
+        // Credentials stand below the gateways.
+        let path = path.strip_prefix("gateways/").unwrap_or(path);
+        let mut parts = path.split('/');
         let (list, id, last) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
         let (action, list) = match last {
             None if ["import", "restore"].contains(&list) => (list, "policy"),
@@ -69,6 +72,7 @@ impl<'p> Deed<'p> {
         let kind = match list {
             "apis" => "api",
             "deny-policies" => "deny_policy",
+            "credentials" => "gateway_credential",
             others => others.trim_end_matches('s'),
         };
         let made = made.and_then(|place| place.to_str().ok()?.rsplit('/').next());
@@ -92,6 +96,16 @@ mod tests {
             (Method::POST, "/v1/subscriptions/s/block", None, "block", "subscription", "s"),
             (Method::POST, "/v1/applications/app/unblock", None, "unblock", "application", "app"),
             (Method::POST, "/v1/restore", None, "restore", "policy", ""),
+            (
+                Method::POST,
+                "/v1/gateways/credentials",
+                Some("/v1/gateways/credentials/c"),
+                "create",
+                "gateway_credential",
+                "c",
+            ),
+            (Method::DELETE, "/v1/gateways/credentials/c", None, "delete", "gateway_credential", "c"),
+            (Method::DELETE, "/v1/tokens/t", None, "delete", "token", "t"),
             (Method::PUT, "/v1/plans/p", None, "replace", "plan", "p"),
             (Method::DELETE, "/v1/plans/%C3%A4", None, "delete", "plan", "ä"),
         ] {

@@ -336,3 +336,36 @@ async fn restoring_a_backup_keeps_what_was_done_since() {
         [json!("p"), json!("api-1"), json!("app-1"), json!("k-1"), json!("s-1"), json!(null), json!(null)]
     );
 }
+
+/// What is decided about a subscription says why; a token is no part of the policy, so it has no revision.
+#[tokio::test]
+async fn decisions_and_tokens_are_in_the_log_with_their_reason_and_without_a_secret() {
+    let service = Service::start().await;
+    service.seed().await;
+    service.post("/v1/apis", json!({"id": "api-2", "approval": "manual"})).await.expect(201);
+    for id in ["s-2", "s-3"] {
+        service.delete("/v1/subscriptions/s-2").await;
+        service.post("/v1/subscriptions", json!({"id": id, "application": "app-1", "api": "api-2"})).await.expect(201);
+        let action = if id == "s-2" { "approve" } else { "reject" };
+        let path = format!("/v1/subscriptions/{id}/{action}");
+        service.post(&path, json!({"reason": "as agreed"})).await.expect(200);
+        let entry = entries(&service, &format!("kind=subscription&id={id}&action={action}")).await[0].clone();
+        assert_eq!((&entry["reason"], &entry["before"]["state"]), (&json!("as agreed"), &json!("ON_HOLD")), "{entry}");
+    }
+    let revision = service.revision().await;
+    let made = service.post("/v1/tokens", json!({"role": "publisher", "subject": "bob"})).await.expect(201).json();
+    let token = made["token"].as_str().unwrap();
+    let request = service.request(Method::POST, "/v1/plans").bearer_auth(token).json(&json!({"id": "bobs"}));
+    send(request).await.expect(201);
+    service.delete(&format!("/v1/tokens/{}", made["id"].as_str().unwrap())).await.expect(204);
+    let told: Vec<_> = entries(&service, "kind=token")
+        .await
+        .iter()
+        .map(|entry| (entry["action"].clone(), entry["id"].clone(), entry["revision"].clone()))
+        .collect();
+    let of = |action: &str| (json!(action), made["id"].clone(), Value::Null);
+    assert_eq!(told, [of("create"), of("delete")]);
+    let by_bob = entries(&service, "actor=bob").await;
+    assert_eq!((&by_bob[0]["role"], &by_bob[0]["revision"]), (&json!("publisher"), &json!(revision + 1)));
+    assert!(!service.get("/v1/audit?limit=1000").await.text.contains(token));
+}

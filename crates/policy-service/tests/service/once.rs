@@ -80,6 +80,17 @@ async fn an_issued_key_is_not_shown_again() {
 }
 
 #[tokio::test]
+async fn a_credential_of_a_gateway_is_not_shown_again() {
+    let service = Service::start().await;
+    let (path, body) = ("/v1/gateways/credentials", json!({"client_id": "edge"}));
+    let issued = once(&service, path, "one", &body).await.expect(201).json();
+    let again = once(&service, path, "one", &body).await.expect_problem(409, None);
+    assert_eq!(again.json()["id"], issued["id"]);
+    assert!(!again.text.contains(issued["client_secret"].as_str().unwrap()), "{}", again.text);
+    assert_eq!(service.get(path).await.json()["total"], 1);
+}
+
+#[tokio::test]
 async fn a_token_is_not_shown_again() {
     let service = Service::start().await;
     let body = json!({"role": "auditor", "subject": "eve"});

@@ -240,6 +240,24 @@ async fn a_restore_keeps_what_must_stay() {
     }
 }
 
+/// Who owns what, and whether a subscription was approved, is as it was.
+#[tokio::test]
+async fn owners_and_approvals_come_back() {
+    let service = Service::start().await;
+    service.seed().await;
+    service.put("/v1/apis/api-1", json!({"owner": "bob", "approval": "manual"})).await.expect(200);
+    let (revision, approved) = (service.revision().await, service.get("/v1/subscriptions/s-1").await.json());
+    assert_eq!(approved["state"], "UNBLOCKED");
+    service.put("/v1/apis/api-1", json!({"owner": "eve"})).await.expect(200);
+    assert_eq!(differing(&service, revision, revision + 1).await, BTreeSet::from(["api api-1".to_owned()]));
+    service.delete("/v1/subscriptions/s-1").await.expect(204);
+    let restored = restore(&service, revision, false).await;
+    assert_eq!(restored["kept"], json!([]));
+    let api = service.get("/v1/apis/api-1").await.json();
+    assert_eq!((&api["owner"], &api["approval"]), (&json!("bob"), &json!("manual")), "{api}");
+    assert_eq!(service.get("/v1/subscriptions/s-1").await.json(), approved);
+}
+
 /// Random calls, then a restore of a random revision. Only objects that the rules kept differ from it, and nothing is
 /// open that was closed.
 #[tokio::test]

@@ -25,7 +25,7 @@ use crate::{
 };
 use management::{
     check,
-    import::{Counts, Import, Options, Place, Removed, Row, Told},
+    import::{Counts, Import, Options, Place, ROWS_PER_CHANGE, Removed, Row, Told},
     port::{Kind, Store, audit::Subject},
 };
 
@@ -104,7 +104,10 @@ impl Told for Heard {
     }
 
     fn add(&mut self, rows: usize) {
-        tracing::info!(rows, "rows of an import were written");
+        // The change itself has its line. A large import shows how far it is.
+        if rows >= ROWS_PER_CHANGE {
+            tracing::info!(rows, "rows of an import were written");
+        }
     }
 }
 

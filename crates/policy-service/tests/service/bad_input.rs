@@ -22,6 +22,11 @@ fn good_bodies() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("post", "/v1/subscriptions", "/v1/subscriptions", json!({"application": "app-1", "api": "api-2"})),
         ("put", "/v1/subscriptions/{id}", "/v1/subscriptions/s-1", json!({"plan": "gold"})),
         ("post", "/v1/subscriptions/{id}/block", "/v1/subscriptions/s-1/block", json!({})),
+        ("post", "/v1/subscriptions/{id}/approve", "/v1/subscriptions/s-1/approve", json!({})),
+        ("post", "/v1/subscriptions/{id}/reject", "/v1/subscriptions/s-1/reject", json!({})),
+        ("post", "/v1/tokens", "/v1/tokens", json!({"role": "auditor", "subject": "eve"})),
+        ("post", "/v1/gateways/credentials", "/v1/gateways/credentials", json!({"client_id": "edge-9"})),
+        ("put", "/v1/gateways/credentials/{id}", "/v1/gateways/credentials/CREDENTIAL", json!({"apis": ["api-1"]})),
         ("post", "/v1/plans", "/v1/plans", plan.clone()),
         ("put", "/v1/plans/{id}", "/v1/plans/gold", plan),
         ("post", "/v1/deny-policies", "/v1/deny-policies", json!({"type": "USER", "value": "eve"})),
@@ -91,6 +96,8 @@ async fn every_bad_field_of_every_body_is_named_and_changes_nothing() {
     service.post("/v1/apis", json!({"id": "api-2", "match": [{"path": "/two"}]})).await.expect(201);
     service.post("/v1/plans", json!({"id": "gold"})).await.expect(201);
     service.post("/v1/deny-policies", json!({"id": "d-1", "type": "USER", "value": "mallory"})).await.expect(201);
+    let credential = service.post("/v1/gateways/credentials", json!({"client_id": "edge-1"})).await.expect(201).json();
+    let credential = credential["id"].as_str().unwrap().to_owned();
     let document = send(service.request(Method::GET, "/openapi.json")).await.expect(200).whole();
     let bodies = good_bodies();
     let revision = service.revision().await;
@@ -101,6 +108,7 @@ async fn every_bad_field_of_every_body_is_named_and_changes_nothing() {
             let Some(schema) = operation["requestBody"]["content"]["application/json"].get("schema") else { continue };
             let good = bodies.iter().find(|(of, at, ..)| of == method && at == path);
             let (.., place, good) = good.unwrap_or_else(|| panic!("{method} {path} has no good body here"));
+            let place = &place.replace("CREDENTIAL", &credential);
             let mut cases: Vec<(String, Value)> = Vec::new();
             if path != "/v1/usage" {
                 cases.push(("no_such_field".to_owned(), json!(1)));

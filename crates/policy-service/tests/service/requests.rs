@@ -91,6 +91,7 @@ fn changes() -> Vec<(Method, &'static str, &'static str, Value)> {
         delete("/v1/applications/{id}", "/v1/applications/app"),
         delete("/v1/apis/{id}", "/v1/apis/a"),
         delete("/v1/plans/{id}", "/v1/plans/p"),
+        post("/v1/import", "/v1/import", json!({"kind": "plan", "id": "imported"})),
         post("/v1/restore", "/v1/restore", json!({"revision": 1})),
     ]
 }

@@ -7,11 +7,21 @@ use std::path::PathBuf;
 use super::{read, root};
 
 /// The beginning of a command of an `sh` block, the test that runs it, and a word of that test.
-const RUN_BY: [(&str, &str, &str); 1] = [(
-    "envoy -c envoy/standalone/envoy.yaml --config-yaml",
-    "tests/e2e/tests/gateway/wasm_service.rs",
-    "\"--config-yaml\"",
-)];
+const RUN_BY: [(&str, &str, &str); 5] = [
+    (
+        "envoy -c envoy/standalone/envoy.yaml --config-yaml",
+        "tests/e2e/tests/gateway/wasm_service.rs",
+        "\"--config-yaml\"",
+    ),
+    ("pg_dump --format=custom ", "crates/policy-service/tests/postgres/start.rs", "\"pg_dump\""),
+    ("createdb --encoding=UTF8 --template=template0 ", "crates/testkit/src/postgres.rs", "\"createdb\""),
+    (
+        "pg_restore --no-owner --exit-on-error --single-transaction ",
+        "crates/policy-service/tests/postgres/start.rs",
+        "\"--no-owner\", \"--exit-on-error\", \"--single-transaction\"",
+    ),
+    ("policy-service renew-epoch ", "crates/policy-service/tests/postgres/start.rs", "\"renew-epoch\""),
+];
 
 /// All documents of the project.
 fn documents() -> Vec<String> {

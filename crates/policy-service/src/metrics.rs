@@ -66,7 +66,10 @@ impl Metrics {
             )?,
             changes: registered(
                 &registry,
-                IntCounterVec::new(opts("changes_total", "Changes that made a revision"), &["kind", "action"])?,
+                IntCounterVec::new(
+                    opts("changes_total", "Accepted changes, of the policy and of what stands beside it"),
+                    &["kind", "action"],
+                )?,
             )?,
             refused: registered(
                 &registry,

@@ -4,6 +4,7 @@
 //! every database. The databases share everything that is not SQL: judging a loss, adding up usage, the size of a page.
 
 mod announce;
+mod differences;
 mod doubt;
 mod entries;
 mod lists;

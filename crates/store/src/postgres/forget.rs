@@ -4,13 +4,12 @@
 use sqlx::PgConnection;
 
 use super::fault::Fault;
-use crate::Settings;
+use crate::{Settings, entries::SECONDS_OF_A_DAY};
 use management::port::State;
 
 /// Maximum number of past versions that one change deletes because there are too many, apart from completing a
 /// revision. It is more than changes add.
 const FORGOTTEN_AT_ONCE: i64 = 10_000;
-const SECONDS_OF_A_DAY: i64 = 86_400;
 /// Maximum number of revisions whose age one change checks. Each change makes one revision, so a backlog shrinks.
 const LOOKED_AT: i64 = 1_000;
 /// Maximum number of past versions that one change deletes because of their age: 0.2 s at 4 µs each. One revision may

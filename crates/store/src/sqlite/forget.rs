@@ -4,10 +4,9 @@
 use sqlx::SqliteConnection;
 
 use super::fault::Fault;
-use crate::Settings;
+use crate::{Settings, entries::SECONDS_OF_A_DAY};
 use management::port::State;
 
-const SECONDS_OF_A_DAY: i64 = 86_400;
 /// Maximum number of revisions whose age one change checks. Each change makes one revision, so a backlog shrinks.
 const LOOKED_AT: i64 = 1_000;
 /// Maximum number of past versions that one change deletes because of their age: 0.2 s at 4 µs each. One revision may

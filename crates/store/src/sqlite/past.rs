@@ -1,8 +1,6 @@
 //! Reads the kept past by ids: which revisions exist, what differs between two of them, and earlier rows.
 //! [`super::as_of`] reads the past for the feed.
 
-use std::collections::HashMap;
-
 use async_trait::async_trait;
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
@@ -12,15 +10,11 @@ use super::{
     state::{read_state, read_version},
     transaction::SqliteTransaction,
 };
+use crate::differences::{CHUNK, MAX_DIFFERENCES_BYTES, by_id, check, is_other, size};
 use management::port::{
-    Error, Kind, State, Version,
+    Error, Kind, Version,
     past::{Difference, DifferencePage, Made, Past, PastRows},
 };
-
-/// Number of objects that are compared together.
-const CHUNK: usize = 100;
-/// Length of documents in bytes after which a page of differences ends.
-const MAX_DIFFERENCES_BYTES: usize = 8 << 20;
 
 /// Kinds and ids of the objects that were stored or removed after the revision `?1` and up to `?2`, and that come after
 /// `?3`, `?4`.
@@ -71,12 +65,6 @@ impl PastRows for SqliteTransaction {
     async fn last_past(&mut self, kind: Kind, identity: &str) -> Result<Option<Version>, Error> {
         Ok(last_past(self.connection(), kind, identity).await?)
     }
-}
-
-/// Checks that a revision can be read.
-fn check(state: &State, revision: i64) -> Result<(), Error> {
-    let readable = state.horizon..=state.revision;
-    if readable.contains(&revision) { Ok(()) } else { Err(Error::Gone(revision)) }
 }
 
 async fn made(
@@ -175,22 +163,4 @@ async fn last_past(connection: &mut SqliteConnection, kind: Kind, identity: &str
     );
     let row = row.bind(kind.number()).bind(identity).fetch_optional(connection).await?;
     row.as_ref().map(read_version).transpose()
-}
-
-fn by_id(versions: Vec<Version>) -> HashMap<String, Version> {
-    versions.into_iter().map(|version| (version.id.clone(), version)).collect()
-}
-
-fn is_other(difference: &Difference) -> bool {
-    fn content(version: &Version) -> (&str, [Option<&str>; 3]) {
-        let Version { document, kept_block, state_before, beside, .. } = version;
-        (document, [kept_block, state_before, beside].map(Option::as_deref))
-    }
-    difference.before.as_ref().map(content) != difference.after.as_ref().map(content)
-}
-
-/// The approximate length of the shown rows, in bytes.
-fn size(difference: &Difference) -> usize {
-    let length = |version: &Option<Version>| version.as_ref().map_or(0, |version| version.document.len());
-    length(&difference.before).saturating_add(length(&difference.after)).saturating_add(difference.id.len())
 }

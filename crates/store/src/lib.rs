@@ -9,6 +9,7 @@ mod doubt;
 mod entries;
 mod lists;
 mod loss;
+mod owners;
 mod pages;
 pub mod postgres;
 mod random;

@@ -374,3 +374,25 @@ async fn the_command_says_what_it_would_do_and_replaces() {
     };
     eventually("no deny policy", Duration::from_secs(10), lifted).await.unwrap();
 }
+
+/// A small import is one change, also with rows that wait for others, kept blocks and removals.
+#[tokio::test]
+async fn a_small_import_is_one_revision() {
+    let service = Service::start().await;
+    import(&service, "", &rows()).await.expect(200);
+    let revision = service.revision().await;
+    let mut rows = vec![
+        json!({"kind": "application", "id": "gone", "owner": "carol", "state": "BLOCKED", "deleted": true}),
+        json!({"kind": "application", "id": "app-9", "owner": "dave"}),
+    ];
+    let told = import(&service, "?replace=true", &rows).await.expect(200).json();
+    assert_eq!(count(&told, "applications"), [2, 0, 0, 0, 2, 0], "{told}");
+    assert_eq!(service.revision().await, revision + 1);
+    assert_eq!(service.get("/v1/applications/gone").await.expect(200).json()["deleted"], true);
+    // What is not blocked is no kept block.
+    rows[0]["id"] = json!("other");
+    rows[0]["state"] = json!("ACTIVE");
+    let told = import(&service, "", &rows[..1]).await.expect(200).json();
+    assert_eq!((&told["refused_total"], &told["refused"][0]["field"]), (&json!(1), &json!("state")), "{told}");
+    assert_eq!(service.revision().await, revision + 1);
+}

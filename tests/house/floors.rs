@@ -187,6 +187,7 @@ const STORE: House = House {
         ("pages", &[]),
         ("random", &[]),
         ("settings", &[]),
+        ("horizon", &["entries"]),
         ("times", &[]),
         ("totals", &[]),
         (
@@ -196,6 +197,7 @@ const STORE: House = House {
                 "differences",
                 "doubt",
                 "entries",
+                "horizon",
                 "lists",
                 "loss",
                 "pages",
@@ -212,6 +214,7 @@ const STORE: House = House {
                 "differences",
                 "doubt",
                 "entries",
+                "horizon",
                 "lists",
                 "loss",
                 "pages",

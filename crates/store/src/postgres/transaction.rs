@@ -16,7 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{
     PostgresStore, accounts, api_match, audit, deny_target, fault::Fault, forget, notify, read, text::texts, usage,
 };
-use crate::{doubt::Doubt, random::new_word};
+use crate::{doubt::Doubt, horizon::horizon, random::new_word};
 use management::audit::Journal;
 use management::port::{
     self, Act, Error, Kind, Name, NewRow, Rows, Scope, State, UsageRows, Version,
@@ -288,7 +288,7 @@ impl PostgresTransaction {
     /// Deletes past versions that are too many or too old.
     async fn forget_the_far_past(&mut self) -> Result<(), Fault> {
         let settings = self.store.settings;
-        let Some(horizon) = forget::horizon(&mut self.transaction, &self.state, settings, self.act.now).await? else {
+        let Some(horizon) = horizon(&mut *self.transaction, &self.state, settings, self.act.now).await? else {
             return Ok(());
         };
         let forgotten = forget::up_to(&mut self.transaction, horizon).await?;

@@ -307,6 +307,10 @@ impl Rows for SqliteTransaction {
         Ok(read::find_identity(self.connection(), kind, identity).await?)
     }
 
+    async fn find_all(&mut self, kind: Kind, ids: &[&str]) -> Result<Vec<Version>, Error> {
+        Ok(read::find_all(self.connection(), kind, ids).await?)
+    }
+
     async fn existing(&mut self, kind: Kind, name: Name, values: &[&str]) -> Result<HashSet<String>, Error> {
         Ok(self.find_existing(kind, name, values).await?)
     }

@@ -188,6 +188,7 @@ const STORE: House = House {
         ("pages", &[]),
         ("random", &[]),
         ("settings", &[]),
+        ("horizon", &["entries"]),
         ("times", &[]),
         ("totals", &[]),
         (
@@ -197,6 +198,7 @@ const STORE: House = House {
                 "differences",
                 "doubt",
                 "entries",
+                "horizon",
                 "lists",
                 "loss",
                 "owners",
@@ -214,6 +216,7 @@ const STORE: House = House {
                 "differences",
                 "doubt",
                 "entries",
+                "horizon",
                 "lists",
                 "loss",
                 "owners",

@@ -7,6 +7,7 @@ mod announce;
 mod differences;
 mod doubt;
 mod entries;
+mod horizon;
 mod lists;
 mod loss;
 mod owners;

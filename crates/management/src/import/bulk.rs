@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::{
     outcome::{Count, Outcome, Told, add},
     owners::Stated,
-    row::{Options, Place, ROWS_PER_CHANGE, Row},
+    row::{MAX_HELD_SECONDS, Options, Place, ROWS_PER_CHANGE, Row},
 };
 use crate::{
     applications::Application,
@@ -127,10 +127,12 @@ impl<'s> Bulk<'s> {
         Ok((change, 0))
     }
 
-    /// Keeps the transaction in progress, which has so many rows, and commits it once it is full.
+    /// Keeps the transaction in progress, which has so many rows, and commits it once it is full, or has kept others
+    /// waiting for long.
     pub async fn hold(&mut self, change: Box<dyn Transaction>, rows: usize) -> Result<(), Error> {
+        let took = (self.act)().now.saturating_sub(change.act().now);
         self.change = Some((change, rows));
-        if rows >= ROWS_PER_CHANGE { self.commit().await } else { Ok(()) }
+        if rows >= ROWS_PER_CHANGE || took >= MAX_HELD_SECONDS { self.commit().await } else { Ok(()) }
     }
 
     /// Commits the transaction in progress, unless nothing is to be changed.
@@ -240,6 +242,7 @@ impl<'s> Bulk<'s> {
             _ => HashSet::new(),
         };
         let held_back = self.held_back(change, &complete).await?;
+        let mut held = held_of::<R>(change, &complete, &ids).await?;
         let (mut fresh, mut others) = (Vec::with_capacity(complete.len()), Vec::new());
         for ((row, sent, mut new), held_back) in complete.into_iter().zip(held_back) {
             // A refused row removes nothing, so only good ones are noted.
@@ -256,7 +259,11 @@ impl<'s> Bulk<'s> {
                     add(&mut self.outcome.of(R::KIND).held_back);
                 }
                 fresh.push(new)
+            } else if !row.kept && held.get(&new.identity).is_some_and(|held| is_same(held, &new)) {
+                add(&mut self.outcome.of(R::KIND).unchanged);
             } else {
+                // A later row for the same object is compared with this one.
+                held.remove(&new.identity);
                 others.push((row, sent, held_back))
             }
         }
@@ -371,6 +378,27 @@ impl<'s> Bulk<'s> {
         }
         Ok(missing)
     }
+}
+
+/// The versions that are there for rows with the id of one, by their names in the feed. Rows that are compared with others are few, and written one by
+/// one.
+async fn held_of<R: Resource>(
+    change: &mut dyn Transaction,
+    complete: &[(Row, R, NewRow)],
+    existing: &HashSet<String>,
+) -> Result<HashMap<String, Version>, Error> {
+    let ids = complete.iter().map(|(_, _, new)| new.id.as_str()).filter(|id| existing.contains(*id));
+    let ids: Vec<&str> = ids.collect();
+    if R::COMPARED || R::KIND == Kind::Plan || ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let held = change.find_all(R::KIND, &ids).await?;
+    held.into_iter().map(|held| Ok((R::shown(&held)?.identity(), held))).collect()
+}
+
+/// Whether a complete row is there as it is. What it does not say has the same default then as in the row that is there.
+fn is_same(held: &Version, new: &NewRow) -> bool {
+    held.id == new.id && held.document == new.document && held.kept_block == new.kept_block && held.beside == new.beside
 }
 
 /// The field on account of which a row cannot be read. Most rows can, so only such a row is read with its places.

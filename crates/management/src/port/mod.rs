@@ -230,6 +230,9 @@ pub trait Rows: fmt::Debug + Send {
     /// Finds the version of `kind` with this name in the feed.
     async fn find_identity(&mut self, kind: Kind, identity: &str) -> Result<Option<Version>, Error>;
 
+    /// Finds the versions of `kind` with these ids, in any order. Ids that no row has are left out.
+    async fn find_all(&mut self, kind: Kind, ids: &[&str]) -> Result<Vec<Version>, Error>;
+
     /// Returns the `values` that rows of `kind` have as this name.
     async fn existing(&mut self, kind: Kind, name: Name, values: &[&str]) -> Result<HashSet<String>, Error>;
 

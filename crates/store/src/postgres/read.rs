@@ -8,7 +8,7 @@ use super::{
     fault::Fault,
     listed,
     state::{read_state, read_version},
-    text::text,
+    text::{text, texts},
     usage,
 };
 use management::port::{
@@ -73,6 +73,16 @@ pub async fn find(connection: &mut PgConnection, kind: Kind, id: &str) -> Result
         .fetch_optional(connection)
         .await?;
     row.as_ref().map(read_version).transpose()
+}
+
+/// Finds the versions of `kind` with these ids.
+pub async fn find_all(connection: &mut PgConnection, kind: Kind, ids: &[&str]) -> Result<Vec<Version>, Fault> {
+    let rows = sqlx::query("SELECT * FROM version WHERE until_revision IS NULL AND kind = $1 AND id = ANY ($2)")
+        .bind(kind.number())
+        .bind(texts(ids.iter().copied()))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(read_version).collect()
 }
 
 /// Finds the version of `kind` with this name in the feed.

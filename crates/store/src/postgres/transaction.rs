@@ -17,7 +17,7 @@ use super::{
     PostgresStore, accounts, api_match, audit, deny_target, fault::Fault, forget, notify, owners, read, text::texts,
     usage,
 };
-use crate::{doubt::Doubt, random::new_word};
+use crate::{doubt::Doubt, horizon::horizon, random::new_word};
 use management::audit::Journal;
 use management::port::{
     self, Act, Error, Kind, Name, NewRow, OwnersBlock, Rows, Scope, State, UsageRows, Version,
@@ -289,7 +289,7 @@ impl PostgresTransaction {
     /// Deletes past versions that are too many or too old.
     async fn forget_the_far_past(&mut self) -> Result<(), Fault> {
         let settings = self.store.settings;
-        let Some(horizon) = forget::horizon(&mut self.transaction, &self.state, settings, self.act.now).await? else {
+        let Some(horizon) = horizon(&mut *self.transaction, &self.state, settings, self.act.now).await? else {
             return Ok(());
         };
         let forgotten = forget::up_to(&mut self.transaction, horizon).await?;
@@ -341,6 +341,10 @@ impl Rows for PostgresTransaction {
 
     async fn find_identity(&mut self, kind: Kind, identity: &str) -> Result<Option<Version>, Error> {
         Ok(read::find_identity(self.connection(), kind, identity).await?)
+    }
+
+    async fn find_all(&mut self, kind: Kind, ids: &[&str]) -> Result<Vec<Version>, Error> {
+        Ok(read::find_all(self.connection(), kind, ids).await?)
     }
 
     async fn existing(&mut self, kind: Kind, name: Name, values: &[&str]) -> Result<HashSet<String>, Error> {

@@ -74,6 +74,18 @@ pub async fn find(connection: &mut SqliteConnection, kind: Kind, id: &str) -> Re
     row.as_ref().map(read_version).transpose()
 }
 
+/// Finds the versions of `kind` with these ids.
+pub async fn find_all(connection: &mut SqliteConnection, kind: Kind, ids: &[&str]) -> Result<Vec<Version>, Fault> {
+    let rows = sqlx::query(
+        "SELECT * FROM version WHERE until_revision IS NULL AND kind = ? AND id IN (SELECT value FROM json_each(?))",
+    )
+    .bind(kind.number())
+    .bind(serde_json::json!(ids).to_string())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(read_version).collect()
+}
+
 /// Finds the version of `kind` with this name in the feed.
 pub async fn find_identity(
     connection: &mut SqliteConnection,

@@ -1,5 +1,7 @@
 //! Current rows: found by each of their names, and in lists.
 
+use std::collections::BTreeSet;
+
 use management::port::{
     Kind, MAX_OWNERS_BLOCKS, MAX_ROWS_AT_ONCE, Name, NewRow, OwnersBlock,
     list::{Column, Filter, Sort},
@@ -29,6 +31,10 @@ pub async fn a_row_is_found_by_each_of_its_names(opened: &Opened) {
     let mut change = begin(store).await;
     assert_eq!(change.find(Kind::Key, "k").await.unwrap(), Some(stored.clone()));
     assert_eq!(change.find_identity(Kind::Key, &digest("k")).await.unwrap(), Some(stored));
+    let found = change.find_all(Kind::Application, &["gone", "x", "app", "app"]).await.unwrap();
+    let found: BTreeSet<&str> = found.iter().map(|version| version.id.as_str()).collect();
+    assert_eq!(found, BTreeSet::from(["app", "gone"]));
+    assert!(change.find_all(Kind::Application, &[]).await.unwrap().is_empty());
     assert_eq!(change.of_application("app").await.unwrap().len(), 2);
     assert_eq!(change.of_api("a").await.unwrap().len(), 1);
     assert_eq!(change.of_plan("p").await.unwrap(), None);

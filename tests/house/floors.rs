@@ -130,6 +130,7 @@ const MANAGEMENT: House = House {
             &["apis", "applications", "deny_policies", "error", "keys", "plans", "port", "resource", "subscriptions"],
         ),
         ("accounts", &["check", "error", "port", "resource"]),
+        ("sessions", &["accounts", "error", "port"]),
         ("review", &["applications", "error", "limited", "plans", "port", "resource", "subscriptions"]),
         ("pipeline", &["access", "error", "port", "resource", "review"]),
         (

@@ -23,6 +23,7 @@ mod notify;
 mod open;
 mod past;
 mod read;
+mod sessions;
 mod sight;
 mod sight_rows;
 mod state;

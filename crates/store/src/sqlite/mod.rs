@@ -23,6 +23,7 @@ mod open;
 mod past;
 mod place;
 mod read;
+mod sessions;
 mod sight;
 mod sight_rows;
 mod space;

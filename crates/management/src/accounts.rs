@@ -53,7 +53,8 @@ impl Secret {
         Ok(Self(text))
     }
 
-    fn hash(&self) -> SecretHash {
+    /// Its stored form.
+    pub fn hash(&self) -> SecretHash {
         hash(&self.0)
     }
 }

@@ -27,8 +27,10 @@ use policy_service::{
     auth::{Administrator, Credentials, Gateways},
     clock,
     feed::{self, Feed},
+    cli::SignIn as SignInArguments,
     metrics::Metrics,
-    server,
+    server::{self, Served},
+    signin::{Settings, SignIn},
 };
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
 use serde_json::{Value, json};
@@ -144,7 +146,10 @@ impl Service {
         let feed = Feed::new(store.clone(), settings, stopping.clone());
         let credentials = Credentials::new(Administrator::new(TOKEN).unwrap(), gateways, store.clone());
         let metrics = Metrics::new().unwrap();
-        let router = server::router(store.clone(), feed, credentials, metrics.clone());
+        let arguments = SignInArguments { console: true, ..SignInArguments::default() };
+        let sign_in = SignIn::new(Settings::new(&arguments, false).unwrap()).unwrap();
+        let served = Served { store: store.clone(), feed, credentials, metrics: metrics.clone(), sign_in: Some(sign_in) };
+        let router = server::router(served);
         let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serving = tokio::spawn(server::serve(listener, router, metrics, stopping.clone()));

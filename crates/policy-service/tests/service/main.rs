@@ -36,6 +36,7 @@ mod requests;
 mod restored;
 mod roles;
 mod secret_files;
+mod sessions;
 mod stored;
 mod tls;
 mod tokens;

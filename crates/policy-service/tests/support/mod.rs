@@ -10,6 +10,7 @@
     reason = "only tests"
 )]
 
+pub mod browser;
 pub mod certificates;
 pub mod dice;
 pub mod follower;
@@ -54,11 +55,13 @@ pub struct Options {
     pub history_rows: i64,
     pub gateways: &'static str,
     pub gateway_apis: Option<&'static str>,
+    /// The arguments of sign-in; `None` for the default ones.
+    pub sign_in: Option<&'static SignInArguments>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { page_rows: 5_000, history_rows: 100_000, gateways: "gw:secret,other:other-secret", gateway_apis: None }
+        Self { page_rows: 5_000, history_rows: 100_000, gateways: "gw:secret,other:other-secret", gateway_apis: None, sign_in: None }
     }
 }
 
@@ -146,9 +149,10 @@ impl Service {
         let feed = Feed::new(store.clone(), settings, stopping.clone());
         let credentials = Credentials::new(Administrator::new(TOKEN).unwrap(), gateways, store.clone());
         let metrics = Metrics::new().unwrap();
-        let arguments = SignInArguments { console: true, ..SignInArguments::default() };
-        let sign_in = SignIn::new(Settings::new(&arguments, false).unwrap()).unwrap();
-        let served = Served { store: store.clone(), feed, credentials, metrics: metrics.clone(), sign_in: Some(sign_in) };
+        let default = SignInArguments { console: true, ..SignInArguments::default() };
+        let settings = Settings::new(options.sign_in.unwrap_or(&default), false).unwrap();
+        let sign_in = settings.console.then(|| SignIn::new(settings).unwrap());
+        let served = Served { store: store.clone(), feed, credentials, metrics: metrics.clone(), sign_in };
         let router = server::router(served);
         let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

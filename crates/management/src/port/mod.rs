@@ -58,7 +58,10 @@ pub type Store = Arc<dyn Database>;
 pub const MAX_ROWS_AT_ONCE: usize = 1_000;
 
 /// An open database.
-pub trait Database: Present + History + Changes + Upkeep + AuditLog + Past + Answers + Accounts + Sessions + Sights {}
+pub trait Database:
+    Present + History + Changes + Upkeep + AuditLog + Past + Answers + Accounts + Sessions + Sights
+{
+}
 
 /// What exists now.
 #[async_trait]
@@ -195,7 +198,9 @@ pub trait Upkeep: Send + Sync {
 
 /// A change in progress. If it is dropped without [`Transaction::commit`], it has no effect.
 #[async_trait]
-pub trait Transaction: Rows + UsageRows + AccountRows + SessionRows + SightRows + Record + PastRows + AnswerRows {
+pub trait Transaction:
+    Rows + UsageRows + AccountRows + SessionRows + SightRows + Record + PastRows + AnswerRows
+{
     /// The context of the change.
     fn act(&self) -> &Act;
 

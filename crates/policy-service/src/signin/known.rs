@@ -11,9 +11,9 @@ use std::{
 use openidconnect::{
     AdditionalProviderMetadata, DiscoveryError, ProviderMetadata,
     core::{
-        CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreGrantType,
-        CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreResponseMode,
-        CoreResponseType, CoreSubjectIdentifierType,
+        CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreGrantType, CoreJsonWebKey,
+        CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreResponseMode, CoreResponseType,
+        CoreSubjectIdentifierType,
     },
     url::Url,
 };
@@ -146,7 +146,8 @@ fn check(documents: &Documents) -> Result<(), String> {
     let is_https = |url: &Url| url.scheme() == "https";
     let must_be_https = is_https(documents.issuer().url());
     let token = documents.token_endpoint().ok_or("its discovery document names no token endpoint")?;
-    let addresses = [Some(documents.authorization_endpoint().url()), Some(token.url()), Some(documents.jwks_uri().url())];
+    let addresses =
+        [Some(documents.authorization_endpoint().url()), Some(token.url()), Some(documents.jwks_uri().url())];
     let about_people = documents.userinfo_endpoint().map(|endpoint| endpoint.url());
     let mut all = addresses.into_iter().chain([about_people]).flatten();
     if must_be_https && !all.all(is_https) {

@@ -2,8 +2,8 @@
 //!
 //! A page loads nothing and runs no script. maud escapes every text.
 
-use maud::{DOCTYPE, Markup, html};
 use management::port::Principal;
+use maud::{DOCTYPE, Markup, html};
 
 use super::refusal::Refusal;
 use crate::auth::session::CsrfToken;

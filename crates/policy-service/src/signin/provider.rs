@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use openidconnect::{
-    AccessToken, AccessTokenHash, AdditionalClaims, AuthType, AuthorizationCode, Client, ClaimsVerificationError,
+    AccessToken, AccessTokenHash, AdditionalClaims, AuthType, AuthorizationCode, ClaimsVerificationError, Client,
     CsrfToken, EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet, IdTokenFields, IdTokenVerifier,
     Nonce, OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier, RequestTokenError, Scope,
     SignatureVerificationError, StandardErrorResponse, StandardTokenResponse, SubjectIdentifier, TokenResponse as _,
@@ -35,7 +35,7 @@ use super::{
 /// good one two or three. With 5 s for each answer, the provider gets at most some requests a second from wrong ones.
 const MAX_EXCHANGES: usize = 16;
 /// How long an answer waits for its turn.
-const TURN_TIMEOUT: Duration = Duration::from_secs(5);
+const EXCHANGE_TURN: Duration = Duration::from_secs(5);
 /// Signatures of ID tokens that are accepted, if the provider uses them: those with a key that only the provider has.
 const SIGNATURES: [CoreJwsSigningAlgorithm; 9] = [
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
@@ -136,7 +136,7 @@ impl AtProvider {
 
     /// Exchanges the code for the claims of the person.
     pub async fn claims(&self, code: String, ticket: &Ticket) -> Result<Claims, Refusal> {
-        let turn = timeout(TURN_TIMEOUT, self.turns.acquire()).await;
+        let turn = timeout(EXCHANGE_TURN, self.turns.acquire()).await;
         // The semaphore is never closed.
         let _turn = turn.ok().and_then(Result::ok).ok_or(Refusal::Busy)?;
         let documents = self.known.documents().await?;
@@ -189,7 +189,9 @@ impl AtProvider {
             RequestTokenError::Parse(error, _) => {
                 Refusal::Away(format!("the answer of its token endpoint cannot be read at {}", error.path()))
             }
-            RequestTokenError::Other(_) => Refusal::Away("its token endpoint gave no answer of the protocol".to_owned()),
+            RequestTokenError::Other(_) => {
+                Refusal::Away("its token endpoint gave no answer of the protocol".to_owned())
+            }
         })
     }
 
@@ -207,7 +209,9 @@ impl AtProvider {
         .map_err(|error| match error {
             ClaimsVerificationError::SignatureVerification(why) => Refusal::Token(format!("signature: {why}")),
             // The nonce, and what else the provider wrote, stay out of the log.
-            ClaimsVerificationError::InvalidNonce(_) => Refusal::Token("nonce: it is not that of this sign-in".to_owned()),
+            ClaimsVerificationError::InvalidNonce(_) => {
+                Refusal::Token("nonce: it is not that of this sign-in".to_owned())
+            }
             error => Refusal::Token(error.to_string()),
         })
     }

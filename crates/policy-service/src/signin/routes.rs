@@ -239,7 +239,8 @@ async fn sign_in_with_token(
         return Ok(see_other(&console_of(&site), [cookie]));
     }
     let Principal { subject, role } = &session.principal;
-    let body = json!({"subject": subject, "role": role.as_str(), "expires_at": session.expires_at, "csrf_token": csrf.0});
+    let body =
+        json!({"subject": subject, "role": role.as_str(), "expires_at": session.expires_at, "csrf_token": csrf.0});
     Ok(with_cookies(Json(body).into_response(), [cookie]))
 }
 

@@ -17,7 +17,9 @@ const MAX_CLAIM_NAME_BYTES: usize = 256;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
     /// A part is given and another one that it needs is not.
-    #[error("{given} needs {missing}: sign-in by OpenID Connect takes an issuer, a client id, a client secret and the public URL")]
+    #[error(
+        "{given} needs {missing}: sign-in by OpenID Connect takes an issuer, a client id, a client secret and the public URL"
+    )]
     Half { given: &'static str, missing: &'static str },
     /// An address cannot be used.
     #[error("{argument}: expected {expected}")]

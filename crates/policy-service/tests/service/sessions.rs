@@ -332,7 +332,8 @@ async fn each_replica_knows_a_session_until_it_ends() {
     let one = Program::start();
     let other = one.another(&["serve"]).start();
     let (mut browser, csrf) = signed_in(&one.url, TOKEN).await;
-    let me = async |browser: &mut Browser, service: &Program| browser.get(&format!("{}/v1/me", service.url)).await.status;
+    let me =
+        async |browser: &mut Browser, service: &Program| browser.get(&format!("{}/v1/me", service.url)).await.status;
     assert_eq!((me(&mut browser, &one).await, me(&mut browser, &other).await), (200, 200));
     let mut prepared = one.another(&["serve"]);
     let changed = prepared.variable("POLICY_ADMIN_TOKEN", Some("another-administrators-token")).start();
@@ -344,7 +345,8 @@ async fn each_replica_knows_a_session_until_it_ends() {
     browser.cookies = stolen;
     assert_eq!((me(&mut browser, &one).await, me(&mut browser, &other).await), (401, 401));
 
-    let wrong = Browser::new().client.post(format!("{}/console/sign-in", one.url)).json(&json!({"token": "a-wrong-one"}));
+    let wrong =
+        Browser::new().client.post(format!("{}/console/sign-in", one.url)).json(&json!({"token": "a-wrong-one"}));
     send(wrong).await.expect_problem(401, None);
     let log = format!("{}{}", one.log(), other.log());
     for line in ["a person signed in", "a person signed out", "reason=\"the token is wrong\""] {

@@ -26,9 +26,9 @@ use jsonschema::Validator;
 use management::port::{Act, Actor, Store};
 use policy_service::{
     auth::{Administrator, Credentials, Gateways},
+    cli::SignIn as SignInArguments,
     clock,
     feed::{self, Feed},
-    cli::SignIn as SignInArguments,
     metrics::Metrics,
     server::{self, Served},
     signin::{Settings, SignIn},
@@ -61,7 +61,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { page_rows: 5_000, history_rows: 100_000, gateways: "gw:secret,other:other-secret", gateway_apis: None, sign_in: None }
+        Self {
+            page_rows: 5_000,
+            history_rows: 100_000,
+            gateways: "gw:secret,other:other-secret",
+            gateway_apis: None,
+            sign_in: None,
+        }
     }
 }
 

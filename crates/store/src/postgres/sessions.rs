@@ -1,7 +1,7 @@
 //! Sessions of people. The rules decide how long they last ([`management::sessions`]).
 
 use async_trait::async_trait;
-use sqlx::{Row as _, PgConnection, postgres::PgRow};
+use sqlx::{PgConnection, Row as _, postgres::PgRow};
 
 use super::{PostgresStore, fault::Fault, text::text, transaction::PostgresTransaction};
 use management::port::{
@@ -126,11 +126,13 @@ async fn forget(connection: &mut PgConnection, now: i64, idle_since: i64, limit:
     .bind(limit)
     .execute(&mut *connection)
     .await?;
-    sqlx::query("DELETE FROM used_sign_in WHERE digest IN (SELECT digest FROM used_sign_in WHERE until <= $1 LIMIT $2)")
-        .bind(now)
-        .bind(limit)
-        .execute(connection)
-        .await?;
+    sqlx::query(
+        "DELETE FROM used_sign_in WHERE digest IN (SELECT digest FROM used_sign_in WHERE until <= $1 LIMIT $2)",
+    )
+    .bind(now)
+    .bind(limit)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

@@ -247,8 +247,12 @@ const POLICY_SERVICE: House = House {
         ("auth", &["clock", "guesses", "http"]),
         ("routes", &["auth", "clock", "guesses", "http", "metrics"]),
         ("feed", &["auth", "clock", "http"]),
-        ("server", &["auth", "clock", "feed", "guesses", "http", "metrics", "routes"]),
-        ("program", &["auth", "backup", "cli", "clock", "feed", "import", "metrics", "server", "stderr", "stored"]),
+        ("signin", &["auth", "cli", "clock", "guesses", "http", "routes"]),
+        ("server", &["auth", "clock", "feed", "guesses", "http", "metrics", "routes", "signin"]),
+        (
+            "program",
+            &["auth", "backup", "cli", "clock", "feed", "import", "metrics", "server", "signin", "stderr", "stored"],
+        ),
         // `bin` names the library by its crate.
         ("bin", &[]),
     ],

@@ -19,7 +19,7 @@ pub const LIFE_SECONDS: i64 = 12 * 3_600;
 pub const IDLE_SECONDS: i64 = 30 * 60;
 /// A use is noted at most once in this time, a sixth of [`IDLE_SECONDS`]. So an unused session ends 25 to 30 minutes
 /// after its last use, and 1,000 sessions in use cost some three small writes a second.
-pub const NOTED_SECONDS: i64 = IDLE_SECONDS / 6;
+pub const NOTED_SECONDS: i64 = 5 * 60;
 /// Maximum number of sessions of one subject: some browsers on some machines. A further sign-in ends the oldest one.
 pub const MAX_SESSIONS_OF_SUBJECT: i64 = 16;
 /// Maximum number of sessions of one service: one for each account that it may have. At about 400 bytes each, 40 MB.

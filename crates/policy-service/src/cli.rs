@@ -91,7 +91,7 @@ fn variables(error: &clap::Error) -> Vec<(String, String)> {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the feed for gateways and the management API.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Write the rows of policy pages into the database, also while the service runs.
     ///
     /// FILE holds one or more pages as the feed writes them, one after the other (NDJSON is fine). A row that exists

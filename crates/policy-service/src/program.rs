@@ -46,7 +46,7 @@ pub async fn run(version: &'static str) -> ExitCode {
         tracing::warn!(%error, "a file that reaches the limit of its size will end this program");
     }
     let result = match arguments.command {
-        Command::Serve(arguments) => serve(arguments, version).await,
+        Command::Serve(arguments) => serve(*arguments, version).await,
         Command::Check(arguments) => stored::check(&arguments).await,
         Command::Import(arguments) => import::run(&arguments).await,
         Command::Backup(arguments) => backup::backup(&arguments).await,

@@ -12,9 +12,9 @@ use axum::{
 use super::{
     credentials::Credentials,
     gateway::Gateway,
+    held::CSRF_TOKEN,
     identity::{Flaw, Identity},
     permission::{self, May, Operation, Who},
-    session::CSRF_TOKEN,
 };
 use crate::{
     clock::act_from,

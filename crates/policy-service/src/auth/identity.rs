@@ -2,7 +2,7 @@
 
 use axum::http::Method;
 
-use super::{gateway::Gateway, session::Held};
+use super::{gateway::Gateway, held::Held};
 use crate::http::problem::Problem;
 use management::port::Principal;
 

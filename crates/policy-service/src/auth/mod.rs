@@ -11,6 +11,7 @@ mod credentials;
 mod gateway;
 mod gateways;
 mod given;
+pub mod held;
 mod identity;
 mod invalid;
 pub mod permission;

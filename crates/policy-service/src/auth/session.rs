@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::HeaderMap;
 use management::{
     accounts::{OIDC_PREFIX, hash},
     port::{
@@ -24,52 +24,11 @@ use tracing::Instrument as _;
 use super::{
     administrator::Administrator,
     cookies::{Cookies, Purpose},
+    held::{CSRF_TOKEN, CsrfToken, Held},
     identity::{Flaw, Identity},
     secret::keyed,
 };
 use crate::clock::{act, unix_seconds};
-
-/// The header in which the console's pages send the CSRF token of their session.
-pub const CSRF_TOKEN: HeaderName = HeaderName::from_static("x-csrf-token");
-
-/// The session of a request.
-#[derive(Clone, Debug)]
-pub struct Held {
-    /// The digest of its secret.
-    pub hash: SecretHash,
-    /// Whether the request carries the session's CSRF token in its header.
-    pub has_csrf_token: bool,
-    csrf: CsrfToken,
-}
-
-impl Held {
-    /// The token for the pages of this session.
-    pub fn csrf_token(&self) -> &CsrfToken {
-        &self.csrf
-    }
-}
-
-/// The CSRF token of a session. `Debug` does not show it.
-#[derive(Clone)]
-pub struct CsrfToken(pub String);
-
-impl std::fmt::Debug for CsrfToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("CsrfToken")
-    }
-}
-
-impl CsrfToken {
-    /// The token of the session with this secret.
-    pub fn of(secret: &str) -> Self {
-        Self(keyed(secret, "csrf", &[]))
-    }
-
-    /// Compares in constant time.
-    pub fn is(&self, given: &str) -> bool {
-        self.0.as_bytes().ct_eq(given.as_bytes()).into()
-    }
-}
 
 /// Accepts sessions.
 #[derive(Clone, Debug)]
@@ -105,7 +64,7 @@ impl Sessions {
                 Identity::Principal {
                     principal: session.principal,
                     expires_at: Some(session.expires_at),
-                    session: Some(Held { hash, has_csrf_token, csrf }),
+                    session: Some(Held { hash, has_csrf_token, csrf_token: csrf }),
                 }
             }
             Ok(None) => Identity::Nobody(Flaw::Ended),

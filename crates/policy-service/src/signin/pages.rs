@@ -6,7 +6,7 @@ use management::port::Principal;
 use maud::{DOCTYPE, Markup, html};
 
 use super::refusal::Refusal;
-use crate::auth::session::CsrfToken;
+use crate::auth::held::CsrfToken;
 
 /// The name of the field that carries the CSRF token of a form.
 pub const CSRF_FIELD: &str = "csrf_token";

@@ -32,7 +32,8 @@ use crate::{
     auth::{
         Credentials, Identity,
         cookies::{Cookies, Purpose},
-        session::{CsrfToken, Held, Sessions},
+        held::{CsrfToken, Held},
+        session::Sessions,
     },
     clock::{act_from, unix_seconds},
     guesses::{Peer, Refused},
@@ -77,7 +78,7 @@ async fn console(State(Shared { site, .. }): State<Shared>, identity: Option<Ext
     let prefix = site.settings.prefix();
     let page = match &identity {
         Some(Extension(Identity::Principal { principal, session: Some(held), .. })) => {
-            pages::signed_in(prefix, principal, held.csrf_token())
+            pages::signed_in(prefix, principal, &held.csrf_token)
         }
         _ => pages::sign_in(prefix, site.provider.is_some(), None),
     };
@@ -268,7 +269,8 @@ async fn sign_out(
         return Err(*problem);
     }
     if let Some(Extension(Identity::Principal { principal, session: Some(held), .. })) = identity {
-        if !held.has_csrf_token && !(is_form && has_csrf_field(request.into_body(), &held).await?) {
+        let is_ours = held.has_csrf_token || is_form && has_csrf_field(request.into_body(), &held).await?;
+        if !is_ours {
             return Ok(refuse(&site, &Refusal::NoCsrfToken, []));
         }
         let mut change = store.begin(act_from(Actor::Principal(principal.clone()), origin.clone())).await?;
@@ -287,7 +289,7 @@ async fn sign_out(
 async fn has_csrf_field(body: Body, held: &Held) -> Result<bool, Problem> {
     let text = body::read(body).await?;
     let given = field(&text, pages::CSRF_FIELD).ok().flatten();
-    Ok(given.is_some_and(|given| held.csrf_token().is(&given)))
+    Ok(given.is_some_and(|given| held.csrf_token.is(&given)))
 }
 
 fn held(identity: Option<Extension<Identity>>) -> Option<Held> {

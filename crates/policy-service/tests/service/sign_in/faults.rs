@@ -310,7 +310,7 @@ async fn a_provider_that_cannot_be_used_delays_nobody_else() {
         cases.spawn(async move {
             let faulty = Faulty::start().await;
             faulty.behave("", behaviour.clone().unwrap_or_default());
-            let issuer = behaviour.is_none().then(|| away.to_owned()).unwrap_or_else(|| faulty.issuer());
+            let issuer = if behaviour.is_none() { away.to_owned() } else { faulty.issuer() };
             let service = service(arguments(&issuer)).await;
             let mut browser = Browser::new();
             let begun = Instant::now();

@@ -193,6 +193,16 @@ e2e-versions: build ## The end-to-end tests with each of ENVOY_VERSIONS, one lin
 	cargo test $(LOCKED) -p keygate-e2e --no-run
 	@LOCKED=$(LOCKED) tools/e2e-versions $(ENVOY_VERSIONS)
 
+# --- real control planes ----------------------------------------------------------------------------------------------
+#
+# Helm, Envoy Gateway and Istio are built from their sources once, which takes up to an hour on two cores.
+
+.PHONY: e2e-mesh
+e2e-mesh: build envoy ## The manifests and the chart in Helm and in real control planes, with real Envoys
+	@tools/need helm
+	$(title) 'the chart, rendered by Helm'
+	cargo test $(LOCKED) -p keygate --no-default-features --test chart -- --ignored
+
 # --- the crowd -------------------------------------------------------------------------------------------------------
 
 .PHONY: load

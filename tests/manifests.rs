@@ -389,3 +389,52 @@ fn the_readiness_probes_ask_for_a_path_that_has_a_route() {
         assert!(one(file, name).content.to_string().contains(&format!("\"{path}\"")), "{file}");
     }
 }
+
+/// The chart renders copies of the manifests, with values set in them.
+#[test]
+fn the_chart_has_the_manifests_themselves() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut compared = 0;
+    for folder in FOLDERS {
+        let name = folder.strip_prefix("envoy/").unwrap();
+        for entry in fs::read_dir(root.join("charts/keygate/files").join(name)).unwrap() {
+            let copy = entry.unwrap().path();
+            let original = root.join(folder).join(copy.file_name().unwrap());
+            let is_same = fs::read(&copy).unwrap() == fs::read(&original).unwrap();
+            assert!(is_same, "cp {} {}", original.display(), copy.display());
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 14, "files of the chart");
+}
+
+#[test]
+fn the_charts_values_keep_their_schema_and_its_version_is_the_projects() {
+    let chart = read("charts/keygate/Chart.yaml").remove(0).content;
+    for field in ["version", "appVersion"] {
+        assert_eq!(chart[field], env!("CARGO_PKG_VERSION"), "{field}");
+    }
+    let text =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/keygate/values.schema.json")).unwrap();
+    let validator = jsonschema::options().build(&serde_json::from_str(&text).unwrap()).unwrap();
+    let values = read("charts/keygate/values.yaml").remove(0).content;
+    let errors = |values: &Value| -> Vec<_> { validator.iter_errors(values).map(|error| error.to_string()).collect() };
+    assert_eq!(errors(&values), Vec::<String>::new());
+    for (pointer, field, value) in [
+        ("", "mesh", json!("linkerd")),
+        ("", "meshes", json!("istio")),
+        ("/policyService/image", "digest", json!("sha256:0")),
+        ("/policyService/image", "repository", json!("policy-service@sha256:0")),
+        ("/policyService/database", "type", json!("mysql")),
+        ("/policyService/networkPolicy", "gatewayNamespaces", json!([])),
+        ("/policyService", "replica", json!(2)),
+        ("/module", "digest", json!("latest")),
+        ("/envoyGateway/routes/0", "path", json!("orders")),
+        ("/istio", "selector", json!({})),
+    ] {
+        let mut changed = values.clone();
+        let object = changed.pointer_mut(pointer).and_then(Value::as_object_mut).unwrap();
+        object.insert(field.to_owned(), value);
+        assert!(!errors(&changed).is_empty(), "{pointer}/{field} is accepted");
+    }
+}

@@ -17,7 +17,7 @@ use axum::{
     extract::{Request, State},
     http::{StatusCode, header},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use tokio::time::Instant;
 
@@ -112,6 +112,18 @@ async fn tell_later(address: IpAddr, window: Count) {
     tracing::warn!(%address, more = window.more(), "more credentials were refused within a minute");
 }
 
+/// Marks an answer whose credential was good when the request came.
+#[derive(Clone, Copy, Debug)]
+struct NoGuess;
+
+/// The answer to a request whose credential was good and ended meanwhile. It is neither counted nor delayed: one revoked
+/// credential ends the polls of many gateways at once, and they may share an address with others.
+pub fn no_guess(answer: impl IntoResponse) -> Response {
+    let mut response = answer.into_response();
+    response.extensions_mut().insert(NoGuess);
+    response
+}
+
 /// Delays and logs wrong credentials.
 pub async fn slow(State(guesses): State<Guesses>, request: Request, next: Next) -> Response {
     let has_credential = request.headers().contains_key(header::AUTHORIZATION);
@@ -122,6 +134,10 @@ pub async fn slow(State(guesses): State<Guesses>, request: Request, next: Next) 
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let response = next.run(request).await;
     if response.status() != StatusCode::UNAUTHORIZED {
+        return response;
+    }
+    if response.extensions().get::<NoGuess>().is_some() {
+        tracing::info!(%address, %method, path, "a credential ended while a request with it was held");
         return response;
     }
     guesses.metrics.count_refused();

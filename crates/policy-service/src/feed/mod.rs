@@ -32,6 +32,7 @@ use self::{
 use crate::{
     auth::{Caller, Gateway},
     clock::act_of_service,
+    guesses,
     http::problem::Problem,
 };
 use management::port::{Error, Latest, Mark, Scope, Store};
@@ -142,7 +143,10 @@ pub async fn policy(
     let Query(query) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
     let ask = Ask::read(query, feed.store.secret())?;
     let wait = prefer::wait(&headers, feed.settings.max_wait);
-    let answer = feed.answer(gateway, &ask, &headers, wait).await?;
+    let answer = match feed.answer(gateway, &ask, &headers, wait).await {
+        Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => return Ok(guesses::no_guess(problem)),
+        answer => answer?,
+    };
     let mut response = match answer.body {
         Some(body) => ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response(),
         None => StatusCode::NOT_MODIFIED.into_response(),

@@ -279,14 +279,14 @@ fn the_routes_are_a_guard() {
 #[test]
 fn the_patch_names_the_filter_and_the_listener() {
     let policy = one("envoy/gateway/extension-policy.yaml", "EnvoyExtensionPolicy/keygate");
-    let (namespace, name) = (policy.text("/metadata/namespace"), policy.text("/metadata/name"));
+    let plugin = policy.text("/spec/wasm/0/name");
     let gateway = one("envoy/gateway/gateway.yaml", "Gateway/apis");
     let listener = gateway.text("/spec/listeners/0/name");
     let expected = format!("{}/{}/{listener}", gateway.text("/metadata/namespace"), gateway.text("/metadata/name"));
     assert_eq!(expected, LISTENER);
     let patch = one("envoy/gateway/patch.yaml", "EnvoyPatchPolicy/keygate");
-    let filter = format!("envoy.filters.http.wasm/envoyextensionpolicy/{namespace}/{name}/wasm/0");
-    assert!(patch.text("/spec/jsonPatches/0/operation/jsonPath").contains(&filter), "{filter}");
+    let path = patch.text("/spec/jsonPatches/0/operation/jsonPath");
+    assert!(path.contains(&format!("@.typed_config.config.name==\"{plugin}\"")), "{path}");
     for patch in patch.content["spec"]["jsonPatches"].as_array().unwrap() {
         assert_eq!(patch["name"], *expected);
     }

@@ -15,8 +15,8 @@ use serde_json::{Map, Value, json};
 
 /// The lists of a capture, in the order of the file.
 const LISTS: [&str; 5] = ["listeners", "routes", "filters", "clusters", "endpoints"];
-/// Fields of numbers that are ports.
-const PORTS: [&str; 2] = ["port_value", "destination_port"];
+/// Fields of numbers that are ports, or one end of a range of ports.
+const PORTS: [&str; 4] = ["port_value", "destination_port", "start", "end"];
 
 /// The words of a run: each occurs in the configuration of the proxy, and has a name in the capture.
 pub struct Words {
@@ -25,8 +25,11 @@ pub struct Words {
 }
 
 impl Words {
-    pub fn new(words: &[(&str, String)]) -> Self {
-        Self { names: words.iter().map(|(name, value)| (value.clone(), format!("@{name}@"))).collect() }
+    pub fn new(gateway: u16, words: &[(&str, String)]) -> Self {
+        let name = |(name, value): &(&str, String)| (value.clone(), format!("@{name}@"));
+        // A range of this port alone ends before the next.
+        let ports = [("gateway", gateway.to_string()), ("gateway+1", (gateway + 1).to_string())];
+        Self { names: ports.iter().chain(words).map(name).collect() }
     }
 
     /// Replaces the values by their names.

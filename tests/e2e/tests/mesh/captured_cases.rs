@@ -34,14 +34,16 @@ async fn play(name: &str, has_sandbox: bool) {
     let (upstream, sandbox) =
         (Upstream::start("production", 0).await.unwrap(), Upstream::start("sandbox", 0).await.unwrap());
     let port = ports::free().unwrap();
-    let words = Words::new(&[
-        ("gateway", port.to_string()),
-        ("policy", policy.address().port().to_string()),
-        ("upstream", upstream.address().port().to_string()),
-        ("sandbox", sandbox.address().port().to_string()),
-        ("folder", folder.display().to_string()),
-        ("policy-host", "127.0.0.1".to_owned()),
-    ]);
+    let words = Words::new(
+        port,
+        &[
+            ("policy", policy.address().port().to_string()),
+            ("upstream", upstream.address().port().to_string()),
+            ("sandbox", sandbox.address().port().to_string()),
+            ("folder", folder.display().to_string()),
+            ("policy-host", "127.0.0.1".to_owned()),
+        ],
+    );
     let config = EnvoyConfig::new(replay(name, &words, &folder).to_string());
     let launch = Launch { secret: Some(GATEWAY_SECRET), ..Launch::default() };
     let mut envoy = Envoy::start(&folder, &config, &launch, &folder.join("access.log")).await.unwrap();

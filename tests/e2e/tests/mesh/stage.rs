@@ -90,14 +90,16 @@ impl Stage {
 
     /// What of a proxy's configuration is of this stage and of this run.
     pub fn words(&self, gateway: SocketAddr) -> Words {
-        Words::new(&[
-            ("gateway", gateway.port().to_string()),
-            ("policy", self.policy.address().port().to_string()),
-            ("upstream", self.upstream.address().port().to_string()),
-            ("sandbox", self.sandbox.address().port().to_string()),
-            ("folder", self.folder.display().to_string()),
-            ("policy-host", POLICY_HOST.to_owned()),
-        ])
+        Words::new(
+            gateway.port(),
+            &[
+                ("policy", self.policy.address().port().to_string()),
+                ("upstream", self.upstream.address().port().to_string()),
+                ("sandbox", self.sandbox.address().port().to_string()),
+                ("folder", self.folder.display().to_string()),
+                ("policy-host", POLICY_HOST.to_owned()),
+            ],
+        )
     }
 
     /// Requests of every kind of outcome, which no change in a test may alter.

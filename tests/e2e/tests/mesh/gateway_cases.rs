@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use keygate_e2e::{
+    artifacts,
     deadline::eventually,
     http::{self, Ask},
     load::Load,
@@ -12,13 +13,14 @@ use keygate_e2e::{
     story::{BLOCKED, Expected, ORDERS, PAYMENTS},
 };
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use crate::{
     capture::{capture, compare},
     envoy_gateway::{EnvoyGateway, set_config, set_image, shipped},
     image::variant,
     manifests::Manifests,
-    stage::{STARTING, Stage, WITHIN, answers, fetches, module, stat},
+    stage::{POLICY_HOST, STARTING, Stage, WITHIN, answers, fetches, module, stat},
 };
 
 /// How long requests go on after a change, so that a late fault shows.
@@ -229,9 +231,8 @@ async fn a_configuration_that_is_refused_at_first_lets_nothing_pass_and_works_wh
     .await
     .unwrap();
     let good = Ask::get(ORDERS).key(&stage.keys.production);
-    if let Ok(answer) = http::send(gateway.gateway, &good).await {
-        assert_ne!(answer.status, 200, "{answer}");
-    }
+    let answer = http::send(gateway.gateway, &good).await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (503, ""), "{answer}");
     set_config(&mut manifests, "/mode", "enforce".into());
     gateway.apply(&manifests);
     settle(&stage, &gateway).await;
@@ -255,7 +256,7 @@ async fn a_configuration_that_is_refused_at_first_lets_nothing_pass_and_works_wh
 #[tokio::test]
 #[ignore = "needs Envoy Gateway: make e2e-mesh"]
 async fn an_image_with_another_digest_lets_nothing_pass_even_with_fail_open() {
-    for fail_open in [false, true] {
+    for (fail_open, status) in [(false, 500), (true, 403)] {
         let (stage, _, gateway) = start("mesh-gateway-digest", |_, manifests| {
             let digest = "1".repeat(64);
             manifests.set("EnvoyExtensionPolicy", "keygate", "/spec/wasm/0/code/image/sha256", digest.into());
@@ -271,7 +272,7 @@ async fn an_image_with_another_digest_lets_nothing_pass_even_with_fail_open() {
         assert_ne!(answered.unwrap().0.status, 200);
         for ask in &asks {
             let answer = http::send(gateway.gateway, ask).await.unwrap();
-            assert!(matches!(answer.status.as_u16(), 403 | 500 | 503), "{fail_open}: {ask}: {answer}");
+            assert_eq!(answer.status.as_u16(), status, "{fail_open}: {ask}: {answer}");
         }
         gateway.stop().await;
     }
@@ -376,4 +377,80 @@ async fn the_readiness_path_waits_for_the_policy() {
     let (good, expected) = stage.always().remove(0);
     answers(gateway.gateway, &good, expected, Duration::ZERO).await;
     gateway.stop().await;
+}
+
+/// The policy service with TLS, and the EnvoyProxy that the chart renders for it.
+#[tokio::test]
+#[ignore = "needs Envoy Gateway and Helm: make e2e-mesh"]
+async fn the_chart_leads_to_a_policy_service_with_tls() {
+    let mut stage = Stage::start("mesh-gateway-tls").await;
+    let [certificate, key] = ["tls.crt", "tls.key"].map(|name| stage.folder.join(name).display().to_string());
+    let names = format!("subjectAltName=DNS:{POLICY_HOST}");
+    run(
+        "openssl",
+        &[
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=policy-service",
+            "-addext",
+            &names,
+            "-keyout",
+            &key,
+            "-out",
+            &certificate,
+        ],
+    )
+    .await;
+    stage.policy.set("POLICY_TLS_CERT", &certificate);
+    stage.policy.set("POLICY_TLS_KEY", &key);
+    stage.policy.restart().await.unwrap();
+    let ca = format!("policyService.tls.ca={certificate}");
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let digests = format!("policyService.image.digest={digest},module.digest={digest}");
+    let root = artifacts::root();
+    let [helm, chart] = [".tools/bin/helm", "charts/keygate"].map(|path| root.join(path).display().to_string());
+    let rendered = run(
+        &helm,
+        &[
+            "template",
+            "keygate",
+            &chart,
+            "--namespace",
+            "keygate",
+            "--kube-version",
+            "1.33.0",
+            "--set",
+            &digests,
+            "--set",
+            "mesh=envoy-gateway,policyService.tls.secretName=policy-tls",
+            "--set-file",
+            &ca,
+        ],
+    )
+    .await;
+    let mut rendered = Manifests::parse(&rendered);
+    let bootstrap = rendered.get("EnvoyProxy", "keygate")["spec"]["bootstrap"]["value"].as_str().unwrap();
+    assert_eq!(bootstrap.matches("port_value: 8085").count(), 1, "{bootstrap}");
+    let to = format!("port_value: {}", stage.policy.address().port());
+    let bootstrap = bootstrap.replace("port_value: 8085", &to);
+    let port = ports::free().unwrap();
+    let mut manifests = shipped(&stage, port);
+    manifests.set("EnvoyProxy", "keygate", "/spec/bootstrap/value", bootstrap.into());
+    let gateway = EnvoyGateway::start(&stage, &manifests, port).await;
+    settle(&stage, &gateway).await;
+    assert!(stat(gateway.admin, "cluster.policy-service.ssl.handshake").await > 0);
+    gateway.stop().await;
+}
+
+/// Runs a program that must succeed, and returns its output.
+async fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().await.unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }

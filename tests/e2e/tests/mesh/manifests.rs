@@ -14,11 +14,14 @@ impl Manifests {
         let mut found = Vec::new();
         for name in names {
             let text = fs::read_to_string(artifacts::root().join(format!("envoy/{name}.yaml"))).unwrap();
-            for document in serde_norway::Deserializer::from_str(&text) {
-                found.push(serde::Deserialize::deserialize(document).unwrap());
-            }
+            found.extend(Self::parse(&text).0);
         }
         Self(found)
+    }
+
+    pub fn parse(text: &str) -> Self {
+        let documents = serde_norway::Deserializer::from_str(text);
+        Self(documents.map(|document| serde::Deserialize::deserialize(document).unwrap()).collect())
     }
 
     /// The resource with this kind and name.

@@ -108,6 +108,7 @@ const MANAGEMENT: House = House {
     folder: "crates/management/src",
     floors: &[
         ("port", &[]),
+        ("numbers", &[]),
         ("object", &[]),
         ("error", &["port"]),
         ("access", &["error", "port"]),
@@ -159,6 +160,7 @@ const MANAGEMENT: House = House {
                 "deny_policies",
                 "error",
                 "keys",
+                "numbers",
                 "object",
                 "pipeline",
                 "plans",

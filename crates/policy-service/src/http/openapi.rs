@@ -118,7 +118,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         add("412", "the stored row is not the version that `if-match` names");
         add("422", "a field of the body cannot be used; `field` says which");
     }
-    let is_once = method == "post" && !["/v1/usage", "/v1/keys/lookup", "/v1/import"].contains(&path);
+    let is_once = method == "post" && !["/v1/usage", "/v1/keys/lookup"].contains(&path);
     if is_once {
         add(
             "409",

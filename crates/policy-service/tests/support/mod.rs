@@ -13,6 +13,7 @@
 pub mod certificates;
 pub mod dice;
 pub mod follower;
+pub mod load;
 pub mod program;
 
 use std::{

@@ -28,7 +28,7 @@ const IN_WORDS: [&str; 11] = [
     "to the year 9999 at most",
     "expected a time after not_before",
     "at most a day ahead",
-    "expected the id of the path",
+    "an id cannot be changed",
     "it cannot be changed",
     "name different states",
     // Forms that no pattern describes.

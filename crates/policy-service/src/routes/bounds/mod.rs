@@ -191,8 +191,6 @@ fn of_fields() -> Vec<(&'static str, &'static str, Bound)> {
 
 /// Adds all limits to the document.
 pub fn say(document: &mut Value) {
-        return;
-    }
     for (schema, field, bound) in of_fields() {
         if let Some(described) = document.pointer_mut(&format!("/components/schemas/{schema}/properties/{field}")) {
             add(described, bound);

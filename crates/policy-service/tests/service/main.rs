@@ -39,5 +39,6 @@ mod secret_files;
 mod stored;
 mod tls;
 mod tokens;
+mod upgrade;
 mod usage;
 mod way_back;

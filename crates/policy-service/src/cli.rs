@@ -191,10 +191,11 @@ pub struct Serve {
     /// every user of the machine can read arguments.
     #[arg(long, env = "POLICY_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub admin_token: String,
-    /// Gateways that may read the feed, as client_id:client_secret[,…]. A client_id may appear twice while its secret
-    /// is being changed. Prefer the variable.
+    /// Gateways that may read the feed, as client_id:client_secret[,…], besides those that have a credential in the
+    /// database (`POST /v1/gateways/credentials`). A client_id may appear twice while its secret is being changed. Prefer
+    /// the variable.
     #[arg(long, env = "POLICY_GATEWAYS", hide_env_values = true, value_name = "ID:SECRET,…")]
-    pub gateways: String,
+    pub gateways: Option<String>,
     /// Gateways that see only some APIs, and the applications, keys and subscriptions that reach them: a JSON object
     /// from client_id to a list of API ids. Other gateways see everything.
     #[arg(long, env = "POLICY_GATEWAY_APIS", value_name = r#"{"ID":["API",…],…}"#)]

@@ -14,14 +14,14 @@ use std::{
 };
 
 use axum::{
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{StatusCode, header},
     middleware::Next,
     response::Response,
 };
 use tokio::time::Instant;
 
-use crate::metrics::Metrics;
+use crate::{http::ended, metrics::Metrics};
 
 /// Wrong credentials of one address in one [`WINDOW`] that are answered at once and logged one by one.
 pub const FREE: u32 = 10;
@@ -119,15 +119,22 @@ pub async fn slow(State(guesses): State<Guesses>, request: Request, next: Next) 
         return next.run(request).await;
     }
     let address = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    // The path itself may have a key in it, where somebody took one for an id.
+    let route =
+        request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().into());
+    let method = request.method().clone();
     let response = next.run(request).await;
     if response.status() != StatusCode::UNAUTHORIZED {
+        return response;
+    }
+    if ended::is_marked(&response) {
+        tracing::info!(%address, %method, route, "a credential ended while a request with it was held");
         return response;
     }
     guesses.metrics.count_refused();
     let (wrong, window) = guesses.count(address, Instant::now());
     if wrong <= FREE {
-        tracing::warn!(%address, %method, path, "a credential was refused");
+        tracing::warn!(%address, %method, route, "a credential was refused");
         return response;
     }
     if wrong == FREE.saturating_add(1) {

@@ -69,7 +69,7 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
             "POLICY_ADMIN_TOKEN has fewer than {SHORT_TOKEN} characters and can be guessed; make a longer one at random"
         );
     }
-    let gateways = Gateways::parse(&arguments.gateways, arguments.gateway_apis.as_deref())?;
+    let gateways = Gateways::parse(arguments.gateways.as_deref(), arguments.gateway_apis.as_deref())?;
     gateways.check_apart(&administrator)?;
     let settings = store::Settings {
         history_rows: arguments.history_rows.into(),

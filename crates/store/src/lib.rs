@@ -10,6 +10,7 @@ mod entries;
 mod horizon;
 mod lists;
 mod loss;
+mod owners;
 mod pages;
 pub mod postgres;
 mod random;

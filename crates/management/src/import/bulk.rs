@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{
     outcome::{Count, Outcome, Told, add},
+    owners::Stated,
     row::{MAX_HELD_SECONDS, Options, Place, ROWS_PER_CHANGE, Row},
 };
 use crate::{
@@ -39,6 +40,8 @@ pub struct Bulk<'s> {
     named: HashMap<Kind, HashSet<String>>,
     /// Kept blocks. They are written as blocked objects, which are deleted at the end, when all that they name is there.
     kept: Vec<(Kind, String)>,
+    /// The blocks that its rows state.
+    stated: Stated,
 }
 
 impl<'s> Bulk<'s> {
@@ -50,8 +53,8 @@ impl<'s> Bulk<'s> {
         told: &'s mut dyn Told,
     ) -> Self {
         let (outcome, change) = (Outcome::default(), None);
-        let (known, named, kept) = Default::default();
-        Self { store, options, act, told, outcome, change, known, named, kept }
+        let (known, named, kept, stated) = Default::default();
+        Self { store, options, act, told, outcome, change, known, named, kept, stated }
     }
 
     /// The database.
@@ -161,7 +164,7 @@ impl<'s> Bulk<'s> {
                 self.hold(change, before.saturating_add(1)).await?;
             }
         }
-        self.commit().await
+        Ok(())
     }
 
     /// Whether what the import does not name is to be removed: not if a row was refused.
@@ -190,6 +193,10 @@ impl<'s> Bulk<'s> {
                         Some("deleted"),
                         "only applications and subscriptions keep blocks",
                     );
+                }
+                Ok(Object(sent)) if row.kept && !sent.is_blocked() => {
+                    let because = "a deleted object stays only as a block; expected a state that is one";
+                    self.refuse(row.place, Some(R::KIND), Some("state"), because);
                 }
                 Ok(Object(sent)) => parsed.push((row, sent)),
                 Err(error) => {
@@ -234,9 +241,10 @@ impl<'s> Bulk<'s> {
             Kind::Key => change.revoked(&names(|new| &new.identity)).await?,
             _ => HashSet::new(),
         };
+        let held_back = self.held_back(change, &complete).await?;
         let mut held = held_of::<R>(change, &complete, &ids).await?;
         let (mut fresh, mut others) = (Vec::with_capacity(complete.len()), Vec::new());
-        for (row, sent, new) in complete {
+        for ((row, sent, mut new), held_back) in complete.into_iter().zip(held_back) {
             // A refused row removes nothing, so only good ones are noted.
             if self.options.replace {
                 self.named.entry(R::KIND).or_default().insert(new.identity.clone());
@@ -245,13 +253,18 @@ impl<'s> Bulk<'s> {
             // first.
             let first = ids.insert(new.id.clone()) & identities.insert(new.identity.clone());
             if first && !row.kept && !R::COMPARED && !revoked.contains(&new.identity) {
+                if let Some(closed) = held_back {
+                    // A row that is made keeps the id that it got above.
+                    new = NewRow { id: new.id, ..made_new(change.act(), &closed)? };
+                    add(&mut self.outcome.of(R::KIND).held_back);
+                }
                 fresh.push(new)
             } else if !row.kept && held.get(&new.identity).is_some_and(|held| is_same(held, &new)) {
                 add(&mut self.outcome.of(R::KIND).unchanged);
             } else {
                 // A later row for the same object is compared with this one.
                 held.remove(&new.identity);
-                others.push((row, sent))
+                others.push((row, sent, held_back))
             }
         }
         check_room_for(change, R::KIND, fresh.len())?;
@@ -263,8 +276,8 @@ impl<'s> Bulk<'s> {
             known.extend(fresh.into_iter().map(|new| new.id));
         }
         let mut deferred = Vec::new();
-        for (row, sent) in others {
-            match self.put_one(change, &row, sent).await {
+        for (row, sent, held_back) in others {
+            match self.put_one(change, &row, sent, held_back).await {
                 Err(error) if R::COMPARED && !last && matches!(error, Error::Conflict { .. }) => deferred.push(row),
                 Err(error) if error.is_refusal() => self.refuse_row(&row, &error),
                 Err(error) => return Err(error),
@@ -287,8 +300,15 @@ impl<'s> Bulk<'s> {
         change: &mut dyn Transaction,
         row: &Row,
         mut sent: R,
+        held_back: Option<R>,
     ) -> Result<Put, Error> {
         let held = find_held(change, &mut sent).await?;
+        if held.is_none()
+            && let Some(closed) = held_back
+        {
+            sent = closed;
+            add(&mut self.outcome.of(R::KIND).held_back);
+        }
         let is_block = held.as_ref().is_some_and(|held| held.kept_block.is_some());
         if row.kept && is_block {
             return Ok(Put::Unchanged);
@@ -304,6 +324,33 @@ impl<'s> Bulk<'s> {
             self.kept.extend(id.map(|id| (R::KIND, id)));
         }
         put
+    }
+
+    /// For each row that a block of its owner holds back, if the row is new: the row, closed.
+    async fn held_back<R: Resource>(
+        &mut self,
+        change: &mut dyn Transaction,
+        rows: &[(Row, R, NewRow)],
+    ) -> Result<Vec<Option<R>>, Error> {
+        if self.options.lift_blocks {
+            return Ok(rows.iter().map(|_| None).collect());
+        }
+        // What a row says before its defaults are filled in is not complete.
+        let shown = |sent: &R| {
+            let mut sent = sent.clone();
+            sent.fill_defaults(None).map(|()| sent)
+        };
+        let sent = rows.iter().map(|(_, sent, _)| shown(sent)).collect::<Result<Vec<R>, Error>>()?;
+        for (sent, (_, _, new)) in sent.iter().zip(rows) {
+            self.stated.note(sent, new);
+        }
+        let pairs: Vec<(&R, &NewRow)> = sent.iter().zip(rows).map(|(sent, (_, _, new))| (sent, new)).collect();
+        let held = self.stated.hold_back(change, &pairs).await?;
+        let closed = |mut sent: R| {
+            sent.hold_back();
+            sent
+        };
+        Ok(sent.into_iter().zip(held).map(|(sent, is_held)| is_held.then(|| closed(sent))).collect())
     }
 
     /// Which of the objects that rows name do not exist.

@@ -23,7 +23,11 @@ pub mod target;
 pub mod times;
 pub mod usage;
 
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -35,7 +39,7 @@ pub use self::{
     error::{Cause, Error},
     kind::Kind,
     mark::{Mark, Secret},
-    row::{Name, NewRow, PageRows, Version},
+    row::{Name, NewRow, OwnersBlock, PageRows, Version},
     scope::Scope,
     state::{Latest, Renewal, State},
 };
@@ -54,6 +58,9 @@ pub type Store = Arc<dyn Database>;
 
 /// Maximum number of rows for one [`Rows::insert_all`]: twelve values each, and SQLite accepts 32,766.
 pub const MAX_ROWS_AT_ONCE: usize = 1_000;
+
+/// Blocks that [`Rows::blocks_of`] returns: those of 1,000 owners with 10 each, at 200 bytes 2 MB.
+pub const MAX_OWNERS_BLOCKS: usize = 10_000;
 
 /// An open database.
 pub trait Database: Present + History + Changes + Upkeep + AuditLog + Past + Answers + Accounts + Sights {}
@@ -104,6 +111,10 @@ pub trait History: Send + Sync {
 
     /// Follows the latest revision. It is never ahead of what can be read.
     fn revisions(&self) -> watch::Receiver<Latest>;
+
+    /// Looks up the latest revision, if another service may have made it, and announces it to [`History::revisions`]. What
+    /// was changed before the call is announced after it. Returns soon, also if the database does not answer.
+    async fn catch_up(&self) {}
 
     /// Number of receivers that wait for a new revision.
     fn waiting(&self) -> usize;
@@ -244,7 +255,14 @@ pub trait Rows: fmt::Debug + Send {
     /// to `api` is. A kept block counts for the owner at the time when the subscription was deleted.
     async fn is_owner_blocked(&mut self, application: &str, api: &str) -> Result<bool, Error>;
 
-    /// Returns the digests that belong to keys that were revoked and then deleted.
+    /// The owners of `applications`, by application. At most [`MAX_ROWS_AT_ONCE`] are asked for.
+    async fn owners_of(&mut self, applications: &[&str]) -> Result<HashMap<String, String>, Error>;
+
+    /// The blocks of the applications of `owners` and of their subscriptions, kept ones included. `None` if there are more
+    /// than [`MAX_OWNERS_BLOCKS`].
+    async fn blocks_of(&mut self, owners: &[&str]) -> Result<Option<Vec<OwnersBlock>>, Error>;
+
+    /// Returns the digests that belong to keys that were revoked, or regenerated, and then deleted.
     async fn revoked(&mut self, digests: &[&str]) -> Result<HashSet<String>, Error>;
 
     /// Finds another API than `api` with one of the matches `places`.

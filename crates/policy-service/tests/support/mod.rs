@@ -139,7 +139,7 @@ impl Service {
         let sqlite = Arc::new(SqliteStore::open(&url, settings).await.unwrap());
         let store: Store = Arc::clone(&sqlite) as Store;
         let stopping = CancellationToken::new();
-        let gateways = Gateways::parse(options.gateways, options.gateway_apis).unwrap();
+        let gateways = Gateways::parse(Some(options.gateways), options.gateway_apis).unwrap();
         let settings =
             feed::Settings { page_rows: options.page_rows, confirm_removal: false, max_wait: Duration::from_secs(50) };
         let feed = Feed::new(store.clone(), settings, stopping.clone());

@@ -1,6 +1,6 @@
 //! Connects: settings of connections, rejected databases, and migrations, which one service at a time runs.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sqlx::{
     ConnectOptions as _, Connection as _, Executor as _, PgConnection,
@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{PostgresStore, accounts, fault::Fault, notify, state::read_state, url};
+use super::{PostgresStore, accounts, fault::Fault, fresh, notify, state::read_state, url};
 pub use crate::settings::BUSY_TIMEOUT;
 use crate::{Settings, random};
 use management::port::{Error, Latest, Secret};
@@ -75,6 +75,7 @@ impl PostgresStore {
             is_new,
             reports: Semaphore::new(1).into(),
             checked,
+            looked: Arc::new(fresh::Looked::now()),
             times,
         })
     }

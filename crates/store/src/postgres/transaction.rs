@@ -5,7 +5,7 @@
 //! deletes versions that are too old, so no background task is needed.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -14,12 +14,13 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    PostgresStore, accounts, api_match, audit, deny_target, fault::Fault, forget, notify, read, text::texts, usage,
+    PostgresStore, accounts, api_match, audit, deny_target, fault::Fault, forget, notify, owners, read, text::texts,
+    usage,
 };
 use crate::{doubt::Doubt, horizon::horizon, random::new_word};
 use management::audit::Journal;
 use management::port::{
-    self, Act, Error, Kind, Name, NewRow, Rows, Scope, State, UsageRows, Version,
+    self, Act, Error, Kind, Name, NewRow, OwnersBlock, Rows, Scope, State, UsageRows, Version,
     audit::{Deed, Record},
     places::Place,
     times::Operation,
@@ -363,15 +364,23 @@ impl Rows for PostgresTransaction {
     }
 
     async fn owner_of(&mut self, application: &str) -> Result<Option<String>, Error> {
-        Ok(read::owner_of(self.connection(), application).await?)
+        Ok(owners::owner_of(self.connection(), application).await?)
     }
 
     async fn has_blocked_application(&mut self, owner: &str) -> Result<bool, Error> {
-        Ok(read::has_blocked_application(self.connection(), owner).await?)
+        Ok(owners::has_blocked_application(self.connection(), owner).await?)
     }
 
     async fn is_owner_blocked(&mut self, application: &str, api: &str) -> Result<bool, Error> {
-        Ok(read::is_owner_blocked(self.connection(), application, api).await?)
+        Ok(owners::is_owner_blocked(self.connection(), application, api).await?)
+    }
+
+    async fn owners_of(&mut self, applications: &[&str]) -> Result<HashMap<String, String>, Error> {
+        Ok(owners::owners_of(self.connection(), applications).await?)
+    }
+
+    async fn blocks_of(&mut self, owners: &[&str]) -> Result<Option<Vec<OwnersBlock>>, Error> {
+        Ok(owners::blocks_of(self.connection(), owners).await?)
     }
 
     async fn revoked(&mut self, digests: &[&str]) -> Result<HashSet<String>, Error> {

@@ -42,5 +42,6 @@ mod sign_in;
 mod stored;
 mod tls;
 mod tokens;
+mod upgrade;
 mod usage;
 mod way_back;

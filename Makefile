@@ -221,13 +221,19 @@ test-fuzz:
 #
 #   SERVICE_SECONDS=60 SERVICE_RATE=200 SERVICE_GATEWAYS=50 SERVICE_KILL=10   the load; seconds between kills, 0 for none
 #   SERVICE_KEYS=1000000   keys of the large policy, 0 for none
+#   SERVICE_ROWS=1000000   rows that are imported over HTTP, 0 for none
 #   SERVICE_DATABASE=postgres   only this database (or sqlite)
+#   SERVICE_PART=keys      only this part (or load, import)
 
 .PHONY: bench-service
-bench-service: policy-service ## The policy service under load on both databases, replicas killed; a million keys; five minutes
+bench-service: policy-service ## The policy service under load on both databases, replicas killed; a million keys; ten minutes
 	@tools/need postgresql
 	cargo build --release $(LOCKED) -p keygate-replicas
 	@exec "$$KEYGATE_WORK/release/bench-service"
+
+.PHONY: bench-import
+bench-import: ## A million rows over HTTP on both databases: cut off, the service killed, sent again; checks the feed; five minutes
+	@SERVICE_PART=import $(MAKE) bench-service
 
 # --- the soak --------------------------------------------------------------------------------------------------------
 #

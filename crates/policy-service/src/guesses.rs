@@ -14,14 +14,14 @@ use std::{
 };
 
 use axum::{
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{StatusCode, header},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use tokio::time::Instant;
 
-use crate::metrics::Metrics;
+use crate::{http::ended, metrics::Metrics};
 
 /// Wrong credentials of one address in one [`WINDOW`] that are answered at once and logged one by one.
 pub const FREE: u32 = 10;
@@ -116,36 +116,27 @@ async fn tell_later(address: IpAddr, window: Count) {
     tracing::warn!(%address, more = window.more(), "more credentials were refused within a minute");
 }
 
-/// Marks an answer whose credential was good when the request came.
-#[derive(Clone, Copy, Debug)]
-struct NoGuess;
-
-/// The answer to a request whose credential was good and ended meanwhile. It is neither counted nor delayed: one revoked
-/// credential ends the polls of many gateways at once, and they may share an address with others.
-pub fn no_guess(answer: impl IntoResponse) -> Response {
-    let mut response = answer.into_response();
-    response.extensions_mut().insert(NoGuess);
-    response
-}
-
 /// Delays and logs wrong credentials.
 pub async fn slow(State(guesses): State<Guesses>, request: Request, next: Next) -> Response {
     let has_credential = request.headers().contains_key(header::AUTHORIZATION);
     let address = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    // The path itself may have a key in it, where somebody took one for an id.
+    let route =
+        request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().into());
+    let method = request.method().clone();
     let response = next.run(request).await;
     let refused = response.extensions().get::<Refused>().map(|refused| Arc::clone(&refused.0));
     if refused.is_none() && !(has_credential && response.status() == StatusCode::UNAUTHORIZED) {
         return response;
     }
-    if response.extensions().get::<NoGuess>().is_some() {
-        tracing::info!(%address, %method, path, "a credential ended while a request with it was held");
+    if ended::is_marked(&response) {
+        tracing::info!(%address, %method, route, "a credential ended while a request with it was held");
         return response;
     }
     guesses.metrics.count_refused();
     let (wrong, window) = guesses.count(address, Instant::now());
     if wrong <= FREE {
-        tracing::warn!(%address, %method, path, reason = refused.as_deref(), "a credential was refused");
+        tracing::warn!(%address, %method, route, reason = refused.as_deref(), "a credential was refused");
         return response;
     }
     if wrong == FREE.saturating_add(1) {

@@ -124,7 +124,7 @@ async fn the_description_is_one_that_clients_can_be_made_from() {
             let is_conditional = has_parameter(&parameters, "if-match");
             assert_eq!(is_conditional, changes_a_row(method, path), "{name}");
             let is_once = has_parameter(&parameters, "idempotency-key");
-            let others = ["/v1/usage", "/v1/keys/lookup", "/v1/import"];
+            let others = ["/v1/usage", "/v1/keys/lookup"];
             assert_eq!(is_once, method == "post" && !others.contains(&path), "{name}");
             statuses.extend(is_once.then_some(["409", "422", "429"]).into_iter().flatten());
             statuses.extend(is_conditional.then_some("412"));

@@ -7,6 +7,7 @@
 
 mod bulk;
 mod outcome;
+mod owners;
 mod replace;
 mod row;
 
@@ -86,6 +87,8 @@ impl<'s> Import<'s> {
         }
         if self.waiting.rows.len() >= ROWS_PER_CHANGE || self.waiting.bytes >= MAX_WAITING_BYTES {
             self.write().await?;
+            // Release the writer, because the next rows may take long to arrive.
+            self.bulk.commit().await?;
         }
         Ok(())
     }
@@ -118,6 +121,7 @@ impl<'s> Import<'s> {
         if self.bulk.replaces() {
             replace::remove_others(&mut self.bulk).await?;
         }
+        self.bulk.commit().await?;
         Ok(self.bulk.into_outcome())
     }
 }
@@ -131,7 +135,5 @@ async fn put(bulk: &mut Bulk<'_>, mut batch: Batch, last: bool) -> Result<Vec<Ro
     left.extend(bulk.put::<Key>(batch.take(Kind::Key), last).await?);
     left.extend(bulk.put::<Subscription>(batch.take(Kind::Subscription), last).await?);
     left.extend(bulk.put::<DenyPolicy>(batch.take(Kind::DenyPolicy), last).await?);
-    // Release the writer, because the next rows may take long to arrive.
-    bulk.commit().await?;
     Ok(left)
 }

@@ -32,8 +32,7 @@ use self::{
 use crate::{
     auth::{Caller, Gateway},
     clock::act_of_service,
-    guesses,
-    http::problem::Problem,
+    http::{ended, problem::Problem},
 };
 use management::port::{Error, Latest, Mark, Scope, Store};
 
@@ -144,7 +143,7 @@ pub async fn policy(
     let ask = Ask::read(query, feed.store.secret())?;
     let wait = prefer::wait(&headers, feed.settings.max_wait);
     let answer = match feed.answer(gateway, &ask, &headers, wait).await {
-        Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => return Ok(guesses::no_guess(problem)),
+        Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => return Ok(ended::mark(problem)),
         answer => answer?,
     };
     let mut response = match answer.body {
@@ -175,6 +174,10 @@ impl Feed {
         let deadline = wait.and_then(|wait| Instant::now().checked_add(wait));
         let mut revisions = self.store.revisions();
         let mut proof = Proof::new(&self.store);
+        // A further page belongs to a revision that is known already.
+        if ask.place.is_none() {
+            self.store.catch_up().await;
+        }
         loop {
             proof.check(&mut gateway).await?;
             // Read the revision before the database, so that a change in between ends the wait below at once. A poll

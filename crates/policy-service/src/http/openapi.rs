@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
 const JSON: &str = "application/json";
@@ -18,7 +18,7 @@ const PROBLEM: &str = "application/problem+json";
 #[derive(OpenApi)]
 #[openapi(
     info(title = "keygate policy service", description = "Management of APIs, applications, keys and subscriptions, and the feed for gateways."),
-    security(("administrator" = [])),
+    security(("administrator" = []), ("session" = [])),
     modifiers(&Schemes),
 )]
 struct Description;
@@ -32,6 +32,10 @@ impl Modify for Schemes {
             SecurityScheme::Http(HttpBuilder::new().scheme(scheme).description(Some(description)).build())
         };
         components.add_security_scheme("administrator", http(HttpAuthScheme::Bearer, "the administrator's token"));
+        let session = "a session of the console; the cookie is `__Host-keygate-session` if browsers come by https. A change needs the \
+                       session's CSRF token as well, in the header `x-csrf-token`";
+        let cookie = ApiKeyValue::with_description("keygate-session", session);
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
         components
             .add_security_scheme("gateway", http(HttpAuthScheme::Basic, "a gateway's client_id and client_secret"));
         components.add_security_scheme("gateway_secret", http(HttpAuthScheme::Bearer, "a gateway's client_secret"));
@@ -113,7 +117,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         add("412", "the stored row is not the version that `if-match` names");
         add("422", "a field of the body cannot be used; `field` says which");
     }
-    let is_once = method == "post" && !["/v1/usage", "/v1/keys/lookup", "/v1/import"].contains(&path);
+    let is_once = method == "post" && !["/v1/usage", "/v1/keys/lookup"].contains(&path);
     if is_once {
         add(
             "409",
@@ -127,7 +131,10 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     }
     let is_for_roles = path.starts_with("/v1/") && path != "/v1/policy" && (path, method) != ("/v1/usage", "post");
     if is_for_roles {
-        add("403", "the role of the token may not do this with what it sees (`x-permission`)");
+        add(
+            "403",
+            "the role of the token may not do this with what it sees (`x-permission`), or a session's change lacks its CSRF token",
+        );
         add("404", "the role of the token does not see this");
     }
     if path.contains('{') {

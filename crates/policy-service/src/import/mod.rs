@@ -30,11 +30,24 @@ const MAX_REPORTS: u64 = 20;
 /// The only version of the page format, as pages spell it.
 const FORMAT: &str = "1";
 
-/// A page in the file. Members other than rows are ignored.
+/// A page in the file. A member that pages do not have is an error: `denyPolicies` means rows that would be missing.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct ImportPage {
     #[serde(default)]
     format: Option<Box<RawValue>>,
+    #[serde(default, rename = "epoch")]
+    _epoch: IgnoredAny,
+    #[serde(default, rename = "revision")]
+    _revision: IgnoredAny,
+    #[serde(default, rename = "next")]
+    _next: IgnoredAny,
+    #[serde(default, rename = "poll")]
+    _poll: IgnoredAny,
+    #[serde(default, rename = "counts")]
+    _counts: IgnoredAny,
+    #[serde(default, rename = "confirm_removal")]
+    _confirm_removal: IgnoredAny,
     #[serde(default)]
     base: Option<u64>,
     #[serde(default)]

@@ -200,8 +200,13 @@ async fn health() -> &'static str {
     (status = 507, description = "the disk is full; gateways are still served", body = Problem),
 ))]
 async fn writer_health(State(store): State<Store>) -> Result<&'static str, Problem> {
-    store.check_writer(&act_of_service()).await?;
-    Ok("ok\n")
+    let Err(error) = store.check_writer(&act_of_service()).await else { return Ok("ok\n") };
+    let problem = Problem::from(error);
+    // Whatever is wrong with the database, this says that no change is taken now.
+    Err(match problem.status() {
+        StatusCode::INTERNAL_SERVER_ERROR => Problem::new(StatusCode::SERVICE_UNAVAILABLE, problem.to_string()),
+        _ => problem,
+    })
 }
 
 /// The service's metrics for Prometheus. They name no client, no application and no API.

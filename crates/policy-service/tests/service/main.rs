@@ -27,6 +27,7 @@ mod log;
 mod lost_updates;
 mod management;
 mod metrics;
+mod no_way_round;
 mod once;
 mod owners;
 mod permissions;

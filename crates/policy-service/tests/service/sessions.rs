@@ -358,6 +358,16 @@ async fn each_replica_knows_a_session_until_it_ends() {
     assert_eq!(audit["items"], json!([]), "a sign-in changes nothing");
 }
 
+/// The pages are no part of the OpenAPI document, so no test of its operations walks over them.
+#[test]
+fn each_path_of_a_sign_in_is_told() {
+    let document = include_str!("../../../../docs/policy-service.md");
+    for path in policy_service::signin::PATHS {
+        let told = ["`", " "].iter().any(|end| document.contains(&format!("{path}{end}")));
+        assert!(told, "docs/policy-service.md does not tell of {path}");
+    }
+}
+
 /// Half a configuration ends the start with a clear error.
 #[test]
 fn half_a_configuration_does_not_start() {

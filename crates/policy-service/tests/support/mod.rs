@@ -14,6 +14,7 @@ pub mod browser;
 pub mod certificates;
 pub mod dice;
 pub mod follower;
+pub mod load;
 pub mod program;
 
 use std::{

@@ -19,6 +19,7 @@ use super::{
     Settings, SqliteStore, accounts, api_match, deny_target,
     fault::Fault,
     place::{Place, beside},
+    space,
     state::read_state,
 };
 use crate::random::new_epoch;
@@ -64,7 +65,10 @@ impl SqliteStore {
             pool.after_release(|connection, _| Box::pin(is_usable(connection)))
         };
         let named = |fault: Fault| match fault.into() {
-            Error::Unavailable(what) => Error::Unavailable(format!("{file}: {what}")),
+            Error::Unavailable(what) => {
+                let why = space::why_not_writable(Path::new(file)).map(|why| format!("; {why}")).unwrap_or_default();
+                Error::Unavailable(format!("{file}: {what}{why}"))
+            }
             other => other,
         };
         // Exactly one connection, so that writers wait here in order and not in SQLite's busy loop.

@@ -63,6 +63,7 @@ macro_rules! conformance {
             past::a_snapshot_does_not_change(100_000),
             past::a_limited_reader_sees_what_reaches_its_apis(100_000),
             past::the_far_past_is_forgotten(3),
+            past::much_of_the_past_is_forgotten_little_by_little(100_000),
             past::a_mark_shows_which_history_it_is_of(100_000),
             usage::usage_adds_up_by_hour_day_and_month(100_000),
             usage::usage_that_is_too_old_goes(100_000),

@@ -131,10 +131,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     }
     let is_for_roles = path.starts_with("/v1/") && path != "/v1/policy" && (path, method) != ("/v1/usage", "post");
     if is_for_roles {
-        add(
-            "403",
-            "the role of the token may not do this with what it sees (`x-permission`), or a session's change lacks its CSRF token",
-        );
+        add("403", "the role of the token may not do this with what it sees (`x-permission`)");
         add("404", "the role of the token does not see this");
     }
     if path.contains('{') {

@@ -108,6 +108,7 @@ const MANAGEMENT: House = House {
     folder: "crates/management/src",
     floors: &[
         ("port", &[]),
+        ("numbers", &[]),
         ("object", &[]),
         ("error", &["port"]),
         ("access", &["error", "port"]),
@@ -160,6 +161,7 @@ const MANAGEMENT: House = House {
                 "deny_policies",
                 "error",
                 "keys",
+                "numbers",
                 "object",
                 "pipeline",
                 "plans",

@@ -20,6 +20,7 @@ pub mod issue;
 pub mod key_form;
 pub mod keys;
 pub mod limited;
+pub mod numbers;
 pub mod object;
 pub mod once;
 pub mod pipeline;

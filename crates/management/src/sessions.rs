@@ -25,7 +25,7 @@ pub const MAX_SESSIONS_OF_SUBJECT: i64 = 16;
 /// Maximum number of sessions of one service: one for each account that it may have. At about 400 bytes each, 40 MB.
 pub const MAX_SESSIONS: i64 = 100_000;
 /// Ended sessions that one sign-in deletes. A sign-in makes one session, so the ended ones cannot pile up.
-const FORGOTTEN_AT_ONCE: i64 = 1_000;
+const SESSIONS_FORGOTTEN_AT_ONCE: i64 = 1_000;
 /// How long a sign-in may be under way: the time to find a password and a second factor.
 pub const SIGN_IN_SECONDS: i64 = 600;
 /// The clocks of two replicas may differ by this much.
@@ -57,7 +57,7 @@ pub async fn begin(
     secret: &SecretHash,
 ) -> Result<Session, Error> {
     let now = change.act().now;
-    change.forget_sessions(now, now.saturating_sub(IDLE_SECONDS), FORGOTTEN_AT_ONCE).await?;
+    change.forget_sessions(now, now.saturating_sub(IDLE_SECONDS), SESSIONS_FORGOTTEN_AT_ONCE).await?;
     change.keep_newest_sessions(&principal.subject, MAX_SESSIONS_OF_SUBJECT.saturating_sub(1)).await?;
     if change.count_sessions().await? >= MAX_SESSIONS {
         return Err(Error::conflict(format!("there are {MAX_SESSIONS} sessions already; try again later")));

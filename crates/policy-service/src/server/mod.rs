@@ -120,7 +120,7 @@ impl Parts {
 
 /// The description of all routes. All answers share one text, so that frequent requests for it take no memory.
 fn document(openapi: &utoipa::openapi::OpenApi) -> Router {
-    let text = Bytes::from(openapi::document(openapi, permission::described).to_string());
+    let text = Bytes::from(openapi::document(openapi, permission::described, routes::bounds::say).to_string());
     Router::new().route(
         "/openapi.json",
         get(move || {

@@ -71,6 +71,7 @@ macro_rules! conformance {
             usage::the_last_use_of_a_key_is_kept_while_it_is_there(100_000),
             usage::rows_of_plans_are_found_by_what_was_used(100_000),
             way_back::what_differs_between_two_revisions_is_what_changed(100_000),
+            way_back::a_large_difference_is_read_in_pages(100_000),
             way_back::the_last_that_was_known_of_a_thing_is_found_by_its_name(100_000),
             way_back::revisions_are_listed_with_what_made_them(100_000),
         );

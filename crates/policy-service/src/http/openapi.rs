@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
 const JSON: &str = "application/json";
@@ -18,7 +18,7 @@ const PROBLEM: &str = "application/problem+json";
 #[derive(OpenApi)]
 #[openapi(
     info(title = "keygate policy service", description = "Management of APIs, applications, keys and subscriptions, and the feed for gateways."),
-    security(("administrator" = [])),
+    security(("administrator" = []), ("session" = [])),
     modifiers(&Schemes),
 )]
 struct Description;
@@ -32,6 +32,10 @@ impl Modify for Schemes {
             SecurityScheme::Http(HttpBuilder::new().scheme(scheme).description(Some(description)).build())
         };
         components.add_security_scheme("administrator", http(HttpAuthScheme::Bearer, "the administrator's token"));
+        let session = "a session of the console; the cookie is `__Host-keygate-session` if browsers come by https. A change needs the \
+                       session's CSRF token as well, in the header `x-csrf-token`";
+        let cookie = ApiKeyValue::with_description("keygate-session", session);
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
         components
             .add_security_scheme("gateway", http(HttpAuthScheme::Basic, "a gateway's client_id and client_secret"));
         components.add_security_scheme("gateway_secret", http(HttpAuthScheme::Bearer, "a gateway's client_secret"));

@@ -155,7 +155,7 @@ test-filter:
 .PHONY: test-policy-service
 test-policy-service:
 	$(title) 'the policy service'
-	@tools/need detect-secrets postgresql pgbouncer
+	@tools/need detect-secrets postgresql pgbouncer oidc-provider
 	$(give_way) cargo test $(LOCKED) $(SERVICE_TESTS)
 
 .PHONY: test-soak

@@ -266,6 +266,37 @@ fn a_tool_that_go_builds_has_a_version_and_a_go_that_is_new_enough() {
 }
 
 #[test]
+fn an_identity_provider_is_installed_by_its_lock_file() {
+    let place = Place::new("provider");
+    let source = "tests/oidc-provider/package";
+    place.write(&format!("{source}.json"), "{\"dependencies\": {\"oidc-provider\": \"9.9.9\"}}");
+    place.write(&format!("{source}-lock.json"), "one");
+    place.program("node", "echo ${NODE_SAYS:-v20.1.0}");
+    place.program("npm", "exit ${NPM_STATUS:-0}");
+    for version in ["v18.20.4", "v9.0.0", "none"] {
+        assert_refused(place.need("oidc-provider").env("NODE_SAYS", version), &["Node 20 or newer", "nodejs.org"]);
+    }
+    assert_refused(place.need("oidc-provider").env("NPM_STATUS", "1"), &["oidc-provider is missing", "npm ci"]);
+    assert!(!place.has(".tools/oidc-provider-9.9.9"), "{}", place.calls());
+    assert_passes(&mut place.need("oidc-provider"));
+    let installs = || place.calls().matches("npm ci --ignore-scripts").count();
+    assert_eq!((installs(), place.has(".tools/oidc-provider-9.9.9/checked")), (2, true));
+    assert_passes(&mut place.need("oidc-provider"));
+    assert_eq!(installs(), 2, "it is there, and nothing is fetched");
+    place.write(&format!("{source}-lock.json"), "other");
+    assert_passes(&mut place.need("oidc-provider"));
+    assert_eq!(installs(), 3, "another lock file pins others");
+}
+
+/// npm checks each package against its digest, so each must have one.
+#[test]
+fn each_package_of_the_identity_provider_has_a_digest() {
+    let lock = read("tests/oidc-provider/package-lock.json");
+    let packages = lock.matches("\"node_modules/").count();
+    assert!(packages > 20 && lock.matches("\"integrity\": \"sha512-").count() == packages, "{packages}");
+}
+
+#[test]
 fn the_test_runner_is_built_from_its_own_lock_file_in_the_version_of_the_projects() {
     let place = Place::new("runner");
     place.lock("Cargo.lock", "wasm-bindgen", "0.2.2");

@@ -14,7 +14,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::problem::Problem;
-use management::object::Object;
+use management::{numbers::plain, object::Object};
 
 /// Maximum length of a body, in bytes. The largest row has three lists of 1,000 entries of 256 bytes, 768 KB.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
@@ -78,6 +78,7 @@ fn is_too_large(error: &axum::Error) -> bool {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let bytes = &*plain(bytes);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let Object(value) = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();

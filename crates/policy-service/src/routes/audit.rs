@@ -48,7 +48,7 @@ struct Asked {
     /// `seq` for the order in which entries were written (the default), or `-seq` for the latest first.
     sort: Option<String>,
     /// Items of this page; 100 unless given.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
+    #[param(value_type = Option<u32>)]
     limit: Option<String>,
     /// `next` of the previous page, with the same `sort`.
     cursor: Option<String>,

@@ -25,6 +25,7 @@ mod owners;
 mod past;
 mod place;
 mod read;
+mod sessions;
 mod sight;
 mod sight_rows;
 mod space;

@@ -5,6 +5,10 @@
 //
 // DIR has the manifests; a change of a file is applied as it would be in a cluster. The proxy connects over plain gRPC.
 // There is no certificate authority: mutual TLS between proxies is not covered. The tests in tests/e2e start it.
+//
+//	istio -validate DIR
+//
+// says what istiod's admission webhook would say about each manifest, and fails if it would refuse one.
 package main
 
 import (
@@ -32,6 +36,7 @@ import (
 	"istio.io/istio/pilot/test/xds"
 	"istio.io/istio/pkg/config"
 	"istio.io/istio/pkg/config/mesh"
+	"istio.io/istio/pkg/config/schema/collections"
 	"istio.io/istio/pkg/test"
 	"istio.io/istio/pkg/util/sets"
 	"istio.io/istio/pkg/wasm"
@@ -45,11 +50,15 @@ var (
 	meshFile         = flag.String("mesh", "", "file with the mesh configuration, as YAML")
 	listen           = flag.String("listen", "127.0.0.1:0", "address for the proxy")
 	modules          = flag.String("modules", "", "folder for fetched modules")
+	validate         = flag.String("validate", "", "folder with manifests that are only validated")
 	insecureRegistry = flag.String("insecure", "", "registry that may be asked without TLS")
 )
 
 func main() {
 	flag.Parse()
+	if *validate != "" {
+		os.Exit(validated(*validate))
+	}
 	if err := test.Wrap(serve); err != nil {
 		fmt.Fprintln(os.Stderr, "istio:", err)
 		os.Exit(1)
@@ -75,6 +84,34 @@ func serve(t test.Failer) {
 	fmt.Printf("serving %d manifests on %s\n", len(inputs), listener.Addr())
 	go follow(server.Store())
 	check(t, grpcServer.Serve(listener))
+}
+
+// validated prints what is wrong with the manifests of a folder, and returns the exit status.
+func validated(folder string) int {
+	inputs, err := read(folder)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "istio:", err)
+		return 1
+	}
+	status := 0
+	for _, input := range inputs {
+		schema, ok := collections.PilotGatewayAPI().FindByGroupVersionKind(input.GroupVersionKind)
+		if !ok {
+			fmt.Printf("%s: istiod does not know this kind\n", input.Key())
+			status = 1
+			continue
+		}
+		warning, err := schema.ValidateConfig(input)
+		if err != nil {
+			fmt.Printf("%s: refused: %v\n", input.Key(), err)
+			status = 1
+		}
+		if warning != nil {
+			fmt.Printf("%s: warned of: %v\n", input.Key(), warning)
+		}
+	}
+	fmt.Printf("validated %d manifests\n", len(inputs))
+	return status
 }
 
 func check(t test.Failer, err error) {

@@ -1,9 +1,10 @@
 //! keygate in Istio, as `envoy/istio` ships it: on a gateway and in a sidecar. The story, edits and upgrades under load,
 //! faults, and what Istio does in its own way.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use keygate_e2e::{
+    artifacts,
     deadline::eventually,
     http::{self, Ask},
     load::Load,
@@ -12,6 +13,7 @@ use keygate_e2e::{
     story::{BLOCKED, Expected, ORDERS},
 };
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use crate::{
     capture::{capture, compare},
@@ -285,4 +287,48 @@ async fn a_sidecar_decides_and_believes_no_forged_address() {
     assert_eq!(istio.rejected(), Vec::<String>::new());
     compare("istio-sidecar", &capture(istio.admin, &stage.words(istio.gateway)).await);
     istio.stop().await;
+}
+
+/// What istiod's webhook says about every file. It warns of each EnvoyFilter, whatever it contains.
+#[tokio::test]
+#[ignore = "needs Istio: make e2e-mesh"]
+async fn istiods_validation_accepts_every_file_and_refuses_mistakes() {
+    let folder = artifacts::root().join("target/stack/mesh-istio-validate");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(folder.join("resources")).unwrap();
+    let file = folder.join("resources/keygate.yaml");
+    let validate = async |manifests: &Manifests| -> (bool, String) {
+        manifests.write(&file);
+        let mut command = Command::new(artifacts::root().join(".tools/bin/istio"));
+        let output = command.arg("-validate").arg(folder.join("resources")).output().await.unwrap();
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        (output.status.success(), said.concat())
+    };
+    let mut names = Vec::new();
+    for entry in fs::read_dir(artifacts::root().join("envoy/istio")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let name = name.strip_suffix(".yaml").unwrap();
+        if !name.starts_with("values-") && name != "kustomization" {
+            names.push(format!("istio/{name}"));
+        }
+    }
+    let all = || Manifests::read(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let (is_accepted, said) = validate(&all()).await;
+    assert!(is_accepted && said.contains("validated 16 manifests"), "{said}");
+    let warned: Vec<_> =
+        said.lines().filter(|line| line.contains("warned of") && !line.contains("/EnvoyFilter/")).collect();
+    assert!(warned.is_empty(), "{warned:?}");
+    for (kind, name, pointer, value) in [
+        ("WasmPlugin", "keygate", "/spec/sha256", json!("sha256:0")),
+        ("WasmPlugin", "keygate", "/spec/url", json!("ftp://registry.example.com/keygate")),
+        ("Gateway", "apis", "/spec/servers/0/port/number", json!(70_000)),
+        ("VirtualService", "apis", "/spec/http/1/route/0/destination/host", json!("")),
+        ("DestinationRule", "policy-service", "/spec/host", json!("")),
+        ("ServiceEntry", "policy-service", "/spec/hosts", json!([])),
+    ] {
+        let mut changed = all();
+        changed.set(kind, name, pointer, value);
+        let (is_accepted, said) = validate(&changed).await;
+        assert!(!is_accepted && said.contains("configuration is invalid: "), "{kind} {pointer}: {said}");
+    }
 }

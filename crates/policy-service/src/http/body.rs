@@ -86,7 +86,7 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 pub const MARKED: &str = "it begins with a byte order mark (the bytes EF BB BF); send it without";
 
 /// Whether a text begins with a byte order mark.
-pub fn is_marked(bytes: &[u8]) -> bool {
+pub fn has_mark(bytes: &[u8]) -> bool {
     bytes.starts_with(BYTE_ORDER_MARK)
 }
 
@@ -117,7 +117,7 @@ fn is_too_large(error: &axum::Error) -> bool {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    if is_marked(bytes) {
+    if has_mark(bytes) {
         return Err(Problem::new(StatusCode::BAD_REQUEST, format!("the body is not JSON: {MARKED}")));
     }
     let bytes = &*plain(bytes);

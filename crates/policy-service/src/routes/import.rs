@@ -21,7 +21,13 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::arriving::Arriving;
 use super::{once, tag, told::Accepted};
-use crate::{auth::Caller, http::problem::Problem};
+use crate::{
+    auth::Caller,
+    http::{
+        body::{MARKED, has_mark, is_plain},
+        problem::Problem,
+    },
+};
 use management::{
     check,
     import::{Counts, Import, Options, Place, ROWS_PER_CHANGE, Removed, Row, Told},
@@ -145,7 +151,7 @@ async fn import(
             check::text("label", label).map_err(|error| Problem::parameter("label", error.to_string()))?;
         }
         let key = once::key_of(&parts.headers)?;
-        is_plain(&headers)?;
+        is_plain(&parts.headers)?;
         // The semaphore is never closed.
         let Ok(Ok(_turn)) = tokio::time::timeout(TURN_TIMEOUT, turns.acquire()).await else {
             let detail = "another import is under way; try again after its end";
@@ -235,7 +241,7 @@ async fn take(import: &mut Import<'_>, number: u64, line: &[u8]) -> Result<(), P
     if line.trim_ascii().is_empty() {
         return Ok(());
     }
-    if is_marked(line) {
+    if has_mark(line) {
         import.refuse(Place::Line(number), MARKED);
         return Ok(());
     }

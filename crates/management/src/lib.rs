@@ -29,6 +29,7 @@ pub mod port;
 pub mod resource;
 pub mod restore;
 pub mod review;
+pub mod sessions;
 pub mod stored;
 pub mod subscriptions;
 pub mod tag;

@@ -95,7 +95,7 @@ async fn import(
     let begin = || act(Actor::Import);
     let mut import = Import::new(store, options, &begin, progress);
     for (page, number) in serde_json::Deserializer::from_reader(reader).into_iter::<ImportPage>().zip(1..) {
-        let page = page.map_err(|error| format!("page {number} cannot be read: {error}"))?;
+        let page = page.map_err(|error| format!("page {number} cannot be read: {error}{}", hint(&error)))?;
         if page.base.is_some() || page.removed.is_some() {
             return Err(format!("page {number} is a delta (it has `base` or `removed`); expected a full policy").into());
         }
@@ -107,6 +107,14 @@ async fn import(
         }
     }
     Ok(import.finish().await?)
+}
+
+/// What else to say of an error: the lines of `POST /v1/import` look like pages.
+fn hint(error: &serde_json::Error) -> &'static str {
+    match error.to_string().starts_with("unknown field") {
+        true => "; FILE has policy pages, and not rows as POST /v1/import takes them",
+        false => "",
+    }
 }
 
 impl ImportPage {

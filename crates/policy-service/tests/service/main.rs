@@ -38,6 +38,8 @@ mod requests;
 mod restored;
 mod roles;
 mod secret_files;
+mod sessions;
+mod sign_in;
 mod stored;
 mod tls;
 mod together;

@@ -26,6 +26,7 @@ mod owners;
 mod past;
 mod place;
 mod read;
+mod sessions;
 mod sight;
 mod sight_rows;
 mod space;

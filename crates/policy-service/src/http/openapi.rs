@@ -133,6 +133,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     }
     if path.starts_with("/v1/") && method != "get" {
         add("400", "a parameter or the body cannot be used");
+        add("415", "the body has a `content-encoding` other than identity, or a charset other than UTF-8");
     }
     let is_for_roles = path.starts_with("/v1/") && path != "/v1/policy" && (path, method) != ("/v1/usage", "post");
     if is_for_roles {

@@ -3,7 +3,7 @@
 //! sqlx locks nothing on SQLite while it migrates, so two programs that start at once would apply the same migration.
 //! Here all migrations and the first rows are one transaction that holds SQLite's write lock from its beginning.
 
-use std::time::Duration;
+use std::{pin::Pin, time::Duration};
 
 use sqlx::{SqlitePool, migrate::Migrator};
 use tokio::time::Instant;
@@ -19,7 +19,13 @@ const MIGRATION_TIMEOUT: Duration = Duration::from_secs(600);
 static MIGRATIONS: Migrator = sqlx::migrate!("src/sqlite/migrations");
 
 /// Applies the migrations that are missing, and writes the rows that each database has.
-pub async fn migrate(writer: &SqlitePool) -> Result<(), Fault> {
+///
+/// The future is boxed because the compiler cannot see otherwise that those who await it may move between threads.
+pub fn migrate(writer: SqlitePool) -> Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>> {
+    Box::pin(async move { run(&writer).await })
+}
+
+async fn run(writer: &SqlitePool) -> Result<(), Fault> {
     let begun = Instant::now();
     let mut transaction = loop {
         let error = match writer.begin_with("BEGIN IMMEDIATE").await {
@@ -33,7 +39,7 @@ pub async fn migrate(writer: &SqlitePool) -> Result<(), Fault> {
         }
         tracing::info!("another program is bringing the database up to date; waiting");
     };
-    MIGRATIONS.run(&mut *transaction).await?;
+    MIGRATIONS.run_direct(&mut *transaction).await?;
     sqlx::query("INSERT OR IGNORE INTO policy_state VALUES (1, ?, 0, 0, 0, 0, 0, 0, 0, 0, 0)")
         .bind(new_epoch()?)
         .execute(&mut *transaction)

@@ -80,7 +80,7 @@ impl SqliteStore {
         keep_private(options.get_filename(), settings.must_exist);
         let opened = pool().max_connections(1).connect_with(options.clone()).await;
         let writer = opened.map_err(|error| named(error.into()))?;
-        migrate::migrate(&writer).await?;
+        migrate::migrate(writer.clone()).await?;
         api_match::fill(&writer).await?;
         deny_target::fill(&writer).await?;
         let secret: Vec<u8> = sqlx::query_scalar("SELECT secret FROM history").fetch_one(&writer).await?;

@@ -73,7 +73,8 @@ pub async fn measure(kind: Kind, keys: u64, service: &Path) -> Result<bool> {
     if !answer.status.is_success() {
         return Err(Error::unexpected("a restore", "2xx", answer.to_string()));
     }
-    tell("preview of a restore, 1,800 changes back", begun.elapsed(), String::new());
+    // No page: other changes wait for it.
+    row(kind, "preview of a restore, 1,800 changes back", format!("{:.1} s", begun.elapsed().as_secs_f64()));
     for (name, path) in lists(keys) {
         let mut slowest = Duration::ZERO;
         // The second time the rows are in memory, as for a console in use. The first time counts as well.

@@ -17,28 +17,41 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a result is reused. Anybody may ask, and each check takes the lock and may write.
 const GOOD_FOR: Duration = Duration::from_millis(100);
 
-/// The end of the last good check. Checks wait for each other here.
-pub(super) type Checked = Mutex<Option<Instant>>;
+/// How long it holds that there was room for a row. Each row that is not kept is left to autovacuum.
+const ROOM_FOR: Duration = Duration::from_secs(1);
+
+/// The last check. Checks wait for each other here.
+pub(super) type Checked = Mutex<Last>;
+
+#[derive(Debug, Default)]
+pub(super) struct Last {
+    /// The end of the last check, if it was good.
+    good: Option<Instant>,
+    /// When there was room for a row.
+    room: Option<Instant>,
+}
 
 impl PostgresStore {
     /// Whether a change would be accepted now.
     pub(super) async fn check_changes(&self, act: &Act) -> Result<(), Error> {
         let mut checked = self.checked.lock().await;
         let is_doubtful = self.doubtful.load(Ordering::Relaxed);
-        let is_recent = checked.is_some_and(|ended| ended.elapsed() < GOOD_FOR);
+        let is_recent = checked.good.is_some_and(|ended| ended.elapsed() < GOOD_FOR);
         if is_recent && !is_doubtful {
             return Ok(());
         }
-        let result = self.try_changes(act, is_doubtful).await;
-        *checked = result.is_ok().then(Instant::now);
+        let has_room = !is_doubtful && checked.room.is_some_and(|found| found.elapsed() < ROOM_FOR);
+        let result = self.try_changes(act, is_doubtful, has_room).await;
+        checked.good = result.is_ok().then(Instant::now);
+        checked.room = if has_room { checked.room } else { checked.good };
         result
     }
 
-    async fn try_changes(&self, act: &Act, is_doubtful: bool) -> Result<(), Error> {
+    async fn try_changes(&self, act: &Act, is_doubtful: bool, has_room: bool) -> Result<(), Error> {
         let asked = Instant::now();
         loop {
             let before = self.begun.load(Ordering::Relaxed);
-            let result = self.probe(act, is_doubtful).await;
+            let result = self.probe(act, is_doubtful, has_room).await;
             // Changes of this service that wait for each other are no failure.
             let is_queue = self.begun.load(Ordering::Relaxed) != before && asked.elapsed() < BUSY_TIMEOUT;
             if !matches!(result, Err(Error::Busy)) || !is_queue {
@@ -47,11 +60,13 @@ impl PostgresStore {
         }
     }
 
-    /// Begins a change and writes a row. If it is doubtful whether a change can be committed, commits as much as one and
-    /// removes it again.
-    async fn probe(&self, act: &Act, is_doubtful: bool) -> Result<(), Error> {
+    /// Begins a change, and writes a row unless it is known that there is room for one. If it is doubtful whether a change
+    /// can be committed, commits as much as one and removes it again.
+    async fn probe(&self, act: &Act, is_doubtful: bool, has_room: bool) -> Result<(), Error> {
         let mut change = PostgresTransaction::begin(self, act.clone(), LOCK_TIMEOUT).await?;
-        write_row(change.connection()).await?;
+        if !has_room {
+            write_row(change.connection()).await?;
+        }
         // It is not dirty, so nothing is kept.
         Box::new(change).commit().await?;
         if is_doubtful {

@@ -129,7 +129,9 @@ async fn the_description_is_one_that_clients_can_be_made_from() {
             assert_eq!(is_once, method == "post" && !others.contains(&path), "{name}");
             statuses.extend(is_once.then_some(["409", "422", "429"]).into_iter().flatten());
             statuses.extend(is_conditional.then_some("412"));
-            statuses.extend(operation.get("requestBody").map(|_| ["400", "408", "413", "422"]).into_iter().flatten());
+            statuses.extend(
+                operation.get("requestBody").map(|_| ["400", "408", "413", "415", "422"]).into_iter().flatten(),
+            );
             statuses.extend(path.contains('{').then_some(["400", "404"]).into_iter().flatten());
             for status in statuses {
                 let content = &operation["responses"][status]["content"];

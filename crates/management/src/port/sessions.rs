@@ -57,8 +57,8 @@ pub trait SessionRows: Send {
     /// Deletes the oldest sessions of `subject` until at most `number` are left.
     async fn keep_newest_sessions(&mut self, subject: &str, number: i64) -> Result<(), Error>;
 
-    /// Deletes at most `limit` sessions that expired at `now` or before, that were last used at `idle_since` or before,
-    /// or whose token is gone. Deletes also used sign-ins whose time is over.
+    /// Deletes at most `limit` sessions that expired at `now` or before, or that were last used at `idle_since` or
+    /// before. Deletes also used sign-ins whose time is over. Those of a token go when the token is removed.
     async fn forget_sessions(&mut self, now: i64, idle_since: i64, limit: i64) -> Result<(), Error>;
 
     /// Notes that the sign-in with this digest is used up, until `until`. Returns `false` if it was used before.

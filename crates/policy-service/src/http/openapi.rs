@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
 const JSON: &str = "application/json";
@@ -18,7 +18,7 @@ const PROBLEM: &str = "application/problem+json";
 #[derive(OpenApi)]
 #[openapi(
     info(title = "keygate policy service", description = "Management of APIs, applications, keys and subscriptions, and the feed for gateways."),
-    security(("administrator" = [])),
+    security(("administrator" = []), ("session" = [])),
     modifiers(&Schemes),
 )]
 struct Description;
@@ -32,6 +32,10 @@ impl Modify for Schemes {
             SecurityScheme::Http(HttpBuilder::new().scheme(scheme).description(Some(description)).build())
         };
         components.add_security_scheme("administrator", http(HttpAuthScheme::Bearer, "the administrator's token"));
+        let session = "a session of the console; the cookie is `__Host-keygate-session` if browsers come by https. A change needs the \
+                       session's CSRF token as well, in the header `x-csrf-token`";
+        let cookie = ApiKeyValue::with_description("keygate-session", session);
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
         components
             .add_security_scheme("gateway", http(HttpAuthScheme::Basic, "a gateway's client_id and client_secret"));
         components.add_security_scheme("gateway_secret", http(HttpAuthScheme::Bearer, "a gateway's client_secret"));
@@ -129,6 +133,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     }
     if path.starts_with("/v1/") && method != "get" {
         add("400", "a parameter or the body cannot be used");
+        add("415", "the body has a `content-encoding` other than identity, or a charset other than UTF-8");
     }
     let is_for_roles = path.starts_with("/v1/") && path != "/v1/policy" && (path, method) != ("/v1/usage", "post");
     if is_for_roles {

@@ -9,7 +9,7 @@ mod progress;
 use std::{
     error::Error,
     fs::File,
-    io::{self, BufReader, Read},
+    io::{self, BufRead, BufReader, Read},
     path::Path,
 };
 
@@ -88,9 +88,12 @@ pub async fn run(arguments: &cli::Import) -> Result<(), Box<dyn Error>> {
 async fn import(
     store: &Store,
     options: Options,
-    reader: impl Read,
+    mut reader: impl BufRead,
     progress: &mut Progress,
 ) -> Result<Outcome, Box<dyn Error>> {
+    if reader.fill_buf()?.starts_with("\u{feff}".as_bytes()) {
+        return Err("page 1 begins with a byte order mark (the bytes EF BB BF); write it without".into());
+    }
     let reader = progress.count(reader);
     let begin = || act(Actor::Import);
     let mut import = Import::new(store, options, &begin, progress);

@@ -77,13 +77,13 @@ struct Me {
     subject: String,
     /// The role.
     role: RoleName,
-    /// First second in which the token is not valid any more, Unix time; null if it does not expire.
+    /// First second in which the token or session is not valid any more, Unix time; null if it does not expire.
     expires_at: Option<i64>,
 }
 
-/// Shows the principal of the request's token.
+/// Shows the principal of the request's token or session.
 #[utoipa::path(get, path = "/v1/me", tag = "tokens", operation_id = "find_me", responses(
-    (status = 200, description = "the principal of the token", body = Me),
+    (status = 200, description = "the principal of the token or session", body = Me),
     (status = 401, description = "not a valid token", body = Problem),
 ))]
 async fn me(caller: Caller, _: NoQuery) -> Result<Body<Me>, Problem> {

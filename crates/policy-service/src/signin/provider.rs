@@ -184,7 +184,10 @@ impl AtProvider {
             .set_pkce_verifier(PkceCodeVerifier::new(ticket.verifier()));
         request.request_async(&send).await.map_err(|error| match error {
             // The code alone: a description is the provider's free text.
-            RequestTokenError::ServerResponse(answer) => Refusal::Denied(code_of(answer.error().as_ref())),
+            RequestTokenError::ServerResponse(answer) => match answer.error() {
+                CoreErrorResponseType::InvalidGrant => Refusal::Denied(code_of(answer.error().as_ref())),
+                error => Refusal::Away(format!("it refuses this client: {}", code_of(error.as_ref()))),
+            },
             RequestTokenError::Request(why) => Refusal::Away(why.to_string()),
             RequestTokenError::Parse(error, _) => {
                 Refusal::Away(format!("the answer of its token endpoint cannot be read at {}", error.path()))

@@ -77,6 +77,8 @@ pub fn router(site: Arc<Site>, store: Store) -> Router {
 async fn console(State(Shared { site, .. }): State<Shared>, identity: Option<Extension<Identity>>) -> Response {
     let prefix = site.settings.prefix();
     let page = match &identity {
+        // Whether the person is signed in is not known.
+        Some(Extension(Identity::Unknown(problem))) => return problem.clone().into_response(),
         Some(Extension(Identity::Principal { principal, session: Some(held), .. })) => {
             pages::signed_in(prefix, principal, &held.csrf_token)
         }

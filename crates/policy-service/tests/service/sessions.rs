@@ -358,6 +358,39 @@ async fn each_replica_knows_a_session_until_it_ends() {
     assert_eq!(audit["items"], json!([]), "a sign-in changes nothing");
 }
 
+/// A backup has the sessions of its time, and some of these people have signed out since.
+#[tokio::test]
+async fn a_restore_brings_no_session_back() {
+    let one = Program::start();
+    let (mut browser, csrf) = signed_in(&one.url, TOKEN).await;
+    let stolen = browser.cookies.clone();
+    let run = |arguments: &[&str]| {
+        let (succeeded, output) = one.another(arguments).run();
+        assert!(succeeded, "{arguments:?}: {output}");
+    };
+    run(&["backup", "copy.db"]);
+    browser.submit(&format!("{}/console/sign-out", one.url), &[("csrf_token", &csrf)]).await.expect(303);
+    run(&["restore", "copy.db"]);
+    run(&["restore", "--database", "sqlite:new.db", "copy.db"]);
+    let new = one.another(&["serve", "--database", "sqlite:new.db"]).start();
+    for service in [&one, &new] {
+        browser.cookies = stolen.clone();
+        browser.get(&format!("{}/v1/me", service.url)).await.expect_problem(401, None);
+        let (mut browser, _) = signed_in(&service.url, TOKEN).await;
+        browser.get(&format!("{}/v1/me", service.url)).await.expect(200);
+    }
+}
+
+/// The pages are no part of the OpenAPI document, so no test of its operations walks over them.
+#[test]
+fn each_path_of_a_sign_in_is_told() {
+    let document = include_str!("../../../../docs/policy-service.md");
+    for path in policy_service::signin::PATHS {
+        let told = ["`", " "].iter().any(|end| document.contains(&format!("{path}{end}")));
+        assert!(told, "docs/policy-service.md does not tell of {path}");
+    }
+}
+
 /// Half a configuration ends the start with a clear error.
 #[test]
 fn half_a_configuration_does_not_start() {

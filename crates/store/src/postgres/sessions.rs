@@ -104,6 +104,12 @@ async fn remove(connection: &mut PgConnection, secret: &SecretHash) -> Result<bo
     Ok(removed.rows_affected() > 0)
 }
 
+/// Deletes the sessions whose rights come from a token that is revoked.
+pub(super) async fn remove_of_token(connection: &mut PgConnection, id: &str) -> Result<(), Fault> {
+    sqlx::query("DELETE FROM session WHERE token = $1").bind(text(id)).execute(connection).await?;
+    Ok(())
+}
+
 async fn keep_newest(connection: &mut PgConnection, subject: &str, number: i64) -> Result<(), Fault> {
     sqlx::query(
         "DELETE FROM session WHERE secret IN (SELECT secret FROM session WHERE subject = $1 \
@@ -118,8 +124,8 @@ async fn keep_newest(connection: &mut PgConnection, subject: &str, number: i64) 
 
 async fn forget(connection: &mut PgConnection, now: i64, idle_since: i64, limit: i64) -> Result<(), Fault> {
     sqlx::query(
-        "DELETE FROM session WHERE secret IN (SELECT secret FROM session WHERE expires_at <= $1 OR used_at <= $2 \
-         OR (token IS NOT NULL AND NOT EXISTS (SELECT 1 FROM token WHERE token.id = session.token)) LIMIT $3)",
+        "DELETE FROM session WHERE secret IN \
+         (SELECT secret FROM session WHERE expires_at <= $1 OR used_at <= $2 LIMIT $3)",
     )
     .bind(now)
     .bind(idle_since)

@@ -104,6 +104,12 @@ async fn remove(connection: &mut SqliteConnection, secret: &SecretHash) -> Resul
     Ok(removed.rows_affected() > 0)
 }
 
+/// Deletes the sessions whose rights come from a token that is revoked.
+pub(super) async fn remove_of_token(connection: &mut SqliteConnection, id: &str) -> Result<(), Fault> {
+    sqlx::query("DELETE FROM session WHERE token = ?").bind(id).execute(connection).await?;
+    Ok(())
+}
+
 async fn keep_newest(connection: &mut SqliteConnection, subject: &str, number: i64) -> Result<(), Fault> {
     sqlx::query(
         "DELETE FROM session WHERE secret IN (SELECT secret FROM session WHERE subject = ? \
@@ -118,8 +124,8 @@ async fn keep_newest(connection: &mut SqliteConnection, subject: &str, number: i
 
 async fn forget(connection: &mut SqliteConnection, now: i64, idle_since: i64, limit: i64) -> Result<(), Fault> {
     sqlx::query(
-        "DELETE FROM session WHERE secret IN (SELECT secret FROM session WHERE expires_at <= ? OR used_at <= ? \
-         OR (token IS NOT NULL AND NOT EXISTS (SELECT 1 FROM token WHERE token.id = session.token)) LIMIT ?)",
+        "DELETE FROM session WHERE secret IN \
+         (SELECT secret FROM session WHERE expires_at <= ? OR used_at <= ? LIMIT ?)",
     )
     .bind(now)
     .bind(idle_since)

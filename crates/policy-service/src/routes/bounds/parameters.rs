@@ -54,17 +54,22 @@ fn of_parameters() -> Vec<(&'static str, &'static str, Value)> {
         ("/v1/audit", "from", time()),
         ("/v1/audit", "to", time()),
         ("/v1/audit", "limit", limit()),
+        ("/v1/audit", "cursor", json!({"pattern": patterns::DIGITS})),
         ("/v1/revisions", "sort", words(both_ways("revision"))),
         ("/v1/revisions", "limit", limit()),
+        ("/v1/revisions", "cursor", json!({"pattern": patterns::DIGITS})),
         ("/v1/diff", "from", revision()),
         ("/v1/diff", "to", revision()),
         ("/v1/diff", "limit", limit()),
-        ("/v1/diff", "cursor", json!({"minLength": 1, "maxLength": MAX_DIFF_CURSOR_BYTES})),
+        ("/v1/diff", "cursor", cursor(MAX_DIFF_CURSOR_BYTES)),
         ("/v1/usage", "from", time()),
         ("/v1/usage", "to", time()),
         ("/v1/usage", "limit", limit()),
+        ("/v1/usage", "cursor", json!({"pattern": patterns::BASE64})),
         ("/v1/tokens", "limit", limit()),
+        ("/v1/tokens", "cursor", json!({"pattern": patterns::BASE64})),
         ("/v1/gateways/credentials", "limit", limit()),
+        ("/v1/gateways/credentials", "cursor", json!({"pattern": patterns::BASE64})),
         ("/v1/import", "label", json!({"minLength": 1, "maxLength": MAX_TEXT_BYTES, "pattern": patterns::TEXT})),
         ("/v1/policy", "since", revision()),
         ("/v1/policy", "revision", revision()),
@@ -78,7 +83,7 @@ fn of_list<R: Resource>(all: &mut Vec<(&'static str, &'static str, Value)>) {
     let sorts = SORTS.iter().chain(R::SORTS).flat_map(|(name, _)| both_ways(name));
     all.extend([
         (R::PATH, "limit", range(1, MAX_LIMIT.into())),
-        (R::PATH, "cursor", json!({"minLength": 1, "maxLength": MAX_CURSOR_BYTES})),
+        (R::PATH, "cursor", cursor(MAX_CURSOR_BYTES)),
         (R::PATH, "q", json!({"minLength": 1, "maxLength": MAX_VALUE_BYTES})),
         (R::PATH, "sort", words(sorts)),
     ]);
@@ -102,6 +107,11 @@ fn both_ways(name: &str) -> [String; 2] {
 fn words(words: impl IntoIterator<Item = impl Into<Value>>) -> Value {
     let words: Vec<Value> = words.into_iter().map(Into::into).collect();
     json!({"enum": words})
+}
+
+/// A cursor has the form that the service gave it.
+fn cursor(most: usize) -> Value {
+    json!({"minLength": 1, "maxLength": most, "pattern": patterns::BASE64})
 }
 
 fn value() -> Value {

@@ -21,6 +21,10 @@ pub const PREFIX: &str = r"^/[^\u0000-\u0020*?{}#\\\u007f]*$";
 pub const TEMPLATE: &str = r"^/[^\u0000-\u0020?#\\\u007f]*$";
 /// A host and a path.
 pub const REFERER: &str = r"^[^\u0000-\u0020\\\u007f]+$";
+/// Base64 in its form for URLs, without padding.
+pub const BASE64: &str = "^[0-9A-Za-z_-]+$";
+/// A number.
+pub const DIGITS: &str = "^[0-9]+$";
 /// A method.
 pub const METHOD: &str = "^[A-Z]+$";
 

@@ -171,7 +171,7 @@ async fn people_sign_in_at_a_certified_provider() {
     assert_eq!(said["subject"], "oidc:alice@example.com");
     assert_eq!(sign_in(&certified, &by_email, "bob").await.1, 403, "an address that is not verified");
     let wrong = self::service(SignIn { oidc_client_secret: some("wrong"), ..at() }).await;
-    assert_eq!(sign_in(&certified, &wrong, "alice").await.1, 403);
+    assert_eq!(sign_in(&certified, &wrong, "alice").await.1, 502);
     let without = self::service(SignIn { oidc_scopes: some("openid email"), ..at() }).await;
     assert_eq!(sign_in(&certified, &without, "alice").await.1, 403, "no role without its scope");
 }

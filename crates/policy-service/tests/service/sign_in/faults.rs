@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use policy_service::auth::secret::mac;
 use serde_json::{Value, json};
 
 use super::{
@@ -259,18 +261,27 @@ async fn an_answer_belongs_to_one_sign_in_of_one_browser() {
     me(&mut victim, url).await.expect(200);
 }
 
-/// The time stands in the ticket. With another one it is another sign-in.
+/// The time stands in the ticket, and everything else follows from both. With another time it is another sign-in.
 #[tokio::test]
 async fn a_sign_in_that_took_too_long_is_over() {
     let faulty = Faulty::start().await;
     let service = service(arguments(&faulty.issuer())).await;
-    let mut browser = Browser::new();
-    let state = parameter(&begin(&mut browser, &service.url).await, "state");
-    let (secret, begun) = browser.cookies[TICKET].split_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
-    let earlier = begun.parse::<i64>().unwrap() - 600;
-    browser.cookies.insert(TICKET.to_owned(), format!("{secret}.{earlier}"));
-    complete(&mut browser, &service.url, &format!("code=c&state={state}")).await.expect(400);
-    assert!(faulty.0.lock().unwrap().posted.is_empty());
+    for (moved, status) in [(0, 200), (-500, 200), (-601, 400), (90, 400), (i64::MAX / 2, 400)] {
+        let mut browser = Browser::new();
+        let state = parameter(&begin(&mut browser, &service.url).await, "state");
+        let (secret, begun) = browser.cookies[TICKET].split_once('.').unwrap();
+        let time = (begun.parse::<i64>().unwrap() + moved).to_string();
+        let derived = |label| URL_SAFE_NO_PAD.encode(mac(secret, label, time.as_bytes()));
+        assert_eq!(derived("state") == state, moved == 0);
+        faulty.behave(&derived("nonce"), Behaviour::default());
+        let (ticket, moved_state) = (format!("{secret}.{time}"), derived("state"));
+        browser.cookies.insert(TICKET.to_owned(), ticket);
+        if moved != 0 {
+            complete(&mut browser, &service.url, &format!("code=c&state={state}")).await.expect(400);
+        }
+        let answer = complete(&mut browser, &service.url, &format!("code=c&state={moved_state}")).await;
+        assert_eq!(answer.status, status, "{moved}: {}", answer.text);
+    }
 }
 
 #[tokio::test]
@@ -377,6 +388,13 @@ async fn an_error_of_the_token_endpoint_is_a_refusal() {
     let (browser, answer) = sign_in(&faulty, &service, behaviour).await;
     assert!(answer.status == 403 && answer.text.contains("invalid_grant"), "{}", answer.text);
     assert!(!answer.text.contains("used") && browser.cookies.is_empty());
+    // This is a fault of the configuration, and not of the person.
+    for error in ["invalid_client", "unauthorized_client", "<b>"] {
+        let answer = json!({"error": error, "access_token": null, "id_token": null});
+        let behaviour = Behaviour { status: Some(401), answer, ..Behaviour::default() };
+        let (browser, answer) = sign_in(&faulty, &service, behaviour).await;
+        assert!(answer.status == 502 && browser.cookies.is_empty(), "{error}: {}", answer.text);
+    }
 }
 
 /// A session belongs to the configuration under which it began.

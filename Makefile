@@ -203,8 +203,8 @@ e2e-versions: build ## The end-to-end tests with each of ENVOY_VERSIONS, one lin
 
 .PHONY: e2e-mesh
 e2e-mesh: build envoy ## The manifests and the chart in Helm and in real control planes, with real Envoys
-	@tools/need openssl docker-registry skopeo python-yaml go helm istio envoy-gateway
-	$(title) 'the chart, rendered by Helm'
+	@tools/need openssl docker-registry skopeo python-yaml go helm kustomize istio istioctl envoy-gateway
+	$(title) 'the chart, rendered by Helm, and the manifests, built by kustomize'
 	cargo test $(LOCKED) -p keygate --no-default-features --test chart -- --ignored
 	$(title) 'the schemas of the manifests, cut out of the sources again'
 	@rm -rf target/mesh-schemas

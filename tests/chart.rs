@@ -1,5 +1,6 @@
-//! Renders the chart with Helm and checks the result: against the schemas, and against the manifests in `envoy/`. Run by
-//! `make e2e-mesh`, because Helm is built for it. `tests/manifests.rs` checks what needs no Helm.
+//! Renders the chart with Helm and checks the result: against the schemas, and against the manifests in `envoy/`. Builds the
+//! kustomizations. Run by `make e2e-mesh`, because both programs are built for it. `tests/manifests.rs` checks what needs
+//! neither.
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(
     clippy::unwrap_used,
@@ -189,4 +190,28 @@ fn a_wrong_value_ends_in_a_message_that_names_it() {
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && errors.contains(said), "{mesh} {values:?}: {errors}");
     }
+}
+
+/// The resources of `kubectl apply -k`.
+fn built(folder: &str) -> Vec<Manifest> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(root.join(".tools/bin/kustomize"));
+    let output = command.current_dir(root).args(["build", folder]).output().expect("tools/need kustomize builds it");
+    assert!(output.status.success(), "{folder}: {}", String::from_utf8_lossy(&output.stderr));
+    parse(folder, &String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+#[ignore = "needs kustomize: make e2e-mesh"]
+fn every_kustomization_builds_the_resources_of_its_files() {
+    for (folder, count) in [("envoy/kubernetes", 6), ("envoy/gateway", 15), ("envoy/istio", 17)] {
+        let found = built(folder);
+        assert_eq!(found.len(), count, "{folder}");
+        let wrong: Vec<_> = found.iter().flat_map(strict::faults).collect();
+        assert!(wrong.is_empty(), "{folder}:\n{}", wrong.join("\n"));
+    }
+    let namespace = |folder: &str| one(&built(folder), "Namespace/keygate").content["metadata"]["labels"].clone();
+    let enforce = "pod-security.kubernetes.io/enforce";
+    assert_eq!(namespace("envoy/gateway"), json!({enforce: "restricted"}));
+    assert_eq!(namespace("envoy/istio"), json!({enforce: "privileged", "istio-injection": "enabled"}));
 }

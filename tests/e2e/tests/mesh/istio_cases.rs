@@ -332,3 +332,49 @@ async fn istiods_validation_accepts_every_file_and_refuses_mistakes() {
         assert!(!is_accepted && said.contains("configuration is invalid: "), "{kind} {pointer}: {said}");
     }
 }
+
+/// A cluster in which the manifests make sense: the APIs, and a pod and a Service of the ingress gateway.
+fn cluster() -> Manifests {
+    let service = |name: &str, namespace: &str, port: u16| {
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace},
+            "spec": {"selector": {"istio": "ingressgateway"}, "ports": [{"name": "http", "port": port}]},
+        })
+    };
+    let labels = json!({"istio": "ingressgateway"});
+    Manifests(vec![
+        service("upstream", "apis", 8091),
+        service("upstream-sandbox", "apis", 8092),
+        service("istio-ingressgateway", "istio-ingress", 80),
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "istio-ingressgateway-1", "namespace": "istio-ingress", "labels": labels},
+            "spec": {"containers": [{"name": "istio-proxy", "image": "auto"}]},
+        }),
+    ])
+}
+
+#[tokio::test]
+#[ignore = "needs istioctl and kustomize: make e2e-mesh"]
+async fn istioctl_finds_no_fault_in_what_kustomize_builds() {
+    let folder = artifacts::root().join("target/stack/mesh-istio-analyze");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(folder.join("resources")).unwrap();
+    let tool = |name: &str| Command::new(artifacts::root().join(".tools/bin").join(name));
+    let built = tool("kustomize").arg("build").arg(artifacts::root().join("envoy/istio")).output().await.unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let built = String::from_utf8(built.stdout).unwrap();
+    let (around, manifests) = (folder.join("resources/cluster.yaml"), folder.join("keygate.yaml"));
+    cluster().write(&around);
+    for (text, is_right) in [(built.clone(), true), (built.replace("  priority: 10\n", ""), false)] {
+        fs::write(&manifests, text).unwrap();
+        let mut analyze = tool("istioctl");
+        analyze.args(["analyze", "--all-namespaces", "--use-kube=false"]).arg(&around).arg(&manifests);
+        let output = analyze.env("HOME", &folder).output().await.unwrap();
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        // IST0133 is the warning of every EnvoyFilter.
+        let found: Vec<_> = said.lines().filter(|line| line.contains("[IST") && !line.contains("[IST0133]")).collect();
+        assert!(said.contains("[IST0133]"), "{said}");
+        assert_eq!(found.is_empty(), is_right, "{found:#?}");
+    }
+}

@@ -173,7 +173,7 @@ test-filter:
 .PHONY: test-policy-service
 test-policy-service:
 	$(title) 'the policy service'
-	@tools/need detect-secrets postgresql pgbouncer
+	@tools/need detect-secrets postgresql pgbouncer oidc-provider
 	$(give_way) cargo test $(LOCKED) $(SERVICE_TESTS)
 
 .PHONY: test-soak
@@ -219,6 +219,27 @@ e2e-versions: build ## The end-to-end tests with each of ENVOY_VERSIONS, one lin
 	cargo test $(LOCKED) -p keygate-e2e --no-run
 	@LOCKED=$(LOCKED) tools/e2e-versions $(ENVOY_VERSIONS)
 
+# --- real control planes ----------------------------------------------------------------------------------------------
+#
+#   GOLDEN=write       keep what the control planes generate now
+#   MESH=istio         only tests with this in their names
+#
+# Helm, Envoy Gateway and Istio are built from their sources once, which takes up to an hour on two cores. They need ports
+# 18000 to 18002 and 19001, and a mount namespace (root, or user namespaces).
+
+.PHONY: e2e-mesh
+e2e-mesh: build envoy ## The manifests and the chart in Helm and in real control planes, with real Envoys
+	@tools/need openssl docker-registry skopeo python-yaml go helm istio envoy-gateway
+	$(title) 'the chart, rendered by Helm'
+	cargo test $(LOCKED) -p keygate --no-default-features --test chart -- --ignored
+	$(title) 'the schemas of the manifests, cut out of the sources again'
+	@rm -rf target/mesh-schemas
+	@.tools/bin/go mod download $$(sed -n 's|^[A-Z]* = "\([^"@]*@[^"/]*\)/.*|\1|p' tests/e2e/mesh/schemas/cut)
+	tests/e2e/mesh/schemas/cut "$$(.tools/bin/go env GOMODCACHE)" target/mesh-schemas
+	@for file in target/mesh-schemas/*; do cmp "$$file" "tests/e2e/mesh/schemas/$${file##*/}"; done
+	$(title) 'the manifests in Envoy Gateway and in Istio'
+	cargo test $(LOCKED) -p keygate-e2e --test mesh -- --ignored $(MESH)
+
 # --- the crowd -------------------------------------------------------------------------------------------------------
 
 .PHONY: load
@@ -247,13 +268,19 @@ test-fuzz:
 #
 #   SERVICE_SECONDS=60 SERVICE_RATE=200 SERVICE_GATEWAYS=50 SERVICE_KILL=10   the load; seconds between kills, 0 for none
 #   SERVICE_KEYS=1000000   keys of the large policy, 0 for none
+#   SERVICE_ROWS=1000000   rows that are imported over HTTP, 0 for none
 #   SERVICE_DATABASE=postgres   only this database (or sqlite)
+#   SERVICE_PART=keys      only this part (or load, import)
 
 .PHONY: bench-service
-bench-service: policy-service ## The policy service under load on both databases, replicas killed; a million keys; five minutes
+bench-service: policy-service ## The policy service under load on both databases, replicas killed; a million keys; ten minutes
 	@tools/need postgresql
 	tools/release-cargo build $(LOCKED) -p keygate-replicas
 	@exec "$$KEYGATE_WORK/release/bench-service"
+
+.PHONY: bench-import
+bench-import: ## A million rows over HTTP on both databases: cut off, the service killed, sent again; checks the feed; five minutes
+	@SERVICE_PART=import $(MAKE) bench-service
 
 # --- the soak --------------------------------------------------------------------------------------------------------
 #

@@ -9,7 +9,7 @@ use super::{
     error::Error,
     keys::KeyType,
     object,
-    resource::{Reference, Resource, damaged, document, plain_row},
+    resource::{Reference, Resource, damaged, document, plain_row, stored},
     subscriptions::Subscription,
 };
 use crate::port::{
@@ -129,6 +129,7 @@ impl Resource for Api {
     const PATH: &'static str = "/v1/apis";
     const FILTERS: &'static [&'static str] = &["state", "owner"];
     const STATES: &'static [&'static str] = &["CREATED", "PROTOTYPED", "PUBLISHED", "BLOCKED", "DEPRECATED", "RETIRED"];
+    const CLOSED: &'static str = "RETIRED";
     const SORTS: &'static [(&'static str, Column)] =
         &[("name", Column::Name), ("owner", Column::Owner), ("state", Column::State)];
     const COMPARED: bool = true;
@@ -177,7 +178,7 @@ impl Resource for Api {
     }
 
     fn shown(version: &Version) -> Result<Self, Error> {
-        let shown: Self = serde_json::from_str(&version.document).map_err(|_| damaged())?;
+        let shown: Self = stored(version, Self::STATES, Self::CLOSED)?;
         let beside = version.beside.as_deref().map(serde_json::from_str).transpose().map_err(|_| damaged())?;
         let Beside { owner, plans, approval } = beside.unwrap_or_default();
         Ok(Self { owner, plans, approval, ..shown })

@@ -10,7 +10,7 @@ use super::{
     check,
     error::Error,
     limited::{self, Limited},
-    resource::{Reference, Resource, damaged, plain_row, put},
+    resource::{Reference, Resource, plain_row, put, stored},
     subscriptions::Subscription,
 };
 use crate::port::{Actor, Kind, NewRow, Transaction, Version, list::Column, usage::Pair};
@@ -25,7 +25,7 @@ pub struct Application {
     /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The owner; deny policies of type USER refer to it.
+    /// The owner; deny policies of type USER refer to it. An application keeps its owner until another one is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// ACTIVE unless given.
@@ -87,6 +87,7 @@ impl Resource for Application {
     const PATH: &'static str = "/v1/applications";
     const FILTERS: &'static [&'static str] = &["state", "owner", "plan"];
     const STATES: &'static [&'static str] = &["ACTIVE", "BLOCKED"];
+    const CLOSED: &'static str = "BLOCKED";
     const SORTS: &'static [(&'static str, Column)] =
         &[("name", Column::Name), ("owner", Column::Owner), ("plan", Column::Plan), ("state", Column::State)];
 
@@ -124,6 +125,8 @@ impl Resource for Application {
             return Err(Error::conflict("this application is blocked; only unblock ends a block"));
         }
         self.state = self.state.or(held.and_then(|held| held.state)).or(Some(ApplicationState::Active));
+        // Blocks and deny policies of the owner concern the application, so it cannot lose its owner by the way.
+        self.owner = self.owner.take().or_else(|| held?.owner.clone());
         self.used_up_until = None;
         Ok(())
     }
@@ -142,7 +145,7 @@ impl Resource for Application {
     }
 
     fn shown(version: &Version) -> Result<Self, Error> {
-        let shown: Self = serde_json::from_str(&version.document).map_err(|_| damaged())?;
+        let shown: Self = stored(version, Self::STATES, Self::CLOSED)?;
         Ok(Self { deleted: version.kept_block.is_some(), ..shown })
     }
 
@@ -160,9 +163,25 @@ impl Resource for Application {
         if let Some(owner) = &self.owner
             && change.has_blocked_application(owner).await?
         {
-            self.state = Some(ApplicationState::Blocked);
+            self.hold_back();
         }
         Ok(())
+    }
+
+    fn is_open(&self) -> bool {
+        self.state == Some(ApplicationState::Active)
+    }
+
+    fn is_blocked(&self) -> bool {
+        self.state == Some(ApplicationState::Blocked)
+    }
+
+    fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
+    }
+
+    fn hold_back(&mut self) {
+        self.state = Some(ApplicationState::Blocked);
     }
 
     fn references(&self) -> Vec<Reference> {

@@ -87,12 +87,32 @@ pub enum KeyState {
     Revoked,
 }
 
+impl Key {
+    /// Keeps the end of a regenerated key, which works only until the end of the overlap. An earlier end is taken.
+    fn stay_replaced(&mut self, held: &Self) -> Result<(), Error> {
+        let (Some(next), Some(end)) = (&held.replaced_by, held.expires_at) else { return Ok(()) };
+        match self.expires_at {
+            Some(until) if until > end => Err(Error::conflict_in(
+                "expires_at",
+                format!(
+                    "this key was regenerated, as {next:?}, and ends at {end}; expected that time or an earlier one"
+                ),
+            )),
+            until => {
+                self.expires_at = until.or(Some(end));
+                Ok(())
+            }
+        }
+    }
+}
+
 impl Resource for Key {
     const KIND: Kind = Kind::Key;
     const PREFIX: &'static str = "k-";
     const PATH: &'static str = "/v1/keys";
     const FILTERS: &'static [&'static str] = &["application", "owner", "state", "type", "sha256", "last_used_before"];
     const STATES: &'static [&'static str] = &["ACTIVE", "REVOKED"];
+    const CLOSED: &'static str = "REVOKED";
     const TYPES: &'static [&'static str] = &["PRODUCTION", "SANDBOX"];
     const SORTS: &'static [(&'static str, Column)] = &[
         ("application", Column::Application),
@@ -129,6 +149,7 @@ impl Resource for Key {
             if held.state == Some(KeyState::Revoked) && self.state == Some(KeyState::Active) {
                 return Err(Error::conflict("this key is revoked, which is final; issue another key"));
             }
+            self.stay_replaced(held)?;
         }
         self.last_used = None;
         self.etag = None;
@@ -160,7 +181,8 @@ impl Resource for Key {
         Ok(NewRow { application: self.application.clone(), ..row })
     }
 
-    /// Rejects a revoked digest, even after its row was deleted, because everyone who has the key still has it.
+    /// Rejects a revoked digest, even after its row was deleted, because everyone who has the key still has it. The
+    /// digest of a deleted key that was regenerated counts as revoked.
     async fn check_beside(&self, change: &mut dyn Transaction, held: Option<&Self>) -> Result<(), Error> {
         if held.is_some() || change.revoked(&[&self.identity()]).await?.is_empty() {
             return Ok(());

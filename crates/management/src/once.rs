@@ -36,19 +36,28 @@ pub fn check(once: &Once, answer: &Answer) -> Result<(), Error> {
     if answer.fingerprint == once.fingerprint { Ok(()) } else { Err(Error::OtherRequest) }
 }
 
+/// The stored answer to the actor's request with this key. Without one, there is room for another.
+pub async fn look(change: &mut dyn Transaction, key: &str) -> Result<Option<Answer>, Error> {
+    let (owner, since) = (owner(&change.act().actor), since(change.act()));
+    if let Some(known) = change.find_answer(&owner, key, since).await? {
+        return Ok(Some(known));
+    }
+    change.forget_answers(since).await?;
+    match change.has_answers(&owner, MAX_ANSWERS).await? {
+        true => Err(Error::TooManyAnswers),
+        false => Ok(None),
+    }
+}
+
 /// Stores the answer of a change before it is committed, if its request is idempotent. `answer` needs neither the
 /// fingerprint nor the revision. Returns whether it was stored.
 pub async fn keep(change: &mut dyn Transaction, answer: Answer) -> Result<bool, Error> {
     let Some(once) = change.act().origin.once.clone() else { return Ok(false) };
-    let (owner, since) = (owner(&change.act().actor), since(change.act()));
-    if let Some(known) = change.find_answer(&owner, &once.key, since).await? {
+    if let Some(known) = look(change, &once.key).await? {
         check(&once, &known)?;
         return Err(Error::Done);
     }
-    change.forget_answers(since).await?;
-    if change.has_answers(&owner, MAX_ANSWERS).await? {
-        return Err(Error::TooManyAnswers);
-    }
+    let owner = owner(&change.act().actor);
     let answer = Answer { fingerprint: once.fingerprint.to_vec(), revision: change.revision_then(), ..answer };
     change.keep_answer(&owner, &once.key, &answer).await?;
     Ok(true)

@@ -122,7 +122,7 @@ async fn replace_held<R: Resource>(
 ) -> Result<(R, bool), Error> {
     let id = held.id.as_str();
     if sent.id().get_or_insert(id.to_owned()) != id {
-        return Err(Error::invalid("id", "expected the id of the path, or none: an id cannot be changed"));
+        return Err(Error::invalid("id", format!("expected {id:?}, or none: an id cannot be changed")));
     }
     let shown = R::shown(held)?;
     sent.claim(&change.act().actor, Some(&shown))?;

@@ -21,6 +21,8 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
     const FILTERS: &'static [&'static str] = &[];
     /// The states that its list can be filtered by.
     const STATES: &'static [&'static str] = &[];
+    /// The state that stands for a stored one that is not among them. Gateways deny, too, what has such a state.
+    const CLOSED: &'static str = "";
     /// The types that its list can be filtered by.
     const TYPES: &'static [&'static str] = &[];
     /// The orders of its list, besides id and latest change.
@@ -58,7 +60,7 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
 
     /// The object that a stored version shows to clients.
     fn shown(version: &Version) -> Result<Self, Error> {
-        serde_json::from_str(&version.document).map_err(|_| damaged())
+        stored(version, Self::STATES, Self::CLOSED)
     }
 
     /// The objects that must exist when it is stored.
@@ -70,6 +72,24 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
     fn restrain(&mut self, _change: &mut dyn Transaction) -> impl Future<Output = Result<(), Error>> + Send {
         async { Ok(()) }
     }
+
+    /// Whether it could be a way round a block of its owner, if it is new. `self` is complete.
+    fn is_open(&self) -> bool {
+        false
+    }
+
+    /// Whether it is blocked itself. `self` is complete.
+    fn is_blocked(&self) -> bool {
+        false
+    }
+
+    /// Its owner, if its own row names one and blocks of the owner concern it.
+    fn owner(&self) -> Option<&str> {
+        None
+    }
+
+    /// Closes a new object that a block of its owner concerns. `self` is complete.
+    fn hold_back(&mut self) {}
 
     /// Fills in what follows from the rest of the database, before it is stored. `self` is complete.
     fn derive_from_database(
@@ -137,6 +157,20 @@ impl Reference {
         let Self { field, kind, id, .. } = self;
         Error::invalid(field, format!("there is no {} with the id {id:?}; create it first", kind.noun()))
     }
+}
+
+/// Reads the document of a stored version. A state that is none of `states` is read as `closed`, so that an object which
+/// another program or a later version has written can be seen, replaced and deleted.
+pub(super) fn stored<T: DeserializeOwned>(version: &Version, states: &[&str], closed: &str) -> Result<T, Error> {
+    if let Ok(object) = serde_json::from_str(&version.document) {
+        return Ok(object);
+    }
+    let mut document: serde_json::Value = serde_json::from_str(&version.document).map_err(|_| damaged())?;
+    match document.get_mut("state") {
+        Some(state) if !state.as_str().is_some_and(|state| states.contains(&state)) => *state = closed.into(),
+        _ => return Err(damaged()),
+    }
+    serde_json::from_value(document).map_err(|_| damaged())
 }
 
 /// A database row with only an id and a document.

@@ -14,7 +14,7 @@ use super::{
     check,
     error::Error,
     limited::{self, Limited},
-    resource::{Reference, Resource, damaged, document},
+    resource::{Reference, Resource, document, stored},
 };
 use crate::port::{Actor, Kind, NewRow, Transaction, Version, list::Column, usage::Pair};
 
@@ -140,6 +140,7 @@ impl Resource for Subscription {
     const PATH: &'static str = "/v1/subscriptions";
     const FILTERS: &'static [&'static str] = &["application", "owner", "api", "state", "plan"];
     const STATES: &'static [&'static str] = &STATES;
+    const CLOSED: &'static str = "ON_HOLD";
     const SORTS: &'static [(&'static str, Column)] =
         &[("application", Column::Application), ("api", Column::Api), ("plan", Column::Plan), ("state", Column::State)];
 
@@ -233,8 +234,7 @@ impl Resource for Subscription {
     }
 
     fn shown(version: &Version) -> Result<Self, Error> {
-        let Document { application, api, state, plan, used_up_until } =
-            serde_json::from_str(&version.document).map_err(|_| damaged())?;
+        let Document { application, api, state, plan, used_up_until } = stored(version, Self::STATES, Self::CLOSED)?;
         let kept = version.kept_block.as_deref().map(|block| Block::parse(block).unwrap_or_default().into());
         let id = Some(version.id.clone());
         let before = version.state_before.as_deref().and_then(|state| serde_json::from_str(state).ok());
@@ -256,13 +256,26 @@ impl Resource for Subscription {
         if !waits && !change.is_owner_blocked(&part(&self.application), &part(&self.api)).await? {
             return Ok(());
         }
+        self.hold_back();
+        Ok(())
+    }
+
+    fn is_open(&self) -> bool {
+        use SubscriptionState::{DeletePending, ProdOnlyBlocked, TierUpdatePending, Unblocked};
+        matches!(self.state, Some(Unblocked | TierUpdatePending | DeletePending | ProdOnlyBlocked)) && !self.deleted
+    }
+
+    fn is_blocked(&self) -> bool {
+        self.block().is_some()
+    }
+
+    fn hold_back(&mut self) {
         match self.state {
             // When its own block ends, it is still on hold.
             Some(SubscriptionState::Blocked) => self.before = Some(SubscriptionState::OnHold),
             Some(SubscriptionState::OnHold | SubscriptionState::Rejected) => {}
             _ => self.state = Some(SubscriptionState::OnHold),
         }
-        Ok(())
     }
 
     fn references(&self) -> Vec<Reference> {

@@ -14,14 +14,14 @@ use std::{
 };
 
 use axum::{
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{StatusCode, header},
     middleware::Next,
     response::Response,
 };
 use tokio::time::Instant;
 
-use crate::metrics::Metrics;
+use crate::{http::ended, metrics::Metrics};
 
 /// Wrong credentials of one address in one [`WINDOW`] that are answered at once and logged one by one.
 pub const FREE: u32 = 10;
@@ -37,6 +37,10 @@ const MAX_ADDRESSES: usize = 10_000;
 /// The address of the client's end of the connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
+
+/// Marks an answer that refuses a credential which stood elsewhere than in the header, with the reason for the log.
+#[derive(Clone, Debug)]
+pub struct Refused(pub Arc<str>);
 
 /// The count of one address in one window. The task that reports it at the end holds a copy, because another window may
 /// have begun by then.
@@ -115,19 +119,24 @@ async fn tell_later(address: IpAddr, window: Count) {
 /// Delays and logs wrong credentials.
 pub async fn slow(State(guesses): State<Guesses>, request: Request, next: Next) -> Response {
     let has_credential = request.headers().contains_key(header::AUTHORIZATION);
-    if !has_credential {
-        return next.run(request).await;
-    }
     let address = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    // The path itself may have a key in it, where somebody took one for an id.
+    let route =
+        request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().into());
+    let method = request.method().clone();
     let response = next.run(request).await;
-    if response.status() != StatusCode::UNAUTHORIZED {
+    let refused = response.extensions().get::<Refused>().map(|refused| Arc::clone(&refused.0));
+    if refused.is_none() && !(has_credential && response.status() == StatusCode::UNAUTHORIZED) {
+        return response;
+    }
+    if ended::is_marked(&response) {
+        tracing::info!(%address, %method, route, "a credential ended while a request with it was held");
         return response;
     }
     guesses.metrics.count_refused();
     let (wrong, window) = guesses.count(address, Instant::now());
     if wrong <= FREE {
-        tracing::warn!(%address, %method, path, "a credential was refused");
+        tracing::warn!(%address, %method, route, reason = refused.as_deref(), "a credential was refused");
         return response;
     }
     if wrong == FREE.saturating_add(1) {

@@ -1,6 +1,7 @@
 //! `bench-service` runs the policy service under load: on PostgreSQL with two replicas, one of which is killed
 //! repeatedly, and on SQLite with one service. It checks that no acknowledged change is lost, and prints rates and
-//! delays as a table. Then it measures pages, deltas and lists with a million keys. `make bench-service` calls it.
+//! delays as a table. Then it measures pages, deltas and lists with a million keys, and imports a million rows with faults.
+//! `make bench-service` calls it, and `make bench-import` for the last part alone.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
@@ -11,6 +12,7 @@ mod changes;
 mod database;
 mod figures;
 mod followers;
+mod imported;
 mod million;
 mod replicas;
 mod run;
@@ -40,12 +42,29 @@ struct Arguments {
     /// Keys of the large policy; 0 for none.
     #[arg(long, env = "SERVICE_KEYS", default_value_t = 1_000_000)]
     keys: u64,
+    /// Rows that are imported over HTTP; 0 for none.
+    #[arg(long, env = "SERVICE_ROWS", default_value_t = 1_000_000)]
+    rows: u64,
+    /// Only this part.
+    #[arg(long, env = "SERVICE_PART")]
+    part: Option<Part>,
     /// Only this database: postgres or sqlite.
     #[arg(long, env = "SERVICE_DATABASE")]
     database: Option<Kind>,
     /// The policy service's program.
     #[arg(long, env = "POLICY_SERVICE", default_value = "target/release/policy-service")]
     service: PathBuf,
+}
+
+/// A part of the benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Changes and polls while replicas are killed.
+    Load,
+    /// Pages, deltas and lists of a large policy.
+    Keys,
+    /// An import over HTTP.
+    Import,
 }
 
 fn main() -> ExitCode {
@@ -68,48 +87,59 @@ fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> Result<bool> {
     let mut held = true;
     println!("| database | measure | measured |\n|---|---|---|");
+    let has = |part| arguments.part.is_none_or(|only| only == part);
     for kind in [Kind::Postgres, Kind::Sqlite] {
         if arguments.database.is_some_and(|only| only != kind) {
             continue;
         }
-        let database = Database::start(kind, &arguments.service).await?;
-        let floor = database.floor(Duration::from_secs(5)).await?;
-        row(kind, "plain commits of one row, one after the other", format!("{floor:.0}/s"));
-        let fast = run::without_polls(&database, Duration::from_secs(10)).await?;
-        row(
-            kind,
-            "changes without polls, as fast as it goes",
-            format!("{fast} ({:.0} % of the floor)", 100.0 * fast.rate / floor),
-        );
-        // On SQLite at most half of the rate without polls, because polls need processor time as well.
-        let rate = match kind {
-            Kind::Postgres => arguments.rate,
-            Kind::Sqlite => arguments.rate.min((fast.rate * 0.5) as u64).max(1),
-        };
-        let load = run::Load {
-            rate,
-            during: Duration::from_secs(arguments.seconds),
-            gateways: arguments.gateways,
-            kill: (arguments.kill > 0).then(|| Duration::from_secs(arguments.kill)),
-        };
-        let found = run::under_load(&database, &load).await?;
-        for (measure, text) in found.rows() {
-            row(kind, &measure, text);
+        if has(Part::Load) {
+            held &= load(kind, arguments).await?;
         }
-        held &= found.is_right();
-        if kind == Kind::Postgres {
-            let idle = run::one_at_a_time(&database, 100).await?;
-            row(
-                kind,
-                "100 changes one at a time: from the answer to that of a poll at the other replica",
-                idle.to_string(),
-            );
-            held &= idle.p99_ms <= 200.0;
-        }
-        drop(database);
-        if arguments.keys > 0 {
+        if has(Part::Keys) && arguments.keys > 0 {
             held &= million::measure(kind, arguments.keys, &arguments.service).await?;
         }
+        if has(Part::Import) && arguments.rows > 0 {
+            held &= imported::measure(kind, arguments.rows, &arguments.service).await?;
+        }
+    }
+    Ok(held)
+}
+
+/// Changes without and with polls, and one at a time. Returns whether all required properties held.
+async fn load(kind: Kind, arguments: &Arguments) -> Result<bool> {
+    let database = Database::start(kind, &arguments.service).await?;
+    let floor = database.floor(Duration::from_secs(5)).await?;
+    row(kind, "plain commits of one row, one after the other", format!("{floor:.0}/s"));
+    let fast = run::without_polls(&database, Duration::from_secs(10)).await?;
+    row(
+        kind,
+        "changes without polls, as fast as it goes",
+        format!("{fast} ({:.0} % of the floor)", 100.0 * fast.rate / floor),
+    );
+    // On SQLite at most half of the rate without polls, because polls need processor time as well.
+    let rate = match kind {
+        Kind::Postgres => arguments.rate,
+        Kind::Sqlite => arguments.rate.min((fast.rate * 0.5) as u64).max(1),
+    };
+    let load = run::Load {
+        rate,
+        during: Duration::from_secs(arguments.seconds),
+        gateways: arguments.gateways,
+        kill: (arguments.kill > 0).then(|| Duration::from_secs(arguments.kill)),
+    };
+    let found = run::under_load(&database, &load).await?;
+    for (measure, text) in found.rows() {
+        row(kind, &measure, text);
+    }
+    let mut held = found.is_right();
+    if kind == Kind::Postgres {
+        let idle = run::one_at_a_time(&database, 100).await?;
+        row(
+            kind,
+            "100 changes one at a time: from the answer to that of a poll at the other replica",
+            idle.to_string(),
+        );
+        held &= idle.p99_ms <= 200.0;
     }
     Ok(held)
 }

@@ -17,6 +17,8 @@ pub const TOKEN: &str = "Bearer the-administrators-token";
 /// A gateway that sees everything, and one that sees one API.
 pub const GATEWAY: &str = "Bearer secret-of-a-gateway";
 pub const LIMITED: &str = "Bearer secret-of-another-gateway";
+/// The progress of an import is at the level of information, as is each change.
+const LOG: &str = "warn,policy_service::routes::import=info";
 const SOON: Duration = Duration::from_secs(30);
 
 /// Running services.
@@ -51,7 +53,7 @@ impl Replicas {
     fn process(&self, number: usize) -> Result<Process> {
         let (url, log) = &self.commands[number];
         let mut command = Command::new(&self.service);
-        command.arg("serve").env_clear().env("POLICY_DATABASE", url).env("RUST_LOG", "warn");
+        command.arg("serve").env_clear().env("POLICY_DATABASE", url).env("RUST_LOG", LOG);
         command.env("POLICY_LISTEN", self.addresses[number].to_string()).env("POLICY_ADMIN_TOKEN", &TOKEN[7..]);
         command.env("POLICY_GATEWAYS", format!("all:{},limited:{}", &GATEWAY[7..], &LIMITED[7..]));
         command.env("POLICY_GATEWAY_APIS", r#"{"limited":["api-1"]}"#);
@@ -65,6 +67,16 @@ impl Replicas {
         *running = self.process(number)?;
         drop(running);
         serves(self.addresses[number]).await
+    }
+
+    /// The most memory that a service has had since it was started, in bytes.
+    pub async fn peak_memory(&self, number: usize) -> Result<u64> {
+        let running = self.running[number].lock().await;
+        let status = testkit::process::read(format!("/proc/{}/status", running.id().unwrap_or_default()).as_ref());
+        let peak =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+        let found = || Error::unexpected("/proc/PID/status", "a line with VmHWM", &status);
+        peak.map(|kilobytes: u64| kilobytes * 1024).ok_or_else(found)
     }
 
     /// The lines in all logs that contain a text.

@@ -4,12 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use super::{
     outcome::{Count, Outcome, Told, add},
-    row::{Options, Place, ROWS_PER_CHANGE, Row},
+    owners::Stated,
+    row::{MAX_HELD_SECONDS, Options, Place, ROWS_PER_CHANGE, Row},
 };
 use crate::{
     applications::Application,
     block::{self, Block},
     error::Error,
+    numbers::plain,
     object::Object,
     pipeline::{Put, check_room_for, find_held, put_any, remove},
     port::{
@@ -39,6 +41,8 @@ pub struct Bulk<'s> {
     named: HashMap<Kind, HashSet<String>>,
     /// Kept blocks. They are written as blocked objects, which are deleted at the end, when all that they name is there.
     kept: Vec<(Kind, String)>,
+    /// The blocks that its rows state.
+    stated: Stated,
 }
 
 impl<'s> Bulk<'s> {
@@ -50,8 +54,8 @@ impl<'s> Bulk<'s> {
         told: &'s mut dyn Told,
     ) -> Self {
         let (outcome, change) = (Outcome::default(), None);
-        let (known, named, kept) = Default::default();
-        Self { store, options, act, told, outcome, change, known, named, kept }
+        let (known, named, kept, stated) = Default::default();
+        Self { store, options, act, told, outcome, change, known, named, kept, stated }
     }
 
     /// The database.
@@ -124,10 +128,12 @@ impl<'s> Bulk<'s> {
         Ok((change, 0))
     }
 
-    /// Keeps the transaction in progress, which has so many rows, and commits it once it is full.
+    /// Keeps the transaction in progress, which has so many rows, and commits it once it is full, or has kept others
+    /// waiting for long.
     pub async fn hold(&mut self, change: Box<dyn Transaction>, rows: usize) -> Result<(), Error> {
+        let took = (self.act)().now.saturating_sub(change.act().now);
         self.change = Some((change, rows));
-        if rows >= ROWS_PER_CHANGE { self.commit().await } else { Ok(()) }
+        if rows >= ROWS_PER_CHANGE || took >= MAX_HELD_SECONDS { self.commit().await } else { Ok(()) }
     }
 
     /// Commits the transaction in progress, unless nothing is to be changed.
@@ -159,7 +165,7 @@ impl<'s> Bulk<'s> {
                 self.hold(change, before.saturating_add(1)).await?;
             }
         }
-        self.commit().await
+        Ok(())
     }
 
     /// Whether what the import does not name is to be removed: not if a row was refused.
@@ -180,7 +186,7 @@ impl<'s> Bulk<'s> {
     ) -> Result<Vec<Row>, Error> {
         let mut parsed = Vec::with_capacity(chunk.len());
         for row in chunk {
-            match serde_json::from_str::<Object<R>>(row.text.get()) {
+            match serde_json::from_slice::<Object<R>>(&plain(row.text.get().as_bytes())) {
                 Ok(Object(_)) if row.kept && !matches!(R::KIND, Kind::Application | Kind::Subscription) => {
                     self.refuse(
                         row.place,
@@ -188,6 +194,10 @@ impl<'s> Bulk<'s> {
                         Some("deleted"),
                         "only applications and subscriptions keep blocks",
                     );
+                }
+                Ok(Object(sent)) if row.kept && !sent.is_blocked() => {
+                    let because = "a deleted object stays only as a block; expected a state that is one";
+                    self.refuse(row.place, Some(R::KIND), Some("state"), because);
                 }
                 Ok(Object(sent)) => parsed.push((row, sent)),
                 Err(error) => {
@@ -232,8 +242,10 @@ impl<'s> Bulk<'s> {
             Kind::Key => change.revoked(&names(|new| &new.identity)).await?,
             _ => HashSet::new(),
         };
+        let held_back = self.held_back(change, &complete).await?;
+        let mut held = held_of::<R>(change, &complete, &ids).await?;
         let (mut fresh, mut others) = (Vec::with_capacity(complete.len()), Vec::new());
-        for (row, sent, new) in complete {
+        for ((row, sent, mut new), held_back) in complete.into_iter().zip(held_back) {
             // A refused row removes nothing, so only good ones are noted.
             if self.options.replace {
                 self.named.entry(R::KIND).or_default().insert(new.identity.clone());
@@ -242,9 +254,18 @@ impl<'s> Bulk<'s> {
             // first.
             let first = ids.insert(new.id.clone()) & identities.insert(new.identity.clone());
             if first && !row.kept && !R::COMPARED && !revoked.contains(&new.identity) {
+                if let Some(closed) = held_back {
+                    // A row that is made keeps the id that it got above.
+                    new = NewRow { id: new.id, ..made_new(change.act(), &closed)? };
+                    add(&mut self.outcome.of(R::KIND).held_back);
+                }
                 fresh.push(new)
+            } else if !row.kept && held.get(&new.identity).is_some_and(|held| is_same(held, &new)) {
+                add(&mut self.outcome.of(R::KIND).unchanged);
             } else {
-                others.push((row, sent))
+                // A later row for the same object is compared with this one.
+                held.remove(&new.identity);
+                others.push((row, sent, held_back))
             }
         }
         check_room_for(change, R::KIND, fresh.len())?;
@@ -256,8 +277,8 @@ impl<'s> Bulk<'s> {
             known.extend(fresh.into_iter().map(|new| new.id));
         }
         let mut deferred = Vec::new();
-        for (row, sent) in others {
-            match self.put_one(change, &row, sent).await {
+        for (row, sent, held_back) in others {
+            match self.put_one(change, &row, sent, held_back).await {
                 Err(error) if R::COMPARED && !last && matches!(error, Error::Conflict { .. }) => deferred.push(row),
                 Err(error) if error.is_refusal() => self.refuse_row(&row, &error),
                 Err(error) => return Err(error),
@@ -280,8 +301,15 @@ impl<'s> Bulk<'s> {
         change: &mut dyn Transaction,
         row: &Row,
         mut sent: R,
+        held_back: Option<R>,
     ) -> Result<Put, Error> {
         let held = find_held(change, &mut sent).await?;
+        if held.is_none()
+            && let Some(closed) = held_back
+        {
+            sent = closed;
+            add(&mut self.outcome.of(R::KIND).held_back);
+        }
         let is_block = held.as_ref().is_some_and(|held| held.kept_block.is_some());
         if row.kept && is_block {
             return Ok(Put::Unchanged);
@@ -297,6 +325,33 @@ impl<'s> Bulk<'s> {
             self.kept.extend(id.map(|id| (R::KIND, id)));
         }
         put
+    }
+
+    /// For each row that a block of its owner holds back, if the row is new: the row, closed.
+    async fn held_back<R: Resource>(
+        &mut self,
+        change: &mut dyn Transaction,
+        rows: &[(Row, R, NewRow)],
+    ) -> Result<Vec<Option<R>>, Error> {
+        if self.options.lift_blocks {
+            return Ok(rows.iter().map(|_| None).collect());
+        }
+        // What a row says before its defaults are filled in is not complete.
+        let shown = |sent: &R| {
+            let mut sent = sent.clone();
+            sent.fill_defaults(None).map(|()| sent)
+        };
+        let sent = rows.iter().map(|(_, sent, _)| shown(sent)).collect::<Result<Vec<R>, Error>>()?;
+        for (sent, (_, _, new)) in sent.iter().zip(rows) {
+            self.stated.note(sent, new);
+        }
+        let pairs: Vec<(&R, &NewRow)> = sent.iter().zip(rows).map(|(sent, (_, _, new))| (sent, new)).collect();
+        let held = self.stated.hold_back(change, &pairs).await?;
+        let closed = |mut sent: R| {
+            sent.hold_back();
+            sent
+        };
+        Ok(sent.into_iter().zip(held).map(|(sent, is_held)| is_held.then(|| closed(sent))).collect())
     }
 
     /// Which of the objects that rows name do not exist.
@@ -324,6 +379,27 @@ impl<'s> Bulk<'s> {
         }
         Ok(missing)
     }
+}
+
+/// The versions that are there for rows with the id of one, by their names in the feed. Rows that are compared with others are few, and written one by
+/// one.
+async fn held_of<R: Resource>(
+    change: &mut dyn Transaction,
+    complete: &[(Row, R, NewRow)],
+    existing: &HashSet<String>,
+) -> Result<HashMap<String, Version>, Error> {
+    let ids = complete.iter().map(|(_, _, new)| new.id.as_str()).filter(|id| existing.contains(*id));
+    let ids: Vec<&str> = ids.collect();
+    if R::COMPARED || R::KIND == Kind::Plan || ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let held = change.find_all(R::KIND, &ids).await?;
+    held.into_iter().map(|held| Ok((R::shown(&held)?.identity(), held))).collect()
+}
+
+/// Whether a complete row is there as it is. What it does not say has the same default then as in the row that is there.
+fn is_same(held: &Version, new: &NewRow) -> bool {
+    held.id == new.id && held.document == new.document && held.kept_block == new.kept_block && held.beside == new.beside
 }
 
 /// The field on account of which a row cannot be read. Most rows can, so only such a row is read with its places.

@@ -7,6 +7,7 @@
 
 mod bulk;
 mod outcome;
+mod owners;
 mod replace;
 mod row;
 
@@ -40,6 +41,8 @@ pub struct Import<'s> {
     waiting: Batch,
     /// Rows that name an object that does not exist yet wait for the end, because a later row may have it.
     deferred: Batch,
+    /// Whether any row has come, a refused one included.
+    has_row: bool,
 }
 
 /// Rows by kind. A kind comes after the kinds that it refers to.
@@ -71,11 +74,17 @@ impl<'s> Import<'s> {
         act: &'s (dyn Fn() -> Act + Send + Sync),
         told: &'s mut dyn Told,
     ) -> Self {
-        Self { bulk: Bulk::new(store, options, act, told), waiting: Batch::default(), deferred: Batch::default() }
+        Self {
+            bulk: Bulk::new(store, options, act, told),
+            waiting: Batch::default(),
+            deferred: Batch::default(),
+            has_row: false,
+        }
     }
 
     /// Adds a row. It is written with its batch.
     pub async fn add(&mut self, row: Row) -> Result<(), Error> {
+        self.has_row = true;
         self.waiting.add(row);
         if self.bulk.is_dry_run() {
             // It is one transaction, which must not wait for the next row.
@@ -86,12 +95,15 @@ impl<'s> Import<'s> {
         }
         if self.waiting.rows.len() >= ROWS_PER_CHANGE || self.waiting.bytes >= MAX_WAITING_BYTES {
             self.write().await?;
+            // Release the writer, because the next rows may take long to arrive.
+            self.bulk.commit().await?;
         }
         Ok(())
     }
 
     /// Tells of a row that could not even be read.
     pub fn refuse(&mut self, place: Place, because: &str) {
+        self.has_row = true;
         self.bulk.refuse(place, None, None, because);
     }
 
@@ -109,8 +121,15 @@ impl<'s> Import<'s> {
         Ok(())
     }
 
-    /// Writes all that is left and what follows from it, and tells what was done.
+    /// Writes all that is left and what follows from it, and tells what was done. An import without a row that would
+    /// replace everything is an error: the program that was to write the rows has failed.
     pub async fn finish(mut self) -> Result<Outcome, Error> {
+        if self.bulk.replaces() && !self.has_row {
+            return Err(Error::invalid(
+                "replace",
+                "the import has no row, so it would remove everything; expected rows",
+            ));
+        }
         self.write().await?;
         let deferred = std::mem::take(&mut self.deferred);
         put(&mut self.bulk, deferred, true).await?;
@@ -118,6 +137,7 @@ impl<'s> Import<'s> {
         if self.bulk.replaces() {
             replace::remove_others(&mut self.bulk).await?;
         }
+        self.bulk.commit().await?;
         Ok(self.bulk.into_outcome())
     }
 }
@@ -131,7 +151,5 @@ async fn put(bulk: &mut Bulk<'_>, mut batch: Batch, last: bool) -> Result<Vec<Ro
     left.extend(bulk.put::<Key>(batch.take(Kind::Key), last).await?);
     left.extend(bulk.put::<Subscription>(batch.take(Kind::Subscription), last).await?);
     left.extend(bulk.put::<DenyPolicy>(batch.take(Kind::DenyPolicy), last).await?);
-    // Release the writer, because the next rows may take long to arrive.
-    bulk.commit().await?;
     Ok(left)
 }

@@ -24,6 +24,9 @@ pub trait Told: Send {
 pub struct Count {
     /// New.
     pub made: u64,
+    /// New, and ON_HOLD or BLOCKED, because a block of the owner that the import does not state concerns it. Counted in
+    /// `made` as well.
+    pub held_back: u64,
     /// In the place of another version.
     pub changed: u64,
     /// There as they are.

@@ -52,7 +52,7 @@ async fn remove<R: Resource>(bulk: &mut Bulk<'_>) -> Result<(), Error> {
         bulk.hold(change, rows).await?;
         after = page.next;
         if after.is_none() {
-            return bulk.commit().await;
+            return Ok(());
         }
     }
 }

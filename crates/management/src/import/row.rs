@@ -13,6 +13,10 @@ use crate::port::{Kind, audit::Subject};
 /// Rows in one change. At some 10 µs a row, the import holds the writer for 0.2 s. A service on the same database waits up
 /// to 4 s for the writer.
 pub const ROWS_PER_CHANGE: usize = 20_000;
+/// Seconds after which a change ends with fewer rows, on a slow database: half of what others wait for the writer, so that
+/// none of them is refused. Rows are written a thousand at a time in between.
+pub const MAX_HELD_SECONDS: i64 = 2;
+
 /// Where a row stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {

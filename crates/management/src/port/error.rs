@@ -33,7 +33,9 @@ pub enum Error {
     #[error("the database is damaged: {0}")]
     Damaged(&'static str),
     /// A later version of this program wrote the database.
-    #[error("the database cannot be brought up to date: {0}")]
+    #[error(
+        "a later version of policy-service wrote the database; start that version, or restore a backup of this one ({0})"
+    )]
     Later(Cause),
     /// The schema could not be migrated.
     #[error("the database cannot be brought up to date: {0}")]

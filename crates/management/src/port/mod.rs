@@ -17,13 +17,18 @@ pub mod past;
 pub mod places;
 mod row;
 mod scope;
+pub mod sessions;
 pub mod sight;
 mod state;
 pub mod target;
 pub mod times;
 pub mod usage;
 
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -35,7 +40,7 @@ pub use self::{
     error::{Cause, Error},
     kind::Kind,
     mark::{Mark, Secret},
-    row::{Name, NewRow, PageRows, Version},
+    row::{Name, NewRow, OwnersBlock, PageRows, Version},
     scope::Scope,
     state::{Latest, Renewal, State},
 };
@@ -45,6 +50,7 @@ use self::{
     list::{Filter, Page, Sort},
     past::{Past, PastRows},
     places::{Clash, Place},
+    sessions::{SessionRows, Sessions},
     sight::{SightRows, Sights},
     usage::{KeyUsed, Pair, UsageFilter, UsageRow, Used, Windows},
 };
@@ -55,8 +61,14 @@ pub type Store = Arc<dyn Database>;
 /// Maximum number of rows for one [`Rows::insert_all`]: twelve values each, and SQLite accepts 32,766.
 pub const MAX_ROWS_AT_ONCE: usize = 1_000;
 
+/// Blocks that [`Rows::blocks_of`] returns: those of 1,000 owners with 10 each, at 200 bytes 2 MB.
+pub const MAX_OWNERS_BLOCKS: usize = 10_000;
+
 /// An open database.
-pub trait Database: Present + History + Changes + Upkeep + AuditLog + Past + Answers + Accounts + Sights {}
+pub trait Database:
+    Present + History + Changes + Upkeep + AuditLog + Past + Answers + Accounts + Sessions + Sights
+{
+}
 
 /// What exists now.
 #[async_trait]
@@ -104,6 +116,10 @@ pub trait History: Send + Sync {
 
     /// Follows the latest revision. It is never ahead of what can be read.
     fn revisions(&self) -> watch::Receiver<Latest>;
+
+    /// Looks up the latest revision, if another service may have made it, and announces it to [`History::revisions`]. What
+    /// was changed before the call is announced after it. Returns soon, also if the database does not answer.
+    async fn catch_up(&self) {}
 
     /// Number of receivers that wait for a new revision.
     fn waiting(&self) -> usize;
@@ -193,7 +209,9 @@ pub trait Upkeep: Send + Sync {
 
 /// A change in progress. If it is dropped without [`Transaction::commit`], it has no effect.
 #[async_trait]
-pub trait Transaction: Rows + UsageRows + AccountRows + SightRows + Record + PastRows + AnswerRows {
+pub trait Transaction:
+    Rows + UsageRows + AccountRows + SessionRows + SightRows + Record + PastRows + AnswerRows
+{
     /// The context of the change.
     fn act(&self) -> &Act;
 
@@ -219,6 +237,9 @@ pub trait Rows: fmt::Debug + Send {
     /// Finds the version of `kind` with this name in the feed.
     async fn find_identity(&mut self, kind: Kind, identity: &str) -> Result<Option<Version>, Error>;
 
+    /// Finds the versions of `kind` with these ids, in any order. Ids that no row has are left out.
+    async fn find_all(&mut self, kind: Kind, ids: &[&str]) -> Result<Vec<Version>, Error>;
+
     /// Returns the `values` that rows of `kind` have as this name.
     async fn existing(&mut self, kind: Kind, name: Name, values: &[&str]) -> Result<HashSet<String>, Error>;
 
@@ -241,7 +262,14 @@ pub trait Rows: fmt::Debug + Send {
     /// to `api` is. A kept block counts for the owner at the time when the subscription was deleted.
     async fn is_owner_blocked(&mut self, application: &str, api: &str) -> Result<bool, Error>;
 
-    /// Returns the digests that belong to keys that were revoked and then deleted.
+    /// The owners of `applications`, by application. At most [`MAX_ROWS_AT_ONCE`] are asked for.
+    async fn owners_of(&mut self, applications: &[&str]) -> Result<HashMap<String, String>, Error>;
+
+    /// The blocks of the applications of `owners` and of their subscriptions, kept ones included. `None` if there are more
+    /// than [`MAX_OWNERS_BLOCKS`].
+    async fn blocks_of(&mut self, owners: &[&str]) -> Result<Option<Vec<OwnersBlock>>, Error>;
+
+    /// Returns the digests that belong to keys that were revoked, or regenerated, and then deleted.
     async fn revoked(&mut self, digests: &[&str]) -> Result<HashSet<String>, Error>;
 
     /// Finds another API than `api` with one of the matches `places`.

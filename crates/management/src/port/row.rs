@@ -85,3 +85,14 @@ impl PageRows {
         kinds.flat_map(|(kind, text)| text.lines().map(move |document| (kind, document)))
     }
 }
+
+/// A block of one of an owner's applications, or of one of their subscriptions.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OwnersBlock {
+    /// The owner.
+    pub owner: String,
+    /// The application.
+    pub application: String,
+    /// The API of the blocked subscription. `None` if the application itself is blocked.
+    pub api: Option<String>,
+}

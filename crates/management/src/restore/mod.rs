@@ -236,12 +236,12 @@ impl Way<'_> {
         if R::KIND != Kind::Key {
             row.derive_from_database(self.change, now).await?;
         }
-        if self.lift || !row.opens(now) {
+        let opens = row.is_open() && !now.is_some_and(R::is_open);
+        if self.lift || !opens || !row.is_restrained(self.change).await? {
             return Ok(None);
         }
-        let before = row.clone();
-        row.hold_back(self.change).await?;
-        Ok((before != *row).then(|| "its owner is blocked; unblock or approve it by itself".to_owned()))
+        row.hold_back();
+        Ok(Some("its owner is blocked; unblock or approve it by itself".to_owned()))
     }
 
     /// Checks a row like one that a client sends.

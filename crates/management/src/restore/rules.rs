@@ -14,7 +14,7 @@ use crate::{
     plans::Plan,
     port::Transaction,
     resource::Resource,
-    subscriptions::{Subscription, SubscriptionState},
+    subscriptions::Subscription,
 };
 
 /// Why an object is not as it was.
@@ -39,7 +39,6 @@ pub enum Verdict<R> {
 pub trait Restore: Resource + PartialEq {
     /// Decides how `then` is restored. `known` is the latest known state with the same name in the feed: the current
     /// state or, if it `is_gone`, the last one.
-    /// if it `is_gone`, as it was last.
     fn put_back(then: Self, known: Option<&Self>, is_gone: bool, lift: bool) -> Verdict<Self>;
 
     /// The reason why an object that did not exist then must stay; `None` if it can be removed.
@@ -52,14 +51,9 @@ pub trait Restore: Resource + PartialEq {
         false
     }
 
-    /// Whether `self` may let requests pass that `now` does not, for reasons that a block of the owner concerns.
-    fn opens(&self, _now: Option<&Self>) -> bool {
-        false
-    }
-
-    /// Closes it if its owner is blocked, like a new object of that owner. The row itself says whether it was approved.
-    fn hold_back(&mut self, _change: &mut dyn Transaction) -> impl Future<Output = Result<(), Error>> + Send {
-        async { Ok(()) }
+    /// Whether a block of its owner concerns it, as it would a new object.
+    fn is_restrained(&self, _change: &mut dyn Transaction) -> impl Future<Output = Result<bool, Error>> + Send {
+        async { Ok(false) }
     }
 }
 
@@ -70,8 +64,9 @@ impl Restore for Plan {
 }
 
 impl Restore for Api {
-    fn put_back(then: Self, known: Option<&Self>, is_gone: bool, lift: bool) -> Verdict<Self> {
-        let is_blocked = !is_gone && !lift && known.is_some_and(|now| now.state == Some(ApiState::Blocked));
+    fn put_back(then: Self, known: Option<&Self>, _: bool, lift: bool) -> Verdict<Self> {
+        // A deleted API keeps no block of its own, so its last state counts.
+        let is_blocked = !lift && known.is_some_and(|now| now.state == Some(ApiState::Blocked));
         if is_blocked && then.state != Some(ApiState::Blocked) {
             return Verdict::Put(Self { state: Some(ApiState::Blocked), ..then }, Some(BLOCK));
         }
@@ -101,13 +96,11 @@ impl Restore for Application {
         self.deleted
     }
 
-    fn opens(&self, now: Option<&Self>) -> bool {
-        let is_open = |application: &Self| application.state == Some(ApplicationState::Active);
-        is_open(self) && !now.is_some_and(is_open)
-    }
-
-    async fn hold_back(&mut self, change: &mut dyn Transaction) -> Result<(), Error> {
-        self.restrain(change).await
+    async fn is_restrained(&self, change: &mut dyn Transaction) -> Result<bool, Error> {
+        match &self.owner {
+            Some(owner) => Ok(change.has_blocked_application(owner).await?),
+            None => Ok(false),
+        }
     }
 }
 
@@ -133,19 +126,10 @@ impl Restore for Subscription {
         self.deleted
     }
 
-    fn opens(&self, now: Option<&Self>) -> bool {
-        use SubscriptionState::{DeletePending, TierUpdatePending, Unblocked};
-        let is_open =
-            |one: &Self| matches!(one.state, Some(Unblocked | TierUpdatePending | DeletePending)) && !one.deleted;
-        is_open(self) && !now.is_some_and(is_open)
-    }
-
-    async fn hold_back(&mut self, change: &mut dyn Transaction) -> Result<(), Error> {
+    /// The row itself says whether it was approved.
+    async fn is_restrained(&self, change: &mut dyn Transaction) -> Result<bool, Error> {
         let part = |value: &Option<String>| value.clone().unwrap_or_default();
-        if change.is_owner_blocked(&part(&self.application), &part(&self.api)).await? {
-            self.state = Some(SubscriptionState::OnHold);
-        }
-        Ok(())
+        Ok(change.is_owner_blocked(&part(&self.application), &part(&self.api)).await?)
     }
 }
 

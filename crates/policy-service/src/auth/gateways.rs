@@ -33,11 +33,12 @@ struct Configured {
 
 impl Gateways {
     /// Parses `client_id:client_secret[,…]` and, as JSON, the APIs of the limited gateways. A client id may appear
-    /// twice with different secrets, so that an operator can change secrets one gateway at a time.
-    pub fn parse(gateways: &str, limits: Option<&str>) -> Result<Self, InvalidCredentials> {
+    /// twice with different secrets, so that an operator can change secrets one gateway at a time. `None` configures no
+    /// gateway. An empty text is an error, because it is what a missing secret of a template leaves.
+    pub fn parse(gateways: Option<&str>, limits: Option<&str>) -> Result<Self, InvalidCredentials> {
         let limits = parse_limits(limits.unwrap_or_default())?;
         let mut parsed: Vec<Configured> = Vec::new();
-        for (number, entry) in (1_usize..).zip(gateways.split(',')) {
+        for (number, entry) in (1_usize..).zip(gateways.into_iter().flat_map(|gateways| gateways.split(','))) {
             let gateway = parse_gateway(entry).ok_or(InvalidCredentials::Gateway(number))?;
             for other in &parsed {
                 if other.gateway.client_id != gateway.gateway.client_id

@@ -139,8 +139,9 @@ pub const TABLE: &[Operation] = &[
     roles("POST", "/v1/import",                                        [Yes, Hidden, Hidden, No,  No]),
 ];
 
-/// The row of a route.
+/// The row of a route. `HEAD` is `GET` without a body.
 pub fn find(method: &str, path: &str) -> Option<&'static Operation> {
+    let method = if method == "HEAD" { "GET" } else { method };
     TABLE.iter().find(|operation| operation.method == method && operation.path == path)
 }
 

@@ -32,7 +32,7 @@ use self::{
 use crate::{
     auth::{Caller, Gateway},
     clock::act_of_service,
-    http::problem::Problem,
+    http::{ended, problem::Problem},
 };
 use management::port::{Error, Latest, Mark, Scope, Store};
 
@@ -117,7 +117,7 @@ struct Answer {
         ("since" = Option<u64>, Query, description = "the revision that the gateway holds; without it the answer is the full policy"),
         ("epoch" = Option<String>, Query, description = "the epoch that the gateway holds; 410 if it is not the policy's"),
         ("revision" = Option<u64>, Query, description = "part of the link to a further page, see `next`"),
-        ("part" = Option<String>, Query, description = "part of the link to a further page, see `next`"),
+        ("part" = inline(Option<ask::Part>), Query, description = "part of the link to a further page, see `next`"),
         ("after" = Option<u64>, Query, description = "part of the link to a further page, see `next`"),
         ("mark" = Option<String>, Query, description = "the history that the link belongs to; part of `next` and `poll`"),
         ("prefer" = Option<String>, Header, description = "`wait=25`: hold the answer until there is something new"),
@@ -142,7 +142,10 @@ pub async fn policy(
     let Query(query) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
     let ask = Ask::read(query, feed.store.secret())?;
     let wait = prefer::wait(&headers, feed.settings.max_wait);
-    let answer = feed.answer(gateway, &ask, &headers, wait).await?;
+    let answer = match feed.answer(gateway, &ask, &headers, wait).await {
+        Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => return Ok(ended::mark(problem)),
+        answer => answer?,
+    };
     let mut response = match answer.body {
         Some(body) => ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response(),
         None => StatusCode::NOT_MODIFIED.into_response(),
@@ -171,6 +174,10 @@ impl Feed {
         let deadline = wait.and_then(|wait| Instant::now().checked_add(wait));
         let mut revisions = self.store.revisions();
         let mut proof = Proof::new(&self.store);
+        // A further page belongs to a revision that is known already.
+        if ask.place.is_none() {
+            self.store.catch_up().await;
+        }
         loop {
             proof.check(&mut gateway).await?;
             // Read the revision before the database, so that a change in between ends the wait below at once. A poll

@@ -93,7 +93,7 @@ pub fn finish(progress: &Progress, options: &Options, outcome: &Outcome) -> Resu
     progress.tell();
     let would = if options.dry_run { "nothing was changed; this would have been: " } else { "" };
     if options.dry_run || options.replace {
-        for (list, Count { made, changed, unchanged, removed, kept, refused }) in &outcome.counts {
+        for (list, Count { made, held_back: _, changed, unchanged, removed, kept, refused }) in &outcome.counts {
             stderr::say(format_args!(
                 "{would}{list}: {made} made, {changed} changed, {unchanged} unchanged, {removed} removed, {kept} kept, \
                  {refused} refused"
@@ -105,6 +105,12 @@ pub fn finish(progress: &Progress, options: &Options, outcome: &Outcome) -> Resu
                 None => stderr::say(format_args!("{would}removed: {kind} {id}")),
             }
         }
+    }
+    for (list, Count { held_back, .. }) in outcome.counts.iter().filter(|(_, count)| count.held_back > 0) {
+        stderr::say(format_args!(
+            "{would}{held_back} new {list} are on hold or blocked, because their owner has a block that the import does \
+             not have; --lift-blocks makes them as they are"
+        ));
     }
     match outcome.refused() {
         0 => Ok(()),

@@ -1,40 +1,41 @@
 //! `POST /v1/import`: many rows in one request, a row a line. The rules are in [`management::import`].
 //!
-//! The body is read as it arrives: its size, each of its lines, and the time between two parts of it have limits. What was
-//! written before a body broke off stays; the same import again goes on from there.
+//! The body is read as it arrives ([`arriving`]). What was written before a body broke off stays; the same import again
+//! goes on from there. With an `idempotency-key` a complete import is known again by a digest of its body: then the body is
+//! only read, nothing is written, and the answer is that of the first time.
 
-use std::{sync::Arc, time::Duration};
+mod arriving;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
-    Extension, Json as Body,
-    body::{Bytes, HttpBody as _},
-    extract::{Query, State, rejection::QueryRejection},
-    http::{HeaderMap, StatusCode},
+    Extension,
+    extract::{Query, Request, State, rejection::QueryRejection},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{tag, told::Accepted};
+use self::arriving::Arriving;
+use super::{once, tag, told::Accepted};
 use crate::{
     auth::Caller,
-    http::{body::MAX_BODY_BYTES, problem::Problem},
+    http::{
+        body::{MARKED, has_mark, is_plain},
+        problem::Problem,
+    },
 };
 use management::{
     check,
     import::{Counts, Import, Options, Place, ROWS_PER_CHANGE, Removed, Row, Told},
-    port::{Kind, Store, audit::Subject},
+    once::look,
+    port::{Kind, Store, answers::Once, audit::Subject},
+    resource::document,
 };
 
-/// Bytes of an import: a million keys of 300 bytes, three times.
-const MAX_IMPORT_BYTES: u64 = 1 << 30;
-/// How long a client may take until the next part of the body. It waits meanwhile for the database, too.
-const PART_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long an import may take. A million rows take minutes.
-const IMPORT_TIMEOUT: Duration = Duration::from_secs(3_600);
 /// Refused rows that are named each; 200 bytes each, 2 MB. The others are counted.
 const MAX_REFUSED_NAMED: usize = 10_000;
 
@@ -93,13 +94,21 @@ struct Imported {
 
 /// The refused rows.
 #[derive(Default)]
-struct Heard(Vec<Refused>);
+struct Heard {
+    /// The first of them, by line and by the order in which they were refused.
+    named: BTreeMap<(u64, u64), Refused>,
+    refused: u64,
+}
 
 impl Told for Heard {
     fn refuse(&mut self, place: Place, kind: Option<Kind>, field: Option<&str>, because: &str) {
-        if let (Place::Line(line), true) = (place, self.0.len() < MAX_REFUSED_NAMED) {
-            let kind = kind.map(|kind| Subject::Row(kind).word());
-            self.0.push(Refused { line, kind, field: field.map(str::to_owned), detail: because.to_owned() });
+        let Place::Line(line) = place else { return };
+        let kind = kind.map(|kind| Subject::Row(kind).word());
+        let refused = Refused { line, kind, field: field.map(str::to_owned), detail: because.to_owned() };
+        self.refused = self.refused.saturating_add(1);
+        self.named.insert((line, self.refused), refused);
+        if self.named.len() > MAX_REFUSED_NAMED {
+            self.named.pop_last();
         }
     }
 
@@ -131,73 +140,109 @@ async fn import(
     Extension(turns): Extension<Arc<Semaphore>>,
     caller: Caller,
     query: Result<Query<How>, QueryRejection>,
-    body: axum::body::Body,
+    request: Request,
 ) -> Result<Response, Problem> {
-    let Query(how) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
-    if let Some(label) = &how.label {
-        check::text("label", label).map_err(|error| Problem::parameter("label", error.to_string()))?;
-    }
-    // The semaphore is never closed.
-    let Ok(Ok(_turn)) = tokio::time::timeout(TURN_TIMEOUT, turns.acquire()).await else {
-        return Err(Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "another import is under way; try again after its end",
-        ));
+    let (parts, body) = request.into_parts();
+    let awaits_sign = parts.headers.contains_key(header::EXPECT);
+    let mut arriving = Arriving::new(body, once::begin_fingerprint(&parts), awaits_sign);
+    let answer = async {
+        let Query(how) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
+        if let Some(label) = &how.label {
+            check::text("label", label).map_err(|error| Problem::parameter("label", error.to_string()))?;
+        }
+        let key = once::key_of(&parts.headers)?;
+        is_plain(&parts.headers)?;
+        // The semaphore is never closed.
+        let Ok(Ok(_turn)) = tokio::time::timeout(TURN_TIMEOUT, turns.acquire()).await else {
+            let detail = "another import is under way; try again after its end";
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
+        };
+        match key {
+            Some(key) if !how.dry_run => import_once(&store, &caller, how, key, &mut arriving).await,
+            _ => run(&store, &caller, how, None, &mut arriving).await,
+        }
     };
+    let answer = answer.await;
+    // Whoever is late sends nothing more.
+    if answer.as_ref().is_err_and(|problem| problem.status() != StatusCode::REQUEST_TIMEOUT) {
+        arriving.discard().await;
+    }
+    answer
+}
+
+/// Imports unless a request with this key has done so. Then the body is only read, to tell whether it is the same.
+async fn import_once(
+    store: &Store,
+    caller: &Caller,
+    how: How,
+    key: String,
+    arriving: &mut Arriving,
+) -> Result<Response, Problem> {
+    let mut change = store.begin(caller.clone().act()).await?;
+    let is_known = look(&mut *change, &key).await?.is_some();
+    // Nothing was changed.
+    change.commit().await?;
+    if !is_known {
+        return run(store, caller, how, Some(key), arriving).await;
+    }
+    arriving.skip().await?;
+    let once = Once { key, fingerprint: arriving.digest() };
+    let again = once::find(store, &caller.actor(), &once).await?;
+    // It was known until a moment ago.
+    again
+        .ok_or_else(|| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the answer to this key was forgotten; try again"))
+}
+
+/// Imports the body, and keeps the answer under `key`.
+async fn run(
+    store: &Store,
+    caller: &Caller,
+    how: How,
+    key: Option<String>,
+    arriving: &mut Arriving,
+) -> Result<Response, Problem> {
     let How { dry_run, replace, lift_blocks, label } = how;
     let options = Options { dry_run, replace, lift_blocks, label };
     let mut heard = Heard::default();
     let begin = || caller.clone().act();
-    let actor = begin().actor;
-    let mut import = Import::new(&store, options, &begin, &mut heard);
-    read(body, &mut import).await?;
-    let outcome = import.finish().await?;
-    let state = store.state().await?;
-    let answer = Imported {
-        dry_run,
-        revision: state.revision,
-        refused_total: outcome.refused(),
-        counts: outcome.counts,
-        refused: heard.0,
-        removed: outcome.removed,
-    };
-    let mut headers = HeaderMap::new();
-    tag::put_revision(&mut headers, state.revision);
-    let accepted = Accepted { actor, revision: outcome.revision, state: None, is_stored: false };
-    Ok((headers, Extension(accepted), Body(answer)).into_response())
-}
-
-/// Reads the body, line by line.
-async fn read(mut body: axum::body::Body, import: &mut Import<'_>) -> Result<(), Problem> {
-    let started = Instant::now();
-    let (mut lines, mut read) = (Lines::default(), 0_u64);
-    while !body.is_end_stream() {
-        let Ok(part) = tokio::time::timeout(PART_TIMEOUT, body.frame()).await else {
-            return Err(late(format!(
-                "the next part of the body did not arrive within {} seconds",
-                PART_TIMEOUT.as_secs()
-            )));
-        };
-        let Some(part) = part else { break };
-        let broken = |_| Problem::new(StatusCode::BAD_REQUEST, "the body ended before it was complete; send it again");
-        let Ok(part) = part.map_err(broken)?.into_data() else { continue };
-        read = read.saturating_add(u64::try_from(part.len()).unwrap_or(u64::MAX));
-        if read > MAX_IMPORT_BYTES {
-            return Err(large(format!("the body has more than {MAX_IMPORT_BYTES} bytes; send the rest by itself")));
-        }
-        if started.elapsed() > IMPORT_TIMEOUT {
-            return Err(late(format!("the import took longer than {} seconds", IMPORT_TIMEOUT.as_secs())));
-        }
-        for (number, line) in lines.add(&part)? {
-            take(import, number, &line).await?;
+    let mut import = Import::new(store, options, &begin, &mut heard);
+    while let Some(lines) = arriving.lines().await? {
+        for (number, line) in lines {
+            take(&mut import, number, &line).await?;
         }
     }
-    let (number, line) = lines.end();
-    take(import, number, &line).await
+    let (number, line) = arriving.last();
+    take(&mut import, number, &line).await?;
+    let outcome = import.finish().await?;
+    let revision = store.state().await?.revision;
+    let answer = Imported {
+        dry_run,
+        revision,
+        refused_total: outcome.refused(),
+        counts: outcome.counts,
+        refused: heard.named.into_values().collect(),
+        removed: outcome.removed,
+    };
+    let (body, mut headers) = (document(&answer)?, HeaderMap::new());
+    let mut accepted =
+        Accepted { actor: caller.actor(), revision: outcome.revision, state: None, is_stored: key.is_some() };
+    tag::put_revision(&mut headers, revision);
+    if let Some(key) = key {
+        let mut act = begin();
+        act.origin.once = Some(Arc::new(Once { key, fingerprint: arriving.digest() }));
+        let told = tag::Told { status: StatusCode::OK, location: None, body: Some(&body), issued: None };
+        accepted.is_stored = tag::commit_once(store.begin(act).await?, &mut headers, None, told).await?.is_stored;
+    }
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok((headers, Extension(accepted), body).into_response())
 }
 
 async fn take(import: &mut Import<'_>, number: u64, line: &[u8]) -> Result<(), Problem> {
     if line.trim_ascii().is_empty() {
+        return Ok(());
+    }
+    if has_mark(line) {
+        import.refuse(Place::Line(number), MARKED);
         return Ok(());
     }
     let row = std::str::from_utf8(line).map_err(|_| "the line is not UTF-8".to_owned());
@@ -208,73 +253,7 @@ async fn take(import: &mut Import<'_>, number: u64, line: &[u8]) -> Result<(), P
     Ok(())
 }
 
-fn late(detail: String) -> Problem {
-    Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
-}
-
-fn large(detail: String) -> Problem {
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
-}
-
-/// Lines out of parts.
-#[derive(Default)]
-struct Lines {
-    /// Lines that have ended.
-    ended: u64,
-    /// The beginning of the next one.
-    begun: Vec<u8>,
-}
-
-impl Lines {
-    /// The lines that end in `part`, with their numbers.
-    fn add(&mut self, part: &Bytes) -> Result<Vec<(u64, Vec<u8>)>, Problem> {
-        let mut found = Vec::new();
-        let mut pieces = part.split(|byte| *byte == b'\n').peekable();
-        while let Some(piece) = pieces.next() {
-            if self.begun.len().saturating_add(piece.len()) > MAX_BODY_BYTES {
-                let line = self.ended.saturating_add(1);
-                return Err(large(format!("line {line} has more than {MAX_BODY_BYTES} bytes")));
-            }
-            self.begun.extend_from_slice(piece);
-            if pieces.peek().is_some() {
-                found.push(self.end());
-            }
-        }
-        Ok(found)
-    }
-
-    /// The line that is under way.
-    fn end(&mut self) -> (u64, Vec<u8>) {
-        self.ended = self.ended.saturating_add(1);
-        (self.ended, std::mem::take(&mut self.begun))
-    }
-}
-
 /// The route.
 pub fn router() -> OpenApiRouter<Store> {
     OpenApiRouter::new().routes(routes!(import)).layer(Extension(Arc::new(Semaphore::new(IMPORTS))))
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_the_same_however_they_are_cut() {
-        let text = b"a\n\nbc\r\nlast".as_slice();
-        for size in 1..=text.len() {
-            let mut lines = Lines::default();
-            let mut found = Vec::new();
-            for part in text.chunks(size) {
-                found.extend(lines.add(&Bytes::copy_from_slice(part)).unwrap());
-            }
-            found.push(lines.end());
-            let expected = [(1, "a"), (2, ""), (3, "bc\r"), (4, "last")];
-            assert_eq!(found, expected.map(|(number, line)| (number, line.as_bytes().to_vec())), "{size}");
-        }
-        let mut lines = Lines::default();
-        assert!(lines.add(&Bytes::from(vec![b'x'; MAX_BODY_BYTES])).is_ok());
-        assert!(lines.add(&Bytes::from_static(b"x")).is_err());
-    }
 }

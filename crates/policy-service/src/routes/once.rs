@@ -33,7 +33,7 @@ use management::{
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Maximum length of a key, in bytes.
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
-/// Routes with a streamed body of any length. Repeating such a request changes nothing anyway.
+/// Routes with a streamed body of any length, which take care of their keys themselves.
 const STREAMS: &[&str] = &["/v1/import"];
 
 /// Handles a request with a key.
@@ -43,7 +43,8 @@ pub async fn guard(State(store): State<Store>, request: Request, next: Next) -> 
         return Ok(next.run(request).await);
     }
     // A caller without permission gets the answer of the route.
-    let Some(Identity::Principal { principal, .. }) = request.extensions().get::<Identity>() else {
+    let identity = request.extensions().get::<Identity>().filter(|identity| !identity.is_forgeable(&Method::POST));
+    let Some(Identity::Principal { principal, .. }) = identity else {
         return Ok(next.run(request).await);
     };
     let actor = Actor::Principal(principal.clone());
@@ -62,6 +63,11 @@ pub async fn guard(State(store): State<Store>, request: Request, next: Next) -> 
     Ok(find(&store, &actor, &once).await?.unwrap_or(answer))
 }
 
+/// The key of a request, if it has one.
+pub fn key_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    if headers.contains_key(IDEMPOTENCY_KEY) { key(headers).map(Some) } else { Ok(None) }
+}
+
 /// Parses the key of a request.
 fn key(headers: &HeaderMap) -> Result<String, Problem> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
@@ -77,6 +83,11 @@ fn key(headers: &HeaderMap) -> Result<String, Problem> {
 
 /// Distinguishes requests: by method, path with query, and body.
 fn fingerprint(parts: &Parts, body: &[u8]) -> [u8; 32] {
+    begin_fingerprint(parts).chain_update(body).finalize().into()
+}
+
+/// The part of a request's digest that comes before its body.
+pub fn begin_fingerprint(parts: &Parts) -> Sha256 {
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
     let mut digest = Sha256::new();
     digest.update(parts.method.as_str());
@@ -84,12 +95,11 @@ fn fingerprint(parts: &Parts, body: &[u8]) -> [u8; 32] {
     digest.update([0]);
     digest.update(target);
     digest.update([0]);
-    digest.update(body);
-    digest.finalize().into()
+    digest
 }
 
 /// Finds the answer to an earlier request with this key.
-async fn find(store: &Store, actor: &Actor, once: &Once) -> Result<Option<Response>, Problem> {
+pub async fn find(store: &Store, actor: &Actor, once: &Once) -> Result<Option<Response>, Problem> {
     let since = since(&act(actor.clone()));
     let Some(answer) = store.answer(&owner(actor), &once.key, since).await? else { return Ok(None) };
     check(once, &answer)?;

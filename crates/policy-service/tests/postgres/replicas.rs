@@ -72,6 +72,23 @@ async fn a_change_at_one_wakes_the_polls_held_at_another() {
     }
 }
 
+/// A change that was answered is in the feed of every service, also for a poll that does not wait, and for a full policy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_answered_by_one_is_in_the_feed_of_another() {
+    let url = database();
+    let (one, other) = (serve(&url), serve(&url));
+    one.seed().await;
+    for number in 10..50 {
+        let revision = i64::try_from(number).unwrap() - 10 + 4;
+        assert_eq!(one.make_key(number).await.0, 201);
+        let since = if number % 2 == 0 { format!("?since={revision}") } else { String::new() };
+        let page = other.client.get(format!("{}/v1/policy{since}", other.url)).basic_auth("gw", Some("secret"));
+        let answer = page.send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{number}");
+        assert_eq!(answer.json::<serde_json::Value>().await.unwrap()["revision"], revision + 1, "{number}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_goes_from_one_to_another_loses_and_repeats_nothing() {
     let url = database();

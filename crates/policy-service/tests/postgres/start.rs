@@ -1,9 +1,15 @@
 //! Messages at the start: unusable databases, and no password anywhere.
 
+use std::time::{Duration, Instant};
+
 use testkit::postgres::Postgres;
 
 use super::service::{database, name_of, prepared, serve};
-use crate::support::program::Program;
+use crate::support::{
+    follower::Follower,
+    load::{Load, assert_prefix, keys_of},
+    program::Program,
+};
 
 /// Runs a command on a database to its end.
 fn run(url: &str, arguments: &[&str]) -> (bool, String) {
@@ -52,7 +58,7 @@ fn a_later_schema_is_refused_and_kept() {
                  VALUES (9999, 'later', true, '', 0)";
     server.sql(name, later).unwrap();
     let (succeeded, said) = run(&url, &["serve"]);
-    assert!(!succeeded && said.contains("cannot be brought up to date") && said.contains("9999"), "{said}");
+    assert!(!succeeded && said.contains("a later version of policy-service") && said.contains("9999"), "{said}");
 }
 
 #[tokio::test]
@@ -111,6 +117,42 @@ async fn what_was_dumped_can_be_restored_and_is_another_policy() {
     assert_eq!((&after["keys"], &after["revision"]), (&before["keys"], &before["revision"]));
     assert_ne!(after["epoch"], before["epoch"]);
     assert_eq!(service.make_key(3).await.0, 201);
+}
+
+/// As docs/operations.md describes it, but without `renew-epoch`, while two hundred changes a second go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dump_under_load_has_a_prefix_of_the_changes_and_gateways_notice_what_is_lost() {
+    let server = Postgres::shared().unwrap();
+    let url = database();
+    let service = serve(&url);
+    service.seed().await;
+    let from = service.policy("/v1/policy").await["revision"].as_u64().unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("policy.dump");
+    let mut gateway = Follower::new("gw", "secret");
+    let load = Load::begin(&service);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut dump = server.client("pg_dump");
+    dump.args(["--format=custom", "--file"]).arg(&file).arg(name_of(&url));
+    assert!(tokio::task::spawn_blocking(move || dump.status()).await.unwrap().unwrap().success());
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let made = load.end().await;
+    gateway.follow_program(&service).await;
+    drop(service);
+
+    let copy = database();
+    let mut restore = server.client("pg_restore");
+    restore.args(["--no-owner", "--exit-on-error", "--single-transaction", "--dbname", name_of(&copy)]).arg(&file);
+    assert!(restore.status().unwrap().success());
+    let service = serve(&copy);
+    let page = service.policy("/v1/policy").await;
+    let (found, revision) = (keys_of(&page), page["revision"].as_u64().unwrap());
+    assert_prefix(&found, &made, (from, revision), Instant::now());
+    assert_eq!(found.len() as u64, revision - from, "nothing else is there");
+    gateway.follow_program(&service).await;
+    assert_eq!(gateway.restarts, 1, "the gateway begins anew");
+    service.logs("has lost").await;
+    assert_eq!(gateway.held.as_ref().unwrap().0, i64::try_from(revision).unwrap());
 }
 
 #[tokio::test]

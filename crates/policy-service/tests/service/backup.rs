@@ -8,7 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{TOKEN, digest, program::Program};
+use crate::support::{
+    TOKEN, digest,
+    follower::Follower,
+    load::{Load, assert_prefix, keys_of},
+    program::Program,
+};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, SqliteConnection};
 
@@ -145,6 +150,46 @@ async fn a_restore_beside_the_running_service_is_in_the_feed_and_gateways_begin_
     assert_eq!(names(service.directory()), ["backup.db", "log", "policy.db", "policy.db-shm", "policy.db-wal"]);
 }
 
+/// Two hundred changes a second go on during the backup, after it, and during the restore.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_under_load_has_a_prefix_of_the_changes_and_gateways_notice_what_is_lost() {
+    let service = Program::start();
+    service.seed().await;
+    let from = service.policy("/v1/policy").await["revision"].as_u64().unwrap();
+    let mut gateway = Follower::new("gw", "secret");
+    let run = async |arguments: &'static [&'static str]| {
+        let prepared = service.another(arguments);
+        tokio::task::spawn_blocking(move || prepared.run()).await.unwrap()
+    };
+    let load = Load::begin(&service);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let (success, said) = run(&["backup", "backup.db"]).await;
+    assert!(success, "{said}");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    gateway.follow_program(&service).await;
+    let begun = Instant::now();
+    let (success, said) = run(&["restore", "backup.db"]).await;
+    assert!(success, "{said}");
+    let ended = Instant::now();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let made = load.end().await;
+
+    let revision = said.split_once("at revision ").and_then(|(_, rest)| rest.split(';').next());
+    let revision: u64 = revision.unwrap().parse().unwrap();
+    let page = service.policy("/v1/policy").await;
+    let found = keys_of(&page);
+    assert_prefix(&found, &made, (from, revision), begun);
+    let after: Vec<u64> = made.iter().filter(|made| made.asked >= ended).map(|made| made.key).collect();
+    assert!(after.len() > 10 && after.iter().all(|key| found.contains(key)), "changes after the restore stay");
+    assert_eq!(found.len() as u64, page["revision"].as_u64().unwrap() - from, "nothing else is there");
+    let held = gateway.held.as_ref().unwrap().0;
+    assert!(u64::try_from(held).unwrap() > revision, "the gateway holds what is lost");
+    gateway.follow_program(&service).await;
+    assert_eq!(gateway.restarts, 1, "the gateway begins anew");
+    let keys = |gateway: &Follower| gateway.held.as_ref().unwrap().1.keys().filter(|(list, _)| *list == "keys").count();
+    assert_eq!(keys(&gateway), page["keys"].as_array().unwrap().len());
+}
+
 #[tokio::test]
 async fn a_restore_makes_a_database_where_there_is_none() {
     let mut service = Program::start();
@@ -191,5 +236,20 @@ async fn it_listens_on_a_name_or_an_address() {
     {
         let (success, said) = Program::command(&["serve", "--listen", listen]).run();
         assert!(!success && said.contains("--listen") && said.contains("POLICY_LISTEN"), "{listen}: {said}");
+    }
+}
+
+/// An operator who reads the log of the running service sees why all gateways fetch the policy anew.
+#[tokio::test]
+async fn a_running_service_says_that_another_program_renewed_the_epoch() {
+    let service = Program::start();
+    service.seed().await;
+    assert!(run(&service, &["backup", "backup.db"]).0);
+    for arguments in [&["restore", "backup.db"][..], &["renew-epoch"]] {
+        let before = service.policy("/v1/policy").await["epoch"].as_str().unwrap().to_owned();
+        let (success, said) = run(&service, arguments);
+        assert!(success, "{said}");
+        let line = service.logs(&format!("was=\"{before}\"")).await;
+        assert!(line.contains("another program gave the policy a new epoch") && line.contains("WARN"), "{line}");
     }
 }

@@ -10,6 +10,7 @@ use std::{
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::deadline::eventually;
 use tokio::sync::watch;
 
 use crate::support::{Answer, Service, TOKEN, program::Program, send};
@@ -171,11 +172,12 @@ async fn a_scope_changes_while_the_service_runs() {
     service.put(&format!("{PATH}/none"), json!({})).await.expect_problem(404, None);
 }
 
-/// What one service revokes ends the polls that another one holds.
+/// What one service revokes ends the polls that another one holds. That poll is no guess at a credential. No gateway has
+/// to be configured.
 #[tokio::test]
 async fn a_credential_is_revoked_on_each_service() {
     let one = Program::start();
-    let other = one.another(&["serve"]).start();
+    let other = one.another(&["serve"]).variable("POLICY_GATEWAYS", None).start();
     let (status, made) = one.post(PATH, json!({"client_id": "edge"})).await;
     assert_eq!(status, 201, "{made}");
     let ask = |query: &str| {
@@ -186,8 +188,11 @@ async fn a_credential_is_revoked_on_each_service() {
     let page = ask("").await.expect(200).whole();
     let query = page["poll"].as_str().unwrap().trim_start_matches("/v1/policy").to_owned();
     let revoke = async {
-        // It is held by then, or refused as soon as it comes.
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        let held = async || {
+            let (_, metrics) = other.get("/metrics").await;
+            if metrics.contains("policy_service_polls_held 1\n") { Ok(()) } else { Err(metrics) }
+        };
+        eventually("a held poll", Duration::from_secs(10), held).await.unwrap();
         let path = format!("{}{PATH}/{}", one.url, made["id"].as_str().unwrap());
         send(one.client.delete(path).bearer_auth(TOKEN)).await.expect(204);
     };
@@ -195,4 +200,10 @@ async fn a_credential_is_revoked_on_each_service() {
     let (held, ()) = tokio::join!(ask(&query), revoke);
     held.expect_problem(401, None);
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    let refused = "policy_service_refused_credentials_total";
+    let (_, metrics) = other.get("/metrics").await;
+    assert!(metrics.contains(&format!("{refused} 0\n")), "{metrics}");
+    ask(&query).await.expect_problem(401, None);
+    let (_, metrics) = other.get("/metrics").await;
+    assert!(metrics.contains(&format!("{refused} 1\n")), "{metrics}");
 }

@@ -62,3 +62,30 @@ async fn each_operation_asks_for_the_credential_of_its_row() {
         asked.unwrap();
     }
 }
+
+/// HEAD is GET without a body, also for routes that want a credential.
+#[tokio::test]
+async fn each_route_answers_head_as_it_answers_get() {
+    let service = Service::start().await;
+    service.seed().await;
+    let mut compared = 0;
+    for (method, path, _) in operations(&service).await {
+        if method != Method::GET {
+            continue;
+        }
+        let row = permission::find(method.as_str(), &path).unwrap();
+        let path = path.replace("{id}", "api-1").replace("{revision}", "1");
+        let good = if row.who == Who::Gateways { "secret" } else { TOKEN };
+        for credential in [None, Some(good)] {
+            let ask = async |method: Method| {
+                let request = service.request(method, &path);
+                send(credential.into_iter().fold(request, |request, it| request.bearer_auth(it))).await
+            };
+            let (get, head) = (ask(Method::GET).await, ask(Method::HEAD).await);
+            assert_eq!((head.status, head.text.as_str()), (get.status, ""), "{path} {credential:?}");
+            assert_eq!(head.header("content-type"), get.header("content-type"), "{path} {credential:?}");
+        }
+        compared += 1;
+    }
+    assert!(compared > 20, "{compared}");
+}

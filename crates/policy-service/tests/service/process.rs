@@ -414,6 +414,30 @@ fn import(directory: &Path, text: &str) -> (bool, String) {
     (status.success(), String::from_utf8(stderr).unwrap())
 }
 
+/// A page with a list that pages do not have means rows that would be missing.
+#[test]
+fn an_import_refuses_a_list_that_pages_do_not_have() {
+    let directory = tempfile::tempdir().unwrap();
+    let page = json!({"format": 1, "denyPolicies": [{"id": "d", "type": "IP", "value": "192.0.2.1"}]});
+    let (success, said) = import(directory.path(), &page.to_string());
+    assert!(!success && said.contains("page 1") && said.contains("denyPolicies"), "{said}");
+    assert!(said.contains("deny_policies"), "{said}");
+    let whole = json!({"format": 1, "epoch": "e", "revision": 4, "base": null, "next": null, "poll": "?since=4",
+                       "counts": {"keys": 0}, "confirm_removal": true, "plans": [], "removed": null});
+    let (success, said) = import(directory.path(), &whole.to_string());
+    assert!(success, "{said}");
+    let (success, said) = import(directory.path(), &format!("\u{feff}{whole}"));
+    assert!(!success && said.contains("byte order mark"), "{said}");
+    for (text, says) in [
+        (json!({"kind": "plan", "id": "p"}), "POST /v1/import"),
+        (json!({"items": []}), "items"),
+        (json!({"format": 2}), "the format 2"),
+    ] {
+        let (success, said) = import(directory.path(), &text.to_string());
+        assert!(!success && said.contains(says), "{text}: {said}");
+    }
+}
+
 #[tokio::test]
 async fn an_import_beside_the_service_is_in_the_feed() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! Stored rows that gateways would refuse, as an earlier version may have left them: named by `check`, named in the log at
 //! the start, and left out of the feed, but never a deny policy.
 
-use crate::support::program::Program;
+use crate::support::{TOKEN, program::Program, send};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, SqliteConnection};
 
@@ -81,4 +81,34 @@ async fn rows_that_gateways_would_refuse_are_named_and_left_out() {
     let put = again.client.put(format!("{}/v1/applications/app-2", again.url)).bearer_auth(crate::support::TOKEN);
     assert_eq!(put.json(&json!({"owner": "bob"})).send().await.unwrap().status(), 200);
     assert_eq!(ids(&again.policy("/v1/policy").await, "applications"), ["app-1", "app-2"]);
+}
+
+/// A later version, or another program, may have written a state that this one does not know. Gateways deny it. It is
+/// shown as closed, the list with it is shown, and the row can be replaced and deleted.
+#[tokio::test]
+async fn a_state_that_is_not_known_closes_and_can_be_repaired() {
+    for (kind, word, path, closed, repaired) in [
+        (1, "PUBLISHED", "/v1/apis/api-1", "RETIRED", "PUBLISHED"),
+        (2, "ACTIVE", "/v1/applications/app-1", "BLOCKED", "BLOCKED"),
+        (3, "ACTIVE", "/v1/keys/k-1", "REVOKED", "REVOKED"),
+        (4, "UNBLOCKED", "/v1/subscriptions/s-1", "ON_HOLD", "UNBLOCKED"),
+    ] {
+        for state in ["\"WHAT\"", "7"] {
+            let service = Program::start();
+            service.seed().await;
+            damage(&service, kind, &format!("\"{word}\""), state).await;
+            let (list, _) = path.rsplit_once('/').unwrap();
+            let request = |method: reqwest::Method, path: &str| {
+                service.client.request(method, format!("{}{path}", service.url)).bearer_auth(TOKEN)
+            };
+            let shown = send(request(reqwest::Method::GET, path)).await.expect(200).json();
+            assert_eq!(shown["state"], closed, "{shown}");
+            assert_eq!(send(request(reqwest::Method::GET, list)).await.expect(200).json()["total"], 1);
+            let put = json!({ "state": repaired });
+            send(request(reqwest::Method::PUT, path).json(&put)).await.expect(200);
+            assert_eq!(send(request(reqwest::Method::GET, path)).await.expect(200).json()["state"], repaired);
+            let status = send(request(reqwest::Method::DELETE, path)).await.status;
+            assert!([200, 204].contains(&status), "{path} {status}");
+        }
+    }
 }

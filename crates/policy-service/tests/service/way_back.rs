@@ -114,6 +114,7 @@ async fn a_restore_keeps_what_must_stay() {
         // The subscription of a blocked owner is created again, so it is on hold.
         (vec![post("/v1/applications/app-1/block"), delete(s)], s, state("ON_HOLD"), state("UNBLOCKED")),
         (vec![put(api, state("BLOCKED"))], api, state("BLOCKED"), state("PUBLISHED")),
+        (vec![put(api, state("BLOCKED")), delete(api)], api, state("BLOCKED"), state("PUBLISHED")),
         (vec![post("/v1/keys/k-1/revoke")], k, state("REVOKED"), state("REVOKED")),
         (vec![post("/v1/keys/k-1/revoke"), delete(k)], k, gone(), gone()),
         (vec![post("/v1/keys/k-1/revoke"), delete(app)], k, gone(), gone()),

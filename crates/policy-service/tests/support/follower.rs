@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use keygate::policy::page::Page;
 use serde_json::Value;
 
-use super::{Answer, Service, send};
+use super::{Answer, Service, program::Program, send};
 
 /// From list and identity to row.
 pub type Policy = BTreeMap<(&'static str, String), Value>;
@@ -54,6 +54,17 @@ impl Follower {
         let request = service.request(reqwest::Method::GET, &self.path());
         let answer = send(request.basic_auth(self.client_id, Some(self.secret))).await;
         self.receive(&answer)
+    }
+
+    /// Fetches pages of a program until a revision is complete.
+    pub async fn follow_program(&mut self, service: &Program) {
+        loop {
+            let request = service.client.get(format!("{}{}", service.url, self.path()));
+            let answer = send(request.basic_auth(self.client_id, Some(self.secret))).await;
+            if self.receive(&answer) {
+                return;
+            }
+        }
     }
 
     /// Takes an answer to what it asked for. True when a revision is whole.

@@ -1,13 +1,15 @@
 //! Whether a change would be accepted now, for `/healthz/write`.
 //!
-//! A check takes the lock like a change, after the changes that wait already. It writes only if the last change failed,
-//! to find out whether a change can be written.
+//! A check takes the lock like a change, after the changes that wait already, and writes a row that is not kept: the file
+//! of each table grows by itself, so only that shows whether there is room for a row. If the last change failed, it also
+//! writes and commits as much as a change, because the server's log may have no room either.
 
 use std::time::Duration;
 
+use sqlx::PgConnection;
 use tokio::{sync::Mutex, time::Instant};
 
-use super::{BUSY_TIMEOUT, Ordering, PostgresStore, transaction::PostgresTransaction, usage};
+use super::{BUSY_TIMEOUT, Ordering, PostgresStore, fault::Fault, transaction::PostgresTransaction, usage};
 use management::port::{Act, Error, Transaction as _};
 
 /// How long another program may hold the lock before the check says that changes fail.
@@ -45,17 +47,35 @@ impl PostgresStore {
         }
     }
 
-    /// Begins a change. If it is doubtful whether a change can be written, writes as much as one and removes it again.
+    /// Begins a change and writes a row. If it is doubtful whether a change can be committed, commits as much as one and
+    /// removes it again.
     async fn probe(&self, act: &Act, is_doubtful: bool) -> Result<(), Error> {
         let mut change = PostgresTransaction::begin(self, act.clone(), LOCK_TIMEOUT).await?;
+        write_row(change.connection()).await?;
+        // It is not dirty, so nothing is kept.
+        Box::new(change).commit().await?;
         if is_doubtful {
+            let mut change = PostgresTransaction::begin(self, act.clone(), LOCK_TIMEOUT).await?;
             usage::write_probe(change.connection()).await?;
             change.commit_without_revision();
             Box::new(change).commit().await?;
-            change = PostgresTransaction::begin(self, act.clone(), LOCK_TIMEOUT).await?;
+            let mut change = PostgresTransaction::begin(self, act.clone(), LOCK_TIMEOUT).await?;
             usage::remove_probe(change.connection()).await?;
             change.commit_without_revision();
+            Box::new(change).commit().await?;
         }
-        Box::new(change).commit().await.map(drop)
+        Ok(())
     }
+}
+
+/// Writes a version that no change writes: no plan has an empty id. The caller does not commit it.
+async fn write_row(connection: &mut PgConnection) -> Result<(), Fault> {
+    sqlx::query(
+        r#"
+        INSERT INTO version (seq, kind, id, identity, from_revision, document)
+        SELECT seq + 1, 5, '', '', revision + 1, '{}' FROM policy_state"#,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }

@@ -16,13 +16,16 @@ mod audit;
 mod deny_target;
 mod fault;
 mod forget;
+mod fresh;
 mod health;
 mod history;
 mod listed;
 mod notify;
 mod open;
+mod owners;
 mod past;
 mod read;
+mod sessions;
 mod sight;
 mod sight_rows;
 mod state;
@@ -87,6 +90,7 @@ pub struct PostgresStore {
     /// Usage reports wait here for each other, so that at most one of them waits for the writer or has it.
     reports: Arc<Semaphore>,
     checked: Arc<health::Checked>,
+    looked: Arc<fresh::Looked>,
     times: Times,
 }
 
@@ -181,6 +185,10 @@ impl History for PostgresStore {
 
     fn revisions(&self) -> watch::Receiver<Latest> {
         self.latest.subscribe()
+    }
+
+    async fn catch_up(&self) {
+        self.look_for_a_poll().await;
     }
 
     fn waiting(&self) -> usize {

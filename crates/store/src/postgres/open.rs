@@ -1,9 +1,9 @@
 //! Connects: settings of connections, rejected databases, and migrations, which one service at a time runs.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sqlx::{
-    ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool,
+    ConnectOptions as _, Connection as _, Executor as _, PgConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::{
@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{PostgresStore, accounts, fault::Fault, notify, state::read_state, url};
+use super::{PostgresStore, accounts, fault::Fault, fresh, notify, state::read_state, url};
 pub use crate::settings::BUSY_TIMEOUT;
 use crate::{Settings, random};
 use management::port::{Error, Latest, Secret};
@@ -57,10 +57,13 @@ impl PostgresStore {
         let (doubtful, begun, checked, times) = Default::default();
         Ok(Self {
             // Exactly one connection, so that writers of this service wait here in order.
-            writer: pool(&options, 1),
-            readers: pool(&options, READERS),
+            writer: pool(1)
+                .test_before_acquire(false)
+                .before_acquire(|held, _| Box::pin(takes_changes(held)))
+                .connect_lazy_with(options.clone()),
+            readers: pool(READERS).connect_lazy_with(options.clone()),
             // A second connection replaces one whose server has vanished.
-            listeners: pool(&options, 2),
+            listeners: pool(2).connect_lazy_with(options.clone()),
             options,
             settings,
             latest: watch::Sender::new(Latest::of(&state)),
@@ -72,6 +75,7 @@ impl PostgresStore {
             is_new,
             reports: Semaphore::new(1).into(),
             checked,
+            looked: Arc::new(fresh::Looked::now()),
             times,
         })
     }
@@ -89,19 +93,27 @@ impl PostgresStore {
     }
 }
 
-fn pool(options: &PgConnectOptions, connections: u32) -> PgPool {
+fn pool(connections: u32) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(BUSY_TIMEOUT)
         .after_connect(|connection, _| Box::pin(set_limits(connection)))
-        .connect_lazy_with(options.clone())
+}
+
+/// Whether a connection still writes. One that was opened to a standby, or before a setting was changed, stays read-only
+/// until it is opened anew. This is also the test whether the server is there, at the cost of the usual one.
+async fn takes_changes(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT current_setting('transaction_read_only') = 'off'").fetch_one(connection).await
 }
 
 /// Set by statements and not by connection parameters, because pgbouncer rejects parameters that it does not know.
+///
+/// `jit` is off: PostgreSQL takes the statements of the feed for expensive and compiles them. That takes half a second and
+/// more, and the statements some 10 ms.
 async fn set_limits(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let (busy, idle) = (BUSY_TIMEOUT.as_millis(), TRANSACTION_IDLE_TIMEOUT.as_millis());
     let settings = format!(
-        "SET lock_timeout = {busy}; SET statement_timeout = {busy}; SET idle_in_transaction_session_timeout = {idle}; \
+        "SET jit = off; SET lock_timeout = {busy}; SET statement_timeout = {busy}; SET idle_in_transaction_session_timeout = {idle}; \
          SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
     );
     connection.execute(sqlx::raw_sql(&settings)).await?;

@@ -8,7 +8,7 @@ use super::{
     fault::Fault,
     listed,
     state::{read_state, read_version},
-    text::text,
+    text::{text, texts},
     usage,
 };
 use management::port::{
@@ -75,6 +75,16 @@ pub async fn find(connection: &mut PgConnection, kind: Kind, id: &str) -> Result
     row.as_ref().map(read_version).transpose()
 }
 
+/// Finds the versions of `kind` with these ids.
+pub async fn find_all(connection: &mut PgConnection, kind: Kind, ids: &[&str]) -> Result<Vec<Version>, Fault> {
+    let rows = sqlx::query("SELECT * FROM version WHERE until_revision IS NULL AND kind = $1 AND id = ANY ($2)")
+        .bind(kind.number())
+        .bind(texts(ids.iter().copied()))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(read_version).collect()
+}
+
 /// Finds the version of `kind` with this name in the feed.
 pub async fn find_identity(
     connection: &mut PgConnection,
@@ -117,46 +127,17 @@ pub async fn of_plan(connection: &mut PgConnection, plan: &str) -> Result<Option
     row.as_ref().map(read_version).transpose()
 }
 
-/// Remembers the digests of revoked keys among these rows, before the rows are removed or replaced.
+/// Remembers the digests of keys among these rows that were revoked or regenerated, before the rows are removed or replaced.
 pub async fn remember_revoked(connection: &mut PgConnection, seqs: &[i64]) -> Result<(), Fault> {
     sqlx::query(
         r#"
         INSERT INTO revoked_key
-        SELECT identity FROM version WHERE seq = ANY ($1) AND kind = 3 AND document::jsonb ->> 'state' = 'REVOKED'
+        SELECT identity FROM version WHERE seq = ANY ($1) AND kind = 3
+            AND (document::jsonb ->> 'state' = 'REVOKED' OR document::jsonb ->> 'replaced_by' IS NOT NULL)
         ON CONFLICT DO NOTHING"#,
     )
     .bind(seqs)
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// The owner of an application.
-pub async fn owner_of(connection: &mut PgConnection, application: &str) -> Result<Option<String>, Fault> {
-    let owner = sqlx::query_scalar::<_, Option<String>>("SELECT owner FROM listed WHERE kind = 2 AND id = $1");
-    Ok(owner.bind(text(application)).fetch_optional(connection).await?.flatten())
-}
-
-/// Whether an application of this owner is blocked. The kept block of a deleted application counts.
-pub async fn has_blocked_application(connection: &mut PgConnection, owner: &str) -> Result<bool, Fault> {
-    let found = "SELECT EXISTS (SELECT FROM listed WHERE kind = 2 AND owner = $1 AND state = 'BLOCKED')";
-    Ok(sqlx::query_scalar(found).bind(text(owner)).fetch_one(connection).await?)
-}
-
-/// Whether the owner of `application` is blocked: another application of the owner is blocked, or its subscription to
-/// `api` is. A kept block counts for the owner at the time when the subscription was deleted.
-pub async fn is_owner_blocked(connection: &mut PgConnection, application: &str, api: &str) -> Result<bool, Fault> {
-    let Some(owner) = owner_of(connection, application).await? else { return Ok(false) };
-    if has_blocked_application(connection, &owner).await? {
-        return Ok(true);
-    }
-    let found = sqlx::query_scalar(
-        r#"
-        SELECT EXISTS (
-            SELECT FROM listed l JOIN version s ON s.application = l.id AND s.kind = 4 AND s.api = $2
-            WHERE l.kind = 2 AND l.owner = $1 AND s.until_revision IS NULL AND s.kept_owner IS NULL
-                AND coalesce(s.kept_block, s.document::jsonb ->> 'state') IN ('BLOCKED', 'PROD_ONLY_BLOCKED'))
-        OR EXISTS (SELECT FROM version WHERE until_revision IS NULL AND kept_owner = $1 AND api = $2)"#,
-    );
-    Ok(found.bind(owner).bind(text(api)).fetch_one(connection).await?)
 }

@@ -2,10 +2,10 @@
 
 use sqlx::{Row as _, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
-use super::fault::Fault;
+use super::{fault::Fault, json::json};
 use crate::lists::MAX_TOLD;
 use management::port::{
-    Error, Kind,
+    Kind,
     places::{Clash, Place, places},
 };
 
@@ -35,7 +35,7 @@ pub async fn api_at(
         "SELECT m.api, m.host, m.path FROM json_each(?1) CROSS JOIN api_match m \
          ON m.host = value->>0 AND m.path = value->>1 WHERE m.api <> ?2 LIMIT 1",
     )
-    .bind(json(places)?)
+    .bind(json(&pairs(places))?)
     .bind(api)
     .fetch_optional(connection)
     .await?;
@@ -50,7 +50,7 @@ pub(super) async fn add(connection: &mut SqliteConnection, api: &str, document: 
     }
     sqlx::query("INSERT INTO api_match (host, path, api) SELECT value->>0, value->>1, ? FROM json_each(?)")
         .bind(api)
-        .bind(json(&places)?)
+        .bind(json(&pairs(&places))?)
         .execute(connection)
         .await?;
     Ok(())
@@ -80,7 +80,7 @@ pub(super) async fn fill(writer: &SqlitePool) -> Result<(), Fault> {
     Ok(())
 }
 
-fn json(places: &[Place]) -> Result<String, Fault> {
-    let pairs: Vec<_> = places.iter().map(|place| (&place.host, &place.path)).collect();
-    serde_json::to_string(&pairs).map_err(|_| Error::Damaged("places that are no JSON").into())
+/// Places as pairs of host and path, as the statements read them.
+fn pairs(places: &[Place]) -> Vec<(&String, &String)> {
+    places.iter().map(|place| (&place.host, &place.path)).collect()
 }

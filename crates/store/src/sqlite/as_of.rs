@@ -12,13 +12,11 @@
 #[macro_use]
 mod conditions;
 
-use std::collections::BTreeSet;
-
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 
-use super::{fault::Fault, history, state::read_state};
+use super::{fault::Fault, history, json::json, state::read_state};
 use crate::{
     pages::fitting,
     times::{Timed, Times},
@@ -287,11 +285,6 @@ impl Reader {
         let query = values.into_iter().fold(sqlx::query(statement), |query, value| query.bind(value));
         Ok(query.bind(apis).bind(1).fetch_optional(&mut *self.transaction).await?.is_some())
     }
-}
-
-/// The ids of a scope as a JSON array, for the statements.
-fn json(apis: &BTreeSet<String>) -> Result<String, Fault> {
-    serde_json::to_string(apis).map_err(|_| damaged())
 }
 
 /// Parses a JSON list of numbers from SQLite.

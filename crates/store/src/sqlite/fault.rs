@@ -62,6 +62,7 @@ impl From<sqlx::migrate::MigrateError> for Fault {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
         Self(match error {
             sqlx::migrate::MigrateError::VersionMissing(_) => Error::Later(error.into()),
+            sqlx::migrate::MigrateError::Execute(error) => return error.into(),
             _ => Error::Migration(error.into()),
         })
     }

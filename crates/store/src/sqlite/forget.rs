@@ -1,56 +1,26 @@
-//! Decides how far back the past is kept, by the number of past versions and by their age. Whole revisions are deleted:
-//! all versions that ended at or before the new horizon.
+//! Deletes the far past. How far back it is kept is decided in [`crate::horizon`].
 
 use sqlx::SqliteConnection;
 
 use super::fault::Fault;
-use crate::{Settings, entries::SECONDS_OF_A_DAY};
-use management::port::State;
+use crate::horizon::Past;
 
-/// Maximum number of revisions whose age one change checks. Each change makes one revision, so a backlog shrinks.
-const LOOKED_AT: i64 = 1_000;
-/// Maximum number of past versions that one change deletes because of their age: 0.2 s at 4 µs each. One revision may
-/// have more.
-const MAX_DELETED: i64 = 50_000;
+impl Past for SqliteConnection {
+    type Fault = Fault;
 
-/// The oldest revision that can still be read after this change; `None` if nothing is to be deleted.
-pub(super) async fn horizon(
-    connection: &mut SqliteConnection,
-    state: &State,
-    settings: Settings,
-    now: i64,
-) -> Result<Option<i64>, Fault> {
-    let surplus = state.past.saturating_sub(settings.history_rows);
-    let by_number = match surplus {
-        ..=0 => None,
-        surplus => end_of(&mut *connection, surplus.saturating_sub(1)).await?,
-    };
-    let by_age = match settings.history_days {
-        0 => None,
-        days => by_age(connection, now.saturating_sub(days.saturating_mul(SECONDS_OF_A_DAY))).await?,
-    };
-    Ok(by_number.max(by_age).filter(|horizon| *horizon > state.horizon))
-}
+    async fn end_of(&mut self, place: i64) -> Result<Option<i64>, Fault> {
+        let ended = sqlx::query_scalar(
+            "SELECT until_revision FROM version WHERE until_revision IS NOT NULL ORDER BY until_revision LIMIT 1 OFFSET ?",
+        );
+        Ok(ended.bind(place).fetch_optional(self).await?)
+    }
 
-/// The revision at the time `oldest`, or an earlier one if there is much to delete.
-async fn by_age(connection: &mut SqliteConnection, oldest: i64) -> Result<Option<i64>, Fault> {
-    let held: Option<i64> = sqlx::query_scalar(
-        "SELECT max(revision) FROM (SELECT revision, at FROM revision_word ORDER BY revision LIMIT ?) WHERE at <= ?",
-    )
-    .bind(LOOKED_AT)
-    .bind(oldest)
-    .fetch_one(&mut *connection)
-    .await?;
-    let Some(held) = held else { return Ok(None) };
-    Ok(Some(end_of(connection, MAX_DELETED).await?.map_or(held, |full| held.min(full))))
-}
-
-/// The revision that ended the past version at this position, counted from the oldest.
-async fn end_of(connection: &mut SqliteConnection, place: i64) -> Result<Option<i64>, Fault> {
-    let ended = sqlx::query_scalar(
-        "SELECT until_revision FROM version WHERE until_revision IS NOT NULL ORDER BY until_revision LIMIT 1 OFFSET ?",
-    );
-    Ok(ended.bind(place).fetch_optional(connection).await?)
+    async fn made_by(&mut self, oldest: i64, looked_at: i64) -> Result<Option<i64>, Fault> {
+        let held = sqlx::query_scalar(
+            "SELECT max(revision) FROM (SELECT revision, at FROM revision_word ORDER BY revision LIMIT ?) WHERE at <= ?",
+        );
+        Ok(held.bind(looked_at).bind(oldest).fetch_one(self).await?)
+    }
 }
 
 /// Deletes versions that ended at or before `horizon`. Returns their number.

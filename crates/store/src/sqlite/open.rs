@@ -18,10 +18,11 @@ use tokio::sync::{Semaphore, watch};
 use super::{
     Settings, SqliteStore, accounts, api_match, deny_target,
     fault::Fault,
+    migrate,
     place::{Place, beside},
+    space,
     state::read_state,
 };
-use crate::random::new_epoch;
 pub use crate::settings::BUSY_TIMEOUT;
 use management::port::{Error, Latest, Secret};
 
@@ -64,7 +65,10 @@ impl SqliteStore {
             pool.after_release(|connection, _| Box::pin(is_usable(connection)))
         };
         let named = |fault: Fault| match fault.into() {
-            Error::Unavailable(what) => Error::Unavailable(format!("{file}: {what}")),
+            Error::Unavailable(what) => {
+                let why = space::why_not_writable(Path::new(file)).map(|why| format!("; {why}")).unwrap_or_default();
+                Error::Unavailable(format!("{file}: {what}{why}"))
+            }
             other => other,
         };
         // Exactly one connection, so that writers wait here in order and not in SQLite's busy loop.
@@ -76,15 +80,7 @@ impl SqliteStore {
         keep_private(options.get_filename(), settings.must_exist);
         let opened = pool().max_connections(1).connect_with(options.clone()).await;
         let writer = opened.map_err(|error| named(error.into()))?;
-        sqlx::migrate!("src/sqlite/migrations").run(&writer).await?;
-        sqlx::query("INSERT OR IGNORE INTO policy_state VALUES (1, ?, 0, 0, 0, 0, 0, 0, 0, 0, 0)")
-            .bind(new_epoch()?)
-            .execute(&writer)
-            .await?;
-        // A new database has no word for its revision yet.
-        sqlx::query("INSERT OR IGNORE INTO revision_word (revision, word) SELECT revision, random() FROM policy_state")
-            .execute(&writer)
-            .await?;
+        migrate::migrate(&writer).await?;
         api_match::fill(&writer).await?;
         deny_target::fill(&writer).await?;
         let secret: Vec<u8> = sqlx::query_scalar("SELECT secret FROM history").fetch_one(&writer).await?;

@@ -74,6 +74,18 @@ pub async fn find(connection: &mut SqliteConnection, kind: Kind, id: &str) -> Re
     row.as_ref().map(read_version).transpose()
 }
 
+/// Finds the versions of `kind` with these ids.
+pub async fn find_all(connection: &mut SqliteConnection, kind: Kind, ids: &[&str]) -> Result<Vec<Version>, Fault> {
+    let rows = sqlx::query(
+        "SELECT * FROM version WHERE until_revision IS NULL AND kind = ? AND id IN (SELECT value FROM json_each(?))",
+    )
+    .bind(kind.number())
+    .bind(serde_json::json!(ids).to_string())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(read_version).collect()
+}
+
 /// Finds the version of `kind` with this name in the feed.
 pub async fn find_identity(
     connection: &mut SqliteConnection,
@@ -117,42 +129,15 @@ pub async fn of_plan(connection: &mut SqliteConnection, plan: &str) -> Result<Op
     row.as_ref().map(read_version).transpose()
 }
 
-/// If this row is a revoked key, remembers its digest before the row is removed or replaced.
+/// If this row is a key that was revoked or regenerated, remembers its digest before the row is removed or replaced.
 pub async fn remember_revoked(connection: &mut SqliteConnection, seq: i64) -> Result<(), Fault> {
     sqlx::query(
         "INSERT OR IGNORE INTO revoked_key SELECT identity FROM version \
-         WHERE seq = ? AND kind = 3 AND json_extract(document, '$.state') = 'REVOKED'",
+         WHERE seq = ? AND kind = 3 AND (json_extract(document, '$.state') = 'REVOKED' \
+         OR json_extract(document, '$.replaced_by') IS NOT NULL)",
     )
     .bind(seq)
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// The owner of an application.
-pub async fn owner_of(connection: &mut SqliteConnection, application: &str) -> Result<Option<String>, Fault> {
-    let owner = sqlx::query_scalar::<_, Option<String>>("SELECT owner FROM listed WHERE kind = 2 AND id = ?");
-    Ok(owner.bind(application).fetch_optional(connection).await?.flatten())
-}
-
-/// Whether an application of this owner is blocked. The kept block of a deleted application counts.
-pub async fn has_blocked_application(connection: &mut SqliteConnection, owner: &str) -> Result<bool, Fault> {
-    let found = "SELECT EXISTS (SELECT 1 FROM listed INDEXED BY listed_by_owner \
-                 WHERE kind = 2 AND owner = ? AND state = 'BLOCKED')";
-    Ok(sqlx::query_scalar(found).bind(owner).fetch_one(connection).await?)
-}
-
-/// Whether the owner of `application` is blocked: one of the owner's applications is, or a subscription of one of them
-/// to `api`. A kept block counts for the owner at the time when the subscription was deleted.
-pub async fn is_owner_blocked(connection: &mut SqliteConnection, application: &str, api: &str) -> Result<bool, Fault> {
-    let Some(owner) = owner_of(connection, application).await? else { return Ok(false) };
-    if has_blocked_application(connection, &owner).await? {
-        return Ok(true);
-    }
-    let found = "SELECT EXISTS (SELECT 1 FROM listed l INDEXED BY listed_by_owner CROSS JOIN version s \
-                 ON s.application = l.id AND s.kind = 4 AND s.api = ?2 \
-                 WHERE l.kind = 2 AND l.owner = ?1 AND s.until_revision IS NULL AND s.kept_owner IS NULL \
-                 AND coalesce(s.kept_block, json_extract(s.document, '$.state')) IN ('BLOCKED', 'PROD_ONLY_BLOCKED')) \
-                 OR EXISTS (SELECT 1 FROM version WHERE until_revision IS NULL AND kept_owner = ?1 AND api = ?2)";
-    Ok(sqlx::query_scalar(found).bind(owner).bind(api).fetch_one(connection).await?)
 }

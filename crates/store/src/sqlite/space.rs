@@ -1,10 +1,10 @@
-//! Whether the disk and the file size limit leave room for the database. This is only an estimate. [`super::health`]
+//! Whether the disk and the file size limit leave room for the database, and whether it may be written at all. This is only an estimate. [`super::health`]
 //! finds out by writing when there is little room.
 
 use std::path::Path;
 
 use rustix::{
-    fs::statvfs,
+    fs::{Access, access, statvfs},
     process::{Resource, getrlimit},
 };
 
@@ -20,4 +20,16 @@ pub fn is_little(file: &Path) -> bool {
     let largest = ["", "-wal"].map(|end| std::fs::metadata(beside(file, end)).map_or(0, |held| held.len()));
     let largest = largest.into_iter().max().unwrap_or_default();
     free.min(limit.saturating_sub(largest)) < LITTLE_BYTES
+}
+
+/// Why SQLite cannot write `file` or its log, which stands beside it. `None` if it can, or if there is no such folder.
+pub fn why_not_writable(file: &Path) -> Option<String> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    [(file, "the file"), (folder, "its folder")].into_iter().filter(|(path, _)| path.exists()).find_map(
+        |(path, what)| {
+            access(path, Access::WRITE_OK)
+                .err()
+                .map(|error| format!("{what} cannot be written: {}", std::io::Error::from(error)))
+        },
+    )
 }

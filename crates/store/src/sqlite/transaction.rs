@@ -3,19 +3,22 @@
 //! Rows are never overwritten. The current version gets its last revision, and a new version begins. The change also
 //! deletes versions that are too old, so no background task is needed.
 
-use std::{collections::HashSet, time::Instant};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Instant,
+};
 
 use async_trait::async_trait;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    SqliteStore, accounts, api_match, audit, deny_target, fault::Fault, forget, read, state::read_state, usage,
+    SqliteStore, accounts, api_match, audit, deny_target, fault::Fault, forget, owners, read, state::read_state, usage,
 };
-use crate::{doubt::Doubt, random::new_word};
+use crate::{doubt::Doubt, horizon::horizon, random::new_word};
 use management::audit::Journal;
 use management::port::{
-    self, Act, Error, Kind, Name, NewRow, Rows, Scope, State, UsageRows, Version,
+    self, Act, Error, Kind, Name, NewRow, OwnersBlock, Rows, Scope, State, UsageRows, Version,
     audit::{Deed, Record},
     places::Place,
     times::Operation,
@@ -253,7 +256,7 @@ impl SqliteTransaction {
     /// Deletes past versions that are too many or too old.
     async fn forget_the_far_past(&mut self) -> Result<(), Fault> {
         let settings = self.store.settings;
-        let Some(horizon) = forget::horizon(&mut self.transaction, &self.state, settings, self.act.now).await? else {
+        let Some(horizon) = horizon(&mut *self.transaction, &self.state, settings, self.act.now).await? else {
             return Ok(());
         };
         let forgotten = forget::up_to(&mut self.transaction, horizon).await?;
@@ -307,6 +310,10 @@ impl Rows for SqliteTransaction {
         Ok(read::find_identity(self.connection(), kind, identity).await?)
     }
 
+    async fn find_all(&mut self, kind: Kind, ids: &[&str]) -> Result<Vec<Version>, Error> {
+        Ok(read::find_all(self.connection(), kind, ids).await?)
+    }
+
     async fn existing(&mut self, kind: Kind, name: Name, values: &[&str]) -> Result<HashSet<String>, Error> {
         Ok(self.find_existing(kind, name, values).await?)
     }
@@ -324,15 +331,23 @@ impl Rows for SqliteTransaction {
     }
 
     async fn owner_of(&mut self, application: &str) -> Result<Option<String>, Error> {
-        Ok(read::owner_of(self.connection(), application).await?)
+        Ok(owners::owner_of(self.connection(), application).await?)
     }
 
     async fn has_blocked_application(&mut self, owner: &str) -> Result<bool, Error> {
-        Ok(read::has_blocked_application(self.connection(), owner).await?)
+        Ok(owners::has_blocked_application(self.connection(), owner).await?)
     }
 
     async fn is_owner_blocked(&mut self, application: &str, api: &str) -> Result<bool, Error> {
-        Ok(read::is_owner_blocked(self.connection(), application, api).await?)
+        Ok(owners::is_owner_blocked(self.connection(), application, api).await?)
+    }
+
+    async fn owners_of(&mut self, applications: &[&str]) -> Result<HashMap<String, String>, Error> {
+        Ok(owners::owners_of(self.connection(), applications).await?)
+    }
+
+    async fn blocks_of(&mut self, owners: &[&str]) -> Result<Option<Vec<OwnersBlock>>, Error> {
+        Ok(owners::blocks_of(self.connection(), owners).await?)
     }
 
     async fn revoked(&mut self, digests: &[&str]) -> Result<HashSet<String>, Error> {

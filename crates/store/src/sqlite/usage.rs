@@ -5,13 +5,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::Serialize;
 use sqlx::{Row as _, Sqlite, SqliteConnection};
 
-use super::{fault::Fault, sight::restrict_usage, state::read_version};
+use super::{fault::Fault, json::json, sight::restrict_usage, state::read_version};
 use crate::totals::{KEEP_TOTALS, REMEMBER_BATCHES, TIDIED_AT_ONCE, Total, counts, totals};
 use management::port::{
-    Error, Scope, Version,
+    Scope, Version,
     usage::{KeyUsed, Pair, UsageFilter, UsageRow, Used, Windows},
 };
 
@@ -302,8 +301,4 @@ pub async fn reached(
     .fetch_all(connection)
     .await?;
     rows.iter().map(read_version).collect()
-}
-
-fn json(value: &(impl Serialize + ?Sized)) -> Result<String, Fault> {
-    serde_json::to_string(value).map_err(|_| Error::Damaged("usage that is no JSON").into())
 }

@@ -9,6 +9,8 @@ use testkit::postgres::Postgres;
 /// A test's own database. It is deleted with the directory.
 pub struct Opened {
     pub store: Store,
+    /// Where it is, for a further service on it.
+    pub url: String,
     _place: Option<tempfile::TempDir>,
 }
 
@@ -18,7 +20,7 @@ pub async fn sqlite(history_rows: i64) -> Opened {
     let url = format!("sqlite:{}", place.path().join("policy.db").display());
     let settings = Settings { history_rows, ..Settings::default() };
     let store = Arc::new(SqliteStore::open(&url, settings).await.unwrap());
-    Opened { store, _place: Some(place) }
+    Opened { store, url, _place: Some(place) }
 }
 
 /// So many versions that hold no more are kept.
@@ -26,5 +28,5 @@ pub async fn postgres(history_rows: i64) -> Opened {
     let url = Postgres::shared().unwrap().database().unwrap();
     let settings = Settings { history_rows, ..Settings::default() };
     let store = Arc::new(PostgresStore::open(&url, settings).await.unwrap());
-    Opened { store, _place: None }
+    Opened { store, url, _place: None }
 }

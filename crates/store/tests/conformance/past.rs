@@ -1,10 +1,15 @@
 //! The past: revisions, deltas, scopes, and which history they belong to.
 
-use management::port::{Actor, Error, Kind, Scope, Snapshot};
+use management::port::{
+    Actor, Error, Kind, NewRow, Scope, Snapshot,
+    list::{Column, Filter, Sort},
+};
+use serde_json::json;
+use store::Settings;
 
 use crate::{
     databases::Opened,
-    support::{NOW, Part, act, api, application, documents, key, only, put, read, remove, subscription},
+    support::{NOW, Part, act, api, application, begin, documents, key, only, put, read, remove, row, subscription},
 };
 
 pub async fn a_revision_is_read_as_it_was_in_pages_of_any_size(opened: &Opened) {
@@ -83,6 +88,32 @@ pub async fn the_far_past_is_forgotten(opened: &Opened) {
     }
     let mut snapshot = store.snapshot().await.unwrap();
     assert!(matches!(snapshot.word(state.horizon - 1).await, Err(Error::Gone(_))));
+}
+
+pub async fn much_of_the_past_is_forgotten_little_by_little(opened: &Opened) {
+    let plans: Vec<NewRow> =
+        (0..15_000).map(|number| row(Kind::Plan, &format!("p-{number}"), json!({"limits": []}))).collect();
+    let mut change = begin(&opened.store).await;
+    for some in plans.chunks(1_000) {
+        change.insert_all(some).await.unwrap();
+    }
+    change.commit().await.unwrap();
+    let sort = Sort { column: Column::Id, descending: false };
+    for _ in 0..3 {
+        let held = opened.store.list(Kind::Plan, &Filter::default(), sort, None, 5_000).await.unwrap().rows;
+        let mut change = begin(&opened.store).await;
+        change.remove_all(&held).await.unwrap();
+        change.commit().await.unwrap();
+    }
+    assert_eq!(opened.store.state().await.unwrap().past, 15_000);
+    // From now on nothing is to be kept. The first 10,000 are two revisions.
+    let settings = Settings { history_rows: 0, ..Settings::default() };
+    let store = store::open(&opened.url, settings).await.unwrap();
+    for left in [5_000, 0] {
+        put(&store, &[application(&format!("app-{left}"), "o", "ACTIVE")]).await;
+        assert_eq!(store.state().await.unwrap().past, left);
+    }
+    store.close().await;
 }
 
 pub async fn a_mark_shows_which_history_it_is_of(opened: &Opened) {

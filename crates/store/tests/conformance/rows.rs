@@ -1,7 +1,9 @@
 //! Current rows: found by each of their names, and in lists.
 
+use std::collections::BTreeSet;
+
 use management::port::{
-    Kind, Name, NewRow,
+    Kind, MAX_OWNERS_BLOCKS, MAX_ROWS_AT_ONCE, Name, NewRow, OwnersBlock,
     list::{Column, Filter, Sort},
     places::places,
     target::target,
@@ -29,6 +31,10 @@ pub async fn a_row_is_found_by_each_of_its_names(opened: &Opened) {
     let mut change = begin(store).await;
     assert_eq!(change.find(Kind::Key, "k").await.unwrap(), Some(stored.clone()));
     assert_eq!(change.find_identity(Kind::Key, &digest("k")).await.unwrap(), Some(stored));
+    let found = change.find_all(Kind::Application, &["gone", "x", "app", "app"]).await.unwrap();
+    let found: BTreeSet<&str> = found.iter().map(|version| version.id.as_str()).collect();
+    assert_eq!(found, BTreeSet::from(["app", "gone"]));
+    assert!(change.find_all(Kind::Application, &[]).await.unwrap().is_empty());
     assert_eq!(change.of_application("app").await.unwrap().len(), 2);
     assert_eq!(change.of_api("a").await.unwrap().len(), 1);
     assert_eq!(change.of_plan("p").await.unwrap(), None);
@@ -141,6 +147,31 @@ pub async fn blocks_of_an_owner_are_found(opened: &Opened) {
     for (application, api, expected) in [("one", "b", true), ("new", "a", true), ("new", "b", false)] {
         assert_eq!(change.is_owner_blocked(application, api).await.unwrap(), expected, "{application} {api}");
     }
+    let owners = change.owners_of(&["one", "new", "nobody", "\0"]).await.unwrap();
+    let mut owners: Vec<_> = owners.iter().map(|(application, owner)| (application.as_str(), owner.as_str())).collect();
+    owners.sort_unstable();
+    assert_eq!(owners, [("new", "p"), ("one", "o")]);
+    let block = |owner: &str, application: &str, api: Option<&str>| OwnersBlock {
+        owner: owner.to_owned(),
+        application: application.to_owned(),
+        api: api.map(str::to_owned),
+    };
+    let mut blocks = change.blocks_of(&["o", "p", "q", "\0"]).await.unwrap().unwrap();
+    blocks.sort();
+    assert_eq!(blocks, [block("o", "two", None), block("p", "one", Some("a"))]);
+    assert_eq!(change.blocks_of(&["q"]).await.unwrap(), Some(Vec::new()));
+    drop(change);
+    // Too many are not returned in part.
+    let many: Vec<NewRow> =
+        (0..MAX_OWNERS_BLOCKS).map(|number| application(&format!("many-{number}"), "many", "BLOCKED")).collect();
+    let mut change = begin(store).await;
+    for some in many.chunks(MAX_ROWS_AT_ONCE) {
+        change.insert_all(some).await.unwrap();
+    }
+    change.commit().await.unwrap();
+    assert_eq!(begin(store).await.blocks_of(&["many"]).await.unwrap().unwrap().len(), MAX_OWNERS_BLOCKS);
+    put(store, &[subscription("more", "many-1", "a", "PROD_ONLY_BLOCKED")]).await;
+    assert_eq!(begin(store).await.blocks_of(&["many", "o"]).await.unwrap(), None);
 }
 
 pub async fn lists_are_filtered_sorted_and_counted(opened: &Opened) {

@@ -1,0 +1,66 @@
+//! Who owns applications, and which blocks the owners have.
+
+use std::collections::HashMap;
+
+use sqlx::PgConnection;
+
+use super::{
+    fault::Fault,
+    text::{text, texts},
+};
+use crate::owners;
+use management::port::OwnersBlock;
+
+/// The owner of an application.
+pub async fn owner_of(connection: &mut PgConnection, application: &str) -> Result<Option<String>, Fault> {
+    let owner = sqlx::query_scalar::<_, Option<String>>("SELECT owner FROM listed WHERE kind = 2 AND id = $1");
+    Ok(owner.bind(text(application)).fetch_optional(connection).await?.flatten())
+}
+
+/// Whether an application of this owner is blocked. The kept block of a deleted application counts.
+pub async fn has_blocked_application(connection: &mut PgConnection, owner: &str) -> Result<bool, Fault> {
+    let found = "SELECT EXISTS (SELECT FROM listed WHERE kind = 2 AND owner = $1 AND state = 'BLOCKED')";
+    Ok(sqlx::query_scalar(found).bind(text(owner)).fetch_one(connection).await?)
+}
+
+/// Whether the owner of `application` is blocked: another application of the owner is blocked, or its subscription to
+/// `api` is. A kept block counts for the owner at the time when the subscription was deleted.
+pub async fn is_owner_blocked(connection: &mut PgConnection, application: &str, api: &str) -> Result<bool, Fault> {
+    let Some(owner) = owner_of(connection, application).await? else { return Ok(false) };
+    if has_blocked_application(connection, &owner).await? {
+        return Ok(true);
+    }
+    let found = sqlx::query_scalar(
+        r#"
+        SELECT EXISTS (
+            SELECT FROM listed l JOIN version s ON s.application = l.id AND s.kind = 4 AND s.api = $2
+            WHERE l.kind = 2 AND l.owner = $1 AND s.until_revision IS NULL AND s.kept_owner IS NULL
+                AND coalesce(s.kept_block, s.document::jsonb ->> 'state') IN ('BLOCKED', 'PROD_ONLY_BLOCKED'))
+        OR EXISTS (SELECT FROM version WHERE until_revision IS NULL AND kept_owner = $1 AND api = $2)"#,
+    );
+    Ok(found.bind(owner).bind(text(api)).fetch_one(connection).await?)
+}
+
+/// The owners of applications, by application.
+pub async fn owners_of(connection: &mut PgConnection, applications: &[&str]) -> Result<HashMap<String, String>, Fault> {
+    let found = "SELECT id, owner FROM listed WHERE kind = 2 AND owner IS NOT NULL AND id = ANY ($1)";
+    let rows = sqlx::query_as(found).bind(texts(applications.iter().copied())).fetch_all(connection).await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// The blocks of the applications of `owners` and of their subscriptions. `None` if there are more than the limit.
+pub async fn blocks_of(connection: &mut PgConnection, owners: &[&str]) -> Result<Option<Vec<OwnersBlock>>, Fault> {
+    let found = sqlx::query_as::<_, owners::Row>(
+        r#"
+        SELECT owner, id, NULL FROM listed WHERE kind = 2 AND owner = ANY ($1) AND state = 'BLOCKED'
+        UNION ALL
+        SELECT l.owner, l.id, s.api FROM listed l JOIN version s ON s.application = l.id AND s.kind = 4
+        WHERE l.kind = 2 AND l.owner = ANY ($1) AND s.until_revision IS NULL AND s.kept_owner IS NULL
+            AND coalesce(s.kept_block, s.document::jsonb ->> 'state') IN ('BLOCKED', 'PROD_ONLY_BLOCKED')
+        UNION ALL
+        SELECT kept_owner, application, api FROM version WHERE until_revision IS NULL AND kept_owner = ANY ($1)
+        LIMIT $2"#,
+    );
+    let found = found.bind(texts(owners.iter().copied())).bind(owners::limit());
+    Ok(owners::blocks(found.fetch_all(connection).await?))
+}

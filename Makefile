@@ -95,10 +95,28 @@ lint: ## Formatting, Clippy (the core alone, with the shell, the whole workspace
 
 # Checks before the build, so that an error does not show only after twenty minutes.
 .PHONY: release
-release: ## The files of release TAG=v0.1.0: `make build` and target/SHA256SUMS; refuses another version, or files that differ
+release: ## The files of release TAG=v0.1.0: `make package`; refuses another version, or files that differ
 	@tools/release check "$(TAG)"
-	@$(MAKE) build
-	@tools/release sums "$(TAG)"
+	@$(MAKE) package
+	@tools/release packages "$(TAG)"
+
+.PHONY: package
+package: build ## Module, images, chart, SBOM and checksums under target/package/, and the digests to write down
+	tools/base target/release/policy-service target/package-base
+	cargo build -q $(LOCKED) -p package
+	@rm -rf target/package
+	@"$$KEYGATE_WORK/debug/package" target/package target/package-base "$$(tools/commit)"
+
+.PHONY: package-twice
+package-twice: package ## The same in a clone elsewhere: fails unless every file has the same bytes
+	$(title) 'the packages again, in another folder and with another home of Cargo'
+	@tools/package-twice
+
+.PHONY: e2e-package
+e2e-package: package ## The packages pushed to a real registry, fetched back and compared; the policy service runs from its image
+	$(title) 'the packages in a registry, and the image of the policy service'
+	@tools/need docker-registry skopeo cyclonedx
+	cargo test $(LOCKED) -p package --test published -- --ignored
 
 .PHONY: clean
 clean: ## Remove build results; fetched tools stay in .tools
@@ -122,7 +140,7 @@ filter:
 .PHONY: policy-service
 policy-service:
 	@tools/need cargo cc
-	$(AT_COMMIT) cargo build --release $(LOCKED) -p policy-service
+	$(AT_COMMIT) tools/release-cargo build $(LOCKED) -p policy-service
 	@mkdir -p target/release
 	@[ "$$KEYGATE_WORK" -ef target ] || install "$$KEYGATE_WORK/release/policy-service" target/release/policy-service
 
@@ -143,9 +161,9 @@ test-core:
 
 .PHONY: test-tools
 test-tools:
-	$(title) 'what the module goes through after linking'
+	$(title) 'what the module goes through after linking, and how packages are made'
 	@tools/need cargo cc
-	cargo test $(LOCKED) $(FINISHERS)
+	cargo test $(LOCKED) $(FINISHERS) -p package
 
 .PHONY: test-filter
 test-filter:
@@ -178,6 +196,14 @@ e2e: $(if $(SIDE_BY_SIDE),,build envoy) ## The end-to-end tests alone
 	$(title) 'the filter in a real Envoy, with the real policy service'
 	@tools/need openssl redis-server nginx
 	RUST_TEST_THREADS=$(E2E_THREADS) cargo test $(LOCKED) $(E2E_TESTS)
+
+.PHONY: e2e-observability
+e2e-observability: build envoy ## Prometheus over real Envoys: each fault fires its alert; draws the dashboard (four minutes)
+	$(title) 'alerts and dashboard, with a real Prometheus'
+	@tools/need prometheus matplotlib openssl
+	.tools/bin/promtool check config envoy/observability/prometheus.yaml
+	.tools/bin/promtool test rules envoy/observability/alerts_test.yaml
+	cargo test $(LOCKED) -p keygate-e2e --test gateway observability -- --include-ignored --nocapture
 
 # --- other versions of Envoy -----------------------------------------------------------------------------------------
 #
@@ -249,7 +275,7 @@ test-fuzz:
 .PHONY: bench-service
 bench-service: policy-service ## The policy service under load on both databases, replicas killed; a million keys; ten minutes
 	@tools/need postgresql
-	cargo build --release $(LOCKED) -p keygate-replicas
+	tools/release-cargo build $(LOCKED) -p keygate-replicas
 	@exec "$$KEYGATE_WORK/release/bench-service"
 
 .PHONY: bench-import
@@ -276,7 +302,7 @@ SOAK_MODULE := "$$KEYGATE_WORK/wasm32-unknown-unknown/filter/soak_trap.wasm"
 soak-module:
 	@tools/need cargo cc wasm-opt
 	tools/wasm-cargo build $(MODULE) $(LOCKED) -p keygate-soak-trap
-	$(AT_COMMIT) cargo build --release $(LOCKED) -p keygate-soak
+	$(AT_COMMIT) tools/release-cargo build $(LOCKED) -p keygate-soak
 	cargo build -q $(LOCKED) $(FINISHERS)
 	@mkdir -p target/soak
 	@"$$KEYGATE_WORK/release/soak" arm $(SOAK_MODULE) $(SOAK_MODULE).armed
@@ -296,13 +322,13 @@ BENCH_FILTERS := target/bench/filters
 .PHONY: bench
 bench: filter bench-filters envoy ## The cost of keygate per request, compared with alternatives: table and chart
 	@tools/need cargo cc
-	cargo build --release $(LOCKED) -p keygate-bench --bin bench
+	tools/release-cargo build $(LOCKED) -p keygate-bench --bin bench
 	@exec "$$KEYGATE_WORK/release/bench" --filters $(BENCH_FILTERS)
 
 .PHONY: bench-scale
 bench-scale: build bench-filters envoy ## A million keys: load, memory, requests meanwhile, uncached keys, delay of a block
 	@tools/need cargo cc
-	cargo build --release $(LOCKED) -p keygate-bench --bin bench-scale
+	tools/release-cargo build $(LOCKED) -p keygate-bench --bin bench-scale
 	@exec "$$KEYGATE_WORK/release/bench-scale" --filters $(BENCH_FILTERS)
 
 # The modules that keygate is compared with: typical filters, and the module of its host calls, which is built like

@@ -71,6 +71,7 @@ impl Place {
             "tools/finish",
             "tools/commit",
             "tools/release",
+            "tools/release-cargo",
             "tools/wasm-cargo",
         ] {
             place.write(file, &read(file));
@@ -405,12 +406,44 @@ fn what_the_project_fetches_is_pinned_for_both_processors() {
         let (name, version) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         assert!(pins.contains(&format!("  {name}-{version}.crate")), "tools/pins has no {name} {version}");
     }
+    let wheels: Vec<&str> =
+        need.lines().filter_map(|line| line.split_once(") need_wheel ")).map(|(_, rest)| rest).collect();
+    assert!(!wheels.is_empty());
+    for wheel in wheels {
+        let mut words = wheel.split(' ');
+        let (name, version) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let wheel = format!("  {}-{version}-", name.replace('-', "_"));
+        assert!(pins.contains(&wheel), "tools/pins has no{wheel}");
+    }
     let of = |lock: &str, package: &str| {
         let lock = read(lock);
         let (_, rest) = lock.split_once(&format!("name = \"{package}\"\n")).expect("the package is locked");
         rest.lines().next().unwrap_or_default().to_owned()
     };
     assert_eq!(of("Cargo.lock", "wasm-bindgen"), of("tools/wasm-runner/Cargo.lock", "wasm-bindgen-cli"));
+}
+
+#[test]
+fn a_released_program_has_no_path_of_the_machine_that_built_it() {
+    for (number, folder) in ["plain", "a b", "it's", "a\"b\\c"].iter().enumerate() {
+        let place = Place::new(&format!("paths-{number}"));
+        let work = place.folder.join("work").join(folder);
+        // Writes each argument in a line of its own, as Cargo sees it.
+        place.program("cargo", "printf '%s\\n' \"$@\" > seen");
+        let mut build = place.command("tools/release-cargo");
+        assert_passes(build.args(["build", "--locked"]).env("CARGO_TARGET_DIR", &work));
+        let seen = fs::read_to_string(place.folder.join("seen")).expect("the arguments");
+        let expected: Vec<String> = [
+            format!("{}=", place.folder.display()),
+            format!("{}=target", work.display()),
+            format!("{}=", place.folder.join("cargo/registry/src").display()),
+        ]
+        .iter()
+        .map(|map| format!("\"--remap-path-prefix={}\"", map.replace('\\', "\\\\").replace('"', "\\\"")))
+        .collect();
+        let flags = format!("target.'cfg(unix)'.rustflags = [ {},]", expected.join(", "));
+        assert_eq!(seen, format!("--config\n{flags}\nbuild\n--release\n--locked\n"));
+    }
 }
 
 #[test]
@@ -503,11 +536,23 @@ fn only_a_build_of_the_tagged_version_and_of_this_commit_is_released() {
     fs::copy(place.folder.join("bin/policy-service"), place.folder.join("target/release/policy-service"))
         .expect("a copy");
     place.write("target/keygate.wasm", "keygate-commit=fedcba987654 ");
-    assert_refused(&mut release("sums", "v0.1.0", commit), &["keygate.wasm is not of commit"]);
+    assert_refused(&mut release("packages", "v0.1.0", commit), &["keygate.wasm is not of commit"]);
     place.write("target/keygate.wasm", &format!("keygate-commit={commit} "));
-    assert_passes(&mut release("sums", "v0.1.0", commit));
-    let sums = fs::read_to_string(place.folder.join("target/SHA256SUMS")).expect("the sums");
-    assert!(sums.contains("  keygate.wasm\n") && sums.contains("  release/policy-service\n"), "{sums}");
+    let sum = |files: &str| format!("cd target/package && sha256sum {files} > SHA256SUMS");
+    let package = |text: &str, files: &str| {
+        place.write("target/package/keygate-0.1.0.wasm", text);
+        assert_passes(place.command("sh").args(["-ec", &sum(files)]));
+    };
+    let module = format!("keygate-commit={commit} ");
+    package(&module, "keygate-0.1.0.wasm");
+    assert_refused(&mut release("packages", "v0.1.0", commit), &["there is no chart"]);
+    place.write("target/package/charts/keygate-0.1.0.tgz", "a chart");
+    package(&module, "keygate-0.1.0.wasm charts/keygate-0.1.0.tgz");
+    assert_passes(&mut release("packages", "v0.1.0", commit));
+    place.write("target/package/charts/keygate-0.1.0.tgz", "another chart");
+    assert_refused(&mut release("packages", "v0.1.0", commit), &["not what SHA256SUMS says"]);
+    package("an earlier module", "keygate-0.1.0.wasm");
+    assert_refused(&mut release("packages", "v0.1.0", commit), &["not of this module"]);
     place.write("target/keygate.wasm", "keygate-commit=fedcba987654 ");
-    assert_refused(&mut release("sums", "v0.1.0", "fedcba987654"), &["policy-service is not of version"]);
+    assert_refused(&mut release("packages", "v0.1.0", "fedcba987654"), &["policy-service is not of version"]);
 }

@@ -111,7 +111,7 @@ impl Root {
         if self.freshness.replace(freshness).is_some_and(|known| known != freshness) {
             let seconds = age.as_secs();
             match freshness {
-                Freshness::Fresh => host::log(LogLevel::Info, "the policy is fresh again"),
+                Freshness::Fresh => host::log(LogLevel::Warn, "the policy is fresh again"),
                 Freshness::Stale => host::log(
                     LogLevel::Warn,
                     &format!("the policy is stale: it was last confirmed {seconds} s ago; it stays in use"),

@@ -47,7 +47,7 @@ impl Complaints {
     /// A refresh has succeeded.
     pub fn recover(&mut self, report: &mut Lines<RefreshEvent>) {
         if self.failures > 0 {
-            report.line(Severity::Info, format!("the policy is refreshed again, after {} failures", self.failures));
+            report.line(Severity::Warn, format!("the policy is refreshed again, after {} failures", self.failures));
         }
         self.failures = 0;
         self.known.clear();

@@ -149,7 +149,7 @@ impl Reporter {
                 context.report.event(UsageEvent::Reported);
                 if self.failures > 0 {
                     let line = format!("usage is reported again, after {} failures", self.failures);
-                    context.report.line(Severity::Info, line);
+                    context.report.line(Severity::Warn, line);
                 }
                 if rejected > 0 {
                     let line = format!(

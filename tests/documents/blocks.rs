@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::{read, root};
 
 /// The beginning of a command of an `sh` block, the test that runs it, and a word of that test.
-const RUN_BY: [(&str, &str, &str); 5] = [
+const RUN_BY: [(&str, &str, &str); 7] = [
     (
         "envoy -c envoy/standalone/envoy.yaml --config-yaml",
         "tests/e2e/tests/gateway/wasm_service.rs",
@@ -20,6 +20,8 @@ const RUN_BY: [(&str, &str, &str); 5] = [
         "crates/policy-service/tests/postgres/start.rs",
         "\"--no-owner\", \"--exit-on-error\", \"--single-transaction\"",
     ),
+    ("sha256sum --check ", "tools/release", "sha256sum --check"),
+    ("skopeo copy --preserve-digests ", "tools/package/tests/published/registry.rs", "\"--preserve-digests\""),
     ("policy-service renew-epoch ", "crates/policy-service/tests/postgres/start.rs", "\"renew-epoch\""),
 ];
 

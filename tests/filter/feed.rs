@@ -135,6 +135,11 @@ fn the_policys_age_is_reported_and_ends_it() {
     service.publish(&Page::demo(2));
     envoy.run_for(Duration::from_secs(40));
     assert_eq!(verdicts(&mut envoy)[0], "allowed");
+    // Whoever sees the faults at a mesh's usual level also sees their end.
+    let lines = envoy.log(LogLevel::Warn);
+    for end in ["the policy is refreshed again", "the policy is fresh again"] {
+        assert_eq!(lines.iter().filter(|line| line.contains(end)).count(), 1, "{end}: {lines:#?}");
+    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Metrics of the service in Prometheus's text format.
 //!
 //! No label has a value that a client, an application or an API can choose. A route is named by its template, a status
-//! by its class, and an unknown HTTP method is `other`. Connections, polls and the revision are read when the metrics
-//! are requested. Gateways by state, and the lag of the slowest one, belong here as soon as the service knows gateways.
+//! by its class, and an unknown HTTP method is `other`. Connections, polls, the revision and whether changes can be
+//! written are read when the metrics are requested. Gateways by state, and the lag of the slowest one, belong here as soon as the service knows gateways.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -35,6 +35,8 @@ struct Inner {
     database: HistogramVec,
     revision: IntGauge,
     polls: IntGauge,
+    writable: IntGauge,
+    certificate_end: IntGauge,
 }
 
 impl fmt::Debug for Metrics {
@@ -91,6 +93,17 @@ impl Metrics {
                 &registry,
                 IntGauge::with_opts(opts("polls_held", "Polls of gateways that wait for a new revision"))?,
             )?,
+            writable: registered(
+                &registry,
+                IntGauge::with_opts(opts("writable", "1 if changes can be written, as /healthz/write says, else 0"))?,
+            )?,
+            certificate_end: registered(
+                &registry,
+                IntGauge::with_opts(opts(
+                    "certificate_ends_at",
+                    "Unix time at which the certificate of the service ends; 0 without TLS",
+                ))?,
+            )?,
             registry,
         };
         Ok(Self(Arc::new(inner)))
@@ -121,8 +134,14 @@ impl Metrics {
         }
     }
 
-    /// All metrics in Prometheus's text format.
-    pub fn text(&self, store: &Store) -> prometheus::Result<Vec<u8>> {
+    /// Sets the Unix time at which the certificate in use ends.
+    pub fn set_certificate_end(&self, seconds: i64) {
+        self.0.certificate_end.set(seconds);
+    }
+
+    /// All metrics in Prometheus's text format. `is_writable`: whether changes can be written now.
+    pub fn text(&self, store: &Store, is_writable: bool) -> prometheus::Result<Vec<u8>> {
+        self.0.writable.set(is_writable.into());
         self.0.polls.set(i64::try_from(store.waiting()).unwrap_or(i64::MAX));
         self.0.revision.set(store.revisions().borrow().revision);
         let mut text = Vec::new();

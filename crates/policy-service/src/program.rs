@@ -104,7 +104,7 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
     say_where(&doors, tls.is_some())?;
     tracing::info!(version, revision = state.revision, epoch = state.epoch, "serving");
 
-    let reading_again = tls.map(|tls| tokio::spawn(tls.watch()));
+    let reading_again = tls.map(|tls| tokio::spawn(tls.watch(metrics.clone())));
     let watch = tokio::spawn({
         let store = store.clone();
         async move { store.watch(act_of_service).await }

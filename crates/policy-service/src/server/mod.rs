@@ -15,7 +15,7 @@ pub mod peer;
 mod tally;
 pub mod tls;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -209,12 +209,17 @@ async fn writer_health(State(store): State<Store>) -> Result<&'static str, Probl
     })
 }
 
+/// How long the metrics wait for the check of the writer. That waits a second for a lock, and Prometheus waits ten for the
+/// metrics.
+const WRITER_CHECK: Duration = Duration::from_secs(3);
+
 /// The service's metrics for Prometheus. They name no client, no application and no API.
 #[utoipa::path(get, path = "/metrics", tag = "health", operation_id = "read_metrics", security(()), responses(
     (status = 200, description = "all metrics, in Prometheus's text format", body = String, content_type = "text/plain"),
 ))]
 async fn read_metrics(State((store, metrics)): State<(Store, Metrics)>) -> Result<Response, Problem> {
-    let text = metrics.text(&store).map_err(|error| {
+    let writer = tokio::time::timeout(WRITER_CHECK, store.check_writer(&act_of_service())).await;
+    let text = metrics.text(&store, matches!(writer, Ok(Ok(())))).map_err(|error| {
         tracing::error!(%error, "the metrics cannot be written");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the service failed; its log says why")
     })?;

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use crate::metrics::Metrics;
 use sha2::{Digest as _, Sha256};
 use tokio_rustls::{
     TlsAcceptor,
@@ -23,6 +24,7 @@ use tokio_rustls::{
         version::{TLS12, TLS13},
     },
 };
+use x509_parser::parse_x509_certificate;
 
 /// Maximum length of one file, in bytes: a chain of ten certificates of 6 KiB in PEM, which is more than any client
 /// accepts.
@@ -83,11 +85,12 @@ impl Pair {
         digest.finalize().into()
     }
 
-    fn configuration(&self, files: &Files) -> Result<Arc<ServerConfig>, Invalid> {
+    fn usable(&self, files: &Files) -> Result<Usable, Invalid> {
         let both = || (files.certificate.clone(), files.key.clone());
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.certificate).collect();
         let chain = chain.ok().filter(|chain| !chain.is_empty());
         let chain = chain.ok_or_else(|| Invalid::NoCertificate(files.certificate.clone()))?;
+        let ends_at = ends_at(&chain);
         let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| Invalid::NoKey(files.key.clone()))?;
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let made = builder
@@ -100,8 +103,22 @@ impl Pair {
             (error, (certificate, key)) => Invalid::Unusable(certificate, key, error),
         })?;
         made.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
-        Ok(Arc::new(made))
+        Ok(Usable { configuration: Arc::new(made), ends_at })
     }
+}
+
+/// When the first certificate of the chain ends, in Unix seconds. Clients reject the chain from then on. 0 if no end can
+/// be read.
+fn ends_at(chain: &[CertificateDer<'_>]) -> i64 {
+    let ends = chain.iter().filter_map(|certificate| parse_x509_certificate(certificate).ok());
+    ends.map(|(_, certificate)| certificate.validity().not_after.timestamp()).min().unwrap_or(0)
+}
+
+/// A pair that rustls accepts.
+#[derive(Debug)]
+struct Usable {
+    configuration: Arc<ServerConfig>,
+    ends_at: i64,
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Invalid> {
@@ -118,7 +135,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Invalid> {
 #[derive(Clone, Debug)]
 pub struct Tls {
     files: Files,
-    current: Arc<RwLock<Arc<ServerConfig>>>,
+    current: Arc<RwLock<Usable>>,
     /// The digest of the first pair.
     first: [u8; 32],
 }
@@ -127,18 +144,24 @@ impl Tls {
     /// Reads the pair.
     pub fn open(files: Files) -> Result<Self, Invalid> {
         let pair = Pair::read(&files)?;
-        let current = pair.configuration(&files)?;
+        let current = pair.usable(&files)?;
         Ok(Self { files, current: Arc::new(RwLock::new(current)), first: pair.digest() })
     }
 
     /// Accepts the handshake of one new connection.
     pub fn acceptor(&self) -> TlsAcceptor {
         // The lock cannot be poisoned halfway: a write is one assignment.
-        TlsAcceptor::from(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+        TlsAcceptor::from(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).configuration))
     }
 
-    /// Uses each new pair of the files, for ever.
-    pub async fn watch(self) {
+    /// When the certificate in use ends, in Unix seconds.
+    fn ends_at(&self) -> i64 {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).ends_at
+    }
+
+    /// Uses each new pair of the files, for ever, and tells `metrics` when the certificate in use ends.
+    pub async fn watch(self, metrics: Metrics) {
+        metrics.set_certificate_end(self.ends_at());
         let mut looks = Looks { known: self.first, seen: self.first, was_unreadable: false };
         loop {
             tokio::time::sleep(LOOK).await;
@@ -146,8 +169,9 @@ impl Tls {
             // A file on a network may take long to read.
             let Ok(read) = tokio::task::spawn_blocking(move || Pair::read(&files)).await else { continue };
             match looks.judge(read) {
-                Some(Ok(pair)) => match pair.configuration(&self.files) {
+                Some(Ok(pair)) => match pair.usable(&self.files) {
                     Ok(made) => {
+                        metrics.set_certificate_end(made.ends_at);
                         *self.current.write().unwrap_or_else(PoisonError::into_inner) = made;
                         tracing::info!(certificate = %self.files.certificate.display(), "a new certificate is used");
                     }

@@ -91,6 +91,26 @@ async fn connections_are_counted_while_they_are_open() {
     unproven(1.0, 2.0).await;
 }
 
+#[tokio::test]
+async fn it_is_said_whether_changes_can_be_written() {
+    let service = Program::start();
+    let writable = async |expected: f64| {
+        let look = async || {
+            let text = scrape(&service).await;
+            if samples(&text)["policy_service_writable"] == expected { Ok(()) } else { Err(text) }
+        };
+        eventually("the gauge", std::time::Duration::from_secs(10), look).await.unwrap();
+    };
+    writable(1.0).await;
+    let (file, away) = (service.directory().join("policy.db"), service.directory().join("away"));
+    std::fs::rename(&file, &away).unwrap();
+    writable(0.0).await;
+    std::fs::rename(&away, &file).unwrap();
+    writable(1.0).await;
+    // Without TLS there is no certificate.
+    assert_eq!(samples(&scrape(&service).await)["policy_service_certificate_ends_at"], 0.0);
+}
+
 /// The rows of the document's table: name without its prefix, labels, and description.
 fn documented() -> BTreeSet<(String, String)> {
     let text = include_str!("../../../../docs/operations.md");

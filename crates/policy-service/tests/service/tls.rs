@@ -122,6 +122,39 @@ async fn a_new_pair_is_used_without_a_failed_request_and_a_bad_one_changes_nothi
     assert_eq!(refusals(), 3);
 }
 
+#[tokio::test]
+async fn the_metrics_say_when_the_first_certificate_of_the_chain_ends() {
+    // The Unix times of the beginnings of these years.
+    const YEARS: [(i32, &str); 3] = [(2040, "2208988800"), (2035, "2051222400"), (2030, "1893456000")];
+    let root = Root::new();
+    let service = prepared(&root).start();
+    let client = root.client().build().unwrap();
+    let ends = async |expected: &str| {
+        let line = format!("policy_service_certificate_ends_at {expected}");
+        let look = async || {
+            let text = client.get(format!("{}/metrics", service.url)).send().await.unwrap().text().await.unwrap();
+            if text.lines().any(|found| found == line) { Ok(()) } else { Err(text) }
+        };
+        testkit::deadline::eventually(line.clone(), Duration::from_secs(10), look).await.unwrap();
+    };
+    let write = |certificate: &str, key: &str| {
+        fs::write(service.directory().join("tls.crt"), certificate).unwrap();
+        fs::write(service.directory().join("tls.key"), key).unwrap();
+    };
+    let (certificate, key) = root.pair_until(YEARS[0].0);
+    write(&certificate, &key);
+    ends(YEARS[0].1).await;
+    // A certificate that leads to the root ends earlier than the service's own.
+    let (certificate, key) = root.pair_until(YEARS[1].0);
+    let (above, _) = root.pair_until(YEARS[2].0);
+    write(&format!("{certificate}{above}"), &key);
+    ends(YEARS[2].1).await;
+    // A pair that cannot be used changes nothing.
+    write(&certificate, "");
+    service.logs("has no private key in PEM").await;
+    ends(YEARS[2].1).await;
+}
+
 #[test]
 fn pairs_that_cannot_be_used_are_refused_at_the_start() {
     let root = Root::new();

@@ -2,8 +2,11 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use reqwest::{Certificate, Client, ClientBuilder};
+
+/// The year at whose beginning certificates end, unless a test says otherwise.
+const LAST_YEAR: i32 = 4096;
 
 /// A root.
 pub struct Root(CertifiedIssuer<'static, KeyPair>);
@@ -32,8 +35,14 @@ impl Root {
 
     /// A new pair for 127.0.0.1 and localhost, in PEM: certificate and key.
     pub fn pair(&self) -> (String, String) {
+        self.pair_until(LAST_YEAR)
+    }
+
+    /// A pair that ends when this year begins.
+    pub fn pair_until(&self, year: i32) -> (String, String) {
         let key = KeyPair::generate().unwrap();
-        let parameters = CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+        let mut parameters = CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+        parameters.not_after = date_time_ymd(year, 1, 1);
         let certificate = parameters.signed_by(&key, &self.0).unwrap();
         (certificate.pem(), key.serialize_pem())
     }

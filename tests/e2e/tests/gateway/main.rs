@@ -24,6 +24,7 @@ mod keys;
 mod limits;
 mod listeners;
 mod main_thread;
+mod observability;
 mod outages;
 mod proxies;
 mod ratelimit_server;

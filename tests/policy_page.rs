@@ -172,6 +172,25 @@ fn the_limits_of_the_schema_are_those_of_the_code() {
     }
 }
 
+/// The lists of a page, each with the definition of its rows in the schema.
+const LISTS: [(&str, &str); 6] = [
+    ("apis", "api"),
+    ("applications", "application"),
+    ("keys", "key"),
+    ("subscriptions", "subscription"),
+    ("plans", "plan"),
+    ("deny_policies", "deny_policy"),
+];
+
+/// The fields of a row that the schema says are of this type, such as `text`, which may be optional.
+fn of_type(row: &str, name: &str) -> Vec<String> {
+    let whole = schemas::schema("docs/policy-page");
+    let types = [format!("#/$defs/{name}"), format!("#/$defs/optional_{name}")];
+    let fields = whole["$defs"][row]["properties"].as_object().expect("an object");
+    let has = |field: &Value| field["$ref"].as_str().is_some_and(|place| types.iter().any(|name| name == place));
+    fields.iter().filter(|(_, field)| has(field)).map(|(name, _)| name.clone()).collect()
+}
+
 /// A page with one row, which is valid except for `field`.
 fn with(list: &str, field: &str, value: Value) -> Value {
     let mut row = match list {
@@ -224,15 +243,11 @@ fn bad_pages() -> Vec<Value> {
         pages.extend(["next", "poll"].map(|field| header(field, json!(cursor))));
     }
     pages.push(header("next", json!(format!("?{}", "x".repeat(MAX_CURSOR_BYTES)))));
-    for (list, texts) in [
-        ("apis", &["id", "name", "version"][..]),
-        ("applications", &["id", "name", "owner", "plan"]),
-        ("keys", &["id", "application"]),
-        ("subscriptions", &["application", "api", "plan"]),
-        ("plans", &["id"]),
-        ("deny_policies", &["id", "value"]),
-    ] {
-        for field in texts {
+    for (list, row) in LISTS {
+        let mut texts = of_type(row, "text");
+        // The schema says with the type of a deny policy what its value is.
+        texts.extend((list == "deny_policies").then(|| "value".to_owned()));
+        for field in &texts {
             for text in ["", " a", "a\u{a0}", "\u{3000}", "a\nb", "a\u{9f}", &*long] {
                 pages.push(with(list, field, json!(text)));
             }
@@ -243,13 +258,8 @@ fn bad_pages() -> Vec<Value> {
         pages.push(with(list, field, Value::Null));
     }
     for time in [json!(-1), json!(MAX_UNIX_SECONDS + 1), json!("2026-01-01"), json!(1.5)] {
-        for (list, field) in [
-            ("keys", "not_before"),
-            ("keys", "expires_at"),
-            ("subscriptions", "used_up_until"),
-            ("applications", "used_up_until"),
-        ] {
-            pages.push(with(list, field, time.clone()));
+        for (list, row) in LISTS {
+            pages.extend(of_type(row, "time").iter().map(|field| with(list, field, time.clone())));
         }
     }
     let digest = Digest::of(b"key").to_hex();

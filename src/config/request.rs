@@ -102,21 +102,24 @@ pub(super) fn api(item: Option<&Item<'_>>) -> Result<ApiSource, Fault> {
     }
 }
 
+/// The facts that `forward` has a field for, in the order in which their headers are set. A test holds the list to the
+/// fields, because a field that is missing here would be accepted, and its header neither removed nor set.
+const FORWARDED: [Fact; 7] =
+    [Fact::ApplicationId, Fact::KeyId, Fact::KeyType, Fact::ApplicationName, Fact::Owner, Fact::ApiId, Fact::Plan];
+
 /// `forward`. The filter first removes these headers from each request. So one header can neither carry two facts nor
-/// be the key's header. The headers are set in the order of the fields. Each field except `credential` has the name of a
-/// fact: a test holds the fields to that.
+/// be the key's header.
 pub(super) fn forward(item: &Item<'_>, sources: &[CredentialSource]) -> Result<Forward, Fault> {
-    let names = fields::names("forward");
-    let object = item.object(&names)?;
+    let object = item.object(&fields::names("forward"))?;
     let mut taken: Vec<(String, String)> = sources
         .iter()
         .enumerate()
         .filter_map(|(index, source)| Some((header_of(source)?.to_owned(), format!("credential_sources[{index}]"))))
         .collect();
     let mut headers = Vec::new();
-    for fact in names.iter().filter_map(|name| Fact::ALL.iter().find(|fact| fact.as_str() == *name)) {
+    for fact in FORWARDED {
         let header = forward_header(&object, fact.as_str(), &mut taken)?;
-        headers.extend(header.map(|header| (*fact, header)));
+        headers.extend(header.map(|header| (fact, header)));
     }
     Ok(Forward { headers, credential: object.field("credential")?.boolean()? })
 }

@@ -408,3 +408,40 @@ fn the_example_is_a_policy_and_decides() {
         assert_eq!(reason, case.expectation().reason, "{}", case.name);
     }
 }
+
+/// The `curl` commands of the document, each with what its comment says of the answer.
+fn tried() -> Vec<(String, String)> {
+    let text = read("docs/policy-page.md");
+    let lines = text.lines().filter_map(|line| line.trim_start().strip_prefix("curl -si http://127.0.0.1:10000"));
+    let commands = lines.map(|line| line.split_once('#').expect("a comment that says what is answered"));
+    commands.map(|(command, answer)| (command.trim().to_owned(), answer.trim().to_owned())).collect()
+}
+
+#[test]
+fn the_example_answers_as_the_document_says() {
+    let page: Value = serde_json::from_str(&read("docs/policy-page.example.json")).unwrap();
+    let group = json!({"name": "the example", "policy": page, "cases": []});
+    let group: Group = serde_json::from_value(group).unwrap();
+    let core = Core::new(&group);
+    let tried = tried();
+    assert_eq!(tried.len(), 3, "{tried:?}");
+    for (command, answer) in tried {
+        let (path, headers) = command.split_once(' ').expect("headers");
+        let header = |name: &str| Some(headers.split_once(&format!("-H '{name}: "))?.1.split('\'').next()?.to_owned());
+        let mut request = json!({"path": path, "key": header("x-api-key").expect("a key")});
+        if let Some(host) = header("host") {
+            request["authority"] = json!(host);
+        }
+        let case = json!({"name": command, "request": request, "expect": "allowed"});
+        let seen = core.observe(&group, &serde_json::from_value(case).unwrap());
+        let found = match seen.reply {
+            None => "passes".to_owned(),
+            Some(reply) if reply.status == 404 => "404".to_owned(),
+            Some(reply) => {
+                let body: Value = serde_json::from_slice(&reply.body).unwrap();
+                format!("{}, {}", reply.status, body["code"].as_str().unwrap_or_default())
+            }
+        };
+        assert_eq!(found, answer, "{command}");
+    }
+}

@@ -155,7 +155,7 @@ test-filter:
 .PHONY: test-policy-service
 test-policy-service:
 	$(title) 'the policy service'
-	@tools/need detect-secrets postgresql pgbouncer
+	@tools/need detect-secrets postgresql pgbouncer oidc-provider
 	$(give_way) cargo test $(LOCKED) $(SERVICE_TESTS)
 
 .PHONY: test-soak
@@ -192,6 +192,27 @@ e2e-versions: build ## The end-to-end tests with each of ENVOY_VERSIONS, one lin
 	@tools/need openssl redis-server nginx
 	cargo test $(LOCKED) -p keygate-e2e --no-run
 	@LOCKED=$(LOCKED) tools/e2e-versions $(ENVOY_VERSIONS)
+
+# --- real control planes ----------------------------------------------------------------------------------------------
+#
+#   GOLDEN=write       keep what the control planes generate now
+#   MESH=istio         only tests with this in their names
+#
+# Helm, Envoy Gateway and Istio are built from their sources once, which takes up to an hour on two cores. They need ports
+# 18000 to 18002 and 19001, and a mount namespace (root, or user namespaces).
+
+.PHONY: e2e-mesh
+e2e-mesh: build envoy ## The manifests and the chart in Helm and in real control planes, with real Envoys
+	@tools/need openssl docker-registry skopeo python-yaml go helm istio envoy-gateway
+	$(title) 'the chart, rendered by Helm'
+	cargo test $(LOCKED) -p keygate --no-default-features --test chart -- --ignored
+	$(title) 'the schemas of the manifests, cut out of the sources again'
+	@rm -rf target/mesh-schemas
+	@.tools/bin/go mod download $$(sed -n 's|^[A-Z]* = "\([^"@]*@[^"/]*\)/.*|\1|p' tests/e2e/mesh/schemas/cut)
+	tests/e2e/mesh/schemas/cut "$$(.tools/bin/go env GOMODCACHE)" target/mesh-schemas
+	@for file in target/mesh-schemas/*; do cmp "$$file" "tests/e2e/mesh/schemas/$${file##*/}"; done
+	$(title) 'the manifests in Envoy Gateway and in Istio'
+	cargo test $(LOCKED) -p keygate-e2e --test mesh -- --ignored $(MESH)
 
 # --- the crowd -------------------------------------------------------------------------------------------------------
 

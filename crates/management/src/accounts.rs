@@ -42,7 +42,8 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
-    fn new(act: &Act, prefix: &str) -> Result<Self, Error> {
+    /// A new secret that begins with `prefix`.
+    pub fn new(act: &Act, prefix: &str) -> Result<Self, Error> {
         let bytes: [u8; SECRET_BYTES] = act.random()?;
         let mut text = prefix.to_owned();
         for byte in bytes {
@@ -52,7 +53,8 @@ impl Secret {
         Ok(Self(text))
     }
 
-    fn hash(&self) -> SecretHash {
+    /// Its stored form.
+    pub fn hash(&self) -> SecretHash {
         hash(&self.0)
     }
 }
@@ -67,6 +69,17 @@ pub fn is_good(expires_at: Option<i64>, now: i64) -> bool {
     expires_at.is_none_or(|end| now < end)
 }
 
+/// The prefix of the subjects of people whom an identity provider names.
+pub const OIDC_PREFIX: &str = "oidc:";
+
+/// Whom a subject is kept for, if nobody may choose it for a token.
+pub fn reserved(subject: &str) -> Option<&'static str> {
+    if [Actor::Service.subject(), Actor::Import.subject()].contains(&subject) {
+        return Some("the service itself");
+    }
+    subject.starts_with(OIDC_PREFIX).then_some("people who sign in at the identity provider")
+}
+
 /// Creates a token.
 pub async fn make_token(
     change: &mut dyn Transaction,
@@ -75,8 +88,8 @@ pub async fn make_token(
     expires_in: Option<i64>,
 ) -> Result<(Token, Secret), Error> {
     check::text("subject", &subject)?;
-    if [Actor::Service.subject(), Actor::Import.subject()].contains(&subject.as_str()) {
-        return Err(Error::invalid("subject", format!("{subject:?} names the service itself; choose another")));
+    if let Some(whose) = reserved(&subject) {
+        return Err(Error::invalid("subject", format!("{subject:?} is kept for {whose}; choose another")));
     }
     check_room(change.count_tokens().await?, "tokens")?;
     let secret = Secret::new(change.act(), TOKEN_PREFIX)?;

@@ -16,6 +16,9 @@ use serde::Deserialize;
 use super::{error::Error, resource::damaged};
 use crate::port::Kind;
 
+/// Bytes of a method. The longest registered one, UPDATEREDIRECTREF, has 17.
+pub const MAX_METHOD_BYTES: usize = 32;
+
 /// Checks that `document` is a valid row: it parses as the wire type `W` and converts to the filter's `T`.
 pub fn row<'a, W: Deserialize<'a>, T: TryFrom<W, Error = InvalidRow>>(document: &'a str) -> Result<(), Error> {
     read::<W, T>(document).map(drop)
@@ -96,8 +99,9 @@ pub fn referers(field: &str, list: Option<&[String]>) -> Result<(), Error> {
 
 /// Checks the methods of an operation.
 pub fn methods(field: &str, list: Option<&[String]>) -> Result<(), Error> {
-    let is_method =
-        |entry: &str| !entry.is_empty() && entry.len() <= 32 && entry.bytes().all(|b| b.is_ascii_uppercase());
+    let is_method = |entry: &str| {
+        !entry.is_empty() && entry.len() <= MAX_METHOD_BYTES && entry.bytes().all(|b| b.is_ascii_uppercase())
+    };
     if list.is_some_and(|list| list.len() > MAX_METHODS) {
         return Err(Error::invalid(field, format!("expected at most {MAX_METHODS} methods")));
     }

@@ -20,7 +20,7 @@ use crate::port::{
 };
 
 /// The longest overlap, 366 days. For a longer one, issue a second key instead.
-const MAX_OVERLAP_SECONDS: i64 = 366 * 86_400;
+pub const MAX_OVERLAP_SECONDS: i64 = 366 * 86_400;
 
 /// The properties of a new key.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]

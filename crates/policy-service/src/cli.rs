@@ -7,10 +7,14 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
+mod sign_in;
+
 use crate::{
     secret_files::{Files, variable_of_file},
     stderr,
 };
+pub use sign_in::SignIn;
+
 use management::port::{Error, Store};
 use store::Settings;
 
@@ -87,7 +91,7 @@ fn variables(error: &clap::Error) -> Vec<(String, String)> {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the feed for gateways and the management API.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Write the rows of policy pages into the database, also while the service runs.
     ///
     /// FILE holds one or more pages as the feed writes them, one after the other (NDJSON is fine). A row that exists
@@ -226,6 +230,9 @@ pub struct Serve {
     #[arg(long, env = "POLICY_AUDIT_DAYS", default_value_t = 0, value_name = "N",
           value_parser = clap::value_parser!(u32).range(0..=36_500))]
     pub audit_days: u32,
+    /// Sessions of people and how they sign in.
+    #[command(flatten)]
+    pub sign_in: SignIn,
     /// Tell gateways to accept a full policy that drops most of the keys that they know. They refuse it otherwise.
     #[arg(long, env = "POLICY_CONFIRM_REMOVAL", value_parser = clap::builder::BoolishValueParser::new(),
           action = clap::ArgAction::SetTrue)]

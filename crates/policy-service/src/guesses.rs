@@ -38,6 +38,10 @@ const MAX_ADDRESSES: usize = 10_000;
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
 
+/// Marks an answer that refuses a credential which stood elsewhere than in the header, with the reason for the log.
+#[derive(Clone, Debug)]
+pub struct Refused(pub Arc<str>);
+
 /// The count of one address in one window. The task that reports it at the end holds a copy, because another window may
 /// have begun by then.
 #[derive(Clone, Debug)]
@@ -115,16 +119,14 @@ async fn tell_later(address: IpAddr, window: Count) {
 /// Delays and logs wrong credentials.
 pub async fn slow(State(guesses): State<Guesses>, request: Request, next: Next) -> Response {
     let has_credential = request.headers().contains_key(header::AUTHORIZATION);
-    if !has_credential {
-        return next.run(request).await;
-    }
     let address = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
     // The path itself may have a key in it, where somebody took one for an id.
     let route =
         request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().into());
     let method = request.method().clone();
     let response = next.run(request).await;
-    if response.status() != StatusCode::UNAUTHORIZED {
+    let refused = response.extensions().get::<Refused>().map(|refused| Arc::clone(&refused.0));
+    if refused.is_none() && !(has_credential && response.status() == StatusCode::UNAUTHORIZED) {
         return response;
     }
     if ended::is_marked(&response) {
@@ -134,7 +136,7 @@ pub async fn slow(State(guesses): State<Guesses>, request: Request, next: Next) 
     guesses.metrics.count_refused();
     let (wrong, window) = guesses.count(address, Instant::now());
     if wrong <= FREE {
-        tracing::warn!(%address, %method, route, "a credential was refused");
+        tracing::warn!(%address, %method, route, reason = refused.as_deref(), "a credential was refused");
         return response;
     }
     if wrong == FREE.saturating_add(1) {

@@ -4,7 +4,7 @@
 //! In reading order: [`program`] is the program and [`cli`] its command line; [`secret_files`] reads
 //! secrets from files. [`server`] accepts connections.
 //! [`routes`] serves the requests of the administrator and [`feed`] those of gateways; [`http`] is what both share.
-//! [`auth`] checks credentials, [`guesses`] delays wrong ones, [`metrics`] counts, and [`clock`] reads the time. The crate [`management`]
+//! [`signin`] signs people in to the console. [`auth`] checks credentials, [`guesses`] delays wrong ones, [`metrics`] counts, and [`clock`] reads the time. The crate [`management`]
 //! has the rules by which the policy changes. The crate [`store`] keeps the policy and its recent past in one SQLite
 //! file, behind the traits of [`management::port`]. [`import`] writes many rows at once. [`backup`] copies the whole
 //! database to a file and back.
@@ -26,5 +26,6 @@ pub mod program;
 pub mod routes;
 pub mod secret_files;
 pub mod server;
+pub mod signin;
 pub mod stderr;
 pub mod stored;

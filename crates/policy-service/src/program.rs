@@ -16,9 +16,10 @@ use crate::{
     import,
     metrics::Metrics,
     server::{
-        self, Door,
+        self, Door, Served,
         tls::{Files, Tls},
     },
+    signin::{Settings, SignIn},
     stderr, stored,
 };
 use management::port::{Actor, Store, places::Clash};
@@ -45,7 +46,7 @@ pub async fn run(version: &'static str) -> ExitCode {
         tracing::warn!(%error, "a file that reaches the limit of its size will end this program");
     }
     let result = match arguments.command {
-        Command::Serve(arguments) => serve(arguments, version).await,
+        Command::Serve(arguments) => serve(*arguments, version).await,
         Command::Check(arguments) => stored::check(&arguments).await,
         Command::Import(arguments) => import::run(&arguments).await,
         Command::Backup(arguments) => backup::backup(&arguments).await,
@@ -88,11 +89,12 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
     let left_out = stored::warn(&store).await?;
     let feed = Feed::new(store.clone(), feed_settings, stopping.clone()).leaving_out(left_out);
     let tls = open_tls(&arguments)?;
+    let sign_in = open_sign_in(&arguments, tls.is_some())?;
 
     warn_of_clashes(&store).await?;
     let metrics = Metrics::new()?;
     let credentials = Credentials::new(administrator, gateways, store.clone());
-    let served = Served { store: store.clone(), feed, credentials, metrics: metrics.clone() };
+    let served = Served { store: store.clone(), feed, credentials, metrics: metrics.clone(), sign_in };
     let doors = open_doors(&arguments, tls.as_ref(), served).await?;
     let state = store.state().await?;
     let what = if store.is_new() { "a new database was made" } else { "the database was opened" };
@@ -125,12 +127,20 @@ fn open_tls(arguments: &Serve) -> Result<Option<Tls>, String> {
     opened.map(Some).map_err(|error| format!("--tls-cert (POLICY_TLS_CERT), --tls-key (POLICY_TLS_KEY): {error}"))
 }
 
-/// The served routes.
-struct Served {
-    store: Store,
-    feed: Feed,
-    credentials: Credentials,
-    metrics: Metrics,
+/// Checks the configuration of sign-in, also if the console is off.
+fn open_sign_in(arguments: &Serve, speaks_tls: bool) -> Result<Option<SignIn>, String> {
+    let settings = Settings::new(&arguments.sign_in, speaks_tls).map_err(|error| error.to_string())?;
+    if !settings.console {
+        return Ok(None);
+    }
+    if settings.is_open_to_the_network() {
+        tracing::warn!(
+            "--public-url (POLICY_PUBLIC_URL) is not https: who reads the network can take over sessions of the console"
+        );
+    }
+    let issuer = settings.provider.as_ref().map(|provider| provider.issuer.as_str());
+    tracing::info!(issuer, "the console is served");
+    SignIn::new(settings).map(Some).map_err(|error| format!("the identity provider cannot be asked over TLS: {error}"))
 }
 
 /// The listeners with their routes: one for all, or one for management and one for the feed.
@@ -139,14 +149,13 @@ async fn open_doors(arguments: &Serve, tls: Option<&Tls>, served: Served) -> Res
         let listening = server::listen(address).await;
         listening.map_err(|error| format!("{argument} ({variable}): cannot listen on {address}: {error}"))
     };
-    let Served { store, feed, credentials, metrics } = served;
     let listener = listen("--listen", "POLICY_LISTEN", &arguments.listen).await?;
     let door = |listener, router| Door { listener, router, tls: tls.cloned() };
     let Some(address) = &arguments.feed_listen else {
-        return Ok(vec![door(listener, server::router(store, feed, credentials, metrics))]);
+        return Ok(vec![door(listener, server::router(served))]);
     };
     let of_feed = listen("--feed-listen", "POLICY_FEED_LISTEN", address).await?;
-    let (managing, feeding) = server::routers(store, feed, credentials, metrics);
+    let (managing, feeding) = server::routers(served);
     Ok(vec![door(listener, managing), door(of_feed, feeding)])
 }
 

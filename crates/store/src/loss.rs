@@ -19,6 +19,10 @@ pub const GONE_BACK: &str =
 pub const LOSS_DUE: &str =
     "a gateway held a revision that this database has lost, soon after another loss; gateways fetch the policy anew";
 
+/// The log line for an epoch that another program made.
+pub const RENEWED_ELSEWHERE: &str = "another program gave the policy a new epoch (restore, renew-epoch, or another service on this database); \
+     gateways fetch the policy anew";
+
 /// The relation of a mark to the database's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {

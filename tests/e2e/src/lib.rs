@@ -6,14 +6,15 @@
 //! the expectations are in [`story`] and in the tests.
 //!
 //! In reading order: [`stack`] combines [`policy_service`], [`envoy`] and [`upstream`]. [`feed`] is a policy service
-//! whose answers a test chooses, and [`cutter`] is a proxy that ends answers which take too long. [`http`] and
-//! [`workers`] are the client.
+//! whose answers a test chooses, and [`cutter`] is a proxy that ends answers which take too long. [`http`],
+//! [`workers`] and [`load`] are the clients.
 
 pub mod artifacts;
 pub mod config;
 pub mod cutter;
 pub mod envoy;
 pub mod feed;
+pub mod load;
 pub mod policy_service;
 pub mod stack;
 pub mod story;

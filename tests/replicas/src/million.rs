@@ -38,7 +38,9 @@ pub async fn measure(kind: Kind, keys: u64, service: &Path) -> Result<bool> {
         &format!("import of {keys} keys, half as many applications and subscriptions"),
         format!("{:.0} s", begun.elapsed().as_secs_f64()),
     );
+    let begun = Instant::now();
     let replicas = Replicas::start(&database, 1).await?;
+    row(kind, "start of the service, which checks each stored row", format!("{:.1} s", begun.elapsed().as_secs_f64()));
     let mut client = Client::new(&replicas.addresses);
     let mut all_soon = true;
     let mut tell = |measure: &str, slowest: Duration, more: String| {
@@ -57,6 +59,21 @@ pub async fn measure(kind: Kind, keys: u64, service: &Path) -> Result<bool> {
         let (slowest, pages, _, _) = self::pages(&mut client, who, &poll).await?;
         tell(&format!("delta of {made} changes, of {name}"), slowest, format!(", {pages} pages"));
     }
+    let revision =
+        ask(&mut client, TOKEN, "/v1/revisions?limit=1&sort=-revision").await?.1.json()["items"][0]["revision"].clone();
+    let revision = revision.as_i64().unwrap_or_default();
+    for (name, from) in [("of the last 1,800 changes", revision - 6 * CHANGES as i64), ("of everything", 0)] {
+        let (slowest, pages) = differences(&mut client, from, revision).await?;
+        tell(&format!("slowest page of differences, {name}"), slowest, format!(", the first {pages} pages"));
+    }
+    let restore = json!({"revision": revision - 6 * CHANGES as i64, "dry_run": true}).to_string();
+    let restore = Ask::new("POST", "/v1/restore").header("authorization", TOKEN).text(restore);
+    let begun = Instant::now();
+    let answer = client.send(0, &restore, PATIENCE).await?;
+    if !answer.status.is_success() {
+        return Err(Error::unexpected("a restore", "2xx", answer.to_string()));
+    }
+    tell("preview of a restore, 1,800 changes back", begun.elapsed(), String::new());
     for (name, path) in lists(keys) {
         let mut slowest = Duration::ZERO;
         // The second time the rows are in memory, as for a console in use. The first time counts as well.
@@ -122,6 +139,21 @@ async fn pages(client: &mut Client, who: &str, path: &str) -> Result<(Duration, 
             }
         }
     }
+}
+
+/// Reads at most ten pages of differences. Returns the slowest time and the number of pages.
+async fn differences(client: &mut Client, from: i64, to: i64) -> Result<(Duration, usize)> {
+    let (mut slowest, mut count, mut more) = (Duration::ZERO, 0, String::new());
+    while count < 10 {
+        let (took, answer) = ask(client, TOKEN, &format!("/v1/diff?from={from}&to={to}{more}")).await?;
+        slowest = slowest.max(took);
+        count += 1;
+        match answer.json()["next"].as_str() {
+            Some(next) => more = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    Ok((slowest, count))
 }
 
 /// Changes some rows: new keys, revoked keys, and blocked subscriptions. Returns the number of changes.

@@ -11,6 +11,7 @@ use crate::{
     applications::Application,
     block::{self, Block},
     error::Error,
+    numbers::plain,
     object::Object,
     pipeline::{Put, check_room_for, find_held, put_any, remove},
     port::{
@@ -185,7 +186,7 @@ impl<'s> Bulk<'s> {
     ) -> Result<Vec<Row>, Error> {
         let mut parsed = Vec::with_capacity(chunk.len());
         for row in chunk {
-            match serde_json::from_str::<Object<R>>(row.text.get()) {
+            match serde_json::from_slice::<Object<R>>(&plain(row.text.get().as_bytes())) {
                 Ok(Object(_)) if row.kept && !matches!(R::KIND, Kind::Application | Kind::Subscription) => {
                     self.refuse(
                         row.place,

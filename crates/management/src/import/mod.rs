@@ -41,6 +41,8 @@ pub struct Import<'s> {
     waiting: Batch,
     /// Rows that name an object that does not exist yet wait for the end, because a later row may have it.
     deferred: Batch,
+    /// Whether any row has come, a refused one included.
+    has_row: bool,
 }
 
 /// Rows by kind. A kind comes after the kinds that it refers to.
@@ -72,11 +74,17 @@ impl<'s> Import<'s> {
         act: &'s (dyn Fn() -> Act + Send + Sync),
         told: &'s mut dyn Told,
     ) -> Self {
-        Self { bulk: Bulk::new(store, options, act, told), waiting: Batch::default(), deferred: Batch::default() }
+        Self {
+            bulk: Bulk::new(store, options, act, told),
+            waiting: Batch::default(),
+            deferred: Batch::default(),
+            has_row: false,
+        }
     }
 
     /// Adds a row. It is written with its batch.
     pub async fn add(&mut self, row: Row) -> Result<(), Error> {
+        self.has_row = true;
         self.waiting.add(row);
         if self.bulk.is_dry_run() {
             // It is one transaction, which must not wait for the next row.
@@ -95,6 +103,7 @@ impl<'s> Import<'s> {
 
     /// Tells of a row that could not even be read.
     pub fn refuse(&mut self, place: Place, because: &str) {
+        self.has_row = true;
         self.bulk.refuse(place, None, None, because);
     }
 
@@ -112,8 +121,15 @@ impl<'s> Import<'s> {
         Ok(())
     }
 
-    /// Writes all that is left and what follows from it, and tells what was done.
+    /// Writes all that is left and what follows from it, and tells what was done. An import without a row that would
+    /// replace everything is an error: the program that was to write the rows has failed.
     pub async fn finish(mut self) -> Result<Outcome, Error> {
+        if self.bulk.replaces() && !self.has_row {
+            return Err(Error::invalid(
+                "replace",
+                "the import has no row, so it would remove everything; expected rows",
+            ));
+        }
         self.write().await?;
         let deferred = std::mem::take(&mut self.deferred);
         put(&mut self.bulk, deferred, true).await?;

@@ -17,6 +17,7 @@ pub mod past;
 pub mod places;
 mod row;
 mod scope;
+pub mod sessions;
 pub mod sight;
 mod state;
 pub mod target;
@@ -49,6 +50,7 @@ use self::{
     list::{Filter, Page, Sort},
     past::{Past, PastRows},
     places::{Clash, Place},
+    sessions::{SessionRows, Sessions},
     sight::{SightRows, Sights},
     usage::{KeyUsed, Pair, UsageFilter, UsageRow, Used, Windows},
 };
@@ -63,7 +65,10 @@ pub const MAX_ROWS_AT_ONCE: usize = 1_000;
 pub const MAX_OWNERS_BLOCKS: usize = 10_000;
 
 /// An open database.
-pub trait Database: Present + History + Changes + Upkeep + AuditLog + Past + Answers + Accounts + Sights {}
+pub trait Database:
+    Present + History + Changes + Upkeep + AuditLog + Past + Answers + Accounts + Sessions + Sights
+{
+}
 
 /// What exists now.
 #[async_trait]
@@ -204,7 +209,9 @@ pub trait Upkeep: Send + Sync {
 
 /// A change in progress. If it is dropped without [`Transaction::commit`], it has no effect.
 #[async_trait]
-pub trait Transaction: Rows + UsageRows + AccountRows + SightRows + Record + PastRows + AnswerRows {
+pub trait Transaction:
+    Rows + UsageRows + AccountRows + SessionRows + SightRows + Record + PastRows + AnswerRows
+{
     /// The context of the change.
     fn act(&self) -> &Act;
 

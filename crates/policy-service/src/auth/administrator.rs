@@ -27,6 +27,11 @@ impl Administrator {
         Ok(Self(SecretDigest::of(token)))
     }
 
+    /// A digest of the token under `key`. Without the key it tells nothing about the token.
+    pub fn keyed(&self, key: &str) -> String {
+        self.0.keyed(key)
+    }
+
     /// Whether this is the digest of the administrator's token.
     pub fn has(&self, secret: &SecretDigest) -> bool {
         secret.matches(&self.0).into()

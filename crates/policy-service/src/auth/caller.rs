@@ -12,6 +12,7 @@ use axum::{
 use super::{
     credentials::Credentials,
     gateway::Gateway,
+    held::CSRF_TOKEN,
     identity::{Flaw, Identity},
     permission::{self, May, Operation, Who},
 };
@@ -61,7 +62,7 @@ impl Caller {
         }
     }
 
-    /// The calling principal, and when its token expires.
+    /// The calling principal, and when its token or session expires.
     pub fn principal(&self) -> Result<(&Principal, Option<i64>), Problem> {
         match &self.who {
             Authenticated::Principal { principal, expires_at } => Ok((principal, *expires_at)),
@@ -88,9 +89,10 @@ impl<S: Sync> FromRequestParts<S> for Caller {
             (Who::Gateways, Identity::Gateway(gateway)) => Ok(Self { who: Authenticated::Gateway(gateway), origin }),
             (Who::Gateways, Identity::Nobody(flaw)) => Err(not_a_gateway(flaw)),
             (Who::Gateways, Identity::Principal { .. }) => Err(not_a_gateway(Flaw::Wrong)),
+            (Who::Roles(_), identity) if identity.is_forgeable(&parts.method) => Err(not_from_the_console()),
             (Who::Roles(_), Identity::Nobody(flaw)) => Err(not_a_principal(flaw)),
             (Who::Roles(_), Identity::Gateway(_)) => Err(not_a_principal(Flaw::Wrong)),
-            (Who::Roles(_), Identity::Principal { principal, expires_at }) => match operation.may(principal.role) {
+            (Who::Roles(_), Identity::Principal { principal, expires_at, .. }) => match operation.may(principal.role) {
                 May::Yes | May::Own => Ok(Self { who: Authenticated::Principal { principal, expires_at }, origin }),
                 May::Forbidden => Err(refused(parts, operation, principal).await),
                 May::Hidden => Err(hidden()),
@@ -102,6 +104,12 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 /// The answer for a route without a row in the table, and for a route that is open without credentials.
 fn nobody_may() -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "nobody may use this route")
+}
+
+/// The answer to a change with a session's cookie alone.
+fn not_from_the_console() -> Problem {
+    let detail = format!("a change with a session needs the session's CSRF token in the header {CSRF_TOKEN}");
+    Problem::new(StatusCode::FORBIDDEN, detail)
 }
 
 /// The refusal of a role. A row that it does not see counts as missing.
@@ -129,6 +137,7 @@ fn not_a_principal(flaw: Flaw) -> Problem {
         Flaw::Missing => "send a token as authorization: Bearer",
         Flaw::Unreadable => "the authorization header cannot be read; send Bearer and the token",
         Flaw::Wrong => "this is not a valid token",
+        Flaw::Ended => "the session has ended; sign in again",
     };
     Problem::unauthorized(TOKEN_CHALLENGE, detail)
 }
@@ -142,7 +151,7 @@ fn not_a_gateway(flaw: Flaw) -> Problem {
     let detail = match flaw {
         Flaw::Missing => "send the gateway's credentials: HTTP Basic, or its secret as Bearer",
         Flaw::Unreadable => "the authorization header cannot be read; send Basic or Bearer",
-        Flaw::Wrong => "these are not the credentials of a gateway",
+        Flaw::Wrong | Flaw::Ended => "these are not the credentials of a gateway",
     };
     Problem::unauthorized(GATEWAY_CHALLENGE, detail)
 }

@@ -1,6 +1,8 @@
 //! The sender of a request, as its credential shows. [`super::permission`] decides what the caller may do.
 
-use super::gateway::Gateway;
+use axum::http::Method;
+
+use super::{gateway::Gateway, held::Held};
 use crate::http::problem::Problem;
 use management::port::Principal;
 
@@ -9,12 +11,14 @@ use management::port::Principal;
 pub enum Identity {
     /// The request has no valid credential.
     Nobody(Flaw),
-    /// A principal with a token.
+    /// A principal with a token or a session.
     Principal {
         /// The principal.
         principal: Principal,
-        /// When the token expires, Unix time; `None` if it does not.
+        /// When the token or the session expires, Unix time; `None` if it does not.
         expires_at: Option<i64>,
+        /// The session, if a cookie proves the principal.
+        session: Option<Held>,
     },
     /// A gateway.
     Gateway(Gateway),
@@ -31,11 +35,22 @@ pub enum Flaw {
     Unreadable,
     /// The credential is wrong.
     Wrong,
+    /// The session of the cookie has ended.
+    Ended,
 }
 
 impl Identity {
     /// Whether the request has a valid credential.
     pub fn is_proven(&self) -> bool {
         matches!(self, Self::Principal { .. } | Self::Gateway(_))
+    }
+
+    /// Whether a page of another origin may have made a browser send this request: a change with a session's cookie and
+    /// without the session's CSRF token.
+    pub fn is_forgeable(&self, method: &Method) -> bool {
+        match self {
+            Self::Principal { session: Some(held), .. } => !method.is_safe() && !held.has_csrf_token,
+            _ => false,
+        }
     }
 }

@@ -2,11 +2,34 @@
 
 use std::fmt;
 
+use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
 /// Maximum length of a client id or a secret, in bytes.
 pub const MAX_CREDENTIAL_BYTES: usize = 1_024;
+
+/// HMAC-SHA256 of a text under the SHA-256 of `key`, as hexadecimal digits. Texts with different labels have unrelated digests.
+pub fn keyed(key: &str, label: &str, text: &[u8]) -> String {
+    hexadecimal(&mac(key, label, text))
+}
+
+/// HMAC-SHA256 of a text under the SHA-256 of `key`.
+pub fn mac(key: &str, label: &str, text: &[u8]) -> [u8; 32] {
+    // A key of the block's length, so that no length can be wrong.
+    let mut block = [0; 64];
+    block.iter_mut().zip(Sha256::digest(key.as_bytes())).for_each(|(byte, of_key)| *byte = of_key);
+    let mut mac = <Hmac<Sha256> as KeyInit>::new(&block.into());
+    mac.update(label.as_bytes());
+    // No label contains a zero byte.
+    mac.update(&[0]);
+    mac.update(text);
+    mac.finalize().into_bytes().into()
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// The digest of a secret.
 #[derive(Clone, Copy)]
@@ -16,6 +39,11 @@ impl SecretDigest {
     /// Hashes a secret.
     pub fn of(secret: &str) -> Self {
         Self(Sha256::digest(secret.as_bytes()).into())
+    }
+
+    /// A digest of this one under `key`.
+    pub fn keyed(&self, key: &str) -> String {
+        keyed(key, "administrator", &self.0)
     }
 
     /// Compares in constant time.

@@ -9,6 +9,7 @@ use std::fmt;
 
 use keygate::policy::MAX_REVISION;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::http::problem::Problem;
 use management::port::{Mark, Secret};
@@ -28,7 +29,8 @@ pub struct Query {
 }
 
 /// The part of a delta in which a page begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "lowercase")]
 pub enum Part {
     /// Removed rows; they come first.
     Removed,

@@ -117,7 +117,7 @@ struct Answer {
         ("since" = Option<u64>, Query, description = "the revision that the gateway holds; without it the answer is the full policy"),
         ("epoch" = Option<String>, Query, description = "the epoch that the gateway holds; 410 if it is not the policy's"),
         ("revision" = Option<u64>, Query, description = "part of the link to a further page, see `next`"),
-        ("part" = Option<String>, Query, description = "part of the link to a further page, see `next`"),
+        ("part" = inline(Option<ask::Part>), Query, description = "part of the link to a further page, see `next`"),
         ("after" = Option<u64>, Query, description = "part of the link to a further page, see `next`"),
         ("mark" = Option<String>, Query, description = "the history that the link belongs to; part of `next` and `poll`"),
         ("prefer" = Option<String>, Header, description = "`wait=25`: hold the answer until there is something new"),

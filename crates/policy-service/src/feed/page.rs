@@ -127,9 +127,14 @@ async fn delta(
         Part::Changed => (PageRows::default(), after),
     };
     // All removed rows come before the changed ones, so that a row can be removed and added again.
-    let room = source.rows.saturating_sub(usize::try_from(removed.count).unwrap_or(usize::MAX)).max(1);
+    let room = source.rows.saturating_sub(usize::try_from(removed.count).unwrap_or(usize::MAX));
     let changed = match removed.next {
         Some(_) => PageRows::default(),
+        None if room == 0 => {
+            // The removed rows fill the page. If there are changed ones, they begin on the next.
+            let one = snapshot.changed(&source.scope, since, revision, after, 1).await?;
+            PageRows { next: (one.count > 0 || one.next.is_some()).then_some(after), ..PageRows::default() }
+        }
         None => snapshot.changed(&source.scope, since, revision, after, room).await?,
     };
     Ok((removed, changed))

@@ -8,13 +8,13 @@ use std::time::Duration;
 use axum::{
     body::{Body, Bytes},
     extract::{FromRequest, Request},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode, header},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::problem::Problem;
-use management::object::Object;
+use management::{numbers::plain, object::Object};
 
 /// Maximum length of a body, in bytes. The largest row has three lists of 1,000 entries of 256 bytes, 768 KB.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
@@ -29,6 +29,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        is_plain(request.headers())?;
         parse(&read(request.into_body()).await?).map(Self)
     }
 }
@@ -41,6 +42,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for OptionalJson<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        is_plain(request.headers())?;
         let bytes = read(request.into_body()).await?;
         parse(if bytes.is_empty() { b"{}" } else { &bytes }).map(Self)
     }
@@ -50,6 +52,43 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for OptionalJson<T> {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
+
+/// Rejects a body whose headers say that it is not UTF-8 as it stands. Its media type does not matter.
+pub fn is_plain(headers: &HeaderMap) -> Result<(), Problem> {
+    let refused = |detail: String| Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+    for value in headers.get_all(header::CONTENT_ENCODING) {
+        let mut codings = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        if codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")) {
+            return refused("content-encoding: expected none; send the body as it is".to_owned());
+        }
+    }
+    for value in headers.get_all(header::CONTENT_TYPE) {
+        let parameters = value.as_bytes().split(|byte| *byte == b';').skip(1);
+        for parameter in parameters {
+            let Some(equals) = parameter.iter().position(|byte| *byte == b'=') else { continue };
+            let (name, rest) = parameter.split_at(equals);
+            let charset = rest.strip_prefix(b"=").unwrap_or(rest).trim_ascii();
+            let charset = charset.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(charset);
+            let is_utf_8 = ["utf-8", "utf8"].iter().any(|name| charset.eq_ignore_ascii_case(name.as_bytes()));
+            if name.trim_ascii().eq_ignore_ascii_case(b"charset") && !is_utf_8 {
+                return refused(
+                    "content-type: expected no charset, or charset=utf-8; send the body in UTF-8".to_owned(),
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What some editors write before a text. It is no part of JSON.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+/// The error for a text that begins with it.
+pub const MARKED: &str = "it begins with a byte order mark (the bytes EF BB BF); send it without";
+
+/// Whether a text begins with a byte order mark.
+pub fn has_mark(bytes: &[u8]) -> bool {
+    bytes.starts_with(BYTE_ORDER_MARK)
+}
 
 /// The bytes of a body.
 pub async fn read(body: Body) -> Result<Bytes, Problem> {
@@ -78,6 +117,10 @@ fn is_too_large(error: &axum::Error) -> bool {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    if has_mark(bytes) {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, format!("the body is not JSON: {MARKED}")));
+    }
+    let bytes = &*plain(bytes);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let Object(value) = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();

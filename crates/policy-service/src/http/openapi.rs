@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
 const JSON: &str = "application/json";
@@ -18,7 +18,7 @@ const PROBLEM: &str = "application/problem+json";
 #[derive(OpenApi)]
 #[openapi(
     info(title = "keygate policy service", description = "Management of APIs, applications, keys and subscriptions, and the feed for gateways."),
-    security(("administrator" = [])),
+    security(("administrator" = []), ("session" = [])),
     modifiers(&Schemes),
 )]
 struct Description;
@@ -32,6 +32,10 @@ impl Modify for Schemes {
             SecurityScheme::Http(HttpBuilder::new().scheme(scheme).description(Some(description)).build())
         };
         components.add_security_scheme("administrator", http(HttpAuthScheme::Bearer, "the administrator's token"));
+        let session = "a session of the console; the cookie is `__Host-keygate-session` if browsers come by https. A change needs the \
+                       session's CSRF token as well, in the header `x-csrf-token`";
+        let cookie = ApiKeyValue::with_description("keygate-session", session);
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
         components
             .add_security_scheme("gateway", http(HttpAuthScheme::Basic, "a gateway's client_id and client_secret"));
         components.add_security_scheme("gateway_secret", http(HttpAuthScheme::Bearer, "a gateway's client_secret"));
@@ -43,10 +47,11 @@ pub fn description() -> utoipa::openapi::OpenApi {
     Description::openapi()
 }
 
-/// The whole document, as JSON text.
+/// The whole document, as JSON text. `say_bounds` adds the limits of values.
 pub fn document(
     handlers: &utoipa::openapi::OpenApi,
     permission: fn(method: &str, path: &str) -> Option<Value>,
+    say_bounds: fn(&mut Value),
 ) -> Arc<str> {
     // The document consists of strings, numbers and lists, so serialisation cannot fail.
     let mut document = serde_json::to_value(handlers).unwrap_or_default();
@@ -71,6 +76,7 @@ pub fn document(
     {
         required.as_array_mut().into_iter().for_each(|required| required.push(json!("id")));
     }
+    say_bounds(&mut document);
     document.to_string().into()
 }
 
@@ -78,7 +84,9 @@ pub fn document(
 /// present in answers, because gateways need it.
 fn tell_sent_from_shown(document: &mut Value, name: &str) {
     let place = format!("/components/schemas/{name}");
-    let Some(sent) = document.pointer(&place).cloned() else { return };
+    let Some(mut sent) = document.pointer(&place).cloned() else { return };
+    // The service alone says it.
+    sent.pointer_mut("/properties").and_then(Value::as_object_mut).map(|fields| fields.remove("deleted"));
     insert(document, "/components/schemas", &format!("New{name}"), sent);
     let id = json!({"type": "string", "description": "1 to 256 bytes without control characters; the service makes one if the request has none."});
     insert(document, &format!("{place}/properties"), "id", id);
@@ -100,6 +108,7 @@ fn tell_sent_from_shown(document: &mut Value, name: &str) {
 /// Adds the answers that every operation of this kind can have.
 fn complete(path: &str, method: &str, operation: &mut Value) {
     let body = operation.get("requestBody").is_some();
+    leave_out_null(operation);
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
     let mut add = |status: &str, description: &str| {
         responses.entry(status).or_insert_with(|| json!({"description": description, "content": {JSON: problem()}}));
@@ -124,6 +133,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     }
     if path.starts_with("/v1/") && method != "get" {
         add("400", "a parameter or the body cannot be used");
+        add("415", "the body has a `content-encoding` other than identity, or a charset other than UTF-8");
     }
     let is_for_roles = path.starts_with("/v1/") && path != "/v1/policy" && (path, method) != ("/v1/usage", "post");
     if is_for_roles {
@@ -179,6 +189,17 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         let Some(operation) = operation.as_object_mut() else { continue };
         let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
         parameters.as_array_mut().into_iter().for_each(|parameters| parameters.push(parameter.clone()));
+    }
+}
+
+/// A body that may be left out is still no `null`.
+fn leave_out_null(operation: &mut Value) {
+    let Some(schema) = operation.pointer_mut("/requestBody/content/application~1json/schema") else { return };
+    let parts = schema.get("oneOf").and_then(Value::as_array).cloned().unwrap_or_default();
+    if let [null, part] = parts.as_slice()
+        && null["type"] == "null"
+    {
+        *schema = part.clone();
     }
 }
 

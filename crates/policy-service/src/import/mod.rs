@@ -9,7 +9,7 @@ mod progress;
 use std::{
     error::Error,
     fs::File,
-    io::{self, BufReader, Read},
+    io::{self, BufRead, BufReader, Read},
     path::Path,
 };
 
@@ -88,14 +88,17 @@ pub async fn run(arguments: &cli::Import) -> Result<(), Box<dyn Error>> {
 async fn import(
     store: &Store,
     options: Options,
-    reader: impl Read,
+    mut reader: impl BufRead,
     progress: &mut Progress,
 ) -> Result<Outcome, Box<dyn Error>> {
+    if reader.fill_buf()?.starts_with("\u{feff}".as_bytes()) {
+        return Err("page 1 begins with a byte order mark (the bytes EF BB BF); write it without".into());
+    }
     let reader = progress.count(reader);
     let begin = || act(Actor::Import);
     let mut import = Import::new(store, options, &begin, progress);
     for (page, number) in serde_json::Deserializer::from_reader(reader).into_iter::<ImportPage>().zip(1..) {
-        let page = page.map_err(|error| format!("page {number} cannot be read: {error}"))?;
+        let page = page.map_err(|error| format!("page {number} cannot be read: {error}{}", hint(&error)))?;
         if page.base.is_some() || page.removed.is_some() {
             return Err(format!("page {number} is a delta (it has `base` or `removed`); expected a full policy").into());
         }
@@ -107,6 +110,14 @@ async fn import(
         }
     }
     Ok(import.finish().await?)
+}
+
+/// What else to say of an error: the lines of `POST /v1/import` look like pages.
+fn hint(error: &serde_json::Error) -> &'static str {
+    match error.to_string().starts_with("unknown field") {
+        true => "; FILE has policy pages, and not rows as POST /v1/import takes them",
+        false => "",
+    }
 }
 
 impl ImportPage {

@@ -77,13 +77,13 @@ struct Me {
     subject: String,
     /// The role.
     role: RoleName,
-    /// First second in which the token is not valid any more, Unix time; null if it does not expire.
+    /// First second in which the token or session is not valid any more, Unix time; null if it does not expire.
     expires_at: Option<i64>,
 }
 
-/// Shows the principal of the request's token.
+/// Shows the principal of the request's token or session.
 #[utoipa::path(get, path = "/v1/me", tag = "tokens", operation_id = "find_me", responses(
-    (status = 200, description = "the principal of the token", body = Me),
+    (status = 200, description = "the principal of the token or session", body = Me),
     (status = 401, description = "not a valid token", body = Problem),
 ))]
 async fn me(caller: Caller, _: NoQuery) -> Result<Body<Me>, Problem> {
@@ -170,7 +170,7 @@ async fn create(
 /// Revokes a token. Requests with it are refused at once.
 #[utoipa::path(delete, path = "/v1/tokens/{id}", tag = "tokens", operation_id = "delete_token",
     params(("id" = String, Path)), responses(
-    (status = 204, description = "the token is revoked", body = ()),
+    (status = 204, description = "the token is revoked"),
     (status = 401, description = "not a valid token", body = Problem),
     (status = 404, description = "there is no such token", body = Problem),
 ))]
@@ -204,10 +204,9 @@ pub async fn commit_issued(
 #[into_params(parameter_in = Query)]
 pub struct Paging {
     /// Items of this page; 100 unless given.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
+    #[param(value_type = Option<u32>)]
     limit: Option<String>,
     /// `next` of the previous page.
-    #[param(max_length = 512)]
     cursor: Option<String>,
 }
 

@@ -48,7 +48,7 @@ struct Asked {
     /// `seq` for the order in which entries were written (the default), or `-seq` for the latest first.
     sort: Option<String>,
     /// Items of this page; 100 unless given.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
+    #[param(value_type = Option<u32>)]
     limit: Option<String>,
     /// `next` of the previous page, with the same `sort`.
     cursor: Option<String>,
@@ -219,8 +219,30 @@ pub(super) fn place(cursor: &str) -> Result<i64, Problem> {
 /// Whether the client accepts one entry per line.
 fn wants_lines(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut types = values.flat_map(|value| value.split(','));
-    types.any(|one| one.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(NDJSON)))
+    let ranges: Vec<(&str, u16)> = values.flat_map(|value| value.split(',')).map(range).collect();
+    let lines = weight(&ranges, NDJSON);
+    lines > 0 && lines >= weight(&ranges, "application/json") && ranges.iter().any(|(name, _)| is(name, NDJSON))
+}
+
+/// A media range and its weight in thousandths (RFC 9110, 12.4.2). A weight that cannot be read counts as none given.
+fn range(text: &str) -> (&str, u16) {
+    let mut parts = text.split(';').map(str::trim);
+    let name = parts.next().unwrap_or_default();
+    let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+    let weight = weight.and_then(|weight| weight.parse::<f32>().ok()).filter(|weight| (0.0..=1.0).contains(weight));
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 0 and 1000")]
+    let thousandths = weight.map_or(1_000, |weight| (weight * 1_000.0).round() as u16);
+    (name, thousandths)
+}
+
+/// The weight of a media type: that of the range that names it most exactly; 0 if no range has it.
+fn weight(ranges: &[(&str, u16)], media_type: &str) -> u16 {
+    let of = |wanted: &str| ranges.iter().find(|(name, _)| is(name, wanted)).map(|(_, weight)| *weight);
+    of(media_type).or_else(|| of("application/*")).or_else(|| of("*/*")).unwrap_or_default()
+}
+
+fn is(name: &str, wanted: &str) -> bool {
+    name.eq_ignore_ascii_case(wanted)
 }
 
 /// The `link` header to the next page (RFC 8288).

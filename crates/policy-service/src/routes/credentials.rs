@@ -163,7 +163,7 @@ async fn replace(
 /// Revokes a credential. Requests with it are refused at once, and a poll that is held ends with 401.
 #[utoipa::path(delete, path = "/v1/gateways/credentials/{id}", tag = "gateways",
     operation_id = "delete_gateway_credential", params(("id" = String, Path)), responses(
-    (status = 204, description = "it is revoked", body = ()),
+    (status = 204, description = "it is revoked"),
     (status = 401, description = "not a valid token", body = Problem),
     (status = 404, description = "there is no such credential", body = Problem),
 ))]

@@ -11,6 +11,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use keygate::policy::MAX_REVISION;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
@@ -40,7 +41,7 @@ use management::{
 
 /// Maximum length of a cursor of differences, in bytes: an id of 256 bytes, each escaped in JSON (6) and encoded in
 /// base64 (4/3), and the kind.
-const MAX_DIFF_CURSOR_BYTES: usize = 256 * 8 + 64;
+pub const MAX_DIFF_CURSOR_BYTES: usize = 256 * 8 + 64;
 /// Differences of a page if the client asks for no fewer.
 const DIFFERENCES: u32 = 1_000;
 
@@ -52,7 +53,7 @@ struct AskedRevisions {
     /// `revision` for the order in which they were made (the default), or `-revision` for the latest first.
     sort: Option<String>,
     /// Items of this page; 100 unless given.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
+    #[param(value_type = Option<u32>)]
     limit: Option<String>,
     /// `next` of the previous page, with the same `sort`.
     cursor: Option<String>,
@@ -117,10 +118,9 @@ struct AskedDiff {
     #[param(value_type = Option<u64>)]
     to: Option<String>,
     /// Rows of this page; 1000 unless given.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
+    #[param(value_type = Option<u32>)]
     limit: Option<String>,
     /// `next` of the previous page, with the same revisions.
-    #[param(max_length = 2112)]
     cursor: Option<String>,
 }
 
@@ -255,7 +255,6 @@ fn decode(cursor: &str) -> Option<(Kind, String)> {
 #[serde(deny_unknown_fields)]
 struct AskedRestore {
     /// The revision to restore.
-    #[schema(minimum = 0)]
     revision: i64,
     /// True to change nothing and only answer what would change; false unless given.
     #[serde(default)]
@@ -298,6 +297,9 @@ async fn restore_revision(
     Json(asked): Json<AskedRestore>,
 ) -> Result<Response, Problem> {
     let AskedRestore { revision: restored, dry_run, lift_blocks } = asked;
+    if !u64::try_from(restored).is_ok_and(|revision| revision <= MAX_REVISION) {
+        return Err(Problem::invalid("revision", "expected a revision, such as 42"));
+    }
     let mut change = store.begin(caller.act()).await?;
     let outcome = match restore::restore(&mut *change, restored, lift_blocks).await {
         Err(Error::Store(port::Error::Gone(gone))) => {

@@ -6,7 +6,7 @@
 
 mod arriving;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Extension,
@@ -21,7 +21,13 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::arriving::Arriving;
 use super::{once, tag, told::Accepted};
-use crate::{auth::Caller, http::problem::Problem};
+use crate::{
+    auth::Caller,
+    http::{
+        body::{MARKED, has_mark, is_plain},
+        problem::Problem,
+    },
+};
 use management::{
     check,
     import::{Counts, Import, Options, Place, ROWS_PER_CHANGE, Removed, Row, Told},
@@ -88,13 +94,21 @@ struct Imported {
 
 /// The refused rows.
 #[derive(Default)]
-struct Heard(Vec<Refused>);
+struct Heard {
+    /// The first of them, by line and by the order in which they were refused.
+    named: BTreeMap<(u64, u64), Refused>,
+    refused: u64,
+}
 
 impl Told for Heard {
     fn refuse(&mut self, place: Place, kind: Option<Kind>, field: Option<&str>, because: &str) {
-        if let (Place::Line(line), true) = (place, self.0.len() < MAX_REFUSED_NAMED) {
-            let kind = kind.map(|kind| Subject::Row(kind).word());
-            self.0.push(Refused { line, kind, field: field.map(str::to_owned), detail: because.to_owned() });
+        let Place::Line(line) = place else { return };
+        let kind = kind.map(|kind| Subject::Row(kind).word());
+        let refused = Refused { line, kind, field: field.map(str::to_owned), detail: because.to_owned() };
+        self.refused = self.refused.saturating_add(1);
+        self.named.insert((line, self.refused), refused);
+        if self.named.len() > MAX_REFUSED_NAMED {
+            self.named.pop_last();
         }
     }
 
@@ -137,6 +151,7 @@ async fn import(
             check::text("label", label).map_err(|error| Problem::parameter("label", error.to_string()))?;
         }
         let key = once::key_of(&parts.headers)?;
+        is_plain(&parts.headers)?;
         // The semaphore is never closed.
         let Ok(Ok(_turn)) = tokio::time::timeout(TURN_TIMEOUT, turns.acquire()).await else {
             let detail = "another import is under way; try again after its end";
@@ -205,7 +220,7 @@ async fn run(
         revision,
         refused_total: outcome.refused(),
         counts: outcome.counts,
-        refused: heard.0,
+        refused: heard.named.into_values().collect(),
         removed: outcome.removed,
     };
     let (body, mut headers) = (document(&answer)?, HeaderMap::new());
@@ -224,6 +239,10 @@ async fn run(
 
 async fn take(import: &mut Import<'_>, number: u64, line: &[u8]) -> Result<(), Problem> {
     if line.trim_ascii().is_empty() {
+        return Ok(());
+    }
+    if has_mark(line) {
+        import.refuse(Place::Line(number), MARKED);
         return Ok(());
     }
     let row = std::str::from_utf8(line).map_err(|_| "the line is not UTF-8".to_owned());

@@ -20,13 +20,13 @@ use management::{
 /// Items of a page if the client names no limit.
 const DEFAULT_LIMIT: u32 = 100;
 /// Maximum number of items on a page. The largest items have 1 MB each, usual ones 200 bytes.
-const MAX_LIMIT: u32 = 1_000;
+pub const MAX_LIMIT: u32 = 1_000;
 
 /// Maximum length of a filter's value, in bytes. Ids, names and owners are no longer than this.
 pub const MAX_VALUE_BYTES: usize = 256;
 /// Maximum length of a cursor, in bytes. It holds the longest value and the longest id, each byte escaped in JSON (6)
 /// and encoded in base64 (4/3), and the sort.
-const MAX_CURSOR_BYTES: usize = 2 * MAX_VALUE_BYTES * 8 + 256;
+pub const MAX_CURSOR_BYTES: usize = 2 * MAX_VALUE_BYTES * 8 + 256;
 
 /// Parameters of a list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -34,13 +34,11 @@ const MAX_CURSOR_BYTES: usize = 2 * MAX_VALUE_BYTES * 8 + 256;
 #[into_params(parameter_in = Query)]
 pub struct Listing {
     /// Items of this page; 100 unless given.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
+    #[param(value_type = Option<u32>)]
     limit: Option<String>,
     /// `next` of the previous page, with the same `sort`.
-    #[param(max_length = 4352)]
     cursor: Option<String>,
     /// Only items whose id or name contains this text; ASCII letters match in either case.
-    #[param(min_length = 1, max_length = 256)]
     q: Option<String>,
     /// Only items of this application, see [`Resource::FILTERS`].
     #[param(ignore)]
@@ -154,7 +152,7 @@ fn sort<R: Resource>(asked: Option<&str>) -> Result<(Sort, String), Problem> {
 }
 
 /// Orders that lists of every kind have.
-const SORTS: &[(&str, Column)] = &[("id", Column::Id), ("changed", Column::Changed)];
+pub const SORTS: &[(&str, Column)] = &[("id", Column::Id), ("changed", Column::Changed)];
 
 /// Encodes a position in a list as a cursor. The cursor includes the order, because a position means nothing in another
 /// order.

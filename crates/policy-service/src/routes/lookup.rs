@@ -28,7 +28,7 @@ use management::{
 };
 
 /// Maximum length of a key, in bytes. Gateways accept no longer key.
-const MAX_KEY_BYTES: usize = 4_096;
+pub const MAX_KEY_BYTES: usize = 4_096;
 
 /// The key to find: exactly one of the two fields.
 #[derive(Deserialize, ToSchema)]

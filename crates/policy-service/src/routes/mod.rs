@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod actions;
 pub mod approval;
 pub mod audit;
+pub mod bounds;
 pub mod credentials;
 pub mod history;
 pub mod import;

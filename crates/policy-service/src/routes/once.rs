@@ -43,7 +43,8 @@ pub async fn guard(State(store): State<Store>, request: Request, next: Next) -> 
         return Ok(next.run(request).await);
     }
     // A caller without permission gets the answer of the route.
-    let Some(Identity::Principal { principal, .. }) = request.extensions().get::<Identity>() else {
+    let identity = request.extensions().get::<Identity>().filter(|identity| !identity.is_forgeable(&Method::POST));
+    let Some(Identity::Principal { principal, .. }) = identity else {
         return Ok(next.run(request).await);
     };
     let actor = Actor::Principal(principal.clone());

@@ -54,13 +54,13 @@ impl From<Sent> for UsageReport<'static> {
     request_body(content = Object, content_type = "application/json", description =
         "a batch of counts under an id that was never used before; times are Unix seconds; `application` and `api` are \
          absent if the gateway could not keep combinations apart; `outcome` is `allowed` or the reason of the denial",
-        example = json!({"format": 1, "batch": "5f0c…", "counts": [{"hour": 1748736000, "application": "app-1",
+        example = json!({"format": 1, "batch": "5f0c8d41", "counts": [{"hour": 1748736000, "application": "app-1",
             "api": "payments-1.0", "plan": "gold", "outcome": "allowed", "requests": 123}],
             "keys": [{"id": "k-81", "last_used": 1748738000}]})),
     responses(
     (status = 200, description = "the batch is accepted, or was before (`repeated`); `rejected` counts rows of APIs or \
         keys that do not exist or that this gateway may not report on", body = Object,
-        example = json!({"batch": "5f0c…", "repeated": false, "rejected": 0})),
+        example = json!({"batch": "5f0c8d41", "repeated": false, "rejected": 0})),
     (status = 400, description = "the body is not JSON", body = Problem),
     (status = 401, description = "not a gateway's credentials", body = Problem),
     (status = 413, description = "the body has more than 1 MiB", body = Problem),

@@ -32,28 +32,40 @@ pub use listener::{Door, bind, listen, serve, serve_all};
 
 use self::peer::{Busy, Peer};
 use crate::{
-    auth::{Credentials, permission},
+    auth::{Credentials, Identity, permission},
     clock::act_of_service,
     feed::{self, Feed},
     guesses::{self, Guesses},
     http::{openapi, problem::Problem, request_id},
     metrics::{self, Metrics},
     routes::{self, usage},
+    signin::SignIn,
 };
 use management::port::Store;
 
+/// What is served.
+#[derive(Clone, Debug)]
+pub struct Served {
+    pub store: Store,
+    pub feed: Feed,
+    pub credentials: Credentials,
+    pub metrics: Metrics,
+    /// Sign-in to the console; `None` if the console is off.
+    pub sign_in: Option<SignIn>,
+}
+
 /// All routes.
-pub fn router(store: Store, feed: Feed, credentials: Credentials, metrics: Metrics) -> Router {
-    let Parts { around, document, health, management, feed } = Parts::new(store, feed, credentials, metrics);
-    around.put(Router::new().merge(health).merge(management).merge(feed).merge(document))
+pub fn router(served: Served) -> Router {
+    let Parts { around, document, health, management, feed, console } = Parts::new(served);
+    around.put(Router::new().merge(health).merge(management).merge(feed).merge(document).merge(console))
 }
 
 /// The routes of two listeners: management, and the feed with the reports of usage. Both tell their health.
-pub fn routers(store: Store, feed: Feed, credentials: Credentials, metrics: Metrics) -> (Router, Router) {
-    let Parts { around, document, health, management, feed } = Parts::new(store, feed, credentials, metrics);
+pub fn routers(served: Served) -> (Router, Router) {
+    let Parts { around, document, health, management, feed, console } = Parts::new(served);
     let elsewhere =
         || async { Problem::new(StatusCode::NOT_FOUND, "this is served at another address: --feed-listen") };
-    let mut managing = Router::new().merge(health).merge(management).merge(document);
+    let mut managing = Router::new().merge(health).merge(management).merge(document).merge(console);
     for path in [feed::ask::PATH, usage::PATH] {
         managing = managing.route(path, any(elsewhere));
     }
@@ -68,11 +80,18 @@ struct Parts {
     health: Router,
     management: Router,
     feed: Router,
+    console: Router,
 }
 
 impl Parts {
-    fn new(store: Store, feed: Feed, credentials: Credentials, metrics: Metrics) -> Self {
+    fn new(served: Served) -> Self {
+        let Served { store, feed, credentials, metrics, sign_in } = served;
         metrics.watch(&store);
+        let credentials = match &sign_in {
+            Some(sign_in) => credentials.with_sessions(sign_in.sessions()),
+            None => credentials,
+        };
+        let console = sign_in.map_or_else(Router::new, |sign_in| sign_in.router(store.clone()));
         let around = Around { credentials, guesses: Guesses::new(metrics.clone()), metrics: metrics.clone() };
         let managing = |router: OpenApiRouter<Store>| {
             router
@@ -95,13 +114,13 @@ impl Parts {
         let health = described(health.with_state(store.clone()).merge(counted));
         let feed = described(feed.merge(reporting).merge(managing(usage::billing())));
         let management = described(managing(routes::router()));
-        Self { around, document: document(&openapi), health, management, feed }
+        Self { around, document: document(&openapi), health, management, feed, console }
     }
 }
 
 /// The description of all routes. All answers share one text, so that frequent requests for it take no memory.
 fn document(openapi: &utoipa::openapi::OpenApi) -> Router {
-    let text = Bytes::from(openapi::document(openapi, permission::described).to_string());
+    let text = Bytes::from(openapi::document(openapi, permission::described, routes::bounds::say).to_string());
     Router::new().route(
         "/openapi.json",
         get(move || {
@@ -142,6 +161,7 @@ impl Around {
 async fn prove(State(credentials): State<Credentials>, mut request: Request, next: Next) -> Response {
     let identity = credentials.identify(request.headers()).await;
     let is_proven = identity.is_proven();
+    let is_session = matches!(identity, Identity::Principal { session: Some(_), .. });
     request.extensions_mut().insert(identity);
     request.extensions_mut().insert(credentials);
     // Handlers may outlive the connection, so they do not get the peer.
@@ -151,6 +171,10 @@ async fn prove(State(credentials): State<Credentials>, mut request: Request, nex
         peer.prove();
     }
     let mut response = next.run(request).await;
+    // Nobody reads it out of the browser's cache after the sign-out.
+    if is_session {
+        response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    }
     if peer.is_proven() {
         response.extensions_mut().insert(Arc::new(busy));
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::service::{database, serve};
-use crate::support::{TOKEN, program::Program, send};
+use crate::support::{TOKEN, browser::Browser, program::Program, send};
 
 async fn revoke(service: &Program, path: &str) {
     send(service.client.delete(format!("{}{path}", service.url)).bearer_auth(TOKEN)).await.expect(204);
@@ -38,6 +38,44 @@ async fn what_one_service_revokes_the_other_refuses_at_once() {
     let (held, revoked) = tokio::join!(ask(&query), revoked);
     held.expect_problem(401, None);
     assert!(revoked.elapsed() < Duration::from_secs(5) && begun.elapsed() < Duration::from_secs(20));
+}
+
+/// A session is a row, so every service knows it, and knows at once that it ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_one_service_is_known_to_the_other_until_it_ends() {
+    let url = database();
+    let (one, other) = (serve(&url), serve(&url));
+    let (_, token) = one.post("/v1/tokens", json!({"role": "auditor", "subject": "ä"})).await;
+    let mut browsers = Vec::new();
+    for _ in 0..17 {
+        let mut browser = Browser::new();
+        let request =
+            browser.client.post(format!("{}/console/sign-in", one.url)).json(&json!({"token": token["token"]}));
+        let csrf = browser.send(request).await.expect(200).json()["csrf_token"].as_str().unwrap().to_owned();
+        browsers.push((browser, csrf));
+    }
+    let mut known = 0;
+    for (browser, _) in &mut browsers {
+        known += usize::from(browser.get(&format!("{}/v1/me", other.url)).await.status == 200);
+    }
+    assert_eq!(known, 16, "the oldest one went");
+    for end in ["sign-out", "revocation"] {
+        let mut signed_in = browsers.iter_mut().rev();
+        let (browser, csrf) = signed_in.next().unwrap();
+        let cookies = browser.cookies.clone();
+        match end {
+            "sign-out" => {
+                let request = browser.client.post(format!("{}/console/sign-out", other.url));
+                browser.send(request.header("x-csrf-token", csrf.as_str())).await.expect(204);
+            }
+            _ => revoke(&other, &format!("/v1/tokens/{}", token["id"].as_str().unwrap())).await,
+        }
+        browser.cookies = cookies;
+        for service in [&one, &other] {
+            browser.get(&format!("{}/v1/me", service.url)).await.expect_problem(401, None);
+        }
+        browsers.pop();
+    }
 }
 
 /// The statements of owners are others than SQLite's: what a limited role sees, through the whole service.

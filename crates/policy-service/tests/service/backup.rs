@@ -238,3 +238,18 @@ async fn it_listens_on_a_name_or_an_address() {
         assert!(!success && said.contains("--listen") && said.contains("POLICY_LISTEN"), "{listen}: {said}");
     }
 }
+
+/// An operator who reads the log of the running service sees why all gateways fetch the policy anew.
+#[tokio::test]
+async fn a_running_service_says_that_another_program_renewed_the_epoch() {
+    let service = Program::start();
+    service.seed().await;
+    assert!(run(&service, &["backup", "backup.db"]).0);
+    for arguments in [&["restore", "backup.db"][..], &["renew-epoch"]] {
+        let before = service.policy("/v1/policy").await["epoch"].as_str().unwrap().to_owned();
+        let (success, said) = run(&service, arguments);
+        assert!(success, "{said}");
+        let line = service.logs(&format!("was=\"{before}\"")).await;
+        assert!(line.contains("another program gave the policy a new epoch") && line.contains("WARN"), "{line}");
+    }
+}

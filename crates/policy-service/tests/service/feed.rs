@@ -109,6 +109,35 @@ async fn pages_are_full_and_the_last_one_says_so() {
     }
 }
 
+/// Removed rows and changed ones share the pages of a delta.
+#[tokio::test]
+async fn no_page_of_a_delta_has_more_rows_than_a_page_may_have() {
+    for (removed, changed) in [(3, 0), (3, 1), (3, 4), (2, 1), (4, 2), (6, 0), (6, 3), (0, 3)] {
+        let service = Service::with(Options { page_rows: 3, ..Options::default() }).await;
+        for number in 0..removed {
+            service.post("/v1/plans", json!({"id": format!("old-{number}")})).await.expect(201);
+        }
+        let revision = service.revision().await;
+        for number in 0..removed {
+            service.delete(&format!("/v1/plans/old-{number}")).await.expect(204);
+        }
+        for number in 0..changed {
+            service.post("/v1/plans", json!({"id": format!("new-{number}")})).await.expect(201);
+        }
+        let mut path = format!("/v1/policy?since={revision}");
+        let (mut gone, mut added) = (0, 0);
+        while !path.is_empty() {
+            let page = service.feed(&path).await.expect(200).json();
+            let rows = |list: &Value| list.as_array().map_or(0, Vec::len);
+            let here = (rows(&page["removed"]["plans"]), rows(&page["plans"]));
+            assert!((1..=3).contains(&(here.0 + here.1)), "{removed} {changed}: {page}");
+            (gone, added) = (gone + here.0, added + here.1);
+            path = page["next"].as_str().unwrap_or_default().to_owned();
+        }
+        assert_eq!((gone, added), (removed, changed));
+    }
+}
+
 /// Clients that send `keygate-version` resolve references. Other clients only append them to the authority.
 #[tokio::test]
 async fn links_are_queries_alone_for_those_who_resolve_them_and_absolute_for_others() {

@@ -309,9 +309,9 @@ async fn an_import_that_breaks_off_is_repeated() {
     assert_eq!((made + unchanged, changed, refused), (keys, 0, 0), "{answer}");
     let total = service.get("/v1/keys?limit=1").await.expect(200).json()["total"].as_u64().unwrap();
     assert_eq!(total, keys + 1);
-    // Twenty thousand rows make a revision.
+    // Twenty thousand rows make a revision, and fewer only where a slow machine would keep others waiting for seconds.
     let revisions = u64::try_from(service.revision().await - first).unwrap();
-    assert!((keys.div_ceil(20_000)..=keys.div_ceil(20_000) + keys / 40_000 + 1).contains(&revisions), "{revisions}");
+    assert!((keys.div_ceil(20_000)..=keys / 1_000).contains(&revisions), "{revisions}");
 }
 
 /// Rows that are there as they are are not written one by one, but the last row for an object still wins.
@@ -444,4 +444,19 @@ async fn a_small_import_is_one_revision() {
     let told = import(&service, "", &rows[..1]).await.expect(200).json();
     assert_eq!((&told["refused_total"], &told["refused"][0]["field"]), (&json!(1), &json!("state")), "{told}");
     assert_eq!(service.revision().await, revision + 1);
+}
+
+/// The program that was to write the rows has failed: nothing is removed.
+#[tokio::test]
+async fn an_import_without_a_row_replaces_nothing() {
+    let service = Service::start().await;
+    import(&service, "", &rows()).await.expect(200);
+    let revision = service.revision().await;
+    for text in ["", "\n", " \n\n"] {
+        for how in ["?replace=true", "?replace=true&dry_run=true", "?replace=true&lift_blocks=true"] {
+            import_text(&service, how, text).await.expect_problem(422, Some("replace"));
+        }
+        import_text(&service, "", text).await.expect(200);
+    }
+    assert_eq!(service.revision().await, revision);
 }

@@ -426,6 +426,16 @@ fn an_import_refuses_a_list_that_pages_do_not_have() {
                        "counts": {"keys": 0}, "confirm_removal": true, "plans": [], "removed": null});
     let (success, said) = import(directory.path(), &whole.to_string());
     assert!(success, "{said}");
+    let (success, said) = import(directory.path(), &format!("\u{feff}{whole}"));
+    assert!(!success && said.contains("byte order mark"), "{said}");
+    for (text, says) in [
+        (json!({"kind": "plan", "id": "p"}), "POST /v1/import"),
+        (json!({"items": []}), "items"),
+        (json!({"format": 2}), "the format 2"),
+    ] {
+        let (success, said) = import(directory.path(), &text.to_string());
+        assert!(!success && said.contains(says), "{text}: {said}");
+    }
 }
 
 #[tokio::test]

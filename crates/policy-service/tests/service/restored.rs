@@ -24,6 +24,7 @@ const OPTIONS: Options = Options {
     history_rows: 100_000,
     gateways: "gw:secret,edge:e",
     gateway_apis: Some(r#"{"edge": ["api-1"]}"#),
+    sign_in: None,
 };
 
 /// Makes `count` revisions.

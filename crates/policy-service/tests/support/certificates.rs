@@ -15,6 +15,11 @@ impl Root {
         Self(CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap())
     }
 
+    /// The root itself, in PEM.
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
     /// A client that trusts only this root.
     pub fn client(&self) -> ClientBuilder {
         self.trusted_by(Client::builder().no_proxy().timeout(Duration::from_secs(20)))

@@ -10,6 +10,7 @@
     reason = "only tests"
 )]
 
+pub mod browser;
 pub mod certificates;
 pub mod dice;
 pub mod follower;
@@ -26,10 +27,12 @@ use jsonschema::Validator;
 use management::port::{Act, Actor, Store};
 use policy_service::{
     auth::{Administrator, Credentials, Gateways},
+    cli::SignIn as SignInArguments,
     clock,
     feed::{self, Feed},
     metrics::Metrics,
-    server,
+    server::{self, Served},
+    signin::{Settings, SignIn},
 };
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
 use serde_json::{Value, json};
@@ -53,11 +56,19 @@ pub struct Options {
     pub history_rows: i64,
     pub gateways: &'static str,
     pub gateway_apis: Option<&'static str>,
+    /// The arguments of sign-in; `None` for the default ones.
+    pub sign_in: Option<&'static SignInArguments>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { page_rows: 5_000, history_rows: 100_000, gateways: "gw:secret,other:other-secret", gateway_apis: None }
+        Self {
+            page_rows: 5_000,
+            history_rows: 100_000,
+            gateways: "gw:secret,other:other-secret",
+            gateway_apis: None,
+            sign_in: None,
+        }
     }
 }
 
@@ -145,7 +156,11 @@ impl Service {
         let feed = Feed::new(store.clone(), settings, stopping.clone());
         let credentials = Credentials::new(Administrator::new(TOKEN).unwrap(), gateways, store.clone());
         let metrics = Metrics::new().unwrap();
-        let router = server::router(store.clone(), feed, credentials, metrics.clone());
+        let default = SignInArguments { console: true, ..SignInArguments::default() };
+        let settings = Settings::new(options.sign_in.unwrap_or(&default), false).unwrap();
+        let sign_in = settings.console.then(|| SignIn::new(settings).unwrap());
+        let served = Served { store: store.clone(), feed, credentials, metrics: metrics.clone(), sign_in };
+        let router = server::router(served);
         let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serving = tokio::spawn(server::serve(listener, router, metrics, stopping.clone()));

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::{
     accounts::{count, credential, find, insert_credential, insert_token, token, update_scope},
+    sessions,
     transaction::PostgresTransaction,
 };
 use management::port::{
@@ -24,6 +25,7 @@ impl AccountRows for PostgresTransaction {
 
     async fn remove_token(&mut self, id: &str) -> Result<Option<Token>, Error> {
         let removed = find(self.connection(), "DELETE FROM token WHERE id = $1 RETURNING *", id, token).await?;
+        sessions::remove_of_token(self.connection(), id).await?;
         self.note_accounts().await?;
         Ok(removed)
     }

@@ -91,7 +91,7 @@ pub(super) async fn insert_credential(
 }
 
 pub(super) async fn update_scope(connection: &mut PgConnection, id: &str, scope: &Scope) -> Result<(), Fault> {
-    let update = sqlx::query("UPDATE gateway_credential SET apis = $1 WHERE id = $2").bind(json(scope)).bind(id);
+    let update = sqlx::query("UPDATE gateway_credential SET apis = $1 WHERE id = $2").bind(json(scope)).bind(text(id));
     update.execute(connection).await?;
     Ok(())
 }

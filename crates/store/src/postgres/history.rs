@@ -5,9 +5,9 @@
 
 use sqlx::PgConnection;
 
-use super::{PostgresStore, audit, fault::Fault, notify, open::BUSY_TIMEOUT, state::read_state};
+use super::{PostgresStore, audit, fault::Fault, notify, open::BUSY_TIMEOUT, state::read_state, text::text};
 use crate::{
-    loss::{Finding, GONE_BACK, LOSS_DUE, MAX_EARLIER_EPOCHS},
+    loss::{Finding, GONE_BACK, LOSS_DUE, MAX_EARLIER_EPOCHS, RENEWED_ELSEWHERE},
     random::{new_epoch, new_word},
 };
 use management::{
@@ -76,6 +76,9 @@ impl PostgresStore {
         drop(reader);
         let has_loss_due = state.is_lost && Finding::Lost.is_due(&state, act.now);
         if !has_gone_back && !has_loss_due {
+            if state.epoch != held.epoch {
+                tracing::warn!(was = held.epoch, epoch = state.epoch, revision = state.revision, "{RENEWED_ELSEWHERE}");
+            }
             self.announce(&state);
             return Ok(());
         }
@@ -143,7 +146,8 @@ async fn has_gone_back(connection: &mut PgConnection, held: &Latest, state: &Sta
 
 async fn finding(connection: &mut PgConnection, state: &State, mark: &Mark) -> Result<Finding, Fault> {
     if mark.epoch != state.epoch {
-        let known = sqlx::query_scalar("SELECT EXISTS (SELECT FROM earlier_epoch WHERE epoch = $1)").bind(&mark.epoch);
+        let known =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM earlier_epoch WHERE epoch = $1)").bind(text(&mark.epoch));
         let known: bool = known.fetch_one(connection).await?;
         return Ok(if known { Finding::Earlier } else { Finding::Foreign });
     }

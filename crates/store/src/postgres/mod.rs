@@ -25,6 +25,7 @@ mod open;
 mod owners;
 mod past;
 mod read;
+mod sessions;
 mod sight;
 mod sight_rows;
 mod state;

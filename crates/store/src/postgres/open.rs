@@ -107,10 +107,13 @@ async fn takes_changes(connection: &mut PgConnection) -> Result<bool, sqlx::Erro
 }
 
 /// Set by statements and not by connection parameters, because pgbouncer rejects parameters that it does not know.
+///
+/// `jit` is off: PostgreSQL takes the statements of the feed for expensive and compiles them. That takes half a second and
+/// more, and the statements some 10 ms.
 async fn set_limits(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let (busy, idle) = (BUSY_TIMEOUT.as_millis(), TRANSACTION_IDLE_TIMEOUT.as_millis());
     let settings = format!(
-        "SET lock_timeout = {busy}; SET statement_timeout = {busy}; SET idle_in_transaction_session_timeout = {idle}; \
+        "SET jit = off; SET lock_timeout = {busy}; SET statement_timeout = {busy}; SET idle_in_transaction_session_timeout = {idle}; \
          SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
     );
     connection.execute(sqlx::raw_sql(&settings)).await?;

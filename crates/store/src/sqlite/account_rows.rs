@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::{
     accounts::{count, credential, find, insert_credential, insert_token, token, update_scope},
+    sessions,
     transaction::SqliteTransaction,
 };
 use management::port::{
@@ -24,6 +25,7 @@ impl AccountRows for SqliteTransaction {
 
     async fn remove_token(&mut self, id: &str) -> Result<Option<Token>, Error> {
         let removed = find(self.connection(), "DELETE FROM token WHERE id = ? RETURNING *", id, token).await?;
+        sessions::remove_of_token(self.connection(), id).await?;
         self.note_accounts().await?;
         Ok(removed)
     }

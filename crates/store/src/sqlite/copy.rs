@@ -17,6 +17,9 @@ const KEPT: [&str; 4] = ["earlier_epoch", "revoked_key", "audit", "audit_also"];
 /// stays revoked.
 const LEFT: [&str; 3] = ["token", "gateway_credential", "account_state"];
 
+/// Tables that a restore never fills, not even in a new database. So nobody is signed in who signed out after the backup.
+const OWN: [&str; 2] = ["session", "used_sign_in"];
+
 /// Writes a copy of the database `from` to `to`, which must be an empty file. The copy shows the database at one
 /// moment, even if others write meanwhile, and includes the write-ahead log.
 pub async fn copy(from: &Path, to: &Path) -> Result<(), Error> {
@@ -71,7 +74,7 @@ impl SqliteStore {
         let tables = "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name <> '_sqlx_migrations' \
                       AND name NOT LIKE 'sqlite^_%' ESCAPE '^'";
         for table in sqlx::query_scalar::<_, String>(tables).fetch_all(&mut *transaction).await? {
-            if !self.is_new && LEFT.contains(&table.as_str()) {
+            if OWN.contains(&table.as_str()) || (!self.is_new && LEFT.contains(&table.as_str())) {
                 continue;
             }
             let statements = match table.as_str() {

@@ -9,7 +9,7 @@ use sqlx::SqliteConnection;
 
 use super::{SqliteStore, audit, fault::Fault, state::read_state};
 use crate::{
-    loss::{Finding, GONE_BACK, LOSS_DUE, MAX_EARLIER_EPOCHS},
+    loss::{Finding, GONE_BACK, LOSS_DUE, MAX_EARLIER_EPOCHS, RENEWED_ELSEWHERE},
     random::{new_epoch, new_word},
 };
 use management::{
@@ -78,6 +78,9 @@ impl SqliteStore {
         let has_gone_back = self.has_gone_back(held, &state).await?;
         let has_loss_due = state.is_lost && Finding::Lost.is_due(&state, act.now);
         if !has_gone_back && !has_loss_due {
+            if state.epoch != held.epoch {
+                tracing::warn!(was = held.epoch, epoch = state.epoch, revision = state.revision, "{RENEWED_ELSEWHERE}");
+            }
             self.announce(&state);
             return Ok(());
         }

@@ -18,11 +18,11 @@ use tokio::sync::{Semaphore, watch};
 use super::{
     Settings, SqliteStore, accounts, api_match, deny_target,
     fault::Fault,
+    migrate,
     place::{Place, beside},
     space,
     state::read_state,
 };
-use crate::random::new_epoch;
 pub use crate::settings::BUSY_TIMEOUT;
 use management::port::{Error, Latest, Secret};
 
@@ -80,15 +80,7 @@ impl SqliteStore {
         keep_private(options.get_filename(), settings.must_exist);
         let opened = pool().max_connections(1).connect_with(options.clone()).await;
         let writer = opened.map_err(|error| named(error.into()))?;
-        sqlx::migrate!("src/sqlite/migrations").run(&writer).await?;
-        sqlx::query("INSERT OR IGNORE INTO policy_state VALUES (1, ?, 0, 0, 0, 0, 0, 0, 0, 0, 0)")
-            .bind(new_epoch()?)
-            .execute(&writer)
-            .await?;
-        // A new database has no word for its revision yet.
-        sqlx::query("INSERT OR IGNORE INTO revision_word (revision, word) SELECT revision, random() FROM policy_state")
-            .execute(&writer)
-            .await?;
+        migrate::migrate(&writer).await?;
         api_match::fill(&writer).await?;
         deny_target::fill(&writer).await?;
         let secret: Vec<u8> = sqlx::query_scalar("SELECT secret FROM history").fetch_one(&writer).await?;

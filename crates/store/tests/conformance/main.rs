@@ -18,6 +18,7 @@ mod changes;
 mod databases;
 mod past;
 mod rows;
+mod sessions;
 mod sight;
 mod support;
 mod usage;
@@ -33,6 +34,10 @@ macro_rules! conformance {
             accounts::tokens_are_found_by_their_secret_until_they_are_removed(100_000),
             accounts::a_gateway_has_several_credentials_whose_scope_changes(100_000),
             accounts::those_who_wait_are_told_of_changed_accounts(100_000),
+            sessions::a_session_is_found_by_its_secret_until_it_ends(100_000),
+            sessions::a_session_ends_with_its_token(100_000),
+            sessions::sessions_that_ended_are_forgotten_and_those_of_a_subject_are_few(100_000),
+            sessions::a_sign_in_is_used_once(100_000),
             sight::who_is_limited_sees_only_what_reaches_them(100_000),
             sight::usage_is_seen_by_whose_application_or_api_it_is_of(100_000),
             audit::each_revision_has_one_entry_that_says_who_did_what(100_000),
@@ -66,6 +71,7 @@ macro_rules! conformance {
             usage::the_last_use_of_a_key_is_kept_while_it_is_there(100_000),
             usage::rows_of_plans_are_found_by_what_was_used(100_000),
             way_back::what_differs_between_two_revisions_is_what_changed(100_000),
+            way_back::a_large_difference_is_read_in_pages(100_000),
             way_back::the_last_that_was_known_of_a_thing_is_found_by_its_name(100_000),
             way_back::revisions_are_listed_with_what_made_them(100_000),
         );

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use management::port::{
-    Actor, Error, Kind, Store, Version,
+    Actor, Error, Kind, NewRow, Store, Version,
     audit::{Action, Deed},
     past::{Difference, Made},
 };
+use serde_json::json;
 
 use crate::{
     databases::Opened,
-    support::{NOW, act, api, application, begin, digest, key, put, subscription},
+    support::{NOW, act, api, application, begin, digest, key, put, remove, row, subscription},
 };
 
 async fn differences(store: &Store, from: i64, to: i64) -> Vec<(Kind, String, Option<String>, Option<String>)> {
@@ -150,4 +151,31 @@ pub async fn revisions_are_listed_with_what_made_them(opened: &Opened) {
     assert_eq!(store.made(Some(1), false, 10).await.unwrap(), std::slice::from_ref(&second));
     assert_eq!(store.made(Some(2), true, 10).await.unwrap(), std::slice::from_ref(&first));
     assert_eq!(store.made(None, false, 1).await.unwrap(), [first]);
+}
+
+/// Of many versions the database reads the objects in another way.
+pub async fn a_large_difference_is_read_in_pages(opened: &Opened) {
+    let store = &opened.store;
+    let plans: Vec<NewRow> =
+        (0..10_500).map(|number| row(Kind::Plan, &format!("p-{number:05}"), json!({"limits": []}))).collect();
+    let mut change = begin(store).await;
+    for some in plans.chunks(1_000) {
+        change.insert_all(some).await.unwrap();
+    }
+    let first = change.commit().await.unwrap();
+    put(store, &[row(Kind::Plan, "p-00007", json!({"limits": [7]}))]).await;
+    let last = remove(store, Kind::Plan, "p-00009").await;
+    for (from, to, count) in [(0, last, 10_499), (last, 0, 10_499), (0, first, 10_500), (first, last, 2)] {
+        let (mut after, mut found) = (None, Vec::new());
+        loop {
+            let page = store.differences(from, to, after.as_ref(), 4_000).await.unwrap();
+            found.extend(page.differences.into_iter().map(|difference| difference.id));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!((found.len(), found.is_sorted()), (count, true), "{from} to {to}");
+        assert_eq!(found.iter().collect::<std::collections::BTreeSet<_>>().len(), count, "{from} to {to}: each once");
+    }
 }

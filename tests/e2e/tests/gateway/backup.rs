@@ -7,14 +7,13 @@ use keygate_e2e::{
     Options, Stack,
     deadline::eventually,
     http::Ask,
+    load::Load,
     policy_service::PolicyService,
     ports,
     story::{self, Expected, Keys, ORDERS, PAYMENTS},
     workers::Workers,
 };
 use serde_json::json;
-
-use crate::listeners::Load;
 
 /// How long a change may take: the pauses after failures while the service was down, and a full policy.
 const SEEN_WITHIN: Duration = Duration::from_secs(10);
@@ -128,7 +127,7 @@ async fn a_block_that_the_restored_history_has_overtaken_is_in_force() {
     let production = ahead.keys.production.clone();
     ahead.becomes(&production, ORDERS, BLOCKED).await;
     ahead.is_as_the_database_says().await;
-    let asked = load.end().await;
+    let asked = load.end().await.unwrap();
     println!("{asked} answers meanwhile; the backup had revision {}", ahead.revision);
     ahead.stop().await;
 }
@@ -146,7 +145,7 @@ async fn changes_arrive_while_the_restored_revision_is_below_the_gateways() {
     let production = ahead.keys.production.clone();
     ahead.becomes(&production, ORDERS, BLOCKED).await;
     ahead.is_as_the_database_says().await;
-    load.end().await;
+    load.end().await.unwrap();
     ahead.stop().await;
 }
 

@@ -1,14 +1,6 @@
-//! An Envoy whose listeners come from a file, so that a test can replace them under load, and the clients for it.
+//! An Envoy whose listeners come from a file, so that a test can replace them under load.
 
-use std::{
-    fs,
-    path::PathBuf,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{fs, path::PathBuf, time::Duration};
 
 use keygate_e2e::{
     Options, Stack,
@@ -23,10 +15,6 @@ use keygate_e2e::{
 
 /// A generous time limit for a busy machine.
 pub const WITHIN: Duration = Duration::from_secs(60);
-/// An answer that takes longer counts as missing.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
-/// The number of concurrent clients.
-const CLIENTS: usize = 12;
 
 /// An Envoy whose listeners come from a file.
 pub struct Gateway {
@@ -119,68 +107,4 @@ impl Gateway {
 pub fn once(text: &str, from: &str, to: &str) -> String {
     assert_eq!(text.matches(from).count(), 1, "{from:?} in {text}");
     text.replace(from, to)
-}
-
-/// Clients that ask without a pause, and record unexpected answers.
-pub struct Load {
-    stop: Arc<AtomicBool>,
-    asked: Arc<AtomicUsize>,
-    wrong: Arc<Mutex<Vec<String>>>,
-    clients: Vec<tokio::task::JoinHandle<()>>,
-}
-
-impl Load {
-    pub fn start(port: u16, asks: Vec<(Ask, Expected)>) -> Self {
-        let mut load = Self { stop: Arc::default(), asked: Arc::default(), wrong: Arc::default(), clients: Vec::new() };
-        for (ask, expected) in asks.into_iter().cycle().take(CLIENTS) {
-            let (stop, asked, wrong) = (load.stop.clone(), load.asked.clone(), load.wrong.clone());
-            load.clients.push(tokio::spawn(async move {
-                while !stop.load(Ordering::Relaxed) {
-                    if let Err(what) = converse(port, &ask, expected, &stop, &asked).await {
-                        wrong.lock().unwrap().push(what);
-                    }
-                }
-            }));
-        }
-        load
-    }
-
-    /// The number of expected answers so far.
-    pub fn asked(&self) -> usize {
-        self.asked.load(Ordering::Relaxed)
-    }
-
-    /// Stops the clients. Returns the number of expected answers, and fails if there was any other.
-    pub async fn end(self) -> usize {
-        self.stop.store(true, Ordering::Relaxed);
-        for client in self.clients {
-            client.await.unwrap();
-        }
-        let wrong = self.wrong.lock().unwrap();
-        assert!(wrong.is_empty(), "{} wrong answers: {:#?}", wrong.len(), wrong.iter().take(5).collect::<Vec<_>>());
-        self.asked.load(Ordering::Relaxed)
-    }
-}
-
-/// Asks over one connection until Envoy closes it, as it does when its listener is replaced.
-async fn converse(
-    port: u16,
-    ask: &Ask,
-    expected: Expected,
-    stop: &AtomicBool,
-    asked: &AtomicUsize,
-) -> Result<(), String> {
-    let Ok(mut connection) = Connection::open(([127, 0, 0, 1], port).into()).await else { return Ok(()) };
-    while !stop.load(Ordering::Relaxed) && !connection.is_closed() {
-        match tokio::time::timeout(ANSWERED_WITHIN, connection.send(ask)).await {
-            Err(_) => return Err(format!("{ask}: no answer")),
-            // Envoy closed the connection between two requests. The client opens a new one.
-            Ok(Err(_)) => return Ok(()),
-            Ok(Ok(answer)) if expected.is(answer.status.as_u16(), &answer.json()) => {
-                asked.fetch_add(1, Ordering::Relaxed);
-            }
-            Ok(Ok(answer)) => return Err(format!("{ask}: expected {expected}, found {answer}")),
-        }
-    }
-    Ok(())
 }

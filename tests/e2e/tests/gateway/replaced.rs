@@ -7,10 +7,11 @@ use keygate_e2e::{
     Options, Stack, artifacts,
     deadline::eventually,
     http::Ask,
+    load::Load,
     story::{self, Expected, Keys, ORDERS, PAYMENTS},
 };
 
-use crate::listeners::{Gateway, Load, WITHIN};
+use crate::listeners::{Gateway, WITHIN};
 
 const REACHES: Expected = Expected::Reaches("production");
 const BLOCKED: Expected = Expected::Refused(401, "900907", "The requested API is temporarily blocked");
@@ -72,7 +73,7 @@ async fn listeners_are_replaced_under_load_and_every_answer_is_what_the_policy_s
         .await
         .unwrap();
     }
-    let asked = load.end().await;
+    let asked = load.end().await.unwrap();
     println!("{asked} answers through 8 updates");
     // The new VMs refresh as the old ones did.
     gateway.stack.policy().unwrap().post("/v1/subscriptions/shop-orders/block", None).await.unwrap();

@@ -7,6 +7,7 @@ use keygate_e2e::{
     Options,
     deadline::eventually,
     http::{Ask, Connection},
+    load::Load,
     policy_service::GATEWAY_ID,
     story::{Expected, ORDERS, PAYMENTS},
 };
@@ -14,7 +15,7 @@ use serde_json::json;
 
 use crate::{
     front::{self, Front},
-    listeners::{Gateway, Load, once},
+    listeners::{Gateway, once},
     secrets::base64,
 };
 
@@ -115,7 +116,7 @@ async fn with_a_name_one_store_goes_through_a_rotation_and_limits_go_on() {
     .await
     .unwrap();
     assert_eq!(remaining().await, QUOTA - 6, "the limit began anew");
-    let asked = load.end().await;
+    let asked = load.end().await.unwrap();
     changes_arrive_without_limit(&front, &gateway).await;
     let polls = front.polls(before);
     assert!(!polls.iter().any(|target| target == "/v1/policy"), "the policy was fetched anew: {polls:?}");
@@ -163,7 +164,7 @@ async fn with_a_name_the_policy_serves_while_the_feed_refuses_the_new_secret_and
     gateway.listen(&rotated(&gateway)).await;
     gateway.drained().await;
     changes_arrive(&front, &gateway, &[gateway.port]).await;
-    let asked = load.end().await;
+    let asked = load.end().await.unwrap();
     println!("{asked} answers through it all");
     gateway.stop().await;
     front.stack.stop().await;
@@ -200,7 +201,7 @@ async fn without_a_name_a_copy_that_was_left_behind_decides_nothing_before_it_is
     let load = Load::start(second, vec![(Ask::get(ORDERS).key(&key), BLOCKED)]);
     gateway.listen(&both(&new, &old)).await;
     gateway.answers(second, &key, ORDERS, BLOCKED).await;
-    let asked = load.end().await;
+    let asked = load.end().await.unwrap();
     println!("{asked} answers of a copy that had been left behind");
 
     // The same with the service down. Then no policy can decide.
@@ -212,7 +213,7 @@ async fn without_a_name_a_copy_that_was_left_behind_decides_nothing_before_it_is
     let load = Load::start(third, vec![(Ask::get(PAYMENTS).key(&key), UNAVAILABLE)]);
     gateway.listen(&both(&new, &old)).await;
     gateway.answers(third, &key, PAYMENTS, UNAVAILABLE).await;
-    load.end().await;
+    load.end().await.unwrap();
     // The store that was in use all the time still decides.
     gateway.answers(port, &key, PAYMENTS, REACHES).await;
     gateway.stop().await;

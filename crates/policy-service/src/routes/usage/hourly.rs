@@ -30,7 +30,7 @@ pub struct Asked {
     #[param(value_type = Option<u64>)]
     to: Option<String>,
     /// Items of this page; 100 unless given.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
+    #[param(value_type = Option<u32>)]
     limit: Option<String>,
     /// `next` of the previous page.
     cursor: Option<String>,

@@ -1,0 +1,149 @@
+//! What stands around a control plane: the policy service with the demo data, two upstreams, and the registry with the
+//! module. And the demo story, played at a gateway.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use keygate_e2e::{
+    artifacts,
+    deadline::eventually,
+    http::{self, Ask},
+    policy_service::PolicyService,
+    ports,
+    story::{self, Expected, Keys, ORDERS, PAYMENTS, SCENES},
+    upstream::Upstream,
+};
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::{
+    capture::Words,
+    image::{Image, Registry},
+};
+
+/// How long a control plane may take to start and to serve a first request. It is generous, because the machine is busy.
+pub const STARTING: Duration = Duration::from_secs(60);
+/// How long a change of a manifest may take.
+pub const WITHIN: Duration = Duration::from_secs(30);
+/// How long a change of the policy may take: the shipped refresh interval and a second.
+const SEEN_WITHIN: Duration = Duration::from_secs(6);
+
+/// The policy service, as DNS in a cluster names it.
+pub const POLICY_HOST: &str = "policy-service.keygate.svc.cluster.local";
+
+/// Control planes have fixed ports.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+pub struct Stage {
+    pub folder: PathBuf,
+    pub policy: PolicyService,
+    pub upstream: Upstream,
+    pub sandbox: Upstream,
+    pub registry: Registry,
+    pub image: Image,
+    pub keys: Keys,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Stage {
+    pub async fn start(name: &str) -> Self {
+        let turn = TURN.lock().await;
+        let folder = artifacts::root().join("target/stack").join(name);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(folder.join("resources")).unwrap();
+        let policy = PolicyService::start(&folder, ports::free().unwrap()).await.unwrap();
+        let keys = story::load(&policy).await.unwrap();
+        let registry = Registry::start(&folder).await;
+        let image = registry.push(&folder, "v1", &module()).await;
+        let upstream = Upstream::start("production", 0).await.unwrap();
+        let sandbox = Upstream::start("sandbox", 0).await.unwrap();
+        Self { folder, policy, upstream, sandbox, registry, image, keys, _turn: turn }
+    }
+
+    /// Names that the cluster's DNS would know, for a mount namespace of the control plane's own.
+    pub fn write_hosts(&self, names: &[&str]) -> PathBuf {
+        let file = self.folder.join("hosts");
+        fs::write(&file, format!("127.0.0.1 localhost {}\n", names.join(" "))).unwrap();
+        file
+    }
+
+    /// Plays the demo story: every call gets the answer that it gets behind `envoy/standalone/envoy.yaml`.
+    pub async fn play(&self, gateway: SocketAddr) {
+        for scene in SCENES {
+            if let Some(change) = scene.change {
+                self.policy.post(change, None).await.unwrap();
+            }
+            for call in scene.calls {
+                answers(gateway, &call.ask(&self.keys), call.expected, SEEN_WITHIN).await;
+            }
+        }
+    }
+
+    /// Starts the policy service again, with another variable in its environment.
+    pub async fn restart_policy_service(&mut self, name: &'static str, value: &str) {
+        self.policy.set(name, value);
+        self.policy.restart().await.unwrap();
+    }
+
+    /// What of a proxy's configuration is of this stage and of this run.
+    pub fn words(&self, gateway: SocketAddr) -> Words {
+        Words::new(
+            gateway.port(),
+            &[
+                ("policy", self.policy.address().port().to_string()),
+                ("upstream", self.upstream.address().port().to_string()),
+                ("sandbox", self.sandbox.address().port().to_string()),
+                ("folder", self.folder.display().to_string()),
+                ("policy-host", POLICY_HOST.to_owned()),
+            ],
+        )
+    }
+
+    /// Requests of every kind of outcome, which no change in a test may alter.
+    pub fn always(&self) -> Vec<(Ask, Expected)> {
+        let refused = |status, code, message| Expected::Refused(status, code, message);
+        vec![
+            (Ask::get(ORDERS).key(&self.keys.production), Expected::Reaches("production")),
+            (Ask::get(ORDERS).key(&self.keys.sandbox), Expected::Reaches("sandbox")),
+            (Ask::get(PAYMENTS).key(&self.keys.production), Expected::Reaches("production")),
+            (Ask::get(ORDERS), refused(401, "900902", "Missing Credentials")),
+            (Ask::get(ORDERS).key("never-given-out"), refused(401, "900901", "Invalid Credentials")),
+            (Ask::get(ORDERS).key(&self.keys.visitor), refused(403, "900908", "Resource forbidden")),
+        ]
+    }
+}
+
+/// Waits until a request gets the expected answer.
+pub async fn answers(gateway: SocketAddr, ask: &Ask, expected: Expected, within: Duration) {
+    eventually(format!("{ask}: {expected}"), within, async || {
+        let answer = http::send(gateway, ask).await.map_err(|error| error.to_string())?;
+        if expected.is(answer.status.as_u16(), &answer.json()) { Ok(()) } else { Err(answer.to_string()) }
+    })
+    .await
+    .unwrap();
+}
+
+pub fn module() -> Vec<u8> {
+    fs::read(artifacts::filter().unwrap()).unwrap()
+}
+
+/// A counter or gauge, or 0 if Envoy does not have it.
+pub async fn stat(admin: SocketAddr, name: &str) -> u64 {
+    let stats = keygate_e2e::envoy::stats(admin, &format!("^{}$", name.replace('.', "\\."))).await.unwrap();
+    stats.first().map_or(0, |(_, value)| *value)
+}
+
+/// How often a policy took effect. While nobody changes the policy, this rises only if it is fetched again.
+pub async fn fetches(admin: SocketAddr) -> u64 {
+    let stats = keygate_e2e::envoy::stats(admin, "^wasmcustom.keygate.refresh.applied$").await.unwrap();
+    assert_eq!(stats.len(), 1, "the counter has another name: {stats:?}");
+    stats[0].1
+}
+
+/// The text of a file that may not exist.
+pub fn text(path: &Path) -> String {
+    keygate_e2e::process::read(path)
+}

@@ -15,7 +15,11 @@ const RUN_BY: [(&str, &str, &str); 6] = [
     ),
     ("curl -si http://127.0.0.1:10000/", "tests/policy_page.rs", "curl -si http://127.0.0.1:10000"),
     ("pg_dump --format=custom ", "crates/policy-service/tests/postgres/start.rs", "\"pg_dump\""),
-    ("createdb --host db.example --username postgres --owner keygate --encoding=UTF8 ", "crates/testkit/src/postgres.rs", "\"createdb\""),
+    (
+        "createdb --host db.example --username postgres --owner keygate --encoding=UTF8 ",
+        "crates/testkit/src/postgres.rs",
+        "\"createdb\"",
+    ),
     (
         "pg_restore --no-owner --exit-on-error --single-transaction ",
         "crates/policy-service/tests/postgres/start.rs",

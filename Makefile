@@ -150,7 +150,7 @@ stack:
 	cargo build $(LOCKED) -p keygate-e2e --bin stack
 
 .PHONY: envoy
-envoy:
+envoy: ## Fetch Envoy (.tools/bin/envoy)
 	@tools/need envoy
 
 .PHONY: test-core

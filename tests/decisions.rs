@@ -5,7 +5,7 @@ mod cases;
 use std::{collections::BTreeSet, fs, path::Path};
 
 use cases::{FILES, all_groups, check::REPLIES, core::Core, table::Group, transitions};
-use keygate::reason::Reason;
+use keygate::{config::FIELDS, reason::Reason};
 
 #[test]
 fn every_case_holds() {
@@ -56,6 +56,26 @@ fn every_reason_is_expected_by_a_case() {
     let expected: BTreeSet<_> = cases.map(|case| case.expectation().reason).collect();
     let missing: Vec<_> = Reason::ALL.iter().filter(|reason| !expected.contains(reason.as_str())).collect();
     assert!(missing.is_empty(), "no case expects {missing:?}");
+}
+
+/// A header that `forward` names is keygate's: a client's own is removed, and the fact is set. For each field a client
+/// sends a header of its own, and a case expects the fact instead.
+#[test]
+fn every_header_that_can_be_forwarded_is_forged_in_a_case() {
+    let mut missing: BTreeSet<_> = FIELDS.iter().filter_map(|field| field.path.strip_prefix("forward.")).collect();
+    missing.remove("credential");
+    for (_, group) in all_groups() {
+        let Some(forward) = group.config.get("forward") else { continue };
+        missing.retain(|field| {
+            let Some(header) = forward[*field].as_str() else { return true };
+            let forged = group.request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(header));
+            let expects = |name: &str, values: usize| name.eq_ignore_ascii_case(header) && values > 0;
+            let expected = group.cases.iter().map(|case| case.expectation().headers);
+            let set = expected.flatten().any(|(name, values)| expects(&name, values.len()));
+            !(forged && set)
+        });
+    }
+    assert!(missing.is_empty(), "tests/cases/modes.json: no client forges the header of {missing:?}");
 }
 
 /// How a servlet container reads paths: `tests/cases/servlet/`.

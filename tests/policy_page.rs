@@ -172,6 +172,25 @@ fn the_limits_of_the_schema_are_those_of_the_code() {
     }
 }
 
+/// The lists of a page, each with the definition of its rows in the schema.
+const LISTS: [(&str, &str); 6] = [
+    ("apis", "api"),
+    ("applications", "application"),
+    ("keys", "key"),
+    ("subscriptions", "subscription"),
+    ("plans", "plan"),
+    ("deny_policies", "deny_policy"),
+];
+
+/// The fields of a row that the schema says are of this type, such as `text`, which may be optional.
+fn of_type(row: &str, name: &str) -> Vec<String> {
+    let whole = schemas::schema("docs/policy-page");
+    let types = [format!("#/$defs/{name}"), format!("#/$defs/optional_{name}")];
+    let fields = whole["$defs"][row]["properties"].as_object().expect("an object");
+    let has = |field: &Value| field["$ref"].as_str().is_some_and(|place| types.iter().any(|name| name == place));
+    fields.iter().filter(|(_, field)| has(field)).map(|(name, _)| name.clone()).collect()
+}
+
 /// A page with one row, which is valid except for `field`.
 fn with(list: &str, field: &str, value: Value) -> Value {
     let mut row = match list {
@@ -224,15 +243,11 @@ fn bad_pages() -> Vec<Value> {
         pages.extend(["next", "poll"].map(|field| header(field, json!(cursor))));
     }
     pages.push(header("next", json!(format!("?{}", "x".repeat(MAX_CURSOR_BYTES)))));
-    for (list, texts) in [
-        ("apis", &["id", "name", "version"][..]),
-        ("applications", &["id", "name", "owner", "plan"]),
-        ("keys", &["id", "application"]),
-        ("subscriptions", &["application", "api", "plan"]),
-        ("plans", &["id"]),
-        ("deny_policies", &["id", "value"]),
-    ] {
-        for field in texts {
+    for (list, row) in LISTS {
+        let mut texts = of_type(row, "text");
+        // The schema says with the type of a deny policy what its value is.
+        texts.extend((list == "deny_policies").then(|| "value".to_owned()));
+        for field in &texts {
             for text in ["", " a", "a\u{a0}", "\u{3000}", "a\nb", "a\u{9f}", &*long] {
                 pages.push(with(list, field, json!(text)));
             }
@@ -243,13 +258,8 @@ fn bad_pages() -> Vec<Value> {
         pages.push(with(list, field, Value::Null));
     }
     for time in [json!(-1), json!(MAX_UNIX_SECONDS + 1), json!("2026-01-01"), json!(1.5)] {
-        for (list, field) in [
-            ("keys", "not_before"),
-            ("keys", "expires_at"),
-            ("subscriptions", "used_up_until"),
-            ("applications", "used_up_until"),
-        ] {
-            pages.push(with(list, field, time.clone()));
+        for (list, row) in LISTS {
+            pages.extend(of_type(row, "time").iter().map(|field| with(list, field, time.clone())));
         }
     }
     let digest = Digest::of(b"key").to_hex();
@@ -396,5 +406,42 @@ fn the_example_is_a_policy_and_decides() {
     for case in &group.cases {
         let reason = core.send(&group.sent(case)).annotations.remove("reason").unwrap_or_default();
         assert_eq!(reason, case.expectation().reason, "{}", case.name);
+    }
+}
+
+/// The `curl` commands of the document, each with what its comment says of the answer.
+fn tried() -> Vec<(String, String)> {
+    let text = read("docs/policy-page.md");
+    let lines = text.lines().filter_map(|line| line.trim_start().strip_prefix("curl -si http://127.0.0.1:10000"));
+    let commands = lines.map(|line| line.split_once('#').expect("a comment that says what is answered"));
+    commands.map(|(command, answer)| (command.trim().to_owned(), answer.trim().to_owned())).collect()
+}
+
+#[test]
+fn the_example_answers_as_the_document_says() {
+    let page: Value = serde_json::from_str(&read("docs/policy-page.example.json")).unwrap();
+    let group = json!({"name": "the example", "policy": page, "cases": []});
+    let group: Group = serde_json::from_value(group).unwrap();
+    let core = Core::new(&group);
+    let tried = tried();
+    assert_eq!(tried.len(), 3, "{tried:?}");
+    for (command, answer) in tried {
+        let (path, headers) = command.split_once(' ').expect("headers");
+        let header = |name: &str| Some(headers.split_once(&format!("-H '{name}: "))?.1.split('\'').next()?.to_owned());
+        let mut request = json!({"path": path, "key": header("x-api-key").expect("a key")});
+        if let Some(host) = header("host") {
+            request["authority"] = json!(host);
+        }
+        let case = json!({"name": command, "request": request, "expect": "allowed"});
+        let seen = core.observe(&group, &serde_json::from_value(case).unwrap());
+        let found = match seen.reply {
+            None => "passes".to_owned(),
+            Some(reply) if reply.status == 404 => "404".to_owned(),
+            Some(reply) => {
+                let body: Value = serde_json::from_slice(&reply.body).unwrap();
+                format!("{}, {}", reply.status, body["code"].as_str().unwrap_or_default())
+            }
+        };
+        assert_eq!(found, answer, "{command}");
     }
 }

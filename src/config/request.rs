@@ -102,7 +102,8 @@ pub(super) fn api(item: Option<&Item<'_>>) -> Result<ApiSource, Fault> {
     }
 }
 
-/// The facts that `forward` has a field for, in the order in which their headers are set.
+/// The facts that `forward` has a field for, in the order in which their headers are set. A test holds the list to the
+/// fields, because a field that is missing here would be accepted, and its header neither removed nor set.
 const FORWARDED: [Fact; 7] =
     [Fact::ApplicationId, Fact::KeyId, Fact::KeyType, Fact::ApplicationName, Fact::Owner, Fact::ApiId, Fact::Plan];
 

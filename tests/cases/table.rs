@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use keygate::digest::Digest;
+use keygate::{config::Fact, digest::Digest};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -173,20 +173,7 @@ impl Group {
         source.extend(config.get("policy").and_then(Value::as_object).cloned().unwrap_or_default());
         config["policy"] = Value::Object(source);
         if config.get("annotate").is_none() {
-            config["annotate"] = json!([
-                "reason",
-                "application_id",
-                "application_name",
-                "owner",
-                "key_id",
-                "api_id",
-                "key_type",
-                "plan",
-                "revision",
-                "limit",
-                "remaining",
-                "reset"
-            ]);
+            config["annotate"] = Fact::ALL.iter().map(|fact| fact.as_str()).collect();
         }
         config
     }

@@ -7,14 +7,19 @@ use std::path::PathBuf;
 use super::{read, root};
 
 /// The beginning of a command of an `sh` block, the test that runs it, and a word of that test.
-const RUN_BY: [(&str, &str, &str); 7] = [
+const RUN_BY: [(&str, &str, &str); 8] = [
     (
         "envoy -c envoy/standalone/envoy.yaml --config-yaml",
         "tests/e2e/tests/gateway/wasm_service.rs",
         "\"--config-yaml\"",
     ),
+    ("curl -si http://127.0.0.1:10000/", "tests/policy_page.rs", "curl -si http://127.0.0.1:10000"),
     ("pg_dump --format=custom ", "crates/policy-service/tests/postgres/start.rs", "\"pg_dump\""),
-    ("createdb --encoding=UTF8 --template=template0 ", "crates/testkit/src/postgres.rs", "\"createdb\""),
+    (
+        "createdb --host db.example --username postgres --owner keygate --encoding=UTF8 ",
+        "crates/testkit/src/postgres.rs",
+        "\"createdb\"",
+    ),
     (
         "pg_restore --no-owner --exit-on-error --single-transaction ",
         "crates/policy-service/tests/postgres/start.rs",
@@ -91,7 +96,7 @@ fn every_command_of_a_block_is_run_by_something() {
                 assert!(missing.is_empty(), "{document}:{number}: the Makefile has no {missing:?}");
                 continue;
             }
-            let run_by = RUN_BY.iter().find(|(begin, ..)| line.starts_with(begin));
+            let run_by = RUN_BY.iter().find(|(begin, ..)| line.trim_start().starts_with(begin));
             let Some((_, test, word)) = run_by else { panic!("{document}:{number}: nothing runs `{line}`") };
             assert!(read(test).contains(word), "{test} does not run `{line}`");
         }

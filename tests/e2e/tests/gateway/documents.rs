@@ -30,11 +30,12 @@ const OF_THE_GATEWAY: [&str; 4] = ["README.md", "docs/plans.md", "docs/operation
 const OF_THE_POLICY_SERVICE: [&str; 1] = ["docs/policy-service.md"];
 
 /// The beginnings of commands that are not run, the reason, and the test that runs them.
-const NOT_PLAYED: [(&str, &str, &str); 5] = [
+const NOT_PLAYED: [(&str, &str, &str); 6] = [
     ("make run", "it is running; what it prints is compared by itself", "documents.rs"),
     (". target/stack/run/env", "this stack has another name; its own file is in every command", "documents.rs"),
     ("envoy -c envoy.yaml --mode validate", "shows a mistake in a file of the reader", "configurations.rs"),
     ("export POLICY_ADMIN_TOKEN=", "for the next", "documents.rs"),
+    ("POLICY=http://127.0.0.1:8085", "for a service of the reader; this stack has a file of variables", "documents.rs"),
     // The tests of the policy service start it this way.
     ("policy-service serve", "another service, on a fixed port", "run.rs"),
 ];

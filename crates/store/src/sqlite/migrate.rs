@@ -33,7 +33,8 @@ pub async fn migrate(writer: &SqlitePool) -> Result<(), Fault> {
         }
         tracing::info!("another program is bringing the database up to date; waiting");
     };
-    MIGRATIONS.run(&mut *transaction).await?;
+    // Not `run`, whose future no task can hold.
+    MIGRATIONS.run_direct(&mut *transaction).await?;
     sqlx::query("INSERT OR IGNORE INTO policy_state VALUES (1, ?, 0, 0, 0, 0, 0, 0, 0, 0, 0)")
         .bind(new_epoch()?)
         .execute(&mut *transaction)

@@ -267,6 +267,11 @@ const POLICY_SERVICE: House = House {
     upward: &[],
     back: &[
         ("routes", "routes", "the handlers of actions and lookups share helpers with the generic ones"),
+        (
+            "routes/bounds",
+            "routes/bounds",
+            "the limits of bodies and of queries are merged into the document by one function",
+        ),
         ("feed", "feed", "the error for a mark that is gone stands beside the route"),
         ("import", "import", "its bounds stand beside its order"),
     ],

@@ -30,7 +30,7 @@ fn cases() -> Vec<Case> {
             sent: json!({"id": "x", "name": "Käse", "owner": "alice"}),
             shown: json!({"id": "x", "name": "Käse", "owner": "alice", "state": "ACTIVE"}),
             change: json!({"id": "x", "name": "Kase"}),
-            changed: json!({"id": "x", "name": "Kase", "state": "ACTIVE"}),
+            changed: json!({"id": "x", "name": "Kase", "owner": "alice", "state": "ACTIVE"}),
         },
         Case {
             path: "/v1/keys",

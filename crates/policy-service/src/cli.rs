@@ -94,8 +94,9 @@ pub enum Command {
     Serve(Box<Serve>),
     /// Write the rows of policy pages into the database, also while the service runs.
     ///
-    /// FILE holds one or more pages as the feed writes them, one after the other (NDJSON is fine). A row that exists
-    /// with other content is replaced. A row that exists with the same content changes nothing. No row is removed.
+    /// FILE holds one or more policy pages with their `format`, as the feed writes them, one after the other. It is not the
+    /// form of `POST /v1/import`, which has a row on each line. A row that exists with other content is replaced. A row that
+    /// exists with the same content changes nothing. Only `--replace` removes rows.
     Import(Import),
     /// Names the stored rows that gateways would refuse.
     ///
@@ -164,7 +165,7 @@ impl Database {
     /// The message for an error of the database, with the argument that is wrong.
     pub fn named(&self, error: Error) -> String {
         match error {
-            Error::Url(_) => error.to_string(),
+            Error::Url(_) | Error::Parameter { .. } => error.to_string(),
             _ => format!("--database (POLICY_DATABASE) {}: {error}", self.shown()),
         }
     }

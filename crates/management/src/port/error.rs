@@ -23,6 +23,14 @@ pub enum Error {
         "--database (POLICY_DATABASE) is {0:?}, expected sqlite:FILE, as sqlite:policy.db, or postgres://USER@HOST/DATABASE"
     )]
     Url(String),
+    /// The URL has a parameter that no database takes. The name is absent if it may be a part of a password.
+    #[error("--database (POLICY_DATABASE) has the unknown parameter {}, expected one of {allowed}", .name.as_deref().unwrap_or("…"))]
+    Parameter {
+        /// Its name.
+        name: Option<String>,
+        /// The names that are known.
+        allowed: String,
+    },
     /// The file belongs to another program.
     #[error("{0} is a database of another program; nothing in it was changed")]
     Foreign(String),

@@ -150,6 +150,7 @@ impl From<port::Error> for Problem {
             | port::Error::Later(_)
             | port::Error::Migration(_)
             | port::Error::Url(_)
+            | port::Error::Parameter { .. }
             | port::Error::Foreign(_)
             | port::Error::NoPolicy => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "the service failed; its log says why; nothing was changed")

@@ -35,7 +35,10 @@ fn a_database_that_cannot_be_used_is_an_error_that_names_it_without_its_password
         (format!("postgres://nobody:hunter2@127.0.0.1:{port}/postgres"), "role \"nobody\" does not exist"),
         (format!("postgres://keygate:hunter2@127.0.0.1:{port}/{latin}"), "ENCODING 'UTF8'"),
         (other.replace("keygate@", "keygate:hunter2@"), "is a database of another program; nothing in it was changed"),
-        ("postgres://ann:hunter2@h/d?passwort=hunter2".to_owned(), "expected sqlite:FILE"),
+        (
+            "postgres://ann:hunter2@h/d?passwort=hunter2".to_owned(),
+            "unknown parameter passwort, expected one of sslmode",
+        ),
         ("mysql://ann:hunter2@h/d".to_owned(), "\"mysql://…\", expected sqlite:FILE"),
     ] {
         let (succeeded, said) = run(&url, &["serve"]);

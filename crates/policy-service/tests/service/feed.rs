@@ -13,12 +13,14 @@ const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn only_gateways_read_the_feed() {
-    let service = Service::with(Options { gateways: "gw:secret,gw:newer-secret,b:s:e=c", ..Options::default() }).await;
+    let service =
+        Service::with(Options { gateways: "gw:secret,gw:newer-secret,b:s:e=c,g w:a b", ..Options::default() }).await;
     let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
     for (authorization, status) in [
         (basic("gw:secret"), 200),
         (basic("gw:newer-secret"), 200),
         (basic("b:s:e=c"), 200),
+        (basic("g w:a b"), 200),
         ("Bearer secret".to_owned(), 200),
         ("bearer  secret".to_owned(), 200),
         (basic("gw:secret").replace("Basic", "basic"), 200),

@@ -28,6 +28,7 @@ mod lost_updates;
 mod management;
 mod media_types;
 mod metrics;
+mod moved;
 mod no_way_round;
 mod once;
 mod owners;

@@ -28,6 +28,9 @@ const PARAMETERS: [&str; 16] = [
     "application_name",
 ];
 
+/// Bytes of an unknown parameter's name that a message repeats. The longest known one has 16.
+const MAX_SHOWN_NAME: usize = 32;
+
 /// Whether a text is the URL of a PostgreSQL database.
 pub fn is_url(url: &str) -> bool {
     SCHEMES.iter().any(|scheme| url.starts_with(scheme))
@@ -45,6 +48,15 @@ pub fn shown(url: &str) -> String {
     }
 }
 
+/// The name of an unknown parameter for a message, unless it may be a part of a password. A password with a `?` of its
+/// own leaves an `@` behind the first `?`. A value without a name and a `=` could be anything.
+fn shown_name(url: &str, name: &str) -> Option<String> {
+    let (_, parameters) = url.split_once('?')?;
+    let is_word = |byte: u8| byte.is_ascii_lowercase() || byte == b'_' || byte == b'-';
+    let is_name = name.len() <= MAX_SHOWN_NAME && name.bytes().all(is_word) && parameters.contains(&format!("{name}="));
+    (is_name && !parameters.contains('@')).then(|| name.to_owned())
+}
+
 /// The options with which connections are opened.
 pub fn parse(url: &str) -> Result<PgConnectOptions, Error> {
     let refused = || {
@@ -55,7 +67,7 @@ pub fn parse(url: &str) -> Result<PgConnectOptions, Error> {
     let names = parameters.split('&').filter(|one| !one.is_empty()).map(|one| one.split('=').next().unwrap_or(one));
     for name in names {
         if !PARAMETERS.contains(&name) {
-            return Err(refused());
+            return Err(Error::Parameter { name: shown_name(url, name), allowed: PARAMETERS.join(", ") });
         }
     }
     let options = PgConnectOptions::from_str(url).map_err(|_| refused())?;
@@ -80,7 +92,23 @@ mod tests {
             assert_eq!(shown(url), expected);
         }
         let error = parse("postgres://db/keygate?passwort=hunter2").unwrap_err().to_string();
-        assert!(!error.contains("hunter2") && error.contains("postgres://"), "{error}");
+        assert!(!error.contains("hunter2") && error.contains("passwort"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_parameter_is_named_unless_it_may_be_a_password() {
+        for (url, named) in [
+            ("postgres://ann:hunter@db/keygate?foo=1", "parameter foo, expected one of sslmode, "),
+            ("postgres://db/keygate?sslmode=require&pool-size=hunter", "parameter pool-size, expected"),
+            ("postgres://db/keygate?hunter", "parameter …, expected one of sslmode, "),
+            ("postgres://db/keygate?hunter2=1", "parameter …, expected"),
+            ("postgres://ann:x?hunter=y@db/keygate", "parameter …, expected"),
+            ("postgres://ann:x?a&hunter=y@db/keygate", "parameter …, expected"),
+        ] {
+            let error = parse(url).unwrap_err().to_string();
+            assert!(error.contains(named) && !error.contains("hunter"), "{url}: {error}");
+            assert!(error.ends_with("application_name"), "{error}");
+        }
     }
 
     #[test]

@@ -39,6 +39,9 @@ const BULK_CACHE_KIB: &str = "-524288";
 const CHECKPOINT_PAGES: &str = "1000";
 /// The same for bulk writes: 512 MiB, so that frequently written pages are moved rarely.
 const BULK_CHECKPOINT_PAGES: &str = "131072";
+/// The parameters of a URL that sqlx knows.
+const PARAMETERS: [&str; 4] = ["mode", "cache", "immutable", "vfs"];
+
 impl SqliteStore {
     /// Opens the database at `url` (`sqlite:policy.db`). Creates it if it does not exist, and migrates it.
     pub async fn open(url: &str, settings: Settings) -> Result<Self, Error> {
@@ -132,7 +135,12 @@ pub fn file_of(url: &str) -> Result<&str, Error> {
         let shown = url.split_once("://").filter(|(scheme, _)| *scheme != "sqlite");
         return Err(Error::Url(shown.map_or_else(|| url.to_owned(), |(scheme, _)| format!("{scheme}://…"))));
     }
-    Ok(file)
+    match options.split('&').filter_map(|one| one.split('=').next()).find(|name| !PARAMETERS.contains(name)) {
+        Some(name) if !options.is_empty() => {
+            Err(Error::Parameter { name: Some(name.to_owned()), allowed: PARAMETERS.join(", ") })
+        }
+        _ => Ok(file),
+    }
 }
 
 /// Makes the database readable by its owner only, before SQLite opens it. The files that SQLite puts beside it get the

@@ -94,7 +94,7 @@ pub enum Command {
     Serve(Box<Serve>),
     /// Write the rows of policy pages into the database, also while the service runs.
     ///
-    /// FILE holds one or more policy pages with their `format`, as the feed writes them, one after the other. It is not the
+    /// FILE holds one or more policy pages, as the feed writes them, one after the other. It is not the
     /// form of `POST /v1/import`, which has a row on each line. A row that exists with other content is replaced. A row that
     /// exists with the same content changes nothing. Only `--replace` removes rows.
     Import(Import),

@@ -174,8 +174,8 @@ impl Feed {
         let deadline = wait.and_then(|wait| Instant::now().checked_add(wait));
         let mut revisions = self.store.revisions();
         let mut proof = Proof::new(&self.store);
-        // A further page belongs to a revision that is known already.
-        if ask.place.is_none() {
+        // A further page belongs to a revision that is known already. What a held poll does not know yet wakes it.
+        if ask.place.is_none() && (wait.is_none() || ask.since.is_none()) {
             self.store.catch_up().await;
         }
         loop {

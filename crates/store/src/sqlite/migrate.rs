@@ -27,16 +27,20 @@ pub fn migrate(writer: SqlitePool) -> Pin<Box<dyn Future<Output = Result<(), Fau
 
 async fn run(writer: &SqlitePool) -> Result<(), Fault> {
     let begun = Instant::now();
+    let mut was_behind = is_behind(writer).await;
     let mut transaction = loop {
         let error = match writer.begin_with("BEGIN IMMEDIATE").await {
             Ok(transaction) => break transaction,
             Err(error) => Error::from(Fault::from(error)),
         };
-        // Whoever holds the lock of a database that is up to date does something else, perhaps for ever.
+        // Whoever holds the lock of a database that is up to date does something else, perhaps for ever. Whoever has just
+        // brought it up to date gives the lock back.
+        let is_behind = is_behind(writer).await;
         let may_migrate = matches!(error, Error::Busy) && begun.elapsed() < MIGRATION_TIMEOUT;
-        if !may_migrate || !is_behind(writer).await {
+        if !may_migrate || !(was_behind || is_behind) {
             return Err(error.into());
         }
+        was_behind = is_behind;
         tracing::info!("another program is bringing the database up to date; waiting");
     };
     MIGRATIONS.run_direct(&mut *transaction).await?;

@@ -177,6 +177,23 @@ const MANAGEMENT: House = House {
     back: &[],
 };
 
+/// What each database of the policy service stands on.
+const BELOW_DATABASES: &[&str] = &[
+    "announce",
+    "differences",
+    "doubt",
+    "entries",
+    "horizon",
+    "lists",
+    "loss",
+    "owners",
+    "pages",
+    "random",
+    "settings",
+    "times",
+    "totals",
+];
+
 /// The databases of the policy service: a folder each.
 const STORE: House = House {
     folder: "crates/store/src",
@@ -194,42 +211,8 @@ const STORE: House = House {
         ("horizon", &["entries"]),
         ("times", &[]),
         ("totals", &[]),
-        (
-            "sqlite",
-            &[
-                "announce",
-                "differences",
-                "doubt",
-                "entries",
-                "horizon",
-                "lists",
-                "loss",
-                "owners",
-                "pages",
-                "random",
-                "settings",
-                "times",
-                "totals",
-            ],
-        ),
-        (
-            "postgres",
-            &[
-                "announce",
-                "differences",
-                "doubt",
-                "entries",
-                "horizon",
-                "lists",
-                "loss",
-                "owners",
-                "pages",
-                "random",
-                "settings",
-                "times",
-                "totals",
-            ],
-        ),
+        ("sqlite", BELOW_DATABASES),
+        ("postgres", BELOW_DATABASES),
     ],
     upward: &[],
     back: &[

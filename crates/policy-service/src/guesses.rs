@@ -21,7 +21,7 @@ use axum::{
 };
 use tokio::time::Instant;
 
-use crate::{http::ended, metrics::Metrics};
+use crate::{http::credential::Credential, metrics::Metrics};
 
 /// Wrong credentials of one address in one [`WINDOW`] that are answered at once and logged one by one.
 pub const FREE: u32 = 10;
@@ -37,10 +37,6 @@ const MAX_ADDRESSES: usize = 10_000;
 /// The address of the client's end of the connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
-
-/// Marks an answer that refuses a credential which stood elsewhere than in the header, with the reason for the log.
-#[derive(Clone, Debug)]
-pub struct Refused(pub Arc<str>);
 
 /// The count of one address in one window. The task that reports it at the end holds a copy, because another window may
 /// have begun by then.
@@ -125,18 +121,19 @@ pub async fn slow(State(guesses): State<Guesses>, request: Request, next: Next) 
         request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().into());
     let method = request.method().clone();
     let response = next.run(request).await;
-    let refused = response.extensions().get::<Refused>().map(|refused| Arc::clone(&refused.0));
-    if refused.is_none() && !(has_credential && response.status() == StatusCode::UNAUTHORIZED) {
-        return response;
-    }
-    if ended::is_marked(&response) {
-        tracing::info!(%address, %method, route, "a credential ended while a request with it was held");
-        return response;
-    }
+    let reason = match Credential::of(&response) {
+        Some(Credential::Ended) => {
+            tracing::info!(%address, %method, route, "a credential ended while a request with it was held");
+            return response;
+        }
+        Some(Credential::Refused(reason)) => Some(reason),
+        None if has_credential && response.status() == StatusCode::UNAUTHORIZED => None,
+        None => return response,
+    };
     guesses.metrics.count_refused();
     let (wrong, window) = guesses.count(address, Instant::now());
     if wrong <= FREE {
-        tracing::warn!(%address, %method, route, reason = refused.as_deref(), "a credential was refused");
+        tracing::warn!(%address, %method, route, reason = reason.as_deref(), "a credential was refused");
         return response;
     }
     if wrong == FREE.saturating_add(1) {

@@ -228,24 +228,27 @@ impl<'s> Bulk<'s> {
         candidates: Vec<(Row, R)>,
         last: bool,
     ) -> Result<Vec<Row>, Error> {
-        let mut complete = Vec::with_capacity(candidates.len());
+        let mut good = Vec::with_capacity(candidates.len());
         for (row, sent) in candidates {
-            match made_new(change.act(), &sent) {
-                Ok(new) => complete.push((row, sent, new)),
+            match completed(change.act(), &sent) {
+                Ok((complete, new)) => good.push(Candidate { row, sent, complete, new }),
                 Err(error) => self.refuse_row(&row, &error),
             }
         }
-        let names = |name: fn(&NewRow) -> &str| complete.iter().map(|(_, _, new)| name(new)).collect::<Vec<_>>();
+        let names = |name: fn(&NewRow) -> &str| good.iter().map(|one| name(&one.new)).collect::<Vec<_>>();
         let mut ids = change.existing(R::KIND, Name::Id, &names(|new| &new.id)).await?;
         let mut identities = change.existing(R::KIND, Name::Identity, &names(|new| &new.identity)).await?;
         let revoked = match R::KIND {
             Kind::Key => change.revoked(&names(|new| &new.identity)).await?,
             _ => HashSet::new(),
         };
-        let held_back = self.held_back(change, &complete).await?;
-        let mut held = held_of::<R>(change, &complete, &ids).await?;
-        let (mut fresh, mut others) = (Vec::with_capacity(complete.len()), Vec::new());
-        for ((row, sent, mut new), held_back) in complete.into_iter().zip(held_back) {
+        let held_back = self.held_back(change, &good).await?;
+        let mut held = held_of(change, &good, &ids).await?;
+        let (mut fresh, mut others) = (Vec::with_capacity(good.len()), Vec::new());
+        for (Candidate { row, sent, complete: mut closed, mut new }, is_held_back) in good.into_iter().zip(held_back) {
+            if is_held_back {
+                closed.hold_back();
+            }
             // A refused row removes nothing, so only good ones are noted.
             if self.options.replace {
                 self.named.entry(R::KIND).or_default().insert(new.identity.clone());
@@ -254,9 +257,8 @@ impl<'s> Bulk<'s> {
             // first.
             let first = ids.insert(new.id.clone()) & identities.insert(new.identity.clone());
             if first && !row.kept && !R::COMPARED && !revoked.contains(&new.identity) {
-                if let Some(closed) = held_back {
-                    // A row that is made keeps the id that it got above.
-                    new = NewRow { id: new.id, ..made_new(change.act(), &closed)? };
+                if is_held_back {
+                    new = closed.row()?;
                     add(&mut self.outcome.of(R::KIND).held_back);
                 }
                 fresh.push(new)
@@ -265,7 +267,7 @@ impl<'s> Bulk<'s> {
             } else {
                 // A later row for the same object is compared with this one.
                 held.remove(&new.identity);
-                others.push((row, sent, held_back))
+                others.push((row, sent, is_held_back.then_some(closed)))
             }
         }
         check_room_for(change, R::KIND, fresh.len())?;
@@ -327,31 +329,20 @@ impl<'s> Bulk<'s> {
         put
     }
 
-    /// For each row that a block of its owner holds back, if the row is new: the row, closed.
+    /// Says for each row whether a block of its owner holds it back, if the row is new.
     async fn held_back<R: Resource>(
         &mut self,
         change: &mut dyn Transaction,
-        rows: &[(Row, R, NewRow)],
-    ) -> Result<Vec<Option<R>>, Error> {
+        rows: &[Candidate<R>],
+    ) -> Result<Vec<bool>, Error> {
         if self.options.lift_blocks {
-            return Ok(rows.iter().map(|_| None).collect());
+            return Ok(vec![false; rows.len()]);
         }
-        // What a row says before its defaults are filled in is not complete.
-        let shown = |sent: &R| {
-            let mut sent = sent.clone();
-            sent.fill_defaults(None).map(|()| sent)
-        };
-        let sent = rows.iter().map(|(_, sent, _)| shown(sent)).collect::<Result<Vec<R>, Error>>()?;
-        for (sent, (_, _, new)) in sent.iter().zip(rows) {
-            self.stated.note(sent, new);
+        let rows: Vec<(&R, &NewRow)> = rows.iter().map(|one| (&one.complete, &one.new)).collect();
+        for (complete, new) in &rows {
+            self.stated.note(*complete, new);
         }
-        let pairs: Vec<(&R, &NewRow)> = sent.iter().zip(rows).map(|(sent, (_, _, new))| (sent, new)).collect();
-        let held = self.stated.hold_back(change, &pairs).await?;
-        let closed = |mut sent: R| {
-            sent.hold_back();
-            sent
-        };
-        Ok(sent.into_iter().zip(held).map(|(sent, is_held)| is_held.then(|| closed(sent))).collect())
+        self.stated.hold_back(change, &rows).await
     }
 
     /// Which of the objects that rows name do not exist.
@@ -385,10 +376,10 @@ impl<'s> Bulk<'s> {
 /// one.
 async fn held_of<R: Resource>(
     change: &mut dyn Transaction,
-    complete: &[(Row, R, NewRow)],
+    complete: &[Candidate<R>],
     existing: &HashSet<String>,
 ) -> Result<HashMap<String, Version>, Error> {
-    let ids = complete.iter().map(|(_, _, new)| new.id.as_str()).filter(|id| existing.contains(*id));
+    let ids = complete.iter().map(|one| one.new.id.as_str()).filter(|id| existing.contains(*id));
     let ids: Vec<&str> = ids.collect();
     if R::COMPARED || R::KIND == Kind::Plan || ids.is_empty() {
         return Ok(HashMap::new());
@@ -417,15 +408,27 @@ fn field_of<R: Resource>(text: &str) -> Option<String> {
     }
 }
 
-/// The database row of `sent` if it is new.
-fn made_new<R: Resource>(act: &Act, sent: &R) -> Result<NewRow, Error> {
-    let mut sent = sent.clone();
-    if sent.id().is_none() {
-        *sent.id() = Some(new_id(act, R::PREFIX)?);
+/// A row that can be stored.
+struct Candidate<R> {
+    row: Row,
+    /// As it was sent: what it leaves out comes from the row that is there, if there is one.
+    sent: R,
+    /// With its defaults, as it would be if it is new.
+    complete: R,
+    /// The database row of `complete`.
+    new: NewRow,
+}
+
+/// `sent` with its defaults, and its database row, if it is new.
+fn completed<R: Resource>(act: &Act, sent: &R) -> Result<(R, NewRow), Error> {
+    let mut complete = sent.clone();
+    if complete.id().is_none() {
+        *complete.id() = Some(new_id(act, R::PREFIX)?);
     }
-    sent.fill_defaults(None)?;
-    sent.validate()?;
-    sent.row()
+    complete.fill_defaults(None)?;
+    complete.validate()?;
+    let new = complete.row()?;
+    Ok((complete, new))
 }
 
 /// Ends the block of `held`, and writes `sent` in its place. If that is refused all the same, the block stays.

@@ -32,7 +32,7 @@ use self::{
 use crate::{
     auth::{Caller, Gateway},
     clock::act_of_service,
-    http::{ended, problem::Problem},
+    http::{credential::Credential, problem::Problem},
 };
 use management::port::{Error, Latest, Mark, Scope, Store};
 
@@ -143,7 +143,7 @@ pub async fn policy(
     let ask = Ask::read(query, feed.store.secret())?;
     let wait = prefer::wait(&headers, feed.settings.max_wait);
     let answer = match feed.answer(gateway, &ask, &headers, wait).await {
-        Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => return Ok(ended::mark(problem)),
+        Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => return Ok(Credential::Ended.mark(problem)),
         answer => answer?,
     };
     let mut response = match answer.body {

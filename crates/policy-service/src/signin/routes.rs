@@ -36,8 +36,8 @@ use crate::{
         session::Sessions,
     },
     clock::{act_from, unix_seconds},
-    guesses::{Peer, Refused},
-    http::{body, problem::Problem, request_id::RequestId},
+    guesses::Peer,
+    http::{body, credential::Credential, problem::Problem, request_id::RequestId},
 };
 
 /// Maximum length of an authorization code, in bytes. RFC 6749 names no bound; providers that pack a token into it stay
@@ -346,8 +346,7 @@ fn refuse<const N: usize>(site: &Site, refusal: &Refusal, cookies: [Option<Heade
 }
 
 fn refuse_on(refusal: &Refusal, page: &Markup) -> Response {
-    let mut response = answer(refusal.status(), page, []);
-    mark(&mut response, refusal);
+    let mut response = told(answer(refusal.status(), page, []), refusal);
     if refusal.status() == StatusCode::UNAUTHORIZED {
         let challenge = HeaderValue::from_static("Bearer realm=\"policy-service management\"");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
@@ -362,16 +361,14 @@ fn refuse_as_problem(refusal: &Refusal) -> Response {
         }
         status => Problem::new(status, refusal.advice()),
     };
-    let mut response = problem.into_response();
-    mark(&mut response, refusal);
-    response
+    told(problem.into_response(), refusal)
 }
 
-/// Tells the log, and those who count guesses.
-fn mark(response: &mut Response, refusal: &Refusal) {
+/// Tells those who count guesses, who log them too, or else the log.
+fn told(response: Response, refusal: &Refusal) -> Response {
     if refusal.is_guess() {
-        response.extensions_mut().insert(Refused(refusal.to_string().into()));
-    } else {
-        tracing::warn!("a sign-in failed: {refusal}");
+        return Credential::Refused(refusal.to_string().into()).mark(response);
     }
+    tracing::warn!("a sign-in failed: {refusal}");
+    response
 }

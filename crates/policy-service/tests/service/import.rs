@@ -7,12 +7,13 @@ use std::time::Duration;
 use testkit::deadline::eventually;
 
 /// Imports rows, a line each.
-async fn import(service: &Service, how: &str, rows: &[Value]) -> Answer {
+pub async fn import(service: &Service, how: &str, rows: &[Value]) -> Answer {
     let body: String = rows.iter().map(|row| format!("{row}\n")).collect();
     import_text(service, how, body).await
 }
 
-async fn import_text(service: &Service, how: &str, body: impl Into<reqwest::Body>) -> Answer {
+/// Imports the lines of `body`.
+pub async fn import_text(service: &Service, how: &str, body: impl Into<reqwest::Body>) -> Answer {
     let request = service.request(Method::POST, &format!("/v1/import{how}")).bearer_auth(TOKEN);
     send(request.header("content-type", "application/x-ndjson").body(body)).await
 }

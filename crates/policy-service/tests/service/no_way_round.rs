@@ -1,15 +1,11 @@
 //! What looks like a way round a block or the end of a key is none: a second application in an import, and the row of a
 //! key that was regenerated.
 
-use crate::support::{Answer, Service, TOKEN, digest, send};
-use reqwest::Method;
+use crate::{
+    import::import,
+    support::{Service, digest},
+};
 use serde_json::{Value, json};
-
-async fn import(service: &Service, how: &str, rows: &[Value]) -> Answer {
-    let body: String = rows.iter().map(|row| format!("{row}\n")).collect();
-    let request = service.request(Method::POST, &format!("/v1/import{how}")).bearer_auth(TOKEN);
-    send(request.header("content-type", "application/x-ndjson").body(body)).await
-}
 
 fn application(id: &str, owner: &str) -> Value {
     json!({"kind": "application", "id": id, "owner": owner})

@@ -14,7 +14,6 @@ use serde::Serialize;
 use crate::{
     config::{Replies, ReplyFormat},
     limit::{Remaining, Taking},
-    policy::MAX_UNIX_SECONDS,
     reason::Reason,
     request::head::ReplyKind,
 };
@@ -299,10 +298,13 @@ fn seconds_up(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(up).max(1)
 }
 
-/// A Unix time as a date of RFC 3339 in UTC. The times of a policy end with the year 9999.
+/// The last second that can be written as a date: the end of the year 9999. The times of a policy end there, too.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// A Unix time as a date of RFC 3339 in UTC.
 fn rfc3339(seconds: u64) -> String {
     const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    let seconds = seconds.min(MAX_UNIX_SECONDS.unsigned_abs());
+    let seconds = seconds.min(LAST_SECOND);
     let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(UNIX_EPOCH);
     // Such as `Sun, 06 Nov 1994 08:49:37 GMT`.
     let text = httpdate::fmt_http_date(time);

@@ -478,27 +478,3 @@ impl<'a> TryFrom<wire::DenyPolicyRow<'a>> for DenyPolicy {
         Ok(Self { id: text("id", row.id)?.into_owned(), target, invert: row.invert.unwrap_or(false) })
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bad_time_or_note_of_a_block_makes_a_bad_row() {
-        let long = format!(r#""block_note": "{}""#, "n".repeat(257));
-        for (fields, field) in [
-            (r#""blocked_from": 10, "blocked_until": 10"#, "blocked_until"),
-            (r#""blocked_from": 10, "blocked_until": 9"#, "blocked_until"),
-            (r#""state": "BLOCKED", "blocked_until": 1767225600000"#, "blocked_until"),
-            (r#""blocked_from": -1"#, "blocked_from"),
-            (r#""block_note": """#, "block_note"),
-            (r#""block_note": "one\ntwo""#, "block_note"),
-            (&long, "block_note"),
-        ] {
-            let json = format!(r#"{{"application": "a", "api": "b", {fields}}}"#);
-            let row: wire::SubscriptionRow<'_> = serde_json::from_str(&json).unwrap();
-            let error = Subscription::try_from(row).unwrap_err().to_string();
-            assert!(error.contains(&format!("`{field}`")), "{fields}: {error}");
-        }
-    }
-}

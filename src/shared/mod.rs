@@ -7,6 +7,7 @@ pub mod key;
 pub mod lease;
 pub mod memory;
 pub mod place;
+pub mod process;
 pub mod slip;
 
 /// The host's shared data.

@@ -14,6 +14,7 @@
     clippy::missing_safety_doc
 )]
 
+mod adoption;
 mod decisions;
 mod feed;
 mod host;

@@ -1,0 +1,80 @@
+//! Begins and ends blocks when their time has come, while the service runs, and at its start those that it has missed.
+//!
+//! [`management::due`] says what a change does, and that of several services exactly one makes it. This task says when.
+//! Its clock is a parameter.
+
+use std::time::Duration;
+
+use management::{
+    due,
+    error::Error,
+    port::{self, Act, Store},
+};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+
+/// How often the task looks at the clock and at the database when nothing is known to be due. Another program may have
+/// changed rows, and the clock may have been set.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often it looks at the clock in the last second before a row is due: the clock has whole seconds.
+const NEAR_INTERVAL: Duration = Duration::from_millis(20);
+/// Pause after a look, so that many changes at once cost few looks.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Writes rows when they are due, for ever. `act` begins each change, and its time is the clock.
+pub async fn run(store: Store, act: impl Fn() -> Act) {
+    let mut revisions = store.revisions();
+    let mut was_failing = false;
+    loop {
+        revisions.mark_unchanged();
+        let looked = look(&store, &act).await;
+        match &looked {
+            Err(error) if !was_failing => {
+                tracing::error!(%error, "blocks that begin or end cannot be written now; gateways follow them all the same");
+            }
+            Ok(_) if was_failing => tracing::warn!("blocks that begin or end are written again"),
+            _ => {}
+        }
+        was_failing = looked.is_err();
+        match looked {
+            Ok(next) => wait(next, &act, &mut revisions).await,
+            Err(_) => sleep(LOOK_INTERVAL).await,
+        }
+    }
+}
+
+/// Writes all that is due now. Returns when a row will be due next.
+async fn look(store: &Store, act: &impl Fn() -> Act) -> Result<Option<i64>, Error> {
+    loop {
+        let next = store.next_due().await?;
+        if next.is_none_or(|next| next > act().now) {
+            return Ok(next);
+        }
+        let mut change = store.begin(act()).await?;
+        let written = due::pass(&mut *change).await?;
+        let revision = change.commit().await?;
+        if written == 0 {
+            // Another service was first. If not, the row cannot be read.
+            let is_stuck = store.next_due().await? == next;
+            return if is_stuck { Err(port::Error::Damaged("a row with a block").into()) } else { Ok(next) };
+        }
+        tracing::info!(written, revision, "blocks began or ended");
+    }
+}
+
+/// Waits until `next`, or until there is a reason to look again.
+async fn wait(next: Option<i64>, act: &impl Fn() -> Act, revisions: &mut watch::Receiver<port::Latest>) {
+    sleep(PAUSE).await;
+    let is_near = |next: i64| next.saturating_sub(act().now) <= 1;
+    match next.filter(|next| is_near(*next)) {
+        Some(next) => {
+            while act().now < next && !revisions.has_changed().unwrap_or(false) {
+                sleep(NEAR_INTERVAL).await;
+            }
+        }
+        // The sender lives as long as the store.
+        None => drop(timeout(LOOK_INTERVAL, revisions.changed()).await),
+    }
+}

@@ -248,6 +248,8 @@ facts! {
     Remaining = "remaining",
     /// Seconds until the next window, of the same limit.
     Reset = "reset",
+    /// First second in which the block that refuses has ended, Unix time.
+    BlockedUntil = "blocked_until",
 }
 
 /// `replies`.

@@ -209,7 +209,7 @@ impl Resource for Api {
         let (mut blocked, mut others) = (Vec::new(), Vec::new());
         for subscription in change.of_api(&held.id).await? {
             let shown = Subscription::shown(&subscription)?;
-            let stays = shown.deleted || shown.block().is_some();
+            let stays = shown.deleted || shown.is_blocked();
             if stays { blocked.push(subscription) } else { others.push(subscription) }
         }
         // Nearly all of them are not blocked, and one API may have tens of thousands.

@@ -10,25 +10,18 @@ use management::{
     error::Error,
     port::{self, Act, Store},
 };
-use tokio::{
-    sync::watch,
-    time::{sleep, timeout},
-};
+use tokio::time::{Instant, sleep};
 
-/// How often the task looks at the clock and at the database when nothing is known to be due. Another program may have
-/// changed rows, and the clock may have been set.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the task looks at the clock and at the database when nothing is known to be due. A row may have been changed
+/// here or by another program, and the clock may have been set.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// How often it looks at the clock in the last second before a row is due: the clock has whole seconds.
 const NEAR_INTERVAL: Duration = Duration::from_millis(20);
-/// Pause after a look, so that many changes at once cost few looks.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// Writes rows when they are due, for ever. `act` begins each change, and its time is the clock.
 pub async fn run(store: Store, act: impl Fn() -> Act) {
-    let mut revisions = store.revisions();
     let mut was_failing = false;
     loop {
-        revisions.mark_unchanged();
         let looked = look(&store, &act).await;
         match &looked {
             Err(error) if !was_failing => {
@@ -39,7 +32,7 @@ pub async fn run(store: Store, act: impl Fn() -> Act) {
         }
         was_failing = looked.is_err();
         match looked {
-            Ok(next) => wait(next, &act, &mut revisions).await,
+            Ok(next) => wait(next, &act).await,
             Err(_) => sleep(LOOK_INTERVAL).await,
         }
     }
@@ -64,17 +57,12 @@ async fn look(store: &Store, act: &impl Fn() -> Act) -> Result<Option<i64>, Erro
     }
 }
 
-/// Waits until `next`, or until there is a reason to look again.
-async fn wait(next: Option<i64>, act: &impl Fn() -> Act, revisions: &mut watch::Receiver<port::Latest>) {
-    sleep(PAUSE).await;
-    let is_near = |next: i64| next.saturating_sub(act().now) <= 1;
-    match next.filter(|next| is_near(*next)) {
-        Some(next) => {
-            while act().now < next && !revisions.has_changed().unwrap_or(false) {
-                sleep(NEAR_INTERVAL).await;
-            }
-        }
-        // The sender lives as long as the store.
-        None => drop(timeout(LOOK_INTERVAL, revisions.changed()).await),
+/// Waits until `next`, and no longer than until the next look.
+async fn wait(next: Option<i64>, act: &impl Fn() -> Act) {
+    let end = Instant::now() + LOOK_INTERVAL;
+    let is_near = |next: &i64| next.saturating_sub(act().now) <= 1;
+    let Some(next) = next.filter(is_near) else { return sleep(LOOK_INTERVAL).await };
+    while act().now < next && Instant::now() < end {
+        sleep(NEAR_INTERVAL).await;
     }
 }

@@ -98,7 +98,7 @@ impl<'de> Deserialize<'de> for BlockTime {
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<BlockTime, E> {
-                let unexpected = serde::de::Unexpected::Str(text);
+                let unexpected = serde::de::Unexpected::Other("another text");
                 let time = DateTime::parse_from_rfc3339(text).ok().filter(|_| is_strict(text));
                 let time = time.ok_or_else(|| E::invalid_value(unexpected, &self))?;
                 Ok(BlockTime { seconds: time.timestamp(), has_more: time.timestamp_subsec_nanos() > 0 })

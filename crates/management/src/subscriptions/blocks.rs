@@ -164,6 +164,9 @@ impl Subscription {
         }
         let opens = self.block().is_none() || self.before().is_none_or(SubscriptionState::is_open);
         let blocked_until = record.until.filter(|_| opens);
+        // The end of a block must not open what it has closed, nor leave open for sandbox keys what is ON_HOLD after it.
+        let is_timed = record.until.is_some() || record.from.is_some();
+        let state = if !opens && is_timed { Some(SubscriptionState::Blocked) } else { state };
         match self.planned() {
             Some(planned) => {
                 Fed { state, blocked_until, blocked_from: planned.from, blocked_state: planned.state, block_note }

@@ -175,6 +175,10 @@ impl Resource for Subscription {
         let bare = || Some(Record { state: Some(state?.block()?), ..Record::default() });
         let record = Record::of_beside(version.beside.as_deref()).or_else(bare);
         let record = record.map(|record| Record { before, ..record });
+        // Of a block that has begun, the record says which one it is. Gateways may get a stronger one ([`Self::fed`]).
+        let begun = record.as_ref().filter(|record| !deleted && (record.from.is_none() || record.from != version.due));
+        let is_block = state.is_some_and(|state| state.block().is_some());
+        let state = begun.and_then(|record| record.state).filter(|_| is_block).map(SubscriptionState::from).or(state);
         Ok(Self { id, application, api, state, plan, used_up_until, deleted, etag: None, record, kept_owner })
     }
 

@@ -169,7 +169,7 @@ async fn set_block<R: Blockable>(
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Unblocking {
-    /// For the audit log; 1 to 256 bytes without control characters.
+    /// For the audit log.
     #[serde(default)]
     reason: Option<String>,
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{
     databases::Opened,
-    support::{api, application, begin, digest, key, put, remove, row, subscription},
+    support::{NOW, api, application, begin, digest, key, put, remove, row, subscription},
 };
 
 pub async fn a_row_is_found_by_each_of_its_names(opened: &Opened) {

@@ -326,6 +326,13 @@ fn grpc_status(status: u16) -> u8 {
     }
 }
 
+/// The first `max` bytes of a text as the value of a header.
+pub fn header_text(text: &str, max: usize) -> String {
+    let mut text = grpc_message(text.trim());
+    text.truncate(max);
+    text
+}
+
 /// A message as gRPC writes it in a header: the percent sign and all bytes that are not printable are percent-encoded.
 fn grpc_message(message: &str) -> String {
     let mut text = String::with_capacity(message.len());

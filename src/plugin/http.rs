@@ -59,6 +59,7 @@ fn handle(plugin: &Plugin, context: u32, arrival: Arrival) -> Action {
         let outcome = outcome::refuse(&head, &plugin.config, &plugin.replies, reason);
         return carry_out(plugin, context, &head, &Decision::of(reason.into()), &outcome);
     };
+    plugin.look_if_late();
     let mut has_looked = false;
     loop {
         let held = plugin.held.borrow();
@@ -70,7 +71,7 @@ fn handle(plugin: &Plugin, context: u32, arrival: Arrival) -> Action {
         }
         drop(decision);
         drop(held);
-        plugin.held.borrow_mut().look(&SharedData);
+        plugin.look(host::now_ms());
         has_looked = true;
     }
 }

@@ -43,6 +43,8 @@ impl SourceId {
             SharedEntry::Lease => key.push(b"lease"),
             SharedEntry::Damage => key.push(b"damage"),
             SharedEntry::Usage => key.push(b"usage"),
+            SharedEntry::Process => key.push(b"process"),
+            SharedEntry::Place(number) => key.push_number(b"place/", number.into()),
             SharedEntry::UsageSlot(number) => key.push_number(b"usage/", number.into()),
             SharedEntry::Count(slot) => key.push_number(b"count/", slot),
             SharedEntry::Run { partition, run } => {
@@ -141,6 +143,10 @@ pub enum SharedEntry {
     Usage,
     /// Counted usage.
     UsageSlot(u16),
+    /// What tells this store from those of other processes.
+    Process,
+    /// A VM that decides by the policy.
+    Place(u16),
     Shard(ShardAddress),
     /// Part of the changes of a full policy that is being loaded. There are 256 partitions with several runs each.
     Run {

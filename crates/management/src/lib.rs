@@ -14,6 +14,7 @@ pub mod audit;
 pub mod block;
 pub mod check;
 pub mod deny_policies;
+pub mod due;
 pub mod error;
 pub mod import;
 pub mod issue;

@@ -12,6 +12,7 @@ use crate::{
     backup,
     cli::{Cli, Command, Database, Serve},
     clock::{act, act_of_service},
+    due,
     feed::{self, Feed},
     import,
     metrics::Metrics,
@@ -109,8 +110,10 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
         let store = store.clone();
         async move { store.watch(act_of_service).await }
     });
+    let due = tokio::spawn(due::run(store.clone(), act_of_service));
     server::serve_all(doors, metrics, stopping).await;
     watch.abort();
+    due.abort();
     if let Some(reading_again) = reading_again {
         reading_again.abort();
     }

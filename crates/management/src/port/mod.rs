@@ -9,6 +9,7 @@ mod act;
 mod actor;
 pub mod answers;
 pub mod audit;
+pub mod due;
 mod error;
 mod kind;
 pub mod list;
@@ -47,6 +48,7 @@ pub use self::{
 use self::{
     answers::{AnswerRows, Answers},
     audit::{AuditLog, Record},
+    due::{DueRows, Dues},
     list::{Filter, Page, Sort},
     past::{Past, PastRows},
     places::{Clash, Place},
@@ -58,7 +60,7 @@ use self::{
 /// An open database, shared by all its users.
 pub type Store = Arc<dyn Database>;
 
-/// Maximum number of rows for one [`Rows::insert_all`]: twelve values each, and SQLite accepts 32,766.
+/// Maximum number of rows for one [`Rows::insert_all`]: thirteen values each, and SQLite accepts 32,766.
 pub const MAX_ROWS_AT_ONCE: usize = 1_000;
 
 /// Blocks that [`Rows::blocks_of`] returns: those of 1,000 owners with 10 each, at 200 bytes 2 MB.
@@ -66,7 +68,7 @@ pub const MAX_OWNERS_BLOCKS: usize = 10_000;
 
 /// An open database.
 pub trait Database:
-    Present + History + Changes + Upkeep + AuditLog + Past + Answers + Accounts + Sessions + Sights
+    Present + History + Changes + Upkeep + AuditLog + Past + Answers + Accounts + Sessions + Sights + Dues
 {
 }
 
@@ -210,7 +212,7 @@ pub trait Upkeep: Send + Sync {
 /// A change in progress. If it is dropped without [`Transaction::commit`], it has no effect.
 #[async_trait]
 pub trait Transaction:
-    Rows + UsageRows + AccountRows + SessionRows + SightRows + Record + PastRows + AnswerRows
+    Rows + UsageRows + AccountRows + SessionRows + SightRows + Record + PastRows + AnswerRows + DueRows
 {
     /// The context of the change.
     fn act(&self) -> &Act;

@@ -25,6 +25,9 @@ pub const REFERER: &str = r"^[^\u0000-\u0020\\\u007f]+$";
 pub const BASE64: &str = "^[0-9A-Za-z_-]+$";
 /// A number.
 pub const DIGITS: &str = "^[0-9]+$";
+/// A time of RFC 3339.
+pub const RFC_3339: &str =
+    concat!(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}", r"(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$");
 /// A method.
 pub const METHOD: &str = "^[A-Z]+$";
 

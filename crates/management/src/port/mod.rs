@@ -10,6 +10,7 @@ mod actor;
 pub mod answers;
 pub mod audit;
 mod error;
+pub mod gateways;
 mod kind;
 pub mod list;
 mod mark;
@@ -47,6 +48,7 @@ pub use self::{
 use self::{
     answers::{AnswerRows, Answers},
     audit::{AuditLog, Record},
+    gateways::{GatewayRows, Gateways},
     list::{Filter, Page, Sort},
     past::{Past, PastRows},
     places::{Clash, Place},
@@ -66,7 +68,7 @@ pub const MAX_OWNERS_BLOCKS: usize = 10_000;
 
 /// An open database.
 pub trait Database:
-    Present + History + Changes + Upkeep + AuditLog + Past + Answers + Accounts + Sessions + Sights
+    Present + History + Changes + Upkeep + AuditLog + Past + Answers + Accounts + Sessions + Sights + Gateways
 {
 }
 
@@ -210,7 +212,7 @@ pub trait Upkeep: Send + Sync {
 /// A change in progress. If it is dropped without [`Transaction::commit`], it has no effect.
 #[async_trait]
 pub trait Transaction:
-    Rows + UsageRows + AccountRows + SessionRows + SightRows + Record + PastRows + AnswerRows
+    Rows + UsageRows + AccountRows + SessionRows + SightRows + Record + PastRows + AnswerRows + GatewayRows
 {
     /// The context of the change.
     fn act(&self) -> &Act;

@@ -95,6 +95,16 @@ impl Feed {
         &self.gateways
     }
 
+    /// Whether the service is about to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    /// Waits until the service is about to stop.
+    pub async fn stopped(&self) {
+        self.stopping.cancelled().await;
+    }
+
     /// Whether a gateway with this scope sees what the revisions after `from` changed, up to `to`. What cannot be read any
     /// more counts as seen.
     pub async fn shows(&self, scope: &Scope, from: i64, to: i64) -> Result<bool, Error> {

@@ -5,6 +5,7 @@
 //! else is noted later, many at once ([`keep`]). The rules are in [`management::gateways`].
 
 mod document;
+mod figures;
 mod keep;
 mod known;
 mod said;

@@ -10,11 +10,13 @@ pub mod approval;
 pub mod audit;
 pub mod bounds;
 pub mod credentials;
+pub mod gateways;
 pub mod history;
 pub mod import;
 pub mod list;
 pub mod lookup;
 pub mod once;
+pub mod receipts;
 pub mod resources;
 pub mod tag;
 pub mod told;
@@ -128,5 +130,7 @@ pub fn router() -> OpenApiRouter<Store> {
         .merge(approval::router())
         .merge(audit::router())
         .merge(history::router())
+        .merge(gateways::router())
+        .merge(receipts::router())
         .merge(import::router())
 }

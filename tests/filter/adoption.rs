@@ -205,11 +205,7 @@ fn a_replaced_configuration_leaves_its_places() {
 
 #[test]
 fn a_refused_revision_is_told_with_the_next_poll() {
-    for (answer, told) in [
-        (page(1).with("revision", 0u64).0.to_string(), "0; rollback"),
-        ("{".to_owned(), "0; page"),
-        (page(2).with("next", "/v1/policy?since=1").0.to_string(), "0; other"),
-    ] {
+    for (answer, told) in [(page(1).with("revision", 0u64).0.to_string(), "0; rollback"), ("{".to_owned(), "0; page")] {
         let (mut envoy, poll) = four_workers(|_| {});
         envoy.answer(&poll, Answer::json(answer)).finished();
         let next = next_poll(&mut envoy);

@@ -11,6 +11,7 @@ pub mod answers;
 pub mod audit;
 pub mod due;
 mod error;
+pub mod gateways;
 mod kind;
 pub mod list;
 mod mark;
@@ -49,6 +50,7 @@ use self::{
     answers::{AnswerRows, Answers},
     audit::{AuditLog, Record},
     due::{DueRows, Dues},
+    gateways::{GatewayRows, Gateways},
     list::{Filter, Page, Sort},
     past::{Past, PastRows},
     places::{Clash, Place},
@@ -68,7 +70,7 @@ pub const MAX_OWNERS_BLOCKS: usize = 10_000;
 
 /// An open database.
 pub trait Database:
-    Present + History + Changes + Upkeep + AuditLog + Past + Answers + Accounts + Sessions + Sights + Dues
+    Present + History + Changes + Upkeep + AuditLog + Past + Answers + Accounts + Sessions + Sights + Dues + Gateways
 {
 }
 
@@ -212,7 +214,7 @@ pub trait Upkeep: Send + Sync {
 /// A change in progress. If it is dropped without [`Transaction::commit`], it has no effect.
 #[async_trait]
 pub trait Transaction:
-    Rows + UsageRows + AccountRows + SessionRows + SightRows + Record + PastRows + AnswerRows + DueRows
+    Rows + UsageRows + AccountRows + SessionRows + SightRows + Record + PastRows + AnswerRows + DueRows + GatewayRows
 {
     /// The context of the change.
     fn act(&self) -> &Act;

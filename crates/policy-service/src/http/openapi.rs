@@ -157,7 +157,16 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     }
     let is_management = path.starts_with("/v1/")
         && !is_beside
-        && !["/v1/usage", "/v1/policy", "/v1/keys/lookup", "/v1/audit", "/v1/revisions", "/v1/diff"].contains(&path);
+        && ![
+            "/v1/usage",
+            "/v1/policy",
+            "/v1/receipts/{revision}",
+            "/v1/keys/lookup",
+            "/v1/audit",
+            "/v1/revisions",
+            "/v1/diff",
+        ]
+        .contains(&path);
     for (status, response) in responses.iter_mut() {
         if is_management && status.starts_with('2') {
             if path.contains('{') || method != "get" {

@@ -11,11 +11,13 @@ pub mod audit;
 pub mod blocks;
 pub mod bounds;
 pub mod credentials;
+pub mod gateways;
 pub mod history;
 pub mod import;
 pub mod list;
 pub mod lookup;
 pub mod once;
+pub mod receipts;
 pub mod resources;
 pub mod tag;
 pub mod told;
@@ -130,5 +132,7 @@ pub fn router() -> OpenApiRouter<Store> {
         .merge(approval::router())
         .merge(audit::router())
         .merge(history::router())
+        .merge(gateways::router())
+        .merge(receipts::router())
         .merge(import::router())
 }

@@ -30,7 +30,9 @@ pub(crate) fn of(rule: Rule, outcome: Outcome, seen: &Seen<'_>) -> (Outcome, Str
         Rule::Api => (outcome, api(seen)),
         Rule::UnknownApi => (outcome, "no API has this host and path, and `unknown_api` is allow".to_owned()),
         Rule::ApiBlocked | Rule::ApiState => (outcome, api_state(rule, seen)),
-        Rule::Open if outcome == Outcome::Allowed => (outcome, format!("the {} requires no key: its `security` is none", api_name(seen))),
+        Rule::Open if outcome == Outcome::Allowed => {
+            (outcome, format!("the {} requires no key: its `security` is none", api_name(seen)))
+        }
         Rule::Open => (Outcome::Skipped, format!("the {} requires a key", api_name(seen))),
         Rule::CredentialMissing => (outcome, credential::missing(refused, seen)),
         Rule::CredentialMalformed => (outcome, credential::malformed(refused, seen)),
@@ -51,7 +53,8 @@ fn denied(refused: bool, seen: &Seen<'_>) -> String {
 
 fn emergency(seen: &Seen<'_>) -> (Outcome, String) {
     if seen.is_emergency {
-        let because = "the key is in `emergency.allow_keys`, so rules about keys, applications and subscriptions do not apply";
+        let because =
+            "the key is in `emergency.allow_keys`, so rules about keys, applications and subscriptions do not apply";
         return (Outcome::Passed, because.to_owned());
     }
     let because = match seen.config.emergency.allow_keys.len() {
@@ -92,7 +95,9 @@ fn api(seen: &Seen<'_>) -> String {
         (ApiSource::Match, Some(id)) => format!("host and path match the API {id}"),
         (ApiSource::Match, None) => "no API has a `match` for this host and path".to_owned(),
         (ApiSource::Fixed(id), Some(_)) => format!("`api.fixed` of the configuration is {id}"),
-        (ApiSource::Fixed(id), None) => format!("`api.fixed` of the configuration is {id}, and the policy has no such API"),
+        (ApiSource::Fixed(id), None) => {
+            format!("`api.fixed` of the configuration is {id}, and the policy has no such API")
+        }
         (ApiSource::RouteMetadata { .. }, Some(id)) => format!("the route's metadata names the API {id}"),
         (ApiSource::RouteMetadata { .. }, None) => "the route's metadata names no API of the policy".to_owned(),
     }
@@ -104,7 +109,9 @@ fn api_state(rule: Rule, seen: &Seen<'_>) -> String {
     match (rule, seen.decision.api.map(|api| api.state)) {
         (Rule::ApiBlocked, Some(keygate::policy::ApiState::Blocked)) => format!("the {name} is BLOCKED"),
         (Rule::ApiBlocked, _) => format!("the {name} is not BLOCKED"),
-        (_, Some(keygate::policy::ApiState::NotFound)) => format!("the {name} is in the state {state}, in which no API is served"),
+        (_, Some(keygate::policy::ApiState::NotFound)) => {
+            format!("the {name} is in the state {state}, in which no API is served")
+        }
         _ => format!("the {name} is in the state {state}, in which APIs are served"),
     }
 }

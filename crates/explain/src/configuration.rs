@@ -49,7 +49,8 @@ mod tests {
 
     #[test]
     fn no_variable_is_looked_up_and_no_secret_is_kept() {
-        let json = r#"{"policy": {"cluster": "c", "credentials": {"client_id": "g", "client_secret": {"env": "HOME"}}}}"#;
+        let json =
+            r#"{"policy": {"cluster": "c", "credentials": {"client_id": "g", "client_secret": {"env": "HOME"}}}}"#;
         let home = std::env::var("HOME").unwrap_or_default();
         let config = format!("{:?}", parse(json).map(|config| config.policy.authorization));
         assert!(config.contains("Basic"), "{config}");

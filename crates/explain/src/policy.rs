@@ -153,12 +153,8 @@ impl Policy {
         let mut pages = (1u32..).zip(pages);
         let mut asked = None;
         for _ in 0..MAX_TURNS {
-            let mut context = RefreshContext {
-                now_ms: TAKEN_AT_MS,
-                held: &mut self.held,
-                shared: &self.memory,
-                report: &mut report,
-            };
+            let mut context =
+                RefreshContext { now_ms: TAKEN_AT_MS, held: &mut self.held, shared: &self.memory, report: &mut report };
             asked = match asked {
                 Some(_) => {
                     let Some((token, body)) = pages.next() else { break };

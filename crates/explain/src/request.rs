@@ -117,7 +117,8 @@ impl Complete {
     /// A key that the request does not have yet.
     fn stand_in(&self) -> Vec<u8> {
         let mut key = b"stand-in".to_vec();
-        let has = |key: &[u8]| self.headers.iter().any(|(_, value)| value.windows(key.len().max(1)).any(|part| part == key));
+        let has =
+            |key: &[u8]| self.headers.iter().any(|(_, value)| value.windows(key.len().max(1)).any(|part| part == key));
         while has(&key) {
             key.push(b'x');
         }

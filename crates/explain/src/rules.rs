@@ -204,7 +204,8 @@ pub(crate) fn notes(seen: &Seen<'_>) -> Vec<String> {
     let decided = deciding(seen).0;
     if seen.facts.request.address == Address::NotGiven && decided >= Rule::DenyPolicies && !seen.is_emergency {
         notes.push(
-            "no client address is given, so deny policies of addresses were not checked; a gateway knows the address".to_owned(),
+            "no client address is given, so deny policies of addresses were not checked; a gateway knows the address"
+                .to_owned(),
         );
     }
     if decided == Rule::Allowed {

@@ -75,7 +75,11 @@ mod tests {
     fn a_url_is_split_and_nothing_is_changed() {
         for (text, authority, path) in [
             ("https://api.example.com/payments/1.0", Some("api.example.com"), "/payments/1.0"),
-            ("HTTP://API.example.com:8080/a//b/../c%2F?x=1&y=%3D#z", Some("API.example.com:8080"), "/a//b/../c%2F?x=1&y=%3D"),
+            (
+                "HTTP://API.example.com:8080/a//b/../c%2F?x=1&y=%3D#z",
+                Some("API.example.com:8080"),
+                "/a//b/../c%2F?x=1&y=%3D",
+            ),
             ("http://[::1]:80", Some("[::1]:80"), "/"),
             ("http://a?x=1", Some("a"), "/?x=1"),
             ("/payments/1.0?x=http://b", None, "/payments/1.0?x=http://b"),

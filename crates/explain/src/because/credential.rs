@@ -8,12 +8,13 @@ use keygate::{
 use crate::{decide::rejects_several, rules::Seen};
 
 pub fn missing(refused: bool, seen: &Seen<'_>) -> String {
-    let sources = seen.config.credential_sources.iter().enumerate();
+    let sources = &seen.config.credential_sources;
     if refused {
-        let all: Vec<_> = sources.map(|(_, source)| name(source)).collect();
+        let all: Vec<_> = sources.iter().map(name).collect();
         return format!("the request has no key; the filter looks for one in {}", all.join(", "));
     }
-    let used: Vec<_> = sources.filter(|(place, _)| seen.found.carried.has(*place)).map(|(_, source)| name(source)).collect();
+    let used = sources.iter().enumerate().filter(|(place, _)| seen.found.carried.has(*place));
+    let used: Vec<_> = used.map(|(_, source)| name(source)).collect();
     format!("the request has a key in {}", used.join(", "))
 }
 

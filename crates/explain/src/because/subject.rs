@@ -35,9 +35,10 @@ pub fn of(rule: Rule, outcome: Outcome, seen: &Seen<'_>) -> (Outcome, String) {
         Rule::Address => (outcome, address(refused, subject, seen)),
         Rule::Referer => (outcome, referer(refused, subject, seen)),
         Rule::KeyApis => (outcome, apis(refused, subject, seen)),
-        Rule::Application if refused => {
-            (outcome, format!("the key belongs to the application {}, which the policy does not have", application(subject)))
-        }
+        Rule::Application if refused => (
+            outcome,
+            format!("the key belongs to the application {}, which the policy does not have", application(subject)),
+        ),
         Rule::Application => (outcome, format!("the key belongs to the application {}", application(subject))),
         Rule::ApplicationBlocked => {
             let is = if refused { "is not ACTIVE" } else { "is ACTIVE" };
@@ -47,9 +48,10 @@ pub fn of(rule: Rule, outcome: Outcome, seen: &Seen<'_>) -> (Outcome, String) {
         Rule::SubscriptionBlocked => blocked(outcome, subject),
         Rule::SubscriptionInactive => (outcome, inactive(refused, subject, seen)),
         Rule::Endpoint => (outcome, endpoint(refused, subject.key.key_type.as_str(), seen)),
-        Rule::OperationReadings => {
-            (outcome, "a server that drops path parameters (`;`) reads a path that is another operation of the plan".to_owned())
-        }
+        Rule::OperationReadings => (
+            outcome,
+            "a server that drops path parameters (`;`) reads a path that is another operation of the plan".to_owned(),
+        ),
         Rule::Operation => operation(outcome, subject, seen),
         Rule::Burst => limit(LimitOwner::Burst, outcome, subject, seen),
         Rule::Quota => limit(LimitOwner::Subscription, outcome, subject, seen),
@@ -100,8 +102,7 @@ fn deny_policies(outcome: Outcome, subject: &Subject, seen: &Seen<'_>) -> (Outco
     let policies = &seen.policy.deny_policies;
     if outcome == Outcome::Refused {
         let denies = |row: &DenyPolicy, alone: &keygate::catalogue::Catalogue| {
-            is_checked(row)
-                && alone.denies(subject.application_id(), api, subject.owner(), || seen.facts.address())
+            is_checked(row) && alone.denies(subject.application_id(), api, subject.owner(), || seen.facts.address())
         };
         let matching = policies.iter().filter(|(row, alone)| denies(row, alone)).map(|(row, _)| target(row));
         return match seen.view {
@@ -111,7 +112,8 @@ fn deny_policies(outcome: Outcome, subject: &Subject, seen: &Seen<'_>) -> (Outco
     }
     let left = policies.iter().filter(|(row, _)| !is_checked(row)).count();
     if left > 0 && seen.view == View::All {
-        let because = format!("no address is given, so {left} deny policies of addresses were not checked; no other matches");
+        let because =
+            format!("no address is given, so {left} deny policies of addresses were not checked; no other matches");
         return (Outcome::Unknown, because);
     }
     if left > 0 {
@@ -142,9 +144,14 @@ fn address(refused: bool, subject: &Subject, seen: &Seen<'_>) -> String {
     match (refused, seen.facts.request.address) {
         (true, Address::Known(address)) => format!("{address} is not in `permitted_ips` of the key {}", key(subject)),
         (true, Address::NotGiven) => {
-            format!("the key {} has `permitted_ips`, and no address is given; give the client's `address`", key(subject))
+            format!(
+                "the key {} has `permitted_ips`, and no address is given; give the client's `address`",
+                key(subject)
+            )
         }
-        (true, Address::Unknown) => format!("the key {} has `permitted_ips`, and the address is not known", key(subject)),
+        (true, Address::Unknown) => {
+            format!("the key {} has `permitted_ips`, and the address is not known", key(subject))
+        }
         (false, _) => format!("the address is in `permitted_ips` of the key {}", key(subject)),
     }
 }
@@ -172,7 +179,9 @@ fn subscription(refused: bool, subject: &Subject, seen: &Seen<'_>) -> String {
     let (application, api) = (application(subject), api_name(seen));
     match (refused, &subject.subscription) {
         (_, Some(row)) if row.state == SubscriptionState::LeftOut => {
-            format!("gateways leave out the subscription of the application {application} to the {api}: its row is invalid")
+            format!(
+                "gateways leave out the subscription of the application {application} to the {api}: its row is invalid"
+            )
         }
         (_, Some(_)) => format!("the application {application} has a subscription to the {api}"),
         (true, None) => format!("the application {application} has no subscription to the {api}"),
@@ -206,12 +215,14 @@ fn blocked(outcome: Outcome, subject: &Subject) -> (Outcome, String) {
 fn inactive(refused: bool, subject: &Subject, seen: &Seen<'_>) -> String {
     use SubscriptionState::{DeletePending, ProdOnlyBlocked, TierUpdatePending, Unblocked};
     let state = subject.subscription.as_ref().map(|row| row.state);
-    let is_active = state.is_none_or(|of| matches!(of, Unblocked | TierUpdatePending | DeletePending | ProdOnlyBlocked));
+    let is_active =
+        state.is_none_or(|of| matches!(of, Unblocked | TierUpdatePending | DeletePending | ProdOnlyBlocked));
     if let Some(state) = state.filter(|_| refused && !is_active) {
         return format!("the state of the subscription is {}, in which requests do not pass", word(state));
     }
     let plans = [subject.application_plan(), subject.plan()];
-    let missing: Vec<_> = plans.into_iter().flatten().filter(|id| seen.catalogue.plan(id).is_none()).map(text).collect();
+    let missing: Vec<_> =
+        plans.into_iter().flatten().filter(|id| seen.catalogue.plan(id).is_none()).map(text).collect();
     if refused {
         return format!("the policy does not have the plan {}", missing.join(" and the plan "));
     }
@@ -248,9 +259,9 @@ fn limit(owner: LimitOwner, outcome: Outcome, subject: &Subject, seen: &Seen<'_>
     let application = (plan(subject.application_plan(), seen), of_application);
     let subscription = (plan(subject.plan(), seen), of_subscription);
     let (plans, kind, used_up_until) = match owner {
-        LimitOwner::Burst => (vec![subscription.0, application.0], "burst", None),
-        LimitOwner::Subscription => (vec![subscription.0], "limits", subscription.1),
-        LimitOwner::Application => (vec![application.0], "limits", application.1),
+        LimitOwner::Burst => (vec![subscription.0, application.0], "a `burst`", None),
+        LimitOwner::Subscription => (vec![subscription.0], "`limits`", subscription.1),
+        LimitOwner::Application => (vec![application.0], "`limits`", application.1),
     };
     let plans: Vec<_> = plans.into_iter().flatten().collect();
     let names: Vec<_> = plans.iter().map(|plan| plan.id.as_str()).collect();
@@ -270,14 +281,18 @@ fn limit(owner: LimitOwner, outcome: Outcome, subject: &Subject, seen: &Seen<'_>
     }
     let limits = limits.join(" and ");
     if owner != LimitOwner::Burst && plans.iter().all(|plan| !plan.stop_on_quota_reach) {
-        return (outcome, format!("the plan {names} counts {limits}, and refuses nothing: its `stop_on_quota_reach` is false"));
+        return (
+            outcome,
+            format!("the plan {names} counts {limits}, and refuses nothing: its `stop_on_quota_reach` is false"),
+        );
     }
     let unknown = "only each Envoy knows how many requests it has let pass";
     (Outcome::Unknown, format!("the plan {names} permits {limits}; {unknown}"))
 }
 
 fn told(limit: &Limit) -> String {
-    format!("{} requests a {}", limit.requests, unit(limit.per))
+    let requests = if limit.requests == 1 { "request" } else { "requests" };
+    format!("{} {requests} a {}", limit.requests, unit(limit.per))
 }
 
 fn unit(unit: Unit) -> &'static str {

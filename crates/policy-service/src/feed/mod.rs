@@ -6,6 +6,7 @@
 //! revision ([`shared`]).
 
 pub mod ask;
+pub mod coalesce;
 pub mod page;
 pub mod prefer;
 pub mod proof;
@@ -20,11 +21,15 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use sha2::{Digest as _, Sha256};
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 
 use self::{
     ask::Ask,
+    coalesce::Coalescing,
     page::{GatewayView, Links},
     proof::Proof,
     shared::Pages,
@@ -57,6 +62,7 @@ pub struct Feed {
     store: Store,
     settings: Settings,
     pages: Arc<Pages>,
+    coalescing: Arc<Coalescing>,
     left_out: Arc<HashSet<String>>,
     stopping: CancellationToken,
 }
@@ -64,7 +70,8 @@ pub struct Feed {
 impl Feed {
     /// Serves `store` to `gateways`. Long polls end when `stopping` is cancelled.
     pub fn new(store: Store, settings: Settings, stopping: CancellationToken) -> Self {
-        Self { store, settings, pages: Arc::default(), left_out: Arc::default(), stopping }
+        let coalescing = Arc::new(Coalescing::new(Instant::now()));
+        Self { store, settings, pages: Arc::default(), coalescing, left_out: Arc::default(), stopping }
     }
 
     /// Leaves these stored documents out, because the filter would refuse them.
@@ -180,6 +187,9 @@ impl Feed {
         }
         loop {
             proof.check(&mut gateway).await?;
+            if wait.is_some() && ask.place.is_none() {
+                self.coalesce(&mut revisions, ask, deadline).await;
+            }
             // Read the revision before the database, so that a change in between ends the wait below at once. A poll
             // without news never reads the database.
             let latest = revisions.borrow_and_update().clone();
@@ -193,6 +203,14 @@ impl Feed {
                 () = proof.may_be_over(&gateway) => {}
                 () = self.stopping.cancelled() => {}
             }
+        }
+    }
+
+    /// Waits for further changes if something is new for too many polls.
+    async fn coalesce(&self, revisions: &mut watch::Receiver<Latest>, ask: &Ask, deadline: Option<Instant>) {
+        let is_new = ask.since.is_some_and(|since| since != revisions.borrow().revision);
+        if is_new && let Some(due) = self.coalescing.due(Instant::now()) {
+            sleep_until(deadline.map_or(due, |deadline| due.min(deadline))).await;
         }
     }
 

@@ -10,6 +10,7 @@ mod actor;
 pub mod answers;
 pub mod audit;
 mod error;
+pub mod explained;
 mod kind;
 pub mod list;
 mod mark;
@@ -47,6 +48,7 @@ pub use self::{
 use self::{
     answers::{AnswerRows, Answers},
     audit::{AuditLog, Record},
+    explained::ExplainedRows,
     list::{Filter, Page, Sort},
     past::{Past, PastRows},
     places::{Clash, Place},
@@ -138,7 +140,7 @@ pub trait History: Send + Sync {
 
 /// A view of the database that does not change while one page is built.
 #[async_trait]
-pub trait Snapshot: fmt::Debug + Send + Sync {
+pub trait Snapshot: ExplainedRows + fmt::Debug + Send + Sync {
     /// The epoch, revision and counts in this view.
     fn state(&self) -> &State;
 

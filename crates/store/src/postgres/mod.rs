@@ -14,6 +14,7 @@ mod api_match;
 mod as_of;
 mod audit;
 mod deny_target;
+mod explained;
 mod fault;
 mod forget;
 mod fresh;

@@ -14,6 +14,7 @@ mod as_of;
 mod audit;
 pub mod copy;
 mod deny_target;
+mod explained;
 mod fault;
 mod forget;
 mod health;

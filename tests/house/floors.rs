@@ -171,6 +171,7 @@ const MANAGEMENT: House = House {
             ],
         ),
         ("stored", &["check", "error", "port"]),
+        ("explained", &["error", "port", "stored"]),
         ("usage", &["error", "port", "review"]),
     ],
     upward: &[],

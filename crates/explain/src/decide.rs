@@ -107,6 +107,24 @@ pub fn explain(
     Ok(told(&decision, outcome.reply.as_deref(), reason, steps, notes))
 }
 
+/// The digest of the one key that the decision looks up in the policy. `None` if the request has no key, or several. A
+/// key must be known by its text or its digest.
+pub fn looked_up(config: &Config, request: &Request) -> Result<Option<Digest>, NotExplained> {
+    let digest = match &request.credential {
+        Credential::Digest(digest) => Some(*digest),
+        Credential::AsSent | Credential::Key(_) => None,
+        Credential::Id(id) => return Err(NotExplained::NoSuchKey(id.clone())),
+    };
+    let complete = Complete::new(request, digest, config)?;
+    let head = complete.head();
+    let found = credential::find(&head, &config.credential_sources);
+    Ok(match (found.resolve(config.ambiguous_credentials), &complete.stand_in) {
+        (Found::Present(key), Some(stand_in)) if key == stand_in.key => Some(stand_in.digest),
+        (Found::Present(key), _) => Some(Digest::of(key)),
+        _ => None,
+    })
+}
+
 /// A configuration as it decides about this request.
 struct Deciding {
     config: Config,

@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-pub use decide::{NotExplained, View, explain};
+pub use decide::{NotExplained, View, explain, looked_up};
 
 /// Whether the policy lets a request pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

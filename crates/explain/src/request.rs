@@ -14,6 +14,15 @@ use keygate::{
 };
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 
+use crate::url::{ANY_AUTHORITY, InvalidUrl, Url};
+
+/// Headers of a request. Envoy's own limit, unless an operator raises it.
+pub const MAX_HEADERS: usize = 100;
+/// Maximum length of the URL and of all headers together, in bytes. Envoy's own limit.
+pub const MAX_HEAD_BYTES: usize = 60 << 10;
+/// Maximum length of a method, in bytes. The longest registered one, UPDATEREDIRECTREF, has 17.
+pub const MAX_METHOD_BYTES: usize = 32;
+
 /// A request.
 #[derive(Clone, Default)]
 pub struct Request {
@@ -57,6 +66,64 @@ pub enum Credential {
     Digest(Digest),
     /// Its public id.
     Id(String),
+}
+
+/// Why a request cannot be sent as it is described. The messages repeat no value, because any may hold a key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRequest {
+    /// The method.
+    #[error("expected a method such as GET, at most {MAX_METHOD_BYTES} bytes")]
+    Method,
+    /// The URL.
+    #[error(transparent)]
+    Url(#[from] InvalidUrl),
+    /// The name of a header.
+    #[error("expected the name of a header; pseudo headers follow from `method` and `url`")]
+    Name(String),
+    /// The value of a header.
+    #[error("the value has a line break or another control character")]
+    Value(String),
+    /// Too many headers.
+    #[error("expected at most {MAX_HEADERS} headers")]
+    TooMany,
+    /// Too many bytes.
+    #[error("expected at most {MAX_HEAD_BYTES} bytes of URL and headers together")]
+    TooLong,
+}
+
+impl Request {
+    /// A request as a client sends it. A header `host` takes the place of the URL's host, as it does for a client. A URL
+    /// that is only a path belongs to the host `localhost`.
+    pub fn new(method: &str, url: &str, headers: Vec<(String, Vec<u8>)>) -> Result<Self, InvalidRequest> {
+        if method.len() > MAX_METHOD_BYTES || !is_name(method) {
+            return Err(InvalidRequest::Method);
+        }
+        if headers.len() > MAX_HEADERS {
+            return Err(InvalidRequest::TooMany);
+        }
+        let parts = Url::parse(url)?;
+        let (mut bytes, mut sent, mut host) = (url.len(), Vec::new(), None);
+        for (name, value) in headers {
+            if !is_name(&name) {
+                return Err(InvalidRequest::Name(name));
+            }
+            if !value.iter().all(|byte| is_of_a_value(*byte)) {
+                return Err(InvalidRequest::Value(name));
+            }
+            bytes = bytes.saturating_add(name.len()).saturating_add(value.len());
+            match String::from_utf8(value) {
+                Ok(value) if name.eq_ignore_ascii_case("host") => host = Some(value),
+                Ok(value) => sent.push((name.to_ascii_lowercase(), value.into_bytes())),
+                Err(error) => sent.push((name.to_ascii_lowercase(), error.into_bytes())),
+            }
+        }
+        if bytes > MAX_HEAD_BYTES {
+            return Err(InvalidRequest::TooLong);
+        }
+        let authority = host.unwrap_or_else(|| parts.authority.unwrap_or(ANY_AUTHORITY).to_owned());
+        let path = (method != "CONNECT").then(|| parts.path().into_bytes());
+        Ok(Self { method: method.to_owned(), authority, path, headers: sent, ..Self::default() })
+    }
 }
 
 impl std::fmt::Debug for Request {

@@ -15,6 +15,7 @@ pub mod block;
 pub mod check;
 pub mod deny_policies;
 pub mod error;
+pub mod explained;
 pub mod import;
 pub mod issue;
 pub mod key_form;

@@ -10,6 +10,7 @@ pub mod approval;
 pub mod audit;
 pub mod bounds;
 pub mod credentials;
+pub mod explain;
 pub mod history;
 pub mod import;
 pub mod list;
@@ -123,6 +124,7 @@ pub fn router() -> OpenApiRouter<Store> {
         .merge(resources::router())
         .merge(actions::router())
         .merge(lookup::router())
+        .merge(explain::router())
         .merge(accounts::router())
         .merge(credentials::router())
         .merge(approval::router())

@@ -18,6 +18,7 @@ mod backup;
 mod bad_input;
 mod blocks_and_keys;
 mod credentials;
+mod explain;
 mod feed;
 mod files;
 mod find;

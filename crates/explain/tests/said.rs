@@ -157,3 +157,31 @@ fn a_bad_row_is_left_out_and_told() {
     assert_eq!(told.reason, "key_unknown");
     assert!(told.notes.iter().any(|note| note.contains("expires_at")), "{:?}", told.notes);
 }
+
+/// A block with a time is decided at the time of the request.
+#[test]
+fn the_times_of_a_block_are_told() {
+    let mut page = page();
+    for (row, reason, says) in [
+        (json!({"state": "BLOCKED", "blocked_until": NOW + 1}), "subscription_blocked", "the block ends at"),
+        (json!({"state": "BLOCKED", "blocked_until": NOW}), "allowed", "is UNBLOCKED; the block ended at"),
+        (
+            json!({"blocked_from": NOW, "blocked_state": "PROD_ONLY_BLOCKED"}),
+            "subscription_blocked",
+            "(PROD_ONLY_BLOCKED) began",
+        ),
+        (json!({"blocked_from": NOW + 1}), "allowed", "the planned block (BLOCKED) begins at"),
+    ] {
+        let mut subscription = json!({"application": "app-1", "api": "payments-1.0"});
+        subscription.as_object_mut().unwrap().extend(row.as_object().unwrap().clone());
+        page["subscriptions"][0] = subscription;
+        let told = told(&page, &json!({}), &request(), View::All);
+        assert_eq!(told.reason, reason, "{row}");
+        let because = &step(&told, "subscription_blocked").because;
+        assert!(because.contains(says), "{row}: {because}");
+    }
+    page["subscriptions"][0]["block_note"] = json!("Pay invoice 7");
+    page["subscriptions"][0]["blocked_from"] = json!(NOW);
+    let reply = told(&page, &json!({}), &request(), View::All).reply.unwrap();
+    assert!(reply["description"].as_str().unwrap().ends_with(": Pay invoice 7"), "{reply}");
+}

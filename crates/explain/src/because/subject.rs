@@ -7,7 +7,7 @@ use keygate::{
         SubscriptionState,
         rows::{DenyPolicy, DenyTarget, Limit, Plan, Unit},
     },
-    subject::{Restrictions, Subject},
+    subject::{Restrictions, Subject, Subscription},
 };
 
 use super::api_name;
@@ -45,7 +45,7 @@ pub fn of(rule: Rule, outcome: Outcome, seen: &Seen<'_>) -> (Outcome, String) {
             (outcome, format!("the application {} {is}", application(subject)))
         }
         Rule::Subscription => (outcome, subscription(refused, subject, seen)),
-        Rule::SubscriptionBlocked => blocked(outcome, subject),
+        Rule::SubscriptionBlocked => blocked(outcome, subject, seen.facts.now),
         Rule::SubscriptionInactive => (outcome, inactive(refused, subject, seen)),
         Rule::Endpoint => (outcome, endpoint(refused, subject.key.key_type.as_str(), seen)),
         Rule::OperationReadings => (
@@ -195,11 +195,11 @@ fn word(state: SubscriptionState) -> &'static str {
     known.map_or("a state that keygate does not know", |(word, _)| word)
 }
 
-fn blocked(outcome: Outcome, subject: &Subject) -> (Outcome, String) {
+fn blocked(outcome: Outcome, subject: &Subject, now: u64) -> (Outcome, String) {
     let Some(subscription) = &subject.subscription else {
         return (Outcome::Skipped, "there is no subscription that could be blocked".to_owned());
     };
-    let (state, kind) = (subscription.state, subject.key.key_type.as_str());
+    let (state, kind) = (subscription.state_at(|| now), subject.key.key_type.as_str());
     let because = match (outcome, state) {
         (Outcome::Refused, SubscriptionState::ProdOnlyBlocked) => {
             format!("the subscription is PROD_ONLY_BLOCKED, and the key is of type {kind}")
@@ -209,12 +209,26 @@ fn blocked(outcome: Outcome, subject: &Subject) -> (Outcome, String) {
         }
         (_, state) => format!("the state of the subscription is {}", word(state)),
     };
-    (outcome, because)
+    (outcome, format!("{because}{}", times(subscription, now)))
+}
+
+/// The times of a block, as a further part of a sentence.
+fn times<T>(subscription: &Subscription<T>, now: u64) -> String {
+    let Some(block) = &subscription.block else { return String::new() };
+    let begin = block.from.map(|from| {
+        let begins = if now < from { "begins" } else { "began" };
+        format!("; the planned block ({}) {begins} at {}", word(block.planned), shown(from))
+    });
+    let end = block.until.map(|until| {
+        let ends = if now < until { "ends" } else { "ended" };
+        format!("; the block {ends} at {}", shown(until))
+    });
+    begin.into_iter().chain(end).collect()
 }
 
 fn inactive(refused: bool, subject: &Subject, seen: &Seen<'_>) -> String {
     use SubscriptionState::{DeletePending, ProdOnlyBlocked, TierUpdatePending, Unblocked};
-    let state = subject.subscription.as_ref().map(|row| row.state);
+    let state = subject.subscription.as_ref().map(|row| row.state_at(|| seen.facts.now));
     let is_active =
         state.is_none_or(|of| matches!(of, Unblocked | TierUpdatePending | DeletePending | ProdOnlyBlocked));
     if let Some(state) = state.filter(|_| refused && !is_active) {

@@ -11,25 +11,24 @@
 
 #[path = "../../../tests/cases/mod.rs"]
 mod cases;
+#[path = "support/sent.rs"]
+mod sent;
 
 use std::collections::BTreeSet;
 
 use cases::{
     all_groups,
     core::NOW,
-    table::{Case, Group, Sent},
+    table::{Case, Group},
 };
 use explain::{
     Explanation, Outcome, Verdict, View, configuration, explain,
     policy::Policy,
-    request::{Address, Credential, Request},
+    request::{Credential, Request},
     rules::Rule,
 };
-use keygate::{
-    config::{ApiSource, Config},
-    decision::parse_address,
-    digest::Digest,
-};
+use keygate::{config::Config, digest::Digest};
+use sent::request;
 use serde_json::json;
 
 /// A group whose requests can be explained.
@@ -50,28 +49,6 @@ impl Explained {
     fn explain(&self, request: &Request) -> Explanation {
         explain(&self.policy, &self.config, request, NOW, View::All).unwrap()
     }
-}
-
-fn request(sent: &Sent, config: &Config) -> Request {
-    let address = sent.address.as_deref().and_then(parse_address);
-    Request {
-        method: sent.method.clone(),
-        authority: sent.authority.clone(),
-        path: sent.path.clone(),
-        headers: sent.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect(),
-        address: address.map_or(Address::Unknown, Address::Known),
-        route: sent
-            .route
-            .as_ref()
-            .filter(|route| is_asked(route, config))
-            .map(|[_, _, value]| value.clone().into_bytes()),
-        credential: Credential::AsSent,
-    }
-}
-
-/// Whether the configuration looks at this place of the route's metadata.
-fn is_asked([namespace, key, _]: &[String; 3], config: &Config) -> bool {
-    config.api == ApiSource::RouteMetadata { namespace: namespace.clone(), key: key.clone() }
 }
 
 /// Limits that requests before this one have used up. No explanation knows of those.

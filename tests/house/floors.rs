@@ -173,6 +173,7 @@ const MANAGEMENT: House = House {
             ],
         ),
         ("stored", &["check", "error", "port"]),
+        ("explained", &["error", "port", "stored"]),
         ("usage", &["error", "port", "review"]),
     ],
     upward: &[],

@@ -11,6 +11,7 @@ pub mod answers;
 pub mod audit;
 pub mod due;
 mod error;
+pub mod explained;
 pub mod gateways;
 mod kind;
 pub mod list;
@@ -50,6 +51,7 @@ use self::{
     answers::{AnswerRows, Answers},
     audit::{AuditLog, Record},
     due::{DueRows, Dues},
+    explained::ExplainedRows,
     gateways::{GatewayRows, Gateways},
     list::{Filter, Page, Sort},
     past::{Past, PastRows},
@@ -142,7 +144,7 @@ pub trait History: Send + Sync {
 
 /// A view of the database that does not change while one page is built.
 #[async_trait]
-pub trait Snapshot: fmt::Debug + Send + Sync {
+pub trait Snapshot: ExplainedRows + fmt::Debug + Send + Sync {
     /// The epoch, revision and counts in this view.
     fn state(&self) -> &State;
 

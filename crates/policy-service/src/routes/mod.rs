@@ -11,6 +11,7 @@ pub mod audit;
 pub mod blocks;
 pub mod bounds;
 pub mod credentials;
+pub mod explain;
 pub mod gateways;
 pub mod history;
 pub mod import;
@@ -127,6 +128,7 @@ pub fn router() -> OpenApiRouter<Store> {
         .merge(actions::router())
         .merge(blocks::router())
         .merge(lookup::router())
+        .merge(explain::router())
         .merge(accounts::router())
         .merge(credentials::router())
         .merge(approval::router())

@@ -15,6 +15,7 @@ mod as_of;
 mod audit;
 mod deny_target;
 mod due;
+mod explained;
 mod fault;
 mod forget;
 mod fresh;

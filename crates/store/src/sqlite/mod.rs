@@ -15,6 +15,7 @@ mod audit;
 pub mod copy;
 mod deny_target;
 mod due;
+mod explained;
 mod fault;
 mod forget;
 mod gateways;

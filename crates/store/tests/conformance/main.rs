@@ -17,6 +17,7 @@ mod audit;
 mod blocks;
 mod changes;
 mod databases;
+mod explained;
 mod gateways;
 mod past;
 mod rows;
@@ -69,6 +70,7 @@ macro_rules! conformance {
             rows::blocks_of_an_owner_are_found(100_000),
             rows::many_rows_go_as_each_would_alone(100_000),
             rows::lists_are_filtered_sorted_and_counted(100_000),
+            explained::the_rows_of_one_request_are_read_as_they_were(100_000),
             past::a_revision_is_read_as_it_was_in_pages_of_any_size(100_000),
             past::a_snapshot_does_not_change(100_000),
             past::a_limited_reader_sees_what_reaches_its_apis(100_000),

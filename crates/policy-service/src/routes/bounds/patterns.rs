@@ -25,6 +25,8 @@ pub const REFERER: &str = r"^[^\u0000-\u0020\\\u007f]+$";
 pub const BASE64: &str = "^[0-9A-Za-z_-]+$";
 /// A number.
 pub const DIGITS: &str = "^[0-9]+$";
+/// Visible ASCII characters.
+pub const VISIBLE: &str = "^[!-~]+$";
 /// A method.
 pub const METHOD: &str = "^[A-Z]+$";
 

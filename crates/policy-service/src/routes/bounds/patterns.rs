@@ -37,6 +37,8 @@ pub const URL: &str = concat!(
     r"^([hH][tT][tT][pP][sS]?://[^\u0000-\u0020\u007f/?#@]+([/?#][^\u0000-\u0020\u007f]*)?",
     r"|/[^\u0000-\u0020\u007f]*)$"
 );
+/// Visible ASCII characters.
+pub const VISIBLE: &str = "^[!-~]+$";
 /// A method.
 pub const METHOD: &str = "^[A-Z]+$";
 

@@ -16,6 +16,7 @@ mod configurations;
 mod cors;
 mod crowd;
 mod documents;
+mod envoys_ratelimit;
 mod front;
 mod gauges;
 mod global_ratelimit;

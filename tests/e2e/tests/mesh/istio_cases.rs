@@ -181,6 +181,11 @@ async fn an_image_with_another_digest_lets_nothing_pass_even_with_fail_open_in_i
             let answer = answer.unwrap().0;
             assert_eq!((answer.status.as_u16(), answer.body.as_str()), (403, "RBAC: access denied"), "{strategy}");
         }
+        // With FAIL_RELOAD the agent's own filter refuses before the guard.
+        let metrics = http::send(istio.admin, &Ask::get("/stats/prometheus?filter=rbac")).await.unwrap().body;
+        let counter = metrics.lines().find(|line| line.starts_with("envoy_http_rbac_keygate_guard_denied{"));
+        let counter = counter.unwrap_or_else(|| panic!("the proxy does not show the guard's counter: {metrics}"));
+        assert_eq!(!counter.ends_with(" 0"), strategy == "FAIL_OPEN", "{counter}");
         let image = stage.image.clone();
         set_image(&mut manifests, &image.reference, &image.digest);
         istio.apply(&manifests);

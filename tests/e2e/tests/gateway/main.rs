@@ -34,6 +34,7 @@ mod replaced;
 mod replies;
 mod rotation;
 mod run;
+mod runbook;
 mod secrets;
 mod shipped;
 mod story;

@@ -18,9 +18,12 @@ use tokio::process::Command;
 use crate::{
     capture::{capture, compare},
     envoy_gateway::{EnvoyGateway, set_config, set_image, shipped},
-    image::variant,
+    image::{mortal, variant},
     manifests::Manifests,
-    stage::{POLICY_HOST, STARTING, Stage, WITHIN, answers, fetches, module, stat},
+    stage::{
+        POLICY_HOST, REQUESTS, STARTING, Stage, WITHIN, answers, fetches, lives_through_deaths, module, shows_policies,
+        stat,
+    },
 };
 
 /// How long requests go on after a change, so that a late fault shows.
@@ -219,6 +222,21 @@ async fn the_patch_refuses_also_on_the_routes_of_others() {
 
 #[tokio::test]
 #[ignore = "needs Envoy Gateway: make e2e-mesh"]
+async fn with_the_patch_a_vm_that_dies_is_replaced() {
+    let (stage, mut manifests, gateway) = start("mesh-gateway-dies", |_, manifests| {
+        manifests.0.extend(Manifests::read(&["gateway/patch"]).0);
+    })
+    .await;
+    settle(&stage, &gateway).await;
+    let image = stage.registry.push(&stage.folder, "mortal", &mortal(&module(), REQUESTS)).await;
+    set_image(&mut manifests, &image.reference, &image.digest);
+    apply(&gateway, &manifests).await;
+    lives_through_deaths(&stage, gateway.gateway, gateway.admin).await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+#[ignore = "needs Envoy Gateway: make e2e-mesh"]
 async fn a_configuration_that_is_refused_at_first_lets_nothing_pass_and_works_when_it_is_mended() {
     let (stage, mut manifests, gateway) = start("mesh-gateway-refused", |_, manifests| {
         set_config(manifests, "/mode", "enforced".into());
@@ -340,10 +358,12 @@ async fn two_plugins_on_one_gateway_each_decide() {
         second["name"] = json!("keygate-second");
         second["config"]["forward"]["credential"] = json!(false);
         second["config"]["replies"]["realm"] = json!("second");
+        second["config"]["policy"]["name"] = json!("second");
         wasm.push(second);
     })
     .await;
     settle(&stage, &gateway).await;
+    shows_policies(gateway.admin, ["edge", "second"]).await;
     stage.play(gateway.gateway).await;
     gateway.stop().await;
 }

@@ -20,7 +20,10 @@ use crate::{
     image::{mortal, sha256, variant},
     istio::{self, Istio, Proxy, set_config, set_image},
     manifests::Manifests,
-    stage::{REQUESTS, STARTING, Stage, WITHIN, answers, fetches, lives_through_deaths, module, shows_policies, stat},
+    stage::{
+        REQUESTS, STARTING, Stage, WITHIN, answers, fetches, has_new_vms, lives_through_deaths, module, shows_policies,
+        stat, vms,
+    },
 };
 
 /// How long requests go on after a change, so that a late fault shows.
@@ -90,7 +93,9 @@ async fn edits_and_an_upgrade_under_load_lose_no_request_and_fetch_no_policy_in_
         let tag = name.split(' ').next().unwrap();
         let image = stage.registry.push(&stage.folder, tag, &variant(&module(), name)).await;
         set_image(&mut manifests, &image.reference, &image.digest);
+        let before = vms(istio.admin).await;
         edit(&istio, &mut manifests, tag).await;
+        has_new_vms(istio.admin, before).await;
     }
     let asked = load.end().await.unwrap();
     assert!(asked > 500, "{asked}");

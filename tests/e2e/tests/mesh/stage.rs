@@ -199,6 +199,22 @@ pub async fn fetches(admin: SocketAddr) -> u64 {
     stats[0].1
 }
 
+/// How many VMs Envoy has made since its start.
+pub async fn vms(admin: SocketAddr) -> u64 {
+    stat(admin, "wasm.envoy.wasm.runtime.v8.created").await
+}
+
+/// Another module is used. With the same one an edit makes a single VM, which tries the configuration. With another one
+/// each worker gets a VM, besides the first of all, from which they are copied.
+pub async fn has_new_vms(admin: SocketAddr, before: u64) {
+    eventually("VMs with the other module", WITHIN, async || match vms(admin).await {
+        made if made >= before + 4 => Ok(()),
+        made => Err(format!("{made} VMs, and {before} before")),
+    })
+    .await
+    .unwrap();
+}
+
 /// The text of a file that may not exist.
 pub fn text(path: &Path) -> String {
     keygate_e2e::process::read(path)

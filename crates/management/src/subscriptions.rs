@@ -315,12 +315,16 @@ impl Resource for Subscription {
             .map(|_| Error::conflict(format!("this subscription ({:?}) is blocked; unblock it first", held.id)))
     }
 
+    fn goes_alone(&self) -> bool {
+        !self.deleted && self.block().is_none()
+    }
+
     async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {
         let shown = Self::shown(held)?;
         if shown.deleted {
             return Ok(Some(shown));
         }
-        if shown.block().is_none() {
+        if shown.goes_alone() {
             return Ok(change.remove(held).await.map(|()| None)?);
         }
         // The block does not need the plan, so the plan may be deleted.

@@ -20,6 +20,7 @@ mod fresh;
 mod health;
 mod history;
 mod listed;
+mod many;
 mod notify;
 mod open;
 mod owners;

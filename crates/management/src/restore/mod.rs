@@ -35,8 +35,8 @@ use crate::{
 
 /// Number of objects whose rows are read together.
 const CHUNK: usize = 500;
-/// Maximum number of objects that one restore compares. It is one transaction for which other changes wait, at some 0.1
-/// ms for each object.
+/// Maximum number of objects that one restore compares: 200 MB of ids at 100 bytes each. It is one transaction, for which
+/// other changes wait; the caller limits its time.
 const MAX_RESTORED: usize = 2_000_000;
 /// Maximum number of objects without restoration that are listed, at 100 bytes each. Further ones are only counted.
 const MAX_KEPT_NAMED: usize = 1_000;

@@ -16,6 +16,8 @@ mod imported;
 mod million;
 mod replicas;
 mod run;
+mod upkeep;
+mod way_back;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 

@@ -82,10 +82,13 @@ def main(prometheus, dashboard, out, start, end):
         panels = json.load(file)["panels"]
     height = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels)
     figure = pyplot.figure(figsize=(18, height * 0.36), dpi=80)
-    grid = GridSpec(height, 24, figure=figure, hspace=5, wspace=3, left=0.03, right=0.99, top=0.99, bottom=0.01)
+    grid = GridSpec(4 * height, 24, figure=figure, hspace=0, wspace=3, left=0.03, right=0.99, top=0.99, bottom=0.01)
     for panel in panels:
         place = panel["gridPos"]
-        axes = figure.add_subplot(grid[place["y"] : place["y"] + place["h"], place["x"] : place["x"] + place["w"]])
+        # Room above for the title, and below for the numbers.
+        above, below = (0, 0) if panel["type"] == "row" else (3, 3)
+        rows = slice(4 * place["y"] + above, 4 * (place["y"] + place["h"]) - below)
+        axes = figure.add_subplot(grid[rows, place["x"] : place["x"] + place["w"]])
         if panel["type"] == "row":
             axes.axis("off")
             axes.text(0, 0.2, panel["title"], fontsize=11, weight="bold")

@@ -19,6 +19,7 @@ mod bad_input;
 mod blocks_and_keys;
 mod blocks_with_a_time;
 mod credentials;
+mod due;
 mod feed;
 mod files;
 mod find;

@@ -17,6 +17,7 @@ mod audit_replay;
 mod backup;
 mod bad_input;
 mod blocks_and_keys;
+mod blocks_imported;
 mod blocks_with_a_time;
 mod credentials;
 mod due;

@@ -312,10 +312,10 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         self.settle();
         let random = host::now_ns();
-        self.refresh(|refresh, context| {
-            context.held.look(context.shared);
-            refresh.tick(random, context)
-        });
+        if let Some(plugin) = &self.plugin {
+            plugin.look(host::now_ms());
+        }
+        self.refresh(|refresh, context| refresh.tick(random, context));
         self.close_streams();
         let yields = |plugin: &Rc<Plugin>| plugin.serves.get() || !plugin.refresh.borrow().is_leader();
         let yields = self.plugin.as_ref().is_some_and(yields);

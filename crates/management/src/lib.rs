@@ -16,6 +16,8 @@ pub mod check;
 pub mod deny_policies;
 pub mod due;
 pub mod error;
+pub mod explained;
+pub mod gateways;
 pub mod import;
 pub mod issue;
 pub mod key_form;

@@ -11,6 +11,8 @@ pub mod answers;
 pub mod audit;
 pub mod due;
 mod error;
+pub mod explained;
+pub mod gateways;
 mod kind;
 pub mod list;
 mod mark;
@@ -49,6 +51,8 @@ use self::{
     answers::{AnswerRows, Answers},
     audit::{AuditLog, Record},
     due::{DueRows, Dues},
+    explained::ExplainedRows,
+    gateways::{GatewayRows, Gateways},
     list::{Filter, Page, Sort},
     past::{Past, PastRows},
     places::{Clash, Place},
@@ -68,7 +72,7 @@ pub const MAX_OWNERS_BLOCKS: usize = 10_000;
 
 /// An open database.
 pub trait Database:
-    Present + History + Changes + Upkeep + AuditLog + Past + Answers + Accounts + Sessions + Sights + Dues
+    Present + History + Changes + Upkeep + AuditLog + Past + Answers + Accounts + Sessions + Sights + Dues + Gateways
 {
 }
 
@@ -140,7 +144,7 @@ pub trait History: Send + Sync {
 
 /// A view of the database that does not change while one page is built.
 #[async_trait]
-pub trait Snapshot: fmt::Debug + Send + Sync {
+pub trait Snapshot: ExplainedRows + fmt::Debug + Send + Sync {
     /// The epoch, revision and counts in this view.
     fn state(&self) -> &State;
 
@@ -212,7 +216,7 @@ pub trait Upkeep: Send + Sync {
 /// A change in progress. If it is dropped without [`Transaction::commit`], it has no effect.
 #[async_trait]
 pub trait Transaction:
-    Rows + UsageRows + AccountRows + SessionRows + SightRows + Record + PastRows + AnswerRows + DueRows
+    Rows + UsageRows + AccountRows + SessionRows + SightRows + Record + PastRows + AnswerRows + DueRows + GatewayRows
 {
     /// The context of the change.
     fn act(&self) -> &Act;

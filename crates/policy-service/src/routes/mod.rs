@@ -11,11 +11,14 @@ pub mod audit;
 pub mod blocks;
 pub mod bounds;
 pub mod credentials;
+pub mod explain;
+pub mod gateways;
 pub mod history;
 pub mod import;
 pub mod list;
 pub mod lookup;
 pub mod once;
+pub mod receipts;
 pub mod resources;
 pub mod tag;
 pub mod told;
@@ -125,10 +128,13 @@ pub fn router() -> OpenApiRouter<Store> {
         .merge(actions::router())
         .merge(blocks::router())
         .merge(lookup::router())
+        .merge(explain::router())
         .merge(accounts::router())
         .merge(credentials::router())
         .merge(approval::router())
         .merge(audit::router())
         .merge(history::router())
+        .merge(gateways::router())
+        .merge(receipts::router())
         .merge(import::router())
 }

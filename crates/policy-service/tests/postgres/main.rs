@@ -17,6 +17,7 @@ mod away;
 mod due;
 mod nul;
 mod pooler;
+mod receipts;
 mod replicas;
 mod service;
 mod start;

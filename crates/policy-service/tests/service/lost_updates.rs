@@ -147,7 +147,7 @@ async fn what_nobody_reads_of_a_query_is_refused() {
         (Method::POST, "/v1/subscriptions/s-1/unblock", Value::Null),
     ] {
         let revision = service.revision().await;
-        service.admin(method, &format!("{path}?receipt=5"), body).await.expect_problem(400, Some("receipt"));
+        service.admin(method, &format!("{path}?receipts=5"), body).await.expect_problem(400, Some("receipts"));
         assert_eq!(service.revision().await, revision, "{path}");
     }
 }

@@ -23,6 +23,7 @@ const OPTIONS: Options = Options {
     page_rows: 3,
     history_rows: 100_000,
     gateways: "gw:secret,edge:e",
+    gone_after: std::time::Duration::from_secs(3_600),
     gateway_apis: Some(r#"{"edge": ["api-1"]}"#),
     sign_in: None,
 };

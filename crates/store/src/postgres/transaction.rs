@@ -6,6 +6,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -84,6 +85,11 @@ impl PostgresTransaction {
     /// The connection, for the rest of this folder.
     pub(super) fn connection(&mut self) -> &mut PgConnection {
         &mut self.transaction
+    }
+
+    /// The channel on which services notify each other.
+    pub(super) fn channel(&self) -> Arc<str> {
+        Arc::clone(&self.store.channel)
     }
 
     /// Notes a change of tokens or credentials, for receivers in this and other services.

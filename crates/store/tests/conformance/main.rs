@@ -17,6 +17,8 @@ mod audit;
 mod blocks;
 mod changes;
 mod databases;
+mod explained;
+mod gateways;
 mod past;
 mod rows;
 mod sessions;
@@ -39,6 +41,10 @@ macro_rules! conformance {
             sessions::a_session_ends_with_its_token(100_000),
             sessions::sessions_that_ended_are_forgotten_and_those_of_a_subject_are_few(100_000),
             sessions::a_sign_in_is_used_once(100_000),
+            gateways::a_gateway_is_kept_as_it_was_last_heard_of(100_000),
+            gateways::what_was_noted_is_found_by_others_once(100_000),
+            gateways::a_removed_gateway_comes_back_when_it_is_heard_of(100_000),
+            gateways::no_change_of_a_gateway_is_missed(100_000),
             sight::who_is_limited_sees_only_what_reaches_them(100_000),
             sight::usage_is_seen_by_whose_application_or_api_it_is_of(100_000),
             audit::each_revision_has_one_entry_that_says_who_did_what(100_000),
@@ -64,6 +70,7 @@ macro_rules! conformance {
             rows::blocks_of_an_owner_are_found(100_000),
             rows::many_rows_go_as_each_would_alone(100_000),
             rows::lists_are_filtered_sorted_and_counted(100_000),
+            explained::the_rows_of_one_request_are_read_as_they_were(100_000),
             past::a_revision_is_read_as_it_was_in_pages_of_any_size(100_000),
             past::a_snapshot_does_not_change(100_000),
             past::a_limited_reader_sees_what_reaches_its_apis(100_000),

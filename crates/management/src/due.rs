@@ -12,17 +12,17 @@ use crate::port::{
 
 /// Up to so many blocks that are due at once have a change each, so that each has a revision and an entry in the audit log
 /// by itself.
-const FEW: usize = 16;
+const MAX_DUE_ALONE: usize = 16;
 /// Rows of one change, if more are due. At some 0.1 ms each, it holds the writer for 50 ms.
-const MANY: usize = 500;
+const MAX_DUE_TOGETHER: usize = 500;
 
 /// Writes rows whose block begins or ends by now, some of one action. Returns their number; 0 if none is due.
 pub async fn pass(change: &mut dyn Transaction) -> Result<usize, Error> {
     let now = change.act().now;
-    let found = change.due(now, MANY).await?;
+    let found = change.due(now, MAX_DUE_TOGETHER).await?;
     // A row that cannot be read must not keep the others from their turn.
     let readable = found.iter().filter_map(|held| Some((held, Subscription::shown(held).ok()?.passed(now))));
-    let most = if found.len() <= FEW { 1 } else { MANY };
+    let most = if found.len() <= MAX_DUE_ALONE { 1 } else { MAX_DUE_TOGETHER };
     let mut action = None;
     let mut written = 0_usize;
     for (held, passed) in readable.take(most) {

@@ -59,10 +59,10 @@ async fn look(store: &Store, act: &impl Fn() -> Act) -> Result<Option<i64>, Erro
 
 /// Waits until `next`, and no longer than until the next look.
 async fn wait(next: Option<i64>, act: &impl Fn() -> Act) {
-    let end = Instant::now() + LOOK_INTERVAL;
+    let begun = Instant::now();
     let is_near = |next: &i64| next.saturating_sub(act().now) <= 1;
     let Some(next) = next.filter(is_near) else { return sleep(LOOK_INTERVAL).await };
-    while act().now < next && Instant::now() < end {
+    while act().now < next && begun.elapsed() < LOOK_INTERVAL {
         sleep(NEAR_INTERVAL).await;
     }
 }

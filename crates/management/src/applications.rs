@@ -33,6 +33,14 @@ pub struct Application {
     /// ACTIVE unless given.
     #[serde(default)]
     pub state: Option<ApplicationState>,
+    /// Its block: who blocked it, when and why. Absent: it is not blocked.
+    #[serde(
+        rename = "block",
+        default,
+        deserialize_with = "crate::object::object",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub record: Option<Record>,
     /// The plan for the requests to all APIs together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
@@ -48,14 +56,6 @@ pub struct Application {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(read_only)]
     pub etag: Option<String>,
-    /// Its block: who blocked it, when and why. Absent: it is not blocked.
-    #[serde(
-        rename = "block",
-        default,
-        deserialize_with = "crate::object::object",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub record: Option<Record>,
 }
 
 /// Whether an application may call APIs.

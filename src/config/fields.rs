@@ -45,6 +45,7 @@ pub const FIELDS: &[Field] = &[
     field("policy.cluster", Required, "The Envoy cluster that callouts go to."),
     field("policy.authority", Else("made from the cluster's name"), "`:authority` of the callouts: a host with or without port. Istio's `outbound|PORT|SUBSET|HOST` gives `HOST:PORT`."),
     field("policy.name", Else("none"), "The policy's name: 1 to 64 of `a-z`, `0-9` and `-`. Plugins of one `vm_id` with this name, cluster, authority and path share one policy, whatever their headers and credentials, so a rotated secret keeps the policy, the counts of limits and the usage. The gauges carry the name."),
+    field("policy.instance", Else("Envoy's `node.id`"), "How this Envoy is named to the policy service: 1 to 256 bytes of visible ASCII. Without a `node.id` the name is made once for each process."),
     field("policy.path", Json(r#""/v1/policy""#), "Where the feed begins: an absolute path."),
     field("policy.headers", Json("{}"), "Headers of the callouts; each value is a string or `{\"env\": NAME}`."),
     field("policy.credentials", Else("none"), "`client_id` and `client_secret`, sent as HTTP Basic; each is a string or `{\"env\": NAME}`."),

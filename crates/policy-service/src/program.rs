@@ -12,6 +12,7 @@ use crate::{
     backup,
     cli::{Cli, Command, Database, Serve},
     clock::{act, act_of_service},
+    due,
     feed::{self, Feed},
     import,
     metrics::Metrics,
@@ -111,12 +112,14 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
         let store = store.clone();
         async move { store.watch(act_of_service).await }
     });
+    let due = tokio::spawn(due::run(store.clone(), act_of_service));
     let hearing = tokio::spawn({
         let stopping = stopping.clone();
         async move { gateways.watch(stopping).await }
     });
     server::serve_all(doors, metrics, stopping.clone()).await;
     watch.abort();
+    due.abort();
     stopping.cancel();
     // It ends by itself, after it has noted what it heard.
     let _ = hearing.await;

@@ -118,7 +118,8 @@ async fn the_description_is_one_that_clients_can_be_made_from() {
             "{name}"
         );
         if let Some(body) = operation.get("requestBody") {
-            let optional = issues || ["/block", "/approve", "/reject"].iter().any(|end| path.ends_with(end));
+            let optional =
+                issues || ["/block", "/unblock", "/approve", "/reject"].iter().any(|end| path.ends_with(end));
             assert_eq!(body["required"].as_bool().unwrap_or(false), !optional, "{name}: {body}");
         }
         if path.starts_with("/v1/") {
@@ -127,7 +128,7 @@ async fn the_description_is_one_that_clients_can_be_made_from() {
             let is_conditional = has_parameter(&parameters, "if-match");
             assert_eq!(is_conditional, changes_a_row(method, path), "{name}");
             let is_once = has_parameter(&parameters, "idempotency-key");
-            let others = ["/v1/usage", "/v1/keys/lookup"];
+            let others = ["/v1/usage", "/v1/keys/lookup", "/v1/explain"];
             assert_eq!(is_once, method == "post" && !others.contains(&path), "{name}");
             statuses.extend(is_once.then_some(["409", "422", "429"]).into_iter().flatten());
             statuses.extend(is_conditional.then_some("412"));
@@ -256,6 +257,19 @@ async fn each_operation_answers_as_it_is_described() {
         (Administrator, "post", "/v1/keys/lookup", "", json!({"sha256": digest(1)}), 200),
         (Administrator, "post", "/v1/keys/lookup", "", json!({"key": "kg_unknown"}), 404),
         (Administrator, "post", "/v1/keys/lookup", "", json!({}), 422),
+        (
+            Administrator,
+            "post",
+            "/v1/explain",
+            "",
+            json!({"key_id": "k-1", "method": "GET", "url": "https://a.example/one?x=1", "address": "192.0.2.1",
+                "referer": "r", "headers": {"a": "b", "c": ["d", "e"]}, "configuration": {"mode": "shadow"}, "now": 5}),
+            200,
+        ),
+        (Administrator, "post", "/v1/explain", "", json!({"method": "GET", "url": "/one"}), 200),
+        (Administrator, "post", "/v1/explain", "", json!({"key_id": "none", "method": "GET", "url": "/one"}), 404),
+        (Administrator, "post", "/v1/explain", "", json!({"method": "GET", "url": "/", "at_revision": 900}), 410),
+        (Administrator, "post", "/v1/explain", "", json!({"method": "GET"}), 422),
         (Administrator, "get", "/v1/applications/{id}", "app-1", Value::Null, 200),
         (Administrator, "get", "/v1/apis/{id}", "x", Value::Null, 200),
         (Administrator, "get", "/v1/plans/{id}", "x", Value::Null, 200),
@@ -291,7 +305,7 @@ async fn each_operation_answers_as_it_is_described() {
         (Administrator, "get", "/v1/policy", "", Value::Null, 401),
         (Administrator, "post", "/v1/subscriptions/{id}/unblock", "x", Value::Null, 200),
         (Administrator, "post", "/v1/applications/{id}/block", "x", Value::Null, 200),
-        (Administrator, "post", "/v1/applications/{id}/block", "x", json!({"reason": "r"}), 422),
+        (Administrator, "post", "/v1/applications/{id}/block", "x", json!({"until": 5}), 422),
         (Administrator, "put", "/v1/applications/{id}", "x", json!({"state": "ACTIVE"}), 409),
         (Administrator, "post", "/v1/applications/{id}/unblock", "x", Value::Null, 200),
         (Administrator, "delete", "/v1/subscriptions/{id}", "s-1", Value::Null, 204),

@@ -306,14 +306,14 @@ fn a_header_has_one_use() {
 fn facts_are_known_and_each_is_listed_once() {
     check(&[
         (r#"{"policy": {"cluster": "c"}, "annotate": "reason"}"#,
-         "annotate, line 1, column 42: found a string of 6 characters, expected a list of 0 to 12 facts"),
+         "annotate, line 1, column 42: found a string of 6 characters, expected a list of 0 to 13 facts"),
         (r#"{"policy": {"cluster": "c"}, "annotate": ["reasons"]}"#,
-         r#"annotate[0], line 1, column 43: found the string "reasons", expected `reason`, `application_id`, `application_name`, `owner`, `key_id`, `api_id`, `key_type`, `plan`, `revision`, `limit`, `remaining` or `reset`"#),
+         r#"annotate[0], line 1, column 43: found the string "reasons", expected `reason`, `application_id`, `application_name`, `owner`, `key_id`, `api_id`, `key_type`, `plan`, `revision`, `limit`, `remaining`, `reset` or `blocked_until`"#),
         (r#"{"policy": {"cluster": "c"}, "annotate": ["plan", "plan"]}"#,
          "annotate[1], line 1, column 51: given twice, expected once"),
         (r#"{"policy": {"cluster": "c"}, "annotate": ["plan", null]}"#,
-         "annotate[1], line 1, column 51: found null, expected `reason`, `application_id`, `application_name`, `owner`, `key_id`, `api_id`, `key_type`, `plan`, `revision`, `limit`, `remaining` or `reset` (null is not the same as left out)"),
-        (r#"{"policy": {"cluster": "c"}, "annotate": [1,2,3,4,5,6,7,8,9,10,11,12,13]}"#,
-         "annotate, line 1, column 42: found a list of 13, expected a list of 0 to 12 facts"),
+         "annotate[1], line 1, column 51: found null, expected `reason`, `application_id`, `application_name`, `owner`, `key_id`, `api_id`, `key_type`, `plan`, `revision`, `limit`, `remaining`, `reset` or `blocked_until` (null is not the same as left out)"),
+        (r#"{"policy": {"cluster": "c"}, "annotate": [1,2,3,4,5,6,7,8,9,10,11,12,13,14]}"#,
+         "annotate, line 1, column 42: found a list of 14, expected a list of 0 to 13 facts"),
     ]);
 }

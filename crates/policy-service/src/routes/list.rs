@@ -8,8 +8,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::http::problem::Problem;
 use management::{
+    access,
     port::{
-        Database,
+        Actor, Database,
         list::{Column, Filter, Key, Place, Sort},
         sight::Sight,
     },
@@ -81,17 +82,18 @@ pub struct Items<T> {
     pub total: Option<i64>,
 }
 
-/// Answers with the requested page.
-pub async fn list<R: Resource>(store: &dyn Database, sight: Sight, listing: Listing) -> Result<Items<R>, Problem> {
+/// Answers an actor with the requested page.
+pub async fn list<R: Resource>(store: &dyn Database, actor: &Actor, listing: Listing) -> Result<Items<R>, Problem> {
     let limit = limit(listing.limit.as_deref())?;
     let (sort, name) = sort::<R>(listing.sort.as_deref())?;
     let after = listing.cursor.as_deref().map(|text| place(text, sort, &name).ok_or_else(bad_cursor)).transpose()?;
+    let sight = access::sight(actor, R::KIND);
     let page = store.list(R::KIND, &Filter { sight, ..filter::<R>(listing)? }, sort, after.as_ref(), limit).await?;
     let mut items = page.rows.iter().map(R::shown).collect::<Result<Vec<_>, _>>()?;
     for (item, version) in items.iter_mut().zip(&page.rows) {
         *item.etag() = Some(etag(version));
     }
-    R::add_to_view(store, &mut items).await?;
+    R::add_to_view(store, actor, &mut items).await?;
     Ok(Items { items, next: page.next.map(|place| cursor(&place, &name)), total: Some(page.total) })
 }
 
@@ -115,9 +117,7 @@ fn filter<R: Resource>(listing: Listing) -> Result<Filter, Problem> {
                 format!("{} cannot be filtered by {name}; leave it out", R::KIND.list()),
             ));
         }
-        if given.as_ref().is_some_and(|given| given.len() > MAX_VALUE_BYTES) {
-            return Err(Problem::parameter(name, format!("expected at most {MAX_VALUE_BYTES} bytes")));
-        }
+        check_length(name, given.as_deref())?;
     }
     for (name, given, words) in [("state", &state, R::STATES), ("type", &r#type, R::TYPES)] {
         if given.as_deref().is_some_and(|given| !words.contains(&given)) {
@@ -134,6 +134,14 @@ fn filter<R: Resource>(listing: Listing) -> Result<Filter, Problem> {
     let identity = sha256.map(digest).transpose()?;
     let last_used_before = last_used_before.map(|text| time("last_used_before", &text)).transpose()?;
     Ok(Filter { state, r#type, owner, application, api, plan, identity, part: q, last_used_before, sight: Sight::All })
+}
+
+/// Rejects a filter's value that is longer than any id, name or owner.
+pub fn check_length(name: &str, given: Option<&str>) -> Result<(), Problem> {
+    match given.is_some_and(|given| given.len() > MAX_VALUE_BYTES) {
+        true => Err(Problem::parameter(name, format!("expected at most {MAX_VALUE_BYTES} bytes"))),
+        false => Ok(()),
+    }
 }
 
 /// Parses the requested order. Returns it with its name.

@@ -312,6 +312,7 @@ async fn revision(store: &Store) {
         kept_block: None,
         kept_owner: None,
         beside: None,
+        due: None,
         state_before: None,
         document: "{}".to_owned(),
     };

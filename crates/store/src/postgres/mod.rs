@@ -14,6 +14,8 @@ mod api_match;
 mod as_of;
 mod audit;
 mod deny_target;
+mod due;
+mod explained;
 mod fault;
 mod forget;
 mod fresh;

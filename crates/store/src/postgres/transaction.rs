@@ -134,12 +134,13 @@ impl PostgresTransaction {
         sqlx::query(
             r#"
             INSERT INTO version (seq, kind, id, identity, application, api, plan, kept_block, kept_owner, state_before,
-                beside, document, from_revision)
+                beside, document, due, from_revision)
             SELECT $1 + place, kind, id, identity, application, api, plan, kept_block, kept_owner, state_before,
-                beside, document, $2
+                beside, document, due, $2
             FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-                $10::text[], $11::text[], $12::text[], $13::text[]) WITH ORDINALITY
-                AS new (kind, id, identity, application, api, plan, kept_block, kept_owner, state_before, beside, document, place)
+                $10::text[], $11::text[], $12::text[], $13::text[], $14::bigint[]) WITH ORDINALITY
+                AS new (kind, id, identity, application, api, plan, kept_block, kept_owner, state_before, beside, document,
+                due, place)
             ORDER BY place"#,
         )
         .bind(self.seq)
@@ -155,6 +156,7 @@ impl PostgresTransaction {
         .bind(some(|row| &row.state_before))
         .bind(some(|row| &row.beside))
         .bind(texts(rows.iter().map(|row| row.document.as_str())))
+        .bind(rows.iter().map(|row| row.due).collect::<Vec<_>>())
         .execute(&mut *self.transaction)
         .await?;
         self.seq = self.seq.saturating_add(i64::try_from(rows.len()).unwrap_or(i64::MAX));

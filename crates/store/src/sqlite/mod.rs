@@ -14,6 +14,8 @@ mod as_of;
 mod audit;
 pub mod copy;
 mod deny_target;
+mod due;
+mod explained;
 mod fault;
 mod forget;
 mod gateways;

@@ -14,8 +14,10 @@
 mod accounts;
 mod answers;
 mod audit;
+mod blocks;
 mod changes;
 mod databases;
+mod explained;
 mod gateways;
 mod past;
 mod rows;
@@ -50,6 +52,10 @@ macro_rules! conformance {
             audit::an_import_is_counted(100_000),
             audit::entries_are_found_by_what_people_look_for(100_000),
             audit::entries_stay_when_rows_and_history_go(3),
+            blocks::rows_are_found_when_they_are_due(100_000),
+            blocks::a_block_holds_from_its_beginning_to_its_end(100_000),
+            blocks::of_racing_services_one_ends_a_block(100_000),
+            blocks::many_blocks_end_in_few_changes(100_000),
             changes::a_change_is_one_revision_or_none(100_000),
             changes::what_is_beside_the_policy_makes_no_revision(100_000),
             changes::a_change_knows_who_makes_it_and_when(100_000),
@@ -64,6 +70,7 @@ macro_rules! conformance {
             rows::blocks_of_an_owner_are_found(100_000),
             rows::many_rows_go_as_each_would_alone(100_000),
             rows::lists_are_filtered_sorted_and_counted(100_000),
+            explained::the_rows_of_one_request_are_read_as_they_were(100_000),
             past::a_revision_is_read_as_it_was_in_pages_of_any_size(100_000),
             past::a_snapshot_does_not_change(100_000),
             past::a_limited_reader_sees_what_reaches_its_apis(100_000),

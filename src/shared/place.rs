@@ -151,9 +151,9 @@ pub fn survey(shared: &impl Shared, source: &SourceId, now_ms: u64, sequence: u6
 
 /// Calls `wake` with each queue whose VM has answered the last word. `woken` is the sequence of that word. So no queue
 /// ever has more than one word of this VM, even if nobody takes the words out.
-pub fn wake(shared: &impl Shared, source: &SourceId, now_ms: u64, woken: u64, mut wake: impl FnMut(u32)) {
+pub fn wake(shared: &impl Shared, source: &SourceId, now_ms: u64, woken: u64, wake: impl FnMut(u32)) {
     let all = places(shared, source, now_ms).filter(|entry| entry.sequence >= woken);
-    all.filter_map(|entry| entry.queue).for_each(|queue| wake(queue));
+    all.filter_map(|entry| entry.queue).for_each(wake);
 }
 
 /// All places that are taken. A place that cannot be read counts as left: its VM finds that it has lost it.

@@ -200,7 +200,7 @@ impl<'p, P: PolicyLookup, F: Facts> Asked<'_, 'p, P, F> {
         check_key(&subject.key, self.facts)?;
         check_deny_policies(subject, api, self.policy.catalogue(), self.facts)?;
         restrictions::check(subject, api, self.head, self.facts)?;
-        let plans = check_subscription(subject, api, self.policy.catalogue())?;
+        let plans = check_subscription(subject, api, self.policy.catalogue(), self.facts)?;
         check_endpoint(api, subject.key.key_type)?;
         if let Some(operations) = plans.subscription.and_then(|plan| plan.operations.as_ref()) {
             self.check_operations(operations, addressed)?;

@@ -13,7 +13,7 @@ pub use texts::Texts;
 
 use crate::{
     limit::quota::Bound,
-    policy::{ApplicationState, KeyState, KeyType, SubscriptionState},
+    policy::{ApplicationState, KeyState, KeyType, SubscriptionState, block::Block},
 };
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -67,6 +67,18 @@ pub struct Subscription<T> {
     pub plan: Option<T>,
     /// First second in which the plan is no longer used up, Unix time.
     pub used_up_until: Option<u64>,
+    /// Times and note of a block. Most subscriptions have none.
+    pub block: Option<Block<T>>,
+}
+
+impl<T> Subscription<T> {
+    /// The state at a time. `now` is Unix seconds; it is asked only if a block has a time.
+    pub fn state_at(&self, now: impl FnOnce() -> u64) -> SubscriptionState {
+        match &self.block {
+            Some(block) if block.has_time() => block.state_at(self.state, now()),
+            _ => self.state,
+        }
+    }
 }
 
 /// The place of a text in a [`Subject`].
@@ -130,6 +142,12 @@ impl Subject {
             state: of.state,
             plan: of.plan.map(|plan| self.copy(plan)),
             used_up_until: of.used_up_until,
+            block: of.block.map(|block| Block {
+                from: block.from,
+                until: block.until,
+                planned: block.planned,
+                note: block.note.map(|note| self.copy(note)),
+            }),
         });
     }
 
@@ -161,6 +179,12 @@ impl Subject {
 
     pub fn plan(&self) -> Option<&[u8]> {
         Some(self.text(self.subscription.as_ref()?.plan?))
+    }
+
+    /// End and note of the subscription's block.
+    pub fn block(&self) -> Option<(Option<u64>, Option<&[u8]>)> {
+        let block = self.subscription.as_ref()?.block.as_ref()?;
+        Some((block.until, block.note.map(|note| self.text(note))))
     }
 
     fn text(&self, span: Span) -> &[u8] {

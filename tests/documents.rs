@@ -26,9 +26,8 @@ use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use constants::Constants;
 use keygate::{
-    answer::reply,
+    answer::reply::{self, Details},
     config::{FIELDS, Replies, WhenAbsent},
-    limit::Taking,
     reason::Reason,
     request::head::ReplyKind,
 };
@@ -134,7 +133,7 @@ fn the_table_of_grpc_statuses_is_that_of_the_code() {
         for (status, told) in statuses.iter().zip(told) {
             let status: u16 = status.trim().parse().expect("a status");
             let reason = *Reason::ALL.iter().find(|reason| reason.defaults().1 == status).expect("a reason");
-            let reply = reply::refuse(reason, &Replies::default(), ReplyKind::Grpc, Duration::ZERO, Taking::default());
+            let reply = reply::refuse(reason, &Replies::default(), ReplyKind::Grpc, Duration::ZERO, Details::default());
             assert_eq!(told.trim().parse().ok(), reply.grpc_status, "{status}");
             left.remove(&status);
         }

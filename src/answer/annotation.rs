@@ -34,6 +34,7 @@ pub fn annotate<'a>(
             Fact::Revision => revision().map(number),
             Fact::Limit => remaining.map(|remaining| number(remaining.limit)),
             Fact::Remaining => remaining.map(|remaining| number(remaining.remaining)),
+            Fact::BlockedUntil => reason.and_then(|reason| decision.block(reason)?.0).map(number),
             Fact::Reset => remaining.map(|remaining| number(remaining.reset)),
             about_caller => known.fact(*about_caller).map(Cow::Borrowed),
         };
@@ -67,5 +68,6 @@ fn path(fact: Fact) -> &'static str {
         Fact::Limit => "keygate.limit",
         Fact::Remaining => "keygate.remaining",
         Fact::Reset => "keygate.reset",
+        Fact::BlockedUntil => "keygate.blocked_until",
     }
 }

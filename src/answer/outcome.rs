@@ -8,13 +8,12 @@ use std::borrow::Cow;
 
 use super::{
     edit::{self, Edit},
-    reply::{self, Prepared, Reply},
+    reply::{self, Details, Prepared, Reply},
 };
 use crate::{
     config::{Config, Mode, OnPolicyUnavailable, ReplyFormat},
     credential::{self, Carried},
     decision::{Decision, Denial, Identity, Permit},
-    limit::Taking,
     reason::Reason,
     request::head::{Head, ReplyKind},
 };
@@ -81,7 +80,10 @@ pub fn follow<'a>(head: &Head<'_>, config: &Config, replies: &'a Prepared, decis
             Denial::Rule(_) | Denial::Unreadable => {}
         }
     }
-    refuse_by(head, config, replies, denial.reason(), decision.limits, decision.carried)
+    let reason = denial.reason();
+    let (until, note) = decision.block(reason).unwrap_or_default();
+    let details = Details { limits: decision.limits, until, note: note.and_then(|note| str::from_utf8(note).ok()) };
+    refuse_by(head, config, replies, reason, details, decision.carried)
 }
 
 #[inline(always)]
@@ -101,7 +103,7 @@ fn would_refuse<'a>(reason: Reason) -> Outcome<'a> {
 /// A refusal, whatever the mode.
 pub fn refuse<'a>(head: &Head<'_>, config: &Config, replies: &'a Prepared, reason: Reason) -> Outcome<'a> {
     let carried = credential::find(head, &config.credential_sources).carried;
-    refuse_by(head, config, replies, reason, Taking::default(), carried)
+    refuse_by(head, config, replies, reason, Details::default(), carried)
 }
 
 /// Removes the credential here too, so that no access log contains it.
@@ -110,14 +112,13 @@ fn refuse_by<'a>(
     config: &Config,
     replies: &'a Prepared,
     reason: Reason,
-    limits: Taking,
+    details: Details<'_>,
     carried: Carried,
 ) -> Outcome<'a> {
     let kind = head.kind();
-    // The header fields of a limit differ from request to request.
-    let is_usual = kind == ReplyKind::Http && limits.refusal.is_none();
+    let is_usual = kind == ReplyKind::Http && details.are_usual();
     let prepared = replies.find(reason).filter(|_| is_usual).map(Cow::Borrowed);
-    let make = || Cow::Owned(reply::refuse(reason, &config.replies, kind, config.policy.refresh_interval, limits));
+    let make = || Cow::Owned(reply::refuse(reason, &config.replies, kind, config.policy.refresh_interval, details));
     let change = RequestEdits { without: carried, identity: None };
     let mut reply = prepared.unwrap_or_else(make);
     if kind == ReplyKind::Http

@@ -2,7 +2,12 @@
 //!
 //! No reply repeats anything that the client sent, except a request id that is a UUID.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt::Write as _,
+    ops::Range,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use serde::Serialize;
 
@@ -130,6 +135,24 @@ struct ChoreoBody<'a> {
     error_description: &'a str,
 }
 
+/// What a reply says besides the reason.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Details<'a> {
+    /// State of the limits.
+    pub limits: Taking,
+    /// First second in which the block has ended, Unix time.
+    pub until: Option<u64>,
+    /// What the policy says to the subscriber about the block.
+    pub note: Option<&'a str>,
+}
+
+impl Details<'_> {
+    /// Whether the reply is the same for all requests.
+    pub fn are_usual(&self) -> bool {
+        self.limits.refusal.is_none() && self.until.is_none() && self.note.is_none()
+    }
+}
+
 #[derive(Serialize)]
 struct ProblemBody<'a> {
     r#type: String,
@@ -137,6 +160,10 @@ struct ProblemBody<'a> {
     status: u16,
     detail: &'a str,
     reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'a str>,
 }
 
 /// The replies of one configuration to ordinary requests, made in advance, so that many refusals cost no formatting.
@@ -146,7 +173,7 @@ pub struct Prepared(Vec<(Reason, Reply)>);
 impl Prepared {
     /// `interval` is the value of `retry-after`.
     pub fn new(replies: &Replies, interval: Duration) -> Self {
-        let reply = |reason| refuse(reason, replies, ReplyKind::Http, interval, Taking::default());
+        let reply = |reason| refuse(reason, replies, ReplyKind::Http, interval, Details::default());
         Self(Reason::ALL.iter().map(|&reason| (reason, reply(reason))).collect())
     }
 
@@ -157,14 +184,24 @@ impl Prepared {
 }
 
 /// The reply to a refused request. `interval` is the value of `retry-after`, unless the request is over a limit. Then
-/// `limits` determines it, and the reply also contains the state of the limit.
-pub fn refuse(reason: Reason, replies: &Replies, kind: ReplyKind, interval: Duration, limits: Taking) -> Reply {
+/// the limit determines it, and the reply also contains the state of the limit.
+pub fn refuse(reason: Reason, replies: &Replies, kind: ReplyKind, interval: Duration, details: Details<'_>) -> Reply {
+    let Details { limits, until, note } = details;
     let template = reason.template();
     let changed = replies.overrides.iter().find(|(of, _)| *of == reason).map(|(_, changed)| changed);
     let status = changed.and_then(|changed| changed.status).unwrap_or(template.status);
     let message = changed.and_then(|changed| changed.message.as_deref()).unwrap_or(template.message);
     let description = changed.and_then(|changed| changed.description.as_deref()).unwrap_or(template.description);
-    let code = template.code;
+    let until = until.map(rfc3339);
+    let until = until.as_deref();
+    let mut description = Cow::Borrowed(description);
+    if let Some(until) = until {
+        description = [&*description, " (until ", until, ")"].concat().into();
+    }
+    if let Some(note) = note {
+        description = [&*description, ": ", note].concat().into();
+    }
+    let said = Said { code: template.code, status, message, description: &description, until, note };
 
     let retry_after = limits.refusal.map_or(interval, |refusal| Duration::from_secs(refusal.retry_after));
 
@@ -174,7 +211,7 @@ pub fn refuse(reason: Reason, replies: &Replies, kind: ReplyKind, interval: Dura
     let (sent_status, body, grpc) = match kind {
         ReplyKind::Http => {
             headers.push(("content-type", replies.format.content_type().to_owned()));
-            (status, body(replies.format, reason, status, code, message, description), None)
+            (status, body(replies.format, reason, &said), None)
         }
         ReplyKind::Grpc => (status, message.as_bytes().to_vec(), Some(grpc_status(status))),
         ReplyKind::GrpcWithParameters => {
@@ -194,9 +231,7 @@ pub fn refuse(reason: Reason, replies: &Replies, kind: ReplyKind, interval: Dura
         headers.push(("ratelimit-remaining", remaining.to_string()));
         headers.push(("ratelimit-reset", reset.to_string()));
     }
-    let mut details = String::from("keygate_");
-    // Writing to a string cannot fail.
-    let _ = details.write_str(reason.as_str());
+    let details = ["keygate_", reason.as_str()].concat();
     Reply { status: sent_status, headers, body, grpc_status: grpc, details }
 }
 
@@ -226,7 +261,18 @@ impl ReplyFormat {
     }
 }
 
-fn body(format: ReplyFormat, reason: Reason, status: u16, code: &str, message: &str, description: &str) -> Vec<u8> {
+/// What a reply says, after an operator's overrides.
+struct Said<'a> {
+    code: &'a str,
+    status: u16,
+    message: &'a str,
+    description: &'a str,
+    until: Option<&'a str>,
+    note: Option<&'a str>,
+}
+
+fn body(format: ReplyFormat, reason: Reason, said: &Said<'_>) -> Vec<u8> {
+    let &Said { code, status, message, description, until, note } = said;
     let json = match format {
         ReplyFormat::Wso2 => serde_json::to_vec(&Wso2Body { code, message, description }),
         ReplyFormat::Choreo => {
@@ -238,6 +284,8 @@ fn body(format: ReplyFormat, reason: Reason, status: u16, code: &str, message: &
             status,
             detail: description,
             reason: reason.as_str(),
+            until,
+            note,
         }),
     };
     // Serializing strings and a number cannot fail.
@@ -248,6 +296,21 @@ fn body(format: ReplyFormat, reason: Reason, status: u16, code: &str, message: &
 fn seconds_up(duration: Duration) -> u64 {
     let up = u64::from(duration.subsec_nanos() > 0);
     duration.as_secs().saturating_add(up).max(1)
+}
+
+/// The last second that can be written as a date: the end of the year 9999. The times of a policy end there, too.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// A Unix time as a date of RFC 3339 in UTC.
+fn rfc3339(seconds: u64) -> String {
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let seconds = seconds.min(LAST_SECOND);
+    let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(UNIX_EPOCH);
+    // Such as `Sun, 06 Nov 1994 08:49:37 GMT`.
+    let text = httpdate::fmt_http_date(time);
+    let part = |range: Range<usize>| text.get(range).unwrap_or_default();
+    let month = MONTHS.find(part(8..11)).unwrap_or_default() / 3;
+    format!("{}-{:02}-{}T{}Z", part(12..16), month.saturating_add(1), part(5..7), part(17..25))
 }
 
 /// The gRPC status for an HTTP status. If keygate has no mapping of its own, it is gRPC's mapping.
@@ -261,6 +324,13 @@ fn grpc_status(status: u16) -> u8 {
         502..=504 => 14,
         _ => 2,
     }
+}
+
+/// A text as the value of a header, at most 256 bytes of it.
+pub fn header_text(text: &str) -> String {
+    let mut text = grpc_message(text.trim());
+    text.truncate(256);
+    text
 }
 
 /// A message as gRPC writes it in a header: the percent sign and all bytes that are not printable are percent-encoded.

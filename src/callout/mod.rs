@@ -27,6 +27,12 @@ pub struct Fetch {
     pub wait: Option<Duration>,
     /// Time limit of the whole callout.
     pub timeout: Duration,
+    /// Number of VMs that serve requests.
+    pub workers: usize,
+    /// Number of plugin configurations that may still decide by an older policy than the request's cursor names.
+    pub lagging: usize,
+    /// The revision that was not taken, 0 if it is not known, and why.
+    pub refused: Option<(u64, &'static str)>,
 }
 
 /// A report of usage.

@@ -74,6 +74,8 @@ pub struct PolicySource {
     /// Name that identifies the policy, whatever the headers and credentials are. `None`: headers and credentials
     /// identify it.
     pub name: Option<String>,
+    /// How this Envoy is named to the policy service. `None`: by Envoy's own `node.id`.
+    pub instance: Option<String>,
     /// Absolute path of the first page.
     pub path: String,
     /// Additional headers of the callouts, names in lower case, in the order of the configuration. Secret.
@@ -248,6 +250,8 @@ facts! {
     Remaining = "remaining",
     /// Seconds until the next window, of the same limit.
     Reset = "reset",
+    /// First second in which the block that refuses has ended, Unix time.
+    BlockedUntil = "blocked_until",
 }
 
 /// `replies`.

@@ -52,6 +52,14 @@ const POLICY_NAME: Rule = Rule {
     holds: |text| text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-')),
 };
 
+/// It is the value of a header.
+const INSTANCE: Rule = Rule {
+    min: 1,
+    max: MAX_TEXT_BYTES,
+    of: "that are visible ASCII",
+    holds: |text| text.bytes().all(|byte| byte.is_ascii_graphic()),
+};
+
 const ABSOLUTE_PATH: Rule = Rule {
     min: 1,
     max: MAX_PATH_BYTES,
@@ -154,6 +162,7 @@ fn policy(item: &Item<'_>, env: Environment<'_>) -> Result<PolicySource, Fault> 
         })?,
     };
     let policy_name = object.find("name").map(|given| given.text(&POLICY_NAME)).transpose()?;
+    let instance = object.find("instance").map(|given| given.text(&INSTANCE)).transpose()?;
     let path = object.field("path")?.text(&ABSOLUTE_PATH)?;
     let headers = secret::headers(object.field("headers")?, env)?;
     let authorization = match object.find("credentials") {
@@ -182,6 +191,7 @@ fn policy(item: &Item<'_>, env: Environment<'_>) -> Result<PolicySource, Fault> 
         cluster: name.to_owned(),
         authority: authority.into_owned(),
         name: policy_name.map(str::to_owned),
+        instance: instance.map(str::to_owned),
         path: path.to_owned(),
         headers,
         authorization,

@@ -28,7 +28,7 @@ fn check<P: PolicyLookup>(key: &Digest, api: &str, policy: &P, facts: &impl Fact
     let subject = policy.subject_of(key, api.id.as_str())?.ok_or(Reason::KeyUnknown)?;
     check_key(&subject.key, facts)?;
     check_deny_policies(&subject, api, catalogue, facts)?;
-    check_subscription(&subject, api, catalogue)?;
+    check_subscription(&subject, api, catalogue, facts)?;
     check_endpoint(api, subject.key.key_type)?;
     Ok(())
 }

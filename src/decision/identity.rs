@@ -45,7 +45,9 @@ impl<'a> Identity<'a> {
             (Fact::Plan, Caller::Subject(subject)) => subject.plan(),
             (Fact::ApplicationName | Fact::Owner | Fact::Plan, Caller::Emergency) | (_, Caller::Unknown) => None,
             // `answer/annotation.rs` knows these.
-            (Fact::Reason | Fact::Revision | Fact::Limit | Fact::Remaining | Fact::Reset, _) => None,
+            (Fact::Reason | Fact::Revision | Fact::Limit | Fact::Remaining | Fact::Reset | Fact::BlockedUntil, _) => {
+                None
+            }
         }
     }
 }

@@ -57,6 +57,7 @@ pub(super) fn check_subscription<'p>(
     subject: &Subject,
     api: &Api,
     catalogue: &'p Catalogue,
+    facts: &impl Facts,
 ) -> Result<Plans<'p>, Reason> {
     let application = subject.application.as_ref().ok_or(Reason::SubscriptionMissing)?;
     if application.state == ApplicationState::Blocked {
@@ -66,7 +67,7 @@ pub(super) fn check_subscription<'p>(
         return Err(Reason::SubscriptionMissing);
     }
     if let Some(subscription) = &subject.subscription {
-        match subscription.state {
+        match subscription.state_at(|| facts.now()) {
             SubscriptionState::Unblocked | SubscriptionState::TierUpdatePending | SubscriptionState::DeletePending => {}
             SubscriptionState::Blocked => return Err(Reason::SubscriptionBlocked),
             SubscriptionState::ProdOnlyBlocked if subject.key.key_type == KeyType::Sandbox => {}

@@ -100,6 +100,11 @@ impl<'p> Decision<'p> {
         )
     }
 
+    /// End and note of the block, if a block is the reason of the refusal.
+    pub fn block(&self, reason: Reason) -> Option<(Option<u64>, Option<&[u8]>)> {
+        self.subject.as_ref().filter(|_| reason == Reason::SubscriptionBlocked)?.block()
+    }
+
     /// The identity of the caller, as far as it is known.
     pub fn known(&self, permit: Option<Permit>) -> Identity<'_> {
         let caller = match &self.subject {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     host::{self, CalloutError},
+    instance::Sender,
     version,
 };
 use crate::{
@@ -15,22 +16,37 @@ use crate::{
     request::head::Head,
 };
 
-pub(super) fn send(policy: &PolicySource, fetch: &Fetch) -> Result<u32, Failure> {
-    let wait = fetch.wait.map(|wait| format!("wait={}", wait.as_secs()));
-    let mut headers = head(policy, "GET", &fetch.path);
-    let optional = [("if-none-match", &fetch.etag), ("prefer", &wait)];
+/// The longest pause after a failure, and the time until a callout counts as never answered.
+const LONGEST_PAUSE: Duration = Duration::from_secs(32);
+
+pub(super) fn send(policy: &PolicySource, sender: &Sender, fetch: &Fetch) -> Result<u32, Failure> {
+    let wait = fetch.wait.map(|wait| ["wait=", &wait.as_secs().to_string()].concat());
+    let workers = fetch.workers.to_string();
+    let heard_within = fetch.timeout.saturating_add(policy.refresh_interval.max(LONGEST_PAUSE));
+    let heard_within = heard_within.as_secs().saturating_add(1).to_string();
+    let lagging = (fetch.lagging > 0).then(|| fetch.lagging.to_string());
+    let refused = fetch.refused.map(|(revision, why)| [&*revision.to_string(), "; ", why].concat());
+    let mut headers = head(policy, sender, "GET", &fetch.path);
+    headers.push(("keygate-workers", &workers));
+    headers.push(("keygate-heard-within", &heard_within));
+    let optional = [
+        ("if-none-match", &fetch.etag),
+        ("prefer", &wait),
+        ("keygate-lagging", &lagging),
+        ("keygate-refused", &refused),
+    ];
     headers.extend(optional.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))));
     callout(policy, headers, None, fetch.timeout)
 }
 
-pub(super) fn send_post(policy: &PolicySource, post: &Post) -> Result<u32, Failure> {
-    let mut headers = head(policy, "POST", &post.path);
+pub(super) fn send_post(policy: &PolicySource, sender: &Sender, post: &Post) -> Result<u32, Failure> {
+    let mut headers = head(policy, sender, "POST", &post.path);
     headers.push(("content-type", "application/json"));
     callout(policy, headers, Some(&post.body), post.timeout)
 }
 
 /// The headers of every request to the policy service.
-fn head<'a>(policy: &'a PolicySource, method: &'a str, path: &'a str) -> Vec<(&'a str, &'a str)> {
+fn head<'a>(policy: &'a PolicySource, sender: &'a Sender, method: &'a str, path: &'a str) -> Vec<(&'a str, &'a str)> {
     let mut headers = vec![
         (":method", method),
         (":path", path),
@@ -38,6 +54,9 @@ fn head<'a>(policy: &'a PolicySource, method: &'a str, path: &'a str) -> Vec<(&'
         ("accept", "application/json"),
         ("user-agent", version::USER_AGENT),
         ("keygate-version", version::VERSION),
+        ("keygate-instance", &sender.instance),
+        ("keygate-process", &sender.process),
+        ("keygate-expires-after", &sender.expires_after),
     ];
     headers.extend(policy.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     headers.extend(policy.authorization.iter().map(|value| ("authorization", value.as_str())));

@@ -68,6 +68,9 @@ unsafe extern "C" {
         headers_size: usize,
         grpc_status: i32,
     ) -> Code;
+    fn proxy_register_shared_queue(name: *const u8, size: usize, queue: *mut u32) -> Code;
+    fn proxy_enqueue_shared_queue(queue: u32, word: *const u8, size: usize) -> Code;
+    fn proxy_dequeue_shared_queue(queue: u32, data: *mut *mut u8, size: *mut usize) -> Code;
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> Code;
     fn proxy_increment_metric(id: u32, offset: i64) -> Code;
     fn proxy_record_metric(id: u32, value: u64) -> Code;
@@ -288,6 +291,26 @@ pub fn callout_body(size: usize) -> Vec<u8> {
     // SAFETY: the host writes pointer and size.
     take_buffer(|data, taken| unsafe { proxy_get_buffer_bytes(CALL_RESPONSE_BODY, 0, size, data, taken) })
         .unwrap_or_default()
+}
+
+/// Takes the ownership of the queue of that name. `None` if the host has no queues, or does not permit them.
+pub fn register_queue(name: &[u8]) -> Option<u32> {
+    let mut queue = 0;
+    // SAFETY: the host reads the name during the call, and writes the number.
+    let code = unsafe { proxy_register_shared_queue(name.as_ptr(), name.len(), &raw mut queue) };
+    (code == OK).then_some(queue)
+}
+
+/// Wakes the owner of a queue, on its own thread.
+pub fn enqueue(queue: u32) {
+    // SAFETY: the host reads the word during the call. If it cannot be put into the queue, the next tick wakes the VM.
+    unsafe { proxy_enqueue_shared_queue(queue, b"look".as_ptr(), 4) };
+}
+
+/// Takes a word out of a queue. `false` if it has none.
+pub fn dequeue(queue: u32) -> bool {
+    // SAFETY: the host writes pointer and size.
+    take_buffer(|data, size| unsafe { proxy_dequeue_shared_queue(queue, data, size) }).is_ok()
 }
 
 #[derive(Clone, Copy, Debug)]

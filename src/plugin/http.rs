@@ -11,13 +11,12 @@ use crate::{
         annotation,
         edit::Edit,
         outcome::{self, Counted, Outcome},
-        reply::{self, Reply},
+        reply::{self, Details, Reply},
     },
     config::{Mode, Replies},
     credential::{self, Credential},
     decision::{self, Decision, Denial, Facts, Permit},
     digest::Digest,
-    limit::Taking,
     open::{OpenStream, OpenStreams, STREAMS_OF_A_TICK},
     reason::Reason,
     request::head::{Head, ReplyKind},
@@ -60,6 +59,7 @@ fn handle(plugin: &Plugin, context: u32, arrival: Arrival) -> Action {
         let outcome = outcome::refuse(&head, &plugin.config, &plugin.replies, reason);
         return carry_out(plugin, context, &head, &Decision::of(reason.into()), &outcome);
     };
+    plugin.look_if_late();
     let mut has_looked = false;
     loop {
         let held = plugin.held.borrow();
@@ -71,7 +71,7 @@ fn handle(plugin: &Plugin, context: u32, arrival: Arrival) -> Action {
         }
         drop(decision);
         drop(held);
-        plugin.held.borrow_mut().look(&SharedData);
+        plugin.look(host::now_ms());
         has_looked = true;
     }
 }
@@ -167,13 +167,12 @@ fn annotate(plugin: &Plugin, decision: &Decision<'_>, permit: Option<Permit>, re
 
 /// The host must not start a plugin without a valid configuration. If it does, the plugin refuses every request.
 pub(super) fn refuse_unconfigured() -> Action {
-    let limits = Taking::default();
     send(&reply::refuse(
         Reason::PolicyUnavailable,
         &Replies::default(),
         ReplyKind::Http,
         Duration::from_secs(1),
-        limits,
+        Details::default(),
     ));
     Action::Pause
 }

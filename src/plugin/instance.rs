@@ -1,13 +1,14 @@
 //! The state of one plugin configuration in one VM. Its callers decide what happens to it.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     time::Duration,
 };
 
 use super::{host, metrics::Metrics};
 use crate::{
-    answer::reply::Prepared, config::Config, held::PolicyView, open::OpenStreams, refresh::Refresh, usage::Usage,
+    answer::reply::Prepared, config::Config, held::PolicyView, open::OpenStreams, refresh::Refresh,
+    shared::place::Place, usage::Usage,
 };
 
 /// How often a VM looks at the manifest. A block takes effect with this delay at most.
@@ -29,9 +30,24 @@ pub struct Plugin {
     pub waiting: RefCell<Vec<HeldRequest>>,
     /// Open streams. `None` if streams are not to be closed.
     pub open: Option<RefCell<OpenStreams>>,
+    /// The place of this VM among those that decide by the policy.
+    pub place: RefCell<Place>,
+    /// What each callout says about this Envoy. Made for the first one.
+    pub sender: OnceCell<Sender>,
     pub tick: Cell<Duration>,
     /// Whether this VM has served a request.
     pub serves: Cell<bool>,
+}
+
+/// What each callout says about this Envoy.
+#[derive(Debug)]
+pub struct Sender {
+    /// How this Envoy is named.
+    pub instance: String,
+    /// What tells this store from those of other processes.
+    pub process: String,
+    /// Seconds after which the policy expires; 0 if it does not.
+    pub expires_after: String,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +79,28 @@ impl Plugin {
         if !self.serves.replace(true) {
             let held = self.held.borrow();
             self.refresh.borrow_mut().serves_requests(&host::SharedData, held.source(), host::now_ms());
+        }
+    }
+
+    /// Looks at the manifest, and says so in this VM's place.
+    pub fn look(&self, now_ms: u64) {
+        self.held.borrow_mut().look(&host::SharedData);
+        self.looked(now_ms);
+    }
+
+    /// The VM has looked, and decides by the policy that it holds.
+    pub fn looked(&self, now_ms: u64) {
+        let held = self.held.borrow();
+        let sequence = held.manifest().map_or(0, |manifest| manifest.sequence);
+        self.place.borrow_mut().looked(&host::SharedData, held.source(), now_ms, sequence, host::register_queue);
+    }
+
+    /// Looks again if this VM was stalled, so that it does not decide by a policy that all others have left.
+    #[inline(always)]
+    pub fn look_if_late(&self) {
+        let now_ms = host::now_ms();
+        if !self.place.borrow().may_decide(now_ms) {
+            self.look(now_ms);
         }
     }
 

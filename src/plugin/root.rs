@@ -1,7 +1,7 @@
 //! The root context: turns ticks and answers into events of the refresh, and carries out its requests.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     rc::Rc,
     time::Duration,
 };
@@ -12,12 +12,12 @@ use super::{
     callouts,
     host::{self, LogLevel, SharedData},
     http,
-    instance::{FAST_TICK, HeldRequest, Plugin, TICK},
+    instance::{FAST_TICK, HeldRequest, Plugin, Sender, TICK},
     metrics::Metrics,
     streams, version,
 };
 use crate::{
-    answer::reply::Prepared,
+    answer::reply::{self, Prepared},
     callout::{
         Fetch, Post,
         lines::{Lines, Severity},
@@ -27,7 +27,11 @@ use crate::{
     held::{Freshness, PolicyView},
     limit::counter::Notes,
     refresh::{Refresh, RefreshContext, RefreshEvent},
-    shared::key::SourceId,
+    shared::{
+        key::SourceId,
+        place::{self, Place},
+        process,
+    },
     usage::{self, Usage},
 };
 
@@ -49,13 +53,15 @@ pub(super) struct Root {
     freshness: Option<Freshness>,
     /// When the plugin was configured, in milliseconds of Unix time.
     configured_ms: u64,
+    /// Sequence of the policy at which this VM last woke the others, or which it has found.
+    woken: u64,
     /// When the last log line about lost counts was written, in milliseconds of Unix time.
     loss_said_ms: Option<u64>,
 }
 
 impl Root {
     pub fn new(context: u32) -> Self {
-        Self { context, plugin: None, freshness: None, configured_ms: 0, loss_said_ms: None }
+        Self { context, plugin: None, freshness: None, configured_ms: 0, woken: 0, loss_said_ms: None }
     }
 
     /// Calls the refresh, and carries out the requests that it wants.
@@ -69,13 +75,15 @@ impl Root {
             let mut context = RefreshContext { now_ms, held: &mut held, shared: &SharedData, report: &mut report };
             let mut wanted = ask(&mut refresh, &mut context);
             while let Some(fetch) = wanted {
-                match callouts::send(&plugin.config.policy, &fetch) {
+                match callouts::send(&plugin.config.policy, sender(&plugin, context.held.source()), &fetch) {
                     Ok(token) => refresh.sent(token),
                     Err(failure) => refresh.not_sent(failure, &mut context),
                 }
                 wanted = refresh.carry_on(&mut context);
             }
         }
+        plugin.looked(now_ms);
+        self.wake_others(&plugin, now_ms);
         self.say(&plugin, &report, now_ms);
         self.answer_waiting(&plugin, now_ms);
         let hurry = {
@@ -83,6 +91,21 @@ impl Root {
             refresh.is_busy() || refresh.is_due_within(SOON_MS, now_ms) || !plugin.waiting.borrow().is_empty()
         };
         plugin.tick_every(if hurry { FAST_TICK } else { TICK });
+    }
+
+    /// Wakes the other VMs if this one refreshes and has published another policy.
+    fn wake_others(&mut self, plugin: &Plugin, now_ms: u64) {
+        let held = plugin.held.borrow();
+        let sequence = held.manifest().map_or(0, |manifest| manifest.sequence);
+        if plugin.refresh.borrow().is_leader() && sequence != self.woken {
+            let own = plugin.place.borrow().queue();
+            place::wake(&SharedData, held.source(), now_ms, self.woken, |queue| {
+                if own != Some(queue) {
+                    host::enqueue(queue);
+                }
+            });
+        }
+        self.woken = sequence;
     }
 
     /// Writes a report to the log and to the metrics.
@@ -198,7 +221,7 @@ impl Root {
         };
         let mut usage = usage.borrow_mut();
         if let Some(post) = ask(&mut usage, &mut context) {
-            match callouts::send_post(&plugin.config.policy, &post) {
+            match callouts::send_post(&plugin.config.policy, sender(plugin, context.source), &post) {
                 Ok(token) => usage.sent(token),
                 Err(failure) => usage.not_sent(failure, &mut context),
             }
@@ -255,6 +278,8 @@ impl RootContext for Root {
             host::log(LogLevel::Info, UNNAMED);
         }
         let plugin = Rc::new(Plugin {
+            place: RefCell::new(Place::new(vm(), self.context)),
+            sender: OnceCell::new(),
             held: RefCell::new(held),
             refresh: RefCell::new(Refresh::new(config.policy.clone())),
             metrics: Metrics::define(config.mode, config.policy.name.as_deref()),
@@ -273,18 +298,62 @@ impl RootContext for Root {
         true
     }
 
+    /// Another VM has published a policy.
+    fn on_queue_ready(&mut self, queue: u32) {
+        while host::dequeue(queue) {}
+        let Some(plugin) = self.plugin.clone() else { return };
+        let now_ms = host::now_ms();
+        plugin.look(now_ms);
+        self.answer_waiting(&plugin, now_ms);
+        self.close_streams();
+    }
+
     fn on_tick(&mut self) {
         self.settle();
         let random = host::now_ns();
-        self.refresh(|refresh, context| {
-            context.held.look(context.shared);
-            refresh.tick(random, context)
-        });
+        if let Some(plugin) = &self.plugin {
+            plugin.look(host::now_ms());
+        }
+        self.refresh(|refresh, context| refresh.tick(random, context));
         self.close_streams();
         let yields = |plugin: &Rc<Plugin>| plugin.serves.get() || !plugin.refresh.borrow().is_leader();
         let yields = self.plugin.as_ref().is_some_and(yields);
         self.usage(|usage, context| usage.tick(random, yields, context));
     }
+}
+
+thread_local! {
+    /// A number that tells this VM from others; 0 until it is made.
+    static VM: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The number of this VM.
+fn vm() -> u64 {
+    VM.with(|vm| {
+        if vm.get() == 0 {
+            vm.set(random());
+        }
+        vm.get()
+    })
+}
+
+/// A random number, or the time if the host gives no random bytes.
+fn random() -> u64 {
+    let bytes = host::random().and_then(|bytes| bytes.first_chunk().copied());
+    bytes.map_or_else(host::now_ns, u64::from_le_bytes)
+}
+
+/// What callouts say about this Envoy.
+fn sender<'p>(plugin: &'p Plugin, source: &SourceId) -> &'p Sender {
+    plugin.sender.get_or_init(|| {
+        let policy = &plugin.config.policy;
+        let process = process::name(&SharedData, source, random());
+        let node = || host::property(b"node\0id").filter(|id| !id.is_empty());
+        let node = node().map(|id| reply::header_text(&String::from_utf8_lossy(&id)));
+        let instance = policy.instance.clone().or(node).unwrap_or_else(|| process.clone());
+        let expires_after = policy.expire_after.map_or(0, |age| age.as_millis().div_ceil(1_000));
+        Sender { instance, process, expires_after: expires_after.to_string() }
+    })
 }
 
 impl Drop for Root {
@@ -296,6 +365,7 @@ impl Drop for Root {
             && let Ok(held) = plugin.held.try_borrow()
         {
             refresh.resign(&SharedData, held.source(), host::now_ms());
+            plugin.place.borrow_mut().leave(&SharedData, held.source());
         }
     }
 }

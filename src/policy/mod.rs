@@ -3,6 +3,7 @@
 //! Values here are already valid: [`rows`] makes them from the rows of [`wire`]. A value of a newer policy service that
 //! this code does not know becomes the variant that permits least. Nothing here reads JSON, stores anything or decides.
 
+pub mod block;
 pub mod cursor;
 mod describe;
 pub mod differing;
@@ -197,6 +198,19 @@ impl SubscriptionState {
         ("TIER_UPDATE_PENDING", Self::TierUpdatePending),
         ("DELETE_PENDING", Self::DeletePending),
     ];
+
+    /// Whether requests pass, whatever the type of their key.
+    pub fn passes(self) -> bool {
+        matches!(self, Self::Unblocked | Self::TierUpdatePending | Self::DeletePending)
+    }
+
+    /// The state during a planned block. Every word that names no block counts as unknown, so it denies.
+    pub(crate) fn planned(text: &str) -> Self {
+        match Self::parse(Some(text)) {
+            state @ (Self::Blocked | Self::ProdOnlyBlocked) => state,
+            _ => Self::Unknown,
+        }
+    }
 
     pub(crate) fn parse(text: Option<&str>) -> Self {
         let Some(text) = text else { return Self::default() };

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::{
     ApiState, ApplicationState, InvalidText, KeyState, KeyType, MAX_LIST_ENTRIES, MAX_UNIX_SECONDS, Security,
-    SubscriptionState, Text, ip_range::parse_range, wire,
+    SubscriptionState, Text, block::Block, ip_range::parse_range, wire,
 };
 use crate::{
     digest::Digest,
@@ -46,6 +46,7 @@ pub enum Problem {
     NotADigest,
     /// Not a time between 1970 and 9999.
     TimeOutOfRange,
+    EndsBeforeItBegins,
     /// More than [`MAX_LIST_ENTRIES`].
     TooManyEntries,
     /// Not an absolute path, or a path that can be read in two ways.
@@ -79,6 +80,7 @@ impl fmt::Display for InvalidRow {
             Problem::Shape(what) => f.write_str(what),
             Problem::Text(what) => write!(f, "`{field}` {what}"),
             Problem::NotADigest => write!(f, "`{field}` is not 64 hexadecimal digits"),
+            Problem::EndsBeforeItBegins => write!(f, "`{field}` is not after `blocked_from`"),
             Problem::TimeOutOfRange => write!(f, "`{field}` is not a Unix time in seconds between 1970 and 9999"),
             Problem::TooManyEntries => write!(f, "`{field}` has more than {MAX_LIST_ENTRIES} entries"),
             Problem::NotAPath => write!(f, "`{field}` is not an absolute path that can be read only one way"),
@@ -224,6 +226,8 @@ pub struct Subscription<'a> {
     pub plan: Option<Text<'a>>,
     /// First second in which the plan is no longer used up, Unix time.
     pub used_up_until: Option<u64>,
+    /// Times and note of a block.
+    pub block: Option<Block<Text<'a>>>,
 }
 
 impl<'a> TryFrom<wire::SubscriptionRow<'a>> for Subscription<'a> {
@@ -236,8 +240,26 @@ impl<'a> TryFrom<wire::SubscriptionRow<'a>> for Subscription<'a> {
             state: SubscriptionState::parse(row.state.as_ref().map(|text| &*text.0)),
             plan: optional_text("plan", row.plan)?,
             used_up_until: time("used_up_until", row.used_up_until)?,
+            block: block(row.blocked_from, row.blocked_until, row.blocked_state, row.block_note)?,
         })
     }
+}
+
+/// `None` if the row has neither times nor a note.
+fn block<'a>(
+    from: Option<i64>,
+    until: Option<i64>,
+    state: Option<wire::Str<'a>>,
+    note: Option<wire::Str<'a>>,
+) -> Result<Option<Block<Text<'a>>>, InvalidRow> {
+    let (from, until) = (time("blocked_from", from)?, time("blocked_until", until)?);
+    let note = optional_text("block_note", note)?;
+    if from.zip(until).is_some_and(|(from, until)| from >= until) {
+        return Err(invalid("blocked_until", Problem::EndsBeforeItBegins));
+    }
+    let planned = state.as_ref().map_or(SubscriptionState::Blocked, |text| SubscriptionState::planned(&text.0));
+    let has_any = from.is_some() || until.is_some() || note.is_some();
+    Ok(has_any.then_some(Block { from, until, planned, note }))
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -138,9 +138,23 @@ pub struct SubscriptionRow<'a> {
     /// First second in which the plan is no longer used up, Unix time. Absent: the plan is not used up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub used_up_until: Option<i64>,
+    /// First second of a planned block, Unix time. Absent: no block is planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocked_from: Option<i64>,
+    /// First second in which the block has ended, Unix time. Absent: the block does not end by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocked_until: Option<i64>,
+    /// `BLOCKED` or `PROD_ONLY_BLOCKED`: the state during the planned block.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocked_state: Option<Str<'a>>,
+    /// A text about the block for the subscriber.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_note: Option<Str<'a>>,
 }
 
-read_object!(SubscriptionRow<'de> { application, api, state, plan, used_up_until });
+read_object!(SubscriptionRow<'de> {
+    application, api, state, plan, used_up_until, blocked_from, blocked_until, blocked_state, block_note,
+});
 
 /// A usage plan.
 #[derive(Clone, Debug, PartialEq, Serialize)]

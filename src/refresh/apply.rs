@@ -65,7 +65,12 @@ impl Parts {
                 let why = format!("the cursor failed twice in a row, last with: {failure}");
                 self.begin_anew(fetch, &why, context)
             }
-            Meaning::Failure(failure, retry_after) => self.fail_fetch(fetch, took, &failure, retry_after, context),
+            Meaning::Failure(failure, retry_after) => {
+                if matches!(failure, Failure::Page(_)) {
+                    self.complaints.refused = Some((0, "page"));
+                }
+                self.fail_fetch(fetch, took, &failure, retry_after, context)
+            }
             Meaning::Page(mut page, etag) => {
                 page.header.resolve_cursors(&fetch.path);
                 self.accept_page(fetch, purpose, page, etag, took, context)
@@ -126,6 +131,7 @@ impl Parts {
     ) -> Next {
         if let Some(held) = context.held.manifest_found() {
             if falls_back(&page.header, held) && context.held.unconfirmed().is_none() {
+                self.complaints.refused = page.header.revision.map(|revision| (revision, "rollback"));
                 context.report.event(RefreshEvent::RefusedRollback);
                 let what = "`revision` is below the current one, and the epoch is the same; expected a higher `revision` or another `epoch`";
                 return self.refused(&fetch.path, what, context);
@@ -176,7 +182,7 @@ impl Parts {
         context: &RefreshContext<'_, S>,
     ) -> Next {
         let Some(path) = next.filter(|path| self.progress.visit(path).is_ok()) else { return working.into() };
-        let fetch = Fetch { path, etag: None, wait: None, timeout: self.settings.timeout };
+        let fetch = self.fetch_of(path, None, None, context);
         let callout = Pending::new(fetch.timeout, context.now_ms);
         working.ahead = Some(Ahead { fetch: fetch.clone(), callout, answer: None });
         Next { state: State::Working(working), fetch: Some(fetch) }
@@ -242,6 +248,7 @@ impl Parts {
         // A policy that was never confirmed does not limit what the next one may drop.
         let known = held.filter(|_| context.held.unconfirmed().is_none());
         if let Some(shrunk) = build.drops_too_many(known, self.settings.max_removed_percent) {
+            self.complaints.refused = Some((build.revision().unwrap_or_default(), "shrink"));
             context.report.event(RefreshEvent::RefusedShrink);
             let what = format!(
                 "it would drop {} of {} known keys, more than `policy.max_removed_percent` ({}); a policy with \

@@ -20,6 +20,8 @@ pub(super) struct Complaints {
     known: VecDeque<String>,
     said: Said,
     names: Names,
+    /// The revision that was refused since the last success, 0 if it is not known, and why.
+    pub refused: Option<(u64, &'static str)>,
 }
 
 impl Complaints {
@@ -50,6 +52,7 @@ impl Complaints {
             report.line(Severity::Warn, format!("the policy is refreshed again, after {} failures", self.failures));
         }
         self.failures = 0;
+        self.refused = None;
         self.known.clear();
     }
 

@@ -112,7 +112,9 @@ impl Refresh {
         self.parts.empty(context);
         self.step(context, |parts, state, context| match state {
             _ if parts.repairs(&state, context) => parts.begin(context),
-            State::Idle(idle) if idle.is_over(context.now_ms) => parts.begin(context),
+            State::Idle(idle) if idle.is_over(context.now_ms) && !parts.awaits_adoption(context) => {
+                parts.begin(context)
+            }
             State::Fetching(mut fetching) => match fetching.callout.never_answered(context.now_ms) {
                 Some(took) => parts.fail_fetch(&fetching.fetch, took, &Failure::NeverAnswered, None, context),
                 None => State::Fetching(fetching).into(),

@@ -14,12 +14,22 @@ use super::{
     progress::{MAX_PAGES, NotVisited, Progress},
     state::{Fetching, Idle, Next, Purpose, State},
     waits::Cut,
+    waits::SHORTEST,
 };
 use crate::{
     callout::{Fetch, Pending, answer::Failure, lines::Severity},
     config::PolicySource,
-    shared::Shared,
+    shared::{
+        Shared,
+        place::{self, Survey},
+    },
 };
+
+/// How long a new leader waits before it tells the service of the VMs, in milliseconds. The VMs that began with it take
+/// their places at their first tick, within 100 ms.
+const ARRIVAL_MS: u64 = 150;
+/// How long a request waits at most until all VMs have adopted the policy that its cursor names, in milliseconds.
+const ADOPTION_MS: u64 = 1_000;
 
 /// The state machine without its current state.
 #[derive(Debug)]
@@ -55,7 +65,11 @@ impl Parts {
     /// The lease was just taken.
     pub fn lead<S: Shared>(&mut self, context: &RefreshContext<'_, S>) -> State {
         self.progress.empty_runs(self.lead.last_generation());
-        State::Idle(Idle::new(context.now_ms, self.first_due(context)))
+        let mut due_ms = self.first_due(context);
+        if context.held.manifest().is_some() {
+            due_ms = due_ms.max(context.now_ms.saturating_add(ARRIVAL_MS));
+        }
+        State::Idle(Idle::new(context.now_ms, due_ms))
     }
 
     /// When the first request of a new leader is due. It is due at once if there is no policy. It is also due at once
@@ -148,9 +162,33 @@ impl Parts {
         purpose: Purpose,
         context: &RefreshContext<'_, S>,
     ) -> Next {
-        let timeout = self.settings.timeout.saturating_add(wait.unwrap_or_default());
-        let fetch = Fetch { path, etag, wait, timeout };
+        let fetch = self.fetch_of(path, etag, wait, context);
+        let timeout = fetch.timeout;
         Next::send(Fetching { fetch, purpose, callout: Pending::new(timeout, context.now_ms) })
+    }
+
+    /// A request that says which VMs decide by the current policy.
+    pub fn fetch_of<S: Shared>(
+        &self,
+        path: String,
+        etag: Option<String>,
+        wait: Option<Duration>,
+        context: &RefreshContext<'_, S>,
+    ) -> Fetch {
+        let Survey { vms, lagging } = survey(context);
+        // The answer tells nothing of a VM that lags. So the next request follows soon.
+        let wait = wait.map(|wait| if lagging > 0 { wait.min(SHORTEST) } else { wait });
+        let timeout = self.settings.timeout.saturating_add(wait.unwrap_or_default());
+        // One of the VMs is that of the main thread.
+        let workers = vms.saturating_sub(1);
+        Fetch { path, etag, wait, timeout, workers, lagging, refused: self.complaints.refused }
+    }
+
+    /// Whether the next request must wait, because its cursor would say that all VMs decide by the current policy.
+    pub fn awaits_adoption<S: Shared>(&self, context: &RefreshContext<'_, S>) -> bool {
+        let changed_ms = context.held.manifest().map_or(0, |manifest| manifest.changed_at_ms);
+        let is_new = context.now_ms.checked_sub(changed_ms).is_some_and(|since| since < ADOPTION_MS);
+        is_new && survey(context).lagging > 0
     }
 
     /// Requests the next page of the same revision. `path` is the path of the current page.
@@ -219,6 +257,7 @@ impl Parts {
 
     /// The answer cannot be used.
     pub fn refused<S: Shared>(&mut self, path: &str, what: &str, context: &mut RefreshContext<'_, S>) -> Next {
+        self.complaints.refused.get_or_insert((0, "other"));
         context.report.event(RefreshEvent::Refused);
         self.complain(Severity::Warn, path, what, None, context).into()
     }
@@ -260,4 +299,10 @@ impl Parts {
         let pause = if poll_at_once { Duration::ZERO } else { self.pacing.pause(0, None) };
         State::Idle(Idle::pause(context.now_ms, pause))
     }
+}
+
+/// The VMs that decide by this policy.
+fn survey<S: Shared>(context: &RefreshContext<'_, S>) -> Survey {
+    let sequence = context.held.manifest().map_or(0, |manifest| manifest.sequence);
+    place::survey(context.shared, context.held.source(), context.now_ms, sequence)
 }

@@ -655,6 +655,8 @@ fn a_policy_that_drops_too_many_keys_must_confirm_it() {
         let revision = vm.held.manifest().unwrap().revision;
         assert_eq!(revision, Some(if applied { 6 } else { 5 }), "{name}");
         assert_eq!(vm.events.contains(&RefreshEvent::RefusedShrink), !applied, "{name}");
+        let told = vm.refresh.parts.complaints.refused.map(|(_, why)| why);
+        assert_eq!(told, (!applied).then_some("shrink"), "{name}");
     }
 }
 
@@ -814,8 +816,8 @@ fn a_refresh_that_is_cut_anywhere_leaves_the_old_policy_or_the_new_one() {
         assert_eq!(next.decide(&memory, "good"), "allowed", "cut after {cut} writes");
         assert_eq!(next.decide(&memory, "bad"), "key_unknown", "cut after {cut} writes");
         next.tick(&memory, 60_000);
-        next.tick(&memory, 60_100);
-        next.settle(&memory, 60_100, &mut |_| json(page.clone()));
+        next.tick(&memory, 60_300);
+        next.settle(&memory, 60_300, &mut |_| json(page.clone()));
         assert_eq!(next.decide(&memory, "key-7"), "allowed", "cut after {cut} writes");
         if steps.get() < cut {
             assert!(cut > 20, "the whole refresh was {cut} writes");

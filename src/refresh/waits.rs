@@ -9,7 +9,7 @@ use std::{fmt, time::Duration};
 /// How long polls ask for a shorter wait before they try a longer one, in milliseconds.
 const LONGER_AFTER_MS: u64 = 600_000;
 /// The shortest wait. `prefer: wait` has whole seconds.
-const SHORTEST: Duration = Duration::from_secs(1);
+pub(super) const SHORTEST: Duration = Duration::from_secs(1);
 
 /// A held poll that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::{fmt, ops::Deref};
 use crate::digest::Digest;
 
 /// Version of all values. It is part of every key, so that two versions of the module never read each other's values.
-pub const FORMAT: u8 = 5;
+pub const FORMAT: u8 = 6;
 /// Identifies the policy of entries in shared data: a digest of all settings that decide what the feed answers. Plugins
 /// share a policy if and only if their sources are equal.
 #[derive(Clone, PartialEq, Eq)]
@@ -43,6 +43,8 @@ impl SourceId {
             SharedEntry::Lease => key.push(b"lease"),
             SharedEntry::Damage => key.push(b"damage"),
             SharedEntry::Usage => key.push(b"usage"),
+            SharedEntry::Process => key.push(b"process"),
+            SharedEntry::Place(number) => key.push_number(b"place/", number.into()),
             SharedEntry::UsageSlot(number) => key.push_number(b"usage/", number.into()),
             SharedEntry::Count(slot) => key.push_number(b"count/", slot),
             SharedEntry::Run { partition, run } => {
@@ -141,6 +143,10 @@ pub enum SharedEntry {
     Usage,
     /// Counted usage.
     UsageSlot(u16),
+    /// What tells this store from those of other processes.
+    Process,
+    /// A VM that decides by the policy.
+    Place(u16),
     Shard(ShardAddress),
     /// Part of the changes of a full policy that is being loaded. There are 256 partitions with several runs each.
     Run {

@@ -1,4 +1,4 @@
-//! Shared data of the host's process: the port to it, its keys, the packing of its values, and the lease.
+//! Shared data of the host's process: the port to it, its keys, the packing of its values, the lease, and the places of VMs.
 //!
 //! It does not know the meaning of a policy, a count or a row of usage.
 
@@ -6,6 +6,8 @@ pub mod bytes;
 pub mod key;
 pub mod lease;
 pub mod memory;
+pub mod place;
+pub mod process;
 pub mod slip;
 
 /// The host's shared data.

@@ -135,6 +135,11 @@ impl Build {
         self.batch.take_differing()
     }
 
+    /// The revision that is built, if it has a number.
+    pub fn revision(&self) -> Option<u64> {
+        self.header.revision
+    }
+
     /// Whether a page continues the revision of this build.
     pub fn goes_on(&self, header: &Header) -> bool {
         header.epoch == self.header.epoch && header.revision == self.header.revision && header.base.is_none()

@@ -173,7 +173,7 @@ fn leave_out(tags: TagKey, concerns: &Concerns, take: Take<'_>) {
         Concerns::Subscription { application, api } => {
             let (api, state) = (api.as_bytes(), SubscriptionState::LeftOut);
             let mut payload = Vec::new();
-            SubscriptionPart { api, state, plan: None, used_up_until: None }.put(&mut payload);
+            SubscriptionPart { api, state, plan: None, used_up_until: None, block: None }.put(&mut payload);
             let key = record::key_of_application(tags, application.as_bytes());
             take(RecordChange { operation: Operation::PutSubscription, key, payload: &payload });
         }

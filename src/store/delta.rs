@@ -18,7 +18,7 @@ use crate::{
     catalogue::Catalogue,
     index::Index,
     policy::{
-        ApplicationState, SubscriptionState, Text,
+        ApplicationState, Text,
         differing::Differing,
         error::RejectedRow,
         list::CatalogueList,
@@ -61,13 +61,8 @@ impl Part {
                 row.state == ApplicationState::Active && row.used_up_until.is_none() && named(&row.plan)
             }
             Row::Subscription(row) => {
-                let allows = matches!(
-                    row.state,
-                    SubscriptionState::Unblocked
-                        | SubscriptionState::TierUpdatePending
-                        | SubscriptionState::DeletePending
-                );
-                allows && row.used_up_until.is_none() && named(&row.plan)
+                // A row with a block must not wait, because its state may change while it waits.
+                row.state.passes() && row.block.is_none() && row.used_up_until.is_none() && named(&row.plan)
             }
         }
     }

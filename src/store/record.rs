@@ -10,7 +10,7 @@ use crate::{
     digest::Digest,
     equal::equal,
     fingerprint::TagKey,
-    policy::{ApplicationState, KeyState, KeyType, SubscriptionState, Text, rows},
+    policy::{ApplicationState, KeyState, KeyType, SubscriptionState, Text, block::Block, rows},
     request::referer::RefererPattern,
     shared::{
         Corrupt, as_u64,
@@ -168,6 +168,8 @@ pub struct ApplicationRecord<'a> {
 const APPLICATION_BLOCKED: u8 = 1;
 /// A bit in the state byte of an application or a subscription: a time follows the plan.
 const HAS_USED_UP: u8 = 1 << 7;
+/// A bit in the state byte of a subscription: times and note of a block follow.
+const HAS_BLOCK: u8 = 1 << 6;
 
 impl<'a> From<&'a rows::Application<'_>> for Application<&'a [u8]> {
     fn from(row: &'a rows::Application<'_>) -> Self {
@@ -259,7 +261,7 @@ impl<'a> ApplicationRecord<'a> {
 /// place, because no API has an empty id. A subscription that is missing in such a record may have been left out, and
 /// it may have been blocked. So it is not allowed, even if the API requires no subscription.
 pub const NO_ROOM: SubscriptionPart<'static> =
-    SubscriptionPart { api: b"", state: SubscriptionState::LeftOut, plan: None, used_up_until: None };
+    SubscriptionPart { api: b"", state: SubscriptionState::LeftOut, plan: None, used_up_until: None, block: None };
 
 /// An application and one of its subscriptions, each if the record has it.
 pub type Matched<'a> = (Option<Application<&'a [u8]>>, Option<Subscription<&'a [u8]>>);
@@ -277,9 +279,9 @@ pub fn find_subscription<'a>(record: &'a [u8], wanted: &[u8]) -> Result<Matched<
     let end = runs.get(run).map_or(parts.len(), |run| place(*run));
     let mut reader = Reader::new(parts.rest().get(begin..end).ok_or(Corrupt)?);
     while !reader.is_empty() {
-        let SubscriptionPart { api, state, plan, used_up_until } = SubscriptionPart::read(&mut reader)?;
+        let SubscriptionPart { api, state, plan, used_up_until, block } = SubscriptionPart::read(&mut reader)?;
         if equal(api, wanted) {
-            return Ok((application, Some(Subscription { state, plan, used_up_until })));
+            return Ok((application, Some(Subscription { state, plan, used_up_until, block })));
         }
     }
     let mut first = parts;
@@ -337,6 +339,8 @@ pub struct SubscriptionPart<'a> {
     pub plan: Option<&'a [u8]>,
     /// First second in which the plan is no longer used up, Unix time.
     pub used_up_until: Option<u64>,
+    /// Times and note of a block.
+    pub block: Option<Block<&'a [u8]>>,
 }
 
 impl<'a> From<&'a rows::Subscription<'_>> for SubscriptionPart<'a> {
@@ -346,6 +350,12 @@ impl<'a> From<&'a rows::Subscription<'_>> for SubscriptionPart<'a> {
             state: row.state,
             plan: row.plan.as_ref().map(Text::as_bytes),
             used_up_until: row.used_up_until,
+            block: row.block.as_ref().map(|block| Block {
+                from: block.from,
+                until: block.until,
+                planned: block.planned,
+                note: block.note.as_ref().map(Text::as_bytes),
+            }),
         }
     }
 }
@@ -353,39 +363,67 @@ impl<'a> From<&'a rows::Subscription<'_>> for SubscriptionPart<'a> {
 impl<'a> SubscriptionPart<'a> {
     pub fn put(&self, out: &mut Vec<u8>) {
         out.put_sized(self.api);
-        let state = match self.state {
-            SubscriptionState::Unblocked => 0,
-            SubscriptionState::TierUpdatePending => 1,
-            SubscriptionState::DeletePending => 2,
-            SubscriptionState::Blocked => 3,
-            SubscriptionState::ProdOnlyBlocked => 4,
-            SubscriptionState::OnHold => 5,
-            SubscriptionState::Rejected => 6,
-            SubscriptionState::Unknown => 7,
-            SubscriptionState::LeftOut => 8,
-        };
-        put_state(out, state, self.used_up_until);
+        let has_block = if self.block.is_some() { HAS_BLOCK } else { 0 };
+        put_state(out, number_of(self.state) | has_block, self.used_up_until);
         put_plan(out, self.plan, self.used_up_until);
+        if let Some(block) = &self.block {
+            out.push(number_of(block.planned));
+            out.put_optional_varint(block.from);
+            out.put_optional_varint(block.until);
+            out.put_optional_sized(block.note);
+        }
     }
 
     pub fn read(reader: &mut Reader<'a>) -> Result<Self, Corrupt> {
         let api = reader.sized()?;
         let (state, used_up) = read_state(reader)?;
-        let state = match state {
-            0 => SubscriptionState::Unblocked,
-            1 => SubscriptionState::TierUpdatePending,
-            2 => SubscriptionState::DeletePending,
-            3 => SubscriptionState::Blocked,
-            4 => SubscriptionState::ProdOnlyBlocked,
-            5 => SubscriptionState::OnHold,
-            6 => SubscriptionState::Rejected,
-            7 => SubscriptionState::Unknown,
-            8 => SubscriptionState::LeftOut,
-            _ => return Err(Corrupt),
-        };
+        let has_block = state & HAS_BLOCK != 0;
+        let state = state_of(state & !HAS_BLOCK)?;
         let (plan, used_up_until) = read_plan(reader, used_up)?;
-        Ok(Self { api, state, plan, used_up_until })
+        let block = if has_block { Some(read_block(reader)?) } else { None };
+        Ok(Self { api, state, plan, used_up_until, block })
     }
+}
+
+#[inline(never)]
+fn read_block<'a>(reader: &mut Reader<'a>) -> Result<Block<&'a [u8]>, Corrupt> {
+    Ok(Block {
+        planned: state_of(reader.u8()?)?,
+        from: reader.optional_varint()?,
+        until: reader.optional_varint()?,
+        note: reader.optional_sized()?,
+    })
+}
+
+/// The states in the order of their numbers in records.
+const STATES: [SubscriptionState; 9] = [
+    SubscriptionState::Unblocked,
+    SubscriptionState::TierUpdatePending,
+    SubscriptionState::DeletePending,
+    SubscriptionState::Blocked,
+    SubscriptionState::ProdOnlyBlocked,
+    SubscriptionState::OnHold,
+    SubscriptionState::Rejected,
+    SubscriptionState::Unknown,
+    SubscriptionState::LeftOut,
+];
+
+fn number_of(state: SubscriptionState) -> u8 {
+    match state {
+        SubscriptionState::Unblocked => 0,
+        SubscriptionState::TierUpdatePending => 1,
+        SubscriptionState::DeletePending => 2,
+        SubscriptionState::Blocked => 3,
+        SubscriptionState::ProdOnlyBlocked => 4,
+        SubscriptionState::OnHold => 5,
+        SubscriptionState::Rejected => 6,
+        SubscriptionState::Unknown => 7,
+        SubscriptionState::LeftOut => 8,
+    }
+}
+
+fn state_of(number: u8) -> Result<SubscriptionState, Corrupt> {
+    STATES.get(usize::from(number)).copied().ok_or(Corrupt)
 }
 
 fn put_state(out: &mut Vec<u8>, state: u8, used_up_until: Option<u64>) {

@@ -254,7 +254,13 @@ fn subscriptions_that_do_not_fit_into_a_record_are_not_allowed_and_are_reported(
     // that is whole it has no subscription.
     let (_, subscription) = record::find_subscription(record, b"never").unwrap();
     assert_eq!(subscription.unwrap().state, SubscriptionState::LeftOut);
-    let part = |api| SubscriptionPart { api, state: SubscriptionState::Unblocked, plan: None, used_up_until: None };
+    let part = |api| SubscriptionPart {
+        api,
+        state: SubscriptionState::Unblocked,
+        plan: None,
+        used_up_until: None,
+        block: None,
+    };
     let mut whole = Vec::new();
     ApplicationRecord { application: None, subscriptions: vec![part(b"x")] }.put(&mut whole);
     assert_eq!(record::find_subscription(&whole, b"never"), Ok((None, None)));
@@ -269,8 +275,9 @@ fn a_subscription_is_found_in_a_record_of_any_length() {
             let ids: Vec<String> =
                 (0..count * 2 + 1).map(|number| format!("{number:05}{}", "x".repeat(number % 7))).collect();
             let odd = ids.iter().skip(1).step_by(2);
-            let mut subscriptions: Vec<_> =
-                odd.map(|id| SubscriptionPart { api: id.as_bytes(), state, plan: None, used_up_until: None }).collect();
+            let mut subscriptions: Vec<_> = odd
+                .map(|id| SubscriptionPart { api: id.as_bytes(), state, plan: None, used_up_until: None, block: None })
+                .collect();
             if !has_room {
                 subscriptions.insert(0, record::NO_ROOM);
             }

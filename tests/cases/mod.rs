@@ -36,6 +36,7 @@ macro_rules! files {
 
 files! {
     "apis",
+    "blocks",
     "identifiers",
     "modes",
     "plans",

@@ -14,7 +14,11 @@
     clippy::missing_safety_doc
 )]
 
+mod adoption;
+#[path = "../cases/mod.rs"]
+mod cases;
 mod decisions;
+mod explained;
 mod feed;
 mod host;
 mod hostile;
@@ -30,7 +34,11 @@ mod memory;
 mod pages;
 mod policy;
 mod random;
+#[path = "../cases/random.rs"]
+mod random_cases;
 mod rotation;
+#[path = "../../crates/explain/tests/support/sent.rs"]
+mod sent;
 mod shared;
 mod sharing;
 mod startup;

@@ -33,9 +33,15 @@ const FENCES: &[Fence] = &[
         below: &["keygate", "management"],
         never: &["axum", "clap", "hyper", "hyper-util", "reqwest", "tower", "utoipa", "utoipa-axum"],
     },
+    Fence {
+        folder: "crates/explain",
+        below: &["keygate"],
+        // It explains for the service and for a shell alike.
+        never: &["axum", "clap", "getrandom", "hyper", "reqwest", "rustix", "sqlx", "tokio", "tower", "utoipa"],
+    },
     // It serves tests of anything, so it knows nothing of keygate.
     Fence { folder: "crates/testkit", below: &[], never: &["axum", "sqlx"] },
-    Fence { folder: "crates/policy-service", below: &["keygate", "management", "store"], never: &["sqlx"] },
+    Fence { folder: "crates/policy-service", below: &["explain", "keygate", "management", "store"], never: &["sqlx"] },
 ];
 
 /// The dependencies of a manifest without those of tests: the name and the rest of the line.

@@ -56,6 +56,11 @@ pub fn left_out(refused: Vec<Refused>) -> HashSet<String> {
     refused.into_iter().filter(Refused::is_left_out).map(|refused| refused.document).collect()
 }
 
+/// Whether the feed shows this document.
+pub fn is_in_feed(kind: Kind, document: &str) -> bool {
+    kind == Kind::DenyPolicy || check(kind, document).is_ok()
+}
+
 fn check(kind: Kind, document: &str) -> Result<(), Error> {
     match kind {
         Kind::Api => check::row::<wire::ApiRow<'_>, rows::Api>(document),

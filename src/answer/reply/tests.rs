@@ -22,7 +22,7 @@ fn every_refusal_says_the_same_in_every_shape() {
     for &reason in Reason::ALL {
         let (code, status, message) = reason.defaults();
         for format in FORMATS {
-            let reply = refuse(reason, &replies(format), ReplyKind::Http, Duration::from_secs(5), Taking::default());
+            let reply = refuse(reason, &replies(format), ReplyKind::Http, Duration::from_secs(5), Details::default());
             let body: Value = serde_json::from_slice(&reply.body).unwrap();
             let fields: &[(&str, Value)] = match format {
                 ReplyFormat::Wso2 => &[("code", code.into()), ("message", message.into())],
@@ -41,7 +41,7 @@ fn every_refusal_says_the_same_in_every_shape() {
             assert_eq!(header(&reply, "content-type"), Some(format.content_type()));
         }
         let reply =
-            refuse(reason, &replies(ReplyFormat::Wso2), ReplyKind::Grpc, Duration::from_secs(5), Taking::default());
+            refuse(reason, &replies(ReplyFormat::Wso2), ReplyKind::Grpc, Duration::from_secs(5), Details::default());
         let grpc = [(400, 3), (401, 16), (403, 7), (404, 12), (429, 8), (503, 14)];
         let expected = grpc.iter().find(|(http, _)| *http == status).map(|(_, grpc)| *grpc);
         assert_eq!(reply.grpc_status, expected, "{reason:?}");
@@ -52,7 +52,7 @@ fn every_refusal_says_the_same_in_every_shape() {
             &replies(ReplyFormat::Wso2),
             ReplyKind::GrpcWithParameters,
             Duration::from_secs(5),
-            Taking::default(),
+            Details::default(),
         );
         assert_eq!((reply.status, reply.grpc_status, &*reply.body), (200, None, &b""[..]), "{reason:?}");
         assert_eq!(header(&reply, "grpc-status"), expected.map(|status| status.to_string()).as_deref());
@@ -82,7 +82,7 @@ fn retry_after_is_in_whole_seconds_rounded_up_and_never_zero() {
             &Replies::default(),
             ReplyKind::Http,
             Duration::from_millis(millis),
-            Taking::default(),
+            Details::default(),
         );
         assert_eq!(header(&reply, "retry-after"), Some(expected), "{millis}");
     }
@@ -96,12 +96,12 @@ fn texts_of_an_operator_stay_texts() {
     for format in FORMATS {
         let mut replies = replies(format);
         replies.overrides.push((Reason::KeyUnknown, change.clone()));
-        let reply = refuse(Reason::KeyUnknown, &replies, ReplyKind::Http, Duration::ZERO, Taking::default());
+        let reply = refuse(Reason::KeyUnknown, &replies, ReplyKind::Http, Duration::ZERO, Details::default());
         let body: Value = serde_json::from_slice(&reply.body).unwrap();
         let texts = body.as_object().unwrap().values().filter(|value| *value == hostile).count();
         assert_eq!((reply.status, texts), (418, 2), "{body}");
         assert_eq!(
-            refuse(Reason::KeyRevoked, &replies, ReplyKind::Http, Duration::ZERO, Taking::default()).status,
+            refuse(Reason::KeyRevoked, &replies, ReplyKind::Http, Duration::ZERO, Details::default()).status,
             401,
             "others are not changed"
         );
@@ -139,13 +139,25 @@ fn a_reply_over_a_limit_names_the_limit_and_the_time_to_retry() {
     let all = ["42", "5000", "0", "17"].map(|value| Some(value.to_owned()));
     for reason in [Reason::BurstExceeded, Reason::QuotaExceeded, Reason::ApplicationQuotaExceeded] {
         for kind in [ReplyKind::Http, ReplyKind::Grpc, ReplyKind::GrpcWithParameters] {
-            let reply = refuse(reason, &Replies::default(), kind, Duration::from_secs(5), over);
+            let reply = refuse(
+                reason,
+                &Replies::default(),
+                kind,
+                Duration::from_secs(5),
+                Details { limits: over, ..Details::default() },
+            );
             assert_eq!(says(&reply), all, "{reason:?} {kind:?}");
         }
     }
     // The request is within its limits and is refused for another reason. The reply says nothing of the limits.
     let within = Taking { refusal: None, remaining: Some(remaining) };
-    let reply = refuse(Reason::PolicyUnavailable, &Replies::default(), ReplyKind::Http, Duration::from_secs(5), within);
+    let reply = refuse(
+        Reason::PolicyUnavailable,
+        &Replies::default(),
+        ReplyKind::Http,
+        Duration::from_secs(5),
+        Details { limits: within, ..Details::default() },
+    );
     assert_eq!(says(&reply), [Some("5".to_owned()), None, None, None]);
 }
 
@@ -153,7 +165,7 @@ fn a_reply_over_a_limit_names_the_limit_and_the_time_to_retry() {
 fn no_refusal_is_stored_by_a_cache() {
     for &reason in Reason::ALL {
         for kind in [ReplyKind::Http, ReplyKind::Grpc, ReplyKind::GrpcWithParameters] {
-            let reply = refuse(reason, &Replies::default(), kind, Duration::from_secs(5), Taking::default());
+            let reply = refuse(reason, &Replies::default(), kind, Duration::from_secs(5), Details::default());
             assert_eq!(header(&reply, "cache-control"), Some("no-store"), "{reason:?} {kind:?}");
         }
     }
@@ -167,7 +179,7 @@ fn a_problem_names_its_occurrence_by_a_uuid_and_by_nothing_else() {
             &replies(ReplyFormat::Problem),
             ReplyKind::Http,
             Duration::from_secs(5),
-            Taking::default(),
+            Details::default(),
         )
     };
     for id in ["0b7e0c3a-1f2d-4c5b-8a9e-0123456789ab", "0B7E0C3A-1F2D-4C5B-8A9E-0123456789AB"] {
@@ -192,5 +204,53 @@ fn a_problem_names_its_occurrence_by_a_uuid_and_by_nothing_else() {
         let mut reply = problem();
         name_instance(&mut reply, id.as_bytes());
         assert_eq!(reply, problem(), "{id}");
+    }
+}
+
+#[test]
+fn times_are_written_as_dates() {
+    for (seconds, expected) in [
+        (0, "1970-01-01T00:00:00Z"),
+        (951_782_399, "2000-02-28T23:59:59Z"),
+        (951_782_400, "2000-02-29T00:00:00Z"),
+        (1_767_225_599, "2025-12-31T23:59:59Z"),
+        (4_107_542_400, "2100-03-01T00:00:00Z"),
+        (253_402_300_799, "9999-12-31T23:59:59Z"),
+        (u64::MAX, "9999-12-31T23:59:59Z"),
+    ] {
+        assert_eq!(rfc3339(seconds), expected, "{seconds}");
+    }
+}
+
+#[test]
+fn a_block_says_until_when_and_what_the_policy_says() {
+    let until = Some(1_767_225_599);
+    let note = Some("Pay \"invoice\" 7");
+    for (until, note, more) in [
+        (None, None, ""),
+        (until, None, " (until 2025-12-31T23:59:59Z)"),
+        (None, note, ": Pay \"invoice\" 7"),
+        (until, note, " (until 2025-12-31T23:59:59Z): Pay \"invoice\" 7"),
+    ] {
+        let details = Details { until, note, ..Details::default() };
+        assert_eq!(details.are_usual(), more.is_empty());
+        for format in FORMATS {
+            let text = |details| {
+                let reply =
+                    refuse(Reason::SubscriptionBlocked, &replies(format), ReplyKind::Http, Duration::ZERO, details);
+                serde_json::from_slice::<Value>(&reply.body).unwrap()
+            };
+            let (usual, body) = (text(Details::default()), text(details));
+            let name = match format {
+                ReplyFormat::Wso2 => "description",
+                ReplyFormat::Choreo => "error_description",
+                ReplyFormat::Problem => "detail",
+            };
+            assert_eq!(body[name], format!("{}{more}", usual[name].as_str().unwrap()), "{format:?}");
+            let problem = format == ReplyFormat::Problem;
+            let expected = until.filter(|_| problem).map(|_| "2025-12-31T23:59:59Z");
+            assert_eq!(body.get("until").and_then(Value::as_str), expected, "{format:?}");
+            assert_eq!(body.get("note").and_then(Value::as_str), note.filter(|_| problem), "{format:?}");
+        }
     }
 }

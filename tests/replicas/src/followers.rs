@@ -126,7 +126,8 @@ impl Follower {
 
 /// Fetches the current full policy.
 pub async fn fetch(address: SocketAddr, revision: i64) -> Result<Policy> {
-    let (_, last) = watch::channel(Some(revision));
+    // A follower without a sender would stop to wait for answers.
+    let (_said, last) = watch::channel(Some(revision));
     Ok(Follower { revision: -1, ..Follower::default() }.follow(vec![address], 0, last).await?.policy)
 }
 

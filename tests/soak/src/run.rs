@@ -218,7 +218,7 @@ impl Soak<'_> {
 
     async fn outcome(&self, lasted: Duration, billed: u64) -> Result<Outcome> {
         let gateway = self.gateway.lock().await;
-        let guarded = gateway.envoy().stat("http.gateway.rbac.denied").await?;
+        let guarded = gateway.envoy().stat("http.gateway.rbac.keygate_guard.denied").await?;
         let active = gateway.envoy().vms().await?.active;
         let mut open = self.book.open();
         open.took.sort_unstable();
@@ -238,6 +238,7 @@ impl Soak<'_> {
             tally: open.tally.clone(),
             took: [50, 99, 100].map(quantile),
             changes: open.changes,
+            proofs: open.history.proofs(),
             lags: open.lags(),
             faults: open.faults.clone(),
             cuts: u64::try_from(self.cutter.cuts()).unwrap_or(u64::MAX),

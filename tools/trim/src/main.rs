@@ -24,6 +24,7 @@ const KEPT: &[&str] = &[
     "proxy_on_configure",
     "proxy_on_tick",
     "proxy_on_http_call_response",
+    "proxy_on_queue_ready",
     "proxy_on_request_headers",
     "proxy_on_request_trailers",
     "proxy_on_delete",

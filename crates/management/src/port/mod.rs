@@ -9,7 +9,10 @@ mod act;
 mod actor;
 pub mod answers;
 pub mod audit;
+pub mod due;
 mod error;
+pub mod explained;
+pub mod gateways;
 mod kind;
 pub mod list;
 pub mod many;
@@ -48,6 +51,9 @@ pub use self::{
 use self::{
     answers::{AnswerRows, Answers},
     audit::{AuditLog, Record},
+    due::{DueRows, Dues},
+    explained::ExplainedRows,
+    gateways::{GatewayRows, Gateways},
     list::{Filter, Page, Sort},
     many::ManyRows,
     past::{Past, PastRows},
@@ -60,7 +66,7 @@ use self::{
 /// An open database, shared by all its users.
 pub type Store = Arc<dyn Database>;
 
-/// Maximum number of rows for one [`Rows::insert_all`]: twelve values each, and SQLite accepts 32,766.
+/// Maximum number of rows for one [`Rows::insert_all`]: thirteen values each, and SQLite accepts 32,766.
 pub const MAX_ROWS_AT_ONCE: usize = 1_000;
 
 /// Blocks that [`Rows::blocks_of`] returns: those of 1,000 owners with 10 each, at 200 bytes 2 MB.
@@ -68,7 +74,7 @@ pub const MAX_OWNERS_BLOCKS: usize = 10_000;
 
 /// An open database.
 pub trait Database:
-    Present + History + Changes + Upkeep + AuditLog + Past + Answers + Accounts + Sessions + Sights
+    Present + History + Changes + Upkeep + AuditLog + Past + Answers + Accounts + Sessions + Sights + Dues + Gateways
 {
 }
 
@@ -140,7 +146,7 @@ pub trait History: Send + Sync {
 
 /// A view of the database that does not change while one page is built.
 #[async_trait]
-pub trait Snapshot: fmt::Debug + Send + Sync {
+pub trait Snapshot: ExplainedRows + fmt::Debug + Send + Sync {
     /// The epoch, revision and counts in this view.
     fn state(&self) -> &State;
 
@@ -212,7 +218,17 @@ pub trait Upkeep: Send + Sync {
 /// A change in progress. If it is dropped without [`Transaction::commit`], it has no effect.
 #[async_trait]
 pub trait Transaction:
-    Rows + UsageRows + AccountRows + SessionRows + SightRows + Record + PastRows + AnswerRows + ManyRows
+    Rows
+    + UsageRows
+    + AccountRows
+    + SessionRows
+    + SightRows
+    + Record
+    + PastRows
+    + AnswerRows
+    + DueRows
+    + GatewayRows
+    + ManyRows
 {
     /// The context of the change.
     fn act(&self) -> &Act;

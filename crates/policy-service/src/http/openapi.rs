@@ -14,6 +14,17 @@ use utoipa::{
 
 const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
+/// Routes that neither show nor change a row of the policy.
+const NO_ROWS: [&str; 8] = [
+    "/v1/usage",
+    "/v1/receipts/{revision}",
+    "/v1/policy",
+    "/v1/keys/lookup",
+    "/v1/explain",
+    "/v1/audit",
+    "/v1/revisions",
+    "/v1/diff",
+];
 
 #[derive(OpenApi)]
 #[openapi(
@@ -122,7 +133,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         add("412", "the stored row is not the version that `if-match` names");
         add("422", "a field of the body cannot be used; `field` says which");
     }
-    let is_once = method == "post" && !["/v1/usage", "/v1/keys/lookup"].contains(&path);
+    let is_once = method == "post" && !["/v1/usage", "/v1/keys/lookup", "/v1/explain"].contains(&path);
     if is_once {
         add(
             "409",
@@ -155,9 +166,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         }
         add("default", "any other error");
     }
-    let is_management = path.starts_with("/v1/")
-        && !is_beside
-        && !["/v1/usage", "/v1/policy", "/v1/keys/lookup", "/v1/audit", "/v1/revisions", "/v1/diff"].contains(&path);
+    let is_management = path.starts_with("/v1/") && !is_beside && !NO_ROWS.contains(&path);
     for (status, response) in responses.iter_mut() {
         if is_management && status.starts_with('2') {
             if path.contains('{') || method != "get" {

@@ -234,7 +234,7 @@ fn revision(name: &str, text: &str) -> Result<i64, Problem> {
 }
 
 /// The error for a revision that cannot be read.
-async fn not_kept(store: &dyn Database, name: &str, revision: i64) -> Result<Problem, Problem> {
+pub(super) async fn not_kept(store: &dyn Database, name: &str, revision: i64) -> Result<Problem, Problem> {
     let port::State { horizon, revision: latest, .. } = store.state().await?;
     let detail = format!("revision {revision} is not kept, or was not made yet; kept are {horizon} to {latest}");
     Ok(Problem::field(StatusCode::GONE, name, detail))

@@ -14,8 +14,10 @@ mod support;
 
 mod accounts;
 mod away;
+mod due;
 mod nul;
 mod pooler;
+mod receipts;
 mod replicas;
 mod service;
 mod start;

@@ -11,6 +11,7 @@ fn body(path: &str) -> Value {
     match path {
         "/v1/gateways/credentials/{id}" => json!({"apis": ["api-1"]}),
         "/v1/keys/lookup" => json!({"sha256": digest(1)}),
+        "/v1/explain" => json!({"method": "GET", "url": "/one"}),
         "/v1/deny-policies/{id}" => json!({"type": "USER", "value": "u"}),
         "/v1/restore" => json!({"revision": 1, "dry_run": true}),
         _ => json!({}),
@@ -65,6 +66,8 @@ async fn no_route_fails_on_a_nul() {
         ("/v1/gateways/credentials", json!({"client_id": "a\u{0}"})),
         ("/v1/gateways/credentials", json!({"client_id": "a", "apis": ["\u{0}"]})),
         ("/v1/keys/lookup", json!({"key": "\u{0}"})),
+        ("/v1/explain", json!({"method": "GET", "url": "/one", "key": "\u{0}"})),
+        ("/v1/explain", json!({"method": "GET", "url": "/one", "key_id": "\u{0}"})),
         ("/v1/apis", json!({"id": "\u{0}"})),
         ("/v1/apis", json!({"match": [{"path": "/a\u{0}"}]})),
         ("/v1/applications", json!({"owner": "\u{0}"})),

@@ -129,6 +129,7 @@ impl Round<'_> {
                 json!({"type": "USER", "value": format!("{new} {id}")})
             }
             ("POST", "/v1/keys/lookup") => json!({"sha256": digest(self.number * 10 + 3)}),
+            ("POST", "/v1/explain") => json!({"method": "GET", "url": format!("/{new}")}),
             ("POST", "/v1/tokens") => json!({"role": "auditor", "subject": new}),
             ("POST", "/v1/gateways/credentials") => json!({"client_id": new}),
             ("PUT", _) => json!({}),

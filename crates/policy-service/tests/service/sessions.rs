@@ -107,6 +107,7 @@ async fn a_change_with_a_session_needs_its_csrf_token() {
             (Method::PUT, "/v1/applications/app"),
             (Method::DELETE, "/v1/applications/app"),
             (Method::POST, "/v1/keys/lookup"),
+            (Method::POST, "/v1/explain"),
             (Method::POST, "/v1/tokens"),
         ] {
             let request = browser.client.request(method.clone(), format!("{}{path}", service.url)).json(&body);

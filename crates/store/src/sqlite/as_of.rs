@@ -14,7 +14,7 @@ mod conditions;
 
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
-use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
+use sqlx::{Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use super::{fault::Fault, history, json::json, state::read_state};
 use crate::{
@@ -213,6 +213,12 @@ impl Reader {
         );
         let row = sqlx::query(HELD).bind(kind.number()).bind(at).bind(identity);
         Ok(row.fetch_optional(&mut *self.transaction).await?.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    /// The connection, for statements about a revision that is kept.
+    pub(super) fn at(&mut self, revision: i64) -> Result<&mut SqliteConnection, Fault> {
+        self.check(revision)?;
+        Ok(&mut self.transaction)
     }
 
     fn check(&self, revision: i64) -> Result<(), Fault> {

@@ -7,6 +7,7 @@
 mod parameters;
 mod patterns;
 
+use explain::request::{MAX_HEAD_BYTES, MAX_METHOD_BYTES as MAX_SENT_METHOD};
 use keygate::{
     policy::{MAX_APIS, MAX_LIST_ENTRIES, MAX_REVISION, MAX_TEXT_BYTES, MAX_UNIX_SECONDS, rows},
     request::path::MAX_PREFIX_BYTES,
@@ -14,13 +15,17 @@ use keygate::{
 use management::{check::MAX_METHOD_BYTES, issue::MAX_OVERLAP_SECONDS, port::Actor};
 use serde_json::{Value, json};
 
-use super::lookup::MAX_KEY_BYTES;
+use super::{blocks::MAX_TIME_BYTES, lookup::MAX_KEY_BYTES};
 
 /// The schema of a usage report, which stands among the documents for authors of gateways.
 const USAGE_REPORT: &str = include_str!("../../../../../docs/usage-report.schema.json");
 
 const TEXT: &str = "1 to 256 bytes of UTF-8 without control characters, and no white space at its ends; `maxLength` counts \
                     characters, the service counts bytes.";
+
+const COUNTED: &str = "`maxLength` counts characters, the service bytes.";
+
+const TOGETHER: &str = "URL and headers have at most 61440 bytes together.";
 
 /// Limits of a value, as keywords of JSON Schema, and what those cannot say, in words.
 struct Bound(Value, &'static str);
@@ -46,6 +51,10 @@ fn entries(entry: Bound) -> Bound {
 
 fn like(pattern: &str, said: &'static str) -> Bound {
     Bound(json!({"pattern": pattern}), said)
+}
+
+fn one_of(words: &[&str]) -> Bound {
+    Bound(json!({"enum": words}), "")
 }
 
 fn any(said: &'static str) -> Bound {
@@ -74,6 +83,15 @@ fn seconds() -> Bound {
 
 fn future() -> Bound {
     Bound(json!({"minimum": 1, "maximum": MAX_UNIX_SECONDS}), "It must be in the future.")
+}
+
+/// A time of a block, in Unix seconds or as a text.
+fn either_time(said: &'static str) -> Bound {
+    let Bound(mut keywords, _) = time();
+    let text =
+        json!({"type": ["integer", "string", "null"], "pattern": patterns::RFC_3339, "maxLength": MAX_TIME_BYTES});
+    merge(&mut keywords, text);
+    Bound(keywords, said)
 }
 
 /// A number that the service reads and ignores.
@@ -163,16 +181,45 @@ fn of_fields() -> Vec<(&'static str, &'static str, Bound)> {
         ("Regenerate", "expires_in", seconds()),
         ("Regenerate", "expires_at", future()),
         ("Decision", "reason", text()),
+        ("Unblocking", "reason", text()),
+        ("ApplicationBlocking", "reason", text()),
+        ("ApplicationBlocking", "note", text()),
+        ("BlockingBody", "reason", text()),
+        ("BlockingBody", "note", text()),
+        ("BlockingBody", "from", either_time("It must be in the future.")),
+        ("BlockingBody", "until", either_time("It must be in the future, and after `from`.")),
+        ("BlockRecord", "by", text()),
+        ("BlockRecord", "reason", text()),
+        ("BlockRecord", "note", text()),
+        ("BlockRecord", "at", time()),
+        ("BlockRecord", "from", time()),
+        ("BlockRecord", "until", Bound(time().0, "It must be after `from`.")),
         ("AskedRestore", "revision", number(0, i64::try_from(MAX_REVISION).unwrap_or(i64::MAX))),
         ("Lookup", "sha256", digest()),
+        ("Lookup", "key", Bound(json!({"minLength": 1, "maxLength": MAX_KEY_BYTES}), COUNTED)),
+        ("AskedExplanation", "key", Bound(json!({"minLength": 1, "maxLength": MAX_KEY_BYTES}), COUNTED)),
+        ("AskedExplanation", "sha256", digest()),
+        ("AskedExplanation", "key_id", text()),
         (
-            "Lookup",
-            "key",
-            Bound(
-                json!({"minLength": 1, "maxLength": MAX_KEY_BYTES}),
-                "`maxLength` counts characters, the service bytes.",
-            ),
+            "AskedExplanation",
+            "method",
+            Bound(json!({"minLength": 1, "maxLength": MAX_SENT_METHOD, "pattern": patterns::TOKEN}), ""),
         ),
+        (
+            "AskedExplanation",
+            "url",
+            Bound(json!({"minLength": 1, "maxLength": MAX_HEAD_BYTES, "pattern": patterns::URL}), TOGETHER),
+        ),
+        ("AskedExplanation", "address", any("It is an IP address.")),
+        (
+            "AskedExplanation",
+            "referer",
+            Bound(json!({"minLength": 1, "maxLength": MAX_HEAD_BYTES, "pattern": patterns::HEADER_VALUE}), TOGETHER),
+        ),
+        ("AskedExplanation", "at_revision", number(0, i64::try_from(MAX_REVISION).unwrap_or(i64::MAX))),
+        ("AskedExplanation", "now", time()),
+        ("ExplainedRequest", "verdict", one_of(&["allow", "deny"])),
+        ("ExplainedStep", "outcome", one_of(&["passed", "skipped", "unknown", "refused", "allowed"])),
         ("NewToken", "subject", text_but(&[Actor::Service.subject(), Actor::Import.subject()])),
         ("NewToken", "expires_in", seconds()),
         (
@@ -214,7 +261,21 @@ pub fn say(document: &mut Value) {
         tell_new_from_replaced(document, name, &required);
     }
     describe_usage(document);
+    describe_explanation(document);
     parameters::say(document);
+}
+
+/// Describes what the types of an explanation cannot say.
+fn describe_explanation(document: &mut Value) {
+    let asked = "/components/schemas/AskedExplanation";
+    let both = |one: &str, other: &str| json!({"required": [one, other], "properties": {one: {"type": "string"}, other: {"type": "string"}}});
+    let any = [both("key", "sha256"), both("key", "key_id"), both("sha256", "key_id")];
+    merge_at(document, asked, json!({"not": {"anyOf": any}}));
+    let value = json!({"type": "string", "pattern": patterns::HEADER_VALUE});
+    let values = json!({"propertyNames": {"pattern": patterns::TOKEN},
+        "additionalProperties": {"oneOf": [value, {"type": "array", "items": value}]}});
+    merge_at(document, &format!("{asked}/properties/headers"), values);
+    merge_at(document, &format!("{asked}/properties/configuration"), json!({"type": ["object", "string", "null"]}));
 }
 
 /// Adds the limits to the description of a value.

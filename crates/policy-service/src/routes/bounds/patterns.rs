@@ -25,6 +25,18 @@ pub const REFERER: &str = r"^[^\u0000-\u0020\\\u007f]+$";
 pub const BASE64: &str = "^[0-9A-Za-z_-]+$";
 /// A number.
 pub const DIGITS: &str = "^[0-9]+$";
+/// A time of RFC 3339.
+pub const RFC_3339: &str =
+    concat!(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}", r"(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$");
+/// A method, or the name of a header (RFC 9110, 5.6.2).
+pub const TOKEN: &str = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$";
+/// The value of a header.
+pub const HEADER_VALUE: &str = r"^[^\u0000-\u0008\u000a-\u001f\u007f]*$";
+/// A URL of HTTP, or only a path.
+pub const URL: &str = concat!(
+    r"^([hH][tT][tT][pP][sS]?://[^\u0000-\u0020\u007f/?#@]+([/?#][^\u0000-\u0020\u007f]*)?",
+    r"|/[^\u0000-\u0020\u007f]*)$"
+);
 /// Visible ASCII characters.
 pub const VISIBLE: &str = "^[!-~]+$";
 /// A method.
@@ -33,6 +45,10 @@ pub const METHOD: &str = "^[A-Z]+$";
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use explain::{
+        request::{is_name, is_of_a_value},
+        url::Url,
+    };
     use keygate::{
         digest::Digest,
         policy::{Text, ip_range::parse_range},
@@ -49,6 +65,21 @@ mod tests {
     fn matching(pattern: &str) -> impl Fn(&str) -> bool {
         let validator = jsonschema::options().build(&json!({"pattern": pattern})).unwrap();
         move |text| validator.is_valid(&json!(text))
+    }
+
+    #[test]
+    fn a_request_to_explain_is_what_a_client_can_send() {
+        let [is_token, is_value, is_url] = [TOKEN, HEADER_VALUE, URL].map(matching);
+        for one in characters() {
+            for text in [format!("{one}"), format!("{one}b"), format!("a{one}b")] {
+                assert_eq!(is_token(&text), is_name(&text), "{text:?}");
+                assert_eq!(is_value(&text), text.bytes().all(is_of_a_value), "{text:?}");
+            }
+            for text in [format!("/{one}"), format!("http://{one}"), format!("HTTPs://a{one}b"), format!("h{one}://a")]
+            {
+                assert_eq!(is_url(&text), Url::parse(&text).is_ok(), "{text:?}");
+            }
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 mod statements;
 
 use async_trait::async_trait;
-use sqlx::{Postgres, Row as _, Transaction};
+use sqlx::{PgConnection, Postgres, Row as _, Transaction};
 
 use self::statements::{
     CHANGED, CHANGED_LIMITED, DOCUMENT_AT, DOCUMENTS, FULL, FULL_LIMITED, OPEN, REMOVED, REMOVED_LIMITED,
@@ -153,6 +153,12 @@ impl Reader {
     async fn stored_document(&mut self, kind: Kind, identity: &str, at: i64) -> Result<Option<String>, Fault> {
         let found = sqlx::query_scalar(DOCUMENT_AT).bind(kind.number()).bind(at).bind(text(identity));
         Ok(found.fetch_optional(&mut *self.transaction).await?)
+    }
+
+    /// The connection, for statements about a revision that is kept.
+    pub(super) fn at(&mut self, revision: i64) -> Result<&mut PgConnection, Fault> {
+        self.check(revision)?;
+        Ok(&mut self.transaction)
     }
 
     fn check(&self, revision: i64) -> Result<(), Fault> {

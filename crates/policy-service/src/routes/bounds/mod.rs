@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 use super::{blocks::MAX_TIME_BYTES, lookup::MAX_KEY_BYTES};
 use crate::http::body::MAX_BODY_BYTES;
 
-/// Maximum length of an address: IPv6 with an IPv4 address at its end.
-const MAX_ADDRESS_BYTES: usize = 45;
+/// Length of the longest address: IPv6 with an IPv4 address at its end.
+const LONGEST_ADDRESS: usize = 45;
 
 /// The schema of a usage report, which stands among the documents for authors of gateways.
 const USAGE_REPORT: &str = include_str!("../../../../../docs/usage-report.schema.json");
@@ -214,7 +214,7 @@ fn of_fields() -> Vec<(&'static str, &'static str, Bound)> {
             "url",
             Bound(json!({"minLength": 1, "maxLength": MAX_HEAD_BYTES, "pattern": patterns::URL}), TOGETHER),
         ),
-        ("AskedExplanation", "address", Bound(json!({"maxLength": MAX_ADDRESS_BYTES}), "It is an IP address.")),
+        ("AskedExplanation", "address", Bound(json!({"maxLength": LONGEST_ADDRESS}), "It is an IP address.")),
         (
             "AskedExplanation",
             "referer",

@@ -203,6 +203,8 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "a panic here is a failed test")]
+
     use super::*;
     use crate::{digest::Digest, shared::memory::Memory};
 
@@ -216,7 +218,8 @@ mod tests {
     fn look(place: &mut Place, memory: &Memory, now_ms: u64, sequence: u64) {
         place.looked(memory, &source(), now_ms, sequence, |name| {
             let name = String::from_utf8_lossy(name).into_owned();
-            name.rsplit('/').next().and_then(|number| Some(number.parse::<u32>().ok()? + 100))
+            let number = name.rsplit('/').next().and_then(|number| number.parse::<u32>().ok());
+            number.map(|number| number.saturating_add(100))
         });
     }
 

@@ -1,7 +1,7 @@
 //! The state of one plugin configuration in one VM. Its callers decide what happens to it.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     time::Duration,
 };
 
@@ -32,8 +32,8 @@ pub struct Plugin {
     pub open: Option<RefCell<OpenStreams>>,
     /// The place of this VM among those that decide by the policy.
     pub place: RefCell<Place>,
-    /// What each callout says about this Envoy.
-    pub sender: Sender,
+    /// What each callout says about this Envoy. Made for the first one.
+    pub sender: OnceCell<Sender>,
     pub tick: Cell<Duration>,
     /// Whether this VM has served a request.
     pub serves: Cell<bool>,

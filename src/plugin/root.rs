@@ -1,7 +1,7 @@
 //! The root context: turns ticks and answers into events of the refresh, and carries out its requests.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     rc::Rc,
     time::Duration,
 };
@@ -22,7 +22,7 @@ use crate::{
         Fetch, Post,
         lines::{Lines, Severity},
     },
-    config::{self, Mode, PolicySource},
+    config::{self, Mode},
     fingerprint::FingerprintKey,
     held::{Freshness, PolicyView},
     limit::counter::Notes,
@@ -76,7 +76,7 @@ impl Root {
             let mut context = RefreshContext { now_ms, held: &mut held, shared: &SharedData, report: &mut report };
             let mut wanted = ask(&mut refresh, &mut context);
             while let Some(fetch) = wanted {
-                match callouts::send(&plugin.config.policy, &plugin.sender, &fetch) {
+                match callouts::send(&plugin.config.policy, sender(&plugin, context.held.source()), &fetch) {
                     Ok(token) => refresh.sent(token),
                     Err(failure) => refresh.not_sent(failure, &mut context),
                 }
@@ -222,7 +222,7 @@ impl Root {
         };
         let mut usage = usage.borrow_mut();
         if let Some(post) = ask(&mut usage, &mut context) {
-            match callouts::send_post(&plugin.config.policy, &plugin.sender, &post) {
+            match callouts::send_post(&plugin.config.policy, sender(plugin, context.source), &post) {
                 Ok(token) => usage.sent(token),
                 Err(failure) => usage.not_sent(failure, &mut context),
             }
@@ -278,10 +278,9 @@ impl RootContext for Root {
         {
             host::log(LogLevel::Info, UNNAMED);
         }
-        let sender = sender(&config.policy, held.source());
         let plugin = Rc::new(Plugin {
             place: RefCell::new(Place::new(vm(), self.context)),
-            sender,
+            sender: OnceCell::new(),
             held: RefCell::new(held),
             refresh: RefCell::new(Refresh::new(config.policy.clone())),
             metrics: Metrics::define(config.mode, config.policy.name.as_deref()),
@@ -313,10 +312,10 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         self.settle();
         let random = host::now_ns();
-        self.refresh(|refresh, context| {
-            context.held.look(context.shared);
-            refresh.tick(random, context)
-        });
+        if let Some(plugin) = &self.plugin {
+            plugin.look(host::now_ms());
+        }
+        self.refresh(|refresh, context| refresh.tick(random, context));
         self.close_streams();
         let yields = |plugin: &Rc<Plugin>| plugin.serves.get() || !plugin.refresh.borrow().is_leader();
         let yields = self.plugin.as_ref().is_some_and(yields);
@@ -346,16 +345,16 @@ fn random() -> u64 {
 }
 
 /// What callouts say about this Envoy.
-fn sender(policy: &PolicySource, source: &SourceId) -> Sender {
-    let process = process::name(&SharedData, source, random());
-    let node = || host::property(b"node\0id").filter(|id| !id.is_empty());
-    let instance = match (&policy.instance, node()) {
-        (Some(instance), _) => instance.clone(),
-        (None, Some(id)) => reply::header_text(&String::from_utf8_lossy(&id), MAX_TEXT_BYTES),
-        (None, None) => process.clone(),
-    };
-    let expires_after = policy.expire_after.map_or(0, |age| age.as_millis().div_ceil(1_000));
-    Sender { instance, process, expires_after: expires_after.to_string() }
+fn sender<'p>(plugin: &'p Plugin, source: &SourceId) -> &'p Sender {
+    plugin.sender.get_or_init(|| {
+        let policy = &plugin.config.policy;
+        let process = process::name(&SharedData, source, random());
+        let node = || host::property(b"node\0id").filter(|id| !id.is_empty());
+        let node = node().map(|id| reply::header_text(&String::from_utf8_lossy(&id), MAX_TEXT_BYTES));
+        let instance = policy.instance.clone().or(node).unwrap_or_else(|| process.clone());
+        let expires_after = policy.expire_after.map_or(0, |age| age.as_millis().div_ceil(1_000));
+        Sender { instance, process, expires_after: expires_after.to_string() }
+    })
 }
 
 impl Drop for Root {

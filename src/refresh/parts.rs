@@ -25,6 +25,9 @@ use crate::{
     },
 };
 
+/// How long a new leader waits before it tells the service of the VMs, in milliseconds. The VMs that began with it take
+/// their places at their first tick, within 100 ms.
+const ARRIVAL_MS: u64 = 150;
 /// How long a request waits at most until all VMs have adopted the policy that its cursor names, in milliseconds.
 const ADOPTION_MS: u64 = 1_000;
 
@@ -62,7 +65,11 @@ impl Parts {
     /// The lease was just taken.
     pub fn lead<S: Shared>(&mut self, context: &RefreshContext<'_, S>) -> State {
         self.progress.empty_runs(self.lead.last_generation());
-        State::Idle(Idle::new(context.now_ms, self.first_due(context)))
+        let mut due_ms = self.first_due(context);
+        if context.held.manifest().is_some() {
+            due_ms = due_ms.max(context.now_ms.saturating_add(ARRIVAL_MS));
+        }
+        State::Idle(Idle::new(context.now_ms, due_ms))
     }
 
     /// When the first request of a new leader is due. It is due at once if there is no policy. It is also due at once

@@ -655,6 +655,8 @@ fn a_policy_that_drops_too_many_keys_must_confirm_it() {
         let revision = vm.held.manifest().unwrap().revision;
         assert_eq!(revision, Some(if applied { 6 } else { 5 }), "{name}");
         assert_eq!(vm.events.contains(&RefreshEvent::RefusedShrink), !applied, "{name}");
+        let told = vm.refresh.parts.complaints.refused.map(|(_, why)| why);
+        assert_eq!(told, (!applied).then_some("shrink"), "{name}");
     }
 }
 

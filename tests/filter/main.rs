@@ -14,6 +14,7 @@
     clippy::missing_safety_doc
 )]
 
+mod adoption;
 #[path = "../cases/mod.rs"]
 mod cases;
 mod decisions;

@@ -13,7 +13,7 @@ use super::{
     subscriptions::Subscription,
 };
 use crate::port::{
-    Actor, Kind, NewRow, Principal, Transaction, Version,
+    Act, Actor, Kind, NewRow, Principal, Transaction, Version,
     list::Column,
     places::{Place, places},
 };
@@ -147,7 +147,7 @@ impl Resource for Api {
     }
 
     /// Missing fields that gateways do not get keep their stored values, because imported pages do not have them.
-    fn fill_defaults(&mut self, held: Option<&Self>) -> Result<(), Error> {
+    fn fill_defaults(&mut self, _: &Act, held: Option<&Self>) -> Result<(), Error> {
         self.etag = None;
         self.owner = self.owner.take().or_else(|| held?.owner.clone());
         self.plans = self.plans.take().or_else(|| held?.plans.clone());
@@ -209,7 +209,7 @@ impl Resource for Api {
         let (mut blocked, mut others) = (Vec::new(), Vec::new());
         for subscription in change.of_api(&held.id).await? {
             let shown = Subscription::shown(&subscription)?;
-            let stays = shown.deleted || shown.block().is_some();
+            let stays = shown.deleted || shown.is_blocked();
             if stays { blocked.push(subscription) } else { others.push(subscription) }
         }
         // Nearly all of them are not blocked, and one API may have tens of thousands.

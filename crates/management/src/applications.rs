@@ -6,14 +6,16 @@ use utoipa::ToSchema;
 
 use super::{
     access,
-    block::{Block, Blockable},
+    block::{Block, Blockable, Order, Record},
     check,
     error::Error,
     limited::{self, Limited},
     resource::{Reference, Resource, plain_row, put, stored},
     subscriptions::Subscription,
 };
-use crate::port::{Actor, Kind, NewRow, Transaction, Version, list::Column, usage::Pair};
+use crate::port::{
+    Act, Actor, Database, Kind, NewRow, Principal, Role, Transaction, Version, list::Column, usage::Pair,
+};
 
 /// An application.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -46,6 +48,14 @@ pub struct Application {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(read_only)]
     pub etag: Option<String>,
+    /// Its block: who blocked it, when and why. Absent: it is not blocked.
+    #[serde(
+        rename = "block",
+        default,
+        deserialize_with = "crate::object::object",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub record: Option<Record>,
 }
 
 /// Whether an application may call APIs.
@@ -71,13 +81,55 @@ impl Blockable for Application {
         self.deleted
     }
 
-    /// Applications have only one kind of block.
-    fn blocked(self, _: Block) -> Self {
-        Self { state: Some(ApplicationState::Blocked), ..self }
+    /// Applications have only one kind of block, without times.
+    fn blocked(self, order: &Order, act: &Act) -> Self {
+        let record = Record::ordered(&Order { state: Block::Blocked, from: None, until: None, ..order.clone() }, act);
+        if self.record.as_ref().is_some_and(|held| held.is_like(&record, act.now)) {
+            return self;
+        }
+        Self { state: Some(ApplicationState::Blocked), record: Some(record), ..self }
     }
 
     fn unblocked(self) -> Self {
-        Self { state: Some(ApplicationState::Active), ..self }
+        Self { state: Some(ApplicationState::Active), record: None, ..self }
+    }
+}
+
+impl Application {
+    fn block(&self) -> Option<Block> {
+        (self.state == Some(ApplicationState::Blocked)).then_some(Block::Blocked)
+    }
+
+    /// Completes the block of a row that is sent to replace `held`, or as a new one.
+    fn settle_block(&mut self, act: &Act, held: Option<&Self>) -> Result<(), Error> {
+        let held = held.filter(|held| held.block().is_some()).and_then(|held| held.record.clone());
+        let Some(block) = self.block() else {
+            return match self.record {
+                Some(_) => Err(Error::invalid("block", "expected none, because the application is not blocked")),
+                None => Ok(()),
+            };
+        };
+        let Some(sent) = self.record.take() else {
+            self.record = held.or(Some(Record::new(block, act)));
+            return Ok(());
+        };
+        let record = sent.completed(block, act);
+        record.check()?;
+        for (field, is_there) in [
+            ("block.state", record.state != Some(block)),
+            ("block.from", record.from.is_some()),
+            ("block.until", record.until.is_some()),
+            ("block.before", record.before.is_some()),
+        ] {
+            if is_there {
+                return Err(Error::invalid(
+                    field,
+                    "expected none: the block of an application is BLOCKED, without times",
+                ));
+            }
+        }
+        self.record = Some(held.filter(|held| held.is_like(&record, i64::MIN)).unwrap_or(record));
+        Ok(())
     }
 }
 
@@ -108,6 +160,11 @@ impl Resource for Application {
         if self.state.is_some() && self.state != held.and_then(|held| held.state) {
             return Err(Error::forbidden_in("state", "you cannot set the state of an application; leave it out"));
         }
+        // Shown to this caller, it may come back.
+        let shown = held.and_then(|held| held.record.as_ref());
+        if self.record.take().is_some_and(|sent| !shown.is_some_and(|shown| sent.is_part_of(shown))) {
+            return Err(Error::forbidden_in("block", "you cannot set a block; leave it out"));
+        }
         if self.plan.is_some() && self.plan.as_ref() != held.and_then(|held| held.plan.as_ref()) {
             return Err(Error::forbidden_in("plan", "you cannot give an application a plan; leave it out"));
         }
@@ -115,7 +172,7 @@ impl Resource for Application {
         Ok(())
     }
 
-    fn fill_defaults(&mut self, held: Option<&Self>) -> Result<(), Error> {
+    fn fill_defaults(&mut self, act: &Act, held: Option<&Self>) -> Result<(), Error> {
         if held.is_some_and(|held| held.deleted) {
             return Err(kept_block());
         }
@@ -128,7 +185,16 @@ impl Resource for Application {
         // Blocks and deny policies of the owner concern the application, so it cannot lose its owner by the way.
         self.owner = self.owner.take().or_else(|| held?.owner.clone());
         self.used_up_until = None;
-        Ok(())
+        self.settle_block(act, held)
+    }
+
+    /// What stands beside the state is known of the block that is there.
+    fn adopt(&mut self, held: &Self) {
+        let sent = self.record.as_ref();
+        let is_like = |sent: &Record| held.record.as_ref().is_some_and(|held| sent.is_like(held, i64::MIN));
+        if self.block().is_some() && self.block() == held.block() && sent.is_none_or(is_like) {
+            self.record.clone_from(&held.record);
+        }
     }
 
     fn validate(&self) -> Result<(), Error> {
@@ -139,14 +205,18 @@ impl Resource for Application {
         let id = self.id.clone().unwrap_or_default();
         let kept_block = self.deleted.then(|| ApplicationState::BLOCKED.to_owned());
         // Gateways see a deleted application whose block stays as an ordinary blocked application.
-        let fed = Self { deleted: false, etag: None, ..self.clone() };
+        let fed = Self { deleted: false, etag: None, record: None, ..self.clone() };
         let row = plain_row(&fed, id.clone())?;
-        Ok(NewRow { application: Some(id), plan: self.plan.clone(), kept_block, ..row })
+        let beside = Record::beside(self.record.clone(), self.block())?;
+        Ok(NewRow { application: Some(id), plan: self.plan.clone(), kept_block, beside, ..row })
     }
 
     fn shown(version: &Version) -> Result<Self, Error> {
         let shown: Self = stored(version, Self::STATES, Self::CLOSED)?;
-        Ok(Self { deleted: version.kept_block.is_some(), ..shown })
+        // A block from before there were records.
+        let bare = || Some(Record { state: Some(shown.block()?), ..Record::default() });
+        let record = Record::of_beside(version.beside.as_deref()).or_else(bare);
+        Ok(Self { deleted: version.kept_block.is_some(), record, ..shown })
     }
 
     fn refuse_again(held: &Version) -> Option<Error> {
@@ -213,6 +283,15 @@ impl Resource for Application {
         let kept = Self { plan: None, used_up_until: None, deleted: true, ..shown };
         put(change, held, &kept).await?;
         Ok(Some(kept))
+    }
+
+    async fn add_to_view(_: &dyn Database, actor: &Actor, items: &mut [Self]) -> Result<(), Error> {
+        if matches!(actor, Actor::Principal(Principal { role: Role::Subscriber, .. })) {
+            for item in items {
+                item.record = item.record.take().map(Record::concealed);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -37,7 +37,7 @@ async fn decide(
         return Err(Error::not_found(Kind::Subscription, id));
     }
     let now = match shown.block() {
-        Some(_) => shown.before.unwrap_or(SubscriptionState::Unblocked),
+        Some(_) => shown.before().unwrap_or(SubscriptionState::Unblocked),
         None => shown.state.unwrap_or(SubscriptionState::Unblocked),
     };
     if now == decided {
@@ -49,8 +49,8 @@ async fn decide(
         return Err(Error::conflict("this subscription does not wait for approval; block it to stop its requests"));
     }
     let after = match shown.block() {
-        Some(_) => Subscription { before: Some(decided).filter(|it| *it != SubscriptionState::Unblocked), ..shown },
-        None => Subscription { state: Some(decided), before: None, ..shown },
+        Some(_) => shown.with_before(decided),
+        None => Subscription { state: Some(decided), ..shown },
     };
     change.record(Deed::of_row(action, Kind::Subscription, id).because(reason));
     put_decided(change, &held, &after).await?;

@@ -212,7 +212,8 @@ fn counts(counts: &HashMap<Kind, [u64; 3]>) -> String {
 }
 
 fn version(row: &NewRow) -> Version {
-    let NewRow { kind, id, application, api, kept_block, kept_owner, state_before, beside, document, .. } = row.clone();
+    let NewRow { kind, id, application, api, kept_block, kept_owner, state_before, beside, due, document, .. } =
+        row.clone();
     Version {
         seq: 0,
         kind,
@@ -223,6 +224,7 @@ fn version(row: &NewRow) -> Version {
         kept_owner,
         state_before,
         beside,
+        due,
         from_revision: 0,
         document,
     }

@@ -9,7 +9,7 @@ use super::{
     error::Error,
     resource::{Resource, document, plain_row},
 };
-use crate::port::{Database, Kind, NewRow, Transaction, list::Column, target::target};
+use crate::port::{Act, Actor, Database, Kind, NewRow, Transaction, list::Column, target::target};
 
 /// A deny policy. It may name an object that does not exist yet; `applies` is then false.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -70,7 +70,7 @@ impl Resource for DenyPolicy {
         &mut self.etag
     }
 
-    fn fill_defaults(&mut self, _: Option<&Self>) -> Result<(), Error> {
+    fn fill_defaults(&mut self, _: &Act, _: Option<&Self>) -> Result<(), Error> {
         self.etag = None;
         self.applies = None;
         self.invert = self.invert.or(Some(false));
@@ -85,7 +85,7 @@ impl Resource for DenyPolicy {
         plain_row(self, self.id.clone().unwrap_or_default())
     }
 
-    async fn add_to_view(store: &dyn Database, items: &mut [Self]) -> Result<(), Error> {
+    async fn add_to_view(store: &dyn Database, _: &Actor, items: &mut [Self]) -> Result<(), Error> {
         let documents = items.iter().map(document).collect::<Result<Vec<_>, _>>()?;
         for (item, applies) in items.iter_mut().zip(store.applies(&documents).await?) {
             item.applies = Some(applies);

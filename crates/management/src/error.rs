@@ -11,6 +11,8 @@ pub enum Thing {
     Token,
     /// A credential of a gateway.
     GatewayCredential,
+    /// A gateway in the list of those that were heard of.
+    Gateway,
 }
 
 impl Thing {
@@ -18,6 +20,7 @@ impl Thing {
         match self {
             Self::Token => "token",
             Self::GatewayCredential => "credential of a gateway",
+            Self::Gateway => "gateway",
         }
     }
 }

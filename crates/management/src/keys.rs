@@ -15,7 +15,7 @@ use super::{
     error::Error,
     resource::{Reference, Resource, plain_row},
 };
-use crate::port::{Database, Kind, NewRow, Transaction, Version, list::Column};
+use crate::port::{Act, Actor, Database, Kind, NewRow, Transaction, Version, list::Column};
 
 /// A key, without the key itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -129,7 +129,7 @@ impl Resource for Key {
         &mut self.etag
     }
 
-    fn fill_defaults(&mut self, held: Option<&Self>) -> Result<(), Error> {
+    fn fill_defaults(&mut self, _: &Act, held: Option<&Self>) -> Result<(), Error> {
         let given = self.sha256.take().or_else(|| held.and_then(|held| held.sha256.clone()));
         let digest = given.as_deref().and_then(Digest::from_hex).ok_or_else(|| {
             Error::invalid("sha256", "expected the SHA-256 of the key's bytes as 64 hexadecimal digits")
@@ -195,7 +195,7 @@ impl Resource for Key {
         Ok(())
     }
 
-    async fn add_to_view(store: &dyn Database, items: &mut [Self]) -> Result<(), Error> {
+    async fn add_to_view(store: &dyn Database, _: &Actor, items: &mut [Self]) -> Result<(), Error> {
         let ids: Vec<&str> = items.iter().filter_map(|key| key.id.as_deref()).collect();
         let used: HashMap<String, i64> =
             store.last_used(&ids).await?.into_iter().map(|used| (used.id, used.last_used)).collect();

@@ -42,7 +42,7 @@ pub async fn create<R: Resource>(
     let is_limited = access::limited(&change.act().actor).is_some();
     sent.claim(&change.act().actor, None)?;
     let id = sent.id().get_or_insert(new_id(change.act(), R::PREFIX)?).clone();
-    sent.fill_defaults(None)?;
+    sent.fill_defaults(change.act(), None)?;
     sent.validate()?;
     if is_limited {
         // Checked first, so that a conflict reveals nothing about objects that the actor does not see.
@@ -58,8 +58,10 @@ pub async fn create<R: Resource>(
         let mut restrained = sent.clone();
         restrained.restrain(change).await?;
         // The same object may have been created before the block that restrains it now, or after it.
+        let shown = R::shown(&held)?;
         for mut sent in [sent, restrained] {
-            sent.derive_from_database(change, Some(&R::shown(&held)?)).await?;
+            sent.adopt(&shown);
+            sent.derive_from_database(change, Some(&shown)).await?;
             if held.id == sent.row()?.id && is_just_so(&held, &sent)? {
                 return Ok(Outcome::Held(sent));
             }
@@ -78,7 +80,7 @@ pub async fn create<R: Resource>(
 /// Adds an object that the rules derived from another. Its id may be in use. Its references are not checked again.
 pub async fn add<R: Resource>(change: &mut dyn Transaction, mut made: R) -> Result<R, Error> {
     let id = made.id().get_or_insert(new_id(change.act(), R::PREFIX)?).clone();
-    made.fill_defaults(None)?;
+    made.fill_defaults(change.act(), None)?;
     made.validate()?;
     match find_same(change, &made, Some(&id)).await? {
         Some(held) if !access::sees(change, R::KIND, &held.id).await? => Err(taken::<R>()),
@@ -126,7 +128,7 @@ async fn replace_held<R: Resource>(
     }
     let shown = R::shown(held)?;
     sent.claim(&change.act().actor, Some(&shown))?;
-    sent.fill_defaults(Some(&shown))?;
+    sent.fill_defaults(change.act(), Some(&shown))?;
     sent.validate()?;
     sent.derive_from_database(change, Some(&shown)).await?;
     let is_other = !is_just_so(held, &sent)?;

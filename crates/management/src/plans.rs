@@ -10,7 +10,7 @@ use super::{
     object,
     resource::{Resource, damaged, plain_row},
 };
-use crate::port::{Actor, Kind, NewRow, Transaction, Version, list::Column};
+use crate::port::{Act, Actor, Kind, NewRow, Transaction, Version, list::Column};
 
 /// A usage plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -94,7 +94,7 @@ impl Resource for Plan {
     }
 
     /// A missing owner keeps its stored value, because imported pages do not have it.
-    fn fill_defaults(&mut self, held: Option<&Self>) -> Result<(), Error> {
+    fn fill_defaults(&mut self, _: &Act, held: Option<&Self>) -> Result<(), Error> {
         self.etag = None;
         self.owner = self.owner.take().or_else(|| held?.owner.clone());
         self.stop_on_quota_reach = self.stop_on_quota_reach.or(Some(true));

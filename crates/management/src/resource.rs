@@ -45,7 +45,10 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
 
     /// Fills in missing fields. A field whose default could open what was closed (a state) comes from the object that
     /// is replaced; others get their defaults.
-    fn fill_defaults(&mut self, held: Option<&Self>) -> Result<(), Error>;
+    fn fill_defaults(&mut self, act: &Act, held: Option<&Self>) -> Result<(), Error>;
+
+    /// Takes over from `held`, which has the same name in the feed, what a client that creates it again does not send.
+    fn adopt(&mut self, _held: &Self) {}
 
     /// Checks everything that needs no database. `self` is complete.
     fn validate(&self) -> Result<(), Error>;
@@ -122,8 +125,13 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
         async { Ok(change.remove(held).await.map(|()| None)?) }
     }
 
-    /// Adds data that is not part of the policy to objects before they are shown.
-    fn add_to_view(_store: &dyn Database, _items: &mut [Self]) -> impl Future<Output = Result<(), Error>> + Send {
+    /// Adds data that is not part of the policy to objects before they are shown to an actor, and takes away what the actor
+    /// may not see.
+    fn add_to_view(
+        _store: &dyn Database,
+        _actor: &Actor,
+        _items: &mut [Self],
+    ) -> impl Future<Output = Result<(), Error>> + Send {
         async { Ok(()) }
     }
 }
@@ -186,6 +194,7 @@ pub fn plain_row<R: Resource>(resource: &R, id: String) -> Result<NewRow, Error>
         kept_owner: None,
         state_before: None,
         beside: None,
+        due: None,
         document: document(resource)?,
     })
 }

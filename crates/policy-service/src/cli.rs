@@ -231,6 +231,11 @@ pub struct Serve {
     #[arg(long, env = "POLICY_AUDIT_DAYS", default_value_t = 0, value_name = "N",
           value_parser = clap::value_parser!(u32).range(0..=36_500))]
     pub audit_days: u32,
+    /// Seconds after which a gateway that is not heard of is gone, and receipts do not wait for it any more; never before
+    /// its policy has expired. They count from when it should have called again.
+    #[arg(long, env = "POLICY_GATEWAY_GONE_AFTER", default_value_t = 3_600, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u32).range(1..=31_536_000))]
+    pub gateway_gone_after: u32,
     /// Sessions of people and how they sign in.
     #[command(flatten)]
     pub sign_in: SignIn,

@@ -14,6 +14,25 @@ pub fn unix_seconds() -> i64 {
         .unwrap_or_default()
 }
 
+/// The time, in Unix milliseconds.
+pub fn unix_millis() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_millis()).ok())
+        .unwrap_or_default()
+}
+
+/// A random word of 128 bits, as 32 hexadecimal digits. If the system has no random numbers, the time stands in: the word
+/// only tells runs of the service apart.
+pub fn random_word() -> String {
+    let mut bytes = [0; 16];
+    if getrandom::fill(&mut bytes).is_err() {
+        bytes = i128::from(unix_millis()).to_be_bytes();
+    }
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// An act of `actor` at the current time, without a request that asks for it.
 pub fn act(actor: Actor) -> Act {
     act_from(actor, Origin::default())

@@ -3,10 +3,10 @@
 //!
 //! In reading order: [`program`] is the program and [`cli`] its command line; [`secret_files`] reads
 //! secrets from files. [`server`] accepts connections.
-//! [`routes`] serves the requests of the administrator and [`feed`] those of gateways; [`http`] is what both share.
+//! [`routes`] serves the requests of the administrator and [`feed`] those of gateways, of which [`gateways`] keeps a list; [`http`] is what both share.
 //! [`signin`] signs people in to the console. [`auth`] checks credentials, [`guesses`] delays wrong ones, [`metrics`] counts, and [`clock`] reads the time. The crate [`management`]
 //! has the rules by which the policy changes. The crate [`store`] keeps the policy and its recent past in one SQLite
-//! file, behind the traits of [`management::port`]. [`import`] writes many rows at once. [`backup`] copies the whole
+//! file, behind the traits of [`management::port`]. [`due`] begins and ends blocks on time. [`import`] writes many rows at once. [`backup`] copies the whole
 //! database to a file and back.
 //!
 //! The page format is not defined here but in `keygate::policy::wire`, which the filter reads with.
@@ -17,7 +17,9 @@ pub mod auth;
 pub mod backup;
 pub mod cli;
 pub mod clock;
+pub mod due;
 pub mod feed;
+pub mod gateways;
 pub mod guesses;
 pub mod http;
 pub mod import;

@@ -2,7 +2,8 @@
 //!
 //! No label has a value that a client, an application or an API can choose. A route is named by its template, a status
 //! by its class, and an unknown HTTP method is `other`. Connections, polls, the revision and whether changes can be
-//! written are read when the metrics are requested. Gateways by state, and the lag of the slowest one, belong here as soon as the service knows gateways.
+//! written are read when the metrics are requested. So are the
+//! gateways, which are counted and never named.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -37,6 +38,26 @@ struct Inner {
     polls: IntGauge,
     writable: IntGauge,
     certificate_end: IntGauge,
+    gateways: IntGaugeVec,
+    refusing: IntGauge,
+    lagging: IntGauge,
+    behind: IntGauge,
+    behind_seconds: IntGauge,
+}
+
+/// What the metrics say about gateways.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GatewayFigures {
+    /// Number of gateways by state.
+    pub states: Vec<(&'static str, usize)>,
+    /// Number of live gateways that did not take a revision.
+    pub refusing: usize,
+    /// Number of live gateways with workers that lag.
+    pub lagging: usize,
+    /// Number of revisions that the slowest live gateway is behind.
+    pub behind: i64,
+    /// Number of seconds since the first revision was made that it does not have.
+    pub behind_seconds: i64,
 }
 
 impl fmt::Debug for Metrics {
@@ -104,6 +125,42 @@ impl Metrics {
                     "Unix time at which the certificate of the service ends; 0 without TLS",
                 ))?,
             )?,
+            gateways: registered(
+                &registry,
+                IntGaugeVec::new(
+                    opts(
+                        "gateways",
+                        "Gateways: `live` if heard of in time, `silent` if not, `gone` if silent for so long that they do not \
+                         count",
+                    ),
+                    &["state"],
+                )?,
+            )?,
+            refusing: registered(
+                &registry,
+                IntGauge::with_opts(opts("gateways_refusing", "Live gateways that did not take a revision"))?,
+            )?,
+            lagging: registered(
+                &registry,
+                IntGauge::with_opts(opts(
+                    "gateways_lagging",
+                    "Live gateways with a worker that has not adopted their revision",
+                ))?,
+            )?,
+            behind: registered(
+                &registry,
+                IntGauge::with_opts(opts(
+                    "slowest_gateway_revisions",
+                    "Revisions that the slowest live gateway is behind the latest one",
+                ))?,
+            )?,
+            behind_seconds: registered(
+                &registry,
+                IntGauge::with_opts(opts(
+                    "slowest_gateway_seconds",
+                    "Seconds since the first revision was made that the slowest live gateway does not have; 0 if it has all",
+                ))?,
+            )?,
             registry,
         };
         Ok(Self(Arc::new(inner)))
@@ -137,6 +194,18 @@ impl Metrics {
     /// Sets the Unix time at which the certificate in use ends.
     pub fn set_certificate_end(&self, seconds: i64) {
         self.0.certificate_end.set(seconds);
+    }
+
+    /// Sets what is known of gateways.
+    pub fn set_gateways(&self, figures: GatewayFigures) {
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        for (state, count) in figures.states {
+            self.0.gateways.with_label_values(&[state]).set(gauge(count));
+        }
+        self.0.refusing.set(gauge(figures.refusing));
+        self.0.lagging.set(gauge(figures.lagging));
+        self.0.behind.set(figures.behind);
+        self.0.behind_seconds.set(figures.behind_seconds);
     }
 
     /// All metrics in Prometheus's text format. `is_writable`: whether changes can be written now.

@@ -12,6 +12,7 @@ use crate::{
     backup,
     cli::{Cli, Command, Database, Serve},
     clock::{act, act_of_service},
+    due,
     feed::{self, Feed},
     import,
     metrics::Metrics,
@@ -85,6 +86,7 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
         page_rows: usize::try_from(arguments.page_rows)?,
         confirm_removal: arguments.confirm_removal,
         max_wait: Duration::from_secs(arguments.max_wait.into()),
+        gone_after: Duration::from_secs(arguments.gateway_gone_after.into()),
     };
     let left_out = stored::warn(&store).await?;
     let feed = Feed::new(store.clone(), feed_settings, stopping.clone()).leaving_out(left_out);
@@ -94,6 +96,7 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
     warn_of_clashes(&store).await?;
     let metrics = Metrics::new()?;
     let credentials = Credentials::new(administrator, gateways, store.clone());
+    let gateways = feed.gateways().clone();
     let served = Served { store: store.clone(), feed, credentials, metrics: metrics.clone(), sign_in };
     let doors = open_doors(&arguments, tls.as_ref(), served).await?;
     let state = store.state().await?;
@@ -109,8 +112,17 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
         let store = store.clone();
         async move { store.watch(act_of_service).await }
     });
-    server::serve_all(doors, metrics, stopping).await;
+    let due = tokio::spawn(due::run(store.clone(), act_of_service));
+    let hearing = tokio::spawn({
+        let stopping = stopping.clone();
+        async move { gateways.watch(stopping).await }
+    });
+    server::serve_all(doors, metrics, stopping.clone()).await;
     watch.abort();
+    due.abort();
+    stopping.cancel();
+    // It ends by itself, after it has noted what it heard.
+    let _ = hearing.await;
     if let Some(reading_again) = reading_again {
         reading_again.abort();
     }

@@ -22,7 +22,7 @@ use serde_json::{Map, Value, json};
 use support::{Service, TOKEN, digest, send};
 
 /// What depends on the time, or on other rows. The document says these in words.
-const IN_WORDS: [&str; 13] = [
+const IN_WORDS: [&str; 18] = [
     "there is no",
     "expected a time in the future",
     "to the year 9999 at most",
@@ -31,7 +31,12 @@ const IN_WORDS: [&str; 13] = [
     "an id cannot be changed",
     "it cannot be changed",
     "name different states",
+    "expected a time after from",
+    "the time when it begins",
+    "because the application is not blocked",
+    "the block of an application is BLOCKED",
     // Forms that no pattern describes.
+    "(RFC 3339)",
     "expected an IP address",
     "neither an address nor a range",
     "expected a host name",
@@ -61,7 +66,8 @@ fn example(method: &str, path: &str) -> Value {
             "match": [{"path": format!("/x{number}"), "hosts": ["h.example"]}]})
         }
         "/v1/applications" => {
-            json!({"id": id, "name": "n", "owner": "o", "state": "ACTIVE", "plan": "p", "used_up_until": 5})
+            json!({"id": id, "name": "n", "owner": "o", "state": "BLOCKED", "plan": "p", "used_up_until": 5,
+            "block": {"state": "BLOCKED", "by": "b", "at": 5, "reason": "r", "note": "n"}})
         }
         "/v1/keys" => {
             json!({"id": id, "application": "app-1", "sha256": format!("{number:064}"), "type": "SANDBOX", "state": "ACTIVE",
@@ -70,7 +76,8 @@ fn example(method: &str, path: &str) -> Value {
         }
         "/v1/subscriptions" => {
             json!({"id": id, "application": "app-1", "api": "api-1", "state": "UNBLOCKED", "plan": "p",
-            "used_up_until": 5, "etag": "e"})
+            "used_up_until": 5, "etag": "e", "block": {"state": "BLOCKED", "by": "b", "at": 5, "reason": "r", "note": "n",
+            "from": 4_102_444_800_u64, "until": 4_102_448_400_u64, "before": "ON_HOLD"}})
         }
         "/v1/plans" => json!({"id": id, "owner": "o", "limits": [{"requests": 5, "per": "day"}],
             "burst": {"requests": 5, "per": "second"}, "stop_on_quota_reach": true,
@@ -84,7 +91,10 @@ fn example(method: &str, path: &str) -> Value {
         "/v1/keys/lookup" => json!({"sha256": digest(1)}),
         "/v1/explain" => json!({"key_id": "k-1", "method": "GET", "url": "/one", "address": "::1", "referer": "r",
             "headers": {"x-a": "b"}, "at_revision": 4, "now": 5}),
-        "/v1/subscriptions/{id}/block" => json!({"state": "BLOCKED"}),
+        "/v1/subscriptions/{id}/block" => json!({"state": "BLOCKED", "reason": "r", "note": "n",
+            "from": 4_102_444_800_u64, "until": "2100-01-01T01:00:00Z"}),
+        "/v1/applications/{id}/block" => json!({"reason": "r", "note": "n"}),
+        "/v1/subscriptions/{id}/unblock" | "/v1/applications/{id}/unblock" => json!({"reason": "r"}),
         "/v1/subscriptions/{id}/approve" | "/v1/subscriptions/{id}/reject" => json!({"reason": "r"}),
         "/v1/restore" => json!({"revision": 1, "dry_run": true, "lift_blocks": false}),
         "/v1/tokens" => json!({"role": "auditor", "subject": "s", "expires_in": 5_000}),

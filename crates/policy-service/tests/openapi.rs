@@ -90,7 +90,7 @@ async fn the_description_is_one_that_clients_can_be_made_from() {
         let mut names = HashSet::new();
         for parameter in &parameters {
             assert!(names.insert((&parameter["name"], &parameter["in"])), "{name}: {parameter}");
-            let is_number = ["limit", "from", "to", "since", "after", "last_used_before"]
+            let is_number = ["limit", "from", "to", "since", "after", "last_used_before", "receipt"]
                 .contains(&parameter["name"].as_str().unwrap());
             let types = rules_or_one(&parameter["schema"].get("type").cloned().unwrap_or(json!("string"))).join(" ");
             assert_eq!(types.contains("integer"), is_number || parameter["name"] == "revision", "{name}: {parameter}");
@@ -105,8 +105,10 @@ async fn the_description_is_one_that_clients_can_be_made_from() {
             _ => (false, false),
         };
         assert_eq!(filters, expected, "{name}");
-        let blockable = ["/v1/applications/{id}", "/v1/subscriptions/{id}"];
-        let deletes = method == "delete" && blockable.contains(&path);
+        // A deleted row has no body, but its receipt or the kept block has.
+        let is_beside = ["/v1/tokens", "/v1/gateways"].iter().any(|begin| path.starts_with(begin));
+        let deletes = method == "delete" && !is_beside;
+        assert_eq!(has_parameter(&parameters, "receipt"), changes_the_policy(method, path), "{name}");
         // These operations answer 201 and need no body.
         let issues = path.ends_with("{id}/keys") || path.ends_with("/regenerate");
         let shows_once = issues || method == "post" && ["/v1/tokens", "/v1/gateways/credentials"].contains(&path);
@@ -116,7 +118,8 @@ async fn the_description_is_one_that_clients_can_be_made_from() {
             "{name}"
         );
         if let Some(body) = operation.get("requestBody") {
-            let optional = issues || ["/block", "/approve", "/reject"].iter().any(|end| path.ends_with(end));
+            let optional =
+                issues || ["/block", "/unblock", "/approve", "/reject"].iter().any(|end| path.ends_with(end));
             assert_eq!(body["required"].as_bool().unwrap_or(false), !optional, "{name}: {body}");
         }
         if path.starts_with("/v1/") {
@@ -144,6 +147,12 @@ async fn the_description_is_one_that_clients_can_be_made_from() {
 
 fn has_parameter(parameters: &[&Value], name: &str) -> bool {
     parameters.iter().any(|parameter| parameter["name"] == name)
+}
+
+/// Whether an operation changes the policy.
+fn changes_the_policy(method: &str, path: &str) -> bool {
+    let others = ["/v1/tokens", "/v1/gateways", "/v1/usage", "/v1/keys/lookup", "/v1/explain"];
+    method != "get" && !others.iter().any(|begin| path.starts_with(begin))
 }
 
 /// Whether an operation changes an existing row.
@@ -296,7 +305,7 @@ async fn each_operation_answers_as_it_is_described() {
         (Administrator, "get", "/v1/policy", "", Value::Null, 401),
         (Administrator, "post", "/v1/subscriptions/{id}/unblock", "x", Value::Null, 200),
         (Administrator, "post", "/v1/applications/{id}/block", "x", Value::Null, 200),
-        (Administrator, "post", "/v1/applications/{id}/block", "x", json!({"reason": "r"}), 422),
+        (Administrator, "post", "/v1/applications/{id}/block", "x", json!({"until": 5}), 422),
         (Administrator, "put", "/v1/applications/{id}", "x", json!({"state": "ACTIVE"}), 409),
         (Administrator, "post", "/v1/applications/{id}/unblock", "x", Value::Null, 200),
         (Administrator, "delete", "/v1/subscriptions/{id}", "s-1", Value::Null, 204),
@@ -344,8 +353,29 @@ async fn each_operation_answers_as_it_is_described() {
         (Administrator, "get", "/v1/gateways/credentials", "?limit=1", Value::Null, 200),
         (Administrator, "put", "/v1/gateways/credentials/{id}", "none", json!({"apis": null}), 404),
         (Administrator, "delete", "/v1/gateways/credentials/{id}", "none", Value::Null, 404),
+        (Administrator, "get", "/v1/gateways", "?state=live&sort=-revision", Value::Null, 200),
+        (Administrator, "get", "/v1/gateways", "?state=dead", Value::Null, 400),
+        (Administrator, "delete", "/v1/gateways/{id}", "none", Value::Null, 404),
+        (Administrator, "get", "/v1/receipts/{revision}", "1", Value::Null, 200),
+        (Administrator, "get", "/v1/receipts/{revision}", "x", Value::Null, 400),
+        (Administrator, "get", "/v1/receipts/{revision}", "999", Value::Null, 404),
+        (Administrator, "post", "/v1/plans", "?receipt=1", json!({"id": "r"}), 201),
+        (Administrator, "post", "/v1/plans", "?receipt=0", json!({"id": "r"}), 400),
+        (Administrator, "put", "/v1/plans/{id}", "r?receipt=1", json!({"limits": limits}), 200),
+        (Administrator, "delete", "/v1/plans/{id}", "r?receipt=1", Value::Null, 200),
+        (
+            Administrator,
+            "post",
+            "/v1/subscriptions",
+            "?receipt=1",
+            json!({"id": "r", "application": "m", "api": "api-1"}),
+            201,
+        ),
+        (Administrator, "post", "/v1/import", "?receipt=1", json!({"kind": "plan", "id": "r"}), 200),
+        (Administrator, "post", "/v1/restore", "?receipt=1", json!({"revision": 1, "dry_run": true}), 200),
     ] {
-        let target = if path.contains('{') { path.replace("{id}", at) } else { format!("{path}{at}") };
+        let target =
+            if path.contains('{') { path.replace("{id}", at).replace("{revision}", at) } else { format!("{path}{at}") };
         // The query comes after the action in the path.
         let target = match target.split_once("?state=").and_then(|(before, rest)| Some((before, rest.split_once('/')?)))
         {

@@ -7,6 +7,7 @@ mod announce;
 mod differences;
 mod doubt;
 mod entries;
+mod gateways;
 mod horizon;
 mod lists;
 mod loss;

@@ -201,6 +201,21 @@ impl Envoy {
         change(&mut lock(&self.world).shared);
     }
 
+    /// The host permits no queues.
+    pub fn forbid_queues(&mut self) {
+        lock(&self.world).queues.forbidden = true;
+    }
+
+    /// The number of words in the longest queue.
+    pub fn longest_queue(&self) -> usize {
+        lock(&self.world).queues.longest()
+    }
+
+    /// Sets Envoy's `node.id`.
+    pub fn name_node(&mut self, id: &str) {
+        lock(&self.world).node_id = id.as_bytes().to_vec();
+    }
+
     /// Forgets all violations so far. For scenarios in which the host itself fails, so that the filter must fail too.
     pub fn forgive(&mut self) {
         let mut world = lock(&self.world);

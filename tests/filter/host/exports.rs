@@ -15,5 +15,6 @@ unsafe extern "C" {
     pub fn proxy_on_tick(root: u32);
     pub fn keygate_on_request_headers(stream: u32, headers: usize, end_of_stream: bool) -> u32;
     pub fn proxy_on_http_call_response(root: u32, token: u32, headers: usize, body: usize, trailers: usize);
+    pub fn proxy_on_queue_ready(root: u32, queue: u32);
     pub fn keygate_on_delete(context: u32);
 }

@@ -145,6 +145,34 @@ pub unsafe extern "C" fn proxy_set_shared_data(
 }
 
 #[unsafe(no_mangle)]
+pub unsafe extern "C" fn proxy_register_shared_queue(name: *const u8, size: usize, queue: *mut u32) -> u32 {
+    let name = unsafe { bytes(name, size) };
+    number(call("proxy_register_shared_queue", |world, vm| {
+        let state = &world.vms[vm];
+        let given = world.queues.register(&state.vm_id, name, (vm, state.root_id()))?;
+        unsafe { queue.write(given) };
+        Ok(())
+    }))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn proxy_enqueue_shared_queue(queue: u32, word: *const u8, size: usize) -> u32 {
+    let word = unsafe { bytes(word, size) };
+    number(call("proxy_enqueue_shared_queue", |world, _| world.queues.enqueue(queue, word)))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn proxy_dequeue_shared_queue(queue: u32, data: *mut *mut u8, size: *mut usize) -> u32 {
+    match call("proxy_dequeue_shared_queue", |world, _| world.queues.dequeue(queue)) {
+        Ok(word) => unsafe {
+            give(&word, data, size);
+            Status::Ok as u32
+        },
+        Err(status) => status as u32,
+    }
+}
+
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn proxy_http_call(
     cluster: *const u8,
     cluster_size: usize,

@@ -21,6 +21,7 @@ mod imports;
 mod imports_stream;
 mod imports_unused;
 mod metrics;
+mod queues;
 mod requests;
 mod shared_data;
 mod status;

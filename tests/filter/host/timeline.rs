@@ -112,9 +112,19 @@ impl Envoy {
         }
     }
 
+    /// Tells the owners of queues of their words. Words to a VM that is dead or stalled stay in its queue.
+    fn tell_queues(&mut self) {
+        loop {
+            let Some((index, root, queue)) = lock(&self.world).queues.next_told() else { break };
+            if let Some(vm) = self.vms.iter_mut().find(|vm| vm.index == index && vm.state == Life::Idle) {
+                let _ = vm.run(move || worker::queue_ready(root, queue));
+            }
+        }
+    }
+
     /// Passes new callouts to the service until there are none.
     fn exchange_callouts(&mut self) {
-        let Some(mut feed) = self.feed.take() else { return };
+        let Some(mut feed) = self.feed.take() else { return self.tell_queues() };
         for round in 0.. {
             assert!(round < CALLOUTS_AT_ONCE, "callouts without end at one instant");
             let known = |all: &[Callout], one: &Callout| all.iter().any(|c| (c.vm, c.token) == (one.vm, one.token));
@@ -128,6 +138,7 @@ impl Envoy {
             }
         }
         self.feed = Some(feed);
+        self.tell_queues();
     }
 
     /// Envoy's own 504 for callouts whose time is over.

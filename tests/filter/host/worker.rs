@@ -71,6 +71,15 @@ pub fn tick(root: u32) -> u64 {
     0
 }
 
+/// Tells a root context that its queue has a word.
+pub fn queue_ready(root: u32, queue: u32) -> u64 {
+    let present = with_world(|world, vm| world.vms[vm].roots.contains_key(&root));
+    if present {
+        enter(root, || unsafe { exports::proxy_on_queue_ready(root, queue) });
+    }
+    0
+}
+
 /// Delivers a callout's answer to the filter. `None` is a reset.
 pub fn answer(callout: &Callout, answer: Option<(Headers, Vec<u8>)>) -> u64 {
     let (headers, body) = answer.as_ref().map_or((0, 0), |(headers, body)| (headers.len(), body.len()));

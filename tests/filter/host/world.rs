@@ -12,6 +12,7 @@ use super::{
     faults::Faults,
     headers::Headers,
     metrics::{MetricIds, Metrics},
+    queues::Queues,
     requests::Stream,
     shared_data::SharedData,
     status::{LogLevel, Status},
@@ -31,6 +32,9 @@ pub struct World {
     /// How much the wall clock is ahead of the steady clock. The filter sees only the wall clock.
     pub skew: i64,
     pub shared: SharedData,
+    pub queues: Queues,
+    /// Envoy's `node.id`. Empty: it has none.
+    pub node_id: Vec<u8>,
     pub metrics: Metrics,
     pub log: Vec<LogLine>,
     /// Environment variables of the VMs.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     applications::Application,
-    block::{self, Block},
+    block,
     error::Error,
     numbers::plain,
     object::Object,
@@ -18,7 +18,7 @@ use crate::{
         Act, Kind, MAX_ROWS_AT_ONCE, Name, NewRow, Store, Transaction, Version,
         audit::{Action, Deed},
     },
-    resource::{Reference, Resource, new_id},
+    resource::{self, Reference, Resource, new_id},
     subscriptions::Subscription,
 };
 
@@ -231,6 +231,10 @@ impl<'s> Bulk<'s> {
         let mut good = Vec::with_capacity(candidates.len());
         for (row, sent) in candidates {
             match completed(change.act(), &sent) {
+                // The block is over, and nothing stays of what was deleted.
+                Ok((complete, _)) if row.kept && !complete.is_blocked() => {
+                    add(&mut self.outcome.of(R::KIND).unchanged);
+                }
                 Ok((complete, new)) => good.push(Candidate { row, sent, complete, new }),
                 Err(error) => self.refuse_row(&row, &error),
             }
@@ -425,7 +429,7 @@ fn completed<R: Resource>(act: &Act, sent: &R) -> Result<(R, NewRow), Error> {
     if complete.id().is_none() {
         *complete.id() = Some(new_id(act, R::PREFIX)?);
     }
-    complete.fill_defaults(None)?;
+    complete.fill_defaults(act, None)?;
     complete.validate()?;
     let new = complete.row()?;
     Ok((complete, new))
@@ -434,26 +438,16 @@ fn completed<R: Resource>(act: &Act, sent: &R) -> Result<(R, NewRow), Error> {
 /// Ends the block of `held`, and writes `sent` in its place. If that is refused all the same, the block stays.
 async fn lift_and_put<R: Resource>(change: &mut dyn Transaction, held: &Version, sent: R) -> Result<Put, Error> {
     match R::KIND {
-        Kind::Application => drop(block::unblock::<Application>(change, &held.id).await?),
-        Kind::Subscription => drop(block::unblock::<Subscription>(change, &held.id).await?),
+        Kind::Application => drop(block::unblock::<Application>(change, &held.id, None).await?),
+        Kind::Subscription => drop(block::unblock::<Subscription>(change, &held.id, None).await?),
         Kind::Api | Kind::Key | Kind::Plan | Kind::DenyPolicy => {}
     }
     let put = put_any(change, sent).await;
     // A kept block is gone with its row, and what comes in its place was complete and names only what is there.
     if put.is_err()
-        && let Some(block) = block_of::<R>(held)?
-        && change.find(R::KIND, &held.id).await?.is_some()
+        && let Some(unblocked) = change.find(R::KIND, &held.id).await?
     {
-        match R::KIND {
-            Kind::Application => drop(block::block::<Application>(change, &held.id, block).await?),
-            _ => drop(block::block::<Subscription>(change, &held.id, block).await?),
-        }
+        resource::put(change, &unblocked, &R::shown(held)?).await?;
     }
     put
-}
-
-fn block_of<R: Resource>(held: &Version) -> Result<Option<Block>, Error> {
-    let shown = serde_json::to_value(R::shown(held)?).unwrap_or_default();
-    let may_be_blocked = matches!(R::KIND, Kind::Application | Kind::Subscription);
-    Ok(shown.get("state").and_then(|state| state.as_str()).filter(|_| may_be_blocked).and_then(Block::parse))
 }

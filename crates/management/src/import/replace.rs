@@ -68,8 +68,8 @@ async fn remove_one<R: Resource>(
             return Ok(Some("it is the block of something that was deleted; lift_blocks removes it".to_owned()));
         }
         match R::KIND {
-            Kind::Application => drop(block::unblock::<Application>(change, &held.id).await?),
-            _ => drop(block::unblock::<Subscription>(change, &held.id).await?),
+            Kind::Application => drop(block::unblock::<Application>(change, &held.id, None).await?),
+            _ => drop(block::unblock::<Subscription>(change, &held.id, None).await?),
         }
         return Ok(None);
     }

@@ -80,13 +80,15 @@ pub enum Subject {
     Token,
     /// A gateway's credential, which is not part of the policy.
     GatewayCredential,
+    /// A gateway in the list of those that were heard of, which is not part of the policy.
+    Gateway,
     /// The policy as a whole.
     Policy,
 }
 
 impl Subject {
     /// All subjects.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Row(Kind::Api),
         Self::Row(Kind::Application),
         Self::Row(Kind::Key),
@@ -95,6 +97,7 @@ impl Subject {
         Self::Row(Kind::DenyPolicy),
         Self::Token,
         Self::GatewayCredential,
+        Self::Gateway,
         Self::Policy,
     ];
 
@@ -109,13 +112,14 @@ impl Subject {
             Self::Row(Kind::DenyPolicy) => "deny_policy",
             Self::Token => "token",
             Self::GatewayCredential => "gateway_credential",
+            Self::Gateway => "gateway",
             Self::Policy => "policy",
         }
     }
 
     /// Whether it is not part of the policy, so that its entry has no revision.
     pub fn is_beside_policy(self) -> bool {
-        matches!(self, Self::Token | Self::GatewayCredential)
+        matches!(self, Self::Token | Self::GatewayCredential | Self::Gateway)
     }
 }
 

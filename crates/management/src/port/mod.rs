@@ -9,8 +9,10 @@ mod act;
 mod actor;
 pub mod answers;
 pub mod audit;
+pub mod due;
 mod error;
 pub mod explained;
+pub mod gateways;
 mod kind;
 pub mod list;
 mod mark;
@@ -48,7 +50,9 @@ pub use self::{
 use self::{
     answers::{AnswerRows, Answers},
     audit::{AuditLog, Record},
+    due::{DueRows, Dues},
     explained::ExplainedRows,
+    gateways::{GatewayRows, Gateways},
     list::{Filter, Page, Sort},
     past::{Past, PastRows},
     places::{Clash, Place},
@@ -60,7 +64,7 @@ use self::{
 /// An open database, shared by all its users.
 pub type Store = Arc<dyn Database>;
 
-/// Maximum number of rows for one [`Rows::insert_all`]: twelve values each, and SQLite accepts 32,766.
+/// Maximum number of rows for one [`Rows::insert_all`]: thirteen values each, and SQLite accepts 32,766.
 pub const MAX_ROWS_AT_ONCE: usize = 1_000;
 
 /// Blocks that [`Rows::blocks_of`] returns: those of 1,000 owners with 10 each, at 200 bytes 2 MB.
@@ -68,7 +72,7 @@ pub const MAX_OWNERS_BLOCKS: usize = 10_000;
 
 /// An open database.
 pub trait Database:
-    Present + History + Changes + Upkeep + AuditLog + Past + Answers + Accounts + Sessions + Sights
+    Present + History + Changes + Upkeep + AuditLog + Past + Answers + Accounts + Sessions + Sights + Dues + Gateways
 {
 }
 
@@ -212,7 +216,7 @@ pub trait Upkeep: Send + Sync {
 /// A change in progress. If it is dropped without [`Transaction::commit`], it has no effect.
 #[async_trait]
 pub trait Transaction:
-    Rows + UsageRows + AccountRows + SessionRows + SightRows + Record + PastRows + AnswerRows
+    Rows + UsageRows + AccountRows + SessionRows + SightRows + Record + PastRows + AnswerRows + DueRows + GatewayRows
 {
     /// The context of the change.
     fn act(&self) -> &Act;

@@ -36,6 +36,8 @@ pub struct NewRow {
     pub state_before: Option<String>,
     /// The fields that gateways do not get, JSON.
     pub beside: Option<String>,
+    /// When the service must write the row again, Unix time.
+    pub due: Option<i64>,
     /// The row as the feed shows it, JSON.
     pub document: String,
 }
@@ -61,6 +63,8 @@ pub struct Version {
     pub state_before: Option<String>,
     /// The fields that gateways do not get, JSON.
     pub beside: Option<String>,
+    /// When the service must write the row again, Unix time.
+    pub due: Option<i64>,
     /// The revision that made it.
     pub from_revision: i64,
     /// The row as the feed shows it, JSON.

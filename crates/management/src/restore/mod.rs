@@ -138,8 +138,8 @@ impl Way<'_> {
         let mut held = held.clone();
         if self.lift {
             match R::KIND {
-                Kind::Application => block::unblock::<Application>(self.change, &held.id).await.map(drop)?,
-                Kind::Subscription => block::unblock::<Subscription>(self.change, &held.id).await.map(drop)?,
+                Kind::Application => block::unblock::<Application>(self.change, &held.id, None).await.map(drop)?,
+                Kind::Subscription => block::unblock::<Subscription>(self.change, &held.id, None).await.map(drop)?,
                 Kind::Api | Kind::Key | Kind::Plan | Kind::DenyPolicy => {}
             }
             // The kept block of a deleted object was removed with the object.
@@ -325,6 +325,5 @@ fn is_just_so(held: &Version, row: &NewRow) -> bool {
 
 /// Whether a row is a subscription with a block, which must not lose its id.
 fn is_blocked(held: &Version) -> bool {
-    held.kind == Kind::Subscription
-        && Subscription::shown(held).is_ok_and(|subscription| subscription.block().is_some())
+    held.kind == Kind::Subscription && Subscription::shown(held).is_ok_and(|subscription| subscription.is_blocked())
 }

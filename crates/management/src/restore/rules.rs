@@ -7,7 +7,6 @@
 use crate::{
     apis::{Api, ApiState},
     applications::{Application, ApplicationState},
-    block::{Block, Blockable as _},
     deny_policies::DenyPolicy,
     error::Error,
     keys::{Key, KeyState},
@@ -83,7 +82,8 @@ impl Restore for Application {
     fn put_back(then: Self, known: Option<&Self>, is_gone: bool, lift: bool) -> Verdict<Self> {
         let is_blocked = !is_gone && !lift && known.is_some_and(|now| now.state == Some(ApplicationState::Blocked));
         if is_blocked && then.state != Some(ApplicationState::Blocked) {
-            return Verdict::Put(then.blocked(Block::Blocked), Some(BLOCK));
+            let record = known.and_then(|now| now.record.clone());
+            return Verdict::Put(Self { state: Some(ApplicationState::Blocked), record, ..then }, Some(BLOCK));
         }
         Verdict::Put(then, None)
     }
@@ -106,14 +106,8 @@ impl Restore for Application {
 
 impl Restore for Subscription {
     fn put_back(then: Self, known: Option<&Self>, is_gone: bool, lift: bool) -> Verdict<Self> {
-        let now = known.filter(|_| !is_gone && !lift).and_then(Self::block);
-        let stays = match (now, then.block()) {
-            (None, _) | (Some(_), Some(Block::Blocked)) => None,
-            (Some(Block::ProdOnlyBlocked), Some(Block::ProdOnlyBlocked)) => None,
-            (Some(block), _) => Some(block),
-        };
-        match stays {
-            Some(block) => Verdict::Put(then.blocked(block), Some(BLOCK)),
+        match known.filter(|known| !is_gone && !lift && !then.covers(known)) {
+            Some(known) => Verdict::Put(then.with_block_of(known), Some(BLOCK)),
             None => Verdict::Put(then, None),
         }
     }

@@ -28,6 +28,13 @@ pub struct Query {
     mark: Option<String>,
 }
 
+impl Query {
+    /// Whether it names a revision that the gateway holds, whether that can be read or not.
+    pub fn has_cursor(&self) -> bool {
+        self.since.is_some()
+    }
+}
+
 /// The part of a delta in which a page begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
 #[schema(rename_all = "lowercase")]

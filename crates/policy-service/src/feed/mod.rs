@@ -11,10 +11,12 @@ pub mod page;
 pub mod prefer;
 pub mod proof;
 pub mod shared;
+mod shown;
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
+    Extension,
     body::Bytes,
     extract::{Query, State as Shared, rejection::QueryRejection},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
@@ -28,7 +30,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    ask::Ask,
+    ask::{Ask, Cursor, Part},
     coalesce::Coalescing,
     page::{GatewayView, Links},
     proof::Proof,
@@ -37,6 +39,8 @@ use self::{
 use crate::{
     auth::{Caller, Gateway},
     clock::act_of_service,
+    gateways::{Call, Gateways, Held, Said},
+    guesses::Peer,
     http::{credential::Credential, problem::Problem},
 };
 use management::port::{Error, Latest, Mark, Scope, Store};
@@ -44,6 +48,9 @@ use management::port::{Error, Latest, Mark, Scope, Store};
 /// Filters that send this header resolve relative references. Earlier filters accept absolute paths only.
 const KEYGATE_VERSION: HeaderName = HeaderName::from_static("keygate-version");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// Rows of a change that are looked at, to find one that a limited gateway sees. If there are more, it counts as seen.
+const ROWS_LOOKED_AT: usize = 100;
 
 /// How the feed is served.
 #[derive(Clone, Debug)]
@@ -54,6 +61,8 @@ pub struct Settings {
     pub confirm_removal: bool,
     /// Maximum time for which an answer is held.
     pub max_wait: Duration,
+    /// How long a gateway is silent until it is gone, if it can allow nothing any more.
+    pub gone_after: Duration,
 }
 
 /// The state of the feed.
@@ -64,6 +73,7 @@ pub struct Feed {
     pages: Arc<Pages>,
     coalescing: Arc<Coalescing>,
     left_out: Arc<HashSet<String>>,
+    gateways: Gateways,
     stopping: CancellationToken,
 }
 
@@ -71,7 +81,8 @@ impl Feed {
     /// Serves `store` to `gateways`. Long polls end when `stopping` is cancelled.
     pub fn new(store: Store, settings: Settings, stopping: CancellationToken) -> Self {
         let coalescing = Arc::new(Coalescing::new(Instant::now()));
-        Self { store, settings, pages: Arc::default(), coalescing, left_out: Arc::default(), stopping }
+        let gateways = Gateways::new(store.clone(), settings.gone_after);
+        Self { store, settings, pages: Arc::default(), coalescing, left_out: Arc::default(), gateways, stopping }
     }
 
     /// Leaves these stored documents out, because the filter would refuse them.
@@ -79,17 +90,70 @@ impl Feed {
         Self { left_out: documents.into(), ..self }
     }
 
+    /// The gateways that are heard of.
+    pub fn gateways(&self) -> &Gateways {
+        &self.gateways
+    }
+
+    /// Whether the service is about to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    /// Waits until the service is about to stop.
+    pub async fn stopped(&self) {
+        self.stopping.cancelled().await;
+    }
+
+    /// Whether a gateway with this scope sees what the revisions after `from` changed, up to `to`. What cannot be read any
+    /// more counts as seen.
+    pub async fn shows(&self, scope: &Scope, from: i64, to: i64) -> Result<bool, Error> {
+        if *scope == Scope::All {
+            return Ok(true);
+        }
+        let mut snapshot = self.store.snapshot().await?;
+        let view = GatewayView { rows: ROWS_LOOKED_AT, ..self.view(scope, Links::Query, &snapshot.state().epoch) };
+        let place = Some(Cursor { revision: to, part: Part::Removed, after: 0 });
+        let ask = Ask { epoch: None, since: Some(from), place, mark: None };
+        match page::build(&view, &mut *snapshot, &ask).await {
+            Ok(page) => Ok(!page.empty),
+            Err(Error::Gone(_)) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     /// What `gateway` sees under the policy's `epoch`. Its `headers` decide how links are written.
     fn source(&self, gateway: &Gateway, headers: &HeaderMap, epoch: &str) -> GatewayView {
+        let links = if headers.contains_key(KEYGATE_VERSION) { Links::Query } else { Links::Absolute };
+        self.view(&gateway.scope, links, epoch)
+    }
+
+    fn view(&self, scope: &Scope, links: Links, epoch: &str) -> GatewayView {
         GatewayView {
-            scope: gateway.scope.clone(),
-            epoch: scoped_epoch(epoch, &gateway.scope),
+            scope: scope.clone(),
+            epoch: scoped_epoch(epoch, scope),
             rows: self.settings.page_rows,
             confirm_removal: self.settings.confirm_removal,
-            links: if headers.contains_key(KEYGATE_VERSION) { Links::Query } else { Links::Absolute },
+            links,
             left_out: Arc::clone(&self.left_out),
             secret: self.store.secret().clone(),
         }
+    }
+
+    /// Notes that a gateway calls. `None` if no filter seems to call.
+    async fn hear(
+        &self,
+        gateway: &Gateway,
+        headers: &HeaderMap,
+        address: Option<IpAddr>,
+        has_cursor: bool,
+        ask: &Result<Ask, Problem>,
+    ) -> Option<Held> {
+        let is_held = prefer::wait(headers, Duration::MAX).is_some();
+        let said = Said::read(headers, is_held)?;
+        let shown = shown::shown(&gateway.scope, has_cursor, ask, &self.store.revisions().borrow());
+        let (client_id, scope) = (gateway.client_id.clone(), gateway.scope.clone());
+        Some(self.gateways.arrive(Call { client_id, scope, address, said, shown }).await)
     }
 }
 
@@ -142,34 +206,57 @@ struct Answer {
 pub async fn policy(
     Shared(feed): Shared<Feed>,
     caller: Caller,
+    peer: Option<Extension<Peer>>,
     headers: HeaderMap,
     query: Result<Query<ask::Query>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let gateway = caller.gateway()?;
     let Query(query) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
-    let ask = Ask::read(query, feed.store.secret())?;
-    let wait = prefer::wait(&headers, feed.settings.max_wait);
-    let answer = match feed.answer(gateway, &ask, &headers, wait).await {
-        Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => return Ok(Credential::Ended.mark(problem)),
-        answer => answer?,
-    };
-    let mut response = match answer.body {
-        Some(body) => ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response(),
-        None => StatusCode::NOT_MODIFIED.into_response(),
-    };
-    let fields = response.headers_mut();
-    fields.insert(header::ETAG, answer.etag);
-    fields.insert(header::VARY, HeaderValue::from_static("authorization, prefer, keygate-version"));
-    // Only the gateway may store the answer, and it must revalidate it each time.
-    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    // A gateway that sees this header asks again at once. A service that is about to stop must avoid that.
-    if wait.is_some() && !feed.stopping.is_cancelled() {
-        fields.insert(PREFERENCE_APPLIED, HeaderValue::from_static("wait"));
+    let has_cursor = query.has_cursor();
+    let ask = Ask::read(query, feed.store.secret());
+    let address = peer.map(|Extension(Peer(address))| address);
+    // Heard of until the answer is made, or until the client is gone.
+    let mut held = feed.hear(&gateway, &headers, address, has_cursor, &ask).await;
+    let answered = feed.serve(gateway, ask, &headers).await;
+    if let (Some(held), Err(problem)) = (&mut held, &answered) {
+        held.tell_to_wait(problem.retry_after().unwrap_or_default());
     }
-    Ok(response)
+    answered
 }
 
 impl Feed {
+    /// The answer to a poll.
+    async fn serve(
+        &self,
+        gateway: Gateway,
+        ask: Result<Ask, Problem>,
+        headers: &HeaderMap,
+    ) -> Result<Response, Problem> {
+        let feed = self;
+        let ask = ask?;
+        let wait = prefer::wait(headers, feed.settings.max_wait);
+        let answer = match feed.answer(gateway, &ask, headers, wait).await {
+            Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => return Ok(Credential::Ended.mark(problem)),
+            answer => answer?,
+        };
+        let mut response = match answer.body {
+            Some(body) => {
+                ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+            }
+            None => StatusCode::NOT_MODIFIED.into_response(),
+        };
+        let fields = response.headers_mut();
+        fields.insert(header::ETAG, answer.etag);
+        fields.insert(header::VARY, HeaderValue::from_static("authorization, prefer, keygate-version"));
+        // Only the gateway may store the answer, and it must revalidate it each time.
+        fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        // A gateway that sees this header asks again at once. A service that is about to stop must avoid that.
+        if wait.is_some() && !feed.stopping.is_cancelled() {
+            fields.insert(PREFERENCE_APPLIED, HeaderValue::from_static("wait"));
+        }
+        Ok(response)
+    }
+
     /// Answers as soon as something is new, or when the wait is over.
     async fn answer(
         &self,

@@ -15,8 +15,16 @@ use utoipa::{
 const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
 /// Routes that neither show nor change a row of the policy.
-const NO_ROWS: [&str; 7] =
-    ["/v1/usage", "/v1/policy", "/v1/keys/lookup", "/v1/explain", "/v1/audit", "/v1/revisions", "/v1/diff"];
+const NO_ROWS: [&str; 8] = [
+    "/v1/usage",
+    "/v1/policy",
+    "/v1/receipts/{revision}",
+    "/v1/keys/lookup",
+    "/v1/explain",
+    "/v1/audit",
+    "/v1/revisions",
+    "/v1/diff",
+];
 
 #[derive(OpenApi)]
 #[openapi(

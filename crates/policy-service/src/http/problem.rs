@@ -14,7 +14,7 @@ use management::{error::Error, port};
 /// The media type of every error.
 pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 /// Seconds after which a client may retry when the database is busy.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+const RETRY_AFTER_SECONDS: u16 = 1;
 
 /// An error: `application/problem+json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -87,6 +87,11 @@ impl Problem {
     /// Adds the id of the object.
     pub fn about(self, id: &str) -> Self {
         Self { id: Some(id.into()), ..self }
+    }
+
+    /// Number of seconds by which the answer tells the client to wait.
+    pub fn retry_after(&self) -> Option<i64> {
+        (self.status() == StatusCode::SERVICE_UNAVAILABLE).then(|| RETRY_AFTER_SECONDS.into())
     }
 
     pub fn status(&self) -> StatusCode {
@@ -171,7 +176,7 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
         }
         // The request's id is not known here. `request_id` adds it.
         response.extensions_mut().insert(self);

@@ -1,13 +1,11 @@
-//! Actions on rows: issue, revoke and regenerate keys; block and unblock subscriptions and applications.
+//! Actions on keys: issue, revoke and regenerate. Blocks are in [`super::blocks`].
 
 use axum::{
     Extension, Json as Body,
-    extract::{Path, Query, State, rejection::PathRejection, rejection::QueryRejection},
+    extract::{Path, State, rejection::PathRejection},
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -22,13 +20,10 @@ use crate::{
     },
 };
 use management::{
-    applications::Application,
-    block::{self, Block, Blockable},
     issue::{self, Issue, IssuedKey, Regenerate},
     keys::Key,
-    port::{Database, Kind, Store, Transaction},
+    port::{Kind, Store, Transaction},
     resource::Resource as _,
-    subscriptions::Subscription,
 };
 
 type Id = Result<Path<String>, PathRejection>;
@@ -110,133 +105,7 @@ async fn revoke_key(
     answer(&*store, change, revoked).await
 }
 
-/// The block that the query asks for.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct Blocking {
-    /// BLOCKED unless the query or the body names another state.
-    #[param(inline)]
-    state: Option<Block>,
-}
-
-/// The block that the body asks for.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct BlockingBody {
-    /// BLOCKED unless the query or the body names another state. If both name one, it must be the same.
-    #[serde(default)]
-    state: Option<Block>,
-}
-
-/// Blocks a subscription.
-#[utoipa::path(post, path = "/v1/subscriptions/{id}/block", tag = "subscriptions", operation_id = "block_subscription",
-    params(("id" = String, Path), Blocking), request_body = Option<BlockingBody>, responses(
-    (status = 200, description = "the subscription is in this state; no new revision if it was already", body = Subscription),
-    (status = 400, description = "`state` is not a blocked state", body = Problem),
-    (status = 401, description = "not a valid token", body = Problem),
-    (status = 404, description = "there is no such subscription", body = Problem),
-    (status = 422, description = "a field of the body cannot be used", body = Problem),
-))]
-async fn block(
-    State(store): State<Store>,
-    caller: Caller,
-    id: Id,
-    query: Result<Query<Blocking>, QueryRejection>,
-    if_match: IfMatch,
-    OptionalJson(body): OptionalJson<BlockingBody>,
-) -> Result<Response, Problem> {
-    let id = id_of(id)?;
-    let Query(blocking) =
-        query.map_err(|_| Problem::parameter("state", "expected state=BLOCKED or state=PROD_ONLY_BLOCKED"))?;
-    if let (Some(in_query), Some(in_body)) = (blocking.state, body.state)
-        && in_query != in_body
-    {
-        return Err(Problem::invalid("state", "the query and the body name different states"));
-    }
-    set_block::<Subscription>(&*store, caller, &id, &if_match, Some(blocking.state.or(body.state).unwrap_or_default()))
-        .await
-}
-
-/// Blocks a row, or ends its block if `block` is `None`.
-async fn set_block<R: Blockable>(
-    store: &dyn Database,
-    caller: Caller,
-    id: &str,
-    if_match: &IfMatch,
-    block: Option<Block>,
-) -> Result<Response, Problem> {
-    let mut change = begin(store, caller, R::KIND, id, if_match).await?;
-    let shown: R = match block {
-        Some(block) => block::block(&mut *change, id, block).await?,
-        None => block::unblock(&mut *change, id).await?,
-    };
-    answer(store, change, shown).await
-}
-
-/// Ends any block of a subscription. It is then UNBLOCKED, or again ON_HOLD, REJECTED or pending if it was so before
-/// the block.
-#[utoipa::path(post, path = "/v1/subscriptions/{id}/unblock", tag = "subscriptions", operation_id = "unblock_subscription",
-    params(("id" = String, Path)), responses(
-    (status = 200, description = "the subscription is not blocked; no new revision if it was not blocked before", body = Subscription),
-    (status = 401, description = "not a valid token", body = Problem),
-    (status = 404, description = "there is no such subscription", body = Problem),
-))]
-async fn unblock(
-    State(store): State<Store>,
-    caller: Caller,
-    _: NoQuery,
-    id: Id,
-    if_match: IfMatch,
-    _: OptionalJson<Nothing>,
-) -> Result<Response, Problem> {
-    set_block::<Subscription>(&*store, caller, &id_of(id)?, &if_match, None).await
-}
-
-/// Blocks an application.
-#[utoipa::path(post, path = "/v1/applications/{id}/block", tag = "applications", operation_id = "block_application",
-    params(("id" = String, Path)), responses(
-    (status = 200, description = "the application is blocked; no new revision if it was already", body = Application),
-    (status = 401, description = "not a valid token", body = Problem),
-    (status = 404, description = "there is no such application", body = Problem),
-))]
-async fn block_application(
-    State(store): State<Store>,
-    caller: Caller,
-    _: NoQuery,
-    id: Id,
-    if_match: IfMatch,
-    _: OptionalJson<Nothing>,
-) -> Result<Response, Problem> {
-    set_block::<Application>(&*store, caller, &id_of(id)?, &if_match, Some(Block::Blocked)).await
-}
-
-/// Ends the block of an application.
-#[utoipa::path(post, path = "/v1/applications/{id}/unblock", tag = "applications", operation_id = "unblock_application",
-    params(("id" = String, Path)), responses(
-    (status = 200, description = "the application is not blocked; no new revision if it was not blocked before", body = Application),
-    (status = 401, description = "not a valid token", body = Problem),
-    (status = 404, description = "there is no such application", body = Problem),
-))]
-async fn unblock_application(
-    State(store): State<Store>,
-    caller: Caller,
-    _: NoQuery,
-    id: Id,
-    if_match: IfMatch,
-    _: OptionalJson<Nothing>,
-) -> Result<Response, Problem> {
-    set_block::<Application>(&*store, caller, &id_of(id)?, &if_match, None).await
-}
-
 /// All routes of actions.
 pub fn router() -> OpenApiRouter<Store> {
-    OpenApiRouter::new()
-        .routes(routes!(issue_key))
-        .routes(routes!(regenerate_key))
-        .routes(routes!(revoke_key))
-        .routes(routes!(block))
-        .routes(routes!(unblock))
-        .routes(routes!(block_application))
-        .routes(routes!(unblock_application))
+    OpenApiRouter::new().routes(routes!(issue_key)).routes(routes!(regenerate_key)).routes(routes!(revoke_key))
 }

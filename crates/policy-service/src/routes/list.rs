@@ -8,8 +8,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::http::problem::Problem;
 use management::{
+    access,
     port::{
-        Database,
+        Actor, Database,
         list::{Column, Filter, Key, Place, Sort},
         sight::Sight,
     },
@@ -81,17 +82,18 @@ pub struct Items<T> {
     pub total: Option<i64>,
 }
 
-/// Answers with the requested page.
-pub async fn list<R: Resource>(store: &dyn Database, sight: Sight, listing: Listing) -> Result<Items<R>, Problem> {
+/// Answers an actor with the requested page.
+pub async fn list<R: Resource>(store: &dyn Database, actor: &Actor, listing: Listing) -> Result<Items<R>, Problem> {
     let limit = limit(listing.limit.as_deref())?;
     let (sort, name) = sort::<R>(listing.sort.as_deref())?;
     let after = listing.cursor.as_deref().map(|text| place(text, sort, &name).ok_or_else(bad_cursor)).transpose()?;
+    let sight = access::sight(actor, R::KIND);
     let page = store.list(R::KIND, &Filter { sight, ..filter::<R>(listing)? }, sort, after.as_ref(), limit).await?;
     let mut items = page.rows.iter().map(R::shown).collect::<Result<Vec<_>, _>>()?;
     for (item, version) in items.iter_mut().zip(&page.rows) {
         *item.etag() = Some(etag(version));
     }
-    R::add_to_view(store, &mut items).await?;
+    R::add_to_view(store, actor, &mut items).await?;
     Ok(Items { items, next: page.next.map(|place| cursor(&place, &name)), total: Some(page.total) })
 }
 

@@ -90,17 +90,17 @@ async fn look_up(
     let version = store.find_identity(Kind::Key, &digest).await?;
     let none = || Problem::new(StatusCode::NOT_FOUND, unknown);
     let version = version.ok_or_else(none)?;
-    let mut key: Key = shown(&*store, &version).await?;
     let actor = caller.actor();
+    let mut key: Key = shown(&*store, &actor, &version).await?;
     let id = key.application.as_deref().unwrap_or_default();
     let application: Option<Application> = match store.find(Kind::Application, id).await? {
-        Some(version) => Some(shown(&*store, &version).await?),
+        Some(version) => Some(shown(&*store, &actor, &version).await?),
         None => None,
     };
     let mut subscriptions = Vec::new();
     for version in store.subscriptions_of(id).await? {
         if sees(&*store, &actor, Kind::Subscription, &version.id).await? {
-            subscriptions.push(shown(&*store, &version).await?);
+            subscriptions.push(shown(&*store, &actor, &version).await?);
         }
     }
     // A publisher sees a key only if its application is subscribed to one of the publisher's APIs, and nothing about
@@ -128,9 +128,9 @@ async fn sees(store: &dyn Database, actor: &Actor, kind: Kind, id: &str) -> Resu
     Ok(store.sees(kind, id, &access::sight(actor, kind)).await?)
 }
 
-async fn shown<R: Resource>(store: &dyn Database, version: &Version) -> Result<R, Problem> {
+async fn shown<R: Resource>(store: &dyn Database, actor: &Actor, version: &Version) -> Result<R, Problem> {
     let mut shown = R::shown(version)?;
-    R::add_to_view(store, std::slice::from_mut(&mut shown)).await?;
+    R::add_to_view(store, actor, std::slice::from_mut(&mut shown)).await?;
     *shown.etag() = Some(etag(version));
     Ok(shown)
 }

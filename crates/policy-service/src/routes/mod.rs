@@ -8,14 +8,17 @@ pub mod accounts;
 pub mod actions;
 pub mod approval;
 pub mod audit;
+pub mod blocks;
 pub mod bounds;
 pub mod credentials;
 pub mod explain;
+pub mod gateways;
 pub mod history;
 pub mod import;
 pub mod list;
 pub mod lookup;
 pub mod once;
+pub mod receipts;
 pub mod resources;
 pub mod tag;
 pub mod told;
@@ -87,7 +90,7 @@ async fn answer_as<R: Resource>(
     place: Option<HeaderValue>,
 ) -> Result<Response, Problem> {
     let mut headers = tag::put_on(&mut *change, &mut shown).await?;
-    R::add_to_view(store, std::slice::from_mut(&mut shown)).await?;
+    R::add_to_view(store, &change.act().actor, std::slice::from_mut(&mut shown)).await?;
     let (state, body) = (tag::state_of(&shown), document(&shown)?);
     let told = Told { status, location: place.as_ref(), body: Some(&body), issued: None };
     let accepted = tag::commit_once(change, &mut headers, state, told).await?;
@@ -123,6 +126,7 @@ pub fn router() -> OpenApiRouter<Store> {
     OpenApiRouter::new()
         .merge(resources::router())
         .merge(actions::router())
+        .merge(blocks::router())
         .merge(lookup::router())
         .merge(explain::router())
         .merge(accounts::router())
@@ -130,5 +134,7 @@ pub fn router() -> OpenApiRouter<Store> {
         .merge(approval::router())
         .merge(audit::router())
         .merge(history::router())
+        .merge(gateways::router())
+        .merge(receipts::router())
         .merge(import::router())
 }

@@ -41,7 +41,7 @@ async fn list<R: Resource>(
     query: Result<Query<Listing>, QueryRejection>,
 ) -> Result<Body<Items<R>>, Problem> {
     let Query(listing) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
-    Ok(Body(list::list(store, access::sight(&caller.actor(), R::KIND), listing).await?))
+    Ok(Body(list::list(store, &caller.actor(), listing).await?))
 }
 
 async fn find<R: Resource>(
@@ -51,12 +51,13 @@ async fn find<R: Resource>(
 ) -> Result<Response, Problem> {
     let id = id_of(id)?;
     let version = store.find(R::KIND, &id).await?.ok_or_else(|| Error::not_found(R::KIND, &id))?;
-    let sight = access::sight(&caller.actor(), R::KIND);
+    let actor = caller.actor();
+    let sight = access::sight(&actor, R::KIND);
     if sight != Sight::All && !store.sees(R::KIND, &id, &sight).await? {
         return Err(Error::not_found(R::KIND, &id).into());
     }
     let mut shown = R::shown(&version)?;
-    R::add_to_view(store, std::slice::from_mut(&mut shown)).await?;
+    R::add_to_view(store, &actor, std::slice::from_mut(&mut shown)).await?;
     *shown.etag() = Some(etag(&version));
     Ok((tag::header_of(&mut shown), Body(shown)).into_response())
 }

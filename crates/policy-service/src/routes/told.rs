@@ -58,7 +58,7 @@ impl<'p> Deed<'p> {
     fn of(method: &Method, path: &'p str, made: Option<&HeaderValue>) -> Self {
         let path = path.trim_start_matches("/v1/");
         // Credentials stand below the gateways.
-        let path = path.strip_prefix("gateways/").unwrap_or(path);
+        let path = path.strip_prefix("gateways/").filter(|rest| rest.starts_with("credentials")).unwrap_or(path);
         let mut parts = path.split('/');
         let (list, id, last) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
         let (action, list) = match last {
@@ -105,6 +105,7 @@ mod tests {
                 "c",
             ),
             (Method::DELETE, "/v1/gateways/credentials/c", None, "delete", "gateway_credential", "c"),
+            (Method::DELETE, "/v1/gateways/g", None, "delete", "gateway", "g"),
             (Method::DELETE, "/v1/tokens/t", None, "delete", "token", "t"),
             (Method::PUT, "/v1/plans/p", None, "replace", "plan", "p"),
             (Method::DELETE, "/v1/plans/%C3%A4", None, "delete", "plan", "ä"),

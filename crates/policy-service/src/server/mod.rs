@@ -18,7 +18,7 @@ pub mod tls;
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     body::Bytes,
     extract::{Request, State},
     http::{StatusCode, header},
@@ -38,7 +38,7 @@ use crate::{
     guesses::{self, Guesses},
     http::{openapi, problem::Problem, request_id},
     metrics::{self, Metrics},
-    routes::{self, usage},
+    routes::{self, receipts::Receipts, usage},
     signin::SignIn,
 };
 use management::port::Store;
@@ -93,18 +93,24 @@ impl Parts {
         };
         let console = sign_in.map_or_else(Router::new, |sign_in| sign_in.router(store.clone()));
         let around = Around { credentials, guesses: Guesses::new(metrics.clone()), metrics: metrics.clone() };
+        let receipts = Receipts::new(store.clone(), feed.clone());
         let managing = |router: OpenApiRouter<Store>| {
             router
+                .layer(Extension(receipts.clone()))
+                .layer(Extension(feed.clone()))
                 .layer(middleware::from_fn_with_state(store.clone(), routes::once::guard))
                 .layer(middleware::from_fn_with_state(metrics.clone(), routes::told::log))
                 .layer(middleware::from_fn(routes::run_to_completion))
+                // Outside of the above: the wait ends with the connection, and no log line waits for it.
+                .layer(middleware::from_fn_with_state((receipts.clone(), store.clone()), routes::receipts::attach))
                 .with_state(store.clone())
         };
         let reporting =
             usage::reporting().layer(middleware::from_fn(routes::run_to_completion)).with_state(store.clone());
         let health = OpenApiRouter::new().routes(routes!(health)).routes(routes!(writer_health));
-        let counted = OpenApiRouter::new().routes(routes!(read_metrics)).with_state((store.clone(), metrics.clone()));
-        let feed = OpenApiRouter::new().routes(routes!(feed::policy)).with_state(feed);
+        let counted = (store.clone(), feed.clone(), metrics.clone());
+        let counted = OpenApiRouter::new().routes(routes!(read_metrics)).with_state(counted);
+        let feeding = OpenApiRouter::new().routes(routes!(feed::policy)).with_state(feed.clone());
         let mut openapi = openapi::description();
         let mut described = |router: OpenApiRouter| {
             let (router, part) = router.split_for_parts();
@@ -112,7 +118,7 @@ impl Parts {
             router
         };
         let health = described(health.with_state(store.clone()).merge(counted));
-        let feed = described(feed.merge(reporting).merge(managing(usage::billing())));
+        let feed = described(feeding.merge(reporting).merge(managing(usage::billing())));
         let management = described(managing(routes::router()));
         Self { around, document: document(&openapi), health, management, feed, console }
     }
@@ -120,7 +126,7 @@ impl Parts {
 
 /// The description of all routes. All answers share one text, so that frequent requests for it take no memory.
 fn document(openapi: &utoipa::openapi::OpenApi) -> Router {
-    let text = Bytes::from(openapi::document(openapi, permission::described, routes::bounds::say).to_string());
+    let text = Bytes::from(openapi::document(openapi, permission::described, say).to_string());
     Router::new().route(
         "/openapi.json",
         get(move || {
@@ -128,6 +134,12 @@ fn document(openapi: &utoipa::openapi::OpenApi) -> Router {
             async move { ([(header::CONTENT_TYPE, "application/json")], body) }
         }),
     )
+}
+
+/// Adds the limits of values and the receipts to the document.
+fn say(document: &mut serde_json::Value) {
+    routes::bounds::say(document);
+    routes::receipts::say(document);
 }
 
 /// The layers around the routes of each listener.
@@ -217,7 +229,8 @@ const WRITER_CHECK: Duration = Duration::from_secs(3);
 #[utoipa::path(get, path = "/metrics", tag = "health", operation_id = "read_metrics", security(()), responses(
     (status = 200, description = "all metrics, in Prometheus's text format", body = String, content_type = "text/plain"),
 ))]
-async fn read_metrics(State((store, metrics)): State<(Store, Metrics)>) -> Result<Response, Problem> {
+async fn read_metrics(State((store, feed, metrics)): State<(Store, Feed, Metrics)>) -> Result<Response, Problem> {
+    metrics.set_gateways(feed.gateways().figures().await);
     let writer = tokio::time::timeout(WRITER_CHECK, store.check_writer(&act_of_service())).await;
     let text = metrics.text(&store, matches!(writer, Ok(Ok(())))).map_err(|error| {
         tracing::error!(%error, "the metrics cannot be written");

@@ -16,6 +16,7 @@ mod accounts;
 mod away;
 mod nul;
 mod pooler;
+mod receipts;
 mod replicas;
 mod service;
 mod start;

@@ -147,7 +147,7 @@ async fn what_nobody_reads_of_a_query_is_refused() {
         (Method::POST, "/v1/subscriptions/s-1/unblock", Value::Null),
     ] {
         let revision = service.revision().await;
-        service.admin(method, &format!("{path}?receipt=5"), body).await.expect_problem(400, Some("receipt"));
+        service.admin(method, &format!("{path}?receipts=5"), body).await.expect_problem(400, Some("receipts"));
         assert_eq!(service.revision().await, revision, "{path}");
     }
 }
@@ -159,13 +159,14 @@ async fn no_field_of_a_body_is_dropped() {
     service.seed().await;
     let limit = json!({"requests": 1, "per": "day", "x": 1});
     for (method, path, body, field) in [
-        (Method::POST, "/v1/subscriptions/s-1/block", json!({"reason": "late", "until": 1}), "reason"),
-        (Method::POST, "/v1/subscriptions/s-1/block", json!({"state": "BLOCKED", "until": 1}), "until"),
-        (Method::POST, "/v1/subscriptions/s-1/block", json!({"note": "late"}), "note"),
-        (Method::POST, "/v1/subscriptions/s-1/block", json!({"from": 1}), "from"),
-        (Method::POST, "/v1/subscriptions/s-1/unblock", json!({"reason": "paid"}), "reason"),
-        (Method::POST, "/v1/applications/app-1/block", json!({"reason": "late"}), "reason"),
-        (Method::POST, "/v1/applications/app-1/unblock", json!({"reason": "paid"}), "reason"),
+        (Method::POST, "/v1/subscriptions/s-1/block", json!({"reason": "late", "by": "me"}), "by"),
+        (Method::POST, "/v1/subscriptions/s-1/block", json!({"state": "BLOCKED", "ends": 1}), "ends"),
+        (Method::POST, "/v1/subscriptions/s-1/block", json!({"note": "late", "at": 1}), "at"),
+        (Method::POST, "/v1/subscriptions/s-1/unblock", json!({"reason": "paid", "note": "paid"}), "note"),
+        (Method::POST, "/v1/applications/app-1/block", json!({"until": 1}), "until"),
+        (Method::POST, "/v1/applications/app-1/unblock", json!({"because": "paid"}), "because"),
+        (Method::PUT, "/v1/subscriptions/s-1", json!({"block": {"ends": 1}}), "block.ends"),
+        (Method::PUT, "/v1/applications/app-1", json!({"block": {"ends": 1}}), "block.ends"),
         (Method::POST, "/v1/keys/k-1/revoke", json!({"reason": "leaked"}), "reason"),
         (Method::POST, "/v1/keys/k-1/regenerate", json!({"x": 1}), "x"),
         (Method::POST, "/v1/applications/app-1/keys", json!({"x": 1}), "x"),

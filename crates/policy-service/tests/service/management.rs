@@ -184,6 +184,7 @@ async fn apis_that_were_stored_with_the_same_match_can_be_changed_but_clash_nowh
         kept_block: None,
         kept_owner: None,
         beside: None,
+        due: None,
         state_before: None,
         document: json!({"id": id, "match": [{"path": "/a"}]}).to_string(),
     };

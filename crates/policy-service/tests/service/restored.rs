@@ -23,6 +23,7 @@ const OPTIONS: Options = Options {
     page_rows: 3,
     history_rows: 100_000,
     gateways: "gw:secret,edge:e",
+    gone_after: std::time::Duration::from_secs(3_600),
     gateway_apis: Some(r#"{"edge": ["api-1"]}"#),
     sign_in: None,
 };
@@ -311,6 +312,7 @@ async fn revision(store: &Store) {
         kept_block: None,
         kept_owner: None,
         beside: None,
+        due: None,
         state_before: None,
         document: "{}".to_owned(),
     };

@@ -581,6 +581,7 @@ async fn a_late_report_of_a_deleted_application_does_not_count_for_a_new_one_of_
                         kept_block: None,
                         kept_owner: None,
                         beside: None,
+                        due: None,
                         state_before: None,
                         document: application.to_string(),
                     };

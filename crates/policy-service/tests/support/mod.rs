@@ -13,6 +13,7 @@
 pub mod browser;
 pub mod certificates;
 pub mod dice;
+pub mod envoy;
 pub mod follower;
 pub mod load;
 pub mod program;
@@ -56,6 +57,8 @@ pub struct Options {
     pub history_rows: i64,
     pub gateways: &'static str,
     pub gateway_apis: Option<&'static str>,
+    /// How long a gateway is silent until it is gone.
+    pub gone_after: Duration,
     /// The arguments of sign-in; `None` for the default ones.
     pub sign_in: Option<&'static SignInArguments>,
 }
@@ -67,6 +70,7 @@ impl Default for Options {
             history_rows: 100_000,
             gateways: "gw:secret,other:other-secret",
             gateway_apis: None,
+            gone_after: Duration::from_secs(3_600),
             sign_in: None,
         }
     }
@@ -151,9 +155,17 @@ impl Service {
         let store: Store = Arc::clone(&sqlite) as Store;
         let stopping = CancellationToken::new();
         let gateways = Gateways::parse(Some(options.gateways), options.gateway_apis).unwrap();
-        let settings =
-            feed::Settings { page_rows: options.page_rows, confirm_removal: false, max_wait: Duration::from_secs(50) };
+        let settings = feed::Settings {
+            page_rows: options.page_rows,
+            confirm_removal: false,
+            max_wait: Duration::from_secs(50),
+            gone_after: options.gone_after,
+        };
         let feed = Feed::new(store.clone(), settings, stopping.clone());
+        tokio::spawn({
+            let (gateways, stopping) = (feed.gateways().clone(), stopping.clone());
+            async move { gateways.watch(stopping).await }
+        });
         let credentials = Credentials::new(Administrator::new(TOKEN).unwrap(), gateways, store.clone());
         let metrics = Metrics::new().unwrap();
         let default = SignInArguments { console: true, ..SignInArguments::default() };

@@ -14,10 +14,12 @@ mod api_match;
 mod as_of;
 mod audit;
 mod deny_target;
+mod due;
 mod explained;
 mod fault;
 mod forget;
 mod fresh;
+mod gateways;
 mod health;
 mod history;
 mod listed;
@@ -59,7 +61,8 @@ use crate::{
     times::{Timed, Times},
 };
 use management::port::{
-    self, Act, Changes, Database, Error, History, Latest, Mark, Renewal, Secret, Snapshot, State, times::Operation,
+    self, Act, Changes, Database, Error, History, Latest, Mark, Renewal, Secret, Snapshot, State, gateways::Wanted,
+    times::Operation,
 };
 
 pub use url::{is_url, shown};
@@ -80,6 +83,10 @@ pub struct PostgresStore {
     latest: watch::Sender<Latest>,
     /// The number of changes of tokens and credentials.
     accounts: watch::Sender<i64>,
+    /// The number of the last change of gateways.
+    gateways: watch::Sender<i64>,
+    /// The last replica that waits for gateways.
+    wanted: watch::Sender<Wanted>,
     secret: Secret,
     /// The channel on which services notify each other.
     channel: Arc<str>,

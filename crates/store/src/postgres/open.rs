@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{PostgresStore, accounts, fault::Fault, fresh, notify, state::read_state, url};
+use super::{PostgresStore, accounts, fault::Fault, fresh, gateways, notify, state::read_state, url};
 pub use crate::settings::BUSY_TIMEOUT;
 use crate::{Settings, random};
 use management::port::{Error, Latest, Secret};
@@ -53,6 +53,7 @@ impl PostgresStore {
         let secret: Vec<u8> = sqlx::query_scalar("SELECT secret FROM policy_state").fetch_one(&mut connection).await?;
         let channel = notify::channel(&mut connection).await?.into();
         let accounts = watch::Sender::new(accounts::changes(&mut connection).await?);
+        let gateways = watch::Sender::new(gateways::changes(&mut connection).await?);
         connection.close().await?;
         let (doubtful, begun, checked, times) = Default::default();
         Ok(Self {
@@ -68,6 +69,8 @@ impl PostgresStore {
             settings,
             latest: watch::Sender::new(Latest::of(&state)),
             accounts,
+            gateways,
+            wanted: watch::Sender::default(),
             secret: Secret::new(&secret)?,
             channel,
             doubtful,

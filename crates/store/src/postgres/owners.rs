@@ -24,7 +24,7 @@ pub async fn has_blocked_application(connection: &mut PgConnection, owner: &str)
 }
 
 /// Whether the owner of `application` is blocked: another application of the owner is blocked, or its subscription to
-/// `api` is. A kept block counts for the owner at the time when the subscription was deleted.
+/// `api` is, a planned block included. A kept block counts for the owner at the time when the subscription was deleted.
 pub async fn is_owner_blocked(connection: &mut PgConnection, application: &str, api: &str) -> Result<bool, Fault> {
     let Some(owner) = owner_of(connection, application).await? else { return Ok(false) };
     if has_blocked_application(connection, &owner).await? {
@@ -35,7 +35,8 @@ pub async fn is_owner_blocked(connection: &mut PgConnection, application: &str, 
         SELECT EXISTS (
             SELECT FROM listed l JOIN version s ON s.application = l.id AND s.kind = 4 AND s.api = $2
             WHERE l.kind = 2 AND l.owner = $1 AND s.until_revision IS NULL AND s.kept_owner IS NULL
-                AND coalesce(s.kept_block, s.document::jsonb ->> 'state') IN ('BLOCKED', 'PROD_ONLY_BLOCKED'))
+                AND (s.due IS NOT NULL
+                    OR coalesce(s.kept_block, s.document::jsonb ->> 'state') IN ('BLOCKED', 'PROD_ONLY_BLOCKED')))
         OR EXISTS (SELECT FROM version WHERE until_revision IS NULL AND kept_owner = $1 AND api = $2)"#,
     );
     Ok(found.bind(owner).bind(text(api)).fetch_one(connection).await?)
@@ -56,7 +57,8 @@ pub async fn blocks_of(connection: &mut PgConnection, owners: &[&str]) -> Result
         UNION ALL
         SELECT l.owner, l.id, s.api FROM listed l JOIN version s ON s.application = l.id AND s.kind = 4
         WHERE l.kind = 2 AND l.owner = ANY ($1) AND s.until_revision IS NULL AND s.kept_owner IS NULL
-            AND coalesce(s.kept_block, s.document::jsonb ->> 'state') IN ('BLOCKED', 'PROD_ONLY_BLOCKED')
+            AND (s.due IS NOT NULL
+                OR coalesce(s.kept_block, s.document::jsonb ->> 'state') IN ('BLOCKED', 'PROD_ONLY_BLOCKED'))
         UNION ALL
         SELECT kept_owner, application, api FROM version WHERE until_revision IS NULL AND kept_owner = ANY ($1)
         LIMIT $2"#,

@@ -6,6 +6,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -86,6 +87,11 @@ impl PostgresTransaction {
         &mut self.transaction
     }
 
+    /// The channel on which services notify each other.
+    pub(super) fn channel(&self) -> Arc<str> {
+        Arc::clone(&self.store.channel)
+    }
+
     /// Notes a change of tokens or credentials, for receivers in this and other services.
     pub(super) async fn note_accounts(&mut self) -> Result<(), Fault> {
         self.accounts = Some(accounts::count_change(&mut self.transaction).await?);
@@ -128,12 +134,13 @@ impl PostgresTransaction {
         sqlx::query(
             r#"
             INSERT INTO version (seq, kind, id, identity, application, api, plan, kept_block, kept_owner, state_before,
-                beside, document, from_revision)
+                beside, document, due, from_revision)
             SELECT $1 + place, kind, id, identity, application, api, plan, kept_block, kept_owner, state_before,
-                beside, document, $2
+                beside, document, due, $2
             FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-                $10::text[], $11::text[], $12::text[], $13::text[]) WITH ORDINALITY
-                AS new (kind, id, identity, application, api, plan, kept_block, kept_owner, state_before, beside, document, place)
+                $10::text[], $11::text[], $12::text[], $13::text[], $14::bigint[]) WITH ORDINALITY
+                AS new (kind, id, identity, application, api, plan, kept_block, kept_owner, state_before, beside, document,
+                due, place)
             ORDER BY place"#,
         )
         .bind(self.seq)
@@ -149,6 +156,7 @@ impl PostgresTransaction {
         .bind(some(|row| &row.state_before))
         .bind(some(|row| &row.beside))
         .bind(texts(rows.iter().map(|row| row.document.as_str())))
+        .bind(rows.iter().map(|row| row.due).collect::<Vec<_>>())
         .execute(&mut *self.transaction)
         .await?;
         self.seq = self.seq.saturating_add(i64::try_from(rows.len()).unwrap_or(i64::MAX));

@@ -6,7 +6,12 @@ use async_trait::async_trait;
 use sqlx::Executor as _;
 use tokio::time::timeout;
 
-use super::{PostgresStore, accounts, fault::Fault, notify, open::BUSY_TIMEOUT};
+use super::{
+    PostgresStore, accounts,
+    fault::Fault,
+    notify::{self, Beside},
+    open::BUSY_TIMEOUT,
+};
 use management::port::{Act, Error, Upkeep, times::Observer};
 
 /// Time without a notification after which the listening connection is checked.
@@ -49,6 +54,7 @@ impl PostgresStore {
             let held = self.latest.borrow().clone();
             let found = self.follow(&held, &act()).await.map_err(Error::from);
             self.look_at_accounts().await;
+            self.look_at_gateways().await;
             match &found {
                 Ok(()) if is_there => {}
                 Ok(()) => tracing::warn!("the database answers again"),
@@ -75,6 +81,7 @@ impl PostgresStore {
         let mut listener = notify::listen(&self.listeners, &self.channel).await?;
         self.look(act).await;
         self.look_at_accounts().await;
+        self.look_at_gateways().await;
         loop {
             let Ok(heard) = timeout(SILENCE, listener.try_recv()).await else {
                 // A vanished server is silent as well.
@@ -83,14 +90,20 @@ impl PostgresStore {
             };
             // `None` if the connection is gone.
             let Some(notification) = heard? else { return Ok(()) };
-            if notification.payload() == notify::ACCOUNTS {
-                self.look_at_accounts().await;
-                continue;
+            match notify::beside(notification.payload()) {
+                Some(Beside::Accounts) => self.look_at_accounts().await,
+                Some(Beside::Gateways) => self.look_at_gateways().await,
+                Some(Beside::Wanted { by, seconds }) => self.announce_wanted(by, seconds),
+                None => self.hear_of_revision(notification.payload(), act).await,
             }
-            let is_news = notify::is_news(notification.payload(), &self.latest.borrow());
-            if is_news {
-                self.look(act).await;
-            }
+        }
+    }
+
+    /// Looks the revision up if it is news.
+    async fn hear_of_revision(&self, payload: &str, act: fn() -> Act) {
+        let is_news = notify::is_news(payload, &self.latest.borrow());
+        if is_news {
+            self.look(act).await;
         }
     }
 

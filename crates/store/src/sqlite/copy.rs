@@ -18,7 +18,8 @@ const KEPT: [&str; 4] = ["earlier_epoch", "revoked_key", "audit", "audit_also"];
 const LEFT: [&str; 3] = ["token", "gateway_credential", "account_state"];
 
 /// Tables that a restore never fills, not even in a new database. So nobody is signed in who signed out after the backup.
-const OWN: [&str; 2] = ["session", "used_sign_in"];
+/// And no gateway counts as known that was heard of before the backup alone.
+const OWN: [&str; 4] = ["session", "used_sign_in", "gateway", "gateway_state"];
 
 /// Writes a copy of the database `from` to `to`, which must be an empty file. The copy shows the database at one
 /// moment, even if others write meanwhile, and includes the write-ahead log.

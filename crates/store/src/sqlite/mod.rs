@@ -14,9 +14,11 @@ mod as_of;
 mod audit;
 pub mod copy;
 mod deny_target;
+mod due;
 mod explained;
 mod fault;
 mod forget;
+mod gateways;
 mod health;
 mod history;
 mod json;
@@ -58,7 +60,8 @@ use crate::{
     times::{Timed, Times},
 };
 use management::port::{
-    self, Act, Changes, Database, Error, History, Latest, Mark, Renewal, Secret, Snapshot, State, times::Operation,
+    self, Act, Changes, Database, Error, History, Latest, Mark, Renewal, Secret, Snapshot, State, gateways::Wanted,
+    times::Operation,
 };
 
 pub use open::file_of;
@@ -73,6 +76,10 @@ pub struct SqliteStore {
     latest: watch::Sender<Latest>,
     /// The number of changes of tokens and credentials.
     accounts: watch::Sender<i64>,
+    /// The number of the last change of gateways.
+    gateways: watch::Sender<i64>,
+    /// The last replica that waits for gateways.
+    wanted: watch::Sender<Wanted>,
     secret: Secret,
     /// The last change was dropped before it committed. Usually the rules rejected it; `check_writer` finds out whether
     /// the database was the reason.

@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, watch};
 use super::{
     Settings, SqliteStore, accounts, api_match, deny_target,
     fault::Fault,
-    migrate,
+    gateways, migrate,
     place::{Place, beside},
     space,
     state::read_state,
@@ -94,6 +94,7 @@ impl SqliteStore {
         let state = read_state(&mut *all_at_once(&readers).await?).await?;
         let latest = watch::Sender::new(Latest::of(&state));
         let accounts = watch::Sender::new(accounts::changes(&mut *readers.acquire().await?).await?);
+        let gateways = watch::Sender::new(gateways::changes(&mut *readers.acquire().await?).await?);
         let (doubtful, begun, checked, times) = Default::default();
         let place = Place::of(&file);
         Ok(Self {
@@ -102,6 +103,8 @@ impl SqliteStore {
             settings,
             latest,
             accounts,
+            gateways,
+            wanted: watch::Sender::default(),
             secret,
             doubtful,
             begun,

@@ -22,7 +22,7 @@ pub async fn has_blocked_application(connection: &mut SqliteConnection, owner: &
 }
 
 /// Whether the owner of `application` is blocked: one of the owner's applications is, or a subscription of one of them
-/// to `api`. A kept block counts for the owner at the time when the subscription was deleted.
+/// to `api`, a planned block included. A kept block counts for the owner at the time when the subscription was deleted.
 pub async fn is_owner_blocked(connection: &mut SqliteConnection, application: &str, api: &str) -> Result<bool, Fault> {
     let Some(owner) = owner_of(connection, application).await? else { return Ok(false) };
     if has_blocked_application(connection, &owner).await? {
@@ -31,7 +31,8 @@ pub async fn is_owner_blocked(connection: &mut SqliteConnection, application: &s
     let found = "SELECT EXISTS (SELECT 1 FROM listed l INDEXED BY listed_by_owner CROSS JOIN version s \
                  ON s.application = l.id AND s.kind = 4 AND s.api = ?2 \
                  WHERE l.kind = 2 AND l.owner = ?1 AND s.until_revision IS NULL AND s.kept_owner IS NULL \
-                 AND coalesce(s.kept_block, json_extract(s.document, '$.state')) IN ('BLOCKED', 'PROD_ONLY_BLOCKED')) \
+                 AND (s.due IS NOT NULL \
+                 OR coalesce(s.kept_block, json_extract(s.document, '$.state')) IN ('BLOCKED', 'PROD_ONLY_BLOCKED'))) \
                  OR EXISTS (SELECT 1 FROM version WHERE until_revision IS NULL AND kept_owner = ?1 AND api = ?2)";
     Ok(sqlx::query_scalar(found).bind(owner).bind(api).fetch_one(connection).await?)
 }
@@ -55,7 +56,8 @@ pub async fn blocks_of(connection: &mut SqliteConnection, owners: &[&str]) -> Re
         UNION ALL SELECT l.owner, l.id, s.api FROM asked CROSS JOIN listed l INDEXED BY listed_by_owner \
         ON l.kind = 2 AND l.owner = asked.owner CROSS JOIN version s ON s.application = l.id AND s.kind = 4 \
         WHERE s.until_revision IS NULL AND s.kept_owner IS NULL \
-        AND coalesce(s.kept_block, json_extract(s.document, '$.state')) IN ('BLOCKED', 'PROD_ONLY_BLOCKED') \
+        AND (s.due IS NOT NULL \
+        OR coalesce(s.kept_block, json_extract(s.document, '$.state')) IN ('BLOCKED', 'PROD_ONLY_BLOCKED')) \
         UNION ALL SELECT kept_owner, application, api FROM version \
         WHERE until_revision IS NULL AND kept_owner IN (SELECT owner FROM asked) LIMIT ?2";
     let query = sqlx::query_as::<_, owners::Row>(found).bind(json(owners)?);

@@ -42,6 +42,7 @@ pub fn read_version(row: &SqliteRow) -> Result<Version, Fault> {
         kept_owner: row.try_get("kept_owner")?,
         state_before: row.try_get("state_before")?,
         beside: row.try_get("beside")?,
+        due: row.try_get("due")?,
         from_revision: row.try_get("from_revision")?,
         document: row.try_get("document")?,
     })

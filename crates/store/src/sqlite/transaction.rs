@@ -119,7 +119,7 @@ impl SqliteTransaction {
         let revision = self.revision();
         let mut query = sqlx::QueryBuilder::<Sqlite>::new(
             "INSERT INTO version (kind, id, identity, application, api, plan, kept_block, kept_owner, \
-             state_before, beside, from_revision, document) ",
+             state_before, beside, due, from_revision, document) ",
         );
         query.push_values(rows, |mut values, row| {
             values
@@ -133,6 +133,7 @@ impl SqliteTransaction {
                 .push_bind(&row.kept_owner)
                 .push_bind(&row.state_before)
                 .push_bind(&row.beside)
+                .push_bind(row.due)
                 .push_bind(revision)
                 .push_bind(&row.document);
         });

@@ -49,6 +49,9 @@ impl Upkeep for SqliteStore {
                 Ok(changes) => self.announce_accounts(changes),
                 Err(error) => tracing::warn!(%error, "changes of tokens and credentials could not be read"),
             }
+            if let Err(error) = self.look_at_gateways().await.map_err(Error::from) {
+                tracing::warn!(%error, "changes of gateways could not be read");
+            }
         }
     }
 

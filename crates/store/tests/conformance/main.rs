@@ -14,9 +14,11 @@
 mod accounts;
 mod answers;
 mod audit;
+mod blocks;
 mod changes;
 mod databases;
 mod explained;
+mod gateways;
 mod past;
 mod rows;
 mod sessions;
@@ -39,6 +41,10 @@ macro_rules! conformance {
             sessions::a_session_ends_with_its_token(100_000),
             sessions::sessions_that_ended_are_forgotten_and_those_of_a_subject_are_few(100_000),
             sessions::a_sign_in_is_used_once(100_000),
+            gateways::a_gateway_is_kept_as_it_was_last_heard_of(100_000),
+            gateways::what_was_noted_is_found_by_others_once(100_000),
+            gateways::a_removed_gateway_comes_back_when_it_is_heard_of(100_000),
+            gateways::no_change_of_a_gateway_is_missed(100_000),
             sight::who_is_limited_sees_only_what_reaches_them(100_000),
             sight::usage_is_seen_by_whose_application_or_api_it_is_of(100_000),
             audit::each_revision_has_one_entry_that_says_who_did_what(100_000),
@@ -46,6 +52,10 @@ macro_rules! conformance {
             audit::an_import_is_counted(100_000),
             audit::entries_are_found_by_what_people_look_for(100_000),
             audit::entries_stay_when_rows_and_history_go(3),
+            blocks::rows_are_found_when_they_are_due(100_000),
+            blocks::a_block_holds_from_its_beginning_to_its_end(100_000),
+            blocks::of_racing_services_one_ends_a_block(100_000),
+            blocks::many_blocks_end_in_few_changes(100_000),
             changes::a_change_is_one_revision_or_none(100_000),
             changes::what_is_beside_the_policy_makes_no_revision(100_000),
             changes::a_change_knows_who_makes_it_and_when(100_000),

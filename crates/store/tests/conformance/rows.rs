@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{
     databases::Opened,
-    support::{api, application, begin, digest, key, put, remove, row, subscription},
+    support::{NOW, api, application, begin, digest, key, put, remove, row, subscription},
 };
 
 pub async fn a_row_is_found_by_each_of_its_names(opened: &Opened) {
@@ -58,6 +58,7 @@ pub async fn every_column_of_a_row_is_read_as_it_was_written(opened: &Opened) {
         kept_block: Some("BLOCKED".to_owned()),
         kept_owner: Some("o".to_owned()),
         beside: Some("{}".to_owned()),
+        due: Some(NOW),
         state_before: Some("ON_HOLD".to_owned()),
         ..subscription("s", "app", "a", "BLOCKED")
     };
@@ -76,12 +77,25 @@ pub async fn every_column_of_a_row_is_read_as_it_was_written(opened: &Opened) {
         kept_block,
         kept_owner,
         beside,
+        due,
         state_before,
         document,
     } = found;
     let NewRow { identity, plan, .. } = new.clone();
-    let read =
-        NewRow { kind, id, identity, application, api, plan, kept_block, kept_owner, state_before, beside, document };
+    let read = NewRow {
+        kind,
+        id,
+        identity,
+        application,
+        api,
+        plan,
+        kept_block,
+        kept_owner,
+        state_before,
+        beside,
+        due,
+        document,
+    };
     assert_eq!(read, new);
 }
 

@@ -44,6 +44,7 @@ pub fn row(kind: Kind, id: &str, document: Value) -> NewRow {
         kept_block: None,
         kept_owner: None,
         beside: None,
+        due: None,
         state_before: None,
         document: document.to_string(),
     }

@@ -15,7 +15,7 @@ use keygate::{
 use management::{check::MAX_METHOD_BYTES, issue::MAX_OVERLAP_SECONDS, port::Actor};
 use serde_json::{Value, json};
 
-use super::lookup::MAX_KEY_BYTES;
+use super::{blocks::MAX_TIME_BYTES, lookup::MAX_KEY_BYTES};
 
 /// The schema of a usage report, which stands among the documents for authors of gateways.
 const USAGE_REPORT: &str = include_str!("../../../../../docs/usage-report.schema.json");
@@ -83,6 +83,15 @@ fn seconds() -> Bound {
 
 fn future() -> Bound {
     Bound(json!({"minimum": 1, "maximum": MAX_UNIX_SECONDS}), "It must be in the future.")
+}
+
+/// A time of a block, in Unix seconds or as a text.
+fn either_time(said: &'static str) -> Bound {
+    let Bound(mut keywords, _) = time();
+    let text =
+        json!({"type": ["integer", "string", "null"], "pattern": patterns::RFC_3339, "maxLength": MAX_TIME_BYTES});
+    merge(&mut keywords, text);
+    Bound(keywords, said)
 }
 
 /// A number that the service reads and ignores.
@@ -172,6 +181,19 @@ fn of_fields() -> Vec<(&'static str, &'static str, Bound)> {
         ("Regenerate", "expires_in", seconds()),
         ("Regenerate", "expires_at", future()),
         ("Decision", "reason", text()),
+        ("Unblocking", "reason", text()),
+        ("ApplicationBlocking", "reason", text()),
+        ("ApplicationBlocking", "note", text()),
+        ("BlockingBody", "reason", text()),
+        ("BlockingBody", "note", text()),
+        ("BlockingBody", "from", either_time("It must be in the future.")),
+        ("BlockingBody", "until", either_time("It must be in the future, and after `from`.")),
+        ("BlockRecord", "by", text()),
+        ("BlockRecord", "reason", text()),
+        ("BlockRecord", "note", text()),
+        ("BlockRecord", "at", time()),
+        ("BlockRecord", "from", time()),
+        ("BlockRecord", "until", Bound(time().0, "It must be after `from`.")),
         ("AskedRestore", "revision", number(0, i64::try_from(MAX_REVISION).unwrap_or(i64::MAX))),
         ("Lookup", "sha256", digest()),
         ("Lookup", "key", Bound(json!({"minLength": 1, "maxLength": MAX_KEY_BYTES}), COUNTED)),

@@ -5,6 +5,7 @@ use management::{
     apis::Api,
     applications::Application,
     deny_policies::DenyPolicy,
+    gateways::State,
     keys::Key,
     plans::Plan,
     port::audit::{Action, Subject},
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::{merge, patterns};
 use crate::routes::{
+    gateways::SORTS as GATEWAY_SORTS,
     history::MAX_DIFF_CURSOR_BYTES,
     list::{MAX_CURSOR_BYTES, MAX_LIMIT, MAX_VALUE_BYTES, SORTS},
 };
@@ -68,6 +70,13 @@ fn of_parameters() -> Vec<(&'static str, &'static str, Value)> {
         ("/v1/usage", "cursor", json!({"pattern": patterns::BASE64})),
         ("/v1/tokens", "limit", limit()),
         ("/v1/tokens", "cursor", json!({"pattern": patterns::BASE64})),
+        ("/v1/gateways", "state", words(State::ALL.map(State::word))),
+        ("/v1/gateways", "client_id", value()),
+        ("/v1/gateways", "instance", value()),
+        ("/v1/gateways", "q", json!({"minLength": 1, "maxLength": MAX_VALUE_BYTES})),
+        ("/v1/gateways", "sort", words(GATEWAY_SORTS.into_iter().flat_map(both_ways))),
+        ("/v1/gateways", "limit", limit()),
+        ("/v1/gateways", "cursor", cursor(MAX_CURSOR_BYTES)),
         ("/v1/gateways/credentials", "limit", limit()),
         ("/v1/gateways/credentials", "cursor", json!({"pattern": patterns::BASE64})),
         ("/v1/import", "label", json!({"minLength": 1, "maxLength": MAX_TEXT_BYTES, "pattern": patterns::TEXT})),

@@ -1,0 +1,190 @@
+//! The gateways that this service and the others on its database hear of.
+//!
+//! A call costs one look into a map in memory ([`known`]). What a gateway says of itself stands in the headers of its
+//! calls ([`said`]). The database knows a gateway before it gets its first answer, so that every replica waits for it; all
+//! else is noted later, many at once ([`keep`]). The rules are in [`management::gateways`].
+
+mod document;
+mod figures;
+mod keep;
+mod known;
+mod said;
+
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicI64},
+    time::Duration,
+};
+
+use management::{
+    gateways::{Heard, State, states},
+    port::Store,
+};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+
+use self::{keep::Looked, known::Known};
+pub use self::{
+    known::{Call, Shown},
+    said::Said,
+};
+use crate::clock::{random_word, unix_millis};
+
+/// How often a client id is warned of that has too many gateways.
+const WARNED_AGAIN: Duration = Duration::from_secs(3_600);
+
+/// All known gateways. Clones share them.
+#[derive(Clone)]
+pub struct Gateways(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    /// The name of this run of the service.
+    run: String,
+    gone_after: i64,
+    /// The time of the start, Unix milliseconds, and the clock that goes on from there. A leap of the machine's clock makes
+    /// nobody silent.
+    base: i64,
+    begun: Instant,
+    known: Mutex<Known>,
+    /// Counts the changes of what is known.
+    changes: watch::Sender<u64>,
+    /// Held while the database is written.
+    writing: tokio::sync::Mutex<()>,
+    looked: Looked,
+    /// Until when another replica waits for gateways, and until when this one has said so to the others.
+    wanted_until: AtomicI64,
+    told_until: AtomicI64,
+    /// Something is to be noted.
+    is_dirty: Notify,
+    warned: Mutex<(Option<Instant>, HashSet<String>)>,
+}
+
+impl fmt::Debug for Gateways {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateways").field("run", &self.0.run).finish_non_exhaustive()
+    }
+}
+
+/// A call that is being answered. The gateway counts as heard of until this is dropped.
+#[derive(Debug)]
+pub struct Held {
+    gateways: Gateways,
+    id: Arc<str>,
+    retry_after: i64,
+}
+
+impl Held {
+    /// The answer tells the gateway to wait so many seconds.
+    pub fn tell_to_wait(&mut self, seconds: i64) {
+        self.retry_after = seconds;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let now = self.gateways.now();
+        self.gateways.known().leave(&self.id, self.retry_after, now);
+    }
+}
+
+impl Gateways {
+    /// The gateways in `store`, which [`Self::watch`] reads. A silent gateway is gone after `gone_after`, if it can allow
+    /// nothing any more.
+    pub fn new(store: Store, gone_after: Duration) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            run: random_word(),
+            gone_after: i64::try_from(gone_after.as_millis()).unwrap_or(i64::MAX),
+            base: unix_millis(),
+            begun: Instant::now(),
+            known: Mutex::default(),
+            changes: watch::Sender::default(),
+            writing: tokio::sync::Mutex::default(),
+            looked: Looked::default(),
+            wanted_until: AtomicI64::default(),
+            told_until: AtomicI64::default(),
+            is_dirty: Notify::default(),
+            warned: Mutex::default(),
+        }))
+    }
+
+    /// The time, in Unix milliseconds.
+    pub fn now(&self) -> i64 {
+        self.0.base.saturating_add(i64::try_from(self.0.begun.elapsed().as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a gateway calls. The answer may be made when this returns.
+    pub async fn arrive(&self, call: Call) -> Held {
+        let client_id = call.client_id.clone();
+        let arrived = self.known().arrive(call, self.now());
+        let held = Held { gateways: self.clone(), id: arrived.id, retry_after: 0 };
+        if arrived.is_changed {
+            self.tell();
+            self.0.is_dirty.notify_one();
+        }
+        if arrived.is_one_too_many {
+            self.warn_of(&client_id).await;
+        }
+        if arrived.is_new {
+            self.note_at_once(&held.id).await;
+        }
+        held
+    }
+
+    /// Follows the changes of what is known.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
+    fn tell(&self) {
+        self.0.changes.send_modify(|number| *number = number.wrapping_add(1));
+    }
+
+    /// All gateways with their states. `None` if the database could not be read yet.
+    pub fn all(&self) -> Option<(Vec<Heard>, Vec<State>)> {
+        let heard = {
+            let known = self.known();
+            known.is_loaded.then(|| known.heard())?
+        };
+        let states = states(&heard, self.0.gone_after, self.now());
+        Some((heard, states))
+    }
+
+    /// Forgets a gateway that was removed, unless it is heard of.
+    pub fn forget(&self, id: &str) {
+        let now = self.now();
+        if self.known().remove(id, now) {
+            self.tell();
+        }
+    }
+
+    /// Says in the log that a client id has too many gateways, and makes room if one of them is gone.
+    async fn warn_of(&self, client_id: &str) {
+        if self.is_warning_due(client_id) {
+            tracing::warn!(
+                client_id,
+                most = management::gateways::MAX_GATEWAYS_OF_CLIENT,
+                "a client id has too many gateways; further ones are served, but receipts stay incomplete; remove gateways \
+                 that do not exist any more, or give some of them another client id"
+            );
+            let gone = self.known().longest_gone(client_id, self.0.gone_after, self.now());
+            self.remove_all(gone.into_iter().collect()).await;
+        }
+    }
+
+    fn is_warning_due(&self, client_id: &str) -> bool {
+        let mut warned = self.0.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.0.is_none_or(|begun| begun.elapsed() > WARNED_AGAIN) {
+            *warned = (Some(Instant::now()), HashSet::new());
+        }
+        warned.1.insert(client_id.to_owned())
+    }
+}

@@ -1,0 +1,174 @@
+//! Waits until every gateway has a change. A wait costs a task and no connection of the database; the database is asked
+//! when a receipt seems complete.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Semaphore, watch},
+    time::{Instant, sleep, sleep_until, timeout_at},
+};
+
+use crate::feed::Feed;
+use management::{
+    gateways::{Change, Heard, Receipt, receipt},
+    port::{Error, Scope, Store, gateways::Proof},
+};
+
+/// Receipts that are waited for at once, at some 10 KB each. A further one is answered as it stands.
+const MAX_WAITING: usize = 1_000;
+/// The pause between two looks at all gateways. With 1,000 gateways a look takes some 0.1 ms.
+const PAUSE: Duration = Duration::from_millis(2);
+/// How often a receipt is looked at without news, because a gateway may be gone by then.
+const LOOKED_AGAIN: Duration = Duration::from_secs(1);
+/// How long other replicas get to say whether they hear gateways of which this one knows by the database alone.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// Makes receipts.
+#[derive(Clone, Debug)]
+pub struct Receipts {
+    store: Store,
+    feed: Feed,
+    turns: Arc<Semaphore>,
+}
+
+/// What a receipt is asked of.
+#[derive(Debug)]
+pub struct Question {
+    /// The change.
+    pub change: Change,
+    /// The revision before the change.
+    pub from: i64,
+    /// Which limited gateways see the change, as far as it is known.
+    seen: Vec<(Scope, bool)>,
+}
+
+impl Question {
+    /// What was changed after the revision `from`.
+    pub fn new(change: Change, from: i64) -> Self {
+        Self { change, from, seen: Vec::new() }
+    }
+}
+
+/// A receipt as it stands.
+#[derive(Debug, Default)]
+pub struct Standing {
+    /// What is known.
+    pub receipt: Receipt,
+    /// Whether every gateway has the change that may still decide by an older policy.
+    pub is_complete: bool,
+}
+
+impl Receipts {
+    /// Makes receipts of the gateways of `feed`.
+    pub fn new(store: Store, feed: Feed) -> Self {
+        Self { store, feed, turns: Arc::new(Semaphore::new(MAX_WAITING)) }
+    }
+
+    /// Tells other replicas that a receipt is waited for in the next seconds.
+    pub async fn announce(&self, seconds: u32) {
+        self.feed.gateways().want(seconds).await;
+    }
+
+    /// The receipt when every live gateway has the change, or at the deadline.
+    pub async fn wait(&self, question: &mut Question, deadline: Instant) -> Standing {
+        let turn = self.turns.try_acquire();
+        let settled = Instant::now().checked_add(SETTLE);
+        let mut changes = self.feed.gateways().changes();
+        loop {
+            changes.mark_unchanged();
+            let standing = self.look(question).await;
+            let receipt = &standing.receipt;
+            let is_settled = !receipt.has_unheard || settled.is_none_or(|settled| Instant::now() >= settled);
+            let is_answered = receipt.is_answered() && (standing.is_complete || !receipt.silent.is_empty());
+            if (is_answered && is_settled) || turn.is_err() || Instant::now() >= deadline || self.feed.is_stopping() {
+                return standing;
+            }
+            let again = Instant::now().checked_add(LOOKED_AGAIN).map_or(deadline, |again| again.min(deadline));
+            let again = settled.filter(|settled| !is_settled && *settled < again).unwrap_or(again);
+            self.pause(&mut changes, again).await;
+        }
+    }
+
+    /// Waits for news, no longer than `until`.
+    async fn pause(&self, changes: &mut watch::Receiver<u64>, until: Instant) {
+        tokio::select! {
+            () = self.feed.stopped() => {}
+            _ = timeout_at(until, changes.changed()) => {}
+        }
+        let pause = Instant::now().checked_add(PAUSE).map_or(until, |end| end.min(until));
+        sleep_until(pause).await;
+    }
+
+    /// The receipt now.
+    async fn look(&self, question: &mut Question) -> Standing {
+        match self.try_look(question).await {
+            Ok(standing) => standing,
+            Err(error) => {
+                tracing::debug!(%error, "a receipt cannot be made now");
+                // Nothing is known then, so nothing is complete.
+                sleep(PAUSE).await;
+                Standing {
+                    receipt: Receipt { revision: question.change.revision, ..Receipt::default() },
+                    is_complete: false,
+                }
+            }
+        }
+    }
+
+    async fn try_look(&self, question: &mut Question) -> Result<Standing, Error> {
+        let Some(found) = self.count(question).await? else {
+            let receipt = Receipt { revision: question.change.revision, ..Receipt::default() };
+            return Ok(Standing { receipt, is_complete: false });
+        };
+        if !found.is_complete() {
+            return Ok(Standing { receipt: found, is_complete: false });
+        }
+        // A gateway may have called another replica for the first time since.
+        self.feed.gateways().look().await?;
+        let receipt = self.count(question).await?.unwrap_or_default();
+        let is_complete = receipt.is_complete() && self.is_history(&question.change, &receipt.proofs).await?;
+        Ok(Standing { receipt, is_complete })
+    }
+
+    /// The receipt by what is known here. `None` if the gateways could not be read yet.
+    async fn count(&self, question: &mut Question) -> Result<Option<Receipt>, Error> {
+        let Some((heard, states)) = self.feed.gateways().all() else { return Ok(None) };
+        for scope in unseen(&heard, &question.seen) {
+            let sees = self.feed.shows(&scope, question.from, question.change.revision).await?;
+            question.seen.push((scope, sees));
+        }
+        let sees = |scope: &Scope| match scope {
+            Scope::All => Some(true),
+            scope => question.seen.iter().find(|(other, _)| other == scope).map(|(_, sees)| *sees),
+        };
+        Ok(Some(receipt(&heard, &states, &question.change, sees)))
+    }
+
+    /// Whether the database still has the change and everything that the gateways hold. It may have been put back from a
+    /// backup a moment ago.
+    async fn is_history(&self, change: &Change, proofs: &[Proof]) -> Result<bool, Error> {
+        let mut snapshot = self.store.snapshot().await?;
+        if snapshot.state().epoch != change.epoch || snapshot.state().revision < change.revision {
+            return Ok(false);
+        }
+        for proof in proofs {
+            match snapshot.word(proof.revision).await {
+                Ok(word) if word == proof.word => {}
+                Ok(_) | Err(Error::Gone(_)) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The scopes of limited gateways of which it is not known whether they see the change, each once.
+fn unseen(heard: &[Heard], seen: &[(Scope, bool)]) -> Vec<Scope> {
+    let mut unseen: Vec<Scope> = Vec::new();
+    for scope in heard.iter().filter_map(|heard| heard.gateway.scope.as_ref()) {
+        if *scope != Scope::All && !unseen.contains(scope) && !seen.iter().any(|(other, _)| other == scope) {
+            unseen.push(scope.clone());
+        }
+    }
+    unseen
+}

@@ -1,0 +1,223 @@
+//! All VMs decide by a new policy at once, and the next poll says that they do. Its cursor goes out when no VM can decide
+//! by the older policy any more.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::{
+    host::{Answer, Callout, Envoy, Fault, Life, Request},
+    policy::*,
+};
+
+const MOMENT: Duration = Duration::from_millis(10);
+
+/// The first revision is a full policy, the others are changes of one subscription: it is blocked in even revisions.
+fn page(revision: u64) -> Page {
+    let state = if revision.is_multiple_of(2) { "BLOCKED" } else { "UNBLOCKED" };
+    let page = if revision == 1 { Page::demo(1) } else { Page::new(revision).with("base", revision - 1) };
+    let page = page.subscription("app-1", "payments-1.0", state);
+    page.with("poll", format!("/v1/policy?since={revision}"))
+}
+
+fn verdict(envoy: &mut Envoy, thread: usize) -> String {
+    envoy.worker(thread).request(Request::get("/payments/1.0").key(PRODUCTION_KEY)).verdict()
+}
+
+/// An Envoy with four workers that hold the first revision, and its held poll.
+fn four_workers(change: impl FnOnce(&mut Envoy)) -> (Envoy, Callout) {
+    let mut envoy = Envoy::new(configuration([])).workers(4);
+    change(&mut envoy);
+    let mut first = Some(Answer::json(page(1).0));
+    let feed = move |_: &Callout| first.take().unwrap_or(Answer::Pending);
+    let mut envoy = envoy.feed(feed).started();
+    envoy.run_for(Duration::from_secs(7));
+    // After some requests each worker has cached the key, so it decides without reading shared data.
+    for thread in (1..=4).cycle().take(12) {
+        assert_eq!(verdict(&mut envoy, thread), "allowed");
+    }
+    envoy.run_for(Duration::from_secs(1));
+    let poll = held_poll(&envoy);
+    (envoy, poll)
+}
+
+fn held_poll(envoy: &Envoy) -> Callout {
+    let pending = envoy.pending();
+    assert_eq!(pending.len(), 1, "{pending:#?}");
+    pending[0].clone()
+}
+
+fn publish(envoy: &mut Envoy, poll: &Callout, revision: u64) {
+    let answer = Answer::json(page(revision).0).header("preference-applied", "wait");
+    envoy.answer(poll, answer).finished();
+}
+
+fn header(callout: &Callout, name: &str) -> Option<String> {
+    callout.headers.first(name).map(|value| String::from_utf8_lossy(value).into_owned())
+}
+
+#[test]
+fn every_worker_refuses_at_the_moment_of_the_answer() {
+    let (mut envoy, mut poll) = four_workers(|_| {});
+    for revision in 2..12 {
+        publish(&mut envoy, &poll, revision);
+        let expected = if revision % 2 == 0 { "401 subscription_blocked" } else { "allowed" };
+        // No time has passed, so no tick was due. A worker that has a cached key does not look by itself.
+        for thread in 1..=4 {
+            assert_eq!(verdict(&mut envoy, thread), expected, "worker {thread} at {revision}");
+        }
+        envoy.run_for(MOMENT);
+        poll = held_poll(&envoy);
+        assert_eq!(poll.path(), format!("/v1/policy?since={revision}"));
+        assert_eq!((header(&poll, "keygate-lagging"), header(&poll, "prefer")), (None, Some("wait=25".to_owned())));
+    }
+}
+
+#[test]
+fn without_queues_ticks_do_it() {
+    let (mut envoy, poll) = four_workers(Envoy::forbid_queues);
+    publish(&mut envoy, &poll, 2);
+    assert_eq!(verdict(&mut envoy, 3), "allowed", "nothing has woken it");
+    envoy.run_for(Duration::from_millis(120));
+    for thread in 1..=4 {
+        assert_eq!(verdict(&mut envoy, thread), "401 subscription_blocked", "worker {thread}");
+    }
+    let next = held_poll(&envoy);
+    assert_eq!((next.path(), header(&next, "keygate-lagging")), ("/v1/policy?since=2".to_owned(), None));
+}
+
+#[test]
+fn a_callout_says_who_asks() {
+    let policy = [("policy/instance", json!("edge-7")), ("policy/expire_after_ms", json!(3_600_001))];
+    for (configuration, node, instance) in [
+        (configuration(policy.clone()), "node-1", Some("edge-7")),
+        (configuration([]), "sidecar~10.0.0.1~pod.ns~größe", Some("sidecar~10.0.0.1~pod.ns~gr%C3%B6%C3%9Fe")),
+        (configuration([]), "", None),
+    ] {
+        let mut envoy = Envoy::new(&configuration).workers(2);
+        envoy.name_node(node);
+        let mut first = Some(Answer::json(page(1).0));
+        let mut envoy = envoy.feed(move |_| first.take().unwrap_or(Answer::Pending)).started();
+        envoy.run_for(Duration::from_secs(7));
+        let poll = held_poll(&envoy);
+        let process = header(&poll, "keygate-process").unwrap();
+        assert!(process.len() == 16 && process.bytes().all(|byte| byte.is_ascii_hexdigit()), "{process}");
+        assert_eq!(header(&poll, "keygate-instance").as_deref(), Some(instance.unwrap_or(&process)), "{node}");
+        assert_eq!(header(&poll, "keygate-workers").as_deref(), Some("2"));
+        let expires = if instance == Some("edge-7") { "3601" } else { "3600" };
+        assert_eq!(header(&poll, "keygate-expires-after").as_deref(), Some(expires));
+        // A wait of 25 s, the timeout of 5 s, a pause of 30 s, 2 s until a callout counts as never answered, rounded up.
+        assert_eq!(header(&poll, "keygate-heard-within").as_deref(), Some("63"));
+    }
+}
+
+#[test]
+fn a_stalled_worker_keeps_the_cursor_back_for_a_second_and_is_told_as_lagging() {
+    let (mut envoy, poll) = four_workers(|_| {});
+    stall(&mut envoy, 2);
+    publish(&mut envoy, &poll, 2);
+    assert_eq!(verdict(&mut envoy, 1), "401 subscription_blocked");
+    envoy.run_for(Duration::from_millis(900));
+    assert_eq!(envoy.pending().len(), 0, "{:#?}", envoy.pending());
+    envoy.run_for(Duration::from_millis(200));
+    let told = held_poll(&envoy);
+    assert_eq!(
+        (told.path(), header(&told, "keygate-lagging")),
+        ("/v1/policy?since=2".to_owned(), Some("1".to_owned()))
+    );
+    assert_eq!(header(&told, "prefer").as_deref(), Some("wait=1"), "the next one follows soon");
+    // Now the worker cannot decide by the older policy any more, whether it goes on or not.
+    envoy.run_for(Duration::from_secs(2));
+    let unchanged = Answer::status(304, "").header("preference-applied", "wait");
+    envoy.answer(&told, unchanged).finished();
+    envoy.run_for(MOMENT);
+    let next = held_poll(&envoy);
+    assert_eq!((header(&next, "keygate-lagging"), header(&next, "keygate-workers")), (None, Some("3".to_owned())));
+    assert_eq!(envoy.longest_queue(), 1);
+    envoy.worker(2).resume().finished();
+    assert_eq!(verdict(&mut envoy, 2), "401 subscription_blocked");
+}
+
+/// Stops a worker in the middle of a tick, behind its look at the manifest.
+fn stall(envoy: &mut Envoy, thread: usize) {
+    envoy.worker(thread).faults(|faults| faults.once(Some("proxy_record_metric"), 0, Fault::Pause));
+    let _ = envoy.worker(thread).tick();
+    assert_eq!(envoy.worker(thread).life(), Life::Paused);
+}
+
+#[test]
+fn whenever_a_cursor_has_gone_out_no_worker_decides_by_an_older_policy() {
+    // The worker stops before one of its host calls, for a while, and answers a request as soon as it goes on.
+    for pause_ms in [0, 500, 1_500, 3_000] {
+        for step in 0..12 {
+            let (mut envoy, poll) = four_workers(|_| {});
+            envoy.worker(3).faults(|faults| faults.once(None, step, Fault::Pause));
+            let _ = envoy.worker(3).tick();
+            let is_stalled = envoy.worker(3).life() == Life::Paused;
+            envoy.worker(3).faults(|faults| faults.clear());
+            publish(&mut envoy, &poll, 2);
+            envoy.run_for(Duration::from_millis(pause_ms));
+            let proven = envoy
+                .pending()
+                .iter()
+                .any(|callout| callout.path() == "/v1/policy?since=2" && header(callout, "keygate-lagging").is_none());
+            if is_stalled {
+                envoy.worker(3).resume().finished();
+            }
+            let decided = verdict(&mut envoy, 3);
+            assert!(!proven || decided == "401 subscription_blocked", "{pause_ms} ms, before call {step}: {decided}");
+            assert!(envoy.longest_queue() <= 1);
+        }
+    }
+}
+
+#[test]
+fn a_dead_vm_gets_one_word_and_its_successor_takes_it() {
+    let (mut envoy, mut poll) = four_workers(|_| {});
+    envoy.worker(4).kill();
+    for revision in 2..8 {
+        publish(&mut envoy, &poll, revision);
+        envoy.run_for(Duration::from_millis(1_200));
+        poll = held_poll(&envoy);
+        assert!(envoy.longest_queue() <= 1, "at {revision}");
+    }
+    assert_eq!(header(&poll, "keygate-workers").as_deref(), Some("3"));
+    envoy.worker(4).revive();
+    envoy.run_for(Duration::from_secs(1));
+    assert_eq!(verdict(&mut envoy, 4), "allowed");
+    publish(&mut envoy, &poll, 8);
+    assert_eq!(verdict(&mut envoy, 4), "401 subscription_blocked", "its own queue wakes it");
+    assert_eq!(envoy.longest_queue(), 0);
+}
+
+#[test]
+fn a_replaced_configuration_leaves_its_places() {
+    let (mut envoy, _) = four_workers(|_| {});
+    for _ in 0..20 {
+        envoy.reconfigure(0, configuration([("mode", json!("enforce"))]));
+        envoy.run_for(Duration::from_millis(300));
+    }
+    let places = envoy.shared_data("").keys().filter(|key| key.windows(6).any(|part| part == b"place/")).count();
+    assert!(places <= 10, "{places}");
+    let poll = envoy.pending().pop().unwrap();
+    assert_eq!(header(&poll, "keygate-workers").as_deref(), Some("4"));
+}
+
+#[test]
+fn a_refused_revision_is_told_with_the_next_poll() {
+    for (answer, told) in [(page(1).with("revision", 0u64).0.to_string(), "0; rollback"), ("{".to_owned(), "0; page")] {
+        let (mut envoy, poll) = four_workers(|_| {});
+        envoy.answer(&poll, Answer::json(answer)).finished();
+        let next = next_poll(&mut envoy);
+        assert_eq!(header(&next, "keygate-refused").as_deref(), Some(told));
+        envoy.answer(&next, Answer::status(304, "")).finished();
+        let after = next_poll(&mut envoy);
+        assert_eq!(header(&after, "keygate-refused"), None, "told until it succeeds");
+    }
+}
+
+/// Lets time pass until the filter asks again.
+fn next_poll(envoy: &mut Envoy) -> Callout {
+    assert!(envoy.run_until(Duration::from_secs(30), |envoy| !envoy.pending().is_empty()), "it asks again");
+    held_poll(envoy)
+}

@@ -281,6 +281,8 @@ async fn each_operation_answers_as_it_is_described() {
         (Administrator, "put", "/v1/keys/{id}", "x", json!({}), 200),
         (Administrator, "post", "/v1/subscriptions/{id}/block", "x?state=PROD_ONLY_BLOCKED", Value::Null, 200),
         (Administrator, "post", "/v1/subscriptions/{id}/block", "x?state=OPEN", Value::Null, 400),
+        (Administrator, "post", "/v1/subscriptions/{id}/block", "x?dry_run=true", Value::Null, 200),
+        (Administrator, "post", "/v1/applications/{id}/block", "x?dry_run=true", Value::Null, 200),
         (Administrator, "delete", "/v1/subscriptions/{id}", "x", Value::Null, 200),
         (Administrator, "get", "/v1/subscriptions", "?api=x", Value::Null, 200),
         (Administrator, "post", "/v1/subscriptions", "", json!({"application": "x", "api": "x"}), 409),

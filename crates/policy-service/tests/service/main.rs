@@ -19,6 +19,7 @@ mod bad_input;
 mod blocks_and_keys;
 mod blocks_with_a_time;
 mod credentials;
+mod dry_runs;
 mod explain;
 mod feed;
 mod files;

@@ -16,6 +16,7 @@ mod answers;
 mod audit;
 mod blocks;
 mod changes;
+mod concerned;
 mod databases;
 mod explained;
 mod gateways;
@@ -70,6 +71,7 @@ macro_rules! conformance {
             rows::blocks_of_an_owner_are_found(100_000),
             rows::many_rows_go_as_each_would_alone(100_000),
             rows::lists_are_filtered_sorted_and_counted(100_000),
+            concerned::keys_and_requests_that_a_block_refuses_are_counted(100_000),
             explained::the_rows_of_one_request_are_read_as_they_were(100_000),
             past::a_revision_is_read_as_it_was_in_pages_of_any_size(100_000),
             past::a_snapshot_does_not_change(100_000),

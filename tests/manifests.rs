@@ -198,6 +198,7 @@ fn each_guard_is_the_same_and_stands_before_the_router() {
         with_field(&manifest.content, "@type", RBAC, &mut found);
         for filter in &found {
             assert_eq!(filter["rules"], guard(), "{}", manifest.file);
+            assert_eq!(filter["rules_stat_prefix"], "keygate_guard", "{}: the alert's counter", manifest.file);
             looked_at += 1;
         }
         let (patches, router) = (&manifest.content["spec"]["configPatches"], "envoy.filters.http.router");

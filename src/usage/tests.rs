@@ -41,6 +41,7 @@ fn source() -> SourceId {
 fn usage() -> Usage {
     let policy = PolicySource {
         name: None,
+        instance: None,
         cluster: "policy-service".into(),
         authority: "policy-service".into(),
         path: "/v1/policy".into(),

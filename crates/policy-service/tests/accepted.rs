@@ -22,7 +22,7 @@ use serde_json::{Map, Value, json};
 use support::{Service, TOKEN, digest, send};
 
 /// What depends on the time, or on other rows. The document says these in words.
-const IN_WORDS: [&str; 18] = [
+const IN_WORDS: &[&str] = &[
     "there is no",
     "expected a time in the future",
     "to the year 9999 at most",
@@ -89,12 +89,12 @@ fn example(method: &str, path: &str) -> Value {
             "apis": ["api-1"], "permitted_ips": ["::1"], "permitted_referers": ["a.example/"]}),
         "/v1/keys/{id}/regenerate" => json!({"id": id, "overlap_seconds": 5, "expires_at": 4_102_444_800_u64}),
         "/v1/keys/lookup" => json!({"sha256": digest(1)}),
-        "/v1/explain" => json!({"key_id": "k-1", "method": "GET", "url": "/one", "address": "::1", "referer": "r",
-            "headers": {"x-a": "b"}, "at_revision": 4, "now": 5}),
         "/v1/subscriptions/{id}/block" => json!({"state": "BLOCKED", "reason": "r", "note": "n",
             "from": 4_102_444_800_u64, "until": "2100-01-01T01:00:00Z"}),
         "/v1/applications/{id}/block" => json!({"reason": "r", "note": "n"}),
         "/v1/subscriptions/{id}/unblock" | "/v1/applications/{id}/unblock" => json!({"reason": "r"}),
+        "/v1/explain" => json!({"key_id": "k-1", "method": "GET", "url": "/one", "address": "::1", "referer": "r",
+            "headers": {"x-a": "b"}, "at_revision": 4, "now": 5}),
         "/v1/subscriptions/{id}/approve" | "/v1/subscriptions/{id}/reject" => json!({"reason": "r"}),
         "/v1/restore" => json!({"revision": 1, "dry_run": true, "lift_blocks": false}),
         "/v1/tokens" => json!({"role": "auditor", "subject": "s", "expires_in": 5_000}),
@@ -338,8 +338,8 @@ async fn the_service_accepts_the_queries_that_are_described() {
         for (method, operation) in item.as_object().unwrap() {
             for parameter in operation["parameters"].as_array().into_iter().flatten() {
                 let (name, schema) = (parameter["name"].as_str().unwrap(), &parameter["schema"]);
-                // What a cursor is, only the service knows. Links of the feed have more than one part.
-                if parameter["in"] != "query" || name == "cursor" || path == "/v1/policy" {
+                // Links of the feed have more than one part.
+                if parameter["in"] != "query" || path == "/v1/policy" {
                     continue;
                 }
                 let words = schema["enum"].as_array().cloned().unwrap_or_default();
@@ -351,6 +351,9 @@ async fn the_service_accepts_the_queries_that_are_described() {
                     }
                 } else if !is_word && schema["pattern"].as_str().is_some_and(|pattern| pattern.contains("{64}")) {
                     values.extend([json!(digest(1)), json!("0"), json!(format!("{}0", digest(1)))]);
+                } else if name == "cursor" {
+                    // What a cursor is, only the service knows. So none of these is one.
+                    values.extend(["", "!", "a b"].map(|text| json!(text)));
                 } else if !is_word {
                     for length in ["minLength", "maxLength"].iter().filter_map(|name| schema[*name].as_u64()) {
                         let length = usize::try_from(length).unwrap();
@@ -377,4 +380,44 @@ async fn the_service_accepts_the_queries_that_are_described() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(tried > 200, "{tried}");
+}
+
+/// The bounds of a header's parameter, and characters beside its pattern.
+#[tokio::test]
+async fn the_service_accepts_the_headers_that_are_described() {
+    let service = filled().await;
+    let document = document(&service).await;
+    let (mut wrong, mut tried) = (Vec::new(), 0_u32);
+    for (method, path, schema) in headers(&document, "idempotency-key") {
+        let validator = validator(&document, schema);
+        let most = usize::try_from(schema["maxLength"].as_u64().unwrap_or(300)).unwrap();
+        let lengths = [1, most, most + 1].map(|length| "a".repeat(length));
+        let others = ["", "a b", "!~", "a\u{e4}", "\u{e4}"].map(str::to_owned);
+        for value in lengths.into_iter().chain(others) {
+            let target = path.replace("{id}", object_of(path));
+            let request = service.request(Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(), &target);
+            let answer = send(request.bearer_auth(TOKEN).header("idempotency-key", &value)).await;
+            tried += 1;
+            let is_refused = answer.status == 400 && answer.whole()["field"] == "idempotency-key";
+            if is_refused == validator.is_valid(&json!(value)) {
+                wrong.push(format!("{method} {target} {value:?}: {} {}", answer.status, answer.text));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(tried > 100, "{tried}");
+}
+
+/// The operations with this header: method, path and schema.
+fn headers<'d>(document: &'d Value, name: &str) -> Vec<(&'d str, &'d str, &'d Value)> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    let operations = paths
+        .flat_map(|(path, item)| item.as_object().unwrap().iter().map(move |(method, it)| (&**method, &**path, it)));
+    operations
+        .filter_map(|(method, path, operation)| {
+            let mut parameters = operation["parameters"].as_array().into_iter().flatten();
+            let found = parameters.find(|parameter| parameter["in"] == "header" && parameter["name"] == name)?;
+            Some((method, path, &found["schema"]))
+        })
+        .collect()
 }

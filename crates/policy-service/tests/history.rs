@@ -164,6 +164,7 @@ async fn run(seed: u64, history_rows: i64) -> usize {
         gateways: "all:a,slow:b,late:c,edge:d,edge-2:e",
         gateway_apis: Some(r#"{"edge": ["api-1", "api-nowhere"], "edge-2": ["api-2", "api-0"]}"#),
         sign_in: None,
+        gone_after: std::time::Duration::from_secs(3_600),
     };
     let service = Service::with(options).await;
     let mut dice = Dice(seed);

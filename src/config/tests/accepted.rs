@@ -25,6 +25,7 @@ fn defaults() -> Config {
             cluster: text("c"),
             authority: text("c"),
             name: None,
+            instance: None,
             path: text("/v1/policy"),
             headers: vec![],
             authorization: None,

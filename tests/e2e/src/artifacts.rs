@@ -27,10 +27,15 @@ pub fn envoy() -> Result<PathBuf> {
     existing("ENVOY", ".tools/bin/envoy", "run `make envoy`, or name a binary: ENVOY=<path>")
 }
 
-/// Redis, which only tests use: `REDIS_SERVER`, or the one that `make e2e` installs.
+/// Redis, which only tests use: `REDIS_SERVER`, or the one that `make e2e-ratelimit` installs.
 pub fn redis_server() -> Result<PathBuf> {
     let remedy = "run `tools/need redis-server`, or name a binary: REDIS_SERVER=<path>";
     existing("REDIS_SERVER", ".tools/bin/redis-server", remedy)
+}
+
+/// Envoy's rate limit server, which only tests use: `RATELIMIT`, or the one that `make e2e-ratelimit` builds.
+pub fn ratelimit() -> Result<PathBuf> {
+    existing("RATELIMIT", ".tools/bin/ratelimit", "run `tools/need ratelimit`, or name a binary: RATELIMIT=<path>")
 }
 
 /// nginx, which only tests use: `NGINX`, or the one that `make e2e` installs.

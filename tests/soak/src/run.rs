@@ -218,7 +218,7 @@ impl Soak<'_> {
 
     async fn outcome(&self, lasted: Duration, billed: u64) -> Result<Outcome> {
         let gateway = self.gateway.lock().await;
-        let guarded = gateway.envoy().stat("http.gateway.rbac.denied").await?;
+        let guarded = gateway.envoy().stat("http.gateway.rbac.keygate_guard.denied").await?;
         let active = gateway.envoy().vms().await?.active;
         let mut open = self.book.open();
         open.took.sort_unstable();

@@ -17,8 +17,8 @@ const PROBLEM: &str = "application/problem+json";
 /// Routes that neither show nor change a row of the policy.
 const NO_ROWS: [&str; 8] = [
     "/v1/usage",
-    "/v1/policy",
     "/v1/receipts/{revision}",
+    "/v1/policy",
     "/v1/keys/lookup",
     "/v1/explain",
     "/v1/audit",
@@ -192,7 +192,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     let if_match = json!({"name": "if-match", "in": "header", "required": false, "schema": {"type": "string"},
         "description": "An `etag`. The service changes the row only if it still is this version."});
     let once = json!({"name": "idempotency-key", "in": "header", "required": false,
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        "schema": {"type": "string"},
         "description": "The client's word for this request. Sent again within 24 hours, it makes nothing twice and gets the same answer."});
     for (_, parameter) in [(is_conditional, if_match), (is_once, once)].into_iter().filter(|(has, _)| *has) {
         let Some(operation) = operation.as_object_mut() else { continue };

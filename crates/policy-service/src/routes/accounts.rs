@@ -216,7 +216,8 @@ impl Paging {
         let Query(asked) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
         let id = |text: String| {
             let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-            String::from_utf8(bytes).ok()
+            // No id is empty.
+            String::from_utf8(bytes).ok().filter(|id| !id.is_empty())
         };
         let after = asked.cursor.map(|text| id(text).ok_or_else(list::bad_cursor)).transpose()?;
         Ok((after, list::limit(asked.limit.as_deref())?))

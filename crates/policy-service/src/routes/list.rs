@@ -117,9 +117,7 @@ fn filter<R: Resource>(listing: Listing) -> Result<Filter, Problem> {
                 format!("{} cannot be filtered by {name}; leave it out", R::KIND.list()),
             ));
         }
-        if given.as_ref().is_some_and(|given| given.len() > MAX_VALUE_BYTES) {
-            return Err(Problem::parameter(name, format!("expected at most {MAX_VALUE_BYTES} bytes")));
-        }
+        check_length(name, given.as_deref())?;
     }
     for (name, given, words) in [("state", &state, R::STATES), ("type", &r#type, R::TYPES)] {
         if given.as_deref().is_some_and(|given| !words.contains(&given)) {
@@ -136,6 +134,14 @@ fn filter<R: Resource>(listing: Listing) -> Result<Filter, Problem> {
     let identity = sha256.map(digest).transpose()?;
     let last_used_before = last_used_before.map(|text| time("last_used_before", &text)).transpose()?;
     Ok(Filter { state, r#type, owner, application, api, plan, identity, part: q, last_used_before, sight: Sight::All })
+}
+
+/// Rejects a filter's value that is longer than any id, name or owner.
+pub fn check_length(name: &str, given: Option<&str>) -> Result<(), Problem> {
+    match given.is_some_and(|given| given.len() > MAX_VALUE_BYTES) {
+        true => Err(Problem::parameter(name, format!("expected at most {MAX_VALUE_BYTES} bytes"))),
+        false => Ok(()),
+    }
 }
 
 /// Parses the requested order. Returns it with its name.

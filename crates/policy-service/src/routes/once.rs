@@ -32,7 +32,7 @@ use management::{
 /// The request header.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Maximum length of a key, in bytes.
-const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
+pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 /// Routes with a streamed body of any length, which take care of their keys themselves.
 const STREAMS: &[&str] = &["/v1/import"];
 

@@ -11,14 +11,17 @@ async fn service() -> Service {
     let now = act().now;
     service.seed().await;
     service.post("/v1/apis", json!({"id": "api-2", "match": [{"path": "/two"}]})).await.expect(201);
-    for (id, more) in [
+    for (number, (id, more)) in [
         ("sandbox", json!({"type": "SANDBOX"})),
         ("later", json!({"not_before": now + 1_000})),
         ("expired", json!({"expires_at": now - 1})),
         ("of-two", json!({"apis": ["api-2"]})),
         ("revoked", json!({})),
-    ] {
-        let mut body = json!({"id": id, "application": "app-1", "sha256": digest(100 + id.len() as u64 * 7)});
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut body = json!({"id": id, "application": "app-1", "sha256": digest(100 + number as u64)});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         service.post("/v1/keys", body).await.expect(201);
     }

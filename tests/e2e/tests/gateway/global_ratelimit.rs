@@ -1,8 +1,8 @@
 //! One quota over several Envoys (`envoy/global-ratelimit/envoy.yaml`): keygate identifies the application, and rate
-//! limit servers count in one Redis. The requests come one after the other. How exact the count is under concurrency
-//! depends on the server.
+//! limit servers count. The servers here are thin ones, which share a count in memory. `envoys_ratelimit.rs` runs the
+//! same with real ones.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use keygate::digest::Digest;
 use keygate_e2e::{
@@ -13,31 +13,33 @@ use keygate_e2e::{
     ports,
     stack::Policy,
 };
-use limitador::limit::Limit;
 use serde_json::json;
 
-use crate::{ratelimit_server::RateLimitServer, redis::Redis};
+use crate::ratelimit_server::{self, RateLimitServer};
 
 /// A generous time limit for a busy machine.
-const WITHIN: Duration = Duration::from_secs(20);
+pub const WITHIN: Duration = Duration::from_secs(20);
 /// The quota of the plan `gold`.
-const QUOTA: u64 = 20;
-/// Its window, which begins with the first counted request. It is far longer than a test.
-const DAY: u64 = 86_400;
+pub const QUOTA: u64 = 20;
 
-const COUNTED: &str = "/orders/1.0/list";
+pub const COUNTED: &str = "/orders/1.0/list";
 const UNPLANNED: &str = "/payments/1.0/list";
 
-/// The limit that the file shows for Limitador.
-fn quota() -> Limit {
-    let text = "limits are written as in Limitador's file";
-    let condition = "descriptors[0].plan == 'gold'".try_into().expect(text);
-    let variables = ["descriptors[0].application", "descriptors[0].api"].map(|name| name.try_into().expect(text));
-    Limit::new("keygate", QUOTA, DAY, [condition], variables)
+fn shipped() -> PathBuf {
+    artifacts::root().join("envoy/global-ratelimit/envoy.yaml")
+}
+
+/// The limits that the shipped file shows for a server: the comment from its first line to the next empty one.
+pub fn shown(first: &str) -> String {
+    let file = fs::read_to_string(shipped()).unwrap();
+    let lines = file.lines().map(|line| line.strip_prefix('#').unwrap_or_default());
+    let shown: Vec<_> = lines.skip_while(|line| line.trim() != first).take_while(|line| !line.is_empty()).collect();
+    assert!(!shown.is_empty(), "the file shows no limits that begin with `{first}`");
+    shown.join("\n")
 }
 
 /// `shop` and `desk` may call the API with the plan and one without. Their names are their keys.
-async fn policy() -> Feed {
+pub async fn policy() -> Feed {
     let keys = ["shop", "desk"]
         .map(|name| json!({"sha256": Digest::of(name.as_bytes()).to_hex(), "id": name, "application": name}));
     let of = |application: &str| {
@@ -64,9 +66,8 @@ async fn policy() -> Feed {
 }
 
 /// An Envoy with the shipped file whose workers have the policy. No request has been counted yet.
-async fn gateway(name: &str, feed: &Feed, server: SocketAddr, edits: Vec<(&'static str, String)>) -> Stack {
-    let shipped = artifacts::root().join("envoy/global-ratelimit/envoy.yaml");
-    let options = Options { policy: Policy::At(feed.address()), shipped, edits, ..Options::default() }
+pub async fn gateway(name: &str, feed: &Feed, server: SocketAddr, edits: Vec<(&'static str, String)>) -> Stack {
+    let options = Options { policy: Policy::At(feed.address()), shipped: shipped(), edits, ..Options::default() }
         .edit("address: 127.0.0.1, port_value: 8081", format!("address: 127.0.0.1, port_value: {}", server.port()));
     let stack = Stack::start(name, options).await.unwrap();
     eventually("the policy", WITHIN, async || match ask(&stack, Ask::get(UNPLANNED).key("shop")).await {
@@ -78,23 +79,36 @@ async fn gateway(name: &str, feed: &Feed, server: SocketAddr, edits: Vec<(&'stat
     stack
 }
 
-async fn ask(stack: &Stack, ask: Ask) -> Answer {
+pub async fn ask(stack: &Stack, ask: Ask) -> Answer {
     http::send(stack.envoy().unwrap().gateway(), &ask).await.unwrap()
+}
+
+/// Two Envoys, each with a server of its own. On a busy machine an answer may take longer than the shipped timeout, and the
+/// request would pass. So they wait longer.
+pub async fn gateways(name: &str, feed: &Feed, servers: [SocketAddr; 2]) -> [Stack; 2] {
+    let patient = || vec![("timeout: 0.1s", format!("timeout: {}s", WITHIN.as_secs()))];
+    let [first, second] = ["one", "two"].map(|which| format!("{name}-{which}"));
+    let [at_first, at_second] = servers;
+    let (one, two) =
+        tokio::join!(gateway(&first, feed, at_first, patient()), gateway(&second, feed, at_second, patient()));
+    [one, two]
 }
 
 #[tokio::test]
 async fn two_envoys_with_a_server_each_let_one_quota_pass_and_count_nothing_else() {
     let feed = policy().await;
-    let redis = Redis::start("global-redis").await;
-    let (first, second) =
-        tokio::join!(RateLimitServer::start(quota(), &redis), RateLimitServer::start(quota(), &redis));
-    // On a busy machine an answer may take longer than the shipped timeout, and the request would pass.
-    let patient = || vec![("timeout: 0.1s", format!("timeout: {}s", WITHIN.as_secs()))];
-    let (one, two) = tokio::join!(
-        gateway("global-one", &feed, first.address(), patient()),
-        gateway("global-two", &feed, second.address(), patient())
-    );
-    let both = [&one, &two];
+    let counts = ratelimit_server::counts(&shown("- namespace: keygate"));
+    let servers = [RateLimitServer::start(&counts), RateLimitServer::start(&counts)];
+    let both = gateways("global", &feed, [servers[0].address(), servers[1].address()]).await;
+    let both = one_quota(both).await;
+    for stack in both {
+        stack.stop().await;
+    }
+}
+
+/// What two Envoys with one count let pass. The requests come one after the other.
+pub async fn one_quota(stacks: [Stack; 2]) -> [Stack; 2] {
+    let both = [&stacks[0], &stacks[1]];
 
     // keygate refuses these requests, so they are not counted. A client can count neither for another application nor
     // under another plan.
@@ -132,8 +146,7 @@ async fn two_envoys_with_a_server_each_let_one_quota_pass_and_count_nothing_else
         let errors = stack.envoy().unwrap().stats(r"ratelimit\.(error|failure_mode_allowed)").await.unwrap();
         assert!(errors.iter().all(|(_, value)| *value == 0), "{errors:?}");
     }
-    one.stop().await;
-    two.stop().await;
+    stacks
 }
 
 #[tokio::test]

@@ -21,6 +21,6 @@ async fn a_request_that_the_filter_has_not_marked_is_refused_on_every_worker() {
             assert_eq!(answer.code(), None, "{worker}: keygate answered, so it was not off");
         }
     }
-    assert_eq!(stack.envoy().unwrap().stat("http.gateway.rbac.denied").await.unwrap(), 4);
+    assert_eq!(stack.envoy().unwrap().stat("http.gateway.rbac.keygate_guard.denied").await.unwrap(), 4);
     stack.stop().await;
 }

@@ -57,9 +57,7 @@ impl Gateway {
     pub async fn listen(&self, listeners: &str) {
         let updated = "listener_manager.lds.update_success";
         let before = self.envoy.stat(updated).await.unwrap();
-        let new = self.file.with_extension("new");
-        fs::write(&new, listeners).unwrap();
-        fs::rename(new, &self.file).unwrap();
+        self.write(listeners);
         eventually("the listeners to be taken", WITHIN, async || {
             let warming = self.envoy.stat("listener_manager.total_listeners_warming").await.unwrap();
             let rejected = self.envoy.stat("listener_manager.lds.update_rejected").await.unwrap();
@@ -69,6 +67,13 @@ impl Gateway {
         })
         .await
         .unwrap();
+    }
+
+    /// Replaces the listeners. Envoy may refuse the new ones.
+    pub fn write(&self, listeners: &str) {
+        let new = self.file.with_extension("new");
+        fs::write(&new, listeners).unwrap();
+        fs::rename(new, &self.file).unwrap();
     }
 
     /// Waits until the replaced listeners and their VMs are gone.

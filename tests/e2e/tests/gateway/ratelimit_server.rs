@@ -1,6 +1,7 @@
 //! A minimal server of Envoy's rate limit protocol. The protocol comes from `envoy-types`, the counting from
-//! `limitador`, and limits are written as in Limitador's own file. The counts are only in Redis, so several servers
-//! enforce one quota.
+//! `limitador`, and limits are written as in Limitador's own file. The counts are in memory, and servers that are given
+//! the same counts enforce one quota. It needs no other program, so it runs with all tests; `envoys_ratelimit.rs` has the
+//! real server.
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
@@ -10,14 +11,25 @@ use envoy_types::pb::envoy::service::ratelimit::v3::{
     rate_limit_service_server::{RateLimitService, RateLimitServiceServer},
 };
 use limitador::{
-    AsyncRateLimiter,
+    RateLimiter,
     limit::{Context, Limit},
-    storage::redis::AsyncRedisStorage,
 };
 use tokio::task::JoinHandle;
 use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 
-use crate::redis::Redis;
+/// How many counts are kept. A test has four.
+const COUNTS: u64 = 100;
+
+/// The counts of these limits, which stand as in Limitador's file.
+pub fn counts(limits: &str) -> Arc<RateLimiter> {
+    let limits: Vec<Limit> = serde_norway::from_str(limits).expect("limits as in Limitador's file");
+    assert!(!limits.is_empty(), "no limit");
+    let counts = RateLimiter::new(COUNTS);
+    for limit in limits {
+        counts.add_limit(limit);
+    }
+    Arc::new(counts)
+}
 
 /// A running server. It ends when it is killed or dropped.
 pub struct RateLimitServer {
@@ -26,13 +38,9 @@ pub struct RateLimitServer {
 }
 
 impl RateLimitServer {
-    /// Starts a server on a free port of loopback with this limit and with its own connection to `redis`. Limitador has
-    /// a storage that keeps counts for a while before it sends them to Redis. This server asks Redis each time.
-    pub async fn start(limit: Limit, redis: &Redis) -> Self {
-        let storage = AsyncRedisStorage::new(&redis.url()).await.unwrap();
-        let limiter = AsyncRateLimiter::new_with_storage(Box::new(storage));
-        limiter.add_limit(limit);
-        let service = RateLimitServiceServer::new(Service(Arc::new(limiter)));
+    /// Starts a server on a free port of loopback.
+    pub fn start(counts: &Arc<RateLimiter>) -> Self {
+        let service = RateLimitServiceServer::new(Service(Arc::clone(counts)));
         let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let address = incoming.local_addr().unwrap();
         let serving = tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming);
@@ -50,7 +58,7 @@ impl Drop for RateLimitServer {
     }
 }
 
-struct Service(Arc<AsyncRateLimiter>);
+struct Service(Arc<RateLimiter>);
 
 #[tonic::async_trait]
 impl RateLimitService for Service {
@@ -65,7 +73,7 @@ impl RateLimitService for Service {
         context.list_binding("descriptors".to_owned(), descriptors.collect());
         // Envoy sends 0 when it means 1.
         let hits = u64::from(request.hits_addend).max(1);
-        let checked = self.0.check_rate_limited_and_update(&request.domain.into(), &context, hits).await;
+        let checked = self.0.check_rate_limited_and_update(&request.domain.into(), &context, hits);
         let limited = checked.map_err(|error| Status::internal(error.to_string()))?.limited;
         let overall_code = if limited { Code::OverLimit } else { Code::Ok }.into();
         Ok(Response::new(RateLimitResponse { overall_code, ..RateLimitResponse::default() }))

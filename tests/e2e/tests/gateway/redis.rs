@@ -1,7 +1,7 @@
 //! A Redis server for one test: on a free port of loopback, with its files in `target/stack/<name>`. It writes nothing
 //! to disk, reads no configuration of the machine, and does not touch a Redis that runs as a service.
 
-use std::{fs, time::Duration};
+use std::{fs, net::SocketAddr, time::Duration};
 
 use keygate_e2e::{Error, artifacts, deadline::eventually, ports, process::Process};
 use tokio::{
@@ -17,7 +17,7 @@ const STARTING: Duration = Duration::from_secs(30);
 /// A running server. It is killed when it is dropped, and by the kernel when this process dies.
 pub struct Redis {
     port: u16,
-    _process: Process,
+    process: Process,
 }
 
 impl Redis {
@@ -38,12 +38,15 @@ impl Redis {
         .await
         .unwrap();
         answered.unwrap();
-        Self { port, _process: process }
+        Self { port, process }
     }
 
-    /// The URL for clients.
-    pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+    pub fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
+    pub async fn kill(&mut self) {
+        self.process.kill().await;
     }
 }
 

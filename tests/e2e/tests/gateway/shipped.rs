@@ -68,6 +68,7 @@ fn is_keygate(filter: &Value) -> bool {
 fn guard() -> Value {
     json!({
         "@type": RBAC,
+        "rules_stat_prefix": "keygate_guard",
         "rules": {"action": "ALLOW", "policies": {"keygate-has-decided": {
             "permissions": [{"any": true}],
             "principals": [{"filter_state": {

@@ -18,9 +18,12 @@ use tokio::process::Command;
 use crate::{
     capture::{capture, compare},
     envoy_gateway::{EnvoyGateway, set_config, set_image, shipped},
-    image::variant,
+    image::{Image, mortal, variant},
     manifests::Manifests,
-    stage::{POLICY_HOST, STARTING, Stage, WITHIN, answers, fetches, module, stat},
+    stage::{
+        POLICY_HOST, REQUESTS, STARTING, Stage, WITHIN, answers, fetches, has_new_vms, lives_through_deaths, module,
+        shows_policies, stat, vms,
+    },
 };
 
 /// How long requests go on after a change, so that a late fault shows.
@@ -71,6 +74,20 @@ async fn apply(gateway: &EnvoyGateway, manifests: &Manifests) {
     tokio::time::sleep(AFTERWARDS).await;
 }
 
+/// Applies another image, and then an edit, which makes Envoy take it.
+///
+/// Envoy 1.40 names a VM by its id and its code. When it is configured with a module that it has yet to fetch, the code is
+/// empty, so all such modules of one id have the same name: while the VM of one of them lives, the next one is ignored. When
+/// the module has been fetched, the name is right.
+async fn upgrade(gateway: &EnvoyGateway, manifests: &mut Manifests, image: &Image, realm: &str) {
+    set_image(manifests, &image.reference, &image.digest);
+    apply(gateway, manifests).await;
+    let before = vms(gateway.admin).await;
+    set_config(manifests, "/replies/realm", realm.into());
+    apply(gateway, manifests).await;
+    has_new_vms(gateway.admin, before).await;
+}
+
 #[tokio::test]
 #[ignore = "needs Envoy Gateway: make e2e-mesh"]
 async fn the_shipped_manifests_tell_the_story() {
@@ -99,8 +116,7 @@ async fn edits_and_an_upgrade_under_load_lose_no_request_and_fetch_no_policy() {
     for name in ["second build", "third build"] {
         let tag = name.split(' ').next().unwrap();
         let image = stage.registry.push(&stage.folder, tag, &variant(&module(), name)).await;
-        set_image(&mut manifests, &image.reference, &image.digest);
-        apply(&gateway, &manifests).await;
+        upgrade(&gateway, &mut manifests, &image, tag).await;
     }
     let asked = load.end().await.unwrap();
     assert!(asked > 500, "{asked}");
@@ -139,8 +155,7 @@ async fn without_the_policy_service_the_last_policy_decides_also_after_an_edit()
     set_config(&mut manifests, "/replies/realm", "edited".into());
     apply(&gateway, &manifests).await;
     let image = stage.registry.push(&stage.folder, "v2", &variant(&module(), "second build")).await;
-    set_image(&mut manifests, &image.reference, &image.digest);
-    apply(&gateway, &manifests).await;
+    upgrade(&gateway, &mut manifests, &image, "upgraded").await;
     stage.policy.restart().await.unwrap();
     load.end().await.unwrap();
     stage.policy.post("/v1/subscriptions/shop-orders/block?state=BLOCKED", None).await.unwrap();
@@ -214,6 +229,20 @@ async fn the_patch_refuses_also_on_the_routes_of_others() {
     stage.play(gateway.gateway).await;
     let dump = http::send(gateway.admin, &Ask::get("/config_dump")).await.unwrap().body;
     assert!(dump.contains("\"FAIL_RELOAD\"") && dump.contains("keygate-guard"), "the patch is in Envoy");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+#[ignore = "needs Envoy Gateway: make e2e-mesh"]
+async fn with_the_patch_a_vm_that_dies_is_replaced() {
+    let (stage, mut manifests, gateway) = start("mesh-gateway-dies", |_, manifests| {
+        manifests.0.extend(Manifests::read(&["gateway/patch"]).0);
+    })
+    .await;
+    settle(&stage, &gateway).await;
+    let image = stage.registry.push(&stage.folder, "mortal", &mortal(&module(), REQUESTS)).await;
+    upgrade(&gateway, &mut manifests, &image, "mortal").await;
+    lives_through_deaths(&stage, gateway.gateway, gateway.admin).await;
     gateway.stop().await;
 }
 
@@ -340,10 +369,12 @@ async fn two_plugins_on_one_gateway_each_decide() {
         second["name"] = json!("keygate-second");
         second["config"]["forward"]["credential"] = json!(false);
         second["config"]["replies"]["realm"] = json!("second");
+        second["config"]["policy"]["name"] = json!("second");
         wasm.push(second);
     })
     .await;
     settle(&stage, &gateway).await;
+    shows_policies(gateway.admin, ["edge", "second"]).await;
     stage.play(gateway.gateway).await;
     gateway.stop().await;
 }

@@ -14,6 +14,7 @@ use keygate_e2e::{
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
+use walrus::{ValType, ir::BinaryOp};
 
 /// How long the registry may take to start.
 const STARTING: Duration = Duration::from_secs(20);
@@ -75,6 +76,36 @@ pub fn variant(module: &[u8], name: &str) -> Vec<u8> {
     changed.extend([0, u8::try_from(section.len()).unwrap()]);
     changed.extend(section);
     changed
+}
+
+/// The module with a VM that dies: the callback for a request traps at each VM's request number `requests`.
+pub fn mortal(module: &[u8], requests: i32) -> Vec<u8> {
+    const CALLBACK: &str = "proxy_on_request_headers";
+    let mut module = walrus::Module::from_buffer(module).unwrap();
+    let export = module.exports.iter().find(|export| export.name == CALLBACK).unwrap();
+    let (export, walrus::ExportItem::Function(callback)) = (export.id(), export.item) else { panic!("{CALLBACK}") };
+    let zero = walrus::ConstExpr::Value(walrus::ir::Value::I32(0));
+    let seen = module.globals.add_local(ValType::I32, true, false, zero);
+    let arguments = [(); 3].map(|()| module.locals.add(ValType::I32));
+    let mut builder = walrus::FunctionBuilder::new(&mut module.types, &[ValType::I32; 3], &[ValType::I32]);
+    let mut body = builder.func_body();
+    body.global_get(seen).i32_const(1).binop(BinaryOp::I32Add).global_set(seen);
+    body.global_get(seen).i32_const(requests).binop(BinaryOp::I32GeS);
+    body.if_else(
+        None,
+        |dies| {
+            dies.unreachable();
+        },
+        |_| (),
+    );
+    for argument in arguments {
+        body.local_get(argument);
+    }
+    body.call(callback);
+    let function = builder.finish(arguments.to_vec(), &mut module.funcs);
+    module.exports.delete(export);
+    module.exports.add(CALLBACK, function);
+    module.emit_wasm()
 }
 
 pub fn sha256(bytes: &[u8]) -> String {

@@ -150,6 +150,7 @@ impl Istio {
         let bootstrap = json!({
             "node": proxy.node(),
             "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
+            "stats_config": statistics(),
             "dynamic_resources": {
                 "lds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"},
                 "cds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"},
@@ -211,12 +212,33 @@ impl Istio {
     }
 }
 
+fn values_of_istiod() -> Value {
+    let values = fs::read_to_string(artifacts::root().join("envoy/istio/values-istiod.yaml")).unwrap();
+    serde_norway::from_str(&values).unwrap()
+}
+
+/// Which HTTP statistics a proxy shows, and with which labels, as the agent writes it into the bootstrap. What tests ask for
+/// besides is shown, too.
+fn statistics() -> Value {
+    let values = values_of_istiod();
+    let shipped = values["meshConfig"]["defaultConfig"]["proxyStatsMatcher"]["inclusionSuffixes"].as_array().unwrap();
+    let suffixes = shipped.iter().map(|suffix| suffix.as_str().unwrap());
+    let suffixes = suffixes.chain(["rbac.allowed", "rbac.denied"]).map(|suffix| json!({"suffix": suffix}));
+    let prefixes = ["cluster_manager", "listener_manager", "server", "wasm"].map(|prefix| json!({"prefix": prefix}));
+    json!({
+        "use_all_default_tags": false,
+        "stats_tags": [
+            {"tag_name": "http_conn_manager_prefix", "regex": r"^http\.((.+?);\.)"},
+            {"tag_name": "authz_enforce_result", "regex": r"rbac(\.(allowed|denied))"},
+        ],
+        "stats_matcher": {"inclusion_list": {"patterns": suffixes.chain(prefixes).collect::<Vec<_>>()}},
+    })
+}
+
 /// istiod with the agent before it, and the port on which it serves.
 async fn start_istiod(stage: &Stage) -> (Process, u16) {
     let folder = &stage.folder;
-    let values = fs::read_to_string(artifacts::root().join("envoy/istio/values-istiod.yaml")).unwrap();
-    let values: Value = serde_norway::from_str(&values).unwrap();
-    let mut settings = values["meshConfig"].clone();
+    let mut settings = values_of_istiod()["meshConfig"].clone();
     settings["enableAutoMtls"] = json!(false);
     settings["extensionProviders"][0]["envoyFileAccessLog"]["path"] = json!(folder.join("access.log"));
     let file = folder.join("mesh.yaml");

@@ -17,10 +17,13 @@ use tokio::process::Command;
 
 use crate::{
     capture::{capture, compare},
-    image::variant,
+    image::{mortal, sha256, variant},
     istio::{self, Istio, Proxy, set_config, set_image},
     manifests::Manifests,
-    stage::{STARTING, Stage, WITHIN, answers, fetches, module, stat},
+    stage::{
+        REQUESTS, STARTING, Stage, WITHIN, answers, fetches, has_new_vms, lives_through_deaths, module, shows_policies,
+        stat, vms,
+    },
 };
 
 /// How long requests go on after a change, so that a late fault shows.
@@ -90,7 +93,9 @@ async fn edits_and_an_upgrade_under_load_lose_no_request_and_fetch_no_policy_in_
         let tag = name.split(' ').next().unwrap();
         let image = stage.registry.push(&stage.folder, tag, &variant(&module(), name)).await;
         set_image(&mut manifests, &image.reference, &image.digest);
+        let before = vms(istio.admin).await;
         edit(&istio, &mut manifests, tag).await;
+        has_new_vms(istio.admin, before).await;
     }
     let asked = load.end().await.unwrap();
     assert!(asked > 500, "{asked}");
@@ -117,6 +122,91 @@ async fn a_rotated_secret_keeps_the_policy_in_istio() {
     assert_eq!(fetches(istio.admin).await, fetched, "full policies");
     stage.policy.post("/v1/subscriptions/shop-orders/block?state=BLOCKED", None).await.unwrap();
     answers(istio.gateway, &Ask::get(ORDERS).key(&stage.keys.production), BLOCKED, WITHIN).await;
+    istio.stop().await;
+}
+
+/// The secret comes from a variable of the VM, whose value is edited. Before Envoy 1.39 such an edit has no effect.
+#[tokio::test]
+#[ignore = "needs Istio: make e2e-mesh"]
+async fn a_rotated_secret_in_a_variable_keeps_the_policy_in_istio() {
+    let (mut stage, mut manifests, istio) = started("mesh-istio-variable").await;
+    let fetched = fetches(istio.admin).await;
+    let load = Load::start(istio.gateway.port(), stage.always());
+    stage
+        .restart_policy_service("POLICY_GATEWAYS", &format!("{GATEWAY_ID}:{GATEWAY_SECRET},{GATEWAY_ID}:rotated"))
+        .await;
+    let variable = json!([{"name": "POLICY_CLIENT_SECRET", "valueFrom": "INLINE", "value": "rotated"}]);
+    manifests.set("WasmPlugin", "keygate", "/spec/vmConfig/env", variable);
+    edit(&istio, &mut manifests, "rotated").await;
+    stage.restart_policy_service("POLICY_GATEWAYS", &format!("{GATEWAY_ID}:rotated")).await;
+    tokio::time::sleep(AFTERWARDS).await;
+    load.end().await.unwrap();
+    assert_eq!(fetches(istio.admin).await, fetched, "full policies");
+    stage.policy.post("/v1/subscriptions/shop-orders/block?state=BLOCKED", None).await.unwrap();
+    answers(istio.gateway, &Ask::get(ORDERS).key(&stage.keys.production), BLOCKED, WITHIN).await;
+    istio.stop().await;
+}
+
+/// Every edit gives the policy another name, and so another store in the same VMs. keygate empties those that no plugin uses.
+#[tokio::test]
+#[ignore = "needs Istio: make e2e-mesh"]
+async fn twenty_names_of_the_policy_leave_the_memory_of_two_in_istio() {
+    const KEYS: u64 = 50_000;
+    /// What a key takes in Envoy, with its application and subscription: more than [the measured 151
+    /// bytes](../../../../docs/performance.md).
+    const KEY_BYTES: u64 = 200;
+    /// keygate empties an unused store within two minutes.
+    const EMPTIED_WITHIN: Duration = Duration::from_secs(240);
+    let (stage, mut manifests, istio) = started("mesh-istio-names").await;
+    let row = |number| json!({"sha256": sha256(format!("{number}").as_bytes()), "id": format!("many-{number}"), "application": "shop"});
+    let keys: Vec<_> = (0..KEYS).map(row).collect();
+    let page = stage.folder.join("keys.json");
+    fs::write(&page, json!({"format": 1, "revision": 1, "keys": keys}).to_string()).unwrap();
+    stage.policy.import(&page).await.unwrap();
+    let loaded = async |name: &str| {
+        eventually(format!("the policy {name}"), STARTING, async || {
+            match stat(istio.admin, &format!("wasmcustom.keygate.policy.{name}.keys")).await {
+                keys if keys >= KEYS => Ok(()),
+                keys => Err(format!("{keys} keys")),
+            }
+        })
+        .await
+        .unwrap();
+    };
+    loaded("edge").await;
+    let allocated = async || stat(istio.admin, "server.memory_allocated").await;
+    let before = allocated().await;
+    let mut most = 0;
+    for number in 0..20 {
+        let name = format!("name-{number}");
+        set_config(&mut manifests, "/policy/name", name.clone().into());
+        edit(&istio, &mut manifests, &name).await;
+        loaded(&name).await;
+        settle(&stage, &istio).await;
+        most = most.max(allocated().await);
+    }
+    let bound = before + 2 * KEYS * KEY_BYTES;
+    let (after, took) =
+        eventually("the stores of earlier names to be emptied", EMPTIED_WITHIN, async || match allocated().await {
+            bytes if bytes <= bound => Ok(bytes),
+            bytes => Err(format!("{bytes} bytes, and {before} before")),
+        })
+        .await
+        .unwrap();
+    println!("{before} bytes before, {most} at most, {after} after {} s", took.as_secs());
+    assert!(most > bound, "{most} bytes at most: 20 stores are more, so this test sees nothing");
+    settle(&stage, &istio).await;
+    istio.stop().await;
+}
+
+#[tokio::test]
+#[ignore = "needs Istio: make e2e-mesh"]
+async fn a_vm_that_dies_is_replaced_in_istio() {
+    let (stage, mut manifests, istio) = started("mesh-istio-dies").await;
+    let image = stage.registry.push(&stage.folder, "mortal", &mortal(&module(), REQUESTS)).await;
+    set_image(&mut manifests, &image.reference, &image.digest);
+    edit(&istio, &mut manifests, "mortal").await;
+    lives_through_deaths(&stage, istio.gateway, istio.admin).await;
     istio.stop().await;
 }
 
@@ -181,6 +271,11 @@ async fn an_image_with_another_digest_lets_nothing_pass_even_with_fail_open_in_i
             let answer = answer.unwrap().0;
             assert_eq!((answer.status.as_u16(), answer.body.as_str()), (403, "RBAC: access denied"), "{strategy}");
         }
+        // With FAIL_RELOAD the agent's own filter refuses before the guard.
+        let metrics = http::send(istio.admin, &Ask::get("/stats/prometheus?filter=rbac")).await.unwrap().body;
+        let counter = metrics.lines().find(|line| line.starts_with("envoy_http_rbac_keygate_guard_denied{"));
+        let counter = counter.unwrap_or_else(|| panic!("the proxy does not show the guard's counter: {metrics}"));
+        assert_eq!(!counter.ends_with(" 0"), strategy == "FAIL_OPEN", "{counter}");
         let image = stage.image.clone();
         set_image(&mut manifests, &image.reference, &image.digest);
         istio.apply(&manifests);
@@ -222,11 +317,13 @@ async fn two_plugins_on_one_gateway_each_decide_in_istio() {
         second["metadata"]["name"] = json!("keygate-second");
         second["spec"]["phase"] = json!("AUTHZ");
         second["spec"]["pluginConfig"]["replies"]["realm"] = json!("second");
+        second["spec"]["pluginConfig"]["policy"]["name"] = json!("second");
         manifests.push(second);
         set_config(manifests, "/forward/credential", true.into());
     })
     .await;
     settle(&stage, &istio).await;
+    shows_policies(istio.admin, ["edge", "second"]).await;
     stage.play(istio.gateway).await;
     istio.stop().await;
 }

@@ -31,6 +31,9 @@ pub const WITHIN: Duration = Duration::from_secs(30);
 /// How long a change of the policy may take: the shipped refresh interval and a second.
 const SEEN_WITHIN: Duration = Duration::from_secs(6);
 
+/// After how many requests a mortal VM dies: more than a round of [`Stage::always`] on one worker, so that most are right.
+pub const REQUESTS: i32 = 25;
+
 /// The policy service, as DNS in a cluster names it.
 pub const POLICY_HOST: &str = "policy-service.keygate.svc.cluster.local";
 
@@ -116,6 +119,59 @@ impl Stage {
     }
 }
 
+/// A module whose VMs die is used. Each death costs its worker at most the requests of some seconds (503); every other
+/// answer is right, and the policy is not fetched again.
+pub async fn lives_through_deaths(stage: &Stage, gateway: SocketAddr, admin: SocketAddr) {
+    /// Envoy replaces a VM at most once a second.
+    const REPLACED_WITHIN: Duration = Duration::from_secs(5);
+    let reloads = async || -> u64 {
+        let stats = keygate_e2e::envoy::stats(admin, r"^wasm\..*vm_reload_success$").await.unwrap();
+        stats.iter().map(|(_, value)| value).sum()
+    };
+    let fetched = fetches(admin).await;
+    let (mut right, mut refused) = (0_u32, 0_u32);
+    let asks = stage.always();
+    let (_, _) = eventually("two VMs to be replaced", STARTING, async || {
+        for (ask, expected) in &asks {
+            let answer = http::send(gateway, ask).await.unwrap();
+            if expected.is(answer.status.as_u16(), &answer.json()) {
+                right += 1;
+                continue;
+            }
+            assert_eq!(answer.status, 503, "{ask}: {answer}");
+            refused += 1;
+            answers(gateway, ask, *expected, REPLACED_WITHIN).await;
+        }
+        match reloads().await {
+            0 | 1 => Err("fewer"),
+            _ => Ok(()),
+        }
+    })
+    .await
+    .unwrap();
+    assert!(refused > 0 && right > refused, "{right} right, {refused} refused");
+    assert_eq!(fetches(admin).await, fetched, "full policies");
+    println!("{right} right and {refused} refused requests, {} new VMs", reloads().await);
+}
+
+/// The gauges of two policies in one Envoy stand beside each other, by their names.
+pub async fn shows_policies(admin: SocketAddr, names: [&str; 2]) {
+    for name in names {
+        for gauge in ["keys", "revision", "confirmed_at"] {
+            eventually(format!("{gauge} of {name}"), WITHIN, async || {
+                match stat(admin, &format!("wasmcustom.keygate.policy.{name}.{gauge}")).await {
+                    0 => Err("0"),
+                    _ => Ok(()),
+                }
+            })
+            .await
+            .unwrap();
+        }
+    }
+    let unnamed = keygate_e2e::envoy::stats(admin, r"^wasmcustom\.keygate\.policy\.(keys|age_ms)$").await.unwrap();
+    assert!(unnamed.is_empty(), "{unnamed:?} of no policy in particular");
+}
+
 /// Waits until a request gets the expected answer.
 pub async fn answers(gateway: SocketAddr, ask: &Ask, expected: Expected, within: Duration) {
     eventually(format!("{ask}: {expected}"), within, async || {
@@ -141,6 +197,22 @@ pub async fn fetches(admin: SocketAddr) -> u64 {
     let stats = keygate_e2e::envoy::stats(admin, "^wasmcustom.keygate.refresh.applied$").await.unwrap();
     assert_eq!(stats.len(), 1, "the counter has another name: {stats:?}");
     stats[0].1
+}
+
+/// How many VMs Envoy has made since its start.
+pub async fn vms(admin: SocketAddr) -> u64 {
+    stat(admin, "wasm.envoy.wasm.runtime.v8.created").await
+}
+
+/// Another module is used. With the same one an edit makes a single VM, which tries the configuration. With another one
+/// each worker gets a VM, besides the first of all, from which they are copied.
+pub async fn has_new_vms(admin: SocketAddr, before: u64) {
+    eventually("VMs with the other module", WITHIN, async || match vms(admin).await {
+        made if made >= before + 4 => Ok(()),
+        made => Err(format!("{made} VMs, and {before} before")),
+    })
+    .await
+    .unwrap();
 }
 
 /// The text of a file that may not exist.

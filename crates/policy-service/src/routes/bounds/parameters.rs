@@ -1,4 +1,4 @@
-//! What the OpenAPI document says about the parameters of queries: words, lengths and ranges.
+//! What the OpenAPI document says about parameters in queries and headers: words, lengths and ranges.
 
 use keygate::policy::{MAX_REVISION, MAX_TEXT_BYTES, MAX_UNIX_SECONDS};
 use management::{
@@ -19,17 +19,24 @@ use crate::routes::{
     gateways::SORTS as GATEWAY_SORTS,
     history::MAX_DIFF_CURSOR_BYTES,
     list::{MAX_CURSOR_BYTES, MAX_LIMIT, MAX_VALUE_BYTES, SORTS},
+    once::{IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY_BYTES},
 };
 
 /// Adds the limits of all parameters.
 pub fn say(document: &mut Value) {
-    for (path, name, keywords) in of_parameters() {
-        let Some(operations) = document.pointer_mut("/paths").and_then(|paths| paths.get_mut(path)) else { continue };
+    let limits = of_parameters();
+    let key = json!({"minLength": 1, "maxLength": MAX_IDEMPOTENCY_KEY_BYTES, "pattern": patterns::VISIBLE});
+    for (path, operations) in document.pointer_mut("/paths").and_then(Value::as_object_mut).into_iter().flatten() {
         for (_, operation) in operations.as_object_mut().into_iter().flatten() {
             let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
             for parameter in parameters.into_iter().flatten() {
-                if parameter["name"] == name && parameter["in"] == "query" {
-                    merge(&mut parameter["schema"], keywords.clone());
+                if parameter["name"] == IDEMPOTENCY_KEY.as_str() {
+                    merge(&mut parameter["schema"], key.clone());
+                }
+                for (_, name, keywords) in limits.iter().filter(|(of, ..)| of == path) {
+                    if parameter["name"] == *name && parameter["in"] == "query" {
+                        merge(&mut parameter["schema"], keywords.clone());
+                    }
                 }
             }
         }
@@ -64,6 +71,8 @@ fn of_parameters() -> Vec<(&'static str, &'static str, Value)> {
         ("/v1/diff", "to", revision()),
         ("/v1/diff", "limit", limit()),
         ("/v1/diff", "cursor", cursor(MAX_DIFF_CURSOR_BYTES)),
+        ("/v1/usage", "application", value()),
+        ("/v1/usage", "api", value()),
         ("/v1/usage", "from", time()),
         ("/v1/usage", "to", time()),
         ("/v1/usage", "limit", limit()),

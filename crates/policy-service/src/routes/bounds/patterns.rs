@@ -25,6 +25,9 @@ pub const REFERER: &str = r"^[^\u0000-\u0020\\\u007f]+$";
 pub const BASE64: &str = "^[0-9A-Za-z_-]+$";
 /// A number.
 pub const DIGITS: &str = "^[0-9]+$";
+/// A time of RFC 3339.
+pub const RFC_3339: &str =
+    concat!(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}", r"(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$");
 /// A method, or the name of a header (RFC 9110, 5.6.2).
 pub const TOKEN: &str = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$";
 /// The value of a header.
@@ -34,9 +37,8 @@ pub const URL: &str = concat!(
     r"^([hH][tT][tT][pP][sS]?://[^\u0000-\u0020\u007f/?#@]+([/?#][^\u0000-\u0020\u007f]*)?",
     r"|/[^\u0000-\u0020\u007f]*)$"
 );
-/// A time of RFC 3339.
-pub const RFC_3339: &str =
-    concat!(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}", r"(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$");
+/// Visible ASCII characters.
+pub const VISIBLE: &str = "^[!-~]+$";
 /// A method.
 pub const METHOD: &str = "^[A-Z]+$";
 

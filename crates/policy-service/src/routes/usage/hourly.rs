@@ -74,6 +74,9 @@ type Cursor = (String, String, i64, String, String);
 pub async fn list(store: &dyn Database, sight: Sight, asked: Asked) -> Result<Items<HourlyUsage>, Problem> {
     let limit = list::limit(asked.limit.as_deref())?;
     let after = asked.cursor.as_deref().map(|text| decode(text).ok_or_else(list::bad_cursor)).transpose()?;
+    for (name, given) in [("application", &asked.application), ("api", &asked.api)] {
+        list::check_length(name, given.as_deref())?;
+    }
     let time = |name, text: Option<String>| text.as_deref().map(|text| list::time(name, text)).transpose();
     let filter = UsageFilter {
         application: asked.application,

@@ -95,7 +95,7 @@ pub fn known() -> BTreeSet<String> {
             HISTOGRAM.iter().filter(|_| row[2].contains("histogram")).map(|suffix| format!("{}{suffix}", row[0])),
         );
     }
-    for name in ["up", "envoy_http_rbac_denied"] {
+    for name in ["up", "envoy_http_rbac_keygate_guard_denied"] {
         known.insert(name.to_owned());
     }
     known.extend(["success", "failure", "backoff"].map(|outcome| format!("envoy_wasm_vm_reload_{outcome}")));

@@ -96,17 +96,25 @@ fn tagged(tags: &Value, statistic: &str) -> (String, Option<(String, String)>) {
     (statistic.to_owned(), None)
 }
 
-/// The same by the rules of Prometheus, for a metric as `/stats/prometheus` names it.
-fn relabelled(config: &Value, metric: &str) -> Option<(String, Option<(String, String)>)> {
+/// The same by the rules of Prometheus, for a metric as `/stats/prometheus` names it, with the label
+/// `envoy_rbac_http_prefix`.
+fn relabelled(config: &Value, metric: &str, prefix: &str) -> Option<(String, Option<(String, String)>)> {
     let (mut name, mut label) = (metric.to_owned(), None);
     for rule in config["scrape_configs"][0]["metric_relabel_configs"].as_array().unwrap() {
         // Prometheus anchors expressions at both ends.
         let expression = regex::Regex::new(&format!("^(?:{})$", rule["regex"].as_str().unwrap())).unwrap();
-        let found = expression.captures(&name);
+        let sources = rule["source_labels"].as_array().unwrap().iter().map(|source| match source.as_str().unwrap() {
+            "__name__" => &*name,
+            "envoy_rbac_http_prefix" => prefix,
+            other => panic!("this test does not know the label {other}"),
+        });
+        let source = sources.collect::<Vec<_>>().join(";");
+        let found = expression.captures(&source);
         match (rule["action"].as_str(), rule["target_label"].as_str(), found) {
             (Some("keep"), _, None) => return None,
             (None, Some("__name__"), Some(found)) => {
-                name = rule["replacement"].as_str().unwrap().replace("$1", &found[1])
+                let first = found.get(1).map_or("", |first| first.as_str());
+                name = rule["replacement"].as_str().unwrap().replace("$1", first);
             }
             (None, Some(target), Some(found)) => label = Some((target.to_owned(), found[1].to_owned())),
             _ => {}
@@ -137,9 +145,27 @@ fn envoys_tags_and_prometheus_rules_make_the_same_labels() {
         let (name, label) = tagged(&tags, &statistic);
         let name = flat(&name).trim_start_matches("wasmcustom_").replace("wasm_", "envoy_wasm_");
         let label = label.map(|(tag, value)| (tag, flat(&value)));
-        assert_eq!(relabelled(&config, &metric), Some((name, label)), "{statistic}");
+        assert_eq!(relabelled(&config, &metric, ""), Some((name, label)), "{statistic}");
     }
-    assert_eq!(relabelled(&config, "envoy_cluster_upstream_cx_total"), None);
+    assert_eq!(relabelled(&config, "envoy_cluster_upstream_cx_total", ""), None);
+}
+
+/// Envoy's default tags take the prefix out of the name, and those of Istio's bootstrap do not.
+#[test]
+fn the_guards_counter_has_one_name_and_those_of_other_filters_have_others() {
+    let config = yaml("prometheus.yaml");
+    let guard = "envoy_http_rbac_keygate_guard_denied";
+    let label = |listener: &str| Some(("envoy_http_conn_manager_prefix".to_owned(), listener.to_owned()));
+    for (metric, prefix, name, label) in [
+        ("envoy_http_rbac_denied", "keygate_guard", guard, None),
+        ("envoy_http_outbound_0_0_0_0_8080_rbac_keygate_guard_denied", "", guard, label("outbound_0_0_0_0_8080")),
+        ("envoy_http_rbac_denied", "", "envoy_http_rbac_denied", None),
+        ("envoy_http_rbac_denied", "another", "envoy_http_rbac_denied", None),
+        ("envoy_http_rbac_allowed", "keygate_guard", "envoy_http_rbac_allowed", None),
+    ] {
+        assert_eq!(relabelled(&config, metric, prefix), Some((name.to_owned(), label)), "{metric} {prefix}");
+    }
+    assert_eq!(relabelled(&config, "envoy_http_outbound_0_0_0_0_8080_rbac", ""), None, "an AuthorizationPolicy");
 }
 
 /// `keygate.denied.key_unknown` of `keygate_denied_key_unknown`: the dots are in the code's own names.

@@ -5,7 +5,6 @@
 //! a block of production keys counts the requests of sandbox keys, too.
 
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::{
     block::{Block, Blockable, Order},
@@ -18,7 +17,7 @@ use crate::port::{Database, Kind, concerned::Concerned};
 const DAY: i64 = 86_400;
 
 /// What a block would concern.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Preview {
     /// Applications: 1, or 0 if only the kept block of a deleted object is left.
     pub applications: i64,

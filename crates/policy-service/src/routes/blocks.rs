@@ -7,6 +7,7 @@ use axum::{
 };
 use chrono::DateTime;
 use serde::{Deserialize, Deserializer, de::Visitor};
+use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -19,7 +20,7 @@ use management::{
     applications::Application,
     block::{self, Block, Blockable, Order},
     check,
-    concerned::{Preview, preview},
+    concerned::preview,
     limited::Limited,
     port::{Database, Store},
     subscriptions::Subscription,
@@ -126,7 +127,7 @@ fn is_strict(text: &str) -> bool {
 /// Blocks a subscription, or replaces its block.
 #[utoipa::path(post, path = "/v1/subscriptions/{id}/block", tag = "subscriptions", operation_id = "block_subscription",
     params(("id" = String, Path), Blocking), request_body = Option<BlockingBody>, responses(
-    (status = 200, description = "the subscription has this block, or will have it; no new revision if it had it already. With `dry_run`: what the block would concern", body = Blocked<Subscription>),
+    (status = 200, description = "the subscription has this block, or will have it; no new revision if it had it already. With `dry_run`: what the block would concern", body = Subscription),
     (status = 400, description = "`state` is not a blocked state", body = Problem),
     (status = 401, description = "not a valid token", body = Problem),
     (status = 404, description = "there is no such subscription", body = Problem),
@@ -158,17 +159,6 @@ async fn block(
     };
     let is_preview = is_preview(blocking.dry_run.as_deref())?;
     set_block::<Subscription>(&*store, caller, &id, &if_match, &order, is_preview).await
-}
-
-/// The answer to a block.
-#[derive(ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "it describes what `set_block` answers")]
-enum Blocked<R: ToSchema> {
-    /// The object with its block.
-    Object(R),
-    /// What the block would concern.
-    Preview(Preview),
 }
 
 fn is_preview(asked: Option<&str>) -> Result<bool, Problem> {
@@ -267,7 +257,7 @@ struct ApplicationBlocking {
 /// Blocks an application.
 #[utoipa::path(post, path = "/v1/applications/{id}/block", tag = "applications", operation_id = "block_application",
     params(("id" = String, Path), BlockingApplication), request_body = Option<ApplicationBlocking>, responses(
-    (status = 200, description = "the application is blocked; no new revision if it was already. With `dry_run`: what the block would concern", body = Blocked<Application>),
+    (status = 200, description = "the application is blocked; no new revision if it was already. With `dry_run`: what the block would concern", body = Application),
     (status = 401, description = "not a valid token", body = Problem),
     (status = 404, description = "there is no such application", body = Problem),
     (status = 422, description = "a field of the body cannot be used", body = Problem),
@@ -280,8 +270,11 @@ async fn block_application(
     if_match: IfMatch,
     OptionalJson(body): OptionalJson<ApplicationBlocking>,
 ) -> Result<Response, Problem> {
-    let Query(BlockingApplication { dry_run }) =
-        query.map_err(|_| Problem::parameter("dry_run", "expected no other parameter than dry_run"))?;
+    let Query(BlockingApplication { dry_run }) = query.map_err(|rejection| {
+        let text = rejection.body_text();
+        let unknown = text.split("unknown field `").nth(1).and_then(|rest| rest.split('`').next());
+        Problem::parameter(unknown.unwrap_or("dry_run"), "expected no other parameter than dry_run; leave it out")
+    })?;
     let ApplicationBlocking { reason, note } = body;
     let order = Order { reason, note, ..Order::default() };
     let is_preview = is_preview(dry_run.as_deref())?;
@@ -305,6 +298,27 @@ async fn unblock_application(
     OptionalJson(body): OptionalJson<Unblocking>,
 ) -> Result<Response, Problem> {
     end_block::<Application>(&*store, caller, &id_of(id)?, &if_match, body).await
+}
+
+/// Adds the answer to a preview to the OpenAPI document. The handlers describe only the answer to a block.
+pub fn say(document: &mut Value) {
+    let number = |said: &str| json!({"type": "integer", "description": said});
+    let preview = json!({"type": "object", "description": "What a block would concern.",
+    "required": ["applications", "keys", "requests_last_day"],
+    "properties": {
+        "applications": number("1, or 0 if only the kept block of a deleted object is left."),
+        "keys": number("Keys that the block would refuse now."),
+        "requests_last_day": number("Requests that gateways have reported as allowed, of the hours that began in the last 24."),
+    }});
+    if let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) {
+        schemas.insert("BlockPreview".to_owned(), preview);
+    }
+    for kind in ["subscriptions", "applications"] {
+        let place = format!("/paths/~1v1~1{kind}~1{{id}}~1block/post/responses/200/content/application~1json/schema");
+        let Some(schema) = document.pointer_mut(&place) else { continue };
+        let row = schema.take();
+        *schema = json!({"anyOf": [row, {"$ref": "#/components/schemas/BlockPreview"}]});
+    }
 }
 
 /// The routes.

@@ -16,6 +16,7 @@ pub mod explained;
 pub mod gateways;
 mod kind;
 pub mod list;
+pub mod many;
 mod mark;
 pub mod past;
 pub mod places;
@@ -56,6 +57,7 @@ use self::{
     explained::ExplainedRows,
     gateways::{GatewayRows, Gateways},
     list::{Filter, Page, Sort},
+    many::ManyRows,
     past::{Past, PastRows},
     places::{Clash, Place},
     sessions::{SessionRows, Sessions},
@@ -230,7 +232,17 @@ pub trait Upkeep: Send + Sync {
 /// A change in progress. If it is dropped without [`Transaction::commit`], it has no effect.
 #[async_trait]
 pub trait Transaction:
-    Rows + UsageRows + AccountRows + SessionRows + SightRows + Record + PastRows + AnswerRows + DueRows + GatewayRows
+    Rows
+    + UsageRows
+    + AccountRows
+    + SessionRows
+    + SightRows
+    + Record
+    + PastRows
+    + AnswerRows
+    + DueRows
+    + GatewayRows
+    + ManyRows
 {
     /// The context of the change.
     fn act(&self) -> &Act;
@@ -315,13 +327,8 @@ pub trait Rows: fmt::Debug + Send {
     /// Removes a row.
     async fn remove(&mut self, stored: &Version) -> Result<(), Error>;
 
-    /// Removes rows. A database that asks a server for each statement does it in a few.
-    async fn remove_all(&mut self, stored: &[Version]) -> Result<(), Error> {
-        for one in stored {
-            self.remove(one).await?;
-        }
-        Ok(())
-    }
+    /// Removes rows, each once, in a few statements.
+    async fn remove_all(&mut self, stored: &[Version]) -> Result<(), Error>;
 }
 
 /// Usage, within a change. Usage makes no revisions.

@@ -24,6 +24,7 @@ mod gateways;
 mod health;
 mod history;
 mod listed;
+mod many;
 mod notify;
 mod open;
 mod owners;

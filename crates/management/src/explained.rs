@@ -111,6 +111,7 @@ mod tests {
             kept_owner: None,
             state_before: None,
             beside: None,
+            due: None,
             from_revision: 1,
             document,
         }

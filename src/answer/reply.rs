@@ -326,10 +326,10 @@ fn grpc_status(status: u16) -> u8 {
     }
 }
 
-/// The first `max` bytes of a text as the value of a header.
-pub fn header_text(text: &str, max: usize) -> String {
+/// A text as the value of a header, at most 256 bytes of it.
+pub fn header_text(text: &str) -> String {
     let mut text = grpc_message(text.trim());
-    text.truncate(max);
+    text.truncate(256);
     text
 }
 

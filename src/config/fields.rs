@@ -71,7 +71,7 @@ pub const FIELDS: &[Field] = &[
     field("forward.owner", Json("null"), "Request header of the application's owner; null or false leaves it out."),
     field("forward.api_id", Json("null"), "Request header of the API's id; null or false leaves it out."),
     field("forward.plan", Json("null"), "Request header of the subscription's plan; null or false leaves it out."),
-    field("annotate", Json(r#"["reason"]"#), "Which facts go into filter state, each as `wasm.keygate.<fact>`: `application_id`, `application_name`, `owner`, `key_id`, `api_id`, `key_type`, `plan`, `revision`, `limit`, `remaining`, `reset`; `reason` always does."),
+    field("annotate", Json(r#"["reason"]"#), "Which facts go into filter state, each as `wasm.keygate.<fact>`: `application_id`, `application_name`, `owner`, `key_id`, `api_id`, `key_type`, `plan`, `revision`, `limit`, `remaining`, `reset`, `blocked_until`; `reason` always does."),
     field("replies.format", Json(r#""wso2""#), "Shape of a refusal's body: `wso2`, `choreo` or `problem`."),
     field("replies.realm", Json(r#""keygate""#), "Realm of `www-authenticate` on 401."),
     field("replies.overrides", Json("{}"), "Changes of `status`, `message` and `description`, by reason."),

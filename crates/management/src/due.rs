@@ -12,34 +12,45 @@ use crate::port::{
 
 /// Up to so many blocks that are due at once have a change each, so that each has a revision and an entry in the audit log
 /// by itself.
-const FEW: usize = 16;
+const MAX_DUE_ALONE: usize = 16;
 /// Rows of one change, if more are due. At some 0.1 ms each, it holds the writer for 50 ms.
-const MANY: usize = 500;
+const MAX_DUE_TOGETHER: usize = 500;
 
-/// Writes rows whose block begins or ends by now, some of one action. Returns their number; 0 if none is due.
-pub async fn pass(change: &mut dyn Transaction) -> Result<usize, Error> {
+/// What a change did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// `block` for a beginning, `end` for an end.
+    pub action: Action,
+    /// The first subscription.
+    pub id: String,
+    /// The number of subscriptions.
+    pub rows: usize,
+}
+
+/// Writes rows whose block begins or ends by now, some of one action. `None` if none is due.
+pub async fn pass(change: &mut dyn Transaction) -> Result<Option<Passed>, Error> {
     let now = change.act().now;
-    let found = change.due(now, MANY).await?;
+    let found = change.due(now, MAX_DUE_TOGETHER).await?;
     // A row that cannot be read must not keep the others from their turn.
     let readable = found.iter().filter_map(|held| Some((held, Subscription::shown(held).ok()?.passed(now))));
-    let most = if found.len() <= FEW { 1 } else { MANY };
-    let mut action = None;
-    let mut written = 0_usize;
+    let most = if found.len() <= MAX_DUE_ALONE { 1 } else { MAX_DUE_TOGETHER };
+    let mut done: Option<Passed> = None;
     for (held, passed) in readable.take(most) {
-        let what = if passed.record.is_some() { Action::Block } else { Action::End };
-        if *action.get_or_insert(what) != what {
-            continue;
-        }
-        if written == 0 {
-            let reason = passed.record.as_ref().and_then(|record| record.reason.clone());
-            change.record(Deed::of_row(what, Kind::Subscription, &held.id).because(reason));
+        let action = if passed.record.is_some() { Action::Block } else { Action::End };
+        match &mut done {
+            Some(done) if done.action != action => continue,
+            Some(done) => done.rows = done.rows.saturating_add(1),
+            None => {
+                let reason = passed.record.as_ref().and_then(|record| record.reason.clone());
+                change.record(Deed::of_row(action, Kind::Subscription, &held.id).because(reason));
+                done = Some(Passed { action, id: held.id.clone(), rows: 1 });
+            }
         }
         if passed.deleted && passed.record.is_none() {
             change.remove(held).await?;
         } else {
             change.replace(held, &passed.row()?).await?;
         }
-        written = written.saturating_add(1);
     }
-    Ok(written)
+    Ok(done)
 }

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use management::{
-    due,
+    due::{self, Passed},
     error::Error,
-    port::{self, Act, Store},
+    port::{self, Act, Actor, Store},
 };
 use tokio::time::{Instant, sleep};
 
@@ -46,23 +46,24 @@ async fn look(store: &Store, act: &impl Fn() -> Act) -> Result<Option<i64>, Erro
             return Ok(next);
         }
         let mut change = store.begin(act()).await?;
-        let written = due::pass(&mut *change).await?;
+        let passed = due::pass(&mut *change).await?;
         let revision = change.commit().await?;
-        if written == 0 {
+        let Some(Passed { action, id, rows }) = passed else {
             // Another service was first. If not, the row cannot be read.
             let is_stuck = store.next_due().await? == next;
             return if is_stuck { Err(port::Error::Damaged("a row with a block").into()) } else { Ok(next) };
-        }
-        tracing::info!(written, revision, "blocks began or ended");
+        };
+        let (actor, action, kind) = (Actor::Service.subject(), action.word(), "subscription");
+        tracing::info!(actor, action, kind, id, rows, revision, "a block began or ended");
     }
 }
 
 /// Waits until `next`, and no longer than until the next look.
 async fn wait(next: Option<i64>, act: &impl Fn() -> Act) {
-    let end = Instant::now() + LOOK_INTERVAL;
+    let begun = Instant::now();
     let is_near = |next: &i64| next.saturating_sub(act().now) <= 1;
     let Some(next) = next.filter(is_near) else { return sleep(LOOK_INTERVAL).await };
-    while act().now < next && Instant::now() < end {
+    while act().now < next && begun.elapsed() < LOOK_INTERVAL {
         sleep(NEAR_INTERVAL).await;
     }
 }

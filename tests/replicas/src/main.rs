@@ -17,6 +17,8 @@ mod million;
 mod receipts;
 mod replicas;
 mod run;
+mod upkeep;
+mod way_back;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 

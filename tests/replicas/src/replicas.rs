@@ -11,7 +11,7 @@ use testkit::{
 };
 use tokio::{process::Command, sync::Mutex};
 
-use crate::database::Database;
+use crate::{changes::Client, database::Database};
 
 pub const TOKEN: &str = "Bearer the-administrators-token";
 /// A gateway that sees everything, and one that sees one API.
@@ -105,6 +105,14 @@ impl Replicas {
         }
         all
     }
+}
+
+/// The latest revision.
+pub async fn latest(client: &mut Client) -> Result<i64> {
+    let ask = Ask::get("/v1/revisions?limit=1&sort=-revision").header("authorization", TOKEN);
+    let answer = client.send(0, &ask, SOON).await?;
+    let revision = answer.json()["items"][0]["revision"].as_i64();
+    revision.ok_or_else(|| Error::unexpected("the latest revision", "a number", answer.to_string()))
 }
 
 async fn serves(address: SocketAddr) -> Result<()> {

@@ -6,9 +6,12 @@ use serde::{
     Deserialize, Deserializer,
     de::{Error as _, MapAccess, Visitor},
 };
-use serde_json::value::RawValue;
+use serde_json::{Map, Value, value::RawValue};
 
-use crate::port::{Kind, audit::Subject};
+use crate::{
+    block::Block,
+    port::{Kind, audit::Subject},
+};
 
 /// Rows in one change. At some 10 µs a row, the import holds the writer for 0.2 s. A service on the same database waits up
 /// to 4 s for the writer.
@@ -96,12 +99,45 @@ impl<'de> Visitor<'de> for Members {
 }
 
 impl Row {
+    /// A row of a policy page, as the feed has it.
+    pub fn of_page(place: Place, kind: Kind, text: Box<RawValue>) -> Self {
+        let text = with_record(kind, text.get()).unwrap_or(text);
+        Self { place, kind, text, kept: false }
+    }
+
     /// Reads a line: a JSON object, the row with a further field `kind`. `deleted` makes it a kept block.
     pub fn of_line(number: u64, text: &str) -> Result<Self, String> {
         let Line { kind, kept, text } = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let text = RawValue::from_string(text).map_err(|error| error.to_string())?;
         Ok(Self { place: Place::Line(number), kind, text, kept })
     }
+}
+
+/// The fields by which a row of the feed says more of a block than its state, and the fields of a record.
+const OF_THE_FEED: [(&str, &str); 4] =
+    [("blocked_state", "state"), ("blocked_from", "from"), ("blocked_until", "until"), ("block_note", "note")];
+
+/// A row of the feed as clients send it: what it says of a block stands in `block`. `None` if it says nothing of one.
+fn with_record(kind: Kind, text: &str) -> Option<Box<RawValue>> {
+    // Nearly all rows have none of the fields, and need not be read twice.
+    if kind != Kind::Subscription || !OF_THE_FEED.iter().any(|(field, _)| text.contains(field)) {
+        return None;
+    }
+    let mut row: Map<String, Value> = serde_json::from_str(text).ok()?;
+    let mut record = Map::new();
+    for (field, name) in OF_THE_FEED {
+        record.extend(row.remove(field).map(|value| (name.to_owned(), value)));
+    }
+    let is_blocked = row.get("state").and_then(Value::as_str).is_some_and(|state| Block::parse(state).is_some());
+    let is_planned = record.get("from").is_some_and(|from| !from.is_null());
+    if is_blocked && !is_planned {
+        record.remove("state");
+    }
+    // The end or the note of no block says nothing.
+    if is_blocked || is_planned {
+        row.insert("block".to_owned(), record.into());
+    }
+    serde_json::value::to_raw_value(&row).ok()
 }
 
 /// What an import may do beside writing rows.

@@ -22,6 +22,14 @@ pub struct Subscription {
     /// UNBLOCKED unless given. A PUT without it keeps the stored state.
     #[serde(default)]
     pub state: Option<SubscriptionState>,
+    /// Its block, also one that is planned: who blocked it and why, from when and until when. Absent: it has none.
+    #[serde(
+        rename = "block",
+        default,
+        deserialize_with = "crate::object::object",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub record: Option<Record>,
     /// The plan for its requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
@@ -37,14 +45,6 @@ pub struct Subscription {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(read_only)]
     pub etag: Option<String>,
-    /// Its block, also one that is planned: who blocked it and why, from when and until when. Absent: it has none.
-    #[serde(
-        rename = "block",
-        default,
-        deserialize_with = "crate::object::object",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub record: Option<Record>,
     /// For a kept block: the owner of the application at that time.
     #[serde(skip)]
     pub kept_owner: Option<String>,

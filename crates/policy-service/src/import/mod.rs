@@ -133,7 +133,7 @@ impl ImportPage {
         ];
         lists.into_iter().flat_map(move |(kind, rows)| {
             let rows = rows.into_iter().flatten().enumerate();
-            rows.map(move |(place, text)| Row { place: Place::Page(number, place), kind, text, kept: false })
+            rows.map(move |(place, text)| Row::of_page(Place::Page(number, place), kind, text))
         })
     }
 }

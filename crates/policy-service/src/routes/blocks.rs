@@ -22,8 +22,8 @@ use management::{
     subscriptions::Subscription,
 };
 
-/// Bytes of a time as a text: nine digits of a second's parts, and a zone.
-pub const MAX_TIME_BYTES: usize = "2027-01-31T08:00:00.000000000+00:00".len();
+/// Bytes of a time as a text: `2027-01-31T08:00:00`, nine digits of a second's parts behind a dot, and `+00:00`.
+pub const MAX_TIME_BYTES: usize = 35;
 
 type Id = Result<Path<String>, PathRejection>;
 

@@ -14,6 +14,7 @@ mod support;
 
 mod accounts;
 mod away;
+mod due;
 mod nul;
 mod pooler;
 mod receipts;

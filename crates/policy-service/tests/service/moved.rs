@@ -45,6 +45,19 @@ async fn an_export_is_imported_elsewhere_with_all_blocks_and_owners() {
     old.post("/v1/applications/app-2/block", Value::Null).await.expect(200);
     old.delete("/v1/applications/app-2").await.expect(200);
     old.post("/v1/plans", json!({"id": "gold"})).await.expect(201);
+    // Blocks with a time: one that ends, one on what waits for approval, a planned one, and one of a deleted row.
+    let subscribed = [("app-3", "UNBLOCKED"), ("app-4", "ON_HOLD"), ("app-5", "UNBLOCKED"), ("app-6", "UNBLOCKED")];
+    for (application, state) in subscribed {
+        old.post("/v1/applications", json!({"id": application, "owner": application})).await.expect(201);
+        let row = json!({"id": application, "application": application, "api": "api-1", "state": state});
+        old.post("/v1/subscriptions", row).await.expect(201);
+        let mut block = json!({"until": 4_102_444_800_u64, "reason": "r", "note": "n"});
+        if application == "app-5" {
+            (block["from"], block["state"]) = (json!(4_102_441_200_u64), json!("PROD_ONLY_BLOCKED"));
+        }
+        old.post(&format!("/v1/subscriptions/{application}/block"), block).await.expect(200);
+    }
+    old.delete("/v1/subscriptions/app-6").await.expect(200);
     old.post("/v1/deny-policies", json!({"id": "d-1", "type": "USER", "value": "mallory"})).await.expect(201);
 
     let export = exported(&old).await;
@@ -53,5 +66,14 @@ async fn an_export_is_imported_elsewhere_with_all_blocks_and_owners() {
     let answer = send(import).await.expect(200).json();
     assert_eq!(answer["refused_total"], 0, "{answer}");
     assert_eq!(rows(&exported(&new).await), rows(&export));
-    assert_eq!(rows(&export).len(), 7, "{export}");
+    assert_eq!(rows(&export).len(), 15, "{export}");
+    let fed = async |service: &Service| {
+        let mut rows = service.feed("/v1/policy").await.expect(200).json()["subscriptions"].as_array().unwrap().clone();
+        rows.sort_by_key(ToString::to_string);
+        rows
+    };
+    assert_eq!(fed(&new).await, fed(&old).await);
+    // What waited for approval waits again.
+    let unblocked = new.post("/v1/subscriptions/app-4/unblock", Value::Null).await.expect(200).json();
+    assert_eq!(unblocked["state"], "ON_HOLD");
 }

@@ -63,7 +63,12 @@ impl Dice {
             16 => (Method::PUT, format!("/v1/subscriptions/{subscription}"), json!({"plan": plan})),
             17 => {
                 let state = self.one(&["BLOCKED", "PROD_ONLY_BLOCKED"]);
-                (Method::POST, format!("/v1/subscriptions/{subscription}/block?state={state}"), Value::Null)
+                let body = match self.throw(3) {
+                    0 => Value::Null,
+                    1 => json!({"until": 4_102_444_800_u64 + self.throw(3), "note": self.id("n", 3)}),
+                    _ => json!({"from": 4_102_444_800_u64 - self.throw(3), "reason": self.id("r", 3)}),
+                };
+                (Method::POST, format!("/v1/subscriptions/{subscription}/block?state={state}"), body)
             }
             18 => (Method::POST, format!("/v1/subscriptions/{subscription}/unblock"), Value::Null),
             19 => (Method::DELETE, format!("/v1/subscriptions/{subscription}"), Value::Null),

@@ -127,9 +127,9 @@ fn at(now: i64) -> Act {
 async fn pass(store: &Store, now: i64) {
     loop {
         let mut change = store.begin(act(Actor::Service, now)).await.unwrap();
-        let written = due::pass(&mut *change).await.unwrap();
+        let passed = due::pass(&mut *change).await.unwrap();
         change.commit().await.unwrap();
-        if written == 0 {
+        if passed.is_none() {
             return;
         }
     }

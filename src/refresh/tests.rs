@@ -816,8 +816,8 @@ fn a_refresh_that_is_cut_anywhere_leaves_the_old_policy_or_the_new_one() {
         assert_eq!(next.decide(&memory, "good"), "allowed", "cut after {cut} writes");
         assert_eq!(next.decide(&memory, "bad"), "key_unknown", "cut after {cut} writes");
         next.tick(&memory, 60_000);
-        next.tick(&memory, 60_100);
-        next.settle(&memory, 60_100, &mut |_| json(page.clone()));
+        next.tick(&memory, 60_300);
+        next.settle(&memory, 60_300, &mut |_| json(page.clone()));
         assert_eq!(next.decide(&memory, "key-7"), "allowed", "cut after {cut} writes");
         if steps.get() < cut {
             assert!(cut > 20, "the whole refresh was {cut} writes");

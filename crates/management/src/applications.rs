@@ -258,6 +258,10 @@ impl Resource for Application {
         self.plan.iter().map(|plan| Reference::new("plan", Kind::Plan, plan)).collect()
     }
 
+    fn goes_alone(&self) -> bool {
+        !self.deleted && self.state != Some(ApplicationState::Blocked)
+    }
+
     /// Deletes the keys and subscriptions as well. Blocks stay, so that an application that is created again with the
     /// same id does not escape them.
     async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {
@@ -276,7 +280,7 @@ impl Resource for Application {
         }
         // Billed usage stays. A later application with the same id starts with no usage.
         change.forget_totals(&held.id).await?;
-        if shown.state != Some(ApplicationState::Blocked) {
+        if shown.goes_alone() {
             return Ok(change.remove(held).await.map(|()| None)?);
         }
         // The block does not need the plan, so the plan may be deleted.

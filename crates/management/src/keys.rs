@@ -205,6 +205,10 @@ impl Resource for Key {
         Ok(())
     }
 
+    fn goes_alone(&self) -> bool {
+        true
+    }
+
     async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {
         change.remove(held).await?;
         Ok(change.forget_key(&held.id).await.map(|()| None)?)

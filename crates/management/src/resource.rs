@@ -117,6 +117,12 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
         None
     }
 
+    /// Whether nothing else follows from its removal than that it and its usage are gone, if nothing belongs to it. Many
+    /// such objects are removed together.
+    fn goes_alone(&self) -> bool {
+        false
+    }
+
     /// Removes it and everything that belongs to it. Returns what has to stay, a kept block.
     fn remove(
         change: &mut dyn Transaction,

@@ -162,6 +162,7 @@ async fn run(seed: u64, history_rows: i64) -> usize {
         page_rows: 3,
         history_rows,
         gateways: "all:a,slow:b,late:c,edge:d,edge-2:e",
+        gone_after: std::time::Duration::from_secs(3_600),
         gateway_apis: Some(r#"{"edge": ["api-1", "api-nowhere"], "edge-2": ["api-2", "api-0"]}"#),
         sign_in: None,
         gone_after: std::time::Duration::from_secs(3_600),

@@ -1,6 +1,6 @@
 //! `bench-service` runs the policy service under load: on PostgreSQL with two replicas, one of which is killed
 //! repeatedly, and on SQLite with one service. It checks that no acknowledged change is lost, and prints rates and
-//! delays as a table. Then it measures pages, deltas and lists with a million keys, and imports a million rows with faults.
+//! delays as a table. Then it measures receipts, pages, deltas and lists with a million keys, and imports a million rows with faults.
 //! `make bench-service` calls it, and `make bench-import` for the last part alone.
 #![allow(
     clippy::arithmetic_side_effects,
@@ -14,8 +14,11 @@ mod figures;
 mod followers;
 mod imported;
 mod million;
+mod receipts;
 mod replicas;
 mod run;
+mod upkeep;
+mod way_back;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -65,6 +68,8 @@ enum Part {
     Keys,
     /// An import over HTTP.
     Import,
+    /// Receipts, and what gateways cost that say who they are.
+    Receipts,
 }
 
 fn main() -> ExitCode {
@@ -94,6 +99,9 @@ async fn run(arguments: &Arguments) -> Result<bool> {
         }
         if has(Part::Load) {
             held &= load(kind, arguments).await?;
+        }
+        if has(Part::Receipts) {
+            held &= receipts::measure(kind, &arguments.service).await?;
         }
         if has(Part::Keys) && arguments.keys > 0 {
             held &= million::measure(kind, arguments.keys, &arguments.service).await?;

@@ -1,4 +1,5 @@
-//! A million keys: the time for pages, deltas and lists.
+//! A million keys: the time for pages, deltas and lists. [`upkeep`] times the commands of an operator, and [`way_back`]
+//! restores.
 
 use std::{
     io::Write as _,
@@ -16,8 +17,8 @@ use testkit::{
 use crate::{
     changes::{Client, digest},
     database::{Database, Kind},
-    replicas::{GATEWAY, LIMITED, Replicas, TOKEN},
-    row,
+    replicas::{GATEWAY, LIMITED, TOKEN, latest},
+    row, upkeep, way_back,
 };
 
 /// Maximum time for an answer.
@@ -38,10 +39,10 @@ pub async fn measure(kind: Kind, keys: u64, service: &Path) -> Result<bool> {
         &format!("import of {keys} keys, half as many applications and subscriptions"),
         format!("{:.0} s", begun.elapsed().as_secs_f64()),
     );
-    let begun = Instant::now();
-    let replicas = Replicas::start(&database, 1).await?;
-    row(kind, "start of the service, which checks each stored row", format!("{:.1} s", begun.elapsed().as_secs_f64()));
+    upkeep::check(&database)?;
+    let replicas = upkeep::start(&database).await?;
     let mut client = Client::new(&replicas.addresses);
+    let imported = latest(&mut client).await?;
     let mut all_soon = true;
     let mut tell = |measure: &str, slowest: Duration, more: String| {
         all_soon &= slowest <= LIMIT;
@@ -59,22 +60,20 @@ pub async fn measure(kind: Kind, keys: u64, service: &Path) -> Result<bool> {
         let (slowest, pages, _, _) = self::pages(&mut client, who, &poll).await?;
         tell(&format!("delta of {made} changes, of {name}"), slowest, format!(", {pages} pages"));
     }
-    let revision =
-        ask(&mut client, TOKEN, "/v1/revisions?limit=1&sort=-revision").await?.1.json()["items"][0]["revision"].clone();
-    let revision = revision.as_i64().unwrap_or_default();
-    for (name, from) in [("of the last 1,800 changes", revision - 6 * CHANGES as i64), ("of everything", 0)] {
-        let (slowest, pages) = differences(&mut client, from, revision).await?;
-        tell(&format!("slowest page of differences, {name}"), slowest, format!(", the first {pages} pages"));
+    let revision = latest(&mut client).await?;
+    let ranges = [
+        ("of the last 1,800 changes", revision - 6 * CHANGES as i64, revision),
+        ("of the second half of the import", imported / 2, imported),
+        ("of everything", 0, revision),
+    ];
+    for (name, from, to) in ranges {
+        let (first, slowest, pages) = differences(&mut client, from, to).await?;
+        tell(
+            &format!("slowest page of differences, {name}"),
+            slowest,
+            format!(", the first {:.0} ms, {pages} pages", first.as_secs_f64() * 1e3),
+        );
     }
-    let restore = json!({"revision": revision - 6 * CHANGES as i64, "dry_run": true}).to_string();
-    let restore = Ask::new("POST", "/v1/restore").header("authorization", TOKEN).text(restore);
-    let begun = Instant::now();
-    let answer = client.send(0, &restore, PATIENCE).await?;
-    if !answer.status.is_success() {
-        return Err(Error::unexpected("a restore", "2xx", answer.to_string()));
-    }
-    // No page: other changes wait for it.
-    row(kind, "preview of a restore, 1,800 changes back", format!("{:.1} s", begun.elapsed().as_secs_f64()));
     for (name, path) in lists(keys) {
         let mut slowest = Duration::ZERO;
         // The second time the rows are in memory, as for a console in use. The first time counts as well.
@@ -85,6 +84,8 @@ pub async fn measure(kind: Kind, keys: u64, service: &Path) -> Result<bool> {
         let (_, answer) = ask(&mut client, TOKEN, &path).await?;
         tell(&format!("list: {name}"), slowest, format!(", {} rows in all", answer.json()["total"]));
     }
+    upkeep::backup(&database)?;
+    way_back::measure(kind, &mut client, imported, 6 * CHANGES as i64).await?;
     Ok(all_soon)
 }
 
@@ -142,19 +143,20 @@ async fn pages(client: &mut Client, who: &str, path: &str) -> Result<(Duration, 
     }
 }
 
-/// Reads at most ten pages of differences. Returns the slowest time and the number of pages.
-async fn differences(client: &mut Client, from: i64, to: i64) -> Result<(Duration, usize)> {
-    let (mut slowest, mut count, mut more) = (Duration::ZERO, 0, String::new());
+/// Reads at most ten pages of differences. Returns the times of the first and of the slowest, and the number of pages.
+async fn differences(client: &mut Client, from: i64, to: i64) -> Result<(Duration, Duration, usize)> {
+    let (mut first, mut slowest, mut count, mut more) = (Duration::ZERO, Duration::ZERO, 0, String::new());
     while count < 10 {
         let (took, answer) = ask(client, TOKEN, &format!("/v1/diff?from={from}&to={to}{more}")).await?;
         slowest = slowest.max(took);
+        first = if count == 0 { took } else { first };
         count += 1;
         match answer.json()["next"].as_str() {
             Some(next) => more = format!("&cursor={next}"),
             None => break,
         }
     }
-    Ok((slowest, count))
+    Ok((first, slowest, count))
 }
 
 /// Changes some rows: new keys, revoked keys, and blocked subscriptions. Returns the number of changes.

@@ -11,7 +11,7 @@ use testkit::{
 };
 use tokio::{process::Command, sync::Mutex};
 
-use crate::database::Database;
+use crate::{changes::Client, database::Database};
 
 pub const TOKEN: &str = "Bearer the-administrators-token";
 /// A gateway that sees everything, and one that sees one API.
@@ -79,6 +79,24 @@ impl Replicas {
         peak.map(|kilobytes: u64| kilobytes * 1024).ok_or_else(found)
     }
 
+    /// The processor time that all services have spent since they were started.
+    pub async fn processor_time(&self) -> Result<Duration> {
+        let mut ticks = 0;
+        for running in &self.running {
+            let running = running.lock().await;
+            let stat = testkit::process::read(format!("/proc/{}/stat", running.id().unwrap_or_default()).as_ref());
+            // After the name, which may have blanks: utime and stime are the 14th and 15th field of proc(5).
+            let fields = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
+            let times: Vec<u64> = fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+            if times.len() != 2 {
+                return Err(Error::unexpected("/proc/PID/stat", "two times", &stat));
+            }
+            ticks += times.iter().sum::<u64>();
+        }
+        // Linux counts 100 of them a second for every program (USER_HZ).
+        Ok(Duration::from_millis(ticks * 10))
+    }
+
     /// The lines in all logs that contain a text.
     pub async fn logs(&self) -> String {
         let mut all = String::new();
@@ -87,6 +105,14 @@ impl Replicas {
         }
         all
     }
+}
+
+/// The latest revision.
+pub async fn latest(client: &mut Client) -> Result<i64> {
+    let ask = Ask::get("/v1/revisions?limit=1&sort=-revision").header("authorization", TOKEN);
+    let answer = client.send(0, &ask, SOON).await?;
+    let revision = answer.json()["items"][0]["revision"].as_i64();
+    revision.ok_or_else(|| Error::unexpected("the latest revision", "a number", answer.to_string()))
 }
 
 async fn serves(address: SocketAddr) -> Result<()> {

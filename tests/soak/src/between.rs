@@ -14,7 +14,7 @@ use axum::{
     Router,
     body::{Body, Bytes, HttpBody},
     extract::Request,
-    http::{HeaderName, HeaderValue, Method, Response, StatusCode},
+    http::{HeaderName, HeaderValue, Method, Response, StatusCode, request::Parts},
 };
 use hyper::body::Frame;
 use keygate_e2e::{
@@ -170,6 +170,9 @@ impl Between {
             if credentials.is_some() && credentials == unknown.borrow().as_deref() {
                 return plain(401, "application/problem+json", "{}");
             }
+            if let Some((epoch, revision)) = proof(&parts) {
+                book.open().history.proven(&epoch, revision, book.now());
+            }
             let now = *feed.borrow_and_update();
             // A fault that begins meanwhile also hits an answer that is being waited for.
             let answer = tokio::select! {
@@ -244,6 +247,16 @@ async fn answer(
         _ => {}
     }
     returned(&answer)
+}
+
+/// Epoch and revision that a poll proves: no worker decides by an older one. `None` if it proves nothing.
+fn proof(parts: &Parts) -> Option<(String, u64)> {
+    let query = parts.uri.query().filter(|_| is_feed(parts.uri.path()))?;
+    let value = |name: &str| query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+    let is_page = value("after").is_some();
+    let lags = parts.headers.contains_key("keygate-lagging");
+    let proof = (value("epoch")?.to_owned(), value("since")?.parse().ok()?);
+    (!is_page && !lags).then_some(proof)
 }
 
 /// Whether the path is the policy's, and not that of a usage report.

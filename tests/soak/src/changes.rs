@@ -91,17 +91,23 @@ fn choose(applications: usize, rng: &mut Rng) -> (Fact, State) {
 async fn change(book: &Book, service: SocketAddr, fact: Fact, from: State, to: State) -> Result<()> {
     let ask = ask(fact, from, to).header("authorization", format!("Bearer {ADMIN_TOKEN}"));
     book.open().sent(fact, to, book.now());
-    loop {
+    let revision = loop {
         match timeout(ANSWERED, http::send(service, &ask)).await {
-            Ok(Ok(answer)) if has_happened(&ask, &answer) => break,
+            Ok(Ok(answer)) if has_happened(&ask, &answer) => {
+                break answer.header("x-policy-revision").and_then(|text| text.parse().ok());
+            }
             Ok(Ok(answer)) if answer.status.is_client_error() => {
                 return Err(Error::unexpected(ask.to_string(), "a change of the policy", answer.to_string()));
             }
             // The service is away or busy.
             _ => tokio::time::sleep(AGAIN).await,
         }
+    };
+    let mut open = book.open();
+    open.acknowledged(fact, book.now());
+    if let Some(revision) = revision {
+        open.history.contained(fact, revision);
     }
-    book.open().acknowledged(fact, book.now());
     Ok(())
 }
 

@@ -11,6 +11,9 @@
 //! A restored backup changes all facts that differ from it, at once. From when the service begins to run on it both
 //! states are possible, and the backup's state becomes certain like any other change.
 //!
+//! A poll may prove more: its cursor says that no worker decides by an older revision. From then on each change up to
+//! that revision is certain.
+//!
 //! All bounds count only time in which the stack could run. A machine that is busy with other work keeps no promise.
 
 use std::{collections::HashMap, time::Duration};
@@ -35,6 +38,12 @@ pub struct Bounds {
 pub struct History {
     bounds: Bounds,
     changes: HashMap<Fact, Vec<Change>>,
+    /// Number of restored backups. Revisions are compared only within one.
+    era: u32,
+    /// The epoch of this era, and that of the one before.
+    epochs: [Option<String>; 2],
+    /// Number of changes that a poll proved before their bound.
+    proofs: u64,
     disturbances: Vec<Disturbance>,
     /// Total time that the stack had waited for a processor, at which times. Both numbers rise.
     waits: Vec<(Duration, Duration)>,
@@ -45,6 +54,10 @@ struct Change {
     sent: Duration,
     acknowledged: Option<Duration>,
     state: State,
+    /// The era and the revision that contain it.
+    revision: Option<(u32, u64)>,
+    /// When a poll proved it.
+    proven: Option<Duration>,
 }
 
 /// A time in which the feed did not work. Overlapping disturbances count as one: `since` is when the gateway's failures
@@ -63,12 +76,26 @@ struct Disturbance {
 impl History {
     /// Everything is open, and always was.
     pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, changes: HashMap::new(), disturbances: Vec::new(), waits: Vec::new() }
+        Self {
+            bounds,
+            changes: HashMap::new(),
+            era: 0,
+            epochs: [None, None],
+            proofs: 0,
+            disturbances: Vec::new(),
+            waits: Vec::new(),
+        }
     }
 
     /// Records that a change was sent. No other change of this fact may be under way.
     pub fn sent(&mut self, fact: Fact, state: State, at: Duration) {
-        self.changes.entry(fact).or_default().push(Change { sent: at, acknowledged: None, state });
+        self.changes.entry(fact).or_default().push(Change {
+            sent: at,
+            acknowledged: None,
+            state,
+            revision: None,
+            proven: None,
+        });
     }
 
     /// Records that the last change of this fact was acknowledged.
@@ -76,6 +103,33 @@ impl History {
         if let Some(change) = self.changes.get_mut(&fact).and_then(|changes| changes.last_mut()) {
             change.acknowledged = Some(at);
         }
+    }
+
+    /// Records the revision that contains the last change of this fact.
+    pub fn contained(&mut self, fact: Fact, revision: u64) {
+        if let Some(change) = self.changes.get_mut(&fact).and_then(|changes| changes.last_mut()) {
+            change.revision = Some((self.era, revision));
+        }
+    }
+
+    /// Records that a poll proved a revision: no worker decides by an older one.
+    pub fn proven(&mut self, epoch: &str, revision: u64, at: Duration) {
+        let [current, before] = &mut self.epochs;
+        if before.as_deref() == Some(epoch) || *current.get_or_insert(epoch.to_owned()) != epoch {
+            return;
+        }
+        for change in self.changes.values_mut().flatten() {
+            let is_contained = change.revision.is_some_and(|(era, known)| era == self.era && known <= revision);
+            if is_contained && change.acknowledged.is_some() && change.proven.is_none() {
+                change.proven = Some(at);
+                self.proofs = self.proofs.saturating_add(1);
+            }
+        }
+    }
+
+    /// Number of changes that a poll proved.
+    pub fn proofs(&self) -> u64 {
+        self.proofs
     }
 
     /// Restores `backup`. Facts that it does not name are open. Returns the facts that differ now. Each of them changes
@@ -88,6 +142,9 @@ impl History {
         for (fact, state) in &lost {
             self.sent(*fact, *state, at);
         }
+        self.era = self.era.saturating_add(1);
+        let [current, before] = &mut self.epochs;
+        *before = current.take().or(before.take());
         lost.into_iter().map(|(fact, _)| fact).collect()
     }
 
@@ -161,6 +218,12 @@ impl History {
 
     /// When a change becomes certain. `None`: that is not known yet.
     fn certain(&self, change: &Change) -> Option<Duration> {
+        let promised = self.promised(change);
+        change.proven.map_or(promised, |proven| Some(promised.map_or(proven, |promised| promised.min(proven))))
+    }
+
+    /// When a change becomes certain without a proof.
+    fn promised(&self, change: &Change) -> Option<Duration> {
         let acknowledged = change.acknowledged?;
         let mut certain = self.after(acknowledged, self.bounds.propagation);
         for disturbance in &self.disturbances {
@@ -228,7 +291,7 @@ impl History {
         let changes = self.changes.get(&fact)?;
         let last = changes.last()?;
         let acknowledged = last.acknowledged?;
-        let undisturbed = self.certain(last) == Some(self.after(acknowledged, self.bounds.propagation));
+        let undisturbed = self.promised(last) == Some(self.after(acknowledged, self.bounds.propagation));
         let lag = start.checked_sub(acknowledged).filter(|lag| undisturbed && *lag < self.bounds.propagation);
         lag.map(|lag| (changes.len(), lag))
     }

@@ -25,6 +25,8 @@ pub struct Outcome {
     pub took: [Duration; 3],
     /// Number of acknowledged changes.
     pub changes: u64,
+    /// Number of changes that a poll of the filter proved before their bound.
+    pub proofs: u64,
     /// For each change whose effect was still missing after its acknowledgement: for how long. Sorted.
     pub lags: Vec<Duration>,
     /// Faults, by name.
@@ -58,6 +60,7 @@ impl Outcome {
     pub fn is_good(&self) -> bool {
         self.tally.all() > 0
             && self.changes > 0
+            && self.proofs > 0
             && self.tally.wrong() == 0
             && self.dead_vms() == 0
             && self.guarded == 0
@@ -83,6 +86,7 @@ impl Outcome {
             format!("made a change's way through the stack wait for a processor {waited:.0} % of the time"),
         );
         line("changes", format!("{}; {}", self.changes, self.seen()));
+        line("proofs", format!("a poll proved {} changes, and later answers were judged by them", self.proofs));
         line("faults", format!("{}; {} answers cut on the way", faults(&self.faults), self.cuts));
         line("wrong allows", self.tally.of(Verdict::WrongAllow).to_string());
         line("needless refusals", self.tally.of(Verdict::NeedlessRefusal).to_string());
@@ -166,6 +170,7 @@ mod tests {
             tally,
             took: [Duration::from_millis(1); 3],
             changes: 100,
+            proofs: 90,
             lags: (1..=50).map(Duration::from_millis).collect(),
             faults: BTreeMap::from([("killed", 3), ("backup put back", 2), ("cut by 504", 1), ("secret rotated", 4)]),
             cuts: 17,

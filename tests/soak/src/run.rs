@@ -238,6 +238,7 @@ impl Soak<'_> {
             tally: open.tally.clone(),
             took: [50, 99, 100].map(quantile),
             changes: open.changes,
+            proofs: open.history.proofs(),
             lags: open.lags(),
             faults: open.faults.clone(),
             cuts: u64::try_from(self.cutter.cuts()).unwrap_or(u64::MAX),

@@ -166,9 +166,10 @@ pub struct Wanted {
 /// Keeps gateways.
 #[async_trait]
 pub trait Gateways: Send + Sync {
-    /// Notes what `writer` heard of at most [`MAX_GATEWAYS_AT_ONCE`] gateways, and tells the other replicas. What was
-    /// heard later stays. `now` is the time of the caller's clock, in Unix milliseconds.
-    async fn note_gateways(&self, writer: &str, gateways: &[GatewayRow], now: i64) -> Result<(), Error>;
+    /// Notes what `writer` heard of at most [`MAX_GATEWAYS_AT_ONCE`] gateways, and tells the other replicas. What another
+    /// writer heard later stays. `now` is the time of the caller's clock, in Unix milliseconds. Returns the number of the
+    /// change.
+    async fn note_gateways(&self, writer: &str, gateways: &[GatewayRow], now: i64) -> Result<i64, Error>;
 
     /// Removes gateways and tells the other replicas. `now` is as above.
     async fn remove_gateways(&self, writer: &str, ids: &[&str], now: i64) -> Result<(), Error>;

@@ -15,6 +15,7 @@ pub mod explained;
 pub mod gateways;
 mod kind;
 pub mod list;
+pub mod many;
 mod mark;
 pub mod past;
 pub mod places;
@@ -54,6 +55,7 @@ use self::{
     explained::ExplainedRows,
     gateways::{GatewayRows, Gateways},
     list::{Filter, Page, Sort},
+    many::ManyRows,
     past::{Past, PastRows},
     places::{Clash, Place},
     sessions::{SessionRows, Sessions},
@@ -216,7 +218,17 @@ pub trait Upkeep: Send + Sync {
 /// A change in progress. If it is dropped without [`Transaction::commit`], it has no effect.
 #[async_trait]
 pub trait Transaction:
-    Rows + UsageRows + AccountRows + SessionRows + SightRows + Record + PastRows + AnswerRows + DueRows + GatewayRows
+    Rows
+    + UsageRows
+    + AccountRows
+    + SessionRows
+    + SightRows
+    + Record
+    + PastRows
+    + AnswerRows
+    + DueRows
+    + GatewayRows
+    + ManyRows
 {
     /// The context of the change.
     fn act(&self) -> &Act;
@@ -301,13 +313,8 @@ pub trait Rows: fmt::Debug + Send {
     /// Removes a row.
     async fn remove(&mut self, stored: &Version) -> Result<(), Error>;
 
-    /// Removes rows. A database that asks a server for each statement does it in a few.
-    async fn remove_all(&mut self, stored: &[Version]) -> Result<(), Error> {
-        for one in stored {
-            self.remove(one).await?;
-        }
-        Ok(())
-    }
+    /// Removes rows, each once, in a few statements.
+    async fn remove_all(&mut self, stored: &[Version]) -> Result<(), Error>;
 }
 
 /// Usage, within a change. Usage makes no revisions.

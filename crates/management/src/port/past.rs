@@ -65,9 +65,9 @@ pub trait Past: Send + Sync {
 /// Reads the kept past within a change.
 #[async_trait]
 pub trait PastRows: Send {
-    /// Returns the kinds and ids of all objects that were stored or removed after `revision` and before this change,
-    /// sorted by kind and id.
-    async fn touched_since(&mut self, revision: i64) -> Result<Vec<(Kind, String)>, Error>;
+    /// Returns the kinds and ids of at most `limit` objects that were stored or removed after `revision` and before this
+    /// change, sorted by kind and id. It may take longer than other statements.
+    async fn touched_since(&mut self, revision: i64, limit: usize) -> Result<Vec<(Kind, String)>, Error>;
 
     /// Finds the versions of `kind` with these ids at `revision`.
     async fn held_at(&mut self, revision: i64, kind: Kind, ids: &[String]) -> Result<Vec<Version>, Error>;

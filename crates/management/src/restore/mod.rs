@@ -35,8 +35,8 @@ use crate::{
 
 /// Number of objects whose rows are read together.
 const CHUNK: usize = 500;
-/// Maximum number of objects that one restore compares. It is one transaction for which other changes wait, at some 0.1
-/// ms for each object.
+/// Maximum number of objects that one restore compares: 200 MB of ids at 100 bytes each. It is one transaction, for which
+/// other changes wait; the caller limits its time.
 const MAX_RESTORED: usize = 2_000_000;
 /// Maximum number of objects without restoration that are listed, at 100 bytes each. Further ones are only counted.
 const MAX_KEPT_NAMED: usize = 1_000;
@@ -77,7 +77,7 @@ pub struct Restored {
 /// Restores the rows of `revision`. `lift` lets it lift blocks and remove deny policies.
 pub async fn restore(change: &mut dyn Transaction, revision: i64, lift: bool) -> Result<Restored, Error> {
     change.record(Deed::of_policy(Action::Restore, Some(&revision.to_string())));
-    let touched = change.touched_since(revision).await?;
+    let touched = change.touched_since(revision, MAX_RESTORED.saturating_add(1)).await?;
     if touched.len() > MAX_RESTORED {
         return Err(Error::conflict_in(
             "revision",
@@ -122,12 +122,41 @@ impl Way<'_> {
         for some in ids.chunks(CHUNK) {
             let then = self.change.held_at(self.revision, R::KIND, some).await?;
             let then: HashSet<&str> = then.iter().map(|version| version.id.as_str()).collect();
-            for id in some.iter().filter(|id| !then.contains(id.as_str())) {
+            let gone: Vec<&str> = some.iter().map(String::as_str).filter(|id| !then.contains(id)).collect();
+            let alone = if self.lift { HashSet::new() } else { self.take_alone_away::<R>(&gone).await? };
+            for id in gone.into_iter().filter(|id| !alone.contains(*id)) {
                 let Some(held) = self.change.find(R::KIND, id).await? else { continue };
                 self.take_one_away::<R>(&held).await?;
             }
         }
         Ok(())
+    }
+
+    /// Removes those of `ids` from whose removal nothing follows. Nearly all are, after a large import. Returns their ids.
+    async fn take_alone_away<R: Restore>(&mut self, ids: &[&str]) -> Result<HashSet<String>, Error> {
+        let mut alone = Vec::with_capacity(ids.len());
+        for held in self.change.find_all(R::KIND, ids).await? {
+            let shown = R::shown(&held)?;
+            if shown.goes_alone() && R::stays(&shown, self.lift).is_none() {
+                alone.push(held);
+            }
+        }
+        let names = |versions: &[Version]| versions.iter().map(|version| version.id.clone()).collect::<Vec<_>>();
+        if R::KIND == Kind::Application {
+            let has_others = self.change.with_dependents(&texts(&names(&alone))).await?;
+            alone.retain(|version| !has_others.contains(&version.id));
+        }
+        self.change.remove_all(&alone).await?;
+        let names = names(&alone);
+        match R::KIND {
+            Kind::Key => self.change.forget_keys(&texts(&names)).await?,
+            Kind::Application => self.change.forget_totals_of(&texts(&names)).await?,
+            Kind::Api | Kind::Subscription | Kind::Plan | Kind::DenyPolicy => {}
+        }
+        for _ in &alone {
+            self.count::<R>(|count| &mut count.removed);
+        }
+        Ok(names.into_iter().collect())
     }
 
     async fn take_one_away<R: Restore>(&mut self, held: &Version) -> Result<(), Error> {
@@ -306,6 +335,10 @@ impl Way<'_> {
             self.restored.kept.push(Kept { kind, id: id.to_owned(), because: because.to_owned() });
         }
     }
+}
+
+fn texts(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(String::as_str).collect()
 }
 
 fn is_as_it_was(now: &Version, then: &Version) -> bool {

@@ -258,12 +258,16 @@ impl Resource for Subscription {
             .map(|_| Error::conflict(format!("this subscription ({:?}) is blocked; unblock it first", held.id)))
     }
 
+    fn goes_alone(&self) -> bool {
+        !self.deleted && !self.is_blocked()
+    }
+
     async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {
         let shown = Self::shown(held)?;
         if shown.deleted {
             return Ok(Some(shown));
         }
-        if !shown.is_blocked() {
+        if shown.goes_alone() {
             return Ok(change.remove(held).await.map(|()| None)?);
         }
         let owner = change.owner_of(shown.application.as_deref().unwrap_or_default()).await?;

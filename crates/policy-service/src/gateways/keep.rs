@@ -7,8 +7,8 @@
 
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, PoisonError,
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -23,25 +23,30 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::Gateways;
+use super::{
+    Gateways,
+    known::{TOUCHED_MS, Touched},
+};
 
 /// How long the first answer to a gateway waits until the database knows it. If it takes longer, the gateway is served,
 /// because an Envoy without a policy refuses everything.
 const NEW_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often what gateways said anew is noted.
 const NOTED: Duration = Duration::from_secs(1);
-/// How often it is noted who is still heard of.
-pub const TOUCHED_MS: i64 = 5_000;
 /// How soon the news is noted while a replica waits. A tenth of the 100 ms after which nobody would call it at once.
 const PROMPT: Duration = Duration::from_millis(10);
+/// Runs of other services that are remembered, at 100 bytes each. After so many starts all are told everything once more.
+const MAX_RUNS: usize = 1_000;
 /// How often gateways are forgotten that are gone for long.
 const TIDIED: Duration = Duration::from_secs(3_600);
 
 /// The last look at the database.
 #[derive(Debug, Default)]
 pub struct Looked {
-    /// The number of the last change that was read.
-    number: tokio::sync::Mutex<i64>,
+    /// The number of the last change that is known here.
+    number: AtomicI64,
+    /// Held during a look.
+    turn: tokio::sync::Mutex<()>,
     /// Number of looks that have begun.
     begun: AtomicU64,
 }
@@ -77,30 +82,34 @@ impl Gateways {
             }
             // If this is given up, or fails, the rows are to be noted again.
             let unwritten = Unwritten { gateways: self, rows };
-            self.0.store.note_gateways(&self.0.run, &unwritten.rows, now).await?;
+            let change = self.0.store.note_gateways(&self.0.run, &unwritten.rows, now).await?;
             self.known().set_noted(&unwritten.take());
+            // If nobody else noted anything since, there is nothing to read.
+            let before = change.saturating_sub(1);
+            let _ = self.0.looked.number.compare_exchange(before, change, Ordering::AcqRel, Ordering::Relaxed);
         }
     }
 
     /// Reads what other replicas have noted, all of it that was noted before this call.
     pub async fn look(&self) -> Result<(), Error> {
         let before = self.0.looked.begun.load(Ordering::Acquire);
-        let mut number = self.0.looked.number.lock().await;
+        let _turn = self.0.looked.turn.lock().await;
         // Another look began after this call, and has ended.
         if self.0.looked.begun.load(Ordering::Acquire) != before {
             return Ok(());
         }
         self.0.looked.begun.fetch_add(1, Ordering::AcqRel);
-        let mut noted = self.0.store.gateways_after(*number, self.now()).await?;
-        if noted.number < *number {
+        let number = self.0.looked.number.load(Ordering::Acquire);
+        let is_loaded = self.known().is_loaded;
+        let mut noted = self.0.store.gateways_after(if is_loaded { number } else { 0 }, self.now()).await?;
+        if is_loaded && noted.number < number {
             // A backup was restored.
             self.known().mark_all();
             self.0.is_dirty.notify_one();
             noted = self.0.store.gateways_after(0, self.now()).await?;
         }
-        *number = noted.number;
         let is_changed = self.known().merge(noted.gateways, &self.0.run);
-        drop(number);
+        self.0.looked.number.store(noted.number, Ordering::Release);
         if is_changed {
             self.tell();
         }
@@ -144,7 +153,12 @@ impl Gateways {
         loop {
             tokio::select! {
                 () = stopping.cancelled() => break,
-                () = changed(&mut changes) => self.look_or_say().await,
+                () = changed(&mut changes) => {
+                    let number = *changes.borrow_and_update();
+                    if number != self.0.looked.number.load(Ordering::Acquire) {
+                        self.look_or_say().await;
+                    }
+                }
                 () = changed(&mut wanted) => {
                     let wanted = wanted.borrow_and_update().clone();
                     self.hear_of_wish(&wanted).await;
@@ -161,7 +175,7 @@ impl Gateways {
                 }
                 _ = touching.tick() => {
                     let now = self.now();
-                    self.known().touch(false, now);
+                    self.known().touch(Touched::Due, now);
                 }
                 _ = tidying.tick() => {
                     let forgotten = self.known().forgotten(self.0.gone_after, self.now());
@@ -184,8 +198,17 @@ impl Gateways {
         let now = self.now();
         let until = now.saturating_add(i64::from(*seconds).saturating_mul(1_000));
         self.0.wanted_until.fetch_max(until, Ordering::AcqRel);
-        self.known().touch(true, now);
+        self.known().touch(if self.is_first_wish(by) { Touched::All } else { Touched::Old }, now);
         self.note_or_say().await;
+    }
+
+    /// Whether another service waits for the first time since this one started.
+    fn is_first_wish(&self, by: &str) -> bool {
+        let mut heard = self.0.wishes.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.len() >= MAX_RUNS {
+            heard.clear();
+        }
+        heard.insert(by.to_owned())
     }
 
     async fn note_or_say(&self) {

@@ -49,11 +49,24 @@ pub struct Call {
     pub shown: Shown,
 }
 
-/// Words of another replica may be late by this much: it notes those whose time is nearly over every
-/// [`super::keep::TOUCHED_MS`], and a look may get lost once.
-const GRACE_MS: i64 = 2 * super::keep::TOUCHED_MS;
+/// How often it is noted who is still heard of.
+pub const TOUCHED_MS: i64 = 5_000;
+/// Words of another replica may be late by this much: it notes those whose time is nearly over every [`TOUCHED_MS`], and a
+/// look may get lost once.
+const GRACE_MS: i64 = 2 * TOUCHED_MS;
 /// Maximum length of an epoch, in bytes. Ours have 32.
 const MAX_EPOCH_BYTES: usize = 64;
+
+/// Of which gateways it is to be noted that they are still heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touched {
+    /// Those that others would soon take for silent.
+    Due,
+    /// Those that were not noted for a while.
+    Old,
+    /// All, because another replica has started: what the database says is no sign of life to it.
+    All,
+}
 
 /// A known gateway.
 #[derive(Debug)]
@@ -191,14 +204,18 @@ impl Known {
         self.entries.get(id).is_none_or(|entry| entry.noted_at.is_some())
     }
 
-    /// Marks gateways that this replica hears and that others would soon take for silent. With `everyone` also those that
-    /// were noted a while ago, because another replica may have started since.
-    pub fn touch(&mut self, everyone: bool, now: i64) {
+    /// Marks gateways that this replica hears, so that it is noted that they are still heard of.
+    pub fn touch(&mut self, touched: Touched, now: i64) {
         for (id, entry) in &self.entries {
             let (heard_at, Some(noted_at)) = (entry.heard_at(now), entry.noted_at) else { continue };
             let within = entry.gateway.heard_within.saturating_mul(1_000);
-            let is_due = everyone || now.saturating_add(GRACE_MS) >= noted_at.saturating_add(within);
-            if entry.is_here && heard_at >= noted_at.saturating_add(super::keep::TOUCHED_MS) && is_due {
+            let is_old = heard_at >= noted_at.saturating_add(TOUCHED_MS);
+            let is_due = match touched {
+                Touched::Due => is_old && now.saturating_add(GRACE_MS) >= noted_at.saturating_add(within),
+                Touched::Old => is_old,
+                Touched::All => heard_at > noted_at || entry.held > 0,
+            };
+            if entry.is_here && is_due {
                 self.dirty.insert(Arc::clone(id));
             }
         }

@@ -58,6 +58,8 @@ struct Inner {
     /// Until when another replica waits for gateways, and until when this one has said so to the others.
     wanted_until: AtomicI64,
     told_until: AtomicI64,
+    /// Runs of other services that have waited for gateways.
+    wishes: Mutex<HashSet<String>>,
     /// Something is to be noted.
     is_dirty: Notify,
     warned: Mutex<(Option<Instant>, HashSet<String>)>,
@@ -107,6 +109,7 @@ impl Gateways {
             looked: Looked::default(),
             wanted_until: AtomicI64::default(),
             told_until: AtomicI64::default(),
+            wishes: Mutex::default(),
             is_dirty: Notify::default(),
             warned: Mutex::default(),
         }))

@@ -241,6 +241,38 @@ async fn a_restore_keeps_what_must_stay() {
     }
 }
 
+/// Objects from whose removal nothing follows go together, and leave what each alone would leave.
+#[tokio::test]
+async fn what_goes_together_leaves_what_each_alone_would() {
+    let service = Service::start().await;
+    service.seed().await;
+    let (before, revision) = (policy(&service).await, service.revision().await);
+    for number in 2..6 {
+        let (application, sha256) = (format!("app-{number}"), digest(number));
+        let key = json!({"id": format!("k-{number}"), "application": application, "sha256": sha256});
+        let subscription = json!({"id": format!("s-{number}"), "application": application, "api": "api-1"});
+        service.post("/v1/applications", json!({"id": application})).await.expect(201);
+        service.post("/v1/keys", key).await.expect(201);
+        service.post("/v1/subscriptions", subscription).await.expect(201);
+    }
+    service.post("/v1/keys/k-2/revoke", Value::Null).await.expect(200);
+    service.post("/v1/subscriptions/s-3/block", Value::Null).await.expect(200);
+    let restored = restore(&service, revision, false).await;
+    let expected = json!({"applications": {"made": 0, "changed": 0, "removed": 4},
+        "keys": {"made": 0, "changed": 0, "removed": 4}, "subscriptions": {"made": 0, "changed": 1, "removed": 3}});
+    assert_eq!(restored["counts"], expected);
+    assert_eq!(kept(&restored), BTreeSet::from(["subscription s-3".to_owned()]));
+    let left = service.get("/v1/subscriptions/s-3").await.expect(200).json();
+    assert_eq!((&left["state"], &left["deleted"]), (&json!("BLOCKED"), &json!(true)));
+    // The revoked digest is remembered, and the others are free again.
+    for (number, status) in [(2, 409), (3, 201)] {
+        let key = json!({"id": "again", "application": "app-1", "sha256": digest(number)});
+        service.post("/v1/keys", key).await.expect(status);
+    }
+    restore(&service, revision, true).await;
+    assert_eq!(policy(&service).await, before);
+}
+
 /// Who owns what, and whether a subscription was approved, is as it was.
 #[tokio::test]
 async fn owners_and_approvals_come_back() {

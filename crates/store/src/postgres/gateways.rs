@@ -16,7 +16,7 @@ use management::port::{
 
 #[async_trait]
 impl Gateways for PostgresStore {
-    async fn note_gateways(&self, writer: &str, gateways: &[GatewayRow], now: i64) -> Result<(), Error> {
+    async fn note_gateways(&self, writer: &str, gateways: &[GatewayRow], now: i64) -> Result<i64, Error> {
         Ok(self.note(writer, gateways, now).await?)
     }
 
@@ -52,10 +52,10 @@ impl GatewayRows for PostgresTransaction {
     }
 }
 
-/// The server's clock, Unix milliseconds.
+/// The server's clock when the statement began, Unix milliseconds. So a wait for the number of the change adds nothing.
 macro_rules! clock {
     () => {
-        "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+        "(extract(epoch FROM statement_timestamp()) * 1000)::bigint"
     };
 }
 
@@ -63,9 +63,9 @@ macro_rules! clock {
 const COUNT: &str = "UPDATE gateway_state SET changes = changes + 1 RETURNING changes";
 
 impl PostgresStore {
-    async fn note(&self, writer: &str, gateways: &[GatewayRow], now: i64) -> Result<(), Fault> {
+    async fn note(&self, writer: &str, gateways: &[GatewayRow], now: i64) -> Result<i64, Fault> {
         if gateways.is_empty() {
-            return Ok(());
+            return changes(&mut *self.reader().await?).await;
         }
         // The time of a removed gateway is that of its removal, so only what was heard later brings it back.
         let change: i64 = sqlx::query_scalar(concat!(
@@ -81,7 +81,7 @@ impl PostgresStore {
             "ON CONFLICT (id) DO UPDATE SET heard_at = excluded.heard_at, document = excluded.document, ",
             "first_at = CASE WHEN held.removed THEN excluded.first_at ELSE least(held.first_at, excluded.first_at) END, ",
             "writer = excluded.writer, removed = false, change = excluded.change ",
-            "WHERE excluded.heard_at >= held.heard_at) ",
+            "WHERE excluded.heard_at >= held.heard_at OR (held.writer = excluded.writer AND NOT held.removed)) ",
             "SELECT changes FROM counted, pg_notify($8, $9)"
         ))
         .bind(now)
@@ -96,7 +96,7 @@ impl PostgresStore {
         .fetch_one(&mut **self.reader().await?)
         .await?;
         announce(&self.gateways, change);
-        Ok(())
+        Ok(change)
     }
 
     async fn remove(&self, writer: &str, ids: &[&str]) -> Result<(), Fault> {

@@ -23,6 +23,7 @@ mod gateways;
 mod health;
 mod history;
 mod listed;
+mod many;
 mod notify;
 mod open;
 mod owners;

@@ -1,6 +1,8 @@
 //! Reads the kept past by ids: which revisions exist, what differs between two of them, and earlier rows.
 //! [`super::as_of`] reads the past for the feed.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 
@@ -11,11 +13,17 @@ use super::{
     text::{text, texts},
     transaction::PostgresTransaction,
 };
-use crate::differences::{CHUNK, MANY, MAX_DIFFERENCES_BYTES, by_id, check, is_other, size};
+use crate::{
+    differences::{CHUNK, MANY, MAX_DIFFERENCES_BYTES, by_id, check, is_other, size},
+    settings::BUSY_TIMEOUT,
+};
 use management::port::{
     Error, Kind, Version,
     past::{Difference, DifferencePage, Made, Past, PastRows},
 };
+
+/// How long the objects that a restore compares may take to be sorted: 0.5 s for each 100,000 on a busy machine.
+const SORTING: Duration = Duration::from_secs(60);
 
 /// Kinds and ids of the objects that were stored or removed after the revision `$1` and up to `$2`, and that come after
 /// `$3`, `$4`.
@@ -70,10 +78,10 @@ impl Past for PostgresStore {
 
 #[async_trait]
 impl PastRows for PostgresTransaction {
-    async fn touched_since(&mut self, revision: i64) -> Result<Vec<(Kind, String)>, Error> {
+    async fn touched_since(&mut self, revision: i64, limit: usize) -> Result<Vec<(Kind, String)>, Error> {
         check(self.state(), revision)?;
         let latest = self.state().revision;
-        Ok(touched(self.connection(), [revision, latest], None, usize::MAX).await?)
+        Ok(all_touched(self.connection(), [revision, latest], limit).await?)
     }
 
     async fn held_at(&mut self, revision: i64, kind: Kind, ids: &[String]) -> Result<Vec<Version>, Error> {
@@ -169,6 +177,21 @@ async fn touched(
     let rows =
         sqlx::query(statement).bind(low).bind(high).bind(kind).bind(text(id)).bind(limit).fetch_all(connection).await?;
     rows.iter().map(|row| Ok((Kind::from_number(row.try_get::<i16, _>("kind")?.into())?, row.try_get("id")?))).collect()
+}
+
+/// The same for a restore, of which other changes know that they wait. Sorting a million takes longer than statements
+/// may take.
+async fn all_touched(
+    connection: &mut PgConnection,
+    range: [i64; 2],
+    limit: usize,
+) -> Result<Vec<(Kind, String)>, Fault> {
+    let longer = format!("SET LOCAL statement_timeout = {}", SORTING.as_millis());
+    sqlx::query(&longer).execute(&mut *connection).await?;
+    let touched = touched(connection, range, None, limit).await?;
+    let as_before = format!("SET LOCAL statement_timeout = {}", BUSY_TIMEOUT.as_millis());
+    sqlx::query(&as_before).execute(connection).await?;
+    Ok(touched)
 }
 
 async fn held_at(

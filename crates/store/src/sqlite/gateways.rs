@@ -13,7 +13,7 @@ use management::port::{
 
 #[async_trait]
 impl Gateways for SqliteStore {
-    async fn note_gateways(&self, writer: &str, gateways: &[GatewayRow], _: i64) -> Result<(), Error> {
+    async fn note_gateways(&self, writer: &str, gateways: &[GatewayRow], _: i64) -> Result<i64, Error> {
         Ok(self.note(writer, gateways).await?)
     }
 
@@ -48,9 +48,9 @@ impl GatewayRows for SqliteTransaction {
 }
 
 impl SqliteStore {
-    async fn note(&self, writer: &str, gateways: &[GatewayRow]) -> Result<(), Fault> {
+    async fn note(&self, writer: &str, gateways: &[GatewayRow]) -> Result<i64, Fault> {
         if gateways.is_empty() {
-            return Ok(());
+            return changes(&mut *self.reader().await?).await;
         }
         let mut transaction = self.lock().await?;
         let change = count_change(&mut transaction).await?;
@@ -72,13 +72,14 @@ impl SqliteStore {
         query.push(
             " ON CONFLICT (id) DO UPDATE SET heard_at = excluded.heard_at, document = excluded.document, \
              first_at = iif(removed, excluded.first_at, min(first_at, excluded.first_at)), \
-             writer = excluded.writer, removed = 0, change = excluded.change WHERE excluded.heard_at >= heard_at",
+             writer = excluded.writer, removed = 0, change = excluded.change \
+             WHERE excluded.heard_at >= heard_at OR (writer = excluded.writer AND NOT removed)",
         );
         query.build().execute(&mut *transaction).await?;
         self.place.check()?;
         transaction.commit().await?;
         announce(&self.gateways, change);
-        Ok(())
+        Ok(change)
     }
 
     async fn remove(&self, writer: &str, ids: &[&str], now: i64) -> Result<(), Fault> {

@@ -23,6 +23,7 @@ mod health;
 mod history;
 mod json;
 mod listed;
+mod many;
 mod migrate;
 mod open;
 mod owners;

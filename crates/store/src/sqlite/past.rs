@@ -65,10 +65,10 @@ impl Past for SqliteStore {
 
 #[async_trait]
 impl PastRows for SqliteTransaction {
-    async fn touched_since(&mut self, revision: i64) -> Result<Vec<(Kind, String)>, Error> {
+    async fn touched_since(&mut self, revision: i64, limit: usize) -> Result<Vec<(Kind, String)>, Error> {
         check(self.state(), revision)?;
         let latest = self.state().revision;
-        Ok(touched(self.connection(), [revision, latest], None, usize::MAX).await?)
+        Ok(touched(self.connection(), [revision, latest], None, limit).await?)
     }
 
     async fn held_at(&mut self, revision: i64, kind: Kind, ids: &[String]) -> Result<Vec<Version>, Error> {

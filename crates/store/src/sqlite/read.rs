@@ -129,14 +129,15 @@ pub async fn of_plan(connection: &mut SqliteConnection, plan: &str) -> Result<Op
     row.as_ref().map(read_version).transpose()
 }
 
-/// If this row is a key that was revoked or regenerated, remembers its digest before the row is removed or replaced.
-pub async fn remember_revoked(connection: &mut SqliteConnection, seq: i64) -> Result<(), Fault> {
+/// Remembers the digests of keys that were revoked or regenerated, before the rows at `places`, a JSON array of `seq`, are
+/// removed or replaced.
+pub async fn remember_revoked(connection: &mut SqliteConnection, places: &str) -> Result<(), Fault> {
     sqlx::query(
         "INSERT OR IGNORE INTO revoked_key SELECT identity FROM version \
-         WHERE seq = ? AND kind = 3 AND (json_extract(document, '$.state') = 'REVOKED' \
+         WHERE seq IN (SELECT value FROM json_each(?)) AND kind = 3 AND (json_extract(document, '$.state') = 'REVOKED' \
          OR json_extract(document, '$.replaced_by') IS NOT NULL)",
     )
-    .bind(seq)
+    .bind(places)
     .execute(connection)
     .await?;
     Ok(())

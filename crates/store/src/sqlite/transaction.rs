@@ -18,7 +18,7 @@ use super::{
 use crate::{doubt::Doubt, horizon::horizon, random::new_word};
 use management::audit::Journal;
 use management::port::{
-    self, Act, Error, Kind, Name, NewRow, OwnersBlock, Rows, Scope, State, UsageRows, Version,
+    self, Act, Error, Kind, MAX_ROWS_AT_ONCE, Name, NewRow, OwnersBlock, Rows, Scope, State, UsageRows, Version,
     audit::{Deed, Record},
     places::Place,
     times::Operation,
@@ -152,28 +152,36 @@ impl SqliteTransaction {
         Ok(())
     }
 
-    async fn remove_row(&mut self, held: &Version) -> Result<(), Fault> {
+    async fn remove_rows(&mut self, held: &[Version]) -> Result<(), Fault> {
         let revision = self.revision();
-        self.journal.take(held);
-        if held.kind == Kind::Key {
-            read::remember_revoked(&mut self.transaction, held.seq).await?;
+        let places =
+            |rows: &[&Version]| serde_json::json!(rows.iter().map(|row| row.seq).collect::<Vec<_>>()).to_string();
+        if held.iter().any(|one| one.kind == Kind::Key) {
+            let all: Vec<&Version> = held.iter().collect();
+            read::remember_revoked(&mut self.transaction, &places(&all)).await?;
         }
         // A row that this same change made belongs to no revision.
-        let statement = if held.from_revision == revision {
-            "DELETE FROM version WHERE seq = ?2"
-        } else {
-            self.state.past = self.state.past.saturating_add(1);
-            "UPDATE version SET until_revision = ?1 WHERE seq = ?2"
-        };
-        sqlx::query(statement).bind(revision).bind(held.seq).execute(&mut *self.transaction).await?;
-        if held.kind == Kind::Api {
-            api_match::remove(&mut self.transaction, &held.id).await?;
+        let (own, past): (Vec<&Version>, Vec<&Version>) = held.iter().partition(|one| one.from_revision == revision);
+        if !own.is_empty() {
+            let deleted = sqlx::query("DELETE FROM version WHERE seq IN (SELECT value FROM json_each(?))");
+            deleted.bind(places(&own)).execute(&mut *self.transaction).await?;
         }
-        if held.kind == Kind::DenyPolicy {
-            deny_target::remove(&mut self.transaction, &held.id).await?;
+        if !past.is_empty() {
+            let ended =
+                sqlx::query("UPDATE version SET until_revision = ? WHERE seq IN (SELECT value FROM json_each(?))");
+            ended.bind(revision).bind(places(&past)).execute(&mut *self.transaction).await?;
+            self.state.past = self.state.past.saturating_add(i64::try_from(past.len()).unwrap_or(i64::MAX));
         }
-        self.add_to_count(held.kind, -1);
-        self.dirty = true;
+        for one in held {
+            self.journal.take(one);
+            match one.kind {
+                Kind::Api => api_match::remove(&mut self.transaction, &one.id).await?,
+                Kind::DenyPolicy => deny_target::remove(&mut self.transaction, &one.id).await?,
+                _ => {}
+            }
+            self.add_to_count(one.kind, -1);
+            self.dirty = true;
+        }
         Ok(())
     }
 
@@ -368,7 +376,14 @@ impl Rows for SqliteTransaction {
     }
 
     async fn remove(&mut self, stored: &Version) -> Result<(), Error> {
-        Ok(self.remove_row(stored).await?)
+        Ok(self.remove_rows(std::slice::from_ref(stored)).await?)
+    }
+
+    async fn remove_all(&mut self, stored: &[Version]) -> Result<(), Error> {
+        for some in stored.chunks(MAX_ROWS_AT_ONCE) {
+            self.remove_rows(some).await?;
+        }
+        Ok(())
     }
 }
 

@@ -64,6 +64,9 @@ pub async fn a_gateway_is_kept_as_it_was_last_heard_of(opened: &Opened) {
     let (_, all) = after(store, 0).await;
     assert_eq!(all[0], told("a", "{\"a\":1}", "w", false));
     assert_eq!(all[1], told("b", "late", "y", false));
+    // A writer knows what it heard last, however long its words were under way.
+    note(store, "w", &[row("a", now - 2_000_500, "anew")]).await;
+    assert_eq!(after(store, 0).await.1[0], told("a", "anew", "w", false));
     let found = store.gateways_after(0, now).await.unwrap();
     let b = found.gateways.iter().find(|noted| noted.row.id == "b").unwrap();
     assert!((b.row.first_at - (now - 5_000)).abs() < EXACTLY, "{b:?}");

@@ -19,6 +19,7 @@ mod changes;
 mod databases;
 mod explained;
 mod gateways;
+mod many;
 mod past;
 mod rows;
 mod sessions;
@@ -71,6 +72,8 @@ macro_rules! conformance {
             rows::many_rows_go_as_each_would_alone(100_000),
             rows::lists_are_filtered_sorted_and_counted(100_000),
             explained::the_rows_of_one_request_are_read_as_they_were(100_000),
+            many::usage_of_many_is_forgotten_as_that_of_each(100_000),
+            many::applications_that_something_belongs_to_are_found(100_000),
             past::a_revision_is_read_as_it_was_in_pages_of_any_size(100_000),
             past::a_snapshot_does_not_change(100_000),
             past::a_limited_reader_sees_what_reaches_its_apis(100_000),

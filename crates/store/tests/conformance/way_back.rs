@@ -88,14 +88,14 @@ pub async fn what_differs_between_two_revisions_is_what_changed(opened: &Opened)
     }
     // A change sees the past without its own changes.
     let mut change = begin(store).await;
-    let touched = change.touched_since(40).await.unwrap();
+    let touched = change.touched_since(40, 1_000).await.unwrap();
     for (kind, id) in &touched {
         if let Some(stored) = change.find(*kind, id).await.unwrap() {
             change.remove(&stored).await.unwrap();
         }
     }
     change.insert(&api("new", "/new")).await.unwrap();
-    assert_eq!(change.touched_since(40).await.unwrap(), touched);
+    assert_eq!(change.touched_since(40, 1_000).await.unwrap(), touched);
     for kind in [Kind::Application, Kind::Key, Kind::Subscription] {
         let ids: Vec<String> = (0..5).map(|number| format!("id-{number}")).collect();
         let held = change.held_at(40, kind, &ids).await.unwrap().into_iter();
@@ -107,7 +107,7 @@ pub async fn what_differs_between_two_revisions_is_what_changed(opened: &Opened)
     drop(change);
     for revision in [61, -1] {
         assert!(matches!(store.differences(revision, 60, None, 2).await, Err(Error::Gone(_))), "{revision}");
-        assert!(matches!(begin(store).await.touched_since(revision).await, Err(Error::Gone(_))), "{revision}");
+        assert!(matches!(begin(store).await.touched_since(revision, 1).await, Err(Error::Gone(_))), "{revision}");
     }
 }
 

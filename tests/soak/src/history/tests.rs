@@ -293,3 +293,48 @@ fn a_lag_is_told_only_where_it_says_something() {
     disturbed.disturbed(ms(10_200));
     assert_eq!(disturbed.lag(FACT, ms(10_350)), None, "the feed was away");
 }
+
+#[test]
+fn a_poll_proves_the_changes_up_to_its_revision() {
+    let mut history = blocked();
+    history.contained(FACT, 7);
+    history.proven("e1", 6, ms(10_200));
+    check(&history, &[("an older revision", 10_300, 10_301, &[ALLOWED, BLOCKED])]);
+    history.proven("e1", 7, ms(10_400));
+    check(
+        &history,
+        &[("began before the proof", 10_399, 10_500, &[ALLOWED, BLOCKED]), ("after it", 10_400, 10_401, &[BLOCKED])],
+    );
+    assert_eq!(history.proofs(), 1);
+    // The bound holds without a proof, too, and a later proof changes nothing.
+    history.proven("e1", 8, ms(20_000));
+    assert_eq!(history.proofs(), 1);
+    // A proof during a disturbance holds, although no bound does.
+    let mut disturbed = blocked();
+    disturbed.contained(FACT, 7);
+    disturbed.disturbed(ms(10_200));
+    disturbed.proven("e1", 7, ms(10_400));
+    check(&disturbed, &[("proven", 10_400, 10_401, &[BLOCKED])]);
+}
+
+#[test]
+fn a_poll_proves_nothing_of_another_history() {
+    let mut history = blocked();
+    history.contained(FACT, 7);
+    history.proven("e1", 6, ms(10_150));
+    history.proven("e2", 7, ms(10_200));
+    assert_eq!(history.proofs(), 0, "another epoch");
+    let lost = history.put_back(&[], ms(10_300));
+    assert_eq!(lost, [FACT]);
+    history.acknowledged(FACT, ms(10_400));
+    history.proven("e1", 7, ms(10_500));
+    history.proven("e3", 7, ms(10_600));
+    assert_eq!(history.proofs(), 0, "the change is from before the backup");
+    history.sent(FACT, State::Blocked, ms(11_000));
+    history.acknowledged(FACT, ms(11_100));
+    history.contained(FACT, 9);
+    history.proven("e1", 9, ms(11_200));
+    assert_eq!(history.proofs(), 0, "the epoch is from before the backup");
+    history.proven("e3", 9, ms(11_300));
+    assert_eq!(history.proofs(), 1);
+}

@@ -97,18 +97,21 @@ fn a_gateway_is_touched_before_others_take_it_for_silent() {
     let mut known = Known { is_loaded: true, ..Known::default() };
     let arrived = known.arrive(poll("1", 7), NOW);
     write(&mut known, NOW);
-    let touched = |known: &mut Known, everyone: bool, seconds: i64| {
-        known.touch(everyone, NOW + seconds * 1_000);
+    let touched = |known: &mut Known, touched: Touched, seconds: i64| {
+        known.touch(touched, NOW + seconds * 1_000);
         write(known, NOW + seconds * 1_000).len()
     };
-    assert_eq!(touched(&mut known, false, 19), 0);
-    assert_eq!(touched(&mut known, false, 20), 1, "it calls again within 30 seconds, and a word may be 10 late");
-    assert_eq!(touched(&mut known, false, 21), 0);
-    assert_eq!(touched(&mut known, true, 24), 0);
-    assert_eq!(touched(&mut known, true, 25), 1, "another replica asks");
+    assert_eq!(touched(&mut known, Touched::Due, 19), 0);
+    assert_eq!(touched(&mut known, Touched::Due, 20), 1, "it calls again within 30 seconds, and a word may be 10 late");
+    assert_eq!(touched(&mut known, Touched::Due, 21), 0);
+    assert_eq!(touched(&mut known, Touched::Old, 24), 0);
+    assert_eq!(touched(&mut known, Touched::Old, 25), 1, "another replica asks");
+    assert_eq!(touched(&mut known, Touched::All, 25), 1, "another replica has started");
     known.leave(&arrived.id, 0, NOW + 26_000);
-    assert_eq!(touched(&mut known, false, 60), 0, "nothing was heard since");
-    assert_eq!(touched(&mut known, true, 60), 0, "nothing was heard since");
+    assert_eq!(touched(&mut known, Touched::All, 26), 1);
+    assert_eq!(touched(&mut known, Touched::Due, 60), 0, "nothing was heard since");
+    assert_eq!(touched(&mut known, Touched::Old, 60), 0, "nothing was heard since");
+    assert_eq!(touched(&mut known, Touched::All, 60), 0, "nothing was heard since");
 }
 
 #[test]

@@ -16,8 +16,10 @@ use management::{
 
 /// Receipts that are waited for at once, at some 10 KB each. A further one is answered as it stands.
 const MAX_WAITING: usize = 1_000;
-/// The pause between two looks at all gateways. With 1,000 gateways a look takes some 0.1 ms.
+/// The least pause between two looks at all gateways. With 1,000 gateways a look takes some 0.1 ms.
 const PAUSE: Duration = Duration::from_millis(2);
+/// All receipts together look for a tenth of the time: the pause is so many times as long as a look of all of them.
+const PAUSE_FOR_LOOK: u32 = 10;
 /// How often a receipt is looked at without news, because a gateway may be gone by then.
 const LOOKED_AGAIN: Duration = Duration::from_secs(1);
 /// How long other replicas get to say whether they hear gateways of which this one knows by the database alone.
@@ -76,6 +78,7 @@ impl Receipts {
         let mut changes = self.feed.gateways().changes();
         loop {
             changes.mark_unchanged();
+            let begun = Instant::now();
             let standing = self.look(question).await;
             let receipt = &standing.receipt;
             let is_settled = !receipt.has_unheard || settled.is_none_or(|settled| Instant::now() >= settled);
@@ -85,18 +88,25 @@ impl Receipts {
             }
             let again = Instant::now().checked_add(LOOKED_AGAIN).map_or(deadline, |again| again.min(deadline));
             let again = settled.filter(|settled| !is_settled && *settled < again).unwrap_or(again);
-            self.pause(&mut changes, again).await;
+            self.pause(&mut changes, self.pause_after(begun.elapsed()), again).await;
         }
     }
 
-    /// Waits for news, no longer than `until`.
-    async fn pause(&self, changes: &mut watch::Receiver<u64>, until: Instant) {
+    /// The pause after a look of this length.
+    fn pause_after(&self, look: Duration) -> Duration {
+        let waiting = MAX_WAITING.saturating_sub(self.turns.available_permits());
+        let times = u32::try_from(waiting).unwrap_or(u32::MAX).saturating_mul(PAUSE_FOR_LOOK);
+        look.saturating_mul(times).clamp(PAUSE, LOOKED_AGAIN)
+    }
+
+    /// Waits for news, no longer than `until`, and then for the pause.
+    async fn pause(&self, changes: &mut watch::Receiver<u64>, pause: Duration, until: Instant) {
         tokio::select! {
             () = self.feed.stopped() => {}
             _ = timeout_at(until, changes.changed()) => {}
         }
-        let pause = Instant::now().checked_add(PAUSE).map_or(until, |end| end.min(until));
-        sleep_until(pause).await;
+        let end = Instant::now().checked_add(pause).map_or(until, |end| end.min(until));
+        sleep_until(end).await;
     }
 
     /// The receipt now.

@@ -31,6 +31,19 @@ def legend(form, labels):
     return " ".join(word for word in form.split() if "{{" not in word) or "value"
 
 
+def written(value, defaults):
+    """A single value as Grafana writes it."""
+    for mapping in defaults.get("mappings", []):
+        text = mapping["options"].get(f"{value:g}", {}).get("text")
+        if text:
+            return text
+    if defaults["unit"] == "percentunit":
+        return f"{100 * value:.2g} %"
+    if defaults["unit"] == "s" and abs(value) >= 86_400:
+        return f"{value / 86_400:.0f} days"
+    return f"{value:.4g} {UNITS[defaults['unit']]}"
+
+
 def draw(axes, panel, prometheus, start, end):
     axes.set_title(panel["title"], fontsize=8, loc="left")
     axes.tick_params(labelsize=6)
@@ -42,7 +55,7 @@ def draw(axes, panel, prometheus, start, end):
     unit = UNITS[panel["fieldConfig"]["defaults"]["unit"]]
     if panel["type"] == "stat":
         axes.axis("off")
-        last = f"{series[0][1][-1][1]:.4g} {unit}" if series else "no data"
+        last = written(series[0][1][-1][1], panel["fieldConfig"]["defaults"]) if series else "no data"
         axes.text(0.5, 0.4, last, fontsize=14, ha="center", transform=axes.transAxes)
         return
     axes.set_ylabel(unit, fontsize=6)
@@ -55,7 +68,8 @@ def draw(axes, panel, prometheus, start, end):
         if stacked:
             axes.fill_between(at, [below.get(moment, 0) for moment in at], value, alpha=0.3, color=line.get_color())
             below.update(zip(at, value))
-    axes.set_ylim(bottom=0)
+    # Room for the legend.
+    axes.set_ylim(0, max(axes.get_ylim()[1], 0) * 1.25 or 1)
     axes.set_xlim(0, end - start)
     if series:
         axes.legend(fontsize=5, loc="upper left", ncol=2)
@@ -68,10 +82,13 @@ def main(prometheus, dashboard, out, start, end):
         panels = json.load(file)["panels"]
     height = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels)
     figure = pyplot.figure(figsize=(18, height * 0.36), dpi=80)
-    grid = GridSpec(height, 24, figure=figure, hspace=3, wspace=3, left=0.03, right=0.99, top=0.99, bottom=0.01)
+    grid = GridSpec(4 * height, 24, figure=figure, hspace=0, wspace=3, left=0.03, right=0.99, top=0.99, bottom=0.01)
     for panel in panels:
         place = panel["gridPos"]
-        axes = figure.add_subplot(grid[place["y"] : place["y"] + place["h"], place["x"] : place["x"] + place["w"]])
+        # Room above for the title, and below for the numbers.
+        above, below = (0, 0) if panel["type"] == "row" else (3, 3)
+        rows = slice(4 * place["y"] + above, 4 * (place["y"] + place["h"]) - below)
+        axes = figure.add_subplot(grid[rows, place["x"] : place["x"] + place["w"]])
         if panel["type"] == "row":
             axes.axis("off")
             axes.text(0, 0.2, panel["title"], fontsize=11, weight="bold")

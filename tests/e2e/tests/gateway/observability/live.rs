@@ -15,10 +15,11 @@ use keygate_e2e::{
     envoy::Envoy,
     feed::{self, Feed},
     http::{self, Ask},
+    policy_service::GATEWAY_SECRET,
     story::{Call, ORDERS, SCENES},
     workers::Workers,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     expressions::{documented_of_filter, filled, panels, rules},
@@ -156,6 +157,19 @@ async fn each_fault_fires_its_alert_and_nothing_else_does() {
         guess.await.unwrap();
     }
 
+    // A gateway that does not take a change, one that refuses it, and one that ends.
+    let page = gateway_calls(service, "/v1/policy", "behind", &[("keygate-heard-within", "600")]).await;
+    let poll = page["poll"].as_str().unwrap();
+    gateway_calls(service, &format!("/v1/policy{poll}"), "behind", &[("keygate-heard-within", "600")]).await;
+    stack.policy().unwrap().post("/v1/subscriptions/shop-orders/block", None).await.unwrap();
+    stack.policy().unwrap().post("/v1/subscriptions/shop-orders/unblock", None).await.unwrap();
+    fired.fires("PolicyServiceGatewayBehind", service).await;
+    let refuses = [("keygate-heard-within", "600"), ("keygate-refused", "1; shrink")];
+    gateway_calls(service, "/v1/policy", "refuses", &refuses).await;
+    fired.fires("PolicyServiceGatewayRefuses", service).await;
+    gateway_calls(service, "/v1/policy", "ends", &[("keygate-heard-within", "1")]).await;
+    fired.fires("PolicyServiceGatewaySilent", service).await;
+
     // The database is moved away under the service, and back.
     let database = stack.folder().join("policy.db");
     let aside = stack.folder().join("policy.db.aside");
@@ -224,6 +238,15 @@ async fn each_fault_fires_its_alert_and_nothing_else_does() {
     prometheus.stop().await;
     stack.stop().await;
     fed.stop().await;
+}
+
+/// A call of a gateway that says these words of itself. Returns the page.
+async fn gateway_calls(service: SocketAddr, path: &str, instance: &str, words: &[(&str, &str)]) -> Value {
+    let ask = Ask::get(path).header("authorization", format!("Bearer {GATEWAY_SECRET}"));
+    let ask = ask.header("keygate-version", "1").header("keygate-instance", instance).header("keygate-process", "1");
+    let ask = words.iter().fold(ask, |ask, (name, value)| ask.header(*name, *value));
+    let answer = http::send(service, &ask).await.unwrap();
+    serde_json::from_str(&answer.body).unwrap_or_default()
 }
 
 /// At a mesh's level, the log has these lines, which the runbook names, and few others.

@@ -25,7 +25,7 @@ const STARTING: Duration = Duration::from_secs(30);
 const FIRING: Duration = Duration::from_secs(60);
 
 /// The times of `alerts.yaml`, and the shorter ones of this test. Everything else stays.
-const TIMES: [(&str, &str); 13] = [
+const TIMES: [(&str, &str); 15] = [
     ("offset 5m", "offset 10s"),
     ("[5m]", "[10s]"),
     ("[10m]", "[10s]"),
@@ -34,6 +34,8 @@ const TIMES: [(&str, &str); 13] = [
     ("for: 1m", "for: 2s"),
     ("for: 2m", "for: 2s"),
     ("for: 5m", "for: 2s"),
+    ("for: 2h", "for: 2s"),
+    ("gateway_seconds > 120", "gateway_seconds > 3"),
     ("confirmed_at > 120", "confirmed_at > 8"),
     ("confirmed_at > 1800", "confirmed_at > 15"),
     ("_failed[20s]) >= 3", "_failed[20s]) >= 1"),

@@ -1,0 +1,175 @@
+//! How long a receipt takes with 1, 10 and 100 gateways that poll as the filter does, and what 1,000 gateways in long polls
+//! cost that say who they are.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use testkit::{
+    Error, Result,
+    http::{Answer, Ask},
+};
+use tokio::task::JoinSet;
+
+use crate::{
+    changes::{self, Client},
+    database::{Database, Kind},
+    figures::Delays,
+    replicas::{GATEWAY, Replicas, TOKEN},
+    row,
+};
+
+/// Changes for each number of gateways.
+const CHANGES: usize = 100;
+/// How long a change waits for its receipt, at most.
+const SECONDS: u32 = 20;
+/// Longer than a poll is held, and than a receipt takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The median that a receipt may take, by the number of gateways.
+const GOALS: [(usize, f64); 3] = [(1, 50.0), (10, 100.0), (100, 250.0)];
+/// Gateways of which the cost is measured, and for how long.
+const MANY: usize = 1_000;
+const IDLE: Duration = Duration::from_secs(55);
+
+/// Prints the times of receipts and the cost of gateways. Returns whether the goals were reached.
+pub async fn measure(kind: Kind, service: &std::path::Path) -> Result<bool> {
+    let mut held = true;
+    for (gateways, goal_ms) in GOALS {
+        let database = Database::start(kind, service).await?;
+        let replicas = start(&database).await?;
+        let receipts = receipts(&replicas.addresses, gateways).await?;
+        let what =
+            format!("{CHANGES} changes with a receipt of {gateways} gateways, all complete: from commit to receipt");
+        row(kind, &what, receipts);
+        held &= receipts.p50_ms <= goal_ms;
+    }
+    for says in [false, true] {
+        let database = Database::start(kind, service).await?;
+        let replicas = start(&database).await?;
+        let cost = idle(&replicas, if says { Words::All } else { Words::None }).await?;
+        let words = if says { "say who they are" } else { "do not" };
+        row(
+            kind,
+            &format!("{MANY} gateways in long polls that {words}: processor time of the services"),
+            format!("{cost:.2} ms a second"),
+        );
+    }
+    Ok(held)
+}
+
+async fn start(database: &Database) -> Result<Replicas> {
+    let count = match database.kind {
+        Kind::Postgres => 2,
+        Kind::Sqlite => 1,
+    };
+    let replicas = Replicas::start(database, count).await?;
+    changes::seed(replicas.addresses[0]).await?;
+    Ok(replicas)
+}
+
+/// The times of receipts at the first replica, while gateways poll all replicas.
+async fn receipts(addresses: &[SocketAddr], gateways: usize) -> Result<Delays> {
+    let mut polling = JoinSet::new();
+    for number in 0..gateways {
+        let mut gateway = Gateway::new(addresses[number % addresses.len()], number, Words::All);
+        gateway.load().await?;
+        polling.spawn(async move { gateway.run().await });
+    }
+    let mut client = Client::new(&addresses[..1]);
+    let mut times = Vec::new();
+    for number in 0..CHANGES {
+        let body = json!({"application": "app-1", "sha256": changes::digest(1_000_000 + number as u64)});
+        let ask = Ask::new("POST", format!("/v1/keys?receipt={SECONDS}")).header("authorization", TOKEN).json(body);
+        let receipt = client.send(0, &ask, PATIENCE).await?.json()["receipt"].clone();
+        let expected = json!([gateways, gateways, true]);
+        let found = json!([receipt["live"], receipt["have"], receipt["complete"]]);
+        if found != expected {
+            return Err(Error::unexpected("a receipt", expected.to_string(), receipt.to_string()));
+        }
+        times.push(Duration::from_millis(receipt["after_ms"].as_u64().unwrap_or(u64::MAX)));
+        // A gateway that was fast enough is between two polls. Others come back.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(Delays::of(&times))
+}
+
+/// Processor time in milliseconds a second of all services, while gateways do nothing but hold polls.
+async fn idle(replicas: &Replicas, words: Words) -> Result<f64> {
+    let mut polling = JoinSet::new();
+    for number in 0..MANY {
+        let mut gateway = Gateway::new(replicas.addresses[number % replicas.addresses.len()], number, words);
+        gateway.load().await?;
+        polling.spawn(async move { gateway.run().await });
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let (before, begun) = (replicas.processor_time().await?, Instant::now());
+    tokio::time::sleep(IDLE).await;
+    let spent = replicas.processor_time().await?.saturating_sub(before);
+    Ok(spent.as_secs_f64() * 1e3 / begun.elapsed().as_secs_f64())
+}
+
+/// What a gateway says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Words {
+    All,
+    None,
+}
+
+/// A gateway that polls as the filter does.
+struct Gateway {
+    client: Client,
+    number: usize,
+    words: Words,
+    path: String,
+}
+
+impl Gateway {
+    fn new(address: SocketAddr, number: usize, words: Words) -> Self {
+        Self { client: Client::new(&[address]), number, words, path: "/v1/policy".to_owned() }
+    }
+
+    /// Loads the policy.
+    async fn load(&mut self) -> Result<()> {
+        while !self.path.contains("since=") {
+            self.poll(0).await?;
+        }
+        // The cursor is the proof.
+        self.poll(0).await
+    }
+
+    async fn run(mut self) -> Result<()> {
+        loop {
+            self.poll(25).await?;
+        }
+    }
+
+    async fn poll(&mut self, wait: u32) -> Result<()> {
+        let mut ask = Ask::get(&self.path).header("authorization", GATEWAY);
+        if self.words == Words::All {
+            ask = ask
+                .header("keygate-instance", format!("edge-{}", self.number))
+                .header("keygate-process", format!("{:032x}", self.number))
+                .header("keygate-version", "0.1.0")
+                .header("keygate-workers", "4")
+                .header("keygate-heard-within", "35")
+                .header("keygate-expires-after", "3600");
+        }
+        if wait > 0 {
+            ask = ask.header("prefer", format!("wait={wait}"));
+        }
+        let answer: Answer = self.client.send(0, &ask, PATIENCE).await?;
+        match answer.status.as_u16() {
+            200 => {
+                let page: Value = answer.json();
+                let link = page["poll"].as_str().or(page["next"].as_str()).unwrap_or_default();
+                let path = if link.starts_with('?') { "/v1/policy" } else { "" };
+                self.path = format!("{path}{link}");
+                Ok(())
+            }
+            304 => Ok(()),
+            _ => Err(Error::unexpected("a poll", "200 or 304", answer.to_string())),
+        }
+    }
+}

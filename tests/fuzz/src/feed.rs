@@ -22,6 +22,7 @@ use keygate::{
     refresh::{Refresh, RefreshContext, RefreshEvent},
     request::head::Head,
     shared::{key::SourceId, memory::Memory},
+    subject::Subscription,
 };
 use serde_json::json;
 
@@ -238,7 +239,7 @@ impl Vm {
                 assert!(subject.key.not_before.is_none_or(|begin| begin <= NOW));
                 assert!(subject.key.expires_at.is_none_or(|end| NOW < end));
                 assert_eq!(subject.application.as_ref().expect("an application").state, ApplicationState::Active);
-                let state = subject.subscription.as_ref().map(|subscription| subscription.state);
+                let state = subject.subscription.as_ref().map(state_now);
                 let sandbox = subject.key.key_type == KeyType::Sandbox;
                 assert!(match state {
                     None => !api.subscription_required,
@@ -253,6 +254,18 @@ impl Vm {
                 assert!(if sandbox { api.sandbox } else { api.production });
             }
         }
+    }
+}
+
+/// The state that counts now, from the times of the block.
+fn state_now<T>(of: &Subscription<T>) -> SubscriptionState {
+    use SubscriptionState::{Blocked, DeletePending, ProdOnlyBlocked, TierUpdatePending, Unblocked};
+    let Some(block) = &of.block else { return of.state };
+    let is_past = |time: Option<u64>| time.is_some_and(|time| time <= NOW);
+    match of.state {
+        Blocked | ProdOnlyBlocked if is_past(block.until) => Unblocked,
+        Unblocked | TierUpdatePending | DeletePending if is_past(block.from) && !is_past(block.until) => block.planned,
+        state => state,
     }
 }
 
@@ -295,7 +308,10 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let life = [
         full.to_string(),
         delta(1, r#""poll":"/p","subscriptions":[{"application":"app","api":"a","state":"BLOCKED"}]"#),
-        delta(2, r#""poll":"/p","subscriptions":[{"application":"app","api":"a","state":"PROD_ONLY_BLOCKED"}]"#),
+        delta(
+            2,
+            r#""poll":"/p","subscriptions":[{"application":"app","api":"a","state":"PROD_ONLY_BLOCKED","blocked_until":9,"block_note":"n"}]"#,
+        ),
         "R".to_owned(),
         "B60".to_owned(),
         "3".to_owned(),

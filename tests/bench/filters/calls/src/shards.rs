@@ -141,6 +141,7 @@ fn application() -> Vec<u8> {
         state: SubscriptionState::Unblocked,
         plan: None,
         used_up_until: None,
+        block: None,
     };
     let mut value = Vec::new();
     ApplicationRecord { application: Some(application), subscriptions: APIS.map(subscription).into() }.put(&mut value);

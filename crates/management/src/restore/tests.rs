@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use super::rules::{Restore, Verdict};
-use crate::{apis::Api, applications::Application, deny_policies::DenyPolicy, keys::Key, subscriptions::Subscription};
+use crate::{
+    apis::Api, applications::Application, deny_policies::DenyPolicy, keys::Key, resource::Resource as _,
+    subscriptions::Subscription,
+};
 
 /// The stored row when `then` is restored and `known` is the latest state, and whether a reason is reported. `None` if
 /// nothing is stored.
@@ -56,6 +59,45 @@ fn blocks_are_neither_lifted_nor_weakened() {
         let state = |state: &str| json!({"id": "a", "state": state});
         let (row, is_told) = put::<Api>(&state(then), &state(now), false, lift).expect("a row");
         assert_eq!((&row["state"], is_told), (&json!(expected), then != expected), "{then} {now} {lift}");
+    }
+}
+
+/// Each block in time against each later one; what is stored is at no time weaker than what there is.
+#[test]
+fn blocks_are_not_shortened() {
+    let row =
+        |state: &str, block: Value| json!({"id": "s", "application": "a", "api": "b", "state": state, "block": block});
+    let rows = [
+        row("UNBLOCKED", Value::Null),
+        row("ON_HOLD", Value::Null),
+        row("BLOCKED", json!({"state": "BLOCKED"})),
+        row("BLOCKED", json!({"state": "BLOCKED", "until": 20})),
+        row("BLOCKED", json!({"state": "BLOCKED", "until": 30, "before": "ON_HOLD"})),
+        row("PROD_ONLY_BLOCKED", json!({"state": "PROD_ONLY_BLOCKED", "until": 30})),
+        row("UNBLOCKED", json!({"state": "BLOCKED", "from": 10, "until": 20})),
+        row("ON_HOLD", json!({"state": "PROD_ONLY_BLOCKED", "from": 5})),
+        row("PROD_ONLY_BLOCKED", json!({"state": "BLOCKED", "from": 10, "until": 20})),
+    ];
+    let read = |row: &Value| serde_json::from_value::<Subscription>(row.clone()).expect("a row");
+    for (then, is_kept) in rows.iter().flat_map(|row| [(row, false), (row, true)]) {
+        for held in &rows {
+            let (mut past, present) = (read(then), read(held));
+            if is_kept {
+                past = past.kept(None);
+            }
+            let Verdict::Put(put, because) = Subscription::put_back(past.clone(), Some(&present), false, false) else {
+                panic!("{then} {held}");
+            };
+            assert!(put.covers(&present), "{then} {held} {put:?}");
+            assert_eq!(because.is_some(), put != past, "{then} {held}");
+            assert!(
+                !put.deleted || put.block().is_some() || !past.is_blocked() && put == past,
+                "{then} {held} {put:?}"
+            );
+            // The service must write it again, or nobody ends the block.
+            let until = put.record.as_ref().and_then(|record| record.until);
+            assert_eq!(put.due().is_some(), until.is_some() || put.planned().is_some(), "{then} {held} {put:?}");
+        }
     }
 }
 

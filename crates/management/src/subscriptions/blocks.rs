@@ -99,7 +99,9 @@ impl Subscription {
 
     /// The same subscription with the block of `held`, which holds or is planned.
     pub fn with_block_of(self, held: &Self) -> Self {
-        let before = self.before_block();
+        // A block without a subscription has begun.
+        let held = if self.deleted { held.clone().begun() } else { held.clone() };
+        let before = self.before_block().filter(|_| !self.deleted);
         let record = |before| held.record.clone().map(|record| Record { before, ..record });
         match held.block() {
             Some(block) => {
@@ -127,12 +129,10 @@ impl Subscription {
         let is_blocked = self.block().is_some();
         let before = |record: &Record| was_before.or(record.before).filter(|_| is_blocked);
         self.record = record.map(|record| Record { before: before(&record), ..record });
-        let Some(held) = held else {
+        if self.record.is_some() {
             *self = self.clone().passed(act.now);
-            return Ok(());
-        };
-        let held = held.clone().passed(act.now);
-        *self = self.clone().passed(act.now);
+        }
+        let Some(held) = held.map(|held| held.clone().passed(act.now)) else { return Ok(()) };
         if self.covers(&held) {
             return Ok(());
         }

@@ -100,6 +100,7 @@ impl Refresh {
     /// Called on each tick. `random` may be any number.
     pub fn tick<S: Shared>(&mut self, random: u64, context: &mut RefreshContext<'_, S>) -> Option<Fetch> {
         self.parts.pacing.stir(random);
+        self.parts.began_ms.get_or_insert(context.now_ms);
         if !self.keep_lease(context) {
             return None;
         }

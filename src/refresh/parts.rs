@@ -25,8 +25,8 @@ use crate::{
     },
 };
 
-/// How long a new leader waits before it tells the service of the VMs, in milliseconds. The VMs that began with it take
-/// their places at their first tick, within 100 ms.
+/// How long after its first tick a VM waits before it tells the service of the VMs, in milliseconds. The VMs that began
+/// with it take their places at their first tick, within 100 ms.
 const ARRIVAL_MS: u64 = 150;
 /// How long a request waits at most until all VMs have adopted the policy that its cursor names, in milliseconds.
 const ADOPTION_MS: u64 = 1_000;
@@ -40,6 +40,8 @@ pub(super) struct Parts {
     pub pacing: Pacing,
     pub progress: Progress,
     pub neighbours: Neighbours,
+    /// When this VM ticked first, in milliseconds of Unix time.
+    pub began_ms: Option<u64>,
 }
 
 impl Parts {
@@ -50,6 +52,7 @@ impl Parts {
             pacing: Pacing::new(&settings),
             progress: Progress::default(),
             neighbours: Neighbours::default(),
+            began_ms: None,
             settings,
         }
     }
@@ -67,7 +70,8 @@ impl Parts {
         self.progress.empty_runs(self.lead.last_generation());
         let mut due_ms = self.first_due(context);
         if context.held.manifest().is_some() {
-            due_ms = due_ms.max(context.now_ms.saturating_add(ARRIVAL_MS));
+            let began_ms = self.began_ms.unwrap_or(context.now_ms).min(context.now_ms);
+            due_ms = due_ms.max(began_ms.saturating_add(ARRIVAL_MS));
         }
         State::Idle(Idle::new(context.now_ms, due_ms))
     }

@@ -151,9 +151,9 @@ pub fn survey(shared: &impl Shared, source: &SourceId, now_ms: u64, sequence: u6
 
 /// Calls `wake` with each queue whose VM has answered the last word. `woken` is the sequence of that word. So no queue
 /// ever has more than one word of this VM, even if nobody takes the words out.
-pub fn wake(shared: &impl Shared, source: &SourceId, now_ms: u64, woken: u64, mut wake: impl FnMut(u32)) {
+pub fn wake(shared: &impl Shared, source: &SourceId, now_ms: u64, woken: u64, wake: impl FnMut(u32)) {
     let all = places(shared, source, now_ms).filter(|entry| entry.sequence >= woken);
-    all.filter_map(|entry| entry.queue).for_each(|queue| wake(queue));
+    all.filter_map(|entry| entry.queue).for_each(wake);
 }
 
 /// All places that are taken. A place that cannot be read counts as left: its VM finds that it has lost it.
@@ -203,6 +203,8 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "a panic here is a failed test")]
+
     use super::*;
     use crate::{digest::Digest, shared::memory::Memory};
 
@@ -216,7 +218,8 @@ mod tests {
     fn look(place: &mut Place, memory: &Memory, now_ms: u64, sequence: u64) {
         place.looked(memory, &source(), now_ms, sequence, |name| {
             let name = String::from_utf8_lossy(name).into_owned();
-            name.rsplit('/').next().and_then(|number| Some(number.parse::<u32>().ok()? + 100))
+            let number = name.rsplit('/').next().and_then(|number| number.parse::<u32>().ok());
+            number.map(|number| number.saturating_add(100))
         });
     }
 

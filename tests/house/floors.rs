@@ -172,6 +172,7 @@ const MANAGEMENT: House = House {
                 "subscriptions",
             ],
         ),
+        ("concerned", &["block", "error", "limited", "port"]),
         ("stored", &["check", "error", "port"]),
         ("explained", &["error", "port", "stored"]),
         ("usage", &["error", "port", "review"]),

@@ -13,6 +13,7 @@ pub mod approval;
 pub mod audit;
 pub mod block;
 pub mod check;
+pub mod concerned;
 pub mod deny_policies;
 pub mod due;
 pub mod error;

@@ -165,7 +165,6 @@ async fn run(seed: u64, history_rows: i64) -> usize {
         gone_after: std::time::Duration::from_secs(3_600),
         gateway_apis: Some(r#"{"edge": ["api-1", "api-nowhere"], "edge-2": ["api-2", "api-0"]}"#),
         sign_in: None,
-        gone_after: std::time::Duration::from_secs(3_600),
     };
     let service = Service::with(options).await;
     let mut dice = Dice(seed);

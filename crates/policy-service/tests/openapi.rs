@@ -281,6 +281,8 @@ async fn each_operation_answers_as_it_is_described() {
         (Administrator, "put", "/v1/keys/{id}", "x", json!({}), 200),
         (Administrator, "post", "/v1/subscriptions/{id}/block", "x?state=PROD_ONLY_BLOCKED", Value::Null, 200),
         (Administrator, "post", "/v1/subscriptions/{id}/block", "x?state=OPEN", Value::Null, 400),
+        (Administrator, "post", "/v1/subscriptions/{id}/block", "x?dry_run=true", Value::Null, 200),
+        (Administrator, "post", "/v1/applications/{id}/block", "x?dry_run=true", Value::Null, 200),
         (Administrator, "delete", "/v1/subscriptions/{id}", "x", Value::Null, 200),
         (Administrator, "get", "/v1/subscriptions", "?api=x", Value::Null, 200),
         (Administrator, "post", "/v1/subscriptions", "", json!({"application": "x", "api": "x"}), 409),
@@ -377,9 +379,8 @@ async fn each_operation_answers_as_it_is_described() {
         let target =
             if path.contains('{') { path.replace("{id}", at).replace("{revision}", at) } else { format!("{path}{at}") };
         // The query comes after the action in the path.
-        let target = match target.split_once("?state=").and_then(|(before, rest)| Some((before, rest.split_once('/')?)))
-        {
-            Some((before, (state, action))) => format!("{before}/{action}?state={state}"),
+        let target = match target.split_once('?').and_then(|(before, rest)| Some((before, rest.split_once('/')?))) {
+            Some((before, (query, action))) => format!("{before}/{action}?{query}"),
             None => target,
         };
         let request = service.request(Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(), &target);

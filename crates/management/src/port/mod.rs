@@ -9,6 +9,7 @@ mod act;
 mod actor;
 pub mod answers;
 pub mod audit;
+pub mod concerned;
 pub mod due;
 mod error;
 pub mod explained;
@@ -51,6 +52,7 @@ pub use self::{
 use self::{
     answers::{AnswerRows, Answers},
     audit::{AuditLog, Record},
+    concerned::Concerns,
     due::{DueRows, Dues},
     explained::ExplainedRows,
     gateways::{GatewayRows, Gateways},
@@ -74,7 +76,19 @@ pub const MAX_OWNERS_BLOCKS: usize = 10_000;
 
 /// An open database.
 pub trait Database:
-    Present + History + Changes + Upkeep + AuditLog + Past + Answers + Accounts + Sessions + Sights + Dues + Gateways
+    Present
+    + History
+    + Changes
+    + Upkeep
+    + AuditLog
+    + Past
+    + Answers
+    + Accounts
+    + Sessions
+    + Sights
+    + Dues
+    + Gateways
+    + Concerns
 {
 }
 

@@ -28,6 +28,8 @@ struct Document {
     heard_within: i64,
     expires_after: Option<i64>,
     retry_after: i64,
+    /// It was silent when this was written.
+    over: bool,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -48,8 +50,8 @@ enum Held {
     Proven(String, i64, i64),
 }
 
-/// The row of a gateway that was heard of at `heard_at`.
-pub fn row(id: &str, gateway: &Gateway, heard_at: i64) -> GatewayRow {
+/// The row of a gateway that was heard of at `heard_at`. `is_over`: it is silent since.
+pub fn row(id: &str, gateway: &Gateway, heard_at: i64, is_over: bool) -> GatewayRow {
     let sees = match &gateway.scope {
         None => Sees::Unknown,
         Some(Scope::All) => Sees::All,
@@ -77,6 +79,7 @@ pub fn row(id: &str, gateway: &Gateway, heard_at: i64) -> GatewayRow {
         heard_within: gateway.heard_within,
         expires_after: gateway.expires_after,
         retry_after: gateway.retry_after,
+        over: is_over,
     };
     GatewayRow {
         id: id.to_owned(),
@@ -88,8 +91,8 @@ pub fn row(id: &str, gateway: &Gateway, heard_at: i64) -> GatewayRow {
     }
 }
 
-/// The gateway of a row.
-pub fn gateway(row: GatewayRow) -> Gateway {
+/// The gateway of a row, and whether it was silent when the row was written.
+pub fn gateway(row: GatewayRow) -> (Gateway, bool) {
     let document: Document = serde_json::from_str(&row.document).unwrap_or_default();
     let scope = match document.sees {
         Sees::Unknown => None,
@@ -102,7 +105,7 @@ pub fn gateway(row: GatewayRow) -> Gateway {
         Held::Proven(epoch, revision, word) => Holds::Proven(Proof { epoch, revision, word }),
     };
     let refused = document.refused;
-    Gateway {
+    let gateway = Gateway {
         client_id: row.client_id,
         instance: document.instance,
         process: document.process,
@@ -119,7 +122,8 @@ pub fn gateway(row: GatewayRow) -> Gateway {
         retry_after: document.retry_after,
         first_at: row.first_at,
         heard_at: row.heard_at,
-    }
+    };
+    (gateway, document.over)
 }
 
 #[cfg(test)]
@@ -149,16 +153,17 @@ mod tests {
         let apis = |number: usize| Some(Scope::Apis(Arc::new((0..number).map(|it| format!("api-{it}")).collect())));
         for (scope, kept) in [(Some(Scope::All), true), (apis(0), true), (apis(100), true), (apis(1_000), false)] {
             gateway.scope = scope.clone();
-            let read = super::gateway(row("id", &gateway, 2));
+            let read = super::gateway(row("id", &gateway, 2, false)).0;
             assert_eq!(read.scope, scope.filter(|_| kept));
             assert_eq!(Gateway { scope: None, ..read }, Gateway { scope: None, ..gateway.clone() });
         }
         for holds in [Holds::Nothing, Holds::Unknown] {
             gateway.holds = holds.clone();
-            assert_eq!(super::gateway(row("id", &gateway, 2)).holds, holds);
+            assert_eq!(super::gateway(row("id", &gateway, 2, false)).0.holds, holds);
         }
+        assert!(super::gateway(row("id", &gateway, 2, true)).1 && !super::gateway(row("id", &gateway, 2, false)).1);
         // What cannot be read proves nothing.
-        let damaged = super::gateway(GatewayRow { document: "{".to_owned(), ..row("id", &gateway, 2) });
+        let damaged = super::gateway(GatewayRow { document: "{".to_owned(), ..row("id", &gateway, 2, true) }).0;
         assert_eq!((damaged.holds, damaged.scope, damaged.lagging), (Holds::Unknown, None, None));
     }
 }

@@ -1,7 +1,7 @@
 //! Keeps the database and this service's memory of gateways alike.
 //!
 //! Written are: a new gateway, before its first answer; what a gateway says anew, once a second, or within
-//! [`PROMPT`] while a replica waits for a receipt; and that it is still heard of, before others would take it for silent.
+//! [`PROMPT`] while a replica waits for a receipt; that it is silent; and that it is still heard of, every few minutes.
 //! So polls without news cost the database a small part of a row each, and many changes a second cost one row a gateway
 //! and second.
 
@@ -198,7 +198,9 @@ impl Gateways {
         let now = self.now();
         let until = now.saturating_add(i64::from(*seconds).saturating_mul(1_000));
         self.0.wanted_until.fetch_max(until, Ordering::AcqRel);
-        self.known().touch(if self.is_first_wish(by) { Touched::All } else { Touched::Old }, now);
+        if self.is_first_wish(by) {
+            self.known().touch(Touched::All, now);
+        }
         self.note_or_say().await;
     }
 

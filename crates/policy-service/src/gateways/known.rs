@@ -49,11 +49,12 @@ pub struct Call {
     pub shown: Shown,
 }
 
-/// How often it is noted who is still heard of.
+/// How often this replica looks whether it must note who is still heard of, and who is not any more.
 pub const TOUCHED_MS: i64 = 5_000;
-/// Words of another replica may be late by this much: it notes those whose time is nearly over every [`TOUCHED_MS`], and a
-/// look may get lost once.
-const GRACE_MS: i64 = 2 * TOUCHED_MS;
+/// How long a gateway that another replica hears counts as live without a word of that replica, in addition to its own
+/// time. The other replica notes at once when a gateway is silent, so this only has to cover its own death: two minutes.
+/// 1,000 gateways that call within 35 s are then noted some seven times a second.
+const GRACE_MS: i64 = 120_000;
 /// Maximum length of an epoch, in bytes. Ours have 32.
 const MAX_EPOCH_BYTES: usize = 64;
 
@@ -62,8 +63,6 @@ const MAX_EPOCH_BYTES: usize = 64;
 pub enum Touched {
     /// Those that others would soon take for silent.
     Due,
-    /// Those that were not noted for a while.
-    Old,
     /// All, because another replica has started: what the database says is no sign of life to it.
     All,
 }
@@ -78,6 +77,8 @@ struct Entry {
     is_heard: bool,
     /// Whether this replica heard of it last.
     is_here: bool,
+    /// Whether the replica that heard of it last has noted that it is silent.
+    is_over: bool,
     /// When it was heard of, as the database knows; `None` if the database does not know it.
     noted_at: Option<i64>,
 }
@@ -163,7 +164,7 @@ impl Known {
             gateway: Arc::clone(&entry.gateway),
             is_held: entry.held > 0,
             is_heard: entry.is_heard,
-            grace: if entry.is_here { 0 } else { GRACE_MS },
+            grace: if entry.is_here || entry.is_over { 0 } else { GRACE_MS },
         };
         self.entries.iter().map(heard).collect()
     }
@@ -175,7 +176,7 @@ impl Known {
         for id in ids {
             self.dirty.remove(&id);
             if let Some(entry) = self.entries.get_mut(&id) {
-                rows.push(document::row(&id, &entry.gateway, entry.heard_at(now)));
+                rows.push(document::row(&id, &entry.gateway, entry.heard_at(now), entry.is_over));
             }
         }
         rows
@@ -204,18 +205,23 @@ impl Known {
         self.entries.get(id).is_none_or(|entry| entry.noted_at.is_some())
     }
 
-    /// Marks gateways that this replica hears, so that it is noted that they are still heard of.
+    /// Marks gateways that this replica hears, so that it is noted that they are still heard of, or not any more.
     pub fn touch(&mut self, touched: Touched, now: i64) {
-        for (id, entry) in &self.entries {
+        for (id, entry) in self.entries.iter_mut().filter(|(_, entry)| entry.is_here && entry.is_heard) {
             let (heard_at, Some(noted_at)) = (entry.heard_at(now), entry.noted_at) else { continue };
-            let within = entry.gateway.heard_within.saturating_mul(1_000);
-            let is_old = heard_at >= noted_at.saturating_add(TOUCHED_MS);
+            let Gateway { heard_within, retry_after, .. } = *entry.gateway;
+            let within = heard_within.saturating_add(retry_after).saturating_mul(1_000);
+            if !entry.is_over && now >= heard_at.saturating_add(within) {
+                entry.is_over = true;
+                self.dirty.insert(Arc::clone(id));
+            }
+            // Two looks before others take it for silent.
+            let soon = now.saturating_add(2 * TOUCHED_MS);
             let is_due = match touched {
-                Touched::Due => is_old && now.saturating_add(GRACE_MS) >= noted_at.saturating_add(within),
-                Touched::Old => is_old,
-                Touched::All => heard_at > noted_at || entry.held > 0,
+                Touched::Due => soon >= noted_at.saturating_add(within).saturating_add(GRACE_MS),
+                Touched::All => true,
             };
-            if entry.is_here && is_due {
+            if heard_at > noted_at && is_due {
                 self.dirty.insert(Arc::clone(id));
             }
         }
@@ -249,7 +255,7 @@ impl Known {
     /// Takes over a gateway from another replica, or from before the start.
     fn take(&mut self, row: GatewayRow) -> bool {
         let (id, heard_at) = (row.id.clone(), row.heard_at);
-        let theirs = document::gateway(row);
+        let (theirs, is_over) = document::gateway(row);
         let Some(entry) = self.entries.get_mut(&*id) else {
             if theirs.instance.is_some() {
                 add_one(&mut self.of_client, &theirs.client_id);
@@ -259,6 +265,7 @@ impl Known {
                 held: 0,
                 is_heard: self.is_loaded,
                 is_here: false,
+                is_over,
                 noted_at: Some(heard_at),
             };
             self.entries.insert(id.into(), entry);
@@ -267,11 +274,15 @@ impl Known {
         entry.noted_at = entry.noted_at.max(Some(heard_at));
         let own = Arc::make_mut(&mut entry.gateway);
         if !is_newer(&theirs, own) {
-            return false;
+            // The last word of the other replica may be that it hears nothing any more.
+            let is_told = is_over && !entry.is_here && theirs.heard_at >= own.heard_at;
+            entry.is_over |= is_told;
+            return is_told;
         }
         let first_at = own.first_at.min(theirs.first_at);
         *own = Gateway { first_at, ..theirs };
         entry.is_here = false;
+        entry.is_over = is_over;
         entry.is_heard = true;
         self.dirty.remove(&*id);
         true
@@ -334,7 +345,7 @@ impl Entry {
             first_at: now,
             heard_at: now,
         };
-        Self { gateway: Arc::new(gateway), held: 0, is_heard: true, is_here: true, noted_at: None }
+        Self { gateway: Arc::new(gateway), held: 0, is_heard: true, is_here: true, is_over: false, noted_at: None }
     }
 
     /// When it was last heard of. A held poll is heard all the time.
@@ -376,10 +387,11 @@ impl Entry {
             first_at: gateway.first_at,
             heard_at: gateway.heard_at,
         };
-        let is_changed = heard != *gateway || !self.is_here || !self.is_heard;
+        let is_changed = heard != *gateway || !self.is_here || self.is_over || !self.is_heard;
         self.gateway = Arc::new(Gateway { retry_after: 0, heard_at: now, ..heard });
         self.held = self.held.saturating_add(1);
         self.is_here = true;
+        self.is_over = false;
         self.is_heard = true;
         is_changed
     }

@@ -1,11 +1,13 @@
 //! Blocks and unblocks subscriptions and applications.
 
 use axum::{
+    Json,
     extract::{Path, Query, State, rejection::PathRejection, rejection::QueryRejection},
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 use chrono::DateTime;
 use serde::{Deserialize, Deserializer, de::Visitor};
+use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -18,6 +20,8 @@ use management::{
     applications::Application,
     block::{self, Block, Blockable, Order},
     check,
+    concerned::preview,
+    limited::Limited,
     port::{Database, Store},
     subscriptions::Subscription,
 };
@@ -35,6 +39,9 @@ struct Blocking {
     /// BLOCKED unless the query or the body names another state.
     #[param(inline)]
     state: Option<Block>,
+    /// True to block nothing and answer what the block would concern; false unless given.
+    #[param(value_type = Option<bool>)]
+    dry_run: Option<String>,
 }
 
 /// The block that the body asks for. It replaces the block that is there as a whole.
@@ -120,7 +127,7 @@ fn is_strict(text: &str) -> bool {
 /// Blocks a subscription, or replaces its block.
 #[utoipa::path(post, path = "/v1/subscriptions/{id}/block", tag = "subscriptions", operation_id = "block_subscription",
     params(("id" = String, Path), Blocking), request_body = Option<BlockingBody>, responses(
-    (status = 200, description = "the subscription has this block, or will have it; no new revision if it had it already", body = Subscription),
+    (status = 200, description = "the subscription has this block, or will have it; no new revision if it had it already. With `dry_run`: what the block would concern", body = Subscription),
     (status = 400, description = "`state` is not a blocked state", body = Problem),
     (status = 401, description = "not a valid token", body = Problem),
     (status = 404, description = "there is no such subscription", body = Problem),
@@ -150,19 +157,35 @@ async fn block(
         from: from.map(BlockTime::beginning),
         until: until.map(BlockTime::end),
     };
-    set_block::<Subscription>(&*store, caller, &id, &if_match, &order).await
+    let is_preview = is_preview(blocking.dry_run.as_deref())?;
+    set_block::<Subscription>(&*store, caller, &id, &if_match, &order, is_preview).await
 }
 
-async fn set_block<R: Blockable>(
+fn is_preview(asked: Option<&str>) -> Result<bool, Problem> {
+    match asked {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Problem::parameter("dry_run", "expected true or false")),
+    }
+}
+
+/// Blocks an object. A preview checks everything, and then drops the change.
+async fn set_block<R: Blockable + Limited>(
     store: &dyn Database,
     caller: Caller,
     id: &str,
     if_match: &IfMatch,
     order: &Order,
+    is_preview: bool,
 ) -> Result<Response, Problem> {
     let mut change = begin(store, caller, R::KIND, id, if_match).await?;
     let shown: R = block::block(&mut *change, id, order).await?;
-    answer(store, change, shown).await
+    if !is_preview {
+        return answer(store, change, shown).await;
+    }
+    let now = change.act().now;
+    drop(change);
+    Ok(Json(preview(store, &shown, order, now).await?).into_response())
 }
 
 /// The end of a block.
@@ -209,6 +232,16 @@ async fn unblock(
     end_block::<Subscription>(&*store, caller, &id_of(id)?, &if_match, body).await
 }
 
+/// Parameters of a block of an application.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct BlockingApplication {
+    /// True to block nothing and answer what the block would concern; false unless given.
+    #[param(value_type = Option<bool>)]
+    dry_run: Option<String>,
+}
+
 /// The block of an application that the body asks for.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -223,8 +256,8 @@ struct ApplicationBlocking {
 
 /// Blocks an application.
 #[utoipa::path(post, path = "/v1/applications/{id}/block", tag = "applications", operation_id = "block_application",
-    params(("id" = String, Path)), request_body = Option<ApplicationBlocking>, responses(
-    (status = 200, description = "the application is blocked; no new revision if it was already", body = Application),
+    params(("id" = String, Path), BlockingApplication), request_body = Option<ApplicationBlocking>, responses(
+    (status = 200, description = "the application is blocked; no new revision if it was already. With `dry_run`: what the block would concern", body = Application),
     (status = 401, description = "not a valid token", body = Problem),
     (status = 404, description = "there is no such application", body = Problem),
     (status = 422, description = "a field of the body cannot be used", body = Problem),
@@ -232,14 +265,20 @@ struct ApplicationBlocking {
 async fn block_application(
     State(store): State<Store>,
     caller: Caller,
-    _: NoQuery,
+    query: Result<Query<BlockingApplication>, QueryRejection>,
     id: Id,
     if_match: IfMatch,
     OptionalJson(body): OptionalJson<ApplicationBlocking>,
 ) -> Result<Response, Problem> {
+    let Query(BlockingApplication { dry_run }) = query.map_err(|rejection| {
+        let text = rejection.body_text();
+        let unknown = text.split("unknown field `").nth(1).and_then(|rest| rest.split('`').next());
+        Problem::parameter(unknown.unwrap_or("dry_run"), "expected no other parameter than dry_run; leave it out")
+    })?;
     let ApplicationBlocking { reason, note } = body;
     let order = Order { reason, note, ..Order::default() };
-    set_block::<Application>(&*store, caller, &id_of(id)?, &if_match, &order).await
+    let is_preview = is_preview(dry_run.as_deref())?;
+    set_block::<Application>(&*store, caller, &id_of(id)?, &if_match, &order, is_preview).await
 }
 
 /// Ends the block of an application.
@@ -259,6 +298,27 @@ async fn unblock_application(
     OptionalJson(body): OptionalJson<Unblocking>,
 ) -> Result<Response, Problem> {
     end_block::<Application>(&*store, caller, &id_of(id)?, &if_match, body).await
+}
+
+/// Adds the answer to a preview to the OpenAPI document. The handlers describe only the answer to a block.
+pub fn say(document: &mut Value) {
+    let number = |said: &str| json!({"type": "integer", "description": said});
+    let preview = json!({"type": "object", "description": "What a block would concern.",
+    "required": ["applications", "keys", "requests_last_day"],
+    "properties": {
+        "applications": number("1, or 0 if only the kept block of a deleted object is left."),
+        "keys": number("Keys that the block would refuse now."),
+        "requests_last_day": number("Requests that gateways have reported as allowed, of the hours that began in the last 24."),
+    }});
+    if let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) {
+        schemas.insert("BlockPreview".to_owned(), preview);
+    }
+    for kind in ["subscriptions", "applications"] {
+        let place = format!("/paths/~1v1~1{kind}~1{{id}}~1block/post/responses/200/content/application~1json/schema");
+        let Some(schema) = document.pointer_mut(&place) else { continue };
+        let row = schema.take();
+        *schema = json!({"anyOf": [row, {"$ref": "#/components/schemas/BlockPreview"}]});
+    }
 }
 
 /// The routes.

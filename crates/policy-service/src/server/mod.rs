@@ -139,6 +139,7 @@ fn document(openapi: &utoipa::openapi::OpenApi) -> Router {
 /// Adds the limits of values and the receipts to the document.
 fn say(document: &mut serde_json::Value) {
     routes::bounds::say(document);
+    routes::blocks::say(document);
     routes::receipts::say(document);
 }
 

@@ -20,6 +20,7 @@ mod blocks_and_keys;
 mod blocks_imported;
 mod blocks_with_a_time;
 mod credentials;
+mod dry_runs;
 mod due;
 mod explain;
 mod feed;

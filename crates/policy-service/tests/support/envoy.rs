@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, header::HeaderMap};
+use reqwest::{Method, RequestBuilder, header::HeaderMap};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
@@ -66,23 +66,31 @@ impl Envoy {
 
     /// Sends one request. `wait`: for so many seconds the answer may be held.
     pub async fn ask(&self, path: &str, wait: u32) -> Answer {
+        send(self.request(path, wait)).await
+    }
+
+    fn request(&self, path: &str, wait: u32) -> RequestBuilder {
         let headers: HeaderMap =
             self.headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
         let request = self.client.request(Method::GET, format!("{}{path}", self.url)).headers(headers);
         let request = request.basic_auth(&self.credentials.0, Some(&self.credentials.1));
-        send(if wait > 0 { request.header("prefer", format!("wait={wait}")) } else { request }).await
+        if wait > 0 { request.header("prefer", format!("wait={wait}")) } else { request }
     }
 
     /// Polls once, and takes what the answer has.
     pub async fn call(&mut self, wait: u32) -> u16 {
         let answer = self.ask(&self.poll, wait).await;
+        self.hear(&answer);
+        answer.status
+    }
+
+    fn hear(&mut self, answer: &Answer) {
         match answer.status {
             200 => self.take(&answer.whole()),
             304 => {}
             // Nothing of the held policy is known to the service.
             _ => self.poll = FEED.to_owned(),
         }
-        answer.status
     }
 
     fn take(&mut self, page: &Value) {
@@ -102,11 +110,14 @@ impl Envoy {
         self
     }
 
-    /// Polls for ever. The policy must be loaded.
+    /// Polls until the service is gone. The policy must be loaded.
     pub fn run(mut self) -> JoinHandle<()> {
         tokio::spawn(async move {
-            loop {
-                if self.call(25).await >= 400 {
+            while let Ok(response) = self.request(&self.poll, 25).send().await {
+                let (status, headers) = (response.status().as_u16(), response.headers().clone());
+                let Ok(text) = response.text().await else { continue };
+                self.hear(&Answer { status, headers, text });
+                if status >= 400 {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             }

@@ -13,6 +13,7 @@ mod answers;
 mod api_match;
 mod as_of;
 mod audit;
+mod concerned;
 mod deny_target;
 mod due;
 mod explained;

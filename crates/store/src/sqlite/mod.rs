@@ -12,6 +12,7 @@ mod answers;
 mod api_match;
 mod as_of;
 mod audit;
+mod concerned;
 pub mod copy;
 mod deny_target;
 mod due;

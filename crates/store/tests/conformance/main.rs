@@ -16,6 +16,7 @@ mod answers;
 mod audit;
 mod blocks;
 mod changes;
+mod concerned;
 mod databases;
 mod explained;
 mod gateways;
@@ -71,6 +72,7 @@ macro_rules! conformance {
             rows::blocks_of_an_owner_are_found(100_000),
             rows::many_rows_go_as_each_would_alone(100_000),
             rows::lists_are_filtered_sorted_and_counted(100_000),
+            concerned::keys_and_requests_that_a_block_refuses_are_counted(100_000),
             explained::the_rows_of_one_request_are_read_as_they_were(100_000),
             many::usage_of_many_is_forgotten_as_that_of_each(100_000),
             many::applications_that_something_belongs_to_are_found(100_000),

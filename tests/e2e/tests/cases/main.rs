@@ -19,8 +19,13 @@ mod around;
 #[path = "../../../cases/mod.rs"]
 mod cases;
 mod differential;
+mod explained;
 mod gateway;
 mod protocols;
+#[path = "../../../cases/random.rs"]
+mod random;
+#[path = "../../../../crates/explain/tests/support/sent.rs"]
+mod sent;
 mod servers;
 mod table;
 mod transitions;

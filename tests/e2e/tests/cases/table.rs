@@ -35,7 +35,7 @@ const ENVOYS: [&str; 8] = [
 /// Every VM has noticed after this time that its policy has expired. A VM ticks every 100 ms.
 const NOTICED: Duration = Duration::from_millis(1000);
 
-fn now() -> u64 {
+pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
@@ -64,7 +64,7 @@ fn headers<'a>(sent: &'a Sent, number: &'a str) -> Vec<(&'a str, &'a [u8])> {
 }
 
 #[derive(Clone, Copy)]
-enum Protocol {
+pub enum Protocol {
     Http1,
     Http2,
 }
@@ -111,9 +111,27 @@ async fn every_case_that_http2_can_express_holds_over_http2() {
     assert!(asked > 650, "{asked} cases");
 }
 
-/// Runs the table through an Envoy. Returns the number of cases that were asked.
-async fn run(name: &str, protocol: Protocol) -> usize {
-    let groups = all_groups();
+/// Cases that were asked, with the lines of the access log.
+pub struct Answered<'g> {
+    gateway: Gateway,
+    asked: BTreeMap<usize, Asked<'g>>,
+    lines: BTreeMap<usize, Value>,
+}
+
+impl Answered<'_> {
+    fn line(&self, number: usize) -> &Value {
+        self.lines.get(&number).unwrap_or(&Value::Null)
+    }
+
+    /// Each case with its result.
+    pub fn seen(&self) -> impl Iterator<Item = (&Group, &Case, Observed)> {
+        let asked = self.asked.iter();
+        asked.map(|(number, one)| (one.group, one.case, observed(&one.answer, self.line(*number))))
+    }
+}
+
+/// Sends the cases of all groups through one Envoy.
+pub async fn answered<'g>(name: &str, protocol: Protocol, groups: &'g [(&'g str, Group)]) -> Answered<'g> {
     let feed = Feed::start().await;
     let mut listeners = Vec::new();
     let mut first_case = 0;
@@ -132,7 +150,7 @@ async fn run(name: &str, protocol: Protocol) -> usize {
     let gateway = Gateway::start(name, feed, &listeners).await;
     let policies = groups.iter().filter(|(_, group)| group.policy.is_some()).count();
     gateway.applied(u64::try_from(policies).unwrap()).await;
-    expire(&groups, &gateway).await;
+    expire(groups, &gateway).await;
 
     let mut asked = BTreeMap::new();
     let mut number = 0;
@@ -146,15 +164,21 @@ async fn run(name: &str, protocol: Protocol) -> usize {
             number += 1;
         }
     }
-
+    println!("{} of {number} cases", asked.len());
     let lines = gateway.log_lines(asked.len()).await;
-    let lines: BTreeMap<usize, &Value> =
-        lines.iter().map(|line| (line["case"].as_str().unwrap().parse().unwrap(), line)).collect();
+    let lines = lines.into_iter().map(|line| (line["case"].as_str().unwrap().parse().unwrap(), line)).collect();
+    Answered { gateway, asked, lines }
+}
+
+/// Runs the table through an Envoy. Returns the number of cases that were asked.
+async fn run(name: &str, protocol: Protocol) -> usize {
+    let groups = all_groups();
+    let answered = answered(name, protocol, &groups).await;
     let mut wrong = Vec::new();
     let mut cores: BTreeMap<*const Group, Core> = BTreeMap::new();
-    for (number, one) in &asked {
+    for (number, one) in &answered.asked {
         let core = cores.entry(std::ptr::from_ref(one.group)).or_insert_with(|| Core::new(one.group));
-        let line = lines.get(number).copied().unwrap_or(&Value::Null);
+        let line = answered.line(*number);
         let observed = observed(&one.answer, line);
         let mut problems = check(one.group, one.case, &observed);
         problems.extend(differences(&observed, &core.observe(one.group, one.case)));
@@ -162,10 +186,9 @@ async fn run(name: &str, protocol: Protocol) -> usize {
         let name = format!("{}: {}: {}", one.file, one.group.name, one.case.name);
         wrong.extend(problems.iter().map(|problem| format!("{name}: {problem}")));
     }
-    println!("{} of {number} cases", asked.len());
     assert!(wrong.is_empty(), "{} things are wrong:\n{}", wrong.len(), wrong.join("\n"));
-    assert_eq!(counted(&gateway).await, expected_counts(asked.values()));
-    asked.len()
+    assert_eq!(counted(&answered.gateway).await, expected_counts(answered.asked.values()));
+    answered.asked.len()
 }
 
 /// Waits until the policies that must expire have expired.

@@ -99,19 +99,20 @@ fn a_gateway_is_touched_before_others_take_it_for_silent() {
     write(&mut known, NOW);
     let touched = |known: &mut Known, touched: Touched, seconds: i64| {
         known.touch(touched, NOW + seconds * 1_000);
-        write(known, NOW + seconds * 1_000).len()
+        write(known, NOW + seconds * 1_000).iter().map(|row| document::gateway(row.clone()).1).collect::<Vec<_>>()
     };
-    assert_eq!(touched(&mut known, Touched::Due, 19), 0);
-    assert_eq!(touched(&mut known, Touched::Due, 20), 1, "it calls again within 30 seconds, and a word may be 10 late");
-    assert_eq!(touched(&mut known, Touched::Due, 21), 0);
-    assert_eq!(touched(&mut known, Touched::Old, 24), 0);
-    assert_eq!(touched(&mut known, Touched::Old, 25), 1, "another replica asks");
-    assert_eq!(touched(&mut known, Touched::All, 25), 1, "another replica has started");
-    known.leave(&arrived.id, 0, NOW + 26_000);
-    assert_eq!(touched(&mut known, Touched::All, 26), 1);
-    assert_eq!(touched(&mut known, Touched::Due, 60), 0, "nothing was heard since");
-    assert_eq!(touched(&mut known, Touched::Old, 60), 0, "nothing was heard since");
-    assert_eq!(touched(&mut known, Touched::All, 60), 0, "nothing was heard since");
+    // Others count it as live for its 30 seconds and two minutes.
+    assert_eq!(touched(&mut known, Touched::Due, 139), [] as [bool; 0]);
+    assert_eq!(touched(&mut known, Touched::Due, 140), [false]);
+    assert_eq!(touched(&mut known, Touched::Due, 150), [] as [bool; 0]);
+    assert_eq!(touched(&mut known, Touched::All, 151), [false], "another replica has started");
+    known.leave(&arrived.id, 0, NOW + 160_000);
+    assert_eq!(touched(&mut known, Touched::Due, 189), [] as [bool; 0]);
+    assert_eq!(touched(&mut known, Touched::Due, 190), [true], "it did not call again");
+    assert_eq!(touched(&mut known, Touched::Due, 900), [] as [bool; 0], "that was said");
+    assert_eq!(touched(&mut known, Touched::All, 900), [] as [bool; 0], "nothing was heard since");
+    assert!(known.arrive(poll("1", 7), NOW + 1_000_000).is_changed, "it is there again");
+    assert_eq!(touched(&mut known, Touched::Due, 1_001), [false]);
 }
 
 #[test]
@@ -139,6 +140,11 @@ fn what_others_hear_later_counts() {
     }
     // What this replica noted itself is no news.
     assert!(!known.merge(noted(row("2", 7, NOW), "own", false), "own"));
+    // The other replica hears nothing of it any more.
+    let last = known.heard()[0].gateway.heard_at;
+    let over = document::row(&only(&known).id, &only(&known).gateway, last, true);
+    assert!(known.merge(noted(over.clone(), "w", false), "own") && only(&known).grace == 0);
+    assert!(known.merge(noted(row("1", 9, last + 1), "w", false), "own") && only(&known).grace > 0);
     // It calls here, and then there.
     let arrived = known.arrive(poll("1", 9), NOW + 10_000);
     assert!(arrived.is_changed && only(&known).grace == 0);

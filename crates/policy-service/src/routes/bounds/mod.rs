@@ -7,7 +7,7 @@
 mod parameters;
 mod patterns;
 
-use explain::request::{MAX_HEAD_BYTES, MAX_METHOD_BYTES as MAX_SENT_METHOD};
+use explain::request::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_METHOD_BYTES as MAX_SENT_METHOD};
 use keygate::{
     policy::{MAX_APIS, MAX_LIST_ENTRIES, MAX_REVISION, MAX_TEXT_BYTES, MAX_UNIX_SECONDS, rows},
     request::path::MAX_PREFIX_BYTES,
@@ -16,6 +16,10 @@ use management::{check::MAX_METHOD_BYTES, issue::MAX_OVERLAP_SECONDS, port::Acto
 use serde_json::{Value, json};
 
 use super::{blocks::MAX_TIME_BYTES, lookup::MAX_KEY_BYTES};
+use crate::http::body::MAX_BODY_BYTES;
+
+/// Length of the longest address: IPv6 with an IPv4 address at its end.
+const LONGEST_ADDRESS: usize = 45;
 
 /// The schema of a usage report, which stands among the documents for authors of gateways.
 const USAGE_REPORT: &str = include_str!("../../../../../docs/usage-report.schema.json");
@@ -210,7 +214,7 @@ fn of_fields() -> Vec<(&'static str, &'static str, Bound)> {
             "url",
             Bound(json!({"minLength": 1, "maxLength": MAX_HEAD_BYTES, "pattern": patterns::URL}), TOGETHER),
         ),
-        ("AskedExplanation", "address", any("It is an IP address.")),
+        ("AskedExplanation", "address", Bound(json!({"maxLength": LONGEST_ADDRESS}), "It is an IP address.")),
         (
             "AskedExplanation",
             "referer",
@@ -273,9 +277,10 @@ fn describe_explanation(document: &mut Value) {
     merge_at(document, asked, json!({"not": {"anyOf": any}}));
     let value = json!({"type": "string", "pattern": patterns::HEADER_VALUE});
     let values = json!({"propertyNames": {"pattern": patterns::TOKEN},
-        "additionalProperties": {"oneOf": [value, {"type": "array", "items": value}]}});
+        "additionalProperties": {"oneOf": [value, {"type": "array", "maxItems": MAX_HEADERS, "items": value}]}});
     merge_at(document, &format!("{asked}/properties/headers"), values);
-    merge_at(document, &format!("{asked}/properties/configuration"), json!({"type": ["object", "string", "null"]}));
+    let configuration = json!({"type": ["object", "string", "null"], "maxLength": MAX_BODY_BYTES});
+    merge_at(document, &format!("{asked}/properties/configuration"), configuration);
 }
 
 /// Adds the limits to the description of a value.

@@ -6,6 +6,8 @@ use super::{MAX_SECONDS, is_change};
 use crate::auth::permission;
 
 const SCHEMAS: &str = "/components/schemas";
+/// How a reference to one of them begins.
+const REFERENCE: &str = "#/components/schemas/";
 
 /// Describes the parameter and the answers of all changes of the policy.
 pub fn say(document: &mut Value) {
@@ -46,13 +48,15 @@ fn say_deleted(document: &mut Value, place: &str) {
     let responses = format!("{place}/responses");
     let headers = document.pointer(&format!("{responses}/204/headers")).cloned().unwrap_or_else(|| json!({}));
     let only = json!({"$ref": "#/components/schemas/OnlyReceipt"});
-    let Some(kept) = document.pointer_mut(&format!("{responses}/200/content/application~1json")) else {
-        let answer = json!({"description": "deleted, with the receipt that was asked for", "headers": headers,
-            "content": {"application/json": {"schema": only}}});
-        return insert(document, &responses, "200", answer);
-    };
-    let schema = kept["schema"].take();
-    kept["schema"] = json!({"anyOf": [schema, only]});
+    let kept = format!("{responses}/200/content/application~1json");
+    match document.pointer(&format!("{kept}/schema")).cloned() {
+        Some(schema) => insert(document, &kept, "schema", json!({"anyOf": [schema, only]})),
+        None => {
+            let answer = json!({"description": "deleted, with the receipt that was asked for", "headers": headers,
+                "content": {"application/json": {"schema": only}}});
+            insert(document, &responses, "200", answer);
+        }
+    }
 }
 
 /// The answer is the object alone, or the object with its receipt.
@@ -61,16 +65,15 @@ fn say_answer(document: &mut Value, place: &str) {
     let parts = schema.get("anyOf").and_then(Value::as_array).cloned().unwrap_or_else(|| vec![schema]);
     let mut all = parts.clone();
     for part in parts {
-        let name = part["$ref"].as_str().and_then(|name| name.strip_prefix("#/components/schemas/"));
+        let name = part.get("$ref").and_then(Value::as_str).and_then(|name| name.strip_prefix(REFERENCE));
         let Some(name) = name.filter(|name| *name != "OnlyReceipt") else { continue };
         let Some(mut with) = document.pointer(&format!("{SCHEMAS}/{name}")).cloned() else { continue };
-        with["properties"]["receipt"] = json!({"$ref": "#/components/schemas/Receipt"});
-        match with.get_mut("required").and_then(Value::as_array_mut) {
-            Some(required) => required.push(json!("receipt")),
-            None => with["required"] = json!(["receipt"]),
-        }
+        insert(&mut with, "/properties", "receipt", json!({"$ref": format!("{REFERENCE}Receipt")}));
+        let mut required = with.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+        required.push(json!("receipt"));
+        insert(&mut with, "", "required", required.into());
         insert(document, SCHEMAS, &format!("{name}WithReceipt"), with);
-        all.push(json!({"$ref": format!("#/components/schemas/{name}WithReceipt")}));
+        all.push(json!({"$ref": format!("{REFERENCE}{name}WithReceipt")}));
     }
     if all.len() > 1 {
         insert(document, place, "schema", json!({"anyOf": all}));

@@ -261,6 +261,7 @@ impl Way<'_> {
 
     /// Fills in what follows from the rest of the database. Returns the reason if the row is not as it was.
     async fn settle<R: Restore>(&mut self, row: &mut R, now: Option<&R>) -> Result<Option<String>, Error> {
+        *row = row.clone().passed_by(self.change.act().now);
         // A key's own row names its successor.
         if R::KIND != Kind::Key {
             row.derive_from_database(self.change, now).await?;
@@ -269,7 +270,7 @@ impl Way<'_> {
         if self.lift || !opens || !row.is_restrained(self.change).await? {
             return Ok(None);
         }
-        row.hold_back();
+        row.close();
         Ok(Some("its owner is blocked; unblock or approve it by itself".to_owned()))
     }
 

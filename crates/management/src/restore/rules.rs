@@ -7,13 +7,14 @@
 use crate::{
     apis::{Api, ApiState},
     applications::{Application, ApplicationState},
+    block::{Block, Record},
     deny_policies::DenyPolicy,
     error::Error,
     keys::{Key, KeyState},
     plans::Plan,
     port::Transaction,
     resource::Resource,
-    subscriptions::Subscription,
+    subscriptions::{Subscription, SubscriptionState},
 };
 
 /// Why an object is not as it was.
@@ -43,6 +44,16 @@ pub trait Restore: Resource + PartialEq {
     /// The reason why an object that did not exist then must stay; `None` if it can be removed.
     fn stays(_now: &Self, _lift: bool) -> Option<Because> {
         None
+    }
+
+    /// The same object at `now`: a block whose time has come holds, and one that is over has ended.
+    fn passed_by(self, _now: i64) -> Self {
+        self
+    }
+
+    /// Closes an object that a block of its owner concerns, and keeps its own block.
+    fn close(&mut self) {
+        self.hold_back();
     }
 
     /// Whether only the block of a deleted object is left.
@@ -114,6 +125,21 @@ impl Restore for Subscription {
 
     fn stays(now: &Self, lift: bool) -> Option<Because> {
         (now.deleted && !lift).then_some(BLOCK)
+    }
+
+    /// The block of a deleted subscription ends with its row, which the service removes.
+    fn passed_by(self, now: i64) -> Self {
+        if self.deleted { self } else { self.passed(now) }
+    }
+
+    /// Under PROD_ONLY_BLOCKED sandbox keys would pass, and as ON_HOLD the block would be lost.
+    fn close(&mut self) {
+        if self.block() == Some(Block::ProdOnlyBlocked) {
+            let record = self.record.take().unwrap_or_default();
+            self.record = Some(Record { state: Some(Block::Blocked), ..record });
+            self.state = Some(SubscriptionState::Blocked);
+        }
+        self.hold_back();
     }
 
     fn is_only_a_block(&self) -> bool {

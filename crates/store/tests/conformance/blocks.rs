@@ -10,6 +10,7 @@ use management::{
     pipeline::{self, Outcome},
     port::{Act, Actor, Kind, NewRow, Scope, Store, Transaction, audit::AuditFilter},
     resource::Resource as _,
+    restore::restore,
     subscriptions::{Subscription, SubscriptionState},
 };
 use serde_json::{Value, json};
@@ -158,13 +159,14 @@ pub async fn a_block_holds_from_its_beginning_to_its_end(opened: &Opened) {
         (0..PAIRS).map(|number| application(&format!("app-{number}"), &format!("owner-{number}"), "ACTIVE")).collect();
     put(store, &apps).await;
     let mut model: BTreeMap<u64, Pair> = (0..PAIRS).map(|number| (number, Pair::default())).collect();
+    let first = store.state().await.unwrap().revision;
     let mut dice = Dice(11);
     let mut now = NOW;
     for step in 0..400 {
         let number = dice.throw(PAIRS);
         let (id, app) = (format!("s-{number}"), format!("app-{number}"));
         let before = model.clone();
-        let what = dice.throw(10);
+        let what = dice.throw(11);
         match what {
             0 | 1 => {
                 let pair = model.get_mut(&number).unwrap();
@@ -243,6 +245,28 @@ pub async fn a_block_holds_from_its_beginning_to_its_end(opened: &Opened) {
                     assert!(is >= was || held.is_none(), "{step} {row} {pair:?} {held:?} at {}", time - now);
                 }
                 *pair = of_row(held.as_ref());
+            }
+            7 => {
+                // Neither does a restore, and of a revision whose blocks are over it brings none back.
+                let latest = store.state().await.unwrap().revision;
+                let then = first + i64::try_from(dice.throw(u64::try_from(latest - first + 1).unwrap())).unwrap();
+                let mut change = store.begin(at(now)).await.unwrap();
+                restore(&mut *change, then, false).await.unwrap();
+                change.commit().await.unwrap();
+                pass(store, now).await;
+                for (number, pair) in &mut model {
+                    let held = shown(store, &format!("s-{number}")).await;
+                    for time in
+                        [now, now + 4, now + 5, now + 9, now + 10, now + 19, now + 20, now + 29, now + 30, now + 999]
+                    {
+                        let mut then = pair.clone();
+                        then.pass(time);
+                        let was = then.block.as_ref().and_then(|block| block.at(time));
+                        let is = held.clone().and_then(|held| held.passed(time).block());
+                        assert!(is >= was, "{step} {pair:?} {held:?} at {}", time - now);
+                    }
+                    *pair = of_row(held.as_ref());
+                }
             }
             _ => {
                 now += i64::try_from(dice.throw(15)).unwrap();

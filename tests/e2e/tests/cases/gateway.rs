@@ -17,9 +17,9 @@ use crate::servers::{Feed, Upstream};
 pub const WITHIN: Duration = Duration::from_secs(60);
 /// The facts in the access log.
 #[rustfmt::skip]
-pub const FACTS: [&str; 12] = [
+pub const FACTS: [&str; 13] = [
     "reason", "application_id", "application_name", "owner", "key_id", "api_id", "key_type", "plan", "revision",
-    "limit", "remaining", "reset",
+    "limit", "remaining", "reset", "blocked_until",
 ];
 /// The header with the number of the case, for the access log.
 pub const CASE: &str = "x-case";

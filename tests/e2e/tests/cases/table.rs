@@ -230,10 +230,12 @@ fn differences(envoy: &Observed, core: &Observed) -> Vec<String> {
             wrong.push(format!("{what}: {envoy} in Envoy, {core} on the core"));
         }
     };
-    // The remaining seconds of a window or a mark differ between two requests.
+    // The remaining seconds of a window or a mark, and the end of a block, differ between two requests.
     let annotations = |observed: &Observed| {
         let mut annotations = observed.annotations.clone();
-        annotations.get_mut("reset").into_iter().for_each(String::clear);
+        for name in ["reset", "blocked_until"] {
+            annotations.get_mut(name).into_iter().for_each(String::clear);
+        }
         format!("{annotations:?}")
     };
     same("annotations", annotations(envoy), annotations(core));
@@ -248,6 +250,12 @@ fn differences(envoy: &Observed, core: &Observed) -> Vec<String> {
         headers.sort();
         let status = grpc.map_or(reply.status, |_| 0);
         let mut body = String::from_utf8_lossy(&reply.body).into_owned();
+        // The core's clock is another one, and the end of a block may count from now.
+        if let Some((before, after)) = body.split_once(" (until ")
+            && let Some((_, after)) = after.split_once(')')
+        {
+            body = format!("{before} (until …){after}");
+        }
         // Envoy creates an id for each request. The core has none.
         if let Some(at) = body.find(r#","instance":"urn:uuid:"#) {
             body.replace_range(at.., "}");

@@ -244,7 +244,7 @@ async fn each_fault_fires_its_alert_and_nothing_else_does() {
 async fn gateway_calls(service: SocketAddr, path: &str, instance: &str, words: &[(&str, &str)]) -> Value {
     let ask = Ask::get(path).header("authorization", format!("Bearer {GATEWAY_SECRET}"));
     let ask = ask.header("keygate-version", "1").header("keygate-instance", instance).header("keygate-process", "1");
-    let ask = words.iter().fold(ask, |ask, (name, value)| ask.header(*name, *value));
+    let ask = words.iter().fold(ask, |ask, (name, value)| ask.header(name, value));
     let answer = http::send(service, &ask).await.unwrap();
     serde_json::from_str(&answer.body).unwrap_or_default()
 }

@@ -121,7 +121,7 @@ mod tests {
         assert!(has("policy-service") && has("keygate") && has("libsqlite3-sys") && has("rustls"));
         assert!(!has("cc") && !has("serde_derive") && !has("proxy-wasm"), "{:?}", crates.keys());
         for (name, found) in &crates {
-            let is_ours = ["policy-service", "keygate", "management", "store"].contains(&name.0.as_str());
+            let is_ours = ["policy-service", "keygate", "explain", "management", "store"].contains(&name.0.as_str());
             assert_eq!(found.checksum.is_none(), is_ours, "{name:?}");
             assert!(!found.license.is_empty(), "{name:?}");
         }

@@ -115,7 +115,13 @@ async fn managed(service: &Service) -> (Policy, Vec<Value>) {
                 shown.push(row.clone());
                 let mut row = row.clone();
                 // These fields are not part of the policy.
-                for (of, name) in [("applications", "deleted"), ("deny_policies", "applies")] {
+                let beside = [
+                    ("applications", "deleted"),
+                    ("applications", "block"),
+                    ("subscriptions", "block"),
+                    ("deny_policies", "applies"),
+                ];
+                for (of, name) in beside {
                     row.as_object_mut().filter(|_| list == of).map(|fields| fields.remove(name));
                 }
                 if list == "subscriptions" {

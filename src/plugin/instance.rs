@@ -88,7 +88,7 @@ impl Plugin {
         self.looked(now_ms);
     }
 
-    /// The VM has looked, and decides by the policy that it holds.
+    /// The VM has looked at `now_ms` or later, and decides by the policy that it holds.
     pub fn looked(&self, now_ms: u64) {
         let held = self.held.borrow();
         let sequence = held.manifest().map_or(0, |manifest| manifest.sequence);

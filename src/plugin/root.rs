@@ -68,6 +68,8 @@ impl Root {
     fn refresh(&mut self, ask: impl FnOnce(&mut Refresh, &mut RefreshContext<'_, SharedData>) -> Option<Fetch>) {
         let Some(plugin) = self.plugin.clone() else { return };
         let now_ms = host::now_ms();
+        // Also before an answer: this VM may have been stalled, and another one may refresh.
+        plugin.look(now_ms);
         let mut report = Lines::default();
         {
             let mut held = plugin.held.borrow_mut();
@@ -82,6 +84,7 @@ impl Root {
                 wanted = refresh.carry_on(&mut context);
             }
         }
+        // It may hold another policy now, which it has published itself.
         plugin.looked(now_ms);
         self.wake_others(&plugin, now_ms);
         self.say(&plugin, &report, now_ms);
@@ -311,9 +314,6 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         self.settle();
         let random = host::now_ns();
-        if let Some(plugin) = &self.plugin {
-            plugin.look(host::now_ms());
-        }
         self.refresh(|refresh, context| refresh.tick(random, context));
         self.close_streams();
         let yields = |plugin: &Rc<Plugin>| plugin.serves.get() || !plugin.refresh.borrow().is_leader();

@@ -171,6 +171,23 @@ fn whenever_a_cursor_has_gone_out_no_worker_decides_by_an_older_policy() {
     }
 }
 
+/// A VM that refreshed may be stalled until another one has taken over. Then an answer to its old poll comes first.
+#[test]
+fn an_answer_to_a_stalled_holder_of_the_lease_is_no_look() {
+    let (mut envoy, first) = four_workers(|_| {});
+    envoy.main().kill();
+    let old = poll_of_another(&mut envoy, &[first.thread]);
+    let holder = old.thread;
+    stall(&mut envoy, holder);
+    let poll = poll_of_another(&mut envoy, &[first.thread, holder]);
+    publish(&mut envoy, &poll, 2);
+    let proven = |poll: &Callout| poll.path() == "/v1/policy?since=2" && header(poll, "keygate-lagging").is_none();
+    assert!(envoy.run_until(Duration::from_secs(30), |envoy| envoy.pending().iter().any(proven)));
+    envoy.worker(holder).resume().finished();
+    let _ = envoy.answer(&old, Answer::status(304, "").header("preference-applied", "wait"));
+    assert_eq!(verdict(&mut envoy, holder), "401 subscription_blocked");
+}
+
 #[test]
 fn a_dead_vm_gets_one_word_and_its_successor_takes_it() {
     let (mut envoy, mut poll) = four_workers(|_| {});
@@ -220,4 +237,11 @@ fn a_refused_revision_is_told_with_the_next_poll() {
 fn next_poll(envoy: &mut Envoy) -> Callout {
     assert!(envoy.run_until(Duration::from_secs(30), |envoy| !envoy.pending().is_empty()), "it asks again");
     held_poll(envoy)
+}
+
+/// Lets time pass until a thread asks that is none of `before`.
+fn poll_of_another(envoy: &mut Envoy, before: &[usize]) -> Callout {
+    let find = |envoy: &Envoy| envoy.pending().into_iter().find(|poll| !before.contains(&poll.thread));
+    assert!(envoy.run_until(Duration::from_secs(60), |envoy| find(envoy).is_some()), "another VM takes over");
+    find(envoy).unwrap()
 }

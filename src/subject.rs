@@ -142,12 +142,7 @@ impl Subject {
             state: of.state,
             plan: of.plan.map(|plan| self.copy(plan)),
             used_up_until: of.used_up_until,
-            block: of.block.map(|block| Block {
-                from: block.from,
-                until: block.until,
-                planned: block.planned,
-                note: block.note.map(|note| self.copy(note)),
-            }),
+            block: of.block.map(|block| block.map(|note| self.copy(note))),
         });
     }
 

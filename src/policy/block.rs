@@ -19,6 +19,16 @@ pub struct Block<T> {
 }
 
 impl<T> Block<T> {
+    /// The same with another form of the note.
+    pub fn map<U>(self, form: impl FnOnce(T) -> U) -> Block<U> {
+        Block { from: self.from, until: self.until, planned: self.planned, note: self.note.map(form) }
+    }
+
+    /// The same with the note borrowed.
+    pub fn as_ref(&self) -> Block<&T> {
+        Block { from: self.from, until: self.until, planned: self.planned, note: self.note.as_ref() }
+    }
+
     /// Whether the state depends on the time.
     pub fn has_time(&self) -> bool {
         self.from.is_some() || self.until.is_some()

@@ -350,12 +350,7 @@ impl<'a> From<&'a rows::Subscription<'_>> for SubscriptionPart<'a> {
             state: row.state,
             plan: row.plan.as_ref().map(Text::as_bytes),
             used_up_until: row.used_up_until,
-            block: row.block.as_ref().map(|block| Block {
-                from: block.from,
-                until: block.until,
-                planned: block.planned,
-                note: block.note.as_ref().map(Text::as_bytes),
-            }),
+            block: row.block.as_ref().map(|block| block.as_ref().map(Text::as_bytes)),
         }
     }
 }

@@ -6,7 +6,6 @@ use keygate::{
     digest::Digest,
     policy::{
         SubscriptionState,
-        block::Block,
         left_out::Concerns,
         page::{Page, Row},
         rows::{self, Api, DenyPolicy, Plan},
@@ -55,12 +54,7 @@ impl Model {
                 }
                 Ok(Row::Subscription(row)) => {
                     let plan = row.plan.as_ref().map(|plan| plan.as_str().to_owned());
-                    let block = row.block.as_ref().map(|of| Block {
-                        from: of.from,
-                        until: of.until,
-                        planned: of.planned,
-                        note: of.note.as_ref().map(|note| note.as_str().to_owned()),
-                    });
+                    let block = row.block.map(|block| block.map(|note| note.as_str().to_owned()));
                     let used_up_until = row.used_up_until;
                     let subscription = Subscription { state: row.state, plan, used_up_until, block };
                     let pair = (row.application.as_str().to_owned(), row.api.as_str().to_owned());
@@ -98,12 +92,7 @@ impl Model {
             state: of.state,
             plan: of.plan.as_deref().map(str::as_bytes),
             used_up_until: of.used_up_until,
-            block: of.block.as_ref().map(|of| Block {
-                from: of.from,
-                until: of.until,
-                planned: of.planned,
-                note: of.note.as_deref().map(str::as_bytes),
-            }),
+            block: of.block.as_ref().map(|block| block.as_ref().map(|note| note.as_bytes())),
         });
         let key = Key {
             id: key.id.as_bytes(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Longest pause after failures, unless the interval itself is longer.
-const MAX_BACKOFF: Duration = Duration::from_secs(30);
+pub const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
 /// Jitter shortens a pause by at least this many milliseconds, if a tenth of the pause allows it. A VM looks every 10
 /// ms, so it notices the end of the pause within the interval.

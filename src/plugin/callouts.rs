@@ -9,20 +9,20 @@ use super::{
 };
 use crate::{
     callout::{
-        Fetch, Post,
+        Fetch, NEVER, Post,
         answer::{Answer, Failure},
+        schedule::MAX_BACKOFF,
     },
     config::PolicySource,
     request::head::Head,
 };
 
-/// The longest pause after a failure, and the time until a callout counts as never answered.
-const LONGEST_PAUSE: Duration = Duration::from_secs(32);
-
 pub(super) fn send(policy: &PolicySource, sender: &Sender, fetch: &Fetch) -> Result<u32, Failure> {
     let wait = fetch.wait.map(|wait| ["wait=", &wait.as_secs().to_string()].concat());
     let workers = fetch.workers.to_string();
-    let heard_within = fetch.timeout.saturating_add(policy.refresh_interval.max(LONGEST_PAUSE));
+    // At the latest, this request counts as never answered, and the longest pause follows.
+    let longest = MAX_BACKOFF.max(policy.refresh_interval);
+    let heard_within = fetch.timeout.saturating_add(NEVER).saturating_add(longest);
     let heard_within = heard_within.as_secs().saturating_add(1).to_string();
     let lagging = (fetch.lagging > 0).then(|| fetch.lagging.to_string());
     let refused = fetch.refused.map(|(revision, why)| [&*revision.to_string(), "; ", why].concat());

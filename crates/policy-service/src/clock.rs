@@ -3,6 +3,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::hexadecimal::hexadecimal;
 use management::port::{Act, Actor, Origin};
 
 /// The time, in Unix seconds.
@@ -30,7 +31,7 @@ pub fn random_word() -> String {
     if getrandom::fill(&mut bytes).is_err() {
         bytes = i128::from(unix_millis()).to_be_bytes();
     }
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&bytes)
 }
 
 /// An act of `actor` at the current time, without a request that asks for it.

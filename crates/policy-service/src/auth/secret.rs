@@ -6,6 +6,8 @@ use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
+use crate::hexadecimal::hexadecimal;
+
 /// Maximum length of a client id or a secret, in bytes.
 pub const MAX_CREDENTIAL_BYTES: usize = 1_024;
 
@@ -25,10 +27,6 @@ pub fn mac(key: &str, label: &str, text: &[u8]) -> [u8; 32] {
     mac.update(&[0]);
     mac.update(text);
     mac.finalize().into_bytes().into()
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The digest of a secret.

@@ -41,6 +41,7 @@ use crate::{
     clock::act_of_service,
     gateways::{Call, Gateways, Held, Said},
     guesses::Peer,
+    hexadecimal::short_name,
     http::{credential::Credential, problem::Problem},
 };
 use management::port::{Error, Latest, Mark, Scope, Store};
@@ -167,7 +168,7 @@ fn scoped_epoch(epoch: &str, scope: &Scope) -> String {
             digest.update(epoch);
             // The set serialises as a list in the order of the ids.
             digest.update(serde_json::json!(apis).to_string());
-            digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+            short_name(&digest.finalize())
         }
     }
 }
@@ -232,10 +233,9 @@ impl Feed {
         ask: Result<Ask, Problem>,
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
-        let feed = self;
         let ask = ask?;
-        let wait = prefer::wait(headers, feed.settings.max_wait);
-        let answer = match feed.answer(gateway, &ask, headers, wait).await {
+        let wait = prefer::wait(headers, self.settings.max_wait);
+        let answer = match self.answer(gateway, &ask, headers, wait).await {
             Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => return Ok(Credential::Ended.mark(problem)),
             answer => answer?,
         };
@@ -251,7 +251,7 @@ impl Feed {
         // Only the gateway may store the answer, and it must revalidate it each time.
         fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
         // A gateway that sees this header asks again at once. A service that is about to stop must avoid that.
-        if wait.is_some() && !feed.stopping.is_cancelled() {
+        if wait.is_some() && !self.stopping.is_cancelled() {
             fields.insert(PREFERENCE_APPLIED, HeaderValue::from_static("wait"));
         }
         Ok(response)

@@ -17,6 +17,7 @@ use management::{
 use sha2::{Digest as _, Sha256};
 
 use super::{document, said::Said};
+use crate::hexadecimal::short_name;
 
 /// The cursor of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -427,7 +428,7 @@ fn id_of(Call { client_id, said, .. }: &Call) -> String {
         add(instance);
         add(process);
     }
-    digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    short_name(&digest.finalize())
 }
 
 #[cfg(test)]

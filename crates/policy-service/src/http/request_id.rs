@@ -15,6 +15,7 @@ use axum::{
 use tracing::Instrument as _;
 
 use super::problem::Problem;
+use crate::hexadecimal::hexadecimal;
 
 /// The id of a request, as an extension of the request.
 #[derive(Clone, Debug)]
@@ -63,5 +64,5 @@ pub fn made() -> String {
     let mut bytes = [0; RANDOM_BYTES];
     // If random numbers fail, requests are still answered. They then share one id.
     let _ = getrandom::fill(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&bytes)
 }

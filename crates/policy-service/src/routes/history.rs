@@ -227,7 +227,7 @@ async fn diff(
 }
 
 /// Parses a revision in a parameter.
-fn revision(name: &str, text: &str) -> Result<i64, Problem> {
+pub(super) fn revision(name: &str, text: &str) -> Result<i64, Problem> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let revision = text.parse().ok().filter(|_| digits);
     revision.ok_or_else(|| Problem::parameter(name, "expected a revision, such as 42"))

@@ -26,7 +26,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::waiting::{Question, Standing};
 pub use self::{description::say, waiting::Receipts};
-use super::{NoQuery, tag::REVISION};
+use super::{NoQuery, history, tag::REVISION};
 use crate::{
     auth::{
         Caller, Identity,
@@ -213,10 +213,9 @@ async fn find(
     _: NoQuery,
     revision: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
-    let wrong = || Problem::parameter("revision", "expected a revision, such as 42");
-    let Path(text) = revision.map_err(|_| wrong())?;
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    let revision: i64 = text.parse().ok().filter(|_| digits).ok_or_else(wrong)?;
+    // A path that cannot be read is no revision either.
+    let text = revision.map_or_else(|_| String::new(), |Path(text)| text);
+    let revision = history::revision("revision", &text)?;
     let state = store.state().await?;
     if revision > state.revision || revision.unsigned_abs() > MAX_REVISION {
         let detail = format!("revision {revision} was not made yet; the latest is {}", state.revision);

@@ -35,6 +35,7 @@ mod replies;
 mod rotation;
 mod run;
 mod runbook;
+mod secret_file;
 mod secrets;
 mod shipped;
 mod story;

@@ -1,0 +1,16 @@
+//! The console, as a browser without scripts sees it: pages, forms, and what each role may open and do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod dom;
+mod foundation;
+mod person;

@@ -9,15 +9,26 @@
 //! to this person already.
 
 mod apis;
+mod applications;
+mod catalogue;
+mod credentials;
+mod deny;
+mod explain;
+mod find;
 mod form;
 mod frame;
+mod gateways;
+mod keys;
+mod mine;
 mod parts;
 mod receipts;
 mod rows;
+mod secrets;
 mod start;
 mod trouble;
 mod v1;
 mod visit;
+mod when;
 
 use std::sync::Arc;
 
@@ -61,6 +72,14 @@ impl Console {
         let pages = Router::new()
             .route("/console", get(start::page))
             .merge(apis::router())
+            .merge(applications::router())
+            .merge(catalogue::router())
+            .merge(credentials::router())
+            .merge(deny::router())
+            .merge(explain::router())
+            .merge(find::router())
+            .merge(gateways::router())
+            .merge(keys::router())
             .merge(receipts::router())
             .route("/console/", any(missing))
             .route("/console/{*rest}", any(missing))

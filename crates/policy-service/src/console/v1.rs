@@ -43,7 +43,8 @@ impl V1 {
     /// Asks as the person who sent the request with these parts.
     pub fn new(router: Router, identity: Identity, parts: &Parts) -> Self {
         let credentials = parts.extensions.get::<Credentials>().cloned();
-        let (peer, request_id) = (parts.extensions.get::<Peer>().copied(), parts.extensions.get::<RequestId>().cloned());
+        let (peer, request_id) =
+            (parts.extensions.get::<Peer>().copied(), parts.extensions.get::<RequestId>().cloned());
         Self { router, identity, credentials, peer, request_id }
     }
 

@@ -34,6 +34,9 @@ const NAVIGATION: &[Entry] = &[
     ("/explain", "Explain", &[Administrator, Publisher, Operator, Auditor]),
     ("/gateways", "Gateways", &[Administrator, Operator, Auditor]),
     ("/deny-policies", "Deny policies", &[Administrator, Operator, Auditor]),
+    ("/audit", "Audit", &[Administrator, Operator, Auditor]),
+    ("/history", "History", &[Administrator, Operator, Auditor]),
+    ("/tokens", "Tokens", &[Administrator, Operator, Auditor]),
 ];
 
 /// What was done, by the word in the address (`said`). Only these texts are shown.
@@ -49,6 +52,7 @@ const SAID: &[(&str, &str)] = &[
     ("deleted", "It is deleted."),
     ("revoked", "It is revoked and never works again."),
     ("removed", "It is removed. Receipts do not wait for it any more."),
+    ("restored", "The restore is done, as a new revision. Gateways take it over now; the receipt says which of them have it."),
     ("kept", "You have the key. Nobody can show it again."),
     ("subscribed", "The subscription is made. Its state says whether it can be used already."),
     ("unsubscribed", "The subscription has ended."),

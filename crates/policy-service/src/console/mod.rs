@@ -10,14 +10,17 @@
 
 mod apis;
 mod applications;
+mod audit;
 mod catalogue;
 mod credentials;
 mod deny;
 mod explain;
+mod fields;
 mod find;
 mod form;
 mod frame;
 mod gateways;
+mod history;
 mod keys;
 mod mine;
 mod parts;
@@ -28,6 +31,7 @@ mod secrets;
 mod stale;
 mod start;
 mod subscriptions;
+mod tokens;
 mod trouble;
 mod usage;
 mod v1;
@@ -82,13 +86,16 @@ impl Console {
             .route("/console", get(start::page))
             .merge(apis::router())
             .merge(applications::router())
+            .merge(audit::router())
             .merge(catalogue::router())
             .merge(credentials::router())
             .merge(deny::router())
             .merge(explain::router())
             .merge(find::router())
             .merge(gateways::router())
+            .merge(history::router())
             .merge(keys::router())
+            .merge(tokens::router())
             .merge(plans::router())
             .merge(receipts::router())
             .merge(subscriptions::router())

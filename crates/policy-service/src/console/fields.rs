@@ -43,7 +43,8 @@ fn words(value: &Value) -> String {
 /// A table of what differs. Of a row that was made or removed, it has all fields.
 pub fn table_of(caption: &str, before: Option<&Value>, after: Option<&Value>) -> Markup {
     let changes = changes(before, after);
-    let value = |value: &Option<String>| html! { @match value { Some(value) => (name(value)), None => span.none { "–" } } };
+    let value =
+        |value: &Option<String>| html! { @match value { Some(value) => (name(value)), None => span.none { "–" } } };
     let rows: Vec<Vec<Markup>> = changes
         .iter()
         .take(FIELDS)
@@ -65,14 +66,18 @@ mod tests {
 
     #[test]
     fn only_fields_that_differ_are_told() {
-        let (before, after) = (json!({"a": 1, "b": "x", "c": null, "d": [1, "y"]}), json!({"a": 1, "b": "z", "e": true}));
+        let (before, after) =
+            (json!({"a": 1, "b": "x", "c": null, "d": [1, "y"]}), json!({"a": 1, "b": "z", "e": true}));
         let some = |text: &str| Some(text.to_owned());
-        assert_eq!(changes(Some(&before), Some(&after)), [
-            ("b".to_owned(), some("x"), some("z")),
-            ("c".to_owned(), some("none"), None),
-            ("d".to_owned(), some("1, y"), None),
-            ("e".to_owned(), None, some("yes")),
-        ]);
+        assert_eq!(
+            changes(Some(&before), Some(&after)),
+            [
+                ("b".to_owned(), some("x"), some("z")),
+                ("c".to_owned(), some("none"), None),
+                ("d".to_owned(), some("1, y"), None),
+                ("e".to_owned(), None, some("yes")),
+            ]
+        );
         assert_eq!(changes(None, Some(&json!({"a": {"b": 1}}))), [("a".to_owned(), None, some("{\"b\":1}"))]);
         assert_eq!(changes(Some(&Value::Null), None), []);
         assert_eq!(words(&json!("x".repeat(500))).chars().count(), SHOWN + 1);

@@ -87,10 +87,8 @@ async fn find(Sent { visit, form }: Sent) -> Result<Response, Problem> {
         return Ok(ask(visit).await);
     }
     let found = look(&visit, what).await?;
-    let is_nothing = found.key.is_none()
-        && found.applications.is_empty()
-        && found.subscriptions.is_empty()
-        && found.apis.is_empty();
+    let is_nothing =
+        found.key.is_none() && found.applications.is_empty() && found.subscriptions.is_empty() && found.apis.is_empty();
     let body = html! {
         @if is_nothing {
             div.alert role="alert" {

@@ -52,7 +52,10 @@ const SAID: &[(&str, &str)] = &[
     ("deleted", "It is deleted."),
     ("revoked", "It is revoked and never works again."),
     ("removed", "It is removed. Receipts do not wait for it any more."),
-    ("restored", "The restore is done, as a new revision. Gateways take it over now; the receipt says which of them have it."),
+    (
+        "restored",
+        "The restore is done, as a new revision. Gateways take it over now; the receipt says which of them have it.",
+    ),
     ("kept", "You have the key. Nobody can show it again."),
     ("subscribed", "The subscription is made. Its state says whether it can be used already."),
     ("unsubscribed", "The subscription has ended."),

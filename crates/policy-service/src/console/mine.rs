@@ -78,7 +78,7 @@ pub async fn page(visit: Visit) -> Result<Response, Problem> {
         @if !mine.ending.is_empty() {
             section aria-labelledby="ending-title" {
                 h2 #ending-title { "Keys that end soon" }
-                (keys::ends_soon(&visit, &mine.ending, |id| mine.named(id)))
+                (keys::ends_soon(&visit, &mine.ending, &mine.names))
             }
         }
         (waiting(&visit, &mine))

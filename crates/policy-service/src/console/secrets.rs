@@ -55,7 +55,8 @@ pub fn field_of(field: &str) -> String {
 }
 
 /// Days after which a token or a credential may end, with their words.
-const ENDS: [(&str, &str, i64); 3] = [("30", "After 30 days", 30), ("90", "After 90 days", 90), ("365", "After a year", 365)];
+const ENDS: [(&str, &str, i64); 3] =
+    [("30", "After 30 days", 30), ("90", "After 90 days", 90), ("365", "After a year", 365)];
 
 /// The choice of the end of a token or credential.
 pub fn ends(form: &Form, wrong: &Wrong) -> Markup {

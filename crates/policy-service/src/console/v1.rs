@@ -81,7 +81,8 @@ impl V1 {
     /// and the problem names what was made ([`Problem::made`]).
     pub async fn make_once(&self, path: &str, body: &Value, word: &str) -> Result<Value, Problem> {
         let word = HeaderValue::try_from(word).unwrap_or(HeaderValue::from_static(""));
-        let (_, body) = self.send(Method::POST, path, Body::from(body.to_string()), Some((IDEMPOTENCY_KEY, word))).await?;
+        let (_, body) =
+            self.send(Method::POST, path, Body::from(body.to_string()), Some((IDEMPOTENCY_KEY, word))).await?;
         serde_json::from_slice(&body).map_err(unreadable)
     }
 
@@ -104,9 +105,10 @@ impl V1 {
         body: Body,
         condition: Option<(HeaderName, HeaderValue)>,
     ) -> Result<(HeaderMap, Bytes), Problem> {
-        let mut request = Request::builder().method(method).uri(path).body(body).map_err(|error| {
-            Problem::new(StatusCode::BAD_REQUEST, format!("the address cannot be used: {error}"))
-        })?;
+        let mut request =
+            Request::builder().method(method).uri(path).body(body).map_err(|error| {
+                Problem::new(StatusCode::BAD_REQUEST, format!("the address cannot be used: {error}"))
+            })?;
         request.headers_mut().extend(condition.map(|(name, value)| (Some(name), value)));
         let extensions = request.extensions_mut();
         extensions.insert(self.identity.clone());

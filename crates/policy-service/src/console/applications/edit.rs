@@ -13,6 +13,7 @@ use super::{
     super::{
         form::Form,
         parts::field::{Field, Wrong, actions, hidden},
+        rows::List,
         visit::{Sent, Visit, see_other},
     },
     Application, CHANGE, CREATE,
@@ -23,6 +24,8 @@ use crate::http::problem::Problem;
 
 /// The page for a new application.
 pub async fn ask_new(visit: Visit) -> Result<Response, Problem> {
+    // Who may not see applications learns nothing of them.
+    let _: List<Application> = visit.v1.read(&format!("{CREATE}?limit=1")).await?;
     if !visit.may(Method::POST, CREATE) {
         return Err(refused());
     }
@@ -127,7 +130,10 @@ pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<
             let now: Application = visit.v1.read(&path(&id)).await?;
             let (wrong, form) = match problem.status() {
                 StatusCode::PRECONDITION_FAILED => {
-                    let detail = format!("Somebody else changed it meanwhile: its name is now {:?}. Send the form again to replace that.", now.title());
+                    let detail = format!(
+                        "Somebody else changed it meanwhile: its name is now {:?}. Send the form again to replace that.",
+                        now.title()
+                    );
                     (Wrong::new("", &detail), form.with("etag", now.etag()))
                 }
                 _ => (Wrong::of(&problem, str::to_owned), form),

@@ -28,12 +28,10 @@ const NAMED: usize = 1_000;
 pub async fn page(visit: Visit) -> Result<Response, Problem> {
     let (q, state, owner) = (visit.asked.get("q"), visit.asked.get("state"), visit.asked.get("owner"));
     let filters = [("q", q), ("state", state), ("owner", owner)];
-    let list = Listed::<Application>::read(&visit, Asked {
-        path: "/v1/applications",
-        sort: "id",
-        filters: &filters,
-        rows: ROWS,
-    })
+    let list = Listed::<Application>::read(
+        &visit,
+        Asked { path: "/v1/applications", sort: "id", filters: &filters, rows: ROWS },
+    )
     .await?;
     let (place, make) = (visit.at(&["applications"]), visit.at(&["new", "application"]));
     let can_make = visit.may(Method::POST, CREATE);

@@ -120,7 +120,8 @@ async fn of_subscriptions(visit: &Visit, row: &Application) -> Result<Markup, Pr
     let asked = query(&[("application", row.id.as_str()), ("limit", SUBSCRIPTIONS)]);
     let list: List<Subscription> = visit.v1.read(&format!("/v1/subscriptions{asked}")).await?;
     let total = list.total.unwrap_or_default();
-    let may_subscribe = visit.may(Method::POST, "/v1/subscriptions") && visit.owns(row.owner.as_deref()) && !row.deleted;
+    let may_subscribe =
+        visit.may(Method::POST, "/v1/subscriptions") && visit.owns(row.owner.as_deref()) && !row.deleted;
     let catalogue = visit.at_with(&["catalogue"], &[("application", &row.id)]);
     let rows: Vec<Vec<Markup>> = list.items.iter().map(|one| subscription(visit, one)).collect();
     Ok(html! {
@@ -151,4 +152,3 @@ fn subscription(visit: &Visit, row: &Subscription) -> Vec<Markup> {
         html! { @match block.and_then(|block| block.note.as_deref()) { Some(note) => (name(note)), None => span.none { "–" } } },
     ]
 }
-

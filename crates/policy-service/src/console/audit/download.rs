@@ -75,7 +75,7 @@ async fn collected(
         .map_err(|_| Problem::new(axum::http::StatusCode::BAD_REQUEST, "a time of the filter cannot be read"))?;
     let (mut cursor, mut count) = (String::new(), 0_usize);
     loop {
-        let paging = [("sort", "-seq"), ("limit", PAGE), ("cursor", &cursor)];
+        let paging = [("sort", "-seq"), ("limit", PAGE), ("cursor", cursor.as_str())];
         let pairs: Vec<_> = filters.iter().map(|(name, value)| (*name, value.as_str())).chain(paging).collect();
         let list: List<Value> = visit.v1.read(&format!("/v1/audit{}", query(&pairs))).await?;
         for entry in &list.items {
@@ -108,13 +108,9 @@ mod tests {
 
     #[test]
     fn a_cell_is_a_text_and_no_formula() {
-        for (cell, expected) in [
-            ("a", "\"a\""),
-            ("a\"b,c\n", "\"a\"\"b,c\n\""),
-            ("=1+1", "\"'=1+1\""),
-            ("@x", "\"'@x\""),
-            ("", "\"\""),
-        ] {
+        for (cell, expected) in
+            [("a", "\"a\""), ("a\"b,c\n", "\"a\"\"b,c\n\""), ("=1+1", "\"'=1+1\""), ("@x", "\"'@x\""), ("", "\"\"")]
+        {
             assert_eq!(quoted(cell), expected);
         }
     }

@@ -11,11 +11,7 @@ use maud::html;
 use super::{
     super::{
         applications::{self, Application},
-        parts::{
-            confirm::Confirm,
-            field::Wrong,
-            table::name,
-        },
+        parts::{confirm::Confirm, field::Wrong, table::name},
         rows::Subscription,
         visit::{Sent, Visit, see_other},
     },

@@ -36,7 +36,8 @@ async fn page(
     may_change(visit, &row, Method::PUT).await?;
     let api: Api = visit.v1.read(&below("/v1/apis", &[row.api()])).await?;
     let plans = plans::offered(visit, &api).await?;
-    let form = Form::default().with("plan", typed.map_or(row.plan.as_deref().unwrap_or_default(), |form| form.get("plan")));
+    let form =
+        Form::default().with("plan", typed.map_or(row.plan.as_deref().unwrap_or_default(), |form| form.get("plan")));
     let back = visit.at(&["subscriptions", id]);
     let body = html! {
         (wrong.summary())
@@ -55,9 +56,6 @@ async fn page(
 pub async fn change(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
     let mut row: Map<String, Value> = visit.v1.read(&path(&id)).await?;
     row.insert("plan".to_owned(), form.json("plan"));
-    // A subscriber is not told the whole block, so the row goes back without it and keeps it.
-    row.remove("block");
-    row.remove("state");
     match visit.v1.change(Method::PUT, &path(&id), Some(&Value::Object(row)), Some(form.get("etag"))).await {
         Ok(done) => {
             let revision = done.revision.to_string();
@@ -69,4 +67,3 @@ pub async fn change(Path(id): Path<String>, Sent { visit, form }: Sent) -> Resul
         Err(problem) => Err(problem),
     }
 }
-

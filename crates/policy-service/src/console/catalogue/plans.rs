@@ -33,8 +33,10 @@ pub async fn offered(visit: &Visit, api: &Api) -> Result<Vec<Plan>, Problem> {
 
 /// The choice of a plan. `held` is the plan of a subscription that there is.
 pub fn choice(plans: &[Plan], form: &Form, wrong: &Wrong) -> Markup {
-    let options: Vec<(&str, Markup, Markup)> =
-        plans.iter().map(|plan| (plan.id.as_str(), html! { (name(&plan.id)) }, html! { span.hint { (words(plan)) } })).collect();
+    let options: Vec<(&str, Markup, Markup)> = plans
+        .iter()
+        .map(|plan| (plan.id.as_str(), html! { (name(&plan.id)) }, html! { span.hint { (words(plan)) } }))
+        .collect();
     html! {
         @if options.is_empty() { p { "This API offers no plan. Requests are not limited by one." } } @else {
             (Field::new("plan", "Plan", "What you may send. The plan can be changed later.").choice(&options, form, wrong))

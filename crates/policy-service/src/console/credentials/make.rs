@@ -24,12 +24,15 @@ use crate::http::problem::Problem;
 
 /// The form.
 pub async fn ask(visit: Visit) -> Result<Response, Problem> {
-    let _: List<Credential> = visit.v1.read(&format!("{ALL}?limit=1")).await?;
-    if !visit.may(Method::POST, ALL) {
-        return Err(refused());
-    }
+    may(&visit).await?;
     let fresh = Form::default().with("sees", "all").with("end", "never");
     Ok(page(&visit, StatusCode::OK, &fresh.with("client_id", visit.asked.get("client_id")), &Wrong::default()))
+}
+
+/// Fails unless the person may make one. Who may not see any learns nothing of them.
+async fn may(visit: &Visit) -> Result<(), Problem> {
+    let _: List<Credential> = visit.v1.read(&format!("{ALL}?limit=1")).await?;
+    if visit.may(Method::POST, ALL) { Ok(()) } else { Err(refused()) }
 }
 
 fn page(visit: &Visit, status: StatusCode, form: &Form, wrong: &Wrong) -> Response {
@@ -50,7 +53,8 @@ fn page(visit: &Visit, status: StatusCode, form: &Form, wrong: &Wrong) -> Respon
 
 /// Which APIs a gateway sees.
 pub fn scope(form: &Form, wrong: &Wrong) -> Markup {
-    let some = html! { (Field::new("apis", "Ids of the APIs", "One a line. None: it sees no API.").lines(3, form, wrong)) };
+    let some =
+        html! { (Field::new("apis", "Ids of the APIs", "One a line. None: it sees no API.").lines(3, form, wrong)) };
     html! {
         (Field::new("sees", "What the gateways see", "Keys and subscriptions of other APIs do not reach them.").choice(&[
             ("all", html! { "All APIs" }, html! {}),
@@ -69,6 +73,7 @@ pub fn chosen(form: &Form) -> Value {
 
 /// Makes it.
 pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    may(&visit).await?;
     let mut body = Map::new();
     body.insert("client_id".to_owned(), form.get("client_id").into());
     body.insert("apis".to_owned(), chosen(&form));

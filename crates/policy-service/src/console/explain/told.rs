@@ -53,7 +53,7 @@ pub fn told(visit: &Visit, form: &Form, answer: &Value) -> Markup {
             p { code { bdi { (form.get("method")) " " (place(form.get("url"))) } } }
             @if let Some(status) = status {
                 p { "The client gets the status " strong { (status) }
-                    @if let Some(reply) = reply { " with this body:" } }
+                    @if reply.is_some() { " with this body:" } }
                 @if let Some(reply) = reply { p { code { bdi { (reply.as_str().map_or_else(|| reply.to_string(), str::to_owned)) } } } }
             }
             (facts(&facts_of(visit, &explanation)))

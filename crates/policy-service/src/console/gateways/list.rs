@@ -48,7 +48,13 @@ pub async fn page(visit: Visit) -> Result<Response, Problem> {
     if visit.is_for_part && visit.asked.get("seen") == seen {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let kept = [("q", q), ("state", state), ("cursor", visit.asked.get("cursor")), ("back", visit.asked.get("back")), ("seen", &seen)];
+    let kept = [
+        ("q", q),
+        ("state", state),
+        ("cursor", visit.asked.get("cursor")),
+        ("back", visit.asked.get("back")),
+        ("seen", seen.as_str()),
+    ];
     let again = format!("{}{}", visit.at(&["gateways"]), query(&kept));
     let part = html! {
         div #gateways hx-get=(again) hx-trigger="every 2s" hx-swap="outerHTML" { (shown) }

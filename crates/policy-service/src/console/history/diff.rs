@@ -45,7 +45,8 @@ struct Row {
 
 /// What one revision changed.
 pub async fn of_one(Path(revision): Path<String>, visit: Visit) -> Result<Response, Problem> {
-    let number: i64 = revision.parse().map_err(|_| Problem::new(StatusCode::NOT_FOUND, "expected a revision, such as 42"))?;
+    let number: i64 =
+        revision.parse().map_err(|_| Problem::new(StatusCode::NOT_FOUND, "expected a revision, such as 42"))?;
     let before = number.saturating_sub(1).max(0).to_string();
     Ok(see_other(&visit.at_with(&["diff"], &[("from", &before), ("to", &revision)])))
 }
@@ -53,7 +54,8 @@ pub async fn of_one(Path(revision): Path<String>, visit: Visit) -> Result<Respon
 /// The page.
 pub async fn page(visit: Visit) -> Result<Response, Problem> {
     let asked = &visit.asked;
-    let pairs = [("from", asked.get("from")), ("to", asked.get("to")), ("limit", ROWS), ("cursor", asked.get("cursor"))];
+    let pairs =
+        [("from", asked.get("from")), ("to", asked.get("to")), ("limit", ROWS), ("cursor", asked.get("cursor"))];
     let trail = [("History", visit.at(&["history"]))];
     let diff: Diff = match visit.v1.read(&format!("/v1/diff{}", query(&pairs))).await {
         Ok(diff) => diff,

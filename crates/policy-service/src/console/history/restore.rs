@@ -148,7 +148,8 @@ fn shown(visit: &Visit, status: StatusCode, preview: &Preview, lift_blocks: bool
     let rows: Vec<Vec<Markup>> = counts
         .iter()
         .map(|(kind, count)| {
-            let figure = |count: u64| html! { @if count == 0 { span.none { "0" } } @else { strong { (number(count)) } } };
+            let figure =
+                |count: u64| html! { @if count == 0 { span.none { "0" } } @else { strong { (number(count)) } } };
             vec![html! { (name(kind)) }, figure(count.made), figure(count.changed), figure(count.removed)]
         })
         .collect();

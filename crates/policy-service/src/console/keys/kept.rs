@@ -10,10 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::{
     form::Form,
-    parts::{
-        field::hidden,
-        table::name,
-    },
+    parts::{field::hidden, table::name},
     secrets,
     visit::{Sent, Visit, see_other},
 };
@@ -52,7 +49,8 @@ pub fn shown(visit: &Visit, made: &Value, title: &str, next: &Markup) -> Respons
             }
         }
     };
-    let trail = [("Applications", visit.at(&["applications"])), ("Application", visit.at(&["applications", application]))];
+    let trail =
+        [("Applications", visit.at(&["applications"])), ("Application", visit.at(&["applications", application]))];
     visit.page_as(StatusCode::CREATED, title, &trail, body)
 }
 
@@ -70,7 +68,7 @@ pub fn shown_before(visit: &Visit, id: &str) -> Response {
 }
 
 fn check_of(id: &str, last: &str) -> String {
-    short_name(&Sha256::new().chain_update(id).chain_update([0]).chain_update(last).finalize())
+    short_name(&Sha256::new().chain_update(id).chain_update([0_u8]).chain_update(last).finalize())
 }
 
 fn is_kept(id: &str, form: &Form) -> bool {

@@ -27,12 +27,18 @@ const LISTS: [&str; 3] = ["apis", "permitted_ips", "permitted_referers"];
 
 /// The form.
 pub async fn ask(Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
-    let row: Application = visit.v1.read(&applications::path(&id)).await?;
-    if !visit.may(Method::POST, ISSUE) || !visit.owns(row.owner.as_deref()) {
-        return Err(Problem::new(StatusCode::FORBIDDEN, "your role, or who owns this, does not allow it"));
-    }
+    let row = application(&visit, &id).await?;
     let fresh = Form::default().with("type", "PRODUCTION").with("end", "365");
     Ok(page(&visit, StatusCode::OK, &row, &fresh, &Wrong::default()))
+}
+
+/// The application, if the person may make a key of it.
+async fn application(visit: &Visit, id: &str) -> Result<Application, Problem> {
+    let row: Application = visit.v1.read(&applications::path(id)).await?;
+    match visit.may(Method::POST, ISSUE) && visit.owns(row.owner.as_deref()) {
+        true => Ok(row),
+        false => Err(Problem::new(StatusCode::FORBIDDEN, "your role, or who owns this, does not allow it")),
+    }
 }
 
 /// The warning that stands before a key is made.
@@ -116,7 +122,7 @@ fn asked(form: &Form) -> Result<Value, Wrong> {
 
 /// Makes it.
 pub async fn make(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
-    let row: Application = visit.v1.read(&applications::path(&id)).await?;
+    let row = application(&visit, &id).await?;
     let body = match asked(&form) {
         Ok(body) => body,
         Err(wrong) => return Ok(page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &row, &form, &wrong)),
@@ -139,9 +145,15 @@ mod tests {
     #[test]
     fn the_form_says_what_the_key_may_do() {
         let read = |text: &str| asked(&Form::parse(text.as_bytes())).ok();
-        assert_eq!(read("type=SANDBOX&end=never&apis=a%0D%0A%0D%0Ab"), Some(json!({"type": "SANDBOX", "apis": ["a", "b"]})));
+        assert_eq!(
+            read("type=SANDBOX&end=never&apis=a%0D%0A%0D%0Ab"),
+            Some(json!({"type": "SANDBOX", "apis": ["a", "b"]}))
+        );
         assert_eq!(read("type=PRODUCTION&end=90"), Some(json!({"type": "PRODUCTION", "expires_in": 7_776_000})));
-        assert_eq!(read("type=x&end=time&until=2025-12-01T08:00"), Some(json!({"type": "x", "expires_at": 1_764_576_000})));
+        assert_eq!(
+            read("type=x&end=time&until=2025-12-01T08:00"),
+            Some(json!({"type": "x", "expires_at": 1_764_576_000}))
+        );
         assert_eq!((read("end=time"), read("end=odd")), (None, None));
     }
 }

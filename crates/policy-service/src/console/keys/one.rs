@@ -99,7 +99,10 @@ pub fn facts_of(visit: &Visit, key: &Key) -> Vec<(&'static str, Markup)> {
         ("APIs", list(&key.apis, "all that its application may use")),
         ("Addresses", list(&key.permitted_ips, "any")),
         ("Web pages", list(&key.permitted_referers, "any")),
-        ("Application", html! { a href=(visit.at(&["applications", key.application()])) { (name(key.application())) } }),
+        (
+            "Application",
+            html! { a href=(visit.at(&["applications", key.application()])) { (name(key.application())) } },
+        ),
     ];
     if let Some(begin) = key.not_before {
         facts.insert(3, ("Begins", time_or(Some(begin), "")));

@@ -1,5 +1,7 @@
 //! Tables of keys.
 
+use std::collections::HashMap;
+
 use axum::http::Method;
 use maud::{Markup, html};
 
@@ -33,14 +35,15 @@ pub fn table(visit: &Visit, caption: &str, keys: &[Key]) -> Markup {
     drawn(caption, &["Key", "For", "State", "Last use", "Ends", ""], &rows)
 }
 
-/// Keys that end soon, with their applications. `named` finds the name of an application.
-pub fn ends_soon<'n>(visit: &Visit, keys: &[Key], named: impl Fn(&str) -> &'n str) -> Markup {
+/// Keys that end soon, with their applications. `names` has the names of applications by their ids.
+pub fn ends_soon(visit: &Visit, keys: &[Key], names: &HashMap<String, String>) -> Markup {
+    let named = |id: &str| names.get(id).map_or(id, String::as_str).to_owned();
     let rows: Vec<Vec<Markup>> = keys
         .iter()
         .map(|key| {
             vec![
                 html! { a href=(visit.at(&["keys", &key.id])) { (name(&key.id)) } },
-                html! { a href=(visit.at(&["applications", key.application()])) { (name(named(key.application()))) } },
+                html! { a href=(visit.at(&["applications", key.application()])) { (name(&named(key.application()))) } },
                 state(key, visit.now),
                 time_or(key.expires_at, "never"),
                 time_or(key.last_used, "not known"),

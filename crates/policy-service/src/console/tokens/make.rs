@@ -32,13 +32,15 @@ const ROLES: [(&str, &str); 5] = [
 
 /// The form.
 pub async fn ask(visit: Visit) -> Result<Response, Problem> {
-    // Who may not see tokens learns nothing of them.
-    let _: List<Token> = visit.v1.read(&format!("{ALL}?limit=1")).await?;
-    if !visit.may(Method::POST, ALL) {
-        return Err(refused());
-    }
+    may(&visit).await?;
     let fresh = Form::default().with("role", "subscriber").with("end", "90");
     Ok(page(&visit, StatusCode::OK, &fresh, &Wrong::default()))
+}
+
+/// Fails unless the person may make one. Who may not see any learns nothing of them.
+async fn may(visit: &Visit) -> Result<(), Problem> {
+    let _: List<Token> = visit.v1.read(&format!("{ALL}?limit=1")).await?;
+    if visit.may(Method::POST, ALL) { Ok(()) } else { Err(refused()) }
 }
 
 fn page(visit: &Visit, status: StatusCode, form: &Form, wrong: &Wrong) -> Response {
@@ -59,6 +61,7 @@ fn page(visit: &Visit, status: StatusCode, form: &Form, wrong: &Wrong) -> Respon
 
 /// Makes it.
 pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    may(&visit).await?;
     let mut body = Map::new();
     body.insert("subject".to_owned(), form.get("subject").into());
     body.insert("role".to_owned(), form.get("role").into());

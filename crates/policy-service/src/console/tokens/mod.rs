@@ -47,7 +47,8 @@ fn refused() -> Problem {
 async fn find(visit: &Visit, id: &str) -> Result<Token, Problem> {
     let mut cursor = String::new();
     loop {
-        let list: List<Token> = visit.v1.read(&format!("{ALL}{}", query(&[("limit", "1000"), ("cursor", &cursor)]))).await?;
+        let list: List<Token> =
+            visit.v1.read(&format!("{ALL}{}", query(&[("limit", "1000"), ("cursor", &cursor)]))).await?;
         if let Some(found) = list.items.into_iter().find(|one| one.id == id) {
             return Ok(found);
         }

@@ -24,12 +24,6 @@ impl Form {
         self.0.iter().find(|(other, _)| other == name).map_or("", |(_, value)| value)
     }
 
-    /// All values of a field that are not empty.
-    pub fn all<'f>(&'f self, name: &'f str) -> impl Iterator<Item = &'f str> {
-        let values = self.0.iter().filter(move |(other, _)| other == name).map(|(_, value)| value.trim());
-        values.filter(|value| !value.is_empty())
-    }
-
     /// The lines of a field that are not empty.
     pub fn lines<'f>(&'f self, name: &'f str) -> impl Iterator<Item = &'f str> {
         self.as_typed(name).lines().map(str::trim).filter(|line| !line.is_empty())
@@ -47,20 +41,9 @@ impl Form {
         self
     }
 
-    /// The form with a further value for a field.
-    pub fn and(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.0.push((name.to_owned(), value.into()));
-        self
-    }
-
     /// The value of a field as JSON; null if it is empty.
     pub fn json(&self, name: &str) -> Value {
         text(self.get(name))
-    }
-
-    /// The value of a field as a JSON number. What is no number stays a text, and the route says what is wrong.
-    pub fn number(&self, name: &str) -> Value {
-        number(self.get(name))
     }
 }
 
@@ -88,16 +71,11 @@ mod tests {
     fn a_form_is_read_as_it_was_typed() {
         let form = Form::parse(b"a=+x+&b=1&b=&b=3&c=%F0%9F%94%91%0D%0A%0D%0A+two+&n=007&m=1e3&box");
         assert_eq!((form.get("a"), form.as_typed("a"), form.get("missing")), ("x", " x ", ""));
-        assert_eq!(form.all("b").collect::<Vec<_>>(), ["1", "3"]);
+        assert_eq!(form.get("b"), "1");
         assert_eq!(form.lines("c").collect::<Vec<_>>(), ["🔑", "two"]);
         assert_eq!((form.json("a"), form.json("missing")), (json!("x"), Value::Null));
-        assert_eq!([form.number("b"), form.number("n"), form.number("m"), form.number("no")], [
-            json!(1),
-            json!(7),
-            json!("1e3"),
-            Value::Null
-        ]);
+        assert_eq!(["1", "007", "1e3", ""].map(number), [json!(1), json!(7), json!("1e3"), Value::Null]);
         assert!(form.has("box") && !form.has("other"));
-        assert_eq!(form.with("b", "9").all("b").collect::<Vec<_>>(), ["9"]);
+        assert_eq!(form.with("b", "9").get("b"), "9");
     }
 }

@@ -12,10 +12,14 @@ mod apis;
 mod form;
 mod frame;
 mod parts;
+mod plans;
 mod receipts;
 mod rows;
+mod stale;
 mod start;
+mod subscriptions;
 mod trouble;
+mod usage;
 mod v1;
 mod visit;
 
@@ -54,6 +58,11 @@ impl Console {
         Self(Arc::new(Shared { sign_in, store, v1 }))
     }
 
+    /// The database, for figures beside rows that a route has answered to the person already.
+    fn store(&self) -> &Store {
+        &self.0.store
+    }
+
     /// All pages, with those of a sign-in.
     pub fn router(self) -> Router {
         let (sign_in, store) = (self.0.sign_in.clone(), self.0.store.clone());
@@ -61,7 +70,10 @@ impl Console {
         let pages = Router::new()
             .route("/console", get(start::page))
             .merge(apis::router())
+            .merge(plans::router())
             .merge(receipts::router())
+            .merge(subscriptions::router())
+            .merge(usage::router())
             .route("/console/", any(missing))
             .route("/console/{*rest}", any(missing))
             .method_not_allowed_fallback(|request: Request| async move {

@@ -10,8 +10,12 @@ use crate::http::problem::Problem;
 pub async fn page(visit: Visit) -> Result<Response, Problem> {
     match visit.principal.role {
         Role::Publisher | Role::Administrator | Role::Operator | Role::Auditor => apis::overview::page(visit).await,
-        Role::Subscriber => Ok(visit.page("Start", &[], maud::html! {
-            p { "Your applications, keys and subscriptions are managed by " code { "/v1" } "." }
-        })),
+        Role::Subscriber => Ok(visit.page(
+            "Start",
+            &[],
+            maud::html! {
+                p { "Your applications, keys and subscriptions are managed by " code { "/v1" } "." }
+            },
+        )),
     }
 }

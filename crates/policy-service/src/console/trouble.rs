@@ -8,11 +8,7 @@ use axum::{
 };
 use maud::{Markup, html};
 
-use super::{
-    Console,
-    frame::Frame,
-    visit::html as answer,
-};
+use super::{Console, frame::Frame, visit::html as answer};
 use crate::{
     auth::Identity,
     http::{problem::Problem, request_id::RequestId},

@@ -43,7 +43,8 @@ impl V1 {
     /// Asks as the person who sent the request with these parts.
     pub fn new(router: Router, identity: Identity, parts: &Parts) -> Self {
         let credentials = parts.extensions.get::<Credentials>().cloned();
-        let (peer, request_id) = (parts.extensions.get::<Peer>().copied(), parts.extensions.get::<RequestId>().cloned());
+        let (peer, request_id) =
+            (parts.extensions.get::<Peer>().copied(), parts.extensions.get::<RequestId>().cloned());
         Self { router, identity, credentials, peer, request_id }
     }
 
@@ -83,9 +84,10 @@ impl V1 {
         body: Body,
         etag: Option<&str>,
     ) -> Result<(HeaderMap, Bytes), Problem> {
-        let mut request = Request::builder().method(method).uri(path).body(body).map_err(|error| {
-            Problem::new(StatusCode::BAD_REQUEST, format!("the address cannot be used: {error}"))
-        })?;
+        let mut request =
+            Request::builder().method(method).uri(path).body(body).map_err(|error| {
+                Problem::new(StatusCode::BAD_REQUEST, format!("the address cannot be used: {error}"))
+            })?;
         if let Some(etag) = etag {
             // A text that is no header names no version.
             let etag = HeaderValue::try_from(etag).unwrap_or(HeaderValue::from_static("\"\""));

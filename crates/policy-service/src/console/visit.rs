@@ -70,6 +70,11 @@ impl Visit {
         self.principal.role == Role::Administrator || owner == Some(self.principal.subject.as_str())
     }
 
+    /// The answer to a form that the person may not send.
+    pub fn refused(&self) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, "your role, or who owns this, does not allow it")
+    }
+
     /// Who asks, as the rules see it.
     pub fn actor(&self) -> Actor {
         Actor::Principal(self.principal.clone())
@@ -131,7 +136,9 @@ fn ask_to_sign_in(console: &Console, parts: &Parts, identity: &Identity, is_for_
     }
     let is_ended = matches!(identity, Identity::Nobody(Flaw::Ended));
     let notice = match (is_ended, parts.method.is_safe()) {
-        (true, true) => Some("Your session has ended. Sign in again; you then come back to the page that you asked for."),
+        (true, true) => {
+            Some("Your session has ended. Sign in again; you then come back to the page that you asked for.")
+        }
         (true, false) => Some(
             "Your session has ended, so nothing was changed. Sign in again; you then come back to the form and can send \
              it again.",
@@ -173,8 +180,10 @@ impl FromRequest<Console> for Sent {
             _ => false,
         };
         if !is_ours {
-            return Err(not_ours("the form lacks the token of your session, so nothing was changed; load its page again")
-                .into_response());
+            return Err(not_ours(
+                "the form lacks the token of your session, so nothing was changed; load its page again",
+            )
+            .into_response());
         }
         let visit = Visit { v1: visit.v1.clone().with_csrf_token(), ..visit };
         Ok(Self { visit, form })

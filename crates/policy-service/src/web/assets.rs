@@ -55,7 +55,8 @@ pub static CONSOLE: LazyLock<Asset> =
 pub static ICON: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("icon", "svg", "image/svg+xml", include_str!("static/icon.svg")));
 /// htmx, as it was published.
-pub static HTMX: LazyLock<Asset> = LazyLock::new(|| Asset::new("htmx", "js", SCRIPT, include_str!("static/htmx.min.js")));
+pub static HTMX: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("htmx", "js", SCRIPT, include_str!("static/htmx.min.js")));
 
 /// Serves a file.
 pub async fn serve(Path(name): Path<String>) -> Response {

@@ -40,7 +40,8 @@ pub fn of_console(place: &str) -> Option<&str> {
     let path = rest.split('?').next().unwrap_or_default();
     let is_page = path.is_empty() || path.starts_with('/');
     let steps = ["/sign-in", "/sign-out", "/callback", "/static"];
-    let is_step = steps.iter().any(|step| path == *step || path.strip_prefix(step).is_some_and(|it| it.starts_with('/')));
+    let is_step =
+        steps.iter().any(|step| path == *step || path.strip_prefix(step).is_some_and(|it| it.starts_with('/')));
     (is_plain && is_page && !is_step && !path.contains("//")).then_some(place)
 }
 

@@ -103,7 +103,8 @@ impl Page {
 fn walk(node: &Handle, around: &mut Vec<usize>, elements: &mut Vec<Element>) {
     match &node.data {
         NodeData::Element { name, attrs, .. } => {
-            let attributes = attrs.borrow().iter().map(|it| (it.name.local.to_string(), it.value.to_string())).collect();
+            let attributes =
+                attrs.borrow().iter().map(|it| (it.name.local.to_string(), it.value.to_string())).collect();
             let number = elements.len();
             elements.push(Element {
                 name: name.local.to_string(),
@@ -172,8 +173,11 @@ pub fn wrong(text: &str, prefix: &str) -> Vec<String> {
             "a" => {
                 let href = element.get("href");
                 let is_ours = href.strip_prefix('#').map_or_else(
-                    || href == format!("{prefix}/console") || href.starts_with(&format!("{prefix}/console/"))
-                        || href.starts_with(&format!("{prefix}/console?")),
+                    || {
+                        href == format!("{prefix}/console")
+                            || href.starts_with(&format!("{prefix}/console/"))
+                            || href.starts_with(&format!("{prefix}/console?"))
+                    },
                     |id| unique.contains(id),
                 );
                 not(is_ours, format!("<a href={href:?}>"));
@@ -182,14 +186,16 @@ pub fn wrong(text: &str, prefix: &str) -> Vec<String> {
             "button" => not(!text.trim().is_empty(), "a button without words".to_owned()),
             "form" => {
                 let number = page.elements.iter().position(|it| std::ptr::eq(it, element)).unwrap();
-                let has_token = page.inside(number).any(|it| it.get("name") == "csrf_token" && !it.get("value").is_empty());
+                let has_token =
+                    page.inside(number).any(|it| it.get("name") == "csrf_token" && !it.get("value").is_empty());
                 let is_sign_in = element.get("action").ends_with("/console/sign-in");
                 let is_get = element.get("method") == "get";
                 not(has_token != is_get || is_sign_in, "a form's token".to_owned());
                 not(element.get("action").starts_with(&format!("{prefix}/console")), element.get("action").to_owned());
             }
             "input" | "select" | "textarea" if element.get("type") != "hidden" => {
-                let has_label = page.all("label").any(|it| !it.text.trim().is_empty() && it.get("for") == element.get("id"));
+                let has_label =
+                    page.all("label").any(|it| !it.text.trim().is_empty() && it.get("for") == element.get("id"));
                 not(has_label && element.has("id"), format!("{} has no label", element.get("name")));
                 if element.get("type") == "radio" {
                     let is_grouped = around.iter().any(|it| page.elements[*it].name == "fieldset");
@@ -216,7 +222,9 @@ pub fn wrong(text: &str, prefix: &str) -> Vec<String> {
 #[test]
 fn a_page_with_a_mistake_is_noticed() {
     let page = |head: &str, body: &str| {
-        format!("<!DOCTYPE html><html lang=\"en\"><head><title>x</title>{head}</head><body><main><h1>x</h1>{body}</main></body></html>")
+        format!(
+            "<!DOCTYPE html><html lang=\"en\"><head><title>x</title>{head}</head><body><main><h1>x</h1>{body}</main></body></html>"
+        )
     };
     assert_eq!(wrong(&page("", ""), ""), Vec::<String>::new());
     for (head, body) in [

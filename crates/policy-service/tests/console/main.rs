@@ -11,6 +11,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod blocking;
+mod demo;
 mod dom;
 mod foundation;
+mod making;
+mod names;
 mod person;
+mod roles;

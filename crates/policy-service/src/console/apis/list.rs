@@ -66,16 +66,19 @@ fn filter(visit: &Visit, place: &str, is_limited: bool) -> Markup {
 
 /// A table of APIs.
 pub fn apis(visit: &Visit, caption: &str, apis: &[Api]) -> Markup {
-    let rows: Vec<Vec<Markup>> = apis.iter().map(|api| {
-        vec![
-            html! { a href=(visit.at(&["apis", &api.id])) { (name(&api.title())) } },
-            html! { code { (name(&api.id)) } },
-            badge(api.state()),
-            matches(api),
-            html! { @if api.approval.as_deref() == Some("manual") { "by hand" } @else { "automatic" } },
-            html! { @match &api.owner { Some(owner) => (name(owner)), None => span.none { "nobody" } } },
-        ]
-    }).collect();
+    let rows: Vec<Vec<Markup>> = apis
+        .iter()
+        .map(|api| {
+            vec![
+                html! { a href=(visit.at(&["apis", &api.id])) { (name(&api.title())) } },
+                html! { code { (name(&api.id)) } },
+                badge(api.state()),
+                matches(api),
+                html! { @if api.approval.as_deref() == Some("manual") { "by hand" } @else { "automatic" } },
+                html! { @match &api.owner { Some(owner) => (name(owner)), None => span.none { "nobody" } } },
+            ]
+        })
+        .collect();
     table(caption, &["Name", "Id", "State", "Match", "Approval", "Owner"], &rows)
 }
 

@@ -120,7 +120,11 @@ pub fn bars(title: &str, bars: &[Bar], by_day: bool) -> Markup {
 
 fn rows(bars: &[Bar], by_day: bool) -> Vec<Vec<Markup>> {
     let row = |bar: &Bar| {
-        let begin = if by_day { html! { (in_utc(bar.begin, "%-d %b %Y")) } } else { hour(bar.begin) };
+        let begin = if by_day {
+            html! { (in_utc(bar.begin, "%-d %b %Y")) }
+        } else {
+            hour(bar.begin)
+        };
         vec![begin, html! { (number(bar.allowed)) }, html! { (number(bar.refused)) }]
     };
     bars.iter().filter(|bar| bar.sum() > 0).map(row).collect()
@@ -133,7 +137,8 @@ pub fn shares(title: &str, names: &[(Markup, u64)]) -> Markup {
         .iter()
         .map(|(name, count)| {
             let percent = scaled(*count, sum, 100);
-            let share = html! { progress max=(sum.max(1)) value=(count) aria-label={ (percent) " %" } {} " " (percent) " %" };
+            let share =
+                html! { progress max=(sum.max(1)) value=(count) aria-label={ (percent) " %" } {} " " (percent) " %" };
             vec![name.clone(), html! { (number(*count)) }, share]
         })
         .collect();

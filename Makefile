@@ -214,12 +214,16 @@ e2e-ratelimit: build envoy ## One quota over two Envoys, with Envoy's own rate l
 	@tools/need redis-server ratelimit
 	cargo test $(LOCKED) -p keygate-e2e --test gateway envoys_ratelimit -- --ignored
 
-#   KEEP_SCREENSHOTS=1   write the screenshots of docs/console again
+# --- the console in a browser -----------------------------------------------------------------------------------------
+#
+#   CONSOLE=block      only tests/console/block.test.mjs
+#   KEEP_SCREENSHOTS=1 write the pictures of docs/console again
+
 .PHONY: e2e-console
 e2e-console: build stack envoy ## The console in Debian's Chromium over two real Envoys: the story of a block, every page and role, axe
-	$(title) 'the console, in a real browser'
 	@tools/need chromium oidc-provider
-	STACK="$$KEYGATE_WORK/debug/stack" node --test --test-concurrency=1 tests/console/
+	$(title) 'the console, in a real browser'
+	STACK="$$KEYGATE_WORK/debug/stack" node --test --test-reporter=spec --test-concurrency=1 tests/console/$(or $(CONSOLE),*).test.mjs
 
 # --- other versions of Envoy -----------------------------------------------------------------------------------------
 #

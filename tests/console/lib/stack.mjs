@@ -3,12 +3,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { setTimeout as pause } from 'node:timers/promises';
 
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../../..');
-const STACK = join(ROOT, process.env.STACK ?? 'target/debug/stack');
+const STACK = resolve(ROOT, process.env.STACK ?? 'target/debug/stack');
 // A change reaches a gateway usually at once, and within the interval of a refresh and a second in any case.
 const SEEN_WITHIN_MS = 6_000;
 // Two Envoys compile the module, and the demo's requests are reported.

@@ -16,7 +16,7 @@ before(async () => {
 });
 after(async () => {
   await close();
-  await stack.end();
+  await stack?.end();
 });
 
 // Everything that the page shows or holds.

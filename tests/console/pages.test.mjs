@@ -19,7 +19,7 @@ const REACHED = {
   subscriber: ['/console'],
   operator: ['/console', '/console/apis', '/console/subscriptions/…/block'],
   auditor: ['/console', '/console/apis', '/console/subscriptions'],
-  administrator: ['/console', '/console/apis/…/edit', '/console/subscriptions/…/unblock'],
+  administrator: ['/console', '/console/apis/…/edit', '/console/subscriptions/…/block'],
 };
 // The longest text that a field takes.
 const MOST_BYTES = 256;
@@ -30,7 +30,6 @@ const HOSTILE = {
   emoji: '🧑‍🚀👨‍👩‍👧‍👦🏳️‍🌈é̷̢́'.repeat(4),
   long: 'W'.repeat(MOST_BYTES),
 };
-const IDS = new Set(['shop', 'partner', 'visitor', 'dashboard', 'trial', 'orders-1.0', 'payments-1.0', 'reports-1.0']);
 
 let stack;
 before(async () => {
@@ -39,7 +38,7 @@ before(async () => {
 });
 after(async () => {
   await close();
-  await stack.end();
+  await stack?.end();
 });
 
 const CREDENTIALS = new Map();
@@ -57,12 +56,13 @@ test('the page that asks to sign in', async () => {
   await someone.page.getByRole('button', { name: 'Sign in with the token' }).click();
   await someone.page.getByRole('alert').waitFor();
   await someone.check('sign-in refused');
+  someone.isWell('sign-in');
 });
 
 for (const [role, subject] of ROLES) {
   test(`every page of ${role}`, async () => {
     const someone = await signedIn(role, subject);
-    const { shapes } = await crawl(someone, (it, kind) => it.check(kind), IDS);
+    const { shapes } = await crawl(someone, (it, kind) => it.check(kind));
     for (const kind of REACHED[role]) assert.ok(shapes.includes(kind), `${kind} is not reached: ${shapes.join(' ')}`);
     report(`${role}: ${shapes.length} kinds of pages: ${shapes.join(' ')}`);
     // Pages of problems, too.
@@ -71,20 +71,21 @@ for (const [role, subject] of ROLES) {
       assert.equal(response.status(), status);
       await someone.check(path);
     }
+    someone.isWell(role);
   });
 }
 
 test('hostile names, owners, notes and reasons stand on every page as text', async () => {
-  const ids = new Set(IDS);
+  const ids = [];
   for (const [kind, name] of Object.entries(HOSTILE)) {
     const [api, application] = [`hostile-api-${kind}`, `hostile-app-${kind}`];
-    for (const id of [api, application, `hostile-${kind}`, `hostile-plan-${kind}`]) ids.add(id);
-    await stack.make('/v1/plans', { id: `hostile-plan-${kind}`, name, owner: 'dana', limits: [{ requests: 5, per: 'hour' }] });
+    for (const id of [api, application, `hostile-${kind}`, `hostile-plan-${kind}`]) ids.push(id);
+    await stack.make('/v1/plans', { id: `hostile-plan-${kind}`, owner: 'dana', limits: [{ requests: 5, per: 'hour' }] });
     await stack.make('/v1/apis', {
       id: api, name, version: '1', owner: 'dana', match: [{ path: `/hostile/${kind}` }], plans: [`hostile-plan-${kind}`], approval: 'manual',
     });
     await stack.make('/v1/applications', { id: application, name, owner: 'alice' });
-    await stack.make(`/v1/applications/${application}/keys`, { name });
+    await stack.make(`/v1/applications/${application}/keys`, {});
     await stack.make('/v1/subscriptions', { id: `hostile-${kind}`, application, api, plan: `hostile-plan-${kind}` });
     await stack.make(`/v1/subscriptions/hostile-${kind}/block`, { reason: name, note: name });
     await stack.make(`/v1/applications/${application}/block`, { reason: name, note: name });
@@ -106,10 +107,12 @@ test('hostile names, owners, notes and reasons stand on every page as text', asy
       assert.deepEqual(made, [], `${kind}: markup of a name became an element`);
       await it.check(`hostile ${kind}`);
     }, ids);
+    someone.isWell(`hostile names, ${role}`);
   }
   if (token) {
     const itself = await person(stack, token);
     await itself.check('a hostile subject');
+    itself.isWell('a hostile subject');
     assert.ok((await itself.page.locator('header').innerText()).includes('<img src=x'), 'the name as text');
   }
   report(`${pages} pages with hostile names`);

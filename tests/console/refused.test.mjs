@@ -6,7 +6,6 @@ import { close, launch, person } from './lib/browser.mjs';
 import { crawl, shape } from './lib/crawl.mjs';
 import { report, start } from './lib/stack.mjs';
 
-const IDS = new Set(['shop', 'partner', 'visitor', 'dashboard', 'trial', 'orders-1.0', 'payments-1.0', 'reports-1.0']);
 const OWN = ['/console/sign-out', '/console/sign-in'];
 
 let stack;
@@ -16,7 +15,7 @@ before(async () => {
 });
 after(async () => {
   await close();
-  await stack.end();
+  await stack?.end();
 });
 
 // Sends a form as the page's own script would: with the session, and the token that stands in the person's pages.
@@ -43,7 +42,7 @@ test('each role is refused what only others are offered, by page and by request,
   ]) {
     const someone = await person(stack, stack.tokens[role] ?? (await stack.token(role, subject)));
     const mine = new Map();
-    const { shapes, forms } = await crawl(someone, async (it, kind) => mine.set(kind, it.page.url()), IDS);
+    const { shapes, forms } = await crawl(someone, async (it, kind) => mine.set(kind, it.page.url()));
     for (const [kind, action] of forms) every.set(kind, action);
     for (const [kind, address] of mine) pages.set(kind, address);
     people.set(role, someone);
@@ -112,6 +111,6 @@ test('a form without the token of the session, and one from another site, change
 });
 
 test('the shape of a path tells words from ids', () => {
-  assert.equal(shape('http://x/console/apis/orders-1.0/edit', IDS), '/console/apis/…/edit');
-  assert.equal(shape('http://x/console/subscriptions?state=a', IDS), '/console/subscriptions?state');
+  assert.equal(shape('http://x/console/apis/orders-1.0/edit'), '/console/apis/…/edit');
+  assert.equal(shape('http://x/console/subscriptions?state=a'), '/console/subscriptions?state');
 });

@@ -23,7 +23,7 @@ before(async () => {
 });
 after(async () => {
   await close();
-  await stack.end();
+  await stack?.end();
 });
 
 const block = async (dana) => {

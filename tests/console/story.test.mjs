@@ -18,7 +18,7 @@ before(async () => {
 });
 after(async () => {
   await close();
-  await stack.end();
+  await stack?.end();
 });
 
 // Makes a key on the page of an application, and returns it as it is shown.

@@ -27,7 +27,9 @@ export async function close() {
 
 // A page that notes what goes wrong in it.
 export async function visitor(stack, options = {}) {
-  const context = await running.newContext({ viewport: WIDE, locale: 'en-GB', timezoneId: 'Europe/Berlin', ...options });
+  // Without motion a page has its colours at once, as a check of contrast needs.
+  const usual = { viewport: WIDE, locale: 'en-GB', timezoneId: 'Europe/Berlin', reducedMotion: 'reduce' };
+  const context = await running.newContext({ ...usual, ...options });
   const page = await context.newPage();
   return new Person(stack, context, page);
 }
@@ -109,31 +111,39 @@ export class Person {
   }
 
   async says(text) {
-    await this.page.locator('main').getByText(text).first().waitFor();
+    try {
+      await this.page.locator('main').getByText(text).first().waitFor();
+    } catch {
+      assert.fail(`${this.page.url()} does not say ${text}, but:\n${await this.text()}`);
+    }
   }
 
   path() {
     return new URL(this.page.url()).pathname;
   }
 
-  // Checks the page as a whole: axe, no sideways scrolling at 320 pixels and at 200 %, in light and dark.
+  // Checks the page as a whole: axe, no sideways scrolling at 320 pixels and at 200 %, in light and dark. What is wrong is
+  // noted, so that one run shows all of it; `isWell` fails by it.
   async check(what) {
     for (const colorScheme of ['light', 'dark']) {
       await this.page.emulateMedia({ colorScheme });
-      assert.deepEqual(await this.axe(), [], `${what} (${this.page.url()}), ${colorScheme}`);
+      await this.note(what, colorScheme);
     }
     await this.page.emulateMedia({ colorScheme: 'light' });
     // 640 pixels at 200 % are 320 of the page's pixels.
     await this.page.setViewportSize(NARROW);
-    assert.deepEqual(await this.axe(), [], `${what} (${this.page.url()}), narrow`);
+    await this.note(what, 'narrow');
     const { wide, who } = await this.page.evaluate(() => {
       const wide = document.documentElement.scrollWidth;
       const who = [...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > 321);
       return { wide, who: who.slice(0, 5).map((e) => e.outerHTML.slice(0, 120)) };
     });
-    assert.ok(wide <= 320, `${what} (${this.page.url()}) is ${wide} pixels wide: ${who.join('\n')}`);
+    if (wide > 320) this.wrong.push(`${what} (${this.page.url()}) is ${wide} pixels wide: ${who.join('\n')}`);
     await this.page.setViewportSize(WIDE);
-    this.isWell(what);
+  }
+
+  async note(what, how) {
+    for (const violation of await this.axe()) this.wrong.push(`${what} (${this.page.url()}), ${how}: ${violation}`);
   }
 
   // Injected by the debugger, which the page's policy does not concern. So the policy stays as strict as it is.
@@ -145,6 +155,6 @@ export class Person {
 
   // Nothing has gone wrong so far.
   isWell(what) {
-    assert.deepEqual(this.wrong, [], what);
+    assert.deepEqual(this.wrong, [], `${what}: ${this.wrong.length} faults`);
   }
 }

@@ -7,17 +7,25 @@ const OF_A_SHAPE = 2;
 // No console of the demo has so many.
 const PAGES = 200;
 
+// Ids of the demo data, some of which look like words of paths.
+const IDS = [
+  'shop', 'partner', 'visitor', 'dashboard', 'trial', 'orders-1.0', 'payments-1.0', 'reports-1.0', 'shop-orders', 'shop-payments',
+  'shop-reports', 'partner-orders', 'partner-payments', 'dashboard-orders',
+];
+
 // The fixed words of paths. Every other part is an id.
 const isWord = (part) => /^[a-z]+(-[a-z]+)?$/.test(part);
 
-export function shape(address, ids) {
+// The kind of a page: its path with `…` for each id, and the names of its parameters.
+export function shape(address, more = []) {
+  const ids = new Set([...IDS, ...more]);
   const url = new URL(address);
-  const parts = url.pathname.split('/').map((part) => (!isWord(part) || ids.has(decodeURIComponent(part)) ? '…' : part));
+  const parts = url.pathname.split('/').map((part) => ((part !== '' && !isWord(part)) || ids.has(decodeURIComponent(part)) ? '…' : part));
   return parts.join('/') + [...url.searchParams.keys()].sort().map((name) => `?${name}`).join('');
 }
 
 // Opens every page, and calls `look` on each. Returns the shapes, and the forms by the shape of their action.
-export async function crawl(person, look = async () => {}, ids = new Set()) {
+export async function crawl(person, look = async () => {}, ids = []) {
   const waiting = [person.at('/console')];
   const seen = new Set(waiting);
   const shapes = new Map();

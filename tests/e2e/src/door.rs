@@ -92,7 +92,7 @@ async fn furnish(policy: &PolicyService, tokens: &Tokens) -> Result<String> {
             return Err(Error::unexpected(id, "another owner", answer.to_string()));
         }
     }
-    let plan = json!({"id": "trial", "name": "Trial", "owner": PUBLISHER.subject,
+    let plan = json!({"id": "trial", "owner": PUBLISHER.subject,
                       "limits": [{"requests": 5, "per": "hour"}]});
     policy.post("/v1/plans", Some(plan)).await?;
     let reports = json!({"id": "reports-1.0", "name": "Reports", "version": "1.0", "match": [{"path": "/reports/1.0"}],

@@ -59,9 +59,8 @@ pub async fn run() -> Result<()> {
 
 /// An Envoy with a name, as the gateways' page shows it.
 fn named(name: &str, options: Options) -> Options {
-    let mut options = door::hasty(options);
-    options.launch.arguments = ["--service-node", name, "--service-cluster", "edge"].map(str::to_owned).to_vec();
-    options
+    door::hasty(options)
+        .edit(r#""expire_after_ms": 3600000,"#, format!(r#""expire_after_ms": 3600000, "instance": "{name}","#))
 }
 
 fn policy_port() -> Result<u16> {

@@ -7,7 +7,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::Request,
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -17,7 +17,7 @@ use crate::{
     auth::{Credentials, Identity},
     guesses::Peer,
     http::{problem::Problem, request_id::RequestId},
-    routes::tag::REVISION,
+    routes::{once::IDEMPOTENCY_KEY, tag::REVISION},
 };
 
 /// The routes of `/v1`, for one person.
@@ -77,6 +77,14 @@ impl V1 {
         Ok(Done { revision, body })
     }
 
+    /// Makes something at `path`, such as a key, whose secret is shown once. Sent again with the same word, it makes nothing,
+    /// and the problem names what was made ([`Problem::made`]).
+    pub async fn make_once(&self, path: &str, body: &Value, word: &str) -> Result<Value, Problem> {
+        let word = HeaderValue::try_from(word).unwrap_or(HeaderValue::from_static(""));
+        let (_, body) = self.send(Method::POST, path, Body::from(body.to_string()), Some((IDEMPOTENCY_KEY, word))).await?;
+        serde_json::from_slice(&body).map_err(unreadable)
+    }
+
     async fn ask(
         &self,
         method: Method,
@@ -84,15 +92,22 @@ impl V1 {
         body: Body,
         etag: Option<&str>,
     ) -> Result<(HeaderMap, Bytes), Problem> {
-        let mut request =
-            Request::builder().method(method).uri(path).body(body).map_err(|error| {
-                Problem::new(StatusCode::BAD_REQUEST, format!("the address cannot be used: {error}"))
-            })?;
-        if let Some(etag) = etag {
-            // A text that is no header names no version.
-            let etag = HeaderValue::try_from(etag).unwrap_or(HeaderValue::from_static("\"\""));
-            request.headers_mut().insert(header::IF_MATCH, etag);
-        }
+        // A text that is no header names no version.
+        let etag = etag.map(|etag| HeaderValue::try_from(etag).unwrap_or(HeaderValue::from_static("\"\"")));
+        self.send(method, path, body, etag.map(|etag| (header::IF_MATCH, etag))).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Body,
+        condition: Option<(HeaderName, HeaderValue)>,
+    ) -> Result<(HeaderMap, Bytes), Problem> {
+        let mut request = Request::builder().method(method).uri(path).body(body).map_err(|error| {
+            Problem::new(StatusCode::BAD_REQUEST, format!("the address cannot be used: {error}"))
+        })?;
+        request.headers_mut().extend(condition.map(|(name, value)| (Some(name), value)));
         let extensions = request.extensions_mut();
         extensions.insert(self.identity.clone());
         if let Some(credentials) = &self.credentials {

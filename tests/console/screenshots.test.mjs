@@ -55,6 +55,8 @@ for (const [name, who, viewport, colorScheme, go] of PICTURES) {
   test(`${name}: ${viewport.width} pixels, ${colorScheme}`, async () => {
     const someone = await person(stack, stack.tokens[who], { viewport, colorScheme });
     await go(someone);
+    // From its beginning, and with the focus nowhere.
+    await someone.page.evaluate(() => { document.activeElement?.blur(); window.scrollTo(0, 0); });
     const path = join(FOLDER, `${name}.png`);
     await someone.page.screenshot({ path, animations: 'disabled' });
     const { size } = statSync(path);

@@ -14,10 +14,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 /// How results are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// Tables and texts for people
+    // Tables and texts for people.
     #[default]
     Table,
-    /// JSON for scripts: nothing else is on stdout
+    // JSON for scripts.
     Json,
 }
 
@@ -26,13 +26,14 @@ pub enum Format {
 #[command(
     name = "keygatectl",
     version,
-    propagate_version = true,
     disable_help_subcommand = true,
     max_term_width = 100,
     after_help = "First use:
   keygatectl login https://policy.example.com      asks for a token, and keeps it
   keygatectl get subscriptions --state BLOCKED     who is blocked
   keygatectl block sub-7 --until 2h --wait 5s      and wait until every gateway has it
+
+Variables: KEYGATE_URL, KEYGATE_TOKEN or KEYGATE_TOKEN_FILE, KEYGATE_CA_FILE, NO_COLOR
 
 Exit codes: 0 done, 1 failed, 2 there is a difference (diff), 3 the policy refuses (explain),
 4 a receipt that is not complete, 64 wrong usage"
@@ -49,18 +50,18 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// The policy service, such as https://policy.example.com; otherwise the one of `login`
-    #[arg(long, global = true, env = "KEYGATE_URL", value_name = "URL")]
+    #[arg(long, global = true, env = "KEYGATE_URL", hide_env_values = true, value_name = "URL")]
     pub url: Option<String>,
     /// A file with the token (`-`: standard input), instead of the variable KEYGATE_TOKEN or the `login`
-    #[arg(long, global = true, env = "KEYGATE_TOKEN_FILE", value_name = "FILE")]
+    #[arg(long, global = true, env = "KEYGATE_TOKEN_FILE", hide_env_values = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// Certificates in PEM that are trusted beside those of the system
-    #[arg(long, global = true, env = "KEYGATE_CA_FILE", value_name = "FILE")]
+    #[arg(long, global = true, env = "KEYGATE_CA_FILE", hide_env_values = true, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
     /// Use plain HTTP to another machine, although everyone on the way can read the token
     #[arg(long, global = true)]
     pub allow_http: bool,
-    /// How results are written
+    /// Tables for people, or JSON for scripts
     #[arg(long, short, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
@@ -86,8 +87,13 @@ pub enum Command {
     /// End the block of a subscription, or of an application
     Unblock(changes::Unblock),
     /// Approve subscriptions that wait for it
+    #[command(after_help = "Examples:
+  keygatectl get subscriptions --state ON_HOLD
+  keygatectl approve sub-9 --reason 'contract signed'")]
     Approve(changes::Decide),
     /// Reject subscriptions that wait for approval
+    #[command(after_help = "Examples:
+  keygatectl reject sub-9 --reason 'no contract'")]
     Reject(changes::Decide),
     /// Issue, regenerate, revoke and look up keys
     #[command(subcommand)]

@@ -15,6 +15,7 @@ pub mod client;
 pub mod commands;
 pub mod documents;
 pub mod failure;
+pub mod fields;
 pub mod kinds;
 pub mod operations;
 pub mod output;

@@ -63,24 +63,24 @@ pub enum TypeName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum BlockName {
-    /// No request passes
+    // No request passes.
     Blocked,
-    /// Requests with SANDBOX keys pass
+    // Requests with SANDBOX keys pass.
     ProdOnlyBlocked,
 }
 
 /// A role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RoleName {
-    /// May do everything
+    // May do everything.
     Administrator,
-    /// Owns APIs and plans
+    // Owns APIs and plans.
     Publisher,
-    /// Owns applications with their keys and subscriptions
+    // Owns applications.
     Subscriber,
-    /// Sees everything, blocks, and manages gateways
+    // Sees everything, and blocks.
     Operator,
-    /// Sees everything, and changes nothing
+    // Sees everything, and changes nothing.
     Auditor,
 }
 

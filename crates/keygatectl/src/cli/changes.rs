@@ -38,7 +38,8 @@ pub struct Delete {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keygatectl block sub-7
-  keygatectl block sub-7 --state PROD_ONLY_BLOCKED --until 2h --reason 'ticket 17' --note 'ask support'
+  keygatectl block sub-7 --until 2h --reason 'ticket 17' --note 'ask support'
+  keygatectl block sub-7 --state PROD_ONLY_BLOCKED
   keygatectl block sub-7 --from 2030-01-31T22:00 --until 2030-02-01T06:00
   keygatectl block sub-7 --dry-run
   keygatectl block --application app-1 --wait 5s")]
@@ -49,7 +50,7 @@ pub struct Block {
     /// The id is that of an application: all of its subscriptions are blocked
     #[arg(long, alias = "app")]
     pub application: bool,
-    /// What is blocked
+    /// Whether sandbox keys are blocked as well: PROD_ONLY_BLOCKED lets them pass
     #[arg(long, value_enum, default_value = "BLOCKED", ignore_case = true, value_name = "STATE")]
     pub state: BlockName,
     /// Why; the subscriber does not see it
@@ -92,10 +93,6 @@ pub struct Unblock {
 
 /// Approve or reject subscriptions.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  keygatectl get subscriptions --state ON_HOLD
-  keygatectl approve sub-9 --reason 'contract signed'
-  keygatectl reject sub-9 --reason 'no contract'")]
 pub struct Decide {
     /// The subscriptions
     #[arg(required = true, value_name = "ID")]

@@ -242,7 +242,7 @@ With --policy no service is asked. The exit code is 3 if the request is refused.
 pub struct Explain {
     /// The URL as clients send it, or only its path
     #[arg(value_name = "URL")]
-    pub url: String,
+    pub request: String,
     /// The method
     #[arg(long, short = 'X', value_name = "METHOD", default_value = "GET")]
     pub method: String,

@@ -81,7 +81,7 @@ fn online(
 ) -> Result<Value, Failure> {
     let mut body = Map::new();
     let mut add = |name: &str, value: Option<Value>| body.extend(value.map(|value| (name.to_owned(), value)));
-    add("url", Some(asked.url.clone().into()));
+    add("url", Some(asked.request.clone().into()));
     add("method", Some(asked.method.clone().into()));
     // Only the digest of a key leaves this machine.
     add("sha256", digest.map(|digest| digest.to_hex().into()));
@@ -119,7 +119,7 @@ fn offline(
         headers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect();
     headers.extend(asked.referer.iter().map(|referer| ("referer".to_owned(), referer.clone().into_bytes())));
     let mut request =
-        Request::new(&asked.method, &asked.url, headers).map_err(|error| Failure::Usage(error.to_string()))?;
+        Request::new(&asked.method, &asked.request, headers).map_err(|error| Failure::Usage(error.to_string()))?;
     if let Some(address) = &asked.address {
         let address = address.parse().map_err(|_| Failure::Usage("--address: expected an IP address".to_owned()))?;
         request.address = Address::Known(address);

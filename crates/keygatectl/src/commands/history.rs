@@ -12,7 +12,7 @@ use crate::{
     documents::changes,
     failure::{Done, Failure, Outcome},
     kinds,
-    output::{self, Screen, confirm, note, plain, styled},
+    output::{Screen, confirm, details, note, plain},
     times,
 };
 
@@ -127,38 +127,10 @@ pub fn restore(client: &Client, screen: &mut Screen, asked: &Restore) -> Outcome
 
 fn show_restored(screen: &mut Screen, restored: &Value) -> Result<(), Failure> {
     let counts = restored.get("counts").and_then(Value::as_object).cloned().unwrap_or_default();
-    show_counts(screen, &counts.into_iter().collect::<Vec<_>>())?;
+    details::counts(screen, &counts)?;
     for row in restored.get("kept").and_then(Value::as_array).into_iter().flatten() {
         let text = |name: &str| plain(row.get(name).and_then(Value::as_str).unwrap_or("?")).into_owned();
         screen.line(&format!("  {} {} stays as it is: {}", text("kind"), text("id"), text("because")))?;
     }
     Ok(())
-}
-
-/// A line for each kind with numbers other than 0.
-pub fn show_counts(screen: &mut Screen, counts: &[(String, Value)]) -> Result<(), Failure> {
-    let mut is_empty = true;
-    for (kind, count) in counts {
-        let numbers = count.as_object().into_iter().flatten();
-        let numbers: Vec<String> = numbers
-            .filter(|(_, number)| number.as_u64() != Some(0))
-            .map(|(what, number)| format!("{number} {}", word(what)))
-            .collect();
-        if !numbers.is_empty() {
-            is_empty = false;
-            screen.line(&format!("  {}: {}", kind.replace('_', " "), numbers.join(", ")))?;
-        }
-    }
-    if is_empty {
-        screen.line("  nothing")?;
-    }
-    Ok(())
-}
-
-fn word(what: &str) -> String {
-    match what {
-        "refused" => styled("refused"),
-        "held_back" => "held back by a block of the owner".to_owned(),
-        what => output::plain(what).into_owned(),
-    }
 }

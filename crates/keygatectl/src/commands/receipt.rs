@@ -9,7 +9,7 @@ use crate::{
     cli::{args::Wait, reads},
     client::{Client, read},
     failure::{Done, Failure, Outcome},
-    output::{self, Screen, plain},
+    output::{self, Screen, plain, progress::Progress},
 };
 
 /// How long to pause between two looks. A block reaches gateways in some 40 ms.
@@ -86,13 +86,12 @@ pub fn wait(client: &Client, asked: Wait, revision: Option<i64>) -> Result<Optio
     })?;
     let most = Duration::from_secs(span.0.unsigned_abs());
     let begun = Instant::now();
-    let bar = output::progress(Some(1), "gateways that have it");
+    let bar = Progress::new(Some(1), "gateways that have it").at_once();
     loop {
         let receipt = find(client, revision)?;
-        bar.set_length(receipt.live.saturating_add(receipt.silent.number()));
-        bar.set_position(receipt.have);
+        bar.set(receipt.have, receipt.live.saturating_add(receipt.silent.number()));
         if receipt.complete || begun.elapsed() >= most {
-            bar.finish_and_clear();
+            bar.end();
             return Ok(Some(receipt));
         }
         thread::sleep(PAUSE.min(most.saturating_sub(begun.elapsed())));

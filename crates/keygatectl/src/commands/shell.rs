@@ -21,6 +21,8 @@ pub fn manual(screen: &mut Screen) -> Outcome {
     let mut text = Vec::new();
     let mut command = Cli::command();
     command.build();
+    // They stand once, in the section of the program.
+    command = command.mut_subcommands(without_global);
     clap_mangen::Man::new(command.clone()).render(&mut text)?;
     let mut commands: Vec<&clap::Command> = command.get_subcommands().collect();
     while !commands.is_empty() {
@@ -39,6 +41,12 @@ pub fn manual(screen: &mut Screen) -> Outcome {
         commands = visible.flat_map(|command| command.get_subcommands()).collect();
     }
     write(screen, text)
+}
+
+fn without_global(command: clap::Command) -> clap::Command {
+    let is_shown = |argument: &clap::Arg| !argument.is_global_set() && argument.get_id() != "help";
+    let command = command.mut_args(|argument| if is_shown(&argument) { argument } else { argument.hide(true) });
+    command.mut_subcommands(without_global)
 }
 
 fn write(screen: &mut Screen, text: Vec<u8>) -> Outcome {

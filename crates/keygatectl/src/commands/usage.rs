@@ -12,6 +12,7 @@ use crate::{
     kinds,
     output::{
         self, Screen,
+        progress::Progress,
         table::{Column, Shape, Table, text},
     },
     times,
@@ -43,7 +44,7 @@ fn query(asked: &Usage, now: i64) -> Vec<Pair> {
 /// Requests by the values of a field, the most first.
 pub fn sums(client: &Client, query: &[Pair], field: &str) -> Result<Vec<(Value, u64)>, Failure> {
     let mut pages = client.pages("/v1/usage", query);
-    let bar = output::progress(None, "hours of usage");
+    let bar = Progress::new(None, "hours of usage");
     let mut sums: BTreeMap<String, (Value, u64)> = BTreeMap::new();
     let mut read = 0_u64;
     while let Some(rows) = pages.next(PAGE_ROWS)? {
@@ -52,13 +53,13 @@ pub fn sums(client: &Client, query: &[Pair], field: &str) -> Result<Vec<(Value, 
             let (_, sum) = sums.entry(text(&value)).or_insert((value, 0));
             *sum = sum.saturating_add(row.get("requests").and_then(Value::as_u64).unwrap_or_default());
             read = read.saturating_add(1);
+            bar.add(1);
         }
-        bar.set_position(read);
         if read > MOST_ROWS {
             return Err(Failure::Other(format!("there are more than {MOST_ROWS} rows of usage; ask for a shorter time")));
         }
     }
-    bar.finish_and_clear();
+    bar.end();
     let mut sums: Vec<(Value, u64)> = sums.into_values().collect();
     if field != "hour" {
         sums.sort_by_key(|(_, sum)| std::cmp::Reverse(*sum));

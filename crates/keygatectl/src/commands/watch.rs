@@ -30,7 +30,7 @@ pub fn watch(client: &Client, screen: &mut Screen, asked: &Watch) -> Outcome {
     if asked.since.is_none() {
         seen.seq = latest(client)?;
     }
-    let end = asked.span.map(|span| Instant::now() + Duration::from_secs(span.0.unsigned_abs()));
+    let end = asked.span.and_then(|span| Instant::now().checked_add(Duration::from_secs(span.0.unsigned_abs())));
     let mut reached = Instant::now();
     loop {
         match seen.look(client, screen) {

@@ -5,7 +5,6 @@
 
 use std::io::{self, Read};
 
-use indicatif::ProgressBar;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -21,10 +20,9 @@ use super::{
 use crate::{
     cli::apply::{Apply, Diff},
     client::{self, Client, Pair},
-    commands::history::show_counts,
     failure::{Done, Failure, Outcome},
     kinds,
-    output::{self, Screen, confirm, note, plain},
+    output::{self, Screen, confirm, details, note, plain, progress::{self, Progress}},
     times,
 };
 
@@ -94,7 +92,7 @@ pub fn apply(client: &Client, screen: &mut Screen, asked: &Apply) -> Outcome {
         screen.json(&with(sent, "pruned", removed.into()))?;
     } else {
         screen.line(&format!("applied to {}, now at revision {}:", client.url(), imported.revision))?;
-        show_counts(screen, &imported.counts.into_iter().collect::<Vec<_>>())?;
+        details::counts(screen, &imported.counts)?;
         for (kind, id, pruned) in &removed {
             let what = match pruned {
                 Pruned::Removed => "is removed".to_owned(),
@@ -150,7 +148,9 @@ impl Places {
     fn error(&self, refused: &Refused) -> String {
         let place = usize::try_from(refused.line).ok().and_then(|line| self.places.get(line.checked_sub(1)?));
         let place = place.map(|place| self.documents.place(*place)).unwrap_or_default();
-        let field = refused.field.as_ref().map(|field| format!("{field}: ")).unwrap_or_default();
+        // The service begins some sentences with the field.
+        let field = refused.field.as_ref().map(|field| format!("{field}: "));
+        let field = field.filter(|field| !refused.detail.starts_with(field.as_str())).unwrap_or_default();
         format!("{place}: {}", plain(&format!("{field}{}", refused.detail)))
     }
 }
@@ -158,12 +158,12 @@ impl Places {
 fn import(client: &Client, mut documents: Documents, asked: &Apply) -> Result<(Places, Imported, Value), Failure> {
     let rows = std::mem::take(&mut documents.rows);
     let places = Places { documents, places: rows.iter().map(|row| row.place).collect() };
-    let bar = output::progress(Some(u64::try_from(rows.len()).unwrap_or_default()), "applying");
+    let bar = progress::of(rows.len(), "applying");
     let lines: Vec<Box<str>> = rows.into_iter().map(|row| row.line).collect();
     let mut query: Vec<Pair> = vec![("label", asked.label.clone())];
     query.extend(asked.lift_blocks.then(|| ("lift_blocks", "true".to_owned())));
     let sent = client.import(&query, Lines { lines: lines.into_iter(), rest: Vec::new(), begun: 0, bar: bar.clone() });
-    bar.finish_and_clear();
+    bar.end();
     let sent = sent.map_err(|failure| match failure {
         Failure::Unreachable(because) => Failure::Unreachable(format!(
             "{because}\n  what was written until then stays; run the command again, rows that are there cost nothing"
@@ -179,7 +179,7 @@ struct Lines {
     lines: std::vec::IntoIter<Box<str>>,
     rest: Vec<u8>,
     begun: usize,
-    bar: ProgressBar,
+    bar: Progress,
 }
 
 impl Read for Lines {
@@ -193,7 +193,7 @@ impl Read for Lines {
             {
                 self.rest.extend_from_slice(line.as_bytes());
                 self.rest.push(b'\n');
-                self.bar.inc(1);
+                self.bar.add(1);
             }
         }
         let rest = self.rest.get(self.begun..).unwrap_or_default();
@@ -209,7 +209,7 @@ impl Read for Lines {
 type Removed = (management::port::Kind, Box<str>, Pruned);
 
 fn prune(client: &Client, gone: &[(management::port::Kind, Box<str>)], lock: &mut Lock, lifts: bool) -> Result<Vec<Removed>, Failure> {
-    let bar = output::progress(Some(u64::try_from(gone.len()).unwrap_or_default()), "removing");
+    let bar = progress::of(gone.len(), "removing");
     let mut removed = Vec::with_capacity(gone.len());
     for (kind, id) in gone {
         let pruned = remove(client, *kind, id, lifts, lock)?;
@@ -217,9 +217,9 @@ fn prune(client: &Client, gone: &[(management::port::Kind, Box<str>)], lock: &mu
             lock.objects.remove(&lock::key(*kind, id));
         }
         removed.push((*kind, id.clone(), pruned));
-        bar.inc(1);
+        bar.add(1);
     }
-    bar.finish_and_clear();
+    bar.end();
     Ok(removed)
 }
 
@@ -251,16 +251,16 @@ fn show_difference(
     let named: std::collections::HashSet<(u8, &str)> =
         documents.rows.iter().map(|row| (row.kind as u8, &*row.id)).collect();
     let has = |kind: management::port::Kind, id: &str| named.contains(&(kind as u8, id)) || rows.has(kind, id);
-    let bar = output::progress(Some(u64::try_from(documents.rows.len()).unwrap_or_default()), "comparing");
+    let bar = progress::of(documents.rows.len(), "comparing");
     let now = times::now();
     for found in &documents.rows {
-        bar.inc(1);
+        bar.add(1);
         let row = Row::of(serde_json::from_str(&found.line).unwrap_or_default());
         let Ok(row) = row else { continue };
         let verdict = compare(&row, &rows, &has, lifts, now);
-        bar.suspend(|| shown.add(screen, &row, documents.place(found.place), verdict))?;
+        bar.aside(|| shown.add(screen, &row, documents.place(found.place), verdict))?;
     }
-    bar.finish_and_clear();
+    bar.end();
     for (kind, id) in lock.map(|lock| candidates(lock, documents)).unwrap_or_default() {
         if let Some(row) = rows.find(kind, &id).filter(|row| !row.kept) {
             shown.remove(screen, &row)?;

@@ -4,7 +4,6 @@ use serde_json::{Map, Value};
 
 use crate::{
     failure::Failure,
-    kinds,
     output::{Screen, plain, table::text},
     times,
 };
@@ -63,14 +62,14 @@ fn red(text: &str) -> String {
 /// The fields of a row, those of nested objects with the names before them.
 fn rows(fields: &Map<String, Value>, before: &str) -> Vec<(String, String)> {
     let mut rows = Vec::new();
-    for (name, value) in kinds::ordered(fields) {
+    for (name, value) in crate::fields::ordered(fields) {
         let path = format!("{before}{name}");
         match value {
             Value::Null => {}
-            _ if before.is_empty() && (name == "id" || kinds::DERIVED.contains(&name.as_str())) => {}
+            _ if before.is_empty() && (name == "id" || crate::fields::DERIVED.contains(&name.as_str())) => {}
             Value::Object(nested) => rows.extend(self::rows(nested, &format!("{path}."))),
-            Value::Number(number) if kinds::TIMES.contains(&name.as_str()) => {
-                rows.push((path, number.as_i64().map_or_else(|| number.to_string(), times::rfc3339)));
+            Value::Number(number) if crate::fields::TIMES.contains(&name.as_str()) => {
+                rows.push((path, number.as_i64().and_then(times::rfc3339).unwrap_or_else(|| number.to_string())));
             }
             value => rows.push((path, plain(&text(value)).into_owned())),
         }

@@ -12,7 +12,8 @@ use super::row::Row;
 use crate::{
     client::{Client, PAGE_ROWS, Pair, path_of},
     failure::Failure,
-    kinds, output,
+    kinds,
+    output::progress::Progress,
 };
 
 /// How often rows that changed are fetched again. Each time takes less long, because fewer have changed.
@@ -74,20 +75,20 @@ impl Rows {
 pub fn fetch(client: &Client) -> Result<Rows, Failure> {
     let mut rows = Rows::default();
     let mut revision = revision(client)?;
-    let bar = output::progress(None, "fetching rows");
+    let bar = Progress::new(None, "fetching rows");
     for kind in Kind::ALL {
         let mut pages = client.pages(kinds::path(kind), &[]);
         while let Some(page) = pages.next(PAGE_ROWS)? {
             for row in &page {
                 rows.put(kind, row)?;
             }
-            bar.inc(u64::try_from(page.len()).unwrap_or_default());
+            bar.add(page.len());
         }
     }
     for _ in 0..MOST_ROUNDS {
         let latest = self::revision(client)?;
         if latest == revision {
-            bar.finish_and_clear();
+            bar.end();
             return Ok(rows);
         }
         for (kind, id) in changed(client, revision, latest)? {

@@ -25,5 +25,5 @@ pub mod write;
 
 pub use self::{
     apply::{apply, diff},
-    export::export,
+    export::{Written, export, prepare, write as write_rows},
 };

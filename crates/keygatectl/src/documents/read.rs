@@ -12,7 +12,7 @@ use management::port::Kind;
 use serde_json::Value;
 
 use super::row::{Invalid, Row};
-use crate::{failure::Failure, output};
+use crate::{failure::Failure, output::progress};
 
 /// Bytes of a file: 300,000 rows of 200 bytes.
 pub const MAX_FILE_BYTES: u64 = 64 << 20;
@@ -134,7 +134,7 @@ pub fn text(path: &Path) -> Result<String, Failure> {
 /// Reads and checks all documents of a folder. Two documents for one object are an error.
 pub fn read(folder: &Path) -> Result<Documents, Failure> {
     let files = files(folder)?;
-    let bar = output::progress(Some(u64::try_from(files.len()).unwrap_or_default()), "reading files");
+    let bar = progress::of(files.len(), "reading files");
     let (mut documents, mut errors, mut bytes) = (Documents::default(), Vec::new(), 0_u64);
     for path in files {
         let text = text(&path)?;
@@ -156,9 +156,9 @@ pub fn read(folder: &Path) -> Result<Documents, Failure> {
             }
         }
         documents.files.push(path);
-        bar.inc(1);
+        bar.add(1);
     }
-    bar.finish_and_clear();
+    bar.end();
     errors.extend(documents.twice());
     if errors.is_empty() { Ok(documents) } else { Err(told(errors.iter().map(ToString::to_string).collect())) }
 }
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn documents_are_told_apart_and_keep_their_lines() {
-        let text = "# all\n---\nkind: plan\nid: gold\n--- # the next\nkind: plan\nid: \"---\"\n...\n---\n---\nkind: plan\nid: |-\n  a\n  --- b\n";
+        let text = "# all\n---\nkind: plan\nid: gold\n--- # the next\nkind: plan\nid: \"---\"\n...\n---\n---\nkind: plan\nid: >-\n  a\n  --- b\n";
         let rows: Vec<(usize, String)> = parts(text)
             .filter_map(|part| part.row(Path::new("a.yaml")).unwrap().map(|row| (part.first_line, row.id)))
             .collect();

@@ -9,6 +9,7 @@ use management::{
 use serde_json::{Map, Value};
 
 use crate::{
+    fields,
     kinds::{self, of_kind},
     times,
 };
@@ -70,12 +71,12 @@ impl Row {
 
     /// A row as the service shows it, without what it derives.
     pub fn shown(kind: Kind, row: &Value) -> Option<Self> {
-        let mut fields = row.as_object()?.clone();
-        let id = fields.get("id")?.as_str()?.to_owned();
-        let kept = fields.remove(DELETED).is_some_and(|deleted| deleted == Value::Bool(true));
-        fields.retain(|name, _| !kinds::DERIVED.contains(&name.as_str()));
-        without_nulls(&mut fields);
-        Some(Self { kind, id, kept, fields })
+        let mut shown = row.as_object()?.clone();
+        let id = shown.get("id")?.as_str()?.to_owned();
+        let kept = shown.remove(DELETED).is_some_and(|deleted| deleted == Value::Bool(true));
+        shown.retain(|name, _| !fields::DERIVED.contains(&name.as_str()));
+        without_nulls(&mut shown);
+        Some(Self { kind, id, kept, fields: shown })
     }
 
     /// The line of an import.
@@ -148,6 +149,9 @@ pub fn typed<R: Resource>(row: &Row) -> Result<R, Invalid> {
 /// An error of serde, with the field that it names, and what was meant.
 fn explained(path: Option<String>, message: &str) -> Invalid {
     let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
+    if message.starts_with("invalid type: ") && message.ends_with("expected a string") {
+        return Invalid { field: path, detail: "expected a text; a number or a truth value needs quotes".to_owned() };
+    }
     let Some(rest) = message.strip_prefix("unknown field `") else {
         return Invalid { field: path, detail: message.to_owned() };
     };
@@ -207,10 +211,10 @@ fn words() -> Vec<&'static str> {
 }
 
 /// Makes Unix seconds of times in RFC 3339, in the row and in its block.
-fn seconds(fields: &mut Map<String, Value>) -> Result<(), Invalid> {
-    for (name, value) in fields.iter_mut() {
+fn seconds(row: &mut Map<String, Value>) -> Result<(), Invalid> {
+    for (name, value) in row.iter_mut() {
         match value {
-            Value::String(text) if kinds::TIMES.contains(&name.as_str()) => {
+            Value::String(text) if fields::TIMES.contains(&name.as_str()) => {
                 *value = times::of_rfc3339(text).map(Value::from).ok_or_else(|| {
                     Invalid::new(name, "expected a time such as 2027-01-31T08:00:00Z, or Unix seconds")
                 })?;
@@ -246,6 +250,7 @@ mod tests {
             (json!({"kind": "plan"}), Some("id"), "it is missing"),
             (json!({"kind": "plan", "id": 7}), Some("id"), "needs quotes"),
             (json!({"kind": "application", "id": "a", "stat": "BLOCKED"}), Some("stat"), "did you mean state?"),
+            (json!({"kind": "application", "id": "a", "owner": 7}), Some("owner"), "needs quotes"),
             (json!({"kind": "application", "id": "a", "state": "OPEN"}), Some("state"), "ACTIVE"),
             (json!({"kind": "application", "id": "a", "block": {"stat": "BLOCKED"}}), Some("block.stat"), "did you mean state?"),
             (json!({"kind": "plan", "id": "a", "limits": [{"requests": 1, "per": "week"}]}), Some("limits[0].per"), "month"),

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer, ser::{SerializeMap as _, SerializeSeq as _}};
 use serde_json::{Map, Value};
 
 use super::row::Row;
-use crate::{failure::Failure, kinds, times};
+use crate::{failure::Failure, fields, times};
 
 /// A value in the order and with the times of a document.
 struct Ordered<'v>(&'v Value, bool);
@@ -20,8 +20,8 @@ impl Serialize for Ordered<'_> {
                 }
                 list.end()
             }
-            Value::Number(number) if self.1 => match number.as_i64() {
-                Some(time) => serializer.serialize_str(&times::rfc3339(time)),
+            Value::Number(number) if self.1 => match number.as_i64().and_then(times::rfc3339) {
+                Some(time) => serializer.serialize_str(&time),
                 None => number.serialize(serializer),
             },
             value => value.serialize(serializer),
@@ -34,8 +34,8 @@ struct Fields<'f>(&'f Map<String, Value>);
 impl Serialize for Fields<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in kinds::ordered(self.0) {
-            map.serialize_entry(name, &Ordered(value, kinds::TIMES.contains(&name.as_str())))?;
+        for (name, value) in fields::ordered(self.0) {
+            map.serialize_entry(name, &Ordered(value, fields::TIMES.contains(&name.as_str())))?;
         }
         map.end()
     }
@@ -74,7 +74,7 @@ mod tests {
             "stop_on_quota_reach": true});
         assert_eq!(
             written(Kind::Plan, &plan),
-            "---\nkind: plan\nid: gold\nlimits:\n  - requests: 5\n    per: day\noperations:\n  - methods: []\n    path: /**\nstop_on_quota_reach: true\n"
+            "---\nkind: plan\nid: gold\nlimits:\n- requests: 5\n  per: day\noperations:\n- methods: []\n  path: /**\nstop_on_quota_reach: true\n"
         );
     }
 

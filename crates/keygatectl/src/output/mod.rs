@@ -3,6 +3,7 @@
 //! With `--output json` nothing but JSON reaches stdout. Texts of the service cannot steer the terminal ([`plain`]).
 
 pub mod details;
+pub mod progress;
 pub mod table;
 
 use std::{
@@ -11,7 +12,6 @@ use std::{
 };
 
 use anstyle::{AnsiColor, Style};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::{cli::Format, failure::Failure};
@@ -146,23 +146,6 @@ pub fn confirm(question: &str, yes: bool) -> Result<bool, Failure> {
     let mut answer = String::new();
     io::stdin().lock().take(100).read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes" | "Yes"))
-}
-
-/// Progress of something that takes longer than a second. It is seen on a terminal only.
-pub fn progress(total: Option<u64>, what: &str) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(5));
-    let template = match total {
-        Some(_) => "{msg} {bar:30} {human_pos}/{human_len} {eta}",
-        None => "{msg} {spinner} {human_pos} {elapsed}",
-    };
-    bar.set_message(what.to_owned());
-    match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
 }
 
 #[cfg(test)]

@@ -51,6 +51,8 @@ impl Column {
     }
 }
 
+/// Columns of this rank and above are only nice to have.
+const NICE: u8 = 3;
 /// Between two columns.
 const GAP: usize = 2;
 /// A column is never narrower than this.
@@ -108,6 +110,15 @@ impl<'c> Table<'c> {
         };
         let mut widths: Vec<usize> = self.columns.iter().map(|column| widest(column)).collect();
         if let Some(room) = self.width {
+            // What is only nice to have is left out rather than cut.
+            while widths.iter().sum::<usize>().saturating_add(gaps(&widths)) > room
+                && let Some(place) = self.least_wanted().filter(|place| {
+                    self.columns.get(*place).is_some_and(|column| column.rank >= NICE)
+                })
+            {
+                self.columns.remove(place);
+                widths.remove(place);
+            }
             while least(&widths) > room
                 && let Some(place) = self.least_wanted()
             {

@@ -2,10 +2,12 @@
 //!
 //! - [`page`]: a policy page, by the filter's own reader
 //! - [`plugin`]: plugin configurations, in JSON or where they stand in YAML, by the filter's own reader
+//! - [`yaml`]: YAML with places
 //! - documents of `export`, by the rules of the service ([`crate::documents`])
 
 pub mod page;
 pub mod plugin;
+pub mod yaml;
 
 use std::path::Path;
 
@@ -51,11 +53,7 @@ pub fn validate(screen: &mut Screen, asked: &Validate) -> Outcome {
 /// Checks a file, or a folder of documents.
 pub fn check(path: &Path) -> Result<Checked, Failure> {
     if path.is_dir() {
-        let documents = match read::read(path) {
-            Ok(documents) => documents,
-            // Each line has its place already.
-            Err(failure) => return Err(failure),
-        };
+        let documents = read::read(path)?;
         let (rows, files) = (documents.rows.len(), documents.files.len());
         return match rows {
             0 => Err(Failure::Other(format!("{} has no documents", path.display()))),

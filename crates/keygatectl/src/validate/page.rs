@@ -87,13 +87,13 @@ mod tests {
 
     #[test]
     fn slips_that_a_gateway_ignores_are_errors_with_their_place() {
-        let page = "{\"format\": 1,\n \"denyPolicies\": [],\n \"keys\": [\n  {\"sha256\": \"77\", \"application\": \"a\"},\n  \
-                    {\"sha256\": \"0000000000000000000000000000000000000000000000000000000000000000\",\n   \"application\": \"a\", \"expires\": 1}]}";
+        let page = "{\"format\": 1,\n \"denyPolicies\": [],\n \"keys\": [\n  {\"id\": \"k\", \"sha256\": \"77\", \"application\": \"a\"},\n  \
+                    {\"sha256\": \"0000000000000000000000000000000000000000000000000000000000000000\",\n   \"id\": \"j\", \"application\": \"a\", \"expires\": 1}]}";
         let found: Vec<String> = check(Path::new("p.json"), page.to_owned()).iter().map(ToString::to_string).collect();
         assert_eq!(found.len(), 3, "{found:?}");
         assert!(found[0].starts_with("p.json:2:2: ") && found[0].contains("did you mean `deny_policies`?"), "{found:?}");
         assert!(found[1].starts_with("p.json:4:"), "{found:?}");
-        assert!(found[2].starts_with("p.json:6:24: ") && found[2].contains("did you mean `expires_at`?"), "{found:?}");
+        assert!(found[2].starts_with("p.json:6:35: ") && found[2].contains("did you mean `expires_at`?"), "{found:?}");
     }
 
     #[test]

@@ -62,7 +62,7 @@ fn a_block_is_told_with_its_receipt() {
     let blocked = service
         .ctl(&["block", "sub-7", "--until", "2h", "--reason", "ticket 17", "--note", "ask support", "--wait", "5s"])
         .expect(0);
-    for part in ["subscription sub-7 (app-1 to payments-1.0): BLOCKED", "ticket 17", "ask support", "in 119 min", "complete; 1 of 1"] {
+    for part in ["subscription sub-7 (app-1 to payments-1.0): BLOCKED", "ticket 17", "ask support", "(in 2 h)", "complete; 1 of 1"] {
         assert!(blocked.out.contains(part), "{part} {blocked:?}");
     }
     let again = service.ctl(&["unblock", "sub-7", "--wait", "5s", "-o", "json"]).expect(0).json();
@@ -100,7 +100,7 @@ fn blocks_of_all_kinds_and_their_ends() {
     let planned = service.ctl(&["block", "sub-8", "--from", "1h", "--until", "2h"]).expect(0);
     assert!(planned.out.contains("UNBLOCKED"), "{planned:?}");
     let listed = service.ctl(&["get", "sub", "sub-8"]).expect(0);
-    assert!(listed.out.contains("UNBLOCKED, blocked in 5"), "{listed:?}");
+    assert!(listed.out.contains("UNBLOCKED, blocked in "), "{listed:?}");
     let app = service.ctl(&["block", "app-1"]).expect(1);
     assert!(app.err.contains("app-1 is an application") && app.err.contains("block --application app-1"), "{app:?}");
     service.ctl(&["block", "--application", "app-1", "--reason", "unpaid"]).expect(0);
@@ -168,6 +168,7 @@ fn tokens_and_credentials_are_issued_once_and_revoked() {
     assert!(!token.contains(char::is_whitespace) && issued.err.contains("shown once") && !issued.err.contains(token));
     let me = service.ctl(&["whoami"]).variable("KEYGATE_TOKEN", token).expect(0);
     assert!(me.out.starts_with("eve (auditor) at http://127.0.0.1:"), "{me:?}");
+    service.seed();
     let refused = service.ctl(&["block", "sub-7"]).variable("KEYGATE_TOKEN", token).expect(1);
     assert!(refused.err.contains("403") && refused.err.contains("whoami"), "{refused:?}");
     let list = service.ctl(&["tokens", "list", "-o", "json"]).expect(0).json();
@@ -176,7 +177,6 @@ fn tokens_and_credentials_are_issued_once_and_revoked() {
     let gone = service.ctl(&["whoami"]).variable("KEYGATE_TOKEN", token).expect(1);
     assert!(gone.err.contains("401") && !gone.err.contains(token), "{gone:?}");
 
-    service.seed();
     let secret = service.ctl(&["gateways", "issue", "--client-id", "edge"]).expect(0);
     assert_eq!(secret.out.lines().count(), 1);
     let credentials = service.ctl(&["gateways", "credentials", "-o", "json"]).expect(0).json();

@@ -93,7 +93,7 @@ fn every_command_has_help_and_its_examples_work() {
         let lines = text.to_string();
         let lines = lines.lines().map(str::trim).filter(|line| line.starts_with("keygatectl "));
         for line in lines {
-            let line = line.split("      ").next().unwrap();
+            let line = line.split("     ").next().unwrap();
             let line = line.replace("https://policy.example.com", &service.url);
             let line = line.replace(" < token.txt", "").replace("keygatectl login", "keygatectl --token-file token.txt login");
             let is_wait = line.contains("--wait");

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "only tests")]
 
 mod everyday;
+mod explained;
 mod help;
 mod secrets;
 #[path = "../support/mod.rs"]
 mod support;
 mod tables;
+mod validated;

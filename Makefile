@@ -288,7 +288,7 @@ test-fuzz:
 #   SERVICE_PART=keys      only this part (or load, import)
 
 .PHONY: bench-service
-bench-service: policy-service ## The policy service under load on both databases, replicas killed; a million keys; ten minutes
+bench-service: build envoy ## The policy service under load on both databases, replicas killed; a million keys; ten minutes
 	@tools/need postgresql
 	tools/release-cargo build $(LOCKED) -p keygate-replicas
 	@exec "$$KEYGATE_WORK/release/bench-service"
@@ -331,6 +331,7 @@ soak-module:
 #   ANATOMY=true       the host calls one by one
 #   KEEP=tests/bench/results   folder for table and chart
 #   KEYS LOADS BLOCKS  bench-scale: how many (1000000, 10, 30)
+#   PART=loads|blocks  bench-scale: only this part; WORKERS=1 or 4 only with so many workers
 
 BENCH_FILTERS := target/bench/filters
 

@@ -15,6 +15,7 @@ pub mod cutter;
 pub mod envoy;
 pub mod feed;
 pub mod load;
+pub mod mounted;
 pub mod policy_service;
 pub mod stack;
 pub mod story;

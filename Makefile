@@ -46,7 +46,7 @@ help: ## This list
 	@sed -n 's/^#   /  /p' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
-build: filter policy-service ## The filter (target/keygate.wasm) and the policy service (target/release/policy-service)
+build: filter policy-service keygatectl ## The filter (target/keygate.wasm), the policy service and keygatectl (target/release/)
 
 .PHONY: run
 run: build stack envoy ## Policy service, Envoy with keygate and an upstream, with demo data and commands to try; until Ctrl-C
@@ -75,7 +75,7 @@ built-tests:
 	cargo test $(LOCKED) --no-run $(E2E_TESTS)
 
 FILTER_TESTS := -p keygate --test filter
-SERVICE_TESTS := -p explain -p management -p store -p testkit -p policy-service
+SERVICE_TESTS := -p explain -p management -p store -p testkit -p policy-service -p keygatectl
 E2E_TESTS := -p keygate-e2e
 
 ifdef SIDE_BY_SIDE
@@ -144,6 +144,13 @@ policy-service:
 	$(AT_COMMIT) tools/release-cargo build $(LOCKED) -p policy-service
 	@mkdir -p target/release
 	@[ "$$KEYGATE_WORK" -ef target ] || install "$$KEYGATE_WORK/release/policy-service" target/release/policy-service
+
+.PHONY: keygatectl
+keygatectl: ## The command line alone (target/release/keygatectl)
+	@tools/need cargo cc
+	tools/release-cargo build $(LOCKED) -p keygatectl
+	@mkdir -p target/release
+	@[ "$$KEYGATE_WORK" -ef target ] || install "$$KEYGATE_WORK/release/keygatectl" target/release/keygatectl
 
 .PHONY: stack
 stack:

@@ -22,7 +22,7 @@ use crate::{
         Fetch, Post,
         lines::{Lines, Severity},
     },
-    config::{self, Mode},
+    config::{self, Mode, OnPolicyUnavailable},
     fingerprint::FingerprintKey,
     held::{Freshness, PolicyView},
     limit::counter::Notes,
@@ -351,7 +351,9 @@ fn sender<'p>(plugin: &'p Plugin, source: &SourceId) -> &'p Sender {
         let node = host::property(b"xds\0node\0id").filter(|id| !id.is_empty());
         let node = node.map(|id| reply::header_text(&String::from_utf8_lossy(&id)));
         let instance = policy.instance.clone().or(node).unwrap_or_else(|| process.clone());
-        let expires_after = policy.expire_after.map_or(0, |age| age.as_millis().div_ceil(1_000));
+        // A filter that allows without a policy goes on to allow after it has expired, so it never counts as gone.
+        let expires = policy.expire_after.filter(|_| plugin.config.on_policy_unavailable == OnPolicyUnavailable::Deny);
+        let expires_after = expires.map_or(0, |age| age.as_millis().div_ceil(1_000));
         Sender { instance, process, expires_after: expires_after.to_string() }
     })
 }

@@ -92,7 +92,8 @@ fn a_callout_says_who_asks() {
     for (configuration, node, instance) in [
         (configuration(policy.clone()), "node-1", Some("edge-7")),
         (configuration([]), "sidecar~10.0.0.1~pod.ns~größe", Some("sidecar~10.0.0.1~pod.ns~gr%C3%B6%C3%9Fe")),
-        (configuration([]), "", None),
+        // It allows after its policy has expired, so it must never count as gone.
+        (configuration([("on_policy_unavailable", json!("allow"))]), "", None),
     ] {
         let mut envoy = Envoy::new(&configuration).workers(2);
         envoy.name_node(node);
@@ -104,7 +105,11 @@ fn a_callout_says_who_asks() {
         assert!(process.len() == 16 && process.bytes().all(|byte| byte.is_ascii_hexdigit()), "{process}");
         assert_eq!(header(&poll, "keygate-instance").as_deref(), Some(instance.unwrap_or(&process)), "{node}");
         assert_eq!(header(&poll, "keygate-workers").as_deref(), Some("2"));
-        let expires = if instance == Some("edge-7") { "3601" } else { "3600" };
+        let expires = match (node, instance) {
+            ("", _) => "0",
+            (_, Some("edge-7")) => "3601",
+            _ => "3600",
+        };
         assert_eq!(header(&poll, "keygate-expires-after").as_deref(), Some(expires));
         // A wait of 25 s, the timeout of 5 s, a pause of 30 s, 2 s until a callout counts as never answered, rounded up.
         assert_eq!(header(&poll, "keygate-heard-within").as_deref(), Some("63"));

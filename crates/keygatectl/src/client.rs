@@ -2,11 +2,7 @@
 //!
 //! It follows no redirect, because a redirect could hand the token to another machine.
 
-use std::{
-    fs,
-    io::Read,
-    time::Duration,
-};
+use std::{fs, io::Read, time::Duration};
 
 use management::resource::Resource;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -107,13 +103,7 @@ impl Client {
         self.send_json(Method::PUT, path, query, body)
     }
 
-    fn send_json(
-        &self,
-        method: Method,
-        path: &str,
-        query: &[Pair],
-        body: &impl Serialize,
-    ) -> Result<Answer, Failure> {
+    fn send_json(&self, method: Method, path: &str, query: &[Pair], body: &impl Serialize) -> Result<Answer, Failure> {
         let text = serde_json::to_vec(body).map_err(|error| Failure::Other(error.to_string()))?;
         let request = self.request(method, path, query)?.header(CONTENT_TYPE, "application/json").body(text);
         self.send(request)
@@ -173,7 +163,10 @@ impl Client {
             return Ok(Answer { body: Value::Null, revision });
         }
         let body = serde_json::from_slice(&body).map_err(|_| {
-            Failure::Unreachable(format!("{} answers with something that is not JSON; is it the policy service?", self.url))
+            Failure::Unreachable(format!(
+                "{} answers with something that is not JSON; is it the policy service?",
+                self.url
+            ))
         })?;
         Ok(Answer { body, revision })
     }

@@ -149,8 +149,13 @@ fn page_of(folder: &Path) -> Result<String, Failure> {
     for found in &documents.rows {
         let row = serde_json::from_str(&found.line).ok().and_then(|line| Row::of(line).ok());
         let fed = row.and_then(|row| row.fed());
-        let fed = fed.ok_or_else(|| Failure::Other(format!("{}: the row cannot be read", documents.place(found.place))))?;
-        lists.get_mut(found.kind.list()).and_then(Value::as_array_mut).into_iter().for_each(|list| list.push(fed.clone()));
+        let fed =
+            fed.ok_or_else(|| Failure::Other(format!("{}: the row cannot be read", documents.place(found.place))))?;
+        lists
+            .get_mut(found.kind.list())
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .for_each(|list| list.push(fed.clone()));
     }
     lists.insert("format".to_owned(), 1.into());
     Ok(Value::Object(lists).to_string())

@@ -59,7 +59,10 @@ impl Lock {
         }
         let text = fs::read_to_string(path).map_err(|error| Failure::file(path, &error))?;
         Self::parse(&text).map(Some).map_err(|line| {
-            Failure::Other(format!("{}:{line}: it is not what `apply` writes; a merge may have left marks in it", path.display()))
+            Failure::Other(format!(
+                "{}:{line}: it is not what `apply` writes; a merge may have left marks in it",
+                path.display()
+            ))
         })
     }
 

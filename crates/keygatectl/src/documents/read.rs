@@ -99,7 +99,8 @@ fn collect(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), 
         }
         if of_type.is_dir() {
             let depth = depth.checked_sub(1);
-            let depth = depth.ok_or_else(|| Failure::Other(format!("{}: too many folders inside each other", path.display())))?;
+            let depth = depth
+                .ok_or_else(|| Failure::Other(format!("{}: too many folders inside each other", path.display())))?;
             collect(&path, depth, found)?;
         } else if is_yaml(&path) {
             found.push(path);
@@ -140,7 +141,10 @@ pub fn read(folder: &Path) -> Result<Documents, Failure> {
         let text = text(&path)?;
         bytes = bytes.saturating_add(u64::try_from(text.len()).unwrap_or(u64::MAX));
         if bytes > MAX_FOLDER_BYTES {
-            return Err(Failure::Other(format!("{} has more than {MAX_FOLDER_BYTES} bytes of documents", folder.display())));
+            return Err(Failure::Other(format!(
+                "{} has more than {MAX_FOLDER_BYTES} bytes of documents",
+                folder.display()
+            )));
         }
         let file = u32::try_from(documents.files.len()).unwrap_or(u32::MAX);
         for part in parts(&text) {
@@ -189,7 +193,11 @@ impl Documents {
         let pairs = order.windows(2).filter_map(|pair| Some((row(pair.first()?)?, row(pair.last()?)?)));
         let twice = pairs.filter(|(one, other)| (one.kind, &one.id) == (other.kind, &other.id));
         let error = |(one, other): (&Found, &Found)| Misplaced {
-            file: usize::try_from(other.place.file).ok().and_then(|file| self.files.get(file)).cloned().unwrap_or_default(),
+            file: usize::try_from(other.place.file)
+                .ok()
+                .and_then(|file| self.files.get(file))
+                .cloned()
+                .unwrap_or_default(),
             line: usize::try_from(other.place.line).unwrap_or_default(),
             column: 1,
             field: Some("id".to_owned()),
@@ -218,7 +226,9 @@ pub fn parts(text: &str) -> impl Iterator<Item = Part<'_>> {
         }
         let (mut end, mut lines) = (0_usize, 0_usize);
         for piece in rest.split_inclusive('\n') {
-            let is_mark = piece.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
+            let is_mark = piece
+                .strip_prefix("---")
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
             if is_mark {
                 let part = Part { text: rest.get(..end)?, first_line: line };
                 // What follows on the line of the mark belongs to the next document.
@@ -237,12 +247,18 @@ pub fn parts(text: &str) -> impl Iterator<Item = Part<'_>> {
 impl Part<'_> {
     /// Its value; `None` if it has only comments and blanks.
     pub fn value(&self, file: &Path) -> Result<Option<Value>, Misplaced> {
-        let has_content = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#') && line.trim() != "...";
+        let has_content =
+            |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#') && line.trim() != "...";
         if !self.text.lines().any(has_content) {
             return Ok(None);
         }
         if self.text.len() > MAX_DOCUMENT_BYTES {
-            return Err(self.at(file, 1, 1, Invalid { field: None, detail: format!("the document has more than {MAX_DOCUMENT_BYTES} bytes") }));
+            return Err(self.at(
+                file,
+                1,
+                1,
+                Invalid { field: None, detail: format!("the document has more than {MAX_DOCUMENT_BYTES} bytes") },
+            ));
         }
         // Aliases could make much of few bytes, and rows need none.
         let options = serde_saphyr::options! {
@@ -329,7 +345,10 @@ mod tests {
         for (text, expected) in [
             ("kind: plan\nid: gold\nlimit: []\n", "a.yaml:3:1: limit: there is no such field; did you mean limits?"),
             ("---\nkind: plan\nid: gold\nlimits:\n  - requests: 5\n    per: week\n", "a.yaml:6:5: limits[0].per: "),
-            ("---\nkind: subscription\nid: s\napplication: a\napi: b\nblock:\n  until: soon\n", "a.yaml:7:3: block.until: "),
+            (
+                "---\nkind: subscription\nid: s\napplication: a\napi: b\nblock:\n  until: soon\n",
+                "a.yaml:7:3: block.until: ",
+            ),
             ("---\n\n# no kind\nid: gold\n", "a.yaml:4:1: kind: it is missing"),
             ("kind: plan\nid: [\n", "a.yaml:"),
             ("kind: plan\nkind: api\nid: a\n", "a.yaml:2:1"),

@@ -56,7 +56,11 @@ pub fn parse(text: &str) -> Result<Vec<Node>, Fault> {
     for event in Parser::new_from_str_with_options(text, options) {
         let (event, span) = event.map_err(|error| {
             let mark = error.marker();
-            Fault { line: mark.line(), column: mark.col().saturating_add(1), detail: format!("no YAML: {}", error.kind()) }
+            Fault {
+                line: mark.line(),
+                column: mark.col().saturating_add(1),
+                detail: format!("no YAML: {}", error.kind()),
+            }
         })?;
         builder.take(event, span)?;
     }

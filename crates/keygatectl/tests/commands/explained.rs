@@ -23,7 +23,11 @@ fn a_service_a_page_and_documents_agree() {
     fs::write(service.folder().join("plugin.json"), plugin).unwrap();
     for (arguments, code, part) in [
         (vec!["/payments/1.0/x", "--key-file", "one"], 3, "deny: subscription_blocked, status 401"),
-        (vec!["/payments/1.0/x", "--key-file", "one", "--plugin", "plugin.json"], 3, "deny: subscription_blocked, status 403"),
+        (
+            vec!["/payments/1.0/x", "--key-file", "one", "--plugin", "plugin.json"],
+            3,
+            "deny: subscription_blocked, status 403",
+        ),
         (vec!["/payments/1.0/x", "--key-file", "one", "--at", "3h"], 0, "allow: allowed"),
         (vec!["/payments/1.0/x", "--key-file", "two"], 0, "allow: allowed"),
         (vec!["/payments/1.0/x", "--key-file", "two", "--address", "203.0.113.9"], 3, "denied_by_policy"),

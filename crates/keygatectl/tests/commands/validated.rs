@@ -106,7 +106,10 @@ fn what_is_wrong_is_told_with_its_place_and_exit_code() {
     write("plugin.json", "{\"policy\": {\"cluster\": \"c\"},\n \"modus\": 1}");
     write("good.json", "{\"policy\": {\"cluster\": \"c\", \"headers\": {\"x-token\": {\"env\": \"NOT_SET\"}}}}");
     write("page.json", "{\"format\": 1,\n \"keys\": [{\"expires\": 1}]}");
-    write("wasm.yaml", "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nspec:\n  pluginConfig:\n    policy:\n      cluster: c\n      timeout_ms: 0\n");
+    write(
+        "wasm.yaml",
+        "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nspec:\n  pluginConfig:\n    policy:\n      cluster: c\n      timeout_ms: 0\n",
+    );
     write("rows.yaml", "---\nkind: plan\nid: gold\nlimits: 5\n");
     write("other.yaml", "apiVersion: v1\nkind: Service\n");
     let validate = |files: &[&str]| {
@@ -115,7 +118,9 @@ fn what_is_wrong_is_told_with_its_place_and_exit_code() {
     };
     assert_eq!(validate(&["good.json"]).expect(0).out, "good.json: 1 plugin configuration, valid\n");
     let wrong = validate(&["plugin.json", "good.json", "page.json", "wasm.yaml", "rows.yaml"]).expect(1);
-    for part in ["plugin.json:2:2: ", "mode", "page.json:2:", "wasm.yaml:7:19: ", "timeout_ms", "rows.yaml:4:1: limits: "] {
+    for part in
+        ["plugin.json:2:2: ", "mode", "page.json:2:", "wasm.yaml:7:19: ", "timeout_ms", "rows.yaml:4:1: limits: "]
+    {
         assert!(wrong.err.contains(part), "{part} {wrong:?}");
     }
     assert_eq!(wrong.out, "good.json: 1 plugin configuration, valid\n");

@@ -6,10 +6,7 @@
 use std::sync::Arc;
 
 use super::{Heard, State};
-use crate::port::{
-    Scope,
-    gateways::{Gateway, Holds, Proof},
-};
+use crate::port::gateways::{Gateway, Holds, Proof};
 
 /// Maximum number of names in each list of a receipt. At 600 bytes each, 6 MB. The numbers are always complete.
 const MAX_NAMED: usize = 10_000;
@@ -63,8 +60,8 @@ impl Receipt {
     }
 }
 
-/// The receipt of `change`. `sees` says whether a gateway with this scope sees the change; `None` if that is unknown.
-pub fn receipt(heard: &[Heard], states: &[State], change: &Change, sees: impl Fn(&Scope) -> Option<bool>) -> Receipt {
+/// The receipt of `change`. `sees` says whether a gateway sees what was changed; `None` if that is unknown.
+pub fn receipt(heard: &[Heard], states: &[State], change: &Change, sees: impl Fn(&Gateway) -> Option<bool>) -> Receipt {
     let mut receipt = Receipt { revision: change.revision, ..Receipt::default() };
     for (heard, state) in heard.iter().zip(states) {
         let gateway = &*heard.gateway;
@@ -101,7 +98,7 @@ pub fn names(gateways: &[Arc<Gateway>]) -> Vec<Named> {
 }
 
 /// Whether a gateway may decide otherwise because of the change.
-fn concerns(gateway: &Gateway, change: &Change, sees: impl Fn(&Scope) -> Option<bool>) -> bool {
+fn concerns(gateway: &Gateway, change: &Change, sees: impl Fn(&Gateway) -> Option<bool>) -> bool {
     let is_known = match &gateway.holds {
         Holds::Nothing => true,
         Holds::Unknown => false,
@@ -111,7 +108,7 @@ fn concerns(gateway: &Gateway, change: &Change, sees: impl Fn(&Scope) -> Option<
     if gateway.instance.is_none() || !is_known {
         return true;
     }
-    gateway.scope.as_ref().and_then(sees).unwrap_or(true)
+    sees(gateway).unwrap_or(true)
 }
 
 /// The proof that a live gateway has the change.

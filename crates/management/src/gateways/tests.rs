@@ -58,7 +58,8 @@ fn sees(scope: &Scope) -> Option<bool> {
 /// Words for a receipt: live, have, missing, silent, whether it is complete.
 fn told(heard: &[Heard]) -> (usize, usize, usize, usize, bool) {
     let change = Change { epoch: "e".to_owned(), revision: 7 };
-    let receipt = receipt(heard, &states(heard, GONE_AFTER, NOW), &change, sees);
+    let receipt =
+        receipt(heard, &states(heard, GONE_AFTER, NOW), &change, |gateway| gateway.scope.as_ref().and_then(sees));
     assert_eq!(receipt.live, receipt.have + receipt.missing.len());
     assert!(receipt.proofs.iter().all(|proof| proof.epoch == "e" && proof.revision >= 7), "{receipt:?}");
     (receipt.live, receipt.have, receipt.missing.len(), receipt.silent.len(), receipt.is_complete())

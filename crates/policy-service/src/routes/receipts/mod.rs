@@ -24,9 +24,9 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::waiting::{Question, Standing};
+use self::waiting::{Question, Since, Standing};
 pub use self::{description::say, waiting::Receipts};
-use super::{NoQuery, history, tag::REVISION};
+use super::{NoQuery, history, tag::REVISION, told::Accepted};
 use crate::{
     auth::{
         Caller, Identity,
@@ -37,7 +37,7 @@ use crate::{
 };
 use management::{
     gateways::{Change, Named, Receipt, names},
-    port::{Actor, Principal, Role, Store},
+    port::{Actor, Principal, Role, Store, audit::Action},
 };
 
 /// The parameter.
@@ -134,8 +134,14 @@ pub async fn attach(
     let made = response.headers().get(REVISION).and_then(|value| value.to_str().ok()?.parse().ok());
     let revision: i64 = made.unwrap_or(latest.revision);
     let one = revision.saturating_sub(1).max(0);
-    let from = if operation.path == IMPORT { before.min(one) } else { one };
-    let mut question = Question::new(Change { epoch: latest.epoch, revision }, from);
+    let has_made = response.extensions().get::<Accepted>().is_some_and(|accepted| accepted.revision.is_some());
+    let since = match operation.path {
+        // What is so already may have been changed by any revision. An answer that is repeated does not say.
+        _ if !has_made => Since::Held,
+        IMPORT => Since::Revision(before.min(one)),
+        _ => Since::Revision(one),
+    };
+    let mut question = Question::new(Change { epoch: latest.epoch, revision }, since);
     let deadline = begun.checked_add(Duration::from_secs(seconds.into())).unwrap_or(begun);
     let standing = receipts.wait(&mut question, deadline).await;
     let after_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
@@ -223,7 +229,10 @@ async fn find(
     }
     let from = revision.saturating_sub(1).max(0);
     let made = store.made(Some(from), false, 1).await?.pop().filter(|made| made.revision == revision);
-    let mut question = Question::new(Change { epoch: state.epoch, revision }, from);
+    // An import makes several revisions, and its receipt names the last one.
+    let is_import = made.as_ref().is_none_or(|made| made.action.as_deref() == Some(Action::Import.word()));
+    let since = if is_import { Since::Held } else { Since::Revision(from) };
+    let mut question = Question::new(Change { epoch: state.epoch, revision }, since);
     receipts.announce(ASKED_AGAIN).await;
     let now = Instant::now();
     let standing = receipts.wait(&mut question, now.checked_add(NEWS).unwrap_or(now)).await;

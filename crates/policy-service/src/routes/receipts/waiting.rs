@@ -11,7 +11,10 @@ use tokio::{
 use crate::feed::Feed;
 use management::{
     gateways::{Change, Heard, Receipt, receipt},
-    port::{Error, Scope, Store, gateways::Proof},
+    port::{
+        Error, Scope, Store,
+        gateways::{Gateway, Holds, Proof},
+    },
 };
 
 /// Receipts that are waited for at once, at some 10 KB each. A further one is answered as it stands.
@@ -38,16 +41,34 @@ pub struct Receipts {
 pub struct Question {
     /// The change.
     pub change: Change,
-    /// The revision before the change.
-    pub from: i64,
-    /// Which limited gateways see the change, as far as it is known.
-    seen: Vec<(Scope, bool)>,
+    since: Since,
+    /// Whether gateways with this scope see what was changed after this revision, as far as it is known.
+    seen: Vec<(Scope, i64, bool)>,
+}
+
+/// Which changes the receipt is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// Those after this revision.
+    Revision(i64),
+    /// All that a gateway does not have yet. The revision alone does not say what the caller waits for.
+    Held,
 }
 
 impl Question {
-    /// What was changed after the revision `from`.
-    pub fn new(change: Change, from: i64) -> Self {
-        Self { change, from, seen: Vec::new() }
+    /// A question about the changes up to `change`.
+    pub fn new(change: Change, since: Since) -> Self {
+        Self { change, since, seen: Vec::new() }
+    }
+
+    /// The revision after which a gateway must see a change to be concerned.
+    fn from(&self, gateway: &Gateway) -> i64 {
+        let one = self.change.revision.saturating_sub(1).max(0);
+        match (self.since, &gateway.holds) {
+            (Since::Revision(from), _) => from,
+            (Since::Held, Holds::Proven(proof)) => proof.revision.min(one),
+            (Since::Held, Holds::Nothing | Holds::Unknown) => 0,
+        }
     }
 }
 
@@ -143,13 +164,17 @@ impl Receipts {
     /// The receipt by what is known here. `None` if the gateways could not be read yet.
     async fn count(&self, question: &mut Question) -> Result<Option<Receipt>, Error> {
         let Some((heard, states)) = self.feed.gateways().all() else { return Ok(None) };
-        for scope in unseen(&heard, &question.seen) {
-            let sees = self.feed.shows(&scope, question.from, question.change.revision).await?;
-            question.seen.push((scope, sees));
+        for (scope, from) in unseen(&heard, question) {
+            let sees = self.feed.shows(&scope, from, question.change.revision).await?;
+            question.seen.push((scope, from, sees));
         }
-        let sees = |scope: &Scope| match scope {
+        let sees = |gateway: &Gateway| match gateway.scope.as_ref()? {
             Scope::All => Some(true),
-            scope => question.seen.iter().find(|(other, _)| other == scope).map(|(_, sees)| *sees),
+            scope => {
+                let from = question.from(gateway);
+                let mut seen = question.seen.iter();
+                seen.find(|(other, since, _)| other == scope && *since == from).map(|(_, _, sees)| *sees)
+            }
         };
         Ok(Some(receipt(&heard, &states, &question.change, sees)))
     }
@@ -172,12 +197,15 @@ impl Receipts {
     }
 }
 
-/// The scopes of limited gateways of which it is not known whether they see the change, each once.
-fn unseen(heard: &[Heard], seen: &[(Scope, bool)]) -> Vec<Scope> {
-    let mut unseen: Vec<Scope> = Vec::new();
-    for scope in heard.iter().filter_map(|heard| heard.gateway.scope.as_ref()) {
-        if *scope != Scope::All && !unseen.contains(scope) && !seen.iter().any(|(other, _)| other == scope) {
-            unseen.push(scope.clone());
+/// The scopes of limited gateways of which it is not known whether they see what was changed after a revision, each once.
+fn unseen(heard: &[Heard], question: &Question) -> Vec<(Scope, i64)> {
+    let mut unseen: Vec<(Scope, i64)> = Vec::new();
+    for gateway in heard.iter().map(|heard| &heard.gateway) {
+        let Some(scope) = gateway.scope.as_ref().filter(|scope| **scope != Scope::All) else { continue };
+        let from = question.from(gateway);
+        let is_known = question.seen.iter().any(|(other, since, _)| other == scope && *since == from);
+        if !is_known && !unseen.iter().any(|(other, since)| other == scope && *since == from) {
+            unseen.push((scope.clone(), from));
         }
     }
     unseen

@@ -8,6 +8,7 @@
 #   RATELIMIT        a binary of envoyproxy/ratelimit for it, instead of one that Go builds
 #   NGINX            an nginx binary for the end-to-end tests, instead of Debian's
 #   POSTGRES_BIN     the folder of PostgreSQL's programs for the tests, instead of Debian's
+#   CHROMIUM         a Chromium binary for `make e2e-console`, instead of Debian's
 #   PGBOUNCER        a pgbouncer binary for the tests, instead of Debian's
 #   WASM_TOOLCHAIN   rustup or debian: how to build for wasm32 (detected if not given)
 #   STRICT_COMPILERS 1 to fail if rustc or wasm-opt is not the one in tools/compilers, instead of a warning
@@ -45,7 +46,7 @@ help: ## This list
 	@sed -n 's/^#   /  /p' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
-build: filter policy-service ## The filter (target/keygate.wasm) and the policy service (target/release/policy-service)
+build: filter policy-service keygatectl ## The filter (target/keygate.wasm), the policy service and keygatectl (target/release/)
 
 .PHONY: run
 run: build stack envoy ## Policy service, Envoy with keygate and an upstream, with demo data and commands to try; until Ctrl-C
@@ -74,7 +75,7 @@ built-tests:
 	cargo test $(LOCKED) --no-run $(E2E_TESTS)
 
 FILTER_TESTS := -p keygate --test filter
-SERVICE_TESTS := -p explain -p management -p store -p testkit -p policy-service
+SERVICE_TESTS := -p explain -p management -p store -p testkit -p policy-service -p keygatectl
 E2E_TESTS := -p keygate-e2e
 
 ifdef SIDE_BY_SIDE
@@ -144,6 +145,13 @@ policy-service:
 	@mkdir -p target/release
 	@[ "$$KEYGATE_WORK" -ef target ] || install "$$KEYGATE_WORK/release/policy-service" target/release/policy-service
 
+.PHONY: keygatectl
+keygatectl: ## The command line alone (target/release/keygatectl)
+	@tools/need cargo cc
+	tools/release-cargo build $(LOCKED) -p keygatectl
+	@mkdir -p target/release
+	@[ "$$KEYGATE_WORK" -ef target ] || install "$$KEYGATE_WORK/release/keygatectl" target/release/keygatectl
+
 .PHONY: stack
 stack:
 	@tools/need cargo cc
@@ -212,6 +220,17 @@ e2e-ratelimit: build envoy ## One quota over two Envoys, with Envoy's own rate l
 	$(title) 'one quota, with real rate limit servers'
 	@tools/need redis-server ratelimit
 	cargo test $(LOCKED) -p keygate-e2e --test gateway envoys_ratelimit -- --ignored
+
+# --- the console in a browser -----------------------------------------------------------------------------------------
+#
+#   CONSOLE=block      only tests/console/block.test.mjs
+#   KEEP_SCREENSHOTS=1 write the pictures of docs/console again
+
+.PHONY: e2e-console
+e2e-console: build stack envoy ## The console in Debian's Chromium over two real Envoys: the story of a block, every page and role, axe
+	@tools/need chromium oidc-provider
+	$(title) 'the console, in a real browser'
+	STACK="$$KEYGATE_WORK/debug/stack" node --test --test-reporter=spec --test-concurrency=1 tests/console/$(or $(CONSOLE),*).test.mjs
 
 # --- other versions of Envoy -----------------------------------------------------------------------------------------
 #

@@ -23,6 +23,7 @@ mod global_ratelimit;
 mod guard;
 mod keys;
 mod limits;
+mod listed;
 mod listeners;
 mod main_thread;
 mod observability;

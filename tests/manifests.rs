@@ -12,6 +12,8 @@
 
 #[path = "manifests/mod.rs"]
 mod manifests;
+#[path = "manifests/prometheus.rs"]
+mod prometheus;
 #[path = "manifests/strict.rs"]
 mod strict;
 
@@ -292,6 +294,14 @@ fn the_routes_are_a_guard() {
         }
     }
     assert_eq!(types, ["PRODUCTION", "SANDBOX"].map(str::to_owned).into());
+    // For shadow mode, in which keygate marks only what it would allow, the file says how the last rule leads to production.
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy/gateway/routes.yaml")).unwrap();
+    let edit =
+        text.lines().find_map(|line| line.trim().strip_prefix("#   backendRefs: ")).expect("the EDIT for shadow");
+    let edit: Value = serde_norway::from_str(edit).unwrap();
+    let production =
+        route.content["spec"]["rules"].as_array().unwrap().iter().find(|rule| rule["name"] == "production");
+    assert_eq!(edit, production.unwrap()["backendRefs"]);
     // Everything is attached to the Gateway, not to a route.
     let gateway = one("envoy/gateway/gateway.yaml", "Gateway/apis");
     for (file, name) in [
@@ -460,6 +470,8 @@ fn the_charts_values_keep_their_schema_and_its_version_is_the_projects() {
         ("/policyService/image", "repository", json!("policy-service@sha256:0")),
         ("/policyService/database", "type", json!("mysql")),
         ("/policyService/networkPolicy", "gatewayNamespaces", json!([])),
+        ("/policyService/networkPolicy", "prometheusLabels", json!({})),
+        ("/istio", "revision", json!("1.31")),
         ("/policyService", "replica", json!(2)),
         ("/module", "digest", json!("latest")),
         ("/envoyGateway/routes/0", "path", json!("orders")),

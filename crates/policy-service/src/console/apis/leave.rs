@@ -131,7 +131,7 @@ async fn leave(leave: Leave, Path(id): Path<String>, Sent { visit, form }: Sent)
             page(&visit, leave, &id, problem.status(), &wrong).await
         }
         (Err(problem), _) if matches!(problem.status().as_u16(), 400 | 409 | 422) => {
-            page(&visit, leave, &id, problem.status(), &Wrong::of(&problem, str::to_owned)).await
+            page(&visit, leave, &id, problem.status(), &Wrong::of(&problem, |_| String::new())).await
         }
         (Err(problem), _) => Err(problem),
     }

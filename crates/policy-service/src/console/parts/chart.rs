@@ -13,7 +13,7 @@ use super::{
 /// The drawing's size, in its own units. It is stretched to the page's width, and its words stand beside it.
 const WIDTH: u64 = 1_440;
 const HEIGHT: u64 = 200;
-/// Times that are written below the bars.
+/// Times that are written below the bars, each where its share of them begins.
 const LABELS: usize = 4;
 
 /// One bar.

@@ -61,7 +61,7 @@ pub async fn delete(Path(id): Path<String>, Sent { visit, form }: Sent) -> Resul
             page(&visit, &id, problem.status(), &wrong).await
         }
         Err(problem) if matches!(problem.status().as_u16(), 400 | 409 | 422) => {
-            page(&visit, &id, problem.status(), &Wrong::of(&problem, str::to_owned)).await
+            page(&visit, &id, problem.status(), &Wrong::of(&problem, |_| String::new())).await
         }
         Err(problem) => Err(problem),
     }

@@ -66,7 +66,7 @@ pub fn told(seen_as: &str, now: &Subscription) -> Markup {
     let block = now.block.as_ref();
     html! {
         div.alert role="alert" tabindex="-1" data-focus="" {
-            p { strong { "Somebody else changed this meanwhile, so nothing was changed." } }
+            p { strong { "Somebody else changed this meanwhile, so your form changed nothing." } }
             p { "When you opened the form it was: " strong { (words(was)) } ". Now it is: " strong { (words(now.state())) }
                 @if let Some(by) = block.and_then(|block| block.by.as_deref()) { ", by " (name(by)) }
                 @if let Some(at) = block.and_then(|block| block.at) { ", since " (time(at)) }

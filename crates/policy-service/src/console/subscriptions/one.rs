@@ -37,11 +37,9 @@ pub async fn page(Path(id): Path<String>, visit: Visit) -> Result<Response, Prob
     let body = html! {
         @if may_approve && row.state() == "ON_HOLD" { (waits(&visit, &seen)) }
         div.columns {
-            div {
-                @if let Some(block) = &row.block { (blocked(&visit, &seen, block, may_block)) }
-                (facts(&facts_of(&visit, &seen)))
-            }
-            @if !receipt.0.is_empty() { div { (receipt) } }
+            @if let Some(block) = &row.block { (blocked(&visit, &seen, block, may_block)) }
+            @if !receipt.0.is_empty() { (receipt) }
+            (facts(&facts_of(&visit, &seen)))
             @if let Some(concerned) = &concerned {
                 section.panel aria-labelledby="block-title" {
                     h2 #block-title { "Block" }

@@ -30,7 +30,9 @@ async fn the_audit_log_is_filtered_paged_and_taken_away() {
     assert!(text.contains("state") && text.contains("UNBLOCKED") && text.contains("BLOCKED"), "{text}");
     assert!(page.links("/console/audit.csv?kind=subscription&action=block"));
     let csv = audrey.open("/console/audit.csv?kind=subscription&action=block").await.expect(200);
-    assert!(csv.header("content-disposition").contains("audit.csv") && csv.header("content-type").starts_with("text/csv"));
+    assert!(
+        csv.header("content-disposition").contains("audit.csv") && csv.header("content-type").starts_with("text/csv")
+    );
     assert_eq!(csv.text.lines().next().unwrap().split(',').next(), Some("seq"));
     assert!(csv.text.contains("\"'=cmd") && csv.text.lines().count() == 2, "{}", csv.text);
     let lines = audrey.open("/console/audit.ndjson").await.expect(200);
@@ -43,7 +45,9 @@ async fn the_audit_log_is_filtered_paged_and_taken_away() {
     }
     let none = audrey.page("/console/audit?to=2001-01-01T00:00").await;
     assert!(none.one("main").text.contains("No entry fits"));
-    assert!(audrey.page("/console/audit?from=2001-01-01T00:00&actor=root").await.one("main").text.contains("No entry fits"));
+    assert!(
+        audrey.page("/console/audit?from=2001-01-01T00:00&actor=root").await.one("main").text.contains("No entry fits")
+    );
 }
 
 #[tokio::test]
@@ -84,14 +88,18 @@ async fn history_shows_what_changed_and_a_restore_shows_it_before() {
     let agreed = Page::parse(&late.text).form(place);
     let done = root.send(place, &agreed).await.expect(303);
     let page = root.page(done.header("location")).await;
-    assert!(page.with("aria-labelledby", "receipt-title").is_some() && page.one("main").text.contains("The restore is done"));
+    assert!(
+        page.with("aria-labelledby", "receipt-title").is_some()
+            && page.one("main").text.contains("The restore is done")
+    );
     assert_eq!(service.get("/v1/applications/shop").await.json()["name"], "Web shop");
     assert_eq!(service.get("/v1/subscriptions/s-1").await.json()["state"], "BLOCKED", "the block stays");
     let after = service.revision().await;
     root.send(place, &agreed).await;
     assert_eq!(service.revision().await, after, "sent again, it restores nothing more");
     // With the choice that lifts blocks, and its warning.
-    let asked = filled(root.page(place).await.form(place), &[("revision", &before.to_string()), ("lift_blocks", "true")]);
+    let asked =
+        filled(root.page(place).await.form(place), &[("revision", &before.to_string()), ("lift_blocks", "true")]);
     let preview = root.send(place, &asked).await.expect(200);
     assert!(preview.text.contains("This lifts blocks"));
     root.send(place, &Page::parse(&preview.text).form(place)).await.expect(303);

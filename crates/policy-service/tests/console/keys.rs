@@ -25,7 +25,10 @@ async fn a_key_is_shown_once_and_a_form_sent_again_makes_no_second_one() {
     let mut alice = Person::new(&service, "subscriber", "alice").await;
     let place = "/console/applications/shop/new-key";
     let page = alice.open(place).await.expect(200);
-    assert!(page.text.find("shown once").unwrap() < page.text.find("<form class=\"panel\"").unwrap(), "the warning stands first");
+    assert!(
+        page.text.find("shown once").unwrap() < page.text.find("<form class=\"panel\"").unwrap(),
+        "the warning stands first"
+    );
     let form = filled(Page::parse(&page.text).form(place), &[("type", "SANDBOX"), ("end", "90")]);
     let made = alice.send(place, &form).await.expect(201);
     let key = key_of(&made.text);
@@ -44,7 +47,9 @@ async fn a_key_is_shown_once_and_a_form_sent_again_makes_no_second_one() {
     let other = filled(form.clone(), &[("type", "PRODUCTION")]);
     alice.send(place, &other).await.expect(422);
     assert_eq!(keys(&service).await.len(), 3);
-    for path in ["/console", "/console/applications/shop", &format!("/console/keys/{id}"), &format!("/console/keys/{id}/kept")] {
+    for path in
+        ["/console", "/console/applications/shop", &format!("/console/keys/{id}"), &format!("/console/keys/{id}/kept")]
+    {
         let answer = alice.open(path).await;
         assert!(!answer.text.contains(&key), "{path}");
     }

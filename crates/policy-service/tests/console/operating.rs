@@ -55,7 +55,10 @@ async fn a_credential_is_made_given_a_scope_and_revoked() {
     fill(&service).await;
     let mut olga = Person::new(&service, "operator", "olga").await;
     let make = "/console/new/gateway-credential";
-    let form = filled(olga.page(make).await.form(make), &[("client_id", "edge"), ("sees", "some"), ("apis", "orders\ninvoices")]);
+    let form = filled(
+        olga.page(make).await.form(make),
+        &[("client_id", "edge"), ("sees", "some"), ("apis", "orders\ninvoices")],
+    );
     let made = olga.send(make, &form).await.expect(201);
     let secret = Page::parse(&made.text).with("id", "secret").unwrap().get("value").to_owned();
     let works = async |status: u16| {
@@ -99,7 +102,10 @@ async fn the_search_finds_whose_a_key_is_and_shows_it_nowhere() {
     };
     let hash = digest(1);
     let foreign = "sk_live_of_another_service_0123456789";
-    service.post("/v1/keys", json!({"id": "k-old", "application": "blog", "sha256": sha256(foreign)})).await.expect(201);
+    service
+        .post("/v1/keys", json!({"id": "k-old", "application": "blog", "sha256": sha256(foreign)}))
+        .await
+        .expect(201);
     for (what, parts) in [
         (key.as_str(), &["k-new", "Web shop", "alice", "orders"][..]),
         (&hash, &["k-1", "Web shop"]),
@@ -122,7 +128,9 @@ async fn the_search_finds_whose_a_key_is_and_shows_it_nowhere() {
     let (answer, text) = find(&mut olga, &mistyped).await;
     assert!(text.contains("mistyped") && !answer.text.contains(&mistyped), "{text}");
     // Others see what they may see.
-    for (person, what, sees) in [(&mut bob, key.as_str(), false), (&mut bob, "shop", false), (&mut publisher, key.as_str(), true)] {
+    for (person, what, sees) in
+        [(&mut bob, key.as_str(), false), (&mut bob, "shop", false), (&mut publisher, key.as_str(), true)]
+    {
         let (_, text) = find(person, what).await;
         assert_eq!(!text.contains("Nothing was found"), sees, "{what}: {text}");
     }
@@ -160,11 +168,17 @@ async fn an_explanation_shows_its_steps_and_no_key() {
     assert!(text.contains("It is refused") && text.contains("subscription_blocked"), "{text}");
     // As it was before the block.
     let revision = before.to_string();
-    let told = olga.fill(place, place, &[("url", url), ("key_id", "k-new"), ("at_revision", &revision)]).await.expect(200);
+    let told =
+        olga.fill(place, place, &[("url", url), ("key_id", "k-new"), ("at_revision", &revision)]).await.expect(200);
     assert!(told.text.contains("It passes"));
     // A mistake keeps what was typed, without the key.
     let url = format!("{url}?apikey={key}&page=2");
-    for (name, value, field) in [("key_id", "no-such", "key_id"), ("at_revision", "x", "at_revision"), ("configuration", "{", "configuration"), ("headers", "x", "headers")] {
+    for (name, value, field) in [
+        ("key_id", "no-such", "key_id"),
+        ("at_revision", "x", "at_revision"),
+        ("configuration", "{", "configuration"),
+        ("headers", "x", "headers"),
+    ] {
         let wrong = olga.fill(place, place, &[("url", &url), ("key", &key), (name, value)]).await;
         assert!([404, 422].contains(&wrong.status), "{name}: {}", wrong.status);
         assert!(!wrong.text.contains(&key), "{name}");

@@ -33,7 +33,9 @@ pub async fn page(Path(id): Path<String>, visit: Visit) -> Result<Response, Prob
     let can_block = may_block && row.block.is_none() && !row.deleted;
     let concerned = if can_block { Some(Concerned::read(&visit, &id).await?) } else { None };
     let usage = usage::of_subscription(&visit, row.application(), row.api()).await?;
-    let may_change = visit.may(Method::PUT, "/v1/subscriptions/{id}") && !row.deleted && visit.owns(seen.subscriber.owner.as_deref());
+    let may_change = visit.may(Method::PUT, "/v1/subscriptions/{id}")
+        && !row.deleted
+        && visit.owns(seen.subscriber.owner.as_deref());
     let body = html! {
         @if may_change {
             div.tools {

@@ -125,7 +125,7 @@ pub fn facts_of(visit: &Visit, seen: &Seen) -> Vec<(&'static str, Markup)> {
     let mut facts = vec![
         (
             "Application",
-            html! { (name(seen.application())) @if subscriber.name.is_some() { " " code { (name(row.application())) } } },
+            html! { (name(seen.application())) @if seen.application() != row.application() { " " code { (name(row.application())) } } },
         ),
         ("Owner", html! { @match &subscriber.owner { Some(owner) => (name(owner)), None => span.none { "nobody" } } }),
         ("API", html! { a href=(visit.at(&["apis", row.api()])) { (name(row.api())) } }),

@@ -37,7 +37,10 @@ async fn a_subscriber_makes_an_application_and_subscribes_with_a_plan() {
     let place = done.header("location").to_owned();
     let page = carol.page(&place).await;
     assert!(page.one("main").text.contains("The subscription is made"));
-    carol.send(subscribe, &form).await.expect(409);
+    // Sent again, it leads to the same subscription.
+    let again = carol.send(subscribe, &form).await.expect(303);
+    assert_eq!(again.header("location").split('?').next(), place.split('?').next());
+    assert_eq!(service.get("/v1/subscriptions?application=till").await.json()["total"], 1);
     // By hand: it waits, and the start page says so.
     let waits = "/console/apis/invoices/subscribe";
     carol.do_it(waits, waits, &[("application", "till")]).await;

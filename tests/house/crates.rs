@@ -39,9 +39,21 @@ const FENCES: &[Fence] = &[
         // It explains for the service and for a shell alike.
         never: &["axum", "clap", "getrandom", "hyper", "reqwest", "rustix", "sqlx", "tokio", "tower", "utoipa"],
     },
+    Fence {
+        folder: "crates/convert",
+        below: &["keygate", "management"],
+        // It converts bytes that a shell reads.
+        never: &["axum", "clap", "getrandom", "hyper", "reqwest", "rustix", "sqlx", "tokio", "tower", "utoipa"],
+    },
     // It serves tests of anything, so it knows nothing of keygate.
     Fence { folder: "crates/testkit", below: &[], never: &["axum", "sqlx"] },
     Fence { folder: "crates/policy-service", below: &["explain", "keygate", "management", "store"], never: &["sqlx"] },
+    // A client: it reaches a service by HTTP, and no database.
+    Fence {
+        folder: "crates/keygatectl",
+        below: &["explain", "keygate", "management"],
+        never: &["axum", "hyper", "sqlx", "utoipa"],
+    },
 ];
 
 /// The dependencies of a manifest without those of tests: the name and the rest of the line.

@@ -15,16 +15,25 @@ use crate::{
 type Entry = (&'static str, &'static str, &'static [Role]);
 
 const EVERYONE: &[Role] = &Role::ALL;
-use Role::{Administrator, Auditor, Operator, Publisher};
+use Role::{Administrator, Auditor, Operator, Publisher, Subscriber};
 
 /// The navigation. A page that is not in it is reached from another page.
 #[rustfmt::skip]
 const NAVIGATION: &[Entry] = &[
     ("", "Start", EVERYONE),
+    ("/applications", "Applications", &[Administrator, Subscriber, Operator, Auditor]),
+    ("/catalogue", "Find an API", &[Subscriber]),
     ("/apis", "APIs", &[Administrator, Publisher, Operator, Auditor]),
-    ("/subscriptions", "Subscriptions", &[Administrator, Publisher, Operator, Auditor]),
+    ("/subscriptions", "Subscriptions", EVERYONE),
     ("/plans", "Plans", &[Administrator, Publisher, Operator, Auditor]),
     ("/usage", "Usage", EVERYONE),
+    ("/find", "Find", EVERYONE),
+    ("/explain", "Explain", &[Administrator, Publisher, Operator, Auditor]),
+    ("/gateways", "Gateways", &[Administrator, Operator, Auditor]),
+    ("/deny-policies", "Deny policies", &[Administrator, Operator, Auditor]),
+    ("/audit", "Audit", &[Administrator, Operator, Auditor]),
+    ("/history", "History", &[Administrator, Operator, Auditor]),
+    ("/tokens", "Tokens", &[Administrator, Operator, Auditor]),
 ];
 
 /// What was done, by the word in the address (`said`). Only these texts are shown.
@@ -38,6 +47,15 @@ const SAID: &[(&str, &str)] = &[
     ("created", "It is created."),
     ("saved", "The changes are saved."),
     ("deleted", "It is deleted."),
+    ("revoked", "It is revoked and never works again."),
+    ("removed", "It is removed. Receipts do not wait for it any more."),
+    (
+        "restored",
+        "The restore is done, as a new revision. Gateways take it over now; the receipt says which of them have it.",
+    ),
+    ("kept", "You have the key. Nobody can show it again."),
+    ("subscribed", "The subscription is made. Its state says whether it can be used already."),
+    ("unsubscribed", "The subscription has ended."),
     ("retired", "The API is retired. Gateways do not serve it any more."),
 ];
 

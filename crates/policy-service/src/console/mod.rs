@@ -9,19 +9,34 @@
 //! to this person already.
 
 mod apis;
+mod applications;
+mod audit;
+mod catalogue;
+mod credentials;
+mod deny;
+mod explain;
+mod fields;
+mod find;
 mod form;
 mod frame;
+mod gateways;
+mod history;
+mod keys;
+mod mine;
 mod parts;
 mod plans;
 mod receipts;
 mod rows;
+mod secrets;
 mod stale;
 mod start;
 mod subscriptions;
+mod tokens;
 mod trouble;
 mod usage;
 mod v1;
 mod visit;
+mod when;
 
 use std::sync::Arc;
 
@@ -70,6 +85,17 @@ impl Console {
         let pages = Router::new()
             .route("/console", get(start::page))
             .merge(apis::router())
+            .merge(applications::router())
+            .merge(audit::router())
+            .merge(catalogue::router())
+            .merge(credentials::router())
+            .merge(deny::router())
+            .merge(explain::router())
+            .merge(find::router())
+            .merge(gateways::router())
+            .merge(history::router())
+            .merge(keys::router())
+            .merge(tokens::router())
             .merge(plans::router())
             .merge(receipts::router())
             .merge(subscriptions::router())

@@ -3,19 +3,13 @@
 use axum::response::Response;
 use management::port::Role;
 
-use super::{apis, visit::Visit};
+use super::{apis, mine, visit::Visit};
 use crate::http::problem::Problem;
 
 /// The start page of the person's role.
 pub async fn page(visit: Visit) -> Result<Response, Problem> {
     match visit.principal.role {
         Role::Publisher | Role::Administrator | Role::Operator | Role::Auditor => apis::overview::page(visit).await,
-        Role::Subscriber => Ok(visit.page(
-            "Start",
-            &[],
-            maud::html! {
-                p { "Your applications, keys and subscriptions are managed by " code { "/v1" } "." }
-            },
-        )),
+        Role::Subscriber => mine::page(visit).await,
     }
 }

@@ -99,6 +99,11 @@ impl Problem {
         self.field.as_deref()
     }
 
+    /// The id of what an earlier request with the same `idempotency-key` made.
+    pub fn made(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
     /// Number of seconds by which the answer tells the client to wait.
     pub fn retry_after(&self) -> Option<i64> {
         (self.status() == StatusCode::SERVICE_UNAVAILABLE).then(|| RETRY_AFTER_SECONDS.into())

@@ -32,7 +32,7 @@ pub async fn fill(service: &Service) {
         service.post("/v1/applications", json!({"id": id, "name": name, "owner": owner})).await.expect(201);
     }
     for (number, kind) in [(1, "PRODUCTION"), (2, "SANDBOX")] {
-        let key = json!({"application": "shop", "sha256": digest(number), "type": kind});
+        let key = json!({"id": format!("k-{number}"), "application": "shop", "sha256": digest(number), "type": kind});
         service.post("/v1/keys", key).await.expect(201);
     }
     for (id, application, api, plan) in [
@@ -43,6 +43,7 @@ pub async fn fill(service: &Service) {
         let subscription = json!({"id": id, "application": application, "api": api, "plan": plan});
         service.post("/v1/subscriptions", subscription).await.expect(201);
     }
+    service.post("/v1/deny-policies", json!({"id": "d-1", "type": "IP", "value": "203.0.113.9"})).await.expect(201);
     service
         .put("/v1/subscriptions/s-3", json!({"application": "blog", "api": "invoices", "state": "ON_HOLD"}))
         .await

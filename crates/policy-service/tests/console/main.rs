@@ -11,11 +11,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod audited;
 mod blocking;
 mod demo;
 mod dom;
 mod foundation;
+mod keys;
 mod making;
 mod names;
+mod operating;
 mod person;
 mod roles;
+mod strange;
+mod subscribing;

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Texts of at most 256 bytes that a row accepts.
-fn hostile() -> Vec<String> {
+pub fn hostile() -> Vec<String> {
     let texts = [
         "<script>alert(1)</script>",
         "\"><img src=x onerror=alert(1)>",

@@ -23,6 +23,15 @@ const UNSEEN: [u16; 5] = [200, 404, 404, 200, 200];
 const UNSEEN_CHANGE: [u16; 5] = [200, 404, 404, 403, 403];
 const UNSEEN_BLOCK: [u16; 5] = [200, 404, 404, 200, 403];
 
+/// Who sees applications and keys, and whose they are.
+const APPLICATIONS: [u16; 5] = [200, 404, 200, 200, 200];
+const OWN_APPLICATIONS: [u16; 5] = [200, 404, 200, 403, 403];
+const SUBSCRIBES: [u16; 5] = [200, 403, 200, 403, 403];
+/// What belongs to those who operate the service.
+const SEES: [u16; 5] = [200, 404, 404, 200, 200];
+const OPERATES: [u16; 5] = [200, 404, 404, 200, 403];
+const ADMINISTRATORS: [u16; 5] = [200, 404, 404, 403, 403];
+
 /// All pages. Those whose path takes a form have `true`.
 const PAGES: &[(Row, bool)] = &[
     (("/console", ALL), false),
@@ -58,6 +67,47 @@ const PAGES: &[(Row, bool)] = &[
     (("/console/plans/gold/delete", OWN), true),
     (("/console/usage", ALL), false),
     (("/console/receipts/1", ALL), false),
+    (("/console/applications", APPLICATIONS), false),
+    (("/console/new/application", OWN_APPLICATIONS), true),
+    (("/console/applications/shop", APPLICATIONS), false),
+    (("/console/applications/shop/edit", OWN_APPLICATIONS), true),
+    (("/console/applications/shop/delete", OWN_APPLICATIONS), true),
+    (("/console/applications/shop/new-key", OWN_APPLICATIONS), true),
+    (("/console/applications/shop/block", [200, 404, 403, 200, 403]), true),
+    (("/console/applications/shop/unblock", [200, 404, 403, 200, 403]), true),
+    (("/console/applications/blog", UNSEEN), false),
+    (("/console/applications/blog/edit", UNSEEN_CHANGE), true),
+    (("/console/applications/blog/new-key", UNSEEN_CHANGE), true),
+    (("/console/applications/blog/block", UNSEEN_BLOCK), true),
+    (("/console/keys/k-1", APPLICATIONS), false),
+    (("/console/keys/k-1/rotate", OWN_APPLICATIONS), true),
+    (("/console/keys/k-1/revoke", [200, 404, 200, 200, 403]), true),
+    (("/console/keys/nothing", [404; 5]), false),
+    (("/console/catalogue", ALL), false),
+    (("/console/apis/orders/subscribe", SUBSCRIBES), true),
+    (("/console/apis/secret/subscribe", UNSEEN_CHANGE), false),
+    (("/console/subscriptions/s-1/plan", SUBSCRIBES), true),
+    (("/console/subscriptions/s-1/end", SUBSCRIBES), true),
+    (("/console/subscriptions/s-2/plan", UNSEEN_CHANGE), true),
+    (("/console/subscriptions/s-2/end", UNSEEN_CHANGE), true),
+    (("/console/find", ALL), true),
+    (("/console/explain", [200, 200, 404, 200, 200]), true),
+    (("/console/gateways", SEES), false),
+    (("/console/gateways/nothing/remove", OPERATES), true),
+    (("/console/gateway-credentials", SEES), false),
+    (("/console/new/gateway-credential", OPERATES), true),
+    (("/console/deny-policies", SEES), false),
+    (("/console/new/deny-policy", OPERATES), true),
+    (("/console/deny-policies/d-1/edit", OPERATES), true),
+    (("/console/deny-policies/d-1/delete", OPERATES), true),
+    (("/console/audit", SEES), false),
+    (("/console/audit.csv", SEES), false),
+    (("/console/audit.ndjson", SEES), false),
+    (("/console/history", SEES), false),
+    (("/console/diff?from=0", SEES), false),
+    (("/console/restore", ADMINISTRATORS), true),
+    (("/console/tokens", SEES), false),
+    (("/console/new/token", ADMINISTRATORS), true),
 ];
 
 #[tokio::test]

@@ -52,6 +52,18 @@ const STATES: &[(&str, &str, Tone)] = &[
     ("gone", "Gone", Tone::Neutral),
     ("planned", "Block planned", Tone::Waiting),
     ("deleted", "Deleted, block kept", Tone::Neutral),
+    ("allow", "It passes", Tone::Good),
+    ("deny", "It is refused", Tone::Bad),
+    ("passed", "Passed", Tone::Good),
+    ("skipped", "Does not apply", Tone::Neutral),
+    ("unknown", "Only a gateway knows", Tone::Waiting),
+    ("refused", "Refuses", Tone::Bad),
+    ("allowed", "Lets it pass", Tone::Good),
+    ("production", "Production", Tone::Neutral),
+    ("sandbox", "Sandbox", Tone::Neutral),
+    ("expired", "Ended", Tone::Neutral),
+    ("early", "Not valid yet", Tone::Waiting),
+    ("replaced", "Replaced, still works", Tone::Waiting),
 ];
 
 /// What people read for a word of the interface.

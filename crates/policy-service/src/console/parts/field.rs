@@ -22,6 +22,11 @@ impl Wrong {
         Self { field: field.to_owned(), detail: detail.to_owned() }
     }
 
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.detail.is_empty()
+    }
+
     /// The summary above the form. It leads to the field.
     pub fn summary(&self) -> Markup {
         html! {

@@ -6,7 +6,8 @@ use maud::{Markup, html};
 /// have the names of their columns before them.
 pub fn table(caption: &str, columns: &[&str], rows: &[Vec<Markup>]) -> Markup {
     html! {
-        div.scroll tabindex="0" role="region" aria-label=(caption) {
+        // It scrolls, so the keyboard reaches it. Its section may have the same words, and each region needs a name of its own.
+        div.scroll tabindex="0" role="region" aria-label={ "Table: " (caption) } {
             table {
                 caption { (caption) }
                 thead { tr { @for column in columns {

@@ -34,7 +34,16 @@ pub async fn page(Path(id): Path<String>, visit: Visit) -> Result<Response, Prob
     let can_block = may_block && row.block.is_none() && !row.deleted;
     let concerned = if can_block { Some(Concerned::read(&visit, &id).await?) } else { None };
     let usage = usage::of_subscription(&visit, row.application(), row.api()).await?;
+    let may_change = visit.may(Method::PUT, "/v1/subscriptions/{id}")
+        && !row.deleted
+        && visit.owns(seen.subscriber.owner.as_deref());
     let body = html! {
+        @if may_change {
+            div.tools {
+                a.button href=(visit.at(&["subscriptions", &id, "plan"])) { "Change the plan" }
+                a.button.danger href=(visit.at(&["subscriptions", &id, "end"])) { "End the subscription …" }
+            }
+        }
         @if may_approve && row.state() == "ON_HOLD" { (waits(&visit, &seen)) }
         div.columns {
             @if let Some(block) = &row.block { (blocked(&visit, &seen, block, may_block)) }
@@ -114,7 +123,7 @@ pub fn facts_of(visit: &Visit, seen: &Seen) -> Vec<(&'static str, Markup)> {
     let mut facts = vec![
         (
             "Application",
-            html! { (name(seen.application())) @if subscriber.name.is_some() { " " code { (name(row.application())) } } },
+            html! { (name(seen.application())) @if seen.application() != row.application() { " " code { (name(row.application())) } } },
         ),
         ("Owner", html! { @match &subscriber.owner { Some(owner) => (name(owner)), None => span.none { "nobody" } } }),
         ("API", html! { a href=(visit.at(&["apis", row.api()])) { (name(row.api())) } }),

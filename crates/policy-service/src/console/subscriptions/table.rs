@@ -31,7 +31,7 @@ pub fn subscriptions(visit: &Visit, caption: &str, rows: &[Seen], has_api: bool)
             let place = visit.at(&["subscriptions", &row.id]);
             let mut cells = vec![
                 html! { a href=(place) { (name(seen.application())) }
-                @if subscriber.name.is_some() { br; code.hint { (name(row.application())) } } },
+                @if seen.application() != row.application() { br; code.hint { (name(row.application())) } } },
                 html! { @match &subscriber.owner { Some(owner) => (name(owner)), None => span.none { "nobody" } } },
             ];
             if has_api {

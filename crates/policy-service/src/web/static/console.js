@@ -50,11 +50,11 @@
 
   // A field that belongs to one choice chooses it.
   const watchChoices = (root) => {
-    for (const field of root.querySelectorAll("[data-chooses]")) {
-      field.addEventListener("input", () => {
-        const choice = document.getElementById(field.dataset.chooses);
-        if (choice) choice.checked = true;
-      });
+    for (const option of root.querySelectorAll(".option")) {
+      const choice = option.querySelector("input[type=radio]");
+      for (const field of option.querySelectorAll("input:not([type=radio]):not([type=hidden])")) {
+        field.addEventListener("input", () => { if (choice) choice.checked = true; });
+      }
     }
   };
 

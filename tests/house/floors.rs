@@ -247,8 +247,10 @@ const POLICY_SERVICE: House = House {
         ("gateways", &["clock", "hexadecimal", "metrics"]),
         ("feed", &["auth", "clock", "gateways", "guesses", "hexadecimal", "http"]),
         ("routes", &["auth", "clock", "feed", "guesses", "http", "metrics"]),
-        ("signin", &["auth", "cli", "clock", "guesses", "http", "routes"]),
-        ("server", &["auth", "clock", "feed", "guesses", "http", "metrics", "routes", "signin"]),
+        ("web", &["hexadecimal", "http"]),
+        ("signin", &["auth", "cli", "clock", "guesses", "http", "routes", "web"]),
+        ("console", &["auth", "clock", "guesses", "http", "routes", "signin", "web"]),
+        ("server", &["auth", "clock", "console", "feed", "guesses", "http", "metrics", "routes", "signin"]),
         (
             "program",
             &[
@@ -270,6 +272,7 @@ const POLICY_SERVICE: House = House {
         ("gateways", "gateways", "what is remembered stands where the folder begins, and files keep and count it"),
         ("feed", "feed", "the error for a mark that is gone stands beside the route"),
         ("import", "import", "its bounds stand beside its order"),
+        ("console", "console", "pages share the visit, rows and parts that stand where the folder begins"),
     ],
 };
 

@@ -25,13 +25,12 @@ use super::{
 };
 use crate::{
     http::problem::Problem,
+    routes::{list::MAX_VALUE_BYTES, lookup::MAX_KEY_BYTES},
     web::place::{below, query},
 };
 
 /// Rows of each kind that a search by name shows.
 const SHOWN: &str = "10";
-/// The longest text that is looked up as an id or a name, in bytes.
-const MAX_NAME_BYTES: usize = 256;
 
 pub fn router() -> Router<Console> {
     Router::new().route("/console/find", get(ask).post(find))
@@ -52,7 +51,7 @@ pub fn search_box(visit: &Visit) -> Markup {
                 label for="what" { "A key, its SHA-256, an id, or a part of a name" }
                 p.hint #what-hint { "What you type is in no address, log or history, and no page shows it again." }
                 input type="password" id="what" name="what" required autocomplete="off" autocapitalize="off" spellcheck="false"
-                    maxlength="4096" aria-describedby="what-hint";
+                    maxlength=(MAX_KEY_BYTES) aria-describedby="what-hint";
             }
             p.actions { button.main type="submit" { "Whose is this?" } }
         }
@@ -139,7 +138,7 @@ async fn look(visit: &Visit, what: &str) -> Result<Found, Problem> {
         }
         Err(_) => {}
     }
-    if what.len() > MAX_NAME_BYTES || what.chars().any(char::is_control) {
+    if what.len() > MAX_VALUE_BYTES || what.chars().any(char::is_control) {
         return Ok(found);
     }
     if let Some(key) = by_id::<Key>(visit, &keys::path(what)).await? {

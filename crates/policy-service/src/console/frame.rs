@@ -8,10 +8,7 @@ use maud::{Markup, html};
 
 use crate::{
     signin::CSRF_FIELD,
-    web::{
-        place::CONSOLE,
-        shell::{Shell, nothing},
-    },
+    web::{place::CONSOLE, shell::Shell},
 };
 
 /// An entry of the navigation: its path below `/console`, its words, and the roles that see it.
@@ -101,7 +98,8 @@ impl Frame {
             @if let Some(said) = said { p.said role="status" { (said) } }
             (body)
         };
-        let shell = Shell { prefix: &self.prefix, title, has_scripts: true, head: nothing(), top: self.top(), body };
+        let head = html! { meta name="csrf-token" content=(self.csrf); };
+        let shell = Shell { prefix: &self.prefix, title, has_scripts: true, head, top: self.top(), body };
         shell.document()
     }
 

@@ -3,6 +3,7 @@
 //! The form that makes one has a word. Sent again with the same word, by "reload" or by two clicks, it makes nothing more, and
 //! the secret is not shown again. The page with the secret answers the form itself, so no address names a secret.
 
+use axum::http::StatusCode;
 use maud::{Markup, html};
 use serde_json::{Map, Value, json};
 
@@ -35,8 +36,11 @@ pub enum Made {
 
 /// Makes something with a secret.
 pub async fn make(visit: &Visit, path: &str, body: &Value, form: &Form) -> Result<Made, Problem> {
-    match visit.v1.make_once(path, body, form.get(ONCE)).await {
-        Ok(made) => Ok(Made::Now(made)),
+    if form.get(ONCE).is_empty() {
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "the form has no word of its own; load its page again"));
+    }
+    match visit.v1.create(path, body, form.get(ONCE)).await {
+        Ok(done) => Ok(Made::Now(done.body)),
         Err(problem) => match problem.made() {
             Some(id) => Ok(Made::Before(id.to_owned())),
             None => Err(problem),

@@ -21,7 +21,7 @@ pub fn told(typed: &Form, now: &Form, names: &[(&str, &str)]) -> Markup {
         .collect();
     html! {
         div.alert role="alert" tabindex="-1" data-focus="" {
-            p { strong { "Somebody else changed this meanwhile, so nothing was changed." } }
+            p { strong { "Somebody else changed this meanwhile, so your form changed nothing." } }
             @if rows.is_empty() { p { "What is there now is what you typed." } } @else {
                 p { "The form still has what you typed. If you send it again, it replaces what is there now:" }
             }

@@ -88,8 +88,7 @@ async fn figures(visit: &Visit, api: &str, application: &str, days: &str) -> Res
         } @else {
             section.panel aria-labelledby="usage-title" {
                 h2 #usage-title { "Requests" }
-                p { (words) ": " strong { (number(allowed)) } " allowed, " strong { (number(refused)) } " refused." }
-                (bars(&format!("Requests, {}", words.to_lowercase()), &drawn, step == DAY))
+                (bars(&format!("{words}: {} allowed, {} refused", number(allowed), number(refused)), &drawn, step == DAY))
             }
             @if !reasons.is_empty() {
                 section aria-labelledby="reasons-title" {

@@ -70,20 +70,29 @@ impl V1 {
         body: Option<&Value>,
         etag: Option<&str>,
     ) -> Result<Done, Problem> {
+        // A text that is no header names no version.
+        let etag = etag.map(|etag| HeaderValue::try_from(etag).unwrap_or(HeaderValue::from_static("\"\"")));
+        self.send(method, path, body, etag.map(|etag| (header::IF_MATCH, etag))).await
+    }
+
+    /// Makes a row by a POST to `path`. A form that arrives twice, with the same word `once`, makes one row.
+    pub async fn create(&self, path: &str, body: &Value, once: &str) -> Result<Done, Problem> {
+        let once = HeaderValue::try_from(once).ok().filter(|once| !once.is_empty());
+        self.send(Method::POST, path, Some(body), once.map(|once| (IDEMPOTENCY_KEY, once))).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        with: Option<(HeaderName, HeaderValue)>,
+    ) -> Result<Done, Problem> {
         let text = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
-        let (headers, body) = self.ask(method, path, text, etag).await?;
+        let (headers, body) = self.ask(method, path, text, with).await?;
         let revision = headers.get(REVISION).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or_default();
         let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).map_err(unreadable)? };
         Ok(Done { revision, body })
-    }
-
-    /// Makes something at `path`, such as a key, whose secret is shown once. Sent again with the same word, it makes nothing,
-    /// and the problem names what was made ([`Problem::made`]).
-    pub async fn make_once(&self, path: &str, body: &Value, word: &str) -> Result<Value, Problem> {
-        let word = HeaderValue::try_from(word).unwrap_or(HeaderValue::from_static(""));
-        let (_, body) =
-            self.send(Method::POST, path, Body::from(body.to_string()), Some((IDEMPOTENCY_KEY, word))).await?;
-        serde_json::from_slice(&body).map_err(unreadable)
     }
 
     async fn ask(
@@ -91,25 +100,13 @@ impl V1 {
         method: Method,
         path: &str,
         body: Body,
-        etag: Option<&str>,
-    ) -> Result<(HeaderMap, Bytes), Problem> {
-        // A text that is no header names no version.
-        let etag = etag.map(|etag| HeaderValue::try_from(etag).unwrap_or(HeaderValue::from_static("\"\"")));
-        self.send(method, path, body, etag.map(|etag| (header::IF_MATCH, etag))).await
-    }
-
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Body,
-        condition: Option<(HeaderName, HeaderValue)>,
+        with: Option<(HeaderName, HeaderValue)>,
     ) -> Result<(HeaderMap, Bytes), Problem> {
         let mut request =
             Request::builder().method(method).uri(path).body(body).map_err(|error| {
                 Problem::new(StatusCode::BAD_REQUEST, format!("the address cannot be used: {error}"))
             })?;
-        request.headers_mut().extend(condition.map(|(name, value)| (Some(name), value)));
+        request.headers_mut().extend(with.map(|(name, value)| (Some(name), value)));
         let extensions = request.extensions_mut();
         extensions.insert(self.identity.clone());
         if let Some(credentials) = &self.credentials {

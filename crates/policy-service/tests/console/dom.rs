@@ -68,7 +68,7 @@ impl Page {
         self.all("a").any(|link| link.get("href") == href)
     }
 
-    fn inside<'p>(&'p self, outer: usize) -> impl Iterator<Item = &'p Element> {
+    fn inside(&self, outer: usize) -> impl Iterator<Item = &Element> {
         self.elements.iter().filter(move |element| element.around.contains(&outer))
     }
 

@@ -30,6 +30,11 @@ async fn an_api_is_made_changed_retired_and_deleted() {
     let api = service.get("/v1/apis/orders%2F%C3%A9").await.expect(200).json();
     assert_eq!(api["match"], json!([{"hosts": ["api.example.com"], "path": "/orders"}, {"path": "/o"}]));
     assert_eq!((&api["owner"], &api["approval"], &api["state"]), (&json!("p"), &json!("manual"), &json!("PUBLISHED")));
+    // A double click makes one.
+    let form = filled(publisher.page(new).await.form(new), &[("name", "Twice")]);
+    let places = [publisher.send(new, &form).await.expect(303), publisher.send(new, &form).await.expect(303)];
+    assert_eq!(places[0].header("location"), places[1].header("location"));
+    assert_eq!(service.get("/v1/apis?q=Twice").await.expect(200).json()["total"], 1);
     // A mistake keeps what was typed, and a match that is taken is said at its field.
     let answer =
         publisher.fill(new, new, &[("name", "Other <i>"), ("match", "api.example.com /orders")]).await.expect(409);

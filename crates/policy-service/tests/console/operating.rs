@@ -69,13 +69,13 @@ async fn a_credential_is_made_given_a_scope_and_revoked() {
     let again = olga.send(make, &form).await.expect(409);
     assert!(!again.text.contains(&secret));
     let list: Value = service.get("/v1/gateways/credentials").await.json();
-    assert_eq!((&list["total"], &list["items"][0]["apis"]), (&json!(1), &json!(["orders", "invoices"])));
+    assert_eq!((&list["total"], &list["items"][0]["apis"]), (&json!(1), &json!(["invoices", "orders"])));
     let id = list["items"][0]["id"].as_str().unwrap().to_owned();
     let page = olga.open("/console/gateway-credentials").await.expect(200);
     assert!(page.text.contains("invoices") && !page.text.contains(&secret));
     let scope = format!("/console/gateway-credentials/{id}/scope");
     let form = olga.page(&scope).await.form(&scope);
-    assert!(form.contains(&("apis".to_owned(), "orders\ninvoices".to_owned())), "{form:?}");
+    assert!(form.contains(&("apis".to_owned(), "invoices\norders".to_owned())), "{form:?}");
     olga.do_it(&scope, &scope, &[("sees", "all")]).await;
     assert_eq!(service.get("/v1/gateways/credentials").await.json()["items"][0]["apis"], Value::Null);
     let wrong = olga.fill(make, make, &[("client_id", "a:b")]).await.expect(422);
@@ -128,9 +128,8 @@ async fn the_search_finds_whose_a_key_is_and_shows_it_nowhere() {
     let (answer, text) = find(&mut olga, &mistyped).await;
     assert!(text.contains("mistyped") && !answer.text.contains(&mistyped), "{text}");
     // Others see what they may see.
-    for (person, what, sees) in
-        [(&mut bob, key.as_str(), false), (&mut bob, "shop", false), (&mut publisher, key.as_str(), true)]
-    {
+    for (is_bob, what, sees) in [(true, key.as_str(), false), (true, "shop", false), (false, key.as_str(), true)] {
+        let person = if is_bob { &mut bob } else { &mut publisher };
         let (_, text) = find(person, what).await;
         assert_eq!(!text.contains("Nothing was found"), sees, "{what}: {text}");
     }

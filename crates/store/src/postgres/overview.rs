@@ -64,7 +64,8 @@ impl PostgresStore {
 /// APIs. The sum is at most 2^63 - 1.
 fn statement(filter: &UsageFilter, seconds: i64) -> QueryBuilder<'_, Postgres> {
     let is_own = matches!(&filter.sight, Sight::Only(reaches) if reaches.iter().any(|it| matches!(it, Reach::Own(_))));
-    let table = if is_own || filter.application.is_some() { "usage" } else { "usage_api" };
+    let by_application = is_own || filter.application.is_some();
+    let table = if by_application { "usage" } else { "usage_api" };
     let mut query = QueryBuilder::new("SELECT hour / ");
     query.push_bind(seconds).push(" * ").push_bind(seconds);
     query.push(" AS begin, outcome, least(sum(requests), 9223372036854775807)::bigint AS requests FROM ");

@@ -88,10 +88,13 @@ fn conditions<'q>(query: &mut QueryBuilder<'q, Sqlite>, kind: Kind, filter: &'q 
     // SQLite does not know how rare a value is, and would scan all rows of the kind instead.
     let has_owner = !matches!(kind, Kind::Key | Kind::Subscription);
     let is_own = matches!(&filter.sight, Sight::Only(reaches) if matches!(reaches.as_slice(), [Reach::Own(_)]));
+    let is_to_own = matches!(&filter.sight, Sight::Only(reaches) if matches!(reaches.as_slice(), [Reach::ToApisOf(_)]));
+    let names_apis = kind == Kind::Subscription && (filter.api.is_some() || is_to_own);
     let index = match (&filter.owner, is_unusual) {
         _ if is_own && has_owner => "INDEXED BY listed_by_owner",
         (Some(_), _) if has_owner => "INDEXED BY listed_by_owner",
         (None, true) => "INDEXED BY listed_by_state",
+        _ if names_apis => "INDEXED BY listed_by_api",
         _ => "",
     };
     query.push(format_args!("FROM listed l {index} WHERE l.kind = ")).push_bind(kind.number());
@@ -193,7 +196,18 @@ mod tests {
             (Kind::Key, own(), "l USING PRIMARY KEY (kind=? AND id=?)"),
             (Kind::Subscription, Filter { part: some(), ..all() }, "a USING PRIMARY KEY (kind=?)"),
             (Kind::Subscription, own(), "INDEX version_by_kept_owner (kept_owner=?)"),
-            (Kind::Subscription, sees(Reach::ToApisOf("a".to_owned())), "INDEX version_by_api (api=?)"),
+            (Kind::Subscription, sees(Reach::ToApisOf("a".to_owned())), "INDEX listed_by_api (kind=? AND api=?)"),
+            (Kind::Subscription, sees(Reach::ToApisOf("a".to_owned())), "INDEX listed_by_owner (kind=? AND owner=?)"),
+            (
+                Kind::Subscription,
+                Filter { api: some(), part: some(), ..all() },
+                "INDEX listed_by_api (kind=? AND api=?)",
+            ),
+            (
+                Kind::Subscription,
+                Filter { api: some(), ..sees(Reach::ToApisOf("a".to_owned())) },
+                "INDEX listed_by_api (kind=? AND api=?)",
+            ),
             (Kind::Application, own(), "l USING INDEX listed_by_owner (kind=? AND owner=?)"),
             (
                 Kind::Application,

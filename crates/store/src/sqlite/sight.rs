@@ -66,10 +66,11 @@ fn reached<'q>(query: &mut QueryBuilder<'q, Sqlite>, kind: Kind, reach: &'q Reac
         Reach::Own(owner) => {
             query.push("l.owner = ").push_bind(owner);
         }
+        // Only rows of subscriptions have an API.
         Reach::ToApisOf(owner) => {
-            query.push("l.id IN (SELECT v.id FROM listed a INDEXED BY listed_by_owner CROSS JOIN version v ");
-            query.push("ON v.api = a.id AND v.until_revision IS NULL AND v.kind = ").push_bind(kind.number());
-            query.push(" WHERE a.kind = 1 AND a.owner = ").push_bind(owner).push(")");
+            query
+                .push("l.api IN (SELECT a.id FROM listed a INDEXED BY listed_by_owner WHERE a.kind = 1 AND a.owner = ");
+            query.push_bind(owner).push(")");
         }
         Reach::Owned => {
             query.push("l.owner IS NOT NULL");
@@ -80,24 +81,45 @@ fn reached<'q>(query: &mut QueryBuilder<'q, Sqlite>, kind: Kind, reach: &'q Reac
     }
 }
 
-/// Adds the condition that a row of usage is within `sight`. If an application was deleted and created again with its
-/// id, the new owner does not see the earlier usage.
+/// Adds the condition that a row of usage is within `sight`. A single reason is added without OR, so that the database starts
+/// with the rows that it names. If an application was deleted and created again with its id, the new owner does not see the
+/// earlier usage.
 pub(super) fn restrict_usage<'q>(query: &mut QueryBuilder<'q, Sqlite>, sight: &'q Sight) {
     let Sight::Only(reaches) = sight else { return };
-    query.push(" AND (false");
-    for reach in reaches {
+    query.push(" AND ");
+    for (number, reach) in reaches.iter().enumerate() {
+        query.push(if number > 0 {
+            " OR "
+        } else if reaches.len() > 1 {
+            "("
+        } else {
+            ""
+        });
         match reach {
             Reach::Own(owner) => {
-                query.push(" OR (application IN (SELECT id FROM listed WHERE kind = 2 AND owner = ").push_bind(owner);
+                query
+                    .push(
+                        "application IN (SELECT id FROM listed INDEXED BY listed_by_owner WHERE kind = 2 AND owner = ",
+                    )
+                    .push_bind(owner);
                 query.push(") AND NOT EXISTS (SELECT 1 FROM usage_cut c WHERE c.application = usage.application ");
-                query.push("AND (c.made_at IS NULL OR usage.hour < c.made_at)))");
+                query.push("AND (c.made_at IS NULL OR usage.hour < c.made_at))");
             }
             Reach::ToApisOf(owner) => {
-                query.push(" OR api IN (SELECT id FROM listed WHERE kind = 1 AND owner = ").push_bind(owner).push(")");
+                query
+                    .push("api IN (SELECT id FROM listed INDEXED BY listed_by_owner WHERE kind = 1 AND owner = ")
+                    .push_bind(owner)
+                    .push(")");
             }
             // A row of usage has neither an owner nor a state.
-            Reach::Owned | Reach::OwnedIn(_) => {}
+            Reach::Owned | Reach::OwnedIn(_) => {
+                query.push("false");
+            }
         }
     }
-    query.push(")");
+    query.push(match reaches.len() {
+        0 => "false",
+        1 => "",
+        _ => ")",
+    });
 }

@@ -19,7 +19,7 @@ use super::{
         visit::{Sent, Visit, see_other},
     },
     one::facts_of,
-    path,
+    route::{CHANGE, path},
 };
 use crate::{http::problem::Problem, web::place::query};
 
@@ -78,7 +78,7 @@ async fn ask(leave: Leave, Path(id): Path<String>, visit: Visit) -> Result<Respo
 
 async fn page(visit: &Visit, leave: Leave, id: &str, status: StatusCode, wrong: &Wrong) -> Result<Response, Problem> {
     let api: Api = visit.v1.read(&path(id)).await?;
-    if !visit.may(Method::DELETE, super::CHANGE) || !visit.owns(api.owner.as_deref()) {
+    if !visit.may(Method::DELETE, CHANGE) || !visit.owns(api.owner.as_deref()) {
         return Err(visit.refused());
     }
     let asked = format!("/v1/subscriptions{}", query(&[("api", id), ("limit", "1")]));
@@ -101,8 +101,9 @@ async fn page(visit: &Visit, leave: Leave, id: &str, status: StatusCode, wrong: 
             section aria-label="The API" { (facts(&facts_of(visit, &api))) }
         }
     };
-    let trail = [("APIs", visit.at(&["apis"])), ("API", back.clone())];
-    Ok(visit.page_as(status, &format!("{words} {}", api.title()), &trail, body))
+    let title = api.title();
+    let trail = [("APIs", visit.at(&["apis"])), (title.as_str(), back.clone())];
+    Ok(visit.page_as(status, &format!("{words} {title}"), &trail, body))
 }
 
 async fn leave(leave: Leave, Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
@@ -130,7 +131,7 @@ async fn leave(leave: Leave, Path(id): Path<String>, Sent { visit, form }: Sent)
             page(&visit, leave, &id, problem.status(), &wrong).await
         }
         (Err(problem), _) if matches!(problem.status().as_u16(), 400 | 409 | 422) => {
-            page(&visit, leave, &id, problem.status(), &Wrong::of(&problem, str::to_owned)).await
+            page(&visit, leave, &id, problem.status(), &Wrong::of(&problem, |_| String::new())).await
         }
         (Err(problem), _) => Err(problem),
     }

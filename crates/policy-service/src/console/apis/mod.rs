@@ -6,6 +6,7 @@ mod leave;
 mod list;
 mod one;
 pub mod overview;
+mod route;
 
 use axum::{Router, routing::get};
 
@@ -20,12 +21,3 @@ pub fn router() -> Router<Console> {
         .route("/console/apis/{id}/retire", get(leave::ask_retire).post(leave::retire))
         .route("/console/apis/{id}/delete", get(leave::ask_delete).post(leave::delete))
 }
-
-/// The path of an API in `/v1`.
-fn path(id: &str) -> String {
-    crate::web::place::below("/v1/apis", &[id])
-}
-
-/// The routes, as the table of permissions names them.
-const CREATE: &str = "/v1/apis";
-const CHANGE: &str = "/v1/apis/{id}";

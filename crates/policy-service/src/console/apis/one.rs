@@ -14,7 +14,7 @@ use super::{
         subscriptions::list::{filter, listed},
         visit::Visit,
     },
-    CHANGE, path,
+    route::{CHANGE, path},
 };
 use crate::http::problem::Problem;
 
@@ -33,7 +33,6 @@ pub async fn page(Path(id): Path<String>, visit: Visit) -> Result<Response, Prob
         section aria-labelledby="subscriptions-title" {
             h2 #subscriptions-title { "Subscriptions" }
             (filter(&visit, &place, false))
-            br;
             (listed(&visit, "Subscriptions", &place, &filters, false).await?)
         }
         section aria-labelledby="facts-title" {

@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use super::{
     super::{
         parts::{
+            badge::words,
             field::{Field, Wrong},
             listed::{Asked, Listed},
             table::{counted, empty},
@@ -15,7 +16,8 @@ use super::{
         subscriptions::{figures::seen, table::subscriptions},
         visit::Visit,
     },
-    CREATE, list,
+    list,
+    route::CREATE,
 };
 use crate::{http::problem::Problem, web::place::query};
 
@@ -63,7 +65,7 @@ async fn some(visit: &Visit, id: &str, title: &str, states: &[&str], none: &str)
                 (subscriptions(visit, title, &rows, true))
                 p.tools { @for (state, total) in &all { @if *total > 0 {
                     a href=(visit.at_with(&["subscriptions"], &[("state", state)])) {
-                        "All " (counted(*total, "subscription", "subscriptions")) ": " (super::super::parts::badge::words(state)) }
+                        "See all: " (words(state)) " (" (total) ")" }
                 } } }
             }
         }

@@ -15,9 +15,9 @@ use super::{
 use crate::{http::problem::Problem, web::place::query};
 
 /// Entries of a file. Ten pages of `/v1`, some MB.
-pub const MAX_ENTRIES: usize = 10_000;
+pub const MAX_AUDIT_FILE_ENTRIES: usize = 10_000;
 /// Bytes of a file. An entry may have 1 MB.
-const MAX_BYTES: usize = 32 << 20;
+const MAX_AUDIT_FILE_BYTES: usize = 33_554_432;
 /// Entries of a page of `/v1`, the most that it has.
 const PAGE: &str = "1000";
 
@@ -81,14 +81,14 @@ async fn collected(
         for entry in &list.items {
             text.push_str(&line(entry));
             count = count.saturating_add(1);
-            if text.len() > MAX_BYTES {
+            if text.len() > MAX_AUDIT_FILE_BYTES {
                 text.push_str(more);
                 return Ok(text);
             }
         }
         match list.next {
             None => return Ok(text),
-            Some(_) if count >= MAX_ENTRIES => {
+            Some(_) if count >= MAX_AUDIT_FILE_ENTRIES => {
                 text.push_str(more);
                 return Ok(text);
             }

@@ -42,7 +42,7 @@ pub async fn page(visit: Visit) -> Result<Response, Problem> {
             @if wrong.is_empty() { (empty("No entry fits the filter.", Some(("Show all", visit.at(&["audit"]))))) }
         } @else {
             p.tools { a.button href=(file("csv")) { "As CSV" } a.button href=(file("ndjson")) { "As NDJSON" }
-                span.hint { "All entries that fit, at most " (super::download::MAX_ENTRIES) "." } }
+                span.hint { "All entries that fit, at most " (super::download::MAX_AUDIT_FILE_ENTRIES) "." } }
             (table("Audit entries", &["When", "Who", "What", "Revision", "Reason", "Details"], &rows(&visit, &list.items)))
         }
         div.pages { nav aria-label="Pages" { ul {

@@ -12,7 +12,6 @@ use super::{
         parts::{
             badge::badge,
             field::{Field, Wrong},
-            listed::{Asked, Listed, ROWS},
             table::{counted, empty, name, number, table},
             time::time,
         },
@@ -23,21 +22,30 @@ use super::{
 };
 use crate::{hexadecimal::short_name, http::problem::Problem, web::place::query};
 
+/// Gateways of a page.
+const ROWS: &str = "50";
 const REMOVE: &str = "/v1/gateways/{id}";
 
 /// The list, or the part of it that changes.
 pub async fn page(visit: Visit) -> Result<Response, Problem> {
     let (q, state) = (visit.asked.get("q"), visit.asked.get("state"));
     let filters = [("q", q), ("state", state)];
-    let asked = Asked { path: "/v1/gateways", sort: "id", filters: &filters, rows: ROWS };
-    let list = Listed::<Gateway>::read(&visit, asked).await?;
+    let paging = [("sort", "instance"), ("limit", ROWS), ("cursor", visit.asked.get("cursor"))];
+    let pairs: Vec<_> = filters.iter().chain(&paging).copied().collect();
+    let (list, wrong): (List<Gateway>, _) = match visit.v1.read(&format!("/v1/gateways{}", query(&pairs))).await {
+        Ok(list) => (list, Wrong::default()),
+        Err(problem) if matches!(problem.wrong_field(), Some("q" | "state")) => {
+            (List { items: Vec::new(), next: None, total: None }, Wrong::of(&problem, str::to_owned))
+        }
+        Err(problem) => return Err(problem),
+    };
     let figures = Figures::read(&visit).await?;
     let is_filtered = filters.iter().any(|(_, value)| !value.is_empty());
     let shown = html! {
         (figures.told())
-        @if list.is_empty() && is_filtered {
+        @if list.items.is_empty() && is_filtered {
             (empty("No gateway fits the filter.", Some(("Show all", visit.at(&["gateways"])))))
-        } @else if list.is_empty() {
+        } @else if list.items.is_empty() {
             (empty("No gateway was heard of yet. Make a credential, and give it to the filter's configuration (policy.credentials).",
                 visit.may(Method::POST, "/v1/gateways/credentials").then(|| ("Make a credential", visit.at(&["new", "gateway-credential"])))))
         } @else {
@@ -48,13 +56,7 @@ pub async fn page(visit: Visit) -> Result<Response, Problem> {
     if visit.is_for_part && visit.asked.get("seen") == seen {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let kept = [
-        ("q", q),
-        ("state", state),
-        ("cursor", visit.asked.get("cursor")),
-        ("back", visit.asked.get("back")),
-        ("seen", seen.as_str()),
-    ];
+    let kept = [("q", q), ("state", state), ("cursor", visit.asked.get("cursor")), ("seen", seen.as_str())];
     let again = format!("{}{}", visit.at(&["gateways"]), query(&kept));
     let part = html! {
         div #gateways hx-get=(again) hx-trigger="every 2s" hx-swap="outerHTML" { (shown) }
@@ -68,12 +70,11 @@ pub async fn page(visit: Visit) -> Result<Response, Problem> {
             @if visit.may(Method::GET, "/v1/gateways/credentials") { a.button href=(visit.at(&["gateway-credentials"])) { "Credentials" } }
             span.hint { "Changes by itself every 2 seconds." }
         }
-        (filter(&visit))
-        (list.wrong())
+        (filter(&visit, &wrong))
         (said(&figures, false))
         noscript { p { a.button href=(visit.at_with(&["gateways"], &filters)) { "Look again" } } }
         (part)
-        (list.pages(&visit.at(&["gateways"]), &filters, "gateway", "gateways"))
+        (pages(&visit, &filters, &list))
     };
     Ok(visit.page("Gateways", &[], body))
 }
@@ -113,13 +114,28 @@ fn said(figures: &Figures, is_part: bool) -> Markup {
     }
 }
 
-fn filter(visit: &Visit) -> Markup {
-    let (asked, wrong) = (&visit.asked, Wrong::default());
+/// How many gateways there are, and the next page. The list has cursors for one direction only.
+fn pages(visit: &Visit, filters: &[(&str, &str)], list: &List<Gateway>) -> Markup {
+    let next: Option<Vec<_>> =
+        list.next.as_ref().map(|next| filters.iter().copied().chain([("cursor", next.as_str())]).collect());
+    html! {
+        div.pages {
+            span { (counted(list.total.unwrap_or_default(), "gateway", "gateways")) }
+            nav aria-label="Pages" { ul {
+                @if !visit.asked.get("cursor").is_empty() { li { a href=(visit.at_with(&["gateways"], filters)) { "First" } } }
+                @if let Some(pairs) = &next { li { a rel="next" href=(visit.at_with(&["gateways"], pairs)) { "Next" } } }
+            } }
+        }
+    }
+}
+
+fn filter(visit: &Visit, wrong: &Wrong) -> Markup {
+    let asked = &visit.asked;
     html! {
         form.filter method="get" action=(visit.at(&["gateways"])) role="search" aria-label="Filter the gateways" {
-            (Field::new("q", "Part of the instance or client id", "").typed("search", asked, &wrong))
+            (Field::new("q", "Part of the instance or client id", "").typed("search", asked, wrong))
             (Field::new("state", "State", "").one_of(
-                &[("", "Any state"), ("live", "Live"), ("silent", "Silent"), ("gone", "Gone")], asked, &wrong))
+                &[("", "Any state"), ("live", "Live"), ("silent", "Silent"), ("gone", "Gone")], asked, wrong))
             p.actions { button type="submit" { "Filter" } }
         }
     }

@@ -10,15 +10,11 @@ use super::{
     time::{hour, in_utc},
 };
 
-/// The drawing's size, in its own units.
-const WIDTH: u64 = 720;
+/// The drawing's size, in its own units. It is stretched to the page's width, and its words stand beside it.
+const WIDTH: u64 = 1_440;
 const HEIGHT: u64 = 200;
-/// What is left free: on the left for numbers, below for times, above for the greatest bar's number.
-const LEFT: u64 = 64;
-const BELOW: u64 = 24;
-const ABOVE: u64 = 12;
-/// Times that are written below the bars.
-const LABELS: usize = 6;
+/// Times that are written below the bars, each where its share of them begins.
+const LABELS: usize = 4;
 
 /// One bar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,49 +56,18 @@ fn scaled(amount: u64, top: u64, height: u64) -> u64 {
 /// A chart of bars over time. `by_day`: each bar is a day, otherwise an hour.
 pub fn bars(title: &str, bars: &[Bar], by_day: bool) -> Markup {
     let top = round(bars.iter().map(|bar| bar.sum()).max().unwrap_or_default());
-    let (height, width) = (HEIGHT.saturating_sub(BELOW).saturating_sub(ABOVE), WIDTH.saturating_sub(LEFT));
-    let count = u64::try_from(bars.len()).unwrap_or(1).max(1);
-    let base = ABOVE.saturating_add(height);
-    let at = |number: usize| {
-        let number = u64::try_from(number).unwrap_or_default();
-        LEFT.saturating_add(scaled(number, count, width))
-    };
     let every = bars.len().div_ceil(LABELS).max(1);
     let form = if by_day { "%-d %b" } else { "%-d %b %H:00" };
     html! {
         figure.chart {
             figcaption { (title) }
-            svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label={ (title) ". The table below says the same." } {
-                defs { pattern #refused-pattern width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)" {
-                    rect.refused width="6" height="6" {} line.stripe x1="0" y1="0" x2="0" y2="6" {}
-                } }
-                @for (share, amount) in [(0, top), (1, top / 2), (2, 0)] {
-                    @let y = ABOVE.saturating_add(height.saturating_mul(share) / 2);
-                    @if share != 1 || top > 1 {
-                        line.grid x1=(LEFT) x2=(WIDTH) y1=(y) y2=(y) {}
-                        text.tick x=(LEFT.saturating_sub(8)) y=(y.saturating_add(4)) text-anchor="end" { (number(amount)) }
-                    }
+            div.plot {
+                div.scale aria-hidden="true" {
+                    span { (number(top)) } @if top > 1 { span { (number(top / 2)) } } span { "0" }
                 }
-                @for (number_, bar) in bars.iter().enumerate() {
-                    @let x = at(number_);
-                    @let wide = at(number_.saturating_add(1)).saturating_sub(x).saturating_sub(1).max(1);
-                    @let allowed = scaled(bar.allowed, top, height);
-                    @let refused = scaled(bar.sum(), top, height).saturating_sub(allowed);
-                    @if bar.sum() > 0 {
-                        g {
-                            title { (in_utc(bar.begin, form)) " UTC: " (number(bar.allowed)) " allowed, " (number(bar.refused)) " refused" }
-                            @if bar.allowed > 0 {
-                                rect.allowed x=(x) width=(wide) y=(base.saturating_sub(allowed)) height=(allowed.max(1)) {}
-                            }
-                            @if bar.refused > 0 {
-                                rect.outline x=(x) width=(wide) y=(base.saturating_sub(allowed).saturating_sub(refused.max(2)))
-                                    height=(refused.max(2)) fill="url(#refused-pattern)" {}
-                            }
-                        }
-                    }
-                    @if number_ % every == 0 {
-                        text.tick x=(x) y=(HEIGHT.saturating_sub(6)) { (in_utc(bar.begin, form)) }
-                    }
+                (drawn(title, bars, top, form))
+                div.times aria-hidden="true" {
+                    @for bar in bars.iter().step_by(every) { span { (in_utc(bar.begin, form)) } }
                 }
             }
             ul.legend {
@@ -113,6 +78,37 @@ pub fn bars(title: &str, bars: &[Bar], by_day: bool) -> Markup {
             details {
                 summary { "Show as a table" }
                 (table(title, &[if by_day { "Day (UTC)" } else { "Hour" }, "Allowed", "Refused"], &rows(bars, by_day)))
+            }
+        }
+    }
+}
+
+/// The drawing.
+fn drawn(title: &str, bars: &[Bar], top: u64, form: &str) -> Markup {
+    let count = u64::try_from(bars.len()).unwrap_or(1).max(1);
+    let at = |number: usize| scaled(u64::try_from(number).unwrap_or_default(), count, WIDTH);
+    html! {
+        svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" role="img"
+            aria-label={ (title) ". The table below says the same." } {
+            defs { pattern #refused-pattern width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)" {
+                rect.refused width="6" height="6" {} line.stripe x1="0" y1="0" x2="0" y2="6" {}
+            } }
+            @for y in [1, HEIGHT / 2, HEIGHT - 1] { line.grid x1="0" x2=(WIDTH) y1=(y) y2=(y) {} }
+            @for (number_, bar) in bars.iter().enumerate().filter(|(_, bar)| bar.sum() > 0) {
+                @let x = at(number_);
+                @let wide = at(number_.saturating_add(1)).saturating_sub(x).saturating_sub(2).max(1);
+                @let allowed = scaled(bar.allowed, top, HEIGHT);
+                @let refused = scaled(bar.sum(), top, HEIGHT).saturating_sub(allowed).max(2);
+                g {
+                    title { (in_utc(bar.begin, form)) " UTC: " (number(bar.allowed)) " allowed, " (number(bar.refused)) " refused" }
+                    @if bar.allowed > 0 {
+                        rect.allowed x=(x) width=(wide) y=(HEIGHT.saturating_sub(allowed)) height=(allowed.max(1)) {}
+                    }
+                    @if bar.refused > 0 {
+                        rect.outline x=(x) width=(wide) y=(HEIGHT.saturating_sub(allowed).saturating_sub(refused))
+                            height=(refused) fill="url(#refused-pattern)" {}
+                    }
+                }
             }
         }
     }
@@ -161,7 +157,7 @@ mod tests {
     #[test]
     fn a_chart_says_the_same_in_a_table() {
         let text = bars("Requests", &[Bar { begin: 0, allowed: 7, refused: 3 }, Bar::default()], false).0;
-        assert!(text.contains("7 allowed, 3 refused") && text.contains("<td data-label=\"Refused\">3</td>"), "{text}");
+        assert!(text.contains("7 allowed, 3 refused") && text.contains("<td data-label=\"Refused\"><div class=\"cell\">3</div></td>"), "{text}");
         assert!(!text.contains("style="), "{text}");
     }
 }

@@ -34,7 +34,7 @@ impl Wrong {
                 div.alert role="alert" tabindex="-1" data-focus="" {
                     p { strong { "Nothing was changed." } " "
                         @if self.field.is_empty() { bdi { (self.detail) } }
-                        @else { a href={ "#" (self.field) } { bdi { (self.field) ": " (self.detail) } } }
+                        @else { a href={ "#" (self.field) } { bdi { (self.detail) } } }
                     }
                 }
             }

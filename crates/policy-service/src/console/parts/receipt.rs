@@ -60,8 +60,7 @@ pub fn state(receipt: &Receipt, place: &str) -> Markup {
                     p.warn { span.shape aria-hidden="true" { "!" }
                         (counted(silent.count(), "gateway is silent", "gateways are silent")) ": " (listed(silent))
                         ". The service does not hear from " (if silent.count() == 1 { "it" } else { "them" })
-                        " and does not know whether " (if silent.count() == 1 { "it has" } else { "they have" })
-                        " the change. A block with an end, and the age of its policy, hold there all the same." }
+                        ". Requests there may still be decided by the older policy, until it is heard of again or its policy expires." }
                 }
                 @if !is_asked_again { p { a href=(place) { "Look again" } } }
             }

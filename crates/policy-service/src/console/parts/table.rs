@@ -15,8 +15,8 @@ pub fn table(caption: &str, columns: &[&str], rows: &[Vec<Markup>]) -> Markup {
                 } } }
                 tbody { @for row in rows { tr {
                     @for (number, (cell, column)) in row.iter().zip(columns).enumerate() {
-                        @if number == 0 { th scope="row" data-label=(column) { (cell) } }
-                        @else { td data-label=(column) { (cell) } }
+                        @if number == 0 { th scope="row" data-label=(column) { div.cell { (cell) } } }
+                        @else { td data-label=(column) { div.cell { (cell) } } }
                     }
                 } } }
             }

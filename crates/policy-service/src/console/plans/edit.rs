@@ -18,9 +18,9 @@ use super::{
         visit::{Sent, Visit, see_other},
     },
     form::{field_of, fields, filled, fresh, write},
-    path,
+    route::{CHANGE, CREATE, path},
 };
-use crate::http::problem::Problem;
+use crate::http::{problem::Problem, request_id::made};
 
 fn gives(visit: &Visit) -> bool {
     visit.principal.role == Role::Administrator
@@ -28,7 +28,7 @@ fn gives(visit: &Visit) -> bool {
 
 /// The form for a new plan.
 pub async fn ask_new(visit: Visit) -> Result<Response, Problem> {
-    if !visit.may(Method::POST, super::CREATE) {
+    if !visit.may(Method::POST, CREATE) {
         return Err(visit.refused());
     }
     Ok(page_new(&visit, StatusCode::OK, &fresh(), &Wrong::default()))
@@ -39,6 +39,7 @@ fn page_new(visit: &Visit, status: StatusCode, form: &Form, wrong: &Wrong) -> Re
         (wrong.summary())
         form.panel method="post" action=(visit.at(&["plans", "new"])) {
             (visit.frame.token())
+            (hidden("once", &made()))
             (fields(form, wrong, true, gives(visit)))
             (actions("Make the plan", false, &visit.at(&["plans"])))
         }
@@ -50,7 +51,7 @@ fn page_new(visit: &Visit, status: StatusCode, form: &Form, wrong: &Wrong) -> Re
 pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
     let mut row = Map::from_iter([("id".to_owned(), form.json("id"))]);
     write(&form, &mut row, gives(&visit));
-    match visit.v1.change(Method::POST, super::CREATE, Some(&Value::Object(row)), None).await {
+    match visit.v1.create(CREATE, &Value::Object(row), form.get("once")).await {
         Ok(done) => {
             let id = done.body.get("id").and_then(Value::as_str).unwrap_or_default();
             let told = [("said", "created"), ("revision", &done.revision.to_string())];
@@ -66,7 +67,7 @@ pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
 /// The form for a plan that is there.
 pub async fn ask(Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
     let plan: Plan = visit.v1.read(&path(&id)).await?;
-    if !visit.may(Method::PUT, super::CHANGE) || !visit.owns(plan.owner.as_deref()) {
+    if !visit.may(Method::PUT, CHANGE) || !visit.owns(plan.owner.as_deref()) {
         return Err(visit.refused());
     }
     Ok(page(&visit, StatusCode::OK, &plan, &filled(&plan), &Wrong::default(), html! {}))
@@ -84,7 +85,7 @@ fn page(visit: &Visit, status: StatusCode, plan: &Plan, form: &Form, wrong: &Wro
             (actions("Save", false, &back))
         }
     };
-    let trail = [("Plans", visit.at(&["plans"])), ("Plan", back)];
+    let trail = [("Plans", visit.at(&["plans"])), (plan.id.as_str(), back)];
     visit.page_as(status, &format!("Edit {}", plan.id), &trail, body)
 }
 

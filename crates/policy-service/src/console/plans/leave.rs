@@ -14,7 +14,7 @@ use super::{
         visit::{Sent, Visit, see_other},
     },
     list::facts_of,
-    path,
+    route::{CHANGE, path},
 };
 use crate::http::problem::Problem;
 
@@ -24,7 +24,7 @@ pub async fn ask(Path(id): Path<String>, visit: Visit) -> Result<Response, Probl
 
 async fn page(visit: &Visit, id: &str, status: StatusCode, wrong: &Wrong) -> Result<Response, Problem> {
     let plan: Plan = visit.v1.read(&path(id)).await?;
-    if !visit.may(Method::DELETE, super::CHANGE) || !visit.owns(plan.owner.as_deref()) {
+    if !visit.may(Method::DELETE, CHANGE) || !visit.owns(plan.owner.as_deref()) {
         return Err(visit.refused());
     }
     let (to, back) = (visit.at(&["plans", id, "delete"]), visit.at(&["plans", id]));
@@ -44,7 +44,7 @@ async fn page(visit: &Visit, id: &str, status: StatusCode, wrong: &Wrong) -> Res
             section aria-label="The plan" { (facts(&facts_of(&plan))) }
         }
     };
-    let trail = [("Plans", visit.at(&["plans"])), ("Plan", back.clone())];
+    let trail = [("Plans", visit.at(&["plans"])), (plan.id.as_str(), back.clone())];
     Ok(visit.page_as(status, &format!("Delete {id}"), &trail, body))
 }
 
@@ -61,7 +61,7 @@ pub async fn delete(Path(id): Path<String>, Sent { visit, form }: Sent) -> Resul
             page(&visit, &id, problem.status(), &wrong).await
         }
         Err(problem) if matches!(problem.status().as_u16(), 400 | 409 | 422) => {
-            page(&visit, &id, problem.status(), &Wrong::of(&problem, str::to_owned)).await
+            page(&visit, &id, problem.status(), &Wrong::of(&problem, |_| String::new())).await
         }
         Err(problem) => Err(problem),
     }

@@ -15,7 +15,7 @@ use super::{
         rows::{Limit, Plan},
         visit::Visit,
     },
-    CHANGE, CREATE, path,
+    route::{CHANGE, CREATE, path},
 };
 use crate::http::problem::Problem;
 

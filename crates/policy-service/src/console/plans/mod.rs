@@ -4,6 +4,7 @@ mod edit;
 mod form;
 mod leave;
 mod list;
+mod route;
 
 use axum::{Router, routing::get};
 
@@ -17,12 +18,3 @@ pub fn router() -> Router<Console> {
         .route("/console/plans/{id}/edit", get(edit::ask).post(edit::save))
         .route("/console/plans/{id}/delete", get(leave::ask).post(leave::delete))
 }
-
-/// The path of a plan in `/v1`.
-fn path(id: &str) -> String {
-    crate::web::place::below("/v1/plans", &[id])
-}
-
-/// The routes, as the table of permissions names them.
-const CREATE: &str = "/v1/plans";
-const CHANGE: &str = "/v1/plans/{id}";

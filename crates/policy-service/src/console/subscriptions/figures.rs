@@ -4,6 +4,7 @@
 use management::port::{overview::Subscriber, usage::Pair};
 
 use super::super::{rows::Subscription, visit::Visit};
+use super::route::path;
 use crate::http::problem::Problem;
 
 /// A subscription with its figures.
@@ -30,6 +31,6 @@ pub async fn seen(visit: &Visit, rows: Vec<Subscription>) -> Result<Vec<Seen>, P
 
 /// Reads one subscription.
 pub async fn find(visit: &Visit, id: &str) -> Result<Seen, Problem> {
-    let row: Subscription = visit.v1.read(&super::path(id)).await?;
+    let row: Subscription = visit.v1.read(&path(id)).await?;
     Ok(seen(visit, vec![row]).await?.pop().unwrap_or_default())
 }

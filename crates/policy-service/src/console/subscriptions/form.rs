@@ -17,6 +17,7 @@ use super::{
         visit::Visit,
     },
     moved::seen,
+    route::path,
 };
 use crate::http::problem::Problem;
 
@@ -36,7 +37,7 @@ impl Concerned {
     pub async fn read(visit: &Visit, id: &str) -> Result<Self, Problem> {
         // The page itself asks, and a preview changes nothing.
         let v1 = visit.v1.clone().with_csrf_token();
-        let path = format!("{}/block?dry_run=true", super::path(id));
+        let path = format!("{}/block?dry_run=true", path(id));
         let preview = async |state: &str| {
             let done = v1.change(Method::POST, &path, Some(&json!({"state": state})), None).await?;
             let none = Preview { applications: 0, keys: 0, requests_last_day: 0 };

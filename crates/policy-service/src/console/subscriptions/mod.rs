@@ -6,6 +6,7 @@ mod form;
 pub mod list;
 mod moved;
 mod one;
+mod route;
 pub mod table;
 mod turns;
 
@@ -22,12 +23,3 @@ pub fn router() -> Router<Console> {
         .route("/console/subscriptions/{id}/approve", get(turns::ask_approve).post(turns::approve))
         .route("/console/subscriptions/{id}/reject", get(turns::ask_reject).post(turns::reject))
 }
-
-/// The path of a subscription in `/v1`.
-fn path(id: &str) -> String {
-    crate::web::place::below("/v1/subscriptions", &[id])
-}
-
-/// The routes, as the table of permissions names them.
-const BLOCK: &str = "/v1/subscriptions/{id}/block";
-const APPROVE: &str = "/v1/subscriptions/{id}/approve";

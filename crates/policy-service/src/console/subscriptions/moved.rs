@@ -14,6 +14,7 @@ use super::super::{
     v1::Done,
     visit::Visit,
 };
+use super::route::path;
 use crate::http::problem::Problem;
 
 /// What a form remembers of the row that its person saw.
@@ -39,21 +40,21 @@ pub async fn change(
     body: Option<&Value>,
     (etag, seen_as): (&str, &str),
 ) -> Result<Outcome, Problem> {
-    let path = format!("{}/{what}", super::path(id));
+    let route = format!("{}/{what}", path(id));
     let etag = Some(etag).filter(|etag| !etag.is_empty());
-    match visit.v1.change(Method::POST, &path, body, etag).await {
+    match visit.v1.change(Method::POST, &route, body, etag).await {
         Ok(done) => return Ok(Outcome::Done(done)),
         Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {}
         Err(problem) => return Err(problem),
     }
-    let now: Subscription = visit.v1.read(&super::path(id)).await?;
+    let now: Subscription = visit.v1.read(&path(id)).await?;
     if seen(&now) != seen_as {
         return Ok(Outcome::Moved(Box::new(now)));
     }
-    match visit.v1.change(Method::POST, &path, body, now.etag.as_deref()).await {
+    match visit.v1.change(Method::POST, &route, body, now.etag.as_deref()).await {
         Ok(done) => Ok(Outcome::Done(done)),
         Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
-            Ok(Outcome::Moved(Box::new(visit.v1.read(&super::path(id)).await?)))
+            Ok(Outcome::Moved(Box::new(visit.v1.read(&path(id)).await?)))
         }
         Err(problem) => Err(problem),
     }
@@ -65,7 +66,7 @@ pub fn told(seen_as: &str, now: &Subscription) -> Markup {
     let block = now.block.as_ref();
     html! {
         div.alert role="alert" tabindex="-1" data-focus="" {
-            p { strong { "Somebody else changed this meanwhile, so nothing was changed." } }
+            p { strong { "Somebody else changed this meanwhile, so your form changed nothing." } }
             p { "When you opened the form it was: " strong { (words(was)) } ". Now it is: " strong { (words(now.state())) }
                 @if let Some(by) = block.and_then(|block| block.by.as_deref()) { ", by " (name(by)) }
                 @if let Some(at) = block.and_then(|block| block.at) { ", since " (time(at)) }

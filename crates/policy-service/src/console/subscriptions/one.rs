@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use super::{
     super::{
         parts::{
+            badge::badge,
             field::{Wrong, hidden},
             table::{facts, name},
             time::{hour, time, time_or},
@@ -16,10 +17,10 @@ use super::{
         usage,
         visit::Visit,
     },
-    APPROVE, BLOCK,
     figures::{Seen, find},
     form::{self, Concerned, fresh},
     moved,
+    route::{APPROVE, BLOCK},
     table::state,
 };
 use crate::http::problem::Problem;
@@ -45,11 +46,9 @@ pub async fn page(Path(id): Path<String>, visit: Visit) -> Result<Response, Prob
         }
         @if may_approve && row.state() == "ON_HOLD" { (waits(&visit, &seen)) }
         div.columns {
-            div {
-                @if let Some(block) = &row.block { (blocked(&visit, &seen, block, may_block)) }
-                (facts(&facts_of(&visit, &seen)))
-            }
-            @if !receipt.0.is_empty() { div { (receipt) } }
+            @if let Some(block) = &row.block { (blocked(&visit, &seen, block, may_block)) }
+            @if !receipt.0.is_empty() { (receipt) }
+            (facts(&facts_of(&visit, &seen)))
             @if let Some(concerned) = &concerned {
                 section.panel aria-labelledby="block-title" {
                     h2 #block-title { "Block" }
@@ -87,7 +86,7 @@ fn waits(visit: &Visit, seen: &Seen) -> Markup {
 
 fn blocked(visit: &Visit, seen: &Seen, block: &Block, may_block: bool) -> Markup {
     let Block { by, at, reason, note, from, until, .. } = block;
-    let mut said: Vec<(&str, Markup)> = vec![("What", state(&seen.row))];
+    let mut said: Vec<(&str, Markup)> = vec![("What", badge(block.state.as_deref().unwrap_or_default()))];
     if let Some(by) = by {
         said.push(("By", name(by)));
     }
@@ -115,7 +114,6 @@ fn blocked(visit: &Visit, seen: &Seen, block: &Block, may_block: bool) -> Markup
                 }
             }
         }
-        br;
     }
 }
 
@@ -144,10 +142,10 @@ pub fn facts_of(visit: &Visit, seen: &Seen) -> Vec<(&'static str, Markup)> {
 }
 
 /// The way to the page.
-pub fn trail(visit: &Visit, seen: &Seen, with_itself: bool) -> Vec<(&'static str, String)> {
-    let mut trail = vec![("APIs", visit.at(&["apis"])), ("API", visit.at(&["apis", seen.row.api()]))];
+pub fn trail<'s>(visit: &Visit, seen: &'s Seen, with_itself: bool) -> Vec<(&'s str, String)> {
+    let mut trail = vec![("APIs", visit.at(&["apis"])), (seen.row.api(), visit.at(&["apis", seen.row.api()]))];
     if with_itself {
-        trail.push(("Subscription", visit.at(&["subscriptions", &seen.row.id])));
+        trail.push((seen.application(), visit.at(&["subscriptions", &seen.row.id])));
     }
     trail
 }

@@ -14,8 +14,8 @@ use super::{
         rows::Subscription,
         visit::Visit,
     },
-    APPROVE, BLOCK,
     figures::Seen,
+    route::{APPROVE, BLOCK},
 };
 
 /// The table. On the page of an API its column would say the same in each row.

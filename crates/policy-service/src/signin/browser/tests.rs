@@ -1,6 +1,8 @@
 //! Requests of our own pages and of others.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use axum::http::HeaderValue;
+
 use super::*;
 
 #[test]

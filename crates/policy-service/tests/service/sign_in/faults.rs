@@ -93,6 +93,28 @@ async fn a_good_answer_signs_in() {
 }
 
 #[tokio::test]
+async fn a_sign_in_goes_on_to_the_page_that_was_asked_for() {
+    let faulty = Faulty::start().await;
+    let service = service(arguments(&faulty.issuer())).await;
+    for (place, expected) in [
+        ("/console/apis?q=a%20b", "/prefix/console/apis?q=a%20b"),
+        ("https://example.com/console", "/prefix/console"),
+        ("/console/sign-out", "/prefix/console"),
+    ] {
+        let mut browser = Browser::new();
+        let sign_in = format!("{}/console/sign-in", service.url);
+        let sign_in = reqwest::Url::parse_with_params(&sign_in, [("place", place)]).unwrap();
+        let address = browser.get(sign_in.as_str()).await.expect(303).header("location").to_owned();
+        assert!(!address.contains("console%2Fapis"), "the identity provider does not learn it: {address}");
+        faulty.behave(&parameter(&address, "nonce"), Behaviour::default());
+        let query = format!("code=a-code&state={}", parameter(&address, "state"));
+        let answer = complete(&mut browser, &service.url, &query).await.expect(200);
+        assert!(answer.text.contains(&format!("content=\"0;url={expected}\"")), "{place}: {}", answer.text);
+        assert_eq!(browser.cookies.keys().collect::<Vec<_>>(), [SESSION], "nothing else is kept");
+    }
+}
+
+#[tokio::test]
 async fn what_a_provider_may_do_signs_in() {
     let faulty = Faulty::start().await;
     let service = service(arguments(&faulty.issuer())).await;

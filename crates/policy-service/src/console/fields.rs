@@ -3,7 +3,10 @@
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 
-use super::parts::table::{name, table};
+use super::parts::{
+    table::{name, table},
+    time::in_utc,
+};
 
 /// Characters that are shown of one value.
 const SHOWN: usize = 400;
@@ -16,24 +19,59 @@ type Change = (String, Option<String>, Option<String>);
 /// The fields that differ, by their names.
 fn changes(before: Option<&Value>, after: Option<&Value>) -> Vec<Change> {
     let none = Map::new();
-    let fields = |row: Option<&'_ Value>| row.and_then(Value::as_object).unwrap_or(&none).clone();
+    let fields = |row: Option<&'_ Value>| flat(row.and_then(Value::as_object).unwrap_or(&none));
     let (before, after) = (fields(before), fields(after));
     let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
     names.sort();
     names.dedup();
     let changed = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
-    changed.map(|name| (name.clone(), before.get(name).map(words), after.get(name).map(words))).collect()
+    let told = |row: &Map<String, Value>, name: &str| row.get(name).map(|value| words(name, value));
+    changed.map(|name| (name.clone(), told(&before, name), told(&after, name))).collect()
 }
 
+/// A row whose objects are fields of their own, as `block.note`. Deeper ones stay as they are.
+fn flat(row: &Map<String, Value>) -> Map<String, Value> {
+    let mut flat = Map::new();
+    for (name, value) in row {
+        match value {
+            Value::Object(inner) => {
+                flat.extend(inner.iter().map(|(field, value)| (format!("{name}.{field}"), value.clone())));
+            }
+            value => {
+                flat.insert(name.clone(), value.clone());
+            }
+        }
+    }
+    flat
+}
+
+/// Fields with a time in Unix seconds.
+const TIMES: [&str; 10] = [
+    "at",
+    "from",
+    "until",
+    "created_at",
+    "expires_at",
+    "not_before",
+    "last_used",
+    "used_up_until",
+    "blocked_from",
+    "blocked_until",
+];
+
 /// A value as people read it.
-fn words(value: &Value) -> String {
+fn words(field: &str, value: &Value) -> String {
+    let is_time = TIMES.contains(&field.rsplit('.').next().unwrap_or_default());
+    if let Some(seconds) = value.as_i64().filter(|_| is_time) {
+        return in_utc(seconds, "%-d %b %Y, %H:%M:%S UTC");
+    }
     let text = match value {
         Value::Null => "none".to_owned(),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
         Value::String(text) => text.clone(),
         Value::Array(values) if values.iter().all(|value| value.is_string() || value.is_number()) => {
-            values.iter().map(words).collect::<Vec<_>>().join(", ")
+            values.iter().map(|value| words("", value)).collect::<Vec<_>>().join(", ")
         }
         value => value.to_string(),
     };
@@ -78,8 +116,10 @@ mod tests {
                 ("e".to_owned(), None, some("yes")),
             ]
         );
-        assert_eq!(changes(None, Some(&json!({"a": {"b": 1}}))), [("a".to_owned(), None, some("{\"b\":1}"))]);
+        assert_eq!(changes(None, Some(&json!({"a": {"b": 1}}))), [("a.b".to_owned(), None, some("1"))]);
+        let end = json!({"block": {"until": 4_102_444_800_i64}});
+        assert_eq!(changes(Some(&end), None), [("block.until".to_owned(), some("1 Jan 2100, 00:00:00 UTC"), None)]);
         assert_eq!(changes(Some(&Value::Null), None), []);
-        assert_eq!(words(&json!("x".repeat(500))).chars().count(), SHOWN + 1);
+        assert_eq!(words("", &json!("x".repeat(500))).chars().count(), SHOWN + 1);
     }
 }

@@ -96,7 +96,7 @@ fn blocks(visit: &Visit, mine: &Mine) -> Markup {
                 @for row in &mine.blocked_applications {
                     li {
                         p { (badge("BLOCKED")) " " a href=(visit.at(&["applications", &row.id])) { (name(row.title())) } ", for every API" }
-                        (told(row.block.as_ref().unwrap_or(&none)))
+                        (told(row.block.as_ref().unwrap_or(&none), false))
                     }
                 }
                 @for row in mine.blocked.iter().chain(&mine.planned) {
@@ -104,7 +104,7 @@ fn blocks(visit: &Visit, mine: &Mine) -> Markup {
                         p { @if row.is_planned() { (badge("planned")) } @else { (badge(row.state())) } " "
                             a href=(visit.at(&["subscriptions", &row.id])) { (name(mine.named(row.application()))) " at " (name(row.api())) }
                             @if row.deleted { " " (badge("deleted")) } }
-                        (told(row.block.as_ref().unwrap_or(&none)))
+                        (told(row.block.as_ref().unwrap_or(&none), row.is_planned()))
                     }
                 }
             }
@@ -114,10 +114,10 @@ fn blocks(visit: &Visit, mine: &Mine) -> Markup {
 }
 
 /// Since when, until when, and what the subscriber is told.
-fn told(block: &Block) -> Markup {
+fn told(block: &Block, is_planned: bool) -> Markup {
     html! {
         (facts(&[
-            ("Since", time_or(block.from.or(block.at), "not recorded")),
+            (if is_planned { "Begins" } else { "Since" }, time_or(block.from.or(block.at), "not recorded")),
             ("Until", time_or(block.until, "somebody unblocks it")),
             ("Note", html! { @match &block.note { Some(note) => (name(note)), None => span.none { "none" } } }),
         ]))

@@ -37,7 +37,10 @@ pub enum Made {
 /// Makes something with a secret.
 pub async fn make(visit: &Visit, path: &str, body: &Value, form: &Form) -> Result<Made, Problem> {
     if form.get(ONCE).is_empty() {
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "the form has no word of its own; load its page again"));
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "the form has no word of its own; load its page again",
+        ));
     }
     match visit.v1.create(path, body, form.get(ONCE)).await {
         Ok(done) => Ok(Made::Now(done.body)),

@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn a_chart_says_the_same_in_a_table() {
         let text = bars("Requests", &[Bar { begin: 0, allowed: 7, refused: 3 }, Bar::default()], false).0;
-        assert!(text.contains("7 allowed, 3 refused") && text.contains("<td data-label=\"Refused\">3</td>"), "{text}");
+        assert!(text.contains("7 allowed, 3 refused") && text.contains("<td data-label=\"Refused\"><div class=\"cell\">3</div></td>"), "{text}");
         assert!(!text.contains("style="), "{text}");
     }
 }

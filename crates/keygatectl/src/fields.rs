@@ -2,8 +2,32 @@
 
 /// Fields in the order in which they read well. Others follow in the order of their names.
 const ORDER: &[&str] = &[
-    "kind", "deleted", "id", "name", "version", "owner", "application", "api", "sha256", "type", "value", "state", "plan",
-    "by", "at", "reason", "note", "from", "until", "before", "match", "hosts", "methods", "path", "requests", "per",
+    "kind",
+    "deleted",
+    "id",
+    "name",
+    "version",
+    "owner",
+    "application",
+    "api",
+    "sha256",
+    "type",
+    "value",
+    "state",
+    "plan",
+    "by",
+    "at",
+    "reason",
+    "note",
+    "from",
+    "until",
+    "before",
+    "match",
+    "hosts",
+    "methods",
+    "path",
+    "requests",
+    "per",
 ];
 
 /// The fields of an object in the order in which they read well.

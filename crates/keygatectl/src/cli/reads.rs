@@ -78,10 +78,13 @@ pub struct Describe {
 
 /// The gateways that follow the policy, and their credentials.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, after_help = "Examples:
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
   keygatectl gateways
   keygatectl gateways --state silent
-  keygatectl gateways credentials")]
+  keygatectl gateways credentials"
+)]
 pub struct Gateways {
     #[command(subcommand)]
     pub command: Option<GatewaysCommand>,

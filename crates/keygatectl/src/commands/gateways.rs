@@ -61,11 +61,7 @@ pub fn gateways(client: &Client, screen: &mut Screen, asked: &Gateways) -> Outco
 }
 
 fn filters(asked: &GatewaysList) -> Vec<Pair> {
-    let given = [
-        ("state", &asked.state),
-        ("client_id", &asked.client_id),
-        ("instance", &asked.instance),
-        ("q", &asked.q),
-    ];
+    let given =
+        [("state", &asked.state), ("client_id", &asked.client_id), ("instance", &asked.instance), ("q", &asked.q)];
     given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
 }

@@ -78,13 +78,7 @@ fn filters(kind: &KindInfo, asked: &Filters) -> Result<Vec<Pair>, Failure> {
 }
 
 /// Shows a list while its pages arrive: as a table, or as one JSON object with `items`.
-pub fn list(
-    screen: &mut Screen,
-    mut pages: Pages<'_>,
-    columns: &[Column],
-    limit: Option<u64>,
-    what: &str,
-) -> Outcome {
+pub fn list(screen: &mut Screen, mut pages: Pages<'_>, columns: &[Column], limit: Option<u64>, what: &str) -> Outcome {
     let most = limit.unwrap_or(u64::MAX);
     let mut table = Table::new(columns, screen, times::now());
     let mut shown = 0_u64;

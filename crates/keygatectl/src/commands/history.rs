@@ -83,7 +83,9 @@ fn join(whole: &mut Value, page: Value) {
 fn print(screen: &mut Screen, page: &Value) -> Result<(), Failure> {
     let rows = |name: &str| page.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
     let text = |row: &Value, name: &str| row.get(name).and_then(Value::as_str).unwrap_or("?").to_owned();
-    for (list, before, after) in [("made", None, Some("after")), ("changed", Some("before"), Some("after")), ("removed", Some("before"), None)] {
+    for (list, before, after) in
+        [("made", None, Some("after")), ("changed", Some("before"), Some("after")), ("removed", Some("before"), None)]
+    {
         for row in rows(list) {
             let side = |name: Option<&str>| name.and_then(|name| row.get(name)).filter(|value| !value.is_null());
             changes::print(screen, &text(&row, "kind"), &text(&row, "id"), side(before), side(after))?;
@@ -95,7 +97,8 @@ fn print(screen: &mut Screen, page: &Value) -> Result<(), Failure> {
 /// Restores the rows of a revision: first the preview, then a question.
 pub fn restore(client: &Client, screen: &mut Screen, asked: &Restore) -> Outcome {
     receipt::check(asked.wait)?;
-    let body = |dry_run: bool| json!({ "revision": asked.revision, "dry_run": dry_run, "lift_blocks": asked.lift_blocks });
+    let body =
+        |dry_run: bool| json!({ "revision": asked.revision, "dry_run": dry_run, "lift_blocks": asked.lift_blocks });
     if asked.dry_run || !asked.yes.yes {
         let preview = client.post("/v1/restore", &[], &body(true))?.body;
         if screen.is_json && asked.dry_run {

@@ -50,7 +50,11 @@ fn who(me: &Value) -> String {
 
 /// Forgets the kept token.
 pub fn logout() -> Outcome {
-    note(if settings::forget()? { "Logged out. The token is valid until it is revoked." } else { "There was no login." });
+    note(if settings::forget()? {
+        "Logged out. The token is valid until it is revoked."
+    } else {
+        "There was no login."
+    });
     Ok(Done::Well)
 }
 

@@ -1,6 +1,9 @@
 //! Receipts: which gateways decide by a change. `--wait` looks until it is complete, and shows how it fills.
 
-use std::{thread, time::{Duration, Instant}};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -81,9 +84,8 @@ pub fn wait(client: &Client, asked: Wait, revision: Option<i64>) -> Result<Optio
     if span.0 > MOST_SECONDS {
         return Err(Failure::Usage(format!("--wait: expected at most {MOST_SECONDS}s")));
     }
-    let revision = revision.ok_or_else(|| {
-        Failure::Unreachable("the service does not say which revision the change made".to_owned())
-    })?;
+    let revision = revision
+        .ok_or_else(|| Failure::Unreachable("the service does not say which revision the change made".to_owned()))?;
     let most = Duration::from_secs(span.0.unsigned_abs());
     let begun = Instant::now();
     let bar = Progress::new(Some(1), "gateways that have it").at_once();
@@ -131,8 +133,13 @@ pub fn tell(screen: &mut Screen, receipt: Option<&Receipt>, before: Done) -> Out
 fn print(screen: &mut Screen, receipt: &Receipt) -> Result<(), Failure> {
     let Receipt { revision, live, have, missing, silent, after_ms, complete, .. } = receipt;
     let after = after_ms.map(|after| format!(", {after} ms after the change")).unwrap_or_default();
-    let word = if *complete { output::styled("complete") } else { output::styled("unknown").replace("unknown", "not complete") };
-    screen.line(&format!("receipt of revision {revision}: {word}; {have} of {live} live gateways decide by it{after}"))?;
+    let word = if *complete {
+        output::styled("complete")
+    } else {
+        output::styled("unknown").replace("unknown", "not complete")
+    };
+    screen
+        .line(&format!("receipt of revision {revision}: {word}; {have} of {live} live gateways decide by it{after}"))?;
     for (gateways, what) in [
         (missing, "live, and still decides by an older policy"),
         (silent, "not heard of, and may decide by an older policy"),
@@ -163,7 +170,8 @@ pub fn show(client: &Client, screen: &mut Screen, asked: &reads::Receipt) -> Out
 /// The policy's latest revision.
 pub fn latest(client: &Client) -> Result<i64, Failure> {
     let rows = client.pages("/v1/revisions", &[("sort", "-revision".to_owned())]).next(1)?.unwrap_or_default();
-    rows.first().and_then(|row| row.get("revision")).and_then(Value::as_i64).ok_or_else(|| {
-        Failure::Other("the policy has no revision yet".to_owned())
-    })
+    rows.first()
+        .and_then(|row| row.get("revision"))
+        .and_then(Value::as_i64)
+        .ok_or_else(|| Failure::Other("the policy has no revision yet".to_owned()))
 }

@@ -56,7 +56,9 @@ pub fn sums(client: &Client, query: &[Pair], field: &str) -> Result<Vec<(Value, 
             bar.add(1);
         }
         if read > MOST_ROWS {
-            return Err(Failure::Other(format!("there are more than {MOST_ROWS} rows of usage; ask for a shorter time")));
+            return Err(Failure::Other(format!(
+                "there are more than {MOST_ROWS} rows of usage; ask for a shorter time"
+            )));
         }
     }
     bar.end();

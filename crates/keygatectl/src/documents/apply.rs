@@ -22,7 +22,10 @@ use crate::{
     client::{self, Client, Pair},
     failure::{Done, Failure, Outcome},
     kinds,
-    output::{self, Screen, confirm, details, note, plain, progress::{self, Progress}},
+    output::{
+        self, Screen, confirm, details, note, plain,
+        progress::{self, Progress},
+    },
     times,
 };
 
@@ -208,7 +211,12 @@ impl Read for Lines {
 
 type Removed = (management::port::Kind, Box<str>, Pruned);
 
-fn prune(client: &Client, gone: &[(management::port::Kind, Box<str>)], lock: &mut Lock, lifts: bool) -> Result<Vec<Removed>, Failure> {
+fn prune(
+    client: &Client,
+    gone: &[(management::port::Kind, Box<str>)],
+    lock: &mut Lock,
+    lifts: bool,
+) -> Result<Vec<Removed>, Failure> {
     let bar = progress::of(gone.len(), "removing");
     let mut removed = Vec::with_capacity(gone.len());
     for (kind, id) in gone {
@@ -287,7 +295,9 @@ impl Shown {
             Verdict::Same => return Ok(()),
             Verdict::Refused(invalid) => {
                 let field = invalid.field.as_ref().map(|field| format!("{field}: ")).unwrap_or_default();
-                self.refused.push(json!({ "kind": kind, "id": id, "at": place, "detail": format!("{field}{}", invalid.detail) }));
+                self.refused.push(
+                    json!({ "kind": kind, "id": id, "at": place, "detail": format!("{field}{}", invalid.detail) }),
+                );
                 if !screen.is_json {
                     let name = format!("{} {}", row.kind.noun(), plain(id));
                     screen.line(&format!("! {name} would be refused: {field}{}", plain(&invalid.detail)))?;
@@ -319,8 +329,12 @@ impl Shown {
 
     fn end(self, screen: &mut Screen, rows: &Rows, others: usize) -> Result<bool, Failure> {
         let Self { made, changed, removed, refused } = self;
-        let numbers =
-            [(made.len(), "to make"), (changed.len(), "to change"), (removed.len(), "to remove"), (refused.len(), "refused")];
+        let numbers = [
+            (made.len(), "to make"),
+            (changed.len(), "to change"),
+            (removed.len(), "to remove"),
+            (refused.len(), "refused"),
+        ];
         let is_different = numbers.iter().any(|(number, _)| *number > 0);
         if screen.is_json {
             screen.json(&json!({ "made": made, "changed": changed, "removed": removed, "refused": refused }))?;

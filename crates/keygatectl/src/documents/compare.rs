@@ -18,10 +18,7 @@ pub enum Verdict {
     /// The row is new.
     Made,
     /// The row replaces another.
-    Changed {
-        before: Box<Row>,
-        after: Box<Row>,
-    },
+    Changed { before: Box<Row>, after: Box<Row> },
     /// The service refuses it.
     Refused(Invalid),
 }
@@ -143,7 +140,12 @@ mod tests {
             (blocked(), sent(json!({"state": "BLOCKED", "block": {"until": 2_001}})), false, "changed"),
             (blocked(), sent(json!({"state": "UNBLOCKED"})), false, "refused"),
             (blocked(), sent(json!({"state": "UNBLOCKED"})), true, "changed"),
-            (Some(row(json!({"state": "BLOCKED", "block": block, "deleted": true}))), sent(json!({})), false, "refused"),
+            (
+                Some(row(json!({"state": "BLOCKED", "block": block, "deleted": true}))),
+                sent(json!({})),
+                false,
+                "refused",
+            ),
             (
                 Some(row(json!({"state": "BLOCKED", "block": block, "deleted": true}))),
                 sent(json!({"state": "BLOCKED", "deleted": true})),

@@ -65,7 +65,8 @@ pub fn is_own(path: &std::path::Path) -> bool {
     if names.iter().any(|name| path == std::path::Path::new(name)) {
         return true;
     }
-    let stem = path.strip_prefix(FOLDER).ok().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".yaml"));
+    let stem =
+        path.strip_prefix(FOLDER).ok().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".yaml"));
     stem.is_some_and(|stem| stem.len() == 2 && stem.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
 }
 
@@ -78,7 +79,9 @@ mod tests {
         let mut rows = vec![Row::shown(Kind::Plan, &json!({"id": "gold"})).unwrap()];
         for number in 0..applications {
             let id = format!("app-{number}");
-            rows.push(Row::shown(Kind::Subscription, &json!({"id": format!("s-{number}"), "application": id})).unwrap());
+            rows.push(
+                Row::shown(Kind::Subscription, &json!({"id": format!("s-{number}"), "application": id})).unwrap(),
+            );
             rows.push(Row::shown(Kind::Key, &json!({"id": format!("k-{number}"), "application": id})).unwrap());
             rows.push(Row::shown(Kind::Application, &json!({"id": id})).unwrap());
         }

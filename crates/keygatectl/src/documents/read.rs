@@ -15,19 +15,19 @@ use super::row::{Invalid, Row};
 use crate::{failure::Failure, output::progress};
 
 /// Bytes of a file: 300,000 rows of 200 bytes.
-pub const MAX_FILE_BYTES: u64 = 64 << 20;
+pub const MAX_POLICY_FILE_BYTES: u64 = 64 << 20;
 /// Bytes of a document: ten times the largest row that is usual, an API with a thousand hosts.
 const MAX_DOCUMENT_BYTES: usize = 1 << 20;
 /// Bytes of all files: three million rows of 300 bytes. They are held in memory.
 const MAX_FOLDER_BYTES: u64 = 1 << 30;
 /// Files of a folder: an application each for a large company.
-const MAX_FILES: usize = 100_000;
+const MAX_POLICY_FILES: usize = 100_000;
 /// Folders inside folders.
-const MAX_DEPTH: usize = 16;
+const MAX_FOLDERS_DEEP: usize = 16;
 /// Lists and objects inside each other. Rows have four.
-const MAX_NESTING: usize = 32;
+const MAX_DOCUMENT_DEPTH: usize = 32;
 /// Errors that are told each.
-const MAX_ERRORS: usize = 50;
+const MOST_ERRORS: usize = 50;
 
 /// Where a document stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub fn files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     if meta.is_file() {
         return Ok(vec![folder.to_owned()]);
     }
-    collect(folder, MAX_DEPTH, &mut found)?;
+    collect(folder, MAX_FOLDERS_DEEP, &mut found)?;
     found.sort();
     Ok(found)
 }
@@ -99,13 +99,14 @@ fn collect(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), 
         }
         if of_type.is_dir() {
             let depth = depth.checked_sub(1);
-            let depth = depth.ok_or_else(|| Failure::Other(format!("{}: too many folders inside each other", path.display())))?;
+            let depth = depth
+                .ok_or_else(|| Failure::Other(format!("{}: too many folders inside each other", path.display())))?;
             collect(&path, depth, found)?;
         } else if is_yaml(&path) {
             found.push(path);
         }
-        if found.len() > MAX_FILES {
-            return Err(Failure::Other(format!("{} has more than {MAX_FILES} files", folder.display())));
+        if found.len() > MAX_POLICY_FILES {
+            return Err(Failure::Other(format!("{} has more than {MAX_POLICY_FILES} files", folder.display())));
         }
     }
     Ok(())
@@ -118,9 +119,9 @@ fn is_yaml(path: &Path) -> bool {
 /// Reads a file, up to the limit.
 pub fn text(path: &Path) -> Result<String, Failure> {
     let meta = fs::metadata(path).map_err(|error| Failure::file(path, &error))?;
-    if meta.len() > MAX_FILE_BYTES {
+    if meta.len() > MAX_POLICY_FILE_BYTES {
         return Err(Failure::Other(format!(
-            "{} has {} bytes; expected at most {MAX_FILE_BYTES}, so put its documents into several files",
+            "{} has {} bytes; expected at most {MAX_POLICY_FILE_BYTES}, so put its documents into several files",
             path.display(),
             meta.len()
         )));
@@ -140,7 +141,10 @@ pub fn read(folder: &Path) -> Result<Documents, Failure> {
         let text = text(&path)?;
         bytes = bytes.saturating_add(u64::try_from(text.len()).unwrap_or(u64::MAX));
         if bytes > MAX_FOLDER_BYTES {
-            return Err(Failure::Other(format!("{} has more than {MAX_FOLDER_BYTES} bytes of documents", folder.display())));
+            return Err(Failure::Other(format!(
+                "{} has more than {MAX_FOLDER_BYTES} bytes of documents",
+                folder.display()
+            )));
         }
         let file = u32::try_from(documents.files.len()).unwrap_or(u32::MAX);
         for part in parts(&text) {
@@ -165,8 +169,8 @@ pub fn read(folder: &Path) -> Result<Documents, Failure> {
 
 /// Errors as one failure: the first of them, and the number of the others.
 pub fn told(mut errors: Vec<String>) -> Failure {
-    let more = errors.len().saturating_sub(MAX_ERRORS);
-    errors.truncate(MAX_ERRORS);
+    let more = errors.len().saturating_sub(MOST_ERRORS);
+    errors.truncate(MOST_ERRORS);
     if more > 0 {
         errors.push(format!("and {more} more"));
     }
@@ -189,7 +193,11 @@ impl Documents {
         let pairs = order.windows(2).filter_map(|pair| Some((row(pair.first()?)?, row(pair.last()?)?)));
         let twice = pairs.filter(|(one, other)| (one.kind, &one.id) == (other.kind, &other.id));
         let error = |(one, other): (&Found, &Found)| Misplaced {
-            file: usize::try_from(other.place.file).ok().and_then(|file| self.files.get(file)).cloned().unwrap_or_default(),
+            file: usize::try_from(other.place.file)
+                .ok()
+                .and_then(|file| self.files.get(file))
+                .cloned()
+                .unwrap_or_default(),
             line: usize::try_from(other.place.line).unwrap_or_default(),
             column: 1,
             field: Some("id".to_owned()),
@@ -218,7 +226,9 @@ pub fn parts(text: &str) -> impl Iterator<Item = Part<'_>> {
         }
         let (mut end, mut lines) = (0_usize, 0_usize);
         for piece in rest.split_inclusive('\n') {
-            let is_mark = piece.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
+            let is_mark = piece
+                .strip_prefix("---")
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
             if is_mark {
                 let part = Part { text: rest.get(..end)?, first_line: line };
                 // What follows on the line of the mark belongs to the next document.
@@ -237,16 +247,22 @@ pub fn parts(text: &str) -> impl Iterator<Item = Part<'_>> {
 impl Part<'_> {
     /// Its value; `None` if it has only comments and blanks.
     pub fn value(&self, file: &Path) -> Result<Option<Value>, Misplaced> {
-        let has_content = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#') && line.trim() != "...";
+        let has_content =
+            |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#') && line.trim() != "...";
         if !self.text.lines().any(has_content) {
             return Ok(None);
         }
         if self.text.len() > MAX_DOCUMENT_BYTES {
-            return Err(self.at(file, 1, 1, Invalid { field: None, detail: format!("the document has more than {MAX_DOCUMENT_BYTES} bytes") }));
+            return Err(self.at(
+                file,
+                1,
+                1,
+                Invalid { field: None, detail: format!("the document has more than {MAX_DOCUMENT_BYTES} bytes") },
+            ));
         }
         // Aliases could make much of few bytes, and rows need none.
         let options = serde_saphyr::options! {
-            budget: serde_saphyr::budget! { max_depth: MAX_NESTING, max_aliases: 100 },
+            budget: serde_saphyr::budget! { max_depth: MAX_DOCUMENT_DEPTH, max_aliases: 100 },
         };
         match serde_saphyr::from_str_with_options::<Value>(self.text, options) {
             Ok(value) => Ok(Some(value)),
@@ -329,7 +345,10 @@ mod tests {
         for (text, expected) in [
             ("kind: plan\nid: gold\nlimit: []\n", "a.yaml:3:1: limit: there is no such field; did you mean limits?"),
             ("---\nkind: plan\nid: gold\nlimits:\n  - requests: 5\n    per: week\n", "a.yaml:6:5: limits[0].per: "),
-            ("---\nkind: subscription\nid: s\napplication: a\napi: b\nblock:\n  until: soon\n", "a.yaml:7:3: block.until: "),
+            (
+                "---\nkind: subscription\nid: s\napplication: a\napi: b\nblock:\n  until: soon\n",
+                "a.yaml:7:3: block.until: ",
+            ),
             ("---\n\n# no kind\nid: gold\n", "a.yaml:4:1: kind: it is missing"),
             ("kind: plan\nid: [\n", "a.yaml:"),
             ("kind: plan\nkind: api\nid: a\n", "a.yaml:2:1"),

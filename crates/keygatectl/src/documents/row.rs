@@ -182,9 +182,7 @@ pub fn closest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
 
 fn invalid(error: Error) -> Invalid {
     match error {
-        Error::Invalid { field, detail } | Error::Conflict { field, detail } => {
-            Invalid { field, detail }
-        }
+        Error::Invalid { field, detail } | Error::Conflict { field, detail } => Invalid { field, detail },
         error => Invalid { field: None, detail: error.to_string() },
     }
 }
@@ -219,8 +217,10 @@ fn seconds(row: &mut Map<String, Value>) -> Result<(), Invalid> {
                     Invalid::new(name, "expected a time such as 2027-01-31T08:00:00Z, or Unix seconds")
                 })?;
             }
-            Value::Object(nested) => seconds(nested)
-                .map_err(|Invalid { field, detail }| Invalid { field: field.map(|of| format!("{name}.{of}")), detail })?,
+            Value::Object(nested) => seconds(nested).map_err(|Invalid { field, detail }| Invalid {
+                field: field.map(|of| format!("{name}.{of}")),
+                detail,
+            })?,
             _ => {}
         }
     }
@@ -252,13 +252,32 @@ mod tests {
             (json!({"kind": "application", "id": "a", "stat": "BLOCKED"}), Some("stat"), "did you mean state?"),
             (json!({"kind": "application", "id": "a", "owner": 7}), Some("owner"), "needs quotes"),
             (json!({"kind": "application", "id": "a", "state": "OPEN"}), Some("state"), "ACTIVE"),
-            (json!({"kind": "application", "id": "a", "block": {"stat": "BLOCKED"}}), Some("block.stat"), "did you mean state?"),
-            (json!({"kind": "plan", "id": "a", "limits": [{"requests": 1, "per": "week"}]}), Some("limits[0].per"), "month"),
+            (
+                json!({"kind": "application", "id": "a", "block": {"stat": "BLOCKED"}}),
+                Some("block.stat"),
+                "did you mean state?",
+            ),
+            (
+                json!({"kind": "plan", "id": "a", "limits": [{"requests": 1, "per": "week"}]}),
+                Some("limits[0].per"),
+                "month",
+            ),
             (json!({"kind": "key", "id": "k", "application": "a", "sha256": "77"}), Some("sha256"), "64 hexadecimal"),
-            (json!({"kind": "key", "id": "k", "application": "a", "expires_at": "soon"}), Some("expires_at"), "Unix seconds"),
-            (json!({"kind": "subscription", "id": "s", "application": "a", "api": "b", "state": "BLOCKED", "block": {"until": "x"}}),
-             Some("block.until"), "Unix seconds"),
-            (json!({"kind": "subscription", "id": "s", "application": "a", "api": "b", "deleted": true}), Some("state"), "a block"),
+            (
+                json!({"kind": "key", "id": "k", "application": "a", "expires_at": "soon"}),
+                Some("expires_at"),
+                "Unix seconds",
+            ),
+            (
+                json!({"kind": "subscription", "id": "s", "application": "a", "api": "b", "state": "BLOCKED", "block": {"until": "x"}}),
+                Some("block.until"),
+                "Unix seconds",
+            ),
+            (
+                json!({"kind": "subscription", "id": "s", "application": "a", "api": "b", "deleted": true}),
+                Some("state"),
+                "a block",
+            ),
             (json!({"kind": "api", "id": "a", "match": [{"path": "x"}]}), Some("match[0].path"), ""),
             (json!({"kind": "deny_policy", "id": "d", "type": "IP", "value": "nowhere"}), Some("value"), ""),
         ] {
@@ -281,8 +300,11 @@ mod tests {
             "block": {"state": "BLOCKED", "by": "alice", "at": 5, "reason": null}, "deleted": true});
         let row = Row::shown(Kind::Subscription, &shown).unwrap();
         let line: Value = serde_json::from_str(&row.line()).unwrap();
-        assert_eq!(line, json!({"kind": "subscription", "deleted": true, "id": "s", "application": "a", "api": "b",
-            "state": "BLOCKED", "block": {"state": "BLOCKED", "by": "alice", "at": 5}}));
+        assert_eq!(
+            line,
+            json!({"kind": "subscription", "deleted": true, "id": "s", "application": "a", "api": "b",
+            "state": "BLOCKED", "block": {"state": "BLOCKED", "by": "alice", "at": 5}})
+        );
         assert_eq!(Row::of(line).unwrap(), row);
     }
 }

@@ -1,6 +1,9 @@
 //! A row as a YAML document: fields in an order that reads well, times in RFC 3339, the same bytes for the same row.
 
-use serde::{Serialize, Serializer, ser::{SerializeMap as _, SerializeSeq as _}};
+use serde::{
+    Serialize, Serializer,
+    ser::{SerializeMap as _, SerializeSeq as _},
+};
 use serde_json::{Map, Value};
 
 use super::row::Row;
@@ -81,14 +84,63 @@ mod tests {
     #[test]
     fn every_text_comes_back() {
         for text in [
-            "yes", "no", "null", "~", "1.0", "0x1F", "1e3", "1_000", "2025-06-01", "- a", "a: b", "a #b", "#a", "'", "\"", "\\", "|", ">", "!t", "&a",
-            "*a", "%a", "@a", "`a", "{a", "[a", "a,b", "Zürich", "日本語", "😀", "---", "...", "--- a", ".inf", "true", "on", "=", "<<", "?", "-", ":", "a:",
-            "\u{a0}", "\u{2028}", "\u{feff}", "\u{85}", "012", "+1", "12:30:45", "0b1", "0o7",
+            "yes",
+            "no",
+            "null",
+            "~",
+            "1.0",
+            "0x1F",
+            "1e3",
+            "1_000",
+            "2025-06-01",
+            "- a",
+            "a: b",
+            "a #b",
+            "#a",
+            "'",
+            "\"",
+            "\\",
+            "|",
+            ">",
+            "!t",
+            "&a",
+            "*a",
+            "%a",
+            "@a",
+            "`a",
+            "{a",
+            "[a",
+            "a,b",
+            "Zürich",
+            "日本語",
+            "😀",
+            "---",
+            "...",
+            "--- a",
+            ".inf",
+            "true",
+            "on",
+            "=",
+            "<<",
+            "?",
+            "-",
+            ":",
+            "a:",
+            "\u{a0}",
+            "\u{2028}",
+            "\u{feff}",
+            "\u{85}",
+            "012",
+            "+1",
+            "12:30:45",
+            "0b1",
+            "0o7",
         ] {
             for text in [text.to_owned(), format!("{text} x"), format!("x {text}"), text.repeat(60)] {
                 let row = Row::shown(Kind::Application, &json!({"id": text, "name": text})).unwrap();
                 let document = document(&row).unwrap();
-                let back: Value = serde_saphyr::from_str(&document).unwrap_or_else(|error| panic!("{document}: {error}"));
+                let back: Value =
+                    serde_saphyr::from_str(&document).unwrap_or_else(|error| panic!("{document}: {error}"));
                 assert_eq!(Row::of(back).unwrap_or_else(|error| panic!("{document} {error:?}")), row, "{document}");
             }
         }

@@ -30,7 +30,8 @@ pub fn section(screen: &mut Screen, title: &str) -> Result<(), Failure> {
 /// Prints the fields of an object, without those in `hidden`.
 pub fn object(screen: &mut Screen, object: &Value, hidden: &[&str], now: i64) -> Result<(), Failure> {
     let Some(named) = object.as_object() else { return Ok(()) };
-    let shown = fields::ordered(named).into_iter().filter(|(name, value)| !value.is_null() && !hidden.contains(&name.as_str()));
+    let shown =
+        fields::ordered(named).into_iter().filter(|(name, value)| !value.is_null() && !hidden.contains(&name.as_str()));
     let shown: Vec<(String, &Value)> = shown.map(|(name, value)| (name.replace('_', " "), value)).collect();
     let width = shown.iter().map(|(name, _)| name.width()).max().unwrap_or_default();
     for (name, value) in shown {

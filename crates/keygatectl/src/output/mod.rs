@@ -97,7 +97,12 @@ pub fn style_of(word: &str) -> Style {
             AnsiColor::Green.on_default()
         }
         "BLOCKED" | "REVOKED" | "REJECTED" | "deny" | "refused" | "gone" => AnsiColor::Red.on_default(),
-        "PROD_ONLY_BLOCKED" | "ON_HOLD" | "TIER_UPDATE_PENDING" | "DELETE_PENDING" | "silent" | "unknown"
+        "PROD_ONLY_BLOCKED"
+        | "ON_HOLD"
+        | "TIER_UPDATE_PENDING"
+        | "DELETE_PENDING"
+        | "silent"
+        | "unknown"
         | "DEPRECATED" => AnsiColor::Yellow.on_default(),
         "skipped" | "RETIRED" | "CREATED" => Style::new().dimmed(),
         _ => Style::new(),
@@ -125,7 +130,8 @@ pub fn dim(text: &str) -> String {
 /// A text without what would steer a terminal: control characters, and characters that turn the direction of a line.
 pub fn plain(text: &str) -> Cow<'_, str> {
     let steers = |letter: char| {
-        letter.is_control() || matches!(letter, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        letter.is_control()
+            || matches!(letter, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     if !text.chars().any(steers) {
         return Cow::Borrowed(text);

@@ -112,9 +112,9 @@ impl<'c> Table<'c> {
         if let Some(room) = self.width {
             // What is only nice to have is left out rather than cut.
             while widths.iter().sum::<usize>().saturating_add(gaps(&widths)) > room
-                && let Some(place) = self.least_wanted().filter(|place| {
-                    self.columns.get(*place).is_some_and(|column| column.rank >= NICE)
-                })
+                && let Some(place) = self
+                    .least_wanted()
+                    .filter(|place| self.columns.get(*place).is_some_and(|column| column.rank >= NICE))
             {
                 self.columns.remove(place);
                 widths.remove(place);

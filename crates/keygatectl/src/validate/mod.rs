@@ -73,8 +73,18 @@ pub fn check(path: &Path) -> Result<Checked, Failure> {
 
 /// Whether a JSON text is a policy page rather than a plugin configuration.
 fn is_page(text: &str) -> bool {
-    let of_pages =
-        ["format", "epoch", "revision", "apis", "applications", "keys", "subscriptions", "plans", "deny_policies", "poll"];
+    let of_pages = [
+        "format",
+        "epoch",
+        "revision",
+        "apis",
+        "applications",
+        "keys",
+        "subscriptions",
+        "plans",
+        "deny_policies",
+        "poll",
+    ];
     let fields: Result<serde_json::Map<String, Value>, _> = serde_json::from_str(text);
     match fields {
         Ok(fields) => of_pages.iter().any(|name| fields.contains_key(*name)),
@@ -104,7 +114,8 @@ fn yaml(path: &Path, text: &str) -> Result<Checked, Failure> {
 /// Whether a YAML document is a row of an export. Kubernetes writes its kinds in capitals.
 fn is_document(value: &Value) -> bool {
     let kind = value.get("kind").and_then(Value::as_str);
-    kind.is_some_and(|kind| kind.starts_with(|letter: char| letter.is_ascii_lowercase())) && value.get("apiVersion").is_none()
+    kind.is_some_and(|kind| kind.starts_with(|letter: char| letter.is_ascii_lowercase()))
+        && value.get("apiVersion").is_none()
 }
 
 fn plugins(path: &Path, found: Vec<plugin::Plugin>) -> Result<Checked, Failure> {
@@ -114,6 +125,10 @@ fn plugins(path: &Path, found: Vec<plugin::Plugin>) -> Result<Checked, Failure> 
             path.display()
         )));
     }
-    let what = if found.len() == 1 { "1 plugin configuration".to_owned() } else { format!("{} plugin configurations", found.len()) };
+    let what = if found.len() == 1 {
+        "1 plugin configuration".to_owned()
+    } else {
+        format!("{} plugin configurations", found.len())
+    };
     Ok(Checked { what, errors: found.iter().filter_map(|plugin| plugin.check().err()).collect() })
 }

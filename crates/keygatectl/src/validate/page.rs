@@ -8,7 +8,7 @@ use keygate::policy::{page::Page, unknown::UnknownFields};
 use crate::documents::read::Misplaced;
 
 /// Errors that are told each.
-const MAX_ERRORS: usize = 1_000;
+const MOST_ERRORS: usize = 1_000;
 
 /// What is wrong with a page.
 pub fn check(file: &Path, text: String) -> Vec<Misplaced> {
@@ -21,7 +21,13 @@ pub fn check(file: &Path, text: String) -> Vec<Misplaced> {
         Err(error) => {
             let said = error.to_string();
             let (line, column) = said_place(&said).unwrap_or((1, 1));
-            return vec![Misplaced { file: file.to_owned(), line, column, field: None, detail: format!("a gateway refuses the page: {said}") }];
+            return vec![Misplaced {
+                file: file.to_owned(),
+                line,
+                column,
+                field: None,
+                detail: format!("a gateway refuses the page: {said}"),
+            }];
         }
     };
     let mut errors: Vec<Misplaced> = Vec::new();
@@ -39,14 +45,14 @@ pub fn check(file: &Path, text: String) -> Vec<Misplaced> {
             errors.push(at(row.offset, quoted(&why), left_out(row.list, &why)));
         }
         unknown.extend(of_row.fields().iter().map(ToString::to_string));
-        if errors.len().saturating_add(unknown.len()) > MAX_ERRORS {
+        if errors.len().saturating_add(unknown.len()) > MOST_ERRORS {
             break;
         }
     }
     for field in unknown {
-        let offset = field.split_once("row at byte ").and_then(|(_, rest)| {
-            rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
-        });
+        let offset = field
+            .split_once("row at byte ")
+            .and_then(|(_, rest)| rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok());
         let name = quoted(&field).map(str::to_owned);
         let said = match field.split_once("; did you mean ") {
             Some((_, meant)) => format!("; did you mean {meant}"),
@@ -91,7 +97,10 @@ mod tests {
                     {\"sha256\": \"0000000000000000000000000000000000000000000000000000000000000000\",\n   \"id\": \"j\", \"application\": \"a\", \"expires\": 1}]}";
         let found: Vec<String> = check(Path::new("p.json"), page.to_owned()).iter().map(ToString::to_string).collect();
         assert_eq!(found.len(), 3, "{found:?}");
-        assert!(found[0].starts_with("p.json:2:2: ") && found[0].contains("did you mean `deny_policies`?"), "{found:?}");
+        assert!(
+            found[0].starts_with("p.json:2:2: ") && found[0].contains("did you mean `deny_policies`?"),
+            "{found:?}"
+        );
         assert!(found[1].starts_with("p.json:4:"), "{found:?}");
         assert!(found[2].starts_with("p.json:6:35: ") && found[2].contains("did you mean `expires_at`?"), "{found:?}");
     }
@@ -104,7 +113,8 @@ mod tests {
             ("", "empty"),
             ("{\"format\": 1, \"plans\": [{\"id\": \"\"}]}", "plans"),
         ] {
-            let found: Vec<String> = check(Path::new("p.json"), page.to_owned()).iter().map(ToString::to_string).collect();
+            let found: Vec<String> =
+                check(Path::new("p.json"), page.to_owned()).iter().map(ToString::to_string).collect();
             assert!(found.len() == 1 && found[0].contains(part), "{page} {found:?}");
         }
     }

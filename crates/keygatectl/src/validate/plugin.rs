@@ -60,13 +60,7 @@ pub fn find(file: &Path, text: &str) -> Result<Vec<Plugin>, Failure> {
         return Ok(vec![Plugin { file: file.to_owned(), json: text.to_owned(), place: Where::Whole }]);
     }
     let documents = yaml::parse(text).map_err(|fault| {
-        Failure::Other(format!(
-            "{}:{}:{}: {}",
-            file.display(),
-            fault.line,
-            fault.column,
-            fault.detail
-        ))
+        Failure::Other(format!("{}:{}:{}: {}", file.display(), fault.line, fault.column, fault.detail))
     })?;
     let mut search = Search { file, lines: text.lines().collect(), found: Vec::new() };
     for document in &documents {
@@ -224,7 +218,11 @@ mod tests {
                 "e.yaml:5:7: ",
                 "refresh_interval_ms",
             ),
-            ("spec:\n  wasm:\n  - config:\n      policy: {cluster: c, timeout_ms: \"5\"}\n", "e.yaml:4:40: ", "timeout_ms"),
+            (
+                "spec:\n  wasm:\n  - config:\n      policy: {cluster: c, timeout_ms: \"5\"}\n",
+                "e.yaml:4:40: ",
+                "timeout_ms",
+            ),
             (
                 "configuration:\n  \"@type\": type.googleapis.com/google.protobuf.StringValue\n  value: |\n    {\n      \"policy\": {\"cluster\": \"c\"},\n      \"mode\": \"shadows\"\n    }\n",
                 "e.yaml:6:15: ",
@@ -245,7 +243,12 @@ mod tests {
 
     #[test]
     fn configurations_of_other_plugins_are_left_alone() {
-        for text in ["spec:\n  pluginConfig:\n    rules: []\n", "config:\n  policy: strict\n", "configuration: '{\"rules\": 1}'\n", "[]\n"] {
+        for text in [
+            "spec:\n  pluginConfig:\n    rules: []\n",
+            "config:\n  policy: strict\n",
+            "configuration: '{\"rules\": 1}'\n",
+            "[]\n",
+        ] {
             assert_eq!(find(Path::new("e.yaml"), text).unwrap().len(), 0, "{text}");
         }
     }

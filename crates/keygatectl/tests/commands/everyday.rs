@@ -43,7 +43,8 @@ fn lists_are_filtered_and_shown_as_tables_or_json() {
 #[test]
 fn a_list_of_several_pages_is_whole() {
     let service = Service::start();
-    let rows: String = (0..2_345).map(|number| format!("{{\"kind\":\"application\",\"id\":\"app-{number:04}\"}}\n")).collect();
+    let rows: String =
+        (0..2_345).map(|number| format!("{{\"kind\":\"application\",\"id\":\"app-{number:04}\"}}\n")).collect();
     let import = service.http.post(format!("{}/v1/import", service.url)).bearer_auth(crate::support::TOKEN);
     import.header("content-type", "application/x-ndjson").body(rows).send().unwrap();
     let all = service.ctl(&["get", "apps", "-o", "json"]).expect(0).json();
@@ -51,7 +52,13 @@ fn a_list_of_several_pages_is_whole() {
     assert_eq!((items.len(), all["total"].as_u64()), (2_345, Some(2_345)));
     assert_eq!(items[2_344]["id"], "app-2344");
     assert_eq!(service.ctl(&["get", "apps"]).expect(0).out.lines().count(), 2_346);
-    assert_eq!(service.ctl(&["get", "apps", "--limit", "1500", "-o", "json"]).expect(0).json()["items"].as_array().unwrap().len(), 1_500);
+    assert_eq!(
+        service.ctl(&["get", "apps", "--limit", "1500", "-o", "json"]).expect(0).json()["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1_500
+    );
 }
 
 #[test]
@@ -62,7 +69,13 @@ fn a_block_is_told_with_its_receipt() {
     let blocked = service
         .ctl(&["block", "sub-7", "--until", "2h", "--reason", "ticket 17", "--note", "ask support", "--wait", "5s"])
         .expect(0);
-    for part in ["subscription sub-7 (app-1 to payments-1.0): BLOCKED", "ticket 17", "ask support", "(in 2 h)", "complete; 1 of 1"] {
+    for part in [
+        "subscription sub-7 (app-1 to payments-1.0): BLOCKED",
+        "ticket 17",
+        "ask support",
+        "(in 2 h)",
+        "complete; 1 of 1",
+    ] {
         assert!(blocked.out.contains(part), "{part} {blocked:?}");
     }
     let again = service.ctl(&["unblock", "sub-7", "--wait", "5s", "-o", "json"]).expect(0).json();
@@ -131,7 +144,10 @@ fn history_is_shown_and_restored() {
     let diff = service.ctl(&["history", "--diff", &before.to_string()]).expect(0);
     assert!(diff.out.contains("- application app-2") && diff.out.contains("- key k-3"), "{diff:?}");
     let preview = service.ctl(&["restore", &before.to_string(), "--dry-run"]).expect(0);
-    assert!(preview.out.contains("applications: 1 made") && preview.err.contains("Nothing was changed."), "{preview:?}");
+    assert!(
+        preview.out.contains("applications: 1 made") && preview.err.contains("Nothing was changed."),
+        "{preview:?}"
+    );
     let unasked = service.ctl(&["restore", &before.to_string()]).expect(64);
     assert!(unasked.err.contains("--yes"), "{unasked:?}");
     service.ctl(&["restore", &before.to_string(), "--yes"]).expect(0);
@@ -145,9 +161,7 @@ fn usage_is_listed_and_added_up() {
     let service = Service::start();
     service.seed();
     let hour = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() / 3_600 * 3_600;
-    let count = |outcome: &str, requests: u64| {
-        json!({"hour": hour, "application": "app-1", "api": "payments-1.0", "plan": "gold", "outcome": outcome, "requests": requests})
-    };
+    let count = |outcome: &str, requests: u64| json!({"hour": hour, "application": "app-1", "api": "payments-1.0", "plan": "gold", "outcome": outcome, "requests": requests});
     let report = json!({"format": 1, "batch": "b-1", "counts": [count("allowed", 41), count("subscription_blocked", 7)], "keys": []});
     let sent = service.http.post(format!("{}/v1/usage", service.url)).basic_auth("gw", Some("secret"));
     let sent = sent.header("content-type", "application/json").body(report.to_string()).send().unwrap();
@@ -163,7 +177,8 @@ fn usage_is_listed_and_added_up() {
 #[test]
 fn tokens_and_credentials_are_issued_once_and_revoked() {
     let service = Service::start();
-    let issued = service.ctl(&["tokens", "issue", "--role", "auditor", "--subject", "eve", "--expires-in", "1d"]).expect(0);
+    let issued =
+        service.ctl(&["tokens", "issue", "--role", "auditor", "--subject", "eve", "--expires-in", "1d"]).expect(0);
     let token = issued.out.trim_end();
     assert!(!token.contains(char::is_whitespace) && issued.err.contains("shown once") && !issued.err.contains(token));
     let me = service.ctl(&["whoami"]).variable("KEYGATE_TOKEN", token).expect(0);

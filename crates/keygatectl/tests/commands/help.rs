@@ -60,7 +60,8 @@ fn every_column_is_a_field_of_its_schema() {
             let mut found = schema(name);
             for part in column.at.trim_start_matches('/').split('/') {
                 found = found["properties"][part].clone();
-                let of = |schema: &Value| schema["$ref"].as_str().map(|path| path.rsplit('/').next().unwrap().to_owned());
+                let of =
+                    |schema: &Value| schema["$ref"].as_str().map(|path| path.rsplit('/').next().unwrap().to_owned());
                 let any = found["oneOf"].as_array().or(found["anyOf"].as_array()).or(found["allOf"].as_array());
                 let named = of(&found).or_else(|| any.into_iter().flatten().find_map(of));
                 found = named.map_or(found.clone(), |name| schema(&name));
@@ -95,7 +96,8 @@ fn every_command_has_help_and_its_examples_work() {
         for line in lines {
             let line = line.split("     ").next().unwrap();
             let line = line.replace("https://policy.example.com", &service.url);
-            let line = line.replace(" < token.txt", "").replace("keygatectl login", "keygatectl --token-file token.txt login");
+            let line =
+                line.replace(" < token.txt", "").replace("keygatectl login", "keygatectl --token-file token.txt login");
             let is_wait = line.contains("--wait");
             let ran = terminal(&service, 100, &line);
             let is_right = match ran.code {

@@ -49,7 +49,8 @@ fn a_token_comes_from_a_file_and_never_goes_over_plain_http_to_others() {
     let ctl = || Ctl::new(service.folder(), &["whoami"]).variable("KEYGATE_URL", &service.url);
     ctl().variable("KEYGATE_TOKEN_FILE", "token").expect(0);
     Ctl::new(service.folder(), &["whoami", "--url", &service.url, "--token-file", "-"]).input(TOKEN).expect(0);
-    let refused = ctl().variable("KEYGATE_URL", "http://policy.example.com").variable("KEYGATE_TOKEN", TOKEN).expect(64);
+    let refused =
+        ctl().variable("KEYGATE_URL", "http://policy.example.com").variable("KEYGATE_TOKEN", TOKEN).expect(64);
     assert!(refused.err.contains("plain HTTP") && refused.err.contains("--allow-http"), "{refused:?}");
     for (token, part) in [("", "no token"), ("two words", "a blank")] {
         let wrong = ctl().variable("KEYGATE_TOKEN", token).expect(64);
@@ -75,7 +76,10 @@ fn an_issued_key_is_alone_on_stdout() {
     fs::write(&file, &issued.out).unwrap();
     let found = service.ctl(&["keys", "lookup", "--key-file", "key.txt"]).expect(0);
     assert!(found.out.contains("k-new") && found.out.contains("sub-7") && !found.out.contains(key), "{found:?}");
-    assert_eq!(service.ctl(&["keys", "lookup", "--key-file", "-", "-o", "json"]).input(key).expect(0).json()["key"]["id"], "k-new");
+    assert_eq!(
+        service.ctl(&["keys", "lookup", "--key-file", "-", "-o", "json"]).input(key).expect(0).json()["key"]["id"],
+        "k-new"
+    );
     service.ctl(&["keys", "lookup", "--sha256", &digest("key-1")]).expect(0);
     let unknown = service.ctl(&["keys", "lookup", "--key-file", "-"]).input("kg_live_unknown").expect(1);
     assert!(unknown.err.contains("404") && !unknown.err.contains("kg_live_unknown"), "{unknown:?}");
@@ -91,7 +95,11 @@ fn an_issued_key_is_alone_on_stdout() {
     }
 
     let next = service.ctl(&["keys", "regenerate", "k-new", "--overlap", "1h", "--new-id", "k-next"]).expect(0);
-    assert!(next.out.starts_with("kg_live_") && next.out.lines().count() == 1 && next.err.contains("The old key k-new is valid until"));
+    assert!(
+        next.out.starts_with("kg_live_")
+            && next.out.lines().count() == 1
+            && next.err.contains("The old key k-new is valid until")
+    );
     service.ctl(&["keys", "revoke", "k-next"]).expect(64);
     service.ctl(&["keys", "revoke", "k-next", "--yes"]).expect(0);
     assert_eq!(service.get("/v1/keys/k-next")["state"], "REVOKED");

@@ -37,7 +37,10 @@ fn tables_fit_the_terminal() {
     let plain = terminal(&service, 80, "NO_COLOR=1 keygatectl get subs");
     assert!(!plain.out.contains("\u{1b}["), "{plain:?}");
     let piped = terminal(&service, 80, "keygatectl get subs | cat");
-    assert!(piped.out.contains("a long reason a long reason") && !piped.out.contains("\u{1b}["), "nothing is cut: {piped:?}");
+    assert!(
+        piped.out.contains("a long reason a long reason") && !piped.out.contains("\u{1b}["),
+        "nothing is cut: {piped:?}"
+    );
     let json = terminal(&service, 80, "keygatectl get subs -o json");
     assert!(!json.out.contains("\u{1b}["), "{json:?}");
 }

@@ -28,9 +28,12 @@ fn files(folder: &Path, extensions: &[&str], found: &mut Vec<PathBuf>) {
 fn every_configuration_that_is_shipped_is_valid() {
     let mut found = Vec::new();
     files(&root().join("envoy"), &["yaml", "json"], &mut found);
-    let mut plugins = 0;
+    let (mut plugins, mut expected) = (0, 0);
     for path in found {
         let text = fs::read_to_string(&path).unwrap();
+        expected += usize::from(
+            text.contains("\"policy\": {") || text.contains("pluginConfig:") || text.contains(" policy:\n"),
+        );
         for plugin in plugin::find(&path, &text).unwrap_or_else(|error| panic!("{}: {error}", path.display())) {
             if !plugin.json.contains("\"policy\"") {
                 continue;
@@ -39,7 +42,7 @@ fn every_configuration_that_is_shipped_is_valid() {
             plugins += 1;
         }
     }
-    assert!(plugins >= 8, "{plugins}");
+    assert!(plugins >= 7 && plugins >= expected, "{plugins} of {expected}");
 }
 
 /// The blocks of a document in these languages, with the line that each begins with.
@@ -94,7 +97,8 @@ fn every_block_of_the_documents_is_valid() {
             if is_plugin { plugins += 1 } else { pages += 1 }
         }
     }
-    assert!(rows >= 1 && plugins >= 1, "{plugins} plugins, {rows} documents, {pages} pages");
+    // The documents show configurations as parts of files in envoy/, which the test above checks.
+    assert!(rows >= 1, "{plugins} plugins, {rows} documents, {pages} pages");
     let example = validate::check(&root().join("docs/policy-page.example.json")).unwrap();
     assert!(example.errors.is_empty() && example.what == "a policy page", "{example:?}");
 }
@@ -106,7 +110,10 @@ fn what_is_wrong_is_told_with_its_place_and_exit_code() {
     write("plugin.json", "{\"policy\": {\"cluster\": \"c\"},\n \"modus\": 1}");
     write("good.json", "{\"policy\": {\"cluster\": \"c\", \"headers\": {\"x-token\": {\"env\": \"NOT_SET\"}}}}");
     write("page.json", "{\"format\": 1,\n \"keys\": [{\"expires\": 1}]}");
-    write("wasm.yaml", "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nspec:\n  pluginConfig:\n    policy:\n      cluster: c\n      timeout_ms: 0\n");
+    write(
+        "wasm.yaml",
+        "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nspec:\n  pluginConfig:\n    policy:\n      cluster: c\n      timeout_ms: 0\n",
+    );
     write("rows.yaml", "---\nkind: plan\nid: gold\nlimits: 5\n");
     write("other.yaml", "apiVersion: v1\nkind: Service\n");
     let validate = |files: &[&str]| {
@@ -115,7 +122,9 @@ fn what_is_wrong_is_told_with_its_place_and_exit_code() {
     };
     assert_eq!(validate(&["good.json"]).expect(0).out, "good.json: 1 plugin configuration, valid\n");
     let wrong = validate(&["plugin.json", "good.json", "page.json", "wasm.yaml", "rows.yaml"]).expect(1);
-    for part in ["plugin.json:2:2: ", "mode", "page.json:2:", "wasm.yaml:7:19: ", "timeout_ms", "rows.yaml:4:1: limits: "] {
+    for part in
+        ["plugin.json:2:2: ", "mode", "page.json:2:", "wasm.yaml:7:19: ", "timeout_ms", "rows.yaml:4:1: limits: "]
+    {
         assert!(wrong.err.contains(part), "{part} {wrong:?}");
     }
     assert_eq!(wrong.out, "good.json: 1 plugin configuration, valid\n");

@@ -22,7 +22,15 @@ fn a_difference_is_shown_before_and_gone_after() {
     let text = text.replace("owner: bob", "owner: eve").replace("id: sub-8", "id: sub-8\nplan: gold");
     fs::write(&path, format!("{text}---\nkind: application\nid: app-9\nname: New\n")).unwrap();
     let diff = service.ctl(&["diff", "policy"]).expect(2);
-    for part in ["~ application app-2", "-   owner: bob", "+   owner: eve", "~ subscription sub-8", "+   plan: gold", "+ application app-9", "+   name: New"] {
+    for part in [
+        "~ application app-2",
+        "-   owner: bob",
+        "+   owner: eve",
+        "~ subscription sub-8",
+        "+   plan: gold",
+        "+ application app-9",
+        "+   name: New",
+    ] {
         assert!(diff.out.contains(part), "{part} {diff:?}");
     }
     assert!(diff.err.contains("1 to make, 2 to change"), "{diff:?}");
@@ -31,9 +39,16 @@ fn a_difference_is_shown_before_and_gone_after() {
     assert_eq!(dry.out, diff.out);
     assert!(!service.folder().join("policy/keygate.lock").exists());
     let json = service.ctl(&["diff", "policy", "-o", "json"]).expect(2).json();
-    assert_eq!((json["changed"][0]["id"].clone(), json["made"].as_array().unwrap().len()), (json!("app-2"), 1), "{json}");
+    assert_eq!(
+        (json["changed"][0]["id"].clone(), json["made"].as_array().unwrap().len()),
+        (json!("app-2"), 1),
+        "{json}"
+    );
     let applied = service.ctl(&["apply", "policy"]).expect(0);
-    assert!(applied.out.contains("applications: ") && applied.out.contains("1 made") && applied.out.contains("1 changed"), "{applied:?}");
+    assert!(
+        applied.out.contains("applications: ") && applied.out.contains("1 made") && applied.out.contains("1 changed"),
+        "{applied:?}"
+    );
     assert_eq!(service.ctl(&["diff", "policy"]).expect(0).err, "There is no difference.\n");
     let audit = service.ctl(&["audit", "--action", "import", "-o", "json"]).expect(0).json();
     assert_eq!(audit["items"][0]["reason"], "keygatectl apply");
@@ -54,7 +69,11 @@ fn apply_lifts_no_block_unless_it_is_said() {
     assert!(refused.err.contains("policy/applications.yaml:"), "{refused:?}");
     assert_eq!(service.get("/v1/subscriptions/sub-7")["state"], "BLOCKED");
     // A document without a state keeps the block.
-    write(&service, "silent/a.yaml", "kind: subscription\nid: sub-7\napplication: app-1\napi: payments-1.0\nplan: gold\n");
+    write(
+        &service,
+        "silent/a.yaml",
+        "kind: subscription\nid: sub-7\napplication: app-1\napi: payments-1.0\nplan: gold\n",
+    );
     service.ctl(&["diff", "silent"]).expect(0);
     service.ctl(&["apply", "silent"]).expect(0);
     assert_eq!(service.get("/v1/subscriptions/sub-7")["state"], "BLOCKED");
@@ -74,9 +93,17 @@ fn errors_have_their_place_and_nothing_is_applied() {
     for (name, text, parts) in [
         ("field", "kind: application\nid: a\nstat: BLOCKED\n", vec!["field/a.yaml:3:1: stat: ", "did you mean state?"]),
         ("kind", "kind: app\nid: a\n", vec!["kind/a.yaml:1:1: kind: there is no kind \"app\""]),
-        ("twice", "kind: plan\nid: a\n---\nkind: plan\nid: a\n", vec!["twice/a.yaml:3:1: id: another document of this plan stands at twice/a.yaml:1"]),
+        (
+            "twice",
+            "kind: plan\nid: a\n---\nkind: plan\nid: a\n",
+            vec!["twice/a.yaml:3:1: id: another document of this plan stands at twice/a.yaml:1"],
+        ),
         ("yaml", "kind: plan\nid: [a\n", vec!["yaml/a.yaml:"]),
-        ("key", "kind: key\nid: k\napplication: a\nsha256: short\n", vec!["key/a.yaml:4:1: sha256: expected the SHA-256"]),
+        (
+            "key",
+            "kind: key\nid: k\napplication: a\nsha256: short\n",
+            vec!["key/a.yaml:4:1: sha256: expected the SHA-256"],
+        ),
         ("two", "kind: plan\nid: a\nx: 1\n---\nkind: plan\nid: b\ny: 1\n", vec!["two/a.yaml:3:1", "two/a.yaml:7:1"]),
     ] {
         write(&service, &format!("{name}/a.yaml"), text);
@@ -109,15 +136,16 @@ fn two_at_once_do_not_mix_and_an_interrupted_one_is_repeated() {
             let ran = ran.join().unwrap();
             assert_eq!(ran.code, 0, "{ran:?}");
         }
-        let owners = ["one", "two"].map(|owner| service.get(&format!("/v1/applications?owner={owner}&limit=1"))["total"].as_u64());
+        let owners = ["one", "two"]
+            .map(|owner| service.get(&format!("/v1/applications?owner={owner}&limit=1"))["total"].as_u64());
         (&service, owners)
     });
     assert!(owners == [Some(21_000), Some(0)] || owners == [Some(0), Some(21_000)], "{owners:?}");
 
     // Half of the rows are there, as after an interruption.
-    write(&service, "half/a.yaml", &text("three").split("---").take(9_001).collect::<Vec<_>>().join("---"));
+    write(service, "half/a.yaml", &text("three").split("---").take(9_001).collect::<Vec<_>>().join("---"));
     service.ctl(&["apply", "half"]).expect(0);
-    write(&service, "whole/a.yaml", &text("three"));
+    write(service, "whole/a.yaml", &text("three"));
     let counts = service.ctl(&["apply", "whole", "-o", "json"]).expect(0).json();
     assert_eq!(counts["counts"]["applications"]["changed"], 12_000, "{counts}");
     assert_eq!(counts["counts"]["applications"]["unchanged"], 9_000, "{counts}");

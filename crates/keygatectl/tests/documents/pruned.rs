@@ -33,15 +33,24 @@ fn only_what_was_applied_from_the_folder_goes() {
     service.ctl(&["apply", "policy"]).expect(0);
     assert_eq!(ids(&service, "subscriptions"), ["s-1", "s-2"]);
     let diff = service.ctl(&["diff", "policy", "--prune"]).expect(2);
-    assert!(diff.out.contains("- subscription s-1") && diff.out.contains("- key k-1") && diff.err.contains("7 to remove"), "{diff:?}");
+    assert!(
+        diff.out.contains("- subscription s-1") && diff.out.contains("- key k-1") && diff.err.contains("7 to remove"),
+        "{diff:?}"
+    );
 
     let unasked = service.ctl(&["apply", "policy", "--prune"]).expect(64);
     assert!(unasked.err.contains("- subscription s-1") && unasked.err.contains("--yes"), "{unasked:?}");
     assert_eq!(ids(&service, "subscriptions"), ["s-1", "s-2"]);
     let pruned = service.ctl(&["apply", "policy", "--prune", "--yes"]).expect(0);
-    assert!(pruned.out.contains("subscription s-1 is removed") && pruned.out.contains("deny policy d-1 stays"), "{pruned:?}");
+    assert!(
+        pruned.out.contains("subscription s-1 is removed") && pruned.out.contains("deny policy d-1 stays"),
+        "{pruned:?}"
+    );
     assert_eq!(ids(&service, "plans"), ["from-the-console", "gold"]);
-    assert_eq!((ids(&service, "applications"), ids(&service, "keys").len(), ids(&service, "apis").len()), (vec!["app-1".to_owned()], 0, 0));
+    assert_eq!(
+        (ids(&service, "applications"), ids(&service, "keys").len(), ids(&service, "apis").len()),
+        (vec!["app-1".to_owned()], 0, 0)
+    );
     assert_eq!(ids(&service, "deny-policies"), ["d-1"]);
     service.ctl(&["apply", "policy", "--prune", "--yes", "--lift-blocks"]).expect(0);
     assert_eq!(ids(&service, "deny-policies").len(), 0);
@@ -60,7 +69,10 @@ fn an_object_stays_if_something_of_others_would_go_with_it_and_blocks_stay() {
     assert!(pruned.out.contains("application app-2 stays: key k-portal belongs to it"), "{pruned:?}");
     assert!(pruned.out.contains("subscription s-1 is removed; its block stays"), "{pruned:?}");
     assert_eq!(service.get("/v1/subscriptions/s-1")["deleted"], true);
-    assert_eq!((ids(&service, "applications"), ids(&service, "keys")), (vec!["app-2".to_owned()], vec!["k-portal".to_owned()]));
+    assert_eq!(
+        (ids(&service, "applications"), ids(&service, "keys")),
+        (vec!["app-2".to_owned()], vec!["k-portal".to_owned()])
+    );
     // What stayed is in the record, so it goes when nothing is in the way any more.
     service.ctl(&["delete", "key", "k-portal", "--yes"]).expect(0);
     service.ctl(&["apply", "policy", "--prune", "--yes"]).expect(0);
@@ -75,7 +87,10 @@ fn the_record_of_another_service_is_refused_and_so_is_a_damaged_one() {
     let other = Service::start();
     let policy = service.folder().join("policy").display().to_string();
     let refused = other.ctl(&["apply", &policy]).expect(64);
-    assert!(refused.err.contains("is the record of http://127.0.0.1:") && refused.err.contains("--lock"), "{refused:?}");
+    assert!(
+        refused.err.contains("is the record of http://127.0.0.1:") && refused.err.contains("--lock"),
+        "{refused:?}"
+    );
     assert_eq!(other.get("/v1/plans")["total"], 0);
     other.ctl(&["apply", &policy, "--lock", "elsewhere.lock"]).expect(0);
     fs::write(service.folder().join("policy/keygate.lock"), "<<<<<<< HEAD\n").unwrap();

@@ -10,11 +10,27 @@ use crate::{
 /// A policy with all that a row can have, and names that are odd in YAML.
 fn fill(service: &Service, seed: u64) {
     let mut dice = fastrand::Rng::with_seed(seed);
-    let names = ["Shop", "yes", "null", "1.0", "a: b", "#1", "- x", "Zürich 日本", "'quoted' \"text\"", "{x}", "&a *b", "0x1F", "2025-06-01", "~", "a\\b"];
+    let names = [
+        "Shop",
+        "yes",
+        "null",
+        "1.0",
+        "a: b",
+        "#1",
+        "- x",
+        "Zürich 日本",
+        "'quoted' \"text\"",
+        "{x}",
+        "&a *b",
+        "0x1F",
+        "2025-06-01",
+        "~",
+        "a\\b",
+    ];
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    for plan in 0..4 {
+    for (plan, owner) in names.iter().take(4).enumerate() {
         let mut row = json!({"id": format!("plan {plan}"), "limits": [{"requests": plan + 1, "per": "day"}],
-            "stop_on_quota_reach": plan % 2 == 0, "owner": names[plan]});
+            "stop_on_quota_reach": plan % 2 == 0, "owner": owner});
         if plan == 3 {
             row["burst"] = json!({"requests": 3, "per": "second"});
             row["operations"] = json!([{"methods": ["GET"], "path": "/orders/*"}, {"path": "/**"}]);
@@ -63,7 +79,10 @@ fn fill(service: &Service, seed: u64) {
         }
         for api in 0..4 {
             let sub = format!("s-{app}-{api}");
-            service.post("/v1/subscriptions", &json!({"id": sub, "application": id, "api": format!("api/{api}"), "plan": "plan 0"}));
+            service.post(
+                "/v1/subscriptions",
+                &json!({"id": sub, "application": id, "api": format!("api/{api}"), "plan": "plan 0"}),
+            );
             let block = match dice.usize(0..8) {
                 0 => json!({"state": "BLOCKED", "reason": names[dice.usize(0..names.len())]}),
                 1 => json!({"state": "PROD_ONLY_BLOCKED", "note": "ask: support", "until": now + 86_400}),
@@ -85,8 +104,11 @@ fn fill(service: &Service, seed: u64) {
     ] {
         service.post(&format!("{path}/block"), &block);
     }
-    for path in ["/v1/subscriptions/s-4-0", "/v1/subscriptions/s-4-1", "/v1/applications/app%205", "/v1/applications/app%206"] {
-        let deleted = service.http.delete(format!("{}{path}", service.url)).bearer_auth(crate::support::TOKEN).send().unwrap();
+    for path in
+        ["/v1/subscriptions/s-4-0", "/v1/subscriptions/s-4-1", "/v1/applications/app%205", "/v1/applications/app%206"]
+    {
+        let deleted =
+            service.http.delete(format!("{}{path}", service.url)).bearer_auth(crate::support::TOKEN).send().unwrap();
         assert!(deleted.status().is_success(), "{path}");
     }
 }
@@ -148,7 +170,11 @@ fn an_export_touches_only_its_own_files() {
     assert!(refused.err.contains("--force"), "{refused:?}");
     let own = service.folder().join("policy/team.yaml");
     std::fs::write(&own, "---\nkind: plan\nid: own\n").unwrap();
-    std::fs::write(service.folder().join("policy/deny-policies.yaml"), "---\nkind: deny_policy\nid: d\ntype: IP\nvalue: 192.0.2.1\n").unwrap();
+    std::fs::write(
+        service.folder().join("policy/deny-policies.yaml"),
+        "---\nkind: deny_policy\nid: d\ntype: IP\nvalue: 192.0.2.1\n",
+    )
+    .unwrap();
     let again = service.ctl(&["export", "policy", "--force"]).expect(0);
     assert!(again.err.contains("1 file of the folder: not of `export`"), "{again:?}");
     assert!(own.exists() && !service.folder().join("policy/deny-policies.yaml").exists());
@@ -157,7 +183,9 @@ fn an_export_touches_only_its_own_files() {
 #[test]
 fn an_export_during_changes_is_the_policy_of_one_moment() {
     let service = Service::start();
-    let rows: String = (0..3_000).map(|number| format!("{{\"kind\":\"application\",\"id\":\"app-{number:04}\",\"owner\":\"before\"}}\n")).collect();
+    let rows: String = (0..3_000)
+        .map(|number| format!("{{\"kind\":\"application\",\"id\":\"app-{number:04}\",\"owner\":\"before\"}}\n"))
+        .collect();
     let import = service.http.post(format!("{}/v1/import", service.url)).bearer_auth(crate::support::TOKEN);
     assert!(import.header("content-type", "application/x-ndjson").body(rows).send().unwrap().status().is_success());
     let (url, http) = (service.url.clone(), service.http.clone());
@@ -166,7 +194,10 @@ fn an_export_during_changes_is_the_policy_of_one_moment() {
         for turn in 0..60 {
             for id in ["app-0000", "app-2999"] {
                 let put = http.put(format!("{url}/v1/applications/{id}")).bearer_auth(crate::support::TOKEN);
-                put.header("content-type", "application/json").body(format!("{{\"owner\":\"turn-{turn:03}\"}}")).send().unwrap();
+                put.header("content-type", "application/json")
+                    .body(format!("{{\"owner\":\"turn-{turn:03}\"}}"))
+                    .send()
+                    .unwrap();
             }
         }
     });

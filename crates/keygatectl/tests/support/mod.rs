@@ -136,8 +136,11 @@ impl Gateway {
         let url = format!("{}{}", self.url, self.next);
         let request = self.http.get(url).basic_auth("gw", Some("secret")).header("keygate-instance", &self.instance);
         let request = request.header("keygate-version", "1").header("keygate-workers", "2");
-        let request = request.header("keygate-process", format!("p-{}", self.instance)).header("keygate-heard-within", "30");
-        let page: Value = serde_json::from_str(&request.send().map(|answer| answer.text().unwrap()).unwrap_or_default().as_str()).unwrap_or_default();
+        let request =
+            request.header("keygate-process", format!("p-{}", self.instance)).header("keygate-heard-within", "30");
+        let page: Value =
+            serde_json::from_str(request.send().map(|answer| answer.text().unwrap()).unwrap_or_default().as_str())
+                .unwrap_or_default();
         if let Some(poll) = page["poll"].as_str() {
             self.next = if poll.starts_with('?') { format!("/v1/policy{poll}") } else { poll.to_owned() };
         }

@@ -177,7 +177,11 @@ async fn the_block_of_a_subscription_whose_application_is_gone_travels() {
         "deleted": true, "block": {"state": "PROD_ONLY_BLOCKED", "by": "alice", "at": 5, "reason": "fraud"}});
     for expected in ["made", "unchanged"] {
         let told = import(&service, "", std::slice::from_ref(&gone)).await.expect(200).json();
-        assert_eq!((&told["refused_total"], &told["counts"]["subscriptions"][expected]), (&json!(0), &json!(1)), "{told}");
+        assert_eq!(
+            (&told["refused_total"], &told["counts"]["subscriptions"][expected]),
+            (&json!(0), &json!(1)),
+            "{told}"
+        );
     }
     let shown = shown(&service).await;
     for field in ["application", "api", "state", "deleted"] {
@@ -189,7 +193,8 @@ async fn the_block_of_a_subscription_whose_application_is_gone_travels() {
     service.post("/v1/apis", json!({"id": "gone-too", "match": [{"path": "/x"}]})).await.expect(201);
     service.post("/v1/subscriptions", json!({"application": "gone", "api": "gone-too"})).await.expect(409);
     // Only a kept block may name what is not there.
-    let open = json!({"kind": "subscription", "id": "s-2", "application": "nobody", "api": "gone-too", "state": "BLOCKED"});
+    let open =
+        json!({"kind": "subscription", "id": "s-2", "application": "nobody", "api": "gone-too", "state": "BLOCKED"});
     let told = import(&service, "", &[open]).await.expect(200).json();
     assert_eq!(told["refused_total"], 1, "{told}");
 }

@@ -8,6 +8,7 @@
 #   RATELIMIT        a binary of envoyproxy/ratelimit for it, instead of one that Go builds
 #   NGINX            an nginx binary for the end-to-end tests, instead of Debian's
 #   POSTGRES_BIN     the folder of PostgreSQL's programs for the tests, instead of Debian's
+#   CHROMIUM         a Chromium binary for `make e2e-console`, instead of Debian's
 #   PGBOUNCER        a pgbouncer binary for the tests, instead of Debian's
 #   WASM_TOOLCHAIN   rustup or debian: how to build for wasm32 (detected if not given)
 #   STRICT_COMPILERS 1 to fail if rustc or wasm-opt is not the one in tools/compilers, instead of a warning
@@ -219,6 +220,17 @@ e2e-ratelimit: build envoy ## One quota over two Envoys, with Envoy's own rate l
 	$(title) 'one quota, with real rate limit servers'
 	@tools/need redis-server ratelimit
 	cargo test $(LOCKED) -p keygate-e2e --test gateway envoys_ratelimit -- --ignored
+
+# --- the console in a browser -----------------------------------------------------------------------------------------
+#
+#   CONSOLE=block      only tests/console/block.test.mjs
+#   KEEP_SCREENSHOTS=1 write the pictures of docs/console again
+
+.PHONY: e2e-console
+e2e-console: build stack envoy ## The console in Debian's Chromium over two real Envoys: the story of a block, every page and role, axe
+	@tools/need chromium oidc-provider
+	$(title) 'the console, in a real browser'
+	STACK="$$KEYGATE_WORK/debug/stack" node --test --test-reporter=spec --test-concurrency=1 tests/console/$(or $(CONSOLE),*).test.mjs
 
 # --- other versions of Envoy -----------------------------------------------------------------------------------------
 #

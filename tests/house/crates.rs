@@ -39,6 +39,12 @@ const FENCES: &[Fence] = &[
         // It explains for the service and for a shell alike.
         never: &["axum", "clap", "getrandom", "hyper", "reqwest", "rustix", "sqlx", "tokio", "tower", "utoipa"],
     },
+    Fence {
+        folder: "crates/convert",
+        below: &["keygate", "management"],
+        // It converts bytes that a shell reads.
+        never: &["axum", "clap", "getrandom", "hyper", "reqwest", "rustix", "sqlx", "tokio", "tower", "utoipa"],
+    },
     // It serves tests of anything, so it knows nothing of keygate.
     Fence { folder: "crates/testkit", below: &[], never: &["axum", "sqlx"] },
     Fence { folder: "crates/policy-service", below: &["explain", "keygate", "management", "store"], never: &["sqlx"] },

@@ -283,7 +283,8 @@ fn every_argument_of_the_service_is_told_with_its_default() {
         let argument = argument.split("pub ").next().unwrap_or_default();
         let quoted =
             |name: &str| argument.split(&format!("{name} = \"")).nth(1).and_then(|rest| rest.split('"').next());
-        let Some(variable) = quoted("env") else { continue };
+        // The command line has its own document, and its help.
+        let Some(variable) = quoted("env").filter(|variable| variable.starts_with("POLICY_")) else { continue };
         let number = argument.split("default_value_t = ").nth(1).and_then(|rest| rest.split([',', ')']).next());
         let default = quoted("default_value").map(code).or(number.map(|number| number.replace('_', "")));
         let name = format!("| `--{}` |", variable.trim_start_matches("POLICY_").to_lowercase().replace('_', "-"));

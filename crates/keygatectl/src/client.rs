@@ -28,7 +28,7 @@ const REQUEST: Duration = Duration::from_secs(60);
 /// How long an import may take. The service ends it after an hour.
 const IMPORT: Duration = Duration::from_secs(3_700);
 /// Bytes of an answer: a page of 1,000 rows of 250 KB, which is far more than rows have.
-const MAX_ANSWER_BYTES: u64 = 256 << 20;
+const MAX_REPLY_BYTES: u64 = 256 << 20;
 /// Rows of a page of a list, the most that the service gives.
 pub const PAGE_ROWS: u64 = 1_000;
 
@@ -173,9 +173,9 @@ impl Client {
 
     fn read(&self, response: Response) -> Result<Vec<u8>, Failure> {
         let mut body = Vec::new();
-        let read = response.take(MAX_ANSWER_BYTES.saturating_add(1)).read_to_end(&mut body);
+        let read = response.take(MAX_REPLY_BYTES.saturating_add(1)).read_to_end(&mut body);
         read.map_err(|error| Failure::Unreachable(format!("the answer of {} broke off: {error}", self.url)))?;
-        if u64::try_from(body.len()).is_ok_and(|length| length > MAX_ANSWER_BYTES) {
+        if u64::try_from(body.len()).is_ok_and(|length| length > MAX_REPLY_BYTES) {
             return Err(Failure::Unreachable(format!("the answer of {} has more than 256 MiB", self.url)));
         }
         Ok(body)

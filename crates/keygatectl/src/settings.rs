@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::{cli::Global, failure::Failure, secret::Secret};
 
 /// Bytes of the file: a URL of 2,000, a token of 4,096, and JSON around them.
-const MAX_FILE_BYTES: u64 = 16 << 10;
+const MAX_LOGIN_BYTES: u64 = 16 << 10;
 
 /// The variable with the token.
 const TOKEN: &str = "KEYGATE_TOKEN";
@@ -144,7 +144,7 @@ fn read() -> Result<Option<Kept>, Failure> {
         )));
     }
     let damaged = || Failure::Other(format!("{}: it is not what `login` writes; log in again", path.display()));
-    if meta.len() > MAX_FILE_BYTES {
+    if meta.len() > MAX_LOGIN_BYTES {
         return Err(damaged());
     }
     let text = fs::read(&path).map_err(|error| Failure::file(&path, &error))?;

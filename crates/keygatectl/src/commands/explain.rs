@@ -22,6 +22,9 @@ use crate::{
     validate::plugin,
 };
 
+/// Headers that usually hold keys.
+const OF_KEYS: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "x-api-key", "apikey"];
+
 /// Explains a request.
 pub fn explain(client: &dyn Fn() -> Result<Client, Failure>, screen: &mut Screen, asked: &Explain) -> Outcome {
     let digest = match &asked.key_file {
@@ -53,7 +56,13 @@ fn header_of(header: &str) -> Result<(String, String), Failure> {
     let (name, value) = header
         .split_once(':')
         .ok_or_else(|| Failure::Usage("--header: expected a name, a colon and a value".to_owned()))?;
-    Ok((name.trim().to_owned(), value.trim().to_owned()))
+    let name = name.trim().to_ascii_lowercase();
+    if OF_KEYS.contains(&name.as_str()) {
+        return Err(Failure::Usage(format!(
+            "--header: {name} usually holds a key, and others see arguments; put the key into a file, for --key-file"
+        )));
+    }
+    Ok((name, value.trim().to_owned()))
 }
 
 /// The one plugin configuration of a file.

@@ -19,7 +19,7 @@ use crate::{failure::Failure, kinds};
 /// The name of the file.
 pub const NAME: &str = "keygate.lock";
 /// Bytes of the file: three million rows of 80 bytes.
-const MAX_BYTES: u64 = 256 << 20;
+const MAX_LOCK_BYTES: u64 = 256 << 20;
 const SERVICE: &str = "service ";
 
 /// What was applied.
@@ -54,8 +54,8 @@ impl Lock {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Failure::file(path, &error)),
         };
-        if meta.len() > MAX_BYTES {
-            return Err(Failure::Other(format!("{} has more than {MAX_BYTES} bytes", path.display())));
+        if meta.len() > MAX_LOCK_BYTES {
+            return Err(Failure::Other(format!("{} has more than {MAX_LOCK_BYTES} bytes", path.display())));
         }
         let text = fs::read_to_string(path).map_err(|error| Failure::file(path, &error))?;
         Self::parse(&text).map(Some).map_err(|line| {

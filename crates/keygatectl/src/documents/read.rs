@@ -15,19 +15,19 @@ use super::row::{Invalid, Row};
 use crate::{failure::Failure, output::progress};
 
 /// Bytes of a file: 300,000 rows of 200 bytes.
-pub const MAX_FILE_BYTES: u64 = 64 << 20;
+pub const MAX_POLICY_FILE_BYTES: u64 = 64 << 20;
 /// Bytes of a document: ten times the largest row that is usual, an API with a thousand hosts.
 const MAX_DOCUMENT_BYTES: usize = 1 << 20;
 /// Bytes of all files: three million rows of 300 bytes. They are held in memory.
 const MAX_FOLDER_BYTES: u64 = 1 << 30;
 /// Files of a folder: an application each for a large company.
-const MAX_FILES: usize = 100_000;
+const MAX_POLICY_FILES: usize = 100_000;
 /// Folders inside folders.
-const MAX_DEPTH: usize = 16;
+const MAX_FOLDERS_DEEP: usize = 16;
 /// Lists and objects inside each other. Rows have four.
-const MAX_NESTING: usize = 32;
+const MAX_DOCUMENT_DEPTH: usize = 32;
 /// Errors that are told each.
-const MAX_ERRORS: usize = 50;
+const MOST_ERRORS: usize = 50;
 
 /// Where a document stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub fn files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     if meta.is_file() {
         return Ok(vec![folder.to_owned()]);
     }
-    collect(folder, MAX_DEPTH, &mut found)?;
+    collect(folder, MAX_FOLDERS_DEEP, &mut found)?;
     found.sort();
     Ok(found)
 }
@@ -105,8 +105,8 @@ fn collect(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), 
         } else if is_yaml(&path) {
             found.push(path);
         }
-        if found.len() > MAX_FILES {
-            return Err(Failure::Other(format!("{} has more than {MAX_FILES} files", folder.display())));
+        if found.len() > MAX_POLICY_FILES {
+            return Err(Failure::Other(format!("{} has more than {MAX_POLICY_FILES} files", folder.display())));
         }
     }
     Ok(())
@@ -119,9 +119,9 @@ fn is_yaml(path: &Path) -> bool {
 /// Reads a file, up to the limit.
 pub fn text(path: &Path) -> Result<String, Failure> {
     let meta = fs::metadata(path).map_err(|error| Failure::file(path, &error))?;
-    if meta.len() > MAX_FILE_BYTES {
+    if meta.len() > MAX_POLICY_FILE_BYTES {
         return Err(Failure::Other(format!(
-            "{} has {} bytes; expected at most {MAX_FILE_BYTES}, so put its documents into several files",
+            "{} has {} bytes; expected at most {MAX_POLICY_FILE_BYTES}, so put its documents into several files",
             path.display(),
             meta.len()
         )));
@@ -169,8 +169,8 @@ pub fn read(folder: &Path) -> Result<Documents, Failure> {
 
 /// Errors as one failure: the first of them, and the number of the others.
 pub fn told(mut errors: Vec<String>) -> Failure {
-    let more = errors.len().saturating_sub(MAX_ERRORS);
-    errors.truncate(MAX_ERRORS);
+    let more = errors.len().saturating_sub(MOST_ERRORS);
+    errors.truncate(MOST_ERRORS);
     if more > 0 {
         errors.push(format!("and {more} more"));
     }
@@ -262,7 +262,7 @@ impl Part<'_> {
         }
         // Aliases could make much of few bytes, and rows need none.
         let options = serde_saphyr::options! {
-            budget: serde_saphyr::budget! { max_depth: MAX_NESTING, max_aliases: 100 },
+            budget: serde_saphyr::budget! { max_depth: MAX_DOCUMENT_DEPTH, max_aliases: 100 },
         };
         match serde_saphyr::from_str_with_options::<Value>(self.text, options) {
             Ok(value) => Ok(Some(value)),

@@ -8,7 +8,7 @@ use keygate::policy::{page::Page, unknown::UnknownFields};
 use crate::documents::read::Misplaced;
 
 /// Errors that are told each.
-const MAX_ERRORS: usize = 1_000;
+const MOST_ERRORS: usize = 1_000;
 
 /// What is wrong with a page.
 pub fn check(file: &Path, text: String) -> Vec<Misplaced> {
@@ -45,7 +45,7 @@ pub fn check(file: &Path, text: String) -> Vec<Misplaced> {
             errors.push(at(row.offset, quoted(&why), left_out(row.list, &why)));
         }
         unknown.extend(of_row.fields().iter().map(ToString::to_string));
-        if errors.len().saturating_add(unknown.len()) > MAX_ERRORS {
+        if errors.len().saturating_add(unknown.len()) > MOST_ERRORS {
             break;
         }
     }

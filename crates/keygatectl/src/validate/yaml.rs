@@ -1,14 +1,14 @@
 //! YAML as a tree whose nodes know their line and column, for errors inside a manifest. Aliases are expanded within
-//! [`MAX_NODES`]; tags are ignored, and merge keys are left as they are, because manifests have neither.
+//! [`MAX_MANIFEST_NODES`]; tags are ignored, and merge keys are left as they are, because manifests have neither.
 
 use std::collections::{HashMap, HashSet};
 
 use granit_parser::{Event, Options, Parser, ScalarStyle, Span};
 
 /// Nodes of a file, those of aliases included. An Envoy configuration has some thousand.
-const MAX_NODES: usize = 1_000_000;
+const MAX_MANIFEST_NODES: usize = 1_000_000;
 /// Lists and maps inside each other. An Envoy configuration has 25.
-const MAX_DEPTH: usize = 100;
+const MAX_MANIFEST_DEPTH: usize = 100;
 
 /// A value and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,8 +118,8 @@ impl Builder {
             }
             _ => Ok(()),
         }?;
-        match self.open.len() > MAX_DEPTH {
-            true => Err(fault(format!("more than {MAX_DEPTH} lists and objects inside each other"))),
+        match self.open.len() > MAX_MANIFEST_DEPTH {
+            true => Err(fault(format!("more than {MAX_MANIFEST_DEPTH} lists and objects inside each other"))),
             false => Ok(()),
         }
     }
@@ -127,8 +127,8 @@ impl Builder {
     /// Puts a complete node into the list or map around it.
     fn close(&mut self, node: Node, anchor: usize) -> Result<(), Fault> {
         self.nodes = self.nodes.saturating_add(if anchor == 0 { size(&node, 1) } else { size(&node, 2) });
-        if self.nodes > MAX_NODES {
-            let detail = format!("more than {MAX_NODES} values, those of aliases included");
+        if self.nodes > MAX_MANIFEST_NODES {
+            let detail = format!("more than {MAX_MANIFEST_NODES} values, those of aliases included");
             return Err(Fault { line: node.line, column: node.column, detail });
         }
         if anchor != 0 {
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_or_without_an_end_is_refused() {
-        for (text, line) in [("a: [1\n", 2), ("a: 1\na: 2\n", 2), ("? [1]\n: 2\n", 1), ("a: *b\n", 1)] {
+        for (text, line) in [("a: [1\n", 1), ("a: 1\na: 2\n", 2), ("? [1]\n: 2\n", 1), ("a: *b\n", 1)] {
             let fault = parse(text).unwrap_err();
             assert_eq!(fault.line, line, "{text} {fault:?}");
         }

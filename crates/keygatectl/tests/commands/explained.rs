@@ -37,7 +37,7 @@ fn a_service_a_page_and_documents_agree() {
         (vec!["/nowhere", "--key-file", "one"], 3, "api_not_found"),
         (vec!["/payments/1.0/x", "--key-id", "k-2"], 0, "application   app-1"),
         (vec!["https://other.example/payments/1.0/x", "--key-id", "k-2"], 3, "api_not_found"),
-        (vec!["/payments/1.0/x", "--header", "x-api-key: key-2", "-X", "POST"], 0, "allow"),
+        (vec!["/payments/1.0/x", "--key-id", "k-2", "--header", "x-other: 1", "-X", "POST"], 0, "allow"),
     ] {
         let run = |more: &[&str]| {
             let arguments: Vec<&str> = ["explain"].iter().chain(&arguments).chain(more).copied().collect();
@@ -62,6 +62,8 @@ fn a_service_a_page_and_documents_agree() {
     // Without a service, no URL and no token are needed.
     let alone = Ctl::new(service.folder(), &["explain", "/payments/1.0/x", "--key-id", "k-2", "--policy", "page.json"]);
     alone.expect(0);
+    let argument = service.ctl(&["explain", "/x", "-H", "X-Api-Key: key-2"]).expect(64);
+    assert!(argument.err.contains("--key-file") && !argument.err.contains("key-2"), "{argument:?}");
     let both = service.ctl(&["explain", "/x", "--key-id", "k", "--sha256", "aa"]).expect(64);
     assert!(both.err.contains("cannot be used with"), "{both:?}");
     fs::write(service.folder().join("wrong.json"), "{\"policy\": {\"cluster\": \"c\"},\n \"mod\": 1}").unwrap();

@@ -1,5 +1,12 @@
 //! Every command through the real program, against a real policy service: stdout, stderr and exit code.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "only tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "only tests"
+)]
 
 mod everyday;
 mod explained;

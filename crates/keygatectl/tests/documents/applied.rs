@@ -143,9 +143,9 @@ fn two_at_once_do_not_mix_and_an_interrupted_one_is_repeated() {
     assert!(owners == [Some(21_000), Some(0)] || owners == [Some(0), Some(21_000)], "{owners:?}");
 
     // Half of the rows are there, as after an interruption.
-    write(&service, "half/a.yaml", &text("three").split("---").take(9_001).collect::<Vec<_>>().join("---"));
+    write(service, "half/a.yaml", &text("three").split("---").take(9_001).collect::<Vec<_>>().join("---"));
     service.ctl(&["apply", "half"]).expect(0);
-    write(&service, "whole/a.yaml", &text("three"));
+    write(service, "whole/a.yaml", &text("three"));
     let counts = service.ctl(&["apply", "whole", "-o", "json"]).expect(0).json();
     assert_eq!(counts["counts"]["applications"]["changed"], 12_000, "{counts}");
     assert_eq!(counts["counts"]["applications"]["unchanged"], 9_000, "{counts}");

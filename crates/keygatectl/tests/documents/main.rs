@@ -1,5 +1,12 @@
 //! A policy in a folder: export, diff, apply and prune, through the real program against real policy services.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "only tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "only tests"
+)]
 
 mod applied;
 mod pruned;

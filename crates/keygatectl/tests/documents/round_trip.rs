@@ -28,9 +28,9 @@ fn fill(service: &Service, seed: u64) {
         "a\\b",
     ];
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    for plan in 0..4 {
+    for (plan, owner) in names.iter().take(4).enumerate() {
         let mut row = json!({"id": format!("plan {plan}"), "limits": [{"requests": plan + 1, "per": "day"}],
-            "stop_on_quota_reach": plan % 2 == 0, "owner": names[plan]});
+            "stop_on_quota_reach": plan % 2 == 0, "owner": owner});
         if plan == 3 {
             row["burst"] = json!({"requests": 3, "per": "second"});
             row["operations"] = json!([{"methods": ["GET"], "path": "/orders/*"}, {"path": "/**"}]);

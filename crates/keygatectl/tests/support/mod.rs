@@ -139,7 +139,7 @@ impl Gateway {
         let request =
             request.header("keygate-process", format!("p-{}", self.instance)).header("keygate-heard-within", "30");
         let page: Value =
-            serde_json::from_str(&request.send().map(|answer| answer.text().unwrap()).unwrap_or_default().as_str())
+            serde_json::from_str(request.send().map(|answer| answer.text().unwrap()).unwrap_or_default().as_str())
                 .unwrap_or_default();
         if let Some(poll) = page["poll"].as_str() {
             self.next = if poll.starts_with('?') { format!("/v1/policy{poll}") } else { poll.to_owned() };

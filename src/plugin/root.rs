@@ -348,8 +348,8 @@ fn sender<'p>(plugin: &'p Plugin, source: &SourceId) -> &'p Sender {
     plugin.sender.get_or_init(|| {
         let policy = &plugin.config.policy;
         let process = process::name(&SharedData, source, random());
-        let node = || host::property(b"node\0id").filter(|id| !id.is_empty());
-        let node = node().map(|id| reply::header_text(&String::from_utf8_lossy(&id)));
+        let node = host::property(b"xds\0node\0id").filter(|id| !id.is_empty());
+        let node = node.map(|id| reply::header_text(&String::from_utf8_lossy(&id)));
         let instance = policy.instance.clone().or(node).unwrap_or_else(|| process.clone());
         let expires_after = policy.expire_after.map_or(0, |age| age.as_millis().div_ceil(1_000));
         Sender { instance, process, expires_after: expires_after.to_string() }

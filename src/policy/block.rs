@@ -35,7 +35,7 @@ impl<T> Block<T> {
     }
 
     /// What counts at `now`, Unix seconds, if the row has `state`. A planned block also concerns a subscription that
-    /// passes although it waits for something.
+    /// passes although it waits for something, and one that is blocked for production only.
     pub fn state_at(&self, state: SubscriptionState, now: u64) -> SubscriptionState {
         let has_ended = self.until.is_some_and(|until| now >= until);
         let has_begun = self.from.is_some_and(|from| now >= from);
@@ -43,6 +43,7 @@ impl<T> Block<T> {
             SubscriptionState::Blocked | SubscriptionState::ProdOnlyBlocked if has_ended => {
                 SubscriptionState::Unblocked
             }
+            SubscriptionState::ProdOnlyBlocked if has_begun => self.planned,
             state if state.passes() && has_begun && !has_ended => self.planned,
             state => state,
         }
@@ -67,6 +68,7 @@ mod tests {
             let passes = matches!(state, Unblocked | TierUpdatePending | DeletePending);
             let ended = if is_block { Unblocked } else { state };
             let planned = if passes { ProdOnlyBlocked } else { state };
+            let blocked = if passes || state == ProdOnlyBlocked { Blocked } else { state };
             for (from, until, now, expected) in [
                 (None, None, u64::MAX, state),
                 (None, Some(10), 9, state),
@@ -81,6 +83,10 @@ mod tests {
                 (Some(0), Some(0), 0, ended),
             ] {
                 assert_eq!(block(from, until).state_at(state, now), expected, "{state:?} {from:?} {until:?} {now}");
+                let expected =
+                    if expected == planned && from.is_some_and(|from| now >= from) { blocked } else { expected };
+                let stronger = Block { planned: Blocked, ..block(from, until) };
+                assert_eq!(stronger.state_at(state, now), expected, "{state:?} {from:?} {until:?} {now}, BLOCKED");
             }
         }
     }

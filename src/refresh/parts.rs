@@ -28,6 +28,9 @@ use crate::{
 /// How long after its first tick a VM waits before it tells the service of the VMs, in milliseconds. The VMs that began
 /// with it take their places at their first tick, within 100 ms.
 const ARRIVAL_MS: u64 = 150;
+/// How long after its first tick a VM that knows of no other asks for short waits only, in milliseconds. A request that is
+/// held would tell the service for long that there are no workers, if their VMs come late, as on a busy machine.
+const SETTLING_MS: u64 = 1_000;
 /// How long a request waits at most until all VMs have adopted the policy that its cursor names, in milliseconds.
 const ADOPTION_MS: u64 = 1_000;
 
@@ -180,8 +183,10 @@ impl Parts {
         context: &RefreshContext<'_, S>,
     ) -> Fetch {
         let Survey { vms, lagging } = survey(context);
-        // The answer tells nothing of a VM that lags. So the next request follows soon.
-        let wait = wait.map(|wait| if lagging > 0 { wait.min(SHORTEST) } else { wait });
+        // The answer tells nothing of VMs that lag or come later. So the next request follows soon.
+        let is_early = self.began_ms.is_none_or(|began| context.now_ms.saturating_sub(began) < SETTLING_MS);
+        let is_short = lagging > 0 || (is_early && vms <= 1);
+        let wait = wait.map(|wait| if is_short { wait.min(SHORTEST) } else { wait });
         let timeout = self.settings.timeout.saturating_add(wait.unwrap_or_default());
         // One of the VMs is that of the main thread.
         let workers = vms.saturating_sub(1);

@@ -16,8 +16,9 @@ use super::{
 pub const MAX_PLACES: u16 = 1_032;
 /// How long a VM may decide by what it has looked at, in milliseconds. VMs look every 100 ms.
 pub const TRUST_MS: u64 = 1_000;
-/// A place is written again after this time, in milliseconds.
-const RENEW_MS: u64 = 300;
+/// A place is written again after this time, in milliseconds. With the tick of 100 ms that follows, it is less than
+/// [`TRUST_MS`], so that a VM that ticks in time may always decide.
+const RENEW_MS: u64 = 600;
 /// Age from which a place counts as left, in milliseconds. It is longer than [`TRUST_MS`], so that a clock that is set
 /// back by less than the difference does no harm.
 const GONE_MS: u64 = 2 * TRUST_MS;

@@ -141,6 +141,11 @@ fn all_but_one_may_die() {
 /// Cuts the holder before each host call of a change from one policy to another. Sends requests meanwhile and
 /// afterwards.
 fn cut_everywhere(name: &str, revive: bool, change: impl Fn(&Service)) {
+    cut_everywhere_from(name, revive, &Page::demo(1), change);
+}
+
+/// The same from this policy.
+fn cut_everywhere_from(name: &str, revive: bool, first: &Page, change: impl Fn(&Service)) {
     let old = ["allowed", "allowed", "401 key_unknown"];
     let new = ["401 subscription_blocked", "allowed", "401 key_unknown"];
     let ask = |envoy: &mut Envoy, thread| {
@@ -148,7 +153,7 @@ fn cut_everywhere(name: &str, revive: bool, change: impl Fn(&Service)) {
     };
     let mut cuts = 0;
     for step in 0.. {
-        let (mut envoy, service) = running(&Page::demo(1).with("poll", "/v1/policy?since=1"));
+        let (mut envoy, service) = running(&first.clone().with("poll", "/v1/policy?since=1"));
         envoy.run_for(Duration::from_secs(5));
         let holder = service.seen().last().unwrap().thread;
         assert_eq!(holder, 0, "the main thread fetches");
@@ -192,6 +197,45 @@ fn serve_delta(service: &Service, list: &str, row: serde_json::Value) {
 fn a_delta_may_be_cut_at_every_host_call() {
     let row = serde_json::json!({"id": "app-3"});
     cut_everywhere("delta", false, |service| serve_delta(service, "applications", row.clone()));
+}
+
+/// A subscription's row with a block that holds by its times now, and long after the test.
+fn timed(block: serde_json::Value) -> serde_json::Value {
+    let mut row = serde_json::json!({"application": "app-1", "api": "payments-1.0"});
+    row.as_object_mut().unwrap().extend(block.as_object().unwrap().clone());
+    row
+}
+
+/// Cuts a delta from one block of the subscription, which must let requests pass, to another.
+fn cut_between(name: &str, from: serde_json::Value, to: serde_json::Value) {
+    let next = "/v1/policy?since=2";
+    cut_everywhere_from(name, false, &Page::demo(1).row("subscriptions", timed(from)), |service| {
+        let delta = Page::new(2).with("base", 1).with("poll", next).row("subscriptions", timed(to.clone()));
+        let full = Page::demo(2).with("poll", next).row("subscriptions", timed(to.clone()));
+        let nothing = Page::new(2).with("base", 2).with("poll", next);
+        service.route(&[("/v1/policy?since=1", &delta), (next, &nothing), ("/v1/policy", &full)]);
+    });
+}
+
+#[test]
+fn a_delta_of_blocks_with_a_time_may_be_cut_at_every_host_call() {
+    use serde_json::json;
+    let (past, to_come) = (1_000_000_000, 4_000_000_000_u32);
+    let passing = [
+        ("open", json!({})),
+        ("ended", json!({"state": "BLOCKED", "blocked_until": past})),
+        ("planned", json!({"blocked_from": to_come})),
+        ("production, ended", json!({"state": "PROD_ONLY_BLOCKED", "blocked_until": past, "block_note": "until then"})),
+    ];
+    let blocking = [
+        ("until", json!({"state": "BLOCKED", "blocked_until": to_come})),
+        ("begun", json!({"state": "UNBLOCKED", "blocked_from": past, "blocked_until": to_come, "block_note": "late"})),
+        ("production, begun", json!({"blocked_from": past, "blocked_state": "PROD_ONLY_BLOCKED"})),
+    ];
+    // Each at least once. All pairs would take three times as long and cut the same writes.
+    for ((from_name, from), (to_name, to)) in passing.iter().zip(blocking.iter().cycle()) {
+        cut_between(&format!("{from_name} to {to_name}"), from.clone(), to.clone());
+    }
 }
 
 #[test]

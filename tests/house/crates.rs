@@ -48,6 +48,12 @@ const FENCES: &[Fence] = &[
     // It serves tests of anything, so it knows nothing of keygate.
     Fence { folder: "crates/testkit", below: &[], never: &["axum", "sqlx"] },
     Fence { folder: "crates/policy-service", below: &["explain", "keygate", "management", "store"], never: &["sqlx"] },
+    // A client: it reaches a service by HTTP, and no database.
+    Fence {
+        folder: "crates/keygatectl",
+        below: &["explain", "keygate", "management"],
+        never: &["axum", "hyper", "sqlx", "utoipa"],
+    },
 ];
 
 /// The dependencies of a manifest without those of tests: the name and the rest of the line.

@@ -123,6 +123,11 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
         false
     }
 
+    /// The kept block of an object that was deleted, if what it names may be gone as well. `self` is complete.
+    fn kept_alone(self) -> Option<Self> {
+        None
+    }
+
     /// Removes it and everything that belongs to it. Returns what has to stay, a kept block.
     fn remove(
         change: &mut dyn Transaction,

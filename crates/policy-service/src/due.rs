@@ -18,11 +18,12 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// How often it looks at the clock in the last second before a row is due: the clock has whole seconds.
 const NEAR_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Writes rows when they are due, for ever. `act` begins each change, and its time is the clock.
-pub async fn run(store: Store, act: impl Fn() -> Act) {
+/// Writes rows when they are due, for ever. `act` begins each change, and its time is the clock. `count` gets the kind and
+/// the action of each change.
+pub async fn run(store: Store, act: impl Fn() -> Act, count: impl Fn(&str, &str)) {
     let mut was_failing = false;
     loop {
-        let looked = look(&store, &act).await;
+        let looked = look(&store, &act, &count).await;
         match &looked {
             Err(error) if !was_failing => {
                 tracing::error!(%error, "blocks that begin or end cannot be written now; gateways follow them all the same");
@@ -39,7 +40,7 @@ pub async fn run(store: Store, act: impl Fn() -> Act) {
 }
 
 /// Writes all that is due now. Returns when a row will be due next.
-async fn look(store: &Store, act: &impl Fn() -> Act) -> Result<Option<i64>, Error> {
+async fn look(store: &Store, act: &impl Fn() -> Act, count: &impl Fn(&str, &str)) -> Result<Option<i64>, Error> {
     loop {
         let next = store.next_due().await?;
         if next.is_none_or(|next| next > act().now) {
@@ -54,6 +55,7 @@ async fn look(store: &Store, act: &impl Fn() -> Act) -> Result<Option<i64>, Erro
             return if is_stuck { Err(port::Error::Damaged("a row with a block").into()) } else { Ok(next) };
         };
         let (actor, action, kind) = (Actor::Service.subject(), action.word(), "subscription");
+        count(kind, action);
         tracing::info!(actor, action, kind, id, rows, revision, "a block began or ended");
     }
 }

@@ -4,7 +4,7 @@
 //! In reading order: [`program`] is the program and [`cli`] its command line; [`secret_files`] reads
 //! secrets from files. [`server`] accepts connections.
 //! [`routes`] serves the requests of the administrator and [`feed`] those of gateways, of which [`gateways`] keeps a list; [`http`] is what both share.
-//! [`signin`] signs people in to the console. [`auth`] checks credentials, [`guesses`] delays wrong ones, [`metrics`] counts, [`clock`] reads the time, and [`hexadecimal`] writes bytes. The crate [`management`]
+//! [`signin`] signs people in to the [`console`], whose pages stand on [`web`]. [`auth`] checks credentials, [`guesses`] delays wrong ones, [`metrics`] counts, [`clock`] reads the time, and [`hexadecimal`] writes bytes. The crate [`management`]
 //! has the rules by which the policy changes. The crate [`store`] keeps the policy and its recent past in one SQLite
 //! file, behind the traits of [`management::port`]. [`due`] begins and ends blocks on time. [`import`] writes many rows at once. [`backup`] copies the whole
 //! database to a file and back.
@@ -17,6 +17,7 @@ pub mod auth;
 pub mod backup;
 pub mod cli;
 pub mod clock;
+pub mod console;
 pub mod due;
 pub mod feed;
 pub mod gateways;
@@ -32,3 +33,4 @@ pub mod server;
 pub mod signin;
 pub mod stderr;
 pub mod stored;
+pub mod web;

@@ -112,7 +112,10 @@ async fn serve(arguments: Serve, version: &str) -> Result<(), Box<dyn Error>> {
         let store = store.clone();
         async move { store.watch(act_of_service).await }
     });
-    let due = tokio::spawn(due::run(store.clone(), act_of_service));
+    let due = tokio::spawn({
+        let metrics = metrics.clone();
+        due::run(store.clone(), act_of_service, move |kind, action| metrics.count_change(kind, action))
+    });
     let hearing = tokio::spawn({
         let stopping = stopping.clone();
         async move { gateways.watch(stopping).await }

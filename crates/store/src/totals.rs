@@ -38,6 +38,19 @@ pub fn totals<'r>(rows: &[&'r UsageRow]) -> Vec<Total<'r>> {
         .collect()
 }
 
+/// API, the first second of the hour, outcome, number of requests.
+pub type ApiHour<'r> = (&'r str, i64, &'r str, i64);
+
+/// What rows add to the hours of their APIs, over all applications and plans.
+pub fn hours_of_apis(rows: &[UsageRow]) -> Vec<ApiHour<'_>> {
+    let mut hours: BTreeMap<(&str, i64, &str), i64> = BTreeMap::new();
+    for row in rows {
+        let hour = hours.entry((&row.api, row.hour, &row.outcome)).or_default();
+        *hour = hour.saturating_add(row.requests);
+    }
+    hours.into_iter().map(|((api, hour, outcome), requests)| (api, hour, outcome, requests)).collect()
+}
+
 /// Whether a row counts for the plans of its application. Rows of an hour that began before the application was created
 /// again do not count. `made` has the deleted applications, with the time when each was created again.
 pub fn counts(made: &HashMap<String, Option<i64>>, row: &UsageRow) -> bool {

@@ -3,9 +3,10 @@
 
 use super::*;
 
-/// A VM whose first held poll began at second 1, and the hold that it asks for.
+/// A VM that has ticked for a second, and whose first held poll began at second 1.
 fn polling(memory: &Memory) -> Vm {
     let mut vm = holding(memory, "");
+    vm.refresh.parts.began_ms = Some(0);
     vm.tick(memory, 1_000);
     assert_eq!(wait(&vm), Some(25));
     vm
@@ -34,6 +35,17 @@ fn cuts() -> Vec<(&'static str, Option<Answer>)> {
         ("a reset", Some(Answer::default())),
         ("silence", None),
     ]
+}
+
+#[test]
+fn the_first_poll_of_a_vm_is_short_so_that_the_next_one_counts_the_workers_that_come_after_it() {
+    let memory = Memory::default();
+    let mut vm = holding(&memory, "");
+    vm.tick(&memory, 1_000);
+    assert_eq!(wait(&vm), Some(1));
+    vm.answer(&memory, 2_000, status(304));
+    vm.tick(&memory, 2_000);
+    assert_eq!(wait(&vm), Some(25));
 }
 
 #[test]

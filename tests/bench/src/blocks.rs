@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use keygate_e2e::policy_service::PolicyService;
+use keygate_e2e::{deadline::eventually, policy_service::PolicyService};
 
 use crate::{
     Error, Result,
@@ -59,12 +59,14 @@ async fn accepted(envoy: &Envoy) -> Result<BTreeMap<String, u64>> {
     envoy.stats("worker_[0-9]+\\.downstream_cx_total").await
 }
 
-/// Blocks this many subscriptions, one after the other, and finally unblocks them.
+/// Blocks this many subscriptions, one after the other, and finally unblocks them. With `waits` each block waits until a
+/// poll is held: the poll after a block goes out with the next tick, and the figure is that of a block by itself.
 pub async fn measure(
     service: &PolicyService,
     gate: &Gate,
     connections: &mut [Connection],
     count: usize,
+    waits: bool,
     mut progress: impl FnMut(usize, Seen),
 ) -> Result<Vec<Seen>> {
     let keys: Vec<usize> = (1..=count).map(|number| number * STRIDE).collect();
@@ -76,6 +78,9 @@ pub async fn measure(
             if status != 200 {
                 return Err(Error::unexpected("a key before its block", "200", status.to_string()));
             }
+        }
+        if waits {
+            eventually("a poll that is held", SEEING, async || if gate.waits() { Ok(()) } else { Err("none") }).await?;
         }
         let before = gate.bytes();
         service

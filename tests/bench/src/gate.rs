@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -41,6 +41,8 @@ struct Shared {
     began: Mutex<Option<Instant>>,
     /// When the service last sent something.
     answered: Mutex<Option<Instant>>,
+    /// Whether a request has passed that was not answered yet. keygate has one at a time.
+    waits: AtomicBool,
     /// The notification is kept until a poll waits, because the poll after a load may not have come yet.
     forget: Notify,
 }
@@ -92,6 +94,11 @@ impl Gate {
         self.shared.requests.load(Ordering::Relaxed)
     }
 
+    /// Whether a request has passed that the service has not answered yet.
+    pub fn waits(&self) -> bool {
+        self.shared.waits.load(Ordering::Relaxed)
+    }
+
     /// When the service last sent something.
     pub fn answered(&self) -> Option<Instant> {
         *self.shared.answered.lock().unwrap_or_else(PoisonError::into_inner)
@@ -132,6 +139,7 @@ async fn pass(mut envoy: TcpStream, service: SocketAddr, shared: &Shared) -> std
                 shared.began.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
                 service.write_all(asked.get(..read).unwrap_or_default()).await?;
                 waits = true;
+                shared.waits.store(true, Ordering::Relaxed);
             }
             read = service.read(&mut answered) => {
                 let read = read?;
@@ -142,6 +150,7 @@ async fn pass(mut envoy: TcpStream, service: SocketAddr, shared: &Shared) -> std
                 shared.bytes.fetch_add(u64::try_from(read).unwrap_or_default(), Ordering::Relaxed);
                 envoy.write_all(answered.get(..read).unwrap_or_default()).await?;
                 waits = false;
+                shared.waits.store(false, Ordering::Relaxed);
             }
             () = shared.forget.notified(), if waits => {
                 envoy.write_all(GONE).await?;

@@ -140,6 +140,14 @@ impl<'r> Scale<'r> {
         all.run(1, 200, || request(last))
     }
 
+    /// Milliseconds of CPU time that Envoy uses in a second without requests.
+    pub fn at_rest(&self, during: Duration) -> Result<f64> {
+        let (used, begun) = (cpu::used(self.envoy.id())?, Instant::now());
+        std::thread::sleep(during);
+        let used = cpu::used(self.envoy.id())?.saturating_sub(used);
+        Ok(used.as_secs_f64() * 1e3 / begun.elapsed().as_secs_f64())
+    }
+
     /// A stream for this time, with nothing else going on.
     pub fn idle_stream(&self, during: Duration) -> Result<Latency> {
         let stream = Stream::start(self.envoy.listener(KEYGATE)?)?;

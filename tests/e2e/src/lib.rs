@@ -7,14 +7,18 @@
 //!
 //! In reading order: [`stack`] combines [`policy_service`], [`envoy`] and [`upstream`]. [`feed`] is a policy service
 //! whose answers a test chooses, and [`cutter`] is a proxy that ends answers which take too long. [`http`],
-//! [`workers`] and [`load`] are the clients.
+//! [`workers`] and [`load`] are the clients. [`door`] is what people find in the console, and [`driven`] the stack for the
+//! tests in a browser.
 
 pub mod artifacts;
 pub mod config;
 pub mod cutter;
+pub mod door;
+pub mod driven;
 pub mod envoy;
 pub mod feed;
 pub mod load;
+pub mod mounted;
 pub mod policy_service;
 pub mod stack;
 pub mod story;

@@ -59,7 +59,10 @@ impl PolicyService {
         command.args(["serve", "--listen", &self.address.to_string()]);
         command.args(["--database", &self.database()]);
         command.env("POLICY_ADMIN_TOKEN", ADMIN_TOKEN);
-        command.env("POLICY_GATEWAYS", format!("{GATEWAY_ID}:{GATEWAY_SECRET}"));
+        // The service refuses a variable beside its file.
+        if !self.variables.contains_key("POLICY_GATEWAYS_FILE") {
+            command.env("POLICY_GATEWAYS", format!("{GATEWAY_ID}:{GATEWAY_SECRET}"));
+        }
         command.env("NO_COLOR", "1");
         command.envs(&self.variables);
         let mut process = Process::start("policy-service", command, self.folder.join("policy-service.log"))?;

@@ -11,6 +11,7 @@ use std::{
 
 use crate::{
     Error, Result, Stack,
+    door::Tokens,
     policy_service::{ADMIN_TOKEN, GATEWAY_ID, GATEWAY_SECRET},
     story::Keys,
 };
@@ -21,12 +22,15 @@ const NAME: &str = "env";
 const MODE: u32 = 0o600;
 
 /// Writes the file into the folder of `stack`, and returns its path.
-pub fn write(stack: &Stack, keys: &Keys) -> Result<PathBuf> {
+pub fn write(stack: &Stack, keys: &Keys, tokens: &Tokens) -> Result<PathBuf> {
     let variables = [
         ("GATEWAY", format!("http://{}", stack.envoy()?.gateway())),
         ("POLICY", format!("http://{}", stack.policy()?.address())),
         ("ENVOY_ADMIN", format!("http://{}", stack.envoy()?.admin())),
         ("ADMIN_TOKEN", ADMIN_TOKEN.to_owned()),
+        ("PUBLISHER_TOKEN", tokens.publisher.clone()),
+        ("SUBSCRIBER_TOKEN", tokens.subscriber.clone()),
+        ("OPERATOR_TOKEN", tokens.operator.clone()),
         ("GATEWAY_CREDENTIALS", format!("{GATEWAY_ID}:{GATEWAY_SECRET}")),
         ("PRODUCTION_KEY", keys.production.clone()),
         ("SANDBOX_KEY", keys.sandbox.clone()),

@@ -84,7 +84,7 @@ pub unsafe extern "C" fn proxy_get_property(
 ) -> u32 {
     let path = unsafe { bytes(path, path_size) };
     let found = call("proxy_get_property", |world, vm| {
-        if path == b"node\0id" {
+        if path == b"xds\0node\0id" {
             return Ok(world.node_id.clone());
         }
         let stream = world.vms[vm].stream().ok_or(Status::NotFound)?;

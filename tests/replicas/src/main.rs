@@ -8,6 +8,7 @@
     reason = "a panic here is a benchmark that has failed"
 )]
 
+mod beside;
 mod changes;
 mod database;
 mod figures;

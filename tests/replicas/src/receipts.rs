@@ -1,5 +1,5 @@
-//! How long a receipt takes with 1, 10 and 100 gateways that poll as the filter does, and what 1,000 gateways in long polls
-//! cost that say who they are.
+//! How long a receipt takes with 1, 10 and 100 gateways that poll as the filter does, beside a real Envoy; whether each
+//! complete receipt is true there; and what 1,000 gateways in long polls cost that say who they are.
 
 use std::{
     net::SocketAddr,
@@ -14,6 +14,7 @@ use testkit::{
 use tokio::task::JoinSet;
 
 use crate::{
+    beside::Beside,
     changes::{self, Client},
     database::{Database, Kind},
     figures::Delays,
@@ -39,11 +40,18 @@ pub async fn measure(kind: Kind, service: &std::path::Path) -> Result<bool> {
     for (gateways, goal_ms) in GOALS {
         let database = Database::start(kind, service).await?;
         let replicas = start(&database).await?;
-        let receipts = receipts(&replicas.addresses, gateways).await?;
-        let what =
-            format!("{CHANGES} changes with a receipt of {gateways} gateways, all complete: from commit to receipt");
+        // It polls another service than the one that gets the changes, if there are two.
+        let address = replicas.addresses.last().copied().unwrap_or(replicas.addresses[0]);
+        let mut envoy = Beside::start(address).await?;
+        let (receipts, exceptions) = receipts(&replicas.addresses, gateways, &mut envoy).await?;
+        envoy.stop().await;
+        let what = format!(
+            "{CHANGES} blocks and unblocks with a receipt of {gateways} gateways and an Envoy, all complete: from commit to \
+             receipt"
+        );
         row(kind, &what, receipts);
-        held &= receipts.p50_ms <= goal_ms;
+        row(kind, "answers of the Envoy's workers that were not as a receipt promised", exceptions);
+        held &= receipts.p50_ms <= goal_ms && exceptions == 0;
     }
     for says in [false, true] {
         let database = Database::start(kind, service).await?;
@@ -69,8 +77,9 @@ async fn start(database: &Database) -> Result<Replicas> {
     Ok(replicas)
 }
 
-/// The times of receipts at the first replica, while gateways poll all replicas.
-async fn receipts(addresses: &[SocketAddr], gateways: usize) -> Result<Delays> {
+/// The times of receipts at the first replica, while gateways poll all replicas; and how often a worker of the Envoy
+/// answered otherwise after one.
+async fn receipts(addresses: &[SocketAddr], gateways: usize, envoy: &mut Beside) -> Result<(Delays, usize)> {
     let mut polling = JoinSet::new();
     for number in 0..gateways {
         let mut gateway = Gateway::new(addresses[number % addresses.len()], number, Words::All);
@@ -78,12 +87,16 @@ async fn receipts(addresses: &[SocketAddr], gateways: usize) -> Result<Delays> {
         polling.spawn(async move { gateway.run().await });
     }
     let mut client = Client::new(&addresses[..1]);
-    let mut times = Vec::new();
+    let (mut times, mut exceptions) = (Vec::new(), 0);
     for number in 0..CHANGES {
-        let body = json!({"application": "app-1", "sha256": changes::digest(1_000_000 + number as u64)});
-        let ask = Ask::new("POST", format!("/v1/keys?receipt={SECONDS}")).header("authorization", TOKEN).json(body);
+        let is_blocked = number % 2 == 0;
+        let action = if is_blocked { "block" } else { "unblock" };
+        let path = format!("/v1/subscriptions/s-1/{action}?receipt={SECONDS}");
+        let ask = Ask::new("POST", path).header("authorization", TOKEN);
         let receipt = client.send(0, &ask, PATIENCE).await?.json()["receipt"].clone();
-        let expected = json!([gateways, gateways, true]);
+        exceptions += envoy.exceptions(is_blocked).await?;
+        let all = gateways + 1;
+        let expected = json!([all, all, true]);
         let found = json!([receipt["live"], receipt["have"], receipt["complete"]]);
         if found != expected {
             return Err(Error::unexpected("a receipt", expected.to_string(), receipt.to_string()));
@@ -92,7 +105,7 @@ async fn receipts(addresses: &[SocketAddr], gateways: usize) -> Result<Delays> {
         // A gateway that was fast enough is between two polls. Others come back.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    Ok(Delays::of(&times))
+    Ok((Delays::of(&times), exceptions))
 }
 
 /// Processor time in milliseconds a second of all services, while gateways do nothing but hold polls.

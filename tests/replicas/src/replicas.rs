@@ -11,7 +11,7 @@ use testkit::{
 };
 use tokio::{process::Command, sync::Mutex};
 
-use crate::{changes::Client, database::Database};
+use crate::{beside::credential, changes::Client, database::Database};
 
 pub const TOKEN: &str = "Bearer the-administrators-token";
 /// A gateway that sees everything, and one that sees one API.
@@ -55,7 +55,7 @@ impl Replicas {
         let mut command = Command::new(&self.service);
         command.arg("serve").env_clear().env("POLICY_DATABASE", url).env("RUST_LOG", LOG);
         command.env("POLICY_LISTEN", self.addresses[number].to_string()).env("POLICY_ADMIN_TOKEN", &TOKEN[7..]);
-        command.env("POLICY_GATEWAYS", format!("all:{},limited:{}", &GATEWAY[7..], &LIMITED[7..]));
+        command.env("POLICY_GATEWAYS", format!("all:{},limited:{},{}", &GATEWAY[7..], &LIMITED[7..], credential()));
         command.env("POLICY_GATEWAY_APIS", r#"{"limited":["api-1"]}"#);
         Process::start("policy-service", command, log.clone())
     }

@@ -211,6 +211,8 @@ impl<'s> Bulk<'s> {
         let mut candidates = Vec::with_capacity(parsed.len());
         for (row, sent) in parsed {
             match sent.references().iter().find(|reference| missing.contains(&(reference.kind, reference.id.clone()))) {
+                // What a kept block names may be gone.
+                Some(_) if last && row.kept && sent.clone().kept_alone().is_some() => candidates.push((row, sent)),
                 Some(reference) if last => self.refuse_row(&row, &reference.missing()),
                 Some(_) => deferred.push(row),
                 None => candidates.push((row, sent)),
@@ -319,6 +321,13 @@ impl<'s> Bulk<'s> {
         let is_block = held.as_ref().is_some_and(|held| held.kept_block.is_some());
         if row.kept && is_block {
             return Ok(Put::Unchanged);
+        }
+        if row.kept && held.is_none() && !self.missing(change, sent.references().into_iter()).await?.is_empty() {
+            let (complete, _) = completed(change.act(), &sent)?;
+            if let Some(kept) = complete.kept_alone() {
+                change.insert(&kept.row()?).await?;
+                return Ok(Put::Made);
+            }
         }
         let put = match (put_any(change, sent.clone()).await, &held) {
             (Err(Error::Conflict { .. }), Some(held)) if self.options.lift_blocks && !row.kept => {

@@ -18,6 +18,7 @@ mod kind;
 pub mod list;
 pub mod many;
 mod mark;
+pub mod overview;
 pub mod past;
 pub mod places;
 mod row;
@@ -58,6 +59,7 @@ use self::{
     gateways::{GatewayRows, Gateways},
     list::{Filter, Page, Sort},
     many::ManyRows,
+    overview::Overview,
     past::{Past, PastRows},
     places::{Clash, Place},
     sessions::{SessionRows, Sessions},
@@ -89,6 +91,7 @@ pub trait Database:
     + Dues
     + Gateways
     + Concerns
+    + Overview
 {
 }
 

@@ -262,6 +262,11 @@ impl Resource for Subscription {
         !self.deleted && !self.is_blocked()
     }
 
+    /// An application that was not blocked itself goes, and the blocks of its subscriptions stay.
+    fn kept_alone(self) -> Option<Self> {
+        Some(self.kept(None))
+    }
+
     async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {
         let shown = Self::shown(held)?;
         if shown.deleted {

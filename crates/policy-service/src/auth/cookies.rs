@@ -13,6 +13,8 @@ pub enum Purpose {
     Session,
     /// A sign-in under way. The browser sends it also when the identity provider leads back here.
     SignIn,
+    /// The page to go back to after a sign-in under way.
+    Place,
 }
 
 /// How this service writes its cookies.
@@ -33,6 +35,8 @@ impl Cookies {
             (Purpose::Session, false) => "keygate-session",
             (Purpose::SignIn, true) => "__Host-keygate-sign-in",
             (Purpose::SignIn, false) => "keygate-sign-in",
+            (Purpose::Place, true) => "__Host-keygate-place",
+            (Purpose::Place, false) => "keygate-place",
         }
     }
 
@@ -49,7 +53,7 @@ impl Cookies {
     pub fn set(self, purpose: Purpose, value: &str, seconds: i64) -> Option<HeaderValue> {
         let same_site = match purpose {
             Purpose::Session => SameSite::Strict,
-            Purpose::SignIn => SameSite::Lax,
+            Purpose::SignIn | Purpose::Place => SameSite::Lax,
         };
         let cookie = Cookie::build((self.name(purpose), value))
             .path("/")

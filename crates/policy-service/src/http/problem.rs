@@ -89,6 +89,21 @@ impl Problem {
         Self { id: Some(id.into()), ..self }
     }
 
+    /// What is wrong, and what the service expects.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The field of the request that is wrong, such as `match[0].path`.
+    pub fn wrong_field(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+
+    /// The id of what an earlier request with the same `idempotency-key` made.
+    pub fn made(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
     /// Number of seconds by which the answer tells the client to wait.
     pub fn retry_after(&self) -> Option<i64> {
         (self.status() == StatusCode::SERVICE_UNAVAILABLE).then(|| RETRY_AFTER_SECONDS.into())

@@ -39,7 +39,8 @@ pub struct Listing {
     limit: Option<String>,
     /// `next` of the previous page, with the same `sort`.
     cursor: Option<String>,
-    /// Only items whose id or name contains this text; ASCII letters match in either case.
+    /// Only items whose id or name contains this text; ASCII letters match in either case. Of subscriptions, the id or name of
+    /// the application counts as well.
     q: Option<String>,
     /// Only items of this application, see [`Resource::FILTERS`].
     #[param(ignore)]
@@ -170,6 +171,11 @@ fn cursor(place: &Place, sort: &str) -> String {
         Key::Number(number) => json!(number),
     };
     URL_SAFE_NO_PAD.encode(json!([sort, key, place.id]).to_string())
+}
+
+/// The cursor right after a row in a list that is sorted by a text. `sort` is the parameter, and `key` the row's value.
+pub fn cursor_at(sort: &str, key: &str, id: &str) -> String {
+    cursor(&Place { key: Key::Text(key.to_owned()), id: id.to_owned() }, sort)
 }
 
 fn place(cursor: &str, sort: Sort, name: &str) -> Option<Place> {

@@ -34,6 +34,7 @@ use self::peer::{Busy, Peer};
 use crate::{
     auth::{Credentials, Identity, permission},
     clock::act_of_service,
+    console::Console,
     feed::{self, Feed},
     guesses::{self, Guesses},
     http::{openapi, problem::Problem, request_id},
@@ -91,7 +92,6 @@ impl Parts {
             Some(sign_in) => credentials.with_sessions(sign_in.sessions()),
             None => credentials,
         };
-        let console = sign_in.map_or_else(Router::new, |sign_in| sign_in.router(store.clone()));
         let around = Around { credentials, guesses: Guesses::new(metrics.clone()), metrics: metrics.clone() };
         let receipts = Receipts::new(store.clone(), feed.clone());
         let managing = |router: OpenApiRouter<Store>| {
@@ -118,8 +118,11 @@ impl Parts {
             router
         };
         let health = described(health.with_state(store.clone()).merge(counted));
-        let feed = described(feeding.merge(reporting).merge(managing(usage::billing())));
+        let billing = described(managing(usage::billing()));
+        let feed = described(feeding.merge(reporting)).merge(billing.clone());
         let management = described(managing(routes::router()));
+        let v1 = management.clone().merge(billing);
+        let console = sign_in.map_or_else(Router::new, |sign_in| Console::new(sign_in, store, v1).router());
         Self { around, document: document(&openapi), health, management, feed, console }
     }
 }

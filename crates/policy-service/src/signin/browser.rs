@@ -1,31 +1,7 @@
-//! What is particular to requests of browsers: the headers of pages, which site a form comes from, and its fields.
+//! What is particular to requests of browsers: which site a form comes from, and its fields.
 
-use axum::{
-    extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, header},
-    middleware::Next,
-    response::Response,
-};
+use axum::http::{HeaderMap, HeaderName, header};
 use openidconnect::url::{Origin, Url, form_urlencoded};
-
-/// A page loads nothing, runs nothing, stands in no frame, and sends forms only here.
-const POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
-
-/// The headers of each answer below `/console`. No address of a sign-in reaches another site, and nothing is stored.
-const HEADERS: [(HeaderName, HeaderValue); 5] = [
-    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
-    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
-    (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
-];
-
-/// Adds the headers.
-pub async fn harden(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    response.headers_mut().extend(HEADERS.map(|(name, value)| (Some(name), value)));
-    response
-}
 
 /// Whether a page of another site made the browser send this request. Other programs send neither header.
 pub fn is_from_elsewhere(headers: &HeaderMap, public: Option<&Url>) -> bool {

@@ -4,8 +4,7 @@
 //! accepts like a token, for the console and for `/v1` alike. [`settings`] checks the configuration. [`ticket`] is a
 //! sign-in under way, [`provider`] asks the identity provider ([`known`], [`ask`]), and [`claims`] reads what it says.
 //! [`routes`] has the requests, [`browser`] what is particular to browsers, and [`pages`] the pages. The rules for
-//! sessions are in [`management::sessions`]. The console's own pages are not here; they belong beside `/console` in
-//! [`routes`].
+//! sessions are in [`management::sessions`]. The console's own pages are in `console`.
 
 mod ask;
 mod browser;
@@ -20,16 +19,19 @@ mod ticket;
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Router, http::HeaderMap};
 use management::port::Store;
+use maud::Markup;
 
+pub use browser::is_form;
+pub use pages::CSRF_FIELD;
 pub use settings::Settings;
 
 use self::{provider::AtProvider, routes::Site};
 use crate::auth::{cookies::Cookies, session::Sessions};
 
 /// The paths of these routes. They serve pages and are no part of `/openapi.json`.
-pub const PATHS: [&str; 4] = ["/console", "/console/sign-in", settings::CALLBACK, "/console/sign-out"];
+pub const PATHS: [&str; 3] = ["/console/sign-in", settings::CALLBACK, "/console/sign-out"];
 
 /// Signs people in.
 #[derive(Clone, Debug)]
@@ -48,6 +50,21 @@ impl SignIn {
     /// What accepts the sessions that begin here.
     pub fn sessions(&self) -> Sessions {
         self.0.sessions.clone()
+    }
+
+    /// The part of the address before `/console`, without a slash at its end.
+    pub fn prefix(&self) -> &str {
+        self.0.settings.prefix()
+    }
+
+    /// The page that asks a person to sign in, and then goes on to `place`. `notice` says what the person must know first.
+    pub fn page(&self, place: Option<&str>, notice: Option<&str>) -> Markup {
+        pages::Asking { prefix: self.prefix(), has_provider: self.0.provider.is_some(), place, notice }.page()
+    }
+
+    /// Whether a page of another site made the browser send this request.
+    pub fn is_from_elsewhere(&self, headers: &HeaderMap) -> bool {
+        browser::is_from_elsewhere(headers, self.0.settings.public.as_ref())
     }
 
     /// The routes.

@@ -1,77 +1,81 @@
 //! The pages of a sign-in. The console's own pages come from elsewhere.
 //!
-//! A page loads nothing and runs no script. maud escapes every text.
+//! A page runs no script. maud escapes every text.
 
-use management::port::Principal;
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
 
 use super::refusal::Refusal;
-use crate::auth::held::CsrfToken;
+use crate::web::{
+    place::query,
+    shell::{Shell, nothing},
+};
 
 /// The name of the field that carries the CSRF token of a form.
 pub const CSRF_FIELD: &str = "csrf_token";
+/// The name of the field, and of the parameter, with the page to go to after a sign-in.
+pub const PLACE_FIELD: &str = "place";
 
-fn page(title: &str, more: &Markup, body: &Markup) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                (more)
-                title { (title) " · keygate" }
+/// A page of a sign-in, in a box of its own.
+fn page(prefix: &str, title: &str, head: Markup, body: &Markup) -> Markup {
+    let body = html! {
+        div.sign-in { p.brand { "keygate" } h1 { (title) } (body) }
+    };
+    Shell { prefix, title, has_scripts: false, head, top: nothing(), body }.document()
+}
+
+/// A page for a person who is not signed in.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    /// The part of the address before `/console`.
+    pub prefix: &'a str,
+    /// Whether there is an identity provider.
+    pub has_provider: bool,
+    /// The page to go to after the sign-in, without the prefix.
+    pub place: Option<&'a str>,
+    /// What the person must know first.
+    pub notice: Option<&'a str>,
+}
+
+impl Asking<'_> {
+    /// The page.
+    pub fn page(&self) -> Markup {
+        let Self { prefix, has_provider, place, notice } = self;
+        let query = place.map(|place| query(&[(PLACE_FIELD, place)])).unwrap_or_default();
+        let body = html! {
+            @if let Some(notice) = notice { p.alert role="alert" { (notice) } }
+            @if *has_provider {
+                p { a.button href={ (prefix) "/console/sign-in" (query) } { "Sign in with the identity provider" } }
+                p.or { "or with a token" }
             }
-            body { main { h1 { (title) } (body) } }
-        }
+            form method="post" action={ (prefix) "/console/sign-in" } {
+                @if let Some(place) = place { input type="hidden" name=(PLACE_FIELD) value=(place); }
+                div.field {
+                    label for="token" { "Token" }
+                    p.hint #token-hint { "An administrator makes tokens. They begin with kgt_." }
+                    input #token name="token" type="password" autocomplete="off" required maxlength="1024"
+                        aria-describedby="token-hint";
+                }
+                p.actions { button type="submit" { "Sign in with the token" } }
+            }
+        };
+        page(prefix, "Sign in", nothing(), &body)
     }
 }
 
-/// The page for a person who is not signed in. `prefix` is the part of the address before `/console`.
-pub fn sign_in(prefix: &str, has_provider: bool, refusal: Option<&Refusal>) -> Markup {
-    let body = html! {
-        @if let Some(refusal) = refusal { p role="alert" { (refusal.advice()) } }
-        @if has_provider {
-            p { a href={ (prefix) "/console/sign-in" } { "Sign in with the identity provider" } }
-        }
-        form method="post" action={ (prefix) "/console/sign-in" } {
-            p {
-                label for="token" { "Token" } " "
-                input id="token" name="token" type="password" autocomplete="off" required maxlength="1024";
-            }
-            p { button type="submit" { "Sign in with the token" } }
-        }
-    };
-    page("Sign in", &html! {}, &body)
-}
-
-/// The page for a person who is signed in.
-pub fn signed_in(prefix: &str, principal: &Principal, csrf: &CsrfToken) -> Markup {
-    let head = html! { meta name="csrf-token" content=(csrf.0); };
-    let body = html! {
-        p { "You are signed in as " strong { bdi { (principal.subject) } } ", " (principal.role.as_str()) "." }
-        form method="post" action={ (prefix) "/console/sign-out" } {
-            input type="hidden" name=(CSRF_FIELD) value=(csrf.0);
-            p { button type="submit" { "Sign out" } }
-        }
-    };
-    page("Console", &head, &body)
-}
-
 /// The page that goes on to the console. A redirect would not do: it would still count as coming from the identity
-/// provider's site, and the browser would not send the new session's cookie.
-pub fn go_on(prefix: &str) -> Markup {
-    let console = format!("{prefix}/console");
-    let head = html! { meta http-equiv="refresh" content={ "0;url=" (console) }; };
-    page("Signed in", &head, &html! { p { a href=(console) { "Go on to the console" } } })
+/// provider's site, and the browser would not send the new session's cookie. `place` is without the prefix.
+pub fn go_on(prefix: &str, place: &str) -> Markup {
+    let place = format!("{prefix}{place}");
+    let head = html! { meta http-equiv="refresh" content={ "0;url=" (place) }; };
+    page(prefix, "Signed in", head, &html! { p { a href=(place) { "Go on to the console" } } })
 }
 
 /// The page of a refusal.
 pub fn refused(prefix: &str, refusal: &Refusal) -> Markup {
     let body = html! {
-        p role="alert" { (refusal.advice()) }
+        p.alert role="alert" { (refusal.advice()) }
         @if let Refusal::Denied(code) = refusal { @if !code.is_empty() { p { "It says: " code { (code) } } } }
         p { a href={ (prefix) "/console" } { "Back to the console" } }
     };
-    page("Not signed in", &html! {}, &body)
+    page(prefix, "Not signed in", nothing(), &body)
 }

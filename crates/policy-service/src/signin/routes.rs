@@ -11,6 +11,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use management::{
     port::{Actor, Origin, Principal, Store, sessions::Session},
     sessions::{self, SIGN_IN_SECONDS},
@@ -20,7 +21,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    browser::{self, field, is_form, is_from_elsewhere},
+    browser::{field, is_form, is_from_elsewhere},
     claims::{self, Claims},
     pages,
     provider::{AtProvider, code_of},
@@ -38,6 +39,10 @@ use crate::{
     clock::{act_from, unix_seconds},
     guesses::Peer,
     http::{body, credential::Credential, problem::Problem, request_id::RequestId},
+    web::{
+        headers,
+        place::{CONSOLE, of_console},
+    },
 };
 
 /// Maximum length of an authorization code, in bytes. RFC 6749 names no bound; providers that pack a token into it stay
@@ -64,33 +69,24 @@ struct Shared {
 /// The routes.
 pub fn router(site: Arc<Site>, store: Store) -> Router {
     Router::new()
-        .route("/console", get(console))
         .route("/console/sign-in", get(lead_to_provider).post(sign_in_with_token))
         .route(CALLBACK, get(call_back))
         .route("/console/sign-out", post(sign_out))
         .layer(middleware::from_fn(crate::routes::run_to_completion))
-        .layer(middleware::from_fn(browser::harden))
+        .layer(middleware::from_fn(headers::harden))
         .with_state(Shared { site, store })
-}
-
-/// The place of the console's pages: for now, who is signed in, or how to sign in.
-async fn console(State(Shared { site, .. }): State<Shared>, identity: Option<Extension<Identity>>) -> Response {
-    let prefix = site.settings.prefix();
-    let page = match &identity {
-        // Whether the person is signed in is not known.
-        Some(Extension(Identity::Unknown(problem))) => return problem.clone().into_response(),
-        Some(Extension(Identity::Principal { principal, session: Some(held), .. })) => {
-            pages::signed_in(prefix, principal, &held.csrf_token)
-        }
-        _ => pages::sign_in(prefix, site.provider.is_some(), None),
-    };
-    answer(StatusCode::OK, &page, [])
 }
 
 /// Leads a person to the identity provider.
 async fn lead_to_provider(State(Shared { site, .. }): State<Shared>, request: Request) -> Response {
     let Some(provider) = &site.provider else { return see_other(&console_of(&site), []) };
     let act = act_from(Actor::Service, origin(&request));
+    let place = field(request.uri().query().unwrap_or_default().as_bytes(), pages::PLACE_FIELD).ok().flatten();
+    let place = place.as_deref().and_then(of_console).map(|place| URL_SAFE_NO_PAD.encode(place));
+    let place = match place {
+        Some(place) => site.cookies.set(Purpose::Place, &place, SIGN_IN_SECONDS),
+        None => no_place(&site, request.headers()),
+    };
     // A body cannot be shared by threads.
     drop(request);
     let led = async {
@@ -101,7 +97,7 @@ async fn lead_to_provider(State(Shared { site, .. }): State<Shared>, request: Re
     match led.await {
         Ok((ticket, address)) => {
             let cookie = site.cookies.set(Purpose::SignIn, &ticket.cookie(), SIGN_IN_SECONDS);
-            see_other(address.as_str(), [cookie])
+            see_other(address.as_str(), [cookie, place])
         }
         Err(refusal) => refuse(&site, &refusal, []),
     }
@@ -115,6 +111,7 @@ async fn call_back(State(Shared { site, store }): State<Shared>, request: Reques
         // The sign-in that is under way in this browser, if any, goes on: another site may have sent this request.
         Err(refusal) => return refuse(&site, &refusal, []),
     };
+    let (place, no_place) = (kept_place(&site, request.headers()), no_place(&site, request.headers()));
     let (origin, uri) = (origin(&request), request.into_parts().0.uri);
     let ended = site.cookies.remove(Purpose::SignIn);
     let signed_in = async {
@@ -124,10 +121,28 @@ async fn call_back(State(Shared { site, store }): State<Shared>, request: Reques
     match signed_in.await {
         Ok(begun) => {
             tell(&begun.session.principal, origin.address, "oidc");
-            answer(StatusCode::OK, &pages::go_on(site.settings.prefix()), [ended, begun.cookie])
+            let page = pages::go_on(site.settings.prefix(), place.as_deref().unwrap_or(CONSOLE));
+            without_referrer(answer(StatusCode::OK, &page, [ended, no_place, begun.cookie]))
         }
-        Err(refusal) => refuse(&site, &refusal, [ended]),
+        Err(refusal) => without_referrer(refuse(&site, &refusal, [ended])),
     }
+}
+
+/// Removes the place that an earlier sign-in left, if there is one.
+fn no_place(site: &Site, headers: &HeaderMap) -> Option<HeaderValue> {
+    site.cookies.read(headers, Purpose::Place).and_then(|_| site.cookies.remove(Purpose::Place))
+}
+
+/// The page to go on to, as the browser kept it.
+fn kept_place(site: &Site, headers: &HeaderMap) -> Option<String> {
+    let kept = URL_SAFE_NO_PAD.decode(site.cookies.read(headers, Purpose::Place)?).ok()?;
+    of_console(std::str::from_utf8(&kept).ok()?).map(str::to_owned)
+}
+
+/// The address of this page has the identity provider's answer, and reaches nobody.
+fn without_referrer(mut response: Response) -> Response {
+    response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
 }
 
 /// The sign-in that an answer belongs to, by the browser's cookie.
@@ -208,14 +223,19 @@ async fn sign_in_with_token(
     request: Request,
 ) -> Result<Response, Problem> {
     let (is_form, origin) = (is_form(request.headers()), origin(&request));
-    let refuse = |refusal: Refusal| match is_form {
-        true => refuse_on(&refusal, &pages::sign_in(site.settings.prefix(), site.provider.is_some(), Some(&refusal))),
+    let refuse = |refusal: Refusal, place: Option<&str>| match is_form {
+        true => {
+            let (prefix, has_provider) = (site.settings.prefix(), site.provider.is_some());
+            let notice = Some(refusal.advice());
+            refuse_on(&refusal, &pages::Asking { prefix, has_provider, place, notice }.page())
+        }
         false => refuse_as_problem(&refusal),
     };
     if is_from_elsewhere(request.headers(), site.settings.public.as_ref()) {
-        return Ok(refuse(Refusal::OtherSite));
+        return Ok(refuse(Refusal::OtherSite, None));
     }
-    let token = read_token(request, is_form).await?;
+    let Sent { token, place } = read_token(request, is_form).await?;
+    let place = place.as_deref().and_then(of_console);
     let held = held(identity);
     let signed_in = async {
         let token = token.trim();
@@ -235,11 +255,11 @@ async fn sign_in_with_token(
     };
     let Begun { session, csrf, cookie } = match signed_in.await {
         Ok(begun) => begun,
-        Err(refusal) => return Ok(refuse(refusal)),
+        Err(refusal) => return Ok(refuse(refusal, place)),
     };
     tell(&session.principal, origin.address, "token");
     if is_form {
-        return Ok(see_other(&console_of(&site), [cookie]));
+        return Ok(see_other(&format!("{}{}", site.settings.prefix(), place.unwrap_or(CONSOLE)), [cookie]));
     }
     let Principal { subject, role } = &session.principal;
     let body =
@@ -247,14 +267,21 @@ async fn sign_in_with_token(
     Ok(with_cookies(Json(body).into_response(), [cookie]))
 }
 
-async fn read_token(request: Request, is_form: bool) -> Result<String, Problem> {
+/// A token, and the page to go to after the sign-in.
+struct Sent {
+    token: String,
+    place: Option<String>,
+}
+
+async fn read_token(request: Request, is_form: bool) -> Result<Sent, Problem> {
     if !is_form {
         let body::Json(Given { token }) = body::Json::from_request(request, &()).await?;
-        return Ok(token);
+        return Ok(Sent { token, place: None });
     }
     let text = body::read(request.into_body()).await?;
     let token = field(&text, "token").ok().flatten();
-    token.ok_or_else(|| Problem::invalid("token", "expected one field `token`"))
+    let token = token.ok_or_else(|| Problem::invalid("token", "expected one field `token`"))?;
+    Ok(Sent { token, place: field(&text, pages::PLACE_FIELD).ok().flatten() })
 }
 
 /// Ends the session of the request's cookie, on every replica at once.

@@ -168,3 +168,28 @@ async fn a_saved_page_is_imported_with_its_blocks() {
         assert!(rows.contains(&one), "{one} {rows:?}");
     }
 }
+
+/// A blocked subscription whose application was deleted: the block alone is in lists, and nothing else names the application.
+#[tokio::test]
+async fn the_block_of_a_subscription_whose_application_is_gone_travels() {
+    let service = Service::start().await;
+    let gone = json!({"kind": "subscription", "id": "s-1", "application": "gone", "api": "gone-too", "state": "PROD_ONLY_BLOCKED",
+        "deleted": true, "block": {"state": "PROD_ONLY_BLOCKED", "by": "alice", "at": 5, "reason": "fraud"}});
+    for expected in ["made", "unchanged"] {
+        let told = import(&service, "", std::slice::from_ref(&gone)).await.expect(200).json();
+        assert_eq!((&told["refused_total"], &told["counts"]["subscriptions"][expected]), (&json!(0), &json!(1)), "{told}");
+    }
+    let shown = shown(&service).await;
+    for field in ["application", "api", "state", "deleted"] {
+        assert_eq!(shown[field], gone[field], "{shown}");
+    }
+    assert_eq!((&shown["block"]["by"], &shown["block"]["reason"]), (&json!("alice"), &json!("fraud")), "{shown}");
+    // It holds: who makes the application again does not escape it.
+    service.post("/v1/applications", json!({"id": "gone"})).await.expect(201);
+    service.post("/v1/apis", json!({"id": "gone-too", "match": [{"path": "/x"}]})).await.expect(201);
+    service.post("/v1/subscriptions", json!({"application": "gone", "api": "gone-too"})).await.expect(409);
+    // Only a kept block may name what is not there.
+    let open = json!({"kind": "subscription", "id": "s-2", "application": "nobody", "api": "gone-too", "state": "BLOCKED"});
+    let told = import(&service, "", &[open]).await.expect(200).json();
+    assert_eq!(told["refused_total"], 1, "{told}");
+}

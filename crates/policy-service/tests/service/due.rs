@@ -31,7 +31,7 @@ async fn with_clock() -> (Service, Arc<AtomicI64>) {
         let act = clock::act(Actor::Service);
         Act { now: act.now + clock.load(Ordering::Relaxed), ..act }
     };
-    tokio::spawn(due::run(service.store.clone(), act));
+    tokio::spawn(due::run(service.store.clone(), act, |_, _| ()));
     (service, ahead)
 }
 
@@ -144,4 +144,8 @@ async fn a_block_ends_on_time_and_after_the_service_was_away() {
     eventually("the service ends what it has missed", SOON, open).await.unwrap();
     let entries = get(&program, "/v1/audit?action=end").await;
     assert_eq!(entries["items"].as_array().unwrap().len(), 2, "{entries}");
+    let metrics = program.client.get(format!("{}/metrics", program.url)).bearer_auth(TOKEN);
+    let metrics = metrics.send().await.unwrap().text().await.unwrap();
+    let ends = r#"policy_service_changes_total{action="end",kind="subscription"} 1"#;
+    assert!(metrics.lines().any(|line| line == ends), "the end that this run of the service made: {metrics}");
 }

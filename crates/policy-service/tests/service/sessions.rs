@@ -86,7 +86,7 @@ async fn a_form_is_answered_with_pages_that_load_nothing() {
         assert!(!policy.contains("unsafe"));
         for (name, value) in [
             ("cache-control", "no-store"),
-            ("referrer-policy", "no-referrer"),
+            ("referrer-policy", "same-origin"),
             ("x-frame-options", "DENY"),
             ("x-content-type-options", "nosniff"),
         ] {
@@ -298,7 +298,7 @@ async fn no_console_no_session() {
     let arguments: &SignIn = Box::leak(Box::new(SignIn { console: false, ..SignIn::default() }));
     let service = Service::with(Options { sign_in: Some(arguments), ..Options::default() }).await;
     let client = Browser::new().client;
-    for path in policy_service::signin::PATHS {
+    for path in policy_service::signin::PATHS.into_iter().chain(["/console", "/console/apis", "/console/static/x"]) {
         send(client.get(format!("{}{path}", service.url))).await.expect_problem(404, None);
     }
     let answer = send(client.post(format!("{}/console/sign-in", service.url)).json(&json!({"token": TOKEN}))).await;

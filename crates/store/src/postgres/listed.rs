@@ -114,7 +114,12 @@ fn conditions<'q>(query: &mut QueryBuilder<'q, Postgres>, kind: Kind, filter: &'
     if let Some(part) = &filter.part {
         let pattern = pattern(&text(part));
         query.push(" AND (l.id ILIKE ").push_bind(pattern.clone()).push(" OR l.name ILIKE ");
-        query.push_bind(pattern).push(")");
+        query.push_bind(pattern.clone());
+        if kind == Kind::Subscription {
+            query.push(" OR l.application IN (SELECT id FROM listed WHERE kind = 2 AND (id ILIKE ");
+            query.push_bind(pattern.clone()).push(" OR name ILIKE ").push_bind(pattern).push("))");
+        }
+        query.push(")");
     }
     restrict(query, kind, &filter.sight);
     if let Some(time) = filter.last_used_before {

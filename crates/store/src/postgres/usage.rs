@@ -13,7 +13,7 @@ use super::{
     state::read_version,
     text::{text, texts},
 };
-use crate::totals::{KEEP_TOTALS, REMEMBER_BATCHES, TIDIED_AT_ONCE, counts, totals};
+use crate::totals::{KEEP_TOTALS, REMEMBER_BATCHES, TIDIED_AT_ONCE, counts, hours_of_apis, totals};
 use management::port::{
     Scope, Version,
     usage::{KeyUsed, Pair, UsageFilter, UsageRow, Used, Windows},
@@ -155,6 +155,21 @@ pub async fn add(connection: &mut PgConnection, rows: &[UsageRow]) -> Result<(),
     .bind(sums.values().copied().collect::<Vec<_>>())
     .execute(&mut *connection)
     .await?;
+    let hours = hours_of_apis(rows);
+    sqlx::query(
+        r#"
+        INSERT INTO usage_api (api, hour, outcome, requests)
+        SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[])
+        ON CONFLICT (api, hour, outcome) DO UPDATE SET requests =
+            CASE WHEN usage_api.requests > 9223372036854775807 - excluded.requests THEN 9223372036854775807
+            ELSE usage_api.requests + excluded.requests END"#,
+    )
+    .bind(texts(hours.iter().map(|hour| hour.0)))
+    .bind(hours.iter().map(|hour| hour.1).collect::<Vec<_>>())
+    .bind(texts(hours.iter().map(|hour| hour.2)))
+    .bind(hours.iter().map(|hour| hour.3).collect::<Vec<_>>())
+    .execute(&mut *connection)
+    .await?;
     let totals = totals(&counted);
     sqlx::query(
         r#"
@@ -253,6 +268,15 @@ pub async fn tidy(connection: &mut PgConnection, now: i64, days: i64) -> Result<
         r#"
         DELETE FROM usage WHERE (application, api, hour, plan, outcome) IN (
             SELECT application, api, hour, plan, outcome FROM usage WHERE hour < $1 ORDER BY hour LIMIT $2)"#,
+    )
+    .bind(now.saturating_sub(days.saturating_mul(86_400)))
+    .bind(TIDIED_AT_ONCE)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        r#"
+        DELETE FROM usage_api WHERE (api, hour, outcome) IN (
+            SELECT api, hour, outcome FROM usage_api WHERE hour < $1 ORDER BY hour LIMIT $2)"#,
     )
     .bind(now.saturating_sub(days.saturating_mul(86_400)))
     .bind(TIDIED_AT_ONCE)

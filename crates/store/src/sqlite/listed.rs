@@ -125,7 +125,13 @@ fn conditions<'q>(query: &mut QueryBuilder<'q, Sqlite>, kind: Kind, filter: &'q 
     if let Some(part) = &filter.part {
         let pattern = pattern(part);
         query.push(" AND (l.id LIKE ").push_bind(pattern.clone()).push(" ESCAPE '\\' OR l.name LIKE ");
-        query.push_bind(pattern).push(" ESCAPE '\\')");
+        query.push_bind(pattern.clone()).push(" ESCAPE '\\'");
+        if kind == Kind::Subscription {
+            query.push(" OR l.application IN (SELECT a.id FROM listed a WHERE a.kind = 2 AND (a.id LIKE ");
+            query.push_bind(pattern.clone()).push(" ESCAPE '\\' OR a.name LIKE ");
+            query.push_bind(pattern).push(" ESCAPE '\\'))");
+        }
+        query.push(")");
     }
     restrict(query, kind, &filter.sight);
     if let Some(time) = filter.last_used_before {
@@ -185,6 +191,7 @@ mod tests {
             (Kind::Subscription, Filter { owner: some(), ..all() }, "l USING PRIMARY KEY (kind=? AND id=?)"),
             (Kind::Key, own(), "INDEX version_by_application (application=? AND kind=?)"),
             (Kind::Key, own(), "l USING PRIMARY KEY (kind=? AND id=?)"),
+            (Kind::Subscription, Filter { part: some(), ..all() }, "a USING PRIMARY KEY (kind=?)"),
             (Kind::Subscription, own(), "INDEX version_by_kept_owner (kept_owner=?)"),
             (Kind::Subscription, sees(Reach::ToApisOf("a".to_owned())), "INDEX version_by_api (api=?)"),
             (Kind::Application, own(), "l USING INDEX listed_by_owner (kind=? AND owner=?)"),

@@ -27,6 +27,7 @@ mod listed;
 mod many;
 mod migrate;
 mod open;
+mod overview;
 mod owners;
 mod past;
 mod place;

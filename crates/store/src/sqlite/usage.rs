@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use sqlx::{Row as _, Sqlite, SqliteConnection};
 
 use super::{fault::Fault, json::json, sight::restrict_usage, state::read_version};
-use crate::totals::{KEEP_TOTALS, REMEMBER_BATCHES, TIDIED_AT_ONCE, Total, counts, totals};
+use crate::totals::{KEEP_TOTALS, REMEMBER_BATCHES, TIDIED_AT_ONCE, Total, counts, hours_of_apis, totals};
 use management::port::{
     Scope, Version,
     usage::{KeyUsed, Pair, UsageFilter, UsageRow, Used, Windows},
@@ -125,6 +125,7 @@ pub async fn add(connection: &mut SqliteConnection, rows: &[UsageRow]) -> Result
         return Ok(());
     }
     let counted = counted(&mut *connection, rows).await?;
+    let hours = json(&hours_of_apis(rows))?;
     let rows = json(rows)?;
     sqlx::query(
         "INSERT INTO usage (application, api, hour, plan, outcome, requests) \
@@ -134,6 +135,15 @@ pub async fn add(connection: &mut SqliteConnection, rows: &[UsageRow]) -> Result
          9223372036854775807, requests + excluded.requests)",
     )
     .bind(&rows)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "INSERT INTO usage_api (api, hour, outcome, requests) \
+         SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each(?) WHERE true \
+         ON CONFLICT DO UPDATE SET requests = iif(requests > 9223372036854775807 - excluded.requests, \
+         9223372036854775807, requests + excluded.requests)",
+    )
+    .bind(hours)
     .execute(&mut *connection)
     .await?;
     let totals: Vec<Total<'_>> = totals(&counted);
@@ -219,6 +229,14 @@ pub async fn tidy(connection: &mut SqliteConnection, now: i64, days: i64) -> Res
     sqlx::query(
         "DELETE FROM usage WHERE (application, api, hour, plan, outcome) IN \
          (SELECT application, api, hour, plan, outcome FROM usage WHERE hour < ? ORDER BY hour LIMIT ?)",
+    )
+    .bind(now.saturating_sub(days.saturating_mul(86_400)))
+    .bind(TIDIED_AT_ONCE)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "DELETE FROM usage_api WHERE (api, hour, outcome) IN \
+         (SELECT api, hour, outcome FROM usage_api WHERE hour < ? ORDER BY hour LIMIT ?)",
     )
     .bind(now.saturating_sub(days.saturating_mul(86_400)))
     .bind(TIDIED_AT_ONCE)

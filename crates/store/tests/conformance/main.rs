@@ -21,6 +21,7 @@ mod databases;
 mod explained;
 mod gateways;
 mod many;
+mod overview;
 mod past;
 mod rows;
 mod sessions;
@@ -76,6 +77,9 @@ macro_rules! conformance {
             explained::the_rows_of_one_request_are_read_as_they_were(100_000),
             many::usage_of_many_is_forgotten_as_that_of_each(100_000),
             many::applications_that_something_belongs_to_are_found(100_000),
+            overview::subscribers_are_told_in_the_order_of_the_question(100_000),
+            overview::usage_is_added_up_over_time(100_000),
+            overview::subscriptions_are_found_by_their_application(100_000),
             past::a_revision_is_read_as_it_was_in_pages_of_any_size(100_000),
             past::a_snapshot_does_not_change(100_000),
             past::a_limited_reader_sees_what_reaches_its_apis(100_000),

@@ -1,6 +1,6 @@
 //! `bench-scale` runs keygate at its full size, with a million keys from the real policy service. It prints the time to
-//! load, memory, the effect of a load on requests, the cost of uncached keys, a flood of unknown keys, and how quickly
-//! a block takes effect. The Makefile calls it.
+//! load, memory, the effect of a load on requests, the cost of uncached keys, a flood of unknown keys, how quickly a
+//! block takes effect, and what an Envoy without requests uses. The Makefile calls it.
 
 use std::{
     fmt::Display,
@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use keygate_bench::{
     Error, Result,
     authz::Authz,
@@ -31,6 +31,8 @@ use tokio::runtime::Runtime;
 const IDLE: Duration = Duration::from_secs(10);
 /// Workers of the second Envoy.
 const WORKERS: usize = 4;
+/// How long the CPU time of an Envoy without requests is measured. 300 ticks of each VM.
+const AT_REST: Duration = Duration::from_secs(30);
 
 /// Runs keygate at its full size.
 #[derive(Debug, Parser)]
@@ -44,6 +46,9 @@ struct Arguments {
     /// Number of blocks. With polls a third as many.
     #[arg(long, env = "BLOCKS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(3..=300))]
     blocks: u16,
+    /// Measure only this part.
+    #[arg(long, env = "PART")]
+    part: Option<Part>,
     /// Measure only with this number of workers.
     #[arg(long, env = "WORKERS")]
     workers: Option<usize>,
@@ -56,6 +61,14 @@ struct Arguments {
     /// Folder of the modules that keygate is compared with.
     #[arg(long)]
     filters: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Loads, memory, and requests meanwhile, with one worker.
+    Loads,
+    /// Blocks, and an Envoy at rest.
+    Blocks,
 }
 
 struct Bench<'r> {
@@ -89,11 +102,14 @@ fn run(arguments: Arguments, runtime: &Runtime) -> Result<()> {
     let bench = Bench { arguments, runtime, filters, folder, population, authz, service, begun: Instant::now() };
     println!("Load average of the machine before: {:.1}.\n", cpu::load_average());
     println!("| measure | goal | measured |\n|---|---|---|");
-    let wanted = |workers| bench.arguments.workers.is_none_or(|wanted| wanted == workers);
-    let one = if wanted(1) { Some(bench.one_worker()?) } else { None };
-    if wanted(WORKERS) {
-        bench.four_workers(one)?;
-        bench.polling()?;
+    let wanted = |part, workers| {
+        let arguments = &bench.arguments;
+        arguments.part.is_none_or(|wanted| wanted == part) && arguments.workers.is_none_or(|wanted| wanted == workers)
+    };
+    let one = if wanted(Part::Loads, 1) { Some(bench.one_worker()?) } else { None };
+    for workers in [1, WORKERS].into_iter().filter(|workers| wanted(Part::Blocks, *workers)) {
+        bench.waiting(workers, one)?;
+        bench.polling(workers)?;
     }
     let mut service = bench.service;
     runtime.block_on(service.stop());
@@ -184,42 +200,54 @@ impl Bench<'_> {
         Ok(first)
     }
 
-    /// Load and memory again, and blocks with long polls.
-    fn four_workers(&self, one: Option<Load>) -> Result<()> {
-        self.progress("four workers: first load");
-        let scale = self.start(&self.keygate(listeners::keygate), WORKERS)?;
-        let four = scale.first_load()?;
-        let times = one.map_or_else(String::new, |one| format!(" ({:.2} ×)", four.bytes_per_key / one.bytes_per_key));
-        row("full load, four workers", "≤ 12 s", took(four));
-        row("memory for a key, four workers, first load", "within 10 %", format!("{}{times}", bytes(four)));
-        let seen = self.blocks(&scale, self.arguments.blocks.into())?;
-        row("block to the last worker's first refusal, long polls", "p99 ≤ 250 ms", told(&seen));
+    /// Load and memory again, blocks with long polls, and the CPU time of Envoy at rest.
+    fn waiting(&self, workers: usize, one: Option<Load>) -> Result<()> {
+        self.progress(format!("{workers} workers: first load"));
+        let scale = self.start(&self.keygate(listeners::keygate), workers)?;
+        let load = scale.first_load()?;
+        if workers == WORKERS {
+            let times =
+                one.map_or_else(String::new, |one| format!(" ({:.2} ×)", load.bytes_per_key / one.bytes_per_key));
+            row("full load, four workers", "≤ 12 s", took(load));
+            row("memory for a key, four workers, first load", "within 10 %", format!("{}{times}", bytes(load)));
+        }
+        self.progress(format!("{workers} workers at rest"));
+        row(
+            &format!("CPU time at rest, workers: {workers}"),
+            "",
+            format!("{:.2} ms a second", scale.at_rest(AT_REST)?),
+        );
+        let seen = self.blocks(&scale, workers, self.arguments.blocks.into(), true)?;
+        let measure = format!("block to the last worker's first refusal, long polls, workers: {workers}");
+        row(&measure, "p50 ≤ 8 ms, p99 ≤ 25 ms", told(&seen));
+        let seen = self.blocks(&scale, workers, self.arguments.blocks.into(), false)?;
+        row("the same without a pause between two blocks", "", told(&seen));
         self.runtime.block_on(scale.envoy.stop());
         Ok(())
     }
 
     /// Blocks without long polls.
-    fn polling(&self) -> Result<()> {
-        self.progress("four workers that poll: first load");
-        let scale = self.start(&self.keygate(listeners::keygate_polling), WORKERS)?;
+    fn polling(&self, workers: usize) -> Result<()> {
+        self.progress(format!("{workers} workers that poll: first load"));
+        let scale = self.start(&self.keygate(listeners::keygate_polling), workers)?;
         scale.first_load()?;
-        let seen = self.blocks(&scale, usize::from(self.arguments.blocks).div_ceil(3))?;
+        let seen = self.blocks(&scale, workers, usize::from(self.arguments.blocks).div_ceil(3), false)?;
         let goal = format!("p99 ≤ {} ms", listeners::POLLING_INTERVAL_MS + 200);
-        row("the same with a poll every second", goal, told(&seen));
+        row(&format!("the same with a poll every second, workers: {workers}"), goal, told(&seen));
         self.runtime.block_on(scale.envoy.stop());
         Ok(())
     }
 
-    fn blocks(&self, scale: &Scale<'_>, count: usize) -> Result<Vec<Seen>> {
+    fn blocks(&self, scale: &Scale<'_>, workers: usize, count: usize, waits: bool) -> Result<Vec<Seen>> {
         let address = scale.envoy.listener(KEYGATE)?;
-        let mut connections = self.runtime.block_on(blocks::connect(&scale.envoy, address, WORKERS))?;
+        let mut connections = self.runtime.block_on(blocks::connect(&scale.envoy, address, workers))?;
         let progress = |number, seen: Seen| {
             self.progress(format!(
                 "block {number} of {count}: {:.0} ms, {:.0} ms of them the service's",
                 seen.ms, seen.answered_ms
             ))
         };
-        self.runtime.block_on(blocks::measure(&self.service, &scale.gate, &mut connections, count, progress))
+        self.runtime.block_on(blocks::measure(&self.service, &scale.gate, &mut connections, count, waits, progress))
     }
 }
 
@@ -240,13 +268,18 @@ fn told(seen: &[Seen]) -> String {
     let (times, answered) = (all(|seen| seen.ms), all(|seen| seen.answered_ms));
     let quantile = |part| figures::quantile(&times, part);
     let (least, most) = (seen.iter().map(|seen| seen.bytes).min(), seen.iter().map(|seen| seen.bytes).max());
+    let after: Vec<f64> = seen.iter().map(|seen| (seen.ms - seen.answered_ms).max(0.0)).collect();
+    let later = |part| figures::quantile(&after, part);
     format!(
-        "p50 {:.0} ms, p99 {:.0} ms, highest {:.0} ms of {}; the service's answer was there after {:.0} ms (p50), {:.0} ms \
-         (highest); {} to {} bytes with the answer's head",
+        "p50 {:.0} ms, p99 {:.0} ms, highest {:.0} ms of {}; from the service's answer p50 {:.1} ms, p99 {:.1} ms, highest \
+         {:.1} ms, which was there after {:.0} ms (p50), {:.0} ms (highest); {} to {} bytes with the answer's head",
         quantile(0.5),
         quantile(0.99),
         quantile(1.0),
         seen.len(),
+        later(0.5),
+        later(0.99),
+        later(1.0),
         figures::median(&answered),
         figures::quantile(&answered, 1.0),
         least.unwrap_or(0),

@@ -1,5 +1,6 @@
-//! `stack run` keeps the whole stack in the foreground and prints commands to try. `stack demo` runs the same commands
-//! once, checks every answer, and fails if one is wrong. The Makefile calls both.
+//! `stack run` keeps the whole stack in the foreground and prints where to look and commands to try. `stack demo` runs the
+//! same commands once, checks every answer, and fails if one is wrong. The Makefile calls both. `stack driven` is for the
+//! tests in a browser, which start it.
 
 use std::{
     io::Write as _,
@@ -10,6 +11,8 @@ use std::{
 use keygate_e2e::{
     Error, Options, Result, Stack,
     deadline::eventually,
+    door::{self, Tokens},
+    driven,
     policy_service::ADMIN_TOKEN,
     stack::Ports,
     story::{self, Expected, Keys, Lines},
@@ -36,8 +39,9 @@ async fn main() -> ExitCode {
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["run"] => interruptible(run()).await,
         ["demo"] => interruptible(demo()).await,
+        ["driven"] => interruptible(driven::run()).await,
         _ => {
-            say("usage: stack run | stack demo");
+            say("usage: stack run | stack demo | stack driven");
             return ExitCode::from(2);
         }
     };
@@ -105,25 +109,31 @@ async fn run() -> Result<()> {
     say("starting the policy service, two upstreams and Envoy with keygate …");
     // Two stacks on one machine need different ports and different files.
     let name = std::env::var("STACK_NAME").unwrap_or_else(|_| "run".to_owned());
-    let (mut stack, keys) = story::stage(&name, Options { ports, ..Options::default() }).await?;
-    print_story(&stack, &keys)?;
+    let (mut stack, keys) = story::stage(&name, door::hasty(Options { ports, ..Options::default() })).await?;
+    let tokens = door::open(&stack, &keys).await?;
+    print_story(&stack, &keys, &tokens)?;
     loop {
         tokio::time::sleep(WATCH).await;
         stack.check()?;
     }
 }
 
-fn print_story(stack: &Stack, keys: &Keys) -> Result<()> {
+fn print_story(stack: &Stack, keys: &Keys, tokens: &Tokens) -> Result<()> {
     let lines = lines(stack, keys)?;
-    let source = variables::source(&variables::write(stack, keys)?);
+    let source = variables::source(&variables::write(stack, keys, tokens)?);
     say(&format!(
         "
 keygate is running:
 
-  gateway          http://{gateway}    (APIs: /orders/1.0, /payments/1.0)
+  console          http://{policy}/console
+  gateway          http://{gateway}    (APIs: /orders/1.0, /payments/1.0, /reports/1.0)
   policy service   http://{policy}     (management API: /openapi.json, token: {ADMIN_TOKEN})
   Envoy's admin    http://{admin}     (/stats?filter=keygate)
   all files        {folder}
+
+Sign in to the console with a token of one of these people, each in a window of its own:
+
+{people}
 
 For the commands of README.md and docs/, in another terminal:
 
@@ -134,6 +144,7 @@ Commands to try, in another terminal. A change reaches the gateway within six se
         policy = lines.policy,
         admin = stack.envoy()?.admin(),
         folder = stack.folder().display(),
+        people = people(tokens),
     ));
     for (number, scene) in (1..).zip(story::SCENES) {
         say(&format!("\n{number}. {}", scene.title));
@@ -147,6 +158,13 @@ Commands to try, in another terminal. A change reaches the gateway within six se
     }
     say("\nCtrl-C stops everything.");
     Ok(())
+}
+
+fn people(tokens: &Tokens) -> String {
+    let line = |(person, token): &(door::Person, &str)| {
+        format!("  {:<12} {:<8} {token}    (has {})", person.role, person.subject, person.has)
+    };
+    tokens.each().iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 async fn demo() -> Result<()> {

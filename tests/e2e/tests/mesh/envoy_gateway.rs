@@ -48,8 +48,7 @@ pub struct EnvoyGateway {
 pub fn shipped(stage: &Stage, port: u16) -> Manifests {
     let mut manifests = Manifests::read(&FILES);
     manifests.set("Gateway", "apis", "/spec/listeners/0/port", port.into());
-    let policy = format!("port_value: {} }}", stage.policy.address().port());
-    manifests.replace("EnvoyProxy", "keygate", "/spec/bootstrap/value", "port_value: 8085 }", &policy);
+    set_policy_port(stage, &mut manifests);
     // In place of the Deployment: Envoy as a process of this machine. It inherits the variable with the secret.
     let host = json!({"type": "Host", "host": {"envoyVersion": DEFAULT_ENVOY}});
     manifests.set("EnvoyProxy", "keygate", "/spec/provider", host);
@@ -82,6 +81,12 @@ pub fn shipped(stage: &Stage, port: u16) -> Manifests {
         }));
     }
     manifests
+}
+
+/// Sets the port of the policy service in the bootstrap.
+pub fn set_policy_port(stage: &Stage, manifests: &mut Manifests) {
+    let policy = format!("port_value: {} }}", stage.policy.address().port());
+    manifests.replace("EnvoyProxy", "keygate", "/spec/bootstrap/value", "port_value: 8085 }", &policy);
 }
 
 pub fn set_image(manifests: &mut Manifests, reference: &str, digest: &str) {

@@ -44,6 +44,14 @@ impl Manifests {
         self
     }
 
+    /// Removes a field that must exist.
+    pub fn remove(&mut self, kind: &str, name: &str, pointer: &str, field: &str) -> &mut Self {
+        let place = self.get(kind, name).pointer_mut(pointer).and_then(Value::as_object_mut);
+        let removed = place.and_then(|place| place.remove(field));
+        assert!(removed.is_some(), "{kind}/{name} has no {pointer}/{field}");
+        self
+    }
+
     /// Replaces a part of a text, which must occur once in it.
     pub fn replace(&mut self, kind: &str, name: &str, pointer: &str, from: &str, to: &str) -> &mut Self {
         let text = self.get(kind, name).pointer(pointer).and_then(Value::as_str).unwrap().to_owned();

@@ -12,9 +12,10 @@ use keygate_e2e::{
     artifacts,
     deadline::eventually,
     http::{self, Ask},
-    policy_service::PolicyService,
+    load::Load,
+    policy_service::{GATEWAY_ID, GATEWAY_SECRET, PolicyService},
     ports,
-    story::{self, Expected, Keys, ORDERS, PAYMENTS, SCENES},
+    story::{self, BLOCKED, Expected, Keys, ORDERS, PAYMENTS, SCENES},
     upstream::Upstream,
 };
 use tokio::sync::{Mutex, MutexGuard};
@@ -33,6 +34,11 @@ const SEEN_WITHIN: Duration = Duration::from_secs(6);
 
 /// After how many requests a mortal VM dies: more than a round of [`Stage::always`] on one worker, so that most are right.
 pub const REQUESTS: i32 = 25;
+
+/// What the secret of the gateway is rotated to.
+pub const NEW_SECRET: &str = "rotated-secret-of-the-gateway";
+/// How long requests go on after a change, so that a late fault shows.
+pub const AFTERWARDS: Duration = Duration::from_secs(2);
 
 /// The policy service, as DNS in a cluster names it.
 pub const POLICY_HOST: &str = "policy-service.keygate.svc.cluster.local";
@@ -117,6 +123,23 @@ impl Stage {
             (Ask::get(ORDERS).key(&self.keys.visitor), refused(403, "900908", "Resource forbidden")),
         ]
     }
+}
+
+/// Rotates the secret of the gateway under load. `rotate` gives the gateway [`NEW_SECRET`], while the service knows both. Nobody
+/// notices, no policy is fetched, and then the new secret alone brings a block.
+pub async fn rotates(stage: &mut Stage, gateway: SocketAddr, admin: SocketAddr, rotate: impl AsyncFnOnce(&str)) {
+    let fetched = fetches(admin).await;
+    let load = Load::start(gateway.port(), stage.always());
+    let both = format!("{GATEWAY_ID}:{GATEWAY_SECRET},{GATEWAY_ID}:{NEW_SECRET}");
+    stage.restart_policy_service("POLICY_GATEWAYS", &both).await;
+    rotate(NEW_SECRET).await;
+    stage.restart_policy_service("POLICY_GATEWAYS", &format!("{GATEWAY_ID}:{NEW_SECRET}")).await;
+    tokio::time::sleep(AFTERWARDS).await;
+    let asked = load.end().await.unwrap();
+    assert_eq!(fetches(admin).await, fetched, "full policies");
+    stage.policy.post("/v1/subscriptions/shop-orders/block?state=BLOCKED", None).await.unwrap();
+    answers(gateway, &Ask::get(ORDERS).key(&stage.keys.production), BLOCKED, WITHIN).await;
+    println!("{asked} requests during the rotation, all as expected");
 }
 
 /// A module whose VMs die is used. Each death costs its worker at most the requests of some seconds (503); every other

@@ -16,11 +16,24 @@ from matplotlib.gridspec import GridSpec
 UNITS = {"bytes": "B", "reqps": "req/s", "ops": "1/s", "s": "s", "ms": "ms", "percentunit": "share", "short": ""}
 
 
+def step(start, end):
+    return max(1, (end - start) // 300)
+
+
+def broken(points, longest):
+    """A line ends where a value is missing, as in Grafana. Otherwise a service that is away looks like a slow decline."""
+    drawn = points[:1]
+    for point in points[1:]:
+        if point[0] - drawn[-1][0] > longest:
+            drawn.append((drawn[-1][0] + longest / 2, float("nan")))
+        drawn.append(point)
+    return drawn
+
+
 def query(prometheus, expression, start, end):
     for variable, value in {"$instance": ".*", "$__rate_interval": "15s"}.items():
         expression = expression.replace(variable, value)
-    step = max(1, (end - start) // 300)
-    asked = urllib.parse.urlencode({"query": expression, "start": start, "end": end, "step": step})
+    asked = urllib.parse.urlencode({"query": expression, "start": start, "end": end, "step": step(start, end)})
     with urllib.request.urlopen(f"{prometheus}/api/v1/query_range?{asked}") as answer:
         return json.load(answer)["data"]["result"]
 
@@ -51,7 +64,7 @@ def draw(axes, panel, prometheus, start, end):
     for target in panel["targets"]:
         for found in query(prometheus, target["expr"], start, end):
             points = [(float(at) - start, float(value)) for at, value in found["values"]]
-            series.append((legend(target["legendFormat"], found["metric"]), points))
+            series.append((legend(target["legendFormat"], found["metric"]), broken(points, 1.5 * step(start, end))))
     unit = UNITS[panel["fieldConfig"]["defaults"]["unit"]]
     if panel["type"] == "stat":
         axes.axis("off")

@@ -1,0 +1,74 @@
+//! Commands that work with a folder of documents.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::args::Yes;
+
+/// Write everything as YAML documents, for Git.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keygatectl export policy
+  keygatectl export policy --force")]
+pub struct Export {
+    /// The folder; it is made if it is not there
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Replace documents that are there; only files that `export` writes are touched
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// What `apply` would change.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keygatectl diff policy
+
+The exit code is 2 if there is a difference.")]
+pub struct Diff {
+    /// The folder with the documents
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Show also what `apply --prune` would remove
+    #[arg(long)]
+    pub prune: bool,
+    /// Show blocks that `apply --lift-blocks` would lift as changes
+    #[arg(long)]
+    pub lift_blocks: bool,
+    /// The record of what was applied; otherwise keygate.lock in the folder
+    #[arg(long, value_name = "FILE")]
+    pub lock: Option<PathBuf>,
+}
+
+/// Write the documents of a folder to the service.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keygatectl apply policy --dry-run
+  keygatectl apply policy
+  keygatectl apply policy --prune --yes
+
+Objects that no document names stay, unless --prune says otherwise and they were applied from
+this folder before: keygate.lock in the folder is the record of that. No block is lifted.")]
+pub struct Apply {
+    /// The folder with the documents
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Remove what was applied from this folder before and is in no document any more
+    #[arg(long)]
+    pub prune: bool,
+    /// Change nothing, and show what would be changed
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Let documents lift and weaken blocks, and --prune remove deny policies
+    #[arg(long)]
+    pub lift_blocks: bool,
+    /// A word for the audit log, such as a commit
+    #[arg(long, value_name = "TEXT", default_value = "keygatectl apply")]
+    pub label: String,
+    /// The record of what was applied; otherwise keygate.lock in the folder
+    #[arg(long, value_name = "FILE")]
+    pub lock: Option<PathBuf>,
+    #[command(flatten)]
+    pub yes: Yes,
+}

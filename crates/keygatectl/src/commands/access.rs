@@ -1,0 +1,72 @@
+//! `tokens`: who may ask the policy service.
+
+use serde_json::{Value, json};
+
+use super::get;
+use crate::{
+    cli::{args::word, changes::Tokens},
+    client::{Client, path_of},
+    failure::{Done, Failure, Outcome},
+    kinds,
+    output::{self, Screen, note, plain},
+    times,
+};
+
+const PATH: &str = "/v1/tokens";
+
+/// Lists, issues and revokes tokens.
+pub fn tokens(client: &Client, screen: &mut Screen, asked: &Tokens) -> Outcome {
+    match asked {
+        Tokens::List => get::list(screen, client.pages(PATH, &[]), kinds::TOKENS, None, "tokens"),
+        Tokens::Issue { role, subject, expires_in } => {
+            let mut body = json!({ "role": word(role), "subject": subject });
+            if let (Some(span), Some(fields)) = (expires_in, body.as_object_mut()) {
+                fields.insert("expires_in".to_owned(), span.0.into());
+            }
+            let issued = client.post(PATH, &[], &body)?.body;
+            show_once(screen, &issued, "token")?;
+            if !screen.is_json {
+                let of = format!("{} ({})", plain(subject), word(role));
+                note(&format!("token {} of {of}, valid {}", id_of(&issued), until(&issued)));
+            }
+            Ok(Done::Well)
+        }
+        Tokens::Revoke { ids } => revoke(client, screen, PATH, ids, "token"),
+    }
+}
+
+/// Writes a secret that the service shows once: alone on stdout, with a warning beside it.
+pub fn show_once(screen: &mut Screen, issued: &Value, field: &str) -> Result<(), Failure> {
+    if screen.is_json {
+        return screen.json(issued);
+    }
+    let secret = issued.get(field).and_then(Value::as_str);
+    screen.line(secret.ok_or_else(|| Failure::Unreachable(format!("the answer of the service has no {field}")))?)?;
+    screen.flush()?;
+    output::warning("this secret is shown once; keep it in a store of secrets");
+    Ok(())
+}
+
+/// The id of what was issued.
+pub fn id_of(issued: &Value) -> String {
+    plain(issued.get("id").and_then(Value::as_str).unwrap_or("?")).into_owned()
+}
+
+/// Until when something is valid, in words.
+pub fn until(issued: &Value) -> String {
+    let time = issued.get("expires_at").and_then(Value::as_i64);
+    time.map_or_else(|| "until it is revoked".to_owned(), |time| format!("until {}", times::local_exact(time)))
+}
+
+/// Revokes what has these ids.
+pub fn revoke(client: &Client, screen: &mut Screen, path: &str, ids: &[String], what: &str) -> Outcome {
+    for id in ids {
+        client.delete(&path_of(path, id), &[])?;
+        if screen.is_json {
+            screen.json(&json!({ "id": id }))?;
+        } else {
+            screen.line(&format!("{what} {} is revoked", plain(id)))?;
+        }
+    }
+    Ok(Done::Well)
+}

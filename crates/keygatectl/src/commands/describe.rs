@@ -1,0 +1,131 @@
+//! `describe`: all that a person wants to know of one object: the row, what belongs to it, the receipt of its last
+//! change, its usage and its history.
+
+use management::port::Kind;
+use serde_json::Value;
+
+use super::{receipt, usage};
+use crate::{
+    cli::reads::Describe,
+    client::{Client, Pair, path_of},
+    failure::{Done, Failure, Outcome},
+    kinds::{self, KindInfo},
+    output::{
+        self, Screen, details,
+        table::{Column, Table},
+    },
+    times,
+};
+
+/// Rows of a section. `get` lists all of them.
+const MOST_ROWS: usize = 10;
+/// How far back usage is added up.
+const USAGE_SECONDS: i64 = 86_400;
+
+/// Shows one object.
+pub fn describe(client: &Client, screen: &mut Screen, asked: &Describe) -> Outcome {
+    let kind = KindInfo::named(asked.kind);
+    let row = client.get(&path_of(kind.path, &asked.id), &[])?.body;
+    let mut found = serde_json::Map::new();
+    found.insert(kind.word().to_owned(), row.clone());
+    for (name, path, query, _) in below(&kind, &asked.id) {
+        found.insert(name.to_owned(), seen(client.pages(path, &query).all(MOST_ROWS))?.into());
+    }
+    if let Some(query) = usage_of(&kind, &asked.id) {
+        let sums = seen(usage::sums(client, &query, "outcome").map(Some))?;
+        let sums = sums.unwrap_or_default().into_iter();
+        let rows = sums.map(|(outcome, requests)| serde_json::json!({ "outcome": outcome, "requests": requests }));
+        found.insert("usage_last_day".to_owned(), rows.collect::<Vec<_>>().into());
+    }
+    let query = [("kind", kind.word().to_owned()), ("id", asked.id.clone()), ("sort", "-seq".to_owned())];
+    let history = seen(client.pages("/v1/audit", &query).all(MOST_ROWS))?;
+    let revision = history.iter().find_map(|entry| entry.get("revision").and_then(Value::as_i64));
+    found.insert("history".to_owned(), history.into());
+    let receipt = match revision {
+        Some(revision) => seen(receipt::find(client, revision).map(Some))?,
+        None => None,
+    };
+    if screen.is_json {
+        let all = receipt::beside(&Value::Object(found), receipt.as_ref());
+        screen.json(&all)?;
+        return Ok(Done::Well);
+    }
+    show(screen, &kind, &asked.id, &row, &found)?;
+    if let Some(receipt) = &receipt {
+        details::section(screen, "last change")?;
+        receipt::tell(screen, Some(receipt), Done::Well)?;
+    }
+    Ok(Done::Well)
+}
+
+/// What the caller may not see counts as nothing.
+fn seen<T: Default>(found: Result<T, Failure>) -> Result<T, Failure> {
+    match found {
+        Err(failure) if matches!(failure.status(), Some(403 | 404 | 410)) => Ok(T::default()),
+        found => found,
+    }
+}
+
+type Section = (&'static str, &'static str, Vec<Pair>, &'static [Column]);
+
+/// What belongs to an object.
+fn below(kind: &KindInfo, id: &str) -> Vec<Section> {
+    let of = |field: &'static str| vec![(field, id.to_owned())];
+    let keys = || ("keys", kinds::path(Kind::Key), of("application"), kinds::KEYS);
+    let subscriptions = |field| ("subscriptions", kinds::path(Kind::Subscription), of(field), kinds::SUBSCRIPTIONS);
+    match kind.kind {
+        Kind::Application => vec![keys(), subscriptions("application")],
+        Kind::Api => vec![subscriptions("api")],
+        Kind::Plan => {
+            let applications = ("applications", kinds::path(Kind::Application), of("plan"), kinds::APPLICATIONS);
+            vec![applications, subscriptions("plan")]
+        }
+        Kind::Key | Kind::Subscription | Kind::DenyPolicy => Vec::new(),
+    }
+}
+
+fn usage_of(kind: &KindInfo, id: &str) -> Option<Vec<Pair>> {
+    let field = match kind.kind {
+        Kind::Application => "application",
+        Kind::Api => "api",
+        Kind::Key | Kind::Subscription | Kind::Plan | Kind::DenyPolicy => return None,
+    };
+    let from = times::now().saturating_sub(USAGE_SECONDS);
+    Some(vec![("from", from.to_string()), (field, id.to_owned())])
+}
+
+fn show(
+    screen: &mut Screen,
+    kind: &KindInfo,
+    id: &str,
+    row: &Value,
+    found: &serde_json::Map<String, Value>,
+) -> Result<(), Failure> {
+    let now = times::now();
+    let rows = |name: &str| found.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    screen.line(&output::heading(&format!("{} {}", kind.kind.noun(), output::plain(id))))?;
+    details::object(screen, row, &["id", "etag", "block"], now)?;
+    if let Some(block) = row.get("block").filter(|block| !block.is_null()) {
+        details::section(screen, "block")?;
+        details::object(screen, block, &[], now)?;
+    }
+    for (name, _, _, columns) in below(kind, id) {
+        let rows = rows(name);
+        let more = if rows.len() == MOST_ROWS { format!(" (the first {MOST_ROWS})") } else { String::new() };
+        table(screen, &format!("{name}{more}"), columns, &rows)?;
+    }
+    if found.contains_key("usage_last_day") {
+        let columns: Vec<Column> =
+            kinds::USAGE.iter().copied().filter(|column| matches!(column.at, "/outcome" | "/requests")).collect();
+        table(screen, "requests of the last day", &columns, &rows("usage_last_day"))?;
+    }
+    table(screen, "history", kinds::AUDIT, &rows("history"))
+}
+
+fn table(screen: &mut Screen, title: &str, columns: &[Column], rows: &[Value]) -> Result<(), Failure> {
+    details::section(screen, title)?;
+    match rows.is_empty() {
+        true => screen.line("none"),
+        false => Table::new(columns, screen, times::now()).page(screen, rows),
+    }
+}

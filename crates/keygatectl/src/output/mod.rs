@@ -1,0 +1,166 @@
+//! What a person or a script sees: tables and texts on a terminal, JSON for scripts, notes and progress on stderr.
+//!
+//! With `--output json` nothing but JSON reaches stdout. Texts of the service cannot steer the terminal ([`plain`]).
+
+pub mod details;
+pub mod progress;
+pub mod table;
+
+use std::{
+    borrow::Cow,
+    io::{self, BufRead as _, BufWriter, IsTerminal as _, Read as _, Write},
+};
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+use crate::{cli::Format, failure::Failure};
+
+/// Where output goes.
+pub struct Screen {
+    /// JSON for a script, or text for a person.
+    pub is_json: bool,
+    /// Columns of the terminal; `None` if stdout is none, and nothing is cut.
+    pub width: Option<usize>,
+    out: Box<dyn Write>,
+}
+
+impl Screen {
+    /// The screen of this process.
+    pub fn new(format: Format) -> Self {
+        let is_json = format == Format::Json;
+        let stdout = io::stdout();
+        let size = || terminal_size::terminal_size_of(&stdout).map(|(width, _)| usize::from(width.0));
+        let width = size().filter(|width| *width > 0);
+        let out: Box<dyn Write> = match is_json {
+            true => Box::new(BufWriter::new(stdout.lock())),
+            false => Box::new(BufWriter::new(anstream::stdout().lock())),
+        };
+        Self { is_json, width, out }
+    }
+
+    /// A line for a person.
+    pub fn line(&mut self, text: &str) -> Result<(), Failure> {
+        Ok(writeln!(self.out, "{text}")?)
+    }
+
+    /// A document for a script.
+    pub fn json(&mut self, document: &impl Serialize) -> Result<(), Failure> {
+        serde_json::to_writer_pretty(&mut self.out, document).map_err(io::Error::from)?;
+        Ok(writeln!(self.out)?)
+    }
+
+    /// A document on one line, which is there at once.
+    pub fn json_line(&mut self, document: &impl Serialize) -> Result<(), Failure> {
+        serde_json::to_writer(&mut self.out, document).map_err(io::Error::from)?;
+        writeln!(self.out)?;
+        self.flush()
+    }
+
+    /// Part of a document.
+    pub fn raw(&mut self, text: &str) -> Result<(), Failure> {
+        Ok(write!(self.out, "{text}")?)
+    }
+
+    /// Shows what was written.
+    pub fn flush(&mut self) -> Result<(), Failure> {
+        Ok(self.out.flush()?)
+    }
+}
+
+/// A line for a person that is no result.
+pub fn note(text: &str) {
+    // If nobody reads stderr, there is nobody to tell.
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+/// An error.
+pub fn error(text: &str) {
+    let style = bold(AnsiColor::Red);
+    note(&format!("{style}error:{style:#} {text}"));
+}
+
+/// A warning.
+pub fn warning(text: &str) {
+    let style = bold(AnsiColor::Yellow);
+    note(&format!("{style}warning:{style:#} {text}"));
+}
+
+fn bold(colour: AnsiColor) -> Style {
+    colour.on_default().bold()
+}
+
+/// The style of a state or an outcome.
+pub fn style_of(word: &str) -> Style {
+    match word {
+        "UNBLOCKED" | "ACTIVE" | "PUBLISHED" | "live" | "allow" | "allowed" | "passed" | "complete" => {
+            AnsiColor::Green.on_default()
+        }
+        "BLOCKED" | "REVOKED" | "REJECTED" | "deny" | "refused" | "gone" => AnsiColor::Red.on_default(),
+        "PROD_ONLY_BLOCKED" | "ON_HOLD" | "TIER_UPDATE_PENDING" | "DELETE_PENDING" | "silent" | "unknown"
+        | "DEPRECATED" => AnsiColor::Yellow.on_default(),
+        "skipped" | "RETIRED" | "CREATED" => Style::new().dimmed(),
+        _ => Style::new(),
+    }
+}
+
+/// A word in its style.
+pub fn styled(word: &str) -> String {
+    let style = style_of(word);
+    format!("{style}{}{style:#}", plain(word))
+}
+
+/// A heading.
+pub fn heading(text: &str) -> String {
+    let style = Style::new().bold();
+    format!("{style}{text}{style:#}")
+}
+
+/// Side information.
+pub fn dim(text: &str) -> String {
+    let style = Style::new().dimmed();
+    format!("{style}{text}{style:#}")
+}
+
+/// A text without what would steer a terminal: control characters, and characters that turn the direction of a line.
+pub fn plain(text: &str) -> Cow<'_, str> {
+    let steers = |letter: char| {
+        letter.is_control() || matches!(letter, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.chars().any(steers) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |letter: char| if steers(letter) { letter.escape_unicode().to_string() } else { letter.to_string() };
+    Cow::Owned(text.chars().map(shown).collect())
+}
+
+/// Asks a question at the terminal. Without one, the answer must be given as `--yes`.
+pub fn confirm(question: &str, yes: bool) -> Result<bool, Failure> {
+    if yes {
+        return Ok(true);
+    }
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Err(Failure::Usage(format!("{question}\n  there is no terminal to ask at; --yes says yes")));
+    }
+    let _ = write!(anstream::stderr(), "{question} [y/N] ");
+    let mut answer = String::new();
+    io::stdin().lock().take(100).read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes" | "Yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_the_service_does_not_steer_the_terminal() {
+        for (text, expected) in [
+            ("Zürich ✓", "Zürich ✓"),
+            ("a\u{1b}[2Jb", "a\\u{1b}[2Jb"),
+            ("a\nb", "a\\u{a}b"),
+            ("a\u{202e}b", "a\\u{202e}b"),
+        ] {
+            assert_eq!(plain(text), expected);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What `apply` changes, what it refuses, and what `diff` says before.
+
+use std::{fs, thread};
+
+use serde_json::json;
+
+use crate::support::Service;
+
+fn write(service: &Service, name: &str, text: &str) {
+    let path = service.folder().join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+#[test]
+fn a_difference_is_shown_before_and_gone_after() {
+    let service = Service::start();
+    service.seed();
+    service.ctl(&["export", "policy"]).expect(0);
+    let path = service.folder().join("policy/applications.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    let text = text.replace("owner: bob", "owner: eve").replace("id: sub-8", "id: sub-8\nplan: gold");
+    fs::write(&path, format!("{text}---\nkind: application\nid: app-9\nname: New\n")).unwrap();
+    let diff = service.ctl(&["diff", "policy"]).expect(2);
+    for part in ["~ application app-2", "-   owner: bob", "+   owner: eve", "~ subscription sub-8", "+   plan: gold", "+ application app-9", "+   name: New"] {
+        assert!(diff.out.contains(part), "{part} {diff:?}");
+    }
+    assert!(diff.err.contains("1 to make, 2 to change"), "{diff:?}");
+    assert_eq!(service.get("/v1/applications/app-2")["owner"], "bob");
+    let dry = service.ctl(&["apply", "policy", "--dry-run"]).expect(0);
+    assert_eq!(dry.out, diff.out);
+    assert!(!service.folder().join("policy/keygate.lock").exists());
+    let json = service.ctl(&["diff", "policy", "-o", "json"]).expect(2).json();
+    assert_eq!((json["changed"][0]["id"].clone(), json["made"].as_array().unwrap().len()), (json!("app-2"), 1), "{json}");
+    let applied = service.ctl(&["apply", "policy"]).expect(0);
+    assert!(applied.out.contains("applications: ") && applied.out.contains("1 made") && applied.out.contains("1 changed"), "{applied:?}");
+    assert_eq!(service.ctl(&["diff", "policy"]).expect(0).err, "There is no difference.\n");
+    let audit = service.ctl(&["audit", "--action", "import", "-o", "json"]).expect(0).json();
+    assert_eq!(audit["items"][0]["reason"], "keygatectl apply");
+}
+
+#[test]
+fn apply_lifts_no_block_unless_it_is_said() {
+    let service = Service::start();
+    service.seed();
+    service.ctl(&["export", "policy"]).expect(0);
+    service.ctl(&["block", "sub-7", "--reason", "fraud", "--until", "2h"]).expect(0);
+    service.ctl(&["block", "--application", "app-2"]).expect(0);
+    let diff = service.ctl(&["diff", "policy"]).expect(2);
+    assert!(diff.out.contains("! subscription sub-7 would be refused: this subscription is BLOCKED"), "{diff:?}");
+    assert!(diff.out.contains("! application app-2 would be refused"), "{diff:?}");
+    let refused = service.ctl(&["apply", "policy"]).expect(1);
+    assert!(refused.err.contains("2 objects were refused"), "{refused:?}");
+    assert!(refused.err.contains("policy/applications.yaml:"), "{refused:?}");
+    assert_eq!(service.get("/v1/subscriptions/sub-7")["state"], "BLOCKED");
+    // A document without a state keeps the block.
+    write(&service, "silent/a.yaml", "kind: subscription\nid: sub-7\napplication: app-1\napi: payments-1.0\nplan: gold\n");
+    service.ctl(&["diff", "silent"]).expect(0);
+    service.ctl(&["apply", "silent"]).expect(0);
+    assert_eq!(service.get("/v1/subscriptions/sub-7")["state"], "BLOCKED");
+    service.ctl(&["delete", "subscription", "sub-7", "--yes"]).expect(0);
+    service.ctl(&["apply", "silent"]).expect(1);
+    let lifted = service.ctl(&["diff", "policy", "--lift-blocks"]).expect(2);
+    assert!(!lifted.out.contains("refused"), "{lifted:?}");
+    service.ctl(&["apply", "policy", "--lift-blocks"]).expect(0);
+    assert_eq!(service.get("/v1/subscriptions/sub-7")["state"], "UNBLOCKED");
+    assert_eq!(service.get("/v1/applications/app-2")["state"], "ACTIVE");
+    service.ctl(&["diff", "policy"]).expect(0);
+}
+
+#[test]
+fn errors_have_their_place_and_nothing_is_applied() {
+    let service = Service::start();
+    for (name, text, parts) in [
+        ("field", "kind: application\nid: a\nstat: BLOCKED\n", vec!["field/a.yaml:3:1: stat: ", "did you mean state?"]),
+        ("kind", "kind: app\nid: a\n", vec!["kind/a.yaml:1:1: kind: there is no kind \"app\""]),
+        ("twice", "kind: plan\nid: a\n---\nkind: plan\nid: a\n", vec!["twice/a.yaml:3:1: id: another document of this plan stands at twice/a.yaml:1"]),
+        ("yaml", "kind: plan\nid: [a\n", vec!["yaml/a.yaml:"]),
+        ("key", "kind: key\nid: k\napplication: a\nsha256: short\n", vec!["key/a.yaml:4:1: sha256: expected the SHA-256"]),
+        ("two", "kind: plan\nid: a\nx: 1\n---\nkind: plan\nid: b\ny: 1\n", vec!["two/a.yaml:3:1", "two/a.yaml:7:1"]),
+    ] {
+        write(&service, &format!("{name}/a.yaml"), text);
+        write(&service, &format!("{name}/b.yaml"), "kind: plan\nid: good\n");
+        let refused = service.ctl(&["apply", name]).expect(1);
+        assert!(parts.iter().all(|part| refused.err.contains(part)), "{refused:?}");
+        assert_eq!(service.ctl(&["validate", name]).expect(1).err, refused.err);
+    }
+    assert_eq!(service.get("/v1/plans")["total"], 0);
+    fs::create_dir(service.folder().join("empty")).unwrap();
+    assert!(service.ctl(&["apply", "empty"]).expect(64).err.contains("no documents"));
+    assert!(service.ctl(&["apply", "nowhere"]).expect(1).err.contains("nowhere: "));
+    // What only the service can know is refused by it, with the place of the document.
+    write(&service, "missing/a.yaml", "# who\n---\nkind: subscription\nid: s\napplication: nobody\napi: none\n");
+    let refused = service.ctl(&["apply", "missing"]).expect(1);
+    assert!(refused.err.contains("missing/a.yaml:2: application: "), "{refused:?}");
+}
+
+#[test]
+fn two_at_once_do_not_mix_and_an_interrupted_one_is_repeated() {
+    let service = Service::start();
+    let text = |owner: &str| -> String {
+        (0..21_000).map(|number| format!("---\nkind: application\nid: app-{number:05}\nowner: {owner}\n")).collect()
+    };
+    write(&service, "one/a.yaml", &text("one"));
+    write(&service, "two/a.yaml", &text("two"));
+    let (service, owners) = thread::scope(|scope| {
+        let running: Vec<_> = ["one", "two"].map(|folder| scope.spawn(|| service.ctl(&["apply", folder]).run())).into();
+        for ran in running {
+            let ran = ran.join().unwrap();
+            assert_eq!(ran.code, 0, "{ran:?}");
+        }
+        let owners = ["one", "two"].map(|owner| service.get(&format!("/v1/applications?owner={owner}&limit=1"))["total"].as_u64());
+        (&service, owners)
+    });
+    assert!(owners == [Some(21_000), Some(0)] || owners == [Some(0), Some(21_000)], "{owners:?}");
+
+    // Half of the rows are there, as after an interruption.
+    write(&service, "half/a.yaml", &text("three").split("---").take(9_001).collect::<Vec<_>>().join("---"));
+    service.ctl(&["apply", "half"]).expect(0);
+    write(&service, "whole/a.yaml", &text("three"));
+    let counts = service.ctl(&["apply", "whole", "-o", "json"]).expect(0).json();
+    assert_eq!(counts["counts"]["applications"]["changed"], 12_000, "{counts}");
+    assert_eq!(counts["counts"]["applications"]["unchanged"], 9_000, "{counts}");
+}

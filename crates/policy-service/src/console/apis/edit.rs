@@ -1,0 +1,133 @@
+//! Makes an API and changes one.
+
+use axum::{
+    extract::Path,
+    http::{Method, StatusCode},
+    response::Response,
+};
+use management::port::Role;
+use maud::{Markup, html};
+use serde_json::{Map, Value};
+
+use super::{
+    super::{
+        form::Form,
+        parts::field::{Wrong, actions, hidden},
+        rows::Api,
+        stale,
+        visit::{Sent, Visit, see_other},
+    },
+    form::{field_of, fields, filled, fresh, write},
+    path,
+};
+use crate::http::problem::Problem;
+
+fn gives(visit: &Visit) -> bool {
+    visit.principal.role == Role::Administrator
+}
+
+/// The form for a new API.
+pub async fn ask_new(visit: Visit) -> Result<Response, Problem> {
+    if !visit.may(Method::POST, super::CREATE) {
+        return Err(visit.refused());
+    }
+    Ok(page_new(&visit, StatusCode::OK, &fresh(), &Wrong::default()))
+}
+
+fn page_new(visit: &Visit, status: StatusCode, form: &Form, wrong: &Wrong) -> Response {
+    let body = html! {
+        (wrong.summary())
+        form.panel method="post" action=(visit.at(&["apis", "new"])) {
+            (visit.frame.token())
+            (fields(form, wrong, true, gives(visit)))
+            (actions("Make the API", false, &visit.at(&["apis"])))
+        }
+    };
+    visit.page_as(status, "New API", &[("APIs", visit.at(&["apis"]))], body)
+}
+
+/// Makes an API.
+pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    let mut row = Map::from_iter([("id".to_owned(), form.json("id"))]);
+    write(&form, &mut row, gives(&visit));
+    match visit.v1.change(Method::POST, super::CREATE, Some(&Value::Object(row)), None).await {
+        Ok(done) => {
+            let id = done.body.get("id").and_then(Value::as_str).unwrap_or_default();
+            let told = [("said", "created"), ("revision", &done.revision.to_string())];
+            Ok(see_other(&visit.at_with(&["apis", id], &told)))
+        }
+        Err(problem) if is_about_the_form(&problem) => {
+            Ok(page_new(&visit, problem.status(), &form, &Wrong::of(&problem, field_of)))
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// Whether the person can mend it in the form.
+fn is_about_the_form(problem: &Problem) -> bool {
+    matches!(problem.status().as_u16(), 400 | 409 | 422)
+        || (problem.status() == StatusCode::FORBIDDEN && problem.wrong_field().is_some())
+}
+
+/// The form for an API that is there.
+pub async fn ask(Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
+    let api: Api = visit.v1.read(&path(&id)).await?;
+    if !visit.may(Method::PUT, super::CHANGE) || !visit.owns(api.owner.as_deref()) {
+        return Err(visit.refused());
+    }
+    Ok(page(&visit, StatusCode::OK, &api, &filled(&api), &Wrong::default(), html! {}))
+}
+
+fn page(visit: &Visit, status: StatusCode, api: &Api, form: &Form, wrong: &Wrong, told: Markup) -> Response {
+    let back = visit.at(&["apis", &api.id]);
+    let body = html! {
+        (told)
+        (wrong.summary())
+        form.panel method="post" action=(visit.at(&["apis", &api.id, "edit"])) {
+            (visit.frame.token())
+            (hidden("etag", api.etag.as_deref().unwrap_or_default()))
+            (fields(form, wrong, false, gives(visit)))
+            (actions("Save", false, &back))
+        }
+    };
+    let trail = [("APIs", visit.at(&["apis"])), ("API", back)];
+    visit.page_as(status, &format!("Edit {}", api.title()), &trail, body)
+}
+
+/// Changes an API.
+pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    let mut row: Map<String, Value> = visit.v1.read(&path(&id)).await?;
+    let api: Api = visit.v1.read(&path(&id)).await?;
+    write(&form, &mut row, gives(&visit));
+    match visit.v1.change(Method::PUT, &path(&id), Some(&Value::Object(row)), Some(form.get("etag"))).await {
+        Ok(done) => {
+            let told = [("said", "saved"), ("revision", &done.revision.to_string())];
+            Ok(see_other(&visit.at_with(&["apis", &id], &told)))
+        }
+        Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
+            let told = stale::told(&form, &filled(&api), NAMES);
+            Ok(page(&visit, problem.status(), &api, &form, &Wrong::default(), told))
+        }
+        Err(problem) if is_about_the_form(&problem) => {
+            let wrong = Wrong::of(&problem, field_of);
+            // The version that the person saw stays the one that is replaced.
+            let api = Api { etag: Some(form.get("etag").to_owned()), ..api };
+            Ok(page(&visit, problem.status(), &api, &form, &wrong, html! {}))
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// The fields, and what people call them.
+const NAMES: &[(&str, &str)] = &[
+    ("name", "Name"),
+    ("version", "Version"),
+    ("match", "Requests that belong to it"),
+    ("plans", "Plans"),
+    ("approval", "New subscriptions"),
+    ("state", "State"),
+    ("security", "Credential"),
+    ("subscription_required", "An application needs a subscription"),
+    ("production", "Production"),
+    ("sandbox", "Sandbox"),
+];

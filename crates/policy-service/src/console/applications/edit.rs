@@ -1,0 +1,145 @@
+//! Makes and changes applications.
+
+use axum::{
+    extract::Path,
+    http::{Method, StatusCode},
+    response::Response,
+};
+use management::port::Role;
+use maud::{Markup, html};
+use serde_json::{Map, Value};
+
+use super::{
+    super::{
+        form::Form,
+        parts::field::{Field, Wrong, actions, hidden},
+        rows::List,
+        visit::{Sent, Visit, see_other},
+    },
+    Application, CHANGE, CREATE,
+    one::trail,
+    path,
+};
+use crate::http::problem::Problem;
+
+/// The page for a new application.
+pub async fn ask_new(visit: Visit) -> Result<Response, Problem> {
+    // Who may not see applications learns nothing of them.
+    let _: List<Application> = visit.v1.read(&format!("{CREATE}?limit=1")).await?;
+    if !visit.may(Method::POST, CREATE) {
+        return Err(refused());
+    }
+    Ok(new_page(&visit, StatusCode::OK, &Form::default(), &Wrong::default()))
+}
+
+fn new_page(visit: &Visit, status: StatusCode, form: &Form, wrong: &Wrong) -> Response {
+    let body = html! {
+        (wrong.summary())
+        form.panel method="post" action=(visit.at(&["new", "application"])) {
+            (visit.frame.token())
+            (Field::new("name", "Name", "What people call it.").text(form, wrong))
+            (owner(visit, form, wrong))
+            (Field::new("id", "Id", "Part of addresses and logs; it cannot be changed. Leave it empty, and the service makes one.").text(form, wrong))
+            (actions("Make the application", false, &visit.at(&["applications"])))
+        }
+    };
+    visit.page_as(status, "New application", &trail(visit, None), body)
+}
+
+/// A subscriber's application is always the own one.
+fn owner(visit: &Visit, form: &Form, wrong: &Wrong) -> Markup {
+    html! {
+        @if visit.principal.role == Role::Administrator {
+            (Field::new("owner", "Owner", "The subject that it belongs to.").text(form, wrong))
+        }
+    }
+}
+
+/// Makes an application.
+pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    let mut row = Map::new();
+    for name in ["id", "name", "owner"] {
+        if !form.get(name).is_empty() {
+            row.insert(name.to_owned(), form.json(name));
+        }
+    }
+    match visit.v1.change(Method::POST, CREATE, Some(&Value::Object(row)), None).await {
+        Ok(done) => {
+            let id = done.body.get("id").and_then(Value::as_str).unwrap_or_default();
+            Ok(see_other(&visit.at_with(&["applications", id], &[("said", "created")])))
+        }
+        Err(problem) if is_of_the_form(&problem) => {
+            Ok(new_page(&visit, problem.status(), &form, &Wrong::of(&problem, str::to_owned)))
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// Whether the form can be corrected.
+fn is_of_the_form(problem: &Problem) -> bool {
+    matches!(problem.status().as_u16(), 400 | 409 | 422)
+}
+
+fn refused() -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "your role, or who owns this, does not allow it")
+}
+
+/// The page for changes.
+pub async fn ask(Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
+    let row: Application = visit.v1.read(&path(&id)).await?;
+    if !visit.may(Method::PUT, CHANGE) || !visit.owns(row.owner.as_deref()) {
+        return Err(refused());
+    }
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let form = Form::default().with("name", text(&row.name)).with("owner", text(&row.owner)).with("etag", row.etag());
+    let form = form.with("plan", text(&row.plan));
+    Ok(page(&visit, StatusCode::OK, &row, &form, &Wrong::default()))
+}
+
+fn page(visit: &Visit, status: StatusCode, row: &Application, form: &Form, wrong: &Wrong) -> Response {
+    let here = visit.at(&["applications", &row.id]);
+    let body = html! {
+        (wrong.summary())
+        form.panel method="post" action={ (here) "/edit" } {
+            (visit.frame.token()) (hidden("etag", form.get("etag")))
+            (Field::new("name", "Name", "What people call it.").text(form, wrong))
+            @if visit.principal.role == Role::Administrator {
+                (owner(visit, form, wrong))
+                (Field::new("plan", "Plan", "The id of a plan for its requests to all APIs together; empty for none.").text(form, wrong))
+            }
+            (actions("Save", false, &here))
+        }
+    };
+    visit.page_as(status, &format!("Edit {}", row.title()), &trail(visit, Some(row)), body)
+}
+
+/// Changes an application. Fields that are not in the form stay as they are.
+pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    let mut row: Map<String, Value> = visit.v1.read(&path(&id)).await?;
+    let names: &[&str] =
+        if visit.principal.role == Role::Administrator { &["name", "owner", "plan"] } else { &["name"] };
+    for name in names {
+        row.insert((*name).to_owned(), form.json(name));
+    }
+    match visit.v1.change(Method::PUT, &path(&id), Some(&Value::Object(row)), Some(form.get("etag"))).await {
+        Ok(done) => {
+            let revision = done.revision.to_string();
+            Ok(see_other(&visit.at_with(&["applications", &id], &[("said", "saved"), ("revision", &revision)])))
+        }
+        Err(problem) if is_of_the_form(&problem) || problem.status() == StatusCode::PRECONDITION_FAILED => {
+            let now: Application = visit.v1.read(&path(&id)).await?;
+            let (wrong, form) = match problem.status() {
+                StatusCode::PRECONDITION_FAILED => {
+                    let detail = format!(
+                        "Somebody else changed it meanwhile: its name is now {:?}. Send the form again to replace that.",
+                        now.title()
+                    );
+                    (Wrong::new("", &detail), form.with("etag", now.etag()))
+                }
+                _ => (Wrong::of(&problem, str::to_owned), form),
+            };
+            Ok(page(&visit, problem.status(), &now, &form, &wrong))
+        }
+        Err(problem) => Err(problem),
+    }
+}

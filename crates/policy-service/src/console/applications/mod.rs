@@ -1,0 +1,39 @@
+//! Pages about applications: of a subscriber the own ones, of others all.
+
+mod block;
+mod edit;
+mod leave;
+mod list;
+mod one;
+mod row;
+
+use axum::{Router, routing::get};
+
+pub use self::{
+    list::{applications, named},
+    row::Application,
+};
+use super::Console;
+use crate::web::place::below;
+
+pub fn router() -> Router<Console> {
+    Router::new()
+        .route("/console/applications", get(list::page))
+        .route("/console/new/application", get(edit::ask_new).post(edit::make))
+        .route("/console/applications/{id}", get(one::page))
+        .route("/console/applications/{id}/edit", get(edit::ask).post(edit::save))
+        .route("/console/applications/{id}/delete", get(leave::ask).post(leave::delete))
+        .route("/console/applications/{id}/block", get(block::ask).post(block::block))
+        .route("/console/applications/{id}/unblock", get(block::ask_unblock).post(block::unblock))
+}
+
+/// The path of an application in `/v1`.
+pub fn path(id: &str) -> String {
+    below("/v1/applications", &[id])
+}
+
+/// The routes, as the table of permissions names them.
+pub const CREATE: &str = "/v1/applications";
+const CHANGE: &str = "/v1/applications/{id}";
+const BLOCK: &str = "/v1/applications/{id}/block";
+const ISSUE: &str = "/v1/applications/{id}/keys";

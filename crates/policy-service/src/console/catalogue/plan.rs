@@ -1,0 +1,69 @@
+//! Gives a subscription another plan of those that its API offers.
+
+use axum::{
+    extract::Path,
+    http::{Method, StatusCode},
+    response::Response,
+};
+use maud::html;
+use serde_json::{Map, Value};
+
+use super::{
+    super::{
+        form::Form,
+        parts::field::{Wrong, actions, hidden},
+        rows::{Api, Subscription},
+        visit::{Sent, Visit, see_other},
+    },
+    end::may_change,
+    path, plans,
+};
+use crate::{http::problem::Problem, web::place::below};
+
+/// The form.
+pub async fn ask(Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
+    page(&visit, &id, StatusCode::OK, None, &Wrong::default()).await
+}
+
+async fn page(
+    visit: &Visit,
+    id: &str,
+    status: StatusCode,
+    typed: Option<&Form>,
+    wrong: &Wrong,
+) -> Result<Response, Problem> {
+    let row: Subscription = visit.v1.read(&path(id)).await?;
+    may_change(visit, &row, Method::PUT).await?;
+    let api: Api = visit.v1.read(&below("/v1/apis", &[row.api()])).await?;
+    let plans = plans::offered(visit, &api).await?;
+    let form =
+        Form::default().with("plan", typed.map_or(row.plan.as_deref().unwrap_or_default(), |form| form.get("plan")));
+    let back = visit.at(&["subscriptions", id]);
+    let body = html! {
+        (wrong.summary())
+        form.panel method="post" action={ (back) "/plan" } {
+            (visit.frame.token()) (hidden("etag", row.etag.as_deref().unwrap_or_default()))
+            (plans::choice(&plans, &form, wrong))
+            @if plans.is_empty() { p { a.button href=(back) { "Back to the subscription" } } }
+            @else { (actions("Change the plan", false, &back)) }
+        }
+    };
+    let trail = [("Subscriptions", visit.at(&["subscriptions"])), ("Subscription", back.clone())];
+    Ok(visit.page_as(status, &format!("Plan of {} at {}", row.application(), row.api()), &trail, body))
+}
+
+/// Changes the plan.
+pub async fn change(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    let mut row: Map<String, Value> = visit.v1.read(&path(&id)).await?;
+    row.insert("plan".to_owned(), form.json("plan"));
+    match visit.v1.change(Method::PUT, &path(&id), Some(&Value::Object(row)), Some(form.get("etag"))).await {
+        Ok(done) => {
+            let revision = done.revision.to_string();
+            Ok(see_other(&visit.at_with(&["subscriptions", &id], &[("said", "saved"), ("revision", &revision)])))
+        }
+        Err(problem) if matches!(problem.status().as_u16(), 400 | 409 | 422) => {
+            page(&visit, &id, problem.status(), Some(&form), &Wrong::of(&problem, str::to_owned)).await
+        }
+        Err(problem) => Err(problem),
+    }
+}

@@ -1,0 +1,115 @@
+//! Makes a credential. Its secret is shown once.
+
+use axum::{
+    http::{Method, StatusCode},
+    response::Response,
+};
+use maud::{Markup, html};
+use serde_json::{Map, Value, json};
+
+use super::{
+    super::{
+        form::Form,
+        parts::{
+            field::{Field, Wrong, actions},
+            table::name,
+        },
+        rows::List,
+        secrets::{self, Made, end, ends, field_of},
+        visit::{Sent, Visit},
+    },
+    ALL, Credential, refused,
+};
+use crate::http::problem::Problem;
+
+/// The form.
+pub async fn ask(visit: Visit) -> Result<Response, Problem> {
+    may(&visit).await?;
+    let fresh = Form::default().with("sees", "all").with("end", "never");
+    Ok(page(&visit, StatusCode::OK, &fresh.with("client_id", visit.asked.get("client_id")), &Wrong::default()))
+}
+
+/// Fails unless the person may make one. Who may not see any learns nothing of them.
+async fn may(visit: &Visit) -> Result<(), Problem> {
+    let _: List<Credential> = visit.v1.read(&format!("{ALL}?limit=1")).await?;
+    if visit.may(Method::POST, ALL) { Ok(()) } else { Err(refused()) }
+}
+
+fn page(visit: &Visit, status: StatusCode, form: &Form, wrong: &Wrong) -> Response {
+    let body = html! {
+        div.note { p { strong { "The secret is shown once, on the next page, and never again." } " The service keeps only a digest of it." } }
+        (wrong.summary())
+        form.panel method="post" action=(visit.at(&["new", "gateway-credential"])) {
+            (visit.frame.token()) (secrets::word(form))
+            (Field::new("client_id", "Client id", "The name of the gateways that use it, such as edge. Several credentials may have the same.").text(form, wrong))
+            (scope(form, wrong))
+            (ends(form, wrong))
+            (actions("Make the credential", false, &visit.at(&["gateway-credentials"])))
+        }
+    };
+    let trail = [("Gateways", visit.at(&["gateways"])), ("Credentials", visit.at(&["gateway-credentials"]))];
+    visit.page_as(status, "New credential of gateways", &trail, body)
+}
+
+/// Which APIs a gateway sees.
+pub fn scope(form: &Form, wrong: &Wrong) -> Markup {
+    let some =
+        html! { (Field::new("apis", "Ids of the APIs", "One a line. None: it sees no API.").lines(3, form, wrong)) };
+    html! {
+        (Field::new("sees", "What the gateways see", "Keys and subscriptions of other APIs do not reach them.").choice(&[
+            ("all", html! { "All APIs" }, html! {}),
+            ("some", html! { "Only some" }, some),
+        ], form, wrong))
+    }
+}
+
+/// The scope that was chosen, as `/v1` takes it.
+pub fn chosen(form: &Form) -> Value {
+    match form.get("sees") {
+        "some" => json!(form.lines("apis").collect::<Vec<_>>()),
+        _ => Value::Null,
+    }
+}
+
+/// Makes it.
+pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    may(&visit).await?;
+    let mut body = Map::new();
+    body.insert("client_id".to_owned(), form.get("client_id").into());
+    body.insert("apis".to_owned(), chosen(&form));
+    if let Err(wrong) = end(&form, &mut body) {
+        return Ok(page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, &wrong));
+    }
+    match secrets::make(&visit, ALL, &Value::Object(body), &form).await {
+        Ok(Made::Now(made)) => Ok(shown(&visit, &made)),
+        Ok(Made::Before(id)) => {
+            let next = html! { p.actions {
+                a.button href=(visit.at(&["gateway-credentials"])) { "All credentials" }
+                a.button.danger href=(visit.at(&["gateway-credentials", &id, "revoke"])) { "Revoke it …" }
+            } };
+            let body = secrets::made_before("credential", &id, &next);
+            Ok(visit.page_as(StatusCode::CONFLICT, "The credential was made", &[], body))
+        }
+        Err(problem) if matches!(problem.status().as_u16(), 400 | 409 | 422) => {
+            Ok(page(&visit, problem.status(), &form, &Wrong::of(&problem, field_of)))
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+fn shown(visit: &Visit, made: &Value) -> Response {
+    let text = |name: &str| made.get(name).and_then(Value::as_str).unwrap_or_default();
+    let all = visit.at(&["gateway-credentials"]);
+    let body = html! {
+        section.panel aria-labelledby="secret-title" {
+            h2 #secret-title { "Keep it now" }
+            p { "This page is the only one that shows it. If you leave or reload the page, nobody can show it again." }
+            (secrets::panel("The secret", text("client_secret")))
+            p { "It goes into the filter's configuration, as " code { "policy.credentials" } ": the client id is " code { (name(text("client_id"))) }
+                ". The secret may come from the VM's environment." }
+            p.actions { a.button href=(all) { "I have kept it" } }
+        }
+    };
+    let trail = [("Gateways", visit.at(&["gateways"])), ("Credentials", all.clone())];
+    visit.page_as(StatusCode::CREATED, "The new credential", &trail, body)
+}

@@ -1,0 +1,153 @@
+//! Makes, changes and deletes deny policies.
+
+use axum::{
+    extract::Path,
+    http::{Method, StatusCode},
+    response::Response,
+};
+use maud::{Markup, html};
+use serde_json::{Value, json};
+
+use super::{
+    super::{
+        form::Form,
+        parts::{
+            confirm::Confirm,
+            field::{Field, Wrong, actions, hidden},
+            table::name,
+        },
+        rows::List,
+        visit::{Sent, Visit, see_other},
+    },
+    ALL, DenyPolicy, ONE, TYPES,
+    list::what,
+    path,
+};
+use crate::http::problem::Problem;
+
+/// The form for a new one.
+pub async fn ask_new(visit: Visit) -> Result<Response, Problem> {
+    // Who may not see deny policies learns nothing of them.
+    let _: List<DenyPolicy> = visit.v1.read(&format!("{ALL}?limit=1")).await?;
+    may(&visit, Method::POST, ALL)?;
+    let fresh = Form::default().with("type", "IP_RANGE");
+    Ok(page(&visit, StatusCode::OK, None, &fresh, &Wrong::default()))
+}
+
+fn may(visit: &Visit, method: Method, route: &str) -> Result<(), Problem> {
+    match visit.may(method, route) {
+        true => Ok(()),
+        false => Err(Problem::new(StatusCode::FORBIDDEN, "your role does not allow it")),
+    }
+}
+
+fn page(visit: &Visit, status: StatusCode, id: Option<&str>, form: &Form, wrong: &Wrong) -> Response {
+    let all = visit.at(&["deny-policies"]);
+    let (to, title, button) = match id {
+        None => (visit.at(&["new", "deny-policy"]), "New deny policy".to_owned(), "Make the deny policy"),
+        Some(id) => (visit.at(&["deny-policies", id, "edit"]), format!("Edit {id}"), "Save"),
+    };
+    let body = html! {
+        (wrong.summary())
+        form.panel method="post" action=(to) {
+            (visit.frame.token()) (hidden("etag", form.get("etag")))
+            (Field::new("type", "What is refused", "").one_of(&TYPES, form, wrong))
+            (Field::new("value", "Value", "An address, a range such as 198.51.100.0/24, the id of an application or API, or the name of an owner.").text(form, wrong))
+            (Field::new("invert", "Refuse everything except this", "A mistake here refuses all other requests, on every gateway.").tick(form))
+            @if id.is_none() {
+                (Field::new("id", "Id", "It cannot be changed. Leave it empty, and the service makes one.").text(form, wrong))
+            }
+            (actions(button, false, &all))
+        }
+    };
+    visit.page_as(status, &title, &[("Deny policies", all.clone())], body)
+}
+
+fn asked(form: &Form) -> Value {
+    json!({"type": form.json("type"), "value": form.get("value"), "invert": form.has("invert")})
+}
+
+fn done(visit: &Visit, said: &str, revision: i64) -> Response {
+    let revision = revision.to_string();
+    see_other(&visit.at_with(&["deny-policies"], &[("said", said), ("revision", &revision)]))
+}
+
+/// Makes one.
+pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    let mut body = asked(&form);
+    if let (Some(body), id) = (body.as_object_mut(), form.get("id"))
+        && !id.is_empty()
+    {
+        body.insert("id".to_owned(), id.into());
+    }
+    match visit.v1.change(Method::POST, ALL, Some(&body), None).await {
+        Ok(made) => Ok(done(&visit, "created", made.revision)),
+        Err(problem) if matches!(problem.status().as_u16(), 400 | 409 | 422) => {
+            Ok(page(&visit, problem.status(), None, &form, &Wrong::of(&problem, str::to_owned)))
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// The form of one that there is.
+pub async fn ask(Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
+    let row: DenyPolicy = visit.v1.read(&path(&id)).await?;
+    may(&visit, Method::PUT, ONE)?;
+    Ok(page(&visit, StatusCode::OK, Some(&id), &filled(&row), &Wrong::default()))
+}
+
+fn filled(row: &DenyPolicy) -> Form {
+    let form = Form::default().with("type", row.target.clone()).with("value", row.value.clone());
+    let form = form.with("etag", row.etag.clone().unwrap_or_default());
+    if row.invert == Some(true) { form.with("invert", "true") } else { form }
+}
+
+/// Changes one.
+pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    match visit.v1.change(Method::PUT, &path(&id), Some(&asked(&form)), Some(form.get("etag"))).await {
+        Ok(saved) => Ok(done(&visit, "saved", saved.revision)),
+        Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
+            let now: DenyPolicy = visit.v1.read(&path(&id)).await?;
+            let detail = format!(
+                "Somebody else changed it meanwhile. Now it says: {}: {}. Send the form again to replace that.",
+                what(&now),
+                now.value
+            );
+            let form = form.with("etag", now.etag.unwrap_or_default());
+            Ok(page(&visit, problem.status(), Some(&id), &form, &Wrong::new("", &detail)))
+        }
+        Err(problem) if matches!(problem.status().as_u16(), 400 | 409 | 422) => {
+            Ok(page(&visit, problem.status(), Some(&id), &form, &Wrong::of(&problem, str::to_owned)))
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// The question before one is deleted.
+pub async fn ask_delete(Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
+    let row: DenyPolicy = visit.v1.read(&path(&id)).await?;
+    may(&visit, Method::DELETE, ONE)?;
+    let back = visit.at(&["deny-policies"]);
+    let told: Markup = html! {
+        p { "Requests that it refuses are decided by their keys and subscriptions again." }
+        p { (what(&row)) ": " strong { (name(&row.value)) } }
+    };
+    let confirm = Confirm {
+        token: visit.frame.token(),
+        to: &visit.at(&["deny-policies", &id, "delete"]),
+        etag: row.etag.as_deref(),
+        what: told,
+        fields: html! {},
+        button: "Delete the deny policy",
+        back: &back,
+        is_dangerous: true,
+    };
+    let title = format!("Delete {id}?");
+    Ok(visit.page(&title, &[("Deny policies", back.clone())], confirm.body(&Wrong::default())))
+}
+
+/// Deletes one.
+pub async fn delete(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    let deleted = visit.v1.change(Method::DELETE, &path(&id), None, Some(form.get("etag"))).await?;
+    Ok(done(&visit, "deleted", deleted.revision))
+}

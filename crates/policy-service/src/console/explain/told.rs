@@ -1,0 +1,115 @@
+//! The explanation: the verdict, the rules up to the one that decided, and what nobody but a gateway knows.
+
+use maud::{Markup, html};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::super::{
+    form::Form,
+    parts::{
+        badge::badge,
+        table::{facts, name, table},
+        time::time,
+    },
+    visit::Visit,
+};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Explanation {
+    verdict: String,
+    reason: String,
+    status: Option<u16>,
+    reply: Option<Value>,
+    api: Option<String>,
+    application: Option<String>,
+    key_id: Option<String>,
+    subscription: Option<String>,
+    plan: Option<String>,
+    steps: Vec<Step>,
+    notes: Vec<String>,
+    revision: i64,
+    now: i64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Step {
+    rule: String,
+    outcome: String,
+    because: String,
+}
+
+/// The explanation of what the form asked for.
+pub fn told(visit: &Visit, form: &Form, answer: &Value) -> Markup {
+    let Ok(explanation) = Explanation::deserialize(answer) else {
+        return html! { p.alert role="alert" { "The answer of the service cannot be read." } };
+    };
+    let Explanation { verdict, reason, status, reply, steps, notes, revision, now, .. } = &explanation;
+    let is_allowed = verdict == "allow";
+    html! {
+        section.panel aria-labelledby="verdict-title" {
+            h2 #verdict-title { (badge(if is_allowed { "allow" } else { "deny" })) " " code { (reason) } }
+            p { code { bdi { (form.get("method")) " " (place(form.get("url"))) } } }
+            @if let Some(status) = status {
+                p { "The client gets the status " strong { (status) }
+                    @if reply.is_some() { " with this body:" } }
+                @if let Some(reply) = reply { p { code { bdi { (reply.as_str().map_or_else(|| reply.to_string(), str::to_owned)) } } } }
+            }
+            (facts(&facts_of(visit, &explanation)))
+        }
+        section aria-labelledby="steps-title" {
+            h2 #steps-title { "The rules, in the order of the decision" }
+            (table("Rules", &["Rule", "Outcome", "Because"], &rows(steps)))
+        }
+        @if !notes.is_empty() {
+            section aria-labelledby="notes-title" {
+                h2 #notes-title { "What this cannot know" }
+                ul { @for note in notes { li { bdi { (note) } } } }
+            }
+        }
+        p.hint { "Decided at " (time(*now)) ", by revision " (revision) "." }
+        p { a.button href=(visit.at(&["explain"])) { "Explain another request" } }
+    }
+}
+
+/// A URL without its query, which may have a key.
+fn place(url: &str) -> String {
+    match url.split_once('?') {
+        Some((place, _)) => format!("{place}?…"),
+        None => url.to_owned(),
+    }
+}
+
+fn facts_of(visit: &Visit, explanation: &Explanation) -> Vec<(&'static str, Markup)> {
+    let Explanation { api, application, key_id, subscription, plan, .. } = explanation;
+    let rows = [
+        ("API", api, Some("apis")),
+        ("Application", application, Some("applications")),
+        ("Key", key_id, Some("keys")),
+        ("Subscription", subscription, Some("subscriptions")),
+        ("Plan", plan, Some("plans")),
+    ];
+    rows.into_iter()
+        .filter_map(|(words, id, folder)| {
+            let (id, folder) = (id.as_deref()?, folder?);
+            Some((words, html! { a href=(visit.at(&[folder, id])) { (name(id)) } }))
+        })
+        .collect()
+}
+
+fn rows(steps: &[Step]) -> Vec<Vec<Markup>> {
+    let row = |step: &Step| vec![html! { code { (step.rule) } }, badge(&step.outcome), name(&step.because)];
+    steps.iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_not_shown_again() {
+        assert_eq!(place("https://a.example/x?apikey=secret&b=1"), "https://a.example/x?…");
+        assert_eq!(place("/x"), "/x");
+    }
+}

@@ -1,0 +1,81 @@
+//! The fields of a form, as a person sent them, and of a page's query.
+
+use openidconnect::url::form_urlencoded;
+use serde_json::Value;
+
+/// The fields, in their order.
+#[derive(Clone, Debug, Default)]
+pub struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// Reads a form or a query.
+    pub fn parse(text: &[u8]) -> Self {
+        let pairs = form_urlencoded::parse(text);
+        Self(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
+    }
+
+    /// The value of a field, without blanks at its ends; empty if it is missing. Of several the first counts.
+    pub fn get(&self, name: &str) -> &str {
+        self.as_typed(name).trim()
+    }
+
+    /// The value of a field as it was typed; empty if it is missing.
+    pub fn as_typed(&self, name: &str) -> &str {
+        self.0.iter().find(|(other, _)| other == name).map_or("", |(_, value)| value)
+    }
+
+    /// The lines of a field that are not empty.
+    pub fn lines<'f>(&'f self, name: &'f str) -> impl Iterator<Item = &'f str> {
+        self.as_typed(name).lines().map(str::trim).filter(|line| !line.is_empty())
+    }
+
+    /// Whether a box is ticked.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(other, _)| other == name)
+    }
+
+    /// The form with another value for a field.
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.0.retain(|(other, _)| other != name);
+        self.0.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// The value of a field as JSON; null if it is empty.
+    pub fn json(&self, name: &str) -> Value {
+        text(self.get(name))
+    }
+}
+
+/// A text as JSON; null if it is empty.
+pub fn text(text: &str) -> Value {
+    if text.is_empty() { Value::Null } else { Value::from(text) }
+}
+
+/// A number as JSON; null if it is empty.
+pub fn number(typed: &str) -> Value {
+    let is_number = !typed.is_empty() && typed.bytes().all(|byte| byte.is_ascii_digit());
+    match typed.parse::<u64>() {
+        Ok(number) if is_number => Value::from(number),
+        _ => text(typed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_form_is_read_as_it_was_typed() {
+        let form = Form::parse(b"a=+x+&b=1&b=&b=3&c=%F0%9F%94%91%0D%0A%0D%0A+two+&n=007&m=1e3&box");
+        assert_eq!((form.get("a"), form.as_typed("a"), form.get("missing")), ("x", " x ", ""));
+        assert_eq!(form.get("b"), "1");
+        assert_eq!(form.lines("c").collect::<Vec<_>>(), ["🔑", "two"]);
+        assert_eq!((form.json("a"), form.json("missing")), (json!("x"), Value::Null));
+        assert_eq!(["1", "007", "1e3", ""].map(number), [json!(1), json!(7), json!("1e3"), Value::Null]);
+        assert!(form.has("box") && !form.has("other"));
+        assert_eq!(form.with("b", "9").get("b"), "9");
+    }
+}

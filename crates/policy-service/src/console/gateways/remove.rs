@@ -1,0 +1,53 @@
+//! Removes a gateway that is silent or gone, after a question.
+
+use axum::{
+    extract::Path,
+    http::{Method, StatusCode},
+    response::Response,
+};
+use maud::html;
+
+use super::super::{
+    parts::{confirm::Confirm, field::Wrong},
+    visit::{Sent, Visit, see_other},
+};
+use crate::{http::problem::Problem, web::place::below};
+
+/// The question.
+pub async fn ask(Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
+    // Who may not see gateways learns nothing of them.
+    let _: super::super::rows::List<super::row::Gateway> = visit.v1.read("/v1/gateways?limit=1").await?;
+    if !visit.may(Method::DELETE, "/v1/gateways/{id}") {
+        return Err(Problem::new(StatusCode::FORBIDDEN, "your role does not allow it"));
+    }
+    Ok(page(&visit, &id, StatusCode::OK, &Wrong::default()))
+}
+
+fn page(visit: &Visit, id: &str, status: StatusCode, wrong: &Wrong) -> Response {
+    let back = visit.at(&["gateways"]);
+    let confirm = Confirm {
+        token: visit.frame.token(),
+        to: &visit.at(&["gateways", id, "remove"]),
+        etag: None,
+        what: html! {
+            p { "Receipts do not wait for a gateway that is removed. Remove it only if this Envoy does not serve requests any more: if it does, it may decide by an old policy, and no receipt says so." }
+            p { "If it is heard of again, it is in the list again." }
+        },
+        fields: html! {},
+        button: "Remove the gateway",
+        back: &back,
+        is_dangerous: true,
+    };
+    visit.page_as(status, "Remove this gateway?", &[("Gateways", back.clone())], confirm.body(wrong))
+}
+
+/// Removes it.
+pub async fn remove(Path(id): Path<String>, Sent { visit, .. }: Sent) -> Result<Response, Problem> {
+    match visit.v1.change(Method::DELETE, &below("/v1/gateways", &[&id]), None, None).await {
+        Ok(_) => Ok(see_other(&visit.at_with(&["gateways"], &[("said", "removed")]))),
+        Err(problem) if problem.status() == StatusCode::CONFLICT => {
+            Ok(page(&visit, &id, problem.status(), &Wrong::of(&problem, |_| String::new())))
+        }
+        Err(problem) => Err(problem),
+    }
+}

@@ -1,0 +1,114 @@
+//! The page of one key: what it may do, when it was last used, and the steps of its rotation.
+
+use axum::{extract::Path, http::Method, response::Response};
+use maud::{Markup, html};
+
+use super::{
+    super::{
+        parts::{
+            badge::badge,
+            table::{facts, name},
+            time::time_or,
+        },
+        receipts,
+        visit::Visit,
+    },
+    Key, REGENERATE, REVOKE, path,
+    table::state,
+};
+use crate::http::problem::Problem;
+
+/// Values of a list that the page shows.
+const SHOWN: usize = 100;
+
+/// The page.
+pub async fn page(Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
+    let key: Key = visit.v1.read(&path(&id)).await?;
+    let to = |what: &str| visit.at(&["keys", &id, what]);
+    let (may_rotate, may_revoke) = (visit.may(Method::POST, REGENERATE), visit.may(Method::POST, REVOKE));
+    let works = key.works(visit.now);
+    let body = html! {
+        @if works && (may_rotate || may_revoke) {
+            div.tools {
+                @if may_rotate && key.replaced_by.is_none() { a.button href=(to("rotate")) { "Rotate …" } }
+                @if may_revoke { a.button.danger href=(to("revoke")) { "Revoke …" } }
+            }
+        }
+        (receipts::beside(&visit, &["keys", &id]).await?)
+        @if let Some(next) = &key.replaced_by { (rotation(&visit, &key, next, may_revoke)) }
+        (facts(&facts_of(&visit, &key)))
+    };
+    Ok(visit.page(&format!("Key {}", key.id), &trail(&visit, &key, false), body))
+}
+
+/// The way to the page of a key, and to one behind it.
+pub fn trail(visit: &Visit, key: &Key, with_itself: bool) -> Vec<(&'static str, String)> {
+    let mut trail = vec![
+        ("Applications", visit.at(&["applications"])),
+        ("Application", visit.at(&["applications", key.application()])),
+    ];
+    if with_itself {
+        trail.push(("Key", visit.at(&["keys", &key.id])));
+    }
+    trail
+}
+
+/// The steps of a rotation, as far as it is.
+pub fn rotation(visit: &Visit, key: &Key, next: &str, may_revoke: bool) -> Markup {
+    let works = key.works(visit.now);
+    html! {
+        section.panel aria-labelledby="rotation-title" {
+            h2 #rotation-title { "Rotation" }
+            ol.steps {
+                li { span.done { "Done: " } "the new key is " a href=(visit.at(&["keys", next])) { code { (name(next)) } } "." }
+                li {
+                    @if works {
+                        strong { "Now: " } "give the new key to each client. Both keys work until " (time_or(key.expires_at, "it is revoked"))
+                        ". The old key was last used: " strong { (time_or(key.last_used, "not known")) } "."
+                        p.hint { "Gateways report uses a few seconds after a request. Load the page again to look." }
+                    } @else { span.done { "Done: " } "the time with two keys is over." }
+                }
+                li {
+                    @if works {
+                        "When the old key is not used any more, revoke it. It ends by itself otherwise."
+                        @if may_revoke { p.actions { a.button.danger href=(visit.at(&["keys", &key.id, "revoke"])) { "Revoke the old key …" } } }
+                    } @else { span.done { "Done: " } "the old key does not work any more." }
+                }
+            }
+        }
+    }
+}
+
+/// What is known of a key.
+pub fn facts_of(visit: &Visit, key: &Key) -> Vec<(&'static str, Markup)> {
+    let list = |values: &Option<Vec<String>>, any: &str| {
+        html! { @match values.as_deref() {
+            None => (any),
+            Some([]) => "none",
+            Some(values) => ul.plain {
+                @for value in values.iter().take(SHOWN) { li { (name(value)) } }
+                @if values.len() > SHOWN { li { (values.len().saturating_sub(SHOWN)) " more" } }
+            },
+        } }
+    };
+    let mut facts = vec![
+        ("State", state(key, visit.now)),
+        ("For", badge(if key.is_for_production() { "production" } else { "sandbox" })),
+        ("Last use", time_or(key.last_used, "not known")),
+        ("Ends", time_or(key.expires_at, "never")),
+        ("APIs", list(&key.apis, "all that its application may use")),
+        ("Addresses", list(&key.permitted_ips, "any")),
+        ("Web pages", list(&key.permitted_referers, "any")),
+        (
+            "Application",
+            html! { a href=(visit.at(&["applications", key.application()])) { (name(key.application())) } },
+        ),
+    ];
+    if let Some(begin) = key.not_before {
+        facts.insert(3, ("Begins", time_or(Some(begin), "")));
+    }
+    if let Some(digest) = &key.sha256 {
+        facts.push(("SHA-256", html! { code { (digest) } }));
+    }
+    facts
+}

@@ -1,0 +1,172 @@
+//! Fields of forms: a label, a hint, and after a mistake the error beside what was typed.
+
+use maud::{Markup, html};
+
+use crate::{console::form::Form, http::problem::Problem};
+
+/// What is wrong with a form: the field, if it is one, and what would be right.
+#[derive(Clone, Debug, Default)]
+pub struct Wrong {
+    field: String,
+    detail: String,
+}
+
+impl Wrong {
+    /// What a route says is wrong. `rename` finds the form's field for the route's, such as `match[0].path`.
+    pub fn of(problem: &Problem, rename: impl Fn(&str) -> String) -> Self {
+        Self { field: problem.wrong_field().map(rename).unwrap_or_default(), detail: problem.detail().to_owned() }
+    }
+
+    /// A mistake that the page itself finds.
+    pub fn new(field: &str, detail: &str) -> Self {
+        Self { field: field.to_owned(), detail: detail.to_owned() }
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.detail.is_empty()
+    }
+
+    /// The summary above the form. It leads to the field.
+    pub fn summary(&self) -> Markup {
+        html! {
+            @if !self.detail.is_empty() {
+                div.alert role="alert" tabindex="-1" data-focus="" {
+                    p { strong { "Nothing was changed." } " "
+                        @if self.field.is_empty() { bdi { (self.detail) } }
+                        @else { a href={ "#" (self.field) } { bdi { (self.field) ": " (self.detail) } } }
+                    }
+                }
+            }
+        }
+    }
+
+    fn of_field(&self, name: &str) -> Option<&str> {
+        (!name.is_empty() && self.field == name).then_some(self.detail.as_str())
+    }
+}
+
+/// A field of a form.
+#[derive(Clone, Copy, Debug)]
+pub struct Field<'a> {
+    /// Its name, which is its id too.
+    pub name: &'a str,
+    /// What a person calls it.
+    pub label: &'a str,
+    /// What would be right; empty if the label says it all.
+    pub hint: &'a str,
+}
+
+impl<'a> Field<'a> {
+    /// A field.
+    pub fn new(name: &'a str, label: &'a str, hint: &'a str) -> Self {
+        Self { name, label, hint }
+    }
+
+    fn around(&self, wrong: &Wrong, control: &Markup) -> Markup {
+        let Self { name, label, hint } = self;
+        html! {
+            div.field {
+                label for=(name) { (label) }
+                @if !hint.is_empty() { p.hint id={ (name) "-hint" } { (hint) } }
+                @if let Some(detail) = wrong.of_field(name) { p.error id={ (name) "-error" } { bdi { (detail) } } }
+                (control)
+            }
+        }
+    }
+
+    /// The ids of the texts that describe the field.
+    fn described(&self, wrong: &Wrong) -> Option<String> {
+        let hint = (!self.hint.is_empty()).then(|| format!("{}-hint", self.name));
+        let error = wrong.of_field(self.name).map(|_| format!("{}-error", self.name));
+        let ids: Vec<String> = hint.into_iter().chain(error).collect();
+        (!ids.is_empty()).then(|| ids.join(" "))
+    }
+
+    fn invalid(&self, wrong: &Wrong) -> Option<&'static str> {
+        wrong.of_field(self.name).map(|_| "true")
+    }
+
+    /// A line of text.
+    pub fn text(&self, form: &Form, wrong: &Wrong) -> Markup {
+        self.typed("text", form, wrong)
+    }
+
+    /// A line of another type: `number`, `datetime-local`, `search`.
+    pub fn typed(&self, kind: &str, form: &Form, wrong: &Wrong) -> Markup {
+        let control = html! {
+            input type=(kind) id=(self.name) name=(self.name) value=(form.as_typed(self.name)) autocomplete="off"
+                min=[(kind == "number").then_some("0")] dir=[(kind == "text").then_some("auto")]
+                aria-describedby=[self.described(wrong)] aria-invalid=[self.invalid(wrong)];
+        };
+        self.around(wrong, &control)
+    }
+
+    /// Several lines.
+    pub fn lines(&self, rows: u8, form: &Form, wrong: &Wrong) -> Markup {
+        // A browser drops the line break right after the tag.
+        let control = html! {
+            textarea id=(self.name) name=(self.name) rows=(rows) dir="auto" aria-describedby=[self.described(wrong)]
+                aria-invalid=[self.invalid(wrong)] { "\n" (form.as_typed(self.name)) }
+        };
+        self.around(wrong, &control)
+    }
+
+    /// One of some values, each with its words.
+    pub fn one_of(&self, values: &[(&str, &str)], form: &Form, wrong: &Wrong) -> Markup {
+        let chosen = form.get(self.name);
+        let control = html! {
+            select id=(self.name) name=(self.name) aria-describedby=[self.described(wrong)]
+                aria-invalid=[self.invalid(wrong)] {
+                @for (value, words) in values { option value=(value) selected[*value == chosen] { (words) } }
+            }
+        };
+        self.around(wrong, &control)
+    }
+
+    /// A box to tick.
+    pub fn tick(&self, form: &Form) -> Markup {
+        let described = (!self.hint.is_empty()).then(|| format!("{}-hint", self.name));
+        html! {
+            div.field.tick {
+                input type="checkbox" id=(self.name) name=(self.name) value="true" checked[form.has(self.name)]
+                    aria-describedby=[described];
+                label for=(self.name) { (self.label) }
+                @if !self.hint.is_empty() { p.hint id={ (self.name) "-hint" } { (self.hint) } }
+            }
+        }
+    }
+
+    /// One of some values as buttons of which one is pressed: value, words, and what stands beside it.
+    pub fn choice(&self, values: &[(&str, Markup, Markup)], form: &Form, wrong: &Wrong) -> Markup {
+        let chosen = form.get(self.name);
+        html! {
+            fieldset.choice id=(self.name) aria-describedby=[self.described(wrong)] {
+                legend { (self.label) }
+                @if !self.hint.is_empty() { p.hint id={ (self.name) "-hint" } { (self.hint) } }
+                @if let Some(detail) = wrong.of_field(self.name) { p.error id={ (self.name) "-error" } { bdi { (detail) } } }
+                @for (number, (value, words, beside)) in values.iter().enumerate() {
+                    div.option {
+                        input type="radio" id={ (self.name) "-" (number) } name=(self.name) value=(value)
+                            checked[*value == chosen];
+                        label for={ (self.name) "-" (number) } { (words) }
+                        (beside)
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A hidden field.
+pub fn hidden(name: &str, value: &str) -> Markup {
+    html! { input type="hidden" name=(name) value=(value); }
+}
+
+/// The buttons below a form: what it does, and the way back.
+pub fn actions(words: &str, is_dangerous: bool, back: &str) -> Markup {
+    let class = if is_dangerous { "danger" } else { "main" };
+    html! {
+        p.actions { button class=(class) type="submit" { (words) } " " a.cancel href=(back) { "Cancel" } }
+    }
+}

@@ -1,0 +1,122 @@
+//! Makes a plan and changes one.
+
+use axum::{
+    extract::Path,
+    http::{Method, StatusCode},
+    response::Response,
+};
+use management::port::Role;
+use maud::{Markup, html};
+use serde_json::{Map, Value};
+
+use super::{
+    super::{
+        form::Form,
+        parts::field::{Wrong, actions, hidden},
+        rows::Plan,
+        stale,
+        visit::{Sent, Visit, see_other},
+    },
+    form::{field_of, fields, filled, fresh, write},
+    path,
+};
+use crate::http::problem::Problem;
+
+fn gives(visit: &Visit) -> bool {
+    visit.principal.role == Role::Administrator
+}
+
+/// The form for a new plan.
+pub async fn ask_new(visit: Visit) -> Result<Response, Problem> {
+    if !visit.may(Method::POST, super::CREATE) {
+        return Err(visit.refused());
+    }
+    Ok(page_new(&visit, StatusCode::OK, &fresh(), &Wrong::default()))
+}
+
+fn page_new(visit: &Visit, status: StatusCode, form: &Form, wrong: &Wrong) -> Response {
+    let body = html! {
+        (wrong.summary())
+        form.panel method="post" action=(visit.at(&["plans", "new"])) {
+            (visit.frame.token())
+            (fields(form, wrong, true, gives(visit)))
+            (actions("Make the plan", false, &visit.at(&["plans"])))
+        }
+    };
+    visit.page_as(status, "New plan", &[("Plans", visit.at(&["plans"]))], body)
+}
+
+/// Makes a plan.
+pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    let mut row = Map::from_iter([("id".to_owned(), form.json("id"))]);
+    write(&form, &mut row, gives(&visit));
+    match visit.v1.change(Method::POST, super::CREATE, Some(&Value::Object(row)), None).await {
+        Ok(done) => {
+            let id = done.body.get("id").and_then(Value::as_str).unwrap_or_default();
+            let told = [("said", "created"), ("revision", &done.revision.to_string())];
+            Ok(see_other(&visit.at_with(&["plans", id], &told)))
+        }
+        Err(problem) if matches!(problem.status().as_u16(), 400 | 409 | 422) => {
+            Ok(page_new(&visit, problem.status(), &form, &Wrong::of(&problem, field_of)))
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// The form for a plan that is there.
+pub async fn ask(Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
+    let plan: Plan = visit.v1.read(&path(&id)).await?;
+    if !visit.may(Method::PUT, super::CHANGE) || !visit.owns(plan.owner.as_deref()) {
+        return Err(visit.refused());
+    }
+    Ok(page(&visit, StatusCode::OK, &plan, &filled(&plan), &Wrong::default(), html! {}))
+}
+
+fn page(visit: &Visit, status: StatusCode, plan: &Plan, form: &Form, wrong: &Wrong, told: Markup) -> Response {
+    let back = visit.at(&["plans", &plan.id]);
+    let body = html! {
+        (told)
+        (wrong.summary())
+        form.panel method="post" action=(visit.at(&["plans", &plan.id, "edit"])) {
+            (visit.frame.token())
+            (hidden("etag", plan.etag.as_deref().unwrap_or_default()))
+            (fields(form, wrong, false, gives(visit)))
+            (actions("Save", false, &back))
+        }
+    };
+    let trail = [("Plans", visit.at(&["plans"])), ("Plan", back)];
+    visit.page_as(status, &format!("Edit {}", plan.id), &trail, body)
+}
+
+/// Changes a plan.
+pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    let mut row: Map<String, Value> = visit.v1.read(&path(&id)).await?;
+    let plan: Plan = visit.v1.read(&path(&id)).await?;
+    write(&form, &mut row, gives(&visit));
+    match visit.v1.change(Method::PUT, &path(&id), Some(&Value::Object(row)), Some(form.get("etag"))).await {
+        Ok(done) => {
+            let told = [("said", "saved"), ("revision", &done.revision.to_string())];
+            Ok(see_other(&visit.at_with(&["plans", &id], &told)))
+        }
+        Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
+            let told = stale::told(&form, &filled(&plan), NAMES);
+            Ok(page(&visit, problem.status(), &plan, &form, &Wrong::default(), told))
+        }
+        Err(problem) if matches!(problem.status().as_u16(), 400 | 409 | 422) => {
+            let wrong = Wrong::of(&problem, field_of);
+            // The version that the person saw stays the one that is replaced.
+            let plan = Plan { etag: Some(form.get("etag").to_owned()), ..plan };
+            Ok(page(&visit, problem.status(), &plan, &form, &wrong, html! {}))
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// The fields, and what people call them.
+const NAMES: &[(&str, &str)] = &[
+    ("limits", "Limits"),
+    ("burst", "Burst"),
+    ("stop_on_quota_reach", "Refuse requests when a limit is reached"),
+    ("operations", "Operations that are allowed"),
+    ("no_operation", "No operation at all"),
+];

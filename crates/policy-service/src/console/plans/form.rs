@@ -1,0 +1,128 @@
+//! The form of a plan, and the row that it asks for.
+
+use maud::{Markup, html};
+use serde_json::{Map, Value, json};
+
+use super::super::{
+    form::{Form, number},
+    parts::field::{Field, Wrong},
+    rows::{Limit, Operation, Plan},
+};
+
+/// An operation as one line: methods, if it names some, and the path.
+pub fn line(one: &Operation) -> String {
+    match &one.methods {
+        Some(methods) => format!("{} {}", methods.join(","), one.path),
+        None => one.path.clone(),
+    }
+}
+
+fn limit(limit: &Limit) -> String {
+    format!("{} per {}", limit.requests, limit.per)
+}
+
+/// The form as it is for a new plan.
+pub fn fresh() -> Form {
+    Form::default().with("stop_on_quota_reach", "true")
+}
+
+/// The form as it is for a plan that is there.
+pub fn filled(plan: &Plan) -> Form {
+    let lines = |lines: Vec<String>| lines.join("\n");
+    let form = Form::default()
+        .with("limits", lines(plan.limits.as_deref().unwrap_or_default().iter().map(limit).collect()))
+        .with("burst", plan.burst.as_ref().map(limit).unwrap_or_default())
+        .with("operations", lines(plan.operations.as_deref().unwrap_or_default().iter().map(line).collect()))
+        .with("owner", plan.owner.clone().unwrap_or_default());
+    let form =
+        if plan.operations.as_ref().is_some_and(Vec::is_empty) { form.with("no_operation", "true") } else { form };
+    if plan.stop_on_quota_reach == Some(false) { form } else { form.with("stop_on_quota_reach", "true") }
+}
+
+/// The fields. Only a new plan gets an id, and only administrators give it to somebody.
+pub fn fields(form: &Form, wrong: &Wrong, is_new: bool, gives: bool) -> Markup {
+    html! {
+        @if is_new {
+            (Field::new("id", "Id", "Such as gold. It cannot be changed; if it is empty, the service makes one.").text(form, wrong))
+        }
+        (Field::new("limits", "Limits", "A line for each: a number of requests, the word per, and second, minute, hour, day or month. \
+            Such as: 5000 per day").lines(3, form, wrong))
+        (Field::new("burst", "Burst", "A further limit for a short time, such as: 100 per second").text(form, wrong))
+        (Field::new("stop_on_quota_reach", "Refuse requests when a limit is reached", "Otherwise they go on and are counted.").tick(form))
+        (Field::new("operations", "Operations that are allowed", "A line for each: methods with commas between them, if only these, a \
+            blank, and the path below the API. * is one part of a path, ** any rest. Such as: GET,POST /orders/*. Without a line, all \
+            operations are allowed.").lines(4, form, wrong))
+        (Field::new("no_operation", "No operation at all", "Only if no operation is listed.").tick(form))
+        @if gives { (Field::new("owner", "Owner", "The subject to whom it belongs.").text(form, wrong)) }
+    }
+}
+
+/// Writes what the form says into a row, and leaves alone what the form does not have.
+pub fn write(form: &Form, row: &mut Map<String, Value>, gives: bool) {
+    let limits: Vec<Value> = form.lines("limits").map(parsed).collect();
+    let operations: Vec<Value> = form.lines("operations").map(operation).collect();
+    let burst = form.get("burst");
+    let mut set = |name: &str, value: Value| {
+        row.insert(name.to_owned(), value);
+    };
+    set("limits", if limits.is_empty() { Value::Null } else { json!(limits) });
+    set("burst", if burst.is_empty() { Value::Null } else { parsed(burst) });
+    set("stop_on_quota_reach", form.has("stop_on_quota_reach").into());
+    let is_any = operations.is_empty() && !form.has("no_operation");
+    set("operations", if is_any { Value::Null } else { json!(operations) });
+    if gives {
+        set("owner", form.json("owner"));
+    }
+}
+
+/// A limit from its line. What is none stays what it is, and `/v1` says what is wrong with it.
+fn parsed(line: &str) -> Value {
+    let (requests, per) = line.split_once(" per ").or_else(|| line.split_once('/')).unwrap_or((line, ""));
+    let digits: String = requests.chars().filter(|character| !character.is_whitespace()).collect();
+    json!({"requests": number(&digits), "per": per.trim().to_lowercase()})
+}
+
+fn operation(line: &str) -> Value {
+    match line.split_once(char::is_whitespace) {
+        Some((methods, path)) => {
+            let methods: Vec<&str> = methods.split(',').map(str::trim).filter(|method| !method.is_empty()).collect();
+            json!({"methods": methods, "path": path.trim()})
+        }
+        None => json!({"path": line}),
+    }
+}
+
+/// The form's field for a field of `/v1`.
+pub fn field_of(field: &str) -> String {
+    field.split(['[', '.']).next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_what_is_sent() {
+        for row in [
+            json!({"limits": [{"requests": 5000, "per": "day"}, {"requests": 1, "per": "minute"}], "burst": {"requests": 9, "per":
+                "second"}, "stop_on_quota_reach": false, "operations": [{"methods": ["GET", "POST"], "path": "/x/*"}, {"path": "/**"}],
+                "owner": "p"}),
+            json!({"limits": null, "burst": null, "stop_on_quota_reach": true, "operations": null, "owner": null}),
+            json!({"limits": null, "burst": null, "stop_on_quota_reach": true, "operations": [], "owner": null}),
+        ] {
+            let mut with_id = row.clone();
+            with_id["id"] = json!("gold");
+            let plan: Plan = serde_json::from_value(with_id).unwrap();
+            let mut written = Map::new();
+            write(&filled(&plan), &mut written, true);
+            assert_eq!(Value::Object(written), row);
+        }
+        for (line, expected) in [
+            ("5 000 per Day", json!({"requests": 5000, "per": "day"})),
+            ("10/second", json!({"requests": 10, "per": "second"})),
+            ("many", json!({"requests": "many", "per": ""})),
+        ] {
+            assert_eq!(parsed(line), expected);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Deletes a plan, after it has asked.
+
+use axum::{
+    extract::Path,
+    http::{Method, StatusCode},
+    response::Response,
+};
+use maud::html;
+
+use super::{
+    super::{
+        parts::{confirm::Confirm, field::Wrong, table::facts},
+        rows::Plan,
+        visit::{Sent, Visit, see_other},
+    },
+    list::facts_of,
+    path,
+};
+use crate::http::problem::Problem;
+
+pub async fn ask(Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
+    page(&visit, &id, StatusCode::OK, &Wrong::default()).await
+}
+
+async fn page(visit: &Visit, id: &str, status: StatusCode, wrong: &Wrong) -> Result<Response, Problem> {
+    let plan: Plan = visit.v1.read(&path(id)).await?;
+    if !visit.may(Method::DELETE, super::CHANGE) || !visit.owns(plan.owner.as_deref()) {
+        return Err(visit.refused());
+    }
+    let (to, back) = (visit.at(&["plans", id, "delete"]), visit.at(&["plans", id]));
+    let confirm = Confirm {
+        token: visit.frame.token(),
+        to: &to,
+        etag: Some(plan.etag.as_deref().unwrap_or_default()),
+        what: html! { p { "A plan that a subscription or an application has cannot be deleted." } },
+        fields: html! {},
+        button: "Delete",
+        back: &back,
+        is_dangerous: true,
+    };
+    let body = html! {
+        div.columns {
+            section aria-label="Delete" { (confirm.body(wrong)) }
+            section aria-label="The plan" { (facts(&facts_of(&plan))) }
+        }
+    };
+    let trail = [("Plans", visit.at(&["plans"])), ("Plan", back.clone())];
+    Ok(visit.page_as(status, &format!("Delete {id}"), &trail, body))
+}
+
+/// Deletes the plan.
+pub async fn delete(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    match visit.v1.change(Method::DELETE, &path(&id), None, Some(form.get("etag"))).await {
+        Ok(_) => Ok(see_other(&visit.at_with(&["plans"], &[("said", "deleted")]))),
+        Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
+            let wrong = Wrong::new(
+                "",
+                "Somebody else changed the plan meanwhile. Look at it beside the form, and send the form again \
+                                        if you still want it.",
+            );
+            page(&visit, &id, problem.status(), &wrong).await
+        }
+        Err(problem) if matches!(problem.status().as_u16(), 400 | 409 | 422) => {
+            page(&visit, &id, problem.status(), &Wrong::of(&problem, str::to_owned)).await
+        }
+        Err(problem) => Err(problem),
+    }
+}

@@ -1,0 +1,77 @@
+//! The list of subscriptions, over all APIs that the person looks after.
+
+use axum::response::Response;
+use maud::{Markup, html};
+
+use super::{
+    super::{
+        parts::{
+            badge::words,
+            field::{Field, Wrong},
+            listed::{Asked, Listed, ROWS},
+            table::empty,
+        },
+        rows::Subscription,
+        visit::Visit,
+    },
+    figures::seen,
+    table::subscriptions,
+};
+use crate::http::problem::Problem;
+
+/// States of a subscription, as the filter offers them.
+const STATES: [&str; 7] =
+    ["UNBLOCKED", "BLOCKED", "PROD_ONLY_BLOCKED", "ON_HOLD", "REJECTED", "TIER_UPDATE_PENDING", "DELETE_PENDING"];
+
+/// The list.
+pub async fn page(visit: Visit) -> Result<Response, Problem> {
+    let place = visit.at(&["subscriptions"]);
+    let filters = [("q", visit.asked.get("q")), ("state", visit.asked.get("state")), ("api", visit.asked.get("api"))];
+    let body = html! {
+        (filter(&visit, &place, true))
+        (listed(&visit, "Subscriptions", &place, &filters, true).await?)
+    };
+    Ok(visit.page("Subscriptions", &[], body))
+}
+
+/// The rows that fit the filters, with links to the other pages of the list at `place`.
+pub async fn listed(
+    visit: &Visit,
+    caption: &str,
+    place: &str,
+    filters: &[(&str, &str)],
+    has_api: bool,
+) -> Result<Markup, Problem> {
+    let asked = Asked { path: "/v1/subscriptions", sort: "id", filters, rows: ROWS };
+    let mut list = Listed::<Subscription>::read(visit, asked).await?;
+    let rows = seen(visit, std::mem::take(&mut list.items)).await?;
+    // The page of an API names it in its path.
+    let kept: Vec<_> = filters.iter().filter(|(name, _)| has_api || *name != "api").copied().collect();
+    let is_filtered = kept.iter().any(|(_, value)| !value.is_empty());
+    Ok(html! {
+        (list.wrong())
+        @if rows.is_empty() && is_filtered {
+            (empty("No subscription fits the filter.", Some(("Show all", place.to_owned()))))
+        } @else if rows.is_empty() {
+            (empty("There is no subscription yet. Subscribers make one for an application of theirs; it then stands here.", None))
+        } @else {
+            (subscriptions(visit, caption, &rows, has_api))
+        }
+        (list.pages(place, &kept, "subscription", "subscriptions"))
+    })
+}
+
+/// The filter of a list at `place`.
+pub fn filter(visit: &Visit, place: &str, has_api: bool) -> Markup {
+    let mut states = vec![("", "Any state")];
+    states.extend(STATES.map(|state| (state, words(state))));
+    let (asked, wrong) = (&visit.asked, Wrong::default());
+    html! {
+        form.filter method="get" action=(place) role="search" aria-label="Filter the subscriptions" {
+            (Field::new("q", "Application: part of its name or id", "").typed("search", asked, &wrong))
+            (Field::new("state", "State", "").one_of(&states, asked, &wrong))
+            @if has_api { (Field::new("api", "API: its id", "").typed("text", asked, &wrong)) }
+            p.actions { button type="submit" { "Filter" } }
+        }
+    }
+}

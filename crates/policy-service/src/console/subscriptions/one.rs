@@ -1,0 +1,151 @@
+//! The page of one subscription: whose it is, whether it is blocked and why, what can be done, the receipt of what was done,
+//! and its requests.
+
+use axum::{extract::Path, http::Method, response::Response};
+use maud::{Markup, html};
+
+use super::{
+    super::{
+        parts::{
+            field::{Wrong, hidden},
+            table::{facts, name},
+            time::{hour, time, time_or},
+        },
+        receipts,
+        rows::Block,
+        usage,
+        visit::Visit,
+    },
+    APPROVE, BLOCK,
+    figures::{Seen, find},
+    form::{self, Concerned, fresh},
+    moved,
+    table::state,
+};
+use crate::http::problem::Problem;
+
+/// The page.
+pub async fn page(Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
+    let seen = find(&visit, &id).await?;
+    let row = &seen.row;
+    let (may_block, may_approve) = (visit.may(Method::POST, BLOCK), visit.may(Method::POST, APPROVE));
+    let receipt = receipts::beside(&visit, &["subscriptions", &id]).await?;
+    let can_block = may_block && row.block.is_none() && !row.deleted;
+    let concerned = if can_block { Some(Concerned::read(&visit, &id).await?) } else { None };
+    let usage = usage::of_subscription(&visit, row.application(), row.api()).await?;
+    let may_change = visit.may(Method::PUT, "/v1/subscriptions/{id}") && !row.deleted && visit.owns(seen.subscriber.owner.as_deref());
+    let body = html! {
+        @if may_change {
+            div.tools {
+                a.button href=(visit.at(&["subscriptions", &id, "plan"])) { "Change the plan" }
+                a.button.danger href=(visit.at(&["subscriptions", &id, "end"])) { "End the subscription …" }
+            }
+        }
+        @if may_approve && row.state() == "ON_HOLD" { (waits(&visit, &seen)) }
+        div.columns {
+            div {
+                @if let Some(block) = &row.block { (blocked(&visit, &seen, block, may_block)) }
+                (facts(&facts_of(&visit, &seen)))
+            }
+            @if !receipt.0.is_empty() { div { (receipt) } }
+            @if let Some(concerned) = &concerned {
+                section.panel aria-labelledby="block-title" {
+                    h2 #block-title { "Block" }
+                    (form::block(&visit, row, concerned, &fresh(), &Wrong::default()))
+                }
+            }
+        }
+        (usage)
+    };
+    Ok(visit.page(&format!("{} at {}", seen.application(), row.api()), &trail(&visit, &seen, false), body))
+}
+
+fn one_click(visit: &Visit, seen: &Seen, what: &str, words: &str, class: &str) -> Markup {
+    html! {
+        form method="post" action=(visit.at(&["subscriptions", &seen.row.id, what])) {
+            (visit.frame.token()) (hidden("etag", seen.row.etag.as_deref().unwrap_or_default()))
+            (hidden("seen", &moved::seen(&seen.row)))
+            button class=(class) type="submit" { (words) }
+        }
+    }
+}
+
+fn waits(visit: &Visit, seen: &Seen) -> Markup {
+    html! {
+        section.panel aria-labelledby="waits-title" {
+            h2 #waits-title { "It waits for your approval" }
+            p { "Its requests are refused until you approve it." }
+            div.tools {
+                (one_click(visit, seen, "approve", "Approve", "main"))
+                a.button href=(visit.at(&["subscriptions", &seen.row.id, "reject"])) { "Reject …" }
+            }
+        }
+    }
+}
+
+fn blocked(visit: &Visit, seen: &Seen, block: &Block, may_block: bool) -> Markup {
+    let Block { by, at, reason, note, from, until, .. } = block;
+    let mut said: Vec<(&str, Markup)> = vec![("What", state(&seen.row))];
+    if let Some(by) = by {
+        said.push(("By", name(by)));
+    }
+    if let Some(at) = at {
+        said.push(("Ordered", time(*at)));
+    }
+    if let Some(from) = from {
+        said.push(("Begins", time(*from)));
+    }
+    said.push(("Until", time_or(*until, "somebody unblocks it")));
+    if let Some(reason) = reason {
+        said.push(("Reason", name(reason)));
+    }
+    if let Some(note) = note {
+        said.push(("Note to the subscriber", name(note)));
+    }
+    html! {
+        section.panel aria-labelledby="blocked-title" {
+            h2 #blocked-title { @if seen.row.is_planned() { "A block is planned" } @else { "It is blocked" } }
+            (facts(&said))
+            @if may_block {
+                div.tools.actions {
+                    (one_click(visit, seen, "unblock", "Unblock", "main"))
+                    a.button href=(visit.at(&["subscriptions", &seen.row.id, "block"])) { "Change the block …" }
+                }
+            }
+        }
+        br;
+    }
+}
+
+/// What is known of a subscription.
+pub fn facts_of(visit: &Visit, seen: &Seen) -> Vec<(&'static str, Markup)> {
+    let Seen { row, subscriber } = seen;
+    let mut facts = vec![
+        (
+            "Application",
+            html! { (name(seen.application())) @if seen.application() != row.application() { " " code { (name(row.application())) } } },
+        ),
+        ("Owner", html! { @match &subscriber.owner { Some(owner) => (name(owner)), None => span.none { "nobody" } } }),
+        ("API", html! { a href=(visit.at(&["apis", row.api()])) { (name(row.api())) } }),
+        ("State", state(row)),
+        ("Plan", html! { @match &row.plan { Some(plan) => (name(plan)), None => span.none { "none" } } }),
+        (
+            "Last use",
+            html! { @match subscriber.last_used { Some(at) => { "the hour from " (hour(at)) } None => span.none { "not known" } } },
+        ),
+        ("Subscription", html! { code { (name(&row.id)) } }),
+    ];
+    if let Some(until) = row.used_up_until {
+        facts.push(("Plan used up until", time(until)));
+    }
+    facts
+}
+
+/// The way to the page.
+pub fn trail(visit: &Visit, seen: &Seen, with_itself: bool) -> Vec<(&'static str, String)> {
+    let mut trail = vec![("APIs", visit.at(&["apis"])), ("API", visit.at(&["apis", seen.row.api()]))];
+    if with_itself {
+        trail.push(("Subscription", visit.at(&["subscriptions", &seen.row.id])));
+    }
+    trail
+}

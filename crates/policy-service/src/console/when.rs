@@ -1,0 +1,53 @@
+//! Times that people enter. The script tells which moment a time is in the reader's zone; without it the time is in UTC.
+
+use chrono::NaiveDateTime;
+use maud::{Markup, html};
+
+use super::{
+    form::Form,
+    parts::field::{Field, Wrong, hidden},
+};
+
+/// The moment that was entered, in Unix seconds; `None` if the field is empty.
+pub fn moment(form: &Form, name: &str) -> Result<Option<i64>, Wrong> {
+    let typed = form.get(name);
+    if typed.is_empty() {
+        return Ok(None);
+    }
+    if let Ok(at) = form.get(&beside(name)).parse() {
+        return Ok(Some(at));
+    }
+    let forms = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"];
+    let time = forms.iter().find_map(|form| NaiveDateTime::parse_from_str(typed, form).ok());
+    let time = time.ok_or_else(|| Wrong::new(name, "expected a date and a time, such as 2027-01-31T08:00"))?;
+    Ok(Some(time.and_utc().timestamp()))
+}
+
+/// The field for a moment, with the hidden one that the script fills.
+pub fn field(name: &str, label: &str, form: &Form, wrong: &Wrong) -> Markup {
+    html! {
+        (Field::new(name, label, "In UTC.").typed("datetime-local", form, wrong))
+        (hidden(&beside(name), form.get(&beside(name))))
+    }
+}
+
+fn beside(name: &str) -> String {
+    format!("{name}_at")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_the_one_that_the_script_tells_or_the_time_in_utc() {
+        let read = |text: &str| moment(&Form::parse(text.as_bytes()), "end").ok();
+        assert_eq!(read("end="), Some(None));
+        assert_eq!(read("end=2025-12-01T08:00"), Some(Some(1_764_576_000)));
+        assert_eq!(read("end=2025-12-01T08:00&end_at=1764572400"), Some(Some(1_764_572_400)));
+        assert_eq!(read("end=2025-12-01T08:00&end_at=x"), Some(Some(1_764_576_000)));
+        assert_eq!(read("end=tomorrow"), None);
+        // A moment without the time that a person sees is not meant.
+        assert_eq!(read("end_at=1764572400"), Some(None));
+    }
+}

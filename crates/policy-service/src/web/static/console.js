@@ -1,0 +1,89 @@
+// What the pages do beyond forms and links: times in the reader's zone, presets of times, copying, and where the focus goes.
+// Every page works without it.
+"use strict";
+(() => {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const formats = {
+    minute: { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", hour12: false, timeZoneName: "short" },
+    hour: { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", hour12: false, timeZoneName: "short" },
+  };
+
+  const showTimes = (root) => {
+    for (const element of root.querySelectorAll("time[data-zone]")) {
+      const time = new Date(element.dateTime);
+      const format = formats[element.dataset.zone];
+      if (format && !Number.isNaN(time.getTime())) {
+        element.title = element.textContent;
+        element.textContent = new Intl.DateTimeFormat("en-GB", format).format(time);
+        delete element.dataset.zone;
+      }
+    }
+  };
+
+  // A time that a person enters is in the reader's zone, and the field beside it tells the service which moment that is.
+  const watchTimes = (root) => {
+    for (const input of root.querySelectorAll("input[type=datetime-local]")) {
+      const moment = input.form && input.form.elements[input.name + "_at"];
+      const hint = document.getElementById(input.id + "-hint");
+      if (!moment) continue;
+      if (hint) hint.textContent = "In your time zone, " + zone + ".";
+      if (moment.value && !input.value) {
+        const time = new Date(Number(moment.value) * 1000 - new Date(Number(moment.value) * 1000).getTimezoneOffset() * 60000);
+        input.value = time.toISOString().slice(0, 16);
+      }
+      const tell = () => {
+        const time = new Date(input.value).getTime();
+        moment.value = Number.isNaN(time) ? "" : String(Math.floor(time / 1000));
+      };
+      input.addEventListener("input", tell);
+      input.form.addEventListener("submit", tell);
+      tell();
+    }
+    for (const input of root.querySelectorAll("input[data-tomorrow]")) {
+      const time = new Date();
+      time.setHours(24, 0, 0, 0);
+      input.value = String(Math.floor(time.getTime() / 1000));
+      const words = document.getElementById(input.dataset.tomorrow);
+      if (words) words.textContent = new Intl.DateTimeFormat("en-GB", formats.minute).format(time);
+    }
+  };
+
+  // A field that belongs to one choice chooses it.
+  const watchChoices = (root) => {
+    for (const option of root.querySelectorAll(".option")) {
+      const choice = option.querySelector("input[type=radio]");
+      for (const field of option.querySelectorAll("input:not([type=radio]):not([type=hidden])")) {
+        field.addEventListener("input", () => { if (choice) choice.checked = true; });
+      }
+    }
+  };
+
+  const watchCopies = (root) => {
+    for (const button of root.querySelectorAll("button[data-copies]")) {
+      button.hidden = false;
+      button.addEventListener("click", async () => {
+        const from = document.getElementById(button.dataset.copies);
+        const told = document.getElementById(button.dataset.copies + "-copied");
+        let words = "Copied.";
+        try {
+          await navigator.clipboard.writeText(from.value === undefined ? from.textContent : from.value);
+        } catch {
+          words = "The browser does not allow it. Select the text and copy it.";
+        }
+        if (told) told.textContent = words;
+      });
+    }
+  };
+
+  const watch = (root) => {
+    showTimes(root);
+    watchTimes(root);
+    watchChoices(root);
+    watchCopies(root);
+  };
+
+  watch(document);
+  document.addEventListener("htmx:load", (event) => watch(event.detail.elt));
+  const wrong = document.querySelector("[data-focus]");
+  if (wrong) wrong.focus();
+})();

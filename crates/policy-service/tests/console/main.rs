@@ -1,0 +1,26 @@
+//! The console, as a browser without scripts sees it: pages, forms, and what each role may open and do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod audited;
+mod blocking;
+mod demo;
+mod dom;
+mod foundation;
+mod keys;
+mod making;
+mod names;
+mod operating;
+mod person;
+mod roles;
+mod strange;
+mod subscribing;

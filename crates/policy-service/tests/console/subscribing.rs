@@ -1,0 +1,103 @@
+//! A subscriber's way: an application, an API with a plan, its states in words, and the end.
+
+use serde_json::{Value, json};
+
+use crate::{demo::fill, dom::Page, person::Person, support::Service};
+
+#[tokio::test]
+async fn a_subscriber_makes_an_application_and_subscribes_with_a_plan() {
+    let service = Service::start().await;
+    fill(&service).await;
+    let mut carol = Person::new(&service, "subscriber", "carol").await;
+    let start = carol.page("/console").await;
+    assert!(start.links("/console/new/application") && start.one("main").text.contains("no application yet"));
+    // An API that one can subscribe to asks for an application first.
+    let none = carol.page("/console/apis/orders/subscribe").await;
+    assert!(none.links("/console/new/application"));
+    let make = "/console/new/application";
+    let (place, page) = carol.do_it(make, make, &[("name", "Till"), ("id", "till")]).await;
+    assert!(place.starts_with("/console/applications/till?"), "{place}");
+    assert!(page.one("main").text.contains("no key yet") && page.links("/console/applications/till/new-key"));
+    // What is wrong stands at its field, and what was typed is kept.
+    let wrong = carol.fill(make, make, &[("name", "x"), ("id", "till")]).await.expect(409);
+    assert!(Page::parse(&wrong.text).form(make).contains(&("name".to_owned(), "x".to_owned())));
+    let catalogue = carol.page("/console/catalogue?q=ORD").await;
+    assert!(catalogue.links("/console/apis/orders/subscribe"));
+    let text = carol.open("/console/catalogue").await.expect(200).text;
+    assert!(text.contains("the publisher decides") && !text.contains("secret"), "{text}");
+    let subscribe = "/console/apis/orders/subscribe";
+    let form = carol.page("/console/apis/orders/subscribe?application=till").await;
+    assert!(form.one("main").text.contains("requests per day"), "the plan is told in words");
+    let form = form.form(subscribe);
+    assert!(form.contains(&("plan".to_owned(), "gold".to_owned())) && form.contains(&("application".to_owned(), "till".to_owned())));
+    let done = carol.send(subscribe, &form).await.expect(303);
+    let place = done.header("location").to_owned();
+    let page = carol.page(&place).await;
+    assert!(page.one("main").text.contains("The subscription is made"));
+    carol.send(subscribe, &form).await.expect(409);
+    // By hand: it waits, and the start page says so.
+    let waits = "/console/apis/invoices/subscribe";
+    carol.do_it(waits, waits, &[("application", "till")]).await;
+    let start = carol.page("/console").await.one("main").text.clone();
+    assert!(start.contains("Waits for approval") && start.contains("has not decided yet"), "{start}");
+    // Another plan, and the end.
+    service.post("/v1/plans", json!({"id": "silver", "owner": "p"})).await.expect(201);
+    let mut api = service.get("/v1/apis/orders").await.json();
+    api["plans"] = json!(["gold", "silver"]);
+    service.put("/v1/apis/orders", api).await.expect(200);
+    let id = place.trim_start_matches("/console/subscriptions/").split('?').next().unwrap().to_owned();
+    let plan = format!("/console/subscriptions/{id}/plan");
+    carol.do_it(&plan, &plan, &[("plan", "silver")]).await;
+    assert_eq!(service.get(&format!("/v1/subscriptions/{id}")).await.json()["plan"], "silver");
+    carol.fill(&plan, &plan, &[("plan", "unknown")]).await.expect(422);
+    let end = format!("/console/subscriptions/{id}/end");
+    carol.do_it(&end, &end, &[]).await;
+    service.get(&format!("/v1/subscriptions/{id}")).await.expect(404);
+    let edit = "/console/applications/till/edit";
+    let (_, page) = carol.do_it(edit, edit, &[("name", "Tills")]).await;
+    assert_eq!(page.one("h1").text, "Tills");
+    let delete = "/console/applications/till/delete";
+    carol.do_it(delete, delete, &[]).await;
+    service.get("/v1/applications/till").await.expect(404);
+}
+
+#[tokio::test]
+async fn what_is_blocked_stands_first_with_since_until_and_note() {
+    let service = Service::start().await;
+    fill(&service).await;
+    let mut alice = Person::new(&service, "subscriber", "alice").await;
+    let text = alice.page("/console").await.one("main").text.clone();
+    assert!(!text.contains("What is blocked"), "{text}");
+    let block = json!({"state": "PROD_ONLY_BLOCKED", "reason": "too-many", "note": "Call us: 555", "until": 4_102_444_800_i64});
+    service.post("/v1/subscriptions/s-1/block", block).await.expect(200);
+    let page = alice.page("/console").await;
+    let text = page.one("main").text.clone();
+    let first = page.all("h2").next().unwrap().text.clone();
+    assert_eq!(first, "What is blocked");
+    for words in ["Blocked for production", "Web shop at orders", "Call us: 555", "1 Jan 2100", "Since"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(!text.contains("too-many") && !text.contains("service's"), "the reason is not for the subscriber: {text}");
+    for path in ["/console/applications/shop", "/console/subscriptions/s-1"] {
+        let text = alice.page(path).await.one("main").text.clone();
+        assert!(text.contains("Call us: 555") && text.contains("1 Jan 2100") && !text.contains("too-many"), "{path}: {text}");
+    }
+    // An application that is blocked, and a block that is planned.
+    service.post("/v1/subscriptions/s-1/unblock", Value::Null).await.expect(200);
+    let planned = json!({"from": 4_102_444_800_i64, "note": "Maintenance"});
+    service.post("/v1/subscriptions/s-1/block", planned).await.expect(200);
+    service.post("/v1/applications/shop/block", json!({"note": "Unpaid", "reason": "dunning"})).await.expect(200);
+    let text = alice.page("/console").await.one("main").text.clone();
+    for words in ["for every API", "Unpaid", "Block planned", "Maintenance"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(!text.contains("dunning"));
+    // A block outlives the subscription, and its owner still sees it.
+    service.post("/v1/applications/shop/unblock", Value::Null).await.expect(200);
+    service.post("/v1/subscriptions/s-1/block", json!({"note": "Kept"})).await.expect(200);
+    let end = "/console/subscriptions/s-1/end";
+    assert!(alice.page(end).await.one("main").text.contains("The block stays"));
+    alice.do_it(end, end, &[]).await;
+    let text = alice.page("/console").await.one("main").text.clone();
+    assert!(text.contains("Kept") && text.contains("Deleted, block kept"), "{text}");
+}

@@ -1,0 +1,143 @@
+// What an operator and an administrator do: find whose a key is without telling it to anyone, ask why a request is refused, see
+// gateways come and go, and restore an earlier policy after a preview.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { close, launch, person } from './lib/browser.mjs';
+import { BLOCKED, ORDERS, PAYMENTS, reaches, start } from './lib/stack.mjs';
+
+const PRODUCTION = reaches('production');
+
+let stack;
+before(async () => {
+  stack = await start('operator');
+  await launch();
+});
+after(async () => {
+  await close();
+  await stack?.end();
+});
+
+for (const javaScriptEnabled of [true, false]) {
+  test(`whose is this: a key, its digest, an id, a name (scripts: ${javaScriptEnabled})`, async () => {
+    const oscar = await person(stack, stack.tokens.operator, { javaScriptEnabled });
+    const asked = [];
+    oscar.context.on('request', (request) => asked.push(`${request.url()} ${JSON.stringify(request.headers())}`));
+    const key = stack.keys.production;
+    const digest = createHash('sha256').update(key).digest('hex');
+    const find = async (what) => {
+      await oscar.open('/console/find');
+      await oscar.page.getByLabel(/^A key/).fill(what);
+      await oscar.button('Whose is this?').click();
+      await oscar.page.getByRole('heading', { name: 'What was found' }).waitFor();
+    };
+    for (const what of [key, digest]) {
+      await find(what);
+      await oscar.says('It is the key');
+      assert.match(await oscar.text(), /alice/);
+      const shown = await oscar.page.content();
+      assert.ok(!shown.includes(what), 'what was typed is not shown again');
+    }
+    if (javaScriptEnabled) await oscar.check('a key was found');
+    for (const [what, words] of [['shop', 'Applications'], ['shop-orders', 'Subscriptions'], ['Payments', 'APIs']]) {
+      await find(what);
+      await oscar.says(words);
+    }
+    await find('nobody-has-this');
+    await oscar.says('Nothing was found');
+    if (javaScriptEnabled) await oscar.check('nothing was found');
+    assert.ok(!asked.some((line) => line.includes(key)), 'a key in an address or a header');
+    assert.ok(!readFileSync(stack.log, 'utf8').includes(key), 'a key in the log');
+    oscar.isWell('find');
+  });
+}
+
+test('why is it refused: the rules of the decision, and the answer that the gateway gives', async () => {
+  const oscar = await person(stack, stack.tokens.operator);
+  await stack.make('/v1/subscriptions/shop-orders/block', { state: 'PROD_ONLY_BLOCKED', note: 'pay' });
+  await stack.answer(ORDERS, stack.keys.production, BLOCKED);
+  const explain = async (key, path) => {
+    await oscar.open('/console/explain');
+    await oscar.page.getByLabel('URL').fill(`${stack.gateways[0]}${path}`);
+    await oscar.page.getByLabel('Key', { exact: true }).fill(key);
+    await oscar.button('Explain').click();
+    await oscar.says('The rules, in the order of the decision');
+  };
+  await explain(stack.keys.production, ORDERS);
+  for (const words of ['subscription_blocked', '900907']) await oscar.says(words);
+  assert.ok(!(await oscar.page.content()).includes(stack.keys.production), 'the key is not shown again');
+  await oscar.check('explained');
+  await explain(stack.keys.sandbox, ORDERS);
+  assert.doesNotMatch(await oscar.text(), /900907/);
+  await explain(stack.keys.production, PAYMENTS);
+  assert.doesNotMatch(await oscar.text(), /900907/);
+  await stack.make('/v1/subscriptions/shop-orders/unblock');
+  oscar.isWell('explain');
+});
+
+test('gateways change while one looks', async () => {
+  const oscar = await person(stack, stack.tokens.operator);
+  await oscar.open('/console/gateways');
+  for (const name of ['edge-1', 'edge-2']) await oscar.says(name);
+  await oscar.page.evaluate(() => { globalThis.sameDocument = true; });
+  const { revision } = await stack.make('/v1/subscriptions/shop-orders/block?receipt=10').then(({ receipt }) => receipt);
+  await oscar.says(String(revision));
+  await stack.command('stop');
+  // Ended a moment ago, it misses the next revision.
+  await stack.make('/v1/subscriptions/shop-orders/unblock');
+  await oscar.page.getByText(/behind|latest revision/i).first().waitFor({ timeout: 20_000 });
+  assert.ok(await oscar.page.evaluate(() => globalThis.sameDocument), 'without another page');
+  await oscar.check('gateways');
+  await stack.command('start');
+  oscar.isWell('gateways');
+});
+
+test('a restore shows first what it would change, and leaves blocks as they are', async () => {
+  const adam = await person(stack, stack.tokens.administrator);
+  const latest = async () => (await stack.v1('GET', '/v1/revisions?sort=-revision&limit=1')).body.items[0].revision;
+  const good = await latest();
+  // Somebody changes more than was meant, and somebody else blocks an application for a good reason.
+  assert.equal((await stack.v1('DELETE', '/v1/subscriptions/partner-orders')).status, 204);
+  await stack.make('/v1/subscriptions/shop-orders/block');
+  await stack.answer(ORDERS, stack.keys.partner, { status: 403, code: '900908' });
+  await stack.answer(ORDERS, stack.keys.production, BLOCKED);
+  const before = await latest();
+  await adam.open('/console/history');
+  await adam.row(new RegExp(`^\\s*${good}\\s`)).getByRole('link', { name: /^Restore/ }).click();
+  await adam.button('Show the preview').click();
+  await adam.says('What would change');
+  await adam.says('What would stay as it is');
+  assert.match(await adam.text(), /shop-orders/);
+  assert.equal(await latest(), before, 'a preview changes nothing');
+  await adam.check('preview');
+  await adam.page.getByRole('button', { name: /^Restore/ }).click();
+  await adam.says('The restore is done');
+  await adam.page.getByText(/^.?\s*Complete/).first().waitFor({ timeout: 15_000 });
+  await stack.answerNow(ORDERS, stack.keys.partner, PRODUCTION);
+  await stack.answerNow(ORDERS, stack.keys.production, BLOCKED);
+  await adam.check('restored');
+  adam.isWell('restore');
+});
+
+test('a token is shown once, works, and ends when it is revoked', async () => {
+  const adam = await person(stack, stack.tokens.administrator);
+  await adam.open('/console/tokens');
+  await adam.link('New token').first().click();
+  await adam.page.getByLabel('Subject').fill('nora');
+  await adam.page.getByLabel('Role').selectOption('publisher');
+  await adam.page.locator('main form').getByRole('button').first().click();
+  await adam.says('Give it to its bearer now');
+  const token = await adam.page.locator('#secret').inputValue();
+  await adam.check('a new token');
+  assert.equal((await stack.v1('GET', '/v1/me', undefined, token)).body.subject, 'nora');
+  await adam.page.reload();
+  assert.ok(!(await adam.page.content()).includes(token), 'not after a reload');
+  await adam.open('/console/tokens');
+  assert.ok(!(await adam.page.content()).includes(token));
+  await adam.row('nora').getByRole('link', { name: /^Revoke/ }).click();
+  await adam.button('Revoke the token').click();
+  await adam.says('revoked');
+  assert.equal((await stack.v1('GET', '/v1/me', undefined, token)).status, 401);
+  adam.isWell('tokens');
+});

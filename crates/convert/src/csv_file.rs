@@ -15,6 +15,7 @@ use management::{
 };
 
 use crate::{
+    Input,
     draft::{Draft, Grant, Subscribed},
     finding::{Error, Spot, shown, word_shown},
     id,
@@ -67,9 +68,17 @@ struct States {
 /// What is wrong in a cell: the column, what was found, what is expected.
 struct Wrong(Column, String, String);
 
-/// Reads a file into the draft.
-pub fn read(draft: &mut Draft<'_>, file: usize, bytes: &[u8]) -> Result<(), Vec<Error>> {
-    let text = text(draft, file, bytes)?;
+/// Reads all files into the draft.
+pub fn read_all(draft: &mut Draft<'_>, inputs: &[Input]) -> Result<(), Vec<Error>> {
+    for input in inputs {
+        let file = draft.open(&input.name);
+        read(draft, file, &input.bytes)?;
+    }
+    Ok(())
+}
+
+fn read(draft: &mut Draft<'_>, file: usize, bytes: &[u8]) -> Result<(), Vec<Error>> {
+    let text = crate::text::read(draft, file, bytes)?;
     let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
     let mut record = StringRecord::new();
     let mut header: Option<Header> = None;
@@ -104,16 +113,6 @@ pub fn read(draft: &mut Draft<'_>, file: usize, bytes: &[u8]) -> Result<(), Vec<
         return Err(vec![draft.error_at(spot, "", "an empty file", "a first line with the names of the columns")]);
     }
     Ok(())
-}
-
-fn text<'a>(draft: &Draft<'_>, file: usize, bytes: &'a [u8]) -> Result<&'a str, Vec<Error>> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    std::str::from_utf8(bytes).map_err(|error| {
-        let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-        let line = before.iter().fold(1_u64, |line, byte| line.saturating_add(u64::from(*byte == b'\n')));
-        let spot = Spot { file, line, column: 0 };
-        vec![draft.error_at(spot, "", "bytes that are not UTF-8", "a file in UTF-8")]
-    })
 }
 
 fn unreadable(draft: &Draft<'_>, spot: Spot, error: &csv::Error) -> Error {

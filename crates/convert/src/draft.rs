@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use keygate::digest::Digest;
 use management::{
-    apis::Api,
+    apis::{Api, Match, Security},
     applications::Application,
+    deny_policies::{DenyPolicy, DenyType},
     keys::{KeyState, KeyType},
     plans::Plan,
     subscriptions::SubscriptionState,
@@ -74,9 +75,12 @@ pub struct Draft<'o> {
     pub applications: BTreeMap<String, Entry<Application>>,
     pub subscriptions: BTreeMap<(String, String), Entry<Subscribed>>,
     pub keys: BTreeMap<Digest, KeyEntry>,
+    pub deny_policies: BTreeMap<String, Entry<DenyPolicy>>,
     pub losses: Vec<Loss>,
     pub errors: Vec<Error>,
     pub notes: Vec<String>,
+    /// The number of each, and its place among the losses.
+    tallies: BTreeMap<&'static str, (usize, usize)>,
 }
 
 impl<'o> Draft<'o> {
@@ -90,9 +94,11 @@ impl<'o> Draft<'o> {
             applications: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             keys: BTreeMap::new(),
+            deny_policies: BTreeMap::new(),
             losses: Vec::new(),
             errors: Vec::new(),
             notes: Vec::new(),
+            tallies: BTreeMap::new(),
         }
     }
 
@@ -105,6 +111,11 @@ impl<'o> Draft<'o> {
     /// The name of a file.
     pub fn file(&self, number: usize) -> &str {
         self.files.get(number).map(String::as_str).unwrap_or_default()
+    }
+
+    /// The number of a file.
+    pub fn number_of(&self, name: &str) -> usize {
+        self.files.iter().position(|held| held == name).unwrap_or_default()
     }
 
     /// A spot in words, as seen from another one.
@@ -133,6 +144,24 @@ impl<'o> Draft<'o> {
             why: why.to_owned(),
             instead: instead.to_owned(),
         });
+    }
+
+    /// Tells of something that many entries have, once: at the first place, with their number.
+    pub fn tally(&mut self, spot: Spot, path: &str, what: &'static str, why: &str, instead: &str) {
+        let held = self.tallies.entry(what).or_insert((0, self.losses.len()));
+        held.0 = held.0.saturating_add(1);
+        if held.0 == 1 {
+            self.lose(spot, path, what, why, instead);
+        }
+    }
+
+    /// Puts the numbers of what was tallied into its losses.
+    pub fn count_tallies(&mut self) {
+        for (what, (number, place)) in std::mem::take(&mut self.tallies) {
+            if let Some(loss) = self.losses.get_mut(place).filter(|_| number > 1) {
+                loss.what = format!("{what} ({number} places, of which this is the first)");
+            }
+        }
     }
 
     /// Fails if there are more rows or findings than the limits.
@@ -205,6 +234,45 @@ impl<'o> Draft<'o> {
         };
         self.applications.insert(id.clone(), Entry { row, spot, is_refused: false });
         id
+    }
+
+    /// An API. Its matches follow.
+    pub fn api(&mut self, spot: Spot, path: &str, id: &str, name: Option<&str>, security: Option<Security>) {
+        let name = name.map(|name| self.text(spot, path, "the name", name));
+        let row = Api {
+            id: Some(id.to_owned()),
+            name,
+            version: None,
+            state: None,
+            matches: None,
+            security,
+            subscription_required: None,
+            endpoints: None,
+            owner: None,
+            plans: None,
+            approval: None,
+            etag: None,
+        };
+        self.apis.entry(id.to_owned()).or_insert(Entry { row, spot, is_refused: false });
+    }
+
+    /// A match of an API.
+    pub fn add_match(&mut self, id: &str, found: Match) {
+        let Some(api) = self.apis.get_mut(id) else { return };
+        let matches = api.row.matches.get_or_insert_default();
+        if !matches.contains(&found) {
+            matches.push(found);
+        }
+    }
+
+    /// A deny policy. Its id is made of what it denies.
+    pub fn deny(&mut self, spot: Spot, target: DenyType, word: &str, value: &str, invert: bool) {
+        let not = if invert { ":not" } else { "" };
+        let id = id::of_name(&format!("{word}{not}:{value}"));
+        let invert = Some(invert);
+        let row =
+            DenyPolicy { id: Some(id.clone()), target, value: value.to_owned(), invert, etag: None, applies: None };
+        self.deny_policies.entry(id).or_insert(Entry { row, spot, is_refused: false });
     }
 
     /// A subscription of an application to an API.

@@ -97,10 +97,10 @@ pub fn shown(text: &str) -> String {
 }
 
 /// Bytes of a text that [`word_shown`] shows. No key is so short.
-const MAX_WORD_BYTES: usize = 20;
+const MAX_SHOWN_WORD_BYTES: usize = 20;
 
 /// A text that should be one of a few words. A longer one is told by its length only, because it may be a key in the
 /// wrong place.
 pub fn word_shown(text: &str) -> String {
-    if text.len() <= MAX_WORD_BYTES { shown(text) } else { format!("a text of {} bytes", text.len()) }
+    if text.len() <= MAX_SHOWN_WORD_BYTES { shown(text) } else { format!("a text of {} bytes", text.len()) }
 }

@@ -23,6 +23,7 @@ impl Draft<'_> {
     /// The rows of what was collected.
     pub fn finish(mut self) -> Result<Converted, Vec<Error>> {
         let mut made = Vec::new();
+        self.count_tallies();
         self.note_missing();
         let opened = self.opened();
         let plans = std::mem::take(&mut self.plans).into_values();
@@ -53,6 +54,9 @@ impl Draft<'_> {
                 made.push((spot, Row::Key(key(digest.to_hex(), grant, *number, all))));
             }
         }
+        let denied = std::mem::take(&mut self.deny_policies).into_values();
+        made.extend(denied.filter(is_good).map(|entry| (entry.spot, Row::DenyPolicy(entry.row))));
+        let made = self.unique_keys(made);
         let mut rows = Vec::with_capacity(made.len());
         for (spot, row) in made {
             match verify(&row, self.options.now) {
@@ -61,7 +65,23 @@ impl Draft<'_> {
             }
         }
         self.check_room()?;
+        self.put_in_order();
         Ok(Converted { rows, losses: self.losses, errors: self.errors, notes: self.notes })
+    }
+
+    /// Keys without those whose id an earlier one has.
+    fn unique_keys(&mut self, made: Vec<(Spot, Row)>) -> Vec<(Spot, Row)> {
+        let mut ids = BTreeSet::new();
+        let mut kept = Vec::with_capacity(made.len());
+        for (spot, row) in made {
+            if matches!(row, Row::Key(_)) && !ids.insert(row.id().to_owned()) {
+                let found = format!("the id {:?} of a key again", row.id());
+                self.refuse(spot, "", &found, "an id that only one key has; the second key is left out");
+            } else {
+                kept.push((spot, row));
+            }
+        }
+        kept
     }
 
     /// The APIs that each application is subscribed to.
@@ -71,6 +91,17 @@ impl Draft<'_> {
             opened.entry(application.clone()).or_default().insert(api.clone());
         }
         opened
+    }
+
+    /// Findings in the order of the files, each once: two rows may be made of one place.
+    fn put_in_order(&mut self) {
+        let mut losses = std::mem::take(&mut self.losses);
+        losses.sort_by_cached_key(|loss| (self.number_of(&loss.file), loss.line, loss.path.clone(), loss.what.clone()));
+        losses.dedup();
+        let mut errors = std::mem::take(&mut self.errors);
+        errors.sort_by_key(|error| (self.number_of(&error.file), error.line, error.column));
+        errors.dedup();
+        (self.losses, self.errors) = (losses, errors);
     }
 
     fn refuse_row(&mut self, spot: Spot, row: &Row, refusal: &Refusal) {

@@ -7,17 +7,30 @@
 //! Nothing here reads a file, a variable or a clock, or opens a connection. Keys become digests where they are read; no
 //! loss, error or `Debug` holds one. The same files give the same rows, byte for byte.
 //!
+//! - [`Kind::Envoy`]: the filter `api_key_auth`
+//! - [`Kind::EnvoyGateway`]: SecurityPolicies, Secrets and routes
+//! - [`Kind::Kong`]: services, routes, consumers and plugins
+//! - [`Kind::Wso2`]: APIs, applications, subscriptions and policies
 //! - [`Kind::Csv`]: a line for each key or subscription
 
 mod csv_file;
 mod draft;
+mod envoy;
 mod finding;
 mod finish;
+mod gateway;
 mod id;
 mod key;
+mod kong;
 pub mod limits;
+mod plugin;
+mod ranges;
+mod routes;
 mod row;
+mod text;
 mod verify;
+mod wso2;
+pub mod yaml;
 
 use std::{fmt, str::FromStr};
 
@@ -30,17 +43,29 @@ pub use self::{
 /// Whose files they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// Envoy's native `api_key_auth`.
+    Envoy,
+    /// Envoy Gateway's SecurityPolicy with its Secrets.
+    EnvoyGateway,
+    /// Kong's decK files.
+    Kong,
+    /// WSO2's exports and lists.
+    Wso2,
     /// CSV with a line for each key or subscription.
     Csv,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 1] = [Self::Csv];
+    pub const ALL: [Self; 5] = [Self::Envoy, Self::EnvoyGateway, Self::Kong, Self::Wso2, Self::Csv];
 
     /// Its word at a command line.
     pub fn word(self) -> &'static str {
         match self {
+            Self::Envoy => "envoy",
+            Self::EnvoyGateway => "envoy-gateway",
+            Self::Kong => "kong",
+            Self::Wso2 => "wso2",
             Self::Csv => "csv",
         }
     }
@@ -99,13 +124,14 @@ pub struct Converted {
 
 /// Converts `inputs`. Fails if a file cannot be read as what it should be, or exceeds a limit.
 pub fn convert(kind: Kind, inputs: &[Input], options: &Options) -> Result<Converted, Vec<Error>> {
-    limits::check_bytes(inputs).map_err(|error| vec![error])?;
+    limits::check_bytes(inputs)?;
     let mut draft = Draft::new(options);
-    for input in inputs {
-        let file = draft.open(&input.name);
-        match kind {
-            Kind::Csv => csv_file::read(&mut draft, file, &input.bytes)?,
-        }
+    match kind {
+        Kind::Envoy => envoy::read(&mut draft, inputs, options)?,
+        Kind::EnvoyGateway => gateway::read(&mut draft, inputs)?,
+        Kind::Kong => kong::read(&mut draft, inputs)?,
+        Kind::Wso2 => wso2::read(&mut draft, inputs)?,
+        Kind::Csv => csv_file::read_all(&mut draft, inputs)?,
     }
     draft.finish()
 }

@@ -16,12 +16,12 @@ pub const MAX_FINDINGS: usize = 100_000;
 pub const MAX_SHOWN_BYTES: usize = 80;
 
 /// Refuses more than [`MAX_BYTES`].
-pub(crate) fn check_bytes(inputs: &[Input]) -> Result<(), Error> {
+pub(crate) fn check_bytes(inputs: &[Input]) -> Result<(), Vec<Error>> {
     let mut bytes = 0_usize;
     for input in inputs {
         bytes = bytes.saturating_add(input.bytes.len());
         if bytes > MAX_BYTES {
-            return Err(Error {
+            return Err(vec![Error {
                 file: input.name.clone(),
                 ..Error::new(
                     "",
@@ -30,7 +30,7 @@ pub(crate) fn check_bytes(inputs: &[Input]) -> Result<(), Error> {
                     &format!("{bytes} bytes in all"),
                     &format!("at most {MAX_BYTES}; split the files and convert them one by one"),
                 )
-            });
+            }]);
         }
     }
     Ok(())

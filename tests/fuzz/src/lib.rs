@@ -17,6 +17,7 @@
 #[path = "../../cases/mod.rs"]
 mod cases;
 pub mod configuration;
+pub mod converted;
 pub mod feed;
 pub mod head;
 mod model;
@@ -44,6 +45,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "stored", check: stored::check, seeds: stored::seeds },
     Target { name: "usage", check: usage::check, seeds: usage::seeds },
     Target { name: "head", check: head::check, seeds: head::seeds },
+    Target { name: "converted", check: converted::check, seeds: converted::seeds },
 ];
 
 /// Checks a log line: one line of text, and not long, whatever the input was.

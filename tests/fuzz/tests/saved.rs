@@ -73,7 +73,7 @@ macro_rules! targets {
     };
 }
 
-targets!(configuration, page, feed, shard, stored, usage, head);
+targets!(configuration, page, feed, shard, stored, usage, head, converted);
 
 fn schema(document: &str) -> jsonschema::Validator {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../docs/{document}.schema.json"));

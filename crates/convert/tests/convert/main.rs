@@ -12,5 +12,9 @@
 )]
 
 mod csv;
+mod envoy;
+mod gateway;
 mod hostile;
+mod kong;
 mod support;
+mod wso2;

@@ -18,6 +18,7 @@ mod addresses;
 mod around;
 #[path = "../../../cases/mod.rs"]
 mod cases;
+mod converted;
 mod differential;
 mod explained;
 mod gateway;

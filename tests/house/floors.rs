@@ -249,7 +249,7 @@ const POLICY_SERVICE: House = House {
         ("routes", &["auth", "clock", "feed", "guesses", "http", "metrics"]),
         ("web", &["hexadecimal", "http"]),
         ("signin", &["auth", "cli", "clock", "guesses", "http", "routes", "web"]),
-        ("console", &["auth", "clock", "guesses", "http", "routes", "signin", "web"]),
+        ("console", &["auth", "clock", "guesses", "hexadecimal", "http", "routes", "signin", "web"]),
         ("server", &["auth", "clock", "console", "feed", "guesses", "http", "metrics", "routes", "signin"]),
         (
             "program",

@@ -19,9 +19,9 @@ use super::{
         rows::Preview,
         visit::{Sent, Visit, see_other},
     },
-    Application, BLOCK,
     one::{facts_of_block, trail},
-    path,
+    route::{BLOCK, path},
+    row::Application,
 };
 use crate::http::problem::Problem;
 

@@ -16,9 +16,9 @@ use super::{
         rows::List,
         visit::{Sent, Visit, see_other},
     },
-    Application, CHANGE, CREATE,
     one::trail,
-    path,
+    route::{CHANGE, CREATE, path},
+    row::Application,
 };
 use crate::http::problem::Problem;
 

@@ -13,9 +13,9 @@ use super::{
         rows::{List, Subscription},
         visit::{Sent, Visit, see_other},
     },
-    Application, CHANGE,
     one::trail,
-    path,
+    route::{CHANGE, path},
+    row::Application,
 };
 use crate::{http::problem::Problem, web::place::query};
 

@@ -17,7 +17,8 @@ use super::{
         rows::List,
         visit::Visit,
     },
-    Application, CREATE,
+    route::CREATE,
+    row::Application,
 };
 use crate::http::problem::Problem;
 

@@ -5,16 +5,17 @@ mod edit;
 mod leave;
 mod list;
 mod one;
+pub mod route;
 mod row;
 
 use axum::{Router, routing::get};
 
 pub use self::{
     list::{applications, named},
+    route::path,
     row::Application,
 };
 use super::Console;
-use crate::web::place::below;
 
 pub fn router() -> Router<Console> {
     Router::new()
@@ -26,14 +27,3 @@ pub fn router() -> Router<Console> {
         .route("/console/applications/{id}/block", get(block::ask).post(block::block))
         .route("/console/applications/{id}/unblock", get(block::ask_unblock).post(block::unblock))
 }
-
-/// The path of an application in `/v1`.
-pub fn path(id: &str) -> String {
-    below("/v1/applications", &[id])
-}
-
-/// The routes, as the table of permissions names them.
-pub const CREATE: &str = "/v1/applications";
-const CHANGE: &str = "/v1/applications/{id}";
-const BLOCK: &str = "/v1/applications/{id}/block";
-const ISSUE: &str = "/v1/applications/{id}/keys";

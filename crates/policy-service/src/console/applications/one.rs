@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::{
     super::{
-        keys,
+        keys::{row::Key, table::table as table_of_keys},
         parts::{
             badge::badge,
             field::hidden,
@@ -17,7 +17,8 @@ use super::{
         rows::{Block, List, Subscription},
         visit::Visit,
     },
-    Application, BLOCK, CHANGE, ISSUE, path,
+    route::{BLOCK, CHANGE, ISSUE, path},
+    row::Application,
 };
 use crate::{http::problem::Problem, web::place::query};
 
@@ -98,7 +99,7 @@ pub fn facts_of_block(block: &Block) -> Vec<(&'static str, Markup)> {
 
 async fn of_keys(visit: &Visit, row: &Application) -> Result<Markup, Problem> {
     let asked = Asked { path: "/v1/keys", sort: "id", filters: &[("application", &row.id)], rows: ROWS };
-    let list = Listed::<keys::Key>::read(visit, asked).await?;
+    let list = Listed::<Key>::read(visit, asked).await?;
     let may_issue = visit.may(Method::POST, ISSUE) && visit.owns(row.owner.as_deref()) && !row.deleted;
     let (here, make) = (visit.at(&["applications", &row.id]), visit.at(&["applications", &row.id, "new-key"]));
     Ok(html! {
@@ -109,7 +110,7 @@ async fn of_keys(visit: &Visit, row: &Application) -> Result<Markup, Problem> {
                     may_issue.then(|| ("Make the first key", make.clone()))))
             } @else {
                 @if may_issue { p.tools { a.button href=(make) { "New key" } } }
-                (keys::table(visit, "Keys", &list.items))
+                (table_of_keys(visit, "Keys", &list.items))
                 (list.pages(&here, &[], "key", "keys"))
             }
         }

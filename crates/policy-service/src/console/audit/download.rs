@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     super::{rows::List, visit::Visit},
-    Entry, filters,
+    entry::{Entry, filters},
 };
 use crate::{http::problem::Problem, web::place::query};
 

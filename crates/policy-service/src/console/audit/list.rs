@@ -16,7 +16,7 @@ use super::{
         visit::Visit,
         when,
     },
-    Entry, filters, kept,
+    entry::{Entry, filters, kept},
 };
 use crate::{http::problem::Problem, web::place::query};
 

@@ -10,12 +10,12 @@ use maud::html;
 
 use super::{
     super::{
-        applications::{self, Application},
+        applications::{Application, route as application},
         parts::{confirm::Confirm, field::Wrong, table::name},
         rows::Subscription,
         visit::{Sent, Visit, see_other},
     },
-    CHANGE, path,
+    route::{CHANGE, path},
 };
 use crate::http::problem::Problem;
 
@@ -28,7 +28,7 @@ pub async fn may_change(visit: &Visit, row: &Subscription, method: Method) -> Re
     if visit.principal.role == Role::Administrator {
         return Ok(());
     }
-    let application: Application = visit.v1.read(&applications::path(row.application())).await?;
+    let application: Application = visit.v1.read(&application::path(row.application())).await?;
     if visit.owns(application.owner.as_deref()) { Ok(()) } else { Err(refused()) }
 }
 

@@ -14,7 +14,7 @@ use super::{
         rows::Api,
         visit::Visit,
     },
-    SUBSCRIBE,
+    route::SUBSCRIBE,
 };
 use crate::{http::problem::Problem, web::place::query};
 

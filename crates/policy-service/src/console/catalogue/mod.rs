@@ -5,12 +5,12 @@ mod end;
 mod list;
 mod plan;
 mod plans;
+mod route;
 mod subscribe;
 
 use axum::{Router, routing::get};
 
 use super::Console;
-use crate::web::place::below;
 
 pub fn router() -> Router<Console> {
     Router::new()
@@ -19,12 +19,3 @@ pub fn router() -> Router<Console> {
         .route("/console/subscriptions/{id}/plan", get(plan::ask).post(plan::change))
         .route("/console/subscriptions/{id}/end", get(end::ask).post(end::end))
 }
-
-/// The path of a subscription in `/v1`.
-fn path(id: &str) -> String {
-    below("/v1/subscriptions", &[id])
-}
-
-/// The routes, as the table of permissions names them.
-const SUBSCRIBE: &str = "/v1/subscriptions";
-const CHANGE: &str = "/v1/subscriptions/{id}";

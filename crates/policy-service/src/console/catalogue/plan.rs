@@ -16,7 +16,8 @@ use super::{
         visit::{Sent, Visit, see_other},
     },
     end::may_change,
-    path, plans,
+    plans,
+    route::path,
 };
 use crate::{http::problem::Problem, web::place::below};
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{
     super::{
-        applications::{self, Application},
+        applications::{Application, route as application},
         form::Form,
         parts::{
             badge::badge,
@@ -20,7 +20,8 @@ use super::{
         rows::{Api, List},
         visit::{Sent, Visit, see_other},
     },
-    SUBSCRIBE, plans,
+    plans,
+    route::SUBSCRIBE,
 };
 use crate::{http::problem::Problem, web::place::below};
 
@@ -42,7 +43,7 @@ async fn page(visit: &Visit, id: &str, status: StatusCode, form: Form, wrong: &W
     let asked = form.get("application");
     if !asked.is_empty() && offered.items.iter().all(|row| row.id != asked) {
         // One that is not the person's own is left out.
-        offered.items.extend(visit.v1.read::<Application>(&applications::path(asked)).await.ok());
+        offered.items.extend(visit.v1.read::<Application>(&application::path(asked)).await.ok());
     }
     offered.items.retain(|row| !row.deleted);
     let plans = plans::offered(visit, &api).await?;

@@ -12,7 +12,7 @@ use super::{
         rows::List,
         visit::Visit,
     },
-    ALL, Credential, ONE,
+    route::{ALL, Credential, ONE},
 };
 use crate::{http::problem::Problem, web::place::query};
 

@@ -18,7 +18,7 @@ use super::{
         secrets::{self, Made, end, ends, field_of},
         visit::{Sent, Visit},
     },
-    ALL, Credential, refused,
+    route::{ALL, Credential, refused},
 };
 use crate::http::problem::Problem;
 

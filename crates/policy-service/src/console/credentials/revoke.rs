@@ -13,9 +13,8 @@ use super::{
         },
         visit::{Sent, Visit, see_other},
     },
-    ONE, find,
     list::sees,
-    path, refused,
+    route::{ONE, find, path, refused},
 };
 use crate::http::problem::Problem;
 

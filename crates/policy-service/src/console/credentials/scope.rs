@@ -18,9 +18,8 @@ use super::{
         secrets::field_of,
         visit::{Sent, Visit, see_other},
     },
-    ONE, find,
     make::{chosen, scope},
-    path, refused,
+    route::{ONE, find, path, refused},
 };
 use crate::http::problem::Problem;
 

@@ -19,9 +19,8 @@ use super::{
         rows::List,
         visit::{Sent, Visit, see_other},
     },
-    ALL, DenyPolicy, ONE, TYPES,
     list::what,
-    path,
+    route::{ALL, DenyPolicy, ONE, TYPES, path},
 };
 use crate::http::problem::Problem;
 

@@ -13,7 +13,7 @@ use super::{
         receipts,
         visit::Visit,
     },
-    ALL, DenyPolicy, ONE, TYPES,
+    route::{ALL, DenyPolicy, ONE, TYPES},
 };
 use crate::http::problem::Problem;
 

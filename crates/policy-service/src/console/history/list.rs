@@ -16,7 +16,7 @@ use super::{
         rows::List,
         visit::Visit,
     },
-    RESTORE,
+    route::RESTORE,
 };
 use crate::{http::problem::Problem, web::place::query};
 

@@ -3,6 +3,7 @@
 mod diff;
 mod list;
 mod restore;
+mod route;
 
 use axum::{Router, routing::get};
 
@@ -15,5 +16,3 @@ pub fn router() -> Router<Console> {
         .route("/console/diff", get(diff::page))
         .route("/console/restore", get(restore::ask).post(restore::restore))
 }
-
-const RESTORE: &str = "/v1/restore";

@@ -20,8 +20,8 @@ use super::{
         secrets::{self, Made},
         visit::{Sent, Visit, see_other},
     },
-    RESTORE,
     list::Revision,
+    route::RESTORE,
 };
 use crate::http::problem::Problem;
 

@@ -82,7 +82,7 @@ pub async fn ask(Path(id): Path<String>, visit: Visit) -> Response {
 
 /// Compares what was typed.
 pub async fn check(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
-    let key: super::Key = visit.v1.read(&super::path(&id)).await?;
+    let key: super::row::Key = visit.v1.read(&super::route::path(&id)).await?;
     let place = visit.at(&["keys", &id]);
     if is_kept(&key.id, &form) {
         return Ok(see_other(&format!("{place}?said=kept")));

@@ -10,14 +10,15 @@ use serde_json::{Map, Value, json};
 
 use super::{
     super::{
-        applications::{self, Application},
+        applications::{Application, route as application},
         form::Form,
         parts::field::{Field, Wrong, actions},
         secrets::{self, Made, field_of},
         visit::{Sent, Visit},
         when,
     },
-    ISSUE, kept,
+    kept,
+    route::ISSUE,
 };
 use crate::http::problem::Problem;
 
@@ -34,7 +35,7 @@ pub async fn ask(Path(id): Path<String>, visit: Visit) -> Result<Response, Probl
 
 /// The application, if the person may make a key of it.
 async fn application(visit: &Visit, id: &str) -> Result<Application, Problem> {
-    let row: Application = visit.v1.read(&applications::path(id)).await?;
+    let row: Application = visit.v1.read(&application::path(id)).await?;
     match visit.may(Method::POST, ISSUE) && visit.owns(row.owner.as_deref()) {
         true => Ok(row),
         false => Err(Problem::new(StatusCode::FORBIDDEN, "your role, or who owns this, does not allow it")),
@@ -127,7 +128,7 @@ pub async fn make(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<
         Ok(body) => body,
         Err(wrong) => return Ok(page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &row, &form, &wrong)),
     };
-    let path = format!("{}/keys", applications::path(&id));
+    let path = format!("{}/keys", application::path(&id));
     match secrets::make(&visit, &path, &body, &form).await {
         Ok(Made::Now(made)) => Ok(kept::shown(&visit, &made, "The new key", &html! {})),
         Ok(Made::Before(key)) => Ok(kept::shown_before(&visit, &key)),

@@ -7,17 +7,18 @@ mod make;
 mod one;
 mod revoke;
 mod rotate;
-mod row;
-mod table;
+pub mod route;
+pub mod row;
+pub mod table;
 
 use axum::{Router, routing::get};
 
 pub use self::{
+    route::path,
     row::Key,
-    table::{ends_soon, state, table},
+    table::{ends_soon, state},
 };
 use super::Console;
-use crate::web::place::below;
 
 pub fn router() -> Router<Console> {
     Router::new()
@@ -27,13 +28,3 @@ pub fn router() -> Router<Console> {
         .route("/console/keys/{id}/rotate", get(rotate::ask).post(rotate::rotate))
         .route("/console/keys/{id}/revoke", get(revoke::ask).post(revoke::revoke))
 }
-
-/// The path of a key in `/v1`.
-pub fn path(id: &str) -> String {
-    below("/v1/keys", &[id])
-}
-
-/// The routes, as the table of permissions names them.
-const ISSUE: &str = "/v1/applications/{id}/keys";
-const REGENERATE: &str = "/v1/keys/{id}/regenerate";
-const REVOKE: &str = "/v1/keys/{id}/revoke";

@@ -13,7 +13,8 @@ use super::{
         receipts,
         visit::Visit,
     },
-    Key, REGENERATE, REVOKE, path,
+    route::{REGENERATE, REVOKE, path},
+    row::Key,
     table::state,
 };
 use crate::http::problem::Problem;

@@ -10,7 +10,7 @@ use maud::html;
 
 use super::{
     super::{
-        applications::{self, Application},
+        applications::{Application, route as application},
         parts::{
             confirm::Confirm,
             field::Wrong,
@@ -18,16 +18,16 @@ use super::{
         },
         visit::{Sent, Visit, see_other},
     },
-    Key, REVOKE,
     one::{facts_of, trail},
-    path,
+    route::{REVOKE, path},
+    row::Key,
 };
 use crate::http::problem::Problem;
 
 /// The question.
 pub async fn ask(Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
     let key: Key = visit.v1.read(&path(&id)).await?;
-    let row: Option<Application> = match visit.v1.read(&applications::path(key.application())).await {
+    let row: Option<Application> = match visit.v1.read(&application::path(key.application())).await {
         Ok(row) => Some(row),
         Err(problem) if problem.status() == StatusCode::NOT_FOUND => None,
         Err(problem) => return Err(problem),

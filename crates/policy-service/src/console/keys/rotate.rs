@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     super::{
-        applications::{self, Application},
+        applications::{Application, route as application},
         form::{self, Form},
         parts::{
             field::{Field, Wrong, actions},
@@ -19,10 +19,11 @@ use super::{
         secrets::{self, Made, field_of},
         visit::{Sent, Visit},
     },
-    Key, REGENERATE, kept,
+    kept,
     make::{end, warning},
     one::{facts_of, rotation, trail},
-    path,
+    route::{REGENERATE, path},
+    row::Key,
 };
 use crate::http::problem::Problem;
 
@@ -34,7 +35,7 @@ pub async fn ask(Path(id): Path<String>, visit: Visit) -> Result<Response, Probl
 
 async fn page(visit: &Visit, id: &str, status: StatusCode, form: &Form, wrong: &Wrong) -> Result<Response, Problem> {
     let key: Key = visit.v1.read(&path(id)).await?;
-    let row: Application = visit.v1.read(&applications::path(key.application())).await?;
+    let row: Application = visit.v1.read(&application::path(key.application())).await?;
     if !visit.may(Method::POST, REGENERATE) || !visit.owns(row.owner.as_deref()) {
         return Err(Problem::new(StatusCode::FORBIDDEN, "your role, or who owns this, does not allow it"));
     }

@@ -14,7 +14,8 @@ use super::{
         },
         visit::Visit,
     },
-    Key, REGENERATE, REVOKE,
+    route::{REGENERATE, REVOKE},
+    row::Key,
 };
 
 /// A table of keys of one application.

@@ -12,7 +12,7 @@ use super::{
         rows::List,
         visit::Visit,
     },
-    ALL, ONE, Token,
+    route::{ALL, ONE, Token},
 };
 use crate::{http::problem::Problem, web::place::query};
 

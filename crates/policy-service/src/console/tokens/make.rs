@@ -18,7 +18,7 @@ use super::{
         secrets::{self, Made, end, ends, field_of},
         visit::{Sent, Visit},
     },
-    ALL, Token, refused,
+    route::{ALL, Token, refused},
 };
 use crate::http::problem::Problem;
 

@@ -13,7 +13,7 @@ use super::{
         },
         visit::{Sent, Visit, see_other},
     },
-    ONE, find, path, refused,
+    route::{ONE, find, path, refused},
 };
 use crate::http::problem::Problem;
 

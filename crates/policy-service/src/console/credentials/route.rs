@@ -1,0 +1,50 @@
+//! A credential of gateways as `/v1` answers it, where it is found, and what a page about one says.
+
+use axum::http::StatusCode;
+use serde::Deserialize;
+
+use super::super::{rows::List, visit::Visit};
+use crate::{
+    http::problem::Problem,
+    web::place::{below, query},
+};
+
+/// The routes, as the table of permissions names them.
+pub const ALL: &str = "/v1/gateways/credentials";
+pub const ONE: &str = "/v1/gateways/credentials/{id}";
+
+/// A credential, as `/v1` answers it: never its secret.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Credential {
+    pub id: String,
+    pub client_id: String,
+    #[serde(default)]
+    pub apis: Option<Vec<String>>,
+    pub created_at: i64,
+    #[serde(default)]
+    pub expires_at: Option<i64>,
+}
+
+pub fn path(id: &str) -> String {
+    below(ALL, &[id])
+}
+
+pub fn refused() -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "your role does not allow it")
+}
+
+/// Finds a credential. `/v1` has only the list of them, which is at most some hundreds.
+pub async fn find(visit: &Visit, id: &str) -> Result<Credential, Problem> {
+    let mut cursor = String::new();
+    loop {
+        let asked = query(&[("limit", "1000"), ("cursor", &cursor)]);
+        let list: List<Credential> = visit.v1.read(&format!("{ALL}{asked}")).await?;
+        if let Some(found) = list.items.into_iter().find(|one| one.id == id) {
+            return Ok(found);
+        }
+        cursor = match list.next {
+            Some(next) => next,
+            None => return Err(Problem::new(StatusCode::NOT_FOUND, "there is no such credential")),
+        };
+    }
+}

@@ -1,0 +1,3 @@
+//! The route that restores a revision.
+
+pub const RESTORE: &str = "/v1/restore";

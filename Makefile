@@ -75,7 +75,7 @@ built-tests:
 	cargo test $(LOCKED) --no-run $(E2E_TESTS)
 
 FILTER_TESTS := -p keygate --test filter
-SERVICE_TESTS := -p explain -p management -p store -p testkit -p policy-service -p keygatectl
+SERVICE_TESTS := -p explain -p management -p store -p testkit -p policy-service -p keygatectl -p convert
 E2E_TESTS := -p keygate-e2e
 
 ifdef SIDE_BY_SIDE

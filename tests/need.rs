@@ -39,6 +39,7 @@ case "$1" in
     *)
         work=${CARGO_TARGET_DIR:-target}
         program "$work/release/policy-service" :
+        program "$work/release/keygatectl" :
         program "$work/release/soak" '[ "$1" != arm ] || cp "$2" "$3"'
         for name in release/bench release/bench-scale debug/stack; do program "$work/$name" 'echo "ran $*" >> "$CALLS"'; done
         program "$work/debug/trim" 'cp "$1" "$2"; echo "trim to commit $3" >> "$CALLS"'
@@ -473,7 +474,12 @@ fn cargo_may_work_in_a_folder_of_any_name() {
         let mut make = place.command("make");
         make.args(["build", "run", "demo", "soak", "bench", "bench-scale"]).env("CARGO_TARGET_DIR", &work);
         assert_passes(make.env("ENVOY", "/bin/sh"));
-        for file in ["target/keygate.wasm", "target/release/policy-service", "target/bench/filters/bench_noop.wasm"] {
+        for file in [
+            "target/keygate.wasm",
+            "target/release/policy-service",
+            "target/release/keygatectl",
+            "target/bench/filters/bench_noop.wasm",
+        ] {
             assert!(place.has(file), "{folder}: no {file}");
         }
         let calls = place.calls();

@@ -16,8 +16,9 @@ use crate::{
     output::progress::Progress,
 };
 
-/// How often rows that changed are fetched again. Each time takes less long, because fewer have changed.
-const MOST_ROUNDS: usize = 20;
+/// How often rows that changed are fetched again. Each time takes less long, because fewer have changed. At a few
+/// milliseconds each, it is some seconds of a policy that never rests.
+const MOST_ROUNDS: usize = 500;
 /// Rows of a service. They are held in memory, at some 400 bytes each.
 const MOST_ROWS: usize = 5_000_000;
 

@@ -199,6 +199,8 @@ fn an_export_during_changes_is_the_policy_of_one_moment() {
                     .send()
                     .unwrap();
             }
+            // Some hundred changes a second are the most that people and programs make.
+            std::thread::sleep(std::time::Duration::from_millis(15));
         }
     });
     for round in 0..3 {

@@ -51,7 +51,7 @@ const FENCES: &[Fence] = &[
     // A client: it reaches a service by HTTP, and no database.
     Fence {
         folder: "crates/keygatectl",
-        below: &["explain", "keygate", "management"],
+        below: &["convert", "explain", "keygate", "management"],
         never: &["axum", "hyper", "sqlx", "utoipa"],
     },
 ];

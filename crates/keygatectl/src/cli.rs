@@ -125,6 +125,8 @@ pub enum Command {
     Diff(apply::Diff),
     /// Write the documents of a folder to the service
     Apply(apply::Apply),
+    /// Turn the files of other products into documents for `apply`
+    Convert(apply::Convert),
     /// Write completions for a shell to stdout
     Completions(reads::Completions),
     /// Write the manual page to stdout

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, builder::PossibleValuesParser};
 
 use super::args::Yes;
 
@@ -71,4 +71,33 @@ pub struct Apply {
     pub lock: Option<PathBuf>,
     #[command(flatten)]
     pub yes: Yes,
+}
+
+/// Turn the files of other products into documents for `apply`.
+#[derive(Debug, Args)]
+#[command(after_help = "What could not be carried over is listed on stderr, with its place and what to do instead.
+
+Examples:
+  keygatectl convert csv keys.csv --out converted
+  keygatectl validate converted
+  keygatectl apply converted --dry-run")]
+pub struct Convert {
+    /// Whose files they are
+    #[arg(value_name = "KIND", value_parser = PossibleValuesParser::new(::convert::Kind::ALL.map(::convert::Kind::word)))]
+    pub from: String,
+    /// The files
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The folder for the documents; it is made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The id of the API, where the files name none
+    #[arg(long, value_name = "ID")]
+    pub api: Option<String>,
+    /// The owner of applications, where the files name none
+    #[arg(long, value_name = "SUBJECT")]
+    pub owner: Option<String>,
+    /// Replace documents that are there; only files that `export` writes are touched
+    #[arg(long)]
+    pub force: bool,
 }

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod blocks;
+pub mod convert;
 pub mod describe;
 pub mod explain;
 pub mod gateways;
@@ -51,6 +52,7 @@ pub fn run(Cli { global, command }: Cli, screen: &mut Screen) -> Outcome {
         Command::Export(asked) => documents::export(&client()?, screen, &asked),
         Command::Diff(asked) => documents::diff(&client()?, screen, &asked),
         Command::Apply(asked) => documents::apply(&client()?, screen, &asked),
+        Command::Convert(asked) => convert::convert(screen, &asked),
         Command::Completions(asked) => shell::completions(screen, asked.shell),
         Command::Man => shell::manual(screen),
     }

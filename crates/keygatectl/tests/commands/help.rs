@@ -12,6 +12,9 @@ use serde_json::Value;
 
 use crate::support::{Service, terminal};
 
+/// A file for the examples of `convert`.
+const CSV: &str = "application,owner,api,key,type,plan,state,expires_at\nimported,dora,payments-1.0,secret-key-of-dora,PRODUCTION,gold,ACTIVE,\n";
+
 fn openapi() -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy-service/tests/golden/openapi.json");
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
@@ -87,6 +90,7 @@ fn every_command_has_help_and_its_examples_work() {
         fs::write(service.folder().join("key.txt"), &issued.out).unwrap();
         let export = service.ctl(&["export", "exported"]);
         export.expect(0);
+        fs::write(service.folder().join("keys.csv"), CSV).unwrap();
         fs::write(service.folder().join("token.txt"), crate::support::TOKEN).unwrap();
         if name != "export" {
             fs::rename(service.folder().join("exported"), service.folder().join("policy")).unwrap();

@@ -9,6 +9,7 @@
 )]
 
 mod applied;
+mod converted;
 mod pruned;
 mod round_trip;
 #[path = "../support/mod.rs"]

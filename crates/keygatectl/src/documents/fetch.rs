@@ -1,7 +1,7 @@
 //! All rows of a service, as of one revision.
 //!
-//! Lists come in pages, and others go on making changes meanwhile. So the rows that changed since the first page are
-//! fetched again, until nothing changed in between.
+//! Lists come in pages, and others go on making changes meanwhile. So the audit entries since the first page are replayed
+//! over the rows, up to the newest one. Each entry has the rows that its change touched, as they were after it.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,12 @@ use serde_json::Value;
 
 use super::row::Row;
 use crate::{
-    client::{Client, PAGE_ROWS, Pair, path_of},
+    client::{Client, PAGE_ROWS, Pair},
     failure::Failure,
     kinds,
     output::progress::Progress,
 };
 
-/// How often rows that changed are fetched again. Each time takes less long, because fewer have changed. At a few
-/// milliseconds each, it is some seconds of a policy that never rests.
-const MOST_ROUNDS: usize = 500;
 /// Rows of a service. They are held in memory, at some 400 bytes each.
 const MOST_ROWS: usize = 5_000_000;
 
@@ -75,7 +72,7 @@ impl Rows {
 /// Fetches all rows.
 pub fn fetch(client: &Client) -> Result<Rows, Failure> {
     let mut rows = Rows::default();
-    let mut revision = revision(client)?;
+    let begun = Mark::newest(client)?;
     let bar = Progress::new(None, "fetching rows");
     for kind in Kind::ALL {
         let mut pages = client.pages(kinds::path(kind), &[]);
@@ -86,48 +83,93 @@ pub fn fetch(client: &Client) -> Result<Rows, Failure> {
             bar.add(page.len());
         }
     }
-    for _ in 0..MOST_ROUNDS {
-        let latest = self::revision(client)?;
-        if latest == revision {
-            bar.end();
-            return Ok(rows);
-        }
-        for (kind, id) in changed(client, revision, latest)? {
-            match client.get(&path_of(kinds::path(kind), &id), &[]) {
-                Ok(answer) => rows.put(kind, &answer.body)?,
-                Err(failure) if failure.status() == Some(404) => rows.remove(kind, &id),
-                Err(failure) => return Err(failure),
+    replay(client, &mut rows, begun, Mark::newest(client)?)?;
+    bar.end();
+    Ok(rows)
+}
+
+/// An audit entry: its number, and its time by the clock of the service.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    seq: i64,
+    at: i64,
+}
+
+impl Mark {
+    /// The newest entry; zeros if there is none.
+    fn newest(client: &Client) -> Result<Self, Failure> {
+        let newest = client.pages("/v1/audit", &[("sort", "-seq".to_owned())]).next(1)?.unwrap_or_default();
+        Ok(newest.first().map(Self::of).unwrap_or_default())
+    }
+
+    fn of(entry: &Value) -> Self {
+        let number = |name: &str| entry.get(name).and_then(Value::as_i64).unwrap_or(0);
+        Self { seq: number("seq"), at: number("at") }
+    }
+}
+
+/// Replays the entries behind `begun` up to `newest`. A row may have been fetched after some of its changes; the last of
+/// them counts either way.
+fn replay(client: &Client, rows: &mut Rows, begun: Mark, newest: Mark) -> Result<(), Failure> {
+    if newest.seq <= begun.seq {
+        return Ok(());
+    }
+    let mut pages = client.pages("/v1/audit", &[("from", begun.at.to_string())]);
+    while let Some(entries) = pages.next(PAGE_ROWS)? {
+        for entry in entries {
+            let mark = Mark::of(&entry);
+            if mark.seq > newest.seq {
+                return Ok(());
+            }
+            if mark.seq > begun.seq {
+                apply(client, rows, &entry)?;
             }
         }
-        revision = latest;
     }
-    Err(Failure::Other("the policy changes faster than it can be fetched; try again later".to_owned()))
+    Ok(())
 }
 
-/// The latest revision; 0 if there is none.
-fn revision(client: &Client) -> Result<i64, Failure> {
-    let newest = client.pages("/v1/revisions", &[("sort", "-revision".to_owned())]).next(1)?.unwrap_or_default();
-    Ok(newest.first().and_then(|row| row.get("revision")).and_then(Value::as_i64).unwrap_or(0))
+/// Replays an entry. One that does not list all of its rows, such as that of an import, has them in the history.
+fn apply(client: &Client, rows: &mut Rows, entry: &Value) -> Result<(), Failure> {
+    let is_part = entry.get("also_total").is_some_and(|total| !total.is_null());
+    if is_part || entry.get("kind").and_then(Value::as_str) == Some("policy") {
+        let revision = entry.get("revision").and_then(Value::as_i64);
+        return revision.map_or(Ok(()), |revision| apply_revision(client, rows, revision));
+    }
+    let also = entry.get("also").and_then(Value::as_array).into_iter().flatten();
+    std::iter::once(entry).chain(also).try_for_each(|change| apply_row(rows, change))
 }
 
-/// What changed between two revisions.
-fn changed(client: &Client, from: i64, to: i64) -> Result<Vec<(Kind, String)>, Failure> {
-    let (mut found, mut cursor) = (Vec::new(), None);
+/// Replays what a revision changed.
+fn apply_revision(client: &Client, rows: &mut Rows, revision: i64) -> Result<(), Failure> {
+    let mut cursor = None;
     loop {
-        let mut query: Vec<Pair> =
-            vec![("from", from.to_string()), ("to", to.to_string()), ("limit", PAGE_ROWS.to_string())];
+        let (from, to) = (revision.saturating_sub(1).to_string(), revision.to_string());
+        let mut query: Vec<Pair> = vec![("from", from), ("to", to), ("limit", PAGE_ROWS.to_string())];
         query.extend(cursor.map(|cursor: String| ("cursor", cursor)));
         let page = client.get("/v1/diff", &query)?.body;
         for list in ["made", "changed", "removed"] {
-            for row in page.get(list).and_then(Value::as_array).into_iter().flatten() {
-                let text = |name: &str| row.get(name).and_then(Value::as_str);
-                let kind = text("kind").and_then(|word| Kind::ALL.into_iter().find(|kind| kinds::word(*kind) == word));
-                found.extend(kind.zip(text("id").map(str::to_owned)));
+            for change in page.get(list).and_then(Value::as_array).into_iter().flatten() {
+                apply_row(rows, change)?;
             }
         }
         cursor = page.get("next").and_then(Value::as_str).map(str::to_owned);
         if cursor.is_none() {
-            return Ok(found);
+            return Ok(());
+        }
+    }
+}
+
+/// Puts the row that a change left, or takes it away. Changes of tokens and credentials are no part of the policy.
+fn apply_row(rows: &mut Rows, change: &Value) -> Result<(), Failure> {
+    let text = |name: &str| change.get(name).and_then(Value::as_str);
+    let kind = text("kind").and_then(|word| Kind::ALL.into_iter().find(|kind| kinds::word(*kind) == word));
+    let (Some(kind), Some(id)) = (kind, text("id")) else { return Ok(()) };
+    match change.get("after").filter(|after| !after.is_null()) {
+        Some(after) => rows.put(kind, after),
+        None => {
+            rows.remove(kind, id);
+            Ok(())
         }
     }
 }

@@ -36,7 +36,7 @@ fn converted_files_are_documents_that_can_be_applied() {
 #[test]
 fn a_file_that_is_wrong_is_told_without_its_keys() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("bad.csv"), "owner,key\na,secret-key-of-dora\n").unwrap();
+    fs::write(folder.path().join("bad.csv"), "key,colour\nsecret-key-of-dora,red\n").unwrap();
     let bad = Ctl::new(folder.path(), &["convert", "csv", "bad.csv", "--out", "made"]).expect(1);
     assert!(bad.err.contains("bad.csv") && !bad.err.contains("secret-key"), "{bad:?}");
     let kind = Ctl::new(folder.path(), &["convert", "nginx", "bad.csv", "--out", "made"]).expect(64);

@@ -189,18 +189,34 @@ fn an_export_during_changes_is_the_policy_of_one_moment() {
     let import = service.http.post(format!("{}/v1/import", service.url)).bearer_auth(crate::support::TOKEN);
     assert!(import.header("content-type", "application/x-ndjson").body(rows).send().unwrap().status().is_success());
     let (url, http) = (service.url.clone(), service.http.clone());
-    // Two applications change together, one at each end of the list, so no moment has them apart by more than one.
-    let changing = std::thread::spawn(move || {
-        for turn in 0..60 {
-            for id in ["app-0000", "app-2999"] {
-                let put = http.put(format!("{url}/v1/applications/{id}")).bearer_auth(crate::support::TOKEN);
-                put.header("content-type", "application/json")
-                    .body(format!("{{\"owner\":\"turn-{turn:03}\"}}"))
-                    .send()
-                    .unwrap();
+    // Two applications change together, one at each end of the list, so no moment has them apart by more than one. An
+    // import changes two others, and a block comes and goes, so that a row is again what it was.
+    service.post("/v1/apis", &json!({"id": "api", "match": [{"path": "/x"}]}));
+    service.post("/v1/subscriptions", &json!({"id": "s", "application": "app-1500", "api": "api"}));
+    let is_over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let changing = std::thread::spawn({
+        let is_over = std::sync::Arc::clone(&is_over);
+        move || {
+            for turn in 0..900 {
+                if is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    return;
+                }
+                let send = |request: reqwest::blocking::RequestBuilder, of_type: &str, body: String| {
+                    let request = request.bearer_auth(crate::support::TOKEN).header("content-type", of_type).body(body);
+                    assert!(request.send().unwrap().status().is_success());
+                };
+                for id in ["app-0000", "app-2999"] {
+                    let body = format!("{{\"owner\":\"turn-{turn:03}\"}}");
+                    send(http.put(format!("{url}/v1/applications/{id}")), "application/json", body);
+                }
+                let row =
+                    |id: &str| format!("{{\"kind\":\"application\",\"id\":\"{id}\",\"owner\":\"turn-{turn:03}\"}}\n");
+                let rows = ["app-0001", "app-2998"].map(row).concat();
+                send(http.post(format!("{url}/v1/import")), "application/x-ndjson", rows);
+                for action in ["block", "unblock"] {
+                    send(http.post(format!("{url}/v1/subscriptions/s/{action}")), "application/json", "{}".to_owned());
+                }
             }
-            // Some hundred changes a second are the most that people and programs make.
-            std::thread::sleep(std::time::Duration::from_millis(15));
         }
     });
     for round in 0..3 {
@@ -213,6 +229,13 @@ fn an_export_during_changes_is_the_policy_of_one_moment() {
         };
         let (first, last) = (turn("app-0000"), turn("app-2999"));
         assert!(first == last || first == last + 1, "{first} {last}");
+        assert_eq!(turn("app-0001"), turn("app-2998"), "the rows of one import");
+        let imported = turn("app-0001");
+        assert!(last == imported || last == imported + 1, "{last} {imported}");
     }
+    is_over.store(true, std::sync::atomic::Ordering::Relaxed);
     changing.join().unwrap();
+    // At rest, a difference with the last export is what came after it, and a new export has none.
+    service.ctl(&["export", "at-rest"]).expect(0);
+    service.ctl(&["diff", "at-rest"]).expect(0);
 }

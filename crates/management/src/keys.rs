@@ -2,7 +2,6 @@
 //!
 //! A key exists in clear only in the answer that issues it. The service stores its digest. A revoked key never becomes
 //! active again, because everyone who has learnt it still has it.
-//! active again: whoever it leaked to still has it.
 
 use std::collections::HashMap;
 

@@ -13,11 +13,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
+use super::rows::List;
 use crate::{
     auth::{Credentials, Identity},
     guesses::Peer,
     http::{problem::Problem, request_id::RequestId},
     routes::{once::IDEMPOTENCY_KEY, tag::REVISION},
+    web::place::query,
 };
 
 /// The routes of `/v1`, for one person.
@@ -60,6 +62,24 @@ impl V1 {
     pub async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
         let (_, body) = self.ask(Method::GET, path, Body::empty(), None).await?;
         serde_json::from_slice(&body).map_err(unreadable)
+    }
+
+    /// Finds a row in the whole list `all`. For lists of some hundreds, whose rows have no address of their own.
+    pub async fn find<T: DeserializeOwned>(
+        &self,
+        all: &str,
+        is_wanted: impl Fn(&T) -> bool,
+    ) -> Result<Option<T>, Problem> {
+        let mut cursor = String::new();
+        loop {
+            let asked = query(&[("limit", "1000"), ("cursor", &cursor)]);
+            let list: List<T> = self.read(&format!("{all}{asked}")).await?;
+            if let Some(found) = list.items.into_iter().find(&is_wanted) {
+                return Ok(Some(found));
+            }
+            let Some(next) = list.next else { return Ok(None) };
+            cursor = next;
+        }
     }
 
     /// Changes what is at `path`. With `etag`, only if it still is that version.

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::{
     super::{
         form::Form,
-        parts::field::{Wrong, actions, hidden},
+        parts::field::{Wrong, actions, hidden, is_in_form},
         rows::Api,
         stale,
         visit::{Sent, Visit, see_other},
@@ -64,10 +64,9 @@ pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
     }
 }
 
-/// Whether the person can mend it in the form.
+/// Whether a person can mend it in the form, which has fields that not everyone may set.
 fn is_about_the_form(problem: &Problem) -> bool {
-    matches!(problem.status().as_u16(), 400 | 409 | 422)
-        || (problem.status() == StatusCode::FORBIDDEN && problem.wrong_field().is_some())
+    is_in_form(problem) || (problem.status() == StatusCode::FORBIDDEN && problem.wrong_field().is_some())
 }
 
 /// The form for an API that is there.

@@ -12,7 +12,7 @@ use super::{
     super::{
         parts::{
             confirm::Confirm,
-            field::Wrong,
+            field::{Wrong, is_in_form},
             table::{counted, facts},
         },
         rows::{Api, List, Subscription},
@@ -130,7 +130,7 @@ async fn leave(leave: Leave, Path(id): Path<String>, Sent { visit, form }: Sent)
             );
             page(&visit, leave, &id, problem.status(), &wrong).await
         }
-        (Err(problem), _) if matches!(problem.status().as_u16(), 400 | 409 | 422) => {
+        (Err(problem), _) if is_in_form(&problem) => {
             page(&visit, leave, &id, problem.status(), &Wrong::of(&problem, |_| String::new())).await
         }
         (Err(problem), _) => Err(problem),

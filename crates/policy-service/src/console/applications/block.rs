@@ -13,7 +13,7 @@ use super::{
         form::Form,
         parts::{
             confirm::Confirm,
-            field::{Field, Wrong},
+            field::{Field, Wrong, is_in_form},
             table::{counted, facts, name, number},
         },
         rows::Preview,
@@ -86,7 +86,7 @@ async fn done(
             let (said, revision) = (format!("{what}ed"), done.revision.to_string());
             Ok(see_other(&visit.at_with(&["applications", id], &[("said", &said), ("revision", &revision)])))
         }
-        Err(problem) if what == "block" && matches!(problem.status().as_u16(), 400 | 409 | 422) => {
+        Err(problem) if what == "block" && is_in_form(&problem) => {
             page(visit, id, problem.status(), form, &Wrong::of(&problem, str::to_owned)).await
         }
         Err(problem) => Err(problem),

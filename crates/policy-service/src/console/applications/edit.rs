@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::{
     super::{
         form::Form,
-        parts::field::{Field, Wrong, actions, hidden},
+        parts::field::{Field, Wrong, actions, hidden, is_in_form},
         rows::List,
         visit::{Sent, Visit, see_other},
     },
@@ -68,16 +68,11 @@ pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
             let id = done.body.get("id").and_then(Value::as_str).unwrap_or_default();
             Ok(see_other(&visit.at_with(&["applications", id], &[("said", "created")])))
         }
-        Err(problem) if is_of_the_form(&problem) => {
+        Err(problem) if is_in_form(&problem) => {
             Ok(new_page(&visit, problem.status(), &form, &Wrong::of(&problem, str::to_owned)))
         }
         Err(problem) => Err(problem),
     }
-}
-
-/// Whether the form can be corrected.
-fn is_of_the_form(problem: &Problem) -> bool {
-    matches!(problem.status().as_u16(), 400 | 409 | 422)
 }
 
 fn refused() -> Problem {
@@ -126,7 +121,7 @@ pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<
             let revision = done.revision.to_string();
             Ok(see_other(&visit.at_with(&["applications", &id], &[("said", "saved"), ("revision", &revision)])))
         }
-        Err(problem) if is_of_the_form(&problem) || problem.status() == StatusCode::PRECONDITION_FAILED => {
+        Err(problem) if is_in_form(&problem) || problem.status() == StatusCode::PRECONDITION_FAILED => {
             let now: Application = visit.v1.read(&path(&id)).await?;
             let (wrong, form) = match problem.status() {
                 StatusCode::PRECONDITION_FAILED => {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::{
     super::{
         form::Form,
-        parts::field::{Wrong, actions, hidden},
+        parts::field::{Wrong, actions, hidden, is_in_form},
         rows::{Api, Subscription},
         visit::{Sent, Visit, see_other},
     },
@@ -62,7 +62,7 @@ pub async fn change(Path(id): Path<String>, Sent { visit, form }: Sent) -> Resul
             let revision = done.revision.to_string();
             Ok(see_other(&visit.at_with(&["subscriptions", &id], &[("said", "saved"), ("revision", &revision)])))
         }
-        Err(problem) if matches!(problem.status().as_u16(), 400 | 409 | 422) => {
+        Err(problem) if is_in_form(&problem) => {
             page(&visit, &id, problem.status(), Some(&form), &Wrong::of(&problem, str::to_owned)).await
         }
         Err(problem) => Err(problem),

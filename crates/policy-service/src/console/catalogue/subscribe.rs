@@ -14,7 +14,7 @@ use super::{
         form::Form,
         parts::{
             badge::badge,
-            field::{Field, Wrong, actions},
+            field::{Field, Wrong, actions, is_in_form},
             table::{empty, facts, name},
         },
         rows::{Api, List},
@@ -100,7 +100,7 @@ pub async fn subscribe(Path(id): Path<String>, Sent { visit, form }: Sent) -> Re
             let pairs = [("said", "subscribed"), ("revision", revision.as_str())];
             Ok(see_other(&visit.at_with(&["subscriptions", made], &pairs)))
         }
-        Err(problem) if matches!(problem.status().as_u16(), 400 | 409 | 422) => {
+        Err(problem) if is_in_form(&problem) => {
             page(&visit, &id, problem.status(), form, &Wrong::of(&problem, str::to_owned)).await
         }
         Err(problem) => Err(problem),

@@ -3,11 +3,8 @@
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-use super::super::{rows::List, visit::Visit};
-use crate::{
-    http::problem::Problem,
-    web::place::{below, query},
-};
+use super::super::visit::Visit;
+use crate::{http::problem::Problem, web::place::below};
 
 /// The routes, as the table of permissions names them.
 pub const ALL: &str = "/v1/gateways/credentials";
@@ -33,18 +30,8 @@ pub fn refused() -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "your role does not allow it")
 }
 
-/// Finds a credential. `/v1` has only the list of them, which is at most some hundreds.
+/// Finds a credential.
 pub async fn find(visit: &Visit, id: &str) -> Result<Credential, Problem> {
-    let mut cursor = String::new();
-    loop {
-        let asked = query(&[("limit", "1000"), ("cursor", &cursor)]);
-        let list: List<Credential> = visit.v1.read(&format!("{ALL}{asked}")).await?;
-        if let Some(found) = list.items.into_iter().find(|one| one.id == id) {
-            return Ok(found);
-        }
-        cursor = match list.next {
-            Some(next) => next,
-            None => return Err(Problem::new(StatusCode::NOT_FOUND, "there is no such credential")),
-        };
-    }
+    let found = visit.v1.find(ALL, |one: &Credential| one.id == id).await?;
+    found.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "there is no such credential"))
 }

@@ -12,7 +12,7 @@ use super::{
     super::{
         form::Form,
         parts::{
-            field::{Wrong, actions},
+            field::{Wrong, actions, is_in_form},
             table::name,
         },
         secrets::field_of,
@@ -62,7 +62,7 @@ pub async fn change(Path(id): Path<String>, Sent { visit, form }: Sent) -> Resul
     let body = json!({"apis": chosen(&form)});
     match visit.v1.change(Method::PUT, &path(&id), Some(&body), None).await {
         Ok(_) => Ok(see_other(&visit.at_with(&["gateway-credentials"], &[("said", "saved")]))),
-        Err(problem) if matches!(problem.status().as_u16(), 400 | 409 | 422) => {
+        Err(problem) if is_in_form(&problem) => {
             page(&visit, &id, problem.status(), Some(&form), &Wrong::of(&problem, field_of)).await
         }
         Err(problem) => Err(problem),

@@ -13,7 +13,7 @@ use super::{
         form::Form,
         parts::{
             confirm::Confirm,
-            field::{Field, Wrong, actions, hidden},
+            field::{Field, Wrong, actions, hidden, is_in_form},
             table::name,
         },
         rows::List,
@@ -81,7 +81,7 @@ pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
     }
     match visit.v1.change(Method::POST, ALL, Some(&body), None).await {
         Ok(made) => Ok(done(&visit, "created", made.revision)),
-        Err(problem) if matches!(problem.status().as_u16(), 400 | 409 | 422) => {
+        Err(problem) if is_in_form(&problem) => {
             Ok(page(&visit, problem.status(), None, &form, &Wrong::of(&problem, str::to_owned)))
         }
         Err(problem) => Err(problem),
@@ -115,7 +115,7 @@ pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<
             let form = form.with("etag", now.etag.unwrap_or_default());
             Ok(page(&visit, problem.status(), Some(&id), &form, &Wrong::new("", &detail)))
         }
-        Err(problem) if matches!(problem.status().as_u16(), 400 | 409 | 422) => {
+        Err(problem) if is_in_form(&problem) => {
             Ok(page(&visit, problem.status(), Some(&id), &form, &Wrong::of(&problem, str::to_owned)))
         }
         Err(problem) => Err(problem),

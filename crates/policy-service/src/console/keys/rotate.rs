@@ -13,7 +13,7 @@ use super::{
         applications::{Application, route as application},
         form::{self, Form},
         parts::{
-            field::{Field, Wrong, actions},
+            field::{Field, Wrong, actions, is_in_form},
             table::facts,
         },
         secrets::{self, Made, field_of},
@@ -96,7 +96,7 @@ pub async fn rotate(Path(id): Path<String>, Sent { visit, form }: Sent) -> Resul
             Ok(kept::shown(&visit, &made, "The new key", &next))
         }
         Ok(Made::Before(key)) => Ok(kept::shown_before(&visit, &key)),
-        Err(problem) if matches!(problem.status().as_u16(), 400 | 409 | 422) => {
+        Err(problem) if is_in_form(&problem) => {
             page(&visit, &id, problem.status(), &form, &Wrong::of(&problem, field_of)).await
         }
         Err(problem) => Err(problem),

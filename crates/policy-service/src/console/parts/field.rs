@@ -46,6 +46,11 @@ impl Wrong {
     }
 }
 
+/// Whether a person can mend it in the form, so that the form is shown again with what was typed.
+pub fn is_in_form(problem: &Problem) -> bool {
+    matches!(problem.status().as_u16(), 400 | 409 | 422)
+}
+
 /// A field of a form.
 #[derive(Clone, Copy, Debug)]
 pub struct Field<'a> {

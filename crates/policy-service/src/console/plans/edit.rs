@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::{
     super::{
         form::Form,
-        parts::field::{Wrong, actions, hidden},
+        parts::field::{Wrong, actions, hidden, is_in_form},
         rows::Plan,
         stale,
         visit::{Sent, Visit, see_other},
@@ -57,7 +57,7 @@ pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
             let told = [("said", "created"), ("revision", &done.revision.to_string())];
             Ok(see_other(&visit.at_with(&["plans", id], &told)))
         }
-        Err(problem) if matches!(problem.status().as_u16(), 400 | 409 | 422) => {
+        Err(problem) if is_in_form(&problem) => {
             Ok(page_new(&visit, problem.status(), &form, &Wrong::of(&problem, field_of)))
         }
         Err(problem) => Err(problem),
@@ -103,7 +103,7 @@ pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<
             let told = stale::told(&form, &filled(&plan), NAMES);
             Ok(page(&visit, problem.status(), &plan, &form, &Wrong::default(), told))
         }
-        Err(problem) if matches!(problem.status().as_u16(), 400 | 409 | 422) => {
+        Err(problem) if is_in_form(&problem) => {
             let wrong = Wrong::of(&problem, field_of);
             // The version that the person saw stays the one that is replaced.
             let plan = Plan { etag: Some(form.get("etag").to_owned()), ..plan };

@@ -9,7 +9,11 @@ use maud::html;
 
 use super::{
     super::{
-        parts::{confirm::Confirm, field::Wrong, table::facts},
+        parts::{
+            confirm::Confirm,
+            field::{Wrong, is_in_form},
+            table::facts,
+        },
         rows::Plan,
         visit::{Sent, Visit, see_other},
     },
@@ -60,7 +64,7 @@ pub async fn delete(Path(id): Path<String>, Sent { visit, form }: Sent) -> Resul
             );
             page(&visit, &id, problem.status(), &wrong).await
         }
-        Err(problem) if matches!(problem.status().as_u16(), 400 | 409 | 422) => {
+        Err(problem) if is_in_form(&problem) => {
             page(&visit, &id, problem.status(), &Wrong::of(&problem, |_| String::new())).await
         }
         Err(problem) => Err(problem),

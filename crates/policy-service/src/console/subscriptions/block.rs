@@ -7,7 +7,10 @@ use serde_json::Value;
 use super::{
     super::{
         form::Form,
-        parts::{field::Wrong, table::facts},
+        parts::{
+            field::{Wrong, is_in_form},
+            table::facts,
+        },
         rows::{Block, Subscription},
         visit::{Sent, Visit, see_other},
     },
@@ -65,7 +68,7 @@ pub async fn block(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result
         Ok(Outcome::Moved(now)) => {
             again(&visit, &id, &form, StatusCode::PRECONDITION_FAILED, &Wrong::default(), Some(&now)).await
         }
-        Err(problem) if matches!(problem.status().as_u16(), 400 | 409 | 422) => {
+        Err(problem) if is_in_form(&problem) => {
             let wrong = Wrong::of(&problem, str::to_owned);
             again(&visit, &id, &form, problem.status(), &wrong, None).await
         }

@@ -15,6 +15,7 @@ use super::{
         },
         rows::{Preview, Subscription},
         visit::Visit,
+        when,
     },
     moved::seen,
     route::path,
@@ -57,10 +58,7 @@ pub fn block(visit: &Visit, row: &Subscription, concerned: &Concerned, form: &Fo
     let Concerned { both, production } = concerned;
     let beside = |preview: &Preview| html! { span.hint { "refuses " (counted(preview.keys, "key", "keys")) } };
     let tomorrow = midnight_after(visit.now);
-    let until = html! {
-        (Field::new("until", "Time", "In UTC.").typed("datetime-local", form, wrong))
-        (hidden("until_at", form.get("until_at")))
-    };
+    let until = when::field("until", "Time", form, wrong);
     html! {
         form.block method="post" action=(visit.at(&["subscriptions", &row.id, "block"])) {
             (visit.frame.token())
@@ -84,8 +82,7 @@ pub fn block(visit: &Visit, row: &Subscription, concerned: &Concerned, form: &Fo
             (Field::new("note", "Note to the subscriber", "The subscriber sees it, and the gateways answer with it.").text(form, wrong))
             details open[!form.get("from").is_empty()] {
                 summary { "Begin later" }
-                (Field::new("from", "Begins at", "In UTC.").typed("datetime-local", form, wrong))
-                (hidden("from_at", form.get("from_at")))
+                (when::field("from", "Begins at", form, wrong))
             }
             (actions("Block", true, &visit.at(&["subscriptions", &row.id])))
         }

@@ -13,7 +13,7 @@ use super::{
         form::Form,
         parts::{
             confirm::Confirm,
-            field::{Field, Wrong, hidden},
+            field::{Field, Wrong, hidden, is_in_form},
             table::facts,
         },
         rows::Subscription,
@@ -150,7 +150,7 @@ async fn take(
             let told = Some(moved::told(form.get("seen"), &now));
             page(&visit, turn, &id, StatusCode::PRECONDITION_FAILED, &form, &Wrong::default(), told).await
         }
-        Err(problem) if matches!(problem.status().as_u16(), 400 | 409 | 422) => {
+        Err(problem) if is_in_form(&problem) => {
             let wrong = Wrong::of(&problem, str::to_owned);
             page(&visit, turn, &id, problem.status(), &form, &wrong, None).await
         }

@@ -11,7 +11,7 @@ use super::{
     super::{
         form::Form,
         parts::{
-            field::{Field, Wrong, actions},
+            field::{Field, Wrong, actions, is_in_form},
             table::name,
         },
         rows::List,
@@ -78,7 +78,7 @@ pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
             let body = secrets::made_before("token", &id, &next);
             Ok(visit.page_as(StatusCode::CONFLICT, "The token was made", &[], body))
         }
-        Err(problem) if matches!(problem.status().as_u16(), 400 | 409 | 422) => {
+        Err(problem) if is_in_form(&problem) => {
             Ok(page(&visit, problem.status(), &form, &Wrong::of(&problem, field_of)))
         }
         Err(problem) => Err(problem),

@@ -3,11 +3,8 @@
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-use super::super::{rows::List, visit::Visit};
-use crate::{
-    http::problem::Problem,
-    web::place::{below, query},
-};
+use super::super::visit::Visit;
+use crate::{http::problem::Problem, web::place::below};
 
 /// The routes, as the table of permissions names them.
 pub const ALL: &str = "/v1/tokens";
@@ -32,18 +29,8 @@ pub fn refused() -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "only an administrator makes and revokes tokens")
 }
 
-/// Finds a token. `/v1` has only the list of them.
+/// Finds a token.
 pub async fn find(visit: &Visit, id: &str) -> Result<Token, Problem> {
-    let mut cursor = String::new();
-    loop {
-        let list: List<Token> =
-            visit.v1.read(&format!("{ALL}{}", query(&[("limit", "1000"), ("cursor", &cursor)]))).await?;
-        if let Some(found) = list.items.into_iter().find(|one| one.id == id) {
-            return Ok(found);
-        }
-        cursor = match list.next {
-            Some(next) => next,
-            None => return Err(Problem::new(StatusCode::NOT_FOUND, "there is no such token")),
-        };
-    }
+    let found = visit.v1.find(ALL, |one: &Token| one.id == id).await?;
+    found.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "there is no such token"))
 }

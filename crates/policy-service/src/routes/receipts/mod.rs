@@ -136,7 +136,8 @@ pub async fn attach(
     let one = revision.saturating_sub(1).max(0);
     let has_made = response.extensions().get::<Accepted>().is_some_and(|accepted| accepted.revision.is_some());
     let since = match operation.path {
-        // What is so already may have been changed by any revision. An answer that is repeated does not say.
+        // If nothing was changed now, an earlier revision made the state, and nobody knows which. The same holds for an
+        // answer that is repeated.
         _ if !has_made => Since::Held,
         IMPORT => Since::Revision(before.min(one)),
         _ => Since::Revision(one),

@@ -90,7 +90,7 @@ test('both types, then production only, then until tomorrow, and lifted: both En
   dana.isWell('blocks');
 });
 
-test('a block that ends by itself ends on both Envoys to the second', async () => {
+test('a time that is typed is in the zone of the reader, which the field names', async () => {
   const dana = await person(stack, stack.tokens.publisher);
   await dana.open('/console/subscriptions/shop-orders/block');
   await dana.page.getByLabel('Time', { exact: true }).fill('2199-01-01T10:30');
@@ -105,6 +105,28 @@ test('a block that ends by itself ends on both Envoys to the second', async () =
   assert.match(await dana.text(), /1 Jan 2199, 10:30/);
   await unblock(dana);
   dana.isWell('until');
+});
+
+test('a block that ends by itself ends on both Envoys to the second', async () => {
+  const dana = await person(stack, stack.tokens.publisher);
+  await dana.open('/console/subscriptions/shop-orders/block');
+  // The next full minute that leaves time to click.
+  const end = Math.ceil((Date.now() + 10_000) / 60_000) * 60_000;
+  const typed = await dana.page.evaluate((end) => {
+    const local = new Date(end - new Date(end).getTimezoneOffset() * 60_000);
+    return local.toISOString().slice(0, 16);
+  }, end);
+  await dana.page.getByLabel('Time', { exact: true }).fill(typed);
+  await dana.button('Block').click();
+  await complete(dana);
+  await stack.answerNow(ORDERS, stack.keys.production, BLOCKED);
+  await dana.page.waitForTimeout(end - Date.now() - 1_500);
+  if (Date.now() < end - 500) await stack.answerNow(ORDERS, stack.keys.production, BLOCKED);
+  await dana.page.waitForTimeout(Math.max(0, end - Date.now()) + 1_000);
+  await stack.answerNow(ORDERS, stack.keys.production, PRODUCTION);
+  await dana.page.reload();
+  await dana.says('Unblocked');
+  dana.isWell('end');
 });
 
 test('a change of a block begins with the block that is there, and keeps its end to the second', async () => {

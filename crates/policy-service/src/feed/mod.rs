@@ -18,7 +18,7 @@ use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
 use axum::{
     Extension,
     body::Bytes,
-    extract::{Query, State as Shared, rejection::QueryRejection},
+    extract::State as Shared,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
@@ -42,7 +42,7 @@ use crate::{
     gateways::{Call, Gateways, Held, Said},
     guesses::Peer,
     hexadecimal::short_name,
-    http::{credential::Credential, problem::Problem},
+    http::{credential::Credential, problem::Problem, query::Query},
 };
 use management::port::{Error, Latest, Mark, Scope, Store};
 
@@ -209,7 +209,7 @@ pub async fn policy(
     caller: Result<Caller, Problem>,
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
-    query: Result<Query<ask::Query>, QueryRejection>,
+    query: Result<Query<ask::Query>, Problem>,
 ) -> Result<Response, Problem> {
     let gateway = match caller.and_then(Caller::gateway) {
         Ok(gateway) => gateway,
@@ -220,7 +220,7 @@ pub async fn policy(
             return Err(problem);
         }
     };
-    let Query(query) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
+    let Query(query) = query?;
     let has_cursor = query.has_cursor();
     let ask = Ask::read(query, feed.store.secret());
     let address = peer.map(|Extension(Peer(address))| address);

@@ -206,12 +206,20 @@ struct Answer {
 )]
 pub async fn policy(
     Shared(feed): Shared<Feed>,
-    caller: Caller,
+    caller: Result<Caller, Problem>,
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
     query: Result<Query<ask::Query>, Problem>,
 ) -> Result<Response, Problem> {
-    let gateway = caller.gateway()?;
+    let gateway = match caller.and_then(Caller::gateway) {
+        Ok(gateway) => gateway,
+        Err(problem) => {
+            if let Some((instance, process)) = Said::read(&headers, false).and_then(|said| said.name) {
+                feed.gateways.hear_refused(instance, process).await;
+            }
+            return Err(problem);
+        }
+    };
     let Query(query) = query?;
     let has_cursor = query.has_cursor();
     let ask = Ask::read(query, feed.store.secret());

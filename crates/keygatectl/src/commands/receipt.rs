@@ -151,6 +151,11 @@ fn print(screen: &mut Screen, receipt: &Receipt) -> Result<(), Failure> {
             screen.line(&format!("  {number} gateways: {what}"))?;
         }
     }
+    if !complete && missing.number() == 0 && silent.number() == 0 {
+        screen.line(
+            "  the service may not know all gateways: its database lost a part of its history, or cannot be read now",
+        )?;
+    }
     Ok(())
 }
 

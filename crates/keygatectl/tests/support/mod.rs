@@ -33,11 +33,17 @@ pub struct Service {
 
 impl Service {
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with these variables besides.
+    pub fn start_with(variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(service());
         command.arg("serve").env_clear().current_dir(folder.path());
         command.env("POLICY_DATABASE", "sqlite:policy.db").env("POLICY_LISTEN", "127.0.0.1:0");
         command.env("POLICY_ADMIN_TOKEN", TOKEN).env("POLICY_GATEWAYS", "gw:secret");
+        command.envs(variables.iter().copied());
         command.stdout(Stdio::piped()).stderr(File::create(folder.path().join("log")).unwrap());
         testkit::process::die_with_parent(&mut command);
         let mut child = command.spawn().unwrap();
@@ -47,6 +53,14 @@ impl Service {
         let url = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}{}", log())).to_owned();
         let http = reqwest::blocking::Client::builder().no_proxy().build().unwrap();
         Self { child, url, folder, http }
+    }
+
+    /// The address of the listener for gateways, if it has one.
+    pub fn feed_url(&self) -> String {
+        let log = fs::read_to_string(self.folder().join("log")).unwrap();
+        let line = log.lines().find(|line| line.contains("listening for gateways")).unwrap_or_else(|| panic!("{log}"));
+        let address = line.split("address=").nth(1).unwrap().split(' ').next().unwrap();
+        format!("http://{address}")
     }
 
     /// A folder for the files of a test.

@@ -49,8 +49,10 @@ impl Plugin {
             Source::Cookie(name) => json!({ "cookie": name }),
         };
         let sources: Vec<String> = self.sources.iter().map(|place| source(place).to_string()).collect();
+        // As the examples in `envoy/` have them. The secret is in a variable of Envoy.
+        let credentials = json!({ "client_id": "gateway-1", "client_secret": { "env": "POLICY_CLIENT_SECRET" } });
         let mut lines = vec![
-            field("policy", &json!({ "cluster": "policy-service" })),
+            field("policy", &json!({ "cluster": "policy-service", "credentials": credentials })),
             format!("  \"credential_sources\": [{}]", sources.join(", ")),
             field("ambiguous_credentials", &json!("first")),
         ];

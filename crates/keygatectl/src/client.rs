@@ -2,14 +2,14 @@
 //!
 //! It follows no redirect, because a redirect could hand the token to another machine.
 
-use std::{fs, io::Read, time::Duration};
+use std::{io::Read, time::Duration};
 
 use management::resource::Resource;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{
     Method, Url,
     blocking::{Body, Client as Http, RequestBuilder, Response},
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION},
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_MATCH, LOCATION},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::{
     cli::Global,
     failure::{Failure, Refusal},
+    files,
     secret::Secret,
     settings::{Settings, is_loopback},
 };
@@ -29,6 +30,8 @@ const REQUEST: Duration = Duration::from_secs(60);
 const IMPORT: Duration = Duration::from_secs(3_700);
 /// Bytes of an answer: a page of 1,000 rows of 250 KB, which is far more than rows have.
 const MAX_REPLY_BYTES: u64 = 256 << 20;
+/// Bytes of a file with certificates: those of a whole system have 200 KB.
+const MAX_AUTHORITY_BYTES: u64 = 16 << 20;
 /// Rows of a page of a list, the most that the service gives.
 pub const PAGE_ROWS: u64 = 1_000;
 
@@ -71,7 +74,7 @@ impl Client {
             http = http.no_proxy();
         }
         if let Some(path) = &global.ca_file {
-            let text = fs::read(path).map_err(|error| Failure::file(path, &error))?;
+            let text = files::bytes(path, MAX_AUTHORITY_BYTES, "expected certificates in PEM")?;
             let found = reqwest::Certificate::from_pem_bundle(&text).ok().filter(|found| !found.is_empty());
             let wrong = || Failure::Usage(format!("{}: expected certificates in PEM", path.display()));
             for certificate in found.ok_or_else(wrong)? {
@@ -109,9 +112,12 @@ impl Client {
         self.send(request)
     }
 
-    /// Sends rows, one a line, while they are made.
-    pub fn import(&self, query: &[Pair], rows: impl Read + Send + 'static) -> Result<Answer, Failure> {
-        let request = self.request(Method::POST, "/v1/import", query)?;
+    /// Sends rows, one a line, while they are made. With `at`, the service takes them only if the policy is at this revision.
+    pub fn import(&self, query: &[Pair], at: Option<i64>, rows: impl Read + Send + 'static) -> Result<Answer, Failure> {
+        let mut request = self.request(Method::POST, "/v1/import", query)?;
+        if let Some(revision) = at {
+            request = request.header(IF_MATCH, format!("\"{revision}\""));
+        }
         let request = request.header(CONTENT_TYPE, "application/x-ndjson").timeout(IMPORT).body(Body::new(rows));
         self.send(request)
     }
@@ -152,7 +158,7 @@ impl Client {
             return Err(Failure::Unreachable(format!(
                 "{} answers with a redirect to {}; if that is the policy service, set KEYGATE_URL to it",
                 self.url,
-                crate::output::plain(to)
+                crate::plain::plain(to)
             )));
         }
         let body = self.read(response)?;

@@ -4,6 +4,8 @@ use std::{fmt, io};
 
 use serde_json::Value;
 
+use crate::plain::plain;
+
 /// An error, as a person reads it.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -48,7 +50,7 @@ impl Refusal {
     /// Reads a problem document. Another body is not repeated, because it may come from any program on the way.
     pub fn of(status: u16, body: &[u8], request_id: Option<String>) -> Self {
         let problem: Value = serde_json::from_slice(body).unwrap_or_default();
-        let text = |name: &str| problem.get(name).and_then(Value::as_str).map(str::to_owned);
+        let text = |name: &str| problem.get(name).and_then(Value::as_str).map(|text| plain(text).into_owned());
         let advice = match status {
             401 => Some("the token is not valid here; `keygatectl login` or KEYGATE_TOKEN sets another one"),
             403 => Some("`keygatectl whoami` shows the role of the token"),
@@ -60,7 +62,7 @@ impl Refusal {
             title: text("title").unwrap_or_else(|| words(status).to_owned()),
             detail: text("detail").unwrap_or_else(|| "the answer is not one of a policy service".to_owned()),
             field: text("field"),
-            request_id: text("request_id").or(request_id),
+            request_id: text("request_id").or(request_id.map(|id| plain(&id).into_owned())),
             advice,
         }
     }

@@ -6,7 +6,9 @@
 //! - [`documents`]: a policy as YAML in a folder: export, diff, apply
 //! - [`validate`]: files are checked as the filter and the service read them
 //! - [`output`]: tables, JSON, notes, progress
+//! - [`plain`]: texts of others, which may not steer the terminal
 //! - [`failure`]: errors and exit codes
+//! - [`files`]: reading files up to a limit
 //!
 //! Nothing here decides what is allowed. The service does, by the same rules that check documents here.
 
@@ -16,9 +18,11 @@ pub mod commands;
 pub mod documents;
 pub mod failure;
 pub mod fields;
+pub mod files;
 pub mod kinds;
 pub mod operations;
 pub mod output;
+pub mod plain;
 pub mod secret;
 pub mod settings;
 pub mod times;

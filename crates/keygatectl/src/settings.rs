@@ -13,7 +13,7 @@ use std::{
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
-use crate::{cli::Global, failure::Failure, secret::Secret};
+use crate::{cli::Global, failure::Failure, files, secret::Secret};
 
 /// Bytes of the file: a URL of 2,000, a token of 4,096, and JSON around them.
 const MAX_LOGIN_BYTES: u64 = 16 << 10;
@@ -40,7 +40,9 @@ impl Settings {
     /// From the options and the environment, and what is missing there from the file. The token of the file is used for
     /// the URL of the file alone, so that no other service gets it.
     pub fn load(global: &Global) -> Result<Self, Failure> {
-        let kept = read()?;
+        // What is given whole needs no login, so one that is damaged is no matter.
+        let token = given(global)?;
+        let kept = if token.is_some() && global.url.is_some() { None } else { read()? };
         let (url, is_kept) = match (&global.url, &kept) {
             (Some(url), kept) => {
                 let url = parse(url)?;
@@ -56,17 +58,15 @@ impl Settings {
             }
         };
         check_transport(&url, global.allow_http)?;
-        let token = match given(global)? {
-            Some(token) => token,
-            None => {
-                let token = kept.filter(|_| is_kept).map(|kept| Secret::of(&kept.token, "the token of the login"));
-                token.transpose()?.ok_or_else(|| {
-                    Failure::Usage(format!(
-                        "no token for {url}: set KEYGATE_TOKEN, name a file with --token-file, or log in: keygatectl login {url}"
-                    ))
-                })?
-            }
-        };
+        if let Some(token) = token {
+            return Ok(Self { url, token });
+        }
+        let token = kept.filter(|_| is_kept).map(|kept| Secret::of(&kept.token, "the token of the login"));
+        let token = token.transpose()?.ok_or_else(|| {
+            Failure::Usage(format!(
+                "no token for {url}: set KEYGATE_TOKEN, name a file with --token-file, or log in: keygatectl login {url}"
+            ))
+        })?;
         Ok(Self { url, token })
     }
 }
@@ -144,10 +144,7 @@ fn read() -> Result<Option<Kept>, Failure> {
         )));
     }
     let damaged = || Failure::Other(format!("{}: it is not what `login` writes; log in again", path.display()));
-    if meta.len() > MAX_LOGIN_BYTES {
-        return Err(damaged());
-    }
-    let text = fs::read(&path).map_err(|error| Failure::file(&path, &error))?;
+    let text = files::bytes(&path, MAX_LOGIN_BYTES, "it is not what `login` writes; log in again")?;
     serde_json::from_slice(&text).map(Some).map_err(|_| damaged())
 }
 

@@ -2,7 +2,10 @@
 
 use std::str::FromStr;
 
-use jiff::{SpanRelativeTo, Timestamp, civil, tz::TimeZone};
+use jiff::{
+    SpanRelativeTo, Timestamp, civil,
+    tz::{AmbiguousOffset, Offset, TimeZone},
+};
 
 /// A time on the command line: from now on, or a point in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +44,11 @@ impl FromStr for Moment {
         if let Some(Span(seconds)) = span(text) {
             return Ok(Self::In(seconds));
         }
-        instant(text).map(Self::At).ok_or_else(expected)
+        if let Ok(time) = text.parse::<Timestamp>() {
+            return Ok(Self::At(time.as_second()));
+        }
+        let local = text.parse::<civil::DateTime>().map_err(|_| expected())?;
+        of_local(local, TimeZone::system()).map(Self::At)
     }
 }
 
@@ -71,13 +78,30 @@ fn span(text: &str) -> Option<Span> {
     (length.as_secs() > 0).then(|| Span(length.as_secs()))
 }
 
-/// A point in time: with a zone, or in local time.
-fn instant(text: &str) -> Option<i64> {
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Some(time.as_second());
-    }
-    let local = text.parse::<civil::DateTime>().ok()?;
-    Some(local.to_zoned_datetime(TimeZone::system()).ok()?.timestamp().as_second())
+/// Unix seconds of a local time. Where clocks are changed, a local time is no point in time, or two: to guess could end a
+/// block an hour too early.
+fn of_local(local: civil::DateTime, zone: TimeZone) -> Result<i64, String> {
+    let found = zone.to_ambiguous_zoned_datetime(local);
+    let (what, before, after) = match found.offset() {
+        AmbiguousOffset::Unambiguous { .. } => {
+            return found.unambiguous().map(|time| time.timestamp().as_second()).map_err(|_| expected());
+        }
+        AmbiguousOffset::Gap { before, after } => ("does not exist", before, after),
+        AmbiguousOffset::Fold { before, after } => ("comes twice", before, after),
+    };
+    let with = |offset: Offset| format!("{local}{}", offset_text(offset));
+    Err(format!(
+        "this local time {what}, because clocks are changed then; expected {} or {}",
+        with(before),
+        with(after)
+    ))
+}
+
+/// `+02:00`.
+fn offset_text(offset: Offset) -> String {
+    let minutes = offset.seconds() / 60;
+    let sign = if minutes < 0 { '-' } else { '+' };
+    format!("{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60)
 }
 
 /// Now, in Unix seconds.
@@ -167,6 +191,24 @@ mod tests {
         let Moment::At(local) = local else { panic!("{local:?}") };
         assert_eq!(format(local, "%Y-%m-%dT%H:%M"), "2025-06-01T08:00");
         assert_eq!("2025-06-01".parse::<Moment>().map(|day| matches!(day, Moment::At(_))), Ok(true));
+    }
+
+    #[test]
+    fn a_local_time_that_is_not_one_point_in_time_is_refused() {
+        let zone = || TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        let read = |text: &str| of_local(text.parse().unwrap(), zone());
+        assert_eq!(read("2026-10-25T01:59"), Ok(1_792_886_340));
+        assert_eq!(read("2026-10-25T03:00"), Ok(1_792_893_600));
+        assert_eq!(read("2026-06-01"), Ok(1_780_264_800));
+        for (text, what, one, other) in [
+            ("2026-10-25T02:30", "comes twice", "2026-10-25T02:30:00+02:00", "2026-10-25T02:30:00+01:00"),
+            ("2026-03-29T02:30", "does not exist", "2026-03-29T02:30:00+01:00", "2026-03-29T02:30:00+02:00"),
+        ] {
+            let said = read(text).unwrap_err();
+            assert!(said.contains(what) && said.ends_with(&format!("expected {one} or {other}")), "{said}");
+            // What is proposed can be read.
+            assert!([one, other].iter().all(|text| text.parse::<Moment>().is_ok()));
+        }
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub enum Error {
     },
     /// The row is not the version that the client expects.
     Changed(Kind),
+    /// The policy is at this revision, and not at one that the client expects.
+    OtherRevision(i64),
     /// The same request with the same key was handled before.
     Done,
     /// Another request used the same key.
@@ -133,6 +135,9 @@ impl fmt::Display for Error {
             Self::NotFound { kind, id } => write!(f, "there is no {} with the id {id:?}", kind.noun()),
             Self::Changed(kind) => {
                 write!(f, "this {} was changed since it was read; read it again (if-match)", kind.noun())
+            }
+            Self::OtherRevision(now) => {
+                write!(f, "the policy is at revision {now} now, which if-match does not name; look at it again")
             }
             Self::Done => f.write_str("this request was done before, under the same idempotency-key"),
             Self::OtherRequest => {

@@ -123,8 +123,14 @@ pub trait Resource: Clone + DeserializeOwned + Serialize + Send + Sync + 'static
         false
     }
 
-    /// The kept block of an object that was deleted, if what it names may be gone as well. `self` is complete.
-    fn kept_alone(self) -> Option<Self> {
+    /// The kept block of an object that was deleted, if what it names may be gone as well. `self` is complete. `owner` is
+    /// whom the block concerns.
+    fn kept_alone(self, _owner: Option<String>) -> Option<Self> {
+        None
+    }
+
+    /// Takes the owner that a kept block was sent with. Any other object has none of its own.
+    fn take_kept_owner(&mut self) -> Option<String> {
         None
     }
 

@@ -32,13 +32,20 @@ impl Expected {
     /// Rejects the change if the row has none of the expected etags. A weak tag (`W/"…"`) and a tag without quotes
     /// match nothing (RFC 9110, 13.1.1).
     pub fn check(&self, stored: &Version) -> Result<(), Error> {
-        let Some(values) = &self.0 else { return Ok(()) };
-        let tag = etag(stored);
+        if self.names(|| etag(stored)) { Ok(()) } else { Err(Error::Changed(stored.kind)) }
+    }
+
+    /// Rejects a change of many rows if the policy is at none of the expected revisions. The tag of a revision is its
+    /// number.
+    pub fn check_revision(&self, now: i64) -> Result<(), Error> {
+        if self.names(|| format!("\"{now}\"")) { Ok(()) } else { Err(Error::OtherRevision(now)) }
+    }
+
+    fn names(&self, tag: impl FnOnce() -> String) -> bool {
+        let Some(values) = &self.0 else { return true };
+        let tag = tag();
         // No tag of this service contains a comma, so splitting cannot break one.
         let mut named = values.iter().flat_map(|value| value.split(','));
-        if named.any(|name| matches!(name.trim(), "*") || name.trim() == tag) {
-            return Ok(());
-        }
-        Err(Error::Changed(stored.kind))
+        named.any(|name| matches!(name.trim(), "*") || name.trim() == tag)
     }
 }

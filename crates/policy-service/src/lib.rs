@@ -6,7 +6,7 @@
 //! [`routes`] serves the requests of the administrator and [`feed`] those of gateways, of which [`gateways`] keeps a list; [`http`] is what both share.
 //! [`signin`] signs people in to the [`console`], whose pages stand on [`web`]. [`auth`] checks credentials, [`guesses`] delays wrong ones, [`metrics`] counts, [`clock`] reads the time, and [`hexadecimal`] writes bytes. The crate [`management`]
 //! has the rules by which the policy changes. The crate [`store`] keeps the policy and its recent past in one SQLite
-//! file, behind the traits of [`management::port`]. [`due`] begins and ends blocks on time. [`import`] writes many rows at once. [`backup`] copies the whole
+//! file, behind the traits of [`management::port`]. [`due`] begins and ends blocks on time. [`import`] writes many rows at once, one import at a [`turn`]. [`backup`] copies the whole
 //! database to a file and back.
 //!
 //! The page format is not defined here but in `keygate::policy::wire`, which the filter reads with.
@@ -33,4 +33,5 @@ pub mod server;
 pub mod signin;
 pub mod stderr;
 pub mod stored;
+pub mod turn;
 pub mod web;

@@ -2,7 +2,8 @@
 //!
 //! A tree of a library's own values would not do: a loss names the place of each field that has no row. Aliases are
 //! expanded within [`MAX_NODES`], so a small file cannot become a large tree. Tags that give a value a meaning of its
-//! own, and keys that are no text, are refused. No error holds a text of the file, because it could be a key.
+//! own, and keys that are no text, are refused. A field with Envoy's tag `!ignore` before its name is left out; what it
+//! anchors can be used. No error holds a text of the file, because it could be a key.
 
 mod object;
 
@@ -156,8 +157,17 @@ struct Open {
     anchor: usize,
     /// The name of the entry whose value comes next.
     name: Option<(String, u64, u64)>,
+    /// Whether that entry is left out.
+    is_ignored: bool,
     /// Where the entries of a map stand.
     known: HashMap<String, usize>,
+}
+
+impl Open {
+    /// Whether the name of an entry comes next.
+    fn awaits_name(&self) -> bool {
+        matches!(self.node.value, Value::Map(_)) && self.name.is_none()
+    }
 }
 
 struct Builder {
@@ -172,7 +182,13 @@ impl Builder {
         let (line, column) = place(span);
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let is_text = check_tag(tag.as_deref(), span)?;
+                let is_text = match self.open.last_mut() {
+                    Some(map) if map.awaits_name() && tag.as_deref().is_some_and(is_ignore) => {
+                        map.is_ignored = true;
+                        true
+                    }
+                    _ => check_tag(tag.as_deref(), span)?,
+                };
                 let is_plain = style == ScalarStyle::Plain && !is_text;
                 self.count(1, span)?;
                 self.close(
@@ -226,7 +242,7 @@ impl Builder {
             let found = format!("more than {MAX_DEPTH} lists and objects inside each other");
             return Err(Fault::new(span, found, format!("at most {MAX_DEPTH}")));
         }
-        self.open.push(Open { node, anchor, name: None, known: HashMap::new() });
+        self.open.push(Open { node, anchor, name: None, is_ignored: false, known: HashMap::new() });
         Ok(())
     }
 
@@ -246,6 +262,7 @@ impl Builder {
         match &mut around.node.value {
             Value::List(items) => items.push(node),
             Value::Map(entries) => match (around.name.take(), node.value) {
+                (Some(_), _) if std::mem::take(&mut around.is_ignored) => {}
                 (Some((name, line, column)), value) => {
                     let value = Node { value, ..node };
                     put(entries, &mut around.known, Entry { name, line, column, value })?;
@@ -313,6 +330,11 @@ fn check_tag(tag: Option<&Tag>, span: Span) -> Result<bool, Fault> {
         Some(Some("bool" | "float" | "int" | "map" | "null" | "seq")) => Ok(false),
         Some(_) => Err(Fault::new(span, "a value with a tag", "a value without a tag")),
     }
+}
+
+/// Whether it is the tag by which Envoy ignores a field. Files have anchors below such a field.
+fn is_ignore(tag: &Tag) -> bool {
+    tag.parts() == ("!", "ignore")
 }
 
 /// The nodes of a tree. Its depth is limited.

@@ -18,3 +18,4 @@ mod hostile;
 mod kong;
 mod support;
 mod wso2;
+mod yaml;

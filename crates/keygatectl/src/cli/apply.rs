@@ -63,6 +63,9 @@ pub struct Apply {
     /// Let documents lift and weaken blocks, and --prune remove deny policies
     #[arg(long)]
     pub lift_blocks: bool,
+    /// Change nothing unless the policy is at this revision: that of the `diff` that was reviewed
+    #[arg(long, value_name = "REVISION")]
+    pub if_revision: Option<i64>,
     /// A word for the audit log, such as a commit
     #[arg(long, value_name = "TEXT", default_value = "keygatectl apply")]
     pub label: String,

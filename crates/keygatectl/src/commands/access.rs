@@ -24,7 +24,7 @@ pub fn tokens(client: &Client, screen: &mut Screen, asked: &Tokens) -> Outcome {
                 fields.insert("expires_in".to_owned(), span.0.into());
             }
             let issued = client.post(PATH, &[], &body)?.body;
-            show_once(screen, &issued, "token")?;
+            show_once(screen, &issued, "token", "keygatectl tokens revoke")?;
             if !screen.is_json {
                 let of = format!("{} ({})", plain(subject), word(role));
                 note(&format!("token {} of {of}, valid {}", id_of(&issued), until(&issued)));
@@ -35,16 +35,26 @@ pub fn tokens(client: &Client, screen: &mut Screen, asked: &Tokens) -> Outcome {
     }
 }
 
-/// Writes a secret that the service shows once: alone on stdout, with a warning beside it.
-pub fn show_once(screen: &mut Screen, issued: &Value, field: &str) -> Result<(), Failure> {
+/// Writes a secret that the service shows once: alone on stdout, with a warning beside it. `undo` revokes what has an id.
+pub fn show_once(screen: &mut Screen, issued: &Value, field: &str, undo: &str) -> Result<(), Failure> {
+    let id = id_of(issued);
+    let lost = |failure| lost(&format!("{field} {id}"), &format!("{undo} {id}"), failure);
     if screen.is_json {
-        return screen.json(issued);
+        return screen.json(issued).and_then(|()| screen.flush()).map_err(lost);
     }
     let secret = issued.get(field).and_then(Value::as_str);
-    screen.line(secret.ok_or_else(|| Failure::Unreachable(format!("the answer of the service has no {field}")))?)?;
-    screen.flush()?;
+    let secret = secret.ok_or_else(|| Failure::Unreachable(format!("the answer of the service has no {field}")))?;
+    screen.line(secret).and_then(|()| screen.flush()).map_err(lost)?;
     output::warning("this secret is shown once; keep it in a store of secrets");
     Ok(())
+}
+
+/// The error for a secret that was issued and could not be written. It is never silent, although a closed output is
+/// elsewhere.
+pub fn lost(what: &str, undo: &str, failure: Failure) -> Failure {
+    Failure::Other(format!(
+        "{failure}\n  {what} was issued all the same, and nobody can show it again; revoke it: {undo}"
+    ))
 }
 
 /// The id of what was issued.

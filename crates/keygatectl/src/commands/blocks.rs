@@ -104,11 +104,8 @@ fn show(client: &Client, screen: &mut Screen, answer: &Answer, wait: Wait) -> Ou
         }
         screen.flush()?;
     }
-    let receipt = receipt::wait(client, wait, answer.revision)?;
-    if screen.is_json {
-        screen.json(&receipt::beside(row, receipt.as_ref()))?;
-    }
-    receipt::tell(screen, receipt.as_ref(), Done::Well)
+    let receipt = receipt::wait(client, wait, answer.revision);
+    receipt::end(screen, row, receipt, Done::Well)
 }
 
 fn show_preview(screen: &mut Screen, preview: &Value) -> Outcome {

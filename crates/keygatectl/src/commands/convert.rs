@@ -1,6 +1,6 @@
 //! `convert`: the files of other products become documents for `apply`. What could not be carried over is told on stderr.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use convert::{Converted, Input, Kind, Options};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::{
     cli::apply::Convert,
     documents::{self, read, row::Row},
     failure::{Done, Failure, Outcome},
-    kinds,
+    files, kinds,
     output::{self, Screen, note, plain},
     times,
 };
@@ -49,16 +49,8 @@ pub fn convert(screen: &mut Screen, asked: &Convert) -> Outcome {
 }
 
 fn input(path: &Path) -> Result<Input, Failure> {
-    let meta = fs::metadata(path).map_err(|error| Failure::file(path, &error))?;
-    if meta.len() > u64::try_from(convert::limits::MAX_BYTES).unwrap_or(u64::MAX) {
-        return Err(Failure::Other(format!(
-            "{} has {} bytes; expected at most {}",
-            path.display(),
-            meta.len(),
-            convert::limits::MAX_BYTES
-        )));
-    }
-    let bytes = fs::read(path).map_err(|error| Failure::file(path, &error))?;
+    let most = u64::try_from(convert::limits::MAX_BYTES).unwrap_or(u64::MAX);
+    let bytes = files::bytes(path, most, "split it")?;
     Ok(Input { name: path.display().to_string(), bytes })
 }
 

@@ -31,7 +31,7 @@ pub fn describe(client: &Client, screen: &mut Screen, asked: &Describe) -> Outco
     for (name, path, query, _) in below(&kind, &asked.id) {
         found.insert(name.to_owned(), seen(client.pages(path, &query).all(MOST_ROWS))?.into());
     }
-    if let Some(query) = usage_of(&kind, &asked.id) {
+    if let Some(query) = usage_of(&kind, &asked.id, &row) {
         // Null if it is not known: the service may have it at another address.
         let sums = seen(usage::sums(client, &query, "outcome").map(Some))?;
         let row = |(outcome, requests)| serde_json::json!({ "outcome": outcome, "requests": requests });
@@ -85,14 +85,17 @@ fn below(kind: &KindInfo, id: &str) -> Vec<Section> {
     }
 }
 
-fn usage_of(kind: &KindInfo, id: &str) -> Option<Vec<Pair>> {
-    let field = match kind.kind {
-        Kind::Application => "application",
-        Kind::Api => "api",
-        Kind::Key | Kind::Subscription | Kind::Plan | Kind::DenyPolicy => return None,
+/// Which usage is that of an object: a subscription has that of its application at its API.
+fn usage_of(kind: &KindInfo, id: &str, row: &Value) -> Option<Vec<Pair>> {
+    let named = |name: &'static str| Some((name, row.get(name)?.as_str()?.to_owned()));
+    let of: Vec<Pair> = match kind.kind {
+        Kind::Application => vec![("application", id.to_owned())],
+        Kind::Api => vec![("api", id.to_owned())],
+        Kind::Subscription => vec![named("application")?, named("api")?],
+        Kind::Key | Kind::Plan | Kind::DenyPolicy => return None,
     };
     let from = times::now().saturating_sub(USAGE_SECONDS);
-    Some(vec![("from", from.to_string()), (field, id.to_owned())])
+    Some(of.into_iter().chain([("from", from.to_string())]).collect())
 }
 
 fn show(

@@ -39,7 +39,7 @@ pub fn gateways(client: &Client, screen: &mut Screen, asked: &Gateways) -> Outco
             body.extend(asked.apis.clone().map(|apis| ("apis".to_owned(), apis.into())));
             body.extend(asked.expires_in.map(|span| ("expires_in".to_owned(), span.0.into())));
             let issued = client.post(CREDENTIALS, &[], &body)?.body;
-            access::show_once(screen, &issued, "client_secret")?;
+            access::show_once(screen, &issued, "client_secret", "keygatectl gateways revoke")?;
             if !screen.is_json {
                 let (id, until) = (access::id_of(&issued), access::until(&issued));
                 note(&format!("credential {id} of {}, valid {until}", plain(&asked.client_id)));

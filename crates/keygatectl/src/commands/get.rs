@@ -83,14 +83,14 @@ pub fn list(screen: &mut Screen, mut pages: Pages<'_>, columns: &[Column], limit
     let most = limit.unwrap_or(u64::MAX);
     let mut table = Table::new(columns, screen, times::now());
     let mut shown = 0_u64;
-    if screen.is_json {
-        screen.raw("{\"items\":[")?;
-    }
+    let mut opening = "{\"items\":[";
     while shown < most
         && let Some(mut rows) = pages.next(PAGE_ROWS.min(most.saturating_sub(shown)))?
     {
         rows.truncate(usize::try_from(most.saturating_sub(shown)).unwrap_or(usize::MAX));
         if screen.is_json {
+            // Only now, so that an error of the first page leaves stdout empty.
+            screen.raw(std::mem::take(&mut opening))?;
             for (place, row) in rows.iter().enumerate() {
                 screen.raw(if shown == 0 && place == 0 { "\n" } else { ",\n" })?;
                 screen.raw(&row.to_string())?;
@@ -102,7 +102,7 @@ pub fn list(screen: &mut Screen, mut pages: Pages<'_>, columns: &[Column], limit
     }
     if screen.is_json {
         let total = pages.total.map(|total| format!(",\"total\":{total}")).unwrap_or_default();
-        screen.raw(&format!("\n]{total}}}\n"))?;
+        screen.raw(&format!("{opening}\n]{total}}}\n"))?;
         return Ok(Done::Well);
     }
     screen.flush()?;
@@ -126,17 +126,20 @@ pub fn delete(client: &Client, screen: &mut Screen, asked: &Delete) -> Outcome {
     let mut done = Done::Well;
     for id in &asked.ids {
         let answer = client.delete(&path_of(kind.path, id), &[])?;
-        let row = answer.body.clone();
-        let receipt = receipt::wait(client, asked.wait, answer.revision)?;
-        if screen.is_json {
-            screen.json(&receipt::beside(&row, receipt.as_ref()))?;
-        } else if row.get("deleted").and_then(Value::as_bool) == Some(true) {
-            screen.line(&format!("{} {id} is deleted; its block stays:", kind.kind.noun()))?;
-            details::object(screen, &row, &["etag", "id"], times::now())?;
-        } else {
-            screen.line(&format!("{} {} is deleted", kind.kind.noun(), output::plain(id)))?;
+        if !screen.is_json {
+            show_deleted(screen, &kind, id, &answer.body)?;
         }
-        done = receipt::tell(screen, receipt.as_ref(), done)?;
+        let receipt = receipt::wait(client, asked.wait, answer.revision);
+        done = receipt::end(screen, &answer.body, receipt, done)?;
     }
     Ok(done)
+}
+
+fn show_deleted(screen: &mut Screen, kind: &KindInfo, id: &str, row: &Value) -> Result<(), Failure> {
+    let name = format!("{} {}", kind.kind.noun(), output::plain(id));
+    if row.get("deleted").and_then(Value::as_bool) != Some(true) {
+        return screen.line(&format!("{name} is deleted"));
+    }
+    screen.line(&format!("{name} is deleted; its block stays:"))?;
+    details::object(screen, row, &["etag", "id"], times::now())
 }

@@ -117,15 +117,14 @@ pub fn restore(client: &Client, screen: &mut Screen, asked: &Restore) -> Outcome
         return Err(Failure::Other("nothing was restored".to_owned()));
     }
     let answer = client.post("/v1/restore", &[], &body(false))?;
-    let receipt = receipt::wait(client, asked.wait, answer.revision)?;
-    if screen.is_json {
-        screen.json(&receipt::beside(&answer.body, receipt.as_ref()))?;
-    } else {
+    if !screen.is_json {
         let revision = answer.body.get("revision").and_then(Value::as_i64).unwrap_or_default();
         screen.line(&format!("Revision {revision} has the rows of revision {}:", asked.revision))?;
         show_restored(screen, &answer.body)?;
+        screen.flush()?;
     }
-    receipt::tell(screen, receipt.as_ref(), Done::Well)
+    let receipt = receipt::wait(client, asked.wait, answer.revision);
+    receipt::end(screen, &answer.body, receipt, Done::Well)
 }
 
 fn show_restored(screen: &mut Screen, restored: &Value) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use keygate::digest::Digest;
 use management::{applications::Application, key_form::Form, keys::Key, resource::Resource as _};
 use serde_json::{Map, Value, json};
 
-use super::receipt;
+use super::{access::lost, receipt};
 use crate::{
     cli::{
         args::{KeySource, word},
@@ -33,13 +33,12 @@ pub fn keys(client: &dyn Fn() -> Result<Client, Failure>, screen: &mut Screen, a
             let mut done = Done::Well;
             for id in ids {
                 let answer = client.post(&format!("{}/revoke", path_of(Key::PATH, id)), &[], &json!({}))?;
-                let receipt = receipt::wait(&client, *wait, answer.revision)?;
-                if screen.is_json {
-                    screen.json(&receipt::beside(&answer.body, receipt.as_ref()))?;
-                } else {
+                if !screen.is_json {
                     screen.line(&format!("key {}: {}", plain(id), output::styled("REVOKED")))?;
+                    screen.flush()?;
                 }
-                done = receipt::tell(screen, receipt.as_ref(), done)?;
+                let receipt = receipt::wait(&client, *wait, answer.revision);
+                done = receipt::end(screen, &answer.body, receipt, done)?;
             }
             Ok(done)
         }
@@ -86,16 +85,16 @@ fn show_issued(client: &Client, screen: &mut Screen, answer: &Answer, wait: crat
     let row = &answer.body;
     let text = |name: &str| row.get(name).and_then(Value::as_str);
     let key = text("key").ok_or_else(|| Failure::Unreachable("the answer of the service has no key".to_owned()))?;
+    let id = plain(text("id").unwrap_or("?")).into_owned();
+    let lost = |failure| lost(&format!("key {id}"), &format!("keygatectl keys revoke {id}"), failure);
     if !screen.is_json {
         // First of all, because nobody can show it again.
-        screen.line(key)?;
-        screen.flush()?;
+        screen.line(key).and_then(|()| screen.flush()).map_err(lost)?;
         output::warning("this key is shown once; keep it in a store of secrets, and give it to its client alone");
         let until = row.get("expires_at").and_then(Value::as_i64);
         let until = until.map_or_else(|| "for ever".to_owned(), |time| format!("until {}", times::local_exact(time)));
         note(&format!(
-            "key {} of {}, {}, valid {until}",
-            plain(text("id").unwrap_or("?")),
+            "key {id} of {}, {}, valid {until}",
             plain(text("application").unwrap_or("?")),
             plain(text("type").unwrap_or("?")),
         ));
@@ -103,8 +102,8 @@ fn show_issued(client: &Client, screen: &mut Screen, answer: &Answer, wait: crat
     let receipt = receipt::wait(client, wait, answer.revision);
     if screen.is_json {
         // The key is written even if the receipt cannot be read.
-        screen.json(&receipt::beside(row, receipt.as_ref().ok().and_then(Option::as_ref)))?;
-        screen.flush()?;
+        let all = receipt::beside(row, receipt.as_ref().ok().and_then(Option::as_ref));
+        screen.json(&all).and_then(|()| screen.flush()).map_err(lost)?;
     }
     let Some(receipt) = receipt? else { return Ok(Done::Well) };
     match screen.is_json {

@@ -90,7 +90,10 @@ pub fn wait(client: &Client, asked: Wait, revision: Option<i64>) -> Result<Optio
     let begun = Instant::now();
     let bar = Progress::new(Some(1), "gateways that have it").at_once();
     loop {
-        let receipt = find(client, revision)?;
+        let receipt = find(client, revision).map_err(|failure| {
+            bar.end();
+            Failure::Other(format!("the change is made, but its receipt is not known: {failure}"))
+        })?;
         bar.set(receipt.have, receipt.live.saturating_add(receipt.silent.number()));
         if receipt.complete || begun.elapsed() >= most {
             bar.end();
@@ -120,6 +123,15 @@ pub fn beside(row: &Value, receipt: Option<&Receipt>) -> Value {
     }
 }
 
+/// Ends a change: tells its receipt, and in JSON the row as well, also if the receipt could not be read.
+pub fn end(screen: &mut Screen, row: &Value, receipt: Result<Option<Receipt>, Failure>, before: Done) -> Outcome {
+    if screen.is_json {
+        screen.json(&beside(row, receipt.as_ref().ok().and_then(Option::as_ref)))?;
+    }
+    screen.flush()?;
+    tell(screen, receipt?.as_ref(), before)
+}
+
 /// Tells how a receipt stands. The command ends as `before`, or with an incomplete receipt.
 pub fn tell(screen: &mut Screen, receipt: Option<&Receipt>, before: Done) -> Outcome {
     let Some(receipt) = receipt else { return Ok(before) };
@@ -138,8 +150,11 @@ fn print(screen: &mut Screen, receipt: &Receipt) -> Result<(), Failure> {
     } else {
         output::styled("unknown").replace("unknown", "not complete")
     };
-    screen
-        .line(&format!("receipt of revision {revision}: {word}; {have} of {live} live gateways decide by it{after}"))?;
+    let of = match (live, silent.number()) {
+        (0, 0) => "no gateway follows the policy".to_owned(),
+        _ => format!("{have} of {live} live gateways decide by it{after}"),
+    };
+    screen.line(&format!("receipt of revision {revision}: {word}; {of}"))?;
     for (gateways, what) in [
         (missing, "live, and still decides by an older policy"),
         (silent, "not heard of, and may decide by an older policy"),

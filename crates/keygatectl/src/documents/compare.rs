@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     fetch::Rows,
-    row::{Invalid, Row, act, typed},
+    row::{Invalid, Row, act, typed, typed_alone},
 };
 use crate::kinds::of_kind;
 
@@ -42,7 +42,7 @@ fn decide<R: Resource>(
     lifts: bool,
     now: i64,
 ) -> Result<Verdict, Invalid> {
-    let sent: R = typed(row)?;
+    let sent: R = typed_alone(row)?;
     let complete = |held: Option<&R>| {
         let mut complete = sent.clone();
         complete.fill_defaults(&act(now), held).map_err(said)?;

@@ -30,7 +30,7 @@ pub struct Written {
 pub fn export(client: &Client, screen: &mut Screen, asked: &Export) -> Outcome {
     let folder = asked.folder.as_path();
     prepare(folder, asked.force)?;
-    let written = write(folder, fetch(client)?.into_rows())?;
+    let written = write(folder, fetch(client)?.0.into_rows())?;
     if screen.is_json {
         screen.json(&json!({ "rows": written.rows, "files": written.files }))?;
     } else {

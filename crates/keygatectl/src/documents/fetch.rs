@@ -69,10 +69,12 @@ impl Rows {
     }
 }
 
-/// Fetches all rows.
-pub fn fetch(client: &Client) -> Result<Rows, Failure> {
+/// Fetches all rows, and the revision that they are of.
+pub fn fetch(client: &Client) -> Result<(Rows, i64), Failure> {
     let mut rows = Rows::default();
     let begun = Mark::newest(client)?;
+    // After the mark, so that what made this revision is among the rows or among the entries that are replayed.
+    let latest = latest_revision(client)?;
     let bar = Progress::new(None, "fetching rows");
     for kind in Kind::ALL {
         let mut pages = client.pages(kinds::path(kind), &[]);
@@ -83,9 +85,19 @@ pub fn fetch(client: &Client) -> Result<Rows, Failure> {
             bar.add(page.len());
         }
     }
-    replay(client, &mut rows, begun, Mark::newest(client)?)?;
+    let replayed = replay(client, &mut rows, begun, Mark::newest(client)?)?;
     bar.end();
-    Ok(rows)
+    Ok((rows, latest.max(replayed)))
+}
+
+/// The latest revision; 0 before the first.
+fn latest_revision(client: &Client) -> Result<i64, Failure> {
+    let rows = client.pages("/v1/revisions", &[("sort", "-revision".to_owned())]).next(1)?.unwrap_or_default();
+    Ok(rows.first().map_or(0, revision_of))
+}
+
+fn revision_of(entry: &Value) -> i64 {
+    entry.get("revision").and_then(Value::as_i64).unwrap_or(0)
 }
 
 /// An audit entry: its number, and its time by the clock of the service.
@@ -109,24 +121,26 @@ impl Mark {
 }
 
 /// Replays the entries behind `begun` up to `newest`. A row may have been fetched after some of its changes; the last of
-/// them counts either way.
-fn replay(client: &Client, rows: &mut Rows, begun: Mark, newest: Mark) -> Result<(), Failure> {
+/// them counts either way. Returns the last revision among them, or 0.
+fn replay(client: &Client, rows: &mut Rows, begun: Mark, newest: Mark) -> Result<i64, Failure> {
+    let mut revision = 0;
     if newest.seq <= begun.seq {
-        return Ok(());
+        return Ok(revision);
     }
     let mut pages = client.pages("/v1/audit", &[("from", begun.at.to_string())]);
     while let Some(entries) = pages.next(PAGE_ROWS)? {
         for entry in entries {
             let mark = Mark::of(&entry);
             if mark.seq > newest.seq {
-                return Ok(());
+                return Ok(revision);
             }
             if mark.seq > begun.seq {
+                revision = revision.max(revision_of(&entry));
                 apply(client, rows, &entry)?;
             }
         }
     }
-    Ok(())
+    Ok(revision)
 }
 
 /// Replays an entry. One that does not list all of its rows, such as that of an import, has them in the history.

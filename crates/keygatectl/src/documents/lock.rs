@@ -14,7 +14,7 @@ use std::{
 use management::port::Kind;
 
 use super::layout;
-use crate::{failure::Failure, kinds};
+use crate::{failure::Failure, files, kinds};
 
 /// The name of the file.
 pub const NAME: &str = "keygate.lock";
@@ -47,17 +47,26 @@ pub fn place(folder: &Path, given: Option<&PathBuf>) -> PathBuf {
 }
 
 impl Lock {
+    /// Reads the record of this service. The record of another one is refused.
+    pub fn of(service: &str, path: &Path) -> Result<Option<Self>, Failure> {
+        let Some(lock) = Self::read(path)? else { return Ok(None) };
+        match lock.service == service {
+            true => Ok(Some(lock)),
+            false => Err(Failure::Usage(format!(
+                "{} is the record of {}, and this is {service}; name another record with --lock",
+                path.display(),
+                lock.service,
+            ))),
+        }
+    }
+
     /// Reads the record; `None` if there is none yet.
     pub fn read(path: &Path) -> Result<Option<Self>, Failure> {
-        let meta = match fs::metadata(path) {
-            Ok(meta) => meta,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Failure::file(path, &error)),
+        let Some(bytes) = files::bytes_if_there(path, MAX_LOCK_BYTES, "that is no record of `apply`")? else {
+            return Ok(None);
         };
-        if meta.len() > MAX_LOCK_BYTES {
-            return Err(Failure::Other(format!("{} has more than {MAX_LOCK_BYTES} bytes", path.display())));
-        }
-        let text = fs::read_to_string(path).map_err(|error| Failure::file(path, &error))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| Failure::Other(format!("{}: it is not UTF-8, so `apply` did not write it", path.display())))?;
         Self::parse(&text).map(Some).map_err(|line| {
             Failure::Other(format!(
                 "{}:{line}: it is not what `apply` writes; a merge may have left marks in it",

@@ -14,6 +14,7 @@
 mod apply;
 pub mod changes;
 pub mod compare;
+mod diff;
 mod export;
 pub mod fetch;
 pub mod layout;
@@ -21,9 +22,11 @@ pub mod lock;
 mod prune;
 pub mod read;
 pub mod row;
+mod sent;
 pub mod write;
 
 pub use self::{
-    apply::{apply, diff},
+    apply::apply,
+    diff::diff,
     export::{Written, export, prepare, write as write_rows},
 };

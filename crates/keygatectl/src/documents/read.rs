@@ -12,7 +12,7 @@ use management::port::Kind;
 use serde_json::Value;
 
 use super::row::{Invalid, Row};
-use crate::{failure::Failure, output::progress};
+use crate::{failure::Failure, files, output::progress};
 
 /// Bytes of a file: 300,000 rows of 200 bytes.
 pub const MAX_POLICY_FILE_BYTES: u64 = 64 << 20;
@@ -102,7 +102,7 @@ fn collect(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), 
             let depth = depth
                 .ok_or_else(|| Failure::Other(format!("{}: too many folders inside each other", path.display())))?;
             collect(&path, depth, found)?;
-        } else if is_yaml(&path) {
+        } else if is_yaml(&path) && (of_type.is_file() || of_type.is_symlink()) {
             found.push(path);
         }
         if found.len() > MAX_POLICY_FILES {
@@ -118,26 +118,31 @@ fn is_yaml(path: &Path) -> bool {
 
 /// Reads a file, up to the limit.
 pub fn text(path: &Path) -> Result<String, Failure> {
-    let meta = fs::metadata(path).map_err(|error| Failure::file(path, &error))?;
-    if meta.len() > MAX_POLICY_FILE_BYTES {
-        return Err(Failure::Other(format!(
-            "{} has {} bytes; expected at most {MAX_POLICY_FILE_BYTES}, so put its documents into several files",
-            path.display(),
-            meta.len()
-        )));
-    }
-    let bytes = fs::read(path).map_err(|error| Failure::file(path, &error))?;
-    String::from_utf8(bytes).map_err(|error| {
-        Failure::Other(format!("{}: it is not UTF-8 after {} bytes", path.display(), error.utf8_error().valid_up_to()))
-    })
+    files::text(path, MAX_POLICY_FILE_BYTES, "put its documents into several files")
 }
 
-/// Reads and checks all documents of a folder. Two documents for one object are an error.
+/// Reads and checks all documents of a folder. Any error is a failure.
 pub fn read(folder: &Path) -> Result<Documents, Failure> {
-    let files = files(folder)?;
-    let bar = progress::of(files.len(), "reading files");
+    let (documents, errors) = read_all(folder)?;
+    if errors.is_empty() { Ok(documents) } else { Err(told(errors.iter().map(ToString::to_string).collect())) }
+}
+
+/// The same; an empty folder is an error as well, because more likely it is the wrong one.
+pub fn read_some(folder: &Path) -> Result<Documents, Failure> {
+    let documents = read(folder)?;
+    match documents.rows.is_empty() {
+        true => Err(Failure::Usage(format!("{} has no documents", folder.display()))),
+        false => Ok(documents),
+    }
+}
+
+/// Reads and checks all documents of a folder, and returns those without an error, and the errors. Two documents for one
+/// object are an error.
+pub fn read_all(folder: &Path) -> Result<(Documents, Vec<Misplaced>), Failure> {
+    let found = self::files(folder)?;
+    let bar = progress::of(found.len(), "reading files");
     let (mut documents, mut errors, mut bytes) = (Documents::default(), Vec::new(), 0_u64);
-    for path in files {
+    for path in found {
         let text = text(&path)?;
         bytes = bytes.saturating_add(u64::try_from(text.len()).unwrap_or(u64::MAX));
         if bytes > MAX_FOLDER_BYTES {
@@ -164,7 +169,7 @@ pub fn read(folder: &Path) -> Result<Documents, Failure> {
     }
     bar.end();
     errors.extend(documents.twice());
-    if errors.is_empty() { Ok(documents) } else { Err(told(errors.iter().map(ToString::to_string).collect())) }
+    Ok((documents, errors))
 }
 
 /// Errors as one failure: the first of them, and the number of the others.
@@ -247,8 +252,13 @@ pub fn parts(text: &str) -> impl Iterator<Item = Part<'_>> {
 impl Part<'_> {
     /// Its value; `None` if it has only comments and blanks.
     pub fn value(&self, file: &Path) -> Result<Option<Value>, Misplaced> {
-        let has_content =
-            |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#') && line.trim() != "...";
+        // A directive such as %YAML stands before the mark of its document.
+        let has_content = |line: &str| {
+            !line.trim().is_empty()
+                && !line.trim_start().starts_with('#')
+                && !line.starts_with('%')
+                && line.trim() != "..."
+        };
         if !self.text.lines().any(has_content) {
             return Ok(None);
         }
@@ -259,6 +269,9 @@ impl Part<'_> {
                 1,
                 Invalid { field: None, detail: format!("the document has more than {MAX_DOCUMENT_BYTES} bytes") },
             ));
+        }
+        if self.text.contains('!') {
+            self.refuse_tags(file)?;
         }
         // Aliases could make much of few bytes, and rows need none.
         let options = serde_saphyr::options! {
@@ -272,9 +285,21 @@ impl Part<'_> {
                     (usize::try_from(place.line()).unwrap_or(1), usize::try_from(place.column()).unwrap_or(1))
                 });
                 let detail = error.to_string();
-                let detail = detail.lines().next().unwrap_or_default().to_owned();
+                let detail = without_place(detail.lines().next().unwrap_or_default()).to_owned();
                 Err(self.at(file, line, column, Invalid { field: None, detail }))
             }
+        }
+    }
+
+    /// Tags such as `!ENV` would be dropped, and their text taken as it stands.
+    fn refuse_tags(&self, file: &Path) -> Result<(), Misplaced> {
+        match convert::yaml::parse(self.text) {
+            Err(fault) if fault.found.contains("tag") => {
+                let place = |value: u64| usize::try_from(value).unwrap_or(1);
+                let detail = format!("found {}; expected {}", fault.found, fault.expected);
+                Err(self.at(file, place(fault.line), place(fault.column), Invalid { field: None, detail }))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -307,6 +332,15 @@ impl Part<'_> {
             from = place.0;
         }
         (found.0.saturating_add(1), found.1.saturating_add(1))
+    }
+}
+
+/// The message of the reader without the place that it begins with.
+fn without_place(message: &str) -> &str {
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    match message.strip_prefix("line ").and_then(|rest| rest.split_once(": ")) {
+        Some((place, rest)) if place.contains(" column ") => rest,
+        _ => message,
     }
 }
 

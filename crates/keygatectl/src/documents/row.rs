@@ -62,7 +62,7 @@ impl Row {
         };
         let id = match fields.get("id") {
             Some(Value::String(id)) => id.clone(),
-            Some(_) => return Err(Invalid::new("id", "expected a text; a number needs quotes")),
+            Some(_) => return Err(Invalid::new("id", "expected a text; a number or a truth value needs quotes")),
             None => return Err(Invalid::new("id", "it is missing; apply finds the object by its id")),
         };
         seconds(&mut fields)?;
@@ -111,7 +111,7 @@ impl Row {
 }
 
 fn check<R: Resource>(row: &Row) -> Result<(), Invalid> {
-    let mut complete = typed::<R>(row)?;
+    let mut complete = typed_alone::<R>(row)?;
     complete.fill_defaults(&act(times::now()), None).map_err(invalid)?;
     complete.validate().map_err(invalid)?;
     if row.kept && !complete.is_blocked() {
@@ -121,7 +121,7 @@ fn check<R: Resource>(row: &Row) -> Result<(), Invalid> {
 }
 
 fn fed<R: Resource>(row: &Row) -> Option<Value> {
-    let mut complete = typed::<R>(row).ok()?;
+    let mut complete = typed_alone::<R>(row).ok()?;
     complete.fill_defaults(&act(times::now()), None).ok()?;
     let mut fed: Value = serde_json::from_str(&complete.row().ok()?.document).ok()?;
     if row.kept {
@@ -131,6 +131,16 @@ fn fed<R: Resource>(row: &Row) -> Option<Value> {
         fields.insert("state".to_owned(), "BLOCKED".into());
     }
     Some(fed)
+}
+
+/// The row with the type that the rules have for it, without the owner that only a kept block has.
+pub fn typed_alone<R: Resource>(row: &Row) -> Result<R, Invalid> {
+    let mut typed: R = typed(row)?;
+    if row.kept {
+        // What it names is checked by the service.
+        drop(typed.take_kept_owner());
+    }
+    Ok(typed)
 }
 
 /// The row with the type that the rules have for it.
@@ -151,6 +161,11 @@ fn explained(path: Option<String>, message: &str) -> Invalid {
     let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
     if message.starts_with("invalid type: ") && message.ends_with("expected a string") {
         return Invalid { field: path, detail: "expected a text; a number or a truth value needs quotes".to_owned() };
+    }
+    if message.starts_with("invalid type: ")
+        && ["expected u64", "expected i64"].iter().any(|end| message.ends_with(end))
+    {
+        return Invalid { field: path, detail: "expected a whole number, such as 5000".to_owned() };
     }
     let Some(rest) = message.strip_prefix("unknown field `") else {
         return Invalid { field: path, detail: message.to_owned() };

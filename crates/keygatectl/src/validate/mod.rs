@@ -1,13 +1,11 @@
 //! `validate`: files are checked as the filter and the service read them, without a service.
 //!
 //! - [`page`]: a policy page, by the filter's own reader
-//! - [`plugin`]: plugin configurations, in JSON or where they stand in YAML, by the filter's own reader
-//! - [`yaml`]: YAML with places
+//! - [`plugin`]: plugin configurations, in JSON or where they stand in YAML ([`convert::yaml`]), by the filter's own reader
 //! - documents of `export`, by the rules of the service ([`crate::documents`])
 
 pub mod page;
 pub mod plugin;
-pub mod yaml;
 
 use std::path::Path;
 
@@ -17,7 +15,7 @@ use crate::{
     cli::reads::Validate,
     documents::read::{self, Misplaced},
     failure::{Done, Failure, Outcome},
-    output::Screen,
+    output::{Screen, plain},
 };
 
 /// What was found in a file.
@@ -28,12 +26,21 @@ pub struct Checked {
     pub errors: Vec<Misplaced>,
 }
 
-/// Checks files.
+/// Checks files. What is wrong with one of them does not keep the others from being checked.
 pub fn validate(screen: &mut Screen, asked: &Validate) -> Outcome {
     let mut errors: Vec<String> = Vec::new();
     let mut told: Vec<Value> = Vec::new();
     for path in &asked.files {
-        let checked = check(path)?;
+        let checked = match check(path) {
+            Ok(checked) => checked,
+            // It cannot be read, so there is no place in it.
+            Err(failure) => {
+                let detail = failure.to_string();
+                told.push(json!({ "file": path, "line": null, "column": null, "field": null, "detail": detail }));
+                errors.push(detail);
+                continue;
+            }
+        };
         for error in &checked.errors {
             told.push(json!({
                 "file": error.file, "line": error.line, "column": error.column, "field": error.field, "detail": error.detail
@@ -41,7 +48,7 @@ pub fn validate(screen: &mut Screen, asked: &Validate) -> Outcome {
         }
         errors.extend(checked.errors.iter().map(ToString::to_string));
         if !screen.is_json && checked.errors.is_empty() {
-            screen.line(&format!("{}: {}, valid", path.display(), checked.what))?;
+            screen.line(&format!("{}: {}, valid", plain(&path.display().to_string()), checked.what))?;
         }
     }
     if screen.is_json {
@@ -53,19 +60,21 @@ pub fn validate(screen: &mut Screen, asked: &Validate) -> Outcome {
 /// Checks a file, or a folder of documents.
 pub fn check(path: &Path) -> Result<Checked, Failure> {
     if path.is_dir() {
-        let documents = read::read(path)?;
+        let (documents, errors) = read::read_all(path)?;
         let (rows, files) = (documents.rows.len(), documents.files.len());
         return match rows {
-            0 => Err(Failure::Other(format!("{} has no documents", path.display()))),
-            _ => Ok(Checked { what: format!("{rows} documents in {files} files"), errors: Vec::new() }),
+            0 if errors.is_empty() => Err(Failure::Other(format!("{} has no documents", path.display()))),
+            _ => Ok(Checked { what: format!("{rows} documents in {files} files"), errors }),
         };
     }
     let text = read::text(path)?;
     let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-    if is_yaml && !text.trim_start().starts_with('{') {
+    let is_json = text.trim_start().starts_with('{');
+    let is_page = (is_json || !is_yaml) && is_page(&text);
+    if is_yaml && !is_page {
         return yaml(path, &text);
     }
-    match is_page(&text) {
+    match is_page {
         true => Ok(Checked { what: "a policy page".to_owned(), errors: page::check(path, text) }),
         false => plugins(path, plugin::find(path, &text)?),
     }
@@ -93,22 +102,28 @@ fn is_page(text: &str) -> bool {
     }
 }
 
-/// YAML: documents of an export, or manifests with plugin configurations.
+/// YAML: documents of an export, or manifests with plugin configurations. A file that has a row has nothing but rows, as
+/// `apply` reads it.
 fn yaml(path: &Path, text: &str) -> Result<Checked, Failure> {
-    let mut checked = Checked::default();
-    let mut rows = 0_usize;
+    let has_row = read::parts(text).any(|part| matches!(part.value(path), Ok(Some(value)) if is_document(&value)));
+    if !has_row {
+        let found = plugin::find(path, text)?;
+        let unreadable = || read::parts(text).find_map(|part| part.value(path).err());
+        return match found.is_empty().then(unreadable).flatten() {
+            Some(error) => Ok(Checked { what: String::new(), errors: vec![error] }),
+            None => plugins(path, found),
+        };
+    }
+    let (mut rows, mut errors) = (0_usize, Vec::new());
     for part in read::parts(text) {
-        let Ok(Some(value)) = part.value(path) else { continue };
-        if is_document(&value) {
-            rows = rows.saturating_add(1);
-            checked.errors.extend(part.row(path).err());
+        match part.row(path) {
+            Ok(None) => {}
+            Ok(Some(_)) => rows = rows.saturating_add(1),
+            Err(error) => errors.push(error),
         }
     }
-    if rows > 0 {
-        checked.what = if rows == 1 { "1 document".to_owned() } else { format!("{rows} documents") };
-        return Ok(checked);
-    }
-    plugins(path, plugin::find(path, text)?)
+    let what = if rows == 1 { "1 document".to_owned() } else { format!("{rows} documents") };
+    Ok(Checked { what, errors })
 }
 
 /// Whether a YAML document is a row of an export. Kubernetes writes its kinds in capitals.

@@ -5,9 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
+use convert::yaml::{self, Entry, Node, Value};
 use keygate::config;
 
-use super::yaml::{self, Entry, Node, Value};
 use crate::{documents::read::Misplaced, failure::Failure};
 
 /// A line and a column of a file, from 1.
@@ -54,13 +54,21 @@ impl Plugin {
     }
 }
 
+fn place(node: &Node) -> Place {
+    at(node.line, node.column)
+}
+
+fn at(line: u64, column: u64) -> Place {
+    (usize::try_from(line).unwrap_or(usize::MAX), usize::try_from(column).unwrap_or(usize::MAX))
+}
+
 /// The plugin configurations of a file.
 pub fn find(file: &Path, text: &str) -> Result<Vec<Plugin>, Failure> {
     if text.trim_start().starts_with('{') {
         return Ok(vec![Plugin { file: file.to_owned(), json: text.to_owned(), place: Where::Whole }]);
     }
-    let documents = yaml::parse(text).map_err(|fault| {
-        Failure::Other(format!("{}:{}:{}: {}", file.display(), fault.line, fault.column, fault.detail))
+    let documents = yaml::parse(text).map_err(|yaml::Fault { line, column, found, expected }| {
+        Failure::Other(format!("{}:{line}:{column}: found {found}; expected {expected}", file.display()))
     })?;
     let mut search = Search { file, lines: text.lines().collect(), found: Vec::new() };
     for document in &documents {
@@ -78,7 +86,7 @@ struct Search<'t> {
 impl Search<'_> {
     fn node(&mut self, node: &Node) {
         match &node.value {
-            Value::Text(..) => {}
+            Value::Text { .. } => {}
             Value::List(items) => items.iter().for_each(|item| self.node(item)),
             Value::Map(entries) => {
                 for entry in entries {
@@ -110,7 +118,8 @@ impl Search<'_> {
 
     /// Where a text begins in the file. A block scalar begins on the line after its mark.
     fn place_of(&self, node: &Node, text: &str) -> Where {
-        let from = node.line.saturating_sub(1);
+        let (line, column) = place(node);
+        let from = line.saturating_sub(1);
         let first = text.lines().next().unwrap_or_default();
         let lines = self.lines.iter().enumerate().skip(from).take(3);
         let found = lines.filter_map(|(number, line)| Some((number, line.find(first)?))).next();
@@ -119,7 +128,7 @@ impl Search<'_> {
                 let indent = self.lines.get(number).and_then(|line| line.get(..column)).unwrap_or_default();
                 Where::Text { line: number.saturating_add(1), indent: indent.chars().count() }
             }
-            None => Where::Text { line: node.line, indent: node.column.saturating_sub(1) },
+            None => Where::Text { line, indent: column.saturating_sub(1) },
         }
     }
 }
@@ -132,11 +141,11 @@ fn field<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
 /// The text of a `StringValue`, or the text itself.
 fn text_of(node: &Node) -> Option<(&Node, &str)> {
     match &node.value {
-        Value::Text(text, _) => Some((node, text)),
+        Value::Text { text, .. } => Some((node, text)),
         Value::Map(_) => {
             let inner = field(node, "value")?;
             match &inner.value {
-                Value::Text(text, _) => Some((inner, text)),
+                Value::Text { text, .. } => Some((inner, text)),
                 _ => None,
             }
         }
@@ -159,14 +168,14 @@ impl Json {
     }
 
     fn node(&mut self, node: &Node) {
-        let place = (node.line, node.column);
+        let place = place(node);
         match &node.value {
-            Value::Text(text, is_plain) => self.line(&scalar(text, *is_plain), place),
+            Value::Text { text, is_plain } => self.line(&scalar(text, *is_plain), place),
             Value::List(items) => {
                 self.line("[", place);
                 for (number, item) in items.iter().enumerate() {
                     if number > 0 {
-                        self.line(",", (item.line, item.column));
+                        self.line(",", self::place(item));
                     }
                     self.node(item);
                 }
@@ -177,7 +186,10 @@ impl Json {
                 for (number, entry) in entries.iter().enumerate() {
                     let name = serde_json::Value::from(entry.name.as_str());
                     let comma = if number > 0 { "," } else { "" };
-                    self.line(&format!("{comma}{name}:"), (entry.line, entry.column));
+                    // A field that was merged has the place of its value.
+                    let of_name =
+                        if entry.line == 0 { self::place(&entry.value) } else { at(entry.line, entry.column) };
+                    self.line(&format!("{comma}{name}:"), of_name);
                     self.node(&entry.value);
                 }
                 self.line("}", place);

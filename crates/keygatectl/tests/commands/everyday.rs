@@ -205,6 +205,10 @@ fn usage_is_listed_and_added_up() {
     assert_eq!(sums.out, "API           REQUESTS\npayments-1.0        48\n");
     let described = service.ctl(&["describe", "api", "payments-1.0"]).expect(0);
     assert!(described.out.contains("requests of the last day") && described.out.contains("41"), "{described:?}");
+    let described = service.ctl(&["describe", "sub", "sub-7"]).expect(0);
+    assert!(described.out.contains("requests of the last day") && described.out.contains("41"), "{described:?}");
+    let other = service.ctl(&["describe", "sub", "sub-8", "-o", "json"]).expect(0).json();
+    assert_eq!(other["usage_last_day"], json!([]), "{other}");
 }
 
 #[test]

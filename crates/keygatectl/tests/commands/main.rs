@@ -11,6 +11,7 @@
 mod everyday;
 mod explained;
 mod help;
+mod hostile;
 mod secrets;
 #[path = "../support/mod.rs"]
 mod support;

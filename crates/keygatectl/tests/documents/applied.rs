@@ -12,6 +12,10 @@ fn write(service: &Service, name: &str, text: &str) {
     fs::write(path, text).unwrap();
 }
 
+fn json_revision(service: &Service) -> i64 {
+    service.get("/v1/revisions?sort=-revision&limit=1")["items"][0]["revision"].as_i64().unwrap()
+}
+
 #[test]
 fn a_difference_is_shown_before_and_gone_after() {
     let service = Service::start();
@@ -49,7 +53,11 @@ fn a_difference_is_shown_before_and_gone_after() {
         applied.out.contains("applications: ") && applied.out.contains("1 made") && applied.out.contains("1 changed"),
         "{applied:?}"
     );
-    assert_eq!(service.ctl(&["diff", "policy"]).expect(0).err, "There is no difference.\n");
+    let revision = json_revision(&service);
+    assert_eq!(
+        service.ctl(&["diff", "policy"]).expect(0).err,
+        format!("There is no difference, at revision {revision}.\n")
+    );
     let audit = service.ctl(&["audit", "--action", "import", "-o", "json"]).expect(0).json();
     assert_eq!(audit["items"][0]["reason"], "keygatectl apply");
 }
@@ -114,6 +122,7 @@ fn errors_have_their_place_and_nothing_is_applied() {
     }
     assert_eq!(service.get("/v1/plans")["total"], 0);
     fs::create_dir(service.folder().join("empty")).unwrap();
+    assert!(service.ctl(&["apply", "two/b.yaml"]).expect(64).err.contains("is a file; expected a folder"));
     assert!(service.ctl(&["apply", "empty"]).expect(64).err.contains("no documents"));
     assert!(service.ctl(&["apply", "nowhere"]).expect(1).err.contains("nowhere: "));
     // What only the service can know is refused by it, with the place of the document.
@@ -122,30 +131,94 @@ fn errors_have_their_place_and_nothing_is_applied() {
     assert!(refused.err.contains("missing/a.yaml:2: application: "), "{refused:?}");
 }
 
+/// A policy in which every object is that of `owner`, in two changes. Each policy prunes what only the other has.
+fn of_owner(service: &Service, owner: &str) {
+    let text: String =
+        (0..21_000).map(|number| format!("---\nkind: application\nid: app-{number:05}\nowner: {owner}\n")).collect();
+    write(service, &format!("{owner}/a.yaml"), &format!("{text}---\nkind: plan\nid: plan-of-{owner}\n"));
+    let lock = format!("service {}/\nplan plan-of-one\nplan plan-of-two\n", service.url);
+    write(service, &format!("{owner}/keygate.lock"), &lock);
+}
+
 #[test]
-fn two_at_once_do_not_mix_and_an_interrupted_one_is_repeated() {
+fn two_at_once_through_two_services_do_not_mix() {
+    let service = Service::start();
+    let other = service.beside();
+    for owner in ["one", "two"] {
+        of_owner(&service, owner);
+    }
+    let urls = [service.url.clone(), other.url.clone()];
+    for round in 0..2 {
+        thread::scope(|scope| {
+            let running: Vec<_> = ["one", "two"]
+                .into_iter()
+                .zip(&urls)
+                .map(|(folder, url)| {
+                    let lock = format!("{folder}/keygate.lock");
+                    let text = fs::read_to_string(service.folder().join(&lock)).unwrap();
+                    let rest = text.split_once('\n').unwrap_or_default().1;
+                    write(&service, &lock, &format!("service {url}/\n{rest}plan plan-of-one\nplan plan-of-two\n"));
+                    let call = service.ctl(&["apply", folder, "--prune", "--yes", "--url", url]);
+                    scope.spawn(|| call.run())
+                })
+                .collect();
+            for ran in running {
+                let ran = ran.join().unwrap();
+                assert_eq!(ran.code, 0, "{ran:?}");
+            }
+        });
+        let owners = ["one", "two"]
+            .map(|owner| service.get(&format!("/v1/applications?owner={owner}&limit=1"))["total"].as_u64());
+        let plans: Vec<String> = service.get("/v1/plans")["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|plan| plan["id"].as_str().unwrap().to_owned())
+            .collect();
+        let whole = [([Some(21_000), Some(0)], ["plan-of-one"]), ([Some(0), Some(21_000)], ["plan-of-two"])];
+        assert!(whole.iter().any(|(of, plan)| *of == owners && plans == plan), "{round}: {owners:?} {plans:?}");
+    }
+}
+
+#[test]
+fn a_policy_that_has_changed_since_the_difference_is_left_alone() {
+    let service = Service::start();
+    service.seed();
+    service.ctl(&["export", "policy"]).expect(0);
+    let path = service.folder().join("policy/applications.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("owner: bob", "owner: eve")).unwrap();
+    let diff = service.ctl(&["diff", "policy", "-o", "json"]).expect(2).json();
+    let reviewed = diff["revision"].as_i64().unwrap();
+    assert_eq!(reviewed, json_revision(&service));
+    service.ctl(&["block", "sub-8"]).expect(0);
+    let at = reviewed.to_string();
+    let refused = service.ctl(&["apply", "policy", "--if-revision", &at]).expect(1);
+    assert!(
+        refused.err.contains("nothing was applied, because the policy has changed")
+            && refused.err.contains(&format!("revision {} now", reviewed + 1)),
+        "{refused:?}"
+    );
+    assert_eq!(service.get("/v1/applications/app-2")["owner"], "bob");
+    let at = json_revision(&service).to_string();
+    // The block is of later than the export.
+    let applied = service.ctl(&["apply", "policy", "--if-revision", &at]).expect(1);
+    assert!(applied.err.contains("1 object was refused"), "{applied:?}");
+    assert_eq!(service.get("/v1/applications/app-2")["owner"], "eve");
+}
+
+#[test]
+fn an_interrupted_apply_is_repeated() {
     let service = Service::start();
     let text = |owner: &str| -> String {
         (0..21_000).map(|number| format!("---\nkind: application\nid: app-{number:05}\nowner: {owner}\n")).collect()
     };
-    write(&service, "one/a.yaml", &text("one"));
-    write(&service, "two/a.yaml", &text("two"));
-    let (service, owners) = thread::scope(|scope| {
-        let running: Vec<_> = ["one", "two"].map(|folder| scope.spawn(|| service.ctl(&["apply", folder]).run())).into();
-        for ran in running {
-            let ran = ran.join().unwrap();
-            assert_eq!(ran.code, 0, "{ran:?}");
-        }
-        let owners = ["one", "two"]
-            .map(|owner| service.get(&format!("/v1/applications?owner={owner}&limit=1"))["total"].as_u64());
-        (&service, owners)
-    });
-    assert!(owners == [Some(21_000), Some(0)] || owners == [Some(0), Some(21_000)], "{owners:?}");
-
+    write(&service, "first/a.yaml", &text("one"));
+    service.ctl(&["apply", "first"]).expect(0);
     // Half of the rows are there, as after an interruption.
-    write(service, "half/a.yaml", &text("three").split("---").take(9_001).collect::<Vec<_>>().join("---"));
+    write(&service, "half/a.yaml", &text("three").split("---").take(9_001).collect::<Vec<_>>().join("---"));
     service.ctl(&["apply", "half"]).expect(0);
-    write(service, "whole/a.yaml", &text("three"));
+    write(&service, "whole/a.yaml", &text("three"));
     let counts = service.ctl(&["apply", "whole", "-o", "json"]).expect(0).json();
     assert_eq!(counts["counts"]["applications"]["changed"], 12_000, "{counts}");
     assert_eq!(counts["counts"]["applications"]["unchanged"], 9_000, "{counts}");

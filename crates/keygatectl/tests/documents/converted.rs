@@ -1,6 +1,6 @@
 //! `convert`: what was made of files is applied, no key is shown, and what was not carried over is told.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use serde_json::json;
 
@@ -31,6 +31,75 @@ fn converted_files_are_documents_that_can_be_applied() {
     service.ctl(&["convert", "csv", "keys.csv", "--out", "made", "--force"]).expect(0);
     let json = service.ctl(&["convert", "csv", "keys.csv", "--out", "json", "-o", "json"]).expect(0).json();
     assert!(json["rows"].as_u64() > Some(2) && json["losses"].is_array(), "{json}");
+}
+
+/// The examples of the crate that converts: the kind, its files, texts of keys in them, and one row that is made of them.
+const EXAMPLES: &[(&str, &[&str], &[&str], &str)] = &[
+    ("envoy", &["bootstrap.yaml"], &[], "kind: application"),
+    ("envoy", &["alone.yaml"], &["alice-first-key", "012345", "carol-key"], "büro nord"),
+    ("envoy-gateway", &["shop.yaml"], &["alice-order-key", "YWxpY2Utb3JkZXIta2V5", "carol-order-key"], "kind: key"),
+    ("envoy-gateway", &["gateway.yaml"], &[], "kind: api"),
+    ("kong", &["shop.yaml"], &[], "kind: plan"),
+    ("kong", &["flat.yaml"], &[], "kind: key"),
+    (
+        "wso2",
+        &["api.yaml", "application.yaml", "policies.yaml", "subscriptions.json", "old-api.yaml"],
+        &["not-shown-key", "not-shown-secret"],
+        "PROD_ONLY_BLOCKED",
+    ),
+    ("csv", &["keys.csv"], &["kg-shop-production", "key,with", "ключ"], "Büro, Nord"),
+    ("csv", &["digests.csv"], &[], "kind: key"),
+];
+
+/// What the files of csv name and do not have.
+const BESIDE: &str = "---\nkind: plan\nid: gold\n---\nkind: plan\nid: silver\n---\nkind: api\nid: payments-1.0\nmatch: [{path: /payments}]\n\
+    ---\nkind: api\nid: orders-2.0\nmatch: [{path: /orders}]\n";
+
+/// The values of `key:` in YAML files, which may not be shown.
+fn keys(text: &str) -> Vec<&str> {
+    let values = text.lines().filter_map(|line| line.trim_start().trim_start_matches("- ").strip_prefix("key: "));
+    values.map(|value| value.trim().trim_matches(['"', '\''])).filter(|value| value.len() > 5).collect()
+}
+
+#[test]
+fn the_files_of_each_product_are_converted_validated_and_applied() {
+    let inputs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../convert/tests/inputs");
+    for (kind, names, hidden, made) in EXAMPLES {
+        let service = Service::start();
+        if *kind == "csv" {
+            fs::create_dir(service.folder().join("beside")).unwrap();
+            fs::write(service.folder().join("beside/a.yaml"), BESIDE).unwrap();
+            service.ctl(&["apply", "beside"]).expect(0);
+        }
+        let files: Vec<String> = names.iter().map(|name| inputs.join(kind).join(name).display().to_string()).collect();
+        let convert = |out: &'static str, more: &[&'static str]| {
+            let files = files.iter().map(String::as_str);
+            let options = ["--out", out, "--owner", "team"].into_iter().chain(more.iter().copied());
+            service.ctl(&["convert", *kind].into_iter().chain(files).chain(options).collect::<Vec<_>>())
+        };
+        let json = convert("json", &["-o", "json"]).run();
+        let told = json.json();
+        let is_whole = told["errors"].as_array().is_some_and(Vec::is_empty);
+        let ran = convert("made", &[]).expect(i32::from(!is_whole));
+        let warnings = ran.err.lines().filter(|line| line.starts_with("warning: ")).count();
+        assert_eq!(told["losses"].as_array().map(Vec::len), Some(warnings), "{kind} {names:?} {ran:?}");
+        let documents: String = crate::files(&service.folder().join("made")).into_values().collect();
+        let again: String = crate::files(&service.folder().join("json")).into_values().collect();
+        assert!(
+            documents.lines().count() == again.lines().count() && documents.contains(made),
+            "{kind} {names:?}: {documents}"
+        );
+        let texts: Vec<String> = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+        for secret in texts.iter().flat_map(|text| keys(text)).chain(hidden.iter().copied()) {
+            let shown = [&documents, &ran.out, &ran.err, &json.out, &json.err];
+            assert!(shown.iter().all(|text| !text.contains(secret)), "{kind}: {secret} is shown");
+        }
+        service.ctl(&["validate", "made"]).expect(0);
+        let differs = service.ctl(&["diff", "made"]).expect(2);
+        assert!(!differs.out.contains("would be refused"), "{kind} {differs:?}");
+        service.ctl(&["apply", "made"]).expect(0);
+        service.ctl(&["diff", "made"]).expect(0);
+    }
 }
 
 #[test]

@@ -34,16 +34,20 @@ fn only_what_was_applied_from_the_folder_goes() {
     assert_eq!(ids(&service, "subscriptions"), ["s-1", "s-2"]);
     let diff = service.ctl(&["diff", "policy", "--prune"]).expect(2);
     assert!(
-        diff.out.contains("- subscription s-1") && diff.out.contains("- key k-1") && diff.err.contains("7 to remove"),
+        diff.out.contains("- subscription s-1") && diff.out.contains("- key k-1") && diff.err.contains("6 to remove"),
         "{diff:?}"
     );
+
+    assert!(diff.out.contains("= deny policy d-1 stays: "), "{diff:?}");
+    let json = service.ctl(&["diff", "policy", "--prune", "-o", "json"]).expect(2).json();
+    assert_eq!((json["removed"].as_array().map(Vec::len), &json["kept"][0]["id"]), (Some(6), &"d-1".into()), "{json}");
 
     let unasked = service.ctl(&["apply", "policy", "--prune"]).expect(64);
     assert!(unasked.err.contains("- subscription s-1") && unasked.err.contains("--yes"), "{unasked:?}");
     assert_eq!(ids(&service, "subscriptions"), ["s-1", "s-2"]);
     let pruned = service.ctl(&["apply", "policy", "--prune", "--yes"]).expect(0);
     assert!(
-        pruned.out.contains("subscription s-1 is removed") && pruned.out.contains("deny policy d-1 stays"),
+        pruned.out.contains("subscription s-1 is gone") && pruned.out.contains("deny policy d-1 stays"),
         "{pruned:?}"
     );
     assert_eq!(ids(&service, "plans"), ["from-the-console", "gold"]);
@@ -66,8 +70,11 @@ fn an_object_stays_if_something_of_others_would_go_with_it_and_blocks_stay() {
     service.ctl(&["block", "s-1"]).expect(0);
     write(&service, "---\nkind: plan\nid: gold\n");
     let pruned = service.ctl(&["apply", "policy", "--prune", "--yes"]).expect(0);
-    assert!(pruned.out.contains("application app-2 stays: key k-portal belongs to it"), "{pruned:?}");
-    assert!(pruned.out.contains("subscription s-1 is removed; its block stays"), "{pruned:?}");
+    assert!(pruned.out.contains("application app-2 stays: key \"k-portal\" belongs to it"), "{pruned:?}");
+    assert!(
+        pruned.out.contains("subscription s-1 is removed: it was deleted while it was blocked, and its block stays"),
+        "{pruned:?}"
+    );
     assert_eq!(service.get("/v1/subscriptions/s-1")["deleted"], true);
     assert_eq!(
         (ids(&service, "applications"), ids(&service, "keys")),

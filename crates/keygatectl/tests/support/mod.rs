@@ -7,6 +7,7 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -27,7 +28,7 @@ fn service() -> PathBuf {
 pub struct Service {
     child: Child,
     pub url: String,
-    folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
     pub http: reqwest::blocking::Client,
 }
 
@@ -38,13 +39,23 @@ impl Service {
 
     /// The same with these variables besides.
     pub fn start_with(variables: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::on(Arc::new(tempfile::tempdir().unwrap()), variables)
+    }
+
+    /// Another service on the same database.
+    pub fn beside(&self) -> Self {
+        Self::on(Arc::clone(&self.folder), &[])
+    }
+
+    fn on(folder: Arc<tempfile::TempDir>, variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(service());
         command.arg("serve").env_clear().current_dir(folder.path());
         command.env("POLICY_DATABASE", "sqlite:policy.db").env("POLICY_LISTEN", "127.0.0.1:0");
         command.env("POLICY_ADMIN_TOKEN", TOKEN).env("POLICY_GATEWAYS", "gw:secret");
         command.envs(variables.iter().copied());
-        command.stdout(Stdio::piped()).stderr(File::create(folder.path().join("log")).unwrap());
+        command
+            .stdout(Stdio::piped())
+            .stderr(File::options().create(true).append(true).open(folder.path().join("log")).unwrap());
         testkit::process::die_with_parent(&mut command);
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
@@ -181,6 +192,7 @@ pub fn digest(key: &str) -> String {
 pub struct Ctl {
     command: Command,
     input: Option<Vec<u8>>,
+    stdout: Option<Stdio>,
 }
 
 impl Ctl {
@@ -188,7 +200,7 @@ impl Ctl {
         let mut command = Command::new(CTL);
         command.args(arguments).env_clear().current_dir(folder).env("HOME", folder).env("TZ", "UTC");
         command.stdin(Stdio::null());
-        Self { command, input: None }
+        Self { command, input: None, stdout: None }
     }
 
     pub fn variable(mut self, name: &str, value: &str) -> Self {
@@ -206,12 +218,19 @@ impl Ctl {
         self
     }
 
+    /// Where its stdout goes, instead of to the test.
+    pub fn stdout(mut self, to: Stdio) -> Self {
+        self.stdout = Some(to);
+        self
+    }
+
     /// Runs it to its end.
     pub fn run(mut self) -> Ran {
         if self.input.is_some() {
             self.command.stdin(Stdio::piped());
         }
-        let mut child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdout = self.stdout.take().unwrap_or_else(Stdio::piped);
+        let mut child = self.command.stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
         if let Some(input) = self.input {
             // It may end without reading.
             let _ = child.stdin.take().unwrap().write_all(&input);

@@ -3,17 +3,18 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    outcome::{Count, Outcome, Told, add},
+    outcome::{Count, Kept, Outcome, Told, add},
     owners::Stated,
-    row::{MAX_HELD_SECONDS, Options, Place, ROWS_PER_CHANGE, Row},
+    row::{KeptBlock, MAX_HELD_SECONDS, Options, Place, ROWS_PER_CHANGE, Row},
+    turn,
 };
 use crate::{
     applications::Application,
-    block,
+    block, check,
     error::Error,
     numbers::plain,
     object::Object,
-    pipeline::{Put, check_room_for, find_held, put_any, remove},
+    pipeline::{Put, check_room_for, find_held, put_any},
     port::{
         Act, Kind, MAX_ROWS_AT_ONCE, Name, NewRow, Store, Transaction, Version,
         audit::{Action, Deed},
@@ -40,9 +41,11 @@ pub struct Bulk<'s> {
     /// What the import names, by kind and by its name in the feed, if it replaces. At 100 bytes each, 100 MB for a million.
     named: HashMap<Kind, HashSet<String>>,
     /// Kept blocks. They are written as blocked objects, which are deleted at the end, when all that they name is there.
-    kept: Vec<(Kind, String)>,
+    kept: Vec<KeptBlock>,
     /// The blocks that its rows state.
     stated: Stated,
+    /// Whether it has made a revision. From then on others may make some in between.
+    has_committed: bool,
 }
 
 impl<'s> Bulk<'s> {
@@ -55,7 +58,7 @@ impl<'s> Bulk<'s> {
     ) -> Self {
         let (outcome, change) = (Outcome::default(), None);
         let (known, named, kept, stated) = Default::default();
-        Self { store, options, act, told, outcome, change, known, named, kept, stated }
+        Self { store, options, act, told, outcome, change, known, named, kept, stated, has_committed: false }
     }
 
     /// The database.
@@ -124,6 +127,14 @@ impl<'s> Bulk<'s> {
             return Ok(begun);
         }
         let mut change = self.store.begin((self.act)()).await?;
+        if let Some(holder) = &self.options.holder
+            && !change.has_turn(holder).await?
+        {
+            return Err(turn::lost());
+        }
+        if !self.has_committed {
+            self.options.expected.check_revision(change.revision_then())?;
+        }
         change.record(Deed::of_policy(Action::Import, None).because(self.options.label.clone()));
         Ok((change, 0))
     }
@@ -146,31 +157,31 @@ impl<'s> Bulk<'s> {
             let revision = change.commit().await?;
             if is_dirty {
                 self.outcome.revision = Some(revision);
+                self.has_committed = true;
             }
             self.told.add(rows);
         }
         Ok(())
     }
 
-    /// Deletes what stays only as a block: subscriptions before the applications whose deletion would take them along.
-    pub async fn end_kept(&mut self) -> Result<(), Error> {
-        for kind in [Kind::Subscription, Kind::Application] {
-            let kept: Vec<String> = self.kept.extract_if(.., |(of, _)| *of == kind).map(|(_, id)| id).collect();
-            for id in kept {
-                let (mut change, before) = self.begun().await?;
-                match kind {
-                    Kind::Application => drop(remove::<Application>(&mut *change, &id).await?),
-                    _ => drop(remove::<Subscription>(&mut *change, &id).await?),
-                }
-                self.hold(change, before.saturating_add(1)).await?;
-            }
-        }
-        Ok(())
+    /// Takes the objects that stay only as a block, once all rows are written.
+    pub fn take_kept(&mut self) -> Vec<KeptBlock> {
+        std::mem::take(&mut self.kept)
     }
 
     /// Whether what the import does not name is to be removed: not if a row was refused.
     pub fn replaces(&self) -> bool {
-        self.options.replace && self.outcome.refused() == 0
+        self.options.replace && !self.has_refused()
+    }
+
+    /// Whether a row was refused.
+    pub fn has_refused(&self) -> bool {
+        self.outcome.refused() > 0
+    }
+
+    /// Tells of an object that was to be removed.
+    pub fn keep(&mut self, place: Place, kept: Kept) {
+        self.told.keep(place, kept);
     }
 
     /// What was done.
@@ -185,7 +196,7 @@ impl<'s> Bulk<'s> {
         last: bool,
     ) -> Result<Vec<Row>, Error> {
         let mut parsed = Vec::with_capacity(chunk.len());
-        for row in chunk {
+        for mut row in chunk {
             match serde_json::from_slice::<Object<R>>(&plain(row.text.get().as_bytes())) {
                 Ok(Object(_)) if row.kept && !matches!(R::KIND, Kind::Application | Kind::Subscription) => {
                     self.refuse(
@@ -199,7 +210,15 @@ impl<'s> Bulk<'s> {
                     let because = "a deleted object stays only as a block; expected a state that is one";
                     self.refuse(row.place, Some(R::KIND), Some("state"), because);
                 }
-                Ok(Object(sent)) => parsed.push((row, sent)),
+                Ok(Object(mut sent)) => {
+                    if row.kept {
+                        row.kept_owner = sent.take_kept_owner();
+                    }
+                    match row.kept_owner.as_deref().map(|owner| check::text("owner", owner)) {
+                        Some(Err(error)) => self.refuse_row(&row, &error),
+                        _ => parsed.push((row, sent)),
+                    }
+                }
                 Err(error) => {
                     let field = field_of::<R>(row.text.get());
                     self.refuse(row.place, Some(R::KIND), field.as_deref(), &error.to_string());
@@ -212,7 +231,7 @@ impl<'s> Bulk<'s> {
         for (row, sent) in parsed {
             match sent.references().iter().find(|reference| missing.contains(&(reference.kind, reference.id.clone()))) {
                 // What a kept block names may be gone.
-                Some(_) if last && row.kept && sent.clone().kept_alone().is_some() => candidates.push((row, sent)),
+                Some(_) if last && row.kept && sent.clone().kept_alone(None).is_some() => candidates.push((row, sent)),
                 Some(reference) if last => self.refuse_row(&row, &reference.missing()),
                 Some(_) => deferred.push(row),
                 None => candidates.push((row, sent)),
@@ -324,7 +343,7 @@ impl<'s> Bulk<'s> {
         }
         if row.kept && held.is_none() && !self.missing(change, sent.references().into_iter()).await?.is_empty() {
             let (complete, _) = completed(change.act(), &sent)?;
-            if let Some(kept) = complete.kept_alone() {
+            if let Some(kept) = complete.kept_alone(row.kept_owner.clone()) {
                 change.insert(&kept.row()?).await?;
                 return Ok(Put::Made);
             }
@@ -337,7 +356,8 @@ impl<'s> Bulk<'s> {
         };
         if put.is_ok() && row.kept {
             let id = find_held(change, &mut sent).await?.map(|held| held.id);
-            self.kept.extend(id.map(|id| (R::KIND, id)));
+            let owner = row.kept_owner.clone();
+            self.kept.extend(id.map(|id| KeptBlock { kind: R::KIND, id, owner }));
         }
         put
     }

@@ -3,17 +3,21 @@
 //! Rows arrive in any order and are written in batches of [`ROWS_PER_CHANGE`], each of which is one change with one
 //! revision. So an import that was interrupted keeps what it has written, and repeating it costs nothing for rows that are
 //! there. A refused row is told and does not affect the others. Blocks are never weakened, unless that is asked for.
+//! Objects are removed at the end, by name or because the import replaces all, and only if no row was refused.
 //! Nothing here reads a file, a request or a clock: the caller brings rows, begins acts, and hears what happens.
 
 mod bulk;
+mod kept;
 mod outcome;
 mod owners;
+mod removal;
 mod replace;
 mod row;
+pub mod turn;
 
-use self::bulk::Bulk;
+use self::{bulk::Bulk, removal::Removal};
 pub use self::{
-    outcome::{Count, Counts, Outcome, Removed, Told},
+    outcome::{Count, Counts, Kept, Outcome, Removed, Told},
     row::{Options, Place, ROWS_PER_CHANGE, Row},
 };
 use crate::{
@@ -32,6 +36,9 @@ const MAX_WAITING_BYTES: usize = 32 << 20;
 /// Bytes of rows that name what is not there yet, and wait for the end. Further ones are refused.
 const MAX_DEFERRED_BYTES: usize = 64 << 20;
 
+/// Objects that one import removes by name: at 150 bytes each, 150 MB.
+const MAX_REMOVALS: usize = 1_000_000;
+
 /// Bytes of rows of a dry run, all of which are held: a million keys of 250 bytes.
 const MAX_DRY_RUN_BYTES: usize = 256 << 20;
 
@@ -41,6 +48,8 @@ pub struct Import<'s> {
     waiting: Batch,
     /// Rows that name an object that does not exist yet wait for the end, because a later row may have it.
     deferred: Batch,
+    /// Objects that are to be removed.
+    removals: Vec<Removal>,
     /// Whether any row has come, a refused one included.
     has_row: bool,
 }
@@ -78,6 +87,7 @@ impl<'s> Import<'s> {
             bulk: Bulk::new(store, options, act, told),
             waiting: Batch::default(),
             deferred: Batch::default(),
+            removals: Vec::new(),
             has_row: false,
         }
     }
@@ -85,6 +95,10 @@ impl<'s> Import<'s> {
     /// Adds a row. It is written with its batch.
     pub async fn add(&mut self, row: Row) -> Result<(), Error> {
         self.has_row = true;
+        if let Some(id) = row.removed {
+            self.remove(row.place, row.kind, id);
+            return Ok(());
+        }
         self.waiting.add(row);
         if self.bulk.is_dry_run() {
             // It is one transaction, which must not wait for the next row.
@@ -99,6 +113,15 @@ impl<'s> Import<'s> {
             self.bulk.commit().await?;
         }
         Ok(())
+    }
+
+    fn remove(&mut self, place: Place, kind: Kind, id: String) {
+        if self.removals.len() < MAX_REMOVALS {
+            self.removals.push(Removal { place, kind, id });
+        } else {
+            let because = format!("expected at most {MAX_REMOVALS} removals; remove the others by another import");
+            self.bulk.refuse(place, Some(kind), Some("remove"), &because);
+        }
     }
 
     /// Tells of a row that could not even be read.
@@ -133,7 +156,8 @@ impl<'s> Import<'s> {
         self.write().await?;
         let deferred = std::mem::take(&mut self.deferred);
         put(&mut self.bulk, deferred, true).await?;
-        self.bulk.end_kept().await?;
+        kept::end_kept(&mut self.bulk).await?;
+        removal::remove_named(&mut self.bulk, self.removals).await?;
         if self.bulk.replaces() {
             replace::remove_others(&mut self.bulk).await?;
         }

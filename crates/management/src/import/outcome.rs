@@ -17,6 +17,21 @@ pub trait Told: Send {
     fn refuse(&mut self, place: Place, kind: Option<Kind>, field: Option<&str>, because: &str);
     /// So many rows are done.
     fn add(&mut self, rows: usize);
+    /// An object that was to be removed by name stays, or its block does.
+    fn keep(&mut self, _place: Place, _kept: Kept) {}
+}
+
+/// What stays of an object that was to be removed by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Kept {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its id.
+    pub id: String,
+    /// Whether it is deleted, and only its block stays.
+    pub deleted: bool,
+    /// Why.
+    pub because: String,
 }
 
 /// How many rows of one kind.

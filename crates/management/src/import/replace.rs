@@ -17,6 +17,9 @@ use crate::{
     subscriptions::Subscription,
 };
 
+/// Why a block stays.
+pub const BLOCK_STAYS: &str = "it was deleted while it was blocked, and its block stays";
+
 /// Rows that are looked at at once.
 const PAGE: u32 = 1_000;
 
@@ -78,7 +81,7 @@ async fn remove_one<R: Resource>(
     }
     match R::remove(change, held).await {
         Ok(None) => Ok(None),
-        Ok(Some(_)) => Ok(Some("it was deleted while it was blocked, and its block stays".to_owned())),
+        Ok(Some(_)) => Ok(Some(BLOCK_STAYS.to_owned())),
         // A plan in use.
         Err(error) if error.is_refusal() => Ok(Some(error.to_string())),
         Err(error) => Err(error),

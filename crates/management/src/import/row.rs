@@ -11,6 +11,7 @@ use serde_json::{Map, Value, value::RawValue};
 use crate::{
     block::Block,
     port::{Kind, audit::Subject},
+    tag::Expected,
 };
 
 /// Rows in one change. At some 10 µs a row, the import holds the writer for 0.2 s. A service on the same database waits up
@@ -50,13 +51,34 @@ pub struct Row {
     pub text: Box<RawValue>,
     /// It is the kept block of something that was deleted.
     pub kept: bool,
+    /// Whom a kept block concerns, if the row says so.
+    pub kept_owner: Option<String>,
+    /// The object with this id is to be removed.
+    pub removed: Option<String>,
+}
+
+/// An object that was written as a blocked one, and is to be deleted at the end, so that its block stays.
+#[derive(Debug)]
+pub struct KeptBlock {
+    pub kind: Kind,
+    pub id: String,
+    /// Whom the block concerns, if the row says so.
+    pub owner: Option<String>,
 }
 
 /// A row on a line: its kind, and all other fields as they stand there.
 struct Line {
     kind: Kind,
     kept: bool,
+    is_removed: bool,
     text: String,
+}
+
+/// What a line says of an object that is to be removed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    id: String,
 }
 
 impl<'de> Deserialize<'de> for Line {
@@ -75,12 +97,13 @@ impl<'de> Visitor<'de> for Members {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Line, A::Error> {
-        let (mut kind, mut kept, mut text) = (None, false, String::from("{"));
+        let (mut kind, mut kept, mut is_removed, mut text) = (None, false, false, String::from("{"));
         while let Some(name) = members.next_key::<String>()? {
             match name.as_str() {
                 "kind" if kind.is_some() => return Err(A::Error::duplicate_field("kind")),
                 "kind" => kind = Some(members.next_value::<String>()?),
                 "deleted" => kept = members.next_value()?,
+                "remove" => is_removed = members.next_value()?,
                 _ => {
                     // Both are JSON again; whether a field stands there twice is found out when the row is read.
                     let separator = if text.len() > 1 { "," } else { "" };
@@ -94,7 +117,7 @@ impl<'de> Visitor<'de> for Members {
         let kind = Kind::ALL.into_iter().find(|kind| Subject::Row(*kind).word() == word);
         let words = || Kind::ALL.map(|kind| Subject::Row(kind).word()).join(", ");
         let kind = kind.ok_or_else(|| A::Error::custom(format!("the kind is not one of {}", words())))?;
-        Ok(Line { kind, kept, text })
+        Ok(Line { kind, kept, is_removed, text })
     }
 }
 
@@ -102,14 +125,21 @@ impl Row {
     /// A row of a policy page, as the feed has it.
     pub fn of_page(place: Place, kind: Kind, text: Box<RawValue>) -> Self {
         let text = with_record(kind, text.get()).unwrap_or(text);
-        Self { place, kind, text, kept: false }
+        Self { place, kind, text, kept: false, kept_owner: None, removed: None }
     }
 
-    /// Reads a line: a JSON object, the row with a further field `kind`. `deleted` makes it a kept block.
+    /// Reads a line: a JSON object, the row with a further field `kind`. `deleted` makes it a kept block. `remove` removes
+    /// the object, and stands beside its kind and id alone.
     pub fn of_line(number: u64, text: &str) -> Result<Self, String> {
-        let Line { kind, kept, text } = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let Line { kind, kept, is_removed, text } = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let named = |text: &str| serde_json::from_str::<Named>(text).map(|Named { id }| id);
+        let removed = match is_removed {
+            true if kept => return Err("remove and deleted do not go together; expected one of them".to_owned()),
+            true => Some(named(&text).map_err(|error| format!("beside remove: {error}"))?),
+            false => None,
+        };
         let text = RawValue::from_string(text).map_err(|error| error.to_string())?;
-        Ok(Self { place: Place::Line(number), kind, text, kept })
+        Ok(Self { place: Place::Line(number), kind, text, kept, kept_owner: None, removed })
     }
 }
 
@@ -151,4 +181,8 @@ pub struct Options {
     pub lift_blocks: bool,
     /// A word for the audit log.
     pub label: Option<String>,
+    /// The revisions that the import may begin at.
+    pub expected: Expected,
+    /// The import's name in the turn of imports.
+    pub holder: Option<String>,
 }

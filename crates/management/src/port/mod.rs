@@ -28,6 +28,7 @@ pub mod sight;
 mod state;
 pub mod target;
 pub mod times;
+pub mod turn;
 pub mod usage;
 
 use std::{
@@ -64,6 +65,7 @@ use self::{
     places::{Clash, Place},
     sessions::{SessionRows, Sessions},
     sight::{SightRows, Sights},
+    turn::TurnRows,
     usage::{KeyUsed, Pair, UsageFilter, UsageRow, Used, Windows},
 };
 
@@ -246,6 +248,7 @@ pub trait Transaction:
     + DueRows
     + GatewayRows
     + ManyRows
+    + TurnRows
 {
     /// The context of the change.
     fn act(&self) -> &Act;

@@ -102,6 +102,10 @@ impl Resource for Subscription {
         }
         self.used_up_until = None;
         self.etag = None;
+        if self.kept_owner.is_some() {
+            let detail = "expected none: it is that of the application; only a kept block has one of its own";
+            return Err(Error::invalid("owner", detail));
+        }
         for (field, value) in [("application", &self.application), ("api", &self.api)] {
             if value.is_none() {
                 return Err(Error::invalid(field, "it is missing; expected an id"));
@@ -263,8 +267,12 @@ impl Resource for Subscription {
     }
 
     /// An application that was not blocked itself goes, and the blocks of its subscriptions stay.
-    fn kept_alone(self) -> Option<Self> {
-        Some(self.kept(None))
+    fn kept_alone(self, owner: Option<String>) -> Option<Self> {
+        Some(self.kept(owner))
+    }
+
+    fn take_kept_owner(&mut self) -> Option<String> {
+        self.kept_owner.take()
     }
 
     async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {

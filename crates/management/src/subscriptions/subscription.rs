@@ -45,7 +45,8 @@ pub struct Subscription {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(read_only)]
     pub etag: Option<String>,
-    /// For a kept block: the owner of the application at that time.
-    #[serde(skip)]
+    /// Only for a kept block, beside `deleted`: the owner of the application when the subscription was deleted. While the
+    /// block stays, new subscriptions of this owner to the API are ON_HOLD.
+    #[serde(rename = "owner", default, skip_serializing_if = "Option::is_none")]
     pub kept_owner: Option<String>,
 }

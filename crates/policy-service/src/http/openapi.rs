@@ -194,7 +194,10 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     let once = json!({"name": "idempotency-key", "in": "header", "required": false,
         "schema": {"type": "string"},
         "description": "The client's word for this request. Sent again within 24 hours, it makes nothing twice and gets the same answer."});
-    for (_, parameter) in [(is_conditional, if_match), (is_once, once)].into_iter().filter(|(has, _)| *has) {
+    let at_revision = json!({"name": "if-match", "in": "header", "required": false, "schema": {"type": "string"},
+        "description": "The number of a revision in quotes, such as `\"42\"`. The import begins only if the policy is at it."});
+    let all = [(is_conditional, if_match), (path == "/v1/import", at_revision), (is_once, once)];
+    for (_, parameter) in all.into_iter().filter(|(has, _)| *has) {
         let Some(operation) = operation.as_object_mut() else { continue };
         let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
         parameters.as_array_mut().into_iter().for_each(|parameters| parameters.push(parameter.clone()));

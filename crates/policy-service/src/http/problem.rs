@@ -139,7 +139,7 @@ impl From<Error> for Problem {
                 Self { field: field.map(Into::into), ..Self::new(StatusCode::FORBIDDEN, detail) }
             }
             Error::NotFound { .. } | Error::NoSuch(..) => Self::new(StatusCode::NOT_FOUND, said),
-            Error::Changed(_) => Self::new(StatusCode::PRECONDITION_FAILED, said),
+            Error::Changed(_) | Error::OtherRevision(_) => Self::new(StatusCode::PRECONDITION_FAILED, said),
             Error::Done => Self::new(StatusCode::CONFLICT, said),
             Error::OtherRequest => Self::invalid("idempotency-key", said),
             Error::TooManyAnswers => Self::field(StatusCode::TOO_MANY_REQUESTS, "idempotency-key", said),

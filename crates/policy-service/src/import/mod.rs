@@ -17,7 +17,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use self::progress::{Progress, finish};
-use crate::{cli, clock::act};
+use crate::{cli, clock::act, stderr, turn::Held};
 use management::{
     import::{Import, Options, Outcome, Place, Row},
     port::{Actor, Kind, Store},
@@ -77,7 +77,7 @@ pub async fn run(arguments: &cli::Import) -> Result<(), Box<dyn Error>> {
         (Box::new(file), bytes)
     };
     let cli::Import { dry_run, replace, lift_blocks, .. } = *arguments;
-    let options = Options { dry_run, replace, lift_blocks, label: None };
+    let options = Options { dry_run, replace, lift_blocks, ..Options::default() };
     let store = arguments.database.open(Settings { bulk: true, ..Settings::default() }).await?;
     let mut progress = Progress::new(bytes);
     let result = import(&store, options.clone(), BufReader::with_capacity(1 << 20, reader), &mut progress).await;
@@ -85,6 +85,7 @@ pub async fn run(arguments: &cli::Import) -> Result<(), Box<dyn Error>> {
     finish(&progress, &options, &result?)
 }
 
+/// Imports all pages, once no other import is under way.
 async fn import(
     store: &Store,
     options: Options,
@@ -94,7 +95,23 @@ async fn import(
     if reader.fill_buf()?.starts_with("\u{feff}".as_bytes()) {
         return Err("page 1 begins with a byte order mark (the bytes EF BB BF); write it without".into());
     }
+    let told = || stderr::say("another import is under way; this one waits for its end");
+    let held = Held::wait(store, None, told).await?;
+    let options = Options { holder: held.as_ref().and_then(Held::holder), ..options };
     let reader = progress.count(reader);
+    let result = write(store, options, reader, progress).await;
+    if let Some(held) = held {
+        held.end().await;
+    }
+    result
+}
+
+async fn write(
+    store: &Store,
+    options: Options,
+    reader: impl Read,
+    progress: &mut Progress,
+) -> Result<Outcome, Box<dyn Error>> {
     let begin = || act(Actor::Import);
     let mut import = Import::new(store, options, &begin, progress);
     for (page, number) in serde_json::Deserializer::from_reader(reader).into_iter::<ImportPage>().zip(1..) {

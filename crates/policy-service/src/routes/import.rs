@@ -3,6 +3,9 @@
 //! The body is read as it arrives ([`arriving`]). What was written before a body broke off stays; the same import again
 //! goes on from there. With an `idempotency-key` a complete import is known again by a digest of its body: then the body is
 //! only read, nothing is written, and the answer is that of the first time.
+//!
+//! One import at a time has the turn, in all services on a database ([`crate::turn`]). `if-match` names the revision that the
+//! import may begin at: who has looked at a policy does not write over what came after.
 
 mod arriving;
 
@@ -15,12 +18,19 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::arriving::Arriving;
-use super::{once, tag, told::Accepted};
+use super::{
+    once,
+    tag::{self, IfMatch},
+    told::Accepted,
+};
 use crate::{
     auth::Caller,
     http::{
@@ -28,10 +38,11 @@ use crate::{
         problem::Problem,
         query::Query,
     },
+    turn::Held,
 };
 use management::{
     check,
-    import::{Counts, Import, Options, Place, ROWS_PER_CHANGE, Removed, Row, Told},
+    import::{Counts, Import, Kept, Options, Place, ROWS_PER_CHANGE, Removed, Row, Told},
     once::look,
     port::{Kind, Store, answers::Once, audit::Subject},
     resource::document,
@@ -40,7 +51,10 @@ use management::{
 /// Refused rows that are named each; 200 bytes each, 2 MB. The others are counted.
 const MAX_REFUSED_NAMED: usize = 10_000;
 
-/// Imports at once: each may hold 300 MB of rows. Others wait for their turn.
+/// Objects that were to be removed and stay, and are named each; 200 bytes each, 2 MB. The others are counted.
+const MAX_STAYING_NAMED: usize = 10_000;
+
+/// Imports at once in this process: each may hold 300 MB of rows. Others wait for their turn.
 const IMPORTS: usize = 1;
 /// How long an import waits for its turn.
 const TURN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -91,6 +105,8 @@ struct Imported {
     refused: Vec<Refused>,
     /// With `replace`: rows that the import does not name, the first 1,000.
     removed: Vec<Removed>,
+    /// Objects that were to be removed by a row with `remove`, and of which something stays; the first 10,000.
+    kept: Vec<Kept>,
 }
 
 /// The refused rows.
@@ -99,6 +115,8 @@ struct Heard {
     /// The first of them, by line and by the order in which they were refused.
     named: BTreeMap<(u64, u64), Refused>,
     refused: u64,
+    /// What stays of objects that were to be removed.
+    kept: Vec<Kept>,
 }
 
 impl Told for Heard {
@@ -110,6 +128,12 @@ impl Told for Heard {
         self.named.insert((line, self.refused), refused);
         if self.named.len() > MAX_REFUSED_NAMED {
             self.named.pop_last();
+        }
+    }
+
+    fn keep(&mut self, _: Place, kept: Kept) {
+        if self.kept.len() < MAX_STAYING_NAMED {
+            self.kept.push(kept);
         }
     }
 
@@ -126,20 +150,25 @@ impl Told for Heard {
     request_body(content = String, content_type = "application/x-ndjson", description =
         "a JSON object on each line: a row as its list shows it, with a further field `kind` (`api`, `application`, `key`, \
          `subscription`, `plan`, `deny_policy`). Rows may name rows that come later. `\"deleted\": true` makes the kept \
-         block of an application or a subscription",
+         block of an application or a subscription. `\"remove\": true` beside `kind` and `id` alone removes an object at the \
+         end, unless a row is refused. Its block stays, and so does an object that something else belongs to",
         example = "{\"kind\":\"plan\",\"id\":\"gold\"}\n{\"kind\":\"application\",\"id\":\"app-1\"}\n"),
     responses(
     (status = 200, description = "what was done; refused rows changed nothing, the others are written", body = Imported),
     (status = 400, description = "a parameter cannot be used, or the body broke off", body = Problem),
     (status = 401, description = "not a principal's token", body = Problem),
     (status = 408, description = "the next part of the body did not arrive in time; what came before is written", body = Problem),
+    (status = 409, description = "another import took over, because this one made no progress for too long; what came before is written", body = Problem),
+    (status = 412, description = "the policy is at a revision that `if-match` does not name; nothing is written", body = Problem),
     (status = 422, description = "a dry run with more than 256 MiB of rows", body = Problem),
     (status = 413, description = "the body is too large; what came before is written", body = Problem),
+    (status = 503, description = "another import is under way, in this service or another one; nothing is written", body = Problem),
 ))]
 async fn import(
     State(store): State<Store>,
     Extension(turns): Extension<Arc<Semaphore>>,
     caller: Caller,
+    IfMatch(expected): IfMatch,
     query: Result<Query<How>, Problem>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -153,15 +182,26 @@ async fn import(
         }
         let key = once::key_of(&parts.headers)?;
         is_plain(&parts.headers)?;
+        let now = Instant::now();
+        let until = now.checked_add(TURN_TIMEOUT).unwrap_or(now);
         // The semaphore is never closed.
-        let Ok(Ok(_turn)) = tokio::time::timeout(TURN_TIMEOUT, turns.acquire()).await else {
-            let detail = "another import is under way; try again after its end";
-            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
+        let Ok(Ok(_turn)) = timeout_at(until, turns.acquire()).await else { return Err(under_way()) };
+        expected.check_revision(store.state().await?.revision)?;
+        let held = Held::wait(&store, Some(until), || ()).await?.ok_or_else(under_way)?;
+        let options = Options {
+            dry_run: how.dry_run,
+            replace: how.replace,
+            lift_blocks: how.lift_blocks,
+            label: how.label,
+            expected,
+            holder: held.holder(),
         };
-        match key {
-            Some(key) if !how.dry_run => import_once(&store, &caller, how, key, &mut arriving).await,
-            _ => run(&store, &caller, how, None, &mut arriving).await,
-        }
+        let answer = match key {
+            Some(key) if !how.dry_run => import_once(&store, &caller, options, key, &mut arriving).await,
+            _ => run(&store, &caller, options, None, &mut arriving).await,
+        };
+        held.end().await;
+        answer
     };
     let answer = answer.await;
     // Whoever is late sends nothing more.
@@ -171,11 +211,15 @@ async fn import(
     answer
 }
 
+fn under_way() -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "another import is under way; try again after its end")
+}
+
 /// Imports unless a request with this key has done so. Then the body is only read, to tell whether it is the same.
 async fn import_once(
     store: &Store,
     caller: &Caller,
-    how: How,
+    options: Options,
     key: String,
     arriving: &mut Arriving,
 ) -> Result<Response, Problem> {
@@ -184,7 +228,7 @@ async fn import_once(
     // Nothing was changed.
     change.commit().await?;
     if !is_known {
-        return run(store, caller, how, Some(key), arriving).await;
+        return run(store, caller, options, Some(key), arriving).await;
     }
     arriving.skip().await?;
     let once = Once { key, fingerprint: arriving.digest() };
@@ -198,12 +242,11 @@ async fn import_once(
 async fn run(
     store: &Store,
     caller: &Caller,
-    how: How,
+    options: Options,
     key: Option<String>,
     arriving: &mut Arriving,
 ) -> Result<Response, Problem> {
-    let How { dry_run, replace, lift_blocks, label } = how;
-    let options = Options { dry_run, replace, lift_blocks, label };
+    let dry_run = options.dry_run;
     let mut heard = Heard::default();
     let begin = || caller.clone().act();
     let mut import = Import::new(store, options, &begin, &mut heard);
@@ -223,6 +266,7 @@ async fn run(
         counts: outcome.counts,
         refused: heard.named.into_values().collect(),
         removed: outcome.removed,
+        kept: heard.kept,
     };
     let (body, mut headers) = (document(&answer)?, HeaderMap::new());
     let mut accepted =

@@ -6,7 +6,7 @@ use serde_json::json;
 use testkit::{deadline::eventually, postgres::Postgres};
 
 use super::service::{database, name_of, prepared, serve};
-use crate::support::{Answer, digest, follower::Follower, program::Program};
+use crate::support::{Answer, digest, follower::Follower, import::imports_do_not_mix, program::Program};
 
 /// How long anything may take that a test waits for.
 const SOON: Duration = Duration::from_secs(20);
@@ -220,4 +220,11 @@ async fn a_new_epoch_is_soon_known_to_all() {
             eventually("the new epoch", SOON, look).await.unwrap();
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_waits_for_the_one_that_another_service_takes() {
+    let url = database();
+    let (one, other) = (serve(&url), serve(&url));
+    imports_do_not_mix(&one, &other).await;
 }

@@ -29,6 +29,8 @@ mod files;
 mod find;
 mod gateways;
 mod import;
+mod import_removals;
+mod import_turns;
 mod listeners;
 mod log;
 mod lost_updates;

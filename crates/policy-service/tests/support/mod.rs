@@ -15,6 +15,7 @@ pub mod certificates;
 pub mod dice;
 pub mod envoy;
 pub mod follower;
+pub mod import;
 pub mod load;
 pub mod program;
 

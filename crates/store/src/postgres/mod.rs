@@ -37,6 +37,7 @@ mod sight_rows;
 mod state;
 mod text;
 mod transaction;
+mod turn;
 mod upkeep;
 mod url;
 mod usage;

@@ -38,6 +38,7 @@ mod sight_rows;
 mod space;
 mod state;
 mod transaction;
+mod turn;
 mod upkeep;
 mod usage;
 

@@ -27,6 +27,7 @@ mod rows;
 mod sessions;
 mod sight;
 mod support;
+mod turn;
 mod usage;
 mod way_back;
 
@@ -37,6 +38,7 @@ macro_rules! conformance {
             answers::an_answer_is_found_by_its_actor_and_key_for_its_time(100_000),
             answers::a_change_knows_the_revision_that_it_makes(100_000),
             answers::of_racing_requests_with_one_key_one_is_done(100_000),
+            turn::one_holder_at_a_time_has_the_turn(100_000),
             accounts::tokens_are_found_by_their_secret_until_they_are_removed(100_000),
             accounts::a_gateway_has_several_credentials_whose_scope_changes(100_000),
             accounts::those_who_wait_are_told_of_changed_accounts(100_000),

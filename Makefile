@@ -309,6 +309,11 @@ bench-service: build envoy ## The policy service under load on both databases, r
 bench-import: ## A million rows over HTTP on both databases: cut off, the service killed, sent again; checks the feed; five minutes
 	@SERVICE_PART=import $(MAKE) bench-service
 
+.PHONY: bench-console
+bench-console: ## Pages of the console over a million keys, in a browser, on both databases: how slow and how large; ten minutes
+	@tools/need chromium
+	@SERVICE_PART=pages $(MAKE) bench-service
+
 # --- the soak --------------------------------------------------------------------------------------------------------
 #
 #   SOAK_SECONDS=60    how long (600)

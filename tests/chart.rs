@@ -263,6 +263,8 @@ fn a_wrong_value_ends_in_a_message_that_names_it() {
         ("istio", &["policyService.tls.secretName=policy-tls"], "policyService.tls.secretName"),
         ("envoy-gateway", &["policyService.tls.secretName=policy-tls"], "policyService.tls.ca is required"),
         ("none", &["policyService.replicas=two"], "/policyService/replicas"),
+        ("istio", &["config.mode=Shadow"], "/config/mode"),
+        ("envoy-gateway", &["config.policy.refresh_interval=5"], "/config/policy"),
     ] {
         let output = template(mesh, values);
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -16,9 +16,12 @@ mod manifests;
 mod prometheus;
 #[path = "manifests/strict.rs"]
 mod strict;
+#[path = "manifests/used.rs"]
+mod used;
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+use keygate::config::{self, FIELDS};
 use manifests::{FOLDERS, Manifest, all, files, one, plugins, read, with_field};
 use serde_json::{Value, json};
 
@@ -457,8 +460,7 @@ fn the_charts_values_keep_their_schema_and_its_version_is_the_projects() {
     for field in ["version", "appVersion"] {
         assert_eq!(chart[field], env!("CARGO_PKG_VERSION"), "{field}");
     }
-    let text =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/keygate/values.schema.json")).unwrap();
+    let text = read_text("charts/keygate/values.schema.json");
     let validator = jsonschema::options().build(&serde_json::from_str(&text).unwrap()).unwrap();
     let values = read("charts/keygate/values.yaml").remove(0).content;
     let errors = |values: &Value| -> Vec<_> { validator.iter_errors(values).map(|error| error.to_string()).collect() };
@@ -476,10 +478,55 @@ fn the_charts_values_keep_their_schema_and_its_version_is_the_projects() {
         ("/module", "digest", json!("latest")),
         ("/envoyGateway/routes/0", "path", json!("orders")),
         ("/istio", "selector", json!({})),
+        ("/config", "mode", json!("Shadow")),
+        ("/config", "modes", json!("shadow")),
+        ("/config", "unknown_api", json!("reject")),
+        ("/config", "policy", json!({"refresh_interval": 5000})),
+        ("/config", "replies", json!({"format": "json"})),
     ] {
         let mut changed = values.clone();
         let object = changed.pointer_mut(pointer).and_then(Value::as_object_mut).unwrap();
         object.insert(field.to_owned(), value);
         assert!(!errors(&changed).is_empty(), "{pointer}/{field} is accepted");
     }
+}
+
+/// The chart's schema has the fields of the plugin's configuration, and the words that the filter takes. So a mistake ends the
+/// installation, and not every request.
+#[test]
+fn the_charts_schema_has_every_field_of_the_configuration() {
+    let text = read_text("charts/keygate/values.schema.json");
+    let schema: Value = serde_json::from_str(&text).unwrap();
+    let config = &schema["properties"]["config"];
+    let mut found = BTreeSet::new();
+    let mut words = Vec::new();
+    for (name, field) in config["properties"].as_object().unwrap() {
+        let inner = field["properties"].as_object();
+        let paths = inner.map_or(vec![(name.clone(), field)], |inner| {
+            inner.iter().map(|(inner, field)| (format!("{name}.{inner}"), field)).collect()
+        });
+        for (path, field) in paths {
+            words.extend(field["enum"].as_array().into_iter().flatten().map(|word| (path.clone(), word.clone())));
+            found.insert(path);
+        }
+    }
+    let expected: BTreeSet<_> = FIELDS.iter().map(|field| field.path.to_owned()).collect();
+    assert_eq!(found, expected);
+    assert!(words.len() > 10, "{words:?}");
+    for (path, word) in words {
+        let taken = |word: &Value| {
+            let mut text = word.to_string();
+            for name in path.rsplit('.') {
+                text = format!("{{\"{name}\": {text}}}");
+            }
+            let text = text.replacen('{', "{\"policy\": {\"cluster\": \"policy-service\"}, ", 1);
+            config::parse(text.as_bytes(), &|_| None).is_ok()
+        };
+        assert!(taken(&word), "{path}: {word}");
+        assert!(!taken(&json!("no-such-word")), "{path}");
+    }
+}
+
+fn read_text(file: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
 }

@@ -31,6 +31,9 @@ pub struct Fetch {
     pub workers: usize,
     /// Number of plugin configurations that may still decide by an older policy than the request's cursor names.
     pub lagging: usize,
+    /// Seconds after which the last plugin with this policy allows nothing; 0 if one goes on for ever. `None` if no plugin
+    /// has said so yet.
+    pub expires_after: Option<u64>,
     /// The revision that was not taken, 0 if it is not known, and why.
     pub refused: Option<(u64, &'static str)>,
 }

@@ -15,6 +15,7 @@ use crate::{
     },
     config::PolicySource,
     request::head::Head,
+    shared::place::last_to_expire,
 };
 
 pub(super) fn send(policy: &PolicySource, sender: &Sender, fetch: &Fetch) -> Result<u32, Failure> {
@@ -26,7 +27,9 @@ pub(super) fn send(policy: &PolicySource, sender: &Sender, fetch: &Fetch) -> Res
     let heard_within = heard_within.as_secs().saturating_add(1).to_string();
     let lagging = (fetch.lagging > 0).then(|| fetch.lagging.to_string());
     let refused = fetch.refused.map(|(revision, why)| [&*revision.to_string(), "; ", why].concat());
+    let expires_after = last_to_expire(sender.expires_after, fetch.expires_after).to_string();
     let mut headers = head(policy, sender, "GET", &fetch.path);
+    headers.push(("keygate-expires-after", &expires_after));
     headers.push(("keygate-workers", &workers));
     headers.push(("keygate-heard-within", &heard_within));
     let optional = [
@@ -56,7 +59,6 @@ fn head<'a>(policy: &'a PolicySource, sender: &'a Sender, method: &'a str, path:
         ("keygate-version", version::VERSION),
         ("keygate-instance", &sender.instance),
         ("keygate-process", &sender.process),
-        ("keygate-expires-after", &sender.expires_after),
     ];
     headers.extend(policy.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     headers.extend(policy.authorization.iter().map(|value| ("authorization", value.as_str())));

@@ -11,10 +11,16 @@ use crate::{
     shared::place::Place, usage::Usage,
 };
 
-/// How often a VM looks at the manifest. A block takes effect with this delay at most.
+/// How often a VM looks at the manifest, if no word wakes it. A block takes effect with this delay at most.
 pub const TICK: Duration = Duration::from_millis(100);
 /// Period between ticks while requests wait for the first policy, or while a page is being processed.
 pub const FAST_TICK: Duration = Duration::from_millis(10);
+/// Period between ticks of a VM that serves no requests and that a word in its queue wakes. It costs half of [`TICK`].
+pub const RESTING_TICK: Duration = Duration::from_millis(200);
+/// The shortest period between ticks: while the next poll waits until all VMs have adopted the policy.
+pub const SHORTEST_TICK: Duration = Duration::from_millis(2);
+/// A VM that has served no request for so many ticks rests. By then it has returned its unused tokens of limits.
+const TICKS_TO_REST: u8 = 3;
 
 /// The state of one plugin configuration in one VM.
 #[derive(Debug)]
@@ -37,6 +43,8 @@ pub struct Plugin {
     pub tick: Cell<Duration>,
     /// Whether this VM has served a request.
     pub serves: Cell<bool>,
+    /// Number of ticks since the last request, up to [`TICKS_TO_REST`].
+    pub quiet_ticks: Cell<u8>,
 }
 
 /// What each callout says about this Envoy.
@@ -46,8 +54,8 @@ pub struct Sender {
     pub instance: String,
     /// What tells this store from those of other processes.
     pub process: String,
-    /// Seconds after which the policy expires; 0 if it does not.
-    pub expires_after: String,
+    /// Seconds after which this plugin allows nothing without a confirmation; 0 if it goes on for ever.
+    pub expires_after: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -73,13 +81,28 @@ impl Plugin {
         self.open.as_ref().is_some_and(|open| open.borrow_mut().remove(context))
     }
 
-    /// On the first request, hand the lease to an idle VM before reading the request, so that a request that traps this VM
-    /// cannot stop refreshing.
+    /// Called on the first request after a tick. On the very first one, hand the lease to an idle VM before reading the
+    /// request, so that a request that traps this VM cannot stop refreshing.
     pub fn serve(&self) {
+        self.quiet_ticks.set(0);
+        if self.tick.get() > TICK {
+            self.tick_every(TICK);
+        }
         if !self.serves.replace(true) {
             let held = self.held.borrow();
             self.refresh.borrow_mut().serves_requests(&host::SharedData, held.source(), host::now_ms());
         }
+    }
+
+    /// Counts a tick.
+    pub fn count_tick(&self) {
+        self.quiet_ticks.set(self.quiet_ticks.get().saturating_add(1).min(TICKS_TO_REST));
+    }
+
+    /// The period between ticks if nothing is due sooner.
+    pub fn usual_tick(&self) -> Duration {
+        let rests = self.quiet_ticks.get() >= TICKS_TO_REST && self.place.borrow().queue().is_some();
+        if rests { RESTING_TICK } else { TICK }
     }
 
     /// Looks at the manifest, and says so in this VM's place.

@@ -12,7 +12,7 @@ use super::{
     callouts,
     host::{self, LogLevel, SharedData},
     http,
-    instance::{FAST_TICK, HeldRequest, Plugin, Sender, TICK},
+    instance::{FAST_TICK, HeldRequest, Plugin, SHORTEST_TICK, Sender, TICK},
     metrics::Metrics,
     streams, version,
 };
@@ -22,7 +22,7 @@ use crate::{
         Fetch, Post,
         lines::{Lines, Severity},
     },
-    config::{self, Mode, OnPolicyUnavailable},
+    config::{self, Config, Mode, OnPolicyUnavailable},
     fingerprint::FingerprintKey,
     held::{Freshness, PolicyView},
     limit::counter::Notes,
@@ -35,9 +35,6 @@ use crate::{
     usage::{self, Usage},
 };
 
-/// A request to the policy service that is due within this time may be due before the next slow tick, in milliseconds:
-/// one tick plus its possible delay.
-const SOON_MS: u64 = 120;
 /// Minimum time between log lines about lost counts, in milliseconds. The metrics count every loss.
 const LOSS_SAID_EVERY_MS: u64 = 60_000;
 
@@ -89,11 +86,7 @@ impl Root {
         self.wake_others(&plugin, now_ms);
         self.say(&plugin, &report, now_ms);
         self.answer_waiting(&plugin, now_ms);
-        let hurry = {
-            let refresh = plugin.refresh.borrow();
-            refresh.is_busy() || refresh.is_due_within(SOON_MS, now_ms) || !plugin.waiting.borrow().is_empty()
-        };
-        plugin.tick_every(if hurry { FAST_TICK } else { TICK });
+        plugin.tick_every(next_tick(&plugin, now_ms));
     }
 
     /// Wakes the other VMs if this one refreshes and has published another policy.
@@ -281,7 +274,7 @@ impl RootContext for Root {
             host::log(LogLevel::Info, UNNAMED);
         }
         let plugin = Rc::new(Plugin {
-            place: RefCell::new(Place::new(vm(), self.context)),
+            place: RefCell::new(Place::new(vm(), self.context, expires_after(&config))),
             sender: OnceCell::new(),
             held: RefCell::new(held),
             refresh: RefCell::new(Refresh::new(config.policy.clone())),
@@ -292,6 +285,7 @@ impl RootContext for Root {
             open: (config.policy.close_streams && config.mode == Mode::Enforce).then(RefCell::default),
             tick: Cell::new(TICK),
             serves: Cell::new(false),
+            quiet_ticks: Cell::new(0),
             config,
         });
         self.configured_ms = host::now_ms();
@@ -312,6 +306,10 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
+        if let Some(plugin) = &self.plugin {
+            plugin.count_tick();
+            streams::ticked(self.context);
+        }
         self.settle();
         let random = host::now_ns();
         self.refresh(|refresh, context| refresh.tick(random, context));
@@ -351,11 +349,25 @@ fn sender<'p>(plugin: &'p Plugin, source: &SourceId) -> &'p Sender {
         let node = host::property(b"xds\0node\0id").filter(|id| !id.is_empty());
         let node = node.map(|id| reply::header_text(&String::from_utf8_lossy(&id)));
         let instance = policy.instance.clone().or(node).unwrap_or_else(|| process.clone());
-        // A filter that allows without a policy goes on to allow after it has expired, so it never counts as gone.
-        let expires = policy.expire_after.filter(|_| plugin.config.on_policy_unavailable == OnPolicyUnavailable::Deny);
-        let expires_after = expires.map_or(0, |age| age.as_millis().div_ceil(1_000));
-        Sender { instance, process, expires_after: expires_after.to_string() }
+        Sender { instance, process, expires_after: expires_after(&plugin.config) }
     })
+}
+
+/// When the next tick follows. A request to the policy service goes out with a tick, so one follows when it is due.
+fn next_tick(plugin: &Plugin, now_ms: u64) -> Duration {
+    let refresh = plugin.refresh.borrow();
+    if refresh.is_busy() || !plugin.waiting.borrow().is_empty() {
+        return FAST_TICK;
+    }
+    let usual = plugin.usual_tick();
+    refresh.due_in(now_ms).map_or(usual, |due| due.clamp(SHORTEST_TICK, usual))
+}
+
+/// Seconds after which a plugin allows nothing without a confirmation; 0 if it goes on for ever, as one does that allows
+/// without a policy.
+fn expires_after(config: &Config) -> u64 {
+    let expires = config.policy.expire_after.filter(|_| config.on_policy_unavailable == OnPolicyUnavailable::Deny);
+    expires.map_or(0, |age| age.as_secs().saturating_add(u64::from(age.subsec_nanos() > 0)))
 }
 
 impl Drop for Root {

@@ -30,7 +30,7 @@ struct Streams {
     newest: Cell<Option<Stream>>,
     /// Other streams, for a host that creates several before it delivers the headers of one.
     older: RefCell<Vec<Stream>>,
-    /// The root context of the last stream. Its plugin knows that it serves requests.
+    /// The root context of the last stream since its plugin's tick. Its plugin knows that it serves requests.
     serving: Cell<u32>,
 }
 
@@ -91,6 +91,15 @@ pub(super) fn serve(root: u32, plugin: Rc<Plugin>) {
     STREAMS.with(|streams| {
         streams.remove_plugin(root);
         streams.plugins.borrow_mut().push((root, plugin));
+    });
+}
+
+/// A plugin has ticked. The next request tells it that it serves.
+pub(super) fn ticked(root: u32) {
+    STREAMS.with(|streams| {
+        if streams.serving.get() == root {
+            streams.serving.set(0);
+        }
     });
 }
 

@@ -26,6 +26,8 @@ mod work;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 pub use context::RefreshContext;
 pub use event::RefreshEvent;
 use parts::Parts;
@@ -57,9 +59,12 @@ impl Refresh {
         self.parts.lead.is_leader()
     }
 
-    /// Whether the next request is due within that many milliseconds.
-    pub fn is_due_within(&self, milliseconds: u64, now_ms: u64) -> bool {
-        matches!(&self.state, State::Idle(idle) if idle.due_ms <= now_ms.saturating_add(milliseconds))
+    /// The time until the next request is due, if one waits for its time.
+    pub fn due_in(&self, now_ms: u64) -> Option<Duration> {
+        match &self.state {
+            State::Idle(idle) => Some(Duration::from_millis(idle.due_ms.saturating_sub(now_ms))),
+            State::Fetching(_) | State::Working(_) | State::Following => None,
+        }
     }
 
     /// Whether work remains that should continue soon.

@@ -182,7 +182,7 @@ impl Parts {
         wait: Option<Duration>,
         context: &RefreshContext<'_, S>,
     ) -> Fetch {
-        let Survey { vms, lagging } = survey(context);
+        let Survey { vms, lagging, expires_after } = survey(context);
         // The answer tells nothing of VMs that lag or come later. So the next request follows soon.
         let is_early = self.began_ms.is_none_or(|began| context.now_ms.saturating_sub(began) < SETTLING_MS);
         let is_short = lagging > 0 || (is_early && vms <= 1);
@@ -190,7 +190,8 @@ impl Parts {
         let timeout = self.settings.timeout.saturating_add(wait.unwrap_or_default());
         // One of the VMs is that of the main thread.
         let workers = vms.saturating_sub(1);
-        Fetch { path, etag, wait, timeout, workers, lagging, refused: self.complaints.refused }
+        let refused = self.complaints.refused;
+        Fetch { path, etag, wait, timeout, workers, lagging, expires_after, refused }
     }
 
     /// Whether the next request must wait, because its cursor would say that all VMs decide by the current policy.

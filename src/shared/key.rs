@@ -6,7 +6,7 @@ use std::{fmt, ops::Deref};
 use crate::digest::Digest;
 
 /// Version of all values. It is part of every key, so that two versions of the module never read each other's values.
-pub const FORMAT: u8 = 6;
+pub const FORMAT: u8 = 7;
 /// Identifies the policy of entries in shared data: a digest of all settings that decide what the feed answers. Plugins
 /// share a policy if and only if their sources are equal.
 #[derive(Clone, PartialEq, Eq)]

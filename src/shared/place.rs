@@ -14,11 +14,12 @@ use super::{
 /// Number of places for one policy. Each VM takes one for each plugin configuration, the main thread's included: 128
 /// workers with 8 configurations. A VM without a place looks before each decision.
 pub const MAX_PLACES: u16 = 1_032;
-/// How long a VM may decide by what it has looked at, in milliseconds. VMs look every 100 ms.
+/// How long a VM may decide by what it has looked at, in milliseconds. VMs look every 200 ms or more
+/// often.
 pub const TRUST_MS: u64 = 1_000;
-/// A place is written again after this time, in milliseconds. With the tick of 100 ms that follows, it is less than
+/// A place is written again after this time, in milliseconds. With the tick of at most 200 ms that follows, it is less than
 /// [`TRUST_MS`], so that a VM that ticks in time may always decide.
-const RENEW_MS: u64 = 600;
+const RENEW_MS: u64 = 500;
 /// Age from which a place counts as left, in milliseconds. It is longer than [`TRUST_MS`], so that a clock that is set
 /// back by less than the difference does no harm.
 const GONE_MS: u64 = 2 * TRUST_MS;
@@ -43,6 +44,8 @@ struct Entry {
     sequence: u64,
     /// When the VM last looked at the manifest, in milliseconds of Unix time.
     looked_ms: u64,
+    /// Seconds after which the plugin allows nothing without a confirmation; 0 if it goes on for ever.
+    expires_after: u64,
 }
 
 /// The VMs that decide by a policy.
@@ -52,12 +55,16 @@ pub struct Survey {
     pub vms: usize,
     /// Number of places that may still decide by an older policy.
     pub lagging: usize,
+    /// Seconds after which the last of them allows nothing without a confirmation; 0 if one goes on for ever. `None`
+    /// without a place.
+    pub expires_after: Option<u64>,
 }
 
 impl Place {
-    /// `vm` tells VMs apart, `context` the plugin configurations of one VM.
-    pub fn new(vm: u64, context: u32) -> Self {
-        Self { number: None, entry: Entry { vm, context, ..Entry::default() } }
+    /// `vm` tells VMs apart, `context` the plugin configurations of one VM. The plugin allows nothing if its policy was not
+    /// confirmed for `expires_after` seconds, unless that is 0.
+    pub fn new(vm: u64, context: u32, expires_after: u64) -> Self {
+        Self { number: None, entry: Entry { vm, context, expires_after, ..Entry::default() } }
     }
 
     /// Whether the VM may decide by what it has looked at. If the clock was set back, it may not.
@@ -140,14 +147,20 @@ impl Place {
 
 /// Counts the VMs, and the places that have not adopted `sequence` yet.
 pub fn survey(shared: &impl Shared, source: &SourceId, now_ms: u64, sequence: u64) -> Survey {
-    let (mut vms, mut lagging) = (Vec::new(), 0usize);
+    let (mut vms, mut lagging, mut expires_after) = (Vec::new(), 0usize, None);
     for entry in places(shared, source, now_ms) {
         if !vms.contains(&entry.vm) {
             vms.push(entry.vm);
         }
         lagging = lagging.saturating_add(usize::from(entry.sequence < sequence));
+        expires_after = Some(last_to_expire(entry.expires_after, expires_after));
     }
-    Survey { vms: vms.len(), lagging }
+    Survey { vms: vms.len(), lagging, expires_after }
+}
+
+/// The longer of two times after which plugins allow nothing, in seconds; 0 if one of them goes on for ever.
+pub fn last_to_expire(one: u64, other: Option<u64>) -> u64 {
+    other.map_or(one, |other| if one == 0 || other == 0 { 0 } else { one.max(other) })
 }
 
 /// Calls `wake` with each queue whose VM has answered the last word. `woken` is the sequence of that word. So no queue
@@ -183,7 +196,7 @@ impl Entry {
 
     fn write(&self, key: &[u8]) -> Vec<u8> {
         let mut out = bytes::unsealed();
-        for number in [self.vm, self.context.into(), self.sequence, self.looked_ms] {
+        for number in [self.vm, self.context.into(), self.sequence, self.looked_ms, self.expires_after] {
             out.put_varint(number);
         }
         out.put_optional_varint(self.queue.map(u64::from));
@@ -194,11 +207,11 @@ impl Entry {
     fn read(key: &[u8], value: &[u8]) -> Result<Self, Corrupt> {
         let mut reader = bytes::open(key, value)?;
         let number = |number: u64| u32::try_from(number).map_err(|_| Corrupt);
-        let (vm, context, sequence, looked_ms) =
-            (reader.varint()?, number(reader.varint()?)?, reader.varint()?, reader.varint()?);
+        let (vm, context, sequence) = (reader.varint()?, number(reader.varint()?)?, reader.varint()?);
+        let (looked_ms, expires_after) = (reader.varint()?, reader.varint()?);
         let queue = reader.optional_varint()?.map(number).transpose()?;
         reader.finish()?;
-        Ok(Self { vm, context, queue, sequence, looked_ms })
+        Ok(Self { vm, context, queue, sequence, looked_ms, expires_after })
     }
 }
 
@@ -210,6 +223,7 @@ mod tests {
     use crate::{digest::Digest, shared::memory::Memory};
 
     const NOW: u64 = 1_000_000;
+    const HOUR: u64 = 3_600;
 
     fn source() -> SourceId {
         SourceId::new(Digest::of(b"source"))
@@ -224,6 +238,10 @@ mod tests {
         });
     }
 
+    fn of(vms: usize, lagging: usize) -> Survey {
+        Survey { vms, lagging, expires_after: Some(HOUR) }
+    }
+
     fn woken(memory: &Memory, now_ms: u64, since: u64) -> Vec<u32> {
         let mut all = Vec::new();
         wake(memory, &source(), now_ms, since, |queue| all.push(queue));
@@ -233,21 +251,21 @@ mod tests {
     #[test]
     fn a_place_lags_until_its_vm_has_adopted_the_policy_or_cannot_decide() {
         let memory = Memory::default();
-        let (mut first, mut second) = (Place::new(1, 1), Place::new(2, 1));
-        assert_eq!(survey(&memory, &source(), NOW, 7), Survey { vms: 0, lagging: 0 });
+        let (mut first, mut second) = (Place::new(1, 1, HOUR), Place::new(2, 1, HOUR));
+        assert_eq!(survey(&memory, &source(), NOW, 7), Survey::default());
         look(&mut first, &memory, NOW, 7);
         look(&mut second, &memory, NOW, 6);
         let survey = |now_ms, sequence| survey(&memory, &source(), now_ms, sequence);
-        assert_eq!(survey(NOW, 6), Survey { vms: 2, lagging: 0 });
-        assert_eq!(survey(NOW, 7), Survey { vms: 2, lagging: 1 });
-        assert_eq!(survey(NOW - 5_000, 7), Survey { vms: 2, lagging: 1 }, "the clock was set back");
+        assert_eq!(survey(NOW, 6), of(2, 0));
+        assert_eq!(survey(NOW, 7), of(2, 1));
+        assert_eq!(survey(NOW - 5_000, 7), of(2, 1), "the clock was set back");
         // The second VM is stalled. It may not decide long before it counts as gone.
         assert!(second.may_decide(NOW + TRUST_MS - 1));
         assert!(!second.may_decide(NOW + TRUST_MS));
         assert!(!second.may_decide(NOW - 1), "the clock was set back");
-        assert_eq!(survey(NOW + GONE_MS - 1, 7), Survey { vms: 2, lagging: 1 });
+        assert_eq!(survey(NOW + GONE_MS - 1, 7), of(2, 1));
         look(&mut first, &memory, NOW + GONE_MS - 1, 7);
-        assert_eq!(survey(NOW + GONE_MS, 7), Survey { vms: 1, lagging: 0 });
+        assert_eq!(survey(NOW + GONE_MS, 7), of(1, 0));
         // It goes on: it looks, and has its place again.
         look(&mut second, &memory, NOW + GONE_MS, 7);
         assert_eq!((survey(NOW + GONE_MS, 7).vms, second.number), (2, Some(1)));
@@ -256,7 +274,7 @@ mod tests {
     #[test]
     fn a_place_that_was_left_is_taken_with_its_queue() {
         let memory = Memory::default();
-        let (mut dead, mut other, mut next) = (Place::new(1, 1), Place::new(2, 1), Place::new(3, 1));
+        let (mut dead, mut other, mut next) = (Place::new(1, 1, HOUR), Place::new(2, 1, HOUR), Place::new(3, 1, HOUR));
         look(&mut dead, &memory, NOW, 7);
         look(&mut other, &memory, NOW, 7);
         assert_eq!((dead.number, dead.queue()), (Some(0), Some(100)));
@@ -270,13 +288,13 @@ mod tests {
         assert!(!dead.may_decide(NOW + GONE_MS));
         look(&mut dead, &memory, NOW + GONE_MS, 7);
         assert_eq!((dead.number, dead.queue()), (Some(2), Some(102)));
-        assert_eq!(survey(&memory, &source(), NOW + GONE_MS, 7), Survey { vms: 3, lagging: 0 });
+        assert_eq!(survey(&memory, &source(), NOW + GONE_MS, 7), of(3, 0));
     }
 
     #[test]
     fn a_queue_has_one_word_at_most() {
         let memory = Memory::default();
-        let (mut quick, mut stalled) = (Place::new(1, 1), Place::new(2, 1));
+        let (mut quick, mut stalled) = (Place::new(1, 1, HOUR), Place::new(2, 1, HOUR));
         let mut words = [0; 2];
         for sequence in 7..20 {
             look(&mut quick, &memory, NOW, sequence);
@@ -295,10 +313,10 @@ mod tests {
     #[test]
     fn a_vm_without_a_place_decides_only_after_a_look() {
         let memory = Memory::default();
-        let mut places: Vec<_> = (0..u32::from(MAX_PLACES)).map(|context| Place::new(1, context)).collect();
+        let mut places: Vec<_> = (0..u32::from(MAX_PLACES)).map(|context| Place::new(1, context, HOUR)).collect();
         places.iter_mut().for_each(|place| look(place, &memory, NOW, 7));
-        assert_eq!(survey(&memory, &source(), NOW, 7), Survey { vms: 1, lagging: 0 });
-        let mut one_more = Place::new(2, 1);
+        assert_eq!(survey(&memory, &source(), NOW, 7), of(1, 0));
+        let mut one_more = Place::new(2, 1, HOUR);
         look(&mut one_more, &memory, NOW, 7);
         assert!(!one_more.may_decide(NOW));
         places[3].leave(&memory, &source());
@@ -312,7 +330,7 @@ mod tests {
     #[test]
     fn an_idle_vm_writes_its_place_rarely() {
         let memory = Memory::default();
-        let mut place = Place::new(1, 1);
+        let mut place = Place::new(1, 1, HOUR);
         let version = |memory: &Memory| memory.get(&key(&source(), 0)).unwrap().unwrap().cas;
         look(&mut place, &memory, NOW, 7);
         let before = version(&memory);
@@ -320,5 +338,20 @@ mod tests {
         assert_eq!(version(&memory), before);
         look(&mut place, &memory, NOW + RENEW_MS - 1, 8);
         assert_ne!(version(&memory), before, "another policy is told at once");
+    }
+
+    #[test]
+    fn the_plugin_that_allows_longest_counts() {
+        for (all, expected) in [(&[60][..], 60), (&[60, 3_600], 3_600), (&[3_600, 60, 61], 3_600), (&[60, 0, 3_600], 0)]
+        {
+            let memory = Memory::default();
+            let mut places: Vec<_> =
+                (0..).zip(all).map(|(context, seconds)| Place::new(1, context, *seconds)).collect();
+            places.iter_mut().for_each(|place| look(place, &memory, NOW, 7));
+            let counted = |now_ms| survey(&memory, &source(), now_ms, 7).expires_after;
+            assert_eq!(counted(NOW), Some(expected), "{all:?}");
+            places.iter_mut().for_each(|place| place.leave(&memory, &source()));
+            assert_eq!(counted(NOW), None, "nobody decides any more");
+        }
     }
 }

@@ -90,7 +90,7 @@ test('both types, then production only, then until tomorrow, and lifted: both En
   dana.isWell('blocks');
 });
 
-test('a block that ends by itself ends on both Envoys to the second', async () => {
+test('a time that is typed is in the zone of the reader, which the field names', async () => {
   const dana = await person(stack, stack.tokens.publisher);
   await dana.open('/console/subscriptions/shop-orders/block');
   await dana.page.getByLabel('Time', { exact: true }).fill('2199-01-01T10:30');
@@ -105,6 +105,54 @@ test('a block that ends by itself ends on both Envoys to the second', async () =
   assert.match(await dana.text(), /1 Jan 2199, 10:30/);
   await unblock(dana);
   dana.isWell('until');
+});
+
+test('a block that ends by itself ends on both Envoys to the second', async () => {
+  const dana = await person(stack, stack.tokens.publisher);
+  await dana.open('/console/subscriptions/shop-orders/block');
+  // The next full minute that leaves time to click.
+  const end = Math.ceil((Date.now() + 10_000) / 60_000) * 60_000;
+  const typed = await dana.page.evaluate((end) => {
+    const local = new Date(end - new Date(end).getTimezoneOffset() * 60_000);
+    return local.toISOString().slice(0, 16);
+  }, end);
+  await dana.page.getByLabel('Time', { exact: true }).fill(typed);
+  await dana.button('Block').click();
+  await complete(dana);
+  await stack.answerNow(ORDERS, stack.keys.production, BLOCKED);
+  await dana.page.waitForTimeout(end - Date.now() - 1_500);
+  if (Date.now() < end - 500) await stack.answerNow(ORDERS, stack.keys.production, BLOCKED);
+  await dana.page.waitForTimeout(Math.max(0, end - Date.now()) + 1_000);
+  await stack.answerNow(ORDERS, stack.keys.production, PRODUCTION);
+  await dana.page.reload();
+  await dana.says('Unblocked');
+  dana.isWell('end');
+});
+
+test('a change of a block begins with the block that is there, and keeps its end to the second', async () => {
+  const dana = await person(stack, stack.tokens.publisher);
+  const until = Date.parse('2100-01-01T00:00:07Z') / 1000;
+  await stack.make('/v1/subscriptions/shop-orders/block', { reason: 'invoice 7', note: 'Please pay', until });
+  const now = async () => (await stack.v1('GET', '/v1/subscriptions/shop-orders')).body.block;
+  await dana.open('/console/subscriptions/shop-orders');
+  await dana.link('Change the block …').click();
+  const time = dana.page.getByLabel('Time', { exact: true });
+  assert.equal(await time.inputValue(), '2100-01-01T01:00:07', 'in the zone of the reader');
+  assert.ok(await dana.page.getByLabel('Until a time').isChecked());
+  await dana.check('a change of a block');
+  await dana.page.getByLabel('Production only').check();
+  await dana.button('Change the block').click();
+  await complete(dana);
+  const { state, reason, note, until: kept } = await now();
+  assert.deepEqual([state, reason, note, kept], ['PROD_ONLY_BLOCKED', 'invoice 7', 'Please pay', until]);
+  await dana.link('Change the block …').click();
+  await time.fill('2100-01-02T10:30:00');
+  await dana.button('Change the block').click();
+  await complete(dana);
+  const changed = await now();
+  assert.deepEqual([changed.note, changed.until], ['Please pay', Date.parse('2100-01-02T09:30:00Z') / 1000]);
+  await unblock(dana);
+  dana.isWell('change');
 });
 
 test('a gateway that does not answer is named in the receipt, which says complete only when it has the block', async () => {

@@ -15,7 +15,7 @@ const ROLES = [
 ];
 // Pages that each role must reach by links. The crawl finds more.
 const REACHED = {
-  publisher: ['/console', '/console/apis', '/console/apis/new', '/console/subscriptions', '/console/subscriptions/…/block', '/console/usage'],
+  publisher: ['/console', '/console/apis', '/console/new/api', '/console/subscriptions', '/console/subscriptions/…/block', '/console/usage'],
   subscriber: ['/console'],
   operator: ['/console', '/console/apis', '/console/subscriptions/…/block'],
   auditor: ['/console', '/console/apis', '/console/subscriptions'],

@@ -116,6 +116,49 @@ fn a_callout_says_who_asks() {
     }
 }
 
+/// Two plugins with one policy: the service hears of the one that allows longest, whichever of them asks.
+#[test]
+fn of_two_plugins_the_one_that_allows_longest_is_told() {
+    let minutes = |minutes: u64| configuration([("policy/expire_after_ms", json!(60_000 * minutes))]);
+    let for_ever = || configuration([("on_policy_unavailable", json!("allow"))]);
+    for (first, second, expected) in [
+        (minutes(10), minutes(60), "3600"),
+        (minutes(60), minutes(10), "3600"),
+        (minutes(10), for_ever(), "0"),
+        (for_ever(), minutes(10), "0"),
+        (minutes(10), minutes(10), "600"),
+    ] {
+        let mut answered = Some(Answer::json(page(1).0));
+        let feed = move |_: &Callout| answered.take().unwrap_or(Answer::Pending);
+        let mut envoy = Envoy::new(&first).plugin("", &second).workers(2).feed(feed).started();
+        envoy.run_for(Duration::from_secs(7));
+        let poll = held_poll(&envoy);
+        assert_eq!(header(&poll, "keygate-expires-after").as_deref(), Some(expected), "{first} {second}");
+    }
+}
+
+/// A VM without requests looks half as often, and its queue still wakes it at once. The first request ends its rest.
+#[test]
+fn a_vm_without_requests_rests() {
+    let (mut envoy, poll) = four_workers(|_| {});
+    let ticks = |envoy: &mut Envoy, thread: usize| {
+        let before = envoy.worker(thread).ticks();
+        envoy.run_for(Duration::from_secs(2));
+        envoy.worker(thread).ticks() - before
+    };
+    assert_eq!(ticks(&mut envoy, 1), 10);
+    publish(&mut envoy, &poll, 2);
+    assert_eq!(verdict(&mut envoy, 1), "401 subscription_blocked");
+    let before = envoy.worker(1).ticks();
+    for _ in 0..20 {
+        envoy.run_for(Duration::from_millis(100));
+        assert_eq!(verdict(&mut envoy, 1), "401 subscription_blocked");
+    }
+    assert_eq!(envoy.worker(1).ticks() - before, 20);
+    let (mut envoy, _) = four_workers(Envoy::forbid_queues);
+    assert_eq!(ticks(&mut envoy, 1), 20, "nothing else wakes it");
+}
+
 #[test]
 fn a_stalled_worker_keeps_the_cursor_back_for_a_second_and_is_told_as_lagging() {
     let (mut envoy, poll) = four_workers(|_| {});
@@ -244,9 +287,11 @@ fn next_poll(envoy: &mut Envoy) -> Callout {
     held_poll(envoy)
 }
 
-/// Lets time pass until a thread asks that is none of `before`.
+/// Lets time pass until a thread asks that is none of `before`. Each worker that takes the lease offers it once to the
+/// others, which leaves its poll unanswered. So the latest poll is that of the VM that refreshes, once all have done so.
 fn poll_of_another(envoy: &mut Envoy, before: &[usize]) -> Callout {
-    let find = |envoy: &Envoy| envoy.pending().into_iter().find(|poll| !before.contains(&poll.thread));
+    let find = |envoy: &Envoy| envoy.pending().into_iter().rfind(|poll| !before.contains(&poll.thread));
     assert!(envoy.run_until(Duration::from_secs(60), |envoy| find(envoy).is_some()), "another VM takes over");
+    envoy.run_for(Duration::from_secs(10));
     find(envoy).unwrap()
 }

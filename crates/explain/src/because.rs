@@ -84,7 +84,7 @@ fn path(refused: bool, seen: &Seen<'_>) -> String {
     } else if !seen.is_one_host() {
         "the header `host` differs from the authority"
     } else {
-        "servers could read the path in two ways: look for an escaped slash, backslash or null, two slashes in a row, dot segments, an escaped escape such as %2541, and broken escapes"
+        "servers could read the path in two ways: look for an escaped slash, backslash or null, two slashes in a row, dot segments, an escaped escape such as %2541, and broken escapes; explain takes the URL as keygate gets it, and Envoy's `normalize_path` and `merge_slashes` may mend dot segments and slashes before"
     };
     because.to_owned()
 }

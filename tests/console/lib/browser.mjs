@@ -143,6 +143,10 @@ export class Person {
   }
 
   async note(what, how) {
+    // Words of a button that break into many lines, because a column is too narrow.
+    const broken = await this.page.evaluate(() => [...document.querySelectorAll('button, .button')]
+      .filter((e) => e.getBoundingClientRect().height > 72).map((e) => e.outerHTML.slice(0, 120)));
+    for (const button of broken) this.wrong.push(`${what} (${this.page.url()}), ${how}: the words of a button are broken: ${button}`);
     for (const violation of await this.axe()) this.wrong.push(`${what} (${this.page.url()}), ${how}: ${violation}`);
   }
 

@@ -79,6 +79,12 @@ impl<'a> Thread<'a> {
         self.vm().run(move || worker::tick(root))
     }
 
+    /// Number of ticks of the plugin in this VM so far.
+    pub fn ticks(&mut self) -> u64 {
+        let (root, index) = (self.root(), self.vm().index);
+        lock(&self.envoy.world).vms[index].roots[&root].ticks
+    }
+
     /// Resumes a paused VM.
     pub fn resume(&mut self) -> Ran {
         self.vm().resume()

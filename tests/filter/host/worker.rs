@@ -66,6 +66,7 @@ pub fn tick(root: u32) -> u64 {
         let now = world.now;
         if let Some(root) = world.vms[vm].roots.get_mut(&root) {
             root.next_tick = now + u64::from(root.tick_period) * 1_000_000;
+            root.ticks += 1;
         }
     });
     0

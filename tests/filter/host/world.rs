@@ -90,6 +90,8 @@ pub struct Root {
     /// In milliseconds; 0 is no timer.
     pub tick_period: u32,
     pub next_tick: u64,
+    /// Number of ticks so far.
+    pub ticks: u64,
     /// The response whose callback runs. The inner `None` is a reset.
     pub response: Option<Option<(Headers, Vec<u8>)>>,
 }

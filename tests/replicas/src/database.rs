@@ -107,6 +107,6 @@ impl Database {
     }
 }
 
-fn failed(error: sqlx::Error) -> Error {
+pub fn failed(error: sqlx::Error) -> Error {
     Error::Io { what: "asking the database".to_owned(), error: std::io::Error::other(error) }
 }

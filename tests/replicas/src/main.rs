@@ -1,7 +1,8 @@
 //! `bench-service` runs the policy service under load: on PostgreSQL with two replicas, one of which is killed
 //! repeatedly, and on SQLite with one service. It checks that no acknowledged change is lost, and prints rates and
 //! delays as a table. Then it measures receipts, pages, deltas and lists with a million keys, and imports a million rows with faults.
-//! `make bench-service` calls it, and `make bench-import` for the last part alone.
+//! `make bench-service` calls it, `make bench-import` for the last part alone, and `make bench-console` for the console's pages in a
+//! browser.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
@@ -15,6 +16,7 @@ mod figures;
 mod followers;
 mod imported;
 mod million;
+mod pages;
 mod receipts;
 mod replicas;
 mod run;
@@ -71,6 +73,8 @@ enum Part {
     Import,
     /// Receipts, and what gateways cost that say who they are.
     Receipts,
+    /// Pages of the console over a large policy, in a browser. Only if it is asked for.
+    Pages,
 }
 
 fn main() -> ExitCode {
@@ -109,6 +113,9 @@ async fn run(arguments: &Arguments) -> Result<bool> {
         }
         if has(Part::Import) && arguments.rows > 0 {
             held &= imported::measure(kind, arguments.rows, &arguments.service).await?;
+        }
+        if arguments.part == Some(Part::Pages) {
+            held &= pages::measure(kind, arguments.keys, &arguments.service).await?;
         }
     }
     Ok(held)

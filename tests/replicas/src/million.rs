@@ -182,7 +182,7 @@ async fn changes(client: &mut Client, first: u64) -> Result<u64> {
 
 /// Two keys and one subscription for each application. Each of a hundred owners has a ten thousandth of the
 /// applications.
-fn import(database: &Database, keys: u64) -> Result<()> {
+pub fn import(database: &Database, keys: u64) -> Result<()> {
     let mut child = Command::new(&database.service)
         .args(["import", "--database", &database.url, "-"])
         .stdin(Stdio::piped())

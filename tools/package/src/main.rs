@@ -7,6 +7,7 @@ mod crates;
 mod image;
 mod sbom;
 mod service;
+mod vendored;
 
 use std::{collections::BTreeMap, env, fs, path::Path, process::Command, process::ExitCode};
 
@@ -108,6 +109,7 @@ fn bill(base: &Path, commit: &str, files: &BTreeMap<String, Vec<u8>>) -> Result<
     let service = crates::of("policy-service", None, &lock)?;
     let packages = base.join("packages");
     let debian = Debian::parse(&text(&packages.to_string_lossy())?, &distribution(&base.join("root/etc/os-release"))?)?;
+    let vendored = vendored::of_service()?;
     let artifacts = files.iter().map(|(name, bytes)| {
         let is_filter = name.starts_with("keygate-");
         let is_service = name.starts_with("policy-service-");
@@ -123,6 +125,7 @@ fn bill(base: &Path, commit: &str, files: &BTreeMap<String, Vec<u8>>) -> Result<
                 const { &crates::Crates::new() }
             },
             debian: if is_service { &debian } else { &[] },
+            vendored: if is_service { &vendored } else { &[] },
         }
     });
     let artifacts: Vec<_> = artifacts.collect();

@@ -1,4 +1,5 @@
-//! The bill of materials in CycloneDX 1.6: the artifacts, the crates and Debian's packages in them, and the compilers.
+//! The bill of materials in CycloneDX 1.6: the artifacts, the crates, foreign files and Debian's packages in them, and the
+//! compilers.
 //! It has neither a time nor a random number, so that the same release has the same bill.
 
 use serde_json::{Value, json};
@@ -6,6 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     crates::{Crates, Name},
     image::{sorted, text},
+    vendored::Vendored,
 };
 
 const SPEC_VERSION: &str = "1.6";
@@ -21,6 +23,8 @@ pub struct Artifact<'a> {
     pub crates: &'a Crates,
     /// Debian's packages in it.
     pub debian: &'a [Debian],
+    /// What it has of others beside crates and packages.
+    pub vendored: &'a [Vendored],
 }
 
 /// A Debian package.
@@ -63,12 +67,14 @@ pub fn bill(version: &str, commit: &str, artifacts: &[Artifact<'_>], tools: &[(&
     let mut dependencies = Vec::new();
     for artifact in artifacts {
         let parts = artifact.crates.keys().map(cargo_purl).chain(artifact.debian.iter().map(Debian::purl));
+        let parts = parts.chain(artifact.vendored.iter().map(|part| part.purl.clone()));
         components.push(json!({
             "type": artifact.kind, "bom-ref": artifact.file, "name": artifact.file, "version": version,
             "hashes": [{"alg": "SHA-256", "content": artifact.sha256}],
         }));
         dependencies.push(json!({"ref": artifact.file, "dependsOn": parts.collect::<Vec<_>>()}));
         components.extend(artifact.debian.iter().map(debian_component));
+        components.extend(artifact.vendored.iter().map(vendored_component));
     }
     let mut crates = Crates::new();
     for (name, found) in artifacts.iter().flat_map(|artifact| artifact.crates) {
@@ -117,6 +123,18 @@ fn debian_component(package: &Debian) -> Value {
     })
 }
 
+fn vendored_component(part: &Vendored) -> Value {
+    let mut component = json!({
+        "type": "library", "bom-ref": part.purl, "purl": part.purl, "name": part.name, "version": part.version,
+        "licenses": [{"license": {"id": part.license}}],
+        "hashes": [{"alg": "SHA-256", "content": part.sha256}],
+    });
+    if let (Some(members), Some(cpe)) = (component.as_object_mut(), &part.cpe) {
+        members.insert("cpe".to_owned(), json!(cpe));
+    }
+    component
+}
+
 fn cargo_purl((name, version): &Name) -> String {
     format!("pkg:cargo/{name}@{}", encoded(version))
 }
@@ -158,15 +176,31 @@ mod tests {
             (name("hash"), some(&[], Some("0a"))),
             (name("json"), some(&[], Some("0b"))),
         ]);
+        let vendored = [Vendored {
+            name: "htmx.org",
+            version: "2.0.0".to_owned(),
+            license: "0BSD",
+            sha256: "0c".to_owned(),
+            purl: "pkg:npm/htmx.org@2.0.0".to_owned(),
+            cpe: None,
+        }];
         let debian = Debian::parse("libc6\t2.36-9+deb12u14\tamd64\tff\n", "debian-12").unwrap();
         let artifacts = [
-            Artifact { file: "a.wasm".to_owned(), kind: "file", sha256: "aa".to_owned(), crates: &filter, debian: &[] },
+            Artifact {
+                file: "a.wasm".to_owned(),
+                kind: "file",
+                sha256: "aa".to_owned(),
+                crates: &filter,
+                debian: &[],
+                vendored: &[],
+            },
             Artifact {
                 file: "b.tar".to_owned(),
                 kind: "container",
                 sha256: "bb".to_owned(),
                 crates: &service,
                 debian: &debian,
+                vendored: &vendored,
             },
         ];
         let written = bill("0.1.0", "abc", &artifacts, &[("rustc", "1".to_owned())]);
@@ -176,11 +210,13 @@ mod tests {
             bill["components"].as_array().unwrap().iter().map(|part| part["bom-ref"].as_str().unwrap()).collect();
         let distinct: BTreeSet<&str> = references.iter().copied().collect();
         assert_eq!(distinct.len(), references.len());
-        assert_eq!(references.len(), 2 + 1 + 3);
+        assert_eq!(references.len(), 2 + 1 + 1 + 3);
         assert!(
             distinct.contains("pkg:deb/debian/libc6@2.36-9%2Bdeb12u14?arch=amd64&distro=debian-12"),
             "{distinct:?}"
         );
+        let vendored = bill["components"].as_array().unwrap().iter().find(|part| part["name"] == "htmx.org").unwrap();
+        assert_eq!(vendored["licenses"][0]["license"]["id"], "0BSD");
         for dependency in bill["dependencies"].as_array().unwrap() {
             let needed = dependency["dependsOn"].as_array().unwrap().iter().map(|part| part.as_str().unwrap());
             for reference in needed.chain(dependency["ref"].as_str()) {

@@ -226,8 +226,34 @@ fn the_bill_of_materials_is_valid_and_names_what_is_in_the_image() {
 
     let names: Vec<&str> =
         bill["components"].as_array().unwrap().iter().map(|part| part["name"].as_str().unwrap()).collect();
-    for name in ["libc6", "ca-certificates", "libsqlite3-sys", "proxy-wasm", "keygate", "policy-service"] {
+    for name in
+        ["libc6", "ca-certificates", "libsqlite3-sys", "proxy-wasm", "keygate", "policy-service", "htmx.org", "sqlite"]
+    {
         assert!(names.contains(&name), "{name}");
+    }
+    // What is in the image, and what is in the module alone.
+    let parts = |file: String| -> Vec<String> {
+        let all = bill["dependencies"].as_array().unwrap();
+        let own = all.iter().find(|dependency| dependency["ref"] == file).unwrap_or_else(|| panic!("{file}"));
+        own["dependsOn"].as_array().unwrap().iter().map(|part| part.as_str().unwrap().to_owned()).collect()
+    };
+    let (image, module) = (format!("policy-service-{VERSION}.oci.tar"), format!("keygate-{VERSION}.wasm"));
+    for (file, part, is_in) in [
+        (&image, "pkg:npm/htmx.org@", true),
+        (&image, "pkg:generic/sqlite@", true),
+        (&image, "pkg:deb/debian/libc6@", true),
+        (&image, "pkg:cargo/axum@", true),
+        (&image, "pkg:cargo/proxy-wasm@", false),
+        (&module, "pkg:cargo/proxy-wasm@", true),
+        (&module, "pkg:npm/", false),
+        (&module, "pkg:deb/", false),
+    ] {
+        assert_eq!(parts(file.clone()).iter().any(|name| name.starts_with(part)), is_in, "{file}: {part}");
+    }
+    // Every part of others names its licence; of Debian's packages the image has the texts.
+    for part in bill["components"].as_array().unwrap().iter().filter(|part| part["type"] == "library") {
+        let is_debian = part["purl"].as_str().unwrap().starts_with("pkg:deb/");
+        assert!(is_debian || part["licenses"][0].is_object(), "{part}");
     }
     assert!(!names.contains(&"tempfile") && !names.contains(&"limitador"), "what only tests use is in no artifact");
 }

@@ -62,6 +62,9 @@ pub struct Filters {
     /// Only keys that were not used since this time; 90d means 90 days ago
     #[arg(long, value_name = "TIME")]
     pub last_used_before: Option<Moment>,
+    /// Only subscriptions with a block that has yet to begin; with =false only those without
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub planned: Option<bool>,
 }
 
 /// Show one object with its block, receipt, usage and history.

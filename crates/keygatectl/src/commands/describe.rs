@@ -32,10 +32,11 @@ pub fn describe(client: &Client, screen: &mut Screen, asked: &Describe) -> Outco
         found.insert(name.to_owned(), seen(client.pages(path, &query).all(MOST_ROWS))?.into());
     }
     if let Some(query) = usage_of(&kind, &asked.id, &row) {
+        // Null if it is not known: the service may have it at another address.
         let sums = seen(usage::sums(client, &query, "outcome").map(Some))?;
-        let sums = sums.unwrap_or_default().into_iter();
-        let rows = sums.map(|(outcome, requests)| serde_json::json!({ "outcome": outcome, "requests": requests }));
-        found.insert("usage_last_day".to_owned(), rows.collect::<Vec<_>>().into());
+        let row = |(outcome, requests)| serde_json::json!({ "outcome": outcome, "requests": requests });
+        let rows = sums.map(|sums| sums.into_iter().map(row).collect::<Vec<_>>());
+        found.insert("usage_last_day".to_owned(), rows.into());
     }
     let query = [("kind", kind.word().to_owned()), ("id", asked.id.clone()), ("sort", "-seq".to_owned())];
     let history = seen(client.pages("/v1/audit", &query).all(MOST_ROWS))?;
@@ -117,7 +118,10 @@ fn show(
         let more = if rows.len() == MOST_ROWS { format!(" (the first {MOST_ROWS})") } else { String::new() };
         table(screen, &format!("{name}{more}"), columns, &rows)?;
     }
-    if found.contains_key("usage_last_day") {
+    if found.get("usage_last_day").is_some_and(Value::is_null) {
+        details::section(screen, "requests of the last day")?;
+        screen.line("not known at this address; see `keygatectl usage`")?;
+    } else if found.contains_key("usage_last_day") {
         let columns: Vec<Column> =
             kinds::USAGE.iter().copied().filter(|column| matches!(column.at, "/outcome" | "/requests")).collect();
         table(screen, "requests of the last day", &columns, &rows("usage_last_day"))?;

@@ -49,6 +49,7 @@ fn filters(kind: &KindInfo, asked: &Filters) -> Result<Vec<Pair>, Failure> {
         ("api", asked.api.clone()),
         ("plan", asked.plan.clone()),
         ("sha256", asked.sha256.clone()),
+        ("planned", asked.planned.map(|planned| planned.to_string())),
         ("last_used_before", asked.last_used_before.map(|time| time.past(times::now()).to_string())),
     ];
     let mut query: Vec<Pair> = Vec::new();

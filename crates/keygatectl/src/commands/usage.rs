@@ -8,7 +8,7 @@ use super::get;
 use crate::{
     cli::reads::Usage,
     client::{Client, PAGE_ROWS, Pair},
-    failure::{Done, Failure, Outcome},
+    failure::{Done, Failure, Outcome, Refusal},
     kinds,
     output::{
         self, Screen,
@@ -26,10 +26,19 @@ pub fn usage(client: &Client, screen: &mut Screen, asked: &Usage) -> Outcome {
     let query = query(asked, times::now());
     match &asked.by {
         None => get::list(screen, client.pages("/v1/usage", &query), kinds::USAGE, None, "hours with usage"),
-        Some(field) => {
-            let sums = sums(client, &query, field)?;
-            show(screen, field, &sums)
-        }
+        Some(field) => sums(client, &query, field).and_then(|sums| show(screen, field, &sums)),
+    }
+    .map_err(at_its_place)
+}
+
+/// Each role sees usage, so a service without it has it at the listener of the gateways.
+fn at_its_place(failure: Failure) -> Failure {
+    match failure {
+        Failure::Refused(refusal) if refusal.status == 404 => Failure::Refused(Refusal {
+            advice: Some("`keygatectl --url ADDRESS usage` asks at the address that gateways have"),
+            ..refusal
+        }),
+        other => other,
     }
 }
 

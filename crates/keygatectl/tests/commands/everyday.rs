@@ -17,6 +17,14 @@ fn lists_are_filtered_and_shown_as_tables_or_json() {
 
     let found = service.ctl(&["get", "subscriptions", "--state", "on_hold", "-o", "json"]).expect(0).json();
     assert_eq!((found["total"].clone(), found["items"][0]["id"].clone()), (json!(1), json!("sub-9")), "{found}");
+    service.ctl(&["block", "sub-7", "--from", "2h"]).expect(0);
+    for (flag, expected) in [("--planned", true), ("--planned=true", true), ("--planned=false", false)] {
+        let found = service.ctl(&["get", "subs", flag, "-o", "json"]).expect(0).json();
+        let has = found["items"].as_array().unwrap().iter().any(|row| row["id"] == "sub-7");
+        assert_eq!(has, expected, "{flag}: {found}");
+        assert!(!found["items"].as_array().unwrap().is_empty(), "{flag}");
+    }
+    service.ctl(&["unblock", "sub-7"]).expect(0);
     let none = service.ctl(&["get", "keys", "--owner", "nobody"]).expect(0);
     assert_eq!((none.out.as_str(), none.err.as_str()), ("", "There are no keys.\n"));
     let one = service.ctl(&["get", "api", "payments-1.0", "-o", "json"]).expect(0).json();
@@ -38,6 +46,31 @@ fn lists_are_filtered_and_shown_as_tables_or_json() {
         let wrong = service.ctl(&arguments).expect(64);
         assert!(wrong.err.contains(part) && wrong.out.is_empty(), "{arguments:?} {wrong:?}");
     }
+}
+
+/// A service with a listener for gateways has usage there. At its other address it is not known, which is not none.
+#[test]
+fn usage_is_asked_for_where_it_is_served() {
+    let service = Service::start_with(&[("POLICY_FEED_LISTEN", "127.0.0.1:0")]);
+    service.seed();
+    for arguments in [&["usage"][..], &["usage", "--by", "api"]] {
+        let refused = service.ctl(arguments).expect(1);
+        for part in ["--feed-listen", "keygatectl --url ADDRESS usage"] {
+            assert!(refused.err.contains(part), "{arguments:?} {refused:?}");
+        }
+    }
+    let shown = service.ctl(&["describe", "application", "app-1"]).expect(0);
+    assert!(shown.out.contains("not known at this address"), "{shown:?}");
+    let shown = service.ctl(&["describe", "application", "app-1", "-o", "json"]).expect(0).json();
+    assert!(shown["usage_last_day"].is_null() && shown["keys"].is_array(), "{shown}");
+    let feed = service.feed_url();
+    let found = service.ctl(&["--url", &feed, "usage", "-o", "json"]).expect(0).json();
+    assert_eq!(found["items"], json!([]));
+    // With one listener it is known that there is none.
+    let service = Service::start();
+    service.seed();
+    let shown = service.ctl(&["describe", "application", "app-1", "-o", "json"]).expect(0).json();
+    assert_eq!(shown["usage_last_day"], json!([]));
 }
 
 #[test]

@@ -34,22 +34,27 @@ pub struct Service {
 
 impl Service {
     pub fn start() -> Self {
-        Self::on(Arc::new(tempfile::tempdir().unwrap()))
+        Self::start_with(&[])
+    }
+
+    /// The same with these variables besides.
+    pub fn start_with(variables: &[(&str, &str)]) -> Self {
+        Self::on(Arc::new(tempfile::tempdir().unwrap()), variables)
     }
 
     /// Another service on the same database.
     pub fn beside(&self) -> Self {
-        Self::on(Arc::clone(&self.folder))
+        Self::on(Arc::clone(&self.folder), &[])
     }
 
-    fn on(folder: Arc<tempfile::TempDir>) -> Self {
+    fn on(folder: Arc<tempfile::TempDir>, variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(service());
         command.arg("serve").env_clear().current_dir(folder.path());
         command.env("POLICY_DATABASE", "sqlite:policy.db").env("POLICY_LISTEN", "127.0.0.1:0");
         command.env("POLICY_ADMIN_TOKEN", TOKEN).env("POLICY_GATEWAYS", "gw:secret");
-        command
-            .stdout(Stdio::piped())
-            .stderr(File::options().create(true).append(true).open(folder.path().join("log")).unwrap());
+        command.envs(variables.iter().copied());
+        let log = File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
+        command.stdout(Stdio::piped()).stderr(log);
         testkit::process::die_with_parent(&mut command);
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
@@ -58,6 +63,14 @@ impl Service {
         let url = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}{}", log())).to_owned();
         let http = reqwest::blocking::Client::builder().no_proxy().build().unwrap();
         Self { child, url, folder, http }
+    }
+
+    /// The address of the listener for gateways, if it has one.
+    pub fn feed_url(&self) -> String {
+        let log = fs::read_to_string(self.folder().join("log")).unwrap();
+        let line = log.lines().find(|line| line.contains("listening for gateways")).unwrap_or_else(|| panic!("{log}"));
+        let address = line.split("address=").nth(1).unwrap().split(' ').next().unwrap();
+        format!("http://{address}")
     }
 
     /// A folder for the files of a test.

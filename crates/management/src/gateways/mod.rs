@@ -26,6 +26,9 @@ pub use receipt::{Change, Named, Receipt, names, receipt};
 pub const MAX_GATEWAYS_OF_CLIENT: usize = 10_000;
 /// Gateways that are gone for longer are forgotten: a month of 31 days, so that an operator finds them.
 pub const GONE_KEPT_MS: i64 = 31 * 86_400 * MS;
+/// Seconds within which a gateway calls that this service does not know, if none that it knows has named a longer time: what
+/// filters with the default configuration name. It is a wait of 25 s, a time-out of 5 s, the longest pause of 30 s, and 3 s.
+const UNKNOWN_HEARD_WITHIN: i64 = 63;
 /// Milliseconds of a second.
 const MS: i64 = 1_000;
 
@@ -117,6 +120,14 @@ fn is_replaced(heard: &Heard, latest: &Latest<'_>) -> bool {
 /// Whether a gateway is gone for so long that it is forgotten.
 pub fn is_forgotten(heard: &Heard, state: State, now: i64) -> bool {
     state == State::Gone && now.saturating_sub(heard.gateway.heard_at) > GONE_KEPT_MS
+}
+
+/// Whether there may be gateways that this service does not know: it started at `started`, on a database that lost a part of
+/// its history at `lost_at`, and not every gateway had the time to call since. All times are Unix milliseconds.
+pub fn may_miss_some(heard: &[Heard], started: i64, lost_at: i64, now: i64) -> bool {
+    let longest = heard.iter().map(|heard| heard.gateway.heard_within).max().unwrap_or_default();
+    let within = longest.max(UNKNOWN_HEARD_WITHIN).saturating_mul(MS);
+    [started, lost_at].iter().all(|since| now.saturating_sub(*since) < within)
 }
 
 /// Removes a gateway from the list. It comes back as soon as it is heard of.

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Change, Heard, State, receipt, states};
+use super::{Change, Heard, State, may_miss_some, receipt, states};
 use crate::port::{
     Scope,
     gateways::{Gateway, Holds, Proof, Refused, RefusedBecause},
@@ -248,5 +248,26 @@ fn a_process_whose_place_is_taken_goes_when_it_can_allow_nothing() {
         assert_eq!(states(&[heard(old.clone()), heard(other)], GONE_AFTER, NOW)[0], Silent, "{name}: another name");
         let held = Heard { is_held: true, ..heard(old) };
         assert_eq!(states(&[held], GONE_AFTER, NOW), [Live], "{name}: its poll is held");
+    }
+}
+
+#[test]
+fn after_a_loss_unknown_gateways_get_the_time_to_call() {
+    let ago = |seconds: i64| NOW - seconds * SECOND;
+    for (name, heard_within, started, lost_at, expected) in [
+        ("nothing was lost", None, ago(5), 0, false),
+        ("a backup was put back, and the service started on it", None, ago(5), ago(6), true),
+        ("a lost cursor showed it", None, ago(62), ago(10), true),
+        ("all had the time to call", None, ago(63), ago(10), false),
+        ("the service has run for long, so it knows them all", None, ago(86_400), ago(1), false),
+        ("the loss is long ago", None, ago(1), ago(63), false),
+        ("a known gateway may take longer", Some(120), ago(119), ago(100), true),
+        ("it had its time", Some(120), ago(120), ago(100), false),
+        ("a known gateway is quicker", Some(5), ago(62), ago(10), true),
+        ("the clock was set back", None, ago(5), ago(-100), true),
+    ] {
+        let known = heard_within.map(|heard_within| heard(Gateway { heard_within, ..gateway("a", "1") }));
+        let known: Vec<Heard> = known.into_iter().collect();
+        assert_eq!(may_miss_some(&known, started, lost_at, NOW), expected, "{name}");
     }
 }

@@ -23,6 +23,8 @@ pub struct Filter {
     pub part: Option<String>,
     /// Only keys that were not used at this time or later.
     pub last_used_before: Option<i64>,
+    /// Only subscriptions with a block that has yet to begin, or only those without one.
+    pub planned: Option<bool>,
     /// Only rows that the caller sees.
     pub sight: Sight,
 }

@@ -17,7 +17,8 @@ pub struct State {
     pub word: i64,
     /// How many times the epoch was renewed.
     pub renewals: i64,
-    /// When the service last renewed it by itself, Unix time.
+    /// When the service last renewed it by itself, or another database was put in the place of this one, Unix time; 0 if
+    /// never.
     pub renewed_at: i64,
     /// A revision is lost. The epoch is to be renewed when the pause is over.
     pub is_lost: bool,

@@ -52,7 +52,7 @@ impl Resource for Subscription {
     const KIND: Kind = Kind::Subscription;
     const PREFIX: &'static str = "sub-";
     const PATH: &'static str = "/v1/subscriptions";
-    const FILTERS: &'static [&'static str] = &["application", "owner", "api", "state", "plan"];
+    const FILTERS: &'static [&'static str] = &["application", "owner", "api", "state", "plan", "planned"];
     const STATES: &'static [&'static str] = &STATES;
     const CLOSED: &'static str = "ON_HOLD";
     const SORTS: &'static [(&'static str, Column)] =

@@ -119,7 +119,7 @@ impl Frame {
                     }
                 }
                 div.who {
-                    span.person { bdi { (subject) } span.role { (role.as_str()) } }
+                    span.person { bdi { (subject) } " " span.role { (role.as_str()) } }
                     form method="post" action={ (home) "/sign-out" } {
                         (self.token())
                         button.quiet type="submit" { "Sign out" }

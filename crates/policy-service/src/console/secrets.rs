@@ -54,8 +54,6 @@ pub async fn make(visit: &Visit, path: &str, body: &Value, form: &Form) -> Resul
 /// The name of the form's field for a field of the route.
 pub fn field_of(field: &str) -> String {
     match field {
-        // The word was used for a form with other values.
-        "idempotency-key" => String::new(),
         "expires_in" | "expires_at" => "end".to_owned(),
         field => field.split(['[', '.']).next().unwrap_or_default().to_owned(),
     }

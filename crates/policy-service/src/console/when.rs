@@ -5,7 +5,10 @@ use maud::{Markup, html};
 
 use super::{
     form::Form,
-    parts::field::{Field, Wrong, hidden},
+    parts::{
+        field::{Field, Wrong, hidden},
+        time::in_utc,
+    },
 };
 
 /// The moment that was entered, in Unix seconds; `None` if the field is empty.
@@ -21,6 +24,12 @@ pub fn moment(form: &Form, name: &str) -> Result<Option<i64>, Wrong> {
     let time = forms.iter().find_map(|form| NaiveDateTime::parse_from_str(typed, form).ok());
     let time = time.ok_or_else(|| Wrong::new(name, "expected a date and a time, such as 2027-01-31T08:00"))?;
     Ok(Some(time.and_utc().timestamp()))
+}
+
+/// A moment as the field has it, in UTC. The script shows it in the reader's zone.
+pub fn typed(moment: i64) -> String {
+    let form = if moment.rem_euclid(60) == 0 { "%Y-%m-%dT%H:%M" } else { "%Y-%m-%dT%H:%M:%S" };
+    in_utc(moment, form)
 }
 
 /// The field for a moment, with the hidden one that the script fills.
@@ -46,6 +55,11 @@ mod tests {
         assert_eq!(read("end=2025-12-01T08:00"), Some(Some(1_764_576_000)));
         assert_eq!(read("end=2025-12-01T08:00&end_at=1764572400"), Some(Some(1_764_572_400)));
         assert_eq!(read("end=2025-12-01T08:00&end_at=x"), Some(Some(1_764_576_000)));
+        assert_eq!(read("end=2025-12-01T08:00:07"), Some(Some(1_764_576_007)));
+        assert_eq!(read("end=2025-12-01+08:00"), Some(Some(1_764_576_000)));
+        for moment in [0, 1_764_576_000, 1_764_576_007, 253_402_300_799] {
+            assert_eq!(read(&format!("end={}", typed(moment))), Some(Some(moment)));
+        }
         assert_eq!(read("end=tomorrow"), None);
         // A moment without the time that a person sees is not meant.
         assert_eq!(read("end_at=1764572400"), Some(None));

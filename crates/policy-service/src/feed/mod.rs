@@ -18,7 +18,7 @@ use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
 use axum::{
     Extension,
     body::Bytes,
-    extract::{Query, State as Shared, rejection::QueryRejection},
+    extract::State as Shared,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
@@ -42,7 +42,7 @@ use crate::{
     gateways::{Call, Gateways, Held, Said},
     guesses::Peer,
     hexadecimal::short_name,
-    http::{credential::Credential, problem::Problem},
+    http::{credential::Credential, problem::Problem, query::Query},
 };
 use management::port::{Error, Latest, Mark, Scope, Store};
 
@@ -206,13 +206,21 @@ struct Answer {
 )]
 pub async fn policy(
     Shared(feed): Shared<Feed>,
-    caller: Caller,
+    caller: Result<Caller, Problem>,
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
-    query: Result<Query<ask::Query>, QueryRejection>,
+    query: Result<Query<ask::Query>, Problem>,
 ) -> Result<Response, Problem> {
-    let gateway = caller.gateway()?;
-    let Query(query) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
+    let gateway = match caller.and_then(Caller::gateway) {
+        Ok(gateway) => gateway,
+        Err(problem) => {
+            if let Some((instance, process)) = Said::read(&headers, false).and_then(|said| said.name) {
+                feed.gateways.hear_refused(instance, process).await;
+            }
+            return Err(problem);
+        }
+    };
+    let Query(query) = query?;
     let has_cursor = query.has_cursor();
     let ask = Ask::read(query, feed.store.secret());
     let address = peer.map(|Extension(Peer(address))| address);

@@ -16,7 +16,7 @@ use management::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::{document, said::Said};
+use super::{document, removed::Removed, said::Said};
 use crate::hexadecimal::short_name;
 
 /// The cursor of a call.
@@ -105,6 +105,8 @@ pub struct Known {
     of_client: HashMap<String, usize>,
     /// Those of which the database does not know the last word.
     dirty: HashSet<Arc<str>>,
+    /// Those that were removed.
+    removed: Removed,
     /// Whether the database was read.
     pub is_loaded: bool,
 }
@@ -121,6 +123,9 @@ impl Known {
         }
         let known = self.entries.get_key_value(&*id).map(|(id, _)| Arc::clone(id));
         let (is_new, id) = (known.is_none(), known.unwrap_or_else(|| id.into()));
+        if let (true, Some((instance, process))) = (is_new, &call.said.name) {
+            self.removed.forget(instance, process);
+        }
         let entry = self.entries.entry(Arc::clone(&id)).or_insert_with(|| {
             if call.said.name.is_some() {
                 add_one(&mut self.of_client, &call.client_id);
@@ -141,6 +146,17 @@ impl Known {
         let gateway = Arc::make_mut(&mut entry.gateway);
         gateway.heard_at = now;
         gateway.retry_after = retry_after;
+    }
+
+    /// Notes that a gateway calls whose credentials are refused. Returns its id if it was removed and is back now.
+    pub fn hear_refused(&mut self, instance: String, process: String, now: i64) -> Option<Arc<str>> {
+        let (id, gateway) = self.removed.take(instance, process, now)?;
+        add_one(&mut self.of_client, &gateway.client_id);
+        let gateway = Arc::new(gateway);
+        let entry = Entry { gateway, held: 0, is_heard: true, is_here: true, is_over: false, noted_at: None };
+        self.entries.insert(Arc::clone(&id), entry);
+        self.dirty.insert(Arc::clone(&id));
+        Some(id)
     }
 
     fn is_full(&self, client_id: &str) -> bool {
@@ -245,6 +261,7 @@ impl Known {
         for NotedGateway { row, writer, is_removed } in noted {
             if is_removed {
                 is_changed |= self.remove(&row.id, row.heard_at);
+                self.remember_removed(row);
             } else if writer != own {
                 is_changed |= self.take(row);
             }
@@ -301,8 +318,8 @@ impl Known {
             return false;
         }
         self.dirty.remove(id);
-        if let Some(entry) = self.entries.remove(id)
-            && entry.gateway.instance.is_some()
+        let Some((id, entry)) = self.entries.remove_entry(id) else { return true };
+        if entry.gateway.instance.is_some()
             && let Some(count) = self.of_client.get_mut(&entry.gateway.client_id)
         {
             *count = count.saturating_sub(1);
@@ -310,7 +327,17 @@ impl Known {
                 self.of_client.remove(&entry.gateway.client_id);
             }
         }
+        self.removed.add(id, entry.gateway);
         true
+    }
+
+    /// Another replica removed a gateway, or it was removed before the start. Its row has the time of the removal, so the
+    /// gateway may decide for at least as long as it could then.
+    fn remember_removed(&mut self, row: GatewayRow) {
+        if !self.entries.contains_key(&*row.id) {
+            let id = row.id.as_str().into();
+            self.removed.add(id, Arc::new(document::gateway(row).0));
+        }
     }
 
     /// Gateways that are gone for so long that nobody looks for them any more ([`GONE_KEPT_MS`]).

@@ -8,6 +8,7 @@ mod document;
 mod figures;
 mod keep;
 mod known;
+mod removed;
 mod said;
 
 use std::{
@@ -18,7 +19,7 @@ use std::{
 };
 
 use management::{
-    gateways::{Heard, State, states},
+    gateways::{Heard, State, may_miss_some, states},
     port::Store,
 };
 use tokio::{
@@ -142,6 +143,20 @@ impl Gateways {
         held
     }
 
+    /// Notes that a gateway calls whose credentials are refused. If it was removed from the list, it is back on it, because it
+    /// may go on by its last policy. Others are on the list, or nobody can know that they are gateways.
+    pub async fn hear_refused(&self, instance: String, process: String) {
+        let Some(id) = self.known().hear_refused(instance, process, self.now()) else { return };
+        tracing::warn!(
+            id = &*id,
+            "a gateway that was removed still calls, with credentials that are refused; it may go on by its last policy until \
+             that expires, so receipts wait for it again; stop it, or give it a credential"
+        );
+        self.tell();
+        self.0.is_dirty.notify_one();
+        self.note_at_once(&id).await;
+    }
+
     /// Follows the changes of what is known.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.0.changes.subscribe()
@@ -159,6 +174,13 @@ impl Gateways {
         };
         let states = states(&heard, self.0.gone_after, self.now());
         Some((heard, states))
+    }
+
+    /// Whether there may be gateways that are not known here, because the database lost a part of its history at the Unix
+    /// second `lost_at`.
+    pub fn may_miss_some(&self, lost_at: i64) -> bool {
+        let heard = self.known().heard();
+        may_miss_some(&heard, self.0.base, lost_at.saturating_mul(1_000), self.now())
     }
 
     /// Forgets a gateway that was removed, unless it is heard of.

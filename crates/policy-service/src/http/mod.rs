@@ -4,4 +4,5 @@ pub mod body;
 pub mod credential;
 pub mod openapi;
 pub mod problem;
+pub mod query;
 pub mod request_id;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use axum::{
     Extension, Json as Body,
-    extract::{Path, Query, State, rejection::PathRejection, rejection::QueryRejection},
+    extract::{Path, State, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
@@ -23,6 +23,7 @@ use crate::{
     http::{
         body::{Json, Nothing, OptionalJson},
         problem::Problem,
+        query::Query,
     },
 };
 use management::{
@@ -212,15 +213,14 @@ pub struct Paging {
 
 impl Paging {
     /// Parses the id after which the page begins, and the number of items.
-    pub fn read(query: Result<Query<Self>, QueryRejection>) -> Result<(Option<String>, u32), Problem> {
-        let Query(asked) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
+    pub fn read(self) -> Result<(Option<String>, u32), Problem> {
         let id = |text: String| {
             let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
             // No id is empty.
             String::from_utf8(bytes).ok().filter(|id| !id.is_empty())
         };
-        let after = asked.cursor.map(|text| id(text).ok_or_else(list::bad_cursor)).transpose()?;
-        Ok((after, list::limit(asked.limit.as_deref())?))
+        let after = self.cursor.map(|text| id(text).ok_or_else(list::bad_cursor)).transpose()?;
+        Ok((after, list::limit(self.limit.as_deref())?))
     }
 
     /// Makes a page of the items with the ids `id`.
@@ -239,9 +239,9 @@ impl Paging {
 async fn list(
     State(store): State<Store>,
     _: Caller,
-    query: Result<Query<Paging>, QueryRejection>,
+    Query(paging): Query<Paging>,
 ) -> Result<Body<Items<Token>>, Problem> {
-    let (after, limit) = Paging::read(query)?;
+    let (after, limit) = paging.read()?;
     let port::accounts::AccountPage { items, more, total } = store.tokens(after.as_deref(), limit).await?;
     let items = items.into_iter().map(Token::from).collect();
     Ok(Body(Paging::items(items, more, total, |token: &Token| Cow::Borrowed(token.id.as_str()))))

@@ -4,8 +4,8 @@
 
 use axum::{
     Json as Body,
-    extract::{Query, State, rejection::QueryRejection},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    extract::State,
+    http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
 use percent_encoding::utf8_percent_encode;
@@ -18,7 +18,10 @@ use super::{
     PATH_SEGMENT,
     list::{self, Items, MAX_VALUE_BYTES},
 };
-use crate::{auth::Caller, http::problem::Problem};
+use crate::{
+    auth::Caller,
+    http::{problem::Problem, query::Query},
+};
 use management::port::{
     Error, Store,
     audit::{Action, Also, AuditFilter, Entry, Subject},
@@ -156,9 +159,8 @@ async fn list(
     State(store): State<Store>,
     _: Caller,
     headers: HeaderMap,
-    query: Result<Query<Asked>, QueryRejection>,
+    Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
-    let Query(asked) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
     let limit = list::limit(asked.limit.as_deref())?;
     let newest_first = newest_first("seq", asked.sort.as_deref())?;
     let after = asked.cursor.as_deref().map(place).transpose()?;

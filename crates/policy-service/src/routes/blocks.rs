@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, Query, State, rejection::PathRejection, rejection::QueryRejection},
+    extract::{Path, State, rejection::PathRejection},
     response::{IntoResponse as _, Response},
 };
 use chrono::DateTime;
@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{NoQuery, answer, begin, id_of, tag::IfMatch};
+use super::{NoQuery, answer, begin, id_of, list::boolean, tag::IfMatch};
 use crate::{
     auth::Caller,
-    http::{body::OptionalJson, problem::Problem},
+    http::{body::OptionalJson, problem::Problem, query::Query},
 };
 use management::{
     applications::Application,
@@ -128,7 +128,7 @@ fn is_strict(text: &str) -> bool {
 #[utoipa::path(post, path = "/v1/subscriptions/{id}/block", tag = "subscriptions", operation_id = "block_subscription",
     params(("id" = String, Path), Blocking), request_body = Option<BlockingBody>, responses(
     (status = 200, description = "the subscription has this block, or will have it; no new revision if it had it already. With `dry_run`: what the block would concern", body = Subscription),
-    (status = 400, description = "`state` is not a blocked state", body = Problem),
+    (status = 400, description = "a parameter cannot be used; `field` says which", body = Problem),
     (status = 401, description = "not a valid token", body = Problem),
     (status = 404, description = "there is no such subscription", body = Problem),
     (status = 422, description = "a field of the body cannot be used; `field` says which", body = Problem),
@@ -137,13 +137,11 @@ async fn block(
     State(store): State<Store>,
     caller: Caller,
     id: Id,
-    query: Result<Query<Blocking>, QueryRejection>,
+    Query(blocking): Query<Blocking>,
     if_match: IfMatch,
     OptionalJson(body): OptionalJson<BlockingBody>,
 ) -> Result<Response, Problem> {
     let id = id_of(id)?;
-    let Query(blocking) =
-        query.map_err(|_| Problem::parameter("state", "expected state=BLOCKED or state=PROD_ONLY_BLOCKED"))?;
     if let (Some(in_query), Some(in_body)) = (blocking.state, body.state)
         && in_query != in_body
     {
@@ -162,11 +160,7 @@ async fn block(
 }
 
 fn is_preview(asked: Option<&str>) -> Result<bool, Problem> {
-    match asked {
-        None | Some("false") => Ok(false),
-        Some("true") => Ok(true),
-        Some(_) => Err(Problem::parameter("dry_run", "expected true or false")),
-    }
+    asked.map_or(Ok(false), |text| boolean("dry_run", text))
 }
 
 /// Blocks an object. A preview checks everything, and then drops the change.
@@ -265,16 +259,11 @@ struct ApplicationBlocking {
 async fn block_application(
     State(store): State<Store>,
     caller: Caller,
-    query: Result<Query<BlockingApplication>, QueryRejection>,
+    Query(BlockingApplication { dry_run }): Query<BlockingApplication>,
     id: Id,
     if_match: IfMatch,
     OptionalJson(body): OptionalJson<ApplicationBlocking>,
 ) -> Result<Response, Problem> {
-    let Query(BlockingApplication { dry_run }) = query.map_err(|rejection| {
-        let text = rejection.body_text();
-        let unknown = text.split("unknown field `").nth(1).and_then(|rest| rest.split('`').next());
-        Problem::parameter(unknown.unwrap_or("dry_run"), "expected no other parameter than dry_run; leave it out")
-    })?;
     let ApplicationBlocking { reason, note } = body;
     let order = Order { reason, note, ..Order::default() };
     let is_preview = is_preview(dry_run.as_deref())?;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use axum::{
     Json as Body,
-    extract::{Path, Query, State, rejection::PathRejection, rejection::QueryRejection},
+    extract::{Path, State, rejection::PathRejection},
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
@@ -25,6 +25,7 @@ use crate::{
     http::{
         body::{Json, Nothing, OptionalJson},
         problem::Problem,
+        query::Query,
     },
 };
 use management::{
@@ -131,9 +132,9 @@ async fn create(
 async fn list(
     State(store): State<Store>,
     _: Caller,
-    query: Result<Query<Paging>, QueryRejection>,
+    Query(paging): Query<Paging>,
 ) -> Result<Body<Items<GatewayCredential>>, Problem> {
-    let (after, limit) = Paging::read(query)?;
+    let (after, limit) = paging.read()?;
     let AccountPage { items, more, total } = store.credentials(after.as_deref(), limit).await?;
     let items = items.into_iter().map(GatewayCredential::from).collect();
     Ok(Body(Paging::items(items, more, total, |item: &GatewayCredential| Cow::Borrowed(item.id.as_str()))))

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use axum::{
     Extension, Json as Body,
-    extract::{Path, Query, State, rejection::PathRejection, rejection::QueryRejection},
+    extract::{Path, State, rejection::PathRejection},
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
@@ -23,6 +23,7 @@ use crate::{
     http::{
         body::{Nothing, OptionalJson},
         problem::Problem,
+        query::Query,
     },
 };
 use management::{
@@ -145,9 +146,8 @@ async fn list(
     State(store): State<Store>,
     Extension(feed): Extension<Feed>,
     _: Caller,
-    query: Result<Query<AskedGateways>, QueryRejection>,
+    Query(asked): Query<AskedGateways>,
 ) -> Result<Body<Items<ListedGateway>>, Problem> {
-    let Query(asked) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
     let wish = Wish::read(asked)?;
     feed.gateways().look().await?;
     let (heard, states) = feed.gateways().all().unwrap_or_default();

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     Extension, Json as Body,
-    extract::{Query, State, rejection::QueryRejection},
+    extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     auth::Caller,
-    http::{body::Json, problem::Problem},
+    http::{body::Json, problem::Problem, query::Query},
 };
 use management::{
     audit::shown_as_json,
@@ -94,9 +94,8 @@ impl From<Made> for MadeRevision {
 async fn revisions(
     State(store): State<Store>,
     _: Caller,
-    query: Result<Query<AskedRevisions>, QueryRejection>,
+    Query(asked): Query<AskedRevisions>,
 ) -> Result<Body<Items<MadeRevision>>, Problem> {
-    let Query(asked) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
     let limit = list::limit(asked.limit.as_deref())?;
     let newest_first = newest_first("revision", asked.sort.as_deref())?;
     let after = asked.cursor.as_deref().map(place).transpose()?;
@@ -190,12 +189,7 @@ struct Diff {
     (status = 401, description = "no valid token", body = Problem),
     (status = 410, description = "a revision is no longer kept, or does not exist yet; `field` says which", body = Problem),
 ))]
-async fn diff(
-    State(store): State<Store>,
-    _: Caller,
-    query: Result<Query<AskedDiff>, QueryRejection>,
-) -> Result<Body<Diff>, Problem> {
-    let Query(asked) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
+async fn diff(State(store): State<Store>, _: Caller, Query(asked): Query<AskedDiff>) -> Result<Body<Diff>, Problem> {
     let limit = asked.limit.as_deref().map_or(Ok(DIFFERENCES), |limit| list::limit(Some(limit)))?;
     let after = asked.cursor.as_deref().map(|text| decode(text).ok_or_else(list::bad_cursor)).transpose()?;
     let from = asked.from.as_deref().map(|text| revision("from", text)).transpose()?;

@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Extension,
-    extract::{Query, Request, State, rejection::QueryRejection},
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
@@ -36,6 +36,7 @@ use crate::{
     http::{
         body::{MARKED, has_mark, is_plain},
         problem::Problem,
+        query::Query,
     },
     turn::Held,
 };
@@ -168,14 +169,14 @@ async fn import(
     Extension(turns): Extension<Arc<Semaphore>>,
     caller: Caller,
     IfMatch(expected): IfMatch,
-    query: Result<Query<How>, QueryRejection>,
+    query: Result<Query<How>, Problem>,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let awaits_sign = parts.headers.contains_key(header::EXPECT);
     let mut arriving = Arriving::new(body, once::begin_fingerprint(&parts), awaits_sign);
     let answer = async {
-        let Query(how) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
+        let Query(how) = query?;
         if let Some(label) = &how.label {
             check::text("label", label).map_err(|error| Problem::parameter("label", error.to_string()))?;
         }

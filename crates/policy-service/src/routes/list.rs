@@ -1,12 +1,13 @@
 //! Lists in pages: parameters and cursors. The database finds the rows.
 
+use axum::http::Uri;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use keygate::{digest::Digest, policy::MAX_UNIX_SECONDS};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::http::problem::Problem;
+use crate::http::{problem::Problem, query};
 use management::{
     access,
     port::{
@@ -66,9 +67,24 @@ pub struct Listing {
     /// Only keys whose last use is before this time, and keys that were never used.
     #[param(ignore)]
     last_used_before: Option<String>,
+    /// Only subscriptions with a planned block, or only those without.
+    #[param(ignore)]
+    planned: Option<String>,
     /// The order of the list, see [`Resource::SORTS`].
     #[param(ignore)]
     sort: Option<String>,
+}
+
+/// Parameters of every list.
+const EVERYWHERE: [&str; 4] = ["limit", "cursor", "sort", "q"];
+
+impl Listing {
+    /// Reads the query of a list of this kind. Rejects a parameter that this kind of object does not have.
+    pub fn read<R: Resource>(uri: &Uri) -> Result<Self, Problem> {
+        let names: Vec<&str> = EVERYWHERE.iter().chain(R::FILTERS).copied().collect();
+        query::has_only(uri, &names)?;
+        query::read(uri, &[])
+    }
 }
 
 /// A page of a list.
@@ -98,9 +114,9 @@ pub async fn list<R: Resource>(store: &dyn Database, actor: &Actor, listing: Lis
     Ok(Items { items, next: page.next.map(|place| cursor(&place, &name)), total: Some(page.total) })
 }
 
-/// Makes the filter. Rejects a parameter that this kind of object does not have, and a value that is not valid for it.
+/// Makes the filter. Rejects a value that is not valid for this kind of object.
 fn filter<R: Resource>(listing: Listing) -> Result<Filter, Problem> {
-    let Listing { q, application, api, state, owner, plan, r#type, sha256, last_used_before, .. } = listing;
+    let Listing { q, application, api, state, owner, plan, r#type, sha256, last_used_before, planned, .. } = listing;
     let own = [
         ("application", &application),
         ("api", &api),
@@ -111,13 +127,7 @@ fn filter<R: Resource>(listing: Listing) -> Result<Filter, Problem> {
         ("sha256", &sha256),
         ("last_used_before", &last_used_before),
     ];
-    for (name, given) in own.into_iter().filter(|(_, given)| given.is_some()) {
-        if !R::FILTERS.contains(&name) {
-            return Err(Problem::parameter(
-                name,
-                format!("{} cannot be filtered by {name}; leave it out", R::KIND.list()),
-            ));
-        }
+    for (name, given) in own {
         check_length(name, given.as_deref())?;
     }
     for (name, given, words) in [("state", &state, R::STATES), ("type", &r#type, R::TYPES)] {
@@ -134,7 +144,9 @@ fn filter<R: Resource>(listing: Listing) -> Result<Filter, Problem> {
     };
     let identity = sha256.map(digest).transpose()?;
     let last_used_before = last_used_before.map(|text| time("last_used_before", &text)).transpose()?;
-    Ok(Filter { state, r#type, owner, application, api, plan, identity, part: q, last_used_before, sight: Sight::All })
+    let planned = planned.map(|text| boolean("planned", &text)).transpose()?;
+    let sight = Sight::All;
+    Ok(Filter { state, r#type, owner, application, api, plan, identity, part: q, last_used_before, planned, sight })
 }
 
 /// Rejects a filter's value that is longer than any id, name or owner.
@@ -202,6 +214,11 @@ pub fn limit(asked: Option<&str>) -> Result<u32, Problem> {
 /// The error for a cursor that the service did not issue.
 pub fn bad_cursor() -> Problem {
     Problem::parameter("cursor", "expected the `next` of another page, with the same sort")
+}
+
+/// Parses a parameter that is true or false.
+pub fn boolean(name: &str, text: &str) -> Result<bool, Problem> {
+    text.parse().map_err(|_| Problem::parameter(name, "expected true or false"))
 }
 
 /// Parses a time in a parameter.

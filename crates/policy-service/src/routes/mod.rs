@@ -26,8 +26,8 @@ pub mod usage;
 
 use axum::{
     Extension,
-    extract::{FromRequestParts, Path, Request, rejection::PathRejection},
-    http::{HeaderValue, StatusCode, header, request::Parts},
+    extract::{Path, Request, rejection::PathRejection},
+    http::{HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -36,7 +36,10 @@ use tracing::Instrument as _;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::tag::{IfMatch, Told};
-use crate::{auth::Caller, http::problem::Problem};
+use crate::{
+    auth::Caller,
+    http::{problem::Problem, query::NoQuery},
+};
 use management::{
     access,
     port::{Database, Kind, Store, Transaction},
@@ -97,22 +100,6 @@ async fn answer_as<R: Resource>(
     headers.extend(place.map(|place| (header::LOCATION, place)));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok((status, headers, Extension(accepted), body).into_response())
-}
-
-/// Rejects a request with a query. Otherwise the service would ignore what the client asks for there.
-#[derive(Debug)]
-pub struct NoQuery;
-
-impl<S: Sync> FromRequestParts<S> for NoQuery {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let name = |query: &str| query.split(['&', '=']).next().unwrap_or_default().to_owned();
-        match parts.uri.query().filter(|query| !query.is_empty()) {
-            None => Ok(Self),
-            Some(query) => Err(Problem::parameter(&name(query), "this route takes no parameters; leave it out")),
-        }
-    }
 }
 
 /// The value of `location` for a row.

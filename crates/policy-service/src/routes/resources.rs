@@ -4,8 +4,8 @@
 
 use axum::{
     Extension, Json as Body,
-    extract::{Path, Query, State, rejection::PathRejection, rejection::QueryRejection},
-    http::{HeaderMap, StatusCode},
+    extract::{Path, State, rejection::PathRejection},
+    http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse as _, Response},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -35,13 +35,8 @@ use management::{
     tag::etag,
 };
 
-async fn list<R: Resource>(
-    store: &dyn Database,
-    caller: &Caller,
-    query: Result<Query<Listing>, QueryRejection>,
-) -> Result<Body<Items<R>>, Problem> {
-    let Query(listing) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
-    Ok(Body(list::list(store, &caller.actor(), listing).await?))
+async fn list<R: Resource>(store: &dyn Database, caller: &Caller, uri: &Uri) -> Result<Body<Items<R>>, Problem> {
+    Ok(Body(list::list(store, &caller.actor(), Listing::read::<R>(uri)?).await?))
 }
 
 async fn find<R: Resource>(
@@ -121,9 +116,9 @@ macro_rules! resource_handlers {
             pub(super) async fn list(
                 State(store): State<Store>,
                 caller: Caller,
-                query: Result<Query<Listing>, QueryRejection>,
+                uri: Uri,
             ) -> Result<Body<Items<$resource>>, Problem> {
-                super::list(&*store, &caller, query).await
+                super::list(&*store, &caller, &uri).await
             }
 
             #[utoipa::path(post, path = $all, tag = $tag, operation_id = concat!("create_", $name),
@@ -249,6 +244,7 @@ resource_handlers!(
         ("api" = Option<String>, Query, description = "Only items of this API."),
         ("state" = Option<String>, Query, description = "Only items in this state."),
         ("plan" = Option<String>, Query, description = "Only items of this plan."),
+        ("planned" = Option<bool>, Query, description = "True for items with a block that has yet to begin (`block.from`), false for those without."),
         ("sort" = Option<String>, Query, description = "The order: id, changed, api, application, plan or state, ascending, or descending with `-` before the name; id unless given."),
     ),
     removal((status = 200, description = "the object was blocked: it is deleted, but its block stays", body = subscriptions::Subscription),)

@@ -6,11 +6,7 @@
 
 pub mod hourly;
 
-use axum::{
-    Json as Body,
-    extract::{Query, State, rejection::QueryRejection},
-    http::StatusCode,
-};
+use axum::{Json as Body, extract::State};
 use keygate::usage::report::{Count, KeyUse, Receipt, UsageReport};
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -20,7 +16,7 @@ use super::list::Items;
 use crate::{
     auth::Caller,
     clock::act_of_service,
-    http::{body::Json, problem::Problem},
+    http::{body::Json, problem::Problem, query::Query},
 };
 use management::{
     access,
@@ -94,9 +90,8 @@ async fn report(State(store): State<Store>, caller: Caller, Json(sent): Json<Sen
 async fn list_usage(
     State(store): State<Store>,
     caller: Caller,
-    query: Result<Query<Asked>, QueryRejection>,
+    Query(asked): Query<Asked>,
 ) -> Result<Body<Items<HourlyUsage>>, Problem> {
-    let Query(asked) = query.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
     Ok(Body(hourly::list(&*store, access::sight_of_usage(&caller.actor()), asked).await?))
 }
 

@@ -64,11 +64,11 @@ pub fn router(served: Served) -> Router {
 /// The routes of two listeners: management, and the feed with the reports of usage. Both tell their health.
 pub fn routers(served: Served) -> (Router, Router) {
     let Parts { around, document, health, management, feed, console } = Parts::new(served);
-    let elsewhere =
-        || async { Problem::new(StatusCode::NOT_FOUND, "this is served at another address: --feed-listen") };
     let mut managing = Router::new().merge(health).merge(management).merge(document).merge(console);
     for path in [feed::ask::PATH, usage::PATH] {
-        managing = managing.route(path, any(elsewhere));
+        let detail =
+            format!("{path} is served at another address, that of --feed-listen (POLICY_FEED_LISTEN); ask there");
+        managing = managing.route(path, any(move || async move { Problem::new(StatusCode::NOT_FOUND, detail) }));
     }
     let feeding = Router::new().merge(feed).route("/healthz", get(self::health));
     (around.put(managing), around.put(feeding))

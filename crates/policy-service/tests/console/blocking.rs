@@ -189,3 +189,53 @@ async fn a_subscription_that_waits_is_approved_or_rejected() {
     let entry = service.get("/v1/audit?action=reject").await.expect(200).json();
     assert_eq!((&entry["items"][0]["actor"], &entry["items"][0]["reason"]), (&json!("p"), &json!("no use case")));
 }
+
+#[tokio::test]
+async fn a_change_of_a_block_begins_with_the_block_that_is_there() {
+    let service = Service::start().await;
+    fill(&service).await;
+    let until = 4_102_444_807_i64;
+    for block in [
+        json!({"state": "PROD_ONLY_BLOCKED", "reason": "unpaid", "note": "Call us", "until": until}),
+        json!({"state": "BLOCKED", "reason": null, "note": "Call <us>", "from": until - 60, "until": until}),
+        json!({"state": "BLOCKED", "reason": "unpaid", "note": null}),
+    ] {
+        service.post("/v1/subscriptions/s-1/block", block.clone()).await.expect(200);
+        let revision = service.revision().await;
+        let mut publisher = Person::new(&service, "publisher", "p").await;
+        // Sent as it is, it changes nothing.
+        publisher.fill(BLOCK, BLOCK, &[]).await.expect(303);
+        assert_eq!(service.revision().await, revision, "{block}");
+        // Another end, or another note, leaves the rest.
+        publisher.fill(BLOCK, BLOCK, &[("end", "time"), ("until", "2199-01-01T10:30")]).await.expect(303);
+        let now = row(&service).await["block"].clone();
+        for field in ["state", "reason", "note", "from"] {
+            assert_eq!(now[field], block[field], "{field} of {block}");
+        }
+        assert_eq!(now["until"], 7_226_620_200_i64);
+        service.post("/v1/subscriptions/s-1/unblock", json!({})).await.expect(200);
+    }
+    // The same of an application, whose block somebody else lifts meanwhile.
+    let block = "/console/applications/shop/block";
+    let mut olga = Person::new(&service, "operator", "olga").await;
+    olga.do_it(block, block, &[("reason", "dunning"), ("note", "Unpaid")]).await;
+    let form = olga.page(block).await.form(block);
+    for (name, expected) in [("reason", "dunning"), ("note", "Unpaid")] {
+        let value = form.iter().find(|(other, _)| other == name).map(|(_, value)| value.trim());
+        assert_eq!(value, Some(expected), "{name}");
+    }
+    service.post("/v1/applications/shop/unblock", json!({})).await.expect(200);
+    let again = olga.send(block, &form).await.expect(412);
+    let page = Page::parse(&again.text);
+    assert!(page.one("main").text.contains("It is not blocked now"), "{}", again.text);
+    olga.send(block, &page.form(block)).await.expect(303);
+    // Two clicks are one block, and one end of it.
+    let form = olga.page(block).await.form(block);
+    let revision = service.revision().await;
+    assert!(olga.send(block, &form).await.expect(303).status == 303 && service.revision().await == revision);
+    let unblock = "/console/applications/shop/unblock";
+    let form = olga.page(unblock).await.form(unblock);
+    olga.send(unblock, &form).await.expect(303);
+    let again = olga.send(unblock, &form).await.expect(303);
+    assert!(again.header("location").contains("said=as-it-was"), "{}", again.header("location"));
+}

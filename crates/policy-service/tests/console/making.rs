@@ -15,8 +15,8 @@ async fn an_api_is_made_changed_retired_and_deleted() {
     let service = Service::start().await;
     let mut publisher = Person::new(&service, "publisher", "p").await;
     let start = publisher.page("/console").await;
-    assert!(start.links("/console/apis/new"), "an empty start page says what to do first");
-    let new = "/console/apis/new";
+    assert!(start.links("/console/new/api"), "an empty start page says what to do first");
+    let new = "/console/new/api";
     let values = [
         ("name", "Orders"),
         ("version", "2"),
@@ -65,7 +65,7 @@ async fn an_api_is_made_changed_retired_and_deleted() {
 async fn a_plan_is_made_changed_and_deleted() {
     let service = Service::start().await;
     let mut publisher = Person::new(&service, "publisher", "p").await;
-    let new = "/console/plans/new";
+    let new = "/console/new/plan";
     let values = [
         ("id", "gold"),
         ("limits", "5000 per day\n100 per minute"),

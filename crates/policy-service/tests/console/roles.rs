@@ -36,7 +36,7 @@ const ADMINISTRATORS: [u16; 5] = [200, 404, 404, 403, 403];
 const PAGES: &[(Row, bool)] = &[
     (("/console", ALL), false),
     (("/console/apis", ALL), false),
-    (("/console/apis/new", OWN), true),
+    (("/console/new/api", OWN), true),
     (("/console/apis/orders", ALL), false),
     (("/console/apis/orders/edit", OWN), true),
     (("/console/apis/orders/retire", OWN), true),
@@ -61,7 +61,7 @@ const PAGES: &[(Row, bool)] = &[
     (("/console/subscriptions/s-2/approve", UNSEEN_CHANGE), true),
     (("/console/subscriptions/s-2/reject", UNSEEN_CHANGE), true),
     (("/console/plans", ALL), false),
-    (("/console/plans/new", OWN), true),
+    (("/console/new/plan", OWN), true),
     (("/console/plans/gold", ALL), false),
     (("/console/plans/gold/edit", OWN), true),
     (("/console/plans/gold/delete", OWN), true),

@@ -84,6 +84,36 @@ async fn hostile_names_are_texts_on_the_pages_of_all_roles() {
     }
 }
 
+/// Ids that are words of the console's own paths, or steps of a path.
+const WORDS: [&str; 9] = ["new", "edit", "block", "static", "sign-in", "api", "a/b", "%2e", "~"];
+
+#[tokio::test]
+async fn an_id_that_is_a_word_of_a_path_hides_no_page() {
+    let service = Service::start().await;
+    let mut root = Person::new(&service, "administrator", "root").await;
+    for (number, id) in WORDS.into_iter().enumerate() {
+        let segment = percent(id);
+        let api = json!({"id": id, "name": format!("API <{id}>"), "match": [{"path": format!("/{number}")}]});
+        service.post("/v1/apis", api).await.expect(201);
+        service.post("/v1/plans", json!({"id": id})).await.expect(201);
+        service.post("/v1/applications", json!({"id": id, "name": format!("Application <{id}>")})).await.expect(201);
+        service.post("/v1/subscriptions", json!({"id": id, "application": id, "api": id})).await.expect(201);
+        for (kind, heading) in [
+            ("apis", format!("API <{id}>")),
+            ("plans", id.to_owned()),
+            ("applications", format!("Application <{id}>")),
+            ("subscriptions", format!("Application <{id}> at {id}")),
+        ] {
+            let page = root.page(&format!("/console/{kind}/{segment}")).await;
+            assert!(page.one("h1").text.contains(&heading), "{kind} {id}: {}", page.one("h1").text);
+        }
+    }
+    for kind in ["api", "plan", "application"] {
+        let page = root.page(&format!("/console/new/{kind}")).await;
+        assert_eq!(page.one("h1").text, format!("New {}", if kind == "api" { "API" } else { kind }));
+    }
+}
+
 /// A text as a segment of a path.
 fn percent(text: &str) -> String {
     text.bytes()

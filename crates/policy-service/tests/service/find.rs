@@ -91,6 +91,10 @@ async fn what_a_list_cannot_be_asked_for_is_said() {
         ("apis?type=API", "type"),
         ("plans?sort=name", "sort"),
         ("subscriptions?last_used_before=5", "last_used_before"),
+        ("subscriptions?planned=yes", "planned"),
+        ("subscriptions?planned=", "planned"),
+        ("keys?planned=true", "planned"),
+        ("applications?planned=false", "planned"),
         ("plans?state=ACTIVE", "state"),
         ("deny-policies?owner=alice", "owner"),
     ] {
@@ -264,6 +268,34 @@ async fn lists_filter_sort_and_count_in_pages_of_any_size() {
     }
 }
 
+/// A block is planned until it begins, or until it is lifted or replaced by one that holds.
+#[tokio::test]
+async fn planned_blocks_are_found() {
+    let service = rich().await;
+    let later = crate::support::act().now + 3_600;
+    let block = async |id: &str, order: Value| {
+        service.post(&format!("/v1/subscriptions/{id}/block"), order).await.expect(200);
+    };
+    block("s-1", json!({"from": later})).await;
+    block("s-2", json!({"from": later, "until": later + 60, "state": "PROD_ONLY_BLOCKED"})).await;
+    block("s-3", json!({"until": later})).await;
+    block("s-4", json!({"state": "PROD_ONLY_BLOCKED"})).await;
+    let found = async |path: &str| pages(&service, path, 1).await.0;
+    assert_eq!(found("subscriptions?planned=true").await, ["s-1", "s-2"]);
+    assert_eq!(found("subscriptions?planned=false&sort=-id").await, ["s-4", "s-3"]);
+    assert_eq!(found("subscriptions?planned=true&plan=gold").await, ["s-2"]);
+    assert_eq!(found("subscriptions?planned=true&state=UNBLOCKED").await, ["s-1", "s-2"]);
+    // The stronger one is planned on top of the one that holds.
+    block("s-4", json!({"state": "BLOCKED", "from": later})).await;
+    assert_eq!(found("subscriptions?planned=true&state=PROD_ONLY_BLOCKED").await, ["s-4"]);
+    block("s-1", json!({})).await;
+    service.post("/v1/subscriptions/s-2/unblock", json!({})).await.expect(200);
+    // A subscription that is deleted counts as blocked from then on.
+    service.delete("/v1/subscriptions/s-4").await.expect(200);
+    assert_eq!(found("subscriptions?planned=true").await, Vec::<String>::new());
+    assert_eq!(found("subscriptions?planned=false").await, ["s-1", "s-2", "s-3", "s-4"]);
+}
+
 /// Lists follow each change. No list shows deleted rows or old values.
 #[tokio::test]
 async fn lists_follow_what_is_changed() {
@@ -353,6 +385,7 @@ async fn lists_take_the_parameters_that_are_described() {
         ("type", "API"),
         ("sha256", &digest),
         ("last_used_before", "5"),
+        ("planned", "true"),
         ("q", "a"),
         ("sort", "-changed"),
     ];

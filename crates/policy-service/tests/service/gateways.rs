@@ -127,3 +127,30 @@ async fn a_removed_gateway_is_audited_and_comes_back_when_it_calls() {
     assert_eq!(items(&service, "?state=live").await.len(), 1);
     running.abort();
 }
+
+/// An operator revokes a gateway's credential and removes the gateway. Its Envoy runs on, by its last policy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_gateway_that_goes_on_keeps_receipts_incomplete() {
+    let service = Service::with(Options::default()).await;
+    service.seed().await;
+    let made = service.post("/v1/gateways/credentials", json!({"client_id": "edge"})).await.expect(201).json();
+    let secret = made["client_secret"].as_str().unwrap();
+    let mut envoy = Envoy::new(&service.url, "a", "1").with_credentials("edge", secret).load().await;
+    service.delete(&format!("/v1/gateways/credentials/{}", made["id"].as_str().unwrap())).await.expect(204);
+    assert_eq!(envoy.call(0).await, 401);
+    let listed = items(&service, "").await;
+    service.delete(&format!("/v1/gateways/{}", listed[0]["id"].as_str().unwrap())).await.expect(204);
+    assert!(items(&service, "").await.is_empty());
+    // Others learn nothing about the list by wrong credentials, and add nothing to it.
+    Envoy::new(&service.url, "a", "2").with_credentials("edge", secret).call(0).await;
+    Envoy::new(&service.url, "b", "1").with_credentials("edge", secret).call(0).await;
+    assert!(items(&service, "").await.is_empty());
+    assert_eq!(envoy.call(0).await, 401);
+    let back = items(&service, "").await;
+    assert_eq!((back.len(), &back[0]["id"], &back[0]["revision"]), (1, &listed[0]["id"], &Value::Null));
+    let block = service.post("/v1/subscriptions/s-1/block?receipt=1", Value::Null).await.expect(200).json();
+    assert_eq!(
+        (&block["receipt"]["complete"], &block["receipt"]["missing"][0]["instance"]),
+        (&json!(false), &json!("a"))
+    );
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{TOKEN, program::Program};
+use crate::support::{TOKEN, browser::Browser, program::Program, send};
 use reqwest::Method;
 use serde_json::json;
 use tokio::{net::TcpStream, time};
@@ -60,6 +60,28 @@ async fn each_listener_has_its_routes_and_no_others() {
         service.post("/v1/plans", json!({"id": "gold"})).await
     });
     assert_eq!((status, page["plans"][0]["id"].as_str()), (201, Some("gold")));
+}
+
+/// Usage is read at the listener of the gateways. Whoever asks at the other one is told so, and the console has it there.
+#[tokio::test]
+async fn usage_that_is_served_elsewhere_says_where() {
+    let service = Program::command(&["serve", "--feed-listen", "127.0.0.1:0"]).start();
+    service.seed().await;
+    let feed = feed_of(&service).await;
+    let hour = crate::support::act().now / 3_600 * 3_600;
+    let count = json!({"hour": hour, "application": "app-1", "api": "api-1", "outcome": "allowed", "requests": 471});
+    let report = json!({"format": 1, "batch": "b-1", "counts": [count]});
+    let request = service.client.post(format!("{feed}/v1/usage")).basic_auth("gw", Some("secret")).json(&report);
+    send(request).await.expect(200);
+    let read = async |url: &str| send(service.client.get(format!("{url}/v1/usage")).bearer_auth(TOKEN)).await;
+    assert_eq!(read(&feed).await.expect(200).json()["items"][0]["requests"], 471);
+    let answer = read(&service.url).await.expect_problem(404, None).json();
+    let detail = answer["detail"].as_str().unwrap();
+    assert!(detail.starts_with("/v1/usage is served at another address, that of --feed-listen"), "{detail}");
+    let mut browser = Browser::new();
+    browser.submit(&format!("{}/console/sign-in", service.url), &[("token", TOKEN)]).await.expect(303);
+    let page = browser.get(&format!("{}/console/usage?days=1", service.url)).await.expect(200);
+    assert!(page.text.contains("471 allowed, 0 refused"), "{}", page.text);
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod audit;
 mod audit_replay;
 mod backup;
 mod bad_input;
+mod bad_query;
 mod blocks_and_keys;
 mod blocks_imported;
 mod blocks_with_a_time;

@@ -479,3 +479,25 @@ async fn a_wait_holds_no_lock_and_no_connection() {
         assert_eq!(answer.unwrap().expect(201).json()["receipt"]["complete"], false);
     }
 }
+
+/// A backup was put back that does not know a gateway. The others show cursors that it has lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_lost_history_no_receipt_is_complete_until_all_had_the_time_to_call() {
+    let service = service().await;
+    let backup = service.directory.path().join("backup");
+    service.back_up(&backup).await;
+    let mut first = Envoy::new(&service.url, "a", "1").load().await;
+    let unheard = Envoy::new(&service.url, "b", "1").load().await;
+    assert_eq!(numbers(&change(&service, 7, 1).await).4, false);
+    first.call(0).await;
+    let service = service.put_back(&backup, OPTIONS).await;
+    first.url.clone_from(&service.url);
+    assert_eq!(first.call(0).await, 410, "it shows a revision that is lost");
+    first.revision = -1;
+    first.load().await.run();
+    let receipt = change(&service, 8, 1).await;
+    assert_eq!(numbers(&receipt), (1, 1, 0, 0, false), "{} is not known", unheard.revision);
+    // Nothing is lost when a service only starts again.
+    let made = service.revision().await;
+    assert_eq!(service.get(&format!("/v1/receipts/{made}")).await.expect(200).json()["complete"], json!(false));
+}

@@ -111,6 +111,13 @@ fn conditions<'q>(query: &mut QueryBuilder<'q, Postgres>, kind: Kind, filter: &'
             query.push_bind(kind.number()).push(format_args!(" AND {column} = ")).push_bind(text(value)).push(")");
         }
     }
+    if let Some(planned) = filter.planned {
+        // Few rows are due, and a planned block makes its row due.
+        let is_in = if planned { "IN" } else { "NOT IN" };
+        query.push(format_args!(" AND l.id {is_in} (SELECT id FROM version WHERE until_revision IS NULL "));
+        query.push("AND due IS NOT NULL AND kind = ").push_bind(kind.number());
+        query.push(" AND (document::jsonb ->> 'blocked_from') IS NOT NULL)");
+    }
     if let Some(part) = &filter.part {
         let pattern = pattern(&text(part));
         query.push(" AND (l.id ILIKE ").push_bind(pattern.clone()).push(" OR l.name ILIKE ");

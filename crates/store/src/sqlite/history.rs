@@ -167,6 +167,9 @@ pub(super) async fn replace(
 ) -> Result<State, Fault> {
     remember(connection, &before.epoch).await?;
     let state = renew(connection, restored, before.renewals.max(restored.renewals), act).await?;
+    // Receipts go by this time: the rows that came know nothing of the gateways that called since they were written.
+    sqlx::query("UPDATE history SET renewed_at = ?").bind(act.now).execute(&mut *connection).await?;
+    let state = State { renewed_at: act.now, ..state };
     let entry = of_epoch(act, Action::Restore, &before.epoch, &state.epoch);
     audit::write(connection, &entry, new_word()?).await?;
     Ok(state)

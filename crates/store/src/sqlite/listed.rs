@@ -125,6 +125,13 @@ fn conditions<'q>(query: &mut QueryBuilder<'q, Sqlite>, kind: Kind, filter: &'q 
             query.push_bind(kind.number()).push(format_args!(" AND {column} = ")).push_bind(value).push(")");
         }
     }
+    if let Some(planned) = filter.planned {
+        // Few rows are due, and a planned block makes its row due.
+        let is_in = if planned { "IN" } else { "NOT IN" };
+        query.push(format_args!(" AND l.id {is_in} (SELECT id FROM version INDEXED BY version_by_due "));
+        query.push("WHERE until_revision IS NULL AND due IS NOT NULL AND kind = ").push_bind(kind.number());
+        query.push(" AND json_extract(document, '$.blocked_from') IS NOT NULL)");
+    }
     if let Some(part) = &filter.part {
         let pattern = pattern(part);
         query.push(" AND (l.id LIKE ").push_bind(pattern.clone()).push(" ESCAPE '\\' OR l.name LIKE ");
@@ -219,6 +226,8 @@ mod tests {
                 Filter { application: some(), part: some(), ..all() },
                 "INDEX version_by_application (application=? AND kind=?)",
             ),
+            (Kind::Subscription, Filter { planned: Some(true), ..all() }, "version USING INDEX version_by_due"),
+            (Kind::Subscription, Filter { planned: Some(false), ..all() }, "version USING INDEX version_by_due"),
             (Kind::Key, Filter { identity: some(), ..all() }, "INDEX version_by_identity (kind=? AND identity=?)"),
         ] {
             for column in columns {

@@ -195,6 +195,16 @@ pub async fn lists_are_filtered_sorted_and_counted(opened: &Opened) {
         .into();
     put(store, &rows).await;
     put(store, &[key("k", "a", "ACTIVE"), key("l", "b", "ACTIVE")]).await;
+    // A block that begins, one that ends, none, and one that has begun on a row that was planned before.
+    let due = |row: NewRow| NewRow { due: Some(NOW), ..row };
+    let plans = |id: &str| {
+        let document = json!({"application": "a", "api": id, "state": "UNBLOCKED", "blocked_from": NOW});
+        due(row(Kind::Subscription, id, document))
+    };
+    put(store, &[plans("s"), due(subscription("t", "a", "t", "BLOCKED")), subscription("u", "a", "u", "UNBLOCKED")])
+        .await;
+    put(store, &[plans("v")]).await;
+    put(store, &[subscription("v", "a", "v", "BLOCKED")]).await;
     let some = |text: &str| Some(text.to_owned());
     let all = Filter::default;
     let by = |column, descending| Sort { column, descending };
@@ -211,6 +221,20 @@ pub async fn lists_are_filtered_sorted_and_counted(opened: &Opened) {
         (Kind::Key, Filter { identity: Some(digest("l")), ..all() }, by(Column::Id, false), vec!["l"]),
         (Kind::Key, Filter { last_used_before: Some(1), ..all() }, by(Column::LastUsed, false), vec!["k", "l"]),
         (Kind::Plan, all(), by(Column::Id, false), vec![]),
+        (Kind::Subscription, Filter { planned: Some(true), ..all() }, by(Column::Id, false), vec!["s"]),
+        (Kind::Subscription, Filter { planned: Some(false), ..all() }, by(Column::Id, true), vec!["v", "u", "t"]),
+        (
+            Kind::Subscription,
+            Filter { planned: Some(false), state: some("BLOCKED"), ..all() },
+            by(Column::Api, false),
+            vec!["t", "v"],
+        ),
+        (
+            Kind::Subscription,
+            Filter { planned: Some(true), state: some("BLOCKED"), ..all() },
+            by(Column::Id, false),
+            vec![],
+        ),
     ] {
         for limit in [1, 2, 100] {
             let (mut found, mut after) = (Vec::new(), None);

@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 
 use crate::{
     capture::{Words, replay},
+    shadow::passes_until_it_is_enforced,
     stage::{answers, fetches},
 };
 
@@ -30,6 +31,11 @@ use crate::{
 const STARTING: Duration = Duration::from_secs(30);
 /// How long a change of the policy may take.
 const SEEN_WITHIN: Duration = Duration::from_secs(6);
+
+/// The mode in the text of a configuration, and a wrong one.
+const ENFORCE: &str = r#"\"mode\":\"enforce\""#;
+const SHADOW: &str = r#"\"mode\":\"shadow\""#;
+const WRONG: &str = r#"\"mode\":\"enforced\""#;
 
 /// An Envoy on a capture, with everything around it.
 struct Captured {
@@ -169,7 +175,7 @@ async fn edits_on_a_capture_lose_no_request_and_fetch_no_policy() {
             .unwrap();
         }
         // Envoy rejects a bad edit, and the previous configuration decides.
-        change(&captured.folder, list, r#"\"mode\":\"enforce\""#, r#"\"mode\":\"enforced\""#);
+        change(&captured.folder, list, ENFORCE, WRONG);
         eventually(format!("{name}: the bad edit to be rejected"), STARTING, async || {
             if rejected(&captured.envoy, counter).await > 0 { Ok(()) } else { Err("not yet") }
         })
@@ -182,18 +188,71 @@ async fn edits_on_a_capture_lose_no_request_and_fetch_no_policy() {
     }
 }
 
+/// Leads the route of Envoy Gateway's capture that refuses what keygate did not decide to production, as the edit in
+/// `envoy/gateway/routes.yaml` does.
+fn lead_undecided_to_production(folder: &Path) {
+    let file = folder.join("routes.json");
+    let mut lists: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    let routes = lists["resources"][0]["virtual_hosts"][0]["routes"].as_array_mut().unwrap();
+    let at = |routes: &[Value], rule: &str| {
+        let of =
+            |route: &Value| route.pointer("/metadata/filter_metadata/envoy-gateway/resources/0/sectionName").cloned();
+        routes.iter().position(|route| of(route) == Some(json!(rule))).unwrap()
+    };
+    let production = routes[at(routes, "production")]["route"].clone();
+    let place = at(routes, "undecided");
+    let undecided = routes[place].as_object_mut().unwrap();
+    undecided.remove("direct_response").unwrap();
+    undecided.remove("response_headers_to_add").unwrap();
+    undecided.insert("route".to_owned(), production);
+    fs::write(&file, lists.to_string()).unwrap();
+}
+
+#[tokio::test]
+async fn in_shadow_mode_everything_passes_the_turned_route_and_is_refused_once_it_is_enforced() {
+    let captured = Captured::start("envoy-gateway-shadow", "envoy-gateway", |folder| {
+        change(folder, "listeners", ENFORCE, SHADOW);
+        lead_undecided_to_production(folder);
+    })
+    .await;
+    let ends = [captured.envoy.gateway(), captured.envoy.admin()];
+    passes_until_it_is_enforced(ends, &captured.policy, &captured.keys, async || {
+        change(&captured.folder, "listeners", SHADOW, ENFORCE);
+    })
+    .await;
+    captured.stop().await;
+}
+
+/// Without the edit the routes go on to refuse: shadow mode opens nothing by itself.
+#[tokio::test]
+async fn in_shadow_mode_the_shipped_routes_refuse_what_keygate_would_refuse() {
+    let captured = Captured::start("envoy-gateway-guarded", "envoy-gateway", |folder| {
+        change(folder, "listeners", ENFORCE, SHADOW)
+    })
+    .await;
+    let gateway = captured.envoy.gateway();
+    answers(gateway, &captured.production(), Expected::Reaches("production"), STARTING).await;
+    for ask in
+        [Ask::get(ORDERS), Ask::get(ORDERS).key("never-given-out"), Ask::get(ORDERS).header("x-key-type", "SANDBOX")]
+    {
+        let answer = http::send(gateway, &ask).await.unwrap();
+        assert_eq!(answer.status, 403, "{ask}: {answer}");
+        assert!(answer.body.contains("keygate did not decide"), "{ask}: {answer}");
+    }
+    captured.stop().await;
+}
+
 /// Istio's listener is there before its filter. Its first configuration is refused, then mended.
 #[tokio::test]
 async fn a_first_configuration_that_is_refused_lets_nothing_pass_until_it_is_mended() {
-    let (good, bad) = (r#"\"mode\":\"enforce\""#, r#"\"mode\":\"enforced\""#);
     let captured =
-        Captured::start("istio-refused", "istio-gateway", |folder| change(folder, "filters", good, bad)).await;
+        Captured::start("istio-refused", "istio-gateway", |folder| change(folder, "filters", ENFORCE, WRONG)).await;
     let gateway = captured.envoy.gateway();
     for ask in [captured.production(), Ask::get(ORDERS)] {
         let answer = http::send(gateway, &ask).await.unwrap();
         assert_eq!((answer.status.as_u16(), answer.body.as_str()), (500, ""), "{answer}");
     }
-    change(&captured.folder, "filters", bad, good);
+    change(&captured.folder, "filters", WRONG, ENFORCE);
     answers(gateway, &captured.production(), Expected::Reaches("production"), STARTING).await;
     captured.stop().await;
 }

@@ -15,6 +15,7 @@ use keygate_e2e::{
     artifacts,
     deadline::eventually,
     http::{self, Ask},
+    mounted::Mounted,
     policy_service::GATEWAY_SECRET,
     ports,
     process::Process,
@@ -23,8 +24,10 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::{
+    image::Image,
     manifests::Manifests,
-    stage::{STARTING, Stage, text},
+    plane::Plane,
+    stage::{AFTERWARDS, STARTING, Stage, WITHIN, has_new_vms, stat, text, vms},
 };
 
 /// The version of Envoy in whose place the tested Envoy is put. Without a version Envoy Gateway 1.9.1 asks the network for
@@ -38,14 +41,14 @@ const FILES: [&str; 5] =
     ["gateway/gateway", "gateway/envoyproxy", "gateway/extension-policy", "gateway/client-traffic", "gateway/routes"];
 
 pub struct EnvoyGateway {
-    pub gateway: SocketAddr,
-    pub admin: SocketAddr,
+    gateway: SocketAddr,
+    admin: SocketAddr,
     process: Process,
     resources: PathBuf,
 }
 
 /// The shipped manifests with the addresses of `stage`.
-pub fn shipped(stage: &Stage, port: u16) -> Manifests {
+fn shipped(stage: &Stage, port: u16) -> Manifests {
     let mut manifests = Manifests::read(&FILES);
     manifests.set("Gateway", "apis", "/spec/listeners/0/port", port.into());
     set_policy_port(stage, &mut manifests);
@@ -70,7 +73,7 @@ pub fn shipped(stage: &Stage, port: u16) -> Manifests {
             }],
         },
     }));
-    set_image(&mut manifests, &stage.image.reference, &stage.image.digest);
+    EnvoyGateway::set_image(&mut manifests, &stage.image);
     for (name, upstream, rule) in [("upstream-sandbox", &stage.sandbox, 0), ("upstream", &stage.upstream, 1)] {
         let backend = json!([{"group": "gateway.envoyproxy.io", "kind": "Backend", "name": name}]);
         manifests.set("HTTPRoute", "apis", &format!("/spec/rules/{rule}/backendRefs"), backend);
@@ -84,24 +87,76 @@ pub fn shipped(stage: &Stage, port: u16) -> Manifests {
 }
 
 /// Sets the port of the policy service in the bootstrap.
-pub fn set_policy_port(stage: &Stage, manifests: &mut Manifests) {
+fn set_policy_port(stage: &Stage, manifests: &mut Manifests) {
     let policy = format!("port_value: {} }}", stage.policy.address().port());
     manifests.replace("EnvoyProxy", "keygate", "/spec/bootstrap/value", "port_value: 8085 }", &policy);
 }
 
-pub fn set_image(manifests: &mut Manifests, reference: &str, digest: &str) {
-    manifests.set("EnvoyExtensionPolicy", "keygate", "/spec/wasm/0/code/image/url", reference.into());
-    manifests.set("EnvoyExtensionPolicy", "keygate", "/spec/wasm/0/code/image/sha256", digest.into());
-}
-
-/// A field of the plugin's configuration.
-pub fn set_config(manifests: &mut Manifests, pointer: &str, value: Value) {
-    manifests.set("EnvoyExtensionPolicy", "keygate", &format!("/spec/wasm/0/config{pointer}"), value);
-}
-
 impl EnvoyGateway {
-    /// Starts it on `manifests`, with the gateway at `port`, and waits until Envoy is live.
-    pub async fn start(stage: &Stage, manifests: &Manifests, port: u16) -> Self {
+    /// Applies a change of the listener, and waits until Envoy has taken it.
+    pub async fn apply_to_listener(&self, manifests: &Manifests) {
+        let updates = "listener_manager.lds.update_success";
+        let before = stat(self.admin, updates).await;
+        self.apply(manifests);
+        eventually("the listener to be taken", WITHIN, async || {
+            assert_eq!(self.rejected().await, 0, "{}", self.log());
+            let warming = stat(self.admin, "listener_manager.total_listeners_warming").await;
+            if stat(self.admin, updates).await > before && warming == 0 {
+                Ok(())
+            } else {
+                Err(format!("{warming} warm"))
+            }
+        })
+        .await
+        .unwrap();
+        tokio::time::sleep(AFTERWARDS).await;
+    }
+}
+
+impl Plane for EnvoyGateway {
+    const NAME: &'static str = "gateway";
+    const CAPTURE: &'static str = "envoy-gateway";
+    const UNCONFIGURED: u16 = 503;
+
+    fn shipped(stage: &Stage, port: u16) -> Manifests {
+        shipped(stage, port)
+    }
+
+    fn set_config(manifests: &mut Manifests, pointer: &str, value: Value) {
+        manifests.set("EnvoyExtensionPolicy", "keygate", &format!("/spec/wasm/0/config{pointer}"), value);
+    }
+
+    fn set_image(manifests: &mut Manifests, Image { reference, digest }: &Image) {
+        manifests.set("EnvoyExtensionPolicy", "keygate", "/spec/wasm/0/code/image/url", reference.clone().into());
+        manifests.set("EnvoyExtensionPolicy", "keygate", "/spec/wasm/0/code/image/sha256", digest.clone().into());
+    }
+
+    fn take_secret_from_file(stage: &Stage, manifests: &mut Manifests, secret: &Mounted) {
+        let mut shipped = Manifests::read(&["gateway/secret-file"]);
+        let bootstrap = shipped.get("EnvoyProxy", "keygate")["spec"]["bootstrap"]["value"].as_str().unwrap();
+        manifests.set("EnvoyProxy", "keygate", "/spec/bootstrap/value", secret.placed(bootstrap).into());
+        set_policy_port(stage, manifests);
+        manifests.remove("EnvoyExtensionPolicy", "keygate", "/spec/wasm/0/config/policy", "credentials");
+        manifests.remove("EnvoyExtensionPolicy", "keygate", "/spec/wasm/0", "env");
+    }
+
+    fn add_second_plugin(manifests: &mut Manifests) {
+        Self::set_config(manifests, "/forward/credential", true.into());
+        let wasm = manifests.get("EnvoyExtensionPolicy", "keygate")["spec"]["wasm"].as_array_mut().unwrap();
+        let mut second = wasm[0].clone();
+        second["name"] = json!("keygate-second");
+        second["config"]["forward"]["credential"] = json!(false);
+        second["config"]["replies"]["realm"] = json!("second");
+        second["config"]["policy"]["name"] = json!("second");
+        wasm.push(second);
+    }
+
+    /// Only the patch can ask for it.
+    fn replace_dead_vms(manifests: &mut Manifests) {
+        manifests.0.extend(Manifests::read(&["gateway/patch"]).0);
+    }
+
+    async fn start(stage: &Stage, manifests: &Manifests, port: u16) -> Self {
         for port in [8_081, 18_000, 18_001, 18_002, 19_001] {
             ports::check(port, "a port of Envoy Gateway").unwrap();
         }
@@ -156,17 +211,41 @@ impl EnvoyGateway {
         Self { gateway: SocketAddr::from(([127, 0, 0, 1], port)), admin, process, resources }
     }
 
-    /// Replaces the resources, as `kubectl apply` does.
-    pub fn apply(&self, manifests: &Manifests) {
+    fn gateway(&self) -> SocketAddr {
+        self.gateway
+    }
+
+    fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    fn apply(&self, manifests: &Manifests) {
         manifests.write(&self.resources.join("keygate.yaml"));
     }
 
-    /// The log of Envoy Gateway and of its Envoy.
-    pub fn log(&self) -> String {
+    /// With the lines of Envoy Gateway itself.
+    fn log(&self) -> String {
         self.process.log()
     }
 
-    pub async fn stop(mut self) {
+    async fn rejected(&self) -> usize {
+        usize::try_from(stat(self.admin, "listener_manager.lds.update_rejected").await).unwrap()
+    }
+
+    /// Applies the image, and then an edit, which makes Envoy take it.
+    ///
+    /// Envoy 1.40 names a VM by its id and its code. When it is configured with a module that it has yet to fetch, the code is
+    /// empty, so all such modules of one id have the same name: while the VM of one of them lives, the next one is ignored.
+    /// When the module has been fetched, the name is right.
+    async fn upgrade(&self, manifests: &mut Manifests, image: &Image, realm: &str) {
+        Self::set_image(manifests, image);
+        self.apply_to_listener(manifests).await;
+        let before = vms(self.admin).await;
+        self.edit(manifests, realm).await;
+        has_new_vms(self.admin, before).await;
+    }
+
+    async fn stop(mut self) {
         self.process.stop().await;
     }
 }

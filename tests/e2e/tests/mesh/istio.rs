@@ -10,6 +10,7 @@ use keygate_e2e::{
     artifacts,
     deadline::eventually,
     http::{self, Ask},
+    mounted::Mounted,
     policy_service::GATEWAY_SECRET,
     ports,
     process::Process,
@@ -18,8 +19,10 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::{
+    image::Image,
     manifests::Manifests,
-    stage::{STARTING, Stage, text},
+    plane::Plane,
+    stage::{STARTING, Stage, has_new_vms, text, vms},
 };
 
 /// The files of `kubectl apply -k envoy/istio`, without what only a cluster has.
@@ -29,8 +32,8 @@ const GATEWAY_FILES: [&str; 6] =
 const RELEASE: &str = "1.31.0";
 
 pub struct Istio {
-    pub gateway: SocketAddr,
-    pub admin: SocketAddr,
+    gateway: SocketAddr,
+    admin: SocketAddr,
     istiod: Process,
     envoy: Process,
     resources: PathBuf,
@@ -81,10 +84,10 @@ fn policy_service(stage: &Stage) -> Value {
 }
 
 /// The manifests of the gateway with the addresses of `stage`.
-pub fn gateway(stage: &Stage, port: u16) -> Manifests {
+fn gateway(stage: &Stage, port: u16) -> Manifests {
     let mut manifests = Manifests::read(&GATEWAY_FILES);
     manifests.set("Gateway", "apis", "/spec/servers/0/port/number", port.into());
-    set_image(&mut manifests, &stage.image.reference, &stage.image.digest);
+    Istio::set_image(&mut manifests, &stage.image);
     manifests.push(policy_service(stage));
     manifests.push(service("upstream.apis.svc.cluster.local", 8091, "http", stage.upstream.address()));
     manifests.push(service("upstream-sandbox.apis.svc.cluster.local", 8092, "http", stage.sandbox.address()));
@@ -94,7 +97,7 @@ pub fn gateway(stage: &Stage, port: u16) -> Manifests {
 /// The manifests of the sidecar. Its application is the production upstream.
 pub fn sidecar(stage: &Stage, port: u16) -> Manifests {
     let mut manifests = Manifests::read(&["istio/wasmplugin-sidecar"]);
-    set_image(&mut manifests, &stage.image.reference, &stage.image.digest);
+    Istio::set_image(&mut manifests, &stage.image);
     manifests.set("WasmPlugin", "keygate", "/spec/match/0/ports/0/number", port.into());
     for name in ["keygate-guard", "keygate-listener"] {
         let place = "/spec/configPatches/0/match/listener/filterChain/destinationPort";
@@ -129,19 +132,9 @@ pub fn sidecar(stage: &Stage, port: u16) -> Manifests {
     manifests
 }
 
-pub fn set_image(manifests: &mut Manifests, reference: &str, digest: &str) {
-    manifests.set("WasmPlugin", "keygate", "/spec/url", format!("oci://{reference}").into());
-    manifests.set("WasmPlugin", "keygate", "/spec/sha256", digest.into());
-}
-
-/// A field of the plugin's configuration.
-pub fn set_config(manifests: &mut Manifests, pointer: &str, value: Value) {
-    manifests.set("WasmPlugin", "keygate", &format!("/spec/pluginConfig{pointer}"), value);
-}
-
 impl Istio {
-    /// Starts istiod and a proxy that listens on `port`, and waits until it is live.
-    pub async fn start(stage: &Stage, manifests: &Manifests, proxy: Proxy, port: u16) -> Self {
+    /// Starts istiod and this proxy, which listens on `port`, and waits until it is live.
+    pub async fn start_proxy(stage: &Stage, manifests: &Manifests, proxy: Proxy, port: u16) -> Self {
         let folder = &stage.folder;
         let resources = folder.join("resources/keygate.yaml");
         manifests.write(&resources);
@@ -159,16 +152,8 @@ impl Istio {
                     "grpc_services": [{"envoy_grpc": {"cluster_name": "xds-grpc"}}],
                 },
             },
-            "static_resources": {"clusters": [{
-                "name": "xds-grpc", "type": "STATIC", "connect_timeout": "1s",
-                "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                    "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                    "explicit_http_config": {"http2_protocol_options": {}},
-                }},
-                "load_assignment": {"cluster_name": "xds-grpc", "endpoints": [{"lb_endpoints": [{"endpoint": {
-                    "address": {"socket_address": {"address": "127.0.0.1", "port_value": istiod.1}},
-                }}]}]},
-            }]},
+            // In a pod istio-proxy itself gives certificates. Nothing answers here.
+            "static_resources": {"clusters": [grpc("xds-grpc", istiod.1), grpc("sds-grpc", 1)]},
         });
         let file = folder.join("bootstrap.json");
         fs::write(&file, bootstrap.to_string()).unwrap();
@@ -189,27 +174,95 @@ impl Istio {
         let gateway = SocketAddr::from(([127, 0, 0, 1], port));
         Self { gateway, admin, istiod: istiod.0, envoy, resources }
     }
+}
 
-    /// Replaces the manifests, as `kubectl apply` does.
-    pub fn apply(&self, manifests: &Manifests) {
+impl Plane for Istio {
+    const NAME: &'static str = "istio";
+    const CAPTURE: &'static str = "istio-gateway";
+    const UNCONFIGURED: u16 = 500;
+
+    fn shipped(stage: &Stage, port: u16) -> Manifests {
+        gateway(stage, port)
+    }
+
+    fn set_config(manifests: &mut Manifests, pointer: &str, value: Value) {
+        manifests.set("WasmPlugin", "keygate", &format!("/spec/pluginConfig{pointer}"), value);
+    }
+
+    fn set_image(manifests: &mut Manifests, Image { reference, digest }: &Image) {
+        manifests.set("WasmPlugin", "keygate", "/spec/url", format!("oci://{reference}").into());
+        manifests.set("WasmPlugin", "keygate", "/spec/sha256", digest.clone().into());
+    }
+
+    fn take_secret_from_file(_: &Stage, manifests: &mut Manifests, secret: &Mounted) {
+        let filter = Manifests::read(&["istio/secret-file"]).0.remove(0);
+        manifests.push(serde_json::from_str(&secret.placed(&filter.to_string())).unwrap());
+        manifests.remove("WasmPlugin", "keygate", "/spec/pluginConfig/policy", "credentials");
+        manifests.remove("WasmPlugin", "keygate", "/spec", "vmConfig");
+    }
+
+    fn add_second_plugin(manifests: &mut Manifests) {
+        let mut second = manifests.get("WasmPlugin", "keygate").clone();
+        second["metadata"]["name"] = json!("keygate-second");
+        second["spec"]["phase"] = json!("AUTHZ");
+        second["spec"]["pluginConfig"]["replies"]["realm"] = json!("second");
+        second["spec"]["pluginConfig"]["policy"]["name"] = json!("second");
+        manifests.push(second);
+        Self::set_config(manifests, "/forward/credential", true.into());
+    }
+
+    fn replace_dead_vms(_: &mut Manifests) {}
+
+    async fn start(stage: &Stage, manifests: &Manifests, port: u16) -> Self {
+        Self::start_proxy(stage, manifests, Proxy::Gateway, port).await
+    }
+
+    fn gateway(&self) -> SocketAddr {
+        self.gateway
+    }
+
+    fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    fn apply(&self, manifests: &Manifests) {
         manifests.write(&self.resources);
     }
 
-    /// The log of the proxy.
-    pub fn log(&self) -> String {
+    fn log(&self) -> String {
         self.envoy.log()
     }
 
-    /// What the proxy rejected of istiod's configuration.
-    pub fn rejected(&self) -> Vec<String> {
-        let log = self.istiod.log();
-        log.lines().filter(|line| line.starts_with("rejected by the proxy")).map(str::to_owned).collect()
+    /// istiod says what the proxy rejected.
+    async fn rejected(&self) -> usize {
+        self.istiod.log().lines().filter(|line| line.starts_with("rejected by the proxy")).count()
     }
 
-    pub async fn stop(mut self) {
+    async fn upgrade(&self, manifests: &mut Manifests, image: &Image, realm: &str) {
+        Self::set_image(manifests, image);
+        let before = vms(self.admin).await;
+        self.edit(manifests, realm).await;
+        has_new_vms(self.admin, before).await;
+    }
+
+    async fn stop(mut self) {
         self.envoy.stop().await;
         self.istiod.kill().await;
     }
+}
+
+/// A cluster of the bootstrap.
+fn grpc(name: &str, port: u16) -> Value {
+    json!({
+        "name": name, "type": "STATIC", "connect_timeout": "1s",
+        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": {"http2_protocol_options": {}},
+        }},
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {
+            "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+        }}]}]},
+    })
 }
 
 fn values_of_istiod() -> Value {

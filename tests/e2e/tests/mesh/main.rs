@@ -11,6 +11,7 @@
     reason = "only test code: a panic is how it reports, and a test's name says what it checks"
 )]
 
+mod both_cases;
 mod capture;
 mod captured_cases;
 mod envoy_gateway;
@@ -18,5 +19,8 @@ mod gateway_cases;
 mod image;
 mod istio;
 mod istio_cases;
+mod istio_tools;
 mod manifests;
+mod plane;
+mod shadow;
 mod stage;

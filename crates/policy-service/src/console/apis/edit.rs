@@ -37,7 +37,7 @@ pub async fn ask_new(visit: Visit) -> Result<Response, Problem> {
 fn page_new(visit: &Visit, status: StatusCode, form: &Form, wrong: &Wrong) -> Response {
     let body = html! {
         (wrong.summary())
-        form.panel method="post" action=(visit.at(&["apis", "new"])) {
+        form.panel method="post" action=(visit.at(&["new", "api"])) {
             (visit.frame.token())
             (hidden("once", &made()))
             (fields(form, wrong, true, gives(visit)))

@@ -28,7 +28,7 @@ pub async fn page(visit: Visit) -> Result<Response, Problem> {
     let list = Listed::<Api>::read(&visit, asked).await?;
     let (place, kept) = (visit.at(&["apis"]), [("q", q), ("state", state), ("whose", whose)]);
     let can_make = visit.may(Method::POST, "/v1/apis");
-    let make = visit.at(&["apis", "new"]);
+    let make = visit.at(&["new", "api"]);
     let body = html! {
         @if can_make { p.tools { a.button.main href=(make) { "New API" } } }
         (filter(&visit, &place, is_limited))

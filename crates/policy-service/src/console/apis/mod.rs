@@ -15,7 +15,7 @@ use super::Console;
 pub fn router() -> Router<Console> {
     Router::new()
         .route("/console/apis", get(list::page))
-        .route("/console/apis/new", get(edit::ask_new).post(edit::make))
+        .route("/console/new/api", get(edit::ask_new).post(edit::make))
         .route("/console/apis/{id}", get(one::page))
         .route("/console/apis/{id}/edit", get(edit::ask).post(edit::save))
         .route("/console/apis/{id}/retire", get(leave::ask_retire).post(leave::retire))

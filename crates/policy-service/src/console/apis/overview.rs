@@ -75,7 +75,7 @@ async fn some(visit: &Visit, id: &str, title: &str, states: &[&str], none: &str)
 fn own(visit: &Visit, apis: &Listed<Api>) -> Markup {
     let title = if visit.principal.role == Role::Publisher { "Your APIs" } else { "APIs" };
     let can_make = visit.may(Method::POST, CREATE);
-    let make = visit.at(&["apis", "new"]);
+    let make = visit.at(&["new", "api"]);
     html! {
         section aria-labelledby="apis-title" {
             h2 #apis-title { (title) }

@@ -6,7 +6,7 @@ use axum::{
     response::Response,
 };
 use maud::html;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     super::{
@@ -16,7 +16,7 @@ use super::{
             field::{Field, Wrong, is_in_form},
             table::{counted, facts, name, number},
         },
-        rows::Preview,
+        rows::{Block, Preview},
         visit::{Sent, Visit, see_other},
     },
     one::{facts_of_block, trail},
@@ -27,11 +27,24 @@ use crate::http::problem::Problem;
 
 /// The form of a block.
 pub async fn ask(Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
-    page(&visit, &id, StatusCode::OK, &Form::default(), &Wrong::default()).await
+    let row = read(&visit, &id).await?;
+    page(&visit, &row, StatusCode::OK, &first(&row), &Wrong::default()).await
 }
 
-async fn page(visit: &Visit, id: &str, status: StatusCode, form: &Form, wrong: &Wrong) -> Result<Response, Problem> {
-    let row = read(visit, id).await?;
+/// The form as it is at first. A change replaces the reason and the note of a block that is there.
+fn first(row: &Application) -> Form {
+    let Block { reason, note, .. } = row.block.clone().unwrap_or_default();
+    Form::default().with("reason", reason.unwrap_or_default()).with("note", note.unwrap_or_default())
+}
+
+async fn page(
+    visit: &Visit,
+    row: &Application,
+    status: StatusCode,
+    form: &Form,
+    wrong: &Wrong,
+) -> Result<Response, Problem> {
+    let id = row.id.as_str();
     // The page itself asks, and a preview changes nothing.
     let v1 = visit.v1.clone().with_csrf_token();
     let done = v1.change(Method::POST, &format!("{}/block?dry_run=true", path(id)), None, None).await?;
@@ -56,7 +69,7 @@ async fn page(visit: &Visit, id: &str, status: StatusCode, form: &Form, wrong: &
         is_dangerous: true,
     };
     let title = format!("Block {}", row.title());
-    Ok(visit.page_as(status, &title, &trail(visit, Some(&row)), confirm.body(wrong)))
+    Ok(visit.page_as(status, &title, &trail(visit, Some(row)), confirm.body(wrong)))
 }
 
 async fn read(visit: &Visit, id: &str) -> Result<Application, Problem> {
@@ -73,30 +86,63 @@ pub async fn block(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result
     done(&visit, &id, "block", Some(&order), &form).await
 }
 
-async fn done(
-    visit: &Visit,
-    id: &str,
-    what: &str,
-    order: Option<&serde_json::Value>,
-    form: &Form,
-) -> Result<Response, Problem> {
+async fn done(visit: &Visit, id: &str, what: &str, order: Option<&Value>, form: &Form) -> Result<Response, Problem> {
     let path = format!("{}/{what}", path(id));
-    match visit.v1.change(Method::POST, &path, order, Some(form.get("etag"))).await {
+    let problem = match visit.v1.change(Method::POST, &path, order, Some(form.get("etag"))).await {
         Ok(done) => {
             let (said, revision) = (format!("{what}ed"), done.revision.to_string());
-            Ok(see_other(&visit.at_with(&["applications", id], &[("said", &said), ("revision", &revision)])))
+            return Ok(see_other(&visit.at_with(&["applications", id], &[("said", &said), ("revision", &revision)])));
         }
-        Err(problem) if what == "block" && is_in_form(&problem) => {
-            page(visit, id, problem.status(), form, &Wrong::of(&problem, str::to_owned)).await
+        Err(problem) => problem,
+    };
+    let wrong = match problem.status() {
+        StatusCode::PRECONDITION_FAILED => {
+            let now = read(visit, id).await?;
+            if is_so(&now, order) {
+                return Ok(see_other(&visit.at_with(&["applications", id], &[("said", "as-it-was")])));
+            }
+            Wrong::new("", &moved(&now))
         }
-        Err(problem) => Err(problem),
+        _ if what == "block" && is_in_form(&problem) => Wrong::of(&problem, str::to_owned),
+        _ => return Err(problem),
+    };
+    let row = read(visit, id).await?;
+    match what {
+        "block" => page(visit, &row, problem.status(), form, &wrong).await,
+        _ => Ok(page_unblock(visit, &row, problem.status(), &wrong)),
     }
+}
+
+/// Whether the application is already what was asked for: two people, or two clicks, that meant the same.
+fn is_so(now: &Application, order: Option<&Value>) -> bool {
+    match (&now.block, order) {
+        (None, None) => true,
+        (Some(block), Some(order)) => {
+            let text = |name: &str| order.get(name).and_then(Value::as_str);
+            block.reason.as_deref() == text("reason") && block.note.as_deref() == text("note")
+        }
+        _ => false,
+    }
+}
+
+/// What somebody else made of it.
+fn moved(now: &Application) -> String {
+    let Some(block) = &now.block else {
+        return "Somebody else changed the application meanwhile. It is not blocked now.".to_owned();
+    };
+    let because = block.reason.as_ref().map(|reason| format!(", because: {reason}")).unwrap_or_default();
+    let by = block.by.as_deref().unwrap_or("somebody else");
+    format!("It was changed meanwhile. Now it is blocked, by {by}{because}.")
 }
 
 /// The question before a block is lifted.
 pub async fn ask_unblock(Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
     let row = read(&visit, &id).await?;
-    let back = visit.at(&["applications", &id]);
+    Ok(page_unblock(&visit, &row, StatusCode::OK, &Wrong::default()))
+}
+
+fn page_unblock(visit: &Visit, row: &Application, status: StatusCode, wrong: &Wrong) -> Response {
+    let back = visit.at(&["applications", &row.id]);
     let confirm = Confirm {
         token: visit.frame.token(),
         to: &format!("{back}/unblock"),
@@ -116,7 +162,7 @@ pub async fn ask_unblock(Path(id): Path<String>, visit: Visit) -> Result<Respons
         is_dangerous: false,
     };
     let title = format!("Unblock {}", row.title());
-    Ok(visit.page(&title, &trail(&visit, Some(&row)), confirm.body(&Wrong::default())))
+    visit.page_as(status, &title, &trail(visit, Some(row)), confirm.body(wrong))
 }
 
 /// Unblocks.

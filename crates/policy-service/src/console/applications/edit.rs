@@ -20,7 +20,7 @@ use super::{
     route::{CHANGE, CREATE, path},
     row::Application,
 };
-use crate::http::problem::Problem;
+use crate::http::{problem::Problem, request_id::made};
 
 /// The page for a new application.
 pub async fn ask_new(visit: Visit) -> Result<Response, Problem> {
@@ -37,6 +37,7 @@ fn new_page(visit: &Visit, status: StatusCode, form: &Form, wrong: &Wrong) -> Re
         (wrong.summary())
         form.panel method="post" action=(visit.at(&["new", "application"])) {
             (visit.frame.token())
+            (hidden("once", &made()))
             (Field::new("name", "Name", "What people call it.").text(form, wrong))
             (owner(visit, form, wrong))
             (Field::new("id", "Id", "Part of addresses and logs; it cannot be changed. Leave it empty, and the service makes one.").text(form, wrong))
@@ -63,7 +64,7 @@ pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
             row.insert(name.to_owned(), form.json(name));
         }
     }
-    match visit.v1.change(Method::POST, CREATE, Some(&Value::Object(row)), None).await {
+    match visit.v1.create(CREATE, &Value::Object(row), form.get("once")).await {
         Ok(done) => {
             let id = done.body.get("id").and_then(Value::as_str).unwrap_or_default();
             Ok(see_other(&visit.at_with(&["applications", id], &[("said", "created")])))

@@ -102,7 +102,7 @@ fn rows(visit: &Visit, entries: &[Entry]) -> Vec<Vec<Markup>> {
     let row = |entry: &Entry| {
         vec![
             time(entry.at),
-            html! { (name(&entry.actor)) @if let Some(role) = &entry.role { br; span.hint { (name(role)) } } },
+            html! { div.actor { (name(&entry.actor)) @if let Some(role) = &entry.role { br; span.hint { (name(role)) } } } },
             html! { strong { (entry.action) } " " (entry.kind) @if let Some(id) = &entry.id { " " code { (name(id)) } } },
             html! { @match entry.revision {
                 Some(revision) => a href=(visit.at(&["history", &revision.to_string()])) { (revision) },

@@ -22,7 +22,7 @@ use super::{
     list::what,
     route::{ALL, DenyPolicy, ONE, TYPES, path},
 };
-use crate::http::problem::Problem;
+use crate::http::{problem::Problem, request_id::made};
 
 /// The form for a new one.
 pub async fn ask_new(visit: Visit) -> Result<Response, Problem> {
@@ -49,7 +49,8 @@ fn page(visit: &Visit, status: StatusCode, id: Option<&str>, form: &Form, wrong:
     let body = html! {
         (wrong.summary())
         form.panel method="post" action=(to) {
-            (visit.frame.token()) (hidden("etag", form.get("etag")))
+            (visit.frame.token())
+            @match id { None => (hidden("once", &made())), Some(_) => (hidden("etag", form.get("etag"))) }
             (Field::new("type", "What is refused", "").one_of(&TYPES, form, wrong))
             (Field::new("value", "Value", "An address, a range such as 198.51.100.0/24, the id of an application or API, or the name of an owner.").text(form, wrong))
             (Field::new("invert", "Refuse everything except this", "A mistake here refuses all other requests, on every gateway.").tick(form))
@@ -79,7 +80,7 @@ pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
     {
         body.insert("id".to_owned(), id.into());
     }
-    match visit.v1.change(Method::POST, ALL, Some(&body), None).await {
+    match visit.v1.create(ALL, &body, form.get("once")).await {
         Ok(made) => Ok(done(&visit, "created", made.revision)),
         Err(problem) if is_in_form(&problem) => {
             Ok(page(&visit, problem.status(), None, &form, &Wrong::of(&problem, str::to_owned)))

@@ -7,29 +7,51 @@ use axum::{
 };
 use maud::html;
 
-use super::super::{
-    parts::{confirm::Confirm, field::Wrong},
-    visit::{Sent, Visit, see_other},
+use super::{
+    super::{
+        parts::{
+            badge::badge,
+            confirm::Confirm,
+            field::Wrong,
+            table::{facts, name},
+            time::time,
+        },
+        visit::{Sent, Visit, see_other},
+    },
+    row::Gateway,
 };
 use crate::{http::problem::Problem, web::place::below};
 
 /// The question.
 pub async fn ask(Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
     // Who may not see gateways learns nothing of them.
-    let _: super::super::rows::List<super::row::Gateway> = visit.v1.read("/v1/gateways?limit=1").await?;
+    let found = find(&visit, &id).await?;
     if !visit.may(Method::DELETE, "/v1/gateways/{id}") {
         return Err(Problem::new(StatusCode::FORBIDDEN, "your role does not allow it"));
     }
-    Ok(page(&visit, &id, StatusCode::OK, &Wrong::default()))
+    Ok(page(&visit, &id, found.as_ref(), StatusCode::OK, &Wrong::default()))
 }
 
-fn page(visit: &Visit, id: &str, status: StatusCode, wrong: &Wrong) -> Response {
+async fn find(visit: &Visit, id: &str) -> Result<Option<Gateway>, Problem> {
+    visit.v1.find("/v1/gateways", |gateway: &Gateway| gateway.id == id).await
+}
+
+fn page(visit: &Visit, id: &str, found: Option<&Gateway>, status: StatusCode, wrong: &Wrong) -> Response {
     let back = visit.at(&["gateways"]);
     let confirm = Confirm {
         token: visit.frame.token(),
         to: &visit.at(&["gateways", id, "remove"]),
         etag: None,
         what: html! {
+            @match found {
+                Some(gateway) => (facts(&[
+                    ("Gateway", name(gateway.title())),
+                    ("Client id", name(&gateway.client_id)),
+                    ("State", badge(&gateway.state)),
+                    ("Last heard", time(gateway.last_seen)),
+                ])),
+                None => p.hint { "It is not in the list any more." },
+            }
             p { "Receipts do not wait for a gateway that is removed. Remove it only if this Envoy does not serve requests any more: if it does, it may decide by an old policy, and no receipt says so." }
             p { "If it is heard of again, it is in the list again." }
         },
@@ -46,7 +68,8 @@ pub async fn remove(Path(id): Path<String>, Sent { visit, .. }: Sent) -> Result<
     match visit.v1.change(Method::DELETE, &below("/v1/gateways", &[&id]), None, None).await {
         Ok(_) => Ok(see_other(&visit.at_with(&["gateways"], &[("said", "removed")]))),
         Err(problem) if problem.status() == StatusCode::CONFLICT => {
-            Ok(page(&visit, &id, problem.status(), &Wrong::of(&problem, |_| String::new())))
+            let found = find(&visit, &id).await?;
+            Ok(page(&visit, &id, found.as_ref(), problem.status(), &Wrong::of(&problem, |_| String::new())))
         }
         Err(problem) => Err(problem),
     }

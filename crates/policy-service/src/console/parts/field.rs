@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::{console::form::Form, http::problem::Problem};
+use crate::{console::form::Form, http::problem::Problem, routes::once::IDEMPOTENCY_KEY};
 
 /// What is wrong with a form: the field, if it is one, and what would be right.
 #[derive(Clone, Debug, Default)]
@@ -14,7 +14,9 @@ pub struct Wrong {
 impl Wrong {
     /// What a route says is wrong. `rename` finds the form's field for the route's, such as `match[0].path`.
     pub fn of(problem: &Problem, rename: impl Fn(&str) -> String) -> Self {
-        Self { field: problem.wrong_field().map(rename).unwrap_or_default(), detail: problem.detail().to_owned() }
+        // No field of the form has the word by which the service knows a form that is sent again.
+        let field = problem.wrong_field().filter(|field| *field != IDEMPOTENCY_KEY.as_str());
+        Self { field: field.map(rename).unwrap_or_default(), detail: problem.detail().to_owned() }
     }
 
     /// A mistake that the page itself finds.
@@ -99,9 +101,12 @@ impl<'a> Field<'a> {
 
     /// A line of another type: `number`, `datetime-local`, `search`.
     pub fn typed(&self, kind: &str, form: &Form, wrong: &Wrong) -> Markup {
+        let value = form.as_typed(self.name);
+        // A browser refuses seconds in a time, if the field does not say that it takes them.
+        let has_seconds = kind == "datetime-local" && value.len() > "2027-01-31T08:00".len();
         let control = html! {
-            input type=(kind) id=(self.name) name=(self.name) value=(form.as_typed(self.name)) autocomplete="off"
-                min=[(kind == "number").then_some("0")] dir=[(kind == "text").then_some("auto")]
+            input type=(kind) id=(self.name) name=(self.name) value=(value) autocomplete="off"
+                step=[has_seconds.then_some("1")] min=[(kind == "number").then_some("0")] dir=[(kind == "text").then_some("auto")]
                 aria-describedby=[self.described(wrong)] aria-invalid=[self.invalid(wrong)];
         };
         self.around(wrong, &control)

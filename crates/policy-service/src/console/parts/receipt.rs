@@ -62,6 +62,11 @@ pub fn state(receipt: &Receipt, place: &str) -> Markup {
                         ". The service does not hear from " (if silent.count() == 1 { "it" } else { "them" })
                         ". Requests there may still be decided by the older policy, until it is heard of again or its policy expires." }
                 }
+                @if missing.count() == 0 && silent.count() == 0 {
+                    p.warn { span.shape aria-hidden="true" { "!" }
+                        "There may be gateways that the service does not know: its database has lost a part of its history, or cannot be "
+                        "read now. It waits until all had the time to call." }
+                }
                 @if !is_asked_again { p { a href=(place) { "Look again" } } }
             }
         }

@@ -30,7 +30,7 @@ pub async fn page(visit: Visit) -> Result<Response, Problem> {
     let filters = [("q", q), ("owner", owner)];
     let asked = Asked { path: "/v1/plans", sort: "id", filters: &filters, rows: ROWS };
     let list = Listed::<Plan>::read(&visit, asked).await?;
-    let (place, make) = (visit.at(&["plans"]), visit.at(&["plans", "new"]));
+    let (place, make) = (visit.at(&["plans"]), visit.at(&["new", "plan"]));
     let can_make = visit.may(Method::POST, CREATE);
     let wrong = Wrong::default();
     let body = html! {

@@ -13,7 +13,7 @@ use super::Console;
 pub fn router() -> Router<Console> {
     Router::new()
         .route("/console/plans", get(list::page))
-        .route("/console/plans/new", get(edit::ask_new).post(edit::make))
+        .route("/console/new/plan", get(edit::ask_new).post(edit::make))
         .route("/console/plans/{id}", get(list::one))
         .route("/console/plans/{id}/edit", get(edit::ask).post(edit::save))
         .route("/console/plans/{id}/delete", get(leave::ask).post(leave::delete))

@@ -15,7 +15,7 @@ use super::{
         visit::{Sent, Visit, see_other},
     },
     figures::{Seen, find},
-    form::{self, Concerned, fresh, ordered},
+    form::{self, Concerned, first, ordered},
     moved::{self, Outcome},
     one::{facts_of, trail},
 };
@@ -25,7 +25,8 @@ use crate::http::problem::Problem;
 pub async fn ask(Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
     let seen = find(&visit, &id).await?;
     let concerned = Concerned::read(&visit, &id).await?;
-    Ok(page(&visit, StatusCode::OK, &seen, &concerned, &fresh(), &Wrong::default(), html! {}))
+    let form = first(&seen.row, visit.now);
+    Ok(page(&visit, StatusCode::OK, &seen, &concerned, &form, &Wrong::default(), html! {}))
 }
 
 fn page(
@@ -37,7 +38,10 @@ fn page(
     wrong: &Wrong,
     told: Markup,
 ) -> Response {
-    let title = format!("Block {}", seen.application());
+    let title = match seen.row.block {
+        Some(_) => format!("Change the block of {}", seen.application()),
+        None => format!("Block {}", seen.application()),
+    };
     let body = html! {
         (told)
         (wrong.summary())

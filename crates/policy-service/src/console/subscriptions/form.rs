@@ -1,7 +1,6 @@
 //! The form of a block: what it blocks, until when, and what people are told. And what the form asks for, as `/v1` takes it.
 
 use axum::http::Method;
-use chrono::NaiveDateTime;
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
@@ -13,7 +12,7 @@ use super::{
             table::{counted, number},
             time::time,
         },
-        rows::{Preview, Subscription},
+        rows::{Block, Preview, Subscription},
         visit::Visit,
         when,
     },
@@ -48,8 +47,27 @@ impl Concerned {
     }
 }
 
-/// The form as it is at first: both types, from now on, until somebody unblocks.
-pub fn fresh() -> Form {
+/// The form as it is at first. Without a block: both types, from now on, until somebody unblocks. With one: that block,
+/// because a change replaces it as a whole. Times that are past already are no part of a change.
+pub fn first(row: &Subscription, now: i64) -> Form {
+    let Some(Block { state, reason, note, from, until, .. }) = &row.block else { return fresh() };
+    let mut form = fresh();
+    for (name, value) in [("state", state), ("reason", reason), ("note", note)] {
+        if let Some(value) = value {
+            form = form.with(name, value.as_str());
+        }
+    }
+    let later = |time: &Option<i64>| time.filter(|time| *time > now);
+    if let Some(from) = later(from) {
+        form = form.with("from", when::typed(from));
+    }
+    match later(until) {
+        Some(until) => form.with("end", "time").with("until", when::typed(until)),
+        None => form,
+    }
+}
+
+fn fresh() -> Form {
     Form::default().with("state", "BLOCKED").with("end", "never")
 }
 
@@ -84,7 +102,7 @@ pub fn block(visit: &Visit, row: &Subscription, concerned: &Concerned, form: &Fo
                 summary { "Begin later" }
                 (when::field("from", "Begins at", form, wrong))
             }
-            (actions("Block", true, &visit.at(&["subscriptions", &row.id])))
+            (actions(if row.block.is_some() { "Change the block" } else { "Block" }, true, &visit.at(&["subscriptions", &row.id])))
         }
     }
 }
@@ -105,7 +123,7 @@ pub fn ordered(form: &Form, now: i64) -> Result<Value, Wrong> {
             said.filter(|at| (now..=now.saturating_add(2 * DAY)).contains(at)).or(Some(midnight_after(now)))
         }
         "time" => {
-            let until = moment(form, "until")?;
+            let until = when::moment(form, "until")?;
             Some(until.ok_or_else(|| Wrong::new("until", "give the time at which the block ends"))?)
         }
         _ => return Err(Wrong::new("end", "choose one of these")),
@@ -113,25 +131,9 @@ pub fn ordered(form: &Form, now: i64) -> Result<Value, Wrong> {
     let mut order = json!({"state": form.json("state"), "reason": form.json("reason"), "note": form.json("note")});
     if let Some(order) = order.as_object_mut() {
         order.insert("until".to_owned(), until.into());
-        order.insert("from".to_owned(), moment(form, "from")?.into());
+        order.insert("from".to_owned(), when::moment(form, "from")?.into());
     }
     Ok(order)
-}
-
-/// A time that was entered: the moment that the script tells, or else the entered time in UTC.
-fn moment(form: &Form, name: &str) -> Result<Option<i64>, Wrong> {
-    let typed = form.get(name);
-    if typed.is_empty() {
-        return Ok(None);
-    }
-    let beside = format!("{name}_at");
-    if let Ok(at) = form.get(&beside).parse() {
-        return Ok(Some(at));
-    }
-    let time =
-        ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"].iter().find_map(|it| NaiveDateTime::parse_from_str(typed, it).ok());
-    let wrong = || Wrong::new(name, "expected a date and a time, such as 2027-01-31T08:00");
-    time.map(|time| Some(time.and_utc().timestamp())).ok_or_else(wrong)
 }
 
 #[cfg(test)]
@@ -167,5 +169,36 @@ mod tests {
         {
             assert!(ordered(&filled(pairs), NOW).is_err(), "{pairs:?}");
         }
+    }
+
+    #[test]
+    fn a_change_begins_with_the_block_that_is_there() {
+        let block = Block {
+            state: Some("PROD_ONLY_BLOCKED".to_owned()),
+            reason: Some("invoice 7".to_owned()),
+            note: Some("pay".to_owned()),
+            from: Some(NOW + 60),
+            until: Some(NOW + 3_601),
+            ..Block::default()
+        };
+        let begins = |from, until| {
+            let block = Some(Block { from, until, ..block.clone() });
+            ordered(&first(&Subscription { block, ..Subscription::default() }, NOW), NOW).unwrap()
+        };
+        let (state, reason, note) = ("PROD_ONLY_BLOCKED", "invoice 7", "pay");
+        for (from, until, ordered_from, ordered_until) in [
+            (block.from, block.until, block.from, block.until),
+            (None, block.until, None, block.until),
+            (None, None, None, None),
+            // It has begun, and nobody can order a beginning that is past.
+            (Some(NOW), block.until, None, block.until),
+            (Some(NOW - 5), None, None, None),
+        ] {
+            let expected =
+                json!({"state": state, "reason": reason, "note": note, "from": ordered_from, "until": ordered_until});
+            assert_eq!(begins(from, until), expected, "{from:?} {until:?}");
+        }
+        let none = ordered(&first(&Subscription::default(), NOW), NOW).unwrap();
+        assert_eq!(none, json!({"state": "BLOCKED", "reason": null, "note": null, "from": null, "until": null}));
     }
 }

@@ -18,7 +18,7 @@ use super::{
         visit::Visit,
     },
     figures::{Seen, find},
-    form::{self, Concerned, fresh},
+    form::{self, Concerned, first},
     moved,
     route::{APPROVE, BLOCK},
     table::state,
@@ -52,7 +52,7 @@ pub async fn page(Path(id): Path<String>, visit: Visit) -> Result<Response, Prob
             @if let Some(concerned) = &concerned {
                 section.panel aria-labelledby="block-title" {
                     h2 #block-title { "Block" }
-                    (form::block(&visit, row, concerned, &fresh(), &Wrong::default()))
+                    (form::block(&visit, row, concerned, &first(row, visit.now), &Wrong::default()))
                 }
             }
         }

@@ -64,7 +64,7 @@ const REJECTION: Turn = Turn {
     title: "Reject",
     words: "Its requests stay refused. It can be approved later all the same.",
     said: "rejected",
-    reason: Some(("Reason", "Why it is rejected; for the audit log. It may be empty.")),
+    reason: Some(("Reason", "For the audit log; it may be empty. The subscriber does not see it.")),
     is_dangerous: true,
 };
 

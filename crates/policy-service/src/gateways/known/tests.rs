@@ -212,3 +212,54 @@ fn ids_tell_names_apart() {
     assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len(), "{ids:?}");
     assert!(ids.iter().all(|id| id.len() == 32));
 }
+
+/// The process is a random word, so who knows it is the gateway, whatever its credentials.
+#[test]
+fn a_removed_gateway_that_calls_with_refused_credentials_is_back_and_has_nothing() {
+    let refused =
+        |known: &mut Known, process: &str, now| known.hear_refused("edge".to_owned(), process.to_owned(), now);
+    // It was heard of at NOW, and its policy is good for an hour.
+    for (name, process, after, is_back) in [
+        ("it still calls", "1", 10_000, true),
+        ("its policy has expired", "1", 3_600_001, false),
+        ("another process calls", "2", 10_000, false),
+    ] {
+        let mut known = Known { is_loaded: true, ..Known::default() };
+        let id = known.arrive(poll("1", 7), NOW).id;
+        known.leave(&id, 0, NOW);
+        write(&mut known, NOW);
+        assert_eq!(refused(&mut known, "1", NOW + 5), None, "{name}: it is on the list");
+        assert!(known.remove(&id, NOW + 5));
+        assert_eq!(refused(&mut known, process, NOW + after).is_some(), is_back, "{name}");
+        assert_eq!(known.heard().len(), usize::from(is_back), "{name}");
+        if is_back {
+            assert_eq!((only(&known).gateway.holds.clone(), only(&known).is_held), (Holds::Unknown, false));
+            assert_eq!(write(&mut known, NOW + after).len(), 1, "the other replicas hear of it");
+            // A good call is what it always was.
+            known.arrive(poll("1", 8), NOW + after + 1);
+            assert_eq!(only(&known).gateway.holds, proven(8));
+        }
+    }
+}
+
+#[test]
+fn a_gateway_that_was_removed_elsewhere_or_before_the_start_is_remembered() {
+    let mut there = Known { is_loaded: true, ..Known::default() };
+    let id = there.arrive(poll("1", 7), NOW).id;
+    there.leave(&id, 0, NOW);
+    let row = write(&mut there, NOW).remove(0);
+    let removed =
+        NotedGateway { row: GatewayRow { heard_at: NOW + 5, ..row }, writer: String::new(), is_removed: true };
+    for is_loaded in [true, false] {
+        let mut known = Known { is_loaded, ..Known::default() };
+        known.merge(vec![removed.clone()], "own");
+        assert!(known.heard().is_empty());
+        assert_eq!(known.hear_refused("edge".to_owned(), "1".to_owned(), NOW + 10), Some(Arc::clone(&id)));
+        // It came back with good credentials, and was not removed again.
+        let mut known = Known { is_loaded, ..Known::default() };
+        known.merge(vec![removed.clone()], "own");
+        let held = known.arrive(poll("1", 7), NOW + 10).id;
+        known.leave(&held, 0, NOW + 10);
+        assert_eq!(known.hear_refused("edge".to_owned(), "1".to_owned(), NOW + 20), None);
+    }
+}

@@ -110,6 +110,7 @@ fn of_list<R: Resource>(all: &mut Vec<(&'static str, &'static str, Value)>) {
             "state" => words(R::STATES.iter().copied()),
             "type" => words(R::TYPES.iter().copied()),
             "sha256" => json!({"pattern": patterns::DIGEST}),
+            "planned" => json!({}),
             "last_used_before" => range(0, MAX_UNIX_SECONDS.unsigned_abs()),
             _ => value(),
         };

@@ -33,7 +33,7 @@ use crate::{
         permission::{self, May, Operation},
     },
     clock::unix_seconds,
-    http::problem::Problem,
+    http::{problem::Problem, query::TakenBefore},
 };
 use management::{
     gateways::{Change, Named, Receipt, names},
@@ -121,6 +121,7 @@ pub async fn attach(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
+    tell_of_parameter(&mut request);
     // Who may not make the change gets the answer of the route, and so does who asks for a receipt of anything else.
     let Some((operation, role)) = asks(&request) else { return Ok(next.run(request).await) };
     let seconds = take(&mut request)?;
@@ -149,12 +150,24 @@ pub async fn attach(
     with_receipt(response, &ShownReceipt::of(&standing, Some(after_ms), role)).await
 }
 
+/// Lets an error of the route's own parameters name this one too.
+fn tell_of_parameter(request: &mut Request) {
+    if request.uri().query().is_some() && change(request).is_some() {
+        request.extensions_mut().insert(TakenBefore(&[RECEIPT]));
+    }
+}
+
+/// The operation of a request that changes the policy.
+fn change(request: &Request) -> Option<&'static Operation> {
+    let path = request.extensions().get::<MatchedPath>()?;
+    permission::find(request.method().as_str(), path.as_str()).filter(|found| is_change(found))
+}
+
 /// The operation of a request with the parameter, and the role of the caller, who may do it.
 fn asks(request: &Request) -> Option<(&'static Operation, Role)> {
     let mut pairs = request.uri().query()?.split('&');
     pairs.find(|pair| is_receipt(pair))?;
-    let path = request.extensions().get::<MatchedPath>()?;
-    let operation = permission::find(request.method().as_str(), path.as_str()).filter(|found| is_change(found))?;
+    let operation = change(request)?;
     let identity = request.extensions().get::<Identity>()?;
     let Identity::Principal { principal: Principal { role, .. }, .. } = identity else { return None };
     let may = !identity.is_forgeable(request.method()) && matches!(operation.may(*role), May::Yes | May::Own);

@@ -179,11 +179,13 @@ impl Receipts {
         Ok(Some(receipt(&heard, &states, &question.change, sees)))
     }
 
-    /// Whether the database still has the change and everything that the gateways hold. It may have been put back from a
-    /// backup a moment ago.
+    /// Whether the database still has the change, everything that the gateways hold, and every gateway. It may have been put
+    /// back from a backup a moment ago.
     async fn is_history(&self, change: &Change, proofs: &[Proof]) -> Result<bool, Error> {
         let mut snapshot = self.store.snapshot().await?;
-        if snapshot.state().epoch != change.epoch || snapshot.state().revision < change.revision {
+        let state = snapshot.state();
+        let has_change = state.epoch == change.epoch && state.revision >= change.revision;
+        if !has_change || self.feed.gateways().may_miss_some(state.renewed_at) {
             return Ok(false);
         }
         for proof in proofs {

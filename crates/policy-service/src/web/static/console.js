@@ -1,5 +1,5 @@
-// What the pages do beyond forms and links: times in the reader's zone, presets of times, copying, and where the focus goes.
-// Every page works without it.
+// What the pages do beyond forms and links: times in the reader's zone, presets of times, copying, one form for two clicks, and
+// where the focus goes. Every page works without it.
 "use strict";
 (() => {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -20,24 +20,31 @@
     }
   };
 
-  // A time that a person enters is in the reader's zone, and the field beside it tells the service which moment that is.
+  // A moment in seconds as a field has it, in the reader's zone.
+  const inZone = (seconds) => {
+    const offset = new Date(seconds * 1000).getTimezoneOffset() * 60;
+    return new Date((seconds - offset) * 1000).toISOString().slice(0, seconds % 60 === 0 ? 16 : 19);
+  };
+
+  // A time that a person enters is in the reader's zone, and the field beside it tells the service which moment that is. A time
+  // without a moment comes from the service and is in UTC. As long as nobody changes it, it stays that very second.
   const watchTimes = (root) => {
     for (const input of root.querySelectorAll("input[type=datetime-local]")) {
       const moment = input.form && input.form.elements[input.name + "_at"];
       const hint = document.getElementById(input.id + "-hint");
       if (!moment) continue;
       if (hint) hint.textContent = "In your time zone, " + zone + ".";
-      if (moment.value && !input.value) {
-        const time = new Date(Number(moment.value) * 1000 - new Date(Number(moment.value) * 1000).getTimezoneOffset() * 60000);
-        input.value = time.toISOString().slice(0, 16);
-      }
+      if (input.value && !moment.value) moment.value = String(Math.floor(new Date(input.value + "Z").getTime() / 1000));
+      if (moment.value) input.value = inZone(Number(moment.value));
+      let shown = input.value;
       const tell = () => {
-        const time = new Date(input.value).getTime();
+        if (input.value === shown) return;
+        shown = input.value;
+        const time = new Date(shown).getTime();
         moment.value = Number.isNaN(time) ? "" : String(Math.floor(time / 1000));
       };
       input.addEventListener("input", tell);
       input.form.addEventListener("submit", tell);
-      tell();
     }
     for (const input of root.querySelectorAll("input[data-tomorrow]")) {
       const time = new Date();
@@ -82,7 +89,26 @@
     watchCopies(root);
   };
 
+  // A second click while the first one is under way sends nothing.
+  const watchForms = () => {
+    const sent = new WeakSet();
+    document.addEventListener("submit", (event) => {
+      const form = event.target;
+      if (event.defaultPrevented || form.method !== "post") return;
+      if (sent.has(form)) return event.preventDefault();
+      sent.add(form);
+      setTimeout(() => sent.delete(form), 5000);
+    });
+  };
+
+  // htmx keeps the address of the page there, for a history that no page uses.
+  try {
+    sessionStorage.removeItem("htmx-current-path-for-history");
+  } catch {
+    // The browser does not allow storage, so nothing is kept.
+  }
   watch(document);
+  watchForms();
   document.addEventListener("htmx:load", (event) => watch(event.detail.elt));
   const wrong = document.querySelector("[data-focus]");
   if (wrong) wrong.focus();

@@ -151,7 +151,7 @@ fn print(screen: &mut Screen, receipt: &Receipt) -> Result<(), Failure> {
         output::styled("unknown").replace("unknown", "not complete")
     };
     let of = match (live, silent.number()) {
-        (0, 0) => "no gateway follows the policy".to_owned(),
+        (0, 0) => "no gateway is known".to_owned(),
         _ => format!("{have} of {live} live gateways decide by it{after}"),
     };
     screen.line(&format!("receipt of revision {revision}: {word}; {of}"))?;

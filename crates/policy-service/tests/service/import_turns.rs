@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// How long anything may take that a test waits for. A turn ends by itself after 25 s.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_waits_for_the_one_that_another_service_takes() {

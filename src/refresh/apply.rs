@@ -37,7 +37,10 @@ impl Parts {
     ) -> Next {
         let Fetching { fetch, purpose, callout } = fetching;
         let took = callout.took(context.now_ms);
-        self.pacing.answered(fetch.wait, took, answer.waited(), context.now_ms);
+        // Nobody holds a further page. Whether the service holds answers is known from the poll before it.
+        if !matches!(purpose, Purpose::NextFull(_) | Purpose::NextDelta { .. }) {
+            self.pacing.answered(fetch.wait, took, answer.waited(), context.now_ms);
+        }
         match self.go_on(&fetch, purpose, answer, took, context) {
             Next { state: State::Working(working), fetch: None } => self.work(working, context),
             next => next,

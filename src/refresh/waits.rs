@@ -69,7 +69,8 @@ impl Waits {
     /// logged once, until a poll with the longest wait is held again.
     pub fn shorten(&mut self, now_ms: u64) -> Option<Shortened> {
         let cut = self.cut.take()?;
-        let half = Duration::from_secs(cut.asked.as_secs() / 2);
+        // A poll may ask for less than the current wait, because VMs are still to come.
+        let half = Duration::from_secs(cut.asked.max(self.current.unwrap_or_default()).as_secs() / 2);
         self.current = Some(half).filter(|half| *half >= SHORTEST);
         self.chosen_ms = Some(now_ms);
         let say = !std::mem::replace(&mut self.is_said, true);
@@ -140,6 +141,14 @@ mod tests {
         let seconds: Vec<_> = later.iter().map(|wait| wait.map(|wait| wait.as_secs())).collect();
         assert_eq!(seconds[0], None, "not before ten minutes are over");
         assert_eq!(seconds[1..], [1, 2, 4, 8, 16, 25].map(Some));
+    }
+
+    #[test]
+    fn a_cut_of_a_poll_that_asked_for_less_does_not_end_waiting() {
+        let mut waits = Waits::new(Some(Duration::from_secs(25)));
+        waits.cut(cut(1));
+        assert_eq!(waits.shorten(1_000).unwrap().next, Some(Duration::from_secs(12)));
+        assert_eq!(waits.next(1_000), Some(Duration::from_secs(12)));
     }
 
     #[test]

@@ -73,6 +73,21 @@ fn every_worker_refuses_at_the_moment_of_the_answer() {
     }
 }
 
+/// A large change has several pages, and nobody holds the later ones. The next poll follows as soon as after one page.
+#[test]
+fn after_a_change_in_pages_the_next_poll_follows_at_once() {
+    let (mut envoy, poll) = four_workers(|_| {});
+    let next = "/v1/policy?since=1&revision=2&after=1";
+    let first = Page::new(2).with("base", 1u64).with("next", next);
+    envoy.answer(&poll, Answer::json(first.0).header("preference-applied", "wait")).finished();
+    let further = held_poll(&envoy);
+    assert_eq!(further.path(), next);
+    envoy.answer(&further, Answer::json(page(2).0)).finished();
+    assert_eq!(verdict(&mut envoy, 1), "401 subscription_blocked");
+    envoy.run_for(MOMENT);
+    assert_eq!(held_poll(&envoy).path(), "/v1/policy?since=2");
+}
+
 #[test]
 fn without_queues_ticks_do_it() {
     let (mut envoy, poll) = four_workers(Envoy::forbid_queues);

@@ -1,6 +1,10 @@
 //! One import at a time, in all services on a database; and imports that begin at one revision only.
 
-use std::time::Duration;
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+    time::Duration,
+};
 
 use reqwest::Method;
 use sqlx::{Connection as _, SqliteConnection};
@@ -42,13 +46,13 @@ async fn an_import_that_has_lost_its_turn_writes_nothing_more() {
     let mut first = Stream::begin(&one.url);
     first.send(&(0..ROWS).map(|number| row(number, "alice")).collect::<String>());
     is_begun(&other, "alice").await;
-    // As if the first service had stood still for long.
+    // The first service stands still for so long that its turn ends.
+    one.signal("-STOP");
     let url = format!("sqlite:{}", one.directory().join("policy.db").display());
     let mut connection = SqliteConnection::connect(&url).await.unwrap();
-    let second = import(&other, "bob");
-    tokio::time::sleep(Duration::from_millis(500)).await;
     sqlx::query("UPDATE import_turn SET ends_at = 0").execute(&mut connection).await.unwrap();
-    let (status, answer) = tokio::time::timeout(SOON, second).await.unwrap().unwrap();
+    let (status, answer) = tokio::time::timeout(SOON, import(&other, "bob")).await.unwrap().unwrap();
+    one.signal("-CONT");
     assert_eq!(status, 200, "{answer}");
     first.send(&row(ROWS, "alice"));
     let (status, answer) = first.end();
@@ -64,14 +68,16 @@ async fn the_command_waits_for_its_turn_as_well() {
     let mut first = Stream::begin(&service.url);
     first.send(&(0..ROWS).map(|number| row(number, "alice")).collect::<String>());
     is_begun(&service, "alice").await;
-    let prepared = service.another(&["import", "rows.json"]);
-    let command = tokio::task::spawn_blocking(move || prepared.run());
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(!command.is_finished());
+    let mut command = service.another(&["import", "rows.json"]).build();
+    testkit::process::die_with_parent(&mut command);
+    let mut command = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(command.stderr.take().unwrap()).lines().map(Result::unwrap);
+    // It says so before the first import ends.
+    assert!(said.any(|line| line.contains("another import is under way")));
     first.send(&row(ROWS, "alice"));
     assert_eq!(first.end().0, 200);
-    let (is_done, said) = command.await.unwrap();
-    assert!(is_done && said.contains("another import is under way"), "{said}");
+    let rest: Vec<String> = said.collect();
+    assert!(command.wait().unwrap().success(), "{rest:?}");
     assert_eq!(owners(&service).await, ["carol", "alice", "alice"]);
 }
 

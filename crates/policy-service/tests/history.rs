@@ -119,6 +119,7 @@ async fn managed(service: &Service) -> (Policy, Vec<Value>) {
                     ("applications", "deleted"),
                     ("applications", "block"),
                     ("subscriptions", "block"),
+                    ("subscriptions", "owner"),
                     ("deny_policies", "applies"),
                 ];
                 for (of, name) in beside {

@@ -49,7 +49,7 @@ async fn only_blocks_can_be_asked_for() {
             .await
             .expect_problem(400, Some("state"));
     }
-    service.post("/v1/subscriptions/s-1/block?status=BLOCKED", Value::Null).await.expect_problem(400, Some("state"));
+    service.post("/v1/subscriptions/s-1/block?status=BLOCKED", Value::Null).await.expect_problem(400, Some("status"));
     service.post("/v1/subscriptions/none/block", Value::Null).await.expect_problem(404, None);
     service.post("/v1/subscriptions/none/unblock", Value::Null).await.expect_problem(404, None);
     assert_eq!(fed(&service).await, "UNBLOCKED");

@@ -119,7 +119,7 @@ async fn what_a_block_cannot_be_is_refused_and_says_where() {
         ("", json!({"state": "UNBLOCKED"}), 422, "state"),
         ("", json!({"State": "BLOCKED"}), 422, "State"),
         ("", json!({"by": "me"}), 422, "by"),
-        ("?until=5", json!({}), 400, "state"),
+        ("?until=5", json!({}), 400, "until"),
         ("", json!({"until": past}), 422, "until"),
         ("", json!({"until": now()}), 422, "until"),
         ("", json!({"from": past}), 422, "from"),

@@ -427,7 +427,7 @@ async fn what_is_not_kept_or_cannot_be_used_is_named() {
         ("from=9&to=", Some("to")),
         ("from=9&limit=1001", Some("limit")),
         ("from=9&cursor=x", Some("cursor")),
-        ("from=9&since=1", None),
+        ("from=9&since=1", Some("since")),
     ] {
         service.get(&format!("/v1/diff?{query}")).await.expect_problem(400, field);
     }

@@ -28,8 +28,7 @@ pub(super) fn send(policy: &PolicySource, sender: &Sender, fetch: &Fetch) -> Res
     let lagging = (fetch.lagging > 0).then(|| fetch.lagging.to_string());
     let refused = fetch.refused.map(|(revision, why)| [&*revision.to_string(), "; ", why].concat());
     let expires_after = last_to_expire(sender.expires_after, fetch.expires_after).to_string();
-    let mut headers = head(policy, sender, "GET", &fetch.path);
-    headers.push(("keygate-expires-after", &expires_after));
+    let mut headers = head(policy, sender, &expires_after, "GET", &fetch.path);
     headers.push(("keygate-workers", &workers));
     headers.push(("keygate-heard-within", &heard_within));
     let optional = [
@@ -43,13 +42,20 @@ pub(super) fn send(policy: &PolicySource, sender: &Sender, fetch: &Fetch) -> Res
 }
 
 pub(super) fn send_post(policy: &PolicySource, sender: &Sender, post: &Post) -> Result<u32, Failure> {
-    let mut headers = head(policy, sender, "POST", &post.path);
+    let expires_after = sender.expires_after.to_string();
+    let mut headers = head(policy, sender, &expires_after, "POST", &post.path);
     headers.push(("content-type", "application/json"));
     callout(policy, headers, Some(&post.body), post.timeout)
 }
 
 /// The headers of every request to the policy service.
-fn head<'a>(policy: &'a PolicySource, sender: &'a Sender, method: &'a str, path: &'a str) -> Vec<(&'a str, &'a str)> {
+fn head<'a>(
+    policy: &'a PolicySource,
+    sender: &'a Sender,
+    expires_after: &'a str,
+    method: &'a str,
+    path: &'a str,
+) -> Vec<(&'a str, &'a str)> {
     let mut headers = vec![
         (":method", method),
         (":path", path),
@@ -59,6 +65,7 @@ fn head<'a>(policy: &'a PolicySource, sender: &'a Sender, method: &'a str, path:
         ("keygate-version", version::VERSION),
         ("keygate-instance", &sender.instance),
         ("keygate-process", &sender.process),
+        ("keygate-expires-after", expires_after),
     ];
     headers.extend(policy.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     headers.extend(policy.authorization.iter().map(|value| ("authorization", value.as_str())));

@@ -183,6 +183,7 @@ fn two_workers_count_and_the_main_thread_reports_with_the_gateways_credentials()
         assert_eq!(post.headers.text(":method").unwrap(), "POST");
         assert_eq!(post.headers.text("content-type").unwrap(), "application/json");
         assert!(post.headers.text("authorization").unwrap().starts_with("Basic "));
+        assert_eq!(post.headers.text("keygate-expires-after").as_deref(), Some("3600"));
         assert_eq!(serde_json::from_slice::<Value>(&post.body).unwrap()["format"], 1);
     }
     assert_eq!(envoy.metric("keygate.usage.reported"), i64::try_from(taken.posts.len()).unwrap());

@@ -26,8 +26,8 @@ pub use receipt::{Change, Named, Receipt, names, receipt};
 pub const MAX_GATEWAYS_OF_CLIENT: usize = 10_000;
 /// Gateways that are gone for longer are forgotten: a month of 31 days, so that an operator finds them.
 pub const GONE_KEPT_MS: i64 = 31 * 86_400 * MS;
-/// Seconds within which a gateway calls that this service does not know, if none that it knows has named a longer time: what
-/// filters with the default configuration name. It is a wait of 25 s, a time-out of 5 s, the longest pause of 30 s, and 3 s.
+/// An unknown gateway is expected to call within so many seconds, or within the longest time that a known one names. Filters
+/// with the default configuration name it: a wait of 25 s, a time-out of 5 s, the longest pause of 30 s, and 3 s.
 const UNKNOWN_HEARD_WITHIN: i64 = 63;
 /// Milliseconds of a second.
 const MS: i64 = 1_000;
@@ -123,10 +123,10 @@ pub fn is_forgotten(heard: &Heard, state: State, now: i64) -> bool {
 }
 
 /// Whether there may be gateways that this service does not know: it started at `started`, on a database that lost a part of
-/// its history at `lost_at`, and not every gateway had the time to call since. All times are Unix milliseconds.
-pub fn may_miss_some(heard: &[Heard], started: i64, lost_at: i64, now: i64) -> bool {
-    let longest = heard.iter().map(|heard| heard.gateway.heard_within).max().unwrap_or_default();
-    let within = longest.max(UNKNOWN_HEARD_WITHIN).saturating_mul(MS);
+/// its history at `lost_at`, and not every gateway had the time to call since. These times are Unix milliseconds.
+/// `heard_within` is the longest time that a known gateway names, in seconds.
+pub fn may_miss_some(heard_within: i64, started: i64, lost_at: i64, now: i64) -> bool {
+    let within = heard_within.max(UNKNOWN_HEARD_WITHIN).saturating_mul(MS);
     [started, lost_at].iter().all(|since| now.saturating_sub(*since) < within)
 }
 

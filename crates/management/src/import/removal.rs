@@ -4,7 +4,7 @@
 use super::{
     bulk::Bulk,
     outcome::{Kept, add},
-    replace::BLOCK_STAYS,
+    replace::{BLOCK_STAYS, remove_held},
     row::Place,
 };
 use crate::{
@@ -73,20 +73,11 @@ async fn remove_one<R: Resource>(
     if held.kept_block.is_some() {
         return Ok(Some((true, BLOCK_STAYS.to_owned())));
     }
-    if R::KIND == Kind::DenyPolicy && !lifts {
-        return Ok(Some((false, "a deny policy stays; lift_blocks removes it".to_owned())));
-    }
     if let Some(other) = belonging(change, held).await? {
         let (noun, id) = (other.kind.noun(), other.id);
         return Ok(Some((false, format!("{noun} {id:?} belongs to it, and is not removed"))));
     }
-    match R::remove(change, held).await {
-        Ok(None) => Ok(None),
-        Ok(Some(_)) => Ok(Some((true, BLOCK_STAYS.to_owned()))),
-        // A plan in use.
-        Err(error) if error.is_refusal() => Ok(Some((false, error.to_string()))),
-        Err(error) => Err(error),
-    }
+    remove_held::<R>(change, held, lifts).await
 }
 
 /// Something that would go with an object.

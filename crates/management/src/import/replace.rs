@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Why a block stays.
-pub const BLOCK_STAYS: &str = "it was deleted while it was blocked, and its block stays";
+pub(super) const BLOCK_STAYS: &str = "it was deleted while it was blocked, and its block stays";
 
 /// Rows that are looked at at once.
 const PAGE: u32 = 1_000;
@@ -76,14 +76,23 @@ async fn remove_one<R: Resource>(
         }
         return Ok(None);
     }
+    Ok(remove_held::<R>(change, held, lifts).await?.map(|(_, because)| because))
+}
+
+/// Removes an object that is no kept block. Returns what stays: whether it is deleted nevertheless, and why.
+pub(super) async fn remove_held<R: Resource>(
+    change: &mut dyn Transaction,
+    held: &Version,
+    lifts: bool,
+) -> Result<Option<(bool, String)>, Error> {
     if R::KIND == Kind::DenyPolicy && !lifts {
-        return Ok(Some("a deny policy stays; lift_blocks removes it".to_owned()));
+        return Ok(Some((false, "a deny policy stays; lift_blocks removes it".to_owned())));
     }
     match R::remove(change, held).await {
         Ok(None) => Ok(None),
-        Ok(Some(_)) => Ok(Some(BLOCK_STAYS.to_owned())),
+        Ok(Some(_)) => Ok(Some((true, BLOCK_STAYS.to_owned()))),
         // A plan in use.
-        Err(error) if error.is_refusal() => Ok(Some(error.to_string())),
+        Err(error) if error.is_refusal() => Ok(Some((false, error.to_string()))),
         Err(error) => Err(error),
     }
 }

@@ -174,6 +174,11 @@ impl Known {
         gone.min_by_key(|(heard, _)| heard.gateway.heard_at).map(|(heard, _)| Arc::clone(&heard.id))
     }
 
+    /// The longest time within which a gateway says that it calls, in seconds; 0 without a gateway.
+    pub fn longest_heard_within(&self) -> i64 {
+        self.entries.values().map(|entry| entry.gateway.heard_within).max().unwrap_or_default()
+    }
+
     /// All gateways, for the rules.
     pub fn heard(&self) -> Vec<Heard> {
         let heard = |(id, entry): (&Arc<str>, &Entry)| Heard {

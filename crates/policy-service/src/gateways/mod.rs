@@ -179,8 +179,8 @@ impl Gateways {
     /// Whether there may be gateways that are not known here, because the database lost a part of its history at the Unix
     /// second `lost_at`.
     pub fn may_miss_some(&self, lost_at: i64) -> bool {
-        let heard = self.known().heard();
-        may_miss_some(&heard, self.0.base, lost_at.saturating_mul(1_000), self.now())
+        let heard_within = self.known().longest_heard_within();
+        may_miss_some(heard_within, self.0.base, lost_at.saturating_mul(1_000), self.now())
     }
 
     /// Forgets a gateway that was removed, unless it is heard of.

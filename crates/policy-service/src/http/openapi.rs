@@ -96,9 +96,12 @@ pub fn document(
 fn tell_sent_from_shown(document: &mut Value, name: &str) {
     let place = format!("/components/schemas/{name}");
     let Some(mut sent) = document.pointer(&place).cloned() else { return };
-    // The service alone says these. A subscription's owner is that of a kept block.
-    for field in ["deleted", "owner"].iter().take(if name == "Subscription" { 2 } else { 1 }) {
-        sent.pointer_mut("/properties").and_then(Value::as_object_mut).map(|fields| fields.remove(*field));
+    if let Some(fields) = sent.pointer_mut("/properties").and_then(Value::as_object_mut) {
+        // The service alone says these. A subscription has an owner only as a kept block.
+        fields.remove("deleted");
+        if name == "Subscription" {
+            fields.remove("owner");
+        }
     }
     insert(document, "/components/schemas", &format!("New{name}"), sent);
     let id = json!({"type": "string", "description": "1 to 256 bytes without control characters; the service makes one if the request has none."});

@@ -69,6 +69,8 @@ impl Client {
         let version = concat!("keygatectl/", env!("CARGO_PKG_VERSION"));
         let mut http = Http::builder().user_agent(version).connect_timeout(CONNECT).timeout(REQUEST);
         http = http.redirect(reqwest::redirect::Policy::none()).tcp_keepalive(Duration::from_secs(30));
+        // An import that waits for its turn is not read meanwhile. The system would end its connection after 30 s.
+        http = http.tcp_user_timeout(None);
         if url.scheme() == "http" && is_loopback(&url) {
             // A proxy would get the token in clear, and could not reach this machine anyway.
             http = http.no_proxy();

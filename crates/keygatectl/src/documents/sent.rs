@@ -1,6 +1,11 @@
 //! Documents and removals as one import: its lines while they are sent, and what the service says of it.
 
-use std::io::{self, Read};
+use std::{
+    io::{self, Read},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -18,6 +23,11 @@ use crate::{
         progress::{self, Progress},
     },
 };
+
+/// How long an import waits for others to end. Imports go one at a time; one of a million rows takes four minutes.
+const OTHERS: Duration = Duration::from_secs(15 * 60);
+/// Time until it asks again. The service itself has waited 30 s before it refused.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What an import did, as far as this program reads it.
 #[derive(Debug, Deserialize)]
@@ -63,13 +73,21 @@ pub fn send(
 ) -> Result<(Places, Value), Failure> {
     let rows = std::mem::take(&mut documents.rows);
     let places = Places { documents, places: rows.iter().map(|row| row.place).collect() };
-    let lines: Vec<Box<str>> = rows.into_iter().map(|row| row.line).chain(gone.iter().map(line)).collect();
-    let bar = progress::of(lines.len(), "applying");
+    let lines: Arc<[Box<str>]> = rows.into_iter().map(|row| row.line).chain(gone.iter().map(line)).collect();
     let mut query: Vec<Pair> = vec![("label", asked.label.clone())];
     query.extend(asked.lift_blocks.then(|| ("lift_blocks", "true".to_owned())));
-    let lines = Lines { lines: lines.into_iter(), rest: Vec::new(), begun: 0, bar: bar.clone() };
-    let sent = client.import(&query, asked.if_revision, lines);
-    bar.end();
+    let until = Instant::now().checked_add(OTHERS);
+    let sent = loop {
+        let bar = progress::of(lines.len(), "applying");
+        let sent = client.import(&query, asked.if_revision, Lines::new(&lines, bar.clone()));
+        bar.end();
+        let is_busy = sent.as_ref().is_err_and(|failure| failure.status() == Some(503));
+        // After another import the policy is at another revision. So there is nothing to wait for with `--if-revision`.
+        if !is_busy || asked.if_revision.is_some() || until.is_none_or(|until| Instant::now() >= until) {
+            break sent;
+        }
+        thread::sleep(ASK_AGAIN);
+    };
     match sent {
         Ok(answer) => Ok((places, answer.body)),
         Err(Failure::Unreachable(because)) => Err(Failure::Unreachable(format!(
@@ -84,20 +102,28 @@ pub fn send(
 
 /// What would stay of these objects, by a preview of the service.
 pub fn preview(client: &Client, gone: &[&Candidate], lifts: bool) -> Result<Vec<Kept>, Failure> {
-    let lines: Vec<Box<str>> = gone.iter().map(|one| line(one)).collect();
+    let lines: Arc<[Box<str>]> = gone.iter().map(|one| line(one)).collect();
     let mut query: Vec<Pair> = vec![("dry_run", "true".to_owned())];
     query.extend(lifts.then(|| ("lift_blocks", "true".to_owned())));
     let bar = Progress::new(None, "asking what would stay");
-    let sent = client.import(&query, None, Lines { lines: lines.into_iter(), rest: Vec::new(), begun: 0, bar })?;
+    let sent = client.import(&query, None, Lines::new(&lines, bar))?;
     Ok(client::read::<Imported>(&sent.body)?.kept)
 }
 
 /// The lines of an import, while they are sent.
 struct Lines {
-    lines: std::vec::IntoIter<Box<str>>,
+    lines: Arc<[Box<str>]>,
+    /// Lines that were taken.
+    taken: usize,
     rest: Vec<u8>,
     begun: usize,
     bar: Progress,
+}
+
+impl Lines {
+    fn new(lines: &Arc<[Box<str>]>, bar: Progress) -> Self {
+        Self { lines: Arc::clone(lines), taken: 0, rest: Vec::new(), begun: 0, bar }
+    }
 }
 
 impl Read for Lines {
@@ -107,8 +133,9 @@ impl Read for Lines {
             self.begun = 0;
             // As many lines as fit into one write.
             while self.rest.len() < buffer.len()
-                && let Some(line) = self.lines.next()
+                && let Some(line) = self.lines.get(self.taken)
             {
+                self.taken = self.taken.saturating_add(1);
                 self.rest.extend_from_slice(line.as_bytes());
                 self.rest.push(b'\n');
                 self.bar.add(1);

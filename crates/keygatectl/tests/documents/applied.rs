@@ -1,10 +1,15 @@
 //! What `apply` changes, what it refuses, and what `diff` says before.
 
-use std::{fs, thread};
+use std::{
+    fs,
+    io::{self, Read},
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 
-use crate::support::Service;
+use crate::support::{self, Service};
 
 fn write(service: &Service, name: &str, text: &str) {
     let path = service.folder().join(name);
@@ -178,6 +183,44 @@ fn two_at_once_through_two_services_do_not_mix() {
         let whole = [([Some(21_000), Some(0)], ["plan-of-one"]), ([Some(0), Some(21_000)], ["plan-of-two"])];
         assert!(whole.iter().any(|(of, plan)| *of == owners && plans == plan), "{round}: {owners:?} {plans:?}");
     }
+}
+
+/// A body of an import that gives a row each second, until its time is over.
+struct Slowly {
+    until: Instant,
+    rows: u32,
+}
+
+impl Read for Slowly {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if Instant::now() >= self.until {
+            return Ok(0);
+        }
+        if self.rows > 0 {
+            thread::sleep(Duration::from_secs(1));
+        }
+        self.rows += 1;
+        let row = format!("{{\"kind\":\"plan\",\"id\":\"slow-{}\"}}\n", self.rows);
+        buffer[..row.len()].copy_from_slice(row.as_bytes());
+        Ok(row.len())
+    }
+}
+
+#[test]
+fn an_import_waits_for_another_one_that_takes_longer_than_the_service_waits() {
+    let service = Service::start();
+    // More than a connection takes while nobody reads it.
+    of_owner(&service, "one");
+    fs::remove_file(service.folder().join("one/keygate.lock")).unwrap();
+    // The service waits 30 s. Linux gives a connection up that is not read for 30 s, if a program asks it to.
+    let slowly = Slowly { until: Instant::now() + Duration::from_secs(42), rows: 0 };
+    let import = service.http.post(format!("{}/v1/import", service.url)).bearer_auth(support::TOKEN);
+    let import = import.header("content-type", "application/x-ndjson").timeout(Duration::from_secs(90));
+    let slow = thread::spawn(|| import.body(reqwest::blocking::Body::new(slowly)).send().unwrap().status());
+    thread::sleep(Duration::from_millis(500));
+    let applied = service.ctl(&["apply", "one"]).expect(0);
+    assert_eq!(slow.join().unwrap(), 200);
+    assert_eq!(service.get("/v1/applications?limit=1")["total"], 21_000, "{applied:?}");
 }
 
 #[test]

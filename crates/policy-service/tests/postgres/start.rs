@@ -134,11 +134,11 @@ async fn a_dump_under_load_has_a_prefix_of_the_changes_and_gateways_notice_what_
     let file = place.path().join("policy.dump");
     let mut gateway = Follower::new("gw", "secret");
     let load = Load::begin(&service);
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    load.goes_on(20).await;
     let mut dump = server.client("pg_dump");
     dump.args(["--format=custom", "--file"]).arg(&file).arg(name_of(&url));
     assert!(tokio::task::spawn_blocking(move || dump.status()).await.unwrap().unwrap().success());
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    load.goes_on(20).await;
     let made = load.end().await;
     gateway.follow_program(&service).await;
     drop(service);

@@ -162,16 +162,16 @@ async fn a_backup_under_load_has_a_prefix_of_the_changes_and_gateways_notice_wha
         tokio::task::spawn_blocking(move || prepared.run()).await.unwrap()
     };
     let load = Load::begin(&service);
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    load.goes_on(20).await;
     let (success, said) = run(&["backup", "backup.db"]).await;
     assert!(success, "{said}");
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    load.goes_on(20).await;
     gateway.follow_program(&service).await;
     let begun = Instant::now();
     let (success, said) = run(&["restore", "backup.db"]).await;
     assert!(success, "{said}");
     let ended = Instant::now();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    load.goes_on(20).await;
     let made = load.end().await;
 
     let revision = said.split_once("at revision ").and_then(|(_, rest)| rest.split(';').next());

@@ -21,6 +21,9 @@ const RATE: u64 = 200;
 /// The number of the first key. Smaller ones are the test's own.
 const FIRST: u64 = 1_000_000;
 
+/// How long changes may take, on a machine that has much else to do.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// An acknowledged change: a new key.
 #[derive(Clone, Copy, Debug)]
 pub struct Made {
@@ -63,6 +66,16 @@ impl Load {
             });
         }
         load
+    }
+
+    /// Waits until this many changes were asked for from now on, and acknowledged. How long that takes depends on the machine.
+    pub async fn goes_on(&self, changes: usize) {
+        let begun = Instant::now();
+        let since = |made: &[Made]| made.iter().filter(|made| made.asked >= begun).count();
+        while since(&self.made.lock().unwrap()) < changes {
+            assert!(begun.elapsed() < PATIENCE, "changes are no longer acknowledged");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Ends when the last change is acknowledged. Returns all.

@@ -104,7 +104,7 @@ fn show(client: &Client, screen: &mut Screen, answer: &Answer, wait: Wait) -> Ou
         }
         screen.flush()?;
     }
-    let receipt = receipt::wait(client, wait, answer.revision);
+    let receipt = receipt::wait(client, wait, answer);
     receipt::end(screen, row, receipt, Done::Well)
 }
 

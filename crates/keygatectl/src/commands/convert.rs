@@ -38,6 +38,7 @@ pub fn convert(screen: &mut Screen, asked: &Convert) -> Outcome {
         }))?;
     } else {
         let losses = match converted.losses.len() {
+            0 if !converted.errors.is_empty() => "some of it could not be read".to_owned(),
             0 => "all was carried over".to_owned(),
             1 => "1 thing was not carried over".to_owned(),
             more => format!("{more} things were not carried over"),

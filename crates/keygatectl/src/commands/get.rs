@@ -129,7 +129,7 @@ pub fn delete(client: &Client, screen: &mut Screen, asked: &Delete) -> Outcome {
         if !screen.is_json {
             show_deleted(screen, &kind, id, &answer.body)?;
         }
-        let receipt = receipt::wait(client, asked.wait, answer.revision);
+        let receipt = receipt::wait(client, asked.wait, &answer);
         done = receipt::end(screen, &answer.body, receipt, done)?;
     }
     Ok(done)

@@ -39,7 +39,7 @@ pub fn run(Cli { global, command }: Cli, screen: &mut Screen) -> Outcome {
         Command::Approve(asked) => blocks::decide(&client()?, screen, &asked, "approve"),
         Command::Reject(asked) => blocks::decide(&client()?, screen, &asked, "reject"),
         Command::Keys(asked) => keys::keys(&client, screen, &asked),
-        Command::Tokens(asked) => access::tokens(&client()?, screen, &asked),
+        Command::Tokens { command } => access::tokens(&client()?, screen, command.as_ref()),
         Command::Gateways(asked) => gateways::gateways(&client()?, screen, &asked),
         Command::Receipt(asked) => receipt::show(&client()?, screen, &asked),
         Command::Usage(asked) => usage::usage(&client()?, screen, &asked),

@@ -119,7 +119,9 @@ impl Seen {
 
 fn change(entry: &Value) -> String {
     let text = |name: &str| plain(entry.get(name).and_then(Value::as_str).unwrap_or_default()).into_owned();
-    let mut line = format!("{} {} {} {}", text("actor"), text("action"), text("kind").replace('_', " "), text("id"));
+    let what = [text("actor"), text("action"), text("kind").replace('_', " "), text("id")];
+    // An import has no id.
+    let mut line = what.iter().map(String::as_str).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
     if let Some(state) = entry.pointer("/after/state").and_then(Value::as_str) {
         line.push_str(&format!(" → {}", styled(state)));
     }

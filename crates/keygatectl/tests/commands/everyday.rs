@@ -38,7 +38,7 @@ fn lists_are_filtered_and_shown_as_tables_or_json() {
         (vec!["get", "users"], "possible values"),
         (vec!["get", "subs", "sub-7", "--state", "BLOCKED"], "an id and filters do not go together"),
         (vec!["frobnicate"], "unrecognized subcommand"),
-        (vec!["block"], "required"),
+        (vec!["block"], "Usage: keygatectl block [OPTIONS] <ID>"),
         (vec!["block", "sub-7", "--until", "yesterday"], "expected a span such as 2h"),
         (vec!["block", "sub-7", "--wait", "1h"], "at most 30s"),
         (vec!["block", "--application", "app-1", "--state", "PROD_ONLY_BLOCKED"], "can only be BLOCKED"),
@@ -113,6 +113,15 @@ fn a_block_is_told_with_its_receipt() {
     }
     let again = service.ctl(&["unblock", "sub-7", "--wait", "5s", "-o", "json"]).expect(0).json();
     assert_eq!((again["state"].clone(), again["receipt"]["complete"].clone()), (json!("UNBLOCKED"), json!(true)));
+    // The service counts whole seconds; who made the change knows it better.
+    let after = again["receipt"]["after_ms"].as_i64().unwrap();
+    assert!(after > 0 && after < 5_000, "{again}");
+    assert!(blocked.out.contains(" ms after the change") && !blocked.out.contains(" 0 ms after"), "{blocked:?}");
+    let issued = service.ctl(&["keys", "issue", "app-1", "--wait", "5s"]).expect(0);
+    assert!(issued.out.lines().count() == 1 && issued.err.contains(": complete; 1 of 1"), "{issued:?}");
+    // Later, nobody knows any more how long the gateways took.
+    let receipt = service.ctl(&["receipt"]).expect(0);
+    assert!(receipt.out.contains("; the change was made ") && !receipt.out.contains(" ms "), "{receipt:?}");
     drop(following);
 }
 

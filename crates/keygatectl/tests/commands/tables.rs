@@ -32,6 +32,32 @@ fn tables_fit_the_terminal() {
         let audit = terminal(&service, columns, "keygatectl audit");
         assert!(audit.out.lines().all(|line| width(line) <= columns), "{}", audit.out);
     }
+    // A state is never cut, and neither is a time, or an id that could be whole.
+    service.ctl(&["block", "sub-8", "--from", "2h", "--until", "3h"]).expect(0);
+    let subs = terminal(&service, 80, "NO_COLOR=1 keygatectl get subs");
+    assert!(subs.out.contains("BLOCKED, ends in ") && subs.out.contains("UNBLOCKED, blocked in "), "{}", subs.out);
+    let states: Vec<&str> = subs.out.lines().filter(|line| line.contains("BLOCKED, ")).collect();
+    assert!(
+        states.len() == 2 && states.iter().all(|line| line.contains(" in 1") || line.contains(" in 2 h")),
+        "{}",
+        subs.out
+    );
+    for list in ["audit", "history"] {
+        let shown = terminal(&service, 80, &format!("NO_COLOR=1 keygatectl {list}"));
+        assert!(shown.out.contains("subscription sub-8") && shown.out.contains("administrator"), "{}", shown.out);
+    }
+    // Sentences are broken between words, below each other.
+    let explained = terminal(&service, 60, "NO_COLOR=1 keygatectl explain /payments/1.0/x --key-id k-1");
+    assert!(explained.out.lines().all(|line| width(line) <= 60), "{}", explained.out);
+    let continued = format!("\r\n{}", " ".repeat(30));
+    assert!(explained.out.contains(&continued), "{}", explained.out);
+    let described = terminal(&service, 60, "NO_COLOR=1 keygatectl describe sub sub-7");
+    assert!(described.out.lines().all(|line| width(line) <= 60), "{}", described.out);
+    assert!(
+        described.out.contains("a long reason a long reason") && !described.out.contains("WHAT"),
+        "{}",
+        described.out
+    );
     let keys = |columns| terminal(&service, columns, "keygatectl get keys").out;
     assert!(!keys(80).contains("SHA256") && keys(200).contains("SHA256"));
     let plain = terminal(&service, 80, "NO_COLOR=1 keygatectl get subs");

@@ -12,7 +12,7 @@ use crate::{
     cli::reads::Watch,
     client::Client,
     failure::{Done, Failure, Outcome},
-    output::{Screen, plain, styled},
+    output::{Screen, note, plain, styled},
     times,
 };
 
@@ -31,13 +31,22 @@ pub fn watch(client: &Client, screen: &mut Screen, asked: &Watch) -> Outcome {
         seen.seq = latest(client)?;
     }
     let end = asked.span.and_then(|span| Instant::now().checked_add(Duration::from_secs(span.0.unsigned_abs())));
-    let mut reached = Instant::now();
+    let (mut reached, mut is_away) = (Instant::now(), false);
     loop {
         match seen.look(client, screen) {
-            Ok(()) => reached = Instant::now(),
+            Ok(()) => {
+                if is_away {
+                    note("The service answers again.");
+                }
+                (reached, is_away) = (Instant::now(), false);
+            }
             // A restart of the service does not end a watch.
-            Err(Failure::Unreachable(_)) if reached.elapsed() < AWAY => {}
-            Err(failure) if failure.status() == Some(503) && reached.elapsed() < AWAY => {}
+            Err(failure) if is_passing(&failure) && reached.elapsed() < AWAY => {
+                if !is_away {
+                    note(&format!("{failure}\n  trying again for {} s", AWAY.as_secs()));
+                }
+                is_away = true;
+            }
             Err(failure) => return Err(failure),
         }
         screen.flush()?;
@@ -47,6 +56,10 @@ pub fn watch(client: &Client, screen: &mut Screen, asked: &Watch) -> Outcome {
         }
         thread::sleep(PAUSE.min(left));
     }
+}
+
+fn is_passing(failure: &Failure) -> bool {
+    matches!(failure, Failure::Unreachable(_)) || failure.status() == Some(503)
 }
 
 /// The number of the latest audit entry.

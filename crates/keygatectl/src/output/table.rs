@@ -128,7 +128,7 @@ impl<'c> Table<'c> {
             let cells: Vec<String> = self.columns.iter().map(|column| cell(column, row, self.now)).collect();
             let line = self.line(&cells, |column, text| match column.shape {
                 Shape::State | Shape::Blocked => {
-                    let style = style_of(text.split([' ', '…']).next().unwrap_or_default());
+                    let style = style_of(text.split([' ', ',', '…']).next().unwrap_or_default());
                     format!("{style}{text}{style:#}")
                 }
                 _ => text,

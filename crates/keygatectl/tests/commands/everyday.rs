@@ -250,6 +250,22 @@ fn tokens_and_credentials_are_issued_once_and_revoked() {
 }
 
 #[test]
+fn a_watch_outlives_a_restart_of_the_service_and_tells_it() {
+    let mut service = Service::start();
+    service.seed();
+    let watch = service.ctl(&["watch", "--for", "8s"]).start();
+    std::thread::sleep(Duration::from_secs(2));
+    service.kill();
+    std::thread::sleep(Duration::from_secs(2));
+    service.restart();
+    service.ctl(&["block", "sub-7"]).expect(0);
+    let watch = crate::support::Ran::of(watch.wait_with_output().unwrap());
+    assert!(watch.code == 0 && watch.out.contains("block subscription sub-7"), "{watch:?}");
+    assert_eq!(watch.err.matches("trying again").count(), 1, "{watch:?}");
+    assert!(watch.err.ends_with("The service answers again.\n"), "{watch:?}");
+}
+
+#[test]
 fn a_watch_shows_what_happens() {
     let service = Service::start();
     service.seed();

@@ -34,6 +34,8 @@ fn tables_fit_the_terminal() {
     }
     // A state is never cut, and neither is a time, or an id that could be whole.
     service.ctl(&["block", "sub-8", "--from", "2h", "--until", "3h"]).expect(0);
+    let red = terminal(&service, 80, "keygatectl get subs").out;
+    assert!(red.contains("\u{1b}[31mBLOCKED, ends in"), "{red:?}");
     let subs = terminal(&service, 80, "NO_COLOR=1 keygatectl get subs");
     assert!(subs.out.contains("BLOCKED, ends in ") && subs.out.contains("UNBLOCKED, blocked in "), "{}", subs.out);
     let states: Vec<&str> = subs.out.lines().filter(|line| line.contains("BLOCKED, ")).collect();

@@ -93,7 +93,7 @@ pub fn wait(client: &Client, asked: Wait, change: &Answer) -> Result<Option<Rece
         .ok_or_else(|| Failure::Unreachable("the service does not say which revision the change made".to_owned()))?;
     let most = Duration::from_secs(span.0.unsigned_abs());
     let begun = Instant::now();
-    let bar = Progress::new(Some(1), "gateways that have it").at_once();
+    let bar = Progress::new(Some(1), "gateways that have it").of_others();
     loop {
         let mut receipt = find(client, revision).map_err(|failure| {
             bar.end();

@@ -84,18 +84,16 @@ impl Screen {
 
 /// A text in lines of so many columns, broken between words. A word that is longer stays whole.
 fn wrap(text: &str, columns: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
+    let mut lines: Vec<String> = Vec::new();
     let mut used = 0_usize;
     for word in text.split(' ') {
         let width = anstream::adapter::strip_str(word).to_string().width();
+        let with_word = used.saturating_add(1).saturating_add(width);
         match lines.last_mut() {
-            Some(line) if used == 0 || used.saturating_add(1).saturating_add(width) <= columns => {
-                if used > 0 {
-                    line.push(' ');
-                    used = used.saturating_add(1);
-                }
+            Some(line) if with_word <= columns || used == 0 => {
+                line.push(' ');
                 line.push_str(word);
-                used = used.saturating_add(width);
+                used = with_word;
             }
             _ => {
                 lines.push(word.to_owned());
@@ -207,6 +205,7 @@ mod tests {
             ("one two three", 7, vec!["one two", "three"]),
             ("one two three", 3, vec!["one", "two", "three"]),
             ("/a/long/path of it", 5, vec!["/a/long/path", "of it"]),
+            ("  indented text", 10, vec!["  indented", "text"]),
             ("日本 日本", 5, vec!["日本", "日本"]),
             ("\u{1b}[31mred\u{1b}[0m two", 7, vec!["\u{1b}[31mred\u{1b}[0m two"]),
         ] {

@@ -160,6 +160,8 @@ fn blocks_of_all_kinds_and_their_ends() {
     assert!(app.err.contains("app-1 is an application") && app.err.contains("block --application app-1"), "{app:?}");
     service.ctl(&["block", "--application", "app-1", "--reason", "unpaid"]).expect(0);
     assert_eq!(service.get("/v1/applications/app-1")["block"]["reason"], "unpaid");
+    let app = service.ctl(&["unblock", "app-1"]).expect(1);
+    assert!(app.err.contains("`keygatectl unblock --application app-1` unblocks it"), "{app:?}");
     service.ctl(&["unblock", "--application", "app-1", "--reason", "paid"]).expect(0);
     let described = service.ctl(&["describe", "subscription", "sub-7"]).expect(0);
     for part in ["subscription sub-7", "PROD_ONLY_BLOCKED", "block\n", "history\n", "administrator"] {

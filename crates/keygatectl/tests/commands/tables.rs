@@ -48,6 +48,15 @@ fn tables_fit_the_terminal() {
         let shown = terminal(&service, 80, &format!("NO_COLOR=1 keygatectl {list}"));
         assert!(shown.out.contains("subscription sub-8") && shown.out.contains("administrator"), "{}", shown.out);
     }
+    service.gateway("edge-1");
+    let missing = terminal(&service, 80, "NO_COLOR=1 keygatectl block sub-8 --wait 2s");
+    assert!(missing.code == 4 && missing.out.contains("\n  gw edge-1: live, and still decides"), "{missing:?}");
+    assert!(missing.out.contains(" 0/1 1s"), "the bar tells how long it waits: {missing:?}");
+    let deleted = terminal(&service, 80, "NO_COLOR=1 keygatectl delete key k-2 --yes --wait 1s").out;
+    assert!(
+        deleted.find("is deleted") < deleted.find("gateways that have it"),
+        "what is done comes first: {deleted:?}"
+    );
     // Sentences are broken between words, below each other.
     let explained = terminal(&service, 60, "NO_COLOR=1 keygatectl explain /payments/1.0/x --key-id k-1");
     assert!(explained.out.lines().all(|line| width(line) <= 60), "{}", explained.out);

@@ -108,6 +108,17 @@ pub enum Command {
     Get(reads::Get),
     /// Show one object with its block, receipt, usage and history
     Describe(reads::Describe),
+    /// Make the objects of documents, with the rights of your role
+    #[command(after_help = "Examples:
+  keygatectl create new.yaml
+
+A document is what `export` writes: a row of the API with its kind. `apply`
+sends all documents of a folder at once, and is for administrators.")]
+    Create(changes::Documents),
+    /// Replace the objects of documents, with the rights of your role
+    #[command(after_help = "Examples:
+  keygatectl replace policy/plans.yaml")]
+    Replace(changes::Documents),
     /// Delete objects; the block of a deleted subscription or application stays
     Delete(changes::Delete),
     /// Block a subscription, or an application

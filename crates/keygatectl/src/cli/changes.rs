@@ -92,6 +92,16 @@ pub struct Unblock {
     pub wait: Wait,
 }
 
+/// Make or replace the objects of documents.
+#[derive(Debug, Args)]
+pub struct Documents {
+    /// Files of documents, or folders of them
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<std::path::PathBuf>,
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
 /// Approve or reject subscriptions.
 #[derive(Debug, Args)]
 pub struct Decide {

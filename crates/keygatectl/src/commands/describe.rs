@@ -39,8 +39,10 @@ pub fn describe(client: &Client, screen: &mut Screen, asked: &Describe) -> Outco
         found.insert("usage_last_day".to_owned(), rows.into());
     }
     let query = [("kind", kind.word().to_owned()), ("id", asked.id.clone()), ("sort", "-seq".to_owned())];
-    let history = seen(client.pages("/v1/audit", &query).all(MOST_ROWS))?;
-    let revision = history.iter().find_map(|entry| entry.get("revision").and_then(Value::as_i64));
+    // Null if the role does not see it.
+    let history = seen(client.pages("/v1/audit", &query).all(MOST_ROWS).map(Some))?;
+    let entries = history.iter().flatten();
+    let revision = entries.filter_map(|entry| entry.get("revision")).find_map(Value::as_i64);
     found.insert("history".to_owned(), history.into());
     let receipt = match revision {
         Some(revision) => seen(receipt::find(client, revision).map(Some))?,
@@ -126,6 +128,10 @@ fn show(
     } else if found.contains_key("usage_last_day") {
         let columns = without(kinds::USAGE, |column| !matches!(column.at, "/outcome" | "/requests"));
         table(screen, "requests of the last day", &columns, &rows("usage_last_day"))?;
+    }
+    if found.get("history").is_some_and(Value::is_null) {
+        details::section(screen, "history")?;
+        return screen.line("your role does not see it");
     }
     table(screen, "history", &without(kinds::AUDIT, |column| column.shape == Shape::What), &rows("history"))
 }

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod blocks;
 pub mod convert;
+pub mod create;
 pub mod describe;
 pub mod explain;
 pub mod gateways;
@@ -33,6 +34,8 @@ pub fn run(Cli { global, command }: Cli, screen: &mut Screen) -> Outcome {
         Command::Whoami => login::whoami(&client()?, screen),
         Command::Get(asked) => get::get(&client()?, screen, &asked),
         Command::Describe(asked) => describe::describe(&client()?, screen, &asked),
+        Command::Create(asked) => create::write(&client()?, screen, &asked, create::Write::Create),
+        Command::Replace(asked) => create::write(&client()?, screen, &asked, create::Write::Replace),
         Command::Delete(asked) => get::delete(&client()?, screen, &asked),
         Command::Block(asked) => blocks::block(&client()?, screen, &asked),
         Command::Unblock(asked) => blocks::unblock(&client()?, screen, &asked),

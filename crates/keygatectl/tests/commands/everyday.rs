@@ -144,6 +144,42 @@ fn a_receipt_that_is_not_complete_ends_with_4_and_names_who_is_missing() {
 }
 
 #[test]
+fn people_of_all_roles_make_and_replace_what_is_theirs() {
+    let service = Service::start();
+    service.seed();
+    let token = |role: &str, subject: &str| {
+        let issued = service.ctl(&["tokens", "issue", "--role", role, "--subject", subject]).expect(0);
+        issued.out.trim().to_owned()
+    };
+    let (publisher, subscriber) = (token("publisher", "pat"), token("subscriber", "sam"));
+    let write = |name: &str, text: &str| std::fs::write(service.folder().join(name), text).unwrap();
+    // What is named comes first, wherever it stands.
+    write("api.yaml", "kind: api\nid: maps\nmatch: [{path: /maps}]\nplans: [small]\n---\nkind: plan\nid: small\n");
+    let made = service.ctl(&["create", "api.yaml"]).variable("KEYGATE_TOKEN", &publisher).expect(0);
+    assert_eq!(made.out, "plan small is made\nAPI maps is made\n");
+    write(
+        "own.yaml",
+        "kind: application\nid: mine\n---\nkind: subscription\nid: mine-maps\napplication: mine\napi: maps\nplan: small\n",
+    );
+    service.ctl(&["create", "own.yaml"]).variable("KEYGATE_TOKEN", &subscriber).expect(0);
+    assert_eq!(service.get("/v1/applications/mine")["owner"], "sam");
+    write("name.yaml", "kind: application\nid: mine\nname: Mine\n");
+    let twice = service.ctl(&["create", "name.yaml"]).variable("KEYGATE_TOKEN", &subscriber).expect(1);
+    assert!(twice.err.contains("name.yaml:1: ") && twice.err.contains("409"), "{twice:?}");
+    let replaced =
+        service.ctl(&["replace", "name.yaml", "-o", "json"]).variable("KEYGATE_TOKEN", &subscriber).expect(0);
+    assert_eq!(replaced.json()["name"], "Mine");
+    let other = service.ctl(&["replace", "api.yaml"]).variable("KEYGATE_TOKEN", &subscriber).expect(1);
+    assert!(other.err.contains("api.yaml:"), "{other:?}");
+    // Nobody takes what he may not see for nothing.
+    let seen = service.ctl(&["describe", "sub", "mine-maps"]).variable("KEYGATE_TOKEN", &subscriber).expect(0);
+    assert!(seen.out.contains("history\nyour role does not see it"), "{seen:?}");
+    write("kept.yaml", "kind: application\nid: gone\nstate: BLOCKED\ndeleted: true\n");
+    let kept = service.ctl(&["create", "kept.yaml"]).expect(1);
+    assert!(kept.err.contains("kept.yaml:1: only apply"), "{kept:?}");
+}
+
+#[test]
 fn blocks_of_all_kinds_and_their_ends() {
     let service = Service::start();
     service.seed();

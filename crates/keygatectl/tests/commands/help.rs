@@ -91,6 +91,7 @@ fn every_command_has_help_and_its_examples_work() {
         let export = service.ctl(&["export", "exported"]);
         export.expect(0);
         fs::write(service.folder().join("keys.csv"), CSV).unwrap();
+        fs::write(service.folder().join("new.yaml"), "kind: application\nid: app-new\nowner: alice\n").unwrap();
         fs::write(service.folder().join("token.txt"), crate::support::TOKEN).unwrap();
         if name != "export" {
             fs::rename(service.folder().join("exported"), service.folder().join("policy")).unwrap();

@@ -111,6 +111,7 @@ fn completions_and_the_manual_are_made() {
     for part in [".TH keygatectl", "KEYGATE_URL", "PROD_ONLY_BLOCKED"] {
         assert!(manual.out.contains(part) || manual.out.replace("\\-", "-").contains(part), "{part}\n{}", manual.out);
     }
+    assert!(manual.out.contains("\nkeygatectl login\n") && !manual.out.contains("login(1)"), "{}", manual.out);
     let version = Ctl::new(folder.path(), &["--version"]).expect(0);
     assert!(version.out.starts_with("keygatectl "));
 }

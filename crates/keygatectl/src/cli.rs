@@ -7,9 +7,9 @@ pub mod args;
 pub mod changes;
 pub mod reads;
 
-use std::path::PathBuf;
+use std::{env, ffi::OsString, path::PathBuf};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -29,14 +29,15 @@ pub enum Format {
     disable_help_subcommand = true,
     max_term_width = 100,
     after_help = "First use:
-  keygatectl login https://policy.example.com      asks for a token, and keeps it
-  keygatectl get subscriptions --state BLOCKED     who is blocked
-  keygatectl block sub-7 --until 2h --wait 5s      and wait until every gateway has it
+  keygatectl login https://policy.example.com     asks for a token, and keeps it
+  keygatectl get subscriptions --state BLOCKED    who is blocked
+  keygatectl block sub-7 --until 2h --wait 5s     until every gateway has it
 
-Variables: KEYGATE_URL, KEYGATE_TOKEN or KEYGATE_TOKEN_FILE, KEYGATE_CA_FILE, NO_COLOR
+Variables: KEYGATE_URL, KEYGATE_TOKEN or KEYGATE_TOKEN_FILE, KEYGATE_CA_FILE,
+NO_COLOR
 
-Exit codes: 0 done, 1 failed, 2 there is a difference (diff), 3 the policy refuses (explain),
-4 a receipt that is not complete, 64 wrong usage"
+Exit codes: 0 done, 1 failed, 2 there is a difference (diff), 3 the policy
+refuses (explain), 4 a receipt that is not complete, 64 wrong usage"
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -49,14 +50,15 @@ pub struct Cli {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// The policy service, such as https://policy.example.com; otherwise the one of `login`
-    #[arg(long, global = true, env = "KEYGATE_URL", hide_env_values = true, value_name = "URL")]
+    /// The policy service, such as https://policy.example.com; otherwise the one of `login` [env: KEYGATE_URL]
+    #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
-    /// A file with the token (`-`: standard input), instead of the variable KEYGATE_TOKEN or the `login`
-    #[arg(long, global = true, env = "KEYGATE_TOKEN_FILE", hide_env_values = true, value_name = "FILE")]
+    /// A file with the token (`-`: standard input), instead of the variable KEYGATE_TOKEN or the `login` [env:
+    /// KEYGATE_TOKEN_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// Certificates in PEM that are trusted beside those of the system
-    #[arg(long, global = true, env = "KEYGATE_CA_FILE", hide_env_values = true, value_name = "FILE")]
+    /// Certificates in PEM that are trusted beside those of the system [env: KEYGATE_CA_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
     /// Use plain HTTP to another machine, although everyone on the way can read the token
     #[arg(long, global = true)]
@@ -64,6 +66,32 @@ pub struct Global {
     /// Tables for people, or JSON for scripts
     #[arg(long, short, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
+}
+
+impl Cli {
+    /// Reads a command line. A command that needs arguments and has none shows its help.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut matches = helpful(Self::command()).try_get_matches_from(arguments)?;
+        let mut cli = Self::from_arg_matches_mut(&mut matches)?;
+        cli.global.add_environment();
+        Ok(cli)
+    }
+}
+
+fn helpful(command: clap::Command) -> clap::Command {
+    let needs = command.is_subcommand_required_set() || command.get_arguments().any(clap::Arg::is_required_set);
+    command.arg_required_else_help(needs).mut_subcommands(helpful)
+}
+
+impl Global {
+    /// Takes from the environment what no option says. The parser does not, because it would count a variable as an
+    /// argument, in the usage that an error shows and where it asks whether there is any.
+    fn add_environment(&mut self) {
+        let of = |name| env::var_os(name).filter(|text| !text.is_empty());
+        self.url = self.url.take().or_else(|| of("KEYGATE_URL").map(|url| url.to_string_lossy().into_owned()));
+        self.token_file = self.token_file.take().or_else(|| of("KEYGATE_TOKEN_FILE").map(PathBuf::from));
+        self.ca_file = self.ca_file.take().or_else(|| of("KEYGATE_CA_FILE").map(PathBuf::from));
+    }
 }
 
 /// The commands.
@@ -80,6 +108,17 @@ pub enum Command {
     Get(reads::Get),
     /// Show one object with its block, receipt, usage and history
     Describe(reads::Describe),
+    /// Make the objects of documents, with the rights of your role
+    #[command(after_help = "Examples:
+  keygatectl create new.yaml
+
+A document is what `export` writes: a row of the API with its kind. `apply`
+sends all documents of a folder at once, and is for administrators.")]
+    Create(changes::Documents),
+    /// Replace the objects of documents, with the rights of your role
+    #[command(after_help = "Examples:
+  keygatectl replace policy/plans.yaml")]
+    Replace(changes::Documents),
     /// Delete objects; the block of a deleted subscription or application stays
     Delete(changes::Delete),
     /// Block a subscription, or an application
@@ -96,11 +135,13 @@ pub enum Command {
   keygatectl reject sub-9 --reason 'no contract'")]
     Reject(changes::Decide),
     /// Issue, regenerate, revoke and look up keys
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "`keygatectl get keys` lists keys.")]
     Keys(changes::Keys),
     /// Tokens of people, teams and programs
-    #[command(subcommand)]
-    Tokens(changes::Tokens),
+    Tokens {
+        #[command(subcommand)]
+        command: Option<changes::Tokens>,
+    },
     /// The gateways that follow the policy, and their credentials
     Gateways(reads::Gateways),
     /// Which gateways decide by a revision
@@ -130,6 +171,5 @@ pub enum Command {
     /// Write completions for a shell to stdout
     Completions(reads::Completions),
     /// Write the manual page to stdout
-    #[command(hide = true)]
     Man,
 }

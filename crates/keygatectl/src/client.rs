@@ -2,7 +2,10 @@
 //!
 //! It follows no redirect, because a redirect could hand the token to another machine.
 
-use std::{io::Read, time::Duration};
+use std::{
+    io::Read,
+    time::{Duration, Instant},
+};
 
 use management::resource::Resource;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -53,6 +56,8 @@ pub struct Answer {
     pub body: Value,
     /// The policy's revision, if the answer tells it.
     pub revision: Option<i64>,
+    /// When the request was sent.
+    pub sent: Instant,
 }
 
 /// A part of a query.
@@ -151,6 +156,7 @@ impl Client {
     }
 
     fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
+        let sent = Instant::now();
         let response = request.send().map_err(|error| self.unreachable(&error))?;
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let (status, request_id) = (response.status(), header("x-request-id"));
@@ -168,7 +174,7 @@ impl Client {
             return Err(Failure::Refused(Refusal::of(status.as_u16(), &body, request_id)));
         }
         if body.is_empty() {
-            return Ok(Answer { body: Value::Null, revision });
+            return Ok(Answer { body: Value::Null, revision, sent });
         }
         let body = serde_json::from_slice(&body).map_err(|_| {
             Failure::Unreachable(format!(
@@ -176,7 +182,7 @@ impl Client {
                 self.url
             ))
         })?;
-        Ok(Answer { body, revision })
+        Ok(Answer { body, revision, sent })
     }
 
     fn read(&self, response: Response) -> Result<Vec<u8>, Failure> {

@@ -55,6 +55,9 @@ impl Refusal {
             401 => Some("the token is not valid here; `keygatectl login` or KEYGATE_TOKEN sets another one"),
             403 => Some("`keygatectl whoami` shows the role of the token"),
             429 => Some("try again in a minute"),
+            404 if text("detail").is_some_and(|detail| detail.starts_with("your role ")) => {
+                Some("`keygatectl whoami` shows the role of the token")
+            }
             _ => None,
         };
         Self {

@@ -71,7 +71,7 @@ pub fn path(kind: Kind) -> &'static str {
 
 /// The columns of APIs.
 pub const APIS: &[Column] = &[
-    Column::new("ID", "/id", Shape::Text, 0),
+    Column::new("ID", "/id", Shape::Id, 0),
     Column::new("STATE", "/state", Shape::State, 0),
     Column::new("MATCH", "/match", Shape::Match, 1),
     Column::new("OWNER", "/owner", Shape::Text, 2),
@@ -84,7 +84,7 @@ pub const APIS: &[Column] = &[
 
 /// The columns of applications.
 pub const APPLICATIONS: &[Column] = &[
-    Column::new("ID", "/id", Shape::Text, 0),
+    Column::new("ID", "/id", Shape::Id, 0),
     Column::new("STATE", "/state", Shape::Blocked, 0),
     Column::new("OWNER", "/owner", Shape::Text, 1),
     Column::new("PLAN", "/plan", Shape::Text, 2),
@@ -94,22 +94,22 @@ pub const APPLICATIONS: &[Column] = &[
 
 /// The columns of keys.
 pub const KEYS: &[Column] = &[
-    Column::new("ID", "/id", Shape::Text, 0),
+    Column::new("ID", "/id", Shape::Id, 0),
     Column::new("STATE", "/state", Shape::State, 0),
-    Column::new("TYPE", "/type", Shape::Text, 1),
-    Column::new("APPLICATION", "/application", Shape::Text, 0),
+    Column::new("TYPE", "/type", Shape::State, 1),
+    Column::new("APPLICATION", "/application", Shape::Id, 0),
     Column::new("EXPIRES", "/expires_at", Shape::Time, 3),
     Column::new("LAST USED", "/last_used", Shape::Away, 2),
     Column::new("APIS", "/apis", Shape::List, 4),
-    Column::new("REPLACED BY", "/replaced_by", Shape::Text, 5),
-    Column::new("SHA256", "/sha256", Shape::Text, 6),
+    Column::new("REPLACED BY", "/replaced_by", Shape::Id, 5),
+    Column::new("SHA256", "/sha256", Shape::Id, 6),
 ];
 
 /// The columns of subscriptions.
 pub const SUBSCRIPTIONS: &[Column] = &[
-    Column::new("ID", "/id", Shape::Text, 0),
-    Column::new("APPLICATION", "/application", Shape::Text, 0),
-    Column::new("API", "/api", Shape::Text, 0),
+    Column::new("ID", "/id", Shape::Id, 0),
+    Column::new("APPLICATION", "/application", Shape::Id, 0),
+    Column::new("API", "/api", Shape::Id, 0),
     Column::new("STATE", "/state", Shape::Blocked, 0),
     Column::new("PLAN", "/plan", Shape::Text, 2),
     Column::new("BLOCKED BY", "/block/by", Shape::Text, 3),
@@ -119,7 +119,7 @@ pub const SUBSCRIPTIONS: &[Column] = &[
 
 /// The columns of plans.
 pub const PLANS: &[Column] = &[
-    Column::new("ID", "/id", Shape::Text, 0),
+    Column::new("ID", "/id", Shape::Id, 0),
     Column::new("LIMITS", "/limits", Shape::Limits, 0),
     Column::new("BURST", "/burst/requests", Shape::Number, 2),
     Column::new("PER", "/burst/per", Shape::Text, 2),
@@ -129,17 +129,17 @@ pub const PLANS: &[Column] = &[
 
 /// The columns of deny policies.
 pub const DENY_POLICIES: &[Column] = &[
-    Column::new("ID", "/id", Shape::Text, 0),
-    Column::new("TYPE", "/type", Shape::Text, 0),
-    Column::new("VALUE", "/value", Shape::Text, 0),
+    Column::new("ID", "/id", Shape::Id, 0),
+    Column::new("TYPE", "/type", Shape::State, 0),
+    Column::new("VALUE", "/value", Shape::Id, 0),
     Column::new("INVERTED", "/invert", Shape::Text, 2),
     Column::new("APPLIES", "/applies", Shape::Text, 1),
 ];
 
 /// The columns of gateways.
 pub const GATEWAYS: &[Column] = &[
-    Column::new("CLIENT", "/client_id", Shape::Text, 0),
-    Column::new("INSTANCE", "/instance", Shape::Text, 0),
+    Column::new("CLIENT", "/client_id", Shape::Id, 0),
+    Column::new("INSTANCE", "/instance", Shape::Id, 0),
     Column::new("STATE", "/state", Shape::State, 0),
     Column::new("REVISION", "/revision", Shape::Number, 1),
     Column::new("BEHIND", "/behind", Shape::Number, 1),
@@ -149,13 +149,13 @@ pub const GATEWAYS: &[Column] = &[
     Column::new("SEEN", "/last_seen", Shape::Away, 2),
     Column::new("VERSION", "/version", Shape::Text, 5),
     Column::new("ADDRESS", "/address", Shape::Text, 6),
-    Column::new("ID", "/id", Shape::Text, 3),
+    Column::new("ID", "/id", Shape::Id, 3),
 ];
 
 /// The columns of credentials.
 pub const CREDENTIALS: &[Column] = &[
-    Column::new("ID", "/id", Shape::Text, 0),
-    Column::new("CLIENT", "/client_id", Shape::Text, 0),
+    Column::new("ID", "/id", Shape::Id, 0),
+    Column::new("CLIENT", "/client_id", Shape::Id, 0),
     Column::new("APIS", "/apis", Shape::List, 2),
     Column::new("CREATED", "/created_at", Shape::Time, 3),
     Column::new("EXPIRES", "/expires_at", Shape::Time, 1),
@@ -163,8 +163,8 @@ pub const CREDENTIALS: &[Column] = &[
 
 /// The columns of tokens.
 pub const TOKENS: &[Column] = &[
-    Column::new("ID", "/id", Shape::Text, 0),
-    Column::new("ROLE", "/role", Shape::Text, 0),
+    Column::new("ID", "/id", Shape::Id, 0),
+    Column::new("ROLE", "/role", Shape::State, 0),
     Column::new("SUBJECT", "/subject", Shape::Text, 0),
     Column::new("CREATED", "/created_at", Shape::Time, 2),
     Column::new("EXPIRES", "/expires_at", Shape::Time, 1),
@@ -173,8 +173,8 @@ pub const TOKENS: &[Column] = &[
 /// The columns of hourly usage.
 pub const USAGE: &[Column] = &[
     Column::new("HOUR", "/hour", Shape::Time, 0),
-    Column::new("APPLICATION", "/application", Shape::Text, 0),
-    Column::new("API", "/api", Shape::Text, 0),
+    Column::new("APPLICATION", "/application", Shape::Id, 0),
+    Column::new("API", "/api", Shape::Id, 0),
     Column::new("PLAN", "/plan", Shape::Text, 2),
     Column::new("OUTCOME", "/outcome", Shape::State, 0),
     Column::new("REQUESTS", "/requests", Shape::Number, 0),
@@ -182,16 +182,15 @@ pub const USAGE: &[Column] = &[
 
 /// The columns of audit entries.
 pub const AUDIT: &[Column] = &[
-    Column::new("TIME", "/at", Shape::Time, 0),
+    Column::new("TIME", "/at", Shape::Second, 0),
     Column::new("ACTOR", "/actor", Shape::Text, 0),
-    Column::new("ACTION", "/action", Shape::Text, 0),
-    Column::new("KIND", "/kind", Shape::Text, 0),
-    Column::new("ID", "/id", Shape::Text, 0),
+    Column::new("ACTION", "/action", Shape::State, 0),
+    Column::new("WHAT", "/id", Shape::What, 0),
     Column::new("REVISION", "/revision", Shape::Number, 2),
     Column::new("REASON", "/reason", Shape::Text, 1),
     Column::new("ROLE", "/role", Shape::Text, 5),
     Column::new("ADDRESS", "/address", Shape::Text, 4),
-    Column::new("REQUEST", "/request_id", Shape::Text, 6),
+    Column::new("REQUEST", "/request_id", Shape::Id, 6),
 ];
 
 /// The columns of revisions.
@@ -199,9 +198,8 @@ pub const REVISIONS: &[Column] = &[
     Column::new("REVISION", "/revision", Shape::Number, 0),
     Column::new("TIME", "/at", Shape::Time, 0),
     Column::new("ACTOR", "/actor", Shape::Text, 0),
-    Column::new("ACTION", "/action", Shape::Text, 0),
-    Column::new("KIND", "/kind", Shape::Text, 0),
-    Column::new("ID", "/id", Shape::Text, 0),
+    Column::new("ACTION", "/action", Shape::State, 0),
+    Column::new("WHAT", "/id", Shape::What, 0),
 ];
 
 /// Each table with the name of its schema in the OpenAPI document, so that a test can hold the columns to it.

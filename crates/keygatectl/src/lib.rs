@@ -30,8 +30,6 @@ pub mod validate;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::Parser as _;
-
 use self::{
     cli::Cli,
     failure::{Failure, Outcome, USAGE},
@@ -40,7 +38,7 @@ use self::{
 
 /// Runs a command line, and returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::read(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // If nobody reads the help, there is nobody to tell.

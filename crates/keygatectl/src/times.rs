@@ -114,6 +114,11 @@ pub fn local(seconds: i64) -> String {
     format(seconds, "%Y-%m-%d %H:%M")
 }
 
+/// A time in the local zone, to the second.
+pub fn local_second(seconds: i64) -> String {
+    format(seconds, "%Y-%m-%d %H:%M:%S")
+}
+
 /// A time in the local zone, to the second, with the zone.
 pub fn local_exact(seconds: i64) -> String {
     format(seconds, "%Y-%m-%d %H:%M:%S %:z")

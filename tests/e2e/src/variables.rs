@@ -28,6 +28,9 @@ pub fn write(stack: &Stack, keys: &Keys, tokens: &Tokens) -> Result<PathBuf> {
         ("POLICY", format!("http://{}", stack.policy()?.address())),
         ("ENVOY_ADMIN", format!("http://{}", stack.envoy()?.admin())),
         ("ADMIN_TOKEN", ADMIN_TOKEN.to_owned()),
+        // The same for keygatectl.
+        ("KEYGATE_URL", format!("http://{}", stack.policy()?.address())),
+        ("KEYGATE_TOKEN", ADMIN_TOKEN.to_owned()),
         ("PUBLISHER_TOKEN", tokens.publisher.clone()),
         ("SUBSCRIBER_TOKEN", tokens.subscriber.clone()),
         ("OPERATOR_TOKEN", tokens.operator.clone()),

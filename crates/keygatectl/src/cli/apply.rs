@@ -48,8 +48,9 @@ pub struct Diff {
   keygatectl apply policy
   keygatectl apply policy --prune --yes
 
-Objects that no document names stay, unless --prune says otherwise and they were applied from
-this folder before: keygate.lock in the folder is the record of that. No block is lifted.")]
+Objects that no document names stay, unless --prune is given and they were
+applied from this folder before: keygate.lock in the folder is the record of
+that. No block is lifted, unless --lift-blocks is given.")]
 pub struct Apply {
     /// The folder with the documents
     #[arg(value_name = "DIR")]
@@ -78,7 +79,8 @@ pub struct Apply {
 
 /// Turn the files of other products into documents for `apply`.
 #[derive(Debug, Args)]
-#[command(after_help = "What could not be carried over is listed on stderr, with its place and what to do instead.
+#[command(after_help = "What could not be carried over is listed on stderr, with its place and what to
+do instead.
 
 Examples:
   keygatectl convert csv keys.csv --out converted

@@ -7,8 +7,9 @@ use crate::times::{Moment, Span};
 
 /// Keep the URL and a token of a policy service for later commands.
 #[derive(Debug, Args)]
-#[command(after_help = "The token is read from standard input, or asked for at the terminal. It is kept in
-~/.config/keygate/login.json (or below XDG_CONFIG_HOME), which only you may read.
+#[command(after_help = "The token is read from standard input, or asked for at the terminal. It is
+kept in ~/.config/keygate/login.json (or below XDG_CONFIG_HOME), which only
+you may read.
 
 Examples:
   keygatectl login https://policy.example.com
@@ -87,6 +88,16 @@ pub struct Unblock {
     /// Why
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// Make or replace the objects of documents.
+#[derive(Debug, Args)]
+pub struct Documents {
+    /// Files of documents, or folders of them
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<std::path::PathBuf>,
     #[command(flatten)]
     pub wait: Wait,
 }
@@ -204,7 +215,7 @@ pub enum Tokens {
     List,
     /// Issue a token; the token alone is on stdout
     #[command(after_help = "Examples:
-  keygatectl tokens issue --role publisher --subject team-payments --expires-in 90d")]
+  keygatectl tokens issue --role publisher --subject payments --expires-in 90d")]
     Issue {
         /// What the token may do
         #[arg(long, value_enum)]
@@ -220,6 +231,8 @@ pub enum Tokens {
     Revoke {
         #[arg(required = true, value_name = "ID")]
         ids: Vec<String>,
+        #[command(flatten)]
+        yes: Yes,
     },
 }
 

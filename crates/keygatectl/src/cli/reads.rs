@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use clap_complete::Shell;
 
-use super::{args::KindName, changes::NewCredential};
+use super::{
+    args::{KindName, Yes},
+    changes::NewCredential,
+};
 use crate::times::{Moment, Span};
 
 /// List objects of a kind, or show one.
@@ -125,20 +128,23 @@ pub enum GatewaysCommand {
     /// Make a credential; its secret alone is on stdout
     Issue(NewCredential),
     /// Change which APIs a credential sees
+    #[command(group = ArgGroup::new("which").required(true))]
     Scope {
         #[arg(value_name = "ID")]
         id: String,
         /// The only APIs that it sees
-        #[arg(long, value_name = "ID", value_delimiter = ',')]
+        #[arg(long, value_name = "ID", value_delimiter = ',', group = "which")]
         apis: Vec<String>,
         /// It sees all APIs
-        #[arg(long, conflicts_with = "apis", required_unless_present = "apis")]
+        #[arg(long, group = "which")]
         all: bool,
     },
     /// Revoke credentials at once
     Revoke {
         #[arg(required = true, value_name = "ID")]
         ids: Vec<String>,
+        #[command(flatten)]
+        yes: Yes,
     },
 }
 
@@ -241,8 +247,9 @@ pub struct Watch {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keygatectl explain /payments/1.0/orders --key-id k-1
-  keygatectl explain https://api.example.com/payments/1.0/orders --key-file key.txt --method POST
-  keygatectl explain /payments/1.0/orders --key-file key.txt --policy page.json --plugin plugin.json
+  keygatectl explain https://api.example.com/payments/1.0 --key-file key.txt
+  keygatectl explain /payments/1.0 --key-id k-1 -X POST --plugin plugin.json
+  keygatectl explain /payments/1.0/orders --key-id k-1 --policy page.json
 
 With --policy no service is asked. The exit code is 3 if the request is refused.")]
 pub struct Explain {
@@ -290,8 +297,9 @@ pub struct Explain {
   keygatectl validate page.json
   keygatectl validate plugin.json policy
 
-A file is a policy page or a plugin configuration in JSON, YAML in which one stands (Envoy,
-Istio's WasmPlugin and EnvoyFilter, EnvoyExtensionPolicy), or a document of `export`.")]
+A file is a policy page or a plugin configuration in JSON, YAML in which one
+stands (Envoy, Istio's WasmPlugin and EnvoyFilter, EnvoyExtensionPolicy), or a
+document of `export`.")]
 pub struct Validate {
     /// Files, or folders of exported documents
     #[arg(required = true, value_name = "FILE")]

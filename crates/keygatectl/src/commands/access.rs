@@ -4,19 +4,22 @@ use serde_json::{Value, json};
 
 use super::get;
 use crate::{
-    cli::{args::word, changes::Tokens},
+    cli::{
+        args::{Yes, word},
+        changes::Tokens,
+    },
     client::{Client, path_of},
     failure::{Done, Failure, Outcome},
     kinds,
-    output::{self, Screen, note, plain},
+    output::{self, Screen, confirm, is_asked, note, plain},
     times,
 };
 
 const PATH: &str = "/v1/tokens";
 
 /// Lists, issues and revokes tokens.
-pub fn tokens(client: &Client, screen: &mut Screen, asked: &Tokens) -> Outcome {
-    match asked {
+pub fn tokens(client: &Client, screen: &mut Screen, asked: Option<&Tokens>) -> Outcome {
+    match asked.unwrap_or(&Tokens::List) {
         Tokens::List => get::list(screen, client.pages(PATH, &[]), kinds::TOKENS, None, "tokens"),
         Tokens::Issue { role, subject, expires_in } => {
             let mut body = json!({ "role": word(role), "subject": subject });
@@ -31,7 +34,7 @@ pub fn tokens(client: &Client, screen: &mut Screen, asked: &Tokens) -> Outcome {
             }
             Ok(Done::Well)
         }
-        Tokens::Revoke { ids } => revoke(client, screen, PATH, ids, "token"),
+        Tokens::Revoke { ids, yes } => revoke(client, screen, PATH, ids, "token", *yes),
     }
 }
 
@@ -69,7 +72,11 @@ pub fn until(issued: &Value) -> String {
 }
 
 /// Revokes what has these ids.
-pub fn revoke(client: &Client, screen: &mut Screen, path: &str, ids: &[String], what: &str) -> Outcome {
+pub fn revoke(client: &Client, screen: &mut Screen, path: &str, ids: &[String], what: &str, yes: Yes) -> Outcome {
+    // A script says what it means: a leaked token is revoked without an answer to a question.
+    if !confirm(&format!("Revoke {what} {}?", ids.join(", ")), yes.yes || !is_asked())? {
+        return Err(Failure::Other("nothing was revoked".to_owned()));
+    }
     for id in ids {
         client.delete(&path_of(path, id), &[])?;
         if screen.is_json {

@@ -37,7 +37,8 @@ pub fn block(client: &Client, screen: &mut Screen, asked: &Block) -> Outcome {
         let preview = client.post(&path, &[("dry_run", "true".to_owned())], &body)?.body;
         return show_preview(screen, &preview);
     }
-    let answer = client.post(&path, &[], &body).map_err(|failure| other_kind(client, failure, asked))?;
+    let answer = client.post(&path, &[], &body);
+    let answer = answer.map_err(|failure| other_kind(client, failure, &asked.id, asked.application, "block"))?;
     show(client, screen, &answer, asked.wait)
 }
 
@@ -45,7 +46,8 @@ pub fn block(client: &Client, screen: &mut Screen, asked: &Block) -> Outcome {
 pub fn unblock(client: &Client, screen: &mut Screen, asked: &Unblock) -> Outcome {
     receipt::check(asked.wait)?;
     let path = format!("{}/unblock", target(&asked.id, asked.application));
-    let answer = client.post(&path, &[], &because(asked.reason.as_ref()))?;
+    let answer = client.post(&path, &[], &because(asked.reason.as_ref()));
+    let answer = answer.map_err(|failure| other_kind(client, failure, &asked.id, asked.application, "unblock"))?;
     show(client, screen, &answer, asked.wait)
 }
 
@@ -72,14 +74,14 @@ fn because(reason: Option<&String>) -> Value {
 }
 
 /// Says so if the id is that of an application, which needs `--application`.
-fn other_kind(client: &Client, failure: Failure, asked: &Block) -> Failure {
+fn other_kind(client: &Client, failure: Failure, id: &str, is_application: bool, action: &str) -> Failure {
     let is_other = failure.status() == Some(404)
-        && !asked.application
-        && client.find::<Application>(&asked.id).is_ok_and(|found| found.is_some());
+        && !is_application
+        && client.find::<Application>(id).is_ok_and(|found| found.is_some());
     match is_other {
         true => Failure::Other(format!(
-            "{id} is an application, no subscription; `keygatectl block --application {id}` blocks all that it subscribes to",
-            id = asked.id
+            "{id} is an application, no subscription; `keygatectl {action} --application {id}` {action}s it",
+            id = plain(id)
         )),
         false => failure,
     }
@@ -104,7 +106,7 @@ fn show(client: &Client, screen: &mut Screen, answer: &Answer, wait: Wait) -> Ou
         }
         screen.flush()?;
     }
-    let receipt = receipt::wait(client, wait, answer.revision);
+    let receipt = receipt::wait(client, wait, answer);
     receipt::end(screen, row, receipt, Done::Well)
 }
 

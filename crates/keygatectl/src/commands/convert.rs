@@ -26,8 +26,10 @@ pub fn convert(screen: &mut Screen, asked: &Convert) -> Outcome {
     for loss in &converted.losses {
         output::warning(&plain(&loss.to_string()));
     }
-    for text in converted.notes.iter().flat_map(|note| note.lines()) {
-        note(&format!("note: {}", plain(text)));
+    for text in &converted.notes {
+        // The lines after the first can be copied: they are a configuration, or metadata of routes.
+        let lines: Vec<_> = text.lines().map(plain).collect();
+        note(&format!("note: {}", lines.join("\n")));
     }
     if screen.is_json {
         screen.json(&json!({
@@ -38,6 +40,7 @@ pub fn convert(screen: &mut Screen, asked: &Convert) -> Outcome {
         }))?;
     } else {
         let losses = match converted.losses.len() {
+            0 if !converted.errors.is_empty() => "some of it could not be read".to_owned(),
             0 => "all was carried over".to_owned(),
             1 => "1 thing was not carried over".to_owned(),
             more => format!("{more} things were not carried over"),

@@ -12,7 +12,7 @@ use crate::{
     kinds::{self, KindInfo},
     output::{
         self, Screen, details,
-        table::{Column, Table},
+        table::{Column, Shape, Table},
     },
     times,
 };
@@ -39,8 +39,10 @@ pub fn describe(client: &Client, screen: &mut Screen, asked: &Describe) -> Outco
         found.insert("usage_last_day".to_owned(), rows.into());
     }
     let query = [("kind", kind.word().to_owned()), ("id", asked.id.clone()), ("sort", "-seq".to_owned())];
-    let history = seen(client.pages("/v1/audit", &query).all(MOST_ROWS))?;
-    let revision = history.iter().find_map(|entry| entry.get("revision").and_then(Value::as_i64));
+    // Null if the role does not see it.
+    let history = seen(client.pages("/v1/audit", &query).all(MOST_ROWS).map(Some))?;
+    let entries = history.iter().flatten();
+    let revision = entries.filter_map(|entry| entry.get("revision")).find_map(Value::as_i64);
     found.insert("history".to_owned(), history.into());
     let receipt = match revision {
         Some(revision) => seen(receipt::find(client, revision).map(Some))?,
@@ -113,20 +115,29 @@ fn show(
         details::section(screen, "block")?;
         details::object(screen, block, &[], now)?;
     }
-    for (name, _, _, columns) in below(kind, id) {
+    for (name, _, query, columns) in below(kind, id) {
         let rows = rows(name);
         let more = if rows.len() == MOST_ROWS { format!(" (the first {MOST_ROWS})") } else { String::new() };
-        table(screen, &format!("{name}{more}"), columns, &rows)?;
+        // The column of the object itself would be the same in all rows.
+        let is_same = |column: &Column| query.iter().any(|(field, _)| column.at.trim_start_matches('/') == *field);
+        table(screen, &format!("{name}{more}"), &without(columns, is_same), &rows)?;
     }
     if found.get("usage_last_day").is_some_and(Value::is_null) {
         details::section(screen, "requests of the last day")?;
         screen.line("not known at this address; see `keygatectl usage`")?;
     } else if found.contains_key("usage_last_day") {
-        let columns: Vec<Column> =
-            kinds::USAGE.iter().copied().filter(|column| matches!(column.at, "/outcome" | "/requests")).collect();
+        let columns = without(kinds::USAGE, |column| !matches!(column.at, "/outcome" | "/requests"));
         table(screen, "requests of the last day", &columns, &rows("usage_last_day"))?;
     }
-    table(screen, "history", kinds::AUDIT, &rows("history"))
+    if found.get("history").is_some_and(Value::is_null) {
+        details::section(screen, "history")?;
+        return screen.line("your role does not see it");
+    }
+    table(screen, "history", &without(kinds::AUDIT, |column| column.shape == Shape::What), &rows("history"))
+}
+
+fn without(columns: &[Column], is_left_out: impl Fn(&Column) -> bool) -> Vec<Column> {
+    columns.iter().copied().filter(|column| !is_left_out(column)).collect()
 }
 
 fn table(screen: &mut Screen, title: &str, columns: &[Column], rows: &[Value]) -> Result<(), Failure> {

@@ -23,7 +23,12 @@ use crate::{
 };
 
 /// Headers that usually hold keys.
-const OF_KEYS: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "x-api-key", "apikey"];
+const HEADERS_OF_KEYS: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "x-api-key", "apikey"];
+/// Arguments of a query that usually hold keys.
+const QUERIES_OF_KEYS: [&str; 5] = ["apikey", "api_key", "api-key", "x-api-key", "access_token"];
+
+/// The width of the rules before their sentences: a mark, the longest name, and blanks.
+const RULES: usize = 30;
 
 /// Explains a request.
 pub fn explain(client: &dyn Fn() -> Result<Client, Failure>, screen: &mut Screen, asked: &Explain) -> Outcome {
@@ -31,14 +36,13 @@ pub fn explain(client: &dyn Fn() -> Result<Client, Failure>, screen: &mut Screen
         Some(path) => Some(Digest::of(Secret::read(path, "the key")?.reveal().as_bytes())),
         None => asked.sha256.as_deref().map(digest_of).transpose()?,
     };
-    let headers = asked.header.iter().map(|header| header_of(header)).collect::<Result<Vec<_>, _>>()?;
     let configuration = asked.plugin.as_deref().map(plugin_of).transpose()?;
+    let sources = Sources::of(configuration.as_deref());
+    sources.check_query(&asked.request)?;
+    let headers = asked.header.iter().map(|header| sources.header_of(header)).collect::<Result<Vec<_>, _>>()?;
     let explained = match &asked.policy {
         None => online(&client()?, asked, digest, &headers, configuration.as_deref())?,
-        Some(policy) => {
-            let explanation = offline(policy, asked, digest, headers, configuration.as_deref())?;
-            serde_json::to_value(&explanation).map_err(|error| Failure::Other(error.to_string()))?
-        }
+        Some(policy) => offline(policy, asked, digest, headers, configuration.as_deref())?,
     };
     if screen.is_json {
         screen.json(&explained)?;
@@ -52,17 +56,52 @@ fn digest_of(hex: &str) -> Result<Digest, Failure> {
     Digest::from_hex(hex).ok_or_else(|| Failure::Usage("--sha256: expected 64 hexadecimal digits".to_owned()))
 }
 
-fn header_of(header: &str) -> Result<(String, String), Failure> {
-    let (name, value) = header
-        .split_once(':')
-        .ok_or_else(|| Failure::Usage("--header: expected a name, a colon and a value".to_owned()))?;
-    let name = name.trim().to_ascii_lowercase();
-    if OF_KEYS.contains(&name.as_str()) {
-        return Err(Failure::Usage(format!(
-            "--header: {name} usually holds a key, and others see arguments; put the key into a file, for --key-file"
-        )));
+/// Where keys stand in requests: what is usual, and what the plugin configuration says.
+struct Sources {
+    headers: Vec<String>,
+    queries: Vec<String>,
+}
+
+impl Sources {
+    fn of(configuration: Option<&str>) -> Self {
+        let configuration: Value = configuration.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+        let configured = |of: &str| -> Vec<String> {
+            let sources = configuration.get("credential_sources").and_then(Value::as_array).into_iter().flatten();
+            sources.filter_map(|source| source.get(of)?.as_str()).map(str::to_ascii_lowercase).collect()
+        };
+        let with = |usual: [&str; 5], of: &str| usual.into_iter().map(str::to_owned).chain(configured(of)).collect();
+        Self { headers: with(HEADERS_OF_KEYS, "header"), queries: with(QUERIES_OF_KEYS, "query") }
     }
-    Ok((name, value.trim().to_owned()))
+
+    fn header_of(&self, header: &str) -> Result<(String, String), Failure> {
+        let (name, value) = header
+            .split_once(':')
+            .ok_or_else(|| Failure::Usage("--header: expected a name, a colon and a value".to_owned()))?;
+        let name = name.trim().to_ascii_lowercase();
+        match self.headers.contains(&name) {
+            true => Err(of_key("--header", &name)),
+            false => Ok((name, value.trim().to_owned())),
+        }
+    }
+
+    /// Names are compared without escapes. A key may not reach the service either, and it stands in this URL.
+    fn check_query(&self, url: &str) -> Result<(), Failure> {
+        let query = url.split_once('?').map_or("", |(_, query)| query);
+        let names = query.split(['&', '#']).filter_map(|pair| pair.split_once('='));
+        for (name, _) in names {
+            let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy().to_ascii_lowercase();
+            if self.queries.contains(&name) {
+                return Err(of_key("URL", &plain(&name)));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn of_key(place: &str, name: &str) -> Failure {
+    Failure::Usage(format!(
+        "{place}: {name} usually holds a key, and others see arguments; put the key into a file, for --key-file"
+    ))
 }
 
 /// The one plugin configuration of a file.
@@ -123,7 +162,7 @@ fn offline(
     digest: Option<Digest>,
     headers: Vec<(String, String)>,
     configuration: Option<&str>,
-) -> Result<Explanation, Failure> {
+) -> Result<Value, Failure> {
     let mut headers: Vec<(String, Vec<u8>)> =
         headers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect();
     headers.extend(asked.referer.iter().map(|referer| ("referer".to_owned(), referer.clone().into_bytes())));
@@ -140,20 +179,44 @@ fn offline(
     };
     let config = configuration::parse(configuration.unwrap_or("{}"))
         .map_err(|error| Failure::Other(format!("the plugin configuration: {error}")))?;
-    let page = match policy.is_dir() {
-        true => page_of(policy)?,
-        false => read::text(policy)?,
+    let documents = policy.is_dir().then(|| read::read(policy)).transpose()?;
+    let page = match &documents {
+        Some(documents) => page_of(documents)?,
+        None => read::text(policy)?,
     };
     let policy = Policy::of(vec![page.into_bytes()])
         .map_err(|error| Failure::Other(format!("{}: {error}", policy.display())))?;
     let now = asked.at.map_or_else(times::now, |time| time.seconds(times::now()));
     let now = u64::try_from(now).map_err(|_| Failure::Usage("--at: expected a time after 1970".to_owned()))?;
-    explain::explain(&policy, &config, &request, now, View::All).map_err(|error| Failure::Other(error.to_string()))
+    let explained = explain::explain(&policy, &config, &request, now, View::All);
+    let explained = explained.map_err(|error| Failure::Other(error.to_string()))?;
+    let subscription = documents.as_ref().and_then(|documents| subscription_of(documents, &explained));
+    as_the_service(&explained, subscription, now).map_err(|error| Failure::Other(error.to_string()))
+}
+
+/// The explanation with the members that the service gives it. Files have no revision.
+fn as_the_service(explained: &Explanation, subscription: Option<String>, now: u64) -> serde_json::Result<Value> {
+    let mut value = serde_json::to_value(explained)?;
+    if let Some(members) = value.as_object_mut() {
+        members.remove("is_subscribed");
+        members.insert("subscription".to_owned(), subscription.into());
+        members.insert("revision".to_owned(), Value::Null);
+        members.insert("now".to_owned(), now.into());
+    }
+    Ok(value)
+}
+
+/// The id of the subscription that decided. Documents have it, and pages do not.
+fn subscription_of(documents: &read::Documents, explained: &Explanation) -> Option<String> {
+    let (application, api) = (explained.application.as_deref()?, explained.api.as_deref()?);
+    let rows = documents.rows.iter().filter(|row| explained.is_subscribed && row.kind == Kind::Subscription);
+    rows.filter_map(|row| Some((row, serde_json::from_str::<Value>(&row.line).ok()?)))
+        .find(|(_, line)| line["application"] == application && line["api"] == api)
+        .map(|(row, _)| row.id.to_string())
 }
 
 /// The page of the documents of a folder.
-fn page_of(folder: &Path) -> Result<String, Failure> {
-    let documents = read::read(folder)?;
+fn page_of(documents: &read::Documents) -> Result<String, Failure> {
     let mut lists: Map<String, Value> = Kind::ALL.into_iter().map(|kind| (kind.list().to_owned(), json!([]))).collect();
     for found in &documents.rows {
         let row = serde_json::from_str(&found.line).ok().and_then(|line| Row::of(line).ok());
@@ -176,6 +239,9 @@ fn show(screen: &mut Screen, explained: &Value) -> Result<(), Failure> {
     let reason = text("reason").unwrap_or("?");
     let status = explained.get("status").and_then(Value::as_u64).map(|status| format!(", status {status}"));
     screen.line(&format!("{}: {}{}", styled(verdict), plain(reason), status.unwrap_or_default()))?;
+    let steps = explained.get("steps").and_then(Value::as_array).cloned().unwrap_or_default();
+    let because = steps.last().and_then(|step| step.get("because")).and_then(Value::as_str).unwrap_or_default();
+    screen.wrapped("  ", 2, &plain(because))?;
     for (name, field) in [
         ("API", "api"),
         ("application", "application"),
@@ -188,7 +254,6 @@ fn show(screen: &mut Screen, explained: &Value) -> Result<(), Failure> {
         }
     }
     screen.line("")?;
-    let steps = explained.get("steps").and_then(Value::as_array).cloned().unwrap_or_default();
     for step in &steps {
         let part = |name: &str| step.get(name).and_then(Value::as_str).unwrap_or_default();
         let outcome = part("outcome");
@@ -199,12 +264,17 @@ fn show(screen: &mut Screen, explained: &Value) -> Result<(), Failure> {
             _ => "·",
         };
         let style = output::style_of(outcome);
-        let line = format!("{style}{mark}{style:#} {:27} {}", plain(part("rule")), plain(part("because")));
-        screen.line(&if outcome == "skipped" { output::dim(&line) } else { line })?;
+        // A rule that does not apply is dimmed as a whole.
+        let open = if outcome == "skipped" { style.to_string() } else { String::new() };
+        let begin = format!("{style}{mark}{style:#}{open} {:27} ", plain(part("rule")));
+        screen.wrapped(&begin, RULES, &format!("{}{style:#}", plain(part("because"))))?;
     }
-    for note in explained.get("notes").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
-        screen.line("")?;
-        screen.line(&format!("note: {}", plain(note)))?;
+    let notes = explained.get("notes").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    for (place, note) in notes.enumerate() {
+        if place == 0 {
+            screen.line("")?;
+        }
+        screen.wrapped("note: ", 6, &plain(note))?;
     }
     Ok(())
 }

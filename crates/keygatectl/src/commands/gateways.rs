@@ -56,7 +56,9 @@ pub fn gateways(client: &Client, screen: &mut Screen, asked: &Gateways) -> Outco
             }
             Ok(Done::Well)
         }
-        Some(GatewaysCommand::Revoke { ids }) => access::revoke(client, screen, CREDENTIALS, ids, "credential"),
+        Some(GatewaysCommand::Revoke { ids, yes }) => {
+            access::revoke(client, screen, CREDENTIALS, ids, "credential", *yes)
+        }
     }
 }
 

@@ -128,8 +128,9 @@ pub fn delete(client: &Client, screen: &mut Screen, asked: &Delete) -> Outcome {
         let answer = client.delete(&path_of(kind.path, id), &[])?;
         if !screen.is_json {
             show_deleted(screen, &kind, id, &answer.body)?;
+            screen.flush()?;
         }
-        let receipt = receipt::wait(client, asked.wait, answer.revision);
+        let receipt = receipt::wait(client, asked.wait, &answer);
         done = receipt::end(screen, &answer.body, receipt, done)?;
     }
     Ok(done)

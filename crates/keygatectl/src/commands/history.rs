@@ -40,7 +40,7 @@ pub fn history(client: &Client, screen: &mut Screen, asked: &History) -> Outcome
 
 /// Shows what differs between two revisions.
 fn difference(client: &Client, screen: &mut Screen, from: Option<i64>, to: Option<i64>) -> Outcome {
-    let (mut cursor, mut whole) = (None, json!({}));
+    let (mut cursor, mut whole, mut is_same) = (None, json!({}), true);
     loop {
         let mut query: Vec<Pair> = vec![("limit", PAGE_ROWS.to_string())];
         query.extend(from.map(|from| ("from", from.to_string())));
@@ -53,7 +53,7 @@ fn difference(client: &Client, screen: &mut Screen, from: Option<i64>, to: Optio
         if screen.is_json {
             join(&mut whole, page);
         } else {
-            print(screen, &page)?;
+            is_same &= print(screen, &page)? == 0;
             join(&mut whole, json!({ "to": page.get("to") }));
         }
         if cursor.is_none() {
@@ -62,6 +62,8 @@ fn difference(client: &Client, screen: &mut Screen, from: Option<i64>, to: Optio
     }
     if screen.is_json {
         screen.json(&whole)?;
+    } else if is_same {
+        note("There is no difference.");
     }
     Ok(Done::Well)
 }
@@ -80,7 +82,9 @@ fn join(whole: &mut Value, page: Value) {
     }
 }
 
-fn print(screen: &mut Screen, page: &Value) -> Result<(), Failure> {
+/// Prints a page, and returns its number of rows.
+fn print(screen: &mut Screen, page: &Value) -> Result<usize, Failure> {
+    let mut shown = 0_usize;
     let rows = |name: &str| page.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
     let text = |row: &Value, name: &str| row.get(name).and_then(Value::as_str).unwrap_or("?").to_owned();
     for (list, before, after) in
@@ -89,9 +93,10 @@ fn print(screen: &mut Screen, page: &Value) -> Result<(), Failure> {
         for row in rows(list) {
             let side = |name: Option<&str>| name.and_then(|name| row.get(name)).filter(|value| !value.is_null());
             changes::print(screen, &text(&row, "kind"), &text(&row, "id"), side(before), side(after))?;
+            shown = shown.saturating_add(1);
         }
     }
-    Ok(())
+    Ok(shown)
 }
 
 /// Restores the rows of a revision: first the preview, then a question.
@@ -107,6 +112,7 @@ pub fn restore(client: &Client, screen: &mut Screen, asked: &Restore) -> Outcome
             screen.line(&format!("Restoring revision {} would do this:", asked.revision))?;
             show_restored(screen, &preview)?;
             screen.flush()?;
+            note(&format!("`keygatectl history --diff {}` shows what was changed since then.", asked.revision));
         }
         if asked.dry_run {
             note("Nothing was changed.");
@@ -123,7 +129,7 @@ pub fn restore(client: &Client, screen: &mut Screen, asked: &Restore) -> Outcome
         show_restored(screen, &answer.body)?;
         screen.flush()?;
     }
-    let receipt = receipt::wait(client, asked.wait, answer.revision);
+    let receipt = receipt::wait(client, asked.wait, &answer);
     receipt::end(screen, &answer.body, receipt, Done::Well)
 }
 
@@ -132,7 +138,9 @@ fn show_restored(screen: &mut Screen, restored: &Value) -> Result<(), Failure> {
     details::counts(screen, &counts)?;
     for row in restored.get("kept").and_then(Value::as_array).into_iter().flatten() {
         let text = |name: &str| plain(row.get(name).and_then(Value::as_str).unwrap_or("?")).into_owned();
-        screen.line(&format!("  {} {} stays as it is: {}", text("kind"), text("id"), text("because")))?;
+        // The service names the field of its API.
+        let because = text("because").replace("lift_blocks lets", "--lift-blocks lets");
+        screen.line(&format!("  {} {} stays as it is: {because}", text("kind"), text("id")))?;
     }
     Ok(())
 }

@@ -37,7 +37,7 @@ pub fn keys(client: &dyn Fn() -> Result<Client, Failure>, screen: &mut Screen, a
                     screen.line(&format!("key {}: {}", plain(id), output::styled("REVOKED")))?;
                     screen.flush()?;
                 }
-                let receipt = receipt::wait(&client, *wait, answer.revision);
+                let receipt = receipt::wait(&client, *wait, &answer);
                 done = receipt::end(screen, &answer.body, receipt, done)?;
             }
             Ok(done)
@@ -99,7 +99,7 @@ fn show_issued(client: &Client, screen: &mut Screen, answer: &Answer, wait: crat
             plain(text("type").unwrap_or("?")),
         ));
     }
-    let receipt = receipt::wait(client, wait, answer.revision);
+    let receipt = receipt::wait(client, wait, answer);
     if screen.is_json {
         // The key is written even if the receipt cannot be read.
         let all = receipt::beside(row, receipt.as_ref().ok().and_then(Option::as_ref));
@@ -110,7 +110,7 @@ fn show_issued(client: &Client, screen: &mut Screen, answer: &Answer, wait: crat
         true => receipt::tell(screen, Some(&receipt), Done::Well),
         false => {
             // stdout has the key alone.
-            note(&format!("receipt: {}", if receipt.complete { "complete" } else { "not complete" }));
+            receipt.lines().iter().for_each(|line| output::note_styled(line));
             Ok(if receipt.complete { Done::Well } else { Done::Incomplete })
         }
     }

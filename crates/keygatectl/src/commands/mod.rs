@@ -3,6 +3,7 @@
 pub mod access;
 pub mod blocks;
 pub mod convert;
+pub mod create;
 pub mod describe;
 pub mod explain;
 pub mod gateways;
@@ -33,13 +34,15 @@ pub fn run(Cli { global, command }: Cli, screen: &mut Screen) -> Outcome {
         Command::Whoami => login::whoami(&client()?, screen),
         Command::Get(asked) => get::get(&client()?, screen, &asked),
         Command::Describe(asked) => describe::describe(&client()?, screen, &asked),
+        Command::Create(asked) => create::write(&client()?, screen, &asked, create::Write::Create),
+        Command::Replace(asked) => create::write(&client()?, screen, &asked, create::Write::Replace),
         Command::Delete(asked) => get::delete(&client()?, screen, &asked),
         Command::Block(asked) => blocks::block(&client()?, screen, &asked),
         Command::Unblock(asked) => blocks::unblock(&client()?, screen, &asked),
         Command::Approve(asked) => blocks::decide(&client()?, screen, &asked, "approve"),
         Command::Reject(asked) => blocks::decide(&client()?, screen, &asked, "reject"),
         Command::Keys(asked) => keys::keys(&client, screen, &asked),
-        Command::Tokens(asked) => access::tokens(&client()?, screen, &asked),
+        Command::Tokens { command } => access::tokens(&client()?, screen, command.as_ref()),
         Command::Gateways(asked) => gateways::gateways(&client()?, screen, &asked),
         Command::Receipt(asked) => receipt::show(&client()?, screen, &asked),
         Command::Usage(asked) => usage::usage(&client()?, screen, &asked),

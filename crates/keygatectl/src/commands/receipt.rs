@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{args::Wait, reads},
-    client::{Client, read},
+    client::{Answer, Client, read},
     failure::{Done, Failure, Outcome},
     output::{self, Screen, plain, progress::Progress},
+    times,
 };
 
 /// How long to pause between two looks. A block reaches gateways in some 40 ms.
@@ -35,6 +36,9 @@ pub struct Receipt {
     /// As the service sent it.
     #[serde(skip)]
     sent: Value,
+    /// Whether this program sent the change, and measured how long the gateways took.
+    #[serde(skip)]
+    is_measured: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -79,21 +83,23 @@ pub fn find(client: &Client, revision: i64) -> Result<Receipt, Failure> {
 }
 
 /// Waits for the receipt of a change, if that was asked for.
-pub fn wait(client: &Client, asked: Wait, revision: Option<i64>) -> Result<Option<Receipt>, Failure> {
+pub fn wait(client: &Client, asked: Wait, change: &Answer) -> Result<Option<Receipt>, Failure> {
     let Some(span) = asked.wait else { return Ok(None) };
     if span.0 > MOST_SECONDS {
         return Err(Failure::Usage(format!("--wait: expected at most {MOST_SECONDS}s")));
     }
-    let revision = revision
+    let revision = change
+        .revision
         .ok_or_else(|| Failure::Unreachable("the service does not say which revision the change made".to_owned()))?;
     let most = Duration::from_secs(span.0.unsigned_abs());
     let begun = Instant::now();
-    let bar = Progress::new(Some(1), "gateways that have it").at_once();
+    let bar = Progress::new(Some(1), "gateways that have it").of_others();
     loop {
-        let receipt = find(client, revision).map_err(|failure| {
+        let mut receipt = find(client, revision).map_err(|failure| {
             bar.end();
             Failure::Other(format!("the change is made, but its receipt is not known: {failure}"))
         })?;
+        receipt.measured(change.sent);
         bar.set(receipt.have, receipt.live.saturating_add(receipt.silent.number()));
         if receipt.complete || begun.elapsed() >= most {
             bar.end();
@@ -136,42 +142,57 @@ pub fn end(screen: &mut Screen, row: &Value, receipt: Result<Option<Receipt>, Fa
 pub fn tell(screen: &mut Screen, receipt: Option<&Receipt>, before: Done) -> Outcome {
     let Some(receipt) = receipt else { return Ok(before) };
     if !screen.is_json {
-        print(screen, receipt)?;
+        receipt.lines().iter().try_for_each(|line| screen.wrapped("", 2, line))?;
     }
     screen.flush()?;
     Ok(if receipt.complete { before } else { Done::Incomplete })
 }
 
-fn print(screen: &mut Screen, receipt: &Receipt) -> Result<(), Failure> {
-    let Receipt { revision, live, have, missing, silent, after_ms, complete, .. } = receipt;
-    let after = after_ms.map(|after| format!(", {after} ms after the change")).unwrap_or_default();
-    let word = if *complete {
-        output::styled("complete")
-    } else {
-        output::styled("unknown").replace("unknown", "not complete")
-    };
-    let of = match (live, silent.number()) {
-        (0, 0) => "no gateway is known".to_owned(),
-        _ => format!("{have} of {live} live gateways decide by it{after}"),
-    };
-    screen.line(&format!("receipt of revision {revision}: {word}; {of}"))?;
-    for (gateways, what) in [
-        (missing, "live, and still decides by an older policy"),
-        (silent, "not heard of, and may decide by an older policy"),
-    ] {
-        for name in gateways.names() {
-            screen.line(&format!("  {name}: {what}"))?;
-        }
-        if let Gateways::Number(number @ 1..) = gateways {
-            screen.line(&format!("  {number} gateways: {what}"))?;
+impl Receipt {
+    /// The service counts whole seconds since a change. Who sent the change knows it to the millisecond: the time until
+    /// the answer with this receipt, so at least the time that the gateways took.
+    fn measured(&mut self, sent: Instant) {
+        let elapsed = i64::try_from(sent.elapsed().as_millis()).unwrap_or(i64::MAX);
+        (self.after_ms, self.is_measured) = (Some(elapsed), true);
+        if let Some(after) = self.sent.get_mut("after_ms") {
+            *after = elapsed.into();
         }
     }
-    if !complete && missing.number() == 0 && silent.number() == 0 {
-        screen.line(
-            "  the service may not know all gateways: its database lost a part of its history, or cannot be read now",
-        )?;
+
+    /// How it stands, in lines for a terminal.
+    pub fn lines(&self) -> Vec<String> {
+        let Self { revision, live, have, missing, silent, after_ms, is_measured, complete, .. } = self;
+        let word = if *complete {
+            output::styled("complete")
+        } else {
+            output::styled("unknown").replace("unknown", "not complete")
+        };
+        let after = match after_ms {
+            Some(after) if *is_measured => format!(", {after} ms after the change"),
+            // How long the gateways took is not known any more.
+            Some(after) => format!("; the change was made {}", times::away(0, after / 1_000)),
+            None => String::new(),
+        };
+        let of = match (live, silent.number()) {
+            (0, 0) => "no gateway is known".to_owned(),
+            _ => format!("{have} of {live} live gateways decide by it{after}"),
+        };
+        let mut lines = vec![format!("receipt of revision {revision}: {word}; {of}")];
+        for (gateways, what) in [
+            (missing, "live, and still decides by an older policy"),
+            (silent, "not heard of, and may decide by an older policy"),
+        ] {
+            lines.extend(gateways.names().into_iter().map(|name| format!("  {name}: {what}")));
+            if let Gateways::Number(number @ 1..) = gateways {
+                lines.push(format!("  {number} gateways: {what}"));
+            }
+        }
+        if !complete && missing.number() == 0 && silent.number() == 0 {
+            let why = "its database lost a part of its history, or cannot be read now";
+            lines.push(format!("  the service may not know all gateways: {why}"));
+        }
+        lines
     }
-    Ok(())
 }
 
 /// Shows the receipt of a revision.

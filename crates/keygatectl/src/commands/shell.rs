@@ -23,7 +23,18 @@ pub fn manual(screen: &mut Screen) -> Outcome {
     command.build();
     // They stand once, in the section of the program.
     command = command.mut_subcommands(without_global);
-    clap_mangen::Man::new(command.clone()).render(&mut text)?;
+    let man = clap_mangen::Man::new(command.clone());
+    man.render_title(&mut text)?;
+    man.render_name_section(&mut text)?;
+    man.render_synopsis_section(&mut text)?;
+    man.render_description_section(&mut text)?;
+    man.render_options_section(&mut text)?;
+    // Each command has a section of this page, not a page of its own.
+    let mut list = Vec::new();
+    man.render_subcommands_section(&mut list)?;
+    text.extend(String::from_utf8_lossy(&list).replace("keygatectl\\-", "keygatectl ").replace("(1)", "").bytes());
+    man.render_extra_section(&mut text)?;
+    man.render_version_section(&mut text)?;
     let mut commands: Vec<&clap::Command> = command.get_subcommands().collect();
     while !commands.is_empty() {
         let visible = commands.iter().filter(|command| !command.is_hide_set());

@@ -12,7 +12,7 @@ use crate::{
     cli::reads::Watch,
     client::Client,
     failure::{Done, Failure, Outcome},
-    output::{Screen, plain, styled},
+    output::{Screen, note, plain, styled},
     times,
 };
 
@@ -31,13 +31,22 @@ pub fn watch(client: &Client, screen: &mut Screen, asked: &Watch) -> Outcome {
         seen.seq = latest(client)?;
     }
     let end = asked.span.and_then(|span| Instant::now().checked_add(Duration::from_secs(span.0.unsigned_abs())));
-    let mut reached = Instant::now();
+    let (mut reached, mut is_away) = (Instant::now(), false);
     loop {
         match seen.look(client, screen) {
-            Ok(()) => reached = Instant::now(),
+            Ok(()) => {
+                if is_away {
+                    note("The service answers again.");
+                }
+                (reached, is_away) = (Instant::now(), false);
+            }
             // A restart of the service does not end a watch.
-            Err(Failure::Unreachable(_)) if reached.elapsed() < AWAY => {}
-            Err(failure) if failure.status() == Some(503) && reached.elapsed() < AWAY => {}
+            Err(failure) if is_passing(&failure) && reached.elapsed() < AWAY => {
+                if !is_away {
+                    note(&format!("{failure}\n  trying again for {} s", AWAY.as_secs()));
+                }
+                is_away = true;
+            }
             Err(failure) => return Err(failure),
         }
         screen.flush()?;
@@ -47,6 +56,10 @@ pub fn watch(client: &Client, screen: &mut Screen, asked: &Watch) -> Outcome {
         }
         thread::sleep(PAUSE.min(left));
     }
+}
+
+fn is_passing(failure: &Failure) -> bool {
+    matches!(failure, Failure::Unreachable(_)) || failure.status() == Some(503)
 }
 
 /// The number of the latest audit entry.
@@ -119,7 +132,9 @@ impl Seen {
 
 fn change(entry: &Value) -> String {
     let text = |name: &str| plain(entry.get(name).and_then(Value::as_str).unwrap_or_default()).into_owned();
-    let mut line = format!("{} {} {} {}", text("actor"), text("action"), text("kind").replace('_', " "), text("id"));
+    let what = [text("actor"), text("action"), text("kind").replace('_', " "), text("id")];
+    // An import has no id.
+    let mut line = what.iter().map(String::as_str).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
     if let Some(state) = entry.pointer("/after/state").and_then(Value::as_str) {
         line.push_str(&format!(" → {}", styled(state)));
     }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     failure::Failure,
-    output::{Screen, plain, table::text},
+    output::{Screen, details, plain},
     times,
 };
 
@@ -71,7 +71,7 @@ fn rows(fields: &Map<String, Value>, before: &str) -> Vec<(String, String)> {
             Value::Number(number) if crate::fields::TIMES.contains(&name.as_str()) => {
                 rows.push((path, number.as_i64().and_then(times::rfc3339).unwrap_or_else(|| number.to_string())));
             }
-            value => rows.push((path, plain(&text(value)).into_owned())),
+            value => rows.push((path, details::plain_field(name, value))),
         }
     }
     rows

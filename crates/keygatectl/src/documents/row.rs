@@ -63,7 +63,7 @@ impl Row {
         let id = match fields.get("id") {
             Some(Value::String(id)) => id.clone(),
             Some(_) => return Err(Invalid::new("id", "expected a text; a number or a truth value needs quotes")),
-            None => return Err(Invalid::new("id", "it is missing; apply finds the object by its id")),
+            None => return Err(Invalid::new("id", "it is missing; the object is known by it")),
         };
         seconds(&mut fields)?;
         Ok(Self { kind, id, kept, fields })

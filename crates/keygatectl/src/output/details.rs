@@ -36,7 +36,8 @@ pub fn object(screen: &mut Screen, object: &Value, hidden: &[&str], now: i64) ->
     let width = shown.iter().map(|(name, _)| name.width()).max().unwrap_or_default();
     for (name, value) in shown {
         let blanks = " ".repeat(width.saturating_sub(name.width()));
-        screen.line(&format!("  {}{blanks}  {}", plain(&name), field(&name, value, now)))?;
+        let columns = width.saturating_add(4);
+        screen.wrapped(&format!("  {}{blanks}  ", plain(&name)), columns, &field(&name, value, now))?;
     }
     Ok(())
 }
@@ -48,17 +49,23 @@ pub fn field(name: &str, value: &Value, now: i64) -> String {
     }
     match value {
         Value::String(text) => styled(text),
-        Value::Array(items) if items.iter().all(Value::is_string) => match items.as_slice() {
-            [] => dim("none"),
-            items => items.iter().map(|item| plain(&table::text(item)).into_owned()).collect::<Vec<_>>().join(", "),
-        },
-        Value::Array(items) if name == "match" => {
-            plain(&items.iter().map(table::matched).collect::<Vec<_>>().join(", ")).into_owned()
-        }
-        Value::Array(items) if name == "limits" => items.iter().map(table::limit).collect::<Vec<_>>().join(", "),
-        Value::Object(_) if name == "burst" => table::limit(value),
-        value => plain(&table::text(value)).into_owned(),
+        Value::Array(items) if items.is_empty() => dim("none"),
+        value => plain_field(name, value),
     }
+}
+
+/// The value of a field without a style.
+pub fn plain_field(name: &str, value: &Value) -> String {
+    let joined = |items: &[Value], text: fn(&Value) -> String| items.iter().map(text).collect::<Vec<_>>().join(", ");
+    let text = match value {
+        Value::Array(items) if items.is_empty() => "none".to_owned(),
+        Value::Array(items) if items.iter().all(Value::is_string) => joined(items, table::text),
+        Value::Array(items) if name == "match" => joined(items, table::matched),
+        Value::Array(items) if name == "limits" => joined(items, table::limit),
+        Value::Object(_) if name == "burst" => table::limit(value),
+        value => table::text(value),
+    };
+    plain(&text).into_owned()
 }
 
 /// A line for each kind with numbers other than 0.

@@ -13,9 +13,13 @@ use std::{
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr as _;
 
 pub use crate::plain::plain;
 use crate::{cli::Format, failure::Failure};
+
+/// Texts are not broken into lines that are shorter than this.
+const LEAST_ROOM: usize = 20;
 
 /// Where output goes.
 pub struct Screen {
@@ -45,6 +49,15 @@ impl Screen {
         Ok(writeln!(self.out, "{text}")?)
     }
 
+    /// A text after a beginning of so many columns. On a terminal its lines are broken between words, and all begin in
+    /// the same column.
+    pub fn wrapped(&mut self, begin: &str, columns: usize, text: &str) -> Result<(), Failure> {
+        let room = self.width.map_or(usize::MAX, |width| width.saturating_sub(columns).max(LEAST_ROOM));
+        let mut lines = wrap(text, room).into_iter();
+        self.line(&format!("{begin}{}", lines.next().unwrap_or_default()))?;
+        lines.try_for_each(|line| self.line(&format!("{}{line}", " ".repeat(columns))))
+    }
+
     /// A document for a script.
     pub fn json(&mut self, document: &impl Serialize) -> Result<(), Failure> {
         serde_json::to_writer_pretty(&mut self.out, document).map_err(io::Error::from)?;
@@ -69,9 +82,37 @@ impl Screen {
     }
 }
 
+/// A text in lines of so many columns, broken between words. A word that is longer stays whole.
+fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut used = 0_usize;
+    for word in text.split(' ') {
+        let width = anstream::adapter::strip_str(word).to_string().width();
+        let with_word = used.saturating_add(1).saturating_add(width);
+        match lines.last_mut() {
+            Some(line) if with_word <= columns || used == 0 => {
+                line.push(' ');
+                line.push_str(word);
+                used = with_word;
+            }
+            _ => {
+                lines.push(word.to_owned());
+                used = width;
+            }
+        }
+    }
+    lines
+}
+
 /// Lines for a person that are no result.
 pub fn note(text: &str) {
     tell(Style::new(), "", text);
+}
+
+/// A line with styles, of which every other part is [`plain`] already.
+pub fn note_styled(line: &str) {
+    // If nobody reads stderr, there is nobody to tell.
+    let _ = writeln!(anstream::stderr(), "{line}");
 }
 
 /// An error.
@@ -133,16 +174,42 @@ pub fn dim(text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
+/// Whether there is a terminal to ask at.
+pub fn is_asked() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
 /// Asks a question at the terminal. Without one, the answer must be given as `--yes`.
 pub fn confirm(question: &str, yes: bool) -> Result<bool, Failure> {
     if yes {
         return Ok(true);
     }
-    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+    if !is_asked() {
         return Err(Failure::Usage(format!("{question}\n  there is no terminal to ask at; --yes says yes")));
     }
     let _ = write!(anstream::stderr(), "{question} [y/N] ");
     let mut answer = String::new();
     io::stdin().lock().take(100).read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes" | "Yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_broken_between_words() {
+        for (text, columns, expected) in [
+            ("", 10, vec![""]),
+            ("one two three", 80, vec!["one two three"]),
+            ("one two three", 7, vec!["one two", "three"]),
+            ("one two three", 3, vec!["one", "two", "three"]),
+            ("/a/long/path of it", 5, vec!["/a/long/path", "of it"]),
+            ("  indented text", 10, vec!["  indented", "text"]),
+            ("日本 日本", 5, vec!["日本", "日本"]),
+            ("\u{1b}[31mred\u{1b}[0m two", 7, vec!["\u{1b}[31mred\u{1b}[0m two"]),
+        ] {
+            assert_eq!(wrap(text, columns), expected, "{text} {columns}");
+        }
+    }
 }

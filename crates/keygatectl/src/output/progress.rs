@@ -9,6 +9,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// What takes less time shows nothing.
 const UNSEEN: Duration = Duration::from_secs(1);
+/// What others do.
+const OF_OTHERS: &str = "{msg} {bar:30} {human_pos}/{human_len} {elapsed}";
 /// How often it is drawn in a second.
 const HERTZ: u8 = 5;
 
@@ -28,13 +30,20 @@ impl Progress {
             None => "{msg} {spinner} {human_pos} {elapsed}",
         };
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
-        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_message(what.to_owned());
-        Self { bar, begun: Instant::now(), is_terminal: io::stderr().is_terminal() }
+        let progress = Self { bar, begun: Instant::now(), is_terminal: io::stderr().is_terminal() };
+        progress.style(template);
+        progress
     }
 
-    /// The same, seen from the beginning.
-    pub fn at_once(self) -> Self {
+    fn style(&self, template: &str) {
+        self.bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    }
+
+    /// The same for what others do, seen from the beginning. Nobody knows how long they take, so it says how long it has
+    /// taken.
+    pub fn of_others(self) -> Self {
+        self.style(OF_OTHERS);
         self.show();
         self
     }

@@ -1,7 +1,8 @@
 //! Tables that are printed while their rows arrive, page by page.
 //!
 //! The first page decides how wide each column is. On a terminal that is too narrow, columns that matter least are left
-//! out, and long texts are cut. Without a terminal nothing is left out or cut.
+//! out, and long texts are cut. Ids are cut only after that, because people copy them, and states, times and numbers last
+//! of all. Without a terminal nothing is left out or cut.
 
 use serde_json::Value;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
@@ -14,12 +15,18 @@ use crate::{failure::Failure, times};
 pub enum Shape {
     /// A text or a number.
     Text,
+    /// An id, which people copy.
+    Id,
+    /// A kind and an id, such as `subscription sub-7`.
+    What,
     /// A number, on the right.
     Number,
     /// A state, with its colour.
     State,
-    /// Unix time.
+    /// Unix time, to the minute.
     Time,
+    /// Unix time, to the second.
+    Second,
     /// How long ago it is, or in how long.
     Away,
     /// A list of texts.
@@ -30,6 +37,35 @@ pub enum Shape {
     Limits,
     /// A state that may hold only in part or that has an end: `state` with the end of its block.
     Blocked,
+}
+
+impl Shape {
+    /// The width at which it can still be read. A state, a time or a number is never cut while anything else can be.
+    const fn readable(self) -> usize {
+        match self {
+            Self::Text | Self::List | Self::Match | Self::Limits => READABLE,
+            Self::Id | Self::What => WHOLE_ID,
+            Self::Number | Self::State | Self::Time | Self::Second | Self::Away | Self::Blocked => MOST,
+        }
+    }
+
+    const fn cut_before_ids(self) -> usize {
+        match self {
+            Self::Text | Self::List | Self::Match | Self::Limits => LEAST,
+            other => other.readable(),
+        }
+    }
+
+    const fn cut_before_states(self) -> usize {
+        match self {
+            Self::Id | Self::What => LEAST,
+            other => other.cut_before_ids(),
+        }
+    }
+
+    const fn cut_last(self) -> usize {
+        LEAST
+    }
 }
 
 /// A column.
@@ -57,6 +93,10 @@ const NICE: u8 = 3;
 const GAP: usize = 2;
 /// A column is never narrower than this.
 const LEAST: usize = 6;
+/// A text of this width can still be read.
+const READABLE: usize = 12;
+/// Ids that the service makes have 28 letters.
+const WHOLE_ID: usize = 30;
 /// Without a terminal a column is as wide as its widest value, up to this.
 const MOST: usize = 256;
 
@@ -88,7 +128,7 @@ impl<'c> Table<'c> {
             let cells: Vec<String> = self.columns.iter().map(|column| cell(column, row, self.now)).collect();
             let line = self.line(&cells, |column, text| match column.shape {
                 Shape::State | Shape::Blocked => {
-                    let style = style_of(text.split([' ', '…']).next().unwrap_or_default());
+                    let style = style_of(text.split([' ', ',', '…']).next().unwrap_or_default());
                     format!("{style}{text}{style:#}")
                 }
                 _ => text,
@@ -119,13 +159,20 @@ impl<'c> Table<'c> {
                 self.columns.remove(place);
                 widths.remove(place);
             }
-            while least(&widths) > room
+            let least = |columns: &[&Column], widths: &[usize]| {
+                let least = columns.iter().zip(widths).map(|(column, width)| (*width).min(column.shape.readable()));
+                least.sum::<usize>().saturating_add(gaps(widths))
+            };
+            while least(&self.columns, &widths) > room
                 && let Some(place) = self.least_wanted()
             {
                 self.columns.remove(place);
                 widths.remove(place);
             }
-            shrink(&mut widths, room);
+            for step in [Shape::readable, Shape::cut_before_ids, Shape::cut_before_states, Shape::cut_last] {
+                let bounds: Vec<usize> = self.columns.iter().map(|column| step(column.shape)).collect();
+                shrink(&mut widths, &bounds, room);
+            }
         }
         self.widths = widths;
     }
@@ -153,24 +200,16 @@ impl<'c> Table<'c> {
     }
 }
 
-/// The least width of a table: each column cut to a readable part, but no wider than it needs.
-fn least(widths: &[usize]) -> usize {
-    let columns = widths.iter().map(|width| (*width).min(16));
-    columns.sum::<usize>().saturating_add(gaps(widths))
-}
-
 fn gaps(widths: &[usize]) -> usize {
     widths.len().saturating_sub(1).saturating_mul(GAP)
 }
 
-/// Takes from the widest columns until the table fits.
-fn shrink(widths: &mut [usize], room: usize) {
+/// Takes from the widest columns until the table fits, but no column gets narrower than its bound.
+fn shrink(widths: &mut [usize], bounds: &[usize], room: usize) {
     let gaps = gaps(widths);
     while widths.iter().sum::<usize>().saturating_add(gaps) > room {
-        let Some(widest) = widths.iter_mut().max() else { return };
-        if *widest <= LEAST {
-            return;
-        }
+        let more = widths.iter_mut().zip(bounds).filter(|(width, bound)| **width > **bound);
+        let Some((widest, _)) = more.max_by_key(|(width, _)| **width) else { return };
         *widest = widest.saturating_sub(1);
     }
 }
@@ -180,15 +219,19 @@ const NONE: &str = "-";
 
 /// The text of a cell.
 fn cell(column: &Column, row: &Value, now: i64) -> String {
+    if column.shape == Shape::What {
+        return plain(&what(row)).into_owned();
+    }
     let Some(value) = row.pointer(column.at).filter(|value| !value.is_null()) else { return NONE.to_owned() };
     let text = match column.shape {
         Shape::Time => value.as_i64().map(times::local),
+        Shape::Second => value.as_i64().map(times::local_second),
         Shape::Away => value.as_i64().map(|time| times::away(time, now)),
         Shape::List => value.as_array().map(|items| list(items, text)),
         Shape::Match => value.as_array().map(|items| list(items, matched)),
         Shape::Limits => value.as_array().map(|items| list(items, limit)),
         Shape::Blocked => Some(blocked(row, value, now)),
-        Shape::Text | Shape::Number | Shape::State => None,
+        Shape::Text | Shape::Id | Shape::What | Shape::Number | Shape::State => None,
     };
     plain(&text.unwrap_or_else(|| self::text(value))).into_owned()
 }
@@ -224,6 +267,12 @@ pub fn matched(value: &Value) -> String {
 pub fn limit(value: &Value) -> String {
     let part = |name: &str| value.get(name).map(text).unwrap_or_default();
     format!("{}/{}", part("requests"), part("per"))
+}
+
+/// The kind of a row and its id. An import has no id.
+fn what(row: &Value) -> String {
+    let part = |name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default();
+    format!("{} {}", part("kind").replace('_', " "), part("id")).trim().to_owned()
 }
 
 /// A state, with what is known of the time of its block.
@@ -264,15 +313,19 @@ mod tests {
     use serde_json::json;
 
     const COLUMNS: &[Column] = &[
-        Column::new("ID", "/id", Shape::Text, 0),
+        Column::new("ID", "/id", Shape::Id, 0),
         Column::new("NAME", "/name", Shape::Text, 2),
         Column::new("OWNER", "/owner", Shape::Text, 1),
         Column::new("COUNT", "/count", Shape::Number, 0),
     ];
 
     fn lines(width: Option<usize>, rows: &[Value]) -> Vec<String> {
+        lines_of(COLUMNS, width, rows)
+    }
+
+    fn lines_of(columns: &[Column], width: Option<usize>, rows: &[Value]) -> Vec<String> {
         let mut table =
-            Table { columns: COLUMNS.iter().collect(), widths: Vec::new(), width, now: 1_000, has_begun: false };
+            Table { columns: columns.iter().collect(), widths: Vec::new(), width, now: 1_000, has_begun: false };
         table.begin(rows);
         let cells = |row: &Value| table.columns.iter().map(|column| cell(column, row, 1_000)).collect::<Vec<_>>();
         rows.iter().map(|row| table.line(&cells(row), |_, text| text)).collect()
@@ -292,6 +345,29 @@ mod tests {
         assert!(!lines(Some(20), &rows)[0].contains('x'));
         assert!(lines(Some(50), &rows)[0].contains("x…"));
         assert!(lines(None, &rows)[0].contains(&"x".repeat(60)));
+    }
+
+    #[test]
+    fn states_times_and_ids_are_cut_after_everything_else() {
+        let id = "k-291a72800ae3686ae718cd32";
+        let row = json!({"kind": "subscription", "id": id, "application": id, "api": "payments-1.0", "state": "BLOCKED",
+            "actor": "x".repeat(40), "reason": "y".repeat(90), "at": 0, "plan": "gold", "revision": 123_456,
+            "block": {"until": 8_200, "reason": "y".repeat(90)}});
+        let state = "BLOCKED, ends in 2 h";
+        for (columns, width, whole) in [
+            (crate::kinds::SUBSCRIPTIONS, 100, vec![id, "payments-1.0", state]),
+            (crate::kinds::SUBSCRIPTIONS, 80, vec![state, "payments-1.0"]),
+            (crate::kinds::SUBSCRIPTIONS, 60, vec![state]),
+            (crate::kinds::SUBSCRIPTIONS, 44, vec![state]),
+            (crate::kinds::KEYS, 80, vec![id, "BLOCKED"]),
+            (crate::kinds::AUDIT, 80, vec!["1970-01-01 ", "subscription k-291a"]),
+            (crate::kinds::REVISIONS, 90, vec!["1970-01-01 ", "subscription k-291a72800ae36"]),
+            (crate::kinds::TOKENS, 80, vec![id]),
+        ] {
+            let line = &lines_of(columns, Some(width), std::slice::from_ref(&row))[0];
+            assert!(line.width() <= width, "{width} {line}");
+            assert!(whole.iter().all(|whole| line.contains(whole)), "{width} {line} {whole:?}");
+        }
     }
 
     #[test]

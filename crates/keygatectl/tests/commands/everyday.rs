@@ -38,7 +38,7 @@ fn lists_are_filtered_and_shown_as_tables_or_json() {
         (vec!["get", "users"], "possible values"),
         (vec!["get", "subs", "sub-7", "--state", "BLOCKED"], "an id and filters do not go together"),
         (vec!["frobnicate"], "unrecognized subcommand"),
-        (vec!["block"], "required"),
+        (vec!["block"], "Usage: keygatectl block [OPTIONS] <ID>"),
         (vec!["block", "sub-7", "--until", "yesterday"], "expected a span such as 2h"),
         (vec!["block", "sub-7", "--wait", "1h"], "at most 30s"),
         (vec!["block", "--application", "app-1", "--state", "PROD_ONLY_BLOCKED"], "can only be BLOCKED"),
@@ -113,6 +113,15 @@ fn a_block_is_told_with_its_receipt() {
     }
     let again = service.ctl(&["unblock", "sub-7", "--wait", "5s", "-o", "json"]).expect(0).json();
     assert_eq!((again["state"].clone(), again["receipt"]["complete"].clone()), (json!("UNBLOCKED"), json!(true)));
+    // The service counts whole seconds; who made the change knows it better.
+    let after = again["receipt"]["after_ms"].as_i64().unwrap();
+    assert!(after > 0 && after < 5_000, "{again}");
+    assert!(blocked.out.contains(" ms after the change") && !blocked.out.contains(" 0 ms after"), "{blocked:?}");
+    let issued = service.ctl(&["keys", "issue", "app-1", "--wait", "5s"]).expect(0);
+    assert!(issued.out.lines().count() == 1 && issued.err.contains(": complete; 1 of 1"), "{issued:?}");
+    // Later, nobody knows any more how long the gateways took.
+    let receipt = service.ctl(&["receipt"]).expect(0);
+    assert!(receipt.out.contains("; the change was made ") && !receipt.out.contains(" ms "), "{receipt:?}");
     drop(following);
 }
 
@@ -135,6 +144,42 @@ fn a_receipt_that_is_not_complete_ends_with_4_and_names_who_is_missing() {
 }
 
 #[test]
+fn people_of_all_roles_make_and_replace_what_is_theirs() {
+    let service = Service::start();
+    service.seed();
+    let token = |role: &str, subject: &str| {
+        let issued = service.ctl(&["tokens", "issue", "--role", role, "--subject", subject]).expect(0);
+        issued.out.trim().to_owned()
+    };
+    let (publisher, subscriber) = (token("publisher", "pat"), token("subscriber", "sam"));
+    let write = |name: &str, text: &str| std::fs::write(service.folder().join(name), text).unwrap();
+    // What is named comes first, wherever it stands.
+    write("api.yaml", "kind: api\nid: maps\nmatch: [{path: /maps}]\nplans: [small]\n---\nkind: plan\nid: small\n");
+    let made = service.ctl(&["create", "api.yaml"]).variable("KEYGATE_TOKEN", &publisher).expect(0);
+    assert_eq!(made.out, "plan small is made\nAPI maps is made\n");
+    write(
+        "own.yaml",
+        "kind: application\nid: mine\n---\nkind: subscription\nid: mine-maps\napplication: mine\napi: maps\nplan: small\n",
+    );
+    service.ctl(&["create", "own.yaml"]).variable("KEYGATE_TOKEN", &subscriber).expect(0);
+    assert_eq!(service.get("/v1/applications/mine")["owner"], "sam");
+    write("name.yaml", "kind: application\nid: mine\nname: Mine\n");
+    let twice = service.ctl(&["create", "name.yaml"]).variable("KEYGATE_TOKEN", &subscriber).expect(1);
+    assert!(twice.err.contains("name.yaml:1: ") && twice.err.contains("409"), "{twice:?}");
+    let replaced =
+        service.ctl(&["replace", "name.yaml", "-o", "json"]).variable("KEYGATE_TOKEN", &subscriber).expect(0);
+    assert_eq!(replaced.json()["name"], "Mine");
+    let other = service.ctl(&["replace", "api.yaml"]).variable("KEYGATE_TOKEN", &subscriber).expect(1);
+    assert!(other.err.contains("api.yaml:"), "{other:?}");
+    // Nobody takes what he may not see for nothing.
+    let seen = service.ctl(&["describe", "sub", "mine-maps"]).variable("KEYGATE_TOKEN", &subscriber).expect(0);
+    assert!(seen.out.contains("history\nyour role does not see it"), "{seen:?}");
+    write("kept.yaml", "kind: application\nid: gone\nstate: BLOCKED\ndeleted: true\n");
+    let kept = service.ctl(&["create", "kept.yaml"]).expect(1);
+    assert!(kept.err.contains("kept.yaml:1: only apply"), "{kept:?}");
+}
+
+#[test]
 fn blocks_of_all_kinds_and_their_ends() {
     let service = Service::start();
     service.seed();
@@ -151,6 +196,8 @@ fn blocks_of_all_kinds_and_their_ends() {
     assert!(app.err.contains("app-1 is an application") && app.err.contains("block --application app-1"), "{app:?}");
     service.ctl(&["block", "--application", "app-1", "--reason", "unpaid"]).expect(0);
     assert_eq!(service.get("/v1/applications/app-1")["block"]["reason"], "unpaid");
+    let app = service.ctl(&["unblock", "app-1"]).expect(1);
+    assert!(app.err.contains("`keygatectl unblock --application app-1` unblocks it"), "{app:?}");
     service.ctl(&["unblock", "--application", "app-1", "--reason", "paid"]).expect(0);
     let described = service.ctl(&["describe", "subscription", "sub-7"]).expect(0);
     for part in ["subscription sub-7", "PROD_ONLY_BLOCKED", "block\n", "history\n", "administrator"] {
@@ -238,6 +285,22 @@ fn tokens_and_credentials_are_issued_once_and_revoked() {
     service.ctl(&["gateways", "scope", id, "--all"]).expect(0);
     service.ctl(&["gateways", "scope", id]).expect(64);
     service.ctl(&["gateways", "revoke", id]).expect(0);
+}
+
+#[test]
+fn a_watch_outlives_a_restart_of_the_service_and_tells_it() {
+    let mut service = Service::start();
+    service.seed();
+    let watch = service.ctl(&["watch", "--for", "8s"]).start();
+    std::thread::sleep(Duration::from_secs(2));
+    service.kill();
+    std::thread::sleep(Duration::from_secs(2));
+    service.restart();
+    service.ctl(&["block", "sub-7"]).expect(0);
+    let watch = crate::support::Ran::of(watch.wait_with_output().unwrap());
+    assert!(watch.code == 0 && watch.out.contains("block subscription sub-7"), "{watch:?}");
+    assert_eq!(watch.err.matches("trying again").count(), 1, "{watch:?}");
+    assert!(watch.err.ends_with("The service answers again.\n"), "{watch:?}");
 }
 
 #[test]

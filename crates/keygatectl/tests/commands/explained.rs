@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use crate::support::{Ctl, Service};
 
 #[test]
@@ -58,12 +60,35 @@ fn a_service_a_page_and_documents_agree() {
         }
         let json = run(&["-o", "json"]).json();
         assert_eq!(json["verdict"] == "allow", code == 0, "{json}");
+        // Documents give all that the service gives, but the revision and the time. Pages have no ids of subscriptions.
+        let mut offline = run(&["-o", "json", "--policy", "policy"]).json();
+        assert_eq!(offline["revision"], Value::Null, "{offline}");
+        for own in ["revision", "now"] {
+            assert!(offline["now"].is_u64() || own == "now", "{offline}");
+            offline[own] = json[own].clone();
+        }
+        assert_eq!(offline, json);
     }
     // Without a service, no URL and no token are needed.
     let alone = Ctl::new(service.folder(), &["explain", "/payments/1.0/x", "--key-id", "k-2", "--policy", "page.json"]);
     alone.expect(0);
     let argument = service.ctl(&["explain", "/x", "-H", "X-Api-Key: key-2"]).expect(64);
     assert!(argument.err.contains("--key-file") && !argument.err.contains("key-2"), "{argument:?}");
+    for url in ["/payments/1.0/x?apikey=key-2", "https://localhost/payments/1.0/x?a=b&API%5fKEY=key-2"] {
+        let argument = service.ctl(&["explain", url]).expect(64);
+        assert!(argument.err.contains("--key-file") && !argument.err.contains("key-2"), "{argument:?}");
+    }
+    fs::write(
+        service.folder().join("sources.json"),
+        r#"{"policy": {"cluster": "c"},
+        "credential_sources": [{"query": "K"}, {"header": "x-mine"}]}"#,
+    )
+    .unwrap();
+    for (url, header) in [("/payments/1.0/x?k=key-2", "x-other: 1"), ("/payments/1.0/x", "X-Mine: key-2")] {
+        let argument = service.ctl(&["explain", url, "-H", header, "--plugin", "sources.json"]).expect(64);
+        assert!(argument.err.contains("--key-file") && !argument.err.contains("key-2"), "{argument:?}");
+    }
+    service.ctl(&["explain", "/payments/1.0/x?k=1&apikeys=2", "--key-id", "k-2"]).expect(0);
     let both = service.ctl(&["explain", "/x", "--key-id", "k", "--sha256", "aa"]).expect(64);
     assert!(both.err.contains("cannot be used with"), "{both:?}");
     fs::write(service.folder().join("wrong.json"), "{\"policy\": {\"cluster\": \"c\"},\n \"mod\": 1}").unwrap();

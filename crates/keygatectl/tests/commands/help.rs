@@ -29,7 +29,7 @@ fn commands(command: &clap::Command, before: &str, found: &mut Vec<(String, clap
     }
 }
 
-fn all_commands() -> Vec<(String, clap::Command)> {
+pub fn all_commands() -> Vec<(String, clap::Command)> {
     let mut found = vec![(String::new(), Cli::command())];
     commands(&Cli::command(), "", &mut found);
     found
@@ -91,6 +91,7 @@ fn every_command_has_help_and_its_examples_work() {
         let export = service.ctl(&["export", "exported"]);
         export.expect(0);
         fs::write(service.folder().join("keys.csv"), CSV).unwrap();
+        fs::write(service.folder().join("new.yaml"), "kind: application\nid: app-new\nowner: alice\n").unwrap();
         fs::write(service.folder().join("token.txt"), crate::support::TOKEN).unwrap();
         if name != "export" {
             fs::rename(service.folder().join("exported"), service.folder().join("policy")).unwrap();
@@ -98,7 +99,7 @@ fn every_command_has_help_and_its_examples_work() {
         let lines = text.to_string();
         let lines = lines.lines().map(str::trim).filter(|line| line.starts_with("keygatectl "));
         for line in lines {
-            let line = line.split("     ").next().unwrap();
+            let line = line.split("    ").next().unwrap();
             let line = line.replace("https://policy.example.com", &service.url);
             let line =
                 line.replace(" < token.txt", "").replace("keygatectl login", "keygatectl --token-file token.txt login");
@@ -125,7 +126,44 @@ fn the_first_help_names_every_command_and_fits_80_columns() {
     for (name, _) in all_commands() {
         let help = terminal(&service, 80, &format!("NO_COLOR=1 keygatectl {name} --help"));
         assert_eq!(help.code, 0, "{name}");
-        let long: Vec<&str> = help.out.lines().filter(|line| line.trim_end().chars().count() > 100).collect();
+        let long: Vec<&str> = help.out.lines().filter(|line| line.trim_end().chars().count() > 80).collect();
         assert!(long.is_empty(), "{name}: {long:?}");
     }
+    // What is arranged by hand is not broken by the terminal.
+    for (name, command) in all_commands() {
+        let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let long: Vec<&str> = text.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(long.is_empty(), "{name}: {long:?}");
+    }
+    let first = terminal(&service, 80, "NO_COLOR=1 keygatectl --help");
+    for (name, _) in all_commands() {
+        assert!(name.contains(' ') || first.out.contains(&format!("  {name}")), "{name}: {first:?}");
+    }
+}
+
+#[test]
+fn a_command_without_its_arguments_shows_its_help() {
+    let service = Service::start();
+    for (arguments, part) in [
+        (&[][..], "First use:"),
+        (&["get"], "deny-policies"),
+        (&["block"], "keygatectl block sub-7 --until 2h"),
+        (&["keys"], "keygatectl get keys"),
+        (&["keys", "lookup"], "--key-file <FILE>"),
+        (&["gateways", "scope"], "--apis <ID>"),
+        (&["convert"], "envoy-gateway"),
+    ] {
+        let ran = service.ctl(arguments).expect(64);
+        assert!(ran.out.is_empty() && ran.err.contains(part), "{arguments:?} {ran:?}");
+    }
+    // The usage in an error has what is missing, and nothing of the environment.
+    for (arguments, part) in [
+        (&["describe", "key"][..], "Usage: keygatectl describe <KIND> <ID>"),
+        (&["gateways", "scope", "gwc-1"], "<--apis <ID>|--all>"),
+        (&["convert", "csv", "a.csv"], "--out <DIR>"),
+    ] {
+        let ran = service.ctl(arguments).expect(64);
+        assert!(ran.err.contains(part) && !ran.err.contains("--url"), "{arguments:?} {ran:?}");
+    }
+    service.ctl(&["tokens"]).expect(0);
 }

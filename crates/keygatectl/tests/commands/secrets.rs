@@ -63,6 +63,54 @@ fn a_token_comes_from_a_file_and_never_goes_over_plain_http_to_others() {
 }
 
 #[test]
+fn no_argument_is_a_secret() {
+    let mut seen = 0;
+    for (name, command) in crate::help::all_commands() {
+        for argument in command.get_arguments().filter(|argument| argument.get_action().takes_values()) {
+            let words: Vec<String> =
+                argument.get_value_names().unwrap_or_default().iter().map(|word| word.to_string()).collect();
+            let named = argument.get_id().as_str().to_lowercase();
+            let is_about =
+                ["key", "token", "secret", "password", "credential", "login"].iter().any(|of| named.contains(of));
+            // A file with it, its id, its digest, or the type of its text.
+            let is_harmless = words.iter().all(|word| ["FILE", "ID", "DIGEST"].contains(&word.as_str()));
+            assert!(!is_about || is_harmless, "{name}: {named} {words:?}");
+            seen += usize::from(is_about);
+        }
+    }
+    assert!(seen >= 5, "{seen}");
+}
+
+#[test]
+fn other_programs_of_the_machine_see_no_secret() {
+    let service = Service::start();
+    service.seed();
+    Ctl::new(service.folder(), &["login", &service.url]).input(TOKEN).expect(0);
+    fs::write(service.folder().join("key.txt"), "key-1").unwrap();
+    for arguments in [&["watch", "--for", "3s"][..], &["gateways"], &["explain", "/x", "--key-file", "key.txt"]] {
+        let mut running = Ctl::new(service.folder(), arguments).start();
+        let process = format!("/proc/{}", running.id());
+        let mut looks = 0;
+        while running.try_wait().unwrap().is_none() {
+            let read = |name: &str| fs::read(format!("{process}/{name}")).unwrap_or_default();
+            for name in ["cmdline", "environ"] {
+                let text = String::from_utf8_lossy(&read(name)).into_owned();
+                assert!(!text.contains(TOKEN) && !text.contains("key-1"), "{arguments:?} {name}");
+            }
+            // What it does not start cannot show anything.
+            let threads = fs::read_dir(format!("{process}/task")).into_iter().flatten();
+            for thread in threads.filter_map(Result::ok) {
+                let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+                assert_eq!(children, "", "{arguments:?}");
+            }
+            looks += 1;
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        assert!(looks > 0, "{arguments:?}");
+    }
+}
+
+#[test]
 fn an_issued_key_is_alone_on_stdout() {
     let service = Service::start();
     service.seed();

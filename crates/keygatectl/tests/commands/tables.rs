@@ -32,6 +32,43 @@ fn tables_fit_the_terminal() {
         let audit = terminal(&service, columns, "keygatectl audit");
         assert!(audit.out.lines().all(|line| width(line) <= columns), "{}", audit.out);
     }
+    // A state is never cut, and neither is a time, or an id that could be whole.
+    service.ctl(&["block", "sub-8", "--from", "2h", "--until", "3h"]).expect(0);
+    let red = terminal(&service, 80, "keygatectl get subs").out;
+    assert!(red.contains("\u{1b}[31mBLOCKED, ends in"), "{red:?}");
+    let subs = terminal(&service, 80, "NO_COLOR=1 keygatectl get subs");
+    assert!(subs.out.contains("BLOCKED, ends in ") && subs.out.contains("UNBLOCKED, blocked in "), "{}", subs.out);
+    let states: Vec<&str> = subs.out.lines().filter(|line| line.contains("BLOCKED, ")).collect();
+    assert!(
+        states.len() == 2 && states.iter().all(|line| line.contains(" in 1") || line.contains(" in 2 h")),
+        "{}",
+        subs.out
+    );
+    for list in ["audit", "history"] {
+        let shown = terminal(&service, 80, &format!("NO_COLOR=1 keygatectl {list}"));
+        assert!(shown.out.contains("subscription sub-8") && shown.out.contains("administrator"), "{}", shown.out);
+    }
+    service.gateway("edge-1");
+    let missing = terminal(&service, 80, "NO_COLOR=1 keygatectl block sub-8 --wait 2s");
+    assert!(missing.code == 4 && missing.out.contains("\n  gw edge-1: live, and still decides"), "{missing:?}");
+    assert!(missing.out.contains(" 0/1 1s"), "the bar tells how long it waits: {missing:?}");
+    let deleted = terminal(&service, 80, "NO_COLOR=1 keygatectl delete key k-2 --yes --wait 1s").out;
+    assert!(
+        deleted.find("is deleted") < deleted.find("gateways that have it"),
+        "what is done comes first: {deleted:?}"
+    );
+    // Sentences are broken between words, below each other.
+    let explained = terminal(&service, 60, "NO_COLOR=1 keygatectl explain /payments/1.0/x --key-id k-1");
+    assert!(explained.out.lines().all(|line| width(line) <= 60), "{}", explained.out);
+    let continued = format!("\r\n{}", " ".repeat(30));
+    assert!(explained.out.contains(&continued), "{}", explained.out);
+    let described = terminal(&service, 60, "NO_COLOR=1 keygatectl describe sub sub-7");
+    assert!(described.out.lines().all(|line| width(line) <= 60), "{}", described.out);
+    assert!(
+        described.out.contains("a long reason a long reason") && !described.out.contains("WHAT"),
+        "{}",
+        described.out
+    );
     let keys = |columns| terminal(&service, columns, "keygatectl get keys").out;
     assert!(!keys(80).contains("SHA256") && keys(200).contains("SHA256"));
     let plain = terminal(&service, 80, "NO_COLOR=1 keygatectl get subs");
@@ -74,6 +111,7 @@ fn completions_and_the_manual_are_made() {
     for part in [".TH keygatectl", "KEYGATE_URL", "PROD_ONLY_BLOCKED"] {
         assert!(manual.out.contains(part) || manual.out.replace("\\-", "-").contains(part), "{part}\n{}", manual.out);
     }
+    assert!(manual.out.contains("\nkeygatectl login\n") && !manual.out.contains("login(1)"), "{}", manual.out);
     let version = Ctl::new(folder.path(), &["--version"]).expect(0);
     assert!(version.out.starts_with("keygatectl "));
 }

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::support::{self, Service};
+use crate::support::{self, Ran, Service};
 
 fn write(service: &Service, name: &str, text: &str) {
     let path = service.folder().join(name);
@@ -136,92 +136,86 @@ fn errors_have_their_place_and_nothing_is_applied() {
     assert!(refused.err.contains("missing/a.yaml:2: application: "), "{refused:?}");
 }
 
-/// A policy in which every object is that of `owner`, in two changes. Each policy prunes what only the other has.
-fn of_owner(service: &Service, owner: &str) {
-    let text: String =
-        (0..21_000).map(|number| format!("---\nkind: application\nid: app-{number:05}\nowner: {owner}\n")).collect();
-    write(service, &format!("{owner}/a.yaml"), &format!("{text}---\nkind: plan\nid: plan-of-{owner}\n"));
-    let lock = format!("service {}/\nplan plan-of-one\nplan plan-of-two\n", service.url);
-    write(service, &format!("{owner}/keygate.lock"), &lock);
-}
-
-#[test]
-fn two_at_once_through_two_services_do_not_mix() {
-    let service = Service::start();
-    let other = service.beside();
-    for owner in ["one", "two"] {
-        of_owner(&service, owner);
-    }
-    let urls = [service.url.clone(), other.url.clone()];
-    for round in 0..2 {
-        thread::scope(|scope| {
-            let running: Vec<_> = ["one", "two"]
-                .into_iter()
-                .zip(&urls)
-                .map(|(folder, url)| {
-                    let lock = format!("{folder}/keygate.lock");
-                    let text = fs::read_to_string(service.folder().join(&lock)).unwrap();
-                    let rest = text.split_once('\n').unwrap_or_default().1;
-                    write(&service, &lock, &format!("service {url}/\n{rest}plan plan-of-one\nplan plan-of-two\n"));
-                    let call = service.ctl(&["apply", folder, "--prune", "--yes", "--url", url]);
-                    scope.spawn(|| call.run())
-                })
-                .collect();
-            for ran in running {
-                let ran = ran.join().unwrap();
-                assert_eq!(ran.code, 0, "{ran:?}");
-            }
-        });
-        let owners = ["one", "two"]
-            .map(|owner| service.get(&format!("/v1/applications?owner={owner}&limit=1"))["total"].as_u64());
-        let plans: Vec<String> = service.get("/v1/plans")["items"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|plan| plan["id"].as_str().unwrap().to_owned())
-            .collect();
-        let whole = [([Some(21_000), Some(0)], ["plan-of-one"]), ([Some(0), Some(21_000)], ["plan-of-two"])];
-        assert!(whole.iter().any(|(of, plan)| *of == owners && plans == plan), "{round}: {owners:?} {plans:?}");
-    }
-}
-
-/// A body of an import that gives a row each second, until its time is over.
+/// A body of an import: rows that come one after the other, with a pause before each.
 struct Slowly {
-    until: Instant,
-    rows: u32,
+    rows: std::vec::IntoIter<String>,
+    pause: Duration,
+}
+
+impl Slowly {
+    fn new(rows: impl IntoIterator<Item = String>, pause: Duration) -> Self {
+        Self { rows: rows.into_iter().collect::<Vec<_>>().into_iter(), pause }
+    }
+
+    /// Sends it to a service. Returns the status and when the answer came.
+    fn import(self, service: &Service) -> (u16, Instant) {
+        let request = service.http.post(format!("{}/v1/import", service.url)).bearer_auth(support::TOKEN);
+        let request = request.header("content-type", "application/x-ndjson").timeout(Duration::from_secs(90));
+        let answer = request.body(reqwest::blocking::Body::new(self)).send().unwrap();
+        (answer.status().as_u16(), Instant::now())
+    }
 }
 
 impl Read for Slowly {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if Instant::now() >= self.until {
-            return Ok(0);
-        }
-        if self.rows > 0 {
-            thread::sleep(Duration::from_secs(1));
-        }
-        self.rows += 1;
-        let row = format!("{{\"kind\":\"plan\",\"id\":\"slow-{}\"}}\n", self.rows);
+        let Some(row) = self.rows.next() else { return Ok(0) };
+        thread::sleep(self.pause);
+        let row = format!("{row}\n");
         buffer[..row.len()].copy_from_slice(row.as_bytes());
         Ok(row.len())
     }
 }
 
 #[test]
+fn two_at_once_through_two_services_do_not_mix() {
+    let service = Service::start();
+    let other = service.beside();
+    let row =
+        |owner: &str, number: usize| json!({"kind": "application", "id": format!("app-{number}"), "owner": owner});
+    // The rows of one come during two seconds. What was applied of the other before is pruned.
+    write(&service, "two/a.yaml", "kind: plan\nid: plan-of-two\n");
+    other.ctl(&["apply", "two"]).expect(0);
+    let text: String =
+        (0..10).map(|number| format!("---\nkind: application\nid: app-{number}\nowner: two\n")).collect();
+    write(&service, "two/a.yaml", &text);
+    let rows = (0..10).rev().map(|number| row("one", number).to_string());
+    let slow = Slowly::new(rows, Duration::from_millis(200));
+    let ((status, first), second) = thread::scope(|scope| {
+        let slow = scope.spawn(|| slow.import(&service));
+        thread::sleep(Duration::from_millis(700));
+        other.ctl(&["apply", "two", "--prune", "--yes"]).expect(0);
+        let second = Instant::now();
+        (slow.join().unwrap(), second)
+    });
+    assert_eq!(status, 200);
+    assert!(first < second, "the import that began first ends first");
+    let of = |owner: &str| service.get(&format!("/v1/applications?owner={owner}&limit=1"))["total"].as_u64();
+    assert_eq!([of("one"), of("two")], [Some(0), Some(10)], "the other one is written whole, after it");
+    assert_eq!(service.get("/v1/plans")["total"], 0, "what it prunes goes with it");
+}
+
+#[test]
 fn an_import_waits_for_another_one_that_takes_longer_than_the_service_waits() {
     let service = Service::start();
-    // More than a connection takes while nobody reads it.
-    of_owner(&service, "one");
-    fs::remove_file(service.folder().join("one/keygate.lock")).unwrap();
+    // More bytes than a connection takes while nobody reads it, in few rows.
+    let name = "n".repeat(250);
+    let document =
+        |number: usize| format!("---\nkind: application\nid: app-{number:0240}\nname: {name}\nowner: {name}\n");
+    write(&service, "one/a.yaml", &(0..APPLICATIONS).map(document).collect::<String>());
     // The service waits 30 s. Linux gives a connection up that is not read for 30 s, if a program asks it to.
-    let slowly = Slowly { until: Instant::now() + Duration::from_secs(42), rows: 0 };
-    let import = service.http.post(format!("{}/v1/import", service.url)).bearer_auth(support::TOKEN);
-    let import = import.header("content-type", "application/x-ndjson").timeout(Duration::from_secs(90));
-    let slow = thread::spawn(|| import.body(reqwest::blocking::Body::new(slowly)).send().unwrap().status());
-    thread::sleep(Duration::from_millis(500));
-    let applied = service.ctl(&["apply", "one"]).expect(0);
-    assert_eq!(slow.join().unwrap(), 200);
-    assert_eq!(service.get("/v1/applications?limit=1")["total"], 21_000, "{applied:?}");
+    let rows = (0..42).map(|number| json!({"kind": "plan", "id": format!("slow-{number}")}).to_string());
+    let slow = Slowly::new(rows, Duration::from_secs(1));
+    thread::scope(|scope| {
+        let slow = scope.spawn(|| slow.import(&service));
+        thread::sleep(Duration::from_millis(2_500));
+        let applied = service.ctl(&["apply", "one"]).expect(0);
+        assert_eq!(slow.join().unwrap().0, 200);
+        assert_eq!(service.get("/v1/applications?limit=1")["total"], APPLICATIONS, "{applied:?}");
+    });
 }
+
+/// Applications of 800 bytes each, 2.4 MB in all.
+const APPLICATIONS: usize = 3_000;
 
 #[test]
 fn a_policy_that_has_changed_since_the_difference_is_left_alone() {
@@ -251,18 +245,28 @@ fn a_policy_that_has_changed_since_the_difference_is_left_alone() {
 }
 
 #[test]
-fn an_interrupted_apply_is_repeated() {
-    let service = Service::start();
-    let text = |owner: &str| -> String {
-        (0..21_000).map(|number| format!("---\nkind: application\nid: app-{number:05}\nowner: {owner}\n")).collect()
-    };
-    write(&service, "first/a.yaml", &text("one"));
-    service.ctl(&["apply", "first"]).expect(0);
-    // Half of the rows are there, as after an interruption.
-    write(&service, "half/a.yaml", &text("three").split("---").take(9_001).collect::<Vec<_>>().join("---"));
-    service.ctl(&["apply", "half"]).expect(0);
-    write(&service, "whole/a.yaml", &text("three"));
-    let counts = service.ctl(&["apply", "whole", "-o", "json"]).expect(0).json();
-    assert_eq!(counts["counts"]["applications"]["changed"], 12_000, "{counts}");
-    assert_eq!(counts["counts"]["applications"]["unchanged"], 9_000, "{counts}");
+fn an_apply_whose_service_was_killed_is_repeated() {
+    let mut service = Service::start();
+    // More than the 20,000 rows of the first change.
+    let row = |number: usize| format!("---\nkind: application\nid: app-{number:05}\n");
+    write(&service, "policy/a.yaml", &(0..ROWS).map(row).collect::<String>());
+    let running = service.ctl(&["apply", "policy"]).start();
+    let begun = Instant::now();
+    while service.get("/v1/applications?limit=1")["total"] == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(120), "nothing is applied");
+        thread::sleep(Duration::from_millis(10));
+    }
+    service.kill();
+    let broken = Ran::of(running.wait_with_output().unwrap());
+    assert!(broken.code == 1 && broken.err.contains(&service.url), "{broken:?}");
+    service.restart();
+    let there = service.get("/v1/applications?limit=1")["total"].as_u64().unwrap();
+    assert!(there > 0 && there < ROWS as u64, "{there}");
+    let counts = service.ctl(&["apply", "policy", "-o", "json"]).expect(0).json()["counts"]["applications"].clone();
+    assert_eq!(counts["unchanged"], there, "{counts}");
+    assert_eq!(counts["made"], ROWS as u64 - there, "{counts}");
+    assert_eq!(service.get("/v1/applications?limit=1")["total"], ROWS);
 }
+
+/// Rows of two changes. The second one takes long enough for a service to be killed during it.
+const ROWS: usize = 22_000;

@@ -83,6 +83,14 @@ fn the_files_of_each_product_are_converted_validated_and_applied() {
         let ran = convert("made", &[]).expect(i32::from(!is_whole));
         let warnings = ran.err.lines().filter(|line| line.starts_with("warning: ")).count();
         assert_eq!(told["losses"].as_array().map(Vec::len), Some(warnings), "{kind} {names:?} {ran:?}");
+        // The configuration of a plugin can be copied from stderr.
+        let lines: Vec<&str> = ran.err.lines().collect();
+        for begin in lines.iter().enumerate().filter(|(_, line)| **line == "{").map(|(place, _)| place) {
+            let end = begin + lines[begin..].iter().position(|line| *line == "}").unwrap();
+            fs::write(service.folder().join("plugin.json"), lines[begin..=end].join("\n")).unwrap();
+            service.ctl(&["validate", "plugin.json"]).expect(0);
+        }
+        assert_eq!(lines.contains(&"{"), *kind != "csv", "{kind} {ran:?}");
         let documents: String = crate::files(&service.folder().join("made")).into_values().collect();
         let again: String = crate::files(&service.folder().join("json")).into_values().collect();
         assert!(
@@ -106,6 +114,10 @@ fn the_files_of_each_product_are_converted_validated_and_applied() {
 fn a_file_that_is_wrong_is_told_without_its_keys() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("bad.csv"), "key,colour\nsecret-key-of-dora,red\n").unwrap();
+    let half = "application,owner,api,key\nshop,dora,pay,k-of-dora\nshop,dora,pay\n";
+    fs::write(folder.path().join("half.csv"), half).unwrap();
+    let some = Ctl::new(folder.path(), &["convert", "csv", "half.csv", "--out", "half"]).expect(1);
+    assert!(some.out.contains("some of it could not be read") && !some.out.contains("all was"), "{some:?}");
     let bad = Ctl::new(folder.path(), &["convert", "csv", "bad.csv", "--out", "made"]).expect(1);
     assert!(bad.err.contains("bad.csv") && !bad.err.contains("secret-key"), "{bad:?}");
     let kind = Ctl::new(folder.path(), &["convert", "nginx", "bad.csv", "--out", "made"]).expect(64);

@@ -47,6 +47,18 @@ impl Service {
         Self::on(Arc::clone(&self.folder), &[])
     }
 
+    /// Ends the service as `kill -9` does.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again, at the same address.
+    pub fn restart(&mut self) {
+        let address = self.url.strip_prefix("http://").unwrap().to_owned();
+        *self = Self::on(Arc::clone(&self.folder), &[("POLICY_LISTEN", &address)]);
+    }
+
     fn on(folder: Arc<tempfile::TempDir>, variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(service());
         command.arg("serve").env_clear().current_dir(folder.path());
@@ -222,6 +234,11 @@ impl Ctl {
     pub fn stdout(mut self, to: Stdio) -> Self {
         self.stdout = Some(to);
         self
+    }
+
+    /// Starts it, with stdout and stderr for the test.
+    pub fn start(mut self) -> Child {
+        self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// Runs it to its end.

@@ -49,20 +49,60 @@ pub async fn owners_of(connection: &mut PgConnection, applications: &[&str]) -> 
     Ok(rows.into_iter().collect())
 }
 
+/// Whether there are fewer blocks than applications of these owners. Neither is counted further than that takes.
+async fn has_fewer_blocks(connection: &mut PgConnection, owners: &[String]) -> Result<bool, Fault> {
+    let blocks = sqlx::query_scalar(
+        r#"
+        SELECT (SELECT count(*) FROM (SELECT FROM listed WHERE kind IN (2, 4) AND state IN ('BLOCKED', 'PROD_ONLY_BLOCKED')
+                AND state NOT IN ('ACTIVE', 'PUBLISHED', 'UNBLOCKED') LIMIT $1) AS stated)
+            + (SELECT count(*) FROM (SELECT FROM version
+                WHERE until_revision IS NULL AND due IS NOT NULL LIMIT $1) AS planned)"#,
+    );
+    let blocks: i64 = blocks.bind(owners::MANY).fetch_one(&mut *connection).await?;
+    let applications = sqlx::query_scalar(
+        "SELECT count(*) FROM (SELECT FROM listed WHERE kind = 2 AND owner = ANY ($1) LIMIT $2) AS owned",
+    );
+    let applications = applications.bind(owners).bind(blocks.saturating_add(1)).fetch_one(connection).await?;
+    Ok(owners::begins_with_blocks(blocks, applications))
+}
+
 /// The blocks of the applications of `owners` and of their subscriptions. `None` if there are more than the limit.
 pub async fn blocks_of(connection: &mut PgConnection, owners: &[&str]) -> Result<Option<Vec<OwnersBlock>>, Fault> {
-    let found = sqlx::query_as::<_, owners::Row>(
-        r#"
-        SELECT owner, id, NULL FROM listed WHERE kind = 2 AND owner = ANY ($1) AND state = 'BLOCKED'
-        UNION ALL
-        SELECT l.owner, l.id, s.api FROM listed l JOIN version s ON s.application = l.id AND s.kind = 4
-        WHERE l.kind = 2 AND l.owner = ANY ($1) AND s.until_revision IS NULL AND s.kept_owner IS NULL
-            AND (s.due IS NOT NULL
-                OR coalesce(s.kept_block, s.document::jsonb ->> 'state') IN ('BLOCKED', 'PROD_ONLY_BLOCKED'))
-        UNION ALL
-        SELECT kept_owner, application, api FROM version WHERE until_revision IS NULL AND kept_owner = ANY ($1)
-        LIMIT $2"#,
-    );
-    let found = found.bind(texts(owners.iter().copied())).bind(owners::limit());
+    let owners = texts(owners.iter().copied());
+    let found = match has_fewer_blocks(connection, &owners).await? {
+        true => OF_BLOCKS,
+        false => OF_OWNERS,
+    };
+    let found = sqlx::query_as::<_, owners::Row>(found).bind(owners).bind(owners::limit());
     Ok(owners::blocks(found.fetch_all(connection).await?))
 }
+
+/// The blocks of owners, found by their applications.
+const OF_OWNERS: &str = r#"
+    SELECT owner, id, NULL FROM listed WHERE kind = 2 AND owner = ANY ($1) AND state = 'BLOCKED'
+    UNION ALL
+    SELECT l.owner, l.id, s.api FROM listed l JOIN version s ON s.application = l.id AND s.kind = 4
+    WHERE l.kind = 2 AND l.owner = ANY ($1) AND s.until_revision IS NULL AND s.kept_owner IS NULL
+        AND (s.due IS NOT NULL
+            OR coalesce(s.kept_block, s.document::jsonb ->> 'state') IN ('BLOCKED', 'PROD_ONLY_BLOCKED'))
+    UNION ALL
+    SELECT kept_owner, application, api FROM version WHERE until_revision IS NULL AND kept_owner = ANY ($1)
+    LIMIT $2"#;
+
+/// The same, found by the blocks. They are chosen first, whatever the planner thinks of their number.
+const OF_BLOCKS: &str = r#"
+    WITH blocked AS MATERIALIZED (
+        SELECT id FROM listed WHERE kind = 4 AND state IN ('BLOCKED', 'PROD_ONLY_BLOCKED')
+            AND state NOT IN ('ACTIVE', 'PUBLISHED', 'UNBLOCKED')
+        UNION
+        SELECT id FROM version WHERE kind = 4 AND until_revision IS NULL AND due IS NOT NULL)
+    SELECT owner, id, NULL FROM listed WHERE kind = 2 AND state = 'BLOCKED'
+        AND state NOT IN ('ACTIVE', 'PUBLISHED', 'UNBLOCKED') AND owner = ANY ($1)
+    UNION ALL
+    SELECT l.owner, l.id, s.api FROM blocked
+        JOIN version s ON s.kind = 4 AND s.id = blocked.id AND s.until_revision IS NULL
+        JOIN listed l ON l.kind = 2 AND l.id = s.application
+    WHERE s.kept_owner IS NULL AND l.owner = ANY ($1)
+    UNION ALL
+    SELECT kept_owner, application, api FROM version WHERE until_revision IS NULL AND kept_owner = ANY ($1)
+    LIMIT $2"#;

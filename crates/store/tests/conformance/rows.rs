@@ -175,6 +175,27 @@ pub async fn blocks_of_an_owner_are_found(opened: &Opened) {
     assert_eq!(blocks, [block("o", "two", None), block("p", "one", Some("a"))]);
     assert_eq!(change.blocks_of(&["q"]).await.unwrap(), Some(Vec::new()));
     drop(change);
+    // With more applications than blocks, the blocks are looked through, a planned one as well. They are the same.
+    let others: Vec<NewRow> = (0..50).map(|number| application(&format!("o-{number}"), "o", "ACTIVE")).collect();
+    let planned = NewRow { due: Some(9_000_000_000), ..subscription("planned", "o-7", "b", "UNBLOCKED") };
+    put(store, &others).await;
+    put(
+        store,
+        &[
+            planned,
+            subscription("prod", "o-8", "a", "PROD_ONLY_BLOCKED"),
+            subscription("open", "o-9", "a", "UNBLOCKED"),
+        ],
+    )
+    .await;
+    let mut change = begin(store).await;
+    let mut blocks = change.blocks_of(&["o", "p", "q", "\0"]).await.unwrap().unwrap();
+    blocks.sort();
+    let of_o = [block("o", "o-7", Some("b")), block("o", "o-8", Some("a")), block("o", "two", None)];
+    assert_eq!(blocks[..3], of_o);
+    assert_eq!(blocks[3..], [block("p", "one", Some("a"))]);
+    assert_eq!(change.blocks_of(&["q"]).await.unwrap(), Some(Vec::new()));
+    drop(change);
     // Too many are not returned in part.
     let many: Vec<NewRow> =
         (0..MAX_OWNERS_BLOCKS).map(|number| application(&format!("many-{number}"), "many", "BLOCKED")).collect();

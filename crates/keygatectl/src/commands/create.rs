@@ -8,7 +8,7 @@ use crate::{
     cli::changes::Documents,
     client::{Client, path_of},
     documents::{read, row::Row},
-    failure::{Done, Failure, Outcome},
+    failure::{Done, Failure, Outcome, Refusal},
     kinds,
     output::{self, Screen},
 };
@@ -40,7 +40,7 @@ pub fn write(client: &Client, screen: &mut Screen, asked: &Documents, how: Write
             Write::Create => client.post(path, &[], &row.fields),
             Write::Replace => client.put(&path_of(path, &row.id), &[], &row.fields),
         };
-        let answer = answer.map_err(|failure| Failure::Other(format!("{place}: {failure}")))?;
+        let answer = answer.map_err(|failure| Failure::Other(format!("{place}: {}", advised(failure, how))))?;
         if !screen.is_json {
             let what = if how == Write::Create { "made" } else { "replaced" };
             screen.line(&format!("{} {} is {what}", row.kind.noun(), output::plain(&row.id)))?;
@@ -52,6 +52,17 @@ pub fn write(client: &Client, screen: &mut Screen, asked: &Documents, how: Write
         }
     }
     Ok(done)
+}
+
+/// The service names the request that changes what is there; here it is a command.
+fn advised(failure: Failure, how: Write) -> Failure {
+    match failure {
+        Failure::Refused(refusal) if refusal.status == 409 && how == Write::Create => {
+            let advice = Some("`keygatectl replace` changes an object that is there");
+            Failure::Refused(Refusal { advice, ..refusal })
+        }
+        other => other,
+    }
 }
 
 fn row_of(line: &str, place: &str) -> Result<Row, Failure> {

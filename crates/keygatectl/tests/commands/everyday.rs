@@ -165,7 +165,7 @@ fn people_of_all_roles_make_and_replace_what_is_theirs() {
     assert_eq!(service.get("/v1/applications/mine")["owner"], "sam");
     write("name.yaml", "kind: application\nid: mine\nname: Mine\n");
     let twice = service.ctl(&["create", "name.yaml"]).variable("KEYGATE_TOKEN", &subscriber).expect(1);
-    assert!(twice.err.contains("name.yaml:1: ") && twice.err.contains("409"), "{twice:?}");
+    assert!(twice.err.contains("name.yaml:1: ") && twice.err.contains("`keygatectl replace`"), "{twice:?}");
     let replaced =
         service.ctl(&["replace", "name.yaml", "-o", "json"]).variable("KEYGATE_TOKEN", &subscriber).expect(0);
     assert_eq!(replaced.json()["name"], "Mine");

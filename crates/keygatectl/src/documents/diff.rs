@@ -47,14 +47,21 @@ pub fn show_difference(
     let has = |kind: management::port::Kind, id: &str| named.contains(&(kind as u8, id)) || rows.has(kind, id);
     let bar = progress::of(documents.rows.len(), "comparing");
     let now = times::now();
+    // Nothing is printed while the bar is on the terminal: each line would draw it again.
+    let mut different = Vec::new();
     for found in &documents.rows {
         bar.add(1);
         let row = Row::of(serde_json::from_str(&found.line).unwrap_or_default());
         let Ok(row) = row else { continue };
-        let verdict = compare(&row, &rows, &has, lifts, now);
-        bar.aside(|| shown.add(screen, &row, documents.place(found.place), verdict))?;
+        match compare(&row, &rows, &has, lifts, now) {
+            Verdict::Same => {}
+            verdict => different.push((row, found.place, verdict)),
+        }
     }
     bar.end();
+    for (row, place, verdict) in different {
+        shown.add(screen, &row, documents.place(place), verdict)?;
+    }
     let gone = lock.map(|lock| candidates(lock, documents)).unwrap_or_default();
     show_removals(client, screen, &mut shown, &rows, &gone, lifts)?;
     let others = rows.len().saturating_sub(documents.rows.iter().filter(|row| rows.has(row.kind, &row.id)).count());

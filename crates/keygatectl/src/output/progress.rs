@@ -67,11 +67,6 @@ impl Progress {
         self.bar.finish_and_clear();
     }
 
-    /// Does something that writes to the terminal.
-    pub fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
-        self.bar.suspend(write)
-    }
-
     fn show(&self) {
         if self.is_terminal {
             self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(HERTZ));
